@@ -1,0 +1,35 @@
+"""The one place that imports TensorFlow: the 1.x API, from TensorFlow 1.15 itself or from 2.x (2.16 or newer).
+
+Nothing is switched globally. Every model of this library lives in its own `tf.Graph` and `tf.Session`, which work the
+same way in both generations, eager execution or not.
+"""
+import os
+from typing import Tuple
+
+# The native start-up notices of TensorFlow (CPU features, missing CUDA) are not about the user's program. Whoever wants
+# them sets the variable; an already set one is respected.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+try:
+    import tensorflow.compat.v1 as tf
+except ImportError as error:
+    raise ImportError('fcn8s needs TensorFlow 1.15 (Python 3.7) or TensorFlow >= 2.16 (Python 3.10 to 3.13): {}. '
+                      'Install it with: pip install fcn8s'.format(error)) from error
+
+
+def version_tuple(version: str) -> Tuple[int, int]:
+    """`'2.21.0-rc1'` -> `(2, 21)`."""
+    major, minor = version.split('.')[:2]
+    return int(major), int(minor)
+
+
+def check_version(version: str) -> None:
+    """Raises ImportError for a TensorFlow that this library was not written for (older than 1.15, or 2.0 to 2.15)."""
+    found = version_tuple(version)
+    if found < (1, 15) or (2, 0) <= found < (2, 16):
+        raise ImportError('TensorFlow {} is installed; fcn8s needs TensorFlow 1.15 (Python 3.7) or >= 2.16 (Python 3.10 '
+                          'to 3.13). Upgrade with: pip install --upgrade "tensorflow>=2.16"'.format(version))
+
+
+TF_VERSION = version_tuple(tf.__version__)
+check_version(tf.__version__)

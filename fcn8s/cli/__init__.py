@@ -1,0 +1,41 @@
+"""The command line: `fcn8s COMMAND ...`.
+
+Every command is a module of this package with `add_parser(subparsers)` and `run(args) -> exit status`. Modules import
+TensorFlow and the data packages inside `run`, so that `fcn8s --help` stays instant. This package is the one bridge
+between `fcn8s` and `data_generator`.
+"""
+import argparse
+import importlib
+import sys
+from typing import Optional, Sequence
+
+from fcn8s import __version__
+
+COMMANDS = ('demo', 'sample_data', 'check', 'vgg16', 'plan', 'train', 'evaluate', 'predict', 'video')
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog='fcn8s', description='FCN-8s semantic segmentation: from a dataset on disk to a '
+                                                               'score to trust and a video to show.')
+    parser.add_argument('--version', action='version', version='fcn8s ' + __version__)
+    subparsers = parser.add_subparsers(dest='command', metavar='COMMAND')
+    for command in COMMANDS:
+        importlib.import_module('fcn8s.cli.' + command).add_parser(subparsers)
+    return parser
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Runs one command. Exit status: 0 done, 1 the command's own 'no', 2 bad input, 130 interrupted."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.command is None:
+        parser.print_help()
+        return 2
+    try:
+        return args.run(args)
+    except KeyboardInterrupt:
+        print('fcn8s: interrupted', file=sys.stderr)
+        return 130
+    except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
+        print('fcn8s {}: error: {}'.format(args.command, error), file=sys.stderr)
+        return 2
