@@ -1,0 +1,209 @@
+"""The training loss: labels of either form, cross-entropy per pixel, its reduction, class weights, L2.
+
+`normalize='mean'` divides by the (weighted) number of valid pixels; `normalize='sum'` does not, as the FCN papers do.
+The gradient of the sum is the gradient of the mean times the number of valid pixels, so under SGD both take the same
+steps when
+
+    lr_mean = lr_sum x pixels
+
+A paper that sums over an image of 500 x 375 = 187,500 pixels and quotes a rate of 1e-10 therefore trains at about
+2e-5 per pixel mean. Adam divides the scale of the gradient out again, so there the two differ only through epsilon
+and through images with few valid pixels, which weigh less in a sum.
+"""
+
+from typing import Callable, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from fcn8s.backend import tf
+
+NORMALIZATIONS = ('mean', 'sum')
+
+LossFunction = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+class Loss(NamedTuple):
+    """The data loss of one batch, and how batches combine when gradients are accumulated.
+
+    value: float32 scalar; 0 (with zero gradients) when no pixel of the batch is valid.
+    weight: float32 scalar, the share of this batch in a weighted mean over batches (the sum of its pixel weights), so
+        that sum(weight x value) / sum(weight) over k batches is the value of one k-times larger batch. None: the
+        values add up instead (`normalize='sum'`).
+    """
+
+    value: tf.Tensor
+    weight: Optional[tf.Tensor]
+
+
+def sparse_labels(labels: tf.Tensor, ignore_id: int) -> Tuple[tf.Tensor, tf.Tensor]:
+    """Class IDs and validity from labels of either form; the rank may be known only when the graph runs.
+
+    Args:
+        labels: integers, [N, H, W] (or [N, H, W, 1]) class IDs, or [N, H, W, C] one-hot with C > 1.
+        ignore_id: pixels of this class ID do not count. In one-hot labels a pixel of all zeros does not count either.
+
+    Returns:
+        class_ids: int32 [N, H, W], 0 where not valid (any other placeholder could fall outside the classes).
+        valid: bool [N, H, W].
+    """
+    shape = tf.shape(labels)
+    depth = tf.reduce_prod(shape[3:])  # the product of nothing is 1: class IDs are a "one-hot" of depth 1
+    is_sparse = tf.equal(depth, 1)
+    channels = tf.cast(tf.reshape(labels, [shape[0], shape[1], shape[2], depth]), tf.int32)
+    id_of_channel = tf.range(depth) + tf.cast(is_sparse, tf.int32)
+    class_ids = tf.reduce_sum(channels * id_of_channel, axis=-1)
+    is_labelled = tf.logical_or(is_sparse, tf.greater(tf.reduce_sum(channels, axis=-1), 0))
+    valid = tf.logical_and(is_labelled, tf.not_equal(class_ids, ignore_id))
+    return class_ids * tf.cast(valid, tf.int32), valid
+
+
+def mask_logits(logits: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """Logits in float32, replaced by constant zeros at ignored pixels.
+
+    Multiplying a loss by zero is not enough to ignore a pixel: its logits may overflow, and 0 x inf is NaN in the loss
+    and in the gradient. Through this no value and no gradient passes.
+    """
+    logits = tf.cast(logits, tf.float32)
+    return tf.where_v2(valid[..., tf.newaxis], logits, tf.zeros([], tf.float32))
+
+
+def pixel_cross_entropy(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """Soft-max cross-entropy -log softmax(logits)[class_id] of every pixel, exactly 0 at ignored pixels.
+
+    Args:
+        logits: [N, H, W, C] of any float type (computed in float32).
+        class_ids: int32 [N, H, W] in 0..C-1. A valid pixel outside of that is an error on CPU and NaN on GPU.
+        valid: bool [N, H, W].
+
+    Returns:
+        float32 [N, H, W].
+    """
+    pixel_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+        labels=class_ids * tf.cast(valid, tf.int32), logits=mask_logits(logits, valid))
+    return pixel_losses * tf.cast(valid, tf.float32)
+
+
+def pixel_weights(class_ids: tf.Tensor, valid: tf.Tensor, class_weights: Optional[Sequence[float]] = None) -> tf.Tensor:
+    """float32 [N, H, W]: the weight of each pixel's class (1 without class weights), 0 at ignored pixels."""
+    weights = tf.cast(valid, tf.float32)
+    if class_weights is None:
+        return weights
+    return weights * tf.gather(tf.constant(class_weights, tf.float32), class_ids)
+
+
+def reduce_loss(pixel_losses: tf.Tensor, valid: tf.Tensor, normalize: str = 'mean',
+                weights: Optional[tf.Tensor] = None) -> tf.Tensor:
+    """One float32 scalar from the losses of the pixels.
+
+    The weighted mean is sum(w l) / sum(w), not sum(w l) / pixels: it is a mean of the losses whatever the scale of the
+    weights, so class weights shift attention between classes without also changing the learning rate, and equal
+    weights change nothing.
+
+    Args:
+        pixel_losses: float32 [N, H, W].
+        valid: bool [N, H, W]; used where `weights` is None.
+        normalize: 'mean', or 'sum' for sum(w l).
+        weights: float32 [N, H, W], 0 at ignored pixels, from `pixel_weights`.
+
+    Returns:
+        The reduced loss; without any valid pixel 0, and its gradients are 0, not NaN.
+    """
+    _check_normalize(normalize)
+    weights = tf.cast(valid, tf.float32) if weights is None else weights
+    weighted_sum = tf.reduce_sum(weights * pixel_losses)
+    if normalize == 'sum':
+        return weighted_sum
+    return tf.div_no_nan(weighted_sum, tf.reduce_sum(weights))
+
+
+def build_loss(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor,
+               loss: Union[str, LossFunction] = 'cross_entropy', normalize: str = 'mean',
+               class_weights: Optional[Sequence[float]] = None) -> Loss:
+    """The data loss of a batch: cross-entropy, or a function of your own (docs/custom_loss.md has a worked example).
+
+    Args:
+        logits: [N, H, W, C].
+        class_ids, valid: from `sparse_labels`.
+        loss: 'cross_entropy', or a function (logits, labels, valid) -> float scalar. It is given float32 logits that
+            are constant 0 at ignored pixels (so these can give no gradient), int32 class IDs that are 0 there, and the
+            bool mask. Over accumulated batches the mean of its values is taken.
+        normalize, class_weights: see `reduce_loss`; class_weights [C], at least 0. For cross-entropy only.
+
+    Raises:
+        ValueError: for an unknown loss or normalisation, weights that do not fit the classes, weights or a sum asked
+            of a loss function, or a loss function that returns no scalar.
+    """
+    _check_normalize(normalize)
+    if callable(loss):
+        return _custom_loss(loss, logits, class_ids, valid, normalize, class_weights)
+    if loss != 'cross_entropy':
+        raise ValueError("loss is {!r}; it must be 'cross_entropy' or a function (logits, labels, valid) -> scalar."
+                         .format(loss))
+    if class_weights is not None:
+        class_weights = check_class_weights(class_weights, logits.shape.as_list()[-1])
+    weights = pixel_weights(class_ids, valid, class_weights)
+    value = reduce_loss(pixel_cross_entropy(logits, class_ids, valid), valid, normalize, weights)
+    return Loss(value, tf.reduce_sum(weights) if normalize == 'mean' else None)
+
+
+def _custom_loss(function: LossFunction, logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor, normalize: str,
+                 class_weights: Optional[Sequence[float]]) -> Loss:
+    if class_weights is not None or normalize != 'mean':
+        raise ValueError('class_weights and normalize={!r} belong to the cross-entropy; a loss function of your own '
+                         'decides both itself. Leave them out.'.format(normalize))
+    value = tf.convert_to_tensor(function(mask_logits(logits, valid), class_ids, valid))
+    if value.shape.ndims != 0 or not value.dtype.is_floating:
+        raise ValueError('The loss function returned {} of shape {}; it must return one float scalar. '
+                         'Reduce it with tf.reduce_mean or tf.reduce_sum.'.format(value.dtype.name, value.shape))
+    return Loss(tf.cast(value, tf.float32), tf.ones([], tf.float32))
+
+
+def l2_penalty(kernels: Sequence[tf.Variable], rate: Union[float, tf.Tensor]) -> tf.Tensor:
+    """rate x 1/2 sum(w^2) over all weights of `kernels`: a float32 scalar, 0 without kernels."""
+    return rate * tf.add_n([tf.nn.l2_loss(kernel) for kernel in kernels] or [tf.zeros([], tf.float32)])
+
+
+def check_class_weights(class_weights: Sequence[float], num_classes: int) -> np.ndarray:
+    """float32 [num_classes]; ValueError unless there is one finite weight of at least 0 per class, not all 0."""
+    weights = np.asarray(class_weights, np.float32)
+    if weights.shape != (num_classes,):
+        raise ValueError('class_weights has the shape {}; it must hold one weight for each of the {} classes.'
+                         .format(weights.shape, num_classes))
+    if not (np.all(np.isfinite(weights)) and np.all(weights >= 0) and np.any(weights > 0)):
+        raise ValueError('class_weights is {}; weights must be finite, at least 0, and not all 0.'
+                         .format(weights.tolist()))
+    return weights
+
+
+def median_frequency_weights(histogram: np.ndarray) -> np.ndarray:
+    """Median frequency balancing, alpha_c = median_freq / freq(c) (Eigen and Fergus, ICCV 2015, section 6.3.2).
+
+    freq(c) is the number of pixels of class c divided by the number of pixels of the images in which c appears.
+
+    Args:
+        histogram: pixel counts of the valid pixels, [num_images, C] per image, or [C] over all images. The latter does
+            not know which classes an image holds and divides by all pixels, which lifts rare classes more.
+
+    Returns:
+        float32 [C]. The median is over the classes that appear; a class that never does gets 1, the median's own
+        weight, instead of infinity.
+
+    Raises:
+        ValueError: for counts that are negative, all 0, or of another shape.
+    """
+    counts = np.atleast_2d(np.asarray(histogram, np.float64))
+    if counts.ndim != 2 or np.any(counts < 0) or not np.any(counts > 0):
+        raise ValueError('histogram must hold pixel counts of shape [num_images, C] or [C], at least 0 and not all 0; '
+                         'it has the shape {} and the sum {}.'.format(np.shape(histogram), np.sum(histogram)))
+    class_pixels = counts.sum(axis=0)
+    present = class_pixels > 0
+    pixels_where_present = ((counts > 0) * counts.sum(axis=1, keepdims=True)).sum(axis=0)
+    frequency = class_pixels[present] / pixels_where_present[present]
+    weights = np.ones(counts.shape[1], np.float32)
+    weights[present] = np.median(frequency) / frequency
+    return weights
+
+
+def _check_normalize(normalize: str) -> None:
+    if normalize not in NORMALIZATIONS:
+        raise ValueError('normalize is {!r}; it must be one of {}.'.format(normalize, ', '.join(NORMALIZATIONS)))

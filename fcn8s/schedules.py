@@ -1,0 +1,136 @@
+"""Learning rate schedules: functions from the step to the rate, for `learning_rate_schedule` and the command line.
+
+A step is the number of updates made before this one, so the first step is 0. Every schedule is a plain function
+int -> float and may be called with any step from 0 up, in any order; any function of yours is as good.
+"""
+
+import bisect
+import math
+from typing import Callable, List, Optional, Sequence
+
+Schedule = Callable[[int], float]
+
+DEFAULT_POWER = 0.9
+DEFAULT_STEP_FACTOR = 0.1
+
+SCHEDULE_FORMS = ('constant:RATE', 'poly:RATE[:POWER]', 'cosine:RATE[:END_RATE]', 'steps:RATE:STEP,STEP,...[:FACTOR]')
+
+
+def constant(rate: float) -> Schedule:
+    """The same rate at every step."""
+    _check_rate('rate', rate)
+
+    def schedule(step: int) -> float:
+        return rate
+    return schedule
+
+
+def steps(rate: float, boundaries: Sequence[int], factor: float = DEFAULT_STEP_FACTOR) -> Schedule:
+    """`rate`, multiplied by `factor` (in (0, 1]) at each of the increasing step numbers in `boundaries`."""
+    _check_rate('rate', rate)
+    boundaries = tuple(boundaries)
+    if not boundaries or boundaries[0] < 1 or any(a >= b for a, b in zip(boundaries, boundaries[1:])):
+        raise ValueError('boundaries is {}; it must be one or more increasing steps, the first at least 1.'
+                         .format(list(boundaries)))
+    if not 0 < factor <= 1:
+        raise ValueError('factor is {}; it must be above 0 and at most 1.'.format(factor))
+
+    def schedule(step: int) -> float:
+        return rate * factor ** bisect.bisect_right(boundaries, step)
+    return schedule
+
+
+def polynomial(rate: float, total_steps: int, power: float = DEFAULT_POWER, end_rate: float = 0.0) -> Schedule:
+    """(rate - end_rate) (1 - step / total_steps)^power + end_rate: the "poly" policy of DeepLab, end_rate afterwards."""
+    _check_decay(rate, total_steps, end_rate)
+    if not power > 0:
+        raise ValueError('power is {}; it must be above 0.'.format(power))
+
+    def schedule(step: int) -> float:
+        remaining = 1.0 - min(step, total_steps) / total_steps
+        return (rate - end_rate) * remaining ** power + end_rate
+    return schedule
+
+
+def cosine(rate: float, total_steps: int, end_rate: float = 0.0) -> Schedule:
+    """Half a cosine from `rate` to `end_rate` (Loshchilov and Hutter, ICLR 2017, without restarts)."""
+    _check_decay(rate, total_steps, end_rate)
+
+    def schedule(step: int) -> float:
+        progress = min(step, total_steps) / total_steps
+        return end_rate + (rate - end_rate) * 0.5 * (1.0 + math.cos(math.pi * progress))
+    return schedule
+
+
+def with_warm_up(schedule: Schedule, warm_up_steps: int) -> Schedule:
+    """`schedule`, its rate scaled up in a straight line over the first steps (Goyal et al., 2017, section 2.2).
+
+    Step s < warm_up_steps runs at (s + 1) / (warm_up_steps + 1) of the scheduled rate, so no step is spent at 0 and
+    step warm_up_steps is the first at the full rate. The schedule underneath counts from step 0 all the same.
+    """
+    if warm_up_steps < 0:
+        raise ValueError('warm_up_steps is {}; it must be at least 0.'.format(warm_up_steps))
+
+    def warmed_up(step: int) -> float:
+        return schedule(step) * min(1.0, (step + 1) / (warm_up_steps + 1))
+    return warmed_up
+
+
+def parse_schedule(text: str, total_steps: int) -> Schedule:
+    """The schedule that a line of text describes, for example 'poly:1e-4' or 'cosine:1e-3+warmup:500'.
+
+    Args:
+        text: one of SCHEDULE_FORMS, optionally followed by '+warmup:STEPS'. A bare number is a constant rate.
+        total_steps: where 'poly' and 'cosine' end; at least 1.
+
+    Raises:
+        ValueError: naming the text, and what is wrong with it.
+    """
+    main, plus, warm_up = text.partition('+warmup:')
+    try:
+        schedule = _parse_main(main.split(':'), total_steps)
+        return with_warm_up(schedule, int(warm_up)) if plus else schedule
+    except ValueError as error:
+        raise ValueError('The schedule {!r} is not understood: {} Write {}, each optionally followed by +warmup:STEPS.'
+                         .format(text, error, ', '.join(SCHEDULE_FORMS))) from error
+
+
+def _parse_main(fields: List[str], total_steps: int) -> Schedule:
+    if len(fields) == 1:
+        return constant(_number(fields[0]))
+    kind, rate, rest = fields[0], _number(fields[1]), fields[2:]
+    if kind == 'constant' and not rest:
+        return constant(rate)
+    if kind == 'poly' and len(rest) <= 1:
+        return polynomial(rate, total_steps, _number(_first(rest), DEFAULT_POWER))
+    if kind == 'cosine' and len(rest) <= 1:
+        return cosine(rate, total_steps, _number(_first(rest), 0.0))
+    if kind == 'steps' and 1 <= len(rest) <= 2:
+        return steps(rate, [int(step) for step in rest[0].split(',')], _number(_first(rest[1:]), DEFAULT_STEP_FACTOR))
+    raise ValueError('{!r} with {} value(s) is none of the forms.'.format(kind, len(fields) - 1))
+
+
+def _first(fields: List[str]) -> Optional[str]:
+    return fields[0] if fields else None
+
+
+def _number(text: Optional[str], default: float = 0.0) -> float:
+    if text is None:
+        return default
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError('{!r} is not a number.'.format(text)) from None
+
+
+def _check_rate(name: str, rate: float) -> None:
+    if not 0 < rate < math.inf:
+        raise ValueError('{} is {}; it must be a number above 0.'.format(name, rate))
+
+
+def _check_decay(rate: float, total_steps: int, end_rate: float) -> None:
+    _check_rate('rate', rate)
+    if total_steps < 1:
+        raise ValueError('total_steps is {}; it must be at least 1.'.format(total_steps))
+    if not 0 <= end_rate <= rate:
+        raise ValueError('end_rate is {}; it must be from 0 to the rate {}.'.format(end_rate, rate))
