@@ -1,0 +1,236 @@
+"""Scores of a segmentation, each a division of the entries of one integer confusion matrix.
+
+The rule is the one of Cityscapes (`cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling`, Cordts et al., CVPR
+2016, https://www.cityscapes-dataset.com/benchmarks/): ground truth that is ignored is out of everything; a prediction of
+an ignored class on a valid pixel is a false negative of the true class and nobody's false positive; a class that neither
+the ground truth nor the prediction holds has no score (NaN) and is left out of the means.
+
+Letters: C classes, P >= C columns of the confusion matrix (columns beyond C are predictions that are no class).
+"""
+
+from typing import Any, Dict, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from helpers.label_spaces import LabelSpace
+
+
+class ClassCounts(NamedTuple):
+    """Pixels of each class, [..., C]: all that the per-class scores need. They add up over images."""
+
+    true_positives: np.ndarray
+    false_positives: np.ndarray
+    false_negatives: np.ndarray
+
+
+def count_confusion(labels: np.ndarray, class_ids: np.ndarray, num_classes: int, ignore_id: int = 255) -> np.ndarray:
+    """Counts pixels by ground truth (row) and prediction (column).
+
+    Arguments:
+        labels: Ground truth, integer class IDs of any shape; pixels of `ignore_id` are not counted.
+        class_ids: Prediction, integers of the same shape, each a class ID or `ignore_id`.
+
+    Returns:
+        int64 [C, C + 1]; the last column counts valid pixels for which `ignore_id` was predicted.
+
+    Raises:
+        ValueError: The shapes differ or an ID is neither a class nor `ignore_id`.
+    """
+    labels, class_ids = np.asarray(labels), np.asarray(class_ids)
+    if labels.shape != class_ids.shape:
+        raise ValueError('The labels have shape {} and the predicted class IDs {}. Both need one entry per pixel of the '
+                         'same image: predict at the size of the ground truth.'.format(labels.shape, class_ids.shape))
+    valid = labels != ignore_id
+    rows, columns = labels[valid].astype(np.int64), class_ids[valid].astype(np.int64)
+    columns = np.where(columns == ignore_id, num_classes, columns)
+    _check_ids('ground truth', rows, num_classes, num_classes, ignore_id)
+    _check_ids('prediction', columns, num_classes, num_classes + 1, ignore_id)
+    counts = np.bincount(rows * (num_classes + 1) + columns, minlength=num_classes * (num_classes + 1))
+    return counts.reshape(num_classes, num_classes + 1).astype(np.int64)
+
+
+def _check_ids(name: str, ids: np.ndarray, num_classes: int, limit: int, ignore_id: int) -> None:
+    if ids.size and (ids.min() < 0 or ids.max() >= limit):
+        wrong = np.unique(ids[(ids < 0) | (ids >= limit)])
+        raise ValueError('The {} holds the IDs {}, but class IDs go from 0 to {} and {} is ignored. Convert it to the '
+                         'class IDs of the model first (id_map).'.format(name, wrong.tolist(), num_classes - 1,
+                                                                          ignore_id))
+
+
+def check_confusion_matrix(confusion_matrix: np.ndarray) -> None:
+    """Raises ValueError unless it is an integer array [..., C, P] with P >= C and no negative count."""
+    confusion_matrix = np.asarray(confusion_matrix)
+    shape = confusion_matrix.shape
+    if len(shape) < 2 or shape[-1] < shape[-2]:
+        raise ValueError('A confusion matrix of shape {} came; it needs a row for each class and at least as many '
+                         'columns: [..., C, C].'.format(shape))
+    if confusion_matrix.dtype.kind not in 'iu':
+        raise ValueError('A confusion matrix of dtype {} came; it counts pixels and has to be of integers. Add up counts '
+                         'and divide once, at the end.'.format(confusion_matrix.dtype))
+    if confusion_matrix.size and confusion_matrix.min() < 0:
+        raise ValueError('A confusion matrix with the entry {} came; counts of pixels are not '
+                         'negative.'.format(confusion_matrix.min()))
+
+
+def count_classes(confusion_matrix: np.ndarray, void_class_ids: Sequence[int] = ()) -> ClassCounts:
+    """Pixels per class from confusion matrices [..., C, P] (rows are ground truth); void classes get zeros.
+
+    Raises:
+        ValueError: The matrix is not one of counts, see `check_confusion_matrix`.
+    """
+    check_confusion_matrix(confusion_matrix)
+    counted = np.array(confusion_matrix, dtype=np.int64)
+    num_classes = counted.shape[-2]
+    void = list(void_class_ids)
+    counted[..., void, :] = 0
+    true_positives = np.diagonal(counted, axis1=-2, axis2=-1).copy()
+    false_positives = counted.sum(axis=-2)[..., :num_classes] - true_positives
+    false_positives[..., void] = 0
+    return ClassCounts(true_positives, false_positives, counted.sum(axis=-1) - true_positives)
+
+
+def count_categories(confusion_matrix: np.ndarray, categories: Sequence[str],
+                     void_class_ids: Sequence[int] = ()) -> Dict[str, ClassCounts]:
+    """Pixels per category of classes, in the order in which the categories first occur; confusing two classes of one
+    category is no mistake. Categories of nothing but void classes are left out.
+
+    Arguments:
+        confusion_matrix: Integers [C, P], rows are ground truth.
+        categories: The category of each of the C classes.
+    """
+    check_confusion_matrix(confusion_matrix)
+    scored = [class_id for class_id in range(len(categories)) if class_id not in void_class_ids]
+    counts = {}
+    for category in dict.fromkeys(categories[class_id] for class_id in scored):
+        members = [class_id for class_id in scored if categories[class_id] == category]
+        true_positives = confusion_matrix[np.ix_(members, members)].sum()
+        counts[category] = ClassCounts(true_positives,
+                                       confusion_matrix[np.ix_(scored, members)].sum() - true_positives,
+                                       confusion_matrix[members].sum() - true_positives)
+    return counts
+
+
+def intersection_over_union(counts: ClassCounts) -> np.ndarray:
+    """TP / (TP + FP + FN), float64 [..., C]; NaN where a class occurs in neither ground truth nor prediction."""
+    return _divide(counts.true_positives, counts.true_positives + counts.false_positives + counts.false_negatives)
+
+
+def recall(counts: ClassCounts) -> np.ndarray:
+    """TP / (TP + FN), the accuracy of each class, float64 [..., C]; NaN where the ground truth lacks the class."""
+    return _divide(counts.true_positives, counts.true_positives + counts.false_negatives)
+
+
+def precision(counts: ClassCounts) -> np.ndarray:
+    """TP / (TP + FP), float64 [..., C]; NaN where the class was never predicted on a valid pixel."""
+    return _divide(counts.true_positives, counts.true_positives + counts.false_positives)
+
+
+def pixel_accuracy(counts: ClassCounts) -> np.ndarray:
+    """Share of the valid pixels that got their class, float64 [...]; NaN without a valid pixel."""
+    return _divide(counts.true_positives.sum(axis=-1),
+                   (counts.true_positives + counts.false_negatives).sum(axis=-1))
+
+
+def frequency_weighted_iou(counts: ClassCounts) -> np.ndarray:
+    """sum_i t_i IoU_i / sum_k t_k with t_i the pixels of class i in the ground truth (Long, Shelhamer, Darrell, CVPR
+    2015, section 5), float64 [...]."""
+    pixels = counts.true_positives + counts.false_negatives
+    weighted = np.where(pixels > 0, pixels * intersection_over_union(counts), 0.0)
+    return _divide(weighted.sum(axis=-1), pixels.sum(axis=-1))
+
+
+def mean_of_present(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of the entries that are not NaN; NaN where there is none."""
+    values = np.asarray(values, dtype=np.float64)
+    present = ~np.isnan(values)
+    return _divide(np.where(present, values, 0.0).sum(axis=-1), present.sum(axis=-1))
+
+
+def mean_iou(counts: ClassCounts) -> np.ndarray:
+    """Mean of the IoU of the classes that have one, float64 [...]."""
+    return mean_of_present(intersection_over_union(counts))
+
+
+def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
+    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator != 0)
+
+
+def summarize(confusion_matrix: np.ndarray, loss_sum: float, num_valid: int,
+              label_space: LabelSpace) -> Dict[str, Any]:
+    """All scores of a dataset from its totals.
+
+    Arguments:
+        confusion_matrix: Integers [C, P] over all valid pixels, rows are ground truth. Rows and columns of
+            `label_space.void_class_ids` are left out of the scores as Cityscapes does.
+        loss_sum: Sum of the loss over all valid pixels; NaN where no loss was computed.
+        num_valid: Number of valid pixels: those whose ground truth is not `label_space.ignore_id`.
+
+    Returns:
+        'loss' (mean over pixels), 'accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou',
+        'mean_category_iou': floats. 'per_class_iou', 'per_class_accuracy', 'precision', 'recall': float64 [C], NaN for
+        void classes and where there is nothing to divide by. 'category_iou': dict of floats by category, empty for a
+        label space without categories. 'confusion_matrix': int64 [C, P].
+
+    Raises:
+        ValueError: The matrix does not fit the label space, or valid pixels are missing from it: their labels are no
+            classes, so the ground truth is of another ID space.
+    """
+    confusion_matrix = np.asarray(confusion_matrix)
+    _check_totals(confusion_matrix, num_valid, label_space)
+    counts = count_classes(confusion_matrix, label_space.void_class_ids)
+    category_iou = _category_iou(confusion_matrix, label_space)
+    return {'loss': float(_divide(loss_sum, num_valid)),
+            'accuracy': float(pixel_accuracy(counts)),
+            'mean_accuracy': float(mean_of_present(recall(counts))),
+            'mean_iou': float(mean_iou(counts)),
+            'frequency_weighted_iou': float(frequency_weighted_iou(counts)),
+            'per_class_iou': intersection_over_union(counts),
+            'per_class_accuracy': recall(counts),
+            'precision': precision(counts),
+            'recall': recall(counts),
+            'category_iou': category_iou,
+            'mean_category_iou': float(mean_of_present(np.array(list(category_iou.values())))),
+            'confusion_matrix': confusion_matrix.astype(np.int64)}
+
+
+def _category_iou(confusion_matrix: np.ndarray, label_space: LabelSpace) -> Dict[str, float]:
+    if label_space.categories is None:
+        return {}
+    counts = count_categories(confusion_matrix, label_space.categories, label_space.void_class_ids)
+    return {category: float(intersection_over_union(of_category)) for category, of_category in counts.items()}
+
+
+def _check_totals(confusion_matrix: np.ndarray, num_valid: int, label_space: LabelSpace) -> None:
+    check_confusion_matrix(confusion_matrix)
+    if confusion_matrix.ndim != 2 or confusion_matrix.shape[0] != label_space.num_classes:
+        raise ValueError('A confusion matrix of shape {} came for the label space {!r} of {} classes. Count with the '
+                         'number of classes of that label space.'.format(confusion_matrix.shape, label_space.name,
+                                                                         label_space.num_classes))
+    missing = int(num_valid) - int(confusion_matrix.sum())
+    if missing:
+        raise ValueError('{} of {} valid pixels have ground truth IDs that are no classes: those of {!r} go from 0 to {}, '
+                         'and {} is ignored. The ground truth is of another ID space; give the ID map of the dataset '
+                         '(for raw Cityscapes labelIds: layout cityscapes).'.format(
+                             missing, int(num_valid), label_space.name, label_space.num_classes - 1,
+                             label_space.ignore_id))
+
+
+def check_same_label_space(model: LabelSpace, data: LabelSpace) -> None:
+    """Raises ValueError unless class IDs mean the same to the model and to the ground truth."""
+    difference = _first_difference(model, data)
+    if difference is not None:
+        raise ValueError('The model predicts the classes of {!r} and the ground truth is of {!r}: {}. A score across two '
+                         'ID spaces means nothing; read the dataset in the label space of the model or evaluate a '
+                         'model of its classes.'.format(model.name, data.name, difference))
+
+
+def _first_difference(model: LabelSpace, data: LabelSpace) -> Optional[str]:
+    if model.num_classes != data.num_classes:
+        return '{} classes against {}'.format(model.num_classes, data.num_classes)
+    for class_id, (ours, theirs) in enumerate(zip(model.class_names, data.class_names)):
+        if ours != theirs:
+            return 'class {} is {!r} against {!r}'.format(class_id, ours, theirs)
+    if tuple(model.void_class_ids) != tuple(data.void_class_ids):
+        return 'void classes {} against {}'.format(list(model.void_class_ids), list(data.void_class_ids))
+    return None
