@@ -1,0 +1,60 @@
+"""The layers of VGG-16 (Simonyan, Zisserman, ICLR 2015, table 1, column D): names, kernel shapes and widths."""
+from typing import Dict, Tuple
+
+# Output channels of each convolution, block by block; a 2x2 max pooling follows each block.
+BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+DENSE_WIDTH = 4096
+NUM_IMAGENET_CLASSES = 1000
+# Height and width of pool5 for the 224x224 images of ImageNet training, and so of the kernel that fc6 becomes.
+FC6_SIZE = 7
+
+CONVOLUTIONS = tuple('conv{}_{}'.format(block, index)
+                     for block, widths in enumerate(BLOCKS, start=1) for index in range(1, len(widths) + 1))
+ENCODER_DENSE = ('fc6', 'fc7')
+ALL = CONVOLUTIONS + ENCODER_DENSE + ('fc8',)
+WIDEST_DIVISOR = BLOCKS[0][0]
+
+
+def check_width_divisor(width_divisor: int) -> None:
+    """Raises ValueError unless every width of VGG-16 is a multiple of width_divisor."""
+    if isinstance(width_divisor, bool) or not isinstance(width_divisor, int) or width_divisor < 1 or WIDEST_DIVISOR % width_divisor:
+        raise ValueError('width_divisor is {!r}; it divides the widths of VGG-16 (64 to 4096 channels) and is 1, 2, 4, 8, '
+                         '16, 32 or 64. 1 is VGG-16 itself.'.format(width_divisor))
+
+
+def block_names() -> Tuple[Tuple[str, ...], ...]:
+    """The convolutions block by block: `(('conv1_1', 'conv1_2'), ('conv2_1', ...), ...)`."""
+    return tuple(tuple('conv{}_{}'.format(block, index) for index in range(1, len(widths) + 1))
+                 for block, widths in enumerate(BLOCKS, start=1))
+
+
+def convolution_shapes(width_divisor: int = 1) -> Dict[str, Tuple[int, int, int, int]]:
+    """Kernel shape `(height, width, in, out)` of each convolution, in the order of the network."""
+    shapes = {}
+    channels = 3
+    widths = [width // width_divisor for block in BLOCKS for width in block]
+    for name, width in zip(CONVOLUTIONS, widths):
+        shapes[name] = (3, 3, channels, width)
+        channels = width
+    return shapes
+
+
+def kernel_shapes(width_divisor: int = 1) -> Dict[str, Tuple[int, int, int, int]]:
+    """Kernel shape `(height, width, in, out)` of each layer of the encoder, fc6 and fc7 as convolutions."""
+    shapes = convolution_shapes(width_divisor)
+    dense_width = DENSE_WIDTH // width_divisor
+    shapes['fc6'] = (FC6_SIZE, FC6_SIZE, BLOCKS[-1][-1] // width_divisor, dense_width)
+    shapes['fc7'] = (1, 1, dense_width, dense_width)
+    return shapes
+
+
+def dense_shapes(width_divisor: int = 1) -> Dict[str, Tuple[int, int]]:
+    """Weight shape `(inputs, outputs)` of each dense layer; fc8 has a variable number of outputs, here ImageNet's."""
+    width = DENSE_WIDTH // width_divisor
+    inputs = FC6_SIZE * FC6_SIZE * BLOCKS[-1][-1] // width_divisor
+    return {'fc6': (inputs, width), 'fc7': (width, width), 'fc8': (width, NUM_IMAGENET_CLASSES)}
+
+
+def kernel_variable(layer: str) -> str:
+    """The name of a layer's kernel in published encoders: `conv1_1/filter`, but `fc6/weights`."""
+    return layer + ('/weights' if layer in ENCODER_DENSE else '/filter')
