@@ -1,0 +1,165 @@
+"""Writing files so that a reader sees either the old content or all of the new content, never half of it."""
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import uuid
+from typing import Any, Iterator, Optional, Union
+
+PathLike = Union[str, 'os.PathLike[str]']
+
+# Characters of the final name that a temporary name repeats: with four bytes a character it stays below the usual
+# limit of 255 bytes a name.
+_STEM_LENGTH = 40
+
+
+@contextlib.contextmanager
+def atomic_path(final_path: PathLike) -> Iterator[str]:
+    """Yields a temporary path beside `final_path`, and moves what was written there into place.
+
+    The temporary name starts with a dot and has the same suffix, so writers that choose a format by suffix work.
+    Missing parent directories are made. A `final_path` that is a symbolic link keeps being one: its target is replaced.
+
+    When the body raises, or wrote nothing, only the temporary is removed and `final_path` stays as it was.
+
+    Arguments:
+        final_path: The file to write. An existing file is replaced when the body succeeds.
+
+    Raises:
+        ValueError: `final_path` is a directory.
+        FileNotFoundError: The body ended without having written the temporary file.
+        OSError: With the path and what to do, for a full disk, missing permission or a read-only file system.
+    """
+    final = os.path.realpath(os.fspath(final_path))
+    if os.path.isdir(final):
+        raise ValueError('{} is a directory, but a file is to be written there. Give a file name.'.format(final))
+    temporary = _temporary_sibling(final)
+    with explain_os_errors(final):
+        os.makedirs(os.path.dirname(final), exist_ok=True)
+        try:
+            yield temporary
+            _fsync(temporary)
+            os.replace(temporary, final)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+        _fsync_directory(os.path.dirname(final))
+
+
+@contextlib.contextmanager
+def atomic_directory(final_path: PathLike) -> Iterator[str]:
+    """Yields a temporary directory beside `final_path`, and renames it to `final_path` when the body succeeds.
+
+    When the body raises, the temporary directory is removed and `final_path` stays as it was.
+
+    Raises:
+        FileExistsError: `final_path` is a file or a directory that is not empty. Nothing is ever written into it.
+        OSError: As for `atomic_path`.
+    """
+    final = os.path.realpath(os.fspath(final_path))
+    _check_free(final)
+    temporary = _temporary_sibling(final)
+    with explain_os_errors(final):
+        os.makedirs(temporary)
+        try:
+            yield temporary
+            _fsync_tree(temporary)
+            _check_free(final)
+            # POSIX renames onto an empty directory, and refuses one that has been filled in the meantime.
+            os.rename(temporary, final)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        _fsync_directory(os.path.dirname(final))
+
+
+def atomic_write_json(path: PathLike, obj: Any) -> None:
+    """Writes `obj` as indented UTF-8 JSON through `atomic_path`.
+
+    Raises:
+        TypeError: `obj` holds something that JSON has no form for.
+        ValueError: `obj` holds NaN or an infinity, which strict JSON readers refuse.
+    """
+    text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
+    with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+        file.write(text + '\n')
+
+
+@contextlib.contextmanager
+def explain_os_errors(path: PathLike) -> Iterator[None]:
+    """Re-raises the `OSError`s that a user can do something about with the path, the reason and the remedy.
+
+    The type and `errno` stay what they were. Errors that are not about writing (a missing input, say) pass unchanged.
+    """
+    try:
+        yield
+    except OSError as error:
+        remedy = _remedy(error, os.fspath(path))
+        if remedy is None:
+            raise
+        message = '{} while writing {}. {}'.format(os.strerror(error.errno), os.fspath(path), remedy)
+        if error.errno == errno.ENOSPC:
+            message += ' ({} MB are free there.)'.format(_free_megabytes(os.fspath(path)))
+        raise type(error)(error.errno, message) from error
+
+
+_SPACE_REMEDIES = {
+    errno.ENOSPC: 'Free some space or choose another directory.',
+    errno.EDQUOT: 'Free some space of your quota or choose another directory.',
+    errno.EROFS: 'Choose a directory that is not read-only.',
+}
+
+
+def _remedy(error: OSError, path: str) -> Optional[str]:
+    if error.errno in _SPACE_REMEDIES:
+        return _SPACE_REMEDIES[error.errno]
+    # A missing permission may as well be about a file that was to be read: then it is not this module's to explain.
+    about_writing = error.filename is not None and path.startswith(os.path.dirname(os.fspath(error.filename)))
+    if error.errno in (errno.EACCES, errno.EPERM) and about_writing:
+        return 'Choose a directory that you may write to.'
+    return None
+
+
+def _free_megabytes(path: str) -> int:
+    directory = os.path.dirname(os.path.abspath(path))
+    while not os.path.isdir(directory):
+        directory = os.path.dirname(directory)
+    return shutil.disk_usage(directory).free // 10 ** 6
+
+
+def _temporary_sibling(final: str) -> str:
+    directory, name = os.path.split(final)
+    stem, suffix = os.path.splitext(name)
+    return os.path.join(directory, '.{}.{}.tmp{}'.format(stem[:_STEM_LENGTH], uuid.uuid4().hex[:12], suffix))
+
+
+def _check_free(final: str) -> None:
+    if os.path.isdir(final) and not os.listdir(final):
+        return
+    if os.path.exists(final):
+        raise FileExistsError('{} exists already and is not an empty directory. Choose another name or move it away '
+                              'first.'.format(final))
+
+
+def _fsync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fsync_directory(path: str) -> None:
+    # Makes the rename itself last. Some network file systems cannot, and the content is safe without it.
+    with contextlib.suppress(OSError):
+        _fsync(path)
+
+
+def _fsync_tree(root: str) -> None:
+    for directory, _, names in os.walk(root):
+        for name in names:
+            _fsync(os.path.join(directory, name))
+        _fsync_directory(directory)

@@ -1,0 +1,268 @@
+"""Which classes a dataset has: names, colours, the ID of ignored pixels, and the IDs in the dataset's own files.
+
+Facts about Cityscapes are derived from the `cityscapesscripts` package.
+"""
+
+import colorsys
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+from cityscapesscripts.helpers.labels import labels as _CITYSCAPES_LABELS
+
+Color = Tuple[int, int, int]
+
+# What a pixel without a class has in the files of Cityscapes ('unlabeled') and ADE20K ('other objects').
+_UNLABELED_FILE_ID = 0
+
+
+class LabelSpace(NamedTuple):
+    """The classes of a dataset, indexed by class ID.
+
+    Fields:
+        name: How the space is called in settings and messages.
+        class_names: A name per class ID.
+        colors: RGB per class ID, 0 to 255.
+        ignore_id: The ID of pixels that never count: in no loss, no gradient and no score.
+        void_class_ids: Classes that the network has and that scores leave out.
+        file_ids: Per class ID, the ID in the dataset's own files, where that differs.
+        categories: Per class ID, the name of the group that it belongs to.
+        ignore_colors: Colours that mark ignored pixels in the dataset's own colour labels.
+    """
+
+    name: str
+    class_names: Tuple[str, ...]
+    colors: Tuple[Color, ...]
+    ignore_id: int = 255
+    void_class_ids: Tuple[int, ...] = ()
+    file_ids: Optional[Tuple[int, ...]] = None
+    categories: Optional[Tuple[str, ...]] = None
+    ignore_colors: Tuple[Color, ...] = ()
+
+    @property
+    def num_classes(self) -> int:
+        """The number of outputs of a network for this space."""
+        return len(self.class_names)
+
+    @property
+    def color_to_id(self) -> Dict[Color, int]:
+        """(r, g, b) -> class ID for the dataset's own colour labels, ignored colours among them.
+
+        Raises:
+            ValueError: Two classes have the same colour, so colours do not tell the class.
+        """
+        table = {color: class_id for class_id, color in enumerate(self.colors)}
+        if len(table) != len(self.colors):
+            raise ValueError('Two classes of the label space {} have the same colour, so colours do not tell the class. '
+                             'Read the files with class IDs instead.'.format(self.name))
+        table.update({color: self.ignore_id for color in self.ignore_colors})
+        return table
+
+    def to_dict(self) -> Dict[str, Any]:
+        """The fields as what JSON can hold."""
+        return {field: _as_lists(value) for field, value in self._asdict().items()}
+
+    @staticmethod
+    def from_dict(fields: Dict[str, Any]) -> 'LabelSpace':
+        """The inverse of `to_dict`. Fields that have a default may be missing.
+
+        Raises:
+            ValueError: A field is missing or unknown, or the fields disagree about the number of classes.
+        """
+        unknown = sorted(set(fields) - set(LabelSpace._fields))
+        missing = [field for field in ('name', 'class_names', 'colors') if field not in fields]
+        if unknown or missing:
+            raise ValueError('A label space has the fields {}; missing: {}; unknown: {}.'.format(
+                list(LabelSpace._fields), missing, unknown))
+        space = LabelSpace(**{field: _as_tuples(value) for field, value in fields.items()})
+        _check(space)
+        return space
+
+
+def generic_label_space(num_classes: int, ignore_id: int = 255,
+                        class_names: Optional[Sequence[str]] = None) -> LabelSpace:
+    """A label space for a dataset that is not known by name.
+
+    Arguments:
+        num_classes: The number of classes, 1 to 65535.
+        ignore_id: The ID of pixels that never count, 0 to 65535.
+        class_names: A name per class; 'class 0', 'class 1', ... by default.
+
+    Raises:
+        ValueError: An argument is out of its range, or there is not one name per class.
+    """
+    if not 1 <= num_classes <= 65535:
+        raise ValueError('num_classes={} came, but it must be from 1 to 65535.'.format(num_classes))
+    if class_names is None:
+        class_names = ['class {}'.format(class_id) for class_id in range(num_classes)]
+    space = LabelSpace('generic', tuple(class_names), _distinct_colors(num_classes), ignore_id)
+    _check(space)
+    return space
+
+
+def file_ids_to_class_ids(space: LabelSpace) -> np.ndarray:
+    """The map from the IDs in the dataset's own files to class IDs.
+
+    Returns:
+        A uint8 array of shape [256]. An ID that is no class becomes the void class where the network has one, and
+        `space.ignore_id` otherwise. For a space whose files hold class IDs the map is the identity, so that wrong
+        labels stay visible.
+    """
+    if space.file_ids is None:
+        return np.arange(256, dtype=np.uint8)
+    id_map = np.full(256, space.void_class_ids[0] if space.void_class_ids else space.ignore_id, np.uint8)
+    id_map[list(space.file_ids)] = np.arange(space.num_classes)
+    return id_map
+
+
+def class_ids_to_file_ids(space: LabelSpace) -> np.ndarray:
+    """The map from class IDs to the IDs in the dataset's own files, as its evaluation server expects them.
+
+    Returns:
+        A uint8 array of shape [256]. An ID that is no class becomes 0, 'unlabeled'. For a space whose files hold class
+        IDs the map is the identity.
+    """
+    if space.file_ids is None:
+        return np.arange(256, dtype=np.uint8)
+    id_map = np.full(256, _UNLABELED_FILE_ID, np.uint8)
+    id_map[:space.num_classes] = space.file_ids
+    return id_map
+
+
+def cityscapes_ids_to_train_ids() -> np.ndarray:
+    """Cityscapes `labelIds` -> the 19 official train IDs, 255 for the rest: a uint8 array of shape [256]."""
+    return file_ids_to_class_ids(CITYSCAPES)
+
+
+def cityscapes_train_ids_to_ids() -> np.ndarray:
+    """The 19 official train IDs -> Cityscapes `labelIds`, 0 for the rest: a uint8 array of shape [256]."""
+    return class_ids_to_file_ids(CITYSCAPES)
+
+
+def cityscapes_ids_to_cityscapes20() -> np.ndarray:
+    """Cityscapes `labelIds` -> void as class 0 and the 19 classes as 1 to 19: a uint8 array of shape [256]."""
+    return file_ids_to_class_ids(CITYSCAPES20)
+
+
+def cityscapes20_to_cityscapes_ids() -> np.ndarray:
+    """Void as class 0 and the 19 classes as 1 to 19 -> Cityscapes `labelIds`: a uint8 array of shape [256]."""
+    return class_ids_to_file_ids(CITYSCAPES20)
+
+
+def cityscapes_train_ids_to_cityscapes20() -> np.ndarray:
+    """The 19 official train IDs -> 1 to 19, 0 for the rest: a uint8 array of shape [256]."""
+    return cityscapes_ids_to_cityscapes20()[cityscapes_train_ids_to_ids()]
+
+
+def _check(space: LabelSpace) -> None:
+    num_classes = space.num_classes
+    for field in ('colors', 'file_ids', 'categories'):
+        values = getattr(space, field)
+        if values is not None and len(values) != num_classes:
+            raise ValueError('The label space {} has {} class names, but {} {}. There must be one per class.'.format(
+                space.name, num_classes, len(values), field))
+    if not 0 <= space.ignore_id <= 65535:
+        raise ValueError('ignore_id={} came, but it must be from 0 to 65535.'.format(space.ignore_id))
+    if any(not 0 <= class_id < num_classes for class_id in space.void_class_ids):
+        raise ValueError('void_class_ids={} came, but they must be below the number of classes, {}.'.format(
+            space.void_class_ids, num_classes))
+
+
+def _as_lists(value: Any) -> Any:
+    return [_as_lists(entry) for entry in value] if isinstance(value, (tuple, list)) else value
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(_as_tuples(entry) for entry in value) if isinstance(value, (tuple, list)) else value
+
+
+def _distinct_colors(count: int) -> Tuple[Color, ...]:
+    """Colours that differ from their neighbours: hues at steps of the golden ratio, in six shades."""
+    shades = ((0.75, 0.95), (0.95, 0.65), (0.45, 0.95), (0.60, 0.45), (0.95, 0.95), (0.30, 0.75))
+    colors = []  # type: List[Color]
+    for index in range(count):
+        saturation, value = shades[index % len(shades)]
+        red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1.0, saturation, value)
+        colors.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return tuple(colors)
+
+
+def _voc_colors(count: int) -> Tuple[Color, ...]:
+    """The palette of PASCAL VOC: bits 0, 3, 6 of an ID are the high bits of red, 1, 4, 7 of green, 2, 5 of blue."""
+    def channel(index: int, offset: int) -> int:
+        return sum((index >> 3 * bit + offset & 1) << 7 - bit for bit in range(3))
+    return tuple((channel(index, 0), channel(index, 1), channel(index, 2)) for index in range(count))
+
+
+def _cityscapes() -> LabelSpace:
+    classes = sorted((label for label in _CITYSCAPES_LABELS if 0 <= label.trainId < 255), key=lambda x: x.trainId)
+    return LabelSpace('cityscapes', tuple(label.name for label in classes), tuple(label.color for label in classes),
+                      file_ids=tuple(label.id for label in classes),
+                      categories=tuple(label.category for label in classes))
+
+
+def _with_void_class(space: LabelSpace, name: str) -> LabelSpace:
+    """The space with 'void' as class 0, which training may predict and scores leave out."""
+    return space._replace(name=name, class_names=('void',) + space.class_names, colors=((0, 0, 0),) + space.colors,
+                          void_class_ids=(0,), file_ids=(_UNLABELED_FILE_ID,) + (space.file_ids or ()),
+                          categories=('void',) + (space.categories or ()))
+
+
+def _camvid(space: LabelSpace) -> LabelSpace:
+    """The 11 classes of the SegNet paper (https://arxiv.org/abs/1511.00561), in the order of its label files."""
+    names = ('Sky', 'Building', 'Column_Pole', 'Road', 'Sidewalk', 'Tree', 'SignSymbol', 'Fence', 'Car', 'Pedestrian',
+             'Bicyclist')
+    shown = tuple(name.lower().replace('column_pole', 'pole').replace('signsymbol', 'sign') for name in names)
+    return LabelSpace('camvid', shown, tuple(space.colors[space.class_names.index(name)] for name in names),
+                      ignore_id=len(names))
+
+
+CITYSCAPES = _cityscapes()
+CITYSCAPES20 = _with_void_class(CITYSCAPES, 'cityscapes20')
+
+# http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/ (label_colors.txt)
+_CAMVID_COLORS = {
+    'Animal': (64, 128, 64), 'Archway': (192, 0, 128), 'Bicyclist': (0, 128, 192), 'Bridge': (0, 128, 64),
+    'Building': (128, 0, 0), 'Car': (64, 0, 128), 'CartLuggagePram': (64, 0, 192), 'Child': (192, 128, 64),
+    'Column_Pole': (192, 192, 128), 'Fence': (64, 64, 128), 'LaneMkgsDriv': (128, 0, 192),
+    'LaneMkgsNonDriv': (192, 0, 64), 'Misc_Text': (128, 128, 64), 'MotorcycleScooter': (192, 0, 192),
+    'OtherMoving': (128, 64, 64), 'ParkingBlock': (64, 192, 128), 'Pedestrian': (64, 64, 0), 'Road': (128, 64, 128),
+    'RoadShoulder': (128, 128, 192), 'Sidewalk': (0, 0, 192), 'SignSymbol': (192, 128, 128), 'Sky': (128, 128, 128),
+    'SUVPickupTruck': (64, 128, 192), 'TrafficCone': (0, 0, 64), 'TrafficLight': (0, 64, 64), 'Train': (192, 64, 128),
+    'Tree': (128, 128, 0), 'Truck_Bus': (192, 128, 192), 'Tunnel': (64, 0, 64), 'VegetationMisc': (192, 192, 0),
+    'Void': (0, 0, 0), 'Wall': (64, 192, 0),
+}  # type: Dict[str, Color]
+
+CAMVID32 = LabelSpace('camvid32', tuple(_CAMVID_COLORS), tuple(_CAMVID_COLORS.values()),
+                      void_class_ids=(tuple(_CAMVID_COLORS).index('Void'),))
+CAMVID = _camvid(CAMVID32)
+
+# The road benchmark's development kit: red is valid ground that is no road, magenta is road, black is not evaluated.
+KITTI_ROAD = LabelSpace('kitti_road', ('background', 'road'), ((255, 0, 0), (255, 0, 255)), ignore_colors=((0, 0, 0),))
+
+_VOC_NAMES = ('background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
+              'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor')
+# The boundaries of objects, index 255 of the palette in the files, are drawn in cream.
+VOC = LabelSpace('voc', _VOC_NAMES, _voc_colors(len(_VOC_NAMES)), ignore_colors=((224, 224, 192),))
+
+# The first name of each of the 150 entries of the scene parsing benchmark (http://sceneparsing.csail.mit.edu).
+_ADE20K_NAMES = (
+    'wall', 'building', 'sky', 'floor', 'tree', 'ceiling', 'road', 'bed', 'windowpane', 'grass', 'cabinet', 'sidewalk',
+    'person', 'earth', 'door', 'table', 'mountain', 'plant', 'curtain', 'chair', 'car', 'water', 'painting', 'sofa',
+    'shelf', 'house', 'sea', 'mirror', 'rug', 'field', 'armchair', 'seat', 'fence', 'desk', 'rock', 'wardrobe', 'lamp',
+    'bathtub', 'railing', 'cushion', 'base', 'box', 'column', 'signboard', 'chest of drawers', 'counter', 'sand',
+    'sink', 'skyscraper', 'fireplace', 'refrigerator', 'grandstand', 'path', 'stairs', 'runway', 'case', 'pool table',
+    'pillow', 'screen door', 'stairway', 'river', 'bridge', 'bookcase', 'blind', 'coffee table', 'toilet', 'flower',
+    'book', 'hill', 'bench', 'countertop', 'stove', 'palm', 'kitchen island', 'computer', 'swivel chair', 'boat', 'bar',
+    'arcade machine', 'hovel', 'bus', 'towel', 'light', 'truck', 'tower', 'chandelier', 'awning', 'streetlight',
+    'booth', 'television receiver', 'airplane', 'dirt track', 'apparel', 'pole', 'land', 'bannister', 'escalator',
+    'ottoman', 'bottle', 'buffet', 'poster', 'stage', 'van', 'ship', 'fountain', 'conveyer belt', 'canopy', 'washer',
+    'plaything', 'swimming pool', 'stool', 'barrel', 'basket', 'waterfall', 'tent', 'bag', 'minibike', 'cradle', 'oven',
+    'ball', 'food', 'step', 'tank', 'trade name', 'microwave', 'pot', 'animal', 'bicycle', 'lake', 'dishwasher',
+    'screen', 'blanket', 'sculpture', 'hood', 'sconce', 'vase', 'traffic light', 'tray', 'ashcan', 'fan', 'pier',
+    'crt screen', 'plate', 'monitor', 'bulletin board', 'shower', 'radiator', 'glass', 'clock', 'flag')
+# Its files hold 0 for other objects and k for class k - 1. They hold no colours, so the colours are this library's.
+ADE20K = LabelSpace('ade20k', _ADE20K_NAMES, _distinct_colors(len(_ADE20K_NAMES)),
+                    file_ids=tuple(range(1, len(_ADE20K_NAMES) + 1)))
+
+LABEL_SPACES = {space.name: space for space in
+                (CITYSCAPES, CITYSCAPES20, CAMVID, CAMVID32, KITTI_ROAD, VOC, ADE20K)}  # type: Dict[str, LabelSpace]
