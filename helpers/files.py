@@ -98,7 +98,7 @@ def explain_os_errors(path: PathLike) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = _remedy(error, os.fspath(path))
-        if remedy is None:
+        if error.errno is None or remedy is None:
             raise
         message = '{} while writing {}. {}'.format(os.strerror(error.errno), os.fspath(path), remedy)
         if error.errno == errno.ENOSPC:
@@ -114,7 +114,7 @@ _SPACE_REMEDIES = {
 
 
 def _remedy(error: OSError, path: str) -> Optional[str]:
-    if error.errno in _SPACE_REMEDIES:
+    if error.errno is not None and error.errno in _SPACE_REMEDIES:
         return _SPACE_REMEDIES[error.errno]
     # A missing permission may as well be about a file that was to be read: then it is not this module's to explain.
     about_writing = error.filename is not None and path.startswith(os.path.dirname(os.fspath(error.filename)))

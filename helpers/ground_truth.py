@@ -4,7 +4,7 @@ Class IDs are integer arrays of shape [..., H, W]; uint8 holds them unless an ID
 Nothing is guessed: a colour or an ID that the table does not know is an error that names it.
 """
 
-from typing import Dict, Mapping, Sequence, Tuple, Union
+from typing import Collection, Dict, Mapping, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -86,13 +86,13 @@ def convert_ids_to_colors(ids: np.ndarray, colors: Sequence[Color]) -> np.ndarra
     Returns:
         A uint8 array of shape [..., H, W, 3]. IDs that have no colour, such as ignored pixels, are black.
     """
-    colors = np.asarray(colors)
-    if colors.ndim != 2 or colors.shape[1] != 3 or colors.min() < 0 or colors.max() > 255:
+    rgb = np.asarray(colors)
+    if rgb.ndim != 2 or rgb.shape[1] != 3 or rgb.min() < 0 or rgb.max() > 255:
         raise ValueError('Colours of shape {} came, but [C, 3] with values from 0 to 255 is expected.'.format(
-            colors.shape))
+            rgb.shape))
     ids = np.asarray(ids)
-    table = np.vstack([colors, np.zeros((1, 3), int)]).astype(np.uint8)
-    return table[np.where((ids < 0) | (ids >= len(colors)), len(colors), ids)]
+    table = np.vstack([rgb, np.zeros((1, 3), int)]).astype(np.uint8)
+    return table[np.where((ids < 0) | (ids >= len(rgb)), len(rgb), ids)]
 
 
 def convert_to_one_hot(labels: np.ndarray, num_classes: int, ignore_id: int = 255) -> np.ndarray:
@@ -161,7 +161,7 @@ def _map_uint8(labels: np.ndarray, known: np.ndarray, table: np.ndarray) -> np.n
 def _lookup_table(id_map: IdMap) -> Tuple[np.ndarray, np.ndarray]:
     """Which IDs are known (bool), and the new ID for each."""
     if isinstance(id_map, Mapping):
-        entries = {_checked_id(old): _checked_id(new) for old, new in id_map.items()}  # type: Dict[int, int]
+        entries: Dict[int, int] = {_checked_id(old): _checked_id(new) for old, new in id_map.items()}
     else:
         array = np.asarray(id_map)
         if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
@@ -171,7 +171,7 @@ def _lookup_table(id_map: IdMap) -> Tuple[np.ndarray, np.ndarray]:
     if not entries:
         raise ValueError('The ID map is empty.')
     known = np.zeros(max(entries) + 1, bool)
-    table = np.zeros(max(entries) + 1, _id_dtype(entries.values()))
+    table: np.ndarray = np.zeros(max(entries) + 1, _id_dtype(entries.values()))
     for old, new in entries.items():
         known[old], table[old] = True, new
     return known, table
@@ -191,7 +191,7 @@ def _color_code(color: Color) -> int:
     return red << 16 | green << 8 | blue
 
 
-def _id_dtype(ids: Sequence[int]) -> type:
+def _id_dtype(ids: Collection[int]) -> type:
     return np.uint16 if max(ids, default=0) > 255 else np.uint8
 
 

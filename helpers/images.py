@@ -8,7 +8,7 @@ import glob
 import io
 import os
 import re
-from typing import Any, Iterable, Iterator, List, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -27,11 +27,11 @@ _LABEL_EXTENSIONS = ('.png', '.tif', '.tiff')
 _DECODE_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)
 
 # What undoes each Exif orientation (Exif 2.32, section 4.6.4, tag 274).
-_UPRIGHT = {
+_UPRIGHT: Dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda pixels: cv2.flip(pixels, 1),
     3: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
     4: lambda pixels: cv2.flip(pixels, 0),
-    5: cv2.transpose,
+    5: lambda pixels: cv2.transpose(pixels),
     6: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE),
     7: lambda pixels: cv2.rotate(cv2.transpose(pixels), cv2.ROTATE_180),
     8: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
@@ -111,7 +111,7 @@ def read_color_labels(path: PathLike) -> np.ndarray:
         raise ValueError('{} holds {}, not 8-bit colours. If it holds class IDs, read it without a table of '
                          'colours.'.format(path, _describe(pixels)))
     if pixels.shape[2] == 4 and pixels[..., 3].min() < 255:
-        raise ValueError('{} has transparent pixels, whose class is not known. Store labels without alpha.'.format(path))
+        raise ValueError('{} has transparent pixels, whose class is unknown. Store labels without alpha.'.format(path))
     return _to_rgb(np.ascontiguousarray(pixels[..., :3]))
 
 
@@ -165,8 +165,7 @@ def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, 
 
     Arguments:
         source: A file, a directory or a glob pattern (`**` crosses directories). Links are followed; hidden files, whose
-            name begins with a dot, are left out. Of a glob, only files with one of the extensions count; a file that is
-            named itself counts whatever its extension.
+            name begins with a dot, are left out. A file that is named itself counts whatever its extension.
         extensions: The extensions that count, with or without the dot, in any letter case.
         recursive: Whether a directory is searched with everything below it.
 
@@ -181,7 +180,7 @@ def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, 
     if os.path.isfile(source):
         return [source]
     if os.path.isdir(source):
-        candidates = _walk(source, recursive)  # type: Iterable[str]
+        candidates: Iterable[str] = _walk(source, recursive)
     elif glob.has_magic(source):
         candidates = (path for path in glob.glob(source, recursive=True) if os.path.isfile(path))
     else:

@@ -52,9 +52,9 @@ class LabelSpace(NamedTuple):
         """
         table = {color: class_id for class_id, color in enumerate(self.colors)}
         if len(table) != len(self.colors):
-            raise ValueError('Two classes of the label space {} have the same colour, so colours do not tell the class. '
-                             'Read the files with class IDs instead.'.format(self.name))
-        table.update({color: self.ignore_id for color in self.ignore_colors})
+            raise ValueError('Two classes of the label space {} have the same colour, so colours do not tell the '
+                             'class. Read the files with class IDs instead.'.format(self.name))
+        table.update(dict.fromkeys(self.ignore_colors, self.ignore_id))
         return table
 
     def to_dict(self) -> Dict[str, Any]:
@@ -178,7 +178,7 @@ def _as_tuples(value: Any) -> Any:
 def _distinct_colors(count: int) -> Tuple[Color, ...]:
     """Colours that differ from their neighbours: hues at steps of the golden ratio, in six shades."""
     shades = ((0.75, 0.95), (0.95, 0.65), (0.45, 0.95), (0.60, 0.45), (0.95, 0.95), (0.30, 0.75))
-    colors = []  # type: List[Color]
+    colors: List[Color] = []
     for index in range(count):
         saturation, value = shades[index % len(shades)]
         red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1.0, saturation, value)
@@ -220,7 +220,7 @@ CITYSCAPES = _cityscapes()
 CITYSCAPES20 = _with_void_class(CITYSCAPES, 'cityscapes20')
 
 # http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/ (label_colors.txt)
-_CAMVID_COLORS = {
+_CAMVID_COLORS: Dict[str, Color] = {
     'Animal': (64, 128, 64), 'Archway': (192, 0, 128), 'Bicyclist': (0, 128, 192), 'Bridge': (0, 128, 64),
     'Building': (128, 0, 0), 'Car': (64, 0, 128), 'CartLuggagePram': (64, 0, 192), 'Child': (192, 128, 64),
     'Column_Pole': (192, 192, 128), 'Fence': (64, 64, 128), 'LaneMkgsDriv': (128, 0, 192),
@@ -230,7 +230,7 @@ _CAMVID_COLORS = {
     'SUVPickupTruck': (64, 128, 192), 'TrafficCone': (0, 0, 64), 'TrafficLight': (0, 64, 64), 'Train': (192, 64, 128),
     'Tree': (128, 128, 0), 'Truck_Bus': (192, 128, 192), 'Tunnel': (64, 0, 64), 'VegetationMisc': (192, 192, 0),
     'Void': (0, 0, 0), 'Wall': (64, 192, 0),
-}  # type: Dict[str, Color]
+}
 
 CAMVID32 = LabelSpace('camvid32', tuple(_CAMVID_COLORS), tuple(_CAMVID_COLORS.values()),
                       void_class_ids=(tuple(_CAMVID_COLORS).index('Void'),))
@@ -240,7 +240,8 @@ CAMVID = _camvid(CAMVID32)
 KITTI_ROAD = LabelSpace('kitti_road', ('background', 'road'), ((255, 0, 0), (255, 0, 255)), ignore_colors=((0, 0, 0),))
 
 _VOC_NAMES = ('background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
-              'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor')
+              'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train',
+              'tvmonitor')
 # The boundaries of objects, index 255 of the palette in the files, are drawn in cream.
 VOC = LabelSpace('voc', _VOC_NAMES, _voc_colors(len(_VOC_NAMES)), ignore_colors=((224, 224, 192),))
 
@@ -264,5 +265,5 @@ _ADE20K_NAMES = (
 ADE20K = LabelSpace('ade20k', _ADE20K_NAMES, _distinct_colors(len(_ADE20K_NAMES)),
                     file_ids=tuple(range(1, len(_ADE20K_NAMES) + 1)))
 
-LABEL_SPACES = {space.name: space for space in
-                (CITYSCAPES, CITYSCAPES20, CAMVID, CAMVID32, KITTI_ROAD, VOC, ADE20K)}  # type: Dict[str, LabelSpace]
+LABEL_SPACES: Dict[str, LabelSpace] = {space.name: space for space in
+                (CITYSCAPES, CITYSCAPES20, CAMVID, CAMVID32, KITTI_ROAD, VOC, ADE20K)}
