@@ -46,8 +46,7 @@ def _cut(array: np.ndarray, top: int, left: int, size: Size, fill) -> np.ndarray
     first_column, last_column = max(left, 0), min(left + columns, width)
     if (last_row - first_row, last_column - first_column) == size:
         return array[first_row:last_row, first_column:last_column]
-    window = np.empty(size + array.shape[2:], array.dtype)
-    window[...] = fill
+    window = _filled(array, size, fill)
     if first_row < last_row and first_column < last_column:
         window[first_row - top:last_row - top, first_column - left:last_column - left] = \
             array[first_row:last_row, first_column:last_column]
@@ -119,9 +118,13 @@ def largest_class_share(label: np.ndarray, not_a_class: Sequence[int] = ()) -> f
 
 
 def _draw_place(rng: np.random.Generator, image_size: Size, factor: float, size: Size) -> Tuple[int, int]:
-    slack = [max(1, int(round(side * factor))) - wanted for side, wanted in zip(image_size, size)]
+    slack = [scaled - wanted for scaled, wanted in zip(_scaled_size(image_size, factor), size)]
     top, left = (int(rng.integers(min(0, s), max(0, s) + 1)) for s in slack)
     return top, left
+
+
+def _scaled_size(size: Size, factor: float) -> Size:
+    return max(1, int(round(size[0] * factor))), max(1, int(round(size[1] * factor)))
 
 
 def _cut_scaled(image: np.ndarray, label: Label, factor: float, place: Tuple[int, int], size: Size,
@@ -132,12 +135,13 @@ def _cut_scaled(image: np.ndarray, label: Label, factor: float, place: Tuple[int
 
 def _sample_scaled(array: np.ndarray, factor: float, place: Tuple[int, int], size: Size, interpolation: int,
                    fill) -> np.ndarray:
-    top, left = place
-    if factor == 1.0:
+    (top, left), (height, width) = place, array.shape[:2]
+    scaled_height, scaled_width = _scaled_size((height, width), factor)
+    if (scaled_height, scaled_width) == (height, width):
         return _cut(array, top, left, size, fill)
     # Scaling by f takes the pixel centre x to f (x + 1/2) - 1/2. Only the window is computed, never the whole image.
-    offset = (factor - 1) / 2
-    matrix = np.array([[factor, 0, offset - left], [0, factor, offset - top]])
+    down, across = scaled_height / height, scaled_width / width
+    matrix = np.array([[across, 0, (across - 1) / 2 - left], [0, down, (down - 1) / 2 - top], [0, 0, 1]])
     return _warp(array, matrix, size, interpolation, fill)
 
 
@@ -163,11 +167,11 @@ def warp(image: np.ndarray, label: Label, matrix: np.ndarray, padding: Padding) 
     The image is interpolated bilinearly. A matrix that only flips and shifts by whole pixels copies pixels instead.
     """
     size = image.shape[:2]
-    mirrored = np.sign(matrix[0, 0]) < 0
+    mirrored = matrix[0, 0] < 0
     rest = matrix.dot(flip_matrix(size)) if mirrored else matrix  # matrix = rest . flip, for a flip undoes itself
     if not _only_shifts(rest):
-        return (_warp(image, matrix[:2], size, cv2.INTER_LINEAR, padding.color), None if label is None else
-                _warp(label, matrix[:2], size, cv2.INTER_NEAREST, padding.label_id))
+        return (_warp(image, matrix, size, cv2.INTER_LINEAR, padding.color), None if label is None else
+                _warp(label, matrix, size, cv2.INTER_NEAREST, padding.label_id))
     if mirrored:
         image, label = cv2.flip(image, 1), None if label is None else cv2.flip(label, 1)
     right, down = int(rest[0, 2]), int(rest[1, 2])
@@ -180,9 +184,52 @@ def _only_shifts(matrix: np.ndarray) -> bool:
     return np.array_equal(matrix[:2, :2], np.eye(2)) and np.array_equal(matrix[:2, 2], np.round(matrix[:2, 2]))
 
 
+# Interpolation must not mix the padding into the rim of the image: a pixel is either all image or all padding, the
+# same ones in image and label. So the rim is repeated outwards, and what lies outside is filled afterwards.
+
 def _warp(array: np.ndarray, matrix: np.ndarray, size: Size, interpolation: int, fill) -> np.ndarray:
-    return cv2.warpAffine(array, matrix, (size[1], size[0]), flags=interpolation, borderMode=cv2.BORDER_CONSTANT,
-                          borderValue=fill)
+    if matrix[0, 1] == 0 and matrix[1, 0] == 0:
+        return _warp_along_axes(array, matrix, size, interpolation, fill)
+    warped = _warp_repeating_rim(array, matrix, size, interpolation)
+    inside = cv2.warpAffine(np.ones(array.shape[:2], np.uint8), matrix[:2], (size[1], size[0]),
+                            flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    return cv2.copyTo(warped, inside, _filled(array, size, fill))
+
+
+def _warp_along_axes(array: np.ndarray, matrix: np.ndarray, size: Size, interpolation: int, fill) -> np.ndarray:
+    """Without rotation the image covers a rectangle, and only that is computed."""
+    top, bottom = _covered(matrix[1, 1], matrix[1, 2], array.shape[0], size[0])
+    left, right = _covered(matrix[0, 0], matrix[0, 2], array.shape[1], size[1])
+    if top >= bottom or left >= right:
+        return _filled(array, size, fill)
+    warped = np.empty(size + array.shape[2:], array.dtype)
+    for rim in (warped[:top], warped[bottom:], warped[top:bottom, :left], warped[top:bottom, right:]):
+        _fill(rim, fill)
+    to_rectangle = translation_matrix(-left, -top).dot(matrix)
+    warped[top:bottom, left:right] = _warp_repeating_rim(array, to_rectangle, (bottom - top, right - left), interpolation)
+    return warped
+
+
+def _covered(factor: float, shift: float, source_length: int, length: int) -> Tuple[int, int]:
+    """First and last + 1 of the pixels that come from [-1/2, source_length - 1/2] under x -> factor x + shift."""
+    ends = sorted((shift - 0.5 * factor, shift + (source_length - 0.5) * factor))
+    first, last = (min(max(int(np.ceil(end)), 0), length) for end in ends)
+    return first, last
+
+
+def _warp_repeating_rim(array: np.ndarray, matrix: np.ndarray, size: Size, interpolation: int) -> np.ndarray:
+    return cv2.warpAffine(array, matrix[:2], (size[1], size[0]), flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _filled(array: np.ndarray, size: Size, fill) -> np.ndarray:
+    filled = np.empty(size + array.shape[2:], array.dtype)
+    _fill(filled, fill)
+    return filled
+
+
+def _fill(array: np.ndarray, fill) -> None:
+    array[:1] = fill
+    array[1:] = array[:1]  # row by row is many times faster than colour by colour
 
 
 # ---- Light and colour ----
@@ -253,9 +300,14 @@ class Pipeline:
     def prepare(self, image: np.ndarray, label: Label) -> Pair:
         """Convert the label to class IDs and, where no random crop comes before them, crop and resize."""
         if label is not None:
-            label = self._convert(label)
+            if self._options.convert_colors_to_ids is not None:
+                label = colors_to_ids(label, self._options.convert_colors_to_ids)
             _check_pair(image, label)
-        return self._crop_and_resize(image, label) if self._fixed_size_first else (image, label)
+        if self._fixed_size_first:
+            image, label = self._crop_and_resize(image, label)
+        if label is not None and self._options.convert_ids_to_ids is not None:
+            label = ids_to_ids(label, self._options.convert_ids_to_ids)  # after resizing: fewer pixels, same result
+        return image, label
 
     def augment(self, image: np.ndarray, label: Label, rng: np.random.Generator) -> Pair:
         """All that is random, with the numbers that `rng` draws, and what comes after it."""
@@ -267,13 +319,6 @@ class Pipeline:
         image = self._change_light(image, rng)
         image, label = warp(image, label, self._draw_geometry(image.shape[:2], rng), self._padding)
         return (to_gray(image) if o.gray else image), label
-
-    def _convert(self, label: np.ndarray) -> np.ndarray:
-        if self._options.convert_colors_to_ids is not None:
-            label = colors_to_ids(label, self._options.convert_colors_to_ids)
-        if self._options.convert_ids_to_ids is not None:
-            label = ids_to_ids(label, self._options.convert_ids_to_ids)
-        return label
 
     def _crop_and_resize(self, image: np.ndarray, label: Label) -> Pair:
         if self._options.crop is not None:
