@@ -1,0 +1,309 @@
+"""Batches of images and labels from a dataset on disk."""
+import hashlib
+import os
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from data_generator.batching import BatchIterator, BatchOrder, Made, Sample, sample_rng, stack
+from data_generator.cache import PairCache
+from data_generator.discovery import NameRule, Pair, Paths, as_path_list, check_pairs, find_pairs, read_pair_list
+from data_generator.errors import DataError
+from data_generator.layouts import Layout, find_layout, variants_of
+from data_generator.reading import LegalIds, naming_the_file, read_pair
+from data_generator.transform_options import IMAGENET_MEAN
+from data_generator.transforms import Pipeline, build_pipeline
+from helpers.ground_truth import convert_to_one_hot as ids_to_one_hot
+from helpers.images import read_image
+from helpers.label_spaces import LabelSpace, generic_label_space
+
+#: From how many images, spread evenly over the dataset, its mean colour is estimated.
+NUM_IMAGES_FOR_MEAN = 16
+
+#: The transforms that move pixels out of the image, so that others must be padded.
+PADDING_TRANSFORMS = ('random_crop', 'translate', 'rotate', 'scale')
+
+
+class BatchGenerator:
+    """A dataset: which images and labels belong together, and what the labels mean.
+
+    Name the directories, a list of pairs, or (with `from_layout`) a layout that is known by name.
+
+    Arguments:
+        image_dirs: A directory, or several, below which the images lie, nested or not.
+        image_file_extension: Extension of the images, or several, in any letter case; None for all that can be read.
+        ground_truth_dirs: For each of `image_dirs` the directory of its labels; None for a dataset without labels. A
+            label lies at the same place as its image and may have another extension.
+        image_name_split_separator: Where the name of an image is split. Its label is called like the part before, with
+            `ground_truth_suffix` behind it. None where both are called alike, but for the suffix.
+        ground_truth_suffix: See above; '{rest}' in it stands for the part behind the separator.
+        check_existence: Refuse images without labels. If False they are left out.
+        num_classes: The number of classes, by which labels are checked; None leaves them unchecked.
+        root_dir: Below which all files lie: written datasets have the same tree, and relative paths in a list of pairs
+            start here. None for the directory that all images and labels have in common.
+        export_dir: Where processed datasets are written.
+        layout: The name of a layout or a `data_generator.layouts.Layout`: how labels are called, and their ID map and
+            label space.
+        label_space: The classes, where no layout says them; in place of `num_classes`.
+        ignore_id: The ID of pixels that never count; None for that of the label space, which is 255 by default.
+        id_map: From the IDs in the files to class IDs, a dict or an array; it is applied to all that is read.
+        pairs: A list of (image, label) or of images, or the path of a text or CSV file of them, instead of
+            `image_dirs`.
+        seed: An integer of at least 0, for all that is random.
+
+    Attributes:
+        pairs: List of `data_generator.discovery.Pair`, in natural order of the images.
+        label_space: `helpers.label_spaces.LabelSpace`; None where neither classes nor a layout were given.
+        num_classes, ignore_id, root_dir, export_dir, seed: As above.
+        has_labels: Whether the dataset has labels.
+
+    Raises:
+        ValueError: Arguments that are wrong, or do not go together.
+        FileNotFoundError: A directory or a list is not there.
+        DataError: No images; images without labels; a label that cannot be told.
+    """
+
+    def __init__(self, image_dirs: Optional[Paths] = None, image_file_extension: Optional[Paths] = 'png',
+                 ground_truth_dirs: Optional[Paths] = None, image_name_split_separator: Optional[str] = None,
+                 ground_truth_suffix: Optional[str] = None, check_existence: bool = True,
+                 num_classes: Optional[int] = None, root_dir: Optional[str] = None, export_dir: Optional[str] = None,
+                 *, layout: Optional[Union[str, Layout]] = None, label_space: Optional[LabelSpace] = None,
+                 ignore_id: Optional[int] = None, id_map: Optional[Union[Mapping[int, int], np.ndarray]] = None,
+                 pairs: Optional[Union[str, Sequence]] = None, seed: int = 0) -> None:
+        if (image_dirs is None) == (pairs is None):
+            raise ValueError('image_dirs={!r} and pairs={!r}: give one of the two, the directories of the images or a '
+                             'list of pairs.'.format(image_dirs, pairs))
+        _check_not_both(layout, image_name_split_separator=image_name_split_separator,
+                        ground_truth_suffix=ground_truth_suffix, label_space=label_space, id_map=id_map)
+        _check_integer('seed', seed, 0)
+        variants = variants_of(layout) if layout is not None else ()
+        found = None
+        if pairs is not None:
+            self.pairs = _given_pairs(pairs, root_dir)
+        else:
+            rule = NameRule(image_name_split_separator, ground_truth_suffix)
+            found, self.pairs = _find(variants, as_path_list(image_dirs), as_path_list(ground_truth_dirs),
+                                      image_file_extension, rule, check_existence)
+        self._layout = found or (variants[0] if variants else None)
+        self.label_space = _label_space(self._layout, label_space, num_classes, ignore_id)
+        self.num_classes = self.label_space.num_classes if self.label_space else None
+        self.ignore_id = self.label_space.ignore_id if self.label_space else 255 if ignore_id is None else ignore_id
+        self.root_dir = _common_root(self.pairs) if root_dir is None else os.fspath(root_dir)
+        self.export_dir = export_dir
+        self.seed = seed
+        self._id_map = self._layout.id_map if self._layout else id_map
+        self._color_map = self._layout.color_map if self._layout else None
+        self._fingerprint = None  # type: Optional[str]
+        self._mean_color = None  # type: Optional[Tuple[float, float, float]]
+
+    @classmethod
+    def from_layout(cls, layout: Union[str, Layout], root: str, split: str = 'train', with_labels: bool = True,
+                    check_existence: bool = True, export_dir: Optional[str] = None, seed: int = 0) -> 'BatchGenerator':
+        """A split of a dataset that lies as its publishers laid it.
+
+        Arguments:
+            layout: 'cityscapes', 'cityscapes20' (void as class 0), 'camvid', 'camvid32', 'kitti_road', 'voc',
+                'ade20k', or a `data_generator.layouts.Layout`.
+            root: The directory of the dataset.
+            split: 'train', 'val' or what the dataset has.
+            with_labels: False for the images alone, as of a test split.
+        """
+        variant, pairs = find_layout(layout, os.fspath(root), split, with_labels, check_existence)
+        return cls(pairs=pairs, layout=variant, root_dir=root, export_dir=export_dir, seed=seed)
+
+    @property
+    def has_labels(self) -> bool:
+        return self.pairs[0].label is not None
+
+    def get_num_files(self) -> int:
+        """The number of images."""
+        return len(self.pairs)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash over the names of all files below `root_dir` and their sizes."""
+        if self._fingerprint is None:
+            names = [name for pair in self.pairs for name in pair if name is not None]
+            lines = sorted('{} {}'.format(os.path.relpath(name, self.root_dir), os.stat(name).st_size)
+                           for name in names)
+            self._fingerprint = hashlib.sha256('\n'.join(lines).encode('utf-8', 'surrogateescape')).hexdigest()
+        return self._fingerprint
+
+    @property
+    def mean_color(self) -> Tuple[float, float, float]:
+        """(red, green, blue), 0 to 255, over up to 16 images spread over the dataset; what padding is filled with."""
+        if self._mean_color is None:
+            self._mean_color = _mean_color([pair.image for pair in self.pairs])
+        return self._mean_color
+
+    def generate(self, batch_size: int, convert_colors_to_ids=False, convert_ids_to_ids=False,
+                 convert_to_one_hot: bool = False, void_class_id: Optional[int] = None, random_crop=False, crop=False,
+                 resize=False, brightness=False, flip=False, translate=False, scale=False, gray: bool = False,
+                 to_disk: bool = False, shuffle: bool = True, *, rotate=False, color_jitter=False, random_scale=False,
+                 max_class_share=False, blur=False, resize_labels: bool = True, pad_value=None, workers: int = 0,
+                 prefetch: int = 2, cache_dir: Optional[str] = None, seed: Optional[int] = None) -> BatchIterator:
+        """An endless iterator over batches, each a function of the seed and its number alone.
+
+        Arguments:
+            batch_size: Images a batch. Shuffled, every batch is full and a pass over the dataset runs on into the
+                next; not shuffled, the last batch of a pass may be short, so that a pass holds every image once.
+            convert_to_one_hot: Labels uint8 `[N, H, W, C]`, zeros for `ignore_id`, instead of `[N, H, W]` class IDs.
+            shuffle: A new random order for each pass.
+            pad_value: (red, green, blue) of what is moved into the image; None for the mean colour of the dataset.
+            workers: Threads that read and transform in the background; 0 to do it when a batch is asked for.
+            prefetch: How many batches they are ahead at most.
+            cache_dir: A directory for decoded pairs, cropped and resized where no random crop comes before; the next
+                pass, or another process, maps them from there. It grows by the size of the pairs in memory.
+            seed: In place of the seed of the dataset.
+            All others: See `data_generator.transforms.build_pipeline`.
+
+        Raises:
+            ValueError: An option is wrong, or two do not go together. Nothing is read before this is known.
+            DataError: From `next`, naming the file that cannot be used, at the batch that it belongs to.
+        """
+        if to_disk:
+            raise ValueError('to_disk=True: writing is not there yet; pass to_disk=False.')
+        transforms = dict(
+            convert_colors_to_ids=convert_colors_to_ids, convert_ids_to_ids=convert_ids_to_ids,
+            void_class_id=void_class_id, random_crop=random_crop, crop=crop, resize=resize, brightness=brightness,
+            flip=flip, translate=translate, scale=scale, gray=gray, rotate=rotate, color_jitter=color_jitter,
+            random_scale=random_scale, max_class_share=max_class_share, blur=blur, resize_labels=resize_labels,
+            pad_value=pad_value)
+        for name, value, low in (('batch_size', batch_size, 1), ('workers', workers, 0), ('prefetch', prefetch, 1)):
+            _check_integer(name, value, low)
+        if seed is None:
+            seed = self.seed
+        _check_integer('seed', seed, 0)
+        make = self.sample_maker(transforms, convert_to_one_hot, cache_dir, seed)
+        order = BatchOrder(len(self.pairs), batch_size, shuffle, seed)
+        return BatchIterator(order, make, stack, workers, prefetch, self.label_space, self.fingerprint)
+
+    def sample_maker(self, transforms: Dict[str, Any], convert_to_one_hot: bool = False,
+                     cache_dir: Optional[str] = None, seed: int = 0) -> 'SampleMaker':
+        """What reads and transforms one pair. `transforms` are those of `generate`; ValueError where one is wrong."""
+        colors, id_map = self._conversions(transforms)
+        legal_ids = LegalIds(self.num_classes, self.ignore_id, None if colors else id_map)
+        options = dict(transforms, ignore_id=self.ignore_id, num_classes=self.num_classes, has_labels=self.has_labels)
+        build_pipeline(**options)  # refuse what is wrong before images are read for their mean
+        if options.get('pad_value') is None and any(_is_on(options.get(name)) for name in PADDING_TRANSFORMS):
+            options['pad_value'] = self.mean_color
+        if self.has_labels:
+            options.update(convert_colors_to_ids=colors, convert_ids_to_ids=id_map)
+        pipeline = build_pipeline(**options)
+        # What is in the cache was checked when it was put there, so by the same rule.
+        key = '{} {} {}'.format(pipeline.prepare_key, self.num_classes, self.ignore_id)
+        return SampleMaker(self.pairs, pipeline, bool(colors), legal_ids, self._one_hot_classes(convert_to_one_hot),
+                           self.ignore_id, None if cache_dir is None else PairCache(os.fspath(cache_dir), key), seed)
+
+    def _conversions(self, transforms: Mapping[str, Any]) -> Tuple[Any, Any]:
+        """The maps from colours to IDs and from IDs to IDs, of the dataset or of the call, but not of both."""
+        given = [name for name in ('convert_colors_to_ids', 'convert_ids_to_ids') if _is_on(transforms.get(name))]
+        if given and (self._id_map is not None or self._color_map is not None):
+            raise ValueError('{}: the labels of this dataset are converted to class IDs already, by its layout or '
+                             'id_map. Leave it out, or describe the dataset without them.'.format(' and '.join(given)))
+        colors = self._color_map or transforms.get('convert_colors_to_ids') or False
+        id_map = transforms.get('convert_ids_to_ids') if self._id_map is None else self._id_map
+        return colors, id_map if _is_on(id_map) else None
+
+    def _one_hot_classes(self, convert_to_one_hot: bool) -> Optional[int]:
+        if not convert_to_one_hot:
+            return None
+        if self.num_classes is None or not self.has_labels:
+            raise ValueError('convert_to_one_hot={!r}: needs labels, and num_classes for their length. Pass '
+                             'num_classes=... to BatchGenerator.'.format(convert_to_one_hot))
+        return self.num_classes
+
+
+class SampleMaker:
+    """Makes one sample: reads its pair, or finds it in the cache, and transforms it."""
+
+    def __init__(self, pairs: Sequence[Pair], pipeline: Pipeline, colors: bool, legal_ids: LegalIds,
+                 one_hot_classes: Optional[int], ignore_id: int, cache: Optional[PairCache], seed: int) -> None:
+        self.pairs = pairs
+        self.pipeline = pipeline
+        self._colors = colors
+        self._legal_ids = legal_ids
+        self._one_hot_classes = one_hot_classes
+        self._ignore_id = ignore_id
+        self._cache = cache
+        self._seed = seed
+
+    def __call__(self, sample: Sample) -> Made:
+        pair = self.pairs[sample.index]
+        with naming_the_file(pair):
+            image, label = self._cache.get(pair, lambda: self._prepare(pair)) if self._cache else self._prepare(pair)
+            image, label = self.pipeline.augment(image, label, sample_rng(self._seed, sample))
+            if self._one_hot_classes is not None:
+                label = ids_to_one_hot(label, self._one_hot_classes, self._ignore_id)
+            return Made(image, label, pair.image)
+
+    def _prepare(self, pair: Pair) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        return self.pipeline.prepare(*read_pair(pair, self._colors, self._legal_ids))
+
+
+def _is_on(option: Any) -> bool:
+    """Whether an option of `generate` is given; an array or a dict is."""
+    return option is not None and option is not False
+
+
+def _check_integer(name: str, value: Any, low: int) -> None:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < low:
+        raise ValueError('{}={!r}: must be an integer of at least {}.'.format(name, value, low))
+
+
+def _check_not_both(layout: Any, **others: Any) -> None:
+    given = [name for name, value in others.items() if value is not None]
+    if layout is not None and given:
+        raise ValueError('layout says already what {} would. Leave {} out, or change the layout with '
+                         'layout._replace(...).'.format(' and '.join(given), 'it' if len(given) == 1 else 'them'))
+
+
+def _given_pairs(pairs: Union[str, Sequence], root_dir: Optional[str]) -> List[Pair]:
+    return read_pair_list(os.fspath(pairs), root_dir) if isinstance(pairs, (str, os.PathLike)) else check_pairs(pairs)
+
+
+def _find(variants: Sequence[Layout], image_dirs: Sequence[str], label_dirs: Sequence[str],
+          extensions: Optional[Paths], rule: NameRule, check_existence: bool
+          ) -> Tuple[Optional[Layout], List[Pair]]:
+    """The pairs in these directories, and the first variant of the layout by which they are found."""
+    if not variants:
+        return None, find_pairs(image_dirs, label_dirs, extensions, rule, check_existence)
+    first_error = None
+    for variant in variants:
+        try:
+            return variant, find_pairs(image_dirs, label_dirs, variant.image_file_extension, variant.name_rule,
+                                       check_existence)
+        except DataError as error:
+            first_error = first_error or error
+    raise first_error
+
+
+def _label_space(layout: Optional[Layout], label_space: Optional[LabelSpace], num_classes: Optional[int],
+                 ignore_id: Optional[int]) -> Optional[LabelSpace]:
+    space = layout.label_space if layout else label_space
+    if space is None:
+        if num_classes is None:
+            return None
+        _check_integer('num_classes', num_classes, 1)
+        return generic_label_space(num_classes, 255 if ignore_id is None else ignore_id)
+    for name, value in (('num_classes', num_classes), ('ignore_id', ignore_id)):
+        if value is not None and value != getattr(space, name):
+            raise ValueError('{}={}: the label space {} has {}={}. Leave it out, or give another label space.'.format(
+                name, value, space.name, name, getattr(space, name)))
+    return space
+
+
+def _common_root(pairs: Sequence[Pair]) -> str:
+    folders = {os.path.dirname(os.path.abspath(name)) for pair in pairs for name in pair if name is not None}
+    return os.path.commonpath(sorted(folders))
+
+
+def _mean_color(paths: Sequence[str]) -> Tuple[float, float, float]:
+    means = []
+    for path in paths[::max(1, len(paths) // NUM_IMAGES_FOR_MEAN)][:NUM_IMAGES_FOR_MEAN]:
+        try:
+            means.append(read_image(path).mean(axis=(0, 1)))
+        except (ValueError, OSError):
+            pass  # is reported when its batch is asked for
+    red, green, blue = np.mean(means, axis=0) if means else IMAGENET_MEAN
+    return float(red), float(green), float(blue)

@@ -1,0 +1,174 @@
+"""Making samples in the background: bounded, in a fixed order, and gone when nobody wants them any more.
+
+Threads, not processes: OpenCV lets go of the interpreter lock while it decodes and resizes, so two threads are as fast
+as two processes (benchmarks/bench_data.py) and need not copy images from one process to the other.
+"""
+import atexit
+import threading
+import weakref
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+
+class InlineSource:
+    """Makes every batch when it is asked for, in the calling thread."""
+
+    def __init__(self, samples: Callable[[int], Sequence], make: Callable, assemble: Callable) -> None:
+        self._samples = samples
+        self._make = make
+        self._assemble = assemble
+
+    def get(self, number: int) -> Any:
+        return self._assemble([self._make(sample) for sample in self._samples(number)])
+
+    def close(self) -> None:
+        """Nothing runs, so there is nothing to end."""
+
+
+class ThreadedSource:
+    """Makes batches ahead in threads that end when `owner` is closed, is collected, or the interpreter exits."""
+
+    def __init__(self, samples: Callable[[int], Sequence], make: Callable, assemble: Callable, num_threads: int,
+                 prefetch: int, owner: Any) -> None:
+        self._queue = _WorkQueue(samples, assemble, prefetch)
+        self._workers = [_Worker(self._queue, make) for _ in range(num_threads)]
+        # The threads know the queue but not the owner, so it is collected when its user lets go of it.
+        weakref.finalize(owner, self._queue.abandon).atexit = False
+
+    def get(self, number: int) -> Any:
+        return self._queue.get(number)
+
+    def close(self) -> None:
+        self._queue.stop()
+        for worker in self._workers:
+            worker.join()
+
+
+class _Worker(threading.Thread):
+    """Makes one sample after the other."""
+
+    def __init__(self, queue: '_WorkQueue', make: Callable) -> None:
+        super().__init__(name='data_generator worker', daemon=True)
+        self.queue = queue
+        self._make = make
+        self.start()
+        _workers.add(self)
+
+    def run(self) -> None:
+        for batch, slot, sample in iter(self.queue.take, None):
+            try:
+                self.queue.put(batch, slot, self._make(sample), None)
+            except Exception as error:  # belongs to whoever asks for this batch
+                self.queue.put(batch, slot, None, error)
+
+
+_workers = weakref.WeakSet()  # type: Any
+
+
+@atexit.register
+def _stop_all_workers() -> None:
+    """End all threads before the interpreter does: one that came back from C++ after that would abort the process."""
+    workers = list(_workers)
+    for worker in workers:
+        worker.queue.stop()
+    for worker in workers:
+        worker.join()
+
+
+class _Batch:
+    """A batch in the making."""
+
+    def __init__(self, samples: Sequence) -> None:
+        self.samples = samples
+        self.made = [None] * len(samples)  # type: List[Any]
+        self.errors = [None] * len(samples)  # type: List[Optional[Exception]]
+        self.num_taken = 0
+        self.num_missing = len(samples)
+        self.content = None  # type: Any
+        self.ready = False
+
+
+class _WorkQueue:
+    """Hands out samples in order, at most `prefetch` batches ahead of the consumer, and collects what was made."""
+
+    def __init__(self, samples: Callable[[int], Sequence], assemble: Callable, prefetch: int) -> None:
+        self._samples = samples
+        self._assemble = assemble
+        self._prefetch = prefetch
+        self._next = 0  # the batch that the consumer takes next
+        self._batches = {}  # type: Dict[int, _Batch]
+        self._stopped = False
+        self._changed = threading.Condition()
+
+    def take(self) -> Optional[Tuple[_Batch, int, Any]]:
+        """Wait for the next sample to make; None when there is nothing more to do."""
+        with self._changed:
+            while not self._stopped:
+                batch = self._unfinished_batch()
+                if batch is not None:
+                    slot = batch.num_taken
+                    batch.num_taken += 1
+                    return batch, slot, batch.samples[slot]
+                self._changed.wait(timeout=1)  # see abandon()
+        return None
+
+    def _unfinished_batch(self) -> Optional[_Batch]:
+        for number in range(self._next, self._next + self._prefetch):
+            batch = self._batch(number)
+            if batch.num_taken < len(batch.samples):
+                return batch
+        return None
+
+    def _batch(self, number: int) -> _Batch:
+        if number not in self._batches:
+            self._batches[number] = _Batch(self._samples(number))
+        return self._batches[number]
+
+    def _jump(self, number: int) -> None:
+        """Go on with another batch; of what is under way only that is kept which will now be asked for soon."""
+        self._next = number
+        self._batches = {k: batch for k, batch in self._batches.items() if number <= k < number + self._prefetch}
+        self._changed.notify_all()
+
+    def put(self, batch: _Batch, slot: int, made: Any, error: Optional[Exception]) -> None:
+        """Deliver a sample; the last one of a batch puts the batch together, here in the background."""
+        with self._changed:
+            batch.made[slot], batch.errors[slot] = made, error
+            batch.num_missing -= 1
+            if batch.num_missing:
+                return
+        if not any(batch.errors):
+            try:
+                batch.content = self._assemble(batch.made)
+            except Exception as failure:
+                batch.errors[0] = failure
+        batch.made = []
+        with self._changed:
+            batch.ready = True
+            self._changed.notify_all()
+
+    def get(self, number: int) -> Any:
+        """Wait for a batch. Raises what went wrong with the first of its samples that failed."""
+        with self._changed:
+            if number != self._next:
+                self._jump(number)
+            batch = self._batch(number)
+            while not batch.ready:
+                self._changed.wait()
+            del self._batches[number]
+            self._next = number + 1
+            self._changed.notify_all()
+        for error in batch.errors:
+            if error is not None:
+                raise error
+        return batch.content
+
+    def stop(self) -> None:
+        """Let the threads end."""
+        with self._changed:
+            self._stopped = True
+            self._batches = {}
+            self._changed.notify_all()
+
+    def abandon(self) -> None:
+        """Let the threads end, without a lock: the garbage collector calls this, maybe in a thread that holds it."""
+        self._stopped = True
