@@ -1,0 +1,149 @@
+"""What arithmetic a session uses: float32, bfloat16, mixed float16, XLA; and whether this machine can.
+
+All of them are rewrites that TensorFlow applies when a session runs. The graph, its variables, the loss and the scores
+stay float32, and so does everything that is saved.
+
+    bfloat16        convolutions of a CPU session in bfloat16, which has float32's range: no loss scaling.
+    mixed_float16   convolutions of a GPU session in float16, which has not: training needs `optimizers.LossScaling`.
+    xla             clusters of ops compiled together. Made for GPUs. On CPUs TensorFlow only does this when the process
+                    was started with TF_XLA_FLAGS=--tf_xla_cpu_global_jit, and it was slower there in every
+                    measurement made for this library (convolutions leave oneDNN for it).
+"""
+
+import os
+from typing import Any, FrozenSet, Mapping, NamedTuple, Optional, Tuple
+
+from fcn8s.backend import TF_VERSION, tf
+
+PRECISIONS = ('float32', 'bfloat16', 'mixed_float16')
+
+_BFLOAT16_REWRITE = 'auto_mixed_precision_onednn_bfloat16'
+_FLOAT16_REWRITE = 'auto_mixed_precision'
+# x86 with native bfloat16 dot products or tiles (without them oneDNN emulates, slower than float32), and Arm's.
+_BFLOAT16_CPU_FLAGS = frozenset(['avx512_bf16', 'amx_bf16', 'bf16'])
+# TensorFlow's float16 rewrite passes over GPUs older than Volta without a word.
+_MIN_FLOAT16_CAPABILITY = (7, 0)
+_CPU_XLA_FLAG = '--tf_xla_cpu_global_jit'
+
+
+class Machine(NamedTuple):
+    """What the decision depends on.
+
+    tf_version: (major, minor).
+    rewrites: names of the rewrites that this TensorFlow's configuration knows.
+    cpu_flags: as in /proc/cpuinfo; empty where there is no such file.
+    gpus: compute capability of each GPU that the session can see, None where TensorFlow does not tell.
+    environment: the environment variables.
+    """
+
+    tf_version: Tuple[int, int]
+    rewrites: FrozenSet[str]
+    cpu_flags: FrozenSet[str]
+    gpus: Tuple[Optional[Tuple[int, int]], ...]
+    environment: Mapping[str, str]
+
+
+def this_machine(base: Optional[Any] = None) -> Machine:
+    """The machine as a session with the tf.ConfigProto `base` (or the default one) would find it; starts no GPU."""
+    rewrites = frozenset(tf.ConfigProto().graph_options.rewrite_options.DESCRIPTOR.fields_by_name)
+    return Machine(TF_VERSION, rewrites, _cpu_flags(), _gpus(base), dict(os.environ))
+
+
+def _cpu_flags(path: str = '/proc/cpuinfo') -> FrozenSet[str]:
+    try:
+        with open(path, encoding='ascii', errors='replace') as cpu_info:
+            for line in cpu_info:
+                name, _, value = line.partition(':')
+                if name.strip() in ('flags', 'Features'):
+                    return frozenset(value.split())
+    except OSError:
+        pass
+    return frozenset()
+
+
+def _gpus(base: Optional[Any]) -> Tuple[Optional[Tuple[int, int]], ...]:
+    if base is not None and base.device_count.get('GPU', 1) == 0:
+        return ()
+    devices = tf.config.experimental.list_physical_devices('GPU')
+    if TF_VERSION < (2, 0):
+        return (None,) * len(devices)
+    return tuple(tf.config.experimental.get_device_details(device).get('compute_capability') for device in devices)
+
+
+def check_precision(precision: str, xla: bool = False, machine: Optional[Machine] = None) -> None:
+    """Raises ValueError with the reason where this TensorFlow or machine cannot do what is asked.
+
+    Args:
+        precision: one of PRECISIONS.
+        xla: whether XLA is asked for.
+        machine: None for this one.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError('precision is {!r}; it must be one of {}.'.format(precision, ', '.join(PRECISIONS)))
+    machine = machine or this_machine()
+    reason = {'float32': None, 'bfloat16': _why_not_bfloat16, 'mixed_float16': _why_not_float16}[precision]
+    reason = reason and reason(machine)
+    if reason:
+        raise ValueError("precision={!r} does not work here: {} precision='float32' works everywhere."
+                         .format(precision, reason))
+    if xla and not machine.gpus and _CPU_XLA_FLAG not in machine.environment.get('TF_XLA_FLAGS', ''):
+        raise ValueError('xla=True does not work here: without a GPU, TensorFlow compiles nothing unless the process is '
+                         'started with the environment variable TF_XLA_FLAGS={}. Expect it to be slower on a CPU; '
+                         'leave xla out.'.format(_CPU_XLA_FLAG))
+
+
+def _why_not_bfloat16(machine: Machine) -> Optional[str]:
+    if _BFLOAT16_REWRITE not in machine.rewrites:
+        return 'TensorFlow {}.{} has no rewrite to bfloat16; TensorFlow >= 2.16 has.'.format(*machine.tf_version)
+    if machine.gpus:
+        return ("TensorFlow's rewrite to bfloat16 is for CPUs, and this session would run on a GPU. On GPUs take "
+                "precision='mixed_float16'; or hide the GPU with CUDA_VISIBLE_DEVICES=-1.")
+    if machine.environment.get('TF_ENABLE_ONEDNN_OPTS', '1').lower() in ('0', 'false'):
+        return 'the rewrite to bfloat16 is part of oneDNN, which TF_ENABLE_ONEDNN_OPTS switches off.'
+    if not machine.cpu_flags & _BFLOAT16_CPU_FLAGS:
+        return 'this CPU has no bfloat16 arithmetic (none of the flags {} in /proc/cpuinfo).'.format(
+            ', '.join(sorted(_BFLOAT16_CPU_FLAGS)))
+    return None
+
+
+def _why_not_float16(machine: Machine) -> Optional[str]:
+    if not machine.gpus:
+        return 'float16 needs a GPU, and TensorFlow sees none.'
+    capability = machine.gpus[0]
+    if capability is not None and tuple(capability) < _MIN_FLOAT16_CAPABILITY:
+        return 'the GPU has compute capability {}.{}; TensorFlow uses float16 from {}.{} up.'.format(
+            *(tuple(capability) + _MIN_FLOAT16_CAPABILITY))
+    return None
+
+
+def needs_loss_scaling(precision: str) -> bool:
+    """Whether gradients of this precision can underflow, so that training needs `optimizers.LossScaling`."""
+    return precision == 'mixed_float16'
+
+
+def session_config(precision: str = 'float32', xla: bool = False, gpu_memory_growth: bool = True,
+                   base: Optional[Any] = None) -> Any:
+    """The tf.ConfigProto of a session with this precision.
+
+    Args:
+        precision, xla: see the top of this module.
+        gpu_memory_growth: take GPU memory as it is needed instead of all of it at once. False leaves what `base` says.
+        base: a tf.ConfigProto of your own; the result is a changed copy of it.
+
+    Raises:
+        ValueError: where this TensorFlow or machine cannot, see `check_precision`.
+    """
+    check_precision(precision, xla, this_machine(base))
+    config = tf.ConfigProto()
+    if base is not None:
+        config.CopyFrom(base)
+    if gpu_memory_growth:
+        config.gpu_options.allow_growth = True
+    rewrites = config.graph_options.rewrite_options
+    if precision == 'bfloat16':
+        setattr(rewrites, _BFLOAT16_REWRITE, rewrites.ON)
+    if precision == 'mixed_float16':
+        setattr(rewrites, _FLOAT16_REWRITE, rewrites.ON)
+    if xla:
+        config.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.ON_1
+    return config

@@ -1,0 +1,147 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fcn8s import precision
+from fcn8s.backend import TF_VERSION, tf
+from fcn8s.precision import Machine
+
+REWRITES = frozenset(['auto_mixed_precision', 'auto_mixed_precision_onednn_bfloat16'])
+MODERN_CPU = Machine((2, 21), REWRITES, frozenset(['avx2', 'avx512_bf16']), (), {})
+REPOSITORY = os.path.join(os.path.dirname(__file__), '..', '..')
+
+
+def cannot(wanted):
+    """The reason why this machine cannot, or None: for tests that run the real thing where they can."""
+    try:
+        precision.check_precision(wanted)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize('wanted, machine', [
+    ('float32', Machine((1, 15), frozenset(), frozenset(), (), {})),
+    ('bfloat16', MODERN_CPU),
+    ('bfloat16', MODERN_CPU._replace(cpu_flags=frozenset(['amx_bf16']))),
+    ('mixed_float16', MODERN_CPU._replace(gpus=((8, 0),))),
+    ('mixed_float16', MODERN_CPU._replace(gpus=(None,), tf_version=(1, 15))),
+])
+def test_what_works(wanted, machine):
+    precision.check_precision(wanted, machine=machine)
+
+
+@pytest.mark.parametrize('wanted, machine, message', [
+    ('float64', MODERN_CPU, "precision is 'float64'; it must be one of float32, bfloat16, mixed_float16"),
+    ('bfloat16', MODERN_CPU._replace(tf_version=(1, 15), rewrites=frozenset(['auto_mixed_precision'])),
+     'TensorFlow 1.15 has no rewrite to bfloat16'),
+    ('bfloat16', MODERN_CPU._replace(cpu_flags=frozenset(['avx2'])), 'this CPU has no bfloat16 arithmetic'),
+    ('bfloat16', MODERN_CPU._replace(gpus=((8, 0),)), 'is for CPUs, and this session would run on a GPU'),
+    ('bfloat16', MODERN_CPU._replace(environment={'TF_ENABLE_ONEDNN_OPTS': '0'}), 'TF_ENABLE_ONEDNN_OPTS switches off'),
+    ('mixed_float16', MODERN_CPU, 'float16 needs a GPU, and TensorFlow sees none'),
+    ('mixed_float16', MODERN_CPU._replace(gpus=((6, 1),)), 'compute capability 6.1; TensorFlow uses float16 from 7.0'),
+])
+def test_what_is_refused(wanted, machine, message):
+    with pytest.raises(ValueError) as error:
+        precision.check_precision(wanted, machine=machine)
+    assert message in str(error.value)
+
+
+def test_xla_needs_a_gpu_or_the_flag():
+    with pytest.raises(ValueError) as error:
+        precision.check_precision('float32', xla=True, machine=MODERN_CPU)
+    assert 'TF_XLA_FLAGS=--tf_xla_cpu_global_jit' in str(error.value)
+    flag = {'TF_XLA_FLAGS': '--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit'}
+    precision.check_precision('float32', xla=True, machine=MODERN_CPU._replace(environment=flag))
+    precision.check_precision('float32', xla=True, machine=MODERN_CPU._replace(gpus=((8, 0),)))
+
+
+def test_only_float16_needs_loss_scaling():
+    assert [precision.needs_loss_scaling(name) for name in precision.PRECISIONS] == [False, False, True]
+
+
+def test_the_users_config_is_copied_and_kept():
+    base = tf.ConfigProto(intra_op_parallelism_threads=3, device_count={'GPU': 0})
+    before = base.SerializeToString(deterministic=True)
+    config = precision.session_config(base=base)
+    assert base.SerializeToString(deterministic=True) == before
+    assert config.intra_op_parallelism_threads == 3
+    assert config.gpu_options.allow_growth
+    assert not precision.session_config(gpu_memory_growth=False).gpu_options.allow_growth
+    growing = tf.ConfigProto(gpu_options=tf.GPUOptions(allow_growth=True))
+    assert precision.session_config(gpu_memory_growth=False, base=growing).gpu_options.allow_growth
+
+
+def test_a_config_without_gpus_hides_them(monkeypatch):
+    monkeypatch.setattr(tf.config.experimental, 'list_physical_devices', lambda kind: ['a GPU'])
+    assert precision.this_machine(tf.ConfigProto(device_count={'GPU': 0})).gpus == ()
+
+
+def test_float16_switches_tensorflows_rewrite_on(monkeypatch):
+    monkeypatch.setattr(precision, 'this_machine', lambda base: MODERN_CPU._replace(gpus=((8, 0),)))
+    rewrites = precision.session_config('mixed_float16').graph_options.rewrite_options
+    assert rewrites.auto_mixed_precision == rewrites.ON
+
+
+def test_cpu_flags_of_x86_of_arm_and_of_neither(tmp_path):
+    for text in ('processor\t: 0\nflags\t\t: fpu avx512_bf16\n', 'processor: 0\nFeatures : fpu avx512_bf16\n'):
+        (tmp_path / 'cpuinfo').write_text(text)
+        assert precision._cpu_flags(str(tmp_path / 'cpuinfo')) == {'fpu', 'avx512_bf16'}
+    assert precision._cpu_flags(str(tmp_path / 'nothing')) == frozenset()
+
+
+def convolution_dtypes(config):
+    """Types of the convolutions that a session really runs, and the float32 value and gradient of a small network."""
+    with tf.Graph().as_default():
+        images = tf.placeholder(tf.float32, [None, None, None, 16])
+        kernel = tf.get_variable('kernel', initializer=np.full((3, 3, 16, 16), 0.013, np.float32), use_resource=True)
+        hidden = tf.nn.relu(tf.nn.conv2d(images, kernel, [1, 1, 1, 1], 'SAME'))
+        value = tf.reduce_mean(tf.nn.conv2d(hidden, kernel, [1, 1, 1, 1], 'SAME'))
+        gradient = tf.gradients(value, kernel)[0]
+        with tf.Session(config=config) as session:
+            session.run(tf.global_variables_initializer())
+            metadata = tf.RunMetadata()
+            options = tf.RunOptions(output_partition_graphs=True)
+            ramp = np.linspace(0, 1, 2 * 8 * 8 * 16, dtype=np.float32).reshape(2, 8, 8, 16)
+            result = session.run([value, gradient], {images: ramp}, options, metadata)
+    nodes = [node for graph in metadata.partition_graphs for node in graph.node]
+    return {tf.as_dtype(node.attr['T'].type) for node in nodes if 'Conv2D' in node.op and 'T' in node.attr}, result
+
+
+@pytest.mark.skipif(cannot('bfloat16') is not None, reason=str(cannot('bfloat16')))
+def test_bfloat16_convolves_in_bfloat16_and_returns_float32():
+    dtypes, (value, gradient) = convolution_dtypes(precision.session_config('bfloat16'))
+    exact_dtypes, (exact_value, exact_gradient) = convolution_dtypes(precision.session_config())
+    assert dtypes == {tf.bfloat16} and exact_dtypes == {tf.float32}
+    assert value.dtype == gradient.dtype == np.float32
+    assert value == pytest.approx(exact_value, rel=0.02)
+    np.testing.assert_allclose(gradient, exact_gradient, rtol=0.05)
+
+
+@pytest.mark.skipif(TF_VERSION >= (2, 0), reason='TensorFlow 2 has the rewrite')
+def test_bfloat16_is_refused_by_tensorflow_1():
+    with pytest.raises(ValueError) as error:
+        precision.session_config('bfloat16')
+    assert 'TensorFlow 1.15 has no rewrite to bfloat16' in str(error.value)
+
+
+XLA_PROGRAM = '''
+from fcn8s import precision
+from fcn8s.backend import tf
+with tf.Graph().as_default(), tf.Session(config=precision.session_config(xla=True)) as session:
+    x = tf.placeholder(tf.float32, [64, 64])
+    y = tf.reduce_sum(tf.tanh(tf.matmul(x, x) * 2.0 + 1.0))
+    metadata = tf.RunMetadata()
+    session.run(y, {x: [[0.5] * 64] * 64}, tf.RunOptions(output_partition_graphs=True), metadata)
+print(sorted({node.op for graph in metadata.partition_graphs for node in graph.node}))
+'''
+
+
+def test_xla_compiles_on_a_cpu_started_with_the_flag():
+    environment = dict(os.environ, TF_XLA_FLAGS='--tf_xla_cpu_global_jit', PYTHONPATH=REPOSITORY,
+                       CUDA_VISIBLE_DEVICES='-1')
+    output = subprocess.check_output([sys.executable, '-c', XLA_PROGRAM], env=environment, stderr=subprocess.DEVNULL)
+    assert b'_XlaRun' in output
