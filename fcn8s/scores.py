@@ -8,7 +8,7 @@ the ground truth nor the prediction holds has no score (NaN) and is left out of 
 Letters: C classes, P >= C columns of the confusion matrix (columns beyond C are predictions that are no class).
 """
 
-from typing import Any, Dict, NamedTuple, Optional, Sequence
+from typing import Any, Dict, NamedTuple, Sequence
 
 import numpy as np
 
@@ -214,26 +214,3 @@ def _check_totals(confusion_matrix: np.ndarray, num_valid: int, label_space: Lab
                          '(for raw Cityscapes labelIds: layout cityscapes).'.format(
                              missing, int(num_valid), label_space.name, label_space.num_classes - 1,
                              label_space.ignore_id))
-
-
-def check_same_label_space(model: LabelSpace, data: LabelSpace) -> None:
-    """Raises ValueError unless class IDs mean the same to the model and to the ground truth."""
-    difference = _first_difference(model, data)
-    if difference is not None:
-        raise ValueError('The model predicts the classes of {!r} and the ground truth is of {!r}: {}. A score across two '
-                         'ID spaces means nothing; read the dataset in the label space of the model or evaluate a '
-                         'model of its classes.'.format(model.name, data.name, difference))
-
-
-def _first_difference(model: LabelSpace, data: LabelSpace) -> Optional[str]:
-    if model.num_classes != data.num_classes:
-        return '{} classes against {}'.format(model.num_classes, data.num_classes)
-    # The names of a generic label space are numbers and say nothing against it.
-    if 'generic' in (model.name, data.name):
-        return None
-    for class_id, (ours, theirs) in enumerate(zip(model.class_names, data.class_names)):
-        if ours != theirs:
-            return 'class {} is {!r} against {!r}'.format(class_id, ours, theirs)
-    if tuple(model.void_class_ids) != tuple(data.void_class_ids):
-        return 'void classes {} against {}'.format(list(model.void_class_ids), list(data.void_class_ids))
-    return None

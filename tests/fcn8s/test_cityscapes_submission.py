@@ -119,7 +119,7 @@ def test_refuses_no_images(tmp_path):
         submission.zip_and_check(str(tmp_path), [], 'out.zip', CITYSCAPES)
 
 
-# NumPy 2.4 removed numpy.in1d, which the script (as released in cityscapesscripts 2.2) calls for its scores per instance
+# NumPy 2.4 removed numpy.in1d, which the script (as released in cityscapesscripts 2.3) calls for its scores per instance
 # and for nothing else. numpy.isin is the same but for its shape, and the script reshapes what it gets.
 RUN_OFFICIAL = '''
 import runpy, sys

@@ -61,7 +61,7 @@ def test_boundaries_and_calibration_are_printed_where_they_are():
                       expected_calibration_error=0.05, bin_counts=np.ones(15, np.int64))
     table = format_scores(everything, CLASSES)
     assert table.splitlines()[1].split()[4] == '50.00'
-    for line in ('mean IoU within 8 px of a boundary                   20.00',
+    for line in ('mean IoU within 8 px of a boundary' + 18 * ' ' + '20.00',
                  'mean boundary F1, tolerance 0.75 % of the diagonal  37.50',
                  'expected calibration error, 15 bins  5.00'):
         assert line in table

@@ -246,19 +246,3 @@ def test_refuses_predictions_of_another_id_space():
 def test_refuses_a_prediction_of_another_size():
     with pytest.raises(ValueError, match=r'shape \(4, 4\) .* \(2, 2\).*Predict at the size of the ground truth'):
         scores.count_confusion(np.zeros((4, 4), np.uint8), np.zeros((2, 2), np.uint8), 3)
-
-
-@pytest.mark.parametrize('model, data', [(CITYSCAPES, CITYSCAPES), (generic_label_space(19), CITYSCAPES),
-                                         (CITYSCAPES, generic_label_space(19))])
-def test_accepts_label_spaces_that_agree_or_are_generic(model, data):
-    scores.check_same_label_space(model, data)
-
-
-@pytest.mark.parametrize('data, difference', [
-    (CITYSCAPES20, '19 classes against 20'),
-    (generic_label_space(11), '19 classes against 11'),
-    (CITYSCAPES._replace(class_names=('kerb',) + CITYSCAPES.class_names[1:]), "class 0 is 'road' against 'kerb'"),
-    (CITYSCAPES._replace(void_class_ids=(3,)), r'void classes \[\] against \[3\]')])
-def test_refuses_to_mix_label_spaces(data, difference):
-    with pytest.raises(ValueError, match=difference + '.*A score across two ID spaces means nothing'):
-        scores.check_same_label_space(CITYSCAPES, data)
