@@ -164,8 +164,8 @@ def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, 
     """Lists image files in natural order ('frame2' before 'frame10').
 
     Arguments:
-        source: A file, a directory or a glob pattern (`**` crosses directories). Links are followed; hidden files, whose
-            name begins with a dot, are left out. A file that is named itself counts whatever its extension.
+        source: A file, a directory or a glob pattern (`**` crosses directories). Links are followed; hidden files, with
+            a name that begins with a dot, are left out. A file that is named itself counts whatever its extension.
         extensions: The extensions that count, with or without the dot, in any letter case.
         recursive: Whether a directory is searched with everything below it.
 

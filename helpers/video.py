@@ -1,0 +1,388 @@
+"""Reading frames from a video, a directory or a camera, and writing an H.264 MP4 that browsers play.
+
+moviepy, 1 on Python 3.7 and 2 elsewhere, is met here and nowhere else, and imported when a video is opened. Both ways
+stream: one frame at a time is in memory, however long the video.
+"""
+
+import collections
+import errno
+import fractions
+import logging
+import os
+import re
+import subprocess
+import threading
+from types import TracebackType
+from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence, Tuple, Type, Union
+
+import cv2
+import numpy as np
+
+from helpers.files import atomic_path, explain_os_errors
+from helpers.images import IMAGE_EXTENSIONS, find_images, read_image
+
+PathLike = Union[str, 'os.PathLike[str]']
+
+_LOGGER = logging.getLogger(__name__)
+
+_DEFAULT_FRAME_RATE = 30.0
+_LARGEST_FRAME_RATE = 1000.0
+
+# Visually lossless at the flat areas and sharp edges of overlays; 'veryfast' leaves the processor to the network.
+_QUALITY = ('-crf', '18')
+_PRESET = 'veryfast'
+
+# Fragments of a second: what is on the disk can be played up to the last whole fragment, whatever stops the encoder.
+_FRAGMENTED = ('-movflags', '+frag_keyframe+empty_moov+delay_moov+default_base_moof', '-frag_duration', '1000000')
+# The index at the front: browsers start playing before the whole file has arrived.
+_FAST_START = ('-movflags', '+faststart')
+
+# High definition's colour matrix, said in the file: players guess by the size otherwise, and colours of classes shift.
+_COLOR_MATRIX = 'bt709'
+_COLOR_TAGS = ('-colorspace', _COLOR_MATRIX, '-color_primaries', _COLOR_MATRIX, '-color_trc', _COLOR_MATRIX)
+
+
+class Frames:
+    """The frames of a source, in order and once: iterate over it. A context manager that closes the source.
+
+    Attributes:
+        size: (height, width) of every frame, in pixels.
+        frame_rate: Frames per second.
+        num_frames: How many there will be; for a video an estimate from its duration; None where that is not known.
+        has_audio: Whether the source has sound.
+    """
+
+    def __init__(self, size: Tuple[int, int], frame_rate: float, num_frames: Optional[int], has_audio: bool,
+                 iterator: Iterator[np.ndarray], close: Callable[[], None]):
+        self.size = size
+        self.frame_rate = frame_rate
+        self.num_frames = num_frames
+        self.has_audio = has_audio
+        self._iterator = iterator
+        self._close = close
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yields uint8 arrays of shape [H, W, 3], RGB.
+
+        Raises:
+            ValueError: A frame cannot be read or has another size than the first. It is named.
+            OSError: A camera stopped delivering.
+        """
+        return self._iterator
+
+    def close(self) -> None:
+        """Ends the reading process or frees the camera; frames that were not asked for are never read."""
+        self._close()
+
+    def __enter__(self) -> 'Frames':
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+def open_frames(source: PathLike, frame_rate: Optional[float] = None,
+                extensions: Sequence[str] = IMAGE_EXTENSIONS) -> Frames:
+    """Opens a video file, a directory of frames, or a camera.
+
+    Arguments:
+        source: A video in any format that ffmpeg reads; or a directory whose image files (not those of subdirectories)
+            are the frames, in natural order; or 'camera:N' for the camera of number N.
+        frame_rate: Frames per second of a directory, 30 by default. A video or a camera has its own.
+        extensions: Which files of a directory are frames.
+
+    Raises:
+        FileNotFoundError: There is no such file or directory, or no image in it.
+        ValueError: The source cannot be read, or the frame rate is not positive or given for what has its own.
+        OSError: There is no such camera.
+    """
+    source = os.fspath(source)
+    if os.path.isdir(source):
+        return _open_directory(source, _checked_rate(_DEFAULT_FRAME_RATE if frame_rate is None else frame_rate),
+                               extensions)
+    if frame_rate is not None:
+        raise ValueError('frame_rate={} came for {}, but only a directory of frames takes one: a video or a camera has '
+                         'its own. Leave it out.'.format(frame_rate, source))
+    camera = re.match(r'camera:(\d+)$', source)
+    if camera:
+        return _open_camera(int(camera.group(1)))
+    if not os.path.isfile(source):
+        raise FileNotFoundError('{} does not exist. Give a video file, a directory of frames, or camera:0.'.format(
+            source))
+    return _open_video(source)
+
+
+class VideoWriter:
+    """Writes frames to an MP4: H.264, yuv420p, index at the front, an even size.
+
+    A context manager. Frames go to 'NAME.partial.mp4' beside the video; only when the body ends without an exception
+    and everything is encoded, the finished video takes its place under its own name, and the partial file is removed.
+    When anything goes wrong, the partial file stays: it plays, without sound, up to about the last second of what was
+    done. Each video has the partial file of its name to itself: one that an earlier attempt left is overwritten.
+
+    Attributes:
+        path: The finished video.
+        partial_path: Where frames are while the video is not finished.
+        num_written: How many frames came so far.
+    """
+
+    def __init__(self, path: PathLike, size: Tuple[int, int], frame_rate: float,
+                 audio_from: Optional[PathLike] = None):
+        """Starts the encoder.
+
+        Arguments:
+            path: The video to write; its name ends in '.mp4'. An existing one is replaced at the end.
+            size: (height, width) of the frames. An odd one is made even by repeating the last row or column.
+            frame_rate: Frames per second.
+            audio_from: A video or sound file whose sound is added, as far as the frames reach. One without sound is no
+                error. None for a silent video.
+
+        Raises:
+            ValueError: An argument is out of its range.
+            FileNotFoundError: There is no file `audio_from`.
+            OSError: The directory cannot be written to.
+        """
+        self.path = os.path.abspath(os.fspath(path))
+        stem, suffix = os.path.splitext(self.path)
+        if suffix.lower() != '.mp4':
+            raise ValueError('{} came as the name of a video, but MP4 is written. Give a name that ends in .mp4.'.format(
+                path))
+        if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
+            raise ValueError('size={} came, but it must be (height, width), each at least 1.'.format(size))
+        if audio_from is not None and not os.path.isfile(audio_from):
+            raise FileNotFoundError('{} does not exist. Give the file whose sound to add.'.format(audio_from))
+        self.partial_path = stem + '.partial' + suffix
+        self.num_written = 0
+        self._size = (int(size[0]), int(size[1]))
+        self._rate = fractions.Fraction(_checked_rate(frame_rate)).limit_denominator(1001)
+        self._audio_from = audio_from
+        with explain_os_errors(self.path):
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            open(self.partial_path, 'wb').close()
+        self._encoder = _start_encoder(self.partial_path, self._size, self._rate)
+
+    def __enter__(self) -> 'VideoWriter':
+        return self
+
+    def write(self, frame: np.ndarray) -> None:
+        """Appends a frame.
+
+        Arguments:
+            frame: uint8 [H, W, 3], RGB, of the size that was given.
+
+        Raises:
+            ValueError: The frame has another shape or dtype. It is named by its number, counted from 0.
+            OSError: The encoder stopped: the disk is full, say. Names the frame and the partial file.
+        """
+        frame = np.asarray(frame)
+        if frame.dtype != np.uint8 or frame.shape != self._size + (3,):
+            raise ValueError('Frame {} of {} has dtype {} and shape {}, but the video was begun with uint8 {}. Resize the '
+                             'frames to one size.'.format(self.num_written, self.path, frame.dtype, frame.shape,
+                                                          self._size + (3,)))
+        height, width = self._size
+        if height % 2 or width % 2:
+            frame = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        try:
+            self._encoder.write_frame(frame)
+        except OSError as error:
+            raise self._stopped(str(error)) from error
+        self.num_written += 1
+
+    def __exit__(self, exception_type: Optional[Type[BaseException]], exception: Optional[BaseException],
+                 traceback: Optional[TracebackType]) -> None:
+        if exception_type is None:
+            self._finish()
+            return
+        _end_encoder(self._encoder)
+        if self.num_written == 0:
+            os.unlink(self.partial_path)
+        else:
+            _LOGGER.warning('%s is not complete: it was stopped at frame %d. What was done is in %s.', self.path,
+                            self.num_written, self.partial_path)
+
+    def _finish(self) -> None:
+        status, complaint = _end_encoder(self._encoder)
+        if self.num_written == 0:
+            os.unlink(self.partial_path)
+            raise ValueError('{} would have no frame. Write at least one.'.format(self.path))
+        if status != 0:
+            raise self._stopped(complaint)
+        command = ['-i', self.partial_path]
+        if self._audio_from is not None:
+            # Cut here and not by the shorter of both: sound that ends early must not end the video.
+            duration = float(self.num_written / self._rate)
+            command += ['-t', '{:.6f}'.format(duration), '-i', os.path.abspath(os.fspath(self._audio_from))]
+            command += ['-map', '0:v:0', '-map', '1:a:0?', '-c:a', 'aac', '-b:a', '192k']
+        with atomic_path(self.path) as temporary:
+            complaint = _run_ffmpeg(command + ['-c:v', 'copy', *_FAST_START, temporary])
+            if complaint is not None:
+                raise self._stopped(complaint)
+        os.unlink(self.partial_path)
+
+    def _stopped(self, complaint: str) -> OSError:
+        is_full = 'No space left' in complaint
+        remedy = 'The disk is full: free some space or choose another directory.' if is_full else complaint.strip()
+        return OSError(errno.ENOSPC if is_full else errno.EIO,
+                       'The encoder stopped at frame {} of {}. {} What was done is in {}.'.format(
+                           self.num_written, self.path, remedy, self.partial_path))
+
+
+def _checked_rate(frame_rate: float) -> float:
+    if not 0 < frame_rate <= _LARGEST_FRAME_RATE:
+        raise ValueError('frame_rate={} came, but it must be above 0 and at most {:g} frames per second.'.format(
+            frame_rate, _LARGEST_FRAME_RATE))
+    return float(frame_rate)
+
+
+def _open_directory(directory: str, frame_rate: float, extensions: Sequence[str]) -> Frames:
+    paths = find_images(directory, extensions, recursive=False)
+    size = read_image(paths[0], convert=True).shape[:2]
+    return Frames(size, frame_rate, len(paths), False, _directory_frames(paths, size), lambda: None)
+
+
+def _directory_frames(paths: List[str], size: Tuple[int, int]) -> Iterator[np.ndarray]:
+    for path in paths:
+        frame = read_image(path, convert=True)
+        if frame.shape[:2] != size:
+            raise ValueError('The frame {} has size {}, but the first frame, {}, has {}. Resize the frames to one '
+                             'size.'.format(path, frame.shape[:2], paths[0], size))
+        yield frame
+
+
+def _open_camera(number: int) -> Frames:
+    camera = cv2.VideoCapture(number)
+    ok, first = camera.read()
+    if not ok:
+        camera.release()
+        raise OSError(errno.ENODEV, 'camera:{} cannot be opened. Check that it is connected, free, and that this is its '
+                                    'number.'.format(number))
+    frame_rate = camera.get(cv2.CAP_PROP_FPS)
+    if not 0 < frame_rate <= _LARGEST_FRAME_RATE:
+        frame_rate = _DEFAULT_FRAME_RATE  # many drivers do not say
+    return Frames(first.shape[:2], frame_rate, None, False, _camera_frames(camera, number, first), camera.release)
+
+
+def _camera_frames(camera: Any, number: int, first: np.ndarray) -> Iterator[np.ndarray]:
+    frame, count = first, 0
+    while True:
+        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        count += 1
+        ok, frame = camera.read()
+        if not ok:
+            raise OSError(errno.EIO, 'camera:{} delivered no frame {}. Check that it is still connected.'.format(
+                number, count))
+
+
+def _open_video(path: str) -> Frames:
+    decoder = _VideoDecoder(path)
+    return Frames(decoder.size, decoder.frame_rate, decoder.num_frames, decoder.has_audio, decoder.frames(),
+                  decoder.close)
+
+
+class _VideoDecoder:
+    """moviepy's reader, read to the very end, with what ffmpeg complains about kept."""
+
+    def __init__(self, path: str):
+        self._path = path
+        self._reader, has_duration = _start_reader(path)
+        width, height = self._reader.size
+        self.size = (height, width)
+        self.frame_rate = self._reader.fps
+        self.num_frames = max(1, int(round(self._reader.duration * self.frame_rate))) if has_duration else None
+        self.has_audio = bool(self._reader.infos.get('audio_found'))
+        self._process = self._reader.proc
+        # ffmpeg stops and waits when nobody empties the pipe of its complaints, so a thread does.
+        self._complaints: Deque[bytes] = collections.deque(maxlen=20)
+        self._drain = threading.Thread(target=self._complaints.extend, args=(self._process.stderr,), daemon=True)
+        self._drain.start()
+
+    def frames(self) -> Iterator[np.ndarray]:
+        # moviepy repeats the last frame where a video ends early, and takes the number of frames from the duration,
+        # which is one off at times. So the frames behind the first, which it reads itself, are read from its process.
+        height, width = self.size
+        yield self._reader.lastread
+        count = 1
+        while True:
+            data = self._process.stdout.read(height * width * 3)
+            if len(data) < height * width * 3:
+                break
+            yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+            count += 1
+        self._check_end(count)
+
+    def _check_end(self, count: int) -> None:
+        status = self._process.wait()
+        self._drain.join()
+        complaints = b''.join(self._complaints).decode('utf-8', 'replace').strip()
+        # A sound track longer than the picture makes the number of frames look too large, so that alone is no error.
+        is_short = self.num_frames is not None and count < self.num_frames - 1
+        if status != 0 or (complaints and is_short):
+            raise ValueError('{} ends early: frame {} of about {} cannot be decoded. The file is truncated or damaged. {}'
+                             .format(self._path, count, self.num_frames, complaints.splitlines()[-1:] or ''))
+        if complaints:
+            _LOGGER.warning('%s is damaged in places, some frames may look wrong: %s', self._path, complaints)
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+        self._drain.join()
+        self._reader.close()
+
+
+def _start_reader(path: str) -> Tuple[Any, bool]:
+    """moviepy's reader of a video, and whether the file says how long it is (recordings of browsers do not)."""
+    from moviepy.video.io.ffmpeg_reader import FFMPEG_VideoReader
+    # 'tbr' is the constant rate at which ffmpeg hands out frames, whatever the rate of the file.
+    try:
+        has_duration = True
+        try:
+            reader = FFMPEG_VideoReader(path, fps_source='tbr')
+        except OSError:
+            has_duration = False
+            reader = FFMPEG_VideoReader(path, fps_source='tbr', check_duration=False)
+        # moviepy 1 reads what a telephone filmed upright squeezed into the size of the lying picture.
+        lying = list(reader.infos['video_size'])
+        if abs(int(reader.rotation)) % 180 == 90 and list(reader.size) == lying:
+            reader.close()
+            reader = FFMPEG_VideoReader(path, fps_source='tbr', check_duration=has_duration,
+                                        target_resolution=tuple(lying))
+    except (OSError, KeyError, IndexError, AttributeError, TypeError, ZeroDivisionError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError('{} cannot be read as a video: {} Convert it with ffmpeg, or give a directory of frames.'.format(
+            path, reason[0])) from error
+    return reader, has_duration
+
+
+def _start_encoder(path: str, size: Tuple[int, int], rate: fractions.Fraction) -> Any:
+    from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
+    height, width = size[0] + size[0] % 2, size[1] + size[1] % 2
+    # moviepy rounds frame rates to two decimals, which lets the sound of a long video drift. So frames are stamped anew
+    # with the exact rate.
+    filters = 'settb={}/{},setpts=N,scale=out_color_matrix={}:out_range=tv,format=yuv420p'.format(
+        rate.denominator, rate.numerator, _COLOR_MATRIX)
+    return FFMPEG_VideoWriter(path, (width, height), max(0.01, float(rate)), codec='libx264', preset=_PRESET,
+                              ffmpeg_params=['-vf', filters, '-r', '{}/{}'.format(rate.numerator, rate.denominator),
+                                             *_QUALITY, *_COLOR_TAGS, *_FRAGMENTED])
+
+
+def _end_encoder(encoder: Any) -> Tuple[int, str]:
+    """Ends the encoder after the frames that it has, and returns its exit status and what it complained about."""
+    process = encoder.proc
+    complaint = b''
+    try:
+        process.stdin.close()
+    except OSError:
+        pass  # the encoder is gone, which its status says
+    if not process.stderr.closed:
+        complaint = process.stderr.read()
+    status = process.wait()
+    encoder.close()
+    return status, complaint.decode('utf-8', 'replace')
+
+
+def _run_ffmpeg(arguments: List[str]) -> Optional[str]:
+    """Runs moviepy's ffmpeg; returns None, or what it complained about when it failed."""
+    from moviepy import config
+    done = subprocess.run([config.FFMPEG_BINARY, '-y', '-nostdin', '-loglevel', 'error', *arguments],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    return None if done.returncode == 0 else done.stderr.decode('utf-8', 'replace')
