@@ -1,0 +1,96 @@
+"""The decoder: score layers on pool3, pool4 and fc7, and the transposed convolutions that bring them to the image.
+
+Shelhamer, Long, Darrell: "Fully Convolutional Networks for Semantic Segmentation", TPAMI 2017, section 4. '8s' is the
+at-once net with both skips; '16s' leaves out pool3, '32s' both.
+"""
+from typing import Any, List, NamedTuple, Tuple
+
+import numpy as np
+
+from fcn8s.backend import tf
+from fcn8s.settings import ModelSettings
+
+# The stride of the last upsampling, from the finest scored layer to the image.
+FINAL_STRIDE = {'8s': 8, '16s': 16, '32s': 32}
+
+
+class Decoder(NamedTuple):
+    """logits: float32 [N, H, W, C] at the size of the image; kernels and biases: the decoder's trained variables."""
+    logits: Any
+    kernels: Tuple[Any, ...]
+    biases: Tuple[Any, ...]
+
+
+def bilinear_kernel(size: int, num_classes: int) -> np.ndarray:
+    """The kernel of a transposed convolution that interpolates each class's map bilinearly.
+
+    size: kernel height and width; the stride that goes with it is size / 2.
+
+    Returns float32 [size, size, num_classes, num_classes], zero between different classes. Weights fall linearly from
+    the centre, 1 - |i - centre| / stride in each direction, as in the reference Caffe nets ("surgery.py", upsample_filt).
+    """
+    stride = (size + 1) // 2
+    centre = stride - 1 if size % 2 else stride - 0.5
+    ramp = 1 - np.abs(np.arange(size) - centre) / stride
+    kernel = np.zeros([size, size, num_classes, num_classes], np.float32)
+    for class_id in range(num_classes):
+        kernel[:, :, class_id, class_id] = np.outer(ramp, ramp)
+    return kernel
+
+
+class _Builder:
+    """Collects the variables of the layers while the decoder is put together."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self.settings = settings
+        self.kernels = []  # type: List[Any]
+        self.biases = []  # type: List[Any]
+
+    def score(self, features: Any, name: str) -> Any:
+        """A 1x1 convolution to class scores. Zero at first, as in the paper (section 4.3: no better when random)."""
+        channels, classes = features.shape.as_list()[-1], self.settings.num_classes
+        with tf.variable_scope(name):
+            kernel = tf.get_variable('kernel', [1, 1, channels, classes], initializer=tf.zeros_initializer(), use_resource=True)
+            bias = tf.get_variable('bias', [classes], initializer=tf.zeros_initializer(), use_resource=True)
+            self.kernels.append(kernel)
+            self.biases.append(bias)
+            return tf.nn.bias_add(tf.nn.conv2d(features, kernel, [1, 1, 1, 1], 'SAME'), bias)
+
+    def upsample(self, scores: Any, like: Any, stride: int, name: str) -> Any:
+        """A transposed convolution, stride `stride`, kernel twice as large, to the height and width of `like`.
+
+        SAME padding rounds every level's size up, so the input is exactly ceil(size of `like` / stride).
+        """
+        classes = self.settings.num_classes
+        with tf.variable_scope(name):
+            initial = bilinear_kernel(2 * stride, classes)
+            if self.settings.upsampling == 'learned':
+                kernel = tf.get_variable('kernel', initial.shape, initializer=tf.constant_initializer(initial), use_resource=True)
+                self.kernels.append(kernel)
+            else:
+                kernel = tf.constant(initial, name='kernel')
+            shape = tf.shape(like)
+            return tf.nn.conv2d_transpose(scores, kernel, tf.stack([shape[0], shape[1], shape[2], classes]),
+                                          [1, stride, stride, 1], 'SAME')
+
+
+def build_decoder(pool3: Any, pool4: Any, fc7: Any, image: Any, settings: ModelSettings) -> Decoder:
+    """Builds the decoder in the current graph, under the scope `decoder`.
+
+    pool3, pool4, fc7: float32 [N, H/8, W/8, .], [N, H/16, W/16, .], [N, H/32, W/32, .], sizes rounded up.
+    image: any tensor [N, H, W, .] of the size that the logits get.
+
+    Returns a Decoder; its logits are the tensor `decoder/fcn8s_output:0`.
+    """
+    pool3_scale, pool4_scale = settings.skip_scales
+    with tf.variable_scope('decoder'):
+        layers = _Builder(settings)
+        scores = layers.score(fc7, 'score_fc7')
+        if settings.variant in ('16s', '8s'):
+            scores = layers.upsample(scores, pool4, 2, 'upsample_fc7') + layers.score(pool4 * pool4_scale, 'score_pool4')
+        if settings.variant == '8s':
+            scores = layers.upsample(scores, pool3, 2, 'upsample_pool4') + layers.score(pool3 * pool3_scale, 'score_pool3')
+        stride = FINAL_STRIDE[settings.variant]
+        logits = layers.upsample(scores, image, stride, 'upsample_{}x'.format(stride))
+        logits = tf.identity(logits, name='fcn8s_output')
+    return Decoder(logits, tuple(layers.kernels), tuple(layers.biases))

@@ -1,0 +1,40 @@
+"""Stopping at a good moment: Ctrl-C and SIGTERM ask, and the training loop answers after the step that it is in."""
+import signal
+import threading
+from typing import Any, List, Optional, Tuple
+
+
+class StopRequest:
+    """While open, turns SIGINT and SIGTERM into `requested`; a second signal interrupts at once.
+
+    Signal handlers belong to the main thread; in any other thread this does nothing and `requested` stays None.
+    """
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.requested = None  # type: Optional[str]
+        self._previous = []  # type: List[Tuple[int, Any]]
+
+    def __enter__(self) -> 'StopRequest':
+        if threading.current_thread() is threading.main_thread():
+            self._previous = [(number, signal.signal(number, self._handle)) for number in self.SIGNALS]
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous:
+            # A handler that was not set from Python reads as None and cannot be put back; the default is the nearest.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self._previous = []
+
+    def _handle(self, number: int, _: Any) -> None:
+        if self.requested is not None:
+            self._restore()
+            raise KeyboardInterrupt
+        self.requested = signal.Signals(number).name
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Training was stopped by a signal after finishing its step; the message says how to go on."""

@@ -1,0 +1,102 @@
+"""What a network is made of: the settings that fix its graph and travel with every saved model."""
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+from helpers.label_spaces import LabelSpace, generic_label_space
+
+VARIANTS = ('8s', '16s', '32s')
+UPSAMPLINGS = ('learned', 'bilinear')
+
+# pool3 and pool4 are scaled before they are scored. The small factors are those of the at-once FCN-8s in Shelhamer,
+# Long, Darrell (TPAMI 2017), made for SGD: they shrink the gradients of the two score layers. Adam's steps do not shrink
+# with the gradient, so under Adam the factors only starve the skip branches (docs/ablation.md has the measurement).
+PAPER_SKIP_SCALES = (1e-4, 1e-2)
+UNIT_SKIP_SCALES = (1.0, 1.0)
+
+# Class IDs are fed and returned as uint8, and 255 stays free for ignored pixels.
+MAX_CLASSES = 255
+
+
+class ModelSettings(NamedTuple):
+    """The architecture of one network.
+
+    label_space: class names, colours and the ignore ID of the classes that the network tells apart.
+    variant: '8s', '16s' or '32s': how many skips the decoder has (two, one, none).
+    upsampling: 'learned' trains the transposed convolutions from bilinear kernels; 'bilinear' keeps the kernels fixed.
+    skip_scales: factors of pool3 and pool4 before their score layers.
+    """
+    label_space: LabelSpace
+    variant: str = '8s'
+    upsampling: str = 'learned'
+    skip_scales: Tuple[float, float] = UNIT_SKIP_SCALES
+
+    @property
+    def num_classes(self) -> int:
+        return self.label_space.num_classes
+
+    def to_dict(self) -> Dict[str, Any]:
+        return {'num_classes': self.num_classes, 'variant': self.variant, 'upsampling': self.upsampling,
+                'skip_scales': list(self.skip_scales), 'label_space': self.label_space.to_dict()}
+
+    @classmethod
+    def from_dict(cls, fields: Dict[str, Any]) -> 'ModelSettings':
+        return cls(LabelSpace.from_dict(fields['label_space']), fields['variant'], fields['upsampling'],
+                   (float(fields['skip_scales'][0]), float(fields['skip_scales'][1])))
+
+
+def check_num_classes(num_classes: Any) -> int:
+    """Returns `num_classes` as an int, or raises ValueError unless it is an integer from 2 to 255."""
+    if num_classes is None:
+        raise ValueError('num_classes is missing. A model that is built on an encoder needs the number of classes: pass '
+                         'num_classes=19 (or yours), or label_space=helpers.label_spaces.CITYSCAPES.')
+    if isinstance(num_classes, bool) or int(num_classes) != num_classes or not 2 <= num_classes <= MAX_CLASSES:
+        raise ValueError('num_classes is {!r}; it has to be an integer from 2 to {}.'.format(num_classes, MAX_CLASSES))
+    return int(num_classes)
+
+
+def check_choice(name: str, value: Any, choices: Tuple[str, ...]) -> str:
+    """Returns `value`, or raises ValueError naming the choices."""
+    if value not in choices:
+        raise ValueError('{} is {!r}; choose one of {}.'.format(name, value, ', '.join(repr(c) for c in choices)))
+    return value
+
+
+def check_skip_scales(skip_scales: Any) -> Tuple[float, float]:
+    """Returns the factors of (pool3, pool4) as two floats; raises ValueError unless they are two positive numbers."""
+    try:
+        pool3, pool4 = (float(scale) for scale in skip_scales)
+    except (TypeError, ValueError):
+        raise ValueError('skip_scales is {!r}; it has to be two numbers, the factors of pool3 and pool4, such as {} (the '
+                         "paper's, for SGD) or {}.".format(skip_scales, PAPER_SKIP_SCALES, UNIT_SKIP_SCALES)) from None
+    if not (0 < pool3 < float('inf') and 0 < pool4 < float('inf')):
+        raise ValueError('skip_scales is {!r}; both factors have to be positive and finite.'.format(skip_scales))
+    return pool3, pool4
+
+
+def resolve_label_space(num_classes: Optional[int], label_space: Optional[LabelSpace], ignore_id: Optional[int]) -> LabelSpace:
+    """The label space of a new network, from whichever of the three arguments the user gave.
+
+    Raises ValueError where they contradict each other or say too little.
+    """
+    if label_space is None:
+        return generic_label_space(check_num_classes(num_classes), 255 if ignore_id is None else ignore_id)
+    if num_classes is not None and check_num_classes(num_classes) != label_space.num_classes:
+        raise ValueError('num_classes is {}, but the label space {!r} has {} classes. Leave num_classes out, or pass the '
+                         'label space that fits.'.format(num_classes, label_space.name, label_space.num_classes))
+    if ignore_id is not None and ignore_id != label_space.ignore_id:
+        return label_space._replace(ignore_id=ignore_id)
+    return label_space
+
+
+def new_model_settings(num_classes: Optional[int] = None, label_space: Optional[LabelSpace] = None,
+                       ignore_id: Optional[int] = None, variant: str = '8s', upsampling: str = 'learned',
+                       skip_scales: Optional[Tuple[float, float]] = None, optimizer: str = 'adam') -> ModelSettings:
+    """Checks the arguments and returns the settings of a new network.
+
+    `skip_scales=None` takes the paper's factors (1e-4, 1e-2) with SGD and (1, 1) with Adam. Raises ValueError.
+    """
+    if skip_scales is None:
+        skip_scales = PAPER_SKIP_SCALES if optimizer == 'sgd' else UNIT_SKIP_SCALES
+    return ModelSettings(resolve_label_space(num_classes, label_space, ignore_id),
+                         check_choice('variant', variant, VARIANTS),
+                         check_choice('upsampling', upsampling, UPSAMPLINGS),
+                         check_skip_scales(skip_scales))

@@ -1,0 +1,234 @@
+"""The training loop: steps, epochs, and when to evaluate, to record and to save.
+
+The loop touches no TensorFlow. It takes `run(fetches, feed)`, a session's `run` or anything that behaves like it.
+"""
+import math
+import time
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from tqdm import tqdm
+
+from fcn8s.interruption import StopRequest, TrainingInterrupted
+
+Scores = Dict[str, Any]
+
+
+class LoopOptions(NamedTuple):
+    """What `FCN8s.train` was asked for, checked. Frequencies are in epochs but for summaries_frequency, in steps."""
+    epochs: int
+    steps_per_epoch: int
+    learning_rate_schedule: Callable[[int], float]
+    keep_prob: float
+    l2_regularization: float
+    accumulate_batches: int
+    eval_frequency: int
+    save_frequency: int
+    save_best_only: bool
+    monitor: str
+    patience: Optional[int]
+    summaries_frequency: int
+    loss_averaging: int
+    seed: int
+
+
+class Fetches(NamedTuple):
+    """The graph side of a step: what to fetch, and how a batch becomes a feed.
+
+    feed(images, labels, keep_prob, dropout_seed, learning_rate, l2_rate) -> feed dict
+    accumulate: adds one batch's gradients to the sum; None without accumulation.
+    """
+    loss: Any
+    train_op: Any
+    accumulate: Optional[Any]
+    feed: Callable[..., Dict[Any, Any]]
+
+
+class Actions(NamedTuple):
+    """What the loop has others do. Each may be None, for a loop that does not do it.
+
+    evaluate() -> scores; save(state, scores, is_best); summarize(step, values by name); record(epoch record).
+    needs_evaluation: whether the monitored score comes from evaluate() rather than from the training loss.
+    save_when_improved: whether an epoch with a new best score is saved in any case, also between two savings.
+    """
+    evaluate: Optional[Callable[[], Scores]] = None
+    save: Optional[Callable[['TrainingState', Optional[Scores], bool], None]] = None
+    summarize: Optional[Callable[[int, Dict[str, float], Optional[Tuple[Any, Any]]], None]] = None
+    record: Optional[Callable[[Dict[str, Any]], None]] = None
+    needs_evaluation: bool = False
+    save_when_improved: bool = True
+
+
+class TrainingState:
+    """Where a training run is; everything that resuming needs besides variables and data position."""
+
+    def __init__(self, step: int = 0, losses: Tuple[float, ...] = (), best: Optional[float] = None,
+                 best_step: Optional[int] = None, evaluations_since_best: int = 0) -> None:
+        self.step = step  # optimiser steps done in this run
+        self.losses = list(losses)  # the losses of the current epoch's steps
+        self.best = best
+        self.best_step = best_step
+        self.evaluations_since_best = evaluations_since_best
+
+    def to_dict(self) -> Dict[str, Any]:
+        return dict(vars(self))
+
+    @classmethod
+    def from_dict(cls, fields: Dict[str, Any]) -> 'TrainingState':
+        return cls(**fields)
+
+
+def is_better(monitor: str, score: float, best: Optional[float]) -> bool:
+    """Whether `score` beats `best`: lower for a loss, higher for everything else; NaN never does."""
+    if math.isnan(score):
+        return False
+    if best is None:
+        return True
+    return score < best if monitor == 'loss' else score > best
+
+
+def monitored_score(monitor: str, scores: Scores, class_names: Tuple[str, ...]) -> float:
+    """The score that `monitor` names: a key of the scores, or 'iou:NAME' for one class."""
+    if monitor.startswith('iou:'):
+        return float(scores['per_class_iou'][class_names.index(monitor[4:])])
+    return float(scores[monitor])
+
+
+class TrainingLoop:
+    """One call of `FCN8s.train`."""
+
+    def __init__(self, run: Callable[[Any, Dict[Any, Any]], Any], fetches: Fetches, batches: Iterator[Any],
+                 options: LoopOptions, actions: Actions, class_names: Tuple[str, ...],
+                 state: Optional[TrainingState] = None) -> None:
+        self.run = run
+        self.fetches = fetches
+        self.batches = batches
+        self.options = options
+        self.actions = actions
+        self.class_names = class_names
+        self.state = state or TrainingState()
+        self.history = []  # type: List[Dict[str, Any]]
+        self._waited = 0.0
+        self._images = 0
+
+    def train(self) -> List[Dict[str, Any]]:
+        """Runs the remaining epochs and returns one record per epoch.
+
+        Raises FloatingPointError at a loss that is not finite, and TrainingInterrupted after a signal.
+        """
+        options = self.options
+        with StopRequest() as stop:
+            while self._epoch() < options.epochs:
+                self._train_epoch(stop)
+                if stop.requested:
+                    self._interrupt(stop.requested)
+                if options.patience is not None and self.state.evaluations_since_best >= options.patience:
+                    print('Stopped early: {} has not improved in {} evaluations (best {:.4f} at step {}).'.format(
+                        options.monitor, options.patience, self.state.best, self.state.best_step))
+                    break
+        return self.history
+
+    def _epoch(self) -> int:
+        """The current epoch, from 0. An epoch is over when its losses were summed up, not with its last step."""
+        return (self.state.step - len(self.state.losses)) // self.options.steps_per_epoch
+
+    def _train_epoch(self, stop: StopRequest) -> None:
+        """The steps to the end of the current epoch, from the middle of it where a run was resumed there."""
+        options, state = self.options, self.state
+        epoch, done = self._epoch(), len(self.state.losses)
+        self._waited, self._images, start = 0.0, 0, time.perf_counter()
+        with tqdm(total=options.steps_per_epoch, initial=done, unit='step', desc='epoch {}/{}'.format(epoch + 1, options.epochs),
+                  dynamic_ncols=True, mininterval=0.5) as bar:
+            for _ in range(done, options.steps_per_epoch):
+                rate = options.learning_rate_schedule(state.step)
+                self._train_step(rate)
+                elapsed = time.perf_counter() - start
+                recent = state.losses[-options.loss_averaging:]
+                bar.set_postfix_str('loss {:.4f}, rate {:.2g}, {:.1f} images/s, waiting for data {:.0%}'.format(
+                    sum(recent) / len(recent), rate, self._images / elapsed, self._waited / elapsed), refresh=False)
+                bar.update()
+                if stop.requested:
+                    return
+        self._finish_epoch(epoch, options.learning_rate_schedule(state.step - 1), time.perf_counter() - start)
+
+    def _next_batch(self) -> Any:
+        start = time.perf_counter()
+        try:
+            batch = next(self.batches)
+        except StopIteration:
+            raise ValueError('train_generator ended at step {}; it has to go on for ever. Use BatchGenerator.generate, or '
+                             'wrap yours in a loop.'.format(self.state.step)) from None
+        self._waited += time.perf_counter() - start
+        return batch
+
+    def _train_step(self, rate: float) -> None:
+        """One optimiser step: `accumulate_batches` batches, the last of which applies the update."""
+        options, state = self.options, self.state
+        losses = []
+        for number in range(options.accumulate_batches):
+            images, labels = self._next_batch()
+            self._images += len(images)
+            # The dropout mask is a function of this pair alone, so that a resumed run draws what the first would have.
+            dropout_seed = (options.seed, state.step * options.accumulate_batches + number)
+            feed = self.fetches.feed(images, labels, options.keep_prob, dropout_seed, rate, options.l2_regularization)
+            last = number == options.accumulate_batches - 1
+            loss, _ = self.run((self.fetches.loss, self.fetches.train_op if last else self.fetches.accumulate), feed)
+            losses.append(float(loss))
+        loss = sum(losses) / len(losses)
+        if not math.isfinite(loss):
+            raise FloatingPointError(_not_finite_message(loss, state.step, rate))
+        state.step += 1
+        state.losses.append(loss)
+        if self.actions.summarize and state.step % options.summaries_frequency == 0:
+            self.actions.summarize(state.step, {'loss': loss, 'learning_rate': rate}, (images, labels))
+
+    def _finish_epoch(self, epoch: int, rate: float, seconds: float) -> None:
+        options, state, actions = self.options, self.state, self.actions
+        training_loss = sum(state.losses) / len(state.losses)
+        last = epoch + 1 == options.epochs
+        save_due = actions.save is not None and ((epoch + 1) % options.save_frequency == 0 or last)
+        scores, improved = None, False
+        if self._evaluation_due(epoch, last, save_due):
+            scores = actions.evaluate()
+        if scores is not None or not actions.needs_evaluation:
+            improved = self._compare(training_loss, scores)
+        record = {'epoch': epoch + 1, 'step': state.step, 'learning_rate': rate, 'training_loss': training_loss,
+                  'seconds': round(seconds, 3), 'images_per_second': round(self._images / seconds, 3),
+                  'waiting_share': round(self._waited / seconds, 4), 'evaluation': scores}
+        self.history.append(record)
+        state.losses = []
+        # Recorded before it is saved: what a checkpoint claims to have trained is on record.
+        if actions.record:
+            actions.record(record)
+        if actions.save and (improved and actions.save_when_improved or save_due and not options.save_best_only):
+            actions.save(state, scores, improved)
+
+    def _evaluation_due(self, epoch: int, last: bool, save_due: bool) -> bool:
+        """At every eval_frequency-th epoch, at the last, and where 'save the best only' needs a score to decide."""
+        if self.actions.evaluate is None:
+            return False
+        decides = save_due and self.options.save_best_only and self.actions.needs_evaluation
+        return (epoch + 1) % self.options.eval_frequency == 0 or last or decides
+
+    def _compare(self, training_loss: float, scores: Optional[Scores]) -> bool:
+        """Updates the best score; returns whether this epoch is the best so far."""
+        state, monitor = self.state, self.options.monitor
+        score = monitored_score(monitor, scores, self.class_names) if self.actions.needs_evaluation else training_loss
+        improved = is_better(monitor, score, state.best)
+        if improved:
+            state.best, state.best_step, state.evaluations_since_best = score, state.step, 0
+        else:
+            state.evaluations_since_best += 1
+        return improved
+
+    def _interrupt(self, signal_name: str) -> None:
+        how = 'Nothing was saved, because no directory was given.'
+        if self.actions.save and not self.options.save_best_only:
+            self.actions.save(self.state, None, False)
+            how = 'The state after this step was saved; train again with resume=True (fcn8s train --resume RUN) to go on.'
+        raise TrainingInterrupted('{} after step {}. {}'.format(signal_name, self.state.step, how))
+
+
+def _not_finite_message(loss: float, step: int, rate: float) -> str:
+    return ('the loss is {} at step {} (learning rate {:g}). Training stopped; the last checkpoint was kept as it was. Usual '
+            'causes: a learning rate that is too high (try a tenth), images that are not 0 to 255, or NaN in a loss function '
+            'of your own.'.format(loss, step, rate))

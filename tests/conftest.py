@@ -1,0 +1,39 @@
+import os
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def pytest_configure(config):
+    # Tests start command lines and scripts in processes of their own; these find the packages wherever they run.
+    paths = [ROOT] + [path for path in os.environ.get('PYTHONPATH', '').split(os.pathsep) if path]
+    os.environ['PYTHONPATH'] = os.pathsep.join(dict.fromkeys(paths))
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+
+@pytest.fixture(scope='session')
+def root_dir():
+    """The folder that setup.py is in."""
+    return ROOT
+
+
+@pytest.fixture(scope='session')
+def tiny_encoder(tmp_path_factory):
+    """A VGG-16 encoder SavedModel, a sixteenth as wide, with random weights."""
+    from fcn8s.vgg16 import write_encoder
+    path = str(tmp_path_factory.mktemp('encoder') / 'vgg16')
+    write_encoder(path, weights='random', width_divisor=16, seed=0)
+    return path
+
+
+@pytest.fixture(scope='session')
+def other_python():
+    """A Python with the other TensorFlow generation in it, named by FCN8S_OTHER_PYTHON."""
+    path = os.environ.get('FCN8S_OTHER_PYTHON')
+    if not path:
+        pytest.skip('FCN8S_OTHER_PYTHON names no Python with the other TensorFlow generation')
+    assert os.path.isfile(path), path
+    assert os.path.realpath(path) != os.path.realpath(sys.executable)
+    return path
