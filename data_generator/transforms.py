@@ -9,7 +9,7 @@ All geometry from flip on is one matrix and thereby one resampling: two would bl
 long.
 """
 import hashlib
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -287,6 +287,14 @@ class Pipeline:
         return self._options.output_size
 
     @property
+    def settings(self) -> Dict[str, Any]:
+        """All options as what JSON can hold; equal for pipelines that do the same."""
+        settings = self._options._asdict()
+        for name in ('convert_colors_to_ids', 'convert_ids_to_ids'):
+            settings[name] = _described(settings[name])
+        return dict(settings)
+
+    @property
     def prepare_key(self) -> str:
         """Changes whenever `prepare` would give something else."""
         o = self._options
@@ -412,7 +420,7 @@ def _described(mapping):
         return None
     if isinstance(mapping, np.ndarray):
         return mapping.tolist()
-    return sorted((np.asarray(key).tolist(), int(value)) for key, value in mapping.items())
+    return sorted([np.asarray(key).tolist(), int(value)] for key, value in mapping.items())
 
 
 def _draw(rng: np.random.Generator, option: Optional[Tuple[float, float, float]], neutral: Optional[float]):
