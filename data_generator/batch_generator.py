@@ -1,7 +1,7 @@
 """Batches of images and labels from a dataset on disk."""
 import hashlib
 import os
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from data_generator.cache import PairCache
 from data_generator.discovery import NameRule, Pair, Paths, as_path_list, check_pairs, find_pairs, read_pair_list
 from data_generator.errors import DataError
 from data_generator.layouts import Layout, find_layout, variants_of
+from data_generator.offline import ProcessedDataset, process_all, writing_to_disk
 from data_generator.reading import LegalIds, naming_the_file, read_pair
 from data_generator.transform_options import IMAGENET_MEAN
 from data_generator.transforms import Pipeline, build_pipeline
@@ -148,6 +149,7 @@ class BatchGenerator:
             batch_size: Images a batch. Shuffled, every batch is full and a pass over the dataset runs on into the
                 next; not shuffled, the last batch of a pass may be short, so that a pass holds every image once.
             convert_to_one_hot: Labels uint8 `[N, H, W, C]`, zeros for `ignore_id`, instead of `[N, H, W]` class IDs.
+            to_disk: Also write what is handed out in the first pass below `export_dir`, as `process_all` does.
             shuffle: A new random order for each pass.
             pad_value: (red, green, blue) of what is moved into the image; None for the mean colour of the dataset.
             workers: Threads that read and transform in the background; 0 to do it when a batch is asked for.
@@ -161,8 +163,6 @@ class BatchGenerator:
             ValueError: An option is wrong, or two do not go together. Nothing is read before this is known.
             DataError: From `next`, naming the file that cannot be used, at the batch that it belongs to.
         """
-        if to_disk:
-            raise ValueError('to_disk=True: writing is not there yet; pass to_disk=False.')
         transforms = dict(
             convert_colors_to_ids=convert_colors_to_ids, convert_ids_to_ids=convert_ids_to_ids,
             void_class_id=void_class_id, random_crop=random_crop, crop=crop, resize=resize, brightness=brightness,
@@ -174,25 +174,35 @@ class BatchGenerator:
         if seed is None:
             seed = self.seed
         _check_integer('seed', seed, 0)
-        make = self.sample_maker(transforms, convert_to_one_hot, cache_dir, seed)
+        make = self.sample_maker(transforms, convert_to_one_hot, cache_dir, seed)  # type: Callable[[Sample], Made]
+        if to_disk:
+            make = writing_to_disk(self, make, seed, shuffle)
         order = BatchOrder(len(self.pairs), batch_size, shuffle, seed)
         return BatchIterator(order, make, stack, workers, prefetch, self.label_space, self.fingerprint)
+
+    def process_all(self, workers: int = 0, seed: Optional[int] = None, show_progress: bool = True,
+                    **transforms: Any) -> ProcessedDataset:
+        """Write every pair once, transformed, as PNG in the same tree below `export_dir`.
+
+        Takes the transforms of `generate` by name. See `data_generator.offline.process_all`.
+        """
+        return process_all(self, transforms, workers=workers, seed=seed, show_progress=show_progress)
 
     def sample_maker(self, transforms: Dict[str, Any], convert_to_one_hot: bool = False,
                      cache_dir: Optional[str] = None, seed: int = 0) -> 'SampleMaker':
         """What reads and transforms one pair. `transforms` are those of `generate`; ValueError where one is wrong."""
         colors, id_map = self._conversions(transforms)
-        legal_ids = LegalIds(self.num_classes, self.ignore_id, None if colors else id_map)
         options = dict(transforms, ignore_id=self.ignore_id, num_classes=self.num_classes, has_labels=self.has_labels)
         build_pipeline(**options)  # refuse what is wrong before images are read for their mean
+        legal_ids = LegalIds(self.num_classes, self.ignore_id, id_map, colors)
         if options.get('pad_value') is None and any(_is_on(options.get(name)) for name in PADDING_TRANSFORMS):
             options['pad_value'] = self.mean_color
         if self.has_labels:
-            options.update(convert_colors_to_ids=colors, convert_ids_to_ids=id_map)
+            options.update(convert_colors_to_ids=colors, convert_ids_to_ids=legal_ids.complete_map)
         pipeline = build_pipeline(**options)
         # What is in the cache was checked when it was put there, so by the same rule.
         key = '{} {} {}'.format(pipeline.prepare_key, self.num_classes, self.ignore_id)
-        return SampleMaker(self.pairs, pipeline, bool(colors), legal_ids, self._one_hot_classes(convert_to_one_hot),
+        return SampleMaker(self.pairs, pipeline, colors is not None, legal_ids, self._one_hot_classes(convert_to_one_hot),
                            self.ignore_id, None if cache_dir is None else PairCache(os.fspath(cache_dir), key), seed)
 
     def _conversions(self, transforms: Mapping[str, Any]) -> Tuple[Any, Any]:
@@ -201,9 +211,9 @@ class BatchGenerator:
         if given and (self._id_map is not None or self._color_map is not None):
             raise ValueError('{}: the labels of this dataset are converted to class IDs already, by its layout or '
                              'id_map. Leave it out, or describe the dataset without them.'.format(' and '.join(given)))
-        colors = self._color_map or transforms.get('convert_colors_to_ids') or False
+        colors = transforms.get('convert_colors_to_ids') if self._color_map is None else self._color_map
         id_map = transforms.get('convert_ids_to_ids') if self._id_map is None else self._id_map
-        return colors, id_map if _is_on(id_map) else None
+        return colors if _is_on(colors) else None, id_map if _is_on(id_map) else None
 
     def _one_hot_classes(self, convert_to_one_hot: bool) -> Optional[int]:
         if not convert_to_one_hot:

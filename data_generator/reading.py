@@ -7,6 +7,7 @@ import numpy as np
 
 from data_generator.discovery import Pair
 from data_generator.errors import DataError
+from data_generator.transform_options import IdMap
 from helpers.images import read_color_labels, read_image, read_labels
 
 NUM_IDS = 65536  # label files hold at most 16 bits
@@ -20,27 +21,52 @@ class LegalIds:
         ignore_id: The ID of pixels that never count.
         id_map: From the IDs in the files to class IDs, a dict or an array; None where the files hold class IDs. IDs
             that it lacks, or maps to what is no class, are illegal.
+        color_map: From the colours in the files to the IDs that `id_map` maps, or to class IDs.
+
+    Attributes:
+        complete_map: `id_map` as an array over all IDs of 8 bits, where that is enough: the quickest to apply.
+
+    Raises:
+        ValueError: A colour becomes no class.
     """
 
-    def __init__(self, num_classes: Optional[int], ignore_id: int, id_map=None) -> None:
+    def __init__(self, num_classes: Optional[int], ignore_id: int, id_map: Optional[IdMap] = None,
+                 color_map: Optional[Mapping[Tuple[int, int, int], int]] = None) -> None:
         self._num_classes = num_classes
         self._ignore_id = ignore_id
-        self._has_map = id_map is not None
-        is_class = np.ones(NUM_IDS, bool)
-        if num_classes is not None:
-            is_class[num_classes:] = False
-            is_class[ignore_id] = True
-        self._is_legal = is_class
-        if id_map is not None:
-            entries = id_map.items() if isinstance(id_map, Mapping) else enumerate(id_map)
-            self._is_legal = np.zeros(NUM_IDS, bool)
-            for file_id, class_id in entries:
-                self._is_legal[file_id] = is_class[class_id]
+        self._entries = None if id_map is None else _entries(id_map)
+        self._is_legal = self._legal_ids()
         #: Whether 8 bits are enough, also for labels in files of 16.
         self.fit_8_bits = not self._is_legal[256:].any()
         illegal = np.flatnonzero(~self._is_legal)
         self._first_illegal = int(illegal[0]) if illegal.size else NUM_IDS
         self._illegal_bytes = (~self._is_legal[:256]).astype(np.uint8)
+        self.complete_map = id_map
+        if self._entries is not None and color_map is None and self.fit_8_bits:
+            self.complete_map = np.full(256, ignore_id)  # what this is for never occurs, for it is illegal
+            for file_id, class_id in self._entries.items():
+                self.complete_map[file_id:file_id + 1] = class_id
+        self._check_colors(color_map or {})
+
+    def _legal_ids(self) -> np.ndarray:
+        is_class = np.ones(NUM_IDS, bool)
+        if self._num_classes is not None:
+            is_class[self._num_classes:] = False
+            is_class[self._ignore_id] = True
+        if self._entries is None:
+            return is_class
+        is_legal = np.zeros(NUM_IDS, bool)
+        for file_id, class_id in self._entries.items():
+            is_legal[file_id] = is_class[class_id]
+        return is_legal
+
+    def _check_colors(self, color_map: Mapping[Tuple[int, int, int], int]) -> None:
+        for color, class_id in color_map.items():
+            if not self._is_legal[class_id]:
+                raise ValueError('The colour {} becomes ID {}, which belongs to no class: with num_classes={} class IDs '
+                                 'are 0 to {}, and {} is ignored. Map it to one of these.'.format(
+                                     tuple(color), class_id, self._num_classes, (self._num_classes or 0) - 1,
+                                     self._ignore_id))
 
     def check(self, label: np.ndarray, path: str) -> None:
         """Raise DataError with the file and the IDs if `label` [H, W] holds an illegal one.
@@ -56,7 +82,7 @@ class LegalIds:
     def _message(self, values: np.ndarray, path: str) -> str:
         ids = np.unique(values).tolist()
         shown = ', '.join(str(i) for i in ids[:10]) + (', ...' if len(ids) > 10 else '')
-        if self._has_map:
+        if self._entries is not None:
             return ('{}: label IDs {} ({} pixels) are not in the ID map, or it maps them to no class. Add them to the '
                     'map, with ignore_id={} for what is to be left out; files that hold class IDs already need no map.'
                     .format(path, shown, values.size, self._ignore_id))
@@ -83,6 +109,10 @@ def read_pair(pair: Pair, colors: bool, legal_ids: LegalIds) -> Tuple[np.ndarray
     label = read_labels(pair.label)
     legal_ids.check(label, pair.label)
     return image, label.astype(np.uint8, copy=False) if legal_ids.fit_8_bits else label
+
+
+def _entries(id_map: IdMap) -> Mapping[int, int]:
+    return id_map if isinstance(id_map, Mapping) else dict(enumerate(np.asarray(id_map).tolist()))
 
 
 @contextlib.contextmanager
