@@ -1,0 +1,72 @@
+"""The part of the graph that scores: behind the logits of a network, or behind soft-max fed from outside.
+
+Letters: N images, H height and W width of the ground truth, C classes.
+"""
+
+from typing import Any, Dict, NamedTuple, Optional
+
+import numpy as np
+
+from fcn8s.backend import tf
+from fcn8s.calibration import Calibration, build_calibration
+from fcn8s.losses import pixel_cross_entropy
+from fcn8s.metrics import Metrics, build_metrics
+from helpers.label_spaces import LabelSpace
+
+# Keeps the logarithm of a probability of 0 finite. Smaller numbers TensorFlow's CPU kernels flush to 0.
+_SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
+
+
+class EvaluationHead(NamedTuple):
+    """Tensors of the scoring part. `metrics.update` and `metrics.reset` include those of `calibration`."""
+
+    labels: tf.Tensor  # uint8 [N, H, W] placeholder
+    class_ids: tf.Tensor  # uint8 [N, H, W]
+    metrics: Metrics
+    calibration: Optional[Calibration]
+
+    def fetches(self, names: Any) -> Dict[str, tf.Tensor]:
+        """'class_ids' and 'image_confusions' by name, as `fcn8s.evaluation.ImageStatistics` wants them."""
+        values = {'class_ids': self.class_ids, 'image_confusions': self.metrics.image_confusions}
+        return {name: values[name] for name in names}
+
+
+def build_evaluation_head(logits: tf.Tensor, label_space: LabelSpace, with_calibration: bool = False) -> EvaluationHead:
+    """Adds the scoring part to the graph of the logits.
+
+    The logits are interpolated to the size of the labels before a class is chosen: at the ground truth's own resolution
+    class boundaries then lie between the network's pixels, which copied class IDs could not do.
+
+    Arguments:
+        logits: float [N, h, w, C] of any height and width.
+        label_space: Its `ignore_id` says which pixels do not count. Ground truth of its void classes counts for the loss,
+            which the network was trained on, and not for the calibration.
+    """
+    with logits.graph.as_default(), tf.name_scope('evaluation'):
+        labels = tf.placeholder(tf.uint8, [None, None, None], name='labels')
+        # Half-pixel centres: the corners of both grids coincide, as they do when OpenCV resizes the image.
+        scored = tf.image.resize_bilinear(logits, tf.shape(labels)[1:3], half_pixel_centers=True)
+        class_ids = tf.argmax(scored, axis=-1, output_type=tf.int32)
+        truth = tf.cast(labels, tf.int32)
+        valid = tf.not_equal(truth, label_space.ignore_id)
+        metrics = build_metrics(truth, class_ids, pixel_cross_entropy(scored, truth, valid), valid,
+                                label_space.num_classes)
+        calibration = _calibration(scored, truth, class_ids, valid, label_space) if with_calibration else None
+        if calibration:
+            metrics = metrics._replace(update=tf.group(metrics.update, calibration.update),
+                                       reset=tf.group(metrics.reset, calibration.reset))
+        return EvaluationHead(labels, tf.cast(class_ids, tf.uint8), metrics, calibration)
+
+
+def logits_of_probabilities(probabilities: tf.Tensor) -> tf.Tensor:
+    """Logits whose soft-max the probabilities (float [..., C], adding up to 1) are: their logarithms."""
+    return tf.log(tf.maximum(probabilities, _SMALLEST_PROBABILITY))
+
+
+def _calibration(scored: tf.Tensor, truth: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor,
+                 label_space: LabelSpace) -> Calibration:
+    for void_class_id in label_space.void_class_ids:
+        valid = valid & tf.not_equal(truth, void_class_id)
+    # The largest soft-max value, without the soft-max of all classes in memory.
+    confidences = tf.exp(tf.reduce_max(scored, axis=-1) - tf.reduce_logsumexp(scored, axis=-1))
+    return build_calibration(confidences, tf.equal(class_ids, truth), valid)
