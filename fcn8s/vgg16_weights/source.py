@@ -24,12 +24,14 @@ CAFFE_RGB = Preprocessing('RGB', (123.68, 116.779, 103.939), (1.0, 1.0, 1.0))
 TORCHVISION_RGB = Preprocessing('RGB', (0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255))
 # He initialisation keeps the variance of its input, so an untrained network starts from images of variance 1.
 UNIT_VARIANCE_BGR = Preprocessing('BGR', TORCHVISION_RGB.mean[::-1], TORCHVISION_RGB.std[::-1])
+# What a user can say about the images that a file's weights were trained on.
+PREPROCESSINGS = {'caffe-bgr': CAFFE_BGR, 'caffe-rgb': CAFFE_RGB, 'torchvision': TORCHVISION_RGB}
 
 
 class Source(NamedTuple):
     """The weights of a VGG-16, checked, in the layout of their source.
 
-    kind: one of `vgg16_weights.KINDS`.
+    kind: 'random', 'keras', 'hed', 'slim', 'npy', 'npz', 'torchvision' or 'saved_model'. path: where it was read.
     convolutions: layer name -> (kernel float32 [3, 3, in, out], biases float32 [out]).
     dense: 'fc6', 'fc7' (both or neither) and 'fc8' (only after these) -> (weights float32, biases float32 [out]).
     dense_layout: 'HWC': weights [inputs, outputs] on pool5 flattened as height, width, channel (TensorFlow, Keras);

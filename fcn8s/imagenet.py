@@ -1,0 +1,61 @@
+"""ImageNet classification: the 224x224 crop that VGG-16 was tested on, the likeliest classes, and their names."""
+import json
+import os
+from typing import List, NamedTuple, Optional
+
+import cv2
+import numpy as np
+
+# The list that `keras.applications` downloads when it first decodes a prediction.
+CLASS_INDEX_FILE = 'imagenet_class_index.json'
+HOW_TO_GET_NAMES = ('class names: put {} (https://storage.googleapis.com/download.tensorflow.org/data/{}) into '
+                    '~/.keras/models'.format(CLASS_INDEX_FILE, CLASS_INDEX_FILE))
+
+
+def _keras_home() -> str:
+    return os.environ.get('KERAS_HOME') or os.path.join(os.path.expanduser('~'), '.keras')
+
+
+def find_class_names() -> Optional[List[str]]:
+    """The class names in order, from Keras' cache; None where Keras has not fetched them.
+
+    Raises ValueError where the file is there but damaged.
+    """
+    path = os.path.join(_keras_home(), 'models', CLASS_INDEX_FILE)
+    if not os.path.isfile(path):
+        return None
+    try:
+        with open(path, encoding='utf-8') as file:
+            index = json.load(file)
+        return [str(index[str(class_id)][1]) for class_id in range(len(index))]
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise ValueError('{} is damaged: {!r}. Delete it; Keras fetches it again.'.format(path, error)) from error
+
+
+class Classification(NamedTuple):
+    """One of the likeliest classes: its number (0 to 999), its name where this machine knows it, its probability."""
+    class_id: int
+    name: Optional[str]
+    probability: float
+
+
+def central_crop(image: np.ndarray, size: int = 224, short_side: int = 256) -> np.ndarray:
+    """uint8 [H, W, 3] -> uint8 [size, size, 3]: the shorter side resized to short_side, the centre cut out."""
+    height, width = image.shape[:2]
+    scale = short_side / min(height, width)
+    new_size = max(short_side, int(round(width * scale))), max(short_side, int(round(height * scale)))
+    resized = cv2.resize(image, new_size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    top, left = (resized.shape[0] - size) // 2, (resized.shape[1] - size) // 2
+    return resized[top:top + size, left:left + size]
+
+
+def likeliest(logits: np.ndarray, count: int = 5) -> List[Classification]:
+    """The classes of the highest soft-max probabilities, the likeliest first. logits: float [classes]."""
+    logits = np.asarray(logits, np.float64)
+    probabilities = np.exp(logits - logits.max())
+    probabilities /= probabilities.sum()
+    names = find_class_names()
+    if names is None or len(names) != len(logits):
+        names = [None] * len(logits)
+    return [Classification(int(class_id), names[class_id], float(probabilities[class_id]))
+            for class_id in np.argsort(-probabilities, kind='stable')[:count]]

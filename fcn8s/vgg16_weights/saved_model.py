@@ -1,0 +1,26 @@
+"""An existing convolutionalised VGG-16 SavedModel: its variables. The graph itself is copied as it is."""
+from fcn8s.backend import tf
+from fcn8s.encoder import read_encoder
+from fcn8s.vgg16_weights import layers
+from fcn8s.vgg16_weights.assemble import Layout, assemble
+from fcn8s.vgg16_weights.source import CAFFE_BGR, Source
+
+VARIABLES = {layer: (layers.kernel_variable(layer), layer + '/biases') for layer in layers.ALL if layer != 'fc8'}
+
+
+def read_saved_model(directory: str) -> Source:
+    """Checks the interface of an encoder SavedModel and reads its variables.
+
+    The preprocessing is inside its graph; that of the returned source is the one of the published encoders.
+
+    Raises FileNotFoundError or ValueError where it is no encoder, or its variables are not those of VGG-16.
+    """
+    encoder = read_encoder(directory)
+    try:
+        reader = tf.train.load_checkpoint(encoder.variables_prefix)
+        shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()
+                  if name.endswith(('/filter', '/weights', '/biases'))}
+        layout = Layout(VARIABLES, CAFFE_BGR, convolutional=layers.ENCODER_DENSE)
+        return assemble('saved_model', directory, layout, shapes, reader.get_tensor)
+    except (tf.errors.OpError, RuntimeError) as error:
+        raise ValueError('the variables of {} are damaged or truncated: {}. Copy them again.'.format(directory, error)) from error
