@@ -193,12 +193,13 @@ class BatchGenerator:
         """What reads and transforms one pair. `transforms` are those of `generate`; ValueError where one is wrong."""
         colors, id_map = self._conversions(transforms)
         options = dict(transforms, ignore_id=self.ignore_id, num_classes=self.num_classes, has_labels=self.has_labels)
+        if self.has_labels:
+            options.update(convert_colors_to_ids=colors, convert_ids_to_ids=id_map)
         build_pipeline(**options)  # refuse what is wrong before images are read for their mean
         legal_ids = LegalIds(self.num_classes, self.ignore_id, id_map, colors)
+        options['convert_ids_to_ids'] = legal_ids.complete_map if self.has_labels else None
         if options.get('pad_value') is None and any(_is_on(options.get(name)) for name in PADDING_TRANSFORMS):
             options['pad_value'] = self.mean_color
-        if self.has_labels:
-            options.update(convert_colors_to_ids=colors, convert_ids_to_ids=legal_ids.complete_map)
         pipeline = build_pipeline(**options)
         # What is in the cache was checked when it was put there, so by the same rule.
         key = '{} {} {}'.format(pipeline.prepare_key, self.num_classes, self.ignore_id)

@@ -33,7 +33,7 @@ class NameRule(NamedTuple):
     def is_image(self, stem: str) -> bool:
         return not self.separator or self.separator in stem
 
-    def labelstem_of(self, stem: str) -> str:
+    def label_stem(self, stem: str) -> str:
         first, _, rest = stem.partition(self.separator) if self.separator else (stem, '', '')
         suffix = self.suffix or ''
         root, extension = os.path.splitext(suffix)
@@ -141,7 +141,7 @@ def _pair_with_labels(images: Sequence[str], image_dir: str, label_dir: str, rul
     pairs, missing = [], []
     for image in images:
         folder = os.path.dirname(os.path.relpath(image, image_dir))
-        label = index.find(os.path.join(folder, rule.labelstem_of(stem_of(image))), image)
+        label = index.find(os.path.join(folder, rule.label_stem(stem_of(image))), image)
         if label is None:
             missing.append(image)
         else:
@@ -150,7 +150,7 @@ def _pair_with_labels(images: Sequence[str], image_dir: str, label_dir: str, rul
         raise DataError('{} of {} images below {} have no label, the first of them {}: expected {}.png (or another '
                         'lossless format) below {}. Add the labels, set image_name_split_separator and '
                         'ground_truth_suffix to what the names have{}.'.format(
-                            len(missing), len(images), image_dir, missing[0], rule.labelstem_of(stem_of(missing[0])),
+                            len(missing), len(images), image_dir, missing[0], rule.label_stem(stem_of(missing[0])),
                             label_dir, ', or pass check_existence=False to leave these images out' if pairs else ''))
     return pairs
 
