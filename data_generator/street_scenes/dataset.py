@@ -1,0 +1,111 @@
+"""Writes generated street scenes in the Cityscapes layout."""
+
+import os
+import zlib
+from typing import Iterator, Tuple, Union
+
+import numpy as np
+from tqdm import tqdm
+
+from data_generator.street_scenes.city import City, random_city
+from data_generator.street_scenes.rendering import VIEW_DISTANCE, check_size, make_scene, random_lens, render
+from data_generator.street_scenes.world import random_world
+from helpers.files import atomic_directory
+from helpers.images import write_image, write_labels
+
+SPLIT_CITIES = {
+    'train': ('alphaville', 'brickham', 'cedarport', 'dunmore', 'elmstad', 'foxhaven'),
+    'val': ('greyfriars', 'harbourton', 'ivydale'),
+}
+DRIVE_CITY = 'junction'
+DRIVE_FRAME_RATE = 15.0  # frames per second
+DRIVE_SPEED = 7.0  # metres per second
+FRAME_OF_SEQUENCE = 19  # Cityscapes labels the 20th frame of each of its sequences of 30
+
+PathLike = Union[str, 'os.PathLike[str]']
+Scene = Tuple[np.ndarray, np.ndarray]
+
+
+def write_dataset(
+    out_dir: PathLike,
+    num_train: int = 300,
+    num_val: int = 60,
+    num_drive_frames: int = 120,
+    size: Tuple[int, int] = (128, 256),
+    seed: int = 0,
+    progress: bool = False,
+) -> None:
+    """Writes a dataset of generated street scenes, whole or not at all.
+
+    Below `out_dir` there will be `leftImg8bit/<split>/<city>/<city>_<number>_000019_leftImg8bit.png` with
+    `gtFine/<split>/<city>/<city>_<number>_000019_gtFine_labelIds.png` for the splits train and val, which share no
+    city, and `drive/leftImg8bit/` with `drive/gtFine/`, the consecutive frames of one drive through a third city.
+
+    Arguments:
+        out_dir: The directory to write; it must not exist, or be empty.
+        num_train: Number of scenes of the train split, at least 1.
+        num_val: Number of scenes of the val split, at least 1.
+        num_drive_frames: Number of frames of the drive, `DRIVE_FRAME_RATE` a second; 0 for no drive.
+        size: Height and width in pixels, at least 16 each.
+        seed: Different seeds give different datasets; the same seed gives the same pixels.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        ValueError: A number or the size is too small.
+        FileExistsError: `out_dir` is a file or a directory that is not empty.
+        OSError: As `helpers.files.atomic_directory`.
+    """
+    check_size(size)
+    for name, value, smallest in (
+        ('num_train', num_train, 1),
+        ('num_val', num_val, 1),
+        ('num_drive_frames', num_drive_frames, 0),
+        ('seed', seed, 0),
+    ):
+        if value < smallest:
+            raise ValueError('{} is {}, but must be at least {}.'.format(name, value, smallest))
+    total = num_train + num_val + num_drive_frames
+    with atomic_directory(out_dir) as root, tqdm(total=total, desc='scenes', unit='image', disable=not progress) as bar:
+        for split, count in (('train', num_train), ('val', num_val)):
+            for index in range(count):
+                _write_split_scene(root, split, index, count, size, seed)
+                bar.update()
+        for index, scene in enumerate(drive_frames(num_drive_frames, size, seed)):
+            _write_scene(os.path.join(root, 'drive'), '', '{}_{:06d}_{:06d}'.format(DRIVE_CITY, 0, index), scene)
+            bar.update()
+
+
+def drive_frames(num_frames: int, size: Tuple[int, int], seed: int) -> Iterator[Scene]:
+    """Yields the consecutive frames of a drive as pairs of image and label IDs, as `make_scene` returns them."""
+    rng = np.random.default_rng([seed, _number(DRIVE_CITY)])
+    length = VIEW_DISTANCE + DRIVE_SPEED * num_frames / DRIVE_FRAME_RATE
+    world = random_world(rng, random_city(rng), length, DRIVE_SPEED)
+    lens, cache = random_lens(rng), {}
+    for index in range(num_frames):
+        noise_rng = np.random.default_rng([seed, _number(DRIVE_CITY), index])
+        yield render(world, lens, size, index / DRIVE_FRAME_RATE, cache, noise_rng)
+
+
+def _write_split_scene(root: str, split: str, index: int, count: int, size: Tuple[int, int], seed: int) -> None:
+    cities = SPLIT_CITIES[split]
+    name = cities[index * len(cities) // count]
+    first = -(-cities.index(name) * count // len(cities))
+    scene = make_scene(np.random.default_rng([seed, _number(split), index]), size, _city(name, seed))
+    _write_scene(
+        root, os.path.join(split, name), '{}_{:06d}_{:06d}'.format(name, index - first, FRAME_OF_SEQUENCE), scene
+    )
+
+
+def _city(name: str, seed: int) -> City:
+    return random_city(np.random.default_rng([seed, _number(name)]))
+
+
+def _number(name: str) -> int:
+    """A number for a name that, other than `hash`, is the same in every process."""
+    return zlib.crc32(name.encode())
+
+
+def _write_scene(root: str, directory: str, stem: str, scene: Scene) -> None:
+    image, label_ids = scene
+    write_image(os.path.join(root, 'leftImg8bit', directory, stem + '_leftImg8bit.png'), image)
+    write_labels(os.path.join(root, 'gtFine', directory, stem + '_gtFine_labelIds.png'), label_ids)

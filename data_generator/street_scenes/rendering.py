@@ -1,0 +1,173 @@
+"""From a world to pictures: painting it at twice the size, then what lens and sensor do to it."""
+
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+import cv2
+import numpy as np
+
+from data_generator.street_scenes import labels
+from data_generator.street_scenes.camera import Camera
+from data_generator.street_scenes.city import City, random_city
+from data_generator.street_scenes.ground import draw_ground
+from data_generator.street_scenes.painter import Painter
+from data_generator.street_scenes.sky import draw_backdrop, draw_sky
+from data_generator.street_scenes.street import LANE_WIDTH
+from data_generator.street_scenes.world import World, random_world
+
+SUPERSAMPLING = 2
+VIEW_DISTANCE = 140.0  # metres
+SHADOW_DISTANCE = 70.0
+SMALLEST_SIDE = 16  # pixels
+
+
+class Lens(NamedTuple):
+    """How the camera is aimed and what it does to the light."""
+
+    lane_offset: float  # metres from the middle of the lane
+    yaw: float  # radians from the direction of the street
+    pitch: float  # shift of the horizon, in image heights
+    exposure: float
+    contrast: float
+    color_cast: np.ndarray  # [3]
+    blur: float  # standard deviation, pixels of a 128 pixel high image
+    noise: float  # standard deviation, 0..255
+    vignette: float
+
+
+def make_scene(
+    rng: np.random.Generator, size: Tuple[int, int] = (128, 256), city: Optional[City] = None
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Draw a random street scene.
+
+    Args:
+        rng: decides everything about the scene; the same state gives the same scene.
+        size: height and width of the picture in pixels, each at least 16. Larger pictures show more detail.
+        city: the city whose style the scene has; by default the scene has one of its own.
+
+    Returns:
+        The picture, uint8 `[height, width, 3]`, RGB, and its Cityscapes label IDs, uint8 `[height, width]`.
+
+    Raises:
+        ValueError: if the size is too small.
+    """
+    check_size(size)
+    city = random_city(rng) if city is None else city
+    world = random_world(rng, city, VIEW_DISTANCE, 0.0)
+    return render(world, random_lens(rng), size, 0.0, {}, rng)
+
+
+def check_size(size: Tuple[int, int]) -> None:
+    """Refuse sizes in which no street can be seen."""
+    if len(size) != 2 or min(size) < SMALLEST_SIDE:
+        raise ValueError(
+            'The size of a scene is {}, but must be (height, width), at least {} pixels each; try (128, 256).'.format(
+                size, SMALLEST_SIDE
+            )
+        )
+
+
+def random_lens(rng: np.random.Generator) -> Lens:
+    """Draw the aim and the faults of a camera."""
+    return Lens(
+        lane_offset=float(rng.normal(0, 0.3)),
+        yaw=float(rng.normal(0, 0.05)),
+        pitch=float(rng.normal(0, 0.012)),
+        exposure=float(rng.uniform(0.85, 1.12)),
+        contrast=float(rng.uniform(0.85, 1.15)),
+        color_cast=rng.normal(1, 0.025, 3),
+        blur=float(rng.uniform(0.0, 0.6)),
+        noise=float(rng.uniform(1.0, 5.0)),
+        vignette=float(rng.uniform(0.0, 0.3)),
+    )
+
+
+def render(
+    world: World, lens: Lens, size: Tuple[int, int], time: float, cache: Dict, noise_rng: np.random.Generator
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Take a picture of a world.
+
+    Args:
+        world: the street.
+        lens: the camera.
+        size: height and width in pixels.
+        time: seconds since the camera was at z = 0.
+        cache: where textures are kept between pictures of one world at one size; a dict that begins empty.
+        noise_rng: draws the noise of the sensor.
+
+    Returns:
+        The picture, uint8 `[height, width, 3]`, and its label IDs, uint8 `[height, width]`.
+    """
+    camera = _place_camera(world, lens, size, time)
+    painter = Painter(camera, world.street, world.city, world.light, time, cache)
+    items = _visible_items(world, camera.z, time)
+    draw_sky(painter, world.seed)
+    draw_ground(
+        painter,
+        [shadow for item in items if item.order < camera.z + SHADOW_DISTANCE for shadow in item.shadow(painter)],
+    )
+    draw_backdrop(painter, world.seed)
+    for item in items:
+        item.draw(painter)
+    if world.city.bonnet is not None:
+        _draw_bonnet(painter)
+    picture = cv2.resize(painter.image, size[::-1], interpolation=cv2.INTER_AREA)
+    label_ids = painter.label_ids[SUPERSAMPLING // 2 :: SUPERSAMPLING, SUPERSAMPLING // 2 :: SUPERSAMPLING].copy()
+    _mark_border(label_ids)
+    return _expose(picture, lens, noise_rng), label_ids
+
+
+def _place_camera(world: World, lens: Lens, size: Tuple[int, int], time: float) -> Camera:
+    height, width = SUPERSAMPLING * size[0], SUPERSAMPLING * size[1]
+    z = world.speed * time
+    x = 0.5 * LANE_WIDTH + lens.lane_offset
+    return Camera(
+        height=height,
+        width=width,
+        focal=world.city.focal * max(width, 2 * height),
+        horizon=(world.city.horizon + lens.pitch) * height,
+        eye=world.city.eye,
+        x=x + float(world.street.offset(z)),
+        z=z,
+        heading=world.street.direction(z) + lens.yaw,
+    )
+
+
+def _visible_items(world: World, camera_z: float, time: float) -> List:
+    moved = [item.at(time) if hasattr(item, 'at') else item for item in world.items]
+    visible = [item for item in moved if camera_z - 4 < item.order < camera_z + VIEW_DISTANCE]
+    return sorted(visible, key=lambda item: -item.order)
+
+
+def _draw_bonnet(painter: Painter) -> None:
+    """The camera's own car at the bottom of the picture."""
+    height, width = painter.camera.height, painter.camera.width
+    across = np.linspace(-1, 1, 25)
+    edge = height * (0.93 + 0.05 * across**2 + 0.1 * np.abs(across) ** 8)
+    columns = width * (0.5 + 0.5 * across)
+    color = np.array(painter.city.bonnet) * painter.light.shade((0.0, 1.0, 0.0)) * 0.8
+    for depth, factor, label in ((0.0, 1.15, labels.EGO_VEHICLE), (0.012, 0.8, None), (0.035, 1.0, None)):
+        outline = np.concatenate(
+            [np.stack([columns, edge + depth * height], axis=1), [(width, height + 2), (0, height + 2)]]
+        )
+        painter.fill(outline, color * factor, label)
+
+
+def _mark_border(label_ids: np.ndarray) -> None:
+    """The frame that Cityscapes leaves out of its region of interest."""
+    margin = max(round(label_ids.shape[0] * 0.008), 1)
+    label_ids[-margin:] = labels.OUT_OF_ROI
+    label_ids[:, :margin] = labels.OUT_OF_ROI
+    label_ids[:, -margin:] = labels.OUT_OF_ROI
+
+
+def _expose(picture: np.ndarray, lens: Lens, rng: np.random.Generator) -> np.ndarray:
+    height, width = picture.shape[:2]
+    blur = lens.blur * height / 128
+    if blur > 0.25:
+        picture = cv2.GaussianBlur(picture, (0, 0), blur)
+    y, x = np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)[None]
+    falloff = 1 - lens.vignette * (x**2 + y**2) / 2
+    gain = (lens.exposure * lens.contrast * lens.color_cast).astype(np.float32)
+    exposed = picture * (falloff[..., None] * gain) + np.float32(110 * (1 - lens.contrast))
+    exposed += np.float32(lens.noise) * rng.standard_normal(picture.shape, dtype=np.float32)
+    return np.clip(exposed, 0, 255).astype(np.uint8)

@@ -1,0 +1,227 @@
+import argparse
+import glob
+import os
+
+import cv2
+import numpy as np
+import pytest
+from cityscapesscripts.helpers.labels import name2label
+
+from data_generator.street_scenes import drive_frames, make_scene, write_dataset
+from data_generator.street_scenes.camera import NEAR, Camera, clip_near
+from data_generator.street_scenes.city import random_city, random_light
+from data_generator.street_scenes.dataset import SPLIT_CITIES
+from data_generator.street_scenes.painter import Painter
+from data_generator.street_scenes.street import random_street
+from data_generator.street_scenes.textures import TILE_SIZE, noise_tile, phase, sample_tile
+from fcn8s.cli import sample_data
+
+SMALL = (48, 96)
+COMMON_CLASSES = ('road', 'sidewalk', 'building', 'pole', 'traffic sign', 'vegetation', 'sky', 'person', 'car')
+
+
+@pytest.fixture(scope='module')
+def dataset(tmp_path_factory):
+    path = tmp_path_factory.mktemp('scenes') / 'data'
+    write_dataset(path, num_train=7, num_val=3, num_drive_frames=2, size=SMALL, seed=5)
+    return path
+
+
+def scene(seed, size=SMALL):
+    return make_scene(np.random.default_rng(seed), size)
+
+
+def files_below(root):
+    return sorted(os.path.relpath(path, str(root)) for path in glob.glob(str(root / '**' / '*.png'), recursive=True))
+
+
+@pytest.mark.parametrize('size', [(128, 256), (31, 47), (64, 32), (16, 16)])
+def test_a_scene_has_the_asked_size_and_types(size):
+    image, label_ids = scene(0, size)
+    assert image.shape == size + (3,) and image.dtype == np.uint8
+    assert label_ids.shape == size and label_ids.dtype == np.uint8
+    assert image.std() > 10
+
+
+def test_labels_are_cityscapes_ids_of_classes_that_streets_have():
+    counts = sum(np.bincount(scene(seed, (128, 256))[1].ravel(), minlength=256) for seed in range(12))
+    known = {label.id for label in name2label.values()}
+    assert set(np.flatnonzero(counts).tolist()) <= known
+    shares = {name: counts[name2label[name].id] / counts.sum() for name in COMMON_CLASSES}
+    assert min(shares.values()) > 0.002, shares
+    assert shares['road'] > 0.15 and shares['building'] > 0.1 and shares['sky'] > 0.04
+    void = sum(counts[label.id] for label in name2label.values() if label.ignoreInEval and label.id >= 0)
+    assert 0 < void / counts.sum() < 0.15
+
+
+def test_a_scene_is_ordered_like_a_street():
+    for seed in range(6):
+        label_ids = scene(seed, (64, 128))[1]
+        rows = {name: np.nonzero(label_ids == name2label[name].id)[0].mean() for name in ('sky', 'road')}
+        assert rows['sky'] < 32 < rows['road']
+
+
+def test_the_frame_is_out_of_the_region_of_interest():
+    label_ids = scene(3)[1]
+    out_of_roi = name2label['out of roi'].id
+    assert (label_ids[:, 0] == out_of_roi).all() and (label_ids[:, -1] == out_of_roi).all()
+    assert (label_ids[-1] == out_of_roi).all() and (label_ids[0, 1:-1] != out_of_roi).all()
+
+
+def test_the_same_seed_gives_the_same_scene_and_another_seed_another():
+    first, second, other = scene(1), scene(1), scene(2)
+    assert np.array_equal(first[0], second[0]) and np.array_equal(first[1], second[1])
+    assert not np.array_equal(first[0], other[0]) and not np.array_equal(first[1], other[1])
+
+
+def test_labels_lie_on_the_pixels_they_name():
+    # What separates sky from buildings in the picture must be where the labels change: the mean difference of colour
+    # across label boundaries beats that two pixels beside them.
+    across, beside = [], []
+    for seed in range(6):
+        image, label_ids = scene(seed, (96, 192))
+        change = (label_ids[:, 3:-3] != label_ids[:, 4:-2])
+        step = np.abs(np.diff(image.astype(float), axis=1)).sum(axis=2)
+        across.append(step[:, 3:-2][change].mean())
+        beside.append(0.5 * (step[:, 1:-4][change].mean() + step[:, 5:][change].mean()))
+    assert np.mean(across) > 1.5 * np.mean(beside)
+
+
+def test_a_city_decides_the_style():
+    city = random_city(np.random.default_rng(0))._replace(bonnet=(200.0, 30.0, 30.0))
+    without = city._replace(bonnet=None)
+    ego_vehicle = name2label['ego vehicle'].id
+    assert (make_scene(np.random.default_rng(0), SMALL, city)[1] == ego_vehicle).any()
+    assert not (make_scene(np.random.default_rng(0), SMALL, without)[1] == ego_vehicle).any()
+
+
+@pytest.mark.parametrize('size', [(15, 64), (64, 8), (0, 0), (64,)])
+def test_a_size_without_a_street_is_refused(size):
+    with pytest.raises(ValueError, match=r'size of a scene is .* at least 16 pixels each; try \(128, 256\)'):
+        scene(0, size)
+
+
+def test_a_drive_moves_smoothly():
+    frames = list(drive_frames(4, (64, 128), seed=1))
+    again = list(drive_frames(4, (64, 128), seed=1))
+    assert all(np.array_equal(a[0], b[0]) and np.array_equal(a[1], b[1]) for a, b in zip(frames, again))
+    labels = [label_ids for _, label_ids in frames]
+    steps = [np.mean(a != b) for a, b in zip(labels, labels[1:])]
+    unrelated = np.mean(labels[0] != list(drive_frames(1, (64, 128), seed=2))[0][1])
+    assert 0 < min(steps) and max(steps) < 0.5 * unrelated
+
+
+def test_a_dataset_has_the_cityscapes_layout(dataset):
+    names = files_below(dataset)
+    images = [name for name in names if name.startswith('leftImg8bit')]
+    assert len(images) == 10 and len(names) == 2 * (10 + 2)
+    assert os.path.join('leftImg8bit', 'train', 'alphaville', 'alphaville_000000_000019_leftImg8bit.png') in images
+    for image in images:
+        label = image.replace('_leftImg8bit.png', '_gtFine_labelIds.png').replace('leftImg8bit', 'gtFine')
+        assert label in names
+        assert cv2.imread(str(dataset / label), cv2.IMREAD_UNCHANGED).shape == SMALL
+        assert cv2.imread(str(dataset / image), cv2.IMREAD_UNCHANGED).shape == SMALL + (3,)
+    drive = [name for name in names if name.startswith('drive')]
+    assert os.path.join('drive', 'leftImg8bit', 'junction_000000_000001_leftImg8bit.png') in drive
+    assert os.path.join('drive', 'gtFine', 'junction_000000_000001_gtFine_labelIds.png') in drive
+
+
+def test_train_and_val_are_from_different_cities_that_are_all_used(dataset):
+    for split in ('train', 'val'):
+        assert sorted(os.listdir(str(dataset / 'leftImg8bit' / split))) == sorted(SPLIT_CITIES[split])
+    assert not set(SPLIT_CITIES['train']) & set(SPLIT_CITIES['val'])
+
+
+def test_the_written_labels_are_read_back_as_they_were_drawn(dataset):
+    drawn = [label_ids for _, label_ids in drive_frames(2, SMALL, seed=5)]
+    for index, label_ids in enumerate(drawn):
+        path = dataset / 'drive' / 'gtFine' / 'junction_000000_{:06d}_gtFine_labelIds.png'.format(index)
+        assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), label_ids)
+
+
+def test_the_same_seed_writes_the_same_files(dataset, tmp_path):
+    write_dataset(tmp_path / 'again', num_train=7, num_val=3, num_drive_frames=2, size=SMALL, seed=5)
+    assert files_below(tmp_path / 'again') == files_below(dataset)
+    for name in files_below(dataset):
+        assert (tmp_path / 'again' / name).read_bytes() == (dataset / name).read_bytes()
+
+
+def test_an_existing_directory_is_not_written_into(tmp_path):
+    (tmp_path / 'mine.txt').write_text('mine')
+    with pytest.raises(FileExistsError, match='not an empty directory'):
+        write_dataset(tmp_path, num_train=1, num_val=1, num_drive_frames=0, size=SMALL)
+    assert os.listdir(str(tmp_path)) == ['mine.txt']
+
+
+@pytest.mark.parametrize('name, value, smallest', [('num_train', 0, 1), ('num_val', -1, 1), ('num_drive_frames', -2, 0),
+                                                   ('seed', -1, 0)])
+def test_numbers_that_make_no_dataset_are_refused_before_anything_is_written(tmp_path, name, value, smallest):
+    with pytest.raises(ValueError, match='{} is {}, but must be at least {}'.format(name, value, smallest)):
+        write_dataset(tmp_path / 'out', **{name: value})
+    with pytest.raises(ValueError, match='size of a scene'):
+        write_dataset(tmp_path / 'out', size=(4, 4))
+    assert not os.listdir(str(tmp_path))
+
+
+def test_noise_continues_across_the_edges_of_its_tile():
+    tile = noise_tile(0)
+    assert tile.min() == 0 and tile.max() == 1
+    inner = np.abs(np.diff(tile, axis=0)).mean()
+    assert np.abs(tile[0] - tile[-1]).mean() < 2 * inner
+    x = np.array([[3, 3 + TILE_SIZE, 3 - 500 * TILE_SIZE]], np.float32)
+    samples = [float(sample_tile(tile, x[:, i:i + 1], np.full((1, 1), 7, np.float32))[0, 0]) for i in range(3)]
+    assert samples == pytest.approx([float(tile[7, 3])] * 3)
+
+
+def test_phase_is_the_remainder():
+    values = np.linspace(-9, 9, 100).astype(np.float32)
+    assert phase(values, 2.5) == pytest.approx(np.mod(values, 2.5), abs=1e-5)
+
+
+def test_projection_follows_the_pinhole_model():
+    camera = Camera(height=100, width=200, focal=150.0, horizon=40.0, eye=1.5, x=1.0, z=5.0, heading=0.0)
+    point = camera.to_camera(np.array([[3.0, 0.5, 15.0]]))
+    assert point[0] == pytest.approx([2.0, -1.0, 10.0])
+    assert camera.project(point)[0] == pytest.approx([100 + 150 * 2 / 10, 40 + 150 * 1 / 10])
+
+
+def test_the_ground_under_a_pixel_projects_back_to_it():
+    camera = Camera(height=60, width=80, focal=70.0, horizon=25.5, eye=1.4, x=2.0, z=30.0, heading=0.2)
+    x, z, distance = camera.ground_points(40)
+    world = np.array([[x[5, 60], 0.0, z[5, 60]]])
+    assert camera.project(camera.to_camera(world))[0] == pytest.approx([60.5, 45.5], abs=1e-3)
+    assert camera.to_camera(world)[0, 2] == pytest.approx(float(distance[5, 0]), rel=1e-5)
+
+
+def test_clipping_keeps_what_is_before_the_near_plane():
+    square = np.array([[0.0, 0.0, NEAR - 1], [1.0, 0.0, NEAR - 1], [1.0, 0.0, NEAR + 1], [0.0, 0.0, NEAR + 1]])
+    clipped = clip_near(square)
+    assert clipped[:, 2].min() == pytest.approx(NEAR) and clipped[:, 2].max() == NEAR + 1
+    assert len(clipped) == 4
+    assert len(clip_near(square - (0, 0, 2))) == 0
+    assert clip_near(square + (0, 0, 2)) is not None and len(clip_near(square + (0, 0, 2))) == 4
+
+
+def test_a_polygon_covers_the_pixels_whose_centres_it_holds():
+    rng = np.random.default_rng(0)
+    city = random_city(rng)
+    camera = Camera(height=20, width=30, focal=30.0, horizon=10.0, eye=1.5, x=0.0, z=0.0, heading=0.0)
+    painter = Painter(camera, random_street(rng, city, 50.0), city, random_light(rng), 0.0, {})
+    painter.fill(np.array([(5.0, 5.0), (15.0, 5.0), (15.0, 12.0), (5.0, 12.0)]), (10, 20, 30), 26)
+    inside = np.zeros((20, 30), bool)
+    inside[5:12, 5:15] = True
+    covered = painter.label_ids == 26
+    assert covered[inside].all()
+    assert not covered[~cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)].any()
+    assert (painter.image[covered] == (10, 20, 30)).all() and not painter.image[~covered].any()
+
+
+def test_the_command_writes_a_dataset(tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    sample_data.add_parser(parser.add_subparsers())
+    counts = ['--train', '2', '--val', '1', '--drive', '1']
+    args = parser.parse_args(['sample-data', str(tmp_path / 'out'), '--size', '32', '64'] + counts)
+    assert args.run(args) == 0
+    assert len(files_below(tmp_path / 'out')) == 8
+    printed = capsys.readouterr().out
+    assert '2 scenes to train on and 1 to validate on, 32 x 64 pixels' in printed and 'drive' in printed
