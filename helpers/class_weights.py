@@ -1,0 +1,25 @@
+"""Weights that make rare classes count as much as frequent ones."""
+import numpy as np
+
+
+def median_frequency_weights(class_pixels: np.ndarray) -> np.ndarray:
+    """Median frequency balancing: median(frequency) / frequency of each class.
+
+    The frequency of a class is its share of the valid pixels of those images in which it appears (Eigen and Fergus,
+    ICCV 2015, section 6.3.2, https://arxiv.org/abs/1411.4734). The median is that of the classes that appear.
+
+    Arguments:
+        class_pixels: Valid pixels by image and class, [N, C].
+
+    Returns:
+        float64 [C]. A class that never appears gets 1, the weight of the median.
+    """
+    counts = np.asarray(class_pixels, np.float64)
+    pixels = counts.sum(axis=0)
+    pixels_where_present = ((counts > 0) * counts.sum(axis=1, keepdims=True)).sum(axis=0)
+    present = pixels > 0
+    weights = np.ones(counts.shape[1])
+    if present.any():
+        frequency = pixels[present] / pixels_where_present[present]
+        weights[present] = np.median(frequency) / frequency
+    return weights
