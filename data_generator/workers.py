@@ -8,6 +8,12 @@ import threading
 import weakref
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+#: How often an idle thread looks whether its iterator still exists: nobody can wake it then, see `_WorkQueue.abandon`.
+POLL_SECONDS = 1.0
+
+#: How long the interpreter waits at its exit for a thread to finish the pair it is at: a network disk may never answer.
+EXIT_SECONDS = 10.0
+
 
 class InlineSource:
     """Makes every batch when it is asked for, in the calling thread."""
@@ -30,9 +36,9 @@ class ThreadedSource:
     def __init__(self, samples: Callable[[int], Sequence], make: Callable, assemble: Callable, num_threads: int,
                  prefetch: int, owner: Any) -> None:
         self._queue = _WorkQueue(samples, assemble, prefetch)
-        self._workers = [_Worker(self._queue, make) for _ in range(num_threads)]
         # The threads know the queue but not the owner, so it is collected when its user lets go of it.
         weakref.finalize(owner, self._queue.abandon).atexit = False
+        self._workers = [_Worker(self._queue, make) for _ in range(num_threads)]
 
     def get(self, number: int) -> Any:
         return self._queue.get(number)
@@ -66,12 +72,12 @@ _workers = weakref.WeakSet()  # type: Any
 
 @atexit.register
 def _stop_all_workers() -> None:
-    """End all threads before the interpreter does: one that came back from C++ after that would abort the process."""
+    """End all threads before the interpreter does: one that came back from C++ after that could abort the process."""
     workers = list(_workers)
     for worker in workers:
         worker.queue.stop()
     for worker in workers:
-        worker.join()
+        worker.join(EXIT_SECONDS)
 
 
 class _Batch:
@@ -108,7 +114,7 @@ class _WorkQueue:
                     slot = batch.num_taken
                     batch.num_taken += 1
                     return batch, slot, batch.samples[slot]
-                self._changed.wait(timeout=1)  # see abandon()
+                self._changed.wait(timeout=POLL_SECONDS)
         return None
 
     def _unfinished_batch(self) -> Optional[_Batch]:
@@ -153,8 +159,10 @@ class _WorkQueue:
                 self._jump(number)
             batch = self._batch(number)
             while not batch.ready:
+                if self._stopped:  # closed by another thread
+                    raise StopIteration
                 self._changed.wait()
-            del self._batches[number]
+            self._batches.pop(number, None)
             self._next = number + 1
             self._changed.notify_all()
         for error in batch.errors:
