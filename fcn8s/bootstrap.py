@@ -58,9 +58,9 @@ def paired_difference(first: ClassCounts, second: ClassCounts, num_resamples: in
     """
     _check(first, num_resamples, confidence)
     if first.true_positives.shape != second.true_positives.shape:
-        raise ValueError('Counts of shape {} (images, classes) came against {}. A paired difference needs both models on '
-                         'the same images and classes.'.format(first.true_positives.shape,
-                                                               second.true_positives.shape))
+        raise ValueError('Counts of shape {} (images, classes) came against {}. A paired difference needs both models '
+                         'on the same images and classes.'.format(first.true_positives.shape,
+                                                                  second.true_positives.shape))
     resampled = np.concatenate([_resampled_mean_iou(weights, first) - _resampled_mean_iou(weights, second)
                                 for weights in _draws(_num_images(first), num_resamples, seed)])
     value = float(mean_iou(_total(first)) - mean_iou(_total(second)))

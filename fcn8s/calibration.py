@@ -14,7 +14,7 @@ NUM_BINS = 15
 
 
 class Calibration(NamedTuple):
-    """Tensors and ops of the running totals per bin of confidence; bin b holds the confidences in (b / B, (b + 1) / B]."""
+    """Tensors and ops of the running totals per bin; bin b holds the confidences in (b / B, (b + 1) / B]."""
 
     counts: tf.Tensor  # int64 [B]
     correct: tf.Tensor  # int64 [B]

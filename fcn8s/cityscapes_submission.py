@@ -36,8 +36,8 @@ def prediction_name(image_path: str) -> str:
 def check_label_space(label_space: LabelSpace) -> None:
     """Raises ValueError unless the classes have labelIds to be written as."""
     if label_space.file_ids is None or not label_space.name.startswith('cityscapes'):
-        raise ValueError('The model predicts the classes of {!r}, which have no Cityscapes labelIds. A submission needs a '
-                         'model of the label space cityscapes or cityscapes20.'.format(label_space.name))
+        raise ValueError('The model predicts the classes of {!r}, which have no Cityscapes labelIds. A submission '
+                         'needs a model of the label space cityscapes or cityscapes20.'.format(label_space.name))
 
 
 def write_prediction(out_dir: str, image_path: str, class_ids: np.ndarray, label_space: LabelSpace) -> str:
@@ -58,8 +58,8 @@ def write_prediction(out_dir: str, image_path: str, class_ids: np.ndarray, label
     path = os.path.join(out_dir, prediction_name(image_path))
     class_ids = np.asarray(class_ids)
     if class_ids.shape != (HEIGHT, WIDTH):
-        raise ValueError('The prediction for {} has shape {}; the server takes {} x {} only. Predict at the size of the '
-                         'image.'.format(image_path, class_ids.shape, HEIGHT, WIDTH))
+        raise ValueError('The prediction for {} has shape {}; the server takes {} x {} only. Predict at the size of '
+                         'the image.'.format(image_path, class_ids.shape, HEIGHT, WIDTH))
     if class_ids.min() < 0 or class_ids.max() >= label_space.num_classes:
         raise ValueError('The prediction for {} holds IDs from {} to {}, but the classes of {!r} go from 0 to {}. Give '
                          'class IDs; they are converted to labelIds here.'.format(
@@ -69,7 +69,8 @@ def write_prediction(out_dir: str, image_path: str, class_ids: np.ndarray, label
     return path
 
 
-def zip_and_check(predictions_dir: str, image_paths: Iterable[str], zip_path: str, label_space: LabelSpace) -> List[str]:
+def zip_and_check(predictions_dir: str, image_paths: Iterable[str], zip_path: str,
+                  label_space: LabelSpace) -> List[str]:
     """Checks the predictions as the server would and zips them.
 
     Arguments:
@@ -123,8 +124,8 @@ def _check_prediction(path: str, label_space: LabelSpace) -> None:
                          'again.'.format(path, labels.dtype, labels.shape, HEIGHT, WIDTH))
     wrong = np.setdiff1d(np.unique(labels), label_space.file_ids)
     if wrong.size:
-        raise ValueError('{} holds the IDs {}, which are not labelIds of {!r} ({}). Write labelIds, not train IDs: with '
-                         'write_prediction.'.format(path, wrong.tolist(), label_space.name,
+        raise ValueError('{} holds the IDs {}, which are not labelIds of {!r} ({}). Write labelIds, not train IDs: '
+                         'with write_prediction.'.format(path, wrong.tolist(), label_space.name,
                                                     sorted(label_space.file_ids)))
 
 

@@ -12,8 +12,8 @@ from helpers.label_spaces import LabelSpace
 
 
 def run_evaluation(run: Callable, metrics: Any, feed_batch: Callable, batches: Iterable, num_batches: int,
-                   label_space: LabelSpace, progress: Optional[Callable] = None, fetches: Optional[Dict[str, Any]] = None,
-                   on_batch: Optional[Callable] = None) -> Dict[str, Any]:
+                   label_space: LabelSpace, progress: Optional[Callable] = None,
+                   fetches: Optional[Dict[str, Any]] = None, on_batch: Optional[Callable] = None) -> Dict[str, Any]:
     """Adds up all batches in the graph, fetches the totals once and returns the scores.
 
     Arguments:
@@ -65,10 +65,10 @@ class ImageStatistics:
             raise ValueError('{} threads to measure boundaries were asked for; take 1 or more.'.format(workers))
         self.fetches = ('image_confusions', 'class_ids') if with_boundaries else ('image_confusions',)
         self._label_space = label_space
-        self._counts = []  # type: List[ClassCounts]
+        self._counts: List[ClassCounts] = []
         self._boundaries = BoundaryTotals(label_space) if with_boundaries else None
         self._max_pending = 2 * workers
-        self._pending = collections.deque()  # type: Deque[Future]
+        self._pending: Deque[Future] = collections.deque()
         self._pool = ThreadPoolExecutor(workers)
 
     def __enter__(self) -> 'ImageStatistics':

@@ -39,8 +39,8 @@ def build_evaluation_head(logits: tf.Tensor, label_space: LabelSpace, with_calib
 
     Arguments:
         logits: float [N, h, w, C] of any height and width.
-        label_space: Its `ignore_id` says which pixels do not count. Ground truth of its void classes counts for the loss,
-            which the network was trained on, and not for the calibration.
+        label_space: Its `ignore_id` says which pixels do not count. Ground truth of its void classes counts for the
+            loss, which the network was trained on, and not for the calibration.
     """
     with logits.graph.as_default(), tf.name_scope('evaluation'):
         labels = tf.placeholder(tf.uint8, [None, None, None], name='labels')

@@ -45,6 +45,12 @@ def format_difference(difference: Interval, name: str, against: str) -> str:
                                     difference.num_resamples, verdict))
 
 
+def check_sort_order(sort: str) -> None:
+    """Raises ValueError unless `sort` is one of the orders of `format_scores`."""
+    if sort not in SORT_ORDERS:
+        raise ValueError('Sorting by {!r} was asked for; it is one of {}.'.format(sort, ', '.join(SORT_ORDERS)))
+
+
 def to_json(value: Any) -> Any:
     """The same with arrays as lists, named tuples as dicts and NaN, which JSON does not know, as None."""
     if isinstance(value, dict):
@@ -71,8 +77,7 @@ def _class_table(scores: Dict[str, Any], label_space: LabelSpace, sort: str) -> 
 
 
 def _class_order(scores: Dict[str, Any], label_space: LabelSpace, sort: str) -> Sequence[int]:
-    if sort not in SORT_ORDERS:
-        raise ValueError('Sorting by {!r} was asked for; it is one of {}.'.format(sort, ', '.join(SORT_ORDERS)))
+    check_sort_order(sort)
     class_ids = range(label_space.num_classes)
     if sort == 'class':
         return class_ids

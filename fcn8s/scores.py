@@ -1,9 +1,9 @@
 """Scores of a segmentation, each a division of the entries of one integer confusion matrix.
 
 The rule is the one of Cityscapes (`cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling`, Cordts et al., CVPR
-2016, https://www.cityscapes-dataset.com/benchmarks/): ground truth that is ignored is out of everything; a prediction of
-an ignored class on a valid pixel is a false negative of the true class and nobody's false positive; a class that neither
-the ground truth nor the prediction holds has no score (NaN) and is left out of the means.
+2016, https://www.cityscapes-dataset.com/benchmarks/): ground truth that is ignored is out of everything; a prediction
+of an ignored class on a valid pixel is a false negative of the true class and nobody's false positive; a class that
+neither the ground truth nor the prediction holds has no score (NaN) and is left out of the means.
 
 Letters: C classes, P >= C columns of the confusion matrix (columns beyond C are predictions that are no class).
 """
@@ -38,8 +38,9 @@ def count_confusion(labels: np.ndarray, class_ids: np.ndarray, num_classes: int,
     """
     labels, class_ids = np.asarray(labels), np.asarray(class_ids)
     if labels.shape != class_ids.shape:
-        raise ValueError('The labels have shape {} and the predicted class IDs {}. Both need one entry per pixel of the '
-                         'same image. Predict at the size of the ground truth.'.format(labels.shape, class_ids.shape))
+        raise ValueError('The labels have shape {} and the predicted class IDs {}. Both need one entry per pixel of '
+                         'the same image. Predict at the size of the ground truth.'.format(labels.shape,
+                                                                                           class_ids.shape))
     valid = labels != ignore_id
     rows, columns = labels[valid].astype(np.int64), class_ids[valid].astype(np.int64)
     columns = np.where(columns == ignore_id, num_classes, columns)
@@ -65,8 +66,8 @@ def check_confusion_matrix(confusion_matrix: np.ndarray) -> None:
         raise ValueError('A confusion matrix of shape {} came; it needs a row for each class and at least as many '
                          'columns: [..., C, C].'.format(shape))
     if confusion_matrix.dtype.kind not in 'iu':
-        raise ValueError('A confusion matrix of dtype {} came; it counts pixels and has to be of integers. Add up counts '
-                         'and divide once, at the end.'.format(confusion_matrix.dtype))
+        raise ValueError('A confusion matrix of dtype {} came; it counts pixels and has to be of integers. Add up '
+                         'counts and divide once, at the end.'.format(confusion_matrix.dtype))
     if confusion_matrix.size and confusion_matrix.min() < 0:
         raise ValueError('A confusion matrix with the entry {} came; counts of pixels are not '
                          'negative.'.format(confusion_matrix.min()))
@@ -209,8 +210,8 @@ def _check_totals(confusion_matrix: np.ndarray, num_valid: int, label_space: Lab
                                                                          label_space.num_classes))
     missing = int(num_valid) - int(confusion_matrix.sum())
     if missing:
-        raise ValueError('{} of {} valid pixels have ground truth IDs that are no classes: those of {!r} go from 0 to {}, '
-                         'and {} is ignored. The ground truth is of another ID space; give the ID map of the dataset '
-                         '(for raw Cityscapes labelIds: layout cityscapes).'.format(
+        raise ValueError('{} of {} valid pixels have ground truth IDs that are no classes: those of {!r} go from 0 to '
+                         '{}, and {} is ignored. The ground truth is of another ID space; give the ID map of the '
+                         'dataset (for raw Cityscapes labelIds: layout cityscapes).'.format(
                              missing, int(num_valid), label_space.name, label_space.num_classes - 1,
                              label_space.ignore_id))

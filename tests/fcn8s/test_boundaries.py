@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.ndimage import distance_transform_edt
 
 from fcn8s import boundaries
 from helpers.label_spaces import generic_label_space
@@ -68,8 +69,20 @@ def test_boundary_pixels(seed):
 def test_distances(seed):
     labels, _ = random_pair(seed)
     squared = boundaries.squared_distances(boundaries.boundary_mask(labels))
-    expected = [distance(place, slow_boundary(labels)) for place in np.ndindex(*SHAPE)]
-    np.testing.assert_allclose(np.sqrt(squared).ravel(), expected, rtol=1e-15)
+    expected = [distance(place, slow_boundary(labels)) ** 2 for place in np.ndindex(*SHAPE)]
+    np.testing.assert_array_equal(squared.ravel(), np.rint(expected))
+
+
+def test_distances_are_those_of_scipy_on_a_large_image():
+    mask = np.random.RandomState(0).rand(300, 1100) < 1e-4
+    np.testing.assert_array_equal(boundaries.squared_distances(mask), np.rint(distance_transform_edt(~mask) ** 2))
+
+
+def test_distances_are_exact_up_to_1000_pixels():
+    mask = np.zeros((20, 1001), bool)
+    mask[0, 0] = True
+    rows, columns = np.indices(mask.shape)
+    np.testing.assert_array_equal(boundaries.squared_distances(mask), rows ** 2 + columns ** 2)
 
 
 @pytest.mark.parametrize('seed', range(4))

@@ -31,10 +31,12 @@ def write_all(out_dir, label_space=CITYSCAPES):
 
 
 def test_name_is_the_one_the_server_looks_for():
-    assert submission.prediction_name('a/b/berlin_000000_000019_leftImg8bit.png') == 'berlin_000000_000019_pred_labelIds.png'
+    name = submission.prediction_name('a/b/berlin_000000_000019_leftImg8bit.png')
+    assert name == 'berlin_000000_000019_pred_labelIds.png'
 
 
-@pytest.mark.parametrize('name', ['photo.png', 'berlin_1_2_leftImg8bit.png', 'berlin_000000_000019_gtFine_labelIds.png'])
+@pytest.mark.parametrize('name', ['photo.png', 'berlin_1_2_leftImg8bit.png',
+                                  'berlin_000000_000019_gtFine_labelIds.png'])
 def test_refuses_other_names(name):
     with pytest.raises(ValueError, match=name + '.* not named like a Cityscapes image.*leftImg8bit.png'):
         submission.prediction_name(name)
@@ -54,7 +56,7 @@ def test_class_ids_become_label_ids(tmp_path, label_space, ids, label_ids):
 
 
 @pytest.mark.parametrize('class_ids, label_space, message', [
-    (np.zeros((512, 1024), np.uint8), CITYSCAPES, r'shape \(512, 1024\); the server takes 1024 x 2048 only. Predict at'),
+    (np.zeros((512, 1024), np.uint8), CITYSCAPES, r'shape \(512, 1024\); the server takes 1024 x 2048 only. Predict'),
     (np.full(SIZE, 33, np.uint8), CITYSCAPES, 'IDs from 33 to 33, .* from 0 to 18'),
     (np.zeros(SIZE, np.uint8), CAMVID, "'camvid', which have no Cityscapes labelIds. .* label space cityscapes")])
 def test_refuses_predictions_the_server_would_refuse(tmp_path, class_ids, label_space, message):
@@ -97,7 +99,7 @@ def break_by_train_ids(predictions):
 @pytest.mark.parametrize('spoil, message', [
     (break_by_removing, '1 of 2 predictions are missing .* bonn_000001_000019_pred_labelIds.png. Predict all'),
     (break_by_adding, 'holds 1 files that belong to no image, the first is notes.txt.*empty folder'),
-    (break_by_size, r'bonn_000001_000019_pred_labelIds.png holds uint8 of shape \(512, 1024\).*8-bit maps of 1024 x 2048'),
+    (break_by_size, r'bonn_000001_000019_pred_labelIds.png holds uint8 of shape \(512, 1024\).*maps of 1024 x 2048'),
     (break_by_train_ids, r'bonn_000001_000019_pred_labelIds.png holds the IDs \[2\], which are not labelIds')])
 def test_a_spoilt_submission_is_not_zipped(tmp_path, spoil, message):
     predictions = tmp_path / 'predictions'
@@ -119,8 +121,8 @@ def test_refuses_no_images(tmp_path):
         submission.zip_and_check(str(tmp_path), [], 'out.zip', CITYSCAPES)
 
 
-# NumPy 2.4 removed numpy.in1d, which the script (as released in cityscapesscripts 2.3) calls for its scores per instance
-# and for nothing else. numpy.isin is the same but for its shape, and the script reshapes what it gets.
+# NumPy 2.4 removed numpy.in1d, which the script (as released in cityscapesscripts 2.3) calls for its scores per
+# instance and for nothing else. numpy.isin is the same but for its shape, and the script reshapes what it gets.
 RUN_OFFICIAL = '''
 import runpy, sys
 import numpy

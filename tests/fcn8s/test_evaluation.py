@@ -10,7 +10,8 @@ CLASSES = generic_label_space(3)
 
 class FakeMetrics:
     """Names for what a fake session runs; the confusion matrix is the numpy one."""
-    reset, update, confusion_matrix, loss_sum, num_valid = 'reset', 'update', 'confusion_matrix', 'loss_sum', 'num_valid'
+    reset, update = 'reset', 'update'
+    confusion_matrix, loss_sum, num_valid = 'confusion_matrix', 'loss_sum', 'num_valid'
 
 
 class FakeSession:
@@ -75,7 +76,7 @@ def test_takes_no_more_than_asked_for():
 
 def test_on_batch_sees_labels_and_fetches():
     seen = []
-    evaluate(batches(), 2, fetches={'class_ids': 'class_ids'}, on_batch=lambda labels, values: seen.append((labels, values)))
+    evaluate(batches(), 2, fetches={'class_ids': 'class_ids'}, on_batch=lambda *arguments: seen.append(arguments))
     for (labels, values), (images, expected) in zip(seen, batches()):
         np.testing.assert_array_equal(labels, expected)
         np.testing.assert_array_equal(values['class_ids'], images.mean(axis=-1).astype(np.uint8))

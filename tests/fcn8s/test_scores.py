@@ -92,7 +92,8 @@ def test_the_matrix_in_the_graph_is_that_of_the_cityscapes_script_to_the_last_bi
     with tf.Session(graph=graph) as session:
         session.run(metrics.reset)
         stacked = [np.stack(maps) for maps in zip(*pairs)]
-        image_confusions, _ = session.run((metrics.image_confusions, metrics.update), dict(zip((truth, predicted), stacked)))
+        image_confusions, _ = session.run((metrics.image_confusions, metrics.update),
+                                          dict(zip((truth, predicted), stacked)))
         total = session.run(metrics.confusion_matrix)
     for confusion, pair in zip(image_confusions, pairs):
         np.testing.assert_array_equal(confusion, official_confusion(*pair, args=official_args))
@@ -157,8 +158,8 @@ def test_scores_equal_sets_of_pixels(seed):
 
 def test_every_score_key_is_there():
     assert set(summarize(*example())) == {
-        'loss', 'accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou', 'per_class_iou', 'per_class_accuracy',
-        'precision', 'recall', 'category_iou', 'mean_category_iou', 'confusion_matrix'}
+        'loss', 'accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou', 'per_class_iou',
+        'per_class_accuracy', 'precision', 'recall', 'category_iou', 'mean_category_iou', 'confusion_matrix'}
 
 
 def test_relabelling_classes_permutes_the_table():
@@ -175,7 +176,8 @@ def test_relabelling_classes_permutes_the_table():
 
 def test_splitting_the_images_changes_nothing():
     truth, predicted, label_space = example()
-    parts = sum(scores.count_confusion(truth[rows], predicted[rows], 6) for rows in (slice(0, 1), slice(1, 5), slice(5, 8)))
+    parts = sum(scores.count_confusion(truth[rows], predicted[rows], 6)
+                for rows in (slice(0, 1), slice(1, 5), slice(5, 8)))
     np.testing.assert_array_equal(parts, summarize(truth, predicted, label_space)['confusion_matrix'])
 
 
