@@ -1,0 +1,333 @@
+import inspect
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+import data_generator.batch_generator
+from data_generator import BatchGenerator, DataError
+from helpers.images import write_image, write_labels
+from helpers.label_spaces import CITYSCAPES, cityscapes_ids_to_train_ids, generic_label_space
+
+NUM_CLASSES = 5
+
+
+def write_dataset(root, num_pairs=5, size=(12, 16), num_ids=NUM_CLASSES):
+    """Images that are made out of their labels: red = 10 x ID, green = the number of the image, blue = 100."""
+    rng = np.random.default_rng(7)
+    for number in range(num_pairs):
+        label = rng.integers(0, num_ids, size).astype(np.uint8)
+        image = np.stack([10 * label, np.full(size, number, np.uint8), np.full(size, 100, np.uint8)], axis=-1)
+        write_image(str(root / 'images' / '{}.png'.format(number)), image)
+        write_labels(str(root / 'labels' / '{}.png'.format(number)), label)
+
+
+@pytest.fixture
+def root(tmp_path):
+    write_dataset(tmp_path)
+    return tmp_path
+
+
+def dataset(root, **options):
+    options = dict(dict(num_classes=NUM_CLASSES, ground_truth_dirs=[str(root / 'labels')]), **options)
+    return BatchGenerator([str(root / 'images')], **options)
+
+
+def take(iterator, count):
+    with iterator:
+        return [next(iterator) for _ in range(count)]
+
+
+def assert_same(one, other):
+    assert len(one) == len(other)
+    for (images, labels), (other_images, other_labels) in zip(one, other):
+        np.testing.assert_array_equal(images, other_images)
+        np.testing.assert_array_equal(labels, other_labels)
+
+
+# ---- Signatures that scripts rely on ----
+
+def test_signatures():
+    assert list(inspect.signature(BatchGenerator).parameters)[:9] == [
+        'image_dirs', 'image_file_extension', 'ground_truth_dirs', 'image_name_split_separator', 'ground_truth_suffix',
+        'check_existence', 'num_classes', 'root_dir', 'export_dir']
+    generate = inspect.signature(BatchGenerator.generate).parameters
+    assert list(generate)[1:16] == [
+        'batch_size', 'convert_colors_to_ids', 'convert_ids_to_ids', 'convert_to_one_hot', 'void_class_id', 'random_crop',
+        'crop', 'resize', 'brightness', 'flip', 'translate', 'scale', 'gray', 'to_disk', 'shuffle']
+    assert generate['shuffle'].default is True and generate['void_class_id'].default is None
+
+
+def test_importing_loads_no_tensorflow():
+    code = 'import sys, data_generator; assert "tensorflow" not in sys.modules and "moviepy" not in sys.modules'
+    root = os.path.dirname(os.path.dirname(os.path.abspath(data_generator.__file__)))
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=root)
+
+
+# ---- Batches ----
+
+def test_batches_of_images_and_labels(root):
+    data = dataset(root)
+    assert data.get_num_files() == 5 and data.has_labels
+    iterator = data.generate(2, shuffle=False)
+    assert iterator.num_batches == 3 and iterator.label_space == generic_label_space(NUM_CLASSES)
+    sizes = []
+    for number in (0, 2, 4, 0):
+        images, labels = next(iterator)
+        assert images.dtype == labels.dtype == np.uint8
+        assert images.shape == labels.shape + (3,)
+        np.testing.assert_array_equal(images[..., 0], 10 * labels)
+        assert images[0, 0, 0, 1:].tolist() == [number, 100]
+        sizes.append(len(images))
+    assert sizes == [2, 2, 1, 2]
+
+
+def test_shuffled_passes_hold_every_image_once(root):
+    images = np.concatenate([batch[0] for batch in take(dataset(root).generate(2), 5)])
+    assert sorted(images[:5, 0, 0, 1]) == sorted(images[5:, 0, 0, 1]) == list(range(5))
+
+
+def test_same_seed_gives_the_same_batches_with_0_1_and_4_workers(root):
+    options = dict(random_crop=(8, 20), random_scale=(0.5, 2), brightness=(0.5, 1.5, 0.5), flip=0.5, rotate=(-20, 20, 0.5),
+                   translate=((0, 3), (0, 3), 0.5), scale=(0.8, 1.2, 0.5), color_jitter=(0.2, 0.2, 10, 0.5))
+    expected = take(dataset(root, seed=3).generate(2, **options), 7)
+    for workers in (1, 4):
+        assert_same(take(dataset(root, seed=3).generate(2, workers=workers, **options), 7), expected)
+    assert_same(take(dataset(root).generate(2, seed=3, **options), 7), expected)
+    other = take(dataset(root).generate(2, seed=4, **options), 7)
+    assert any((one[0] != two[0]).any() for one, two in zip(expected, other))
+
+
+def test_seeking_gives_the_batch_of_that_number(root):
+    expected = take(dataset(root).generate(2, flip=0.5), 6)
+    with dataset(root).generate(2, flip=0.5, workers=2) as iterator:
+        iterator.seek(4)
+        assert_same([next(iterator), next(iterator)], expected[4:])
+        assert iterator.position == 6
+
+
+def test_one_hot_only_on_request(root):
+    labels = next(dataset(root).generate(5, shuffle=False))[1]
+    one_hot = next(dataset(root).generate(5, shuffle=False, convert_to_one_hot=True))[1]
+    assert one_hot.dtype == np.uint8 and one_hot.shape == labels.shape + (NUM_CLASSES,)
+    np.testing.assert_array_equal(one_hot, labels[..., None] == np.arange(NUM_CLASSES))
+
+
+def test_labels_may_keep_their_size(root):
+    images, labels = next(dataset(root).generate(2, resize=(6, 8), resize_labels=False))
+    assert images.shape == (2, 6, 8, 3) and labels.shape == (2, 12, 16)
+
+
+def test_dataset_without_labels(root):
+    data = BatchGenerator(str(root / 'images'))
+    assert not data.has_labels and data.label_space is None
+    assert next(data.generate(2, workers=1, flip=0.5)).shape == (2, 12, 16, 3)
+    with pytest.raises(ValueError, match='convert_to_one_hot=True: needs labels'):
+        data.generate(2, convert_to_one_hot=True)
+
+
+def test_two_datasets_with_equal_names(tmp_path):
+    write_dataset(tmp_path / 'a')
+    write_dataset(tmp_path / 'b', size=(6, 8))
+    data = BatchGenerator([str(tmp_path / d / 'images') for d in 'ab'],
+                          ground_truth_dirs=[str(tmp_path / d / 'labels') for d in 'ab'], num_classes=NUM_CLASSES)
+    assert [labels.shape[1:] for _, labels in take(data.generate(1, shuffle=False), 10)] == [(12, 16)] * 5 + [(6, 8)] * 5
+    assert data.root_dir == str(tmp_path)
+
+
+def test_pairs_from_a_list(root):
+    (root / 'list.csv').write_text('image,label\nimages/1.png,labels/1.png\nimages/3.png,labels/3.png\n')
+    data = BatchGenerator(pairs=str(root / 'list.csv'), num_classes=NUM_CLASSES)
+    images, labels = next(data.generate(2, shuffle=False))
+    assert images[:, 0, 0, 1].tolist() == [1, 3]
+    np.testing.assert_array_equal(images[..., 0], 10 * labels)
+    again = BatchGenerator(pairs=[tuple(pair) for pair in data.pairs], num_classes=NUM_CLASSES)
+    assert again.pairs == data.pairs
+
+
+def test_fingerprint_depends_on_names_and_sizes_but_not_on_the_place(tmp_path):
+    write_dataset(tmp_path / 'a')
+    write_dataset(tmp_path / 'b')
+    one, other = dataset(tmp_path / 'a'), dataset(tmp_path / 'b')
+    assert one.fingerprint == other.fingerprint == one.generate(1).fingerprint
+    with open(str(tmp_path / 'b' / 'images' / '0.png'), 'ab') as file:
+        file.write(b'\0')
+    assert dataset(tmp_path / 'b').fingerprint != one.fingerprint
+
+
+# ---- Conversions ----
+
+@pytest.mark.parametrize('make', [dict, lambda d: np.array([d.get(i, 255) for i in range(256)], np.uint8),
+                                  lambda d: np.array([d.get(i, 255) for i in range(256)], np.int64)])
+@pytest.mark.parametrize('where', ['dataset', 'call'])
+def test_id_maps_of_every_kind_and_place_do_the_same(root, make, where):
+    id_map = make({0: 1, 1: 0, 2: 255, 3: 1, 4: 1})
+    data = dataset(root, num_classes=2, id_map=id_map if where == 'dataset' else None)
+    images, labels = next(data.generate(5, False, id_map if where == 'call' else False))
+    np.testing.assert_array_equal(labels, np.array([1, 0, 255, 1, 1])[images[..., 0] // 10])
+    assert labels.dtype == np.uint8
+
+
+def test_colors_become_ids(root):
+    colors = {(10 * i, number, 100): i for i in range(NUM_CLASSES) for number in range(4)}
+    data = BatchGenerator(pairs=[(str(root / 'images/{}.png'.format(i)),) * 2 for i in range(5)], num_classes=NUM_CLASSES)
+    iterator = data.generate(1, colors, shuffle=False, workers=1)
+    for _ in range(4):
+        images, labels = next(iterator)
+        np.testing.assert_array_equal(images[..., 0], 10 * labels)
+    with pytest.raises(DataError, match=r'4\.png.*\(\d+, 4, 100\)'):
+        next(iterator)
+
+
+def test_mapping_twice_is_refused(root):
+    with pytest.raises(ValueError, match='convert_ids_to_ids: the labels of this dataset are converted to class IDs already'):
+        dataset(root, id_map={0: 0}).generate(1, convert_ids_to_ids={0: 0})
+
+
+def test_bad_map_of_the_dataset_is_refused_when_used(root):
+    with pytest.raises(ValueError, match='convert_ids_to_ids'):
+        dataset(root, id_map={'road': 1}).generate(1)
+
+
+# ---- Padding ----
+
+def test_padding_is_the_mean_colour_and_the_ignore_id(root):
+    data = dataset(root)
+    reds = np.concatenate([batch[0] for batch in take(data.generate(1), 5)])[..., 0]
+    np.testing.assert_allclose(data.mean_color, [reds.mean(), 2, 100])
+    images, labels = next(data.generate(1, random_crop=(40, 40)))
+    padding = images[labels == 255]
+    assert len(padding) == 40 * 40 - 12 * 16
+    assert np.unique(padding, axis=0).tolist() == [np.round(data.mean_color).tolist()]
+    images, labels = next(data.generate(1, random_crop=(40, 40), pad_value=(1, 2, 3), void_class_id=0))
+    assert [1, 2, 3] in images[labels == 0].tolist() and labels.max() < NUM_CLASSES
+
+
+def test_a_broken_image_does_not_stop_the_mean(root):
+    (root / 'images' / '0.png').write_bytes(b'broken')
+    data = dataset(root)
+    assert data.mean_color[1:] == (2.5, 100)
+    iterator = data.generate(1, random_crop=(40, 40), shuffle=False)
+    with pytest.raises(DataError, match=r'images.0\.png'):
+        next(iterator)
+
+
+# ---- Cache ----
+
+def test_cached_batches_are_equal_and_read_no_files(root, monkeypatch):
+    options = dict(resize=(6, 8), flip=0.5, brightness=(0.5, 1.5, 1.0), workers=2)
+    expected = take(dataset(root).generate(2, **options), 6)
+    cached = dict(options, cache_dir=str(root / 'cache'))
+    assert_same(take(dataset(root).generate(2, **cached), 6), expected)
+    monkeypatch.setattr(data_generator.batch_generator, 'read_pair', None)
+    assert_same(take(dataset(root).generate(2, **cached), 6), expected)
+    batch = next(dataset(root).generate(2, **cached))
+    assert batch[0].flags.writeable and type(batch[0]) is np.ndarray
+
+
+def test_cache_is_not_shared_by_other_maps_or_rules(root):
+    def labels(**options):
+        return next(dataset(root, **options).generate(5, shuffle=False, cache_dir=str(root / 'cache')))[1]
+    plain = labels(num_classes=None)
+    mapped = labels(num_classes=2, id_map={0: 1, 1: 1, 2: 1, 3: 1, 4: 0})
+    np.testing.assert_array_equal(mapped, plain != 4)
+    with pytest.raises(DataError, match='label IDs 3, 4 '):
+        labels(num_classes=3)
+
+
+# ---- Bad input ----
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_a_broken_file_in_the_middle_is_named_at_its_batch(root, workers):
+    path = root / 'images' / '3.png'
+    path.write_bytes(path.read_bytes()[:-20])
+    with dataset(root).generate(1, shuffle=False, workers=workers, prefetch=4) as iterator:
+        for _ in range(3):
+            next(iterator)
+        with pytest.raises(DataError, match=r'images.3\.png'):
+            next(iterator)
+        assert next(iterator)[0][0, 0, 0, 1] == 4
+
+
+def test_illegal_ids_are_named_with_the_remedy(root):
+    with pytest.raises(DataError, match=r"labels.0\.png: label IDs 3, 4 .*layout='cityscapes'"):
+        next(dataset(root, num_classes=3).generate(1, shuffle=False))
+    labels = next(dataset(root, label_space=CITYSCAPES, num_classes=None).generate(
+        1, convert_ids_to_ids=cityscapes_ids_to_train_ids()))[1]
+    assert labels.min() == 255
+
+
+def test_pairs_of_two_sizes_are_named(root):
+    write_labels(str(root / 'labels' / '0.png'), np.zeros((5, 6), np.uint8))
+    with pytest.raises(DataError, match=r'images.0\.png with label .*labels.0\.png: An image of 12x16 with a label of 5x6'):
+        next(dataset(root).generate(1, shuffle=False))
+
+
+def test_images_of_different_sizes_in_one_batch(root):
+    write_image(str(root / 'images' / '1.png'), np.zeros((4, 4, 3), np.uint8))
+    write_labels(str(root / 'labels' / '1.png'), np.zeros((4, 4), np.uint8))
+    with pytest.raises(DataError, match=r'different sizes in one batch: 12x16 for .*0\.png and 4x4 for .*1\.png'):
+        next(dataset(root).generate(2, shuffle=False))
+    assert next(dataset(root).generate(2, shuffle=False, resize=(4, 4)))[0].shape == (2, 4, 4, 3)
+
+
+@pytest.mark.parametrize('pixels, message', [
+    (np.zeros((12, 16), np.uint8), 'grey'), (np.zeros((12, 16, 4), np.uint8), 'alpha'),
+    (np.zeros((12, 16, 3), np.uint16), '16')])
+def test_grey_rgba_and_16_bit_images_are_named(root, pixels, message):
+    cv2.imwrite(str(root / 'images' / '0.png'), pixels)
+    with pytest.raises(DataError, match=r'images.0\.png.*' + message):
+        next(dataset(root).generate(1, shuffle=False))
+
+
+def test_a_file_that_disappears_is_named(root):
+    iterator = dataset(root).generate(1, shuffle=False)
+    os.remove(str(root / 'images' / '0.png'))
+    with pytest.raises(FileNotFoundError, match=r'images.0\.png'):
+        next(iterator)
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(batch_size=0), 'batch_size=0: must be an integer of at least 1'),
+    (dict(batch_size=2.0), 'batch_size=2.0'),
+    (dict(batch_size=2, workers=-1), 'workers=-1: must be an integer of at least 0'),
+    (dict(batch_size=2, workers=2, prefetch=0), 'prefetch=0: must be an integer of at least 1'),
+    (dict(batch_size=2, seed=-1), 'seed=-1'),
+    (dict(batch_size=2, resize=7), 'resize=7'),
+    (dict(batch_size=2, to_disk=True), 'export_dir=None')])
+def test_wrong_options_are_refused_at_once(root, options, message):
+    with pytest.raises(ValueError, match=message):
+        dataset(root).generate(**options)
+
+
+@pytest.mark.parametrize('options, message', [
+    (dict(pairs=['a.png']), 'give one of the two'),
+    (dict(num_classes=0), 'num_classes=0: must be an integer of at least 1'),
+    (dict(seed=True), 'seed=True'),
+    (dict(layout='cityscapes', ground_truth_suffix='_x', num_classes=None),
+     r'layout says already what ground_truth_suffix would\. Leave it out'),
+    (dict(label_space=CITYSCAPES), 'num_classes=5: the label space cityscapes has num_classes=19'),
+    (dict(label_space=CITYSCAPES, num_classes=None, ignore_id=0), 'ignore_id=0: the label space cityscapes has ignore_id=255')])
+def test_arguments_that_are_wrong_or_do_not_go_together(root, options, message):
+    with pytest.raises(ValueError, match=message):
+        dataset(root, **options)
+
+
+def test_neither_directories_nor_pairs():
+    with pytest.raises(ValueError, match='image_dirs=None and pairs=None: give one of the two'):
+        BatchGenerator()
+
+
+# ---- Writing ----
+
+def test_writing_while_handing_out_and_all_at_once(root, tmp_path):
+    batches = take(dataset(root, root_dir=str(root), export_dir=str(tmp_path / 'one')).generate(
+        2, shuffle=False, resize=(6, 8), to_disk=True, workers=2), 3)
+    written = dataset(tmp_path / 'one')
+    assert_same(take(written.generate(2, shuffle=False), 3), batches)
+    data = dataset(root, root_dir=str(root), export_dir=str(tmp_path / 'two'))
+    assert data.process_all(resize=(6, 8), show_progress=False).num_written == 5
+    assert_same(take(dataset(tmp_path / 'two').generate(2, shuffle=False), 3), batches)
