@@ -6,6 +6,7 @@ import numpy as np
 
 from data_generator.discovery import Pair
 from data_generator.faults import FAULT_KINDS, Fault
+from data_generator.layouts import Layout
 from helpers.label_spaces import LabelSpace
 
 #: How many files of each kind of fault are shown in the text; the JSON holds all.
@@ -57,22 +58,24 @@ class DatasetReport(NamedTuple):
     """A whole dataset.
 
     Attributes:
-        layout_name: The named layout it lies in; None if its label values were taken for class IDs.
+        layout: How it lies on the disk and what its label values mean.
+        is_known_layout: False if nothing but the places of the files was recognised.
         classes_are_guessed: The number of classes was taken from the values that were met.
-        id_map, color_map: By which the layout converts labels.
         faults: Those that belong to no single split; `all_faults` has all.
         suggested_id_map: From label values to class IDs, where training needs or would gain from one.
         class_weights: Median frequency weights of the training images, [C]; None without labels.
     """
-    layout_name: Optional[str]
-    label_space: LabelSpace
+    layout: Layout
+    is_known_layout: bool
     classes_are_guessed: bool
-    id_map: Optional[Mapping[int, int]]
-    color_map: Optional[Mapping[Tuple[int, int, int], int]]
     splits: List[SplitReport]
     faults: List[Fault]
     suggested_id_map: Optional[Dict[int, int]]
     class_weights: Optional[np.ndarray]
+
+    @property
+    def label_space(self) -> LabelSpace:
+        return self.layout.label_space
 
     @property
     def all_faults(self) -> List[Fault]:
@@ -104,11 +107,11 @@ class DatasetReport(NamedTuple):
     def to_dict(self) -> Dict[str, Any]:
         """All of it, pictures apart, as what JSON can hold."""
         return OrderedDict(
-            can_train=self.can_train, layout=self.layout_name, label_space=self.label_space.to_dict(),
+            can_train=self.can_train, layout=self.layout.name if self.is_known_layout else None, label_space=self.label_space.to_dict(),
             classes_are_guessed=self.classes_are_guessed, splits=[_split_to_dict(split) for split in self.splits],
             faults=[dict(fault._asdict(), is_error=fault.is_error) for fault in self.all_faults],
             classes_never_seen=self.classes_never_seen,
-            id_map=_with_text_keys(self.id_map), suggested_id_map=_with_text_keys(self.suggested_id_map),
+            id_map=_with_text_keys(self.layout.id_map), suggested_id_map=_with_text_keys(self.suggested_id_map),
             class_weights=_as_list(self.class_weights))
 
     def to_text(self) -> str:
@@ -145,10 +148,10 @@ def _with_text_keys(id_map: Optional[Mapping[int, int]]) -> Optional[Dict[str, i
 def _headline(report: DatasetReport) -> str:
     space = report.label_space
     classes = '{} classes, {} is ignored'.format(len(report.scored_class_ids), space.ignore_id)
-    if report.layout_name is not None:
-        conversion = ('colours are converted to class IDs' if report.color_map else
-                      'IDs in the files are mapped to class IDs' if report.id_map else 'files hold class IDs')
-        return 'Recognised: {} ({}; {})'.format(report.layout_name, classes, conversion)
+    if report.is_known_layout:
+        conversion = ('colours are converted to class IDs' if report.layout.color_map else
+                      'IDs in the files are mapped to class IDs' if report.layout.id_map else 'files hold class IDs')
+        return 'Recognised: {} ({}; {})'.format(report.layout.name, classes, conversion)
     source = 'as many as the labels have values; --num-classes checks them' if report.classes_are_guessed else 'as given'
     return 'Recognised: no layout known by name; images and labels in directories of their own ({}; {})'.format(
         classes, source)

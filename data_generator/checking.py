@@ -175,16 +175,15 @@ def _mean(images: Sequence[ImageFacts]) -> Tuple[Optional[np.ndarray], Optional[
 
 def _report(surveys: Sequence[Survey], splits: List[SplitReport], facts: Sequence[Sequence[PairFacts]],
             classes: Classes) -> DatasetReport:
-    layout = surveys[0].layout
     training = [split for split in splits if split.is_for_training]
     faults = _in_train_and_val(splits, facts)
     if not any(split.num_images for split in training):
         faults += [Fault('no_train_split', found.root) for found in surveys]
     pixels = np.concatenate([split.class_pixels for split in training or splits])
     return DatasetReport(
-        layout_name=layout.name if surveys[0].knows_classes else None, label_space=classes.label_space,
-        classes_are_guessed=classes.are_guessed, id_map=layout.id_map, color_map=layout.color_map, splits=splits,
-        faults=faults, suggested_id_map=classes.suggested_id_map,
+        layout=surveys[0].layout._replace(label_space=classes.label_space), is_known_layout=surveys[0].knows_classes,
+        classes_are_guessed=classes.are_guessed, splits=splits, faults=faults,
+        suggested_id_map=classes.suggested_id_map,
         class_weights=median_frequency_weights(pixels) if pixels.any() else None)
 
 

@@ -4,7 +4,7 @@
 """
 import os
 import re
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from data_generator.discovery import LABEL_EXTENSIONS, LabelIndex, Pair, read_names, stem_of
 from data_generator.errors import DataError
@@ -117,7 +117,8 @@ def _survey_split(root: str, layout: Layout, split: str) -> Optional[SplitFiles]
         return None
     faults = []  # type: List[Fault]
     pairs = _pair(images, image_dir, label_dir, layout, faults)
-    faults += _orphans(label_dir, layout, pairs)
+    ambiguous = {fault.path for fault in faults}
+    faults += _orphans(label_dir, layout, pairs, ambiguous)
     if layout.list_file:
         pairs = _listed(pairs, read_names(list_file), list_file, faults)
     elif layout.val_pattern:
@@ -125,7 +126,6 @@ def _survey_split(root: str, layout: Layout, split: str) -> Optional[SplitFiles]
                  if (split == 'val') == bool(re.search(layout.val_pattern, stem_of(pair.image)))]
     chosen = {pair.image for pair in pairs}
     faults = [fault for fault in faults if fault.kind != 'ambiguous_label' or fault.path in chosen]
-    ambiguous = {fault.path for fault in faults}
     faults += [Fault('image_without_label', pair.image) for pair in pairs
                if pair.label is None and pair.image not in ambiguous]
     return SplitFiles(split, image_dir, label_dir, pairs, faults) if pairs else None
@@ -154,14 +154,15 @@ def _pair(images: Sequence[str], image_dir: str, label_dir: str, layout: Layout,
     return pairs
 
 
-def _orphans(label_dir: str, layout: Layout, pairs: Sequence[Pair]) -> List[Fault]:
+def _orphans(label_dir: str, layout: Layout, pairs: Sequence[Pair], ambiguous: Set[str]) -> List[Fault]:
     """Labels without an image. Files that are not named like labels of this layout are something else."""
-    used = {pair.label for pair in pairs}
     rule = layout.name_rule
+    used = {pair.label for pair in pairs}
+    claimed = {rule.label_stem(stem_of(image)) for image in ambiguous}
     any_name = rule.label_stem('\0' + (rule.separator or '') + '\0')
     pattern = re.compile('.*'.join(re.escape(part) for part in any_name.split('\0')) + '$')
     return [Fault('label_without_image', path) for path in _files(label_dir, LABEL_EXTENSIONS)
-            if path not in used and pattern.match(stem_of(path))]
+            if path not in used and stem_of(path) not in claimed and pattern.match(stem_of(path))]
 
 
 def _listed(pairs: Sequence[Pair], names: Sequence[str], list_file: str, faults: List[Fault]) -> List[Pair]:
