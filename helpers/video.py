@@ -7,13 +7,14 @@ stream: one frame at a time is in memory, however long the video.
 import collections
 import errno
 import fractions
+import inspect
 import logging
 import os
 import re
 import subprocess
 import threading
 from types import TracebackType
-from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple, Type, Union
 
 import cv2
 import numpy as np
@@ -145,8 +146,8 @@ class VideoWriter:
         self.path = os.path.abspath(os.fspath(path))
         stem, suffix = os.path.splitext(self.path)
         if suffix.lower() != '.mp4':
-            raise ValueError('{} came as the name of a video, but MP4 is written. Give a name that ends in .mp4.'.format(
-                path))
+            raise ValueError('{} came as the name of a video, but MP4 is written. Give a name that ends in '
+                             '.mp4.'.format(path))
         if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
             raise ValueError('size={} came, but it must be (height, width), each at least 1.'.format(size))
         if audio_from is not None and not os.path.isfile(audio_from):
@@ -176,8 +177,8 @@ class VideoWriter:
         """
         frame = np.asarray(frame)
         if frame.dtype != np.uint8 or frame.shape != self._size + (3,):
-            raise ValueError('Frame {} of {} has dtype {} and shape {}, but the video was begun with uint8 {}. Resize the '
-                             'frames to one size.'.format(self.num_written, self.path, frame.dtype, frame.shape,
+            raise ValueError('Frame {} of {} has dtype {} and shape {}, but the video was begun with uint8 {}. Resize '
+                             'the frames to one size.'.format(self.num_written, self.path, frame.dtype, frame.shape,
                                                           self._size + (3,)))
         height, width = self._size
         if height % 2 or width % 2:
@@ -214,9 +215,9 @@ class VideoWriter:
             command += ['-t', '{:.6f}'.format(duration), '-i', os.path.abspath(os.fspath(self._audio_from))]
             command += ['-map', '0:v:0', '-map', '1:a:0?', '-c:a', 'aac', '-b:a', '192k']
         with atomic_path(self.path) as temporary:
-            complaint = _run_ffmpeg(command + ['-c:v', 'copy', *_FAST_START, temporary])
-            if complaint is not None:
-                raise self._stopped(complaint)
+            problem = _run_ffmpeg(command + ['-c:v', 'copy', *_FAST_START, temporary])
+            if problem is not None:
+                raise self._stopped(problem)
         os.unlink(self.partial_path)
 
     def _stopped(self, complaint: str) -> OSError:
@@ -254,8 +255,8 @@ def _open_camera(number: int) -> Frames:
     ok, first = camera.read()
     if not ok:
         camera.release()
-        raise OSError(errno.ENODEV, 'camera:{} cannot be opened. Check that it is connected, free, and that this is its '
-                                    'number.'.format(number))
+        raise OSError(errno.ENODEV, 'camera:{} cannot be opened. Check that it is connected, free, and that this is '
+                                    'its number.'.format(number))
     frame_rate = camera.get(cv2.CAP_PROP_FPS)
     if not 0 < frame_rate <= _LARGEST_FRAME_RATE:
         frame_rate = _DEFAULT_FRAME_RATE  # many drivers do not say
@@ -313,17 +314,18 @@ class _VideoDecoder:
     def _check_end(self, count: int) -> None:
         status = self._process.wait()
         self._drain.join()
-        complaints = b''.join(self._complaints).decode('utf-8', 'replace').strip()
+        complaints = b''.join(self._complaints).decode('utf-8', 'replace').strip().partition('\n')[0]
         # A sound track longer than the picture makes the number of frames look too large, so that alone is no error.
         is_short = self.num_frames is not None and count < self.num_frames - 1
         if status != 0 or (complaints and is_short):
-            raise ValueError('{} ends early: frame {} of about {} cannot be decoded. The file is truncated or damaged. {}'
-                             .format(self._path, count, self.num_frames, complaints.splitlines()[-1:] or ''))
+            raise ValueError('{} ends early: frame {} of about {} cannot be decoded. The file is truncated or damaged, '
+                             'or reading was interrupted. {}'.format(self._path, count, self.num_frames, complaints))
         if complaints:
             _LOGGER.warning('%s is damaged in places, some frames may look wrong: %s', self._path, complaints)
 
     def close(self) -> None:
-        self._process.terminate()
+        # Not asked to end: it would first want to get rid of the frames that it has, and nobody takes them.
+        self._process.kill()
         self._process.wait()
         self._drain.join()
         self._reader.close()
@@ -332,25 +334,34 @@ class _VideoDecoder:
 def _start_reader(path: str) -> Tuple[Any, bool]:
     """moviepy's reader of a video, and whether the file says how long it is (recordings of browsers do not)."""
     from moviepy.video.io.ffmpeg_reader import FFMPEG_VideoReader
+    is_moviepy_2 = 'decode_file' in inspect.signature(FFMPEG_VideoReader).parameters
     # 'tbr' is the constant rate at which ffmpeg hands out frames, whatever the rate of the file.
+    options: Dict[str, Any] = {'fps_source': 'tbr'}
+    if is_moviepy_2:
+        options['decode_file'] = False  # it would decode the whole file first, to know its duration better
     try:
-        has_duration = True
         try:
-            reader = FFMPEG_VideoReader(path, fps_source='tbr')
+            reader = FFMPEG_VideoReader(path, **options)
         except OSError:
-            has_duration = False
-            reader = FFMPEG_VideoReader(path, fps_source='tbr', check_duration=False)
-        # moviepy 1 reads what a telephone filmed upright squeezed into the size of the lying picture.
-        lying = list(reader.infos['video_size'])
-        if abs(int(reader.rotation)) % 180 == 90 and list(reader.size) == lying:
+            options['check_duration'] = False
+            reader = FFMPEG_VideoReader(path, **options)
+        width, height = reader.infos['video_size']
+        if _is_filmed_upright(path) and list(reader.size) == [width, height]:
+            # ffmpeg turns the picture, and moviepy would squeeze it into the size of the lying one.
             reader.close()
-            reader = FFMPEG_VideoReader(path, fps_source='tbr', check_duration=has_duration,
-                                        target_resolution=tuple(lying))
-    except (OSError, KeyError, IndexError, AttributeError, TypeError, ZeroDivisionError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError('{} cannot be read as a video: {} Convert it with ffmpeg, or give a directory of frames.'.format(
-            path, reason[0])) from error
-    return reader, has_duration
+            reader = FFMPEG_VideoReader(path, target_resolution=(height, width) if is_moviepy_2 else (width, height),
+                                        **options)
+    except (OSError, KeyError, IndexError, AttributeError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ValueError('{} cannot be read as a video. Convert it with ffmpeg, or give a directory of frames.'.format(
+            path)) from error
+    return reader, options.get('check_duration', True)
+
+
+def _is_filmed_upright(path: str) -> bool:
+    # The wording differs between versions of ffmpeg, and no version of moviepy knows all of them.
+    facts = _run_ffmpeg(['-hide_banner', '-i', path], log_level='info') or ''
+    angle = re.search(r'(?:rotate *:|rotation of) *(-?\d+)', facts)
+    return angle is not None and int(angle.group(1)) % 180 == 90
 
 
 def _start_encoder(path: str, size: Tuple[int, int], rate: fractions.Fraction) -> Any:
@@ -380,9 +391,9 @@ def _end_encoder(encoder: Any) -> Tuple[int, str]:
     return status, complaint.decode('utf-8', 'replace')
 
 
-def _run_ffmpeg(arguments: List[str]) -> Optional[str]:
-    """Runs moviepy's ffmpeg; returns None, or what it complained about when it failed."""
+def _run_ffmpeg(arguments: List[str], log_level: str = 'error') -> Optional[str]:
+    """Runs moviepy's ffmpeg; returns None, or what it said when it failed."""
     from moviepy import config
-    done = subprocess.run([config.FFMPEG_BINARY, '-y', '-nostdin', '-loglevel', 'error', *arguments],
+    done = subprocess.run([config.FFMPEG_BINARY, '-y', '-nostdin', '-loglevel', log_level, *arguments],
                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
     return None if done.returncode == 0 else done.stderr.decode('utf-8', 'replace')

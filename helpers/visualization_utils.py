@@ -37,8 +37,8 @@ def print_segmentation_onto_image(image: np.ndarray, prediction: np.ndarray, col
         image: uint8 [H, W, 3], RGB.
         prediction: Class IDs [H, W], or one-hot or soft-max vectors [H, W, C], whose largest entry counts and which are
             void where they are all zero. A leading dimension of 1 is dropped.
-        color_map: A label space; or a dict from class ID to (r, g, b) or (r, g, b, a); or an array [C, 3] or [C, 4]. The
-            fourth number, 0 to 255, is the opacity of that class and takes precedence over `alpha`.
+        color_map: A label space; or a dict from class ID to (r, g, b) or (r, g, b, a); or an array [C, 3] or [C, 4].
+            The fourth number, 0 to 255, is the opacity of that class and takes precedence over `alpha`.
         alpha: The opacity, 0 (only the image) to 1 (only the colours).
         contours: Whether to draw the borders of the segments in their full colours.
         void_ids: Class IDs that are left transparent, beside those that have no colour and those that the label space
@@ -128,7 +128,8 @@ def add_legend(image: np.ndarray, label_space: LabelSpace, class_ids: Optional[S
 
 
 def create_split_view(target_size: Tuple[int, int], images: Sequence[np.ndarray], positions: Sequence[Tuple[int, int]],
-                      sizes: Sequence[Tuple[int, int]], captions: Optional[Sequence[Optional[str]]] = None) -> np.ndarray:
+                      sizes: Sequence[Tuple[int, int]],
+                      captions: Optional[Sequence[Optional[str]]] = None) -> np.ndarray:
     """Arranges images on one canvas, which is black where nothing lies.
 
     Arguments:
@@ -218,8 +219,8 @@ def _color_entries(color_map: ColorMap) -> Dict[int, Tuple[int, ...]]:
     entries = {int(class_id): tuple(int(channel) for channel in color) for class_id, color in items}
     for class_id, color in entries.items():
         if class_id < 0 or len(color) not in (3, 4) or not all(0 <= channel <= 255 for channel in color):
-            raise ValueError('The colour {} came for class {}, but class IDs are not negative and colours are (r, g, b) or '
-                             '(r, g, b, a), each 0 to 255.'.format(color, class_id))
+            raise ValueError('The colour {} came for class {}, but class IDs are not negative and colours are '
+                             '(r, g, b) or (r, g, b, a), each 0 to 255.'.format(color, class_id))
     return entries
 
 
