@@ -179,7 +179,7 @@ def _fault_lines(faults: List[Fault]) -> List[str]:
     for kind, (_, description, remedy) in FAULT_KINDS.items():
         found = [fault for fault in faults if fault.kind == kind]
         if found:
-            lines.append('  {} {}: {}.'.format(len(found), description, remedy))
+            lines.append('  {}: {}. {}.'.format(description[0].upper() + description[1:], len(found), remedy))
             lines += ['    ' + _file_line(fault) for fault in found[:NUM_SHOWN]]
         if len(found) > NUM_SHOWN:
             lines.append('    ... and {} more'.format(len(found) - NUM_SHOWN))
@@ -222,5 +222,6 @@ def _class_table(report: DatasetReport) -> List[str]:
 def _id_map_lines(report: DatasetReport) -> List[str]:
     if report.suggested_id_map is None:
         return []
-    return ['', 'Suggested ID map (BatchGenerator(..., id_map=...), or convert_ids_to_ids of process_all):',
+    where = 'layout._replace(id_map=...)' if report.is_known_layout else 'BatchGenerator(..., id_map=...)'
+    return ['', 'Suggested ID map, for {}:'.format(where),
             '  {' + ', '.join('{}: {}'.format(*entry) for entry in sorted(report.suggested_id_map.items())) + '}']

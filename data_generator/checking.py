@@ -141,7 +141,7 @@ def _illegal_labels(facts: Sequence[PairFacts], classes: Classes) -> List[Fault]
     for pair in facts:
         illegal = sorted((value, n) for value, n in (pair.values or {}).items() if value not in classes.value_to_id)
         if illegal:
-            shown = ', '.join('{} ({} pixels)'.format(value, n) for value, n in illegal[:5])
+            shown = ', '.join('{} ({} px)'.format(value, n) for value, n in illegal[:5])
             faults.append(Fault('illegal_label', pair.pair.label, shown + (', ...' if len(illegal) > 5 else '')))
     return faults
 

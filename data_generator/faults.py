@@ -14,34 +14,34 @@ class Fault(NamedTuple):
 
 
 class FaultKind(NamedTuple):
-    """`is_error` is True where the reader refuses such a file; the others are worth knowing."""
+    """`is_error` is True where the reader refuses such a file; the others are worth knowing. `remedy` is a sentence."""
     is_error: bool
     description: str
     remedy: str
 
 
 FAULT_KINDS = {
-    'no_labels': FaultKind(True, 'no labels found', 'put images and labels into directories called images and labels, '
+    'no_labels': FaultKind(True, 'no labels found', 'Put images and labels into directories called images and labels, '
                            'or name the layout with --layout'),
-    'no_train_split': FaultKind(True, 'no images to train on', 'add a train split'),
-    'image_without_label': FaultKind(True, 'images without a label', 'add the labels or take the images out'),
-    'label_without_image': FaultKind(False, 'labels without an image', 'they are passed over'),
-    'ambiguous_label': FaultKind(True, 'images with several labels', 'keep one of them'),
+    'no_train_split': FaultKind(True, 'no images to train on', 'Add a train split'),
+    'image_without_label': FaultKind(True, 'images without a label', 'Add the labels or take the images out'),
+    'label_without_image': FaultKind(False, 'labels without an image', 'They are passed over'),
+    'ambiguous_label': FaultKind(True, 'images with several labels', 'Keep one of them'),
     'listed_but_missing': FaultKind(True, 'images that the list of the split names and that are not there',
-                                    'add them or shorten the list'),
-    'unreadable_image': FaultKind(True, 'images that cannot be read: truncated, damaged or no images',
-                                  'replace them by whole copies or take them out'),
-    'grey_image': FaultKind(True, 'grey images', 'convert them to RGB'),
-    'alpha_image': FaultKind(True, 'images with an alpha channel', 'convert them to RGB'),
-    '16_bit_image': FaultKind(True, 'images of 16 bits a channel', 'convert them to 8 bits'),
+                                    'Add them or shorten the list'),
+    'unreadable_image': FaultKind(True, 'images that cannot be read (truncated, damaged or no images)',
+                                  'Replace them by whole copies or take them out'),
+    'grey_image': FaultKind(True, 'grey images', 'Convert them to RGB'),
+    'alpha_image': FaultKind(True, 'images with an alpha channel', 'Convert them to RGB'),
+    '16_bit_image': FaultKind(True, 'images of 16 bits a channel', 'Convert them to 8 bits'),
     'unreadable_label': FaultKind(True, 'labels that cannot be read, or are no label maps',
-                                  'replace them by PNG files of class IDs'),
-    'size_mismatch': FaultKind(True, 'labels of another size than their image', 'bring both to one size, labels '
+                                  'Replace them by PNG files of class IDs'),
+    'size_mismatch': FaultKind(True, 'labels of another size than their image', 'Bring both to one size, labels '
                                'without interpolation'),
-    'illegal_label': FaultKind(True, 'labels with values that are no class', 'map them to class IDs, or to the ignored '
+    'illegal_label': FaultKind(True, 'labels with values that are no class', 'Map them to class IDs, or to the ignored '
                                'ID'),
-    'unusual_size': FaultKind(False, 'images of another size than most', 'train with a random crop or a resize'),
-    'only_void': FaultKind(False, 'labels in which no pixel counts', 'nothing is learnt from them'),
-    'in_train_and_val': FaultKind(False, 'val images that are in train too, pixel by pixel', 'take them out of one: '
+    'unusual_size': FaultKind(False, 'images of another size than most', 'Train with a random crop or a resize'),
+    'only_void': FaultKind(False, 'labels in which no pixel counts', 'Nothing is learnt from them'),
+    'in_train_and_val': FaultKind(False, 'val images that are in train too, pixel by pixel', 'Take them out of one: '
                                   'scores on them say nothing'),
 }  # type: Dict[str, FaultKind]

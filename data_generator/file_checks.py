@@ -48,7 +48,8 @@ def _read_image(path: str, faults: List[Fault]) -> Optional[np.ndarray]:
     try:
         return read_image(path)
     except (ValueError, OSError) as error:
-        faults.append(Fault(_kind_of_bad_image(path), path, str(error)))
+        kind = _kind_of_bad_image(path)
+        faults.append(Fault(kind, path, str(error) if kind == 'unreadable_image' else ''))
         return None
 
 
