@@ -33,7 +33,7 @@ class Building(NamedTuple):
     balcony: bool
     bay: float  # from window to window
     window: Tuple[float, float]  # width and height
-    end_wall: bool  # whether the near end can be seen
+    stands_free: bool  # whether its near end has windows
     seed: int
 
     @property
@@ -57,8 +57,7 @@ class Building(NamedTuple):
 
     def draw(self, painter: Painter) -> None:
         """Draw the near end, the roof and the front."""
-        if self.end_wall:
-            self._draw_end(painter)
+        self._draw_end(painter)
         if self.roof:
             self._draw_roof(painter)
         corners = [(self.side * self.front, self.start), (self.side * self.front, self.end)]
@@ -79,18 +78,15 @@ class Building(NamedTuple):
 
     def _draw_end(self, painter: Painter) -> None:
         near, far = self.side * self.front, self.side * (self.front + self.depth)
+        eaves, top, z = self.height, self.height + self.roof, self.start
         ridge = (near + far) / 2
-        if self.roof:
-            gable = painter.to_camera(
-                [
-                    (near, self.height, self.start),
-                    (ridge, self.height + self.roof, self.start),
-                    (far, self.height, self.start),
-                ]
-            )
-            color = painter.lit(self.wall, (0.0, 0.0, -1.0), max(float(gable[0, 2]), 0.0))
-            painter.fill_face(gable, color * 0.95, labels.BUILDING)
-        self._draw_wall(painter, [(near, self.start), (far, self.start)], (0.0, 0.0, -1.0), self.depth, False)
+        wall = painter.to_camera([(near, 0, z), (near, eaves, z), (ridge, top, z), (far, eaves, z), (far, 0, z)])
+        color = 0.95 * painter.lit(self.wall, (0.0, 0.0, -1.0), float(wall[0, 2]))
+        painter.fill_face(wall[1:4], color, labels.BUILDING)
+        if self.stands_free:
+            self._draw_wall(painter, [(near, self.start), (far, self.start)], (0.0, 0.0, -1.0), self.depth, False)
+        else:
+            painter.fill_face(wall, color, labels.BUILDING)
 
     def _draw_roof(self, painter: Painter) -> None:
         eaves, ridge = self.side * (self.front - 0.4), self.side * (self.front + self.depth / 2)
@@ -121,7 +117,7 @@ class Building(NamedTuple):
 
 
 def random_building(
-    rng: np.random.Generator, city: City, side: int, front: float, start: float, end: float, end_wall: bool
+    rng: np.random.Generator, city: City, side: int, front: float, start: float, end: float, stands_free: bool
 ) -> Building:
     """Draw a house in the style of a city."""
     is_brick = bool(rng.random() < city.brick_share)
@@ -146,7 +142,7 @@ def random_building(
         balcony=bool(rng.random() < 0.25),
         bay=float(rng.uniform(2.1, 3.3)),
         window=(float(rng.uniform(0.9, 1.4)), float(rng.uniform(1.3, 2.0))),
-        end_wall=end_wall,
+        stands_free=stands_free,
         seed=int(rng.integers(2**31)),
     )
 

@@ -83,8 +83,8 @@ def random_city(rng: np.random.Generator, name: str = '') -> City:
         greenery=float(rng.uniform(0.35, 0.9)),
         crowd=float(rng.uniform(0.5, 1.0)),
         traffic=float(rng.uniform(0.45, 0.9)),
-        focal=float(rng.uniform(0.85, 1.0)),
-        eye=float(rng.uniform(1.25, 1.6)),
+        focal=float(rng.uniform(0.9, 1.1)),
+        eye=float(rng.uniform(1.4, 1.9)),
         horizon=float(rng.uniform(0.43, 0.5)),
         bonnet=hsv(rng.uniform(0, 360), rng.uniform(0, 0.5), rng.uniform(0.1, 0.7)) if rng.random() < 0.5 else None,
     )

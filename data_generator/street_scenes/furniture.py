@@ -1,14 +1,13 @@
-"""What stands along a street: posts with lamps, signs and lights, bins, advertising columns, fences and walls."""
+"""What stands along a street: posts with lamps, signs and lights, bins and advertising columns."""
 
 from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
 from data_generator.street_scenes import labels
-from data_generator.street_scenes.city import City, Color, hsv
+from data_generator.street_scenes.city import City, Color
 from data_generator.street_scenes.painter import UNIT_CIRCLE, Figure, Painter
 from data_generator.street_scenes.shadows import box_shadow
-from data_generator.street_scenes.textures import noise_patch
 
 FACING_CAMERA = (0.0, 0.3, -0.95)
 RED, BLUE, WHITE, YELLOW, BLACK = (190, 28, 36), (28, 78, 170), (235, 235, 232), (240, 196, 40), (28, 28, 30)
@@ -93,8 +92,8 @@ class Post(NamedTuple):
 
     def _draw_traffic_light(self, figure: Figure, light: np.ndarray) -> None:
         bottom = self.height - 0.15
-        figure.box(-0.3, bottom, 0.3, bottom + 1.25, np.array((205, 205, 200)) * light, labels.TRAFFIC_LIGHT)
-        figure.box(-0.25, bottom + 0.05, 0.25, bottom + 1.2, np.array((30, 34, 32)) * light, labels.TRAFFIC_LIGHT)
+        figure.box(-0.34, bottom, 0.34, bottom + 1.25, np.array((205, 205, 200)) * light, labels.TRAFFIC_LIGHT)
+        figure.box(-0.28, bottom + 0.05, 0.28, bottom + 1.2, np.array((30, 34, 32)) * light, labels.TRAFFIC_LIGHT)
         for index, lamp in enumerate(LAMPS):
             color = lamp if index == self.lit_lamp else np.multiply(lamp, 0.22)
             figure.ellipse((0, bottom + 1.0 - 0.37 * index), (0.15, 0.15), color, None)
@@ -112,7 +111,7 @@ def lamp_post(rng: np.random.Generator, city: City, x: float, z: float) -> Post:
         x=x,
         z=z,
         height=float(rng.uniform(5, 7.5)),
-        width=float(rng.uniform(0.2, 0.3)),
+        width=float(rng.uniform(0.28, 0.4)),
         color=city.pole,
         arm=float(-np.sign(x) * rng.uniform(0.9, 2.0)),
     )
@@ -124,21 +123,21 @@ def sign_post(rng: np.random.Generator, city: City, x: float, z: float) -> Post:
         x=x,
         z=z,
         height=float(rng.uniform(2.3, 3.0)),
-        width=0.14,
+        width=0.2,
         color=city.pole,
         sign=int(rng.integers(len(SIGNS))),
-        sign_radius=float(rng.uniform(0.42, 0.58)),
+        sign_radius=float(rng.uniform(0.45, 0.62)),
     )
 
 
 def traffic_light(rng: np.random.Generator, city: City, x: float, z: float, lit_lamp: int) -> Post:
     """A traffic light on its post."""
-    return Post(x=x, z=z, height=float(rng.uniform(2.4, 3.0)), width=0.2, color=city.pole, lit_lamp=lit_lamp)
+    return Post(x=x, z=z, height=float(rng.uniform(2.4, 3.0)), width=0.26, color=city.pole, lit_lamp=lit_lamp)
 
 
 def bollard(city: City, x: float, z: float) -> Post:
     """A short post that keeps cars off the pavement."""
-    return Post(x=x, z=z, height=0.95, width=0.2, color=city.pole)
+    return Post(x=x, z=z, height=0.95, width=0.24, color=city.pole)
 
 
 class Bin(NamedTuple):
@@ -198,79 +197,3 @@ class AdvertisingColumn(NamedTuple):
         figure.polygon(
             [(-0.72, 2.95), (0.72, 2.95), (0.45, 3.3), (-0.45, 3.3)], np.array((88, 98, 92)) * light, labels.STATIC
         )
-
-
-class Barrier(NamedTuple):
-    """A fence or a garden wall along the street. Lengths in metres, `side` is -1 on the left and 1 on the right."""
-
-    side: int
-    front: float  # distance from the middle of the road
-    start: float
-    end: float
-    height: float
-    color: Color
-    is_wall: bool
-    seed: int
-
-    @property
-    def order(self) -> float:
-        """Things with a larger value are drawn earlier."""
-        return self.end
-
-    def shadow(self, painter: Painter) -> List[np.ndarray]:
-        """The shadow on the ground, as polygons of camera points."""
-        x = self.side * self.front
-        return box_shadow(painter, [(x, self.start), (x + 0.1, self.start), (x, self.end)], self.height)
-
-    def draw(self, painter: Painter) -> None:
-        """Draw the side that faces the street."""
-        key = (self.seed, 'barrier')
-        if key not in painter.cache:
-            pattern = _masonry(self) if self.is_wall else _palings(self)
-            light = painter.light.shade((-float(self.side), 0.0, 0.0))
-            painter.cache[key] = np.clip(pattern[..., None] * np.multiply(self.color, light), 0, 255).astype(np.uint8)
-        x = self.side * self.front
-        edges = painter.to_camera(
-            [(x, self.height, self.start), (x, 0, self.start), (x, self.height, self.end), (x, 0, self.end)]
-        )
-        painter.textured_quad(painter.cache[key], edges[:2], edges[2:], labels.WALL if self.is_wall else labels.FENCE)
-
-
-def random_barrier(rng: np.random.Generator, city: City, side: int, front: float, start: float, end: float) -> Barrier:
-    """Draw a fence or a wall."""
-    is_wall = bool(rng.random() < 0.4)
-    stone = hsv(rng.uniform(15, 45), rng.uniform(0.05, 0.4), rng.uniform(0.45, 0.75))
-    paint = hsv(rng.choice([30, 100, 210]), rng.uniform(0.0, 0.5), rng.choice([0.25, 0.45, 0.92]))
-    return Barrier(
-        side=side,
-        front=front,
-        start=start,
-        end=end,
-        height=float(rng.uniform(1.0, 1.8)),
-        color=stone if is_wall else paint,
-        is_wall=is_wall,
-        seed=int(rng.integers(2**31)),
-    )
-
-
-def _texture_shape(barrier: Barrier) -> Tuple[int, int]:
-    pixels_per_metre = 20
-    return int(barrier.height * pixels_per_metre), max(int((barrier.end - barrier.start) * pixels_per_metre), 2)
-
-
-def _masonry(barrier: Barrier) -> np.ndarray:
-    rows, columns = _texture_shape(barrier)
-    pattern = 0.75 + 0.4 * noise_patch(barrier.seed, rows, columns, 14.0)
-    y, x = np.arange(rows)[:, None], np.arange(columns)[None]
-    offset = 5 * ((y // 6) % 2)
-    pattern[(y % 6 == 0) | ((x + offset) % 11 == 0)] *= 0.72
-    pattern[:3] = 1.2
-    return pattern
-
-
-def _palings(barrier: Barrier) -> np.ndarray:
-    rows, columns = _texture_shape(barrier)
-    pattern = np.full((rows, columns), 0.38, np.float32)  # what is behind lies in the dark between the palings
-    pattern[:, np.arange(columns) % 7 < 4] = 1.0
-    pattern[[rows // 5, rows // 5 + 1, 4 * rows // 5, 4 * rows // 5 + 1]] = 0.85
-    return pattern

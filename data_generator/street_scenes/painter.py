@@ -15,7 +15,7 @@ from data_generator.street_scenes.city import City, Light
 from data_generator.street_scenes.street import Street
 
 SUBPIXEL_BITS = 4
-SMALLEST_DETAIL = 0.008  # of the picture's height: about one pixel of 128
+SMALLEST_DETAIL = 0.012  # of the picture's height: one and a half pixels of 128
 _ANGLES = np.linspace(0, 2 * np.pi, 20, endpoint=False)
 UNIT_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
 

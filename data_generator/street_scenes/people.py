@@ -47,7 +47,7 @@ class Person(NamedTuple):
 
     def draw(self, painter: Painter) -> None:
         """Draw legs, body, arms and head."""
-        figure = painter.figure(self.x, self.z, 0.8, 0.12 * self.height)
+        figure = painter.figure(self.x, self.z, 0.8, 0.13 * self.height)
         if figure is None:
             return
         light = painter.light.shade((0.0, 0.35, -0.94))

@@ -29,7 +29,7 @@ class Lens(NamedTuple):
     exposure: float
     contrast: float
     color_cast: np.ndarray  # [3]
-    blur: float  # standard deviation, pixels of a 128 pixel high image
+    blur: float  # standard deviation at a height of 128 pixels; it grows with the square root of the height
     noise: float  # standard deviation, 0..255
     vignette: float
 
@@ -75,7 +75,7 @@ def random_lens(rng: np.random.Generator) -> Lens:
         exposure=float(rng.uniform(0.85, 1.12)),
         contrast=float(rng.uniform(0.85, 1.15)),
         color_cast=rng.normal(1, 0.025, 3),
-        blur=float(rng.uniform(0.0, 0.6)),
+        blur=float(rng.uniform(0.0, 0.5)),
         noise=float(rng.uniform(1.0, 5.0)),
         vignette=float(rng.uniform(0.0, 0.3)),
     )
@@ -162,7 +162,7 @@ def _mark_border(label_ids: np.ndarray) -> None:
 
 def _expose(picture: np.ndarray, lens: Lens, rng: np.random.Generator) -> np.ndarray:
     height, width = picture.shape[:2]
-    blur = lens.blur * height / 128
+    blur = lens.blur * np.sqrt(height / 128)
     if blur > 0.25:
         picture = cv2.GaussianBlur(picture, (0, 0), blur)
     y, x = np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)[None]

@@ -66,15 +66,15 @@ class Street(NamedTuple):
 
 def random_street(rng: np.random.Generator, city: City, length: float) -> Street:
     """Draw a street."""
-    lanes = int(rng.choice([1, 2], p=[0.75, 0.25]))
+    lanes = int(rng.choice([1, 2], p=[0.85, 0.15]))
     junctions = _random_junctions(rng, length)
     leafy = rng.random(2) < city.greenery * 0.55
     gardens = rng.random(2) < 0.2 + 0.4 * city.greenery
     return Street(
         lanes=lanes,
-        parking=(bool(rng.random() < 0.5), bool(rng.random() < 0.5)),
-        verge=tuple(float(width) for width in leafy * rng.uniform(1.0, 2.2, 2)),
-        pavement=tuple(float(width) for width in rng.uniform(1.9, 4.0, 2)),
+        parking=(bool(rng.random() < 0.4), bool(rng.random() < 0.4)),
+        verge=tuple(float(width) for width in leafy * rng.uniform(1.2, 2.6, 2)),
+        pavement=tuple(float(width) for width in rng.uniform(2.4, 4.8, 2)),
         garden=tuple(float(width) for width in gardens * rng.uniform(1.5, 4.5, 2)),
         junctions=junctions,
         crossings=tuple(start - 4.2 for start, _ in junctions if rng.random() < 0.6),

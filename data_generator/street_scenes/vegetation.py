@@ -1,5 +1,6 @@
 """Trees, bushes and hedges with textured crowns."""
 
+from functools import lru_cache
 from typing import List, NamedTuple, Tuple
 
 import cv2
@@ -165,14 +166,21 @@ class Hedge(NamedTuple):
         )
 
     def _draw_face(self, painter: Painter, name: str, corners: List, normal: Tuple[float, float, float]) -> None:
+        edges = painter.to_camera(corners)
+        if not painter.sees_quad(edges[:2], edges[2:]):
+            return
         key = (self.seed, name)
         if key not in painter.cache:
-            rows, columns = 32, 32 if name == 'end' else 192
-            leaves = 0.5 + noise_patch(self.seed, rows, columns, 6.0) * noise_patch(self.seed + 1, rows, columns, 2.5)
+            leaves = _hedge_leaves(self.seed % 4)[:, : 32 if name == 'end' else None]
             color = np.multiply(self.foliage, painter.light.shade(normal)).astype(np.float32)
             painter.cache[key] = np.clip(leaves[..., None] * color, 0, 255).astype(np.uint8)
-        edges = painter.to_camera(corners)
         painter.textured_quad(painter.cache[key], edges[:2], edges[2:], labels.VEGETATION)
+
+
+@lru_cache(maxsize=None)
+def _hedge_leaves(seed: int) -> np.ndarray:
+    """Brightness of clipped leaves, around 0.75."""
+    return 0.5 + noise_patch(seed, 32, 192, 6.0) * noise_patch(seed + 1, 32, 192, 2.5)
 
 
 def random_species(rng: np.random.Generator, city: City, count: int) -> Tuple[Species, ...]:

@@ -11,7 +11,6 @@ from data_generator.street_scenes.furniture import (
     Bin,
     bollard,
     lamp_post,
-    random_barrier,
     sign_post,
     traffic_light,
 )
@@ -90,23 +89,17 @@ def _house_plot(
     side: int,
     start: float,
     end: float,
-    end_wall: bool,
+    stands_free: bool,
 ) -> List:
     front = street.building_line(side)
-    items: List = [random_building(rng, city, side, front, start, end, end_wall or bool(rng.random() < 0.3))]
+    items: List = [random_building(rng, city, side, front, start, end, stands_free or bool(rng.random() < 0.3))]
     garden = street.garden[side > 0]
     if not garden:
         return items
     boundary = front - garden + 0.1
-    choice = rng.random()
-    if choice < 0.3:
-        items.append(
-            random_hedge(rng, city, side, boundary, start + 0.5, end - 2)._replace(height=float(rng.uniform(0.7, 1.1)))
-        )
-    elif choice < 0.55:
-        items.append(
-            random_barrier(rng, city, side, boundary, start, end - 2)._replace(height=float(rng.uniform(0.8, 1.1)))
-        )
+    if rng.random() < 0.4:
+        hedge = random_hedge(rng, city, side, boundary, start + 0.5, end - 2)
+        items.append(hedge._replace(height=float(rng.uniform(0.7, 1.1))))
     for _ in range(int(rng.integers(0, 4))):
         z = float(rng.uniform(start + 1, end - 1))
         items.append(random_bush(rng, _one(rng, plants), side * (boundary + garden * 0.6), z, end + 0.001 * z - 0.5))
@@ -118,24 +111,13 @@ def _green_plot(
 ) -> List:
     boundary = street.building_line(side) - street.garden[side > 0]
     items: List = []
-    choice = rng.random()
-    if choice < 0.45:
-        items.append(random_barrier(rng, city, side, boundary, start, end))
-    elif choice < 0.65:
+    if rng.random() < 0.5:
         items.append(random_hedge(rng, city, side, boundary, start, end))
     for z in np.arange(start + 2, end - 1, rng.uniform(3.5, 6)):
         for row, largest in ((rng.uniform(3, 5), 9), (rng.uniform(8, 13), 13)):
             depth = float(z + rng.uniform(-1, 1))
-            items.append(
-                random_tree(
-                    rng,
-                    _one(rng, plants),
-                    float(side * (boundary + row)),
-                    depth,
-                    end + 0.01 * depth + 0.05 * row,
-                    largest,
-                )
-            )
+            x, order = float(side * (boundary + row)), end + 0.01 * depth + 0.05 * row
+            items.append(random_tree(rng, _one(rng, plants), x, depth, order, largest))
     return items
 
 
@@ -145,7 +127,7 @@ def _gap(
     front = street.building_line(side)
     tree_z = (start + end) / 2
     return [
-        random_barrier(rng, city, side, front + 0.5, start, end),
+        random_hedge(rng, city, side, front + 0.5, start, end),
         random_tree(rng, _one(rng, plants), side * (front + 5), tree_z, end + 0.01, 7.0),
     ]
 
