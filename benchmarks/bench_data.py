@@ -1,8 +1,8 @@
 """How long the data generator takes a pair of 1024x2048 PNGs, beside decoding alone, in one run on all cores.
 
 The floor decodes the same files with the fastest decoder at hand (OpenCV, the better of its ways) in as many threads or
-processes, whichever is faster, and does nothing else. All candidates take turns, and the fastest round of each counts, for
-what else a machine does only ever adds time.
+processes, whichever is faster, and does nothing else. All candidates take turns, and the fastest round of each counts,
+for what else a machine does only ever adds time.
 
     python benchmarks/bench_data.py [--pairs 24] [--rounds 5] [--workers 2] [--size 1024 2048]
 """
@@ -28,7 +28,7 @@ TARGET_RATIO, TARGET_CACHED_MS = 1.15, 5.0
 
 
 def write_dataset(root, num_pairs, size):
-    """Smooth shapes with the noise of a camera sensor (a few grey levels), and labels of large regions, as Cityscapes."""
+    """Smooth shapes with the noise of a camera sensor (a few grey levels), and labels of large regions."""
     rng = np.random.default_rng(0)
     height, width = size
     for split_dir in ('leftImg8bit/train/town', 'gtFine/train/town'):
@@ -52,11 +52,12 @@ def decode(flag, pair):
 
 
 def floor_runs(pools, pairs):
-    return {'decode only, {}, {}'.format(kind, name): functools.partial(_map, pool, functools.partial(decode, flag), pairs)
+    return {'decode only, {}, {}'.format(kind, name): functools.partial(map_all, pool, functools.partial(decode, flag),
+                                                                        pairs)
             for kind, pool in pools.items() for name, flag in DECODERS.items()}
 
 
-def _map(pool, function, pairs):
+def map_all(pool, function, pairs):
     """ms a pair."""
     start = time.perf_counter()
     list(pool.map(function, pairs))

@@ -1,7 +1,7 @@
 """Batches of images and labels from a dataset on disk."""
 import hashlib
 import os
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -94,8 +94,8 @@ class BatchGenerator:
         self.seed = seed
         self._id_map = self._layout.id_map if self._layout else id_map
         self._color_map = self._layout.color_map if self._layout else None
-        self._fingerprint = None  # type: Optional[str]
-        self._mean_color = None  # type: Optional[Tuple[float, float, float]]
+        self._fingerprint: Optional[str] = None
+        self._mean_color: Optional[Tuple[float, float, float]] = None
 
     @classmethod
     def from_layout(cls, layout: Union[str, Layout], root: str, split: str = 'train', with_labels: bool = True,
@@ -174,9 +174,8 @@ class BatchGenerator:
         if seed is None:
             seed = self.seed
         _check_integer('seed', seed, 0)
-        make = self.sample_maker(transforms, convert_to_one_hot, cache_dir, seed)  # type: Callable[[Sample], Made]
-        if to_disk:
-            make = writing_to_disk(self, make, seed, shuffle)
+        maker = self.sample_maker(transforms, convert_to_one_hot, cache_dir, seed)
+        make = writing_to_disk(self, maker, seed, shuffle) if to_disk else maker
         order = BatchOrder(len(self.pairs), batch_size, shuffle, seed)
         return BatchIterator(order, make, stack, workers, prefetch, self.label_space, self.fingerprint)
 
@@ -203,8 +202,9 @@ class BatchGenerator:
         pipeline = build_pipeline(**options)
         # What is in the cache was checked when it was put there, so by the same rule.
         key = '{} {} {}'.format(pipeline.prepare_key, self.num_classes, self.ignore_id)
-        return SampleMaker(self.pairs, pipeline, colors is not None, legal_ids, self._one_hot_classes(convert_to_one_hot),
-                           self.ignore_id, None if cache_dir is None else PairCache(os.fspath(cache_dir), key), seed)
+        cache = None if cache_dir is None else PairCache(os.fspath(cache_dir), key)
+        return SampleMaker(self.pairs, pipeline, colors is not None, legal_ids,
+                           self._one_hot_classes(convert_to_one_hot), self.ignore_id, cache, seed)
 
     def _conversions(self, transforms: Mapping[str, Any]) -> Tuple[Any, Any]:
         """The maps from colours to IDs and from IDs to IDs, of the dataset or of the call, but not of both."""
@@ -244,7 +244,7 @@ class SampleMaker:
         with naming_the_file(pair):
             image, label = self._cache.get(pair, lambda: self._prepare(pair)) if self._cache else self._prepare(pair)
             image, label = self.pipeline.augment(image, label, sample_rng(self._seed, sample))
-            if self._one_hot_classes is not None:
+            if label is not None and self._one_hot_classes is not None:
                 label = ids_to_one_hot(label, self._one_hot_classes, self._ignore_id)
             return Made(image, label, pair.image)
 
@@ -279,14 +279,14 @@ def _find(variants: Sequence[Layout], image_dirs: Sequence[str], label_dirs: Seq
     """The pairs in these directories, and the first variant of the layout by which they are found."""
     if not variants:
         return None, find_pairs(image_dirs, label_dirs, extensions, rule, check_existence)
-    first_error = None
+    errors = []
     for variant in variants:
         try:
             return variant, find_pairs(image_dirs, label_dirs, variant.image_file_extension, variant.name_rule,
                                        check_existence)
         except DataError as error:
-            first_error = first_error or error
-    raise first_error
+            errors.append(error)
+    raise errors[0]
 
 
 def _label_space(layout: Optional[Layout], label_space: Optional[LabelSpace], num_classes: Optional[int],

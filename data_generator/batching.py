@@ -1,6 +1,6 @@
 """Which samples make up which batch, how they are put together, and the iterator that hands them out."""
 import time
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class BatchOrder:
         self._batch_size = batch_size
         self._shuffle = shuffle
         self._seed = seed
-        self._permutations = {}
+        self._permutations: Dict[int, np.ndarray] = {}
         self.num_batches = -(-num_pairs // batch_size)
 
     def samples(self, k: int) -> List[Sample]:
@@ -71,10 +71,11 @@ def stack(made: Sequence[Made]) -> Batch:
     """
     _check_equal_sizes([m.image for m in made], 'Images', made)
     images = np.stack([m.image for m in made])
-    if made[0].label is None:
+    labels = [m.label for m in made if m.label is not None]
+    if not labels:
         return images
-    _check_equal_sizes([m.label for m in made], 'Labels', made)
-    return images, np.stack([m.label for m in made])
+    _check_equal_sizes(labels, 'Labels', made)
+    return images, np.stack(labels)
 
 
 def _check_equal_sizes(arrays: Sequence[np.ndarray], what: str, made: Sequence[Made]) -> None:

@@ -69,7 +69,8 @@ def _save(path: str, stamp: np.ndarray, image: np.ndarray, label: Optional[np.nd
     if label is not None:
         fields.append(('label', label.dtype, label.shape))
     record = np.empty(1, fields)
-    for name, array in zip(record.dtype.names, (stamp, image, label)):
-        record[name][0] = array
+    record['stamp'][0], record['image'][0] = stamp, image
+    if label is not None:
+        record['label'][0] = label
     with atomic_path(path) as temporary:
         np.save(temporary, record)

@@ -70,7 +70,7 @@ def find_pairs(image_dirs: Sequence[str], ground_truth_dirs: Sequence[str], exte
         raise ValueError('{} image_dirs but {} ground_truth_dirs: each directory of images needs the directory of its '
                          'labels at the same place in the list. Repeat a directory if two share it.'.format(
                              len(image_dirs), len(ground_truth_dirs)))
-    pairs = []  # type: List[Pair]
+    pairs: List[Pair] = []
     for number, image_dir in enumerate(image_dirs):
         images = _find_images(image_dir, extensions, rule)
         pairs += (_pair_with_labels(images, image_dir, ground_truth_dirs[number], rule, check_existence)
@@ -118,8 +118,8 @@ class LabelIndex:
     def __init__(self, directory: str) -> None:
         _check_directory(directory, 'labels')
         self.directory = directory
-        self._by_place = {}  # type: Dict[str, List[str]]
-        self._by_name = {}  # type: Dict[str, List[str]]
+        self._by_place: Dict[str, List[str]] = {}
+        self._by_name: Dict[str, List[str]] = {}
         for path in _list_files(directory, LABEL_EXTENSIONS):
             place = os.path.splitext(os.path.relpath(path, directory))[0]
             self._by_place.setdefault(place, []).append(path)

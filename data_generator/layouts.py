@@ -5,8 +5,18 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from data_generator.discovery import NameRule, Pair, find_pairs, read_names, stem_of
 from data_generator.errors import DataError
-from helpers.label_spaces import (ADE20K, CAMVID, CAMVID32, CITYSCAPES, CITYSCAPES20, KITTI_ROAD, VOC, LabelSpace,
-                                  cityscapes_train_ids_to_cityscapes20, file_ids_to_class_ids)
+from helpers.label_spaces import (
+    ADE20K,
+    CAMVID,
+    CAMVID32,
+    CITYSCAPES,
+    CITYSCAPES20,
+    KITTI_ROAD,
+    VOC,
+    LabelSpace,
+    cityscapes_train_ids_to_cityscapes20,
+    file_ids_to_class_ids,
+)
 
 Color = Tuple[int, int, int]
 
@@ -65,7 +75,7 @@ _CITYSCAPES = Layout('cityscapes', CITYSCAPES, 'leftImg8bit/{split}', 'gtFine/{s
 _TRAIN_IDS = tuple(range(CITYSCAPES.num_classes)) + (CITYSCAPES.ignore_id,)
 
 #: The named layouts, each with the variants in which the dataset is met; the first that fits is taken.
-LAYOUTS = {
+LAYOUTS: Dict[str, Tuple[Layout, ...]] = {
     'cityscapes': (
         _CITYSCAPES,
         _CITYSCAPES._replace(ground_truth_suffix='_gtFine_labelTrainIds', id_map=None)),
@@ -95,7 +105,7 @@ LAYOUTS = {
     'ade20k': (
         Layout('ade20k', ADE20K, 'images/{split}', 'annotations/{split}', id_map=_id_map(ADE20K, range(151)),
                splits={'train': 'training', 'val': 'validation'}),),
-}  # type: Dict[str, Tuple[Layout, ...]]
+}
 
 
 def variants_of(layout: Union[str, Layout]) -> Tuple[Layout, ...]:

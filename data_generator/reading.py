@@ -63,8 +63,8 @@ class LegalIds:
     def _check_colors(self, color_map: Mapping[Tuple[int, int, int], int]) -> None:
         for color, class_id in color_map.items():
             if not self._is_legal[class_id]:
-                raise ValueError('The colour {} becomes ID {}, which belongs to no class: with num_classes={} class IDs '
-                                 'are 0 to {}, and {} is ignored. Map it to one of these.'.format(
+                raise ValueError('The colour {} becomes ID {}, which belongs to no class: with num_classes={} class '
+                                 'IDs are 0 to {}, and {} is ignored. Map it to one of these.'.format(
                                      tuple(color), class_id, self._num_classes, (self._num_classes or 0) - 1,
                                      self._ignore_id))
 

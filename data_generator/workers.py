@@ -67,7 +67,7 @@ class _Worker(threading.Thread):
                 self.queue.put(batch, slot, None, error)
 
 
-_workers = weakref.WeakSet()  # type: Any
+_workers: Any = weakref.WeakSet()
 
 
 @atexit.register
@@ -85,11 +85,11 @@ class _Batch:
 
     def __init__(self, samples: Sequence) -> None:
         self.samples = samples
-        self.made = [None] * len(samples)  # type: List[Any]
-        self.errors = [None] * len(samples)  # type: List[Optional[Exception]]
+        self.made: List[Any] = [None] * len(samples)
+        self.errors: List[Optional[Exception]] = [None] * len(samples)
         self.num_taken = 0
         self.num_missing = len(samples)
-        self.content = None  # type: Any
+        self.content: Any = None
         self.ready = False
 
 
@@ -101,7 +101,7 @@ class _WorkQueue:
         self._assemble = assemble
         self._prefetch = prefetch
         self._next = 0  # the batch that the consumer takes next
-        self._batches = {}  # type: Dict[int, _Batch]
+        self._batches: Dict[int, _Batch] = {}
         self._stopped = False
         self._changed = threading.Condition()
 

@@ -56,8 +56,8 @@ def test_signatures():
         'check_existence', 'num_classes', 'root_dir', 'export_dir']
     generate = inspect.signature(BatchGenerator.generate).parameters
     assert list(generate)[1:16] == [
-        'batch_size', 'convert_colors_to_ids', 'convert_ids_to_ids', 'convert_to_one_hot', 'void_class_id', 'random_crop',
-        'crop', 'resize', 'brightness', 'flip', 'translate', 'scale', 'gray', 'to_disk', 'shuffle']
+        'batch_size', 'convert_colors_to_ids', 'convert_ids_to_ids', 'convert_to_one_hot', 'void_class_id',
+        'random_crop', 'crop', 'resize', 'brightness', 'flip', 'translate', 'scale', 'gray', 'to_disk', 'shuffle']
     assert generate['shuffle'].default is True and generate['void_class_id'].default is None
 
 
@@ -91,8 +91,9 @@ def test_shuffled_passes_hold_every_image_once(root):
 
 
 def test_same_seed_gives_the_same_batches_with_0_1_and_4_workers(root):
-    options = dict(random_crop=(8, 20), random_scale=(0.5, 2), brightness=(0.5, 1.5, 0.5), flip=0.5, rotate=(-20, 20, 0.5),
-                   translate=((0, 3), (0, 3), 0.5), scale=(0.8, 1.2, 0.5), color_jitter=(0.2, 0.2, 10, 0.5))
+    options = dict(
+        random_crop=(8, 20), random_scale=(0.5, 2), brightness=(0.5, 1.5, 0.5), flip=0.5, rotate=(-20, 20, 0.5),
+        translate=((0, 3), (0, 3), 0.5), scale=(0.8, 1.2, 0.5), color_jitter=(0.2, 0.2, 10, 0.5))
     expected = take(dataset(root, seed=3).generate(2, **options), 7)
     for workers in (1, 4):
         assert_same(take(dataset(root, seed=3).generate(2, workers=workers, **options), 7), expected)
@@ -134,7 +135,8 @@ def test_two_datasets_with_equal_names(tmp_path):
     write_dataset(tmp_path / 'b', size=(6, 8))
     data = BatchGenerator([str(tmp_path / d / 'images') for d in 'ab'],
                           ground_truth_dirs=[str(tmp_path / d / 'labels') for d in 'ab'], num_classes=NUM_CLASSES)
-    assert [labels.shape[1:] for _, labels in take(data.generate(1, shuffle=False), 10)] == [(12, 16)] * 5 + [(6, 8)] * 5
+    sizes = [labels.shape[1:] for _, labels in take(data.generate(1, shuffle=False), 10)]
+    assert sizes == [(12, 16)] * 5 + [(6, 8)] * 5
     assert data.root_dir == str(tmp_path)
 
 
@@ -173,7 +175,8 @@ def test_id_maps_of_every_kind_and_place_do_the_same(root, make, where):
 
 def test_colors_become_ids(root):
     colors = {(10 * i, number, 100): i for i in range(NUM_CLASSES) for number in range(4)}
-    data = BatchGenerator(pairs=[(str(root / 'images/{}.png'.format(i)),) * 2 for i in range(5)], num_classes=NUM_CLASSES)
+    files = [str(root / 'images' / '{}.png'.format(number)) for number in range(5)]
+    data = BatchGenerator(pairs=[(file, file) for file in files], num_classes=NUM_CLASSES)
     iterator = data.generate(1, colors, shuffle=False, workers=1)
     for _ in range(4):
         images, labels = next(iterator)
@@ -183,7 +186,7 @@ def test_colors_become_ids(root):
 
 
 def test_mapping_twice_is_refused(root):
-    with pytest.raises(ValueError, match='convert_ids_to_ids: the labels of this dataset are converted to class IDs already'):
+    with pytest.raises(ValueError, match='convert_ids_to_ids: the labels of this dataset are converted .* already'):
         dataset(root, id_map={0: 0}).generate(1, convert_ids_to_ids={0: 0})
 
 
@@ -262,7 +265,7 @@ def test_illegal_ids_are_named_with_the_remedy(root):
 
 def test_pairs_of_two_sizes_are_named(root):
     write_labels(str(root / 'labels' / '0.png'), np.zeros((5, 6), np.uint8))
-    with pytest.raises(DataError, match=r'images.0\.png with label .*labels.0\.png: An image of 12x16 with a label of 5x6'):
+    with pytest.raises(DataError, match=r'images.0\.png with label .*: An image of 12x16 with a label of 5x6'):
         next(dataset(root).generate(1, shuffle=False))
 
 
@@ -310,7 +313,7 @@ def test_wrong_options_are_refused_at_once(root, options, message):
     (dict(layout='cityscapes', ground_truth_suffix='_x', num_classes=None),
      r'layout says already what ground_truth_suffix would\. Leave it out'),
     (dict(label_space=CITYSCAPES), 'num_classes=5: the label space cityscapes has num_classes=19'),
-    (dict(label_space=CITYSCAPES, num_classes=None, ignore_id=0), 'ignore_id=0: the label space cityscapes has ignore_id=255')])
+    (dict(label_space=CITYSCAPES, num_classes=None, ignore_id=0), 'ignore_id=0: .* cityscapes has ignore_id=255')])
 def test_arguments_that_are_wrong_or_do_not_go_together(root, options, message):
     with pytest.raises(ValueError, match=message):
         dataset(root, **options)

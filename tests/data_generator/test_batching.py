@@ -22,7 +22,8 @@ def made(number, size=(2, 3), label_size=None, source='a.png'):
 
 
 def iterate(make, num_pairs=5, batch_size=2, shuffle=True, seed=0, num_workers=0, prefetch=2):
-    return BatchIterator(BatchOrder(num_pairs, batch_size, shuffle, seed), make, stack, num_workers, prefetch, None, 'f')
+    order = BatchOrder(num_pairs, batch_size, shuffle, seed)
+    return BatchIterator(order, make, stack, num_workers, prefetch, None, 'fingerprint')
 
 
 def numbers(batch):
@@ -153,7 +154,8 @@ def test_workers_are_never_further_ahead_than_prefetch():
 def test_two_iterators_do_not_disturb_each_other():
     order = BatchOrder(5, 2, True, 3)
     expected = [[sample.index for sample in order.samples(k)] for k in range(4)]
-    with iterate(lambda s: made(s.index), seed=3, num_workers=2) as one, iterate(lambda s: made(s.index), seed=3) as two:
+    one, two = (iterate(lambda sample: made(sample.index), seed=3, num_workers=n) for n in (2, 0))
+    with one, two:
         both = [(numbers(next(one)), numbers(next(two))) for _ in range(4)]
     assert both == list(zip(expected, expected))
 
@@ -227,14 +229,21 @@ INTERRUPT = '''
         os.kill(os.getpid(), signal.SIGINT)
         caught.wait()
 '''
+CATCH = '''
+try:
+    ready.set()
+    next(iterator)
+except KeyboardInterrupt:
+    print("caught", iterator.position)
+    caught.set()
+'''
 
 
 @pytest.mark.parametrize('body, main, output', [
     ('pass', 'next(iterator); print("end")', 'end'),
     ('pass', 'next(iterator); del iterator; print("end")', 'end'),
     ('pass', 'kept = [iterator, BatchIterator]; kept.append(kept); print("end")', 'end'),
-    (INTERRUPT, 'try:\n    ready.set()\n    next(iterator)\nexcept KeyboardInterrupt:\n    print("caught", iterator.position)\n'
-     'caught.set()', 'caught 0')], ids=['idle', 'abandoned', 'in a cycle', 'after Ctrl-C'])
+    (INTERRUPT, CATCH, 'caught 0')], ids=['idle', 'abandoned', 'in a cycle', 'after Ctrl-C'])
 def test_the_interpreter_exits_cleanly(body, main, output):
     process = subprocess.run([sys.executable, '-c', SCRIPT.format(body=body, main=main)], timeout=TIMEOUT,
                              cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)

@@ -21,7 +21,10 @@ def pair_names(pairs, root):
     return [tuple(None if name is None else os.path.relpath(name, str(root)) for name in pair) for pair in pairs]
 
 
-def find(root, images, labels, extensions='png', rule=NameRule(), **options):
+PLAIN = NameRule()
+
+
+def find(root, images, labels, extensions='png', rule=PLAIN, **options):
     return pair_names(find_pairs([str(root / d) for d in images], [str(root / d) for d in labels], extensions, rule,
                                  **options), root)
 
@@ -40,7 +43,8 @@ def test_suffix_with_a_dot_that_is_no_extension_is_kept():
 
 
 def test_nested_folders_and_natural_order(tmp_path, touch):
-    touch('im/b/2_i.png', 'im/a/10_i.png', 'im/a/9_i.png', 'gt/a/9_l.png', 'gt/a/10_l.png', 'gt/b/2_l.png', 'gt/a/9_x.png')
+    touch('im/b/2_i.png', 'im/a/10_i.png', 'im/a/9_i.png')
+    touch('gt/a/9_l.png', 'gt/a/10_l.png', 'gt/b/2_l.png', 'gt/a/9_x.png')
     assert find(tmp_path, ['im'], ['gt'], rule=NameRule('_i', '_l')) == [
         ('im/a/9_i.png', 'gt/a/9_l.png'), ('im/a/10_i.png', 'gt/a/10_l.png'), ('im/b/2_i.png', 'gt/b/2_l.png')]
 
