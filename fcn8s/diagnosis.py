@@ -8,6 +8,8 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
+from helpers.label_spaces import LabelSpace
+
 # A mean loss this close to ln(C), relatively, is that of a network which gives every class the same probability.
 UNIFORM_TOLERANCE = 0.03
 MIN_STEPS_TO_BE_STUCK = 50
@@ -44,17 +46,17 @@ def diagnose(losses: Sequence[float], num_classes: int, validation_losses: Seque
     return [finding for finding in findings if finding]
 
 
-def diagnose_history(history: Sequence[Dict[str, Any]], num_classes: int, validation_data: bool = True,
-                     class_names: Optional[Sequence[str]] = None, mean_cross_entropy: bool = True) -> List[str]:
+def diagnose_history(history: Sequence[Dict[str, Any]], label_space: LabelSpace, validation_data: bool = True,
+                     mean_cross_entropy: bool = True) -> List[str]:
     """`diagnose` for the records that `FCN8s.train` returns and `metrics.jsonl` holds; one training loss per epoch.
 
     validation_data: whether the records' evaluations are of data that were not trained on.
     """
     evaluations = [record['evaluation'] for record in history if record.get('evaluation')]
     matrices = [scores['confusion_matrix'] for scores in evaluations if scores.get('confusion_matrix') is not None]
-    return diagnose([record['training_loss'] for record in history], num_classes,
+    return diagnose([record['training_loss'] for record in history], label_space.num_classes,
                     [scores['loss'] for scores in evaluations if 'loss' in scores] if validation_data else (),
-                    np.asarray(matrices[-1]) if matrices else None, class_names,
+                    np.asarray(matrices[-1]) if matrices else None, label_space.class_names,
                     history[-1].get('learning_rate') if history else None, mean_cross_entropy)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fcn8s.diagnosis import diagnose, diagnose_history
+from helpers.label_spaces import generic_label_space
 
 CLASSES = 5
 FALLING = list(np.linspace(1.6, 0.4, 60))
@@ -98,11 +99,12 @@ def test_a_bump_in_the_validation_loss_is_no_divergence():
 def test_the_history_of_a_training():
     matrix = np.zeros((CLASSES, CLASSES), np.int64)
     matrix[:, 0] = [60, 10, 10, 10, 10]
+    label_space = generic_label_space(CLASSES)
     history = [{'epoch': epoch, 'training_loss': 1.5 / epoch, 'learning_rate': 1e-3} for epoch in range(1, 6)]
     for record, loss in zip(history, [1.0, 0.5, 0.9, 1.0, 1.1]):
         record['evaluation'] = {'loss': loss, 'confusion_matrix': matrix.tolist()}
     history.insert(0, dict(history[0], evaluation=None))
-    messages = diagnose_history(history, CLASSES, class_names=list('abcde'))
-    assert len(messages) == 2 and 'All predictions' in messages[0] and 'overfits' in messages[1]
-    assert len(diagnose_history(history, CLASSES, validation_data=False)) == 1
-    assert diagnose_history([], CLASSES) == []
+    messages = diagnose_history(history, label_space)
+    assert len(messages) == 2 and "the class 'class 0'" in messages[0] and 'overfits' in messages[1]
+    assert len(diagnose_history(history, label_space, validation_data=False)) == 1
+    assert diagnose_history([], label_space) == []
