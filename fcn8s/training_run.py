@@ -2,7 +2,7 @@
 import datetime
 import os
 import warnings
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from fcn8s import runs, summaries
 from fcn8s.checkpoints import Checkpoints, read_state
 from fcn8s.export import library_versions
 from fcn8s.feeding import check_same_classes
+from fcn8s.score_table import to_json
 from fcn8s.training import Actions, Fetches, LoopOptions, TrainingLoop, TrainingState
 
 METRICS = ('loss', 'mean_iou', 'accuracy')
@@ -148,6 +149,16 @@ def train(model: Any, request: TrainRequest) -> List[Dict[str, Any]]:
     return _Training(model, request).train()
 
 
+def _differences(name: str, first: Any, second: Any) -> Iterable[Tuple[str, Any, Any]]:
+    """(place, first value, second value) for every entry of two nested JSON values that differs."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in sorted(set(first) | set(second)):
+            for difference in _differences('{} {}'.format(name, key), first.get(key), second.get(key)):
+                yield difference
+    elif first != second:
+        yield name, first, second
+
+
 class _Training:
     """One training call: the loop's actions, carried out on a model."""
 
@@ -222,8 +233,9 @@ class _Training:
                   'model': (config['model'], self.model.settings.to_dict()),
                   'training': (config['training'], self.model.describe_training())}
         for name, (before, now) in wanted.items():
-            _require(runs.to_json(before) == runs.to_json(now), 'the run {!r} was started with {} {!r} and cannot go on with {!r}. '
-                     'Use the same, or start a new run.', self.run.directory, name, before, now)
+            for place, then, today in _differences(name, to_json(before), to_json(now)):
+                raise ValueError('the run {!r} was started with {} {!r} and cannot go on with {!r}. Use the same, or start a new '
+                                 'run.'.format(self.run.directory, place, then, today))
         fingerprint = getattr(self.request.train_generator, 'fingerprint', None)
         if config.get('dataset_fingerprint') != fingerprint:
             warnings.warn('The training data of the run {!r} have changed since it was started.'.format(self.run.directory))
@@ -273,7 +285,7 @@ class _Training:
             self.model.save(request.save_dir, request.saver, list(request.save_tags), request.save_name or None, force_save=True)
             return
         position = getattr(request.train_generator, 'position', None)
-        content = runs.to_json({'loop': state.to_dict(), 'data_position': position, 'scores': scores})
+        content = to_json({'loop': state.to_dict(), 'data_position': position, 'scores': scores})
         self.checkpoints.save(state.step, self.model.write_checkpoint_files, content, is_best)
 
     # TensorBoard

@@ -1,0 +1,506 @@
+"""FCN8s as a research script uses it."""
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fcn8s import FCN8s
+from fcn8s.backend import tf
+from fcn8s.interruption import TrainingInterrupted
+from fcn8s.optimizers import OptimizerSettings
+from fcn8s.schedules import constant
+from helpers.label_spaces import CAMVID, generic_label_space
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from streams import Stream  # noqa: E402
+
+IMAGES = np.random.RandomState(3).randint(0, 256, [2, 40, 56, 3]).astype(np.uint8)
+
+
+def encoder_values(model):
+    return {v.op.name: value for v, value in zip(model.model.encoder.variables, model.sess.run(list(model.model.encoder.variables)))}
+
+
+def all_values(model):
+    state = list(model.model.state)
+    return {v.op.name: value for v, value in zip(state, model.sess.run(state))}
+
+
+def assert_equal_values(first, second):
+    assert sorted(first) == sorted(second)
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+
+@pytest.fixture(scope='module')
+def trained(tiny_encoder, tmp_path_factory):
+    """A network after a few steps, with both kinds of files that it saves."""
+    directory = str(tmp_path_factory.mktemp('trained'))
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        history = model.train(Stream(), 2, 5, constant(1e-3), metrics={'loss', 'mean_iou', 'accuracy'})
+        saved = model.save(directory, 'saved_model', name='model')
+        variables = model.save(directory, 'train_saver', name='variables', force_save=True)
+        yield dict(history=history, saved=saved, variables=variables, soft_max=model.predict(IMAGES, argmax=False),
+                   values=all_values(model), directory=directory)
+
+
+def test_loaded_encoder_weights_survive_initialisation(tiny_encoder):
+    reader = tf.train.load_checkpoint(os.path.join(tiny_encoder, 'variables', 'variables'))
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=5) as model:
+        values = encoder_values(model)
+    assert len(values) == 30
+    for name, value in values.items():
+        np.testing.assert_array_equal(value, reader.get_tensor(name), err_msg=name)
+
+
+def test_published_names_are_in_the_graph(tiny_encoder):
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=5) as model:
+        graph = model.sess.graph
+        for attribute, name in [('image_input', 'image_input:0'), ('keep_prob', 'keep_prob:0'), ('labels', 'labels_input:0'),
+                                ('fcn8s_output', 'decoder/fcn8s_output:0'), ('softmax_output', 'predictor/softmax_output:0'),
+                                ('predictions_argmax', 'predictor/predictions_argmax:0'),
+                                ('total_loss', 'optimizer/total_loss:0'), ('learning_rate', 'optimizer/learning_rate:0')]:
+            assert getattr(model, attribute) is graph.get_tensor_by_name(name)
+        assert model.train_op is graph.get_operation_by_name('optimizer/train_op')
+        assert graph.get_tensor_by_name('l2_regularization_rate:0') is not None
+        assert model.sess.run('optimizer/global_step:0') == 0
+        assert model.num_classes == 5
+
+
+def test_a_script_can_feed_the_published_placeholders(tiny_encoder):
+    images, labels = next(Stream())
+    one_hot = np.stack([labels == 0, labels == 1], axis=-1)
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        feed = {'image_input:0': images.astype(np.float32), 'keep_prob:0': 0.5, 'optimizer/learning_rate:0': 1e-3,
+                'l2_regularization_rate:0': 1e-3}
+        losses = []
+        for fed in (one_hot, labels):
+            feed['labels_input:0'] = fed
+            losses.append(model.sess.run('optimizer/total_loss:0', dict(feed, **{'keep_prob:0': 1.0, 'l2_regularization_rate:0': 0.0})))
+            model.sess.run('optimizer/train_op', feed)
+        assert model.sess.run(model.global_step) == 2
+    assert losses[0] == pytest.approx(np.log(2), rel=1e-3)
+
+
+def test_history_and_learning(trained):
+    history = trained['history']
+    assert [record['epoch'] for record in history] == [1, 2]
+    assert history[0]['evaluation'] is None  # eval_frequency is 5, so the last epoch alone
+    assert set(history[1]['evaluation']) >= {'loss', 'mean_iou', 'accuracy'}
+    assert history[1]['training_loss'] < history[0]['training_loss']
+
+
+def test_evaluate_returns_and_prints_what_the_documentation_says(trained, capsys):
+    with FCN8s(model_load_dir=trained['saved']) as model:
+        scores = model.evaluate(data_generator=Stream(), num_batches=2, metrics={'loss', 'mean_iou'}, dataset='val')
+        labels, predictions = [], []
+        stream = Stream()
+        for _ in range(2):
+            images, label = next(stream)
+            labels.append(label)
+            predictions.append(model.predict(images))
+    labels, predictions = np.concatenate(labels), np.concatenate(predictions)
+    confusion = np.array([[np.sum((labels == i) & (predictions == j)) for j in range(2)] for i in range(2)])
+    np.testing.assert_array_equal(scores['confusion_matrix'], confusion)
+    iou = [confusion[c, c] / (confusion[c].sum() + confusion[:, c].sum() - confusion[c, c]) for c in range(2)]
+    np.testing.assert_allclose(scores['per_class_iou'], iou)
+    assert scores['mean_iou'] == pytest.approx(np.mean(iou)) and 'accuracy' not in scores
+    assert 'Scores on val' in capsys.readouterr().out
+
+
+def test_evaluation_at_the_size_of_the_labels(trained):
+    class Larger(Stream):
+        def __next__(self):
+            images, labels = super().__next__()
+            return images, labels.repeat(2, axis=1).repeat(2, axis=2)
+    with FCN8s(model_load_dir=trained['saved']) as model:
+        scores = model.evaluate(Larger(), 1)
+    assert scores['confusion_matrix'].sum() == 2 * 128 * (128 - 16)
+
+
+def test_l2_enters_the_loss(trained):
+    with FCN8s(model_load_dir=trained['saved']) as model:
+        plain = model.evaluate(Stream(), 1)['loss']
+        penalised = model.evaluate(Stream(), 1, l2_regularization=0.1)['loss']
+        kernels = model.sess.run(list(model.model.decoder.kernels))
+    expected = 0.1 * sum(0.5 * np.sum(np.square(kernel, dtype=np.float64)) for kernel in kernels)
+    assert penalised - plain == pytest.approx(expected, rel=1e-4)
+
+
+def test_predict_sizes_types_and_forms(trained):
+    with FCN8s(model_load_dir=trained['saved']) as model:
+        ids, soft_max = model.predict(images=IMAGES, argmax=True), model.predict(list(IMAGES), argmax=False)
+        assert ids.shape == (2, 40, 56) and ids.dtype == np.uint8
+        assert soft_max.shape == (2, 40, 56, 2) and soft_max.dtype == np.float32
+        np.testing.assert_allclose(soft_max.sum(axis=-1), 1, rtol=1e-5)
+        np.testing.assert_array_equal(ids, soft_max.argmax(axis=-1))
+        np.testing.assert_array_equal(model.predict(IMAGES.astype(np.float32)), ids)
+        many = np.concatenate([IMAGES] * 10)
+        np.testing.assert_array_equal(model.predict(many), np.concatenate([ids] * 10))
+        assert model.predict([]).shape[0] == 0
+        for height, width in [(1, 1), (1, 97), (33, 2), (31, 65)]:
+            assert model.predict(np.zeros([1, height, width, 3], np.uint8)).shape == (1, height, width)
+
+
+@pytest.mark.parametrize('images, message', [
+    (np.zeros([4, 4, 3], np.uint8), r'shape \(4, 4, 3\).*single image as \[image\]'),
+    (np.zeros([1, 4, 4, 1], np.uint8), 'grey or RGBA'),
+    (np.zeros([1, 4, 4, 4], np.uint8), 'grey or RGBA'),
+    ([np.zeros([4, 4, 3], np.uint8), np.zeros([4, 5, 3], np.uint8)], 'different shapes.*one by one'),
+    (np.full([1, 4, 4, 3], 0.5), 'Multiply by 255'),
+    (np.full([1, 4, 4, 3], -1.0), 'from 0 to 255 and subtracts the mean itself'),
+    (np.full([1, 4, 4, 3], np.nan), 'from nan'),
+    (np.zeros([1, 0, 4, 3], np.uint8), 'at least 1')])
+def test_bad_images_are_refused(trained, images, message):
+    with FCN8s(model_load_dir=trained['saved']) as model:
+        with pytest.raises(ValueError, match=message):
+            model.predict(images)
+
+
+def test_saved_model_loads_and_predicts_the_same(trained):
+    with FCN8s(model_load_dir=trained['saved'], tags=['default']) as model:
+        np.testing.assert_array_equal(model.predict(IMAGES, argmax=False), trained['soft_max'])
+        assert model.sess.run(model.global_step) == 10
+        history = model.train(Stream(), 1, 2, constant(1e-3))
+        assert np.isfinite(history[0]['training_loss'])
+
+
+def test_saver_variables_restore_every_tensor(trained, tiny_encoder):
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, variables_load_dir=trained['variables']) as model:
+        assert_equal_values(all_values(model), trained['values'])
+
+
+def test_load_variables_after_building(trained, tiny_encoder):
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        model.load_variables(path=trained['variables'])
+        assert_equal_values(all_values(model), trained['values'])
+
+
+def test_save_names_and_force(trained, tiny_encoder, tmp_path, capsys):
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        model.train(Stream(), 1, 2, constant(1e-3), metrics={'mean_iou'})
+        path = model.save(str(tmp_path), 'saved_model', tags=['default'], name='mine', include_global_step=True,
+                          include_last_training_loss=True, include_metrics=True)
+        assert os.path.basename(path).startswith('mine_(globalstep-2)_(trainloss-') and '(eval_mean_iou-' in path
+        assert model.save(str(tmp_path), 'saved_model', name='again') is None
+        assert 'force_save=True' in capsys.readouterr().out
+        bare = model.save(str(tmp_path), 'saved_model', name='bare', include_global_step=False, include_last_training_loss=False,
+                          include_metrics=False, force_save=True)
+        assert os.path.basename(bare) == 'bare'
+        with pytest.raises(FileExistsError, match='exists already'):
+            model.save(str(tmp_path), 'saved_model', name='bare', include_global_step=False, include_last_training_loss=False,
+                       include_metrics=False, force_save=True)
+        with pytest.raises(ValueError, match="saver is 'pickle'"):
+            model.save(str(tmp_path), 'pickle')
+
+
+def test_own_tags(trained, tmp_path):
+    with FCN8s(model_load_dir=trained['saved']) as model:
+        path = model.save(str(tmp_path), 'saved_model', tags=['mine'], force_save=True)
+    with FCN8s(model_load_dir=path, tags=['mine']) as model:
+        np.testing.assert_array_equal(model.predict(IMAGES, argmax=False), trained['soft_max'])
+    with pytest.raises(ValueError, match=r"no graph with the tags \['default'\]; it has \[\['mine'\]\]"):
+        FCN8s(model_load_dir=path)
+
+
+def test_two_models_live_side_by_side_and_a_cell_runs_twice(trained, tiny_encoder):
+    first = FCN8s(vgg16_dir=tiny_encoder, num_classes=2)
+    second = FCN8s(vgg16_dir=tiny_encoder, num_classes=3)
+    first_again = FCN8s(vgg16_dir=tiny_encoder, num_classes=2)
+    assert first.predict(IMAGES, argmax=False).shape[-1] == 2
+    assert second.predict(IMAGES, argmax=False).shape[-1] == 3
+    np.testing.assert_array_equal(first.predict(IMAGES), first_again.predict(IMAGES))
+    for model in (first, second, first_again):
+        model.close()
+        model.close()
+
+
+def test_a_closed_model_says_so(trained):
+    model = FCN8s(model_load_dir=trained['saved'])
+    model.close()
+    for call in (lambda: model.predict(IMAGES), lambda: model.evaluate(Stream(), 1), lambda: model.save('x'),
+                 lambda: model.train(Stream(), 1, 1, constant(1.0)), lambda: model.load_variables('x')):
+        with pytest.raises(ValueError, match='this FCN8s was closed'):
+            call()
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(), 'no beginning is given; pass exactly one of vgg16_dir'),
+    (dict(vgg16_dir='a', model_load_dir='b'), 'model_load_dir and vgg16_dir are given'),
+    (dict(vgg16_dir='ENCODER'), 'num_classes is missing'),
+    (dict(vgg16_dir='ENCODER', num_classes=1), 'num_classes is 1; it has to be an integer from 2 to 255'),
+    (dict(vgg16_dir='ENCODER', num_classes=2.5), 'num_classes is 2.5'),
+    (dict(vgg16_dir='ENCODER', num_classes=3, label_space=CAMVID), "num_classes is 3, but the label space 'camvid' has 11"),
+    (dict(vgg16_dir='ENCODER', num_classes=2, variant='4s'), "variant is '4s'; choose one of '8s', '16s', '32s'"),
+    (dict(vgg16_dir='ENCODER', num_classes=2, upsampling='cubic'), "upsampling is 'cubic'"),
+    (dict(vgg16_dir='ENCODER', num_classes=2, skip_scales=1.0), 'skip_scales is 1.0; it has to be two numbers'),
+    (dict(vgg16_dir='ENCODER', num_classes=2, skip_scales=(0, 1)), 'both factors have to be positive'),
+    (dict(vgg16_dir='ENCODER', num_classes=2, optimizer='rmsprop'), "optimizer is 'rmsprop'; choose from"),
+    (dict(vgg16_dir='ENCODER', num_classes=2, freeze='head'), "freeze is 'head'; it has to be 'encoder'"),
+    (dict(vgg16_dir='ENCODER', num_classes=2, tags=['default']), 'belongs to model_load_dir'),
+    (dict(vgg16_dir='ENCODER', num_classes=2, class_weights=[1.0]), 'class_weights'),
+    (dict(model_load_dir='SAVED', num_classes=7), 'num_classes is 7, but the model saved in .* has 2.*fine_tune_from'),
+    (dict(model_load_dir='SAVED', variant='32s'), "variant is '32s', but the model saved in"),
+    (dict(model_load_dir='SAVED', variables_load_dir='x'), 'variables_load_dir needs vgg16_dir'),
+    (dict(model_load_dir='ENCODER'), 'holds no fcn8s.json|is neither a run directory'),
+    (dict(vgg16_dir='SAVED', num_classes=2), r"no graph with the tags \['vgg16'\].*pass it as model_load_dir"),
+    (dict(vgg16_dir='ENCODER', num_classes=3, variables_load_dir='VARIABLES'), 'do not fit this network.*is \\[1, 1, 256, 2\\] and not'),
+    (dict(model_load_dir='EMPTY'), 'neither a run directory'),
+    (dict(vgg16_dir='EMPTY', num_classes=2), 'is no SavedModel: it holds no saved_model.pb')])
+def test_bad_beginnings_are_refused(trained, tiny_encoder, tmp_path, arguments, message):
+    places = {'ENCODER': tiny_encoder, 'SAVED': trained['saved'], 'VARIABLES': trained['variables'], 'EMPTY': str(tmp_path)}
+    arguments = {name: places.get(value, value) if isinstance(value, str) else value for name, value in arguments.items()}
+    with pytest.raises(ValueError, match=message):
+        FCN8s(**arguments)
+
+
+@pytest.mark.parametrize('name', ['model_load_dir', 'vgg16_dir', 'fine_tune_from'])
+def test_directories_that_are_not_there(name):
+    with pytest.raises(FileNotFoundError, match="'no/such/place' does not exist"):
+        FCN8s(num_classes=2, **{name: 'no/such/place'})
+
+
+def test_variables_that_are_not_there(tiny_encoder):
+    with pytest.raises(FileNotFoundError, match="there are no variables at 'no/such/place'"):
+        FCN8s(vgg16_dir=tiny_encoder, num_classes=2, variables_load_dir='no/such/place')
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(epochs=0), 'epochs is 0'),
+    (dict(steps_per_epoch=2.5), 'steps_per_epoch is 2.5'),
+    (dict(learning_rate_schedule=1e-4), 'learning_rate_schedule is 0.0001; it has to be a function step -> rate'),
+    (dict(learning_rate_schedule=lambda step: float('nan')), r'learning_rate_schedule\(0\) is nan'),
+    (dict(keep_prob=0.0), 'keep_prob is 0.0'),
+    (dict(l2_regularization=-1), 'l2_regularization is -1'),
+    (dict(metrics={'iou'}), r"metrics has \['iou'\]"),
+    (dict(eval_dataset='test'), "eval_dataset is 'test'"),
+    (dict(eval_dataset='val', metrics={'loss'}), 'val_generator has to be an iterator'),
+    (dict(eval_dataset='val', metrics={'loss'}, val_generator=iter([])), 'val_steps has to say'),
+    (dict(monitor='mean_iou'), "monitor is 'mean_iou', but metrics"),
+    (dict(monitor='recall'), "monitor is 'recall'"),
+    (dict(monitor='iou:wheelbarrow', metrics={'mean_iou'}), 'there is no such class'),
+    (dict(save_during_training=True), 'save_dir is not given'),
+    (dict(save_during_training=True, save_dir='x', run_dir='y'), 'both given'),
+    (dict(saver='pickle'), "saver is 'pickle'"),
+    (dict(save_tags='default'), "save_tags is 'default'"),
+    (dict(resume=True), 'run_dir does not say which run'),
+    (dict(train_generator=[1, 2]), 'train_generator is .list.'),
+    (dict(train_generator=Stream(label_space=generic_label_space(3))), 'labelled in .*3 classes'),
+    (dict(eval_frequency=0), 'eval_frequency is 0')])
+def test_what_cannot_work_is_refused_before_the_first_step(trained, arguments, message):
+    with FCN8s(model_load_dir=trained['saved']) as model:
+        request = dict(train_generator=Stream(), epochs=1, steps_per_epoch=1, learning_rate_schedule=constant(1e-3))
+        request.update(arguments)
+        with pytest.raises(ValueError, match=message):
+            model.train(**request)
+        assert model.sess.run(model.global_step) == 10
+
+
+def test_labels_outside_the_classes_are_named(trained):
+    class Wrong(Stream):
+        def __next__(self):
+            images, labels = super().__next__()
+            labels[0, -1, -1] = 33
+            return images, labels
+    with FCN8s(model_load_dir=trained['saved']) as model:
+        for call in (lambda: model.train(Wrong(), 1, 1, constant(1e-3)), lambda: model.evaluate(Wrong(), 1)):
+            with pytest.raises(ValueError, match=r'labels hold the IDs \[33\].*classes 0 to 1.*convert_ids_to_ids'):
+                call()
+
+
+@pytest.mark.parametrize('saver', ['saved_model', 'train_saver'])
+@pytest.mark.parametrize('best_only', [True, False])
+def test_saves_during_training(tiny_encoder, tmp_path, saver, best_only):
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        model.train(Stream(), 2, 2, constant(1e-3), eval_dataset='val', eval_frequency=2, val_generator=Stream(seed=1), val_steps=1,
+                    metrics={'loss', 'mean_iou'}, save_during_training=True, save_dir=str(tmp_path), save_best_only=best_only,
+                    save_tags=['default'], save_name='x', save_frequency=1, saver=saver, monitor='mean_iou', record_summaries=True,
+                    summaries_frequency=1, summaries_dir=str(tmp_path / 'events'), summaries_name='first')
+        expected = model.predict(IMAGES, argmax=False)
+    models = sorted(name for name in os.listdir(str(tmp_path)) if name.startswith('x_'))
+    assert models and (best_only or len(models) == 2)
+    newest = str(tmp_path / [name for name in models if 'globalstep-4' in name][0]) if not best_only else None
+    if newest and saver == 'saved_model':
+        with FCN8s(model_load_dir=newest) as model:
+            np.testing.assert_array_equal(model.predict(IMAGES, argmax=False), expected)
+
+
+def test_events_hold_scalars_pictures_and_weights(tiny_encoder, tmp_path):
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        model.train(Stream(), 1, 12, constant(1e-3), metrics={'loss', 'mean_iou'}, summaries_frequency=1,
+                    summaries_dir=str(tmp_path))
+    tags = set()
+    for name in os.listdir(str(tmp_path)):
+        for event in tf.train.summary_iterator(str(tmp_path / name)):
+            tags.update(value.tag for value in event.summary.value)
+    assert {'train/loss', 'train/learning_rate', 'train/image_truth_prediction', 'train/mean_iou', 'train_iou/class 1',
+            'weights_rms/conv1_1/filter', 'weights_mean/decoder/score_fc7/kernel'} <= tags
+
+
+def timeless(path):
+    with open(path) as file:
+        records = [json.loads(line) for line in file]
+    return [{k: v for k, v in record.items() if k not in ('seconds', 'images_per_second', 'waiting_share')} for record in records]
+
+
+def run_training(encoder, run_dir, epochs=3, resume=False, stop_at=None, **settings):
+    class Stopping(Stream):
+        def __next__(self):
+            if self.position == stop_at:
+                os.kill(os.getpid(), 15)
+            return super().__next__()
+    with FCN8s(vgg16_dir=encoder, num_classes=2, seed=5, **settings) as model:
+        try:
+            model.train(Stopping(), epochs, 4, lambda step: 1e-3 / (step + 1), eval_dataset='val', eval_frequency=1,
+                        val_generator=Stream(seed=1), metrics={'loss', 'mean_iou'}, monitor='mean_iou', run_dir=run_dir,
+                        resume=resume, save_frequency=1)
+        except TrainingInterrupted:
+            assert stop_at is not None
+        return all_values(model)
+
+
+@pytest.mark.parametrize('stop_at', [5, 7])
+@pytest.mark.parametrize('settings', [{}, dict(optimizer='sgd', normalize='mean'), dict(accumulate_batches=2)])
+def test_interrupted_and_resumed_is_bit_identical(tiny_encoder, tmp_path, stop_at, settings):
+    whole = run_training(tiny_encoder, str(tmp_path / 'whole'), **settings)
+    run_training(tiny_encoder, str(tmp_path / 'parts'), stop_at=stop_at, **settings)
+    resumed = run_training(tiny_encoder, str(tmp_path / 'parts'), resume=True, **settings)
+    assert_equal_values(resumed, whole)
+    assert timeless(str(tmp_path / 'parts' / 'metrics.jsonl')) == timeless(str(tmp_path / 'whole' / 'metrics.jsonl'))
+
+
+def test_a_run_is_never_overwritten_and_resumes_only_as_itself(tiny_encoder, tmp_path):
+    run_training(tiny_encoder, str(tmp_path / 'run'), epochs=1)
+    with pytest.raises(ValueError, match='holds a run already'):
+        run_training(tiny_encoder, str(tmp_path / 'run'))
+    with pytest.raises(ValueError, match='was started with model skip_scales .1.0, 1.0. and cannot go on with'):
+        run_training(tiny_encoder, str(tmp_path / 'run'), resume=True, optimizer='sgd')
+    with pytest.raises(FileNotFoundError, match='is no run directory'):
+        run_training(tiny_encoder, str(tmp_path / 'other'), resume=True)
+
+
+def test_best_survives_resuming(tiny_encoder, tmp_path):
+    run_training(tiny_encoder, str(tmp_path / 'run'), epochs=1)
+    first = json.loads((tmp_path / 'run' / 'checkpoints' / 'last.json').read_text())
+    with open(str(tmp_path / 'run' / 'checkpoints' / first['checkpoint'] / 'state.json')) as file:
+        state = json.load(file)
+    state['loop']['best'], state['loop']['best_step'] = 2.0, 4  # better than any score can be
+    with open(str(tmp_path / 'run' / 'checkpoints' / first['checkpoint'] / 'state.json'), 'w') as file:
+        json.dump(state, file)
+    run_training(tiny_encoder, str(tmp_path / 'run'), epochs=2, resume=True)
+    assert json.loads((tmp_path / 'run' / 'checkpoints' / 'best.json').read_text()) == first
+
+
+def test_accumulation_equals_a_larger_batch(tiny_encoder):
+    class Merged(Stream):
+        def __next__(self):
+            first, second = super().__next__(), super().__next__()
+            return tuple(np.concatenate(pair) for pair in zip(first, second))
+    values = []
+    for stream, batches in ((Stream(), 2), (Merged(), 1)):
+        with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, optimizer=OptimizerSettings('sgd', momentum=0.9),
+                   accumulate_batches=batches) as model:
+            model.train(stream, 1, 2, constant(1e-2), keep_prob=1.0)
+            values.append({v.op.name: value for v, value in zip(model.model.weights, model.sess.run(list(model.model.weights)))})
+    for name in values[0]:
+        np.testing.assert_allclose(values[0][name], values[1][name], rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_freeze_leaves_the_encoder_as_it_was(tiny_encoder):
+    for freeze, unchanged in (('encoder', 'conv1_ conv2_ conv3_ conv4_ conv5_ fc6 fc7'), (2, 'conv1_ conv2_'), (0, '')):
+        with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, freeze=freeze) as model:
+            before = encoder_values(model)
+            model.train(Stream(), 1, 2, constant(1e-3))
+            after = encoder_values(model)
+        for name in before:
+            same = np.array_equal(before[name], after[name])
+            assert same == name.startswith(tuple(unchanged.split())), (freeze, name)
+
+
+def test_fine_tuning_carries_classes_over_by_name(tmp_path, tiny_encoder, capsys):
+    old = generic_label_space(3, class_names=['road', 'car', 'sky'])
+    new = generic_label_space(3, class_names=['sky', 'tree', 'road'])
+    with FCN8s(vgg16_dir=tiny_encoder, label_space=old) as model:
+        stream = Stream()
+        model.train(stream, 1, 3, constant(1e-2))
+        path = model.save(str(tmp_path))
+        before = {v.op.name: value for v, value in zip(model.model.weights, model.sess.run(list(model.model.weights)))}
+    with FCN8s(fine_tune_from=path, label_space=new) as model:
+        after = {v.op.name: value for v, value in zip(model.model.weights, model.sess.run(list(model.model.weights)))}
+        assert model.sess.run(model.global_step) == 0
+    assert 'loaded for 2 of 3 classes' in capsys.readouterr().out
+    np.testing.assert_array_equal(after['conv3_1/filter'], before['conv3_1/filter'])
+    bias = before['decoder/score_fc7/bias']
+    np.testing.assert_array_equal(after['decoder/score_fc7/bias'], [bias[2], 0, bias[0]])
+    kernel, carried = before['decoder/upsample_8x/kernel'], after['decoder/upsample_8x/kernel']
+    np.testing.assert_array_equal(carried[:, :, 0, 2], kernel[:, :, 2, 0])
+    assert not carried[:, :, 1, 0].any()
+
+
+def test_staged_training_adds_skips_with_zero_score_layers(tmp_path, tiny_encoder, capsys):
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, variant='32s') as model:
+        model.train(Stream(), 1, 3, constant(1e-2))
+        path = model.save(str(tmp_path))
+    with FCN8s(fine_tune_from=path, variant='16s') as model:
+        assert not model.sess.run(model.graph.get_tensor_by_name('decoder/score_pool4/kernel/Read/ReadVariableOp:0')).any()
+        assert model.predict(IMAGES).shape == IMAGES.shape[:3]
+        path = model.save(str(tmp_path), name='16s', force_save=True)
+    assert 'decoder/score_pool4/kernel' in capsys.readouterr().out
+    with FCN8s(fine_tune_from=path, variant='8s') as model:
+        assert model.settings.variant == '8s'
+
+
+def test_class_names_of_the_data_are_taken_over_and_saved(tiny_encoder, tmp_path):
+    space = generic_label_space(2, class_names=['wall', 'floor'])._replace(name='rooms')
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        model.train(Stream(label_space=space), 1, 1, constant(1e-3))
+        path = model.save(str(tmp_path))
+    with FCN8s(model_load_dir=path) as model:
+        assert model.label_space == space
+
+
+def test_a_loss_function_of_ones_own(tiny_encoder):
+    def squared_error(logits, labels, valid):
+        error = tf.square(tf.nn.softmax(logits)[..., 1] - tf.cast(labels, tf.float32)) * tf.cast(valid, tf.float32)
+        return tf.reduce_sum(error) / tf.reduce_sum(tf.cast(valid, tf.float32))
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, loss=squared_error) as model:
+        history = model.train(Stream(), 2, 5, constant(1e-3))
+    assert history[0]['training_loss'] == pytest.approx(0.2, abs=0.15) and history[1]['training_loss'] < history[0]['training_loss']
+
+
+@pytest.mark.parametrize('damage, message', [
+    ('truncate graph', 'is damaged: it does not parse'), ('no variables', 'has no variables'),
+    ('truncate data', 'damaged'), ('truncate description', 'is damaged')])
+def test_broken_files_of_a_saved_model(trained, tmp_path, damage, message):
+    import shutil
+    copy = str(tmp_path / 'copy')
+    shutil.copytree(trained['saved'], copy)
+    places = {'truncate graph': 'saved_model.pb', 'no variables': 'variables/variables.index',
+              'truncate data': 'variables/variables.data-00000-of-00001', 'truncate description': 'fcn8s.json'}
+    path = os.path.join(copy, places[damage])
+    if damage == 'no variables':
+        os.unlink(path)
+    else:
+        os.truncate(path, os.path.getsize(path) // 2)
+    with pytest.raises(ValueError, match=message):
+        FCN8s(model_load_dir=copy)
+
+
+def test_crosses_tensorflow_generations(trained, other_python, tmp_path):
+    """The other TensorFlow loads the model and predicts the same; it saves one, and this TensorFlow loads that."""
+    script = '\n'.join([
+        'import sys, numpy as np', 'from fcn8s import FCN8s', 'saved, images, out, where = sys.argv[1:]',
+        'with FCN8s(model_load_dir=saved) as model:',
+        '    np.save(out, model.sess.run(model.fcn8s_output, {model.image_input: np.load(images)}))',
+        '    model.save(where, "saved_model", name="other", include_global_step=False, include_last_training_loss=False,',
+        '               include_metrics=False, force_save=True)'])
+    images, out, where = str(tmp_path / 'images.npy'), str(tmp_path / 'logits.npy'), str(tmp_path / 'models')
+    np.save(images, IMAGES)
+    subprocess.run([other_python, '-c', script, trained['saved'], images, out, where], check=True)
+    for directory in (trained['saved'], os.path.join(where, 'other')):
+        with FCN8s(model_load_dir=directory) as model:
+            logits = model.sess.run(model.fcn8s_output, {model.image_input: IMAGES})
+        np.testing.assert_allclose(logits, np.load(out), atol=1e-4)
