@@ -107,8 +107,9 @@ class DatasetReport(NamedTuple):
     def to_dict(self) -> Dict[str, Any]:
         """All of it, pictures apart, as what JSON can hold."""
         return OrderedDict(
-            can_train=self.can_train, layout=self.layout.name if self.is_known_layout else None, label_space=self.label_space.to_dict(),
-            classes_are_guessed=self.classes_are_guessed, splits=[_split_to_dict(split) for split in self.splits],
+            can_train=self.can_train, layout=self.layout.name if self.is_known_layout else None,
+            label_space=self.label_space.to_dict(), classes_are_guessed=self.classes_are_guessed,
+            splits=[_split_to_dict(split) for split in self.splits],
             faults=[dict(fault._asdict(), is_error=fault.is_error) for fault in self.all_faults],
             classes_never_seen=self.classes_never_seen,
             id_map=_with_text_keys(self.layout.id_map), suggested_id_map=_with_text_keys(self.suggested_id_map),
@@ -152,7 +153,7 @@ def _headline(report: DatasetReport) -> str:
         conversion = ('colours are converted to class IDs' if report.layout.color_map else
                       'IDs in the files are mapped to class IDs' if report.layout.id_map else 'files hold class IDs')
         return 'Recognised: {} ({}; {})'.format(report.layout.name, classes, conversion)
-    source = 'as many as the labels have values; --num-classes checks them' if report.classes_are_guessed else 'as given'
+    source = 'by the values in the labels; --num-classes checks them' if report.classes_are_guessed else 'as given'
     return 'Recognised: no layout known by name; images and labels in directories of their own ({}; {})'.format(
         classes, source)
 

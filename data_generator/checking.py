@@ -41,8 +41,8 @@ def check_dataset(roots: Sequence[str], layout: Optional[Union[str, Layout]] = N
     first = surveys[0]
     for other in surveys[1:]:
         if other.layout.label_space != first.layout.label_space:
-            raise ValueError('{} is {} and {} is {}: their label IDs mean different things. Check them one by one.'.format(
-                first.root, first.layout.name, other.root, other.layout.name))
+            raise ValueError('{} is {} and {} is {}: their label IDs mean different things. Check them one by '
+                             'one.'.format(first.root, first.layout.name, other.root, other.layout.name))
     if first.knows_classes and (num_classes is not None or ignore_id is not None):
         raise ValueError('num_classes={} and ignore_id={}: the layout {} has {} classes and ignores {}. Leave them out.'
                          .format(num_classes, ignore_id, first.layout.name, first.layout.label_space.num_classes,
@@ -63,7 +63,7 @@ def _read_all(splits: Sequence[SplitFiles], has_color_labels: bool, workers: int
 
 
 class Classes(NamedTuple):
-    """What the values in the label files mean: each is a class ID, the ignored ID, or (not in `value_to_id`) illegal."""
+    """What the values in label files mean: a class ID, the ignored ID or, if not in `value_to_id`, nothing legal."""
     label_space: LabelSpace
     value_to_id: Mapping[Any, int]
     suggested_id_map: Optional[Dict[int, int]]
@@ -95,7 +95,7 @@ def _identity(space: LabelSpace) -> Dict[int, int]:
 
 def _suggested_id_map(values: Sequence[int], value_to_id: Mapping[int, int], space: LabelSpace,
                       is_guess: bool) -> Optional[Dict[int, int]]:
-    """From label values to class IDs without gaps, and from illegal values to the ignored ID; None if none is needed."""
+    """From label values to class IDs without gaps, from illegal ones to the ignored ID; None if none is needed."""
     classes = [value for value in values if value != space.ignore_id]
     if is_guess and classes != list(range(len(classes))):
         return dict([(value, class_id) for class_id, value in enumerate(classes)] + [(space.ignore_id,) * 2])

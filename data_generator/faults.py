@@ -1,5 +1,5 @@
 """The faults that a dataset can have, and which of them keep training from starting."""
-from typing import Dict, NamedTuple
+from typing import NamedTuple
 
 
 class Fault(NamedTuple):
@@ -44,4 +44,4 @@ FAULT_KINDS = {
     'only_void': FaultKind(False, 'labels in which no pixel counts', 'Nothing is learnt from them'),
     'in_train_and_val': FaultKind(False, 'val images that are in train too, pixel by pixel', 'Take them out of one: '
                                   'scores on them say nothing'),
-}  # type: Dict[str, FaultKind]
+}

@@ -34,7 +34,7 @@ class PairFacts(NamedTuple):
 
 def check_pair(pair: Pair, has_color_labels: bool) -> PairFacts:
     """Read both files. Whatever is wrong with them becomes a fault, never an exception."""
-    faults = []  # type: List[Fault]
+    faults: List[Fault] = []
     pixels = _read_image(pair.image, faults)
     image = None if pixels is None else _image_facts(pixels)
     label = None if pair.label is None else _read_label(pair.label, has_color_labels, faults)

@@ -33,8 +33,8 @@ def process_all(generator: 'BatchGenerator', transforms: Mapping[str, Any], expo
                 workers: int = 0, seed: Optional[int] = None, show_progress: bool = True) -> ProcessedDataset:
     """Apply the transforms to every pair once and write the results.
 
-    Images become `export_dir`/<path relative to root_dir>.png; labels likewise, uint8 or uint16 without loss. A run that
-    was interrupted goes on with the pairs that are missing, and the result is the same as without the interruption.
+    Images become `export_dir`/<path relative to root_dir>.png; labels likewise, uint8 or uint16 without loss. A run
+    that was interrupted goes on with the pairs that are missing, and the result is that of one without interruption.
 
     Arguments:
         transforms: Options of `BatchGenerator.generate` by name.
@@ -102,7 +102,7 @@ def plan_targets(pairs: List[Pair], root_dir: str, export_dir: Optional[str]) ->
     if os.path.exists(export_dir) and not os.path.isdir(export_dir):
         raise ValueError('export_dir={} is a file. Give a directory.'.format(export_dir))
     sources = {os.path.realpath(path): path for pair in pairs for path in pair if path is not None}
-    source_of = {}  # type: Dict[str, str]
+    source_of: Dict[str, str] = {}
     targets = []
     for pair in pairs:
         target = Pair(*(None if path is None else _target(path, root_dir, export_dir) for path in pair))

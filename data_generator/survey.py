@@ -100,8 +100,8 @@ def _images_alone(root: str) -> Survey:
 def _nothing_found(root: str, layout: Layout) -> str:
     places = ' or '.join(os.path.join(root, layout.images.format(split=_folder(layout, split)))
                          for split in _splits_of(layout))
-    return 'No images of the layout {} in {}: expected {}. Give the directory that holds these, or another --layout.'.format(
-        layout.name, root, places)
+    return 'No images of the layout {} in {}: expected {}. Give the directory that holds these, or another '\
+           'layout.'.format(layout.name, root, places)
 
 
 def _folder(layout: Layout, split: str) -> str:
@@ -115,7 +115,7 @@ def _survey_split(root: str, layout: Layout, split: str) -> Optional[SplitFiles]
     images = [path for path in _files(image_dir, extensions) if layout.name_rule.is_image(stem_of(path))]
     if not images or (layout.list_file and not os.path.isfile(list_file)):
         return None
-    faults = []  # type: List[Fault]
+    faults: List[Fault] = []
     pairs = _pair(images, image_dir, label_dir, layout, faults)
     ambiguous = {fault.path for fault in faults}
     faults += _orphans(label_dir, layout, pairs, ambiguous)
@@ -166,6 +166,6 @@ def _orphans(label_dir: str, layout: Layout, pairs: Sequence[Pair], ambiguous: S
 
 
 def _listed(pairs: Sequence[Pair], names: Sequence[str], list_file: str, faults: List[Fault]) -> List[Pair]:
-    by_name = {stem_of(pair.image): pair for pair in pairs}  # type: Dict[str, Pair]
+    by_name: Dict[str, Pair] = {stem_of(pair.image): pair for pair in pairs}
     faults += [Fault('listed_but_missing', name, 'named in ' + list_file) for name in names if name not in by_name]
     return [by_name[name] for name in names if name in by_name]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, List, Optional
 if TYPE_CHECKING:
     from data_generator.check_report import DatasetReport
 
-DESCRIPTION = '''Reads every file of a dataset and reports what was recognised, all faults with the files they are in, the
-classes with their shares and weights, and the fcn8s train line to go on with. Exit status: 0 if training can start, 1 if
-not, 2 if there is nothing to check.'''
+DESCRIPTION = '''Reads every file of a dataset and reports what was recognised, all faults with the files they are in,
+the classes with their shares and weights, and the fcn8s train line to go on with. Exit status: 0 if training can start,
+1 if not, 2 if there is nothing to check.'''
 
 # Images of several sizes are trained on in crops: as large as the smallest image allows, and no larger than this.
 LARGEST_CROP = (512, 1024)
@@ -19,14 +19,18 @@ LARGEST_CROP = (512, 1024)
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser('check', help='check a dataset before training on it', description=DESCRIPTION)
-    parser.add_argument('dirs', nargs='+', metavar='DIR', help='root directory of a dataset; several are checked as one')
-    parser.add_argument('--layout', metavar='NAME', help='cityscapes, cityscapes20, camvid, camvid32, kitti_road, voc or ade20k '
-                                                         '(default: recognised)')
-    parser.add_argument('--num-classes', type=int, metavar='N', help='of a layout of your own: class IDs are 0 to N - 1')
-    parser.add_argument('--ignore-id', type=int, metavar='ID', help='of a layout of your own: label of pixels that never count '
-                                                                    '(default: 255)')
-    parser.add_argument('--workers', type=int, default=os.cpu_count() or 1, metavar='N', help='threads (default: one a core)')
-    parser.add_argument('--preview', metavar='FILE.png', help='write a picture of augmented pairs with their labels laid over them')
+    parser.add_argument('dirs', nargs='+', metavar='DIR',
+                        help='root directory of a dataset; several are checked as one')
+    parser.add_argument('--layout', metavar='NAME', help='cityscapes, cityscapes20, camvid, camvid32, kitti_road, voc '
+                                                         'or ade20k (default: recognised)')
+    parser.add_argument('--num-classes', type=int, metavar='N',
+                        help='of a layout of your own: class IDs are 0 to N - 1')
+    parser.add_argument('--ignore-id', type=int, metavar='ID',
+                        help='of a layout of your own: label of pixels that never count (default: 255)')
+    parser.add_argument('--workers', type=int, default=os.cpu_count() or 1, metavar='N',
+                        help='threads (default: one a core)')
+    parser.add_argument('--preview', metavar='FILE.png',
+                        help='write a picture of augmented pairs with their labels laid over them')
     parser.add_argument('--json', action='store_true', help='print all as JSON')
     parser.set_defaults(run=run)
 
@@ -76,15 +80,16 @@ def train_command(report: 'DatasetReport') -> Optional[str]:
 def _crop_words(sizes: List[Any]) -> List[str]:
     if len(set(sizes)) <= 1:
         return []
-    return ['--crop'] + [str(min([largest] + [size[axis] for size in sizes])) for axis, largest in enumerate(LARGEST_CROP)]
+    return ['--crop'] + [str(min([largest] + [size[axis] for size in sizes]))
+                         for axis, largest in enumerate(LARGEST_CROP)]
 
 
 def _verdict(report: 'DatasetReport', command: Optional[str]) -> str:
     if not report.can_train:
         return 'Training cannot start: repair the errors above and check again.' + (
             '' if command is None else '\nThen:\n  ' + command)
-    return ('Training can start (where ENCODER is made by: fcn8s vgg16 ENCODER --weights hed):\n  {}\nAdd --class-weights '
-            'median_frequency for the weights above.'.format(command))
+    return ('Training can start (where ENCODER is made by: fcn8s vgg16 ENCODER --weights hed):\n  {}\n'
+            'Add --class-weights median_frequency for the weights above.'.format(command))
 
 
 def _write_preview(path: str, report: 'DatasetReport') -> None:

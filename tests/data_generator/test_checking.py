@@ -131,8 +131,7 @@ def test_long_lists_are_cut_in_the_text_but_not_in_the_json(camvid):
 
 
 def test_classes_are_counted_and_weighted(tmp_path):
-    labels = [np.repeat(np.array([[0, 0, 0, 1]], np.uint8), 4, axis=0), np.repeat(np.array([[0, 2, 2, 11]], np.uint8), 4,
-                                                                                 axis=0)]
+    labels = [np.repeat(np.array([row], np.uint8), 4, axis=0) for row in ([0, 0, 0, 1], [0, 2, 2, 11])]
     for number, label in enumerate(labels):
         add_pair(tmp_path, 'train', str(number), image=image_of(number, (4, 4)), label=label)
     report = check(tmp_path)
@@ -224,8 +223,8 @@ def own_dataset(root, values, images='images/train', labels='masks/train'):
     return root
 
 
-@pytest.mark.parametrize('images, labels, split', [('images/train', 'masks/train', 'train'), ('images', 'labels', 'all'),
-                                                   ('train/rgb', 'train/gt', 'train')])
+@pytest.mark.parametrize('images, labels, split', [
+    ('images/train', 'masks/train', 'train'), ('images', 'labels', 'all'), ('train/rgb', 'train/gt', 'train')])
 def test_own_datasets_are_recognised_by_usual_names(tmp_path, images, labels, split):
     report = check(own_dataset(tmp_path, [0, 1, 2, 255], images, labels))
     assert report.can_train and not report.is_known_layout and report.classes_are_guessed

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_generator import transforms
-from data_generator.transforms import Padding, build_pipeline
+from data_generator import geometry, light
+from data_generator.geometry import Padding
+from data_generator.transforms import build_pipeline
 
 PADDING = Padding((1, 2, 3), 77)
 PAD_ID = 65535  # no pixel number of the small images below
@@ -52,7 +53,7 @@ def assert_aligned(image, label, source_width, pixels=0.55):
                                              (30, 0, (3, 3)), (0, 0, (8, 9))])
 def test_a_window_is_the_source_or_padding(top, left, size):
     image, label = noise_pair(8, 9)
-    out_image, out_label = transforms.cut_window(image, label, top, left, size, PADDING)
+    out_image, out_label = geometry.cut_window(image, label, top, left, size, PADDING)
     assert out_image.shape == size + (3,) and out_label.shape == size
     for row in range(size[0]):
         for column in range(size[1]):
@@ -64,7 +65,7 @@ def test_a_window_is_the_source_or_padding(top, left, size):
 
 def test_crop_cuts_off_top_bottom_left_right():
     image, label = noise_pair(10, 12)
-    out_image, out_label = transforms.crop(image, label, (1, 2, 3, 4))
+    out_image, out_label = geometry.crop(image, label, (1, 2, 3, 4))
     np.testing.assert_array_equal(out_image, image[1:8, 3:8])
     np.testing.assert_array_equal(out_label, label[1:8, 3:8])
 
@@ -72,7 +73,7 @@ def test_crop_cuts_off_top_bottom_left_right():
 def test_crop_of_everything_is_refused():
     image, label = noise_pair(10, 12)
     with pytest.raises(ValueError, match=r'crop=\(5, 5, 0, 0\).*10x12.*less than 10 rows'):
-        transforms.crop(image, label, (5, 5, 0, 0))
+        geometry.crop(image, label, (5, 5, 0, 0))
 
 
 @settings(max_examples=60, deadline=None)
@@ -80,7 +81,7 @@ def test_crop_of_everything_is_refused():
 def test_resized_labels_come_from_the_centres_of_the_pixels(sides):
     height, width, new_height, new_width = sides
     image, label = coordinate_pair(height, width)
-    out_image, out_label = transforms.resize(image, label, (new_height, new_width))
+    out_image, out_label = geometry.resize(image, label, (new_height, new_width))
     assert out_image.shape == (new_height, new_width, 3) and out_label.shape == (new_height, new_width)
     y, x = np.divmod(out_label.astype(int), width)
     for source, length, new_length in ((y[:, 0], height, new_height), (x[0], width, new_width)):
@@ -91,7 +92,7 @@ def test_resized_labels_come_from_the_centres_of_the_pixels(sides):
 @pytest.mark.parametrize('size', [(20, 30), (40, 60), (13, 17), (57, 41), (10, 15)])
 def test_resize_keeps_image_and_label_aligned(size):
     image, label = coordinate_pair(40, 60)
-    out_image, out_label = transforms.resize(image, label, size)
+    out_image, out_label = geometry.resize(image, label, size)
     reach = max(40 / size[0], 60 / size[1], 1) / 2  # half a pixel of the coarser grid, in pixels of the source
     y, x = np.divmod(out_label.astype(int), 60)
     assert np.abs(out_image[..., 0] - 3.0 * x).max() <= 3 * reach + 0.5
@@ -100,7 +101,7 @@ def test_resize_keeps_image_and_label_aligned(size):
 
 def test_resize_to_half_takes_the_mean_of_four_pixels():
     image, _ = noise_pair(8, 12)
-    out_image, _ = transforms.resize(image, None, (4, 6))
+    out_image, _ = geometry.resize(image, None, (4, 6))
     expected = image.reshape(4, 2, 6, 2, 3).astype(float).mean(axis=(1, 3))
     assert np.abs(out_image - expected).max() <= 0.5
 
@@ -126,7 +127,7 @@ def test_translate_shifts_right_and_down(translate, shift):
     pipeline = build_pipeline(translate=translate, pad_value=(1, 2, 3), void_class_id=77)
     out_image, out_label = pipeline(image, label, rng_of(0))
     right, down = shift
-    expected_image, expected_label = transforms.cut_window(image, label, -down, -right, (8, 9), PADDING)
+    expected_image, expected_label = geometry.cut_window(image, label, -down, -right, (8, 9), PADDING)
     np.testing.assert_array_equal(out_image, expected_image)
     np.testing.assert_array_equal(out_label, expected_label)
 
@@ -164,15 +165,15 @@ def reference_warp(image, label, matrix):
     return out_image, out_label, exact
 
 
-@pytest.mark.parametrize('degrees, factor, flipped', [(0, 0.6, False), (0, 1.7, True), (20, 1.0, False), (-33, 0.8, True),
-                                                      (180, 1.0, False), (90, 1.3, False)])
+@pytest.mark.parametrize('degrees, factor, flipped', [
+    (0, 0.6, False), (0, 1.7, True), (20, 1.0, False), (-33, 0.8, True), (180, 1.0, False), (90, 1.3, False)])
 def test_warp_samples_image_and_label_where_the_matrix_says(degrees, factor, flipped):
     image, label = noise_pair(17, 23)
-    matrix = transforms.similarity_matrix((17, 23), degrees, factor)
+    matrix = geometry.similarity_matrix((17, 23), degrees, factor)
     if flipped:
-        matrix = matrix.dot(transforms.flip_matrix((17, 23)))
-    matrix = transforms.translation_matrix(2, -1).dot(matrix)
-    out_image, out_label = transforms.warp(image, label, matrix, PADDING)
+        matrix = matrix.dot(geometry.flip_matrix((17, 23)))
+    matrix = geometry.translation_matrix(2, -1).dot(matrix)
+    out_image, out_label = geometry.warp(image, label, matrix, PADDING)
     expected_image, expected_label, exact = reference_warp(image, label, matrix)
     np.testing.assert_array_equal(out_label[exact], expected_label[exact])
     # OpenCV may round coordinates to 1/32 of a pixel, and neighbours of noise differ by up to 255.
@@ -224,7 +225,7 @@ def test_class_balanced_crops_are_drawn_again():
     label[30:, :] = 255
     image = np.zeros((40, 40, 3), np.uint8)
     plain, balanced = build_pipeline(random_crop=(8, 8)), build_pipeline(random_crop=(8, 8), max_class_share=0.75)
-    shares = [[transforms.largest_class_share(pipeline(image, label, rng_of(number))[1], (255,))
+    shares = [[geometry.largest_class_share(pipeline(image, label, rng_of(number))[1], (255,))
                for number in range(60)] for pipeline in (plain, balanced)]
     assert np.mean(np.array(shares[0]) <= 0.75) < 0.4
     assert np.mean(np.array(shares[1]) <= 0.75) > 0.7
@@ -233,8 +234,8 @@ def test_class_balanced_crops_are_drawn_again():
 
 def test_the_largest_class_share_is_of_the_valid_pixels():
     label = np.array([[1, 1, 2, 255, 255, 255]], np.uint8)
-    assert transforms.largest_class_share(label, (255,)) == pytest.approx(2 / 3)
-    assert transforms.largest_class_share(label[:, 3:], (255,)) == np.inf
+    assert geometry.largest_class_share(label, (255,)) == pytest.approx(2 / 3)
+    assert geometry.largest_class_share(label[:, 3:], (255,)) == np.inf
 
 
 def test_brightness_multiplies_the_v_channel():
@@ -256,23 +257,23 @@ def test_brightness_saturates_and_leaves_labels_alone():
 
 def test_color_jitter_turns_hue_and_keeps_greys():
     red, gray = np.full((1, 1, 3), (200, 40, 40), np.uint8), np.full((1, 1, 3), 90, np.uint8)
-    turned = transforms.change_colors(red, 1.0, 1.0, 120.0)[0, 0]
+    turned = light.change_colors(red, 1.0, 1.0, 120.0)[0, 0]
     assert turned.argmax() != 0
     for hue in (0, 40, 180):
-        assert np.abs(transforms.change_colors(gray, 1.0, 0.3, hue)[0, 0].astype(int) - 90).max() <= 1
-    np.testing.assert_allclose(transforms.change_colors(red, 1.0, 1.0, 0.0), red, atol=1)
+        assert np.abs(light.change_colors(gray, 1.0, 0.3, hue)[0, 0].astype(int) - 90).max() <= 1
+    np.testing.assert_allclose(light.change_colors(red, 1.0, 1.0, 0.0), red, atol=1)
     luma = 0.299 * 200 + 0.587 * 40 + 0.114 * 40
-    np.testing.assert_allclose(transforms.change_colors(red, 1.0, 0.0, 0.0)[0, 0], luma, atol=1)
-    np.testing.assert_allclose(transforms.change_colors(red, 0.5, 1.0, 0.0)[0, 0], (164, 84, 84), atol=1)
+    np.testing.assert_allclose(light.change_colors(red, 1.0, 0.0, 0.0)[0, 0], luma, atol=1)
+    np.testing.assert_allclose(light.change_colors(red, 0.5, 1.0, 0.0)[0, 0], (164, 84, 84), atol=1)
 
 
 def test_blur_is_gaussian():
     image = np.zeros((31, 31, 3), np.uint8)
     image[15, 15] = 255
-    out_image = transforms.blur(image, 1.0)[15, 15].astype(float)
+    out_image = light.blur(image, 1.0)[15, 15].astype(float)
     weights = np.exp(-np.arange(-15, 16) ** 2 / 2.0)
     np.testing.assert_allclose(out_image, 255 / weights.sum() ** 2, atol=2)
-    np.testing.assert_array_equal(transforms.blur(image, 0.0), image)
+    np.testing.assert_array_equal(light.blur(image, 0.0), image)
 
 
 def test_gray_images_have_three_equal_channels():
@@ -351,6 +352,8 @@ def largest_misalignment(options, out_size):
 @settings(max_examples=150, deadline=None)
 @given(st.fixed_dictionaries(GEOMETRY), st.integers(0, 10 ** 6))
 def test_image_and_label_stay_aligned_under_every_combination(options, seed):
+    if options['random_crop']:  # without padding, which a later resize mixes into its neighbours
+        options['random_crop'] = (min(options['random_crop'][0], 28), min(options['random_crop'][1], 38))
     if options['resize'] and not options['random_crop']:
         options['resize'] = (max(options['resize'][0], 30), max(options['resize'][1], 40))
     image, label = coordinate_pair(36, 48)
