@@ -137,8 +137,9 @@ def test_other_settings_in_the_same_directory_are_refused(dataset, tmp_path):
 
 def test_two_splits_with_settings_of_their_own_share_a_directory(dataset, tmp_path):
     for folder, size in (('a', (6, 8)), ('b', (3, 4))):
-        generator = BatchGenerator([str(dataset / 'images' / folder)], root_dir=str(dataset),
-                                   ground_truth_dirs=[str(dataset / 'labels' / folder)], export_dir=str(tmp_path / 'out'))
+        images, labels = (str(dataset / kind / folder) for kind in ('images', 'labels'))
+        generator = BatchGenerator([images], ground_truth_dirs=[labels], root_dir=str(dataset),
+                                   export_dir=str(tmp_path / 'out'))
         process(generator, {'resize': size})
     assert {array.shape[:2] for array in contents(tmp_path / 'out').values()} == {(6, 8), (3, 4)}
     with open(str(tmp_path / 'out' / MANIFEST_NAME)) as file:
