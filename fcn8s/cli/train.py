@@ -230,14 +230,23 @@ def _class_weights(args: argparse.Namespace, data: Any) -> Optional[List[float]]
     if args.class_weights is None:
         return None
     if args.class_weights == 'median_frequency':
-        from data_generator.histogram import class_histogram
         from fcn8s.losses import median_frequency_weights
-        return median_frequency_weights(class_histogram(data, workers=args.workers)).tolist()
+        return median_frequency_weights(_class_histogram(args, data)).tolist()
     try:
         return [float(weight) for weight in args.class_weights.split(',')]
     except ValueError:
         raise ValueError("--class-weights is {!r}; it has to be 'median_frequency', or one number per class with commas "
                          'between.'.format(args.class_weights)) from None
+
+
+def _class_histogram(args: argparse.Namespace, data: Any) -> Any:
+    """Pixels per class of every training image, int64 [num_images, C]; one pass over the data."""
+    import numpy as np
+    from tqdm import tqdm
+    with data.generate(1, shuffle=False, workers=args.workers) as batches:
+        counts = [np.bincount(next(batches)[1].reshape(-1), minlength=256)
+                  for _ in tqdm(range(batches.num_batches), desc='class frequencies', unit='image')]
+    return np.stack(counts)[:, :data.num_classes]
 
 
 def _train_arguments(args: argparse.Namespace, model: Any, batches: Any, val_batches: Optional[Any]) -> Dict[str, Any]:

