@@ -6,12 +6,12 @@ from typing import NamedTuple, Optional, Tuple
 import numpy as np
 
 Color = Tuple[float, float, float]
+Range = Tuple[float, float]
 
 
 class City(NamedTuple):
     """The traits that all scenes of one city share. Colours are RGB in 0..255 under neutral light."""
 
-    name: str
     wall_colors: Tuple[Color, ...]
     roof_colors: Tuple[Color, ...]
     foliage_colors: Tuple[Color, ...]
@@ -61,11 +61,10 @@ def hsv(hue: float, saturation: float, value: float) -> Color:
     return 255 * red, 255 * green, 255 * blue
 
 
-def random_city(rng: np.random.Generator, name: str = '') -> City:
+def random_city(rng: np.random.Generator) -> City:
     """Draw a city."""
     lowest = int(rng.integers(2, 4))
     return City(
-        name=name,
         wall_colors=_wall_colors(rng),
         roof_colors=tuple(_roof_color(rng) for _ in range(4)),
         foliage_colors=_foliage_colors(rng),
@@ -114,59 +113,48 @@ def _foliage_colors(rng: np.random.Generator) -> Tuple[Color, ...]:
 
 def random_light(rng: np.random.Generator) -> Light:
     """Draw an hour and its weather: clear or hazy days, low sun, overcast skies and dusk."""
-    hour = rng.choice(['day', 'low sun', 'overcast', 'dusk'], p=[0.42, 0.2, 0.28, 0.1])
-    elevation = np.radians(rng.uniform(18, 30) if hour == 'low sun' else rng.uniform(32, 62))
-    azimuth = rng.uniform(0, 2 * np.pi)
-    sun = np.array([np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)])
-    blue = np.array(hsv(rng.uniform(205, 222), rng.uniform(0.4, 0.65), rng.uniform(0.65, 0.9)))
-    pale = np.array(hsv(rng.uniform(195, 215), rng.uniform(0.05, 0.2), rng.uniform(0.88, 0.97)))
-    if hour == 'day':
-        return Light(
-            sun,
-            np.array([0.72, 0.67, 0.58]),
-            np.array([0.66, 0.68, 0.73]),
-            rng.uniform(0.35, 0.55),
-            blue,
-            pale,
-            rng.uniform(0, 0.7),
-            rng.uniform(250, 700),
-            0.0,
-        )
-    if hour == 'low sun':
-        warm = np.array(hsv(rng.uniform(25, 45), rng.uniform(0.15, 0.4), 0.97))
-        return Light(
-            sun,
-            np.array([0.9, 0.68, 0.42]),
-            np.array([0.58, 0.57, 0.63]),
-            rng.uniform(0.35, 0.5),
-            blue * 0.9,
-            warm,
-            rng.uniform(0, 0.6),
-            rng.uniform(120, 400),
-            0.03,
-        )
-    if hour == 'overcast':
-        grey = np.array(hsv(rng.uniform(200, 230), rng.uniform(0.02, 0.08), rng.uniform(0.65, 0.93)))
-        return Light(
-            sun,
-            np.array([0.12, 0.12, 0.12]),
-            np.array([0.9, 0.92, 0.96]) * rng.uniform(0.8, 1.05),
-            0.08,
-            grey * 0.9,
-            grey,
-            rng.uniform(0.6, 1.0),
-            rng.uniform(80, 350),
-            0.06,
-        )
-    glow = np.array(hsv(rng.uniform(10, 35), rng.uniform(0.25, 0.5), rng.uniform(0.7, 0.85)))
-    return Light(
-        sun,
-        np.array([0.1, 0.08, 0.08]),
-        np.array([0.52, 0.52, 0.62]),
-        0.05,
-        blue * 0.5,
-        glow,
-        rng.uniform(0.1, 0.6),
-        rng.uniform(120, 300),
-        0.45,
-    )
+    hours = (daylight, _low_sun, _overcast, _dusk)
+    return hours[int(rng.choice(len(hours), p=[0.42, 0.2, 0.28, 0.1]))](rng)
+
+
+def daylight(rng: np.random.Generator) -> Light:
+    """Draw a bright day."""
+    sun_color, ambient = np.array([0.72, 0.67, 0.58]), np.array([0.66, 0.68, 0.73])
+    return Light(_sun(rng, 32, 62), sun_color, ambient, shadow=rng.uniform(0.35, 0.55), sky_top=_blue(rng),
+                 sky_horizon=_random_color(rng, (195, 215), (0.05, 0.2), (0.88, 0.97)), clouds=rng.uniform(0, 0.7),
+                 haze_distance=rng.uniform(250, 700), lamps=0.0)
+
+
+def _low_sun(rng: np.random.Generator) -> Light:
+    sun_color, ambient = np.array([0.9, 0.68, 0.42]), np.array([0.58, 0.57, 0.63])
+    return Light(_sun(rng, 18, 30), sun_color, ambient, shadow=rng.uniform(0.35, 0.5), sky_top=0.9 * _blue(rng),
+                 sky_horizon=_random_color(rng, (25, 45), (0.15, 0.4), (0.97, 0.97)), clouds=rng.uniform(0, 0.6),
+                 haze_distance=rng.uniform(120, 400), lamps=0.03)
+
+
+def _overcast(rng: np.random.Generator) -> Light:
+    sun_color, ambient = np.array([0.12, 0.12, 0.12]), np.array([0.9, 0.92, 0.96]) * rng.uniform(0.8, 1.05)
+    grey = _random_color(rng, (200, 230), (0.02, 0.08), (0.65, 0.93))
+    return Light(_sun(rng, 32, 62), sun_color, ambient, shadow=0.08, sky_top=0.9 * grey, sky_horizon=grey,
+                 clouds=rng.uniform(0.6, 1.0), haze_distance=rng.uniform(80, 350), lamps=0.06)
+
+
+def _dusk(rng: np.random.Generator) -> Light:
+    sun_color, ambient = np.array([0.1, 0.08, 0.08]), np.array([0.52, 0.52, 0.62])
+    return Light(_sun(rng, 32, 62), sun_color, ambient, shadow=0.05, sky_top=0.5 * _blue(rng),
+                 sky_horizon=_random_color(rng, (10, 35), (0.25, 0.5), (0.7, 0.85)), clouds=rng.uniform(0.1, 0.6),
+                 haze_distance=rng.uniform(120, 300), lamps=0.45)
+
+
+def _sun(rng: np.random.Generator, lowest: float, highest: float) -> np.ndarray:
+    """A unit vector towards a sun that stands `lowest` to `highest` degrees high, anywhere around."""
+    elevation, azimuth = np.radians(rng.uniform(lowest, highest)), rng.uniform(0, 2 * np.pi)
+    return np.array([np.cos(elevation) * np.sin(azimuth), np.sin(elevation), np.cos(elevation) * np.cos(azimuth)])
+
+
+def _blue(rng: np.random.Generator) -> np.ndarray:
+    return _random_color(rng, (205, 222), (0.4, 0.65), (0.65, 0.9))
+
+
+def _random_color(rng: np.random.Generator, hue: Range, saturation: Range, value: Range) -> np.ndarray:
+    return np.array(hsv(rng.uniform(*hue), rng.uniform(*saturation), rng.uniform(*value)))

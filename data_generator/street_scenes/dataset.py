@@ -7,7 +7,7 @@ from typing import Iterator, Tuple, Union
 import numpy as np
 from tqdm import tqdm
 
-from data_generator.street_scenes.city import City, random_city
+from data_generator.street_scenes.city import City, daylight, random_city
 from data_generator.street_scenes.rendering import VIEW_DISTANCE, check_size, make_scene, random_lens, render
 from data_generator.street_scenes.world import random_world
 from helpers.files import atomic_directory
@@ -79,7 +79,7 @@ def drive_frames(num_frames: int, size: Tuple[int, int], seed: int) -> Iterator[
     """Yields the consecutive frames of a drive as pairs of image and label IDs, as `make_scene` returns them."""
     rng = np.random.default_rng([seed, _number(DRIVE_CITY)])
     length = VIEW_DISTANCE + DRIVE_SPEED * num_frames / DRIVE_FRAME_RATE
-    world = random_world(rng, random_city(rng), length, DRIVE_SPEED)
+    world = random_world(rng, random_city(rng), daylight(rng), length, DRIVE_SPEED)
     lens, cache = random_lens(rng), {}
     for index in range(num_frames):
         noise_rng = np.random.default_rng([seed, _number(DRIVE_CITY), index])

@@ -7,7 +7,7 @@ import numpy as np
 
 from data_generator.street_scenes import labels
 from data_generator.street_scenes.camera import Camera
-from data_generator.street_scenes.city import City, random_city
+from data_generator.street_scenes.city import City, random_city, random_light
 from data_generator.street_scenes.ground import draw_ground
 from data_generator.street_scenes.painter import Painter
 from data_generator.street_scenes.sky import draw_backdrop, draw_sky
@@ -52,7 +52,7 @@ def make_scene(
     """
     check_size(size)
     city = random_city(rng) if city is None else city
-    world = random_world(rng, city, VIEW_DISTANCE, 0.0)
+    world = random_world(rng, city, random_light(rng), VIEW_DISTANCE, 0.0)
     return render(world, random_lens(rng), size, 0.0, {}, rng)
 
 

@@ -5,7 +5,7 @@ from typing import List, NamedTuple, Tuple
 import numpy as np
 
 from data_generator.street_scenes.buildings import random_building
-from data_generator.street_scenes.city import City, Light, hsv, random_light
+from data_generator.street_scenes.city import City, Light, hsv
 from data_generator.street_scenes.furniture import (
     AdvertisingColumn,
     Bin,
@@ -38,10 +38,9 @@ class World(NamedTuple):
     seed: int
 
 
-def random_world(rng: np.random.Generator, city: City, length: float, speed: float) -> World:
+def random_world(rng: np.random.Generator, city: City, light: Light, length: float, speed: float) -> World:
     """Draw a street of `length` metres ahead of z = 0 for a camera that starts there with `speed` metres per second."""
     street = random_street(rng, city, length)
-    light = random_light(rng)
     plants = random_species(rng, city, 5)
     items: List = []
     for side in SIDES:
