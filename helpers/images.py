@@ -198,7 +198,7 @@ def natural_sort_key(name: str) -> Tuple[Any, ...]:
 
     Letter case decides only between names that are equal without it, so the order is the same on every machine.
     """
-    levels = tuple(tuple((0, int(piece), '') if piece.isdigit() else (1, 0, piece)
+    levels = tuple(tuple((0, int(piece), '') if piece[0] in '0123456789' else (1, 0, piece)
                          for piece in re.split('([0-9]+)', level.lower()) if piece)
                    for level in re.split(r'[/\\]', name))
     return levels + ((), name)

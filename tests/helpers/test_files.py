@@ -1,0 +1,155 @@
+import errno
+import json
+import os
+import stat
+
+import pytest
+
+from helpers.files import atomic_directory, atomic_path, atomic_write_json, explain_os_errors
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path):
+    final = tmp_path / 'new' / 'table.csv'
+    with atomic_path(final) as temporary:
+        assert os.path.dirname(temporary) == str(final.parent)
+        assert temporary.endswith('.csv')
+        with open(temporary, 'w') as file:
+            file.write('whole')
+        assert not final.exists()
+    assert final.read_text() == 'whole'
+    assert os.listdir(str(final.parent)) == ['table.csv']
+
+
+@pytest.mark.parametrize('interruption', [ValueError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_file_and_no_temporary(tmp_path, interruption):
+    final = tmp_path / 'model.bin'
+    final.write_text('old')
+    (tmp_path / '.other.tmp').write_text("somebody else's")
+    with pytest.raises(interruption):
+        with atomic_path(final) as temporary:
+            with open(temporary, 'w') as file:
+                file.write('ha')
+            raise interruption
+    assert final.read_text() == 'old'
+    assert sorted(os.listdir(str(tmp_path))) == ['.other.tmp', 'model.bin']
+
+
+def test_a_writer_that_writes_nothing_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        with atomic_path(tmp_path / 'empty.txt'):
+            pass
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / 'target.txt').write_text('old')
+    (tmp_path / 'link.txt').symlink_to(tmp_path / 'target.txt')
+    with atomic_path(tmp_path / 'link.txt') as temporary, open(temporary, 'w') as file:
+        file.write('new')
+    assert (tmp_path / 'link.txt').is_symlink()
+    assert (tmp_path / 'target.txt').read_text() == 'new'
+
+
+def test_a_directory_is_no_file_to_write(tmp_path):
+    with pytest.raises(ValueError, match='is a directory.*Give a file name'):
+        with atomic_path(tmp_path):
+            pass
+
+
+def test_names_at_the_limit_of_the_file_system(tmp_path):
+    final = tmp_path / ('ü' * 120 + '.txt')
+    with atomic_path(final) as temporary, open(temporary, 'w') as file:
+        file.write('x')
+    assert final.exists()
+
+
+def test_a_directory_appears_only_when_it_is_whole(tmp_path):
+    final = tmp_path / 'step-1'
+    with atomic_directory(final) as temporary:
+        os.mkdir(os.path.join(temporary, 'variables'))
+        with open(os.path.join(temporary, 'variables', 'a'), 'w') as file:
+            file.write('1')
+        assert not final.exists()
+    assert (final / 'variables' / 'a').read_text() == '1'
+    assert os.listdir(str(tmp_path)) == ['step-1']
+
+
+def test_a_failed_directory_leaves_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        with atomic_directory(tmp_path / 'step-1') as temporary:
+            open(os.path.join(temporary, 'a'), 'w').close()
+            raise KeyboardInterrupt
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_a_directory_may_take_the_place_of_an_empty_one_only(tmp_path):
+    (tmp_path / 'empty').mkdir()
+    with atomic_directory(tmp_path / 'empty') as temporary:
+        open(os.path.join(temporary, 'a'), 'w').close()
+    assert (tmp_path / 'empty' / 'a').exists()
+    with pytest.raises(FileExistsError, match='exists already and is not an empty directory. Choose another name'):
+        with atomic_directory(tmp_path / 'empty'):
+            pytest.fail('the body must not run')
+
+
+def test_a_directory_that_is_filled_meanwhile_is_kept(tmp_path):
+    with pytest.raises(FileExistsError):
+        with atomic_directory(tmp_path / 'd') as temporary:
+            open(os.path.join(temporary, 'mine'), 'w').close()
+            (tmp_path / 'd').mkdir()
+            (tmp_path / 'd' / 'theirs').write_text('')
+    assert os.listdir(str(tmp_path / 'd')) == ['theirs']
+    assert os.listdir(str(tmp_path)) == ['d']
+
+
+def test_json_round_trip(tmp_path):
+    value = {'name': 'größe', 'scores': [1, 0.5, None]}
+    atomic_write_json(tmp_path / 'a.json', value)
+    assert json.loads((tmp_path / 'a.json').read_text(encoding='utf-8')) == value
+
+
+@pytest.mark.parametrize('value, error', [({'loss': float('nan')}, ValueError), ({'a': object()}, TypeError)])
+def test_json_that_others_cannot_read_is_refused_before_writing(tmp_path, value, error):
+    (tmp_path / 'a.json').write_text('{}')
+    with pytest.raises(error):
+        atomic_write_json(tmp_path / 'a.json', value)
+    assert (tmp_path / 'a.json').read_text() == '{}'
+
+
+def test_a_full_disk_is_explained(tmp_path):
+    (tmp_path / 'a').write_text('old')
+    with pytest.raises(OSError, match=r'while writing .*a\. Free some space or choose another directory\. .*MB are free'):
+        with atomic_path(tmp_path / 'a'):
+            raise OSError(errno.ENOSPC, 'No space left on device')
+    assert (tmp_path / 'a').read_text() == 'old'
+
+
+def test_a_read_only_directory_is_explained_with_its_own_type(tmp_path):
+    with pytest.raises(PermissionError, match='Choose a directory that you may write to') as caught:
+        with explain_os_errors(str(tmp_path / 'a')):
+            raise PermissionError(errno.EACCES, 'Permission denied', str(tmp_path / '.a.tmp'))
+    assert caught.value.errno == errno.EACCES
+
+
+@pytest.mark.parametrize('error', [
+    PermissionError(errno.EACCES, 'Permission denied', '/elsewhere/input.png'),
+    FileNotFoundError(errno.ENOENT, 'No such file', '/elsewhere/input.png'),
+    OSError('without a number')])
+def test_errors_about_other_files_pass_unchanged(tmp_path, error):
+    with pytest.raises(OSError) as caught:
+        with explain_os_errors(str(tmp_path / 'a')):
+            raise error
+    assert caught.value is error
+
+
+@pytest.mark.skipif(os.name == 'nt' or os.geteuid() == 0, reason='the superuser may write everywhere')
+def test_a_directory_without_write_permission(tmp_path):
+    directory = tmp_path / 'locked'
+    directory.mkdir()
+    directory.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        with pytest.raises(PermissionError, match='Choose a directory that you may write to'):
+            with atomic_path(directory / 'a') as temporary:
+                open(temporary, 'w').close()
+    finally:
+        directory.chmod(stat.S_IRWXU)

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.ground_truth import (convert_colors_to_ids, convert_ids_to_colors, convert_ids_to_ids, convert_to_one_hot,
+                                  one_hot_to_ids)
+from helpers.label_spaces import CAMVID32
+
+SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
+
+
+@given(SIZES, st.integers(0, 2 ** 31), st.sampled_from([1, 256]))
+@settings(deadline=None, max_examples=20)
+def test_colours_and_ids_are_inverse(size, seed, factor):
+    ids = np.random.RandomState(seed).randint(0, 32, size)
+    table = {color: class_id * factor for color, class_id in CAMVID32.color_to_id.items()}
+    colors = np.array([[CAMVID32.colors[class_id] for class_id in row] for row in ids], np.uint8)
+    found = convert_colors_to_ids(colors, table)
+    assert found.dtype == (np.uint8 if factor == 1 else np.uint16)
+    np.testing.assert_array_equal(found, ids * factor)
+    np.testing.assert_array_equal(convert_ids_to_colors(ids, CAMVID32.colors), colors)
+
+
+def test_an_unmapped_colour_is_named():
+    label = np.zeros((4, 5, 3), np.uint8)
+    label[2, 3] = (1, 2, 250)
+    with pytest.raises(ValueError, match=r'\(1, 2, 250\) is not in the table of 1 colours. Add it'):
+        convert_colors_to_ids(label, {(0, 0, 0): 5})
+
+
+@pytest.mark.parametrize('table, message', [
+    ({(0, 0): 1}, r'colour \(0, 0\) came in a table'), ({(0, 0, 256): 1}, r'each 0 to 255'),
+    ({(0, 0, 0): -1}, 'The ID -1 came in a table'), ({(0, 0, 0): 65536}, 'The ID 65536 came')])
+def test_malformed_colour_tables(table, message):
+    with pytest.raises(ValueError, match=message):
+        convert_colors_to_ids(np.zeros((1, 1, 3), np.uint8), table)
+
+
+@pytest.mark.parametrize('label', [np.zeros((2, 2, 3)), np.zeros((2, 2), np.uint8), np.zeros((2, 2, 4), np.uint8)])
+def test_malformed_colour_labels(label):
+    with pytest.raises(ValueError, match=r'but uint8 \[H, W, 3\] is expected'):
+        convert_colors_to_ids(label, {(0, 0, 0): 0})
+
+
+@given(SIZES, st.integers(0, 2 ** 31), st.sampled_from(['uint8', 'uint16', 'int32', 'int64']), st.integers(1, 300),
+       st.sampled_from([255, 1000]))
+@settings(deadline=None, max_examples=60)
+def test_all_forms_of_an_id_map_do_the_same(size, seed, dtype, length, largest):
+    random = np.random.RandomState(seed)
+    id_map = random.randint(0, largest + 1, length)
+    labels = random.randint(0, min(length, 256), size).astype(dtype)
+    expected = np.array([[id_map[old] for old in row] for row in labels])
+    maps = [id_map.astype('int32'), id_map, id_map.tolist(), {old: int(new) for old, new in enumerate(id_map)}]
+    if largest == 255:
+        maps.append(id_map.astype('uint8'))
+    results = [convert_ids_to_ids(labels, one) for one in maps]
+    for result in results:
+        np.testing.assert_array_equal(result, expected)
+        assert result.dtype == (np.uint8 if id_map.max() <= 255 else np.uint16)
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.int64])
+@pytest.mark.parametrize('id_map', [{0: 1, 2: 5}, [1, 2]])
+def test_an_unmapped_id_is_named(dtype, id_map):
+    labels = np.array([[0, 0], [0, 7]], dtype)
+    with pytest.raises(ValueError, match='The ID 7 is not in the ID map. Add it'):
+        convert_ids_to_ids(labels, id_map)
+
+
+def test_holes_and_negative_labels_are_unmapped():
+    with pytest.raises(ValueError, match='The ID 1 is not'):
+        convert_ids_to_ids(np.array([[1]], np.uint8), {0: 1, 2: 5})
+    with pytest.raises(ValueError, match='The ID -1 is not'):
+        convert_ids_to_ids(np.array([[-1]]), [0, 1])
+
+
+@pytest.mark.parametrize('id_map, message', [
+    ([[1]], r'but integers \[K\] are expected'), (np.array([0.5]), r'but integers \[K\]'), ({}, 'is empty'),
+    ([-1], 'The ID -1 came in a table.*such as 255'), ({0: 70000}, 'The ID 70000 came'), ({0: 0.5}, 'The ID 0.5 came')])
+def test_malformed_id_maps(id_map, message):
+    with pytest.raises(ValueError, match=message):
+        convert_ids_to_ids(np.zeros((1, 1), np.uint8), id_map)
+
+
+def test_labels_that_are_no_integers():
+    with pytest.raises(ValueError, match='Labels of dtype float64 came'):
+        convert_ids_to_ids(np.zeros((1, 1)), [0])
+
+
+def test_ids_without_a_colour_are_black():
+    painted = convert_ids_to_colors(np.array([[0, 255], [-1, 1]]), [(1, 2, 3), (4, 5, 6)])
+    np.testing.assert_array_equal(painted, [[[1, 2, 3], [0, 0, 0]], [[0, 0, 0], [4, 5, 6]]])
+    with pytest.raises(ValueError, match=r'but \[C, 3\] with values from 0 to 255'):
+        convert_ids_to_colors(np.zeros((1, 1), int), [(1, 2, 300)])
+
+
+@given(st.integers(1, 300), st.sampled_from([255, 3, 1000]), st.integers(0, 2 ** 31))
+@settings(deadline=None, max_examples=40)
+def test_one_hot_and_back(num_classes, ignore_id, seed):
+    random = np.random.RandomState(seed)
+    labels = random.choice([c for c in range(num_classes) if c != ignore_id] + [ignore_id], (2, 3, 4))
+    one_hot = convert_to_one_hot(labels, num_classes, ignore_id)
+    assert one_hot.shape == (2, 3, 4, num_classes) and one_hot.dtype == np.uint8
+    for index in np.ndindex(*labels.shape):
+        expected = np.zeros(num_classes)
+        if labels[index] != ignore_id:
+            expected[labels[index]] = 1
+        np.testing.assert_array_equal(one_hot[index], expected)
+    np.testing.assert_array_equal(one_hot_to_ids(one_hot, ignore_id), labels)
+    np.testing.assert_array_equal(one_hot_to_ids(one_hot.astype(bool), ignore_id), labels)
+
+
+def test_one_hot_refuses_other_labels():
+    with pytest.raises(ValueError, match='The label 4 came, but there are the classes 0 to 2 and 255'):
+        convert_to_one_hot(np.array([[0, 4]]), 3)
+    with pytest.raises(ValueError, match='The label -1 came'):
+        convert_to_one_hot(np.array([[-1]]), 3)
+
+
+@pytest.mark.parametrize('vector', [[0.2, 0.8], [1, 1], [2, 0]])
+def test_soft_max_is_not_one_hot(vector):
+    with pytest.raises(ValueError, match='not one-hot.*use argmax'):
+        one_hot_to_ids(np.array([[vector]]))

@@ -1,0 +1,335 @@
+import io
+import os
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from helpers.images import (find_images, natural_sort_key, read_color_labels, read_image, read_labels, write_image,
+                            write_labels)
+
+
+# Exif 2.32, section 4.6.4, tag 274: where the first row and the first column of the file belong.
+UPRIGHT = {
+    1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2), 6: lambda a: np.rot90(a, -1), 7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: np.rot90(a)}
+
+
+@pytest.fixture
+def rgb():
+    return np.random.RandomState(0).randint(0, 256, (13, 17, 3)).astype(np.uint8)
+
+
+def save(path, array, **options):
+    Image.fromarray(array).save(str(path), **options)
+    return str(path)
+
+
+@pytest.mark.parametrize('suffix', ['png', 'tif', 'tiff', 'bmp', 'PNG'])
+def test_formats_without_loss(tmp_path, rgb, suffix):
+    path = save(tmp_path / ('a.' + suffix), rgb)
+    found = read_image(path)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, rgb)
+
+
+@pytest.mark.parametrize('suffix, options', [('jpg', {'quality': 95, 'subsampling': 0}), ('webp', {'lossless': True})])
+def test_formats_for_photographs(tmp_path, suffix, options):
+    rgb = np.zeros((16, 24, 3), np.uint8)
+    rgb[:, :12] = (200, 30, 60)
+    found = read_image(save(tmp_path / ('a.' + suffix), rgb, **options))
+    assert np.abs(found.astype(int) - rgb).mean() < 3  # and so red and blue are in their places
+
+
+def test_palette_images_are_read_as_colours(tmp_path, rgb):
+    image = Image.fromarray(rgb // 64 * 64).convert('P', palette=Image.ADAPTIVE)
+    image.save(str(tmp_path / 'a.png'))
+    np.testing.assert_array_equal(read_image(tmp_path / 'a.png'), np.array(image.convert('RGB')))
+
+
+@pytest.mark.parametrize('suffix', ['jpg', 'png', 'tif', 'webp'])
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_exif_orientation(tmp_path, suffix, orientation):
+    rgb = np.zeros((8, 24, 3), np.uint8)
+    rgb[:4, :8], rgb[:4, 16:] = (250, 10, 10), (10, 10, 250)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {'jpg': {'quality': 95, 'subsampling': 0}, 'webp': {'lossless': True}}.get(suffix, {})
+    path = save(tmp_path / ('a.' + suffix), rgb, exif=exif.tobytes(), **options)
+    expected = UPRIGHT[orientation](rgb)
+    found = read_image(path)
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).max() < 12
+
+
+@pytest.mark.parametrize('mode, message', [('L', 'is grey'), ('LA', 'has an alpha channel'), ('RGBA', 'has an alpha'),
+                                           ('1', 'is grey')])
+@pytest.mark.parametrize('suffix', ['png', 'tif'])
+def test_what_is_not_rgb_is_refused_with_what_it_is(tmp_path, rgb, mode, message, suffix):
+    if (mode, suffix) == ('LA', 'tif'):
+        pytest.skip('OpenCV drops this alpha channel')
+    path = str(tmp_path / ('a.' + suffix))
+    Image.fromarray(rgb).convert(mode).save(path)
+    with pytest.raises(ValueError, match=message + '.*8-bit RGB is expected') as caught:
+        read_image(path)
+    assert path in str(caught.value) and 'convert=True' in str(caught.value)
+
+
+def test_sixteen_bits(tmp_path):
+    deep = np.arange(0, 65536, 257, dtype=np.uint16)[:192].reshape(8, 8, 3)
+    path = str(tmp_path / 'a.png')
+    cv2.imwrite(path, deep[..., ::-1])
+    with pytest.raises(ValueError, match='has 16 bits a channel'):
+        read_image(path)
+    np.testing.assert_array_equal(read_image(path, convert=True).ravel(), np.arange(192))
+
+
+def test_conversions(tmp_path, rgb):
+    grey = rgb[..., 0]
+    np.testing.assert_array_equal(read_image(save(tmp_path / 'grey.png', grey), convert=True), np.dstack([grey] * 3))
+    alpha = np.random.RandomState(1).randint(0, 256, grey.shape).astype(np.uint8)
+    found = read_image(save(tmp_path / 'alpha.png', np.dstack([rgb, alpha])), convert=True)
+    share = alpha[..., None] / 255.0
+    np.testing.assert_allclose(found, rgb * share + 255 * (1 - share), atol=0.51)
+    np.testing.assert_array_equal(read_image(save(tmp_path / 'rgb.png', rgb), convert=True), rgb)
+
+
+def test_transparency_of_palettes_counts(tmp_path):
+    image = Image.fromarray(np.array([[0, 1]], np.uint8), 'P')
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    image.save(str(tmp_path / 'a.png'), transparency=0)
+    with pytest.raises(ValueError, match='alpha'):
+        read_image(tmp_path / 'a.png')
+    np.testing.assert_array_equal(read_image(tmp_path / 'a.png', convert=True), [[[255, 255, 255], [0, 255, 0]]])
+
+
+def test_cmyk_tiff_is_refused(tmp_path, rgb):
+    Image.fromarray(rgb).convert('CMYK').save(str(tmp_path / 'a.tif'))
+    with pytest.raises(ValueError, match='CMYK'):
+        read_image(tmp_path / 'a.tif', convert=True)
+
+
+@pytest.mark.parametrize('suffix', ['png', 'jpg', 'webp', 'tif', 'bmp'])
+@pytest.mark.parametrize('share', [0.02, 0.3, 0.6, 0.95, -1])
+@pytest.mark.parametrize('reader', [read_image, lambda path: read_image(path, convert=True)])
+def test_truncated_images_are_named(tmp_path, suffix, share, reader):
+    rgb = np.random.RandomState(0).randint(0, 256, (40, 50, 3)).astype(np.uint8)
+    whole = open(save(tmp_path / ('whole.' + suffix), rgb), 'rb').read()
+    # The last four bytes of a PNG are a check sum of nothing, and those of a TIFF a link to no further page.
+    keep = len(whole) - 9 if share == -1 else int(share * len(whole))
+    path = str(tmp_path / ('cut.' + suffix))
+    open(path, 'wb').write(whole[:keep])
+    with pytest.raises(ValueError) as caught:
+        reader(path)
+    assert path in str(caught.value)
+
+
+def test_a_jpeg_cut_behind_its_thumbnail_is_truncated(tmp_path):
+    # The thumbnail in the Exif data has an end marker of its own.
+    buffer = io.BytesIO()
+    Image.new('RGB', (8, 8), (9, 9, 9)).save(buffer, 'jpeg')
+    exif = b'Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00' + buffer.getvalue()
+    rgb = np.random.RandomState(0).randint(0, 256, (40, 50, 3)).astype(np.uint8)
+    whole = open(save(tmp_path / 'a.jpg', rgb, exif=exif), 'rb').read()
+    open(str(tmp_path / 'b.jpg'), 'wb').write(whole[:-100])
+    assert read_image(tmp_path / 'a.jpg').shape == rgb.shape
+    with pytest.raises(ValueError, match='truncated: its JPEG data ends early'):
+        read_image(tmp_path / 'b.jpg')
+
+
+def test_data_behind_a_jpeg_is_no_error(tmp_path, rgb):
+    path = save(tmp_path / 'a.jpg', rgb)
+    with open(path, 'ab') as file:
+        file.write(b'\x00' * 100)
+    assert read_image(path).shape == rgb.shape
+
+
+def test_a_flipped_bit_in_a_png(tmp_path):
+    rgb = np.random.RandomState(0).randint(0, 256, (40, 50, 3)).astype(np.uint8)
+    data = bytearray(open(save(tmp_path / 'a.png', rgb), 'rb').read())
+    data[len(data) // 2] ^= 4
+    (tmp_path / 'a.png').write_bytes(bytes(data))
+    with pytest.raises(ValueError, match='a.png cannot be decoded'):
+        read_image(tmp_path / 'a.png')
+
+
+@given(st.binary(max_size=80), st.sampled_from([b'', b'\x89PNG\r\n\x1a\n', b'\xff\xd8\xff', b'RIFF\x20\x00\x00\x00WEBP', b'II*\x00']))
+@settings(deadline=None, max_examples=150)
+def test_garbage_is_always_a_value_error(tmp_path_factory, tail, head):
+    path = tmp_path_factory.getbasetemp() / 'garbage.png'
+    path.write_bytes(head + tail)
+    for reader in (read_image, read_labels, read_color_labels):
+        with pytest.raises(ValueError, match='garbage.png'):
+            reader(path)
+
+
+@pytest.mark.parametrize('reader', [read_image, read_labels, read_color_labels])
+def test_no_file_and_no_content(tmp_path, reader):
+    with pytest.raises(FileNotFoundError, match='nothing.png does not exist'):
+        reader(tmp_path / 'nothing.png')
+    (tmp_path / 'empty.png').write_bytes(b'')
+    with pytest.raises(ValueError, match='empty.png is empty'):
+        reader(tmp_path / 'empty.png')
+    with pytest.raises(ValueError, match='is a directory'):
+        reader(tmp_path)
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+@pytest.mark.parametrize('suffix', ['png', 'tif'])
+def test_labels_round_trip(tmp_path, dtype, suffix):
+    labels = np.random.RandomState(0).randint(0, np.iinfo(dtype).max + 1, (7, 9)).astype(dtype)
+    write_labels(tmp_path / ('a.' + suffix), labels)
+    found = read_labels(tmp_path / ('a.' + suffix))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, labels)
+    assert os.listdir(str(tmp_path)) == ['a.' + suffix]
+
+
+@pytest.mark.parametrize('largest, dtype', [(255, np.uint8), (256, np.uint16)])
+def test_other_integers_take_the_smallest_type(tmp_path, largest, dtype):
+    write_labels(tmp_path / 'a.png', np.array([[0, largest]], np.int64))
+    assert read_labels(tmp_path / 'a.png').dtype == dtype
+    assert read_labels(tmp_path / 'a.png').tolist() == [[0, largest]]
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4, 8])
+def test_palette_labels_are_indices(tmp_path, bits):
+    labels = np.random.RandomState(0).randint(0, 2 ** bits, (5, 7)).astype(np.uint8)
+    image = Image.fromarray(labels, 'P')
+    image.putpalette(np.random.RandomState(1).randint(0, 256, 768).astype(np.uint8).tobytes())
+    image.save(str(tmp_path / 'a.png'), bits=bits)
+    image.save(str(tmp_path / 'a.bmp'))
+    np.testing.assert_array_equal(read_labels(tmp_path / 'a.png'), labels)
+    np.testing.assert_array_equal(read_labels(tmp_path / 'a.bmp'), labels)
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4])
+def test_grey_labels_of_few_bits_are_not_stretched(tmp_path, bits):
+    # Pillow writes no grey PNG of 2 or 4 bits, so the bytes are put together here.
+    import struct
+    import zlib
+    labels = np.arange(16, dtype=np.uint8).reshape(2, 8) % 2 ** bits
+
+    def chunk(name, content):
+        return struct.pack('>I', len(content)) + name + content + struct.pack('>I', zlib.crc32(name + content) & 0xffffffff)
+    rows = b''
+    for row in labels:
+        text = ''.join(format(value, '0{}b'.format(bits)) for value in row)
+        rows += b'\x00' + int(text, 2).to_bytes(len(text) // 8, 'big')
+    (tmp_path / 'a.png').write_bytes(
+        b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', 8, 2, bits, 0, 0, 0, 0))
+        + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b''))
+    np.testing.assert_array_equal(read_labels(tmp_path / 'a.png'), labels)
+
+
+def test_colours_are_no_labels(tmp_path, rgb):
+    for name in ('a.png', 'a.tif'):
+        with pytest.raises(ValueError, match='not class IDs.*convert_colors_to_ids'):
+            read_labels(save(tmp_path / name, rgb))
+    with pytest.raises(ValueError, match='JPEG file, a format that changes label values'):
+        read_labels(save(tmp_path / 'a.jpg', rgb[..., 0]))
+
+
+def test_colour_labels(tmp_path, rgb):
+    np.testing.assert_array_equal(read_color_labels(save(tmp_path / 'a.png', rgb)), rgb)
+    opaque = np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])
+    np.testing.assert_array_equal(read_color_labels(save(tmp_path / 'b.png', opaque)), rgb)
+    opaque[0, 0, 3] = 9
+    with pytest.raises(ValueError, match='transparent pixels'):
+        read_color_labels(save(tmp_path / 'c.png', opaque))
+    with pytest.raises(ValueError, match='1 channel of uint8, not 8-bit colours'):
+        read_color_labels(save(tmp_path / 'd.png', rgb[..., 0]))
+    with pytest.raises(ValueError, match='JPEG file, whose compression changes colours'):
+        read_color_labels(save(tmp_path / 'e.jpg', rgb))
+
+
+@pytest.mark.parametrize('suffix', ['png', 'tif', 'bmp'])
+def test_images_round_trip(tmp_path, rgb, suffix):
+    write_image(tmp_path / 'new' / ('a.' + suffix), rgb)
+    np.testing.assert_array_equal(read_image(tmp_path / 'new' / ('a.' + suffix)), rgb)
+
+
+@pytest.mark.parametrize('array', [np.zeros((2, 2, 3)), np.zeros((2, 2), np.uint8), np.zeros((0, 2, 3), np.uint8)])
+def test_what_is_no_image_is_not_written(tmp_path, array):
+    with pytest.raises(ValueError, match=r'but uint8 \[H, W, 3\] is written'):
+        write_image(tmp_path / 'a.png', array)
+    assert os.listdir(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize('array, message', [
+    (np.zeros((2, 2)), r'integers \[H, W\] are written'), (np.zeros((2, 2, 3), int), r'integers \[H, W\]'),
+    (np.array([[-1, 0]]), 'Labels from -1 to 0 came'), (np.array([[0, 65536]]), 'Labels from 0 to 65536 came')])
+def test_what_are_no_labels_are_not_written(tmp_path, array, message):
+    with pytest.raises(ValueError, match=message):
+        write_labels(tmp_path / 'a.png', array)
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_suffixes_that_cannot_be_written(tmp_path, rgb):
+    with pytest.raises(ValueError, match='a.gif cannot be written: the suffix must be one of .png'):
+        write_image(tmp_path / 'a.gif', rgb)
+    with pytest.raises(ValueError, match='a.jpg cannot be written: the suffix must be one of .png, .tif'):
+        write_labels(tmp_path / 'a.jpg', rgb[..., 0])
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for name in ('frame10.png', 'frame2.PNG', 'frame1.jpg', 'notes.txt', '._frame1.jpg', 'sub/frame3.png',
+                 'sub/deep/frame4.webp'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b'x')
+    return tmp_path
+
+
+def names(paths, root):
+    return [os.path.relpath(path, str(root)).replace(os.sep, '/') for path in paths]
+
+
+def test_finding(tree):
+    assert names(find_images(tree), tree) == ['frame1.jpg', 'frame2.PNG', 'frame10.png', 'sub/deep/frame4.webp',
+                                              'sub/frame3.png']
+    assert names(find_images(tree, recursive=False), tree) == ['frame1.jpg', 'frame2.PNG', 'frame10.png']
+    assert names(find_images(tree, ['.png']), tree) == ['frame2.PNG', 'frame10.png', 'sub/frame3.png']
+    assert names(find_images(str(tree / 'sub' / '**' / '*')), tree) == ['sub/deep/frame4.webp', 'sub/frame3.png']
+    assert find_images(tree / 'notes.txt') == [str(tree / 'notes.txt')]
+
+
+def test_finding_follows_links_once(tree):
+    (tree / 'sub' / 'loop').symlink_to(tree)
+    (tree / 'linked').symlink_to(tree / 'sub' / 'deep')
+    found = names(find_images(tree), tree)
+    assert len(found) == len(set(found)) and 'linked/frame4.webp' in found
+
+
+def test_a_name_with_brackets_is_no_pattern(tmp_path):
+    (tmp_path / 'a[1].png').write_bytes(b'x')
+    assert find_images(tmp_path / 'a[1].png') == [str(tmp_path / 'a[1].png')]
+
+
+def test_finding_nothing(tree):
+    with pytest.raises(FileNotFoundError, match='missing does not exist'):
+        find_images(tree / 'missing')
+    with pytest.raises(FileNotFoundError, match='no image with one of the extensions bmp in'):
+        find_images(tree, ['bmp'])
+    with pytest.raises(FileNotFoundError, match='no image'):
+        find_images(tree / '*.gif')
+
+
+@given(st.lists(st.integers(0, 10 ** 25), min_size=1, max_size=8))
+def test_numbers_sort_as_numbers(numbers):
+    found = sorted(('city_{}_a'.format(number) for number in numbers), key=natural_sort_key)
+    assert found == ['city_{}_a'.format(number) for number in sorted(numbers)]
+
+
+@given(st.lists(st.text(max_size=6), max_size=6))
+def test_any_names_can_be_sorted(texts):
+    assert sorted(texts, key=natural_sort_key) == sorted(reversed(texts), key=natural_sort_key)
+
+
+def test_natural_order_of_mixed_names():
+    wanted = ['1.png', '2/10.png', '2/b.png', '02.png', '10.png', 'a1.png', 'a2.png', 'B.png', 'b.png']
+    assert sorted(reversed(wanted), key=natural_sort_key) == wanted

@@ -1,0 +1,112 @@
+import json
+
+import numpy as np
+import pytest
+from cityscapesscripts.helpers.labels import id2label, trainId2label
+
+from helpers import label_spaces
+from helpers.label_spaces import LABEL_SPACES, LabelSpace, generic_label_space
+
+
+@pytest.mark.parametrize('name, num_classes, ignore_id', [
+    ('cityscapes', 19, 255), ('cityscapes20', 20, 255), ('camvid', 11, 11), ('camvid32', 32, 255), ('kitti_road', 2, 255),
+    ('voc', 21, 255), ('ade20k', 150, 255)])
+def test_sizes(name, num_classes, ignore_id):
+    space = LABEL_SPACES[name]
+    assert (space.name, space.num_classes, space.ignore_id) == (name, num_classes, ignore_id)
+
+
+@pytest.mark.parametrize('space', LABEL_SPACES.values(), ids=LABEL_SPACES)
+def test_fields_agree(space):
+    assert len(set(space.class_names)) == space.num_classes
+    for field in (space.colors, space.file_ids, space.categories):
+        assert field is None or len(field) == space.num_classes
+    assert all(len(color) == 3 and 0 <= min(color) and max(color) <= 255 for color in space.colors)
+    assert len(space.color_to_id) == space.num_classes + len(space.ignore_colors)
+
+
+@pytest.mark.parametrize('space', LABEL_SPACES.values(), ids=LABEL_SPACES)
+def test_json_round_trip(space):
+    assert LabelSpace.from_dict(json.loads(json.dumps(space.to_dict()))) == space
+
+
+@pytest.mark.parametrize('space', LABEL_SPACES.values(), ids=LABEL_SPACES)
+def test_class_ids_survive_the_way_through_the_file_ids(space):
+    classes = np.arange(space.num_classes)
+    to_files, from_files = label_spaces.class_ids_to_file_ids(space), label_spaces.file_ids_to_class_ids(space)
+    assert to_files.dtype == from_files.dtype == np.uint8 and len(to_files) == len(from_files) == 256
+    np.testing.assert_array_equal(from_files[to_files[classes]], classes)
+
+
+def test_cityscapes_maps_are_those_of_the_scripts():
+    to_train = label_spaces.cityscapes_ids_to_train_ids()
+    for label_id, label in id2label.items():
+        if label_id >= 0:
+            assert to_train[label_id] == label.trainId
+    assert set(to_train[34:]) == {255}
+    to_ids = label_spaces.cityscapes_train_ids_to_ids()
+    for train_id in range(19):
+        assert to_ids[train_id] == trainId2label[train_id].id
+    assert set(to_ids[19:]) == {0}
+
+
+def test_cityscapes20_puts_void_first():
+    space = label_spaces.CITYSCAPES20
+    assert space.class_names == ('void',) + label_spaces.CITYSCAPES.class_names
+    assert space.void_class_ids == (0,)
+    from_ids = label_spaces.cityscapes_ids_to_cityscapes20()
+    from_train = label_spaces.cityscapes_train_ids_to_cityscapes20()
+    for label_id, label in id2label.items():
+        if label_id >= 0:
+            assert from_ids[label_id] == (0 if label.trainId == 255 else label.trainId + 1)
+    assert from_train[18] == 19 and from_train[255] == 0
+    assert label_spaces.cityscapes20_to_cityscapes_ids()[1] == 7
+
+
+def test_known_facts():
+    assert LABEL_SPACES['cityscapes'].categories[:3] == ('flat', 'flat', 'construction')
+    assert LABEL_SPACES['camvid'].class_names[3] == 'road' and LABEL_SPACES['camvid'].colors[3] == (128, 64, 128)
+    assert LABEL_SPACES['camvid32'].color_to_id[(0, 0, 0)] == LABEL_SPACES['camvid32'].void_class_ids[0]
+    assert LABEL_SPACES['kitti_road'].color_to_id == {(255, 0, 0): 0, (255, 0, 255): 1, (0, 0, 0): 255}
+    # The devkit's VOCcolormap: aeroplane, bicycle, bird, person, tvmonitor.
+    voc = LABEL_SPACES['voc'].colors
+    assert [voc[i] for i in (1, 2, 3, 15, 20)] == [(128, 0, 0), (0, 128, 0), (128, 128, 0), (192, 128, 128), (0, 64, 128)]
+    ade = LABEL_SPACES['ade20k']
+    assert ade.file_ids[0] == 1 and (ade.class_names[0], ade.class_names[149]) == ('wall', 'flag')
+    assert label_spaces.file_ids_to_class_ids(ade)[[0, 1, 150, 151]].tolist() == [255, 0, 149, 255]
+
+
+def test_wrong_labels_stay_visible_where_files_hold_class_ids():
+    np.testing.assert_array_equal(label_spaces.file_ids_to_class_ids(label_spaces.CAMVID), np.arange(256))
+
+
+def test_generic_space():
+    space = generic_label_space(3, ignore_id=7)
+    assert space.class_names == ('class 0', 'class 1', 'class 2') and space.ignore_id == 7
+    assert len(set(generic_label_space(300).colors)) == 300
+    assert generic_label_space(2, class_names=['a', 'b']).class_names == ('a', 'b')
+
+
+@pytest.mark.parametrize('arguments, message', [
+    ((0,), 'num_classes=0 came, but it must be from 1'),
+    ((2, 70000), 'ignore_id=70000 came, but it must be from 0 to 65535'),
+    ((2, 255, ['a']), 'has 1 class names, but 2 colors')])
+def test_generic_space_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        generic_label_space(*arguments)
+
+
+def test_from_dict_refuses():
+    fields = generic_label_space(2).to_dict()
+    with pytest.raises(ValueError, match=r"missing: \['colors'\]; unknown: \['colours'\]"):
+        LabelSpace.from_dict({'name': 'x', 'class_names': ['a'], 'colours': []})
+    with pytest.raises(ValueError, match='2 class names, but 1 file_ids'):
+        LabelSpace.from_dict(dict(fields, file_ids=[1]))
+    with pytest.raises(ValueError, match=r'void_class_ids=\(2,\) came'):
+        LabelSpace.from_dict(dict(fields, void_class_ids=[2]))
+
+
+def test_colours_that_do_not_tell_the_class():
+    space = generic_label_space(2)._replace(colors=((1, 2, 3), (1, 2, 3)))
+    with pytest.raises(ValueError, match='Two classes of the label space generic have the same colour'):
+        space.color_to_id
