@@ -43,7 +43,7 @@ def _find_preprocessing(source: Source) -> Source:
     for preprocessing in KNOWN_PREPROCESSINGS:
         candidate = source._replace(preprocessing=preprocessing)
         errors[preprocessing] = _pool3_error(pool3, image[0], candidate)
-    best = min(errors, key=errors.get)
+    best = min(errors, key=lambda candidate: errors[candidate])
     if not errors[best] <= vgg16_proof.TOLERANCE:
         raise ValueError('{} is no VGG-16 encoder: with its variables and any preprocessing that this program knows, pool3 '
                          'differs by {:.2g} or more (relative).'.format(source.path, errors[best]))
@@ -67,8 +67,8 @@ def _with_preprocessing(source: Source, preprocessing: Optional[str]) -> Source:
     if preprocessing not in PREPROCESSINGS:
         raise ValueError('preprocessing is {!r}; it is one of {}.'.format(preprocessing, ', '.join(sorted(PREPROCESSINGS))))
     if source.kind in ('saved_model', 'random'):
-        raise ValueError('preprocessing is for weights from a file; that of {} is settled.'.format(
-            'a SavedModel is inside its graph and' if source.kind == 'saved_model' else 'random weights'))
+        raise ValueError('preprocessing is for weights from a file; {} have their own.'.format(
+            'the graph and its variables in a SavedModel' if source.kind == 'saved_model' else 'random weights'))
     return source._replace(preprocessing=PREPROCESSINGS[preprocessing])
 
 
@@ -99,6 +99,8 @@ def write_encoder(out_dir: str, weights: str = 'random', width_divisor: int = 1,
     Raises FileNotFoundError, FileExistsError or ValueError (naming the layer) before anything is written; OSError on a full
     disk or without the network that 'keras' needs.
     """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError('seed is {!r}; it is a whole number from 0.'.format(seed))
     source = _with_preprocessing(recognise.read_source(weights, width_divisor, seed), preprocessing)
     image = None if classify is None else _classification_image(source, classify)
     drawn = list(layers.ENCODER_DENSE) if not source.dense else []
@@ -140,7 +142,7 @@ def _sha256_of(source: Source) -> Dict[str, str]:
 
 
 def _files_of(source: Source) -> List[str]:
-    if source.path is None:
+    if not source.path:
         return []
     if source.kind == 'saved_model':
         return sorted(glob.glob(os.path.join(glob.escape(source.path), 'saved_model.pb*'))

@@ -19,7 +19,7 @@ CENTRE = layers.FC6_SIZE // 2
 DROPOUT_STREAMS = {'fc6': 0, 'fc7': 0x5bd1e995}
 
 
-def _prepare(image: Any, preprocessing: Preprocessing) -> Any:
+def prepare(image: Any, preprocessing: Preprocessing) -> Any:
     """RGB 0 to 255 -> what the weights were trained on."""
     with tf.name_scope('preprocessing'):
         if preprocessing.channel_order == 'BGR':
@@ -65,7 +65,7 @@ def build_encoder(width_divisor: int, preprocessing: Preprocessing) -> None:
     keep_prob = tf.placeholder(tf.float32, [], name='keep_prob')
     seed = _dropout_seed()
     shapes = layers.kernel_shapes(width_divisor)
-    outputs = _prepare(image_input, preprocessing)
+    outputs = prepare(image_input, preprocessing)
     pools = {}
     for block, names in enumerate(layers.block_names(), start=1):
         for name in names:

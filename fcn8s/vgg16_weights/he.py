@@ -1,6 +1,6 @@
 """He initialisation (He et al., ICCV 2015, eq. 10): a seeded draw per layer, whatever else is drawn."""
 import zlib
-from typing import Optional, Tuple
+from typing import Tuple
 
 import numpy as np
 
@@ -23,10 +23,10 @@ def random_source(width_divisor: int, seed: int) -> Source:
     """An untrained VGG-16; its dense layers are left to whoever writes the encoder, as for every source without them."""
     convolutions = {name: he_normal(name, shape, seed)
                     for name, shape in layers.convolution_shapes(width_divisor).items()}
-    return Source('random', None, width_divisor, UNIT_VARIANCE_BGR, convolutions, {})
+    return Source('random', '', width_divisor, UNIT_VARIANCE_BGR, convolutions, {})
 
 
-def with_encoder_dense(source: Source, seed: Optional[int]) -> Source:
+def with_encoder_dense(source: Source, seed: int) -> Source:
     """The source with fc6 and fc7 drawn where it has none."""
     if source.dense:
         return source

@@ -109,8 +109,8 @@ def _check_stored_names(path: str, root: Any, names: Mapping[str, Tuple[str, str
         group = os.path.dirname(kernel)
         stored = _text(root[group].attrs.get('name', '')) if group in root else ''
         if stored and group.endswith('/vars') and stored != KERAS_LAYERS[layer]:
-            raise ValueError("{} is no keras.applications.VGG16: {!r} belongs to the layer {!r}, and VGG-16 has {} ({!r}) "
-                             'there.'.format(path, group, stored, layer, KERAS_LAYERS[layer]))
+            raise ValueError('{} is no VGG-16 as keras.applications has it: {} ({!r}) is expected at {!r}, which belongs '
+                             'to the layer {!r}.'.format(path, layer, KERAS_LAYERS[layer], group, stored))
 
 
 def find_hed_weights() -> str:

@@ -10,6 +10,10 @@ from typing import Any, BinaryIO, Callable, Mapping, Optional, Tuple
 StandIns = Mapping[Tuple[str, str], type]
 
 
+class _Refused(ValueError):
+    """The file asks for something that weights have no use for."""
+
+
 class _Unpickler(pickle.Unpickler):
 
     def __init__(self, file: BinaryIO, path: str, stand_ins: StandIns, load_storage: Optional[Callable[[Any], Any]]):
@@ -21,13 +25,13 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module, name):
         if (module, name) not in self._stand_ins:
-            raise ValueError('{} asks for the Python object {}.{}, which weights have no use for: it is refused, and '
+            raise _Refused('{} asks for the Python object {}.{}, which weights have no use for: it is refused, and '
                              'nothing was run. Get the file from a source that you trust.'.format(self._path, module, name))
         return self._stand_ins[module, name]
 
     def persistent_load(self, pid):
         if self._load_storage is None:
-            raise ValueError('{} refers to data outside itself ({!r}); that is refused.'.format(self._path, pid))
+            raise _Refused('{} refers to data outside itself ({!r}); that is refused.'.format(self._path, pid))
         return self._load_storage(pid)
 
 
@@ -41,7 +45,7 @@ def load_inert(file: BinaryIO, path: str, stand_ins: StandIns,
     """
     try:
         return _Unpickler(file, path, stand_ins, load_storage).load()
-    except ValueError:
+    except _Refused:
         raise
     except MemoryError as error:
         raise ValueError('{} is damaged: it claims to hold more than fits into memory.'.format(path)) from error

@@ -22,5 +22,5 @@ def read_saved_model(directory: str) -> Source:
                   if name.endswith(('/filter', '/weights', '/biases'))}
         layout = Layout(VARIABLES, CAFFE_BGR, convolutional=layers.ENCODER_DENSE)
         return assemble('saved_model', directory, layout, shapes, reader.get_tensor)
-    except (tf.errors.OpError, RuntimeError) as error:
+    except (tf.errors.OpError, RuntimeError, IndexError) as error:  # IndexError: "Read less bytes than requested"
         raise ValueError('the variables of {} are damaged or truncated: {}. Copy them again.'.format(directory, error)) from error

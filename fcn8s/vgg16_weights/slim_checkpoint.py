@@ -34,5 +34,5 @@ def read_slim_checkpoint(prefix: str) -> Source:
                   if name.endswith(('/weights', '/biases'))}
         layout = Layout(SLIM_NAMES, CAFFE_RGB, convolutional=DENSE)
         return assemble('slim', prefix, layout, shapes, reader.get_tensor)
-    except (tf.errors.OpError, RuntimeError) as error:
+    except (tf.errors.OpError, RuntimeError, IndexError) as error:  # IndexError: "Read less bytes than requested"
         raise ValueError('{} is a damaged or truncated checkpoint: {}. Copy or download it again.'.format(prefix, error)) from error
