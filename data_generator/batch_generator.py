@@ -152,7 +152,8 @@ class BatchGenerator:
             to_disk: Also write what is handed out in the first pass below `export_dir`, as `process_all` does.
             shuffle: A new random order for each pass.
             pad_value: (red, green, blue) of what is moved into the image; None for the mean colour of the dataset.
-            workers: Threads that read and transform in the background; 0 to do it when a batch is asked for.
+            workers: Threads that read and transform in the background; 0 to do it when a batch is asked for. As many
+                as there are cores is best. While they are at work OpenCV uses one thread a call (cv2.setNumThreads).
             prefetch: How many batches they are ahead at most.
             cache_dir: A directory for decoded pairs, cropped and resized where no random crop comes before; the next
                 pass, or another process, maps them from there. It grows by the size of the pairs in memory.

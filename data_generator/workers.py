@@ -8,6 +8,8 @@ import threading
 import weakref
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+import cv2
+
 #: How often an idle thread looks whether its iterator still exists: nobody can wake it then, see `_WorkQueue.abandon`.
 POLL_SECONDS = 1.0
 
@@ -60,13 +62,41 @@ class _Worker(threading.Thread):
         _workers.add(self)
 
     def run(self) -> None:
-        for batch, slot, sample in iter(self.queue.take, None):
-            try:
-                self.queue.put(batch, slot, self._make(sample), None)
-            except Exception as error:  # belongs to whoever asks for this batch
-                self.queue.put(batch, slot, None, error)
+        with _single_threaded_opencv:
+            for batch, slot, sample in iter(self.queue.take, None):
+                try:
+                    self.queue.put(batch, slot, self._make(sample), None)
+                except Exception as error:  # belongs to whoever asks for this batch
+                    self.queue.put(batch, slot, None, error)
 
 
+class _SingleThreadedOpenCV:
+    """While any worker is at work, every call of OpenCV keeps to its own thread.
+
+    Otherwise each call would also spread over all cores, where the other workers are busy already, and wait for them.
+    The setting is one for the whole process, so it is put back when the last worker ends.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._num_users = 0
+        self._num_threads_before = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._num_users += 1
+            if self._num_users == 1:
+                self._num_threads_before = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+
+    def __exit__(self, *exception_info: Any) -> None:
+        with self._lock:
+            self._num_users -= 1
+            if self._num_users == 0:
+                cv2.setNumThreads(self._num_threads_before)
+
+
+_single_threaded_opencv = _SingleThreadedOpenCV()
 _workers: Any = weakref.WeakSet()
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -193,6 +194,16 @@ def test_closing_from_another_thread_ends_a_waiting_consumer():
     iterator = iterate(make, num_workers=1)
     threading.Thread(target=close).start()
     assert len(list(zip(range(1000), iterator))) < 1000
+
+
+def test_opencv_keeps_to_one_thread_while_there_are_workers():
+    before, seen = cv2.getNumThreads(), []
+    with iterate(lambda sample: seen.append(cv2.getNumThreads()) or made(0), num_workers=1) as one:
+        with iterate(lambda sample: made(0), num_workers=2) as two:
+            next(two)
+        next(one)
+    assert set(seen) == {1}
+    assert cv2.getNumThreads() == before
 
 
 def test_letting_go_of_an_iterator_ends_its_threads(monkeypatch):
