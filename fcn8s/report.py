@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from fcn8s import runs
 from helpers.files import atomic_path
 
-WIDTH, HEIGHT, MARGIN = 560, 240, 44
+WIDTH, HEIGHT, MARGIN = 560, 240, 64
 
 _STYLE = '''
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2733; max-width: 1200px; margin: 2em auto; padding: 0 1.5em; }
