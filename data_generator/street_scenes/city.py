@@ -1,11 +1,12 @@
 """What gives a city and an hour their looks: palettes, habits of building, the camera car, light and weather."""
 
 import colorsys
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
 Color = Tuple[float, float, float]
+AnyColor = Union[Color, np.ndarray]
 Range = Tuple[float, float]
 
 
@@ -120,30 +121,63 @@ def random_light(rng: np.random.Generator) -> Light:
 def daylight(rng: np.random.Generator) -> Light:
     """Draw a bright day."""
     sun_color, ambient = np.array([0.72, 0.67, 0.58]), np.array([0.66, 0.68, 0.73])
-    return Light(_sun(rng, 32, 62), sun_color, ambient, shadow=rng.uniform(0.35, 0.55), sky_top=_blue(rng),
-                 sky_horizon=_random_color(rng, (195, 215), (0.05, 0.2), (0.88, 0.97)), clouds=rng.uniform(0, 0.7),
-                 haze_distance=rng.uniform(250, 700), lamps=0.0)
+    return Light(
+        _sun(rng, 32, 62),
+        sun_color,
+        ambient,
+        shadow=rng.uniform(0.35, 0.55),
+        sky_top=_blue(rng),
+        sky_horizon=_random_color(rng, (195, 215), (0.05, 0.2), (0.88, 0.97)),
+        clouds=rng.uniform(0, 0.7),
+        haze_distance=rng.uniform(250, 700),
+        lamps=0.0,
+    )
 
 
 def _low_sun(rng: np.random.Generator) -> Light:
     sun_color, ambient = np.array([0.9, 0.68, 0.42]), np.array([0.58, 0.57, 0.63])
-    return Light(_sun(rng, 18, 30), sun_color, ambient, shadow=rng.uniform(0.35, 0.5), sky_top=0.9 * _blue(rng),
-                 sky_horizon=_random_color(rng, (25, 45), (0.15, 0.4), (0.97, 0.97)), clouds=rng.uniform(0, 0.6),
-                 haze_distance=rng.uniform(120, 400), lamps=0.03)
+    return Light(
+        _sun(rng, 18, 30),
+        sun_color,
+        ambient,
+        shadow=rng.uniform(0.35, 0.5),
+        sky_top=0.9 * _blue(rng),
+        sky_horizon=_random_color(rng, (25, 45), (0.15, 0.4), (0.97, 0.97)),
+        clouds=rng.uniform(0, 0.6),
+        haze_distance=rng.uniform(120, 400),
+        lamps=0.03,
+    )
 
 
 def _overcast(rng: np.random.Generator) -> Light:
     sun_color, ambient = np.array([0.12, 0.12, 0.12]), np.array([0.9, 0.92, 0.96]) * rng.uniform(0.8, 1.05)
     grey = _random_color(rng, (200, 230), (0.02, 0.08), (0.65, 0.93))
-    return Light(_sun(rng, 32, 62), sun_color, ambient, shadow=0.08, sky_top=0.9 * grey, sky_horizon=grey,
-                 clouds=rng.uniform(0.6, 1.0), haze_distance=rng.uniform(80, 350), lamps=0.06)
+    return Light(
+        _sun(rng, 32, 62),
+        sun_color,
+        ambient,
+        shadow=0.08,
+        sky_top=0.9 * grey,
+        sky_horizon=grey,
+        clouds=rng.uniform(0.6, 1.0),
+        haze_distance=rng.uniform(80, 350),
+        lamps=0.06,
+    )
 
 
 def _dusk(rng: np.random.Generator) -> Light:
     sun_color, ambient = np.array([0.1, 0.08, 0.08]), np.array([0.52, 0.52, 0.62])
-    return Light(_sun(rng, 32, 62), sun_color, ambient, shadow=0.05, sky_top=0.5 * _blue(rng),
-                 sky_horizon=_random_color(rng, (10, 35), (0.25, 0.5), (0.7, 0.85)), clouds=rng.uniform(0.1, 0.6),
-                 haze_distance=rng.uniform(120, 300), lamps=0.45)
+    return Light(
+        _sun(rng, 32, 62),
+        sun_color,
+        ambient,
+        shadow=0.05,
+        sky_top=0.5 * _blue(rng),
+        sky_horizon=_random_color(rng, (10, 35), (0.25, 0.5), (0.7, 0.85)),
+        clouds=rng.uniform(0.1, 0.6),
+        haze_distance=rng.uniform(120, 300),
+        lamps=0.45,
+    )
 
 
 def _sun(rng: np.random.Generator, lowest: float, highest: float) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from typing import Iterator, Tuple, Union
+from typing import Dict, Iterator, Tuple, Union
 
 import numpy as np
 from tqdm import tqdm
@@ -80,7 +80,8 @@ def drive_frames(num_frames: int, size: Tuple[int, int], seed: int) -> Iterator[
     rng = np.random.default_rng([seed, _number(DRIVE_CITY)])
     length = VIEW_DISTANCE + DRIVE_SPEED * num_frames / DRIVE_FRAME_RATE
     world = random_world(rng, random_city(rng), daylight(rng), length, DRIVE_SPEED)
-    lens, cache = random_lens(rng), {}
+    lens = random_lens(rng)
+    cache: Dict = {}
     for index in range(num_frames):
         noise_rng = np.random.default_rng([seed, _number(DRIVE_CITY), index])
         yield render(world, lens, size, index / DRIVE_FRAME_RATE, cache, noise_rng)

@@ -109,10 +109,10 @@ def _texture(points: GroundPoints, kind: np.ndarray, slab: float, street: Street
 
 def _mix_in_markings(painter: Painter, points: GroundPoints, color: np.ndarray, is_road: np.ndarray) -> None:
     paint = _markings(points, painter.street) & is_road
-    rows = np.flatnonzero(paint.any(axis=1))
-    if not len(rows):
+    painted_rows = np.flatnonzero(paint.any(axis=1))
+    if not len(painted_rows):
         return
-    rows = slice(rows[0], rows[-1] + 1)
+    rows = slice(painted_rows[0], painted_rows[-1] + 1)
     wear = sample_tile(noise_tile(2, 16), points.x[rows] * 60, points.z[rows] * 60)
     strength = (paint[rows] * np.clip(1.5 - wear, 0.3, 0.95)).astype(np.float32)[..., None]
     color[rows] += strength * (np.array(painter.city.marking, np.float32) - color[rows])

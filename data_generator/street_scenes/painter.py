@@ -4,15 +4,17 @@ Who draws the farthest first gets what hides what right (the painter's algorithm
 """
 
 import math
-from typing import Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 
 from data_generator.street_scenes import labels
 from data_generator.street_scenes.camera import NEAR, Camera, clip_near
-from data_generator.street_scenes.city import City, Light
+from data_generator.street_scenes.city import AnyColor, City, Light
 from data_generator.street_scenes.street import Street
+
+Points = Union[Sequence[Sequence[float]], Sequence[np.ndarray], np.ndarray]
 
 SUBPIXEL_BITS = 4
 SMALLEST_DETAIL = 0.012  # of the picture's height: one and a half pixels of 128
@@ -27,26 +29,18 @@ class Painter:
         image: uint8 `[H, W, 3]`, RGB.
         label_ids: uint8 `[H, W]`, Cityscapes label IDs.
         cache: textures and sprites by key, kept from frame to frame of a drive.
-        time: seconds since the first frame.
     """
 
-    def __init__(self, camera: Camera, street: Street, city: City, light: Light, time: float, cache: Dict):
-        self.camera, self.street, self.city, self.light, self.time, self.cache = (
-            camera,
-            street,
-            city,
-            light,
-            time,
-            cache,
-        )
+    def __init__(self, camera: Camera, street: Street, city: City, light: Light, cache: Dict):
+        self.camera, self.street, self.city, self.light, self.cache = camera, street, city, light, cache
         self.image = np.zeros((camera.height, camera.width, 3), np.uint8)
         self.label_ids = np.full((camera.height, camera.width), labels.UNLABELED, np.uint8)
 
-    def to_camera(self, street_points: Sequence) -> np.ndarray:
+    def to_camera(self, street_points: Points) -> np.ndarray:
         """Street points `[N, 3]` as camera points `[N, 3]`."""
         return self.camera.to_camera(self.street.to_world(np.asarray(street_points, np.float64)))
 
-    def lit(self, albedo: Sequence[float], normal: Tuple[float, float, float], distance: float) -> np.ndarray:
+    def lit(self, albedo: AnyColor, normal: Tuple[float, float, float], distance: float) -> np.ndarray:
         """The colour, 0..255, of a surface under the light and behind the haze."""
         return self.hazed(np.asarray(albedo) * self.light.shade(normal), distance)
 
@@ -59,13 +53,13 @@ class Painter:
         """The share of the haze in what is seen at a distance, 0..1."""
         return 1 - math.exp(-max(distance, 0.0) / self.light.haze_distance)
 
-    def fill_face(self, face: np.ndarray, color: Sequence[float], label: Optional[int]) -> None:
+    def fill_face(self, face: np.ndarray, color: AnyColor, label: Optional[int]) -> None:
         """Fill a polygon of camera points `[N, 3]`. A label of None leaves the label map alone."""
         visible = clip_near(face)
         if len(visible) >= 3:
             self.fill(self.camera.project(visible), color, label)
 
-    def fill(self, polygon: np.ndarray, color: Sequence[float], label: Optional[int]) -> None:
+    def fill(self, polygon: np.ndarray, color: AnyColor, label: Optional[int]) -> None:
         """Fill a polygon of image points `[N, 2]`."""
         points = [fixed_point(polygon)]
         cv2.fillPoly(self.image, points, np.asarray(color).tolist(), cv2.LINE_8, SUBPIXEL_BITS)
@@ -137,7 +131,7 @@ class Painter:
         size = (columns.stop - columns.start, rows.stop - rows.start)
         pixels = cv2.warpAffine(sprite, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         coverage = cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_LINEAR, borderValue=0)
-        self._stamp(pixels, cv2.compare(coverage, 127, cv2.CMP_GT), region, self.haze(distance), label)
+        self._stamp(pixels, (coverage > 127).astype(np.uint8), region, self.haze(distance), label)
 
     def visible_region(self, points: np.ndarray) -> Optional[Tuple[slice, slice]]:
         """Rows and columns of the canvas that hold these image points, or None."""
@@ -181,20 +175,18 @@ class Figure(NamedTuple):
     scale: float  # pixels per metre
     distance: float
 
-    def polygon(self, points: Sequence, color: Sequence[float], label: Optional[int]) -> None:
+    def polygon(self, points: Points, color: AnyColor, label: Optional[int]) -> None:
         """Fill a polygon. The colour is lit already; haze is added."""
         image_points = self.foot + np.asarray(points, np.float64) * (self.scale, -self.scale)
         self.painter.fill(image_points, self.painter.hazed(np.asarray(color), self.distance), label)
 
     def ellipse(
-        self, center: Tuple[float, float], radii: Tuple[float, float], color: Sequence[float], label: Optional[int]
+        self, center: Tuple[float, float], radii: Tuple[float, float], color: AnyColor, label: Optional[int]
     ) -> None:
         """Fill an upright ellipse."""
         self.polygon(UNIT_CIRCLE * radii + center, color, label)
 
-    def box(
-        self, left: float, bottom: float, right: float, top: float, color: Sequence[float], label: Optional[int]
-    ) -> None:
+    def box(self, left: float, bottom: float, right: float, top: float, color: AnyColor, label: Optional[int]) -> None:
         """Fill an upright rectangle."""
         self.polygon([(left, bottom), (right, bottom), (right, top), (left, top)], color, label)
 
@@ -203,7 +195,7 @@ class Figure(NamedTuple):
         start: Tuple[float, float],
         end: Tuple[float, float],
         widths: Tuple[float, float],
-        color: Sequence[float],
+        color: AnyColor,
         label: Optional[int],
     ) -> None:
         """Fill a straight, tapering stroke."""

@@ -70,7 +70,7 @@ class Person(NamedTuple):
             figure.ellipse(
                 (foot[0] + 0.015 * tall * np.sign(stride), 0.025 * tall),
                 (0.055 * tall, 0.028 * tall),
-                (35, 32, 30) * light,
+                np.multiply((35, 32, 30), light),
                 labels.PERSON,
             )
 

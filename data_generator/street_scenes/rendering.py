@@ -98,7 +98,7 @@ def render(
         The picture, uint8 `[height, width, 3]`, and its label IDs, uint8 `[height, width]`.
     """
     camera = _place_camera(world, lens, size, time)
-    painter = Painter(camera, world.street, world.city, world.light, time, cache)
+    painter = Painter(camera, world.street, world.city, world.light, cache)
     items = _visible_items(world, camera.z, time)
     draw_sky(painter, world.seed)
     draw_ground(

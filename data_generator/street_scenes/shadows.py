@@ -1,11 +1,11 @@
 """Shadows that things cast on the ground."""
 
-from typing import List, Sequence, Tuple
+from typing import List
 
 import cv2
 import numpy as np
 
-from data_generator.street_scenes.painter import UNIT_CIRCLE, Painter
+from data_generator.street_scenes.painter import UNIT_CIRCLE, Painter, Points
 
 MAX_REACH = 2.5  # shadow lengths per height; keeps a low sun from covering the whole street
 
@@ -17,7 +17,7 @@ def shadow_shift(painter: Painter, height: float) -> np.ndarray:
     return -np.array([sun[0], sun[2]]) / max(float(np.hypot(sun[0], sun[2])), 1e-6) * reach
 
 
-def box_shadow(painter: Painter, footprint: Sequence[Tuple[float, float]], height: float) -> List[np.ndarray]:
+def box_shadow(painter: Painter, footprint: Points, height: float) -> List[np.ndarray]:
     """The shadow of an upright prism as polygons of camera points. `footprint` holds street points (x, z)."""
     foot = np.asarray(footprint, np.float64)
     return [on_ground(painter, np.concatenate([foot, foot + shadow_shift(painter, height)]))]

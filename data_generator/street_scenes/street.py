@@ -4,7 +4,7 @@ Street points are `(x, y, z)` in metres: x to the right of the middle of the roa
 bend.
 """
 
-from typing import NamedTuple, Tuple
+from typing import NamedTuple, Tuple, Union
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Street(NamedTuple):
         """Distance of the house fronts from the middle of the road."""
         return self.kerb(side) + self.verge[side > 0] + self.pavement[side > 0] + self.garden[side > 0]
 
-    def offset(self, z: np.ndarray) -> np.ndarray:
+    def offset(self, z: Union[float, np.ndarray]) -> np.ndarray:
         """World x of the middle of the road."""
         return self.bend * np.sin(z / self.bend_length + self.bend_phase)
 
@@ -73,9 +73,9 @@ def random_street(rng: np.random.Generator, city: City, length: float) -> Street
     return Street(
         lanes=lanes,
         parking=(bool(rng.random() < 0.4), bool(rng.random() < 0.4)),
-        verge=tuple(float(width) for width in leafy * rng.uniform(1.2, 2.6, 2)),
-        pavement=tuple(float(width) for width in rng.uniform(2.4, 4.8, 2)),
-        garden=tuple(float(width) for width in gardens * rng.uniform(1.5, 4.5, 2)),
+        verge=_pair(leafy * rng.uniform(1.2, 2.6, 2)),
+        pavement=_pair(rng.uniform(2.4, 4.8, 2)),
+        garden=_pair(gardens * rng.uniform(1.5, 4.5, 2)),
         junctions=junctions,
         crossings=tuple(start - 4.2 for start, _ in junctions if rng.random() < 0.6),
         bend=float(rng.choice([0.0, 1.0]) * rng.uniform(-7, 7)),
@@ -84,6 +84,10 @@ def random_street(rng: np.random.Generator, city: City, length: float) -> Street
         dashes=(float(rng.uniform(2, 4)), float(rng.uniform(6, 9))),
         edge_lines=bool(rng.random() < 0.35),
     )
+
+
+def _pair(values: np.ndarray) -> Tuple[float, float]:
+    return float(values[0]), float(values[1])
 
 
 def _random_junctions(rng: np.random.Generator, length: float) -> Tuple[Tuple[float, float], ...]:

@@ -7,8 +7,8 @@ import numpy as np
 
 from data_generator.street_scenes import labels
 from data_generator.street_scenes.camera import NEAR
-from data_generator.street_scenes.city import Color, hsv
-from data_generator.street_scenes.painter import UNIT_CIRCLE, Painter
+from data_generator.street_scenes.city import AnyColor, Color, hsv
+from data_generator.street_scenes.painter import UNIT_CIRCLE, Painter, Points
 from data_generator.street_scenes.shadows import box_shadow
 
 
@@ -161,7 +161,7 @@ class Car(NamedTuple):
         return placed
 
     def _lit(
-        self, painter: Painter, albedo: Color, local_normal: Tuple[float, float, float], distance: float
+        self, painter: Painter, albedo: AnyColor, local_normal: Tuple[float, float, float], distance: float
     ) -> np.ndarray:
         sine, cosine = np.sin(self.heading), np.cos(self.heading)
         right, up, along = local_normal
@@ -227,10 +227,10 @@ class Car(NamedTuple):
             'lower paint': painter.hazed(np.multiply(self.paint, shade) * 0.6, distance),
             'seam': painter.hazed(np.multiply(self.paint, shade) * 0.5, distance),
             'glass': self._glass(painter, 0.25, distance),
-            'arch': painter.hazed((18, 18, 20) * shade, distance),
-            'tyre': painter.hazed((34, 34, 36) * shade, distance),
-            'rim': painter.hazed((150, 152, 156) * shade, distance),
-            'hub': painter.hazed((80, 80, 84) * shade, distance),
+            'arch': painter.hazed(np.multiply((18, 18, 20), shade), distance),
+            'tyre': painter.hazed(np.multiply((34, 34, 36), shade), distance),
+            'rim': painter.hazed(np.multiply((150, 152, 156), shade), distance),
+            'hub': painter.hazed(np.multiply((80, 80, 84), shade), distance),
         }
         for part in parts:
             painter.fill_face(points[part.corners], colors[part.material], labels.CAR)
@@ -281,7 +281,7 @@ def _edge(body: Body) -> np.ndarray:
 def _side_parts(body: Body) -> Tuple[np.ndarray, Tuple[Part, ...]]:
     """The right side of a body, from back to front: a table of points (across, up, along) and the parts that use it."""
     length, belt = body.profile[-1][0], _belt(body)
-    outlines = [
+    outlines: List[Tuple[str, Points]] = [
         ('paint', body.profile),
         ('upper paint', [(0.1, belt - 0.12), (0.1, belt), (length - 1.2, belt), (length - 1.0, belt - 0.12)]),
         ('lower paint', [(0.02, 0.28), (0.02, 0.42), (length - 0.02, 0.42), (length, 0.28)]),

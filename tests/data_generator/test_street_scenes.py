@@ -206,7 +206,7 @@ def test_a_polygon_covers_the_pixels_whose_centres_it_holds():
     rng = np.random.default_rng(0)
     city = random_city(rng)
     camera = Camera(height=20, width=30, focal=30.0, horizon=10.0, eye=1.5, x=0.0, z=0.0, heading=0.0)
-    painter = Painter(camera, random_street(rng, city, 50.0), city, random_light(rng), 0.0, {})
+    painter = Painter(camera, random_street(rng, city, 50.0), city, random_light(rng), {})
     painter.fill(np.array([(5.0, 5.0), (15.0, 5.0), (15.0, 12.0), (5.0, 12.0)]), (10, 20, 30), 26)
     inside = np.zeros((20, 30), bool)
     inside[5:12, 5:15] = True
