@@ -98,7 +98,8 @@ def explain_os_errors(path: PathLike) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = _remedy(error, os.fspath(path))
-        if error.errno is None or remedy is None:
+        # Words other than the system's come from whoever knew more about the file than this function does.
+        if error.errno is None or error.strerror != os.strerror(error.errno) or remedy is None:
             raise
         message = '{} while writing {}. {}'.format(os.strerror(error.errno), os.fspath(path), remedy)
         if error.errno == errno.ENOSPC:

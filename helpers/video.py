@@ -29,12 +29,13 @@ _LOGGER = logging.getLogger(__name__)
 _DEFAULT_FRAME_RATE = 30.0
 _LARGEST_FRAME_RATE = 1000.0
 
-# Visually lossless at the flat areas and sharp edges of overlays; 'veryfast' leaves the processor to the network.
-_QUALITY = ('-crf', '18')
+# Visually lossless at the flat areas and sharp edges of overlays; 'veryfast' leaves the processor to the network. No
+# frames that refer to later ones: they need an edit list, from which ffmpeg 4 loses the last frame of short videos.
+_QUALITY = ('-crf', '18', '-bf', '0')
 _PRESET = 'veryfast'
 
 # Fragments of a second: what is on the disk can be played up to the last whole fragment, whatever stops the encoder.
-_FRAGMENTED = ('-movflags', '+frag_keyframe+empty_moov+delay_moov+default_base_moof', '-frag_duration', '1000000')
+_FRAGMENTED = ('-movflags', '+frag_keyframe+empty_moov+default_base_moof', '-frag_duration', '1000000')
 # The index at the front: browsers start playing before the whole file has arrived.
 _FAST_START = ('-movflags', '+faststart')
 
@@ -208,7 +209,8 @@ class VideoWriter:
             raise ValueError('{} would have no frame. Write at least one.'.format(self.path))
         if status != 0:
             raise self._stopped(complaint)
-        command = ['-i', self.partial_path]
+        # The rate is said again because ffmpeg 4 does not know how long the last frame of a fragmented file lasts.
+        command = ['-r', str(self._rate), '-i', self.partial_path]
         if self._audio_from is not None:
             # Cut here and not by the shorter of both: sound that ends early must not end the video.
             duration = float(self.num_written / self._rate)

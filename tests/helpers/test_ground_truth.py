@@ -3,8 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.ground_truth import (convert_colors_to_ids, convert_ids_to_colors, convert_ids_to_ids, convert_to_one_hot,
-                                  one_hot_to_ids)
+from helpers.ground_truth import (
+    convert_colors_to_ids,
+    convert_ids_to_colors,
+    convert_ids_to_ids,
+    convert_to_one_hot,
+    one_hot_to_ids,
+)
 from helpers.label_spaces import CAMVID32
 
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))

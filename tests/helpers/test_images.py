@@ -1,5 +1,7 @@
 import io
 import os
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -8,9 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from helpers.images import (find_images, natural_sort_key, read_color_labels, read_image, read_labels, write_image,
-                            write_labels)
-
+from helpers.images import (
+    find_images,
+    natural_sort_key,
+    read_color_labels,
+    read_image,
+    read_labels,
+    write_image,
+    write_labels,
+)
 
 # Exif 2.32, section 4.6.4, tag 274: where the first row and the first column of the file belong.
 UPRIGHT = {
@@ -157,7 +165,8 @@ def test_a_flipped_bit_in_a_png(tmp_path):
         read_image(tmp_path / 'a.png')
 
 
-@given(st.binary(max_size=80), st.sampled_from([b'', b'\x89PNG\r\n\x1a\n', b'\xff\xd8\xff', b'RIFF\x20\x00\x00\x00WEBP', b'II*\x00']))
+@given(st.binary(max_size=80),
+       st.sampled_from([b'', b'\x89PNG\r\n\x1a\n', b'\xff\xd8\xff', b'RIFF\x20\x00\x00\x00WEBP', b'II*\x00']))
 @settings(deadline=None, max_examples=150)
 def test_garbage_is_always_a_value_error(tmp_path_factory, tail, head):
     path = tmp_path_factory.getbasetemp() / 'garbage.png'
@@ -210,12 +219,11 @@ def test_palette_labels_are_indices(tmp_path, bits):
 @pytest.mark.parametrize('bits', [1, 2, 4])
 def test_grey_labels_of_few_bits_are_not_stretched(tmp_path, bits):
     # Pillow writes no grey PNG of 2 or 4 bits, so the bytes are put together here.
-    import struct
-    import zlib
     labels = np.arange(16, dtype=np.uint8).reshape(2, 8) % 2 ** bits
 
     def chunk(name, content):
-        return struct.pack('>I', len(content)) + name + content + struct.pack('>I', zlib.crc32(name + content) & 0xffffffff)
+        check = zlib.crc32(name + content) & 0xffffffff
+        return struct.pack('>I', len(content)) + name + content + struct.pack('>I', check)
     rows = b''
     for row in labels:
         text = ''.join(format(value, '0{}b'.format(bits)) for value in row)
@@ -327,9 +335,9 @@ def test_numbers_sort_as_numbers(numbers):
 
 @given(st.lists(st.text(max_size=6), max_size=6))
 def test_any_names_can_be_sorted(texts):
-    assert sorted(texts, key=natural_sort_key) == sorted(reversed(texts), key=natural_sort_key)
+    assert sorted(texts, key=natural_sort_key) == sorted(texts[::-1], key=natural_sort_key)
 
 
 def test_natural_order_of_mixed_names():
     wanted = ['1.png', '2/10.png', '2/b.png', '02.png', '10.png', 'a1.png', 'a2.png', 'B.png', 'b.png']
-    assert sorted(reversed(wanted), key=natural_sort_key) == wanted
+    assert sorted(wanted[::-1], key=natural_sort_key) == wanted

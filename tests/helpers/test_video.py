@@ -1,0 +1,365 @@
+import os
+import re
+import subprocess
+import sys
+import textwrap
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers import video
+from helpers.images import write_image
+from helpers.video import VideoWriter, open_frames
+
+imageio_ffmpeg = pytest.importorskip('imageio_ffmpeg')
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+
+
+def ffmpeg(*arguments):
+    subprocess.run([FFMPEG, '-y', '-loglevel', 'error', *map(str, arguments)], check=True)
+
+
+def facts(path):
+    """What ffmpeg says about a file: independent of how this library reads it."""
+    return subprocess.run([FFMPEG, '-hide_banner', '-i', str(path)], stderr=subprocess.PIPE).stderr.decode()
+
+
+def decode(path):
+    """All frames by imageio-ffmpeg, which shares no code with moviepy's reader."""
+    reader = imageio_ffmpeg.read_frames(str(path))
+    width, height = next(reader)['size']
+    return [np.frombuffer(data, np.uint8).reshape(height, width, 3) for data in reader]
+
+
+def moving_frames(count, size):
+    height, width = size
+    for index in range(count):
+        frame = np.empty((height, width, 3), np.uint8)
+        frame[:height // 2], frame[height // 2:] = (128, 64, 128), (220, 20, 60)
+        frame[:, index * 2 % width:] = (0, 8 * index % 256, 142)
+        yield frame
+
+
+def write_video(path, count=12, size=(32, 48), frame_rate=25.0, **options):
+    with VideoWriter(path, size, frame_rate, **options) as writer:
+        for frame in moving_frames(count, size):
+            writer.write(frame)
+    return writer
+
+
+@pytest.fixture(scope='module')
+def videos(tmp_path_factory):
+    """Sources as other programs make them."""
+    folder = tmp_path_factory.mktemp('videos')
+    picture = ['-f', 'lavfi', '-i', 'testsrc=size=64x48:rate=25:duration=1']
+    sound = ['-f', 'lavfi', '-i', 'sine=frequency=440:duration=']
+    coded = ['-c:v', 'libx264', '-pix_fmt', 'yuv420p', '-preset', 'ultrafast']
+    ffmpeg(*picture, *coded, folder / 'silent.mp4')
+    ffmpeg(*picture, *sound[:-1], sound[-1] + '2', *coded, '-c:a', 'aac', folder / 'long_sound.mp4')
+    ffmpeg(*picture, *sound[:-1], sound[-1] + '0.4', *coded, '-c:a', 'libmp3lame', folder / 'short_sound.mkv')
+    ffmpeg(*picture, *coded, '-f', 'matroska', '-live', '1', folder / 'no_duration.mkv')
+    turned = bytearray((folder / 'silent.mp4').read_bytes())
+    # The matrix of the track header, ISO 14496-12 section 8.3.2, as telephones write it when held upright.
+    start = turned.index(b'tkhd') + 4 + 40
+    turned[start:start + 36] = b''.join(number.to_bytes(4, 'big', signed=True) for number in (
+        0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30))
+    (folder / 'upright.mp4').write_bytes(bytes(turned))
+    return folder
+
+
+@pytest.mark.parametrize('size', [(32, 48), (33, 47), (1, 1), (97, 2)])
+def test_written_videos_hold_every_frame_in_its_colours(tmp_path, size):
+    writer = write_video(tmp_path / 'a.mp4', 9, size)
+    assert writer.num_written == 9
+    frames = decode(tmp_path / 'a.mp4')
+    assert len(frames) == 9
+    for found, wanted in zip(frames, moving_frames(9, size)):
+        padded = np.pad(wanted, ((0, size[0] % 2), (0, size[1] % 2), (0, 0)), 'edge')
+        assert found.shape == padded.shape
+        flat = np.abs(found.astype(int) - padded).max(axis=-1)
+        # Colour has half the resolution, so that borders differ; areas must not.
+        assert np.percentile(flat, 70) <= 4
+    assert os.listdir(str(tmp_path)) == ['a.mp4']
+
+
+def test_what_browsers_need(tmp_path):
+    write_video(tmp_path / 'a.mp4')
+    description = facts(tmp_path / 'a.mp4')
+    assert re.search(r'Video: h264 .*yuv420p\(tv, bt709.* 48x32', description)
+    data = (tmp_path / 'a.mp4').read_bytes()
+    assert 0 < data.index(b'moov') < data.index(b'mdat') and b'moof' not in data
+
+
+@given(st.sampled_from([0.5, 7.125, 24000 / 1001, 25, 29.97, 30000 / 1001, 60, 240]), st.sampled_from([1, 2, 3, 31]))
+@settings(deadline=None, max_examples=10)
+def test_no_frame_is_lost_at_any_rate(tmp_path_factory, frame_rate, count):
+    path = tmp_path_factory.mktemp('rates') / 'a.mp4'
+    write_video(path, count, (2, 4), frame_rate)
+    with open_frames(path) as frames:
+        assert len(list(frames)) == count
+        assert frames.frame_rate == pytest.approx(frame_rate, rel=1e-3)
+    hours, minutes, seconds = re.search(r'Duration: (\d+):(\d+):([\d.]+)', facts(path)).groups()
+    # ffmpeg 4 counts half of the last frame at rates below 1.
+    assert int(hours) * 3600 + int(minutes) * 60 + float(seconds) == pytest.approx(
+        count / frame_rate, abs=0.011 if frame_rate > 1 else 1)
+
+
+def test_the_end_of_a_long_video_is_on_time(tmp_path):
+    # moviepy alone would round 23.976 to 23.98 frames per second, which is a tenth of a second after ten minutes.
+    write_video(tmp_path / 'a.mp4', 14400, (2, 2), 24000 / 1001)
+    minutes, seconds = re.search(r'Duration: 00:(\d+):([\d.]+)', facts(tmp_path / 'a.mp4')).groups()
+    assert int(minutes) * 60 + float(seconds) == pytest.approx(14400 * 1001 / 24000, abs=0.02)
+
+
+@pytest.mark.parametrize('name, duration', [('long_sound.mp4', 1.0), ('short_sound.mkv', 1.0)])
+def test_sound_is_kept_and_never_changes_the_number_of_frames(tmp_path, videos, name, duration):
+    with open_frames(videos / name) as frames:
+        assert frames.has_audio
+        with VideoWriter(tmp_path / 'a.mp4', frames.size, frames.frame_rate, audio_from=videos / name) as writer:
+            for frame in frames:
+                writer.write(frame)
+    assert writer.num_written in (25, 26)  # ffmpeg 4 repeats a frame of Matroska files
+    description = facts(tmp_path / 'a.mp4')
+    assert 'Audio: aac' in description
+    seconds = float(re.search(r'Duration: 00:00:([\d.]+)', description).group(1))
+    assert seconds == pytest.approx(duration, abs=0.07)
+    assert len(decode(tmp_path / 'a.mp4')) == writer.num_written
+    assert os.listdir(str(tmp_path)) == ['a.mp4']
+
+
+def test_a_source_without_sound_makes_a_silent_video(tmp_path, videos):
+    write_video(tmp_path / 'a.mp4', audio_from=videos / 'silent.mp4')
+    assert 'Audio' not in facts(tmp_path / 'a.mp4')
+
+
+@pytest.mark.parametrize('name, num_frames', [('silent.mp4', 25), ('no_duration.mkv', None)])
+def test_reading_a_video(videos, name, num_frames):
+    with open_frames(str(videos / name)) as frames:
+        assert (frames.size, frames.frame_rate, frames.num_frames) == ((48, 64), 25.0, num_frames)
+        assert not frames.has_audio
+        found = list(frames)
+    wanted = decode(videos / name)
+    assert len(found) == len(wanted) == 25
+    for one, other in zip(found, wanted):
+        assert one.dtype == np.uint8 and np.abs(one.astype(int) - other).max() <= 3
+
+
+def test_a_video_filmed_upright_stands_upright(videos):
+    with open_frames(videos / 'upright.mp4') as frames, open_frames(videos / 'silent.mp4') as lying:
+        assert frames.size == (64, 48)
+        turned = np.rot90(next(iter(lying)), -1).astype(int)
+        assert np.abs(next(iter(frames)).astype(int) - turned).mean() < 4
+
+
+def test_closing_early_and_twice(videos):
+    frames = open_frames(videos / 'silent.mp4')
+    next(iter(frames))
+    frames.close()
+    frames.close()
+
+
+@pytest.mark.parametrize('keep', [0.6, 0.8])
+def test_a_video_that_was_cut_off_names_the_frame(tmp_path, keep):
+    with VideoWriter(tmp_path / 'whole.mp4', (48, 64), 25) as writer:
+        noise = np.random.RandomState(0)
+        for _ in range(50):
+            writer.write(noise.randint(0, 256, (48, 64, 3)).astype(np.uint8))
+    whole = (tmp_path / 'whole.mp4').read_bytes()
+    (tmp_path / 'cut.mp4').write_bytes(whole[:int(keep * len(whole))])
+    count = 0
+    with pytest.raises(ValueError, match=r'cut\.mp4 ends early: frame (\d+) of about 50 cannot be decoded') as caught:
+        with open_frames(tmp_path / 'cut.mp4') as frames:
+            for _ in frames:
+                count += 1
+    assert 'frame {} of'.format(count) in str(caught.value) and 10 < count < 45
+
+
+@pytest.mark.parametrize('content', [b'', b'no video at all' * 50])
+def test_what_is_no_video(tmp_path, content):
+    (tmp_path / 'a.mp4').write_bytes(content)
+    with pytest.raises(ValueError, match=r'a\.mp4 cannot be read as a video. Convert it with ffmpeg'):
+        open_frames(tmp_path / 'a.mp4')
+
+
+def test_sources_that_are_not_there(tmp_path, videos):
+    with pytest.raises(FileNotFoundError, match=r'b\.mp4 does not exist. Give a video file, a directory of frames, or'):
+        open_frames(tmp_path / 'b.mp4')
+    with pytest.raises(ValueError, match='frame_rate=30 came .* only a directory of frames takes one'):
+        open_frames(videos / 'silent.mp4', frame_rate=30)
+    with pytest.raises(ValueError, match='frame_rate=-1 came, but it must be above 0'):
+        open_frames(tmp_path, frame_rate=-1)
+
+
+def test_a_directory_of_frames(tmp_path):
+    for number in (10, 9, 1):
+        write_image(tmp_path / 'frame{}.png'.format(number), np.full((5, 7, 3), number, np.uint8))
+    cv2.imwrite(str(tmp_path / 'frame11.png'), np.full((5, 7), 11, np.uint8))  # grey frames are welcome
+    with open_frames(tmp_path, frame_rate=12) as frames:
+        assert (frames.size, frames.frame_rate, frames.num_frames, frames.has_audio) == ((5, 7), 12.0, 4, False)
+        assert [int(frame.min()) for frame in frames] == [1, 9, 10, 11]
+    with open_frames(tmp_path) as frames:
+        assert frames.frame_rate == 30.0
+
+
+class _Camera:
+    """Stands for cv2.VideoCapture: three frames in BGR, then nothing."""
+
+    released = False
+
+    def __init__(self, number):
+        self.left = 3 if number == 2 else 0
+
+    def read(self):
+        self.left -= 1
+        return (True, np.full((4, 6, 3), (10, 20, 30), np.uint8)) if self.left >= 0 else (False, None)
+
+    def get(self, _):
+        return 0.0
+
+    def release(self):
+        _Camera.released = True
+
+
+def test_a_camera(monkeypatch):
+    monkeypatch.setattr(cv2, 'VideoCapture', _Camera)
+    with pytest.raises(OSError, match='camera:2 delivered no frame 3'):
+        with open_frames('camera:2') as frames:
+            assert (frames.size, frames.frame_rate, frames.num_frames) == ((4, 6), 30.0, None)
+            for frame in frames:
+                assert frame[0, 0].tolist() == [30, 20, 10]
+    assert _Camera.released
+    with pytest.raises(OSError, match='camera:0 cannot be opened. Check that it is connected'):
+        open_frames('camera:0')
+
+
+@pytest.mark.parametrize('arguments, error, message', [
+    (('a.avi', (4, 4), 25), ValueError, r'a\.avi came as the name of a video.*ends in \.mp4'),
+    (('a.mp4', (4, 0), 25), ValueError, r'size=\(4, 0\) came'), (('a.mp4', (4,), 25), ValueError, r'size=\(4,\) came'),
+    (('a.mp4', (4, 4), 0), ValueError, 'frame_rate=0 came'),
+    (('a.mp4', (4, 4), float('nan')), ValueError, 'frame_rate=nan came'),
+    (('a.mp4', (4, 4), 25, 'missing.mp3'), FileNotFoundError, r'missing\.mp3 does not exist')])
+def test_writers_refuse(tmp_path, monkeypatch, arguments, error, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=message):
+        VideoWriter(*arguments)
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_a_directory_that_cannot_be_made(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(OSError):
+        VideoWriter(tmp_path / 'file' / 'a.mp4', (4, 4), 25)
+
+
+@pytest.mark.parametrize('frame', [np.zeros((4, 5, 3), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8)])
+def test_a_frame_of_another_kind_is_named_and_the_rest_plays(tmp_path, frame, caplog):
+    (tmp_path / 'a.mp4').write_text('an older video')
+    with pytest.raises(ValueError, match=r'Frame 3 of .*a\.mp4 has dtype .* begun with uint8 \(4, 4, 3\)'):
+        with VideoWriter(tmp_path / 'a.mp4', (4, 4), 25) as writer:
+            for one in moving_frames(3, (4, 4)):
+                writer.write(one)
+            writer.write(frame)
+    assert (tmp_path / 'a.mp4').read_text() == 'an older video'
+    assert len(decode(tmp_path / 'a.partial.mp4')) == 3
+    assert 'a.mp4 is not complete: it was stopped at frame 3. What was done is in' in caplog.text
+
+
+def test_no_frame_at_all(tmp_path):
+    with pytest.raises(ValueError, match=r'a\.mp4 would have no frame. Write at least one'):
+        with VideoWriter(tmp_path / 'a.mp4', (4, 4), 25):
+            pass
+    with pytest.raises(KeyboardInterrupt):
+        with VideoWriter(tmp_path / 'a.mp4', (4, 4), 25):
+            raise KeyboardInterrupt
+    assert os.listdir(str(tmp_path)) == []
+
+
+def run_python(code, *arguments):
+    """Runs code in a process group of its own, which signals and limits may hit as a whole."""
+    return subprocess.run([sys.executable, '-c', textwrap.dedent(code), *map(str, arguments)], stderr=subprocess.PIPE,
+                          stdout=subprocess.PIPE, start_new_session=True, timeout=120)
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='signals of POSIX')
+def test_control_c_leaves_what_was_done(tmp_path):
+    # A terminal sends the signal to the encoder too.
+    done = run_python('''
+        import os, signal, sys
+        import numpy as np
+        from helpers.video import VideoWriter
+        with VideoWriter(sys.argv[1], (48, 64), 25) as writer:
+            for index in range(1000):
+                writer.write(np.full((48, 64, 3), index % 256, np.uint8))
+                if index == 99:
+                    os.killpg(0, signal.SIGINT)
+    ''', tmp_path / 'a.mp4')
+    assert done.returncode != 0 and b'KeyboardInterrupt' in done.stderr
+    assert os.listdir(str(tmp_path)) == ['a.partial.mp4']
+    assert 50 < len(decode(tmp_path / 'a.partial.mp4')) <= 100
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='limits of POSIX')
+def test_an_encoder_that_cannot_write_any_more(tmp_path):
+    # A limit on the size of files stands for a disk that is full.
+    done = run_python('''
+        import resource, sys
+        import numpy as np
+        from helpers.video import VideoWriter
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400000, 400000))
+        noise = np.random.RandomState(0)
+        try:
+            with VideoWriter(sys.argv[1], (64, 64), 25) as writer:
+                while True:
+                    writer.write(noise.randint(0, 256, (64, 64, 3)).astype(np.uint8))
+        except OSError as error:
+            print(error)
+    ''', tmp_path / 'a.mp4')
+    assert done.returncode == 0, done.stderr.decode()
+    assert re.search(r'The encoder stopped at frame \d+ of .*a\.mp4\..*What was done is in .*a\.partial\.mp4',
+                     done.stdout.decode(), re.DOTALL)
+    assert os.listdir(str(tmp_path)) == ['a.partial.mp4']
+    assert len(decode(tmp_path / 'a.partial.mp4')) >= 25
+
+
+def test_a_full_disk_is_called_so(tmp_path, monkeypatch):
+    writer = VideoWriter(tmp_path / 'a.mp4', (4, 4), 25)
+
+    def write_frame(_):
+        raise OSError('[Errno 32] Broken pipe. ffmpeg said: No space left on device')
+    monkeypatch.setattr(writer._encoder, 'write_frame', write_frame)
+    with pytest.raises(OSError, match=r'stopped at frame 0 of .*a\.mp4. The disk is full: free some') as caught:
+        with writer:
+            writer.write(np.zeros((4, 4, 3), np.uint8))
+    assert caught.value.errno == 28
+
+
+def test_a_failure_of_the_last_step_keeps_the_frames(tmp_path, monkeypatch):
+    (tmp_path / 'a.mp4').write_text('an older video')
+    monkeypatch.setattr(video, '_run_ffmpeg', lambda command: 'No space left on device')
+    with pytest.raises(OSError, match='The disk is full'):
+        write_video(tmp_path / 'a.mp4', 5)
+    assert sorted(os.listdir(str(tmp_path))) == ['a.mp4', 'a.partial.mp4']
+    assert (tmp_path / 'a.mp4').read_text() == 'an older video'
+    assert len(decode(tmp_path / 'a.partial.mp4')) == 5
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    code = '''
+        import resource, sys
+        import numpy as np
+        from helpers.video import VideoWriter, open_frames
+        frame = np.zeros((240, 320, 3), np.uint8)
+        with VideoWriter(sys.argv[1], (240, 320), 25) as writer:
+            for index in range(int(sys.argv[2])):
+                frame[:] = index % 256
+                writer.write(frame)
+        with open_frames(sys.argv[1]) as frames:
+            for _ in frames:
+                pass
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    '''
+    short, long = (int(run_python(code, tmp_path / 'a.mp4', count).stdout) for count in (20, 420))
+    assert long - short < 20 * 1024  # kB; 400 frames would be 92 MB

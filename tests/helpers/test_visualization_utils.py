@@ -1,0 +1,297 @@
+import os
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.images import write_image
+from helpers.label_spaces import CAMVID, CITYSCAPES, CITYSCAPES20, LABEL_SPACES, generic_label_space
+from helpers.text_drawing import draw_text, shorten_text, text_width
+from helpers.video import open_frames
+from helpers.visualization_utils import (
+    add_legend,
+    colorize,
+    create_split_view,
+    create_video_from_images,
+    draw_legend,
+    print_segmentation_onto_image,
+)
+
+
+def image_of(size, seed=0):
+    return np.random.RandomState(seed).randint(0, 256, tuple(size) + (3,)).astype(np.uint8)
+
+
+def blend(image, ids, colors, alpha, void):
+    """A slow reference: each pixel by itself."""
+    expected = image.astype(float)
+    for y, x in np.ndindex(*ids.shape):
+        class_id = ids[y, x]
+        if class_id in colors and class_id not in void:
+            color = colors[class_id]
+            share = color[3] / 255.0 if len(color) == 4 else alpha
+            expected[y, x] = share * np.array(color[:3]) + (1 - share) * image[y, x]
+    return expected
+
+
+@given(st.tuples(st.integers(1, 12), st.integers(1, 12)), st.floats(0, 1), st.integers(0, 2 ** 31),
+       st.sampled_from(['uint8', 'uint16', 'int64']), st.booleans(), st.sets(st.integers(0, 5), max_size=2))
+@settings(deadline=None, max_examples=60)
+def test_overlays_against_single_pixels(size, alpha, seed, dtype, own_opacity, void):
+    random = np.random.RandomState(seed)
+    ids = random.choice([0, 1, 2, 3, 4, 5, 255, 7 if dtype == 'uint8' else 400], size).astype(dtype)
+    colors = {class_id: tuple(random.randint(0, 256, 3)) for class_id in (0, 1, 2, 4)}
+    colors[3] = tuple(random.randint(0, 256, 4 if own_opacity else 3))
+    image = image_of(size, seed)
+    before = image.copy()
+    found = print_segmentation_onto_image(image, ids, colors, alpha=alpha, void_ids=tuple(void))
+    np.testing.assert_allclose(found, blend(image, ids, colors, alpha, void), atol=0.51)
+    np.testing.assert_array_equal(image, before)
+
+
+def test_all_forms_of_a_prediction_look_the_same():
+    image, ids = image_of((6, 8)), np.random.RandomState(1).randint(0, 11, (6, 8))
+    one_hot = np.eye(11, dtype=np.uint8)[ids]
+    soft_max = 0.5 * one_hot + 0.5 / 11
+    expected = print_segmentation_onto_image(image, ids, CAMVID)
+    for prediction in (ids.astype(np.uint8), one_hot, soft_max, soft_max[np.newaxis], one_hot.astype(bool)):
+        np.testing.assert_array_equal(print_segmentation_onto_image(image, prediction, CAMVID), expected)
+
+
+def test_all_forms_of_a_colour_map_look_the_same():
+    image, ids = image_of((6, 8)), np.random.RandomState(1).randint(0, 11, (6, 8))
+    expected = print_segmentation_onto_image(image, ids, CAMVID)
+    for color_map in (np.array(CAMVID.colors), list(CAMVID.colors), dict(enumerate(CAMVID.colors)),
+                      {class_id: color + (128,) for class_id, color in enumerate(CAMVID.colors)}):
+        found = print_segmentation_onto_image(image, ids, color_map)
+        assert np.abs(found.astype(int) - expected).max() <= 1  # 128 / 255 is not quite a half
+
+
+@pytest.mark.parametrize('space', LABEL_SPACES.values(), ids=LABEL_SPACES)
+@pytest.mark.parametrize('contours', [False, True])
+def test_void_is_transparent(space, contours):
+    image = image_of((4, 9))
+    for void_id in space.void_class_ids + (space.ignore_id, 254):
+        ids = np.full((4, 9), void_id, np.uint8)
+        np.testing.assert_array_equal(print_segmentation_onto_image(image, ids, space, contours=contours), image)
+
+
+def test_one_hot_vectors_of_zeros_are_void():
+    image = image_of((4, 9))
+    nothing = np.zeros((4, 9, 19), np.uint8)
+    np.testing.assert_array_equal(print_segmentation_onto_image(image, nothing, CITYSCAPES), image)
+
+
+@pytest.mark.parametrize('ignored', [255, 999])
+def test_contours_run_along_the_borders_in_full_colour(ignored):
+    image = image_of((20, 30))
+    ids = np.zeros((20, 30), np.int32)
+    ids[:, 10:] = 1
+    ids[:, 20:] = ignored
+    found = print_segmentation_onto_image(image, ids, [(255, 0, 0), (0, 255, 0)], alpha=0.25, contours=True)
+    plain = print_segmentation_onto_image(image, ids, [(255, 0, 0), (0, 255, 0)], alpha=0.25)
+    assert (found[:, 9] == (255, 0, 0)).all()
+    assert (found[:, 10] == (0, 255, 0)).all() and (found[:, 19] == (0, 255, 0)).all()
+    untouched = [x for x in range(30) if x not in (9, 10, 19)]
+    np.testing.assert_array_equal(found[:, untouched], plain[:, untouched])
+
+
+@pytest.mark.parametrize('image, prediction, options, message', [
+    (np.zeros((4, 4), np.uint8), np.zeros((4, 4), int), {}, r'image has dtype uint8 and shape \(4, 4\), but uint8'),
+    (np.zeros((4, 4, 3)), np.zeros((4, 4), int), {}, 'image has dtype float64'),
+    (image_of((4, 4)), np.zeros((4, 5), int), {}, r'size \(4, 5\) came for an image of size \(4, 4\)'),
+    (image_of((4, 4)), np.zeros((4, 4)), {}, r'dtype float64.*class IDs \[H, W\] or vectors'),
+    (image_of((4, 4)), np.zeros((2, 4, 4, 5)), {}, r'shape \(2, 4, 4, 5\) came'),
+    (image_of((4, 4)), np.zeros((4, 4), int), {'alpha': 1.5}, 'alpha=1.5 came, but it must be from 0')])
+def test_overlays_refuse(image, prediction, options, message):
+    with pytest.raises(ValueError, match=message):
+        print_segmentation_onto_image(image, prediction, CAMVID, **options)
+
+
+@pytest.mark.parametrize('color_map', [{0: (1, 2)}, {0: (1, 2, 300)}, {-1: (1, 2, 3)}, [(1, 2, 3, 4, 5)]])
+def test_malformed_colour_maps(color_map):
+    with pytest.raises(ValueError, match='class IDs are not negative and colours are'):
+        print_segmentation_onto_image(image_of((2, 2)), np.zeros((2, 2), int), color_map)
+
+
+def test_colorize():
+    ids = np.array([[0, 1, 255], [19, 2, 300]])
+    found = colorize(ids, CITYSCAPES20, void_color=(9, 8, 7))
+    expected = [[(9, 8, 7), CITYSCAPES.colors[0], (9, 8, 7)], [CITYSCAPES.colors[18], CITYSCAPES.colors[1], (9, 8, 7)]]
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(colorize(np.array([[1]]), CITYSCAPES20, void_ids=(1,)), [[(0, 0, 0)]])
+
+
+def swatches(legend, colors):
+    """Which of the colours fill a square of 5 x 5 pixels, in the order of their columns and rows."""
+    places = {}
+    for color in colors:
+        squares = cv2.erode((legend == color).all(axis=-1).astype(np.uint8), np.ones((5, 5)))
+        ys, xs = np.nonzero(squares[2:-2, 2:-2])
+        if len(ys):
+            places[color] = (xs.min(), ys.min())
+    return sorted(places, key=places.get)
+
+
+@pytest.mark.parametrize('width', [120, 333, 900])
+def test_a_legend_has_a_swatch_per_class(width):
+    legend = draw_legend(CITYSCAPES20, width)
+    assert legend.shape[1] == width and legend.dtype == np.uint8
+    assert swatches(legend, CITYSCAPES.colors) == list(CITYSCAPES.colors)
+    assert (legend[0] == 255).all() and (legend[-1] == 255).all() and (legend[:, -1] == 255).all()
+
+
+def test_a_legend_of_some_classes():
+    legend = draw_legend(CAMVID, 300, class_ids=[8, 3, 11], line_height=16)
+    assert swatches(legend, CAMVID.colors) == [CAMVID.colors[8], CAMVID.colors[3]]
+
+
+def test_names_that_are_too_long_stay_in_their_legend():
+    space = generic_label_space(2, class_names=['a very long name of a class ' * 3, 'b'])
+    legend = draw_legend(space, 150, line_height=14)
+    assert (legend[:, -2:] == 255).all()
+
+
+def test_legend_below_the_image():
+    image = image_of((30, 200))
+    found = add_legend(image, CAMVID)
+    np.testing.assert_array_equal(found[:30], image)
+    np.testing.assert_array_equal(found[30:], draw_legend(CAMVID, 200))
+
+
+@pytest.mark.parametrize('options, message', [
+    ({'width': 20}, 'A legend of width 20 with lines of height 12'),
+    ({'width': 99, 'line_height': 0}, 'lines of height 0'),
+    ({'width': 99, 'class_ids': [12]}, r'class IDs \[12\] came for a legend, but camvid has the classes 0 to 10'),
+    ({'width': 99, 'class_ids': [11]}, 'no class to show')])
+def test_legends_refuse(options, message):
+    with pytest.raises(ValueError, match=message):
+        draw_legend(CAMVID, **options)
+
+
+def test_split_view_places_panels():
+    first, second = image_of((4, 6)), image_of((10, 10), 1)
+    found = create_split_view((12, 20), [first, second], [(1, 2), (6, 10)], [(4, 6), (5, 5)])
+    expected = np.zeros((12, 20, 3), np.uint8)
+    expected[1:5, 2:8] = first
+    expected[6:11, 10:15] = second.reshape(5, 2, 5, 2, 3).mean(axis=(1, 3)).round()  # the area average of 2 x 2
+    assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+def test_later_panels_lie_on_top():
+    found = create_split_view((4, 4), [image_of((4, 4)), np.full((2, 2, 3), 7, np.uint8)], [(0, 0), (1, 1)],
+                              [(4, 4), (2, 2)])
+    assert (found[1:3, 1:3] == 7).all()
+
+
+@given(st.integers(1, 97), st.integers(1, 97), st.text(max_size=30))
+@settings(deadline=None, max_examples=40)
+def test_captions_of_any_text_on_panels_of_any_size(height, width, caption):
+    panel = np.full((3, 3, 3), 200, np.uint8)
+    found = create_split_view((height + 2, width + 2), [panel], [(1, 1)], [(height, width)], [caption])
+    border = np.ones(found.shape[:2], bool)
+    border[1:-1, 1:-1] = False
+    assert not found[border].any()
+    assert (found[1:-1, 1:-1][int(0.9 * height) + 13:] == 200).all()
+
+
+def test_captions_are_readable_on_any_picture():
+    for value in (0, 255):
+        panel = np.full((100, 200, 3), value, np.uint8)
+        found = create_split_view((100, 200), [panel], [(0, 0)], [(100, 200)], ['Prediction'])[:18, :90]
+        assert found.max() > 235 and np.percentile(found, 20) < 140
+    without = create_split_view((100, 200), [panel, panel], [(0, 0), (50, 0)], [(50, 200)] * 2, [None, ''])
+    assert (without == 255).all()
+
+
+@pytest.mark.parametrize('changes, message', [
+    ({'positions': [(0, 0)]}, "lengths came: {'images': 2, 'positions': 1, 'sizes': 2}"),
+    ({'captions': ['a']}, "'captions': 1"),
+    ({'target_size': (10,)}, r'target_size=\(10,\) came, but it must be two whole numbers'),
+    ({'target_size': (0, 5)}, r'target_size=\(0, 5\) came'),
+    ({'positions': [(0, 0), (-1, 0)]}, r'positions\[1\]=\(-1, 0\) came.*at least 0'),
+    ({'positions': [(0, 0), (0.5, 0)]}, r'positions\[1\]=\(0.5, 0\) came'),
+    ({'sizes': [(4, 4), (0, 4)]}, r'sizes\[1\]=\(0, 4\) came.*at least 1'),
+    ({'sizes': [(4, 4), (4, 7)]}, r'Panel 1 of size \(4, 7\) at \(0, 4\) does not lie within target_size \(10, 10\)'),
+    ({'images': [image_of((2, 2)), np.zeros((2, 2), np.uint8)]}, r'images\[1\] has dtype uint8 and shape \(2, 2\)')])
+def test_split_views_refuse(changes, message):
+    arguments = {'target_size': (10, 10), 'images': [image_of((2, 2))] * 2, 'positions': [(0, 0), (0, 4)],
+                 'sizes': [(4, 4), (4, 4)]}
+    arguments.update(changes)
+    with pytest.raises(ValueError, match=message):
+        create_split_view(**arguments)
+
+
+@pytest.mark.parametrize('height', [12, 20, 48])
+def test_text_stays_in_its_line(height):
+    canvas = np.zeros((3 * height, 20 * height, 3), np.uint8)
+    draw_text(canvas, 'Ägypten (j)', (height, height), height, (255, 255, 255))
+    ys, xs = np.nonzero(canvas.max(axis=-1) > 40)
+    assert height - 1 <= ys.min() and ys.max() <= 2 * height
+    assert height - 1 <= xs.min() and xs.max() <= height + text_width('Ägypten (j)', height) + height // 4
+    assert len(np.unique(canvas)) > 10  # anti-aliased
+
+
+@given(st.text(max_size=40), st.integers(0, 300))
+@settings(deadline=None, max_examples=40)
+def test_shortened_text_fits(text, width):
+    shortened = shorten_text(text, 16, width)
+    assert shortened == '' or text_width(shortened, 16) <= width
+    if text_width(text, 16) <= width:
+        assert shortened == text
+
+
+def write_frames(directory, values, size=(16, 24)):
+    for name, value in values.items():
+        write_image(os.path.join(str(directory), name), np.full(tuple(size) + (3,), value, np.uint8))
+
+
+def test_video_from_images_in_natural_order(tmp_path):
+    write_frames(tmp_path / 'in', {'10.png': 200, '2.PNG': 120, '1.png': 40, '3.jpg': 0})
+    path = create_video_from_images(str(tmp_path / 'out'), str(tmp_path / 'in'), frame_rate=10.0)
+    assert path == str(tmp_path / 'out.mp4')
+    with open_frames(path) as frames:
+        assert (frames.size, frames.frame_rate) == ((16, 24), 10.0)
+        assert [int(round(frame.mean() / 40)) for frame in frames] == [1, 3, 5]
+    assert sorted(os.listdir(str(tmp_path))) == ['in', 'out.mp4']
+
+
+def test_a_frame_of_another_size_is_named_and_the_rest_plays(tmp_path):
+    write_frames(tmp_path / 'in', {'{}.png'.format(i): i for i in range(8)})
+    write_frames(tmp_path / 'in', {'5.png': 5}, size=(16, 26))
+    (tmp_path / 'out.mp4').write_text('an older video')
+    with pytest.raises(ValueError, match=r'5\.png has size \(16, 26\), but the first frame, .*0\.png, has \(16, 24\)'):
+        create_video_from_images(str(tmp_path / 'out.mp4'), str(tmp_path / 'in'))
+    assert (tmp_path / 'out.mp4').read_text() == 'an older video'
+    with open_frames(tmp_path / 'out.partial.mp4') as frames:
+        assert len(list(frames)) == 5
+
+
+def test_a_broken_frame_is_named(tmp_path):
+    write_frames(tmp_path / 'in', {'{}.png'.format(i): i for i in range(4)})
+    data = (tmp_path / 'in' / '2.png').read_bytes()
+    (tmp_path / 'in' / '2.png').write_bytes(data[:len(data) // 2])
+    with pytest.raises(ValueError, match=r'2\.png is truncated'):
+        create_video_from_images(str(tmp_path / 'out.mp4'), str(tmp_path / 'in'))
+    assert sorted(os.listdir(str(tmp_path))) == ['in', 'out.partial.mp4']
+
+
+def test_video_from_nothing(tmp_path):
+    with pytest.raises(FileNotFoundError, match='is no directory. Give the directory that holds the frames'):
+        create_video_from_images(str(tmp_path / 'out.mp4'), str(tmp_path / 'missing'))
+    with pytest.raises(FileNotFoundError, match='no image with one of the extensions jpg'):
+        create_video_from_images(str(tmp_path / 'out.mp4'), str(tmp_path), image_file_extension='jpg')
+    with pytest.raises(ValueError, match='frame_rate=0 came'):
+        create_video_from_images(str(tmp_path / 'out.mp4'), str(tmp_path), frame_rate=0)
+
+
+def test_opencv_4_draws_text_too(monkeypatch):
+    # What OpenCV 5 has and 4 has not.
+    from helpers import text_drawing
+    monkeypatch.setattr(text_drawing, '_HAS_TYPEFACES', False)
+    canvas = np.zeros((30, 300, 3), np.uint8)
+    draw_text(canvas, 'Straße, é, 道', (2, 2), 20, (255, 255, 255))
+    assert canvas.max() > 200
+    assert text_drawing._drawable('é道') == 'e?'
