@@ -9,7 +9,6 @@ import numpy as np
 
 from fcn8s.backend import tf
 from fcn8s.calibration import Calibration, build_calibration
-from fcn8s.losses import pixel_cross_entropy
 from fcn8s.metrics import Metrics, build_metrics
 from helpers.label_spaces import LabelSpace
 
@@ -49,9 +48,11 @@ def build_evaluation_head(logits: tf.Tensor, label_space: LabelSpace, with_calib
         class_ids = tf.argmax(scored, axis=-1, output_type=tf.int32)
         truth = tf.cast(labels, tf.int32)
         valid = tf.not_equal(truth, label_space.ignore_id)
-        metrics = build_metrics(truth, class_ids, pixel_cross_entropy(scored, truth, valid), valid,
+        log_probabilities = tf.nn.log_softmax(scored)
+        metrics = build_metrics(truth, class_ids, _cross_entropy(log_probabilities, truth), valid,
                                 label_space.num_classes)
-        calibration = _calibration(scored, truth, class_ids, valid, label_space) if with_calibration else None
+        calibration = (_calibration(log_probabilities, truth, class_ids, valid, label_space) if with_calibration
+                       else None)
         if calibration:
             metrics = metrics._replace(update=tf.group(metrics.update, calibration.update),
                                        reset=tf.group(metrics.reset, calibration.reset))
@@ -63,10 +64,20 @@ def logits_of_probabilities(probabilities: tf.Tensor) -> tf.Tensor:
     return tf.log(tf.maximum(probabilities, _SMALLEST_PROBABILITY))
 
 
-def _calibration(scored: tf.Tensor, truth: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor,
+def _cross_entropy(log_probabilities: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
+    """-log p of the true class, float [N, H, W], and any number where the ground truth is no class. Without gradients to
+    prepare this takes half the time of `fcn8s.losses.pixel_cross_entropy`, which would be most of the cost of scoring.
+    """
+    # Eight images of 1024x2048 and 150 classes have more numbers than int32 counts.
+    num_classes = tf.shape(log_probabilities, out_type=tf.int64)[-1]
+    truth = tf.minimum(tf.cast(truth, tf.int64), num_classes - 1)
+    places = tf.range(tf.size(truth, out_type=tf.int64)) * num_classes + tf.reshape(truth, [-1])
+    return -tf.reshape(tf.gather(tf.reshape(log_probabilities, [-1]), places), tf.shape(truth))
+
+
+def _calibration(log_probabilities: tf.Tensor, truth: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor,
                  label_space: LabelSpace) -> Calibration:
     for void_class_id in label_space.void_class_ids:
         valid = valid & tf.not_equal(truth, void_class_id)
-    # The largest soft-max value, without the soft-max of all classes in memory.
-    confidences = tf.exp(tf.reduce_max(scored, axis=-1) - tf.reduce_logsumexp(scored, axis=-1))
+    confidences = tf.exp(tf.reduce_max(log_probabilities, axis=-1))
     return build_calibration(confidences, tf.equal(class_ids, truth), valid)

@@ -1,6 +1,6 @@
 """Evaluates an opened network on batches: wires the scoring part of the graph to the evaluation pass."""
 
-from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional
 
 import numpy as np
 
@@ -17,52 +17,64 @@ from helpers.label_spaces import LabelSpace
 PredictProbabilities = Callable[[np.ndarray], np.ndarray]
 
 
-class Evaluation(NamedTuple):
-    """The scores of a dataset, the pixels per class of each of its images (int64 [I, C]), and the classes."""
+class Scorer(NamedTuple):
+    """The scoring part of a network's graph: `feed_batch(images, labels)` returns the feed for a batch."""
 
-    scores: Dict[str, Any]
-    image_counts: ClassCounts
+    head: EvaluationHead
+    feed_batch: Callable
     label_space: LabelSpace
 
 
-def evaluate_model(model: InferenceGraph, batches: Iterable, num_batches: int, data_label_space: Optional[LabelSpace],
-                   predict: Optional[PredictProbabilities] = None, with_boundaries: bool = False,
-                   with_calibration: bool = False, workers: int = 2, progress: Optional[Callable] = None) -> Evaluation:
+class Evaluation(NamedTuple):
+    """The scores of a dataset, and the pixels per class of each of its images (int64 [I, C])."""
+
+    scores: Dict[str, Any]
+    image_counts: ClassCounts
+
+
+def attach_scorer(model: InferenceGraph, data_label_space: Optional[LabelSpace] = None,
+                  predict: Optional[PredictProbabilities] = None, with_calibration: bool = False) -> Scorer:
+    """Adds the scoring part to the graph of an opened network.
+
+    Arguments:
+        data_label_space: The classes of the labels; None takes those of the model.
+        predict: How to predict an image where the plain network is not enough (tiles, scales, mirrored).
+        with_calibration: Whether evaluations add the scores of `fcn8s.calibration.summarize_calibration`.
+
+    Raises:
+        ValueError: The classes of model and data differ.
+    """
+    label_space = check_same_classes(model.label_space, data_label_space)
+    if predict is None:
+        head = build_evaluation_head(model.logits, label_space, with_calibration)
+        return Scorer(head, lambda images, labels: {model.images: images, head.labels: labels}, label_space)
+    with model.graph.as_default():
+        probabilities = tf.placeholder(tf.float32, [None, None, None, label_space.num_classes], 'fed_probabilities')
+        fed_head = build_evaluation_head(logits_of_probabilities(probabilities), label_space, with_calibration)
+    return Scorer(fed_head, lambda images, labels: {probabilities: np.stack([predict(image) for image in images]),
+                                                    fed_head.labels: labels}, label_space)
+
+
+def evaluate_model(model: InferenceGraph, scorer: Scorer, batches: Iterable, num_batches: int,
+                   with_boundaries: bool = False, workers: int = 2, progress: Optional[Callable] = None) -> Evaluation:
     """Scores at the size of the labels.
 
     Arguments:
-        model: An opened network.
+        model: The network that the scorer was attached to.
         batches: Yields (images uint8 [N, h, w, 3], labels uint8 [N, H, W]); the two sizes may differ.
         num_batches: How many batches to take.
-        data_label_space: The classes of the labels; None takes those of the model.
-        predict: How to predict an image where the plain network is not enough (tiles, scales, mirrored).
         with_boundaries: Adds the scores of `fcn8s.boundaries.BoundaryTotals.summarize`.
-        with_calibration: Adds those of `fcn8s.calibration.summarize_calibration`.
         workers: Threads that measure boundaries.
         progress: As of `fcn8s.evaluation.run_evaluation`.
 
     Raises:
-        ValueError: The classes of model and data differ, or as `run_evaluation`.
+        ValueError: As `run_evaluation`.
     """
-    label_space = check_same_classes(model.label_space, data_label_space)
-    head, feed_batch = _attach_head(model, label_space, predict, with_calibration)
+    head, label_space = scorer.head, scorer.label_space
     with ImageStatistics(label_space, with_boundaries, workers) as statistics:
-        scores = run_evaluation(model.run, head.metrics, feed_batch, batches, num_batches, label_space, progress,
+        scores = run_evaluation(model.run, head.metrics, scorer.feed_batch, batches, num_batches, label_space, progress,
                                 head.fetches(statistics.fetches), statistics.add)
         scores.update(statistics.boundary_scores())
         if head.calibration:
             scores.update(summarize_calibration(*model.run(tuple(head.calibration[:3]))))
-        return Evaluation(scores, statistics.counts(), label_space)
-
-
-def _attach_head(model: InferenceGraph, label_space: LabelSpace, predict: Optional[PredictProbabilities],
-                 with_calibration: bool) -> Tuple[EvaluationHead, Callable]:
-    """The scoring part and the function that feeds it a batch."""
-    if predict is None:
-        head = build_evaluation_head(model.logits, label_space, with_calibration)
-        return head, lambda images, labels: {model.images: images, head.labels: labels}
-    with model.graph.as_default():
-        probabilities = tf.placeholder(tf.float32, [None, None, None, label_space.num_classes], 'fed_probabilities')
-        fed_head = build_evaluation_head(logits_of_probabilities(probabilities), label_space, with_calibration)
-    return fed_head, lambda images, labels: {probabilities: np.stack([predict(image) for image in images]),
-                                             fed_head.labels: labels}
+        return Evaluation(scores, statistics.counts())

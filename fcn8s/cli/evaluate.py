@@ -3,8 +3,8 @@ import argparse
 import os
 from typing import Any, Dict, Optional, Tuple
 
-DESCRIPTION = """Scores a model by the rule of Cityscapes, at the resolution of the ground truth: IoU, accuracy and precision
-per class, their means, and the 95 % bootstrap interval of the mean IoU over images."""
+DESCRIPTION = """Scores a model by the rule of Cityscapes, at the resolution of the ground truth: IoU, accuracy and
+precision per class, their means, and the 95 % bootstrap interval of the mean IoU over images."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -17,24 +17,26 @@ def add_parser(subparsers: Any) -> None:
 
 def _add_data_arguments(group: Any) -> None:
     group.add_argument('--data', metavar='ROOT', help='root directory of a dataset in a layout that is known by name')
-    group.add_argument('--layout', metavar='NAME', help='cityscapes, cityscapes20, camvid, camvid32, kitti_road, voc or '
-                                                        'ade20k (default: the one that has the classes of the model)')
+    group.add_argument('--layout', metavar='NAME',
+                       help='cityscapes, cityscapes20, camvid, camvid32, kitti_road, voc or ade20k (default: the one that '
+                            'has the classes of the model)')
     group.add_argument('--split', default='val', help='default: val')
     group.add_argument('--images', metavar='DIR', help='instead of --data: a directory of images')
     group.add_argument('--labels', metavar='DIR', help='with --images: the labels, class IDs called like their images')
     group.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'),
-                       help='resize images to this size for the network (default: the size that the run trained on, else '
-                            'none)')
+                       help='resize images to this size for the network (default: the size that the run trained on, if '
+                            'any)')
     group.add_argument('--at-input-size', action='store_true',
                        help="score at the network's size instead of the ground truth's")
     group.add_argument('--batch', type=int, default=1, metavar='N',
                        help='images per batch; more than 1 needs images of one size (default: 1)')
-    group.add_argument('--workers', type=int, default=2, metavar='N', help='threads that read, and as many that measure '
-                                                                           'boundaries (default: 2)')
+    group.add_argument('--workers', type=int, default=2, metavar='N',
+                       help='threads that read, and as many that measure boundaries (default: 2)')
 
 
 def _add_score_arguments(group: Any) -> None:
-    group.add_argument('--against', metavar='MODEL', help='evaluate this model too, and the paired difference in mean IoU')
+    group.add_argument('--against', metavar='MODEL',
+                       help='evaluate this model too, and the paired difference in mean IoU')
     group.add_argument('--boundaries', action='store_true',
                        help='trimap IoU within 4, 8 and 16 pixels of a boundary, and boundary F1 with a tolerance of '
                             '0.75 %% of the diagonal')
@@ -52,14 +54,14 @@ def run(args: argparse.Namespace) -> int:
     from fcn8s.score_table import format_difference, format_scores, to_json
     from helpers.files import atomic_write_json
     _check(args)
-    evaluation, description = _evaluate(args, args.model)
+    evaluation, label_space, description = _evaluate(args, args.model)
     interval = mean_iou_interval(evaluation.image_counts, args.resamples, args.seed)
     print(_heading(description))
-    print(format_scores(evaluation.scores, evaluation.label_space, args.sort, interval))
-    report = dict(description, class_names=evaluation.label_space.class_names, mean_iou_interval=interval,
+    print(format_scores(evaluation.scores, label_space, args.sort, interval))
+    report = dict(description, class_names=label_space.class_names, mean_iou_interval=interval,
                   **evaluation.scores)
     if args.against:
-        other, report['against'] = _evaluate(args, args.against)
+        other, _, report['against'] = _evaluate(args, args.against)
         difference = paired_difference(evaluation.image_counts, other.image_counts, args.resamples, args.seed)
         report['against'].update(other.scores)
         report['mean_iou_difference'] = difference
@@ -77,29 +79,30 @@ def _check(args: argparse.Namespace) -> None:
     if (args.images is None) != (args.labels is None):
         raise ValueError('--images and --labels go together: a score needs the ground truth of each image.')
     if args.resamples < 1:
-        raise ValueError('--resamples is {}; it has to be at least 1, and 1000 or more for an interval to quote.'.format(
-            args.resamples))
+        raise ValueError('--resamples is {}; it has to be at least 1, and 1000 or more for an interval to '
+                         'quote.'.format(args.resamples))
 
 
-def _evaluate(args: argparse.Namespace, path: str) -> Tuple[Any, Dict[str, Any]]:
-    """An `Evaluation` of the model at `path` and what it was made of."""
+def _evaluate(args: argparse.Namespace, path: str) -> Tuple[Any, Any, Dict[str, Any]]:
+    """An `Evaluation` of the model at `path`, its label space, and what it was made of."""
     from tqdm import tqdm
 
     from fcn8s import inference, runs
-    from fcn8s.model_evaluation import evaluate_model
+    from fcn8s.model_evaluation import attach_scorer, evaluate_model
     size = _input_size(args, path)
     model_dir = runs.resolve_model(path)
     with inference.open_model(model_dir) as model:
         data = _open_data(args, model.label_space)
+        scorer = attach_scorer(model, data.label_space, with_calibration=args.calibration)
         with data.generate(args.batch, shuffle=False, resize=size or False, resize_labels=args.at_input_size,
                            workers=args.workers) as batches:
-            evaluation = evaluate_model(model, batches, batches.num_batches, data.label_space,
-                                        with_boundaries=args.boundaries, with_calibration=args.calibration,
-                                        workers=max(1, args.workers),
+            evaluation = evaluate_model(model, scorer, batches, batches.num_batches, args.boundaries,
+                                        max(1, args.workers),
                                         progress=lambda numbers: tqdm(numbers, desc='evaluate', unit='batch'))
-    return evaluation, {'model': model_dir, 'data': args.data or args.images, 'split': args.split if args.data else None,
-                        'num_images': data.get_num_files(), 'fingerprint': data.fingerprint, 'input_size': size,
-                        'at_input_size': args.at_input_size}
+    return evaluation, scorer.label_space, {
+        'model': model_dir, 'data': args.data or args.images, 'split': args.split if args.data else None,
+        'num_images': data.get_num_files(), 'fingerprint': data.fingerprint, 'input_size': size,
+        'at_input_size': args.at_input_size}
 
 
 def _open_data(args: argparse.Namespace, label_space: Any) -> Any:
@@ -117,8 +120,8 @@ def _input_size(args: argparse.Namespace, path: str) -> Optional[Tuple[int, int]
     if size is None and os.path.isfile(runs.Run(path).config_path):
         size = runs.read_config(runs.Run(path)).get('command', {}).get('size')
     if size is None and args.at_input_size:
-        raise ValueError('--at-input-size: images are not resized, so the network works at the size of the ground truth '
-                         'already. Leave it out, or give --size H W.')
+        raise ValueError('--at-input-size: images are not resized, so the network works at the size of the ground '
+                         'truth already. Leave it out, or give --size H W.')
     return None if size is None else (int(size[0]), int(size[1]))
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from fcn8s.evaluation import run_evaluation
+from fcn8s import evaluation
+from fcn8s.evaluation import ImageStatistics, run_evaluation
 from fcn8s.scores import count_confusion
 from helpers.label_spaces import generic_label_space
 
@@ -101,3 +102,32 @@ def test_refuses_a_negative_number_of_batches():
 def test_refuses_ground_truth_of_another_id_space():
     with pytest.raises(ValueError, match='valid pixels have ground truth IDs that are no classes.*from 0 to 2'):
         evaluate(batches(ids=(0, 1, 2, 7)), 2)
+
+
+@pytest.mark.parametrize('workers', [1, 3])
+def test_the_number_of_images_that_wait_for_their_boundaries_is_bounded(workers, monkeypatch):
+    measured, measure_image = [], evaluation.measure_image
+
+    def measure_and_note(*arguments):
+        result = measure_image(*arguments)
+        measured.append(result)
+        return result
+    monkeypatch.setattr(evaluation, 'measure_image', measure_and_note)
+    labels = np.random.RandomState(0).randint(3, size=(1, 9, 9)).astype(np.uint8)
+    with ImageStatistics(CLASSES, with_boundaries=True, workers=workers) as statistics:
+        for number in range(30):
+            statistics.add(labels, {'image_confusions': np.zeros((1, 3, 3), np.int64), 'class_ids': labels})
+            assert number + 1 - len(measured) <= 2 * workers
+        assert statistics.boundary_scores()['mean_boundary_f1'] == 1.0
+    assert statistics.counts().true_positives.shape == (30, 3)
+
+
+def test_an_error_while_measuring_is_not_lost(monkeypatch):
+    def fail(*_):
+        raise RuntimeError('cannot measure')
+    monkeypatch.setattr(evaluation, 'measure_image', fail)
+    labels = np.zeros((1, 4, 4), np.uint8)
+    with ImageStatistics(CLASSES, with_boundaries=True) as statistics:
+        statistics.add(labels, {'image_confusions': np.zeros((1, 3, 3), np.int64), 'class_ids': labels})
+        with pytest.raises(RuntimeError, match='cannot measure'):
+            statistics.boundary_scores()

@@ -8,7 +8,7 @@ import pytest
 from fcn8s.backend import tf
 from fcn8s.boundaries import BoundaryTotals, measure_image
 from fcn8s.evaluation_head import build_evaluation_head, logits_of_probabilities
-from fcn8s.model_evaluation import evaluate_model
+from fcn8s.model_evaluation import attach_scorer, evaluate_model
 from helpers.label_spaces import generic_label_space
 
 CLASSES = generic_label_space(3)
@@ -31,6 +31,11 @@ def batches(sizes=((6, 8),) * 3, scale=1, num_images=2, seed=0):
     rng = np.random.RandomState(seed)
     return [(rng.randint(256, size=(num_images, h, w, 3)).astype(np.uint8),
              rng.choice([0, 1, 2, 255], size=(num_images, h * scale, w * scale)).astype(np.uint8)) for h, w in sizes]
+
+
+def evaluate(model, data, num_batches, label_space, predict=None, with_calibration=False, **options):
+    scorer = attach_scorer(model, label_space, predict, with_calibration)
+    return evaluate_model(model, scorer, data, num_batches, **options)
 
 
 def slow_resize(values, height, width):
@@ -66,7 +71,7 @@ def slow_evaluation(data, num_classes=3):
 @pytest.mark.parametrize('scale', [1, 3])
 def test_scores_at_the_size_of_the_ground_truth(model, scale):
     data = batches(scale=scale)
-    scores = evaluate_model(model, iter(data), 3, CLASSES).scores
+    scores = evaluate(model, iter(data), 3, CLASSES).scores
     confusion, loss, _ = slow_evaluation(data)
     np.testing.assert_array_equal(scores['confusion_matrix'], confusion)
     assert scores['loss'] == pytest.approx(loss, rel=1e-5)
@@ -74,14 +79,14 @@ def test_scores_at_the_size_of_the_ground_truth(model, scale):
 
 def test_images_of_different_sizes_one_by_one(model):
     data = batches(sizes=((6, 8), (3, 11), (1, 1)), scale=2, num_images=1)
-    np.testing.assert_array_equal(evaluate_model(model, data, 3, CLASSES).scores['confusion_matrix'],
+    np.testing.assert_array_equal(evaluate(model, data, 3, CLASSES).scores['confusion_matrix'],
                                   slow_evaluation(data)[0])
 
 
 def test_batch_size_changes_nothing(model):
     together = batches(sizes=((6, 8),), num_images=6)
     apart = [(images[np.newaxis], labels[np.newaxis]) for images, labels in zip(*together[0])]
-    first, second = [evaluate_model(model, data, len(data), CLASSES) for data in (together, apart)]
+    first, second = [evaluate(model, data, len(data), CLASSES) for data in (together, apart)]
     for key in KEYS:
         np.testing.assert_allclose(first.scores[key], second.scores[key], rtol=1e-12)
     for ours, theirs in zip(first.image_counts, second.image_counts):
@@ -90,7 +95,7 @@ def test_batch_size_changes_nothing(model):
 
 def test_pixels_per_class_of_each_image(model):
     data = batches()
-    counts = evaluate_model(model, data, 3, CLASSES).image_counts
+    counts = evaluate(model, data, 3, CLASSES).image_counts
     images = [([image], [label]) for images, labels in data for image, label in zip(images, labels)]
     for number, image in enumerate(images):
         confusion = slow_evaluation([image])[0]
@@ -104,7 +109,7 @@ def test_fed_probabilities_score_as_the_network_does(model):
         exponentials = np.exp(image.astype(np.float64) / 40.0)
         return (exponentials / exponentials.sum(axis=-1, keepdims=True)).astype(np.float32)
     data = batches(sizes=((6, 8), (5, 5)))
-    plain, fed = [evaluate_model(model, data, 2, CLASSES, predict=how, with_calibration=True).scores
+    plain, fed = [evaluate(model, data, 2, CLASSES, predict=how, with_calibration=True).scores
                   for how in (None, predict)]
     for key in KEYS + ('expected_calibration_error',):
         np.testing.assert_allclose(fed[key], plain[key], rtol=1e-5)
@@ -119,7 +124,7 @@ def test_probabilities_of_zero_have_a_finite_loss():
 
 def test_calibration_on_request(model):
     data = batches(scale=2)
-    scores = evaluate_model(model, data, 3, CLASSES, with_calibration=True).scores
+    scores = evaluate(model, data, 3, CLASSES, with_calibration=True).scores
     pixels, error = slow_evaluation(data)[2], 0.0
     for b in range(15):
         inside = [pixel for pixel in pixels if b < pixel[0] * 15 <= b + 1]
@@ -127,27 +132,27 @@ def test_calibration_on_request(model):
             error += abs(np.sum([correct for _, correct in inside]) - np.sum([confidence for confidence, _ in inside]))
     assert scores['expected_calibration_error'] == pytest.approx(error / len(pixels), rel=1e-4)
     assert scores['bin_counts'].sum() == len(pixels)
-    assert 'expected_calibration_error' not in evaluate_model(model, data, 3, CLASSES).scores
+    assert 'expected_calibration_error' not in evaluate(model, data, 3, CLASSES).scores
 
 
 @pytest.mark.parametrize('workers', [1, 3])
 def test_boundaries_on_request(model, workers):
     data = batches(sizes=((12, 16),) * 5, num_images=3)
-    scores = evaluate_model(model, data, 5, CLASSES, with_boundaries=True, workers=workers).scores
+    scores = evaluate(model, data, 5, CLASSES, with_boundaries=True, workers=workers).scores
     totals = BoundaryTotals(CLASSES)
     for images, labels in data:
         for image, label in zip(images, labels):
             totals.add(measure_image(label, image.argmax(axis=-1), CLASSES))
     for key, expected in totals.summarize().items():
         np.testing.assert_array_equal(scores[key], expected)
-    assert 'boundary_f1' not in evaluate_model(model, data, 5, CLASSES).scores
+    assert 'boundary_f1' not in evaluate(model, data, 5, CLASSES).scores
 
 
 def test_void_classes_count_for_the_loss_and_no_score(model):
     void = CLASSES._replace(name='with void', void_class_ids=(0,))
     model.label_space = void
     data = batches()
-    scores = evaluate_model(model, data, 3, void, with_calibration=True).scores
+    scores = evaluate(model, data, 3, void, with_calibration=True).scores
     confusion, loss, _ = slow_evaluation(data)
     assert np.isnan(scores['per_class_iou'][0])
     assert scores['loss'] == pytest.approx(loss, rel=1e-5)
@@ -160,20 +165,21 @@ def test_ignored_pixels_change_nothing_whatever_the_network_says_there(model):
     labels[:, :2] = 255
     changed = images.copy()
     changed[:, :2] = 255 - changed[:, :2]
-    first, second = [evaluate_model(model, [(pixels, labels)], 1, CLASSES, with_calibration=True).scores
+    first, second = [evaluate(model, [(pixels, labels)], 1, CLASSES, with_calibration=True).scores
                      for pixels in (images, changed)]
     for key in KEYS + ('expected_calibration_error',):
         np.testing.assert_array_equal(first[key], second[key])
 
 
 def test_an_evaluation_does_not_remember_the_one_before(model):
-    first, again = [evaluate_model(model, batches(), 3, CLASSES, with_calibration=True).scores for _ in range(2)]
+    scorer = attach_scorer(model, CLASSES, with_calibration=True)
+    first, again = [evaluate_model(model, scorer, batches(), 3).scores for _ in range(2)]
     np.testing.assert_array_equal(first['confusion_matrix'], again['confusion_matrix'])
     np.testing.assert_array_equal(first['bin_counts'], again['bin_counts'])
 
 
 def test_an_empty_dataset_has_no_scores(model):
-    evaluation = evaluate_model(model, [], 0, CLASSES, with_boundaries=True, with_calibration=True)
+    evaluation = evaluate(model, [], 0, CLASSES, with_boundaries=True, with_calibration=True)
     for key in ('loss', 'mean_iou', 'mean_boundary_f1', 'expected_calibration_error'):
         assert np.isnan(evaluation.scores[key])
     assert evaluation.image_counts.true_positives.shape == (0, 3)
@@ -181,12 +187,20 @@ def test_an_empty_dataset_has_no_scores(model):
 
 def test_refuses_data_of_other_classes(model):
     with pytest.raises(ValueError, match='4 classes'):
-        evaluate_model(model, batches(), 3, generic_label_space(4))
+        attach_scorer(model, generic_label_space(4))
+
+
+@pytest.mark.parametrize('label_id', [3, 200])
+def test_refuses_ground_truth_of_another_id_space(model, label_id):
+    images, labels = batches()[0]
+    labels[-1, -1, -1] = label_id
+    with pytest.raises(ValueError, match='1 of .* valid pixels have ground truth IDs that are no classes'):
+        evaluate(model, [(images, labels)], 1, CLASSES)
 
 
 def test_refuses_no_threads(model):
     with pytest.raises(ValueError, match='0 threads to measure boundaries .* take 1 or more'):
-        evaluate_model(model, batches(), 3, CLASSES, workers=0)
+        evaluate(model, batches(), 3, CLASSES, workers=0)
 
 
 def test_no_saver_writes_the_head(model):
