@@ -55,8 +55,8 @@ def read_header(data: bytes) -> ImageHeader:
             return _jpeg_header(data)
         if data[:4] == b'RIFF' and data[8:12] == b'WEBP':
             return _webp_header(data)
-    except (struct.error, IndexError):
-        raise ValueError('is truncated: it ends within its header')
+    except (struct.error, IndexError) as error:
+        raise ValueError('is truncated: it ends within its header') from error
     if data[:4] in (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+'):
         return ImageHeader('tiff')
     return ImageHeader('bmp' if data.startswith(b'BM') else 'unknown')

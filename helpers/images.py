@@ -31,7 +31,7 @@ _UPRIGHT: Dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda pixels: cv2.flip(pixels, 1),
     3: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
     4: lambda pixels: cv2.flip(pixels, 0),
-    5: lambda pixels: cv2.transpose(pixels),
+    5: lambda pixels: np.ascontiguousarray(pixels.swapaxes(0, 1)),
     6: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE),
     7: lambda pixels: cv2.rotate(cv2.transpose(pixels), cv2.ROTATE_180),
     8: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
@@ -220,24 +220,24 @@ def _read_bytes(path: PathLike) -> bytes:
     try:
         with open(path, 'rb') as file:
             return file.read()
-    except FileNotFoundError:
-        raise FileNotFoundError('{} does not exist.'.format(path))
-    except IsADirectoryError:
-        raise ValueError('{} is a directory. Give an image file.'.format(path))
+    except FileNotFoundError as error:
+        raise FileNotFoundError('{} does not exist.'.format(path)) from error
+    except IsADirectoryError as error:
+        raise ValueError('{} is a directory. Give an image file.'.format(path)) from error
 
 
 def _header(data: bytes, path: PathLike) -> ImageHeader:
     try:
         return read_header(data)
     except ValueError as error:
-        raise ValueError('{} {}. Replace it by a whole copy, or take it out.'.format(path, error))
+        raise ValueError('{} {}. Replace it by a whole copy, or take it out.'.format(path, error)) from error
 
 
 def _decode(data: bytes, flags: int, path: PathLike) -> np.ndarray:
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
-        raise ValueError('{} cannot be decoded: {}'.format(path, str(error).strip()))
+        raise ValueError('{} cannot be decoded: {}'.format(path, str(error).strip())) from error
     if pixels is None:
         raise ValueError('{} cannot be decoded: it is truncated, damaged or no image. Replace it by a whole copy, or '
                          'take it out.'.format(path))
@@ -308,7 +308,8 @@ def _labels_by_pillow(data: bytes, path: PathLike) -> np.ndarray:
             labels = np.array(image)
             mode = image.mode
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError('{} cannot be decoded: {}. Replace it by a whole copy, or take it out.'.format(path, error))
+        raise ValueError('{} cannot be decoded: {}. Replace it by a whole copy, or take it out.'.format(
+            path, error)) from error
     if mode in ('P', 'L', '1'):
         return labels.astype(np.uint8)
     if mode.startswith('I;16'):

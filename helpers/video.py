@@ -5,6 +5,7 @@ stream: one frame at a time is in memory, however long the video.
 """
 
 import collections
+import contextlib
 import errno
 import fractions
 import inspect
@@ -382,10 +383,8 @@ def _end_encoder(encoder: Any) -> Tuple[int, str]:
     """Ends the encoder after the frames that it has, and returns its exit status and what it complained about."""
     process = encoder.proc
     complaint = b''
-    try:
+    with contextlib.suppress(OSError):  # of an encoder that is gone, which its status says
         process.stdin.close()
-    except OSError:
-        pass  # the encoder is gone, which its status says
     if not process.stderr.closed:
         complaint = process.stderr.read()
     status = process.wait()

@@ -182,10 +182,10 @@ def create_video_from_images(video_output_name: str, image_input_dir: str, frame
     if not os.path.isdir(image_input_dir):
         raise FileNotFoundError('{} is no directory. Give the directory that holds the frames.'.format(image_input_dir))
     path = video_output_name if video_output_name.lower().endswith('.mp4') else video_output_name + '.mp4'
-    with open_frames(image_input_dir, frame_rate=frame_rate, extensions=(image_file_extension,)) as frames:
-        with VideoWriter(path, frames.size, frames.frame_rate) as writer:
-            for frame in frames:
-                writer.write(frame)
+    frames = open_frames(image_input_dir, frame_rate=frame_rate, extensions=(image_file_extension,))
+    with frames, VideoWriter(path, frames.size, frames.frame_rate) as writer:
+        for frame in frames:
+            writer.write(frame)
     return path
 
 

@@ -1,5 +1,6 @@
 import io
 import os
+import pathlib
 import struct
 import zlib
 
@@ -24,7 +25,7 @@ from helpers.images import (
 UPRIGHT = {
     1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
     5: lambda a: a.transpose(1, 0, 2), 6: lambda a: np.rot90(a, -1), 7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
-    8: lambda a: np.rot90(a)}
+    8: np.rot90}
 
 
 @pytest.fixture
@@ -126,11 +127,11 @@ def test_cmyk_tiff_is_refused(tmp_path, rgb):
 @pytest.mark.parametrize('reader', [read_image, lambda path: read_image(path, convert=True)])
 def test_truncated_images_are_named(tmp_path, suffix, share, reader):
     rgb = np.random.RandomState(0).randint(0, 256, (40, 50, 3)).astype(np.uint8)
-    whole = open(save(tmp_path / ('whole.' + suffix), rgb), 'rb').read()
+    whole = pathlib.Path(save(tmp_path / ('whole.' + suffix), rgb)).read_bytes()
     # The last four bytes of a PNG are a check sum of nothing, and those of a TIFF a link to no further page.
     keep = len(whole) - 9 if share == -1 else int(share * len(whole))
     path = str(tmp_path / ('cut.' + suffix))
-    open(path, 'wb').write(whole[:keep])
+    pathlib.Path(path).write_bytes(whole[:keep])
     with pytest.raises(ValueError) as caught:
         reader(path)
     assert path in str(caught.value)
@@ -142,8 +143,8 @@ def test_a_jpeg_cut_behind_its_thumbnail_is_truncated(tmp_path):
     Image.new('RGB', (8, 8), (9, 9, 9)).save(buffer, 'jpeg')
     exif = b'Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00' + buffer.getvalue()
     rgb = np.random.RandomState(0).randint(0, 256, (40, 50, 3)).astype(np.uint8)
-    whole = open(save(tmp_path / 'a.jpg', rgb, exif=exif), 'rb').read()
-    open(str(tmp_path / 'b.jpg'), 'wb').write(whole[:-100])
+    save(tmp_path / 'a.jpg', rgb, exif=exif)
+    (tmp_path / 'b.jpg').write_bytes((tmp_path / 'a.jpg').read_bytes()[:-100])
     assert read_image(tmp_path / 'a.jpg').shape == rgb.shape
     with pytest.raises(ValueError, match='truncated: its JPEG data ends early'):
         read_image(tmp_path / 'b.jpg')
@@ -158,7 +159,8 @@ def test_data_behind_a_jpeg_is_no_error(tmp_path, rgb):
 
 def test_a_flipped_bit_in_a_png(tmp_path):
     rgb = np.random.RandomState(0).randint(0, 256, (40, 50, 3)).astype(np.uint8)
-    data = bytearray(open(save(tmp_path / 'a.png', rgb), 'rb').read())
+    save(tmp_path / 'a.png', rgb)
+    data = bytearray((tmp_path / 'a.png').read_bytes())
     data[len(data) // 2] ^= 4
     (tmp_path / 'a.png').write_bytes(bytes(data))
     with pytest.raises(ValueError, match='a.png cannot be decoded'):
@@ -335,9 +337,11 @@ def test_numbers_sort_as_numbers(numbers):
 
 @given(st.lists(st.text(max_size=6), max_size=6))
 def test_any_names_can_be_sorted(texts):
-    assert sorted(texts, key=natural_sort_key) == sorted(texts[::-1], key=natural_sort_key)
+    backwards = texts[::-1]
+    assert sorted(texts, key=natural_sort_key) == sorted(backwards, key=natural_sort_key)
 
 
 def test_natural_order_of_mixed_names():
     wanted = ['1.png', '2/10.png', '2/b.png', '02.png', '10.png', 'a1.png', 'a2.png', 'B.png', 'b.png']
-    assert sorted(wanted[::-1], key=natural_sort_key) == wanted
+    backwards = wanted[::-1]
+    assert sorted(backwards, key=natural_sort_key) == wanted

@@ -21,7 +21,7 @@ def test_fields_agree(space):
     assert len(set(space.class_names)) == space.num_classes
     for field in (space.colors, space.file_ids, space.categories):
         assert field is None or len(field) == space.num_classes
-    assert all(len(color) == 3 and 0 <= min(color) and max(color) <= 255 for color in space.colors)
+    assert all(len(color) == 3 and min(color) >= 0 and max(color) <= 255 for color in space.colors)
     assert len(space.color_to_id) == space.num_classes + len(space.ignore_colors)
 
 
