@@ -201,7 +201,7 @@ def natural_sort_key(name: str) -> Tuple[Any, ...]:
     levels = tuple(tuple((0, int(piece), '') if piece[0] in '0123456789' else (1, 0, piece)
                          for piece in re.split('([0-9]+)', level.lower()) if piece)
                    for level in re.split(r'[/\\]', name))
-    return levels + ((), name)
+    return levels, name
 
 
 def _walk(directory: str, recursive: bool, above: Tuple[str, ...] = ()) -> Iterator[str]:
