@@ -5,7 +5,7 @@ with `<city>_<sequence>_<frame>`."""
 import os
 import re
 import zipfile
-from typing import Iterable, List, Sequence
+from typing import Iterable, List, Sequence, Tuple
 
 import numpy as np
 
@@ -33,11 +33,12 @@ def prediction_name(image_path: str) -> str:
     return match.group(1) + _SUFFIX
 
 
-def check_label_space(label_space: LabelSpace) -> None:
-    """Raises ValueError unless the classes have labelIds to be written as."""
+def label_ids_of(label_space: LabelSpace) -> Tuple[int, ...]:
+    """The labelId of each class; raises ValueError for classes that have none."""
     if label_space.file_ids is None or not label_space.name.startswith('cityscapes'):
         raise ValueError('The model predicts the classes of {!r}, which have no Cityscapes labelIds. A submission '
                          'needs a model of the label space cityscapes or cityscapes20.'.format(label_space.name))
+    return label_space.file_ids
 
 
 def write_prediction(out_dir: str, image_path: str, class_ids: np.ndarray, label_space: LabelSpace) -> str:
@@ -54,7 +55,7 @@ def write_prediction(out_dir: str, image_path: str, class_ids: np.ndarray, label
     Raises:
         ValueError: The name, the size, an ID or the label space is not one the server takes.
     """
-    check_label_space(label_space)
+    label_ids_of(label_space)
     path = os.path.join(out_dir, prediction_name(image_path))
     class_ids = np.asarray(class_ids)
     if class_ids.shape != (HEIGHT, WIDTH):
@@ -85,11 +86,11 @@ def zip_and_check(predictions_dir: str, image_paths: Iterable[str], zip_path: st
         ValueError: A prediction is missing or too many, two images have one name, or a file is not an 8-bit
             1024x2048 map of labelIds.
     """
-    check_label_space(label_space)
+    label_ids = label_ids_of(label_space)
     names = _expected_names(image_paths)
     _check_names(predictions_dir, names)
     for name in names:
-        _check_prediction(os.path.join(predictions_dir, name), label_space)
+        _check_prediction(os.path.join(predictions_dir, name), label_ids)
     with atomic_path(zip_path) as temporary:
         _write_zip(str(temporary), predictions_dir, names)
     return names
@@ -117,16 +118,15 @@ def _check_names(predictions_dir: str, names: Sequence[str]) -> None:
                          'them; predict into an empty folder.'.format(predictions_dir, len(extra), extra[0]))
 
 
-def _check_prediction(path: str, label_space: LabelSpace) -> None:
+def _check_prediction(path: str, label_ids: Sequence[int]) -> None:
     labels = read_labels(path)
     if labels.dtype != np.uint8 or labels.shape != (HEIGHT, WIDTH):
         raise ValueError('{} holds {} of shape {}; the server takes 8-bit maps of {} x {}. Predict it '
                          'again.'.format(path, labels.dtype, labels.shape, HEIGHT, WIDTH))
-    wrong = np.setdiff1d(np.unique(labels), label_space.file_ids)
+    wrong = np.setdiff1d(np.unique(labels), label_ids)
     if wrong.size:
-        raise ValueError('{} holds the IDs {}, which are not labelIds of {!r} ({}). Write labelIds, not train IDs: '
-                         'with write_prediction.'.format(path, wrong.tolist(), label_space.name,
-                                                    sorted(label_space.file_ids)))
+        raise ValueError('{} holds the IDs {}, which are not labelIds of the classes ({}). Write labelIds, not train '
+                         'IDs: with write_prediction.'.format(path, wrong.tolist(), sorted(label_ids)))
 
 
 def _write_zip(zip_path: str, predictions_dir: str, names: Sequence[str]) -> None:

@@ -46,8 +46,8 @@ def run_evaluation(run: Callable, metrics: Any, feed_batch: Callable, batches: I
         values = run({'update': metrics.update, **(fetches or {})}, feed_batch(images, labels))
         if on_batch:
             on_batch(labels, values)
-    totals = run((metrics.confusion_matrix, metrics.loss_sum, metrics.num_valid), {})
-    return summarize(*totals, label_space)
+    confusion_matrix, loss_sum, num_valid = run((metrics.confusion_matrix, metrics.loss_sum, metrics.num_valid), {})
+    return summarize(confusion_matrix, loss_sum, num_valid, label_space)
 
 
 class ImageStatistics:
@@ -89,7 +89,7 @@ class ImageStatistics:
         if self._boundaries:
             for truth, class_ids in zip(labels, values['class_ids']):
                 self._pending.append(self._pool.submit(measure_image, truth, class_ids, self._label_space))
-            self._take_in(self._max_pending)
+            self._take_in(self._boundaries, self._max_pending)
 
     def counts(self) -> ClassCounts:
         """Pixels per class of each image, int64 [I, C]."""
@@ -100,10 +100,10 @@ class ImageStatistics:
         """As of `BoundaryTotals.summarize`; an empty dict where boundaries were not asked for."""
         if not self._boundaries:
             return {}
-        self._take_in(0)
+        self._take_in(self._boundaries, 0)
         return self._boundaries.summarize()
 
-    def _take_in(self, max_pending: int) -> None:
+    def _take_in(self, totals: BoundaryTotals, max_pending: int) -> None:
         """Waits until no more images than that are pending. In their order: sums then do not depend on the threads."""
         while len(self._pending) > max_pending:
-            self._boundaries.add(self._pending.popleft().result())
+            totals.add(self._pending.popleft().result())

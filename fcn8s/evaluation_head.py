@@ -65,8 +65,8 @@ def logits_of_probabilities(probabilities: tf.Tensor) -> tf.Tensor:
 
 
 def _cross_entropy(log_probabilities: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
-    """-log p of the true class, float [N, H, W], and any number where the ground truth is no class. Without gradients to
-    prepare this takes half the time of `fcn8s.losses.pixel_cross_entropy`, which would be most of the cost of scoring.
+    """-log p of the true class, float [N, H, W], and any number where the ground truth is no class. Without gradients
+    to prepare this takes half the time of `fcn8s.losses.pixel_cross_entropy`, which would cost more than the rest.
     """
     # Eight images of 1024x2048 and 150 classes have more numbers than int32 counts.
     num_classes = tf.shape(log_probabilities, out_type=tf.int64)[-1]

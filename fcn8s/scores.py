@@ -8,11 +8,13 @@ neither the ground truth nor the prediction holds has no score (NaN) and is left
 Letters: C classes, P >= C columns of the confusion matrix (columns beyond C are predictions that are no class).
 """
 
-from typing import Any, Dict, NamedTuple, Sequence
+from typing import Any, Dict, NamedTuple, Sequence, Union
 
 import numpy as np
 
 from helpers.label_spaces import LabelSpace
+
+ArrayOrNumber = Union[np.ndarray, float]
 
 
 class ClassCounts(NamedTuple):
@@ -152,7 +154,7 @@ def mean_iou(counts: ClassCounts) -> np.ndarray:
     return mean_of_present(intersection_over_union(counts))
 
 
-def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+def _divide(numerator: ArrayOrNumber, denominator: ArrayOrNumber) -> np.ndarray:
     numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
     return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator != 0)
 

@@ -18,8 +18,8 @@ def add_parser(subparsers: Any) -> None:
 def _add_data_arguments(group: Any) -> None:
     group.add_argument('--data', metavar='ROOT', help='root directory of a dataset in a layout that is known by name')
     group.add_argument('--layout', metavar='NAME',
-                       help='cityscapes, cityscapes20, camvid, camvid32, kitti_road, voc or ade20k (default: the one that '
-                            'has the classes of the model)')
+                       help='cityscapes, cityscapes20, camvid, camvid32, kitti_road, voc or ade20k (default: the one '
+                            'that has the classes of the model)')
     group.add_argument('--split', default='val', help='default: val')
     group.add_argument('--images', metavar='DIR', help='instead of --data: a directory of images')
     group.add_argument('--labels', metavar='DIR', help='with --images: the labels, class IDs called like their images')
