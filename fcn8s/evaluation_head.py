@@ -42,31 +42,47 @@ def build_evaluation_head(logits: tf.Tensor, label_space: LabelSpace, with_calib
             loss, which the network was trained on, and not for the calibration.
     """
     with logits.graph.as_default(), tf.name_scope('evaluation'):
-        labels = tf.placeholder(tf.uint8, [None, None, None], name='labels')
-        # Half-pixel centres: the corners of both grids coincide, as they do when OpenCV resizes the image.
-        scored = tf.image.resize_bilinear(logits, tf.shape(labels)[1:3], half_pixel_centers=True)
-        class_ids = tf.argmax(scored, axis=-1, output_type=tf.int32)
-        truth = tf.cast(labels, tf.int32)
-        valid = tf.not_equal(truth, label_space.ignore_id)
-        log_probabilities = tf.nn.log_softmax(scored)
-        metrics = build_metrics(truth, class_ids, _cross_entropy(log_probabilities, truth), valid,
-                                label_space.num_classes)
-        calibration = (_calibration(log_probabilities, truth, class_ids, valid, label_space) if with_calibration
-                       else None)
-        if calibration:
-            metrics = metrics._replace(update=tf.group(metrics.update, calibration.update),
-                                       reset=tf.group(metrics.reset, calibration.reset))
-        return EvaluationHead(labels, tf.cast(class_ids, tf.uint8), metrics, calibration)
+        labels = _labels_placeholder()
+        scored = _resize(logits, labels)
+        return _build_head(labels, scored, tf.nn.log_softmax(scored), label_space, with_calibration)
 
 
-def logits_of_probabilities(probabilities: tf.Tensor) -> tf.Tensor:
-    """Logits whose soft-max the probabilities (float [..., C], adding up to 1) are: their logarithms."""
-    return tf.log(tf.maximum(probabilities, _SMALLEST_PROBABILITY))
+def build_fed_head(probabilities: tf.Tensor, label_space: LabelSpace, with_calibration: bool = False) -> EvaluationHead:
+    """The same for probabilities (float [N, h, w, C], adding up to 1), such as means of several predictions. These are
+    what is interpolated; without that, classes are exactly those of the largest probabilities fed."""
+    with probabilities.graph.as_default(), tf.name_scope('fed_evaluation'):
+        labels = _labels_placeholder()
+        scored = _resize(probabilities, labels)
+        return _build_head(labels, scored, tf.log(tf.maximum(scored, _SMALLEST_PROBABILITY)), label_space,
+                           with_calibration)
+
+
+def _labels_placeholder() -> tf.Tensor:
+    return tf.placeholder(tf.uint8, [None, None, None], name='labels')
+
+
+def _resize(values: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    # Half-pixel centres: the corners of both grids coincide, as they do when OpenCV resizes the image.
+    return tf.image.resize_bilinear(values, tf.shape(labels)[1:3], half_pixel_centers=True)
+
+
+def _build_head(labels: tf.Tensor, scored: tf.Tensor, log_probabilities: tf.Tensor, label_space: LabelSpace,
+                with_calibration: bool) -> EvaluationHead:
+    """From labels uint8 [N, H, W] and, at their size, what the class is the largest of, and log soft-max."""
+    class_ids = tf.argmax(scored, axis=-1, output_type=tf.int32)
+    truth = tf.cast(labels, tf.int32)
+    valid = tf.not_equal(truth, label_space.ignore_id)
+    metrics = build_metrics(truth, class_ids, _cross_entropy(log_probabilities, truth), valid, label_space.num_classes)
+    calibration = _calibration(log_probabilities, truth, class_ids, valid, label_space) if with_calibration else None
+    if calibration:
+        metrics = metrics._replace(update=tf.group(metrics.update, calibration.update),
+                                   reset=tf.group(metrics.reset, calibration.reset))
+    return EvaluationHead(labels, tf.cast(class_ids, tf.uint8), metrics, calibration)
 
 
 def _cross_entropy(log_probabilities: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
-    """-log p of the true class, float [N, H, W], and any number where the ground truth is no class. Without gradients
-    to prepare this takes half the time of `fcn8s.losses.pixel_cross_entropy`, which would cost more than the rest.
+    """-log p of the true class, float [N, H, W], and any number where the ground truth is no class. With no gradient to
+    prepare this takes half the time of `fcn8s.losses.pixel_cross_entropy`, which would cost more than the rest.
     """
     # Eight images of 1024x2048 and 150 classes have more numbers than int32 counts.
     num_classes = tf.shape(log_probabilities, out_type=tf.int64)[-1]

@@ -7,7 +7,7 @@ import numpy as np
 from fcn8s.backend import tf
 from fcn8s.calibration import summarize_calibration
 from fcn8s.evaluation import ImageStatistics, run_evaluation
-from fcn8s.evaluation_head import EvaluationHead, build_evaluation_head, logits_of_probabilities
+from fcn8s.evaluation_head import EvaluationHead, build_evaluation_head, build_fed_head
 from fcn8s.feeding import check_same_classes
 from fcn8s.inference import InferenceGraph
 from fcn8s.scores import ClassCounts
@@ -50,7 +50,7 @@ def attach_scorer(model: InferenceGraph, data_label_space: Optional[LabelSpace] 
         return Scorer(head, lambda images, labels: {model.images: images, head.labels: labels}, label_space)
     with model.graph.as_default():
         probabilities = tf.placeholder(tf.float32, [None, None, None, label_space.num_classes], 'fed_probabilities')
-        fed_head = build_evaluation_head(logits_of_probabilities(probabilities), label_space, with_calibration)
+    fed_head = build_fed_head(probabilities, label_space, with_calibration)
     return Scorer(fed_head, lambda images, labels: {probabilities: np.stack([predict(image) for image in images]),
                                                     fed_head.labels: labels}, label_space)
 

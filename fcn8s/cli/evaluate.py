@@ -1,7 +1,7 @@
 """`fcn8s evaluate`: the scores of a model on a dataset."""
 import argparse
 import os
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 DESCRIPTION = """Scores a model by the rule of Cityscapes, at the resolution of the ground truth: IoU, accuracy and
 precision per class, their means, and the 95 % bootstrap interval of the mean IoU over images."""
@@ -11,6 +11,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser('evaluate', help='score a model on a dataset', description=DESCRIPTION)
     parser.add_argument('model', metavar='MODEL', help='run directory (its best checkpoint) or saved FCN-8s')
     _add_data_arguments(parser.add_argument_group('data'))
+    _add_prediction_arguments(parser.add_argument_group('prediction'))
     _add_score_arguments(parser.add_argument_group('scores'))
     parser.set_defaults(run=run)
 
@@ -32,6 +33,16 @@ def _add_data_arguments(group: Any) -> None:
                        help='images per batch; more than 1 needs images of one size (default: 1)')
     group.add_argument('--workers', type=int, default=2, metavar='N',
                        help='threads that read, and as many that measure boundaries (default: 2)')
+
+
+def _add_prediction_arguments(group: Any) -> None:
+    group.add_argument('--tile', type=int, nargs=2, metavar=('H', 'W'),
+                       help='cut larger images into tiles of this size')
+    group.add_argument('--overlap', type=int, metavar='N', help='of neighbouring tiles, in pixels (default: 128)')
+    group.add_argument('--scales', type=float, nargs='+', metavar='S',
+                       help='average over the image resized by these factors, for example 0.75 1 1.25')
+    group.add_argument('--mirror', action='store_true', help='average with the prediction of the mirror image')
+    group.add_argument('--precision', choices=['float32', 'bfloat16'], default='float32', help='default: float32')
 
 
 def _add_score_arguments(group: Any) -> None:
@@ -78,6 +89,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError('say what to evaluate on: either --data ROOT, or --images DIR --labels DIR.')
     if (args.images is None) != (args.labels is None):
         raise ValueError('--images and --labels go together: a score needs the ground truth of each image.')
+    if args.overlap is not None and args.tile is None:
+        raise ValueError('--overlap is {}, but there are no tiles; give --tile H W too.'.format(args.overlap))
     if args.resamples < 1:
         raise ValueError('--resamples is {}; it has to be at least 1, and 1000 or more for an interval to '
                          'quote.'.format(args.resamples))
@@ -91,9 +104,9 @@ def _evaluate(args: argparse.Namespace, path: str) -> Tuple[Any, Any, Dict[str, 
     from fcn8s.model_evaluation import attach_scorer, evaluate_model
     size = _input_size(args, path)
     model_dir = runs.resolve_model(path)
-    with inference.open_model(model_dir) as model:
+    with inference.open_model(model_dir, precision=args.precision) as model:
         data = _open_data(args, model.label_space)
-        scorer = attach_scorer(model, data.label_space, with_calibration=args.calibration)
+        scorer = attach_scorer(model, data.label_space, _predict_function(args, model), args.calibration)
         with data.generate(args.batch, shuffle=False, resize=size or False, resize_labels=args.at_input_size,
                            workers=args.workers) as batches:
             evaluation = evaluate_model(model, scorer, batches, batches.num_batches, args.boundaries,
@@ -102,7 +115,18 @@ def _evaluate(args: argparse.Namespace, path: str) -> Tuple[Any, Any, Dict[str, 
     return evaluation, scorer.label_space, {
         'model': model_dir, 'data': args.data or args.images, 'split': args.split if args.data else None,
         'num_images': data.get_num_files(), 'fingerprint': data.fingerprint, 'input_size': size,
-        'at_input_size': args.at_input_size}
+        'at_input_size': args.at_input_size, 'tile': args.tile, 'overlap': args.overlap, 'scales': args.scales,
+        'mirror': args.mirror, 'precision': args.precision}
+
+
+def _predict_function(args: argparse.Namespace, model: Any) -> Optional[Callable]:
+    """Soft-max of an image as asked for, by the code of `fcn8s predict`; None where the plain network is enough."""
+    if args.tile is None and args.scales is None and not args.mirror:
+        return None
+    from fcn8s.prediction import Predictor
+    options = {'tile': args.tile and tuple(args.tile), 'overlap': args.overlap, 'scales': args.scales}
+    return Predictor(model.predict, model.num_classes, mirror=args.mirror,
+                     **{name: value for name, value in options.items() if value is not None}).probabilities
 
 
 def _open_data(args: argparse.Namespace, label_space: Any) -> Any:

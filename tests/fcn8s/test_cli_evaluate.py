@@ -9,6 +9,8 @@ import pytest
 
 from fcn8s import FCN8s, scores
 from fcn8s.cli import evaluate
+from fcn8s.inference import open_model
+from fcn8s.prediction import Predictor
 from helpers.images import write_image, write_labels
 from helpers.label_spaces import CITYSCAPES, cityscapes_ids_to_train_ids
 
@@ -142,6 +144,19 @@ def test_boundaries_and_calibration_on_request(networks, dataset, tmp_path, caps
     assert 'boundary F1, tolerance 0.75 %' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('arguments, options', [
+    (['--mirror'], {'mirror': True}),
+    (['--scales', '0.5', '1'], {'scales': (0.5, 1.0)}),
+    (['--tile', '40', '48', '--overlap', '8', '--mirror'], {'tile': (40, 48), 'overlap': 8, 'mirror': True})])
+def test_tiles_scales_and_mirror_images_score_what_prediction_predicts(networks, dataset, tmp_path, arguments, options):
+    report = report_of(tmp_path, networks[0][0], '--data', dataset, *arguments)
+    with open_model(networks[0][0]) as model:
+        predictor = Predictor(model.predict, 19, **options)
+        class_ids = np.stack([predictor.class_ids(image) for image in load_images()])
+    assert (class_ids != networks[0][1]).any()
+    np.testing.assert_array_equal(report['confusion_matrix'], expected_confusion(class_ids))
+
+
 def test_paired_difference_of_two_models(networks, dataset, tmp_path, capsys):
     (first, predictions), (second, others) = networks
     report = report_of(tmp_path, first, '--data', dataset, '--against', second)
@@ -159,6 +174,7 @@ def test_a_model_against_itself_differs_by_nothing(networks, dataset, tmp_path):
     ([], 'either --data ROOT, or --images DIR --labels DIR'),
     (['--data', 'a', '--images', 'b', '--labels', 'c'], 'either --data ROOT, or --images DIR'),
     (['--images', 'a'], '--images and --labels go together'),
+    (['--data', 'a', '--overlap', '16'], '--overlap is 16, but there are no tiles'),
     (['--data', 'a', '--resamples', '0'], '--resamples is 0; it has to be at least 1'),
     (['--data', 'a', '--sort', 'size'], "Sorting by 'size' .* one of class, name"),
     (['--data', 'a', '--at-input-size'], '--at-input-size: images are not resized.*give --size H W')])

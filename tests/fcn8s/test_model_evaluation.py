@@ -7,7 +7,7 @@ import pytest
 
 from fcn8s.backend import tf
 from fcn8s.boundaries import BoundaryTotals, measure_image
-from fcn8s.evaluation_head import build_evaluation_head, logits_of_probabilities
+from fcn8s.evaluation_head import build_evaluation_head
 from fcn8s.model_evaluation import attach_scorer, evaluate_model
 from helpers.label_spaces import generic_label_space
 
@@ -115,11 +115,22 @@ def test_fed_probabilities_score_as_the_network_does(model):
         np.testing.assert_allclose(fed[key], plain[key], rtol=1e-5)
 
 
-def test_probabilities_of_zero_have_a_finite_loss():
-    with tf.Graph().as_default(), tf.Session() as session:
-        logits = session.run(logits_of_probabilities(tf.constant([0.0, 0.25, 0.75])))
-    np.testing.assert_allclose(np.exp(logits), [0.0, 0.25, 0.75], atol=1e-6)
-    assert np.isfinite(logits).all()
+def test_probabilities_of_zero_have_a_finite_loss(model):
+    images, labels = np.zeros((1, 1, 2, 3), np.uint8), np.array([[[0, 1]]], np.uint8)
+    scores = evaluate(model, [(images, labels)], 1, CLASSES, predict=lambda _: np.array([[[0, 0.25, 0.75]] * 2])).scores
+    assert scores['loss'] == pytest.approx(-(np.log(np.finfo(np.float32).tiny) + np.log(0.25)) / 2, rel=1e-6)
+
+
+def test_fed_classes_are_those_of_the_largest_probability_to_the_last_bit(model):
+    """Neighbouring float32 numbers have logarithms that are equal in float32."""
+    rng = np.random.RandomState(0)
+    first = rng.uniform(0.3, 0.5, size=(40, 50)).astype(np.float32)
+    probabilities = np.stack([first, np.nextafter(first, np.float32(1)), 1 - 2 * first], axis=-1)
+    labels = rng.randint(3, size=(1, 40, 50)).astype(np.uint8)
+    scores = evaluate(model, [(labels[..., np.newaxis].repeat(3, axis=-1), labels)], 1, CLASSES,
+                      predict=lambda _: probabilities).scores
+    np.testing.assert_array_equal(scores['confusion_matrix'].sum(axis=0),
+                                  np.bincount(probabilities.argmax(axis=-1).ravel(), minlength=3))
 
 
 def test_calibration_on_request(model):
