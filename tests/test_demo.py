@@ -1,0 +1,77 @@
+"""`fcn8s demo` as a newcomer gets it: on Python 3.10 or newer from a wheel, installed into an empty environment."""
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def check_output(arguments, **options):
+    result = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, **options)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return result.stdout
+
+
+@pytest.fixture(scope='module')
+def installed_python(root_dir, tmp_path_factory):
+    """The Python to run the demo with: one that knows fcn8s from its wheel alone, where wheels can be built."""
+    if sys.version_info < (3, 10):
+        return sys.executable
+    place = str(tmp_path_factory.mktemp('wheel'))
+    check_output([sys.executable, '-m', 'build', '--outdir', place, root_dir])
+    built = sorted(os.listdir(place))
+    assert [name.endswith(('.whl', '.tar.gz')) for name in built] == [True, True], built
+    environment = os.path.join(place, 'environment')
+    check_output([sys.executable, '-m', 'venv', environment])
+    python = os.path.join(environment, 'bin', 'python')
+    wheel = [name for name in built if name.endswith('.whl')][0]
+    check_output([python, '-m', 'pip', 'install', '--quiet', os.path.join(place, wheel)])
+    return python
+
+
+@pytest.fixture(scope='module')
+def demo(installed_python, tmp_path_factory):
+    """The directory that the demo made, and what it printed."""
+    place = str(tmp_path_factory.mktemp('demo'))
+    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    if sys.version_info < (3, 10):
+        environment = dict(os.environ)
+    printed = check_output([installed_python, '-m', 'fcn8s', 'demo'], cwd=place, env=environment)
+    return os.path.join(place, 'demo'), printed
+
+
+def test_reaches_sixty_per_cent_by_the_official_rule(demo):
+    directory, printed = demo
+    with open(os.path.join(directory, 'scores.json')) as file:
+        scores = json.load(file)
+    assert scores['mean_iou'] >= 0.60
+    assert '{:6.2f} %'.format(100 * scores['mean_iou']) in printed
+
+
+def test_closing_page_names_what_was_made(demo):
+    directory, printed = demo
+    for name in ('drive.mp4', 'overlays/', 'scores.json', 'run/', 'data/'):
+        assert 'demo/' + name in printed and os.path.exists(os.path.join(directory, name)), name
+    assert 'fcn8s train --data DATA' in printed
+
+
+def test_video_plays_to_the_end(demo):
+    video = cv2.VideoCapture(os.path.join(demo[0], 'drive.mp4'))
+    frames = []
+    while True:
+        read, frame = video.read()
+        if not read:
+            break
+        frames.append(frame)
+    assert len(frames) == 120
+    assert frames[0].std() > 20 and abs(frames[0].astype(int) - frames[-1]).mean() > 5
+
+
+def test_overlays_are_pictures(demo):
+    overlays = os.listdir(os.path.join(demo[0], 'overlays'))
+    assert overlays
+    assert cv2.imread(os.path.join(demo[0], 'overlays', overlays[0])).std() > 20
