@@ -83,7 +83,7 @@ def random_city(rng: np.random.Generator) -> City:
         greenery=float(rng.uniform(0.35, 0.9)),
         crowd=float(rng.uniform(0.5, 1.0)),
         traffic=float(rng.uniform(0.45, 0.9)),
-        focal=float(rng.uniform(0.9, 1.1)),
+        focal=float(rng.uniform(1.0, 1.2)),
         eye=float(rng.uniform(1.4, 1.9)),
         horizon=float(rng.uniform(0.43, 0.5)),
         bonnet=hsv(rng.uniform(0, 360), rng.uniform(0, 0.5), rng.uniform(0.1, 0.7)) if rng.random() < 0.5 else None,

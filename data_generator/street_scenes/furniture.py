@@ -111,7 +111,7 @@ def lamp_post(rng: np.random.Generator, city: City, x: float, z: float) -> Post:
         x=x,
         z=z,
         height=float(rng.uniform(5, 7.5)),
-        width=float(rng.uniform(0.28, 0.4)),
+        width=float(rng.uniform(0.32, 0.44)),
         color=city.pole,
         arm=float(-np.sign(x) * rng.uniform(0.9, 2.0)),
     )
@@ -123,7 +123,7 @@ def sign_post(rng: np.random.Generator, city: City, x: float, z: float) -> Post:
         x=x,
         z=z,
         height=float(rng.uniform(2.3, 3.0)),
-        width=0.2,
+        width=0.24,
         color=city.pole,
         sign=int(rng.integers(len(SIGNS))),
         sign_radius=float(rng.uniform(0.45, 0.62)),
@@ -132,7 +132,7 @@ def sign_post(rng: np.random.Generator, city: City, x: float, z: float) -> Post:
 
 def traffic_light(rng: np.random.Generator, city: City, x: float, z: float, lit_lamp: int) -> Post:
     """A traffic light on its post."""
-    return Post(x=x, z=z, height=float(rng.uniform(2.4, 3.0)), width=0.26, color=city.pole, lit_lamp=lit_lamp)
+    return Post(x=x, z=z, height=float(rng.uniform(2.4, 3.0)), width=0.28, color=city.pole, lit_lamp=lit_lamp)
 
 
 def bollard(city: City, x: float, z: float) -> Post:

@@ -17,7 +17,7 @@ from data_generator.street_scenes.street import Street
 Points = Union[Sequence[Sequence[float]], Sequence[np.ndarray], np.ndarray]
 
 SUBPIXEL_BITS = 4
-SMALLEST_DETAIL = 0.012  # of the picture's height: one and a half pixels of 128
+SMALLEST_DETAIL = 0.018  # of the picture's height: a little over two pixels of 128
 _ANGLES = np.linspace(0, 2 * np.pi, 20, endpoint=False)
 UNIT_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
 

@@ -241,7 +241,7 @@ def _people(rng: np.random.Generator, city: City, street: Street, side: int, len
                     0.0 if stands else direction * float(rng.uniform(0.9, 1.5)),
                 )
             )
-        z += rng.uniform(2.5, 13) / max(city.crowd, 0.1)
+        z += rng.uniform(2.0, 9) / max(city.crowd, 0.1)
     return items
 
 
