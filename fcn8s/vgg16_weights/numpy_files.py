@@ -5,11 +5,12 @@
 """
 import zipfile
 import zlib
-from typing import Any, BinaryIO, Dict, Mapping, Tuple
+from typing import IO, Any, Dict, Mapping, Tuple
 
 import numpy as np
 
 from fcn8s.vgg16_weights.assemble import Layout, Shape, assemble, paired_names
+from fcn8s.vgg16_weights.damage import damaged
 from fcn8s.vgg16_weights.pickles import load_inert
 from fcn8s.vgg16_weights.source import CAFFE_BGR, CAFFE_RGB, Source
 
@@ -73,13 +74,13 @@ NUMPY_STAND_INS = {('numpy', 'dtype'): _Dtype, ('numpy', 'ndarray'): _ArrayType,
                    ('numpy._core.multiarray', '_reconstruct'): _Array}  # NumPy 2
 
 
-def _read_header(file: BinaryIO, path: str) -> Tuple[Shape, bool, np.dtype]:
+def _read_header(file: IO[bytes], path: str) -> Tuple[Shape, bool, np.dtype]:
     try:
         version = np.lib.format.read_magic(file)
         reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         return reader(file)
     except (ValueError, EOFError) as error:
-        raise ValueError('{} is damaged or truncated: {}. Copy or download it again.'.format(path, error)) from error
+        raise damaged(path, error) from error
 
 
 def read_npy(path: str) -> Source:
@@ -101,7 +102,8 @@ def read_npy(path: str) -> Source:
 
 def _layers_of(path: str, content: Any) -> Dict[str, _Array]:
     """`'conv1_1/weights'` -> stand-in, for every layer of the pickled dict."""
-    stored = content.content[0] if isinstance(content, _Array) and isinstance(content.content, list) and content.content else None
+    elements = content.content if isinstance(content, _Array) else None
+    stored = elements[0] if isinstance(elements, list) and elements else None
     if not isinstance(stored, dict):
         raise ValueError('{} holds no dict of layers, which vgg16.npy does.'.format(path))
     arrays = {}
@@ -137,12 +139,12 @@ def read_npz(path: str) -> Source:
             shapes = {name[:-len('.npy')]: _member_shape(archive, name, path) for name in archive.namelist()}
             return assemble('npz', path, Layout(NPZ_NAMES, CAFFE_RGB), shapes, lambda name: arrays[name])
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError('{} is a damaged or truncated archive: {}. Copy or download it again.'.format(path, error)) from error
+        raise damaged(path, error) from error
 
 
 def _member_shape(archive: zipfile.ZipFile, name: str, path: str) -> Shape:
     with archive.open(name) as member:
         shape, _, dtype = _read_header(member, '{}: {}'.format(path, name))
     if dtype.hasobject:
-        raise ValueError('{}: {} holds pickled Python objects; that is refused, and nothing was run.'.format(path, name))
+        raise ValueError('{}: {} holds pickled Python objects; it is refused, and nothing was run.'.format(path, name))
     return shape

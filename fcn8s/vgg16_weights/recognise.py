@@ -4,6 +4,7 @@ import zipfile
 from typing import Optional, Tuple
 
 from fcn8s.vgg16_weights import layers
+from fcn8s.vgg16_weights.damage import damaged
 from fcn8s.vgg16_weights.he import random_source
 from fcn8s.vgg16_weights.keras_download import fetch_keras_weights
 from fcn8s.vgg16_weights.keras_h5 import SIGNATURE as HDF5_SIGNATURE
@@ -17,8 +18,8 @@ from fcn8s.vgg16_weights.torch_files import read_pth_legacy, read_pth_zip, read_
 RANDOM, HED, KERAS = 'random', 'hed', 'keras'
 READERS = {'h5': read_keras_h5, 'slim': read_slim_checkpoint, 'npy': read_npy, 'npz': read_npz, 'pth': read_pth_zip,
            'pth_legacy': read_pth_legacy, 'safetensors': read_safetensors, 'saved_model': read_saved_model}
-ACCEPTED = ("'keras', 'hed', 'random', a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a torchvision .pth or "
-            '.safetensors, or the directory of an encoder SavedModel')
+ACCEPTED = ("'keras', 'hed', 'random', a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a torchvision "
+            '.pth or .safetensors, or the directory of an encoder SavedModel')
 
 
 def read_source(weights: str, width_divisor: int = 1, seed: int = 0) -> Source:
@@ -28,7 +29,8 @@ def read_source(weights: str, width_divisor: int = 1, seed: int = 0) -> Source:
     width_divisor: for 'random'; every other source has its own width, and 1 or that width is accepted.
     seed: for 'random'.
 
-    Raises FileNotFoundError where there is nothing, ValueError where it is no VGG-16 (naming the layer) or of another width.
+    Raises FileNotFoundError where there is nothing, ValueError where it is no VGG-16 (naming the layer) or of another
+    width.
     """
     layers.check_width_divisor(width_divisor)
     if weights == RANDOM:
@@ -37,8 +39,9 @@ def read_source(weights: str, width_divisor: int = 1, seed: int = 0) -> Source:
     kind, path = recognise(path)
     source = READERS[kind](path)
     if width_divisor not in (1, source.width_divisor):
-        raise ValueError('width_divisor is {}, but {} is a VGG-16 of width 1/{}; only random weights can be made narrower. '
-                         "Leave width_divisor out, or take weights 'random'.".format(width_divisor, path, source.width_divisor))
+        raise ValueError('width_divisor is {}, but {} is a VGG-16 of width 1/{}; only random weights can be made '
+                         "narrower. Leave width_divisor out, or take weights 'random'.".format(
+                             width_divisor, path, source.width_divisor))
     return source
 
 
@@ -94,13 +97,13 @@ def _recognise_archive(path: str) -> str:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except zipfile.BadZipFile as error:
-        raise ValueError('{} is a truncated archive (.npz or .pth): {}. Copy or download it again.'.format(path, error)) from error
+        raise damaged(path, error) from error
     if any(name.endswith('/data.pkl') for name in names):
         return 'pth'
     if names and all(name.endswith('.npy') for name in names):
         return 'npz'
-    raise ValueError('{} is an archive of neither NumPy arrays (.npz) nor PyTorch tensors (.pth). A .keras file: save its '
-                     "weights with model.save_weights('vgg16.weights.h5') and pass those.".format(path))
+    raise ValueError('{} is an archive of neither NumPy arrays (.npz) nor PyTorch tensors (.pth). A .keras file: save '
+                     "its weights with model.save_weights('vgg16.weights.h5') and pass those.".format(path))
 
 
 def _download_hint(path: str) -> str:

@@ -3,6 +3,7 @@ from fcn8s.backend import tf
 from fcn8s.encoder import read_encoder
 from fcn8s.vgg16_weights import layers
 from fcn8s.vgg16_weights.assemble import Layout, assemble
+from fcn8s.vgg16_weights.damage import damaged
 from fcn8s.vgg16_weights.source import CAFFE_BGR, Source
 
 VARIABLES = {layer: (layers.kernel_variable(layer), layer + '/biases') for layer in layers.ALL if layer != 'fc8'}
@@ -23,4 +24,4 @@ def read_saved_model(directory: str) -> Source:
         layout = Layout(VARIABLES, CAFFE_BGR, convolutional=layers.ENCODER_DENSE)
         return assemble('saved_model', directory, layout, shapes, reader.get_tensor)
     except (tf.errors.OpError, RuntimeError, IndexError) as error:  # IndexError: "Read less bytes than requested"
-        raise ValueError('the variables of {} are damaged or truncated: {}. Copy them again.'.format(directory, error)) from error
+        raise damaged(encoder.variables_prefix, error) from error

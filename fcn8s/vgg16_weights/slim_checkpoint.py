@@ -5,6 +5,7 @@ slim takes RGB images minus the mean (`vgg_preprocessing.py` of the TF-slim imag
 from fcn8s.backend import tf
 from fcn8s.vgg16_weights import layers
 from fcn8s.vgg16_weights.assemble import Layout, assemble, paired_names
+from fcn8s.vgg16_weights.damage import damaged
 from fcn8s.vgg16_weights.source import CAFFE_RGB, Source
 
 DENSE = ('fc6', 'fc7', 'fc8')
@@ -35,4 +36,4 @@ def read_slim_checkpoint(prefix: str) -> Source:
         layout = Layout(SLIM_NAMES, CAFFE_RGB, convolutional=DENSE)
         return assemble('slim', prefix, layout, shapes, reader.get_tensor)
     except (tf.errors.OpError, RuntimeError, IndexError) as error:  # IndexError: "Read less bytes than requested"
-        raise ValueError('{} is a damaged or truncated checkpoint: {}. Copy or download it again.'.format(prefix, error)) from error
+        raise damaged(prefix, error) from error

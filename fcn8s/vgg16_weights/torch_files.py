@@ -8,12 +8,13 @@ import json
 import os
 import zipfile
 import zlib
-from typing import Any, BinaryIO, Callable, Dict, Mapping, NamedTuple, Tuple
+from typing import IO, Any, Callable, Dict, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
 from fcn8s.vgg16_weights import layers
 from fcn8s.vgg16_weights.assemble import Layout, Shape, assemble, paired_names
+from fcn8s.vgg16_weights.damage import damaged
 from fcn8s.vgg16_weights.pickles import load_inert
 from fcn8s.vgg16_weights.source import TORCHVISION_RGB, Source
 
@@ -97,16 +98,17 @@ def read_pth_zip(path: str) -> Source:
                 raise ValueError('{} is no PyTorch checkpoint: it has {} data.pkl.'.format(path, len(pickled)))
             folder = pickled[0][:-len('data.pkl')]
             if folder + 'byteorder' in archive.namelist() and archive.read(folder + 'byteorder') != b'little':
-                raise ValueError('{} was written on a big-endian machine, which this reader does not know.'.format(path))
+                raise ValueError('{} was written on a big-endian machine; this reader cannot swap it.'.format(path))
 
             def load_storage(pid):
                 dtype, key, size = _parse_storage_id(path, pid)
-                return _Storage(dtype, size, lambda: np.frombuffer(archive.read('{}data/{}'.format(folder, key)), dtype))
+                name = '{}data/{}'.format(folder, key)
+                return _Storage(dtype, size, lambda: np.frombuffer(archive.read(name), dtype))
             with archive.open(pickled[0]) as file:
                 content = load_inert(file, path, TORCH_STAND_INS, load_storage)
             return _assemble(path, _tensors(path, content))
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
-        raise ValueError('{} is a damaged or truncated archive: {}. Copy or download it again.'.format(path, error)) from error
+        raise damaged(path, error) from error
 
 
 def read_pth_legacy(path: str) -> Source:
@@ -119,8 +121,9 @@ def read_pth_legacy(path: str) -> Source:
         if magic != LEGACY_MAGIC or protocol != LEGACY_PROTOCOL or not isinstance(system, dict):
             raise ValueError('{} is no PyTorch checkpoint: its magic number is another one.'.format(path))
         if not system.get('little_endian', True):
-            raise ValueError('{} was written on a big-endian machine, which this reader does not know.'.format(path))
-        dtypes, offsets = {}, {}
+            raise ValueError('{} was written on a big-endian machine; this reader cannot swap it.'.format(path))
+        dtypes: Dict[str, str] = {}
+        offsets: Dict[str, int] = {}
 
         def load_storage(pid):
             dtype, key, size = _parse_storage_id(path, pid)
@@ -141,7 +144,7 @@ def _parse_storage_id(path: str, pid: Any) -> Tuple[str, str, int]:
     return pid[1].dtype, pid[2], pid[4]
 
 
-def _locate_storages(file: BinaryIO, path: str, keys: Any, dtypes: Mapping[str, str]) -> Dict[str, int]:
+def _locate_storages(file: IO[bytes], path: str, keys: Any, dtypes: Mapping[str, str]) -> Dict[str, int]:
     """Key -> where in the file its content begins. Each content follows its number of elements (int64)."""
     if not isinstance(keys, list) or set(keys) != set(dtypes):
         raise ValueError('{} is damaged: its list of storages does not fit its tensors.'.format(path))
@@ -151,15 +154,15 @@ def _locate_storages(file: BinaryIO, path: str, keys: Any, dtypes: Mapping[str, 
         offsets[key] = file.tell()
         file.seek(size * np.dtype(dtypes[key]).itemsize, os.SEEK_CUR)
     if file.tell() > os.fstat(file.fileno()).st_size:
-        raise ValueError('{} is truncated: it should have {} bytes. Copy or download it again.'.format(path, file.tell()))
+        raise damaged(path, 'it should have {} bytes'.format(file.tell()))
     return offsets
 
 
-def _read_at(file: BinaryIO, path: str, offset: int, dtype: str, count: int) -> np.ndarray:
+def _read_at(file: IO[bytes], path: str, offset: int, dtype: str, count: int) -> np.ndarray:
     file.seek(offset)
     array = np.fromfile(file, dtype, count)
     if array.size != count:
-        raise ValueError('{} is truncated. Copy or download it again.'.format(path))
+        raise damaged(path, 'a tensor is cut off')
     return array
 
 
@@ -198,7 +201,7 @@ def _to_numpy(path: str, tensor: _Tensor) -> np.ndarray:
     storage, offset, shape, strides = tensor.arguments[:4]
     flat = storage.read()
     if flat.size < storage.size:
-        raise ValueError('{} is damaged: a storage is shorter than it says. Copy or download it again.'.format(path))
+        raise damaged(path, 'a tensor is shorter than it says')
     return np.lib.stride_tricks.as_strided(flat[offset:], shape, [stride * flat.itemsize for stride in strides],
                                            writeable=False)
 
@@ -236,19 +239,18 @@ def _bfloat16_to_float32(bits: np.ndarray) -> np.ndarray:
     return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
-def _read_safetensors_header(file: BinaryIO, path: str) -> Tuple[Dict[str, Tuple[str, Shape, int]], int]:
+def _read_safetensors_header(file: IO[bytes], path: str) -> Tuple[Dict[str, Tuple[str, Shape, int]], int]:
     """Name -> (dtype, shape, where its content begins), and where the contents begin in the file."""
     length = int.from_bytes(file.read(8), 'little')
     size = os.fstat(file.fileno()).st_size
     if length > min(size - 8, LARGEST_HEADER):
-        raise ValueError('{} is truncated: its header of {} bytes is cut off. Copy or download it again.'.format(path, length))
+        raise damaged(path, 'its header of {} bytes is cut off'.format(length))
     try:
         header = json.loads(file.read(length).decode('utf-8'))
         header.pop('__metadata__', None)
         entries = {name: _parse_entry(entry, size - 8 - length) for name, entry in header.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError('{} is damaged or truncated: {}: {}. Copy or download it again.'.format(
-            path, type(error).__name__, error)) from error
+        raise damaged(path, '{}: {}'.format(type(error).__name__, error)) from error
     return entries, 8 + length
 
 
@@ -258,5 +260,5 @@ def _parse_entry(entry: Mapping[str, Any], content_size: int) -> Tuple[str, Shap
         raise ValueError('the data type {!r} is unknown'.format(dtype))
     count = int(np.prod(shape, dtype=np.int64))
     if not 0 <= begin <= end <= content_size or end - begin != count * np.dtype(SAFETENSORS_DTYPES[dtype]).itemsize:
-        raise ValueError('content at {} to {} does not fit {} {} in {} bytes'.format(begin, end, shape, dtype, content_size))
+        raise ValueError('{} to {} of {} bytes does not hold {} {}'.format(begin, end, content_size, shape, dtype))
     return dtype, shape, begin

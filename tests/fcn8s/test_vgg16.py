@@ -131,8 +131,9 @@ def test_he_initialisation_is_seeded_by_layer():
 def test_the_same_seed_writes_the_same_weights(tiny_encoder, tmp_path):
     vgg16.write_encoder(str(tmp_path / 'again'), 'random', width_divisor=16, seed=0)
     vgg16.write_encoder(str(tmp_path / 'other'), 'random', width_divisor=16, seed=1)
-    first, again, other = [tf.train.load_checkpoint(os.path.join(str(path), 'variables', 'variables')).get_tensor('fc7/weights')
-                           for path in (tiny_encoder, tmp_path / 'again', tmp_path / 'other')]
+    prefixes = [os.path.join(str(path), 'variables', 'variables')
+                for path in (tiny_encoder, tmp_path / 'again', tmp_path / 'other')]
+    first, again, other = [tf.train.load_checkpoint(prefix).get_tensor('fc7/weights') for prefix in prefixes]
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -205,14 +206,13 @@ def test_the_command_prints_the_proof(tmp_path, capsys):
 RUN_THERE = '''
 import sys, numpy as np
 from fcn8s.vgg16 import write_encoder
-from fcn8s.vgg16_graph import load_encoder
 from fcn8s.backend import tf
 theirs, ours, results = sys.argv[1:]
 write_encoder(ours, 'random', width_divisor=16, seed=4)
 outputs = []
 for directory in (theirs, ours):
     with tf.Graph().as_default(), tf.Session() as session:
-        load_encoder(session, directory)
+        tf.saved_model.loader.load(session, ['vgg16'], directory)
         feed = {'image_input:0': np.load(results + '.npy'), 'keep_prob:0': 0.5, 'dropout_seed:0': [1, 2]}
         outputs.append(session.run('layer7_out:0', feed))
 np.savez(results, theirs=outputs[0], ours=outputs[1])
@@ -222,7 +222,8 @@ np.savez(results, theirs=outputs[0], ours=outputs[1])
 def test_encoders_cross_the_tensorflow_generations(tiny_encoder, encoder, other_python, tmp_path):
     image = images(48, 40)
     np.save(str(tmp_path / 'results.npy'), image)
-    subprocess.run([other_python, '-c', RUN_THERE, tiny_encoder, str(tmp_path / 'there'), str(tmp_path / 'results')], check=True)
+    arguments = [tiny_encoder, str(tmp_path / 'there'), str(tmp_path / 'results')]
+    subprocess.run([other_python, '-c', RUN_THERE] + arguments, check=True)
     there = np.load(str(tmp_path / 'results.npz'))
     here = encoder('layer7_out:0', image, 0.5, dropout_seed=[1, 2])
     np.testing.assert_allclose(there['theirs'], here, atol=1e-4 * np.abs(here).max())

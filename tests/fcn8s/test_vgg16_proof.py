@@ -25,15 +25,15 @@ def noise(shape, seed=0):
 
 def test_convolution_is_that_of_scipy():
     image, kernel, biases = noise((6, 5, 3)), noise((3, 3, 3, 2), 1), noise(2, 2)
-    expected = np.stack([correlate(np.pad(image, ((1, 1), (1, 1), (0, 0)), mode='constant'), kernel[..., index], mode='valid')[..., 0]
-                         for index in range(2)], axis=-1) + biases
+    padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode='constant')
+    channels = [correlate(padded, kernel[..., index], mode='valid')[..., 0] for index in range(2)]
+    expected = np.stack(channels, axis=-1) + biases
     np.testing.assert_allclose(vgg16_proof.convolve(image, (kernel, biases)), expected, rtol=1e-12)
 
 
 def test_pooling_takes_the_largest_of_four():
     image = noise((4, 6, 2))
-    expected = [[[max(image[2 * y, 2 * x, c], image[2 * y + 1, 2 * x, c], image[2 * y, 2 * x + 1, c], image[2 * y + 1, 2 * x + 1, c])
-                  for c in range(2)] for x in range(3)] for y in range(2)]
+    expected = [[image[2 * y:2 * y + 2, 2 * x:2 * x + 2].max((0, 1)) for x in range(3)] for y in range(2)]
     np.testing.assert_array_equal(vgg16_proof.pool(image), expected)
 
 
@@ -51,7 +51,8 @@ def test_the_fixed_images_do_not_change():
     assert (np.abs(images.mean((0, 1, 2)) - (124, 117, 104)) < 3).all()
 
 
-@pytest.mark.parametrize('values, reference, expected', [([1.0, 2.0], [1.0, 4.0], 0.5), ([0.0], [0.0], 0.0), ([1.0], [0.0], 1.0)])
+@pytest.mark.parametrize('values, reference, expected', [([1.0, 2.0], [1.0, 4.0], 0.5), ([0.0], [0.0], 0.0),
+                                                         ([1.0], [0.0], 1.0)])
 def test_relative_error(values, reference, expected):
     assert vgg16_proof.relative_error(np.array(values), np.array(reference)) == expected
 
@@ -104,7 +105,7 @@ def test_other_biases_tell_nothing_about_the_scale():
 
 def test_a_contradiction_says_what_to_do():
     source = first_layer(reddish_kernels(), noise(64), CAFFE_BGR)
-    with pytest.raises(ValueError, match=r'do not fit the preprocessing .*BGR.* in colour order: .*--preprocessing caffe-bgr, caffe-rgb'):
+    with pytest.raises(ValueError, match='do not fit .*BGR.* in colour order: .*--preprocessing caffe-bgr, caffe-rgb'):
         vgg16_proof.check_verdicts(source, vgg16_proof.first_layer_statistics(source))
 
 

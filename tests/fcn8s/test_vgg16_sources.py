@@ -22,8 +22,8 @@ from fcn8s.backend import tf
 from fcn8s.vgg16_weights.recognise import read_source, recognise
 
 DIVISOR = 32
-CONVOLUTIONS = ['conv1_1', 'conv1_2', 'conv2_1', 'conv2_2', 'conv3_1', 'conv3_2', 'conv3_3', 'conv4_1', 'conv4_2', 'conv4_3',
-                'conv5_1', 'conv5_2', 'conv5_3']
+CONVOLUTIONS = ['conv1_1', 'conv1_2', 'conv2_1', 'conv2_2', 'conv3_1', 'conv3_2', 'conv3_3', 'conv4_1', 'conv4_2',
+                'conv4_3', 'conv5_1', 'conv5_2', 'conv5_3']
 KERAS_NAMES = dict([(name, 'block{}_conv{}'.format(name[4], name[6])) for name in CONVOLUTIONS],
                    fc6='fc1', fc7='fc2', fc8='predictions')
 TORCH_MODULES = dict(zip(CONVOLUTIONS + ['fc6', 'fc7', 'fc8'],
@@ -36,7 +36,7 @@ KERAS = tf.keras
 
 
 def random_weights(seed=0, divisor=DIVISOR):
-    """Layer -> [kernel, biases] of a BGR network: kernels [3, 3, in, out], dense [inputs, outputs] on height, width, channel."""
+    """Layer -> [kernel, biases] of a BGR network: [3, 3, in, out], dense [inputs, outputs] on (row, column, channel)"""
     generator = np.random.RandomState(seed)
     widths = [width // divisor for width in (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)]
     shapes = [(3, 3, inputs, outputs) for inputs, outputs in zip([3] + widths, widths)]
@@ -124,12 +124,16 @@ def write_keras_nested(path, weights):
     write_keras_old(path, weights, '{0}/kernel:0', '{0}/bias:0')
 
 
+def numbered(stem, index):
+    return '{}_{}'.format(stem, index) if index else stem
+
+
 def write_keras3(path, weights, container='layers', with_names=True):
     with h5py.File(path, 'w') as file:
         counts = {'conv2d': 0, 'dense': 0}
         for name, pair in weights.items():
             kind = 'conv2d' if name in CONVOLUTIONS else 'dense'
-            group = file.create_group('{}/{}{}/vars'.format(container, kind, '_{}'.format(counts[kind]) if counts[kind] else ''))
+            group = file.create_group('{}/{}/vars'.format(container, numbered(kind, counts[kind])))
             counts[kind] += 1
             if with_names:
                 group.attrs['name'] = KERAS_NAMES.get(name, name)
@@ -141,7 +145,7 @@ def write_hed(path, weights):
     with h5py.File(path, 'w') as file:
         for name in CONVOLUTIONS:
             block, index = int(name[4]), int(name[6])
-            group = file.create_group('block{}/layers/conv2d{}/vars'.format(block, '_{}'.format(index - 1) if index > 1 else ''))
+            group = file.create_group('block{}/layers/{}/vars'.format(block, numbered('conv2d', index - 1)))
             group['0'], group['1'] = weights[name]
         for block in range(1, 6):
             group = file.create_group('dsn{}/vars'.format(block))
@@ -159,11 +163,14 @@ def write_slim(path, weights, version=2):
         scope = 'vgg_16/' + (name if name.startswith('fc') else '{}/{}'.format(name[:5], name))
         if name.startswith('fc'):
             size = 7 if name == 'fc6' else 1
-            kernel = kernel.reshape(size, size, -1, kernel.shape[-1])
-        values[scope + '/weights'], values[scope + '/biases'] = kernel, biases
-        values[scope + '/weights/Momentum'] = kernel
+            values[scope + '/weights'] = kernel.reshape(size, size, -1, kernel.shape[-1])
+        else:
+            values[scope + '/weights'] = kernel
+        values[scope + '/biases'] = biases
+        values[scope + '/weights/Momentum'] = values[scope + '/weights']
     with tf.Graph().as_default(), tf.Session() as session:
-        variables = [tf.get_variable(name, initializer=tf.constant(value), use_resource=False) for name, value in values.items()]
+        variables = [tf.get_variable(name, initializer=tf.constant(value), use_resource=False)
+                     for name, value in values.items()]
         session.run(tf.global_variables_initializer())
         saver = tf.train.Saver(variables, write_version={1: tf.train.SaverDef.V1, 2: tf.train.SaverDef.V2}[version])
         saver.save(session, path, write_meta_graph=False, write_state=False)
@@ -174,13 +181,15 @@ def write_slim_format_1(path, weights):
 
 
 def write_npz(path, weights):
-    named = {name + suffix: array for name, pair in to_rgb(weights).items() for suffix, array in zip(('_W', '_b'), pair)}
+    named = {name + suffix: array for name, pair in to_rgb(weights).items()
+             for suffix, array in zip(('_W', '_b'), pair)}
     with open(path, 'wb') as file:
         np.savez(file, **named)
 
 
 def write_npy(path, weights, as_dicts=False):
-    stored = {name: dict(zip(('weights', 'biases'), pair)) if as_dicts else list(pair) for name, pair in weights.items()}
+    stored = {name: dict(zip(('weights', 'biases'), pair)) if as_dicts else list(pair)
+              for name, pair in weights.items()}
     with open(path, 'wb') as file:
         np.save(file, np.array(stored), allow_pickle=True)
 
@@ -193,24 +202,28 @@ def write_npy_protocol_2(path, weights):
     """As NumPy under Python 2 (and pickle protocol 2) wrote it."""
     with open(path, 'wb') as file:
         np.lib.format.write_array_header_1_0(file, {'descr': '|O', 'fortran_order': False, 'shape': ()})
-        pickle.dump(np.array({name: [np.asfortranarray(pair[0]), pair[1]] for name, pair in weights.items()}), file, protocol=2)
+        stored = {name: [np.asfortranarray(kernel), biases] for name, (kernel, biases) in weights.items()}
+        pickle.dump(np.array(stored), file, protocol=2)
+
+
+def to_channels_first(name, kernel, convolutional_dense):
+    if name == 'conv1_1':
+        kernel = kernel * TORCH_STD_RGB[:, None]
+    if name == 'fc6':
+        outputs_first = kernel.reshape(7, 7, -1, kernel.shape[-1]).transpose(3, 2, 0, 1)
+        return outputs_first if convolutional_dense else outputs_first.reshape(kernel.shape[-1], -1)
+    if name == 'fc7' and convolutional_dense:
+        return kernel.T[:, :, None, None]
+    return kernel.T if kernel.ndim == 2 else kernel.transpose(3, 2, 0, 1)
 
 
 def to_state_dict(weights, modules=None, convolutional_dense=False):
-    """PyTorch's tensors: [out, in, height, width], dense [outputs, inputs] on channel, height, width, RGB / deviation."""
+    """PyTorch's tensors: [out, in, height, width], dense [outputs, inputs] on (channel, row, column); RGB."""
     modules = modules or TORCH_MODULES
     tensors = OrderedDict()
     for name, (kernel, biases) in to_rgb(weights).items():
-        if name == 'conv1_1':
-            kernel = kernel * TORCH_STD_RGB[:, None]
-        if name == 'fc6':
-            kernel = kernel.reshape(7, 7, -1, kernel.shape[-1]).transpose(3, 2, 0, 1)
-            kernel = kernel if convolutional_dense else kernel.reshape(kernel.shape[0], -1)
-        elif name == 'fc7' and convolutional_dense:
-            kernel = kernel.T[:, :, None, None]
-        else:
-            kernel = kernel.T if kernel.ndim == 2 else kernel.transpose(3, 2, 0, 1)
-        tensors[modules[name] + '.weight'] = np.ascontiguousarray(kernel, np.float32)
+        stored = to_channels_first(name, kernel, convolutional_dense)
+        tensors[modules[name] + '.weight'] = np.ascontiguousarray(stored, np.float32)
         tensors[modules[name] + '.bias'] = biases
     return tensors
 
@@ -262,6 +275,7 @@ def dump_tensors(file, tensors, legacy):
             def persistent_id(self, obj):
                 if isinstance(obj, Storage):
                     return ('storage', torch.FloatStorage, obj.key, 'cpu', obj.array.size) + ((None,) if legacy else ())
+                return None
         Pickler(file, protocol=2).dump(OrderedDict((name, Tensor(str(key), array))
                                                    for key, (name, array) in enumerate(tensors.items())))
 
@@ -281,7 +295,8 @@ def write_pth(path, weights, tensors=None):
 def write_pth_legacy(path, weights, tensors=None):
     tensors = tensors or to_state_dict(weights)
     with open(path, 'wb') as file:
-        for header in (0x1950a86a20f9469cfc6c, 1001, {'protocol_version': 1001, 'little_endian': True, 'type_sizes': {}}):
+        system = {'protocol_version': 1001, 'little_endian': True, 'type_sizes': {}}
+        for header in (0x1950a86a20f9469cfc6c, 1001, system):
             pickle.dump(header, file, protocol=2)
         dump_tensors(file, tensors, legacy=True)
         keys = sorted(str(key) for key in range(len(tensors)))
@@ -322,7 +337,8 @@ def write_keras_2_13(path, weights):
     write_keras3(path, weights, container='_layer_checkpoint_dependencies', with_names=False)
 
 
-WRITERS = {'keras': [write_keras_file, write_keras_model, write_keras_old, write_keras_nested, write_keras3, write_keras_2_13],
+WRITERS = {'keras': [write_keras_file, write_keras_model, write_keras_old, write_keras_nested, write_keras3,
+                     write_keras_2_13],
            'slim': [write_slim, write_slim_format_1], 'npz': [write_npz],
            'npy': [write_npy, write_npy_of_dicts, write_npy_protocol_2],
            'torchvision': [write_pth, write_pth_legacy, write_safetensors, write_timm_safetensors]}
@@ -413,8 +429,8 @@ def test_tensors_that_are_views_are_read(tmp_path, weights):
 
 # Refusals: another network, or a damaged file.
 
-ALL_WRITERS = pytest.mark.parametrize('write', [write_keras_old, write_keras3, write_slim, write_npz, write_npy, write_pth,
-                                                write_pth_legacy, write_safetensors])
+ALL_WRITERS = pytest.mark.parametrize('write', [write_keras_old, write_keras3, write_slim, write_npz, write_npy,
+                                                write_pth, write_pth_legacy, write_safetensors])
 
 
 @ALL_WRITERS
@@ -467,7 +483,7 @@ def write_vgg19_keras3(path, weights):
     with h5py.File(path, 'w') as file:
         convolutions = [name for name in deeper if name.startswith('conv')]
         for index, name in enumerate(convolutions):
-            group = file.create_group('layers/conv2d{}/vars'.format('_{}'.format(index) if index else ''))
+            group = file.create_group('layers/{}/vars'.format(numbered('conv2d', index)))
             group['0'], group['1'] = deeper[name]
 
 
@@ -475,7 +491,8 @@ def write_vgg19_torch(path, weights):
     deeper = vgg19(weights)
     indices = [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]
     modules = dict(TORCH_MODULES)
-    modules.update(zip([name for name in deeper if name.startswith('conv')], ['features.{}'.format(i) for i in indices]))
+    convolutions = [name for name in deeper if name.startswith('conv')]
+    modules.update(zip(convolutions, ['features.{}'.format(index) for index in indices]))
     write_safetensors(path, None, to_state_dict(deeper, modules))
 
 
@@ -515,7 +532,7 @@ def test_a_truncated_checkpoint_is_refused(tmp_path, weights):
     write_slim(str(tmp_path / 'vgg_16.ckpt'), weights)
     data = tmp_path / 'vgg_16.ckpt.data-00000-of-00001'
     data.write_bytes(data.read_bytes()[:100000])
-    with pytest.raises(ValueError, match='damaged or truncated checkpoint'):
+    with pytest.raises(ValueError, match='damaged or truncated'):
         read_source(str(tmp_path / 'vgg_16.ckpt'))
 
 
@@ -537,7 +554,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, weights):
     (b'<!DOCTYPE html><html>Quota exceeded</html>', 'a web page, as a failed download leaves'),
     (b'version https://git-lfs.github.com/spec/v1\noid sha256:0', 'a Git LFS pointer'),
     (b'', 'the file is empty'), (b'hello, world', "no weights file .* begins with b'hello, world'"),
-    (b'PK\x03\x04 cut', 'truncated archive')])
+    (b'PK\x03\x04 cut', 'damaged or truncated')])
 def test_other_files_are_refused(tmp_path, content, message):
     (tmp_path / 'vgg16.npy').write_bytes(content)
     with pytest.raises(ValueError, match=message):
@@ -606,10 +623,13 @@ def write_hostile_pth_legacy(path, victim):
             pickle.dump(header, file, protocol=2)
 
 
-@pytest.mark.parametrize('write, message', [(write_hostile_npy, r'asks for the Python object (posix|nt)\.mkdir'),
+MKDIR_REFUSED = r'asks for the Python object (posix|nt)\.mkdir'
+
+
+@pytest.mark.parametrize('write, message', [(write_hostile_npy, MKDIR_REFUSED),
                                             (write_hostile_npz, 'holds pickled Python objects'),
-                                            (write_hostile_pth, r'asks for the Python object (posix|nt)\.mkdir'),
-                                            (write_hostile_pth_legacy, r'asks for the Python object (posix|nt)\.mkdir')])
+                                            (write_hostile_pth, MKDIR_REFUSED),
+                                            (write_hostile_pth_legacy, MKDIR_REFUSED)])
 def test_hostile_files_are_refused_and_not_run(tmp_path, write, message):
     write(str(tmp_path / 'file'), str(tmp_path / 'made-by-the-file'))
     with pytest.raises(ValueError, match=message):
@@ -631,7 +651,8 @@ def test_malformed_pickles_are_refused(tmp_path, body):
 
 
 @pytest.mark.parametrize('arguments', [(0, (4, 3, 3, 9), (81, 27, 9, 1)), (1000, (4, 3, 3, 3), (27, 9, 3, 1)),
-                                       (-4, (4, 3, 3, 3), (27, 9, 3, 1)), (0, (4, 3, 3, 3), (-27, 9, 3, 1)), (0, (4,), (1, 1))])
+                                       (-4, (4, 3, 3, 3), (27, 9, 3, 1)), (0, (4, 3, 3, 3), (-27, 9, 3, 1)),
+                                       (0, (4,), (1, 1))])
 def test_tensors_that_leave_their_storage_are_refused(tmp_path, monkeypatch, weights, arguments):
     def reduce(self):
         rebuild = sys.modules['torch._utils']._rebuild_tensor_v2
@@ -642,8 +663,8 @@ def test_tensors_that_leave_their_storage_are_refused(tmp_path, monkeypatch, wei
         read_source(str(tmp_path / 'file'))
 
 
-@pytest.mark.parametrize('change', [{'dtype': 'F128'}, {'data_offsets': [0, 10 ** 9]}, {'data_offsets': [-4, 0]}, {'shape': [1]},
-                                    {'shape': None}])
+@pytest.mark.parametrize('change', [{'dtype': 'F128'}, {'data_offsets': [0, 10 ** 9]}, {'data_offsets': [-4, 0]},
+                                    {'shape': [1]}, {'shape': None}])
 def test_malformed_safetensors_are_refused(tmp_path, change):
     entry = dict({'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 8]}, **change)
     text = json.dumps({'features.0.bias': entry}).encode()
@@ -713,7 +734,7 @@ def test_without_a_network_the_alternatives_are_named(monkeypatch):
     def get_file(*_, **__):
         raise Exception('URL fetch failure')
     monkeypatch.setattr(KERAS.utils, 'get_file', get_file)
-    with pytest.raises(OSError, match='URL fetch failure. Without a network, pass the path of .* or take --weights hed'):
+    with pytest.raises(OSError, match='fetch failure. Without a network, pass the path of .* or take --weights hed'):
         read_source('keras')
 
 
@@ -729,7 +750,8 @@ def test_classification_names_the_likeliest_classes(tmp_path, monkeypatch, weigh
     picture = vgg16_proof.fixed_images(size=300, count=1)[0]
     write_image(str(tmp_path / 'picture.png'), picture)
     monkeypatch.setenv('KERAS_HOME', str(tmp_path / 'keras'))
-    manifest = vgg16.write_encoder(str(tmp_path / 'out'), str(tmp_path / 'file'), classify=str(tmp_path / 'picture.png'))
+    manifest = vgg16.write_encoder(str(tmp_path / 'out'), str(tmp_path / 'file'),
+                                   classify=str(tmp_path / 'picture.png'))
     likeliest = manifest['classification']
     probabilities = [entry['probability'] for entry in likeliest]
     assert len(likeliest) == 5 and probabilities == sorted(probabilities, reverse=True) and 0 < sum(probabilities) <= 1
@@ -742,7 +764,7 @@ def test_classification_without_fc8_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_full_width_gives_the_logits_of_keras(tmp_path, image):
+def test_full_width_computes_what_keras_computes(tmp_path, image):
     """keras.applications.VGG16(weights=None) as it is: saved by Keras, converted, compared."""
     path = str(tmp_path / 'vgg16.weights.h5')
     with keras_session():
