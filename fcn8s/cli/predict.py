@@ -1,0 +1,171 @@
+"""`fcn8s predict`: class IDs, colours, overlays and soft-max of images, videos and cameras."""
+import argparse
+import os
+import sys
+from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+
+from fcn8s.cli.prediction_arguments import add_drawing_arguments, add_prediction_arguments, open_predictor
+
+VIDEO_EXTENSIONS = ('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.wmv', '.flv', '.ogv')
+SUBMISSION_DIR = 'cityscapes_submission'
+
+DESCRIPTION = """Predicts every pixel's class, at the size of the image, and writes files named like the image: NAME_overlay.png
+(the default), NAME_ids.png, NAME_color.png, NAME_softmax.npz. Results of a folder keep its subfolders. Existing results of the
+same names are replaced; nothing else in the folder is touched."""
+
+
+class Loaded(NamedTuple):
+    """An image ready to be predicted, or why it could not be read."""
+    stem: str
+    path: str
+    image: Optional[Any]
+    error: Optional[Exception]
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser('predict', help='segment images, a video or a camera', description=DESCRIPTION)
+    parser.add_argument('model', metavar='MODEL', help='run directory (its best checkpoint) or saved FCN-8s')
+    parser.add_argument('inputs', metavar='INPUT', nargs='+',
+                        help='an image, a folder (with its subfolders), a glob pattern in quotes, a video, or camera:0 '
+                             '(until Ctrl-C)')
+    parser.add_argument('--out', required=True, metavar='DIR', help='folder of the results')
+    parser.add_argument('--keep-going', action='store_true',
+                        help='report an image that cannot be read at the end, with exit status 1, instead of stopping')
+    _add_result_arguments(parser.add_argument_group('results'))
+    add_prediction_arguments(parser)
+    add_drawing_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_result_arguments(group: Any) -> None:
+    group.add_argument('--overlay', action='store_true', help='the colours over the image (default, if nothing is asked for)')
+    group.add_argument('--color', action='store_true', help='the colours alone; void is black')
+    group.add_argument('--ids', nargs='?', const='class', metavar='WHICH',
+                       help="IDs as an 8-bit PNG: class (the network's, default), dataset (those of the dataset's own files: "
+                            "labelIds for Cityscapes) or train (Cityscapes' train IDs, void is 255)")
+    group.add_argument('--softmax', action='store_true', help='the soft-max, float32 [H, W, C], as compressed NumPy file')
+    group.add_argument('--submission', choices=('cityscapes',),
+                       help='a zip for the Cityscapes evaluation server; wants the 1024x2048 images of leftImg8bit/test')
+
+
+def run(args: argparse.Namespace) -> int:
+    from fcn8s.rendering import Style, check_style
+    from fcn8s.result_files import ResultFiles, check_folder, plan_jobs
+    style = Style(alpha=args.alpha, contours=args.contours, legend=args.legend)
+    check_style(style)
+    streams = [source for source in args.inputs if _is_stream(source)]
+    images = [source for source in args.inputs if not _is_stream(source)]
+    jobs = plan_jobs(images, args.out) if images else []
+    check_folder(args.out)
+    with open_predictor(args) as (model, predictor):
+        kinds = _kinds(args)
+        results = ResultFiles(args.out, model.label_space, kinds, style, args.ids or 'class') if kinds else None
+        submission = _Submission(args, model.label_space, jobs, streams) if args.submission else None
+        if results:
+            results.check_inputs(jobs)
+        failures = []  # type: List[str]
+        if jobs:
+            failures = _predict_all(_read_images(jobs, args.keep_going), len(jobs), predictor, results, submission)
+        for stream in streams:
+            _predict_stream(stream, predictor, results)
+        return _close(args, failures, submission)
+
+
+def _kinds(args: argparse.Namespace) -> List[str]:
+    asked = {'overlay': args.overlay, 'color': args.color, 'ids': args.ids, 'softmax': args.softmax}
+    kinds = [kind for kind, is_asked in asked.items() if is_asked]
+    return kinds if kinds or args.submission else ['overlay']
+
+
+def _is_stream(source: str) -> bool:
+    return source.startswith('camera:') or (os.path.isfile(source) and source.lower().endswith(VIDEO_EXTENSIONS))
+
+
+def _read_images(jobs: Iterable[Any], keep_going: bool) -> Iterator[Loaded]:
+    from helpers.images import read_image
+    for job in jobs:
+        try:
+            yield Loaded(job.stem, job.image_path, read_image(job.image_path, convert=True), None)
+        except (ValueError, OSError) as error:
+            if not keep_going:
+                raise
+            yield Loaded(job.stem, job.image_path, None, error)
+
+
+def _predict_all(loaded: Iterable[Loaded], count: Optional[int], predictor: Any, results: Optional[Any],
+                 submission: Optional['_Submission']) -> List[str]:
+    """Reads, predicts and writes at the same time; returns what could not be read."""
+    from tqdm import tqdm
+
+    from fcn8s.pipelining import overlapped
+    failures = []
+    with overlapped(loaded, _predicting(predictor, results)) as predictions:
+        for item, prediction in tqdm(predictions, desc='predict', unit='image', total=count):
+            if item.error is not None:
+                failures.append(str(item.error))
+                continue
+            if results:
+                results.write(item.stem, item.image, prediction)
+            if submission:
+                submission.write(item.path, prediction['class_ids'])
+    return failures
+
+
+def _predicting(predictor: Any, results: Optional[Any]) -> Callable[[Loaded], Tuple[Loaded, Any]]:
+    def predict(item: Loaded) -> Tuple[Loaded, Any]:
+        if item.error is not None:
+            return item, None
+        if results:
+            return item, results.predict(predictor, item.image)
+        return item, {'class_ids': predictor.class_ids(item.image)}
+    return predict
+
+
+def _predict_stream(source: str, predictor: Any, results: Any) -> None:
+    """Every frame of a video or camera, into a folder of its name."""
+    from helpers.video import open_frames
+    folder = os.path.splitext(os.path.basename(source))[0].replace(':', '')
+    with open_frames(source) as frames:
+        loaded = (Loaded(os.path.join(folder, 'frame_{:06d}'.format(number)), source, frame, None)
+                  for number, frame in enumerate(frames))
+        _predict_all(loaded, frames.num_frames, predictor, results, None)
+
+
+def _close(args: argparse.Namespace, failures: List[str], submission: Optional['_Submission']) -> int:
+    if failures:
+        print('{} of the images could not be read:'.format(len(failures)), file=sys.stderr)
+        print('\n'.join(failures), file=sys.stderr)
+    if submission and not failures:
+        print('submission: {}'.format(submission.finish()))
+    print('results: {}'.format(args.out))
+    return 1 if failures else 0
+
+
+class _Submission:
+    """The PNGs of a submission in a folder of their own, and the zip of it."""
+
+    def __init__(self, args: argparse.Namespace, label_space: Any, jobs: List[Any], streams: List[str]) -> None:
+        from fcn8s import cityscapes_submission
+        cityscapes_submission.label_ids_of(label_space)
+        if streams:
+            raise ValueError('--submission takes images, and {} is none.'.format(streams[0]))
+        self._paths = [job.image_path for job in jobs]
+        for path in self._paths:
+            cityscapes_submission.prediction_name(path)
+        self._label_space = label_space
+        self._dir = os.path.join(args.out, SUBMISSION_DIR)
+        if os.path.isdir(self._dir) and os.listdir(self._dir):
+            raise ValueError('{} holds files already, and the zip is made of all files in it. Empty it, or give another folder '
+                             'to --out.'.format(self._dir))
+        os.makedirs(self._dir, exist_ok=True)
+
+    def write(self, path: str, class_ids: Any) -> None:
+        from fcn8s.cityscapes_submission import write_prediction
+        write_prediction(self._dir, path, class_ids, self._label_space)
+
+    def finish(self) -> str:
+        """Checks everything as the server does, and returns the path of the zip."""
+        from fcn8s.cityscapes_submission import zip_and_check
+        zip_path = self._dir + '.zip'
+        zip_and_check(self._dir, self._paths, zip_path, self._label_space)
+        return zip_path

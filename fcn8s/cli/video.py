@@ -1,0 +1,43 @@
+"""`fcn8s video`: the segmented video of a video, a folder of frames or a camera."""
+import argparse
+import sys
+from typing import Any
+
+from fcn8s.cli.prediction_arguments import add_drawing_arguments, add_prediction_arguments, open_predictor
+
+DESCRIPTION = """Writes a segmented MP4 (H.264, plays in browsers) of a video, a folder of frames or a camera. Sound is kept. If it is
+cut off (Ctrl-C, a broken frame, a full disk), what was done is left as NAME.partial.mp4, which plays; a camera records until Ctrl-C."""
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser('video', help='render a segmented video', description=DESCRIPTION)
+    parser.add_argument('model', metavar='MODEL', help='run directory (its best checkpoint) or saved FCN-8s')
+    parser.add_argument('source', metavar='IN', help='a video, a folder of frames (in natural order), or camera:0')
+    parser.add_argument('out', metavar='OUT.mp4', help='the video to write; an existing one is replaced at the end')
+    parser.add_argument('--frame-rate', type=float, metavar='FPS', help='of a folder of frames (default: 30)')
+    parser.add_argument('--smoothing', type=float, default=0.0, metavar='S',
+                        help="share of the past in each frame's soft-max, 0 to below 1, against flicker (default: 0, off)")
+    drawing = add_drawing_arguments(parser)
+    drawing.add_argument('--layout', default='overlay', metavar='LAYOUT',
+                         help='overlay (default); side-by-side or stacked, the frame and its overlay; or map, the colours alone')
+    add_prediction_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from fcn8s.rendering import Style, check_smoothing, check_style, render_video
+    style = Style(args.layout, args.alpha, args.contours, args.legend)
+    check_style(style)
+    check_smoothing(args.smoothing)
+    with open_predictor(args) as (model, predictor):
+        try:
+            rendered = render_video(predictor, args.source, args.out, model.label_space, style, args.smoothing,
+                                    args.frame_rate, lambda frames, count: tqdm(frames, 'video', count, unit='frame'))
+        except KeyboardInterrupt as interrupt:
+            print(interrupt, file=sys.stderr)
+            raise
+    print('{}: {} frames in {:.1f} s, {:.2f} frames/s from reading to the finished file'.format(
+        rendered.path, rendered.num_frames, rendered.seconds, rendered.frames_per_second))
+    return 0

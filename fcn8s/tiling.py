@@ -1,0 +1,65 @@
+"""Where the tiles of a large image lie and how much each counts at every pixel. Pure numpy.
+
+Tiles begin at multiples of the network's stride, so that its poolings fall on the same pixels as in the whole image: a
+tile then sees, away from its borders, exactly what the whole image shows.
+"""
+from typing import List, NamedTuple, Tuple
+
+import numpy as np
+
+# The stride of VGG-16's last pooling.
+STRIDE = 32
+
+
+class Span(NamedTuple):
+    """Pixels start to stop along one axis, and weights float32 [stop - start]; at each pixel, those of all spans add up
+    to 1."""
+    start: int
+    stop: int
+    weights: np.ndarray
+
+
+def spans(length: int, tile: int, overlap: int) -> List[Span]:
+    """Covers an axis of `length` pixels with spans of at most `tile`, overlapping by at least `overlap` where they meet.
+
+    Weights rise linearly from a span's border over the overlap; borders of the image are none.
+
+    Raises ValueError unless a tile is at least STRIDE longer than the overlap.
+    """
+    check_tile(tile, overlap)
+    starts = _starts(length, tile, overlap)
+    stops = [min(start + tile, length) for start in starts]
+    ramps = [_ramp(start, stop, length, overlap) for start, stop in zip(starts, stops)]
+    total = np.zeros(length)
+    for start, stop, ramp in zip(starts, stops, ramps):
+        total[start:stop] += ramp
+    return [Span(start, stop, (ramp / total[start:stop]).astype(np.float32))
+            for start, stop, ramp in zip(starts, stops, ramps)]
+
+
+def check_tile(tile: int, overlap: int) -> None:
+    """Raises ValueError unless `spans` can work with these."""
+    if overlap < 0:
+        raise ValueError('the overlap of tiles is {}; it has to be 0 or more pixels.'.format(overlap))
+    if tile - overlap < STRIDE:
+        raise ValueError('tiles of {} pixels overlap by {}; a tile has to be at least {} pixels longer than the overlap '
+                         '(the stride of the network). Take larger tiles or a smaller overlap.'.format(tile, overlap, STRIDE))
+
+
+def _starts(length: int, tile: int, overlap: int) -> List[int]:
+    step = (tile - overlap) // STRIDE * STRIDE
+    last = max(0, -(-(length - tile) // STRIDE) * STRIDE)
+    return list(range(0, last, step)) + [last]
+
+
+def _ramp(start: int, stop: int, length: int, overlap: int) -> np.ndarray:
+    """The distance to the nearest border of the span that lies inside the image, at most `overlap` + 1."""
+    pixels = np.arange(start, stop)
+    to_start = pixels - start + 1 if start > 0 else np.full(stop - start, length)
+    to_stop = stop - pixels if stop < length else np.full(stop - start, length)
+    return np.minimum(np.minimum(to_start, to_stop), overlap + 1).astype(float)
+
+
+def grid(size: Tuple[int, int], tile: Tuple[int, int], overlap: int) -> Tuple[List[Span], List[Span]]:
+    """The spans of the rows and of the columns of an image of `size` (height, width)."""
+    return spans(size[0], tile[0], overlap), spans(size[1], tile[1], overlap)
