@@ -6,7 +6,8 @@
 Policy. 1. A checkpoint is written beside its place and moved in whole; only then does a pointer move. Whatever moment a
 process is killed at, `last` names a complete checkpoint. 2. After that, checkpoints older than the newest `keep` are
 removed, never the best; only directories that this class wrote are ever touched. 3. A full disk or any other failure while
-writing leaves the earlier checkpoints as they were.
+writing leaves the earlier checkpoints as they were. 4. What a killed process left half-done is put right by `recover`,
+before a run goes on.
 """
 import json
 import os
@@ -19,6 +20,9 @@ from helpers.files import atomic_directory, atomic_write_json
 STATE_FILE = 'state.json'
 _NAME = re.compile(r'^step-(\d{8,})$')
 _REMOVED = re.compile(r'^\.removed-step-\d{8,}$')
+# What `helpers.files` calls a checkpoint or a pointer while it is being written.
+_UNFINISHED_CHECKPOINT = re.compile(r'^\.step-\d{8,}\.[0-9a-f]{12}\.tmp$')
+_UNFINISHED_POINTER = re.compile(r'^\.(last|best)\.[0-9a-f]{12}\.tmp\.json$')
 
 
 class Checkpoints:
@@ -37,21 +41,49 @@ class Checkpoints:
         state: JSON-able, what a run needs besides the variables to go on.
         best: whether `best` moves to it.
 
-        A checkpoint of the same step, which a resumed run can meet, stays as it is and only the pointers move.
+        Where `last` is of the same step already, its weights stay and only its state is renewed: that is a run which was
+        interrupted between the last step of an epoch and its evaluation.
         """
-        name = 'step-{:08d}'.format(step)
+        name = _name(step)
         path = os.path.join(self.directory, name)
-        if not os.path.isdir(path):
-            os.makedirs(self.directory, exist_ok=True)
-            with atomic_directory(path) as temporary:
-                write_model_files(temporary)
-                with open(os.path.join(temporary, STATE_FILE), 'w', encoding='utf-8') as file:
-                    json.dump(state, file, indent=1)
+        if path == self.last():
+            atomic_write_json(os.path.join(path, STATE_FILE), state)
+        else:
+            self._write(path, write_model_files, state)
         self._point('last', name)
         if best:
             self._point('best', name)
         self._remove_old()
         return path
+
+    def _write(self, path: str, write_model_files: Callable[[str], None], state: Dict[str, Any]) -> None:
+        os.makedirs(self.directory, exist_ok=True)
+        # A complete checkpoint that no pointer ever reached, of a process killed at the wrong moment, makes room.
+        if os.path.isdir(path):
+            if path == self.best():  # `last` was set back by hand
+                os.unlink(self._pointer_path('best'))
+            self._remove(path)
+        with atomic_directory(path) as temporary:
+            write_model_files(temporary)
+            with open(os.path.join(temporary, STATE_FILE), 'w', encoding='utf-8') as file:
+                json.dump(state, file, indent=1)
+
+    def recover(self, best_step: Optional[int]) -> None:
+        """Puts right what a killed process left, before a run goes on from `last`. No other process may be writing.
+
+        best_step: the best step as the state saved with `last` knows it; `best` moves there where a kill came between
+            the two pointers.
+        """
+        if not os.path.isdir(self.directory):
+            return
+        if best_step is not None and _name(best_step) in self.names():
+            self._point('best', _name(best_step))
+        self._finish_removals()
+        for name in os.listdir(self.directory):
+            if _UNFINISHED_CHECKPOINT.match(name):
+                shutil.rmtree(os.path.join(self.directory, name))
+            elif _UNFINISHED_POINTER.match(name):
+                os.unlink(os.path.join(self.directory, name))
 
     def last(self) -> Optional[str]:
         """The directory of the newest checkpoint, or None."""
@@ -69,29 +101,51 @@ class Checkpoints:
         return sorted(found, key=lambda name: int(_NAME.match(name).group(1)))
 
     def _point(self, pointer: str, name: str) -> None:
-        atomic_write_json(os.path.join(self.directory, pointer + '.json'), {'checkpoint': name})
+        atomic_write_json(self._pointer_path(pointer), {'checkpoint': name})
+
+    def _pointer_path(self, pointer: str) -> str:
+        return os.path.join(self.directory, pointer + '.json')
 
     def _follow(self, pointer: str) -> Optional[str]:
-        path = os.path.join(self.directory, pointer + '.json')
+        path = self._pointer_path(pointer)
         if not os.path.exists(path):
             return None
-        with open(path, encoding='utf-8') as file:
-            target = os.path.join(self.directory, json.load(file)['checkpoint'])
+        try:
+            with open(path, encoding='utf-8') as file:
+                name = str(json.load(file)['checkpoint'])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError('{} is damaged ({!r}). It has to hold {{"checkpoint": NAME}}, with one of these: {}.'.format(
+                path, error, ', '.join(self.names()) or 'none is there')) from error
+        target = os.path.join(self.directory, name)
         if not os.path.isdir(target):
             raise ValueError('{} names {!r}, which does not exist. Write the name of one of these into it: {}.'.format(
-                path, os.path.basename(target), ', '.join(self.names()) or 'none is there'))
+                path, name, ', '.join(self.names()) or 'none is there'))
         return target
 
     def _remove_old(self) -> None:
-        """Renames first, so that a kill in the middle leaves no half-removed directory under a checkpoint's name."""
         protected = {self.last(), self.best()}
         for name in self.names()[:-self.keep]:
             path = os.path.join(self.directory, name)
             if path not in protected:
-                os.rename(path, os.path.join(self.directory, '.removed-' + name))
+                self._remove(path)
+        self._finish_removals()
+
+    def _remove(self, path: str) -> None:
+        """Renames first, so that a kill in the middle leaves no half-removed directory under a checkpoint's name."""
+        removed = os.path.join(self.directory, '.removed-' + os.path.basename(path))
+        if os.path.isdir(removed):
+            shutil.rmtree(removed)
+        os.rename(path, removed)
+        shutil.rmtree(removed)
+
+    def _finish_removals(self) -> None:
         for name in os.listdir(self.directory):
             if _REMOVED.match(name):
                 shutil.rmtree(os.path.join(self.directory, name))
+
+
+def _name(step: int) -> str:
+    return 'step-{:08d}'.format(step)
 
 
 def read_state(checkpoint: str) -> Dict[str, Any]:

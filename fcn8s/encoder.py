@@ -14,6 +14,7 @@ ENCODER_TAGS = ('vgg16',)
 INPUT_TENSORS = ('image_input:0', 'keep_prob:0')
 OUTPUT_TENSORS = ('layer3_out:0', 'layer4_out:0', 'layer7_out:0')
 DROPOUT_SEED_TENSOR = 'dropout_seed:0'
+VARIABLE_OPS = ('Variable', 'VariableV2', 'VarHandleOp')
 # pool3, pool4 and fc7 come at these strides of the image.
 STRIDES = (8, 16, 32)
 
@@ -53,6 +54,7 @@ def read_encoder(directory: str, tags: Sequence[str] = ENCODER_TAGS, what: str =
     meta_graph = saved_models.read_meta_graph(directory, tags, what)
     _check_interface(meta_graph.graph_def, directory, what)
     pruned = _prune(meta_graph)
+    _check_listed_variables(pruned, directory, what)
     _rewire_inputs(pruned.graph_def)
     prefix = saved_models.variables_prefix(directory)
     _check_stored_variables(pruned, prefix)
@@ -129,6 +131,15 @@ def _rewire_inputs(graph_def: Any) -> None:
             by_name[node.name].CopyFrom(node)
         else:
             graph_def.node.add().CopyFrom(node)
+
+
+def _check_listed_variables(meta_graph: Any, directory: str, what: str) -> None:
+    listed = {_node_name(v.variable_name) for v in _parse_variables(meta_graph, tf.GraphKeys.GLOBAL_VARIABLES)}
+    unlisted = [node.name for node in meta_graph.graph_def.node if node.op in VARIABLE_OPS and node.name not in listed]
+    if unlisted:
+        raise ValueError('{} SavedModel {!r} does not list {} in its collection {!r}, so they cannot be restored. Save it '
+                         'again with its variables in that collection.'.format(what, directory, ', '.join(unlisted),
+                                                                               tf.GraphKeys.GLOBAL_VARIABLES))
 
 
 def _check_stored_variables(meta_graph: Any, prefix: str) -> None:

@@ -1,7 +1,7 @@
 """Stopping at a good moment: Ctrl-C and SIGTERM ask, and the training loop answers after the step that it is in."""
 import signal
 import threading
-from typing import Any, List, Optional, Tuple
+from typing import Any, Iterable, Iterator, List, Optional, Tuple
 
 
 class StopRequest:
@@ -38,3 +38,15 @@ class StopRequest:
 
 class TrainingInterrupted(KeyboardInterrupt):
     """Training was stopped by a signal after finishing its step; the message says how to go on."""
+
+
+class EvaluationAbandoned(Exception):
+    """An evaluation during training was given up for a signal; the epoch is not finished."""
+
+
+def until_stopped(batches: Iterable[Any], stop: StopRequest) -> Iterator[Any]:
+    """The batches, one by one; raises EvaluationAbandoned in place of the next once a stop is requested."""
+    for batch in batches:
+        if stop.requested:
+            raise EvaluationAbandoned
+        yield batch

@@ -319,8 +319,11 @@ class FCN8s:
                 with self.graph.as_default():  # outside of it, TensorFlow 2 saves as if it ran eagerly
                     saver.save(self.sess, prefix, write_meta_graph=False, write_state=False)
             except tf.errors.OpError as error:
+                # TensorFlow's message goes on about the graph; the line with the file says what happened to it.
+                lines = error.message.splitlines()
+                reason = next((line for line in lines if prefix in line), lines[0])
                 raise OSError('the variables could not be written: {}. Free some space or choose another directory.'.format(
-                    error.message)) from error
+                    reason.strip())) from error
         return write
 
     def _description(self, step: int) -> Dict[str, Any]:

@@ -5,9 +5,15 @@
     runs/NAME/events/                 TensorBoard
     runs/NAME/metrics.jsonl           one line per epoch
 """
+import contextlib
 import json
 import os
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+
+try:
+    import fcntl
+except ImportError:  # Windows has no advisory locks of this kind
+    fcntl = None
 
 from fcn8s.checkpoints import Checkpoints
 from fcn8s.export import DESCRIPTION_FILE
@@ -38,13 +44,23 @@ class Run(NamedTuple):
     def checkpoints_dir(self) -> str:
         return os.path.join(self.directory, 'checkpoints')
 
+    def last_checkpoint(self) -> Optional[str]:
+        """The directory of the newest checkpoint, or None."""
+        return Checkpoints(self.checkpoints_dir).last()
+
+
+def check_free(directory: str) -> None:
+    """Raises ValueError where the directory holds a run already."""
+    run = Run(os.fspath(directory))
+    if os.path.exists(run.config_path) or os.path.isdir(run.checkpoints_dir) and os.listdir(run.checkpoints_dir):
+        raise ValueError('{!r} holds a run already. Continue it with --resume (resume=True in Python), or choose another '
+                         'directory.'.format(run.directory))
+
 
 def create_run(directory: str, config: Dict[str, Any]) -> Run:
     """Makes a new run directory and writes `config.json`. A directory that holds a run already is refused."""
+    check_free(directory)
     run = Run(os.fspath(directory))
-    if os.path.exists(run.config_path):
-        raise ValueError('{!r} holds a run already. Continue it with --resume (resume=True in Python), or choose another '
-                         'directory.'.format(run.directory))
     os.makedirs(run.checkpoints_dir, exist_ok=True)
     atomic_write_json(run.config_path, to_json(config))
     return run
@@ -57,6 +73,24 @@ def open_run(directory: str) -> Run:
         raise FileNotFoundError('{!r} is no run directory: it holds no {}. Pass the directory that training wrote, '
                                 'for example runs/NAME.'.format(run.directory, CONFIG_FILE))
     return run
+
+
+@contextlib.contextmanager
+def only_writer(run: Run) -> Iterator[None]:
+    """Keeps a second process from training the same run at the same time. A process that dies lets go of it.
+
+    Raises ValueError where another process has the run. File systems without locks go without this protection.
+    """
+    with open(run.config_path, encoding='utf-8') as file:
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError('the run {!r} is being trained by another process. Wait for it, or stop it first.'.format(
+                run.directory)) from error
+        except OSError:
+            pass
+        yield
 
 
 def read_config(run: Run) -> Dict[str, Any]:

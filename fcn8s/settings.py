@@ -48,7 +48,7 @@ def check_num_classes(num_classes: Any) -> int:
     if num_classes is None:
         raise ValueError('num_classes is missing. A model that is built on an encoder needs the number of classes: pass '
                          'num_classes=19 (or yours), or label_space=helpers.label_spaces.CITYSCAPES.')
-    if isinstance(num_classes, bool) or int(num_classes) != num_classes or not 2 <= num_classes <= MAX_CLASSES:
+    if isinstance(num_classes, bool) or num_classes not in range(2, MAX_CLASSES + 1):
         raise ValueError('num_classes is {!r}; it has to be an integer from 2 to {}.'.format(num_classes, MAX_CLASSES))
     return int(num_classes)
 
@@ -77,6 +77,9 @@ def resolve_label_space(num_classes: Optional[int], label_space: Optional[LabelS
 
     Raises ValueError where they contradict each other or say too little.
     """
+    if ignore_id is not None and (isinstance(ignore_id, bool) or ignore_id not in range(MAX_CLASSES + 1)):
+        raise ValueError('ignore_id is {!r}; labels are uint8, so it has to be an integer from 0 to {}.'.format(
+            ignore_id, MAX_CLASSES))
     if label_space is None:
         return generic_label_space(check_num_classes(num_classes), 255 if ignore_id is None else ignore_id)
     if num_classes is not None and check_num_classes(num_classes) != label_space.num_classes:

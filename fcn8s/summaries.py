@@ -1,5 +1,10 @@
 """TensorBoard event files: scalars, a strip of image, ground truth and prediction, and statistics of the weights."""
 import math
+import os
+import socket
+import time
+import uuid
+import warnings
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 import cv2
@@ -14,36 +19,58 @@ MAX_STRIP_HEIGHT = 256
 
 
 class EventWriter:
-    """Writes one directory of event files. A context manager.
+    """Writes one event file into a directory. A context manager.
+
+    The file is written at once and by this thread: TensorFlow's own writer does it in the background, where a full disk
+    goes unnoticed or blocks. Here it gives a warning, and no more is written: training does not stop for its pictures.
 
     first_step: the step that a resumed run goes on from; TensorBoard then hides what an earlier process wrote beyond it.
     """
 
     def __init__(self, directory: str, graph: Optional[Any] = None, first_step: int = 0) -> None:
-        # FileWriter refuses to be made where eager execution is on; inside a graph it is off in both generations.
-        with tf.Graph().as_default():
-            self._writer = tf.summary.FileWriter(directory, graph=graph)
+        os.makedirs(directory, exist_ok=True)
+        # TensorBoard reads the files of a directory in the order of their names.
+        name = 'events.out.tfevents.{:010d}.{}.{}'.format(int(time.time()), socket.gethostname(), uuid.uuid4().hex[:8])
+        self.path = os.path.join(directory, name)
+        self._writer = tf.python_io.TFRecordWriter(self.path)
+        self._failed = False
+        self._add(file_version='brain.Event:2')
+        if graph is not None:
+            self._add(graph_def=graph.as_graph_def(add_shapes=True).SerializeToString())
         if first_step:
-            self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), first_step)
+            self._add(step=first_step, session_log=tf.SessionLog(status=tf.SessionLog.START))
+
+    def _add(self, **event: Any) -> None:
+        if self._failed:
+            return
+        try:
+            self._writer.write(tf.Event(wall_time=time.time(), **event).SerializeToString())
+            self._writer.flush()
+        except tf.errors.OpError as error:
+            self._failed = True
+            warnings.warn('no more events are written for TensorBoard: {}. Training goes on without; free some space '
+                          'before the next checkpoint.'.format(error.message))
 
     def scalars(self, step: int, values: Dict[str, float]) -> None:
         """Adds one point to each curve, tag -> value; NaN scores of absent classes are left out."""
         present = [tf.Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()
                    if math.isfinite(value)]
-        self._writer.add_summary(tf.Summary(value=present), step)
+        self._add(step=step, summary=tf.Summary(value=present))
 
     def image(self, step: int, tag: str, image: np.ndarray) -> None:
         """Adds a uint8 [H, W, 3] RGB picture."""
         height, width = image.shape[:2]
         png = cv2.imencode('.png', image[..., ::-1])[1].tobytes()
         content = tf.Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
-        self._writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag=tag, image=content)]), step)
-
-    def flush(self) -> None:
-        self._writer.flush()
+        self._add(step=step, summary=tf.Summary(value=[tf.Summary.Value(tag=tag, image=content)]))
 
     def close(self) -> None:
-        self._writer.close()
+        """Closes the file; nothing of a failed one is left to write."""
+        try:
+            self._writer.close()
+        except tf.errors.OpError:
+            if not self._failed:
+                raise
 
     def __enter__(self) -> 'EventWriter':
         return self

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 
 from tqdm import tqdm
 
-from fcn8s.interruption import StopRequest, TrainingInterrupted
+from fcn8s.interruption import EvaluationAbandoned, StopRequest, TrainingInterrupted
 
 Scores = Dict[str, Any]
 
@@ -46,16 +46,19 @@ class Fetches(NamedTuple):
 class Actions(NamedTuple):
     """What the loop has others do. Each may be None, for a loop that does not do it.
 
-    evaluate() -> scores; save(state, scores, is_best); summarize(step, values by name); record(epoch record).
+    evaluate(stop) -> scores, or raises EvaluationAbandoned once the StopRequest was made; save(state, is_best);
+    summarize(step, values by name, batch); record(epoch record).
     needs_evaluation: whether the monitored score comes from evaluate() rather than from the training loss.
     save_when_improved: whether an epoch with a new best score is saved in any case, also between two savings.
+    how_to_go_on: what a person does to continue from what save() wrote; None where it is no more than a model.
     """
-    evaluate: Optional[Callable[[], Scores]] = None
-    save: Optional[Callable[['TrainingState', Optional[Scores], bool], None]] = None
+    evaluate: Optional[Callable[[StopRequest], Scores]] = None
+    save: Optional[Callable[['TrainingState', bool], None]] = None
     summarize: Optional[Callable[[int, Dict[str, float], Optional[Tuple[Any, Any]]], None]] = None
     record: Optional[Callable[[Dict[str, Any]], None]] = None
     needs_evaluation: bool = False
     save_when_improved: bool = True
+    how_to_go_on: Optional[str] = None
 
 
 class TrainingState:
@@ -109,23 +112,29 @@ class TrainingLoop:
         self.history = []  # type: List[Dict[str, Any]]
         self._waited = 0.0
         self._images = 0
+        self._unsaved = False
 
     def train(self) -> List[Dict[str, Any]]:
         """Runs the remaining epochs and returns one record per epoch.
 
         Raises FloatingPointError at a loss that is not finite, and TrainingInterrupted after a signal.
         """
-        options = self.options
         with StopRequest() as stop:
-            while self._epoch() < options.epochs:
+            while self._epoch() < self.options.epochs and not self._out_of_patience():
                 self._train_epoch(stop)
                 if stop.requested:
                     self._interrupt(stop.requested)
-                if options.patience is not None and self.state.evaluations_since_best >= options.patience:
-                    print('Stopped early: {} has not improved in {} evaluations (best {:.4f} at step {}).'.format(
-                        options.monitor, options.patience, self.state.best, self.state.best_step))
-                    break
+        if self._epoch() < self.options.epochs:
+            best = 'no score so far'
+            if self.state.best is not None:
+                best = 'best {:.4f} at step {}'.format(self.state.best, self.state.best_step)
+            print('Stopped early: {} has not improved in {} evaluations ({}).'.format(
+                self.options.monitor, self.options.patience, best))
         return self.history
+
+    def _out_of_patience(self) -> bool:
+        patience = self.options.patience
+        return patience is not None and self.state.evaluations_since_best >= patience
 
     def _epoch(self) -> int:
         """The current epoch, from 0. An epoch is over when its losses were summed up, not with its last step."""
@@ -148,7 +157,12 @@ class TrainingLoop:
                 bar.update()
                 if stop.requested:
                     return
-        self._finish_epoch(epoch, options.learning_rate_schedule(state.step - 1), time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        try:
+            scores = self._evaluate(epoch, stop)
+        except EvaluationAbandoned:
+            return  # the epoch's losses are still in the state: a resumed run begins with this evaluation
+        self._finish_epoch(epoch, options.learning_rate_schedule(state.step - 1), seconds, scores)
 
     def _next_batch(self) -> Any:
         start = time.perf_counter()
@@ -178,36 +192,44 @@ class TrainingLoop:
             raise FloatingPointError(_not_finite_message(loss, state.step, rate))
         state.step += 1
         state.losses.append(loss)
+        self._unsaved = True
         if self.actions.summarize and state.step % options.summaries_frequency == 0:
             self.actions.summarize(state.step, {'loss': loss, 'learning_rate': rate}, (images, labels))
 
-    def _finish_epoch(self, epoch: int, rate: float, seconds: float) -> None:
+    def _evaluate(self, epoch: int, stop: StopRequest) -> Optional[Scores]:
+        """At every eval_frequency-th epoch, at the last, and where 'save the best only' needs a score to decide."""
+        if self.actions.evaluate is None:
+            return None
+        options = self.options
+        decides = self._save_due(epoch) and options.save_best_only and self.actions.needs_evaluation
+        if (epoch + 1) % options.eval_frequency == 0 or epoch + 1 == options.epochs or decides:
+            return self.actions.evaluate(stop)
+        return None
+
+    def _save_due(self, epoch: int) -> bool:
+        if self.actions.save is None:
+            return False
+        return (epoch + 1) % self.options.save_frequency == 0 or epoch + 1 == self.options.epochs or self._out_of_patience()
+
+    def _finish_epoch(self, epoch: int, rate: float, seconds: float, scores: Optional[Scores]) -> None:
         options, state, actions = self.options, self.state, self.actions
-        training_loss = sum(state.losses) / len(state.losses)
-        last = epoch + 1 == options.epochs
-        save_due = actions.save is not None and ((epoch + 1) % options.save_frequency == 0 or last)
-        scores, improved = None, False
-        if self._evaluation_due(epoch, last, save_due):
-            scores = actions.evaluate()
+        training_loss, improved = sum(state.losses) / len(state.losses), False
         if scores is not None or not actions.needs_evaluation:
             improved = self._compare(training_loss, scores)
         record = {'epoch': epoch + 1, 'step': state.step, 'learning_rate': rate, 'training_loss': training_loss,
                   'seconds': round(seconds, 3), 'images_per_second': round(self._images / seconds, 3),
                   'waiting_share': round(self._waited / seconds, 4), 'evaluation': scores}
         self.history.append(record)
-        state.losses = []
+        state.losses, self._unsaved = [], True
         # Recorded before it is saved: what a checkpoint claims to have trained is on record.
         if actions.record:
             actions.record(record)
-        if actions.save and (improved and actions.save_when_improved or save_due and not options.save_best_only):
-            actions.save(state, scores, improved)
+        if actions.save and improved and actions.save_when_improved or self._save_due(epoch) and not options.save_best_only:
+            self._save(improved)
 
-    def _evaluation_due(self, epoch: int, last: bool, save_due: bool) -> bool:
-        """At every eval_frequency-th epoch, at the last, and where 'save the best only' needs a score to decide."""
-        if self.actions.evaluate is None:
-            return False
-        decides = save_due and self.options.save_best_only and self.actions.needs_evaluation
-        return (epoch + 1) % self.options.eval_frequency == 0 or last or decides
+    def _save(self, is_best: bool) -> None:
+        self.actions.save(self.state, is_best)
+        self._unsaved = False
 
     def _compare(self, training_loss: float, scores: Optional[Scores]) -> bool:
         """Updates the best score; returns whether this epoch is the best so far."""
@@ -221,10 +243,13 @@ class TrainingLoop:
         return improved
 
     def _interrupt(self, signal_name: str) -> None:
-        how = 'Nothing was saved, because no directory was given.'
+        how = 'Nothing was saved: training with run_dir keeps what can be continued.'
         if self.actions.save and not self.options.save_best_only:
-            self.actions.save(self.state, None, False)
-            how = 'The state after this step was saved; train again with resume=True (fcn8s train --resume RUN) to go on.'
+            if self._unsaved:
+                self._save(False)
+            how = 'The model was saved as it is now.'
+            if self.actions.how_to_go_on is not None:
+                how = 'The state after this step was saved. ' + self.actions.how_to_go_on
         raise TrainingInterrupted('{} after step {}. {}'.format(signal_name, self.state.step, how))
 
 

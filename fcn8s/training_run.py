@@ -1,6 +1,8 @@
 """`FCN8s.train`: checks what was asked for, wires the loop to session, evaluation, summaries and files, and runs it."""
+import contextlib
 import datetime
 import os
+import shlex
 import warnings
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -10,11 +12,14 @@ from fcn8s import runs, summaries
 from fcn8s.checkpoints import Checkpoints, read_state
 from fcn8s.export import library_versions
 from fcn8s.feeding import check_same_classes
+from fcn8s.interruption import EvaluationAbandoned, StopRequest, until_stopped
 from fcn8s.score_table import to_json
 from fcn8s.training import Actions, Fetches, LoopOptions, TrainingLoop, TrainingState
 
 METRICS = ('loss', 'mean_iou', 'accuracy')
 SAVERS = ('saved_model', 'train_saver')
+# Arguments that a resumed run has to repeat; see `_check_continues`.
+FIXED_IN_A_RUN = ('steps_per_epoch', 'keep_prob', 'l2_regularization', 'eval_dataset', 'monitor')
 
 
 class TrainRequest(NamedTuple):
@@ -173,15 +178,16 @@ class _Training:
         self.weight_statistics = None  # type: Optional[summaries.WeightStatistics]
 
     def train(self) -> List[Dict[str, Any]]:
-        if self.request.run_dir is not None:
-            self._open_run()
-        self._open_events()
-        self._warn_about_dropout()
-        try:
-            return self._loop().train()
-        finally:
+        with contextlib.ExitStack() as stack:
+            if self.request.run_dir is not None:
+                self.run = self._open_run()
+                stack.enter_context(runs.only_writer(self.run))
+                self._open_checkpoints()
+            self._open_events()
             if self.events:
-                self.events.close()
+                stack.enter_context(self.events)
+            self._warn_about_dropout()
+            return self._loop().train()
 
     def _loop(self) -> TrainingLoop:
         request, training = self.request, self.model.model.training
@@ -195,25 +201,33 @@ class _Training:
         actions = Actions(evaluate=self._evaluate if request.metrics else None, save=self._save if saves else None,
                           summarize=self._summarize if self.events else None, record=self._record,
                           needs_evaluation=monitor_needs_evaluation(request),
-                          save_when_improved=self.run is not None or request.save_best_only)
+                          save_when_improved=self.run is not None or request.save_best_only,
+                          how_to_go_on=None if self.run is None else self._how_to_go_on())
         return TrainingLoop(self.model.sess.run, fetches, request.train_generator, options, actions,
                             self.model.label_space.class_names, self.state)
 
     # The run directory
 
-    def _open_run(self) -> None:
+    def _open_run(self) -> runs.Run:
         """Policy: 1. resume=True goes on from the last checkpoint; without a checkpoint it starts at step 0 again.
         2. Otherwise the directory must not hold a run. Nothing that a run wrote is overwritten by another."""
-        request = self.request
-        if not request.resume:
-            self.run = runs.create_run(request.run_dir, self._config())
-        else:
-            self.run = runs.open_run(request.run_dir)
-            self._check_continues(runs.read_config(self.run))
-        self.checkpoints = Checkpoints(self.run.checkpoints_dir, request.keep_checkpoints)
+        if not self.request.resume:
+            return runs.create_run(self.request.run_dir, self._config())
+        run = runs.open_run(self.request.run_dir)
+        self._check_continues(run, runs.read_config(run))
+        return run
+
+    def _open_checkpoints(self) -> None:
+        self.checkpoints = Checkpoints(self.run.checkpoints_dir, self.request.keep_checkpoints)
         last = self.checkpoints.last()
-        if request.resume and last is not None:
+        if last is not None:
             self._resume(last)
+            self.checkpoints.recover(self.state.best_step)
+
+    def _how_to_go_on(self) -> str:
+        if 'command' in (self.request.config or {}):
+            return 'Go on with: fcn8s train --resume {}'.format(shlex.quote(self.run.directory))
+        return 'To go on, train again with run_dir={!r} and resume=True.'.format(self.run.directory)
 
     def _config(self) -> Dict[str, Any]:
         generator = self.request.train_generator
@@ -226,25 +240,26 @@ class _Training:
         config.update(self.request.config or {})
         return config
 
-    def _check_continues(self, config: Dict[str, Any]) -> None:
+    def _check_continues(self, run: runs.Run, config: Dict[str, Any]) -> None:
         """A resumed run repeats the first one only where these agree."""
-        wanted = {'seed': (config['seed'], self.model.seed),
-                  'steps_per_epoch': (config['train']['steps_per_epoch'], self.request.steps_per_epoch),
-                  'model': (config['model'], self.model.settings.to_dict()),
+        wanted = {'seed': (config['seed'], self.model.seed), 'model': (config['model'], self.model.settings.to_dict()),
                   'training': (config['training'], self.model.describe_training())}
+        wanted.update({name: (config['train'][name], getattr(self.request, name)) for name in FIXED_IN_A_RUN})
         for name, (before, now) in wanted.items():
             for place, then, today in _differences(name, to_json(before), to_json(now)):
                 raise ValueError('the run {!r} was started with {} {!r} and cannot go on with {!r}. Use the same, or start a new '
-                                 'run.'.format(self.run.directory, place, then, today))
+                                 'run.'.format(run.directory, place, then, today))
         fingerprint = getattr(self.request.train_generator, 'fingerprint', None)
         if config.get('dataset_fingerprint') != fingerprint:
-            warnings.warn('The training data of the run {!r} have changed since it was started.'.format(self.run.directory))
+            warnings.warn('The training data of the run {!r} have changed since it was started.'.format(run.directory))
 
     def _resume(self, checkpoint: str) -> None:
         stored = read_state(checkpoint)
         self.model.restore_state(checkpoint)
         self.state = TrainingState.from_dict(stored['loop'])
-        self.records = [record for record in runs.read_metrics(self.run) if record['step'] <= self.state.step]
+        # Epochs that were finished after this checkpoint, or are finished by it only now, are recorded anew.
+        finished = self.state.step - len(self.state.losses)
+        self.records = [record for record in runs.read_metrics(self.run) if record['step'] <= finished]
         runs.write_metrics(self.run, self.records)
         generator = self.request.train_generator
         if hasattr(generator, 'seek') and stored['data_position'] is not None:
@@ -256,13 +271,25 @@ class _Training:
 
     # Actions of the loop
 
-    def _evaluate(self) -> Dict[str, Any]:
+    def _evaluate(self, stop: StopRequest) -> Dict[str, Any]:
         request = self.request
         generator = request.train_generator if request.eval_dataset == 'train' else request.val_generator
+        position = getattr(generator, 'position', None)
         # Every evaluation sees the same images, where the generator allows it.
         if request.eval_dataset == 'val' and hasattr(generator, 'seek'):
             generator.seek(0)
-        scores = self.model.run_evaluation(generator, num_eval_batches(request), request.l2_regularization)
+        try:
+            scores = self.model.run_evaluation(until_stopped(generator, stop), num_eval_batches(request),
+                                               request.l2_regularization)
+        except EvaluationAbandoned:
+            if hasattr(generator, 'seek') and position is not None:
+                generator.seek(position)  # the resumed run evaluates the same training batches
+            raise
+        self._report_scores(scores)
+        return scores
+
+    def _report_scores(self, scores: Dict[str, Any]) -> None:
+        request = self.request
         self.model.remember_metrics({name: scores[name] for name in request.metrics})
         print('  '.join(['{} on {}:'.format('scores', request.eval_dataset)] +
                         ['{} {:.4f}'.format(name, scores[name]) for name in METRICS if name in request.metrics]))
@@ -270,8 +297,6 @@ class _Training:
             step = self.state.step
             self.events.scalars(step, summaries.score_scalars(scores, request.eval_dataset, self.model.label_space.class_names))
             self.events.scalars(step, self._weight_statistics())
-            self.events.flush()
-        return scores
 
     def _record(self, record: Dict[str, Any]) -> None:
         self.model.remember_training_loss(record['training_loss'])
@@ -279,13 +304,13 @@ class _Training:
         if self.run is not None:
             runs.write_metrics(self.run, self.records)
 
-    def _save(self, state: TrainingState, scores: Optional[Dict[str, Any]], is_best: bool) -> None:
+    def _save(self, state: TrainingState, is_best: bool) -> None:
         request = self.request
         if self.run is None:
             self.model.save(request.save_dir, request.saver, list(request.save_tags), request.save_name or None, force_save=True)
             return
         position = getattr(request.train_generator, 'position', None)
-        content = to_json({'loop': state.to_dict(), 'data_position': position, 'scores': scores})
+        content = to_json({'loop': state.to_dict(), 'data_position': position})
         self.checkpoints.save(state.step, self.model.write_checkpoint_files, content, is_best)
 
     # TensorBoard

@@ -33,8 +33,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return 2
     try:
         return args.run(args)
-    except KeyboardInterrupt:
-        print('fcn8s: interrupted', file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print('fcn8s: {}'.format(str(interruption) or 'interrupted'), file=sys.stderr)
         return 130
     except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
         print('fcn8s {}: error: {}'.format(args.command, error), file=sys.stderr)

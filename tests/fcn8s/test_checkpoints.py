@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -49,11 +51,87 @@ def test_a_removal_that_was_cut_off_is_finished(tmp_path):
     assert not (tmp_path / '.removed-step-00000001').exists()
 
 
-def test_a_checkpoint_of_the_same_step_stays(tmp_path):
+def no_writing(directory):
+    raise AssertionError('the weights of this step are there already')
+
+
+def test_the_last_step_saved_again_renews_its_state_alone(tmp_path):
     checkpoints = Checkpoints(str(tmp_path))
-    path = checkpoints.save(1, write_files, {'first': True}, False)
-    assert checkpoints.save(1, write_files, {'first': False}, True) == path
-    assert read_state(path) == {'first': True} and checkpoints.best() == path
+    path = checkpoints.save(1, write_files, {'evaluated': False}, False)
+    assert checkpoints.save(1, no_writing, {'evaluated': True}, True) == path
+    assert read_state(path) == {'evaluated': True} and checkpoints.best() == path
+
+
+def test_a_checkpoint_that_no_pointer_reached_is_written_anew(tmp_path):
+    checkpoints = Checkpoints(str(tmp_path))
+    first = checkpoints.save(1, write_files, {}, True)
+    second = checkpoints.save(2, write_files, {'stale': True}, False)
+    (tmp_path / 'last.json').write_text(json.dumps({'checkpoint': 'step-00000001'}))
+    assert checkpoints.save(2, write_files, {'stale': False}, False) == second == checkpoints.last()
+    assert read_state(second) == {'stale': False} and checkpoints.best() == first
+
+
+def test_going_back_behind_the_best_by_hand(tmp_path):
+    checkpoints = Checkpoints(str(tmp_path), keep=3)
+    checkpoints.save(1, write_files, {}, False)
+    checkpoints.save(2, write_files, {}, True)
+    (tmp_path / 'last.json').write_text(json.dumps({'checkpoint': 'step-00000001'}))
+    checkpoints.recover(None)
+    checkpoints.save(2, write_files, {}, False)
+    assert checkpoints.best() is None and os.path.basename(checkpoints.last()) == 'step-00000002'
+
+
+KILLED_WHILE_SAVING = '''
+import os, signal, sys
+from fcn8s.checkpoints import Checkpoints
+
+def write(directory):
+    open(os.path.join(directory, 'weights'), 'w').close()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Checkpoints(sys.argv[1]).save(2, write, {}, False)
+'''
+
+
+def test_recovering_removes_what_a_killed_process_left_and_nothing_else(tmp_path):
+    checkpoints = Checkpoints(str(tmp_path))
+    checkpoints.save(1, write_files, {}, True)
+    assert subprocess.run([sys.executable, '-c', KILLED_WHILE_SAVING, str(tmp_path)]).returncode == -9
+    left = set(os.listdir(str(tmp_path))) - {'step-00000001', 'last.json', 'best.json'}
+    assert len(left) == 1  # the real name of an unfinished checkpoint
+    pointer = '.last.0123456789ab.tmp.json'
+    (tmp_path / pointer).write_text('{')
+    (tmp_path / '.removed-step-00000000').mkdir()
+    mine = ['.step-00000002.tmp', '.step-00000002.0123456789ab.tmp.bak', '.step-2.0123456789ab.tmp', '.mine.0123456789ab.tmp',
+            'step-00000002.0123456789ab.tmp', '.step-00000002.0123456789AB.tmp']
+    for name in mine:
+        (tmp_path / name).mkdir()
+    checkpoints.recover(1)
+    assert set(os.listdir(str(tmp_path))) == {'step-00000001', 'last.json', 'best.json'}.union(mine)
+
+
+def test_recovering_moves_best_where_a_kill_came_between_the_pointers(tmp_path):
+    checkpoints = Checkpoints(str(tmp_path))
+    checkpoints.save(1, write_files, {}, True)
+    second = checkpoints.save(2, write_files, {}, False)
+    checkpoints.recover(2)
+    assert checkpoints.best() == second
+    checkpoints.recover(7)  # a best checkpoint that somebody removed
+    assert checkpoints.best() == second
+
+
+def test_recovering_without_any_checkpoint(tmp_path):
+    Checkpoints(str(tmp_path / 'none')).recover(None)
+    assert not (tmp_path / 'none').exists()
+
+
+@pytest.mark.parametrize('content', ['', '{"checkpoint"', '[]', '{}'])
+def test_a_damaged_pointer_says_what_belongs_into_it(tmp_path, content):
+    checkpoints = Checkpoints(str(tmp_path))
+    checkpoints.save(1, write_files, {}, False)
+    (tmp_path / 'last.json').write_text(content)
+    with pytest.raises(ValueError, match='last.json is damaged.*{"checkpoint": NAME}, with one of these: step-00000001'):
+        checkpoints.last()
 
 
 def test_a_pointer_to_nothing_says_what_there_is(tmp_path):

@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 
-from fcn8s.interruption import StopRequest, TrainingInterrupted
+from fcn8s.interruption import EvaluationAbandoned, StopRequest, TrainingInterrupted, until_stopped
 from fcn8s.training import Actions, Fetches, LoopOptions, TrainingLoop, TrainingState, is_better, monitored_score
 
 OPTIONS = LoopOptions(epochs=4, steps_per_epoch=3, learning_rate_schedule=lambda step: 0.1 * (step + 1), keep_prob=0.5,
@@ -18,6 +18,10 @@ OPTIONS = LoopOptions(epochs=4, steps_per_epoch=3, learning_rate_schedule=lambda
 def batches():
     for number in itertools.count():
         yield np.full([2, 1, 1, 3], number, np.uint8), np.zeros([2, 1, 1], np.uint8)
+
+
+def timeless(records):
+    return [{k: v for k, v in record.items() if k not in ('seconds', 'images_per_second', 'waiting_share')} for record in records]
 
 
 class Recorder:
@@ -36,16 +40,16 @@ class Recorder:
     def feed(self, images, labels, keep_prob, dropout_seed, rate, l2_rate):
         return dict(first=int(images.flat[0]), keep_prob=keep_prob, dropout_seed=dropout_seed, rate=rate, l2_rate=l2_rate)
 
-    def evaluate(self):
+    def evaluate(self, stop):
         self.evaluated.append(len(self.feeds))
-        return {'mean_iou': next(self.scores), 'loss': 1.0, 'per_class_iou': np.array([0.25, 0.75])}
+        return {'mean_iou': next(self.scores), 'loss': 1.0, 'per_class_iou': [0.25, 0.75]}
 
-    def save(self, state, scores, is_best):
+    def save(self, state, is_best):
         self.saved.append((state.step, is_best))
 
     def loop(self, options=OPTIONS, state=None, data=None, **actions):
         fetches = Fetches('loss', 'train_op', 'accumulate', self.feed)
-        chosen = dict(save=self.save, record=self.records.append)
+        chosen = dict(save=self.save, record=self.records.append, how_to_go_on='Go on so.')
         chosen.update(actions)
         return TrainingLoop(self.run, fetches, data or batches(), options, Actions(**chosen), ('a', 'b'), state)
 
@@ -108,6 +112,83 @@ def test_stops_early_when_patience_ends(capsys):
     assert 'mean_iou has not improved in 2 evaluations (best 0.5000 at step 3)' in capsys.readouterr().out
 
 
+def test_early_stopping_saves_at_the_end_and_a_resumed_run_trains_no_further():
+    recorder = Recorder(scores=[0.5, 0.4, 0.9])
+    options = OPTIONS._replace(patience=1, monitor='mean_iou', save_frequency=3)
+    loop = recorder.loop(options, evaluate=recorder.evaluate, needs_evaluation=True)
+    loop.train()
+    assert recorder.saved == [(3, True), (6, False)]
+    again = Recorder()
+    assert again.loop(options, state=loop.state, evaluate=again.evaluate, needs_evaluation=True).train() == []
+    assert not again.feeds
+
+
+def test_early_stopping_without_any_score(capsys):
+    recorder = Recorder(scores=[math.nan] * 2)
+    recorder.loop(OPTIONS._replace(patience=2, monitor='mean_iou'), evaluate=recorder.evaluate, needs_evaluation=True).train()
+    assert 'has not improved in 2 evaluations (no score so far)' in capsys.readouterr().out
+
+
+def test_an_evaluation_is_abandoned_for_a_signal_and_repeated_by_the_resumed_run():
+    def interrupted(stop):
+        os.kill(os.getpid(), signal.SIGINT)
+        return list(until_stopped(range(100), stop))
+    recorder = Recorder(scores=[0.5])
+    loop = recorder.loop(OPTIONS._replace(epochs=1), evaluate=interrupted)
+    with pytest.raises(TrainingInterrupted, match='SIGINT after step 3'):
+        loop.train()
+    assert recorder.saved == [(3, False)] and recorder.records == []
+    state = TrainingState.from_dict(loop.state.to_dict())
+    resumed = Recorder(losses=[], scores=[0.5])
+    history = resumed.loop(OPTIONS._replace(epochs=1), state=state, evaluate=resumed.evaluate).train()
+    whole = Recorder(scores=[0.5])
+    assert timeless(history) == timeless(whole.loop(OPTIONS._replace(epochs=1), evaluate=whole.evaluate).train())
+    assert resumed.saved == [(3, True)]
+
+
+def test_a_second_signal_ends_an_evaluation_at_once():
+    def interrupted_twice(stop):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError('went on after the second signal')
+    recorder = Recorder()
+    with pytest.raises(KeyboardInterrupt):
+        recorder.loop(OPTIONS._replace(epochs=1), evaluate=interrupted_twice).train()
+    assert recorder.saved == []
+
+
+def test_batches_go_on_until_a_stop_is_requested():
+    stop = StopRequest()
+    source = until_stopped(itertools.count(), stop)
+    assert [next(source) for _ in range(3)] == [0, 1, 2]
+    stop.requested = 'SIGTERM'
+    with pytest.raises(EvaluationAbandoned):
+        next(source)
+
+
+def test_what_was_saved_already_is_not_saved_again_for_a_signal():
+    def evaluate(stop):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return {'loss': 1.0}
+    recorder = Recorder()
+    with pytest.raises(TrainingInterrupted):
+        recorder.loop(evaluate=evaluate).train()
+    assert recorder.saved == [(3, True)] and len(recorder.records) == 1
+
+
+@pytest.mark.parametrize('actions, options, message', [
+    (dict(save=None), {}, 'Nothing was saved: training with run_dir'),
+    (dict(how_to_go_on=None), {}, 'The model was saved as it is now.'),
+    ({}, dict(save_best_only=True), 'Nothing was saved')])
+def test_an_interruption_says_what_was_saved(actions, options, message):
+    recorder = Recorder()
+    loop = recorder.loop(OPTIONS._replace(**options), **actions)
+    run = loop.run
+    loop.run = lambda fetches, feed: (os.kill(os.getpid(), signal.SIGTERM), run(fetches, feed))[1]
+    with pytest.raises(TrainingInterrupted, match='SIGTERM after step 1. ' + message):
+        loop.train()
+
+
 @pytest.mark.parametrize('loss', [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_at_its_step_and_saves_nothing_more(loss):
     recorder = Recorder(losses=[1, 1, 1, 1, loss])
@@ -138,7 +219,7 @@ def test_a_signal_finishes_the_step_saves_and_resuming_gives_the_same_history(nu
         return run(fetches, feed)
     loop = first.loop()
     loop.run = run_and_signal
-    with pytest.raises(TrainingInterrupted, match='after step {}.*resume'.format(at_step + 1)):
+    with pytest.raises(TrainingInterrupted, match='after step {}. The state after this step was saved. Go on so.'.format(at_step + 1)):
         loop.train()
     assert first.saved[-1][0] == at_step + 1
     state = TrainingState.from_dict(loop.state.to_dict())
@@ -146,8 +227,6 @@ def test_a_signal_finishes_the_step_saves_and_resuming_gives_the_same_history(nu
     second = Recorder(losses[at_step + 1:])
     second.loop(state=state, data=itertools.islice(batches(), at_step + 1, None)).train()
 
-    def timeless(records):
-        return [{k: v for k, v in record.items() if k not in ('seconds', 'images_per_second', 'waiting_share')} for record in records]
     assert timeless(first.records + second.records) == timeless(whole.records)
     assert [feed['dropout_seed'] for feed in first.feeds + second.feeds] == [feed['dropout_seed'] for feed in whole.feeds]
 
@@ -170,6 +249,6 @@ def test_is_better_knows_the_direction_and_never_prefers_nan():
 
 
 def test_monitored_score_of_a_class():
-    scores = {'mean_iou': 0.5, 'per_class_iou': np.array([0.25, 0.75])}
+    scores = {'mean_iou': 0.5, 'per_class_iou': [0.25, 0.75]}
     assert monitored_score('iou:b', scores, ('a', 'b')) == 0.75
     assert monitored_score('mean_iou', scores, ('a', 'b')) == 0.5
