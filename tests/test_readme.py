@@ -49,6 +49,9 @@ def workplace(tmp_path_factory, tiny_encoder):
     place = str(tmp_path_factory.mktemp('readme'))
     write_dataset(os.path.join(place, 'cityscapes'), 4, 2, 2, (64, 128))
     write_dataset(os.path.join(place, 'demo', 'data'), 4, 2, 0, (64, 128))
+    # The evaluation server takes predictions of this size alone.
+    write_image(os.path.join(place, 'cityscapes', 'leftImg8bit', 'test', 'berlin', 'berlin_000000_000019_leftImg8bit.png'),
+                np.full([1024, 2048, 3], 90, np.uint8))
     shutil.copytree(tiny_encoder, os.path.join(place, 'demo', 'encoder'))
     shutil.copytree(tiny_encoder, os.path.join(place, 'VGG16'))
     make_camvid(os.path.join(place, 'CamVid'))

@@ -14,7 +14,6 @@ says what was made, the scores, and what to type next for data of one's own. Nee
 on two cores.'''
 
 ENCODER_WIDTH_DIVISOR = 8
-NUM_OVERLAYS = 6
 
 
 class Step(NamedTuple):
@@ -35,7 +34,7 @@ def demo_steps(out: str, seed: int) -> List[Step]:
     data, encoder, run_dir = (os.path.join(out, name) for name in ('data', 'encoder', 'run'))
     seeded = ['--seed', str(seed)]
     return [
-        Step('Street scenes to train on', ['sample-data', data] + seeded),
+        Step('Street scenes to train on', ['sample-data', data, '--train', '400'] + seeded),
         Step('A VGG-16 encoder, an eighth as wide, with random weights',
              ['vgg16', encoder, '--weights', 'random', '--width-divisor', str(ENCODER_WIDTH_DIVISOR)] + seeded),
         Step('Training', ['train', '--recipe', 'demo', '--data', data, '--encoder', encoder, '--run', run_dir] + seeded),
@@ -44,8 +43,8 @@ def demo_steps(out: str, seed: int) -> List[Step]:
         Step('Overlays of val scenes', ['predict', run_dir, os.path.join(data, 'leftImg8bit', 'val', 'greyfriars'), '--out',
                                         os.path.join(out, 'overlays'), '--overlay', '--legend']),
         Step('A video of a drive through a city that the network has not seen',
-             ['video', run_dir, os.path.join(data, 'drive', 'leftImg8bit'), os.path.join(out, 'drive.mp4'), '--layout', 'stacked',
-              '--legend']),
+             ['video', run_dir, os.path.join(data, 'drive', 'leftImg8bit'), os.path.join(out, 'drive.mp4'), '--frame-rate', '15',
+              '--layout', 'stacked', '--legend']),
     ]
 
 
