@@ -1,12 +1,12 @@
 """Freezing: a saved network's GraphDef made into one for prediction, with its weights inside.
 
-Weights become constants, which the processor's library packs once, and are read from the checkpoint one at a time. A
-session holds a constant many times over while it prepares a run, so the large filters (of VGG-16's 537 MB, fc6 alone has 411) are held
+Weights become constants, which oneDNN packs once, and are read from the checkpoint one at a time. A session holds a
+constant many times over while it prepares a run, so the large filters (of VGG-16's 537 MB, fc6 alone has 411) are held
 once, as variables. Packing a variable anew in every run costs little for 3x3 filters, which are used at many positions,
 but much for fc6 and fc7. Those become matrix products over image patches: products read one operand as it lies.
 """
 import contextlib
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Set, Tuple
 
 import numpy as np
 
@@ -237,7 +237,7 @@ def _cast(source: str, dtype: Any, casts: Dict[str, Any]) -> str:
 
 
 def _separate_large_filters(graph_def: Any) -> Tuple[LargeFilter, ...]:
-    """Lets large filters be read from variables of their own, and makes products of the convolutions with the largest."""
+    """Lets large filters be read from variables of their own; convolutions with the largest become products."""
     nodes = {node.name: node for node in graph_def.node}
     large_filters = []
     for convolution in [node for node in graph_def.node if node.op == 'Conv2D']:
@@ -306,7 +306,7 @@ def _product(features: Any, filters: LargeFilter) -> Any:
                                              rates=[1, 1, 1, 1], padding='SAME')
     patches = tf.reshape(patches, [-1, filters.patch_size])
     if filters.is_transposed:
-        # In bfloat16 oneDNN reorders the second operand in every run and reads the first as it lies: the filter's place.
+        # In bfloat16 oneDNN reorders the second operand in every run and reads the first as it lies.
         output = tf.transpose(tf.matmul(filters.read(), patches, transpose_b=True))
     else:
         output = tf.matmul(patches, tf.reshape(filters.read(), [filters.patch_size, channels_out]))

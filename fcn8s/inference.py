@@ -12,6 +12,7 @@ from fcn8s.export import DEFAULT_TAGS, read_description
 from fcn8s.freezing import cut_network, fold_variables, load_large_filter
 from fcn8s.precision import check_precision
 from fcn8s.precision import session_config as session_config_for
+from helpers.label_spaces import LabelSpace
 
 IMAGES_TENSOR = 'images_uint8:0'
 DECODER_SCOPE = 'decoder/'
@@ -39,7 +40,7 @@ class InferenceGraph:
         self.model_dir = description.directory
         self.images = graph.get_tensor_by_name(IMAGES_TENSOR)
         self.logits = graph.get_tensor_by_name(LOGITS_NODE + ':0')
-        self.label_space = description.settings.label_space  # type: LabelSpace
+        self.label_space: LabelSpace = description.settings.label_space
         self.num_classes = description.settings.num_classes
         self._info = description.description
         with graph.as_default(), tf.name_scope('inference'):
@@ -108,7 +109,8 @@ def open_model(model_dir: str, tags: Optional[Sequence[str]] = None, precision: 
 
 def _checked_config(precision: str, base: Optional[Any]) -> Any:
     if precision not in PRECISIONS:
-        raise ValueError('precision is {!r}; predictions are computed in {}.'.format(precision, ' or '.join(PRECISIONS)))
+        raise ValueError('precision is {!r}; predictions are computed in {}.'.format(
+            precision, ' or '.join(PRECISIONS)))
     check_precision(precision)
     # The graph itself is in bfloat16 where it is asked for; TensorFlow's own rewrite would hold both kinds of weights.
     return session_config_for('float32', gpu_memory_growth=base is None, base=base)

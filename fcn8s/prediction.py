@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from fcn8s.tiling import check_tile, grid
+from fcn8s.tiling import Span, check_tile, spans
 from helpers.files import explain_os_errors
 from helpers.images import find_images, read_image, write_image
 from helpers.visualization_utils import print_segmentation_onto_image
@@ -35,8 +35,9 @@ class Predictor:
         Arguments:
             predict: See `Predict`.
             num_classes: C.
-            tile: (height, width) of the tiles that a larger image is cut into; None for the whole image at once. Away from
-                the borders of tiles (200 pixels or so, by the network's field of view) the answer is that of the whole image.
+            tile: (height, width) of the tiles that a larger image is cut into; None for the whole image at once. Away
+                from the borders of tiles (about 260 pixels: half the network's field of view, and what upsampling adds)
+                the answer is that of the whole image.
             overlap: Of neighbouring tiles, in pixels.
             scales: Factors that the image is resized by before predicting; results have the image's own size.
             mirror: Whether the mirror image is predicted too.
@@ -57,7 +58,7 @@ class Predictor:
 
     def class_ids(self, image: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3], RGB -> uint8 [H, W]."""
-        if self._scales == (1.0,) and not self._mirror and not self._is_tiled(image):
+        if self._scales == (1.0,) and not self._mirror and self._grid(image) is None:
             return self._predict(image[np.newaxis])[0]
         class_ids = np.empty(image.shape[:2], np.uint8)
         for start, probabilities in self._bands(image):
@@ -68,15 +69,19 @@ class Predictor:
         """uint8 [H, W, 3], RGB -> float32 [H, W, C]."""
         return np.concatenate([probabilities for _, probabilities in self._bands(image)])
 
-    def _is_tiled(self, image: np.ndarray) -> bool:
-        return self._tile is not None and (image.shape[0] > self._tile[0] or image.shape[1] > self._tile[1])
+    def _grid(self, image: np.ndarray) -> Optional[Tuple[List[Span], List[Span]]]:
+        """The spans of rows and columns of the tiles, or None where the image is predicted at once."""
+        if self._tile is None or (image.shape[0] <= self._tile[0] and image.shape[1] <= self._tile[1]):
+            return None
+        return spans(image.shape[0], self._tile[0], self._overlap), spans(image.shape[1], self._tile[1], self._overlap)
 
     def _bands(self, image: np.ndarray) -> Iterator[Tuple[int, np.ndarray]]:
         """(first row, soft-max [h, W, C]) of bands from top to bottom. Only a row of tiles is in memory at a time."""
-        if not self._is_tiled(image):
+        tiles = self._grid(image)
+        if tiles is None:
             yield 0, self._average(image)
             return
-        rows, columns = grid(image.shape[:2], self._tile, self._overlap)
+        rows, columns = tiles
         band_start, band = 0, np.zeros((0, image.shape[1], self.num_classes), np.float32)
         for row in rows:
             finished = row.start - band_start
@@ -147,15 +152,15 @@ def predict_and_save(predict: Predict, results_dir: str, images_dir: str, color_
 
     Returns the paths of the overlays that were written.
 
-    Raises ValueError or FileNotFoundError, before anything is predicted, for folders and arguments that cannot work, and
-    ValueError naming an image that cannot be read.
+    Raises ValueError or FileNotFoundError, before anything is predicted, for folders and arguments that cannot work,
+    and ValueError naming an image that cannot be read.
     """
     if arrangement not in ARRANGEMENTS:
         raise ValueError('arrangement is {!r}; choose from {}.'.format(arrangement, ', '.join(ARRANGEMENTS)))
     size = _checked_size(resize)
     if os.path.realpath(results_dir) == os.path.realpath(images_dir):
-        raise ValueError('results_dir and images_dir are the same folder, {!r}: overlays have the names of their images and '
-                         'would replace them. Give another results_dir.'.format(results_dir))
+        raise ValueError('results_dir and images_dir are the same folder, {!r}: overlays have the names of their '
+                         'images and would replace them. Give another results_dir.'.format(results_dir))
     if not os.path.isdir(images_dir):
         raise FileNotFoundError('images_dir {!r} is no folder.'.format(images_dir))
     pairs = [(path, os.path.join(results_dir, os.path.basename(path)))

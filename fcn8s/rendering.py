@@ -31,6 +31,9 @@ class Style(NamedTuple):
     legend: bool = False
 
 
+DEFAULT_STYLE = Style()
+
+
 class Rendered(NamedTuple):
     """path: the video; num_frames; seconds: from the first frame asked for to the finished file."""
     path: str
@@ -47,13 +50,15 @@ def check_style(style: Style) -> None:
     if style.layout not in LAYOUTS:
         raise ValueError('layout is {!r}; choose from {}.'.format(style.layout, ', '.join(LAYOUTS)))
     if not 0 <= style.alpha <= 1:
-        raise ValueError('alpha is {}; it has to be from 0 (only the image) to 1 (only the colours).'.format(style.alpha))
+        raise ValueError('alpha is {}; it has to be from 0 (only the image) to 1 (only the colours).'.format(
+            style.alpha))
 
 
 def check_smoothing(smoothing: float) -> None:
     """Raises ValueError unless 0 <= smoothing < 1."""
     if not 0 <= smoothing < 1:
-        raise ValueError('smoothing is {}; it has to be at least 0 (off) and below 1, for example 0.6.'.format(smoothing))
+        raise ValueError('smoothing is {}; it has to be at least 0 (off) and below 1, for example 0.6.'.format(
+            smoothing))
 
 
 class Drawing:
@@ -77,7 +82,8 @@ class Drawing:
     def _panels(self, image: np.ndarray, class_ids: np.ndarray) -> List[np.ndarray]:
         if self._style.layout == 'map':
             return [colorize(class_ids, self._label_space)]
-        overlay = print_segmentation_onto_image(image, class_ids, self._label_space, self._style.alpha, self._style.contours)
+        overlay = print_segmentation_onto_image(image, class_ids, self._label_space, self._style.alpha,
+                                                self._style.contours)
         return [overlay] if self._style.layout == 'overlay' else [image, overlay]
 
 
@@ -105,8 +111,8 @@ class SmoothedPredictor:
         return np.argmax(self._mean, axis=-1).astype(np.uint8)
 
 
-def render_video(predictor: Predictor, source: str, out_path: str, label_space: LabelSpace, style: Style = Style(),
-                 smoothing: float = 0.0, frame_rate: Optional[float] = None,
+def render_video(predictor: Predictor, source: str, out_path: str, label_space: LabelSpace,
+                 style: Style = DEFAULT_STYLE, smoothing: float = 0.0, frame_rate: Optional[float] = None,
                  progress: Optional[Callable[[Iterable, Optional[int]], Iterable]] = None) -> Rendered:
     """Writes the segmented video of a source.
 
@@ -122,25 +128,26 @@ def render_video(predictor: Predictor, source: str, out_path: str, label_space: 
 
     The sound of a video is kept.
 
-    Raises ValueError, FileNotFoundError or OSError naming what cannot be read or written and the frame. What was done by
-    then stays as 'NAME.partial.mp4', which plays; so it does after Ctrl-C (KeyboardInterrupt).
+    Raises ValueError, FileNotFoundError or OSError naming what cannot be read or written and the frame. What was done
+    by then stays as 'NAME.partial.mp4', which plays; so it does after Ctrl-C (KeyboardInterrupt).
     """
     draw, smoothed = Drawing(label_space, style), SmoothedPredictor(predictor, smoothing)
     if os.path.realpath(source) == os.path.realpath(out_path):
-        raise ValueError('{} is both the video to read and the one to write. Give another name for the result.'.format(source))
+        raise ValueError('{} is both the video to read and the one to write. Give another name for the result.'.format(
+            source))
     start = time.perf_counter()
-    with StopRequest() as stop, _without_interrupts(lambda: open_frames(source, frame_rate)) as frames:
-        with overlapped(frames, lambda frame: (frame, smoothed.class_ids(frame)), lambda pair: draw(*pair)) as pictures:
-            shown = iter(pictures if progress is None else progress(pictures, frames.num_frames))
-            first = next(shown)
-            with _without_interrupts(lambda: VideoWriter(out_path, first.shape[:2], frames.frame_rate,
-                                                         source if frames.has_audio else None)) as writer:
-                _write_all(writer, itertools.chain([first], shown), stop, is_endless=source.startswith(CAMERA_PREFIX))
+    with StopRequest() as stop, _without_interrupts(lambda: open_frames(source, frame_rate)) as frames, \
+            overlapped(frames, lambda frame: (frame, smoothed.class_ids(frame)), lambda pair: draw(*pair)) as pictures:
+        shown = iter(pictures if progress is None else progress(pictures, frames.num_frames))
+        first = next(shown)
+        with _without_interrupts(lambda: VideoWriter(out_path, first.shape[:2], frames.frame_rate,
+                                                     source if frames.has_audio else None)) as writer:
+            _write_all(writer, itertools.chain([first], shown), stop, is_endless=source.startswith(CAMERA_PREFIX))
     return Rendered(out_path, writer.num_written, time.perf_counter() - start)
 
 
 def _without_interrupts(start: Callable[[], Any]) -> Any:
-    """Starts processes that do not hear Ctrl-C: a terminal sends it to all of them, and it is for this one to say stop."""
+    """Starts processes that do not hear Ctrl-C: a terminal sends it to all, and it is for this one to say stop."""
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return start()

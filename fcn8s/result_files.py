@@ -1,11 +1,11 @@
 """The files that a prediction is kept in: class IDs, colours, overlays, soft-max; and where they go."""
 import os
-from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Set
+from typing import Any, Dict, Iterable, List, NamedTuple, Sequence
 
 import numpy as np
 
 from fcn8s.prediction import Predictor
-from fcn8s.rendering import Drawing, Style
+from fcn8s.rendering import DEFAULT_STYLE, Drawing, Style
 from helpers.files import atomic_path
 from helpers.images import find_images, write_image, write_labels
 from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_ids_to_file_ids
@@ -25,8 +25,8 @@ class Job(NamedTuple):
 def plan_jobs(inputs: Sequence[str], out_dir: str) -> List[Job]:
     """Finds the images of files, folders (with their subfolders) and glob patterns.
 
-    Results keep the path below a folder, or below the part of a pattern that has no wildcard. Images below `out_dir` are
-    left out: they are results.
+    Results keep the path below a folder, or below the part of a pattern that has no wildcard. Images below `out_dir`
+    are left out: they are results.
 
     Raises FileNotFoundError where there is no image; ValueError where two images would have the same results, or
     `out_dir` is the folder of the images.
@@ -35,12 +35,13 @@ def plan_jobs(inputs: Sequence[str], out_dir: str) -> List[Job]:
     for source in inputs:
         base = _base_folder(source)
         if os.path.isdir(source) and os.path.realpath(source) == os.path.realpath(out_dir):
-            raise ValueError('{!r} is the folder of the images and of the results, which would be predicted the next time. '
-                             'Give another folder to --out.'.format(source))
+            raise ValueError('{!r} is the folder of the images and of the results, which would be predicted the next '
+                             'time. Give another folder to --out.'.format(source))
         paths = [path for path in find_images(source) if os.path.isfile(source) or not _is_below(path, out_dir)]
         jobs += [Job(path, os.path.splitext(os.path.relpath(path, base))[0]) for path in paths]
     if not jobs:
-        raise FileNotFoundError('there is no image in {} apart from the results in {!r}.'.format(', '.join(inputs), out_dir))
+        raise FileNotFoundError('there is no image in {} apart from the results in {!r}.'.format(
+            ', '.join(inputs), out_dir))
     _check_stems(jobs)
     return jobs
 
@@ -69,18 +70,18 @@ def _check_stems(jobs: Iterable[Job]) -> None:
 class ResultFiles:
     """Writes the results of images into one folder; files of other names in it stay as they are.
 
-    kinds: of KINDS. ids: which IDs an '_ids.png' holds: 'class', those of the network; 'dataset', those of the dataset's
-    own files (labelIds for Cityscapes); 'train', Cityscapes' train IDs.
+    kinds: of KINDS. ids: which IDs an '_ids.png' holds: 'class', those of the network; 'dataset', those of the
+    dataset's own files (labelIds for Cityscapes); 'train', Cityscapes' train IDs.
     """
 
-    def __init__(self, out_dir: str, label_space: LabelSpace, kinds: Sequence[str], style: Style = Style(),
+    def __init__(self, out_dir: str, label_space: LabelSpace, kinds: Sequence[str], style: Style = DEFAULT_STYLE,
                  ids: str = 'class') -> None:
         unknown = sorted(set(kinds) - set(KINDS))
         if unknown or not kinds:
             raise ValueError('kinds of results are {}; choose one or more of {}.'.format(list(kinds), ', '.join(KINDS)))
         self.out_dir = out_dir
         self._label_space = label_space
-        self._kinds = set(kinds)  # type: Set[str]
+        self._kinds = set(kinds)
         self._draw = Drawing(label_space, style)
         self._id_map = id_map(label_space, ids)
 
@@ -95,8 +96,8 @@ class ResultFiles:
         for job in jobs:
             for kind in self._kinds:
                 if os.path.realpath(self.path(job.stem, kind)) in images:
-                    raise ValueError('the result {} would replace an image of that name. Give another folder to --out.'.format(
-                        self.path(job.stem, kind)))
+                    raise ValueError('the result {} would replace an image of that name. Give another folder to '
+                                     '--out.'.format(self.path(job.stem, kind)))
 
     def predict(self, predictor: Predictor, image: np.ndarray) -> Dict[str, np.ndarray]:
         """What `write` needs: 'class_ids' uint8 [H, W], and 'softmax' float32 [H, W, C] where it is to be written."""
@@ -130,8 +131,8 @@ def id_map(label_space: LabelSpace, ids: str) -> np.ndarray:
         return np.arange(256, dtype=np.uint8)
     if ids == 'train':
         if not label_space.name.startswith('cityscapes'):
-            raise ValueError('the model has the classes of {!r}; train IDs belong to Cityscapes. Write class IDs, or those of '
-                             'the dataset.'.format(label_space.name))
+            raise ValueError('the model has the classes of {!r}; train IDs belong to Cityscapes. Write class IDs, or '
+                             'those of the dataset.'.format(label_space.name))
         return cityscapes_ids_to_train_ids()[class_ids_to_file_ids(label_space)]
     return class_ids_to_file_ids(label_space)
 
@@ -139,7 +140,6 @@ def id_map(label_space: LabelSpace, ids: str) -> np.ndarray:
 def check_folder(out_dir: str) -> None:
     """Makes the folder and raises OSError, saying what to do, where nothing can be written there."""
     probe = os.path.join(out_dir, '.fcn8s-can-write')
-    with atomic_path(probe) as temporary:
-        with open(temporary, 'wb'):
-            pass
+    with atomic_path(probe) as temporary, open(temporary, 'wb'):
+        pass
     os.unlink(probe)

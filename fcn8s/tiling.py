@@ -3,7 +3,7 @@
 Tiles begin at multiples of the network's stride, so that its poolings fall on the same pixels as in the whole image: a
 tile then sees, away from its borders, exactly what the whole image shows.
 """
-from typing import List, NamedTuple, Tuple
+from typing import List, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class Span(NamedTuple):
 
 
 def spans(length: int, tile: int, overlap: int) -> List[Span]:
-    """Covers an axis of `length` pixels with spans of at most `tile`, overlapping by at least `overlap` where they meet.
+    """Covers an axis of `length` pixels with spans of at most `tile`; neighbours overlap by at least `overlap`.
 
     Weights rise linearly from a span's border over the overlap; borders of the image are none.
 
@@ -42,8 +42,9 @@ def check_tile(tile: int, overlap: int) -> None:
     if overlap < 0:
         raise ValueError('the overlap of tiles is {}; it has to be 0 or more pixels.'.format(overlap))
     if tile - overlap < STRIDE:
-        raise ValueError('tiles of {} pixels overlap by {}; a tile has to be at least {} pixels longer than the overlap '
-                         '(the stride of the network). Take larger tiles or a smaller overlap.'.format(tile, overlap, STRIDE))
+        raise ValueError('tiles of {} pixels overlap by {}; a tile has to be at least {} pixels longer than the '
+                         'overlap, the stride of the network. Take larger tiles or a smaller overlap.'.format(
+                             tile, overlap, STRIDE))
 
 
 def _starts(length: int, tile: int, overlap: int) -> List[int]:
@@ -58,8 +59,3 @@ def _ramp(start: int, stop: int, length: int, overlap: int) -> np.ndarray:
     to_start = pixels - start + 1 if start > 0 else np.full(stop - start, length)
     to_stop = stop - pixels if stop < length else np.full(stop - start, length)
     return np.minimum(np.minimum(to_start, to_stop), overlap + 1).astype(float)
-
-
-def grid(size: Tuple[int, int], tile: Tuple[int, int], overlap: int) -> Tuple[List[Span], List[Span]]:
-    """The spans of the rows and of the columns of an image of `size` (height, width)."""
-    return spans(size[0], tile[0], overlap), spans(size[1], tile[1], overlap)

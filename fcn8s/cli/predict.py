@@ -9,9 +9,9 @@ from fcn8s.cli.prediction_arguments import add_drawing_arguments, add_prediction
 VIDEO_EXTENSIONS = ('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.wmv', '.flv', '.ogv')
 SUBMISSION_DIR = 'cityscapes_submission'
 
-DESCRIPTION = """Predicts every pixel's class, at the size of the image, and writes files named like the image: NAME_overlay.png
-(the default), NAME_ids.png, NAME_color.png, NAME_softmax.npz. Results of a folder keep its subfolders. Existing results of the
-same names are replaced; nothing else in the folder is touched."""
+DESCRIPTION = """Predicts every pixel's class, at the size of the image, and writes files named like the image:
+NAME_overlay.png (the default), NAME_ids.png, NAME_color.png, NAME_softmax.npz. Results of a folder keep its subfolders.
+Existing results of the same names are replaced; nothing else in the folder is touched."""
 
 
 class Loaded(NamedTuple):
@@ -38,14 +38,16 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _add_result_arguments(group: Any) -> None:
-    group.add_argument('--overlay', action='store_true', help='the colours over the image (default, if nothing is asked for)')
+    group.add_argument('--overlay', action='store_true',
+                       help='the colours over the image (default, if nothing is asked for)')
     group.add_argument('--color', action='store_true', help='the colours alone; void is black')
     group.add_argument('--ids', nargs='?', const='class', metavar='WHICH',
-                       help="IDs as an 8-bit PNG: class (the network's, default), dataset (those of the dataset's own files: "
-                            "labelIds for Cityscapes) or train (Cityscapes' train IDs, void is 255)")
-    group.add_argument('--softmax', action='store_true', help='the soft-max, float32 [H, W, C], as compressed NumPy file')
+                       help="IDs as an 8-bit PNG: class (the network's, default), dataset (those of the dataset's own "
+                            "files: labelIds for Cityscapes) or train (Cityscapes' train IDs, void is 255)")
+    group.add_argument('--softmax', action='store_true',
+                       help='the soft-max, float32 [H, W, C], as compressed NumPy file')
     group.add_argument('--submission', choices=('cityscapes',),
-                       help='a zip for the Cityscapes evaluation server; wants the 1024x2048 images of leftImg8bit/test')
+                       help='a zip for the Cityscapes evaluation server, of the 1024x2048 images of leftImg8bit/test')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -155,8 +157,8 @@ class _Submission:
         self._label_space = label_space
         self._dir = os.path.join(args.out, SUBMISSION_DIR)
         if os.path.isdir(self._dir) and os.listdir(self._dir):
-            raise ValueError('{} holds files already, and the zip is made of all files in it. Empty it, or give another folder '
-                             'to --out.'.format(self._dir))
+            raise ValueError('{} holds files already, and the zip is made of all in it. Empty it, or give another '
+                             'folder to --out.'.format(self._dir))
         os.makedirs(self._dir, exist_ok=True)
 
     def write(self, path: str, class_ids: Any) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 from fcn8s.cli.prediction_arguments import add_drawing_arguments, add_prediction_arguments, open_predictor
 
-DESCRIPTION = """Writes a segmented MP4 (H.264, plays in browsers) of a video, a folder of frames or a camera. Sound is kept. If it is
-cut off (Ctrl-C, a broken frame, a full disk), what was done is left as NAME.partial.mp4, which plays; a camera records until Ctrl-C."""
+DESCRIPTION = """Writes a segmented MP4 (H.264, plays in browsers) of a video, a folder of frames or a camera. Sound is
+kept. If it is cut off (Ctrl-C, a broken frame, a full disk), what was done is left as NAME.partial.mp4, which plays; a
+camera records until Ctrl-C."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -16,10 +17,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('out', metavar='OUT.mp4', help='the video to write; an existing one is replaced at the end')
     parser.add_argument('--frame-rate', type=float, metavar='FPS', help='of a folder of frames (default: 30)')
     parser.add_argument('--smoothing', type=float, default=0.0, metavar='S',
-                        help="share of the past in each frame's soft-max, 0 to below 1, against flicker (default: 0, off)")
+                        help="share of the past in each frame's soft-max against flicker, 0 to below 1 (default: 0)")
     drawing = add_drawing_arguments(parser)
     drawing.add_argument('--layout', default='overlay', metavar='LAYOUT',
-                         help='overlay (default); side-by-side or stacked, the frame and its overlay; or map, the colours alone')
+                         help='overlay (default); side-by-side or stacked, the frame and its overlay; or map, the '
+                              'colours alone')
     add_prediction_arguments(parser)
     parser.set_defaults(run=run)
 

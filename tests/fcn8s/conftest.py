@@ -15,9 +15,10 @@ def _randomize_decoder(network, seed):
 
 @pytest.fixture(scope='session')
 def small_model(tmp_path_factory, tiny_encoder):
-    """The path of a saved FCN-8s of Cityscapes' classes, void among them, whose predictions differ from place to place."""
+    """The path of a saved FCN-8s with Cityscapes' classes and void; its predictions differ from place to place."""
     from fcn8s import FCN8s
     from helpers.label_spaces import LABEL_SPACES
     with FCN8s(vgg16_dir=tiny_encoder, label_space=LABEL_SPACES['cityscapes20']) as network:
         _randomize_decoder(network, seed=3)
-        return network.save(str(tmp_path_factory.mktemp('small_model')), saver='saved_model', name='small', force_save=True)
+        return network.save(str(tmp_path_factory.mktemp('small_model')), saver='saved_model', name='small',
+                            force_save=True)

@@ -47,7 +47,8 @@ def test_a_folder_with_its_subfolders(small_model, images, tmp_path):
 
 def test_all_kinds_of_results(small_model, images, tmp_path):
     out = tmp_path / 'out'
-    assert predict(small_model, os.path.join(images, 'one.png'), '--out', out, '--overlay', '--color', '--ids', '--softmax') == 0
+    image_path = os.path.join(images, 'one.png')
+    assert predict(small_model, image_path, '--out', out, '--overlay', '--color', '--ids', '--softmax') == 0
     assert files_in(str(out)) == ['one_color.png', 'one_ids.png', 'one_overlay.png', 'one_softmax.npz']
     class_ids = expected_ids(small_model, random_image(20, 30, 0))
     np.testing.assert_array_equal(read_labels(str(out / 'one_ids.png')), class_ids)
@@ -66,8 +67,9 @@ def test_ids_of_cityscapes(small_model, images, tmp_path, which):
     assert predict(small_model, os.path.join(images, 'one.png'), '--out', out, '--ids', which) == 0
     class_ids = expected_ids(small_model, random_image(20, 30, 0))
     # cityscapes20 is void and then the 19 train IDs.
-    expected = cityscapes20_to_cityscapes_ids()[class_ids] if which == 'dataset' else np.where(class_ids == 0, 255, class_ids - 1)
-    np.testing.assert_array_equal(read_labels(str(out / 'one_ids.png')), expected)
+    expected = {'dataset': cityscapes20_to_cityscapes_ids()[class_ids],
+                'train': np.where(class_ids == 0, 255, class_ids - 1)}
+    np.testing.assert_array_equal(read_labels(str(out / 'one_ids.png')), expected[which])
 
 
 def test_a_glob_keeps_the_folders_below_its_fixed_part(small_model, images, tmp_path):
@@ -76,8 +78,8 @@ def test_a_glob_keeps_the_folders_below_its_fixed_part(small_model, images, tmp_
 
 
 def test_tiles_scales_and_mirror_come_through(small_model, images, tmp_path):
-    assert predict(small_model, images, '--out', tmp_path / 'out', '--tile', 64, 64, '--overlap', 16, '--mirror', '--scales',
-                   0.5, 1, '--contours', '--alpha', 0.7) == 0
+    assert predict(small_model, images, '--out', tmp_path / 'out', '--tile', 64, 64, '--overlap', 16, '--mirror',
+                   '--scales', 0.5, 1, '--contours', '--alpha', 0.7) == 0
     assert len(files_in(str(tmp_path / 'out'))) == 3
 
 

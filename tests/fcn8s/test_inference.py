@@ -163,8 +163,8 @@ np.savez(out_path, **values)
 def serve(python, model_dir, images, tmp_path):
     np.save(str(tmp_path / 'images.npy'), images)
     environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
-    subprocess.run([python, '-c', SERVE, model_dir, str(tmp_path / 'images.npy'), str(tmp_path / 'out.npz')], check=True,
-                   env=environment, cwd=str(tmp_path))
+    subprocess.run([python, '-c', SERVE, model_dir, str(tmp_path / 'images.npy'), str(tmp_path / 'out.npz')],
+                   check=True, env=environment, cwd=str(tmp_path))
     return np.load(str(tmp_path / 'out.npz'))
 
 
@@ -180,4 +180,23 @@ def test_serving_signature_works_without_this_library(small_model, saved, tmp_pa
 def test_serving_signature_works_in_the_other_tensorflow(small_model, saved, tmp_path, other_python):
     images = random_images((2, 19, 35))
     _, probabilities, _ = saved(images)
-    np.testing.assert_allclose(serve(other_python, small_model, images, tmp_path)['probabilities'], probabilities, atol=1e-4)
+    served = serve(other_python, small_model, images, tmp_path)
+    np.testing.assert_allclose(served['probabilities'], probabilities, atol=1e-4)
+
+
+OPEN = """
+import sys
+import numpy as np
+from fcn8s.inference import open_model
+model_dir, images_path, out_path = sys.argv[1:]
+with open_model(model_dir) as model:
+    np.save(out_path, model.run(model.logits, {model.images: np.load(images_path)}))
+"""
+
+
+def test_a_model_written_here_predicts_the_same_in_the_other_tensorflow(small_model, saved, tmp_path, other_python):
+    images = random_images((1, 45, 64))
+    paths = [str(tmp_path / name) for name in ('images.npy', 'logits.npy')]
+    np.save(paths[0], images)
+    subprocess.run([other_python, '-c', OPEN, small_model] + paths, check=True, cwd=str(tmp_path))
+    np.testing.assert_allclose(np.load(paths[1]), saved(images)[0], atol=1e-4)

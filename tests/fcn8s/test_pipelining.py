@@ -29,10 +29,9 @@ def test_an_error_comes_after_the_results_before_it(where):
         return x
 
     seen = []
-    with pytest.raises(ValueError, match='number 5'):
-        with overlapped(source(), stage) as results:
-            for result in results:
-                seen.append(result)
+    with pytest.raises(ValueError, match='number 5'), overlapped(source(), stage) as results:
+        for result in results:
+            seen.append(result)
     assert seen == [0, 1, 2, 3, 4]
 
 

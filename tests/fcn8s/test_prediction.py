@@ -1,4 +1,5 @@
 import os
+import pathlib
 
 import cv2
 import numpy as np
@@ -59,7 +60,8 @@ def test_every_size_with_scales_mirror_and_tiles(model, height, width):
 def test_tiles_change_nothing_where_pixels_are_predicted_by_themselves(height, width, overlap):
     image = random_image(height, width)
     tiled = Predictor(colour_classes, 3, (64, 80), overlap)
-    np.testing.assert_allclose(tiled.probabilities(image), colour_classes(image[np.newaxis], argmax=False)[0], atol=1e-6)
+    whole = colour_classes(image[np.newaxis], argmax=False)[0]
+    np.testing.assert_allclose(tiled.probabilities(image), whole, atol=1e-6)
     sure = np.ptp(np.sort(image, axis=-1)[..., 1:].astype(int), axis=-1) > 0
     np.testing.assert_array_equal(tiled.class_ids(image)[sure], colour_classes(image[np.newaxis])[0][sure])
 
@@ -93,7 +95,8 @@ def test_mirror_averages_the_image_and_its_mirror_image(model):
     mirrored = model.predict(image[np.newaxis, :, ::-1], argmax=False)[0][:, ::-1]
     found = Predictor(model.predict, model.num_classes, mirror=True).probabilities(image)
     np.testing.assert_allclose(found, (plain + mirrored) / 2, atol=1e-5)
-    flipped = Predictor(model.predict, model.num_classes, mirror=True).probabilities(np.ascontiguousarray(image[:, ::-1]))
+    predictor = Predictor(model.predict, model.num_classes, mirror=True)
+    flipped = predictor.probabilities(np.ascontiguousarray(image[:, ::-1]))
     np.testing.assert_allclose(flipped, found[:, ::-1], atol=1e-5)
 
 
@@ -119,9 +122,9 @@ def test_scales_with_more_classes_than_opencv_has_channels():
 
 
 @pytest.mark.parametrize('options, message', [
-    (dict(scales=()), r'scales is \[\]; it has to be one or more positive numbers'),
-    (dict(scales=(1.0, 0.0)), 'positive numbers'),
-    (dict(tile=(64, 64), overlap=64), 'tiles of 64 pixels overlap by 64')])
+    ({'scales': ()}, r'scales is \[\]; it has to be one or more positive numbers'),
+    ({'scales': (1.0, 0.0)}, 'positive numbers'),
+    ({'tile': (64, 64), 'overlap': 64}, 'tiles of 64 pixels overlap by 64')])
 def test_refuses_options_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
         Predictor(colour_classes, 3, **options)
@@ -192,14 +195,14 @@ def test_existing_results_are_replaced_or_kept_and_nothing_else_is_touched(folde
     images, results = folders
     os.makedirs(results)
     for name in ('image1.png', 'notes.txt', 'image7.png'):
-        with open(os.path.join(results, name), 'w') as file:
-            file.write('mine')
+        pathlib.Path(results, name).write_text('mine')
     written = prediction.predict_and_save(colour_classes, results, images, COLORS, overwrite_existing=False)
     assert [os.path.basename(path) for path in written] == ['image0.png', 'image2.png']
-    assert open(os.path.join(results, 'image1.png')).read() == 'mine'
+    assert pathlib.Path(results, 'image1.png').read_text() == 'mine'
     prediction.predict_and_save(colour_classes, results, images, COLORS)
     assert read(os.path.join(results, 'image1.png')).shape == (12, 16, 3)
-    assert open(os.path.join(results, 'notes.txt')).read() == open(os.path.join(results, 'image7.png')).read() == 'mine'
+    assert pathlib.Path(results, 'notes.txt').read_text() == 'mine'
+    assert pathlib.Path(results, 'image7.png').read_text() == 'mine'
     assert sorted(os.listdir(images)) == ['image0.png', 'image1.png', 'image2.png']
 
 

@@ -39,7 +39,7 @@ def test_weights_rise_linearly_over_the_overlap():
 
 
 def test_refuses_tiles_that_the_stride_does_not_fit_into():
-    with pytest.raises(ValueError, match='tiles of 64 pixels overlap by 40; a tile has to be at least 32 pixels longer'):
+    with pytest.raises(ValueError, match='tiles of 64 pixels overlap by 40; a tile has to be at least 32 pixels'):
         tiling.spans(100, 64, 40)
     with pytest.raises(ValueError, match='overlap of tiles is -1'):
         tiling.spans(100, 64, -1)
