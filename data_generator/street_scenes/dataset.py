@@ -2,13 +2,14 @@
 
 import os
 import zlib
-from typing import Dict, Iterator, Tuple, Union
+from typing import Dict, Iterable, Iterator, NamedTuple, Tuple, Union
 
 import numpy as np
 from tqdm import tqdm
 
 from data_generator.street_scenes.city import City, daylight, random_city
 from data_generator.street_scenes.rendering import VIEW_DISTANCE, check_size, make_scene, random_lens, render
+from data_generator.street_scenes.shards import run_shards
 from data_generator.street_scenes.world import random_world
 from helpers.files import atomic_directory
 from helpers.images import write_image, write_labels
@@ -21,6 +22,9 @@ DRIVE_CITY = 'junction'
 DRIVE_FRAME_RATE = 15.0  # frames per second
 DRIVE_SPEED = 7.0  # metres per second
 FRAME_OF_SEQUENCE = 19  # Cityscapes labels the 20th frame of each of its sequences of 30
+
+# Below this a process takes longer to start than to draw its share.
+SCENES_WORTH_A_PROCESS = 20
 
 PathLike = Union[str, 'os.PathLike[str]']
 Scene = Tuple[np.ndarray, np.ndarray]
@@ -64,25 +68,58 @@ def write_dataset(
     ):
         if value < smallest:
             raise ValueError('{} is {}, but must be at least {}.'.format(name, value, smallest))
-    total = num_train + num_val + num_drive_frames
-    with atomic_directory(out_dir) as root, tqdm(total=total, desc='scenes', unit='image', disable=not progress) as bar:
-        for split, count in (('train', num_train), ('val', num_val)):
-            for index in range(count):
-                _write_split_scene(root, split, index, count, size, seed)
+    plan = DatasetPlan(num_train, num_val, num_drive_frames, tuple(size), seed)
+    num_shards = min(os.cpu_count() or 1, plan.num_scenes // SCENES_WORTH_A_PROCESS)
+    with atomic_directory(out_dir) as root, tqdm(
+        total=plan.num_scenes, desc='scenes', unit='image', disable=not progress, mininterval=0.5
+    ) as bar:
+        if num_shards > 1:
+            numbers = (num_train, num_val, num_drive_frames, size[0], size[1], seed)
+            run_shards([root] + [str(number) for number in numbers], num_shards, bar.update)
+        else:
+            for _ in write_shard(root, plan, 0, 1):
                 bar.update()
-        for index, scene in enumerate(drive_frames(num_drive_frames, size, seed)):
-            _write_scene(os.path.join(root, 'drive'), '', '{}_{:06d}_{:06d}'.format(DRIVE_CITY, 0, index), scene)
-            bar.update()
+
+
+class DatasetPlan(NamedTuple):
+    """What `write_dataset` was asked for."""
+
+    num_train: int
+    num_val: int
+    num_drive_frames: int
+    size: Tuple[int, int]
+    seed: int
+
+    @property
+    def num_scenes(self) -> int:
+        return self.num_train + self.num_val + self.num_drive_frames
+
+
+def write_shard(root: str, plan: DatasetPlan, shard: int, num_shards: int) -> Iterator[None]:
+    """Writes every `num_shards`-th scene of a dataset, from number `shard` on; yields after each."""
+    for split, count in (('train', plan.num_train), ('val', plan.num_val)):
+        for index in range(shard, count, num_shards):
+            _write_split_scene(root, split, index, count, plan.size, plan.seed)
+            yield
+    indices = range(shard, plan.num_drive_frames, num_shards)
+    for index, scene in zip(indices, _draw_drive(indices, plan.num_drive_frames, plan.size, plan.seed)):
+        _write_scene(os.path.join(root, 'drive'), '', '{}_{:06d}_{:06d}'.format(DRIVE_CITY, 0, index), scene)
+        yield
 
 
 def drive_frames(num_frames: int, size: Tuple[int, int], seed: int) -> Iterator[Scene]:
     """Yields the consecutive frames of a drive as pairs of image and label IDs, as `make_scene` returns them."""
+    return _draw_drive(range(num_frames), num_frames, size, seed)
+
+
+def _draw_drive(indices: Iterable[int], num_frames: int, size: Tuple[int, int], seed: int) -> Iterator[Scene]:
+    """Yields some frames of a drive. A frame depends on its index alone."""
     rng = np.random.default_rng([seed, _number(DRIVE_CITY)])
     length = VIEW_DISTANCE + DRIVE_SPEED * num_frames / DRIVE_FRAME_RATE
     world = random_world(rng, random_city(rng), daylight(rng), length, DRIVE_SPEED)
     lens = random_lens(rng)
     cache: Dict = {}
-    for index in range(num_frames):
+    for index in indices:
         noise_rng = np.random.default_rng([seed, _number(DRIVE_CITY), index])
         yield render(world, lens, size, index / DRIVE_FRAME_RATE, cache, noise_rng)
 

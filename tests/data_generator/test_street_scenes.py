@@ -225,3 +225,26 @@ def test_the_command_writes_a_dataset(tmp_path, capsys):
     assert len(files_below(tmp_path / 'out')) == 8
     printed = capsys.readouterr().out
     assert '2 scenes to train on and 1 to validate on, 32 x 64 pixels' in printed and 'drive' in printed
+
+
+def test_processes_draw_the_same_dataset(tmp_path, monkeypatch):
+    from data_generator.street_scenes import dataset
+    write_dataset(str(tmp_path / 'alone'), 3, 2, 3, (32, 64), seed=4)
+    monkeypatch.setattr(dataset, 'SCENES_WORTH_A_PROCESS', 1)
+    monkeypatch.setattr(dataset.os, 'cpu_count', lambda: 3)
+    write_dataset(str(tmp_path / 'shared'), 3, 2, 3, (32, 64), seed=4)
+    files = [sorted(str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob('*.png'))
+             for name in ('alone', 'shared')]
+    assert files[0] == files[1] and len(files[0]) == 16
+    for name in files[0]:
+        assert (tmp_path / 'alone' / name).read_bytes() == (tmp_path / 'shared' / name).read_bytes(), name
+
+
+def test_a_process_that_fails_is_reported_and_nothing_stays(tmp_path, monkeypatch):
+    from data_generator.street_scenes import dataset
+    monkeypatch.setattr(dataset, 'SCENES_WORTH_A_PROCESS', 1)
+    monkeypatch.setattr(dataset.os, 'cpu_count', lambda: 2)
+    monkeypatch.setattr('data_generator.street_scenes.shards.sys.executable', '/bin/false')
+    with pytest.raises(OSError, match='a process that draws scenes ended with status 1'):
+        write_dataset(str(tmp_path / 'out'), 3, 1, 0, (32, 64))
+    assert not (tmp_path / 'out').exists()

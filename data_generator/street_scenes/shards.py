@@ -1,0 +1,73 @@
+"""Drawing scenes in several processes.
+
+Drawing is thousands of small calls, which threads cannot share out. The processes are started as commands of their own
+and not through `multiprocessing`: that would either fork, which must not happen in a process that has TensorFlow loaded,
+or run the caller's script a second time where it has no `if __name__ == '__main__'`.
+"""
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Callable, List
+
+PACKAGE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def run_shards(arguments: List[str], num_shards: int, on_scene: Callable[[], None]) -> None:
+    """Runs `python -m data_generator.street_scenes.shards ARGUMENTS SHARD NUM_SHARDS` for every shard at once.
+
+    on_scene is called for every scene that a process reports. Raises OSError with the last line of what a process wrote
+    to its standard error where one fails; the others are ended then, as they are on Ctrl-C.
+    """
+    lock = threading.Lock()
+    processes = [_start(arguments + [str(shard), str(num_shards)]) for shard in range(num_shards)]
+
+    def follow(process: subprocess.Popen) -> None:
+        for _ in process.stdout:
+            with lock:
+                on_scene()
+        error = process.stderr.read()
+        if process.wait():
+            raise OSError('a process that draws scenes ended with status {}: {}'.format(
+                process.returncode, (error.strip().splitlines() or ['it said nothing'])[-1]))
+    try:
+        with ThreadPoolExecutor(num_shards) as executor:
+            try:
+                for future in [executor.submit(follow, process) for process in processes]:
+                    future.result()
+            finally:
+                _end(processes)
+    finally:
+        for process in processes:
+            process.stdout.close()
+            process.stderr.close()
+
+
+def _start(arguments: List[str]) -> subprocess.Popen:
+    paths = [PACKAGE_ROOT] + [path for path in os.environ.get('PYTHONPATH', '').split(os.pathsep) if path]
+    return subprocess.Popen([sys.executable, '-m', __name__] + arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, universal_newlines=True,
+                            env=dict(os.environ, PYTHONPATH=os.pathsep.join(paths)))
+
+
+def _end(processes: List[subprocess.Popen]) -> None:
+    """Ends those that are still running; what they have written lies in a temporary directory that is thrown away."""
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    for process in processes:
+        process.wait()
+
+
+def main() -> None:
+    """One shard: every NUM_SHARDS-th scene of a dataset, a line of output for each."""
+    from data_generator.street_scenes.dataset import DatasetPlan, write_shard
+    root, num_train, num_val, num_drive_frames, height, width, seed, shard, num_shards = sys.argv[1:]
+    plan = DatasetPlan(int(num_train), int(num_val), int(num_drive_frames), (int(height), int(width)), int(seed))
+    for _ in write_shard(root, plan, int(shard), int(num_shards)):
+        print('.', flush=True)
+
+
+if __name__ == '__main__':
+    main()
