@@ -68,7 +68,9 @@ def _check_ids(labels: np.ndarray, label_space: LabelSpace) -> None:
         present = np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256))
     else:
         present = np.unique(labels)
-    wrong = [value.item() for value in present if not (0 <= value < label_space.num_classes or value == label_space.ignore_id)]
+    # `in range` also keeps out what lies between two IDs, as in labels that were resized like images.
+    classes = range(label_space.num_classes)
+    wrong = [value for value in present.tolist() if value not in classes and value != label_space.ignore_id]
     if wrong:
         raise ValueError('labels hold the IDs {}, but the network has the classes 0 to {} and ignores {}. Convert the labels '
                          'with convert_ids_to_ids (for raw Cityscapes labelIds: layout="cityscapes"), or build the network '
@@ -90,7 +92,7 @@ def check_same_classes(model: LabelSpace, data: Any) -> LabelSpace:
         return data
     if data.name != 'generic' and data.class_names != model.class_names:
         different = [i for i, names in enumerate(zip(model.class_names, data.class_names)) if names[0] != names[1]][0]
-        raise ValueError('the data are labelled in {!r} and the network in {!r}: class {} is {!r} there and {!r} here. Use the '
-                         'layout that the network was trained with, or fine_tune_from for new classes.'.format(
+        raise ValueError('the data are labelled in {!r} and the network in {!r}: class {} is {!r} in the data and {!r} in the '
+                         'network. Use the layout that the network was trained with, or fine_tune_from for new classes.'.format(
                              data.name, model.name, different, data.class_names[different], model.class_names[different]))
     return model
