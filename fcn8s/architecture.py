@@ -1,11 +1,11 @@
 """The architecture of a network, read from its graph: which layers there are, their strides and shapes, and a drawing.
 
-Nothing about FCN-8s is taken for granted here. The layers are those that the logits are computed from, so what is drawn is
-what runs, for every variant and for encoders from elsewhere.
+Nothing about FCN-8s is taken for granted here. The layers are those that the logits are computed from, so what is drawn
+is what runs, for every variant and for encoders from elsewhere.
 """
 import collections
 import itertools
-from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -91,7 +91,7 @@ class _Tracer:
 
 
 def _layer_name(op: Any) -> str:
-    """'conv1_1/Conv2D' and 'decoder/score_fc7/Conv2D' are called by their scope, 'pool1' and 'decoder/add' by themselves."""
+    """'conv1_1/Conv2D' and 'decoder/score_fc7/Conv2D' are called by their scope, 'pool1' by itself."""
     scope, _, last = op.name.rpartition('/')
     named_by_scope = scope and last.lower().startswith(('conv2d', 'maxpool'))
     name = scope if named_by_scope else op.name
@@ -131,7 +131,8 @@ def draw_architecture(axes: Any, layers: Sequence[Layer]) -> None:
     right = max(box.column for box in boxes) + 1.2
     for row, stride in enumerate(strides):
         axes.axhspan(-row - 0.47, -row + 0.47, color=_FAINT, alpha=0.35, linewidth=0)
-        axes.text(-0.65, -row, 'stride {}\n{} × {}'.format(stride, *shape_of[stride]), ha='right', va='center', fontsize=8)
+        text = 'stride {}\n{} × {}'.format(stride, *shape_of[stride])
+        axes.text(-0.65, -row, text, ha='right', va='center', fontsize=8)
     for box in boxes:
         for name in box.layers[0].inputs:
             _draw_arrow(axes, place_of[name], box)
@@ -158,19 +159,21 @@ def _place(layers: Sequence[Layer]) -> List[_Box]:
     return [box._replace(column=last - 1) if _is_skip_score(box, layers) else box for box in boxes]
 
 
-def _chains(layers: Sequence[Layer]) -> Iterable[List[Layer]]:
+def _chains(layers: Sequence[Layer]) -> List[List[Layer]]:
     """Convolutions that follow each other with the same kernel and shape, together; every other layer alone."""
     num_uses = collections.Counter(name for layer in layers for name in layer.inputs)
     chains = []  # type: List[List[Layer]]
     for layer in layers:
-        previous = chains[-1][-1] if chains else None
-        continues = (previous is not None and layer.kind == previous.kind == CONVOLUTION and layer.inputs == (previous.name,)
-                     and (layer.kernel, layer.shape) == (previous.kernel, previous.shape) and num_uses[previous.name] == 1)
-        if continues:
+        if chains and num_uses[chains[-1][-1].name] == 1 and _continues(chains[-1][-1], layer):
             chains[-1].append(layer)
         else:
             chains.append([layer])
     return chains
+
+
+def _continues(previous: Layer, layer: Layer) -> bool:
+    return (layer.inputs == (previous.name,) and layer.kind == previous.kind == CONVOLUTION
+            and layer.kernel == previous.kernel and layer.shape == previous.shape)
 
 
 def _is_skip_score(box: _Box, layers: Sequence[Layer]) -> bool:
@@ -182,7 +185,8 @@ def _is_skip_score(box: _Box, layers: Sequence[Layer]) -> bool:
 def _draw_box(axes: Any, box: _Box) -> None:
     x, y, first = box.column, -box.row, box.layers[0]
     if first.kind == SUM:
-        axes.text(x, y, '+', ha='center', va='center', fontsize=11, bbox=dict(boxstyle='circle', facecolor='white', edgecolor=_EDGE))
+        circle = {'boxstyle': 'circle', 'facecolor': 'white', 'edgecolor': _EDGE}
+        axes.text(x, y, '+', ha='center', va='center', fontsize=11, bbox=circle)
         return
     if first.kind == UPSAMPLING:
         axes.text(x + 0.08, y - 0.51, _caption(box), ha='left', va='center', fontsize=7, color=_EDGE)
@@ -224,16 +228,17 @@ def _caption(box: _Box) -> str:
 
 
 def _draw_arrow(axes: Any, start: _Box, end: _Box) -> None:
-    if (start.column, start.row) == (end.column, end.row):
+    (start_x, start_y), (end_x, end_y) = (start.column, -start.row), (end.column, -end.row)
+    end_width, end_height = _half_size(end)
+    if (start_x, start_y) == (end_x, end_y):
         return
-    if start.row == end.row and end.column - start.column > 1 and end.layers[0].kind != SUM:
+    if start_y == end_y and end_x - start_x > 1 and end.layers[0].kind != SUM:
         _draw_skip(axes, start, end)
-    elif start.row == end.row:
-        _draw_line(axes, [(start.column + _BOX_WIDTH / 2, -start.row), (end.column - _half_size(end)[0], -end.row)], _EDGE)
+    elif start_y == end_y:
+        _draw_line(axes, [(start_x + _BOX_WIDTH / 2, start_y), (end_x - end_width, end_y)], _EDGE)
     else:
-        down = 1 if end.row > start.row else -1
-        _draw_line(axes, [(end.column, -start.row - down * _half_size(start)[1]), (end.column, -end.row + down * _half_size(end)[1])],
-                   _EDGE)
+        up = 1 if end_y > start_y else -1
+        _draw_line(axes, [(end_x, start_y + up * _half_size(start)[1]), (end_x, end_y - up * end_height)], _EDGE)
 
 
 def _draw_skip(axes: Any, start: _Box, end: _Box) -> None:
@@ -251,6 +256,7 @@ def _half_size(box: _Box) -> Tuple[float, float]:
 
 def _draw_line(axes: Any, points: Sequence[Tuple[float, float]], color: str) -> None:
     """A line through points, with an arrowhead on the last."""
-    axes.plot([x for x, _ in points[:-1]], [y for _, y in points[:-1]], color=color, linewidth=1.2, solid_capstyle='butt')
-    axes.annotate('', points[-1], points[-2], arrowprops=dict(arrowstyle='-|>', color=color, linewidth=1.2, shrinkA=0, shrinkB=0,
-                                                             mutation_scale=9))
+    x, y = zip(*points[:-1])
+    axes.plot(x, y, color=color, linewidth=1.2, solid_capstyle='butt')
+    arrow = {'arrowstyle': '-|>', 'color': color, 'linewidth': 1.2, 'shrinkA': 0, 'shrinkB': 0, 'mutation_scale': 9}
+    axes.annotate('', points[-1], points[-2], arrowprops=arrow)
