@@ -1,4 +1,5 @@
 """Batches of images and labels from a dataset on disk."""
+import contextlib
 import hashlib
 import os
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
@@ -241,7 +242,7 @@ class SampleMaker:
         self._seed = seed
 
     def __call__(self, sample: Sample) -> Made:
-        pair = self.pairs[sample.index]
+        pair = self.pairs[sample.pair_index]
         with naming_the_file(pair):
             image, label = self._cache.get(pair, lambda: self._prepare(pair)) if self._cache else self._prepare(pair)
             image, label = self.pipeline.augment(image, label, sample_rng(self._seed, sample))
@@ -313,9 +314,7 @@ def _common_root(pairs: Sequence[Pair]) -> str:
 def _mean_color(paths: Sequence[str]) -> Tuple[float, float, float]:
     means = []
     for path in paths[::max(1, len(paths) // NUM_IMAGES_FOR_MEAN)][:NUM_IMAGES_FOR_MEAN]:
-        try:
+        with contextlib.suppress(ValueError, OSError):  # reported when its batch is asked for
             means.append(read_image(path).mean(axis=(0, 1)))
-        except (ValueError, OSError):
-            pass  # is reported when its batch is asked for
     red, green, blue = np.mean(means, axis=0) if means else IMAGENET_MEAN
     return float(red), float(green), float(blue)

@@ -14,7 +14,7 @@ Batch = Union[np.ndarray, Tuple[np.ndarray, np.ndarray]]
 class Sample(NamedTuple):
     """A pair in its place: `number` counts the samples of the whole stream and seeds what is drawn at random."""
     number: int
-    index: int
+    pair_index: int
 
 
 class Made(NamedTuple):

@@ -165,7 +165,7 @@ def _split_line(split: SplitReport) -> str:
     lines = ['  {}: {} images in {}, {} of them with a sound label{}'.format(
         split.name, split.num_images, split.image_dir, len(split.good_pairs),
         ' in ' + split.label_dir if split.label_dir else '')]
-    if split.mean_color is not None:
+    if split.mean_color is not None and split.deviation is not None:
         lines += ['    height x width: ' + sizes, '    void: {:.1%} of the pixels; mean RGB {}, deviation {}'.format(
             split.void_share, _rgb(split.mean_color), _rgb(split.deviation))]
     return '\n'.join(lines)

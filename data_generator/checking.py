@@ -77,10 +77,11 @@ def _classes(found: Survey, num_classes: Optional[int], ignore_id: Optional[int]
         space = found.layout.label_space
     else:
         space = _guessed_label_space(values, num_classes, USUAL_IGNORE_ID if ignore_id is None else ignore_id)
-    value_to_id = found.layout.color_map or found.layout.id_map or _identity(space)
     is_guess = not found.knows_classes and num_classes is None
-    return Classes(space, value_to_id, None if found.layout.color_map else
-                   _suggested_id_map(values, value_to_id, space, is_guess), is_guess)
+    if found.layout.color_map:
+        return Classes(space, found.layout.color_map, None, is_guess)
+    id_map = found.layout.id_map or _identity(space)
+    return Classes(space, id_map, _suggested_id_map(values, id_map, space, is_guess), is_guess)
 
 
 def _guessed_label_space(values: Sequence[int], num_classes: Optional[int], ignore_id: int) -> LabelSpace:
@@ -140,7 +141,7 @@ def _illegal_labels(facts: Sequence[PairFacts], classes: Classes) -> List[Fault]
     faults = []
     for pair in facts:
         illegal = sorted((value, n) for value, n in (pair.values or {}).items() if value not in classes.value_to_id)
-        if illegal:
+        if pair.pair.label is not None and illegal:
             shown = ', '.join('{} ({} px)'.format(value, n) for value, n in illegal[:5])
             faults.append(Fault('illegal_label', pair.pair.label, shown + (', ...' if len(illegal) > 5 else '')))
     return faults
@@ -148,7 +149,7 @@ def _illegal_labels(facts: Sequence[PairFacts], classes: Classes) -> List[Fault]
 
 def _only_void(facts: Sequence[PairFacts], class_pixels: np.ndarray) -> List[Fault]:
     return [Fault('only_void', pair.pair.label) for pair, counts in zip(facts, class_pixels)
-            if pair.values is not None and not counts.any()]
+            if pair.pair.label is not None and pair.values is not None and not counts.any()]
 
 
 def _unusual_sizes(facts: Sequence[PairFacts], sizes: 'Counter[Size]') -> List[Fault]:

@@ -37,10 +37,12 @@ def check_pair(pair: Pair, has_color_labels: bool) -> PairFacts:
     faults: List[Fault] = []
     pixels = _read_image(pair.image, faults)
     image = None if pixels is None else _image_facts(pixels)
-    label = None if pair.label is None else _read_label(pair.label, has_color_labels, faults)
-    if label is not None and pixels is not None and label.shape[:2] != pixels.shape[:2]:
-        faults.append(Fault('size_mismatch', pair.label, '{}x{}, its image {}x{}'.format(
-            *(label.shape[:2] + pixels.shape[:2]))))
+    label = None
+    if pair.label is not None:
+        label = _read_label(pair.label, has_color_labels, faults)
+        if label is not None and pixels is not None and label.shape[:2] != pixels.shape[:2]:
+            faults.append(Fault('size_mismatch', pair.label, '{}x{}, its image {}x{}'.format(
+                *(label.shape[:2] + pixels.shape[:2]))))
     return PairFacts(pair, image, None if label is None else _count_values(label), faults)
 
 
@@ -74,7 +76,7 @@ def _image_facts(pixels: np.ndarray) -> ImageFacts:
 def _digest(pixels: np.ndarray) -> bytes:
     """Equal for equal pixels, however they are encoded."""
     content = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
-    content.update(np.ascontiguousarray(pixels))
+    content.update(np.ascontiguousarray(pixels).data)
     return content.digest()
 
 

@@ -70,8 +70,8 @@ def writing_to_disk(generator: 'BatchGenerator', make: 'SampleMaker', seed: int,
 
     def make_and_write(sample: Sample) -> Made:
         made = make(sample)
-        if sample.number < len(targets.pairs) and not _is_finished(targets.pairs[sample.index]):
-            _write(made, targets.pairs[sample.index], generator.ignore_id)
+        if sample.number < len(targets.pairs) and not _is_finished(targets.pairs[sample.pair_index]):
+            _write(made, targets.pairs[sample.pair_index], generator.ignore_id)
         return made
 
     return make_and_write
@@ -105,9 +105,10 @@ def plan_targets(pairs: List[Pair], root_dir: str, export_dir: Optional[str]) ->
     source_of: Dict[str, str] = {}
     targets = []
     for pair in pairs:
-        target = Pair(*(None if path is None else _target(path, root_dir, export_dir) for path in pair))
+        target = Pair(_target(pair.image, root_dir, export_dir),
+                      None if pair.label is None else _target(pair.label, root_dir, export_dir))
         for source, path in zip(pair, target):
-            if path is not None:
+            if source is not None and path is not None:
                 _check_target(source, path, export_dir, sources, source_of)
         targets.append(target)
     return Targets(export_dir, targets)

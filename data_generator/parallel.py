@@ -19,17 +19,18 @@ def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item], wo
         workers: Number of threads; 0 and 1 are the same.
         description: What is shown beside the bar.
     """
-    with tqdm(total=len(items), desc=description, unit='file', disable=not show_progress) as bar:
-        with ThreadPoolExecutor(max(1, workers)) as executor:
-            futures = [executor.submit(function, item) for item in items]
+    with tqdm(total=len(items), desc=description, unit='file', disable=not show_progress) as bar, \
+            ThreadPoolExecutor(max(1, workers)) as executor:
+        futures = [executor.submit(function, item) for item in items]
+        for future in futures:
+            future.add_done_callback(lambda _: bar.update())
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
             for future in futures:
-                future.add_done_callback(lambda _: bar.update())
-            try:
-                wait(futures, return_when=FIRST_EXCEPTION)
-            finally:
-                for future in futures:
-                    future.cancel()
-            for future in futures:
-                if not future.cancelled() and future.exception() is not None:
-                    raise future.exception()
-            return [future.result() for future in futures]
+                future.cancel()
+        for future in futures:
+            error = None if future.cancelled() else future.exception()
+            if error is not None:
+                raise error
+        return [future.result() for future in futures]

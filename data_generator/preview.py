@@ -61,6 +61,7 @@ def preview_grid(generator: BatchGenerator, transforms: Dict[str, Any], num_pair
 
 
 def _overlay(made: Made, label_space: LabelSpace) -> np.ndarray:
+    assert made.label is not None  # `preview_grid` refuses datasets without labels
     return print_segmentation_onto_image(made.image, made.label, label_space, alpha=ALPHA, contours=True)
 
 

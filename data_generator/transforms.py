@@ -66,9 +66,9 @@ class Pipeline:
     def augment(self, image: np.ndarray, label: Label, rng: np.random.Generator) -> Pair:
         """All that is random, with the numbers that `rng` draws, and what comes after it."""
         o = self._options
-        if not self._fixed_size_first:
+        if o.random_crop is not None:
             image, label = geometry.random_crop(image, label, rng, o.random_crop, self._padding, o.random_scale,
-                                       o.max_class_share, (o.ignore_id, o.pad_id))
+                                                o.max_class_share, (o.ignore_id, o.pad_id))
             image, label = self._crop_and_resize(image, label)
         image = self._change_light(image, rng)
         image, label = geometry.warp(image, label, self._draw_geometry(image.shape[:2], rng), self._padding)

@@ -68,7 +68,7 @@ def write_dataset(
     ):
         if value < smallest:
             raise ValueError('{} is {}, but must be at least {}.'.format(name, value, smallest))
-    plan = DatasetPlan(num_train, num_val, num_drive_frames, tuple(size), seed)
+    plan = DatasetPlan(num_train, num_val, num_drive_frames, (size[0], size[1]), seed)
     num_shards = min(os.cpu_count() or 1, plan.num_scenes // SCENES_WORTH_A_PROCESS)
     with atomic_directory(out_dir) as root, tqdm(
         total=plan.num_scenes, desc='scenes', unit='image', disable=not progress, mininterval=0.5

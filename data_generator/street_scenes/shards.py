@@ -4,6 +4,7 @@ Drawing is thousands of small calls, which threads cannot share out. The process
 and not through `multiprocessing`: that would either fork, which must not happen in a process that has TensorFlow loaded,
 or run the caller's script a second time where it has no `if __name__ == '__main__'`.
 """
+import contextlib
 import os
 import subprocess
 import sys
@@ -21,9 +22,9 @@ def run_shards(arguments: List[str], num_shards: int, on_scene: Callable[[], Non
     to its standard error where one fails; the others are ended then, as they are on Ctrl-C.
     """
     lock = threading.Lock()
-    processes = [_start(arguments + [str(shard), str(num_shards)]) for shard in range(num_shards)]
 
-    def follow(process: subprocess.Popen) -> None:
+    def follow(process: 'subprocess.Popen[str]') -> None:
+        assert process.stdout is not None and process.stderr is not None  # as `_start` opens both
         for _ in process.stdout:
             with lock:
                 on_scene()
@@ -31,27 +32,25 @@ def run_shards(arguments: List[str], num_shards: int, on_scene: Callable[[], Non
         if process.wait():
             raise OSError('a process that draws scenes ended with status {}: {}'.format(
                 process.returncode, (error.strip().splitlines() or ['it said nothing'])[-1]))
-    try:
+
+    with contextlib.ExitStack() as pipes:
+        processes = [pipes.enter_context(_start(arguments + [str(shard), str(num_shards)])) for shard in range(num_shards)]
         with ThreadPoolExecutor(num_shards) as executor:
             try:
                 for future in [executor.submit(follow, process) for process in processes]:
                     future.result()
             finally:
                 _end(processes)
-    finally:
-        for process in processes:
-            process.stdout.close()
-            process.stderr.close()
 
 
-def _start(arguments: List[str]) -> subprocess.Popen:
+def _start(arguments: List[str]) -> 'subprocess.Popen[str]':
     paths = [PACKAGE_ROOT] + [path for path in os.environ.get('PYTHONPATH', '').split(os.pathsep) if path]
     return subprocess.Popen([sys.executable, '-m', __name__] + arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, universal_newlines=True,
                             env=dict(os.environ, PYTHONPATH=os.pathsep.join(paths)))
 
 
-def _end(processes: List[subprocess.Popen]) -> None:
+def _end(processes: List['subprocess.Popen[str]']) -> None:
     """Ends those that are still running; what they have written lies in a temporary directory that is thrown away."""
     for process in processes:
         if process.poll() is None:

@@ -42,7 +42,7 @@ def test_shuffled_stream_is_one_permutation_after_the_other_in_full_batches(num_
     stream = [sample for batch in batches for sample in batch]
     assert [sample.number for sample in stream] == list(range(len(stream)))
     for start in range(0, 3 * num_pairs, num_pairs):
-        assert sorted(sample.index for sample in stream[start:start + num_pairs]) == list(range(num_pairs))
+        assert sorted(sample.pair_index for sample in stream[start:start + num_pairs]) == list(range(num_pairs))
 
 
 @settings(max_examples=50, deadline=None)
@@ -52,7 +52,7 @@ def test_unshuffled_pass_holds_every_pair_once_in_order(num_pairs, batch_size):
     assert order.num_batches == int(np.ceil(num_pairs / batch_size))
     for first in (0, order.num_batches):
         batches = [order.samples(first + k) for k in range(order.num_batches)]
-        assert [sample.index for batch in batches for sample in batch] == list(range(num_pairs))
+        assert [sample.pair_index for batch in batches for sample in batch] == list(range(num_pairs))
     assert [sample.number for sample in batches[0]] == list(range(num_pairs, num_pairs + len(batches[0])))
 
 
@@ -60,7 +60,7 @@ def test_batches_depend_on_seed_and_number_alone():
     one, other = BatchOrder(9, 4, True, 1), BatchOrder(9, 4, True, 1)
     assert [one.samples(k) for k in (0, 7, 3)] == [other.samples(k) for k in (0, 7, 3)]
     assert [one.samples(k) for k in range(5)] != [BatchOrder(9, 4, True, 2).samples(k) for k in range(5)]
-    passes = [[s.index for k in range(9 * p, 9 * p + 9) for s in BatchOrder(9, 1, True, 1).samples(k)] for p in (0, 1)]
+    passes = [[s.pair_index for k in range(9 * p, 9 * p + 9) for s in BatchOrder(9, 1, True, 1).samples(k)] for p in (0, 1)]
     assert passes[0] != passes[1]
 
 
@@ -92,11 +92,11 @@ def test_different_sizes_in_one_batch_are_refused():
 @pytest.mark.parametrize('num_workers', [0, 1, 4])
 @pytest.mark.parametrize('shuffle', [False, True])
 def test_batches_come_in_order_whatever_the_workers(num_workers, shuffle):
-    with iterate(lambda sample: made(sample.index), shuffle=shuffle, num_workers=num_workers) as iterator:
+    with iterate(lambda sample: made(sample.pair_index), shuffle=shuffle, num_workers=num_workers) as iterator:
         order = BatchOrder(5, 2, shuffle, 0)
         for k in range(9):
             assert iterator.position == k
-            assert numbers(next(iterator)) == [sample.index for sample in order.samples(k)]
+            assert numbers(next(iterator)) == [sample.pair_index for sample in order.samples(k)]
         assert iterator.wait_seconds > 0 and iterator.num_batches == 3
 
 
@@ -154,8 +154,8 @@ def test_workers_are_never_further_ahead_than_prefetch():
 
 def test_two_iterators_do_not_disturb_each_other():
     order = BatchOrder(5, 2, True, 3)
-    expected = [[sample.index for sample in order.samples(k)] for k in range(4)]
-    one, two = (iterate(lambda sample: made(sample.index), seed=3, num_workers=n) for n in (2, 0))
+    expected = [[sample.pair_index for sample in order.samples(k)] for k in range(4)]
+    one, two = (iterate(lambda sample: made(sample.pair_index), seed=3, num_workers=n) for n in (2, 0))
     with one, two:
         both = [(numbers(next(one)), numbers(next(two))) for _ in range(4)]
     assert both == list(zip(expected, expected))
@@ -257,5 +257,6 @@ except KeyboardInterrupt:
     (INTERRUPT, CATCH, 'caught 0')], ids=['idle', 'abandoned', 'in a cycle', 'after Ctrl-C'])
 def test_the_interpreter_exits_cleanly(body, main, output):
     process = subprocess.run([sys.executable, '-c', SCRIPT.format(body=body, main=main)], timeout=TIMEOUT,
-                             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+                             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
+                             check=False)
     assert (process.returncode, process.stdout.strip(), process.stderr) == (0, output, '')

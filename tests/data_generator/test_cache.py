@@ -53,8 +53,13 @@ def test_second_time_comes_from_the_disk(pair, cache_dir, label):
     assert isinstance(again[0], np.memmap) and not again[0].flags.writeable
 
 
+def append_a_byte(path):
+    with open(path, 'a') as file:
+        file.write('x')
+
+
 @pytest.mark.parametrize('which', [0, 1])
-@pytest.mark.parametrize('change', [lambda path: open(path, 'a').write('x'),
+@pytest.mark.parametrize('change', [append_a_byte,
                                     lambda path: os.utime(path, ns=(1, os.stat(path).st_mtime_ns + 1))])
 def test_changed_files_are_read_again(pair, cache_dir, which, change):
     cache = PairCache(cache_dir, 'key')

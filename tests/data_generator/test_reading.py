@@ -93,16 +93,13 @@ def test_illegal_ids_in_a_file_are_refused(pair):
     (ValueError('too small'), r'i\.png with label .*l\.png: too small'), (KeyError(3), r'i\.png .*: KeyError: 3'),
     (DataError('no name'), r'i\.png .*: no name')])
 def test_errors_get_the_names_of_the_files(pair, error, message):
-    with pytest.raises(DataError, match=message):
-        with naming_the_file(pair):
-            raise error
+    with pytest.raises(DataError, match=message), naming_the_file(pair):
+        raise error
 
 
 def test_errors_with_a_name_stay_as_they_are(pair):
-    with pytest.raises(DataError) as caught:
-        with naming_the_file(pair):
-            raise ValueError('{} is truncated'.format(pair.label))
+    with pytest.raises(DataError) as caught, naming_the_file(pair):
+        raise ValueError('{} is truncated'.format(pair.label))
     assert str(caught.value) == '{} is truncated'.format(pair.label)
-    with pytest.raises(FileNotFoundError, match='gone'):
-        with naming_the_file(pair):
-            raise FileNotFoundError('gone')
+    with pytest.raises(FileNotFoundError, match='gone'), naming_the_file(pair):
+        raise FileNotFoundError('gone')

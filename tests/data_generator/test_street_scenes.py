@@ -108,7 +108,7 @@ def test_a_drive_moves_smoothly():
     labels = [label_ids for _, label_ids in frames]
     steps = [np.mean(a != b) for a, b in zip(labels, labels[1:])]
     unrelated = np.mean(labels[0] != list(drive_frames(1, (64, 128), seed=2))[0][1])
-    assert 0 < min(steps) and max(steps) < 0.5 * unrelated
+    assert min(steps) > 0 and max(steps) < 0.5 * unrelated
 
 
 def test_a_dataset_has_the_cityscapes_layout(dataset):
