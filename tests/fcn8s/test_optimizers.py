@@ -99,8 +99,7 @@ def test_sgd_is_caffes(use_resource):
 
 def adam_reference(weights, gradients_of, rates, decay=0.0):
     """Algorithm 1 of Kingma and Ba with bias-corrected moments; weights after len(rates) steps."""
-    m = {name: 0.0 for name in weights}
-    v = {name: 0.0 for name in weights}
+    m, v = dict.fromkeys(weights, 0.0), dict.fromkeys(weights, 0.0)
     for step, rate in enumerate(rates):
         gradient = gradients_of(weights, step)
         gradient['w'] = gradient['w'] + decay * weights['w']
@@ -123,7 +122,7 @@ def test_adam(use_resource):
 
 
 def test_the_papers_settings():
-    assert optimizers.PAPER_SGD == OptimizerSettings('sgd', 0.99, 5e-4, 2.0)
+    assert OptimizerSettings('sgd', 0.99, 5e-4, 2.0) == optimizers.PAPER_SGD
     assert optimizers.check_optimizer_settings(OptimizerSettings('sgd')).momentum == 0.99
 
 
@@ -264,7 +263,8 @@ def test_the_scale_doubles_after_enough_good_steps_in_a_row():
 
 
 def test_the_scale_stays_between_its_bounds():
-    trainer = Trainer(OptimizerSettings('sgd', momentum=0.0), LossScaling(initial=optimizers.MAX_LOSS_SCALE, growth_steps=1))
+    scaling = LossScaling(initial=optimizers.MAX_LOSS_SCALE, growth_steps=1)
+    trainer = Trainer(OptimizerSettings('sgd', momentum=0.0), scaling)
     trainer.step(make_batch(0), rate=0.0)
     assert trainer.run(trainer.ops.loss_scale) == optimizers.MAX_LOSS_SCALE
     for _ in range(40):

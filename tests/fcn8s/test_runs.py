@@ -57,9 +57,9 @@ def test_what_is_no_run(tmp_path):
 
 def test_one_process_at_a_time(tmp_path):
     run = runs.create_run(str(tmp_path), {})
-    with runs.only_writer(run), pytest.raises(ValueError, match='is being trained by another process'):
-        with runs.only_writer(run):
-            raise AssertionError('two writers')
+    refused = pytest.raises(ValueError, match='is being trained by another process')
+    with runs.only_writer(run), refused, runs.only_writer(run):
+        raise AssertionError('two writers')
     with runs.only_writer(run):
         pass
 

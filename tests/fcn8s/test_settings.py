@@ -3,8 +3,14 @@ import json
 import numpy as np
 import pytest
 
-from fcn8s.settings import (PAPER_SKIP_SCALES, UNIT_SKIP_SCALES, ModelSettings, check_num_classes, new_model_settings,
-                            resolve_label_space)
+from fcn8s.settings import (
+    PAPER_SKIP_SCALES,
+    UNIT_SKIP_SCALES,
+    ModelSettings,
+    check_num_classes,
+    new_model_settings,
+    resolve_label_space,
+)
 from helpers.label_spaces import CAMVID, CITYSCAPES
 
 

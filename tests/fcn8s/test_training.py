@@ -233,11 +233,10 @@ def test_a_signal_finishes_the_step_saves_and_resuming_gives_the_same_history(nu
 
 def test_a_second_signal_interrupts_at_once_and_handlers_are_put_back():
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        with StopRequest() as stop:
-            os.kill(os.getpid(), signal.SIGTERM)
-            assert stop.requested == 'SIGTERM'
-            os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested == 'SIGTERM'
+        os.kill(os.getpid(), signal.SIGTERM)
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
