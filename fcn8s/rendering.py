@@ -5,6 +5,7 @@ import signal
 import time
 from typing import Any, Callable, Iterable, List, NamedTuple, Optional
 
+import cv2
 import numpy as np
 
 from fcn8s.interruption import StopRequest
@@ -16,6 +17,7 @@ from helpers.visualization_utils import colorize, draw_legend, print_segmentatio
 
 LAYOUTS = ('overlay', 'side-by-side', 'stacked', 'map')
 CAMERA_PREFIX = 'camera:'
+MAX_ZOOM = 8
 
 
 class Style(NamedTuple):
@@ -24,11 +26,13 @@ class Style(NamedTuple):
     layout: 'overlay'; 'side-by-side' or 'stacked', the frame and its overlay; or 'map', the colours alone.
     alpha: the opacity of the colours over the frame, 0 to 1. contours: draw the borders of segments.
     legend: add the names of the classes below the picture.
+    zoom: draw everything so many times larger than the frame, for small frames on large screens.
     """
     layout: str = 'overlay'
     alpha: float = 0.5
     contours: bool = False
     legend: bool = False
+    zoom: int = 1
 
 
 DEFAULT_STYLE = Style()
@@ -52,6 +56,8 @@ def check_style(style: Style) -> None:
     if not 0 <= style.alpha <= 1:
         raise ValueError('alpha is {}; it has to be from 0 (only the image) to 1 (only the colours).'.format(
             style.alpha))
+    if not 1 <= style.zoom <= MAX_ZOOM:
+        raise ValueError('zoom is {}; it has to be a whole number from 1 to {}.'.format(style.zoom, MAX_ZOOM))
 
 
 def check_smoothing(smoothing: float) -> None:
@@ -72,6 +78,10 @@ class Drawing:
 
     def __call__(self, image: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3] and [H, W] -> uint8 [h, w, 3]."""
+        if self._style.zoom > 1:
+            size = (image.shape[1] * self._style.zoom, image.shape[0] * self._style.zoom)
+            image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+            class_ids = cv2.resize(class_ids, size, interpolation=cv2.INTER_NEAREST)
         picture = np.concatenate(self._panels(image, class_ids), axis=1 if self._style.layout == 'side-by-side' else 0)
         if not self._style.legend:
             return picture

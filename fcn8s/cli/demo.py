@@ -41,10 +41,10 @@ def demo_steps(out: str, seed: int) -> List[Step]:
         Step('Evaluation on the val scenes, by the rule of Cityscapes',
              ['evaluate', run_dir, '--data', data, '--layout', 'cityscapes', '--split', 'val', '--json', os.path.join(out, 'scores.json')]),
         Step('Overlays of val scenes', ['predict', run_dir, os.path.join(data, 'leftImg8bit', 'val', 'greyfriars'), '--out',
-                                        os.path.join(out, 'overlays'), '--overlay', '--legend']),
+                                        os.path.join(out, 'overlays'), '--overlay', '--legend', '--zoom', '3']),
         Step('A video of a drive through a city that the network has not seen',
              ['video', run_dir, os.path.join(data, 'drive', 'leftImg8bit'), os.path.join(out, 'drive.mp4'), '--frame-rate', '15',
-              '--layout', 'stacked', '--legend']),
+              '--layout', 'stacked', '--legend', '--zoom', '3']),
     ]
 
 

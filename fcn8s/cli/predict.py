@@ -53,7 +53,7 @@ def _add_result_arguments(group: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from fcn8s.rendering import Style, check_style
     from fcn8s.result_files import ResultFiles, check_folder, plan_jobs
-    style = Style(alpha=args.alpha, contours=args.contours, legend=args.legend)
+    style = Style(alpha=args.alpha, contours=args.contours, legend=args.legend, zoom=args.zoom)
     check_style(style)
     streams = [source for source in args.inputs if _is_stream(source)]
     images = [source for source in args.inputs if not _is_stream(source)]
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         submission = _Submission(args, model.label_space, jobs, streams) if args.submission else None
         if results:
             results.check_inputs(jobs)
-        failures = []  # type: List[str]
+        failures: List[str] = []
         if jobs:
             failures = _predict_all(_read_images(jobs, args.keep_going), len(jobs), predictor, results, submission)
         for stream in streams:

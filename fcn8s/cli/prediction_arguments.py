@@ -25,6 +25,7 @@ def add_drawing_arguments(parser: argparse.ArgumentParser) -> Any:
                        help='opacity of the colours over the image, 0 to 1 (default: 0.5)')
     group.add_argument('--contours', action='store_true', help='draw the borders of segments in full colour')
     group.add_argument('--legend', action='store_true', help='add the names of the classes below the picture')
+    group.add_argument('--zoom', type=int, default=1, metavar='N', help='draw N times larger, for small images (default: 1)')
     return group
 
 

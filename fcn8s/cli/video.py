@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from fcn8s.rendering import Style, check_smoothing, check_style, render_video
-    style = Style(args.layout, args.alpha, args.contours, args.legend)
+    style = Style(args.layout, args.alpha, args.contours, args.legend, args.zoom)
     check_style(style)
     check_smoothing(args.smoothing)
     with open_predictor(args) as (model, predictor):

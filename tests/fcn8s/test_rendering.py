@@ -257,3 +257,17 @@ def test_refuses_before_reading_or_writing(frames_dir, tmp_path):
     with pytest.raises(ValueError, match="ends in '?.mp4"):
         rendering.render_video(PREDICTOR, frames_dir, str(tmp_path / 'out.avi'), SPACE)
     assert os.listdir(str(tmp_path)) == ['frames']
+
+
+def test_zoom_enlarges_the_picture_and_not_the_prediction():
+    image = np.full((8, 10, 3), 77, np.uint8)
+    class_ids = halves(image[np.newaxis])[0]
+    small = rendering.Drawing(SPACE, Style(alpha=1.0))(image, class_ids)
+    large = rendering.Drawing(SPACE, Style(alpha=1.0, zoom=3))(image, class_ids)
+    np.testing.assert_array_equal(large, small.repeat(3, axis=0).repeat(3, axis=1))
+
+
+@pytest.mark.parametrize('zoom', [0, 9])
+def test_zoom_out_of_range_is_refused(zoom):
+    with pytest.raises(ValueError, match='zoom is {}; it has to be a whole number from 1 to 8'.format(zoom)):
+        rendering.Drawing(SPACE, Style(zoom=zoom))
