@@ -346,7 +346,7 @@ def timeless(path):
     return [{k: v for k, v in record.items() if k not in ('seconds', 'images_per_second', 'waiting_share')} for record in records]
 
 
-def run_training(encoder, run_dir, epochs=3, resume=False, stop_at=None, **settings):
+def run_training(encoder, run_dir, epochs=3, resume=False, stop_at=None, eval_dataset='val', **settings):
     class Stopping(Stream):
         def __next__(self):
             if self.position == stop_at:
@@ -354,7 +354,7 @@ def run_training(encoder, run_dir, epochs=3, resume=False, stop_at=None, **setti
             return super().__next__()
     with FCN8s(vgg16_dir=encoder, num_classes=2, seed=5, **settings) as model:
         try:
-            model.train(Stopping(), epochs, 4, lambda step: 1e-3 / (step + 1), eval_dataset='val', eval_frequency=1,
+            model.train(Stopping(), epochs, 4, lambda step: 1e-3 / (step + 1), eval_dataset=eval_dataset, eval_frequency=1,
                         val_generator=Stream(seed=1), metrics={'loss', 'mean_iou'}, monitor='mean_iou', run_dir=run_dir,
                         resume=resume, save_frequency=1)
         except TrainingInterrupted:
@@ -369,6 +369,19 @@ def test_interrupted_and_resumed_is_bit_identical(tiny_encoder, tmp_path, stop_a
     run_training(tiny_encoder, str(tmp_path / 'parts'), stop_at=stop_at, **settings)
     resumed = run_training(tiny_encoder, str(tmp_path / 'parts'), resume=True, **settings)
     assert_equal_values(resumed, whole)
+    assert timeless(str(tmp_path / 'parts' / 'metrics.jsonl')) == timeless(str(tmp_path / 'whole' / 'metrics.jsonl'))
+
+
+@pytest.mark.parametrize('stop_at', [3, 5])
+def test_an_epoch_that_lacks_only_its_evaluation_is_finished_once(tiny_encoder, tmp_path, stop_at):
+    """Stopped in the last step of an epoch, or in the evaluation behind it, which sees the next training batches."""
+    def run(run_dir, epochs, **arguments):
+        return run_training(tiny_encoder, str(tmp_path / run_dir), epochs, eval_dataset='train', **arguments)
+    whole = run('whole', 2)
+    run('parts', 1, stop_at=stop_at)
+    assert not os.path.exists(str(tmp_path / 'parts' / 'metrics.jsonl'))
+    run('parts', 1, resume=True)
+    assert_equal_values(run('parts', 2, resume=True), whole)
     assert timeless(str(tmp_path / 'parts' / 'metrics.jsonl')) == timeless(str(tmp_path / 'whole' / 'metrics.jsonl'))
 
 
