@@ -35,14 +35,14 @@ def diagnose(losses: Sequence[float], num_classes: int, validation_losses: Seque
         learning_rate: the last one, for the messages.
         mean_cross_entropy: whether the loss is the mean cross-entropy, so that ln(C) means something.
     """
-    losses = np.asarray(losses, np.float64)
-    not_finite = diagnose_not_finite(losses, learning_rate)
+    values = np.asarray(losses, np.float64)
+    not_finite = diagnose_not_finite(values, learning_rate)
     if not_finite:
         return [not_finite]
-    findings = [diagnose_stuck(losses, num_classes) if mean_cross_entropy else None,
-                diagnose_rising(losses, learning_rate),
+    findings = [diagnose_stuck(values, num_classes) if mean_cross_entropy else None,
+                diagnose_rising(values, learning_rate),
                 diagnose_one_class(confusion_matrix, class_names) if confusion_matrix is not None else None,
-                diagnose_validation(losses, validation_losses)]
+                diagnose_validation(values, validation_losses)]
     return [finding for finding in findings if finding]
 
 
@@ -73,13 +73,14 @@ def diagnose_not_finite(losses: np.ndarray, learning_rate: Optional[float] = Non
     what = 'The loss is {} at entry {} of {}.'.format(losses[first], first + 1, len(losses))
     if first == 0:
         return (what + ' Nothing had been trained yet, so the rate is not the cause: look for label IDs outside of the '
-                'classes (fcn8s check), images that are not 0 to 255, encoder weights that are NaN, or a loss function of '
-                'your own that divides by zero.')
+                'classes (fcn8s check), images that are not 0 to 255, encoder weights that are NaN, or a loss function '
+                'of your own that divides by zero.')
     if before[-1] > BLOW_UP * before.min():
-        return (what + ' It had risen from {:.3g} to {:.3g} before that: the learning rate is too high{}. Take a tenth, '
-                'or clip the gradient.'.format(before.min(), before[-1], _rate(learning_rate)))
-    return (what + ' It had been {:.3g} just before, without rising: check the labels of that batch first (IDs outside of '
-            'the classes; fcn8s check), then the learning rate{} (take a tenth), then a loss function of your own.'
+        return (what + ' It had risen from {:.3g} to {:.3g} before that: the learning rate is too high{}. Take a '
+                'tenth, or clip the gradient.'.format(before.min(), before[-1], _rate(learning_rate)))
+    return (what + ' It had been {:.3g} just before, without rising: check the labels of that batch first (IDs '
+            'outside of the classes; fcn8s check), then the learning rate{} (take a tenth), then a loss function of '
+            'your own.'
             .format(before[-1], _rate(learning_rate)))
 
 
@@ -92,9 +93,10 @@ def diagnose_stuck(losses: np.ndarray, num_classes: int) -> Optional[str]:
     if abs(recent - uniform) > UNIFORM_TOLERANCE * uniform:
         return None
     return ('The loss stays at {:.3f}, which is ln({}) = {:.3f}: the network gives every class the same probability. '
-            'Nothing is being learned. Check that the labels belong to the images (fcn8s check, preview), that the rate is '
-            'not much too low (with normalize=\'sum\' rates like 1e-10 are meant, with the mean 1e-4), that not everything '
-            'is frozen, and that Adam does not run with the paper\'s skip scales.'.format(recent, num_classes, uniform))
+            'Nothing is being learned. Check that the labels belong to the images (fcn8s check, preview), that the '
+            "rate is not much too low (with normalize='sum' rates like 1e-10 are meant, with the mean 1e-4), that not "
+            "everything is frozen, and that Adam does not run with the paper's skip scales.".format(
+                recent, num_classes, uniform))
 
 
 def diagnose_rising(losses: np.ndarray, learning_rate: Optional[float] = None) -> Optional[str]:
@@ -105,8 +107,8 @@ def diagnose_rising(losses: np.ndarray, learning_rate: Optional[float] = None) -
     means = np.array([part.mean() for part in np.array_split(losses, len(losses) // window)])
     if means[-1] <= BLOW_UP * means.min():
         return None
-    return ('The training loss has risen from {:.3g} to {:.3g}. The learning rate is too high{}: take a third or a tenth, '
-            'start with a warm-up, or clip the gradient.'.format(means.min(), means[-1], _rate(learning_rate)))
+    return ('The training loss has risen from {:.3g} to {:.3g}. The learning rate is too high{}: take a third or a '
+            'tenth, start with a warm-up, or clip the gradient.'.format(means.min(), means[-1], _rate(learning_rate)))
 
 
 def diagnose_one_class(confusion_matrix: np.ndarray, class_names: Optional[Sequence[str]] = None) -> Optional[str]:
@@ -125,7 +127,8 @@ def diagnose_one_class(confusion_matrix: np.ndarray, class_names: Optional[Seque
         return (what + ' The network has only learned which class is the most frequent. Early in training that passes; '
                 "else try class_weights='median_frequency', a higher rate, or skip scales of 1 under Adam.")
     return (what + ' It is not even the most frequent class: check that training and evaluation use the same class IDs '
-            '(fcn8s check), that images are RGB from 0 to 255, and that the rate is not so high that all ReLUs have died.')
+            '(fcn8s check), that images are RGB from 0 to 255, and that the rate is not so high that all ReLUs have '
+            'died.')
 
 
 def diagnose_validation(losses: np.ndarray, validation_losses: Sequence[float]) -> Optional[str]:
@@ -141,7 +144,8 @@ def diagnose_validation(losses: np.ndarray, validation_losses: Sequence[float]) 
         validation[best], best + 1, validation[-1])
     at_best = losses[:max(1, int(round(len(losses) * (best + 1) / len(validation))))][-5:]
     if len(losses) and losses[-5:].mean() < at_best.mean():
-        return (what + ' while the training loss still falls: the network overfits. Use the best checkpoint (it is kept), '
-                'stop early, or train with more augmentation, more L2, a lower keep_prob or frozen encoder blocks.')
-    return (what + ', and the training loss does not fall either: the learning rate is too high for this late in training. '
-            'Use a decaying schedule such as poly or cosine.')
+        return (what + ' while the training loss still falls: the network overfits. Use the best checkpoint (it is '
+                'kept), stop early, or train with more augmentation, more L2, a lower keep_prob or frozen encoder '
+                'blocks.')
+    return (what + ', and the training loss does not fall either: the learning rate is too high for this late in '
+            'training. Use a decaying schedule such as poly or cosine.')

@@ -83,7 +83,8 @@ def pixel_cross_entropy(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tenso
     return pixel_losses * tf.cast(valid, tf.float32)
 
 
-def pixel_weights(class_ids: tf.Tensor, valid: tf.Tensor, class_weights: Optional[Sequence[float]] = None) -> tf.Tensor:
+def pixel_weights(class_ids: tf.Tensor, valid: tf.Tensor,
+                  class_weights: Optional[Union[Sequence[float], np.ndarray]] = None) -> tf.Tensor:
     """float32 [N, H, W]: the weight of each pixel's class (1 without class weights), 0 at ignored pixels."""
     weights = tf.cast(valid, tf.float32)
     if class_weights is None:
@@ -139,9 +140,8 @@ def build_loss(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor,
     if loss != 'cross_entropy':
         raise ValueError("loss is {!r}; it must be 'cross_entropy' or a function (logits, labels, valid) -> scalar."
                          .format(loss))
-    if class_weights is not None:
-        class_weights = check_class_weights(class_weights, logits.shape.as_list()[-1])
-    weights = pixel_weights(class_ids, valid, class_weights)
+    checked = None if class_weights is None else check_class_weights(class_weights, logits.shape.as_list()[-1])
+    weights = pixel_weights(class_ids, valid, checked)
     value = reduce_loss(pixel_cross_entropy(logits, class_ids, valid), valid, normalize, weights)
     return Loss(value, tf.reduce_sum(weights) if normalize == 'mean' else None)
 

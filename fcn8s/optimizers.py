@@ -138,7 +138,8 @@ def build_train_op(loss: Loss, penalty: Optional[tf.Tensor], variables: Sequence
         norm = tf.global_norm(totals)
         directions = _decay(_clip(totals, norm, settings.gradient_clip_norm), variables, settings.weight_decay)
         rates = _rates(variables, learning_rate, settings.bias_rate_multiplier)
-        rule = _Adam(variables) if settings.name == 'adam' else _Momentum(variables, settings.momentum)
+        # The check leaves a momentum to SGD alone, and never leaves SGD without.
+        rule = _Adam(variables) if settings.momentum is None else _Momentum(variables, settings.momentum)
         with tf.control_dependencies([loss.value] + ([] if penalty is None else [penalty])):
             updates = rule.apply(_zero_unless(finite, directions), rates, finite)
         with tf.control_dependencies(updates):
@@ -150,7 +151,8 @@ def build_train_op(loss: Loss, penalty: Optional[tf.Tensor], variables: Sequence
                         scale.scale if scale else None, tuple(v for part in parts for v in part.state))
 
 
-def _loss_gradients(value: tf.Tensor, variables: Sequence[tf.Variable], scale: Optional['_LossScale']) -> List[tf.Tensor]:
+def _loss_gradients(value: tf.Tensor, variables: Sequence[tf.Variable],
+                    scale: Optional['_LossScale']) -> List[tf.Tensor]:
     """d value / d variable, computed through value x scale where there is a scale."""
     gradients = tf.gradients(value if scale is None else value * scale.current, variables)
     unused = [v.op.name for v, gradient in zip(variables, gradients) if gradient is None]
@@ -216,7 +218,7 @@ def _reference(variable: tf.Variable) -> tf.Tensor:
 
 
 def _zeros_like_variable(variable: tf.Variable, kind: str) -> tf.Variable:
-    """A non-trainable variable `optimizer/<kind>/<variable's name>` of zeros, of the same sort (resource or reference)."""
+    """A variable `optimizer/<kind>/<variable's name>` of zeros, of the same sort (resource or reference)."""
     return tf.get_variable('{}/{}'.format(kind, variable.op.name), variable.shape.as_list(), tf.float32,
                            tf.zeros_initializer(), trainable=False, use_resource=_is_resource(variable))
 

@@ -1,8 +1,8 @@
 """What a training will need before it is started: memory, seconds per step and epoch, and the largest batch or crop.
 
 Memory is computed from the shapes of the layers, with factors that were fitted to the peak resident memory of real
-training processes on CPUs (benchmarks are listed in docs/plan.md). Seconds are measured: a few steps of the real network
-run here, at growing sizes, for some seconds. What a GPU's memory holds was not calibrated.
+training processes on CPUs (docs/plan.md has the runs). Seconds are measured: a few steps of the real network run here,
+at growing sizes, for some seconds. What a GPU's memory holds was not calibrated.
 """
 import math
 import os
@@ -30,11 +30,13 @@ CROP_MULTIPLE = 32
 class MemoryFactors(NamedTuple):
     """Fitted to the peak resident memory of training processes (docs/plan.md); sizes are of float32.
 
-    weights: in units of all weights: gradients, reordered and converted kernels and the temporaries of the update, at the
-        moment when most of them live. accumulation: what accumulating gradients adds to that.
-    activations: in units of the encoder's activations, by precision. logits: in units of the logits of the batch.
+    weights: in units of all weights: gradients, reordered and converted kernels and the temporaries of the update, at
+        the moment when most of them live. accumulation: what accumulating gradients adds to that.
+    activations: in units of the encoder's activations, by precision.
+    logits: in units of the logits of the batch.
     columns: in units of the logits of one image: the unrolled patches of the last transposed convolution.
     initial_kernels: in units of the transposed convolutions' kernels: the graph holds their initial values.
+    pixel_bytes: the image as fed and prepared, its labels, the loss of each pixel.
     """
     weights: float
     accumulation: float
@@ -42,17 +44,17 @@ class MemoryFactors(NamedTuple):
     logits: float
     columns: float
     initial_kernels: float
+    pixel_bytes: float
 
 
-_TENSORFLOW_1 = MemoryFactors(2.8, 3.0, {'float32': 2.6, 'mixed_float16': 1.3}, logits=2.4, columns=4.0, initial_kernels=2.0)
-_TENSORFLOW_2 = MemoryFactors(4.9, 3.0, {'float32': 1.6, 'bfloat16': 1.2, 'mixed_float16': 1.2}, logits=1.0, columns=8.0,
-                              initial_kernels=6.0)
+_TENSORFLOW_1 = MemoryFactors(2.8, 3.0, {'float32': 1.5, 'mixed_float16': 1.0}, logits=1.9, columns=4.0,
+                              initial_kernels=2.0, pixel_bytes=120.0)
+_TENSORFLOW_2 = MemoryFactors(4.9, 3.0, {'float32': 1.6, 'bfloat16': 1.2, 'mixed_float16': 1.2}, logits=1.0,
+                              columns=8.0, initial_kernels=6.0, pixel_bytes=16.0)
 FACTORS = _TENSORFLOW_1 if TF_VERSION < (2, 0) else _TENSORFLOW_2
 
 SLOT_COPIES = {'adam': 2.0, 'sgd': 1.0}
 GRAPH_BYTES = 0.09 * GIB
-# The image as fed and prepared, labels and the loss of each pixel.
-PIXEL_BYTES = 16.0
 
 PROBE_SECONDS = 20.0
 # Sides of the probes relative to the planned size; the last one is the planned size itself.
@@ -62,8 +64,8 @@ PROBE_SCALES = (0.25, 0.5, 1.0)
 class PlanRequest(NamedTuple):
     """A training to plan.
 
-    num_classes: C. size: (height, width) of what the network sees: images after resizing and cropping. batch: images.
-    width_divisor: of the encoder, see `fcn8s.vgg16`. The rest as in `FCN8s`; nothing is frozen.
+    num_classes: C. size: (height, width) of what the network sees: images after resizing and cropping.
+    batch: images. width_divisor: of the encoder, see `fcn8s.vgg16`. The rest as in `FCN8s`; nothing is frozen.
     """
     num_classes: int
     size: Tuple[int, int]
@@ -168,7 +170,7 @@ def fixed_memory(request: PlanRequest, base_memory: float) -> float:
 def memory_of_images(request: PlanRequest) -> float:
     """Bytes that the images of a batch add."""
     per_image = (FACTORS.activations[request.precision] * encoder_activation_bytes(request) +
-                 FACTORS.logits * logit_bytes(request) + PIXEL_BYTES * request.size[0] * request.size[1])
+                 FACTORS.logits * logit_bytes(request) + FACTORS.pixel_bytes * request.size[0] * request.size[1])
     return request.batch * per_image + FACTORS.columns * logit_bytes(request)
 
 
@@ -190,8 +192,8 @@ def largest_crop(request: PlanRequest, memory_limit: float, base_memory: float) 
     """
     room = memory_limit - fixed_memory(request, base_memory)
     scale = math.sqrt(max(0.0, room) / memory_of_images(request))
-    size = tuple(int(side * scale) // CROP_MULTIPLE * CROP_MULTIPLE for side in request.size)
-    return size if min(size) > 0 else None
+    height, width = (int(side * scale) // CROP_MULTIPLE * CROP_MULTIPLE for side in request.size)
+    return (height, width) if min(height, width) > 0 else None
 
 
 def process_memory() -> float:
@@ -231,12 +233,13 @@ class _Probe:
         loss = build_loss(decoder.logits, *sparse_labels(self.labels, settings.label_space.ignore_id))
         step = tf.get_variable('probe_step', [], tf.int64, tf.zeros_initializer(), trainable=False, use_resource=True)
         scaling = LossScaling() if needs_loss_scaling(request.precision) else None
-        self.train_ops = build_train_op(loss, l2_penalty(decoder.kernels, 0.0), tf.trainable_variables(), tf.constant(1e-9),
-                                        step, request.optimizer, scaling)
+        self.train_ops = build_train_op(loss, l2_penalty(decoder.kernels, 0.0), tf.trainable_variables(),
+                                        tf.constant(1e-9), step, request.optimizer, scaling)
 
     def seconds(self, batch: int, size: Tuple[int, int]) -> float:
         """Of one optimiser step; the better of two after one that warms up."""
-        feed = {self.images: np.zeros((batch,) + size + (3,), np.float32), self.labels: np.zeros((batch,) + size, np.uint8),
+        feed = {self.images: np.zeros((batch,) + size + (3,), np.float32),
+                self.labels: np.zeros((batch,) + size, np.uint8),
                 self.graph.get_tensor_by_name('keep_prob:0'): 0.5}
         self._step(feed)
         return min(self._step(feed) for _ in range(2))
@@ -255,8 +258,8 @@ def probe_shapes(request: PlanRequest) -> List[Tuple[int, Tuple[int, int]]]:
     """(batch, size) of the probes, growing: parts of one image, one image, the whole batch."""
     shapes = []
     for scale in PROBE_SCALES:
-        size = tuple(max(min(CROP_MULTIPLE, side), int(side * scale)) for side in request.size)
-        shapes.append((1, size))
+        height, width = (max(min(CROP_MULTIPLE, side), int(side * scale)) for side in request.size)
+        shapes.append((1, (height, width)))
     shapes.append((request.batch, request.size))
     return sorted(set(shapes), key=_pixels)
 
@@ -282,14 +285,16 @@ def measure_step_seconds(request: PlanRequest, budget: float = PROBE_SECONDS,
                          measure: Optional[Callable[[int, Tuple[int, int]], float]] = None) -> float:
     """Seconds of one optimiser step on this machine as it is loaded now, without reading data.
 
-    Real steps are run at growing sizes, at least two, until the planned one is reached or the next would exceed `budget`
-    seconds.
+    Real steps are run at growing sizes, at least two, until the planned one is reached or the next would exceed
+    `budget` seconds.
 
     Args:
         measure: (batch, size) -> seconds; None runs the network here.
     """
     measure = measure or _Probe(check_request(request)).seconds
-    start, pixels, seconds = time.perf_counter(), [], []
+    start = time.perf_counter()
+    pixels: List[int] = []
+    seconds: List[float] = []
     wanted = request.batch * request.size[0] * request.size[1]
     for shape in probe_shapes(request):
         # A line needs two points. Each probe runs three steps, the first of them slower than the rest.
@@ -325,7 +330,8 @@ def format_plan(plan: Plan, request: PlanRequest, images_per_epoch: Optional[int
             plan.memory / GIB, 'of' if fits else 'which does not fit', plan.memory_limit / GIB)]
     if plan.seconds_per_step is not None:
         images = request.batch * request.optimizer.accumulate_batches
-        lines.append('step           {:.3g} s ({:.3g} images/s)'.format(plan.seconds_per_step, images / plan.seconds_per_step))
+        lines.append('step           {:.3g} s ({:.3g} images/s)'.format(
+            plan.seconds_per_step, images / plan.seconds_per_step))
         if images_per_epoch is not None:
             lines.append('epoch          {} for {} images, without evaluation'.format(
                 _duration(math.ceil(images_per_epoch / images) * plan.seconds_per_step), images_per_epoch))

@@ -81,14 +81,14 @@ def check_precision(precision: str, xla: bool = False, machine: Optional[Machine
     if precision not in PRECISIONS:
         raise ValueError('precision is {!r}; it must be one of {}.'.format(precision, ', '.join(PRECISIONS)))
     machine = machine or this_machine()
-    reason = {'float32': None, 'bfloat16': _why_not_bfloat16, 'mixed_float16': _why_not_float16}[precision]
-    reason = reason and reason(machine)
+    why_not = {'float32': None, 'bfloat16': _why_not_bfloat16, 'mixed_float16': _why_not_float16}[precision]
+    reason = None if why_not is None else why_not(machine)
     if reason:
         raise ValueError("precision={!r} does not work here: {} precision='float32' works everywhere."
                          .format(precision, reason))
     if xla and not machine.gpus and _CPU_XLA_FLAG not in machine.environment.get('TF_XLA_FLAGS', ''):
-        raise ValueError('xla=True does not work here: without a GPU, TensorFlow compiles nothing unless the process is '
-                         'started with the environment variable TF_XLA_FLAGS={}. Expect it to be slower on a CPU; '
+        raise ValueError('xla=True does not work here: without a GPU, TensorFlow compiles nothing unless the process '
+                         'is started with the environment variable TF_XLA_FLAGS={}. Expect it to be slower on a CPU; '
                          'leave xla out.'.format(_CPU_XLA_FLAG))
 
 

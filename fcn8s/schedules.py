@@ -41,7 +41,7 @@ def steps(rate: float, boundaries: Sequence[int], factor: float = DEFAULT_STEP_F
 
 
 def polynomial(rate: float, total_steps: int, power: float = DEFAULT_POWER, end_rate: float = 0.0) -> Schedule:
-    """(rate - end_rate) (1 - step / total_steps)^power + end_rate: the "poly" policy of DeepLab, end_rate afterwards."""
+    """(rate - end_rate) (1 - step / total_steps)^power + end_rate: DeepLab's "poly" policy; end_rate afterwards."""
     _check_decay(rate, total_steps, end_rate)
     if not power > 0:
         raise ValueError('power is {}; it must be above 0.'.format(power))

@@ -231,7 +231,7 @@ def test_median_frequency_refuses_what_is_no_histogram(histogram):
 @pytest.mark.parametrize('options, message', [
     ({'loss': 'dice'}, "loss is 'dice'; it must be 'cross_entropy' or a function"),
     ({'normalize': 'median'}, "normalize is 'median'; it must be one of mean, sum"),
-    ({'class_weights': [1, 2, 3]}, 'class_weights has the shape (3,); it must hold one weight for each of the 4 classes'),
+    ({'class_weights': [1, 2, 3]}, 'class_weights has the shape (3,); it must hold one weight for each of the 4'),
     ({'class_weights': [1, 2, 3, -1]}, 'weights must be finite, at least 0'),
     ({'class_weights': [1, 2, 3, float('nan')]}, 'weights must be finite, at least 0'),
     ({'class_weights': [0, 0, 0, 0]}, 'not all 0'),

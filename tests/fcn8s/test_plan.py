@@ -35,7 +35,8 @@ def test_activations_are_the_outputs_of_relu_pool_and_dropout(probe):
                if operation.type in ('Relu', 'MaxPool') and not operation.name.startswith(('gradients', 'optimizer'))]
     kept = [operation.outputs[0] for operation in encoder]
     kept += [tensor for tensor in kept if tensor.op.name.startswith(('fc6', 'fc7'))]  # once more, after dropout
-    feed = {probe.images: np.zeros((1,) + TINY.size + (3,), np.float32), probe.graph.get_tensor_by_name('keep_prob:0'): 1.0}
+    feed = {probe.images: np.zeros((1,) + TINY.size + (3,), np.float32),
+            probe.graph.get_tensor_by_name('keep_prob:0'): 1.0}
     sizes = [value.nbytes for value in probe.session.run(kept, feed)]
     assert plan.encoder_activation_bytes(TINY) == sum(sizes)
 
@@ -119,8 +120,8 @@ def run_command(*arguments):
 
 
 def test_the_command(capsys):
-    status = run_command('--size', '32', '64', '--classes', '3', '--batch', '2', '--width-divisor', '32', '--images', '10',
-                         '--seconds', '1')
+    status = run_command('--size', '32', '64', '--classes', '3', '--batch', '2', '--width-divisor', '32',
+                         '--images', '10', '--seconds', '1')
     printed = capsys.readouterr().out
     assert status == 0
     assert '32 x 64 pixels, batch 2, 3 classes, float32, encoder 1/32 as wide' in printed
