@@ -62,9 +62,10 @@ def read_architecture(model: Any, image_size: Tuple[int, int] = (256, 512)) -> L
     with model.graph.as_default():
         fetches = {name: tf.shape(op.outputs[0]) for name, op in tracer.ops.items()}
     shapes = model.sess.run(fetches, {model.images_uint8: np.zeros((1,) + tuple(image_size) + (3,), np.uint8)})
-    layers = collections.OrderedDict()  # type: Dict[str, Layer]
+    layers: Dict[str, Layer] = collections.OrderedDict()
     for name, op in tracer.ops.items():
-        layers[name] = _layer(name, op, tracer.inputs[name], layers, tuple(int(side) for side in shapes[name][1:]))
+        height, width, channels = (int(side) for side in shapes[name][1:])
+        layers[name] = _layer(name, op, tracer.inputs[name], layers, (height, width, channels))
     return list(layers.values())
 
 
@@ -73,8 +74,8 @@ class _Tracer:
 
     def __init__(self, image: Any) -> None:
         self.ops = collections.OrderedDict([(IMAGE, image.op)])
-        self.inputs = {IMAGE: ()}  # type: Dict[str, Tuple[str, ...]]
-        self._sources = {image.op.name: (IMAGE,)}  # type: Dict[str, Tuple[str, ...]]
+        self.inputs: Dict[str, Tuple[str, ...]] = {IMAGE: ()}
+        self._sources: Dict[str, Tuple[str, ...]] = {image.op.name: (IMAGE,)}
 
     def trace(self, tensor: Any) -> Tuple[str, ...]:
         """The names of the layers that the tensor comes from, with nothing but operations that are no layer between."""
@@ -146,8 +147,8 @@ def draw_architecture(axes: Any, layers: Sequence[Layer]) -> None:
 def _place(layers: Sequence[Layer]) -> List[_Box]:
     """A layer stands to the right of what it is computed from; where the stride changes, below or above it."""
     rows = {stride: row for row, stride in enumerate(sorted({layer.total_stride for layer in layers}))}
-    boxes = []  # type: List[_Box]
-    column_of = {}  # type: Dict[str, int]
+    boxes: List[_Box] = []
+    column_of: Dict[str, int] = {}
     for chain in _chains(layers):
         first = chain[0]
         column = max([column_of[name] for name in first.inputs], default=-1)
@@ -162,7 +163,7 @@ def _place(layers: Sequence[Layer]) -> List[_Box]:
 def _chains(layers: Sequence[Layer]) -> List[List[Layer]]:
     """Convolutions that follow each other with the same kernel and shape, together; every other layer alone."""
     num_uses = collections.Counter(name for layer in layers for name in layer.inputs)
-    chains = []  # type: List[List[Layer]]
+    chains: List[List[Layer]] = []
     for layer in layers:
         if chains and num_uses[chains[-1][-1].name] == 1 and _continues(chains[-1][-1], layer):
             chains[-1].append(layer)

@@ -97,8 +97,8 @@ class Checkpoints:
         """The complete checkpoints, oldest first."""
         if not os.path.isdir(self.directory):
             return []
-        found = [name for name in os.listdir(self.directory) if _NAME.match(name)]
-        return sorted(found, key=lambda name: int(_NAME.match(name).group(1)))
+        found = [match for match in map(_NAME.match, os.listdir(self.directory)) if match is not None]
+        return [match.string for match in sorted(found, key=lambda match: int(match.group(1)))]
 
     def _point(self, pointer: str, name: str) -> None:
         atomic_write_json(self._pointer_path(pointer), {'checkpoint': name})

@@ -43,8 +43,8 @@ class _Builder:
 
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
-        self.kernels = []  # type: List[Any]
-        self.biases = []  # type: List[Any]
+        self.kernels: List[Any] = []
+        self.biases: List[Any] = []
 
     def score(self, features: Any, name: str) -> Any:
         """A 1x1 convolution to class scores. Zero at first, as in the paper (section 4.3: no better when random)."""

@@ -154,7 +154,7 @@ def _node_name(tensor_name: str) -> str:
 def _prune(graph_def: Any, output: str) -> Any:
     """The nodes that `output` depends on, each behind its inputs."""
     nodes = {node.name: node for node in graph_def.node}
-    ordered = {}  # type: Dict[str, Any]
+    ordered: Dict[str, Any] = {}
     waiting = [output]
     while waiting:
         name = waiting[-1]
@@ -190,8 +190,8 @@ def _make_constant(node: Any, value: Any) -> None:
 def _compute_in_bfloat16(graph_def: Any, float32_scope: str) -> None:
     """Converts convolutions and what follows them; values are converted where they enter and leave such a stretch."""
     nodes = {node.name: node for node in graph_def.node}
-    converted = set()  # type: Set[str]
-    casts = {}  # type: Dict[str, Any]
+    converted: Set[str] = set()
+    casts: Dict[str, Any] = {}
     for node in graph_def.node:
         if _is_to_convert(node, converted, float32_scope):
             node.attr['T'].type = _BFLOAT16

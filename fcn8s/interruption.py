@@ -12,8 +12,8 @@ class StopRequest:
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:
-        self.requested = None  # type: Optional[str]
-        self._previous = []  # type: List[Tuple[int, Any]]
+        self.requested: Optional[str] = None
+        self._previous: List[Tuple[int, Any]] = []
 
     def __enter__(self) -> 'StopRequest':
         if threading.current_thread() is threading.main_thread():
@@ -40,7 +40,7 @@ class TrainingInterrupted(KeyboardInterrupt):
     """Training was stopped by a signal after finishing its step; the message says how to go on."""
 
 
-class EvaluationAbandoned(Exception):
+class EvaluationAbandoned(Exception):  # noqa: N818 - nothing went wrong; it carries a request to stop
     """An evaluation during training was given up for a signal; the epoch is not finished."""
 
 

@@ -72,14 +72,14 @@ class FCN8s:
             optimizer_settings, loss, normalize, None if class_weights is None else tuple(float(w) for w in class_weights),
             freeze, LossScaling() if precision == 'mixed_float16' else None)
         self.seed = seed
-        self.settings = plan.settings  # type: ModelSettings
+        self.settings: ModelSettings = plan.settings
         self._encoder_meta_graph = plan.encoder.meta_graph
-        self._last_training_loss = None  # type: Optional[float]
-        self._last_metrics = {}  # type: Dict[str, float]
-        self._saved_at = None  # type: Optional[int]
+        self._last_training_loss: Optional[float] = None
+        self._last_metrics: Dict[str, float] = {}
+        self._saved_at: Optional[int] = None
         self.graph = tf.Graph()
         with self.graph.as_default():
-            self.model = assemble(plan.encoder.meta_graph, plan.settings, self._training_settings)  # type: Model
+            self.model: Model = assemble(plan.encoder.meta_graph, plan.settings, self._training_settings)
             self._state_saver = tf.train.Saver(list(self.model.state), max_to_keep=None)
             self._weights_saver = tf.train.Saver(list(self.model.weights) + [self.model.training.global_step], max_to_keep=None)
         self.sess = tf.Session(graph=self.graph, config=session_config(precision, xla, gpu_memory_growth, config))
@@ -99,13 +99,13 @@ class FCN8s:
                 rest = self.model.training.ops.state + (self.model.training.global_step,)
                 rest = restoring.restore_present(self.sess, rest, plan.weights_prefix)
             else:
-                if plan.fine_tune_prefix is None:
+                if plan.fine_tune_from is None:
                     restoring.restore(self.sess, self.model.encoder.variables, plan.encoder.variables_prefix)
                 encoder = {variable.op.name for variable in self.model.encoder.variables}
                 rest = tuple(variable for variable in self.model.state if variable.op.name not in encoder)
             self.sess.run([variable.initializer for variable in rest])
-            if plan.fine_tune_prefix is not None:
-                fits = restoring.restore_fitting(self.sess, self.model, plan.fine_tune_prefix, plan.fine_tune_settings)
+            if plan.fine_tune_from is not None:
+                fits = restoring.restore_fitting(self.sess, self.model, plan.fine_tune_from.prefix, plan.fine_tune_from.settings)
                 print(restoring.format_fits(fits))
 
     def _name_tensors(self) -> None:

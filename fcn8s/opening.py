@@ -8,17 +8,22 @@ from fcn8s.runs import resolve_model
 from fcn8s.settings import ModelSettings, new_model_settings
 
 
+class OtherNetwork(NamedTuple):
+    """The checkpoint and the settings of a network to take what fits from."""
+    prefix: str
+    settings: ModelSettings
+
+
 class Opening(NamedTuple):
     """What to build and what to restore.
 
     weights_prefix: a checkpoint that holds all weights of the network; None to restore the encoder's alone.
-    fine_tune_prefix, fine_tune_settings: another network to take what fits from.
+    fine_tune_from: another network to take what fits from.
     """
     encoder: EncoderSource
     settings: ModelSettings
     weights_prefix: Optional[str] = None
-    fine_tune_prefix: Optional[str] = None
-    fine_tune_settings: Optional[ModelSettings] = None
+    fine_tune_from: Optional[OtherNetwork] = None
     description: Optional[Dict[str, Any]] = None
 
 
@@ -31,7 +36,7 @@ def plan_opening(model_load_dir: Optional[str], tags: Optional[Sequence[str]], v
     Raises ValueError or FileNotFoundError saying which argument is missing, contradicts another, or leads nowhere.
     """
     beginnings = {'model_load_dir': model_load_dir, 'vgg16_dir': vgg16_dir, 'fine_tune_from': fine_tune_from}
-    given = [name for name, value in beginnings.items() if value is not None]
+    given = {name: path for name, path in beginnings.items() if path is not None}
     if len(given) != 1:
         raise ValueError('{} given; pass exactly one of vgg16_dir (build on an encoder; write one with: fcn8s vgg16 OUT '
                          '--weights SOURCE), model_load_dir (load a saved FCN-8s) and fine_tune_from (start from another '
@@ -41,11 +46,12 @@ def plan_opening(model_load_dir: Optional[str], tags: Optional[Sequence[str]], v
                          'are loaded.')
     if tags is not None and model_load_dir is None:
         raise ValueError('tags={!r} belongs to model_load_dir, which is not given.'.format(list(tags)))
-    if vgg16_dir is not None:
-        return _on_encoder(vgg16_dir, variables_load_dir, architecture)
-    if fine_tune_from is not None:
-        return _from_other(fine_tune_from, architecture)
-    return _saved(model_load_dir, tags or DEFAULT_TAGS, architecture)
+    (beginning, path), = given.items()
+    if beginning == 'vgg16_dir':
+        return _on_encoder(path, variables_load_dir, architecture)
+    if beginning == 'fine_tune_from':
+        return _from_other(path, architecture)
+    return _saved(path, tags or DEFAULT_TAGS, architecture)
 
 
 def _on_encoder(vgg16_dir: str, variables_load_dir: Optional[str], architecture: Dict[str, Any]) -> Opening:
@@ -67,12 +73,12 @@ def _from_other(fine_tune_from: str, architecture: Dict[str, Any]) -> Opening:
     """A new network; what is not said is as in the other one."""
     directory = resolve_model(fine_tune_from)
     other = read_description(directory).settings
-    fields = {'variant': other.variant, 'upsampling': other.upsampling, 'skip_scales': other.skip_scales}
+    fields: Dict[str, Any] = {'variant': other.variant, 'upsampling': other.upsampling, 'skip_scales': other.skip_scales}
     if architecture.get('num_classes') is None and architecture.get('label_space') is None:
         fields['label_space'] = other.label_space
     fields.update(_given(architecture))
     encoder = read_encoder(directory, DEFAULT_TAGS, 'model')
-    return Opening(encoder, new_model_settings(**fields), fine_tune_prefix=encoder.variables_prefix, fine_tune_settings=other)
+    return Opening(encoder, new_model_settings(**fields), fine_tune_from=OtherNetwork(encoder.variables_prefix, other))
 
 
 def _given(architecture: Dict[str, Any]) -> Dict[str, Any]:

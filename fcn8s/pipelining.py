@@ -29,7 +29,7 @@ def overlapped(source: Iterable, *stages: Callable[[Any], Any]) -> Iterator[Iter
     threads = []
     results = iter(source)
     for stage in (None,) + stages:
-        finished = queue.Queue(_DEPTH)  # type: queue.Queue
+        finished: queue.Queue = queue.Queue(_DEPTH)
         thread = threading.Thread(target=_work, args=(results, stage, finished, stop), daemon=True)
         threads.append(thread)
         results = _received(finished, stop)

@@ -92,7 +92,9 @@ def restore_fitting(session: Any, model: Any, prefix: str, stored_settings: Mode
     stored = reader.get_variable_to_shape_map()
     pairs = _class_pairs(stored_settings, model.settings)
     same_classes = len(pairs) == stored_settings.num_classes == model.settings.num_classes and all(a == b for a, b in pairs)
-    encoder, fits, whole = {v.op.name for v in model.encoder.variables}, [], []
+    encoder = {v.op.name for v in model.encoder.variables}
+    fits: List[Fit] = []
+    whole: List[Any] = []
     for variable in model.weights:
         name, shape = variable.op.name, variable.shape.as_list()
         if name not in stored:

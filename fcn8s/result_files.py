@@ -60,7 +60,7 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 def _check_stems(jobs: Iterable[Job]) -> None:
-    seen = {}  # type: Dict[str, str]
+    seen: Dict[str, str] = {}
     for job in jobs:
         if seen.setdefault(job.stem, job.image_path) != job.image_path:
             raise ValueError('{} and {} would have the same results, {}. Predict them into different folders.'.format(

@@ -8,12 +8,11 @@
 import contextlib
 import json
 import os
+import sys
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
-try:
+if sys.platform != 'win32':  # which has no advisory locks of this kind
     import fcntl
-except ImportError:  # Windows has no advisory locks of this kind
-    fcntl = None
 
 from fcn8s.checkpoints import Checkpoints
 from fcn8s.export import DESCRIPTION_FILE
@@ -83,7 +82,7 @@ def only_writer(run: Run) -> Iterator[None]:
     """
     with open(run.config_path, encoding='utf-8') as file:
         try:
-            if fcntl is not None:
+            if sys.platform != 'win32':
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ValueError('the run {!r} is being trained by another process. Wait for it, or stop it first.'.format(
@@ -118,10 +117,9 @@ def read_metrics(run: Run) -> List[Dict[str, Any]]:
 
 def write_metrics(run: Run, records: List[Dict[str, Any]]) -> None:
     """Writes the records of all epochs, beside the file and moved into place."""
-    with atomic_path(run.metrics_path) as temporary:
-        with open(temporary, 'w', encoding='utf-8') as file:
-            for record in records:
-                file.write(json.dumps(to_json(record)) + '\n')
+    with atomic_path(run.metrics_path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+        for record in records:
+            file.write(json.dumps(to_json(record)) + '\n')
 
 
 def resolve_model(path: str) -> str:

@@ -49,7 +49,7 @@ class EventWriter:
         except tf.errors.OpError as error:
             self._failed = True
             warnings.warn('no more events are written for TensorBoard: {}. Training goes on without; free some space '
-                          'before the next checkpoint.'.format(error.message))
+                          'before the next checkpoint.'.format(error.message), stacklevel=3)
 
     def scalars(self, step: int, values: Dict[str, float]) -> None:
         """Adds one point to each curve, tag -> value; NaN scores of absent classes are left out."""

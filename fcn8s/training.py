@@ -109,7 +109,7 @@ class TrainingLoop:
         self.actions = actions
         self.class_names = class_names
         self.state = state or TrainingState()
-        self.history = []  # type: List[Dict[str, Any]]
+        self.history: List[Dict[str, Any]] = []
         self._waited = 0.0
         self._images = 0
         self._unsaved = False
@@ -213,9 +213,9 @@ class TrainingLoop:
 
     def _finish_epoch(self, epoch: int, rate: float, seconds: float, scores: Optional[Scores]) -> None:
         options, state, actions = self.options, self.state, self.actions
-        training_loss, improved = sum(state.losses) / len(state.losses), False
-        if scores is not None or not actions.needs_evaluation:
-            improved = self._compare(training_loss, scores)
+        training_loss = sum(state.losses) / len(state.losses)
+        score = self._monitored(training_loss, scores)
+        improved = score is not None and self._compare(score)
         record = {'epoch': epoch + 1, 'step': state.step, 'learning_rate': rate, 'training_loss': training_loss,
                   'seconds': round(seconds, 3), 'images_per_second': round(self._images / seconds, 3),
                   'waiting_share': round(self._waited / seconds, 4), 'evaluation': scores}
@@ -224,18 +224,24 @@ class TrainingLoop:
         # Recorded before it is saved: what a checkpoint claims to have trained is on record.
         if actions.record:
             actions.record(record)
-        if actions.save and improved and actions.save_when_improved or self._save_due(epoch) and not options.save_best_only:
+        if improved and actions.save_when_improved or self._save_due(epoch) and not options.save_best_only:
             self._save(improved)
 
     def _save(self, is_best: bool) -> None:
-        self.actions.save(self.state, is_best)
-        self._unsaved = False
+        if self.actions.save is not None:
+            self.actions.save(self.state, is_best)
+            self._unsaved = False
 
-    def _compare(self, training_loss: float, scores: Optional[Scores]) -> bool:
+    def _monitored(self, training_loss: float, scores: Optional[Scores]) -> Optional[float]:
+        """The monitored score of an epoch; None where only an evaluation knows it and there was none."""
+        if not self.actions.needs_evaluation:
+            return training_loss
+        return None if scores is None else monitored_score(self.options.monitor, scores, self.class_names)
+
+    def _compare(self, score: float) -> bool:
         """Updates the best score; returns whether this epoch is the best so far."""
-        state, monitor = self.state, self.options.monitor
-        score = monitored_score(monitor, scores, self.class_names) if self.actions.needs_evaluation else training_loss
-        improved = is_better(monitor, score, state.best)
+        state = self.state
+        improved = is_better(self.options.monitor, score, state.best)
         if improved:
             state.best, state.best_step, state.evaluations_since_best = score, state.step, 0
         else:

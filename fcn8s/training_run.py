@@ -1,10 +1,11 @@
 """`FCN8s.train`: checks what was asked for, wires the loop to session, evaluation, summaries and files, and runs it."""
 import contextlib
 import datetime
+import functools
 import os
 import shlex
 import warnings
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def check_request(request: TrainRequest, class_names: Sequence[str]) -> None:
     _check_saving(request)
 
 
-def _require(holds: bool, message: str, *values: Any) -> None:
+def _require(holds: Union[bool, np.bool_], message: str, *values: Any) -> None:
     if not holds:
         raise ValueError(message.format(*values))
 
@@ -170,19 +171,19 @@ class _Training:
     def __init__(self, model: Any, request: TrainRequest) -> None:
         self.model = model
         self.request = request
-        self.run = None  # type: Optional[runs.Run]
-        self.checkpoints = None  # type: Optional[Checkpoints]
+        self.run: Optional[runs.Run] = None
+        self.checkpoints: Optional[Checkpoints] = None
         self.state = TrainingState()
-        self.records = []  # type: List[Dict[str, Any]]
-        self.events = None  # type: Optional[summaries.EventWriter]
-        self.weight_statistics = None  # type: Optional[summaries.WeightStatistics]
+        self.records: List[Dict[str, Any]] = []
+        self.events: Optional[summaries.EventWriter] = None
+        self.weight_statistics: Optional[summaries.WeightStatistics] = None
 
     def train(self) -> List[Dict[str, Any]]:
         with contextlib.ExitStack() as stack:
             if self.request.run_dir is not None:
-                self.run = self._open_run()
+                self.run = self._open_run(self.request.run_dir)
                 stack.enter_context(runs.only_writer(self.run))
-                self._open_checkpoints()
+                self.checkpoints = self._open_checkpoints(self.run)
             self._open_events()
             if self.events:
                 stack.enter_context(self.events)
@@ -199,35 +200,37 @@ class _Training:
         fetches = Fetches(training.total_loss, training.ops.apply_op, training.ops.accumulate_op, self.model.training_feed)
         saves = self.run is not None or request.save_during_training
         actions = Actions(evaluate=self._evaluate if request.metrics else None, save=self._save if saves else None,
-                          summarize=self._summarize if self.events else None, record=self._record,
+                          record=self._record,
+                          summarize=functools.partial(self._summarize, self.events) if self.events else None,
                           needs_evaluation=monitor_needs_evaluation(request),
                           save_when_improved=self.run is not None or request.save_best_only,
-                          how_to_go_on=None if self.run is None else self._how_to_go_on())
+                          how_to_go_on=None if self.run is None else self._how_to_go_on(self.run))
         return TrainingLoop(self.model.sess.run, fetches, request.train_generator, options, actions,
                             self.model.label_space.class_names, self.state)
 
     # The run directory
 
-    def _open_run(self) -> runs.Run:
+    def _open_run(self, directory: str) -> runs.Run:
         """Policy: 1. resume=True goes on from the last checkpoint; without a checkpoint it starts at step 0 again.
         2. Otherwise the directory must not hold a run. Nothing that a run wrote is overwritten by another."""
         if not self.request.resume:
-            return runs.create_run(self.request.run_dir, self._config())
-        run = runs.open_run(self.request.run_dir)
+            return runs.create_run(directory, self._config())
+        run = runs.open_run(directory)
         self._check_continues(run, runs.read_config(run))
         return run
 
-    def _open_checkpoints(self) -> None:
-        self.checkpoints = Checkpoints(self.run.checkpoints_dir, self.request.keep_checkpoints)
-        last = self.checkpoints.last()
+    def _open_checkpoints(self, run: runs.Run) -> Checkpoints:
+        checkpoints = Checkpoints(run.checkpoints_dir, self.request.keep_checkpoints)
+        last = checkpoints.last()
         if last is not None:
-            self._resume(last)
-            self.checkpoints.recover(self.state.best_step)
+            self._resume(run, last)
+            checkpoints.recover(self.state.best_step)
+        return checkpoints
 
-    def _how_to_go_on(self) -> str:
+    def _how_to_go_on(self, run: runs.Run) -> str:
         if 'command' in (self.request.config or {}):
-            return 'Go on with: fcn8s train --resume {}'.format(shlex.quote(self.run.directory))
-        return 'To go on, train again with run_dir={!r} and resume=True.'.format(self.run.directory)
+            return 'Go on with: fcn8s train --resume {}'.format(shlex.quote(run.directory))
+        return 'To go on, train again with run_dir={!r} and resume=True.'.format(run.directory)
 
     def _config(self) -> Dict[str, Any]:
         generator = self.request.train_generator
@@ -251,22 +254,23 @@ class _Training:
                                  'run.'.format(run.directory, place, then, today))
         fingerprint = getattr(self.request.train_generator, 'fingerprint', None)
         if config.get('dataset_fingerprint') != fingerprint:
-            warnings.warn('The training data of the run {!r} have changed since it was started.'.format(run.directory))
+            warnings.warn('The training data of the run {!r} have changed since it was started.'.format(run.directory),
+                          stacklevel=2)
 
-    def _resume(self, checkpoint: str) -> None:
+    def _resume(self, run: runs.Run, checkpoint: str) -> None:
         stored = read_state(checkpoint)
         self.model.restore_state(checkpoint)
         self.state = TrainingState.from_dict(stored['loop'])
         # Epochs that were finished after this checkpoint, or are finished by it only now, are recorded anew.
         finished = self.state.step - len(self.state.losses)
-        self.records = [record for record in runs.read_metrics(self.run) if record['step'] <= finished]
-        runs.write_metrics(self.run, self.records)
+        self.records = [record for record in runs.read_metrics(run) if record['step'] <= finished]
+        runs.write_metrics(run, self.records)
         generator = self.request.train_generator
         if hasattr(generator, 'seek') and stored['data_position'] is not None:
             generator.seek(stored['data_position'])
         else:
             warnings.warn('train_generator cannot seek, so the resumed run sees the data from the start of the generator. '
-                          'BatchGenerator.generate gives an iterator that can.')
+                          'BatchGenerator.generate gives an iterator that can.', stacklevel=2)
         print('Resumed from {} at step {}.'.format(checkpoint, self.state.step))
 
     # Actions of the loop
@@ -306,7 +310,7 @@ class _Training:
 
     def _save(self, state: TrainingState, is_best: bool) -> None:
         request = self.request
-        if self.run is None:
+        if self.checkpoints is None:
             self.model.save(request.save_dir, request.saver, list(request.save_tags), request.save_name or None, force_save=True)
             return
         position = getattr(request.train_generator, 'position', None)
@@ -331,20 +335,20 @@ class _Training:
                 self.weight_statistics = summaries.WeightStatistics([v for v in self.model.model.weights if v.shape.ndims > 1])
         return self.weight_statistics.read(self.model.sess)
 
-    def _summarize(self, step: int, values: Dict[str, float], batch: Any) -> None:
-        self.events.scalars(step, {'train/' + name: value for name, value in values.items()})
+    def _summarize(self, events: summaries.EventWriter, step: int, values: Dict[str, float], batch: Any) -> None:
+        events.scalars(step, {'train/' + name: value for name, value in values.items()})
         # A picture every tenth time: they are a hundred times as large as the numbers.
         if (step // self.request.summaries_frequency) % 10 == 1 or self.request.summaries_frequency >= self.request.steps_per_epoch:
-            self._picture(step, batch)
+            self._picture(events, step, batch)
 
-    def _picture(self, step: int, batch: Any) -> None:
+    def _picture(self, events: summaries.EventWriter, step: int, batch: Any) -> None:
         images, labels = batch
         labels = np.asarray(labels)
         if labels.ndim == 4:
             labels = labels.argmax(axis=-1)
         prediction = self.model.predict(images[:1])[0]
         strip = summaries.prediction_strip(np.asarray(images[0]), labels[0], prediction, self.model.label_space)
-        self.events.image(step, 'train/image_truth_prediction', strip)
+        events.image(step, 'train/image_truth_prediction', strip)
 
     def _warn_about_dropout(self) -> None:
         if self.run is not None and self.request.keep_prob < 1 and self.model.model.encoder.dropout_seed is None:
