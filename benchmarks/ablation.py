@@ -6,6 +6,7 @@
 Trains one network per variant, everything else equal, and prints a table (Markdown) of validation mean IoU after each
 epoch. One seed by default; --seeds 3 shows the spread that differences have to be read against.
 """
+
 import argparse
 import os
 import tempfile
@@ -50,7 +51,9 @@ VARIANTS = (
     Variant('skip scales 1e-4, 1e-2 (Adam)', dict(skip_scales=(1e-4, 1e-2))),
     Variant('loss summed over pixels (Adam)', dict(normalize='sum')),
     Variant(
-        "the paper's SGD, mean, skip scales 1e-4, 1e-2", dict(optimizer=PAPER_SGD), rate=lambda rate, pixels: SGD_MEAN_RATE
+        "the paper's SGD, mean, skip scales 1e-4, 1e-2",
+        dict(optimizer=PAPER_SGD),
+        rate=lambda rate, pixels: SGD_MEAN_RATE,
     ),
     Variant(
         "the paper's SGD, sum, skip scales 1e-4, 1e-2",
@@ -62,10 +65,14 @@ VARIANTS = (
 )
 
 
-def train_variant(variant: Variant, args: argparse.Namespace, data: Dict[str, BatchGenerator], seed: int) -> List[float]:
+def train_variant(
+    variant: Variant, args: argparse.Namespace, data: Dict[str, BatchGenerator], seed: int
+) -> List[float]:
     """Mean IoU on the val split after each epoch."""
     size = tuple(args.size) if args.size else False
-    model_arguments = dict(vgg16_dir=args.encoder, label_space=data['train'].label_space, seed=seed, precision=args.precision)
+    model_arguments = dict(
+        vgg16_dir=args.encoder, label_space=data['train'].label_space, seed=seed, precision=args.precision
+    )
     model_arguments.update(variant.model)
     with FCN8s(**model_arguments) as model, data['train'].generate(
         args.batch, resize=size, flip=0.5, workers=1, seed=seed
@@ -129,7 +136,10 @@ def main() -> None:
                 curve = train_variant(variant, args, data, seed)
                 rows.append(
                     '| {} | {} | {} | {:.0f} s |'.format(
-                        variant.name, seed, ' '.join('{:.1f}'.format(100 * score) for score in curve), time.perf_counter() - start
+                        variant.name,
+                        seed,
+                        ' '.join('{:.1f}'.format(100 * score) for score in curve),
+                        time.perf_counter() - start,
                     )
                 )
                 print(rows[-1], flush=True)

@@ -6,6 +6,7 @@ for what else a machine does only ever adds time.
 
     python benchmarks/bench_data.py [--pairs 24] [--rounds 5] [--workers 2] [--size 1024 2048]
 """
+
 import argparse
 import functools
 import os
@@ -21,8 +22,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 from data_generator import BatchGenerator  # noqa: E402
 
 TRANSFORMS = dict(brightness=(0.5, 1.5, 0.5), flip=0.5, translate=((0, 80), (0, 40), 0.5), scale=(0.8, 1.3, 0.5))
-DECODERS = {'IMREAD_COLOR': cv2.IMREAD_COLOR, 'IMREAD_UNCHANGED': cv2.IMREAD_UNCHANGED,
-            'IMREAD_COLOR_RGB': getattr(cv2, 'IMREAD_COLOR_RGB', cv2.IMREAD_COLOR)}
+DECODERS = {
+    'IMREAD_COLOR': cv2.IMREAD_COLOR,
+    'IMREAD_UNCHANGED': cv2.IMREAD_UNCHANGED,
+    'IMREAD_COLOR_RGB': getattr(cv2, 'IMREAD_COLOR_RGB', cv2.IMREAD_COLOR),
+}
 WARM_UP = 4  # pairs, and how many are prefetched
 TARGET_RATIO, TARGET_CACHED_MS = 1.15, 5.0
 
@@ -34,12 +38,18 @@ def write_dataset(root, num_pairs, size):
     for split_dir in ('leftImg8bit/train/town', 'gtFine/train/town'):
         os.makedirs(os.path.join(root, split_dir))
     for number in range(num_pairs):
-        scene = cv2.resize(rng.integers(0, 256, (height // 32, width // 32, 3), np.uint8), (width, height),
-                           interpolation=cv2.INTER_CUBIC)
+        scene = cv2.resize(
+            rng.integers(0, 256, (height // 32, width // 32, 3), np.uint8),
+            (width, height),
+            interpolation=cv2.INTER_CUBIC,
+        )
         image = np.clip(scene + rng.normal(0, 4, scene.shape), 0, 255).astype(np.uint8)
         regions = rng.integers(0, 34, (height // 64, width // 64), np.uint8)
-        label = cv2.resize(cv2.resize(regions, (width // 8, height // 8), interpolation=cv2.INTER_NEAREST),
-                           (width, height), interpolation=cv2.INTER_NEAREST)
+        label = cv2.resize(
+            cv2.resize(regions, (width // 8, height // 8), interpolation=cv2.INTER_NEAREST),
+            (width, height),
+            interpolation=cv2.INTER_NEAREST,
+        )
         name = 'town_{:06d}'.format(number)
         cv2.imwrite(os.path.join(root, 'leftImg8bit/train/town', name + '_leftImg8bit.png'), image)
         cv2.imwrite(os.path.join(root, 'gtFine/train/town', name + '_gtFine_labelIds.png'), label)
@@ -52,9 +62,13 @@ def decode(flag, pair):
 
 
 def floor_runs(pools, pairs):
-    return {'decode only, {}, {}'.format(kind, name): functools.partial(map_all, pool, functools.partial(decode, flag),
-                                                                        pairs)
-            for kind, pool in pools.items() for name, flag in DECODERS.items()}
+    return {
+        'decode only, {}, {}'.format(kind, name): functools.partial(
+            map_all, pool, functools.partial(decode, flag), pairs
+        )
+        for kind, pool in pools.items()
+        for name, flag in DECODERS.items()
+    }
 
 
 def map_all(pool, function, pairs):
@@ -66,9 +80,12 @@ def map_all(pool, function, pairs):
 
 def generator_runs(dataset, options, cache_dir, workers):
     runs = {}
-    for name, settings in (('generator', dict(workers=workers)), ('generator, no workers', dict(workers=0)),
-                           ('generator, cached', dict(workers=workers, cache_dir=cache_dir)),
-                           ('generator, cached, no workers', dict(workers=0, cache_dir=cache_dir))):
+    for name, settings in (
+        ('generator', dict(workers=workers)),
+        ('generator, no workers', dict(workers=0)),
+        ('generator, cached', dict(workers=workers, cache_dir=cache_dir)),
+        ('generator, cached, no workers', dict(workers=0, cache_dir=cache_dir)),
+    ):
         runs[name] = functools.partial(take_a_pass, dataset, dict(options, **settings))
     return runs
 
@@ -100,8 +117,11 @@ def report(times):
     for name, ms in times.items():
         print('{:45} {:10.2f} {:8.2f}'.format(name, ms, ms / floor))
     ratio, cached = times['generator'] / floor, times['generator, cached']
-    print('generator / floor = {:.3f} (wanted: at most {}); cached: {:.2f} ms (wanted: at most {})'.format(
-        ratio, TARGET_RATIO, cached, TARGET_CACHED_MS))
+    print(
+        'generator / floor = {:.3f} (wanted: at most {}); cached: {:.2f} ms (wanted: at most {})'.format(
+            ratio, TARGET_RATIO, cached, TARGET_CACHED_MS
+        )
+    )
 
 
 def main():
@@ -111,11 +131,15 @@ def main():
     parser.add_argument('--workers', type=int, default=os.cpu_count())
     parser.add_argument('--size', type=int, nargs=2, default=(1024, 2048), metavar=('H', 'W'))
     arguments = parser.parse_args()
-    print('OpenCV {}, NumPy {}, Python {}, {} cores, {} workers'.format(
-        cv2.__version__, np.__version__, sys.version.split()[0], os.cpu_count(), arguments.workers))
+    print(
+        'OpenCV {}, NumPy {}, Python {}, {} cores, {} workers'.format(
+            cv2.__version__, np.__version__, sys.version.split()[0], os.cpu_count(), arguments.workers
+        )
+    )
     # The processes start first: a fork would copy the locks of threads that are already there.
-    with tempfile.TemporaryDirectory() as root, ProcessPoolExecutor(arguments.workers) as processes, \
-            ThreadPoolExecutor(arguments.workers) as threads:
+    with tempfile.TemporaryDirectory() as root, ProcessPoolExecutor(arguments.workers) as processes, ThreadPoolExecutor(
+        arguments.workers
+    ) as threads:
         list(processes.map(abs, range(arguments.workers)))
         write_dataset(root, arguments.pairs, arguments.size)
         dataset = BatchGenerator.from_layout('cityscapes', root)

@@ -8,6 +8,7 @@ round of each counts, for what else a machine does only ever adds time.
 
 The target is a ratio of 1.10 at most.
 """
+
 import argparse
 import os
 import sys
@@ -39,8 +40,9 @@ def write_dataset(root, num_images, size):
         os.makedirs(folder)
     for number in range(num_images):
         name = 'town_{:06d}_000000'.format(number)
-        scene = cv2.resize(random.randint(256, size=(8, 16, 3)).astype(np.uint8), (width, height),
-                           interpolation=cv2.INTER_CUBIC)
+        scene = cv2.resize(
+            random.randint(256, size=(8, 16, 3)).astype(np.uint8), (width, height), interpolation=cv2.INTER_CUBIC
+        )
         noise = random.normal(0, 4, scene.shape)
         image = np.clip(scene + noise, 0, 255).astype(np.uint8)
         write_image(os.path.join(folders[0], name + '_leftImg8bit.png'), image)
@@ -58,8 +60,9 @@ def write_model(root, width_divisor):
         for variable in model.model.weights:
             if variable.op.name.startswith('decoder'):
                 initial_value = variable.initializer.inputs[1]
-                model.sess.run(variable.initializer,
-                               {initial_value: random.normal(0.0, 0.05, variable.shape.as_list())})
+                model.sess.run(
+                    variable.initializer, {initial_value: random.normal(0.0, 0.05, variable.shape.as_list())}
+                )
         model.save(os.path.join(root, 'model'), 'saved_model', include_global_step=False)
     return next(folder for folder, _, files in os.walk(os.path.join(root, 'model')) if 'fcn8s.json' in files)
 
@@ -96,23 +99,31 @@ def main():
         write_dataset(root, args.images, args.size)
         with open_model(resolve_model(write_model(root, args.width_divisor))) as model:
             plain, calibrating = [attach_scorer(model, with_calibration=calibrate) for calibrate in (False, True)]
-            candidates = {'prediction': lambda: predict(model, root, args.workers),
-                          'evaluation': lambda: evaluate(model, plain, root, args.workers),
-                          '  and calibration': lambda: evaluate(model, calibrating, root, args.workers),
-                          '  and boundaries': lambda: evaluate(model, plain, root, args.workers, with_boundaries=True)}
+            candidates = {
+                'prediction': lambda: predict(model, root, args.workers),
+                'evaluation': lambda: evaluate(model, plain, root, args.workers),
+                '  and calibration': lambda: evaluate(model, calibrating, root, args.workers),
+                '  and boundaries': lambda: evaluate(model, plain, root, args.workers, with_boundaries=True),
+            }
             for function in candidates.values():
                 function()
             times = {name: [] for name in candidates}
             for _ in range(args.rounds):
                 for name, function in candidates.items():
                     times[name].append(seconds(function))
-    print('{} images of {} x {}, VGG-16 of width 1/{}, {} CPUs, best of {} rounds'.format(
-        args.images, args.size[0], args.size[1], args.width_divisor, os.cpu_count(), args.rounds))
+    print(
+        '{} images of {} x {}, VGG-16 of width 1/{}, {} CPUs, best of {} rounds'.format(
+            args.images, args.size[0], args.size[1], args.width_divisor, os.cpu_count(), args.rounds
+        )
+    )
     first = [min(values) for values in zip(*times['prediction'])]
     for name, values in times.items():
         passed, cpu = [min(numbers) for numbers in zip(*values)]
-        print('{:20s} {:8.1f} ms an image, ratio {:.3f}; {:8.1f} ms on all CPUs, ratio {:.3f}'.format(
-            name, 1000 * passed / args.images, passed / first[0], 1000 * cpu / args.images, cpu / first[1]))
+        print(
+            '{:20s} {:8.1f} ms an image, ratio {:.3f}; {:8.1f} ms on all CPUs, ratio {:.3f}'.format(
+                name, 1000 * passed / args.images, passed / first[0], 1000 * cpu / args.images, cpu / first[1]
+            )
+        )
     print('target: {:.2f} at most'.format(TARGET_RATIO))
 
 

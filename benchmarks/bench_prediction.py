@@ -9,6 +9,7 @@ counts, for what else a machine does only ever adds time. The seconds of all CPU
 
 The targets: at most 1.05 times the floor in each precision, and less than 1.6 GB at the peak.
 """
+
 import argparse
 import json
 import os
@@ -32,6 +33,7 @@ def write_model(root, width_divisor):
     """An encoder and an untrained FCN-8s on it; returns both directories."""
     from fcn8s import FCN8s
     from fcn8s.vgg16 import write_encoder
+
     encoder = os.path.join(root, 'vgg16')
     write_encoder(encoder, 'random', width_divisor)
     with FCN8s(vgg16_dir=encoder, num_classes=20) as network:
@@ -63,6 +65,7 @@ def measure_floor(model_dir, images, precision):
 
 def measure_candidate(model_dir, images, precision):
     from fcn8s.inference import open_model
+
     with open_model(model_dir, precision=precision) as model:
         measure(lambda: model.predict(images))
 
@@ -90,9 +93,18 @@ def compare(floor, candidate, precision, rounds):
     floor_cpu, cpu = (min(result[side].get('cpu_seconds', np.nan) for result in results) for side in (0, 1))
     peaks = [max(result[side]['gigabytes'] for result in results) for side in (0, 1)]
     ok = seconds <= TARGET_RATIO * floor_seconds and peaks[1] < TARGET_GIGABYTES
-    print('{:10} {:>9.3f} s {:>9.3f} s {:>7.3f} {:>11.3f} {:>10.2f} GB {:>8.2f} GB   {}'.format(
-        precision, floor_seconds, seconds, seconds / floor_seconds, cpu / floor_cpu, peaks[0], peaks[1],
-        'ok' if ok else 'TOO MUCH'))
+    print(
+        '{:10} {:>9.3f} s {:>9.3f} s {:>7.3f} {:>11.3f} {:>10.2f} GB {:>8.2f} GB   {}'.format(
+            precision,
+            floor_seconds,
+            seconds,
+            seconds / floor_seconds,
+            cpu / floor_cpu,
+            peaks[0],
+            peaks[1],
+            'ok' if ok else 'TOO MUCH',
+        )
+    )
 
 
 def available_precisions():
@@ -120,12 +132,22 @@ def main():
     with tempfile.TemporaryDirectory() as root:
         encoder, model_dir = write_model(root, args.width_divisor)
         print('one image of {}x{}, {} rounds, TensorFlow {}'.format(*args.size, args.rounds, tf.__version__))
-        print('{:10} {:>11} {:>11} {:>7} {:>11} {:>13} {:>11}'.format(
-            'precision', 'floor', 'fcn8s', 'ratio', 'of CPU time', 'floor peak', 'fcn8s peak'))
+        print(
+            '{:10} {:>11} {:>11} {:>7} {:>11} {:>13} {:>11}'.format(
+                'precision', 'floor', 'fcn8s', 'ratio', 'of CPU time', 'floor peak', 'fcn8s peak'
+            )
+        )
         for precision in available_precisions():
-            compare(lambda p=precision: run_floor_script(args.floor, encoder, args.size, p) if args.floor
-                    else run_child('floor', model_dir, args.size, p),
-                    lambda p=precision: run_child('candidate', model_dir, args.size, p), precision, args.rounds)
+            compare(
+                lambda p=precision: (
+                    run_floor_script(args.floor, encoder, args.size, p)
+                    if args.floor
+                    else run_child('floor', model_dir, args.size, p)
+                ),
+                lambda p=precision: run_child('candidate', model_dir, args.size, p),
+                precision,
+                args.rounds,
+            )
 
 
 if __name__ == '__main__':

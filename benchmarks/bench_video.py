@@ -7,6 +7,7 @@ of each counts, for what else a machine does only ever adds time.
 
 The target is 0.9 of the bare network. A second line says how memory depends on the length of the video.
 """
+
 import argparse
 import os
 import resource
@@ -34,12 +35,13 @@ def write_video(path, num_frames, size):
     """A moving picture of smooth colours with noise, as a camera has."""
     random = np.random.RandomState(0)
     height, width = size
-    scene = cv2.resize(random.randint(256, size=(8, 32, 3)).astype(np.uint8), (2 * width, height),
-                       interpolation=cv2.INTER_CUBIC)
+    scene = cv2.resize(
+        random.randint(256, size=(8, 32, 3)).astype(np.uint8), (2 * width, height), interpolation=cv2.INTER_CUBIC
+    )
     with VideoWriter(path, size, FRAME_RATE) as writer:
         for number in range(num_frames):
             left = 4 * number % width
-            frame = scene[:, left:left + width] + random.normal(0, 3, (height, width, 3))
+            frame = scene[:, left : left + width] + random.normal(0, 3, (height, width, 3))
             writer.write(np.clip(frame, 0, 255).astype(np.uint8))
 
 
@@ -84,8 +86,11 @@ def compare(model, frames, source, out, args):
         rendered.append(render_video(predictor, source, out, CITYSCAPES, Style(args.layout)).frames_per_second)
     ratio = max(rendered) / max(bare)
     print('{} frames of {}x{}, {}, {}'.format(args.frames, args.size[0], args.size[1], args.layout, args.precision))
-    print('bare network {:.2f} frames/s, video {:.2f} frames/s, ratio {:.3f} {}'.format(
-        max(bare), max(rendered), ratio, 'ok' if ratio >= TARGET_RATIO else 'TOO SLOW'))
+    print(
+        'bare network {:.2f} frames/s, video {:.2f} frames/s, ratio {:.3f} {}'.format(
+            max(bare), max(rendered), ratio, 'ok' if ratio >= TARGET_RATIO else 'TOO SLOW'
+        )
+    )
     report_memory(predictor, args)
 
 
@@ -97,8 +102,11 @@ def report_memory(predictor, args):
             write_video(source, num_frames, tuple(args.size))
             render_video(predictor, source, os.path.join(root, 'out.mp4'), CITYSCAPES, Style(args.layout))
             peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
-    print('peak memory {:.2f} GB after {} frames, {:.2f} GB after {}'.format(
-        peaks[0], args.frames, peaks[1], 3 * args.frames))
+    print(
+        'peak memory {:.2f} GB after {} frames, {:.2f} GB after {}'.format(
+            peaks[0], args.frames, peaks[1], 3 * args.frames
+        )
+    )
 
 
 if __name__ == '__main__':

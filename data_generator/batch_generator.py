@@ -1,4 +1,5 @@
 """Batches of images and labels from a dataset on disk."""
+
 import contextlib
 import hashlib
 import os
@@ -65,18 +66,37 @@ class BatchGenerator:
         DataError: No images; images without labels; a label that cannot be told.
     """
 
-    def __init__(self, image_dirs: Optional[Paths] = None, image_file_extension: Optional[Paths] = 'png',
-                 ground_truth_dirs: Optional[Paths] = None, image_name_split_separator: Optional[str] = None,
-                 ground_truth_suffix: Optional[str] = None, check_existence: bool = True,
-                 num_classes: Optional[int] = None, root_dir: Optional[str] = None, export_dir: Optional[str] = None,
-                 *, layout: Optional[Union[str, Layout]] = None, label_space: Optional[LabelSpace] = None,
-                 ignore_id: Optional[int] = None, id_map: Optional[Union[Mapping[int, int], np.ndarray]] = None,
-                 pairs: Optional[Union[str, Sequence]] = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        image_dirs: Optional[Paths] = None,
+        image_file_extension: Optional[Paths] = 'png',
+        ground_truth_dirs: Optional[Paths] = None,
+        image_name_split_separator: Optional[str] = None,
+        ground_truth_suffix: Optional[str] = None,
+        check_existence: bool = True,
+        num_classes: Optional[int] = None,
+        root_dir: Optional[str] = None,
+        export_dir: Optional[str] = None,
+        *,
+        layout: Optional[Union[str, Layout]] = None,
+        label_space: Optional[LabelSpace] = None,
+        ignore_id: Optional[int] = None,
+        id_map: Optional[Union[Mapping[int, int], np.ndarray]] = None,
+        pairs: Optional[Union[str, Sequence]] = None,
+        seed: int = 0,
+    ) -> None:
         if (image_dirs is None) == (pairs is None):
-            raise ValueError('image_dirs={!r} and pairs={!r}: give one of the two, the directories of the images or a '
-                             'list of pairs.'.format(image_dirs, pairs))
-        _check_not_both(layout, image_name_split_separator=image_name_split_separator,
-                        ground_truth_suffix=ground_truth_suffix, label_space=label_space, id_map=id_map)
+            raise ValueError(
+                'image_dirs={!r} and pairs={!r}: give one of the two, the directories of the images or a '
+                'list of pairs.'.format(image_dirs, pairs)
+            )
+        _check_not_both(
+            layout,
+            image_name_split_separator=image_name_split_separator,
+            ground_truth_suffix=ground_truth_suffix,
+            label_space=label_space,
+            id_map=id_map,
+        )
         _check_integer('seed', seed, 0)
         variants = variants_of(layout) if layout is not None else ()
         found = None
@@ -84,8 +104,14 @@ class BatchGenerator:
             self.pairs = _given_pairs(pairs, root_dir)
         else:
             rule = NameRule(image_name_split_separator, ground_truth_suffix)
-            found, self.pairs = _find(variants, as_path_list(image_dirs), as_path_list(ground_truth_dirs),
-                                      image_file_extension, rule, check_existence)
+            found, self.pairs = _find(
+                variants,
+                as_path_list(image_dirs),
+                as_path_list(ground_truth_dirs),
+                image_file_extension,
+                rule,
+                check_existence,
+            )
         self._layout = found or (variants[0] if variants else None)
         self.label_space = _label_space(self._layout, label_space, num_classes, ignore_id)
         self.num_classes = self.label_space.num_classes if self.label_space else None
@@ -99,8 +125,16 @@ class BatchGenerator:
         self._mean_color: Optional[Tuple[float, float, float]] = None
 
     @classmethod
-    def from_layout(cls, layout: Union[str, Layout], root: str, split: str = 'train', with_labels: bool = True,
-                    check_existence: bool = True, export_dir: Optional[str] = None, seed: int = 0) -> 'BatchGenerator':
+    def from_layout(
+        cls,
+        layout: Union[str, Layout],
+        root: str,
+        split: str = 'train',
+        with_labels: bool = True,
+        check_existence: bool = True,
+        export_dir: Optional[str] = None,
+        seed: int = 0,
+    ) -> 'BatchGenerator':
         """A split of a dataset that lies as its publishers laid it.
 
         Arguments:
@@ -126,8 +160,9 @@ class BatchGenerator:
         """A hash over the names of all files below `root_dir` and their sizes."""
         if self._fingerprint is None:
             names = [name for pair in self.pairs for name in pair if name is not None]
-            lines = sorted('{} {}'.format(os.path.relpath(name, self.root_dir), os.stat(name).st_size)
-                           for name in names)
+            lines = sorted(
+                '{} {}'.format(os.path.relpath(name, self.root_dir), os.stat(name).st_size) for name in names
+            )
             self._fingerprint = hashlib.sha256('\n'.join(lines).encode('utf-8', 'surrogateescape')).hexdigest()
         return self._fingerprint
 
@@ -138,12 +173,36 @@ class BatchGenerator:
             self._mean_color = _mean_color([pair.image for pair in self.pairs])
         return self._mean_color
 
-    def generate(self, batch_size: int, convert_colors_to_ids=False, convert_ids_to_ids=False,
-                 convert_to_one_hot: bool = False, void_class_id: Optional[int] = None, random_crop=False, crop=False,
-                 resize=False, brightness=False, flip=False, translate=False, scale=False, gray: bool = False,
-                 to_disk: bool = False, shuffle: bool = True, *, rotate=False, color_jitter=False, random_scale=False,
-                 max_class_share=False, blur=False, resize_labels: bool = True, pad_value=None, workers: int = 0,
-                 prefetch: int = 2, cache_dir: Optional[str] = None, seed: Optional[int] = None) -> BatchIterator:
+    def generate(
+        self,
+        batch_size: int,
+        convert_colors_to_ids=False,
+        convert_ids_to_ids=False,
+        convert_to_one_hot: bool = False,
+        void_class_id: Optional[int] = None,
+        random_crop=False,
+        crop=False,
+        resize=False,
+        brightness=False,
+        flip=False,
+        translate=False,
+        scale=False,
+        gray: bool = False,
+        to_disk: bool = False,
+        shuffle: bool = True,
+        *,
+        rotate=False,
+        color_jitter=False,
+        random_scale=False,
+        max_class_share=False,
+        blur=False,
+        resize_labels: bool = True,
+        pad_value=None,
+        workers: int = 0,
+        prefetch: int = 2,
+        cache_dir: Optional[str] = None,
+        seed: Optional[int] = None,
+    ) -> BatchIterator:
         """An endless iterator over batches, each a function of the seed and its number alone.
 
         Arguments:
@@ -166,11 +225,25 @@ class BatchGenerator:
             DataError: From `next`, naming the file that cannot be used, at the batch that it belongs to.
         """
         transforms = dict(
-            convert_colors_to_ids=convert_colors_to_ids, convert_ids_to_ids=convert_ids_to_ids,
-            void_class_id=void_class_id, random_crop=random_crop, crop=crop, resize=resize, brightness=brightness,
-            flip=flip, translate=translate, scale=scale, gray=gray, rotate=rotate, color_jitter=color_jitter,
-            random_scale=random_scale, max_class_share=max_class_share, blur=blur, resize_labels=resize_labels,
-            pad_value=pad_value)
+            convert_colors_to_ids=convert_colors_to_ids,
+            convert_ids_to_ids=convert_ids_to_ids,
+            void_class_id=void_class_id,
+            random_crop=random_crop,
+            crop=crop,
+            resize=resize,
+            brightness=brightness,
+            flip=flip,
+            translate=translate,
+            scale=scale,
+            gray=gray,
+            rotate=rotate,
+            color_jitter=color_jitter,
+            random_scale=random_scale,
+            max_class_share=max_class_share,
+            blur=blur,
+            resize_labels=resize_labels,
+            pad_value=pad_value,
+        )
         for name, value, low in (('batch_size', batch_size, 1), ('workers', workers, 0), ('prefetch', prefetch, 1)):
             _check_integer(name, value, low)
         if seed is None:
@@ -181,16 +254,22 @@ class BatchGenerator:
         order = BatchOrder(len(self.pairs), batch_size, shuffle, seed)
         return BatchIterator(order, make, stack, workers, prefetch, self.label_space, self.fingerprint)
 
-    def process_all(self, workers: int = 0, seed: Optional[int] = None, show_progress: bool = True,
-                    **transforms: Any) -> ProcessedDataset:
+    def process_all(
+        self, workers: int = 0, seed: Optional[int] = None, show_progress: bool = True, **transforms: Any
+    ) -> ProcessedDataset:
         """Write every pair once, transformed, as PNG in the same tree below `export_dir`.
 
         Takes the transforms of `generate` by name. See `data_generator.offline.process_all`.
         """
         return process_all(self, transforms, workers=workers, seed=seed, show_progress=show_progress)
 
-    def sample_maker(self, transforms: Dict[str, Any], convert_to_one_hot: bool = False,
-                     cache_dir: Optional[str] = None, seed: int = 0) -> 'SampleMaker':
+    def sample_maker(
+        self,
+        transforms: Dict[str, Any],
+        convert_to_one_hot: bool = False,
+        cache_dir: Optional[str] = None,
+        seed: int = 0,
+    ) -> 'SampleMaker':
         """What reads and transforms one pair. `transforms` are those of `generate`; ValueError where one is wrong."""
         colors, id_map = self._conversions(transforms)
         options = dict(transforms, ignore_id=self.ignore_id, num_classes=self.num_classes, has_labels=self.has_labels)
@@ -205,15 +284,25 @@ class BatchGenerator:
         # What is in the cache was checked when it was put there, so by the same rule.
         key = '{} {} {}'.format(pipeline.prepare_key, self.num_classes, self.ignore_id)
         cache = None if cache_dir is None else PairCache(os.fspath(cache_dir), key)
-        return SampleMaker(self.pairs, pipeline, colors is not None, legal_ids,
-                           self._one_hot_classes(convert_to_one_hot), self.ignore_id, cache, seed)
+        return SampleMaker(
+            self.pairs,
+            pipeline,
+            colors is not None,
+            legal_ids,
+            self._one_hot_classes(convert_to_one_hot),
+            self.ignore_id,
+            cache,
+            seed,
+        )
 
     def _conversions(self, transforms: Mapping[str, Any]) -> Tuple[Any, Any]:
         """The maps from colours to IDs and from IDs to IDs, of the dataset or of the call, but not of both."""
         given = [name for name in ('convert_colors_to_ids', 'convert_ids_to_ids') if _is_on(transforms.get(name))]
         if given and (self._id_map is not None or self._color_map is not None):
-            raise ValueError('{}: the labels of this dataset are converted to class IDs already, by its layout or '
-                             'id_map. Leave it out, or describe the dataset without them.'.format(' and '.join(given)))
+            raise ValueError(
+                '{}: the labels of this dataset are converted to class IDs already, by its layout or '
+                'id_map. Leave it out, or describe the dataset without them.'.format(' and '.join(given))
+            )
         colors = transforms.get('convert_colors_to_ids') if self._color_map is None else self._color_map
         id_map = transforms.get('convert_ids_to_ids') if self._id_map is None else self._id_map
         return colors if _is_on(colors) else None, id_map if _is_on(id_map) else None
@@ -222,16 +311,27 @@ class BatchGenerator:
         if not convert_to_one_hot:
             return None
         if self.num_classes is None or not self.has_labels:
-            raise ValueError('convert_to_one_hot={!r}: needs labels, and num_classes for their length. Pass '
-                             'num_classes=... to BatchGenerator.'.format(convert_to_one_hot))
+            raise ValueError(
+                'convert_to_one_hot={!r}: needs labels, and num_classes for their length. Pass '
+                'num_classes=... to BatchGenerator.'.format(convert_to_one_hot)
+            )
         return self.num_classes
 
 
 class SampleMaker:
     """Makes one sample: reads its pair, or finds it in the cache, and transforms it."""
 
-    def __init__(self, pairs: Sequence[Pair], pipeline: Pipeline, colors: bool, legal_ids: LegalIds,
-                 one_hot_classes: Optional[int], ignore_id: int, cache: Optional[PairCache], seed: int) -> None:
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        pipeline: Pipeline,
+        colors: bool,
+        legal_ids: LegalIds,
+        one_hot_classes: Optional[int],
+        ignore_id: int,
+        cache: Optional[PairCache],
+        seed: int,
+    ) -> None:
         self.pairs = pairs
         self.pipeline = pipeline
         self._colors = colors
@@ -267,32 +367,42 @@ def _check_integer(name: str, value: Any, low: int) -> None:
 def _check_not_both(layout: Any, **others: Any) -> None:
     given = [name for name, value in others.items() if value is not None]
     if layout is not None and given:
-        raise ValueError('layout says already what {} would. Leave {} out, or change the layout with '
-                         'layout._replace(...).'.format(' and '.join(given), 'it' if len(given) == 1 else 'them'))
+        raise ValueError(
+            'layout says already what {} would. Leave {} out, or change the layout with layout._replace(...).'.format(
+                ' and '.join(given), 'it' if len(given) == 1 else 'them'
+            )
+        )
 
 
 def _given_pairs(pairs: Union[str, Sequence], root_dir: Optional[str]) -> List[Pair]:
     return read_pair_list(os.fspath(pairs), root_dir) if isinstance(pairs, (str, os.PathLike)) else check_pairs(pairs)
 
 
-def _find(variants: Sequence[Layout], image_dirs: Sequence[str], label_dirs: Sequence[str],
-          extensions: Optional[Paths], rule: NameRule, check_existence: bool
-          ) -> Tuple[Optional[Layout], List[Pair]]:
+def _find(
+    variants: Sequence[Layout],
+    image_dirs: Sequence[str],
+    label_dirs: Sequence[str],
+    extensions: Optional[Paths],
+    rule: NameRule,
+    check_existence: bool,
+) -> Tuple[Optional[Layout], List[Pair]]:
     """The pairs in these directories, and the first variant of the layout by which they are found."""
     if not variants:
         return None, find_pairs(image_dirs, label_dirs, extensions, rule, check_existence)
     errors = []
     for variant in variants:
         try:
-            return variant, find_pairs(image_dirs, label_dirs, variant.image_file_extension, variant.name_rule,
-                                       check_existence)
+            return variant, find_pairs(
+                image_dirs, label_dirs, variant.image_file_extension, variant.name_rule, check_existence
+            )
         except DataError as error:
             errors.append(error)
     raise errors[0]
 
 
-def _label_space(layout: Optional[Layout], label_space: Optional[LabelSpace], num_classes: Optional[int],
-                 ignore_id: Optional[int]) -> Optional[LabelSpace]:
+def _label_space(
+    layout: Optional[Layout], label_space: Optional[LabelSpace], num_classes: Optional[int], ignore_id: Optional[int]
+) -> Optional[LabelSpace]:
     space = layout.label_space if layout else label_space
     if space is None:
         if num_classes is None:
@@ -301,8 +411,11 @@ def _label_space(layout: Optional[Layout], label_space: Optional[LabelSpace], nu
         return generic_label_space(num_classes, 255 if ignore_id is None else ignore_id)
     for name, value in (('num_classes', num_classes), ('ignore_id', ignore_id)):
         if value is not None and value != getattr(space, name):
-            raise ValueError('{}={}: the label space {} has {}={}. Leave it out, or give another label space.'.format(
-                name, value, space.name, name, getattr(space, name)))
+            raise ValueError(
+                '{}={}: the label space {} has {}={}. Leave it out, or give another label space.'.format(
+                    name, value, space.name, name, getattr(space, name)
+                )
+            )
     return space
 
 
@@ -313,7 +426,7 @@ def _common_root(pairs: Sequence[Pair]) -> str:
 
 def _mean_color(paths: Sequence[str]) -> Tuple[float, float, float]:
     means = []
-    for path in paths[::max(1, len(paths) // NUM_IMAGES_FOR_MEAN)][:NUM_IMAGES_FOR_MEAN]:
+    for path in paths[:: max(1, len(paths) // NUM_IMAGES_FOR_MEAN)][:NUM_IMAGES_FOR_MEAN]:
         with contextlib.suppress(ValueError, OSError):  # reported when its batch is asked for
             means.append(read_image(path).mean(axis=(0, 1)))
     red, green, blue = np.mean(means, axis=0) if means else IMAGENET_MEAN

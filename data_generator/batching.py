@@ -1,4 +1,5 @@
 """Which samples make up which batch, how they are put together, and the iterator that hands them out."""
+
 import time
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -13,12 +14,14 @@ Batch = Union[np.ndarray, Tuple[np.ndarray, np.ndarray]]
 
 class Sample(NamedTuple):
     """A pair in its place: `number` counts the samples of the whole stream and seeds what is drawn at random."""
+
     number: int
     pair_index: int
 
 
 class Made(NamedTuple):
     """A finished sample: image uint8 [H, W, 3], label [H, W] or None, and the file that the image came from."""
+
     image: np.ndarray
     label: Optional[np.ndarray]
     source: str
@@ -81,10 +84,19 @@ def stack(made: Sequence[Made]) -> Batch:
 def _check_equal_sizes(arrays: Sequence[np.ndarray], what: str, made: Sequence[Made]) -> None:
     for array, sample in zip(arrays, made):
         if array.shape != arrays[0].shape:
-            raise DataError('{} of different sizes in one batch: {}x{} for {} and {}x{} for {} (height x width). Bring '
-                            'all to one size with resize=(height, width) or random_crop=(height, width), or take '
-                            'batch_size=1.'.format(what, arrays[0].shape[0], arrays[0].shape[1], made[0].source,
-                                                   array.shape[0], array.shape[1], sample.source))
+            raise DataError(
+                '{} of different sizes in one batch: {}x{} for {} and {}x{} for {} (height x width). Bring '
+                'all to one size with resize=(height, width) or random_crop=(height, width), or take '
+                'batch_size=1.'.format(
+                    what,
+                    arrays[0].shape[0],
+                    arrays[0].shape[1],
+                    made[0].source,
+                    array.shape[0],
+                    array.shape[1],
+                    sample.source,
+                )
+            )
 
 
 class BatchIterator:
@@ -101,16 +113,27 @@ class BatchIterator:
         fingerprint: A hash over the names and sizes of the files.
     """
 
-    def __init__(self, order: BatchOrder, make: Callable[[Sample], Made], assemble: Callable[[Sequence[Made]], Batch],
-                 workers: int, prefetch: int, label_space: Optional[LabelSpace], fingerprint: str) -> None:
+    def __init__(
+        self,
+        order: BatchOrder,
+        make: Callable[[Sample], Made],
+        assemble: Callable[[Sequence[Made]], Batch],
+        workers: int,
+        prefetch: int,
+        label_space: Optional[LabelSpace],
+        fingerprint: str,
+    ) -> None:
         self.position = 0
         self.wait_seconds = 0.0
         self.num_batches = order.num_batches
         self.label_space = label_space
         self.fingerprint = fingerprint
         self._closed = False
-        self._source = (ThreadedSource(order.samples, make, assemble, workers, prefetch, owner=self) if workers else
-                        InlineSource(order.samples, make, assemble))
+        self._source = (
+            ThreadedSource(order.samples, make, assemble, workers, prefetch, owner=self)
+            if workers
+            else InlineSource(order.samples, make, assemble)
+        )
 
     def __iter__(self) -> 'BatchIterator':
         return self

@@ -1,4 +1,5 @@
 """Prepared pairs on disk, as memory-mapped arrays: what was decoded and resized once need not be again."""
+
 import hashlib
 import os
 from typing import Callable, Optional, Tuple

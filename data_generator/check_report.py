@@ -1,4 +1,5 @@
 """What is known about a dataset after it was checked, as data, as JSON and as text."""
+
 from collections import OrderedDict
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
@@ -28,6 +29,7 @@ class SplitReport(NamedTuple):
         mean_color, deviation: Over all pixels, by channel.
         mean_picture: The images at one small size, averaged; uint8 [h, w, 3].
     """
+
     root: str
     name: str
     image_dir: str
@@ -65,6 +67,7 @@ class DatasetReport(NamedTuple):
         suggested_id_map: From label values to class IDs, where training needs or would gain from one.
         class_weights: Median frequency weights of the training images, [C]; None without labels.
     """
+
     layout: Layout
     is_known_layout: bool
     classes_are_guessed: bool
@@ -95,8 +98,10 @@ class DatasetReport(NamedTuple):
     @property
     def class_pixels(self) -> np.ndarray:
         """Pixels by class over the training images, int64 [C]."""
-        return sum((split.class_pixels.sum(axis=0) for split in self.splits if split.is_for_training),
-                   np.zeros(self.label_space.num_classes, np.int64))
+        return sum(
+            (split.class_pixels.sum(axis=0) for split in self.splits if split.is_for_training),
+            np.zeros(self.label_space.num_classes, np.int64),
+        )
 
     @property
     def classes_never_seen(self) -> List[int]:
@@ -107,13 +112,17 @@ class DatasetReport(NamedTuple):
     def to_dict(self) -> Dict[str, Any]:
         """All of it, pictures apart, as what JSON can hold."""
         return OrderedDict(
-            can_train=self.can_train, layout=self.layout.name if self.is_known_layout else None,
-            label_space=self.label_space.to_dict(), classes_are_guessed=self.classes_are_guessed,
+            can_train=self.can_train,
+            layout=self.layout.name if self.is_known_layout else None,
+            label_space=self.label_space.to_dict(),
+            classes_are_guessed=self.classes_are_guessed,
             splits=[_split_to_dict(split) for split in self.splits],
             faults=[dict(fault._asdict(), is_error=fault.is_error) for fault in self.all_faults],
             classes_never_seen=self.classes_never_seen,
-            id_map=_with_text_keys(self.layout.id_map), suggested_id_map=_with_text_keys(self.suggested_id_map),
-            class_weights=_as_list(self.class_weights))
+            id_map=_with_text_keys(self.layout.id_map),
+            suggested_id_map=_with_text_keys(self.suggested_id_map),
+            class_weights=_as_list(self.class_weights),
+        )
 
     def to_text(self) -> str:
         """All of it for people: what it is, what is wrong, and the classes."""
@@ -129,13 +138,21 @@ class DatasetReport(NamedTuple):
 
 def _split_to_dict(split: SplitReport) -> Dict[str, Any]:
     return OrderedDict(
-        root=split.root, name=split.name, image_dir=split.image_dir, label_dir=split.label_dir,
-        num_images=split.num_images, num_good_pairs=len(split.good_pairs),
+        root=split.root,
+        name=split.name,
+        image_dir=split.image_dir,
+        label_dir=split.label_dir,
+        num_images=split.num_images,
+        num_good_pairs=len(split.good_pairs),
         sizes=[{'height': size[0], 'width': size[1], 'images': n} for size, n in split.sizes],
         class_pixels=split.class_pixels.sum(axis=0).tolist(),
-        class_images=(split.class_pixels > 0).sum(axis=0).tolist(), void_share=split.void_share,
-        void_pixels=split.void_pixels, illegal_pixels=split.illegal_pixels,
-        mean_color=_as_list(split.mean_color), deviation=_as_list(split.deviation))
+        class_images=(split.class_pixels > 0).sum(axis=0).tolist(),
+        void_share=split.void_share,
+        void_pixels=split.void_pixels,
+        illegal_pixels=split.illegal_pixels,
+        mean_color=_as_list(split.mean_color),
+        deviation=_as_list(split.deviation),
+    )
 
 
 def _as_list(values: Optional[np.ndarray]) -> Optional[List[float]]:
@@ -150,24 +167,40 @@ def _headline(report: DatasetReport) -> str:
     space = report.label_space
     classes = '{} classes, {} is ignored'.format(len(report.scored_class_ids), space.ignore_id)
     if report.is_known_layout:
-        conversion = ('colours are converted to class IDs' if report.layout.color_map else
-                      'IDs in the files are mapped to class IDs' if report.layout.id_map else 'files hold class IDs')
+        conversion = (
+            'colours are converted to class IDs'
+            if report.layout.color_map
+            else 'IDs in the files are mapped to class IDs'
+            if report.layout.id_map
+            else 'files hold class IDs'
+        )
         return 'Recognised: {} ({}; {})'.format(report.layout.name, classes, conversion)
     source = 'by the values in the labels; --num-classes checks them' if report.classes_are_guessed else 'as given'
     return 'Recognised: no layout known by name; images and labels in directories of their own ({}; {})'.format(
-        classes, source)
+        classes, source
+    )
 
 
 def _split_line(split: SplitReport) -> str:
     sizes = ', '.join('{}x{} ({})'.format(size[0], size[1], n) for size, n in split.sizes[:3])
     if len(split.sizes) > 3:
         sizes += ' and {} sizes more'.format(len(split.sizes) - 3)
-    lines = ['  {}: {} images in {}, {} of them with a sound label{}'.format(
-        split.name, split.num_images, split.image_dir, len(split.good_pairs),
-        ' in ' + split.label_dir if split.label_dir else '')]
+    lines = [
+        '  {}: {} images in {}, {} of them with a sound label{}'.format(
+            split.name,
+            split.num_images,
+            split.image_dir,
+            len(split.good_pairs),
+            ' in ' + split.label_dir if split.label_dir else '',
+        )
+    ]
     if split.mean_color is not None and split.deviation is not None:
-        lines += ['    height x width: ' + sizes, '    void: {:.1%} of the pixels; mean RGB {}, deviation {}'.format(
-            split.void_share, _rgb(split.mean_color), _rgb(split.deviation))]
+        lines += [
+            '    height x width: ' + sizes,
+            '    void: {:.1%} of the pixels; mean RGB {}, deviation {}'.format(
+                split.void_share, _rgb(split.mean_color), _rgb(split.deviation)
+            ),
+        ]
     return '\n'.join(lines)
 
 
@@ -196,10 +229,19 @@ def _file_line(fault: Fault) -> str:
 def _remarks(report: DatasetReport) -> List[str]:
     names = report.label_space.class_names
     never = report.classes_never_seen if any(split.is_for_training for split in report.splits) else []
-    lines = ['  Classes that no training image holds: {}. They cannot be learnt, and are left out of mean scores where '
-             'val lacks them too.'.format(', '.join('{} {}'.format(c, names[c]) for c in never))] if never else []
-    lines += ['  {:.0%} of the pixels of {} do not count.'.format(split.void_share, split.name)
-              for split in report.splits if split.void_share > MUCH_VOID]
+    lines = (
+        [
+            '  Classes that no training image holds: {}. They cannot be learnt, and are left out of mean scores where '
+            'val lacks them too.'.format(', '.join('{} {}'.format(c, names[c]) for c in never))
+        ]
+        if never
+        else []
+    )
+    lines += [
+        '  {:.0%} of the pixels of {} do not count.'.format(split.void_share, split.name)
+        for split in report.splits
+        if split.void_share > MUCH_VOID
+    ]
     if any(len(split.sizes) > 1 for split in report.splits):
         lines.append('  Images have different sizes: train with --crop or --size.')
     return lines
@@ -209,14 +251,26 @@ def _class_table(report: DatasetReport) -> List[str]:
     splits = [split for split in report.splits if split.class_pixels.any()]
     if not splits or report.class_weights is None:
         return []
-    lines = ['', 'Classes: share of the pixels that count, images that hold it, median frequency weight',
-             '  {:>3}  {:<20}'.format('ID', 'name') + ''.join('{:>22}'.format(split.name) for split in splits)
-             + '{:>10}'.format('weight')]
+    lines = [
+        '',
+        'Classes: share of the pixels that count, images that hold it, median frequency weight',
+        '  {:>3}  {:<20}'.format('ID', 'name')
+        + ''.join('{:>22}'.format(split.name) for split in splits)
+        + '{:>10}'.format('weight'),
+    ]
     for class_id in report.scored_class_ids:
-        cells = ''.join('{:>12.3%}{:>10}'.format(split.class_pixels[:, class_id].sum() / split.class_pixels.sum(),
-                                                 (split.class_pixels[:, class_id] > 0).sum()) for split in splits)
-        lines.append('  {:>3}  {:<20}'.format(class_id, report.label_space.class_names[class_id][:20]) + cells
-                     + '{:>10.4g}'.format(report.class_weights[class_id]))
+        cells = ''.join(
+            '{:>12.3%}{:>10}'.format(
+                split.class_pixels[:, class_id].sum() / split.class_pixels.sum(),
+                (split.class_pixels[:, class_id] > 0).sum(),
+            )
+            for split in splits
+        )
+        lines.append(
+            '  {:>3}  {:<20}'.format(class_id, report.label_space.class_names[class_id][:20])
+            + cells
+            + '{:>10.4g}'.format(report.class_weights[class_id])
+        )
     return lines
 
 
@@ -224,5 +278,8 @@ def _id_map_lines(report: DatasetReport) -> List[str]:
     if report.suggested_id_map is None:
         return []
     where = 'layout._replace(id_map=...)' if report.is_known_layout else 'BatchGenerator(..., id_map=...)'
-    return ['', 'Suggested ID map, for {}:'.format(where),
-            '  {' + ', '.join('{}: {}'.format(*entry) for entry in sorted(report.suggested_id_map.items())) + '}']
+    return [
+        '',
+        'Suggested ID map, for {}:'.format(where),
+        '  {' + ', '.join('{}: {}'.format(*entry) for entry in sorted(report.suggested_id_map.items())) + '}',
+    ]

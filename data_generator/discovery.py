@@ -1,4 +1,5 @@
 """Finding the images and labels of a dataset, and which label belongs to which image."""
+
 import csv
 import os
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -16,6 +17,7 @@ Paths = Union[str, os.PathLike, Sequence[Union[str, os.PathLike]]]
 
 class Pair(NamedTuple):
     """One image of a dataset and its label map; `label` is None in a dataset without labels."""
+
     image: str
     label: Optional[str]
 
@@ -27,6 +29,7 @@ class NameRule(NamedTuple):
     first part + suffix. '{rest}' in the suffix stands for the part behind the separator. Without a separator the label
     is called like the image, with the suffix behind it if there is one.
     """
+
     separator: Optional[str] = None
     suffix: Optional[str] = None
 
@@ -50,8 +53,13 @@ def as_path_list(paths: Optional[Paths]) -> List[str]:
     return [os.fspath(path) for path in paths]
 
 
-def find_pairs(image_dirs: Sequence[str], ground_truth_dirs: Sequence[str], extensions: Optional[Paths], rule: NameRule,
-               check_existence: bool = True) -> List[Pair]:
+def find_pairs(
+    image_dirs: Sequence[str],
+    ground_truth_dirs: Sequence[str],
+    extensions: Optional[Paths],
+    rule: NameRule,
+    check_existence: bool = True,
+) -> List[Pair]:
     """All images below `image_dirs` in natural order, each with its label from the directory beside it in the list.
 
     A label lies at the same place below its directory as the image below its own, or else anywhere below it under a
@@ -67,14 +75,20 @@ def find_pairs(image_dirs: Sequence[str], ground_truth_dirs: Sequence[str], exte
         DataError: No images, or images without a label.
     """
     if ground_truth_dirs and len(ground_truth_dirs) != len(image_dirs):
-        raise ValueError('{} image_dirs but {} ground_truth_dirs: each directory of images needs the directory of its '
-                         'labels at the same place in the list. Repeat a directory if two share it.'.format(
-                             len(image_dirs), len(ground_truth_dirs)))
+        raise ValueError(
+            '{} image_dirs but {} ground_truth_dirs: each directory of images needs the directory of its '
+            'labels at the same place in the list. Repeat a directory if two share it.'.format(
+                len(image_dirs), len(ground_truth_dirs)
+            )
+        )
     pairs: List[Pair] = []
     for number, image_dir in enumerate(image_dirs):
         images = _find_images(image_dir, extensions, rule)
-        pairs += (_pair_with_labels(images, image_dir, ground_truth_dirs[number], rule, check_existence)
-                  if ground_truth_dirs else [Pair(image, None) for image in images])
+        pairs += (
+            _pair_with_labels(images, image_dir, ground_truth_dirs[number], rule, check_existence)
+            if ground_truth_dirs
+            else [Pair(image, None) for image in images]
+        )
     return pairs
 
 
@@ -83,21 +97,27 @@ def _find_images(directory: str, extensions: Optional[Paths], rule: NameRule) ->
     wanted = IMAGE_EXTENSIONS if extensions is None else as_path_list(extensions)
     found = _list_files(directory, wanted)
     if not found:
-        raise DataError('No images ending in {} below {}: give the directory that holds them, or the '
-                        'image_file_extension that the files have.'.format(
-                            ' or '.join('.' + extension.lstrip('.') for extension in wanted), directory))
+        raise DataError(
+            'No images ending in {} below {}: give the directory that holds them, or the '
+            'image_file_extension that the files have.'.format(
+                ' or '.join('.' + extension.lstrip('.') for extension in wanted), directory
+            )
+        )
     images = [path for path in found if rule.is_image(stem_of(path))]
     if not images:
-        raise DataError('None of the {} images below {} has {!r} in its name (the first is {}): set '
-                        'image_name_split_separator to what the names have, or to None where image and label are '
-                        'called alike.'.format(len(found), directory, rule.separator, os.path.basename(found[0])))
+        raise DataError(
+            'None of the {} images below {} has {!r} in its name (the first is {}): set '
+            'image_name_split_separator to what the names have, or to None where image and label are '
+            'called alike.'.format(len(found), directory, rule.separator, os.path.basename(found[0]))
+        )
     return images
 
 
 def _check_directory(directory: str, content: str) -> None:
     if not os.path.isdir(directory):
-        raise FileNotFoundError('No such directory of {}: {}. Give the path of an existing one.'.format(content,
-                                                                                                       directory))
+        raise FileNotFoundError(
+            'No such directory of {}: {}. Give the path of an existing one.'.format(content, directory)
+        )
 
 
 def _list_files(directory: str, extensions: Sequence[str]) -> List[str]:
@@ -130,13 +150,16 @@ class LabelIndex:
         found = [path for path in self._by_place.get(place, ()) if path != image]
         found = found or [path for path in self._by_name.get(os.path.basename(place), ()) if path != image]
         if len(found) > 1:
-            raise DataError('Which label belongs to {}? Found {}. Keep one of them, or tell them apart with '
-                            'ground_truth_suffix or a list of pairs.'.format(image, ' and '.join(found[:3])))
+            raise DataError(
+                'Which label belongs to {}? Found {}. Keep one of them, or tell them apart with '
+                'ground_truth_suffix or a list of pairs.'.format(image, ' and '.join(found[:3]))
+            )
         return found[0] if found else None
 
 
-def _pair_with_labels(images: Sequence[str], image_dir: str, label_dir: str, rule: NameRule,
-                      check_existence: bool) -> List[Pair]:
+def _pair_with_labels(
+    images: Sequence[str], image_dir: str, label_dir: str, rule: NameRule, check_existence: bool
+) -> List[Pair]:
     index = LabelIndex(label_dir)
     pairs, missing = [], []
     for image in images:
@@ -147,11 +170,19 @@ def _pair_with_labels(images: Sequence[str], image_dir: str, label_dir: str, rul
         else:
             pairs.append(Pair(image, label))
     if missing and (check_existence or not pairs):
-        raise DataError('{} of {} images below {} have no label, the first of them {}: expected {}.png (or another '
-                        'lossless format) below {}. Add the labels, set image_name_split_separator and '
-                        'ground_truth_suffix to what the names have{}.'.format(
-                            len(missing), len(images), image_dir, missing[0], rule.label_stem(stem_of(missing[0])),
-                            label_dir, ', or pass check_existence=False to leave these images out' if pairs else ''))
+        raise DataError(
+            '{} of {} images below {} have no label, the first of them {}: expected {}.png (or another '
+            'lossless format) below {}. Add the labels, set image_name_split_separator and '
+            'ground_truth_suffix to what the names have{}.'.format(
+                len(missing),
+                len(images),
+                image_dir,
+                missing[0],
+                rule.label_stem(stem_of(missing[0])),
+                label_dir,
+                ', or pass check_existence=False to leave these images out' if pairs else '',
+            )
+        )
     return pairs
 
 
@@ -167,8 +198,9 @@ def read_pair_list(path: str, root_dir: Optional[str] = None) -> List[Pair]:
         DataError: A line with more than two columns, lines of both kinds, or no lines at all.
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError('No such list of pairs: {}. Give a text or CSV file with an image and its label a '
-                                'line.'.format(path))
+        raise FileNotFoundError(
+            'No such list of pairs: {}. Give a text or CSV file with an image and its label a line.'.format(path)
+        )
     with open(path, encoding='utf-8-sig', newline='') as file:
         lines = [(number, line.strip()) for number, line in enumerate(file, 1)]
     rows = [(number, _split_line(line)) for number, line in lines if line and not line.startswith('#')]
@@ -177,12 +209,16 @@ def read_pair_list(path: str, root_dir: Optional[str] = None) -> List[Pair]:
     folder = os.path.dirname(os.path.abspath(path)) if root_dir is None else root_dir
     for number, columns in rows:
         if len(columns) > 2:
-            raise DataError('{}, line {}: {} columns, expected an image and its label. Put paths that contain the '
-                            'separator in double quotes.'.format(path, number, len(columns)))
+            raise DataError(
+                '{}, line {}: {} columns, expected an image and its label. Put paths that contain the '
+                'separator in double quotes.'.format(path, number, len(columns))
+            )
         for name in columns:
             if not os.path.isfile(os.path.join(folder, name)):
-                raise FileNotFoundError('{}, line {}: no such file: {}. Relative paths start at {}; pass root_dir=... '
-                                        'for another start.'.format(path, number, name, folder))
+                raise FileNotFoundError(
+                    '{}, line {}: no such file: {}. Relative paths start at {}; pass root_dir=... '
+                    'for another start.'.format(path, number, name, folder)
+                )
     return check_pairs([tuple(os.path.join(folder, name) for name in columns) for _, columns in rows], path)
 
 
@@ -211,12 +247,19 @@ def _split_line(line: str) -> List[str]:
 
 def check_pairs(pairs: Iterable[Union[str, Tuple[str, ...]]], source: str = 'pairs') -> List[Pair]:
     """Images, or (image, label) tuples, as `Pair`s: not empty, and all with a label or none. Raises DataError."""
-    made = [Pair(os.fspath(row), None) if isinstance(row, (str, os.PathLike)) else
-            Pair(os.fspath(row[0]), os.fspath(row[1]) if len(row) > 1 and row[1] else None) for row in pairs]
+    made = [
+        Pair(os.fspath(row), None)
+        if isinstance(row, (str, os.PathLike))
+        else Pair(os.fspath(row[0]), os.fspath(row[1]) if len(row) > 1 and row[1] else None)
+        for row in pairs
+    ]
     without = [pair.image for pair in made if pair.label is None]
     if not made:
         raise DataError('{}: names no images. Give an image and its label a line.'.format(source))
     if 0 < len(without) < len(made):
-        raise DataError('{}: {} of {} images have no label, the first of them {}. Give a label to all or to none.'
-                        .format(source, len(without), len(made), without[0]))
+        raise DataError(
+            '{}: {} of {} images have no label, the first of them {}. Give a label to all or to none.'.format(
+                source, len(without), len(made), without[0]
+            )
+        )
     return made

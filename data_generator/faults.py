@@ -1,9 +1,11 @@
 """The faults that a dataset can have, and which of them keep training from starting."""
+
 from typing import NamedTuple
 
 
 class Fault(NamedTuple):
     """A file and what is wrong with it: a key of `FAULT_KINDS`, and details where the kind does not say all."""
+
     kind: str
     path: str
     detail: str = ''
@@ -15,33 +17,45 @@ class Fault(NamedTuple):
 
 class FaultKind(NamedTuple):
     """`is_error` is True where the reader refuses such a file; the others are worth knowing. `remedy` is a sentence."""
+
     is_error: bool
     description: str
     remedy: str
 
 
 FAULT_KINDS = {
-    'no_labels': FaultKind(True, 'no labels found', 'Put images and labels into directories called images and labels, '
-                           'or name the layout with --layout'),
+    'no_labels': FaultKind(
+        True,
+        'no labels found',
+        'Put images and labels into directories called images and labels, or name the layout with --layout',
+    ),
     'no_train_split': FaultKind(True, 'no images to train on', 'Add a train split'),
     'image_without_label': FaultKind(True, 'images without a label', 'Add the labels or take the images out'),
     'label_without_image': FaultKind(False, 'labels without an image', 'They are passed over'),
     'ambiguous_label': FaultKind(True, 'images with several labels', 'Keep one of them'),
-    'listed_but_missing': FaultKind(True, 'images that the list of the split names and that are not there',
-                                    'Add them or shorten the list'),
-    'unreadable_image': FaultKind(True, 'images that cannot be read (truncated, damaged or no images)',
-                                  'Replace them by whole copies or take them out'),
+    'listed_but_missing': FaultKind(
+        True, 'images that the list of the split names and that are not there', 'Add them or shorten the list'
+    ),
+    'unreadable_image': FaultKind(
+        True,
+        'images that cannot be read (truncated, damaged or no images)',
+        'Replace them by whole copies or take them out',
+    ),
     'grey_image': FaultKind(True, 'grey images', 'Convert them to RGB'),
     'alpha_image': FaultKind(True, 'images with an alpha channel', 'Convert them to RGB'),
     '16_bit_image': FaultKind(True, 'images of 16 bits a channel', 'Convert them to 8 bits'),
-    'unreadable_label': FaultKind(True, 'labels that cannot be read, or are no label maps',
-                                  'Replace them by PNG files of class IDs'),
-    'size_mismatch': FaultKind(True, 'labels of another size than their image', 'Bring both to one size, labels '
-                               'without interpolation'),
-    'illegal_label': FaultKind(True, 'labels with values that are no class', 'Map them to class IDs, or to the ignored '
-                               'ID'),
+    'unreadable_label': FaultKind(
+        True, 'labels that cannot be read, or are no label maps', 'Replace them by PNG files of class IDs'
+    ),
+    'size_mismatch': FaultKind(
+        True, 'labels of another size than their image', 'Bring both to one size, labels without interpolation'
+    ),
+    'illegal_label': FaultKind(
+        True, 'labels with values that are no class', 'Map them to class IDs, or to the ignored ID'
+    ),
     'unusual_size': FaultKind(False, 'images of another size than most', 'Train with a random crop or a resize'),
     'only_void': FaultKind(False, 'labels in which no pixel counts', 'Nothing is learnt from them'),
-    'in_train_and_val': FaultKind(False, 'val images that are in train too, pixel by pixel', 'Take them out of one: '
-                                  'scores on them say nothing'),
+    'in_train_and_val': FaultKind(
+        False, 'val images that are in train too, pixel by pixel', 'Take them out of one: scores on them say nothing'
+    ),
 }

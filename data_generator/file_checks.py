@@ -1,4 +1,5 @@
 """Reading the two files of a pair to the end, and noting all that is to be known about them."""
+
 import hashlib
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
@@ -17,6 +18,7 @@ Size = Tuple[int, int]
 
 class ImageFacts(NamedTuple):
     """About a readable image: its size, mean and mean square by channel, a hash over the pixels, a small copy."""
+
     size: Size
     mean: np.ndarray
     mean_square: np.ndarray
@@ -26,6 +28,7 @@ class ImageFacts(NamedTuple):
 
 class PairFacts(NamedTuple):
     """About a pair: `values` counts the pixels by label value, an ID or (red, green, blue); None without a label."""
+
     pair: Pair
     image: Optional[ImageFacts]
     values: Optional[Dict[Any, int]]
@@ -41,8 +44,11 @@ def check_pair(pair: Pair, has_color_labels: bool) -> PairFacts:
     if pair.label is not None:
         label = _read_label(pair.label, has_color_labels, faults)
         if label is not None and pixels is not None and label.shape[:2] != pixels.shape[:2]:
-            faults.append(Fault('size_mismatch', pair.label, '{}x{}, its image {}x{}'.format(
-                *(label.shape[:2] + pixels.shape[:2]))))
+            faults.append(
+                Fault(
+                    'size_mismatch', pair.label, '{}x{}, its image {}x{}'.format(*(label.shape[:2] + pixels.shape[:2]))
+                )
+            )
     return PairFacts(pair, image, None if label is None else _count_values(label), faults)
 
 
@@ -70,7 +76,7 @@ def _kind_of_bad_image(path: str) -> str:
 def _image_facts(pixels: np.ndarray) -> ImageFacts:
     mean, deviation = (values.ravel() for values in cv2.meanStdDev(pixels))
     thumbnail = cv2.resize(pixels, THUMBNAIL_SIZE[::-1], interpolation=cv2.INTER_AREA)
-    return ImageFacts(pixels.shape[:2], mean, deviation ** 2 + mean ** 2, _digest(pixels), thumbnail)
+    return ImageFacts(pixels.shape[:2], mean, deviation**2 + mean**2, _digest(pixels), thumbnail)
 
 
 def _digest(pixels: np.ndarray) -> bytes:

@@ -5,6 +5,7 @@ without labels. Nothing is changed in place; what comes back may be a view of wh
 the same geometry. Labels are only ever sampled at the nearest pixel, so no ID appears that was not there, but for the
 padding. Pixel centres lie at integer coordinates: the centre of an image is ((W - 1) / 2, (H - 1) / 2).
 """
+
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 import cv2
@@ -20,14 +21,17 @@ Size = Tuple[int, int]
 
 class Padding(NamedTuple):
     """What fills the pixels that no pixel of the source falls on: a colour (RGB) in images, an ID in labels."""
+
     color: Tuple[int, int, int]
     label_id: int
 
 
 def cut_window(image: np.ndarray, label: Label, top: int, left: int, size: Size, padding: Padding) -> Pair:
     """Cut the window of `size` (height, width) whose upper left corner is at (top, left), which may lie outside."""
-    return (_cut(image, top, left, size, padding.color),
-            None if label is None else _cut(label, top, left, size, padding.label_id))
+    return (
+        _cut(image, top, left, size, padding.color),
+        None if label is None else _cut(label, top, left, size, padding.label_id),
+    )
 
 
 def _cut(array: np.ndarray, top: int, left: int, size: Size, fill) -> np.ndarray:
@@ -38,8 +42,9 @@ def _cut(array: np.ndarray, top: int, left: int, size: Size, fill) -> np.ndarray
         return array[first_row:last_row, first_column:last_column]
     window = _filled(array, size, fill)
     if first_row < last_row and first_column < last_column:
-        window[first_row - top:last_row - top, first_column - left:last_column - left] = \
-            array[first_row:last_row, first_column:last_column]
+        window[first_row - top : last_row - top, first_column - left : last_column - left] = array[
+            first_row:last_row, first_column:last_column
+        ]
     return window
 
 
@@ -48,9 +53,11 @@ def crop(image: np.ndarray, label: Label, margins: Tuple[int, int, int, int]) ->
     top, bottom, left, right = margins
     height, width = image.shape[:2]
     if top + bottom >= height or left + right >= width:
-        raise ValueError('crop={} (top, bottom, left, right): cuts away all of an image of {}x{} (height x width). Cut '
-                         'off less than {} rows and {} columns.'.format(margins, height, width, height, width))
-    window = np.s_[top:height - bottom, left:width - right]
+        raise ValueError(
+            'crop={} (top, bottom, left, right): cuts away all of an image of {}x{} (height x width). Cut '
+            'off less than {} rows and {} columns.'.format(margins, height, width, height, width)
+        )
+    window = np.s_[top : height - bottom, left : width - right]
     return image[window], None if label is None else label[window]
 
 
@@ -72,9 +79,16 @@ def _resize_image(image: np.ndarray, size: Size) -> np.ndarray:
     return cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def random_crop(image: np.ndarray, label: Label, rng: np.random.Generator, size: Size, padding: Padding,
-                scale_range: Optional[Tuple[float, float]] = None, max_class_share: Optional[float] = None,
-                not_a_class: Sequence[int] = ()) -> Pair:
+def random_crop(
+    image: np.ndarray,
+    label: Label,
+    rng: np.random.Generator,
+    size: Size,
+    padding: Padding,
+    scale_range: Optional[Tuple[float, float]] = None,
+    max_class_share: Optional[float] = None,
+    not_a_class: Sequence[int] = (),
+) -> Pair:
     """Cut a window of `size` (height, width) at a random place, out of the image scaled by a random factor.
 
     Along a side on which the window is larger than the (scaled) image, the image lies at a random place within the
@@ -102,7 +116,7 @@ def largest_class_share(label: np.ndarray, not_a_class: Sequence[int] = ()) -> f
     """The share of the valid pixels that the most frequent class has; infinite where no pixel is valid."""
     counts = np.bincount(label.ravel())
     for class_id in not_a_class:
-        counts[class_id:class_id + 1] = 0
+        counts[class_id : class_id + 1] = 0
     total = counts.sum()
     return float(counts.max() / total) if total else np.inf
 
@@ -117,14 +131,18 @@ def _scaled_size(size: Size, factor: float) -> Size:
     return max(1, int(round(size[0] * factor))), max(1, int(round(size[1] * factor)))
 
 
-def _cut_scaled(image: np.ndarray, label: Label, factor: float, place: Tuple[int, int], size: Size,
-                padding: Padding) -> Pair:
-    return (_sample_scaled(image, factor, place, size, cv2.INTER_LINEAR, padding.color), None if label is None else
-            _sample_scaled(label, factor, place, size, cv2.INTER_NEAREST, padding.label_id))
+def _cut_scaled(
+    image: np.ndarray, label: Label, factor: float, place: Tuple[int, int], size: Size, padding: Padding
+) -> Pair:
+    return (
+        _sample_scaled(image, factor, place, size, cv2.INTER_LINEAR, padding.color),
+        None if label is None else _sample_scaled(label, factor, place, size, cv2.INTER_NEAREST, padding.label_id),
+    )
 
 
-def _sample_scaled(array: np.ndarray, factor: float, place: Tuple[int, int], size: Size, interpolation: int,
-                   fill) -> np.ndarray:
+def _sample_scaled(
+    array: np.ndarray, factor: float, place: Tuple[int, int], size: Size, interpolation: int, fill
+) -> np.ndarray:
     (top, left), (height, width) = place, array.shape[:2]
     scaled_height, scaled_width = _scaled_size((height, width), factor)
     if (scaled_height, scaled_width) == (height, width):
@@ -160,8 +178,10 @@ def warp(image: np.ndarray, label: Label, matrix: np.ndarray, padding: Padding) 
     mirrored = matrix[0, 0] < 0
     rest = matrix.dot(flip_matrix(size)) if mirrored else matrix  # matrix = rest . flip, for a flip undoes itself
     if not _only_shifts(rest):
-        return (_warp(image, matrix, size, cv2.INTER_LINEAR, padding.color), None if label is None else
-                _warp(label, matrix, size, cv2.INTER_NEAREST, padding.label_id))
+        return (
+            _warp(image, matrix, size, cv2.INTER_LINEAR, padding.color),
+            None if label is None else _warp(label, matrix, size, cv2.INTER_NEAREST, padding.label_id),
+        )
     if mirrored:
         image, label = cv2.flip(image, 1), None if label is None else cv2.flip(label, 1)
     right, down = int(rest[0, 2]), int(rest[1, 2])
@@ -177,12 +197,19 @@ def _only_shifts(matrix: np.ndarray) -> bool:
 # Interpolation must not mix the padding into the rim of the image: a pixel is either all image or all padding, the
 # same ones in image and label. So the rim is repeated outwards, and what lies outside is filled afterwards.
 
+
 def _warp(array: np.ndarray, matrix: np.ndarray, size: Size, interpolation: int, fill) -> np.ndarray:
     if matrix[0, 1] == 0 and matrix[1, 0] == 0:
         return _warp_along_axes(array, matrix, size, interpolation, fill)
     warped = _warp_repeating_rim(array, matrix, size, interpolation)
-    inside = cv2.warpAffine(np.ones(array.shape[:2], np.uint8), matrix[:2], (size[1], size[0]),
-                            flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    inside = cv2.warpAffine(
+        np.ones(array.shape[:2], np.uint8),
+        matrix[:2],
+        (size[1], size[0]),
+        flags=cv2.INTER_NEAREST,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=0,
+    )
     return cv2.copyTo(warped, inside, _filled(array, size, fill))
 
 

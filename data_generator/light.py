@@ -1,4 +1,5 @@
 """Changing the light and the colours of images, uint8 `[H, W, 3]` RGB. Nothing is changed in place."""
+
 import cv2
 import numpy as np
 

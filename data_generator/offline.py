@@ -4,6 +4,7 @@ What has been written is recorded in `processing.json` in that directory before 
 which settings. So an interrupted run goes on where it stopped, files that are already there are known to come from the
 same settings, and files that come from elsewhere are never touched.
 """
+
 import json
 import os
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Optional
@@ -24,13 +25,20 @@ MANIFEST_NAME = 'processing.json'
 
 class ProcessedDataset(NamedTuple):
     """What `process_all` did: how many pairs it wrote, and how many were there from an earlier, interrupted run."""
+
     export_dir: str
     num_written: int
     num_skipped: int
 
 
-def process_all(generator: 'BatchGenerator', transforms: Mapping[str, Any], export_dir: Optional[str] = None,
-                workers: int = 0, seed: Optional[int] = None, show_progress: bool = True) -> ProcessedDataset:
+def process_all(
+    generator: 'BatchGenerator',
+    transforms: Mapping[str, Any],
+    export_dir: Optional[str] = None,
+    workers: int = 0,
+    seed: Optional[int] = None,
+    show_progress: bool = True,
+) -> ProcessedDataset:
     """Apply the transforms to every pair once and write the results.
 
     Images become `export_dir`/<path relative to root_dir>.png; labels likewise, uint8 or uint16 without loss. A run
@@ -59,8 +67,9 @@ def process_all(generator: 'BatchGenerator', transforms: Mapping[str, Any], expo
     return ProcessedDataset(targets.export_dir, len(unfinished), len(targets.pairs) - len(unfinished))
 
 
-def writing_to_disk(generator: 'BatchGenerator', make: 'SampleMaker', seed: int,
-                    shuffle: bool) -> Callable[[Sample], Made]:
+def writing_to_disk(
+    generator: 'BatchGenerator', make: 'SampleMaker', seed: int, shuffle: bool
+) -> Callable[[Sample], Made]:
     """Make samples as before, and write those of the first pass, which holds every pair once, as `process_all` does.
 
     Raises:
@@ -77,8 +86,9 @@ def writing_to_disk(generator: 'BatchGenerator', make: 'SampleMaker', seed: int,
     return make_and_write
 
 
-def _claimed_targets(generator: 'BatchGenerator', make: 'SampleMaker', seed: int, shuffle: bool,
-                     export_dir: Optional[str]) -> 'Targets':
+def _claimed_targets(
+    generator: 'BatchGenerator', make: 'SampleMaker', seed: int, shuffle: bool, export_dir: Optional[str]
+) -> 'Targets':
     targets = plan_targets(generator.pairs, generator.root_dir, export_dir)
     claim_targets(targets, dict(make.pipeline.settings, seed=seed, shuffle=shuffle, dataset=generator.fingerprint))
     return targets
@@ -86,6 +96,7 @@ def _claimed_targets(generator: 'BatchGenerator', make: 'SampleMaker', seed: int
 
 class Targets(NamedTuple):
     """Where each pair of a dataset is written, below `export_dir`, an absolute path without links."""
+
     export_dir: str
     pairs: List[Pair]
 
@@ -105,8 +116,10 @@ def plan_targets(pairs: List[Pair], root_dir: str, export_dir: Optional[str]) ->
     source_of: Dict[str, str] = {}
     targets = []
     for pair in pairs:
-        target = Pair(_target(pair.image, root_dir, export_dir),
-                      None if pair.label is None else _target(pair.label, root_dir, export_dir))
+        target = Pair(
+            _target(pair.image, root_dir, export_dir),
+            None if pair.label is None else _target(pair.label, root_dir, export_dir),
+        )
         for source, path in zip(pair, target):
             if source is not None and path is not None:
                 _check_target(source, path, export_dir, sources, source_of)
@@ -119,8 +132,10 @@ def _target(path: str, root_dir: str, export_dir: str) -> str:
     if _leads_out(relative):  # unless only the one path is written with a link
         relative = os.path.relpath(os.path.realpath(path), os.path.realpath(root_dir))
     if _leads_out(relative):
-        raise ValueError('{} does not lie below root_dir={}, so its place below export_dir is unknown. Set root_dir to '
-                         'a directory that holds all files.'.format(path, root_dir))
+        raise ValueError(
+            '{} does not lie below root_dir={}, so its place below export_dir is unknown. Set root_dir to '
+            'a directory that holds all files.'.format(path, root_dir)
+        )
     return os.path.join(export_dir, os.path.splitext(relative)[0] + '.png')
 
 
@@ -128,18 +143,26 @@ def _leads_out(relative: str) -> bool:
     return relative.split(os.sep)[0] == os.pardir or os.path.isabs(relative)
 
 
-def _check_target(source: str, target: str, export_dir: str, sources: Mapping[str, str],
-                  source_of: Dict[str, str]) -> None:
+def _check_target(
+    source: str, target: str, export_dir: str, sources: Mapping[str, str], source_of: Dict[str, str]
+) -> None:
     real = os.path.realpath(target)
     if real in sources:
-        raise ValueError('{} would be written over the source {}. Set export_dir to a directory outside the dataset.'
-                         .format(target, sources[real]))
+        raise ValueError(
+            '{} would be written over the source {}. Set export_dir to a directory outside the dataset.'.format(
+                target, sources[real]
+            )
+        )
     if os.path.commonpath([real, export_dir]) != export_dir:
-        raise ValueError('{} would be written to {}, outside export_dir={}, through a link. Remove the link, or set '
-                         'export_dir to an empty directory.'.format(target, real, export_dir))
+        raise ValueError(
+            '{} would be written to {}, outside export_dir={}, through a link. Remove the link, or set '
+            'export_dir to an empty directory.'.format(target, real, export_dir)
+        )
     if source_of.setdefault(real, source) != source:
-        raise ValueError('{} and {} would both be written to {}. Keep images and labels in directories of their own, '
-                         'and names different in more than the extension.'.format(source_of[real], source, target))
+        raise ValueError(
+            '{} and {} would both be written to {}. Keep images and labels in directories of their own, '
+            'and names different in more than the extension.'.format(source_of[real], source, target)
+        )
 
 
 def claim_targets(targets: Targets, settings: Mapping[str, Any]) -> None:
@@ -151,12 +174,16 @@ def claim_targets(targets: Targets, settings: Mapping[str, Any]) -> None:
     owners = {name: run['settings'] for run in runs for name in run['files']}
     for name, path in zip(names, targets.files):
         if owners.get(name, settings) != settings:
-            raise ValueError('{} holds files from other settings: {}. Set export_dir to another directory, or take the '
-                             'same settings to go on with what was interrupted.'.format(
-                                 targets.export_dir, _differences(owners[name], settings)))
+            raise ValueError(
+                '{} holds files from other settings: {}. Set export_dir to another directory, or take the '
+                'same settings to go on with what was interrupted.'.format(
+                    targets.export_dir, _differences(owners[name], settings)
+                )
+            )
         if name not in owners and os.path.lexists(path):
-            raise ValueError('{} exists and was not written by this function. Set export_dir to an empty directory.'
-                             .format(path))
+            raise ValueError(
+                '{} exists and was not written by this function. Set export_dir to an empty directory.'.format(path)
+            )
     new = [name for name in names if name not in owners]
     if new:
         atomic_write_json(manifest_path, {'format': 1, 'runs': runs + [{'settings': settings, 'files': new}]})
@@ -177,8 +204,9 @@ def _read_manifest(path: str) -> List[Dict[str, Any]]:
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     names = sorted(name for name in set(before) | set(now) if before.get(name) != now.get(name))
-    return ', '.join('{} was {} and is now {}'.format(name, _short(before.get(name)), _short(now.get(name)))
-                     for name in names)
+    return ', '.join(
+        '{} was {} and is now {}'.format(name, _short(before.get(name)), _short(now.get(name))) for name in names
+    )
 
 
 def _short(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 Threads and not processes, because the time goes into decoding, during which OpenCV lets go of the interpreter lock.
 """
+
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Callable, List, Sequence, TypeVar
 
@@ -11,16 +12,18 @@ Item = TypeVar('Item')
 Result = TypeVar('Result')
 
 
-def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item], workers: int, description: str,
-                   show_progress: bool) -> List[Result]:
+def map_in_threads(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int, description: str, show_progress: bool
+) -> List[Result]:
     """The results in the order of the items. The first exception, Ctrl-C too, drops what has not begun, and is raised.
 
     Arguments:
         workers: Number of threads; 0 and 1 are the same.
         description: What is shown beside the bar.
     """
-    with tqdm(total=len(items), desc=description, unit='file', disable=not show_progress) as bar, \
-            ThreadPoolExecutor(max(1, workers)) as executor:
+    with tqdm(total=len(items), desc=description, unit='file', disable=not show_progress) as bar, ThreadPoolExecutor(
+        max(1, workers)
+    ) as executor:
         futures = [executor.submit(function, item) for item in items]
         for future in futures:
             future.add_done_callback(lambda _: bar.update())

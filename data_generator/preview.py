@@ -1,4 +1,5 @@
 """A picture of what training will see: pairs as they are and as they are augmented, labels laid over the images."""
+
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
@@ -19,12 +20,23 @@ ALPHA = 0.55
 def typical_augmentation(image_size: Tuple[int, int]) -> Dict[str, Any]:
     """Transforms as one would train with, all of which happen often, for images of (height, width)."""
     height, width = image_size
-    return dict(flip=0.5, brightness=(0.6, 1.5, 0.7), color_jitter=(0.2, 0.3, 10, 0.5), rotate=(-8, 8, 0.5),
-                translate=((0, width // 8), (0, height // 8), 0.5), scale=(0.7, 1.6, 0.7))
+    return dict(
+        flip=0.5,
+        brightness=(0.6, 1.5, 0.7),
+        color_jitter=(0.2, 0.3, 10, 0.5),
+        rotate=(-8, 8, 0.5),
+        translate=((0, width // 8), (0, height // 8), 0.5),
+        scale=(0.7, 1.6, 0.7),
+    )
 
 
-def preview_grid(generator: BatchGenerator, transforms: Dict[str, Any], num_pairs: int = 6, num_augmented: int = 2,
-                 mean_picture: Optional[np.ndarray] = None) -> np.ndarray:
+def preview_grid(
+    generator: BatchGenerator,
+    transforms: Dict[str, Any],
+    num_pairs: int = 6,
+    num_augmented: int = 2,
+    mean_picture: Optional[np.ndarray] = None,
+) -> np.ndarray:
     """A row for each of `num_pairs` pairs, spread over the dataset, and a legend.
 
     A row shows the image, the image under its labels, and that pair augmented `num_augmented` times. Pixels that do not
@@ -43,8 +55,10 @@ def preview_grid(generator: BatchGenerator, transforms: Dict[str, Any], num_pair
         DataError: A file cannot be used.
     """
     if not generator.has_labels or generator.label_space is None:
-        raise ValueError('A preview shows labels in the colours of their classes. Give a dataset with labels, and '
-                         'num_classes or a layout.')
+        raise ValueError(
+            'A preview shows labels in the colours of their classes. Give a dataset with labels, and '
+            'num_classes or a layout.'
+        )
     plain, augmented = generator.sample_maker({}), generator.sample_maker(transforms)
     indices = np.unique(np.linspace(0, len(generator.pairs) - 1, num_pairs).round().astype(int))
     rows, captions = [], []
@@ -52,8 +66,10 @@ def preview_grid(generator: BatchGenerator, transforms: Dict[str, Any], num_pair
         original = plain(Sample(index, index))
         drawn = [augmented(Sample(index + k * len(generator.pairs), index)) for k in range(num_augmented)]
         rows.append([original.image] + [_overlay(made, generator.label_space) for made in [original] + drawn])
-        captions.append([original.source.replace('\\', '/').split('/')[-1], 'labels']
-                        + ['augmented {}'.format(k + 1) for k in range(num_augmented)])
+        captions.append(
+            [original.source.replace('\\', '/').split('/')[-1], 'labels']
+            + ['augmented {}'.format(k + 1) for k in range(num_augmented)]
+        )
     if mean_picture is not None:
         rows.append([mean_picture])
         captions.append(['mean of all images'])
@@ -74,5 +90,10 @@ def _grid(rows: List[List[np.ndarray]], captions: List[List[str]]) -> np.ndarray
         sizes += [panel] * len(row)
         top += panel[0] + GAP
     target = (top, GAP + max(len(row) for row in rows) * (PANEL_WIDTH + GAP))
-    return create_split_view(target, [image for row in rows for image in row], positions, sizes,
-                             [caption for row in captions for caption in row])
+    return create_split_view(
+        target,
+        [image for row in rows for image in row],
+        positions,
+        sizes,
+        [caption for row in captions for caption in row],
+    )

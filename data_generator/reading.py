@@ -1,4 +1,5 @@
 """Reading the two files of a pair, and refusing labels that belong to no class."""
+
 import contextlib
 from typing import Iterator, Mapping, Optional, Tuple
 
@@ -30,8 +31,13 @@ class LegalIds:
         ValueError: A colour becomes no class.
     """
 
-    def __init__(self, num_classes: Optional[int], ignore_id: int, id_map: Optional[IdMap] = None,
-                 color_map: Optional[Mapping[Tuple[int, int, int], int]] = None) -> None:
+    def __init__(
+        self,
+        num_classes: Optional[int],
+        ignore_id: int,
+        id_map: Optional[IdMap] = None,
+        color_map: Optional[Mapping[Tuple[int, int, int], int]] = None,
+    ) -> None:
         self._num_classes = num_classes
         self._ignore_id = ignore_id
         self._entries = None if id_map is None else _entries(id_map)
@@ -45,13 +51,13 @@ class LegalIds:
         if self._entries is not None and color_map is None and self.fit_8_bits:
             self.complete_map = np.full(256, ignore_id)  # what this is for never occurs, for it is illegal
             for file_id, class_id in self._entries.items():
-                self.complete_map[file_id:file_id + 1] = class_id
+                self.complete_map[file_id : file_id + 1] = class_id
         self._check_colors(color_map or {})
 
     def _legal_ids(self) -> np.ndarray:
         is_class = np.ones(NUM_IDS, bool)
         if self._num_classes is not None:
-            is_class[self._num_classes:] = False
+            is_class[self._num_classes :] = False
             is_class[self._ignore_id] = True
         if self._entries is None:
             return is_class
@@ -63,10 +69,12 @@ class LegalIds:
     def _check_colors(self, color_map: Mapping[Tuple[int, int, int], int]) -> None:
         for color, class_id in color_map.items():
             if not self._is_legal[class_id]:
-                raise ValueError('The colour {} becomes ID {}, which belongs to no class: with num_classes={} class '
-                                 'IDs are 0 to {}, and {} is ignored. Map it to one of these.'.format(
-                                     tuple(color), class_id, self._num_classes, (self._num_classes or 0) - 1,
-                                     self._ignore_id))
+                raise ValueError(
+                    'The colour {} becomes ID {}, which belongs to no class: with num_classes={} class '
+                    'IDs are 0 to {}, and {} is ignored. Map it to one of these.'.format(
+                        tuple(color), class_id, self._num_classes, (self._num_classes or 0) - 1, self._ignore_id
+                    )
+                )
 
     def check(self, label: np.ndarray, path: str) -> None:
         """Raise DataError with the file and the IDs if `label` [H, W] holds an illegal one.
@@ -83,14 +91,20 @@ class LegalIds:
         ids = np.unique(values).tolist()
         shown = ', '.join(str(i) for i in ids[:10]) + (', ...' if len(ids) > 10 else '')
         if self._entries is not None:
-            return ('{}: label IDs {} ({} pixels) are not in the ID map, or it maps them to no class. Add them to the '
-                    'map, with ignore_id={} for what is to be left out; files that hold class IDs already need no map.'
-                    .format(path, shown, values.size, self._ignore_id))
-        return ('{}: label IDs {} ({} pixels) belong to no class: with num_classes={} class IDs are 0 to {}, and {} is '
-                'ignored. Set num_classes or ignore_id as the files have them, or map the IDs with '
-                "convert_ids_to_ids; for raw Cityscapes labelIds take layout='cityscapes', or "
-                'convert_ids_to_ids=helpers.label_spaces.cityscapes_ids_to_train_ids() with num_classes=19.'.format(
-                    path, shown, values.size, self._num_classes, (self._num_classes or 0) - 1, self._ignore_id))
+            return (
+                '{}: label IDs {} ({} pixels) are not in the ID map, or it maps them to no class. Add them to the '
+                'map, with ignore_id={} for what is to be left out; files that hold class IDs already need no map.'.format(
+                    path, shown, values.size, self._ignore_id
+                )
+            )
+        return (
+            '{}: label IDs {} ({} pixels) belong to no class: with num_classes={} class IDs are 0 to {}, and {} is '
+            'ignored. Set num_classes or ignore_id as the files have them, or map the IDs with '
+            "convert_ids_to_ids; for raw Cityscapes labelIds take layout='cityscapes', or "
+            'convert_ids_to_ids=helpers.label_spaces.cityscapes_ids_to_train_ids() with num_classes=19.'.format(
+                path, shown, values.size, self._num_classes, (self._num_classes or 0) - 1, self._ignore_id
+            )
+        )
 
 
 def read_pair(pair: Pair, colors: bool, legal_ids: LegalIds) -> Tuple[np.ndarray, Optional[np.ndarray]]:

@@ -2,6 +2,7 @@
 
 `data_generator.layouts` refuses a dataset at its first fault; here all faults are noted and the rest goes on.
 """
+
 import os
 import re
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
@@ -21,12 +22,21 @@ _UNKNOWN_CLASSES = generic_label_space(1)
 # How people arrange datasets of their own; '' is a dataset without splits.
 _IMAGE_NAMES = ('images', 'image', 'imgs', 'img', 'rgb')
 _LABEL_NAMES = ('labels', 'label', 'masks', 'mask', 'annotations', 'gt')
-_OWN_ARRANGEMENTS = [arrangement for images in _IMAGE_NAMES for labels in _LABEL_NAMES for arrangement in (
-    (images + '/{split}', labels + '/{split}'), ('{split}/' + images, '{split}/' + labels), (images, labels))]
+_OWN_ARRANGEMENTS = [
+    arrangement
+    for images in _IMAGE_NAMES
+    for labels in _LABEL_NAMES
+    for arrangement in (
+        (images + '/{split}', labels + '/{split}'),
+        ('{split}/' + images, '{split}/' + labels),
+        (images, labels),
+    )
+]
 
 
 class SplitFiles(NamedTuple):
     """The files of one split. `label` of a pair is None where there is none; `faults` are those of finding them."""
+
     name: str
     image_dir: str
     label_dir: str
@@ -40,6 +50,7 @@ class SplitFiles(NamedTuple):
 
 class Survey(NamedTuple):
     """What lies below one directory. `knows_classes` is False for a layout that says only where the files are."""
+
     root: str
     layout: Layout
     knows_classes: bool
@@ -93,15 +104,23 @@ def _images_alone(root: str) -> Survey:
     images = _files(root, IMAGE_EXTENSIONS)
     if not images:
         raise DataError('No images below {}. Give the root directory of a dataset.'.format(root))
-    return Survey(root, layout, False, [SplitFiles('all', root, '', [Pair(image, None) for image in images],
-                                                   [Fault('no_labels', root)])])
+    return Survey(
+        root,
+        layout,
+        False,
+        [SplitFiles('all', root, '', [Pair(image, None) for image in images], [Fault('no_labels', root)])],
+    )
 
 
 def _nothing_found(root: str, layout: Layout) -> str:
-    places = ' or '.join(os.path.join(root, layout.images.format(split=_folder(layout, split)))
-                         for split in _splits_of(layout))
-    return 'No images of the layout {} in {}: expected {}. Give the directory that holds these, or another '\
-           'layout.'.format(layout.name, root, places)
+    places = ' or '.join(
+        os.path.join(root, layout.images.format(split=_folder(layout, split))) for split in _splits_of(layout)
+    )
+    return (
+        'No images of the layout {} in {}: expected {}. Give the directory that holds these, or another layout.'.format(
+            layout.name, root, places
+        )
+    )
 
 
 def _folder(layout: Layout, split: str) -> str:
@@ -109,8 +128,10 @@ def _folder(layout: Layout, split: str) -> str:
 
 
 def _survey_split(root: str, layout: Layout, split: str) -> Optional[SplitFiles]:
-    image_dir, label_dir, list_file = (os.path.join(root, part.format(split=_folder(layout, split)))
-                                       for part in (layout.images, layout.labels, layout.list_file))
+    image_dir, label_dir, list_file = (
+        os.path.join(root, part.format(split=_folder(layout, split)))
+        for part in (layout.images, layout.labels, layout.list_file)
+    )
     extensions = IMAGE_EXTENSIONS if layout.image_file_extension is None else (layout.image_file_extension,)
     images = [path for path in _files(image_dir, extensions) if layout.name_rule.is_image(stem_of(path))]
     if not images or (layout.list_file and not os.path.isfile(list_file)):
@@ -122,12 +143,12 @@ def _survey_split(root: str, layout: Layout, split: str) -> Optional[SplitFiles]
     if layout.list_file:
         pairs = _listed(pairs, read_names(list_file), list_file, faults)
     elif layout.val_pattern:
-        pairs = [pair for pair in pairs
-                 if (split == 'val') == bool(re.search(layout.val_pattern, stem_of(pair.image)))]
+        pairs = [pair for pair in pairs if (split == 'val') == bool(re.search(layout.val_pattern, stem_of(pair.image)))]
     chosen = {pair.image for pair in pairs}
     faults = [fault for fault in faults if fault.kind != 'ambiguous_label' or fault.path in chosen]
-    faults += [Fault('image_without_label', pair.image) for pair in pairs
-               if pair.label is None and pair.image not in ambiguous]
+    faults += [
+        Fault('image_without_label', pair.image) for pair in pairs if pair.label is None and pair.image not in ambiguous
+    ]
     return SplitFiles(split, image_dir, label_dir, pairs, faults) if pairs else None
 
 
@@ -161,8 +182,11 @@ def _orphans(label_dir: str, layout: Layout, pairs: Sequence[Pair], ambiguous: S
     claimed = {rule.label_stem(stem_of(image)) for image in ambiguous}
     any_name = rule.label_stem('\0' + (rule.separator or '') + '\0')
     pattern = re.compile('.*'.join(re.escape(part) for part in any_name.split('\0')) + '$')
-    return [Fault('label_without_image', path) for path in _files(label_dir, LABEL_EXTENSIONS)
-            if path not in used and stem_of(path) not in claimed and pattern.match(stem_of(path))]
+    return [
+        Fault('label_without_image', path)
+        for path in _files(label_dir, LABEL_EXTENSIONS)
+        if path not in used and stem_of(path) not in claimed and pattern.match(stem_of(path))
+    ]
 
 
 def _listed(pairs: Sequence[Pair], names: Sequence[str], list_file: str, faults: List[Fault]) -> List[Pair]:

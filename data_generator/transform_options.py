@@ -2,6 +2,7 @@
 
 Every refusal names the option, the value that came, the rule, and what to write instead.
 """
+
 import math
 import numbers
 from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
@@ -19,6 +20,7 @@ IdMap = Union[np.ndarray, Sequence[int], Mapping[int, int]]
 
 class TransformOptions(NamedTuple):
     """Checked options; None is 'not asked for'. The units and ranges are those of `transforms.build_pipeline`."""
+
     convert_colors_to_ids: Optional[Mapping[Tuple[int, int, int], int]]
     convert_ids_to_ids: Optional[IdMap]
     random_scale: Optional[Tuple[float, float]]
@@ -48,9 +50,30 @@ class TransformOptions(NamedTuple):
         return self.random_crop[0] - top - bottom, self.random_crop[1] - left - right
 
 
-def check_options(*, convert_colors_to_ids, convert_ids_to_ids, void_class_id, random_crop, crop, resize, brightness,
-                  flip, translate, scale, gray, rotate, color_jitter, random_scale, max_class_share, blur, ignore_id,
-                  pad_value, resize_labels, num_classes, has_labels) -> TransformOptions:
+def check_options(
+    *,
+    convert_colors_to_ids,
+    convert_ids_to_ids,
+    void_class_id,
+    random_crop,
+    crop,
+    resize,
+    brightness,
+    flip,
+    translate,
+    scale,
+    gray,
+    rotate,
+    color_jitter,
+    random_scale,
+    max_class_share,
+    blur,
+    ignore_id,
+    pad_value,
+    resize_labels,
+    num_classes,
+    has_labels,
+) -> TransformOptions:
     """Check all options of `transforms.build_pipeline`, each alone and then together. Raises ValueError."""
     ignore_id = _integer('ignore_id', ignore_id, 0, MAX_ID, 'ignore_id=255')
     options = TransformOptions(
@@ -72,7 +95,8 @@ def check_options(*, convert_colors_to_ids, convert_ids_to_ids, void_class_id, r
         resize_labels=_boolean('resize_labels', resize_labels),
         ignore_id=ignore_id,
         pad_id=_pad_id(void_class_id, ignore_id, num_classes),
-        pad_value=_pad_value(pad_value))
+        pad_value=_pad_value(pad_value),
+    )
     _check_together(options, has_labels)
     return options
 
@@ -82,12 +106,13 @@ def _off(value: Any) -> bool:
 
 
 def _refuse(name: str, value: Any, rule: str, example: Any) -> ValueError:
-    return ValueError('{}={!r}: {}. Write {}={!r}, or {}=False to do without.'.format(name, value, rule, name, example,
-                                                                                    name))
+    return ValueError(
+        '{}={!r}: {}. Write {}={!r}, or {}=False to do without.'.format(name, value, rule, name, example, name)
+    )
 
 
 def _is_number(value: Any) -> bool:
-    return (isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value))
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
 
 
 def _is_integer(value: Any) -> bool:
@@ -122,8 +147,12 @@ def _crop(value: Any) -> Optional[Tuple[int, int, int, int]]:
     if _off(value):
         return None
     if not _is_sequence(value, 4) or not all(_is_integer(side) and side >= 0 for side in value):
-        raise _refuse('crop', value, 'must be (top, bottom, left, right), the pixels to cut off at each side, four '
-                                     'integers of at least 0', (0, 200, 0, 0))
+        raise _refuse(
+            'crop',
+            value,
+            'must be (top, bottom, left, right), the pixels to cut off at each side, four integers of at least 0',
+            (0, 200, 0, 0),
+        )
     top, bottom, left, right = (int(side) for side in value)
     return top, bottom, left, right
 
@@ -143,11 +172,19 @@ def _flip(value: Any) -> Optional[float]:
 def _range_and_p(name: str, value: Any, low: float, high: float, example: Any) -> Optional[Tuple[float, float, float]]:
     if _off(value):
         return None
-    if (not _is_sequence(value, 3) or not all(_is_number(v) for v in value) or not low <= value[0] <= value[1] <= high
-            or not _is_probability(value[2])):
+    if (
+        not _is_sequence(value, 3)
+        or not all(_is_number(v) for v in value)
+        or not low <= value[0] <= value[1] <= high
+        or not _is_probability(value[2])
+    ):
         bounds = 'at least {:g}'.format(low) if high == math.inf else 'from {:g} to {:g}'.format(low, high)
-        raise _refuse(name, value, 'must be (min, max, probability) with min <= max, both {}, and a probability from 0 '
-                                   'to 1'.format(bounds), example)
+        raise _refuse(
+            name,
+            value,
+            'must be (min, max, probability) with min <= max, both {}, and a probability from 0 to 1'.format(bounds),
+            example,
+        )
     return float(value[0]), float(value[1]), float(value[2])
 
 
@@ -170,8 +207,13 @@ def _max_class_share(value: Any) -> Optional[float]:
     if _off(value):
         return None
     if not _is_number(value) or not 0 < value <= 1:
-        raise _refuse('max_class_share', value, 'must be the largest share of the valid pixels of a crop that one '
-                                                'class may fill, a number above 0 and at most 1', 0.75)
+        raise _refuse(
+            'max_class_share',
+            value,
+            'must be the largest share of the valid pixels of a crop that one '
+            'class may fill, a number above 0 and at most 1',
+            0.75,
+        )
     return float(value)
 
 
@@ -180,25 +222,44 @@ def _color_jitter(value: Any) -> Optional[Tuple[float, float, float, float]]:
         return None
     example = (0.3, 0.3, 10, 0.5)
     if not _is_sequence(value, 4) or not all(_is_number(v) and v >= 0 for v in value):
-        raise _refuse('color_jitter', value, 'must be (contrast, saturation, hue, probability), four numbers of at '
-                                             'least 0', example)
+        raise _refuse(
+            'color_jitter',
+            value,
+            'must be (contrast, saturation, hue, probability), four numbers of at least 0',
+            example,
+        )
     contrast, saturation, hue, probability = (float(v) for v in value)
     if contrast > 1 or saturation > 1 or hue > 180 or probability > 1:
-        raise _refuse('color_jitter', value, 'contrast, saturation and the probability are at most 1 and hue is at '
-                                             'most 180 degrees', example)
+        raise _refuse(
+            'color_jitter',
+            value,
+            'contrast, saturation and the probability are at most 1 and hue is at most 180 degrees',
+            example,
+        )
     return contrast, saturation, hue, probability
 
 
 def _translate(value: Any) -> Optional[Tuple[Tuple[int, int], Tuple[int, int], float]]:
     if _off(value):
         return None
-    ranges_are_right = (isinstance(value, (tuple, list)) and len(value) == 3 and _is_probability(value[2]) and all(
-        _is_sequence(shift, 2) and all(_is_integer(pixels) for pixels in shift) and shift[0] <= shift[1]
-        for shift in value[:2]))
+    ranges_are_right = (
+        isinstance(value, (tuple, list))
+        and len(value) == 3
+        and _is_probability(value[2])
+        and all(
+            _is_sequence(shift, 2) and all(_is_integer(pixels) for pixels in shift) and shift[0] <= shift[1]
+            for shift in value[:2]
+        )
+    )
     if not ranges_are_right:
-        raise _refuse('translate', value, 'must be ((min, max), (min, max), probability): the horizontal and the '
-                                          'vertical shift in whole pixels with min <= max, and a probability from 0 '
-                                          'to 1', ((0, 40), (0, 20), 0.5))
+        raise _refuse(
+            'translate',
+            value,
+            'must be ((min, max), (min, max), probability): the horizontal and the '
+            'vertical shift in whole pixels with min <= max, and a probability from 0 '
+            'to 1',
+            ((0, 40), (0, 20), 0.5),
+        )
     (left, right), (up, down), probability = value
     return (int(left), int(right)), (int(up), int(down)), float(probability)
 
@@ -207,12 +268,17 @@ def _color_map(value: Any) -> Optional[Mapping[Tuple[int, int, int], int]]:
     if _off(value):
         return None
     if not isinstance(value, Mapping) or not value:
-        raise _refuse('convert_colors_to_ids', value, 'must be a dict from (red, green, blue) to class ID',
-                      {(128, 64, 128): 0})
+        raise _refuse(
+            'convert_colors_to_ids', value, 'must be a dict from (red, green, blue) to class ID', {(128, 64, 128): 0}
+        )
     for color, class_id in value.items():
         if not _is_sequence(color, 3) or not all(_is_integer(c) and 0 <= c <= 255 for c in color):
-            raise _refuse('convert_colors_to_ids', color, 'every key must be a colour (red, green, blue) of three '
-                                                          'integers from 0 to 255', {(128, 64, 128): 0})
+            raise _refuse(
+                'convert_colors_to_ids',
+                color,
+                'every key must be a colour (red, green, blue) of three integers from 0 to 255',
+                {(128, 64, 128): 0},
+            )
         _integer('convert_colors_to_ids[{}]'.format(tuple(color)), class_id, 0, MAX_ID, 'the class ID of this colour')
     return value
 
@@ -224,13 +290,21 @@ def _id_map(value: Any) -> Optional[IdMap]:
         return _id_dict(value)
     array = np.asarray(value)
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in 'iu':
-        raise _refuse('convert_ids_to_ids', value, 'must be a dict from ID to ID, or a one-dimensional integer array '
-                                                   'that holds at index k what ID k becomes', {7: 0, 8: 1})
+        raise _refuse(
+            'convert_ids_to_ids',
+            value,
+            'must be a dict from ID to ID, or a one-dimensional integer array that holds at index k what ID k becomes',
+            {7: 0, 8: 1},
+        )
     if array.min() < 0 or array.max() > MAX_ID:
-        raise _refuse('convert_ids_to_ids', value, 'holds {}; IDs are integers from 0 to {}, so map what is to be '
-                                                   'left out to ignore_id'.format(
-                                                       array.min() if array.min() < 0 else array.max(), MAX_ID),
-                      {7: 0, 8: 1})
+        raise _refuse(
+            'convert_ids_to_ids',
+            value,
+            'holds {}; IDs are integers from 0 to {}, so map what is to be left out to ignore_id'.format(
+                array.min() if array.min() < 0 else array.max(), MAX_ID
+            ),
+            {7: 0, 8: 1},
+        )
     return array
 
 
@@ -239,8 +313,9 @@ def _id_dict(value: Mapping[int, int]) -> Mapping[int, int]:
         raise _refuse('convert_ids_to_ids', value, 'must name at least one ID', {7: 0, 8: 1})
     for old, new in value.items():
         _integer('convert_ids_to_ids, the key', old, 0, MAX_ID, 'the ID as it stands in the label files')
-        _integer('convert_ids_to_ids[{}]'.format(old), new, 0, MAX_ID, 'a class ID, or ignore_id for what is to be '
-                                                                       'left out')
+        _integer(
+            'convert_ids_to_ids[{}]'.format(old), new, 0, MAX_ID, 'a class ID, or ignore_id for what is to be left out'
+        )
     return value
 
 
@@ -249,9 +324,12 @@ def _pad_id(void_class_id: Any, ignore_id: int, num_classes: Optional[int]) -> i
         return ignore_id
     pad_id = _integer('void_class_id', void_class_id, 0, MAX_ID, 'void_class_id=None to pad with ignore_id')
     if num_classes is not None and pad_id >= num_classes and pad_id != ignore_id:
-        raise ValueError('void_class_id={}: must be one of the num_classes={} class IDs or ignore_id={}. Write '
-                         'void_class_id=None to pad with ignore_id, or pass ignore_id={}.'.format(
-                             pad_id, num_classes, ignore_id, pad_id))
+        raise ValueError(
+            'void_class_id={}: must be one of the num_classes={} class IDs or ignore_id={}. Write '
+            'void_class_id=None to pad with ignore_id, or pass ignore_id={}.'.format(
+                pad_id, num_classes, ignore_id, pad_id
+            )
+        )
     return pad_id
 
 
@@ -259,8 +337,11 @@ def _pad_value(value: Any) -> Tuple[int, int, int]:
     if value is None:
         return IMAGENET_MEAN
     if not _is_sequence(value, 3) or not all(_is_number(v) and 0 <= v <= 255 for v in value):
-        raise ValueError('pad_value={!r}: must be (red, green, blue), three numbers from 0 to 255. Write '
-                         'pad_value={!r}.'.format(value, IMAGENET_MEAN))
+        raise ValueError(
+            'pad_value={!r}: must be (red, green, blue), three numbers from 0 to 255. Write pad_value={!r}.'.format(
+                value, IMAGENET_MEAN
+            )
+        )
     red, green, blue = (int(round(float(v))) for v in value)
     return red, green, blue
 
@@ -269,8 +350,11 @@ def _check_together(options: TransformOptions, has_labels: bool) -> None:
     _check_sizes_together(options)
     for name in ('random_scale', 'max_class_share'):
         if getattr(options, name) is not None and options.random_crop is None:
-            raise ValueError('{}={!r}: belongs to random crops, and random_crop is off. Add random_crop=(height, '
-                             'width).'.format(name, getattr(options, name)))
+            raise ValueError(
+                '{}={!r}: belongs to random crops, and random_crop is off. Add random_crop=(height, width).'.format(
+                    name, getattr(options, name)
+                )
+            )
     if not options.resize_labels:
         _check_labels_may_keep_their_size(options)
     if not has_labels:
@@ -281,27 +365,34 @@ def _check_sizes_together(options: TransformOptions) -> None:
     if options.random_crop is not None and options.crop is not None:
         (height, width), (top, bottom, left, right) = options.random_crop, options.crop
         if top + bottom >= height or left + right >= width:
-            raise ValueError('crop={}: cuts away all of random_crop={}. Cut off less than {} rows and {} columns.'
-                             .format(options.crop, options.random_crop, height, width))
+            raise ValueError(
+                'crop={}: cuts away all of random_crop={}. Cut off less than {} rows and {} columns.'.format(
+                    options.crop, options.random_crop, height, width
+                )
+            )
     if options.translate is not None and options.output_size is not None:
         height, width = options.output_size
         across, down = (max(abs(pixels) for pixels in shift) for shift in options.translate[:2])
         if across >= width or down >= height:
-            raise ValueError('translate={}: can shift the whole image of {}x{} (height x width) out of sight. Shift by '
-                             'less than {} pixels across and {} down.'.format(options.translate, height, width, width,
-                                                                             height))
+            raise ValueError(
+                'translate={}: can shift the whole image of {}x{} (height x width) out of sight. Shift by '
+                'less than {} pixels across and {} down.'.format(options.translate, height, width, width, height)
+            )
 
 
 def _check_labels_may_keep_their_size(options: TransformOptions) -> None:
     for name in ('translate', 'rotate', 'scale'):
         if getattr(options, name) is not None:
-            raise ValueError('{}={!r}: moves pixels of the resized image, and with resize_labels=False the labels have '
-                             'another size. Write {}=False, or resize_labels=True.'.format(name, getattr(options, name),
-                                                                                          name))
+            raise ValueError(
+                '{}={!r}: moves pixels of the resized image, and with resize_labels=False the labels have '
+                'another size. Write {}=False, or resize_labels=True.'.format(name, getattr(options, name), name)
+            )
 
 
 def _check_needs_no_labels(options: TransformOptions) -> None:
     for name in ('convert_colors_to_ids', 'convert_ids_to_ids', 'max_class_share'):
         if getattr(options, name) is not None:
-            raise ValueError('{} is for labels, and this dataset has none. Write {}=False, or name the directories of '
-                             'the labels.'.format(name, name))
+            raise ValueError(
+                '{} is for labels, and this dataset has none. Write {}=False, or name the directories of '
+                'the labels.'.format(name, name)
+            )

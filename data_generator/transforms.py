@@ -3,6 +3,7 @@
 All geometry from flip on is one matrix and thereby one resampling: two would blur the image twice and take twice as
 long.
 """
+
 import hashlib
 from typing import Any, Dict, Optional, Tuple
 
@@ -67,8 +68,16 @@ class Pipeline:
         """All that is random, with the numbers that `rng` draws, and what comes after it."""
         o = self._options
         if o.random_crop is not None:
-            image, label = geometry.random_crop(image, label, rng, o.random_crop, self._padding, o.random_scale,
-                                                o.max_class_share, (o.ignore_id, o.pad_id))
+            image, label = geometry.random_crop(
+                image,
+                label,
+                rng,
+                o.random_crop,
+                self._padding,
+                o.random_scale,
+                o.max_class_share,
+                (o.ignore_id, o.pad_id),
+            )
             image, label = self._crop_and_resize(image, label)
         image = self._change_light(image, rng)
         image, label = geometry.warp(image, label, self._draw_geometry(image.shape[:2], rng), self._padding)
@@ -104,10 +113,30 @@ class Pipeline:
         return matrix
 
 
-def build_pipeline(*, convert_colors_to_ids=False, convert_ids_to_ids=False, void_class_id=None, random_crop=False,
-                   crop=False, resize=False, brightness=False, flip=False, translate=False, scale=False, gray=False,
-                   rotate=False, color_jitter=False, random_scale=False, max_class_share=False, blur=False,
-                   ignore_id=255, pad_value=None, resize_labels=True, num_classes=None, has_labels=True) -> Pipeline:
+def build_pipeline(
+    *,
+    convert_colors_to_ids=False,
+    convert_ids_to_ids=False,
+    void_class_id=None,
+    random_crop=False,
+    crop=False,
+    resize=False,
+    brightness=False,
+    flip=False,
+    translate=False,
+    scale=False,
+    gray=False,
+    rotate=False,
+    color_jitter=False,
+    random_scale=False,
+    max_class_share=False,
+    blur=False,
+    ignore_id=255,
+    pad_value=None,
+    resize_labels=True,
+    num_classes=None,
+    has_labels=True,
+) -> Pipeline:
     """Check all options at once and return the function (image, label, rng) -> (image, label) that they describe.
 
     The transforms are applied in this order; False leaves one out. p is always a probability.
@@ -142,22 +171,44 @@ def build_pipeline(*, convert_colors_to_ids=False, convert_ids_to_ids=False, voi
     Raises:
         ValueError: An option has a wrong type or value, or two do not go together.
     """
-    return Pipeline(check_options(
-        convert_colors_to_ids=convert_colors_to_ids, convert_ids_to_ids=convert_ids_to_ids,
-        void_class_id=void_class_id, random_crop=random_crop, crop=crop, resize=resize, brightness=brightness,
-        flip=flip, translate=translate, scale=scale, gray=gray, rotate=rotate, color_jitter=color_jitter,
-        random_scale=random_scale, max_class_share=max_class_share, blur=blur, ignore_id=ignore_id,
-        pad_value=pad_value, resize_labels=resize_labels, num_classes=num_classes, has_labels=has_labels))
+    return Pipeline(
+        check_options(
+            convert_colors_to_ids=convert_colors_to_ids,
+            convert_ids_to_ids=convert_ids_to_ids,
+            void_class_id=void_class_id,
+            random_crop=random_crop,
+            crop=crop,
+            resize=resize,
+            brightness=brightness,
+            flip=flip,
+            translate=translate,
+            scale=scale,
+            gray=gray,
+            rotate=rotate,
+            color_jitter=color_jitter,
+            random_scale=random_scale,
+            max_class_share=max_class_share,
+            blur=blur,
+            ignore_id=ignore_id,
+            pad_value=pad_value,
+            resize_labels=resize_labels,
+            num_classes=num_classes,
+            has_labels=has_labels,
+        )
+    )
 
 
 def _check_pair(image: np.ndarray, label: np.ndarray) -> None:
     if label.ndim != 2 or label.dtype not in (np.uint8, np.uint16):
-        raise ValueError('A label of shape {} and type {}: must be class IDs, uint8 or uint16 [height, width]. For '
-                         'labels that are colours pass convert_colors_to_ids.'.format(label.shape, label.dtype))
+        raise ValueError(
+            'A label of shape {} and type {}: must be class IDs, uint8 or uint16 [height, width]. For '
+            'labels that are colours pass convert_colors_to_ids.'.format(label.shape, label.dtype)
+        )
     if label.shape != image.shape[:2]:
-        raise ValueError('An image of {}x{} with a label of {}x{} (height x width): both must have the same size. '
-                         'Resize the one file to the other, labels without interpolation.'.format(
-                             *(image.shape[:2] + label.shape)))
+        raise ValueError(
+            'An image of {}x{} with a label of {}x{} (height x width): both must have the same size. '
+            'Resize the one file to the other, labels without interpolation.'.format(*(image.shape[:2] + label.shape))
+        )
 
 
 def _described(mapping):

@@ -3,6 +3,7 @@
 Threads, not processes: OpenCV lets go of the interpreter lock while it decodes and resizes, so two threads are as fast
 as two processes (benchmarks/bench_data.py) and need not copy images from one process to the other.
 """
+
 import atexit
 import threading
 import weakref
@@ -35,8 +36,15 @@ class InlineSource:
 class ThreadedSource:
     """Makes batches ahead in threads that end when `owner` is closed, is collected, or the interpreter exits."""
 
-    def __init__(self, samples: Callable[[int], Sequence], make: Callable, assemble: Callable, num_threads: int,
-                 prefetch: int, owner: Any) -> None:
+    def __init__(
+        self,
+        samples: Callable[[int], Sequence],
+        make: Callable,
+        assemble: Callable,
+        num_threads: int,
+        prefetch: int,
+        owner: Any,
+    ) -> None:
         self._queue = _WorkQueue(samples, assemble, prefetch)
         # The threads know the queue but not the owner, so it is collected when its user lets go of it.
         weakref.finalize(owner, self._queue.abandon).atexit = False

@@ -1,4 +1,5 @@
 """`python -m fcn8s` is the same as the console script `fcn8s`."""
+
 import sys
 
 from fcn8s.cli import main

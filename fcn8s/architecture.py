@@ -3,6 +3,7 @@
 Nothing about FCN-8s is taken for granted here. The layers are those that the logits are computed from, so what is drawn
 is what runs, for every variant and for encoders from elsewhere.
 """
+
 import collections
 import itertools
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
@@ -38,6 +39,7 @@ class Layer(NamedTuple):
         inputs: Names of the layers that it is computed from.
         is_decoder: Whether it belongs to the decoder.
     """
+
     name: str
     kind: str
     kernel: Tuple[int, int]
@@ -96,7 +98,7 @@ def _layer_name(op: Any) -> str:
     scope, _, last = op.name.rpartition('/')
     named_by_scope = scope and last.lower().startswith(('conv2d', 'maxpool'))
     name = scope if named_by_scope else op.name
-    return name[len(_DECODER_SCOPE):] if name.startswith(_DECODER_SCOPE) else name
+    return name[len(_DECODER_SCOPE) :] if name.startswith(_DECODER_SCOPE) else name
 
 
 def _layer(name: str, op: Any, inputs: Tuple[str, ...], before: Dict[str, Layer], shape: Tuple[int, int, int]) -> Layer:
@@ -115,6 +117,7 @@ def _layer(name: str, op: Any, inputs: Tuple[str, ...], before: Dict[str, Layer]
 
 class _Box(NamedTuple):
     """Layers drawn as one: a chain of like convolutions, or a single layer."""
+
     layers: Tuple[Layer, ...]
     column: int
     row: int
@@ -173,8 +176,12 @@ def _chains(layers: Sequence[Layer]) -> List[List[Layer]]:
 
 
 def _continues(previous: Layer, layer: Layer) -> bool:
-    return (layer.inputs == (previous.name,) and layer.kind == previous.kind == CONVOLUTION
-            and layer.kernel == previous.kernel and layer.shape == previous.shape)
+    return (
+        layer.inputs == (previous.name,)
+        and layer.kind == previous.kind == CONVOLUTION
+        and layer.kernel == previous.kernel
+        and layer.shape == previous.shape
+    )
 
 
 def _is_skip_score(box: _Box, layers: Sequence[Layer]) -> bool:
@@ -201,9 +208,14 @@ def _draw_box(axes: Any, box: _Box) -> None:
 
 def _draw_rectangle(axes: Any, centre: Tuple[float, float], size: Tuple[float, float], color: str) -> None:
     (x, y), (width, height) = centre, size
-    axes.fill([x - width / 2, x + width / 2, x + width / 2, x - width / 2],
-              [y - height / 2, y - height / 2, y + height / 2, y + height / 2],
-              facecolor=color, edgecolor=_EDGE, linewidth=0.8, zorder=2)
+    axes.fill(
+        [x - width / 2, x + width / 2, x + width / 2, x - width / 2],
+        [y - height / 2, y - height / 2, y + height / 2, y + height / 2],
+        facecolor=color,
+        edgecolor=_EDGE,
+        linewidth=0.8,
+        zorder=2,
+    )
 
 
 def _draw_legend(axes: Any, x: float) -> None:
@@ -246,8 +258,17 @@ def _draw_skip(axes: Any, start: _Box, end: _Box) -> None:
     """Around the boxes between: up beside the start, across, and down on the end."""
     beside = start.column + 0.5
     above, leaves = -start.row + _BOX_HEIGHT / 2 + 0.11, -start.row + 0.15
-    _draw_line(axes, [(start.column + _BOX_WIDTH / 2, leaves), (beside, leaves), (beside, above), (end.column, above),
-                      (end.column, -end.row + _BOX_HEIGHT / 2)], _SKIP_EDGE)
+    _draw_line(
+        axes,
+        [
+            (start.column + _BOX_WIDTH / 2, leaves),
+            (beside, leaves),
+            (beside, above),
+            (end.column, above),
+            (end.column, -end.row + _BOX_HEIGHT / 2),
+        ],
+        _SKIP_EDGE,
+    )
 
 
 def _half_size(box: _Box) -> Tuple[float, float]:

@@ -2,6 +2,7 @@
 
 No session and no file is touched here. The result is an immutable bundle of tensors; the class `FCN8s` runs them.
 """
+
 from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
 
 from fcn8s.backend import tf
@@ -21,6 +22,7 @@ class TrainingSettings(NamedTuple):
 
     freeze: 'encoder', a number n for the encoder's first n blocks (conv1_* to convn_*), or None to train everything.
     """
+
     optimizer: OptimizerSettings = OptimizerSettings()
     loss: Union[str, Callable] = 'cross_entropy'
     normalize: str = 'mean'
@@ -31,6 +33,7 @@ class TrainingSettings(NamedTuple):
 
 class TrainingTensors(NamedTuple):
     """The training part. labels: uint8 [N, H, W] or one-hot [N, H, W, C]; the rest are float32 scalars and ops."""
+
     labels: Any
     l2_rate: Any
     penalty: Any
@@ -43,6 +46,7 @@ class TrainingTensors(NamedTuple):
 
 class Model(NamedTuple):
     """A whole network in a graph. N images, H and W the image's size, C classes."""
+
     settings: ModelSettings
     encoder: Encoder
     decoder: Decoder
@@ -76,14 +80,18 @@ def trained_encoder_variables(variables: Sequence[Any], freeze: Optional[Union[s
     if freeze == 'encoder':
         return ()
     if isinstance(freeze, bool) or not isinstance(freeze, int) or not 0 <= freeze <= NUM_BLOCKS:
-        raise ValueError("freeze is {!r}; it has to be 'encoder', a number of blocks from 0 to {}, or None.".format(
-            freeze, NUM_BLOCKS))
+        raise ValueError(
+            "freeze is {!r}; it has to be 'encoder', a number of blocks from 0 to {}, or None.".format(
+                freeze, NUM_BLOCKS
+            )
+        )
     frozen = tuple('conv{}_'.format(block) for block in range(1, freeze + 1))
     return tuple(variable for variable in variables if not variable.op.name.startswith(frozen))
 
 
-def _build_training(decoder: Decoder, settings: ModelSettings, training: TrainingSettings,
-                    trained: Sequence[Any]) -> TrainingTensors:
+def _build_training(
+    decoder: Decoder, settings: ModelSettings, training: TrainingSettings, trained: Sequence[Any]
+) -> TrainingTensors:
     # Rank unknown: class IDs [N, H, W] and one-hot labels [N, H, W, C] both fit.
     labels = tf.placeholder(tf.uint8, name='labels_input')
     l2_rate = tf.placeholder_with_default(0.0, [], name='l2_regularization_rate')
@@ -95,8 +103,15 @@ def _build_training(decoder: Decoder, settings: ModelSettings, training: Trainin
     with tf.name_scope('optimizer/'):
         total_loss = tf.add(loss.value, penalty, name='total_loss')
         learning_rate = tf.placeholder(tf.float32, [], name='learning_rate')
-        global_step = tf.get_variable('optimizer/global_step', [], tf.int64, tf.zeros_initializer(), trainable=False,
-                                      use_resource=False, collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.GLOBAL_STEP])
+        global_step = tf.get_variable(
+            'optimizer/global_step',
+            [],
+            tf.int64,
+            tf.zeros_initializer(),
+            trainable=False,
+            use_resource=False,
+            collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.GLOBAL_STEP],
+        )
     ops = build_train_op(loss, penalty, trained, learning_rate, global_step, training.optimizer, training.loss_scaling)
     metrics = _build_metrics(decoder.logits, class_ids, valid, settings)
     return TrainingTensors(labels, l2_rate, penalty, total_loss, learning_rate, global_step, ops, metrics)

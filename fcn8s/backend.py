@@ -3,6 +3,7 @@
 Nothing is switched globally. Every model of this library lives in its own `tf.Graph` and `tf.Session`, which work the
 same way in both generations, eager execution or not.
 """
+
 import os
 from typing import Tuple
 
@@ -18,8 +19,10 @@ try:
     from tensorflow.core.framework.variable_pb2 import VariableDef
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 except ImportError as error:
-    raise ImportError('fcn8s needs TensorFlow 1.15 (Python 3.7) or TensorFlow >= 2.16 (Python 3.10 to 3.13): {}. '
-                      'Install it with: pip install fcn8s'.format(error)) from error
+    raise ImportError(
+        'fcn8s needs TensorFlow 1.15 (Python 3.7) or TensorFlow >= 2.16 (Python 3.10 to 3.13): {}. '
+        'Install it with: pip install fcn8s'.format(error)
+    ) from error
 
 
 def version_tuple(version: str) -> Tuple[int, int]:
@@ -32,8 +35,10 @@ def check_version(version: str) -> None:
     """Raises ImportError for a TensorFlow that this library was not written for (older than 1.15, or 2.0 to 2.15)."""
     found = version_tuple(version)
     if found < (1, 15) or (2, 0) <= found < (2, 16):
-        raise ImportError('TensorFlow {} is installed; fcn8s needs TensorFlow 1.15 (Python 3.7) or >= 2.16 (Python 3.10 '
-                          'to 3.13). Upgrade with: pip install --upgrade "tensorflow>=2.16"'.format(version))
+        raise ImportError(
+            'TensorFlow {} is installed; fcn8s needs TensorFlow 1.15 (Python 3.7) or >= 2.16 (Python 3.10 '
+            'to 3.13). Upgrade with: pip install --upgrade "tensorflow>=2.16"'.format(version)
+        )
 
 
 TF_VERSION = version_tuple(tf.__version__)

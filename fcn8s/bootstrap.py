@@ -27,8 +27,9 @@ class Interval(NamedTuple):
     num_resamples: int
 
 
-def mean_iou_interval(images: ClassCounts, num_resamples: int = NUM_RESAMPLES, seed: int = 0,
-                      confidence: float = CONFIDENCE) -> Interval:
+def mean_iou_interval(
+    images: ClassCounts, num_resamples: int = NUM_RESAMPLES, seed: int = 0, confidence: float = CONFIDENCE
+) -> Interval:
     """The mean IoU of all images together with its interval.
 
     Arguments:
@@ -40,13 +41,19 @@ def mean_iou_interval(images: ClassCounts, num_resamples: int = NUM_RESAMPLES, s
         ValueError: There are no images, no resamples, or `confidence` is not between 0 and 1.
     """
     _check(images, num_resamples, confidence)
-    resampled = np.concatenate([_resampled_mean_iou(weights, images)
-                                for weights in _draws(_num_images(images), num_resamples, seed)])
+    resampled = np.concatenate(
+        [_resampled_mean_iou(weights, images) for weights in _draws(_num_images(images), num_resamples, seed)]
+    )
     return _interval(float(mean_iou(_total(images))), resampled, confidence, _num_images(images))
 
 
-def paired_difference(first: ClassCounts, second: ClassCounts, num_resamples: int = NUM_RESAMPLES, seed: int = 0,
-                      confidence: float = CONFIDENCE) -> Interval:
+def paired_difference(
+    first: ClassCounts,
+    second: ClassCounts,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> Interval:
     """mean IoU of `first` minus that of `second` on the same images, with its interval: each resample draws the same
     images for both, so what makes an image hard for both cancels.
 
@@ -58,25 +65,35 @@ def paired_difference(first: ClassCounts, second: ClassCounts, num_resamples: in
     """
     _check(first, num_resamples, confidence)
     if first.true_positives.shape != second.true_positives.shape:
-        raise ValueError('Counts of shape {} (images, classes) came against {}. A paired difference needs both models '
-                         'on the same images and classes.'.format(first.true_positives.shape,
-                                                                  second.true_positives.shape))
-    resampled = np.concatenate([_resampled_mean_iou(weights, first) - _resampled_mean_iou(weights, second)
-                                for weights in _draws(_num_images(first), num_resamples, seed)])
+        raise ValueError(
+            'Counts of shape {} (images, classes) came against {}. A paired difference needs both models '
+            'on the same images and classes.'.format(first.true_positives.shape, second.true_positives.shape)
+        )
+    resampled = np.concatenate(
+        [
+            _resampled_mean_iou(weights, first) - _resampled_mean_iou(weights, second)
+            for weights in _draws(_num_images(first), num_resamples, seed)
+        ]
+    )
     value = float(mean_iou(_total(first)) - mean_iou(_total(second)))
     return _interval(value, resampled, confidence, _num_images(first))
 
 
 def _check(images: ClassCounts, num_resamples: int, confidence: float) -> None:
     if images.true_positives.ndim != 2 or not len(images.true_positives):
-        raise ValueError('Counts of shape {} came; a bootstrap over images needs [images, classes] with at least one '
-                         'image.'.format(images.true_positives.shape))
+        raise ValueError(
+            'Counts of shape {} came; a bootstrap over images needs [images, classes] with at least one image.'.format(
+                images.true_positives.shape
+            )
+        )
     if num_resamples < 1:
-        raise ValueError('{} resamples were asked for; take 1 or more, 1000 or more for an interval to '
-                         'quote.'.format(num_resamples))
+        raise ValueError(
+            '{} resamples were asked for; take 1 or more, 1000 or more for an interval to quote.'.format(num_resamples)
+        )
     if not 0.0 < confidence < 1.0:
-        raise ValueError('A confidence of {} was asked for; it is a share between 0 and 1, for instance '
-                         '0.95.'.format(confidence))
+        raise ValueError(
+            'A confidence of {} was asked for; it is a share between 0 and 1, for instance 0.95.'.format(confidence)
+        )
 
 
 def _draws(num_images: int, num_resamples: int, seed: int) -> Iterator[np.ndarray]:

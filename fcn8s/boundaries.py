@@ -44,8 +44,13 @@ def squared_distances(mask: np.ndarray) -> np.ndarray:
     return np.rint(distances * distances)
 
 
-def trimap_confusions(labels: np.ndarray, class_ids: np.ndarray, num_classes: int,
-                      widths: Sequence[float] = TRIMAP_WIDTHS, ignore_id: int = 255) -> np.ndarray:
+def trimap_confusions(
+    labels: np.ndarray,
+    class_ids: np.ndarray,
+    num_classes: int,
+    widths: Sequence[float] = TRIMAP_WIDTHS,
+    ignore_id: int = 255,
+) -> np.ndarray:
     """Confusion matrices of the pixels within `width` pixels of a boundary of the ground truth (Kohli, Ladicky, Torr,
     "Robust higher order potentials for enforcing label consistency", IJCV 2009, section 5: the trimap).
 
@@ -61,7 +66,7 @@ def trimap_confusions(labels: np.ndarray, class_ids: np.ndarray, num_classes: in
     if not boundary.any():
         return np.zeros((len(widths), num_classes, num_classes + 1), dtype=np.int64)
     distances = squared_distances(boundary)
-    bands = [distances <= width ** 2 for width in widths]
+    bands = [distances <= width**2 for width in widths]
     return np.stack([count_confusion(labels[band], class_ids[band], num_classes, ignore_id) for band in bands])
 
 
@@ -70,8 +75,9 @@ def tolerance_in_pixels(height: int, width: int) -> float:
     return RELATIVE_TOLERANCE * float(np.hypot(height, width))
 
 
-def boundary_f1(labels: np.ndarray, class_ids: np.ndarray, num_classes: int, tolerance: float,
-                ignore_id: int = 255) -> np.ndarray:
+def boundary_f1(
+    labels: np.ndarray, class_ids: np.ndarray, num_classes: int, tolerance: float, ignore_id: int = 255
+) -> np.ndarray:
     """F1 = 2 P R / (P + R) of the boundary of each class in one image (Csurka, Larlus, Perronnin, "What is a good
     evaluation measure for semantic segmentation?", BMVC 2013, section 3.3).
 
@@ -124,15 +130,18 @@ class ImageBoundaries(NamedTuple):
     f1: np.ndarray  # float64 [C]
 
 
-def measure_image(labels: np.ndarray, class_ids: np.ndarray, label_space: LabelSpace,
-                  widths: Sequence[float] = TRIMAP_WIDTHS) -> ImageBoundaries:
+def measure_image(
+    labels: np.ndarray, class_ids: np.ndarray, label_space: LabelSpace, widths: Sequence[float] = TRIMAP_WIDTHS
+) -> ImageBoundaries:
     """Boundary statistics of one image from integers [H, W]; ground truth of void classes counts as ignored."""
     labels = np.where(np.isin(labels, label_space.void_class_ids), label_space.ignore_id, labels)
-    f1 = boundary_f1(labels, class_ids, label_space.num_classes, tolerance_in_pixels(*labels.shape),
-                     label_space.ignore_id)
+    f1 = boundary_f1(
+        labels, class_ids, label_space.num_classes, tolerance_in_pixels(*labels.shape), label_space.ignore_id
+    )
     f1[list(label_space.void_class_ids)] = np.nan
-    return ImageBoundaries(trimap_confusions(labels, class_ids, label_space.num_classes, widths,
-                                             label_space.ignore_id), f1)
+    return ImageBoundaries(
+        trimap_confusions(labels, class_ids, label_space.num_classes, widths, label_space.ignore_id), f1
+    )
 
 
 class BoundaryTotals:
@@ -163,9 +172,11 @@ class BoundaryTotals:
         counts = count_classes(self._trimaps, self._label_space.void_class_ids)
         per_class = np.where(self._f1_images > 0, self._f1_sums / np.maximum(self._f1_images, 1), np.nan)
         total, images = self._image_means
-        return {'trimap_widths': list(self._widths),
-                'trimap_iou': intersection_over_union(counts),
-                'trimap_mean_iou': mean_iou(counts),
-                'boundary_tolerance': RELATIVE_TOLERANCE,
-                'boundary_f1': per_class,
-                'mean_boundary_f1': total / images if images else float('nan')}
+        return {
+            'trimap_widths': list(self._widths),
+            'trimap_iou': intersection_over_union(counts),
+            'trimap_mean_iou': mean_iou(counts),
+            'boundary_tolerance': RELATIVE_TOLERANCE,
+            'boundary_f1': per_class,
+            'mean_boundary_f1': total / images if images else float('nan'),
+        }

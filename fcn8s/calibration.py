@@ -24,8 +24,9 @@ class Calibration(NamedTuple):
     variables: List[tf.Variable]
 
 
-def build_calibration(confidences: tf.Tensor, correct: tf.Tensor, valid: tf.Tensor,
-                      num_bins: int = NUM_BINS) -> Calibration:
+def build_calibration(
+    confidences: tf.Tensor, correct: tf.Tensor, valid: tf.Tensor, num_bins: int = NUM_BINS
+) -> Calibration:
     """Adds the running totals to the graph of its arguments.
 
     Arguments:
@@ -36,12 +37,21 @@ def build_calibration(confidences: tf.Tensor, correct: tf.Tensor, valid: tf.Tens
     """
     with tf.name_scope('calibration'), tf.device('/cpu:0'):
         bins = _bins(confidences, valid, num_bins)
-        batch = (_sum_in_bins(bins, tf.ones_like(bins, tf.int64), num_bins),
-                 _sum_in_bins(bins, tf.cast(correct, tf.int64), num_bins),
-                 _sum_in_bins(bins, tf.cast(confidences, tf.float64), num_bins))
-        totals = [tf.Variable(tf.zeros([num_bins], part.dtype), trainable=False, use_resource=True, name=name,
-                              collections=[tf.GraphKeys.LOCAL_VARIABLES])
-                  for name, part in zip(('counts', 'correct', 'confidence_sums'), batch)]
+        batch = (
+            _sum_in_bins(bins, tf.ones_like(bins, tf.int64), num_bins),
+            _sum_in_bins(bins, tf.cast(correct, tf.int64), num_bins),
+            _sum_in_bins(bins, tf.cast(confidences, tf.float64), num_bins),
+        )
+        totals = [
+            tf.Variable(
+                tf.zeros([num_bins], part.dtype),
+                trainable=False,
+                use_resource=True,
+                name=name,
+                collections=[tf.GraphKeys.LOCAL_VARIABLES],
+            )
+            for name, part in zip(('counts', 'correct', 'confidence_sums'), batch)
+        ]
         update = tf.group(*[total.assign_add(part) for total, part in zip(totals, batch)], name='update')
         reset = tf.group(*[total.initializer for total in totals], name='reset')
         counts, correct_counts, confidence_sums = [total.read_value() for total in totals]
@@ -75,7 +85,9 @@ def summarize_calibration(counts: np.ndarray, correct: np.ndarray, confidence_su
     """'expected_calibration_error' and, per bin and NaN where empty, 'bin_accuracy' and 'bin_confidence' (float64 [B]),
     with 'bin_counts' (int64 [B]). Arguments as of `expected_calibration_error`."""
     filled = np.maximum(counts, 1)
-    return {'expected_calibration_error': expected_calibration_error(counts, correct, confidence_sums),
-            'bin_counts': np.asarray(counts, dtype=np.int64),
-            'bin_accuracy': np.where(counts > 0, correct / filled, np.nan),
-            'bin_confidence': np.where(counts > 0, confidence_sums / filled, np.nan)}
+    return {
+        'expected_calibration_error': expected_calibration_error(counts, correct, confidence_sums),
+        'bin_counts': np.asarray(counts, dtype=np.int64),
+        'bin_accuracy': np.where(counts > 0, correct / filled, np.nan),
+        'bin_confidence': np.where(counts > 0, confidence_sums / filled, np.nan),
+    }

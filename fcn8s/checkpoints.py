@@ -9,6 +9,7 @@ removed, never the best; only directories that this class wrote are ever touched
 writing leaves the earlier checkpoints as they were. 4. What a killed process left half-done is put right by `recover`,
 before a run goes on.
 """
+
 import json
 import os
 import re
@@ -114,17 +115,23 @@ class Checkpoints:
             with open(path, encoding='utf-8') as file:
                 name = str(json.load(file)['checkpoint'])
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError('{} is damaged ({!r}). It has to hold {{"checkpoint": NAME}}, with one of these: {}.'.format(
-                path, error, ', '.join(self.names()) or 'none is there')) from error
+            raise ValueError(
+                '{} is damaged ({!r}). It has to hold {{"checkpoint": NAME}}, with one of these: {}.'.format(
+                    path, error, ', '.join(self.names()) or 'none is there'
+                )
+            ) from error
         target = os.path.join(self.directory, name)
         if not os.path.isdir(target):
-            raise ValueError('{} names {!r}, which does not exist. Write the name of one of these into it: {}.'.format(
-                path, name, ', '.join(self.names()) or 'none is there'))
+            raise ValueError(
+                '{} names {!r}, which does not exist. Write the name of one of these into it: {}.'.format(
+                    path, name, ', '.join(self.names()) or 'none is there'
+                )
+            )
         return target
 
     def _remove_old(self) -> None:
         protected = {self.last(), self.best()}
-        for name in self.names()[:-self.keep]:
+        for name in self.names()[: -self.keep]:
             path = os.path.join(self.directory, name)
             if path not in protected:
                 self._remove(path)

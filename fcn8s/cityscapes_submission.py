@@ -28,16 +28,20 @@ def prediction_name(image_path: str) -> str:
     """
     match = _IMAGE_NAME.match(os.path.basename(image_path))
     if not match:
-        raise ValueError('{} is not named like a Cityscapes image. The evaluation server finds predictions by name: '
-                         '<city>_<6 digits>_<6 digits>_leftImg8bit.png.'.format(image_path))
+        raise ValueError(
+            '{} is not named like a Cityscapes image. The evaluation server finds predictions by name: '
+            '<city>_<6 digits>_<6 digits>_leftImg8bit.png.'.format(image_path)
+        )
     return match.group(1) + _SUFFIX
 
 
 def label_ids_of(label_space: LabelSpace) -> Tuple[int, ...]:
     """The labelId of each class; raises ValueError for classes that have none."""
     if label_space.file_ids is None or not label_space.name.startswith('cityscapes'):
-        raise ValueError('The model predicts the classes of {!r}, which have no Cityscapes labelIds. A submission '
-                         'needs a model of the label space cityscapes or cityscapes20.'.format(label_space.name))
+        raise ValueError(
+            'The model predicts the classes of {!r}, which have no Cityscapes labelIds. A submission '
+            'needs a model of the label space cityscapes or cityscapes20.'.format(label_space.name)
+        )
     return label_space.file_ids
 
 
@@ -59,19 +63,24 @@ def write_prediction(out_dir: str, image_path: str, class_ids: np.ndarray, label
     path = os.path.join(out_dir, prediction_name(image_path))
     class_ids = np.asarray(class_ids)
     if class_ids.shape != (HEIGHT, WIDTH):
-        raise ValueError('The prediction for {} has shape {}; the server takes {} x {} only. Predict at the size of '
-                         'the image.'.format(image_path, class_ids.shape, HEIGHT, WIDTH))
+        raise ValueError(
+            'The prediction for {} has shape {}; the server takes {} x {} only. Predict at the size of '
+            'the image.'.format(image_path, class_ids.shape, HEIGHT, WIDTH)
+        )
     if class_ids.min() < 0 or class_ids.max() >= label_space.num_classes:
-        raise ValueError('The prediction for {} holds IDs from {} to {}, but the classes of {!r} go from 0 to {}. Give '
-                         'class IDs; they are converted to labelIds here.'.format(
-                             image_path, class_ids.min(), class_ids.max(), label_space.name,
-                             label_space.num_classes - 1))
+        raise ValueError(
+            'The prediction for {} holds IDs from {} to {}, but the classes of {!r} go from 0 to {}. Give '
+            'class IDs; they are converted to labelIds here.'.format(
+                image_path, class_ids.min(), class_ids.max(), label_space.name, label_space.num_classes - 1
+            )
+        )
     write_labels(path, class_ids_to_file_ids(label_space)[class_ids])
     return path
 
 
-def zip_and_check(predictions_dir: str, image_paths: Iterable[str], zip_path: str,
-                  label_space: LabelSpace) -> List[str]:
+def zip_and_check(
+    predictions_dir: str, image_paths: Iterable[str], zip_path: str, label_space: LabelSpace
+) -> List[str]:
     """Checks the predictions as the server would and zips them.
 
     Arguments:
@@ -99,8 +108,10 @@ def zip_and_check(predictions_dir: str, image_paths: Iterable[str], zip_path: st
 def _expected_names(image_paths: Iterable[str]) -> List[str]:
     names = sorted(prediction_name(str(path)) for path in image_paths)
     if not names:
-        raise ValueError('No images to submit predictions for came; give the images of the split, for Cityscapes those '
-                         'of leftImg8bit/test.')
+        raise ValueError(
+            'No images to submit predictions for came; give the images of the split, for Cityscapes those '
+            'of leftImg8bit/test.'
+        )
     twice = [name for name, following in zip(names, names[1:]) if name == following]
     if twice:
         raise ValueError('Several images would be submitted as {}; give each image once.'.format(twice[0]))
@@ -111,22 +122,32 @@ def _check_names(predictions_dir: str, names: Sequence[str]) -> None:
     found = set(os.listdir(predictions_dir))
     missing, extra = sorted(set(names) - found), sorted(found - set(names))
     if missing:
-        raise ValueError('{} of {} predictions are missing in {}, the first is {}. Predict all images of the '
-                         'split.'.format(len(missing), len(names), predictions_dir, missing[0]))
+        raise ValueError(
+            '{} of {} predictions are missing in {}, the first is {}. Predict all images of the split.'.format(
+                len(missing), len(names), predictions_dir, missing[0]
+            )
+        )
     if extra:
-        raise ValueError('{} holds {} files that belong to no image, the first is {}. The server refuses or misreads '
-                         'them; predict into an empty folder.'.format(predictions_dir, len(extra), extra[0]))
+        raise ValueError(
+            '{} holds {} files that belong to no image, the first is {}. The server refuses or misreads '
+            'them; predict into an empty folder.'.format(predictions_dir, len(extra), extra[0])
+        )
 
 
 def _check_prediction(path: str, label_ids: Sequence[int]) -> None:
     labels = read_labels(path)
     if labels.dtype != np.uint8 or labels.shape != (HEIGHT, WIDTH):
-        raise ValueError('{} holds {} of shape {}; the server takes 8-bit maps of {} x {}. Predict it '
-                         'again.'.format(path, labels.dtype, labels.shape, HEIGHT, WIDTH))
+        raise ValueError(
+            '{} holds {} of shape {}; the server takes 8-bit maps of {} x {}. Predict it again.'.format(
+                path, labels.dtype, labels.shape, HEIGHT, WIDTH
+            )
+        )
     wrong = np.setdiff1d(np.unique(labels), label_ids)
     if wrong.size:
-        raise ValueError('{} holds the IDs {}, which are not labelIds of the classes ({}). Write labelIds, not train '
-                         'IDs: with write_prediction.'.format(path, wrong.tolist(), sorted(label_ids)))
+        raise ValueError(
+            '{} holds the IDs {}, which are not labelIds of the classes ({}). Write labelIds, not train '
+            'IDs: with write_prediction.'.format(path, wrong.tolist(), sorted(label_ids))
+        )
 
 
 def _write_zip(zip_path: str, predictions_dir: str, names: Sequence[str]) -> None:

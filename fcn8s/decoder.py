@@ -3,6 +3,7 @@
 Shelhamer, Long, Darrell: "Fully Convolutional Networks for Semantic Segmentation", TPAMI 2017, section 4. '8s' is the
 at-once net with both skips; '16s' leaves out pool3, '32s' both.
 """
+
 from typing import Any, List, NamedTuple, Tuple
 
 import numpy as np
@@ -16,6 +17,7 @@ FINAL_STRIDE = {'8s': 8, '16s': 16, '32s': 32}
 
 class Decoder(NamedTuple):
     """logits: float32 [N, H, W, C] at the size of the image; kernels and biases: the decoder's trained variables."""
+
     logits: Any
     kernels: Tuple[Any, ...]
     biases: Tuple[Any, ...]
@@ -50,7 +52,9 @@ class _Builder:
         """A 1x1 convolution to class scores. Zero at first, as in the paper (section 4.3: no better when random)."""
         channels, classes = features.shape.as_list()[-1], self.settings.num_classes
         with tf.variable_scope(name):
-            kernel = tf.get_variable('kernel', [1, 1, channels, classes], initializer=tf.zeros_initializer(), use_resource=True)
+            kernel = tf.get_variable(
+                'kernel', [1, 1, channels, classes], initializer=tf.zeros_initializer(), use_resource=True
+            )
             bias = tf.get_variable('bias', [classes], initializer=tf.zeros_initializer(), use_resource=True)
             self.kernels.append(kernel)
             self.biases.append(bias)
@@ -65,13 +69,16 @@ class _Builder:
         with tf.variable_scope(name):
             initial = bilinear_kernel(2 * stride, classes)
             if self.settings.upsampling == 'learned':
-                kernel = tf.get_variable('kernel', initial.shape, initializer=tf.constant_initializer(initial), use_resource=True)
+                kernel = tf.get_variable(
+                    'kernel', initial.shape, initializer=tf.constant_initializer(initial), use_resource=True
+                )
                 self.kernels.append(kernel)
             else:
                 kernel = tf.constant(initial, name='kernel')
             shape = tf.shape(like)
-            return tf.nn.conv2d_transpose(scores, kernel, tf.stack([shape[0], shape[1], shape[2], classes]),
-                                          [1, stride, stride, 1], 'SAME')
+            return tf.nn.conv2d_transpose(
+                scores, kernel, tf.stack([shape[0], shape[1], shape[2], classes]), [1, stride, stride, 1], 'SAME'
+            )
 
 
 def build_decoder(pool3: Any, pool4: Any, fc7: Any, image: Any, settings: ModelSettings) -> Decoder:
@@ -87,9 +94,13 @@ def build_decoder(pool3: Any, pool4: Any, fc7: Any, image: Any, settings: ModelS
         layers = _Builder(settings)
         scores = layers.score(fc7, 'score_fc7')
         if settings.variant in ('16s', '8s'):
-            scores = layers.upsample(scores, pool4, 2, 'upsample_fc7') + layers.score(pool4 * pool4_scale, 'score_pool4')
+            scores = layers.upsample(scores, pool4, 2, 'upsample_fc7') + layers.score(
+                pool4 * pool4_scale, 'score_pool4'
+            )
         if settings.variant == '8s':
-            scores = layers.upsample(scores, pool3, 2, 'upsample_pool4') + layers.score(pool3 * pool3_scale, 'score_pool3')
+            scores = layers.upsample(scores, pool3, 2, 'upsample_pool4') + layers.score(
+                pool3 * pool3_scale, 'score_pool3'
+            )
         stride = FINAL_STRIDE[settings.variant]
         logits = layers.upsample(scores, image, stride, 'upsample_{}x'.format(stride))
         logits = tf.identity(logits, name='fcn8s_output')

@@ -3,6 +3,7 @@
 Each rule looks for one known pattern and stays silent where the evidence is thin. The messages name the numbers they
 rest on, the likely causes in the order in which they are worth checking, and what to try.
 """
+
 import math
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -21,9 +22,15 @@ MIN_EVALUATIONS_TO_DIVERGE = 3
 BLOW_UP = 3.0
 
 
-def diagnose(losses: Sequence[float], num_classes: int, validation_losses: Sequence[float] = (),
-             confusion_matrix: Optional[np.ndarray] = None, class_names: Optional[Sequence[str]] = None,
-             learning_rate: Optional[float] = None, mean_cross_entropy: bool = True) -> List[str]:
+def diagnose(
+    losses: Sequence[float],
+    num_classes: int,
+    validation_losses: Sequence[float] = (),
+    confusion_matrix: Optional[np.ndarray] = None,
+    class_names: Optional[Sequence[str]] = None,
+    learning_rate: Optional[float] = None,
+    mean_cross_entropy: bool = True,
+) -> List[str]:
     """What looks wrong, as sentences for a person; an empty list where nothing does.
 
     Args:
@@ -39,25 +46,36 @@ def diagnose(losses: Sequence[float], num_classes: int, validation_losses: Seque
     not_finite = diagnose_not_finite(values, learning_rate)
     if not_finite:
         return [not_finite]
-    findings = [diagnose_stuck(values, num_classes) if mean_cross_entropy else None,
-                diagnose_rising(values, learning_rate),
-                diagnose_one_class(confusion_matrix, class_names) if confusion_matrix is not None else None,
-                diagnose_validation(values, validation_losses)]
+    findings = [
+        diagnose_stuck(values, num_classes) if mean_cross_entropy else None,
+        diagnose_rising(values, learning_rate),
+        diagnose_one_class(confusion_matrix, class_names) if confusion_matrix is not None else None,
+        diagnose_validation(values, validation_losses),
+    ]
     return [finding for finding in findings if finding]
 
 
-def diagnose_history(history: Sequence[Dict[str, Any]], label_space: LabelSpace, validation_data: bool = True,
-                     mean_cross_entropy: bool = True) -> List[str]:
+def diagnose_history(
+    history: Sequence[Dict[str, Any]],
+    label_space: LabelSpace,
+    validation_data: bool = True,
+    mean_cross_entropy: bool = True,
+) -> List[str]:
     """`diagnose` for the records that `FCN8s.train` returns and `metrics.jsonl` holds; one training loss per epoch.
 
     validation_data: whether the records' evaluations are of data that were not trained on.
     """
     evaluations = [record['evaluation'] for record in history if record.get('evaluation')]
     matrices = [scores['confusion_matrix'] for scores in evaluations if scores.get('confusion_matrix') is not None]
-    return diagnose([record['training_loss'] for record in history], label_space.num_classes,
-                    [scores['loss'] for scores in evaluations if 'loss' in scores] if validation_data else (),
-                    np.asarray(matrices[-1]) if matrices else None, label_space.class_names,
-                    history[-1].get('learning_rate') if history else None, mean_cross_entropy)
+    return diagnose(
+        [record['training_loss'] for record in history],
+        label_space.num_classes,
+        [scores['loss'] for scores in evaluations if 'loss' in scores] if validation_data else (),
+        np.asarray(matrices[-1]) if matrices else None,
+        label_space.class_names,
+        history[-1].get('learning_rate') if history else None,
+        mean_cross_entropy,
+    )
 
 
 def _rate(learning_rate: Optional[float]) -> str:
@@ -69,19 +87,26 @@ def diagnose_not_finite(losses: np.ndarray, learning_rate: Optional[float] = Non
     bad = np.flatnonzero(~np.isfinite(losses))
     if not len(bad):
         return None
-    first, before = int(bad[0]), losses[:bad[0]]
+    first, before = int(bad[0]), losses[: bad[0]]
     what = 'The loss is {} at entry {} of {}.'.format(losses[first], first + 1, len(losses))
     if first == 0:
-        return (what + ' Nothing had been trained yet, so the rate is not the cause: look for label IDs outside of the '
-                'classes (fcn8s check), images that are not 0 to 255, encoder weights that are NaN, or a loss function '
-                'of your own that divides by zero.')
+        return (
+            what + ' Nothing had been trained yet, so the rate is not the cause: look for label IDs outside of the '
+            'classes (fcn8s check), images that are not 0 to 255, encoder weights that are NaN, or a loss function '
+            'of your own that divides by zero.'
+        )
     if before[-1] > BLOW_UP * before.min():
-        return (what + ' It had risen from {:.3g} to {:.3g} before that: the learning rate is too high{}. Take a '
-                'tenth, or clip the gradient.'.format(before.min(), before[-1], _rate(learning_rate)))
-    return (what + ' It had been {:.3g} just before, without rising: check the labels of that batch first (IDs '
-            'outside of the classes; fcn8s check), then the learning rate{} (take a tenth), then a loss function of '
-            'your own.'
-            .format(before[-1], _rate(learning_rate)))
+        return (
+            what
+            + ' It had risen from {:.3g} to {:.3g} before that: the learning rate is too high{}. Take a '
+            'tenth, or clip the gradient.'.format(before.min(), before[-1], _rate(learning_rate))
+        )
+    return (
+        what
+        + ' It had been {:.3g} just before, without rising: check the labels of that batch first (IDs '
+        'outside of the classes; fcn8s check), then the learning rate{} (take a tenth), then a loss function of '
+        'your own.'.format(before[-1], _rate(learning_rate))
+    )
 
 
 def diagnose_stuck(losses: np.ndarray, num_classes: int) -> Optional[str]:
@@ -89,14 +114,17 @@ def diagnose_stuck(losses: np.ndarray, num_classes: int) -> Optional[str]:
     uniform = math.log(num_classes)
     if len(losses) < MIN_STEPS_TO_BE_STUCK or np.median(np.abs(losses - uniform)) > UNIFORM_TOLERANCE * uniform:
         return None
-    recent = losses[-(len(losses) // 4):].mean()
+    recent = losses[-(len(losses) // 4) :].mean()
     if abs(recent - uniform) > UNIFORM_TOLERANCE * uniform:
         return None
-    return ('The loss stays at {:.3f}, which is ln({}) = {:.3f}: the network gives every class the same probability. '
-            'Nothing is being learned. Check that the labels belong to the images (fcn8s check, preview), that the '
-            "rate is not much too low (with normalize='sum' rates like 1e-10 are meant, with the mean 1e-4), that not "
-            "everything is frozen, and that Adam does not run with the paper's skip scales.".format(
-                recent, num_classes, uniform))
+    return (
+        'The loss stays at {:.3f}, which is ln({}) = {:.3f}: the network gives every class the same probability. '
+        'Nothing is being learned. Check that the labels belong to the images (fcn8s check, preview), that the '
+        "rate is not much too low (with normalize='sum' rates like 1e-10 are meant, with the mean 1e-4), that not "
+        "everything is frozen, and that Adam does not run with the paper's skip scales.".format(
+            recent, num_classes, uniform
+        )
+    )
 
 
 def diagnose_rising(losses: np.ndarray, learning_rate: Optional[float] = None) -> Optional[str]:
@@ -107,8 +135,10 @@ def diagnose_rising(losses: np.ndarray, learning_rate: Optional[float] = None) -
     means = np.array([part.mean() for part in np.array_split(losses, len(losses) // window)])
     if means[-1] <= BLOW_UP * means.min():
         return None
-    return ('The training loss has risen from {:.3g} to {:.3g}. The learning rate is too high{}: take a third or a '
-            'tenth, start with a warm-up, or clip the gradient.'.format(means.min(), means[-1], _rate(learning_rate)))
+    return (
+        'The training loss has risen from {:.3g} to {:.3g}. The learning rate is too high{}: take a third or a '
+        'tenth, start with a warm-up, or clip the gradient.'.format(means.min(), means[-1], _rate(learning_rate))
+    )
 
 
 def diagnose_one_class(confusion_matrix: np.ndarray, class_names: Optional[Sequence[str]] = None) -> Optional[str]:
@@ -124,11 +154,15 @@ def diagnose_one_class(confusion_matrix: np.ndarray, class_names: Optional[Seque
     name = repr(class_names[winner]) if class_names else str(winner)
     what = 'All predictions are the class {}, which is {:.0%} of the ground truth.'.format(name, share)
     if winner == int(truth.argmax()):
-        return (what + ' The network has only learned which class is the most frequent. Early in training that passes; '
-                "else try class_weights='median_frequency', a higher rate, or skip scales of 1 under Adam.")
-    return (what + ' It is not even the most frequent class: check that training and evaluation use the same class IDs '
-            '(fcn8s check), that images are RGB from 0 to 255, and that the rate is not so high that all ReLUs have '
-            'died.')
+        return (
+            what + ' The network has only learned which class is the most frequent. Early in training that passes; '
+            "else try class_weights='median_frequency', a higher rate, or skip scales of 1 under Adam."
+        )
+    return (
+        what + ' It is not even the most frequent class: check that training and evaluation use the same class IDs '
+        '(fcn8s check), that images are RGB from 0 to 255, and that the rate is not so high that all ReLUs have '
+        'died.'
+    )
 
 
 def diagnose_validation(losses: np.ndarray, validation_losses: Sequence[float]) -> Optional[str]:
@@ -137,15 +171,20 @@ def diagnose_validation(losses: np.ndarray, validation_losses: Sequence[float]) 
     if not len(validation) or not np.all(np.isfinite(validation)):
         return None
     best = int(validation.argmin())
-    after = validation[best + 1:]
+    after = validation[best + 1 :]
     if len(after) < MIN_EVALUATIONS_TO_DIVERGE or after[-MIN_EVALUATIONS_TO_DIVERGE:].min() < RISE * validation[best]:
         return None
     what = 'The validation loss has risen from {:.3g} (evaluation {}) to {:.3g}'.format(
-        validation[best], best + 1, validation[-1])
-    at_best = losses[:max(1, int(round(len(losses) * (best + 1) / len(validation))))][-5:]
+        validation[best], best + 1, validation[-1]
+    )
+    at_best = losses[: max(1, int(round(len(losses) * (best + 1) / len(validation))))][-5:]
     if len(losses) and losses[-5:].mean() < at_best.mean():
-        return (what + ' while the training loss still falls: the network overfits. Use the best checkpoint (it is '
-                'kept), stop early, or train with more augmentation, more L2, a lower keep_prob or frozen encoder '
-                'blocks.')
-    return (what + ', and the training loss does not fall either: the learning rate is too high for this late in '
-            'training. Use a decaying schedule such as poly or cosine.')
+        return (
+            what + ' while the training loss still falls: the network overfits. Use the best checkpoint (it is '
+            'kept), stop early, or train with more augmentation, more L2, a lower keep_prob or frozen encoder '
+            'blocks.'
+        )
+    return (
+        what + ', and the training loss does not fall either: the learning rate is too high for this late in '
+        'training. Use a decaying schedule such as poly or cosine.'
+    )

@@ -5,6 +5,7 @@ The interface is that of the published convolutionalised VGG-16 SavedModels: tag
 `layer3_out:0`, `layer4_out:0` and `layer7_out:0`. A saved FCN-8s has the same tensors, so its encoder is read by the same
 functions.
 """
+
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from fcn8s import saved_models
@@ -21,6 +22,7 @@ STRIDES = (8, 16, 32)
 
 class EncoderSource(NamedTuple):
     """An encoder on disk: its graph, rewired for this library, and where its variables are."""
+
     meta_graph: Any
     variables_prefix: str
     directory: str
@@ -36,6 +38,7 @@ class Encoder(NamedTuple):
     pool3, pool4, fc7: float32, at strides 8, 16 and 32.
     variables: every variable that the three outputs depend on.
     """
+
     images_uint8: Any
     image_input: Any
     keep_prob: Any
@@ -69,13 +72,19 @@ def _check_interface(graph_def: Any, directory: str, what: str) -> None:
     nodes = {node.name: node for node in graph_def.node}
     missing = [name for name in INPUT_TENSORS + OUTPUT_TENSORS if _node_name(name) not in nodes]
     if missing:
-        raise ValueError('{} SavedModel {!r} lacks the tensor {}; an encoder needs {}. Write one with: '
-                         'fcn8s vgg16 OUT --weights SOURCE'.format(what, directory, ', '.join(missing),
-                                                                   ', '.join(INPUT_TENSORS + OUTPUT_TENSORS)))
+        raise ValueError(
+            '{} SavedModel {!r} lacks the tensor {}; an encoder needs {}. Write one with: '
+            'fcn8s vgg16 OUT --weights SOURCE'.format(
+                what, directory, ', '.join(missing), ', '.join(INPUT_TENSORS + OUTPUT_TENSORS)
+            )
+        )
     image = nodes['image_input']
     if image.op.startswith('Placeholder') and image.attr['dtype'].type != tf.float32.as_datatype_enum:
-        raise ValueError('{} SavedModel {!r} takes {} at image_input:0; the interface is float32, RGB, 0 to 255.'.format(
-            what, directory, tf.as_dtype(image.attr['dtype'].type).name))
+        raise ValueError(
+            '{} SavedModel {!r} takes {} at image_input:0; the interface is float32, RGB, 0 to 255.'.format(
+                what, directory, tf.as_dtype(image.attr['dtype'].type).name
+            )
+        )
 
 
 def _parse_variables(meta_graph: Any, collection: str) -> List[Any]:
@@ -88,12 +97,21 @@ def _prune(meta_graph: Any) -> Any:
     """A MetaGraphDef with only what the outputs need, and with the variables among it as its one collection."""
     outputs = [_node_name(name) for name in OUTPUT_TENSORS]
     needed = {node.name for node in saved_models.extract_sub_graph(meta_graph.graph_def, outputs).node}
-    variables = [v for v in _parse_variables(meta_graph, tf.GraphKeys.GLOBAL_VARIABLES)
-                 if _node_name(v.variable_name) in needed]
+    variables = [
+        v for v in _parse_variables(meta_graph, tf.GraphKeys.GLOBAL_VARIABLES) if _node_name(v.variable_name) in needed
+    ]
     keep = outputs + [_node_name(name) for name in INPUT_TENSORS]
     for variable in variables:
-        keep += [_node_name(name) for name in (variable.variable_name, variable.initializer_name, variable.snapshot_name,
-                                               variable.initial_value_name) if name]
+        keep += [
+            _node_name(name)
+            for name in (
+                variable.variable_name,
+                variable.initializer_name,
+                variable.snapshot_name,
+                variable.initial_value_name,
+            )
+            if name
+        ]
     if _node_name(DROPOUT_SEED_TENSOR) in {node.name for node in meta_graph.graph_def.node}:
         keep.append(_node_name(DROPOUT_SEED_TENSOR))
     pruned = tf.MetaGraphDef()
@@ -111,8 +129,9 @@ def _input_nodes() -> Any:
     graph = tf.Graph()
     with graph.as_default():
         images_uint8 = tf.placeholder(tf.uint8, [None, None, None, 3], name='images_uint8')
-        tf.placeholder_with_default(tf.cast(images_uint8, tf.float32, name='images_float'), [None, None, None, 3],
-                                    name='image_input')
+        tf.placeholder_with_default(
+            tf.cast(images_uint8, tf.float32, name='images_float'), [None, None, None, 3], name='image_input'
+        )
         tf.placeholder_with_default(1.0, [], name='keep_prob')
     return graph.as_graph_def().node
 
@@ -137,18 +156,26 @@ def _check_listed_variables(meta_graph: Any, directory: str, what: str) -> None:
     listed = {_node_name(v.variable_name) for v in _parse_variables(meta_graph, tf.GraphKeys.GLOBAL_VARIABLES)}
     unlisted = [node.name for node in meta_graph.graph_def.node if node.op in VARIABLE_OPS and node.name not in listed]
     if unlisted:
-        raise ValueError('{} SavedModel {!r} does not list {} in its collection {!r}, so they cannot be restored. Save it '
-                         'again with its variables in that collection.'.format(what, directory, ', '.join(unlisted),
-                                                                               tf.GraphKeys.GLOBAL_VARIABLES))
+        raise ValueError(
+            '{} SavedModel {!r} does not list {} in its collection {!r}, so they cannot be restored. Save it '
+            'again with its variables in that collection.'.format(
+                what, directory, ', '.join(unlisted), tf.GraphKeys.GLOBAL_VARIABLES
+            )
+        )
 
 
 def _check_stored_variables(meta_graph: Any, prefix: str) -> None:
     stored = saved_models.checkpoint_shapes(prefix)
-    missing = [_node_name(v.variable_name) for v in _parse_variables(meta_graph, tf.GraphKeys.GLOBAL_VARIABLES)
-               if _node_name(v.variable_name) not in stored]
+    missing = [
+        _node_name(v.variable_name)
+        for v in _parse_variables(meta_graph, tf.GraphKeys.GLOBAL_VARIABLES)
+        if _node_name(v.variable_name) not in stored
+    ]
     if missing:
-        raise ValueError('the variables {!r} lack {}, which the graph beside them needs. Copy the variables/ folder that '
-                         'belongs to it.'.format(prefix, ', '.join(missing)))
+        raise ValueError(
+            'the variables {!r} lack {}, which the graph beside them needs. Copy the variables/ folder that '
+            'belongs to it.'.format(prefix, ', '.join(missing))
+        )
 
 
 def import_encoder(meta_graph: Any) -> Encoder:
@@ -161,5 +188,13 @@ def import_encoder(meta_graph: Any) -> Encoder:
         return graph.get_tensor_by_name(name)
 
     dropout_seed = tensor(DROPOUT_SEED_TENSOR) if _node_name(DROPOUT_SEED_TENSOR) in names else None
-    return Encoder(tensor('images_uint8:0'), tensor('image_input:0'), tensor('keep_prob:0'), dropout_seed,
-                   tensor('layer3_out:0'), tensor('layer4_out:0'), tensor('layer7_out:0'), tuple(tf.global_variables()))
+    return Encoder(
+        tensor('images_uint8:0'),
+        tensor('image_input:0'),
+        tensor('keep_prob:0'),
+        dropout_seed,
+        tensor('layer3_out:0'),
+        tensor('layer4_out:0'),
+        tensor('layer7_out:0'),
+        tuple(tf.global_variables()),
+    )

@@ -11,9 +11,17 @@ from fcn8s.scores import ClassCounts, count_classes, summarize
 from helpers.label_spaces import LabelSpace
 
 
-def run_evaluation(run: Callable, metrics: Any, feed_batch: Callable, batches: Iterable, num_batches: int,
-                   label_space: LabelSpace, progress: Optional[Callable] = None,
-                   fetches: Optional[Dict[str, Any]] = None, on_batch: Optional[Callable] = None) -> Dict[str, Any]:
+def run_evaluation(
+    run: Callable,
+    metrics: Any,
+    feed_batch: Callable,
+    batches: Iterable,
+    num_batches: int,
+    label_space: LabelSpace,
+    progress: Optional[Callable] = None,
+    fetches: Optional[Dict[str, Any]] = None,
+    on_batch: Optional[Callable] = None,
+) -> Dict[str, Any]:
     """Adds up all batches in the graph, fetches the totals once and returns the scores.
 
     Arguments:
@@ -37,11 +45,13 @@ def run_evaluation(run: Callable, metrics: Any, feed_batch: Callable, batches: I
     run(metrics.reset, {})
     numbers = range(num_batches)
     source = iter(batches)
-    for number in (progress(numbers) if progress else numbers):
+    for number in progress(numbers) if progress else numbers:
         batch = next(source, None)
         if batch is None:
-            raise ValueError('{} batches to evaluate were asked for, but the data ended after {}. Ask for as many as '
-                             'there are.'.format(num_batches, number))
+            raise ValueError(
+                '{} batches to evaluate were asked for, but the data ended after {}. Ask for as many as '
+                'there are.'.format(num_batches, number)
+            )
         images, labels = batch
         values = run({'update': metrics.update, **(fetches or {})}, feed_batch(images, labels))
         if on_batch:

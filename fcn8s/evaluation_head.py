@@ -53,8 +53,9 @@ def build_fed_head(probabilities: tf.Tensor, label_space: LabelSpace, with_calib
     with probabilities.graph.as_default(), tf.name_scope('fed_evaluation'):
         labels = _labels_placeholder()
         scored = _resize(probabilities, labels)
-        return _build_head(labels, scored, tf.log(tf.maximum(scored, _SMALLEST_PROBABILITY)), label_space,
-                           with_calibration)
+        return _build_head(
+            labels, scored, tf.log(tf.maximum(scored, _SMALLEST_PROBABILITY)), label_space, with_calibration
+        )
 
 
 def _labels_placeholder() -> tf.Tensor:
@@ -66,8 +67,9 @@ def _resize(values: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.image.resize_bilinear(values, tf.shape(labels)[1:3], half_pixel_centers=True)
 
 
-def _build_head(labels: tf.Tensor, scored: tf.Tensor, log_probabilities: tf.Tensor, label_space: LabelSpace,
-                with_calibration: bool) -> EvaluationHead:
+def _build_head(
+    labels: tf.Tensor, scored: tf.Tensor, log_probabilities: tf.Tensor, label_space: LabelSpace, with_calibration: bool
+) -> EvaluationHead:
     """From labels uint8 [N, H, W] and, at their size, what the class is the largest of, and log soft-max."""
     class_ids = tf.argmax(scored, axis=-1, output_type=tf.int32)
     truth = tf.cast(labels, tf.int32)
@@ -75,8 +77,9 @@ def _build_head(labels: tf.Tensor, scored: tf.Tensor, log_probabilities: tf.Tens
     metrics = build_metrics(truth, class_ids, _cross_entropy(log_probabilities, truth), valid, label_space.num_classes)
     calibration = _calibration(log_probabilities, truth, class_ids, valid, label_space) if with_calibration else None
     if calibration:
-        metrics = metrics._replace(update=tf.group(metrics.update, calibration.update),
-                                   reset=tf.group(metrics.reset, calibration.reset))
+        metrics = metrics._replace(
+            update=tf.group(metrics.update, calibration.update), reset=tf.group(metrics.reset, calibration.reset)
+        )
     return EvaluationHead(labels, tf.cast(class_ids, tf.uint8), metrics, calibration)
 
 
@@ -91,8 +94,9 @@ def _cross_entropy(log_probabilities: tf.Tensor, truth: tf.Tensor) -> tf.Tensor:
     return -tf.reshape(tf.gather(tf.reshape(log_probabilities, [-1]), places), tf.shape(truth))
 
 
-def _calibration(log_probabilities: tf.Tensor, truth: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor,
-                 label_space: LabelSpace) -> Calibration:
+def _calibration(
+    log_probabilities: tf.Tensor, truth: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor, label_space: LabelSpace
+) -> Calibration:
     for void_class_id in label_space.void_class_ids:
         valid = valid & tf.not_equal(truth, void_class_id)
     confidences = tf.exp(tf.reduce_max(log_probabilities, axis=-1))

@@ -7,6 +7,7 @@
 The graph is rebuilt from the encoder's own graph and the settings, never cut out of a training graph, so a model saved
 after training and one saved for prediction are the same file.
 """
+
 import json
 import os
 import platform
@@ -30,6 +31,7 @@ FORMAT = 1
 
 class SavedFCN8s(NamedTuple):
     """A saved FCN-8s as found on disk."""
+
     directory: str
     settings: ModelSettings
     description: Dict[str, Any]
@@ -47,11 +49,14 @@ def build_meta_graph(encoder_meta_graph: Any, settings: ModelSettings, tags: Seq
         decoder = build_decoder(encoder.pool3, encoder.pool4, encoder.fc7, encoder.image_input, settings)
         predictor = build_predictor(decoder.logits)
         saver = tf.train.Saver(tf.global_variables())
-        meta_graph = tf.train.export_meta_graph(saver_def=saver.as_saver_def(), clear_devices=True, strip_default_attrs=True)
+        meta_graph = tf.train.export_meta_graph(
+            saver_def=saver.as_saver_def(), clear_devices=True, strip_default_attrs=True
+        )
         signature = tf.saved_model.signature_def_utils.build_signature_def(
             {'images': _tensor_info(encoder.images_uint8)},
             {'class_ids': _tensor_info(predictor.class_ids), 'probabilities': _tensor_info(predictor.probabilities)},
-            tf.saved_model.signature_constants.PREDICT_METHOD_NAME)
+            tf.saved_model.signature_constants.PREDICT_METHOD_NAME,
+        )
     key = tf.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY
     meta_graph.signature_def[key].CopyFrom(signature)
     del meta_graph.meta_info_def.tags[:]
@@ -65,19 +70,32 @@ def _tensor_info(tensor: Any) -> Any:
 
 def library_versions() -> Dict[str, str]:
     """Versions of this library and of what its results depend on."""
-    return {'fcn8s': fcn8s.__version__, 'tensorflow': tf.__version__, 'numpy': np.__version__, 'python': platform.python_version()}
+    return {
+        'fcn8s': fcn8s.__version__,
+        'tensorflow': tf.__version__,
+        'numpy': np.__version__,
+        'python': platform.python_version(),
+    }
 
 
-def describe(settings: ModelSettings, global_step: int, metrics: Dict[str, float],
-             extra: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
+def describe(
+    settings: ModelSettings, global_step: int, metrics: Dict[str, float], extra: Optional[Dict[str, Any]] = None
+) -> Dict[str, Any]:
     """The content of `fcn8s.json`. metrics: score name -> float, for information only."""
-    description = {'format': FORMAT, 'global_step': int(global_step), 'metrics': metrics, 'versions': library_versions()}
+    description = {
+        'format': FORMAT,
+        'global_step': int(global_step),
+        'metrics': metrics,
+        'versions': library_versions(),
+    }
     description.update(settings.to_dict())
     description.update(extra or {})
     return description
 
 
-def write_model_files(directory: str, meta_graph: Any, description: Dict[str, Any], save_variables: Callable[[str], None]) -> None:
+def write_model_files(
+    directory: str, meta_graph: Any, description: Dict[str, Any], save_variables: Callable[[str], None]
+) -> None:
     """Writes the files of a model into an existing directory. `save_variables(prefix)` writes the checkpoint."""
     os.makedirs(os.path.join(directory, 'variables'), exist_ok=True)
     saved_models.write_graph(directory, meta_graph)
@@ -86,7 +104,9 @@ def write_model_files(directory: str, meta_graph: Any, description: Dict[str, An
         json.dump(description, file, indent=1)
 
 
-def write_model(directory: str, meta_graph: Any, description: Dict[str, Any], save_variables: Callable[[str], None]) -> str:
+def write_model(
+    directory: str, meta_graph: Any, description: Dict[str, Any], save_variables: Callable[[str], None]
+) -> str:
     """Writes a new model directory beside its place and moves it in. An existing non-empty directory is refused."""
     with atomic_directory(directory) as temporary:
         write_model_files(temporary, meta_graph, description, save_variables)
@@ -103,14 +123,21 @@ def read_description(directory: str) -> SavedFCN8s:
     if not os.path.isdir(directory):
         raise FileNotFoundError('model directory {!r} does not exist.'.format(directory))
     if not os.path.isfile(path):
-        raise ValueError('{!r} holds no {}, so it is no FCN-8s saved by this library. To build on a VGG-16 encoder, pass '
-                         'the directory as vgg16_dir.'.format(directory, DESCRIPTION_FILE))
+        raise ValueError(
+            '{!r} holds no {}, so it is no FCN-8s saved by this library. To build on a VGG-16 encoder, pass '
+            'the directory as vgg16_dir.'.format(directory, DESCRIPTION_FILE)
+        )
     try:
         with open(path, encoding='utf-8') as file:
             description = json.load(file)
         if description['format'] > FORMAT:
-            raise ValueError('{} has format {}, and this version of fcn8s ({}) reads formats up to {}. Upgrade fcn8s.'.format(
-                path, description['format'], fcn8s.__version__, FORMAT))
+            raise ValueError(
+                '{} has format {}, and this version of fcn8s ({}) reads formats up to {}. Upgrade fcn8s.'.format(
+                    path, description['format'], fcn8s.__version__, FORMAT
+                )
+            )
         return SavedFCN8s(directory, ModelSettings.from_dict(description), description)
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, IndexError) as error:
-        raise ValueError('{} is damaged ({!r}). Copy it again from where the model was saved.'.format(path, error)) from error
+        raise ValueError(
+            '{} is damaged ({!r}). Copy it again from where the model was saved.'.format(path, error)
+        ) from error

@@ -1,4 +1,5 @@
 """From a user's arrays to what the graph is fed: checked, and uint8 wherever possible."""
+
 from typing import Any, Sequence, Union
 
 import numpy as np
@@ -15,11 +16,16 @@ def as_image_batch(images: Union[np.ndarray, Sequence[np.ndarray]]) -> np.ndarra
         images = list(images)
         shapes = sorted({np.shape(image) for image in images})
         if len(shapes) > 1:
-            raise ValueError('the images have different shapes: {}. Predict them one by one, or bring them to one size.'.format(
-                ', '.join(str(shape) for shape in shapes[:4])))
+            raise ValueError(
+                'the images have different shapes: {}. Predict them one by one, or bring them to one size.'.format(
+                    ', '.join(str(shape) for shape in shapes[:4])
+                )
+            )
         images = np.stack(images) if images else np.zeros([0, 1, 1, 3], np.uint8)
     if images.ndim != 4 or images.shape[-1] != 3:
-        raise ValueError('images have the shape {}; expected [N, H, W, 3], RGB. {}'.format(images.shape, _shape_hint(images)))
+        raise ValueError(
+            'images have the shape {}; expected [N, H, W, 3], RGB. {}'.format(images.shape, _shape_hint(images))
+        )
     if 0 in images.shape[1:]:
         raise ValueError('images have the shape {}; height and width have to be at least 1.'.format(images.shape))
     if images.dtype == np.uint8:
@@ -39,11 +45,16 @@ def _as_float_images(images: np.ndarray) -> np.ndarray:
     if images.dtype.kind not in 'iuf':
         raise ValueError('images have the dtype {}; expected uint8, or numbers from 0 to 255.'.format(images.dtype))
     if images.size and not (images.min() >= 0 and images.max() <= 255):
-        raise ValueError('image values go from {} to {}; the network expects RGB from 0 to 255 and subtracts the mean '
-                         'itself. Pass the image as it was read.'.format(images.min(), images.max()))
+        raise ValueError(
+            'image values go from {} to {}; the network expects RGB from 0 to 255 and subtracts the mean '
+            'itself. Pass the image as it was read.'.format(images.min(), images.max())
+        )
     if images.dtype.kind == 'f' and images.size and 0 < images.max() <= 1:
-        raise ValueError('image values go from {:g} to {:g}; the network expects RGB from 0 to 255. Multiply by 255.'.format(
-            float(images.min()), float(images.max())))
+        raise ValueError(
+            'image values go from {:g} to {:g}; the network expects RGB from 0 to 255. Multiply by 255.'.format(
+                float(images.min()), float(images.max())
+            )
+        )
     return images.astype(np.float32)
 
 
@@ -55,8 +66,11 @@ def as_label_batch(labels: np.ndarray, label_space: LabelSpace, num_images: int)
     labels = np.asarray(labels)
     classes = label_space.num_classes
     if labels.ndim not in (3, 4) or len(labels) != num_images or (labels.ndim == 4 and labels.shape[-1] != classes):
-        raise ValueError('labels have the shape {} for {} images; expected class IDs [N, H, W] or one-hot [N, H, W, {}].'.format(
-            labels.shape, num_images, classes))
+        raise ValueError(
+            'labels have the shape {} for {} images; expected class IDs [N, H, W] or one-hot [N, H, W, {}].'.format(
+                labels.shape, num_images, classes
+            )
+        )
     if labels.ndim == 4:
         return labels.astype(np.uint8, copy=False)
     _check_ids(labels, label_space)
@@ -72,9 +86,11 @@ def _check_ids(labels: np.ndarray, label_space: LabelSpace) -> None:
     classes = range(label_space.num_classes)
     wrong = [value for value in present.tolist() if value not in classes and value != label_space.ignore_id]
     if wrong:
-        raise ValueError('labels hold the IDs {}, but the network has the classes 0 to {} and ignores {}. Convert the labels '
-                         'with convert_ids_to_ids (for raw Cityscapes labelIds: layout="cityscapes"), or build the network '
-                         'with another num_classes.'.format(wrong[:12], label_space.num_classes - 1, label_space.ignore_id))
+        raise ValueError(
+            'labels hold the IDs {}, but the network has the classes 0 to {} and ignores {}. Convert the labels '
+            'with convert_ids_to_ids (for raw Cityscapes labelIds: layout="cityscapes"), or build the network '
+            'with another num_classes.'.format(wrong[:12], label_space.num_classes - 1, label_space.ignore_id)
+        )
 
 
 def check_same_classes(model: LabelSpace, data: Any) -> LabelSpace:
@@ -85,14 +101,20 @@ def check_same_classes(model: LabelSpace, data: Any) -> LabelSpace:
     if data is None:
         return model
     if data.num_classes != model.num_classes or data.ignore_id != model.ignore_id:
-        raise ValueError('the data are labelled in {!r} ({} classes, ignoring {}), but the network was built for {!r} ({} '
-                         'classes, ignoring {}). Build the network with label_space=generator.label_space.'.format(
-                             data.name, data.num_classes, data.ignore_id, model.name, model.num_classes, model.ignore_id))
+        raise ValueError(
+            'the data are labelled in {!r} ({} classes, ignoring {}), but the network was built for {!r} ({} '
+            'classes, ignoring {}). Build the network with label_space=generator.label_space.'.format(
+                data.name, data.num_classes, data.ignore_id, model.name, model.num_classes, model.ignore_id
+            )
+        )
     if model.name == 'generic':
         return data
     if data.name != 'generic' and data.class_names != model.class_names:
         different = [i for i, names in enumerate(zip(model.class_names, data.class_names)) if names[0] != names[1]][0]
-        raise ValueError('the data are labelled in {!r} and the network in {!r}: class {} is {!r} in the data and {!r} in the '
-                         'network. Use the layout that the network was trained with, or fine_tune_from for new classes.'.format(
-                             data.name, model.name, different, data.class_names[different], model.class_names[different]))
+        raise ValueError(
+            'the data are labelled in {!r} and the network in {!r}: class {} is {!r} in the data and {!r} in the '
+            'network. Use the layout that the network was trained with, or fine_tune_from for new classes.'.format(
+                data.name, model.name, different, data.class_names[different], model.class_names[different]
+            )
+        )
     return model

@@ -5,6 +5,7 @@ constant many times over while it prepares a run, so the large filters (of VGG-1
 once, as variables. Packing a variable anew in every run costs little for 3x3 filters, which are used at many positions,
 but much for fc6 and fc7. Those become matrix products over image patches: products read one operand as it lies.
 """
+
 import contextlib
 from typing import Any, Dict, Iterator, List, NamedTuple, Set, Tuple
 
@@ -13,10 +14,10 @@ import numpy as np
 from fcn8s.backend import tf
 
 # Above this a filter is a variable: all of VGG-16's 3x3 filters with 512 channels in and out.
-MAX_CONSTANT_BYTES = 4 * 2 ** 20
+MAX_CONSTANT_BYTES = 4 * 2**20
 # Above this its convolution is a product as well. The patches of one position of fc6 have 100 kB, those of its
 # 32x32 pixels' first layer 524 kB: the product does not set the need of memory.
-MAX_CONVOLUTION_BYTES = 20 * 2 ** 20
+MAX_CONVOLUTION_BYTES = 20 * 2**20
 # How many output channels of a filter are converted to bfloat16 at a time.
 _CHUNK = 256
 
@@ -34,6 +35,7 @@ class LargeFilter(NamedTuple):
 
     dtype: tf.float32 or tf.bfloat16. is_transposed: whether the variable has the shape [out, kh * kw * in] instead.
     """
+
     name: str
     shape: Tuple[int, ...]
     dtype: Any
@@ -60,6 +62,7 @@ class LargeFilter(NamedTuple):
 
 class Network(NamedTuple):
     """graph_def: a network whose weights are still to come, from `fold_variables` and `load_large_filter`."""
+
     graph_def: Any
     large_filters: Tuple[LargeFilter, ...]
 
@@ -87,8 +90,9 @@ def fold_variables(network: Network, prefix: str) -> Any:
     """
     folded = tf.GraphDef(versions=network.graph_def.versions)
     large = {filters.name for filters in network.large_filters}
-    variables = {node.name: node.attr['shared_name'].s.decode() for node in network.graph_def.node
-                 if node.op == 'VarHandleOp'}
+    variables = {
+        node.name: node.attr['shared_name'].s.decode() for node in network.graph_def.node if node.op == 'VarHandleOp'
+    }
     with _checkpoint(prefix) as reader:
         for source in network.graph_def.node:
             if source.op == 'VarHandleOp' and variables[source.name] not in large:
@@ -113,8 +117,9 @@ def load_large_filter(session: Any, filters: LargeFilter, prefix: str) -> None:
             value = tf.placeholder(filters.dtype, filters.variable_shape)
             feed = {value: _transposed(reader.get_tensor(filters.name), filters.dtype.as_numpy_dtype)}
         else:
-            value = tf.raw_ops.RestoreV2(prefix=prefix, tensor_names=[filters.name], shape_and_slices=[''],
-                                         dtypes=[tf.float32])[0]
+            value = tf.raw_ops.RestoreV2(
+                prefix=prefix, tensor_names=[filters.name], shape_and_slices=[''], dtypes=[tf.float32]
+            )[0]
             value, feed = tf.cast(tf.reshape(value, filters.shape), filters.dtype), {}
     with session.graph.as_default():
         session.run(tf.raw_ops.AssignVariableOp(resource=filters.handle(), value=value), feed)
@@ -125,7 +130,7 @@ def _transposed(value: np.ndarray, dtype: Any) -> np.ndarray:
     columns = value.reshape(-1, value.shape[-1])
     rows = np.empty(columns.shape[::-1], dtype)
     for start in range(0, len(rows), _CHUNK):
-        rows[start:start + _CHUNK] = columns[:, start:start + _CHUNK].T
+        rows[start : start + _CHUNK] = columns[:, start : start + _CHUNK].T
     return rows
 
 
@@ -134,8 +139,10 @@ def _checkpoint(prefix: str) -> Iterator[Any]:
     try:
         yield tf.train.load_checkpoint(prefix)
     except (tf.errors.OpError, RuntimeError, IndexError) as error:  # the reader's word for a short file is IndexError
-        raise ValueError('the variables {!r} do not fit the graph beside them or are damaged: {} Copy the variables/ '
-                         'folder that belongs to it.'.format(prefix, error)) from error
+        raise ValueError(
+            'the variables {!r} do not fit the graph beside them or are damaged: {} Copy the variables/ '
+            'folder that belongs to it.'.format(prefix, error)
+        ) from error
 
 
 def _with_default_attributes(graph_def: Any) -> Any:
@@ -263,8 +270,12 @@ def _separate_large_filters(graph_def: Any) -> Tuple[LargeFilter, ...]:
 def _reads_every_patch(convolution: Any) -> bool:
     """Whether a convolution has one patch per position, centred: what `_product` computes."""
     attributes = convolution.attr
-    return (attributes['padding'].s == b'SAME' and attributes['data_format'].s == b'NHWC' and
-            set(attributes['strides'].list.i) == {1} and set(attributes['dilations'].list.i) == {1})
+    return (
+        attributes['padding'].s == b'SAME'
+        and attributes['data_format'].s == b'NHWC'
+        and set(attributes['strides'].list.i) == {1}
+        and set(attributes['dilations'].list.i) == {1}
+    )
 
 
 def _variable_behind(name: str, nodes: Dict[str, Any]) -> Any:
@@ -302,8 +313,9 @@ def _product_nodes(convolution: str, features_name: str, filters: LargeFilter) -
 def _product(features: Any, filters: LargeFilter) -> Any:
     """The SAME convolution of features [N, H, W, in] with a filter [kh, kw, in, out], as one product over patches."""
     height, width, _, channels_out = filters.shape
-    patches = tf.raw_ops.ExtractImagePatches(images=features, ksizes=[1, height, width, 1], strides=[1, 1, 1, 1],
-                                             rates=[1, 1, 1, 1], padding='SAME')
+    patches = tf.raw_ops.ExtractImagePatches(
+        images=features, ksizes=[1, height, width, 1], strides=[1, 1, 1, 1], rates=[1, 1, 1, 1], padding='SAME'
+    )
     patches = tf.reshape(patches, [-1, filters.patch_size])
     if filters.is_transposed:
         # In bfloat16 oneDNN reorders the second operand in every run and reads the first as it lies.

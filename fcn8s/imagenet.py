@@ -1,4 +1,5 @@
 """ImageNet classification: the 224x224 crop that VGG-16 was tested on, the likeliest classes, and their names."""
+
 import json
 import os
 from typing import List, NamedTuple, Optional, Sequence
@@ -8,8 +9,11 @@ import numpy as np
 
 # The list that `keras.applications` downloads when it first decodes a prediction.
 CLASS_INDEX_FILE = 'imagenet_class_index.json'
-HOW_TO_GET_NAMES = ('class names: put {} (https://storage.googleapis.com/download.tensorflow.org/data/{}) into '
-                    '~/.keras/models'.format(CLASS_INDEX_FILE, CLASS_INDEX_FILE))
+HOW_TO_GET_NAMES = (
+    'class names: put {} (https://storage.googleapis.com/download.tensorflow.org/data/{}) into ~/.keras/models'.format(
+        CLASS_INDEX_FILE, CLASS_INDEX_FILE
+    )
+)
 
 
 def _keras_home() -> str:
@@ -34,6 +38,7 @@ def find_class_names() -> Optional[List[str]]:
 
 class Classification(NamedTuple):
     """One of the likeliest classes: its number (0 to 999), its name where this machine knows it, its probability."""
+
     class_id: int
     name: Optional[str]
     probability: float
@@ -46,7 +51,7 @@ def central_crop(image: np.ndarray, size: int = 224, short_side: int = 256) -> n
     new_size = max(short_side, int(round(width * scale))), max(short_side, int(round(height * scale)))
     resized = cv2.resize(image, new_size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     top, left = (resized.shape[0] - size) // 2, (resized.shape[1] - size) // 2
-    return resized[top:top + size, left:left + size]
+    return resized[top : top + size, left : left + size]
 
 
 def likeliest(logits: np.ndarray, count: int = 5) -> List[Classification]:
@@ -56,5 +61,7 @@ def likeliest(logits: np.ndarray, count: int = 5) -> List[Classification]:
     probabilities /= probabilities.sum()
     known = find_class_names()
     names: Sequence[Optional[str]] = known if known and len(known) == len(logits) else [None] * len(logits)
-    return [Classification(int(class_id), names[class_id], float(probabilities[class_id]))
-            for class_id in np.argsort(-probabilities, kind='stable')[:count]]
+    return [
+        Classification(int(class_id), names[class_id], float(probabilities[class_id]))
+        for class_id in np.argsort(-probabilities, kind='stable')[:count]
+    ]

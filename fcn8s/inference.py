@@ -2,6 +2,7 @@
 
 uint8 images in, uint8 class IDs out; no training nodes, no dropout, and soft-max only where it is fetched.
 """
+
 from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
@@ -75,8 +76,12 @@ class InferenceGraph:
         self.close()
 
 
-def open_model(model_dir: str, tags: Optional[Sequence[str]] = None, precision: str = 'float32',
-               session_config: Optional[Any] = None) -> InferenceGraph:
+def open_model(
+    model_dir: str,
+    tags: Optional[Sequence[str]] = None,
+    precision: str = 'float32',
+    session_config: Optional[Any] = None,
+) -> InferenceGraph:
     """Opens a saved FCN-8s for prediction only.
 
     Arguments:
@@ -109,8 +114,9 @@ def open_model(model_dir: str, tags: Optional[Sequence[str]] = None, precision: 
 
 def _checked_config(precision: str, base: Optional[Any]) -> Any:
     if precision not in PRECISIONS:
-        raise ValueError('precision is {!r}; predictions are computed in {}.'.format(
-            precision, ' or '.join(PRECISIONS)))
+        raise ValueError(
+            'precision is {!r}; predictions are computed in {}.'.format(precision, ' or '.join(PRECISIONS))
+        )
     check_precision(precision)
     # The graph itself is in bfloat16 where it is asked for; TensorFlow's own rewrite would hold both kinds of weights.
     return session_config_for('float32', gpu_memory_growth=base is None, base=base)

@@ -1,4 +1,5 @@
 """Stopping at a good moment: Ctrl-C and SIGTERM ask, and the training loop answers after the step that it is in."""
+
 import signal
 import threading
 from typing import Any, Iterable, Iterator, List, Optional, Tuple
@@ -9,6 +10,7 @@ class StopRequest:
 
     Signal handlers belong to the main thread; in any other thread this does nothing and `requested` stays None.
     """
+
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self) -> None:

@@ -79,12 +79,14 @@ def pixel_cross_entropy(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tenso
         float32 [N, H, W].
     """
     pixel_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-        labels=class_ids * tf.cast(valid, tf.int32), logits=mask_logits(logits, valid))
+        labels=class_ids * tf.cast(valid, tf.int32), logits=mask_logits(logits, valid)
+    )
     return pixel_losses * tf.cast(valid, tf.float32)
 
 
-def pixel_weights(class_ids: tf.Tensor, valid: tf.Tensor,
-                  class_weights: Optional[Union[Sequence[float], np.ndarray]] = None) -> tf.Tensor:
+def pixel_weights(
+    class_ids: tf.Tensor, valid: tf.Tensor, class_weights: Optional[Union[Sequence[float], np.ndarray]] = None
+) -> tf.Tensor:
     """float32 [N, H, W]: the weight of each pixel's class (1 without class weights), 0 at ignored pixels."""
     weights = tf.cast(valid, tf.float32)
     if class_weights is None:
@@ -92,8 +94,9 @@ def pixel_weights(class_ids: tf.Tensor, valid: tf.Tensor,
     return weights * tf.gather(tf.constant(class_weights, tf.float32), class_ids)
 
 
-def reduce_loss(pixel_losses: tf.Tensor, valid: tf.Tensor, normalize: str = 'mean',
-                weights: Optional[tf.Tensor] = None) -> tf.Tensor:
+def reduce_loss(
+    pixel_losses: tf.Tensor, valid: tf.Tensor, normalize: str = 'mean', weights: Optional[tf.Tensor] = None
+) -> tf.Tensor:
     """One float32 scalar from the losses of the pixels.
 
     The weighted mean is sum(w l) / sum(w), not sum(w l) / pixels: it is a mean of the losses whatever the scale of the
@@ -117,9 +120,14 @@ def reduce_loss(pixel_losses: tf.Tensor, valid: tf.Tensor, normalize: str = 'mea
     return tf.div_no_nan(weighted_sum, tf.reduce_sum(weights))
 
 
-def build_loss(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor,
-               loss: Union[str, LossFunction] = 'cross_entropy', normalize: str = 'mean',
-               class_weights: Optional[Sequence[float]] = None) -> Loss:
+def build_loss(
+    logits: tf.Tensor,
+    class_ids: tf.Tensor,
+    valid: tf.Tensor,
+    loss: Union[str, LossFunction] = 'cross_entropy',
+    normalize: str = 'mean',
+    class_weights: Optional[Sequence[float]] = None,
+) -> Loss:
     """The data loss of a batch: cross-entropy, or a function of your own (docs/custom_loss.md has a worked example).
 
     Args:
@@ -138,23 +146,34 @@ def build_loss(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor,
     if callable(loss):
         return _custom_loss(loss, logits, class_ids, valid, normalize, class_weights)
     if loss != 'cross_entropy':
-        raise ValueError("loss is {!r}; it must be 'cross_entropy' or a function (logits, labels, valid) -> scalar."
-                         .format(loss))
+        raise ValueError(
+            "loss is {!r}; it must be 'cross_entropy' or a function (logits, labels, valid) -> scalar.".format(loss)
+        )
     checked = None if class_weights is None else check_class_weights(class_weights, logits.shape.as_list()[-1])
     weights = pixel_weights(class_ids, valid, checked)
     value = reduce_loss(pixel_cross_entropy(logits, class_ids, valid), valid, normalize, weights)
     return Loss(value, tf.reduce_sum(weights) if normalize == 'mean' else None)
 
 
-def _custom_loss(function: LossFunction, logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor, normalize: str,
-                 class_weights: Optional[Sequence[float]]) -> Loss:
+def _custom_loss(
+    function: LossFunction,
+    logits: tf.Tensor,
+    class_ids: tf.Tensor,
+    valid: tf.Tensor,
+    normalize: str,
+    class_weights: Optional[Sequence[float]],
+) -> Loss:
     if class_weights is not None or normalize != 'mean':
-        raise ValueError('class_weights and normalize={!r} belong to the cross-entropy; a loss function of your own '
-                         'decides both itself. Leave them out.'.format(normalize))
+        raise ValueError(
+            'class_weights and normalize={!r} belong to the cross-entropy; a loss function of your own '
+            'decides both itself. Leave them out.'.format(normalize)
+        )
     value = tf.convert_to_tensor(function(mask_logits(logits, valid), class_ids, valid))
     if value.shape.ndims != 0 or not value.dtype.is_floating:
-        raise ValueError('The loss function returned {} of shape {}; it must return one float scalar. '
-                         'Reduce it with tf.reduce_mean or tf.reduce_sum.'.format(value.dtype.name, value.shape))
+        raise ValueError(
+            'The loss function returned {} of shape {}; it must return one float scalar. '
+            'Reduce it with tf.reduce_mean or tf.reduce_sum.'.format(value.dtype.name, value.shape)
+        )
     return Loss(tf.cast(value, tf.float32), tf.ones([], tf.float32))
 
 
@@ -167,11 +186,15 @@ def check_class_weights(class_weights: Sequence[float], num_classes: int) -> np.
     """float32 [num_classes]; ValueError unless there is one finite weight of at least 0 per class, not all 0."""
     weights = np.asarray(class_weights, np.float32)
     if weights.shape != (num_classes,):
-        raise ValueError('class_weights has the shape {}; it must hold one weight for each of the {} classes.'
-                         .format(weights.shape, num_classes))
+        raise ValueError(
+            'class_weights has the shape {}; it must hold one weight for each of the {} classes.'.format(
+                weights.shape, num_classes
+            )
+        )
     if not (np.all(np.isfinite(weights)) and np.all(weights >= 0) and np.any(weights > 0)):
-        raise ValueError('class_weights is {}; weights must be finite, at least 0, and not all 0.'
-                         .format(weights.tolist()))
+        raise ValueError(
+            'class_weights is {}; weights must be finite, at least 0, and not all 0.'.format(weights.tolist())
+        )
     return weights
 
 
@@ -193,8 +216,10 @@ def median_frequency_weights(histogram: np.ndarray) -> np.ndarray:
     """
     counts = np.atleast_2d(np.asarray(histogram, np.float64))
     if counts.ndim != 2 or np.any(counts < 0) or not np.any(counts > 0):
-        raise ValueError('histogram must hold pixel counts of shape [num_images, C] or [C], at least 0 and not all 0; '
-                         'it has the shape {} and the sum {}.'.format(np.shape(histogram), np.sum(histogram)))
+        raise ValueError(
+            'histogram must hold pixel counts of shape [num_images, C] or [C], at least 0 and not all 0; '
+            'it has the shape {} and the sum {}.'.format(np.shape(histogram), np.sum(histogram))
+        )
     class_pixels = counts.sum(axis=0)
     present = class_pixels > 0
     pixels_where_present = ((counts > 0) * counts.sum(axis=1, keepdims=True)).sum(axis=0)

@@ -1,4 +1,5 @@
 """The class `FCN8s`: one network in one graph and one session, and the verbs that research scripts use."""
+
 import os
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
@@ -53,24 +54,57 @@ class FCN8s:
     `train_op`, `learning_rate`, `global_step`; and `sess`, `graph`, `num_classes`, `label_space`.
     """
 
-    def __init__(self, model_load_dir: Optional[str] = None, tags: Optional[Sequence[str]] = None,
-                 vgg16_dir: Optional[str] = None, num_classes: Optional[int] = None,
-                 variables_load_dir: Optional[str] = None, fine_tune_from: Optional[str] = None,
-                 label_space: Optional[LabelSpace] = None, ignore_id: Optional[int] = None, seed: int = 0,
-                 variant: Optional[str] = None, upsampling: Optional[str] = None,
-                 skip_scales: Optional[Tuple[float, float]] = None, optimizer: Union[str, OptimizerSettings] = 'adam',
-                 accumulate_batches: int = 1, loss: Union[str, Callable] = 'cross_entropy', normalize: str = 'mean',
-                 class_weights: Optional[Sequence[float]] = None, freeze: Optional[Union[str, int]] = None,
-                 precision: str = 'float32', xla: bool = False, config: Optional[Any] = None,
-                 gpu_memory_growth: bool = True) -> None:
+    def __init__(
+        self,
+        model_load_dir: Optional[str] = None,
+        tags: Optional[Sequence[str]] = None,
+        vgg16_dir: Optional[str] = None,
+        num_classes: Optional[int] = None,
+        variables_load_dir: Optional[str] = None,
+        fine_tune_from: Optional[str] = None,
+        label_space: Optional[LabelSpace] = None,
+        ignore_id: Optional[int] = None,
+        seed: int = 0,
+        variant: Optional[str] = None,
+        upsampling: Optional[str] = None,
+        skip_scales: Optional[Tuple[float, float]] = None,
+        optimizer: Union[str, OptimizerSettings] = 'adam',
+        accumulate_batches: int = 1,
+        loss: Union[str, Callable] = 'cross_entropy',
+        normalize: str = 'mean',
+        class_weights: Optional[Sequence[float]] = None,
+        freeze: Optional[Union[str, int]] = None,
+        precision: str = 'float32',
+        xla: bool = False,
+        config: Optional[Any] = None,
+        gpu_memory_growth: bool = True,
+    ) -> None:
         check_precision(precision, xla)
         optimizer_settings = _optimizer_settings(optimizer, accumulate_batches)
-        plan = opening.plan_opening(model_load_dir, tags, vgg16_dir, variables_load_dir, fine_tune_from, dict(
-            num_classes=num_classes, label_space=label_space, ignore_id=ignore_id, variant=variant, upsampling=upsampling,
-            skip_scales=skip_scales, optimizer=None if model_load_dir else optimizer_settings.name))
+        plan = opening.plan_opening(
+            model_load_dir,
+            tags,
+            vgg16_dir,
+            variables_load_dir,
+            fine_tune_from,
+            dict(
+                num_classes=num_classes,
+                label_space=label_space,
+                ignore_id=ignore_id,
+                variant=variant,
+                upsampling=upsampling,
+                skip_scales=skip_scales,
+                optimizer=None if model_load_dir else optimizer_settings.name,
+            ),
+        )
         self._training_settings = TrainingSettings(
-            optimizer_settings, loss, normalize, None if class_weights is None else tuple(float(w) for w in class_weights),
-            freeze, LossScaling() if precision == 'mixed_float16' else None)
+            optimizer_settings,
+            loss,
+            normalize,
+            None if class_weights is None else tuple(float(w) for w in class_weights),
+            freeze,
+            LossScaling() if precision == 'mixed_float16' else None,
+        )
         self.seed = seed
         self.settings: ModelSettings = plan.settings
         self._encoder_meta_graph = plan.encoder.meta_graph
@@ -81,7 +115,9 @@ class FCN8s:
         with self.graph.as_default():
             self.model: Model = assemble(plan.encoder.meta_graph, plan.settings, self._training_settings)
             self._state_saver = tf.train.Saver(list(self.model.state), max_to_keep=None)
-            self._weights_saver = tf.train.Saver(list(self.model.weights) + [self.model.training.global_step], max_to_keep=None)
+            self._weights_saver = tf.train.Saver(
+                list(self.model.weights) + [self.model.training.global_step], max_to_keep=None
+            )
         self.sess = tf.Session(graph=self.graph, config=session_config(precision, xla, gpu_memory_growth, config))
         self._closed = False
         try:
@@ -105,7 +141,9 @@ class FCN8s:
                 rest = tuple(variable for variable in self.model.state if variable.op.name not in encoder)
             self.sess.run([variable.initializer for variable in rest])
             if plan.fine_tune_from is not None:
-                fits = restoring.restore_fitting(self.sess, self.model, plan.fine_tune_from.prefix, plan.fine_tune_from.settings)
+                fits = restoring.restore_fitting(
+                    self.sess, self.model, plan.fine_tune_from.prefix, plan.fine_tune_from.settings
+                )
                 print(restoring.format_fits(fits))
 
     def _name_tensors(self) -> None:
@@ -130,16 +168,38 @@ class FCN8s:
     def accumulate_batches(self) -> int:
         return self._training_settings.optimizer.accumulate_batches
 
-    def train(self, train_generator: Any, epochs: int, steps_per_epoch: int, learning_rate_schedule: Callable[[int], float],
-              keep_prob: float = 0.5, l2_regularization: float = 0.0, eval_dataset: str = 'train', eval_frequency: int = 5,
-              val_generator: Any = None, val_steps: Optional[int] = None, metrics: Iterable[str] = (),
-              save_during_training: bool = False, save_dir: Optional[str] = None, save_best_only: bool = True,
-              save_tags: Sequence[str] = ('default',), save_name: str = '', save_frequency: int = 5,
-              saver: str = 'saved_model', monitor: str = 'loss', record_summaries: bool = True, summaries_frequency: int = 10,
-              summaries_dir: Optional[str] = None, summaries_name: Optional[str] = None,
-              training_loss_display_averaging: int = 3, run_dir: Optional[str] = None, resume: bool = False,
-              keep_checkpoints: int = 2, early_stopping_patience: Optional[int] = None,
-              config: Optional[Dict[str, Any]] = None) -> List[Dict[str, Any]]:
+    def train(
+        self,
+        train_generator: Any,
+        epochs: int,
+        steps_per_epoch: int,
+        learning_rate_schedule: Callable[[int], float],
+        keep_prob: float = 0.5,
+        l2_regularization: float = 0.0,
+        eval_dataset: str = 'train',
+        eval_frequency: int = 5,
+        val_generator: Any = None,
+        val_steps: Optional[int] = None,
+        metrics: Iterable[str] = (),
+        save_during_training: bool = False,
+        save_dir: Optional[str] = None,
+        save_best_only: bool = True,
+        save_tags: Sequence[str] = ('default',),
+        save_name: str = '',
+        save_frequency: int = 5,
+        saver: str = 'saved_model',
+        monitor: str = 'loss',
+        record_summaries: bool = True,
+        summaries_frequency: int = 10,
+        summaries_dir: Optional[str] = None,
+        summaries_name: Optional[str] = None,
+        training_loss_display_averaging: int = 3,
+        run_dir: Optional[str] = None,
+        resume: bool = False,
+        keep_checkpoints: int = 2,
+        early_stopping_patience: Optional[int] = None,
+        config: Optional[Dict[str, Any]] = None,
+    ) -> List[Dict[str, Any]]:
         """Trains, and returns the history: one record per epoch (training loss, rate, speed, evaluation scores).
 
         Args:
@@ -168,8 +228,14 @@ class FCN8s:
         self._check_open()
         return training_run.train(self, training_run.TrainRequest(**arguments))
 
-    def evaluate(self, data_generator: Any, num_batches: int, metrics: Iterable[str] = ('loss', 'mean_iou', 'accuracy'),
-                 l2_regularization: float = 0.0, dataset: str = 'val') -> Dict[str, Any]:
+    def evaluate(
+        self,
+        data_generator: Any,
+        num_batches: int,
+        metrics: Iterable[str] = ('loss', 'mean_iou', 'accuracy'),
+        l2_regularization: float = 0.0,
+        dataset: str = 'val',
+    ) -> Dict[str, Any]:
         """Evaluates `num_batches` batches, prints a table, and returns the scores.
 
         metrics: which of 'loss', 'mean_iou', 'accuracy' to return; `per_class_iou` [C] and `confusion_matrix` int64 [C, C]
@@ -182,12 +248,16 @@ class FCN8s:
             raise ValueError('metrics has {}; choose from {}.'.format(unknown, list(training_run.METRICS)))
         scores = self.run_evaluation(data_generator, num_batches, l2_regularization)
         print('Scores on {}:\n{}'.format(dataset, format_scores(scores, self.label_space)))
-        return {name: value for name, value in scores.items() if name not in training_run.METRICS or name in set(metrics)}
+        return {
+            name: value for name, value in scores.items() if name not in training_run.METRICS or name in set(metrics)
+        }
 
     def run_evaluation(self, batches: Any, num_batches: int, l2_regularization: float = 0.0) -> Dict[str, Any]:
         """`evaluate` without the printing: all scores. The loss is a mean over pixels, plus the L2 penalty."""
         training = self.model.training
-        scores = run_evaluation(self.sess.run, training.metrics, self._evaluation_feed, batches, num_batches, self.label_space)
+        scores = run_evaluation(
+            self.sess.run, training.metrics, self._evaluation_feed, batches, num_batches, self.label_space
+        )
         if l2_regularization:
             scores['loss'] += float(self.sess.run(training.penalty, {training.l2_rate: l2_regularization}))
         return scores
@@ -201,23 +271,53 @@ class FCN8s:
         images = as_image_batch(images)
         fetch = self.model.predictor.class_ids if argmax else self.softmax_output
         if not len(images):
-            return np.zeros(images.shape[:3] + (() if argmax else (self.num_classes,)), np.uint8 if argmax else np.float32)
-        parts = [self.sess.run(fetch, self._image_feed(images[start:start + PREDICTION_BATCH]))
-                 for start in range(0, len(images), PREDICTION_BATCH)]
+            return np.zeros(
+                images.shape[:3] + (() if argmax else (self.num_classes,)), np.uint8 if argmax else np.float32
+            )
+        parts = [
+            self.sess.run(fetch, self._image_feed(images[start : start + PREDICTION_BATCH]))
+            for start in range(0, len(images), PREDICTION_BATCH)
+        ]
         return np.concatenate(parts)
 
-    def predict_and_save(self, results_dir: str, images_dir: str, color_map: Any, resize: Any = False,
-                         image_file_extension: str = 'png', include_unprocessed_image: bool = False,
-                         arrangement: str = 'vertical', overwrite_existing: bool = True) -> Any:
+    def predict_and_save(
+        self,
+        results_dir: str,
+        images_dir: str,
+        color_map: Any,
+        resize: Any = False,
+        image_file_extension: str = 'png',
+        include_unprocessed_image: bool = False,
+        arrangement: str = 'vertical',
+        overwrite_existing: bool = True,
+    ) -> Any:
         """Segments a folder of images and writes overlays of the same names; see `fcn8s.prediction.predict_and_save`."""
         self._check_open()
         from fcn8s import prediction
-        return prediction.predict_and_save(self.predict, results_dir, images_dir, color_map, resize, image_file_extension,
-                                           include_unprocessed_image, arrangement, overwrite_existing)
 
-    def save(self, model_save_dir: str, saver: str = 'saved_model', tags: Sequence[str] = ('default',),
-             name: Optional[str] = None, include_global_step: bool = True, include_last_training_loss: bool = True,
-             include_metrics: bool = True, force_save: bool = False) -> Optional[str]:
+        return prediction.predict_and_save(
+            self.predict,
+            results_dir,
+            images_dir,
+            color_map,
+            resize,
+            image_file_extension,
+            include_unprocessed_image,
+            arrangement,
+            overwrite_existing,
+        )
+
+    def save(
+        self,
+        model_save_dir: str,
+        saver: str = 'saved_model',
+        tags: Sequence[str] = ('default',),
+        name: Optional[str] = None,
+        include_global_step: bool = True,
+        include_last_training_loss: bool = True,
+        include_metrics: bool = True,
+        force_save: bool = False,
+    ) -> Optional[str]:
         """Saves into a new directory inside `model_save_dir`, and returns its path.
 
         saver: 'saved_model' writes a SavedModel for prediction and fine-tuning; 'train_saver' a `tf.train.Saver` checkpoint
@@ -232,8 +332,10 @@ class FCN8s:
         if step == self._saved_at and not force_save:
             print('Not saved: no step was trained since the last saving (force_save=True saves anyway).')
             return None
-        directory = os.path.join(os.fspath(model_save_dir), self._save_name(
-            name, step if include_global_step else None, include_last_training_loss, include_metrics))
+        directory = os.path.join(
+            os.fspath(model_save_dir),
+            self._save_name(name, step if include_global_step else None, include_last_training_loss, include_metrics),
+        )
         if saver == 'saved_model':
             meta_graph = export.build_meta_graph(self._encoder_meta_graph, self.settings, tags)
             export.write_model(directory, meta_graph, self._description(step), self._writer(self._weights_saver))
@@ -250,7 +352,9 @@ class FCN8s:
         prefix = restoring.find_checkpoint(path)
         with self.graph.as_default():
             restoring.restore(self.sess, self.model.weights, prefix)
-            restoring.restore_present(self.sess, self.model.training.ops.state + (self.model.training.global_step,), prefix)
+            restoring.restore_present(
+                self.sess, self.model.training.ops.state + (self.model.training.global_step,), prefix
+            )
 
     def close(self) -> None:
         """Frees the session and its memory. May be called again."""
@@ -266,8 +370,15 @@ class FCN8s:
 
     # For the training call and the commands
 
-    def training_feed(self, images: Any, labels: Any, keep_prob: float, dropout_seed: Tuple[int, int], learning_rate: float,
-                      l2_rate: float) -> Dict[Any, Any]:
+    def training_feed(
+        self,
+        images: Any,
+        labels: Any,
+        keep_prob: float,
+        dropout_seed: Tuple[int, int],
+        learning_rate: float,
+        l2_rate: float,
+    ) -> Dict[Any, Any]:
         """The feed of one training batch; checks the batch."""
         feed = self._evaluation_feed(images, labels)
         training, encoder = self.model.training, self.model.encoder
@@ -322,8 +433,12 @@ class FCN8s:
                 # TensorFlow's message goes on about the graph; the line with the file says what happened to it.
                 lines = error.message.splitlines()
                 reason = next((line for line in lines if prefix in line), lines[0])
-                raise OSError('the variables could not be written: {}. Free some space or choose another directory.'.format(
-                    reason.strip())) from error
+                raise OSError(
+                    'the variables could not be written: {}. Free some space or choose another directory.'.format(
+                        reason.strip()
+                    )
+                ) from error
+
         return write
 
     def _description(self, step: int) -> Dict[str, Any]:
@@ -341,13 +456,17 @@ class FCN8s:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ValueError('this FCN8s was closed, and its session is gone. Make a new one: FCN8s(model_load_dir=...).')
+            raise ValueError(
+                'this FCN8s was closed, and its session is gone. Make a new one: FCN8s(model_load_dir=...).'
+            )
 
 
 def _optimizer_settings(optimizer: Union[str, OptimizerSettings], accumulate_batches: int) -> OptimizerSettings:
     if isinstance(optimizer, str):
         if optimizer not in OPTIMIZERS:
-            raise ValueError('optimizer is {!r}; choose from {}, or pass an OptimizerSettings.'.format(optimizer, list(OPTIMIZERS)))
+            raise ValueError(
+                'optimizer is {!r}; choose from {}, or pass an OptimizerSettings.'.format(optimizer, list(OPTIMIZERS))
+            )
         optimizer = OPTIMIZERS[optimizer]
     if accumulate_batches != 1:
         optimizer = optimizer._replace(accumulate_batches=accumulate_batches)

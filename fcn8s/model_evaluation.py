@@ -32,8 +32,12 @@ class Evaluation(NamedTuple):
     image_counts: ClassCounts
 
 
-def attach_scorer(model: InferenceGraph, data_label_space: Optional[LabelSpace] = None,
-                  predict: Optional[PredictProbabilities] = None, with_calibration: bool = False) -> Scorer:
+def attach_scorer(
+    model: InferenceGraph,
+    data_label_space: Optional[LabelSpace] = None,
+    predict: Optional[PredictProbabilities] = None,
+    with_calibration: bool = False,
+) -> Scorer:
     """Adds the scoring part to the graph of an opened network.
 
     Arguments:
@@ -51,12 +55,22 @@ def attach_scorer(model: InferenceGraph, data_label_space: Optional[LabelSpace] 
     with model.graph.as_default():
         probabilities = tf.placeholder(tf.float32, [None, None, None, label_space.num_classes], 'fed_probabilities')
     fed_head = build_fed_head(probabilities, label_space, with_calibration)
-    return Scorer(fed_head, lambda images, labels: {probabilities: np.stack([predict(image) for image in images]),
-                                                    fed_head.labels: labels}, label_space)
+    return Scorer(
+        fed_head,
+        lambda images, labels: {probabilities: np.stack([predict(image) for image in images]), fed_head.labels: labels},
+        label_space,
+    )
 
 
-def evaluate_model(model: InferenceGraph, scorer: Scorer, batches: Iterable, num_batches: int,
-                   with_boundaries: bool = False, workers: int = 2, progress: Optional[Callable] = None) -> Evaluation:
+def evaluate_model(
+    model: InferenceGraph,
+    scorer: Scorer,
+    batches: Iterable,
+    num_batches: int,
+    with_boundaries: bool = False,
+    workers: int = 2,
+    progress: Optional[Callable] = None,
+) -> Evaluation:
     """Scores at the size of the labels.
 
     Arguments:
@@ -72,8 +86,17 @@ def evaluate_model(model: InferenceGraph, scorer: Scorer, batches: Iterable, num
     """
     head, label_space = scorer.head, scorer.label_space
     with ImageStatistics(label_space, with_boundaries, workers) as statistics:
-        scores = run_evaluation(model.run, head.metrics, scorer.feed_batch, batches, num_batches, label_space, progress,
-                                head.fetches(statistics.fetches), statistics.add)
+        scores = run_evaluation(
+            model.run,
+            head.metrics,
+            scorer.feed_batch,
+            batches,
+            num_batches,
+            label_space,
+            progress,
+            head.fetches(statistics.fetches),
+            statistics.add,
+        )
         scores.update(statistics.boundary_scores())
         if head.calibration:
             scores.update(summarize_calibration(*model.run(tuple(head.calibration[:3]))))

@@ -1,4 +1,5 @@
 """The ways to begin: on an encoder, from a saved FCN-8s, with variables on top, or from another network's weights."""
+
 from typing import Any, Dict, NamedTuple, Optional, Sequence
 
 from fcn8s.encoder import ENCODER_TAGS, EncoderSource, read_encoder
@@ -10,6 +11,7 @@ from fcn8s.settings import ModelSettings, new_model_settings
 
 class OtherNetwork(NamedTuple):
     """The checkpoint and the settings of a network to take what fits from."""
+
     prefix: str
     settings: ModelSettings
 
@@ -20,6 +22,7 @@ class Opening(NamedTuple):
     weights_prefix: a checkpoint that holds all weights of the network; None to restore the encoder's alone.
     fine_tune_from: another network to take what fits from.
     """
+
     encoder: EncoderSource
     settings: ModelSettings
     weights_prefix: Optional[str] = None
@@ -27,8 +30,14 @@ class Opening(NamedTuple):
     description: Optional[Dict[str, Any]] = None
 
 
-def plan_opening(model_load_dir: Optional[str], tags: Optional[Sequence[str]], vgg16_dir: Optional[str],
-                 variables_load_dir: Optional[str], fine_tune_from: Optional[str], architecture: Dict[str, Any]) -> Opening:
+def plan_opening(
+    model_load_dir: Optional[str],
+    tags: Optional[Sequence[str]],
+    vgg16_dir: Optional[str],
+    variables_load_dir: Optional[str],
+    fine_tune_from: Optional[str],
+    architecture: Dict[str, Any],
+) -> Opening:
     """Checks how a network is to begin, and reads its graph from disk; nothing is built.
 
     architecture: keyword arguments of `new_model_settings`; those that are None were not given.
@@ -38,15 +47,19 @@ def plan_opening(model_load_dir: Optional[str], tags: Optional[Sequence[str]], v
     beginnings = {'model_load_dir': model_load_dir, 'vgg16_dir': vgg16_dir, 'fine_tune_from': fine_tune_from}
     given = {name: path for name, path in beginnings.items() if path is not None}
     if len(given) != 1:
-        raise ValueError('{} given; pass exactly one of vgg16_dir (build on an encoder; write one with: fcn8s vgg16 OUT '
-                         '--weights SOURCE), model_load_dir (load a saved FCN-8s) and fine_tune_from (start from another '
-                         "network's weights).".format(' and '.join(given) + ' are' if given else 'no beginning is'))
+        raise ValueError(
+            '{} given; pass exactly one of vgg16_dir (build on an encoder; write one with: fcn8s vgg16 OUT '
+            '--weights SOURCE), model_load_dir (load a saved FCN-8s) and fine_tune_from (start from another '
+            "network's weights).".format(' and '.join(given) + ' are' if given else 'no beginning is')
+        )
     if variables_load_dir is not None and vgg16_dir is None:
-        raise ValueError('variables_load_dir needs vgg16_dir and num_classes: the network is built first, then its variables '
-                         'are loaded.')
+        raise ValueError(
+            'variables_load_dir needs vgg16_dir and num_classes: the network is built first, then its variables '
+            'are loaded.'
+        )
     if tags is not None and model_load_dir is None:
         raise ValueError('tags={!r} belongs to model_load_dir, which is not given.'.format(list(tags)))
-    (beginning, path), = given.items()
+    ((beginning, path),) = given.items()
     if beginning == 'vgg16_dir':
         return _on_encoder(path, variables_load_dir, architecture)
     if beginning == 'fine_tune_from':
@@ -73,7 +86,11 @@ def _from_other(fine_tune_from: str, architecture: Dict[str, Any]) -> Opening:
     """A new network; what is not said is as in the other one."""
     directory = resolve_model(fine_tune_from)
     other = read_description(directory).settings
-    fields: Dict[str, Any] = {'variant': other.variant, 'upsampling': other.upsampling, 'skip_scales': other.skip_scales}
+    fields: Dict[str, Any] = {
+        'variant': other.variant,
+        'upsampling': other.upsampling,
+        'skip_scales': other.skip_scales,
+    }
     if architecture.get('num_classes') is None and architecture.get('label_space') is None:
         fields['label_space'] = other.label_space
     fields.update(_given(architecture))
@@ -88,12 +105,23 @@ def _given(architecture: Dict[str, Any]) -> Dict[str, Any]:
 def _check_agrees(settings: ModelSettings, given: Dict[str, Any], directory: str) -> None:
     """A saved network has its architecture; whoever names another one would be surprised later."""
     label_space = given.get('label_space')
-    wanted = {'num_classes': given.get('num_classes') or (label_space and label_space.num_classes),
-              'ignore_id': given.get('ignore_id'), 'variant': given.get('variant'), 'upsampling': given.get('upsampling'),
-              'skip_scales': given.get('skip_scales') and tuple(given['skip_scales'])}
-    saved = dict(num_classes=settings.num_classes, ignore_id=settings.label_space.ignore_id, variant=settings.variant,
-                 upsampling=settings.upsampling, skip_scales=settings.skip_scales)
+    wanted = {
+        'num_classes': given.get('num_classes') or (label_space and label_space.num_classes),
+        'ignore_id': given.get('ignore_id'),
+        'variant': given.get('variant'),
+        'upsampling': given.get('upsampling'),
+        'skip_scales': given.get('skip_scales') and tuple(given['skip_scales']),
+    }
+    saved = dict(
+        num_classes=settings.num_classes,
+        ignore_id=settings.label_space.ignore_id,
+        variant=settings.variant,
+        upsampling=settings.upsampling,
+        skip_scales=settings.skip_scales,
+    )
     for name, value in wanted.items():
         if value is not None and value != saved[name]:
-            raise ValueError('{} is {!r}, but the model saved in {!r} has {!r}. Leave it out, or start a new network from that '
-                             "model's weights with fine_tune_from.".format(name, value, directory, saved[name]))
+            raise ValueError(
+                '{} is {!r}, but the model saved in {!r} has {!r}. Leave it out, or start a new network from that '
+                "model's weights with fine_tune_from.".format(name, value, directory, saved[name])
+            )

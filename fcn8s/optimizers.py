@@ -19,8 +19,8 @@ ADAM_BETA2 = 0.999
 ADAM_EPSILON = 1e-8
 
 # Scaling must let the gradients of float16 layers through without leaving float16's range, and float32 outside of it.
-MIN_LOSS_SCALE = 2.0 ** -10
-MAX_LOSS_SCALE = 2.0 ** 24
+MIN_LOSS_SCALE = 2.0**-10
+MAX_LOSS_SCALE = 2.0**24
 
 FloatOrTensor = Union[float, tf.Tensor]
 
@@ -57,7 +57,7 @@ class LossScaling(NamedTuple):
     a row double it.
     """
 
-    initial: float = 2.0 ** 15
+    initial: float = 2.0**15
     growth_steps: int = 2000
 
 
@@ -84,17 +84,32 @@ def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
     if settings.name not in OPTIMIZERS:
         raise ValueError('optimizer is {!r}; it must be one of {}.'.format(settings.name, ', '.join(OPTIMIZERS)))
     if settings.name == 'adam' and settings.momentum is not None:
-        raise ValueError("momentum is {}, but Adam has its own moments; leave it out or take the optimizer 'sgd'."
-                         .format(settings.momentum))
+        raise ValueError(
+            "momentum is {}, but Adam has its own moments; leave it out or take the optimizer 'sgd'.".format(
+                settings.momentum
+            )
+        )
     momentum = DEFAULT_MOMENTUM if settings.name == 'sgd' and settings.momentum is None else settings.momentum
     _check(momentum is None or 0 <= momentum < 1, 'momentum', momentum, 'at least 0 and below 1')
     _check(0 <= settings.weight_decay < float('inf'), 'weight_decay', settings.weight_decay, 'at least 0')
-    _check(0 < settings.bias_rate_multiplier < float('inf'), 'bias_rate_multiplier', settings.bias_rate_multiplier,
-           'above 0')
-    _check(settings.gradient_clip_norm is None or settings.gradient_clip_norm > 0, 'gradient_clip_norm',
-           settings.gradient_clip_norm, 'above 0, or None for no clipping')
-    _check(settings.accumulate_batches >= 1 and settings.accumulate_batches == int(settings.accumulate_batches),
-           'accumulate_batches', settings.accumulate_batches, 'a whole number of at least 1')
+    _check(
+        0 < settings.bias_rate_multiplier < float('inf'),
+        'bias_rate_multiplier',
+        settings.bias_rate_multiplier,
+        'above 0',
+    )
+    _check(
+        settings.gradient_clip_norm is None or settings.gradient_clip_norm > 0,
+        'gradient_clip_norm',
+        settings.gradient_clip_norm,
+        'above 0, or None for no clipping',
+    )
+    _check(
+        settings.accumulate_batches >= 1 and settings.accumulate_batches == int(settings.accumulate_batches),
+        'accumulate_batches',
+        settings.accumulate_batches,
+        'a whole number of at least 1',
+    )
     return settings._replace(momentum=momentum)
 
 
@@ -103,9 +118,16 @@ def _check(holds: bool, name: str, value: object, rule: str) -> None:
         raise ValueError('{} is {}; it must be {}.'.format(name, value, rule))
 
 
-def build_train_op(loss: Loss, penalty: Optional[tf.Tensor], variables: Sequence[tf.Variable], learning_rate: tf.Tensor,
-                   global_step: tf.Variable, settings: OptimizerSettings, loss_scaling: Optional[LossScaling] = None,
-                   name: str = 'train_op') -> TrainOps:
+def build_train_op(
+    loss: Loss,
+    penalty: Optional[tf.Tensor],
+    variables: Sequence[tf.Variable],
+    learning_rate: tf.Tensor,
+    global_step: tf.Variable,
+    settings: OptimizerSettings,
+    loss_scaling: Optional[LossScaling] = None,
+    name: str = 'train_op',
+) -> TrainOps:
     """Adds the ops of a training step to the current graph. Call it outside of any variable scope.
 
     The ops wait for the value of the loss and the penalty, so fetching these in the same run gives them as they were
@@ -147,28 +169,38 @@ def build_train_op(loss: Loss, penalty: Optional[tf.Tensor], variables: Sequence
             updates += accumulation.clear() if accumulation else []
             updates += scale.update(finite) if scale else []
         parts = [part for part in (rule, accumulation, scale) if part]
-        return TrainOps(accumulation.add(gradients) if accumulation else None, tf.group(*updates, name=name), norm,
-                        scale.scale if scale else None, tuple(v for part in parts for v in part.state))
+        return TrainOps(
+            accumulation.add(gradients) if accumulation else None,
+            tf.group(*updates, name=name),
+            norm,
+            scale.scale if scale else None,
+            tuple(v for part in parts for v in part.state),
+        )
 
 
-def _loss_gradients(value: tf.Tensor, variables: Sequence[tf.Variable],
-                    scale: Optional['_LossScale']) -> List[tf.Tensor]:
+def _loss_gradients(
+    value: tf.Tensor, variables: Sequence[tf.Variable], scale: Optional['_LossScale']
+) -> List[tf.Tensor]:
     """d value / d variable, computed through value x scale where there is a scale."""
     gradients = tf.gradients(value if scale is None else value * scale.current, variables)
     unused = [v.op.name for v, gradient in zip(variables, gradients) if gradient is None]
     if unused:
-        raise ValueError('The loss does not depend on the variables {}; leave them out of those to train.'
-                         .format(', '.join(unused)))
+        raise ValueError(
+            'The loss does not depend on the variables {}; leave them out of those to train.'.format(', '.join(unused))
+        )
     gradients = [tf.cast(tf.convert_to_tensor(gradient), tf.float32) for gradient in gradients]
     return gradients if scale is None else [gradient / scale.current for gradient in gradients]
 
 
-def _add_penalty_gradients(gradients: Sequence[tf.Tensor], penalty: Optional[tf.Tensor],
-                           variables: Sequence[tf.Variable]) -> List[tf.Tensor]:
+def _add_penalty_gradients(
+    gradients: Sequence[tf.Tensor], penalty: Optional[tf.Tensor], variables: Sequence[tf.Variable]
+) -> List[tf.Tensor]:
     if penalty is None:
         return list(gradients)
-    return [gradient if extra is None else gradient + extra
-            for gradient, extra in zip(gradients, tf.gradients(penalty, variables))]
+    return [
+        gradient if extra is None else gradient + extra
+        for gradient, extra in zip(gradients, tf.gradients(penalty, variables))
+    ]
 
 
 def _clip(gradients: Sequence[tf.Tensor], norm: tf.Tensor, clip_norm: Optional[float]) -> List[tf.Tensor]:
@@ -182,8 +214,10 @@ def _clip(gradients: Sequence[tf.Tensor], norm: tf.Tensor, clip_norm: Optional[f
 def _decay(gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable], weight_decay: float) -> List[tf.Tensor]:
     if not weight_decay:
         return list(gradients)
-    return [gradient if _is_bias(variable) else gradient + weight_decay * variable
-            for gradient, variable in zip(gradients, variables)]
+    return [
+        gradient if _is_bias(variable) else gradient + weight_decay * variable
+        for gradient, variable in zip(gradients, variables)
+    ]
 
 
 def _rates(variables: Sequence[tf.Variable], learning_rate: tf.Tensor, bias_multiplier: float) -> List[tf.Tensor]:
@@ -219,8 +253,14 @@ def _reference(variable: tf.Variable) -> tf.Tensor:
 
 def _zeros_like_variable(variable: tf.Variable, kind: str) -> tf.Variable:
     """A variable `optimizer/<kind>/<variable's name>` of zeros, of the same sort (resource or reference)."""
-    return tf.get_variable('{}/{}'.format(kind, variable.op.name), variable.shape.as_list(), tf.float32,
-                           tf.zeros_initializer(), trainable=False, use_resource=_is_resource(variable))
+    return tf.get_variable(
+        '{}/{}'.format(kind, variable.op.name),
+        variable.shape.as_list(),
+        tf.float32,
+        tf.zeros_initializer(),
+        trainable=False,
+        use_resource=_is_resource(variable),
+    )
 
 
 def _scalar_variable(name: str, value: float, dtype: tf.DType = tf.float32) -> tf.Variable:
@@ -239,15 +279,25 @@ class _Momentum:
         self.momentum = momentum
         self.state = tuple(_zeros_like_variable(variable, 'velocity') for variable in variables)
 
-    def apply(self, directions: Sequence[tf.Tensor], rates: Sequence[tf.Tensor],
-              keep: Optional[tf.Tensor]) -> List[tf.Operation]:
+    def apply(
+        self, directions: Sequence[tf.Tensor], rates: Sequence[tf.Tensor], keep: Optional[tf.Tensor]
+    ) -> List[tf.Operation]:
         """Update ops; without `keep`, momentum 1 and rate 0 leave velocity and weights exactly as they are."""
         momentum, rate_outside = _if_kept(keep, self.momentum, 1.0), _if_kept(keep, 1.0, 0.0)
         updates = []
         for variable, velocity, direction, rate in zip(self.variables, self.state, directions, rates):
             update = tf.raw_ops.ResourceApplyMomentum if _is_resource(variable) else tf.raw_ops.ApplyMomentum
-            updates.append(_operation(update(var=_reference(variable), accum=_reference(velocity), lr=rate_outside,
-                                             grad=rate * direction, momentum=momentum)))
+            updates.append(
+                _operation(
+                    update(
+                        var=_reference(variable),
+                        accum=_reference(velocity),
+                        lr=rate_outside,
+                        grad=rate * direction,
+                        momentum=momentum,
+                    )
+                )
+            )
         return updates
 
 
@@ -262,22 +312,38 @@ class _Adam:
         self.beta2_power = _scalar_variable('adam_beta2_power', ADAM_BETA2)
         self.state = self.first_moments + self.second_moments + (self.beta1_power, self.beta2_power)
 
-    def apply(self, directions: Sequence[tf.Tensor], rates: Sequence[tf.Tensor],
-              keep: Optional[tf.Tensor]) -> List[tf.Operation]:
+    def apply(
+        self, directions: Sequence[tf.Tensor], rates: Sequence[tf.Tensor], keep: Optional[tf.Tensor]
+    ) -> List[tf.Operation]:
         """Update ops; without `keep`, betas 1 and rate 0 leave moments and weights exactly as they are."""
         beta1, beta2 = _if_kept(keep, ADAM_BETA1, 1.0), _if_kept(keep, ADAM_BETA2, 1.0)
         beta1_power, beta2_power = tf.identity(self.beta1_power), tf.identity(self.beta2_power)
         updates = []
-        for variable, m, v, direction, rate in zip(self.variables, self.first_moments, self.second_moments, directions,
-                                                   rates):
+        for variable, m, v, direction, rate in zip(
+            self.variables, self.first_moments, self.second_moments, directions, rates
+        ):
             update = tf.raw_ops.ResourceApplyAdam if _is_resource(variable) else tf.raw_ops.ApplyAdam
-            updates.append(_operation(update(
-                var=_reference(variable), m=_reference(m), v=_reference(v), beta1_power=beta1_power,
-                beta2_power=beta2_power, lr=_if_kept(keep, rate, 0.0), beta1=beta1, beta2=beta2, epsilon=ADAM_EPSILON,
-                grad=direction)))
+            updates.append(
+                _operation(
+                    update(
+                        var=_reference(variable),
+                        m=_reference(m),
+                        v=_reference(v),
+                        beta1_power=beta1_power,
+                        beta2_power=beta2_power,
+                        lr=_if_kept(keep, rate, 0.0),
+                        beta1=beta1,
+                        beta2=beta2,
+                        epsilon=ADAM_EPSILON,
+                        grad=direction,
+                    )
+                )
+            )
         with tf.control_dependencies(updates):
-            return updates + [tf.assign(self.beta1_power, beta1_power * beta1).op,
-                              tf.assign(self.beta2_power, beta2_power * beta2).op]
+            return updates + [
+                tf.assign(self.beta1_power, beta1_power * beta1).op,
+                tf.assign(self.beta2_power, beta2_power * beta2).op,
+            ]
 
 
 def _operation(result: Union[tf.Operation, tf.Tensor]) -> tf.Operation:
@@ -290,9 +356,17 @@ class _Accumulation:
 
     def __init__(self, variables: Sequence[tf.Variable], weight: Optional[tf.Tensor]) -> None:
         self.weight = weight
-        self.sums = tuple(tf.get_variable('accumulated_gradient/' + variable.op.name, variable.shape.as_list(),
-                                          tf.float32, tf.zeros_initializer(), trainable=False, use_resource=True)
-                          for variable in variables)
+        self.sums = tuple(
+            tf.get_variable(
+                'accumulated_gradient/' + variable.op.name,
+                variable.shape.as_list(),
+                tf.float32,
+                tf.zeros_initializer(),
+                trainable=False,
+                use_resource=True,
+            )
+            for variable in variables
+        )
         self.weight_sum = None if weight is None else _scalar_variable('accumulated_weight', 0.0)
         self.state = self.sums + (() if weight is None else (self.weight_sum,))
 
@@ -322,8 +396,12 @@ class _LossScale:
     """The scale of the loss and the number of good steps since it last changed."""
 
     def __init__(self, scaling: LossScaling) -> None:
-        _check(MIN_LOSS_SCALE <= scaling.initial <= MAX_LOSS_SCALE, 'the initial loss scale', scaling.initial,
-               'from {} to {}'.format(MIN_LOSS_SCALE, MAX_LOSS_SCALE))
+        _check(
+            MIN_LOSS_SCALE <= scaling.initial <= MAX_LOSS_SCALE,
+            'the initial loss scale',
+            scaling.initial,
+            'from {} to {}'.format(MIN_LOSS_SCALE, MAX_LOSS_SCALE),
+        )
         _check(scaling.growth_steps >= 1, 'growth_steps of the loss scale', scaling.growth_steps, 'at least 1')
         self.growth_steps = scaling.growth_steps
         self.scale = _scalar_variable('loss_scale', scaling.initial)
@@ -335,5 +413,7 @@ class _LossScale:
         good_steps = tf.where_v2(finite, self.good_steps + 1, 0)
         grows = tf.greater_equal(good_steps, self.growth_steps)
         scale = tf.where_v2(finite, tf.where_v2(grows, self.current * 2.0, self.current), self.current * 0.5)
-        return [tf.assign(self.scale, tf.clip_by_value(scale, MIN_LOSS_SCALE, MAX_LOSS_SCALE)).op,
-                tf.assign(self.good_steps, tf.where_v2(grows, 0, good_steps)).op]
+        return [
+            tf.assign(self.scale, tf.clip_by_value(scale, MIN_LOSS_SCALE, MAX_LOSS_SCALE)).op,
+            tf.assign(self.good_steps, tf.where_v2(grows, 0, good_steps)).op,
+        ]

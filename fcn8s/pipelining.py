@@ -1,4 +1,5 @@
 """Stages that overlap: each works in a thread of its own on what the stage before it has finished."""
+
 import contextlib
 import queue
 import threading

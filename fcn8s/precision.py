@@ -84,25 +84,31 @@ def check_precision(precision: str, xla: bool = False, machine: Optional[Machine
     why_not = {'float32': None, 'bfloat16': _why_not_bfloat16, 'mixed_float16': _why_not_float16}[precision]
     reason = None if why_not is None else why_not(machine)
     if reason:
-        raise ValueError("precision={!r} does not work here: {} precision='float32' works everywhere."
-                         .format(precision, reason))
+        raise ValueError(
+            "precision={!r} does not work here: {} precision='float32' works everywhere.".format(precision, reason)
+        )
     if xla and not machine.gpus and _CPU_XLA_FLAG not in machine.environment.get('TF_XLA_FLAGS', ''):
-        raise ValueError('xla=True does not work here: without a GPU, TensorFlow compiles nothing unless the process '
-                         'is started with the environment variable TF_XLA_FLAGS={}. Expect it to be slower on a CPU; '
-                         'leave xla out.'.format(_CPU_XLA_FLAG))
+        raise ValueError(
+            'xla=True does not work here: without a GPU, TensorFlow compiles nothing unless the process '
+            'is started with the environment variable TF_XLA_FLAGS={}. Expect it to be slower on a CPU; '
+            'leave xla out.'.format(_CPU_XLA_FLAG)
+        )
 
 
 def _why_not_bfloat16(machine: Machine) -> Optional[str]:
     if _BFLOAT16_REWRITE not in machine.rewrites:
         return 'TensorFlow {}.{} has no rewrite to bfloat16; TensorFlow >= 2.16 has.'.format(*machine.tf_version)
     if machine.gpus:
-        return ("TensorFlow's rewrite to bfloat16 is for CPUs, and this session would run on a GPU. On GPUs take "
-                "precision='mixed_float16'; or hide the GPU with CUDA_VISIBLE_DEVICES=-1.")
+        return (
+            "TensorFlow's rewrite to bfloat16 is for CPUs, and this session would run on a GPU. On GPUs take "
+            "precision='mixed_float16'; or hide the GPU with CUDA_VISIBLE_DEVICES=-1."
+        )
     if machine.environment.get('TF_ENABLE_ONEDNN_OPTS', '1').lower() in ('0', 'false'):
         return 'the rewrite to bfloat16 is part of oneDNN, which TF_ENABLE_ONEDNN_OPTS switches off.'
     if not machine.cpu_flags & _BFLOAT16_CPU_FLAGS:
         return 'this CPU has no bfloat16 arithmetic (none of the flags {} in /proc/cpuinfo).'.format(
-            ', '.join(sorted(_BFLOAT16_CPU_FLAGS)))
+            ', '.join(sorted(_BFLOAT16_CPU_FLAGS))
+        )
     return None
 
 
@@ -112,7 +118,8 @@ def _why_not_float16(machine: Machine) -> Optional[str]:
     capability = machine.gpus[0]
     if capability is not None and tuple(capability) < _MIN_FLOAT16_CAPABILITY:
         return 'the GPU has compute capability {}.{}; TensorFlow uses float16 from {}.{} up.'.format(
-            *(tuple(capability) + _MIN_FLOAT16_CAPABILITY))
+            *(tuple(capability) + _MIN_FLOAT16_CAPABILITY)
+        )
     return None
 
 
@@ -121,8 +128,9 @@ def needs_loss_scaling(precision: str) -> bool:
     return precision == 'mixed_float16'
 
 
-def session_config(precision: str = 'float32', xla: bool = False, gpu_memory_growth: bool = True,
-                   base: Optional[Any] = None) -> Any:
+def session_config(
+    precision: str = 'float32', xla: bool = False, gpu_memory_growth: bool = True, base: Optional[Any] = None
+) -> Any:
     """The tf.ConfigProto of a session with this precision.
 
     Args:

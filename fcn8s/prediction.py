@@ -1,4 +1,5 @@
 """Predicting images of any size: in tiles, at several scales, mirrored; and folders of images as overlays."""
+
 import os
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -29,8 +30,15 @@ class Predictor:
     class IDs come straight from the network, without the soft-max.
     """
 
-    def __init__(self, predict: Predict, num_classes: int, tile: Optional[Tuple[int, int]] = None,
-                 overlap: int = DEFAULT_OVERLAP, scales: Sequence[float] = (1.0,), mirror: bool = False) -> None:
+    def __init__(
+        self,
+        predict: Predict,
+        num_classes: int,
+        tile: Optional[Tuple[int, int]] = None,
+        overlap: int = DEFAULT_OVERLAP,
+        scales: Sequence[float] = (1.0,),
+        mirror: bool = False,
+    ) -> None:
         """
         Arguments:
             predict: See `Predict`.
@@ -47,8 +55,9 @@ class Predictor:
         if tile is not None:
             check_tile(min(tile), overlap)
         if not scales or not all(0 < scale < float('inf') for scale in scales):
-            raise ValueError('scales is {}; it has to be one or more positive numbers, such as 0.75 1 1.25.'.format(
-                list(scales)))
+            raise ValueError(
+                'scales is {}; it has to be one or more positive numbers, such as 0.75 1 1.25.'.format(list(scales))
+            )
         self.num_classes = num_classes
         self._predict = predict
         self._tile = tile
@@ -62,7 +71,7 @@ class Predictor:
             return self._predict(image[np.newaxis])[0]
         class_ids = np.empty(image.shape[:2], np.uint8)
         for start, probabilities in self._bands(image):
-            class_ids[start:start + len(probabilities)] = np.argmax(probabilities, axis=-1)
+            class_ids[start : start + len(probabilities)] = np.argmax(probabilities, axis=-1)
         return class_ids
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
@@ -89,11 +98,11 @@ class Predictor:
                 yield band_start, band[:finished]
             rest = band[finished:]
             band_start, band = row.start, np.zeros((row.stop - row.start,) + band.shape[1:], np.float32)
-            band[:len(rest)] = rest
+            band[: len(rest)] = rest
             for column in columns:
-                tile = self._average(np.ascontiguousarray(image[row.start:row.stop, column.start:column.stop]))
+                tile = self._average(np.ascontiguousarray(image[row.start : row.stop, column.start : column.stop]))
                 tile *= row.weights[:, np.newaxis, np.newaxis] * column.weights[:, np.newaxis]
-                band[:, column.start:column.stop] += tile
+                band[:, column.start : column.stop] += tile
         yield band_start, band
 
     def _average(self, image: np.ndarray) -> np.ndarray:
@@ -127,16 +136,23 @@ def _resize_map(soft_max: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
         return soft_max
     resized = np.empty(tuple(size) + soft_max.shape[2:], np.float32)
     for start in range(0, soft_max.shape[2], _RESIZED_CHANNELS):
-        part = np.ascontiguousarray(soft_max[..., start:start + _RESIZED_CHANNELS])
+        part = np.ascontiguousarray(soft_max[..., start : start + _RESIZED_CHANNELS])
         part = cv2.resize(part, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-        resized[..., start:start + _RESIZED_CHANNELS] = part.reshape(tuple(size) + (-1,))
+        resized[..., start : start + _RESIZED_CHANNELS] = part.reshape(tuple(size) + (-1,))
     return resized
 
 
-def predict_and_save(predict: Predict, results_dir: str, images_dir: str, color_map: Any,
-                     resize: Union[bool, Tuple[int, int]] = False, image_file_extension: str = 'png',
-                     include_unprocessed_image: bool = False, arrangement: str = 'vertical',
-                     overwrite_existing: bool = True) -> List[str]:
+def predict_and_save(
+    predict: Predict,
+    results_dir: str,
+    images_dir: str,
+    color_map: Any,
+    resize: Union[bool, Tuple[int, int]] = False,
+    image_file_extension: str = 'png',
+    include_unprocessed_image: bool = False,
+    arrangement: str = 'vertical',
+    overwrite_existing: bool = True,
+) -> List[str]:
     """Segments the images of a folder and writes overlays of the same names into another.
 
     Arguments:
@@ -159,12 +175,16 @@ def predict_and_save(predict: Predict, results_dir: str, images_dir: str, color_
         raise ValueError('arrangement is {!r}; choose from {}.'.format(arrangement, ', '.join(ARRANGEMENTS)))
     size = _checked_size(resize)
     if os.path.realpath(results_dir) == os.path.realpath(images_dir):
-        raise ValueError('results_dir and images_dir are the same folder, {!r}: overlays have the names of their '
-                         'images and would replace them. Give another results_dir.'.format(results_dir))
+        raise ValueError(
+            'results_dir and images_dir are the same folder, {!r}: overlays have the names of their '
+            'images and would replace them. Give another results_dir.'.format(results_dir)
+        )
     if not os.path.isdir(images_dir):
         raise FileNotFoundError('images_dir {!r} is no folder.'.format(images_dir))
-    pairs = [(path, os.path.join(results_dir, os.path.basename(path)))
-             for path in find_images(images_dir, (image_file_extension,), recursive=False)]
+    pairs = [
+        (path, os.path.join(results_dir, os.path.basename(path)))
+        for path in find_images(images_dir, (image_file_extension,), recursive=False)
+    ]
     with explain_os_errors(results_dir):
         os.makedirs(results_dir, exist_ok=True)
     pairs = [pair for pair in pairs if overwrite_existing or not os.path.exists(pair[1])]

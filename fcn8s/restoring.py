@@ -1,4 +1,5 @@
 """Putting stored variables into a session: all of them, or those that fit another network."""
+
 import os
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -11,6 +12,7 @@ from fcn8s.settings import ModelSettings
 
 class Fit(NamedTuple):
     """How one variable of a network fared in `restore_fitting`."""
+
     name: str
     outcome: str
 
@@ -24,7 +26,7 @@ def find_checkpoint(path: str) -> str:
     if os.path.isfile(path + '.index'):
         return path
     if path.endswith('.index') and os.path.isfile(path):
-        return path[:-len('.index')]
+        return path[: -len('.index')]
     if os.path.isfile(saved_models.variables_prefix(path) + '.index'):
         return saved_models.variables_prefix(path)
     if os.path.isdir(path):
@@ -33,11 +35,13 @@ def find_checkpoint(path: str) -> str:
             return latest
         found = sorted(name for name in os.listdir(path) if name.endswith('.index'))
         if len(found) == 1:
-            return os.path.join(path, found[0][:-len('.index')])
+            return os.path.join(path, found[0][: -len('.index')])
         if found:
             raise ValueError('{!r} holds several checkpoints: {}. Pass one of them.'.format(path, ', '.join(found)))
-    raise FileNotFoundError('there are no variables at {!r}. Pass a checkpoint prefix (NAME of NAME.index), or a directory '
-                            'with a checkpoint or a SavedModel in it.'.format(path))
+    raise FileNotFoundError(
+        'there are no variables at {!r}. Pass a checkpoint prefix (NAME of NAME.index), or a directory '
+        'with a checkpoint or a SavedModel in it.'.format(path)
+    )
 
 
 def restore(session: Any, variables: Sequence[Any], prefix: str) -> None:
@@ -54,8 +58,10 @@ def restore(session: Any, variables: Sequence[Any], prefix: str) -> None:
         elif list(stored[name]) != shape:
             wrong.append('{} is {} and not {}'.format(name, list(stored[name]), shape))
     if wrong:
-        raise ValueError('the variables in {!r} do not fit this network: {}. Load them into a network with the same encoder, '
-                         'classes and variant, or start from them with fine_tune_from.'.format(prefix, _shorten(wrong)))
+        raise ValueError(
+            'the variables in {!r} do not fit this network: {}. Load them into a network with the same encoder, '
+            'classes and variant, or start from them with fine_tune_from.'.format(prefix, _shorten(wrong))
+        )
     _restore_checked(session, variables, prefix)
 
 
@@ -91,7 +97,9 @@ def restore_fitting(session: Any, model: Any, prefix: str, stored_settings: Mode
     reader = tf.train.load_checkpoint(prefix)
     stored = reader.get_variable_to_shape_map()
     pairs = _class_pairs(stored_settings, model.settings)
-    same_classes = len(pairs) == stored_settings.num_classes == model.settings.num_classes and all(a == b for a, b in pairs)
+    same_classes = len(pairs) == stored_settings.num_classes == model.settings.num_classes and all(
+        a == b for a, b in pairs
+    )
     encoder = {v.op.name for v in model.encoder.variables}
     fits: List[Fit] = []
     whole: List[Any] = []
@@ -140,7 +148,7 @@ def copy_classes(stored: np.ndarray, value: np.ndarray, pairs: Sequence[Tuple[in
     if stored.ndim != value.ndim:
         return None
     upsampling = value.ndim == 4 and value.shape[0] > 1
-    if stored.shape[:-2 if upsampling else -1] != value.shape[:-2 if upsampling else -1]:
+    if stored.shape[: -2 if upsampling else -1] != value.shape[: -2 if upsampling else -1]:
         return None
     old, new = ([pair[side] for pair in pairs] for side in (0, 1))
     copied = value.copy()

@@ -1,4 +1,5 @@
 """The files that a prediction is kept in: class IDs, colours, overlays, soft-max; and where they go."""
+
 import os
 from typing import Any, Dict, Iterable, List, NamedTuple, Sequence
 
@@ -18,6 +19,7 @@ _SUFFIXES = {'overlay': '_overlay.png', 'color': '_color.png', 'ids': '_ids.png'
 
 class Job(NamedTuple):
     """An image to predict, and its results' path without the suffix, relative to the folder of results."""
+
     image_path: str
     stem: str
 
@@ -35,13 +37,16 @@ def plan_jobs(inputs: Sequence[str], out_dir: str) -> List[Job]:
     for source in inputs:
         base = _base_folder(source)
         if os.path.isdir(source) and os.path.realpath(source) == os.path.realpath(out_dir):
-            raise ValueError('{!r} is the folder of the images and of the results, which would be predicted the next '
-                             'time. Give another folder to --out.'.format(source))
+            raise ValueError(
+                '{!r} is the folder of the images and of the results, which would be predicted the next '
+                'time. Give another folder to --out.'.format(source)
+            )
         paths = [path for path in find_images(source) if os.path.isfile(source) or not _is_below(path, out_dir)]
         jobs += [Job(path, os.path.splitext(os.path.relpath(path, base))[0]) for path in paths]
     if not jobs:
-        raise FileNotFoundError('there is no image in {} apart from the results in {!r}.'.format(
-            ', '.join(inputs), out_dir))
+        raise FileNotFoundError(
+            'there is no image in {} apart from the results in {!r}.'.format(', '.join(inputs), out_dir)
+        )
     _check_stems(jobs)
     return jobs
 
@@ -63,8 +68,11 @@ def _check_stems(jobs: Iterable[Job]) -> None:
     seen: Dict[str, str] = {}
     for job in jobs:
         if seen.setdefault(job.stem, job.image_path) != job.image_path:
-            raise ValueError('{} and {} would have the same results, {}. Predict them into different folders.'.format(
-                seen[job.stem], job.image_path, job.stem + _SUFFIXES['overlay']))
+            raise ValueError(
+                '{} and {} would have the same results, {}. Predict them into different folders.'.format(
+                    seen[job.stem], job.image_path, job.stem + _SUFFIXES['overlay']
+                )
+            )
 
 
 class ResultFiles:
@@ -74,8 +82,14 @@ class ResultFiles:
     dataset's own files (labelIds for Cityscapes); 'train', Cityscapes' train IDs.
     """
 
-    def __init__(self, out_dir: str, label_space: LabelSpace, kinds: Sequence[str], style: Style = DEFAULT_STYLE,
-                 ids: str = 'class') -> None:
+    def __init__(
+        self,
+        out_dir: str,
+        label_space: LabelSpace,
+        kinds: Sequence[str],
+        style: Style = DEFAULT_STYLE,
+        ids: str = 'class',
+    ) -> None:
         unknown = sorted(set(kinds) - set(KINDS))
         if unknown or not kinds:
             raise ValueError('kinds of results are {}; choose one or more of {}.'.format(list(kinds), ', '.join(KINDS)))
@@ -96,8 +110,11 @@ class ResultFiles:
         for job in jobs:
             for kind in self._kinds:
                 if os.path.realpath(self.path(job.stem, kind)) in images:
-                    raise ValueError('the result {} would replace an image of that name. Give another folder to '
-                                     '--out.'.format(self.path(job.stem, kind)))
+                    raise ValueError(
+                        'the result {} would replace an image of that name. Give another folder to --out.'.format(
+                            self.path(job.stem, kind)
+                        )
+                    )
 
     def predict(self, predictor: Predictor, image: np.ndarray) -> Dict[str, np.ndarray]:
         """What `write` needs: 'class_ids' uint8 [H, W], and 'softmax' float32 [H, W, C] where it is to be written."""
@@ -131,8 +148,10 @@ def id_map(label_space: LabelSpace, ids: str) -> np.ndarray:
         return np.arange(256, dtype=np.uint8)
     if ids == 'train':
         if not label_space.name.startswith('cityscapes'):
-            raise ValueError('the model has the classes of {!r}; train IDs belong to Cityscapes. Write class IDs, or '
-                             'those of the dataset.'.format(label_space.name))
+            raise ValueError(
+                'the model has the classes of {!r}; train IDs belong to Cityscapes. Write class IDs, or '
+                'those of the dataset.'.format(label_space.name)
+            )
         return cityscapes_ids_to_train_ids()[class_ids_to_file_ids(label_space)]
     return class_ids_to_file_ids(label_space)
 

@@ -1,10 +1,11 @@
 """The run directory: what a training run leaves behind, readable at any moment, also after a kill.
 
-    runs/NAME/config.json             every setting, library versions, dataset fingerprint, seed
-    runs/NAME/checkpoints/            see fcn8s.checkpoints
-    runs/NAME/events/                 TensorBoard
-    runs/NAME/metrics.jsonl           one line per epoch
+runs/NAME/config.json             every setting, library versions, dataset fingerprint, seed
+runs/NAME/checkpoints/            see fcn8s.checkpoints
+runs/NAME/events/                 TensorBoard
+runs/NAME/metrics.jsonl           one line per epoch
 """
+
 import contextlib
 import json
 import os
@@ -25,6 +26,7 @@ METRICS_FILE = 'metrics.jsonl'
 
 class Run(NamedTuple):
     """The places inside a run directory."""
+
     directory: str
 
     @property
@@ -52,8 +54,10 @@ def check_free(directory: str) -> None:
     """Raises ValueError where the directory holds a run already."""
     run = Run(os.fspath(directory))
     if os.path.exists(run.config_path) or os.path.isdir(run.checkpoints_dir) and os.listdir(run.checkpoints_dir):
-        raise ValueError('{!r} holds a run already. Continue it with --resume (resume=True in Python), or choose another '
-                         'directory.'.format(run.directory))
+        raise ValueError(
+            '{!r} holds a run already. Continue it with --resume (resume=True in Python), or choose another '
+            'directory.'.format(run.directory)
+        )
 
 
 def create_run(directory: str, config: Dict[str, Any]) -> Run:
@@ -69,8 +73,10 @@ def open_run(directory: str) -> Run:
     """An existing run directory; raises FileNotFoundError where there is none."""
     run = Run(os.fspath(directory))
     if not os.path.isfile(run.config_path):
-        raise FileNotFoundError('{!r} is no run directory: it holds no {}. Pass the directory that training wrote, '
-                                'for example runs/NAME.'.format(run.directory, CONFIG_FILE))
+        raise FileNotFoundError(
+            '{!r} is no run directory: it holds no {}. Pass the directory that training wrote, '
+            'for example runs/NAME.'.format(run.directory, CONFIG_FILE)
+        )
     return run
 
 
@@ -85,8 +91,9 @@ def only_writer(run: Run) -> Iterator[None]:
             if sys.platform != 'win32':
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ValueError('the run {!r} is being trained by another process. Wait for it, or stop it first.'.format(
-                run.directory)) from error
+            raise ValueError(
+                'the run {!r} is being trained by another process. Wait for it, or stop it first.'.format(run.directory)
+            ) from error
         except OSError:
             pass
         yield
@@ -129,15 +136,23 @@ def resolve_model(path: str) -> str:
     """
     path = os.fspath(path)
     if not os.path.isdir(path):
-        raise FileNotFoundError('model {!r} does not exist. Pass a run directory (runs/NAME) or the directory of a saved '
-                                'FCN-8s.'.format(path))
+        raise FileNotFoundError(
+            'model {!r} does not exist. Pass a run directory (runs/NAME) or the directory of a saved FCN-8s.'.format(
+                path
+            )
+        )
     if os.path.isfile(os.path.join(path, DESCRIPTION_FILE)):
         return path
     if not os.path.isfile(os.path.join(path, CONFIG_FILE)):
-        raise ValueError('{!r} is neither a run directory (no {}) nor a saved FCN-8s (no {}).'.format(
-            path, CONFIG_FILE, DESCRIPTION_FILE))
+        raise ValueError(
+            '{!r} is neither a run directory (no {}) nor a saved FCN-8s (no {}).'.format(
+                path, CONFIG_FILE, DESCRIPTION_FILE
+            )
+        )
     checkpoints = Checkpoints(Run(path).checkpoints_dir)
     found = checkpoints.best() or checkpoints.last()
     if found is None:
-        raise ValueError('the run {!r} has no checkpoint yet. Let it train until it saves one, or start it again.'.format(path))
+        raise ValueError(
+            'the run {!r} has no checkpoint yet. Let it train until it saves one, or start it again.'.format(path)
+        )
     return found

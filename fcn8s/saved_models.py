@@ -1,4 +1,5 @@
 """Reading and writing SavedModel directories as plain files: no session, no variables in memory."""
+
 import os
 from typing import Any, Dict, List, Sequence
 
@@ -25,11 +26,15 @@ def _parse(path: str) -> Any:
         else:
             saved_model.ParseFromString(content)
     except (ValueError, text_format.ParseError, tf.errors.OpError) as error:
-        raise ValueError('{} is damaged: it does not parse as a SavedModel ({}). Write or copy it again.'.format(path, error)) from error
+        raise ValueError(
+            '{} is damaged: it does not parse as a SavedModel ({}). Write or copy it again.'.format(path, error)
+        ) from error
     except Exception as error:  # protobuf's DecodeError has a different home in each protobuf generation
         if type(error).__name__ != 'DecodeError':
             raise
-        raise ValueError('{} is damaged: it does not parse as a SavedModel ({}). Write or copy it again.'.format(path, error)) from error
+        raise ValueError(
+            '{} is damaged: it does not parse as a SavedModel ({}). Write or copy it again.'.format(path, error)
+        ) from error
     return saved_model
 
 
@@ -47,8 +52,10 @@ def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model') ->
     candidates = [os.path.join(directory, name) for name in ('saved_model.pb', 'saved_model.pbtxt')]
     present = [path for path in candidates if os.path.isfile(path)]
     if not present:
-        raise ValueError('{} directory {!r} is no SavedModel: it holds no saved_model.pb. Pass the folder that '
-                         'saved_model.pb and variables/ are in.'.format(what, directory))
+        raise ValueError(
+            '{} directory {!r} is no SavedModel: it holds no saved_model.pb. Pass the folder that '
+            'saved_model.pb and variables/ are in.'.format(what, directory)
+        )
     meta_graphs = _parse(present[0]).meta_graphs
     for meta_graph in meta_graphs:
         if set(meta_graph.meta_info_def.tags) == set(tags):
@@ -56,8 +63,11 @@ def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model') ->
             make_portable(meta_graph.graph_def)
             return meta_graph
     found = [sorted(meta_graph.meta_info_def.tags) for meta_graph in meta_graphs]
-    raise ValueError('{} SavedModel {!r} has no graph with the tags {}; it has {}. {}'.format(
-        what, directory, sorted(tags), found or 'none', _tag_hint(found)))
+    raise ValueError(
+        '{} SavedModel {!r} has no graph with the tags {}; it has {}. {}'.format(
+            what, directory, sorted(tags), found or 'none', _tag_hint(found)
+        )
+    )
 
 
 def _tag_hint(found: List[List[str]]) -> str:
@@ -71,8 +81,11 @@ def _tag_hint(found: List[List[str]]) -> str:
 def _check_variables(directory: str, what: str) -> None:
     index = variables_prefix(directory) + '.index'
     if not os.path.isfile(index):
-        raise ValueError('{} SavedModel {!r} has no variables: {} is missing. Copy the variables/ folder that belongs to '
-                         'it.'.format(what, directory, index))
+        raise ValueError(
+            '{} SavedModel {!r} has no variables: {} is missing. Copy the variables/ folder that belongs to it.'.format(
+                what, directory, index
+            )
+        )
 
 
 def checkpoint_shapes(prefix: str) -> Dict[str, List[int]]:

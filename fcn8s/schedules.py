@@ -22,6 +22,7 @@ def constant(rate: float) -> Schedule:
 
     def schedule(step: int) -> float:
         return rate
+
     return schedule
 
 
@@ -30,13 +31,15 @@ def steps(rate: float, boundaries: Sequence[int], factor: float = DEFAULT_STEP_F
     _check_rate('rate', rate)
     boundaries = tuple(boundaries)
     if not boundaries or boundaries[0] < 1 or any(a >= b for a, b in zip(boundaries, boundaries[1:])):
-        raise ValueError('boundaries is {}; it must be one or more increasing steps, the first at least 1.'
-                         .format(list(boundaries)))
+        raise ValueError(
+            'boundaries is {}; it must be one or more increasing steps, the first at least 1.'.format(list(boundaries))
+        )
     if not 0 < factor <= 1:
         raise ValueError('factor is {}; it must be above 0 and at most 1.'.format(factor))
 
     def schedule(step: int) -> float:
         return rate * factor ** bisect.bisect_right(boundaries, step)
+
     return schedule
 
 
@@ -48,7 +51,8 @@ def polynomial(rate: float, total_steps: int, power: float = DEFAULT_POWER, end_
 
     def schedule(step: int) -> float:
         remaining = 1.0 - min(step, total_steps) / total_steps
-        return (rate - end_rate) * remaining ** power + end_rate
+        return (rate - end_rate) * remaining**power + end_rate
+
     return schedule
 
 
@@ -59,6 +63,7 @@ def cosine(rate: float, total_steps: int, end_rate: float = 0.0) -> Schedule:
     def schedule(step: int) -> float:
         progress = min(step, total_steps) / total_steps
         return end_rate + (rate - end_rate) * 0.5 * (1.0 + math.cos(math.pi * progress))
+
     return schedule
 
 
@@ -73,6 +78,7 @@ def with_warm_up(schedule: Schedule, warm_up_steps: int) -> Schedule:
 
     def warmed_up(step: int) -> float:
         return schedule(step) * min(1.0, (step + 1) / (warm_up_steps + 1))
+
     return warmed_up
 
 
@@ -91,8 +97,11 @@ def parse_schedule(text: str, total_steps: int) -> Schedule:
         schedule = _parse_main(main.split(':'), total_steps)
         return with_warm_up(schedule, int(warm_up)) if plus else schedule
     except ValueError as error:
-        raise ValueError('The schedule {!r} is not understood: {} Write {}, each optionally followed by +warmup:STEPS.'
-                         .format(text, error, ', '.join(SCHEDULE_FORMS))) from error
+        raise ValueError(
+            'The schedule {!r} is not understood: {} Write {}, each optionally followed by +warmup:STEPS.'.format(
+                text, error, ', '.join(SCHEDULE_FORMS)
+            )
+        ) from error
 
 
 def _parse_main(fields: List[str], total_steps: int) -> Schedule:

@@ -11,13 +11,18 @@ from helpers.label_spaces import LabelSpace
 COLUMNS = (('IoU', 'per_class_iou'), ('accuracy', 'per_class_accuracy'), ('precision', 'precision'))
 BOUNDARY_COLUMN = ('bound. F1', 'boundary_f1')
 SORT_ORDERS = ('class', 'name', 'iou', 'accuracy', 'precision', 'pixels')
-SUMMARY = (('mean IoU', 'mean_iou'), ('frequency weighted IoU', 'frequency_weighted_iou'),
-           ('mean category IoU', 'mean_category_iou'), ('pixel accuracy', 'accuracy'),
-           ('mean class accuracy', 'mean_accuracy'))
+SUMMARY = (
+    ('mean IoU', 'mean_iou'),
+    ('frequency weighted IoU', 'frequency_weighted_iou'),
+    ('mean category IoU', 'mean_category_iou'),
+    ('pixel accuracy', 'accuracy'),
+    ('mean class accuracy', 'mean_accuracy'),
+)
 
 
-def format_scores(scores: Dict[str, Any], label_space: LabelSpace, sort: str = 'class',
-                  interval: Optional[Interval] = None) -> str:
+def format_scores(
+    scores: Dict[str, Any], label_space: LabelSpace, sort: str = 'class', interval: Optional[Interval] = None
+) -> str:
     """The scores of `fcn8s.scores.summarize` as lines of text, in per cent.
 
     Arguments:
@@ -29,8 +34,13 @@ def format_scores(scores: Dict[str, Any], label_space: LabelSpace, sort: str = '
     Raises:
         ValueError: `sort` is none of these.
     """
-    parts = [_class_table(scores, label_space, sort), _category_table(scores), _summary(scores, interval),
-             _boundary_lines(scores), _calibration_lines(scores)]
+    parts = [
+        _class_table(scores, label_space, sort),
+        _category_table(scores),
+        _summary(scores, interval),
+        _boundary_lines(scores),
+        _calibration_lines(scores),
+    ]
     return '\n\n'.join('\n'.join(lines) for lines in parts if lines)
 
 
@@ -39,10 +49,20 @@ def format_difference(difference: Interval, name: str, against: str) -> str:
     verdict = 'The interval includes 0: these images do not tell the two apart.'
     if difference.low > 0 or difference.high < 0:
         verdict = '{} is better on these images.'.format(name if difference.low > 0 else against)
-    return ('mean IoU of {} minus {}: {:+.2f} points, {:.0f} % interval {:+.2f} to {:+.2f} ({} images, {} paired '
-            'resamples)\n{}'.format(name, against, 100 * difference.value, 100 * difference.confidence,
-                                    100 * difference.low, 100 * difference.high, difference.num_images,
-                                    difference.num_resamples, verdict))
+    return (
+        'mean IoU of {} minus {}: {:+.2f} points, {:.0f} % interval {:+.2f} to {:+.2f} ({} images, {} paired '
+        'resamples)\n{}'.format(
+            name,
+            against,
+            100 * difference.value,
+            100 * difference.confidence,
+            100 * difference.low,
+            100 * difference.high,
+            difference.num_images,
+            difference.num_resamples,
+            verdict,
+        )
+    )
 
 
 def check_sort_order(sort: str) -> None:
@@ -68,11 +88,16 @@ def to_json(value: Any) -> Any:
 
 def _class_table(scores: Dict[str, Any], label_space: LabelSpace, sort: str) -> List[str]:
     columns = COLUMNS + ((BOUNDARY_COLUMN,) if BOUNDARY_COLUMN[1] in scores else ())
-    order = [class_id for class_id in _class_order(scores, label_space, sort)
-             if class_id not in label_space.void_class_ids]
+    order = [
+        class_id for class_id in _class_order(scores, label_space, sort) if class_id not in label_space.void_class_ids
+    ]
     pixels = scores['confusion_matrix'].sum(axis=1)
-    rows = [[label_space.class_names[class_id]] + [_percent(scores[key][class_id]) for _, key in columns]
-            + ['{:,}'.format(pixels[class_id])] for class_id in order]
+    rows = [
+        [label_space.class_names[class_id]]
+        + [_percent(scores[key][class_id]) for _, key in columns]
+        + ['{:,}'.format(pixels[class_id])]
+        for class_id in order
+    ]
     return _align([['class'] + [title for title, _ in columns] + ['pixels']] + rows)
 
 
@@ -100,30 +125,50 @@ def _category_table(scores: Dict[str, Any]) -> List[str]:
 
 
 def _summary(scores: Dict[str, Any], interval: Optional[Interval]) -> List[str]:
-    rows = [[title, _percent(scores[key])] for title, key in SUMMARY
-            if key != 'mean_category_iou' or scores['category_iou']]
+    rows = [
+        [title, _percent(scores[key])] for title, key in SUMMARY if key != 'mean_category_iou' or scores['category_iou']
+    ]
     lines = _align(rows + [['loss', '-' if math.isnan(scores['loss']) else '{:.4f}'.format(scores['loss'])]])
     if interval:
         lines[0] += '  ({:.0f} % interval {} to {}, {} resamples of {} images)'.format(
-            100 * interval.confidence, _percent(interval.low), _percent(interval.high), interval.num_resamples,
-            interval.num_images)
+            100 * interval.confidence,
+            _percent(interval.low),
+            _percent(interval.high),
+            interval.num_resamples,
+            interval.num_images,
+        )
     return lines
 
 
 def _boundary_lines(scores: Dict[str, Any]) -> List[str]:
     if 'trimap_mean_iou' not in scores:
         return []
-    rows = [['mean IoU within {:g} px of a boundary'.format(width), _percent(iou)]
-            for width, iou in zip(scores['trimap_widths'], scores['trimap_mean_iou'])]
-    return _align(rows + [['mean boundary F1, tolerance {:.2f} % of the diagonal'.format(
-        100 * scores['boundary_tolerance']), _percent(scores['mean_boundary_f1'])]])
+    rows = [
+        ['mean IoU within {:g} px of a boundary'.format(width), _percent(iou)]
+        for width, iou in zip(scores['trimap_widths'], scores['trimap_mean_iou'])
+    ]
+    return _align(
+        rows
+        + [
+            [
+                'mean boundary F1, tolerance {:.2f} % of the diagonal'.format(100 * scores['boundary_tolerance']),
+                _percent(scores['mean_boundary_f1']),
+            ]
+        ]
+    )
 
 
 def _calibration_lines(scores: Dict[str, Any]) -> List[str]:
     if 'expected_calibration_error' not in scores:
         return []
-    return _align([['expected calibration error, {} bins'.format(len(scores['bin_counts'])),
-                    _percent(scores['expected_calibration_error'])]])
+    return _align(
+        [
+            [
+                'expected calibration error, {} bins'.format(len(scores['bin_counts'])),
+                _percent(scores['expected_calibration_error']),
+            ]
+        ]
+    )
 
 
 def _percent(share: float) -> str:
@@ -133,5 +178,7 @@ def _percent(share: float) -> str:
 def _align(rows: Sequence[Sequence[str]]) -> List[str]:
     """The first column flush left, the others flush right."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows)]
-    return ['  '.join([row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])])
-            for row in rows]
+    return [
+        '  '.join([row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])])
+        for row in rows
+    ]

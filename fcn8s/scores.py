@@ -40,9 +40,10 @@ def count_confusion(labels: np.ndarray, class_ids: np.ndarray, num_classes: int,
     """
     labels, class_ids = np.asarray(labels), np.asarray(class_ids)
     if labels.shape != class_ids.shape:
-        raise ValueError('The labels have shape {} and the predicted class IDs {}. Both need one entry per pixel of '
-                         'the same image. Predict at the size of the ground truth.'.format(labels.shape,
-                                                                                           class_ids.shape))
+        raise ValueError(
+            'The labels have shape {} and the predicted class IDs {}. Both need one entry per pixel of '
+            'the same image. Predict at the size of the ground truth.'.format(labels.shape, class_ids.shape)
+        )
     valid = labels != ignore_id
     rows, columns = labels[valid].astype(np.int64), class_ids[valid].astype(np.int64)
     columns = np.where(columns == ignore_id, num_classes, columns)
@@ -55,9 +56,10 @@ def count_confusion(labels: np.ndarray, class_ids: np.ndarray, num_classes: int,
 def _check_ids(name: str, ids: np.ndarray, num_classes: int, limit: int, ignore_id: int) -> None:
     if ids.size and (ids.min() < 0 or ids.max() >= limit):
         wrong = np.unique(ids[(ids < 0) | (ids >= limit)])
-        raise ValueError('The {} holds the IDs {}, but class IDs go from 0 to {} and {} is ignored. Convert it to the '
-                         'class IDs of the model first (id_map).'.format(name, wrong.tolist(), num_classes - 1,
-                                                                          ignore_id))
+        raise ValueError(
+            'The {} holds the IDs {}, but class IDs go from 0 to {} and {} is ignored. Convert it to the '
+            'class IDs of the model first (id_map).'.format(name, wrong.tolist(), num_classes - 1, ignore_id)
+        )
 
 
 def check_confusion_matrix(confusion_matrix: np.ndarray) -> None:
@@ -65,14 +67,21 @@ def check_confusion_matrix(confusion_matrix: np.ndarray) -> None:
     confusion_matrix = np.asarray(confusion_matrix)
     shape = confusion_matrix.shape
     if len(shape) < 2 or shape[-1] < shape[-2]:
-        raise ValueError('A confusion matrix of shape {} came; it needs a row for each class and at least as many '
-                         'columns: [..., C, C].'.format(shape))
+        raise ValueError(
+            'A confusion matrix of shape {} came; it needs a row for each class and at least as many '
+            'columns: [..., C, C].'.format(shape)
+        )
     if confusion_matrix.dtype.kind not in 'iu':
-        raise ValueError('A confusion matrix of dtype {} came; it counts pixels and has to be of integers. Add up '
-                         'counts and divide once, at the end.'.format(confusion_matrix.dtype))
+        raise ValueError(
+            'A confusion matrix of dtype {} came; it counts pixels and has to be of integers. Add up '
+            'counts and divide once, at the end.'.format(confusion_matrix.dtype)
+        )
     if confusion_matrix.size and confusion_matrix.min() < 0:
-        raise ValueError('A confusion matrix with the entry {} came; counts of pixels are not '
-                         'negative.'.format(confusion_matrix.min()))
+        raise ValueError(
+            'A confusion matrix with the entry {} came; counts of pixels are not negative.'.format(
+                confusion_matrix.min()
+            )
+        )
 
 
 def count_classes(confusion_matrix: np.ndarray, void_class_ids: Sequence[int] = ()) -> ClassCounts:
@@ -92,8 +101,9 @@ def count_classes(confusion_matrix: np.ndarray, void_class_ids: Sequence[int] = 
     return ClassCounts(true_positives, false_positives, counted.sum(axis=-1) - true_positives)
 
 
-def count_categories(confusion_matrix: np.ndarray, categories: Sequence[str],
-                     void_class_ids: Sequence[int] = ()) -> Dict[str, ClassCounts]:
+def count_categories(
+    confusion_matrix: np.ndarray, categories: Sequence[str], void_class_ids: Sequence[int] = ()
+) -> Dict[str, ClassCounts]:
     """Pixels per category of classes, in the order in which the categories first occur; confusing two classes of one
     category is no mistake. Categories of nothing but void classes are left out.
 
@@ -107,9 +117,11 @@ def count_categories(confusion_matrix: np.ndarray, categories: Sequence[str],
     for category in dict.fromkeys(categories[class_id] for class_id in scored):
         members = [class_id for class_id in scored if categories[class_id] == category]
         true_positives = confusion_matrix[np.ix_(members, members)].sum()
-        counts[category] = ClassCounts(true_positives,
-                                       confusion_matrix[np.ix_(scored, members)].sum() - true_positives,
-                                       confusion_matrix[members].sum() - true_positives)
+        counts[category] = ClassCounts(
+            true_positives,
+            confusion_matrix[np.ix_(scored, members)].sum() - true_positives,
+            confusion_matrix[members].sum() - true_positives,
+        )
     return counts
 
 
@@ -130,8 +142,7 @@ def precision(counts: ClassCounts) -> np.ndarray:
 
 def pixel_accuracy(counts: ClassCounts) -> np.ndarray:
     """Share of the valid pixels that got their class, float64 [...]; NaN without a valid pixel."""
-    return _divide(counts.true_positives.sum(axis=-1),
-                   (counts.true_positives + counts.false_negatives).sum(axis=-1))
+    return _divide(counts.true_positives.sum(axis=-1), (counts.true_positives + counts.false_negatives).sum(axis=-1))
 
 
 def frequency_weighted_iou(counts: ClassCounts) -> np.ndarray:
@@ -159,8 +170,7 @@ def _divide(numerator: ArrayOrNumber, denominator: ArrayOrNumber) -> np.ndarray:
     return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator != 0)
 
 
-def summarize(confusion_matrix: np.ndarray, loss_sum: float, num_valid: int,
-              label_space: LabelSpace) -> Dict[str, Any]:
+def summarize(confusion_matrix: np.ndarray, loss_sum: float, num_valid: int, label_space: LabelSpace) -> Dict[str, Any]:
     """All scores of a dataset from its totals.
 
     Arguments:
@@ -183,18 +193,20 @@ def summarize(confusion_matrix: np.ndarray, loss_sum: float, num_valid: int,
     _check_totals(confusion_matrix, num_valid, label_space)
     counts = count_classes(confusion_matrix, label_space.void_class_ids)
     category_iou = _category_iou(confusion_matrix, label_space)
-    return {'loss': float(_divide(loss_sum, num_valid)),
-            'accuracy': float(pixel_accuracy(counts)),
-            'mean_accuracy': float(mean_of_present(recall(counts))),
-            'mean_iou': float(mean_iou(counts)),
-            'frequency_weighted_iou': float(frequency_weighted_iou(counts)),
-            'per_class_iou': intersection_over_union(counts),
-            'per_class_accuracy': recall(counts),
-            'precision': precision(counts),
-            'recall': recall(counts),
-            'category_iou': category_iou,
-            'mean_category_iou': float(mean_of_present(np.array(list(category_iou.values())))),
-            'confusion_matrix': confusion_matrix.astype(np.int64)}
+    return {
+        'loss': float(_divide(loss_sum, num_valid)),
+        'accuracy': float(pixel_accuracy(counts)),
+        'mean_accuracy': float(mean_of_present(recall(counts))),
+        'mean_iou': float(mean_iou(counts)),
+        'frequency_weighted_iou': float(frequency_weighted_iou(counts)),
+        'per_class_iou': intersection_over_union(counts),
+        'per_class_accuracy': recall(counts),
+        'precision': precision(counts),
+        'recall': recall(counts),
+        'category_iou': category_iou,
+        'mean_category_iou': float(mean_of_present(np.array(list(category_iou.values())))),
+        'confusion_matrix': confusion_matrix.astype(np.int64),
+    }
 
 
 def _category_iou(confusion_matrix: np.ndarray, label_space: LabelSpace) -> Dict[str, float]:
@@ -207,13 +219,18 @@ def _category_iou(confusion_matrix: np.ndarray, label_space: LabelSpace) -> Dict
 def _check_totals(confusion_matrix: np.ndarray, num_valid: int, label_space: LabelSpace) -> None:
     check_confusion_matrix(confusion_matrix)
     if confusion_matrix.ndim != 2 or confusion_matrix.shape[0] != label_space.num_classes:
-        raise ValueError('A confusion matrix of shape {} came for the label space {!r} of {} classes. Count with the '
-                         'number of classes of that label space.'.format(confusion_matrix.shape, label_space.name,
-                                                                         label_space.num_classes))
+        raise ValueError(
+            'A confusion matrix of shape {} came for the label space {!r} of {} classes. Count with the '
+            'number of classes of that label space.'.format(
+                confusion_matrix.shape, label_space.name, label_space.num_classes
+            )
+        )
     missing = int(num_valid) - int(confusion_matrix.sum())
     if missing:
-        raise ValueError('{} of {} valid pixels have ground truth IDs that are no classes: those of {!r} go from 0 to '
-                         '{}, and {} is ignored. The ground truth is of another ID space; give the ID map of the '
-                         'dataset (for raw Cityscapes labelIds: layout cityscapes).'.format(
-                             missing, int(num_valid), label_space.name, label_space.num_classes - 1,
-                             label_space.ignore_id))
+        raise ValueError(
+            '{} of {} valid pixels have ground truth IDs that are no classes: those of {!r} go from 0 to '
+            '{}, and {} is ignored. The ground truth is of another ID space; give the ID map of the '
+            'dataset (for raw Cityscapes labelIds: layout cityscapes).'.format(
+                missing, int(num_valid), label_space.name, label_space.num_classes - 1, label_space.ignore_id
+            )
+        )

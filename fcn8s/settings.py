@@ -1,4 +1,5 @@
 """What a network is made of: the settings that fix its graph and travel with every saved model."""
+
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from helpers.label_spaces import LabelSpace, generic_label_space
@@ -24,6 +25,7 @@ class ModelSettings(NamedTuple):
     upsampling: 'learned' trains the transposed convolutions from bilinear kernels; 'bilinear' keeps the kernels fixed.
     skip_scales: factors of pool3 and pool4 before their score layers.
     """
+
     label_space: LabelSpace
     variant: str = '8s'
     upsampling: str = 'learned'
@@ -34,20 +36,31 @@ class ModelSettings(NamedTuple):
         return self.label_space.num_classes
 
     def to_dict(self) -> Dict[str, Any]:
-        return {'num_classes': self.num_classes, 'variant': self.variant, 'upsampling': self.upsampling,
-                'skip_scales': list(self.skip_scales), 'label_space': self.label_space.to_dict()}
+        return {
+            'num_classes': self.num_classes,
+            'variant': self.variant,
+            'upsampling': self.upsampling,
+            'skip_scales': list(self.skip_scales),
+            'label_space': self.label_space.to_dict(),
+        }
 
     @classmethod
     def from_dict(cls, fields: Dict[str, Any]) -> 'ModelSettings':
-        return cls(LabelSpace.from_dict(fields['label_space']), fields['variant'], fields['upsampling'],
-                   (float(fields['skip_scales'][0]), float(fields['skip_scales'][1])))
+        return cls(
+            LabelSpace.from_dict(fields['label_space']),
+            fields['variant'],
+            fields['upsampling'],
+            (float(fields['skip_scales'][0]), float(fields['skip_scales'][1])),
+        )
 
 
 def check_num_classes(num_classes: Any) -> int:
     """Returns `num_classes` as an int, or raises ValueError unless it is an integer from 2 to 255."""
     if num_classes is None:
-        raise ValueError('num_classes is missing. A model that is built on an encoder needs the number of classes: pass '
-                         'num_classes=19 (or yours), or label_space=helpers.label_spaces.CITYSCAPES.')
+        raise ValueError(
+            'num_classes is missing. A model that is built on an encoder needs the number of classes: pass '
+            'num_classes=19 (or yours), or label_space=helpers.label_spaces.CITYSCAPES.'
+        )
     if isinstance(num_classes, bool) or num_classes not in range(2, MAX_CLASSES + 1):
         raise ValueError('num_classes is {!r}; it has to be an integer from 2 to {}.'.format(num_classes, MAX_CLASSES))
     return int(num_classes)
@@ -65,41 +78,58 @@ def check_skip_scales(skip_scales: Any) -> Tuple[float, float]:
     try:
         pool3, pool4 = (float(scale) for scale in skip_scales)
     except (TypeError, ValueError):
-        raise ValueError('skip_scales is {!r}; it has to be two numbers, the factors of pool3 and pool4, such as {} (the '
-                         "paper's, for SGD) or {}.".format(skip_scales, PAPER_SKIP_SCALES, UNIT_SKIP_SCALES)) from None
+        raise ValueError(
+            'skip_scales is {!r}; it has to be two numbers, the factors of pool3 and pool4, such as {} (the '
+            "paper's, for SGD) or {}.".format(skip_scales, PAPER_SKIP_SCALES, UNIT_SKIP_SCALES)
+        ) from None
     if not (0 < pool3 < float('inf') and 0 < pool4 < float('inf')):
         raise ValueError('skip_scales is {!r}; both factors have to be positive and finite.'.format(skip_scales))
     return pool3, pool4
 
 
-def resolve_label_space(num_classes: Optional[int], label_space: Optional[LabelSpace], ignore_id: Optional[int]) -> LabelSpace:
+def resolve_label_space(
+    num_classes: Optional[int], label_space: Optional[LabelSpace], ignore_id: Optional[int]
+) -> LabelSpace:
     """The label space of a new network, from whichever of the three arguments the user gave.
 
     Raises ValueError where they contradict each other or say too little.
     """
     if ignore_id is not None and (isinstance(ignore_id, bool) or ignore_id not in range(MAX_CLASSES + 1)):
-        raise ValueError('ignore_id is {!r}; labels are uint8, so it has to be an integer from 0 to {}.'.format(
-            ignore_id, MAX_CLASSES))
+        raise ValueError(
+            'ignore_id is {!r}; labels are uint8, so it has to be an integer from 0 to {}.'.format(
+                ignore_id, MAX_CLASSES
+            )
+        )
     if label_space is None:
         return generic_label_space(check_num_classes(num_classes), 255 if ignore_id is None else ignore_id)
     if num_classes is not None and check_num_classes(num_classes) != label_space.num_classes:
-        raise ValueError('num_classes is {}, but the label space {!r} has {} classes. Leave num_classes out, or pass the '
-                         'label space that fits.'.format(num_classes, label_space.name, label_space.num_classes))
+        raise ValueError(
+            'num_classes is {}, but the label space {!r} has {} classes. Leave num_classes out, or pass the '
+            'label space that fits.'.format(num_classes, label_space.name, label_space.num_classes)
+        )
     if ignore_id is not None and ignore_id != label_space.ignore_id:
         return label_space._replace(ignore_id=ignore_id)
     return label_space
 
 
-def new_model_settings(num_classes: Optional[int] = None, label_space: Optional[LabelSpace] = None,
-                       ignore_id: Optional[int] = None, variant: str = '8s', upsampling: str = 'learned',
-                       skip_scales: Optional[Tuple[float, float]] = None, optimizer: str = 'adam') -> ModelSettings:
+def new_model_settings(
+    num_classes: Optional[int] = None,
+    label_space: Optional[LabelSpace] = None,
+    ignore_id: Optional[int] = None,
+    variant: str = '8s',
+    upsampling: str = 'learned',
+    skip_scales: Optional[Tuple[float, float]] = None,
+    optimizer: str = 'adam',
+) -> ModelSettings:
     """Checks the arguments and returns the settings of a new network.
 
     `skip_scales=None` takes the paper's factors (1e-4, 1e-2) with SGD and (1, 1) with Adam. Raises ValueError.
     """
     if skip_scales is None:
         skip_scales = PAPER_SKIP_SCALES if optimizer == 'sgd' else UNIT_SKIP_SCALES
-    return ModelSettings(resolve_label_space(num_classes, label_space, ignore_id),
-                         check_choice('variant', variant, VARIANTS),
-                         check_choice('upsampling', upsampling, UPSAMPLINGS),
-                         check_skip_scales(skip_scales))
+    return ModelSettings(
+        resolve_label_space(num_classes, label_space, ignore_id),
+        check_choice('variant', variant, VARIANTS),
+        check_choice('upsampling', upsampling, UPSAMPLINGS),
+        check_skip_scales(skip_scales),
+    )

@@ -1,4 +1,5 @@
 """TensorBoard event files: scalars, a strip of image, ground truth and prediction, and statistics of the weights."""
+
 import math
 import os
 import socket
@@ -48,13 +49,19 @@ class EventWriter:
             self._writer.flush()
         except tf.errors.OpError as error:
             self._failed = True
-            warnings.warn('no more events are written for TensorBoard: {}. Training goes on without; free some space '
-                          'before the next checkpoint.'.format(error.message), stacklevel=3)
+            warnings.warn(
+                'no more events are written for TensorBoard: {}. Training goes on without; free some space '
+                'before the next checkpoint.'.format(error.message),
+                stacklevel=3,
+            )
 
     def scalars(self, step: int, values: Dict[str, float]) -> None:
         """Adds one point to each curve, tag -> value; NaN scores of absent classes are left out."""
-        present = [tf.Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()
-                   if math.isfinite(value)]
+        present = [
+            tf.Summary.Value(tag=tag, simple_value=float(value))
+            for tag, value in values.items()
+            if math.isfinite(value)
+        ]
         self._add(step=step, summary=tf.Summary(value=present))
 
     def image(self, step: int, tag: str, image: np.ndarray) -> None:
@@ -82,11 +89,15 @@ class EventWriter:
 def score_scalars(scores: Dict[str, Any], prefix: str, class_names: Sequence[str]) -> Dict[str, float]:
     """The scores that are plain numbers, and the IoU of every class, as tags."""
     values = {'{}/{}'.format(prefix, name): value for name, value in scores.items() if isinstance(value, float)}
-    values.update({'{}_iou/{}'.format(prefix, name): float(iou) for name, iou in zip(class_names, scores['per_class_iou'])})
+    values.update(
+        {'{}_iou/{}'.format(prefix, name): float(iou) for name, iou in zip(class_names, scores['per_class_iou'])}
+    )
     return values
 
 
-def prediction_strip(image: np.ndarray, labels: np.ndarray, prediction: np.ndarray, label_space: LabelSpace) -> np.ndarray:
+def prediction_strip(
+    image: np.ndarray, labels: np.ndarray, prediction: np.ndarray, label_space: LabelSpace
+) -> np.ndarray:
     """Image, ground truth and prediction side by side: uint8 [H, 3 W, 3], shrunk to at most 256 rows.
 
     image: uint8 [H, W, 3]; labels and prediction: class IDs [H, W]; ignored pixels of the ground truth are black.

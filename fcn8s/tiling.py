@@ -3,6 +3,7 @@
 Tiles begin at multiples of the network's stride, so that its poolings fall on the same pixels as in the whole image: a
 tile then sees, away from its borders, exactly what the whole image shows.
 """
+
 from typing import List, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ STRIDE = 32
 class Span(NamedTuple):
     """Pixels start to stop along one axis, and weights float32 [stop - start]; at each pixel, those of all spans add up
     to 1."""
+
     start: int
     stop: int
     weights: np.ndarray
@@ -33,8 +35,10 @@ def spans(length: int, tile: int, overlap: int) -> List[Span]:
     total = np.zeros(length)
     for start, stop, ramp in zip(starts, stops, ramps):
         total[start:stop] += ramp
-    return [Span(start, stop, (ramp / total[start:stop]).astype(np.float32))
-            for start, stop, ramp in zip(starts, stops, ramps)]
+    return [
+        Span(start, stop, (ramp / total[start:stop]).astype(np.float32))
+        for start, stop, ramp in zip(starts, stops, ramps)
+    ]
 
 
 def check_tile(tile: int, overlap: int) -> None:
@@ -42,9 +46,10 @@ def check_tile(tile: int, overlap: int) -> None:
     if overlap < 0:
         raise ValueError('the overlap of tiles is {}; it has to be 0 or more pixels.'.format(overlap))
     if tile - overlap < STRIDE:
-        raise ValueError('tiles of {} pixels overlap by {}; a tile has to be at least {} pixels longer than the '
-                         'overlap, the stride of the network. Take larger tiles or a smaller overlap.'.format(
-                             tile, overlap, STRIDE))
+        raise ValueError(
+            'tiles of {} pixels overlap by {}; a tile has to be at least {} pixels longer than the '
+            'overlap, the stride of the network. Take larger tiles or a smaller overlap.'.format(tile, overlap, STRIDE)
+        )
 
 
 def _starts(length: int, tile: int, overlap: int) -> List[int]:

@@ -2,6 +2,7 @@
 
 The loop touches no TensorFlow. It takes `run(fetches, feed)`, a session's `run` or anything that behaves like it.
 """
+
 import math
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
@@ -15,6 +16,7 @@ Scores = Dict[str, Any]
 
 class LoopOptions(NamedTuple):
     """What `FCN8s.train` was asked for, checked. Frequencies are in epochs but for summaries_frequency, in steps."""
+
     epochs: int
     steps_per_epoch: int
     learning_rate_schedule: Callable[[int], float]
@@ -37,6 +39,7 @@ class Fetches(NamedTuple):
     feed(images, labels, keep_prob, dropout_seed, learning_rate, l2_rate) -> feed dict
     accumulate: adds one batch's gradients to the sum; None without accumulation.
     """
+
     loss: Any
     train_op: Any
     accumulate: Optional[Any]
@@ -52,6 +55,7 @@ class Actions(NamedTuple):
     save_when_improved: whether an epoch with a new best score is saved in any case, also between two savings.
     how_to_go_on: what a person does to continue from what save() wrote; None where it is no more than a model.
     """
+
     evaluate: Optional[Callable[[StopRequest], Scores]] = None
     save: Optional[Callable[['TrainingState', bool], None]] = None
     summarize: Optional[Callable[[int, Dict[str, float], Optional[Tuple[Any, Any]]], None]] = None
@@ -64,8 +68,14 @@ class Actions(NamedTuple):
 class TrainingState:
     """Where a training run is; everything that resuming needs besides variables and data position."""
 
-    def __init__(self, step: int = 0, losses: Tuple[float, ...] = (), best: Optional[float] = None,
-                 best_step: Optional[int] = None, evaluations_since_best: int = 0) -> None:
+    def __init__(
+        self,
+        step: int = 0,
+        losses: Tuple[float, ...] = (),
+        best: Optional[float] = None,
+        best_step: Optional[int] = None,
+        evaluations_since_best: int = 0,
+    ) -> None:
         self.step = step  # optimiser steps done in this run
         self.losses = list(losses)  # the losses of the current epoch's steps
         self.best = best
@@ -99,9 +109,16 @@ def monitored_score(monitor: str, scores: Scores, class_names: Tuple[str, ...]) 
 class TrainingLoop:
     """One call of `FCN8s.train`."""
 
-    def __init__(self, run: Callable[[Any, Dict[Any, Any]], Any], fetches: Fetches, batches: Iterator[Any],
-                 options: LoopOptions, actions: Actions, class_names: Tuple[str, ...],
-                 state: Optional[TrainingState] = None) -> None:
+    def __init__(
+        self,
+        run: Callable[[Any, Dict[Any, Any]], Any],
+        fetches: Fetches,
+        batches: Iterator[Any],
+        options: LoopOptions,
+        actions: Actions,
+        class_names: Tuple[str, ...],
+        state: Optional[TrainingState] = None,
+    ) -> None:
         self.run = run
         self.fetches = fetches
         self.batches = batches
@@ -128,8 +145,11 @@ class TrainingLoop:
             best = 'no score so far'
             if self.state.best is not None:
                 best = 'best {:.4f} at step {}'.format(self.state.best, self.state.best_step)
-            print('Stopped early: {} has not improved in {} evaluations ({}).'.format(
-                self.options.monitor, self.options.patience, best))
+            print(
+                'Stopped early: {} has not improved in {} evaluations ({}).'.format(
+                    self.options.monitor, self.options.patience, best
+                )
+            )
         return self.history
 
     def _out_of_patience(self) -> bool:
@@ -145,15 +165,25 @@ class TrainingLoop:
         options, state = self.options, self.state
         epoch, done = self._epoch(), len(self.state.losses)
         self._waited, self._images, start = 0.0, 0, time.perf_counter()
-        with tqdm(total=options.steps_per_epoch, initial=done, unit='step', desc='epoch {}/{}'.format(epoch + 1, options.epochs),
-                  dynamic_ncols=True, mininterval=0.5) as bar:
+        with tqdm(
+            total=options.steps_per_epoch,
+            initial=done,
+            unit='step',
+            desc='epoch {}/{}'.format(epoch + 1, options.epochs),
+            dynamic_ncols=True,
+            mininterval=0.5,
+        ) as bar:
             for _ in range(done, options.steps_per_epoch):
                 rate = options.learning_rate_schedule(state.step)
                 self._train_step(rate)
                 elapsed = time.perf_counter() - start
-                recent = state.losses[-options.loss_averaging:]
-                bar.set_postfix_str('loss {:.4f}, rate {:.2g}, {:.1f} images/s, waiting for data {:.0%}'.format(
-                    sum(recent) / len(recent), rate, self._images / elapsed, self._waited / elapsed), refresh=False)
+                recent = state.losses[-options.loss_averaging :]
+                bar.set_postfix_str(
+                    'loss {:.4f}, rate {:.2g}, {:.1f} images/s, waiting for data {:.0%}'.format(
+                        sum(recent) / len(recent), rate, self._images / elapsed, self._waited / elapsed
+                    ),
+                    refresh=False,
+                )
                 bar.update()
                 if stop.requested:
                     return
@@ -169,8 +199,10 @@ class TrainingLoop:
         try:
             batch = next(self.batches)
         except StopIteration:
-            raise ValueError('train_generator ended at step {}; it has to go on for ever. Use BatchGenerator.generate, or '
-                             'wrap yours in a loop.'.format(self.state.step)) from None
+            raise ValueError(
+                'train_generator ended at step {}; it has to go on for ever. Use BatchGenerator.generate, or '
+                'wrap yours in a loop.'.format(self.state.step)
+            ) from None
         self._waited += time.perf_counter() - start
         return batch
 
@@ -209,16 +241,27 @@ class TrainingLoop:
     def _save_due(self, epoch: int) -> bool:
         if self.actions.save is None:
             return False
-        return (epoch + 1) % self.options.save_frequency == 0 or epoch + 1 == self.options.epochs or self._out_of_patience()
+        return (
+            (epoch + 1) % self.options.save_frequency == 0
+            or epoch + 1 == self.options.epochs
+            or self._out_of_patience()
+        )
 
     def _finish_epoch(self, epoch: int, rate: float, seconds: float, scores: Optional[Scores]) -> None:
         options, state, actions = self.options, self.state, self.actions
         training_loss = sum(state.losses) / len(state.losses)
         score = self._monitored(training_loss, scores)
         improved = score is not None and self._compare(score)
-        record = {'epoch': epoch + 1, 'step': state.step, 'learning_rate': rate, 'training_loss': training_loss,
-                  'seconds': round(seconds, 3), 'images_per_second': round(self._images / seconds, 3),
-                  'waiting_share': round(self._waited / seconds, 4), 'evaluation': scores}
+        record = {
+            'epoch': epoch + 1,
+            'step': state.step,
+            'learning_rate': rate,
+            'training_loss': training_loss,
+            'seconds': round(seconds, 3),
+            'images_per_second': round(self._images / seconds, 3),
+            'waiting_share': round(self._waited / seconds, 4),
+            'evaluation': scores,
+        }
         self.history.append(record)
         state.losses, self._unsaved = [], True
         # Recorded before it is saved: what a checkpoint claims to have trained is on record.
@@ -260,6 +303,8 @@ class TrainingLoop:
 
 
 def _not_finite_message(loss: float, step: int, rate: float) -> str:
-    return ('the loss is {} at step {} (learning rate {:g}). Training stopped; the last checkpoint was kept as it was. Usual '
-            'causes: a learning rate that is too high (try a tenth), images that are not 0 to 255, or NaN in a loss function '
-            'of your own.'.format(loss, step, rate))
+    return (
+        'the loss is {} at step {} (learning rate {:g}). Training stopped; the last checkpoint was kept as it was. Usual '
+        'causes: a learning rate that is too high (try a tenth), images that are not 0 to 255, or NaN in a loss function '
+        'of your own.'.format(loss, step, rate)
+    )

@@ -1,4 +1,5 @@
 """`FCN8s.train`: checks what was asked for, wires the loop to session, evaluation, summaries and files, and runs it."""
+
 import contextlib
 import datetime
 import functools
@@ -25,6 +26,7 @@ FIXED_IN_A_RUN = ('steps_per_epoch', 'keep_prob', 'l2_regularization', 'eval_dat
 
 class TrainRequest(NamedTuple):
     """The arguments of `FCN8s.train`, under their names."""
+
     train_generator: Any
     epochs: int
     steps_per_epoch: int
@@ -72,40 +74,78 @@ def _require(holds: Union[bool, np.bool_], message: str, *values: Any) -> None:
 
 
 def _check_counts(request: TrainRequest) -> None:
-    names = ['epochs', 'steps_per_epoch', 'eval_frequency', 'save_frequency', 'summaries_frequency',
-             'training_loss_display_averaging', 'keep_checkpoints']
+    names = [
+        'epochs',
+        'steps_per_epoch',
+        'eval_frequency',
+        'save_frequency',
+        'summaries_frequency',
+        'training_loss_display_averaging',
+        'keep_checkpoints',
+    ]
     names += [name for name in ('val_steps', 'early_stopping_patience') if getattr(request, name) is not None]
     for name in names:
         value = getattr(request, name)
-        _require(isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1,
-                 '{} is {!r}; it has to be a whole number of at least 1.', name, value)
+        _require(
+            isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1,
+            '{} is {!r}; it has to be a whole number of at least 1.',
+            name,
+            value,
+        )
 
 
 def _check_schedule(schedule: Any) -> None:
-    _require(callable(schedule), 'learning_rate_schedule is {!r}; it has to be a function step -> rate, such as '
-             'fcn8s.schedules.constant(1e-4) or lambda step: 1e-4.', schedule)
+    _require(
+        callable(schedule),
+        'learning_rate_schedule is {!r}; it has to be a function step -> rate, such as '
+        'fcn8s.schedules.constant(1e-4) or lambda step: 1e-4.',
+        schedule,
+    )
     rate = schedule(0)
-    _require(isinstance(rate, (int, float, np.number)) and np.isfinite(rate) and rate >= 0,
-             'learning_rate_schedule(0) is {!r}; the rate has to be a finite number of at least 0.', rate)
+    _require(
+        isinstance(rate, (int, float, np.number)) and np.isfinite(rate) and rate >= 0,
+        'learning_rate_schedule(0) is {!r}; the rate has to be a finite number of at least 0.',
+        rate,
+    )
 
 
 def _check_rates(request: TrainRequest) -> None:
-    _require(0 < request.keep_prob <= 1, 'keep_prob is {!r}; it has to be above 0 and at most 1 (1 is no dropout).', request.keep_prob)
-    _require(0 <= request.l2_regularization < float('inf'), 'l2_regularization is {!r}; it has to be at least 0.',
-             request.l2_regularization)
+    _require(
+        0 < request.keep_prob <= 1,
+        'keep_prob is {!r}; it has to be above 0 and at most 1 (1 is no dropout).',
+        request.keep_prob,
+    )
+    _require(
+        0 <= request.l2_regularization < float('inf'),
+        'l2_regularization is {!r}; it has to be at least 0.',
+        request.l2_regularization,
+    )
 
 
 def _check_generators(request: TrainRequest) -> None:
-    _require(hasattr(request.train_generator, '__next__'), 'train_generator is {!r}; it has to be an iterator of (images, '
-             'labels), such as BatchGenerator(...).generate(batch_size=4).', type(request.train_generator).__name__)
+    _require(
+        hasattr(request.train_generator, '__next__'),
+        'train_generator is {!r}; it has to be an iterator of (images, '
+        'labels), such as BatchGenerator(...).generate(batch_size=4).',
+        type(request.train_generator).__name__,
+    )
     unknown = sorted(set(request.metrics) - set(METRICS))
     _require(not unknown, 'metrics has {}; choose from {}.', unknown, list(METRICS))
-    _require(request.eval_dataset in ('train', 'val'), "eval_dataset is {!r}; it has to be 'train' or 'val'.", request.eval_dataset)
+    _require(
+        request.eval_dataset in ('train', 'val'),
+        "eval_dataset is {!r}; it has to be 'train' or 'val'.",
+        request.eval_dataset,
+    )
     if request.metrics and request.eval_dataset == 'val':
-        _require(hasattr(request.val_generator, '__next__'), "eval_dataset is 'val', so val_generator has to be an iterator of "
-                 '(images, labels); it is {!r}.', type(request.val_generator).__name__)
-        _require(num_eval_batches(request) is not None, "eval_dataset is 'val', so val_steps has to say how many batches of "
-                 'val_generator to evaluate.')
+        _require(
+            hasattr(request.val_generator, '__next__'),
+            "eval_dataset is 'val', so val_generator has to be an iterator of (images, labels); it is {!r}.",
+            type(request.val_generator).__name__,
+        )
+        _require(
+            num_eval_batches(request) is not None,
+            "eval_dataset is 'val', so val_steps has to say how many batches of val_generator to evaluate.",
+        )
 
 
 def num_eval_batches(request: TrainRequest) -> Optional[int]:
@@ -125,24 +165,44 @@ def monitor_needs_evaluation(request: TrainRequest) -> bool:
 def _check_monitor(request: TrainRequest, class_names: Sequence[str]) -> None:
     monitor = request.monitor
     if monitor.startswith('iou:'):
-        _require(monitor[4:] in class_names, 'monitor is {!r}, but there is no such class; the classes are {}.', monitor,
-                 ', '.join(class_names))
+        _require(
+            monitor[4:] in class_names,
+            'monitor is {!r}, but there is no such class; the classes are {}.',
+            monitor,
+            ', '.join(class_names),
+        )
     else:
         _require(monitor in METRICS, "monitor is {!r}; choose from {} or 'iou:CLASS NAME'.", monitor, list(METRICS))
     metric = 'mean_iou' if monitor.startswith('iou:') else monitor
-    _require(monitor == 'loss' or metric in request.metrics, 'monitor is {!r}, but metrics ({}) does not hold {!r}, so it would '
-             'never be known. Add it to metrics.', monitor, sorted(request.metrics) or 'empty', metric)
+    _require(
+        monitor == 'loss' or metric in request.metrics,
+        'monitor is {!r}, but metrics ({}) does not hold {!r}, so it would never be known. Add it to metrics.',
+        monitor,
+        sorted(request.metrics) or 'empty',
+        metric,
+    )
 
 
 def _check_saving(request: TrainRequest) -> None:
     _require(request.saver in SAVERS, 'saver is {!r}; choose from {}.', request.saver, list(SAVERS))
-    _require(not isinstance(request.save_tags, str) and len(list(request.save_tags)) > 0,
-             "save_tags is {!r}; it has to be a list of strings such as ['default'].", request.save_tags)
-    _require(not request.save_during_training or request.save_dir is not None,
-             'save_during_training is on, but save_dir is not given.')
-    _require(not (request.save_during_training and request.run_dir), 'save_during_training and run_dir are both given; a run '
-             'directory keeps its own checkpoints, so leave save_during_training out.')
-    _require(not request.resume or request.run_dir is not None, 'resume is on, but run_dir does not say which run to go on with.')
+    _require(
+        not isinstance(request.save_tags, str) and len(list(request.save_tags)) > 0,
+        "save_tags is {!r}; it has to be a list of strings such as ['default'].",
+        request.save_tags,
+    )
+    _require(
+        not request.save_during_training or request.save_dir is not None,
+        'save_during_training is on, but save_dir is not given.',
+    )
+    _require(
+        not (request.save_during_training and request.run_dir),
+        'save_during_training and run_dir are both given; a run '
+        'directory keeps its own checkpoints, so leave save_during_training out.',
+    )
+    _require(
+        not request.resume or request.run_dir is not None,
+        'resume is on, but run_dir does not say which run to go on with.',
+    )
 
 
 def train(model: Any, request: TrainRequest) -> List[Dict[str, Any]]:
@@ -193,20 +253,43 @@ class _Training:
     def _loop(self) -> TrainingLoop:
         request, training = self.request, self.model.model.training
         options = LoopOptions(
-            request.epochs, request.steps_per_epoch, request.learning_rate_schedule, request.keep_prob,
-            request.l2_regularization, self.model.accumulate_batches, request.eval_frequency, request.save_frequency,
-            request.save_best_only and self.run is None, request.monitor, request.early_stopping_patience,
-            request.summaries_frequency, request.training_loss_display_averaging, self.model.seed)
-        fetches = Fetches(training.total_loss, training.ops.apply_op, training.ops.accumulate_op, self.model.training_feed)
+            request.epochs,
+            request.steps_per_epoch,
+            request.learning_rate_schedule,
+            request.keep_prob,
+            request.l2_regularization,
+            self.model.accumulate_batches,
+            request.eval_frequency,
+            request.save_frequency,
+            request.save_best_only and self.run is None,
+            request.monitor,
+            request.early_stopping_patience,
+            request.summaries_frequency,
+            request.training_loss_display_averaging,
+            self.model.seed,
+        )
+        fetches = Fetches(
+            training.total_loss, training.ops.apply_op, training.ops.accumulate_op, self.model.training_feed
+        )
         saves = self.run is not None or request.save_during_training
-        actions = Actions(evaluate=self._evaluate if request.metrics else None, save=self._save if saves else None,
-                          record=self._record,
-                          summarize=functools.partial(self._summarize, self.events) if self.events else None,
-                          needs_evaluation=monitor_needs_evaluation(request),
-                          save_when_improved=self.run is not None or request.save_best_only,
-                          how_to_go_on=None if self.run is None else self._how_to_go_on(self.run))
-        return TrainingLoop(self.model.sess.run, fetches, request.train_generator, options, actions,
-                            self.model.label_space.class_names, self.state)
+        actions = Actions(
+            evaluate=self._evaluate if request.metrics else None,
+            save=self._save if saves else None,
+            record=self._record,
+            summarize=functools.partial(self._summarize, self.events) if self.events else None,
+            needs_evaluation=monitor_needs_evaluation(request),
+            save_when_improved=self.run is not None or request.save_best_only,
+            how_to_go_on=None if self.run is None else self._how_to_go_on(self.run),
+        )
+        return TrainingLoop(
+            self.model.sess.run,
+            fetches,
+            request.train_generator,
+            options,
+            actions,
+            self.model.label_space.class_names,
+            self.state,
+        )
 
     # The run directory
 
@@ -234,28 +317,43 @@ class _Training:
 
     def _config(self) -> Dict[str, Any]:
         generator = self.request.train_generator
-        config = {'versions': library_versions(), 'seed': self.model.seed, 'model': self.model.settings.to_dict(),
-                  'training': self.model.describe_training(), 'dataset_fingerprint': getattr(generator, 'fingerprint', None),
-                  'started': datetime.datetime.now().isoformat(timespec='seconds')}
+        config = {
+            'versions': library_versions(),
+            'seed': self.model.seed,
+            'model': self.model.settings.to_dict(),
+            'training': self.model.describe_training(),
+            'dataset_fingerprint': getattr(generator, 'fingerprint', None),
+            'started': datetime.datetime.now().isoformat(timespec='seconds'),
+        }
         plain = (bool, int, float, str, list, tuple, set, frozenset)
-        config['train'] = {name: sorted(value) if isinstance(value, (set, frozenset)) else value
-                           for name, value in self.request._asdict().items() if isinstance(value, plain)}
+        config['train'] = {
+            name: sorted(value) if isinstance(value, (set, frozenset)) else value
+            for name, value in self.request._asdict().items()
+            if isinstance(value, plain)
+        }
         config.update(self.request.config or {})
         return config
 
     def _check_continues(self, run: runs.Run, config: Dict[str, Any]) -> None:
         """A resumed run repeats the first one only where these agree."""
-        wanted = {'seed': (config['seed'], self.model.seed), 'model': (config['model'], self.model.settings.to_dict()),
-                  'training': (config['training'], self.model.describe_training())}
+        wanted = {
+            'seed': (config['seed'], self.model.seed),
+            'model': (config['model'], self.model.settings.to_dict()),
+            'training': (config['training'], self.model.describe_training()),
+        }
         wanted.update({name: (config['train'][name], getattr(self.request, name)) for name in FIXED_IN_A_RUN})
         for name, (before, now) in wanted.items():
             for place, then, today in _differences(name, to_json(before), to_json(now)):
-                raise ValueError('the run {!r} was started with {} {!r} and cannot go on with {!r}. Use the same, or start a new '
-                                 'run.'.format(run.directory, place, then, today))
+                raise ValueError(
+                    'the run {!r} was started with {} {!r} and cannot go on with {!r}. Use the same, or start a new '
+                    'run.'.format(run.directory, place, then, today)
+                )
         fingerprint = getattr(self.request.train_generator, 'fingerprint', None)
         if config.get('dataset_fingerprint') != fingerprint:
-            warnings.warn('The training data of the run {!r} have changed since it was started.'.format(run.directory),
-                          stacklevel=2)
+            warnings.warn(
+                'The training data of the run {!r} have changed since it was started.'.format(run.directory),
+                stacklevel=2,
+            )
 
     def _resume(self, run: runs.Run, checkpoint: str) -> None:
         stored = read_state(checkpoint)
@@ -269,8 +367,11 @@ class _Training:
         if hasattr(generator, 'seek') and stored['data_position'] is not None:
             generator.seek(stored['data_position'])
         else:
-            warnings.warn('train_generator cannot seek, so the resumed run sees the data from the start of the generator. '
-                          'BatchGenerator.generate gives an iterator that can.', stacklevel=2)
+            warnings.warn(
+                'train_generator cannot seek, so the resumed run sees the data from the start of the generator. '
+                'BatchGenerator.generate gives an iterator that can.',
+                stacklevel=2,
+            )
         print('Resumed from {} at step {}.'.format(checkpoint, self.state.step))
 
     # Actions of the loop
@@ -283,8 +384,9 @@ class _Training:
         if request.eval_dataset == 'val' and hasattr(generator, 'seek'):
             generator.seek(0)
         try:
-            scores = self.model.run_evaluation(until_stopped(generator, stop), num_eval_batches(request),
-                                               request.l2_regularization)
+            scores = self.model.run_evaluation(
+                until_stopped(generator, stop), num_eval_batches(request), request.l2_regularization
+            )
         except EvaluationAbandoned:
             if hasattr(generator, 'seek') and position is not None:
                 generator.seek(position)  # the resumed run evaluates the same training batches
@@ -295,11 +397,17 @@ class _Training:
     def _report_scores(self, scores: Dict[str, Any]) -> None:
         request = self.request
         self.model.remember_metrics({name: scores[name] for name in request.metrics})
-        print('  '.join(['{} on {}:'.format('scores', request.eval_dataset)] +
-                        ['{} {:.4f}'.format(name, scores[name]) for name in METRICS if name in request.metrics]))
+        print(
+            '  '.join(
+                ['{} on {}:'.format('scores', request.eval_dataset)]
+                + ['{} {:.4f}'.format(name, scores[name]) for name in METRICS if name in request.metrics]
+            )
+        )
         if self.events:
             step = self.state.step
-            self.events.scalars(step, summaries.score_scalars(scores, request.eval_dataset, self.model.label_space.class_names))
+            self.events.scalars(
+                step, summaries.score_scalars(scores, request.eval_dataset, self.model.label_space.class_names)
+            )
             self.events.scalars(step, self._weight_statistics())
 
     def _record(self, record: Dict[str, Any]) -> None:
@@ -311,7 +419,9 @@ class _Training:
     def _save(self, state: TrainingState, is_best: bool) -> None:
         request = self.request
         if self.checkpoints is None:
-            self.model.save(request.save_dir, request.saver, list(request.save_tags), request.save_name or None, force_save=True)
+            self.model.save(
+                request.save_dir, request.saver, list(request.save_tags), request.save_name or None, force_save=True
+            )
             return
         position = getattr(request.train_generator, 'position', None)
         content = to_json({'loop': state.to_dict(), 'data_position': position})
@@ -332,13 +442,17 @@ class _Training:
     def _weight_statistics(self) -> Dict[str, float]:
         if self.weight_statistics is None:
             with self.model.graph.as_default():
-                self.weight_statistics = summaries.WeightStatistics([v for v in self.model.model.weights if v.shape.ndims > 1])
+                self.weight_statistics = summaries.WeightStatistics(
+                    [v for v in self.model.model.weights if v.shape.ndims > 1]
+                )
         return self.weight_statistics.read(self.model.sess)
 
     def _summarize(self, events: summaries.EventWriter, step: int, values: Dict[str, float], batch: Any) -> None:
         events.scalars(step, {'train/' + name: value for name, value in values.items()})
         # A picture every tenth time: they are a hundred times as large as the numbers.
-        if (step // self.request.summaries_frequency) % 10 == 1 or self.request.summaries_frequency >= self.request.steps_per_epoch:
+        if (
+            step // self.request.summaries_frequency
+        ) % 10 == 1 or self.request.summaries_frequency >= self.request.steps_per_epoch:
             self._picture(events, step, batch)
 
     def _picture(self, events: summaries.EventWriter, step: int, batch: Any) -> None:
@@ -352,5 +466,7 @@ class _Training:
 
     def _warn_about_dropout(self) -> None:
         if self.run is not None and self.request.keep_prob < 1 and self.model.model.encoder.dropout_seed is None:
-            print("This encoder draws its dropout from TensorFlow's own random state, which no checkpoint holds: a resumed run "
-                  'sees the same data but other dropout masks. Encoders written by fcn8s vgg16 repeat theirs.')
+            print(
+                "This encoder draws its dropout from TensorFlow's own random state, which no checkpoint holds: a resumed run "
+                'sees the same data but other dropout masks. Encoders written by fcn8s vgg16 repeat theirs.'
+            )

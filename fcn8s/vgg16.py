@@ -1,4 +1,5 @@
 """Writing the encoder: a convolutionalised VGG-16 as a SavedModel, from any public weights, with proof."""
+
 import glob
 import hashlib
 import os
@@ -45,16 +46,21 @@ def _find_preprocessing(source: Source) -> Source:
         errors[preprocessing] = _pool3_error(pool3, image[0], candidate)
     best = min(errors, key=lambda candidate: errors[candidate])
     if not errors[best] <= vgg16_proof.TOLERANCE:
-        raise ValueError('{} is no VGG-16 encoder: with its variables and any preprocessing that this program knows, '
-                         'pool3 differs by {:.2g} or more (relative).'.format(source.path, errors[best]))
+        raise ValueError(
+            '{} is no VGG-16 encoder: with its variables and any preprocessing that this program knows, '
+            'pool3 differs by {:.2g} or more (relative).'.format(source.path, errors[best])
+        )
     return source._replace(preprocessing=best)
 
 
 def _pool3_error(pool3: np.ndarray, image: np.ndarray, source: Source) -> float:
     expected = vgg16_proof.forward_convolutions(image, source, num_blocks=3)[-1]
     if expected.shape != pool3.shape:
-        raise ValueError('{} is no VGG-16 encoder: layer3_out:0 has the shape {} on an image of 32x32, expected '
-                         '{}.'.format(source.path, pool3.shape, expected.shape))
+        raise ValueError(
+            '{} is no VGG-16 encoder: layer3_out:0 has the shape {} on an image of 32x32, expected {}.'.format(
+                source.path, pool3.shape, expected.shape
+            )
+        )
     return vgg16_proof.relative_error(pool3, expected)
 
 
@@ -65,24 +71,37 @@ def _with_preprocessing(source: Source, preprocessing: Optional[str]) -> Source:
         vgg16_proof.check_verdicts(source, vgg16_proof.first_layer_statistics(source))
         return source
     if preprocessing not in PREPROCESSINGS:
-        raise ValueError('preprocessing is {!r}; it is one of {}.'.format(
-            preprocessing, ', '.join(sorted(PREPROCESSINGS))))
+        raise ValueError(
+            'preprocessing is {!r}; it is one of {}.'.format(preprocessing, ', '.join(sorted(PREPROCESSINGS)))
+        )
     if source.kind in ('saved_model', 'random'):
-        raise ValueError('preprocessing is for weights from a file; {} have their own.'.format(
-            'the graph and its variables in a SavedModel' if source.kind == 'saved_model' else 'random weights'))
+        raise ValueError(
+            'preprocessing is for weights from a file; {} have their own.'.format(
+                'the graph and its variables in a SavedModel' if source.kind == 'saved_model' else 'random weights'
+            )
+        )
     return source._replace(preprocessing=PREPROCESSINGS[preprocessing])
 
 
 def _classification_image(source: Source, path: str) -> np.ndarray:
     """uint8 [1, 224, 224, 3]. Raises ValueError where the source cannot classify or the image cannot be read."""
     if 'fc8' not in source.dense:
-        raise ValueError('classify needs fc8, the layer of the ImageNet classes, which the {} weights{} do not '
-                         'have.'.format(source.kind, ' ' + source.path if source.path else ''))
+        raise ValueError(
+            'classify needs fc8, the layer of the ImageNet classes, which the {} weights{} do not have.'.format(
+                source.kind, ' ' + source.path if source.path else ''
+            )
+        )
     return imagenet.central_crop(read_image(path, convert=True))[np.newaxis]
 
 
-def write_encoder(out_dir: str, weights: str = 'random', width_divisor: int = 1, seed: int = 0,
-                  preprocessing: Optional[str] = None, classify: Optional[str] = None) -> Dict[str, Any]:
+def write_encoder(
+    out_dir: str,
+    weights: str = 'random',
+    width_divisor: int = 1,
+    seed: int = 0,
+    preprocessing: Optional[str] = None,
+    classify: Optional[str] = None,
+) -> Dict[str, Any]:
     """Writes a convolutionalised VGG-16 as a SavedModel with `manifest.json` beside it, and proves it.
 
     out_dir: must not exist, or be empty; nothing appears there unless everything, the proof included, has succeeded.
@@ -123,18 +142,32 @@ def write_encoder(out_dir: str, weights: str = 'random', width_divisor: int = 1,
 def _prove(directory: str, source: Source) -> Dict[str, Any]:
     images = vgg16_proof.fixed_images()
     errors = vgg16_proof.compare(run_encoder(directory, images, source), source, images)
-    return {'relative_errors': errors, 'tolerance': vgg16_proof.TOLERANCE, 'image_size': vgg16_proof.IMAGE_SIZE,
-            'conv1_1': vgg16_proof.first_layer_statistics(source)}
+    return {
+        'relative_errors': errors,
+        'tolerance': vgg16_proof.TOLERANCE,
+        'image_size': vgg16_proof.IMAGE_SIZE,
+        'conv1_1': vgg16_proof.first_layer_statistics(source),
+    }
 
 
 def _manifest(source: Source, seed: int, drawn: List[str]) -> Dict[str, Any]:
     initialised = list(layers.CONVOLUTIONS) + drawn if source.kind == 'random' else drawn
     described = {'kind': source.kind, 'path': source.path, 'sha256': _sha256_of(source)}
-    versions = {'fcn8s': __version__, 'tensorflow': tf.__version__, 'numpy': np.__version__,
-                'python': platform.python_version()}
-    return {'format': 1, 'source': described, 'width_divisor': source.width_divisor,
-            'seed': seed if initialised else None, 'initialised': initialised,
-            'preprocessing': source.preprocessing._asdict(), 'versions': versions}
+    versions = {
+        'fcn8s': __version__,
+        'tensorflow': tf.__version__,
+        'numpy': np.__version__,
+        'python': platform.python_version(),
+    }
+    return {
+        'format': 1,
+        'source': described,
+        'width_divisor': source.width_divisor,
+        'seed': seed if initialised else None,
+        'initialised': initialised,
+        'preprocessing': source.preprocessing._asdict(),
+        'versions': versions,
+    }
 
 
 def _sha256_of(source: Source) -> Dict[str, str]:
@@ -146,8 +179,10 @@ def _files_of(source: Source) -> List[str]:
     if not source.path:
         return []
     if source.kind == 'saved_model':
-        return sorted(glob.glob(os.path.join(glob.escape(source.path), 'saved_model.pb*'))
-                      + glob.glob(os.path.join(glob.escape(source.path), 'variables', 'variables.*')))
+        return sorted(
+            glob.glob(os.path.join(glob.escape(source.path), 'saved_model.pb*'))
+            + glob.glob(os.path.join(glob.escape(source.path), 'variables', 'variables.*'))
+        )
     if os.path.isfile(source.path):
         return [source.path]
     return sorted(glob.glob(glob.escape(source.path) + '.data-*') + [source.path + '.index'])

@@ -3,6 +3,7 @@
 The two dense layers fc6 and fc7 of VGG-16 become a 7x7 and a 1x1 convolution (Shelhamer, Long, Darrell, TPAMI 2017,
 section 3.1), so that the network takes images of any size.
 """
+
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from fcn8s.vgg16_weights.source import Preprocessing, Source, Weights
 # Where the dense network is found in the 7x7 map that an image of 224x224 gives.
 CENTRE = layers.FC6_SIZE // 2
 # Makes the dropout masks of fc6 and fc7 different streams of one seed; any two different constants do.
-DROPOUT_STREAMS = {'fc6': 0, 'fc7': 0x5bd1e995}
+DROPOUT_STREAMS = {'fc6': 0, 'fc7': 0x5BD1E995}
 
 
 def prepare(image: Any, preprocessing: Preprocessing) -> Any:
@@ -71,8 +72,9 @@ def build_encoder(width_divisor: int, preprocessing: Preprocessing) -> None:
     for block, names in enumerate(layers.block_names(), start=1):
         for name in names:
             outputs = _convolution(outputs, name, shapes[name])
-        outputs = tf.nn.max_pool(outputs, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME',
-                                 name='pool{}'.format(block))
+        outputs = tf.nn.max_pool(
+            outputs, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME', name='pool{}'.format(block)
+        )
         pools[block] = outputs
     for name in layers.ENCODER_DENSE:
         outputs = _dropout(_convolution(outputs, name, shapes[name]), keep_prob, seed, name)
@@ -168,6 +170,10 @@ def run_encoder(directory: str, images: np.ndarray, source: Source) -> List[Dict
         results = []
         for image in images:
             values = session.run(fetches, dict(fed, **{'image_input:0': image[np.newaxis], 'keep_prob:0': 1.0}))
-            results.append({name: value[0] if name.startswith('pool') else value[0, CENTRE, CENTRE]
-                            for name, value in values.items()})
+            results.append(
+                {
+                    name: value[0] if name.startswith('pool') else value[0, CENTRE, CENTRE]
+                    for name, value in values.items()
+                }
+            )
     return results

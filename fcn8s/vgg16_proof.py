@@ -4,6 +4,7 @@ Nothing here is shared with the graph: convolutions are sums of nine matrix prod
 the flattened pool5, as in Simonyan, Zisserman, ICLR 2015. On an image of 224x224 pool5 is 7x7, so the centre of the
 convolutionalised fc6 (7x7, SAME) sees exactly what the dense fc6 sees.
 """
+
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -34,6 +35,7 @@ FITS, DOES_NOT_FIT, CANNOT_TELL = 'fits', 'does not fit', 'cannot tell'
 
 class Activations(NamedTuple):
     """pool3, pool4, pool5: float64 [H, W, C]. dense: 'fc6', 'fc7' and, if the source has it, 'fc8' -> float64 [C]."""
+
     pool3: np.ndarray
     pool4: np.ndarray
     pool5: np.ndarray
@@ -73,7 +75,7 @@ def convolve(image: np.ndarray, weights: Weights) -> np.ndarray:
     total = np.zeros((height * width, kernel.shape[-1])) + np.asarray(biases, np.float64)
     for row in range(3):
         for column in range(3):
-            window = padded[row:row + height, column:column + width].reshape(height * width, -1)
+            window = padded[row : row + height, column : column + width].reshape(height * width, -1)
             total += window @ np.asarray(kernel[row, column], np.float64)
     return total.reshape(height, width, -1)
 
@@ -142,8 +144,10 @@ def compare(outputs: Sequence[Dict[str, np.ndarray]], source: Source, images: np
             errors[name] = max(errors.get(name, 0.0), relative_error(value, expected[name]))
     wrong = {name: error for name, error in errors.items() if not error <= TOLERANCE}
     if wrong:
-        raise ValueError('the encoder differs from the dense network of {}: relative errors {}, at most {} is allowed. '
-                         'Nothing was written.'.format(source.path or source.kind, wrong, TOLERANCE))
+        raise ValueError(
+            'the encoder differs from the dense network of {}: relative errors {}, at most {} is allowed. '
+            'Nothing was written.'.format(source.path or source.kind, wrong, TOLERANCE)
+        )
     return errors
 
 
@@ -153,8 +157,11 @@ def first_layer_statistics(source: Source) -> Dict[str, Any]:
     Verdicts are 'fits', 'does not fit' and 'cannot tell'; untrained weights can tell nothing.
     """
     untrained = source.kind == 'random'
-    statistics = {'colour_order': colour_order_statistics(source), 'mean': mean_statistics(source),
-                  'scale': scale_statistics(source)}
+    statistics = {
+        'colour_order': colour_order_statistics(source),
+        'mean': mean_statistics(source),
+        'scale': scale_statistics(source),
+    }
     if untrained:
         for entry in statistics.values():
             entry['verdict'] = CANNOT_TELL
@@ -182,8 +189,11 @@ def colour_order_statistics(source: Source) -> Dict[str, Any]:
     verdict = CANNOT_TELL
     if len(difference) >= COLOUR_ORDER_FILTERS and abs(standard_errors) >= COLOUR_ORDER_T:
         verdict = FITS if standard_errors > 0 else DOES_NOT_FIT
-    return {'red_over_blue': float(red.sum() / blue.sum()) if blue.sum() > 0 else 0.0,
-            'standard_errors': standard_errors, 'verdict': verdict}
+    return {
+        'red_over_blue': float(red.sum() / blue.sum()) if blue.sum() > 0 else 0.0,
+        'standard_errors': standard_errors,
+        'verdict': verdict,
+    }
 
 
 def mean_statistics(source: Source) -> Dict[str, Any]:
@@ -201,9 +211,12 @@ def mean_statistics(source: Source) -> Dict[str, Any]:
     verdict = CANNOT_TELL
     if biases.any() and len(biases) >= COLOUR_ORDER_FILTERS:
         verdict = FITS if np.abs(left).max() < MEAN_LEFT else DOES_NOT_FIT
-    return {'mean_left_in_biases': [float(value) for value in left],
-            'stuck_filters': _stuck_share(source),
-            'stuck_filters_without_mean': _stuck_share(source._replace(preprocessing=uncentred)), 'verdict': verdict}
+    return {
+        'mean_left_in_biases': [float(value) for value in left],
+        'stuck_filters': _stuck_share(source),
+        'stuck_filters_without_mean': _stuck_share(source._replace(preprocessing=uncentred)),
+        'verdict': verdict,
+    }
 
 
 def _stuck_share(source: Source) -> float:
@@ -215,7 +228,7 @@ def _stuck_share(source: Source) -> float:
 
 def scale_statistics(source: Source) -> Dict[str, Any]:
     """Whether conv1_1 is that of the Caffe VGG-16, whose images are 0 to 255 and not divided by a deviation."""
-    biases = np.asarray(source.convolutions['conv1_1'][1][:len(CAFFE_BIASES)], np.float64)
+    biases = np.asarray(source.convolutions['conv1_1'][1][: len(CAFFE_BIASES)], np.float64)
     correlation = 0.0
     if len(biases) == len(CAFFE_BIASES) and biases.std() > 0:
         correlation = float(np.corrcoef(biases, CAFFE_BIASES)[0, 1])
@@ -229,9 +242,15 @@ def check_verdicts(source: Source, statistics: Dict[str, Any]) -> None:
     """Raises ValueError where conv1_1 contradicts the preprocessing of the source."""
     contradicted = [name for name, entry in statistics.items() if entry['verdict'] == DOES_NOT_FIT]
     if contradicted:
-        raise ValueError('the weights of {} do not fit the preprocessing of their kind ({} minus {}, divided by {}) in '
-                         '{}: {}. Say what they were trained on with --preprocessing caffe-bgr, caffe-rgb or '
-                         'torchvision (keyword preprocessing); that is taken as given.'.format(
-                             source.path, source.preprocessing.channel_order, source.preprocessing.mean,
-                             source.preprocessing.std, ' and '.join(name.replace('_', ' ') for name in contradicted),
-                             {name: statistics[name] for name in contradicted}))
+        raise ValueError(
+            'the weights of {} do not fit the preprocessing of their kind ({} minus {}, divided by {}) in '
+            '{}: {}. Say what they were trained on with --preprocessing caffe-bgr, caffe-rgb or '
+            'torchvision (keyword preprocessing); that is taken as given.'.format(
+                source.path,
+                source.preprocessing.channel_order,
+                source.preprocessing.mean,
+                source.preprocessing.std,
+                ' and '.join(name.replace('_', ' ') for name in contradicted),
+                {name: statistics[name] for name in contradicted},
+            )
+        )

@@ -1,4 +1,5 @@
 """Weights that make rare classes count as much as frequent ones."""
+
 import numpy as np
 
 

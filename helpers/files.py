@@ -128,7 +128,7 @@ def _free_megabytes(path: str) -> int:
     directory = os.path.dirname(os.path.abspath(path))
     while not os.path.isdir(directory):
         directory = os.path.dirname(directory)
-    return shutil.disk_usage(directory).free // 10 ** 6
+    return shutil.disk_usage(directory).free // 10**6
 
 
 def _temporary_sibling(final: str) -> str:
@@ -141,8 +141,9 @@ def _check_free(final: str) -> None:
     if os.path.isdir(final) and not os.listdir(final):
         return
     if os.path.exists(final):
-        raise FileExistsError('{} exists already and is not an empty directory. Choose another name or move it away '
-                              'first.'.format(final))
+        raise FileExistsError(
+            '{} exists already and is not an empty directory. Choose another name or move it away first.'.format(final)
+        )
 
 
 def _fsync(path: str) -> None:

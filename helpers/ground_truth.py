@@ -30,8 +30,11 @@ def convert_colors_to_ids(label_rgb: np.ndarray, color_to_id: Mapping[Color, int
     """
     label_rgb = np.asarray(label_rgb)
     if label_rgb.dtype != np.uint8 or label_rgb.ndim < 3 or label_rgb.shape[-1] != 3:
-        raise ValueError('Colour labels of dtype {} and shape {} came, but uint8 [H, W, 3] is expected.'.format(
-            label_rgb.dtype, label_rgb.shape))
+        raise ValueError(
+            'Colour labels of dtype {} and shape {} came, but uint8 [H, W, 3] is expected.'.format(
+                label_rgb.dtype, label_rgb.shape
+            )
+        )
     # One entry for every colour there is, holding ID + 1. The zeros cost no memory: pages that are never written to
     # are not allocated.
     table = np.zeros(1 << 24, np.int32)
@@ -43,9 +46,12 @@ def convert_colors_to_ids(label_rgb: np.ndarray, color_to_id: Mapping[Color, int
     ids = table[codes] - 1
     if ids.size and ids.min() < 0:
         code = int(codes[ids < 0][0])
-        raise ValueError('The colour (r, g, b) = {} is not in the table of {} colours. Add it to the table, with the '
-                         'ID of an ignored pixel if it has no class.'.format(
-                             (code >> 16, code >> 8 & 255, code & 255), len(color_to_id)))
+        raise ValueError(
+            'The colour (r, g, b) = {} is not in the table of {} colours. Add it to the table, with the '
+            'ID of an ignored pixel if it has no class.'.format(
+                (code >> 16, code >> 8 & 255, code & 255), len(color_to_id)
+            )
+        )
     return ids.astype(_id_dtype(color_to_id.values()))
 
 
@@ -88,8 +94,9 @@ def convert_ids_to_colors(ids: np.ndarray, colors: Sequence[Color]) -> np.ndarra
     """
     rgb = np.asarray(colors)
     if rgb.ndim != 2 or rgb.shape[1] != 3 or rgb.min() < 0 or rgb.max() > 255:
-        raise ValueError('Colours of shape {} came, but [C, 3] with values from 0 to 255 is expected.'.format(
-            rgb.shape))
+        raise ValueError(
+            'Colours of shape {} came, but [C, 3] with values from 0 to 255 is expected.'.format(rgb.shape)
+        )
     ids = np.asarray(ids)
     table = np.vstack([rgb, np.zeros((1, 3), int)]).astype(np.uint8)
     return table[np.where((ids < 0) | (ids >= len(rgb)), len(rgb), ids)]
@@ -113,8 +120,10 @@ def convert_to_one_hot(labels: np.ndarray, num_classes: int, ignore_id: int = 25
     ignored = labels == ignore_id
     illegal = ~ignored & ((labels < 0) | (labels >= num_classes))
     if illegal.any():
-        raise ValueError('The label {} came, but there are the classes 0 to {} and {} for ignored pixels. Map the '
-                         'labels first.'.format(labels[illegal].flat[0], num_classes - 1, ignore_id))
+        raise ValueError(
+            'The label {} came, but there are the classes 0 to {} and {} for ignored pixels. Map the '
+            'labels first.'.format(labels[illegal].flat[0], num_classes - 1, ignore_id)
+        )
     vectors = np.vstack([np.eye(num_classes, dtype=np.uint8), np.zeros((1, num_classes), np.uint8)])
     return vectors[np.where(ignored, num_classes, labels)]
 
@@ -136,8 +145,10 @@ def one_hot_to_ids(one_hot: np.ndarray, ignore_id: int = 255) -> np.ndarray:
     marks = one_hot.astype(bool)
     counts = np.count_nonzero(marks, axis=-1)
     if counts.size and (counts.max() > 1 or (one_hot != marks).any()):
-        raise ValueError('The vectors are not one-hot: every one must hold zeros and at most a single 1. For soft-max '
-                         'outputs use argmax.')
+        raise ValueError(
+            'The vectors are not one-hot: every one must hold zeros and at most a single 1. For soft-max '
+            'outputs use argmax.'
+        )
     dtype = _id_dtype([one_hot.shape[-1] - 1, ignore_id])
     return np.where(counts == 0, ignore_id, marks.argmax(axis=-1)).astype(dtype)
 
@@ -146,9 +157,9 @@ def _map_uint8(labels: np.ndarray, known: np.ndarray, table: np.ndarray) -> np.n
     # OpenCV's table look-up is several times faster than NumPy's, and lets other threads run meanwhile.
     flat = np.ascontiguousarray(labels).reshape(1, -1)
     whole = np.zeros(256, table.dtype)
-    whole[:len(table)] = table[:256]
+    whole[: len(table)] = table[:256]
     whole_known = np.zeros(256, np.uint8)
-    whole_known[:len(known)] = known[:256]
+    whole_known[: len(known)] = known[:256]
     if flat.size == 0:
         return table[labels]
     if not whole_known.all():
@@ -165,8 +176,11 @@ def _lookup_table(id_map: IdMap) -> Tuple[np.ndarray, np.ndarray]:
     else:
         array = np.asarray(id_map)
         if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-            raise ValueError('An ID map of dtype {} and shape {} came, but integers [K] are expected.'.format(
-                array.dtype, array.shape))
+            raise ValueError(
+                'An ID map of dtype {} and shape {} came, but integers [K] are expected.'.format(
+                    array.dtype, array.shape
+                )
+            )
         entries = {old: _checked_id(new) for old, new in enumerate(array)}
     if not entries:
         raise ValueError('The ID map is empty.')
@@ -179,8 +193,10 @@ def _lookup_table(id_map: IdMap) -> Tuple[np.ndarray, np.ndarray]:
 
 def _checked_id(value: int) -> int:
     if int(value) != value or not 0 <= value <= _LARGEST_ID:
-        raise ValueError('The ID {} came in a table, but IDs are whole numbers from 0 to {}. For pixels without a '
-                         'class use the ID of ignored pixels, such as 255.'.format(value, _LARGEST_ID))
+        raise ValueError(
+            'The ID {} came in a table, but IDs are whole numbers from 0 to {}. For pixels without a '
+            'class use the ID of ignored pixels, such as 255.'.format(value, _LARGEST_ID)
+        )
     return int(value)
 
 
@@ -196,5 +212,8 @@ def _id_dtype(ids: Collection[int]) -> type:
 
 
 def _unknown_id(value: int) -> ValueError:
-    return ValueError('The ID {} is not in the ID map. Add it to the map, with the ID of an ignored pixel if it has no '
-                      'class.'.format(value))
+    return ValueError(
+        'The ID {} is not in the ID map. Add it to the map, with the ID of an ignored pixel if it has no class.'.format(
+            value
+        )
+    )

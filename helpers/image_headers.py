@@ -76,8 +76,14 @@ def _png_header(data: bytes) -> ImageHeader:
         is_whole = is_whole or name == b'IEND'
     if not is_whole:
         raise ValueError('is truncated: its PNG data ends early')
-    return ImageHeader('png', _PNG_CHANNELS[color_type], bit_depth, color_type == _PNG_PALETTE,
-                       color_type in (4, 6) or has_transparency, orientation)
+    return ImageHeader(
+        'png',
+        _PNG_CHANNELS[color_type],
+        bit_depth,
+        color_type == _PNG_PALETTE,
+        color_type in (4, 6) or has_transparency,
+        orientation,
+    )
 
 
 def _png_chunks(data: bytes) -> Iterator[Tuple[bytes, int, int]]:
@@ -98,8 +104,8 @@ def _jpeg_header(data: bytes) -> ImageHeader:
             scan = end
         elif marker in _JPEG_FRAME_MARKERS:
             bit_depth, channels = data[start], data[start + 5]
-        elif marker == _JPEG_APP1 and data[start:start + 6] == b'Exif\x00\x00':
-            orientation = _exif_orientation(data[start + 6:end])
+        elif marker == _JPEG_APP1 and data[start : start + 6] == b'Exif\x00\x00':
+            orientation = _exif_orientation(data[start + 6 : end])
     # Searched behind the start of the scan: an embedded thumbnail has an end marker too. Cameras append data behind it.
     if data.find(_JPEG_END_OF_IMAGE, scan) < 0:
         raise ValueError('is truncated: its JPEG data ends early')
@@ -131,7 +137,7 @@ def _webp_header(data: bytes) -> ImageHeader:
     while position + 8 <= size:
         name, length = struct.unpack_from('<4sI', data, position)
         if name == b'EXIF':
-            content = data[position + 8:position + 8 + length]
+            content = data[position + 8 : position + 8 + length]
             orientation = _exif_orientation(content[6:] if content.startswith(b'Exif\x00\x00') else content)
         position += 8 + length + length % 2
     return ImageHeader('webp', orientation=orientation)

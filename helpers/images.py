@@ -57,8 +57,12 @@ def read_image(path: PathLike, convert: bool = False) -> np.ndarray:
     data = _read_bytes(path)
     header = _header(data, path)
     if not convert and header.format in ('png', 'jpeg'):
-        _require_rgb(path, 1 if header.channels == 1 and not header.has_palette else 3, header.has_alpha,
-                     16 if header.bit_depth == 16 else 8)
+        _require_rgb(
+            path,
+            1 if header.channels == 1 and not header.has_palette else 3,
+            header.has_alpha,
+            16 if header.bit_depth == 16 else 8,
+        )
     is_plain = header.channels == 3 and header.bit_depth == 8 and header.has_alpha is False
     if is_plain and _DECODE_RGB is not None:
         return _upright(_decode(data, _DECODE_RGB | cv2.IMREAD_IGNORE_ORIENTATION, path), header.orientation)
@@ -84,8 +88,10 @@ def read_labels(path: PathLike) -> np.ndarray:
     data = _read_bytes(path)
     header = _header(data, path)
     if header.format in ('jpeg', 'webp'):
-        raise ValueError('{} is a {} file, a format that changes label values. Labels must be stored without loss: '
-                         'give PNG files.'.format(path, header.format.upper()))
+        raise ValueError(
+            '{} is a {} file, a format that changes label values. Labels must be stored without loss: '
+            'give PNG files.'.format(path, header.format.upper())
+        )
     if header.format == 'png' and not header.has_palette:
         return _grey_png_labels(data, header, path)
     return _labels_by_pillow(data, path)
@@ -104,12 +110,17 @@ def read_color_labels(path: PathLike) -> np.ndarray:
     data = _read_bytes(path)
     header = _header(data, path)
     if header.format == 'jpeg':
-        raise ValueError('{} is a JPEG file, whose compression changes colours. Colour labels must be stored without '
-                         'loss: give PNG files.'.format(path))
+        raise ValueError(
+            '{} is a JPEG file, whose compression changes colours. Colour labels must be stored without '
+            'loss: give PNG files.'.format(path)
+        )
     pixels = _decode(data, cv2.IMREAD_UNCHANGED, path)
     if pixels.ndim == 2 or pixels.shape[2] not in (3, 4) or pixels.dtype != np.uint8:
-        raise ValueError('{} holds {}, not 8-bit colours. If it holds class IDs, read it without a table of '
-                         'colours.'.format(path, _describe(pixels)))
+        raise ValueError(
+            '{} holds {}, not 8-bit colours. If it holds class IDs, read it without a table of colours.'.format(
+                path, _describe(pixels)
+            )
+        )
     if pixels.shape[2] == 4 and pixels[..., 3].min() < 255:
         raise ValueError('{} has transparent pixels, whose class is unknown. Store labels without alpha.'.format(path))
     return _to_rgb(np.ascontiguousarray(pixels[..., :3]))
@@ -128,8 +139,11 @@ def write_image(path: PathLike, rgb: np.ndarray) -> None:
     """
     rgb = np.asarray(rgb)
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
-        raise ValueError('An image of dtype {} and shape {} came for {}, but uint8 [H, W, 3] is written. Convert it '
-                         'first.'.format(rgb.dtype, rgb.shape, path))
+        raise ValueError(
+            'An image of dtype {} and shape {} came for {}, but uint8 [H, W, 3] is written. Convert it first.'.format(
+                rgb.dtype, rgb.shape, path
+            )
+        )
     _require_suffix(path, tuple('.' + extension for extension in IMAGE_EXTENSIONS))
     _write_encoded(path, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
 
@@ -148,14 +162,19 @@ def write_labels(path: PathLike, ids: np.ndarray) -> None:
     """
     ids = np.asarray(ids)
     if ids.ndim != 2 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer):
-        raise ValueError('Labels of dtype {} and shape {} came for {}, but integers [H, W] are written. Use argmax or '
-                         'one_hot_to_ids first.'.format(ids.dtype, ids.shape, path))
+        raise ValueError(
+            'Labels of dtype {} and shape {} came for {}, but integers [H, W] are written. Use argmax or '
+            'one_hot_to_ids first.'.format(ids.dtype, ids.shape, path)
+        )
     _require_suffix(path, _LABEL_EXTENSIONS)
     if ids.dtype not in (np.uint8, np.uint16):
         smallest, largest = int(ids.min()), int(ids.max())
         if smallest < 0 or largest > 65535:
-            raise ValueError('Labels from {} to {} came for {}, but label files hold 0 to 65535. Map them '
-                             'first.'.format(smallest, largest, path))
+            raise ValueError(
+                'Labels from {} to {} came for {}, but label files hold 0 to 65535. Map them first.'.format(
+                    smallest, largest, path
+                )
+            )
         ids = ids.astype(np.uint8 if largest <= 255 else np.uint16)
     _write_encoded(path, ids)
 
@@ -185,11 +204,15 @@ def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, 
         candidates = (path for path in glob.glob(source, recursive=True) if os.path.isfile(path))
     else:
         raise FileNotFoundError('{} does not exist. Give a file, a directory or a glob pattern.'.format(source))
-    found = [path for path in candidates
-             if path.lower().endswith(wanted) and not os.path.basename(path).startswith('.')]
+    found = [
+        path for path in candidates if path.lower().endswith(wanted) and not os.path.basename(path).startswith('.')
+    ]
     if not found:
-        raise FileNotFoundError('There is no image with one of the extensions {} in {}.'.format(
-            ', '.join(extension.lstrip('.') for extension in extensions), source))
+        raise FileNotFoundError(
+            'There is no image with one of the extensions {} in {}.'.format(
+                ', '.join(extension.lstrip('.') for extension in extensions), source
+            )
+        )
     return sorted(found, key=natural_sort_key)
 
 
@@ -198,9 +221,14 @@ def natural_sort_key(name: str) -> Tuple[Any, ...]:
 
     Letter case decides only between names that are equal without it, so the order is the same on every machine.
     """
-    levels = tuple(tuple((0, int(piece), '') if piece[0] in '0123456789' else (1, 0, piece)
-                         for piece in re.split('([0-9]+)', level.lower()) if piece)
-                   for level in re.split(r'[/\\]', name))
+    levels = tuple(
+        tuple(
+            (0, int(piece), '') if piece[0] in '0123456789' else (1, 0, piece)
+            for piece in re.split('([0-9]+)', level.lower())
+            if piece
+        )
+        for level in re.split(r'[/\\]', name)
+    )
     return levels, name
 
 
@@ -239,8 +267,10 @@ def _decode(data: bytes, flags: int, path: PathLike) -> np.ndarray:
     except cv2.error as error:
         raise ValueError('{} cannot be decoded: {}'.format(path, str(error).strip())) from error
     if pixels is None:
-        raise ValueError('{} cannot be decoded: it is truncated, damaged or no image. Replace it by a whole copy, or '
-                         'take it out.'.format(path))
+        raise ValueError(
+            '{} cannot be decoded: it is truncated, damaged or no image. Replace it by a whole copy, or '
+            'take it out.'.format(path)
+        )
     return pixels
 
 
@@ -253,8 +283,9 @@ def _require_rgb(path: PathLike, channels: int, has_alpha: Any, bit_depth: int) 
         problem = 'has {} bits a channel'.format(bit_depth)
         if bit_depth == 8:
             return
-    raise ValueError('{} {}, but 8-bit RGB is expected. Convert the file, or read it with convert=True.'.format(
-        path, problem))
+    raise ValueError(
+        '{} {}, but 8-bit RGB is expected. Convert the file, or read it with convert=True.'.format(path, problem)
+    )
 
 
 def _refuse_cmyk(data: bytes, header: ImageHeader, pixels: np.ndarray, path: PathLike) -> None:
@@ -290,14 +321,16 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 def _grey_png_labels(data: bytes, header: ImageHeader, path: PathLike) -> np.ndarray:
     if header.channels != 1:
-        raise ValueError('{} holds colours ({} channels), not class IDs. Give a table of colours to convert them by '
-                         '(convert_colors_to_ids), or name the files with the class IDs.'.format(path, header.channels))
+        raise ValueError(
+            '{} holds colours ({} channels), not class IDs. Give a table of colours to convert them by '
+            '(convert_colors_to_ids), or name the files with the class IDs.'.format(path, header.channels)
+        )
     pixels = _decode(data, cv2.IMREAD_UNCHANGED, path)
     if pixels.ndim != 2:  # a grey file with a transparent grey
         pixels = np.ascontiguousarray(pixels[..., 0])
     if header.bit_depth is not None and header.bit_depth < 8:
         # Decoders stretch 1, 2 and 4 bits to 0..255; the numbers in the file are wanted.
-        pixels = pixels // (255 // (2 ** header.bit_depth - 1))
+        pixels = pixels // (255 // (2**header.bit_depth - 1))
     return pixels
 
 
@@ -308,14 +341,17 @@ def _labels_by_pillow(data: bytes, path: PathLike) -> np.ndarray:
             labels = np.array(image)
             mode = image.mode
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError('{} cannot be decoded: {}. Replace it by a whole copy, or take it out.'.format(
-            path, error)) from error
+        raise ValueError(
+            '{} cannot be decoded: {}. Replace it by a whole copy, or take it out.'.format(path, error)
+        ) from error
     if mode in ('P', 'L', '1'):
         return labels.astype(np.uint8)
     if mode.startswith('I;16'):
         return labels.astype(np.uint16)
-    raise ValueError('{} holds pixels of mode {}, not class IDs of 8 or 16 bits. Give a table of colours to convert '
-                     'them by (convert_colors_to_ids), or name the files with the class IDs.'.format(path, mode))
+    raise ValueError(
+        '{} holds pixels of mode {}, not class IDs of 8 or 16 bits. Give a table of colours to convert '
+        'them by (convert_colors_to_ids), or name the files with the class IDs.'.format(path, mode)
+    )
 
 
 def _describe(pixels: np.ndarray) -> str:

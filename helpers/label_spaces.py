@@ -52,8 +52,10 @@ class LabelSpace(NamedTuple):
         """
         table = {color: class_id for class_id, color in enumerate(self.colors)}
         if len(table) != len(self.colors):
-            raise ValueError('Two classes of the label space {} have the same colour, so colours do not tell the '
-                             'class. Read the files with class IDs instead.'.format(self.name))
+            raise ValueError(
+                'Two classes of the label space {} have the same colour, so colours do not tell the '
+                'class. Read the files with class IDs instead.'.format(self.name)
+            )
         table.update(dict.fromkeys(self.ignore_colors, self.ignore_id))
         return table
 
@@ -71,15 +73,19 @@ class LabelSpace(NamedTuple):
         unknown = sorted(set(fields) - set(LabelSpace._fields))
         missing = [field for field in ('name', 'class_names', 'colors') if field not in fields]
         if unknown or missing:
-            raise ValueError('A label space has the fields {}; missing: {}; unknown: {}.'.format(
-                list(LabelSpace._fields), missing, unknown))
+            raise ValueError(
+                'A label space has the fields {}; missing: {}; unknown: {}.'.format(
+                    list(LabelSpace._fields), missing, unknown
+                )
+            )
         space = LabelSpace(**{field: _as_tuples(value) for field, value in fields.items()})
         _check(space)
         return space
 
 
-def generic_label_space(num_classes: int, ignore_id: int = 255,
-                        class_names: Optional[Sequence[str]] = None) -> LabelSpace:
+def generic_label_space(
+    num_classes: int, ignore_id: int = 255, class_names: Optional[Sequence[str]] = None
+) -> LabelSpace:
     """A label space for a dataset that is not known by name.
 
     Arguments:
@@ -124,7 +130,7 @@ def class_ids_to_file_ids(space: LabelSpace) -> np.ndarray:
     if space.file_ids is None:
         return np.arange(256, dtype=np.uint8)
     id_map = np.full(256, _UNLABELED_FILE_ID, np.uint8)
-    id_map[:space.num_classes] = space.file_ids
+    id_map[: space.num_classes] = space.file_ids
     return id_map
 
 
@@ -158,13 +164,19 @@ def _check(space: LabelSpace) -> None:
     for field in ('colors', 'file_ids', 'categories'):
         values = getattr(space, field)
         if values is not None and len(values) != num_classes:
-            raise ValueError('The label space {} has {} class names, but {} {}. There must be one per class.'.format(
-                space.name, num_classes, len(values), field))
+            raise ValueError(
+                'The label space {} has {} class names, but {} {}. There must be one per class.'.format(
+                    space.name, num_classes, len(values), field
+                )
+            )
     if not 0 <= space.ignore_id <= 65535:
         raise ValueError('ignore_id={} came, but it must be from 0 to 65535.'.format(space.ignore_id))
     if any(not 0 <= class_id < num_classes for class_id in space.void_class_ids):
-        raise ValueError('void_class_ids={} came, but they must be below the number of classes, {}.'.format(
-            space.void_class_ids, num_classes))
+        raise ValueError(
+            'void_class_ids={} came, but they must be below the number of classes, {}.'.format(
+                space.void_class_ids, num_classes
+            )
+        )
 
 
 def _as_lists(value: Any) -> Any:
@@ -188,32 +200,55 @@ def _distinct_colors(count: int) -> Tuple[Color, ...]:
 
 def _voc_colors(count: int) -> Tuple[Color, ...]:
     """The palette of PASCAL VOC: bits 0, 3, 6 of an ID are the high bits of red, 1, 4, 7 of green, 2, 5 of blue."""
+
     def channel(index: int, offset: int) -> int:
         return sum((index >> 3 * bit + offset & 1) << 7 - bit for bit in range(3))
+
     return tuple((channel(index, 0), channel(index, 1), channel(index, 2)) for index in range(count))
 
 
 def _cityscapes() -> LabelSpace:
     classes = sorted((label for label in _CITYSCAPES_LABELS if 0 <= label.trainId < 255), key=lambda x: x.trainId)
-    return LabelSpace('cityscapes', tuple(label.name for label in classes), tuple(label.color for label in classes),
-                      file_ids=tuple(label.id for label in classes),
-                      categories=tuple(label.category for label in classes))
+    return LabelSpace(
+        'cityscapes',
+        tuple(label.name for label in classes),
+        tuple(label.color for label in classes),
+        file_ids=tuple(label.id for label in classes),
+        categories=tuple(label.category for label in classes),
+    )
 
 
 def _with_void_class(space: LabelSpace, name: str) -> LabelSpace:
     """The space with 'void' as class 0, which training may predict and scores leave out."""
-    return space._replace(name=name, class_names=('void',) + space.class_names, colors=((0, 0, 0),) + space.colors,
-                          void_class_ids=(0,), file_ids=(_UNLABELED_FILE_ID,) + (space.file_ids or ()),
-                          categories=('void',) + (space.categories or ()))
+    return space._replace(
+        name=name,
+        class_names=('void',) + space.class_names,
+        colors=((0, 0, 0),) + space.colors,
+        void_class_ids=(0,),
+        file_ids=(_UNLABELED_FILE_ID,) + (space.file_ids or ()),
+        categories=('void',) + (space.categories or ()),
+    )
 
 
 def _camvid(space: LabelSpace) -> LabelSpace:
     """The 11 classes of the SegNet paper (https://arxiv.org/abs/1511.00561), in the order of its label files."""
-    names = ('Sky', 'Building', 'Column_Pole', 'Road', 'Sidewalk', 'Tree', 'SignSymbol', 'Fence', 'Car', 'Pedestrian',
-             'Bicyclist')
+    names = (
+        'Sky',
+        'Building',
+        'Column_Pole',
+        'Road',
+        'Sidewalk',
+        'Tree',
+        'SignSymbol',
+        'Fence',
+        'Car',
+        'Pedestrian',
+        'Bicyclist',
+    )
     shown = tuple(name.lower().replace('column_pole', 'pole').replace('signsymbol', 'sign') for name in names)
-    return LabelSpace('camvid', shown, tuple(space.colors[space.class_names.index(name)] for name in names),
-                      ignore_id=len(names))
+    return LabelSpace(
+        'camvid', shown, tuple(space.colors[space.class_names.index(name)] for name in names), ignore_id=len(names)
+    )
 
 
 CITYSCAPES = _cityscapes()
@@ -221,49 +256,235 @@ CITYSCAPES20 = _with_void_class(CITYSCAPES, 'cityscapes20')
 
 # http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/ (label_colors.txt)
 _CAMVID_COLORS: Dict[str, Color] = {
-    'Animal': (64, 128, 64), 'Archway': (192, 0, 128), 'Bicyclist': (0, 128, 192), 'Bridge': (0, 128, 64),
-    'Building': (128, 0, 0), 'Car': (64, 0, 128), 'CartLuggagePram': (64, 0, 192), 'Child': (192, 128, 64),
-    'Column_Pole': (192, 192, 128), 'Fence': (64, 64, 128), 'LaneMkgsDriv': (128, 0, 192),
-    'LaneMkgsNonDriv': (192, 0, 64), 'Misc_Text': (128, 128, 64), 'MotorcycleScooter': (192, 0, 192),
-    'OtherMoving': (128, 64, 64), 'ParkingBlock': (64, 192, 128), 'Pedestrian': (64, 64, 0), 'Road': (128, 64, 128),
-    'RoadShoulder': (128, 128, 192), 'Sidewalk': (0, 0, 192), 'SignSymbol': (192, 128, 128), 'Sky': (128, 128, 128),
-    'SUVPickupTruck': (64, 128, 192), 'TrafficCone': (0, 0, 64), 'TrafficLight': (0, 64, 64), 'Train': (192, 64, 128),
-    'Tree': (128, 128, 0), 'Truck_Bus': (192, 128, 192), 'Tunnel': (64, 0, 64), 'VegetationMisc': (192, 192, 0),
-    'Void': (0, 0, 0), 'Wall': (64, 192, 0),
+    'Animal': (64, 128, 64),
+    'Archway': (192, 0, 128),
+    'Bicyclist': (0, 128, 192),
+    'Bridge': (0, 128, 64),
+    'Building': (128, 0, 0),
+    'Car': (64, 0, 128),
+    'CartLuggagePram': (64, 0, 192),
+    'Child': (192, 128, 64),
+    'Column_Pole': (192, 192, 128),
+    'Fence': (64, 64, 128),
+    'LaneMkgsDriv': (128, 0, 192),
+    'LaneMkgsNonDriv': (192, 0, 64),
+    'Misc_Text': (128, 128, 64),
+    'MotorcycleScooter': (192, 0, 192),
+    'OtherMoving': (128, 64, 64),
+    'ParkingBlock': (64, 192, 128),
+    'Pedestrian': (64, 64, 0),
+    'Road': (128, 64, 128),
+    'RoadShoulder': (128, 128, 192),
+    'Sidewalk': (0, 0, 192),
+    'SignSymbol': (192, 128, 128),
+    'Sky': (128, 128, 128),
+    'SUVPickupTruck': (64, 128, 192),
+    'TrafficCone': (0, 0, 64),
+    'TrafficLight': (0, 64, 64),
+    'Train': (192, 64, 128),
+    'Tree': (128, 128, 0),
+    'Truck_Bus': (192, 128, 192),
+    'Tunnel': (64, 0, 64),
+    'VegetationMisc': (192, 192, 0),
+    'Void': (0, 0, 0),
+    'Wall': (64, 192, 0),
 }
 
-CAMVID32 = LabelSpace('camvid32', tuple(_CAMVID_COLORS), tuple(_CAMVID_COLORS.values()),
-                      void_class_ids=(tuple(_CAMVID_COLORS).index('Void'),))
+CAMVID32 = LabelSpace(
+    'camvid32',
+    tuple(_CAMVID_COLORS),
+    tuple(_CAMVID_COLORS.values()),
+    void_class_ids=(tuple(_CAMVID_COLORS).index('Void'),),
+)
 CAMVID = _camvid(CAMVID32)
 
 # The road benchmark's development kit: red is valid ground that is no road, magenta is road, black is not evaluated.
 KITTI_ROAD = LabelSpace('kitti_road', ('background', 'road'), ((255, 0, 0), (255, 0, 255)), ignore_colors=((0, 0, 0),))
 
-_VOC_NAMES = ('background', 'aeroplane', 'bicycle', 'bird', 'boat', 'bottle', 'bus', 'car', 'cat', 'chair', 'cow',
-              'diningtable', 'dog', 'horse', 'motorbike', 'person', 'pottedplant', 'sheep', 'sofa', 'train',
-              'tvmonitor')
+_VOC_NAMES = (
+    'background',
+    'aeroplane',
+    'bicycle',
+    'bird',
+    'boat',
+    'bottle',
+    'bus',
+    'car',
+    'cat',
+    'chair',
+    'cow',
+    'diningtable',
+    'dog',
+    'horse',
+    'motorbike',
+    'person',
+    'pottedplant',
+    'sheep',
+    'sofa',
+    'train',
+    'tvmonitor',
+)
 # The boundaries of objects, index 255 of the palette in the files, are drawn in cream.
 VOC = LabelSpace('voc', _VOC_NAMES, _voc_colors(len(_VOC_NAMES)), ignore_colors=((224, 224, 192),))
 
 # The first name of each of the 150 entries of the scene parsing benchmark (http://sceneparsing.csail.mit.edu).
 _ADE20K_NAMES = (
-    'wall', 'building', 'sky', 'floor', 'tree', 'ceiling', 'road', 'bed', 'windowpane', 'grass', 'cabinet', 'sidewalk',
-    'person', 'earth', 'door', 'table', 'mountain', 'plant', 'curtain', 'chair', 'car', 'water', 'painting', 'sofa',
-    'shelf', 'house', 'sea', 'mirror', 'rug', 'field', 'armchair', 'seat', 'fence', 'desk', 'rock', 'wardrobe', 'lamp',
-    'bathtub', 'railing', 'cushion', 'base', 'box', 'column', 'signboard', 'chest of drawers', 'counter', 'sand',
-    'sink', 'skyscraper', 'fireplace', 'refrigerator', 'grandstand', 'path', 'stairs', 'runway', 'case', 'pool table',
-    'pillow', 'screen door', 'stairway', 'river', 'bridge', 'bookcase', 'blind', 'coffee table', 'toilet', 'flower',
-    'book', 'hill', 'bench', 'countertop', 'stove', 'palm', 'kitchen island', 'computer', 'swivel chair', 'boat', 'bar',
-    'arcade machine', 'hovel', 'bus', 'towel', 'light', 'truck', 'tower', 'chandelier', 'awning', 'streetlight',
-    'booth', 'television receiver', 'airplane', 'dirt track', 'apparel', 'pole', 'land', 'bannister', 'escalator',
-    'ottoman', 'bottle', 'buffet', 'poster', 'stage', 'van', 'ship', 'fountain', 'conveyer belt', 'canopy', 'washer',
-    'plaything', 'swimming pool', 'stool', 'barrel', 'basket', 'waterfall', 'tent', 'bag', 'minibike', 'cradle', 'oven',
-    'ball', 'food', 'step', 'tank', 'trade name', 'microwave', 'pot', 'animal', 'bicycle', 'lake', 'dishwasher',
-    'screen', 'blanket', 'sculpture', 'hood', 'sconce', 'vase', 'traffic light', 'tray', 'ashcan', 'fan', 'pier',
-    'crt screen', 'plate', 'monitor', 'bulletin board', 'shower', 'radiator', 'glass', 'clock', 'flag')
+    'wall',
+    'building',
+    'sky',
+    'floor',
+    'tree',
+    'ceiling',
+    'road',
+    'bed',
+    'windowpane',
+    'grass',
+    'cabinet',
+    'sidewalk',
+    'person',
+    'earth',
+    'door',
+    'table',
+    'mountain',
+    'plant',
+    'curtain',
+    'chair',
+    'car',
+    'water',
+    'painting',
+    'sofa',
+    'shelf',
+    'house',
+    'sea',
+    'mirror',
+    'rug',
+    'field',
+    'armchair',
+    'seat',
+    'fence',
+    'desk',
+    'rock',
+    'wardrobe',
+    'lamp',
+    'bathtub',
+    'railing',
+    'cushion',
+    'base',
+    'box',
+    'column',
+    'signboard',
+    'chest of drawers',
+    'counter',
+    'sand',
+    'sink',
+    'skyscraper',
+    'fireplace',
+    'refrigerator',
+    'grandstand',
+    'path',
+    'stairs',
+    'runway',
+    'case',
+    'pool table',
+    'pillow',
+    'screen door',
+    'stairway',
+    'river',
+    'bridge',
+    'bookcase',
+    'blind',
+    'coffee table',
+    'toilet',
+    'flower',
+    'book',
+    'hill',
+    'bench',
+    'countertop',
+    'stove',
+    'palm',
+    'kitchen island',
+    'computer',
+    'swivel chair',
+    'boat',
+    'bar',
+    'arcade machine',
+    'hovel',
+    'bus',
+    'towel',
+    'light',
+    'truck',
+    'tower',
+    'chandelier',
+    'awning',
+    'streetlight',
+    'booth',
+    'television receiver',
+    'airplane',
+    'dirt track',
+    'apparel',
+    'pole',
+    'land',
+    'bannister',
+    'escalator',
+    'ottoman',
+    'bottle',
+    'buffet',
+    'poster',
+    'stage',
+    'van',
+    'ship',
+    'fountain',
+    'conveyer belt',
+    'canopy',
+    'washer',
+    'plaything',
+    'swimming pool',
+    'stool',
+    'barrel',
+    'basket',
+    'waterfall',
+    'tent',
+    'bag',
+    'minibike',
+    'cradle',
+    'oven',
+    'ball',
+    'food',
+    'step',
+    'tank',
+    'trade name',
+    'microwave',
+    'pot',
+    'animal',
+    'bicycle',
+    'lake',
+    'dishwasher',
+    'screen',
+    'blanket',
+    'sculpture',
+    'hood',
+    'sconce',
+    'vase',
+    'traffic light',
+    'tray',
+    'ashcan',
+    'fan',
+    'pier',
+    'crt screen',
+    'plate',
+    'monitor',
+    'bulletin board',
+    'shower',
+    'radiator',
+    'glass',
+    'clock',
+    'flag',
+)
 # Its files hold 0 for other objects and k for class k - 1. They hold no colours, so the colours are this library's.
-ADE20K = LabelSpace('ade20k', _ADE20K_NAMES, _distinct_colors(len(_ADE20K_NAMES)),
-                    file_ids=tuple(range(1, len(_ADE20K_NAMES) + 1)))
+ADE20K = LabelSpace(
+    'ade20k', _ADE20K_NAMES, _distinct_colors(len(_ADE20K_NAMES)), file_ids=tuple(range(1, len(_ADE20K_NAMES) + 1))
+)
 
-LABEL_SPACES: Dict[str, LabelSpace] = {space.name: space for space in
-                (CITYSCAPES, CITYSCAPES20, CAMVID, CAMVID32, KITTI_ROAD, VOC, ADE20K)}
+LABEL_SPACES: Dict[str, LabelSpace] = {
+    space.name: space for space in (CITYSCAPES, CITYSCAPES20, CAMVID, CAMVID32, KITTI_ROAD, VOC, ADE20K)
+}

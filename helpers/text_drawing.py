@@ -59,5 +59,8 @@ def _drawable(text: str) -> str:
     if _HAS_TYPEFACES:
         return text
     letters = unicodedata.normalize('NFKD', text)
-    return ''.join(letter for letter in letters if not unicodedata.combining(letter)).encode(
-        'ascii', 'replace').decode('ascii')
+    return (
+        ''.join(letter for letter in letters if not unicodedata.combining(letter))
+        .encode('ascii', 'replace')
+        .decode('ascii')
+    )

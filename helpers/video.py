@@ -55,8 +55,15 @@ class Frames:
         has_audio: Whether the source has sound.
     """
 
-    def __init__(self, size: Tuple[int, int], frame_rate: float, num_frames: Optional[int], has_audio: bool,
-                 iterator: Iterator[np.ndarray], close: Callable[[], None]):
+    def __init__(
+        self,
+        size: Tuple[int, int],
+        frame_rate: float,
+        num_frames: Optional[int],
+        has_audio: bool,
+        iterator: Iterator[np.ndarray],
+        close: Callable[[], None],
+    ):
         self.size = size
         self.frame_rate = frame_rate
         self.num_frames = num_frames
@@ -84,8 +91,9 @@ class Frames:
         self.close()
 
 
-def open_frames(source: PathLike, frame_rate: Optional[float] = None,
-                extensions: Sequence[str] = IMAGE_EXTENSIONS) -> Frames:
+def open_frames(
+    source: PathLike, frame_rate: Optional[float] = None, extensions: Sequence[str] = IMAGE_EXTENSIONS
+) -> Frames:
     """Opens a video file, a directory of frames, or a camera.
 
     Arguments:
@@ -101,17 +109,21 @@ def open_frames(source: PathLike, frame_rate: Optional[float] = None,
     """
     source = os.fspath(source)
     if os.path.isdir(source):
-        return _open_directory(source, _checked_rate(_DEFAULT_FRAME_RATE if frame_rate is None else frame_rate),
-                               extensions)
+        return _open_directory(
+            source, _checked_rate(_DEFAULT_FRAME_RATE if frame_rate is None else frame_rate), extensions
+        )
     if frame_rate is not None:
-        raise ValueError('frame_rate={} came for {}, but only a directory of frames takes one: a video or a camera has '
-                         'its own. Leave it out.'.format(frame_rate, source))
+        raise ValueError(
+            'frame_rate={} came for {}, but only a directory of frames takes one: a video or a camera has '
+            'its own. Leave it out.'.format(frame_rate, source)
+        )
     camera = re.match(r'camera:(\d+)$', source)
     if camera:
         return _open_camera(int(camera.group(1)))
     if not os.path.isfile(source):
-        raise FileNotFoundError('{} does not exist. Give a video file, a directory of frames, or camera:0.'.format(
-            source))
+        raise FileNotFoundError(
+            '{} does not exist. Give a video file, a directory of frames, or camera:0.'.format(source)
+        )
     return _open_video(source)
 
 
@@ -129,8 +141,7 @@ class VideoWriter:
         num_written: How many frames came so far.
     """
 
-    def __init__(self, path: PathLike, size: Tuple[int, int], frame_rate: float,
-                 audio_from: Optional[PathLike] = None):
+    def __init__(self, path: PathLike, size: Tuple[int, int], frame_rate: float, audio_from: Optional[PathLike] = None):
         """Starts the encoder.
 
         Arguments:
@@ -148,8 +159,9 @@ class VideoWriter:
         self.path = os.path.abspath(os.fspath(path))
         stem, suffix = os.path.splitext(self.path)
         if suffix.lower() != '.mp4':
-            raise ValueError('{} came as the name of a video, but MP4 is written. Give a name that ends in '
-                             '.mp4.'.format(path))
+            raise ValueError(
+                '{} came as the name of a video, but MP4 is written. Give a name that ends in .mp4.'.format(path)
+            )
         if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
             raise ValueError('size={} came, but it must be (height, width), each at least 1.'.format(size))
         if audio_from is not None and not os.path.isfile(audio_from):
@@ -179,9 +191,12 @@ class VideoWriter:
         """
         frame = np.asarray(frame)
         if frame.dtype != np.uint8 or frame.shape != self._size + (3,):
-            raise ValueError('Frame {} of {} has dtype {} and shape {}, but the video was begun with uint8 {}. Resize '
-                             'the frames to one size.'.format(self.num_written, self.path, frame.dtype, frame.shape,
-                                                          self._size + (3,)))
+            raise ValueError(
+                'Frame {} of {} has dtype {} and shape {}, but the video was begun with uint8 {}. Resize '
+                'the frames to one size.'.format(
+                    self.num_written, self.path, frame.dtype, frame.shape, self._size + (3,)
+                )
+            )
         height, width = self._size
         if height % 2 or width % 2:
             frame = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
@@ -191,8 +206,12 @@ class VideoWriter:
             raise self._stopped(str(error)) from error
         self.num_written += 1
 
-    def __exit__(self, exception_type: Optional[Type[BaseException]], exception: Optional[BaseException],
-                 traceback: Optional[TracebackType]) -> None:
+    def __exit__(
+        self,
+        exception_type: Optional[Type[BaseException]],
+        exception: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
         if exception_type is None:
             self._finish()
             return
@@ -200,8 +219,12 @@ class VideoWriter:
         if self.num_written == 0:
             os.unlink(self.partial_path)
         else:
-            _LOGGER.warning('%s is not complete: it was stopped at frame %d. What was done is in %s.', self.path,
-                            self.num_written, self.partial_path)
+            _LOGGER.warning(
+                '%s is not complete: it was stopped at frame %d. What was done is in %s.',
+                self.path,
+                self.num_written,
+                self.partial_path,
+            )
 
     def _finish(self) -> None:
         status, complaint = _end_encoder(self._encoder)
@@ -226,15 +249,21 @@ class VideoWriter:
     def _stopped(self, complaint: str) -> OSError:
         is_full = 'No space left' in complaint
         remedy = 'The disk is full: free some space or choose another directory.' if is_full else complaint.strip()
-        return OSError(errno.ENOSPC if is_full else errno.EIO,
-                       'The encoder stopped at frame {} of {}. {} What was done is in {}.'.format(
-                           self.num_written, self.path, remedy, self.partial_path))
+        return OSError(
+            errno.ENOSPC if is_full else errno.EIO,
+            'The encoder stopped at frame {} of {}. {} What was done is in {}.'.format(
+                self.num_written, self.path, remedy, self.partial_path
+            ),
+        )
 
 
 def _checked_rate(frame_rate: float) -> float:
     if not 0 < frame_rate <= _LARGEST_FRAME_RATE:
-        raise ValueError('frame_rate={} came, but it must be above 0 and at most {:g} frames per second.'.format(
-            frame_rate, _LARGEST_FRAME_RATE))
+        raise ValueError(
+            'frame_rate={} came, but it must be above 0 and at most {:g} frames per second.'.format(
+                frame_rate, _LARGEST_FRAME_RATE
+            )
+        )
     return float(frame_rate)
 
 
@@ -248,8 +277,11 @@ def _directory_frames(paths: List[str], size: Tuple[int, int]) -> Iterator[np.nd
     for path in paths:
         frame = read_image(path, convert=True)
         if frame.shape[:2] != size:
-            raise ValueError('The frame {} has size {}, but the first frame, {}, has {}. Resize the frames to one '
-                             'size.'.format(path, frame.shape[:2], paths[0], size))
+            raise ValueError(
+                'The frame {} has size {}, but the first frame, {}, has {}. Resize the frames to one size.'.format(
+                    path, frame.shape[:2], paths[0], size
+                )
+            )
         yield frame
 
 
@@ -258,8 +290,10 @@ def _open_camera(number: int) -> Frames:
     ok, first = camera.read()
     if not ok:
         camera.release()
-        raise OSError(errno.ENODEV, 'camera:{} cannot be opened. Check that it is connected, free, and that this is '
-                                    'its number.'.format(number))
+        raise OSError(
+            errno.ENODEV,
+            'camera:{} cannot be opened. Check that it is connected, free, and that this is its number.'.format(number),
+        )
     frame_rate = camera.get(cv2.CAP_PROP_FPS)
     if not 0 < frame_rate <= _LARGEST_FRAME_RATE:
         frame_rate = _DEFAULT_FRAME_RATE  # many drivers do not say
@@ -273,14 +307,16 @@ def _camera_frames(camera: Any, number: int, first: np.ndarray) -> Iterator[np.n
         count += 1
         ok, frame = camera.read()
         if not ok:
-            raise OSError(errno.EIO, 'camera:{} delivered no frame {}. Check that it is still connected.'.format(
-                number, count))
+            raise OSError(
+                errno.EIO, 'camera:{} delivered no frame {}. Check that it is still connected.'.format(number, count)
+            )
 
 
 def _open_video(path: str) -> Frames:
     decoder = _VideoDecoder(path)
-    return Frames(decoder.size, decoder.frame_rate, decoder.num_frames, decoder.has_audio, decoder.frames(),
-                  decoder.close)
+    return Frames(
+        decoder.size, decoder.frame_rate, decoder.num_frames, decoder.has_audio, decoder.frames(), decoder.close
+    )
 
 
 class _VideoDecoder:
@@ -321,8 +357,10 @@ class _VideoDecoder:
         # A sound track longer than the picture makes the number of frames look too large, so that alone is no error.
         is_short = self.num_frames is not None and count < self.num_frames - 1
         if status != 0 or (complaints and is_short):
-            raise ValueError('{} ends early: frame {} of about {} cannot be decoded. The file is truncated or damaged, '
-                             'or reading was interrupted. {}'.format(self._path, count, self.num_frames, complaints))
+            raise ValueError(
+                '{} ends early: frame {} of about {} cannot be decoded. The file is truncated or damaged, '
+                'or reading was interrupted. {}'.format(self._path, count, self.num_frames, complaints)
+            )
         if complaints:
             _LOGGER.warning('%s is damaged in places, some frames may look wrong: %s', self._path, complaints)
 
@@ -337,6 +375,7 @@ class _VideoDecoder:
 def _start_reader(path: str) -> Tuple[Any, bool]:
     """moviepy's reader of a video, and whether the file says how long it is (recordings of browsers do not)."""
     from moviepy.video.io.ffmpeg_reader import FFMPEG_VideoReader
+
     is_moviepy_2 = 'decode_file' in inspect.signature(FFMPEG_VideoReader).parameters
     # 'tbr' is the constant rate at which ffmpeg hands out frames, whatever the rate of the file.
     options: Dict[str, Any] = {'fps_source': 'tbr'}
@@ -352,11 +391,13 @@ def _start_reader(path: str) -> Tuple[Any, bool]:
         if _is_filmed_upright(path) and list(reader.size) == [width, height]:
             # ffmpeg turns the picture, and moviepy would squeeze it into the size of the lying one.
             reader.close()
-            reader = FFMPEG_VideoReader(path, target_resolution=(height, width) if is_moviepy_2 else (width, height),
-                                        **options)
+            reader = FFMPEG_VideoReader(
+                path, target_resolution=(height, width) if is_moviepy_2 else (width, height), **options
+            )
     except (OSError, KeyError, IndexError, AttributeError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise ValueError('{} cannot be read as a video. Convert it with ffmpeg, or give a directory of frames.'.format(
-            path)) from error
+        raise ValueError(
+            '{} cannot be read as a video. Convert it with ffmpeg, or give a directory of frames.'.format(path)
+        ) from error
     return reader, options.get('check_duration', True)
 
 
@@ -369,14 +410,29 @@ def _is_filmed_upright(path: str) -> bool:
 
 def _start_encoder(path: str, size: Tuple[int, int], rate: fractions.Fraction) -> Any:
     from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
+
     height, width = size[0] + size[0] % 2, size[1] + size[1] % 2
     # moviepy rounds frame rates to two decimals, which lets the sound of a long video drift. So frames are stamped anew
     # with the exact rate.
     filters = 'settb={}/{},setpts=N,scale=out_color_matrix={}:out_range=tv,format=yuv420p'.format(
-        rate.denominator, rate.numerator, _COLOR_MATRIX)
-    return FFMPEG_VideoWriter(path, (width, height), max(0.01, float(rate)), codec='libx264', preset=_PRESET,
-                              ffmpeg_params=['-vf', filters, '-r', '{}/{}'.format(rate.numerator, rate.denominator),
-                                             *_QUALITY, *_COLOR_TAGS, *_FRAGMENTED])
+        rate.denominator, rate.numerator, _COLOR_MATRIX
+    )
+    return FFMPEG_VideoWriter(
+        path,
+        (width, height),
+        max(0.01, float(rate)),
+        codec='libx264',
+        preset=_PRESET,
+        ffmpeg_params=[
+            '-vf',
+            filters,
+            '-r',
+            '{}/{}'.format(rate.numerator, rate.denominator),
+            *_QUALITY,
+            *_COLOR_TAGS,
+            *_FRAGMENTED,
+        ],
+    )
 
 
 def _end_encoder(encoder: Any) -> Tuple[int, str]:
@@ -395,6 +451,11 @@ def _end_encoder(encoder: Any) -> Tuple[int, str]:
 def _run_ffmpeg(arguments: List[str], log_level: str = 'error') -> Optional[str]:
     """Runs moviepy's ffmpeg; returns None, or what it said when it failed."""
     from moviepy import config
-    done = subprocess.run([config.FFMPEG_BINARY, '-y', '-nostdin', '-loglevel', log_level, *arguments],
-                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+
+    done = subprocess.run(
+        [config.FFMPEG_BINARY, '-y', '-nostdin', '-loglevel', log_level, *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
     return None if done.returncode == 0 else done.stderr.decode('utf-8', 'replace')

@@ -29,8 +29,14 @@ _CAPTION_STRIP = 0.45
 _CONTOUR_REFERENCE_HEIGHT = 540
 
 
-def print_segmentation_onto_image(image: np.ndarray, prediction: np.ndarray, color_map: ColorMap, alpha: float = 0.5,
-                                  contours: bool = False, void_ids: Sequence[int] = ()) -> np.ndarray:
+def print_segmentation_onto_image(
+    image: np.ndarray,
+    prediction: np.ndarray,
+    color_map: ColorMap,
+    alpha: float = 0.5,
+    contours: bool = False,
+    void_ids: Sequence[int] = (),
+) -> np.ndarray:
     """Lays the colours of a segmentation over an image.
 
     Arguments:
@@ -53,8 +59,10 @@ def print_segmentation_onto_image(image: np.ndarray, prediction: np.ndarray, col
     image = _checked_image(image, 'image')
     ids = _class_ids(prediction)
     if ids.shape != image.shape[:2]:
-        raise ValueError('A prediction of size {} came for an image of size {}. Predict at the size of the image, or '
-                         'resize one of them.'.format(ids.shape, image.shape[:2]))
+        raise ValueError(
+            'A prediction of size {} came for an image of size {}. Predict at the size of the image, or '
+            'resize one of them.'.format(ids.shape, image.shape[:2])
+        )
     palette = _palette(color_map, alpha, void_ids)
     painted = _paint(ids, palette.colors)
     overlay = image.copy()
@@ -67,8 +75,9 @@ def print_segmentation_onto_image(image: np.ndarray, prediction: np.ndarray, col
     return overlay
 
 
-def colorize(prediction: np.ndarray, color_map: ColorMap, void_color: Color = (0, 0, 0),
-             void_ids: Sequence[int] = ()) -> np.ndarray:
+def colorize(
+    prediction: np.ndarray, color_map: ColorMap, void_color: Color = (0, 0, 0), void_ids: Sequence[int] = ()
+) -> np.ndarray:
     """Paints a segmentation without an image under it.
 
     Arguments:
@@ -86,8 +95,9 @@ def colorize(prediction: np.ndarray, color_map: ColorMap, void_color: Color = (0
     return _paint(_class_ids(prediction), colors)
 
 
-def draw_legend(label_space: LabelSpace, width: int, class_ids: Optional[Sequence[int]] = None,
-                line_height: Optional[int] = None) -> np.ndarray:
+def draw_legend(
+    label_space: LabelSpace, width: int, class_ids: Optional[Sequence[int]] = None, line_height: Optional[int] = None
+) -> np.ndarray:
     """Draws a legend on white: a swatch and a name per class, in as many columns as fit.
 
     Arguments:
@@ -105,8 +115,10 @@ def draw_legend(label_space: LabelSpace, width: int, class_ids: Optional[Sequenc
     shown = _legend_classes(label_space, class_ids)
     line = line_height if line_height is not None else max(_SMALLEST_LINE, int(round(width / 45.0)))
     if line < 1 or width < 4 * line:
-        raise ValueError('A legend of width {} with lines of height {} came, but it must be at least four lines wide. '
-                         'Give a larger width or a smaller line_height.'.format(width, line))
+        raise ValueError(
+            'A legend of width {} with lines of height {} came, but it must be at least four lines wide. '
+            'Give a larger width or a smaller line_height.'.format(width, line)
+        )
     widest = max(text_width(label_space.class_names[class_id], line) for class_id in shown)
     columns = min(len(shown), max(1, (width - line) // (widest + 3 * line)))
     rows = -(-len(shown) // columns)
@@ -120,16 +132,24 @@ def draw_legend(label_space: LabelSpace, width: int, class_ids: Optional[Sequenc
     return legend
 
 
-def add_legend(image: np.ndarray, label_space: LabelSpace, class_ids: Optional[Sequence[int]] = None,
-               line_height: Optional[int] = None) -> np.ndarray:
+def add_legend(
+    image: np.ndarray,
+    label_space: LabelSpace,
+    class_ids: Optional[Sequence[int]] = None,
+    line_height: Optional[int] = None,
+) -> np.ndarray:
     """The image with a legend of its width under it; the arguments are those of `draw_legend`."""
     image = _checked_image(image, 'image')
     return np.vstack([image, draw_legend(label_space, image.shape[1], class_ids, line_height)])
 
 
-def create_split_view(target_size: Tuple[int, int], images: Sequence[np.ndarray], positions: Sequence[Tuple[int, int]],
-                      sizes: Sequence[Tuple[int, int]],
-                      captions: Optional[Sequence[Optional[str]]] = None) -> np.ndarray:
+def create_split_view(
+    target_size: Tuple[int, int],
+    images: Sequence[np.ndarray],
+    positions: Sequence[Tuple[int, int]],
+    sizes: Sequence[Tuple[int, int]],
+    captions: Optional[Sequence[Optional[str]]] = None,
+) -> np.ndarray:
     """Arranges images on one canvas, which is black where nothing lies.
 
     Arguments:
@@ -149,15 +169,16 @@ def create_split_view(target_size: Tuple[int, int], images: Sequence[np.ndarray]
     _check_split_view(target_size, images, positions, sizes, captions)
     canvas = np.zeros(tuple(target_size) + (3,), np.uint8)
     for index, (image, (y, x), (height, width)) in enumerate(zip(images, positions, sizes)):
-        panel = canvas[y:y + height, x:x + width]
+        panel = canvas[y : y + height, x : x + width]
         panel[:] = _resize(_checked_image(image, 'images[{}]'.format(index)), height, width)
         if captions is not None and captions[index]:
             _draw_caption(panel, str(captions[index]))
     return canvas
 
 
-def create_video_from_images(video_output_name: str, image_input_dir: str, frame_rate: float = 30.0,
-                             image_file_extension: str = 'png') -> str:
+def create_video_from_images(
+    video_output_name: str, image_input_dir: str, frame_rate: float = 30.0, image_file_extension: str = 'png'
+) -> str:
     """Makes an MP4 of the image files of a directory, in natural order ('2.png' before '10.png').
 
     Frames are read and encoded one by one, so memory does not grow with their number. An existing file is replaced, and
@@ -214,13 +235,16 @@ def _palette(color_map: ColorMap, alpha: float, void_ids: Sequence[int]) -> _Pal
 def _color_entries(color_map: ColorMap) -> Dict[int, Tuple[int, ...]]:
     if isinstance(color_map, LabelSpace):
         color_map = color_map.colors
-    items: Iterable[Tuple[int, Sequence[int]]] = (color_map.items() if isinstance(color_map, Mapping)
-                                                  else enumerate(color_map))
+    items: Iterable[Tuple[int, Sequence[int]]] = (
+        color_map.items() if isinstance(color_map, Mapping) else enumerate(color_map)
+    )
     entries = {int(class_id): tuple(int(channel) for channel in color) for class_id, color in items}
     for class_id, color in entries.items():
         if class_id < 0 or len(color) not in (3, 4) or not all(0 <= channel <= 255 for channel in color):
-            raise ValueError('The colour {} came for class {}, but class IDs are not negative and colours are '
-                             '(r, g, b) or (r, g, b, a), each 0 to 255.'.format(color, class_id))
+            raise ValueError(
+                'The colour {} came for class {}, but class IDs are not negative and colours are '
+                '(r, g, b) or (r, g, b, a), each 0 to 255.'.format(color, class_id)
+            )
     return entries
 
 
@@ -232,8 +256,10 @@ def _class_ids(prediction: np.ndarray) -> np.ndarray:
     if prediction.ndim == 3:
         prediction = np.where(prediction.any(axis=-1), np.argmax(prediction, axis=-1), -1)
     if prediction.ndim != 2 or prediction.size == 0 or not np.issubdtype(prediction.dtype, np.integer):
-        raise ValueError('A prediction of dtype {} and shape {} came, but class IDs [H, W] or vectors [H, W, C] are '
-                         'expected.'.format(prediction.dtype, prediction.shape))
+        raise ValueError(
+            'A prediction of dtype {} and shape {} came, but class IDs [H, W] or vectors [H, W, C] are '
+            'expected.'.format(prediction.dtype, prediction.shape)
+        )
     if prediction.dtype != np.uint8 and prediction.min() >= 0 and prediction.max() <= 255:
         return prediction.astype(np.uint8)  # for which painting is fast
     return prediction
@@ -260,20 +286,30 @@ def _borders(ids: np.ndarray) -> np.ndarray:
 def _legend_classes(label_space: LabelSpace, class_ids: Optional[Sequence[int]]) -> List[int]:
     if class_ids is None:
         class_ids = range(label_space.num_classes)
-    unknown = [class_id for class_id in class_ids if not 0 <= class_id < label_space.num_classes
-               and class_id != label_space.ignore_id]
+    unknown = [
+        class_id
+        for class_id in class_ids
+        if not 0 <= class_id < label_space.num_classes and class_id != label_space.ignore_id
+    ]
     if unknown:
-        raise ValueError('The class IDs {} came for a legend, but {} has the classes 0 to {}.'.format(
-            unknown, label_space.name, label_space.num_classes - 1))
-    shown = [int(class_id) for class_id in class_ids
-             if class_id not in label_space.void_class_ids and class_id != label_space.ignore_id]
+        raise ValueError(
+            'The class IDs {} came for a legend, but {} has the classes 0 to {}.'.format(
+                unknown, label_space.name, label_space.num_classes - 1
+            )
+        )
+    shown = [
+        int(class_id)
+        for class_id in class_ids
+        if class_id not in label_space.void_class_ids and class_id != label_space.ignore_id
+    ]
     if not shown:
         raise ValueError('There is no class to show in the legend. Give at least one class ID that is not void.')
     return shown
 
 
-def _draw_legend_entry(legend: np.ndarray, label_space: LabelSpace, class_id: int, position: Tuple[int, int],
-                       line: int, column_width: int) -> None:
+def _draw_legend_entry(
+    legend: np.ndarray, label_space: LabelSpace, class_id: int, position: Tuple[int, int], line: int, column_width: int
+) -> None:
     (top, left), bottom, right = position, position[0] + line - 1, position[1] + int(1.5 * line)
     cv2.rectangle(legend, (left, top), (right, bottom), label_space.colors[class_id], cv2.FILLED)
     # An outline, so that a white swatch is seen on white paper.
@@ -282,8 +318,13 @@ def _draw_legend_entry(legend: np.ndarray, label_space: LabelSpace, class_id: in
     draw_text(legend, name, (top, left + int(2.0 * line)), line, _INK)
 
 
-def _check_split_view(target_size: Tuple[int, int], images: Sequence[np.ndarray], positions: Sequence[Tuple[int, int]],
-                      sizes: Sequence[Tuple[int, int]], captions: Optional[Sequence[Optional[str]]]) -> None:
+def _check_split_view(
+    target_size: Tuple[int, int],
+    images: Sequence[np.ndarray],
+    positions: Sequence[Tuple[int, int]],
+    sizes: Sequence[Tuple[int, int]],
+    captions: Optional[Sequence[Optional[str]]],
+) -> None:
     counts = {'images': len(images), 'positions': len(positions), 'sizes': len(sizes)}
     if captions is not None:
         counts['captions'] = len(captions)
@@ -294,21 +335,28 @@ def _check_split_view(target_size: Tuple[int, int], images: Sequence[np.ndarray]
         _check_pair(position, 'positions[{}]'.format(index), smallest=0)
         _check_pair(size, 'sizes[{}]'.format(index), smallest=1)
         if position[0] + size[0] > target_size[0] or position[1] + size[1] > target_size[1]:
-            raise ValueError('Panel {} of size {} at {} does not lie within target_size {}. Move it or make it '
-                             'smaller.'.format(index, tuple(size), tuple(position), tuple(target_size)))
+            raise ValueError(
+                'Panel {} of size {} at {} does not lie within target_size {}. Move it or make it smaller.'.format(
+                    index, tuple(size), tuple(position), tuple(target_size)
+                )
+            )
 
 
 def _check_pair(pair: Sequence[int], name: str, smallest: int) -> None:
     if len(pair) != 2 or any(int(number) != number or number < smallest for number in pair):
-        raise ValueError('{}={} came, but it must be two whole numbers, vertical first, of at least {}.'.format(
-            name, pair, smallest))
+        raise ValueError(
+            '{}={} came, but it must be two whole numbers, vertical first, of at least {}.'.format(name, pair, smallest)
+        )
 
 
 def _checked_image(image: np.ndarray, name: str) -> np.ndarray:
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ValueError('{} has dtype {} and shape {}, but uint8 [H, W, 3] is expected. Convert it first.'.format(
-            name, image.dtype, image.shape))
+        raise ValueError(
+            '{} has dtype {} and shape {}, but uint8 [H, W, 3] is expected. Convert it first.'.format(
+                name, image.dtype, image.shape
+            )
+        )
     return image
 
 
@@ -324,7 +372,7 @@ def _draw_caption(panel: np.ndarray, caption: str) -> None:
     line = min(panel.shape[0], max(_SMALLEST_LINE, int(round(_CAPTION_SHARE * panel.shape[0]))))
     margin = line // 2
     text = shorten_text(caption, line, panel.shape[1] - 2 * margin)
-    strip = panel[:int(1.5 * line), :text_width(text, line) + 2 * margin]
+    strip = panel[: int(1.5 * line), : text_width(text, line) + 2 * margin]
     if text:
         strip[:] = (_CAPTION_STRIP * strip).astype(np.uint8)
         draw_text(panel, text, (line // 4, margin), line, _WHITE)

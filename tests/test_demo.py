@@ -1,4 +1,5 @@
 """`fcn8s demo` as a newcomer gets it: on Python 3.10 or newer from a wheel, installed into an empty environment."""
+
 import json
 import os
 import subprocess
@@ -11,8 +12,9 @@ pytestmark = pytest.mark.slow
 
 
 def check_output(arguments, **options):
-    result = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
-                            check=False, **options)
+    result = subprocess.run(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, check=False, **options
+    )
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return result.stdout
 

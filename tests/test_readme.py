@@ -4,6 +4,7 @@ Directories that a reader brings along (Cityscapes, CamVid, a full-size encoder)
 structure. To the training commands that would take hours `--epochs 1 --steps-per-epoch 1` is appended, and nothing else
 is changed.
 """
+
 import os
 import re
 import shlex
@@ -38,7 +39,10 @@ def make_camvid(directory):
         for number in range(4):
             labels = rng.randint(0, 12, [3, 4]).repeat(24, axis=0).repeat(24, axis=1).astype(np.uint8)
             name = '{:04d}.png'.format(number)
-            write_image(os.path.join(directory, split, name), (labels[..., None] * 20 + rng.randint(0, 9, labels.shape + (3,))).astype(np.uint8))
+            write_image(
+                os.path.join(directory, split, name),
+                (labels[..., None] * 20 + rng.randint(0, 9, labels.shape + (3,))).astype(np.uint8),
+            )
             write_labels(os.path.join(directory, split + 'annot', name), labels)
 
 
@@ -46,12 +50,15 @@ def make_camvid(directory):
 def workplace(tmp_path_factory, tiny_encoder):
     """A folder with what the README's reader has: datasets under their names, and the results of the demo."""
     from data_generator.street_scenes import write_dataset
+
     place = str(tmp_path_factory.mktemp('readme'))
     write_dataset(os.path.join(place, 'cityscapes'), 4, 2, 2, (64, 128))
     write_dataset(os.path.join(place, 'demo', 'data'), 4, 2, 0, (64, 128))
     # The evaluation server takes predictions of this size alone.
-    write_image(os.path.join(place, 'cityscapes', 'leftImg8bit', 'test', 'berlin', 'berlin_000000_000019_leftImg8bit.png'),
-                np.full([1024, 2048, 3], 90, np.uint8))
+    write_image(
+        os.path.join(place, 'cityscapes', 'leftImg8bit', 'test', 'berlin', 'berlin_000000_000019_leftImg8bit.png'),
+        np.full([1024, 2048, 3], 90, np.uint8),
+    )
     shutil.copytree(tiny_encoder, os.path.join(place, 'demo', 'encoder'))
     shutil.copytree(tiny_encoder, os.path.join(place, 'VGG16'))
     make_camvid(os.path.join(place, 'CamVid'))
@@ -59,8 +66,14 @@ def workplace(tmp_path_factory, tiny_encoder):
 
 
 def run(arguments, place):
-    result = subprocess.run([sys.executable] + arguments, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            universal_newlines=True, check=False)
+    result = subprocess.run(
+        [sys.executable] + arguments,
+        cwd=place,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+        check=False,
+    )
     assert result.returncode == 0, '{}\n{}'.format(' '.join(arguments), result.stdout[-4000:])
 
 
@@ -88,6 +101,7 @@ def test_python_runs_as_written(root_dir, workplace):
 
 def test_commands_are_known_and_options_are_spelled_right(root_dir):
     from fcn8s.cli import build_parser
+
     parser = build_parser()
     for command in commands(read_readme(root_dir)):
         assert callable(parser.parse_args(shlex.split(command)[1:]).run), command
@@ -95,6 +109,7 @@ def test_commands_are_known_and_options_are_spelled_right(root_dir):
 
 def test_every_command_of_the_library_is_in_the_table(root_dir):
     from fcn8s.cli import COMMANDS
+
     mentioned = {command.split()[1].replace('-', '_') for command in commands(read_readme(root_dir))}
     assert set(COMMANDS) <= mentioned
 
@@ -102,6 +117,7 @@ def test_every_command_of_the_library_is_in_the_table(root_dir):
 def test_every_layout_and_recipe_is_mentioned(root_dir):
     from data_generator.layouts import LAYOUTS
     from fcn8s.recipes import recipe_names
+
     text = read_readme(root_dir)
     for name in list(LAYOUTS) + recipe_names():
         assert '`{}`'.format(name) in text, name

@@ -1,4 +1,5 @@
 """The shape of the code: which package may import which, and what loads TensorFlow."""
+
 import ast
 import os
 import subprocess
@@ -44,7 +45,9 @@ def test_only_the_backend_imports_tensorflow(root_dir, package):
         if path == os.path.join('fcn8s', 'backend.py'):
             continue
         for module, node in imported_modules(os.path.join(root_dir, path)):
-            assert module.split('.')[0] not in ('tensorflow', 'keras'), '{}:{} imports {}'.format(path, node.lineno, module)
+            assert module.split('.')[0] not in ('tensorflow', 'keras'), '{}:{} imports {}'.format(
+                path, node.lineno, module
+            )
 
 
 @pytest.mark.parametrize('package', sorted(OURS))
@@ -52,17 +55,28 @@ def test_moviepy_is_imported_inside_functions_of_the_video_module_only(root_dir,
     for path in python_files(root_dir, package):
         for module, node in imported_modules(os.path.join(root_dir, path)):
             if module.split('.')[0] == 'moviepy':
-                assert path == os.path.join('helpers', 'video.py') and node.col_offset > 0, '{}:{}'.format(path, node.lineno)
+                assert path == os.path.join('helpers', 'video.py') and node.col_offset > 0, '{}:{}'.format(
+                    path, node.lineno
+                )
 
 
-@pytest.mark.parametrize('statement', ['import data_generator', 'import helpers.visualization_utils', 'import fcn8s',
-                                       'import fcn8s.cli; fcn8s.cli.build_parser()'])
+@pytest.mark.parametrize(
+    'statement',
+    [
+        'import data_generator',
+        'import helpers.visualization_utils',
+        'import fcn8s',
+        'import fcn8s.cli; fcn8s.cli.build_parser()',
+    ],
+)
 def test_does_not_load_tensorflow(statement):
     code = statement + '; import sys; sys.exit("tensorflow" in sys.modules)'
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
 def test_tensorflow_is_not_switched_globally():
-    code = ('import tensorflow as tf; before = tf.executing_eagerly(); from fcn8s import FCN8s; '
-            'assert tf.executing_eagerly() == before')
+    code = (
+        'import tensorflow as tf; before = tf.executing_eagerly(); from fcn8s import FCN8s; '
+        'assert tf.executing_eagerly() == before'
+    )
     subprocess.run([sys.executable, '-c', code], check=True)

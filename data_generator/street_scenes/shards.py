@@ -4,6 +4,7 @@ Drawing is thousands of small calls, which threads cannot share out. The process
 and not through `multiprocessing`: that would either fork, which must not happen in a process that has TensorFlow loaded,
 or run the caller's script a second time where it has no `if __name__ == '__main__'`.
 """
+
 import contextlib
 import os
 import subprocess
@@ -30,11 +31,16 @@ def run_shards(arguments: List[str], num_shards: int, on_scene: Callable[[], Non
                 on_scene()
         error = process.stderr.read()
         if process.wait():
-            raise OSError('a process that draws scenes ended with status {}: {}'.format(
-                process.returncode, (error.strip().splitlines() or ['it said nothing'])[-1]))
+            raise OSError(
+                'a process that draws scenes ended with status {}: {}'.format(
+                    process.returncode, (error.strip().splitlines() or ['it said nothing'])[-1]
+                )
+            )
 
     with contextlib.ExitStack() as pipes:
-        processes = [pipes.enter_context(_start(arguments + [str(shard), str(num_shards)])) for shard in range(num_shards)]
+        processes = [
+            pipes.enter_context(_start(arguments + [str(shard), str(num_shards)])) for shard in range(num_shards)
+        ]
         with ThreadPoolExecutor(num_shards) as executor:
             try:
                 for future in [executor.submit(follow, process) for process in processes]:
@@ -45,9 +51,14 @@ def run_shards(arguments: List[str], num_shards: int, on_scene: Callable[[], Non
 
 def _start(arguments: List[str]) -> 'subprocess.Popen[str]':
     paths = [PACKAGE_ROOT] + [path for path in os.environ.get('PYTHONPATH', '').split(os.pathsep) if path]
-    return subprocess.Popen([sys.executable, '-m', __name__] + arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, universal_newlines=True,
-                            env=dict(os.environ, PYTHONPATH=os.pathsep.join(paths)))
+    return subprocess.Popen(
+        [sys.executable, '-m', __name__] + arguments,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join(paths)),
+    )
 
 
 def _end(processes: List['subprocess.Popen[str]']) -> None:
@@ -62,6 +73,7 @@ def _end(processes: List['subprocess.Popen[str]']) -> None:
 def main() -> None:
     """One shard: every NUM_SHARDS-th scene of a dataset, a line of output for each."""
     from data_generator.street_scenes.dataset import DatasetPlan, write_shard
+
     root, num_train, num_val, num_drive_frames, height, width, seed, shard, num_shards = sys.argv[1:]
     plan = DatasetPlan(int(num_train), int(num_val), int(num_drive_frames), (int(height), int(width)), int(seed))
     for _ in write_shard(root, plan, int(shard), int(num_shards)):

@@ -4,6 +4,7 @@ Every command is a module of this package with `add_parser(subparsers)` and `run
 TensorFlow and the data packages inside `run`, so that `fcn8s --help` stays instant. This package is the one bridge
 between `fcn8s` and `data_generator`.
 """
+
 import argparse
 import importlib
 import sys
@@ -15,8 +16,10 @@ COMMANDS = ('demo', 'sample_data', 'check', 'vgg16', 'plan', 'train', 'evaluate'
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog='fcn8s', description='FCN-8s semantic segmentation: from a dataset on disk to a '
-                                                               'score to trust and a video to show.')
+    parser = argparse.ArgumentParser(
+        prog='fcn8s',
+        description='FCN-8s semantic segmentation: from a dataset on disk to a score to trust and a video to show.',
+    )
     parser.add_argument('--version', action='version', version='fcn8s ' + __version__)
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND')
     for command in COMMANDS:

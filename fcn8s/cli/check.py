@@ -1,4 +1,5 @@
 """`fcn8s check`: reads a whole dataset and says what it is, what is wrong with it, and how to train on it."""
+
 import argparse
 import json
 import os
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Any, List, Optional
 if TYPE_CHECKING:
     from data_generator.check_report import DatasetReport
 
-DESCRIPTION = '''Reads every file of a dataset and reports what was recognised, all faults with the files they are in,
+DESCRIPTION = """Reads every file of a dataset and reports what was recognised, all faults with the files they are in,
 the classes with their shares and weights, and the fcn8s train line to go on with. Exit status: 0 if training can start,
-1 if not, 2 if there is nothing to check.'''
+1 if not, 2 if there is nothing to check."""
 
 # Images of several sizes are trained on in crops: as large as the smallest image allows, and no larger than this.
 LARGEST_CROP = (512, 1024)
@@ -19,24 +20,36 @@ LARGEST_CROP = (512, 1024)
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser('check', help='check a dataset before training on it', description=DESCRIPTION)
-    parser.add_argument('dirs', nargs='+', metavar='DIR',
-                        help='root directory of a dataset; several are checked as one')
-    parser.add_argument('--layout', metavar='NAME', help='cityscapes, cityscapes20, camvid, camvid32, kitti_road, voc '
-                                                         'or ade20k (default: recognised)')
-    parser.add_argument('--num-classes', type=int, metavar='N',
-                        help='of a layout of your own: class IDs are 0 to N - 1')
-    parser.add_argument('--ignore-id', type=int, metavar='ID',
-                        help='of a layout of your own: label of pixels that never count (default: 255)')
-    parser.add_argument('--workers', type=int, default=os.cpu_count() or 1, metavar='N',
-                        help='threads (default: one a core)')
-    parser.add_argument('--preview', metavar='FILE.png',
-                        help='write a picture of augmented pairs with their labels laid over them')
+    parser.add_argument(
+        'dirs', nargs='+', metavar='DIR', help='root directory of a dataset; several are checked as one'
+    )
+    parser.add_argument(
+        '--layout',
+        metavar='NAME',
+        help='cityscapes, cityscapes20, camvid, camvid32, kitti_road, voc or ade20k (default: recognised)',
+    )
+    parser.add_argument(
+        '--num-classes', type=int, metavar='N', help='of a layout of your own: class IDs are 0 to N - 1'
+    )
+    parser.add_argument(
+        '--ignore-id',
+        type=int,
+        metavar='ID',
+        help='of a layout of your own: label of pixels that never count (default: 255)',
+    )
+    parser.add_argument(
+        '--workers', type=int, default=os.cpu_count() or 1, metavar='N', help='threads (default: one a core)'
+    )
+    parser.add_argument(
+        '--preview', metavar='FILE.png', help='write a picture of augmented pairs with their labels laid over them'
+    )
     parser.add_argument('--json', action='store_true', help='print all as JSON')
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     from data_generator.checking import check_dataset
+
     _check_arguments(args)
     report = check_dataset(args.dirs, args.layout, args.num_classes, args.ignore_id, args.workers)
     command = train_command(report)
@@ -53,8 +66,11 @@ def run(args: argparse.Namespace) -> int:
 def _check_arguments(args: argparse.Namespace) -> None:
     if args.preview is not None and not args.preview.lower().endswith(('.png', '.jpg', '.jpeg')):
         raise ValueError('--preview {}: must be the name of a .png or .jpg file.'.format(args.preview))
-    for flag, value, low, high in (('--workers', args.workers, 1, 256), ('--num-classes', args.num_classes, 1, 65535),
-                                   ('--ignore-id', args.ignore_id, 0, 65535)):
+    for flag, value, low, high in (
+        ('--workers', args.workers, 1, 256),
+        ('--num-classes', args.num_classes, 1, 65535),
+        ('--ignore-id', args.ignore_id, 0, 65535),
+    ):
         if value is not None and not low <= value <= high:
             raise ValueError('{} {}: must be from {} to {}.'.format(flag, value, low, high))
 
@@ -64,8 +80,14 @@ def train_command(report: 'DatasetReport') -> Optional[str]:
     train = next((split for split in report.splits if split.is_for_training and split.good_pairs), None)
     if train is None:
         return None
-    val = next((split for split in report.splits
-                if not split.is_for_training and split.good_pairs and split.root == train.root), None)
+    val = next(
+        (
+            split
+            for split in report.splits
+            if not split.is_for_training and split.good_pairs and split.root == train.root
+        ),
+        None,
+    )
     if report.is_known_layout:
         words = ['--data', train.root, '--layout', report.layout.name]
         words += [] if val is not None else ['--val-split=']
@@ -80,22 +102,27 @@ def train_command(report: 'DatasetReport') -> Optional[str]:
 def _crop_words(sizes: List[Any]) -> List[str]:
     if len(set(sizes)) <= 1:
         return []
-    return ['--crop'] + [str(min([largest] + [size[axis] for size in sizes]))
-                         for axis, largest in enumerate(LARGEST_CROP)]
+    return ['--crop'] + [
+        str(min([largest] + [size[axis] for size in sizes])) for axis, largest in enumerate(LARGEST_CROP)
+    ]
 
 
 def _verdict(report: 'DatasetReport', command: Optional[str]) -> str:
     if not report.can_train:
         return 'Training cannot start: repair the errors above and check again.' + (
-            '' if command is None else '\nThen:\n  ' + command)
-    return ('Training can start (where ENCODER is made by: fcn8s vgg16 ENCODER --weights hed):\n  {}\n'
-            'Add --class-weights median_frequency for the weights above.'.format(command))
+            '' if command is None else '\nThen:\n  ' + command
+        )
+    return (
+        'Training can start (where ENCODER is made by: fcn8s vgg16 ENCODER --weights hed):\n  {}\n'
+        'Add --class-weights median_frequency for the weights above.'.format(command)
+    )
 
 
 def _write_preview(path: str, report: 'DatasetReport') -> None:
     from data_generator import BatchGenerator
     from data_generator.preview import preview_grid, typical_augmentation
     from helpers.images import write_image
+
     split = next((split for split in report.splits if split.good_pairs), None)
     if split is None:
         print('fcn8s check: no preview, for there is no pair without an error', file=sys.stderr)

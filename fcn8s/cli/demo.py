@@ -2,6 +2,7 @@
 
 The demo is a list of the other commands, run one after the other and printed as one would type them.
 """
+
 import argparse
 import json
 import os
@@ -9,23 +10,30 @@ import shlex
 import time
 from typing import Any, List, NamedTuple
 
-DESCRIPTION = '''Makes street scenes, writes a small encoder, trains on the scenes, evaluates, and renders a segmented video; then
+DESCRIPTION = """Makes street scenes, writes a small encoder, trains on the scenes, evaluates, and renders a segmented video; then
 says what was made, the scores, and what to type next for data of one's own. Needs no download, no GPU, and about four minutes
-on two cores.'''
+on two cores."""
 
 ENCODER_WIDTH_DIVISOR = 8
 
 
 class Step(NamedTuple):
     """One command of the demo, and what it is for."""
+
     title: str
     command: List[str]
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser('demo', help='make data, train, evaluate and render a video; start here', description=DESCRIPTION)
-    parser.add_argument('--out', default='demo', metavar='DIR', help='directory to write; must not exist, or be empty (default: demo)')
-    parser.add_argument('--seed', type=int, default=0, help='another seed makes other scenes and another network (default: 0)')
+    parser = subparsers.add_parser(
+        'demo', help='make data, train, evaluate and render a video; start here', description=DESCRIPTION
+    )
+    parser.add_argument(
+        '--out', default='demo', metavar='DIR', help='directory to write; must not exist, or be empty (default: demo)'
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='another seed makes other scenes and another network (default: 0)'
+    )
     parser.set_defaults(run=run)
 
 
@@ -35,27 +43,75 @@ def demo_steps(out: str, seed: int) -> List[Step]:
     seeded = ['--seed', str(seed)]
     return [
         Step('Street scenes to train on', ['sample-data', data, '--train', '400'] + seeded),
-        Step('A VGG-16 encoder, an eighth as wide, with random weights',
-             ['vgg16', encoder, '--weights', 'random', '--width-divisor', str(ENCODER_WIDTH_DIVISOR)] + seeded),
-        Step('Training', ['train', '--recipe', 'demo', '--data', data, '--encoder', encoder, '--run', run_dir] + seeded),
-        Step('Evaluation on the val scenes, by the rule of Cityscapes',
-             ['evaluate', run_dir, '--data', data, '--layout', 'cityscapes', '--split', 'val', '--json', os.path.join(out, 'scores.json')]),
-        Step('Overlays of val scenes', ['predict', run_dir, os.path.join(data, 'leftImg8bit', 'val', 'greyfriars'), '--out',
-                                        os.path.join(out, 'overlays'), '--overlay', '--legend', '--zoom', '3']),
-        Step('A video of a drive through a city that the network has not seen',
-             ['video', run_dir, os.path.join(data, 'drive', 'leftImg8bit'), os.path.join(out, 'drive.mp4'), '--frame-rate', '15',
-              '--layout', 'stacked', '--legend', '--zoom', '3']),
+        Step(
+            'A VGG-16 encoder, an eighth as wide, with random weights',
+            ['vgg16', encoder, '--weights', 'random', '--width-divisor', str(ENCODER_WIDTH_DIVISOR)] + seeded,
+        ),
+        Step(
+            'Training', ['train', '--recipe', 'demo', '--data', data, '--encoder', encoder, '--run', run_dir] + seeded
+        ),
+        Step(
+            'Evaluation on the val scenes, by the rule of Cityscapes',
+            [
+                'evaluate',
+                run_dir,
+                '--data',
+                data,
+                '--layout',
+                'cityscapes',
+                '--split',
+                'val',
+                '--json',
+                os.path.join(out, 'scores.json'),
+            ],
+        ),
+        Step(
+            'Overlays of val scenes',
+            [
+                'predict',
+                run_dir,
+                os.path.join(data, 'leftImg8bit', 'val', 'greyfriars'),
+                '--out',
+                os.path.join(out, 'overlays'),
+                '--overlay',
+                '--legend',
+                '--zoom',
+                '3',
+            ],
+        ),
+        Step(
+            'A video of a drive through a city that the network has not seen',
+            [
+                'video',
+                run_dir,
+                os.path.join(data, 'drive', 'leftImg8bit'),
+                os.path.join(out, 'drive.mp4'),
+                '--frame-rate',
+                '15',
+                '--layout',
+                'stacked',
+                '--legend',
+                '--zoom',
+                '3',
+            ],
+        ),
     ]
 
 
 def run(args: argparse.Namespace) -> int:
     from fcn8s.cli import build_parser
+
     start = time.perf_counter()
     _check_out(args.out)
     parser = build_parser()
     steps = demo_steps(args.out, args.seed)
     for number, step in enumerate(steps, 1):
-        print('\n[{}/{}] {}\n$ fcn8s {}'.format(number, len(steps), step.title, ' '.join(shlex.quote(word) for word in step.command)), flush=True)
+        print(
+            '\n[{}/{}] {}\n$ fcn8s {}'.format(
+                number, len(steps), step.title, ' '.join(shlex.quote(word) for word in step.command)
+            ),
+            flush=True,
+        )
         command = parser.parse_args(step.command)
         status = command.run(command)
         if status:
@@ -66,14 +122,16 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_out(out: str) -> None:
     if os.path.exists(out) and (not os.path.isdir(out) or os.listdir(out)):
-        raise FileExistsError('{!r} exists already and is not an empty directory. Choose another with --out DIR.'.format(out))
+        raise FileExistsError(
+            '{!r} exists already and is not an empty directory. Choose another with --out DIR.'.format(out)
+        )
 
 
 def closing_page(out: str, seconds: float) -> str:
     """What was made, how good it is, where it is, and what to type next."""
     with open(os.path.join(out, 'scores.json'), encoding='utf-8') as file:
         scores = json.load(file)
-    page = '''
+    page = """
 {line}
 Done in {minutes:.0f} min {seconds:02.0f} s: a network that was trained from nothing on this machine.
 
@@ -92,6 +150,12 @@ Next, with your own data:
   fcn8s check DATA                                    is the dataset as it should be? prints the line for training
   fcn8s train --data DATA --layout cityscapes --encoder VGG16 --size 256 512
   fcn8s predict {out}/run IMAGE --out RESULTS         segment an image of yours with the network of this demo
-{line}'''
-    return page.format(line='-' * 100, minutes=seconds // 60, seconds=seconds % 60, out=out, mean_iou=100 * scores['mean_iou'],
-                       accuracy=100 * scores['accuracy'])
+{line}"""
+    return page.format(
+        line='-' * 100,
+        minutes=seconds // 60,
+        seconds=seconds % 60,
+        out=out,
+        mean_iou=100 * scores['mean_iou'],
+        accuracy=100 * scores['accuracy'],
+    )

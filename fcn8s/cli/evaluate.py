@@ -1,4 +1,5 @@
 """`fcn8s evaluate`: the scores of a model on a dataset."""
+
 import argparse
 import os
 from typing import Any, Callable, Dict, Optional, Tuple
@@ -18,45 +19,76 @@ def add_parser(subparsers: Any) -> None:
 
 def _add_data_arguments(group: Any) -> None:
     group.add_argument('--data', metavar='ROOT', help='root directory of a dataset in a layout that is known by name')
-    group.add_argument('--layout', metavar='NAME',
-                       help='cityscapes, cityscapes20, camvid, camvid32, kitti_road, voc or ade20k (default: the one '
-                            'that has the classes of the model)')
+    group.add_argument(
+        '--layout',
+        metavar='NAME',
+        help='cityscapes, cityscapes20, camvid, camvid32, kitti_road, voc or ade20k (default: the one '
+        'that has the classes of the model)',
+    )
     group.add_argument('--split', default='val', help='default: val')
     group.add_argument('--images', metavar='DIR', help='instead of --data: a directory of images')
     group.add_argument('--labels', metavar='DIR', help='with --images: the labels, class IDs called like their images')
-    group.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'),
-                       help='resize images to this size for the network (default: the size that the run trained on, if '
-                            'any)')
-    group.add_argument('--at-input-size', action='store_true',
-                       help="score at the network's size instead of the ground truth's")
-    group.add_argument('--batch', type=int, default=1, metavar='N',
-                       help='images per batch; more than 1 needs images of one size (default: 1)')
-    group.add_argument('--workers', type=int, default=2, metavar='N',
-                       help='threads that read, and as many that measure boundaries (default: 2)')
+    group.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help='resize images to this size for the network (default: the size that the run trained on, if any)',
+    )
+    group.add_argument(
+        '--at-input-size', action='store_true', help="score at the network's size instead of the ground truth's"
+    )
+    group.add_argument(
+        '--batch',
+        type=int,
+        default=1,
+        metavar='N',
+        help='images per batch; more than 1 needs images of one size (default: 1)',
+    )
+    group.add_argument(
+        '--workers',
+        type=int,
+        default=2,
+        metavar='N',
+        help='threads that read, and as many that measure boundaries (default: 2)',
+    )
 
 
 def _add_prediction_arguments(group: Any) -> None:
-    group.add_argument('--tile', type=int, nargs=2, metavar=('H', 'W'),
-                       help='cut larger images into tiles of this size')
+    group.add_argument(
+        '--tile', type=int, nargs=2, metavar=('H', 'W'), help='cut larger images into tiles of this size'
+    )
     group.add_argument('--overlap', type=int, metavar='N', help='of neighbouring tiles, in pixels (default: 128)')
-    group.add_argument('--scales', type=float, nargs='+', metavar='S',
-                       help='average over the image resized by these factors, for example 0.75 1 1.25')
+    group.add_argument(
+        '--scales',
+        type=float,
+        nargs='+',
+        metavar='S',
+        help='average over the image resized by these factors, for example 0.75 1 1.25',
+    )
     group.add_argument('--mirror', action='store_true', help='average with the prediction of the mirror image')
     group.add_argument('--precision', choices=['float32', 'bfloat16'], default='float32', help='default: float32')
 
 
 def _add_score_arguments(group: Any) -> None:
-    group.add_argument('--against', metavar='MODEL',
-                       help='evaluate this model too, and the paired difference in mean IoU')
-    group.add_argument('--boundaries', action='store_true',
-                       help='trimap IoU within 4, 8 and 16 pixels of a boundary, and boundary F1 with a tolerance of '
-                            '0.75 %% of the diagonal')
+    group.add_argument(
+        '--against', metavar='MODEL', help='evaluate this model too, and the paired difference in mean IoU'
+    )
+    group.add_argument(
+        '--boundaries',
+        action='store_true',
+        help='trimap IoU within 4, 8 and 16 pixels of a boundary, and boundary F1 with a tolerance of '
+        '0.75 %% of the diagonal',
+    )
     group.add_argument('--calibration', action='store_true', help='expected calibration error, 15 bins')
     group.add_argument('--resamples', type=int, default=2000, metavar='N', help='of the bootstrap (default: 2000)')
     group.add_argument('--seed', type=int, default=0, help='of the bootstrap (default: 0)')
-    group.add_argument('--sort', default='class', metavar='ORDER',
-                       help='of the classes in the table: class (the ID), name, iou, accuracy, precision or pixels '
-                            '(default: class)')
+    group.add_argument(
+        '--sort',
+        default='class',
+        metavar='ORDER',
+        help='of the classes in the table: class (the ID), name, iou, accuracy, precision or pixels (default: class)',
+    )
     group.add_argument('--json', metavar='FILE', help='write all scores there too')
 
 
@@ -64,13 +96,13 @@ def run(args: argparse.Namespace) -> int:
     from fcn8s.bootstrap import mean_iou_interval, paired_difference
     from fcn8s.score_table import format_difference, format_scores, to_json
     from helpers.files import atomic_write_json
+
     _check(args)
     evaluation, label_space, description = _evaluate(args, args.model)
     interval = mean_iou_interval(evaluation.image_counts, args.resamples, args.seed)
     print(_heading(description))
     print(format_scores(evaluation.scores, label_space, args.sort, interval))
-    report = dict(description, class_names=label_space.class_names, mean_iou_interval=interval,
-                  **evaluation.scores)
+    report = dict(description, class_names=label_space.class_names, mean_iou_interval=interval, **evaluation.scores)
     if args.against:
         other, _, report['against'] = _evaluate(args, args.against)
         difference = paired_difference(evaluation.image_counts, other.image_counts, args.resamples, args.seed)
@@ -84,6 +116,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     from fcn8s.score_table import check_sort_order
+
     check_sort_order(args.sort)
     if (args.data is None) == (args.images is None):
         raise ValueError('say what to evaluate on: either --data ROOT, or --images DIR --labels DIR.')
@@ -92,8 +125,11 @@ def _check(args: argparse.Namespace) -> None:
     if args.overlap is not None and args.tile is None:
         raise ValueError('--overlap is {}, but there are no tiles; give --tile H W too.'.format(args.overlap))
     if args.resamples < 1:
-        raise ValueError('--resamples is {}; it has to be at least 1, and 1000 or more for an interval to '
-                         'quote.'.format(args.resamples))
+        raise ValueError(
+            '--resamples is {}; it has to be at least 1, and 1000 or more for an interval to quote.'.format(
+                args.resamples
+            )
+        )
 
 
 def _evaluate(args: argparse.Namespace, path: str) -> Tuple[Any, Any, Dict[str, Any]]:
@@ -102,21 +138,42 @@ def _evaluate(args: argparse.Namespace, path: str) -> Tuple[Any, Any, Dict[str, 
 
     from fcn8s import inference, runs
     from fcn8s.model_evaluation import attach_scorer, evaluate_model
+
     size = _input_size(args, path)
     model_dir = runs.resolve_model(path)
     with inference.open_model(model_dir, precision=args.precision) as model:
         data = _open_data(args, model.label_space)
         scorer = attach_scorer(model, data.label_space, _predict_function(args, model), args.calibration)
-        with data.generate(args.batch, shuffle=False, resize=size or False, resize_labels=args.at_input_size,
-                           workers=args.workers) as batches:
-            evaluation = evaluate_model(model, scorer, batches, batches.num_batches, args.boundaries,
-                                        max(1, args.workers),
-                                        progress=lambda numbers: tqdm(numbers, desc='evaluate', unit='batch'))
-    return evaluation, scorer.label_space, {
-        'model': model_dir, 'data': args.data or args.images, 'split': args.split if args.data else None,
-        'num_images': data.get_num_files(), 'fingerprint': data.fingerprint, 'input_size': size,
-        'at_input_size': args.at_input_size, 'tile': args.tile, 'overlap': args.overlap, 'scales': args.scales,
-        'mirror': args.mirror, 'precision': args.precision}
+        with data.generate(
+            args.batch, shuffle=False, resize=size or False, resize_labels=args.at_input_size, workers=args.workers
+        ) as batches:
+            evaluation = evaluate_model(
+                model,
+                scorer,
+                batches,
+                batches.num_batches,
+                args.boundaries,
+                max(1, args.workers),
+                progress=lambda numbers: tqdm(numbers, desc='evaluate', unit='batch'),
+            )
+    return (
+        evaluation,
+        scorer.label_space,
+        {
+            'model': model_dir,
+            'data': args.data or args.images,
+            'split': args.split if args.data else None,
+            'num_images': data.get_num_files(),
+            'fingerprint': data.fingerprint,
+            'input_size': size,
+            'at_input_size': args.at_input_size,
+            'tile': args.tile,
+            'overlap': args.overlap,
+            'scales': args.scales,
+            'mirror': args.mirror,
+            'precision': args.precision,
+        },
+    )
 
 
 def _predict_function(args: argparse.Namespace, model: Any) -> Optional[Callable]:
@@ -124,28 +181,38 @@ def _predict_function(args: argparse.Namespace, model: Any) -> Optional[Callable
     if args.tile is None and args.scales is None and not args.mirror:
         return None
     from fcn8s.prediction import Predictor
+
     options = {'tile': args.tile and tuple(args.tile), 'overlap': args.overlap, 'scales': args.scales}
-    return Predictor(model.predict, model.num_classes, mirror=args.mirror,
-                     **{name: value for name, value in options.items() if value is not None}).probabilities
+    return Predictor(
+        model.predict,
+        model.num_classes,
+        mirror=args.mirror,
+        **{name: value for name, value in options.items() if value is not None},
+    ).probabilities
 
 
 def _open_data(args: argparse.Namespace, label_space: Any) -> Any:
     from data_generator import BatchGenerator
+
     if args.data is not None:
         return BatchGenerator.from_layout(args.layout or label_space.name, args.data, args.split)
-    return BatchGenerator([args.images], image_file_extension=None, ground_truth_dirs=[args.labels],
-                          label_space=label_space)
+    return BatchGenerator(
+        [args.images], image_file_extension=None, ground_truth_dirs=[args.labels], label_space=label_space
+    )
 
 
 def _input_size(args: argparse.Namespace, path: str) -> Optional[Tuple[int, int]]:
     """(height, width) to resize images to: as asked for, else as the run trained on, else None."""
     from fcn8s import runs
+
     size = args.size
     if size is None and os.path.isfile(runs.Run(path).config_path):
         size = runs.read_config(runs.Run(path)).get('command', {}).get('size')
     if size is None and args.at_input_size:
-        raise ValueError('--at-input-size: images are not resized, so the network works at the size of the ground '
-                         'truth already. Leave it out, or give --size H W.')
+        raise ValueError(
+            '--at-input-size: images are not resized, so the network works at the size of the ground '
+            'truth already. Leave it out, or give --size H W.'
+        )
     return None if size is None else (int(size[0]), int(size[1]))
 
 
@@ -154,5 +221,10 @@ def _heading(description: Dict[str, Any]) -> str:
     resized = 'images as they are' if size is None else 'images resized to {} x {}'.format(*size)
     where = "the network's size" if description['at_input_size'] else 'the size of the ground truth'
     return '{}\n{} images of {}{}, {}, scored at {}\n'.format(
-        description['model'], description['num_images'], description['data'],
-        ' ({})'.format(description['split']) if description['split'] else '', resized, where)
+        description['model'],
+        description['num_images'],
+        description['data'],
+        ' ({})'.format(description['split']) if description['split'] else '',
+        resized,
+        where,
+    )

@@ -1,4 +1,5 @@
 """`fcn8s predict`: class IDs, colours, overlays and soft-max of images, videos and cameras."""
+
 import argparse
 import os
 import sys
@@ -16,6 +17,7 @@ Existing results of the same names are replaced; nothing else in the folder is t
 
 class Loaded(NamedTuple):
     """An image ready to be predicted, or why it could not be read."""
+
     stem: str
     path: str
     image: Optional[Any]
@@ -25,12 +27,18 @@ class Loaded(NamedTuple):
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser('predict', help='segment images, a video or a camera', description=DESCRIPTION)
     parser.add_argument('model', metavar='MODEL', help='run directory (its best checkpoint) or saved FCN-8s')
-    parser.add_argument('inputs', metavar='INPUT', nargs='+',
-                        help='an image, a folder (with its subfolders), a glob pattern in quotes, a video, or camera:0 '
-                             '(until Ctrl-C)')
+    parser.add_argument(
+        'inputs',
+        metavar='INPUT',
+        nargs='+',
+        help='an image, a folder (with its subfolders), a glob pattern in quotes, a video, or camera:0 (until Ctrl-C)',
+    )
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the results')
-    parser.add_argument('--keep-going', action='store_true',
-                        help='report an image that cannot be read at the end, with exit status 1, instead of stopping')
+    parser.add_argument(
+        '--keep-going',
+        action='store_true',
+        help='report an image that cannot be read at the end, with exit status 1, instead of stopping',
+    )
     _add_result_arguments(parser.add_argument_group('results'))
     add_prediction_arguments(parser)
     add_drawing_arguments(parser)
@@ -38,21 +46,32 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _add_result_arguments(group: Any) -> None:
-    group.add_argument('--overlay', action='store_true',
-                       help='the colours over the image (default, if nothing is asked for)')
+    group.add_argument(
+        '--overlay', action='store_true', help='the colours over the image (default, if nothing is asked for)'
+    )
     group.add_argument('--color', action='store_true', help='the colours alone; void is black')
-    group.add_argument('--ids', nargs='?', const='class', metavar='WHICH',
-                       help="IDs as an 8-bit PNG: class (the network's, default), dataset (those of the dataset's own "
-                            "files: labelIds for Cityscapes) or train (Cityscapes' train IDs, void is 255)")
-    group.add_argument('--softmax', action='store_true',
-                       help='the soft-max, float32 [H, W, C], as compressed NumPy file')
-    group.add_argument('--submission', choices=('cityscapes',),
-                       help='a zip for the Cityscapes evaluation server, of the 1024x2048 images of leftImg8bit/test')
+    group.add_argument(
+        '--ids',
+        nargs='?',
+        const='class',
+        metavar='WHICH',
+        help="IDs as an 8-bit PNG: class (the network's, default), dataset (those of the dataset's own "
+        "files: labelIds for Cityscapes) or train (Cityscapes' train IDs, void is 255)",
+    )
+    group.add_argument(
+        '--softmax', action='store_true', help='the soft-max, float32 [H, W, C], as compressed NumPy file'
+    )
+    group.add_argument(
+        '--submission',
+        choices=('cityscapes',),
+        help='a zip for the Cityscapes evaluation server, of the 1024x2048 images of leftImg8bit/test',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from fcn8s.rendering import Style, check_style
     from fcn8s.result_files import ResultFiles, check_folder, plan_jobs
+
     style = Style(alpha=args.alpha, contours=args.contours, legend=args.legend, zoom=args.zoom)
     check_style(style)
     streams = [source for source in args.inputs if _is_stream(source)]
@@ -85,6 +104,7 @@ def _is_stream(source: str) -> bool:
 
 def _read_images(jobs: Iterable[Any], keep_going: bool) -> Iterator[Loaded]:
     from helpers.images import read_image
+
     for job in jobs:
         try:
             yield Loaded(job.stem, job.image_path, read_image(job.image_path, convert=True), None)
@@ -94,12 +114,18 @@ def _read_images(jobs: Iterable[Any], keep_going: bool) -> Iterator[Loaded]:
             yield Loaded(job.stem, job.image_path, None, error)
 
 
-def _predict_all(loaded: Iterable[Loaded], count: Optional[int], predictor: Any, results: Optional[Any],
-                 submission: Optional['_Submission']) -> List[str]:
+def _predict_all(
+    loaded: Iterable[Loaded],
+    count: Optional[int],
+    predictor: Any,
+    results: Optional[Any],
+    submission: Optional['_Submission'],
+) -> List[str]:
     """Reads, predicts and writes at the same time; returns what could not be read."""
     from tqdm import tqdm
 
     from fcn8s.pipelining import overlapped
+
     failures = []
     with overlapped(loaded, _predicting(predictor, results)) as predictions:
         for item, prediction in tqdm(predictions, desc='predict', unit='image', total=count):
@@ -120,16 +146,20 @@ def _predicting(predictor: Any, results: Optional[Any]) -> Callable[[Loaded], Tu
         if results:
             return item, results.predict(predictor, item.image)
         return item, {'class_ids': predictor.class_ids(item.image)}
+
     return predict
 
 
 def _predict_stream(source: str, predictor: Any, results: Any) -> None:
     """Every frame of a video or camera, into a folder of its name."""
     from helpers.video import open_frames
+
     folder = os.path.splitext(os.path.basename(source))[0].replace(':', '')
     with open_frames(source) as frames:
-        loaded = (Loaded(os.path.join(folder, 'frame_{:06d}'.format(number)), source, frame, None)
-                  for number, frame in enumerate(frames))
+        loaded = (
+            Loaded(os.path.join(folder, 'frame_{:06d}'.format(number)), source, frame, None)
+            for number, frame in enumerate(frames)
+        )
         _predict_all(loaded, frames.num_frames, predictor, results, None)
 
 
@@ -148,6 +178,7 @@ class _Submission:
 
     def __init__(self, args: argparse.Namespace, label_space: Any, jobs: List[Any], streams: List[str]) -> None:
         from fcn8s import cityscapes_submission
+
         cityscapes_submission.label_ids_of(label_space)
         if streams:
             raise ValueError('--submission takes images, and {} is none.'.format(streams[0]))
@@ -157,17 +188,21 @@ class _Submission:
         self._label_space = label_space
         self._dir = os.path.join(args.out, SUBMISSION_DIR)
         if os.path.isdir(self._dir) and os.listdir(self._dir):
-            raise ValueError('{} holds files already, and the zip is made of all in it. Empty it, or give another '
-                             'folder to --out.'.format(self._dir))
+            raise ValueError(
+                '{} holds files already, and the zip is made of all in it. Empty it, or give another '
+                'folder to --out.'.format(self._dir)
+            )
         os.makedirs(self._dir, exist_ok=True)
 
     def write(self, path: str, class_ids: Any) -> None:
         from fcn8s.cityscapes_submission import write_prediction
+
         write_prediction(self._dir, path, class_ids, self._label_space)
 
     def finish(self) -> str:
         """Checks everything as the server does, and returns the path of the zip."""
         from fcn8s.cityscapes_submission import zip_and_check
+
         zip_path = self._dir + '.zip'
         zip_and_check(self._dir, self._paths, zip_path, self._label_space)
         return zip_path

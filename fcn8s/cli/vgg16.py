@@ -1,4 +1,5 @@
 """`fcn8s vgg16 OUT --weights SOURCE`: writes the encoder and prints the proof that it is right."""
+
 import argparse
 from typing import Any, Dict, List
 
@@ -11,21 +12,31 @@ weights, fetched by Keras), or a path: a Keras .h5, a TF-slim checkpoint, vgg16.
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser('vgg16', help='write the VGG-16 encoder from public weights',
-                                   description=DESCRIPTION)
+    parser = subparsers.add_parser(
+        'vgg16', help='write the VGG-16 encoder from public weights', description=DESCRIPTION
+    )
     parser.add_argument('out', metavar='OUT', help='directory to write; must not exist, or be empty')
     parser.add_argument('--weights', metavar='SOURCE', required=True, help=WEIGHTS_HELP)
-    parser.add_argument('--width-divisor', type=int, default=1, metavar='N',
-                        help="for 'random': divide all widths by N (1, 2, 4, ..., 64); 16 suits a CPU")
+    parser.add_argument(
+        '--width-divisor',
+        type=int,
+        default=1,
+        metavar='N',
+        help="for 'random': divide all widths by N (1, 2, 4, ..., 64); 16 suits a CPU",
+    )
     parser.add_argument('--seed', type=int, default=0, help='of layers that the source does not have (default: 0)')
-    parser.add_argument('--preprocessing', choices=['caffe-bgr', 'caffe-rgb', 'torchvision'],
-                        help='what the weights were trained on, where a file differs from others of its kind')
+    parser.add_argument(
+        '--preprocessing',
+        choices=['caffe-bgr', 'caffe-rgb', 'torchvision'],
+        help='what the weights were trained on, where a file differs from others of its kind',
+    )
     parser.add_argument('--classify', metavar='IMAGE', help='print the five likeliest ImageNet classes of an image')
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     from fcn8s.vgg16 import write_encoder
+
     manifest = write_encoder(args.out, args.weights, args.width_divisor, args.seed, args.preprocessing, args.classify)
     print('\n'.join(describe(args.out, manifest)))
     return 0
@@ -34,14 +45,20 @@ def run(args: argparse.Namespace) -> int:
 def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
     """The lines that `fcn8s vgg16` prints about a written encoder."""
     source = manifest['source']
-    lines = ['encoder: {} (manifest.json beside saved_model.pb)'.format(out_dir),
-             'source: {}{}, width 1/{}'.format(source['kind'], ' ' + source['path'] if source['path'] else '',
-                                               manifest['width_divisor'])]
+    lines = [
+        'encoder: {} (manifest.json beside saved_model.pb)'.format(out_dir),
+        'source: {}{}, width 1/{}'.format(
+            source['kind'], ' ' + source['path'] if source['path'] else '', manifest['width_divisor']
+        ),
+    ]
     lines += ['  SHA-256 {}  {}'.format(digest, name) for name, digest in source['sha256'].items()]
     lines += [_preprocessing_line(manifest['preprocessing'])]
     if manifest['initialised']:
-        lines += ['not from the source, drawn at random (He initialisation, seed {}): {}'.format(
-            manifest['seed'], ', '.join(manifest['initialised']))]
+        lines += [
+            'not from the source, drawn at random (He initialisation, seed {}): {}'.format(
+                manifest['seed'], ', '.join(manifest['initialised'])
+            )
+        ]
     lines += _proof_lines(manifest['proof'])
     if 'classification' in manifest:
         lines += _classification_lines(manifest['classification'])
@@ -51,25 +68,39 @@ def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
 def _preprocessing_line(preprocessing: Dict[str, Any]) -> str:
     numbers = {name: ', '.join('{:.7g}'.format(value) for value in preprocessing[name]) for name in ('mean', 'std')}
     return 'in the graph: RGB 0 to 255 -> {}, minus ({}), divided by ({})'.format(
-        preprocessing['channel_order'], numbers['mean'], numbers['std'])
+        preprocessing['channel_order'], numbers['mean'], numbers['std']
+    )
 
 
 def _proof_lines(proof: Dict[str, Any]) -> List[str]:
     errors = ', '.join('{} {:.1e}'.format(name, error) for name, error in sorted(proof['relative_errors'].items()))
     order, mean, scale = (proof['conv1_1'][name] for name in ('colour_order', 'mean', 'scale'))
-    return ['proof: largest relative difference from the dense network in float64 (at most {:.0e}): {}'.format(
-                proof['tolerance'], errors),
-            'conv1_1, colour order: {}; red over blue {:.2f}, {:+.1f} standard errors'.format(
-                order['verdict'], order['red_over_blue'], order['standard_errors']),
-            'conv1_1, mean: {}; left in the biases {}; filters stuck {:.0%}, without the mean {:.0%}'.format(
-                mean['verdict'], ', '.join('{:.1f}'.format(value) for value in mean['mean_left_in_biases']),
-                mean['stuck_filters'], mean['stuck_filters_without_mean']),
-            'conv1_1, scale: {}; correlation with the Caffe VGG-16 {:.2f}'.format(
-                scale['verdict'], scale['correlation_with_caffe'])]
+    return [
+        'proof: largest relative difference from the dense network in float64 (at most {:.0e}): {}'.format(
+            proof['tolerance'], errors
+        ),
+        'conv1_1, colour order: {}; red over blue {:.2f}, {:+.1f} standard errors'.format(
+            order['verdict'], order['red_over_blue'], order['standard_errors']
+        ),
+        'conv1_1, mean: {}; left in the biases {}; filters stuck {:.0%}, without the mean {:.0%}'.format(
+            mean['verdict'],
+            ', '.join('{:.1f}'.format(value) for value in mean['mean_left_in_biases']),
+            mean['stuck_filters'],
+            mean['stuck_filters_without_mean'],
+        ),
+        'conv1_1, scale: {}; correlation with the Caffe VGG-16 {:.2f}'.format(
+            scale['verdict'], scale['correlation_with_caffe']
+        ),
+    ]
 
 
 def _classification_lines(classification: List[Dict[str, Any]]) -> List[str]:
     from fcn8s.imagenet import HOW_TO_GET_NAMES
-    lines = ['{:6.2%}  class {}{}'.format(entry['probability'], entry['class_id'],
-                                          '  ' + entry['name'] if entry['name'] else '') for entry in classification]
+
+    lines = [
+        '{:6.2%}  class {}{}'.format(
+            entry['probability'], entry['class_id'], '  ' + entry['name'] if entry['name'] else ''
+        )
+        for entry in classification
+    ]
     return lines if classification[0]['name'] else lines + [HOW_TO_GET_NAMES]

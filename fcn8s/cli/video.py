@@ -1,4 +1,5 @@
 """`fcn8s video`: the segmented video of a video, a folder of frames or a camera."""
+
 import argparse
 import sys
 from typing import Any
@@ -16,12 +17,20 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('source', metavar='IN', help='a video, a folder of frames (in natural order), or camera:0')
     parser.add_argument('out', metavar='OUT.mp4', help='the video to write; an existing one is replaced at the end')
     parser.add_argument('--frame-rate', type=float, metavar='FPS', help='of a folder of frames (default: 30)')
-    parser.add_argument('--smoothing', type=float, default=0.0, metavar='S',
-                        help="share of the past in each frame's soft-max against flicker, 0 to below 1 (default: 0)")
+    parser.add_argument(
+        '--smoothing',
+        type=float,
+        default=0.0,
+        metavar='S',
+        help="share of the past in each frame's soft-max against flicker, 0 to below 1 (default: 0)",
+    )
     drawing = add_drawing_arguments(parser)
-    drawing.add_argument('--layout', default='overlay', metavar='LAYOUT',
-                         help='overlay (default); side-by-side or stacked, the frame and its overlay; or map, the '
-                              'colours alone')
+    drawing.add_argument(
+        '--layout',
+        default='overlay',
+        metavar='LAYOUT',
+        help='overlay (default); side-by-side or stacked, the frame and its overlay; or map, the colours alone',
+    )
     add_prediction_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -30,16 +39,28 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from fcn8s.rendering import Style, check_smoothing, check_style, render_video
+
     style = Style(args.layout, args.alpha, args.contours, args.legend, args.zoom)
     check_style(style)
     check_smoothing(args.smoothing)
     with open_predictor(args) as (model, predictor):
         try:
-            rendered = render_video(predictor, args.source, args.out, model.label_space, style, args.smoothing,
-                                    args.frame_rate, lambda frames, count: tqdm(frames, 'video', count, unit='frame'))
+            rendered = render_video(
+                predictor,
+                args.source,
+                args.out,
+                model.label_space,
+                style,
+                args.smoothing,
+                args.frame_rate,
+                lambda frames, count: tqdm(frames, 'video', count, unit='frame'),
+            )
         except KeyboardInterrupt as interrupt:
             print(interrupt, file=sys.stderr)
             raise
-    print('{}: {} frames in {:.1f} s, {:.2f} frames/s from reading to the finished file'.format(
-        rendered.path, rendered.num_frames, rendered.seconds, rendered.frames_per_second))
+    print(
+        '{}: {} frames in {:.1f} s, {:.2f} frames/s from reading to the finished file'.format(
+            rendered.path, rendered.num_frames, rendered.seconds, rendered.frames_per_second
+        )
+    )
     return 0

@@ -3,6 +3,7 @@
 A recipe is a JSON file: name, description, command, arguments (options of `fcn8s train`), target (score, tolerance in
 points, on what), measured (true, with a curve, only where this library produced the score).
 """
+
 import json
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
@@ -12,6 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 class Recipe(NamedTuple):
     """target: {'score', 'value' in per cent, 'tolerance' in points, 'on'}; curve: per cent after each evaluation."""
+
     name: str
     description: str
     command: str
@@ -23,7 +25,7 @@ class Recipe(NamedTuple):
 
 def recipe_names() -> List[str]:
     """The recipes that ship with the library."""
-    return sorted(name[:-len('.json')] for name in os.listdir(HERE) if name.endswith('.json'))
+    return sorted(name[: -len('.json')] for name in os.listdir(HERE) if name.endswith('.json'))
 
 
 def read_recipe(name: str) -> Recipe:
@@ -33,16 +35,24 @@ def read_recipe(name: str) -> Recipe:
     """
     path = os.path.join(HERE, name + '.json') if name in recipe_names() else name
     if not os.path.isfile(path):
-        raise FileNotFoundError('there is no recipe {!r}. Choose one of {}, or give the path of a file.'.format(
-            name, ', '.join(recipe_names())))
+        raise FileNotFoundError(
+            'there is no recipe {!r}. Choose one of {}, or give the path of a file.'.format(
+                name, ', '.join(recipe_names())
+            )
+        )
     with open(path, encoding='utf-8') as file:
         try:
             recipe = Recipe(**json.load(file))
         except (TypeError, ValueError) as error:
-            raise ValueError('{} is no recipe: {}. It needs the fields {}.'.format(path, error, ', '.join(Recipe._fields))) from error
+            raise ValueError(
+                '{} is no recipe: {}. It needs the fields {}.'.format(path, error, ', '.join(Recipe._fields))
+            ) from error
     if recipe.measured != (recipe.curve is not None):
-        raise ValueError('{} says measured={} and has {} curve; a recipe has a curve exactly where its score was measured.'.format(
-            path, recipe.measured, 'no' if recipe.curve is None else 'a'))
+        raise ValueError(
+            '{} says measured={} and has {} curve; a recipe has a curve exactly where its score was measured.'.format(
+                path, recipe.measured, 'no' if recipe.curve is None else 'a'
+            )
+        )
     return recipe
 
 
@@ -53,8 +63,13 @@ def format_recipes() -> str:
 
 def _format(recipe: Recipe) -> str:
     target = recipe.target
-    score = 'expected {}: {} % (+- {}) on {}; {}'.format(target['score'], target['value'], target['tolerance'], target['on'],
-                                                      'measured' if recipe.measured else 'not measured with this library')
+    score = 'expected {}: {} % (+- {}) on {}; {}'.format(
+        target['score'],
+        target['value'],
+        target['tolerance'],
+        target['on'],
+        'measured' if recipe.measured else 'not measured with this library',
+    )
     lines = ['{}: {}'.format(recipe.name, recipe.description), '  ' + recipe.command, '  ' + score]
     if recipe.curve:
         lines.append('  curve: ' + ' '.join('{:.1f}'.format(value) for value in recipe.curve))

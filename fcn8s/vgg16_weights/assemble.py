@@ -1,4 +1,5 @@
 """From named tensors of a file to a `Source`: count, names and shapes are checked before one value is copied."""
+
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -17,14 +18,16 @@ class Layout(NamedTuple):
         (PyTorch); otherwise [height, width, in, out] and [inputs, outputs] on height, width, channel.
     convolutional: those of fc6, fc7 and fc8 that are stored as 7x7 and 1x1 kernels already.
     """
+
     names: Mapping[str, Tuple[str, str]]
     preprocessing: Preprocessing
     channels_first: bool = False
     convolutional: Tuple[str, ...] = ()
 
 
-def assemble(kind: str, path: str, layout: Layout, shapes: Mapping[str, Shape],
-             read: Callable[[str], np.ndarray]) -> Source:
+def assemble(
+    kind: str, path: str, layout: Layout, shapes: Mapping[str, Shape], read: Callable[[str], np.ndarray]
+) -> Source:
     """Checks the tensors of a file against VGG-16 and reads them.
 
     shapes: name -> shape of every tensor of the file that could belong to the network.
@@ -56,18 +59,27 @@ def _is_needed(layer: str, layout: Layout, shapes: Mapping[str, Shape]) -> bool:
 def _check_missing(path: str, present: Sequence[str], layout: Layout, shapes: Mapping[str, Shape]) -> None:
     missing = [(layer, name) for layer in present for name in layout.names[layer] if name not in shapes]
     if missing:
-        raise ValueError('{} is no complete VGG-16: {} ({!r}) is missing{}. The file has {}.'.format(
-            path, missing[0][0], missing[0][1], ', and {} more'.format(len(missing) - 1) if len(missing) > 1 else '',
-            _abridged(sorted(shapes))))
+        raise ValueError(
+            '{} is no complete VGG-16: {} ({!r}) is missing{}. The file has {}.'.format(
+                path,
+                missing[0][0],
+                missing[0][1],
+                ', and {} more'.format(len(missing) - 1) if len(missing) > 1 else '',
+                _abridged(sorted(shapes)),
+            )
+        )
 
 
 def _check_unexpected(path: str, layout: Layout, shapes: Mapping[str, Shape]) -> None:
     expected = {name for names in layout.names.values() for name in names}
     unexpected = sorted(set(shapes) - expected)
     if unexpected:
-        raise ValueError('{} is no VGG-16: it has {}, which VGG-16 does not have (VGG-19 and batch-normalised networks '
-                         'do). Pass the weights of a VGG-16 (configuration D, without batch normalisation).'.format(
-                             path, _abridged(unexpected)))
+        raise ValueError(
+            '{} is no VGG-16: it has {}, which VGG-16 does not have (VGG-19 and batch-normalised networks '
+            'do). Pass the weights of a VGG-16 (configuration D, without batch normalisation).'.format(
+                path, _abridged(unexpected)
+            )
+        )
 
 
 def _abridged(names: List[str], limit: int = 6) -> str:
@@ -103,8 +115,11 @@ def _check_shape(path: str, layer: str, layout: Layout, shapes: Mapping[str, Sha
     output_axis = 0 if layout.channels_first else -1
     for name, shape in ((kernel, expected), (biases, (expected[output_axis],))):
         if tuple(shapes[name]) != shape or 0 in shape:
-            raise ValueError('{} is no VGG-16: {} ({!r}) has the shape {}, but VGG-16{} has {} there.'.format(
-                path, layer, name, tuple(shapes[name]), _width_note(divisor), shape))
+            raise ValueError(
+                '{} is no VGG-16: {} ({!r}) has the shape {}, but VGG-16{} has {} there.'.format(
+                    path, layer, name, tuple(shapes[name]), _width_note(divisor), shape
+                )
+            )
 
 
 def _width_note(divisor: int) -> str:
@@ -121,8 +136,10 @@ def _as_float32(path: str, name: str, array: np.ndarray) -> np.ndarray:
     array = np.asarray(array, np.float32)
     # Chunk by chunk: fc6 has 103 million weights.
     if not all(np.isfinite(chunk).all() for chunk in np.array_split(array.reshape(-1), max(1, array.size >> 20))):
-        raise ValueError('{}: {!r} holds NaN or infinite weights. Where only the convolutions were trained (a '
-                         '"features" file), remove the dense layers from it.'.format(path, name))
+        raise ValueError(
+            '{}: {!r} holds NaN or infinite weights. Where only the convolutions were trained (a '
+            '"features" file), remove the dense layers from it.'.format(path, name)
+        )
     return array
 
 
@@ -138,8 +155,9 @@ def _to_matrix(weights: Weights, layout: Layout) -> Weights:
     return kernel.reshape(shape), biases
 
 
-def paired_names(kernel: str, biases: str,
-                 layer_names: Optional[Mapping[str, str]] = None) -> Dict[str, Tuple[str, str]]:
+def paired_names(
+    kernel: str, biases: str, layer_names: Optional[Mapping[str, str]] = None
+) -> Dict[str, Tuple[str, str]]:
     """Layer -> names in the file from two templates, such as `'{}_W'` and `'{}_b'`.
 
     layer_names: layer -> what the file calls it, where that differs.

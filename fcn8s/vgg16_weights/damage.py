@@ -1,4 +1,5 @@
 """The one message about files that end early or make no sense."""
+
 from typing import Any
 
 

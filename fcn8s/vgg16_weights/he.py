@@ -1,4 +1,5 @@
 """He initialisation (He et al., ICCV 2015, eq. 10): a seeded draw per layer, whatever else is drawn."""
+
 import zlib
 from typing import Tuple
 
@@ -21,8 +22,9 @@ def he_normal(name: str, shape: Tuple[int, ...], seed: int) -> Weights:
 
 def random_source(width_divisor: int, seed: int) -> Source:
     """An untrained VGG-16; as in every source without them, fc6 and fc7 are left to `with_encoder_dense`."""
-    convolutions = {name: he_normal(name, shape, seed)
-                    for name, shape in layers.convolution_shapes(width_divisor).items()}
+    convolutions = {
+        name: he_normal(name, shape, seed) for name, shape in layers.convolution_shapes(width_divisor).items()
+    }
     return Source('random', '', width_divisor, UNIT_VARIANCE_BGR, convolutions, {})
 
 

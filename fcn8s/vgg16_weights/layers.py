@@ -1,4 +1,5 @@
 """The layers of VGG-16 (Simonyan, Zisserman, ICLR 2015, table 1, column D): names, kernel shapes and widths."""
+
 from typing import Dict, Tuple
 
 # Output channels of each convolution, block by block; a 2x2 max pooling follows each block.
@@ -8,8 +9,11 @@ NUM_IMAGENET_CLASSES = 1000
 # Height and width of pool5 for the 224x224 images of ImageNet training, and so of the kernel that fc6 becomes.
 FC6_SIZE = 7
 
-CONVOLUTIONS = tuple('conv{}_{}'.format(block, index)
-                     for block, widths in enumerate(BLOCKS, start=1) for index in range(1, len(widths) + 1))
+CONVOLUTIONS = tuple(
+    'conv{}_{}'.format(block, index)
+    for block, widths in enumerate(BLOCKS, start=1)
+    for index in range(1, len(widths) + 1)
+)
 ENCODER_DENSE = ('fc6', 'fc7')
 ALL = CONVOLUTIONS + ENCODER_DENSE + ('fc8',)
 WIDEST_DIVISOR = BLOCKS[0][0]
@@ -19,14 +23,18 @@ def check_width_divisor(width_divisor: int) -> None:
     """Raises ValueError unless every width of VGG-16 is a multiple of width_divisor."""
     is_whole = isinstance(width_divisor, int) and not isinstance(width_divisor, bool)
     if not is_whole or width_divisor < 1 or WIDEST_DIVISOR % width_divisor:
-        raise ValueError('width_divisor is {!r}; it divides the widths of VGG-16 (64 to 4096 channels) and is 1, 2, 4, '
-                         '8, 16, 32 or 64. 1 is VGG-16 itself.'.format(width_divisor))
+        raise ValueError(
+            'width_divisor is {!r}; it divides the widths of VGG-16 (64 to 4096 channels) and is 1, 2, 4, '
+            '8, 16, 32 or 64. 1 is VGG-16 itself.'.format(width_divisor)
+        )
 
 
 def block_names() -> Tuple[Tuple[str, ...], ...]:
     """The convolutions block by block: `(('conv1_1', 'conv1_2'), ('conv2_1', ...), ...)`."""
-    return tuple(tuple('conv{}_{}'.format(block, index) for index in range(1, len(widths) + 1))
-                 for block, widths in enumerate(BLOCKS, start=1))
+    return tuple(
+        tuple('conv{}_{}'.format(block, index) for index in range(1, len(widths) + 1))
+        for block, widths in enumerate(BLOCKS, start=1)
+    )
 
 
 def convolution_shapes(width_divisor: int = 1) -> Dict[str, Tuple[int, int, int, int]]:

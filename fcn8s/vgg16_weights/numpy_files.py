@@ -3,6 +3,7 @@
 `vgg16.npy` (https://github.com/machrisaa/tensorflow-vgg) keeps Caffe's BGR order. `vgg16_weights.npz`
 (https://www.cs.toronto.edu/~frossard/post/vgg16/) was put into RGB order; its images are RGB minus the same mean.
 """
+
 import zipfile
 import zlib
 from typing import IO, Any, Dict, Mapping, Tuple
@@ -69,9 +70,13 @@ class _Latin1Bytes(bytes):
         raise ValueError('bytes cannot have a state')
 
 
-NUMPY_STAND_INS = {('numpy', 'dtype'): _Dtype, ('numpy', 'ndarray'): _ArrayType, ('_codecs', 'encode'): _Latin1Bytes,
-                   ('numpy.core.multiarray', '_reconstruct'): _Array,  # NumPy 1
-                   ('numpy._core.multiarray', '_reconstruct'): _Array}  # NumPy 2
+NUMPY_STAND_INS = {
+    ('numpy', 'dtype'): _Dtype,
+    ('numpy', 'ndarray'): _ArrayType,
+    ('_codecs', 'encode'): _Latin1Bytes,
+    ('numpy.core.multiarray', '_reconstruct'): _Array,  # NumPy 1
+    ('numpy._core.multiarray', '_reconstruct'): _Array,
+}  # NumPy 2
 
 
 def _read_header(file: IO[bytes], path: str) -> Tuple[Shape, bool, np.dtype]:
@@ -91,13 +96,21 @@ def read_npy(path: str) -> Source:
     with open(path, 'rb') as file:
         shape, _, dtype = _read_header(file, path)
         if not dtype.hasobject or shape != ():
-            raise ValueError('{} holds an array of {} with the shape {}; vgg16.npy holds one dict of layers.'.format(
-                path, dtype, shape))
+            raise ValueError(
+                '{} holds an array of {} with the shape {}; vgg16.npy holds one dict of layers.'.format(
+                    path, dtype, shape
+                )
+            )
         content = load_inert(file, path, NUMPY_STAND_INS)
     arrays = _layers_of(path, content)
     layout = Layout(NPY_NAMES, CAFFE_BGR)
-    return assemble('npy', path, layout, {name: tuple(array.shape) for name, array in arrays.items()},
-                    lambda name: _to_numpy(path, name, arrays.pop(name)))
+    return assemble(
+        'npy',
+        path,
+        layout,
+        {name: tuple(array.shape) for name, array in arrays.items()},
+        lambda name: _to_numpy(path, name, arrays.pop(name)),
+    )
 
 
 def _layers_of(path: str, content: Any) -> Dict[str, _Array]:
@@ -136,7 +149,7 @@ def read_npz(path: str) -> Source:
     """
     try:
         with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as arrays:
-            shapes = {name[:-len('.npy')]: _member_shape(archive, name, path) for name in archive.namelist()}
+            shapes = {name[: -len('.npy')]: _member_shape(archive, name, path) for name in archive.namelist()}
             return assemble('npz', path, Layout(NPZ_NAMES, CAFFE_RGB), shapes, lambda name: arrays[name])
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise damaged(path, error) from error

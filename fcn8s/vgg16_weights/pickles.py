@@ -4,6 +4,7 @@ A pickle is a program: it can name any importable function and have it called. H
 package that only keeps what it was given, so nothing else is ever called, and a name that weights have no use for is an
 error (https://docs.python.org/3/library/pickle.html#restricting-globals).
 """
+
 import pickle
 from typing import IO, Any, Callable, Mapping, Optional, Tuple
 
@@ -17,7 +18,6 @@ class _RefusedError(ValueError):
 
 
 class _Unpickler(pickle.Unpickler):
-
     def __init__(self, file: IO[bytes], path: str, stand_ins: StandIns, load_storage: Optional[Callable[[Any], Any]]):
         # Python 2 wrote arrays as str; latin-1 gives their bytes back one to one.
         super().__init__(file, encoding='latin1')
@@ -27,9 +27,10 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module, name):
         if (module, name) not in self._stand_ins:
-            raise _RefusedError('{} asks for the Python object {}.{}, which weights have no use for: it is refused, '
-                                'and nothing was run. Get the file from a source that you trust.'.format(
-                                    self._path, module, name))
+            raise _RefusedError(
+                '{} asks for the Python object {}.{}, which weights have no use for: it is refused, '
+                'and nothing was run. Get the file from a source that you trust.'.format(self._path, module, name)
+            )
         return self._stand_ins[module, name]
 
     def persistent_load(self, pid):
@@ -38,8 +39,9 @@ class _Unpickler(pickle.Unpickler):
         return self._load_storage(pid)
 
 
-def load_inert(file: IO[bytes], path: str, stand_ins: StandIns,
-               load_storage: Optional[Callable[[Any], Any]] = None) -> Any:
+def load_inert(
+    file: IO[bytes], path: str, stand_ins: StandIns, load_storage: Optional[Callable[[Any], Any]] = None
+) -> Any:
     """Reads one pickle from an open file, leaving the file behind its end.
 
     path: how messages call the file. stand_ins: (module, name) -> class of ours. load_storage: persistent ID -> object.

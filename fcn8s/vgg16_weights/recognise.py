@@ -1,4 +1,5 @@
 """Which kind of source something is, told by its content, and its reader."""
+
 import os
 import zipfile
 from typing import Optional, Tuple
@@ -16,10 +17,20 @@ from fcn8s.vgg16_weights.source import Source
 from fcn8s.vgg16_weights.torch_files import read_pth_legacy, read_pth_zip, read_safetensors
 
 RANDOM, HED, KERAS = 'random', 'hed', 'keras'
-READERS = {'h5': read_keras_h5, 'slim': read_slim_checkpoint, 'npy': read_npy, 'npz': read_npz, 'pth': read_pth_zip,
-           'pth_legacy': read_pth_legacy, 'safetensors': read_safetensors, 'saved_model': read_saved_model}
-ACCEPTED = ("'keras', 'hed', 'random', a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a torchvision "
-            '.pth or .safetensors, or the directory of an encoder SavedModel')
+READERS = {
+    'h5': read_keras_h5,
+    'slim': read_slim_checkpoint,
+    'npy': read_npy,
+    'npz': read_npz,
+    'pth': read_pth_zip,
+    'pth_legacy': read_pth_legacy,
+    'safetensors': read_safetensors,
+    'saved_model': read_saved_model,
+}
+ACCEPTED = (
+    "'keras', 'hed', 'random', a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a torchvision "
+    '.pth or .safetensors, or the directory of an encoder SavedModel'
+)
 
 
 def read_source(weights: str, width_divisor: int = 1, seed: int = 0) -> Source:
@@ -39,9 +50,12 @@ def read_source(weights: str, width_divisor: int = 1, seed: int = 0) -> Source:
     kind, path = recognise(path)
     source = READERS[kind](path)
     if width_divisor not in (1, source.width_divisor):
-        raise ValueError('width_divisor is {}, but {} is a VGG-16 of width 1/{}; only random weights can be made '
-                         "narrower. Leave width_divisor out, or take weights 'random'.".format(
-                             width_divisor, path, source.width_divisor))
+        raise ValueError(
+            'width_divisor is {}, but {} is a VGG-16 of width 1/{}; only random weights can be made '
+            "narrower. Leave width_divisor out, or take weights 'random'.".format(
+                width_divisor, path, source.width_divisor
+            )
+        )
     return source
 
 
@@ -53,15 +67,18 @@ def recognise(path: str) -> Tuple[str, str]:
     if os.path.isdir(path):
         return 'saved_model', path
     if path.endswith(INDEX_SUFFIX) and os.path.isfile(path):
-        return 'slim', path[:-len(INDEX_SUFFIX)]
+        return 'slim', path[: -len(INDEX_SUFFIX)]
     if not os.path.exists(path):
         if os.path.isfile(path + INDEX_SUFFIX):
             return 'slim', path
         raise FileNotFoundError('there are no weights at {!r}. Accepted: {}.'.format(path, ACCEPTED))
     kind = _recognise_file(path)
     if kind is None:
-        raise ValueError('{} is no weights file that this program knows: it begins with {!r}{}. Accepted: {}.'.format(
-            path, _head(path, 16), _download_hint(path), ACCEPTED))
+        raise ValueError(
+            '{} is no weights file that this program knows: it begins with {!r}{}. Accepted: {}.'.format(
+                path, _head(path, 16), _download_hint(path), ACCEPTED
+            )
+        )
     return kind, path
 
 
@@ -102,8 +119,10 @@ def _recognise_archive(path: str) -> str:
         return 'pth'
     if names and all(name.endswith('.npy') for name in names):
         return 'npz'
-    raise ValueError('{} is an archive of neither NumPy arrays (.npz) nor PyTorch tensors (.pth). A .keras file: save '
-                     "its weights with model.save_weights('vgg16.weights.h5') and pass those.".format(path))
+    raise ValueError(
+        '{} is an archive of neither NumPy arrays (.npz) nor PyTorch tensors (.pth). A .keras file: save '
+        "its weights with model.save_weights('vgg16.weights.h5') and pass those.".format(path)
+    )
 
 
 def _download_hint(path: str) -> str:

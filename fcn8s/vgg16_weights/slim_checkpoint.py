@@ -2,6 +2,7 @@
 
 slim takes RGB images minus the mean (`vgg_preprocessing.py` of the TF-slim image models).
 """
+
 from fcn8s.backend import tf
 from fcn8s.vgg16_weights import layers
 from fcn8s.vgg16_weights.assemble import Layout, assemble, paired_names
@@ -15,7 +16,7 @@ INDEX_SUFFIX = '.index'
 
 
 def _scope(layer: str) -> str:
-    return layer if layer in DENSE else '{}/{}'.format(layer[:len('conv1')], layer)
+    return layer if layer in DENSE else '{}/{}'.format(layer[: len('conv1')], layer)
 
 
 SLIM_NAMES = paired_names('vgg_16/{}/weights', 'vgg_16/{}/biases', {layer: _scope(layer) for layer in layers.ALL})
@@ -31,8 +32,11 @@ def read_slim_checkpoint(prefix: str) -> Source:
     try:
         reader = tf.train.load_checkpoint(prefix)
         # Optimiser slots, the step and the mean are in it too, under other last names.
-        shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()
-                  if name.endswith(('/weights', '/biases'))}
+        shapes = {
+            name: tuple(shape)
+            for name, shape in reader.get_variable_to_shape_map().items()
+            if name.endswith(('/weights', '/biases'))
+        }
         layout = Layout(SLIM_NAMES, CAFFE_RGB, convolutional=DENSE)
         return assemble('slim', prefix, layout, shapes, reader.get_tensor)
     except (tf.errors.OpError, RuntimeError, IndexError) as error:  # IndexError: "Read less bytes than requested"

@@ -1,4 +1,5 @@
 """What every reader of this package returns: the weights of a VGG-16 and how its images are prepared."""
+
 from typing import Dict, NamedTuple, Tuple
 
 import numpy as np
@@ -11,6 +12,7 @@ class Preprocessing(NamedTuple):
 
     channel_order: 'RGB' or 'BGR'. mean, std: in channel_order, on the 0 to 255 scale.
     """
+
     channel_order: str
     mean: Tuple[float, float, float]
     std: Tuple[float, float, float]
@@ -38,6 +40,7 @@ class Source(NamedTuple):
     dense_layout: 'HWC': weights [inputs, outputs] on pool5 flattened as height, width, channel (TensorFlow, Keras);
         'CHW': weights [outputs, inputs] on pool5 flattened as channel, height, width (PyTorch).
     """
+
     kind: str
     path: str
     width_divisor: int

@@ -4,6 +4,7 @@ Kernels are [out, in, height, width]; the dense layers see pool5 flattened as ch
 needed, and the pickle inside a `.pth` is read without running it. Formats: https://pytorch.org/docs/stable/notes/serialization.html
 and https://huggingface.co/docs/safetensors.
 """
+
 import json
 import os
 import zipfile
@@ -18,7 +19,7 @@ from fcn8s.vgg16_weights.damage import damaged
 from fcn8s.vgg16_weights.pickles import load_inert
 from fcn8s.vgg16_weights.source import TORCHVISION_RGB, Source
 
-LEGACY_MAGIC = 0x1950a86a20f9469cfc6c
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 SAFETENSORS_DTYPES = {'F16': '<f2', 'F32': '<f4', 'F64': '<f8', 'BF16': '<u2', 'I64': '<i8', 'I32': '<i4', 'U8': '<u1'}
 LARGEST_HEADER = 100000000  # bytes; the limit of the safetensors format
@@ -41,6 +42,7 @@ TIMM_LAYERS = dict(_convolution_indices(), fc6='pre_logits.fc1', fc7='pre_logits
 
 class _Storage(NamedTuple):
     """The flat content of a tensor: read when it is asked for."""
+
     dtype: str
     size: int
     read: Callable[[], np.ndarray]
@@ -96,7 +98,7 @@ def read_pth_zip(path: str) -> Source:
             pickled = [name for name in archive.namelist() if name.endswith('/data.pkl')]
             if len(pickled) != 1:
                 raise ValueError('{} is no PyTorch checkpoint: it has {} data.pkl.'.format(path, len(pickled)))
-            folder = pickled[0][:-len('data.pkl')]
+            folder = pickled[0][: -len('data.pkl')]
             if folder + 'byteorder' in archive.namelist() and archive.read(folder + 'byteorder') != b'little':
                 raise ValueError('{} was written on a big-endian machine; this reader cannot swap it.'.format(path))
 
@@ -104,6 +106,7 @@ def read_pth_zip(path: str) -> Source:
                 dtype, key, size = _parse_storage_id(path, pid)
                 name = '{}data/{}'.format(folder, key)
                 return _Storage(dtype, size, lambda: np.frombuffer(archive.read(name), dtype))
+
             with archive.open(pickled[0]) as file:
                 content = load_inert(file, path, TORCH_STAND_INS, load_storage)
             return _assemble(path, _tensors(path, content))
@@ -131,6 +134,7 @@ def read_pth_legacy(path: str) -> Source:
                 raise ValueError('{} holds a view of a storage, which this reader does not know.'.format(path))
             dtypes[key] = dtype
             return _Storage(dtype, size, lambda: _read_at(file, path, offsets[key], dtype, size))
+
         tensors = _tensors(path, load_inert(file, path, TORCH_STAND_INS, load_storage))
         offsets.update(_locate_storages(file, path, load_inert(file, path, {}), dtypes))
         return _assemble(path, tensors)
@@ -138,8 +142,15 @@ def read_pth_legacy(path: str) -> Source:
 
 def _parse_storage_id(path: str, pid: Any) -> Tuple[str, str, int]:
     """`('storage', type, key, device, size, ...)` -> dtype, key, size."""
-    if (not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != 'storage' or not hasattr(pid[1], 'dtype')
-            or not isinstance(pid[2], str) or not isinstance(pid[4], int) or pid[4] < 0):
+    if (
+        not isinstance(pid, tuple)
+        or len(pid) < 5
+        or pid[0] != 'storage'
+        or not hasattr(pid[1], 'dtype')
+        or not isinstance(pid[2], str)
+        or not isinstance(pid[4], int)
+        or pid[4] < 0
+    ):
         raise ValueError('{} is damaged: {!r} is no storage of numbers.'.format(path, pid))
     return pid[1].dtype, pid[2], pid[4]
 
@@ -179,8 +190,11 @@ def _unwrap(path: str, name: Any, value: Any) -> _Tensor:
     if isinstance(value, _Parameter) and value.arguments:
         value = value.arguments[0]
     if not isinstance(value, _Tensor) or not _is_well_formed(value.arguments):
-        raise ValueError('{}: {!r} is no tensor of numbers. Save a state dict with: torch.save(model.state_dict(), '
-                         'path)'.format(path, name))
+        raise ValueError(
+            '{}: {!r} is no tensor of numbers. Save a state dict with: torch.save(model.state_dict(), path)'.format(
+                path, name
+            )
+        )
     return value
 
 
@@ -202,8 +216,9 @@ def _to_numpy(path: str, tensor: _Tensor) -> np.ndarray:
     flat = storage.read()
     if flat.size < storage.size:
         raise damaged(path, 'a tensor is shorter than it says')
-    return np.lib.stride_tricks.as_strided(flat[offset:], shape, [stride * flat.itemsize for stride in strides],
-                                           writeable=False)
+    return np.lib.stride_tricks.as_strided(
+        flat[offset:], shape, [stride * flat.itemsize for stride in strides], writeable=False
+    )
 
 
 def _assemble(path: str, tensors: Mapping[str, _Tensor]) -> Source:
@@ -231,6 +246,7 @@ def read_safetensors(path: str) -> Source:
             dtype, shape, begin = entries[name]
             array = _read_at(file, path, start + begin, SAFETENSORS_DTYPES[dtype], int(np.prod(shape, dtype=np.int64)))
             return _bfloat16_to_float32(array).reshape(shape) if dtype == 'BF16' else array.reshape(shape)
+
         return _assemble_named(path, {name: shape for name, (_, shape, _) in entries.items()}, read)
 
 

@@ -50,14 +50,37 @@ def assert_same(one, other):
 
 # ---- Signatures that scripts rely on ----
 
+
 def test_signatures():
     assert list(inspect.signature(BatchGenerator).parameters)[:9] == [
-        'image_dirs', 'image_file_extension', 'ground_truth_dirs', 'image_name_split_separator', 'ground_truth_suffix',
-        'check_existence', 'num_classes', 'root_dir', 'export_dir']
+        'image_dirs',
+        'image_file_extension',
+        'ground_truth_dirs',
+        'image_name_split_separator',
+        'ground_truth_suffix',
+        'check_existence',
+        'num_classes',
+        'root_dir',
+        'export_dir',
+    ]
     generate = inspect.signature(BatchGenerator.generate).parameters
     assert list(generate)[1:16] == [
-        'batch_size', 'convert_colors_to_ids', 'convert_ids_to_ids', 'convert_to_one_hot', 'void_class_id',
-        'random_crop', 'crop', 'resize', 'brightness', 'flip', 'translate', 'scale', 'gray', 'to_disk', 'shuffle']
+        'batch_size',
+        'convert_colors_to_ids',
+        'convert_ids_to_ids',
+        'convert_to_one_hot',
+        'void_class_id',
+        'random_crop',
+        'crop',
+        'resize',
+        'brightness',
+        'flip',
+        'translate',
+        'scale',
+        'gray',
+        'to_disk',
+        'shuffle',
+    ]
     assert generate['shuffle'].default is True and generate['void_class_id'].default is None
 
 
@@ -68,6 +91,7 @@ def test_importing_loads_no_tensorflow():
 
 
 # ---- Batches ----
+
 
 def test_batches_of_images_and_labels(root):
     data = dataset(root)
@@ -92,8 +116,15 @@ def test_shuffled_passes_hold_every_image_once(root):
 
 def test_same_seed_gives_the_same_batches_with_0_1_and_4_workers(root):
     options = dict(
-        random_crop=(8, 20), random_scale=(0.5, 2), brightness=(0.5, 1.5, 0.5), flip=0.5, rotate=(-20, 20, 0.5),
-        translate=((0, 3), (0, 3), 0.5), scale=(0.8, 1.2, 0.5), color_jitter=(0.2, 0.2, 10, 0.5))
+        random_crop=(8, 20),
+        random_scale=(0.5, 2),
+        brightness=(0.5, 1.5, 0.5),
+        flip=0.5,
+        rotate=(-20, 20, 0.5),
+        translate=((0, 3), (0, 3), 0.5),
+        scale=(0.8, 1.2, 0.5),
+        color_jitter=(0.2, 0.2, 10, 0.5),
+    )
     expected = take(dataset(root, seed=3).generate(2, **options), 7)
     for workers in (1, 4):
         assert_same(take(dataset(root, seed=3).generate(2, workers=workers, **options), 7), expected)
@@ -133,8 +164,11 @@ def test_dataset_without_labels(root):
 def test_two_datasets_with_equal_names(tmp_path):
     write_dataset(tmp_path / 'a')
     write_dataset(tmp_path / 'b', size=(6, 8))
-    data = BatchGenerator([str(tmp_path / d / 'images') for d in 'ab'],
-                          ground_truth_dirs=[str(tmp_path / d / 'labels') for d in 'ab'], num_classes=NUM_CLASSES)
+    data = BatchGenerator(
+        [str(tmp_path / d / 'images') for d in 'ab'],
+        ground_truth_dirs=[str(tmp_path / d / 'labels') for d in 'ab'],
+        num_classes=NUM_CLASSES,
+    )
     sizes = [labels.shape[1:] for _, labels in take(data.generate(1, shuffle=False), 10)]
     assert sizes == [(12, 16)] * 5 + [(6, 8)] * 5
     assert data.root_dir == str(tmp_path)
@@ -162,8 +196,15 @@ def test_fingerprint_depends_on_names_and_sizes_but_not_on_the_place(tmp_path):
 
 # ---- Conversions ----
 
-@pytest.mark.parametrize('make', [dict, lambda d: np.array([d.get(i, 255) for i in range(256)], np.uint8),
-                                  lambda d: np.array([d.get(i, 255) for i in range(256)], np.int64)])
+
+@pytest.mark.parametrize(
+    'make',
+    [
+        dict,
+        lambda d: np.array([d.get(i, 255) for i in range(256)], np.uint8),
+        lambda d: np.array([d.get(i, 255) for i in range(256)], np.int64),
+    ],
+)
 @pytest.mark.parametrize('where', ['dataset', 'call'])
 def test_id_maps_of_every_kind_and_place_do_the_same(root, make, where):
     id_map = make({0: 1, 1: 0, 2: 255, 3: 1, 4: 1})
@@ -197,6 +238,7 @@ def test_bad_map_of_the_dataset_is_refused_when_used(root):
 
 # ---- Padding ----
 
+
 def test_padding_is_the_mean_colour_and_the_ignore_id(root):
     data = dataset(root)
     reds = np.concatenate([batch[0] for batch in take(data.generate(1), 5)])[..., 0]
@@ -220,6 +262,7 @@ def test_a_broken_image_does_not_stop_the_mean(root):
 
 # ---- Cache ----
 
+
 def test_cached_batches_are_equal_and_read_no_files(root, monkeypatch):
     options = dict(resize=(6, 8), flip=0.5, brightness=(0.5, 1.5, 1.0), workers=2)
     expected = take(dataset(root).generate(2, **options), 6)
@@ -234,6 +277,7 @@ def test_cached_batches_are_equal_and_read_no_files(root, monkeypatch):
 def test_cache_is_not_shared_by_other_maps_or_rules(root):
     def labels(**options):
         return next(dataset(root, **options).generate(5, shuffle=False, cache_dir=str(root / 'cache')))[1]
+
     plain = labels(num_classes=None)
     mapped = labels(num_classes=2, id_map={0: 1, 1: 1, 2: 1, 3: 1, 4: 0})
     np.testing.assert_array_equal(mapped, plain != 4)
@@ -242,6 +286,7 @@ def test_cache_is_not_shared_by_other_maps_or_rules(root):
 
 
 # ---- Bad input ----
+
 
 @pytest.mark.parametrize('workers', [0, 2])
 def test_a_broken_file_in_the_middle_is_named_at_its_batch(root, workers):
@@ -258,8 +303,11 @@ def test_a_broken_file_in_the_middle_is_named_at_its_batch(root, workers):
 def test_illegal_ids_are_named_with_the_remedy(root):
     with pytest.raises(DataError, match=r"labels.0\.png: label IDs 3, 4 .*layout='cityscapes'"):
         next(dataset(root, num_classes=3).generate(1, shuffle=False))
-    labels = next(dataset(root, label_space=CITYSCAPES, num_classes=None).generate(
-        1, convert_ids_to_ids=cityscapes_ids_to_train_ids()))[1]
+    labels = next(
+        dataset(root, label_space=CITYSCAPES, num_classes=None).generate(
+            1, convert_ids_to_ids=cityscapes_ids_to_train_ids()
+        )
+    )[1]
     assert labels.min() == 255
 
 
@@ -277,9 +325,14 @@ def test_images_of_different_sizes_in_one_batch(root):
     assert next(dataset(root).generate(2, shuffle=False, resize=(4, 4)))[0].shape == (2, 4, 4, 3)
 
 
-@pytest.mark.parametrize('pixels, message', [
-    (np.zeros((12, 16), np.uint8), 'grey'), (np.zeros((12, 16, 4), np.uint8), 'alpha'),
-    (np.zeros((12, 16, 3), np.uint16), '16')])
+@pytest.mark.parametrize(
+    'pixels, message',
+    [
+        (np.zeros((12, 16), np.uint8), 'grey'),
+        (np.zeros((12, 16, 4), np.uint8), 'alpha'),
+        (np.zeros((12, 16, 3), np.uint16), '16'),
+    ],
+)
 def test_grey_rgba_and_16_bit_images_are_named(root, pixels, message):
     cv2.imwrite(str(root / 'images' / '0.png'), pixels)
     with pytest.raises(DataError, match=r'images.0\.png.*' + message):
@@ -293,27 +346,37 @@ def test_a_file_that_disappears_is_named(root):
         next(iterator)
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(batch_size=0), 'batch_size=0: must be an integer of at least 1'),
-    (dict(batch_size=2.0), 'batch_size=2.0'),
-    (dict(batch_size=2, workers=-1), 'workers=-1: must be an integer of at least 0'),
-    (dict(batch_size=2, workers=2, prefetch=0), 'prefetch=0: must be an integer of at least 1'),
-    (dict(batch_size=2, seed=-1), 'seed=-1'),
-    (dict(batch_size=2, resize=7), 'resize=7'),
-    (dict(batch_size=2, to_disk=True), 'export_dir=None')])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(batch_size=0), 'batch_size=0: must be an integer of at least 1'),
+        (dict(batch_size=2.0), 'batch_size=2.0'),
+        (dict(batch_size=2, workers=-1), 'workers=-1: must be an integer of at least 0'),
+        (dict(batch_size=2, workers=2, prefetch=0), 'prefetch=0: must be an integer of at least 1'),
+        (dict(batch_size=2, seed=-1), 'seed=-1'),
+        (dict(batch_size=2, resize=7), 'resize=7'),
+        (dict(batch_size=2, to_disk=True), 'export_dir=None'),
+    ],
+)
 def test_wrong_options_are_refused_at_once(root, options, message):
     with pytest.raises(ValueError, match=message):
         dataset(root).generate(**options)
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(pairs=['a.png']), 'give one of the two'),
-    (dict(num_classes=0), 'num_classes=0: must be an integer of at least 1'),
-    (dict(seed=True), 'seed=True'),
-    (dict(layout='cityscapes', ground_truth_suffix='_x', num_classes=None),
-     r'layout says already what ground_truth_suffix would\. Leave it out'),
-    (dict(label_space=CITYSCAPES), 'num_classes=5: the label space cityscapes has num_classes=19'),
-    (dict(label_space=CITYSCAPES, num_classes=None, ignore_id=0), 'ignore_id=0: .* cityscapes has ignore_id=255')])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(pairs=['a.png']), 'give one of the two'),
+        (dict(num_classes=0), 'num_classes=0: must be an integer of at least 1'),
+        (dict(seed=True), 'seed=True'),
+        (
+            dict(layout='cityscapes', ground_truth_suffix='_x', num_classes=None),
+            r'layout says already what ground_truth_suffix would\. Leave it out',
+        ),
+        (dict(label_space=CITYSCAPES), 'num_classes=5: the label space cityscapes has num_classes=19'),
+        (dict(label_space=CITYSCAPES, num_classes=None, ignore_id=0), 'ignore_id=0: .* cityscapes has ignore_id=255'),
+    ],
+)
 def test_arguments_that_are_wrong_or_do_not_go_together(root, options, message):
     with pytest.raises(ValueError, match=message):
         dataset(root, **options)
@@ -326,9 +389,14 @@ def test_neither_directories_nor_pairs():
 
 # ---- Writing ----
 
+
 def test_writing_while_handing_out_and_all_at_once(root, tmp_path):
-    batches = take(dataset(root, root_dir=str(root), export_dir=str(tmp_path / 'one')).generate(
-        2, shuffle=False, resize=(6, 8), to_disk=True, workers=2), 3)
+    batches = take(
+        dataset(root, root_dir=str(root), export_dir=str(tmp_path / 'one')).generate(
+            2, shuffle=False, resize=(6, 8), to_disk=True, workers=2
+        ),
+        3,
+    )
     written = dataset(tmp_path / 'one')
     assert_same(take(written.generate(2, shuffle=False), 3), batches)
     data = dataset(root, root_dir=str(root), export_dir=str(tmp_path / 'two'))

@@ -18,8 +18,7 @@ TIMEOUT = 60  # seconds after which a hanging thread fails a test
 
 
 def made(number, size=(2, 3), label_size=None, source='a.png'):
-    return Made(np.full(size + (3,), number % 256, np.uint8),
-                np.full(label_size or size, number % 7, np.uint8), source)
+    return Made(np.full(size + (3,), number % 256, np.uint8), np.full(label_size or size, number % 7, np.uint8), source)
 
 
 def iterate(make, num_pairs=5, batch_size=2, shuffle=True, seed=0, num_workers=0, prefetch=2):
@@ -33,6 +32,7 @@ def numbers(batch):
 
 # ---- Order ----
 
+
 @settings(max_examples=50, deadline=None)
 @given(num_pairs=st.integers(1, 12), batch_size=st.integers(1, 15), seed=st.integers(0, 5))
 def test_shuffled_stream_is_one_permutation_after_the_other_in_full_batches(num_pairs, batch_size, seed):
@@ -42,7 +42,7 @@ def test_shuffled_stream_is_one_permutation_after_the_other_in_full_batches(num_
     stream = [sample for batch in batches for sample in batch]
     assert [sample.number for sample in stream] == list(range(len(stream)))
     for start in range(0, 3 * num_pairs, num_pairs):
-        assert sorted(sample.pair_index for sample in stream[start:start + num_pairs]) == list(range(num_pairs))
+        assert sorted(sample.pair_index for sample in stream[start : start + num_pairs]) == list(range(num_pairs))
 
 
 @settings(max_examples=50, deadline=None)
@@ -60,7 +60,9 @@ def test_batches_depend_on_seed_and_number_alone():
     one, other = BatchOrder(9, 4, True, 1), BatchOrder(9, 4, True, 1)
     assert [one.samples(k) for k in (0, 7, 3)] == [other.samples(k) for k in (0, 7, 3)]
     assert [one.samples(k) for k in range(5)] != [BatchOrder(9, 4, True, 2).samples(k) for k in range(5)]
-    passes = [[s.pair_index for k in range(9 * p, 9 * p + 9) for s in BatchOrder(9, 1, True, 1).samples(k)] for p in (0, 1)]
+    passes = [
+        [s.pair_index for k in range(9 * p, 9 * p + 9) for s in BatchOrder(9, 1, True, 1).samples(k)] for p in (0, 1)
+    ]
     assert passes[0] != passes[1]
 
 
@@ -72,6 +74,7 @@ def test_every_sample_has_random_numbers_of_its_own():
 
 # ---- Stacking ----
 
+
 def test_stacking_with_and_without_labels():
     images, labels = stack([made(4), made(5)])
     assert images.shape == (2, 2, 3, 3) and labels.shape == (2, 2, 3) and images.dtype == labels.dtype == np.uint8
@@ -80,14 +83,18 @@ def test_stacking_with_and_without_labels():
 
 
 def test_different_sizes_in_one_batch_are_refused():
-    with pytest.raises(DataError, match=r'Images of different sizes in one batch: 2x3 for a\.png and 5x3 for b\.png.*'
-                                        r'resize=\(height, width\).*batch_size=1'):
+    with pytest.raises(
+        DataError,
+        match=r'Images of different sizes in one batch: 2x3 for a\.png and 5x3 for b\.png.*'
+        r'resize=\(height, width\).*batch_size=1',
+    ):
         stack([made(0), made(0), made(0, size=(5, 3), source='b.png')])
     with pytest.raises(DataError, match=r'Labels of different sizes in one batch: 2x3 for a\.png and 4x6 for b\.png'):
         stack([made(0), made(0, label_size=(4, 6), source='b.png')])
 
 
 # ---- Iterating ----
+
 
 @pytest.mark.parametrize('num_workers', [0, 1, 4])
 @pytest.mark.parametrize('shuffle', [False, True])
@@ -130,8 +137,9 @@ def test_an_error_comes_at_its_batch_and_the_next_call_goes_on(num_workers):
 
 @pytest.mark.parametrize('num_workers', [0, 2])
 def test_an_error_of_stacking_comes_at_its_batch(num_workers):
-    with iterate(lambda sample: made(0, size=(2, 3 + sample.number // 3)), shuffle=False,
-                 num_workers=num_workers) as iterator:
+    with iterate(
+        lambda sample: made(0, size=(2, 3 + sample.number // 3)), shuffle=False, num_workers=num_workers
+    ) as iterator:
         next(iterator)
         with pytest.raises(DataError, match='different sizes'):
             next(iterator)
@@ -162,6 +170,7 @@ def test_two_iterators_do_not_disturb_each_other():
 
 
 # ---- Ending ----
+
 
 def worker_threads():
     return [thread for thread in threading.enumerate() if isinstance(thread, workers._Worker)]
@@ -219,7 +228,7 @@ def test_letting_go_of_an_iterator_ends_its_threads(monkeypatch):
     assert not any(thread.is_alive() for thread in threads)
 
 
-SCRIPT = '''
+SCRIPT = """
 import os, signal, threading
 import numpy as np
 from data_generator.batching import BatchIterator, BatchOrder, Made, stack
@@ -232,31 +241,42 @@ def make(sample):
 
 iterator = BatchIterator(BatchOrder(9, 2, True, 0), make, stack, 2, 3, None, '')
 {main}
-'''
+"""
 
-INTERRUPT = '''
+INTERRUPT = """
     if sample.number == 0:  # while the main thread waits for this very sample
         ready.wait()
         os.kill(os.getpid(), signal.SIGINT)
         caught.wait()
-'''
-CATCH = '''
+"""
+CATCH = """
 try:
     ready.set()
     next(iterator)
 except KeyboardInterrupt:
     print("caught", iterator.position)
     caught.set()
-'''
+"""
 
 
-@pytest.mark.parametrize('body, main, output', [
-    ('pass', 'next(iterator); print("end")', 'end'),
-    ('pass', 'next(iterator); del iterator; print("end")', 'end'),
-    ('pass', 'kept = [iterator, BatchIterator]; kept.append(kept); print("end")', 'end'),
-    (INTERRUPT, CATCH, 'caught 0')], ids=['idle', 'abandoned', 'in a cycle', 'after Ctrl-C'])
+@pytest.mark.parametrize(
+    'body, main, output',
+    [
+        ('pass', 'next(iterator); print("end")', 'end'),
+        ('pass', 'next(iterator); del iterator; print("end")', 'end'),
+        ('pass', 'kept = [iterator, BatchIterator]; kept.append(kept); print("end")', 'end'),
+        (INTERRUPT, CATCH, 'caught 0'),
+    ],
+    ids=['idle', 'abandoned', 'in a cycle', 'after Ctrl-C'],
+)
 def test_the_interpreter_exits_cleanly(body, main, output):
-    process = subprocess.run([sys.executable, '-c', SCRIPT.format(body=body, main=main)], timeout=TIMEOUT,
-                             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
-                             check=False)
+    process = subprocess.run(
+        [sys.executable, '-c', SCRIPT.format(body=body, main=main)],
+        timeout=TIMEOUT,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        check=False,
+    )
     assert (process.returncode, process.stdout.strip(), process.stderr) == (0, output, '')

@@ -59,8 +59,7 @@ def append_a_byte(path):
 
 
 @pytest.mark.parametrize('which', [0, 1])
-@pytest.mark.parametrize('change', [append_a_byte,
-                                    lambda path: os.utime(path, ns=(1, os.stat(path).st_mtime_ns + 1))])
+@pytest.mark.parametrize('change', [append_a_byte, lambda path: os.utime(path, ns=(1, os.stat(path).st_mtime_ns + 1))])
 def test_changed_files_are_read_again(pair, cache_dir, which, change):
     cache = PairCache(cache_dir, 'key')
     cache.get(pair, lambda: (IMAGE, LABEL))
@@ -109,6 +108,7 @@ def test_an_array_of_another_kind_is_no_entry(pair, cache_dir):
 def test_nothing_is_left_when_making_fails(pair, cache_dir):
     def fail():
         raise ValueError('broken')
+
     with pytest.raises(ValueError, match='broken'):
         PairCache(cache_dir, 'key').get(pair, fail)
     assert files(cache_dir) == []
@@ -122,7 +122,7 @@ def test_files_that_are_gone_are_missed_even_if_cached(pair, cache_dir):
         cache.get(pair, never)
 
 
-SHARE = '''
+SHARE = """
 import sys
 import numpy as np
 from data_generator.cache import PairCache
@@ -134,7 +134,7 @@ for _ in range(20):
         arrays = PairCache(sys.argv[1], str(number)).get(pair, lambda: (np.full((9, 9, 3), number, np.uint8),
                                                                         np.full((9, 9), number, np.uint8)))
         assert arrays[0].min() == arrays[1].max() == number
-'''
+"""
 
 
 def test_two_processes_share_a_directory(pair, cache_dir):

@@ -1,4 +1,5 @@
 """`check_dataset` finds every fault, counts right, and leaves sound datasets alone."""
+
 import argparse
 import json
 import os
@@ -84,8 +85,10 @@ def test_a_sound_dataset_is_recognised_and_can_be_trained_on(camvid):
     report = check(camvid)
     assert report.can_train and not report.all_faults
     assert report.layout == LAYOUTS['camvid'][0] and report.is_known_layout
-    assert [(split.name, split.num_images, len(split.good_pairs)) for split in report.splits] == [('train', 4, 4),
-                                                                                                ('val', 2, 2)]
+    assert [(split.name, split.num_images, len(split.good_pairs)) for split in report.splits] == [
+        ('train', 4, 4),
+        ('val', 2, 2),
+    ]
     assert report.suggested_id_map is None
     assert 'Recognised: camvid (11 classes, 11 is ignored' in report.to_text()
 
@@ -135,7 +138,7 @@ def test_classes_are_counted_and_weighted(tmp_path):
     for number, label in enumerate(labels):
         add_pair(tmp_path, 'train', str(number), image=image_of(number, (4, 4)), label=label)
     report = check(tmp_path)
-    split, = report.splits
+    (split,) = report.splits
     assert split.class_pixels[:, :3].tolist() == [[12, 4, 0], [4, 0, 8]] and split.void_pixels == 4
     assert split.void_share == pytest.approx(4 / 32)
     assert report.classes_never_seen == list(range(3, 11))
@@ -184,7 +187,8 @@ def test_cityscapes_ids_are_mapped_and_checked(tmp_path):
     label[0, 0], label[1, 1] = 0, 99
     report = check(cityscapes(tmp_path, 'labelIds', label))
     assert report.layout.name == 'cityscapes' and faults_of(report, 'illegal_label') == {
-        'a_gtFine_labelIds.png': '99 (1 px)'}
+        'a_gtFine_labelIds.png': '99 (1 px)'
+    }
     assert [fault.kind for fault in report.all_faults] == ['illegal_label']
     assert report.splits[0].class_pixels[0, 0] == label.size - 2 and report.splits[0].void_pixels == 1
 
@@ -218,13 +222,15 @@ def test_unmapped_colors_are_named(tmp_path):
 def own_dataset(root, values, images='images/train', labels='masks/train'):
     write(root / images / 'a.png', image_of(0))
     label = np.full(SIZE, values[0], np.uint8)
-    label[0, :len(values)] = values
+    label[0, : len(values)] = values
     write(root / labels / 'a.png', label)
     return root
 
 
-@pytest.mark.parametrize('images, labels, split', [
-    ('images/train', 'masks/train', 'train'), ('images', 'labels', 'all'), ('train/rgb', 'train/gt', 'train')])
+@pytest.mark.parametrize(
+    'images, labels, split',
+    [('images/train', 'masks/train', 'train'), ('images', 'labels', 'all'), ('train/rgb', 'train/gt', 'train')],
+)
 def test_own_datasets_are_recognised_by_usual_names(tmp_path, images, labels, split):
     report = check(own_dataset(tmp_path, [0, 1, 2, 255], images, labels))
     assert report.can_train and not report.is_known_layout and report.classes_are_guessed
@@ -291,6 +297,7 @@ def test_nothing_to_check_is_an_error(tmp_path):
 
 # ---- The command ----
 
+
 def run(*words):
     parser = argparse.ArgumentParser()
     check_command.add_parser(parser.add_subparsers())
@@ -325,8 +332,10 @@ def test_own_datasets_get_a_line_of_their_own(tmp_path, capsys):
     write(tmp_path / 'images/val/v.png', image_of(5, (9, 30)))
     write(tmp_path / 'masks/val/v.png', label_of(5, 3, (9, 30)))
     assert run(tmp_path) == 0
-    assert ('fcn8s train --images {0}/images/train --labels {0}/masks/train --val-images {0}/images/val --val-labels '
-            '{0}/masks/val --classes 3 --ignore-id 255 --crop 9 16'.format(tmp_path)) in capsys.readouterr().out
+    assert (
+        'fcn8s train --images {0}/images/train --labels {0}/masks/train --val-images {0}/images/val --val-labels '
+        '{0}/masks/val --classes 3 --ignore-id 255 --crop 9 16'.format(tmp_path)
+    ) in capsys.readouterr().out
 
 
 def test_a_preview_is_written(camvid, tmp_path, capsys):
@@ -342,14 +351,17 @@ def test_a_preview_without_a_good_pair_is_not_written(tmp_path, capsys):
     assert 'no preview' in capsys.readouterr().err and not (tmp_path / 'preview.png').exists()
 
 
-@pytest.mark.parametrize('words, message', [(('--preview', 'a.txt'), 'a.txt: must be the name of a .png'),
-                                            (('--workers', 0), '--workers 0: must be from 1')])
+@pytest.mark.parametrize(
+    'words, message',
+    [(('--preview', 'a.txt'), 'a.txt: must be the name of a .png'), (('--workers', 0), '--workers 0: must be from 1')],
+)
 def test_wrong_arguments_are_refused_before_reading(camvid, words, message):
     with pytest.raises(ValueError, match=message):
         run(camvid, *words)
 
 
 # ---- The preview ----
+
 
 def test_the_preview_shows_images_labels_and_augmented_pairs(camvid):
     generator = BatchGenerator.from_layout('camvid', str(camvid))

@@ -10,10 +10,12 @@ from data_generator.errors import DataError
 @pytest.fixture
 def touch(tmp_path):
     """Make empty files below tmp_path; finding and pairing never opens them."""
+
     def make(*names):
         for name in names:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_bytes(b'')
+
     return make
 
 
@@ -25,8 +27,9 @@ PLAIN = NameRule()
 
 
 def find(root, images, labels, extensions='png', rule=PLAIN, **options):
-    return pair_names(find_pairs([str(root / d) for d in images], [str(root / d) for d in labels], extensions, rule,
-                                 **options), root)
+    return pair_names(
+        find_pairs([str(root / d) for d in images], [str(root / d) for d in labels], extensions, rule, **options), root
+    )
 
 
 def test_name_is_split_at_separator_and_suffix_replaces_the_rest():
@@ -46,7 +49,10 @@ def test_nested_folders_and_natural_order(tmp_path, touch):
     touch('im/b/2_i.png', 'im/a/10_i.png', 'im/a/9_i.png')
     touch('gt/a/9_l.png', 'gt/a/10_l.png', 'gt/b/2_l.png', 'gt/a/9_x.png')
     assert find(tmp_path, ['im'], ['gt'], rule=NameRule('_i', '_l')) == [
-        ('im/a/9_i.png', 'gt/a/9_l.png'), ('im/a/10_i.png', 'gt/a/10_l.png'), ('im/b/2_i.png', 'gt/b/2_l.png')]
+        ('im/a/9_i.png', 'gt/a/9_l.png'),
+        ('im/a/10_i.png', 'gt/a/10_l.png'),
+        ('im/b/2_i.png', 'gt/b/2_l.png'),
+    ]
 
 
 def test_extensions_may_differ_in_kind_and_letter_case(tmp_path, touch):
@@ -59,7 +65,9 @@ def test_extensions_may_differ_in_kind_and_letter_case(tmp_path, touch):
 def test_equal_names_in_several_datasets_get_their_own_labels(tmp_path, touch):
     touch('one/im/1.png', 'one/gt/1.png', 'two/im/1.png', 'two/gt/1.png')
     assert find(tmp_path, ['one/im', 'two/im'], ['one/gt', 'two/gt']) == [
-        ('one/im/1.png', 'one/gt/1.png'), ('two/im/1.png', 'two/gt/1.png')]
+        ('one/im/1.png', 'one/gt/1.png'),
+        ('two/im/1.png', 'two/gt/1.png'),
+    ]
 
 
 def test_label_elsewhere_below_its_directory_is_found_by_name(tmp_path, touch):
@@ -81,8 +89,11 @@ def test_ambiguous_label_is_refused(tmp_path, touch):
 
 def test_image_without_label_is_refused_or_left_out(tmp_path, touch):
     touch('im/1.png', 'im/2.png', 'gt/1.png')
-    with pytest.raises(DataError, match=r'1 of 2 images .*have no label, the first of them .*2\.png: expected 2\.png.*'
-                                        'check_existence=False'):
+    with pytest.raises(
+        DataError,
+        match=r'1 of 2 images .*have no label, the first of them .*2\.png: expected 2\.png.*'
+        'check_existence=False',
+    ):
         find(tmp_path, ['im'], ['gt'])
     assert find(tmp_path, ['im'], ['gt'], check_existence=False) == [('im/1.png', 'gt/1.png')]
 
@@ -112,22 +123,30 @@ def test_directories_must_be_parallel(tmp_path):
         find(tmp_path, ['a', 'b'], ['c'])
 
 
-@pytest.mark.parametrize('text', [
-    'image,label\na b.png,l/1.png\nc.png,l/2.png\n',
-    '"a b.png";l/1.png\n\nc.png ; l/2.png',
-    '# my list\r\na b.png\tl/1.png\r\nc.png\tl/2.png\r\n'])
+@pytest.mark.parametrize(
+    'text',
+    [
+        'image,label\na b.png,l/1.png\nc.png,l/2.png\n',
+        '"a b.png";l/1.png\n\nc.png ; l/2.png',
+        '# my list\r\na b.png\tl/1.png\r\nc.png\tl/2.png\r\n',
+    ],
+)
 def test_lists_of_pairs(tmp_path, touch, text):
     touch('a b.png', 'c.png', 'l/1.png', 'l/2.png')
     (tmp_path / 'list.csv').write_bytes(b'\xef\xbb\xbf' + text.encode())
     assert pair_names(read_pair_list(str(tmp_path / 'list.csv')), tmp_path) == [
-        ('a b.png', 'l/1.png'), ('c.png', 'l/2.png')]
+        ('a b.png', 'l/1.png'),
+        ('c.png', 'l/2.png'),
+    ]
 
 
 def test_list_with_blanks_between_columns_and_another_root(tmp_path, touch):
     touch('data/a.png', 'data/b.png', 'data/l/a.png', 'data/l/b.png')
     (tmp_path / 'list.txt').write_text('a.png  l/a.png\nb.png l/b.png\n')
     assert pair_names(read_pair_list(str(tmp_path / 'list.txt'), str(tmp_path / 'data')), tmp_path) == [
-        ('data/a.png', 'data/l/a.png'), ('data/b.png', 'data/l/b.png')]
+        ('data/a.png', 'data/l/a.png'),
+        ('data/b.png', 'data/l/b.png'),
+    ]
 
 
 def test_list_of_images_only(tmp_path, touch):
@@ -136,11 +155,15 @@ def test_list_of_images_only(tmp_path, touch):
     assert pair_names(read_pair_list(str(tmp_path / 'list.txt')), tmp_path) == [('a.png', None), ('b.png', None)]
 
 
-@pytest.mark.parametrize('text, error, message', [
-    ('a.png,gone.png\n', FileNotFoundError, r'line 1: no such file: gone\.png.*root_dir'),
-    ('a.png,a.png\na.png,a.png,a.png\n', DataError, 'line 2: 3 columns'),
-    ('a.png,a.png\na.png\n', DataError, '1 of 2 images have no label, the first of them .*a.png'),
-    ('image,label\n', DataError, 'names no images')])
+@pytest.mark.parametrize(
+    'text, error, message',
+    [
+        ('a.png,gone.png\n', FileNotFoundError, r'line 1: no such file: gone\.png.*root_dir'),
+        ('a.png,a.png\na.png,a.png,a.png\n', DataError, 'line 2: 3 columns'),
+        ('a.png,a.png\na.png\n', DataError, '1 of 2 images have no label, the first of them .*a.png'),
+        ('image,label\n', DataError, 'names no images'),
+    ],
+)
 def test_faults_of_lists_are_named(tmp_path, touch, text, error, message):
     touch('a.png')
     (tmp_path / 'list.csv').write_text(text)

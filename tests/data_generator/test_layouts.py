@@ -46,8 +46,9 @@ def test_every_layout_is_named_after_its_label_space():
     assert {name: variants[0].label_space.name for name, variants in LAYOUTS.items()} == {n: n for n in LABEL_SPACES}
 
 
-@pytest.mark.parametrize('layout, expected', [
-    ('cityscapes', [0, 255, 13, 0, 255, 13]), ('cityscapes20', [1, 0, 14, 1, 0, 14])])
+@pytest.mark.parametrize(
+    'layout, expected', [('cityscapes', [0, 255, 13, 0, 255, 13]), ('cityscapes20', [1, 0, 14, 1, 0, 14])]
+)
 @pytest.mark.parametrize('suffix, file_ids', [('labelIds', (7, 0, 26)), ('labelTrainIds', (0, 255, 13))])
 def test_cityscapes_in_both_id_spaces_from_both_kinds_of_files(tmp_path, layout, expected, suffix, file_ids):
     write_jpeg_or_png(tmp_path / 'leftImg8bit/train/ulm/ulm_0_leftImg8bit.png')
@@ -81,16 +82,19 @@ def test_camvid32_as_published_holds_one_drive_out(tmp_path):
         write_jpeg_or_png(tmp_path / '701_StillsRaw_full/{}.png'.format(name))
         write_colors(tmp_path / 'LabeledApproved_full/{}_L.png'.format(name), [0, 128, 192])
     assert labels_of('camvid32', tmp_path) == [2] * 6
-    files = {split: [os.path.basename(pair.image) for pair in find_layout('camvid32', str(tmp_path), split)[1]]
-             for split in ('train', 'val', 'all')}
+    files = {
+        split: [os.path.basename(pair.image) for pair in find_layout('camvid32', str(tmp_path), split)[1]]
+        for split in ('train', 'val', 'all')
+    }
     assert files == {'train': ['0001TP_1.png'], 'val': ['Seq05VD_1.png'], 'all': ['0001TP_1.png', 'Seq05VD_1.png']}
 
 
 def test_kitti_road(tmp_path):
     for number in range(6):
         write_jpeg_or_png(tmp_path / 'training/image_2/um_00000{}.png'.format(number))
-        write_colors(tmp_path / 'training/gt_image_2/um_road_00000{}.png'.format(number),
-                     [[255, 0, 0], [255, 0, 255], [0, 0, 0]])
+        write_colors(
+            tmp_path / 'training/gt_image_2/um_road_00000{}.png'.format(number), [[255, 0, 0], [255, 0, 255], [0, 0, 0]]
+        )
         write_colors(tmp_path / 'training/gt_image_2/um_lane_00000{}.png'.format(number), [1, 2, 3])
     assert labels_of('kitti_road', tmp_path, 'val') == [0, 1, 255] * 2
     assert [len(find_layout('kitti_road', str(tmp_path), split)[1]) for split in ('train', 'val')] == [5, 1]

@@ -1,4 +1,5 @@
 """Processed datasets: the same tree, nothing outside it, nothing overwritten, nothing done twice."""
+
 import json
 import os
 
@@ -31,18 +32,25 @@ def dataset(tmp_path):
 def generator_of(dataset, **options):
     options.setdefault('export_dir', str(dataset.parent / 'out'))
     options.setdefault('root_dir', str(dataset))
-    return BatchGenerator([str(dataset / 'images')], ground_truth_dirs=[str(dataset / 'labels')], num_classes=4,
-                          **options)
+    return BatchGenerator(
+        [str(dataset / 'images')], ground_truth_dirs=[str(dataset / 'labels')], num_classes=4, **options
+    )
 
 
 def tree(directory):
-    return {os.path.relpath(os.path.join(folder, name), str(directory)): os.stat(os.path.join(folder, name)).st_mtime_ns
-            for folder, _, names in os.walk(str(directory)) for name in names}
+    return {
+        os.path.relpath(os.path.join(folder, name), str(directory)): os.stat(os.path.join(folder, name)).st_mtime_ns
+        for folder, _, names in os.walk(str(directory))
+        for name in names
+    }
 
 
 def contents(directory):
-    return {name: cv2.imread(os.path.join(str(directory), name), cv2.IMREAD_UNCHANGED)
-            for name in tree(directory) if name.endswith('.png')}
+    return {
+        name: cv2.imread(os.path.join(str(directory), name), cv2.IMREAD_UNCHANGED)
+        for name in tree(directory)
+        if name.endswith('.png')
+    }
 
 
 def assert_equal_trees(one, other):
@@ -73,8 +81,12 @@ def test_pairs_are_transformed_and_ids_mapped(dataset, tmp_path):
 
 
 def test_16_bit_labels_are_written_without_loss(dataset, tmp_path):
-    generator = BatchGenerator([str(dataset / 'images')], ground_truth_dirs=[str(dataset / 'labels')],
-                               root_dir=str(dataset), export_dir=str(tmp_path / 'out'))
+    generator = BatchGenerator(
+        [str(dataset / 'images')],
+        ground_truth_dirs=[str(dataset / 'labels')],
+        root_dir=str(dataset),
+        export_dir=str(tmp_path / 'out'),
+    )
     process(generator, {'convert_ids_to_ids': {0: 0, 1: 300, 2: 40000, 3: 65535}})
     written = contents(tmp_path / 'out')
     for name, array in contents(dataset).items():
@@ -105,7 +117,7 @@ def test_an_interrupted_run_goes_on_and_writes_nothing_twice(dataset, tmp_path):
     process(generator_of(dataset, export_dir=str(tmp_path / 'whole')), options)
     broken = dataset / 'images/b/3.png'
     whole = broken.read_bytes()
-    broken.write_bytes(whole[:len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
+    broken.write_bytes(whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2))
     with pytest.raises(DataError, match=r'3\.png'):
         process(generator_of(dataset), options)
     broken.write_bytes(whole)
@@ -138,8 +150,9 @@ def test_other_settings_in_the_same_directory_are_refused(dataset, tmp_path):
 def test_two_splits_with_settings_of_their_own_share_a_directory(dataset, tmp_path):
     for folder, size in (('a', (6, 8)), ('b', (3, 4))):
         images, labels = (str(dataset / kind / folder) for kind in ('images', 'labels'))
-        generator = BatchGenerator([images], ground_truth_dirs=[labels], root_dir=str(dataset),
-                                   export_dir=str(tmp_path / 'out'))
+        generator = BatchGenerator(
+            [images], ground_truth_dirs=[labels], root_dir=str(dataset), export_dir=str(tmp_path / 'out')
+        )
         process(generator, {'resize': size})
     assert {array.shape[:2] for array in contents(tmp_path / 'out').values()} == {(6, 8), (3, 4)}
     with open(str(tmp_path / 'out' / MANIFEST_NAME)) as file:
@@ -231,6 +244,7 @@ def test_datasets_without_labels_are_written_too(dataset, tmp_path):
 
 def test_the_first_pass_of_an_iterator_can_be_written(dataset, tmp_path):
     from data_generator.batching import Sample
+
     generator = generator_of(dataset)
     make = writing_to_disk(generator, generator.sample_maker({'flip': 0.5}, convert_to_one_hot=True), 0, shuffle=False)
     for number in range(2 * NUM_PAIRS):

@@ -19,9 +19,12 @@ def test_class_ids_and_ignored_pixels_are_legal():
 
 
 def test_ids_outside_the_classes_are_named_with_file_and_remedy():
-    with pytest.raises(DataError, match=r'town/a\.png: label IDs 3, 26 \(6 pixels\) belong to no class: with '
-                                        r'num_classes=3 class IDs are 0 to 2, and 255 is ignored\..*'
-                                        r"layout='cityscapes'.*cityscapes_ids_to_train_ids\(\) with num_classes=19"):
+    with pytest.raises(
+        DataError,
+        match=r'town/a\.png: label IDs 3, 26 \(6 pixels\) belong to no class: with '
+        r'num_classes=3 class IDs are 0 to 2, and 255 is ignored\..*'
+        r"layout='cityscapes'.*cityscapes_ids_to_train_ids\(\) with num_classes=19",
+    ):
         LegalIds(3, 255).check(ids(0, 26, 3, 2), 'town/a.png')
 
 
@@ -35,8 +38,11 @@ def test_with_a_map_its_ids_are_legal_unless_they_become_no_class(id_map):
     legal = LegalIds(2, 255, id_map)
     legal.check(ids(7, 8, 9), 'a.png')
     for illegal in (6, 10, 255):
-        with pytest.raises(DataError, match=r'a\.png: label IDs {} \(\d+ pixels\) are not in the ID map, or it maps '
-                                            'them to no class.*ignore_id=255'.format(illegal)):
+        with pytest.raises(
+            DataError,
+            match=r'a\.png: label IDs {} \(\d+ pixels\) are not in the ID map, or it maps '
+            'them to no class.*ignore_id=255'.format(illegal),
+        ):
             legal.check(ids(7, illegal), 'a.png')
 
 
@@ -89,9 +95,14 @@ def test_illegal_ids_in_a_file_are_refused(pair):
         read_pair(pair, False, LegalIds(1, 255))
 
 
-@pytest.mark.parametrize('error, message', [
-    (ValueError('too small'), r'i\.png with label .*l\.png: too small'), (KeyError(3), r'i\.png .*: KeyError: 3'),
-    (DataError('no name'), r'i\.png .*: no name')])
+@pytest.mark.parametrize(
+    'error, message',
+    [
+        (ValueError('too small'), r'i\.png with label .*l\.png: too small'),
+        (KeyError(3), r'i\.png .*: KeyError: 3'),
+        (DataError('no name'), r'i\.png .*: no name'),
+    ],
+)
 def test_errors_get_the_names_of_the_files(pair, error, message):
     with pytest.raises(DataError, match=message), naming_the_file(pair):
         raise error

@@ -80,7 +80,7 @@ def test_labels_lie_on_the_pixels_they_name():
     across, beside = [], []
     for seed in range(6):
         image, label_ids = scene(seed, (96, 192))
-        change = (label_ids[:, 3:-3] != label_ids[:, 4:-2])
+        change = label_ids[:, 3:-3] != label_ids[:, 4:-2]
         step = np.abs(np.diff(image.astype(float), axis=1)).sum(axis=2)
         across.append(step[:, 3:-2][change].mean())
         beside.append(0.5 * (step[:, 1:-4][change].mean() + step[:, 5:][change].mean()))
@@ -153,8 +153,9 @@ def test_an_existing_directory_is_not_written_into(tmp_path):
     assert os.listdir(str(tmp_path)) == ['mine.txt']
 
 
-@pytest.mark.parametrize('name, value, smallest', [('num_train', 0, 1), ('num_val', -1, 1), ('num_drive_frames', -2, 0),
-                                                   ('seed', -1, 0)])
+@pytest.mark.parametrize(
+    'name, value, smallest', [('num_train', 0, 1), ('num_val', -1, 1), ('num_drive_frames', -2, 0), ('seed', -1, 0)]
+)
 def test_numbers_that_make_no_dataset_are_refused_before_anything_is_written(tmp_path, name, value, smallest):
     with pytest.raises(ValueError, match='{} is {}, but must be at least {}'.format(name, value, smallest)):
         write_dataset(tmp_path / 'out', **{name: value})
@@ -169,7 +170,7 @@ def test_noise_continues_across_the_edges_of_its_tile():
     inner = np.abs(np.diff(tile, axis=0)).mean()
     assert np.abs(tile[0] - tile[-1]).mean() < 2 * inner
     x = np.array([[3, 3 + TILE_SIZE, 3 - 500 * TILE_SIZE]], np.float32)
-    samples = [float(sample_tile(tile, x[:, i:i + 1], np.full((1, 1), 7, np.float32))[0, 0]) for i in range(3)]
+    samples = [float(sample_tile(tile, x[:, i : i + 1], np.full((1, 1), 7, np.float32))[0, 0]) for i in range(3)]
     assert samples == pytest.approx([float(tile[7, 3])] * 3)
 
 
@@ -229,12 +230,15 @@ def test_the_command_writes_a_dataset(tmp_path, capsys):
 
 def test_processes_draw_the_same_dataset(tmp_path, monkeypatch):
     from data_generator.street_scenes import dataset
+
     write_dataset(str(tmp_path / 'alone'), 3, 2, 3, (32, 64), seed=4)
     monkeypatch.setattr(dataset, 'SCENES_WORTH_A_PROCESS', 1)
     monkeypatch.setattr(dataset.os, 'cpu_count', lambda: 3)
     write_dataset(str(tmp_path / 'shared'), 3, 2, 3, (32, 64), seed=4)
-    files = [sorted(str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob('*.png'))
-             for name in ('alone', 'shared')]
+    files = [
+        sorted(str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob('*.png'))
+        for name in ('alone', 'shared')
+    ]
     assert files[0] == files[1] and len(files[0]) == 16
     for name in files[0]:
         assert (tmp_path / 'alone' / name).read_bytes() == (tmp_path / 'shared' / name).read_bytes(), name
@@ -242,6 +246,7 @@ def test_processes_draw_the_same_dataset(tmp_path, monkeypatch):
 
 def test_a_process_that_fails_is_reported_and_nothing_stays(tmp_path, monkeypatch):
     from data_generator.street_scenes import dataset
+
     monkeypatch.setattr(dataset, 'SCENES_WORTH_A_PROCESS', 1)
     monkeypatch.setattr(dataset.os, 'cpu_count', lambda: 2)
     monkeypatch.setattr('data_generator.street_scenes.shards.sys.executable', '/bin/false')

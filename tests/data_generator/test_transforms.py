@@ -1,4 +1,5 @@
 """Every transform against slow references, and all of them together by their properties."""
+
 import colorsys
 
 import numpy as np
@@ -23,8 +24,10 @@ def coordinate_pair(height, width):
 
 def noise_pair(height, width, num_classes=5, seed=0):
     rng = np.random.default_rng(seed)
-    return (rng.integers(0, 256, (height, width, 3), dtype=np.uint8),
-            rng.integers(0, num_classes, (height, width), dtype=np.uint8))
+    return (
+        rng.integers(0, 256, (height, width, 3), dtype=np.uint8),
+        rng.integers(0, num_classes, (height, width), dtype=np.uint8),
+    )
 
 
 def rng_of(number):
@@ -49,8 +52,11 @@ def assert_aligned(image, label, source_width, pixels=0.55):
 
 # ---- One by one ----
 
-@pytest.mark.parametrize('top, left, size', [(2, 3, (4, 5)), (-2, -1, (5, 4)), (5, 6, (9, 9)), (-3, -3, (20, 20)),
-                                             (30, 0, (3, 3)), (0, 0, (8, 9))])
+
+@pytest.mark.parametrize(
+    'top, left, size',
+    [(2, 3, (4, 5)), (-2, -1, (5, 4)), (5, 6, (9, 9)), (-3, -3, (20, 20)), (30, 0, (3, 3)), (0, 0, (8, 9))],
+)
 def test_a_window_is_the_source_or_padding(top, left, size):
     image, label = noise_pair(8, 9)
     out_image, out_label = geometry.cut_window(image, label, top, left, size, PADDING)
@@ -120,8 +126,10 @@ def test_flip_mirrors_left_and_right():
     np.testing.assert_array_equal(out_label, label[:, ::-1])
 
 
-@pytest.mark.parametrize('translate, shift', [(((-2, -2), (-3, -3), 1.0), (-2, -3)), (((-1, -1), (0, 0), 1.0), (-1, 0)),
-                                              (((4, 4), (1, 1), 0.0), (0, 0))])
+@pytest.mark.parametrize(
+    'translate, shift',
+    [(((-2, -2), (-3, -3), 1.0), (-2, -3)), (((-1, -1), (0, 0), 1.0), (-1, 0)), (((4, 4), (1, 1), 0.0), (0, 0))],
+)
 def test_translate_shifts_right_and_down(translate, shift):
     image, label = noise_pair(8, 9)
     pipeline = build_pipeline(translate=translate, pad_value=(1, 2, 3), void_class_id=77)
@@ -159,14 +167,17 @@ def reference_warp(image, label, matrix):
             out_label[row, column] = label[int(np.floor(y + 0.5)), int(np.floor(x + 0.5))]
             x, y = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
             x0, y0 = min(int(x), width - 2), min(int(y), height - 2)
-            (a, b), (c, d) = image[y0:y0 + 2, x0:x0 + 2].astype(float)
+            (a, b), (c, d) = image[y0 : y0 + 2, x0 : x0 + 2].astype(float)
             out_image[row, column] = (1 - y + y0) * ((1 - x + x0) * a + (x - x0) * b) + (y - y0) * (
-                (1 - x + x0) * c + (x - x0) * d)
+                (1 - x + x0) * c + (x - x0) * d
+            )
     return out_image, out_label, exact
 
 
-@pytest.mark.parametrize('degrees, factor, flipped', [
-    (0, 0.6, False), (0, 1.7, True), (20, 1.0, False), (-33, 0.8, True), (180, 1.0, False), (90, 1.3, False)])
+@pytest.mark.parametrize(
+    'degrees, factor, flipped',
+    [(0, 0.6, False), (0, 1.7, True), (20, 1.0, False), (-33, 0.8, True), (180, 1.0, False), (90, 1.3, False)],
+)
 def test_warp_samples_image_and_label_where_the_matrix_says(degrees, factor, flipped):
     image, label = noise_pair(17, 23)
     matrix = geometry.similarity_matrix((17, 23), degrees, factor)
@@ -197,7 +208,7 @@ def test_scale_magnifies_about_the_centre_and_keeps_the_size():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.tuples(*[st.integers(1, 30)] * 4), st.integers(0, 10 ** 6))
+@given(st.tuples(*[st.integers(1, 30)] * 4), st.integers(0, 10**6))
 def test_random_scale_and_crop_pad_only_where_no_image_is(sides, seed):
     height, width, *size = sides
     image, label = coordinate_pair(height, width)
@@ -225,8 +236,10 @@ def test_class_balanced_crops_are_drawn_again():
     label[30:, :] = 255
     image = np.zeros((40, 40, 3), np.uint8)
     plain, balanced = build_pipeline(random_crop=(8, 8)), build_pipeline(random_crop=(8, 8), max_class_share=0.75)
-    shares = [[geometry.largest_class_share(pipeline(image, label, rng_of(number))[1], (255,))
-               for number in range(60)] for pipeline in (plain, balanced)]
+    shares = [
+        [geometry.largest_class_share(pipeline(image, label, rng_of(number))[1], (255,)) for number in range(60)]
+        for pipeline in (plain, balanced)
+    ]
     assert np.mean(np.array(shares[0]) <= 0.75) < 0.4
     assert np.mean(np.array(shares[1]) <= 0.75) > 0.7
     assert np.isfinite(shares[1]).all()  # crops without a valid pixel are drawn again too
@@ -271,7 +284,7 @@ def test_blur_is_gaussian():
     image = np.zeros((31, 31, 3), np.uint8)
     image[15, 15] = 255
     out_image = light.blur(image, 1.0)[15, 15].astype(float)
-    weights = np.exp(-np.arange(-15, 16) ** 2 / 2.0)
+    weights = np.exp(-(np.arange(-15, 16) ** 2) / 2.0)
     np.testing.assert_allclose(out_image, 255 / weights.sum() ** 2, atol=2)
     np.testing.assert_array_equal(light.blur(image, 0.0), image)
 
@@ -306,10 +319,14 @@ def test_id_maps_of_any_integer_type_are_the_same(dtype):
     np.testing.assert_array_equal(out_label, 4 - expected)
 
 
-@pytest.mark.parametrize('label, message', [
-    (np.zeros((4, 5), np.uint8), r'4x4 with a label of 4x5.*same size'),
-    (np.zeros((4, 4, 3), np.uint8), r'shape \(4, 4, 3\).*convert_colors_to_ids'),
-    (np.zeros((4, 4), np.float32), r'float32: must be class IDs, uint8 or uint16')])
+@pytest.mark.parametrize(
+    'label, message',
+    [
+        (np.zeros((4, 5), np.uint8), r'4x4 with a label of 4x5.*same size'),
+        (np.zeros((4, 4, 3), np.uint8), r'shape \(4, 4, 3\).*convert_colors_to_ids'),
+        (np.zeros((4, 4), np.float32), r'float32: must be class IDs, uint8 or uint16'),
+    ],
+)
 def test_a_label_that_does_not_fit_its_image_is_refused(label, message):
     with pytest.raises(ValueError, match=message):
         build_pipeline()(np.zeros((4, 4, 3), np.uint8), label, rng_of(0))
@@ -317,13 +334,15 @@ def test_a_label_that_does_not_fit_its_image_is_refused(label, message):
 
 # ---- Together ----
 
+
 def optional(strategy):
     return st.one_of(st.just(False), strategy)
 
 
 def ranges(low, high):
     return st.tuples(st.floats(low, high), st.floats(low, high), st.floats(0, 1)).map(
-        lambda value: (min(value[:2]), max(value[:2]), value[2]))
+        lambda value: (min(value[:2]), max(value[:2]), value[2])
+    )
 
 
 GEOMETRY = dict(
@@ -333,9 +352,14 @@ GEOMETRY = dict(
     flip=optional(st.floats(0, 1)),
     translate=optional(st.tuples(st.just((0, 3)), st.just((-3, 2)), st.floats(0, 1))),
     rotate=optional(ranges(-180, 180)),
-    scale=optional(ranges(0.5, 2)))
-LIGHT = dict(brightness=optional(ranges(0, 3)), color_jitter=optional(st.just((0.5, 0.5, 90, 0.7))),
-             blur=optional(ranges(0, 3)), gray=st.booleans())
+    scale=optional(ranges(0.5, 2)),
+)
+LIGHT = dict(
+    brightness=optional(ranges(0, 3)),
+    color_jitter=optional(st.just((0.5, 0.5, 90, 0.7))),
+    blur=optional(ranges(0, 3)),
+    gray=st.booleans(),
+)
 
 
 def largest_misalignment(options, out_size):
@@ -345,12 +369,16 @@ def largest_misalignment(options, out_size):
     pixel = 1.25 if options['random_crop'] else 1.0  # random_scale shrinks to 0.8
     shrinking = max(1, (size[0] - top - bottom) / out_size[0], (size[1] - left - right) / out_size[1])
     moves = bool(options['scale'] or options['rotate'] or options['translate'])
-    return 0.05 + 0.5 * bool(options['random_crop']) + 0.5 * pixel * shrinking * bool(options['resize']) + (
-        0.5 * pixel * shrinking * moves)
+    return (
+        0.05
+        + 0.5 * bool(options['random_crop'])
+        + 0.5 * pixel * shrinking * bool(options['resize'])
+        + (0.5 * pixel * shrinking * moves)
+    )
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.fixed_dictionaries(GEOMETRY), st.integers(0, 10 ** 6))
+@given(st.fixed_dictionaries(GEOMETRY), st.integers(0, 10**6))
 def test_image_and_label_stay_aligned_under_every_combination(options, seed):
     if options['random_crop']:  # without padding, which a later resize mixes into its neighbours
         options['random_crop'] = (min(options['random_crop'][0], 28), min(options['random_crop'][1], 38))
@@ -365,7 +393,7 @@ def test_image_and_label_stay_aligned_under_every_combination(options, seed):
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.fixed_dictionaries(dict(GEOMETRY, **LIGHT)), st.integers(0, 10 ** 6))
+@given(st.fixed_dictionaries(dict(GEOMETRY, **LIGHT)), st.integers(0, 10**6))
 def test_no_new_label_values_ever_appear(options, seed):
     image, label = noise_pair(24, 30)
     label *= 50
@@ -378,7 +406,7 @@ def test_no_new_label_values_ever_appear(options, seed):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.fixed_dictionaries(dict(GEOMETRY, **LIGHT)), st.integers(0, 10 ** 6))
+@given(st.fixed_dictionaries(dict(GEOMETRY, **LIGHT)), st.integers(0, 10**6))
 def test_the_same_draw_gives_the_same_pair_with_and_without_its_label(options, seed):
     image, label = noise_pair(24, 30)
     pipeline = build_pipeline(**options)
@@ -390,8 +418,13 @@ def test_the_same_draw_gives_the_same_pair_with_and_without_its_label(options, s
     assert none is None
 
 
-@pytest.mark.parametrize('options', [dict(crop=(1, 2, 3, 4), resize=(9, 11), flip=0.5, scale=(0.5, 2, 0.5)),
-                                     dict(random_crop=(9, 11), resize=(5, 6), brightness=(0.5, 2, 0.5))])
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(crop=(1, 2, 3, 4), resize=(9, 11), flip=0.5, scale=(0.5, 2, 0.5)),
+        dict(random_crop=(9, 11), resize=(5, 6), brightness=(0.5, 2, 0.5)),
+    ],
+)
 def test_preparing_and_augmenting_is_the_whole_pipeline(options):
     image, label = noise_pair(24, 30)
     pipeline = build_pipeline(convert_ids_to_ids=[9, 8, 7, 6, 5], **options)
@@ -406,6 +439,7 @@ def test_preparing_and_augmenting_is_the_whole_pipeline(options):
 def test_the_key_of_what_is_prepared_ignores_what_is_random():
     def key(**options):
         return build_pipeline(**options).prepare_key
+
     assert key(resize=(4, 5)) == key(resize=(4, 5), flip=0.5, gray=True)
     assert key(resize=(4, 5)) != key(resize=(5, 4))
     assert key(random_crop=(4, 5), resize=(4, 5)) == key(random_crop=(6, 6), resize=(9, 9))
@@ -413,61 +447,75 @@ def test_the_key_of_what_is_prepared_ignores_what_is_random():
     assert key(convert_ids_to_ids=np.array([1, 2], np.uint8)) == key(convert_ids_to_ids=[1, 2])
 
 
-@pytest.mark.parametrize('options, size', [
-    (dict(), None), (dict(resize=(4, 5)), (4, 5)), (dict(random_crop=(9, 8)), (9, 8)),
-    (dict(random_crop=(9, 8), crop=(1, 2, 3, 1)), (6, 4)), (dict(random_crop=(9, 8), resize=(4, 5)), (4, 5)),
-    (dict(crop=(1, 2, 3, 1)), None)])
+@pytest.mark.parametrize(
+    'options, size',
+    [
+        (dict(), None),
+        (dict(resize=(4, 5)), (4, 5)),
+        (dict(random_crop=(9, 8)), (9, 8)),
+        (dict(random_crop=(9, 8), crop=(1, 2, 3, 1)), (6, 4)),
+        (dict(random_crop=(9, 8), resize=(4, 5)), (4, 5)),
+        (dict(crop=(1, 2, 3, 1)), None),
+    ],
+)
 def test_the_size_of_the_output_is_known_where_it_is_fixed(options, size):
     assert build_pipeline(**options).output_size == size
 
 
 # ---- Refusals ----
 
-@pytest.mark.parametrize('options, message', [
-    (dict(random_crop=(0, 4)), r'random_crop=\(0, 4\): must be \(height, width\)'),
-    (dict(random_crop=4), r'random_crop=4: must be \(height, width\)'),
-    (dict(resize=(4.0, 4)), r'resize=\(4.0, 4\): must be .* integers.*Write resize=\(512, 1024\)'),
-    (dict(resize=True), r'resize=True: must be'),
-    (dict(crop=(1, 2, 3)), r'crop=\(1, 2, 3\): must be \(top, bottom, left, right\)'),
-    (dict(crop=(-1, 0, 0, 0)), r'at least 0'),
-    (dict(brightness=(0.5, 1.5)), r'brightness=\(0.5, 1.5\): must be \(min, max, probability\)'),
-    (dict(brightness=(1.5, 0.5, 0.5)), r'min <= max'),
-    (dict(brightness=(-1, 0.5, 0.5)), r'at least 0'),
-    (dict(brightness=(0.5, float('nan'), 0.5)), r'brightness'),
-    (dict(flip=True), r'flip=True: must be the probability.*flip=0.5'),
-    (dict(flip=1.5), r'flip=1.5: must be'),
-    (dict(translate=(4, 4, 0.5)), r'translate=\(4, 4, 0.5\): must be \(\(min, max\), \(min, max\), probability\)'),
-    (dict(translate=((0, 1.5), (0, 1), 0.5)), r'whole pixels'),
-    (dict(translate=((0, 5), (0, 5), 2)), r'probability'),
-    (dict(scale=(0, 2, 0.5)), r'scale=\(0, 2, 0.5\): min must be above 0'),
-    (dict(scale=(1, 2, -1)), r'scale'),
-    (dict(rotate=(-200, 10, 0.5)), r'rotate=\(-200, 10, 0.5\): .*from -180 to 180'),
-    (dict(gray=1), r'gray=1: must be True or False'),
-    (dict(color_jitter=(0.1, 0.1, 0.5)), r'color_jitter=.*\(contrast, saturation, hue, probability\)'),
-    (dict(color_jitter=(2, 0, 0, 1)), r'at most 1'),
-    (dict(blur=(0, 99, 1)), r'blur=.*from 0 to 50'),
-    (dict(random_scale=(0.5, 2)), r'random_scale=\(0.5, 2.0\): belongs to random crops.*Add random_crop'),
-    (dict(random_scale=(0, 2), random_crop=(4, 4)), r'factors above 0'),
-    (dict(max_class_share=0.5), r'max_class_share=0.5: belongs to random crops'),
-    (dict(max_class_share=1.5, random_crop=(4, 4)), r'at most 1'),
-    (dict(convert_colors_to_ids=[1]), r'must be a dict from \(red, green, blue\)'),
-    (dict(convert_colors_to_ids={(1, 2): 1}), r'every key must be a colour'),
-    (dict(convert_colors_to_ids={(1, 2, 3): -1}), r'convert_colors_to_ids\[\(1, 2, 3\)\]=-1: must be an integer'),
-    (dict(convert_ids_to_ids=np.zeros((2, 2), int)), r'one-dimensional integer array'),
-    (dict(convert_ids_to_ids=np.zeros(3)), r'one-dimensional integer array'),
-    (dict(convert_ids_to_ids=[0, -1]), r'holds -1; IDs are integers from 0'),
-    (dict(convert_ids_to_ids={}), r'at least one ID'),
-    (dict(convert_ids_to_ids={0: 'road'}), r"convert_ids_to_ids\[0\]='road'"),
-    (dict(void_class_id=-1), r'void_class_id=-1: must be an integer from 0'),
-    (dict(void_class_id=30, num_classes=20), r'void_class_id=30: must be one of the num_classes=20.*ignore_id=255'),
-    (dict(ignore_id=70000), r'ignore_id=70000'),
-    (dict(pad_value=(0, 0)), r'pad_value=\(0, 0\): must be \(red, green, blue\)'),
-    (dict(pad_value=(0, 0, 256)), r'from 0 to 255'),
-    (dict(crop=(2, 2, 0, 0), random_crop=(4, 4)), r'cuts away all of random_crop=\(4, 4\)'),
-    (dict(resize=(8, 8), translate=((0, 8), (0, 2), 0.5)), r'out of sight.*less than 8 pixels across'),
-    (dict(resize_labels=False, resize=(4, 4), scale=(1, 2, 1)), r'scale=.*resize_labels=False'),
-    (dict(has_labels=False, convert_ids_to_ids={0: 1}), r'convert_ids_to_ids is for labels, and this dataset has none'),
-])
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(random_crop=(0, 4)), r'random_crop=\(0, 4\): must be \(height, width\)'),
+        (dict(random_crop=4), r'random_crop=4: must be \(height, width\)'),
+        (dict(resize=(4.0, 4)), r'resize=\(4.0, 4\): must be .* integers.*Write resize=\(512, 1024\)'),
+        (dict(resize=True), r'resize=True: must be'),
+        (dict(crop=(1, 2, 3)), r'crop=\(1, 2, 3\): must be \(top, bottom, left, right\)'),
+        (dict(crop=(-1, 0, 0, 0)), r'at least 0'),
+        (dict(brightness=(0.5, 1.5)), r'brightness=\(0.5, 1.5\): must be \(min, max, probability\)'),
+        (dict(brightness=(1.5, 0.5, 0.5)), r'min <= max'),
+        (dict(brightness=(-1, 0.5, 0.5)), r'at least 0'),
+        (dict(brightness=(0.5, float('nan'), 0.5)), r'brightness'),
+        (dict(flip=True), r'flip=True: must be the probability.*flip=0.5'),
+        (dict(flip=1.5), r'flip=1.5: must be'),
+        (dict(translate=(4, 4, 0.5)), r'translate=\(4, 4, 0.5\): must be \(\(min, max\), \(min, max\), probability\)'),
+        (dict(translate=((0, 1.5), (0, 1), 0.5)), r'whole pixels'),
+        (dict(translate=((0, 5), (0, 5), 2)), r'probability'),
+        (dict(scale=(0, 2, 0.5)), r'scale=\(0, 2, 0.5\): min must be above 0'),
+        (dict(scale=(1, 2, -1)), r'scale'),
+        (dict(rotate=(-200, 10, 0.5)), r'rotate=\(-200, 10, 0.5\): .*from -180 to 180'),
+        (dict(gray=1), r'gray=1: must be True or False'),
+        (dict(color_jitter=(0.1, 0.1, 0.5)), r'color_jitter=.*\(contrast, saturation, hue, probability\)'),
+        (dict(color_jitter=(2, 0, 0, 1)), r'at most 1'),
+        (dict(blur=(0, 99, 1)), r'blur=.*from 0 to 50'),
+        (dict(random_scale=(0.5, 2)), r'random_scale=\(0.5, 2.0\): belongs to random crops.*Add random_crop'),
+        (dict(random_scale=(0, 2), random_crop=(4, 4)), r'factors above 0'),
+        (dict(max_class_share=0.5), r'max_class_share=0.5: belongs to random crops'),
+        (dict(max_class_share=1.5, random_crop=(4, 4)), r'at most 1'),
+        (dict(convert_colors_to_ids=[1]), r'must be a dict from \(red, green, blue\)'),
+        (dict(convert_colors_to_ids={(1, 2): 1}), r'every key must be a colour'),
+        (dict(convert_colors_to_ids={(1, 2, 3): -1}), r'convert_colors_to_ids\[\(1, 2, 3\)\]=-1: must be an integer'),
+        (dict(convert_ids_to_ids=np.zeros((2, 2), int)), r'one-dimensional integer array'),
+        (dict(convert_ids_to_ids=np.zeros(3)), r'one-dimensional integer array'),
+        (dict(convert_ids_to_ids=[0, -1]), r'holds -1; IDs are integers from 0'),
+        (dict(convert_ids_to_ids={}), r'at least one ID'),
+        (dict(convert_ids_to_ids={0: 'road'}), r"convert_ids_to_ids\[0\]='road'"),
+        (dict(void_class_id=-1), r'void_class_id=-1: must be an integer from 0'),
+        (dict(void_class_id=30, num_classes=20), r'void_class_id=30: must be one of the num_classes=20.*ignore_id=255'),
+        (dict(ignore_id=70000), r'ignore_id=70000'),
+        (dict(pad_value=(0, 0)), r'pad_value=\(0, 0\): must be \(red, green, blue\)'),
+        (dict(pad_value=(0, 0, 256)), r'from 0 to 255'),
+        (dict(crop=(2, 2, 0, 0), random_crop=(4, 4)), r'cuts away all of random_crop=\(4, 4\)'),
+        (dict(resize=(8, 8), translate=((0, 8), (0, 2), 0.5)), r'out of sight.*less than 8 pixels across'),
+        (dict(resize_labels=False, resize=(4, 4), scale=(1, 2, 1)), r'scale=.*resize_labels=False'),
+        (
+            dict(has_labels=False, convert_ids_to_ids={0: 1}),
+            r'convert_ids_to_ids is for labels, and this dataset has none',
+        ),
+    ],
+)
 def test_options_are_refused_before_any_work(options, message):
     with pytest.raises(ValueError, match=message):
         build_pipeline(**options)
@@ -475,6 +523,7 @@ def test_options_are_refused_before_any_work(options, message):
 
 def test_numpy_numbers_and_lists_are_as_good_as_python_ones():
     image, label = noise_pair(12, 14)
-    pipeline = build_pipeline(resize=np.array([5, 6]), flip=np.float32(1), crop=[np.int64(1), 0, 0, 0],
-                              brightness=[1, np.float64(1.5), 1])
+    pipeline = build_pipeline(
+        resize=np.array([5, 6]), flip=np.float32(1), crop=[np.int64(1), 0, 0, 0], brightness=[1, np.float64(1.5), 1]
+    )
     assert pipeline(image, label, rng_of(0))[1].shape == (5, 6)

@@ -1,4 +1,5 @@
 """Small learnable batches for tests of the whole network."""
+
 import numpy as np
 
 
@@ -25,7 +26,7 @@ class Stream:
         for label in labels:
             half = slice(self.size[1] // 2, None) if rng.rand() < 0.5 else slice(0, self.size[1] // 2)
             label[:, half] = 1
-        labels[:, :self.size[0] // 8] = 255
+        labels[:, : self.size[0] // 8] = 255
         noise = rng.randint(0, 40, labels.shape + (3,))
         return (np.where(labels[..., None] == 1, 180, 40) + noise).astype(np.uint8), labels
 

@@ -1,4 +1,5 @@
 """Reading the layers of a network from its graph, and drawing them."""
+
 import numpy as np
 import pytest
 
@@ -52,7 +53,10 @@ def test_decoder_of_the_paper(architectures):
     assert layers['score_pool3'].inputs == ('pool3',)
     upsamplings = [layer for layer in layers.values() if layer.kind == 'transposed convolution']
     assert [(layer.kernel, layer.stride, layer.total_stride) for layer in upsamplings] == [
-        ((4, 4), 2, 16), ((4, 4), 2, 8), ((16, 16), 8, 1)]
+        ((4, 4), 2, 16),
+        ((4, 4), 2, 8),
+        ((16, 16), 8, 1),
+    ]
     sums = [layer for layer in layers.values() if layer.kind == 'sum']
     assert set(sums[0].inputs) == {upsamplings[0].name, 'score_pool4'}
     assert set(sums[1].inputs) == {upsamplings[1].name, 'score_pool3'}
@@ -97,14 +101,35 @@ def test_size_that_is_none_is_refused(tiny_encoder, size):
         read_architecture(model, size)
 
 
-ENCODER_CAPTIONS = ['image', 'conv1_1–1_2', 'pool1', 'conv2_1–2_2', 'pool2', 'conv3_1–3_3', 'pool3', 'conv4_1–4_3',
-                    'pool4', 'conv5_1–5_3', 'pool5', 'fc6', 'fc7']
+ENCODER_CAPTIONS = [
+    'image',
+    'conv1_1–1_2',
+    'pool1',
+    'conv2_1–2_2',
+    'pool2',
+    'conv3_1–3_3',
+    'pool3',
+    'conv4_1–4_3',
+    'pool4',
+    'conv5_1–5_3',
+    'pool5',
+    'fc6',
+    'fc7',
+]
 
 
-@pytest.mark.parametrize('variant, decoder_captions, num_sums', [
-    ('8s', ['score_fc7', 'upsample_fc7', 'score_pool4', 'upsample_pool4', 'score_pool3', 'upsample_8x', 'logits'], 2),
-    ('16s', ['score_fc7', 'upsample_fc7', 'score_pool4', 'upsample_16x', 'logits'], 1),
-    ('32s', ['score_fc7', 'upsample_32x', 'logits'], 0)])
+@pytest.mark.parametrize(
+    'variant, decoder_captions, num_sums',
+    [
+        (
+            '8s',
+            ['score_fc7', 'upsample_fc7', 'score_pool4', 'upsample_pool4', 'score_pool3', 'upsample_8x', 'logits'],
+            2,
+        ),
+        ('16s', ['score_fc7', 'upsample_fc7', 'score_pool4', 'upsample_16x', 'logits'], 1),
+        ('32s', ['score_fc7', 'upsample_32x', 'logits'], 0),
+    ],
+)
 def test_drawing_shows_every_layer_and_every_stride(architectures, variant, decoder_captions, num_sums):
     figure_module = pytest.importorskip('matplotlib.figure')
     axes = figure_module.Figure().add_subplot(111)

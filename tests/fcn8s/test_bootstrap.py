@@ -80,10 +80,14 @@ def test_resamples_need_not_be_a_multiple_of_the_chunk():
     assert bootstrap.mean_iou_interval(random_counts(), num_resamples=307).num_resamples == 307
 
 
-@pytest.mark.parametrize('arguments, message', [
-    ({'images': ClassCounts(*np.zeros((3, 0, 2), np.int64))}, r'shape \(0, 2\) came.*at least one image'),
-    ({'num_resamples': 0}, '0 resamples .* take 1 or more'),
-    ({'confidence': 95}, 'confidence of 95 .* between 0 and 1')])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        ({'images': ClassCounts(*np.zeros((3, 0, 2), np.int64))}, r'shape \(0, 2\) came.*at least one image'),
+        ({'num_resamples': 0}, '0 resamples .* take 1 or more'),
+        ({'confidence': 95}, 'confidence of 95 .* between 0 and 1'),
+    ],
+)
 def test_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         bootstrap.mean_iou_interval(**dict({'images': random_counts()}, **arguments))

@@ -16,8 +16,12 @@ def neighbours(y, x, shape):
 
 
 def slow_boundary(ids, ignore_id=255):
-    return [(y, x) for y, x in np.ndindex(*ids.shape) if ids[y, x] != ignore_id and any(
-        ids[place] not in (ignore_id, ids[y, x]) for place in neighbours(y, x, ids.shape))]
+    return [
+        (y, x)
+        for y, x in np.ndindex(*ids.shape)
+        if ids[y, x] != ignore_id
+        and any(ids[place] not in (ignore_id, ids[y, x]) for place in neighbours(y, x, ids.shape))
+    ]
 
 
 def distance(point, points):
@@ -51,7 +55,7 @@ def slow_f1(labels, class_ids, tolerance, ignore_id=255):
 def random_pair(seed):
     """Blobs, their shifted and spoilt copy, and ignored pixels; class 3 is only predicted."""
     rng = np.random.RandomState(seed)
-    labels = np.kron(rng.randint(3, size=(4, 5)), np.ones((4, 4), int))[:SHAPE[0], :SHAPE[1]].astype(np.uint8)
+    labels = np.kron(rng.randint(3, size=(4, 5)), np.ones((4, 4), int))[: SHAPE[0], : SHAPE[1]].astype(np.uint8)
     class_ids = np.roll(labels, rng.randint(-2, 3, size=2), axis=(0, 1))
     class_ids[rng.randint(13, size=6), rng.randint(17, size=6)] = 3
     labels[rng.randint(13, size=9), rng.randint(17, size=9)] = 255
@@ -82,7 +86,7 @@ def test_distances_are_exact_up_to_1000_pixels():
     mask = np.zeros((20, 1001), bool)
     mask[0, 0] = True
     rows, columns = np.indices(mask.shape)
-    np.testing.assert_array_equal(boundaries.squared_distances(mask), rows ** 2 + columns ** 2)
+    np.testing.assert_array_equal(boundaries.squared_distances(mask), rows**2 + columns**2)
 
 
 @pytest.mark.parametrize('seed', range(4))
@@ -93,12 +97,15 @@ def test_trimaps(seed):
         np.testing.assert_array_equal(confusion, slow_trimap(labels, class_ids, width))
 
 
-@pytest.mark.parametrize('tolerance', [0.0, 1.0, 2 ** 0.5, 2.9, 5.0])
+@pytest.mark.parametrize('tolerance', [0.0, 1.0, 2**0.5, 2.9, 5.0])
 @pytest.mark.parametrize('seed', range(3))
 def test_boundary_f1(seed, tolerance):
     labels, class_ids = random_pair(seed)
-    np.testing.assert_allclose(boundaries.boundary_f1(labels, class_ids, NUM_CLASSES, tolerance),
-                               slow_f1(labels, class_ids, tolerance), rtol=1e-14)
+    np.testing.assert_allclose(
+        boundaries.boundary_f1(labels, class_ids, NUM_CLASSES, tolerance),
+        slow_f1(labels, class_ids, tolerance),
+        rtol=1e-14,
+    )
 
 
 def test_a_shift_within_the_tolerance_is_forgiven_and_one_beyond_is_not():
@@ -120,10 +127,14 @@ def test_the_edge_of_ignored_pixels_is_no_boundary():
 def test_adding_ignored_pixels_changes_nothing():
     labels, class_ids = random_pair(0)
     padded = np.pad(labels, 4, 'constant', constant_values=255), np.pad(class_ids, 4, 'constant', constant_values=3)
-    np.testing.assert_array_equal(boundaries.trimap_confusions(labels, class_ids, NUM_CLASSES),
-                                  boundaries.trimap_confusions(*padded, num_classes=NUM_CLASSES))
-    np.testing.assert_array_equal(boundaries.boundary_f1(labels, class_ids, NUM_CLASSES, 2.0),
-                                  boundaries.boundary_f1(*padded, num_classes=NUM_CLASSES, tolerance=2.0))
+    np.testing.assert_array_equal(
+        boundaries.trimap_confusions(labels, class_ids, NUM_CLASSES),
+        boundaries.trimap_confusions(*padded, num_classes=NUM_CLASSES),
+    )
+    np.testing.assert_array_equal(
+        boundaries.boundary_f1(labels, class_ids, NUM_CLASSES, 2.0),
+        boundaries.boundary_f1(*padded, num_classes=NUM_CLASSES, tolerance=2.0),
+    )
 
 
 def test_relabelling_classes_permutes_the_scores():

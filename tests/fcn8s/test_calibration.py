@@ -45,8 +45,10 @@ def test_expected_calibration_error_over_batches(num_bins):
 
 
 def test_bins_hold_their_upper_bound():
-    counts, _, _ = accumulate([(np.array([[[0.5, 0.50001, 1.0, 1e-30]]], np.float32), np.ones((1, 1, 4), bool),
-                                np.ones((1, 1, 4), bool))], num_bins=2)
+    counts, _, _ = accumulate(
+        [(np.array([[[0.5, 0.50001, 1.0, 1e-30]]], np.float32), np.ones((1, 1, 4), bool), np.ones((1, 1, 4), bool))],
+        num_bins=2,
+    )
     np.testing.assert_array_equal(counts, [2, 2])
 
 
@@ -58,8 +60,9 @@ def test_certain_and_right_is_calibrated_and_certain_and_wrong_is_not():
 
 def test_bins_report_accuracy_and_confidence():
     confidences = np.array([[[0.9, 0.95, 0.3]]], np.float32)
-    result = calibration.summarize_calibration(*accumulate(
-        [(confidences, np.array([[[True, False, True]]]), np.ones((1, 1, 3), bool))], num_bins=2))
+    result = calibration.summarize_calibration(
+        *accumulate([(confidences, np.array([[[True, False, True]]]), np.ones((1, 1, 3), bool))], num_bins=2)
+    )
     np.testing.assert_allclose(result['bin_accuracy'], [1.0, 0.5])
     np.testing.assert_allclose(result['bin_confidence'], [0.3, 0.925], rtol=1e-6)
 

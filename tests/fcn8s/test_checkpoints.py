@@ -38,6 +38,7 @@ def test_a_failure_while_writing_leaves_the_earlier_state(tmp_path):
     def fail(directory):
         write_files(directory)
         raise OSError('No space left on device')
+
     with pytest.raises(OSError, match='No space left'):
         checkpoints.save(2, fail, {}, True)
     assert checkpoints.last() == checkpoints.best() == first
@@ -81,7 +82,7 @@ def test_going_back_behind_the_best_by_hand(tmp_path):
     assert checkpoints.best() is None and os.path.basename(checkpoints.last()) == 'step-00000002'
 
 
-KILLED_WHILE_SAVING = '''
+KILLED_WHILE_SAVING = """
 import os, signal, sys
 from fcn8s.checkpoints import Checkpoints
 
@@ -90,7 +91,7 @@ def write(directory):
     os.kill(os.getpid(), signal.SIGKILL)
 
 Checkpoints(sys.argv[1]).save(2, write, {}, False)
-'''
+"""
 
 
 def test_recovering_removes_what_a_killed_process_left_and_nothing_else(tmp_path):
@@ -102,8 +103,14 @@ def test_recovering_removes_what_a_killed_process_left_and_nothing_else(tmp_path
     pointer = '.last.0123456789ab.tmp.json'
     (tmp_path / pointer).write_text('{')
     (tmp_path / '.removed-step-00000000').mkdir()
-    mine = ['.step-00000002.tmp', '.step-00000002.0123456789ab.tmp.bak', '.step-2.0123456789ab.tmp', '.mine.0123456789ab.tmp',
-            'step-00000002.0123456789ab.tmp', '.step-00000002.0123456789AB.tmp']
+    mine = [
+        '.step-00000002.tmp',
+        '.step-00000002.0123456789ab.tmp.bak',
+        '.step-2.0123456789ab.tmp',
+        '.mine.0123456789ab.tmp',
+        'step-00000002.0123456789ab.tmp',
+        '.step-00000002.0123456789AB.tmp',
+    ]
     for name in mine:
         (tmp_path / name).mkdir()
     checkpoints.recover(1)
@@ -130,7 +137,9 @@ def test_a_damaged_pointer_says_what_belongs_into_it(tmp_path, content):
     checkpoints = Checkpoints(str(tmp_path))
     checkpoints.save(1, write_files, {}, False)
     (tmp_path / 'last.json').write_text(content)
-    with pytest.raises(ValueError, match='last.json is damaged.*{"checkpoint": NAME}, with one of these: step-00000001'):
+    with pytest.raises(
+        ValueError, match='last.json is damaged.*{"checkpoint": NAME}, with one of these: step-00000001'
+    ):
         checkpoints.last()
 
 

@@ -57,8 +57,10 @@ def write_dataset(root, scale=1):
         name = 'aachen_{:06d}_000019'.format(number)
         for folder in ('leftImg8bit', 'gtFine'):
             (root / folder / 'val' / 'aachen').mkdir(parents=True, exist_ok=True)
-        write_image(str(root / 'leftImg8bit' / 'val' / 'aachen' / (name + '_leftImg8bit.png')),
-                    image.repeat(scale, axis=0).repeat(scale, axis=1))
+        write_image(
+            str(root / 'leftImg8bit' / 'val' / 'aachen' / (name + '_leftImg8bit.png')),
+            image.repeat(scale, axis=0).repeat(scale, axis=1),
+        )
         write_labels(str(root / 'gtFine' / 'val' / 'aachen' / (name + '_gtFine_labelIds.png')), label)
     return str(root)
 
@@ -144,10 +146,14 @@ def test_boundaries_and_calibration_on_request(networks, dataset, tmp_path, caps
     assert 'boundary F1, tolerance 0.75 %' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('arguments, options', [
-    (['--mirror'], {'mirror': True}),
-    (['--scales', '0.5', '1'], {'scales': (0.5, 1.0)}),
-    (['--tile', '40', '48', '--overlap', '8', '--mirror'], {'tile': (40, 48), 'overlap': 8, 'mirror': True})])
+@pytest.mark.parametrize(
+    'arguments, options',
+    [
+        (['--mirror'], {'mirror': True}),
+        (['--scales', '0.5', '1'], {'scales': (0.5, 1.0)}),
+        (['--tile', '40', '48', '--overlap', '8', '--mirror'], {'tile': (40, 48), 'overlap': 8, 'mirror': True}),
+    ],
+)
 def test_tiles_scales_and_mirror_images_score_what_prediction_predicts(networks, dataset, tmp_path, arguments, options):
     report = report_of(tmp_path, networks[0][0], '--data', dataset, *arguments)
     with open_model(networks[0][0]) as model:
@@ -170,14 +176,18 @@ def test_a_model_against_itself_differs_by_nothing(networks, dataset, tmp_path):
     assert [report['mean_iou_difference'][key] for key in ('low', 'value', 'high')] == [0.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize('arguments, message', [
-    ([], 'either --data ROOT, or --images DIR --labels DIR'),
-    (['--data', 'a', '--images', 'b', '--labels', 'c'], 'either --data ROOT, or --images DIR'),
-    (['--images', 'a'], '--images and --labels go together'),
-    (['--data', 'a', '--overlap', '16'], '--overlap is 16, but there are no tiles'),
-    (['--data', 'a', '--resamples', '0'], '--resamples is 0; it has to be at least 1'),
-    (['--data', 'a', '--sort', 'size'], "Sorting by 'size' .* one of class, name"),
-    (['--data', 'a', '--at-input-size'], '--at-input-size: images are not resized.*give --size H W')])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        ([], 'either --data ROOT, or --images DIR --labels DIR'),
+        (['--data', 'a', '--images', 'b', '--labels', 'c'], 'either --data ROOT, or --images DIR'),
+        (['--images', 'a'], '--images and --labels go together'),
+        (['--data', 'a', '--overlap', '16'], '--overlap is 16, but there are no tiles'),
+        (['--data', 'a', '--resamples', '0'], '--resamples is 0; it has to be at least 1'),
+        (['--data', 'a', '--sort', 'size'], "Sorting by 'size' .* one of class, name"),
+        (['--data', 'a', '--at-input-size'], '--at-input-size: images are not resized.*give --size H W'),
+    ],
+)
 def test_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         evaluate_command('model', *arguments)

@@ -31,8 +31,11 @@ def predict(*arguments):
 
 
 def files_in(folder):
-    return sorted(os.path.relpath(os.path.join(directory, name), folder)
-                  for directory, _, names in os.walk(folder) for name in names)
+    return sorted(
+        os.path.relpath(os.path.join(directory, name), folder)
+        for directory, _, names in os.walk(folder)
+        for name in names
+    )
 
 
 def expected_ids(model_dir, image):
@@ -67,8 +70,10 @@ def test_ids_of_cityscapes(small_model, images, tmp_path, which):
     assert predict(small_model, os.path.join(images, 'one.png'), '--out', out, '--ids', which) == 0
     class_ids = expected_ids(small_model, random_image(20, 30, 0))
     # cityscapes20 is void and then the 19 train IDs.
-    expected = {'dataset': cityscapes20_to_cityscapes_ids()[class_ids],
-                'train': np.where(class_ids == 0, 255, class_ids - 1)}
+    expected = {
+        'dataset': cityscapes20_to_cityscapes_ids()[class_ids],
+        'train': np.where(class_ids == 0, 255, class_ids - 1),
+    }
     np.testing.assert_array_equal(read_labels(str(out / 'one_ids.png')), expected[which])
 
 
@@ -78,8 +83,27 @@ def test_a_glob_keeps_the_folders_below_its_fixed_part(small_model, images, tmp_
 
 
 def test_tiles_scales_and_mirror_come_through(small_model, images, tmp_path):
-    assert predict(small_model, images, '--out', tmp_path / 'out', '--tile', 64, 64, '--overlap', 16, '--mirror',
-                   '--scales', 0.5, 1, '--contours', '--alpha', 0.7) == 0
+    assert (
+        predict(
+            small_model,
+            images,
+            '--out',
+            tmp_path / 'out',
+            '--tile',
+            64,
+            64,
+            '--overlap',
+            16,
+            '--mirror',
+            '--scales',
+            0.5,
+            1,
+            '--contours',
+            '--alpha',
+            0.7,
+        )
+        == 0
+    )
     assert len(files_in(str(tmp_path / 'out'))) == 3
 
 
@@ -155,13 +179,17 @@ def test_refuses_two_images_of_one_name(small_model, tmp_path, capsys):
     assert not (tmp_path / 'out').exists()
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['--alpha', '1.5'], 'alpha is 1.5'),
-    (['--ids', 'label'], "ids is 'label'; choose from class, dataset, train"),
-    (['--precision', 'int8'], "precision is 'int8'"),
-    (['--scales', '0'], 'positive numbers'),
-    (['--tile', '64', '64'], 'tiles of 64 pixels overlap by 128'),
-    (['--submission', 'cityscapes'], 'is not named like a Cityscapes image')])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--alpha', '1.5'], 'alpha is 1.5'),
+        (['--ids', 'label'], "ids is 'label'; choose from class, dataset, train"),
+        (['--precision', 'int8'], "precision is 'int8'"),
+        (['--scales', '0'], 'positive numbers'),
+        (['--tile', '64', '64'], 'tiles of 64 pixels overlap by 128'),
+        (['--submission', 'cityscapes'], 'is not named like a Cityscapes image'),
+    ],
+)
 def test_refuses_options_out_of_range(small_model, images, tmp_path, capsys, arguments, message):
     assert predict(small_model, images, '--out', tmp_path / 'out', *arguments) == 2
     assert message in capsys.readouterr().err
@@ -215,6 +243,7 @@ def test_a_full_disk_leaves_whole_files_only(small_model, images, tmp_path, monk
 
 def test_submission(small_model, tmp_path, monkeypatch):
     from fcn8s import cityscapes_submission
+
     monkeypatch.setattr(cityscapes_submission, 'HEIGHT', 32)
     monkeypatch.setattr(cityscapes_submission, 'WIDTH', 64)
     image = random_image(32, 64, 5)
@@ -223,8 +252,10 @@ def test_submission(small_model, tmp_path, monkeypatch):
     assert predict(small_model, tmp_path / 'test', '--out', out, '--submission', 'cityscapes') == 0
     name = 'berlin_000000_000019_pred_labelIds.png'
     assert files_in(str(out)) == ['cityscapes_submission.zip', 'cityscapes_submission/' + name]
-    np.testing.assert_array_equal(read_labels(str(out / 'cityscapes_submission' / name)),
-                                  cityscapes20_to_cityscapes_ids()[expected_ids(small_model, image)])
+    np.testing.assert_array_equal(
+        read_labels(str(out / 'cityscapes_submission' / name)),
+        cityscapes20_to_cityscapes_ids()[expected_ids(small_model, image)],
+    )
     assert predict(small_model, tmp_path / 'test', '--out', out, '--submission', 'cityscapes') == 2
 
 
@@ -232,14 +263,32 @@ def test_video_command(small_model, tmp_path, capsys):
     for number in range(3):
         write_image(str(tmp_path / 'frames' / '{}.png'.format(number)), random_image(32, 48, number))
     out = tmp_path / 'out.mp4'
-    assert cli.main(['video', small_model, str(tmp_path / 'frames'), str(out), '--layout', 'stacked', '--legend',
-                     '--smoothing', '0.5', '--frame-rate', '5']) == 0
+    assert (
+        cli.main(
+            [
+                'video',
+                small_model,
+                str(tmp_path / 'frames'),
+                str(out),
+                '--layout',
+                'stacked',
+                '--legend',
+                '--smoothing',
+                '0.5',
+                '--frame-rate',
+                '5',
+            ]
+        )
+        == 0
+    )
     assert out.is_file() and '3 frames in' in capsys.readouterr().out
     assert cli.main(['video', small_model, str(tmp_path / 'frames'), str(out), '--layout', 'mosaic']) == 2
     assert "layout is 'mosaic'" in capsys.readouterr().err
 
 
 def test_help_does_not_load_tensorflow():
-    code = ('import sys, fcn8s.cli\ntry:\n fcn8s.cli.main(["predict", "--help"])\nexcept SystemExit:\n pass\n'
-            'sys.exit("tensorflow" in sys.modules or "cv2" in sys.modules)')
+    code = (
+        'import sys, fcn8s.cli\ntry:\n fcn8s.cli.main(["predict", "--help"])\nexcept SystemExit:\n pass\n'
+        'sys.exit("tensorflow" in sys.modules or "cv2" in sys.modules)'
+    )
     subprocess.run([sys.executable, '-c', code], check=True, stdout=subprocess.DEVNULL)

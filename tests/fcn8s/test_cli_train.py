@@ -1,4 +1,5 @@
 """`fcn8s train` as it is typed."""
+
 import json
 import os
 import shutil
@@ -16,9 +17,41 @@ from fcn8s.backend import tf
 from fcn8s.checkpoints import Checkpoints
 from fcn8s.cli import build_parser, main, train_options
 
-AUGMENTED = ['--crop', '32', '48', '--random-scale', '0.6', '1.4', '--max-class-share', '0.9', '--flip', '0.5',
-             '--brightness', '0.7', '1.4', '0.5', '--color-jitter', '0.3', '0.3', '10', '0.5']
-TRAINED = ['--epochs', '4', '--batch', '2', '--seed', '3', '--rate', 'poly:1e-3', '--class-weights', 'median_frequency', '--l2', '1e-4']
+AUGMENTED = [
+    '--crop',
+    '32',
+    '48',
+    '--random-scale',
+    '0.6',
+    '1.4',
+    '--max-class-share',
+    '0.9',
+    '--flip',
+    '0.5',
+    '--brightness',
+    '0.7',
+    '1.4',
+    '0.5',
+    '--color-jitter',
+    '0.3',
+    '0.3',
+    '10',
+    '0.5',
+]
+TRAINED = [
+    '--epochs',
+    '4',
+    '--batch',
+    '2',
+    '--seed',
+    '3',
+    '--rate',
+    'poly:1e-3',
+    '--class-weights',
+    'median_frequency',
+    '--l2',
+    '1e-4',
+]
 
 
 @pytest.fixture(scope='module')
@@ -32,7 +65,9 @@ def data(tmp_path_factory):
 def whole(data, tiny_encoder, tmp_path_factory):
     """A run that nothing interrupted, augmented in every way."""
     run = str(tmp_path_factory.mktemp('whole') / 'run')
-    assert main(['train', '--data', data, '--encoder', tiny_encoder, '--run', run, '--report'] + TRAINED + AUGMENTED) == 0
+    assert (
+        main(['train', '--data', data, '--encoder', tiny_encoder, '--run', run, '--report'] + TRAINED + AUGMENTED) == 0
+    )
     return run
 
 
@@ -45,7 +80,9 @@ def records(run):
     """metrics.jsonl without what depends on the clock."""
     with open(os.path.join(run, 'metrics.jsonl'), encoding='utf-8') as file:
         lines = [json.loads(line) for line in file]
-    return [{k: v for k, v in line.items() if k not in ('seconds', 'images_per_second', 'waiting_share')} for line in lines]
+    return [
+        {k: v for k, v in line.items() if k not in ('seconds', 'images_per_second', 'waiting_share')} for line in lines
+    ]
 
 
 def variables(run):
@@ -71,7 +108,9 @@ def test_leaves_a_run_directory(whole, data, tiny_encoder):
     history = records(whole)
     assert [record['step'] for record in history] == [2, 4, 6, 8]
     assert all(record['evaluation']['mean_iou'] >= 0 for record in history)
-    np.testing.assert_allclose([record['learning_rate'] for record in history], [1e-3 * (1 - (s - 1) / 8) ** 0.9 for s in (2, 4, 6, 8)])
+    np.testing.assert_allclose(
+        [record['learning_rate'] for record in history], [1e-3 * (1 - (s - 1) / 8) ** 0.9 for s in (2, 4, 6, 8)]
+    )
     names = Checkpoints(os.path.join(whole, 'checkpoints')).names()
     assert names[-2:] == ['step-00000006', 'step-00000008'] and len(names) <= 3
     assert len(os.listdir(os.path.join(whole, 'events'))) == 1
@@ -84,13 +123,18 @@ def test_evaluates_at_the_size_of_the_ground_truth(whole):
 
 def test_median_frequency_weights_are_those_of_the_labels(whole, data):
     from cityscapesscripts.helpers.labels import id2label
+
     counts = []
     for directory, _, names in os.walk(os.path.join(data, 'gtFine', 'train')):
         for name in names:
-            train_ids = np.vectorize(lambda i: id2label[i].trainId)(cv2.imread(os.path.join(directory, name), cv2.IMREAD_UNCHANGED))
+            train_ids = np.vectorize(lambda i: id2label[i].trainId)(
+                cv2.imread(os.path.join(directory, name), cv2.IMREAD_UNCHANGED)
+            )
             counts.append([np.sum(train_ids == class_id) for class_id in range(19)])
     counts = np.array(counts, np.float64)
-    frequency = [counts[:, c].sum() / counts[counts[:, c] > 0].sum() if counts[:, c].any() else np.nan for c in range(19)]
+    frequency = [
+        counts[:, c].sum() / counts[counts[:, c] > 0].sum() if counts[:, c].any() else np.nan for c in range(19)
+    ]
     expected = np.where(np.isnan(frequency), 1, np.nanmedian(frequency) / frequency)
     np.testing.assert_allclose(read_json(whole, 'config.json')['training']['class_weights'], expected)
 
@@ -108,8 +152,11 @@ def terminate_in_epoch_2(command):
 
 def test_terminated_and_resumed_is_bit_identical(whole, data, tiny_encoder, tmp_path, capsys):
     run, encoder = str(tmp_path / 'run'), shutil.copytree(tiny_encoder, str(tmp_path / 'encoder'))
-    process, errors = terminate_in_epoch_2([sys.executable, '-m', 'fcn8s', 'train', '--data', data, '--encoder', encoder, '--run', run]
-                                           + TRAINED + AUGMENTED)
+    process, errors = terminate_in_epoch_2(
+        [sys.executable, '-m', 'fcn8s', 'train', '--data', data, '--encoder', encoder, '--run', run]
+        + TRAINED
+        + AUGMENTED
+    )
     assert process.returncode == 130
     assert 'fcn8s: SIGTERM after step' in errors and 'Go on with: fcn8s train --resume {}'.format(run) in errors
     assert 'Traceback' not in errors
@@ -123,13 +170,46 @@ def test_terminated_and_resumed_is_bit_identical(whole, data, tiny_encoder, tmp_
 
 
 def test_recipe_fine_tuning_and_freezing(whole, data, tmp_path, capsys):
-    recipe = dict(name='x', description='', command='', target={}, measured=False,
-                  arguments={'epochs': 7, 'batch': 4, 'rate': 'constant:1e-2', 'val_split': '', 'keep_prob': 1.0})
+    recipe = dict(
+        name='x',
+        description='',
+        command='',
+        target={},
+        measured=False,
+        arguments={'epochs': 7, 'batch': 4, 'rate': 'constant:1e-2', 'val_split': '', 'keep_prob': 1.0},
+    )
     (tmp_path / 'recipe.json').write_text(json.dumps(recipe))
     run = str(tmp_path / 'run')
-    assert main(['train', '--recipe', str(tmp_path / 'recipe.json'), '--data', data, '--fine-tune-from', whole, '--run', run,
-                 '--epochs', '1', '--variant', '16s', '--freeze', 'encoder', '--layout', 'cityscapes20', '--optimizer', 'sgd',
-                 '--momentum', '0.9', '--monitor', 'loss']) == 0
+    assert (
+        main(
+            [
+                'train',
+                '--recipe',
+                str(tmp_path / 'recipe.json'),
+                '--data',
+                data,
+                '--fine-tune-from',
+                whole,
+                '--run',
+                run,
+                '--epochs',
+                '1',
+                '--variant',
+                '16s',
+                '--freeze',
+                'encoder',
+                '--layout',
+                'cityscapes20',
+                '--optimizer',
+                'sgd',
+                '--momentum',
+                '0.9',
+                '--monitor',
+                'loss',
+            ]
+        )
+        == 0
+    )
     assert 'loaded for 19 of 20 classes' in capsys.readouterr().out
     command = read_json(run, 'config.json')['command']
     assert (command['epochs'], command['batch'], command['rate'], command['flip']) == (1, 4, 'constant:1e-2', 0.5)
@@ -157,18 +237,63 @@ def folders(tmp_path_factory):
                 directory = root / name / kind
                 directory.mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(directory / '{}.png'.format(number)), array)
-    return {'--images': str(root / 'train' / 'images'), '--labels': str(root / 'train' / 'labels'),
-            '--val-images': str(root / 'val' / 'images'), '--val-labels': str(root / 'val' / 'labels')}
+    return {
+        '--images': str(root / 'train' / 'images'),
+        '--labels': str(root / 'train' / 'labels'),
+        '--val-images': str(root / 'val' / 'images'),
+        '--val-labels': str(root / 'val' / 'labels'),
+    }
 
 
 def test_images_and_labels_in_folders(folders, tiny_encoder, tmp_path):
     run = str(tmp_path / 'run')
     words = [word for pair in folders.items() for word in pair]
-    assert main(['train'] + words + ['--classes', '2', '--ignore-id', '7', '--size', '32', '48', '--encoder', tiny_encoder, '--run', run,
-                                     '--epochs', '1', '--batch', '1', '--accumulate', '3', '--eval-batch', '2', '--eval-at-input-size',
-                                     '--normalize', 'sum', '--clip-norm', '1', '--workers', '0', '--cache', str(tmp_path / 'cache'),
-                                     '--skip-scales', '0.5', '0.5', '--upsampling', 'bilinear', '--monitor', 'iou:class 1',
-                                     '--class-weights', '1,2']) == 0
+    assert (
+        main(
+            ['train']
+            + words
+            + [
+                '--classes',
+                '2',
+                '--ignore-id',
+                '7',
+                '--size',
+                '32',
+                '48',
+                '--encoder',
+                tiny_encoder,
+                '--run',
+                run,
+                '--epochs',
+                '1',
+                '--batch',
+                '1',
+                '--accumulate',
+                '3',
+                '--eval-batch',
+                '2',
+                '--eval-at-input-size',
+                '--normalize',
+                'sum',
+                '--clip-norm',
+                '1',
+                '--workers',
+                '0',
+                '--cache',
+                str(tmp_path / 'cache'),
+                '--skip-scales',
+                '0.5',
+                '0.5',
+                '--upsampling',
+                'bilinear',
+                '--monitor',
+                'iou:class 1',
+                '--class-weights',
+                '1,2',
+            ]
+        )
+        == 0
+    )
     confusion = np.array(records(run)[0]['evaluation']['confusion_matrix'])
     assert confusion.shape == (2, 2) and 0.9 * 2 * 32 * 48 < confusion.sum() < 2 * 32 * 48
     assert [record['step'] for record in records(run)] == [1]
@@ -178,8 +303,36 @@ def test_images_and_labels_in_folders(folders, tiny_encoder, tmp_path):
 def test_crops_and_an_evaluation_at_another_size(folders, tiny_encoder, tmp_path):
     run = str(tmp_path / 'run')
     words = [word for pair in folders.items() for word in pair]
-    assert main(['train'] + words + ['--classes', '2', '--ignore-id', '7', '--size', '16', '24', '--crop', '16', '16', '--random-scale',
-                                     '0.4', '0.6', '--encoder', tiny_encoder, '--run', run, '--epochs', '1', '--batch', '3']) == 0
+    assert (
+        main(
+            ['train']
+            + words
+            + [
+                '--classes',
+                '2',
+                '--ignore-id',
+                '7',
+                '--size',
+                '16',
+                '24',
+                '--crop',
+                '16',
+                '16',
+                '--random-scale',
+                '0.4',
+                '0.6',
+                '--encoder',
+                tiny_encoder,
+                '--run',
+                run,
+                '--epochs',
+                '1',
+                '--batch',
+                '3',
+            ]
+        )
+        == 0
+    )
     sizes = sum(52 * (height - 1) for height in (36, 40))  # the labels of the evaluation as they are on disk
     assert np.sum(records(run)[0]['evaluation']['confusion_matrix']) == sizes
 
@@ -193,8 +346,10 @@ def test_lists_the_recipes(capsys):
 
 def resolve(*words):
     parsed = vars(build_parser().parse_args(['train'] + list(words)))
-    return train_options.resolve({name: value for name, value in parsed.items() if name not in ('run', 'defaults', 'command')},
-                                 parsed['defaults'])
+    return train_options.resolve(
+        {name: value for name, value in parsed.items() if name not in ('run', 'defaults', 'command')},
+        parsed['defaults'],
+    )
 
 
 def test_typed_options_win_over_the_recipe_also_where_they_are_the_defaults():
@@ -210,59 +365,85 @@ DATA = ['--data', 'D', '--encoder', 'E']
 FOLDERS = ['--images', 'I', '--labels', 'L', '--classes', '2', '--encoder', 'E']
 
 
-@pytest.mark.parametrize('words, message', [
-    ([], 'say what to train on: either --data ROOT --layout NAME, or --images DIR'),
-    (['--data', 'D', '--images', 'I'], 'say what to train on'),
-    (['--images', 'I'], '--images needs --labels DIR and --classes N'),
-    (['--data', 'D'], 'give either --encoder DIR (write one with: fcn8s vgg16'),
-    (DATA + ['--fine-tune-from', 'M'], 'give either --encoder DIR'),
-    (DATA + ['--classes', '3', '--ignore-id', '0'], '--classes, --ignore-id came without --images'),
-    (FOLDERS + ['--layout', 'camvid'], '--layout came without --data'),
-    (FOLDERS + ['--val-images', 'V'], '--val-images DIR and --val-labels DIR go together'),
-    (DATA + ['--random-scale', '0.5', '2'], '--random-scale came without --crop'),
-    (DATA + ['--max-class-share', '0.5'], '--max-class-share came without --crop'),
-    (DATA + ['--size', '32', '64', '--crop', '16', '16'], 'the evaluation brings them to --size 32 64. Say with --random-scale'),
-    (DATA + ['--val-split', '', '--eval-every', '2'], '--eval-every came, but there are no data to evaluate on'),
-    (FOLDERS + ['--eval-batch', '2'], '--eval-batch came, but there are no data to evaluate on'),
-    (DATA + ['--recipe', 'none'], "there is no recipe 'none'"),
-    (['--resume', 'no/such/run'], "'no/such/run' is no run directory"),
-    (DATA, 'No such directory of images: D/leftImg8bit/train')])
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        ([], 'say what to train on: either --data ROOT --layout NAME, or --images DIR'),
+        (['--data', 'D', '--images', 'I'], 'say what to train on'),
+        (['--images', 'I'], '--images needs --labels DIR and --classes N'),
+        (['--data', 'D'], 'give either --encoder DIR (write one with: fcn8s vgg16'),
+        (DATA + ['--fine-tune-from', 'M'], 'give either --encoder DIR'),
+        (DATA + ['--classes', '3', '--ignore-id', '0'], '--classes, --ignore-id came without --images'),
+        (FOLDERS + ['--layout', 'camvid'], '--layout came without --data'),
+        (FOLDERS + ['--val-images', 'V'], '--val-images DIR and --val-labels DIR go together'),
+        (DATA + ['--random-scale', '0.5', '2'], '--random-scale came without --crop'),
+        (DATA + ['--max-class-share', '0.5'], '--max-class-share came without --crop'),
+        (
+            DATA + ['--size', '32', '64', '--crop', '16', '16'],
+            'the evaluation brings them to --size 32 64. Say with --random-scale',
+        ),
+        (DATA + ['--val-split', '', '--eval-every', '2'], '--eval-every came, but there are no data to evaluate on'),
+        (FOLDERS + ['--eval-batch', '2'], '--eval-batch came, but there are no data to evaluate on'),
+        (DATA + ['--recipe', 'none'], "there is no recipe 'none'"),
+        (['--resume', 'no/such/run'], "'no/such/run' is no run directory"),
+        (DATA, 'No such directory of images: D/leftImg8bit/train'),
+    ],
+)
 def test_arguments_that_do_not_go_together(words, message, capsys):
     assert main(['train'] + words) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith('fcn8s train: error: ') and message in captured.err
 
 
-@pytest.mark.parametrize('words, message', [
-    (['--epochs', '0'], "argument --epochs: '0' came; it has to be a whole number of at least 1"),
-    (['--batch', 'four'], "argument --batch: 'four' came"),
-    (['--steps-per-epoch', '0'], 'argument --steps-per-epoch'),
-    (['--size', '32'], 'argument --size: expected 2 arguments'),
-    (['--variant', '4s'], "argument --variant: invalid choice: '4s'"),
-    (['--speed', '3'], 'unrecognized arguments: --speed 3')])
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--epochs', '0'], "argument --epochs: '0' came; it has to be a whole number of at least 1"),
+        (['--batch', 'four'], "argument --batch: 'four' came"),
+        (['--steps-per-epoch', '0'], 'argument --steps-per-epoch'),
+        (['--size', '32'], 'argument --size: expected 2 arguments'),
+        (['--variant', '4s'], "argument --variant: invalid choice: '4s'"),
+        (['--speed', '3'], 'unrecognized arguments: --speed 3'),
+    ],
+)
 def test_arguments_of_the_wrong_kind(words, message, capsys):
     with pytest.raises(SystemExit) as exit_status:
         main(['train'] + words)
     assert exit_status.value.code == 2 and message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('words, message', [
-    (['--encoder', 'no/such/encoder'], "encoder directory 'no/such/encoder' does not exist"),
-    (['--layout', 'cityscape'], "'cityscape'"),
-    (['--split', 'test'], 'test'),
-    (['--rate', 'poly'], "The schedule 'poly' is not understood"),
-    (['--class-weights', 'inverse'], "--class-weights is 'inverse'; it has to be 'median_frequency', or one number per class"),
-    (['--class-weights', '1,2'], 'class_weights has the shape (2,); it must hold one weight for each of the 19 classes'),
-    (['--freeze', 'decoder'], "freeze is 'decoder'"),
-    (['--momentum', '0.9'], 'Adam has its own moments'),
-    (['--keep-prob', '1.5'], 'keep_prob is 1.5'),
-    (['--monitor', 'iou:unicorn'], 'there is no such class; the classes are road'),
-    (['--workers', '-1'], 'workers=-1'),
-    (['--crop', '0', '16'], 'random_crop'),
-    (['--flip', '2'], 'flip')])
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--encoder', 'no/such/encoder'], "encoder directory 'no/such/encoder' does not exist"),
+        (['--layout', 'cityscape'], "'cityscape'"),
+        (['--split', 'test'], 'test'),
+        (['--rate', 'poly'], "The schedule 'poly' is not understood"),
+        (
+            ['--class-weights', 'inverse'],
+            "--class-weights is 'inverse'; it has to be 'median_frequency', or one number per class",
+        ),
+        (
+            ['--class-weights', '1,2'],
+            'class_weights has the shape (2,); it must hold one weight for each of the 19 classes',
+        ),
+        (['--freeze', 'decoder'], "freeze is 'decoder'"),
+        (['--momentum', '0.9'], 'Adam has its own moments'),
+        (['--keep-prob', '1.5'], 'keep_prob is 1.5'),
+        (['--monitor', 'iou:unicorn'], 'there is no such class; the classes are road'),
+        (['--workers', '-1'], 'workers=-1'),
+        (['--crop', '0', '16'], 'random_crop'),
+        (['--flip', '2'], 'flip'),
+    ],
+)
 def test_values_that_cannot_work(data, tiny_encoder, tmp_path, words, message, capsys):
     run = tmp_path / 'run'
-    assert main(['train', '--data', data, '--encoder', tiny_encoder, '--run', str(run), '--report', '--epochs', '1'] + words) == 2
+    assert (
+        main(
+            ['train', '--data', data, '--encoder', tiny_encoder, '--run', str(run), '--report', '--epochs', '1'] + words
+        )
+        == 2
+    )
     captured = capsys.readouterr()
     assert captured.err.splitlines()[-1].startswith('fcn8s train: error: ') and message in captured.err
     assert not run.exists()
@@ -275,10 +456,14 @@ def test_a_run_is_never_overwritten(whole, data, tiny_encoder, capsys):
     assert records(whole) == before
 
 
-@pytest.mark.parametrize('words, message', [
-    (['--batch', '8'], 'leave out --batch. Only --epochs, --workers, --cache, --report may change'),
-    (['--batch', '2', '--run', 'X'], 'leave out --batch, --run.'),
-    (['--recipe', 'demo'], 'leave out --recipe')])
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--batch', '8'], 'leave out --batch. Only --epochs, --workers, --cache, --report may change'),
+        (['--batch', '2', '--run', 'X'], 'leave out --batch, --run.'),
+        (['--recipe', 'demo'], 'leave out --recipe'),
+    ],
+)
 def test_a_resumed_run_keeps_its_settings(whole, words, message, capsys):
     assert main(['train', '--resume', whole] + words) == 2
     assert message in capsys.readouterr().err

@@ -14,18 +14,22 @@ def transposed_convolution(scores, kernel, stride, height, width):
     canvas = np.zeros([(rows - 1) * stride + size, (columns - 1) * stride + size, classes])
     for y in range(rows):
         for x in range(columns):
-            canvas[y * stride:y * stride + size, x * stride:x * stride + size] += kernel @ scores[y, x]
+            canvas[y * stride : y * stride + size, x * stride : x * stride + size] += kernel @ scores[y, x]
     # SAME padding of the convolution from [height, width] to [rows, columns], which this is the transpose of.
     top = max((rows - 1) * stride + size - height, 0) // 2
     left = max((columns - 1) * stride + size - width, 0) // 2
-    return canvas[top:top + height, left:left + width]
+    return canvas[top : top + height, left : left + width]
 
 
 def features(rng, height, width):
     """pool3, pool4 and fc7 of an image, with few channels; sizes round up."""
+
     def up(length, stride):
         return -(-length // stride)
-    return [rng.normal(size=[1, up(height, s), up(width, s), c]).astype(np.float32) for s, c in ((8, 3), (16, 4), (32, 5))]
+
+    return [
+        rng.normal(size=[1, up(height, s), up(width, s), c]).astype(np.float32) for s, c in ((8, 3), (16, 4), (32, 5))
+    ]
 
 
 def run_decoder(settings, arrays, height, width, weights):
@@ -36,11 +40,11 @@ def run_decoder(settings, arrays, height, width, weights):
         decoder = build_decoder(*placeholders, image, settings)
         session.run(tf.global_variables_initializer())
         for variable in decoder.kernels + decoder.biases:
-            name = variable.op.name[len('decoder/'):]
+            name = variable.op.name[len('decoder/') :]
             session.run(variable.initializer, {variable.initializer.inputs[1]: weights[name](variable.shape.as_list())})
         feed = dict(zip(placeholders, arrays))
         feed[image] = np.zeros([1, height, width, 3])
-        values = {v.op.name[len('decoder/'):]: v for v in decoder.kernels + decoder.biases}
+        values = {v.op.name[len('decoder/') :]: v for v in decoder.kernels + decoder.biases}
         return session.run((decoder.logits, values), feed)
 
 
@@ -61,11 +65,16 @@ def test_equals_the_plain_computation(variant, height, width):
 
     def score(array, name):
         return array[0] @ w[name + '/kernel'][0, 0] + w[name + '/bias']
+
     scores = score(fc7, 'score_fc7').astype(np.float64)
     if variant != '32s':
-        scores = transposed_convolution(scores, w['upsample_fc7/kernel'], 2, *pool4.shape[1:3]) + score(pool4 * 0.5, 'score_pool4')
+        scores = transposed_convolution(scores, w['upsample_fc7/kernel'], 2, *pool4.shape[1:3]) + score(
+            pool4 * 0.5, 'score_pool4'
+        )
     if variant == '8s':
-        scores = transposed_convolution(scores, w['upsample_pool4/kernel'], 2, *pool3.shape[1:3]) + score(pool3 * 0.1, 'score_pool3')
+        scores = transposed_convolution(scores, w['upsample_pool4/kernel'], 2, *pool3.shape[1:3]) + score(
+            pool3 * 0.1, 'score_pool3'
+        )
     stride = int(variant[:-1])
     expected = transposed_convolution(scores, w['upsample_{}x/kernel'.format(stride)], stride, height, width)
     assert logits.shape == (1, height, width, 2)
@@ -79,7 +88,9 @@ def test_bilinear_kernel_interpolates():
         upsampled = transposed_convolution(ramp, bilinear_kernel(2 * stride, 2), stride, 6 * stride, 6 * stride)
         inner = slice(stride, -stride)
         positions = (np.arange(6 * stride) + 0.5) / stride - 0.5
-        np.testing.assert_allclose(upsampled[inner, inner, 0], np.broadcast_to(positions, [6 * stride] * 2)[inner, inner], atol=1e-5)
+        np.testing.assert_allclose(
+            upsampled[inner, inner, 0], np.broadcast_to(positions, [6 * stride] * 2)[inner, inner], atol=1e-5
+        )
 
 
 def test_bilinear_kernel_keeps_classes_apart():
@@ -94,8 +105,11 @@ def test_fixed_upsampling_has_no_variables_for_it():
     graph = tf.Graph()
     with graph.as_default():
         arrays = [tf.placeholder(tf.float32, [None, None, None, c]) for c in (3, 4, 5)]
-        decoder = build_decoder(*arrays, tf.placeholder(tf.float32, [None, None, None, 3]),
-                                ModelSettings(generic_label_space(2), '8s', 'bilinear'))
+        decoder = build_decoder(
+            *arrays,
+            tf.placeholder(tf.float32, [None, None, None, 3]),
+            ModelSettings(generic_label_space(2), '8s', 'bilinear'),
+        )
         names = [variable.op.name for variable in tf.global_variables()]
     assert not [name for name in names if 'upsample' in name]
     assert len(decoder.kernels) == 3

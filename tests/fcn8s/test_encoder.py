@@ -1,4 +1,5 @@
 """Encoders as they are published: TensorFlow 1 graphs with plain placeholders, reference variables and a classifier."""
+
 import os
 import shutil
 import sys
@@ -22,7 +23,9 @@ FC_WIDTH = 12
 def layer(features, name, kernel, width, weights):
     shape = [kernel, kernel, features.shape.as_list()[-1], width]
     with tf.variable_scope(name):
-        filters = tf.get_variable(weights, shape, initializer=tf.random_normal_initializer(stddev=0.1), use_resource=False)
+        filters = tf.get_variable(
+            weights, shape, initializer=tf.random_normal_initializer(stddev=0.1), use_resource=False
+        )
         biases = tf.get_variable('biases', [width], initializer=tf.zeros_initializer(), use_resource=False)
         return tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(features, filters, [1, 1, 1, 1], 'SAME'), biases))
 
@@ -100,13 +103,17 @@ def test_what_is_not_fed_has_defaults(published):
     assert expected.any()
     np.testing.assert_array_equal(encoder.fc7(images_uint8=IMAGE), expected)
     assert encoder.encoder.dropout_seed is None
-    assert not np.array_equal(encoder.fc7(images_uint8=IMAGE, keep_prob=0.5), encoder.fc7(images_uint8=IMAGE, keep_prob=0.5))
+    assert not np.array_equal(
+        encoder.fc7(images_uint8=IMAGE, keep_prob=0.5), encoder.fc7(images_uint8=IMAGE, keep_prob=0.5)
+    )
 
 
 def test_sizes_round_up(published):
     encoder = Imported(published)
-    values = encoder.session.run([encoder.encoder.pool3, encoder.encoder.pool4, encoder.encoder.fc7],
-                                 {encoder.encoder.images_uint8: IMAGE[:, :33]})
+    values = encoder.session.run(
+        [encoder.encoder.pool3, encoder.encoder.pool4, encoder.encoder.fc7],
+        {encoder.encoder.images_uint8: IMAGE[:, :33]},
+    )
     assert [value.shape[1:3] for value in values] == [(5, 7), (3, 4), (2, 2)]
 
 
@@ -114,10 +121,14 @@ def test_dropout_of_our_encoder_is_a_function_of_seed_and_step(tiny_encoder):
     encoder = Imported(tiny_encoder)
     dropped = encoder.fc7(images_uint8=IMAGE, keep_prob=0.5, dropout_seed=(3, 7))
     np.testing.assert_array_equal(encoder.fc7(images_uint8=IMAGE, keep_prob=0.5, dropout_seed=(3, 7)), dropped)
-    np.testing.assert_array_equal(Imported(tiny_encoder).fc7(images_uint8=IMAGE, keep_prob=0.5, dropout_seed=(3, 7)), dropped)
+    np.testing.assert_array_equal(
+        Imported(tiny_encoder).fc7(images_uint8=IMAGE, keep_prob=0.5, dropout_seed=(3, 7)), dropped
+    )
     for other in ((3, 8), (4, 7)):
         assert not np.array_equal(encoder.fc7(images_uint8=IMAGE, keep_prob=0.5, dropout_seed=other), dropped)
-    assert not np.array_equal(encoder.fc7(images_uint8=IMAGE, keep_prob=0.5), encoder.fc7(images_uint8=IMAGE, keep_prob=0.5))
+    assert not np.array_equal(
+        encoder.fc7(images_uint8=IMAGE, keep_prob=0.5), encoder.fc7(images_uint8=IMAGE, keep_prob=0.5)
+    )
     kept = encoder.fc7(images_uint8=IMAGE)
     np.testing.assert_array_equal(encoder.fc7(images_uint8=IMAGE, dropout_seed=(3, 7)), kept)
     # Every second unit that is on without dropout is off with it, give or take chance.
@@ -141,6 +152,7 @@ def rename(old, new):
             inputs = [new if name == old else name for name in node.input]
             del node.input[:]
             node.input.extend(inputs)
+
     return change
 
 
@@ -159,13 +171,23 @@ def unlist_variables(meta_graph):
     listed[:] = [value for value in listed if b'conv2_1' not in value]
 
 
-@pytest.mark.parametrize('change, message', [
-    (set_tag, r"encoder SavedModel .* has no graph with the tags \['vgg16'\]; it has \[\['serve'\]\]. Pass one of those"),
-    (rename('layer7_out', 'layer7'), 'lacks the tensor layer7_out:0; an encoder needs image_input:0, .*fcn8s vgg16 OUT'),
-    (rename('keep_prob', 'rate'), 'lacks the tensor keep_prob:0'),
-    (rename('image_input', 'images'), 'lacks the tensor image_input:0'),
-    (take_uint8, 'takes uint8 at image_input:0; the interface is float32, RGB, 0 to 255'),
-    (unlist_variables, 'does not list conv2_1/filter, conv2_1/biases in its collection .variables.')])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (
+            set_tag,
+            r"encoder SavedModel .* has no graph with the tags \['vgg16'\]; it has \[\['serve'\]\]. Pass one of those",
+        ),
+        (
+            rename('layer7_out', 'layer7'),
+            'lacks the tensor layer7_out:0; an encoder needs image_input:0, .*fcn8s vgg16 OUT',
+        ),
+        (rename('keep_prob', 'rate'), 'lacks the tensor keep_prob:0'),
+        (rename('image_input', 'images'), 'lacks the tensor image_input:0'),
+        (take_uint8, 'takes uint8 at image_input:0; the interface is float32, RGB, 0 to 255'),
+        (unlist_variables, 'does not list conv2_1/filter, conv2_1/biases in its collection .variables.'),
+    ],
+)
 def test_other_interfaces_are_refused(published, tmp_path, change, message):
     copy = shutil.copytree(published, str(tmp_path / 'copy'))
     edit_graph(copy, change)
@@ -185,14 +207,20 @@ def damage(directory, what):
         with tf.Graph().as_default(), tf.Session() as session:
             other = tf.get_variable('conv1_1/filter', [1], use_resource=False)
             session.run(other.initializer)
-            tf.train.Saver([other]).save(session, os.path.join(directory, 'variables', 'variables'), write_meta_graph=False)
+            tf.train.Saver([other]).save(
+                session, os.path.join(directory, 'variables', 'variables'), write_meta_graph=False
+            )
 
 
-@pytest.mark.parametrize('what, message', [
-    ('graph', 'saved_model.pb is damaged: it does not parse as a SavedModel'),
-    ('no variables', 'has no variables: .*variables.index is missing'),
-    ('index', 'the variables .* are missing or damaged'),
-    ('other variables', 'lack conv1_1/biases, .*which the graph beside them needs')])
+@pytest.mark.parametrize(
+    'what, message',
+    [
+        ('graph', 'saved_model.pb is damaged: it does not parse as a SavedModel'),
+        ('no variables', 'has no variables: .*variables.index is missing'),
+        ('index', 'the variables .* are missing or damaged'),
+        ('other variables', 'lack conv1_1/biases, .*which the graph beside them needs'),
+    ],
+)
 def test_damaged_encoders_are_refused(published, tmp_path, what, message):
     copy = shutil.copytree(published, str(tmp_path / 'copy'))
     damage(copy, what)

@@ -11,6 +11,7 @@ CLASSES = generic_label_space(3)
 
 class FakeMetrics:
     """Names for what a fake session runs; the confusion matrix is the numpy one."""
+
     reset, update = 'reset', 'update'
     confusion_matrix, loss_sum, num_valid = 'confusion_matrix', 'loss_sum', 'num_valid'
 
@@ -52,8 +53,9 @@ def evaluate(data, num_batches, **options):
 def test_scores_of_all_batches():
     scores, _ = evaluate(batches(), 4)
     images, labels = [np.concatenate(parts) for parts in zip(*batches())]
-    np.testing.assert_array_equal(scores['confusion_matrix'],
-                                  count_confusion(labels, images.mean(axis=-1).astype(np.uint8), 3)[:, :3])
+    np.testing.assert_array_equal(
+        scores['confusion_matrix'], count_confusion(labels, images.mean(axis=-1).astype(np.uint8), 3)[:, :3]
+    )
     assert scores['loss'] == 0.5
 
 
@@ -112,6 +114,7 @@ def test_the_number_of_images_that_wait_for_their_boundaries_is_bounded(workers,
         result = measure_image(*arguments)
         measured.append(result)
         return result
+
     monkeypatch.setattr(evaluation, 'measure_image', measure_and_note)
     labels = np.random.RandomState(0).randint(3, size=(1, 9, 9)).astype(np.uint8)
     with ImageStatistics(CLASSES, with_boundaries=True, workers=workers) as statistics:
@@ -125,6 +128,7 @@ def test_the_number_of_images_that_wait_for_their_boundaries_is_bounded(workers,
 def test_an_error_while_measuring_is_not_lost(monkeypatch):
     def fail(*_):
         raise RuntimeError('cannot measure')
+
     monkeypatch.setattr(evaluation, 'measure_image', fail)
     labels = np.zeros((1, 4, 4), np.uint8)
     with ImageStatistics(CLASSES, with_boundaries=True) as statistics:

@@ -47,13 +47,23 @@ def test_one_hot_labels(dtype):
     np.testing.assert_array_equal(fed.argmax(axis=-1), [[[0, 1], [2, 0]]])
 
 
-@pytest.mark.parametrize('wrong, dtype, named', [
-    (3, np.uint8, r'\[3\]'), (-1, np.int32, r'\[-1\]'), (300, np.int64, r'\[300\]'), (256, np.uint16, r'\[256\]'),
-    (254, np.uint8, r'\[254\]'), (0.5, np.float32, r'\[0.5\]')])
+@pytest.mark.parametrize(
+    'wrong, dtype, named',
+    [
+        (3, np.uint8, r'\[3\]'),
+        (-1, np.int32, r'\[-1\]'),
+        (300, np.int64, r'\[300\]'),
+        (256, np.uint16, r'\[256\]'),
+        (254, np.uint8, r'\[254\]'),
+        (0.5, np.float32, r'\[0.5\]'),
+    ],
+)
 def test_ids_that_are_no_class(wrong, dtype, named):
     labels = np.zeros([1, 2, 2], dtype)
     labels[0, 1, 1] = wrong
-    with pytest.raises(ValueError, match='labels hold the IDs {}, but the network has the classes 0 to 2 and ignores 255'.format(named)):
+    with pytest.raises(
+        ValueError, match='labels hold the IDs {}, but the network has the classes 0 to 2 and ignores 255'.format(named)
+    ):
         as_label_batch(labels, SPACE, 1)
 
 
@@ -78,10 +88,20 @@ def test_the_names_of_the_data_are_taken_where_the_network_has_none():
     assert check_same_classes(CITYSCAPES, CITYSCAPES) == CITYSCAPES
 
 
-@pytest.mark.parametrize('data, message', [
-    (CITYSCAPES, "labelled in 'cityscapes' .19 classes, ignoring 255., but the network was built for 'mine' .3 classes"),
-    (generic_label_space(3, 0), 'ignoring 0.*ignoring 255'),
-    (generic_label_space(3, class_names=['a', 'x', 'c'])._replace(name='other'), "class 1 is 'x' in the data and 'b' in the network")])
+@pytest.mark.parametrize(
+    'data, message',
+    [
+        (
+            CITYSCAPES,
+            "labelled in 'cityscapes' .19 classes, ignoring 255., but the network was built for 'mine' .3 classes",
+        ),
+        (generic_label_space(3, 0), 'ignoring 0.*ignoring 255'),
+        (
+            generic_label_space(3, class_names=['a', 'x', 'c'])._replace(name='other'),
+            "class 1 is 'x' in the data and 'b' in the network",
+        ),
+    ],
+)
 def test_data_of_other_classes_are_refused(data, message):
     named = generic_label_space(3, class_names=['a', 'b', 'c'])._replace(name='mine')
     with pytest.raises(ValueError, match=message):

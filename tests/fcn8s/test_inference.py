@@ -1,4 +1,5 @@
 """The inference graph against the saved graph as TensorFlow itself loads it."""
+
 import os
 import shutil
 import subprocess
@@ -64,8 +65,11 @@ def test_bfloat16_is_close_to_float32(small_model, saved, kind_of_weights):
     logits = saved(images)[0]
     with inference.open_model(small_model, precision='bfloat16') as model:
         found = model.run(model.logits, {model.images: images})
-        types = {node.attr['T'].type for node in model.graph.as_graph_def().node
-                 if node.op in ('Conv2D', 'MatMul') and not node.name.startswith('decoder/')}
+        types = {
+            node.attr['T'].type
+            for node in model.graph.as_graph_def().node
+            if node.op in ('Conv2D', 'MatMul') and not node.name.startswith('decoder/')
+        }
     assert found.dtype == np.float32
     assert types == {tf.bfloat16.as_datatype_enum}
     # bfloat16 has 8 bits of mantissa; fifteen layers leave a few of them.
@@ -163,8 +167,12 @@ np.savez(out_path, **values)
 def serve(python, model_dir, images, tmp_path):
     np.save(str(tmp_path / 'images.npy'), images)
     environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
-    subprocess.run([python, '-c', SERVE, model_dir, str(tmp_path / 'images.npy'), str(tmp_path / 'out.npz')],
-                   check=True, env=environment, cwd=str(tmp_path))
+    subprocess.run(
+        [python, '-c', SERVE, model_dir, str(tmp_path / 'images.npy'), str(tmp_path / 'out.npz')],
+        check=True,
+        env=environment,
+        cwd=str(tmp_path),
+    )
     return np.load(str(tmp_path / 'out.npz'))
 
 

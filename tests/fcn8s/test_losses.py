@@ -23,6 +23,7 @@ def run(build, *values):
 
 def run_loss(logits, labels, **options):
     """value, weight and gradient of build_loss for logits [N, H, W, C] and sparse or one-hot labels."""
+
     def build(logits_input, labels_input):
         shaped = tf.reshape(logits_input, logits.shape)
         loss = losses.build_loss(shaped, *losses.sparse_labels(labels_input, IGNORE_ID), **options)
@@ -30,6 +31,7 @@ def run_loss(logits, labels, **options):
         if loss.weight is not None:
             fetches['weight'] = loss.weight
         return fetches
+
     return run(build, logits, labels)
 
 
@@ -128,9 +130,13 @@ def test_a_batch_without_a_valid_pixel_gives_zero_and_no_gradient(batch, normali
 
 def test_half_precision_logits_give_float32_losses(batch):
     logits, labels = batch
-    value = run(lambda z, given: losses.pixel_cross_entropy(tf.reshape(z, logits.shape),
-                                                            *losses.sparse_labels(given, IGNORE_ID)),
-                logits.astype(np.float16), labels)
+    value = run(
+        lambda z, given: losses.pixel_cross_entropy(
+            tf.reshape(z, logits.shape), *losses.sparse_labels(given, IGNORE_ID)
+        ),
+        logits.astype(np.float16),
+        labels,
+    )
     assert value.dtype == np.float32 and value.shape == labels.shape
     assert np.all(value[labels == IGNORE_ID] == 0)
 
@@ -215,8 +221,9 @@ def test_l2_penalty():
 def test_median_frequency_by_hand():
     # Class 0: 6 of the 20 pixels of both images; class 1: 12 of 20; class 2: 2 of the 10 pixels of image 1.
     per_image = np.array([[2, 8, 0, 0], [4, 4, 2, 0]])
-    np.testing.assert_allclose(losses.median_frequency_weights(per_image), [0.3 / 0.3, 0.3 / 0.6, 0.3 / 0.2, 1],
-                               rtol=1e-6)
+    np.testing.assert_allclose(
+        losses.median_frequency_weights(per_image), [0.3 / 0.3, 0.3 / 0.6, 0.3 / 0.2, 1], rtol=1e-6
+    )
     # Without the images all are divided by 20: 0.3, 0.6, 0.1.
     np.testing.assert_allclose(losses.median_frequency_weights(per_image.sum(axis=0)), [1, 0.5, 3, 1], rtol=1e-6)
 
@@ -228,18 +235,21 @@ def test_median_frequency_refuses_what_is_no_histogram(histogram):
     assert 'pixel counts of shape [num_images, C] or [C]' in str(error.value)
 
 
-@pytest.mark.parametrize('options, message', [
-    ({'loss': 'dice'}, "loss is 'dice'; it must be 'cross_entropy' or a function"),
-    ({'normalize': 'median'}, "normalize is 'median'; it must be one of mean, sum"),
-    ({'class_weights': [1, 2, 3]}, 'class_weights has the shape (3,); it must hold one weight for each of the 4'),
-    ({'class_weights': [1, 2, 3, -1]}, 'weights must be finite, at least 0'),
-    ({'class_weights': [1, 2, 3, float('nan')]}, 'weights must be finite, at least 0'),
-    ({'class_weights': [0, 0, 0, 0]}, 'not all 0'),
-    ({'loss': lambda *_: tf.zeros([2])}, 'returned float32 of shape (2,); it must return one float scalar'),
-    ({'loss': lambda *_: tf.constant(1)}, 'returned int32 of shape ()'),
-    ({'loss': lambda *_: tf.zeros([]), 'normalize': 'sum'}, 'belong to the cross-entropy'),
-    ({'loss': lambda *_: tf.zeros([]), 'class_weights': [1, 1, 1, 1]}, 'belong to the cross-entropy'),
-])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        ({'loss': 'dice'}, "loss is 'dice'; it must be 'cross_entropy' or a function"),
+        ({'normalize': 'median'}, "normalize is 'median'; it must be one of mean, sum"),
+        ({'class_weights': [1, 2, 3]}, 'class_weights has the shape (3,); it must hold one weight for each of the 4'),
+        ({'class_weights': [1, 2, 3, -1]}, 'weights must be finite, at least 0'),
+        ({'class_weights': [1, 2, 3, float('nan')]}, 'weights must be finite, at least 0'),
+        ({'class_weights': [0, 0, 0, 0]}, 'not all 0'),
+        ({'loss': lambda *_: tf.zeros([2])}, 'returned float32 of shape (2,); it must return one float scalar'),
+        ({'loss': lambda *_: tf.constant(1)}, 'returned int32 of shape ()'),
+        ({'loss': lambda *_: tf.zeros([]), 'normalize': 'sum'}, 'belong to the cross-entropy'),
+        ({'loss': lambda *_: tf.zeros([]), 'class_weights': [1, 1, 1, 1]}, 'belong to the cross-entropy'),
+    ],
+)
 def test_refusals(batch, options, message):
     with pytest.raises(ValueError) as error:
         run_loss(*batch, **options)

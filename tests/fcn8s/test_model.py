@@ -1,4 +1,5 @@
 """FCN8s as a research script uses it."""
+
 import json
 import os
 import subprocess
@@ -21,7 +22,10 @@ IMAGES = np.random.RandomState(3).randint(0, 256, [2, 40, 56, 3]).astype(np.uint
 
 
 def encoder_values(model):
-    return {v.op.name: value for v, value in zip(model.model.encoder.variables, model.sess.run(list(model.model.encoder.variables)))}
+    return {
+        v.op.name: value
+        for v, value in zip(model.model.encoder.variables, model.sess.run(list(model.model.encoder.variables)))
+    }
 
 
 def all_values(model):
@@ -43,8 +47,14 @@ def trained(tiny_encoder, tmp_path_factory):
         history = model.train(Stream(), 2, 5, constant(1e-3), metrics={'loss', 'mean_iou', 'accuracy'})
         saved = model.save(directory, 'saved_model', name='model')
         variables = model.save(directory, 'train_saver', name='variables', force_save=True)
-        yield dict(history=history, saved=saved, variables=variables, soft_max=model.predict(IMAGES, argmax=False),
-                   values=all_values(model), directory=directory)
+        yield dict(
+            history=history,
+            saved=saved,
+            variables=variables,
+            soft_max=model.predict(IMAGES, argmax=False),
+            values=all_values(model),
+            directory=directory,
+        )
 
 
 def test_loaded_encoder_weights_survive_initialisation(tiny_encoder):
@@ -59,10 +69,16 @@ def test_loaded_encoder_weights_survive_initialisation(tiny_encoder):
 def test_published_names_are_in_the_graph(tiny_encoder):
     with FCN8s(vgg16_dir=tiny_encoder, num_classes=5) as model:
         graph = model.sess.graph
-        for attribute, name in [('image_input', 'image_input:0'), ('keep_prob', 'keep_prob:0'), ('labels', 'labels_input:0'),
-                                ('fcn8s_output', 'decoder/fcn8s_output:0'), ('softmax_output', 'predictor/softmax_output:0'),
-                                ('predictions_argmax', 'predictor/predictions_argmax:0'),
-                                ('total_loss', 'optimizer/total_loss:0'), ('learning_rate', 'optimizer/learning_rate:0')]:
+        for attribute, name in [
+            ('image_input', 'image_input:0'),
+            ('keep_prob', 'keep_prob:0'),
+            ('labels', 'labels_input:0'),
+            ('fcn8s_output', 'decoder/fcn8s_output:0'),
+            ('softmax_output', 'predictor/softmax_output:0'),
+            ('predictions_argmax', 'predictor/predictions_argmax:0'),
+            ('total_loss', 'optimizer/total_loss:0'),
+            ('learning_rate', 'optimizer/learning_rate:0'),
+        ]:
             assert getattr(model, attribute) is graph.get_tensor_by_name(name)
         assert model.train_op is graph.get_operation_by_name('optimizer/train_op')
         assert graph.get_tensor_by_name('l2_regularization_rate:0') is not None
@@ -74,12 +90,20 @@ def test_a_script_can_feed_the_published_placeholders(tiny_encoder):
     images, labels = next(Stream())
     one_hot = np.stack([labels == 0, labels == 1], axis=-1)
     with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
-        feed = {'image_input:0': images.astype(np.float32), 'keep_prob:0': 0.5, 'optimizer/learning_rate:0': 1e-3,
-                'l2_regularization_rate:0': 1e-3}
+        feed = {
+            'image_input:0': images.astype(np.float32),
+            'keep_prob:0': 0.5,
+            'optimizer/learning_rate:0': 1e-3,
+            'l2_regularization_rate:0': 1e-3,
+        }
         losses = []
         for fed in (one_hot, labels):
             feed['labels_input:0'] = fed
-            losses.append(model.sess.run('optimizer/total_loss:0', dict(feed, **{'keep_prob:0': 1.0, 'l2_regularization_rate:0': 0.0})))
+            losses.append(
+                model.sess.run(
+                    'optimizer/total_loss:0', dict(feed, **{'keep_prob:0': 1.0, 'l2_regularization_rate:0': 0.0})
+                )
+            )
             model.sess.run('optimizer/train_op', feed)
         assert model.sess.run(model.global_step) == 2
     assert losses[0] == pytest.approx(np.log(2), rel=1e-3)
@@ -116,6 +140,7 @@ def test_evaluation_at_the_size_of_the_labels(trained):
         def __next__(self):
             images, labels = super().__next__()
             return images, labels.repeat(2, axis=1).repeat(2, axis=2)
+
     with FCN8s(model_load_dir=trained['saved']) as model:
         scores = model.evaluate(Larger(), 1)
     assert scores['confusion_matrix'].sum() == 2 * 128 * (128 - 16)
@@ -145,15 +170,19 @@ def test_predict_sizes_types_and_forms(trained):
             assert model.predict(np.zeros([1, height, width, 3], np.uint8)).shape == (1, height, width)
 
 
-@pytest.mark.parametrize('images, message', [
-    (np.zeros([4, 4, 3], np.uint8), r'shape \(4, 4, 3\).*single image as \[image\]'),
-    (np.zeros([1, 4, 4, 1], np.uint8), 'grey or RGBA'),
-    (np.zeros([1, 4, 4, 4], np.uint8), 'grey or RGBA'),
-    ([np.zeros([4, 4, 3], np.uint8), np.zeros([4, 5, 3], np.uint8)], 'different shapes.*one by one'),
-    (np.full([1, 4, 4, 3], 0.5), 'Multiply by 255'),
-    (np.full([1, 4, 4, 3], -1.0), 'from 0 to 255 and subtracts the mean itself'),
-    (np.full([1, 4, 4, 3], np.nan), 'from nan'),
-    (np.zeros([1, 0, 4, 3], np.uint8), 'at least 1')])
+@pytest.mark.parametrize(
+    'images, message',
+    [
+        (np.zeros([4, 4, 3], np.uint8), r'shape \(4, 4, 3\).*single image as \[image\]'),
+        (np.zeros([1, 4, 4, 1], np.uint8), 'grey or RGBA'),
+        (np.zeros([1, 4, 4, 4], np.uint8), 'grey or RGBA'),
+        ([np.zeros([4, 4, 3], np.uint8), np.zeros([4, 5, 3], np.uint8)], 'different shapes.*one by one'),
+        (np.full([1, 4, 4, 3], 0.5), 'Multiply by 255'),
+        (np.full([1, 4, 4, 3], -1.0), 'from 0 to 255 and subtracts the mean itself'),
+        (np.full([1, 4, 4, 3], np.nan), 'from nan'),
+        (np.zeros([1, 0, 4, 3], np.uint8), 'at least 1'),
+    ],
+)
 def test_bad_images_are_refused(trained, images, message):
     with FCN8s(model_load_dir=trained['saved']) as model:
         with pytest.raises(ValueError, match=message):
@@ -182,17 +211,38 @@ def test_load_variables_after_building(trained, tiny_encoder):
 def test_save_names_and_force(trained, tiny_encoder, tmp_path, capsys):
     with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
         model.train(Stream(), 1, 2, constant(1e-3), metrics={'mean_iou'})
-        path = model.save(str(tmp_path), 'saved_model', tags=['default'], name='mine', include_global_step=True,
-                          include_last_training_loss=True, include_metrics=True)
+        path = model.save(
+            str(tmp_path),
+            'saved_model',
+            tags=['default'],
+            name='mine',
+            include_global_step=True,
+            include_last_training_loss=True,
+            include_metrics=True,
+        )
         assert os.path.basename(path).startswith('mine_(globalstep-2)_(trainloss-') and '(eval_mean_iou-' in path
         assert model.save(str(tmp_path), 'saved_model', name='again') is None
         assert 'force_save=True' in capsys.readouterr().out
-        bare = model.save(str(tmp_path), 'saved_model', name='bare', include_global_step=False, include_last_training_loss=False,
-                          include_metrics=False, force_save=True)
+        bare = model.save(
+            str(tmp_path),
+            'saved_model',
+            name='bare',
+            include_global_step=False,
+            include_last_training_loss=False,
+            include_metrics=False,
+            force_save=True,
+        )
         assert os.path.basename(bare) == 'bare'
         with pytest.raises(FileExistsError, match='exists already'):
-            model.save(str(tmp_path), 'saved_model', name='bare', include_global_step=False, include_last_training_loss=False,
-                       include_metrics=False, force_save=True)
+            model.save(
+                str(tmp_path),
+                'saved_model',
+                name='bare',
+                include_global_step=False,
+                include_last_training_loss=False,
+                include_metrics=False,
+                force_save=True,
+            )
         with pytest.raises(ValueError, match="saver is 'pickle'"):
             model.save(str(tmp_path), 'pickle')
 
@@ -221,38 +271,63 @@ def test_two_models_live_side_by_side_and_a_cell_runs_twice(trained, tiny_encode
 def test_a_closed_model_says_so(trained):
     model = FCN8s(model_load_dir=trained['saved'])
     model.close()
-    for call in (lambda: model.predict(IMAGES), lambda: model.evaluate(Stream(), 1), lambda: model.save('x'),
-                 lambda: model.train(Stream(), 1, 1, constant(1.0)), lambda: model.load_variables('x')):
+    for call in (
+        lambda: model.predict(IMAGES),
+        lambda: model.evaluate(Stream(), 1),
+        lambda: model.save('x'),
+        lambda: model.train(Stream(), 1, 1, constant(1.0)),
+        lambda: model.load_variables('x'),
+    ):
         with pytest.raises(ValueError, match='this FCN8s was closed'):
             call()
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (dict(), 'no beginning is given; pass exactly one of vgg16_dir'),
-    (dict(vgg16_dir='a', model_load_dir='b'), 'model_load_dir and vgg16_dir are given'),
-    (dict(vgg16_dir='ENCODER'), 'num_classes is missing'),
-    (dict(vgg16_dir='ENCODER', num_classes=1), 'num_classes is 1; it has to be an integer from 2 to 255'),
-    (dict(vgg16_dir='ENCODER', num_classes=2.5), 'num_classes is 2.5'),
-    (dict(vgg16_dir='ENCODER', num_classes=3, label_space=CAMVID), "num_classes is 3, but the label space 'camvid' has 11"),
-    (dict(vgg16_dir='ENCODER', num_classes=2, variant='4s'), "variant is '4s'; choose one of '8s', '16s', '32s'"),
-    (dict(vgg16_dir='ENCODER', num_classes=2, upsampling='cubic'), "upsampling is 'cubic'"),
-    (dict(vgg16_dir='ENCODER', num_classes=2, skip_scales=1.0), 'skip_scales is 1.0; it has to be two numbers'),
-    (dict(vgg16_dir='ENCODER', num_classes=2, skip_scales=(0, 1)), 'both factors have to be positive'),
-    (dict(vgg16_dir='ENCODER', num_classes=2, optimizer='rmsprop'), "optimizer is 'rmsprop'; choose from"),
-    (dict(vgg16_dir='ENCODER', num_classes=2, freeze='head'), "freeze is 'head'; it has to be 'encoder'"),
-    (dict(vgg16_dir='ENCODER', num_classes=2, tags=['default']), 'belongs to model_load_dir'),
-    (dict(vgg16_dir='ENCODER', num_classes=2, class_weights=[1.0]), 'class_weights'),
-    (dict(model_load_dir='SAVED', num_classes=7), 'num_classes is 7, but the model saved in .* has 2.*fine_tune_from'),
-    (dict(model_load_dir='SAVED', variant='32s'), "variant is '32s', but the model saved in"),
-    (dict(model_load_dir='SAVED', variables_load_dir='x'), 'variables_load_dir needs vgg16_dir'),
-    (dict(model_load_dir='ENCODER'), 'holds no fcn8s.json|is neither a run directory'),
-    (dict(vgg16_dir='SAVED', num_classes=2), r"no graph with the tags \['vgg16'\].*pass it as model_load_dir"),
-    (dict(vgg16_dir='ENCODER', num_classes=3, variables_load_dir='VARIABLES'), 'do not fit this network.*is \\[1, 1, 256, 2\\] and not'),
-    (dict(model_load_dir='EMPTY'), 'neither a run directory'),
-    (dict(vgg16_dir='EMPTY', num_classes=2), 'is no SavedModel: it holds no saved_model.pb')])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (dict(), 'no beginning is given; pass exactly one of vgg16_dir'),
+        (dict(vgg16_dir='a', model_load_dir='b'), 'model_load_dir and vgg16_dir are given'),
+        (dict(vgg16_dir='ENCODER'), 'num_classes is missing'),
+        (dict(vgg16_dir='ENCODER', num_classes=1), 'num_classes is 1; it has to be an integer from 2 to 255'),
+        (dict(vgg16_dir='ENCODER', num_classes=2.5), 'num_classes is 2.5'),
+        (
+            dict(vgg16_dir='ENCODER', num_classes=3, label_space=CAMVID),
+            "num_classes is 3, but the label space 'camvid' has 11",
+        ),
+        (dict(vgg16_dir='ENCODER', num_classes=2, variant='4s'), "variant is '4s'; choose one of '8s', '16s', '32s'"),
+        (dict(vgg16_dir='ENCODER', num_classes=2, upsampling='cubic'), "upsampling is 'cubic'"),
+        (dict(vgg16_dir='ENCODER', num_classes=2, skip_scales=1.0), 'skip_scales is 1.0; it has to be two numbers'),
+        (dict(vgg16_dir='ENCODER', num_classes=2, skip_scales=(0, 1)), 'both factors have to be positive'),
+        (dict(vgg16_dir='ENCODER', num_classes=2, optimizer='rmsprop'), "optimizer is 'rmsprop'; choose from"),
+        (dict(vgg16_dir='ENCODER', num_classes=2, freeze='head'), "freeze is 'head'; it has to be 'encoder'"),
+        (dict(vgg16_dir='ENCODER', num_classes=2, tags=['default']), 'belongs to model_load_dir'),
+        (dict(vgg16_dir='ENCODER', num_classes=2, class_weights=[1.0]), 'class_weights'),
+        (
+            dict(model_load_dir='SAVED', num_classes=7),
+            'num_classes is 7, but the model saved in .* has 2.*fine_tune_from',
+        ),
+        (dict(model_load_dir='SAVED', variant='32s'), "variant is '32s', but the model saved in"),
+        (dict(model_load_dir='SAVED', variables_load_dir='x'), 'variables_load_dir needs vgg16_dir'),
+        (dict(model_load_dir='ENCODER'), 'holds no fcn8s.json|is neither a run directory'),
+        (dict(vgg16_dir='SAVED', num_classes=2), r"no graph with the tags \['vgg16'\].*pass it as model_load_dir"),
+        (
+            dict(vgg16_dir='ENCODER', num_classes=3, variables_load_dir='VARIABLES'),
+            'do not fit this network.*is \\[1, 1, 256, 2\\] and not',
+        ),
+        (dict(model_load_dir='EMPTY'), 'neither a run directory'),
+        (dict(vgg16_dir='EMPTY', num_classes=2), 'is no SavedModel: it holds no saved_model.pb'),
+    ],
+)
 def test_bad_beginnings_are_refused(trained, tiny_encoder, tmp_path, arguments, message):
-    places = {'ENCODER': tiny_encoder, 'SAVED': trained['saved'], 'VARIABLES': trained['variables'], 'EMPTY': str(tmp_path)}
-    arguments = {name: places.get(value, value) if isinstance(value, str) else value for name, value in arguments.items()}
+    places = {
+        'ENCODER': tiny_encoder,
+        'SAVED': trained['saved'],
+        'VARIABLES': trained['variables'],
+        'EMPTY': str(tmp_path),
+    }
+    arguments = {
+        name: places.get(value, value) if isinstance(value, str) else value for name, value in arguments.items()
+    }
     with pytest.raises(ValueError, match=message):
         FCN8s(**arguments)
 
@@ -268,28 +343,32 @@ def test_variables_that_are_not_there(tiny_encoder):
         FCN8s(vgg16_dir=tiny_encoder, num_classes=2, variables_load_dir='no/such/place')
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (dict(epochs=0), 'epochs is 0'),
-    (dict(steps_per_epoch=2.5), 'steps_per_epoch is 2.5'),
-    (dict(learning_rate_schedule=1e-4), 'learning_rate_schedule is 0.0001; it has to be a function step -> rate'),
-    (dict(learning_rate_schedule=lambda step: float('nan')), r'learning_rate_schedule\(0\) is nan'),
-    (dict(keep_prob=0.0), 'keep_prob is 0.0'),
-    (dict(l2_regularization=-1), 'l2_regularization is -1'),
-    (dict(metrics={'iou'}), r"metrics has \['iou'\]"),
-    (dict(eval_dataset='test'), "eval_dataset is 'test'"),
-    (dict(eval_dataset='val', metrics={'loss'}), 'val_generator has to be an iterator'),
-    (dict(eval_dataset='val', metrics={'loss'}, val_generator=iter([])), 'val_steps has to say'),
-    (dict(monitor='mean_iou'), "monitor is 'mean_iou', but metrics"),
-    (dict(monitor='recall'), "monitor is 'recall'"),
-    (dict(monitor='iou:wheelbarrow', metrics={'mean_iou'}), 'there is no such class'),
-    (dict(save_during_training=True), 'save_dir is not given'),
-    (dict(save_during_training=True, save_dir='x', run_dir='y'), 'both given'),
-    (dict(saver='pickle'), "saver is 'pickle'"),
-    (dict(save_tags='default'), "save_tags is 'default'"),
-    (dict(resume=True), 'run_dir does not say which run'),
-    (dict(train_generator=[1, 2]), 'train_generator is .list.'),
-    (dict(train_generator=Stream(label_space=generic_label_space(3))), 'labelled in .*3 classes'),
-    (dict(eval_frequency=0), 'eval_frequency is 0')])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (dict(epochs=0), 'epochs is 0'),
+        (dict(steps_per_epoch=2.5), 'steps_per_epoch is 2.5'),
+        (dict(learning_rate_schedule=1e-4), 'learning_rate_schedule is 0.0001; it has to be a function step -> rate'),
+        (dict(learning_rate_schedule=lambda step: float('nan')), r'learning_rate_schedule\(0\) is nan'),
+        (dict(keep_prob=0.0), 'keep_prob is 0.0'),
+        (dict(l2_regularization=-1), 'l2_regularization is -1'),
+        (dict(metrics={'iou'}), r"metrics has \['iou'\]"),
+        (dict(eval_dataset='test'), "eval_dataset is 'test'"),
+        (dict(eval_dataset='val', metrics={'loss'}), 'val_generator has to be an iterator'),
+        (dict(eval_dataset='val', metrics={'loss'}, val_generator=iter([])), 'val_steps has to say'),
+        (dict(monitor='mean_iou'), "monitor is 'mean_iou', but metrics"),
+        (dict(monitor='recall'), "monitor is 'recall'"),
+        (dict(monitor='iou:wheelbarrow', metrics={'mean_iou'}), 'there is no such class'),
+        (dict(save_during_training=True), 'save_dir is not given'),
+        (dict(save_during_training=True, save_dir='x', run_dir='y'), 'both given'),
+        (dict(saver='pickle'), "saver is 'pickle'"),
+        (dict(save_tags='default'), "save_tags is 'default'"),
+        (dict(resume=True), 'run_dir does not say which run'),
+        (dict(train_generator=[1, 2]), 'train_generator is .list.'),
+        (dict(train_generator=Stream(label_space=generic_label_space(3))), 'labelled in .*3 classes'),
+        (dict(eval_frequency=0), 'eval_frequency is 0'),
+    ],
+)
 def test_what_cannot_work_is_refused_before_the_first_step(trained, arguments, message):
     with FCN8s(model_load_dir=trained['saved']) as model:
         request = dict(train_generator=Stream(), epochs=1, steps_per_epoch=1, learning_rate_schedule=constant(1e-3))
@@ -305,6 +384,7 @@ def test_labels_outside_the_classes_are_named(trained):
             images, labels = super().__next__()
             labels[0, -1, -1] = 33
             return images, labels
+
     with FCN8s(model_load_dir=trained['saved']) as model:
         for call in (lambda: model.train(Wrong(), 1, 1, constant(1e-3)), lambda: model.evaluate(Wrong(), 1)):
             with pytest.raises(ValueError, match=r'labels hold the IDs \[33\].*classes 0 to 1.*convert_ids_to_ids'):
@@ -315,10 +395,29 @@ def test_labels_outside_the_classes_are_named(trained):
 @pytest.mark.parametrize('best_only', [True, False])
 def test_saves_during_training(tiny_encoder, tmp_path, saver, best_only):
     with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
-        model.train(Stream(), 2, 2, constant(1e-3), eval_dataset='val', eval_frequency=2, val_generator=Stream(seed=1), val_steps=1,
-                    metrics={'loss', 'mean_iou'}, save_during_training=True, save_dir=str(tmp_path), save_best_only=best_only,
-                    save_tags=['default'], save_name='x', save_frequency=1, saver=saver, monitor='mean_iou', record_summaries=True,
-                    summaries_frequency=1, summaries_dir=str(tmp_path / 'events'), summaries_name='first')
+        model.train(
+            Stream(),
+            2,
+            2,
+            constant(1e-3),
+            eval_dataset='val',
+            eval_frequency=2,
+            val_generator=Stream(seed=1),
+            val_steps=1,
+            metrics={'loss', 'mean_iou'},
+            save_during_training=True,
+            save_dir=str(tmp_path),
+            save_best_only=best_only,
+            save_tags=['default'],
+            save_name='x',
+            save_frequency=1,
+            saver=saver,
+            monitor='mean_iou',
+            record_summaries=True,
+            summaries_frequency=1,
+            summaries_dir=str(tmp_path / 'events'),
+            summaries_name='first',
+        )
         expected = model.predict(IMAGES, argmax=False)
     models = sorted(name for name in os.listdir(str(tmp_path)) if name.startswith('x_'))
     assert models and (best_only or len(models) == 2)
@@ -330,20 +429,37 @@ def test_saves_during_training(tiny_encoder, tmp_path, saver, best_only):
 
 def test_events_hold_scalars_pictures_and_weights(tiny_encoder, tmp_path):
     with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
-        model.train(Stream(), 1, 12, constant(1e-3), metrics={'loss', 'mean_iou'}, summaries_frequency=1,
-                    summaries_dir=str(tmp_path))
+        model.train(
+            Stream(),
+            1,
+            12,
+            constant(1e-3),
+            metrics={'loss', 'mean_iou'},
+            summaries_frequency=1,
+            summaries_dir=str(tmp_path),
+        )
     tags = set()
     for name in os.listdir(str(tmp_path)):
         for event in tf.train.summary_iterator(str(tmp_path / name)):
             tags.update(value.tag for value in event.summary.value)
-    assert {'train/loss', 'train/learning_rate', 'train/image_truth_prediction', 'train/mean_iou', 'train_iou/class 1',
-            'weights_rms/conv1_1/filter', 'weights_mean/decoder/score_fc7/kernel'} <= tags
+    assert {
+        'train/loss',
+        'train/learning_rate',
+        'train/image_truth_prediction',
+        'train/mean_iou',
+        'train_iou/class 1',
+        'weights_rms/conv1_1/filter',
+        'weights_mean/decoder/score_fc7/kernel',
+    } <= tags
 
 
 def timeless(path):
     with open(path) as file:
         records = [json.loads(line) for line in file]
-    return [{k: v for k, v in record.items() if k not in ('seconds', 'images_per_second', 'waiting_share')} for record in records]
+    return [
+        {k: v for k, v in record.items() if k not in ('seconds', 'images_per_second', 'waiting_share')}
+        for record in records
+    ]
 
 
 def run_training(encoder, run_dir, epochs=3, resume=False, stop_at=None, eval_dataset='val', **settings):
@@ -352,11 +468,23 @@ def run_training(encoder, run_dir, epochs=3, resume=False, stop_at=None, eval_da
             if self.position == stop_at:
                 os.kill(os.getpid(), 15)
             return super().__next__()
+
     with FCN8s(vgg16_dir=encoder, num_classes=2, seed=5, **settings) as model:
         try:
-            model.train(Stopping(), epochs, 4, lambda step: 1e-3 / (step + 1), eval_dataset=eval_dataset, eval_frequency=1,
-                        val_generator=Stream(seed=1), metrics={'loss', 'mean_iou'}, monitor='mean_iou', run_dir=run_dir,
-                        resume=resume, save_frequency=1)
+            model.train(
+                Stopping(),
+                epochs,
+                4,
+                lambda step: 1e-3 / (step + 1),
+                eval_dataset=eval_dataset,
+                eval_frequency=1,
+                val_generator=Stream(seed=1),
+                metrics={'loss', 'mean_iou'},
+                monitor='mean_iou',
+                run_dir=run_dir,
+                resume=resume,
+                save_frequency=1,
+            )
         except TrainingInterrupted:
             assert stop_at is not None
         return all_values(model)
@@ -375,8 +503,10 @@ def test_interrupted_and_resumed_is_bit_identical(tiny_encoder, tmp_path, stop_a
 @pytest.mark.parametrize('stop_at', [3, 5])
 def test_an_epoch_that_lacks_only_its_evaluation_is_finished_once(tiny_encoder, tmp_path, stop_at):
     """Stopped in the last step of an epoch, or in the evaluation behind it, which sees the next training batches."""
+
     def run(run_dir, epochs, **arguments):
         return run_training(tiny_encoder, str(tmp_path / run_dir), epochs, eval_dataset='train', **arguments)
+
     whole = run('whole', 2)
     run('parts', 1, stop_at=stop_at)
     assert not os.path.exists(str(tmp_path / 'parts' / 'metrics.jsonl'))
@@ -412,12 +542,19 @@ def test_accumulation_equals_a_larger_batch(tiny_encoder):
         def __next__(self):
             first, second = super().__next__(), super().__next__()
             return tuple(np.concatenate(pair) for pair in zip(first, second))
+
     values = []
     for stream, batches in ((Stream(), 2), (Merged(), 1)):
-        with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, optimizer=OptimizerSettings('sgd', momentum=0.9),
-                   accumulate_batches=batches) as model:
+        with FCN8s(
+            vgg16_dir=tiny_encoder,
+            num_classes=2,
+            optimizer=OptimizerSettings('sgd', momentum=0.9),
+            accumulate_batches=batches,
+        ) as model:
             model.train(stream, 1, 2, constant(1e-2), keep_prob=1.0)
-            values.append({v.op.name: value for v, value in zip(model.model.weights, model.sess.run(list(model.model.weights)))})
+            values.append(
+                {v.op.name: value for v, value in zip(model.model.weights, model.sess.run(list(model.model.weights)))}
+            )
     for name in values[0]:
         np.testing.assert_allclose(values[0][name], values[1][name], rtol=1e-3, atol=1e-5, err_msg=name)
 
@@ -458,7 +595,9 @@ def test_staged_training_adds_skips_with_zero_score_layers(tmp_path, tiny_encode
         model.train(Stream(), 1, 3, constant(1e-2))
         path = model.save(str(tmp_path))
     with FCN8s(fine_tune_from=path, variant='16s') as model:
-        assert not model.sess.run(model.graph.get_tensor_by_name('decoder/score_pool4/kernel/Read/ReadVariableOp:0')).any()
+        assert not model.sess.run(
+            model.graph.get_tensor_by_name('decoder/score_pool4/kernel/Read/ReadVariableOp:0')
+        ).any()
         assert model.predict(IMAGES).shape == IMAGES.shape[:3]
         path = model.save(str(tmp_path), name='16s', force_save=True)
     assert 'decoder/score_pool4/kernel' in capsys.readouterr().out
@@ -479,20 +618,35 @@ def test_a_loss_function_of_ones_own(tiny_encoder):
     def squared_error(logits, labels, valid):
         error = tf.square(tf.nn.softmax(logits)[..., 1] - tf.cast(labels, tf.float32)) * tf.cast(valid, tf.float32)
         return tf.reduce_sum(error) / tf.reduce_sum(tf.cast(valid, tf.float32))
+
     with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, loss=squared_error) as model:
         history = model.train(Stream(), 2, 5, constant(1e-3))
-    assert history[0]['training_loss'] == pytest.approx(0.2, abs=0.15) and history[1]['training_loss'] < history[0]['training_loss']
+    assert (
+        history[0]['training_loss'] == pytest.approx(0.2, abs=0.15)
+        and history[1]['training_loss'] < history[0]['training_loss']
+    )
 
 
-@pytest.mark.parametrize('damage, message', [
-    ('truncate graph', 'is damaged: it does not parse'), ('no variables', 'has no variables'),
-    ('truncate data', 'damaged'), ('truncate description', 'is damaged')])
+@pytest.mark.parametrize(
+    'damage, message',
+    [
+        ('truncate graph', 'is damaged: it does not parse'),
+        ('no variables', 'has no variables'),
+        ('truncate data', 'damaged'),
+        ('truncate description', 'is damaged'),
+    ],
+)
 def test_broken_files_of_a_saved_model(trained, tmp_path, damage, message):
     import shutil
+
     copy = str(tmp_path / 'copy')
     shutil.copytree(trained['saved'], copy)
-    places = {'truncate graph': 'saved_model.pb', 'no variables': 'variables/variables.index',
-              'truncate data': 'variables/variables.data-00000-of-00001', 'truncate description': 'fcn8s.json'}
+    places = {
+        'truncate graph': 'saved_model.pb',
+        'no variables': 'variables/variables.index',
+        'truncate data': 'variables/variables.data-00000-of-00001',
+        'truncate description': 'fcn8s.json',
+    }
     path = os.path.join(copy, places[damage])
     if damage == 'no variables':
         os.unlink(path)
@@ -504,12 +658,17 @@ def test_broken_files_of_a_saved_model(trained, tmp_path, damage, message):
 
 def test_crosses_tensorflow_generations(trained, other_python, tmp_path):
     """The other TensorFlow loads the model and predicts the same; it saves one, and this TensorFlow loads that."""
-    script = '\n'.join([
-        'import sys, numpy as np', 'from fcn8s import FCN8s', 'saved, images, out, where = sys.argv[1:]',
-        'with FCN8s(model_load_dir=saved) as model:',
-        '    np.save(out, model.sess.run(model.fcn8s_output, {model.image_input: np.load(images)}))',
-        '    model.save(where, "saved_model", name="other", include_global_step=False, include_last_training_loss=False,',
-        '               include_metrics=False, force_save=True)'])
+    script = '\n'.join(
+        [
+            'import sys, numpy as np',
+            'from fcn8s import FCN8s',
+            'saved, images, out, where = sys.argv[1:]',
+            'with FCN8s(model_load_dir=saved) as model:',
+            '    np.save(out, model.sess.run(model.fcn8s_output, {model.image_input: np.load(images)}))',
+            '    model.save(where, "saved_model", name="other", include_global_step=False, include_last_training_loss=False,',
+            '               include_metrics=False, force_save=True)',
+        ]
+    )
     images, out, where = str(tmp_path / 'images.npy'), str(tmp_path / 'logits.npy'), str(tmp_path / 'models')
     np.save(images, IMAGES)
     subprocess.run([other_python, '-c', script, trained['saved'], images, out, where], check=True)

@@ -23,14 +23,24 @@ def model():
         images = tf.placeholder(tf.uint8, [None, None, None, 3])
         logits = tf.cast(images, tf.float32) / 40.0
     with tf.Session(graph=graph) as session:
-        yield types.SimpleNamespace(graph=graph, images=images, logits=logits, label_space=CLASSES,
-                                    run=lambda fetches, feed=None: session.run(fetches, feed))
+        yield types.SimpleNamespace(
+            graph=graph,
+            images=images,
+            logits=logits,
+            label_space=CLASSES,
+            run=lambda fetches, feed=None: session.run(fetches, feed),
+        )
 
 
 def batches(sizes=((6, 8),) * 3, scale=1, num_images=2, seed=0):
     rng = np.random.RandomState(seed)
-    return [(rng.randint(256, size=(num_images, h, w, 3)).astype(np.uint8),
-             rng.choice([0, 1, 2, 255], size=(num_images, h * scale, w * scale)).astype(np.uint8)) for h, w in sizes]
+    return [
+        (
+            rng.randint(256, size=(num_images, h, w, 3)).astype(np.uint8),
+            rng.choice([0, 1, 2, 255], size=(num_images, h * scale, w * scale)).astype(np.uint8),
+        )
+        for h, w in sizes
+    ]
 
 
 def evaluate(model, data, num_batches, label_space, predict=None, with_calibration=False, **options):
@@ -79,8 +89,9 @@ def test_scores_at_the_size_of_the_ground_truth(model, scale):
 
 def test_images_of_different_sizes_one_by_one(model):
     data = batches(sizes=((6, 8), (3, 11), (1, 1)), scale=2, num_images=1)
-    np.testing.assert_array_equal(evaluate(model, data, 3, CLASSES).scores['confusion_matrix'],
-                                  slow_evaluation(data)[0])
+    np.testing.assert_array_equal(
+        evaluate(model, data, 3, CLASSES).scores['confusion_matrix'], slow_evaluation(data)[0]
+    )
 
 
 def test_batch_size_changes_nothing(model):
@@ -108,9 +119,11 @@ def test_fed_probabilities_score_as_the_network_does(model):
     def predict(image):
         exponentials = np.exp(image.astype(np.float64) / 40.0)
         return (exponentials / exponentials.sum(axis=-1, keepdims=True)).astype(np.float32)
+
     data = batches(sizes=((6, 8), (5, 5)))
-    plain, fed = [evaluate(model, data, 2, CLASSES, predict=how, with_calibration=True).scores
-                  for how in (None, predict)]
+    plain, fed = [
+        evaluate(model, data, 2, CLASSES, predict=how, with_calibration=True).scores for how in (None, predict)
+    ]
     for key in KEYS + ('expected_calibration_error',):
         np.testing.assert_allclose(fed[key], plain[key], rtol=1e-5)
 
@@ -127,10 +140,12 @@ def test_fed_classes_are_those_of_the_largest_probability_to_the_last_bit(model)
     first = rng.uniform(0.3, 0.5, size=(40, 50)).astype(np.float32)
     probabilities = np.stack([first, np.nextafter(first, np.float32(1)), 1 - 2 * first], axis=-1)
     labels = rng.randint(3, size=(1, 40, 50)).astype(np.uint8)
-    scores = evaluate(model, [(labels[..., np.newaxis].repeat(3, axis=-1), labels)], 1, CLASSES,
-                      predict=lambda _: probabilities).scores
-    np.testing.assert_array_equal(scores['confusion_matrix'].sum(axis=0),
-                                  np.bincount(probabilities.argmax(axis=-1).ravel(), minlength=3))
+    scores = evaluate(
+        model, [(labels[..., np.newaxis].repeat(3, axis=-1), labels)], 1, CLASSES, predict=lambda _: probabilities
+    ).scores
+    np.testing.assert_array_equal(
+        scores['confusion_matrix'].sum(axis=0), np.bincount(probabilities.argmax(axis=-1).ravel(), minlength=3)
+    )
 
 
 def test_calibration_on_request(model):
@@ -176,8 +191,9 @@ def test_ignored_pixels_change_nothing_whatever_the_network_says_there(model):
     labels[:, :2] = 255
     changed = images.copy()
     changed[:, :2] = 255 - changed[:, :2]
-    first, second = [evaluate(model, [(pixels, labels)], 1, CLASSES, with_calibration=True).scores
-                     for pixels in (images, changed)]
+    first, second = [
+        evaluate(model, [(pixels, labels)], 1, CLASSES, with_calibration=True).scores for pixels in (images, changed)
+    ]
     for key in KEYS + ('expected_calibration_error',):
         np.testing.assert_array_equal(first[key], second[key])
 

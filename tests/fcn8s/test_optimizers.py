@@ -15,23 +15,35 @@ class Trainer:
     def __init__(self, settings, loss_scaling=None, l2_rate=0.0, use_resource=True, **loss_options):
         self.graph = tf.Graph()
         rng = np.random.RandomState(0)
-        self.start = {'w': rng.normal(size=(1, 1, FEATURES, CLASSES)).astype(np.float32),
-                      'b': rng.normal(size=CLASSES).astype(np.float32)}
+        self.start = {
+            'w': rng.normal(size=(1, 1, FEATURES, CLASSES)).astype(np.float32),
+            'b': rng.normal(size=CLASSES).astype(np.float32),
+        }
         with self.graph.as_default():
             self.features = tf.placeholder(tf.float32, [None, None, None, FEATURES])
             self.labels = tf.placeholder(tf.uint8, [None, None, None])
             self.rate = tf.placeholder(tf.float32, [])
             self.factor = tf.placeholder_with_default(1.0, [])
-            self.variables = {name: tf.get_variable(name, initializer=value, use_resource=use_resource)
-                              for name, value in self.start.items()}
+            self.variables = {
+                name: tf.get_variable(name, initializer=value, use_resource=use_resource)
+                for name, value in self.start.items()
+            }
             logits = tf.nn.conv2d(self.features, self.variables['w'], [1, 1, 1, 1], 'SAME') + self.variables['b']
             loss = losses.build_loss(logits, *losses.sparse_labels(self.labels, IGNORE_ID), **loss_options)
             self.penalty = losses.l2_penalty([self.variables['w']], l2_rate)
             self.loss = losses.Loss(loss.value * self.factor, loss.weight)
-            self.global_step = tf.get_variable('global_step', [], tf.int64, tf.zeros_initializer(), trainable=False,
-                                               use_resource=True)
-            self.ops = optimizers.build_train_op(self.loss, self.penalty, list(self.variables.values()), self.rate,
-                                                 self.global_step, settings, loss_scaling)
+            self.global_step = tf.get_variable(
+                'global_step', [], tf.int64, tf.zeros_initializer(), trainable=False, use_resource=True
+            )
+            self.ops = optimizers.build_train_op(
+                self.loss,
+                self.penalty,
+                list(self.variables.values()),
+                self.rate,
+                self.global_step,
+                settings,
+                loss_scaling,
+            )
             self.session = tf.Session(graph=self.graph)
             self.session.run(tf.global_variables_initializer())
 
@@ -116,8 +128,9 @@ def test_adam(use_resource):
     trainer = Trainer(OptimizerSettings('adam', weight_decay=0.05), use_resource=use_resource)
     for step, rate in enumerate(RATES):
         trainer.step(make_batch(step), rate=rate)
-    expected = adam_reference(trainer.start, lambda weights, step: reference_gradient(weights, make_batch(step)), RATES,
-                              decay=0.05)
+    expected = adam_reference(
+        trainer.start, lambda weights, step: reference_gradient(weights, make_batch(step)), RATES, decay=0.05
+    )
     assert_weights(trainer, expected, rtol=1e-4)
 
 
@@ -181,9 +194,16 @@ def test_accumulators_exist_only_where_they_are_needed():
     assert names == ['optimizer/velocity/w', 'optimizer/velocity/b']
     trainer = Trainer(OptimizerSettings('adam', accumulate_batches=2))
     assert sorted(trainer.state()) == [
-        'optimizer/accumulated_gradient/b', 'optimizer/accumulated_gradient/w', 'optimizer/accumulated_weight',
-        'optimizer/adam_beta1_power', 'optimizer/adam_beta2_power', 'optimizer/adam_m/b', 'optimizer/adam_m/w',
-        'optimizer/adam_v/b', 'optimizer/adam_v/w']
+        'optimizer/accumulated_gradient/b',
+        'optimizer/accumulated_gradient/w',
+        'optimizer/accumulated_weight',
+        'optimizer/adam_beta1_power',
+        'optimizer/adam_beta2_power',
+        'optimizer/adam_m/b',
+        'optimizer/adam_m/w',
+        'optimizer/adam_v/b',
+        'optimizer/adam_v/w',
+    ]
     with trainer.graph.as_default():
         assert set(trainer.ops.state) <= set(tf.global_variables())
         assert sorted(variable.op.name for variable in tf.trainable_variables()) == ['b', 'w']
@@ -192,12 +212,17 @@ def test_accumulators_exist_only_where_they_are_needed():
 def test_clipping_scales_the_whole_gradient_before_decay():
     trainer = Trainer(OptimizerSettings('sgd', momentum=0.0, weight_decay=0.1, gradient_clip_norm=0.05))
     gradient = reference_gradient(trainer.start, make_batch(0))
-    norm = np.sqrt(sum(np.sum(part ** 2) for part in gradient.values()))
+    norm = np.sqrt(sum(np.sum(part**2) for part in gradient.values()))
     assert norm > 0.05
     assert trainer.run(trainer.ops.gradient_norm, make_batch(0)) == pytest.approx(norm, rel=1e-5)
     trainer.step(make_batch(0))
-    assert_weights(trainer, {'w': trainer.start['w'] - 0.1 * (gradient['w'] * 0.05 / norm + 0.1 * trainer.start['w']),
-                             'b': trainer.start['b'] - 0.1 * gradient['b'] * 0.05 / norm})
+    assert_weights(
+        trainer,
+        {
+            'w': trainer.start['w'] - 0.1 * (gradient['w'] * 0.05 / norm + 0.1 * trainer.start['w']),
+            'b': trainer.start['b'] - 0.1 * gradient['b'] * 0.05 / norm,
+        },
+    )
 
 
 def test_a_gradient_shorter_than_the_clip_norm_stays_as_it_is():
@@ -212,8 +237,13 @@ def test_the_penalty_pulls_kernels_only():
     trainer = Trainer(OptimizerSettings('sgd', momentum=0.0), l2_rate=0.5)
     gradient = reference_gradient(trainer.start, make_batch(0))
     trainer.step(make_batch(0))
-    assert_weights(trainer, {'w': trainer.start['w'] - 0.1 * (gradient['w'] + 0.5 * trainer.start['w']),
-                             'b': trainer.start['b'] - 0.1 * gradient['b']})
+    assert_weights(
+        trainer,
+        {
+            'w': trainer.start['w'] - 0.1 * (gradient['w'] + 0.5 * trainer.start['w']),
+            'b': trainer.start['b'] - 0.1 * gradient['b'],
+        },
+    )
 
 
 def test_losses_fetched_with_the_step_are_those_before_it():
@@ -226,7 +256,7 @@ def test_losses_fetched_with_the_step_are_those_before_it():
 
 @pytest.mark.parametrize('name', ['adam', 'sgd'])
 def test_loss_scaling_changes_no_step(name):
-    scaled = Trainer(OptimizerSettings(name), LossScaling(initial=2.0 ** 12))
+    scaled = Trainer(OptimizerSettings(name), LossScaling(initial=2.0**12))
     plain = Trainer(OptimizerSettings(name))
     for trainer in (scaled, plain):
         for step in range(3):
@@ -277,30 +307,37 @@ def test_biases_rate_with_adam():
     for trainer in (once, twice):
         trainer.step(make_batch(0))
     np.testing.assert_array_equal(once.weights()['w'], twice.weights()['w'])
-    np.testing.assert_allclose(twice.weights()['b'] - twice.start['b'], 2 * (once.weights()['b'] - once.start['b']),
-                               rtol=1e-5)
+    np.testing.assert_allclose(
+        twice.weights()['b'] - twice.start['b'], 2 * (once.weights()['b'] - once.start['b']), rtol=1e-5
+    )
 
 
-@pytest.mark.parametrize('settings, message', [
-    (OptimizerSettings('rmsprop'), "optimizer is 'rmsprop'; it must be one of adam, sgd"),
-    (OptimizerSettings('adam', momentum=0.9), 'momentum is 0.9, but Adam has its own moments'),
-    (OptimizerSettings('sgd', momentum=1.0), 'momentum is 1.0; it must be at least 0 and below 1'),
-    (OptimizerSettings(weight_decay=-1e-4), 'weight_decay is -0.0001; it must be at least 0'),
-    (OptimizerSettings(bias_rate_multiplier=0), 'bias_rate_multiplier is 0; it must be above 0'),
-    (OptimizerSettings(gradient_clip_norm=0), 'gradient_clip_norm is 0; it must be above 0, or None'),
-    (OptimizerSettings(accumulate_batches=0), 'accumulate_batches is 0; it must be a whole number of at least 1'),
-    (OptimizerSettings(accumulate_batches=1.5), 'accumulate_batches is 1.5'),
-])
+@pytest.mark.parametrize(
+    'settings, message',
+    [
+        (OptimizerSettings('rmsprop'), "optimizer is 'rmsprop'; it must be one of adam, sgd"),
+        (OptimizerSettings('adam', momentum=0.9), 'momentum is 0.9, but Adam has its own moments'),
+        (OptimizerSettings('sgd', momentum=1.0), 'momentum is 1.0; it must be at least 0 and below 1'),
+        (OptimizerSettings(weight_decay=-1e-4), 'weight_decay is -0.0001; it must be at least 0'),
+        (OptimizerSettings(bias_rate_multiplier=0), 'bias_rate_multiplier is 0; it must be above 0'),
+        (OptimizerSettings(gradient_clip_norm=0), 'gradient_clip_norm is 0; it must be above 0, or None'),
+        (OptimizerSettings(accumulate_batches=0), 'accumulate_batches is 0; it must be a whole number of at least 1'),
+        (OptimizerSettings(accumulate_batches=1.5), 'accumulate_batches is 1.5'),
+    ],
+)
 def test_refused_settings(settings, message):
     with pytest.raises(ValueError) as error:
         optimizers.check_optimizer_settings(settings)
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize('scaling, message', [
-    (LossScaling(initial=0.0), 'the initial loss scale is 0.0; it must be from'),
-    (LossScaling(growth_steps=0), 'growth_steps of the loss scale is 0; it must be at least 1'),
-])
+@pytest.mark.parametrize(
+    'scaling, message',
+    [
+        (LossScaling(initial=0.0), 'the initial loss scale is 0.0; it must be from'),
+        (LossScaling(growth_steps=0), 'growth_steps of the loss scale is 0; it must be at least 1'),
+    ],
+)
 def test_refused_loss_scaling(scaling, message):
     with pytest.raises(ValueError) as error:
         Trainer(OptimizerSettings(), scaling)

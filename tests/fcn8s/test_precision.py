@@ -23,27 +23,44 @@ def cannot(wanted):
     return None
 
 
-@pytest.mark.parametrize('wanted, machine', [
-    ('float32', Machine((1, 15), frozenset(), frozenset(), (), {})),
-    ('bfloat16', MODERN_CPU),
-    ('bfloat16', MODERN_CPU._replace(cpu_flags=frozenset(['amx_bf16']))),
-    ('mixed_float16', MODERN_CPU._replace(gpus=((8, 0),))),
-    ('mixed_float16', MODERN_CPU._replace(gpus=(None,), tf_version=(1, 15))),
-])
+@pytest.mark.parametrize(
+    'wanted, machine',
+    [
+        ('float32', Machine((1, 15), frozenset(), frozenset(), (), {})),
+        ('bfloat16', MODERN_CPU),
+        ('bfloat16', MODERN_CPU._replace(cpu_flags=frozenset(['amx_bf16']))),
+        ('mixed_float16', MODERN_CPU._replace(gpus=((8, 0),))),
+        ('mixed_float16', MODERN_CPU._replace(gpus=(None,), tf_version=(1, 15))),
+    ],
+)
 def test_what_works(wanted, machine):
     precision.check_precision(wanted, machine=machine)
 
 
-@pytest.mark.parametrize('wanted, machine, message', [
-    ('float64', MODERN_CPU, "precision is 'float64'; it must be one of float32, bfloat16, mixed_float16"),
-    ('bfloat16', MODERN_CPU._replace(tf_version=(1, 15), rewrites=frozenset(['auto_mixed_precision'])),
-     'TensorFlow 1.15 has no rewrite to bfloat16'),
-    ('bfloat16', MODERN_CPU._replace(cpu_flags=frozenset(['avx2'])), 'this CPU has no bfloat16 arithmetic'),
-    ('bfloat16', MODERN_CPU._replace(gpus=((8, 0),)), 'is for CPUs, and this session would run on a GPU'),
-    ('bfloat16', MODERN_CPU._replace(environment={'TF_ENABLE_ONEDNN_OPTS': '0'}), 'TF_ENABLE_ONEDNN_OPTS switches off'),
-    ('mixed_float16', MODERN_CPU, 'float16 needs a GPU, and TensorFlow sees none'),
-    ('mixed_float16', MODERN_CPU._replace(gpus=((6, 1),)), 'compute capability 6.1; TensorFlow uses float16 from 7.0'),
-])
+@pytest.mark.parametrize(
+    'wanted, machine, message',
+    [
+        ('float64', MODERN_CPU, "precision is 'float64'; it must be one of float32, bfloat16, mixed_float16"),
+        (
+            'bfloat16',
+            MODERN_CPU._replace(tf_version=(1, 15), rewrites=frozenset(['auto_mixed_precision'])),
+            'TensorFlow 1.15 has no rewrite to bfloat16',
+        ),
+        ('bfloat16', MODERN_CPU._replace(cpu_flags=frozenset(['avx2'])), 'this CPU has no bfloat16 arithmetic'),
+        ('bfloat16', MODERN_CPU._replace(gpus=((8, 0),)), 'is for CPUs, and this session would run on a GPU'),
+        (
+            'bfloat16',
+            MODERN_CPU._replace(environment={'TF_ENABLE_ONEDNN_OPTS': '0'}),
+            'TF_ENABLE_ONEDNN_OPTS switches off',
+        ),
+        ('mixed_float16', MODERN_CPU, 'float16 needs a GPU, and TensorFlow sees none'),
+        (
+            'mixed_float16',
+            MODERN_CPU._replace(gpus=((6, 1),)),
+            'compute capability 6.1; TensorFlow uses float16 from 7.0',
+        ),
+    ],
+)
 def test_what_is_refused(wanted, machine, message):
     with pytest.raises(ValueError) as error:
         precision.check_precision(wanted, machine=machine)
@@ -128,7 +145,7 @@ def test_bfloat16_is_refused_by_tensorflow_1():
     assert 'TensorFlow 1.15 has no rewrite to bfloat16' in str(error.value)
 
 
-XLA_PROGRAM = '''
+XLA_PROGRAM = """
 from fcn8s import precision
 from fcn8s.backend import tf
 with tf.Graph().as_default(), tf.Session(config=precision.session_config(xla=True)) as session:
@@ -137,11 +154,12 @@ with tf.Graph().as_default(), tf.Session(config=precision.session_config(xla=Tru
     metadata = tf.RunMetadata()
     session.run(y, {x: [[0.5] * 64] * 64}, tf.RunOptions(output_partition_graphs=True), metadata)
 print(sorted({node.op for graph in metadata.partition_graphs for node in graph.node}))
-'''
+"""
 
 
 def test_xla_compiles_on_a_cpu_started_with_the_flag():
-    environment = dict(os.environ, TF_XLA_FLAGS='--tf_xla_cpu_global_jit', PYTHONPATH=REPOSITORY,
-                       CUDA_VISIBLE_DEVICES='-1')
+    environment = dict(
+        os.environ, TF_XLA_FLAGS='--tf_xla_cpu_global_jit', PYTHONPATH=REPOSITORY, CUDA_VISIBLE_DEVICES='-1'
+    )
     output = subprocess.check_output([sys.executable, '-c', XLA_PROGRAM], env=environment, stderr=subprocess.DEVNULL)
     assert b'_XlaRun' in output

@@ -73,8 +73,8 @@ def test_tiles_equal_the_whole_image_away_from_their_borders(model):
     whole = Predictor(model.predict, model.num_classes).probabilities(image)
     tiled = Predictor(model.predict, model.num_classes, (64, 640), 32).probabilities(image)
     # Tiles 0..640 and 480..1120 meet between 480 and 640.
-    np.testing.assert_allclose(tiled[:, :480 - reach], whole[:, :480 - reach], atol=1e-5)
-    np.testing.assert_allclose(tiled[:, 640 + reach:], whole[:, 640 + reach:], atol=1e-5)
+    np.testing.assert_allclose(tiled[:, : 480 - reach], whole[:, : 480 - reach], atol=1e-5)
+    np.testing.assert_allclose(tiled[:, 640 + reach :], whole[:, 640 + reach :], atol=1e-5)
     assert np.abs(tiled - whole).max() < 0.5
 
 
@@ -121,10 +121,14 @@ def test_scales_with_more_classes_than_opencv_has_channels():
     np.testing.assert_allclose(found[..., 1], np.broadcast_to(np.linspace(0, 1, 40), (8, 40)), atol=0.03)
 
 
-@pytest.mark.parametrize('options, message', [
-    ({'scales': ()}, r'scales is \[\]; it has to be one or more positive numbers'),
-    ({'scales': (1.0, 0.0)}, 'positive numbers'),
-    ({'tile': (64, 64), 'overlap': 64}, 'tiles of 64 pixels overlap by 64')])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        ({'scales': ()}, r'scales is \[\]; it has to be one or more positive numbers'),
+        ({'scales': (1.0, 0.0)}, 'positive numbers'),
+        ({'tile': (64, 64), 'overlap': 64}, 'tiles of 64 pixels overlap by 64'),
+    ],
+)
 def test_refuses_options_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
         Predictor(colour_classes, 3, **options)
@@ -178,8 +182,9 @@ def test_void_stays_the_image_itself(folders):
 @pytest.mark.parametrize('arrangement, size', [('vertical', (24, 16)), ('horizontal', (12, 32))])
 def test_predict_and_save_beside_the_image(folders, arrangement, size):
     images, results = folders
-    written = prediction.predict_and_save(colour_classes, results, images, COLORS, include_unprocessed_image=True,
-                                          arrangement=arrangement)
+    written = prediction.predict_and_save(
+        colour_classes, results, images, COLORS, include_unprocessed_image=True, arrangement=arrangement
+    )
     picture = read(written[0])
     assert picture.shape[:2] == size
     np.testing.assert_array_equal(picture[:12, :16], random_image(12, 16, seed=0))

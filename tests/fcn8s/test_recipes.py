@@ -7,8 +7,14 @@ from fcn8s import recipes
 from fcn8s.cli import build_parser
 from fcn8s.schedules import parse_schedule
 
-VALID = {'name': 'mine', 'description': 'd', 'command': 'fcn8s train --recipe mine', 'arguments': {'epochs': 3},
-         'target': {'score': 'mean IoU', 'value': 50.0, 'tolerance': 1.0, 'on': 'val'}, 'measured': False}
+VALID = {
+    'name': 'mine',
+    'description': 'd',
+    'command': 'fcn8s train --recipe mine',
+    'arguments': {'epochs': 3},
+    'target': {'score': 'mean IoU', 'value': 50.0, 'tolerance': 1.0, 'on': 'val'},
+    'measured': False,
+}
 
 
 def as_typed(arguments):
@@ -56,13 +62,17 @@ def test_a_recipe_that_is_not_there():
         recipes.read_recipe('carmvid')
 
 
-@pytest.mark.parametrize('content, message', [
-    ('{"name": ', 'is no recipe: .*needs the fields name, description'),
-    ('[]', 'is no recipe'),
-    (json.dumps({'name': 'mine'}), 'is no recipe: .*missing'),
-    (json.dumps(dict(VALID, speed=3)), "is no recipe: .*unexpected keyword argument 'speed'"),
-    (json.dumps(dict(VALID, measured=True)), 'says measured=True and has no curve'),
-    (json.dumps(dict(VALID, curve=[1.0])), 'says measured=False and has a curve')])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        ('{"name": ', 'is no recipe: .*needs the fields name, description'),
+        ('[]', 'is no recipe'),
+        (json.dumps({'name': 'mine'}), 'is no recipe: .*missing'),
+        (json.dumps(dict(VALID, speed=3)), "is no recipe: .*unexpected keyword argument 'speed'"),
+        (json.dumps(dict(VALID, measured=True)), 'says measured=True and has no curve'),
+        (json.dumps(dict(VALID, curve=[1.0])), 'says measured=False and has a curve'),
+    ],
+)
 def test_what_is_no_recipe(tmp_path, content, message):
     path = tmp_path / 'mine.json'
     path.write_text(content)

@@ -9,7 +9,10 @@ from fcn8s.report import write_report
 from helpers.label_spaces import generic_label_space
 
 SPACE = generic_label_space(2, class_names=['road', '<sky>'])
-CONFIG = {'model': {'variant': '8s', 'num_classes': 2, 'label_space': SPACE.to_dict()}, 'versions': {'tensorflow': '1.15.5'}}
+CONFIG = {
+    'model': {'variant': '8s', 'num_classes': 2, 'label_space': SPACE.to_dict()},
+    'versions': {'tensorflow': '1.15.5'},
+}
 
 
 def record(step, loss, evaluation=None):
@@ -17,8 +20,14 @@ def record(step, loss, evaluation=None):
 
 
 def scores(mean_iou, loss=0.5):
-    return {'loss': loss, 'mean_iou': mean_iou, 'accuracy': 0.75, 'per_class_iou': np.array([mean_iou, np.nan]),
-            'per_class_accuracy': np.array([0.5, np.nan]), 'precision': np.array([0.25, np.nan])}
+    return {
+        'loss': loss,
+        'mean_iou': mean_iou,
+        'accuracy': 0.75,
+        'per_class_iou': np.array([mean_iou, np.nan]),
+        'per_class_accuracy': np.array([0.5, np.nan]),
+        'precision': np.array([0.25, np.nan]),
+    }
 
 
 class Page(HTMLParser):

@@ -11,7 +11,10 @@ from fcn8s.backend import tf
 def save(path, names=('a', 'b'), shape=(2, 3)):
     """A checkpoint whose variables hold the numbers of their names' letters."""
     with tf.Graph().as_default(), tf.Session() as session:
-        values = [tf.get_variable(name, shape, initializer=tf.constant_initializer(ord(name)), use_resource=True) for name in names]
+        values = [
+            tf.get_variable(name, shape, initializer=tf.constant_initializer(ord(name)), use_resource=True)
+            for name in names
+        ]
         session.run([value.initializer for value in values])
         return tf.train.Saver(values).save(session, path, write_meta_graph=False)
 
@@ -22,8 +25,10 @@ class Network:
     def __init__(self, **shapes):
         self.graph = tf.Graph()
         with self.graph.as_default():
-            self.variables = [tf.get_variable(name, shape, initializer=tf.zeros_initializer(), use_resource=True)
-                              for name, shape in sorted(shapes.items())]
+            self.variables = [
+                tf.get_variable(name, shape, initializer=tf.zeros_initializer(), use_resource=True)
+                for name, shape in sorted(shapes.items())
+            ]
             self.session = tf.Session(graph=self.graph)
             self.session.run([variable.initializer for variable in self.variables])
 
@@ -41,10 +46,14 @@ def test_restores_these_variables_and_no_others(tmp_path):
     assert network.means() == [ord('a')]
 
 
-@pytest.mark.parametrize('shapes, message', [
-    (dict(a=[2, 3], c=[2, 3]), 'do not fit this network: c is missing.'),
-    (dict(a=[2, 3], b=[3, 2]), r'b is \[2, 3\] and not \[3, 2\].*fine_tune_from'),
-    ({'a': [2, 3], **{'x{}'.format(i): [1] for i in range(9)}}, 'x5 is missing; and 3 more')])
+@pytest.mark.parametrize(
+    'shapes, message',
+    [
+        (dict(a=[2, 3], c=[2, 3]), 'do not fit this network: c is missing.'),
+        (dict(a=[2, 3], b=[3, 2]), r'b is \[2, 3\] and not \[3, 2\].*fine_tune_from'),
+        ({'a': [2, 3], **{'x{}'.format(i): [1] for i in range(9)}}, 'x5 is missing; and 3 more'),
+    ],
+)
 def test_what_does_not_fit_is_named_before_anything_is_restored(tmp_path, shapes, message):
     network = Network(**shapes)
     with pytest.raises(ValueError, match=message):
@@ -95,9 +104,9 @@ PAIRS = [(0, 2), (2, 0)]  # class 0 there is class 2 here, 2 there is 0 here; 1 
 
 
 def test_classes_of_biases_and_score_kernels():
-    stored, value = np.array([10., 11., 12.]), np.array([-1., -2., -3., -4.])
+    stored, value = np.array([10.0, 11.0, 12.0]), np.array([-1.0, -2.0, -3.0, -4.0])
     np.testing.assert_array_equal(restoring.copy_classes(stored, value, PAIRS), [12, -2, 10, -4])
-    stored, value = np.arange(6.).reshape(1, 1, 2, 3), -np.ones([1, 1, 2, 4])
+    stored, value = np.arange(6.0).reshape(1, 1, 2, 3), -np.ones([1, 1, 2, 4])
     np.testing.assert_array_equal(restoring.copy_classes(stored, value, PAIRS), [[[[2, -1, 0, -1], [5, -1, 3, -1]]]])
     assert (value == -1).all()
 
@@ -118,8 +127,12 @@ def test_layers_that_differ_in_more_than_classes_are_new(stored, value):
 
 
 def test_the_table_shows_what_did_not_load():
-    fits = [restoring.Fit('a', 'loaded'), restoring.Fit('score/kernel', 'new: not there'), restoring.Fit('b', 'loaded for 1 of 2 classes')]
-    assert restoring.format_fits(fits) == ('1 of 3 variables loaded as they are\n'
-                                           '  score/kernel  new: not there\n'
-                                           '  b             loaded for 1 of 2 classes')
+    fits = [
+        restoring.Fit('a', 'loaded'),
+        restoring.Fit('score/kernel', 'new: not there'),
+        restoring.Fit('b', 'loaded for 1 of 2 classes'),
+    ]
+    assert restoring.format_fits(fits) == (
+        '1 of 3 variables loaded as they are\n  score/kernel  new: not there\n  b             loaded for 1 of 2 classes'
+    )
     assert restoring.format_fits(fits[:1]) == '1 of 1 variables loaded as they are'

@@ -18,8 +18,13 @@ def test_config_and_metrics_come_back(tmp_path):
     run = runs.create_run(str(tmp_path / 'run'), {'seed': np.int64(3), 'scales': (1.0, 2.0), 'set': None})
     assert runs.read_config(runs.open_run(run.directory)) == {'seed': 3, 'scales': [1.0, 2.0], 'set': None}
     assert runs.read_metrics(run) == []
-    runs.write_metrics(run, [{'step': 1, 'evaluation': {'per_class_iou': np.array([0.5, np.nan])}}, {'step': 2, 'evaluation': None}])
-    assert runs.read_metrics(run) == [{'step': 1, 'evaluation': {'per_class_iou': [0.5, None]}}, {'step': 2, 'evaluation': None}]
+    runs.write_metrics(
+        run, [{'step': 1, 'evaluation': {'per_class_iou': np.array([0.5, np.nan])}}, {'step': 2, 'evaluation': None}]
+    )
+    assert runs.read_metrics(run) == [
+        {'step': 1, 'evaluation': {'per_class_iou': [0.5, None]}},
+        {'step': 2, 'evaluation': None},
+    ]
     assert sorted(os.listdir(run.directory)) == ['checkpoints', 'config.json', 'metrics.jsonl']
 
 

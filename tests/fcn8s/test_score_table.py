@@ -36,9 +36,17 @@ def test_void_classes_are_not_listed():
     assert 'void' not in format_scores(scores(), CLASSES)
 
 
-@pytest.mark.parametrize('sort, expected', [('class', ['road', 'sky', 'car']), ('name', ['car', 'road', 'sky']),
-                                            ('iou', ['road', 'sky', 'car']), ('accuracy', ['sky', 'road', 'car']),
-                                            ('precision', ['road', 'sky', 'car']), ('pixels', ['road', 'sky', 'car'])])
+@pytest.mark.parametrize(
+    'sort, expected',
+    [
+        ('class', ['road', 'sky', 'car']),
+        ('name', ['car', 'road', 'sky']),
+        ('iou', ['road', 'sky', 'car']),
+        ('accuracy', ['sky', 'road', 'car']),
+        ('precision', ['road', 'sky', 'car']),
+        ('pixels', ['road', 'sky', 'car']),
+    ],
+)
 def test_sorting(sort, expected):
     assert class_names(format_scores(scores(), CLASSES, sort)) == expected
 
@@ -56,21 +64,32 @@ def test_categories_are_listed_where_there_are_some():
 
 
 def test_boundaries_and_calibration_are_printed_where_they_are():
-    everything = dict(scores(), boundary_f1=np.array([np.nan, 0.5, 0.25, np.nan]), mean_boundary_f1=0.375,
-                      boundary_tolerance=0.0075, trimap_widths=[4, 8], trimap_mean_iou=np.array([0.1, 0.2]),
-                      expected_calibration_error=0.05, bin_counts=np.ones(15, np.int64))
+    everything = dict(
+        scores(),
+        boundary_f1=np.array([np.nan, 0.5, 0.25, np.nan]),
+        mean_boundary_f1=0.375,
+        boundary_tolerance=0.0075,
+        trimap_widths=[4, 8],
+        trimap_mean_iou=np.array([0.1, 0.2]),
+        expected_calibration_error=0.05,
+        bin_counts=np.ones(15, np.int64),
+    )
     table = format_scores(everything, CLASSES)
     assert table.splitlines()[1].split()[4] == '50.00'
-    for line in ('mean IoU within 8 px of a boundary' + 18 * ' ' + '20.00',
-                 'mean boundary F1, tolerance 0.75 % of the diagonal  37.50',
-                 'expected calibration error, 15 bins  5.00'):
+    for line in (
+        'mean IoU within 8 px of a boundary' + 18 * ' ' + '20.00',
+        'mean boundary F1, tolerance 0.75 % of the diagonal  37.50',
+        'expected calibration error, 15 bins  5.00',
+    ):
         assert line in table
 
 
 def test_difference_says_which_is_better_only_when_the_interval_does():
     better = format_difference(Interval(0.02, 0.01, 0.03, 0.95, 500, 2000), 'a', 'b')
-    assert better == ('mean IoU of a minus b: +2.00 points, 95 % interval +1.00 to +3.00 (500 images, 2000 paired '
-                      'resamples)\na is better on these images.')
+    assert better == (
+        'mean IoU of a minus b: +2.00 points, 95 % interval +1.00 to +3.00 (500 images, 2000 paired '
+        'resamples)\na is better on these images.'
+    )
     assert 'b is better' in format_difference(Interval(-0.02, -0.03, -0.01, 0.95, 5, 9), 'a', 'b')
     assert 'includes 0' in format_difference(Interval(0.0, -0.01, 0.02, 0.95, 5, 9), 'a', 'b')
 

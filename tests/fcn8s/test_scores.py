@@ -15,10 +15,14 @@ from helpers.label_spaces import CITYSCAPES, CITYSCAPES20, LabelSpace, generic_l
 
 NUM_IDS = 34
 NO_LABEL = 255
-ALL_IDS = LabelSpace(name='labelIds', class_names=tuple(id2label[i].name for i in range(NUM_IDS)),
-                     colors=tuple(id2label[i].color for i in range(NUM_IDS)), ignore_id=NO_LABEL,
-                     void_class_ids=tuple(i for i in range(NUM_IDS) if id2label[i].ignoreInEval),
-                     categories=tuple(id2label[i].category for i in range(NUM_IDS)))
+ALL_IDS = LabelSpace(
+    name='labelIds',
+    class_names=tuple(id2label[i].name for i in range(NUM_IDS)),
+    colors=tuple(id2label[i].color for i in range(NUM_IDS)),
+    ignore_id=NO_LABEL,
+    void_class_ids=tuple(i for i in range(NUM_IDS) if id2label[i].ignoreInEval),
+    categories=tuple(id2label[i].category for i in range(NUM_IDS)),
+)
 
 
 def random_maps(count, seed):
@@ -29,8 +33,10 @@ def random_maps(count, seed):
         predicted_ids = np.append(rng.choice(truth_ids, size=2), rng.choice(NUM_IDS, size=rng.randint(1, 4)))
         if number % 50 == 0:
             truth_ids = rng.choice(ALL_IDS.void_class_ids, size=2)
-        yield (rng.choice(truth_ids, size=(6, 9)).astype(np.uint8),
-               rng.choice(predicted_ids, size=(6, 9)).astype(np.uint8))
+        yield (
+            rng.choice(truth_ids, size=(6, 9)).astype(np.uint8),
+            rng.choice(predicted_ids, size=(6, 9)).astype(np.uint8),
+        )
 
 
 def as_png(ids):
@@ -92,8 +98,9 @@ def test_the_matrix_in_the_graph_is_that_of_the_cityscapes_script_to_the_last_bi
     with tf.Session(graph=graph) as session:
         session.run(metrics.reset)
         stacked = [np.stack(maps) for maps in zip(*pairs)]
-        image_confusions, _ = session.run((metrics.image_confusions, metrics.update),
-                                          dict(zip((truth, predicted), stacked)))
+        image_confusions, _ = session.run(
+            (metrics.image_confusions, metrics.update), dict(zip((truth, predicted), stacked))
+        )
         total = session.run(metrics.confusion_matrix)
     for confusion, pair in zip(image_confusions, pairs):
         np.testing.assert_array_equal(confusion, official_confusion(*pair, args=official_args))
@@ -127,9 +134,16 @@ def slow_scores(truth, predicted, num_classes, void, ignore_id):
         accuracy.append(both / len(is_true) if is_true else np.nan)
         precision.append(both / len(is_predicted) if is_predicted else np.nan)
         frequency.append(len(is_true) / len(pairs) * iou[-1] if is_true else 0.0)
-    return {'per_class_iou': iou, 'per_class_accuracy': accuracy, 'recall': accuracy, 'precision': precision,
-            'mean_iou': np.nanmean(iou), 'mean_accuracy': np.nanmean(accuracy),
-            'frequency_weighted_iou': sum(frequency), 'accuracy': np.mean([t == p for t, p in pairs])}
+    return {
+        'per_class_iou': iou,
+        'per_class_accuracy': accuracy,
+        'recall': accuracy,
+        'precision': precision,
+        'mean_iou': np.nanmean(iou),
+        'mean_accuracy': np.nanmean(accuracy),
+        'frequency_weighted_iou': sum(frequency),
+        'accuracy': np.mean([t == p for t, p in pairs]),
+    }
 
 
 def example(seed=0, num_classes=6):
@@ -158,8 +172,19 @@ def test_scores_equal_sets_of_pixels(seed):
 
 def test_every_score_key_is_there():
     assert set(summarize(*example())) == {
-        'loss', 'accuracy', 'mean_accuracy', 'mean_iou', 'frequency_weighted_iou', 'per_class_iou',
-        'per_class_accuracy', 'precision', 'recall', 'category_iou', 'mean_category_iou', 'confusion_matrix'}
+        'loss',
+        'accuracy',
+        'mean_accuracy',
+        'mean_iou',
+        'frequency_weighted_iou',
+        'per_class_iou',
+        'per_class_accuracy',
+        'precision',
+        'recall',
+        'category_iou',
+        'mean_category_iou',
+        'confusion_matrix',
+    }
 
 
 def test_relabelling_classes_permutes_the_table():
@@ -176,8 +201,9 @@ def test_relabelling_classes_permutes_the_table():
 
 def test_splitting_the_images_changes_nothing():
     truth, predicted, label_space = example()
-    parts = sum(scores.count_confusion(truth[rows], predicted[rows], 6)
-                for rows in (slice(0, 1), slice(1, 5), slice(5, 8)))
+    parts = sum(
+        scores.count_confusion(truth[rows], predicted[rows], 6) for rows in (slice(0, 1), slice(1, 5), slice(5, 8))
+    )
     np.testing.assert_array_equal(parts, summarize(truth, predicted, label_space)['confusion_matrix'])
 
 
@@ -205,8 +231,8 @@ def test_an_empty_dataset_has_no_scores():
 
 
 def test_counts_beyond_float_precision_stay_integers():
-    confusion = np.array([[2 ** 53 + 1, 0], [0, 1]], np.int64)
-    assert scores.count_classes(confusion).true_positives[0] == 2 ** 53 + 1
+    confusion = np.array([[2**53 + 1, 0], [0, 1]], np.int64)
+    assert scores.count_classes(confusion).true_positives[0] == 2**53 + 1
 
 
 def test_the_matrix_that_came_is_left_as_it_was():
@@ -215,11 +241,15 @@ def test_the_matrix_that_came_is_left_as_it_was():
     assert confusion.sum() == 9
 
 
-@pytest.mark.parametrize('confusion, message', [
-    (np.zeros((3, 2), np.int64), r'shape \(3, 2\) came; it needs a row for each class'),
-    (np.zeros(3, np.int64), r'shape \(3,\) came'),
-    (np.zeros((2, 2)), 'dtype float64 came; it counts pixels and has to be of integers'),
-    (np.array([[1, -2], [0, 0]]), 'entry -2 came; counts of pixels are not negative')])
+@pytest.mark.parametrize(
+    'confusion, message',
+    [
+        (np.zeros((3, 2), np.int64), r'shape \(3, 2\) came; it needs a row for each class'),
+        (np.zeros(3, np.int64), r'shape \(3,\) came'),
+        (np.zeros((2, 2)), 'dtype float64 came; it counts pixels and has to be of integers'),
+        (np.array([[1, -2], [0, 0]]), 'entry -2 came; counts of pixels are not negative'),
+    ],
+)
 def test_refuses_what_is_no_confusion_matrix(confusion, message):
     with pytest.raises(ValueError, match=message):
         scores.count_classes(confusion)

@@ -50,7 +50,9 @@ def test_what_is_no_ignore_id(ignore_id):
         resolve_label_space(3, None, ignore_id)
 
 
-@pytest.mark.parametrize('skip_scales', [1.0, (1.0,), (1, 2, 3), ('a', 1), (1, float('inf')), (-1, 1), (1, float('nan'))])
+@pytest.mark.parametrize(
+    'skip_scales', [1.0, (1.0,), (1, 2, 3), ('a', 1), (1, float('inf')), (-1, 1), (1, float('nan'))]
+)
 def test_what_are_no_skip_scales(skip_scales):
     with pytest.raises(ValueError, match='skip_scales is'):
         new_model_settings(2, skip_scales=skip_scales)

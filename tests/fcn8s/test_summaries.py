@@ -43,7 +43,13 @@ def test_two_writers_of_one_second_write_two_files(tmp_path):
 
 
 def test_scores_as_scalars():
-    scores = {'loss': 0.5, 'mean_iou': 0.25, 'per_class_iou': np.array([0.25, np.nan]), 'confusion_matrix': np.eye(2), 'category_iou': {}}
+    scores = {
+        'loss': 0.5,
+        'mean_iou': 0.25,
+        'per_class_iou': np.array([0.25, np.nan]),
+        'confusion_matrix': np.eye(2),
+        'category_iou': {},
+    }
     scalars = score_scalars(scores, 'val', ['road', 'sky'])
     assert np.isnan(scalars.pop('val_iou/sky'))
     assert scalars == {'val/loss': 0.5, 'val/mean_iou': 0.25, 'val_iou/road': 0.25}
@@ -62,8 +68,12 @@ def test_a_strip_shows_image_truth_and_prediction():
 
 
 def test_a_strip_of_a_large_image_is_small():
-    strip = prediction_strip(np.zeros([1024, 2048, 3], np.uint8), np.zeros([1024, 2048], np.uint8), np.zeros([1024, 2048], np.uint8),
-                             generic_label_space(2))
+    strip = prediction_strip(
+        np.zeros([1024, 2048, 3], np.uint8),
+        np.zeros([1024, 2048], np.uint8),
+        np.zeros([1024, 2048], np.uint8),
+        generic_label_space(2),
+    )
     assert strip.shape == (256, 3 * 512, 3)
 
 

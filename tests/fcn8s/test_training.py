@@ -1,4 +1,5 @@
 """The loop without TensorFlow: `run` is a function."""
+
 import itertools
 import math
 import os
@@ -10,9 +11,22 @@ import pytest
 from fcn8s.interruption import EvaluationAbandoned, StopRequest, TrainingInterrupted, until_stopped
 from fcn8s.training import Actions, Fetches, LoopOptions, TrainingLoop, TrainingState, is_better, monitored_score
 
-OPTIONS = LoopOptions(epochs=4, steps_per_epoch=3, learning_rate_schedule=lambda step: 0.1 * (step + 1), keep_prob=0.5,
-                      l2_regularization=0.0, accumulate_batches=1, eval_frequency=1, save_frequency=1, save_best_only=False,
-                      monitor='loss', patience=None, summaries_frequency=2, loss_averaging=3, seed=7)
+OPTIONS = LoopOptions(
+    epochs=4,
+    steps_per_epoch=3,
+    learning_rate_schedule=lambda step: 0.1 * (step + 1),
+    keep_prob=0.5,
+    l2_regularization=0.0,
+    accumulate_batches=1,
+    eval_frequency=1,
+    save_frequency=1,
+    save_best_only=False,
+    monitor='loss',
+    patience=None,
+    summaries_frequency=2,
+    loss_averaging=3,
+    seed=7,
+)
 
 
 def batches():
@@ -21,7 +35,10 @@ def batches():
 
 
 def timeless(records):
-    return [{k: v for k, v in record.items() if k not in ('seconds', 'images_per_second', 'waiting_share')} for record in records]
+    return [
+        {k: v for k, v in record.items() if k not in ('seconds', 'images_per_second', 'waiting_share')}
+        for record in records
+    ]
 
 
 class Recorder:
@@ -38,7 +55,9 @@ class Recorder:
         return next(self.losses), None
 
     def feed(self, images, labels, keep_prob, dropout_seed, rate, l2_rate):
-        return dict(first=int(images.flat[0]), keep_prob=keep_prob, dropout_seed=dropout_seed, rate=rate, l2_rate=l2_rate)
+        return dict(
+            first=int(images.flat[0]), keep_prob=keep_prob, dropout_seed=dropout_seed, rate=rate, l2_rate=l2_rate
+        )
 
     def evaluate(self, stop):
         self.evaluated.append(len(self.feeds))
@@ -95,7 +114,9 @@ def test_best_only_saves_improvements_and_evaluates_where_saving_needs_a_score()
 
 def test_saves_at_its_frequency_and_at_every_best_score():
     recorder = Recorder(scores=[0.5, 0.6, 0.4, 0.3])
-    recorder.loop(OPTIONS._replace(save_frequency=4, monitor='mean_iou'), evaluate=recorder.evaluate, needs_evaluation=True).train()
+    recorder.loop(
+        OPTIONS._replace(save_frequency=4, monitor='mean_iou'), evaluate=recorder.evaluate, needs_evaluation=True
+    ).train()
     assert recorder.saved == [(3, True), (6, True), (12, False)]
 
 
@@ -107,7 +128,9 @@ def test_monitors_the_training_loss_without_an_evaluation():
 
 def test_stops_early_when_patience_ends(capsys):
     recorder = Recorder(scores=[0.5, 0.4, 0.4, 0.9])
-    history = recorder.loop(OPTIONS._replace(patience=2, monitor='mean_iou'), evaluate=recorder.evaluate, needs_evaluation=True).train()
+    history = recorder.loop(
+        OPTIONS._replace(patience=2, monitor='mean_iou'), evaluate=recorder.evaluate, needs_evaluation=True
+    ).train()
     assert len(history) == 3
     assert 'mean_iou has not improved in 2 evaluations (best 0.5000 at step 3)' in capsys.readouterr().out
 
@@ -125,7 +148,9 @@ def test_early_stopping_saves_at_the_end_and_a_resumed_run_trains_no_further():
 
 def test_early_stopping_without_any_score(capsys):
     recorder = Recorder(scores=[math.nan] * 2)
-    recorder.loop(OPTIONS._replace(patience=2, monitor='mean_iou'), evaluate=recorder.evaluate, needs_evaluation=True).train()
+    recorder.loop(
+        OPTIONS._replace(patience=2, monitor='mean_iou'), evaluate=recorder.evaluate, needs_evaluation=True
+    ).train()
     assert 'has not improved in 2 evaluations (no score so far)' in capsys.readouterr().out
 
 
@@ -133,6 +158,7 @@ def test_an_evaluation_is_abandoned_for_a_signal_and_repeated_by_the_resumed_run
     def interrupted(stop):
         os.kill(os.getpid(), signal.SIGINT)
         return list(until_stopped(range(100), stop))
+
     recorder = Recorder(scores=[0.5])
     loop = recorder.loop(OPTIONS._replace(epochs=1), evaluate=interrupted)
     with pytest.raises(TrainingInterrupted, match='SIGINT after step 3'):
@@ -151,6 +177,7 @@ def test_a_second_signal_ends_an_evaluation_at_once():
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError('went on after the second signal')
+
     recorder = Recorder()
     with pytest.raises(KeyboardInterrupt):
         recorder.loop(OPTIONS._replace(epochs=1), evaluate=interrupted_twice).train()
@@ -170,16 +197,21 @@ def test_what_was_saved_already_is_not_saved_again_for_a_signal():
     def evaluate(stop):
         os.kill(os.getpid(), signal.SIGTERM)
         return {'loss': 1.0}
+
     recorder = Recorder()
     with pytest.raises(TrainingInterrupted):
         recorder.loop(evaluate=evaluate).train()
     assert recorder.saved == [(3, True)] and len(recorder.records) == 1
 
 
-@pytest.mark.parametrize('actions, options, message', [
-    (dict(save=None), {}, 'Nothing was saved: training with run_dir'),
-    (dict(how_to_go_on=None), {}, 'The model was saved as it is now.'),
-    ({}, dict(save_best_only=True), 'Nothing was saved')])
+@pytest.mark.parametrize(
+    'actions, options, message',
+    [
+        (dict(save=None), {}, 'Nothing was saved: training with run_dir'),
+        (dict(how_to_go_on=None), {}, 'The model was saved as it is now.'),
+        ({}, dict(save_best_only=True), 'Nothing was saved'),
+    ],
+)
 def test_an_interruption_says_what_was_saved(actions, options, message):
     recorder = Recorder()
     loop = recorder.loop(OPTIONS._replace(**options), **actions)
@@ -217,18 +249,23 @@ def test_a_signal_finishes_the_step_saves_and_resuming_gives_the_same_history(nu
         if feed['first'] == at_step:
             os.kill(os.getpid(), number)
         return run(fetches, feed)
+
     loop = first.loop()
     loop.run = run_and_signal
-    with pytest.raises(TrainingInterrupted, match='after step {}. The state after this step was saved. Go on so.'.format(at_step + 1)):
+    with pytest.raises(
+        TrainingInterrupted, match='after step {}. The state after this step was saved. Go on so.'.format(at_step + 1)
+    ):
         loop.train()
     assert first.saved[-1][0] == at_step + 1
     state = TrainingState.from_dict(loop.state.to_dict())
 
-    second = Recorder(losses[at_step + 1:])
+    second = Recorder(losses[at_step + 1 :])
     second.loop(state=state, data=itertools.islice(batches(), at_step + 1, None)).train()
 
     assert timeless(first.records + second.records) == timeless(whole.records)
-    assert [feed['dropout_seed'] for feed in first.feeds + second.feeds] == [feed['dropout_seed'] for feed in whole.feeds]
+    assert [feed['dropout_seed'] for feed in first.feeds + second.feeds] == [
+        feed['dropout_seed'] for feed in whole.feeds
+    ]
 
 
 def test_a_second_signal_interrupts_at_once_and_handlers_are_put_back():

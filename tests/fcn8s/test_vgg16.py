@@ -1,4 +1,5 @@
 """The encoder that `write_encoder` writes: its interface, its weights, its dropout, and that it fails cleanly."""
+
 import argparse
 import json
 import os
@@ -47,8 +48,10 @@ def images(height, width, count=1):
     return np.random.RandomState(5).randint(0, 256, (count, height, width, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize('size, expected', [((64, 64), [(8, 8), (4, 4), (2, 2)]), ((33, 70), [(5, 9), (3, 5), (2, 3)]),
-                                            ((1, 1), [(1, 1), (1, 1), (1, 1)])])
+@pytest.mark.parametrize(
+    'size, expected',
+    [((64, 64), [(8, 8), (4, 4), (2, 2)]), ((33, 70), [(5, 9), (3, 5), (2, 3)]), ((1, 1), [(1, 1), (1, 1), (1, 1)])],
+)
 def test_outputs_have_strides_8_16_32_rounded_up(encoder, size, expected):
     outputs = encoder(['layer3_out:0', 'layer4_out:0', 'layer7_out:0'], images(*size))
     assert [output.shape[1:3] for output in outputs] == expected
@@ -111,8 +114,12 @@ def test_dropout_keeps_the_share_and_scales_it_up(encoder):
 
 
 def test_fc6_and_fc7_have_independent_masks_also_from_step_to_step(encoder):
-    masks = {'fc6': dropout_mask(encoder, 'fc6', [7, 1]), 'fc7': dropout_mask(encoder, 'fc7', [7, 1]),
-             'fc7 before': dropout_mask(encoder, 'fc7', [7, 0]), 'fc7 after': dropout_mask(encoder, 'fc7', [7, 2])}
+    masks = {
+        'fc6': dropout_mask(encoder, 'fc6', [7, 1]),
+        'fc7': dropout_mask(encoder, 'fc7', [7, 1]),
+        'fc7 before': dropout_mask(encoder, 'fc7', [7, 0]),
+        'fc7 after': dropout_mask(encoder, 'fc7', [7, 2]),
+    }
     for name in ('fc7', 'fc7 before', 'fc7 after'):
         both = ~np.isnan(masks['fc6']) & ~np.isnan(masks[name])
         agreement = (masks['fc6'][both] == masks[name][both]).mean()
@@ -131,8 +138,10 @@ def test_he_initialisation_is_seeded_by_layer():
 def test_the_same_seed_writes_the_same_weights(tiny_encoder, tmp_path):
     vgg16.write_encoder(str(tmp_path / 'again'), 'random', width_divisor=16, seed=0)
     vgg16.write_encoder(str(tmp_path / 'other'), 'random', width_divisor=16, seed=1)
-    prefixes = [os.path.join(str(path), 'variables', 'variables')
-                for path in (tiny_encoder, tmp_path / 'again', tmp_path / 'other')]
+    prefixes = [
+        os.path.join(str(path), 'variables', 'variables')
+        for path in (tiny_encoder, tmp_path / 'again', tmp_path / 'other')
+    ]
     first, again, other = [tf.train.load_checkpoint(prefix).get_tensor('fc7/weights') for prefix in prefixes]
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
@@ -164,6 +173,7 @@ def test_a_failed_proof_leaves_nothing(tmp_path, monkeypatch):
     def save_something_else(directory, source):
         kernel, biases = source.dense['fc6']
         save(directory, source._replace(dense=dict(source.dense, fc6=(kernel[::-1].copy(), biases))))
+
     monkeypatch.setattr(vgg16, 'save_encoder', save_something_else)
     with pytest.raises(ValueError, match=r'differs from the dense network of random: relative errors .*fc6'):
         vgg16.write_encoder(str(tmp_path / 'out'), 'random', width_divisor=64)
@@ -203,7 +213,7 @@ def test_the_command_prints_the_proof(tmp_path, capsys):
     assert 'conv1_1, colour order: cannot tell' in printed
 
 
-RUN_THERE = '''
+RUN_THERE = """
 import sys, numpy as np
 from fcn8s.vgg16 import write_encoder
 from fcn8s.backend import tf
@@ -216,7 +226,7 @@ for directory in (theirs, ours):
         feed = {'image_input:0': np.load(results + '.npy'), 'keep_prob:0': 0.5, 'dropout_seed:0': [1, 2]}
         outputs.append(session.run('layer7_out:0', feed))
 np.savez(results, theirs=outputs[0], ours=outputs[1])
-'''
+"""
 
 
 def test_encoders_cross_the_tensorflow_generations(tiny_encoder, encoder, other_python, tmp_path):

@@ -1,4 +1,5 @@
 """The NumPy reference against SciPy, and what conv1_1 can tell about colour order, mean and scale."""
+
 import importlib.util
 import json
 
@@ -33,7 +34,7 @@ def test_convolution_is_that_of_scipy():
 
 def test_pooling_takes_the_largest_of_four():
     image = noise((4, 6, 2))
-    expected = [[image[2 * y:2 * y + 2, 2 * x:2 * x + 2].max((0, 1)) for x in range(3)] for y in range(2)]
+    expected = [[image[2 * y : 2 * y + 2, 2 * x : 2 * x + 2].max((0, 1)) for x in range(3)] for y in range(2)]
     np.testing.assert_array_equal(vgg16_proof.pool(image), expected)
 
 
@@ -51,8 +52,9 @@ def test_the_fixed_images_do_not_change():
     assert (np.abs(images.mean((0, 1, 2)) - (124, 117, 104)) < 3).all()
 
 
-@pytest.mark.parametrize('values, reference, expected', [([1.0, 2.0], [1.0, 4.0], 0.5), ([0.0], [0.0], 0.0),
-                                                         ([1.0], [0.0], 1.0)])
+@pytest.mark.parametrize(
+    'values, reference, expected', [([1.0, 2.0], [1.0, 4.0], 0.5), ([0.0], [0.0], 0.0), ([1.0], [0.0], 1.0)]
+)
 def test_relative_error(values, reference, expected):
     assert vgg16_proof.relative_error(np.array(values), np.array(reference)) == expected
 
@@ -167,7 +169,7 @@ def test_a_damaged_class_index_is_explained(monkeypatch, tmp_path):
 @pytest.mark.parametrize('shape', [(100, 300, 3), (500, 260, 3), (256, 256, 3), (1, 2, 3)])
 def test_the_crop_is_central_and_of_224(shape):
     image = np.zeros(shape, np.uint8)
-    image[shape[0] // 2:] = 200
+    image[shape[0] // 2 :] = 200
     crop = imagenet.central_crop(image)
     assert crop.shape == (224, 224, 3) and crop.dtype == np.uint8
     if shape[0] > 1:

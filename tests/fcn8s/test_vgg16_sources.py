@@ -2,6 +2,7 @@
 
 The networks here are a 32nd as wide; every file is written by hand in the structure of the public ones, or by Keras.
 """
+
 import contextlib
 import io
 import json
@@ -22,13 +23,34 @@ from fcn8s.backend import tf
 from fcn8s.vgg16_weights.recognise import read_source, recognise
 
 DIVISOR = 32
-CONVOLUTIONS = ['conv1_1', 'conv1_2', 'conv2_1', 'conv2_2', 'conv3_1', 'conv3_2', 'conv3_3', 'conv4_1', 'conv4_2',
-                'conv4_3', 'conv5_1', 'conv5_2', 'conv5_3']
-KERAS_NAMES = dict([(name, 'block{}_conv{}'.format(name[4], name[6])) for name in CONVOLUTIONS],
-                   fc6='fc1', fc7='fc2', fc8='predictions')
-TORCH_MODULES = dict(zip(CONVOLUTIONS + ['fc6', 'fc7', 'fc8'],
-                         ['features.{}'.format(index) for index in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)]
-                         + ['classifier.0', 'classifier.3', 'classifier.6']))
+CONVOLUTIONS = [
+    'conv1_1',
+    'conv1_2',
+    'conv2_1',
+    'conv2_2',
+    'conv3_1',
+    'conv3_2',
+    'conv3_3',
+    'conv4_1',
+    'conv4_2',
+    'conv4_3',
+    'conv5_1',
+    'conv5_2',
+    'conv5_3',
+]
+KERAS_NAMES = dict(
+    [(name, 'block{}_conv{}'.format(name[4], name[6])) for name in CONVOLUTIONS],
+    fc6='fc1',
+    fc7='fc2',
+    fc8='predictions',
+)
+TORCH_MODULES = dict(
+    zip(
+        CONVOLUTIONS + ['fc6', 'fc7', 'fc8'],
+        ['features.{}'.format(index) for index in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)]
+        + ['classifier.0', 'classifier.3', 'classifier.6'],
+    )
+)
 CAFFE_MEAN_RGB = np.array([123.68, 116.779, 103.939])
 TORCH_MEAN_RGB = np.array([0.485, 0.456, 0.406]) * 255
 TORCH_STD_RGB = np.array([0.229, 0.224, 0.225]) * 255
@@ -98,6 +120,7 @@ def keras_logits(weights, prepared_bgr):
 
 
 # Writers, each in the structure of the public file. They take `weights` as `random_weights` gives them.
+
 
 def write_keras_by_keras(path, weights, full_model=False):
     with keras_session():
@@ -169,8 +192,9 @@ def write_slim(path, weights, version=2):
         values[scope + '/biases'] = biases
         values[scope + '/weights/Momentum'] = values[scope + '/weights']
     with tf.Graph().as_default(), tf.Session() as session:
-        variables = [tf.get_variable(name, initializer=tf.constant(value), use_resource=False)
-                     for name, value in values.items()]
+        variables = [
+            tf.get_variable(name, initializer=tf.constant(value), use_resource=False) for name, value in values.items()
+        ]
         session.run(tf.global_variables_initializer())
         saver = tf.train.Saver(variables, write_version={1: tf.train.SaverDef.V1, 2: tf.train.SaverDef.V2}[version])
         saver.save(session, path, write_meta_graph=False, write_state=False)
@@ -181,15 +205,17 @@ def write_slim_format_1(path, weights):
 
 
 def write_npz(path, weights):
-    named = {name + suffix: array for name, pair in to_rgb(weights).items()
-             for suffix, array in zip(('_W', '_b'), pair)}
+    named = {
+        name + suffix: array for name, pair in to_rgb(weights).items() for suffix, array in zip(('_W', '_b'), pair)
+    }
     with open(path, 'wb') as file:
         np.savez(file, **named)
 
 
 def write_npy(path, weights, as_dicts=False):
-    stored = {name: dict(zip(('weights', 'biases'), pair)) if as_dicts else list(pair)
-              for name, pair in weights.items()}
+    stored = {
+        name: dict(zip(('weights', 'biases'), pair)) if as_dicts else list(pair) for name, pair in weights.items()
+    }
     with open(path, 'wb') as file:
         np.save(file, np.array(stored), allow_pickle=True)
 
@@ -257,6 +283,7 @@ def fake_torch():
 
     def _rebuild_tensor_v2():
         pass
+
     _rebuild_tensor_v2.__module__, _rebuild_tensor_v2.__qualname__ = 'torch._utils', '_rebuild_tensor_v2'
     utils._rebuild_tensor_v2 = _rebuild_tensor_v2
     torch.FloatStorage = type('FloatStorage', (), {'__module__': 'torch'})
@@ -271,13 +298,16 @@ def fake_torch():
 
 def dump_tensors(file, tensors, legacy):
     with fake_torch() as torch:
+
         class Pickler(pickle.Pickler):
             def persistent_id(self, obj):
                 if isinstance(obj, Storage):
                     return ('storage', torch.FloatStorage, obj.key, 'cpu', obj.array.size) + ((None,) if legacy else ())
                 return None
-        Pickler(file, protocol=2).dump(OrderedDict((name, Tensor(str(key), array))
-                                                   for key, (name, array) in enumerate(tensors.items())))
+
+        Pickler(file, protocol=2).dump(
+            OrderedDict((name, Tensor(str(key), array)) for key, (name, array) in enumerate(tensors.items()))
+        )
 
 
 def write_pth(path, weights, tensors=None):
@@ -296,7 +326,7 @@ def write_pth_legacy(path, weights, tensors=None):
     tensors = tensors or to_state_dict(weights)
     with open(path, 'wb') as file:
         system = {'protocol_version': 1001, 'little_endian': True, 'type_sizes': {}}
-        for header in (0x1950a86a20f9469cfc6c, 1001, system):
+        for header in (0x1950A86A20F9469CFC6C, 1001, system):
             pickle.dump(header, file, protocol=2)
         dump_tensors(file, tensors, legacy=True)
         keys = sorted(str(key) for key in range(len(tensors)))
@@ -337,13 +367,15 @@ def write_keras_2_13(path, weights):
     write_keras3(path, weights, container='_layer_checkpoint_dependencies', with_names=False)
 
 
-WRITERS = {'keras': [write_keras_file, write_keras_model, write_keras_old, write_keras_nested, write_keras3,
-                     write_keras_2_13],
-           'slim': [write_slim, write_slim_format_1], 'npz': [write_npz],
-           'npy': [write_npy, write_npy_of_dicts, write_npy_protocol_2],
-           'torchvision': [write_pth, write_pth_legacy, write_safetensors, write_timm_safetensors]}
+WRITERS = {
+    'keras': [write_keras_file, write_keras_model, write_keras_old, write_keras_nested, write_keras3, write_keras_2_13],
+    'slim': [write_slim, write_slim_format_1],
+    'npz': [write_npz],
+    'npy': [write_npy, write_npy_of_dicts, write_npy_protocol_2],
+    'torchvision': [write_pth, write_pth_legacy, write_safetensors, write_timm_safetensors],
+}
 KINDS_AND_WRITERS = [(kind, writer) for kind, writers in WRITERS.items() for writer in writers]
-IDS = [writer.__name__[len('write_'):] for _, writer in KINDS_AND_WRITERS]
+IDS = [writer.__name__[len('write_') :] for _, writer in KINDS_AND_WRITERS]
 
 
 def encoder_fc7(directory, image):
@@ -357,8 +389,10 @@ def encoder_fc7(directory, image):
 def logits_of_keras(weights):
     """Means (RGB) -> Keras' logits of the image minus that mean; the deviation of PyTorch is in the weights."""
     image = np.random.RandomState(3).randint(0, 256, (224, 224, 3)).astype(np.float64)
-    return {kind: keras_logits(weights, (image - mean)[..., ::-1])
-            for kind, mean in (('caffe', CAFFE_MEAN_RGB), ('torchvision', TORCH_MEAN_RGB))}
+    return {
+        kind: keras_logits(weights, (image - mean)[..., ::-1])
+        for kind, mean in (('caffe', CAFFE_MEAN_RGB), ('torchvision', TORCH_MEAN_RGB))
+    }
 
 
 @pytest.mark.parametrize('kind, write', KINDS_AND_WRITERS, ids=IDS)
@@ -408,7 +442,7 @@ def test_smaller_floats_are_read(tmp_path, weights):
     write_safetensors(str(tmp_path / 'half'), None, half)
     bfloat16 = OrderedDict((name, (array.view(np.uint32) >> 16).astype(np.uint16)) for name, array in tensors.items())
     write_safetensors(str(tmp_path / 'bfloat16'), None, bfloat16)
-    for name, tolerance in (('half', 2.0 ** -10), ('bfloat16', 2.0 ** -7)):
+    for name, tolerance in (('half', 2.0**-10), ('bfloat16', 2.0**-7)):
         source = read_source(str(tmp_path / name))
         np.testing.assert_allclose(source.convolutions['conv3_2'][0], weights['conv3_2'][0], rtol=tolerance, atol=1e-6)
 
@@ -429,8 +463,10 @@ def test_tensors_that_are_views_are_read(tmp_path, weights):
 
 # Refusals: another network, or a damaged file.
 
-ALL_WRITERS = pytest.mark.parametrize('write', [write_keras_old, write_keras3, write_slim, write_npz, write_npy,
-                                                write_pth, write_pth_legacy, write_safetensors])
+ALL_WRITERS = pytest.mark.parametrize(
+    'write',
+    [write_keras_old, write_keras3, write_slim, write_npz, write_npy, write_pth, write_pth_legacy, write_safetensors],
+)
 
 
 @ALL_WRITERS
@@ -457,7 +493,7 @@ def test_a_wrong_shape_is_named(tmp_path, weights, write, layer):
     if layer == 'conv1_1' and write in (write_pth, write_pth_legacy, write_safetensors):
         changed[layer] = [kernel[:2], biases]
     if layer == 'fc6' and write is write_slim:
-        changed[layer] = [np.concatenate([kernel, kernel[:98]])[:49 * (len(kernel) // 49 + 1)], biases]
+        changed[layer] = [np.concatenate([kernel, kernel[:98]])[: 49 * (len(kernel) // 49 + 1)], biases]
     write(str(tmp_path / 'file'), changed)
     with pytest.raises(ValueError, match='no VGG-16: {} .* has the shape .*, but VGG-16 .*has'.format(layer)):
         read_source(str(tmp_path / 'file'))
@@ -496,11 +532,18 @@ def write_vgg19_torch(path, weights):
     write_safetensors(path, None, to_state_dict(deeper, modules))
 
 
-@pytest.mark.parametrize('write', [write_vgg19_keras, write_vgg19_keras3, write_vgg19_torch,
-                                   lambda path, weights: write_npz(path, vgg19(weights)),
-                                   lambda path, weights: write_npy(path, vgg19(weights)),
-                                   lambda path, weights: write_slim(path, vgg19(weights))],
-                         ids=['keras', 'keras3', 'torchvision', 'npz', 'npy', 'slim'])
+@pytest.mark.parametrize(
+    'write',
+    [
+        write_vgg19_keras,
+        write_vgg19_keras3,
+        write_vgg19_torch,
+        lambda path, weights: write_npz(path, vgg19(weights)),
+        lambda path, weights: write_npy(path, vgg19(weights)),
+        lambda path, weights: write_slim(path, vgg19(weights)),
+    ],
+    ids=['keras', 'keras3', 'torchvision', 'npz', 'npy', 'slim'],
+)
 def test_vgg19_is_refused(tmp_path, weights, write):
     write(str(tmp_path / 'file'), weights)
     with pytest.raises(ValueError, match='VGG-16'):
@@ -516,14 +559,25 @@ def test_renumbered_keras_layers_are_refused(tmp_path, weights):
         read_source(path)
 
 
-@pytest.mark.parametrize('write', [write_keras_old, write_keras3, write_npz, write_npy, write_pth, write_pth_legacy,
-                                   write_safetensors, write_slim_format_1])
+@pytest.mark.parametrize(
+    'write',
+    [
+        write_keras_old,
+        write_keras3,
+        write_npz,
+        write_npy,
+        write_pth,
+        write_pth_legacy,
+        write_safetensors,
+        write_slim_format_1,
+    ],
+)
 @pytest.mark.parametrize('share', [0.001, 0.5, 0.999])
 def test_a_truncated_file_is_refused(tmp_path, weights, write, share):
     path = tmp_path / 'file'
     write(str(path), weights)
     content = path.read_bytes()
-    path.write_bytes(content[:int(len(content) * share)])
+    path.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(ValueError, match='damaged|truncated|no weights file'):
         read_source(str(path))
 
@@ -550,11 +604,16 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, weights):
         read_source(str(tmp_path / 'file'))
 
 
-@pytest.mark.parametrize('content, message', [
-    (b'<!DOCTYPE html><html>Quota exceeded</html>', 'a web page, as a failed download leaves'),
-    (b'version https://git-lfs.github.com/spec/v1\noid sha256:0', 'a Git LFS pointer'),
-    (b'', 'the file is empty'), (b'hello, world', "no weights file .* begins with b'hello, world'"),
-    (b'PK\x03\x04 cut', 'damaged or truncated')])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (b'<!DOCTYPE html><html>Quota exceeded</html>', 'a web page, as a failed download leaves'),
+        (b'version https://git-lfs.github.com/spec/v1\noid sha256:0', 'a Git LFS pointer'),
+        (b'', 'the file is empty'),
+        (b'hello, world', "no weights file .* begins with b'hello, world'"),
+        (b'PK\x03\x04 cut', 'damaged or truncated'),
+    ],
+)
 def test_other_files_are_refused(tmp_path, content, message):
     (tmp_path / 'vgg16.npy').write_bytes(content)
     with pytest.raises(ValueError, match=message):
@@ -592,6 +651,7 @@ def test_a_width_other_than_the_files_is_refused(tmp_path, weights):
 
 # Hostile files: nothing in them is run.
 
+
 class Hostile:
     """Makes a directory when it is unpickled."""
 
@@ -619,17 +679,22 @@ def write_hostile_pth(path, victim):
 
 def write_hostile_pth_legacy(path, victim):
     with open(path, 'wb') as file:
-        for header in (0x1950a86a20f9469cfc6c, 1001, Hostile(victim)):
+        for header in (0x1950A86A20F9469CFC6C, 1001, Hostile(victim)):
             pickle.dump(header, file, protocol=2)
 
 
 MKDIR_REFUSED = r'asks for the Python object (posix|nt)\.mkdir'
 
 
-@pytest.mark.parametrize('write, message', [(write_hostile_npy, MKDIR_REFUSED),
-                                            (write_hostile_npz, 'holds pickled Python objects'),
-                                            (write_hostile_pth, MKDIR_REFUSED),
-                                            (write_hostile_pth_legacy, MKDIR_REFUSED)])
+@pytest.mark.parametrize(
+    'write, message',
+    [
+        (write_hostile_npy, MKDIR_REFUSED),
+        (write_hostile_npz, 'holds pickled Python objects'),
+        (write_hostile_pth, MKDIR_REFUSED),
+        (write_hostile_pth_legacy, MKDIR_REFUSED),
+    ],
+)
 def test_hostile_files_are_refused_and_not_run(tmp_path, write, message):
     write(str(tmp_path / 'file'), str(tmp_path / 'made-by-the-file'))
     with pytest.raises(ValueError, match=message):
@@ -637,11 +702,19 @@ def test_hostile_files_are_refused_and_not_run(tmp_path, write, message):
     assert not (tmp_path / 'made-by-the-file').exists()
 
 
-@pytest.mark.parametrize('body', [
-    b'cnumpy\nndarray\n(dX\x01\x00\x00\x00aK\x01sb.',  # a state for a class
-    b'cnumpy.core.multiarray\n_reconstruct\n)RK\x05b.',  # a state that is none
-    b'c_codecs\nencode\n(X\x01\x00\x00\x00aX\x03\x00\x00\x00zipt\x52.',  # another codec
-    b'cbuiltins\neval\n(X\x01\x00\x00\x001tR.', b'cnumpy\nload\n(X\x01\x00\x00\x00atR.', b'Pdata\n.', b'(((((', b''])
+@pytest.mark.parametrize(
+    'body',
+    [
+        b'cnumpy\nndarray\n(dX\x01\x00\x00\x00aK\x01sb.',  # a state for a class
+        b'cnumpy.core.multiarray\n_reconstruct\n)RK\x05b.',  # a state that is none
+        b'c_codecs\nencode\n(X\x01\x00\x00\x00aX\x03\x00\x00\x00zipt\x52.',  # another codec
+        b'cbuiltins\neval\n(X\x01\x00\x00\x001tR.',
+        b'cnumpy\nload\n(X\x01\x00\x00\x00atR.',
+        b'Pdata\n.',
+        b'(((((',
+        b'',
+    ],
+)
 def test_malformed_pickles_are_refused(tmp_path, body):
     with open(str(tmp_path / 'file'), 'wb') as file:
         np.lib.format.write_array_header_1_0(file, {'descr': '|O', 'fortran_order': False, 'shape': ()})
@@ -650,21 +723,31 @@ def test_malformed_pickles_are_refused(tmp_path, body):
         read_source(str(tmp_path / 'file'))
 
 
-@pytest.mark.parametrize('arguments', [(0, (4, 3, 3, 9), (81, 27, 9, 1)), (1000, (4, 3, 3, 3), (27, 9, 3, 1)),
-                                       (-4, (4, 3, 3, 3), (27, 9, 3, 1)), (0, (4, 3, 3, 3), (-27, 9, 3, 1)),
-                                       (0, (4,), (1, 1))])
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        (0, (4, 3, 3, 9), (81, 27, 9, 1)),
+        (1000, (4, 3, 3, 3), (27, 9, 3, 1)),
+        (-4, (4, 3, 3, 3), (27, 9, 3, 1)),
+        (0, (4, 3, 3, 3), (-27, 9, 3, 1)),
+        (0, (4,), (1, 1)),
+    ],
+)
 def test_tensors_that_leave_their_storage_are_refused(tmp_path, monkeypatch, weights, arguments):
     def reduce(self):
         rebuild = sys.modules['torch._utils']._rebuild_tensor_v2
         return rebuild, (Storage(self.key, self.array),) + arguments + (False, OrderedDict())
+
     monkeypatch.setattr(Tensor, '__reduce__', reduce)
     write_pth(str(tmp_path / 'file'), weights)
     with pytest.raises(ValueError, match="'features.0.weight' is no tensor of numbers"):
         read_source(str(tmp_path / 'file'))
 
 
-@pytest.mark.parametrize('change', [{'dtype': 'F128'}, {'data_offsets': [0, 10 ** 9]}, {'data_offsets': [-4, 0]},
-                                    {'shape': [1]}, {'shape': None}])
+@pytest.mark.parametrize(
+    'change',
+    [{'dtype': 'F128'}, {'data_offsets': [0, 10**9]}, {'data_offsets': [-4, 0]}, {'shape': [1]}, {'shape': None}],
+)
 def test_malformed_safetensors_are_refused(tmp_path, change):
     entry = dict({'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 8]}, **change)
     text = json.dumps({'features.0.bias': entry}).encode()
@@ -674,6 +757,7 @@ def test_malformed_safetensors_are_refused(tmp_path, change):
 
 
 # SavedModels.
+
 
 def test_a_saved_model_is_checked_and_copied(tmp_path, tiny_encoder):
     manifest = vgg16.write_encoder(str(tmp_path / 'out'), tiny_encoder)
@@ -716,6 +800,7 @@ def test_an_unknown_preprocessing_is_refused(tmp_path, weights):
 
 # Names instead of paths.
 
+
 def test_keras_weights_are_fetched_by_keras(tmp_path, monkeypatch, weights):
     path = str(tmp_path / 'cached.h5')
     write_keras_old(path, weights)
@@ -724,6 +809,7 @@ def test_keras_weights_are_fetched_by_keras(tmp_path, monkeypatch, weights):
     def get_file(name, origin, **keywords):
         asked.update(keywords, name=name, origin=origin)
         return path
+
     monkeypatch.setattr(KERAS.utils, 'get_file', get_file)
     assert read_source('keras').kind == 'keras'
     assert asked['name'] == 'vgg16_weights_tf_dim_ordering_tf_kernels.h5' and asked['origin'].endswith(asked['name'])
@@ -733,6 +819,7 @@ def test_keras_weights_are_fetched_by_keras(tmp_path, monkeypatch, weights):
 def test_without_a_network_the_alternatives_are_named(monkeypatch):
     def get_file(*_, **__):
         raise Exception('URL fetch failure')
+
     monkeypatch.setattr(KERAS.utils, 'get_file', get_file)
     with pytest.raises(OSError, match='fetch failure. Without a network, pass the path of .* or take --weights hed'):
         read_source('keras')
@@ -746,12 +833,14 @@ def test_hed_that_is_not_installed_is_explained(monkeypatch):
 
 def test_classification_names_the_likeliest_classes(tmp_path, monkeypatch, weights):
     from helpers.images import write_image
+
     write_npz(str(tmp_path / 'file'), weights)
     picture = vgg16_proof.fixed_images(size=300, count=1)[0]
     write_image(str(tmp_path / 'picture.png'), picture)
     monkeypatch.setenv('KERAS_HOME', str(tmp_path / 'keras'))
-    manifest = vgg16.write_encoder(str(tmp_path / 'out'), str(tmp_path / 'file'),
-                                   classify=str(tmp_path / 'picture.png'))
+    manifest = vgg16.write_encoder(
+        str(tmp_path / 'out'), str(tmp_path / 'file'), classify=str(tmp_path / 'picture.png')
+    )
     likeliest = manifest['classification']
     probabilities = [entry['probability'] for entry in likeliest]
     assert len(likeliest) == 5 and probabilities == sorted(probabilities, reverse=True) and 0 < sum(probabilities) <= 1

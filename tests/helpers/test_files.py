@@ -126,10 +126,15 @@ def test_a_read_only_directory_is_explained_with_its_own_type(tmp_path):
     assert caught.value.errno == errno.EACCES
 
 
-@pytest.mark.parametrize('error', [
-    PermissionError(errno.EACCES, 'Permission denied', '/elsewhere/input.png'),
-    FileNotFoundError(errno.ENOENT, 'No such file', '/elsewhere/input.png'),
-    OSError('without a number'), OSError(errno.ENOSPC, 'explained already')])
+@pytest.mark.parametrize(
+    'error',
+    [
+        PermissionError(errno.EACCES, 'Permission denied', '/elsewhere/input.png'),
+        FileNotFoundError(errno.ENOENT, 'No such file', '/elsewhere/input.png'),
+        OSError('without a number'),
+        OSError(errno.ENOSPC, 'explained already'),
+    ],
+)
 def test_errors_about_other_files_pass_unchanged(tmp_path, error):
     with pytest.raises(OSError) as caught, explain_os_errors(str(tmp_path / 'a')):
         raise error

@@ -15,7 +15,7 @@ from helpers.label_spaces import CAMVID32
 SIZES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
 
-@given(SIZES, st.integers(0, 2 ** 31), st.sampled_from([1, 256]))
+@given(SIZES, st.integers(0, 2**31), st.sampled_from([1, 256]))
 @settings(deadline=None, max_examples=20)
 def test_colours_and_ids_are_inverse(size, seed, factor):
     ids = np.random.RandomState(seed).randint(0, 32, size)
@@ -34,9 +34,15 @@ def test_an_unmapped_colour_is_named():
         convert_colors_to_ids(label, {(0, 0, 0): 5})
 
 
-@pytest.mark.parametrize('table, message', [
-    ({(0, 0): 1}, r'colour \(0, 0\) came in a table'), ({(0, 0, 256): 1}, r'each 0 to 255'),
-    ({(0, 0, 0): -1}, 'The ID -1 came in a table'), ({(0, 0, 0): 65536}, 'The ID 65536 came')])
+@pytest.mark.parametrize(
+    'table, message',
+    [
+        ({(0, 0): 1}, r'colour \(0, 0\) came in a table'),
+        ({(0, 0, 256): 1}, r'each 0 to 255'),
+        ({(0, 0, 0): -1}, 'The ID -1 came in a table'),
+        ({(0, 0, 0): 65536}, 'The ID 65536 came'),
+    ],
+)
 def test_malformed_colour_tables(table, message):
     with pytest.raises(ValueError, match=message):
         convert_colors_to_ids(np.zeros((1, 1, 3), np.uint8), table)
@@ -48,8 +54,13 @@ def test_malformed_colour_labels(label):
         convert_colors_to_ids(label, {(0, 0, 0): 0})
 
 
-@given(SIZES, st.integers(0, 2 ** 31), st.sampled_from(['uint8', 'uint16', 'int32', 'int64']), st.integers(1, 300),
-       st.sampled_from([255, 1000]))
+@given(
+    SIZES,
+    st.integers(0, 2**31),
+    st.sampled_from(['uint8', 'uint16', 'int32', 'int64']),
+    st.integers(1, 300),
+    st.sampled_from([255, 1000]),
+)
 @settings(deadline=None, max_examples=60)
 def test_all_forms_of_an_id_map_do_the_same(size, seed, dtype, length, largest):
     random = np.random.RandomState(seed)
@@ -80,9 +91,17 @@ def test_holes_and_negative_labels_are_unmapped():
         convert_ids_to_ids(np.array([[-1]]), [0, 1])
 
 
-@pytest.mark.parametrize('id_map, message', [
-    ([[1]], r'but integers \[K\] are expected'), (np.array([0.5]), r'but integers \[K\]'), ({}, 'is empty'),
-    ([-1], 'The ID -1 came in a table.*such as 255'), ({0: 70000}, 'The ID 70000 came'), ({0: 0.5}, 'The ID 0.5 came')])
+@pytest.mark.parametrize(
+    'id_map, message',
+    [
+        ([[1]], r'but integers \[K\] are expected'),
+        (np.array([0.5]), r'but integers \[K\]'),
+        ({}, 'is empty'),
+        ([-1], 'The ID -1 came in a table.*such as 255'),
+        ({0: 70000}, 'The ID 70000 came'),
+        ({0: 0.5}, 'The ID 0.5 came'),
+    ],
+)
 def test_malformed_id_maps(id_map, message):
     with pytest.raises(ValueError, match=message):
         convert_ids_to_ids(np.zeros((1, 1), np.uint8), id_map)
@@ -100,7 +119,7 @@ def test_ids_without_a_colour_are_black():
         convert_ids_to_colors(np.zeros((1, 1), int), [(1, 2, 300)])
 
 
-@given(st.integers(1, 300), st.sampled_from([255, 3, 1000]), st.integers(0, 2 ** 31))
+@given(st.integers(1, 300), st.sampled_from([255, 3, 1000]), st.integers(0, 2**31))
 @settings(deadline=None, max_examples=40)
 def test_one_hot_and_back(num_classes, ignore_id, seed):
     random = np.random.RandomState(seed)

@@ -23,9 +23,15 @@ from helpers.images import (
 
 # Exif 2.32, section 4.6.4, tag 274: where the first row and the first column of the file belong.
 UPRIGHT = {
-    1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
-    5: lambda a: a.transpose(1, 0, 2), 6: lambda a: np.rot90(a, -1), 7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
-    8: np.rot90}
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: np.rot90,
+}
 
 
 @pytest.fixture
@@ -75,8 +81,9 @@ def test_exif_orientation(tmp_path, suffix, orientation):
     assert np.abs(found.astype(int) - expected).max() < 12
 
 
-@pytest.mark.parametrize('mode, message', [('L', 'is grey'), ('LA', 'has an alpha channel'), ('RGBA', 'has an alpha'),
-                                           ('1', 'is grey')])
+@pytest.mark.parametrize(
+    'mode, message', [('L', 'is grey'), ('LA', 'has an alpha channel'), ('RGBA', 'has an alpha'), ('1', 'is grey')]
+)
 @pytest.mark.parametrize('suffix', ['png', 'tif'])
 def test_what_is_not_rgb_is_refused_with_what_it_is(tmp_path, rgb, mode, message, suffix):
     if (mode, suffix) == ('LA', 'tif'):
@@ -167,8 +174,10 @@ def test_a_flipped_bit_in_a_png(tmp_path):
         read_image(tmp_path / 'a.png')
 
 
-@given(st.binary(max_size=80),
-       st.sampled_from([b'', b'\x89PNG\r\n\x1a\n', b'\xff\xd8\xff', b'RIFF\x20\x00\x00\x00WEBP', b'II*\x00']))
+@given(
+    st.binary(max_size=80),
+    st.sampled_from([b'', b'\x89PNG\r\n\x1a\n', b'\xff\xd8\xff', b'RIFF\x20\x00\x00\x00WEBP', b'II*\x00']),
+)
 @settings(deadline=None, max_examples=150)
 def test_garbage_is_always_a_value_error(tmp_path_factory, tail, head):
     path = tmp_path_factory.getbasetemp() / 'garbage.png'
@@ -209,7 +218,7 @@ def test_other_integers_take_the_smallest_type(tmp_path, largest, dtype):
 
 @pytest.mark.parametrize('bits', [1, 2, 4, 8])
 def test_palette_labels_are_indices(tmp_path, bits):
-    labels = np.random.RandomState(0).randint(0, 2 ** bits, (5, 7)).astype(np.uint8)
+    labels = np.random.RandomState(0).randint(0, 2**bits, (5, 7)).astype(np.uint8)
     image = Image.fromarray(labels, 'P')
     image.putpalette(np.random.RandomState(1).randint(0, 256, 768).astype(np.uint8).tobytes())
     image.save(str(tmp_path / 'a.png'), bits=bits)
@@ -221,18 +230,22 @@ def test_palette_labels_are_indices(tmp_path, bits):
 @pytest.mark.parametrize('bits', [1, 2, 4])
 def test_grey_labels_of_few_bits_are_not_stretched(tmp_path, bits):
     # Pillow writes no grey PNG of 2 or 4 bits, so the bytes are put together here.
-    labels = np.arange(16, dtype=np.uint8).reshape(2, 8) % 2 ** bits
+    labels = np.arange(16, dtype=np.uint8).reshape(2, 8) % 2**bits
 
     def chunk(name, content):
-        check = zlib.crc32(name + content) & 0xffffffff
+        check = zlib.crc32(name + content) & 0xFFFFFFFF
         return struct.pack('>I', len(content)) + name + content + struct.pack('>I', check)
+
     rows = b''
     for row in labels:
         text = ''.join(format(value, '0{}b'.format(bits)) for value in row)
         rows += b'\x00' + int(text, 2).to_bytes(len(text) // 8, 'big')
     (tmp_path / 'a.png').write_bytes(
-        b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', 8, 2, bits, 0, 0, 0, 0))
-        + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b''))
+        b'\x89PNG\r\n\x1a\n'
+        + chunk(b'IHDR', struct.pack('>IIBBBBB', 8, 2, bits, 0, 0, 0, 0))
+        + chunk(b'IDAT', zlib.compress(rows))
+        + chunk(b'IEND', b'')
+    )
     np.testing.assert_array_equal(read_labels(tmp_path / 'a.png'), labels)
 
 
@@ -270,9 +283,15 @@ def test_what_is_no_image_is_not_written(tmp_path, array):
     assert os.listdir(str(tmp_path)) == []
 
 
-@pytest.mark.parametrize('array, message', [
-    (np.zeros((2, 2)), r'integers \[H, W\] are written'), (np.zeros((2, 2, 3), int), r'integers \[H, W\]'),
-    (np.array([[-1, 0]]), 'Labels from -1 to 0 came'), (np.array([[0, 65536]]), 'Labels from 0 to 65536 came')])
+@pytest.mark.parametrize(
+    'array, message',
+    [
+        (np.zeros((2, 2)), r'integers \[H, W\] are written'),
+        (np.zeros((2, 2, 3), int), r'integers \[H, W\]'),
+        (np.array([[-1, 0]]), 'Labels from -1 to 0 came'),
+        (np.array([[0, 65536]]), 'Labels from 0 to 65536 came'),
+    ],
+)
 def test_what_are_no_labels_are_not_written(tmp_path, array, message):
     with pytest.raises(ValueError, match=message):
         write_labels(tmp_path / 'a.png', array)
@@ -288,8 +307,15 @@ def test_suffixes_that_cannot_be_written(tmp_path, rgb):
 
 @pytest.fixture
 def tree(tmp_path):
-    for name in ('frame10.png', 'frame2.PNG', 'frame1.jpg', 'notes.txt', '._frame1.jpg', 'sub/frame3.png',
-                 'sub/deep/frame4.webp'):
+    for name in (
+        'frame10.png',
+        'frame2.PNG',
+        'frame1.jpg',
+        'notes.txt',
+        '._frame1.jpg',
+        'sub/frame3.png',
+        'sub/deep/frame4.webp',
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b'x')
     return tmp_path
@@ -300,8 +326,13 @@ def names(paths, root):
 
 
 def test_finding(tree):
-    assert names(find_images(tree), tree) == ['frame1.jpg', 'frame2.PNG', 'frame10.png', 'sub/deep/frame4.webp',
-                                              'sub/frame3.png']
+    assert names(find_images(tree), tree) == [
+        'frame1.jpg',
+        'frame2.PNG',
+        'frame10.png',
+        'sub/deep/frame4.webp',
+        'sub/frame3.png',
+    ]
     assert names(find_images(tree, recursive=False), tree) == ['frame1.jpg', 'frame2.PNG', 'frame10.png']
     assert names(find_images(tree, ['.png']), tree) == ['frame2.PNG', 'frame10.png', 'sub/frame3.png']
     assert names(find_images(str(tree / 'sub' / '**' / '*')), tree) == ['sub/deep/frame4.webp', 'sub/frame3.png']
@@ -329,7 +360,7 @@ def test_finding_nothing(tree):
         find_images(tree / '*.gif')
 
 
-@given(st.lists(st.integers(0, 10 ** 25), min_size=1, max_size=8))
+@given(st.lists(st.integers(0, 10**25), min_size=1, max_size=8))
 def test_numbers_sort_as_numbers(numbers):
     found = sorted(('city_{}_a'.format(number) for number in numbers), key=natural_sort_key)
     assert found == ['city_{}_a'.format(number) for number in sorted(numbers)]

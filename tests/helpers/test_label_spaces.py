@@ -8,9 +8,18 @@ from helpers import label_spaces
 from helpers.label_spaces import LABEL_SPACES, LabelSpace, generic_label_space
 
 
-@pytest.mark.parametrize('name, num_classes, ignore_id', [
-    ('cityscapes', 19, 255), ('cityscapes20', 20, 255), ('camvid', 11, 11), ('camvid32', 32, 255),
-    ('kitti_road', 2, 255), ('voc', 21, 255), ('ade20k', 150, 255)])
+@pytest.mark.parametrize(
+    'name, num_classes, ignore_id',
+    [
+        ('cityscapes', 19, 255),
+        ('cityscapes20', 20, 255),
+        ('camvid', 11, 11),
+        ('camvid32', 32, 255),
+        ('kitti_road', 2, 255),
+        ('voc', 21, 255),
+        ('ade20k', 150, 255),
+    ],
+)
 def test_sizes(name, num_classes, ignore_id):
     space = LABEL_SPACES[name]
     assert (space.name, space.num_classes, space.ignore_id) == (name, num_classes, ignore_id)
@@ -88,10 +97,14 @@ def test_generic_space():
     assert generic_label_space(2, class_names=['a', 'b']).class_names == ('a', 'b')
 
 
-@pytest.mark.parametrize('arguments, message', [
-    ((0,), 'num_classes=0 came, but it must be from 1'),
-    ((2, 70000), 'ignore_id=70000 came, but it must be from 0 to 65535'),
-    ((2, 255, ['a']), 'has 1 class names, but 2 colors')])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        ((0,), 'num_classes=0 came, but it must be from 1'),
+        ((2, 70000), 'ignore_id=70000 came, but it must be from 0 to 65535'),
+        ((2, 255, ['a']), 'has 1 class names, but 2 colors'),
+    ],
+)
 def test_generic_space_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         generic_label_space(*arguments)

@@ -39,8 +39,8 @@ def moving_frames(count, size):
     height, width = size
     for index in range(count):
         frame = np.empty((height, width, 3), np.uint8)
-        frame[:height // 2], frame[height // 2:] = (128, 64, 128), (220, 20, 60)
-        frame[:, index * 2 % width:] = (0, 8 * index % 256, 142)
+        frame[: height // 2], frame[height // 2 :] = (128, 64, 128), (220, 20, 60)
+        frame[:, index * 2 % width :] = (0, 8 * index % 256, 142)
         yield frame
 
 
@@ -65,8 +65,9 @@ def videos(tmp_path_factory):
     turned = bytearray((folder / 'silent.mp4').read_bytes())
     # The matrix of the track header, ISO 14496-12 section 8.3.2, as telephones write it when held upright.
     start = turned.index(b'tkhd') + 4 + 40
-    turned[start:start + 36] = b''.join(number.to_bytes(4, 'big', signed=True) for number in (
-        0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30))
+    turned[start : start + 36] = b''.join(
+        number.to_bytes(4, 'big', signed=True) for number in (0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
+    )
     (folder / 'upright.mp4').write_bytes(bytes(turned))
     return folder
 
@@ -105,7 +106,8 @@ def test_no_frame_is_lost_at_any_rate(tmp_path_factory, frame_rate, count):
     hours, minutes, seconds = re.search(r'Duration: (\d+):(\d+):([\d.]+)', facts(path)).groups()
     # ffmpeg 4 counts half of the last frame at rates below 1.
     assert int(hours) * 3600 + int(minutes) * 60 + float(seconds) == pytest.approx(
-        count / frame_rate, abs=0.011 if frame_rate > 1 else 1)
+        count / frame_rate, abs=0.011 if frame_rate > 1 else 1
+    )
 
 
 def test_the_end_of_a_long_video_is_on_time(tmp_path):
@@ -169,7 +171,7 @@ def test_a_video_that_was_cut_off_names_the_frame(tmp_path, keep):
         for _ in range(50):
             writer.write(noise.randint(0, 256, (48, 64, 3)).astype(np.uint8))
     whole = (tmp_path / 'whole.mp4').read_bytes()
-    (tmp_path / 'cut.mp4').write_bytes(whole[:int(keep * len(whole))])
+    (tmp_path / 'cut.mp4').write_bytes(whole[: int(keep * len(whole))])
     count = 0
     message = r'cut\.mp4 ends early: frame (\d+) of about 50 cannot be decoded'
     with pytest.raises(ValueError, match=message) as caught, open_frames(tmp_path / 'cut.mp4') as frames:
@@ -235,12 +237,17 @@ def test_a_camera(monkeypatch):
         open_frames('camera:0')
 
 
-@pytest.mark.parametrize('arguments, error, message', [
-    (('a.avi', (4, 4), 25), ValueError, r'a\.avi came as the name of a video.*ends in \.mp4'),
-    (('a.mp4', (4, 0), 25), ValueError, r'size=\(4, 0\) came'), (('a.mp4', (4,), 25), ValueError, r'size=\(4,\) came'),
-    (('a.mp4', (4, 4), 0), ValueError, 'frame_rate=0 came'),
-    (('a.mp4', (4, 4), float('nan')), ValueError, 'frame_rate=nan came'),
-    (('a.mp4', (4, 4), 25, 'missing.mp3'), FileNotFoundError, r'missing\.mp3 does not exist')])
+@pytest.mark.parametrize(
+    'arguments, error, message',
+    [
+        (('a.avi', (4, 4), 25), ValueError, r'a\.avi came as the name of a video.*ends in \.mp4'),
+        (('a.mp4', (4, 0), 25), ValueError, r'size=\(4, 0\) came'),
+        (('a.mp4', (4,), 25), ValueError, r'size=\(4,\) came'),
+        (('a.mp4', (4, 4), 0), ValueError, 'frame_rate=0 came'),
+        (('a.mp4', (4, 4), float('nan')), ValueError, 'frame_rate=nan came'),
+        (('a.mp4', (4, 4), 25, 'missing.mp3'), FileNotFoundError, r'missing\.mp3 does not exist'),
+    ],
+)
 def test_writers_refuse(tmp_path, monkeypatch, arguments, error, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=message):
@@ -278,14 +285,21 @@ def test_no_frame_at_all(tmp_path):
 
 def run_python(code, *arguments):
     """Runs code in a process group of its own, which signals and limits may hit as a whole."""
-    return subprocess.run([sys.executable, '-c', textwrap.dedent(code), *map(str, arguments)], stderr=subprocess.PIPE,
-                          stdout=subprocess.PIPE, start_new_session=True, timeout=120, check=False)
+    return subprocess.run(
+        [sys.executable, '-c', textwrap.dedent(code), *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        timeout=120,
+        check=False,
+    )
 
 
 @pytest.mark.skipif(os.name == 'nt', reason='signals of POSIX')
 def test_control_c_leaves_what_was_done(tmp_path):
     # A terminal sends the signal to the encoder too.
-    done = run_python('''
+    done = run_python(
+        """
         import os, signal, sys
         import numpy as np
         from helpers.video import VideoWriter
@@ -294,7 +308,9 @@ def test_control_c_leaves_what_was_done(tmp_path):
                 writer.write(np.full((48, 64, 3), index % 256, np.uint8))
                 if index == 99:
                     os.killpg(0, signal.SIGINT)
-    ''', tmp_path / 'a.mp4')
+    """,
+        tmp_path / 'a.mp4',
+    )
     assert done.returncode != 0 and b'KeyboardInterrupt' in done.stderr
     assert os.listdir(str(tmp_path)) == ['a.partial.mp4']
     assert 50 < len(decode(tmp_path / 'a.partial.mp4')) <= 100
@@ -303,7 +319,8 @@ def test_control_c_leaves_what_was_done(tmp_path):
 @pytest.mark.skipif(os.name == 'nt', reason='limits of POSIX')
 def test_an_encoder_that_cannot_write_any_more(tmp_path):
     # A limit on the size of files stands for a disk that is full.
-    done = run_python('''
+    done = run_python(
+        """
         import resource, sys
         import numpy as np
         from helpers.video import VideoWriter
@@ -315,10 +332,15 @@ def test_an_encoder_that_cannot_write_any_more(tmp_path):
                     writer.write(noise.randint(0, 256, (64, 64, 3)).astype(np.uint8))
         except OSError as error:
             print(error)
-    ''', tmp_path / 'a.mp4')
+    """,
+        tmp_path / 'a.mp4',
+    )
     assert done.returncode == 0, done.stderr.decode()
-    assert re.search(r'The encoder stopped at frame \d+ of .*a\.mp4\..*What was done is in .*a\.partial\.mp4',
-                     done.stdout.decode(), re.DOTALL)
+    assert re.search(
+        r'The encoder stopped at frame \d+ of .*a\.mp4\..*What was done is in .*a\.partial\.mp4',
+        done.stdout.decode(),
+        re.DOTALL,
+    )
     assert os.listdir(str(tmp_path)) == ['a.partial.mp4']
     assert len(decode(tmp_path / 'a.partial.mp4')) >= 25
 
@@ -328,6 +350,7 @@ def test_a_full_disk_is_called_so(tmp_path, monkeypatch):
 
     def write_frame(_):
         raise OSError('[Errno 32] Broken pipe. ffmpeg said: No space left on device')
+
     monkeypatch.setattr(writer._encoder, 'write_frame', write_frame)
     message = r'stopped at frame 0 of .*a\.mp4. The disk is full: free some space or choose'
     with pytest.raises(OSError, match=message) as caught, writer:
@@ -346,7 +369,7 @@ def test_a_failure_of_the_last_step_keeps_the_frames(tmp_path, monkeypatch):
 
 
 def test_memory_does_not_grow_with_the_length(tmp_path):
-    code = '''
+    code = """
         import resource, sys
         import numpy as np
         from helpers.video import VideoWriter, open_frames
@@ -359,6 +382,6 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
             for _ in frames:
                 pass
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    '''
+    """
     short, long = (int(run_python(code, tmp_path / 'a.mp4', count).stdout) for count in (20, 420))
     assert long - short < 20 * 1024  # kB; 400 frames would be 92 MB

@@ -36,8 +36,14 @@ def blend(image, ids, colors, alpha, void):
     return expected
 
 
-@given(st.tuples(st.integers(1, 12), st.integers(1, 12)), st.floats(0, 1), st.integers(0, 2 ** 31),
-       st.sampled_from(['uint8', 'uint16', 'int64']), st.booleans(), st.sets(st.integers(0, 5), max_size=2))
+@given(
+    st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    st.floats(0, 1),
+    st.integers(0, 2**31),
+    st.sampled_from(['uint8', 'uint16', 'int64']),
+    st.booleans(),
+    st.sets(st.integers(0, 5), max_size=2),
+)
 @settings(deadline=None, max_examples=60)
 def test_overlays_against_single_pixels(size, alpha, seed, dtype, own_opacity, void):
     random = np.random.RandomState(seed)
@@ -63,8 +69,12 @@ def test_all_forms_of_a_prediction_look_the_same():
 def test_all_forms_of_a_colour_map_look_the_same():
     image, ids = image_of((6, 8)), np.random.RandomState(1).randint(0, 11, (6, 8))
     expected = print_segmentation_onto_image(image, ids, CAMVID)
-    for color_map in (np.array(CAMVID.colors), list(CAMVID.colors), dict(enumerate(CAMVID.colors)),
-                      {class_id: color + (128,) for class_id, color in enumerate(CAMVID.colors)}):
+    for color_map in (
+        np.array(CAMVID.colors),
+        list(CAMVID.colors),
+        dict(enumerate(CAMVID.colors)),
+        {class_id: color + (128,) for class_id, color in enumerate(CAMVID.colors)},
+    ):
         found = print_segmentation_onto_image(image, ids, color_map)
         assert np.abs(found.astype(int) - expected).max() <= 1  # 128 / 255 is not quite a half
 
@@ -98,13 +108,17 @@ def test_contours_run_along_the_borders_in_full_colour(ignored):
     np.testing.assert_array_equal(found[:, untouched], plain[:, untouched])
 
 
-@pytest.mark.parametrize('image, prediction, options, message', [
-    (np.zeros((4, 4), np.uint8), np.zeros((4, 4), int), {}, r'image has dtype uint8 and shape \(4, 4\), but uint8'),
-    (np.zeros((4, 4, 3)), np.zeros((4, 4), int), {}, 'image has dtype float64'),
-    (image_of((4, 4)), np.zeros((4, 5), int), {}, r'size \(4, 5\) came for an image of size \(4, 4\)'),
-    (image_of((4, 4)), np.zeros((4, 4)), {}, r'dtype float64.*class IDs \[H, W\] or vectors'),
-    (image_of((4, 4)), np.zeros((2, 4, 4, 5)), {}, r'shape \(2, 4, 4, 5\) came'),
-    (image_of((4, 4)), np.zeros((4, 4), int), {'alpha': 1.5}, 'alpha=1.5 came, but it must be from 0')])
+@pytest.mark.parametrize(
+    'image, prediction, options, message',
+    [
+        (np.zeros((4, 4), np.uint8), np.zeros((4, 4), int), {}, r'image has dtype uint8 and shape \(4, 4\), but uint8'),
+        (np.zeros((4, 4, 3)), np.zeros((4, 4), int), {}, 'image has dtype float64'),
+        (image_of((4, 4)), np.zeros((4, 5), int), {}, r'size \(4, 5\) came for an image of size \(4, 4\)'),
+        (image_of((4, 4)), np.zeros((4, 4)), {}, r'dtype float64.*class IDs \[H, W\] or vectors'),
+        (image_of((4, 4)), np.zeros((2, 4, 4, 5)), {}, r'shape \(2, 4, 4, 5\) came'),
+        (image_of((4, 4)), np.zeros((4, 4), int), {'alpha': 1.5}, 'alpha=1.5 came, but it must be from 0'),
+    ],
+)
 def test_overlays_refuse(image, prediction, options, message):
     with pytest.raises(ValueError, match=message):
         print_segmentation_onto_image(image, prediction, CAMVID, **options)
@@ -161,11 +175,15 @@ def test_legend_below_the_image():
     np.testing.assert_array_equal(found[30:], draw_legend(CAMVID, 200))
 
 
-@pytest.mark.parametrize('options, message', [
-    ({'width': 20}, 'A legend of width 20 with lines of height 12'),
-    ({'width': 99, 'line_height': 0}, 'lines of height 0'),
-    ({'width': 99, 'class_ids': [12]}, r'class IDs \[12\] came for a legend, but camvid has the classes 0 to 10'),
-    ({'width': 99, 'class_ids': [11]}, 'no class to show')])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        ({'width': 20}, 'A legend of width 20 with lines of height 12'),
+        ({'width': 99, 'line_height': 0}, 'lines of height 0'),
+        ({'width': 99, 'class_ids': [12]}, r'class IDs \[12\] came for a legend, but camvid has the classes 0 to 10'),
+        ({'width': 99, 'class_ids': [11]}, 'no class to show'),
+    ],
+)
 def test_legends_refuse(options, message):
     with pytest.raises(ValueError, match=message):
         draw_legend(CAMVID, **options)
@@ -181,8 +199,9 @@ def test_split_view_places_panels():
 
 
 def test_later_panels_lie_on_top():
-    found = create_split_view((4, 4), [image_of((4, 4)), np.full((2, 2, 3), 7, np.uint8)], [(0, 0), (1, 1)],
-                              [(4, 4), (2, 2)])
+    found = create_split_view(
+        (4, 4), [image_of((4, 4)), np.full((2, 2, 3), 7, np.uint8)], [(0, 0), (1, 1)], [(4, 4), (2, 2)]
+    )
     assert (found[1:3, 1:3] == 7).all()
 
 
@@ -194,7 +213,7 @@ def test_captions_of_any_text_on_panels_of_any_size(height, width, caption):
     border = np.ones(found.shape[:2], bool)
     border[1:-1, 1:-1] = False
     assert not found[border].any()
-    assert (found[1:-1, 1:-1][int(0.9 * height) + 13:] == 200).all()
+    assert (found[1:-1, 1:-1][int(0.9 * height) + 13 :] == 200).all()
 
 
 def test_captions_are_readable_on_any_picture():
@@ -206,19 +225,30 @@ def test_captions_are_readable_on_any_picture():
     assert (without == 255).all()
 
 
-@pytest.mark.parametrize('changes, message', [
-    ({'positions': [(0, 0)]}, "lengths came: {'images': 2, 'positions': 1, 'sizes': 2}"),
-    ({'captions': ['a']}, "'captions': 1"),
-    ({'target_size': (10,)}, r'target_size=\(10,\) came, but it must be two whole numbers'),
-    ({'target_size': (0, 5)}, r'target_size=\(0, 5\) came'),
-    ({'positions': [(0, 0), (-1, 0)]}, r'positions\[1\]=\(-1, 0\) came.*at least 0'),
-    ({'positions': [(0, 0), (0.5, 0)]}, r'positions\[1\]=\(0.5, 0\) came'),
-    ({'sizes': [(4, 4), (0, 4)]}, r'sizes\[1\]=\(0, 4\) came.*at least 1'),
-    ({'sizes': [(4, 4), (4, 7)]}, r'Panel 1 of size \(4, 7\) at \(0, 4\) does not lie within target_size \(10, 10\)'),
-    ({'images': [image_of((2, 2)), np.zeros((2, 2), np.uint8)]}, r'images\[1\] has dtype uint8 and shape \(2, 2\)')])
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        ({'positions': [(0, 0)]}, "lengths came: {'images': 2, 'positions': 1, 'sizes': 2}"),
+        ({'captions': ['a']}, "'captions': 1"),
+        ({'target_size': (10,)}, r'target_size=\(10,\) came, but it must be two whole numbers'),
+        ({'target_size': (0, 5)}, r'target_size=\(0, 5\) came'),
+        ({'positions': [(0, 0), (-1, 0)]}, r'positions\[1\]=\(-1, 0\) came.*at least 0'),
+        ({'positions': [(0, 0), (0.5, 0)]}, r'positions\[1\]=\(0.5, 0\) came'),
+        ({'sizes': [(4, 4), (0, 4)]}, r'sizes\[1\]=\(0, 4\) came.*at least 1'),
+        (
+            {'sizes': [(4, 4), (4, 7)]},
+            r'Panel 1 of size \(4, 7\) at \(0, 4\) does not lie within target_size \(10, 10\)',
+        ),
+        ({'images': [image_of((2, 2)), np.zeros((2, 2), np.uint8)]}, r'images\[1\] has dtype uint8 and shape \(2, 2\)'),
+    ],
+)
 def test_split_views_refuse(changes, message):
-    arguments = {'target_size': (10, 10), 'images': [image_of((2, 2))] * 2, 'positions': [(0, 0), (0, 4)],
-                 'sizes': [(4, 4), (4, 4)]}
+    arguments = {
+        'target_size': (10, 10),
+        'images': [image_of((2, 2))] * 2,
+        'positions': [(0, 0), (0, 4)],
+        'sizes': [(4, 4), (4, 4)],
+    }
     arguments.update(changes)
     with pytest.raises(ValueError, match=message):
         create_split_view(**arguments)
@@ -272,7 +302,7 @@ def test_a_frame_of_another_size_is_named_and_the_rest_plays(tmp_path):
 def test_a_broken_frame_is_named(tmp_path):
     write_frames(tmp_path / 'in', {'{}.png'.format(i): i for i in range(4)})
     data = (tmp_path / 'in' / '2.png').read_bytes()
-    (tmp_path / 'in' / '2.png').write_bytes(data[:len(data) // 2])
+    (tmp_path / 'in' / '2.png').write_bytes(data[: len(data) // 2])
     with pytest.raises(ValueError, match=r'2\.png is truncated'):
         create_video_from_images(str(tmp_path / 'out.mp4'), str(tmp_path / 'in'))
     assert sorted(os.listdir(str(tmp_path))) == ['in', 'out.partial.mp4']
@@ -290,6 +320,7 @@ def test_video_from_nothing(tmp_path):
 def test_opencv_4_draws_text_too(monkeypatch):
     # What OpenCV 5 has and 4 has not.
     from helpers import text_drawing
+
     monkeypatch.setattr(text_drawing, '_HAS_TYPEFACES', False)
     canvas = np.zeros((30, 300, 3), np.uint8)
     draw_text(canvas, 'Straße, é, 道', (2, 2), 20, (255, 255, 255))
