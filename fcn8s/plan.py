@@ -4,6 +4,7 @@ Memory is computed from the shapes of the layers, with factors that were fitted 
 training processes on CPUs (docs/plan.md has the runs). Seconds are measured: a few steps of the real network run here,
 at growing sizes, for some seconds. What a GPU's memory holds was not calibrated.
 """
+
 import math
 import os
 import time
@@ -21,7 +22,7 @@ from fcn8s.vgg16_graph import build_encoder
 from fcn8s.vgg16_weights import layers
 from fcn8s.vgg16_weights.source import UNIT_VARIANCE_BGR
 
-GIB = 2.0 ** 30
+GIB = 2.0**30
 FLOAT_BYTES = 4
 # Crops are offered in multiples of the network's coarsest stride.
 CROP_MULTIPLE = 32
@@ -38,6 +39,7 @@ class MemoryFactors(NamedTuple):
     initial_kernels: in units of the transposed convolutions' kernels: the graph holds their initial values.
     pixel_bytes: the image as fed and prepared, its labels, the loss of each pixel.
     """
+
     weights: float
     accumulation: float
     activations: Dict[str, float]
@@ -47,10 +49,18 @@ class MemoryFactors(NamedTuple):
     pixel_bytes: float
 
 
-_TENSORFLOW_1 = MemoryFactors(2.8, 3.0, {'float32': 1.5, 'mixed_float16': 1.0}, logits=1.9, columns=4.0,
-                              initial_kernels=2.0, pixel_bytes=120.0)
-_TENSORFLOW_2 = MemoryFactors(4.9, 3.0, {'float32': 1.6, 'bfloat16': 1.2, 'mixed_float16': 1.2}, logits=1.0,
-                              columns=8.0, initial_kernels=6.0, pixel_bytes=16.0)
+_TENSORFLOW_1 = MemoryFactors(
+    2.8, 3.0, {'float32': 1.5, 'mixed_float16': 1.0}, logits=1.9, columns=4.0, initial_kernels=2.0, pixel_bytes=120.0
+)
+_TENSORFLOW_2 = MemoryFactors(
+    4.9,
+    3.0,
+    {'float32': 1.6, 'bfloat16': 1.2, 'mixed_float16': 1.2},
+    logits=1.0,
+    columns=8.0,
+    initial_kernels=6.0,
+    pixel_bytes=16.0,
+)
 FACTORS = _TENSORFLOW_1 if TF_VERSION < (2, 0) else _TENSORFLOW_2
 
 SLOT_COPIES = {'adam': 2.0, 'sgd': 1.0}
@@ -67,6 +77,7 @@ class PlanRequest(NamedTuple):
     num_classes: C. size: (height, width) of what the network sees: images after resizing and cropping.
     batch: images. width_divisor: of the encoder, see `fcn8s.vgg16`. The rest as in `FCN8s`; nothing is frozen.
     """
+
     num_classes: int
     size: Tuple[int, int]
     batch: int = 1
@@ -79,6 +90,7 @@ class PlanRequest(NamedTuple):
 
 class Layer(NamedTuple):
     """A convolution or transposed convolution. stride: of its output, relative to the image."""
+
     name: str
     kernel: Tuple[int, int, int, int]
     stride: int
@@ -88,6 +100,7 @@ class Plan(NamedTuple):
     """memory, base_memory: bytes of the training process, and what it takes without a network. seconds_per_step: one
     optimiser step (all accumulated batches). largest_batch and largest_crop (height, width): what fits `memory_limit`
     when the other stays; 0 and None where nothing does."""
+
     memory: float
     base_memory: float
     memory_limit: float
@@ -113,7 +126,7 @@ def encoder_layers(width_divisor: int) -> List[Layer]:
     shapes = layers.kernel_shapes(width_divisor)
     found = []
     for block, names in enumerate(layers.block_names()):
-        found += [Layer(name, shapes[name], 2 ** block) for name in names]
+        found += [Layer(name, shapes[name], 2**block) for name in names]
     return found + [Layer(name, shapes[name], 32) for name in layers.ENCODER_DENSE]
 
 
@@ -131,7 +144,8 @@ def decoder_layers(request: PlanRequest) -> List[Layer]:
 def parameter_bytes(request: PlanRequest) -> float:
     """Bytes of all trained weights, as float32."""
     trained = encoder_layers(request.width_divisor) + [
-        layer for layer in decoder_layers(request) if request.upsampling == 'learned' or layer.name.startswith('score')]
+        layer for layer in decoder_layers(request) if request.upsampling == 'learned' or layer.name.startswith('score')
+    ]
     return float(sum(FLOAT_BYTES * (np.prod(layer.kernel) + layer.kernel[3]) for layer in trained))
 
 
@@ -147,7 +161,7 @@ def encoder_activation_bytes(request: PlanRequest) -> float:
         if layer.stride == 32:
             total += math.ceil(height / 32) * math.ceil(width / 32) * layer.kernel[3]
     for block, widths in enumerate(layers.BLOCKS, start=1):
-        stride = 2 ** block
+        stride = 2**block
         total += math.ceil(height / stride) * math.ceil(width / stride) * widths[-1] // request.width_divisor
     return FLOAT_BYTES * total
 
@@ -162,15 +176,19 @@ def fixed_memory(request: PlanRequest, base_memory: float) -> float:
     copies = 1.0 + SLOT_COPIES[request.optimizer.name] + FACTORS.weights
     if request.optimizer.accumulate_batches > 1:
         copies += FACTORS.accumulation
-    upsampling = sum(FLOAT_BYTES * np.prod(layer.kernel) for layer in decoder_layers(request)
-                     if layer.name.startswith('upsample'))
+    upsampling = sum(
+        FLOAT_BYTES * np.prod(layer.kernel) for layer in decoder_layers(request) if layer.name.startswith('upsample')
+    )
     return base_memory + GRAPH_BYTES + copies * parameter_bytes(request) + FACTORS.initial_kernels * upsampling
 
 
 def memory_of_images(request: PlanRequest) -> float:
     """Bytes that the images of a batch add."""
-    per_image = (FACTORS.activations[request.precision] * encoder_activation_bytes(request) +
-                 FACTORS.logits * logit_bytes(request) + FACTORS.pixel_bytes * request.size[0] * request.size[1])
+    per_image = (
+        FACTORS.activations[request.precision] * encoder_activation_bytes(request)
+        + FACTORS.logits * logit_bytes(request)
+        + FACTORS.pixel_bytes * request.size[0] * request.size[1]
+    )
     return request.batch * per_image + FACTORS.columns * logit_bytes(request)
 
 
@@ -203,6 +221,7 @@ def process_memory() -> float:
             return float(statm.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
     except OSError:
         import resource  # no /proc: macOS, where the peak is in bytes
+
         return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
@@ -226,21 +245,32 @@ class _Probe:
     def _build_training(self) -> None:
         request = self.request
         settings = new_model_settings(request.num_classes, variant=request.variant, upsampling=request.upsampling)
-        pool3, pool4, fc7, self.images = (self.graph.get_tensor_by_name(name + ':0') for name in (
-            'layer3_out', 'layer4_out', 'layer7_out', 'image_input'))
+        pool3, pool4, fc7, self.images = (
+            self.graph.get_tensor_by_name(name + ':0')
+            for name in ('layer3_out', 'layer4_out', 'layer7_out', 'image_input')
+        )
         decoder = build_decoder(pool3, pool4, fc7, self.images, settings)
         self.labels = tf.placeholder(tf.uint8)
         loss = build_loss(decoder.logits, *sparse_labels(self.labels, settings.label_space.ignore_id))
         step = tf.get_variable('probe_step', [], tf.int64, tf.zeros_initializer(), trainable=False, use_resource=True)
         scaling = LossScaling() if needs_loss_scaling(request.precision) else None
-        self.train_ops = build_train_op(loss, l2_penalty(decoder.kernels, 0.0), tf.trainable_variables(),
-                                        tf.constant(1e-9), step, request.optimizer, scaling)
+        self.train_ops = build_train_op(
+            loss,
+            l2_penalty(decoder.kernels, 0.0),
+            tf.trainable_variables(),
+            tf.constant(1e-9),
+            step,
+            request.optimizer,
+            scaling,
+        )
 
     def seconds(self, batch: int, size: Tuple[int, int]) -> float:
         """Of one optimiser step; the better of two after one that warms up."""
-        feed = {self.images: np.zeros((batch,) + size + (3,), np.float32),
-                self.labels: np.zeros((batch,) + size, np.uint8),
-                self.graph.get_tensor_by_name('keep_prob:0'): 0.5}
+        feed = {
+            self.images: np.zeros((batch,) + size + (3,), np.float32),
+            self.labels: np.zeros((batch,) + size, np.uint8),
+            self.graph.get_tensor_by_name('keep_prob:0'): 0.5,
+        }
         self._step(feed)
         return min(self._step(feed) for _ in range(2))
 
@@ -281,8 +311,11 @@ def extrapolate(pixels: Sequence[int], seconds: Sequence[float], wanted: int) ->
     return seconds[-1] + slope * (wanted - pixels[-1])
 
 
-def measure_step_seconds(request: PlanRequest, budget: float = PROBE_SECONDS,
-                         measure: Optional[Callable[[int, Tuple[int, int]], float]] = None) -> float:
+def measure_step_seconds(
+    request: PlanRequest,
+    budget: float = PROBE_SECONDS,
+    measure: Optional[Callable[[int, Tuple[int, int]], float]] = None,
+) -> float:
     """Seconds of one optimiser step on this machine as it is loaded now, without reading data.
 
     Real steps are run at growing sizes, at least two, until the planned one is reached or the next would exceed
@@ -323,21 +356,36 @@ def format_plan(plan: Plan, request: PlanRequest, images_per_epoch: Optional[int
     """The plan as lines for a person."""
     height, width = request.size
     fits = plan.memory <= plan.memory_limit
-    lines = ['{} x {} pixels, batch {}, {} classes, {}{}'.format(
-        height, width, request.batch, request.num_classes, request.precision,
-        '' if request.width_divisor == 1 else ', encoder 1/{} as wide'.format(request.width_divisor)),
+    lines = [
+        '{} x {} pixels, batch {}, {} classes, {}{}'.format(
+            height,
+            width,
+            request.batch,
+            request.num_classes,
+            request.precision,
+            '' if request.width_divisor == 1 else ', encoder 1/{} as wide'.format(request.width_divisor),
+        ),
         'memory         {:.1f} GB, {} {:.1f} GB'.format(
-            plan.memory / GIB, 'of' if fits else 'which does not fit', plan.memory_limit / GIB)]
+            plan.memory / GIB, 'of' if fits else 'which does not fit', plan.memory_limit / GIB
+        ),
+    ]
     if plan.seconds_per_step is not None:
         images = request.batch * request.optimizer.accumulate_batches
-        lines.append('step           {:.3g} s ({:.3g} images/s)'.format(
-            plan.seconds_per_step, images / plan.seconds_per_step))
+        lines.append(
+            'step           {:.3g} s ({:.3g} images/s)'.format(plan.seconds_per_step, images / plan.seconds_per_step)
+        )
         if images_per_epoch is not None:
-            lines.append('epoch          {} for {} images, without evaluation'.format(
-                _duration(math.ceil(images_per_epoch / images) * plan.seconds_per_step), images_per_epoch))
+            lines.append(
+                'epoch          {} for {} images, without evaluation'.format(
+                    _duration(math.ceil(images_per_epoch / images) * plan.seconds_per_step), images_per_epoch
+                )
+            )
     lines.append('largest batch  {}'.format(plan.largest_batch or 'none: not even one image of this size fits'))
-    lines.append('largest crop   {} at batch {}'.format(
-        'none' if plan.largest_crop is None else '{} x {}'.format(*plan.largest_crop), request.batch))
+    lines.append(
+        'largest crop   {} at batch {}'.format(
+            'none' if plan.largest_crop is None else '{} x {}'.format(*plan.largest_crop), request.batch
+        )
+    )
     return '\n'.join(lines)
 
 

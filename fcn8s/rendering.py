@@ -1,4 +1,5 @@
 """Segmented videos: frames are read, predicted, drawn and encoded at the same time, a few at a time."""
+
 import itertools
 import os
 import signal
@@ -28,6 +29,7 @@ class Style(NamedTuple):
     legend: add the names of the classes below the picture.
     zoom: draw everything so many times larger than the frame, for small frames on large screens.
     """
+
     layout: str = 'overlay'
     alpha: float = 0.5
     contours: bool = False
@@ -40,6 +42,7 @@ DEFAULT_STYLE = Style()
 
 class Rendered(NamedTuple):
     """path: the video; num_frames; seconds: from the first frame asked for to the finished file."""
+
     path: str
     num_frames: int
     seconds: float
@@ -54,8 +57,9 @@ def check_style(style: Style) -> None:
     if style.layout not in LAYOUTS:
         raise ValueError('layout is {!r}; choose from {}.'.format(style.layout, ', '.join(LAYOUTS)))
     if not 0 <= style.alpha <= 1:
-        raise ValueError('alpha is {}; it has to be from 0 (only the image) to 1 (only the colours).'.format(
-            style.alpha))
+        raise ValueError(
+            'alpha is {}; it has to be from 0 (only the image) to 1 (only the colours).'.format(style.alpha)
+        )
     if not 1 <= style.zoom <= MAX_ZOOM:
         raise ValueError('zoom is {}; it has to be a whole number from 1 to {}.'.format(style.zoom, MAX_ZOOM))
 
@@ -63,8 +67,9 @@ def check_style(style: Style) -> None:
 def check_smoothing(smoothing: float) -> None:
     """Raises ValueError unless 0 <= smoothing < 1."""
     if not 0 <= smoothing < 1:
-        raise ValueError('smoothing is {}; it has to be at least 0 (off) and below 1, for example 0.6.'.format(
-            smoothing))
+        raise ValueError(
+            'smoothing is {}; it has to be at least 0 (off) and below 1, for example 0.6.'.format(smoothing)
+        )
 
 
 class Drawing:
@@ -92,8 +97,9 @@ class Drawing:
     def _panels(self, image: np.ndarray, class_ids: np.ndarray) -> List[np.ndarray]:
         if self._style.layout == 'map':
             return [colorize(class_ids, self._label_space)]
-        overlay = print_segmentation_onto_image(image, class_ids, self._label_space, self._style.alpha,
-                                                self._style.contours)
+        overlay = print_segmentation_onto_image(
+            image, class_ids, self._label_space, self._style.alpha, self._style.contours
+        )
         return [overlay] if self._style.layout == 'overlay' else [image, overlay]
 
 
@@ -121,9 +127,16 @@ class SmoothedPredictor:
         return np.argmax(self._mean, axis=-1).astype(np.uint8)
 
 
-def render_video(predictor: Predictor, source: str, out_path: str, label_space: LabelSpace,
-                 style: Style = DEFAULT_STYLE, smoothing: float = 0.0, frame_rate: Optional[float] = None,
-                 progress: Optional[Callable[[Iterable, Optional[int]], Iterable]] = None) -> Rendered:
+def render_video(
+    predictor: Predictor,
+    source: str,
+    out_path: str,
+    label_space: LabelSpace,
+    style: Style = DEFAULT_STYLE,
+    smoothing: float = 0.0,
+    frame_rate: Optional[float] = None,
+    progress: Optional[Callable[[Iterable, Optional[int]], Iterable]] = None,
+) -> Rendered:
     """Writes the segmented video of a source.
 
     Arguments:
@@ -143,15 +156,18 @@ def render_video(predictor: Predictor, source: str, out_path: str, label_space: 
     """
     draw, smoothed = Drawing(label_space, style), SmoothedPredictor(predictor, smoothing)
     if os.path.realpath(source) == os.path.realpath(out_path):
-        raise ValueError('{} is both the video to read and the one to write. Give another name for the result.'.format(
-            source))
+        raise ValueError(
+            '{} is both the video to read and the one to write. Give another name for the result.'.format(source)
+        )
     start = time.perf_counter()
-    with StopRequest() as stop, _without_interrupts(lambda: open_frames(source, frame_rate)) as frames, \
-            overlapped(frames, lambda frame: (frame, smoothed.class_ids(frame)), lambda pair: draw(*pair)) as pictures:
+    with StopRequest() as stop, _without_interrupts(lambda: open_frames(source, frame_rate)) as frames, overlapped(
+        frames, lambda frame: (frame, smoothed.class_ids(frame)), lambda pair: draw(*pair)
+    ) as pictures:
         shown = iter(pictures if progress is None else progress(pictures, frames.num_frames))
         first = next(shown)
-        with _without_interrupts(lambda: VideoWriter(out_path, first.shape[:2], frames.frame_rate,
-                                                     source if frames.has_audio else None)) as writer:
+        with _without_interrupts(
+            lambda: VideoWriter(out_path, first.shape[:2], frames.frame_rate, source if frames.has_audio else None)
+        ) as writer:
             _write_all(writer, itertools.chain([first], shown), stop, is_endless=source.startswith(CAMERA_PREFIX))
     return Rendered(out_path, writer.num_written, time.perf_counter() - start)
 
@@ -172,5 +188,6 @@ def _write_all(writer: VideoWriter, pictures: Iterable, stop: StopRequest, is_en
         if stop.requested and is_endless:
             return
         if stop.requested:
-            raise KeyboardInterrupt('stopped after {} frames; what was done is in {}'.format(
-                writer.num_written, writer.partial_path))
+            raise KeyboardInterrupt(
+                'stopped after {} frames; what was done is in {}'.format(writer.num_written, writer.partial_path)
+            )

@@ -1,32 +1,44 @@
 """`fcn8s plan`: memory and time of a training before it is started."""
+
 import argparse
 from typing import Any
 
-DESCRIPTION = '''Says how much memory a training takes, how long a step and an epoch last on this machine, and the
+DESCRIPTION = """Says how much memory a training takes, how long a step and an epoch last on this machine, and the
 largest batch and crop that fit. Memory is computed; seconds are measured by running the network for some seconds. Needs
-no encoder and no data.'''
+no encoder and no data."""
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser('plan', help='memory and time of a training, before it starts',
-                                   description=DESCRIPTION)
-    parser.add_argument('--size', type=int, nargs=2, required=True, metavar=('H', 'W'),
-                        help='what the network sees: images after resizing and cropping')
+    parser = subparsers.add_parser(
+        'plan', help='memory and time of a training, before it starts', description=DESCRIPTION
+    )
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        required=True,
+        metavar=('H', 'W'),
+        help='what the network sees: images after resizing and cropping',
+    )
     parser.add_argument('--classes', type=int, required=True, metavar='N')
     parser.add_argument('--batch', type=int, default=4, metavar='N', help='images per batch (default: 4)')
     parser.add_argument('--accumulate', type=int, default=1, metavar='K', help='batches per step (default: 1)')
-    parser.add_argument('--width-divisor', type=int, default=1, metavar='N',
-                        help='of the encoder (default: 1, VGG-16 itself)')
+    parser.add_argument(
+        '--width-divisor', type=int, default=1, metavar='N', help='of the encoder (default: 1, VGG-16 itself)'
+    )
     parser.add_argument('--variant', choices=['8s', '16s', '32s'], default='8s', help='default: 8s')
     parser.add_argument('--upsampling', choices=['learned', 'bilinear'], default='learned', help='default: learned')
     parser.add_argument('--optimizer', choices=['adam', 'sgd'], default='adam', help='default: adam')
-    parser.add_argument('--precision', choices=['float32', 'bfloat16', 'mixed_float16'], default='float32',
-                        help='default: float32')
+    parser.add_argument(
+        '--precision', choices=['float32', 'bfloat16', 'mixed_float16'], default='float32', help='default: float32'
+    )
     parser.add_argument('--images', type=int, metavar='N', help='images of an epoch, for the time of an epoch')
-    parser.add_argument('--memory', type=float, metavar='GB',
-                        help='memory to fit into (default: what this machine has)')
-    parser.add_argument('--seconds', type=float, default=20.0, metavar='S',
-                        help='how long to measure; 0 measures nothing (default: 20)')
+    parser.add_argument(
+        '--memory', type=float, metavar='GB', help='memory to fit into (default: what this machine has)'
+    )
+    parser.add_argument(
+        '--seconds', type=float, default=20.0, metavar='S', help='how long to measure; 0 measures nothing (default: 20)'
+    )
     parser.set_defaults(run=run)
 
 
@@ -34,9 +46,18 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     from fcn8s import plan
     from fcn8s.optimizers import PAPER_SGD, OptimizerSettings
+
     optimizer = PAPER_SGD if args.optimizer == 'sgd' else OptimizerSettings()
-    request = plan.PlanRequest(args.classes, tuple(args.size), args.batch, args.width_divisor, args.variant,
-                               args.upsampling, args.precision, optimizer._replace(accumulate_batches=args.accumulate))
+    request = plan.PlanRequest(
+        args.classes,
+        tuple(args.size),
+        args.batch,
+        args.width_divisor,
+        args.variant,
+        args.upsampling,
+        args.precision,
+        optimizer._replace(accumulate_batches=args.accumulate),
+    )
     made = plan.make_plan(request, None if args.memory is None else args.memory * plan.GIB, args.seconds)
     print(plan.format_plan(made, request, args.images))
     return 0 if made.memory <= made.memory_limit else 1

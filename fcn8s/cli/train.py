@@ -1,19 +1,26 @@
 """`fcn8s train`: trains on a dataset and leaves a run directory."""
+
 import argparse
 from typing import Any, Dict, List, Optional, Tuple
 
 from fcn8s.cli import train_options
 
-DESCRIPTION = '''Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard, metrics.jsonl.
-Ctrl-C and SIGTERM finish the step and save; go on with --resume RUN.'''
+DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard, metrics.jsonl.
+Ctrl-C and SIGTERM finish the step and save; go on with --resume RUN."""
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser('train', help='train on a dataset', description=DESCRIPTION)
-    parser.add_argument('--resume', metavar='RUN', help='go on with an interrupted run, with the settings it was started with')
-    parser.add_argument('--recipe', metavar='NAME|FILE', help='take the defaults of all other options from a recipe (--list-recipes)')
+    parser.add_argument(
+        '--resume', metavar='RUN', help='go on with an interrupted run, with the settings it was started with'
+    )
+    parser.add_argument(
+        '--recipe', metavar='NAME|FILE', help='take the defaults of all other options from a recipe (--list-recipes)'
+    )
     parser.add_argument('--list-recipes', action='store_true', help='print the recipes with their scores, and end')
-    parser.add_argument('--run', dest='run_dir', metavar='DIR', help='the run directory to make (default: runs/DATE-TIME)')
+    parser.add_argument(
+        '--run', dest='run_dir', metavar='DIR', help='the run directory to make (default: runs/DATE-TIME)'
+    )
     parser.add_argument('--seed', type=int, default=0, help='of shuffling, augmentation and dropout (default: 0)')
     train_options.add_data_arguments(parser.add_argument_group('data'))
     train_options.add_augmentation_arguments(parser.add_argument_group('augmentation'))
@@ -24,6 +31,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from fcn8s import recipes
+
     typed = {name: value for name, value in vars(args).items() if name not in ('run', 'defaults', 'command')}
     if 'list_recipes' in typed:
         print(recipes.format_recipes())
@@ -39,16 +47,20 @@ def train_run(options: argparse.Namespace) -> None:
         arguments = _train_arguments(options, batches, val_batches)
         settings = _model_arguments(options, train_data)
         from fcn8s import FCN8s
+
         with FCN8s(**settings) as model:
             _announce(options, model, train_data, val_data, arguments['steps_per_epoch'])
             history = _train(model, options, batches, arguments)
             _print_diagnosis(history, model)
-    print('\nThe run is in {0}\n  evaluate  fcn8s evaluate {0} {1}\n  predict   fcn8s predict {0} IMAGE_OR_FOLDER --out DIR\n  look      '
-          'tensorboard --logdir {0}/events'.format(options.run_dir, _data_flags(options)))
+    print(
+        '\nThe run is in {0}\n  evaluate  fcn8s evaluate {0} {1}\n  predict   fcn8s predict {0} IMAGE_OR_FOLDER --out DIR\n  look      '
+        'tensorboard --logdir {0}/events'.format(options.run_dir, _data_flags(options))
+    )
 
 
 def _train(model: Any, options: argparse.Namespace, batches: Any, arguments: Dict[str, Any]) -> List[Dict[str, Any]]:
     from fcn8s.interruption import TrainingInterrupted
+
     try:
         history = model.train(batches, run_dir=options.run_dir, resume=options.resume is not None, **arguments)
     except (TrainingInterrupted, FloatingPointError):
@@ -61,14 +73,19 @@ def _train(model: Any, options: argparse.Namespace, batches: Any, arguments: Dic
 def open_datasets(options: argparse.Namespace) -> Tuple[Any, Optional[Any]]:
     """The training data, and the validation data or None."""
     from data_generator import BatchGenerator
+
     if options.data is not None:
+
         def split(name: str) -> Any:
             return BatchGenerator.from_layout(options.layout, options.data, name, seed=options.seed)
+
         return split(options.split), split(options.val_split) if options.val_split else None
 
     def folder(images: str, labels: str) -> Any:
-        return BatchGenerator([images], None, [labels], num_classes=options.classes, ignore_id=options.ignore_id,
-                              seed=options.seed)
+        return BatchGenerator(
+            [images], None, [labels], num_classes=options.classes, ignore_id=options.ignore_id, seed=options.seed
+        )
+
     val = folder(options.val_images, options.val_labels) if options.val_images is not None else None
     return folder(options.images, options.labels), val
 
@@ -81,10 +98,18 @@ def _train_batches(options: argparse.Namespace, data: Any) -> Any:
     # With crops, --size is about the evaluation: a crop that were resized would be of another scale than that.
     size = None if options.crop is not None else options.size
     return data.generate(
-        options.batch, shuffle=True, workers=options.workers, cache_dir=options.cache, resize=_as_tuple(size),
-        random_crop=_as_tuple(options.crop), random_scale=_as_tuple(options.random_scale),
+        options.batch,
+        shuffle=True,
+        workers=options.workers,
+        cache_dir=options.cache,
+        resize=_as_tuple(size),
+        random_crop=_as_tuple(options.crop),
+        random_scale=_as_tuple(options.random_scale),
         max_class_share=False if options.max_class_share is None else options.max_class_share,
-        flip=options.flip or False, brightness=_as_tuple(options.brightness), color_jitter=_as_tuple(options.color_jitter))
+        flip=options.flip or False,
+        brightness=_as_tuple(options.brightness),
+        color_jitter=_as_tuple(options.color_jitter),
+    )
 
 
 class _NoBatches:
@@ -100,22 +125,39 @@ class _NoBatches:
 def _val_batches(options: argparse.Namespace, data: Optional[Any]) -> Any:
     if data is None:
         return _NoBatches()
-    return data.generate(options.eval_batch, shuffle=False, resize=_as_tuple(options.size),
-                         resize_labels=options.eval_at_input_size, workers=options.workers, cache_dir=options.cache)
+    return data.generate(
+        options.eval_batch,
+        shuffle=False,
+        resize=_as_tuple(options.size),
+        resize_labels=options.eval_at_input_size,
+        workers=options.workers,
+        cache_dir=options.cache,
+    )
 
 
 def _model_arguments(options: argparse.Namespace, data: Any) -> Dict[str, Any]:
     freeze = int(options.freeze) if options.freeze is not None and options.freeze.isdigit() else options.freeze
-    return dict(_beginning(options), label_space=data.label_space, seed=options.seed, variant=options.variant,
-                upsampling=options.upsampling, skip_scales=None if options.skip_scales is None else tuple(options.skip_scales),
-                optimizer=_optimizer(options), normalize=options.normalize, class_weights=_class_weights(options, data),
-                freeze=freeze, precision=options.precision, xla=options.xla)
+    return dict(
+        _beginning(options),
+        label_space=data.label_space,
+        seed=options.seed,
+        variant=options.variant,
+        upsampling=options.upsampling,
+        skip_scales=None if options.skip_scales is None else tuple(options.skip_scales),
+        optimizer=_optimizer(options),
+        normalize=options.normalize,
+        class_weights=_class_weights(options, data),
+        freeze=freeze,
+        precision=options.precision,
+        xla=options.xla,
+    )
 
 
 def _beginning(options: argparse.Namespace) -> Dict[str, Optional[str]]:
     """A run goes on from its own checkpoint, which holds the encoder too: where that came from may be gone."""
     if options.resume is not None:
         from fcn8s import runs
+
         last = runs.open_run(options.resume).last_checkpoint()
         if last is not None:
             return {'model_load_dir': last}
@@ -124,7 +166,12 @@ def _beginning(options: argparse.Namespace) -> Dict[str, Optional[str]]:
 
 def _optimizer(options: argparse.Namespace) -> Any:
     from fcn8s.model import OPTIMIZERS
-    given = {'momentum': options.momentum, 'weight_decay': options.weight_decay, 'gradient_clip_norm': options.clip_norm}
+
+    given = {
+        'momentum': options.momentum,
+        'weight_decay': options.weight_decay,
+        'gradient_clip_norm': options.clip_norm,
+    }
     given = {name: value for name, value in given.items() if value is not None}
     return OPTIMIZERS[options.optimizer]._replace(accumulate_batches=options.accumulate, **given)
 
@@ -134,59 +181,87 @@ def _class_weights(options: argparse.Namespace, data: Any) -> Optional[List[floa
         return options.class_weights
     if options.class_weights == 'median_frequency':
         from helpers.class_weights import median_frequency_weights
+
         return median_frequency_weights(_class_histogram(options, data)).tolist()
     try:
         return [float(weight) for weight in options.class_weights.split(',')]
     except ValueError:
-        raise ValueError("--class-weights is {!r}; it has to be 'median_frequency', or one number per class with commas "
-                         'between.'.format(options.class_weights)) from None
+        raise ValueError(
+            "--class-weights is {!r}; it has to be 'median_frequency', or one number per class with commas "
+            'between.'.format(options.class_weights)
+        ) from None
 
 
 def _class_histogram(options: argparse.Namespace, data: Any) -> Any:
     """Valid pixels per class of every training image, int64 [num_images, C]; one pass over the data."""
     import numpy as np
     from tqdm import tqdm
+
     with data.generate(1, shuffle=False, workers=options.workers) as batches:
-        counts = [np.bincount(next(batches)[1].reshape(-1), minlength=256)
-                  for _ in tqdm(range(batches.num_batches), desc='class frequencies', unit='image')]
+        counts = [
+            np.bincount(next(batches)[1].reshape(-1), minlength=256)
+            for _ in tqdm(range(batches.num_batches), desc='class frequencies', unit='image')
+        ]
     histogram = np.stack(counts)
     histogram[:, data.ignore_id] = 0
-    return histogram[:, :data.num_classes]
+    return histogram[:, : data.num_classes]
 
 
 def _train_arguments(options: argparse.Namespace, batches: Any, val_batches: Optional[Any]) -> Dict[str, Any]:
     from fcn8s.schedules import parse_schedule
+
     steps = options.steps_per_epoch or max(1, batches.num_batches // options.accumulate)
     evaluates = val_batches is not None
-    return dict(epochs=options.epochs, steps_per_epoch=steps,
-                learning_rate_schedule=parse_schedule(options.rate, options.epochs * steps),
-                keep_prob=options.keep_prob, l2_regularization=options.l2, eval_dataset='val' if evaluates else 'train',
-                eval_frequency=options.eval_every, val_generator=val_batches,
-                metrics=('loss', 'mean_iou', 'accuracy') if evaluates else (),
-                monitor=options.monitor or ('mean_iou' if evaluates else 'loss'), save_frequency=options.save_every,
-                keep_checkpoints=options.keep_checkpoints, early_stopping_patience=options.patience,
-                config={'command': train_options.storable(options)})
+    return dict(
+        epochs=options.epochs,
+        steps_per_epoch=steps,
+        learning_rate_schedule=parse_schedule(options.rate, options.epochs * steps),
+        keep_prob=options.keep_prob,
+        l2_regularization=options.l2,
+        eval_dataset='val' if evaluates else 'train',
+        eval_frequency=options.eval_every,
+        val_generator=val_batches,
+        metrics=('loss', 'mean_iou', 'accuracy') if evaluates else (),
+        monitor=options.monitor or ('mean_iou' if evaluates else 'loss'),
+        save_frequency=options.save_every,
+        keep_checkpoints=options.keep_checkpoints,
+        early_stopping_patience=options.patience,
+        config={'command': train_options.storable(options)},
+    )
 
 
 def _announce(options: argparse.Namespace, model: Any, train: Any, val: Optional[Any], steps_per_epoch: int) -> None:
-    print('{} training images{}, {} classes ({}), FCN-{}, {} epochs of {} steps, run directory {}'.format(
-        train.get_num_files(), '' if val is None else ' and {} to evaluate on'.format(val.get_num_files()), model.num_classes,
-        model.label_space.name, model.settings.variant, options.epochs, steps_per_epoch, options.run_dir))
+    print(
+        '{} training images{}, {} classes ({}), FCN-{}, {} epochs of {} steps, run directory {}'.format(
+            train.get_num_files(),
+            '' if val is None else ' and {} to evaluate on'.format(val.get_num_files()),
+            model.num_classes,
+            model.label_space.name,
+            model.settings.variant,
+            options.epochs,
+            steps_per_epoch,
+            options.run_dir,
+        )
+    )
 
 
 def _write_report(options: argparse.Namespace) -> None:
     if options.report:
         from fcn8s.report import write_report
+
         print('Report: {}'.format(write_report(options.run_dir)))
 
 
 def _print_diagnosis(history: List[Dict[str, Any]], model: Any) -> None:
     from fcn8s.diagnosis import diagnose_history
+
     for message in diagnose_history(history, model.label_space):
         print('note: ' + message)
 
 
 def _data_flags(options: argparse.Namespace) -> str:
     if options.data is None:
-        return '--images {} --labels {}'.format(options.val_images or options.images, options.val_labels or options.labels)
+        return '--images {} --labels {}'.format(
+            options.val_images or options.images, options.val_labels or options.labels
+        )
     return '--data {} --layout {}'.format(options.data, options.layout)

@@ -1,4 +1,5 @@
 """The options of `fcn8s train`, and what they come to after --recipe and --resume had their say."""
+
 import argparse
 import os
 from typing import Any, Dict, List
@@ -9,9 +10,11 @@ RESUMABLE = ('epochs', 'workers', 'cache', 'report')
 _NOT_STORED = ('resume', 'run_dir', 'list_recipes', 'recipe')
 _PATHS = ('data', 'images', 'labels', 'val_images', 'val_labels', 'encoder', 'fine_tune_from', 'cache')
 # Options that mean nothing without another one, which says where their data come from.
-_BELONG_TO = {'data': ('layout', 'split', 'val_split'),
-              'images': ('labels', 'val_images', 'val_labels', 'classes', 'ignore_id'),
-              'crop': ('random_scale', 'max_class_share')}
+_BELONG_TO = {
+    'data': ('layout', 'split', 'val_split'),
+    'images': ('labels', 'val_images', 'val_labels', 'classes', 'ignore_id'),
+    'crop': ('random_scale', 'max_class_share'),
+}
 
 
 def take_defaults(parser: argparse.ArgumentParser) -> Dict[str, Any]:
@@ -37,8 +40,12 @@ def count(text: str) -> int:
 
 def add_data_arguments(group: Any) -> None:
     group.add_argument('--data', metavar='ROOT', help='root directory of a dataset in a layout that is known by name')
-    group.add_argument('--layout', default='cityscapes', metavar='NAME',
-                       help='cityscapes, cityscapes20, camvid, camvid32, kitti_road, voc or ade20k (default: cityscapes)')
+    group.add_argument(
+        '--layout',
+        default='cityscapes',
+        metavar='NAME',
+        help='cityscapes, cityscapes20, camvid, camvid32, kitti_road, voc or ade20k (default: cityscapes)',
+    )
     group.add_argument('--split', default='train', help='what to train on (default: train)')
     group.add_argument('--val-split', default='val', help="what to evaluate on; '' for no evaluation (default: val)")
     group.add_argument('--images', metavar='DIR', help='instead of --data: a directory of images')
@@ -46,28 +53,66 @@ def add_data_arguments(group: Any) -> None:
     group.add_argument('--val-images', metavar='DIR', help='with --images: images to evaluate on')
     group.add_argument('--val-labels', metavar='DIR', help='with --val-images: their labels')
     group.add_argument('--classes', type=count, metavar='N', help='with --images: the number of classes')
-    group.add_argument('--ignore-id', type=int, metavar='ID', help='label of pixels that never count (default: 255, or that of the layout)')
-    group.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='bring images to this size; with --crop: those of the evaluation, --random-scale is for training')
+    group.add_argument(
+        '--ignore-id',
+        type=int,
+        metavar='ID',
+        help='label of pixels that never count (default: 255, or that of the layout)',
+    )
+    group.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help='bring images to this size; with --crop: those of the evaluation, --random-scale is for training',
+    )
     group.add_argument('--workers', type=int, default=2, help='threads that read and augment (default: 2)')
     group.add_argument('--cache', metavar='DIR', help='keep decoded and resized pairs in this directory')
 
 
 def add_augmentation_arguments(group: Any) -> None:
     group.add_argument('--crop', type=int, nargs=2, metavar=('H', 'W'), help='train on random crops of this size')
-    group.add_argument('--max-class-share', type=float, metavar='SHARE', help='draw a crop again in which one class fills more than this')
-    group.add_argument('--random-scale', type=float, nargs=2, metavar=('MIN', 'MAX'), help='scale before cropping, for example 0.5 2')
-    group.add_argument('--flip', type=float, default=0.5, metavar='P', help='mirror with this probability (default: 0.5)')
+    group.add_argument(
+        '--max-class-share',
+        type=float,
+        metavar='SHARE',
+        help='draw a crop again in which one class fills more than this',
+    )
+    group.add_argument(
+        '--random-scale', type=float, nargs=2, metavar=('MIN', 'MAX'), help='scale before cropping, for example 0.5 2'
+    )
+    group.add_argument(
+        '--flip', type=float, default=0.5, metavar='P', help='mirror with this probability (default: 0.5)'
+    )
     group.add_argument('--brightness', type=float, nargs=3, metavar=('MIN', 'MAX', 'P'), help='for example 0.7 1.4 0.5')
-    group.add_argument('--color-jitter', type=float, nargs=4, metavar=('CONTRAST', 'SATURATION', 'HUE', 'P'), help='for example 0.3 0.3 10 0.5')
+    group.add_argument(
+        '--color-jitter',
+        type=float,
+        nargs=4,
+        metavar=('CONTRAST', 'SATURATION', 'HUE', 'P'),
+        help='for example 0.3 0.3 10 0.5',
+    )
 
 
 def add_network_arguments(group: Any) -> None:
-    group.add_argument('--encoder', metavar='DIR', help='encoder SavedModel; write one with: fcn8s vgg16 OUT --weights SOURCE')
-    group.add_argument('--fine-tune-from', metavar='MODEL', help='instead of --encoder: start from a run or saved FCN-8s')
+    group.add_argument(
+        '--encoder', metavar='DIR', help='encoder SavedModel; write one with: fcn8s vgg16 OUT --weights SOURCE'
+    )
+    group.add_argument(
+        '--fine-tune-from', metavar='MODEL', help='instead of --encoder: start from a run or saved FCN-8s'
+    )
     group.add_argument('--variant', choices=['8s', '16s', '32s'], help='default: 8s')
     group.add_argument('--upsampling', choices=['learned', 'bilinear'], help='default: learned, from bilinear kernels')
-    group.add_argument('--skip-scales', type=float, nargs=2, metavar=('POOL3', 'POOL4'), help='default: 1 1 with adam, 1e-4 1e-2 with sgd')
-    group.add_argument('--freeze', metavar="N|encoder", help='do not train the first N encoder blocks, or the whole encoder')
+    group.add_argument(
+        '--skip-scales',
+        type=float,
+        nargs=2,
+        metavar=('POOL3', 'POOL4'),
+        help='default: 1 1 with adam, 1e-4 1e-2 with sgd',
+    )
+    group.add_argument(
+        '--freeze', metavar='N|encoder', help='do not train the first N encoder blocks, or the whole encoder'
+    )
 
 
 def add_training_arguments(group: Any) -> None:
@@ -79,21 +124,41 @@ def add_training_arguments(group: Any) -> None:
     group.add_argument('--momentum', type=float, help='of sgd (default: 0.99)')
     group.add_argument('--weight-decay', type=float, help='default: 0 with adam, 5e-4 with sgd')
     group.add_argument('--clip-norm', type=float, help='scale gradients down to this norm')
-    group.add_argument('--rate', default='poly:1e-4', metavar='SCHEDULE',
-                       help='constant:R, poly:R[:POWER], cosine:R[:END], steps:R:STEP,...[:FACTOR], each with +warmup:STEPS (default: poly:1e-4)')
+    group.add_argument(
+        '--rate',
+        default='poly:1e-4',
+        metavar='SCHEDULE',
+        help='constant:R, poly:R[:POWER], cosine:R[:END], steps:R:STEP,...[:FACTOR], each with +warmup:STEPS (default: poly:1e-4)',
+    )
     group.add_argument('--keep-prob', type=float, default=0.5, help='of dropout; 1 turns it off (default: 0.5)')
-    group.add_argument('--l2', type=float, default=0.0, metavar='RATE', help='rate x 1/2 sum(w^2) over decoder kernels (default: 0)')
+    group.add_argument(
+        '--l2', type=float, default=0.0, metavar='RATE', help='rate x 1/2 sum(w^2) over decoder kernels (default: 0)'
+    )
     group.add_argument('--normalize', choices=['mean', 'sum'], default='mean', help='loss over pixels (default: mean)')
     group.add_argument('--class-weights', metavar='median_frequency|W,W,...', help='weights of the classes in the loss')
-    group.add_argument('--precision', choices=['float32', 'bfloat16', 'mixed_float16'], default='float32', help='default: float32')
+    group.add_argument(
+        '--precision', choices=['float32', 'bfloat16', 'mixed_float16'], default='float32', help='default: float32'
+    )
     group.add_argument('--xla', action='store_true', help='compile with XLA')
     group.add_argument('--eval-every', type=count, default=1, metavar='EPOCHS', help='default: 1')
-    group.add_argument('--eval-batch', type=count, default=1, metavar='N', help='images per evaluation batch (default: 1)')
-    group.add_argument('--eval-at-input-size', action='store_true', help="score at the network's size instead of the ground truth's")
-    group.add_argument('--monitor', help="score that 'best' is about: loss, mean_iou, accuracy, iou:CLASS (default: mean_iou)")
+    group.add_argument(
+        '--eval-batch', type=count, default=1, metavar='N', help='images per evaluation batch (default: 1)'
+    )
+    group.add_argument(
+        '--eval-at-input-size', action='store_true', help="score at the network's size instead of the ground truth's"
+    )
+    group.add_argument(
+        '--monitor', help="score that 'best' is about: loss, mean_iou, accuracy, iou:CLASS (default: mean_iou)"
+    )
     group.add_argument('--patience', type=count, metavar='N', help='stop after N evaluations without a better score')
     group.add_argument('--save-every', type=count, default=1, metavar='EPOCHS', help='default: 1')
-    group.add_argument('--keep-checkpoints', type=count, default=2, metavar='N', help='newest checkpoints to keep besides the best (default: 2)')
+    group.add_argument(
+        '--keep-checkpoints',
+        type=count,
+        default=2,
+        metavar='N',
+        help='newest checkpoints to keep besides the best (default: 2)',
+    )
     group.add_argument('--report', action='store_true', help='write report.html into the run directory')
 
 
@@ -113,8 +178,10 @@ def resolve(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespa
     options = argparse.Namespace(**dict(defaults, **given))
     if options.run_dir is None:
         import datetime
+
         options.run_dir = os.path.join('runs', datetime.datetime.now().strftime('%Y%m%d-%H%M%S'))
     from fcn8s import runs
+
     runs.check_free(options.run_dir)
     return options
 
@@ -134,6 +201,7 @@ def _flags(names: Any) -> str:
 
 def _recipe_arguments(name: str, defaults: Dict[str, Any]) -> Dict[str, Any]:
     from fcn8s import recipes
+
     arguments = recipes.read_recipe(name).arguments
     unknown = sorted(set(arguments) - set(defaults))
     if unknown:
@@ -143,15 +211,19 @@ def _recipe_arguments(name: str, defaults: Dict[str, Any]) -> Dict[str, Any]:
 
 def _check_data(given: Dict[str, Any]) -> None:
     if ('data' in given) == ('images' in given):
-        raise ValueError('say what to train on: either --data ROOT --layout NAME, or --images DIR --labels DIR --classes N.')
+        raise ValueError(
+            'say what to train on: either --data ROOT --layout NAME, or --images DIR --labels DIR --classes N.'
+        )
     if 'images' in given and not ('labels' in given and 'classes' in given):
         raise ValueError('--images needs --labels DIR and --classes N.')
     if ('val_images' in given) != ('val_labels' in given):
         raise ValueError('--val-images DIR and --val-labels DIR go together; only one of them came.')
     if 'crop' in given and 'size' in given and 'random_scale' not in given:
-        raise ValueError('--crop takes its windows from the images as they are on disk, and the evaluation brings them to --size '
-                         '{} {}. Say with --random-scale MIN MAX how training scales them: for half the size, something like '
-                         '0.4 0.8.'.format(*given['size']))
+        raise ValueError(
+            '--crop takes its windows from the images as they are on disk, and the evaluation brings them to --size '
+            '{} {}. Say with --random-scale MIN MAX how training scales them: for half the size, something like '
+            '0.4 0.8.'.format(*given['size'])
+        )
     if not ('val_images' in given if 'images' in given else given.get('val_split', 'val')):
         without = [name for name in ('eval_every', 'eval_batch', 'eval_at_input_size') if name in given]
         if without:
@@ -162,25 +234,35 @@ def _check_belongings(typed: Dict[str, Any], given: Dict[str, Any]) -> None:
     for owner, names in _BELONG_TO.items():
         strays = [name for name in names if name in typed]
         if strays and owner not in given:
-            raise ValueError('{} came without {}, to which it belongs. Add that, or leave it out.'.format(
-                _flags(strays), _flags([owner])))
+            raise ValueError(
+                '{} came without {}, to which it belongs. Add that, or leave it out.'.format(
+                    _flags(strays), _flags([owner])
+                )
+            )
 
 
 def _check_network(given: Dict[str, Any]) -> None:
     if ('encoder' in given) == ('fine_tune_from' in given):
-        raise ValueError('give either --encoder DIR (write one with: fcn8s vgg16 OUT --weights hed) or --fine-tune-from MODEL.')
+        raise ValueError(
+            'give either --encoder DIR (write one with: fcn8s vgg16 OUT --weights hed) or --fine-tune-from MODEL.'
+        )
 
 
 def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespace:
     from fcn8s import runs
+
     config = runs.read_config(runs.open_run(typed['resume']))
     if 'command' not in config:
-        raise ValueError('{!r} was not started by fcn8s train, so its options are not known. Go on from Python with '
-                         'resume=True.'.format(typed['resume']))
+        raise ValueError(
+            '{!r} was not started by fcn8s train, so its options are not known. Go on from Python with '
+            'resume=True.'.format(typed['resume'])
+        )
     refused: List[str] = sorted(set(typed) - set(RESUMABLE) - {'resume'})
     if refused:
-        raise ValueError('--resume goes on with the settings that the run was started with; leave out {}. Only {} may '
-                         'change.'.format(_flags(refused), _flags(RESUMABLE)))
+        raise ValueError(
+            '--resume goes on with the settings that the run was started with; leave out {}. Only {} may '
+            'change.'.format(_flags(refused), _flags(RESUMABLE))
+        )
     options = argparse.Namespace(**dict(defaults, **dict(config['command'], **typed)))
     options.run_dir = typed['resume']
     # Not counted again: they are part of what the run was started with.

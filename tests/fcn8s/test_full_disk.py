@@ -1,4 +1,5 @@
 """What happens when the disk is full, on a disk that is really full."""
+
 import os
 import shutil
 import subprocess
@@ -19,8 +20,11 @@ class SmallDisk:
         self.directory = str(directory)
 
     def mount(self, size, options=''):
-        subprocess.run(['mount', '-t', 'tmpfs', '-o', '{}size={}'.format(options, size), 'tmpfs', self.directory], check=True,
-                       stderr=subprocess.DEVNULL)
+        subprocess.run(
+            ['mount', '-t', 'tmpfs', '-o', '{}size={}'.format(options, size), 'tmpfs', self.directory],
+            check=True,
+            stderr=subprocess.DEVNULL,
+        )
 
 
 @pytest.fixture
@@ -44,7 +48,19 @@ def checkpoint_bytes(run):
 def test_training_stops_and_goes_on_when_there_is_space_again(tiny_encoder, small_disk, tmp_path, capsys):
     data, run = str(tmp_path / 'data'), os.path.join(small_disk.directory, 'run')
     write_dataset(data, num_train=1, num_val=1, num_drive_frames=0, size=(32, 64))
-    train = ['train', '--data', data, '--encoder', tiny_encoder, '--batch', '1', '--keep-checkpoints', '5', '--monitor', 'loss']
+    train = [
+        'train',
+        '--data',
+        data,
+        '--encoder',
+        tiny_encoder,
+        '--batch',
+        '1',
+        '--keep-checkpoints',
+        '5',
+        '--monitor',
+        'loss',
+    ]
     assert main(train + ['--run', str(tmp_path / 'elsewhere'), '--epochs', '1']) == 0
     size = checkpoint_bytes(str(tmp_path / 'elsewhere'))
     small_disk.mount(int(1.8 * size), 'remount,')  # room for one checkpoint, and not for the second beside it

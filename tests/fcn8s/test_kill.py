@@ -1,4 +1,5 @@
 """Processes that are killed at any moment leave a state that loads and goes on."""
+
 import json
 import os
 import random
@@ -16,7 +17,7 @@ LIGHT_KILLS = 80
 TRAINING_KILLS = 20
 
 # Saves checkpoints for ever, with files in place of a network, and says so after each.
-SAVE_FOR_EVER = '''
+SAVE_FOR_EVER = """
 import os, sys
 from fcn8s.checkpoints import Checkpoints, read_state
 
@@ -37,7 +38,7 @@ while True:
     state = {'step': step, 'best_step': step if best else state['best_step']}
     checkpoints.save(step, writer(step), state, best)
     print(step, flush=True)
-'''
+"""
 
 
 def assert_whole(checkpoint):
@@ -150,20 +151,33 @@ print(steps)
 def timeless(run_dir):
     with open(os.path.join(run_dir, 'metrics.jsonl')) as file:
         records = [json.loads(line) for line in file]
-    return [{k: v for k, v in record.items() if k not in ('seconds', 'images_per_second', 'waiting_share')} for record in records]
+    return [
+        {k: v for k, v in record.items() if k not in ('seconds', 'images_per_second', 'waiting_share')}
+        for record in records
+    ]
 
 
 def test_training_survives_a_kill_at_any_moment_and_repeats_the_uninterrupted_run(tiny_encoder, tmp_path):
     """Every child begins with FCN8s(model_load_dir=RUN), so every kill is followed by a loading of what it left."""
     from fcn8s.backend import tf
+
     run = str(tmp_path / 'run')
-    finished = subprocess.run([sys.executable, '-c', TRAINING_SERVER, HERE, tiny_encoder, run, str(TRAINING_KILLS)],
-                              stdout=subprocess.PIPE, check=True)
+    finished = subprocess.run(
+        [sys.executable, '-c', TRAINING_SERVER, HERE, tiny_encoder, run, str(TRAINING_KILLS)],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
     assert int(finished.stdout) >= TRAINING_KILLS * 3 // 4  # it did get on between the kills
-    readers = [tf.train.load_checkpoint(os.path.join(Checkpoints(os.path.join(path, 'checkpoints')).last(), 'variables', 'variables'))
-               for path in (run, run + '-whole')]
+    readers = [
+        tf.train.load_checkpoint(
+            os.path.join(Checkpoints(os.path.join(path, 'checkpoints')).last(), 'variables', 'variables')
+        )
+        for path in (run, run + '-whole')
+    ]
     names = readers[0].get_variable_to_shape_map()
     assert sorted(names) == sorted(readers[1].get_variable_to_shape_map())
     assert not [name for name in names if not (readers[0].get_tensor(name) == readers[1].get_tensor(name)).all()]
     assert timeless(run) == timeless(run + '-whole')
-    assert sorted(os.listdir(os.path.join(run, 'checkpoints'))) == sorted(os.listdir(os.path.join(run + '-whole', 'checkpoints')))
+    assert sorted(os.listdir(os.path.join(run, 'checkpoints'))) == sorted(
+        os.listdir(os.path.join(run + '-whole', 'checkpoints'))
+    )

@@ -31,12 +31,17 @@ def test_parameters_are_those_of_the_network(probe):
 
 
 def test_activations_are_the_outputs_of_relu_pool_and_dropout(probe):
-    encoder = [operation for operation in probe.graph.get_operations()
-               if operation.type in ('Relu', 'MaxPool') and not operation.name.startswith(('gradients', 'optimizer'))]
+    encoder = [
+        operation
+        for operation in probe.graph.get_operations()
+        if operation.type in ('Relu', 'MaxPool') and not operation.name.startswith(('gradients', 'optimizer'))
+    ]
     kept = [operation.outputs[0] for operation in encoder]
     kept += [tensor for tensor in kept if tensor.op.name.startswith(('fc6', 'fc7'))]  # once more, after dropout
-    feed = {probe.images: np.zeros((1,) + TINY.size + (3,), np.float32),
-            probe.graph.get_tensor_by_name('keep_prob:0'): 1.0}
+    feed = {
+        probe.images: np.zeros((1,) + TINY.size + (3,), np.float32),
+        probe.graph.get_tensor_by_name('keep_prob:0'): 1.0,
+    }
     sizes = [value.nbytes for value in probe.session.run(kept, feed)]
     assert plan.encoder_activation_bytes(TINY) == sum(sizes)
 
@@ -53,8 +58,13 @@ def test_every_variant_has_its_layers(variant, upsampling):
 
 def test_memory_grows_with_everything_that_takes_memory():
     base = plan.estimate_memory(TINY, 0.0)
-    for larger in (TINY._replace(batch=3), TINY._replace(size=(80, 72)), TINY._replace(num_classes=9),
-                   TINY._replace(width_divisor=16), TINY._replace(optimizer=OptimizerSettings(accumulate_batches=2))):
+    for larger in (
+        TINY._replace(batch=3),
+        TINY._replace(size=(80, 72)),
+        TINY._replace(num_classes=9),
+        TINY._replace(width_divisor=16),
+        TINY._replace(optimizer=OptimizerSettings(accumulate_batches=2)),
+    ):
         assert plan.estimate_memory(larger, 0.0) > base
     assert plan.estimate_memory(TINY, GIB) == pytest.approx(base + GIB)
     assert plan.estimate_memory(TINY._replace(optimizer=PAPER_SGD), 0.0) < base
@@ -120,8 +130,21 @@ def run_command(*arguments):
 
 
 def test_the_command(capsys):
-    status = run_command('--size', '32', '64', '--classes', '3', '--batch', '2', '--width-divisor', '32',
-                         '--images', '10', '--seconds', '1')
+    status = run_command(
+        '--size',
+        '32',
+        '64',
+        '--classes',
+        '3',
+        '--batch',
+        '2',
+        '--width-divisor',
+        '32',
+        '--images',
+        '10',
+        '--seconds',
+        '1',
+    )
     printed = capsys.readouterr().out
     assert status == 0
     assert '32 x 64 pixels, batch 2, 3 classes, float32, encoder 1/32 as wide' in printed
@@ -137,23 +160,26 @@ def test_the_command_says_what_does_not_fit(capsys):
     assert 'largest crop   none' in printed and 'step' not in printed
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['--size', '0', '64', '--classes', '3'], 'height is 0; it has to be a whole number of at least 1'),
-    (['--size', '32', '64', '--classes', '1'], 'num_classes is 1'),
-    (['--size', '32', '64', '--classes', '3', '--batch', '0'], 'batch is 0'),
-    (['--size', '32', '64', '--classes', '3', '--width-divisor', '3'], 'width_divisor is 3'),
-    (['--size', '32', '64', '--classes', '3', '--memory', '-1'], '--memory is -1.0; it has to be above 0'),
-    (['--size', '32', '64', '--classes', '3', '--images', '0'], '--images is 0; it has to be above 0'),
-    (['--size', '32', '64', '--classes', '3', '--accumulate', '0'], '--accumulate is 0; it has to be above 0'),
-    (['--size', '32', '64', '--classes', '3', '--seconds', '-2'], '--seconds is -2.0; it has to be at least 0'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--size', '0', '64', '--classes', '3'], 'height is 0; it has to be a whole number of at least 1'),
+        (['--size', '32', '64', '--classes', '1'], 'num_classes is 1'),
+        (['--size', '32', '64', '--classes', '3', '--batch', '0'], 'batch is 0'),
+        (['--size', '32', '64', '--classes', '3', '--width-divisor', '3'], 'width_divisor is 3'),
+        (['--size', '32', '64', '--classes', '3', '--memory', '-1'], '--memory is -1.0; it has to be above 0'),
+        (['--size', '32', '64', '--classes', '3', '--images', '0'], '--images is 0; it has to be above 0'),
+        (['--size', '32', '64', '--classes', '3', '--accumulate', '0'], '--accumulate is 0; it has to be above 0'),
+        (['--size', '32', '64', '--classes', '3', '--seconds', '-2'], '--seconds is -2.0; it has to be at least 0'),
+    ],
+)
 def test_refusals(arguments, message):
     with pytest.raises(ValueError) as error:
         run_command(*arguments)
     assert message in str(error.value)
 
 
-MEASURED = '''
+MEASURED = """
 import json, resource, sys
 import numpy as np
 from fcn8s import plan
@@ -165,14 +191,17 @@ request = plan.PlanRequest(num_classes=20, size=(256, 512), batch=4, width_divis
 plan._Probe(request).seconds(request.batch, request.size)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 print(json.dumps([plan.estimate_memory(request, base), peak]))
-'''
+"""
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='the unit of ru_maxrss is another one elsewhere')
 @pytest.mark.parametrize('width_divisor', [2, 4, 16])
 def test_memory_is_within_a_quarter_of_what_a_process_takes(width_divisor):
-    output = subprocess.check_output([sys.executable, '-c', MEASURED, str(width_divisor)], stderr=subprocess.DEVNULL,
-                                     env=dict(os.environ, PYTHONPATH=REPOSITORY))
+    output = subprocess.check_output(
+        [sys.executable, '-c', MEASURED, str(width_divisor)],
+        stderr=subprocess.DEVNULL,
+        env=dict(os.environ, PYTHONPATH=REPOSITORY),
+    )
     planned, measured = json.loads(output.decode().splitlines()[-1])
     assert planned == pytest.approx(measured, rel=0.25)

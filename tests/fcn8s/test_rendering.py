@@ -21,7 +21,7 @@ SPACE = LabelSpace('test', ('void', 'left', 'right'), ((9, 9, 9), (220, 40, 40),
 def halves(images, argmax=True):
     """Class 1 left, class 2 right, a void row on top."""
     class_ids = np.ones(images.shape[:3], np.uint8)
-    class_ids[:, :, images.shape[2] // 2:] = 2
+    class_ids[:, :, images.shape[2] // 2 :] = 2
     class_ids[:, 0] = 0
     return class_ids if argmax else np.eye(3, dtype=np.float32)[class_ids]
 
@@ -47,8 +47,9 @@ def read_video(path):
         return frames.size, frames.frame_rate, list(frames)
 
 
-@pytest.mark.parametrize('layout, size', [('overlay', (48, 64)), ('map', (48, 64)), ('side-by-side', (48, 128)),
-                                          ('stacked', (96, 64))])
+@pytest.mark.parametrize(
+    'layout, size', [('overlay', (48, 64)), ('map', (48, 64)), ('side-by-side', (48, 128)), ('stacked', (96, 64))]
+)
 def test_layouts(frames_dir, tmp_path, layout, size):
     out = str(tmp_path / 'out.mp4')
     rendered = rendering.render_video(PREDICTOR, frames_dir, out, SPACE, Style(layout=layout, alpha=1.0), frame_rate=10)
@@ -206,8 +207,14 @@ def test_ctrl_c_leaves_a_playable_partial_video(tmp_path):
     source = str(tmp_path / 'source.mp4')
     rendering.render_video(PREDICTOR, write_frames(tmp_path / 'frames', 60), source, SPACE)
     out = str(tmp_path / 'out.mp4')
-    done = subprocess.run([sys.executable, '-c', INTERRUPTED, source, out], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, start_new_session=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, '-c', INTERRUPTED, source, out],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 130, done.stderr.decode()
     assert not os.path.exists(out)
     frames = read_video(str(tmp_path / 'out.partial.mp4'))[2]
