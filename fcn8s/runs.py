@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import sys
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 if sys.platform != 'win32':  # which has no advisory locks of this kind
     import fcntl
@@ -106,6 +106,15 @@ def read_config(run: Run) -> Dict[str, Any]:
             return json.load(file)
     except ValueError as error:
         raise ValueError('{} is damaged: {}'.format(run.config_path, error)) from error
+
+
+def training_size(path: str) -> Optional[Tuple[int, int]]:
+    """(height, width) that the run at `path` resized its images to; None where it did not, or where there is no run."""
+    run = Run(os.fspath(path))
+    if not os.path.isfile(run.config_path):
+        return None
+    size = read_config(run).get('command', {}).get('size')
+    return None if size is None else (int(size[0]), int(size[1]))
 
 
 def read_metrics(run: Run) -> List[Dict[str, Any]]:

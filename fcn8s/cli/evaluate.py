@@ -1,7 +1,6 @@
 """`fcn8s evaluate`: the scores of a model on a dataset."""
 
 import argparse
-import os
 from typing import Any, Callable, Dict, Optional, Tuple
 
 DESCRIPTION = """Scores a model by the rule of Cityscapes, at the resolution of the ground truth: IoU, accuracy and
@@ -205,15 +204,13 @@ def _input_size(args: argparse.Namespace, path: str) -> Optional[Tuple[int, int]
     """(height, width) to resize images to: as asked for, else as the run trained on, else None."""
     from fcn8s import runs
 
-    size = args.size
-    if size is None and os.path.isfile(runs.Run(path).config_path):
-        size = runs.read_config(runs.Run(path)).get('command', {}).get('size')
+    size = runs.training_size(path) if args.size is None else args.size
     if size is None and args.at_input_size:
         raise ValueError(
             '--at-input-size: images are not resized, so the network works at the size of the ground '
             'truth already. Leave it out, or give --size H W.'
         )
-    return None if size is None else (int(size[0]), int(size[1]))
+    return None if size is None else (size[0], size[1])
 
 
 def _heading(description: Dict[str, Any]) -> str:

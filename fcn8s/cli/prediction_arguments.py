@@ -61,8 +61,14 @@ def open_predictor(args: argparse.Namespace) -> Iterator[Tuple[Any, Any]]:
     """The model and the `fcn8s.prediction.Predictor` that the flags ask for."""
     from fcn8s.inference import open_model
     from fcn8s.prediction import DEFAULT_OVERLAP, Predictor
-    from fcn8s.runs import resolve_model
+    from fcn8s.runs import resolve_model, training_size
 
+    size = training_size(args.model)
+    if size is not None and args.scales == [1.0]:
+        print(
+            'note: this run was trained on images resized to {0} x {1}. Larger images are predicted best at that size: '
+            '--scales F with F = {0} / height of the image.'.format(*size)
+        )
     with open_model(resolve_model(args.model), precision=args.precision) as model:
         yield (
             model,

@@ -47,9 +47,12 @@ def train_run(options: argparse.Namespace) -> None:
         arguments = _train_arguments(options, batches, val_batches)
         settings = _model_arguments(options, train_data)
         from fcn8s import FCN8s
+        from fcn8s.plan import process_memory
 
+        base_memory = process_memory()
         with FCN8s(**settings) as model:
             _announce(options, model, train_data, val_data, arguments['steps_per_epoch'])
+            print(_memory_line(options, model, train_data, base_memory))
             history = _train(model, options, batches, arguments)
             _print_diagnosis(history, model)
     print(
@@ -227,6 +230,32 @@ def _train_arguments(options: argparse.Namespace, batches: Any, val_batches: Opt
         keep_checkpoints=options.keep_checkpoints,
         early_stopping_patience=options.patience,
         config={'command': train_options.storable(options)},
+    )
+
+
+def _memory_line(options: argparse.Namespace, model: Any, train: Any, base_memory: float) -> str:
+    """What `fcn8s plan` expects of this training's memory."""
+    from fcn8s.plan import GIB, PlanRequest, estimate_memory, machine_memory
+    from helpers.images import read_image
+
+    size = options.size or options.crop or read_image(train.pairs[0].image).shape[:2]
+    width_divisor = max(1, 4096 // model.model.encoder.fc7.shape.as_list()[-1])
+    request = PlanRequest(
+        model.num_classes,
+        tuple(size),
+        options.batch,
+        width_divisor,
+        model.settings.variant,
+        model.settings.upsampling,
+        options.precision,
+        _optimizer(options),
+    )
+    needed, there = estimate_memory(request, base_memory), machine_memory()
+    line = 'images of {} x {}, {} a batch: about {:.1f} GB of memory, of {:.1f} GB'.format(
+        size[0], size[1], options.batch, needed / GIB, there / GIB
+    )
+    return (
+        line if needed <= there else line + '. This will not fit: take a smaller --batch (and --accumulate) or --crop.'
     )
 
 

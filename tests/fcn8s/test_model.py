@@ -184,9 +184,8 @@ def test_predict_sizes_types_and_forms(trained):
     ],
 )
 def test_bad_images_are_refused(trained, images, message):
-    with FCN8s(model_load_dir=trained['saved']) as model:
-        with pytest.raises(ValueError, match=message):
-            model.predict(images)
+    with FCN8s(model_load_dir=trained['saved']) as model, pytest.raises(ValueError, match=message):
+        model.predict(images)
 
 
 def test_saved_model_loads_and_predicts_the_same(trained):
