@@ -198,37 +198,6 @@ def check_class_weights(class_weights: Sequence[float], num_classes: int) -> np.
     return weights
 
 
-def median_frequency_weights(histogram: np.ndarray) -> np.ndarray:
-    """Median frequency balancing, alpha_c = median_freq / freq(c) (Eigen and Fergus, ICCV 2015, section 6.3.2).
-
-    freq(c) is the number of pixels of class c divided by the number of pixels of the images in which c appears.
-
-    Args:
-        histogram: pixel counts of the valid pixels, [num_images, C] per image, or [C] over all images. The latter does
-            not know which classes an image holds and divides by all pixels, which lifts rare classes more.
-
-    Returns:
-        float32 [C]. The median is over the classes that appear; a class that never does gets 1, the median's own
-        weight, instead of infinity.
-
-    Raises:
-        ValueError: for counts that are negative, all 0, or of another shape.
-    """
-    counts = np.atleast_2d(np.asarray(histogram, np.float64))
-    if counts.ndim != 2 or np.any(counts < 0) or not np.any(counts > 0):
-        raise ValueError(
-            'histogram must hold pixel counts of shape [num_images, C] or [C], at least 0 and not all 0; '
-            'it has the shape {} and the sum {}.'.format(np.shape(histogram), np.sum(histogram))
-        )
-    class_pixels = counts.sum(axis=0)
-    present = class_pixels > 0
-    pixels_where_present = ((counts > 0) * counts.sum(axis=1, keepdims=True)).sum(axis=0)
-    frequency = class_pixels[present] / pixels_where_present[present]
-    weights = np.ones(counts.shape[1], np.float32)
-    weights[present] = np.median(frequency) / frequency
-    return weights
-
-
 def _check_normalize(normalize: str) -> None:
     if normalize not in NORMALIZATIONS:
         raise ValueError('normalize is {!r}; it must be one of {}.'.format(normalize, ', '.join(NORMALIZATIONS)))

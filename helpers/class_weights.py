@@ -14,8 +14,16 @@ def median_frequency_weights(class_pixels: np.ndarray) -> np.ndarray:
 
     Returns:
         float64 [C]. A class that never appears gets 1, the weight of the median.
+
+    Raises:
+        ValueError: The counts have another shape, or one of them is negative.
     """
     counts = np.asarray(class_pixels, np.float64)
+    if counts.ndim != 2 or not np.all(counts >= 0):
+        raise ValueError(
+            'class_pixels has the shape {} and the minimum {}; it must hold one row of pixel counts, at least 0, for '
+            'each image.'.format(counts.shape, counts.min() if counts.size else None)
+        )
     pixels = counts.sum(axis=0)
     pixels_where_present = ((counts > 0) * counts.sum(axis=1, keepdims=True)).sum(axis=0)
     present = pixels > 0

@@ -218,23 +218,6 @@ def test_l2_penalty():
     assert run(lambda: losses.l2_penalty([], 0.1)) == 0
 
 
-def test_median_frequency_by_hand():
-    # Class 0: 6 of the 20 pixels of both images; class 1: 12 of 20; class 2: 2 of the 10 pixels of image 1.
-    per_image = np.array([[2, 8, 0, 0], [4, 4, 2, 0]])
-    np.testing.assert_allclose(
-        losses.median_frequency_weights(per_image), [0.3 / 0.3, 0.3 / 0.6, 0.3 / 0.2, 1], rtol=1e-6
-    )
-    # Without the images all are divided by 20: 0.3, 0.6, 0.1.
-    np.testing.assert_allclose(losses.median_frequency_weights(per_image.sum(axis=0)), [1, 0.5, 3, 1], rtol=1e-6)
-
-
-@pytest.mark.parametrize('histogram', [[0, 0], [-1, 2], [[[1]]]])
-def test_median_frequency_refuses_what_is_no_histogram(histogram):
-    with pytest.raises(ValueError) as error:
-        losses.median_frequency_weights(np.array(histogram))
-    assert 'pixel counts of shape [num_images, C] or [C]' in str(error.value)
-
-
 @pytest.mark.parametrize(
     'options, message',
     [
