@@ -41,7 +41,8 @@ def randomise_upsampling(model: FCN8s) -> None:
             model.sess.run(kernel.initializer, {kernel.initializer.inputs[1]: value})
 
 
-# The rate of SGD that fits the mean over pixels is found by the paper's own: 1e-10 for the sum over an image of 500x375.
+# The rate of SGD that fits the mean over pixels is found by the paper's own: 1e-10 for the sum over an image of
+# 500x375.
 SGD_MEAN_RATE = 1e-10 * 500 * 375
 
 VARIANTS = (

@@ -93,7 +93,8 @@ class LegalIds:
         if self._entries is not None:
             return (
                 '{}: label IDs {} ({} pixels) are not in the ID map, or it maps them to no class. Add them to the '
-                'map, with ignore_id={} for what is to be left out; files that hold class IDs already need no map.'.format(
+                'map, with ignore_id={} for what is to be left out; files that hold class IDs already need no '
+                'map.'.format(
                     path, shown, values.size, self._ignore_id
                 )
             )

@@ -65,7 +65,9 @@ class Model(NamedTuple):
 
 
 def assemble(encoder_meta_graph: Any, settings: ModelSettings, training: TrainingSettings) -> Model:
-    """Builds a network in the current graph, from an encoder read by `fcn8s.encoder.read_encoder`. Raises ValueError."""
+    """Builds a network in the current graph, from an encoder read by `fcn8s.encoder.read_encoder`. Raises
+    ValueError.
+    """
     encoder = import_encoder(encoder_meta_graph)
     decoder = build_decoder(encoder.pool3, encoder.pool4, encoder.fc7, encoder.image_input, settings)
     predictor = build_predictor(decoder.logits)

@@ -1,13 +1,13 @@
 """The checkpoints of one run: numbered directories, and two small files that point at the last and the best.
 
-    checkpoints/step-00000120/        a saved FCN-8s whose variables file also holds the optimiser's slots, and state.json
+    checkpoints/step-00000120/        a saved FCN-8s, the optimiser's slots among its variables, and state.json
     checkpoints/last.json, best.json  {"checkpoint": "step-00000120"}
 
 Policy. 1. A checkpoint is written beside its place and moved in whole; only then does a pointer move. Whatever moment a
 process is killed at, `last` names a complete checkpoint. 2. After that, checkpoints older than the newest `keep` are
-removed, never the best; only directories that this class wrote are ever touched. 3. A full disk or any other failure while
-writing leaves the earlier checkpoints as they were. 4. What a killed process left half-done is put right by `recover`,
-before a run goes on.
+removed, never the best; only directories that this class wrote are ever touched. 3. A full disk or any other failure
+while writing leaves the earlier checkpoints as they were. 4. What a killed process left half-done is put right by
+`recover`, before a run goes on.
 """
 
 import json
@@ -42,8 +42,8 @@ class Checkpoints:
         state: JSON-able, what a run needs besides the variables to go on.
         best: whether `best` moves to it.
 
-        Where `last` is of the same step already, its weights stay and only its state is renewed: that is a run which was
-        interrupted between the last step of an epoch and its evaluation.
+        Where `last` is of the same step already, its weights stay and only its state is renewed: that is a run which
+        was interrupted between the last step of an epoch and its evaluation.
         """
         name = _name(step)
         path = os.path.join(self.directory, name)

@@ -29,7 +29,8 @@ def bilinear_kernel(size: int, num_classes: int) -> np.ndarray:
     size: kernel height and width; the stride that goes with it is size / 2.
 
     Returns float32 [size, size, num_classes, num_classes], zero between different classes. Weights fall linearly from
-    the centre, 1 - |i - centre| / stride in each direction, as in the reference Caffe nets ("surgery.py", upsample_filt).
+    the centre, 1 - |i - centre| / stride in each direction, as in the reference Caffe nets ("surgery.py",
+    upsample_filt).
     """
     stride = (size + 1) // 2
     centre = stride - 1 if size % 2 else stride - 0.5

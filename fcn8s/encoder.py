@@ -2,8 +2,8 @@
 
 The interface is that of the published convolutionalised VGG-16 SavedModels: tag `vgg16`, an RGB image 0 to 255 at
 `image_input:0`, the keep probability of dropout at `keep_prob:0`, and pool3, pool4 and fc7 (strides 8, 16, 32) at
-`layer3_out:0`, `layer4_out:0` and `layer7_out:0`. A saved FCN-8s has the same tensors, so its encoder is read by the same
-functions.
+`layer3_out:0`, `layer4_out:0` and `layer7_out:0`. A saved FCN-8s has the same tensors, so its encoder is read by the
+same functions.
 """
 
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple

@@ -116,7 +116,8 @@ def write_model(
 def read_description(directory: str) -> SavedFCN8s:
     """Reads `fcn8s.json` of a saved model.
 
-    Raises FileNotFoundError without such a directory, ValueError where the file is missing, damaged or from a newer format.
+    Raises FileNotFoundError without such a directory, ValueError where the file is missing, damaged or from a newer
+    format.
     """
     directory = os.fspath(directory)
     path = os.path.join(directory, DESCRIPTION_FILE)

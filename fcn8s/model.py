@@ -28,13 +28,15 @@ class FCN8s:
     There are four ways to begin, of which exactly one has to be given:
 
     - `vgg16_dir`, with `num_classes` or `label_space`: a new network on an encoder SavedModel (tag `vgg16`).
-    - `model_load_dir`: a saved FCN-8s SavedModel, or a run directory (its best checkpoint); `tags` default to ['default'].
+    - `model_load_dir`: a saved FCN-8s SavedModel, or a run directory (its best checkpoint); `tags` default to
+    ['default'].
     - `vgg16_dir` and `variables_load_dir`: build, then load variables that `tf.train.Saver` wrote.
     - `fine_tune_from`: a new network that takes what fits from another FCN-8s (other classes, other variant).
 
     Args:
         num_classes: 2 to 255; or give `label_space` (names, colours, ignore ID) from `helpers.label_spaces`.
-        ignore_id: pixels with this label change neither loss, gradient nor score. 255 unless the label space says otherwise.
+        ignore_id: pixels with this label change neither loss, gradient nor score. 255 unless the label space says
+            otherwise.
         seed: of dropout; data generators have their own.
         variant: '8s' (default), '16s' or '32s'. upsampling: 'learned' (default) or 'bilinear' (fixed kernels).
         skip_scales: factors of pool3 and pool4; None: the paper's (1e-4, 1e-2) with SGD, (1, 1) with Adam.
@@ -49,9 +51,9 @@ class FCN8s:
 
     Raises ValueError and FileNotFoundError before anything is built.
 
-    Tensors: `image_input` float32 [N, H, W, 3] RGB 0..255 (or feed uint8 to `images_uint8`), `keep_prob`, `labels` uint8
-    [N, H, W] or one-hot, `fcn8s_output` logits [N, H, W, C], `softmax_output`, `predictions_argmax` int64, `total_loss`,
-    `train_op`, `learning_rate`, `global_step`; and `sess`, `graph`, `num_classes`, `label_space`.
+    Tensors: `image_input` float32 [N, H, W, 3] RGB 0..255 (or feed uint8 to `images_uint8`), `keep_prob`, `labels`
+    uint8 [N, H, W] or one-hot, `fcn8s_output` logits [N, H, W, C], `softmax_output`, `predictions_argmax` int64,
+    `total_loss`, `train_op`, `learning_rate`, `global_step`; and `sess`, `graph`, `num_classes`, `label_space`.
     """
 
     def __init__(
@@ -205,24 +207,27 @@ class FCN8s:
         Args:
             train_generator: endless iterator of (images uint8 [N, H, W, 3], labels uint8 [N, H, W] or one-hot).
             learning_rate_schedule: step (from 0, within this training) -> learning rate; see `fcn8s.schedules`.
-            keep_prob: keep probability of dropout. l2_regularization: rate r of r x 1/2 sum(w^2) over the decoder's kernels.
-            eval_dataset, metrics: every `eval_frequency` epochs, and after the last, evaluate 'train' (the next batches of
-                train_generator) or 'val' with any of 'loss', 'mean_iou', 'accuracy'; no metrics, no evaluation.
+            keep_prob: keep probability of dropout. l2_regularization: rate r of r x 1/2 sum(w^2) over the decoder's
+                kernels.
+            eval_dataset, metrics: every `eval_frequency` epochs, and after the last, evaluate 'train' (the next batches
+                of train_generator) or 'val' with any of 'loss', 'mean_iou', 'accuracy'; no metrics, no evaluation.
             val_steps: batches per evaluation; one pass over val_generator where that knows its length.
             save_during_training: write models to save_dir every `save_frequency` epochs and after the last; with
                 save_best_only only those whose monitored score is the best so far. saver: see `save`.
-            monitor: 'loss' (the training loss, unless metrics holds 'loss'), 'mean_iou', 'accuracy' or 'iou:CLASS NAME'.
-            summaries_dir, summaries_name: TensorBoard files go to summaries_dir/summaries_name; without a directory (and
-                without run_dir) none are written. summaries_frequency is in steps.
+            monitor: 'loss' (the training loss, unless metrics holds 'loss'), 'mean_iou', 'accuracy' or 'iou:CLASS
+                NAME'.
+            summaries_dir, summaries_name: TensorBoard files go to summaries_dir/summaries_name; without a directory
+                (and without run_dir) none are written. summaries_frequency is in steps.
             training_loss_display_averaging: how many steps the displayed loss is averaged over.
             run_dir: keep a run directory: config.json, metrics.jsonl, events/ and checkpoints/ with everything that
                 `resume=True` needs to go on as if nothing had happened. Saved every save_frequency epochs, at each best
-                score, at the end and on Ctrl-C or SIGTERM. keep_checkpoints: how many of the newest stay, besides the best.
+                score, at the end and on Ctrl-C or SIGTERM. keep_checkpoints: how many of the newest stay, besides the
+                best.
             early_stopping_patience: stop after so many evaluations without a better monitored score.
             config: further entries for config.json.
 
-        Raises ValueError before the first step for what cannot work, FloatingPointError at a loss that is not finite, and
-        `fcn8s.interruption.TrainingInterrupted` (a KeyboardInterrupt) after a signal.
+        Raises ValueError before the first step for what cannot work, FloatingPointError at a loss that is not finite,
+        and `fcn8s.interruption.TrainingInterrupted` (a KeyboardInterrupt) after a signal.
         """
         arguments = {name: value for name, value in locals().items() if name != 'self'}
         self._check_open()
@@ -238,9 +243,10 @@ class FCN8s:
     ) -> Dict[str, Any]:
         """Evaluates `num_batches` batches, prints a table, and returns the scores.
 
-        metrics: which of 'loss', 'mean_iou', 'accuracy' to return; `per_class_iou` [C] and `confusion_matrix` int64 [C, C]
-        (rows are ground truth) always come along, and so do the other scores of `fcn8s.scores.summarize`.
-        Labels may have another size than the images; scores are then at the size of the labels. dataset: for the heading.
+        metrics: which of 'loss', 'mean_iou', 'accuracy' to return; `per_class_iou` [C] and `confusion_matrix` int64 [C,
+        C] (rows are ground truth) always come along, and so do the other scores of `fcn8s.scores.summarize`.
+        Labels may have another size than the images; scores are then at the size of the labels. dataset: for the
+        heading.
         """
         self._check_open()
         unknown = sorted(set(metrics) - set(training_run.METRICS))
@@ -263,9 +269,11 @@ class FCN8s:
         return scores
 
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
-        """Class IDs, uint8 [N, H, W], or with argmax=False the soft-max, float32 [N, H, W, C], at the size of the images.
+        """Class IDs, uint8 [N, H, W], or with argmax=False the soft-max, float32 [N, H, W, C], at the size of the
+        images.
 
-        images: [N, H, W, 3] or a list of images of one size; uint8, or numbers from 0 to 255; any height and width from 1.
+        images: [N, H, W, 3] or a list of images of one size; uint8, or numbers from 0 to 255; any height and width from
+            1.
         """
         self._check_open()
         images = as_image_batch(images)
@@ -291,7 +299,9 @@ class FCN8s:
         arrangement: str = 'vertical',
         overwrite_existing: bool = True,
     ) -> Any:
-        """Segments a folder of images and writes overlays of the same names; see `fcn8s.prediction.predict_and_save`."""
+        """Segments a folder of images and writes overlays of the same names; see
+        `fcn8s.prediction.predict_and_save`.
+        """
         self._check_open()
         from fcn8s import prediction
 
@@ -320,8 +330,8 @@ class FCN8s:
     ) -> Optional[str]:
         """Saves into a new directory inside `model_save_dir`, and returns its path.
 
-        saver: 'saved_model' writes a SavedModel for prediction and fine-tuning; 'train_saver' a `tf.train.Saver` checkpoint
-            that also holds the optimiser's state, for `variables_load_dir`.
+        saver: 'saved_model' writes a SavedModel for prediction and fine-tuning; 'train_saver' a `tf.train.Saver`
+            checkpoint that also holds the optimiser's state, for `variables_load_dir`.
         name: first part of the directory's name; step, last training loss and last scores follow as asked.
         force_save: save although no step was trained since the last saving or loading; otherwise that returns None.
         """
@@ -347,7 +357,9 @@ class FCN8s:
         return directory
 
     def load_variables(self, path: str) -> None:
-        """Loads weights, and the optimiser's state where it is stored, from a checkpoint of `tf.train.Saver` or a SavedModel."""
+        """Loads weights, and the optimiser's state where it is stored, from a checkpoint of `tf.train.Saver` or a
+        SavedModel.
+        """
         self._check_open()
         prefix = restoring.find_checkpoint(path)
         with self.graph.as_default():

@@ -14,7 +14,9 @@ class PredictorTensors(NamedTuple):
 
 
 def build_predictor(logits: Any) -> PredictorTensors:
-    """Adds the prediction tensors, under the scope `predictor`. The soft-max costs nothing where only IDs are fetched."""
+    """Adds the prediction tensors, under the scope `predictor`. The soft-max costs nothing where only IDs are
+    fetched.
+    """
     with tf.name_scope('predictor/'):
         argmax = tf.argmax(logits, axis=-1, output_type=tf.int64, name='predictions_argmax')
         return PredictorTensors(

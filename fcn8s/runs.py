@@ -139,7 +139,8 @@ def write_metrics(run: Run, records: List[Dict[str, Any]]) -> None:
 
 
 def resolve_model(path: str) -> str:
-    """The saved FCN-8s that `path` stands for: a run directory (its best checkpoint, else the last) or a model directory.
+    """The saved FCN-8s that `path` stands for: a run directory (its best checkpoint, else the last) or a model
+    directory.
 
     Raises FileNotFoundError or ValueError saying what was found instead.
     """

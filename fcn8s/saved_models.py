@@ -7,7 +7,8 @@ from fcn8s.backend import SavedModel, text_format, tf
 
 VARIABLES_PREFIX = os.path.join('variables', 'variables')
 SCHEMA_VERSION = 1
-# What newer releases of TensorFlow write into a graph that older ones refuse: op -> attributes without a meaning of theirs.
+# What newer releases of TensorFlow write into a graph that older ones refuse: op -> attributes without a meaning of
+# theirs.
 _NEWER_ATTRIBUTES = {'VarHandleOp': ('debug_name', 'allowed_devices')}
 
 

@@ -8,8 +8,9 @@ VARIANTS = ('8s', '16s', '32s')
 UPSAMPLINGS = ('learned', 'bilinear')
 
 # pool3 and pool4 are scaled before they are scored. The small factors are those of the at-once FCN-8s in Shelhamer,
-# Long, Darrell (TPAMI 2017), made for SGD: they shrink the gradients of the two score layers. Adam's steps do not shrink
-# with the gradient, so under Adam the factors only starve the skip branches (docs/ablation.md has the measurement).
+# Long, Darrell (TPAMI 2017), made for SGD: they shrink the gradients of the two score layers. Adam's steps do not
+# shrink with the gradient, so under Adam the factors only starve the skip branches (docs/ablation.md has the
+# measurement).
 PAPER_SKIP_SCALES = (1e-4, 1e-2)
 UNIT_SKIP_SCALES = (1.0, 1.0)
 

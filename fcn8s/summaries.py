@@ -25,7 +25,8 @@ class EventWriter:
     The file is written at once and by this thread: TensorFlow's own writer does it in the background, where a full disk
     goes unnoticed or blocks. Here it gives a warning, and no more is written: training does not stop for its pictures.
 
-    first_step: the step that a resumed run goes on from; TensorBoard then hides what an earlier process wrote beyond it.
+    first_step: the step that a resumed run goes on from; TensorBoard then hides what an earlier process wrote beyond
+    it.
     """
 
     def __init__(self, directory: str, graph: Optional[Any] = None, first_step: int = 0) -> None:

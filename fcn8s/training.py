@@ -304,7 +304,7 @@ class TrainingLoop:
 
 def _not_finite_message(loss: float, step: int, rate: float) -> str:
     return (
-        'the loss is {} at step {} (learning rate {:g}). Training stopped; the last checkpoint was kept as it was. Usual '
-        'causes: a learning rate that is too high (try a tenth), images that are not 0 to 255, or NaN in a loss function '
-        'of your own.'.format(loss, step, rate)
+        'the loss is {} at step {} (learning rate {:g}). Training stopped; the last checkpoint was kept as it was. '
+        'Usual causes: a learning rate that is too high (try a tenth), images that are not 0 to 255, or NaN in a loss '
+        'function of your own.'.format(loss, step, rate)
     )

@@ -1,8 +1,8 @@
 """Drawing scenes in several processes.
 
 Drawing is thousands of small calls, which threads cannot share out. The processes are started as commands of their own
-and not through `multiprocessing`: that would either fork, which must not happen in a process that has TensorFlow loaded,
-or run the caller's script a second time where it has no `if __name__ == '__main__'`.
+and not through `multiprocessing`: that would either fork, which must not happen in a process that has TensorFlow
+loaded, or run the caller's script a second time where it has no `if __name__ == '__main__'`.
 """
 
 import contextlib

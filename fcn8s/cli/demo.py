@@ -10,9 +10,9 @@ import shlex
 import time
 from typing import Any, List, NamedTuple
 
-DESCRIPTION = """Makes street scenes, writes a small encoder, trains on the scenes, evaluates, and renders a segmented video; then
-says what was made, the scores, and what to type next for data of one's own. Needs no download, no GPU, and about four minutes
-on two cores."""
+DESCRIPTION = """Makes street scenes, writes a small encoder, trains on the scenes, evaluates, and renders a segmented
+video; then says what was made, the scores, and what to type next for data of one's own. Needs no download, no GPU, and
+about four minutes on two cores."""
 
 ENCODER_WIDTH_DIVISOR = 8
 

@@ -5,8 +5,8 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from fcn8s.cli import train_options
 
-DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard, metrics.jsonl.
-Ctrl-C and SIGTERM finish the step and save; go on with --resume RUN."""
+DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard,
+metrics.jsonl. Ctrl-C and SIGTERM finish the step and save; go on with --resume RUN."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -56,8 +56,8 @@ def train_run(options: argparse.Namespace) -> None:
             history = _train(model, options, batches, arguments)
             _print_diagnosis(history, model)
     print(
-        '\nThe run is in {0}\n  evaluate  fcn8s evaluate {0} {1}\n  predict   fcn8s predict {0} IMAGE_OR_FOLDER --out DIR\n  look      '
-        'tensorboard --logdir {0}/events'.format(options.run_dir, _data_flags(options))
+        '\nThe run is in {0}\n  evaluate  fcn8s evaluate {0} {1}\n  predict   fcn8s predict {0} IMAGE --out DIR\n'
+        '  look      tensorboard --logdir {0}/events'.format(options.run_dir, _data_flags(options))
     )
 
 

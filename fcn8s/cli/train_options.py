@@ -128,7 +128,8 @@ def add_training_arguments(group: Any) -> None:
         '--rate',
         default='poly:1e-4',
         metavar='SCHEDULE',
-        help='constant:R, poly:R[:POWER], cosine:R[:END], steps:R:STEP,...[:FACTOR], each with +warmup:STEPS (default: poly:1e-4)',
+        help='constant:R, poly:R[:POWER], cosine:R[:END], steps:R:STEP,...[:FACTOR], each with +warmup:STEPS '
+        '(default: poly:1e-4)',
     )
     group.add_argument('--keep-prob', type=float, default=0.5, help='of dropout; 1 turns it off (default: 0.5)')
     group.add_argument(

@@ -1,7 +1,8 @@
 """VGG-16 as torchvision (and timm) store it: `.pth` in both of PyTorch's formats, and `.safetensors`.
 
 Kernels are [out, in, height, width]; the dense layers see pool5 flattened as channel, height, width. PyTorch is not
-needed, and the pickle inside a `.pth` is read without running it. Formats: https://pytorch.org/docs/stable/notes/serialization.html
+needed, and the pickle inside a `.pth` is read without running it. Formats:
+https://pytorch.org/docs/stable/notes/serialization.html
 and https://huggingface.co/docs/safetensors.
 """
 
