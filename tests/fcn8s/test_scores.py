@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as official  # noqa: N813 - a module, whatever its case
+from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as official  # noqa: N813 - a module
 from cityscapesscripts.helpers.labels import category2labels, id2label
 from PIL import Image
 
