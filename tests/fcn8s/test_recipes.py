@@ -4,7 +4,7 @@ import shlex
 import pytest
 
 from fcn8s import recipes
-from fcn8s.cli import build_parser
+from fcn8s.cli import build_parser, train_options
 from fcn8s.schedules import parse_schedule
 
 VALID = {
@@ -35,6 +35,8 @@ def test_what_ships_can_be_typed(name):
     parsed = vars(build_parser().parse_args(['train'] + as_typed(recipe.arguments)))
     assert {argument: parsed[argument] for argument in recipe.arguments} == recipe.arguments
     parse_schedule(recipe.arguments['rate'], 10)
+    typed = {'recipe': name, 'data': 'D', 'encoder': 'E', 'run_dir': 'R'}
+    assert train_options.resolve(typed, parsed['defaults']).epochs == recipe.arguments['epochs']
     command = vars(build_parser().parse_args(shlex.split(recipe.command)[1:]))
     assert command['recipe'] == name and {'data', 'encoder'} <= set(command)
 
