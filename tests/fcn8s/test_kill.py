@@ -50,7 +50,7 @@ def assert_whole(checkpoint):
 
 
 def assert_intact(directory):
-    """All checkpoints under their names are whole; `last` is the newest that a pointer reached, `best` is not ahead of it."""
+    """All checkpoints are whole; `last` is the newest that a pointer reached, and `best` is not ahead of it."""
     checkpoints = Checkpoints(directory)
     for name in checkpoints.names():
         assert_whole(os.path.join(directory, name))
@@ -134,7 +134,8 @@ for number in range(kills):
     for _ in range(1 if number % 4 == 0 else 2):  # now and then before anything was saved
         if not os.read(reading, 1):
             sys.exit('child {} did not start'.format(number))
-    select.select([], [], [], rng.uniform(0, 1))  # the moment of the kill, anywhere within a step or two and their checkpoints
+    # the moment of the kill, anywhere within a step or two and their checkpoints
+    select.select([], [], [], rng.uniform(0, 1))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(reading)
