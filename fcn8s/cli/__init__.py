@@ -42,3 +42,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
         print('fcn8s {}: error: {}'.format(args.command, error), file=sys.stderr)
         return 2
+    except Exception as error:
+        # TensorFlow's own type, told by its name, because this module does not load TensorFlow.
+        if type(error).__name__ != 'ResourceExhaustedError':
+            raise
+        print(
+            'fcn8s {}: error: out of memory. Take a smaller --batch, --crop, --size or --tile; fcn8s plan says what '
+            'fits.'.format(args.command),
+            file=sys.stderr,
+        )
+        return 2
