@@ -205,13 +205,20 @@ def test_closing_from_another_thread_ends_a_waiting_consumer():
     assert len(list(zip(range(1000), iterator))) < 1000
 
 
+def wait_for_workers_to_end():
+    for thread in worker_threads():
+        thread.join(TIMEOUT)
+
+
 def test_opencv_keeps_to_one_thread_while_there_are_workers():
+    wait_for_workers_to_end()  # those of other tests
     before, seen = cv2.getNumThreads(), []
     with iterate(lambda sample: seen.append(cv2.getNumThreads()) or made(0), num_workers=1) as one:
         with iterate(lambda sample: made(0), num_workers=2) as two:
             next(two)
         next(one)
     assert set(seen) == {1}
+    wait_for_workers_to_end()
     assert cv2.getNumThreads() == before
 
 
