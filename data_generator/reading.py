@@ -94,9 +94,7 @@ class LegalIds:
             return (
                 '{}: label IDs {} ({} pixels) are not in the ID map, or it maps them to no class. Add them to the '
                 'map, with ignore_id={} for what is to be left out; files that hold class IDs already need no '
-                'map.'.format(
-                    path, shown, values.size, self._ignore_id
-                )
+                'map.'.format(path, shown, values.size, self._ignore_id)
             )
         return (
             '{}: label IDs {} ({} pixels) belong to no class: with num_classes={} class IDs are 0 to {}, and {} is '
