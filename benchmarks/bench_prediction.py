@@ -19,6 +19,7 @@ import tempfile
 import time
 
 import numpy as np
+from process_memory import peak_memory
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 from fcn8s.backend import tf  # noqa: E402
@@ -48,13 +49,6 @@ def measure(predict):
         seconds.append((time.perf_counter() - start[0], time.process_time() - start[1]))
     passed, cpu = np.median(seconds[WARM_UP:], axis=0)
     print(json.dumps({'seconds': passed, 'cpu_seconds': cpu, 'gigabytes': peak_memory()}))
-
-
-def peak_memory():
-    """Peak resident gigabytes of this process; ru_maxrss would start at the peak of the parent that forked it."""
-    with open('/proc/self/status', encoding='ascii') as status:
-        kilobytes = next(line.split()[1] for line in status if line.startswith('VmHWM:'))
-    return float(kilobytes) / 1e6
 
 
 def measure_floor(model_dir, images, precision):

@@ -10,13 +10,13 @@ The target is 0.9 of the bare network. A second line says how memory depends on 
 
 import argparse
 import os
-import resource
 import sys
 import tempfile
 import time
 
 import cv2
 import numpy as np
+from process_memory import peak_memory
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 from fcn8s import FCN8s  # noqa: E402
@@ -101,7 +101,7 @@ def report_memory(predictor, args):
             source = os.path.join(root, 'source{}.mp4'.format(num_frames))
             write_video(source, num_frames, tuple(args.size))
             render_video(predictor, source, os.path.join(root, 'out.mp4'), CITYSCAPES, Style(args.layout))
-            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
+            peaks.append(peak_memory())
     print(
         'peak memory {:.2f} GB after {} frames, {:.2f} GB after {}'.format(
             peaks[0], args.frames, peaks[1], 3 * args.frames

@@ -11,39 +11,45 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-def check_output(arguments, **options):
+def check_output(arguments, environment, **options):
     result = subprocess.run(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, check=False, **options
+        arguments,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        check=False,
+        **options,
     )
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     return result.stdout
 
 
 @pytest.fixture(scope='module')
-def installed_python(root_dir, tmp_path_factory):
-    """The Python to run the demo with: one that knows fcn8s from its wheel alone, where wheels can be built."""
+def installed(root_dir, tmp_path_factory):
+    """The Python to run the demo with and its environment: fcn8s is in its wheel alone, where wheels can be built."""
     if sys.version_info < (3, 10):
-        return sys.executable
+        return sys.executable, dict(os.environ)
+    # The source folder would count as installed: pip would find fcn8s there and leave the wheel alone.
+    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
     place = str(tmp_path_factory.mktemp('wheel'))
-    check_output([sys.executable, '-m', 'build', '--outdir', place, root_dir])
+    check_output([sys.executable, '-m', 'build', '--outdir', place, root_dir], environment)
     built = sorted(os.listdir(place))
     assert [name.endswith(('.whl', '.tar.gz')) for name in built] == [True, True], built
-    environment = os.path.join(place, 'environment')
-    check_output([sys.executable, '-m', 'venv', environment])
-    python = os.path.join(environment, 'bin', 'python')
+    virtual = os.path.join(place, 'environment')
+    check_output([sys.executable, '-m', 'venv', virtual], environment)
+    python = os.path.join(virtual, 'bin', 'python')
     wheel = [name for name in built if name.endswith('.whl')][0]
-    check_output([python, '-m', 'pip', 'install', '--quiet', os.path.join(place, wheel)])
-    return python
+    check_output([python, '-m', 'pip', 'install', '--quiet', os.path.join(place, wheel)], environment)
+    return python, environment
 
 
 @pytest.fixture(scope='module')
-def demo(installed_python, tmp_path_factory):
+def demo(installed, tmp_path_factory):
     """The directory that the demo made, and what it printed."""
+    python, environment = installed
     place = str(tmp_path_factory.mktemp('demo'))
-    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
-    if sys.version_info < (3, 10):
-        environment = dict(os.environ)
-    printed = check_output([installed_python, '-m', 'fcn8s', 'demo'], cwd=place, env=environment)
+    printed = check_output([python, '-m', 'fcn8s', 'demo'], environment, cwd=place)
     return os.path.join(place, 'demo'), printed
 
 
