@@ -10,6 +10,7 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from fcn8s import saved_models
 from fcn8s.backend import VariableDef, tf
+from fcn8s.bfloat16 import convert_convolutions, node_name
 
 ENCODER_TAGS = ('vgg16',)
 INPUT_TENSORS = ('image_input:0', 'keep_prob:0')
@@ -64,13 +65,9 @@ def read_encoder(directory: str, tags: Sequence[str] = ENCODER_TAGS, what: str =
     return EncoderSource(pruned, prefix, directory)
 
 
-def _node_name(tensor_name: str) -> str:
-    return tensor_name.split(':')[0]
-
-
 def _check_interface(graph_def: Any, directory: str, what: str) -> None:
     nodes = {node.name: node for node in graph_def.node}
-    missing = [name for name in INPUT_TENSORS + OUTPUT_TENSORS if _node_name(name) not in nodes]
+    missing = [name for name in INPUT_TENSORS + OUTPUT_TENSORS if node_name(name) not in nodes]
     if missing:
         raise ValueError(
             '{} SavedModel {!r} lacks the tensor {}; an encoder needs {}. Write one with: '
@@ -95,15 +92,15 @@ def _parse_variables(meta_graph: Any, collection: str) -> List[Any]:
 
 def _prune(meta_graph: Any) -> Any:
     """A MetaGraphDef with only what the outputs need, and with the variables among it as its one collection."""
-    outputs = [_node_name(name) for name in OUTPUT_TENSORS]
+    outputs = [node_name(name) for name in OUTPUT_TENSORS]
     needed = {node.name for node in saved_models.extract_sub_graph(meta_graph.graph_def, outputs).node}
     variables = [
-        v for v in _parse_variables(meta_graph, tf.GraphKeys.GLOBAL_VARIABLES) if _node_name(v.variable_name) in needed
+        v for v in _parse_variables(meta_graph, tf.GraphKeys.GLOBAL_VARIABLES) if node_name(v.variable_name) in needed
     ]
-    keep = outputs + [_node_name(name) for name in INPUT_TENSORS]
+    keep = outputs + [node_name(name) for name in INPUT_TENSORS]
     for variable in variables:
         keep += [
-            _node_name(name)
+            node_name(name)
             for name in (
                 variable.variable_name,
                 variable.initializer_name,
@@ -112,8 +109,8 @@ def _prune(meta_graph: Any) -> Any:
             )
             if name
         ]
-    if _node_name(DROPOUT_SEED_TENSOR) in {node.name for node in meta_graph.graph_def.node}:
-        keep.append(_node_name(DROPOUT_SEED_TENSOR))
+    if node_name(DROPOUT_SEED_TENSOR) in {node.name for node in meta_graph.graph_def.node}:
+        keep.append(node_name(DROPOUT_SEED_TENSOR))
     pruned = tf.MetaGraphDef()
     pruned.meta_info_def.CopyFrom(meta_graph.meta_info_def)
     pruned.graph_def.CopyFrom(saved_models.extract_sub_graph(meta_graph.graph_def, keep))
@@ -153,7 +150,7 @@ def _rewire_inputs(graph_def: Any) -> None:
 
 
 def _check_listed_variables(meta_graph: Any, directory: str, what: str) -> None:
-    listed = {_node_name(v.variable_name) for v in _parse_variables(meta_graph, tf.GraphKeys.GLOBAL_VARIABLES)}
+    listed = {node_name(v.variable_name) for v in _parse_variables(meta_graph, tf.GraphKeys.GLOBAL_VARIABLES)}
     unlisted = [node.name for node in meta_graph.graph_def.node if node.op in VARIABLE_OPS and node.name not in listed]
     if unlisted:
         raise ValueError(
@@ -167,15 +164,23 @@ def _check_listed_variables(meta_graph: Any, directory: str, what: str) -> None:
 def _check_stored_variables(meta_graph: Any, prefix: str) -> None:
     stored = saved_models.checkpoint_shapes(prefix)
     missing = [
-        _node_name(v.variable_name)
+        node_name(v.variable_name)
         for v in _parse_variables(meta_graph, tf.GraphKeys.GLOBAL_VARIABLES)
-        if _node_name(v.variable_name) not in stored
+        if node_name(v.variable_name) not in stored
     ]
     if missing:
         raise ValueError(
             'the variables {!r} lack {}, which the graph beside them needs. Copy the variables/ folder that '
             'belongs to it.'.format(prefix, ', '.join(missing))
         )
+
+
+def in_bfloat16(meta_graph: Any) -> Any:
+    """A copy of an encoder's MetaGraphDef that convolves in bfloat16; variables, inputs and outputs stay float32."""
+    converted = tf.MetaGraphDef()
+    converted.CopyFrom(meta_graph)
+    convert_convolutions(converted.graph_def, float32_outputs=[node_name(name) for name in OUTPUT_TENSORS])
+    return converted
 
 
 def import_encoder(meta_graph: Any) -> Encoder:
@@ -187,7 +192,7 @@ def import_encoder(meta_graph: Any) -> Encoder:
     def tensor(name):
         return graph.get_tensor_by_name(name)
 
-    dropout_seed = tensor(DROPOUT_SEED_TENSOR) if _node_name(DROPOUT_SEED_TENSOR) in names else None
+    dropout_seed = tensor(DROPOUT_SEED_TENSOR) if node_name(DROPOUT_SEED_TENSOR) in names else None
     return Encoder(
         tensor('images_uint8:0'),
         tensor('image_input:0'),

@@ -7,11 +7,12 @@ but much for fc6 and fc7. Those become matrix products over image patches: produ
 """
 
 import contextlib
-from typing import Any, Dict, Iterator, List, NamedTuple, Set, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 import numpy as np
 
 from fcn8s.backend import tf
+from fcn8s.bfloat16 import convert_convolutions, node_name, variable_behind
 
 # Above this a filter is a variable: all of VGG-16's 3x3 filters with 512 channels in and out.
 MAX_CONSTANT_BYTES = 4 * 2**20
@@ -21,13 +22,9 @@ MAX_CONVOLUTION_BYTES = 20 * 2**20
 # How many output channels of a filter are converted to bfloat16 at a time.
 _CHUNK = 256
 
-_FLOAT32, _BFLOAT16 = tf.float32.as_datatype_enum, tf.bfloat16.as_datatype_enum
-_VARIABLE_OPS = ('VarHandleOp', 'VariableV2', 'Variable')
 _RANDOM_OPS = ('RandomUniform', 'StatelessRandomUniform', 'StatelessRandomUniformV2')
 # Any number from [0, 1): with a keep probability of 1, dropout keeps a value whatever was drawn.
 _ANY_DRAW = 0.5
-# What follows a convolution in bfloat16 without a conversion.
-_FOLLOWING_OPS = ('BiasAdd', 'Relu', 'MaxPool', 'Identity', 'Shape')
 
 
 class LargeFilter(NamedTuple):
@@ -78,7 +75,7 @@ def cut_network(graph_def: Any, output: str, bfloat16: bool = False, float32_sco
     _settle_inputs(cut)
     cut = _prune(cut, output)
     if bfloat16:
-        _compute_in_bfloat16(cut, float32_scope)
+        convert_convolutions(cut, float32_scope, narrow_weights=True)
     large_filters = _separate_large_filters(cut)
     return Network(_prune(cut, output), large_filters)
 
@@ -153,11 +150,6 @@ def _with_default_attributes(graph_def: Any) -> Any:
     return graph.as_graph_def()
 
 
-def _node_name(tensor_name: str) -> str:
-    """`'a/b:1'` and the control input `'^a/b'` -> `'a/b'`."""
-    return tensor_name.split(':')[0].lstrip('^')
-
-
 def _prune(graph_def: Any, output: str) -> Any:
     """The nodes that `output` depends on, each behind its inputs."""
     nodes = {node.name: node for node in graph_def.node}
@@ -165,7 +157,7 @@ def _prune(graph_def: Any, output: str) -> Any:
     waiting = [output]
     while waiting:
         name = waiting[-1]
-        sources = [_node_name(source) for source in nodes[name].input]
+        sources = [node_name(source) for source in nodes[name].input]
         missing = [source for source in sources if source not in ordered]
         if missing:
             waiting.extend(missing)
@@ -194,61 +186,12 @@ def _make_constant(node: Any, value: Any) -> None:
     node.attr['value'].tensor.CopyFrom(value)
 
 
-def _compute_in_bfloat16(graph_def: Any, float32_scope: str) -> None:
-    """Converts convolutions and what follows them; values are converted where they enter and leave such a stretch."""
-    nodes = {node.name: node for node in graph_def.node}
-    converted: Set[str] = set()
-    casts: Dict[str, Any] = {}
-    for node in graph_def.node:
-        if _is_to_convert(node, converted, float32_scope):
-            node.attr['T'].type = _BFLOAT16
-            converted.add(node.name)
-        for index, source in enumerate(node.input):
-            if node.name in converted and _node_name(source) not in converted:
-                if not _convert_weights(source, nodes):
-                    node.input[index] = _cast(source, tf.bfloat16, casts)
-            elif node.name not in converted and _node_name(source) in converted and not source.startswith('^'):
-                node.input[index] = _cast(source, tf.float32, casts)
-        if node.op == 'Shape':
-            converted.discard(node.name)
-    graph_def.node.extend(casts.values())
-
-
-def _is_to_convert(node: Any, converted: Set[str], float32_scope: str) -> bool:
-    if node.attr['T'].type != _FLOAT32 or (float32_scope and node.name.startswith(float32_scope)):
-        return False
-    return node.op == 'Conv2D' or (node.op in _FOLLOWING_OPS and _node_name(node.input[0]) in converted)
-
-
-def _convert_weights(name: str, nodes: Dict[str, Any]) -> bool:
-    """Whether a tensor is a variable's value; if so, it is read in bfloat16 from here on."""
-    if _variable_behind(name, nodes) is None:
-        return False
-    node = nodes[_node_name(name)]
-    while node.op == 'Identity':
-        node.attr['T'].type = _BFLOAT16
-        node = nodes[_node_name(node.input[0])]
-    node.attr['dtype'].type = _BFLOAT16
-    return True
-
-
-def _cast(source: str, dtype: Any, casts: Dict[str, Any]) -> str:
-    """The name of a node that converts a tensor; added to `casts` where there is none yet."""
-    name = '{}_{}'.format(source.replace(':', '_'), dtype.name)
-    if name not in casts:
-        node = tf.NodeDef(name=name, op='Cast', input=[source])
-        node.attr['SrcT'].type = _FLOAT32 if dtype == tf.bfloat16 else _BFLOAT16
-        node.attr['DstT'].type = dtype.as_datatype_enum
-        casts[name] = node
-    return name
-
-
 def _separate_large_filters(graph_def: Any) -> Tuple[LargeFilter, ...]:
     """Lets large filters be read from variables of their own; convolutions with the largest become products."""
     nodes = {node.name: node for node in graph_def.node}
     large_filters = []
     for convolution in [node for node in graph_def.node if node.op == 'Conv2D']:
-        variable = _variable_behind(convolution.input[1], nodes)
+        variable = variable_behind(convolution.input[1], nodes)
         if variable is None:
             continue
         shape = tuple(dim.size for dim in variable.attr['shape'].shape.dim)
@@ -276,14 +219,6 @@ def _reads_every_patch(convolution: Any) -> bool:
         and set(attributes['strides'].list.i) == {1}
         and set(attributes['dilations'].list.i) == {1}
     )
-
-
-def _variable_behind(name: str, nodes: Dict[str, Any]) -> Any:
-    """The variable's node that a tensor is read from, or None."""
-    node = nodes[_node_name(name)]
-    while node.op in ('Identity', 'ReadVariableOp'):
-        node = nodes[_node_name(node.input[0])]
-    return node if node.op in _VARIABLE_OPS else None
 
 
 def _read_nodes(convolution: Any, filters: LargeFilter) -> List[Any]:

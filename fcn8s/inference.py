@@ -87,7 +87,7 @@ def open_model(
     Arguments:
         model_dir: A saved FCN-8s (`fcn8s.runs.resolve_model` finds the one of a run directory).
         tags: Of the SavedModel; None takes those that this library writes.
-        precision: 'float32', or 'bfloat16' for convolutions and products in bfloat16 on CPUs that compute with it.
+        precision: 'float32', or 'bfloat16' for convolutions and products in bfloat16 on CPUs and GPUs that have it.
         session_config: A `tf.ConfigProto`; None takes TensorFlow's defaults with GPU memory growth.
 
     Raises FileNotFoundError or ValueError: no saved FCN-8s there, a damaged one, a precision that this machine or

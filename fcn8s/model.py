@@ -8,10 +8,11 @@ import numpy as np
 from fcn8s import export, opening, restoring, training_run
 from fcn8s.assembler import Model, TrainingSettings, assemble
 from fcn8s.backend import tf
+from fcn8s.encoder import in_bfloat16
 from fcn8s.evaluation import run_evaluation
 from fcn8s.feeding import as_image_batch, as_label_batch
 from fcn8s.optimizers import PAPER_SGD, LossScaling, OptimizerSettings
-from fcn8s.precision import check_precision, session_config
+from fcn8s.precision import check_precision, converts_graph, session_config, this_machine
 from fcn8s.score_table import format_scores
 from fcn8s.settings import ModelSettings
 from helpers.files import atomic_directory
@@ -81,7 +82,7 @@ class FCN8s:
         config: Optional[Any] = None,
         gpu_memory_growth: bool = True,
     ) -> None:
-        check_precision(precision, xla)
+        check_precision(precision, xla, this_machine(config))
         optimizer_settings = _optimizer_settings(optimizer, accumulate_batches)
         plan = opening.plan_opening(
             model_load_dir,
@@ -115,7 +116,10 @@ class FCN8s:
         self._saved_at: Optional[int] = None
         self.graph = tf.Graph()
         with self.graph.as_default():
-            self.model: Model = assemble(plan.encoder.meta_graph, plan.settings, self._training_settings)
+            encoder_graph = plan.encoder.meta_graph
+            if converts_graph(precision, config):
+                encoder_graph = in_bfloat16(encoder_graph)
+            self.model: Model = assemble(encoder_graph, plan.settings, self._training_settings)
             self._state_saver = tf.train.Saver(list(self.model.state), max_to_keep=None)
             self._weights_saver = tf.train.Saver(
                 list(self.model.weights) + [self.model.training.global_step], max_to_keep=None

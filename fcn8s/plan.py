@@ -14,9 +14,10 @@ import numpy as np
 
 from fcn8s.backend import TF_VERSION, tf
 from fcn8s.decoder import FINAL_STRIDE, build_decoder
+from fcn8s.encoder import in_bfloat16
 from fcn8s.losses import build_loss, l2_penalty, sparse_labels
 from fcn8s.optimizers import LossScaling, OptimizerSettings, build_train_op
-from fcn8s.precision import needs_loss_scaling, session_config
+from fcn8s.precision import converts_graph, needs_loss_scaling, session_config
 from fcn8s.settings import UPSAMPLINGS, VARIANTS, check_choice, check_num_classes, new_model_settings
 from fcn8s.vgg16_graph import build_encoder
 from fcn8s.vgg16_weights import layers
@@ -237,10 +238,19 @@ class _Probe:
         self.request = request
         self.graph = tf.Graph()
         with self.graph.as_default():
-            build_encoder(request.width_divisor, UNIT_VARIANCE_BGR)
+            self._build_encoder()
             self._build_training()
             self.session = tf.Session(graph=self.graph, config=session_config(request.precision))
             self.session.run(tf.global_variables_initializer())
+
+    def _build_encoder(self) -> None:
+        if not converts_graph(self.request.precision):
+            build_encoder(self.request.width_divisor, UNIT_VARIANCE_BGR)
+            return
+        with tf.Graph().as_default():
+            build_encoder(self.request.width_divisor, UNIT_VARIANCE_BGR)
+            meta_graph = tf.train.export_meta_graph()
+        tf.train.import_meta_graph(in_bfloat16(meta_graph))
 
     def _build_training(self) -> None:
         request = self.request

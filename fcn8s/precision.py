@@ -1,9 +1,10 @@
 """What arithmetic a session uses: float32, bfloat16, mixed float16, XLA; and whether this machine can.
 
-All of them are rewrites that TensorFlow applies when a session runs. The graph, its variables, the loss and the scores
-stay float32, and so does everything that is saved.
+Variables, the loss and the scores stay float32, and so does everything that is saved. TensorFlow rewrites the graph
+when a session runs, except for bfloat16 on GPUs: it has no such rewrite, so the encoder's graph is converted before it
+is trained (`fcn8s.bfloat16`).
 
-    bfloat16        convolutions of a CPU session in bfloat16, which has float32's range: no loss scaling.
+    bfloat16        convolutions in bfloat16, which has float32's range: no loss scaling.
     mixed_float16   convolutions of a GPU session in float16, which has not: training needs `optimizers.LossScaling`.
     xla             clusters of ops compiled together. Made for GPUs. On CPUs TensorFlow only does this when the process
                     was started with TF_XLA_FLAGS=--tf_xla_cpu_global_jit, and it was slower there in every
@@ -21,6 +22,8 @@ _BFLOAT16_REWRITE = 'auto_mixed_precision_onednn_bfloat16'
 _FLOAT16_REWRITE = 'auto_mixed_precision'
 # x86 with native bfloat16 dot products or tiles (without them oneDNN emulates, slower than float32), and Arm's.
 _BFLOAT16_CPU_FLAGS = frozenset(['avx512_bf16', 'amx_bf16', 'bf16'])
+# GPUs have had bfloat16 arithmetic since Ampere.
+_MIN_BFLOAT16_CAPABILITY = (8, 0)
 # TensorFlow's float16 rewrite passes over GPUs older than Volta without a word.
 _MIN_FLOAT16_CAPABILITY = (7, 0)
 _CPU_XLA_FLAG = '--tf_xla_cpu_global_jit'
@@ -97,12 +100,9 @@ def check_precision(precision: str, xla: bool = False, machine: Optional[Machine
 
 def _why_not_bfloat16(machine: Machine) -> Optional[str]:
     if _BFLOAT16_REWRITE not in machine.rewrites:
-        return 'TensorFlow {}.{} has no rewrite to bfloat16; TensorFlow >= 2.16 has.'.format(*machine.tf_version)
+        return 'TensorFlow {}.{} has no bfloat16 convolutions; TensorFlow >= 2.16 has.'.format(*machine.tf_version)
     if machine.gpus:
-        return (
-            "TensorFlow's rewrite to bfloat16 is for CPUs, and this session would run on a GPU. On GPUs take "
-            "precision='mixed_float16'; or hide the GPU with CUDA_VISIBLE_DEVICES=-1."
-        )
+        return _why_gpu_is_too_old(machine.gpus[0], _MIN_BFLOAT16_CAPABILITY, 'GPUs have bfloat16 arithmetic')
     if machine.environment.get('TF_ENABLE_ONEDNN_OPTS', '1').lower() in ('0', 'false'):
         return 'the rewrite to bfloat16 is part of oneDNN, which TF_ENABLE_ONEDNN_OPTS switches off.'
     if not machine.cpu_flags & _BFLOAT16_CPU_FLAGS:
@@ -115,17 +115,28 @@ def _why_not_bfloat16(machine: Machine) -> Optional[str]:
 def _why_not_float16(machine: Machine) -> Optional[str]:
     if not machine.gpus:
         return 'float16 needs a GPU, and TensorFlow sees none.'
-    capability = machine.gpus[0]
-    if capability is not None and tuple(capability) < _MIN_FLOAT16_CAPABILITY:
-        return 'the GPU has compute capability {}.{}; TensorFlow uses float16 from {}.{} up.'.format(
-            *(tuple(capability) + _MIN_FLOAT16_CAPABILITY)
-        )
-    return None
+    return _why_gpu_is_too_old(machine.gpus[0], _MIN_FLOAT16_CAPABILITY, 'TensorFlow uses float16')
+
+
+def _why_gpu_is_too_old(
+    capability: Optional[Tuple[int, int]], needed: Tuple[int, int], what_it_would_have: str
+) -> Optional[str]:
+    if capability is None or tuple(capability) >= needed:
+        return None
+    return 'the GPU has compute capability {}.{}; {} from {}.{} up.'.format(*capability, what_it_would_have, *needed)
 
 
 def needs_loss_scaling(precision: str) -> bool:
     """Whether gradients of this precision can underflow, so that training needs `optimizers.LossScaling`."""
     return precision == 'mixed_float16'
+
+
+def converts_graph(precision: str, base: Optional[Any] = None) -> bool:
+    """Whether no rewrite does it, so that the graph itself has to be converted with `fcn8s.bfloat16`: on GPUs.
+
+    base: the tf.ConfigProto that the session is to have, or None.
+    """
+    return precision == 'bfloat16' and bool(this_machine(base).gpus)
 
 
 def session_config(
@@ -148,7 +159,7 @@ def session_config(
     if gpu_memory_growth:
         config.gpu_options.allow_growth = True
     rewrites = config.graph_options.rewrite_options
-    if precision == 'bfloat16':
+    if precision == 'bfloat16' and not converts_graph(precision, base):
         setattr(rewrites, _BFLOAT16_REWRITE, rewrites.ON)
     if precision == 'mixed_float16':
         setattr(rewrites, _FLOAT16_REWRITE, rewrites.ON)

@@ -124,7 +124,7 @@ def test_refuses_an_unknown_precision(small_model):
 
 @pytest.mark.skipif(TF_VERSION >= (2, 0), reason='TensorFlow 1.15 only')
 def test_tensorflow_1_refuses_bfloat16(small_model):
-    with pytest.raises(ValueError, match='TensorFlow 1.15 has no rewrite to bfloat16'):
+    with pytest.raises(ValueError, match='TensorFlow 1.15 has no bfloat16 convolutions'):
         inference.open_model(small_model, precision='bfloat16')
 
 

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from fcn8s import plan
-from fcn8s.backend import tf
+from fcn8s import plan, precision
+from fcn8s.backend import TF_VERSION, tf
 from fcn8s.cli import plan as plan_command
 from fcn8s.optimizers import PAPER_SGD, OptimizerSettings
 from fcn8s.plan import GIB, PlanRequest
@@ -44,6 +44,16 @@ def test_activations_are_the_outputs_of_relu_pool_and_dropout(probe):
     }
     sizes = [value.nbytes for value in probe.session.run(kept, feed)]
     assert plan.encoder_activation_bytes(TINY) == sum(sizes)
+
+
+@pytest.mark.skipif(TF_VERSION < (2, 0), reason='no bfloat16 convolutions')
+def test_the_probe_of_bfloat16_on_a_gpu_runs_the_converted_network(monkeypatch):
+    machine = precision.this_machine()._replace(gpus=((8, 0),))
+    monkeypatch.setattr(precision, 'this_machine', lambda base=None: machine)
+    converted = plan._Probe(TINY._replace(precision='bfloat16'))
+    types = [o.get_attr('T') for o in converted.graph.get_operations() if o.type == 'Conv2D']
+    assert types.count(tf.bfloat16) == 15
+    assert converted.seconds(1, (32, 32)) > 0
 
 
 @pytest.mark.parametrize('variant, upsampling', [('8s', 'bilinear'), ('16s', 'learned'), ('32s', 'learned')])
@@ -182,7 +192,7 @@ def test_refusals(arguments, message):
 MEASURED = r"""
 import json, re, sys
 import numpy as np
-from fcn8s import plan
+from fcn8s import plan, precision
 from fcn8s.backend import tf
 with tf.Graph().as_default(), tf.Session() as session:
     session.run(tf.constant(1.0))

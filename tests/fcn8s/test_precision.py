@@ -5,9 +5,13 @@ import sys
 import numpy as np
 import pytest
 
-from fcn8s import precision
-from fcn8s.backend import TF_VERSION, tf
-from fcn8s.precision import Machine
+sys.path.insert(0, os.path.dirname(__file__))
+from streams import Stream  # noqa: E402
+
+from fcn8s import FCN8s, precision  # noqa: E402
+from fcn8s.backend import TF_VERSION, tf  # noqa: E402
+from fcn8s.precision import Machine  # noqa: E402
+from fcn8s.saved_models import read_meta_graph  # noqa: E402
 
 REWRITES = frozenset(['auto_mixed_precision', 'auto_mixed_precision_onednn_bfloat16'])
 MODERN_CPU = Machine((2, 21), REWRITES, frozenset(['avx2', 'avx512_bf16']), (), {})
@@ -29,6 +33,7 @@ def cannot(wanted):
         ('float32', Machine((1, 15), frozenset(), frozenset(), (), {})),
         ('bfloat16', MODERN_CPU),
         ('bfloat16', MODERN_CPU._replace(cpu_flags=frozenset(['amx_bf16']))),
+        ('bfloat16', MODERN_CPU._replace(gpus=((8, 0),), cpu_flags=frozenset())),
         ('mixed_float16', MODERN_CPU._replace(gpus=((8, 0),))),
         ('mixed_float16', MODERN_CPU._replace(gpus=(None,), tf_version=(1, 15))),
     ],
@@ -44,10 +49,14 @@ def test_what_works(wanted, machine):
         (
             'bfloat16',
             MODERN_CPU._replace(tf_version=(1, 15), rewrites=frozenset(['auto_mixed_precision'])),
-            'TensorFlow 1.15 has no rewrite to bfloat16',
+            'TensorFlow 1.15 has no bfloat16 convolutions',
         ),
         ('bfloat16', MODERN_CPU._replace(cpu_flags=frozenset(['avx2'])), 'this CPU has no bfloat16 arithmetic'),
-        ('bfloat16', MODERN_CPU._replace(gpus=((8, 0),)), 'is for CPUs, and this session would run on a GPU'),
+        (
+            'bfloat16',
+            MODERN_CPU._replace(gpus=((7, 5),)),
+            'the GPU has compute capability 7.5; GPUs have bfloat16 arithmetic from 8.0 up',
+        ),
         (
             'bfloat16',
             MODERN_CPU._replace(environment={'TF_ENABLE_ONEDNN_OPTS': '0'}),
@@ -138,11 +147,35 @@ def test_bfloat16_convolves_in_bfloat16_and_returns_float32():
     np.testing.assert_allclose(gradient, exact_gradient, rtol=0.05)
 
 
-@pytest.mark.skipif(TF_VERSION >= (2, 0), reason='TensorFlow 2 has the rewrite')
+@pytest.mark.skipif(TF_VERSION < (2, 0), reason='no bfloat16 convolutions')
+def test_training_in_bfloat16_on_a_gpu_converts_the_encoder_and_nothing_that_is_kept(
+    tiny_encoder, tmp_path, monkeypatch
+):
+    """The conversion for GPUs, run on a CPU, where the same kernels are slower but there."""
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=3) as model:
+        exact = [model.train(Stream(), 1, 8, lambda step: 1e-3, keep_prob=1.0)[0]['training_loss']]
+        saved = [model.save(str(tmp_path), name='exact', force_save=True)]
+    machine = precision.this_machine()
+    monkeypatch.setattr(precision, 'this_machine', lambda base=None: machine._replace(gpus=((8, 0),)))
+    monkeypatch.setattr('fcn8s.model.this_machine', precision.this_machine)
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=3, precision='bfloat16') as model:
+        convolutions = [operation for operation in model.graph.get_operations() if operation.type == 'Conv2D']
+        narrow = [operation for operation in convolutions if operation.get_attr('T') == tf.bfloat16]
+        assert len(narrow) == 15 and not [operation for operation in narrow if operation.name.startswith('decoder')]
+        assert {variable.dtype.base_dtype for variable in model.model.weights} == {tf.float32}
+        assert {tensor.dtype for tensor in (model.fcn8s_output, model.total_loss)} == {tf.float32}
+        rounded = [model.train(Stream(), 1, 8, lambda step: 1e-3, keep_prob=1.0)[0]['training_loss']]
+        saved.append(model.save(str(tmp_path), name='rounded', force_save=True))
+    assert rounded == pytest.approx(exact, rel=0.02) and rounded != exact
+    graphs = [read_meta_graph(path, ['default']).graph_def for path in saved]
+    assert graphs[0] == graphs[1]
+
+
+@pytest.mark.skipif(TF_VERSION >= (2, 0), reason='TensorFlow 2 has them')
 def test_bfloat16_is_refused_by_tensorflow_1():
     with pytest.raises(ValueError) as error:
         precision.session_config('bfloat16')
-    assert 'TensorFlow 1.15 has no rewrite to bfloat16' in str(error.value)
+    assert 'TensorFlow 1.15 has no bfloat16 convolutions' in str(error.value)
 
 
 XLA_PROGRAM = """
