@@ -6,6 +6,7 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from data_generator.discovery import NameRule, Pair, find_pairs, read_names, stem_of
 from data_generator.errors import DataError
+from data_generator.offline import is_processed
 from helpers.label_spaces import (
     ADE20K,
     CAMVID,
@@ -162,6 +163,9 @@ def find_layout(
 ) -> Tuple[Layout, List[Pair]]:
     """The variant of a layout in which the dataset at `root` lies, and the pairs of a split.
 
+    Where `root` was written by `data_generator.offline` from such a dataset, its labels hold class IDs under the names
+    of old; the variant then converts nothing.
+
     Raises:
         ValueError: No such layout.
         FileNotFoundError: A directory or a list of the layout is not there.
@@ -170,7 +174,8 @@ def find_layout(
     errors = []
     for variant in variants_of(layout):
         try:
-            return variant, _find_split(variant, root, split, with_labels, check_existence)
+            pairs = _find_split(variant, root, split, with_labels, check_existence)
+            return variant._replace(id_map=None, color_map=None) if is_processed(root) else variant, pairs
         except (DataError, FileNotFoundError) as error:
             errors.append(error)
     raise next((error for error in errors if isinstance(error, DataError)), errors[0])

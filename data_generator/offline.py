@@ -189,6 +189,11 @@ def claim_targets(targets: Targets, settings: Mapping[str, Any]) -> None:
         atomic_write_json(manifest_path, {'format': 1, 'runs': runs + [{'settings': settings, 'files': new}]})
 
 
+def is_processed(directory: str) -> bool:
+    """Whether a directory holds a processed dataset: its labels hold class IDs, whatever the dataset's own held."""
+    return os.path.exists(os.path.join(directory, MANIFEST_NAME))
+
+
 def _read_manifest(path: str) -> List[Dict[str, Any]]:
     if not os.path.exists(path):
         return []

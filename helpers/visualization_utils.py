@@ -70,7 +70,7 @@ def print_segmentation_onto_image(
         mask = _paint(ids, (palette.opacities == opacity).astype(np.uint8))
         cv2.copyTo(cv2.addWeighted(painted, opacity, image, 1.0 - opacity, 0.0), mask, overlay)
     if contours:
-        visible = _paint(ids, (palette.opacities > 0).astype(np.uint8))
+        visible = _paint(ids, palette.is_visible.astype(np.uint8))
         cv2.copyTo(painted, visible & _borders(ids), overlay)
     return overlay
 
@@ -215,6 +215,7 @@ class _Palette(NamedTuple):
 
     colors: np.ndarray  # uint8 [K, 3], K > 256
     opacities: np.ndarray  # float64 [K], 0 to 1
+    is_visible: np.ndarray  # bool [K], whether contours show the class, which they do at an opacity of 0 for all, too
 
 
 def _palette(color_map: ColorMap, alpha: float, void_ids: Sequence[int]) -> _Palette:
@@ -224,11 +225,12 @@ def _palette(color_map: ColorMap, alpha: float, void_ids: Sequence[int]) -> _Pal
     if isinstance(color_map, LabelSpace):
         hidden.update(color_map.void_class_ids + (color_map.ignore_id,))
     size = max(256, max(entries, default=0) + 1) + 1
-    palette = _Palette(np.zeros((size, 3), np.uint8), np.zeros(size))
+    palette = _Palette(np.zeros((size, 3), np.uint8), np.zeros(size), np.zeros(size, bool))
     for class_id, color in entries.items():
         if class_id not in hidden:
             palette.colors[class_id] = color[:3]
             palette.opacities[class_id] = color[3] / 255.0 if len(color) == 4 else alpha
+            palette.is_visible[class_id] = len(color) == 3 or color[3] > 0
     return palette
 
 

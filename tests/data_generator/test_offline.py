@@ -251,3 +251,17 @@ def test_the_first_pass_of_an_iterator_can_be_written(dataset, tmp_path):
         assert make(Sample(number, number % NUM_PAIRS)).label.shape == (12, 16, 4)
     process(generator_of(dataset, export_dir=str(tmp_path / 'other')), {'flip': 0.5})
     assert_equal_trees(tmp_path / 'out', tmp_path / 'other')
+
+
+def test_a_processed_dataset_is_read_as_its_layout_and_not_converted_again(tmp_path):
+    from data_generator.street_scenes import write_dataset
+
+    write_dataset(str(tmp_path / 'scenes'), 2, 2, 0, size=(64, 96))
+    source = BatchGenerator.from_layout('cityscapes', str(tmp_path / 'scenes'), export_dir=str(tmp_path / 'out'))
+    process(source, {})
+    again = BatchGenerator.from_layout('cityscapes', str(tmp_path / 'out'))
+    for first, second in zip(source.generate(2, shuffle=False), again.generate(2, shuffle=False)):
+        np.testing.assert_array_equal(first[0], second[0])
+        np.testing.assert_array_equal(first[1], second[1])
+        break
+    assert len(np.unique(first[1])) > 3

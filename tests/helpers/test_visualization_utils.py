@@ -94,6 +94,13 @@ def test_one_hot_vectors_of_zeros_are_void():
     np.testing.assert_array_equal(print_segmentation_onto_image(image, nothing, CITYSCAPES), image)
 
 
+def test_contours_alone_are_drawn_at_an_opacity_of_zero():
+    image = np.full((8, 8, 3), 100, np.uint8)
+    ids = np.repeat([[0] * 4 + [1] * 4], 8, axis=0)
+    found = print_segmentation_onto_image(image, ids, [(255, 0, 0), (0, 255, 0)], alpha=0, contours=True)
+    assert {tuple(color) for color in found.reshape(-1, 3)} == {(100, 100, 100), (255, 0, 0), (0, 255, 0)}
+
+
 @pytest.mark.parametrize('ignored', [255, 999])
 def test_contours_run_along_the_borders_in_full_colour(ignored):
     image = image_of((20, 30))
