@@ -8,7 +8,7 @@ from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
 from fcn8s.backend import tf
 from fcn8s.decoder import Decoder, build_decoder
 from fcn8s.encoder import Encoder, import_encoder
-from fcn8s.losses import build_loss, l2_penalty, pixel_cross_entropy, sparse_labels
+from fcn8s.losses import build_loss, l2_penalty, sparse_labels, true_class_loss
 from fcn8s.metrics import Metrics, build_metrics
 from fcn8s.optimizers import LossScaling, OptimizerSettings, TrainOps, build_train_op
 from fcn8s.predictor import PredictorTensors, build_predictor
@@ -124,5 +124,5 @@ def _build_metrics(logits: Any, class_ids: Any, valid: Any, settings: ModelSetti
     with tf.name_scope('scored_logits'):
         scored = tf.raw_ops.ResizeBilinear(images=logits, size=tf.shape(class_ids)[1:3], half_pixel_centers=True)
         predicted = tf.argmax(scored, axis=-1, output_type=tf.int32)
-        pixel_losses = pixel_cross_entropy(scored, class_ids, valid)
+        pixel_losses = true_class_loss(tf.nn.log_softmax(scored), class_ids)
     return build_metrics(class_ids, predicted, pixel_losses, valid, settings.num_classes)

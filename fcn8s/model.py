@@ -1,9 +1,11 @@
 """The class `FCN8s`: one network in one graph and one session, and the verbs that research scripts use."""
 
+import functools
 import os
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
+from tqdm import tqdm
 
 from fcn8s import export, opening, restoring, training_run
 from fcn8s.assembler import Model, TrainingSettings, assemble
@@ -263,10 +265,11 @@ class FCN8s:
         }
 
     def run_evaluation(self, batches: Any, num_batches: int, l2_regularization: float = 0.0) -> Dict[str, Any]:
-        """`evaluate` without the printing: all scores. The loss is a mean over pixels, plus the L2 penalty."""
+        """`evaluate` without the table: all scores. The loss is a mean over pixels, plus the L2 penalty."""
         training = self.model.training
+        progress = functools.partial(tqdm, desc='evaluate', unit='batch', leave=False, dynamic_ncols=True)
         scores = run_evaluation(
-            self.sess.run, training.metrics, self._evaluation_feed, batches, num_batches, self.label_space
+            self.sess.run, training.metrics, self._evaluation_feed, batches, num_batches, self.label_space, progress
         )
         if l2_regularization:
             scores['loss'] += float(self.sess.run(training.penalty, {training.l2_rate: l2_regularization}))
