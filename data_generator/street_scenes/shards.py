@@ -13,11 +13,15 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Callable, List
 
-PACKAGE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# A process imports from where this one does, in the same order: PYTHONPATH would put packages before Python's own
+# library, and packages of the same names as modules there (`typing`) are not rare.
+COMMAND = 'import os, sys; sys.path[:] = sys.argv.pop(1).split(os.pathsep); from {} import main; main()'.format(
+    __name__
+)
 
 
 def run_shards(arguments: List[str], num_shards: int, on_scene: Callable[[], None]) -> None:
-    """Runs `python -m data_generator.street_scenes.shards ARGUMENTS SHARD NUM_SHARDS` for every shard at once.
+    """Runs `main` with ARGUMENTS SHARD NUM_SHARDS for every shard at once, each in a process of its own.
 
     on_scene is called for every scene that a process reports. Raises OSError with the last line of what a process wrote
     to its standard error where one fails; the others are ended then, as they are on Ctrl-C.
@@ -50,14 +54,12 @@ def run_shards(arguments: List[str], num_shards: int, on_scene: Callable[[], Non
 
 
 def _start(arguments: List[str]) -> 'subprocess.Popen[str]':
-    paths = [PACKAGE_ROOT] + [path for path in os.environ.get('PYTHONPATH', '').split(os.pathsep) if path]
     return subprocess.Popen(
-        [sys.executable, '-m', __name__] + arguments,
+        [sys.executable, '-c', COMMAND, os.pathsep.join(sys.path)] + arguments,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         universal_newlines=True,
-        env=dict(os.environ, PYTHONPATH=os.pathsep.join(paths)),
     )
 
 
@@ -78,7 +80,3 @@ def main() -> None:
     plan = DatasetPlan(int(num_train), int(num_val), int(num_drive_frames), (int(height), int(width)), int(seed))
     for _ in write_shard(root, plan, int(shard), int(num_shards)):
         print('.', flush=True)
-
-
-if __name__ == '__main__':
-    main()

@@ -240,6 +240,7 @@ import os, signal, threading
 import numpy as np
 from data_generator.batching import BatchIterator, BatchOrder, Made, stack
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 ready, caught = threading.Event(), threading.Event()
 
 def make(sample):

@@ -1,6 +1,7 @@
 import argparse
 import glob
 import os
+import sys
 
 import cv2
 import numpy as np
@@ -253,3 +254,16 @@ def test_a_process_that_fails_is_reported_and_nothing_stays(tmp_path, monkeypatc
     with pytest.raises(OSError, match='a process that draws scenes ended with status 1'):
         write_dataset(str(tmp_path / 'out'), 3, 1, 0, (32, 64))
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_process_imports_from_where_its_parent_does(tmp_path, monkeypatch):
+    """An installed package lies beside others, such as the `typing` of old that some still install."""
+    from data_generator.street_scenes import dataset
+
+    (tmp_path / 'typing.py').write_text('raise ImportError("not the one of the standard library")')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr('sys.path', sys.path[1:] + sys.path[:1])
+    monkeypatch.setattr(dataset, 'SCENES_WORTH_A_PROCESS', 1)
+    monkeypatch.setattr(dataset.os, 'cpu_count', lambda: 2)
+    write_dataset(str(tmp_path / 'out'), 3, 1, 0, (32, 64))
+    assert len(files_below(tmp_path / 'out')) == 8

@@ -303,6 +303,7 @@ def test_control_c_leaves_what_was_done(tmp_path):
         import os, signal, sys
         import numpy as np
         from helpers.video import VideoWriter
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         with VideoWriter(sys.argv[1], (48, 64), 25) as writer:
             for index in range(1000):
                 writer.write(np.full((48, 64, 3), index % 256, np.uint8))
