@@ -1,7 +1,7 @@
 """Seconds of a training step and its memory, beside the same network trained by bare TensorFlow, in one run.
 
 The floor loads the saved network, adds the plain cross-entropy and TensorFlow's Adam, and runs that op on one batch.
-The steps here are those of `FCN8s.train` on the same batch: feeding, dropout, ignored pixels and progress line included.
+The steps here are those of `FCN8s.train` on the same batch: feeding, dropout, ignored pixels, progress line included.
 With --floor, the floor is a script that takes ENCODER HEIGHT WIDTH BATCH --precision P --train and prints JSON with
 'train_s_per_image'. Each measurement is a process of its own; they take turns, and the fastest round of each counts.
 

@@ -52,7 +52,7 @@ def train_run(options: argparse.Namespace) -> None:
         base_memory = process_memory()
         with FCN8s(**settings) as model:
             _announce(options, model, train_data, val_data, arguments['steps_per_epoch'])
-            print(_memory_line(options, model, train_data, base_memory))
+            print(_planned(options, model, train_data, base_memory))
             history = _train(model, options, batches, arguments)
             _print_diagnosis(history, model)
     print(
@@ -233,12 +233,12 @@ def _train_arguments(options: argparse.Namespace, batches: Any, val_batches: Opt
     )
 
 
-def _memory_line(options: argparse.Namespace, model: Any, train: Any, base_memory: float) -> str:
-    """What `fcn8s plan` expects of this training's memory."""
+def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: float) -> str:
+    """What `fcn8s plan` expects of this training's memory, and the command that measures its time."""
     from fcn8s.plan import GIB, PlanRequest, estimate_memory, machine_memory
     from helpers.images import read_image
 
-    size = options.size or options.crop or read_image(train.pairs[0].image).shape[:2]
+    size = options.crop or options.size or read_image(train.pairs[0].image).shape[:2]
     width_divisor = max(1, 4096 // model.model.encoder.fc7.shape.as_list()[-1])
     request = PlanRequest(
         model.num_classes,
@@ -254,9 +254,24 @@ def _memory_line(options: argparse.Namespace, model: Any, train: Any, base_memor
     line = 'images of {} x {}, {} a batch: about {:.1f} GB of memory, of {:.1f} GB'.format(
         size[0], size[1], options.batch, needed / GIB, there / GIB
     )
-    return (
-        line if needed <= there else line + '. This will not fit: take a smaller --batch (and --accumulate) or --crop.'
+    if needed > there:
+        line += '. This will not fit: take a smaller --batch (and --accumulate) or --crop.'
+    return line + '\ntime of an epoch, measured before it: fcn8s ' + _plan_command(options, request, train)
+
+
+def _plan_command(options: argparse.Namespace, request: Any, train: Any) -> str:
+    command = 'plan --size {} {} --classes {} --batch {} --images {}'.format(
+        request.size[0], request.size[1], request.num_classes, request.batch, train.get_num_files()
     )
+    changed = [
+        ('--width-divisor', request.width_divisor, 1),
+        ('--accumulate', options.accumulate, 1),
+        ('--variant', request.variant, '8s'),
+        ('--upsampling', request.upsampling, 'learned'),
+        ('--optimizer', options.optimizer, 'adam'),
+        ('--precision', request.precision, 'float32'),
+    ]
+    return ' '.join([command] + ['{} {}'.format(name, value) for name, value, default in changed if value != default])
 
 
 def _announce(options: argparse.Namespace, model: Any, train: Any, val: Optional[Any], steps_per_epoch: int) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -300,7 +301,7 @@ def test_images_and_labels_in_folders(folders, tiny_encoder, tmp_path):
     assert read_json(run, 'config.json')['training']['optimizer']['accumulate_batches'] == 3
 
 
-def test_crops_and_an_evaluation_at_another_size(folders, tiny_encoder, tmp_path):
+def test_crops_and_an_evaluation_at_another_size(folders, tiny_encoder, tmp_path, capsys):
     run = str(tmp_path / 'run')
     words = [word for pair in folders.items() for word in pair]
     assert (
@@ -335,6 +336,12 @@ def test_crops_and_an_evaluation_at_another_size(folders, tiny_encoder, tmp_path
     )
     sizes = sum(52 * (height - 1) for height in (36, 40))  # the labels of the evaluation as they are on disk
     assert np.sum(records(run)[0]['evaluation']['confusion_matrix']) == sizes
+    printed = capsys.readouterr().out
+    assert 'images of 16 x 16, 3 a batch: about ' in printed
+    command = re.search('time of an epoch, measured before it: fcn8s (.*)', printed).group(1)
+    assert command == 'plan --size 16 16 --classes 2 --batch 3 --images 3 --width-divisor 16'
+    assert main(command.split() + ['--seconds', '1']) == 0
+    assert re.search('epoch .* for 3 images', capsys.readouterr().out)
 
 
 def test_lists_the_recipes(capsys):
