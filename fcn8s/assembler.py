@@ -8,7 +8,7 @@ from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
 from fcn8s.backend import tf
 from fcn8s.decoder import Decoder, build_decoder
 from fcn8s.encoder import Encoder, import_encoder
-from fcn8s.losses import build_loss, l2_penalty, sparse_labels, true_class_loss
+from fcn8s.losses import Loss, build_loss, l2_penalty, sparse_labels, true_class_loss
 from fcn8s.metrics import Metrics, build_metrics
 from fcn8s.optimizers import LossScaling, OptimizerSettings, TrainOps, build_train_op
 from fcn8s.predictor import PredictorTensors, build_predictor
@@ -32,10 +32,14 @@ class TrainingSettings(NamedTuple):
 
 
 class TrainingTensors(NamedTuple):
-    """The training part. labels: uint8 [N, H, W] or one-hot [N, H, W, C]; the rest are float32 scalars and ops."""
+    """The training part. labels: uint8 [N, H, W] or one-hot [N, H, W, C]; the rest are float32 scalars and ops.
+
+    total_loss: the value of `loss` plus `penalty`.
+    """
 
     labels: Any
     l2_rate: Any
+    loss: Loss
     penalty: Any
     total_loss: Any
     learning_rate: Any
@@ -116,7 +120,7 @@ def _build_training(
         )
     ops = build_train_op(loss, penalty, trained, learning_rate, global_step, training.optimizer, training.loss_scaling)
     metrics = _build_metrics(decoder.logits, class_ids, valid, settings)
-    return TrainingTensors(labels, l2_rate, penalty, total_loss, learning_rate, global_step, ops, metrics)
+    return TrainingTensors(labels, l2_rate, loss, penalty, total_loss, learning_rate, global_step, ops, metrics)
 
 
 def _build_metrics(logits: Any, class_ids: Any, valid: Any, settings: ModelSettings) -> Metrics:

@@ -5,7 +5,7 @@ The loop touches no TensorFlow. It takes `run(fetches, feed)`, a session's `run`
 
 import math
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from tqdm import tqdm
 
@@ -36,11 +36,13 @@ class LoopOptions(NamedTuple):
 class Fetches(NamedTuple):
     """The graph side of a step: what to fetch, and how a batch becomes a feed.
 
+    loss: 'value' and 'penalty', and 'weight' where the values of accumulated batches are averaged: what
+        `step_loss` combines.
     feed(images, labels, keep_prob, dropout_seed, learning_rate, l2_rate) -> feed dict
     accumulate: adds one batch's gradients to the sum; None without accumulation.
     """
 
-    loss: Any
+    loss: Dict[str, Any]
     train_op: Any
     accumulate: Optional[Any]
     feed: Callable[..., Dict[Any, Any]]
@@ -104,6 +106,22 @@ def monitored_score(monitor: str, scores: Scores, class_names: Tuple[str, ...]) 
     if monitor.startswith('iou:'):
         return float(scores['per_class_iou'][class_names.index(monitor[4:])])
     return float(scores[monitor])
+
+
+def step_loss(batches: Sequence[Dict[str, float]]) -> float:
+    """The loss of a step over accumulated batches: that of one batch which holds them all.
+
+    batches: of each batch the 'value' of its loss without the L2 penalty, the 'penalty', and the 'weight' of the value
+        in a mean over batches (see `fcn8s.losses.Loss`). Without weights the values add up.
+    """
+    values = [float(batch['value']) for batch in batches]
+    if 'weight' in batches[0]:
+        weights = [float(batch['weight']) for batch in batches]
+        total = sum(weights)
+        value = sum(w * v for w, v in zip(weights, values)) / total if total else 0.0 * sum(values)
+    else:
+        value = sum(values)
+    return value + float(batches[-1]['penalty'])
 
 
 class TrainingLoop:
@@ -218,8 +236,8 @@ class TrainingLoop:
             feed = self.fetches.feed(images, labels, options.keep_prob, dropout_seed, rate, options.l2_regularization)
             last = number == options.accumulate_batches - 1
             loss, _ = self.run((self.fetches.loss, self.fetches.train_op if last else self.fetches.accumulate), feed)
-            losses.append(float(loss))
-        loss = sum(losses) / len(losses)
+            losses.append(loss)
+        loss = step_loss(losses)
         if not math.isfinite(loss):
             raise FloatingPointError(_not_finite_message(loss, state.step, rate))
         state.step += 1

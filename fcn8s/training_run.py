@@ -268,9 +268,10 @@ class _Training:
             request.training_loss_display_averaging,
             self.model.seed,
         )
-        fetches = Fetches(
-            training.total_loss, training.ops.apply_op, training.ops.accumulate_op, self.model.training_feed
-        )
+        loss = {'value': training.loss.value, 'penalty': training.penalty}
+        if training.loss.weight is not None:
+            loss['weight'] = training.loss.weight
+        fetches = Fetches(loss, training.ops.apply_op, training.ops.accumulate_op, self.model.training_feed)
         saves = self.run is not None or request.save_during_training
         actions = Actions(
             evaluate=self._evaluate if request.metrics else None,

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from fcn8s.interruption import EvaluationAbandoned, StopRequest, TrainingInterrupted, until_stopped
-from fcn8s.training import Actions, Fetches, LoopOptions, TrainingLoop, TrainingState, is_better, monitored_score
+from fcn8s.training import (
+    Actions,
+    Fetches,
+    LoopOptions,
+    TrainingLoop,
+    TrainingState,
+    is_better,
+    monitored_score,
+    step_loss,
+)
 
 OPTIONS = LoopOptions(
     epochs=4,
@@ -52,7 +61,7 @@ class Recorder:
     def run(self, fetches, feed):
         self.feeds.append(feed)
         self.fetched.append(fetches)
-        return next(self.losses), None
+        return {'value': next(self.losses), 'penalty': 0.0, 'weight': 1.0}, None
 
     def feed(self, images, labels, keep_prob, dropout_seed, rate, l2_rate):
         return dict(
@@ -288,3 +297,11 @@ def test_monitored_score_of_a_class():
     scores = {'mean_iou': 0.5, 'per_class_iou': [0.25, 0.75]}
     assert monitored_score('iou:b', scores, ('a', 'b')) == 0.75
     assert monitored_score('mean_iou', scores, ('a', 'b')) == 0.5
+
+
+def test_the_loss_of_accumulated_batches_is_that_of_one_that_holds_them_all():
+    unequal = [{'value': 1.0, 'weight': 30.0, 'penalty': 0.5}, {'value': 3.0, 'weight': 10.0, 'penalty': 0.5}]
+    assert step_loss(unequal) == pytest.approx((30 * 1 + 10 * 3) / 40 + 0.5)
+    assert step_loss([{'value': 1.0, 'penalty': 0.5}, {'value': 3.0, 'penalty': 0.5}]) == 4.5  # sums over pixels
+    assert step_loss([{'value': 0.0, 'weight': 0.0, 'penalty': 0.5}]) == 0.5  # no valid pixel
+    assert math.isnan(step_loss([{'value': math.nan, 'weight': 0.0, 'penalty': 0.5}]))
