@@ -14,18 +14,15 @@ _VARIABLE_OPS = ('VarHandleOp', 'VariableV2', 'Variable')
 _FOLLOWING_OPS = ('BiasAdd', 'Relu', 'MaxPool', 'Identity', 'Shape')
 
 
-def convert_convolutions(
-    graph_def: Any, float32_scope: str = '', narrow_weights: bool = False, float32_outputs: Sequence[str] = ()
-) -> None:
+def convert_convolutions(graph_def: Any, narrow_weights: bool = False, float32_outputs: Sequence[str] = ()) -> None:
     """Converts convolutions and what follows them; values are converted where they enter and leave such a stretch.
 
     graph_def: changed in place.
-    float32_scope: nodes whose name begins with it stay as they are.
     narrow_weights: weights are read as bfloat16 variables; otherwise float32 variables are converted in every run.
     float32_outputs: names of nodes that give float32 under these names also when they are converted.
     """
     nodes = {node.name: node for node in graph_def.node}
-    converted = _nodes_to_convert(graph_def, float32_scope)
+    converted = _nodes_to_convert(graph_def)
     casts: Dict[str, Any] = {}
     for node in graph_def.node:
         is_converted = node.name in converted
@@ -57,15 +54,13 @@ def variable_behind(name: str, nodes: Dict[str, Any]) -> Any:
     return node if node.op in _VARIABLE_OPS else None
 
 
-def _nodes_to_convert(graph_def: Any, float32_scope: str) -> Set[str]:
+def _nodes_to_convert(graph_def: Any) -> Set[str]:
     converted: Set[str] = set()
     num_before = -1
     while len(converted) > num_before:
         num_before = len(converted)
         for node in graph_def.node:
             if 'T' not in node.attr or node.attr['T'].type != _FLOAT32:
-                continue
-            if float32_scope and node.name.startswith(float32_scope):
                 continue
             if node.op == 'Conv2D' or (node.op in _FOLLOWING_OPS and node_name(node.input[0]) in converted):
                 converted.add(node.name)

@@ -64,18 +64,17 @@ class Network(NamedTuple):
     large_filters: Tuple[LargeFilter, ...]
 
 
-def cut_network(graph_def: Any, output: str, bfloat16: bool = False, float32_scope: str = '') -> Network:
+def cut_network(graph_def: Any, output: str, bfloat16: bool = False) -> Network:
     """Cuts a graph down to what the node `output` needs, without dropout.
 
     graph_def: GraphDef whose placeholders with a default are to take it, keep_prob among them with 1.0.
-    bfloat16: compute convolutions and what follows them in bfloat16, except for nodes whose name begins with
-        `float32_scope`.
+    bfloat16: compute convolutions and what follows them in bfloat16; the decoder interpolates in float32.
     """
     cut = _prune(_with_default_attributes(graph_def), output)
     _settle_inputs(cut)
     cut = _prune(cut, output)
     if bfloat16:
-        convert_convolutions(cut, float32_scope, narrow_weights=True)
+        convert_convolutions(cut, narrow_weights=True)
     large_filters = _separate_large_filters(cut)
     return Network(_prune(cut, output), large_filters)
 

@@ -16,8 +16,7 @@ from fcn8s.precision import session_config as session_config_for
 from helpers.label_spaces import LabelSpace
 
 IMAGES_TENSOR = 'images_uint8:0'
-DECODER_SCOPE = 'decoder/'
-LOGITS_NODE = DECODER_SCOPE + 'fcn8s_output'
+LOGITS_NODE = 'decoder/fcn8s_output'
 PRECISIONS = ('float32', 'bfloat16')
 
 
@@ -96,7 +95,7 @@ def open_model(
     description = read_description(model_dir)
     config = _checked_config(precision, session_config)
     meta_graph = saved_models.read_meta_graph(model_dir, list(tags or DEFAULT_TAGS))
-    network = cut_network(meta_graph.graph_def, LOGITS_NODE, precision == 'bfloat16', float32_scope=DECODER_SCOPE)
+    network = cut_network(meta_graph.graph_def, LOGITS_NODE, precision == 'bfloat16')
     prefix = saved_models.variables_prefix(model_dir)
     graph = tf.Graph()
     session = tf.Session(graph=graph, config=config)
