@@ -1,0 +1,107 @@
+"""The same network in plain PyTorch, to measure beside: a --floor for bench_prediction.py and bench_training.py.
+
+    pip install torch
+    python benchmarks/bench_prediction.py --floor benchmarks/peer_pytorch.py
+    python benchmarks/bench_training.py --floor benchmarks/peer_pytorch.py
+
+Its weights are random and `encoder` is ignored: convolutions take as long on any.
+"""
+
+import argparse
+import json
+import time
+
+import numpy as np
+import torch
+from process_memory import peak_memory
+from torch import nn
+
+WARM_UP, REPEATS = 2, 5
+# Convolutions and their channels in the five blocks of VGG-16.
+BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
+
+
+class FCN8s(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.blocks = nn.ModuleList()
+        channels_in = 3
+        for num_convolutions, channels in BLOCKS:
+            layers = []
+            for _ in range(num_convolutions):
+                layers += [nn.Conv2d(channels_in, channels, 3, padding='same'), nn.ReLU(inplace=True)]
+                channels_in = channels
+            self.blocks.append(nn.Sequential(*layers, nn.MaxPool2d(2)))
+        self.fc = nn.Sequential(
+            nn.Conv2d(512, 4096, 7, padding='same'),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5),
+            nn.Conv2d(4096, 4096, 1),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.5),
+        )
+        self.score_pool3, self.score_pool4, self.score_fc7 = (
+            nn.Conv2d(channels, num_classes, 1) for channels in (256, 512, 4096)
+        )
+        self.upsample_fc7, self.upsample_pool4 = (
+            nn.ConvTranspose2d(num_classes, num_classes, 4, stride=2, padding=1, bias=False) for _ in range(2)
+        )
+        self.upsample_8x = nn.ConvTranspose2d(num_classes, num_classes, 16, stride=8, padding=4, bias=False)
+
+    def forward(self, images):
+        features = images
+        pools = []
+        for block in self.blocks:
+            features = block(features)
+            pools.append(features)
+        scores = self.upsample_fc7(self.score_fc7(self.fc(features))) + self.score_pool4(pools[3])
+        return self.upsample_8x(self.upsample_pool4(scores) + self.score_pool3(pools[2]))
+
+
+def seconds_per_image(call, num_images):
+    seconds = []
+    for _ in range(WARM_UP + REPEATS):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds[WARM_UP:])) / num_images
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('encoder')
+    parser.add_argument('height', type=int)
+    parser.add_argument('width', type=int)
+    parser.add_argument('batch', type=int)
+    parser.add_argument('--classes', type=int, default=20)
+    parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16'])
+    parser.add_argument('--train', action='store_true')
+    args = parser.parse_args()
+    network = FCN8s(args.classes)
+    images = torch.randint(0, 256, (args.batch, 3, args.height, args.width)).float()
+    labels = torch.randint(0, args.classes, (args.batch, args.height, args.width))
+    optimizer = torch.optim.Adam(network.parameters(), 1e-4)
+
+    def logits():
+        with torch.autocast('cpu', torch.bfloat16, enabled=args.precision == 'bfloat16'):
+            return network(images).float()
+
+    def predict():
+        with torch.inference_mode():
+            logits().argmax(1)
+
+    def step():
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(logits(), labels).backward()
+        optimizer.step()
+
+    if args.train:
+        result = {'train_s_per_image': seconds_per_image(step, args.batch)}
+    else:
+        network.eval()
+        result = {'frozen_predict_s_per_image': seconds_per_image(predict, args.batch)}
+    print(json.dumps(dict(result, peak_rss_gb=peak_memory())))
+
+
+if __name__ == '__main__':
+    main()
