@@ -85,22 +85,32 @@ def last_line(command):
     return done.stdout.decode().strip().splitlines()[-1]
 
 
+def take_turns(floor, candidate, rounds):
+    """The result of each side: the least seconds of its rounds, the most memory."""
+    results = [(floor(), candidate()) for _ in range(rounds)]
+    return [
+        {
+            'seconds': min(result['seconds'] for result in side),
+            'cpu_seconds': min(result.get('cpu_seconds', np.nan) for result in side),
+            'gigabytes': max(result['gigabytes'] for result in side),
+        }
+        for side in zip(*results)
+    ]
+
+
 def compare(floor, candidate, precision, rounds):
     """Takes turns; prints a line of the table."""
-    results = [(floor(), candidate()) for _ in range(rounds)]
-    floor_seconds, seconds = (min(result[side]['seconds'] for result in results) for side in (0, 1))
-    floor_cpu, cpu = (min(result[side].get('cpu_seconds', np.nan) for result in results) for side in (0, 1))
-    peaks = [max(result[side]['gigabytes'] for result in results) for side in (0, 1)]
-    ok = seconds <= TARGET_RATIO * floor_seconds and peaks[1] < TARGET_GIGABYTES
+    bare, ours = take_turns(floor, candidate, rounds)
+    ok = ours['seconds'] <= TARGET_RATIO * bare['seconds'] and ours['gigabytes'] < TARGET_GIGABYTES
     print(
         '{:10} {:>9.3f} s {:>9.3f} s {:>7.3f} {:>11.3f} {:>10.2f} GB {:>8.2f} GB   {}'.format(
             precision,
-            floor_seconds,
-            seconds,
-            seconds / floor_seconds,
-            cpu / floor_cpu,
-            peaks[0],
-            peaks[1],
+            bare['seconds'],
+            ours['seconds'],
+            ours['seconds'] / bare['seconds'],
+            ours['cpu_seconds'] / bare['cpu_seconds'],
+            bare['gigabytes'],
+            ours['gigabytes'],
             'ok' if ok else 'TOO MUCH',
         )
     )

@@ -18,7 +18,7 @@ import tempfile
 import time
 
 import numpy as np
-from bench_prediction import available_precisions, last_line, write_model
+from bench_prediction import available_precisions, last_line, take_turns, write_model
 from process_memory import peak_memory
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
@@ -76,12 +76,15 @@ def run_floor_script(script, encoder, args, precision):
 
 def compare(floor, candidate, precision, rounds):
     """Takes turns; prints a line of the table."""
-    results = [(floor(), candidate()) for _ in range(rounds)]
-    floor_seconds, seconds = (min(result[side]['seconds'] for result in results) for side in (0, 1))
-    peaks = [max(result[side]['gigabytes'] for result in results) for side in (0, 1)]
+    bare, ours = take_turns(floor, candidate, rounds)
     print(
         '{:10} {:>9.3f} s {:>9.3f} s {:>7.3f} {:>10.2f} GB {:>8.2f} GB'.format(
-            precision, floor_seconds, seconds, seconds / floor_seconds, *peaks
+            precision,
+            bare['seconds'],
+            ours['seconds'],
+            ours['seconds'] / bare['seconds'],
+            bare['gigabytes'],
+            ours['gigabytes'],
         )
     )
 

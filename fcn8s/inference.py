@@ -11,7 +11,7 @@ from fcn8s import saved_models
 from fcn8s.backend import tf
 from fcn8s.export import DEFAULT_TAGS, read_description
 from fcn8s.freezing import cut_network, fold_variables, load_large_filter
-from fcn8s.precision import check_precision
+from fcn8s.precision import check_precision, this_machine
 from fcn8s.precision import session_config as session_config_for
 from helpers.label_spaces import LabelSpace
 
@@ -116,6 +116,6 @@ def _checked_config(precision: str, base: Optional[Any]) -> Any:
         raise ValueError(
             'precision is {!r}; predictions are computed in {}.'.format(precision, ' or '.join(PRECISIONS))
         )
-    check_precision(precision)
+    check_precision(precision, machine=this_machine(base))
     # The graph itself is in bfloat16 where it is asked for; TensorFlow's own rewrite would hold both kinds of weights.
     return session_config_for('float32', gpu_memory_growth=base is None, base=base)

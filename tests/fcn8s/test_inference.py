@@ -204,3 +204,14 @@ def test_a_model_written_here_predicts_the_same_in_the_other_tensorflow(small_mo
     np.save(paths[0], images)
     subprocess.run([other_python, '-c', OPEN, small_model] + paths, check=True, cwd=str(tmp_path))
     np.testing.assert_allclose(np.load(paths[1]), saved(images)[0], atol=1e-4)
+
+
+@pytest.mark.skipif(TF_VERSION < (2, 0), reason='no bfloat16 convolutions')
+def test_a_config_without_gpus_is_judged_by_the_cpu(small_model, monkeypatch):
+    monkeypatch.setattr(tf.config.experimental, 'list_physical_devices', lambda kind: ['a GPU'])
+    monkeypatch.setattr(
+        tf.config.experimental, 'get_device_details', lambda device: {'compute_capability': (8, 0)}, raising=False
+    )
+    monkeypatch.setattr('fcn8s.precision._cpu_flags', lambda: frozenset(['avx2']))
+    with pytest.raises(ValueError, match='this CPU has no bfloat16 arithmetic'):
+        inference.open_model(small_model, precision='bfloat16', session_config=tf.ConfigProto(device_count={'GPU': 0}))
