@@ -3,7 +3,8 @@
 The bare network predicts frames that are in memory already, one after the other. Both take turns, and the fastest round
 of each counts, for what else a machine does only ever adds time.
 
-    python benchmarks/bench_video.py [--size 256 512] [--frames 40] [--rounds 3] [--width-divisor 1] [--layout overlay]
+    python benchmarks/bench_video.py [--size 256 512] [--frames 40] [--rounds 3] [--precision P] [--width-divisor 1]
+                                     [--layout overlay]
 
 The target is 0.9 of the bare network. A second line says how memory depends on the length of the video.
 """
@@ -16,7 +17,8 @@ import time
 
 import cv2
 import numpy as np
-from process_memory import peak_memory
+from bench_prediction import available_precisions
+from measuring import peak_memory
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 from fcn8s import FCN8s  # noqa: E402
@@ -66,32 +68,37 @@ def main():
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--width-divisor', type=int, default=1)
     parser.add_argument('--layout', choices=LAYOUTS, default='overlay')
-    parser.add_argument('--precision', choices=('float32', 'bfloat16'), default='float32')
+    parser.add_argument('--precision', choices=('float32', 'bfloat16'), help='default: all that this machine has')
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
         source, out = os.path.join(root, 'source.mp4'), os.path.join(root, 'out.mp4')
         write_video(source, args.frames, tuple(args.size))
         with open_frames(source) as opened:
             frames = list(opened)
-        with open_model(write_model(root, args.width_divisor), precision=args.precision) as model:
-            compare(model, frames, source, out, args)
+        model_dir = write_model(root, args.width_divisor)
+        precisions = [args.precision] if args.precision else available_precisions()
+        for precision in precisions:
+            print('{} frames of {}x{}, {}, {}'.format(args.frames, *args.size, args.layout, precision))
+            with open_model(model_dir, precision=precision) as model:
+                predictor = Predictor(model.predict, model.num_classes)
+                compare(model, predictor, frames, source, out, args)
+                # The peak of a process never falls, so a second precision could not show its own.
+                if precision == precisions[0]:
+                    report_memory(predictor, args)
 
 
-def compare(model, frames, source, out, args):
-    predictor = Predictor(model.predict, model.num_classes)
+def compare(model, predictor, frames, source, out, args):
     bare_frames_per_second(model, frames[:3])
     bare, rendered = [], []
     for _ in range(args.rounds):
         bare.append(bare_frames_per_second(model, frames))
         rendered.append(render_video(predictor, source, out, CITYSCAPES, Style(args.layout)).frames_per_second)
     ratio = max(rendered) / max(bare)
-    print('{} frames of {}x{}, {}, {}'.format(args.frames, args.size[0], args.size[1], args.layout, args.precision))
     print(
         'bare network {:.2f} frames/s, video {:.2f} frames/s, ratio {:.3f} {}'.format(
             max(bare), max(rendered), ratio, 'ok' if ratio >= TARGET_RATIO else 'TOO SLOW'
         )
     )
-    report_memory(predictor, args)
 
 
 def report_memory(predictor, args):

@@ -8,15 +8,11 @@ Its weights are random and `encoder` is ignored: convolutions take as long on an
 """
 
 import argparse
-import json
-import time
 
-import numpy as np
 import torch
-from process_memory import peak_memory
+from measuring import print_result
 from torch import nn
 
-WARM_UP, REPEATS = 2, 5
 # Convolutions and their channels in the five blocks of VGG-16.
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 
@@ -58,15 +54,6 @@ class FCN8s(nn.Module):
         return self.upsample_8x(self.upsample_pool4(scores) + self.score_pool3(pools[2]))
 
 
-def seconds_per_image(call, num_images):
-    seconds = []
-    for _ in range(WARM_UP + REPEATS):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds[WARM_UP:])) / num_images
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('encoder')
@@ -96,11 +83,10 @@ def main():
         optimizer.step()
 
     if args.train:
-        result = {'train_s_per_image': seconds_per_image(step, args.batch)}
+        print_result('train', step, args.batch)
     else:
         network.eval()
-        result = {'frozen_predict_s_per_image': seconds_per_image(predict, args.batch)}
-    print(json.dumps(dict(result, peak_rss_gb=peak_memory())))
+        print_result('predict', predict, args.batch)
 
 
 if __name__ == '__main__':
