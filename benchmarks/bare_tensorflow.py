@@ -6,11 +6,9 @@ Predicts with all variables frozen to constants, or takes Adam steps on the cros
 Needs TensorFlow and an encoder SavedModel, and nothing of this library.
 """
 
-import argparse
-
 import numpy as np
 import tensorflow.compat.v1 as tf
-from measuring import print_result
+from measuring import measure, parse_floor_arguments
 
 KEEP_PROB, RATE = 0.5, 1e-4
 
@@ -60,7 +58,7 @@ def predict(args, images):
     with new_session(args.precision) as session, session.graph.as_default():
         tf.import_graph_def(frozen, name='')
         feed = {image_input.name: images, keep_prob.name: 1.0}
-        print_result('predict', lambda: session.run(class_ids.name, feed), len(images))
+        measure('predict', lambda: session.run(class_ids.name, feed), len(images))
 
 
 def train(args, images, labels):
@@ -71,19 +69,11 @@ def train(args, images, labels):
         step = tf.train.AdamOptimizer(RATE).minimize(loss)
         session.run(tf.variables_initializer([slot for slot in tf.global_variables() if slot not in before]))
         feed = {image_input: images, keep_prob: KEEP_PROB}
-        print_result('train', lambda: session.run(step, feed), len(images))
+        measure('train', lambda: session.run(step, feed), len(images))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('encoder')
-    parser.add_argument('height', type=int)
-    parser.add_argument('width', type=int)
-    parser.add_argument('batch', type=int)
-    parser.add_argument('--classes', type=int, default=20)
-    parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16'])
-    parser.add_argument('--train', action='store_true')
-    args = parser.parse_args()
+    args = parse_floor_arguments(__doc__)
     random = np.random.RandomState(0)
     images = random.randint(256, size=(args.batch, args.height, args.width, 3)).astype(np.uint8)
     if args.train:

@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 
-from bench_prediction import NUM_CLASSES, available_precisions, write_model
+from bench_prediction import NUM_CLASSES, precisions, write_model
 from measuring import run_and_read
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
@@ -47,7 +47,7 @@ def main():
         _, model_dir = write_model(root, args.width_divisor)
         print('{:10} {:>20} {:>29}'.format('precision', 'seconds of a step', 'peak memory, GB'))
         print('{:10} {:>8} {:>9} {:>6} {:>11} {:>9} {:>7}'.format('', *['planned', 'measured', 'ratio'] * 2))
-        for precision in [args.precision] if args.precision else available_precisions():
+        for precision in precisions(args.precision):
             options = ['--precision', precision, '--batch', str(args.batch), '--size'] + [
                 str(side) for side in args.size
             ]

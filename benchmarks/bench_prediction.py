@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 import numpy as np
-from measuring import HEADER, compare, print_result
+from measuring import HEADER, compare, measure
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 from fcn8s import FCN8s  # noqa: E402
@@ -38,7 +38,10 @@ def write_model(root, width_divisor):
         return encoder, network.save(root, 'saved_model', name='model', force_save=True)
 
 
-def available_precisions():
+def precisions(asked_for):
+    """The one that was asked for, or all that this machine has."""
+    if asked_for:
+        return [asked_for]
     try:
         check_precision('bfloat16')
     except ValueError as error:
@@ -47,10 +50,10 @@ def available_precisions():
     return ['float32', 'bfloat16']
 
 
-def measure(model_dir, size, precision):
+def measure_model(model_dir, size, precision):
     image = np.random.RandomState(0).randint(256, size=(1,) + tuple(size) + (3,)).astype(np.uint8)
     with open_model(model_dir, precision=precision) as model:
-        print_result('predict', lambda: model.predict(image), 1)
+        measure('predict', lambda: model.predict(image), 1)
 
 
 def main():
@@ -63,14 +66,14 @@ def main():
     parser.add_argument('--child', metavar='MODEL', help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        measure(args.child, args.size, args.precision)
+        measure_model(args.child, args.size, args.precision)
         return
     size = [str(side) for side in args.size]
     with tempfile.TemporaryDirectory() as root:
         encoder, model_dir = write_model(root, args.width_divisor)
         print('one image of {}x{}, {} rounds, TensorFlow {}'.format(*args.size, args.rounds, tf.__version__))
         print('{:10} {}'.format('precision', HEADER))
-        for precision in [args.precision] if args.precision else available_precisions():
+        for precision in precisions(args.precision):
             print('{:10} '.format(precision), end='', flush=True)
             ratio, gigabytes = compare(
                 'predict',

@@ -11,22 +11,21 @@ WIDTH BATCH --precision P --train and prints JSON with 'train_s_per_image' and '
 
 import argparse
 import itertools
-import json
 import os
 import sys
 import tempfile
 import time
 
 import numpy as np
-from bench_prediction import BARE_TENSORFLOW, NUM_CLASSES, available_precisions, write_model
-from measuring import HEADER, REPEATS, WARM_UP, compare, peak_memory
+from bench_prediction import BARE_TENSORFLOW, NUM_CLASSES, precisions, write_model
+from measuring import HEADER, REPEATS, WARM_UP, compare, print_result
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 from fcn8s import FCN8s  # noqa: E402
 from fcn8s.backend import tf  # noqa: E402
 
 
-def measure(model_dir, size, batch, precision):
+def measure_model(model_dir, size, batch, precision):
     random = np.random.RandomState(0)
     images = random.randint(256, size=(batch,) + tuple(size) + (3,)).astype(np.uint8)
     labels = random.randint(NUM_CLASSES, size=images.shape[:3]).astype(np.uint8)
@@ -35,15 +34,7 @@ def measure(model_dir, size, batch, precision):
         for steps in (WARM_UP, REPEATS):
             start = time.process_time()
             (record,) = model.train(batches, 1, steps, lambda step: 1e-4, keep_prob=0.5)
-    print(
-        json.dumps(
-            {
-                'train_s_per_image': record['seconds'] / REPEATS / batch,
-                'cpu_s_per_image': (time.process_time() - start) / REPEATS / batch,
-                'peak_rss_gb': peak_memory(),
-            }
-        )
-    )
+    print_result('train', record['seconds'], time.process_time() - start, REPEATS * batch)
 
 
 def main():
@@ -57,7 +48,7 @@ def main():
     parser.add_argument('--child', metavar='MODEL', help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        measure(args.child, args.size, args.batch, args.precision)
+        measure_model(args.child, args.size, args.batch, args.precision)
         return
     size, batch = [str(side) for side in args.size], str(args.batch)
     with tempfile.TemporaryDirectory() as root:
@@ -68,7 +59,7 @@ def main():
             )
         )
         print('{:10} {}'.format('precision', HEADER))
-        for precision in [args.precision] if args.precision else available_precisions():
+        for precision in precisions(args.precision):
             print('{:10} '.format(precision), end='', flush=True)
             options = ['--precision', precision]
             compare(

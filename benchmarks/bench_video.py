@@ -17,7 +17,7 @@ import time
 
 import cv2
 import numpy as np
-from bench_prediction import available_precisions
+from bench_prediction import precisions
 from measuring import peak_memory
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
@@ -76,14 +76,13 @@ def main():
         with open_frames(source) as opened:
             frames = list(opened)
         model_dir = write_model(root, args.width_divisor)
-        precisions = [args.precision] if args.precision else available_precisions()
-        for precision in precisions:
+        for number, precision in enumerate(precisions(args.precision)):
             print('{} frames of {}x{}, {}, {}'.format(args.frames, *args.size, args.layout, precision))
             with open_model(model_dir, precision=precision) as model:
                 predictor = Predictor(model.predict, model.num_classes)
                 compare(model, predictor, frames, source, out, args)
                 # The peak of a process never falls, so a second precision could not show its own.
-                if precision == precisions[0]:
+                if number == 0:
                     report_memory(predictor, args)
 
 

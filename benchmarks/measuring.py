@@ -1,5 +1,6 @@
 """What the benchmarks share: seconds and memory of a process, and processes that take turns."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -8,6 +9,8 @@ import time
 import numpy as np
 
 WARM_UP, REPEATS = 2, 5
+# What a floor prints its seconds under.
+SECONDS = {'predict': 'frozen_predict_s_per_image', 'train': 'train_s_per_image'}
 
 
 def peak_memory():
@@ -28,18 +31,28 @@ def median_seconds(call):
     return float(passed), float(cpu)
 
 
-def print_result(what, call, images_per_call):
-    """One line of JSON about a process whose `call` predicts ('predict') or trains on ('train') so many images."""
-    passed, cpu = median_seconds(call)
-    print(
-        json.dumps(
-            {
-                {'predict': 'frozen_predict_s_per_image', 'train': 'train_s_per_image'}[what]: passed / images_per_call,
-                'cpu_s_per_image': cpu / images_per_call,
-                'peak_rss_gb': peak_memory(),
-            }
-        )
-    )
+def measure(what, call, num_images):
+    """Prints a result about a `call` that predicts ('predict') or trains on ('train') so many images."""
+    print_result(what, *median_seconds(call), num_images)
+
+
+def print_result(what, passed, cpu, num_images):
+    """One line of JSON about this process: seconds an image, passed and of all CPUs, and its memory."""
+    result = {SECONDS[what]: passed / num_images, 'cpu_s_per_image': cpu / num_images, 'peak_rss_gb': peak_memory()}
+    print(json.dumps(result))
+
+
+def parse_floor_arguments(description):
+    """What every floor is called with: ENCODER HEIGHT WIDTH BATCH and options."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('encoder')
+    parser.add_argument('height', type=int)
+    parser.add_argument('width', type=int)
+    parser.add_argument('batch', type=int)
+    parser.add_argument('--classes', type=int, default=20)
+    parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16'])
+    parser.add_argument('--train', action='store_true')
+    return parser.parse_args()
 
 
 def run_and_read(command):
@@ -55,11 +68,10 @@ def compare(what, floor, candidate, rounds):
 
     Returns the ratio of seconds and the gigabytes of the candidate.
     """
-    key = {'predict': 'frozen_predict_s_per_image', 'train': 'train_s_per_image'}[what]
     sides = zip(*[(run_and_read(floor), run_and_read(candidate)) for _ in range(rounds)])
     (bare, bare_cpu, bare_memory), (ours, cpu, memory) = [
         (
-            min(result[key] for result in side),
+            min(result[SECONDS[what]] for result in side),
             min(result.get('cpu_s_per_image', np.nan) for result in side),
             max(result['peak_rss_gb'] for result in side),
         )

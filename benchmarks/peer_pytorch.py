@@ -7,10 +7,8 @@
 Its weights are random and `encoder` is ignored: convolutions take as long on any.
 """
 
-import argparse
-
 import torch
-from measuring import print_result
+from measuring import measure, parse_floor_arguments
 from torch import nn
 
 # Convolutions and their channels in the five blocks of VGG-16.
@@ -55,15 +53,7 @@ class FCN8s(nn.Module):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('encoder')
-    parser.add_argument('height', type=int)
-    parser.add_argument('width', type=int)
-    parser.add_argument('batch', type=int)
-    parser.add_argument('--classes', type=int, default=20)
-    parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16'])
-    parser.add_argument('--train', action='store_true')
-    args = parser.parse_args()
+    args = parse_floor_arguments(__doc__)
     network = FCN8s(args.classes)
     images = torch.randint(0, 256, (args.batch, 3, args.height, args.width)).float()
     labels = torch.randint(0, args.classes, (args.batch, args.height, args.width))
@@ -83,10 +73,10 @@ def main():
         optimizer.step()
 
     if args.train:
-        print_result('train', step, args.batch)
+        measure('train', step, args.batch)
     else:
         network.eval()
-        print_result('predict', predict, args.batch)
+        measure('predict', predict, args.batch)
 
 
 if __name__ == '__main__':
