@@ -113,3 +113,15 @@ def test_fixed_upsampling_has_no_variables_for_it():
         names = [variable.op.name for variable in tf.global_variables()]
     assert not [name for name in names if 'upsample' in name]
     assert len(decoder.kernels) == 3
+
+
+def test_the_gradient_of_no_bias_is_fused_with_a_convolution():
+    """Fused, a CPU with AMX writes behind the bias's gradient in bfloat16, and the process dies some steps later."""
+    graph = tf.Graph()
+    with graph.as_default():
+        arrays = [tf.placeholder(tf.float32, [None, None, None, c]) for c in (3, 4, 5)]
+        decoder = build_decoder(
+            *arrays, tf.placeholder(tf.float32, [None, None, None, 3]), ModelSettings(generic_label_space(2))
+        )
+        tf.gradients(decoder.logits, decoder.biases)
+    assert 'BiasAddGrad' not in {operation.type for operation in graph.get_operations()}
