@@ -52,7 +52,7 @@ class _Builder:
     def score(self, features: Any, name: str) -> Any:
         """A 1x1 convolution to class scores. Zero at first, as in the paper (section 4.3: no better when random).
 
-        The bias is added by `+`: the gradient of `tf.nn.bias_add` is fused with that of the convolution, and of fewer than
+        The bias is added by `tf.add`: the gradient of `tf.nn.bias_add` is fused with that of the convolution, and of fewer than
         16 classes oneDNN then writes 16 in bfloat16 on CPUs with AMX, into memory that belongs to others (TensorFlow 2.21).
         """
         channels, classes = features.shape.as_list()[-1], self.settings.num_classes
@@ -63,7 +63,7 @@ class _Builder:
             bias = tf.get_variable('bias', [classes], initializer=tf.zeros_initializer(), use_resource=True)
             self.kernels.append(kernel)
             self.biases.append(bias)
-            return tf.nn.conv2d(features, kernel, [1, 1, 1, 1], 'SAME') + bias
+            return tf.add(tf.nn.conv2d(features, kernel, [1, 1, 1, 1], 'SAME'), bias, name='BiasAdd')
 
     def upsample(self, scores: Any, like: Any, stride: int, name: str) -> Any:
         """A transposed convolution, stride `stride`, kernel twice as large, to the height and width of `like`.
