@@ -63,7 +63,8 @@ def find_pairs(
     """All images below `image_dirs` in natural order, each with its label from the directory beside it in the list.
 
     A label lies at the same place below its directory as the image below its own, or else anywhere below it under a
-    name that is there once; its extension may differ. Labels without an image are passed over.
+    name that is there once, unless another image lies at that label's place; its extension may differ. Labels without
+    an image are passed over.
 
     Arguments:
         ground_truth_dirs: One for each of `image_dirs`; empty for a dataset without labels.
@@ -72,7 +73,7 @@ def find_pairs(
     Raises:
         ValueError: The two lists of directories differ in length.
         FileNotFoundError: A directory is not there.
-        DataError: No images, or images without a label.
+        DataError: No images, or images without a label, with several, or with that of another image.
     """
     if ground_truth_dirs and len(ground_truth_dirs) != len(image_dirs):
         raise ValueError(
@@ -133,7 +134,10 @@ def stem_of(path: str) -> str:
 
 
 class LabelIndex:
-    """The label files below one directory by their place and by their name, both without extension."""
+    """The label files below one directory by their place and by their name, both without extension.
+
+    It remembers which image was given which label: one index serves the images of one directory.
+    """
 
     def __init__(self, directory: str) -> None:
         _check_directory(directory, 'labels')
@@ -144,17 +148,41 @@ class LabelIndex:
             place = os.path.splitext(os.path.relpath(path, directory))[0]
             self._by_place.setdefault(place, []).append(path)
             self._by_name.setdefault(os.path.basename(place), []).append(path)
+        self._image_of: Dict[str, str] = {}
 
     def find(self, place: str, image: str) -> Optional[str]:
-        """The label at `place` (relative, without extension) for this image; None where there is none."""
-        found = [path for path in self._by_place.get(place, ()) if path != image]
-        found = found or [path for path in self._by_name.get(os.path.basename(place), ()) if path != image]
+        """The label at `place` (relative, without extension) for this image, or else the one of that name.
+
+        Returns None where there is none. Raises DataError where there are several, or where another image has it.
+        """
+        found = [path for path in self._by_place.get(place, ()) if path != image] or self._namesakes(place, image)
         if len(found) > 1:
             raise DataError(
                 'Which label belongs to {}? Found {}. Keep one of them, or tell them apart with '
                 'ground_truth_suffix or a list of pairs.'.format(image, ' and '.join(found[:3]))
             )
-        return found[0] if found else None
+        if not found:
+            return None
+        other = self._image_of.setdefault(found[0], image)
+        if other != image:
+            raise DataError(
+                'Which image does {} belong to? Both {} and {} would get it. Give each image a label of its own, at '
+                'the same place below {} as the image below its directory, or pass a list of pairs.'.format(
+                    found[0], other, image, self.directory
+                )
+            )
+        return found[0]
+
+    def _namesakes(self, place: str, image: str) -> List[str]:
+        """Labels elsewhere of the name at the end of `place`, without those at whose place another image lies."""
+        folder, name = os.path.split(place)
+        found = []
+        for path in self._by_name.get(name, ()):
+            way = os.path.relpath(os.path.dirname(path), os.path.join(self.directory, folder))
+            other = os.path.normpath(os.path.join(os.path.dirname(image), way, os.path.basename(image)))
+            if path != image and not os.path.isfile(other):
+                found.append(path)
+        return found
 
 
 def _pair_with_labels(

@@ -5,6 +5,7 @@ import pytest
 
 from data_generator.discovery import NameRule, Pair, check_pairs, find_pairs, read_names, read_pair_list
 from data_generator.errors import DataError
+from data_generator.survey import survey
 
 
 @pytest.fixture
@@ -73,6 +74,45 @@ def test_equal_names_in_several_datasets_get_their_own_labels(tmp_path, touch):
 def test_label_elsewhere_below_its_directory_is_found_by_name(tmp_path, touch):
     touch('im/a/1.png', 'gt/1.png')
     assert find(tmp_path, ['im'], ['gt']) == [('im/a/1.png', 'gt/1.png')]
+
+
+@pytest.mark.parametrize('labelled, bare', [('a', 'b'), ('b', 'a')])
+def test_label_at_the_place_of_one_image_is_not_given_to_another(tmp_path, touch, labelled, bare):
+    touch('im/a/1.png', 'im/b/1.png', 'gt/{}/1.png'.format(labelled))
+    with pytest.raises(
+        DataError, match=r'1 of 2 images .*have no label, the first of them .*im/{}/1\.png'.format(bare)
+    ):
+        find(tmp_path, ['im'], ['gt'])
+    assert find(tmp_path, ['im'], ['gt'], check_existence=False) == [
+        ('im/{}/1.png'.format(labelled), 'gt/{}/1.png'.format(labelled))
+    ]
+
+
+@pytest.mark.parametrize('images', [('im/a/1.png', 'im/b/1.png'), ('im/1_left.png', 'im/1_right.png')])
+def test_label_that_two_images_would_get_is_refused(tmp_path, touch, images):
+    touch('gt/1.png', *images)
+    rule = NameRule('_', '') if '_' in images[0] else PLAIN
+    message = r'Which image does .*gt/1\.png belong to\? Both .*{} and .*{} would get it\. Give each image a label'
+    with pytest.raises(DataError, match=message.format(*images)):
+        find(tmp_path, ['im'], ['gt'], rule=rule)
+
+
+def test_one_label_may_serve_two_directories_of_images(tmp_path, touch):
+    touch('left/1.png', 'right/1.png', 'gt/1.png')
+    assert find(tmp_path, ['left', 'right'], ['gt', 'gt']) == [('left/1.png', 'gt/1.png'), ('right/1.png', 'gt/1.png')]
+
+
+def test_check_reports_a_label_that_two_images_would_get(tmp_path, touch):
+    touch('images/a/1.png', 'images/b/1.png', 'labels/1.png')
+    (split,) = survey(str(tmp_path)).splits
+    assert pair_names(split.pairs, tmp_path) == [('images/a/1.png', 'labels/1.png'), ('images/b/1.png', None)]
+    (fault,) = split.faults
+    assert fault.kind == 'ambiguous_label' and fault.is_error and 'Both' in fault.detail
+    touch('labels/b/1.png')
+    os.remove(str(tmp_path / 'labels/1.png'))
+    (split,) = survey(str(tmp_path)).splits
+    assert pair_names(split.pairs, tmp_path) == [('images/a/1.png', None), ('images/b/1.png', 'labels/b/1.png')]
+    assert [fault.kind for fault in split.faults] == ['image_without_label']
 
 
 def test_images_and_labels_in_one_directory(tmp_path, touch):
