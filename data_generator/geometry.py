@@ -11,6 +11,8 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
+from helpers.images import resize_image
+
 #: How often a crop in which one class fills too much is drawn again before the best one seen is taken.
 CROP_ATTEMPTS = 10
 
@@ -62,21 +64,13 @@ def crop(image: np.ndarray, label: Label, margins: Tuple[int, int, int, int]) ->
 
 
 def resize(image: np.ndarray, label: Label, size: Size, resize_labels: bool = True) -> Pair:
-    """Resize to (height, width): the image by area where it shrinks to half or less, bilinearly otherwise."""
-    image = _resize_image(image, size)
+    """Resize to (height, width): the image by the rule of `helpers.images.resize_image`, the label to the nearest."""
+    image = resize_image(image, size)
     if label is None or not resize_labels or label.shape == size:
         return image, label
     # INTER_NEAREST samples at the upper left corner of a pixel and so shifts labels against images by up to half a
     # source pixel; INTER_NEAREST_EXACT samples at its centre.
     return image, cv2.resize(label, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
-
-
-def _resize_image(image: np.ndarray, size: Size) -> np.ndarray:
-    height, width = image.shape[:2]
-    if (height, width) == size:
-        return image
-    shrinks = 2 * size[0] <= height or 2 * size[1] <= width
-    return cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def random_crop(

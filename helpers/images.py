@@ -1,4 +1,5 @@
-"""Reading and writing image and label files, and finding them in the order that people expect.
+"""Reading, writing and resizing images, reading and writing label files, and finding both in the order that people
+expect.
 
 Everything is RGB. What is read is what is in the file: an image that is not 8-bit RGB is refused unless a conversion is
 asked for, and label files are never scaled, blended or turned into colours.
@@ -177,6 +178,21 @@ def write_labels(path: PathLike, ids: np.ndarray) -> None:
             )
         ids = ids.astype(np.uint8 if largest <= 255 else np.uint16)
     _write_encoded(path, ids)
+
+
+def resize_image(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """Resizes a uint8 image [h, w, 3] to `size` (height, width): by area where a side shrinks to half or less,
+    bilinearly otherwise. An image of that size is returned as it is.
+
+    One rule for the sizes of training and evaluation and for the sizes and scales of prediction: a network then sees
+    the same image in all of them.
+    """
+    height, width = image.shape[:2]
+    if (height, width) == tuple(size):
+        return image
+    # Bilinear interpolation looks at two pixels along each side: from half the size on it would pass over some.
+    passes_over = 2 * size[0] <= height or 2 * size[1] <= width
+    return cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA if passes_over else cv2.INTER_LINEAR)
 
 
 def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, recursive: bool = True) -> List[str]:

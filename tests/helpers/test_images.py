@@ -17,6 +17,7 @@ from helpers.images import (
     read_color_labels,
     read_image,
     read_labels,
+    resize_image,
     write_image,
     write_labels,
 )
@@ -376,3 +377,34 @@ def test_natural_order_of_mixed_names():
     wanted = ['1.png', '2/10.png', '2/b.png', '02.png', '10.png', 'a1.png', 'a2.png', 'B.png', 'b.png']
     backwards = wanted[::-1]
     assert sorted(backwards, key=natural_sort_key) == wanted
+
+
+def slow_bilinear(image, height, width):
+    result = np.zeros((height, width, 3))
+    for row in range(height):
+        for column in range(width):
+            y = min(max((row + 0.5) * image.shape[0] / height - 0.5, 0), image.shape[0] - 1)
+            x = min(max((column + 0.5) * image.shape[1] / width - 0.5, 0), image.shape[1] - 1)
+            for near_y in (int(y), int(y) + 1):
+                for near_x in (int(x), int(x) + 1):
+                    weight = (1 - abs(y - near_y)) * (1 - abs(x - near_x))
+                    if weight > 0:
+                        result[row, column] += weight * image[near_y, near_x]
+    return result
+
+
+@pytest.mark.parametrize('size', [(12, 15), (9, 18), (16, 20), (20, 31)])
+def test_resizing_interpolates_while_more_than_half_is_left(size):
+    image = np.random.RandomState(1).randint(0, 256, (16, 20, 3)).astype(np.uint8)
+    assert np.abs(resize_image(image, size) - slow_bilinear(image, *size)).max() <= 1
+
+
+@pytest.mark.parametrize('factor', [2, 4])
+def test_resizing_averages_from_half_the_size_on(factor):
+    image = np.random.RandomState(2).randint(0, 256, (16, 20, 3)).astype(np.uint8)
+    expected = image.reshape(16 // factor, factor, 20 // factor, factor, 3).astype(float).mean(axis=(1, 3))
+    assert np.abs(resize_image(image, expected.shape[:2]) - expected).max() <= 0.5
+
+
+def test_resizing_to_the_same_size_copies_nothing(rgb):
+    assert resize_image(rgb, rgb.shape[:2]) is rgb
