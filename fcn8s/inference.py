@@ -3,19 +3,21 @@
 uint8 images in, uint8 class IDs out; no training nodes, no dropout, and soft-max only where it is fetched.
 """
 
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence, Union
 
 import numpy as np
 
 from fcn8s import saved_models
 from fcn8s.backend import tf
 from fcn8s.export import DEFAULT_TAGS, read_description
+from fcn8s.feeding import as_image_batch
 from fcn8s.freezing import cut_network, fold_variables, load_large_filter
 from fcn8s.precision import check_precision, this_machine
 from fcn8s.precision import session_config as session_config_for
 from helpers.label_spaces import LabelSpace
 
 IMAGES_TENSOR = 'images_uint8:0'
+FLOAT_IMAGES_TENSOR = 'image_input:0'
 LOGITS_NODE = 'decoder/fcn8s_output'
 PRECISIONS = ('float32', 'bfloat16')
 
@@ -39,6 +41,7 @@ class InferenceGraph:
         self.precision = precision
         self.model_dir = description.directory
         self.images = graph.get_tensor_by_name(IMAGES_TENSOR)
+        self._float_images = graph.get_tensor_by_name(FLOAT_IMAGES_TENSOR)
         self.logits = graph.get_tensor_by_name(LOGITS_NODE + ':0')
         self.label_space: LabelSpace = description.settings.label_space
         self.num_classes = description.settings.num_classes
@@ -55,14 +58,18 @@ class InferenceGraph:
         """`session.run` of this network."""
         return self.session.run(fetches, feed)
 
-    def predict(self, images: np.ndarray, argmax: bool = True) -> np.ndarray:
+    def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
         """Predicts images of one size.
 
-        images: uint8 [N, H, W, 3], RGB.
+        images: [N, H, W, 3], RGB, or a list of images; uint8, or numbers from 0 to 255.
 
-        Returns class IDs, uint8 [N, H, W], or with `argmax=False` the soft-max, float32 [N, H, W, C].
+        Returns class IDs, uint8 [N, H, W], or with `argmax=False` the soft-max, float32 [N, H, W, C]. Raises ValueError
+        as `fcn8s.feeding.as_image_batch`.
         """
-        return self.run(self.class_ids if argmax else self.probabilities, {self.images: images})
+        images = as_image_batch(images)
+        # TensorFlow would cut numbers to uint8 on their way into that placeholder, and make images from 0 to 1 black.
+        placeholder = self.images if images.dtype == np.uint8 else self._float_images
+        return self.run(self.class_ids if argmax else self.probabilities, {placeholder: images})
 
     def close(self) -> None:
         """Frees the session and its weights; may be called again."""

@@ -141,6 +141,36 @@ def test_fcn8s_and_the_inference_graph_predict_the_same(small_model, model):
     np.testing.assert_allclose(model.predict(image[np.newaxis], argmax=False), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize('dtype', [np.int32, np.float32, np.float64])
+def test_the_inference_graph_takes_whole_numbers_of_any_type(model, dtype):
+    images = random_image(9, 14)[np.newaxis]
+    np.testing.assert_allclose(
+        model.predict(images.astype(dtype), argmax=False), model.predict(images, argmax=False), atol=1e-6
+    )
+
+
+def test_the_inference_graph_takes_numbers_between_as_fcn8s_does(small_model, model):
+    images = smooth_image(33, 47)[np.newaxis] * np.float32(0.37)
+    with FCN8s(model_load_dir=small_model) as network:
+        expected = network.predict(images, argmax=False)
+    np.testing.assert_allclose(model.predict(images, argmax=False), expected, atol=1e-5)
+    assert np.abs(model.predict(images.astype(np.uint8), argmax=False) - expected).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    'images, message',
+    [
+        (random_image(4, 5)[np.newaxis] / 255.0, 'image values go from 0[.0-9]* to 1?[.0-9]*; .* Multiply by 255'),
+        (random_image(4, 5)[np.newaxis].astype(np.int32) - 128, 'image values go from -[0-9]+ to [0-9]+; the network'),
+        (random_image(4, 5), r'images have the shape \(4, 5, 3\); expected .*Pass a single image as \[image\]'),
+        ([random_image(4, 5), random_image(5, 4)], 'the images have different shapes'),
+    ],
+)
+def test_the_inference_graph_refuses_what_it_would_misread(model, images, message):
+    with pytest.raises(ValueError, match=message):
+        model.predict(images)
+
+
 @pytest.fixture
 def folders(tmp_path):
     images, results = tmp_path / 'images', tmp_path / 'results'
