@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from fcn8s.tiling import Span, check_tile, spans
 from helpers.files import explain_os_errors
-from helpers.images import find_images, read_image, write_image
+from helpers.images import find_images, read_image, resize_image, write_image
 from helpers.visualization_utils import print_segmentation_onto_image
 
 DEFAULT_OVERLAP = 128
@@ -17,10 +17,16 @@ ARRANGEMENTS = ('vertical', 'horizontal')
 
 # How many channels OpenCV resizes at a time; version 5 takes 128 at most.
 _RESIZED_CHANNELS = 64
+# How many rows of a map are enlarged at a time.
+_BAND_ROWS = 32
+# Keeps the logarithm of a probability of 0 finite.
+_SMALLEST_PROBABILITY = np.finfo(np.float32).tiny
 
 # predict(images, argmax): uint8 [N, H, W, 3] -> class IDs uint8 [N, H, W], or soft-max float32 [N, H, W, C] for
 # argmax=False. `FCN8s.predict` and `InferenceGraph.predict` are such functions.
 Predict = Callable[..., np.ndarray]
+# The first row of a band of an image, and float32 [h, W, C] of its rows.
+Band = Tuple[int, np.ndarray]
 
 
 class Predictor:
@@ -28,6 +34,9 @@ class Predictor:
 
     Averages the soft-max over scales, over the image and its mirror image, and where tiles overlap. With none of these,
     class IDs come straight from the network, without the soft-max.
+
+    Given a size, it predicts what `fcn8s evaluate --size` scores: the resized image's logits (soft-max, where several
+    are averaged), interpolated to the size of the image before a class is chosen.
     """
 
     def __init__(
@@ -38,6 +47,7 @@ class Predictor:
         overlap: int = DEFAULT_OVERLAP,
         scales: Sequence[float] = (1.0,),
         mirror: bool = False,
+        size: Optional[Tuple[int, int]] = None,
     ) -> None:
         """
         Arguments:
@@ -49,6 +59,8 @@ class Predictor:
             overlap: Of neighbouring tiles, in pixels.
             scales: Factors that the image is resized by before predicting; results have the image's own size.
             mirror: Whether the mirror image is predicted too.
+            size: (height, width) that every image is brought to for the network; tiles and scales are then those of the
+                resized image. None takes images as they are.
 
         Raises ValueError where an argument is out of its range.
         """
@@ -64,19 +76,29 @@ class Predictor:
         self._overlap = overlap
         self._scales = tuple(scales)
         self._mirror = mirror
+        self._size = _checked_size('size', size)
 
     def class_ids(self, image: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3], RGB -> uint8 [H, W]."""
-        if self._scales == (1.0,) and not self._mirror and self._grid(image) is None:
+        if self._keeps_size(image) and self._scales == (1.0,) and not self._mirror and self._grid(image) is None:
             return self._predict(image[np.newaxis])[0]
         class_ids = np.empty(image.shape[:2], np.uint8)
-        for start, probabilities in self._bands(image):
-            class_ids[start : start + len(probabilities)] = np.argmax(probabilities, axis=-1)
+        for start, band in self._bands(image):
+            class_ids[start : start + len(band)] = np.argmax(band, axis=-1)
         return class_ids
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3], RGB -> float32 [H, W, C]."""
-        return np.concatenate([probabilities for _, probabilities in self._bands(image)])
+        are_logits = self._interpolates_logits and not self._keeps_size(image)
+        return np.concatenate([_soft_max_of(band) if are_logits else band for _, band in self._bands(image)])
+
+    def _keeps_size(self, image: np.ndarray) -> bool:
+        return self._size is None or self._size == image.shape[:2]
+
+    @property
+    def _interpolates_logits(self) -> bool:
+        """Whether a resized image's logits are what is interpolated, as there is nothing to average."""
+        return self._tile is None and self._scales == (1.0,) and not self._mirror
 
     def _grid(self, image: np.ndarray) -> Optional[Tuple[List[Span], List[Span]]]:
         """The spans of rows and columns of the tiles, or None where the image is predicted at once."""
@@ -84,8 +106,19 @@ class Predictor:
             return None
         return spans(image.shape[0], self._tile[0], self._overlap), spans(image.shape[1], self._tile[1], self._overlap)
 
-    def _bands(self, image: np.ndarray) -> Iterator[Tuple[int, np.ndarray]]:
-        """(first row, soft-max [h, W, C]) of bands from top to bottom. Only a row of tiles is in memory at a time."""
+    def _bands(self, image: np.ndarray) -> Iterator[Band]:
+        """The soft-max from top to bottom; of an image that is resized and `_interpolates_logits`, the logits."""
+        if self._size is None or self._keeps_size(image):
+            yield from self._bands_of_tiles(image)
+            return
+        values = np.concatenate([band for _, band in self._bands_of_tiles(resize_image(image, self._size))])
+        if self._interpolates_logits:
+            # But for a number per pixel, which changes neither class nor soft-max, that is what the logarithm gives.
+            values = np.log(np.maximum(values, _SMALLEST_PROBABILITY))
+        yield from _enlarged_bands(values, image.shape[:2])
+
+    def _bands_of_tiles(self, image: np.ndarray) -> Iterator[Band]:
+        """The bands of an image as it is. Only a row of tiles is in memory at a time."""
         tiles = self._grid(image)
         if tiles is None:
             yield 0, self._average(image)
@@ -110,7 +143,7 @@ class Predictor:
         total = np.zeros(image.shape[:2] + (self.num_classes,), np.float32)
         for scale in self._scales:
             height, width = (max(1, int(round(side * scale))) for side in image.shape[:2])
-            scaled = _resize_image(image, (height, width))
+            scaled = resize_image(image, (height, width))
             total += _resize_map(self._soft_max(scaled), image.shape[:2])
             if self._mirror:
                 mirrored = self._soft_max(np.ascontiguousarray(scaled[:, ::-1]))
@@ -120,14 +153,6 @@ class Predictor:
 
     def _soft_max(self, image: np.ndarray) -> np.ndarray:
         return self._predict(image[np.newaxis], argmax=False)[0]
-
-
-def _resize_image(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-    """uint8 [h, w, 3] to `size` (height, width); averages where it shrinks, so that nothing is passed over."""
-    if image.shape[:2] == tuple(size):
-        return image
-    is_smaller = size[0] * size[1] < image.shape[0] * image.shape[1]
-    return cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR)
 
 
 def _resize_map(soft_max: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
@@ -140,6 +165,26 @@ def _resize_map(soft_max: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
         part = cv2.resize(part, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
         resized[..., start : start + _RESIZED_CHANNELS] = part.reshape(tuple(size) + (-1,))
     return resized
+
+
+def _enlarged_bands(values: np.ndarray, size: Tuple[int, int]) -> Iterator[Band]:
+    """float32 [h, w, C] to `size` (height, width) as `_resize_map`, band by band: for a large image and many classes
+    the whole would be gigabytes."""
+    height = len(values)
+    wide = _resize_map(values, (height, size[1]))
+    # Half-pixel centres, as in OpenCV and in `fcn8s.evaluation_head`.
+    rows = np.clip((np.arange(size[0]) + 0.5) * height / size[0] - 0.5, 0, height - 1)
+    for start in range(0, size[0], _BAND_ROWS):
+        band = rows[start : start + _BAND_ROWS]
+        above = band.astype(np.int64)
+        share = (band - above).astype(np.float32)[:, np.newaxis, np.newaxis]
+        yield start, wide[above] * (1 - share) + wide[np.minimum(above + 1, height - 1)] * share
+
+
+def _soft_max_of(logits: np.ndarray) -> np.ndarray:
+    """The soft-max over the last axis."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def predict_and_save(
@@ -173,7 +218,7 @@ def predict_and_save(
     """
     if arrangement not in ARRANGEMENTS:
         raise ValueError('arrangement is {!r}; choose from {}.'.format(arrangement, ', '.join(ARRANGEMENTS)))
-    size = _checked_size(resize)
+    size = _checked_size('resize', resize)
     if os.path.realpath(results_dir) == os.path.realpath(images_dir):
         raise ValueError(
             'results_dir and images_dir are the same folder, {!r}: overlays have the names of their '
@@ -190,7 +235,7 @@ def predict_and_save(
     pairs = [pair for pair in pairs if overwrite_existing or not os.path.exists(pair[1])]
     for image_path, result_path in tqdm(pairs, desc='predict', unit='image'):
         image = read_image(image_path, convert=True)
-        image = image if size is None else _resize_image(image, size)
+        image = image if size is None else resize_image(image, size)
         overlay = print_segmentation_onto_image(image, predict(image[np.newaxis])[0], color_map)
         if include_unprocessed_image:
             overlay = np.concatenate([image, overlay], axis=ARRANGEMENTS.index(arrangement))
@@ -198,9 +243,13 @@ def predict_and_save(
     return [result_path for _, result_path in pairs]
 
 
-def _checked_size(resize: Any) -> Optional[Tuple[int, int]]:
-    if resize is False or resize is None:
+def _checked_size(name: str, size: Any) -> Optional[Tuple[int, int]]:
+    if size is False or size is None:
         return None
-    if resize is True or len(resize) != 2 or any(int(side) != side or side < 1 for side in resize):
-        raise ValueError('resize is {!r}; it has to be (height, width), each at least 1, or False.'.format(resize))
-    return int(resize[0]), int(resize[1])
+    if size is True or len(size) != 2 or any(int(side) != side or side < 1 for side in size):
+        raise ValueError(
+            '{} is {!r}; it has to be (height, width), each at least 1. Leave it out to resize nothing.'.format(
+                name, size
+            )
+        )
+    return int(size[0]), int(size[1])

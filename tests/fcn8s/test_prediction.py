@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from data_generator import geometry
 from fcn8s import FCN8s, inference, prediction
 from fcn8s.prediction import Predictor
 from helpers.images import write_image
@@ -121,12 +122,80 @@ def test_scales_with_more_classes_than_opencv_has_channels():
     np.testing.assert_allclose(found[..., 1], np.broadcast_to(np.linspace(0, 1, 40), (8, 40)), atol=0.03)
 
 
+@pytest.mark.parametrize('scale', [0.75, 0.5, 0.3, 1.5])
+def test_scales_resize_images_as_the_data_generator_does(scale):
+    seen = []
+
+    def recording(images, argmax=True):
+        seen.append(images[0])
+        return colour_classes(images, argmax)
+
+    image = random_image(40, 60)
+    Predictor(recording, 3, scales=(scale,)).class_ids(image)
+    size = (int(40 * scale), int(60 * scale))
+    np.testing.assert_array_equal(seen[0], geometry.resize(image, None, size)[0])
+
+
+def slow_resize(values, height, width):
+    result = np.zeros((height, width, values.shape[2]))
+    for row in range(height):
+        for column in range(width):
+            y = min(max((row + 0.5) * values.shape[0] / height - 0.5, 0), values.shape[0] - 1)
+            x = min(max((column + 0.5) * values.shape[1] / width - 0.5, 0), values.shape[1] - 1)
+            for near_y in (int(y), int(y) + 1):
+                for near_x in (int(x), int(x) + 1):
+                    weight = (1 - abs(y - near_y)) * (1 - abs(x - near_x))
+                    if weight > 0:
+                        result[row, column] += weight * values[near_y, near_x]
+    return result
+
+
+def slow_soft_max(logits):
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize('image_size', [(66, 130), (32, 64), (16, 40), (70, 20)])
+def test_at_a_size_the_logits_are_interpolated_to_that_of_the_image(model, image_size):
+    image = smooth_image(*image_size)
+    resized = geometry.resize(image, None, (32, 64))[0]
+    logits = slow_resize(model.run(model.logits, {model.images: resized[np.newaxis]})[0], *image_size)
+    predictor = Predictor(model.predict, model.num_classes, size=(32, 64))
+    np.testing.assert_allclose(predictor.probabilities(image), slow_soft_max(logits), atol=1e-4)
+    certain = np.diff(np.sort(logits, axis=-1)[..., -2:], axis=-1)[..., 0] > 1e-4
+    class_ids = predictor.class_ids(image)
+    assert certain.mean() > 0.9 and class_ids.dtype == np.uint8 and class_ids.shape == image_size
+    np.testing.assert_array_equal(class_ids[certain], np.argmax(logits, axis=-1)[certain])
+
+
+@pytest.mark.parametrize(
+    'options',
+    [{'mirror': True}, {'scales': (0.5, 1.0)}, {'tile': (40, 48), 'overlap': 8}, {'tile': (64, 64), 'overlap': 8}],
+)
+def test_at_a_size_averages_are_those_of_the_resized_image(model, options):
+    image = smooth_image(66, 130)
+    resized = geometry.resize(image, None, (32, 64))[0]
+    averaged = Predictor(model.predict, model.num_classes, **options).probabilities(resized)
+    expected = slow_resize(averaged, 66, 130)
+    predictor = Predictor(model.predict, model.num_classes, size=(32, 64), **options)
+    np.testing.assert_allclose(predictor.probabilities(image), expected, atol=1e-5)
+    np.testing.assert_array_equal(predictor.class_ids(image), np.argmax(predictor.probabilities(image), axis=-1))
+
+
+def test_an_image_of_the_size_is_predicted_as_it_is(model):
+    image = smooth_image(32, 64)
+    np.testing.assert_array_equal(
+        Predictor(model.predict, model.num_classes, size=(32, 64)).class_ids(image), model.predict([image])[0]
+    )
+
+
 @pytest.mark.parametrize(
     'options, message',
     [
         ({'scales': ()}, r'scales is \[\]; it has to be one or more positive numbers'),
         ({'scales': (1.0, 0.0)}, 'positive numbers'),
         ({'tile': (64, 64), 'overlap': 64}, 'tiles of 64 pixels overlap by 64'),
+        ({'size': (64, 0)}, r'size is \(64, 0\); it has to be \(height, width\), each at least 1. Leave it out'),
     ],
 )
 def test_refuses_options_out_of_range(options, message):
