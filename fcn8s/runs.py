@@ -108,8 +108,11 @@ def read_config(run: Run) -> Dict[str, Any]:
         raise ValueError('{} is damaged: {}'.format(run.config_path, error)) from error
 
 
-def training_size(path: str) -> Optional[Tuple[int, int]]:
-    """(height, width) that the run at `path` resized its images to; None where it did not, or where there is no run."""
+def input_size(path: str) -> Optional[Tuple[int, int]]:
+    """(height, width) that the run at `path` was evaluated at; None where it took images as they are, or is no run.
+
+    Without --crop it was trained at that size too; with it, on windows of the images as they are on disk.
+    """
     run = Run(os.fspath(path))
     if not os.path.isfile(run.config_path):
         return None

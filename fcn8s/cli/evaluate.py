@@ -204,7 +204,7 @@ def _input_size(args: argparse.Namespace, path: str) -> Optional[Tuple[int, int]
     """(height, width) to resize images to: as asked for, else as the run trained on, else None."""
     from fcn8s import runs
 
-    size = runs.training_size(path) if args.size is None else args.size
+    size = runs.input_size(path) if args.size is None else args.size
     if size is None and args.at_input_size:
         raise ValueError(
             '--at-input-size: images are not resized, so the network works at the size of the ground '

@@ -5,7 +5,12 @@ import os
 import sys
 from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
-from fcn8s.cli.prediction_arguments import add_drawing_arguments, add_prediction_arguments, open_predictor
+from fcn8s.cli.prediction_arguments import (
+    add_drawing_arguments,
+    add_prediction_arguments,
+    check_overlap,
+    open_predictor,
+)
 
 VIDEO_EXTENSIONS = ('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.wmv', '.flv', '.ogv')
 SUBMISSION_DIR = 'cityscapes_submission'
@@ -72,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     from fcn8s.rendering import Style, check_style
     from fcn8s.result_files import ResultFiles, check_folder, plan_jobs
 
+    check_overlap(args)
     style = Style(alpha=args.alpha, contours=args.contours, legend=args.legend, zoom=args.zoom)
     check_style(style)
     streams = [source for source in args.inputs if _is_stream(source)]

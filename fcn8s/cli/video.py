@@ -4,7 +4,12 @@ import argparse
 import sys
 from typing import Any
 
-from fcn8s.cli.prediction_arguments import add_drawing_arguments, add_prediction_arguments, open_predictor
+from fcn8s.cli.prediction_arguments import (
+    add_drawing_arguments,
+    add_prediction_arguments,
+    check_overlap,
+    open_predictor,
+)
 
 DESCRIPTION = """Writes a segmented MP4 (H.264, plays in browsers) of a video, a folder of frames or a camera. Sound is
 kept. If it is cut off (Ctrl-C, a broken frame, a full disk), what was done is left as NAME.partial.mp4, which plays; a
@@ -40,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     from fcn8s.rendering import Style, check_smoothing, check_style, render_video
 
+    check_overlap(args)
     style = Style(args.layout, args.alpha, args.contours, args.legend, args.zoom)
     check_style(style)
     check_smoothing(args.smoothing)

@@ -1,4 +1,6 @@
+import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from fcn8s import cli, inference, result_files
-from helpers.images import read_labels, write_image
+from helpers.images import read_labels, write_image, write_labels
 from helpers.label_spaces import LABEL_SPACES, cityscapes20_to_cityscapes_ids
 from helpers.video import VideoWriter
 
@@ -188,6 +190,8 @@ def test_refuses_two_images_of_one_name(small_model, tmp_path, capsys):
         (['--scales', '0'], 'positive numbers'),
         (['--tile', '64', '64'], 'tiles of 64 pixels overlap by 128'),
         (['--submission', 'cityscapes'], 'is not named like a Cityscapes image'),
+        (['--overlap', '16'], '--overlap is 16, but there are no tiles; give --tile H W too'),
+        (['--size', '0', '64'], 'size is (0, 64); it has to be (height, width), each at least 1'),
     ],
 )
 def test_refuses_options_out_of_range(small_model, images, tmp_path, capsys, arguments, message):
@@ -257,6 +261,122 @@ def test_submission(small_model, tmp_path, monkeypatch):
         cityscapes20_to_cityscapes_ids()[expected_ids(small_model, image)],
     )
     assert predict(small_model, tmp_path / 'test', '--out', out, '--submission', 'cityscapes') == 2
+
+
+@pytest.fixture
+def sized_run(small_model, tmp_path):
+    """A run directory whose images are resized to 16 x 32, with crops for its training."""
+    run_dir = tmp_path / 'run'
+    shutil.copytree(small_model, str(run_dir / 'checkpoints' / 'step-00000007'))
+    (run_dir / 'checkpoints' / 'last.json').write_text(json.dumps({'checkpoint': 'step-00000007'}))
+    (run_dir / 'config.json').write_text(json.dumps({'command': {'size': [16, 32], 'crop': [8, 8]}}))
+    return run_dir
+
+
+@pytest.fixture
+def small_cityscapes(tmp_path, monkeypatch):
+    """The root of a dataset of the size that the evaluation server is made to take, and the labels of its images."""
+    from fcn8s import cityscapes_submission
+
+    monkeypatch.setattr(cityscapes_submission, 'HEIGHT', 32)
+    monkeypatch.setattr(cityscapes_submission, 'WIDTH', 64)
+    root, labels = tmp_path / 'cityscapes', {}
+    for number in range(3):
+        name = 'berlin_000000_{:06d}'.format(number)
+        coarse = random_image(8, 16, number).repeat(4, axis=0).repeat(4, axis=1)
+        write_image(str(root / 'leftImg8bit' / 'val' / 'berlin' / (name + '_leftImg8bit.png')), coarse)
+        labels[name] = (np.random.RandomState(number).randint(34, size=(32, 64))).astype(np.uint8)
+        write_labels(str(root / 'gtFine' / 'val' / 'berlin' / (name + '_gtFine_labelIds.png')), labels[name])
+    return root, labels
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        [],
+        ['--mirror'],
+        ['--size', '24', '40'],
+        ['--size', '16', '32', '--scales', '0.5', '1'],
+        ['--tile', '64', '64', '--overlap', '8'],
+    ],
+)
+def test_a_submission_has_the_confusion_that_evaluate_counted(sized_run, small_cityscapes, tmp_path, options):
+    root, labels = small_cityscapes
+    assert (
+        predict(sized_run, root / 'leftImg8bit', '--out', tmp_path / 'out', '--submission', 'cityscapes', *options) == 0
+    )
+    counted = np.zeros((34, 34), np.int64)
+    for name, truth in labels.items():
+        path = tmp_path / 'out' / 'cityscapes_submission' / (name + '_pred_labelIds.png')
+        np.add.at(counted, (truth, read_labels(str(path))), 1)
+    class_of = np.zeros(34, np.int64)
+    class_of[cityscapes20_to_cityscapes_ids()[1:20]] = np.arange(1, 20)
+    expected = np.zeros((20, 20), np.int64)
+    np.add.at(expected, (class_of[:, np.newaxis], class_of), counted)
+    scores = tmp_path / 'scores.json'
+    arguments = ['evaluate', sized_run, '--data', root, '--json', scores] + options
+    assert cli.main([str(argument) for argument in arguments]) == 0
+    assert (expected[1:].sum(axis=0) > 0).sum() > 1  # more than one class is predicted
+    np.testing.assert_array_equal(json.loads(scores.read_text())['confusion_matrix'], expected)
+
+
+def test_a_run_is_predicted_at_the_size_it_was_evaluated_at_and_says_so(sized_run, images, tmp_path, capsys):
+    small, out = os.path.join(images, 'one.png'), tmp_path / 'out'
+    assert predict(sized_run, small, '--out', out, '--ids') == 0
+    printed = capsys.readouterr().out
+    assert 'images are resized to 16 x 32 for the network, as fcn8s evaluate does for this run' in printed
+    assert 'trained' not in printed
+    at_size = read_labels(str(out / 'one_ids.png'))
+    assert at_size.shape == (20, 30)
+    assert predict(sized_run, small, '--out', out, '--ids', '--size', 16, 32) == 0
+    assert 'resized' not in capsys.readouterr().out
+    np.testing.assert_array_equal(read_labels(str(out / 'one_ids.png')), at_size)
+
+
+def test_scales_take_the_images_of_a_run_as_they_are(small_model, sized_run, images, tmp_path, capsys):
+    out = tmp_path / 'out'
+    assert predict(sized_run, os.path.join(images, 'one.png'), '--out', out, '--ids', '--scales', 1) == 0
+    np.testing.assert_array_equal(
+        read_labels(str(out / 'one_ids.png')), expected_ids(small_model, random_image(20, 30, 0))
+    )
+    printed = capsys.readouterr().out
+    assert 'note: --scales takes factors of the images as they are' in printed
+    assert 'With --size 16 32, so does this command' in printed
+
+
+def test_a_model_without_a_run_takes_images_as_they_are(small_model, images, tmp_path, capsys):
+    assert predict(small_model, images, '--out', tmp_path / 'out') == 0
+    assert capsys.readouterr().out == 'results: {}\n'.format(tmp_path / 'out')
+
+
+def test_a_video_is_predicted_at_the_size_of_the_run(sized_run, tmp_path, capsys, monkeypatch):
+    seen = []
+    original = inference.InferenceGraph.predict
+
+    def recording(self, images, argmax=True):
+        seen.append(images.shape[1:3])
+        return original(self, images, argmax)
+
+    monkeypatch.setattr(inference.InferenceGraph, 'predict', recording)
+    for number in range(2):
+        write_image(str(tmp_path / 'frames' / '{}.png'.format(number)), random_image(32, 48, number))
+    assert cli.main(['video', str(sized_run), str(tmp_path / 'frames'), str(tmp_path / 'out.mp4')]) == 0
+    assert 'images are resized to 16 x 32 for the network' in capsys.readouterr().out
+    assert seen == [(16, 32)] * 2
+
+
+def test_video_refuses_an_overlap_without_tiles(small_model, tmp_path, capsys):
+    out = str(tmp_path / 'out.mp4')
+    assert cli.main(['video', small_model, str(tmp_path / 'nowhere'), out, '--overlap', '16']) == 2
+    assert '--overlap is 16, but there are no tiles; give --tile H W too' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('command', ['predict', 'video'])
+def test_help_says_at_which_size_a_run_is_predicted(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([command, '--help'])
+    text = ' '.join(capsys.readouterr().out.split())
+    assert 'A run that was evaluated on resized images (--size of fcn8s train) is predicted at that size' in text
 
 
 def test_video_command(small_model, tmp_path, capsys):
