@@ -65,7 +65,7 @@ def _labels_placeholder() -> tf.Tensor:
 
 def _resize(values: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     # Half-pixel centres: the corners of both grids coincide, as they do when OpenCV resizes the image.
-    return tf.image.resize_bilinear(values, tf.shape(labels)[1:3], half_pixel_centers=True)
+    return tf.raw_ops.ResizeBilinear(images=values, size=tf.shape(labels)[1:3], half_pixel_centers=True)
 
 
 def _build_head(

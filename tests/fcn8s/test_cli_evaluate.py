@@ -3,6 +3,8 @@
 import argparse
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -201,3 +203,18 @@ def test_refuses_a_model_that_is_not_there(tmp_path):
 def test_refuses_a_dataset_of_other_classes(networks, dataset):
     with pytest.raises(ValueError, match="'cityscapes20' .*20 classes"):
         evaluate_command(networks[0][0], '--data', dataset, '--layout', 'cityscapes20')
+
+
+BUILD_HEAD = """
+from fcn8s.backend import tf
+from fcn8s.evaluation_head import build_evaluation_head
+from helpers.label_spaces import CITYSCAPES
+with tf.Graph().as_default():
+    build_evaluation_head(tf.placeholder(tf.float32, [None, None, None, 19]), CITYSCAPES)
+"""
+
+
+def test_scoring_resizes_by_nothing_that_tensorflow_calls_deprecated():
+    # In a process of its own: TensorFlow says so once a process.
+    result = subprocess.run([sys.executable, '-c', BUILD_HEAD], stderr=subprocess.PIPE, check=True)
+    assert b'resize_bilinear' not in result.stderr, result.stderr
