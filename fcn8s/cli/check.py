@@ -7,6 +7,8 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any, List, Optional
 
+from fcn8s.cli.layout_help import LayoutHelp
+
 if TYPE_CHECKING:
     from data_generator.check_report import DatasetReport
 
@@ -26,7 +28,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--layout',
         metavar='NAME',
-        help='cityscapes, cityscapes20, camvid, camvid32, kitti_road, voc or ade20k (default: recognised)',
+        help=LayoutHelp('%(layouts)s (default: recognised)'),
     )
     parser.add_argument(
         '--num-classes', type=int, metavar='N', help='of a layout of your own: class IDs are 0 to N - 1'

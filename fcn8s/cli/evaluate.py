@@ -3,6 +3,8 @@
 import argparse
 from typing import Any, Callable, Dict, Optional, Tuple
 
+from fcn8s.cli.layout_help import LayoutHelp
+
 DESCRIPTION = """Scores a model by the rule of Cityscapes, at the resolution of the ground truth: IoU, accuracy and
 precision per class, their means, and the 95 % bootstrap interval of the mean IoU over images."""
 
@@ -21,8 +23,7 @@ def _add_data_arguments(group: Any) -> None:
     group.add_argument(
         '--layout',
         metavar='NAME',
-        help='cityscapes, cityscapes20, camvid, camvid32, kitti_road, voc or ade20k (default: the one '
-        'that has the classes of the model)',
+        help=LayoutHelp('%(layouts)s (default: the one that has the classes of the model)'),
     )
     group.add_argument('--split', default='val', help='default: val')
     group.add_argument('--images', metavar='DIR', help='instead of --data: a directory of images')

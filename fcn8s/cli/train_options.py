@@ -4,6 +4,8 @@ import argparse
 import os
 from typing import Any, Dict, List
 
+from fcn8s.cli.layout_help import LayoutHelp
+
 # What --resume may change about a run.
 RESUMABLE = ('epochs', 'workers', 'cache', 'report')
 # Options that are not settings of the run and do not go into its config.json.
@@ -44,7 +46,7 @@ def add_data_arguments(group: Any) -> None:
         '--layout',
         default='cityscapes',
         metavar='NAME',
-        help='cityscapes, cityscapes20, camvid, camvid32, kitti_road, voc or ade20k (default: cityscapes)',
+        help=LayoutHelp('%(layouts)s (default: cityscapes)'),
     )
     group.add_argument('--split', default='train', help='what to train on (default: train)')
     group.add_argument('--val-split', default='val', help="what to evaluate on; '' for no evaluation (default: val)")

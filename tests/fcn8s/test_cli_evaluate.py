@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from fcn8s import FCN8s, scores
+from data_generator.layouts import LAYOUTS
+from fcn8s import FCN8s, cli, scores
 from fcn8s.cli import evaluate
 from fcn8s.inference import open_model
 from fcn8s.prediction import Predictor
@@ -203,6 +204,16 @@ def test_refuses_a_model_that_is_not_there(tmp_path):
 def test_refuses_a_dataset_of_other_classes(networks, dataset):
     with pytest.raises(ValueError, match="'cityscapes20' .*20 classes"):
         evaluate_command(networks[0][0], '--data', dataset, '--layout', 'cityscapes20')
+
+
+@pytest.mark.parametrize('command', ['train', 'check', 'evaluate'])
+def test_help_lists_the_layouts_there_are(command, capsys, monkeypatch):
+    monkeypatch.setitem(LAYOUTS, 'farm', ())
+    with pytest.raises(SystemExit):
+        cli.main([command, '--help'])
+    text = ' '.join(capsys.readouterr().out.split())
+    names = list(LAYOUTS)
+    assert '{} or farm (default'.format(', '.join(names[:-1])) in text
 
 
 BUILD_HEAD = """
