@@ -25,6 +25,9 @@ def format_scores(
 ) -> str:
     """The scores of `fcn8s.scores.summarize` as lines of text, in per cent.
 
+    The accuracy of a class is its recall: the dict, and so the JSON, holds that one score under both names,
+    'per_class_accuracy' and 'recall'.
+
     Arguments:
         scores: May hold the scores of `fcn8s.boundaries` and `fcn8s.calibration` too; what is there is printed.
         sort: 'class' (order of class IDs), 'name', or one of 'iou', 'accuracy', 'precision', 'pixels': the largest

@@ -1,12 +1,26 @@
 """`fcn8s evaluate`: the scores of a model on a dataset."""
 
 import argparse
-from typing import Any, Callable, Dict, Optional, Tuple
+import os
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from fcn8s.cli.layout_help import LayoutHelp
+from fcn8s.cli.prediction_arguments import check_overlap
 
-DESCRIPTION = """Scores a model by the rule of Cityscapes, at the resolution of the ground truth: IoU, accuracy and
-precision per class, their means, and the 95 % bootstrap interval of the mean IoU over images."""
+DESCRIPTION = """Scores a model by the rule of Cityscapes, at the resolution of the ground truth: IoU, accuracy (which
+is the recall) and precision per class, their means, and the 95 % bootstrap interval of the mean IoU over images."""
+
+# Options that mean nothing without another one.
+_BELONG_TO = {'data': ('layout', 'split'), 'images': ('labels',)}
+
+
+class _Subject(NamedTuple):
+    """A model and what it is evaluated on: a `BatchGenerator`, in the classes of `label_space`."""
+
+    model_dir: str
+    label_space: Any
+    input_size: Optional[Tuple[int, int]]
+    data: Any
 
 
 def add_parser(subparsers: Any) -> None:
@@ -23,9 +37,9 @@ def _add_data_arguments(group: Any) -> None:
     group.add_argument(
         '--layout',
         metavar='NAME',
-        help=LayoutHelp('%(layouts)s (default: the one that has the classes of the model)'),
+        help=LayoutHelp('with --data: %(layouts)s (default: the one that has the classes of the model)'),
     )
-    group.add_argument('--split', default='val', help='default: val')
+    group.add_argument('--split', help='with --data (default: val)')
     group.add_argument('--images', metavar='DIR', help='instead of --data: a directory of images')
     group.add_argument('--labels', metavar='DIR', help='with --images: the labels, class IDs called like their images')
     group.add_argument(
@@ -33,7 +47,7 @@ def _add_data_arguments(group: Any) -> None:
         type=int,
         nargs=2,
         metavar=('H', 'W'),
-        help='resize images to this size for the network (default: the size that the run trained on, if any)',
+        help="resize images to this size for the network (default: the size of the run's evaluations, if any)",
     )
     group.add_argument(
         '--at-input-size', action='store_true', help="score at the network's size instead of the ground truth's"
@@ -89,7 +103,11 @@ def _add_score_arguments(group: Any) -> None:
         metavar='ORDER',
         help='of the classes in the table: class (the ID), name, iou, accuracy, precision or pixels (default: class)',
     )
-    group.add_argument('--json', metavar='FILE', help='write all scores there too')
+    group.add_argument(
+        '--json',
+        metavar='FILE',
+        help='write all scores there too; per_class_accuracy and recall are two names of one score',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -98,18 +116,23 @@ def run(args: argparse.Namespace) -> int:
     from helpers.files import atomic_write_json
 
     _check(args)
-    evaluation, label_space, description = _evaluate(args, args.model)
+    subject, against = _subjects(args)
+    if args.json is not None:
+        _check_can_write(args.json)
+    evaluation, description = _evaluate(args, subject)
     interval = mean_iou_interval(evaluation.image_counts, args.resamples, args.seed)
     print(_heading(description))
-    print(format_scores(evaluation.scores, label_space, args.sort, interval))
-    report = dict(description, class_names=label_space.class_names, mean_iou_interval=interval, **evaluation.scores)
-    if args.against:
-        other, _, report['against'] = _evaluate(args, args.against)
+    print(format_scores(evaluation.scores, subject.label_space, args.sort, interval))
+    report = dict(
+        description, class_names=subject.label_space.class_names, mean_iou_interval=interval, **evaluation.scores
+    )
+    if against is not None:
+        other, report['against'] = _evaluate(args, against)
         difference = paired_difference(evaluation.image_counts, other.image_counts, args.resamples, args.seed)
         report['against'].update(other.scores)
         report['mean_iou_difference'] = difference
         print('\n' + format_difference(difference, args.model, args.against))
-    if args.json:
+    if args.json is not None:
         atomic_write_json(args.json, to_json(report))
     return 0
 
@@ -118,31 +141,85 @@ def _check(args: argparse.Namespace) -> None:
     from fcn8s.score_table import check_sort_order
 
     check_sort_order(args.sort)
-    if (args.data is None) == (args.images is None):
-        raise ValueError('say what to evaluate on: either --data ROOT, or --images DIR --labels DIR.')
-    if (args.images is None) != (args.labels is None):
-        raise ValueError('--images and --labels go together: a score needs the ground truth of each image.')
-    if args.overlap is not None and args.tile is None:
-        raise ValueError('--overlap is {}, but there are no tiles; give --tile H W too.'.format(args.overlap))
+    _check_data(args)
+    check_overlap(args)
     if args.resamples < 1:
         raise ValueError(
             '--resamples is {}; it has to be at least 1, and 1000 or more for an interval to quote.'.format(
                 args.resamples
             )
         )
+    if not 0 <= args.seed < 2**32:
+        raise ValueError('--seed is {}; it has to be from 0 to {}, for example 0.'.format(args.seed, 2**32 - 1))
 
 
-def _evaluate(args: argparse.Namespace, path: str) -> Tuple[Any, Any, Dict[str, Any]]:
-    """An `Evaluation` of the model at `path`, its label space, and what it was made of."""
-    from tqdm import tqdm
+def _check_data(args: argparse.Namespace) -> None:
+    if (args.data is None) == (args.images is None):
+        raise ValueError('say what to evaluate on: either --data ROOT, or --images DIR --labels DIR.')
+    for owner, names in _BELONG_TO.items():
+        strays = ['--' + name for name in names if getattr(args, name) is not None]
+        if strays and getattr(args, owner) is None:
+            raise ValueError(
+                '{} came without --{}, to which it belongs. Add that, or leave it out.'.format(', '.join(strays), owner)
+            )
+    if args.images is not None and args.labels is None:
+        raise ValueError('--images and --labels go together: a score needs the ground truth of each image.')
 
-    from fcn8s import inference, runs
-    from fcn8s.model_evaluation import attach_scorer, evaluate_model
+
+def _subjects(args: argparse.Namespace) -> Tuple[_Subject, Optional[_Subject]]:
+    """What is evaluated, and what it is compared with. Whatever is wrong with either shows before the first pass."""
+    subject = _subject(args, args.model)
+    if args.against is None:
+        return subject, None
+    against = _subject(args, args.against)
+    _check_comparable(args, subject.label_space, against.label_space)
+    return subject, against
+
+
+def _subject(args: argparse.Namespace, path: str) -> _Subject:
+    from fcn8s import runs
+    from fcn8s.export import read_description
+    from fcn8s.feeding import check_same_classes
 
     size = _input_size(args, path)
     model_dir = runs.resolve_model(path)
-    with inference.open_model(model_dir, precision=args.precision) as model:
-        data = _open_data(args, model.label_space)
+    label_space = read_description(model_dir).settings.label_space
+    data = _open_data(args, label_space)
+    return _Subject(model_dir, check_same_classes(label_space, data.label_space), size, data)
+
+
+def _check_comparable(args: argparse.Namespace, label_space: Any, other: Any) -> None:
+    from fcn8s.feeding import check_same_classes
+
+    try:
+        check_same_classes(label_space, other)
+    except ValueError:
+        raise ValueError(
+            '--against {} has other classes ({!r}, {}) than {} ({!r}, {}): their mean IoUs have no paired difference. '
+            'Evaluate each by itself.'.format(
+                args.against, other.name, other.num_classes, args.model, label_space.name, label_space.num_classes
+            )
+        ) from None
+
+
+def _check_can_write(path: str) -> None:
+    """Raises ValueError or OSError where no file can be written at `path`."""
+    from fcn8s.result_files import check_folder
+
+    if os.path.isdir(path) or path.endswith(('/', os.sep)):
+        raise ValueError('--json {} is a directory; give it the name of a file, for example scores.json.'.format(path))
+    check_folder(os.path.dirname(os.path.realpath(path)))
+
+
+def _evaluate(args: argparse.Namespace, subject: _Subject) -> Tuple[Any, Dict[str, Any]]:
+    """An `Evaluation`, and what it was made of."""
+    from tqdm import tqdm
+
+    from fcn8s import inference
+    from fcn8s.model_evaluation import attach_scorer, evaluate_model
+
+    size, data = subject.input_size, subject.data
+    with inference.open_model(subject.model_dir, precision=args.precision) as model:
         scorer = attach_scorer(model, data.label_space, _predict_function(args, model), args.calibration)
         with data.generate(
             args.batch, shuffle=False, resize=size or False, resize_labels=args.at_input_size, workers=args.workers
@@ -156,29 +233,33 @@ def _evaluate(args: argparse.Namespace, path: str) -> Tuple[Any, Any, Dict[str, 
                 max(1, args.workers),
                 progress=lambda numbers: tqdm(numbers, desc='evaluate', unit='batch'),
             )
-    return (
-        evaluation,
-        scorer.label_space,
-        {
-            'model': model_dir,
-            'data': args.data or args.images,
-            'split': args.split if args.data else None,
-            'num_images': data.get_num_files(),
-            'fingerprint': data.fingerprint,
-            'input_size': size,
-            'at_input_size': args.at_input_size,
-            'tile': args.tile,
-            'overlap': args.overlap,
-            'scales': args.scales,
-            'mirror': args.mirror,
-            'precision': args.precision,
-        },
-    )
+    return evaluation, _description(args, subject)
+
+
+def _description(args: argparse.Namespace, subject: _Subject) -> Dict[str, Any]:
+    return {
+        'model': subject.model_dir,
+        'data': args.data or args.images,
+        'split': None if args.data is None else _split(args),
+        'num_images': subject.data.get_num_files(),
+        'fingerprint': subject.data.fingerprint,
+        'input_size': subject.input_size,
+        'at_input_size': args.at_input_size,
+        'tile': args.tile,
+        'overlap': args.overlap,
+        'scales': args.scales,
+        'mirror': args.mirror,
+        'precision': args.precision,
+    }
+
+
+def _split(args: argparse.Namespace) -> str:
+    return 'val' if args.split is None else args.split
 
 
 def _predict_function(args: argparse.Namespace, model: Any) -> Optional[Callable]:
     """Soft-max of an image as asked for, by the code of `fcn8s predict`; None where the plain network is enough."""
-    if args.tile is None and args.scales is None and not args.mirror:
+    if args.tile is None and args.scales in (None, [1.0]) and not args.mirror:
         return None
     from fcn8s.prediction import Predictor
 
@@ -195,14 +276,14 @@ def _open_data(args: argparse.Namespace, label_space: Any) -> Any:
     from data_generator import BatchGenerator
 
     if args.data is not None:
-        return BatchGenerator.from_layout(args.layout or label_space.name, args.data, args.split)
+        return BatchGenerator.from_layout(args.layout or label_space.name, args.data, _split(args))
     return BatchGenerator(
         [args.images], image_file_extension=None, ground_truth_dirs=[args.labels], label_space=label_space
     )
 
 
 def _input_size(args: argparse.Namespace, path: str) -> Optional[Tuple[int, int]]:
-    """(height, width) to resize images to: as asked for, else as the run trained on, else None."""
+    """(height, width) to resize images to: as asked for, else as the run's evaluations were, else None."""
     from fcn8s import runs
 
     size = runs.input_size(path) if args.size is None else args.size

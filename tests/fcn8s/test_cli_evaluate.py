@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from data_generator.layouts import LAYOUTS
-from fcn8s import FCN8s, cli, scores
+from fcn8s import FCN8s, cli, model_evaluation, scores
 from fcn8s.cli import evaluate
 from fcn8s.inference import open_model
 from fcn8s.prediction import Predictor
@@ -185,6 +186,14 @@ def test_a_model_against_itself_differs_by_nothing(networks, dataset, tmp_path):
         ([], 'either --data ROOT, or --images DIR --labels DIR'),
         (['--data', 'a', '--images', 'b', '--labels', 'c'], 'either --data ROOT, or --images DIR'),
         (['--images', 'a'], '--images and --labels go together'),
+        (['--data', 'a', '--labels', 'b'], '--labels came without --images, to which it belongs. Add that, or leave'),
+        (
+            ['--images', 'a', '--labels', 'b', '--layout', 'cityscapes', '--split', 'nonsense'],
+            '--layout, --split came without --data, to which it belongs. Add that, or leave it out',
+        ),
+        (['--images', 'a', '--labels', 'b', '--split', 'val'], '--split came without --data'),
+        (['--data', 'a', '--seed', '-1'], '--seed is -1; it has to be from 0 to 4294967295, for example 0'),
+        (['--data', 'a', '--seed', str(2**32)], '--seed is 4294967296; it has to be from 0'),
         (['--data', 'a', '--overlap', '16'], '--overlap is 16, but there are no tiles'),
         (['--data', 'a', '--resamples', '0'], '--resamples is 0; it has to be at least 1'),
         (['--data', 'a', '--sort', 'size'], "Sorting by 'size' .* one of class, name"),
@@ -204,6 +213,74 @@ def test_refuses_a_model_that_is_not_there(tmp_path):
 def test_refuses_a_dataset_of_other_classes(networks, dataset):
     with pytest.raises(ValueError, match="'cityscapes20' .*20 classes"):
         evaluate_command(networks[0][0], '--data', dataset, '--layout', 'cityscapes20')
+
+
+@pytest.fixture
+def no_pass(monkeypatch):
+    """Fails the test where a dataset is evaluated."""
+    monkeypatch.setattr(model_evaluation, 'evaluate_model', lambda *_, **__: pytest.fail('evaluated'))
+
+
+def test_refuses_to_compare_with_what_is_no_model(networks, dataset, tmp_path, no_pass):
+    with pytest.raises(FileNotFoundError, match="model '.*nowhere' does not exist. Pass a run directory"):
+        evaluate_command(networks[0][0], '--data', dataset, '--against', tmp_path / 'nowhere')
+
+
+def test_refuses_to_compare_with_a_model_of_other_classes(networks, small_model, dataset, no_pass):
+    message = r"other classes \('cityscapes20', 20\) than .* \('cityscapes', 19\): .* Evaluate each by itself"
+    with pytest.raises(ValueError, match=message):
+        evaluate_command(networks[0][0], '--data', dataset, '--against', small_model)
+
+
+def test_refuses_to_compare_with_a_model_that_does_not_fit_the_data(networks, small_model, dataset, no_pass):
+    with pytest.raises(ValueError, match="the data are labelled in 'cityscapes' .*built for 'cityscapes20'"):
+        evaluate_command(networks[0][0], '--data', dataset, '--layout', 'cityscapes', '--against', small_model)
+
+
+@pytest.mark.parametrize('name', ['', 'new' + os.sep])
+def test_refuses_a_directory_for_the_json(networks, dataset, tmp_path, no_pass, name):
+    path = os.path.join(str(tmp_path), name)
+    with pytest.raises(
+        ValueError, match='--json .* is a directory; give it the name of a file, for example scores.json'
+    ):
+        evaluate_command(networks[0][0], '--data', dataset, '--json', path)
+    assert not os.listdir(str(tmp_path))
+
+
+def test_refuses_a_place_for_the_json_that_cannot_be_written(networks, dataset, tmp_path, no_pass, monkeypatch):
+    (tmp_path / 'file').write_text('mine')
+    with pytest.raises(OSError, match='file'):
+        evaluate_command(networks[0][0], '--data', dataset, '--json', tmp_path / 'file' / 'scores.json')
+    assert (tmp_path / 'file').read_text() == 'mine'
+
+    def refuse(source, _):
+        raise PermissionError(13, 'Permission denied', source)
+
+    monkeypatch.setattr(os, 'replace', refuse)
+    with pytest.raises(PermissionError, match='Choose a directory that you may write to'):
+        evaluate_command(networks[0][0], '--data', dataset, '--json', tmp_path / 'scores.json')
+
+
+def test_a_missing_folder_of_the_json_is_made(networks, dataset, tmp_path):
+    evaluate_command(networks[0][0], '--data', dataset, '--json', tmp_path / 'new' / 'scores.json')
+    assert os.listdir(str(tmp_path / 'new')) == ['scores.json']
+
+
+def test_one_scale_of_1_is_the_plain_network(networks, tmp_path):
+    root = write_dataset(tmp_path, scale=2)
+    plain = report_of(tmp_path, networks[0][0], '--data', root, '--size', *SIZE)
+    scaled = report_of(tmp_path, networks[0][0], '--data', root, '--size', *SIZE, '--scales', 1)
+    np.testing.assert_array_equal(scaled['confusion_matrix'], plain['confusion_matrix'])
+
+
+def test_recall_and_accuracy_are_said_to_be_the_same_and_are(networks, dataset, tmp_path, capsys):
+    report = report_of(tmp_path, networks[0][0], '--data', dataset)
+    assert report['recall'] == report['per_class_accuracy']
+    with pytest.raises(SystemExit):
+        cli.main(['evaluate', '--help'])
+    text = ' '.join(capsys.readouterr().out.split())
+    assert 'accuracy (which is the recall)' in text
+    assert 'per_class_accuracy and recall are two names of one score' in text
 
 
 @pytest.mark.parametrize('command', ['train', 'check', 'evaluate'])
