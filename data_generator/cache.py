@@ -1,13 +1,14 @@
 """Prepared pairs on disk, as memory-mapped arrays: what was decoded and resized once need not be again."""
 
 import hashlib
+import io
 import os
 from typing import Callable, Optional, Tuple
 
 import numpy as np
 
 from data_generator.discovery import Pair
-from helpers.files import atomic_path
+from helpers.files import atomic_path, explain_os_errors
 
 #: Part of the name of every entry: a change of the format makes old entries unread.
 FORMAT = 'pair-1'
@@ -25,10 +26,14 @@ class PairCache:
     Arguments:
         directory: Made if it does not exist.
         key: Names the way of preparing; entries of other keys are left alone.
+
+    Raises:
+        OSError: The directory cannot be made or written to, with its path and what to do; from `get`, a full disk too.
     """
 
     def __init__(self, directory: str, key: str) -> None:
-        os.makedirs(directory, exist_ok=True)
+        with explain_os_errors(directory):
+            os.makedirs(directory, exist_ok=True)
         self._directory = directory
         self._key = key
 
@@ -73,5 +78,8 @@ def _save(path: str, stamp: np.ndarray, image: np.ndarray, label: Optional[np.nd
     record['stamp'][0], record['image'][0] = stamp, image
     if label is not None:
         record['label'][0] = label
-    with atomic_path(path) as temporary:
-        np.save(temporary, record)
+    # Into memory first: into a file numpy writes by itself, and tells of a full disk neither the cause nor the path.
+    content = io.BytesIO()
+    np.save(content, record)
+    with atomic_path(path) as temporary, open(temporary, 'wb') as file:
+        file.write(content.getbuffer())

@@ -30,7 +30,8 @@ def atomic_path(final_path: PathLike) -> Iterator[str]:
     Raises:
         ValueError: `final_path` is a directory.
         FileNotFoundError: The body ended without having written the temporary file.
-        OSError: With the path and what to do, for a full disk, missing permission or a read-only file system.
+        OSError: With the path and what to do, for a full disk, missing permission, a read-only file system or a file in
+            the place of a directory.
     """
     final = os.path.realpath(os.fspath(final_path))
     if os.path.isdir(final):
@@ -113,15 +114,20 @@ _SPACE_REMEDIES = {
     errno.EROFS: 'Choose a directory that is not read-only.',
 }
 
+_PLACE_REMEDIES = {
+    errno.EACCES: 'Choose a directory that you may write to.',
+    errno.EPERM: 'Choose a directory that you may write to.',
+    errno.EEXIST: 'A file has the place of a directory: choose another directory, or move the file away.',
+    errno.ENOTDIR: 'A part of this path is a file: choose another directory, or move the file away.',
+}
+
 
 def _remedy(error: OSError, path: str) -> Optional[str]:
     if error.errno is not None and error.errno in _SPACE_REMEDIES:
         return _SPACE_REMEDIES[error.errno]
-    # A missing permission may as well be about a file that was to be read: then it is not this module's to explain.
+    # These may as well be about a file that was to be read: then they are not this module's to explain.
     about_writing = error.filename is not None and path.startswith(os.path.dirname(os.fspath(error.filename)))
-    if error.errno in (errno.EACCES, errno.EPERM) and about_writing:
-        return 'Choose a directory that you may write to.'
-    return None
+    return _PLACE_REMEDIES.get(error.errno) if error.errno is not None and about_writing else None
 
 
 def _free_megabytes(path: str) -> int:

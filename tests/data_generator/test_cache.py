@@ -1,3 +1,4 @@
+import errno
 import os
 import pathlib
 import subprocess
@@ -6,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+import helpers.files
 from data_generator.cache import PairCache
 from data_generator.discovery import Pair
 
@@ -112,6 +114,35 @@ def test_nothing_is_left_when_making_fails(pair, cache_dir):
     with pytest.raises(ValueError, match='broken'):
         PairCache(cache_dir, 'key').get(pair, fail)
     assert files(cache_dir) == []
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs a device that is always full')
+def test_a_full_disk_is_told_with_its_cause_and_path(pair, cache_dir, monkeypatch, tmp_path):
+    cache = PairCache(cache_dir, 'key')
+    # In the place of the temporary file, a way to a device that is full. There np.save says '1 requested and 0 written'.
+    (tmp_path / 'full').symlink_to('/dev/full')
+    monkeypatch.setattr(helpers.files, '_temporary_sibling', lambda final: str(tmp_path / 'full'))
+    message = 'No space left on device while writing .*cache.*npy. Free some space or choose another directory'
+    with pytest.raises(OSError, match=message) as caught:
+        cache.get(pair, lambda: (IMAGE, LABEL))
+    assert caught.value.errno == errno.ENOSPC and files(cache_dir) == []
+
+
+@pytest.mark.parametrize(
+    'number, remedy',
+    [
+        (errno.EROFS, 'Choose a directory that is not read-only'),
+        (errno.EPERM, 'Choose a directory that you may write to'),
+        (errno.EACCES, 'Choose a directory that you may write to'),
+    ],
+)
+def test_a_directory_that_cannot_be_made_is_named(cache_dir, monkeypatch, number, remedy):
+    def refuse(path, *args, **options):
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr(os, 'makedirs', refuse)
+    with pytest.raises(OSError, match='while writing .*cache. ' + remedy):
+        PairCache(cache_dir, 'key')
 
 
 def test_files_that_are_gone_are_missed_even_if_cached(pair, cache_dir):

@@ -126,9 +126,19 @@ def test_a_read_only_directory_is_explained_with_its_own_type(tmp_path):
     assert caught.value.errno == errno.EACCES
 
 
+@pytest.mark.parametrize('name', ['file', 'file/a', 'file/a/b'])
+def test_a_file_in_the_place_of_a_directory_is_explained(tmp_path, name):
+    (tmp_path / 'file').write_text('old')
+    message = r'while writing .*file.*: choose another directory, or move the file away'
+    with pytest.raises((FileExistsError, NotADirectoryError), match=message), atomic_path(tmp_path / name / 'x'):
+        pytest.fail('the body must not run')
+    assert (tmp_path / 'file').read_text() == 'old'
+
+
 @pytest.mark.parametrize(
     'error',
     [
+        NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), '/elsewhere/input/a.png'),
         PermissionError(errno.EACCES, 'Permission denied', '/elsewhere/input.png'),
         FileNotFoundError(errno.ENOENT, 'No such file', '/elsewhere/input.png'),
         OSError('without a number'),
