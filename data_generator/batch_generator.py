@@ -1,18 +1,31 @@
 """Batches of images and labels from a dataset on disk."""
 
 import contextlib
+import difflib
+import functools
 import hashlib
+import inspect
 import os
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union, cast
 
 import numpy as np
+from tqdm import tqdm
 
 from data_generator.batching import BatchIterator, BatchOrder, Made, Sample, sample_rng, stack
 from data_generator.cache import PairCache
-from data_generator.discovery import NameRule, Pair, Paths, as_path_list, check_pairs, find_pairs, read_pair_list
+from data_generator.discovery import (
+    NameRule,
+    Pair,
+    Paths,
+    as_path_list,
+    check_files_exist,
+    check_pairs,
+    find_pairs,
+    read_pair_list,
+)
 from data_generator.errors import DataError
 from data_generator.layouts import Layout, find_layout, variants_of
-from data_generator.offline import ProcessedDataset, process_all, writing_to_disk
+from data_generator.offline import ProcessedDataset, check_integer, converted_labels, process_all, writing_to_disk
 from data_generator.reading import LegalIds, naming_the_file, read_pair
 from data_generator.transform_options import IMAGENET_MEAN
 from data_generator.transforms import Pipeline, build_pipeline
@@ -26,6 +39,42 @@ NUM_IMAGES_FOR_MEAN = 16
 #: The transforms that move pixels out of the image, so that others must be padded.
 PADDING_TRANSFORMS = ('random_crop', 'translate', 'rotate', 'scale')
 
+#: The options of `generate` and `process_all` that say how a pair is changed; the others of `build_pipeline` follow
+#: from the dataset.
+TRANSFORM_NAMES = tuple(
+    name
+    for name in inspect.signature(build_pipeline).parameters
+    if name not in ('ignore_id', 'num_classes', 'has_labels')
+)
+
+Function = TypeVar('Function', bound=Callable[..., Any])
+
+
+def _naming_unknown_options(method: Function) -> Function:
+    """Refuse keywords that a method lacks with those that it has."""
+    known = tuple(inspect.signature(method).parameters)[1:]
+
+    @functools.wraps(method)
+    def checked(*args: Any, **options: Any) -> Any:
+        _check_names(options, known, method.__name__)
+        return method(*args, **options)
+
+    return cast(Function, checked)
+
+
+def _check_names(given: Iterable[str], known: Sequence[str], method: str) -> None:
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known)
+            raise ValueError(
+                '{}: {} has no such option. {}It has {}.'.format(
+                    name,
+                    method,
+                    'Did you mean {}? '.format(' or '.join(close)) if close else '',
+                    ', '.join(known),
+                )
+            )
+
 
 class BatchGenerator:
     """A dataset: which images and labels belong together, and what the labels mean.
@@ -35,6 +84,7 @@ class BatchGenerator:
     Arguments:
         image_dirs: A directory, or several, below which the images lie, nested or not.
         image_file_extension: Extension of the images, or several, in any letter case; None for all that can be read.
+            A layout has its own.
         ground_truth_dirs: For each of `image_dirs` the directory of its labels; None for a dataset without labels. A
             label lies at the same place as its image and may have another extension.
         image_name_split_separator: Where the name of an image is split. Its label is called like the part before, with
@@ -49,9 +99,11 @@ class BatchGenerator:
             label space.
         label_space: The classes, where no layout says them; in place of `num_classes`.
         ignore_id: The ID of pixels that never count; None for that of the label space, which is 255 by default.
-        id_map: From the IDs in the files to class IDs, a dict or an array; it is applied to all that is read.
+        id_map: From the IDs in the files to class IDs, a dict or an array; it is applied to all that is read. What
+            `process_all` wrote with a map holds class IDs already, and a layout does not apply its own to it again.
         pairs: A list of (image, label) or of images, or the path of a text or CSV file of them, instead of
-            `image_dirs`.
+            `image_dirs` and all that says which files in these belong together. `Pair`s, as those of another
+            BatchGenerator, are taken as they are, whatever `root_dir`.
         seed: An integer of at least 0, for all that is random.
 
     Attributes:
@@ -59,10 +111,12 @@ class BatchGenerator:
         label_space: `helpers.label_spaces.LabelSpace`; None where neither classes nor a layout were given.
         num_classes, ignore_id, root_dir, export_dir, seed: As above.
         has_labels: Whether the dataset has labels.
+        image_dirs: The directories that were searched for images; none where a list names them.
+        was_converted: Whether labels were written by `process_all` and hold class IDs, unlike those they were made of.
 
     Raises:
         ValueError: Arguments that are wrong, or do not go together.
-        FileNotFoundError: A directory or a list is not there.
+        FileNotFoundError: A directory, a list or a file that it names is not there.
         DataError: No images; images without labels; a label that cannot be told.
     """
 
@@ -90,29 +144,42 @@ class BatchGenerator:
                 'image_dirs={!r} and pairs={!r}: give one of the two, the directories of the images or a '
                 'list of pairs.'.format(image_dirs, pairs)
             )
+        # The default cannot be told from what was left out.
+        extension = None if image_file_extension == 'png' else image_file_extension
         _check_not_both(
             layout,
             image_name_split_separator=image_name_split_separator,
             ground_truth_suffix=ground_truth_suffix,
             label_space=label_space,
             id_map=id_map,
+            image_file_extension=extension,
         )
-        _check_integer('seed', seed, 0)
+        check_integer('seed', seed, 0)
         variants = variants_of(layout) if layout is not None else ()
         found = None
+        self.image_dirs = as_path_list(image_dirs)
         if pairs is not None:
-            self.pairs = _given_pairs(pairs, root_dir)
+            _check_not_with_pairs(
+                ground_truth_dirs=ground_truth_dirs,
+                image_file_extension=extension,
+                image_name_split_separator=image_name_split_separator,
+                ground_truth_suffix=ground_truth_suffix,
+                check_existence=None if check_existence else check_existence,
+            )
+            self.pairs = _given_pairs(pairs, None if root_dir is None else os.fspath(root_dir))
         else:
             rule = NameRule(image_name_split_separator, ground_truth_suffix)
             found, self.pairs = _find(
                 variants,
-                as_path_list(image_dirs),
+                self.image_dirs,
                 as_path_list(ground_truth_dirs),
                 image_file_extension,
                 rule,
                 check_existence,
             )
-        self._layout = found or (variants[0] if variants else None)
+        converted = converted_labels([pair.label for pair in self.pairs if pair.label is not None])
+        self.was_converted = bool(converted)
+        self._layout = _for_converted(converted, len(self.pairs), found or (variants[0] if variants else None), id_map)
         self.label_space = _label_space(self._layout, label_space, num_classes, ignore_id)
         self.num_classes = self.label_space.num_classes if self.label_space else None
         self.ignore_id = self.label_space.ignore_id if self.label_space else 255 if ignore_id is None else ignore_id
@@ -145,7 +212,9 @@ class BatchGenerator:
             with_labels: False for the images alone, as of a test split.
         """
         variant, pairs = find_layout(layout, os.fspath(root), split, with_labels, check_existence)
-        return cls(pairs=pairs, layout=variant, root_dir=root, export_dir=export_dir, seed=seed)
+        made = cls(pairs=pairs, layout=variant, root_dir=root, export_dir=export_dir, seed=seed)
+        made.image_dirs = [os.path.join(root, variant.images.format(split=(variant.splits or {}).get(split, split)))]
+        return made
 
     @property
     def has_labels(self) -> bool:
@@ -170,9 +239,10 @@ class BatchGenerator:
     def mean_color(self) -> Tuple[float, float, float]:
         """(red, green, blue), 0 to 255, over up to 16 images spread over the dataset; what padding is filled with."""
         if self._mean_color is None:
-            self._mean_color = _mean_color([pair.image for pair in self.pairs])
+            self._mean_color = _mean_color(_images_for_mean(self.pairs))
         return self._mean_color
 
+    @_naming_unknown_options
     def generate(
         self,
         batch_size: int,
@@ -245,14 +315,32 @@ class BatchGenerator:
             pad_value=pad_value,
         )
         for name, value, low in (('batch_size', batch_size, 1), ('workers', workers, 0), ('prefetch', prefetch, 1)):
-            _check_integer(name, value, low)
+            check_integer(name, value, low)
         if seed is None:
             seed = self.seed
-        _check_integer('seed', seed, 0)
         maker = self.sample_maker(transforms, convert_to_one_hot, cache_dir, seed)
         make = writing_to_disk(self, maker, seed, shuffle) if to_disk else maker
         order = BatchOrder(len(self.pairs), batch_size, shuffle, seed)
         return BatchIterator(order, make, stack, workers, prefetch, self.label_space, self.fingerprint)
+
+    def count_class_pixels(self, workers: int = 2, show_progress: bool = False) -> np.ndarray:
+        """Valid pixels of every image by class, int64 [N, C], at the size of the labels on disk; reads every pair once.
+
+        For `helpers.class_weights.median_frequency_weights`. Raises ValueError without labels or number of classes, and
+        DataError for labels that hold other IDs.
+        """
+        if self.num_classes is None or not self.has_labels:
+            raise ValueError(
+                'class pixels are counted by labels and num_classes, and this BatchGenerator lacks them. Pass '
+                'ground_truth_dirs=... and num_classes=... to it.'
+            )
+        with self.generate(1, shuffle=False, workers=workers) as batches:
+            numbers = tqdm(
+                range(batches.num_batches), desc='class frequencies', unit='image', disable=not show_progress
+            )
+            counts = np.stack([np.bincount(next(batches)[1].reshape(-1), minlength=256) for _ in numbers])
+        counts[:, self.ignore_id] = 0
+        return counts[:, : self.num_classes]
 
     def process_all(
         self, workers: int = 0, seed: Optional[int] = None, show_progress: bool = True, **transforms: Any
@@ -261,6 +349,7 @@ class BatchGenerator:
 
         Takes the transforms of `generate` by name. See `data_generator.offline.process_all`.
         """
+        _check_names(transforms, TRANSFORM_NAMES + ('workers', 'seed', 'show_progress'), 'process_all')
         return process_all(self, transforms, workers=workers, seed=seed, show_progress=show_progress)
 
     def sample_maker(
@@ -269,8 +358,15 @@ class BatchGenerator:
         convert_to_one_hot: bool = False,
         cache_dir: Optional[str] = None,
         seed: int = 0,
+        exact_mean: bool = False,
     ) -> 'SampleMaker':
-        """What reads and transforms one pair. `transforms` are those of `generate`; ValueError where one is wrong."""
+        """What reads and transforms one pair. `transforms` are those of `generate`; ValueError where one is wrong.
+
+        With `exact_mean`, where padding gets the mean colour, an image that it is estimated from and that cannot be
+        read is a DataError. Otherwise it is left out.
+        """
+        check_integer('seed', seed, 0)
+        _check_names(transforms, TRANSFORM_NAMES, 'a list of transforms')
         colors, id_map = self._conversions(transforms)
         options = dict(transforms, ignore_id=self.ignore_id, num_classes=self.num_classes, has_labels=self.has_labels)
         if self.has_labels:
@@ -279,6 +375,8 @@ class BatchGenerator:
         legal_ids = LegalIds(self.num_classes, self.ignore_id, id_map, colors)
         options['convert_ids_to_ids'] = legal_ids.complete_map if self.has_labels else None
         if options.get('pad_value') is None and any(_is_on(options.get(name)) for name in PADDING_TRANSFORMS):
+            if exact_mean:
+                _check_readable(_images_for_mean(self.pairs))
             options['pad_value'] = self.mean_color
         pipeline = build_pipeline(**options)
         # What is in the cache was checked when it was put there, so by the same rule.
@@ -359,11 +457,6 @@ def _is_on(option: Any) -> bool:
     return option is not None and option is not False
 
 
-def _check_integer(name: str, value: Any, low: int) -> None:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < low:
-        raise ValueError('{}={!r}: must be an integer of at least {}.'.format(name, value, low))
-
-
 def _check_not_both(layout: Any, **others: Any) -> None:
     given = [name for name, value in others.items() if value is not None]
     if layout is not None and given:
@@ -374,8 +467,41 @@ def _check_not_both(layout: Any, **others: Any) -> None:
         )
 
 
+def _check_not_with_pairs(**others: Any) -> None:
+    """Refuse what only chooses among the files in directories. None stands for what was left out."""
+    for name, value in others.items():
+        if value is not None:
+            raise ValueError(
+                '{}={!r} and pairs: a list of pairs names its files itself. Leave {} out, or give image_dirs in place '
+                'of pairs.'.format(name, value, name)
+            )
+
+
 def _given_pairs(pairs: Union[str, Sequence], root_dir: Optional[str]) -> List[Pair]:
-    return read_pair_list(os.fspath(pairs), root_dir) if isinstance(pairs, (str, os.PathLike)) else check_pairs(pairs)
+    if isinstance(pairs, (str, os.PathLike)):
+        return read_pair_list(os.fspath(pairs), root_dir)
+    made = check_pairs(pairs, root_dir=root_dir)
+    check_files_exist(made, root_dir)
+    return made
+
+
+def _for_converted(
+    converted: Sequence[str], num_labels: int, layout: Optional[Layout], id_map: Any
+) -> Optional[Layout]:
+    """The layout without its maps where the labels hold class IDs already. ValueError where that cannot be."""
+    if not converted or (id_map is None and (layout is None or (layout.id_map is None and layout.color_map is None))):
+        return layout
+    if len(converted) < num_labels:
+        raise ValueError(
+            '{} of {} labels were written by process_all and hold class IDs already, the first of them {}, and the '
+            'others do not. Make a BatchGenerator of each.'.format(len(converted), num_labels, converted[0])
+        )
+    if layout is None:
+        raise ValueError(
+            'id_map: {} was written by process_all and holds class IDs already, which would be mapped a second '
+            'time. Leave id_map out.'.format(converted[0])
+        )
+    return layout._replace(id_map=None, color_map=None)
 
 
 def _find(
@@ -407,7 +533,7 @@ def _label_space(
     if space is None:
         if num_classes is None:
             return None
-        _check_integer('num_classes', num_classes, 1)
+        check_integer('num_classes', num_classes, 1)
         return generic_label_space(num_classes, 255 if ignore_id is None else ignore_id)
     for name, value in (('num_classes', num_classes), ('ignore_id', ignore_id)):
         if value is not None and value != getattr(space, name):
@@ -424,9 +550,19 @@ def _common_root(pairs: Sequence[Pair]) -> str:
     return os.path.commonpath(sorted(folders))
 
 
+def _images_for_mean(pairs: Sequence[Pair]) -> List[str]:
+    return [pair.image for pair in pairs[:: max(1, len(pairs) // NUM_IMAGES_FOR_MEAN)][:NUM_IMAGES_FOR_MEAN]]
+
+
+def _check_readable(paths: Sequence[str]) -> None:
+    for path in paths:
+        with naming_the_file(Pair(path, None)):
+            read_image(path)
+
+
 def _mean_color(paths: Sequence[str]) -> Tuple[float, float, float]:
     means = []
-    for path in paths[:: max(1, len(paths) // NUM_IMAGES_FOR_MEAN)][:NUM_IMAGES_FOR_MEAN]:
+    for path in paths:
         with contextlib.suppress(ValueError, OSError):  # reported when its batch is asked for
             means.append(read_image(path).mean(axis=(0, 1)))
     red, green, blue = np.mean(means, axis=0) if means else IMAGENET_MEAN

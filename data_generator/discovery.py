@@ -117,7 +117,8 @@ def _find_images(directory: str, extensions: Optional[Paths], rule: NameRule) ->
 def _check_directory(directory: str, content: str) -> None:
     if not os.path.isdir(directory):
         raise FileNotFoundError(
-            'No such directory of {}: {}. Give the path of an existing one.'.format(content, directory)
+            'No such directory of {}: {}. Give the path of an existing one; fcn8s check ROOT says which layout a '
+            'dataset has.'.format(content, directory)
         )
 
 
@@ -223,14 +224,19 @@ def read_pair_list(path: str, root_dir: Optional[str] = None) -> List[Pair]:
 
     Raises:
         FileNotFoundError: There is no such list, or no such file as one it names.
-        DataError: A line with more than two columns, lines of both kinds, or no lines at all.
+        DataError: A line with more than two columns, lines of both kinds, no lines at all, or not in UTF-8.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(
             'No such list of pairs: {}. Give a text or CSV file with an image and its label a line.'.format(path)
         )
-    with open(path, encoding='utf-8-sig', newline='') as file:
-        lines = [(number, line.strip()) for number, line in enumerate(file, 1)]
+    try:
+        with open(path, encoding='utf-8-sig', newline='') as file:
+            lines = [(number, line.strip()) for number, line in enumerate(file, 1)]
+    except UnicodeDecodeError as error:
+        raise DataError(
+            '{} is not in UTF-8, which lists of pairs are read as ({}). Save it as UTF-8.'.format(path, error)
+        ) from error
     rows = [(number, _split_line(line)) for number, line in lines if line and not line.startswith('#')]
     if rows and rows[0][1][0].lower() in LIST_COLUMN_NAMES:
         rows = rows[1:]
@@ -273,14 +279,15 @@ def _split_line(line: str) -> List[str]:
     return line.split()
 
 
-def check_pairs(pairs: Iterable[Union[str, Tuple[str, ...]]], source: str = 'pairs') -> List[Pair]:
-    """Images, or (image, label) tuples, as `Pair`s: not empty, and all with a label or none. Raises DataError."""
-    made = [
-        Pair(os.fspath(row), None)
-        if isinstance(row, (str, os.PathLike))
-        else Pair(os.fspath(row[0]), os.fspath(row[1]) if len(row) > 1 and row[1] else None)
-        for row in pairs
-    ]
+def check_pairs(
+    pairs: Iterable[Union[str, Tuple[str, ...]]], source: str = 'pairs', root_dir: Optional[str] = None
+) -> List[Pair]:
+    """Images, or (image, label) tuples, as `Pair`s: not empty, and all with a label or none. Raises DataError.
+
+    Relative paths start at `root_dir`, if there is one. `Pair`s stay as they are: found by this package, their paths
+    are whole already.
+    """
+    made = [_as_pair(row, source, root_dir) for row in pairs]
     without = [pair.image for pair in made if pair.label is None]
     if not made:
         raise DataError('{}: names no images. Give an image and its label a line.'.format(source))
@@ -291,3 +298,30 @@ def check_pairs(pairs: Iterable[Union[str, Tuple[str, ...]]], source: str = 'pai
             )
         )
     return made
+
+
+def _as_pair(row: Union[str, Tuple[str, ...]], source: str, root_dir: Optional[str]) -> Pair:
+    if isinstance(row, Pair):
+        return row
+    columns = (row,) if isinstance(row, (str, os.PathLike)) else tuple(row)
+    if not 1 <= len(columns) <= 2:
+        raise DataError(
+            '{}: {!r} holds {} paths, but a pair is an image and its label. Leave out what is neither.'.format(
+                source, row, len(columns)
+            )
+        )
+    image, label = (os.path.join(root_dir or '', name) if name else None for name in (columns + (None,))[:2])
+    if image is None:
+        raise DataError('{}: {!r} names no image. Give (image, label), or the image alone.'.format(source, row))
+    return Pair(image, label)
+
+
+def check_files_exist(pairs: Iterable[Pair], root_dir: Optional[str]) -> None:
+    """FileNotFoundError that names the first file of `pairs` that is not there."""
+    for name in (name for pair in pairs for name in pair if name is not None):
+        if not os.path.isfile(name):
+            raise FileNotFoundError(
+                'pairs: no such file: {}. Relative paths start at {}; pass root_dir=... for another start.'.format(
+                    name, 'the working directory' if root_dir is None else root_dir
+                )
+            )

@@ -5,9 +5,12 @@ which settings. So an interrupted run goes on where it stopped, files that are a
 same settings, and files that come from elsewhere are never touched.
 """
 
+import hashlib
 import json
 import os
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+import numpy as np
 
 from data_generator.batching import Made, Sample
 from data_generator.discovery import Pair
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from data_generator.batch_generator import BatchGenerator, SampleMaker
 
 MANIFEST_NAME = 'processing.json'
+
+#: Whether the source was a processed dataset itself, whose labels held class IDs already. Older records do not say.
+_CONVERTED_BEFORE = 'converted_before'
 
 
 class ProcessedDataset(NamedTuple):
@@ -43,6 +49,7 @@ def process_all(
 
     Images become `export_dir`/<path relative to root_dir>.png; labels likewise, uint8 or uint16 without loss. A run
     that was interrupted goes on with the pairs that are missing, and the result is that of one without interruption.
+    A pair that is there is not written again, even where its files have changed since: delete it, or the directory.
 
     Arguments:
         transforms: Options of `BatchGenerator.generate` by name.
@@ -52,11 +59,13 @@ def process_all(
 
     Raises:
         ValueError: A transform is wrong; no `export_dir`; a file would be written outside `export_dir`, over a file of
-            the dataset or over another file; the directory holds files from other settings.
+            the dataset, among its images or over another file; the directory holds files from other settings.
+        OSError: `export_dir` cannot be made or written to, with its path and what to do.
         DataError: A file of the dataset cannot be used. What was written until then stays, and the next run goes on.
     """
+    check_integer('workers', workers, 0)
     seed = generator.seed if seed is None else seed
-    make = generator.sample_maker(dict(transforms), seed=seed)
+    make = generator.sample_maker(dict(transforms), seed=seed, exact_mean=True)
     targets = _claimed_targets(generator, make, seed, False, generator.export_dir if export_dir is None else export_dir)
     unfinished = [index for index, target in enumerate(targets.pairs) if not _is_finished(target)]
 
@@ -90,8 +99,27 @@ def _claimed_targets(
     generator: 'BatchGenerator', make: 'SampleMaker', seed: int, shuffle: bool, export_dir: Optional[str]
 ) -> 'Targets':
     targets = plan_targets(generator.pairs, generator.root_dir, export_dir)
-    claim_targets(targets, dict(make.pipeline.settings, seed=seed, shuffle=shuffle, dataset=generator.fingerprint))
+    _check_apart(targets.export_dir, generator.image_dirs)
+    settings = dict(make.pipeline.settings, seed=seed, shuffle=shuffle, dataset=_hash_of_names(generator))
+    settings[_CONVERTED_BEFORE] = generator.was_converted
+    claim_targets(targets, settings)
     return targets
+
+
+def _hash_of_names(generator: 'BatchGenerator') -> str:
+    # Without sizes, unlike the fingerprint: a broken file may be replaced before an interrupted run goes on.
+    names = sorted(os.path.relpath(name, generator.root_dir) for pair in generator.pairs for name in pair if name)
+    return hashlib.sha256('\n'.join(names).encode('utf-8', 'surrogateescape')).hexdigest()
+
+
+def _check_apart(export_dir: str, image_dirs: Sequence[str]) -> None:
+    for image_dir in image_dirs:
+        real = os.path.realpath(image_dir)
+        if (export_dir + os.sep).startswith(os.path.join(real, '')):
+            raise ValueError(
+                'export_dir={} lies in {}, where the images of the dataset are: what is written there would be found '
+                'as images of it. Set export_dir to a directory beside it.'.format(export_dir, image_dir)
+            )
 
 
 class Targets(NamedTuple):
@@ -190,8 +218,49 @@ def claim_targets(targets: Targets, settings: Mapping[str, Any]) -> None:
 
 
 def is_processed(directory: str) -> bool:
-    """Whether a directory holds a processed dataset: its labels hold class IDs, whatever the dataset's own held."""
-    return os.path.exists(os.path.join(directory, MANIFEST_NAME))
+    """Whether a processed dataset was written to a directory whose labels hold class IDs, unlike the dataset's own."""
+    return any(_holds_class_ids(run['settings']) for run in _readable_runs(directory))
+
+
+def converted_labels(labels: Sequence[str]) -> List[str]:
+    """Those of these label files that were written as part of a processed dataset and hold class IDs."""
+    folders = {folder: os.path.realpath(folder) for folder in {os.path.dirname(label) for label in labels}}
+    roots = {folder: _nearest_record(path) for folder, path in folders.items()}
+    converted = {
+        os.path.join(root, name)
+        for root in set(roots.values())
+        if root is not None
+        for run in _readable_runs(root)
+        if _holds_class_ids(run['settings'])
+        for name in run['files']
+    }
+    if not converted:
+        return []
+    return [
+        label for label in labels if os.path.join(folders[os.path.dirname(label)], os.path.basename(label)) in converted
+    ]
+
+
+def _nearest_record(folder: str) -> Optional[str]:
+    """The nearest directory, from this one upwards, that has a record of what was written to it."""
+    while not os.path.exists(os.path.join(folder, MANIFEST_NAME)):
+        folder, below = os.path.dirname(folder), folder
+        if folder == below:
+            return None
+    return folder
+
+
+def _holds_class_ids(settings: Mapping[str, Any]) -> bool:
+    is_converted = any(settings.get(name) is not None for name in ('convert_colors_to_ids', 'convert_ids_to_ids'))
+    return is_converted or settings.get(_CONVERTED_BEFORE, True)
+
+
+def _readable_runs(directory: str) -> List[Dict[str, Any]]:
+    """The runs recorded in a directory; none where another program's file has the name of the record."""
+    try:
+        return _read_manifest(os.path.join(directory, MANIFEST_NAME))
+    except DataError:
+        return []
 
 
 def _read_manifest(path: str) -> List[Dict[str, Any]]:
@@ -229,3 +298,9 @@ def _write(made: Made, target: Pair, ignore_id: int) -> None:
     if target.label is not None and made.label is not None:
         is_one_hot = made.label.ndim == 3
         write_labels(target.label, one_hot_to_ids(made.label, ignore_id) if is_one_hot else made.label)
+
+
+def check_integer(name: str, value: Any, low: int) -> None:
+    """ValueError unless `value` is an integer of at least `low`."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < low:
+        raise ValueError('{}={!r}: must be an integer of at least {}.'.format(name, value, low))

@@ -1,5 +1,6 @@
 import inspect
 import os
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 import data_generator.batch_generator
 from data_generator import BatchGenerator, DataError
+from data_generator.layouts import Layout
 from helpers.images import write_image, write_labels
 from helpers.label_spaces import CITYSCAPES, cityscapes_ids_to_train_ids, generic_label_space
 
@@ -184,6 +186,45 @@ def test_pairs_from_a_list(root):
     assert again.pairs == data.pairs
 
 
+def test_relative_paths_of_a_list_start_at_root_dir(root, monkeypatch):
+    data = BatchGenerator(pairs=[('images/1.png', 'labels/1.png')], root_dir=str(root), num_classes=NUM_CLASSES)
+    assert data.pairs == [(str(root / 'images/1.png'), str(root / 'labels/1.png'))]
+    monkeypatch.chdir(root.parent)
+    found = dataset(root, root_dir=root.name)
+    assert BatchGenerator(pairs=found.pairs, root_dir=root.name).pairs == found.pairs
+    write_dataset(root / 'farm')
+    layout = Layout('farm', generic_label_space(NUM_CLASSES), 'images', 'labels')
+    relative = BatchGenerator.from_layout(layout, os.path.join(root.name, 'farm'))
+    assert next(relative.generate(1))[1].shape == (1, 12, 16)
+
+
+def test_missing_files_of_a_list_are_named_at_once(root):
+    with pytest.raises(FileNotFoundError, match=r'no such file: gone\.png\. Relative paths start at the working'):
+        BatchGenerator(pairs=['gone.png'])
+    pairs = [('images/1.png', 'labels/gone.png')]
+    with pytest.raises(
+        FileNotFoundError, match=r'no such file: .*labels.gone\.png\. Relative paths start at /.*root_dir'
+    ):
+        BatchGenerator(pairs=pairs, root_dir=str(root))
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(ground_truth_dirs=['labels']),
+        dict(image_file_extension='jpg'),
+        dict(image_name_split_separator='_'),
+        dict(ground_truth_suffix='_mask'),
+        dict(check_existence=False),
+    ],
+)
+def test_what_chooses_among_files_does_not_go_with_pairs(root, options):
+    [(name, value)] = options.items()
+    message = '{}={!r} and pairs: a list of pairs names its files itself. Leave {} out'.format(name, value, name)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        BatchGenerator(pairs=[str(root / 'images/1.png')], **options)
+
+
 def test_fingerprint_depends_on_names_and_sizes_but_not_on_the_place(tmp_path):
     write_dataset(tmp_path / 'a')
     write_dataset(tmp_path / 'b')
@@ -274,6 +315,13 @@ def test_cached_batches_are_equal_and_read_no_files(root, monkeypatch):
     assert batch[0].flags.writeable and type(batch[0]) is np.ndarray
 
 
+def test_a_cache_below_a_file_is_refused_before_reading(root):
+    (root / 'file').write_text('')
+    for name, error in (('file', FileExistsError), ('file/below', NotADirectoryError)):
+        with pytest.raises(error, match='while writing .*file.*: choose another directory, or move the file away'):
+            dataset(root).generate(1, cache_dir=str(root / name))
+
+
 def test_cache_is_not_shared_by_other_maps_or_rules(root):
     def labels(**options):
         return next(dataset(root, **options).generate(5, shuffle=False, cache_dir=str(root / 'cache')))[1]
@@ -356,6 +404,11 @@ def test_a_file_that_disappears_is_named(root):
         (dict(batch_size=2, seed=-1), 'seed=-1'),
         (dict(batch_size=2, resize=7), 'resize=7'),
         (dict(batch_size=2, to_disk=True), 'export_dir=None'),
+        (
+            dict(batch_size=2, rezise=7),
+            r'rezise: generate has no such option\. Did you mean resize.*\? It has batch_size, ',
+        ),
+        (dict(batch_size=2, xyz=7), r'xyz: generate has no such option\. It has batch_size, '),
     ],
 )
 def test_wrong_options_are_refused_at_once(root, options, message):
@@ -372,6 +425,10 @@ def test_wrong_options_are_refused_at_once(root, options, message):
         (
             dict(layout='cityscapes', ground_truth_suffix='_x', num_classes=None),
             r'layout says already what ground_truth_suffix would\. Leave it out',
+        ),
+        (
+            dict(layout='cityscapes', image_file_extension='jpg', num_classes=None),
+            r'layout says already what image_file_extension would\. Leave it out',
         ),
         (dict(label_space=CITYSCAPES), 'num_classes=5: the label space cityscapes has num_classes=19'),
         (dict(label_space=CITYSCAPES, num_classes=None, ignore_id=0), 'ignore_id=0: .* cityscapes has ignore_id=255'),
@@ -402,3 +459,99 @@ def test_writing_while_handing_out_and_all_at_once(root, tmp_path):
     data = dataset(root, root_dir=str(root), export_dir=str(tmp_path / 'two'))
     assert data.process_all(resize=(6, 8), show_progress=False).num_written == 5
     assert_same(take(dataset(tmp_path / 'two').generate(2, shuffle=False), 3), batches)
+
+
+ID_MAP = {0: 0, 1: 2, 2: 1, 3: 3, 4: 4}
+SWAPPED = Layout('swapped', generic_label_space(NUM_CLASSES), 'images', 'labels', id_map=ID_MAP)
+
+
+def all_labels(data):
+    return next(data.generate(5, shuffle=False))[1]
+
+
+@pytest.fixture
+def processed(root, tmp_path):
+    """A dataset that was written with class IDs by SWAPPED: where it is, and what its labels must hold."""
+    source = BatchGenerator.from_layout(SWAPPED, str(root), export_dir=str(tmp_path / 'out'))
+    assert source.process_all(show_progress=False).num_written == 5
+    return tmp_path / 'out', all_labels(source)
+
+
+def test_a_processed_dataset_is_not_converted_again_however_it_is_opened(processed, tmp_path):
+    out, expected = processed
+    dirs = dict(image_dirs=str(out / 'images'), ground_truth_dirs=str(out / 'labels'))
+    by_dirs = BatchGenerator(layout=SWAPPED, export_dir=str(tmp_path / 'twice'), root_dir=str(out), **dirs)
+    by_layout = BatchGenerator.from_layout(SWAPPED, str(out))
+    by_pairs = BatchGenerator(layout=SWAPPED, pairs=by_dirs.pairs)
+    by_dirs.process_all(show_progress=False)
+    twice = BatchGenerator.from_layout(SWAPPED, str(tmp_path / 'twice'))
+    twice_by_dirs = BatchGenerator(layout=SWAPPED, pairs=twice.pairs)
+    for data in (by_dirs, by_layout, by_pairs, twice, twice_by_dirs):
+        assert data.was_converted
+        np.testing.assert_array_equal(all_labels(data), expected)
+
+
+def test_an_id_map_for_a_processed_dataset_is_refused(processed):
+    out, _ = processed
+    message = r'id_map: .*0\.png was written by process_all and holds class IDs already.*second time\. Leave id_map out'
+    with pytest.raises(ValueError, match=message):
+        dataset(out, ground_truth_dirs=[str(out / 'labels')], id_map=ID_MAP)
+
+
+def test_processed_and_other_labels_in_one_dataset_are_refused(processed, root):
+    out, _ = processed
+    with pytest.raises(ValueError, match='5 of 10 labels were written by process_all.*Make a BatchGenerator of each'):
+        BatchGenerator(
+            [str(root / 'images'), str(out / 'images')],
+            ground_truth_dirs=[str(root / 'labels'), str(out / 'labels')],
+            layout=SWAPPED,
+        )
+
+
+def test_ids_that_were_only_resized_are_still_mapped(root, tmp_path):
+    dataset(root, root_dir=str(root), export_dir=str(tmp_path / 'out')).process_all(show_progress=False)
+    expected = all_labels(dataset(root, id_map=ID_MAP))
+    labels = [str(tmp_path / 'out' / 'labels')]
+    np.testing.assert_array_equal(
+        all_labels(dataset(tmp_path / 'out', ground_truth_dirs=labels, id_map=ID_MAP)), expected
+    )
+    np.testing.assert_array_equal(all_labels(BatchGenerator.from_layout(SWAPPED, str(tmp_path / 'out'))), expected)
+
+
+def test_a_record_of_another_program_says_nothing_about_labels(root):
+    (root / 'processing.json').write_text('{"runs": 3}')
+    data = dataset(root, id_map=ID_MAP)
+    assert not data.was_converted and not (all_labels(data) == all_labels(dataset(root))).all()
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(seed=-1), 'seed=-1: must be an integer of at least 0'),
+        (dict(seed='x'), "seed='x': must be"),
+        (dict(workers=-1), 'workers=-1: must be an integer of at least 0'),
+        (dict(workers=1.5), r'workers=1\.5: must be'),
+        (dict(rezise=(6, 8)), r'rezise: process_all has no such option\. Did you mean resize'),
+        (dict(batch_size=2), r'batch_size: process_all has no such option\. It has .*resize, .*seed'),
+    ],
+)
+def test_what_process_all_cannot_do_is_refused_before_anything_is_written(root, tmp_path, options, message):
+    data = dataset(root, root_dir=str(root), export_dir=str(tmp_path / 'out'))
+    with pytest.raises(ValueError, match=message):
+        data.process_all(show_progress=False, **options)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_an_export_dir_among_the_images_is_refused(root):
+    by_dirs = dataset(root, export_dir=str(root / 'images' / 'out'), root_dir=str(root))
+    by_layout = BatchGenerator.from_layout(SWAPPED, str(root), export_dir=str(root / 'images' / 'a' / 'out'))
+    for data in (by_dirs, by_layout):
+        with pytest.raises(
+            ValueError, match=r'export_dir=.*out lies in .*images, where the images .*directory beside it'
+        ):
+            data.process_all(show_progress=False)
+        with pytest.raises(ValueError, match='where the images of the dataset are'):
+            data.generate(1, to_disk=True)
+    assert len(os.listdir(str(root / 'images'))) == 5
+    beside = dataset(root, export_dir=str(root / 'images_small'), root_dir=str(root))
+    assert beside.process_all(show_progress=False).num_written == 5

@@ -211,6 +211,12 @@ def test_faults_of_lists_are_named(tmp_path, touch, text, error, message):
         read_pair_list(str(tmp_path / 'list.csv'))
 
 
+def test_a_list_in_another_encoding_is_named(tmp_path):
+    (tmp_path / 'list.csv').write_bytes('straße.png,l.png\n'.encode('latin-1'))
+    with pytest.raises(DataError, match=r'list\.csv is not in UTF-8.*0xdf.*Save it as UTF-8'):
+        read_pair_list(str(tmp_path / 'list.csv'))
+
+
 def test_missing_lists_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match='No such list of pairs: .*nowhere.csv'):
         read_pair_list(str(tmp_path / 'nowhere.csv'))
@@ -225,5 +231,15 @@ def test_pairs_from_python():
     assert check_pairs(['a.png']) == [Pair('a.png', None)]
     assert check_pairs([('a.png', 'b.png')]) == [Pair('a.png', 'b.png')]
     assert check_pairs(np.array([['a.png', 'b.png']])) == [Pair('a.png', 'b.png')]
+    assert check_pairs([('a.png', '/b.png'), Pair('c.png', 'd.png')], root_dir='data') == [
+        Pair(os.path.join('data', 'a.png'), '/b.png'),
+        Pair('c.png', 'd.png'),
+    ]
     with pytest.raises(DataError, match='pairs: names no images'):
         check_pairs([])
+    with pytest.raises(
+        DataError, match=r"pairs: \('a', 'b', 'c'\) holds 3 paths, but a pair is an image and its label"
+    ):
+        check_pairs([('a', 'b', 'c')])
+    with pytest.raises(DataError, match=r"pairs: \('', 'b'\) names no image\. Give \(image, label\)"):
+        check_pairs([('', 'b')])

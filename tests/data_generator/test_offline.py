@@ -130,6 +130,27 @@ def test_an_interrupted_run_goes_on_and_writes_nothing_twice(dataset, tmp_path):
     assert process(generator_of(dataset), options).num_written == 0
 
 
+@pytest.mark.parametrize('options', [{}, {'rotate': (5, 5, 1.0)}])
+def test_a_run_goes_on_after_a_broken_file_is_replaced_by_one_of_another_size(dataset, tmp_path, options):
+    process(generator_of(dataset, export_dir=str(tmp_path / 'whole')), options)
+    broken = dataset / 'images/b/3.png'
+    whole = broken.read_bytes()
+    broken.write_bytes(b'')
+    with pytest.raises(DataError, match=r'3\.png'):
+        process(generator_of(dataset), options)
+    broken.write_bytes(whole)
+    process(generator_of(dataset), options)
+    assert_equal_trees(tmp_path / 'out', tmp_path / 'whole')
+
+
+def test_other_files_in_the_dataset_are_other_settings(dataset):
+    process(generator_of(dataset), {})
+    write_png(dataset / 'images/a/9.png', np.zeros((12, 16, 3), np.uint8))
+    write_png(dataset / 'labels/a/9.png', np.zeros((12, 16), np.uint8))
+    with pytest.raises(ValueError, match='other settings: dataset was .* and is now'):
+        process(generator_of(dataset), {})
+
+
 def test_half_a_pair_is_completed(dataset, tmp_path):
     process(generator_of(dataset), {})
     (tmp_path / 'out/labels/a/2.png').unlink()
@@ -212,9 +233,9 @@ def test_a_root_reached_through_a_link_is_the_same_root(dataset, tmp_path):
     assert_equal_trees(dataset, tmp_path / 'out')
 
 
-def test_two_files_for_one_target_are_refused(dataset):
+def test_two_files_for_one_target_are_refused(dataset, tmp_path):
     write_png(dataset / 'images/a/0.bmp', np.zeros((12, 16, 3), np.uint8))
-    generator = generator_of(dataset, image_file_extension=('png', 'bmp'))
+    generator = BatchGenerator([str(dataset / 'images')], ('png', 'bmp'), export_dir=str(tmp_path / 'out'))
     with pytest.raises(ValueError, match=r'would both be written to .*0\.png'):
         process(generator, {})
 
@@ -230,9 +251,20 @@ def test_a_file_is_no_export_dir(dataset, tmp_path):
         process(generator_of(dataset, export_dir=str(tmp_path / 'file')), {})
 
 
+def test_no_directory_can_be_made_below_a_file(dataset, tmp_path):
+    (tmp_path / 'file').write_text('')
+    message = 'while writing .*file.*A part of this path is a file: choose another directory'
+    with pytest.raises(NotADirectoryError, match=message):
+        process(generator_of(dataset, export_dir=str(tmp_path / 'file' / 'out')), {})
+
+
 def test_wrong_options_are_refused_before_anything_is_written(dataset, tmp_path):
     with pytest.raises(ValueError, match='flip=2'):
         process(generator_of(dataset), {'flip': 2})
+    with pytest.raises(ValueError, match='workers=-1'):
+        process(generator_of(dataset), {}, workers=-1)
+    with pytest.raises(ValueError, match='fliip: .*no such option. Did you mean flip'):
+        process(generator_of(dataset), {'fliip': 1})
     assert not (tmp_path / 'out').exists()
 
 
