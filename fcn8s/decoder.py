@@ -32,13 +32,23 @@ def bilinear_kernel(size: int, num_classes: int) -> np.ndarray:
     the centre, 1 - |i - centre| / stride in each direction, as in the reference Caffe nets ("surgery.py",
     upsample_filt).
     """
+    return _bilinear_taps(size)[:, :, np.newaxis, np.newaxis] * np.eye(num_classes, dtype=np.float32)
+
+
+def _bilinear_taps(size: int) -> np.ndarray:
+    """The kernel of one class, float32 [size, size]."""
     stride = (size + 1) // 2
     centre = stride - 1 if size % 2 else stride - 0.5
     ramp = 1 - np.abs(np.arange(size) - centre) / stride
-    kernel = np.zeros([size, size, num_classes, num_classes], np.float32)
-    for class_id in range(num_classes):
-        kernel[:, :, class_id, class_id] = np.outer(ramp, ramp)
-    return kernel
+    return np.outer(ramp, ramp).astype(np.float32)
+
+
+def _bilinear_tensor(size: int, num_classes: int, name: str) -> Any:
+    """`bilinear_kernel`, computed in the graph: one of 150 classes at stride 32 has 0.4 GB, and TensorFlow holds a
+    constant many times over.
+    """
+    taps = tf.constant(_bilinear_taps(size)[:, :, np.newaxis, np.newaxis])
+    return tf.multiply(taps, tf.eye(num_classes), name=name)
 
 
 class _Builder:
@@ -52,8 +62,9 @@ class _Builder:
     def score(self, features: Any, name: str) -> Any:
         """A 1x1 convolution to class scores. Zero at first, as in the paper (section 4.3: no better when random).
 
-        The bias is added by `tf.add`: the gradient of `tf.nn.bias_add` is fused with that of the convolution, and of fewer than
-        16 classes oneDNN then writes 16 in bfloat16 on CPUs with AMX, into memory that belongs to others (TensorFlow 2.21).
+        The bias is added by `tf.add`: the gradient of `tf.nn.bias_add` is fused with that of the convolution, and of
+        fewer than 16 classes oneDNN then writes 16, in bfloat16 on CPUs with AMX, over memory of others (TensorFlow
+        2.21).
         """
         channels, classes = features.shape.as_list()[-1], self.settings.num_classes
         with tf.variable_scope(name):
@@ -72,14 +83,16 @@ class _Builder:
         """
         classes = self.settings.num_classes
         with tf.variable_scope(name):
-            initial = bilinear_kernel(2 * stride, classes)
             if self.settings.upsampling == 'learned':
                 kernel = tf.get_variable(
-                    'kernel', initial.shape, initializer=tf.constant_initializer(initial), use_resource=True
+                    'kernel',
+                    [2 * stride, 2 * stride, classes, classes],
+                    initializer=lambda *_, **__: _bilinear_tensor(2 * stride, classes, 'bilinear'),
+                    use_resource=True,
                 )
                 self.kernels.append(kernel)
             else:
-                kernel = tf.constant(initial, name='kernel')
+                kernel = _bilinear_tensor(2 * stride, classes, 'kernel')
             shape = tf.shape(like)
             return tf.nn.conv2d_transpose(
                 scores, kernel, tf.stack([shape[0], shape[1], shape[2], classes]), [1, stride, stride, 1], 'SAME'

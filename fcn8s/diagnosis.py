@@ -30,6 +30,7 @@ def diagnose(
     class_names: Optional[Sequence[str]] = None,
     learning_rate: Optional[float] = None,
     mean_cross_entropy: bool = True,
+    num_steps: Optional[int] = None,
 ) -> List[str]:
     """What looks wrong, as sentences for a person; an empty list where nothing does.
 
@@ -40,14 +41,16 @@ def diagnose(
         confusion_matrix: integers [C, C], rows are ground truth, of the last evaluation.
         class_names: for the messages.
         learning_rate: the last one, for the messages.
-        mean_cross_entropy: whether the loss is the mean cross-entropy, so that ln(C) means something.
+        mean_cross_entropy: whether the training loss is the mean cross-entropy, so that ln(C) means something. If not,
+            the validation loss stands for it, which always is.
+        num_steps: how many steps the losses are of; None: one each.
     """
     values = np.asarray(losses, np.float64)
     not_finite = diagnose_not_finite(values, learning_rate)
     if not_finite:
         return [not_finite]
     findings = [
-        diagnose_stuck(values, num_classes) if mean_cross_entropy else None,
+        diagnose_stuck(values if mean_cross_entropy else np.asarray(validation_losses), num_classes, num_steps),
         diagnose_rising(values, learning_rate),
         diagnose_one_class(confusion_matrix, class_names) if confusion_matrix is not None else None,
         diagnose_validation(values, validation_losses),
@@ -75,6 +78,7 @@ def diagnose_history(
         label_space.class_names,
         history[-1].get('learning_rate') if history else None,
         mean_cross_entropy,
+        history[-1].get('step') if history else None,
     )
 
 
@@ -87,34 +91,42 @@ def diagnose_not_finite(losses: np.ndarray, learning_rate: Optional[float] = Non
     bad = np.flatnonzero(~np.isfinite(losses))
     if not len(bad):
         return None
-    first, before = int(bad[0]), losses[: bad[0]]
-    what = 'The loss is {} at entry {} of {}.'.format(losses[first], first + 1, len(losses))
-    if first == 0:
+    what = 'The loss is {} at entry {} of {}. '.format(losses[bad[0]], bad[0] + 1, len(losses))
+    return what + cause_of_not_finite(losses[: bad[0]], learning_rate)
+
+
+def cause_of_not_finite(before: np.ndarray, learning_rate: Optional[float] = None) -> str:
+    """Where a NaN or infinity comes from, judging by the losses before it; none means that nothing was trained."""
+    if not len(before):
         return (
-            what + ' Nothing had been trained yet, so the rate is not the cause: look for label IDs outside of the '
+            'Nothing had been trained yet, so the rate is not the cause: look for label IDs outside of the '
             'classes (fcn8s check), images that are not 0 to 255, encoder weights that are NaN, or a loss function '
             'of your own that divides by zero.'
         )
     if before[-1] > BLOW_UP * before.min():
         return (
-            what
-            + ' It had risen from {:.3g} to {:.3g} before that: the learning rate is too high{}. Take a '
+            'It had risen from {:.3g} to {:.3g} before that: the learning rate is too high{}. Take a '
             'tenth, or clip the gradient.'.format(before.min(), before[-1], _rate(learning_rate))
         )
     return (
-        what
-        + ' It had been {:.3g} just before, without rising: check the labels of that batch first (IDs '
+        'It had been {:.3g} just before, without rising: check the labels of that batch first (IDs '
         'outside of the classes; fcn8s check), then the learning rate{} (take a tenth), then a loss function of '
         'your own.'.format(before[-1], _rate(learning_rate))
     )
 
 
-def diagnose_stuck(losses: np.ndarray, num_classes: int) -> Optional[str]:
-    """Loss at ln(C), that of equal probabilities for all C classes, from the first step to the last."""
+def diagnose_stuck(losses: np.ndarray, num_classes: int, num_steps: Optional[int] = None) -> Optional[str]:
+    """Loss at ln(C), that of equal probabilities for all C classes, from the first step to the last.
+
+    num_steps: how many steps the losses are means or samples of; None: one each. One loss alone is no evidence.
+    """
     uniform = math.log(num_classes)
-    if len(losses) < MIN_STEPS_TO_BE_STUCK or np.median(np.abs(losses - uniform)) > UNIFORM_TOLERANCE * uniform:
+    num_steps = len(losses) if num_steps is None else num_steps
+    if len(losses) < 2 or num_steps < MIN_STEPS_TO_BE_STUCK:
         return None
-    recent = losses[-(len(losses) // 4) :].mean()
+    if np.median(np.abs(losses - uniform)) > UNIFORM_TOLERANCE * uniform:
+        return None
+    recent = losses[-max(1, len(losses) // 4) :].mean()
     if abs(recent - uniform) > UNIFORM_TOLERANCE * uniform:
         return None
     return (
@@ -156,7 +168,8 @@ def diagnose_one_class(confusion_matrix: np.ndarray, class_names: Optional[Seque
     if winner == int(truth.argmax()):
         return (
             what + ' The network has only learned which class is the most frequent. Early in training that passes; '
-            "else try class_weights='median_frequency', a higher rate, or skip scales of 1 under Adam."
+            'else try class weights (--class-weights median_frequency; in Python the numbers of '
+            'helpers.class_weights.median_frequency_weights), a higher rate, or skip scales of 1 under Adam.'
         )
     return (
         what + ' It is not even the most frequent class: check that training and evaluation use the same class IDs '

@@ -7,6 +7,7 @@ from typing import Any, Callable, Deque, Dict, Iterable, List, Optional
 import numpy as np
 
 from fcn8s.boundaries import BoundaryTotals, measure_image
+from fcn8s.feeding import as_pair
 from fcn8s.scores import ClassCounts, count_classes, summarize
 from helpers.label_spaces import LabelSpace
 
@@ -52,7 +53,7 @@ def run_evaluation(
                 '{} batches to evaluate were asked for, but the data ended after {}. Ask for as many as '
                 'there are.'.format(num_batches, number)
             )
-        images, labels = batch
+        images, labels = as_pair(batch)
         values = run({'update': metrics.update, **(fetches or {})}, feed_batch(images, labels))
         if on_batch:
             on_batch(labels, values)

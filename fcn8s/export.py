@@ -68,6 +68,12 @@ def _tensor_info(tensor: Any) -> Any:
     return tf.TensorInfo(name=tensor.name, dtype=tensor.dtype.as_datatype_enum, tensor_shape=tensor.shape.as_proto())
 
 
+def check_tags(name: str, tags: Any) -> None:
+    """Raises ValueError unless `tags` is a sequence of at least one string; one string alone is a common slip."""
+    if isinstance(tags, str) or not tags or not all(isinstance(tag, str) for tag in tags):
+        raise ValueError("{} is {!r}; it has to be a list of strings such as ['default'].".format(name, tags))
+
+
 def library_versions() -> Dict[str, str]:
     """Versions of this library and of what its results depend on."""
     return {

@@ -1,10 +1,10 @@
 """From a user's arrays to what the graph is fed: checked, and uint8 wherever possible."""
 
-from typing import Any, Sequence, Union
+from typing import Any, Sequence, Tuple, Union
 
 import numpy as np
 
-from helpers.label_spaces import LabelSpace
+from helpers.label_spaces import LabelSpace, is_nameless
 
 
 def as_image_batch(images: Union[np.ndarray, Sequence[np.ndarray]]) -> np.ndarray:
@@ -58,6 +58,17 @@ def _as_float_images(images: np.ndarray) -> np.ndarray:
     return images.astype(np.float32)
 
 
+def as_pair(batch: Any) -> Tuple[Any, Any]:
+    """(images, labels) of what a generator yielded; raises ValueError where that is something else."""
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        what = 'a {} of {}'.format(type(batch).__name__, len(batch)) if hasattr(batch, '__len__') else repr(batch)
+        raise ValueError(
+            'a batch is {}; it has to be (images, labels). A BatchGenerator gives both when it knows '
+            'ground_truth_dirs.'.format(what)
+        )
+    return batch[0], batch[1]
+
+
 def as_label_batch(labels: np.ndarray, label_space: LabelSpace, num_images: int) -> np.ndarray:
     """uint8 labels, [N, H, W] class IDs or one-hot [N, H, W, C], from what a generator yielded.
 
@@ -72,9 +83,21 @@ def as_label_batch(labels: np.ndarray, label_space: LabelSpace, num_images: int)
             )
         )
     if labels.ndim == 4:
-        return labels.astype(np.uint8, copy=False)
+        return _as_one_hot(labels)
     _check_ids(labels, label_space)
     return labels.astype(np.uint8, copy=False)
+
+
+def _as_one_hot(labels: np.ndarray) -> np.ndarray:
+    channels = labels.astype(np.uint8, copy=False)
+    is_changed = channels is not labels and bool((channels != labels).any())
+    if is_changed or channels.max(initial=0) > 1 or channels.sum(axis=-1, dtype=np.uint16).max(initial=0) > 1:
+        raise ValueError(
+            'labels [N, H, W, C] have to be one-hot: one 1 a pixel and else 0 (all 0 where a pixel is ignored). These '
+            'go from {} to {}, with up to {:g} in a pixel. Pass class IDs [N, H, W], which take a tenth of the '
+            'memory, too.'.format(labels.min(), labels.max(), float(labels.sum(axis=-1, dtype=np.float64).max()))
+        )
+    return channels
 
 
 def _check_ids(labels: np.ndarray, label_space: LabelSpace) -> None:
@@ -107,9 +130,9 @@ def check_same_classes(model: LabelSpace, data: Any) -> LabelSpace:
                 data.name, data.num_classes, data.ignore_id, model.name, model.num_classes, model.ignore_id
             )
         )
-    if model.name == 'generic':
+    if is_nameless(model):
         return data
-    if data.name != 'generic' and data.class_names != model.class_names:
+    if not is_nameless(data) and data.class_names != model.class_names:
         different = [i for i, names in enumerate(zip(model.class_names, data.class_names)) if names[0] != names[1]][0]
         raise ValueError(
             'the data are labelled in {!r} and the network in {!r}: class {} is {!r} in the data and {!r} in the '

@@ -11,6 +11,7 @@ A paper that sums over an image of 500 x 375 = 187,500 pixels and quotes a rate 
 and through images with few valid pixels, which weigh less in a sum.
 """
 
+import functools
 from typing import Callable, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -199,6 +200,16 @@ def _custom_loss(
     return Loss(tf.cast(value, tf.float32), tf.ones([], tf.float32))
 
 
+def describe_loss(loss: Union[str, LossFunction]) -> str:
+    """A name for `loss` that is the same in every process: what a run was trained with, as far as a name can tell."""
+    if isinstance(loss, str):
+        return loss
+    if isinstance(loss, functools.partial):
+        keywords = ['{}={!r}'.format(name, value) for name, value in sorted((loss.keywords or {}).items())]
+        return '{}({})'.format(describe_loss(loss.func), ', '.join([repr(value) for value in loss.args] + keywords))
+    return getattr(loss, '__qualname__', type(loss).__qualname__)
+
+
 def l2_penalty(kernels: Sequence[tf.Variable], rate: Union[float, tf.Tensor]) -> tf.Tensor:
     """rate x 1/2 sum(w^2) over all weights of `kernels`: a float32 scalar, 0 without kernels."""
     return rate * tf.add_n([tf.nn.l2_loss(kernel) for kernel in kernels] or [tf.zeros([], tf.float32)])
@@ -206,7 +217,14 @@ def l2_penalty(kernels: Sequence[tf.Variable], rate: Union[float, tf.Tensor]) ->
 
 def check_class_weights(class_weights: Sequence[float], num_classes: int) -> np.ndarray:
     """float32 [num_classes]; ValueError unless there is one finite weight of at least 0 per class, not all 0."""
-    weights = np.asarray(class_weights, np.float32)
+    try:
+        weights = np.asarray(class_weights, np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(
+            'class_weights is {!r}; it must hold one number for each of the {} classes. Median frequency balancing is '
+            'helpers.class_weights.median_frequency_weights(BatchGenerator(...).count_class_pixels()), or fcn8s train '
+            '--class-weights median_frequency.'.format(class_weights, num_classes)
+        ) from None
     if weights.shape != (num_classes,):
         raise ValueError(
             'class_weights has the shape {}; it must hold one weight for each of the {} classes.'.format(

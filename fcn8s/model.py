@@ -12,15 +12,15 @@ from fcn8s.assembler import Model, TrainingSettings, assemble
 from fcn8s.backend import tf
 from fcn8s.encoder import in_bfloat16
 from fcn8s.evaluation import run_evaluation
-from fcn8s.feeding import as_image_batch, as_label_batch
-from fcn8s.optimizers import PAPER_SGD, LossScaling, OptimizerSettings
-from fcn8s.precision import check_precision, converts_graph, session_config, this_machine
+from fcn8s.feeding import as_image_batch, as_label_batch, check_same_classes
+from fcn8s.losses import check_class_weights, describe_loss
+from fcn8s.optimizers import OPTIMIZERS, LossScaling, OptimizerSettings
+from fcn8s.precision import check_precision, converts_graph, needs_loss_scaling, session_config, this_machine
 from fcn8s.score_table import format_scores
 from fcn8s.settings import ModelSettings
 from helpers.files import atomic_directory
 from helpers.label_spaces import LabelSpace
 
-OPTIMIZERS = {'adam': OptimizerSettings(), 'sgd': PAPER_SGD}
 # How many images one run of the session predicts, so that a long list does not need memory for all at once.
 PREDICTION_BATCH = 8
 
@@ -43,11 +43,13 @@ class FCN8s:
         seed: of dropout; data generators have their own.
         variant: '8s' (default), '16s' or '32s'. upsampling: 'learned' (default) or 'bilinear' (fixed kernels).
         skip_scales: factors of pool3 and pool4; None: the paper's (1e-4, 1e-2) with SGD, (1, 1) with Adam.
+            With `fine_tune_from` the defaults of these three are those of the other network.
         optimizer: 'adam', 'sgd' (the paper's: momentum 0.99, decay 5e-4, double rate for biases), or an
             `fcn8s.optimizers.OptimizerSettings`.
         accumulate_batches: batches per step; the step equals one of a batch so many times larger.
         loss: 'cross_entropy', or a function (logits, labels, valid) -> scalar; see docs/custom_loss.md.
-        normalize: 'mean' over valid pixels, or the paper's 'sum'. class_weights: one number per class.
+        normalize: 'mean' over valid pixels, or the paper's 'sum'. class_weights: one number per class, for example
+            `helpers.class_weights.median_frequency_weights(train_data.count_class_pixels())`.
         freeze: 'encoder', or the number of encoder blocks that are not trained.
         precision: 'float32', 'bfloat16' or 'mixed_float16'; xla: compile with XLA. Refused where the machine cannot.
         config: a `tf.ConfigProto` for the session; it is copied. gpu_memory_growth: take GPU memory as it is needed.
@@ -84,6 +86,8 @@ class FCN8s:
         config: Optional[Any] = None,
         gpu_memory_growth: bool = True,
     ) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+            raise ValueError('seed is {!r}; it has to be a whole number.'.format(seed))
         check_precision(precision, xla, this_machine(config))
         optimizer_settings = _optimizer_settings(optimizer, accumulate_batches)
         plan = opening.plan_opening(
@@ -106,11 +110,14 @@ class FCN8s:
             optimizer_settings,
             loss,
             normalize,
-            None if class_weights is None else tuple(float(w) for w in class_weights),
+            None
+            if class_weights is None
+            else tuple(check_class_weights(class_weights, plan.settings.num_classes).tolist()),
             freeze,
-            LossScaling() if precision == 'mixed_float16' else None,
+            LossScaling() if needs_loss_scaling(precision) else None,
         )
         self.seed = seed
+        self._arithmetic = {'precision': precision, 'xla': xla}
         self.settings: ModelSettings = plan.settings
         self._encoder_meta_graph = plan.encoder.meta_graph
         self._last_training_loss: Optional[float] = None
@@ -152,7 +159,7 @@ class FCN8s:
                 fits = restoring.restore_fitting(
                     self.sess, self.model, plan.fine_tune_from.prefix, plan.fine_tune_from.settings
                 )
-                print(restoring.format_fits(fits))
+                print(restoring.format_fits(fits, plan.fine_tune_from.settings, self.settings))
 
     def _name_tensors(self) -> None:
         model, training = self.model, self.model.training
@@ -219,7 +226,8 @@ class FCN8s:
                 of train_generator) or 'val' with any of 'loss', 'mean_iou', 'accuracy'; no metrics, no evaluation.
             val_steps: batches per evaluation; one pass over val_generator where that knows its length.
             save_during_training: write models to save_dir every `save_frequency` epochs and after the last; with
-                save_best_only only those whose monitored score is the best so far. saver: see `save`.
+                save_best_only instead after each epoch whose monitored score is the best so far, which is evaluated at
+                least as often. saver: see `save`.
             monitor: 'loss' (the training loss, unless metrics holds 'loss'), 'mean_iou', 'accuracy' or 'iou:CLASS
                 NAME'.
             summaries_dir, summaries_name: TensorBoard files go to summaries_dir/summaries_name; without a directory
@@ -255,17 +263,17 @@ class FCN8s:
         heading.
         """
         self._check_open()
-        unknown = sorted(set(metrics) - set(training_run.METRICS))
+        metrics = set(metrics)
+        unknown = sorted(metrics - set(training_run.METRICS))
         if unknown:
             raise ValueError('metrics has {}; choose from {}.'.format(unknown, list(training_run.METRICS)))
         scores = self.run_evaluation(data_generator, num_batches, l2_regularization)
         print('Scores on {}:\n{}'.format(dataset, format_scores(scores, self.label_space)))
-        return {
-            name: value for name, value in scores.items() if name not in training_run.METRICS or name in set(metrics)
-        }
+        return {name: value for name, value in scores.items() if name not in training_run.METRICS or name in metrics}
 
     def run_evaluation(self, batches: Any, num_batches: int, l2_regularization: float = 0.0) -> Dict[str, Any]:
         """`evaluate` without the table: all scores. The loss is a mean over pixels, plus the L2 penalty."""
+        check_same_classes(self.label_space, getattr(batches, 'label_space', None))
         training = self.model.training
         progress = functools.partial(tqdm, desc='evaluate', unit='batch', leave=False, dynamic_ncols=True)
         scores = run_evaluation(
@@ -340,11 +348,13 @@ class FCN8s:
         saver: 'saved_model' writes a SavedModel for prediction and fine-tuning; 'train_saver' a `tf.train.Saver`
             checkpoint that also holds the optimiser's state, for `variables_load_dir`.
         name: first part of the directory's name; step, last training loss and last scores follow as asked.
-        force_save: save although no step was trained since the last saving or loading; otherwise that returns None.
+        force_save: save although nothing changed since the last saving (no step trained, no variables loaded);
+            otherwise that returns None.
         """
         self._check_open()
         if saver not in training_run.SAVERS:
             raise ValueError('saver is {!r}; choose from {}.'.format(saver, list(training_run.SAVERS)))
+        export.check_tags('tags', tags)
         step = int(self.sess.run(self.global_step))
         if step == self._saved_at and not force_save:
             print('Not saved: no step was trained since the last saving (force_save=True saves anyway).')
@@ -374,6 +384,8 @@ class FCN8s:
             restoring.restore_present(
                 self.sess, self.model.training.ops.state + (self.model.training.global_step,), prefix
             )
+        # What was known of the weights before is not about these.
+        self._saved_at, self._last_training_loss, self._last_metrics = None, None, {}
 
     def close(self) -> None:
         """Frees the session and its memory. May be called again."""
@@ -400,6 +412,12 @@ class FCN8s:
     ) -> Dict[Any, Any]:
         """The feed of one training batch; checks the batch."""
         feed = self._evaluation_feed(images, labels)
+        sizes = [feed[tensor].shape[1:3] for tensor in feed]
+        if sizes[0] != sizes[1]:
+            raise ValueError(
+                'images have the size {} x {} and labels {} x {}; training needs both in one size. Resize the labels, '
+                'too (generate(resize=...) does).'.format(*sizes[0], *sizes[1])
+            )
         training, encoder = self.model.training, self.model.encoder
         feed.update({encoder.keep_prob: keep_prob, training.learning_rate: learning_rate, training.l2_rate: l2_rate})
         if encoder.dropout_seed is not None:
@@ -408,10 +426,13 @@ class FCN8s:
 
     def describe_training(self) -> Dict[str, Any]:
         """The training settings as JSON can hold them; a loss function is described by its name."""
-        fields = self._training_settings._asdict()
-        loss = fields['loss']
-        fields['loss'] = loss if isinstance(loss, str) else getattr(loss, '__qualname__', repr(loss))
-        return fields
+        settings = self._training_settings
+        return dict(settings._asdict(), loss=describe_loss(settings.loss), **self._arithmetic)
+
+    @property
+    def trains_mean_cross_entropy(self) -> bool:
+        """Whether the training loss is the built-in mean cross-entropy, so that ln(C) means something."""
+        return self._training_settings.loss == 'cross_entropy' and self._training_settings.normalize == 'mean'
 
     def set_label_space(self, label_space: LabelSpace) -> None:
         """Takes over class names and colours of a dataset; number of classes and ignore ID are those of the graph."""
@@ -487,6 +508,10 @@ def _optimizer_settings(optimizer: Union[str, OptimizerSettings], accumulate_bat
                 'optimizer is {!r}; choose from {}, or pass an OptimizerSettings.'.format(optimizer, list(OPTIMIZERS))
             )
         optimizer = OPTIMIZERS[optimizer]
+    if not isinstance(optimizer, OptimizerSettings):
+        raise ValueError(
+            'optimizer is {!r}; choose from {}, or pass an OptimizerSettings.'.format(optimizer, list(OPTIMIZERS))
+        )
     if accumulate_batches != 1:
         optimizer = optimizer._replace(accumulate_batches=accumulate_batches)
     return optimizer

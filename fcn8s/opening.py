@@ -3,10 +3,11 @@
 from typing import Any, Dict, NamedTuple, Optional, Sequence
 
 from fcn8s.encoder import ENCODER_TAGS, EncoderSource, read_encoder
-from fcn8s.export import DEFAULT_TAGS, read_description
+from fcn8s.export import DEFAULT_TAGS, check_tags, read_description
 from fcn8s.restoring import find_checkpoint
 from fcn8s.runs import resolve_model
 from fcn8s.settings import ModelSettings, new_model_settings
+from helpers.label_spaces import is_nameless
 
 
 class OtherNetwork(NamedTuple):
@@ -27,7 +28,6 @@ class Opening(NamedTuple):
     settings: ModelSettings
     weights_prefix: Optional[str] = None
     fine_tune_from: Optional[OtherNetwork] = None
-    description: Optional[Dict[str, Any]] = None
 
 
 def plan_opening(
@@ -57,8 +57,10 @@ def plan_opening(
             'variables_load_dir needs vgg16_dir and num_classes: the network is built first, then its variables '
             'are loaded.'
         )
-    if tags is not None and model_load_dir is None:
-        raise ValueError('tags={!r} belongs to model_load_dir, which is not given.'.format(list(tags)))
+    if tags is not None:
+        check_tags('tags', tags)
+        if model_load_dir is None:
+            raise ValueError('tags={!r} belongs to model_load_dir, which is not given.'.format(list(tags)))
     ((beginning, path),) = given.items()
     if beginning == 'vgg16_dir':
         return _on_encoder(path, variables_load_dir, architecture)
@@ -77,25 +79,47 @@ def _on_encoder(vgg16_dir: str, variables_load_dir: Optional[str], architecture:
 def _saved(model_load_dir: str, tags: Sequence[str], architecture: Dict[str, Any]) -> Opening:
     directory = resolve_model(model_load_dir)
     saved = read_description(directory)
-    _check_agrees(saved.settings, _given(architecture), directory)
+    settings, named = saved.settings, architecture.get('label_space')
+    _check_agrees(settings, _given(architecture), directory)
+    if named is not None and is_nameless(settings.label_space):
+        settings = settings._replace(label_space=named)
     encoder = read_encoder(directory, tags, 'model')
-    return Opening(encoder, saved.settings, weights_prefix=encoder.variables_prefix, description=saved.description)
+    return Opening(encoder, settings, weights_prefix=encoder.variables_prefix)
 
 
 def _from_other(fine_tune_from: str, architecture: Dict[str, Any]) -> Opening:
-    """A new network; what is not said is as in the other one."""
+    """A new network; what is not said is as in the other one.
+
+    That goes for the factor of a skip that the other one has, too: its score layer was trained behind that factor.
+    """
     directory = resolve_model(fine_tune_from)
     other = read_description(directory).settings
     fields: Dict[str, Any] = {
         'variant': other.variant,
         'upsampling': other.upsampling,
-        'skip_scales': other.skip_scales,
     }
     if architecture.get('num_classes') is None and architecture.get('label_space') is None:
         fields['label_space'] = other.label_space
     fields.update(_given(architecture))
+    settings = new_model_settings(**fields)
+    if architecture.get('skip_scales') is None:
+        settings = _with_scales_of(settings, other)
     encoder = read_encoder(directory, DEFAULT_TAGS, 'model')
-    return Opening(encoder, new_model_settings(**fields), fine_tune_from=OtherNetwork(encoder.variables_prefix, other))
+    return Opening(encoder, settings, fine_tune_from=OtherNetwork(encoder.variables_prefix, other))
+
+
+def _with_scales_of(settings: ModelSettings, other: ModelSettings) -> ModelSettings:
+    """`settings` with the factors of those skips that the other network has."""
+    has_skip = (other.variant == '8s', other.variant in ('8s', '16s'))
+    default = settings.skip_scales
+    pool3, pool4 = (theirs if has else ours for has, theirs, ours in zip(has_skip, other.skip_scales, default))
+    scales = (pool3, pool4)
+    if scales != default:
+        print(
+            'Skip scales {} as in the other network, whose score layers were trained with them; of this optimizer they '
+            'would be {}. skip_scales (--skip-scales) sets them.'.format(scales, default)
+        )
+    return settings._replace(skip_scales=scales)
 
 
 def _given(architecture: Dict[str, Any]) -> Dict[str, Any]:
@@ -105,15 +129,18 @@ def _given(architecture: Dict[str, Any]) -> Dict[str, Any]:
 def _check_agrees(settings: ModelSettings, given: Dict[str, Any], directory: str) -> None:
     """A saved network has its architecture; whoever names another one would be surprised later."""
     label_space = given.get('label_space')
+    both_are_named = label_space and not is_nameless(label_space) and not is_nameless(settings.label_space)
     wanted = {
         'num_classes': given.get('num_classes') or (label_space and label_space.num_classes),
-        'ignore_id': given.get('ignore_id'),
+        'ignore_id': given.get('ignore_id', label_space and label_space.ignore_id),
+        'class_names': label_space.class_names if label_space and both_are_named else None,
         'variant': given.get('variant'),
         'upsampling': given.get('upsampling'),
         'skip_scales': given.get('skip_scales') and tuple(given['skip_scales']),
     }
     saved = dict(
         num_classes=settings.num_classes,
+        class_names=settings.label_space.class_names,
         ignore_id=settings.label_space.ignore_id,
         variant=settings.variant,
         upsampling=settings.upsampling,

@@ -5,12 +5,14 @@ loss scale) lies in global variables under the fixed names `optimizer/...`, so t
 next.
 """
 
+import numbers
 from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
 
 from fcn8s.backend import tf
 from fcn8s.losses import Loss
 
-OPTIMIZERS = ('adam', 'sgd')
 STATE_SCOPE = 'optimizer'
 
 DEFAULT_MOMENTUM = 0.99
@@ -48,6 +50,8 @@ class OptimizerSettings(NamedTuple):
 
 # Shelhamer, Long, Darrell (TPAMI 2017), section 4.3. "At once" training pairs this with normalize='sum' and batch 1.
 PAPER_SGD = OptimizerSettings('sgd', momentum=0.99, weight_decay=5e-4, bias_rate_multiplier=2.0)
+# What each optimiser is by name.
+OPTIMIZERS = {'adam': OptimizerSettings(), 'sgd': PAPER_SGD}
 
 
 class LossScaling(NamedTuple):
@@ -89,6 +93,8 @@ def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
                 settings.momentum
             )
         )
+    for name, value in settings._asdict().items():
+        _check(name == 'name' or value is None or isinstance(value, numbers.Real), name, repr(value), 'a number')
     momentum = DEFAULT_MOMENTUM if settings.name == 'sgd' and settings.momentum is None else settings.momentum
     _check(momentum is None or 0 <= momentum < 1, 'momentum', momentum, 'at least 0 and below 1')
     _check(0 <= settings.weight_decay < float('inf'), 'weight_decay', settings.weight_decay, 'at least 0')
@@ -105,7 +111,7 @@ def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
         'above 0, or None for no clipping',
     )
     _check(
-        settings.accumulate_batches >= 1 and settings.accumulate_batches == int(settings.accumulate_batches),
+        isinstance(settings.accumulate_batches, (int, np.integer)) and settings.accumulate_batches >= 1,
         'accumulate_batches',
         settings.accumulate_batches,
         'a whole number of at least 1',

@@ -37,7 +37,7 @@ class MemoryFactors(NamedTuple):
     activations: in units of the encoder's activations, by precision.
     logits: in units of the logits of the batch.
     columns: in units of the logits of one image: the unrolled patches of the last transposed convolution.
-    initial_kernels: in units of the transposed convolutions' kernels: the graph holds their initial values.
+    initial_kernels: in units of the transposed convolutions' kernels: their bilinear values, computed in the graph.
     pixel_bytes: the image as fed and prepared, its labels, the loss of each pixel.
     """
 
@@ -59,7 +59,7 @@ _TENSORFLOW_2 = MemoryFactors(
     {'float32': 1.6, 'bfloat16': 1.2, 'mixed_float16': 1.2},
     logits=1.0,
     columns=8.0,
-    initial_kernels=6.0,
+    initial_kernels=2.5,
     pixel_bytes=16.0,
 )
 FACTORS = _TENSORFLOW_1 if TF_VERSION < (2, 0) else _TENSORFLOW_2
@@ -385,9 +385,11 @@ def format_plan(plan: Plan, request: PlanRequest, images_per_epoch: Optional[int
             'step           {:.3g} s ({:.3g} images/s)'.format(plan.seconds_per_step, images / plan.seconds_per_step)
         )
         if images_per_epoch is not None:
+            # As fcn8s train counts: what is left of the last step begins the next epoch.
+            steps = max(1, math.ceil(images_per_epoch / request.batch) // request.optimizer.accumulate_batches)
             lines.append(
                 'epoch          {} for {} images, without evaluation'.format(
-                    _duration(math.ceil(images_per_epoch / images) * plan.seconds_per_step), images_per_epoch
+                    _duration(steps * plan.seconds_per_step), images_per_epoch
                 )
             )
     lines.append('largest batch  {}'.format(plan.largest_batch or 'none: not even one image of this size fits'))

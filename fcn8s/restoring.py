@@ -9,9 +9,11 @@ from fcn8s import saved_models
 from fcn8s.backend import tf
 from fcn8s.settings import ModelSettings
 
+LEFT_OUT = 'left out: this network has no such layer'
+
 
 class Fit(NamedTuple):
-    """How one variable of a network fared in `restore_fitting`."""
+    """How one variable fared in `restore_fitting`."""
 
     name: str
     outcome: str
@@ -71,7 +73,13 @@ def _restore_checked(session: Any, variables: Sequence[Any], prefix: str) -> Non
     try:
         tf.train.Saver(list(variables)).restore(session, prefix)
     except (tf.errors.OpError, ValueError) as error:
-        raise ValueError('the variables in {!r} are damaged: {}'.format(prefix, error)) from error
+        # TensorFlow's message goes on about the graph, over dozens of lines.
+        reason = str(getattr(error, 'message', error)).splitlines()[0]
+        raise ValueError(
+            'the variables in {!r} are damaged or incomplete: {} Copy the directory again, or write it anew.'.format(
+                prefix, reason
+            )
+        ) from error
 
 
 def _shorten(entries: List[str]) -> str:
@@ -92,7 +100,8 @@ def restore_fitting(session: Any, model: Any, prefix: str, stored_settings: Mode
     """Starts a network from another one: everything that fits is taken, class by class in the decoder.
 
     The weights of a class go to the class of the same name; a score layer or class that the other network does not have
-    stays as it was initialised. model: a `fcn8s.assembler.Model`. Returns one line per variable.
+    stays as it was initialised. model: a `fcn8s.assembler.Model`. Returns one line per variable of this network, and
+    one for each of the other's decoder that has no place here.
     """
     reader = tf.train.load_checkpoint(prefix)
     stored = reader.get_variable_to_shape_map()
@@ -118,7 +127,9 @@ def restore_fitting(session: Any, model: Any, prefix: str, stored_settings: Mode
                 _load(session, variable, copied)
                 fits.append(Fit(name, 'loaded for {} of {} classes'.format(len(pairs), model.settings.num_classes)))
     _restore_checked(session, whole, prefix)
-    return fits
+    here = {variable.op.name for variable in model.weights}
+    left_out = sorted(name for name in stored if name.startswith('decoder/') and name not in here)
+    return fits + [Fit(name, LEFT_OUT) for name in left_out]
 
 
 def _load(session: Any, variable: Any, value: np.ndarray) -> None:
@@ -134,9 +145,10 @@ def _fit_whole(variable: Any, stored_shape: Sequence[int], shape: List[int], who
 
 
 def _class_pairs(stored: ModelSettings, wanted: ModelSettings) -> List[Tuple[int, int]]:
-    """(stored class ID, wanted class ID) of the classes that have the same name in both."""
-    ids = {name: class_id for class_id, name in enumerate(stored.label_space.class_names)}
-    return [(ids[name], class_id) for class_id, name in enumerate(wanted.label_space.class_names) if name in ids]
+    """(stored class ID, wanted class ID) of the classes that have the same name in both, whatever its case."""
+    ids = {name.lower(): class_id for class_id, name in enumerate(stored.label_space.class_names)}
+    names = [name.lower() for name in wanted.label_space.class_names]
+    return [(ids[name], class_id) for class_id, name in enumerate(names) if name in ids]
 
 
 def copy_classes(stored: np.ndarray, value: np.ndarray, pairs: Sequence[Tuple[int, int]]) -> Optional[np.ndarray]:
@@ -160,9 +172,17 @@ def copy_classes(stored: np.ndarray, value: np.ndarray, pairs: Sequence[Tuple[in
     return copied
 
 
-def format_fits(fits: Sequence[Fit]) -> str:
-    """A table of what did not load in whole, and a count of what did."""
+def format_fits(fits: Sequence[Fit], stored: ModelSettings, wanted: ModelSettings) -> str:
+    """A table of what did not load in whole, a count of what did, and the classes that have no partner."""
     rest = [fit for fit in fits if fit.outcome != 'loaded']
-    lines = ['{} of {} variables loaded as they are'.format(len(fits) - len(rest), len(fits))]
+    num_here = sum(fit.outcome != LEFT_OUT for fit in fits)
+    lines = ['{} of {} variables loaded as they are'.format(len(fits) - len(rest), num_here)]
     width = max([len(fit.name) for fit in rest] or [0])
-    return '\n'.join(lines + ['  {:<{}}  {}'.format(fit.name, width, fit.outcome) for fit in rest])
+    lines += ['  {:<{}}  {}'.format(fit.name, width, fit.outcome) for fit in rest]
+    pairs = _class_pairs(stored, wanted)
+    for side, what, settings in ((1, 'start anew', wanted), (0, 'are left behind', stored)):
+        paired = {pair[side] for pair in pairs}
+        names = [name for class_id, name in enumerate(settings.label_space.class_names) if class_id not in paired]
+        if names:
+            lines.append('  classes that {}: {}'.format(what, ', '.join(names)))
+    return '\n'.join(lines)

@@ -18,7 +18,7 @@ if sys.platform != 'win32':  # which has no advisory locks of this kind
 from fcn8s.checkpoints import Checkpoints
 from fcn8s.export import DESCRIPTION_FILE
 from fcn8s.score_table import to_json
-from helpers.files import atomic_path, atomic_write_json
+from helpers.files import atomic_path, atomic_write_json, explain_os_errors
 
 CONFIG_FILE = 'config.json'
 METRICS_FILE = 'metrics.jsonl'
@@ -64,7 +64,8 @@ def create_run(directory: str, config: Dict[str, Any]) -> Run:
     """Makes a new run directory and writes `config.json`. A directory that holds a run already is refused."""
     check_free(directory)
     run = Run(os.fspath(directory))
-    os.makedirs(run.checkpoints_dir, exist_ok=True)
+    with explain_os_errors(run.checkpoints_dir):
+        os.makedirs(run.checkpoints_dir, exist_ok=True)
     atomic_write_json(run.config_path, to_json(config))
     return run
 
@@ -86,26 +87,43 @@ def only_writer(run: Run) -> Iterator[None]:
 
     Raises ValueError where another process has the run. File systems without locks go without this protection.
     """
-    with open(run.config_path, encoding='utf-8') as file:
-        try:
-            if sys.platform != 'win32':
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(
-                'the run {!r} is being trained by another process. Wait for it, or stop it first.'.format(run.directory)
-            ) from error
-        except OSError:
-            pass
+    if sys.platform == 'win32':
         yield
+        return
+    directory = os.open(run.directory, os.O_RDONLY)  # no file of it: those are replaced
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(directory)
+        raise ValueError(
+            'the run {!r} is being trained by another process. Wait for it, or stop it first.'.format(run.directory)
+        ) from error
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        os.close(directory)
+
+
+def update_config(run: Run, changes: Dict[str, Any]) -> None:
+    """Replaces entries of `config.json`; for the settings that a resumed run may change."""
+    config = read_config(run)
+    updated = to_json(dict(config, **changes))
+    if updated != config:
+        atomic_write_json(run.config_path, updated)
 
 
 def read_config(run: Run) -> Dict[str, Any]:
-    """The settings that a run was started with; raises ValueError where the file is damaged."""
+    """The settings of a run, those of its last start; raises ValueError where the file is damaged."""
     try:
         with open(run.config_path, encoding='utf-8') as file:
-            return json.load(file)
+            config = json.load(file)
     except ValueError as error:
         raise ValueError('{} is damaged: {}'.format(run.config_path, error)) from error
+    if not isinstance(config, dict):
+        raise ValueError('{} is damaged: it holds a {}, no settings.'.format(run.config_path, type(config).__name__))
+    return config
 
 
 def input_size(path: str) -> Optional[Tuple[int, int]]:

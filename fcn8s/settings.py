@@ -49,8 +49,8 @@ class ModelSettings(NamedTuple):
     def from_dict(cls, fields: Dict[str, Any]) -> 'ModelSettings':
         return cls(
             LabelSpace.from_dict(fields['label_space']),
-            fields['variant'],
-            fields['upsampling'],
+            check_choice('variant', fields['variant'], VARIANTS),
+            check_choice('upsampling', fields['upsampling'], UPSAMPLINGS),
             (float(fields['skip_scales'][0]), float(fields['skip_scales'][1])),
         )
 
@@ -88,6 +88,15 @@ def check_skip_scales(skip_scales: Any) -> Tuple[float, float]:
     return pool3, pool4
 
 
+def _check_ignore_id(ignore_id: Any) -> None:
+    if ignore_id is not None and (isinstance(ignore_id, bool) or ignore_id not in range(MAX_CLASSES + 1)):
+        raise ValueError(
+            'ignore_id is {!r}; labels are uint8, so it has to be an integer from 0 to {}.'.format(
+                ignore_id, MAX_CLASSES
+            )
+        )
+
+
 def resolve_label_space(
     num_classes: Optional[int], label_space: Optional[LabelSpace], ignore_id: Optional[int]
 ) -> LabelSpace:
@@ -95,14 +104,16 @@ def resolve_label_space(
 
     Raises ValueError where they contradict each other or say too little.
     """
-    if ignore_id is not None and (isinstance(ignore_id, bool) or ignore_id not in range(MAX_CLASSES + 1)):
-        raise ValueError(
-            'ignore_id is {!r}; labels are uint8, so it has to be an integer from 0 to {}.'.format(
-                ignore_id, MAX_CLASSES
-            )
-        )
+    _check_ignore_id(ignore_id)
     if label_space is None:
         return generic_label_space(check_num_classes(num_classes), 255 if ignore_id is None else ignore_id)
+    if not isinstance(label_space, LabelSpace):
+        raise ValueError(
+            'label_space is {!r}; it has to be a LabelSpace, such as helpers.label_spaces.CAMVID or that of a '
+            'BatchGenerator.'.format(label_space)
+        )
+    check_num_classes(label_space.num_classes)
+    _check_ignore_id(label_space.ignore_id)
     if num_classes is not None and check_num_classes(num_classes) != label_space.num_classes:
         raise ValueError(
             'num_classes is {}, but the label space {!r} has {} classes. Leave num_classes out, or pass the '

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from fcn8s.backend import tf
+from helpers.files import explain_os_errors
 from helpers.label_spaces import LabelSpace
 from helpers.visualization_utils import colorize
 
@@ -30,7 +31,8 @@ class EventWriter:
     """
 
     def __init__(self, directory: str, graph: Optional[Any] = None, first_step: int = 0) -> None:
-        os.makedirs(directory, exist_ok=True)
+        with explain_os_errors(directory):
+            os.makedirs(directory, exist_ok=True)
         # TensorBoard reads the files of a directory in the order of their names.
         name = 'events.out.tfevents.{:010d}.{}.{}'.format(int(time.time()), socket.gethostname(), uuid.uuid4().hex[:8])
         self.path = os.path.join(directory, name)

@@ -7,8 +7,11 @@ import math
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
 from tqdm import tqdm
 
+from fcn8s.diagnosis import cause_of_not_finite
+from fcn8s.feeding import as_pair
 from fcn8s.interruption import EvaluationAbandoned, StopRequest, TrainingInterrupted
 
 Scores = Dict[str, Any]
@@ -192,7 +195,7 @@ class TrainingLoop:
             mininterval=0.5,
         ) as bar:
             for _ in range(done, options.steps_per_epoch):
-                rate = options.learning_rate_schedule(state.step)
+                rate = _checked_rate(options.learning_rate_schedule(state.step), state.step)
                 self._train_step(rate)
                 elapsed = time.perf_counter() - start
                 recent = state.losses[-options.loss_averaging :]
@@ -229,7 +232,7 @@ class TrainingLoop:
         options, state = self.options, self.state
         losses = []
         for number in range(options.accumulate_batches):
-            images, labels = self._next_batch()
+            images, labels = as_pair(self._next_batch())
             self._images += len(images)
             # The dropout mask is a function of this pair alone, so that a resumed run draws what the first would have.
             dropout_seed = (options.seed, state.step * options.accumulate_batches + number)
@@ -239,12 +242,23 @@ class TrainingLoop:
             losses.append(loss)
         loss = step_loss(losses)
         if not math.isfinite(loss):
-            raise FloatingPointError(_not_finite_message(loss, state.step, rate))
+            raise FloatingPointError(self._not_finite_message(loss, rate))
         state.step += 1
         state.losses.append(loss)
         self._unsaved = True
         if self.actions.summarize and state.step % options.summaries_frequency == 0:
             self.actions.summarize(state.step, {'loss': loss, 'learning_rate': rate}, (images, labels))
+
+    def _not_finite_message(self, loss: float, rate: float) -> str:
+        before = [record['training_loss'] for record in self.history] + self.state.losses
+        if not before and self.state.step:  # resumed at the start of an epoch
+            cause = 'Check the labels of that batch (fcn8s check) and the learning rate (take a tenth).'
+        else:
+            cause = cause_of_not_finite(np.array(before))
+        saved = 'what was saved before is kept as it was' if self.actions.save else 'nothing was saved'
+        return 'the loss is {} at step {} (learning rate {:g}); training stopped, {}. {}'.format(
+            loss, self.state.step, rate, saved, cause
+        )
 
     def _evaluate(self, epoch: int, stop: StopRequest) -> Optional[Scores]:
         """At every eval_frequency-th epoch, at the last, and where 'save the best only' needs a score to decide."""
@@ -311,7 +325,9 @@ class TrainingLoop:
 
     def _interrupt(self, signal_name: str) -> None:
         how = 'Nothing was saved: training with run_dir keeps what can be continued.'
-        if self.actions.save and not self.options.save_best_only:
+        if self.actions.save and self.options.save_best_only and self.state.best is not None:
+            how = 'Saved are the best models until then; training with run_dir keeps what can be continued.'
+        elif self.actions.save and not self.options.save_best_only:
             if self._unsaved:
                 self._save(False)
             how = 'The model was saved as it is now.'
@@ -320,9 +336,9 @@ class TrainingLoop:
         raise TrainingInterrupted('{} after step {}. {}'.format(signal_name, self.state.step, how))
 
 
-def _not_finite_message(loss: float, step: int, rate: float) -> str:
-    return (
-        'the loss is {} at step {} (learning rate {:g}). Training stopped; the last checkpoint was kept as it was. '
-        'Usual causes: a learning rate that is too high (try a tenth), images that are not 0 to 255, or NaN in a loss '
-        'function of your own.'.format(loss, step, rate)
-    )
+def _checked_rate(rate: Any, step: int) -> float:
+    if not (math.isfinite(rate) and rate >= 0):
+        raise ValueError(
+            'learning_rate_schedule({}) is {!r}; the rate has to be a finite number of at least 0.'.format(step, rate)
+        )
+    return rate

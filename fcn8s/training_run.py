@@ -10,9 +10,9 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Se
 
 import numpy as np
 
-from fcn8s import runs, summaries
+from fcn8s import diagnosis, runs, summaries
 from fcn8s.checkpoints import Checkpoints, read_state
-from fcn8s.export import library_versions
+from fcn8s.export import check_tags, library_versions
 from fcn8s.feeding import check_same_classes
 from fcn8s.interruption import EvaluationAbandoned, StopRequest, until_stopped
 from fcn8s.score_table import to_json
@@ -21,6 +21,8 @@ from fcn8s.training import Actions, Fetches, LoopOptions, TrainingLoop, Training
 METRICS = ('loss', 'mean_iou', 'accuracy')
 SAVERS = ('saved_model', 'train_saver')
 # Arguments that a resumed run has to repeat; see `_check_continues`.
+# What config.json holds in any case.
+CONFIG_ENTRIES = ('versions', 'seed', 'model', 'training', 'dataset_fingerprint', 'started', 'train')
 FIXED_IN_A_RUN = ('steps_per_epoch', 'keep_prob', 'l2_regularization', 'eval_dataset', 'monitor')
 
 
@@ -185,11 +187,7 @@ def _check_monitor(request: TrainRequest, class_names: Sequence[str]) -> None:
 
 def _check_saving(request: TrainRequest) -> None:
     _require(request.saver in SAVERS, 'saver is {!r}; choose from {}.', request.saver, list(SAVERS))
-    _require(
-        not isinstance(request.save_tags, str) and len(list(request.save_tags)) > 0,
-        "save_tags is {!r}; it has to be a list of strings such as ['default'].",
-        request.save_tags,
-    )
+    check_tags('save_tags', request.save_tags)
     _require(
         not request.save_during_training or request.save_dir is not None,
         'save_during_training is on, but save_dir is not given.',
@@ -199,6 +197,12 @@ def _check_saving(request: TrainRequest) -> None:
         'save_during_training and run_dir are both given; a run '
         'directory keeps its own checkpoints, so leave save_during_training out.',
     )
+    reserved = sorted(set(request.config or {}) & set(CONFIG_ENTRIES))
+    _require(
+        not reserved,
+        'config has {}, which config.json holds already. Give your entries other names.',
+        reserved,
+    )
     _require(
         not request.resume or request.run_dir is not None,
         'resume is on, but run_dir does not say which run to go on with.',
@@ -207,10 +211,11 @@ def _check_saving(request: TrainRequest) -> None:
 
 def train(model: Any, request: TrainRequest) -> List[Dict[str, Any]]:
     """Trains `model`, a `fcn8s.FCN8s`; see there. Returns one record per epoch of this call."""
+    request = request._replace(metrics=tuple(request.metrics))
     label_space = model.label_space
-    check_request(request, label_space.class_names)
     for generator in (request.train_generator, request.val_generator):
         label_space = check_same_classes(label_space, getattr(generator, 'label_space', None))
+    check_request(request, label_space.class_names)
     model.set_label_space(label_space)
     return _Training(model, request).train()
 
@@ -243,12 +248,25 @@ class _Training:
             if self.request.run_dir is not None:
                 self.run = self._open_run(self.request.run_dir)
                 stack.enter_context(runs.only_writer(self.run))
+                if self.request.resume:
+                    # The next --resume goes on to these epochs, also after a kill.
+                    runs.update_config(self.run, dict(self.request.config or {}, train=self._arguments()))
                 self.checkpoints = self._open_checkpoints(self.run)
             self._open_events()
             if self.events:
                 stack.enter_context(self.events)
             self._warn_about_dropout()
-            return self._loop().train()
+            history = self._loop().train()
+        self._print_diagnosis()
+        return history
+
+    def _print_diagnosis(self) -> None:
+        """Of the whole run, also where this call only went on with it."""
+        model, on_val = self.model, self.request.eval_dataset == 'val'
+        for message in diagnosis.diagnose_history(
+            self.records, model.label_space, on_val, model.trains_mean_cross_entropy
+        ):
+            print('note: ' + message)
 
     def _loop(self) -> TrainingLoop:
         request, training = self.request, self.model.model.training
@@ -308,7 +326,7 @@ class _Training:
         last = checkpoints.last()
         if last is not None:
             self._resume(run, last)
-            checkpoints.recover(self.state.best_step)
+        checkpoints.recover(self.state.best_step)
         return checkpoints
 
     def _how_to_go_on(self, run: runs.Run) -> str:
@@ -326,21 +344,26 @@ class _Training:
             'dataset_fingerprint': getattr(generator, 'fingerprint', None),
             'started': datetime.datetime.now().isoformat(timespec='seconds'),
         }
-        plain = (bool, int, float, str, list, tuple, set, frozenset)
-        config['train'] = {
+        config['train'] = self._arguments()
+        config.update(self.request.config or {})
+        return config
+
+    def _arguments(self) -> Dict[str, Any]:
+        """The arguments of this call that JSON can hold."""
+        plain = (bool, int, float, str, list, tuple, set, frozenset, np.generic)
+        return {
             name: sorted(value) if isinstance(value, (set, frozenset)) else value
             for name, value in self.request._asdict().items()
             if isinstance(value, plain)
         }
-        config.update(self.request.config or {})
-        return config
 
     def _check_continues(self, run: runs.Run, config: Dict[str, Any]) -> None:
         """A resumed run repeats the first one only where these agree."""
+        now = self.model.describe_training()
         wanted = {
             'seed': (config['seed'], self.model.seed),
             'model': (config['model'], self.model.settings.to_dict()),
-            'training': (config['training'], self.model.describe_training()),
+            'training': (dict(now, **config['training']), now),
         }
         wanted.update({name: (config['train'][name], getattr(self.request, name)) for name in FIXED_IN_A_RUN})
         for name, (before, now) in wanted.items():

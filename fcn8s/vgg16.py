@@ -3,14 +3,14 @@
 import glob
 import hashlib
 import os
-import platform
 import shutil
 from typing import Any, Dict, List, Optional
 
 import numpy as np
 
-from fcn8s import __version__, imagenet, vgg16_proof
+from fcn8s import imagenet, vgg16_proof
 from fcn8s.backend import tf
+from fcn8s.export import library_versions
 from fcn8s.vgg16_graph import cpu_session, load_encoder, run_encoder, save_encoder
 from fcn8s.vgg16_weights import he, layers, recognise
 from fcn8s.vgg16_weights.keras_h5 import HED_BGR
@@ -153,12 +153,6 @@ def _prove(directory: str, source: Source) -> Dict[str, Any]:
 def _manifest(source: Source, seed: int, drawn: List[str]) -> Dict[str, Any]:
     initialised = list(layers.CONVOLUTIONS) + drawn if source.kind == 'random' else drawn
     described = {'kind': source.kind, 'path': source.path, 'sha256': _sha256_of(source)}
-    versions = {
-        'fcn8s': __version__,
-        'tensorflow': tf.__version__,
-        'numpy': np.__version__,
-        'python': platform.python_version(),
-    }
     return {
         'format': 1,
         'source': described,
@@ -166,7 +160,7 @@ def _manifest(source: Source, seed: int, drawn: List[str]) -> Dict[str, Any]:
         'seed': seed if initialised else None,
         'initialised': initialised,
         'preprocessing': source.preprocessing._asdict(),
-        'versions': versions,
+        'versions': library_versions(),
     }
 
 

@@ -99,10 +99,19 @@ def generic_label_space(
     if not 1 <= num_classes <= 65535:
         raise ValueError('num_classes={} came, but it must be from 1 to 65535.'.format(num_classes))
     if class_names is None:
-        class_names = ['class {}'.format(class_id) for class_id in range(num_classes)]
+        class_names = _default_names(num_classes)
     space = LabelSpace('generic', tuple(class_names), _distinct_colors(num_classes), ignore_id)
     _check(space)
     return space
+
+
+def is_nameless(space: LabelSpace) -> bool:
+    """Whether the classes of a label space are called 'class 0', 'class 1', ..., because nobody named them."""
+    return list(space.class_names) == _default_names(space.num_classes)
+
+
+def _default_names(num_classes: int) -> List[str]:
+    return ['class {}'.format(class_id) for class_id in range(num_classes)]
 
 
 def file_ids_to_class_ids(space: LabelSpace) -> np.ndarray:

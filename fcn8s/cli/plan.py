@@ -45,9 +45,9 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     _check(args)
     from fcn8s import plan
-    from fcn8s.optimizers import PAPER_SGD, OptimizerSettings
+    from fcn8s.optimizers import OPTIMIZERS
 
-    optimizer = PAPER_SGD if args.optimizer == 'sgd' else OptimizerSettings()
+    optimizer = OPTIMIZERS[args.optimizer]
     request = plan.PlanRequest(
         args.classes,
         tuple(args.size),

@@ -1,6 +1,7 @@
 """`fcn8s train`: trains on a dataset and leaves a run directory."""
 
 import argparse
+import shlex
 from typing import Any, Dict, List, Optional, Tuple
 
 from fcn8s.cli import train_options
@@ -53,24 +54,22 @@ def train_run(options: argparse.Namespace) -> None:
         with FCN8s(**settings) as model:
             _announce(options, model, train_data, val_data, arguments['steps_per_epoch'])
             print(_planned(options, model, train_data, base_memory))
-            history = _train(model, options, batches, arguments)
-            _print_diagnosis(history, model)
+            _train(model, options, batches, arguments)
     print(
         '\nThe run is in {0}\n  evaluate  fcn8s evaluate {0} {1}\n  predict   fcn8s predict {0} IMAGE --out DIR\n'
-        '  look      tensorboard --logdir {0}/events'.format(options.run_dir, _data_flags(options))
+        '  look      tensorboard --logdir {0}/events'.format(shlex.quote(options.run_dir), _data_flags(options))
     )
 
 
-def _train(model: Any, options: argparse.Namespace, batches: Any, arguments: Dict[str, Any]) -> List[Dict[str, Any]]:
+def _train(model: Any, options: argparse.Namespace, batches: Any, arguments: Dict[str, Any]) -> None:
     from fcn8s.interruption import TrainingInterrupted
 
     try:
-        history = model.train(batches, run_dir=options.run_dir, resume=options.resume is not None, **arguments)
+        model.train(batches, run_dir=options.run_dir, resume=options.resume is not None, **arguments)
     except (TrainingInterrupted, FloatingPointError):
         _write_report(options)
         raise
     _write_report(options)
-    return history
 
 
 def open_datasets(options: argparse.Namespace) -> Tuple[Any, Optional[Any]]:
@@ -168,7 +167,7 @@ def _beginning(options: argparse.Namespace) -> Dict[str, Optional[str]]:
 
 
 def _optimizer(options: argparse.Namespace) -> Any:
-    from fcn8s.model import OPTIMIZERS
+    from fcn8s.optimizers import OPTIMIZERS
 
     given = {
         'momentum': options.momentum,
@@ -185,7 +184,7 @@ def _class_weights(options: argparse.Namespace, data: Any) -> Optional[List[floa
     if options.class_weights == 'median_frequency':
         from helpers.class_weights import median_frequency_weights
 
-        return median_frequency_weights(_class_histogram(options, data)).tolist()
+        return median_frequency_weights(data.count_class_pixels(options.workers, show_progress=True)).tolist()
     try:
         return [float(weight) for weight in options.class_weights.split(',')]
     except ValueError:
@@ -193,21 +192,6 @@ def _class_weights(options: argparse.Namespace, data: Any) -> Optional[List[floa
             "--class-weights is {!r}; it has to be 'median_frequency', or one number per class with commas "
             'between.'.format(options.class_weights)
         ) from None
-
-
-def _class_histogram(options: argparse.Namespace, data: Any) -> Any:
-    """Valid pixels per class of every training image, int64 [num_images, C]; one pass over the data."""
-    import numpy as np
-    from tqdm import tqdm
-
-    with data.generate(1, shuffle=False, workers=options.workers) as batches:
-        counts = [
-            np.bincount(next(batches)[1].reshape(-1), minlength=256)
-            for _ in tqdm(range(batches.num_batches), desc='class frequencies', unit='image')
-        ]
-    histogram = np.stack(counts)
-    histogram[:, data.ignore_id] = 0
-    return histogram[:, : data.num_classes]
 
 
 def _train_arguments(options: argparse.Namespace, batches: Any, val_batches: Optional[Any]) -> Dict[str, Any]:
@@ -236,10 +220,15 @@ def _train_arguments(options: argparse.Namespace, batches: Any, val_batches: Opt
 def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: float) -> str:
     """What `fcn8s plan` expects of this training's memory, and the command that measures its time."""
     from fcn8s.plan import GIB, PlanRequest, estimate_memory, machine_memory
+    from fcn8s.vgg16_weights.layers import check_width_divisor
     from helpers.images import read_image
 
     size = options.crop or options.size or read_image(train.pairs[0].image).shape[:2]
-    width_divisor = max(1, 4096 // model.model.encoder.fc7.shape.as_list()[-1])
+    width_divisor = 4096 // (model.model.encoder.fc7.shape.as_list()[-1] or 4096)
+    try:
+        check_width_divisor(width_divisor)
+    except ValueError:
+        return 'memory: not estimated, because this encoder has widths of its own'
     request = PlanRequest(
         model.num_classes,
         tuple(size),
@@ -296,16 +285,8 @@ def _write_report(options: argparse.Namespace) -> None:
         print('Report: {}'.format(write_report(options.run_dir)))
 
 
-def _print_diagnosis(history: List[Dict[str, Any]], model: Any) -> None:
-    from fcn8s.diagnosis import diagnose_history
-
-    for message in diagnose_history(history, model.label_space):
-        print('note: ' + message)
-
-
 def _data_flags(options: argparse.Namespace) -> str:
     if options.data is None:
-        return '--images {} --labels {}'.format(
-            options.val_images or options.images, options.val_labels or options.labels
-        )
-    return '--data {} --layout {}'.format(options.data, options.layout)
+        images, labels = options.val_images or options.images, options.val_labels or options.labels
+        return '--images {} --labels {}'.format(shlex.quote(images), shlex.quote(labels))
+    return '--data {} --layout {}'.format(shlex.quote(options.data), options.layout)

@@ -103,14 +103,18 @@ def add_network_arguments(group: Any) -> None:
     group.add_argument(
         '--fine-tune-from', metavar='MODEL', help='instead of --encoder: start from a run or saved FCN-8s'
     )
-    group.add_argument('--variant', choices=['8s', '16s', '32s'], help='default: 8s')
-    group.add_argument('--upsampling', choices=['learned', 'bilinear'], help='default: learned, from bilinear kernels')
+    group.add_argument('--variant', choices=['8s', '16s', '32s'], help='default: 8s, with --fine-tune-from as there')
+    group.add_argument(
+        '--upsampling',
+        choices=['learned', 'bilinear'],
+        help='default: learned, from bilinear kernels; with --fine-tune-from as there',
+    )
     group.add_argument(
         '--skip-scales',
         type=float,
         nargs=2,
         metavar=('POOL3', 'POOL4'),
-        help='default: 1 1 with adam, 1e-4 1e-2 with sgd',
+        help='default: 1 1 with adam, 1e-4 1e-2 with sgd; with --fine-tune-from as there',
     )
     group.add_argument(
         '--freeze', metavar='N|encoder', help='do not train the first N encoder blocks, or the whole encoder'

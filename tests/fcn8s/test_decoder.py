@@ -125,3 +125,19 @@ def test_the_gradient_of_no_bias_is_fused_with_a_convolution():
         )
         tf.gradients(decoder.logits, decoder.biases)
     assert 'BiasAddGrad' not in {operation.type for operation in graph.get_operations()}
+
+
+@pytest.mark.parametrize('upsampling', ['learned', 'bilinear'])
+def test_bilinear_kernels_are_computed_and_not_carried_in_the_graph(upsampling):
+    graph = tf.Graph()
+    with graph.as_default(), tf.Session(graph=graph) as session:
+        arrays = [tf.placeholder(tf.float32, [None, None, None, c]) for c in (3, 4, 5)]
+        build_decoder(
+            *arrays,
+            tf.placeholder(tf.float32, [None, None, None, 3]),
+            ModelSettings(generic_label_space(7), '8s', upsampling),
+        )
+        session.run(tf.global_variables_initializer())
+        name = 'decoder/upsample_8x/kernel' + ('/Read/ReadVariableOp:0' if upsampling == 'learned' else ':0')
+        np.testing.assert_array_equal(session.run(name), bilinear_kernel(16, 7))
+    assert graph.as_graph_def().ByteSize() < bilinear_kernel(16, 7).nbytes

@@ -108,3 +108,26 @@ def test_the_history_of_a_training():
     assert len(messages) == 2 and "the class 'class 0'" in messages[0] and 'overfits' in messages[1]
     assert len(diagnose_history(history, label_space, validation_data=False)) == 1
     assert diagnose_history([], label_space) == []
+
+
+def stuck_history(num_epochs, steps_per_epoch, **evaluation):
+    uniform = math.log(CLASSES)
+    return [
+        {'epoch': e, 'step': e * steps_per_epoch, 'training_loss': uniform + 0.01 * (-1) ** e, 'evaluation': evaluation}
+        for e in range(1, num_epochs + 1)
+    ]
+
+
+def test_stuck_epochs_count_by_their_steps():
+    label_space = generic_label_space(CLASSES)
+    assert 'ln(5) = 1.609' in only(diagnose_history(stuck_history(5, 20), label_space))
+    assert diagnose_history(stuck_history(5, 5), label_space) == []  # too early to say
+    assert diagnose_history(stuck_history(1, 500), label_space) == []  # a mean may pass ln(C) on its way
+
+
+def test_a_summed_loss_is_judged_by_that_of_the_evaluation():
+    label_space = generic_label_space(CLASSES)
+    history = stuck_history(5, 20, loss=1.61)
+    for record in history:
+        record['training_loss'] = 30000.0
+    assert 'Nothing is being learned' in only(diagnose_history(history, label_space, mean_cross_entropy=False))

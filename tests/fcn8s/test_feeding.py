@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fcn8s.feeding import as_image_batch, as_label_batch, check_same_classes
+from fcn8s.feeding import as_image_batch, as_label_batch, as_pair, check_same_classes
 from helpers.label_spaces import CAMVID, CITYSCAPES, generic_label_space
 
 SPACE = generic_label_space(3)
@@ -106,3 +106,42 @@ def test_data_of_other_classes_are_refused(data, message):
     named = generic_label_space(3, class_names=['a', 'b', 'c'])._replace(name='mine')
     with pytest.raises(ValueError, match=message):
         check_same_classes(named, data)
+
+
+def test_classes_with_names_are_compared_whatever_the_space_is_called():
+    first, second = (generic_label_space(2, class_names=names) for names in (['soil', 'crop'], ['crop', 'soil']))
+    with pytest.raises(ValueError, match="class 0 is 'crop' in the data and 'soil' in the network"):
+        check_same_classes(first, second)
+
+
+@pytest.mark.parametrize(
+    'pixel, named',
+    [
+        ([0, 255, 0], 'up to 255 in a pixel'),
+        ([0.3, 0.3, 0.4], 'up to 1 in'),
+        ([1, 1, 0], 'up to 2'),
+        ([0, -1, 0], '-1'),
+    ],
+)
+def test_one_hot_labels_that_are_not(pixel, named):
+    labels = np.zeros([1, 2, 2, 3], np.asarray(pixel).dtype)
+    labels[0, 1, 1] = pixel
+    with pytest.raises(ValueError, match='have to be one-hot: one 1 a pixel.*' + named):
+        as_label_batch(labels, SPACE, 1)
+
+
+def test_one_hot_labels_of_any_type():
+    labels = np.zeros([1, 2, 2, 3])
+    labels[..., 1] = 1
+    labels[0, 0, 0] = 0
+    for dtype in (np.float32, np.int64, bool, np.uint8):
+        given = as_label_batch(labels.astype(dtype), SPACE, 1)
+        assert given.dtype == np.uint8
+        np.testing.assert_array_equal(given, labels)
+
+
+def test_a_batch_is_a_pair():
+    assert as_pair([1, 2]) == (1, 2)
+    for batch, what in ((np.zeros(3), 'a ndarray of 3'), ((1, 2, 3), 'a tuple of 3'), (None, 'None')):
+        with pytest.raises(ValueError, match='a batch is {}; it has to be .images, labels.'.format(what)):
+            as_pair(batch)

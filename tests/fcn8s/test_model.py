@@ -1,5 +1,6 @@
 """FCN8s as a research script uses it."""
 
+import functools
 import json
 import os
 import subprocess
@@ -675,3 +676,148 @@ def test_crosses_tensorflow_generations(trained, other_python, tmp_path):
         with FCN8s(model_load_dir=directory) as model:
             logits = model.sess.run(model.fcn8s_output, {model.image_input: IMAGES})
         np.testing.assert_allclose(logits, np.load(out), atol=1e-4)
+
+
+NAMED = generic_label_space(2, class_names=['wall', 'floor'])
+
+
+def test_the_monitored_class_may_have_its_name_from_the_data(tiny_encoder):
+    common = dict(learning_rate_schedule=constant(1e-3), metrics=['mean_iou'], eval_frequency=1)
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        with pytest.raises(ValueError, match='no such class; the classes are wall, floor'):
+            model.train(Stream(label_space=NAMED), 1, 1, monitor='iou:class 1', **common)
+        history = model.train(Stream(label_space=NAMED), 1, 1, monitor='iou:floor', **common)
+    assert len(history) == 1
+
+
+def test_numpy_numbers_start_runs_that_resume(tiny_encoder, tmp_path):
+    run_dir = str(tmp_path / 'run')
+    for epochs, resume in ((1, False), (2, True)):
+        with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+            history = model.train(
+                Stream(), epochs, np.int64(2), constant(1e-3), keep_prob=np.float32(0.5), run_dir=run_dir, resume=resume
+            )
+    assert [record['epoch'] for record in history] == [2]
+
+
+def test_a_run_goes_on_with_the_loss_that_it_was_started_with_whatever_kind_of_function(tiny_encoder, tmp_path):
+    class Mean:
+        def __call__(self, logits, labels, valid):
+            return tf.reduce_mean(tf.square(logits))
+
+    for number, make in enumerate((Mean, lambda: functools.partial(Mean.__call__, None))):
+        run_dir = str(tmp_path / str(number))
+        for epochs, resume in ((1, False), (2, True)):
+            with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, loss=make()) as model:
+                model.train(Stream(), epochs, 1, constant(1e-3), run_dir=run_dir, resume=resume)
+        with open(os.path.join(run_dir, 'config.json')) as file:
+            config = json.load(file)
+        assert ' at 0x' not in config['training']['loss'] and config['train']['epochs'] == 2
+
+
+def test_the_config_holds_the_precision_and_a_run_goes_on_with_no_other(tiny_encoder, tmp_path):
+    run_dir = str(tmp_path / 'run')
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        model.train(Stream(), 1, 1, constant(1e-3), run_dir=run_dir)
+        path = os.path.join(run_dir, 'config.json')
+        with open(path) as file:
+            config = json.load(file)
+        assert config['training']['precision'] == 'float32' and config['training']['xla'] is False
+        config['training']['precision'] = 'bfloat16'
+        with open(path, 'w') as file:
+            json.dump(config, file)
+        with pytest.raises(ValueError, match="training precision 'bfloat16' and cannot go on with 'float32'"):
+            model.train(Stream(), 2, 1, constant(1e-3), run_dir=run_dir, resume=True)
+
+
+def test_evaluation_refuses_data_of_other_classes(tiny_encoder):
+    message = "labelled in 'camvid' .11 classes, ignoring 11."
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=12) as model, pytest.raises(ValueError, match=message):
+        model.evaluate(Stream(label_space=CAMVID), 1)
+
+
+def test_what_was_known_of_other_weights_is_forgotten_when_variables_are_loaded(trained, tiny_encoder, tmp_path):
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        model.train(Stream(), 1, 1, constant(1e-3), metrics={'mean_iou'}, eval_frequency=1)
+        assert model.save(str(tmp_path)) is not None and model.save(str(tmp_path)) is None
+        model.load_variables(trained['variables'])
+        saved = os.path.basename(model.save(str(tmp_path)))
+    assert saved == '(globalstep-10)'
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (dict(label_space=generic_label_space(300)), 'num_classes is 300; it has to be an integer from 2 to 255'),
+        (dict(label_space=generic_label_space(3)._replace(ignore_id=300)), 'ignore_id is 300; labels are uint8'),
+        (dict(label_space='camvid'), "label_space is 'camvid'; it has to be a LabelSpace"),
+        (dict(num_classes=2, class_weights='median_frequency'), 'class_weights is .*count_class_pixels'),
+        (dict(num_classes=2, class_weights=[[1, 2]]), r'class_weights has the shape \(1, 2\)'),
+        (dict(num_classes=2, seed='x'), "seed is 'x'; it has to be a whole number"),
+        (dict(num_classes=2, optimizer=3), 'optimizer is 3; choose from'),
+        (dict(num_classes=2, optimizer=OptimizerSettings('sgd', momentum='a')), "momentum is 'a'; it must be a number"),
+        (dict(num_classes=2, accumulate_batches=2.0), 'accumulate_batches is 2.0; it must be a whole number'),
+    ],
+)
+def test_arguments_that_were_once_let_through(tiny_encoder, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        FCN8s(vgg16_dir=tiny_encoder, **arguments)
+
+
+def test_tags_are_a_list_of_strings(trained, tmp_path):
+    with FCN8s(model_load_dir=trained['saved']) as model:
+        for tags in ('default', [], None, [1]):
+            with pytest.raises(ValueError, match='tags is .*it has to be a list of strings'):
+                model.save(str(tmp_path), tags=tags, force_save=True)
+    with pytest.raises(ValueError, match="tags is 'default'; it has to be a list of strings"):
+        FCN8s(model_load_dir=trained['saved'], tags='default')
+
+
+def test_a_saved_network_keeps_its_classes(tiny_encoder, trained, tmp_path):
+    with FCN8s(model_load_dir=trained['saved'], label_space=NAMED) as model:  # it had no names
+        assert model.label_space.class_names == ('wall', 'floor')
+        named = model.save(str(tmp_path), force_save=True)
+    with pytest.raises(ValueError, match="class_names is .*'floor', 'wall'.* has .'wall', 'floor'.*fine_tune_from"):
+        FCN8s(model_load_dir=named, label_space=generic_label_space(2, class_names=['floor', 'wall']))
+    with pytest.raises(ValueError, match='ignore_id is 0, but'):
+        FCN8s(model_load_dir=named, label_space=generic_label_space(2, 0))
+
+
+def test_entries_of_the_config_have_names_of_their_own(tiny_encoder, tmp_path):
+    message = r"config has \['seed'\], which config.json holds already"
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model, pytest.raises(ValueError, match=message):
+        model.train(Stream(), 1, 1, constant(1e-3), run_dir=str(tmp_path / 'run'), config={'seed': 99})
+
+
+def test_labels_of_another_size_than_the_images_are_refused(tiny_encoder):
+    def batches():
+        while True:
+            yield np.zeros([1, 40, 48, 3], np.uint8), np.zeros([1, 20, 24], np.uint8)
+
+    message = 'images have the size 40 x 48 and labels 20 x 24'
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model, pytest.raises(ValueError, match=message):
+        model.train(batches(), 1, 1, constant(1e-3))
+
+
+def test_fine_tuning_inherits_the_scales_of_the_skips_that_are_there(tiny_encoder, tmp_path, capsys):
+    expected = {'8s': (1e-4, 1e-2), '16s': (1.0, 1e-2), '32s': (1.0, 1.0)}
+    for variant, scales in expected.items():
+        with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, variant=variant, optimizer='sgd') as model:
+            saved = model.save(str(tmp_path), name=variant, force_save=True)
+        capsys.readouterr()
+        with FCN8s(fine_tune_from=saved, variant='8s', optimizer='adam') as model:
+            assert model.settings.skip_scales == scales
+        assert ('Skip scales' in capsys.readouterr().out) == (variant != '32s')
+
+
+def test_the_table_of_fine_tuning_names_what_was_left_out(tiny_encoder, trained, capsys):
+    with FCN8s(fine_tune_from=trained['saved'], upsampling='bilinear'):
+        pass
+    assert capsys.readouterr().out.count('left out: this network has no such layer') == 3
+
+
+def test_a_training_that_learns_nothing_says_so_also_after_it_was_resumed(tiny_encoder, tmp_path, capsys):
+    for epochs, resume in ((2, False), (4, True)):
+        with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+            model.train(Stream(), epochs, 20, lambda step: 0.0, run_dir=str(tmp_path / 'run'), resume=resume)
+        assert ('note: The loss stays at 0.693' in capsys.readouterr().out) == resume

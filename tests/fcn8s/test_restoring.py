@@ -6,6 +6,8 @@ import pytest
 
 from fcn8s import restoring
 from fcn8s.backend import tf
+from fcn8s.settings import ModelSettings
+from helpers.label_spaces import generic_label_space
 
 
 def save(path, names=('a', 'b'), shape=(2, 3)):
@@ -132,7 +134,15 @@ def test_the_table_shows_what_did_not_load():
         restoring.Fit('score/kernel', 'new: not there'),
         restoring.Fit('b', 'loaded for 1 of 2 classes'),
     ]
-    assert restoring.format_fits(fits) == (
-        '1 of 3 variables loaded as they are\n  score/kernel  new: not there\n  b             loaded for 1 of 2 classes'
-    )
-    assert restoring.format_fits(fits[:1]) == '1 of 1 variables loaded as they are'
+    there = ModelSettings(generic_label_space(2, class_names=['Road', 'sky']))
+    here = ModelSettings(generic_label_space(2, class_names=['tree', 'road']))
+    left_out = restoring.Fit('c', restoring.LEFT_OUT)
+    assert restoring.format_fits(fits + [left_out], there, here).splitlines() == [
+        '1 of 3 variables loaded as they are',
+        '  score/kernel  new: not there',
+        '  b             loaded for 1 of 2 classes',
+        '  c             left out: this network has no such layer',
+        '  classes that start anew: tree',
+        '  classes that are left behind: sky',
+    ]
+    assert restoring.format_fits(fits[:1], there, there) == '1 of 1 variables loaded as they are'

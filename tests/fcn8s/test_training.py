@@ -233,7 +233,10 @@ def test_an_interruption_says_what_was_saved(actions, options, message):
 @pytest.mark.parametrize('loss', [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_at_its_step_and_saves_nothing_more(loss):
     recorder = Recorder(losses=[1, 1, 1, 1, loss])
-    with pytest.raises(FloatingPointError, match=r'at step 4 \(learning rate 0.5\).*last checkpoint was kept'):
+    with pytest.raises(
+        FloatingPointError,
+        match=r'at step 4 \(learning rate 0.5\); .*saved before is kept.*had been 1 just before.*labels of that batch',
+    ):
         recorder.loop().train()
     assert recorder.saved == [(3, True)]
 
@@ -305,3 +308,40 @@ def test_the_loss_of_accumulated_batches_is_that_of_one_that_holds_them_all():
     assert step_loss([{'value': 1.0, 'penalty': 0.5}, {'value': 3.0, 'penalty': 0.5}]) == 4.5  # sums over pixels
     assert step_loss([{'value': 0.0, 'weight': 0.0, 'penalty': 0.5}]) == 0.5  # no valid pixel
     assert math.isnan(step_loss([{'value': math.nan, 'weight': 0.0, 'penalty': 0.5}]))
+
+
+def test_a_loss_that_was_never_finite_is_not_the_rate_and_nothing_was_saved():
+    with pytest.raises(FloatingPointError, match='nothing was saved. Nothing had been trained yet, so the rate is not'):
+        Recorder(losses=[math.nan]).loop(save=None).train()
+    resumed = TrainingState(step=3)
+    with pytest.raises(FloatingPointError, match='at step 3 .*Check the labels of that batch'):
+        Recorder(losses=[math.nan]).loop(state=resumed).train()
+
+
+@pytest.mark.parametrize('bad', [-1.0, math.nan])
+def test_every_rate_is_checked_before_it_is_used(bad):
+    recorder = Recorder()
+    options = OPTIONS._replace(learning_rate_schedule=lambda step: 0.1 if step < 2 else bad)
+    with pytest.raises(ValueError, match=r'learning_rate_schedule\(2\) is {}; the rate has to be'.format(bad)):
+        recorder.loop(options).train()
+    assert len(recorder.feeds) == 2
+
+
+def test_an_interruption_after_the_best_was_saved_does_not_deny_it():
+    recorder = Recorder()
+    loop = recorder.loop(OPTIONS._replace(save_best_only=True), save_when_improved=True)
+    run = loop.run
+
+    def run_and_signal(fetches, feed):
+        if feed['first'] == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return run(fetches, feed)
+
+    loop.run = run_and_signal
+    with pytest.raises(TrainingInterrupted, match='Saved are the best models until then'):
+        loop.train()
+
+
+def test_data_without_labels_are_refused():
+    with pytest.raises(ValueError, match=r'a batch is a tuple of 1; it has to be \(images, labels\)'):
+        Recorder().loop(data=iter([(np.zeros([1, 1, 1, 3]),)])).train()
