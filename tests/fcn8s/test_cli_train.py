@@ -170,6 +170,17 @@ def test_terminated_and_resumed_is_bit_identical(whole, data, tiny_encoder, tmp_
     assert_same_run(run, whole)
 
 
+def test_a_resumed_run_keeps_the_epochs_that_it_was_given(data, tiny_encoder, tmp_path):
+    run = str(tmp_path / 'a run')
+    words = ['--steps-per-epoch', '1', '--val-split', '', '--crop', '32', '32']
+    assert main(['train', '--data', data, '--encoder', tiny_encoder, '--run', run, '--epochs', '1'] + words) == 0
+    assert main(['train', '--resume', run, '--epochs', '3', '--workers', '0']) == 0
+    assert len(records(run)) == 3
+    assert read_json(run, 'config.json')['command']['epochs'] == 3
+    assert main(['train', '--resume', run]) == 0
+    assert len(records(run)) == 3
+
+
 def test_recipe_fine_tuning_and_freezing(whole, data, tmp_path, capsys):
     recipe = dict(
         name='x',
