@@ -27,21 +27,24 @@ class Job(NamedTuple):
 def plan_jobs(inputs: Sequence[str], out_dir: str) -> List[Job]:
     """Finds the images of files, folders (with their subfolders) and glob patterns.
 
-    Results keep the path below a folder, or below the part of a pattern that has no wildcard. Images below `out_dir`
-    are left out: they are results.
+    Results keep the path below a folder, or below the part of a pattern that has no wildcard. Where `out_dir` lies
+    below that, images in it are left out: they are results.
 
     Raises FileNotFoundError where there is no image; ValueError where two images would have the same results, or
-    `out_dir` is the folder of the images.
+    `out_dir` is the folder that images are looked for in.
     """
     jobs = []
     for source in inputs:
-        base = _base_folder(source)
-        if os.path.isdir(source) and os.path.realpath(source) == os.path.realpath(out_dir):
+        base, found = _base_folder(source), find_images(source)
+        is_searched = not os.path.isfile(source)
+        if is_searched and os.path.realpath(base) == os.path.realpath(out_dir):
             raise ValueError(
                 '{!r} is the folder of the images and of the results, which would be predicted the next '
-                'time. Give another folder to --out.'.format(source)
+                'time. Give another folder to --out.'.format(base)
             )
-        paths = [path for path in find_images(source) if os.path.isfile(source) or not _is_below(path, out_dir)]
+        # A folder of results around the images, say '.', makes no results of them.
+        has_results = is_searched and _is_below(out_dir, base)
+        paths = [path for path in found if not (has_results and _is_below(path, out_dir))]
         jobs += [Job(path, os.path.splitext(os.path.relpath(path, base))[0]) for path in paths]
     if not jobs:
         raise FileNotFoundError(
