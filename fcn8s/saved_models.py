@@ -1,7 +1,8 @@
 """Reading and writing SavedModel directories as plain files: no session, no variables in memory."""
 
+import contextlib
 import os
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, Iterator, List, Sequence
 
 from fcn8s.backend import SavedModel, text_format, tf
 
@@ -121,6 +122,22 @@ def extract_sub_graph(graph_def: Any, names: Sequence[str]) -> Any:
     extracted.library.CopyFrom(graph_def.library)
     extracted.versions.CopyFrom(graph_def.versions)
     return extracted
+
+
+@contextlib.contextmanager
+def explain_write_errors(path: str) -> Iterator[None]:
+    """Raises OSError, in one line, where TensorFlow cannot write to a directory or a checkpoint prefix."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        # TensorFlow's message goes on about the graph; the line with the file says what happened to it.
+        lines = error.message.splitlines()
+        reason = next((line for line in lines if path in line), lines[0])
+        raise OSError(
+            'the variables could not be written: {}. Free some space or choose another directory.'.format(
+                reason.strip()
+            )
+        ) from error
 
 
 def write_graph(directory: str, meta_graph: Any) -> str:

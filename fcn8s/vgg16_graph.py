@@ -120,17 +120,15 @@ def cpu_session() -> Any:
 def save_encoder(directory: str, source: Source) -> None:
     """Writes the SavedModel of a source that has fc6 and fc7 into an existing empty directory.
 
-    Raises OSError where the variables cannot be written.
+    Raises OSError where they cannot be written.
     """
     with tf.Graph().as_default(), cpu_session() as session:
         build_encoder(source.width_divisor, source.preprocessing)
         _initialise(session, encoder_kernels(source))
         builder = tf.saved_model.Builder(directory)
-        try:
+        with saved_models.explain_write_errors(directory):
             builder.add_meta_graph_and_variables(session, list(ENCODER_TAGS), strip_default_attrs=True)
-        except tf.errors.OpError as error:
-            raise OSError('the variables could not be written (is the disk full?): {}'.format(error.message)) from error
-        builder.save()
+            builder.save()
     # Reading takes out what TensorFlow 1.15 refuses in graphs of later releases; default attributes are out already.
     saved_models.write_graph(directory, saved_models.read_meta_graph(directory, ENCODER_TAGS, 'encoder'))
 

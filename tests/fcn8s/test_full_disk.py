@@ -86,6 +86,15 @@ def test_a_model_that_does_not_fit_leaves_nothing_behind(tiny_encoder, small_dis
             assert os.listdir(os.path.join(small_disk.directory, 'models')) == []
 
 
+def test_an_encoder_that_does_not_fit_is_said_in_a_line(small_disk, capsys):
+    out = os.path.join(small_disk.directory, 'encoder')
+    assert main(['vgg16', out, '--weights', 'random', '--width-divisor', '8']) == 2
+    (message,) = [line for line in capsys.readouterr().err.splitlines() if line.strip()][-1:]
+    assert message.startswith('fcn8s vgg16: error: the variables could not be written: {}'.format(small_disk.directory))
+    assert message.endswith('No space left on device. Free some space or choose another directory.')
+    assert os.listdir(small_disk.directory) == []
+
+
 def test_events_that_do_not_fit_warn_once_and_never_again(small_disk):
     picture = np.random.RandomState(0).randint(0, 256, [400, 400, 3]).astype(np.uint8)
     with EventWriter(os.path.join(small_disk.directory, 'events')) as writer:
