@@ -6,9 +6,12 @@ between `fcn8s` and `data_generator`.
 """
 
 import argparse
+import contextlib
 import importlib
+import signal
 import sys
-from typing import Optional, Sequence
+import threading
+from typing import Any, Iterator, Optional, Sequence
 
 from fcn8s import __version__
 
@@ -27,15 +30,50 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+def _terminate(number: int, frame: Any) -> None:
+    # timeout(1) sends the signal twice, and the second must not end the tidying up. SIGKILL remains.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _Terminated('stopped by SIGTERM')
+
+
+@contextlib.contextmanager
+def _tidy_termination() -> Iterator[None]:
+    """While open, SIGTERM ends a command as Ctrl-C does, so that it removes what it has half written.
+
+    `fcn8s.interruption.StopRequest`, which some commands open, goes before it. Signal handlers belong to the main
+    thread, and one that the program around this has set stays.
+    """
+    is_ours = threading.current_thread() is threading.main_thread()
+    if not is_ours or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Runs one command. Exit status: 0 done, 1 the command's own 'no', 2 bad input, 130 interrupted."""
+    """Runs one command.
+
+    Exit status: 0 done, 1 the command's own 'no', 2 bad input, 130 interrupted, 143 ended by SIGTERM.
+    """
     parser = build_parser()
     args = parser.parse_args(argv)
     if args.command is None:
         parser.print_help()
         return 2
     try:
-        return args.run(args)
+        with _tidy_termination():
+            return args.run(args)
+    except _Terminated as termination:
+        print('fcn8s: {}'.format(termination), file=sys.stderr)
+        return 143
     except KeyboardInterrupt as interruption:
         print('fcn8s: {}'.format(str(interruption) or 'interrupted'), file=sys.stderr)
         return 130

@@ -1,6 +1,10 @@
 """What every command shares: how errors reach the user."""
 
 import argparse
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -41,6 +45,51 @@ def test_errors_become_a_line_and_a_status(error, status, message, monkeypatch, 
 def test_a_fault_of_the_program_is_not_hidden(monkeypatch):
     with pytest.raises(ZeroDivisionError):
         fail_with(ZeroDivisionError(), monkeypatch)
+
+
+TERMINATED = """
+import argparse, os, signal, sys, time
+from fcn8s import cli
+from helpers.files import atomic_directory
+
+def run(args):
+    with atomic_directory(sys.argv[1]) as directory:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)  # as timeout(1) does, which sends it twice
+            print(len(os.listdir(os.path.dirname(directory))))
+
+parser = argparse.ArgumentParser()
+parser.add_subparsers(dest='command').add_parser('wait').set_defaults(run=run)
+cli.build_parser = lambda: parser
+sys.exit(cli.main(['wait']))
+"""
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='signals of POSIX')
+def test_sigterm_removes_what_is_half_written(tmp_path):
+    done = subprocess.run(
+        [sys.executable, '-c', TERMINATED, str(tmp_path / 'out')],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (143, b'1\n', b'fcn8s: stopped by SIGTERM\n')
+    assert os.listdir(str(tmp_path)) == []
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='signals of POSIX')
+@pytest.mark.parametrize('handler', [signal.SIG_DFL, signal.SIG_IGN, lambda number, frame: None])
+def test_the_handler_of_sigterm_is_as_before_after_a_command(monkeypatch, handler):
+    previous = signal.signal(signal.SIGTERM, handler)
+    try:
+        assert fail_with(ValueError(), monkeypatch) == 2
+        assert signal.getsignal(signal.SIGTERM) == handler
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def test_version_and_help(capsys):
