@@ -1,10 +1,11 @@
 """Segmented videos: frames are read, predicted, drawn and encoded at the same time, a few at a time."""
 
+import contextlib
 import itertools
 import os
 import signal
 import time
-from typing import Any, Callable, Iterable, List, NamedTuple, Optional
+from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional
 
 import cv2
 import numpy as np
@@ -13,8 +14,14 @@ from fcn8s.interruption import StopRequest
 from fcn8s.pipelining import overlapped
 from fcn8s.prediction import Predictor
 from helpers.label_spaces import LabelSpace
-from helpers.video import VideoWriter, open_frames
-from helpers.visualization_utils import colorize, draw_legend, print_segmentation_onto_image
+from helpers.video import VideoWriter, check_frame_rate, check_video_path, open_frames
+from helpers.visualization_utils import (
+    colorize,
+    draw_legend,
+    legend_width,
+    print_segmentation_onto_image,
+    put_above_legend,
+)
 
 LAYOUTS = ('overlay', 'side-by-side', 'stacked', 'map')
 CAMERA_PREFIX = 'camera:'
@@ -26,7 +33,7 @@ class Style(NamedTuple):
 
     layout: 'overlay'; 'side-by-side' or 'stacked', the frame and its overlay; or 'map', the colours alone.
     alpha: the opacity of the colours over the frame, 0 to 1. contours: draw the borders of segments.
-    legend: add the names of the classes below the picture.
+    legend: add the names of the classes below the picture, which gets white on its right where it is too narrow.
     zoom: draw everything so many times larger than the frame, for small frames on large screens.
     """
 
@@ -73,13 +80,14 @@ def check_smoothing(smoothing: float) -> None:
 
 
 class Drawing:
-    """Draws class IDs onto frames of one video. The legend is drawn once."""
+    """Draws class IDs onto frames of one video. The legend is drawn once for frames of one width."""
 
     def __init__(self, label_space: LabelSpace, style: Style) -> None:
         check_style(style)
         self._label_space = label_space
         self._style = style
         self._legend = None  # type: Optional[np.ndarray]
+        self._legend_is_for = 0  # the width of the picture above it
 
     def __call__(self, image: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3] and [H, W] -> uint8 [h, w, 3]."""
@@ -90,9 +98,10 @@ class Drawing:
         picture = np.concatenate(self._panels(image, class_ids), axis=1 if self._style.layout == 'side-by-side' else 0)
         if not self._style.legend:
             return picture
-        if self._legend is None or self._legend.shape[1] != picture.shape[1]:
-            self._legend = draw_legend(self._label_space, picture.shape[1])
-        return np.concatenate([picture, self._legend])
+        if self._legend is None or self._legend_is_for != picture.shape[1]:
+            self._legend_is_for = picture.shape[1]
+            self._legend = draw_legend(self._label_space, legend_width(self._label_space, picture.shape[1]))
+        return put_above_legend(picture, self._legend)
 
     def _panels(self, image: np.ndarray, class_ids: np.ndarray) -> List[np.ndarray]:
         if self._style.layout == 'map':
@@ -147,13 +156,17 @@ def render_video(
         style: See `Style`.
         smoothing: See `SmoothedPredictor`.
         frame_rate: Of a folder of frames, 30 by default.
-        progress: Called with the frames to come and their number, if known; returns them to be iterated over.
+        progress: Called with the frames to come and their number, if known; returns them to be iterated over. An
+            iterator of it that can be closed is closed before any error is reported.
 
     The sound of a video is kept.
 
     Raises ValueError, FileNotFoundError or OSError naming what cannot be read or written and the frame. What was done
-    by then stays as 'NAME.partial.mp4', which plays; so it does after Ctrl-C (KeyboardInterrupt).
+    by then stays as 'NAME.partial.mp4' (see `VideoWriter`), which plays; so it does after Ctrl-C (KeyboardInterrupt).
     """
+    check_video_path(out_path)
+    if frame_rate is not None:
+        check_frame_rate(frame_rate)
     draw, smoothed = Drawing(label_space, style), SmoothedPredictor(predictor, smoothing)
     if os.path.realpath(source) == os.path.realpath(out_path):
         raise ValueError(
@@ -162,14 +175,24 @@ def render_video(
     start = time.perf_counter()
     with StopRequest() as stop, _without_interrupts(lambda: open_frames(source, frame_rate)) as frames, overlapped(
         frames, lambda frame: (frame, smoothed.class_ids(frame)), lambda pair: draw(*pair)
-    ) as pictures:
-        shown = iter(pictures if progress is None else progress(pictures, frames.num_frames))
+    ) as pictures, _closing(iter(pictures if progress is None else progress(pictures, frames.num_frames))) as shown:
         first = next(shown)
         with _without_interrupts(
             lambda: VideoWriter(out_path, first.shape[:2], frames.frame_rate, source if frames.has_audio else None)
-        ) as writer:
+        ) as writer, _closing(shown):  # before the writer says what it leaves
             _write_all(writer, itertools.chain([first], shown), stop, is_endless=source.startswith(CAMERA_PREFIX))
     return Rendered(out_path, writer.num_written, time.perf_counter() - start)
+
+
+@contextlib.contextmanager
+def _closing(iterator: Iterator) -> Iterator[Iterator]:
+    """Closes an iterator at the end, if it can be: a progress bar ends its line then, and no message lands on it."""
+    try:
+        yield iterator
+    finally:
+        close = getattr(iterator, 'close', None)
+        if close is not None:
+            close()
 
 
 def _without_interrupts(start: Callable[[], Any]) -> Any:

@@ -9,10 +9,12 @@ import contextlib
 import errno
 import fractions
 import inspect
+import itertools
 import logging
 import os
 import re
 import subprocess
+import tempfile
 import threading
 from types import TracebackType
 from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple, Type, Union
@@ -28,6 +30,8 @@ PathLike = Union[str, 'os.PathLike[str]']
 _LOGGER = logging.getLogger(__name__)
 
 _DEFAULT_FRAME_RATE = 30.0
+# A frame lasts at most a thousand seconds: the fraction that ffmpeg is told of a slower rate would come near 0.
+_SMALLEST_FRAME_RATE = 0.001
 _LARGEST_FRAME_RATE = 1000.0
 
 # Visually lossless at the flat areas and sharp edges of overlays; 'veryfast' leaves the processor to the network. No
@@ -104,13 +108,13 @@ def open_frames(
 
     Raises:
         FileNotFoundError: There is no such file or directory, or no image in it.
-        ValueError: The source cannot be read, or the frame rate is not positive or given for what has its own.
+        ValueError: The source cannot be read, or the frame rate is out of its range or given for what has its own.
         OSError: There is no such camera.
     """
     source = os.fspath(source)
     if os.path.isdir(source):
         return _open_directory(
-            source, _checked_rate(_DEFAULT_FRAME_RATE if frame_rate is None else frame_rate), extensions
+            source, check_frame_rate(_DEFAULT_FRAME_RATE if frame_rate is None else frame_rate), extensions
         )
     if frame_rate is not None:
         raise ValueError(
@@ -127,17 +131,53 @@ def open_frames(
     return _open_video(source)
 
 
+def check_frame_rate(frame_rate: float) -> float:
+    """The frame rate as a float; raises ValueError where it is out of its range."""
+    if not _SMALLEST_FRAME_RATE <= frame_rate <= _LARGEST_FRAME_RATE:
+        raise ValueError(
+            'frame_rate={} came, but it must be from {:g} to {:g} frames per second. 30 is usual.'.format(
+                frame_rate, _SMALLEST_FRAME_RATE, _LARGEST_FRAME_RATE
+            )
+        )
+    return float(frame_rate)
+
+
+def check_video_path(path: PathLike) -> None:
+    """Finds out, before any work, whether a video can be written there; leaves no trace.
+
+    Raises:
+        ValueError: The name does not end in '.mp4', or is that of a directory.
+        OSError: The directory, or the nearest one that exists, cannot be written to.
+    """
+    final = os.path.abspath(os.fspath(path))
+    if os.path.splitext(final)[1].lower() != '.mp4':
+        raise ValueError(
+            '{} came as the name of a video, but MP4 is written. Give a name that ends in .mp4.'.format(path)
+        )
+    if os.path.isdir(final):
+        raise ValueError('{} is a directory, but a video is to be written there. Give another name.'.format(path))
+    directory = os.path.dirname(final)
+    while not os.path.lexists(directory):
+        directory = os.path.dirname(directory)
+    if not os.path.isdir(directory):
+        raise NotADirectoryError(
+            errno.ENOTDIR, '{} cannot be written: {} is no directory. Choose another place.'.format(path, directory)
+        )
+    with explain_os_errors(final), tempfile.TemporaryFile(dir=directory):
+        pass
+
+
 class VideoWriter:
     """Writes frames to an MP4: H.264, yuv420p, index at the front, an even size.
 
-    A context manager. Frames go to 'NAME.partial.mp4' beside the video; only when the body ends without an exception
-    and everything is encoded, the finished video takes its place under its own name, and the partial file is removed.
-    When anything goes wrong, the partial file stays: it plays, without sound, up to about the last second of what was
-    done. Each video has the partial file of its name to itself: one that an earlier attempt left is overwritten.
+    A context manager. Frames go to 'NAME.partial.mp4' beside the video, or 'NAME.partial-2.mp4' and so on where a file
+    of that name exists; only when the body ends without an exception and everything is encoded, the finished video
+    takes its place under its own name, and the partial file is removed. When anything goes wrong, the partial file
+    stays: it plays, without sound, up to about the last second of what was done.
 
     Attributes:
         path: The finished video.
-        partial_path: Where frames are while the video is not finished.
+        partial_path: Where frames are while the video is not finished: a file that this writer made, and no other.
         num_written: How many frames came so far.
     """
 
@@ -156,24 +196,19 @@ class VideoWriter:
             FileNotFoundError: There is no file `audio_from`.
             OSError: The directory cannot be written to.
         """
-        self.path = os.path.abspath(os.fspath(path))
-        stem, suffix = os.path.splitext(self.path)
-        if suffix.lower() != '.mp4':
-            raise ValueError(
-                '{} came as the name of a video, but MP4 is written. Give a name that ends in .mp4.'.format(path)
-            )
+        check_video_path(path)
         if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
             raise ValueError('size={} came, but it must be (height, width), each at least 1.'.format(size))
         if audio_from is not None and not os.path.isfile(audio_from):
             raise FileNotFoundError('{} does not exist. Give the file whose sound to add.'.format(audio_from))
-        self.partial_path = stem + '.partial' + suffix
+        self.path = os.path.abspath(os.fspath(path))
         self.num_written = 0
         self._size = (int(size[0]), int(size[1]))
-        self._rate = fractions.Fraction(_checked_rate(frame_rate)).limit_denominator(1001)
+        self._rate = fractions.Fraction(check_frame_rate(frame_rate)).limit_denominator(1001)
         self._audio_from = audio_from
         with explain_os_errors(self.path):
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
-            open(self.partial_path, 'wb').close()
+            self.partial_path = _new_partial_file(self.path)
         self._encoder = _start_encoder(self.partial_path, self._size, self._rate)
 
     def __enter__(self) -> 'VideoWriter':
@@ -257,14 +292,15 @@ class VideoWriter:
         )
 
 
-def _checked_rate(frame_rate: float) -> float:
-    if not 0 < frame_rate <= _LARGEST_FRAME_RATE:
-        raise ValueError(
-            'frame_rate={} came, but it must be above 0 and at most {:g} frames per second.'.format(
-                frame_rate, _LARGEST_FRAME_RATE
-            )
-        )
-    return float(frame_rate)
+def _new_partial_file(path: str) -> str:
+    """Makes an empty file beside the video and returns its path. Files that exist are somebody's, and stay."""
+    stem, suffix = os.path.splitext(path)
+    for number in itertools.count(1):
+        partial_path = '{}.partial{}{}'.format(stem, '' if number == 1 else '-{}'.format(number), suffix)
+        with contextlib.suppress(FileExistsError):
+            open(partial_path, 'xb').close()
+            break
+    return partial_path
 
 
 def _open_directory(directory: str, frame_rate: float, extensions: Sequence[str]) -> Frames:

@@ -22,6 +22,9 @@ _INK = (32, 32, 32)
 # The share of a panel's height that its caption takes, and the smallest line that is still readable.
 _CAPTION_SHARE = 0.055
 _SMALLEST_LINE = 12
+# What an entry of a legend takes beside its name, and the most that a picture is widened for names; in lines.
+_ENTRY_LINES = 4
+_NAME_LINES = 10
 # How much of the picture shows through the strip under a caption.
 _CAPTION_STRIP = 0.45
 
@@ -113,8 +116,8 @@ def draw_legend(
         ValueError: The width is too small for a swatch, or there is nothing to show or no such class.
     """
     shown = _legend_classes(label_space, class_ids)
-    line = line_height if line_height is not None else max(_SMALLEST_LINE, int(round(width / 45.0)))
-    if line < 1 or width < 4 * line:
+    line = _legend_line(width, line_height)
+    if line < 1 or width < _ENTRY_LINES * line:
         raise ValueError(
             'A legend of width {} with lines of height {} came, but it must be at least four lines wide. '
             'Give a larger width or a smaller line_height.'.format(width, line)
@@ -132,15 +135,38 @@ def draw_legend(
     return legend
 
 
+def legend_width(
+    label_space: LabelSpace, width: int, class_ids: Optional[Sequence[int]] = None, line_height: Optional[int] = None
+) -> int:
+    """The width of a legend for a picture of this width: more than that where names would not fit into a column.
+
+    Names are given ten times the height of a line at most; longer ones are shortened.
+    """
+    line = _legend_line(width, line_height)
+    shown = _legend_classes(label_space, class_ids)
+    widest = max(text_width(label_space.class_names[class_id], line) for class_id in shown)
+    return max(width, _ENTRY_LINES * line + min(widest, _NAME_LINES * line))
+
+
+def put_above_legend(image: np.ndarray, legend: np.ndarray) -> np.ndarray:
+    """The picture and the legend under it, uint8; a picture that is narrower gets white on its right."""
+    missing = legend.shape[1] - image.shape[1]
+    return np.vstack([cv2.copyMakeBorder(image, 0, 0, 0, missing, cv2.BORDER_CONSTANT, value=_WHITE), legend])
+
+
 def add_legend(
     image: np.ndarray,
     label_space: LabelSpace,
     class_ids: Optional[Sequence[int]] = None,
     line_height: Optional[int] = None,
 ) -> np.ndarray:
-    """The image with a legend of its width under it; the arguments are those of `draw_legend`."""
+    """The image with a legend under it; the arguments are those of `draw_legend`.
+
+    Both have the width of the image, or that of `legend_width` where the image is too narrow: white is added then.
+    """
     image = _checked_image(image, 'image')
-    return np.vstack([image, draw_legend(label_space, image.shape[1], class_ids, line_height)])
+    width = legend_width(label_space, image.shape[1], class_ids, line_height)
+    return put_above_legend(image, draw_legend(label_space, width, class_ids, line_height))
 
 
 def create_split_view(
@@ -183,7 +209,7 @@ def create_video_from_images(
 
     Frames are read and encoded one by one, so memory does not grow with their number. An existing file is replaced, and
     only when the video is complete. When a frame is broken or has another size, what was made by then is left as
-    'NAME.partial.mp4'.
+    'NAME.partial.mp4', numbered where such a file exists.
 
     Arguments:
         video_output_name: The file to write; '.mp4' is appended where it is missing.
@@ -196,8 +222,8 @@ def create_video_from_images(
 
     Raises:
         FileNotFoundError: There is no such directory or no such image in it.
-        ValueError: A frame, which is named, cannot be read or differs in size from the first; or the frame rate is not
-            positive.
+        ValueError: A frame, which is named, cannot be read or differs in size from the first; or the frame rate is out
+            of its range.
         OSError: The video cannot be written, for a full disk, say.
     """
     if not os.path.isdir(image_input_dir):
@@ -307,6 +333,10 @@ def _legend_classes(label_space: LabelSpace, class_ids: Optional[Sequence[int]])
     if not shown:
         raise ValueError('There is no class to show in the legend. Give at least one class ID that is not void.')
     return shown
+
+
+def _legend_line(width: int, line_height: Optional[int]) -> int:
+    return line_height if line_height is not None else max(_SMALLEST_LINE, int(round(width / 45.0)))
 
 
 def _draw_legend_entry(

@@ -12,7 +12,7 @@ from fcn8s.prediction import Predictor
 from fcn8s.rendering import Style
 from helpers.images import write_image
 from helpers.label_spaces import LABEL_SPACES, LabelSpace
-from helpers.video import open_frames
+from helpers.video import VideoWriter, open_frames
 from helpers.visualization_utils import draw_legend
 
 SPACE = LabelSpace('test', ('void', 'left', 'right'), ((9, 9, 9), (220, 40, 40), (40, 40, 220)), void_class_ids=(0,))
@@ -76,6 +76,17 @@ def test_legend_lies_below_the_picture():
     image = np.full((60, 320, 3), 77, np.uint8)
     picture = rendering.Drawing(space, Style(legend=True))(image, np.zeros((60, 320), np.uint8))
     np.testing.assert_array_equal(picture[60:], draw_legend(space, 320))
+
+
+def test_a_legend_widens_a_picture_that_is_too_narrow():
+    draw = rendering.Drawing(LABEL_SPACES['cityscapes'], Style(legend=True))
+    for width in (40, 8, 40, 320):
+        image = np.full((60, width, 3), 77, np.uint8)
+        picture = draw(image, np.full((60, width), 255, np.uint8))
+        np.testing.assert_array_equal(picture[:60, :width], image)
+        assert (picture[:60, width:] == 255).all()
+        np.testing.assert_array_equal(picture[60:], draw_legend(LABEL_SPACES['cityscapes'], picture.shape[1]))
+        assert picture.shape[1] == 320 if width == 320 else 80 < picture.shape[1] < 200
 
 
 def test_alpha_and_contours():
@@ -145,6 +156,40 @@ def test_a_broken_frame_is_named_and_what_was_done_plays(frames_dir, tmp_path):
         rendering.render_video(PREDICTOR, frames_dir, out, SPACE)
     assert not os.path.exists(out)
     assert len(read_video(str(tmp_path / 'out.partial.mp4'))[2]) == 8
+
+
+def test_a_source_with_the_name_of_a_partial_video_stays(frames_dir, tmp_path):
+    source = str(tmp_path / 'out.partial.mp4')
+    rendering.render_video(PREDICTOR, frames_dir, source, SPACE)
+    with open(source, 'rb') as file:
+        before = file.read()
+    assert rendering.render_video(PREDICTOR, source, str(tmp_path / 'out.mp4'), SPACE).num_frames == 12
+    with open(source, 'rb') as file:
+        assert file.read() == before
+    assert sorted(os.listdir(str(tmp_path))) == ['frames', 'out.mp4', 'out.partial.mp4']
+
+
+def test_a_progress_bar_is_closed_before_an_error_is_reported(frames_dir, tmp_path, monkeypatch):
+    events = []
+
+    class FullDisk(VideoWriter):
+        def write(self, frame):
+            raise OSError('the disk is full')
+
+        def __exit__(self, *arguments):
+            events.append('reported')
+            super().__exit__(*arguments)
+
+    def bar(pictures, num_frames):
+        try:
+            yield from pictures
+        finally:
+            events.append('closed')
+
+    monkeypatch.setattr(rendering, 'VideoWriter', FullDisk)
+    with pytest.raises(OSError, match='the disk is full'):
+        rendering.render_video(PREDICTOR, frames_dir, str(tmp_path / 'out.mp4'), SPACE, progress=bar)
+    assert events == ['closed', 'reported']
 
 
 def test_an_error_of_the_network_comes_through(frames_dir, tmp_path):
@@ -262,8 +307,13 @@ def test_refuses_before_reading_or_writing(frames_dir, tmp_path):
     with pytest.raises(ValueError, match='is both the video to read and the one to write'):
         rendering.render_video(PREDICTOR, out, out, SPACE)
     with pytest.raises(ValueError, match="ends in '?.mp4"):
-        rendering.render_video(PREDICTOR, frames_dir, str(tmp_path / 'out.avi'), SPACE)
+        rendering.render_video(None, frames_dir, str(tmp_path / 'out.avi'), SPACE)
+    with pytest.raises(ValueError, match='frame_rate=0.0001 came, but it must be from 0.001 to 1000'):
+        rendering.render_video(None, frames_dir, out, SPACE, frame_rate=0.0001)
     assert os.listdir(str(tmp_path)) == ['frames']
+    os.mkdir(out)
+    with pytest.raises(ValueError, match='out.mp4 is a directory, but a video is to be written there'):
+        rendering.render_video(None, frames_dir, out, SPACE)
 
 
 def test_zoom_enlarges_the_picture_and_not_the_prediction():

@@ -1,3 +1,4 @@
+import errno
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from helpers import video
 from helpers.images import write_image
-from helpers.video import VideoWriter, open_frames
+from helpers.video import VideoWriter, check_video_path, open_frames
 
 imageio_ffmpeg = pytest.importorskip('imageio_ffmpeg')
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -95,7 +96,9 @@ def test_what_browsers_need(tmp_path):
     assert 0 < data.index(b'moov') < data.index(b'mdat') and b'moof' not in data
 
 
-@given(st.sampled_from([0.5, 7.125, 24000 / 1001, 25, 29.97, 30000 / 1001, 60, 240]), st.sampled_from([1, 2, 3, 31]))
+@given(
+    st.sampled_from([0.001, 0.5, 7.125, 24000 / 1001, 25, 29.97, 30000 / 1001, 60, 240]), st.sampled_from([1, 2, 3, 31])
+)
 @settings(deadline=None, max_examples=10)
 def test_no_frame_is_lost_at_any_rate(tmp_path_factory, frame_rate, count):
     path = tmp_path_factory.mktemp('rates') / 'a.mp4'
@@ -192,7 +195,7 @@ def test_sources_that_are_not_there(tmp_path, videos):
         open_frames(tmp_path / 'b.mp4')
     with pytest.raises(ValueError, match='frame_rate=30 came .* only a directory of frames takes one'):
         open_frames(videos / 'silent.mp4', frame_rate=30)
-    with pytest.raises(ValueError, match='frame_rate=-1 came, but it must be above 0'):
+    with pytest.raises(ValueError, match='frame_rate=-1 came, but it must be from 0.001 to 1000 frames per second'):
         open_frames(tmp_path, frame_rate=-1)
 
 
@@ -244,6 +247,8 @@ def test_a_camera(monkeypatch):
         (('a.mp4', (4, 0), 25), ValueError, r'size=\(4, 0\) came'),
         (('a.mp4', (4,), 25), ValueError, r'size=\(4,\) came'),
         (('a.mp4', (4, 4), 0), ValueError, 'frame_rate=0 came'),
+        (('a.mp4', (4, 4), 0.0009), ValueError, 'frame_rate=0.0009 came, but it must be from 0.001 to 1000 frames'),
+        (('a.mp4', (4, 4), 1001), ValueError, 'frame_rate=1001 came'),
         (('a.mp4', (4, 4), float('nan')), ValueError, 'frame_rate=nan came'),
         (('a.mp4', (4, 4), 25, 'missing.mp3'), FileNotFoundError, r'missing\.mp3 does not exist'),
     ],
@@ -255,10 +260,45 @@ def test_writers_refuse(tmp_path, monkeypatch, arguments, error, message):
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_a_directory_that_cannot_be_made(tmp_path):
+def test_a_place_for_a_video_is_checked_without_a_trace(tmp_path, monkeypatch):
     (tmp_path / 'file').write_text('')
-    with pytest.raises(OSError):
-        VideoWriter(tmp_path / 'file' / 'a.mp4', (4, 4), 25)
+    (tmp_path / 'folder.mp4').mkdir()
+    before = sorted(os.listdir(str(tmp_path)))
+    check_video_path(tmp_path / 'a.mp4')
+    check_video_path(tmp_path / 'new' / 'folders' / 'a.MP4')
+    with pytest.raises(ValueError, match=r'a\.avi came as the name of a video.*ends in \.mp4'):
+        check_video_path(tmp_path / 'a.avi')
+    with pytest.raises(ValueError, match=r'folder\.mp4 is a directory, but a video .* Give another name'):
+        check_video_path(tmp_path / 'folder.mp4')
+    for refuse in (check_video_path, lambda path: VideoWriter(path, (4, 4), 25)):
+        with pytest.raises(
+            NotADirectoryError, match=r'a\.mp4 cannot be written: .*file is no directory. Choose another'
+        ):
+            refuse(tmp_path / 'file' / 'new' / 'a.mp4')
+    assert sorted(os.listdir(str(tmp_path))) == before
+
+    def refuse_file(dir):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.path.join(dir, 'tmp'))
+
+    monkeypatch.setattr(video.tempfile, 'TemporaryFile', refuse_file)
+    with pytest.raises(PermissionError, match=r'while writing .*a\.mp4. Choose a directory that you may write to'):
+        check_video_path(tmp_path / 'new' / 'a.mp4')
+
+
+def test_a_partial_file_never_takes_the_name_of_another_file(tmp_path, caplog):
+    write_video(tmp_path / 'a.partial.mp4', 5)
+    (tmp_path / 'a.partial-2.mp4').write_text('mine')
+    before = (tmp_path / 'a.partial.mp4').read_bytes()
+    write_video(tmp_path / 'a.mp4', audio_from=tmp_path / 'a.partial.mp4')
+    assert sorted(os.listdir(str(tmp_path))) == ['a.mp4', 'a.partial-2.mp4', 'a.partial.mp4']
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / 'a.mp4', (4, 4), 25) as writer:
+            writer.write(np.zeros((4, 4, 3), np.uint8))
+            raise KeyboardInterrupt
+        assert 'What was done is in {}.'.format(writer.partial_path) in caplog.text
+    assert writer.partial_path == str(tmp_path / 'a.partial-4.mp4') and len(decode(writer.partial_path)) == 1
+    assert (tmp_path / 'a.partial.mp4').read_bytes() == before
+    assert (tmp_path / 'a.partial-2.mp4').read_text() == 'mine'
 
 
 @pytest.mark.parametrize('frame', [np.zeros((4, 5, 3), np.uint8), np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8)])

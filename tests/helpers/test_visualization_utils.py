@@ -182,6 +182,26 @@ def test_legend_below_the_image():
     np.testing.assert_array_equal(found[30:], draw_legend(CAMVID, 200))
 
 
+@pytest.mark.parametrize('width', [1, 40, 70])
+def test_a_legend_below_an_image_that_is_too_narrow(width):
+    image = image_of((30, width))
+    found = add_legend(image, CITYSCAPES20)
+    assert 80 < found.shape[1] < 200
+    np.testing.assert_array_equal(found[:30, :width], image)
+    assert (found[:30, width:] == 255).all()
+    assert swatches(found[30:], CITYSCAPES.colors) == list(CITYSCAPES.colors)
+    for line_height in (12, 20):  # no name is shortened, as in a legend with room to spare
+        narrow = add_legend(image, CAMVID, [6], line_height)[30:]
+        roomy = draw_legend(CAMVID, 400, [6], line_height)
+        np.testing.assert_array_equal(narrow, roomy[:, : narrow.shape[1]])
+        assert (roomy[:, narrow.shape[1] :] == 255).all()
+
+
+def test_names_that_are_too_long_do_not_widen_an_image_without_end():
+    space = generic_label_space(2, class_names=['a very long name of a class ' * 9, 'b'])
+    assert add_legend(image_of((30, 20)), space, line_height=12).shape[1] == 14 * 12
+
+
 @pytest.mark.parametrize(
     'options, message',
     [
