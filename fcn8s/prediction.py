@@ -14,6 +14,8 @@ from helpers.visualization_utils import print_segmentation_onto_image
 
 DEFAULT_OVERLAP = 128
 ARRANGEMENTS = ('vertical', 'horizontal')
+# Beyond this an image is nothing but interpolation, and soon larger than OpenCV can hold.
+MAX_SCALE = 16
 
 # How many channels OpenCV resizes at a time; version 5 takes 128 at most.
 _RESIZED_CHANNELS = 64
@@ -66,9 +68,11 @@ class Predictor:
         """
         if tile is not None:
             check_tile(min(tile), overlap)
-        if not scales or not all(0 < scale < float('inf') for scale in scales):
+        if not scales or not all(0 < scale <= MAX_SCALE for scale in scales):
             raise ValueError(
-                'scales is {}; it has to be one or more positive numbers, such as 0.75 1 1.25.'.format(list(scales))
+                'scales is {}; it has to be one or more positive numbers, at most {}, such as 0.75 1 1.25.'.format(
+                    list(scales), MAX_SCALE
+                )
             )
         self.num_classes = num_classes
         self._predict = predict
@@ -219,6 +223,8 @@ def predict_and_save(
     if arrangement not in ARRANGEMENTS:
         raise ValueError('arrangement is {!r}; choose from {}.'.format(arrangement, ', '.join(ARRANGEMENTS)))
     size = _checked_size('resize', resize)
+    # On one pixel, so that colours that cannot be drawn are refused before anything is predicted.
+    print_segmentation_onto_image(np.zeros([1, 1, 3], np.uint8), np.zeros([1, 1], np.uint8), color_map)
     if os.path.realpath(results_dir) == os.path.realpath(images_dir):
         raise ValueError(
             'results_dir and images_dir are the same folder, {!r}: overlays have the names of their '
@@ -246,7 +252,7 @@ def predict_and_save(
 def _checked_size(name: str, size: Any) -> Optional[Tuple[int, int]]:
     if size is False or size is None:
         return None
-    if size is True or len(size) != 2 or any(int(side) != side or side < 1 for side in size):
+    if not isinstance(size, (tuple, list)) or len(size) != 2 or any(int(side) != side or side < 1 for side in size):
         raise ValueError(
             '{} is {!r}; it has to be (height, width), each at least 1. Leave it out to resize nothing.'.format(
                 name, size

@@ -58,6 +58,8 @@ def _base_folder(source: str) -> str:
     if os.path.isdir(source):
         return source
     folder = os.path.dirname(source)
+    if os.path.isfile(source):
+        return folder or '.'
     while any(character in folder for character in '*?['):
         folder = os.path.dirname(folder)
     return folder or '.'

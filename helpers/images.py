@@ -199,8 +199,9 @@ def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, 
     """Lists image files in natural order ('frame2' before 'frame10').
 
     Arguments:
-        source: A file, a directory or a glob pattern (`**` crosses directories). Links are followed; hidden files, with
-            a name that begins with a dot, are left out. A file that is named itself counts whatever its extension.
+        source: A file, a directory or a glob pattern (`**` crosses directories). Links are followed; hidden files and
+            directories, with a name that begins with a dot, are left out. A file that is named itself counts whatever
+            its extension.
         extensions: The extensions that count, with or without the dot, in any letter case.
         recursive: Whether a directory is searched with everything below it.
 
@@ -256,7 +257,8 @@ def _walk(directory: str, recursive: bool, above: Tuple[str, ...] = ()) -> Itera
         path = os.path.join(directory, name)
         if os.path.isfile(path):
             yield path
-        elif recursive and os.path.isdir(path):
+        # Hidden folders hold what programs left for themselves: .ipynb_checkpoints, results half written.
+        elif recursive and os.path.isdir(path) and not name.startswith('.'):
             yield from _walk(path, recursive, above + (here,))
 
 

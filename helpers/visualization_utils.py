@@ -263,10 +263,16 @@ def _palette(color_map: ColorMap, alpha: float, void_ids: Sequence[int]) -> _Pal
 def _color_entries(color_map: ColorMap) -> Dict[int, Tuple[int, ...]]:
     if isinstance(color_map, LabelSpace):
         color_map = color_map.colors
-    items: Iterable[Tuple[int, Sequence[int]]] = (
-        color_map.items() if isinstance(color_map, Mapping) else enumerate(color_map)
-    )
-    entries = {int(class_id): tuple(int(channel) for channel in color) for class_id, color in items}
+    try:
+        items: Iterable[Tuple[int, Sequence[int]]] = (
+            color_map.items() if isinstance(color_map, Mapping) else enumerate(color_map)
+        )
+        entries = {int(class_id): tuple(int(channel) for channel in color) for class_id, color in items}
+    except (TypeError, ValueError):
+        raise ValueError(
+            'The colours {!r} came, but a LabelSpace, a dict from class ID to (r, g, b) or (r, g, b, a), or a list of '
+            'these is expected.'.format(color_map)
+        ) from None
     for class_id, color in entries.items():
         if class_id < 0 or len(color) not in (3, 4) or not all(0 <= channel <= 255 for channel in color):
             raise ValueError(

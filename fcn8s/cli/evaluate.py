@@ -249,7 +249,7 @@ def _description(args: argparse.Namespace, subject: _Subject) -> Dict[str, Any]:
         'overlap': args.overlap,
         'scales': args.scales,
         'mirror': args.mirror,
-        'precision': args.precision,
+        'computed_in': args.precision,
     }
 
 

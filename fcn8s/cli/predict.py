@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from fcn8s.cli.prediction_arguments import (
     add_drawing_arguments,
@@ -83,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     streams = [source for source in args.inputs if _is_stream(source)]
     images = [source for source in args.inputs if not _is_stream(source)]
     jobs = plan_jobs(images, args.out) if images else []
+    _check_stream_folders(streams)
     check_folder(args.out)
     with open_predictor(args) as (model, predictor):
         kinds = _kinds(args)
@@ -156,11 +157,26 @@ def _predicting(predictor: Any, results: Optional[Any]) -> Callable[[Loaded], Tu
     return predict
 
 
+def _stream_folder(source: str) -> str:
+    return os.path.splitext(os.path.basename(source))[0].replace(':', '')
+
+
+def _check_stream_folders(streams: List[str]) -> None:
+    sources: Dict[str, str] = {}
+    for source in streams:
+        other = sources.setdefault(_stream_folder(source), source)
+        if other is not source:
+            raise ValueError(
+                '{} and {} would both write their frames into the folder {!r}. Predict them one after the other, into '
+                'different --out.'.format(other, source, _stream_folder(source))
+            )
+
+
 def _predict_stream(source: str, predictor: Any, results: Any) -> None:
     """Every frame of a video or camera, into a folder of its name."""
     from helpers.video import open_frames
 
-    folder = os.path.splitext(os.path.basename(source))[0].replace(':', '')
+    folder = _stream_folder(source)
     with open_frames(source) as frames:
         loaded = (
             Loaded(os.path.join(folder, 'frame_{:06d}'.format(number)), source, frame, None)

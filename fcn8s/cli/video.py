@@ -44,11 +44,13 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from fcn8s.rendering import Style, check_smoothing, check_style, render_video
+    from helpers.video import check_video_path
 
     check_overlap(args)
     style = Style(args.layout, args.alpha, args.contours, args.legend, args.zoom)
     check_style(style)
     check_smoothing(args.smoothing)
+    check_video_path(args.out)
     with open_predictor(args) as (model, predictor):
         try:
             rendered = render_video(

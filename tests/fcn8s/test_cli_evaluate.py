@@ -98,6 +98,7 @@ def test_scores_are_those_of_the_predictions(networks, dataset, tmp_path, capsys
     np.testing.assert_array_equal(report['confusion_matrix'], confusion)
     expected = scores.summarize(confusion, 0.0, int(confusion.sum()), CITYSCAPES)
     assert report['mean_iou'] == expected['mean_iou']
+    assert report['computed_in'] == 'float32' and len(report['precision']) == 19
     assert report['num_images'] == NUM_IMAGES and report['class_names'] == list(CITYSCAPES.class_names)
     interval = report['mean_iou_interval']
     assert interval['low'] <= interval['value'] == report['mean_iou'] <= interval['high']

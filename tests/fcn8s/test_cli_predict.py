@@ -181,6 +181,28 @@ def test_refuses_two_images_of_one_name(small_model, tmp_path, capsys):
     assert not (tmp_path / 'out').exists()
 
 
+def test_an_image_in_a_folder_that_looks_like_a_pattern(small_model, tmp_path):
+    (tmp_path / 'dir[1]').mkdir()
+    write_image(str(tmp_path / 'dir[1]' / 'a.png'), random_image(8, 8, 0))
+    assert predict(small_model, tmp_path / 'dir[1]' / 'a.png', '--out', tmp_path / 'out') == 0
+    assert files_in(str(tmp_path / 'out')) == ['a_overlay.png']
+
+
+def test_refuses_a_video_that_cannot_be_written_before_the_model_is_opened(tmp_path, capsys):
+    (tmp_path / 'o.mp4').mkdir()
+    assert cli.main(['video', str(tmp_path / 'no_model'), str(tmp_path / 'no_source'), str(tmp_path / 'o.mp4')]) == 2
+    assert 'o.mp4' in capsys.readouterr().err
+
+
+def test_refuses_two_videos_of_one_name(small_model, tmp_path, capsys):
+    for folder in ('a', 'b'):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'x.mp4').write_bytes(b'no frame of it is read')
+    assert predict(small_model, tmp_path / 'a' / 'x.mp4', tmp_path / 'b' / 'x.mp4', '--out', tmp_path / 'out') == 2
+    assert "would both write their frames into the folder 'x'" in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
 @pytest.mark.parametrize(
     'arguments, message',
     [

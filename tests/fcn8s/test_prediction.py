@@ -194,6 +194,7 @@ def test_an_image_of_the_size_is_predicted_as_it_is(model):
     [
         ({'scales': ()}, r'scales is \[\]; it has to be one or more positive numbers'),
         ({'scales': (1.0, 0.0)}, 'positive numbers'),
+        ({'scales': (1e6,)}, r'scales is \[1000000.0\]; .* at most 16'),
         ({'tile': (64, 64), 'overlap': 64}, 'tiles of 64 pixels overlap by 64'),
         ({'size': (64, 0)}, r'size is \(64, 0\); it has to be \(height, width\), each at least 1. Leave it out'),
     ],
@@ -323,6 +324,11 @@ def test_predict_and_save_refuses_before_predicting(folders, tmp_path):
         save(predict, results, images, COLORS, arrangement='diagonal')
     with pytest.raises(ValueError, match='resize is True; it has to be'):
         save(predict, results, images, COLORS, resize=True)
+    with pytest.raises(ValueError, match='resize is 5; it has to be'):
+        save(predict, results, images, COLORS, resize=5)
+    for colors in (None, 5, {0: 'red'}):
+        with pytest.raises(ValueError, match='The colours .* came, but a LabelSpace'):
+            save(predict, results, images, colors)
     with pytest.raises(FileNotFoundError, match='is no folder'):
         save(predict, results, str(tmp_path / 'nowhere'), COLORS)
     with pytest.raises(FileNotFoundError, match='no image with one of the extensions jpg'):

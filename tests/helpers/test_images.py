@@ -340,6 +340,12 @@ def test_finding(tree):
     assert find_images(tree / 'notes.txt') == [str(tree / 'notes.txt')]
 
 
+def test_finding_leaves_hidden_folders_out(tree):
+    (tree / 'sub' / '.ipynb_checkpoints').mkdir()
+    (tree / 'sub' / '.ipynb_checkpoints' / 'frame3-checkpoint.png').write_bytes(b'x')
+    assert names(find_images(tree, ['.png']), tree) == ['frame2.PNG', 'frame10.png', 'sub/frame3.png']
+
+
 def test_finding_follows_links_once(tree):
     (tree / 'sub' / 'loop').symlink_to(tree)
     (tree / 'linked').symlink_to(tree / 'sub' / 'deep')
