@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 import numpy as np
 from tqdm import tqdm
 
-from fcn8s import export, opening, restoring, training_run
+from fcn8s import export, opening, restoring, saved_models, training_run
 from fcn8s.assembler import Model, TrainingSettings, assemble
 from fcn8s.backend import tf
 from fcn8s.encoder import in_bfloat16
@@ -466,18 +466,9 @@ class FCN8s:
 
     def _writer(self, saver: Any) -> Callable[[str], None]:
         def write(prefix: str) -> None:
-            try:
-                with self.graph.as_default():  # outside of it, TensorFlow 2 saves as if it ran eagerly
-                    saver.save(self.sess, prefix, write_meta_graph=False, write_state=False)
-            except tf.errors.OpError as error:
-                # TensorFlow's message goes on about the graph; the line with the file says what happened to it.
-                lines = error.message.splitlines()
-                reason = next((line for line in lines if prefix in line), lines[0])
-                raise OSError(
-                    'the variables could not be written: {}. Free some space or choose another directory.'.format(
-                        reason.strip()
-                    )
-                ) from error
+            # Outside of the graph, TensorFlow 2 saves as if it ran eagerly.
+            with saved_models.explain_write_errors(prefix), self.graph.as_default():
+                saver.save(self.sess, prefix, write_meta_graph=False, write_state=False)
 
         return write
 

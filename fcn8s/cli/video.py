@@ -12,8 +12,8 @@ from fcn8s.cli.prediction_arguments import (
 )
 
 DESCRIPTION = """Writes a segmented MP4 (H.264, plays in browsers) of a video, a folder of frames or a camera. Sound is
-kept. If it is cut off (Ctrl-C, a broken frame, a full disk), what was done is left as NAME.partial.mp4, which plays; a
-camera records until Ctrl-C."""
+kept. If it is cut off (Ctrl-C, a broken frame, a full disk), what was done is left as NAME.partial.mp4 (numbered where
+that exists), which plays; a camera records until Ctrl-C."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -44,13 +44,15 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from fcn8s.rendering import Style, check_smoothing, check_style, render_video
-    from helpers.video import check_video_path
+    from helpers.video import check_frame_rate, check_video_path
 
     check_overlap(args)
     style = Style(args.layout, args.alpha, args.contours, args.legend, args.zoom)
     check_style(style)
     check_smoothing(args.smoothing)
     check_video_path(args.out)
+    if args.frame_rate is not None:
+        check_frame_rate(args.frame_rate)
     with open_predictor(args) as (model, predictor):
         try:
             rendered = render_video(
