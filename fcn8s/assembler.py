@@ -3,6 +3,7 @@
 No session and no file is touched here. The result is an immutable bundle of tensors; the class `FCN8s` runs them.
 """
 
+from numbers import Integral
 from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
 
 from fcn8s.backend import tf
@@ -80,19 +81,37 @@ def assemble(encoder_meta_graph: Any, settings: ModelSettings, training: Trainin
 
 
 def trained_encoder_variables(variables: Sequence[Any], freeze: Optional[Union[str, int]]) -> Tuple[Any, ...]:
-    """The encoder variables that `freeze` leaves to train; raises ValueError for a `freeze` that means nothing."""
+    """The encoder variables that are trained: those that the encoder's file calls trainable and `freeze` leaves.
+
+    Raises ValueError for a `freeze` that means nothing, or nothing in this encoder.
+    """
+    trainable = [variable for variable in variables if variable.trainable]
     if freeze is None:
-        return tuple(variables)
+        return tuple(trainable)
     if freeze == 'encoder':
         return ()
-    if isinstance(freeze, bool) or not isinstance(freeze, int) or not 0 <= freeze <= NUM_BLOCKS:
+    if isinstance(freeze, bool) or not isinstance(freeze, Integral) or not 0 <= freeze <= NUM_BLOCKS:
         raise ValueError(
             "freeze is {!r}; it has to be 'encoder', a number of blocks from 0 to {}, or None.".format(
                 freeze, NUM_BLOCKS
             )
         )
-    frozen = tuple('conv{}_'.format(block) for block in range(1, freeze + 1))
-    return tuple(variable for variable in variables if not variable.op.name.startswith(frozen))
+    blocks = ['conv{}_'.format(block) for block in range(1, freeze + 1)]
+    names = [variable.op.name for variable in variables]
+    for block in blocks:
+        if not any(_is_of_block(name, block) for name in names):
+            raise ValueError(
+                'freeze is {!r}, but the encoder has no variables called {}*, with or without scopes before it: it has '
+                "{}. Pass 'encoder' or None.".format(
+                    freeze, block, ', '.join(names[:4]) + (', ...' if len(names) > 4 else '')
+                )
+            )
+    return tuple(v for v in trainable if not any(_is_of_block(v.op.name, block) for block in blocks))
+
+
+def _is_of_block(name: str, block: str) -> bool:
+    """Whether a part of a variable's name begins with `block`: `vgg_16/conv1/conv1_1/weights` is of `conv1_`."""
+    return any(part.startswith(block) for part in name.split('/'))
 
 
 def _build_training(

@@ -7,12 +7,14 @@ but much for fc6 and fc7. Those become matrix products over image patches: produ
 """
 
 import contextlib
-from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Any, Iterator, List, NamedTuple, Tuple
 
 import numpy as np
 
 from fcn8s.backend import tf
-from fcn8s.bfloat16 import convert_convolutions, node_name, variable_behind
+from fcn8s.bfloat16 import convert_convolutions, variable_behind
+from fcn8s.encoder import RANDOM_OPS
+from fcn8s.saved_models import extract_sub_graph
 
 # Above this a filter is a variable: all of VGG-16's 3x3 filters with 512 channels in and out.
 MAX_CONSTANT_BYTES = 4 * 2**20
@@ -22,13 +24,14 @@ MAX_CONVOLUTION_BYTES = 20 * 2**20
 # How many output channels of a filter are converted to bfloat16 at a time.
 _CHUNK = 256
 
-_RANDOM_OPS = ('RandomUniform', 'StatelessRandomUniform', 'StatelessRandomUniformV2')
 # Any number from [0, 1): with a keep probability of 1, dropout keeps a value whatever was drawn.
 _ANY_DRAW = 0.5
 
 
 class LargeFilter(NamedTuple):
     """A filter [kh, kw, in, out] that the network reads from a resource variable of the name it has in the checkpoint.
+
+    A variable that a loop or a branch reads itself is held in the same way, whatever its size and shape.
 
     dtype: tf.float32 or tf.bfloat16. is_transposed: whether the variable has the shape [out, kh * kw * in] instead.
     """
@@ -70,13 +73,13 @@ def cut_network(graph_def: Any, output: str, bfloat16: bool = False) -> Network:
     graph_def: GraphDef whose placeholders with a default are to take it, keep_prob among them with 1.0.
     bfloat16: compute convolutions and what follows them in bfloat16; the decoder interpolates in float32.
     """
-    cut = _prune(_with_default_attributes(graph_def), output)
+    cut = extract_sub_graph(_with_default_attributes(graph_def), [output])
     _settle_inputs(cut)
-    cut = _prune(cut, output)
+    cut = extract_sub_graph(cut, [output])
     if bfloat16:
         convert_convolutions(cut, narrow_weights=True)
-    large_filters = _separate_large_filters(cut)
-    return Network(_prune(cut, output), large_filters)
+    large_filters = _separate_large_filters(cut) + _variables_of_functions(cut)
+    return Network(extract_sub_graph(cut, [output]), large_filters)
 
 
 def fold_variables(network: Network, prefix: str) -> Any:
@@ -84,18 +87,20 @@ def fold_variables(network: Network, prefix: str) -> Any:
 
     Raises ValueError where the checkpoint is unreadable or lacks a variable of the graph.
     """
-    folded = tf.GraphDef(versions=network.graph_def.versions)
+    folded = tf.GraphDef(versions=network.graph_def.versions, library=network.graph_def.library)
     large = {filters.name for filters in network.large_filters}
-    variables = {
-        node.name: node.attr['shared_name'].s.decode() for node in network.graph_def.node if node.op == 'VarHandleOp'
+    small = {
+        node.name
+        for node in network.graph_def.node
+        if node.op == 'VarHandleOp' and node.attr['shared_name'].s.decode() not in large
     }
     with _checkpoint(prefix) as reader:
         for source in network.graph_def.node:
-            if source.op == 'VarHandleOp' and variables[source.name] not in large:
+            if source.name in small:
                 continue
             node = folded.node.add()
             node.CopyFrom(source)
-            is_read = source.op == 'ReadVariableOp' and variables[source.input[0]] not in large
+            is_read = source.op == 'ReadVariableOp' and source.input[0] in small
             if is_read or source.op in ('VariableV2', 'Variable'):
                 dtype = tf.as_dtype(source.attr['dtype'].type).as_numpy_dtype
                 value = reader.get_tensor(source.input[0] if is_read else source.name)
@@ -149,22 +154,6 @@ def _with_default_attributes(graph_def: Any) -> Any:
     return graph.as_graph_def()
 
 
-def _prune(graph_def: Any, output: str) -> Any:
-    """The nodes that `output` depends on, each behind its inputs."""
-    nodes = {node.name: node for node in graph_def.node}
-    ordered: Dict[str, Any] = {}
-    waiting = [output]
-    while waiting:
-        name = waiting[-1]
-        sources = [node_name(source) for source in nodes[name].input]
-        missing = [source for source in sources if source not in ordered]
-        if missing:
-            waiting.extend(missing)
-        else:
-            ordered[waiting.pop()] = nodes[name]
-    return tf.GraphDef(node=ordered.values(), versions=graph_def.versions)
-
-
 def _settle_inputs(graph_def: Any) -> None:
     """Placeholders with a default pass it on; random numbers become one constant, which the optimiser folds away."""
     for node in graph_def.node:
@@ -173,7 +162,7 @@ def _settle_inputs(graph_def: Any) -> None:
             node.op = 'Identity'
             node.attr.clear()
             node.attr['T'].type = dtype
-        elif node.op in _RANDOM_OPS:
+        elif node.op in RANDOM_OPS:
             _make_constant(node, tf.make_tensor_proto(_ANY_DRAW, tf.as_dtype(node.attr['dtype'].type)))
 
 
@@ -207,6 +196,21 @@ def _separate_large_filters(graph_def: Any) -> Tuple[LargeFilter, ...]:
         else:
             graph_def.node.extend(_read_nodes(convolution, filters))
     return tuple(large_filters)
+
+
+def _variables_of_functions(graph_def: Any) -> Tuple[LargeFilter, ...]:
+    """Variables whose handles go elsewhere than to a read: to the function of a loop or a branch, which reads them."""
+    outside = {name for node in graph_def.node if node.op != 'ReadVariableOp' for name in node.input}
+    variables = [node for node in graph_def.node if node.op == 'VarHandleOp' and node.name in outside]
+    return tuple(
+        LargeFilter(
+            variable.name,
+            tuple(dim.size for dim in variable.attr['shape'].shape.dim),
+            tf.as_dtype(variable.attr['dtype'].type),
+            is_transposed=False,
+        )
+        for variable in variables
+    )
 
 
 def _reads_every_patch(convolution: Any) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from fcn8s import freezing, inference
 from fcn8s.backend import TF_VERSION, tf
 from fcn8s.precision import check_precision
+from fcn8s.saved_models import extract_sub_graph
 
 
 def random_images(shape, seed=0):
@@ -83,7 +84,7 @@ def test_graph_has_no_training_nodes_and_draws_no_random_number(small_model):
 
 def test_class_ids_do_not_need_the_soft_max(small_model):
     with inference.open_model(small_model) as model:
-        needed = freezing._prune(model.graph.as_graph_def(), model.class_ids.op.name)
+        needed = extract_sub_graph(model.graph.as_graph_def(), [model.class_ids.op.name])
     assert 'Softmax' not in {node.op for node in needed.node}
 
 
