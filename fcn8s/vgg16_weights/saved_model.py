@@ -1,7 +1,7 @@
 """An existing convolutionalised VGG-16 SavedModel: its variables. The graph itself is copied as it is."""
 
 from fcn8s.backend import tf
-from fcn8s.encoder import read_encoder
+from fcn8s.encoder import read_encoder, variable_names
 from fcn8s.vgg16_weights import layers
 from fcn8s.vgg16_weights.assemble import Layout, assemble
 from fcn8s.vgg16_weights.damage import damaged
@@ -20,11 +20,12 @@ def read_saved_model(directory: str) -> Source:
     encoder = read_encoder(directory)
     try:
         reader = tf.train.load_checkpoint(encoder.variables_prefix)
-        shapes = {
-            name: tuple(shape)
-            for name, shape in reader.get_variable_to_shape_map().items()
-            if name.endswith(('/filter', '/weights', '/biases'))
-        }
+        stored = reader.get_variable_to_shape_map()
+        # What else is stored, such as the classifier of the published encoders, is none of the encoder's.
+        names = [
+            name for name in variable_names(encoder.meta_graph) if name.endswith(('/filter', '/weights', '/biases'))
+        ]
+        shapes = {name: tuple(stored[name]) for name in names}
         layout = Layout(VARIABLES, CAFFE_BGR, convolutional=layers.ENCODER_DENSE)
         return assemble('saved_model', directory, layout, shapes, reader.get_tensor)
     except (tf.errors.OpError, RuntimeError, IndexError) as error:  # IndexError: "Read less bytes than requested"

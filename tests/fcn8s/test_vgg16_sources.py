@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 import pytest
 
-from fcn8s import vgg16, vgg16_graph, vgg16_proof
+from fcn8s import saved_models, vgg16, vgg16_graph, vgg16_proof
 from fcn8s.backend import tf
 from fcn8s.vgg16_weights.recognise import read_source, recognise
 
@@ -770,6 +770,42 @@ def test_a_saved_model_is_checked_and_copied(tmp_path, tiny_encoder):
     assert manifest['preprocessing']['channel_order'] == original['preprocessing']['channel_order']
     np.testing.assert_allclose(manifest['preprocessing']['mean'], original['preprocessing']['mean'])
     assert manifest['proof']['relative_errors'] == pytest.approx(original['proof']['relative_errors'], abs=1e-6)
+
+
+def write_with_layer(directory, encoder, name):
+    """Adds a layer on fc7, and what an optimiser would keep of it."""
+    with tf.Graph().as_default(), vgg16_graph.cpu_session() as session:
+        vgg16_graph.load_encoder(session, encoder)
+        features = tf.get_default_graph().get_tensor_by_name('layer7_out:0').op.inputs[0]
+        width = features.shape.as_list()[-1]
+        with tf.variable_scope(name):
+            weights = tf.get_variable('weights', [1, 1, width, width], use_resource=False)
+            biases = tf.get_variable('biases', [width], use_resource=False)
+            tf.get_variable('weights/Momentum', [1, 1, width, width], use_resource=False, trainable=False)
+            tf.nn.bias_add(tf.nn.conv2d(features, weights, [1, 1, 1, 1], 'SAME'), biases, name='output')
+        added = [variable for variable in tf.global_variables() if variable.op.name.startswith(name + '/')]
+        session.run([variable.initializer for variable in added])
+        builder = tf.saved_model.Builder(directory)
+        builder.add_meta_graph_and_variables(session, ['vgg16'])
+        builder.save()
+
+
+def test_a_saved_model_with_a_classifier_is_checked_and_copied(tmp_path, tiny_encoder):
+    write_with_layer(str(tmp_path / 'published'), tiny_encoder, 'fc8')
+    manifest = vgg16.write_encoder(str(tmp_path / 'out'), str(tmp_path / 'published'))
+    assert sorted(manifest['proof']['relative_errors']) == ['fc6', 'fc7', 'pool3', 'pool4']
+    assert max(manifest['proof']['relative_errors'].values()) < 1e-4
+
+
+def test_a_saved_model_with_a_further_layer_before_its_outputs_is_refused(tmp_path, tiny_encoder):
+    directory = str(tmp_path / 'odd')
+    write_with_layer(directory, tiny_encoder, 'fc7b')
+    meta_graph = saved_models.read_meta_graph(directory, ['vgg16'])
+    (output,) = [node for node in meta_graph.graph_def.node if node.name == 'layer7_out']
+    output.input[:] = ['fc7b/output']
+    saved_models.write_graph(directory, meta_graph)
+    with pytest.raises(ValueError, match="is no VGG-16: it has 'fc7b/biases', 'fc7b/weights', which VGG-16 does not"):
+        read_source(directory)
 
 
 def test_a_saved_model_with_another_preprocessing_is_refused(tmp_path, weights):
