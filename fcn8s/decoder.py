@@ -48,7 +48,8 @@ def _bilinear_tensor(size: int, num_classes: int, name: str) -> Any:
     constant many times over.
     """
     taps = tf.constant(_bilinear_taps(size)[:, :, np.newaxis, np.newaxis])
-    return tf.multiply(taps, tf.eye(num_classes), name=name)
+    # Not tf.eye: what that is in TensorFlow 2, version 1 does not load.
+    return tf.multiply(taps, tf.constant(np.eye(num_classes, dtype=np.float32)), name=name)
 
 
 class _Builder:

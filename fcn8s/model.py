@@ -274,6 +274,7 @@ class FCN8s:
     def run_evaluation(self, batches: Any, num_batches: int, l2_regularization: float = 0.0) -> Dict[str, Any]:
         """`evaluate` without the table: all scores. The loss is a mean over pixels, plus the L2 penalty."""
         check_same_classes(self.label_space, getattr(batches, 'label_space', None))
+        training_run.check_l2_regularization(l2_regularization)
         training = self.model.training
         progress = functools.partial(tqdm, desc='evaluate', unit='batch', leave=False, dynamic_ncols=True)
         scores = run_evaluation(
@@ -355,6 +356,11 @@ class FCN8s:
         if saver not in training_run.SAVERS:
             raise ValueError('saver is {!r}; choose from {}.'.format(saver, list(training_run.SAVERS)))
         export.check_tags('tags', tags)
+        if name is not None and os.path.basename(name) != name:
+            raise ValueError(
+                'name is {!r}; it begins the name of a directory inside model_save_dir, so it must not hold a path. '
+                'Give the path as model_save_dir.'.format(name)
+            )
         step = int(self.sess.run(self.global_step))
         if step == self._saved_at and not force_save:
             print('Not saved: no step was trained since the last saving (force_save=True saves anyway).')

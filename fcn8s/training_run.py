@@ -117,11 +117,12 @@ def _check_rates(request: TrainRequest) -> None:
         'keep_prob is {!r}; it has to be above 0 and at most 1 (1 is no dropout).',
         request.keep_prob,
     )
-    _require(
-        0 <= request.l2_regularization < float('inf'),
-        'l2_regularization is {!r}; it has to be at least 0.',
-        request.l2_regularization,
-    )
+    check_l2_regularization(request.l2_regularization)
+
+
+def check_l2_regularization(rate: float) -> None:
+    """Raises ValueError unless the rate is finite and at least 0."""
+    _require(0 <= rate < float('inf'), 'l2_regularization is {!r}; it has to be at least 0.', rate)
 
 
 def _check_generators(request: TrainRequest) -> None:

@@ -72,7 +72,7 @@ def read_image(path: PathLike, convert: bool = False) -> np.ndarray:
     if not convert:
         channels = 1 if pixels.ndim == 2 else pixels.shape[2]
         _require_rgb(path, channels, channels in (2, 4), 8 * pixels.dtype.itemsize)
-    return _upright(_to_rgb(pixels), header.orientation)
+    return _upright(_to_rgb(pixels, path), header.orientation)
 
 
 def read_labels(path: PathLike) -> np.ndarray:
@@ -124,7 +124,7 @@ def read_color_labels(path: PathLike) -> np.ndarray:
         )
     if pixels.shape[2] == 4 and pixels[..., 3].min() < 255:
         raise ValueError('{} has transparent pixels, whose class is unknown. Store labels without alpha.'.format(path))
-    return _to_rgb(np.ascontiguousarray(pixels[..., :3]))
+    return _to_rgb(np.ascontiguousarray(pixels[..., :3]), path)
 
 
 def write_image(path: PathLike, rgb: np.ndarray) -> None:
@@ -315,12 +315,15 @@ def _refuse_cmyk(data: bytes, header: ImageHeader, pixels: np.ndarray, path: Pat
             raise ValueError('{} is a CMYK image, made for printing. Convert the file to RGB.'.format(path))
 
 
-def _to_rgb(pixels: np.ndarray) -> np.ndarray:
+def _to_rgb(pixels: np.ndarray, path: PathLike) -> np.ndarray:
     """OpenCV's grey, BGR or BGRA of 8 or 16 bits or of floats in [0, 1] as uint8 RGB."""
     if pixels.dtype == np.uint16:
         pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     elif pixels.dtype != np.uint8:
-        raise ValueError('An image of dtype {} came, but 8 and 16 bits can be converted.'.format(pixels.dtype))
+        raise ValueError(
+            '{} holds pixels of dtype {}, but 8 and 16 bits are what can be converted to RGB. Write the file with 8 '
+            'bits a channel.'.format(path, pixels.dtype)
+        )
     if pixels.ndim == 2:
         return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     if pixels.shape[2] == 3:

@@ -821,3 +821,11 @@ def test_a_training_that_learns_nothing_says_so_also_after_it_was_resumed(tiny_e
         with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
             model.train(Stream(), epochs, 20, lambda step: 0.0, run_dir=str(tmp_path / 'run'), resume=resume)
         assert ('note: The loss stays at 0.693' in capsys.readouterr().out) == resume
+
+
+def test_a_name_is_no_path_and_a_penalty_is_no_reward(trained, tmp_path):
+    with FCN8s(model_load_dir=trained['saved']) as model:
+        with pytest.raises(ValueError, match=r"name is '../x'; .*must not hold a path"):
+            model.save(str(tmp_path / 'models'), name='../x', force_save=True)
+        with pytest.raises(ValueError, match='l2_regularization is -1; it has to be at least 0'):
+            model.evaluate(Stream(), 1, l2_regularization=-1)

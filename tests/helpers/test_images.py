@@ -414,3 +414,10 @@ def test_resizing_averages_from_half_the_size_on(factor):
 
 def test_resizing_to_the_same_size_copies_nothing(rgb):
     assert resize_image(rgb, rgb.shape[:2]) is rgb
+
+
+def test_what_cannot_be_converted_is_named(tmp_path):
+    path = str(tmp_path / 'depth.tiff')
+    cv2.imwrite(path, np.zeros([4, 5, 3], np.float32))
+    with pytest.raises(ValueError, match='depth.tiff holds pixels of dtype float32, but 8 and 16 bits are what can be'):
+        read_image(path, convert=True)
