@@ -14,6 +14,7 @@ import numpy as np
 from fcn8s.backend import tf
 from fcn8s.bfloat16 import convert_convolutions, variable_behind
 from fcn8s.encoder import RANDOM_OPS
+from fcn8s.precision import this_machine
 from fcn8s.saved_models import extract_sub_graph
 
 # Above this a filter is a variable: all of VGG-16's 3x3 filters with 512 channels in and out.
@@ -255,7 +256,10 @@ def _product(features: Any, filters: LargeFilter) -> Any:
         images=features, ksizes=[1, height, width, 1], strides=[1, 1, 1, 1], rates=[1, 1, 1, 1], padding='SAME'
     )
     patches = tf.reshape(patches, [-1, filters.patch_size])
-    if filters.is_transposed:
+    if filters.is_transposed and 'amx_bf16' in this_machine().cpu_flags:
+        # Measured on such a CPU: fc6 takes 20 ms in this order and 27 ms in the other.
+        output = tf.matmul(patches, filters.read(), transpose_b=True)
+    elif filters.is_transposed:
         # In bfloat16 oneDNN reorders the second operand in every run and reads the first as it lies.
         output = tf.transpose(tf.matmul(filters.read(), patches, transpose_b=True))
     else:

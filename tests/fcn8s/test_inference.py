@@ -216,3 +216,23 @@ def test_a_config_without_gpus_is_judged_by_the_cpu(small_model, monkeypatch):
     monkeypatch.setattr('fcn8s.precision._cpu_flags', lambda: frozenset(['avx2']))
     with pytest.raises(ValueError, match='this CPU has no bfloat16 arithmetic'):
         inference.open_model(small_model, precision='bfloat16', session_config=tf.ConfigProto(device_count={'GPU': 0}))
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason='no bfloat16 on this machine')
+@pytest.mark.parametrize('flag', ['amx_bf16', 'avx512_bf16'])
+def test_products_in_bfloat16_are_the_same_in_either_order(small_model, saved, monkeypatch, flag):
+    for name, value in (('MAX_CONSTANT_BYTES', 1000), ('MAX_CONVOLUTION_BYTES', 20000)):
+        monkeypatch.setattr(freezing, name, value)
+    machine = freezing.this_machine()._replace(cpu_flags=frozenset([flag]))
+    monkeypatch.setattr(freezing, 'this_machine', lambda: machine)
+    images = random_images((1, 64, 96))
+    with inference.open_model(small_model, precision='bfloat16') as model:
+        operands = [
+            [source.split('/')[-1] for source in node.input]
+            for node in model.graph.as_graph_def().node
+            if node.op == 'MatMul'
+        ]
+        logits = model.run(model.logits, {model.images: images})
+    assert operands and all(('ReadVariableOp' in names[1]) == (flag == 'amx_bf16') for names in operands)
+    exact = saved(images)[0]
+    np.testing.assert_allclose(logits, exact, atol=0.05 * np.abs(exact).max())
