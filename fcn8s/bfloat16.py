@@ -9,7 +9,7 @@ from typing import Any, Dict, Sequence, Set
 from fcn8s.backend import tf
 
 _FLOAT32, _BFLOAT16 = tf.float32.as_datatype_enum, tf.bfloat16.as_datatype_enum
-_VARIABLE_OPS = ('VarHandleOp', 'VariableV2', 'Variable')
+VARIABLE_OPS = ('VarHandleOp', 'VariableV2', 'Variable')
 # What follows a convolution in bfloat16 without a conversion.
 _FOLLOWING_OPS = ('BiasAdd', 'Relu', 'MaxPool', 'Identity', 'Shape')
 
@@ -51,7 +51,7 @@ def variable_behind(name: str, nodes: Dict[str, Any]) -> Any:
     node = nodes[node_name(name)]
     while node.op in ('Identity', 'ReadVariableOp'):
         node = nodes[node_name(node.input[0])]
-    return node if node.op in _VARIABLE_OPS else None
+    return node if node.op in VARIABLE_OPS else None
 
 
 def _nodes_to_convert(graph_def: Any) -> Set[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fcn8s import saved_models
 from fcn8s.backend import VariableDef, tf
-from fcn8s.bfloat16 import convert_convolutions, node_name
+from fcn8s.bfloat16 import VARIABLE_OPS, convert_convolutions, node_name
 
 ENCODER_TAGS = ('vgg16',)
 INPUT_TENSORS = ('image_input:0', 'keep_prob:0')
@@ -21,7 +21,6 @@ DROPOUT_SEED_TENSOR = 'dropout_seed:0'
 IMAGES_NODE = 'images_uint8'
 PLACEHOLDER_OPS = ('Placeholder', 'PlaceholderV2')
 RANDOM_OPS = ('RandomUniform', 'StatelessRandomUniform', 'StatelessRandomUniformV2')
-VARIABLE_OPS = ('Variable', 'VariableV2', 'VarHandleOp')
 # The decoder and the predictor are found by these names in a saved FCN-8s.
 RESERVED_SCOPES = ('decoder/', 'predictor/')
 # The largest constant that an initialiser keeps; shapes and strides are far smaller.

@@ -499,11 +499,7 @@ class FCN8s:
 
 
 def _optimizer_settings(optimizer: Union[str, OptimizerSettings], accumulate_batches: int) -> OptimizerSettings:
-    if isinstance(optimizer, str):
-        if optimizer not in OPTIMIZERS:
-            raise ValueError(
-                'optimizer is {!r}; choose from {}, or pass an OptimizerSettings.'.format(optimizer, list(OPTIMIZERS))
-            )
+    if isinstance(optimizer, str) and optimizer in OPTIMIZERS:
         optimizer = OPTIMIZERS[optimizer]
     if not isinstance(optimizer, OptimizerSettings):
         raise ValueError(
