@@ -23,7 +23,7 @@ setup(
     long_description_content_type='text/markdown',
     license='MIT',
     packages=find_packages(include=['fcn8s', 'fcn8s.*', 'data_generator', 'data_generator.*', 'helpers', 'helpers.*']),
-    package_data={'fcn8s': ['recipes/*.json']},
+    package_data={'fcn8s': ['training/recipes/*.json']},
     python_requires='>=3.7, !=3.8.*, !=3.9.*, <3.14',
     install_requires=[
         'tensorflow==1.15.5; python_version < "3.8"',

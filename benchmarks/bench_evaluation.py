@@ -21,10 +21,10 @@ import numpy as np
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 from data_generator import BatchGenerator  # noqa: E402
 from fcn8s import FCN8s  # noqa: E402
-from fcn8s.inference import open_model  # noqa: E402
-from fcn8s.model_evaluation import attach_scorer, evaluate_model  # noqa: E402
-from fcn8s.runs import resolve_model  # noqa: E402
-from fcn8s.vgg16 import write_encoder  # noqa: E402
+from fcn8s.evaluation.evaluate import attach_scorer, evaluate_model  # noqa: E402
+from fcn8s.prediction.frozen_network import open_model  # noqa: E402
+from fcn8s.saving.runs import resolve_model  # noqa: E402
+from fcn8s.vgg16.write import write_encoder  # noqa: E402
 from helpers.images import write_image, write_labels  # noqa: E402
 from helpers.label_spaces import CITYSCAPES  # noqa: E402
 

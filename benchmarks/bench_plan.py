@@ -18,7 +18,7 @@ from bench_prediction import NUM_CLASSES, precisions, write_model
 from measuring import run_and_read
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-from fcn8s.plan import PlanRequest, make_plan  # noqa: E402
+from fcn8s.planning.plan import PlanRequest, make_plan  # noqa: E402
 
 TARGET = 0.25
 BENCH_TRAINING = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'bench_training.py')

@@ -21,9 +21,9 @@ from measuring import HEADER, compare, measure
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 from fcn8s import FCN8s  # noqa: E402
 from fcn8s.backend import tf  # noqa: E402
-from fcn8s.inference import open_model  # noqa: E402
 from fcn8s.precision import check_precision  # noqa: E402
-from fcn8s.vgg16 import write_encoder  # noqa: E402
+from fcn8s.prediction.frozen_network import open_model  # noqa: E402
+from fcn8s.vgg16.write import write_encoder  # noqa: E402
 
 TARGET_RATIO, TARGET_GIGABYTES = 1.05, 1.6
 BARE_TENSORFLOW = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'bare_tensorflow.py')

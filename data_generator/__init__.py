@@ -2,5 +2,9 @@
 
 from data_generator.batch_generator import BatchGenerator
 from data_generator.errors import DataError
+from helpers.lazy_imports import keep_moved_modules
 
 __all__ = ['BatchGenerator', 'DataError']
+
+# A module of version 1.0 that its documentation named.
+keep_moved_modules({'data_generator.layouts': 'data_generator.files.layouts'})

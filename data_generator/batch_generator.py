@@ -11,9 +11,17 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 import numpy as np
 from tqdm import tqdm
 
-from data_generator.batching import BatchIterator, BatchOrder, Made, Sample, sample_rng, stack
-from data_generator.cache import PairCache
-from data_generator.discovery import (
+from data_generator.batches.batching import BatchIterator, BatchOrder, Made, Sample, sample_rng, stack
+from data_generator.batches.offline import (
+    ProcessedDataset,
+    check_integer,
+    converted_labels,
+    process_all,
+    writing_to_disk,
+)
+from data_generator.errors import DataError
+from data_generator.files.cache import PairCache
+from data_generator.files.discovery import (
     NameRule,
     Pair,
     Paths,
@@ -23,12 +31,10 @@ from data_generator.discovery import (
     find_pairs,
     read_pair_list,
 )
-from data_generator.errors import DataError
-from data_generator.layouts import Layout, find_layout, variants_of
-from data_generator.offline import ProcessedDataset, check_integer, converted_labels, process_all, writing_to_disk
-from data_generator.reading import LegalIds, naming_the_file, read_pair
-from data_generator.transform_options import IMAGENET_MEAN
-from data_generator.transforms import Pipeline, build_pipeline
+from data_generator.files.layouts import Layout, find_layout, variants_of
+from data_generator.files.reading import LegalIds, naming_the_file, read_pair
+from data_generator.transforms.options import IMAGENET_MEAN
+from data_generator.transforms.pipeline import Pipeline, build_pipeline
 from helpers.ground_truth import convert_to_one_hot as ids_to_one_hot
 from helpers.images import read_image
 from helpers.label_spaces import LabelSpace, generic_label_space
@@ -95,8 +101,8 @@ class BatchGenerator:
         root_dir: Below which all files lie: written datasets have the same tree, and relative paths in a list of pairs
             start here. None for the directory that all images and labels have in common.
         export_dir: Where processed datasets are written.
-        layout: The name of a layout or a `data_generator.layouts.Layout`: how labels are called, and their ID map and
-            label space.
+        layout: The name of a layout or a `data_generator.files.layouts.Layout`: how labels are called, and their ID map
+            and label space.
         label_space: The classes, where no layout says them; in place of `num_classes`.
         ignore_id: The ID of pixels that never count; None for that of the label space, which is 255 by default.
         id_map: From the IDs in the files to class IDs, a dict or an array; it is applied to all that is read. What
@@ -107,7 +113,7 @@ class BatchGenerator:
         seed: An integer of at least 0, for all that is random.
 
     Attributes:
-        pairs: List of `data_generator.discovery.Pair`, in natural order of the images.
+        pairs: List of `data_generator.files.discovery.Pair`, in natural order of the images.
         label_space: `helpers.label_spaces.LabelSpace`; None where neither classes nor a layout were given.
         num_classes, ignore_id, root_dir, export_dir, seed: As above.
         has_labels: Whether the dataset has labels.
@@ -206,7 +212,7 @@ class BatchGenerator:
 
         Arguments:
             layout: 'cityscapes', 'cityscapes20' (void as class 0), 'camvid', 'camvid32', 'kitti_road', 'voc',
-                'ade20k', or a `data_generator.layouts.Layout`.
+                'ade20k', or a `data_generator.files.layouts.Layout`.
             root: The directory of the dataset.
             split: 'train', 'val' or what the dataset has.
             with_labels: False for the images alone, as of a test split.
@@ -288,7 +294,7 @@ class BatchGenerator:
             cache_dir: A directory for decoded pairs, cropped and resized where no random crop comes before; the next
                 pass, or another process, maps them from there. It grows by the size of the pairs in memory.
             seed: In place of the seed of the dataset.
-            All others: See `data_generator.transforms.build_pipeline`.
+            All others: See `data_generator.transforms.pipeline.build_pipeline`.
 
         Raises:
             ValueError: An option is wrong, or two do not go together. Nothing is read before this is known.
@@ -347,7 +353,7 @@ class BatchGenerator:
     ) -> ProcessedDataset:
         """Write every pair once, transformed, as PNG in the same tree below `export_dir`.
 
-        Takes the transforms of `generate` by name. See `data_generator.offline.process_all`.
+        Takes the transforms of `generate` by name. See `data_generator.batches.offline.process_all`.
         """
         _check_names(transforms, TRANSFORM_NAMES + ('workers', 'seed', 'show_progress'), 'process_all')
         return process_all(self, transforms, workers=workers, seed=seed, show_progress=show_progress)

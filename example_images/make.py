@@ -29,9 +29,11 @@ from PIL import Image  # noqa: E402
 from data_generator import BatchGenerator  # noqa: E402
 from data_generator.street_scenes import make_scene, write_dataset  # noqa: E402
 from data_generator.street_scenes.dataset import drive_frames  # noqa: E402
-from fcn8s import FCN8s, runs, schedules  # noqa: E402
-from fcn8s.architecture import draw_architecture, read_architecture  # noqa: E402
-from fcn8s.vgg16 import write_encoder  # noqa: E402
+from fcn8s import FCN8s  # noqa: E402
+from fcn8s.planning.architecture import draw_architecture, read_architecture  # noqa: E402
+from fcn8s.saving import runs  # noqa: E402
+from fcn8s.training import schedules  # noqa: E402
+from fcn8s.vgg16.write import write_encoder  # noqa: E402
 from helpers.files import atomic_path  # noqa: E402
 from helpers.images import write_image  # noqa: E402
 from helpers.visualization_utils import add_legend, print_segmentation_onto_image  # noqa: E402

@@ -1,16 +1,46 @@
 """FCN-8s for semantic segmentation (Shelhamer, Long, Darrell, TPAMI 2017) as a graph-mode TensorFlow library.
 
-`from fcn8s import FCN8s` is the way in. TensorFlow is loaded when `FCN8s` is first asked for, so that the command
-line's help and the version are instant.
+This is the table of contents. What a name stands for is loaded when it is first used, so that the command line's help
+and the version are instant, and what needs no TensorFlow does not load it.
 """
 
-__version__ = '1.0.0'
-__all__ = ['FCN8s', '__version__']
+from helpers.lazy_imports import keep_moved_modules, lazy_names
 
+__version__ = '1.1.0.dev0'
 
-def __getattr__(name: str):
-    if name == 'FCN8s':
-        from fcn8s.model import FCN8s
+PUBLIC_NAMES = {
+    'FCN8s': 'fcn8s.model:FCN8s',
+    'OptimizerSettings': 'fcn8s.graph.optimizers:OptimizerSettings',
+    'Predictor': 'fcn8s.prediction.predictor:Predictor',
+    'TrainingInterrupted': 'fcn8s.stopping:TrainingInterrupted',
+    'architecture': 'fcn8s.planning.architecture',
+    'boundaries': 'fcn8s.evaluation.boundaries',
+    'diagnosis': 'fcn8s.training.diagnosis',
+    'losses': 'fcn8s.graph.losses',
+    'open_model': 'fcn8s.prediction.frozen_network:open_model',
+    'runs': 'fcn8s.saving.runs',
+    'schedules': 'fcn8s.training.schedules',
+    'scores': 'fcn8s.evaluation.scores',
+    'write_encoder': 'fcn8s.vgg16.write:write_encoder',
+}
 
-        return FCN8s
-    raise AttributeError("module 'fcn8s' has no attribute {!r}".format(name))
+# Modules of version 1.0 that its documentation named.
+keep_moved_modules(
+    {
+        'fcn8s.architecture': 'fcn8s.planning.architecture',
+        'fcn8s.boundaries': 'fcn8s.evaluation.boundaries',
+        'fcn8s.decoder': 'fcn8s.graph.decoder',
+        'fcn8s.diagnosis': 'fcn8s.training.diagnosis',
+        'fcn8s.inference': 'fcn8s.prediction.frozen_network',
+        'fcn8s.interruption': 'fcn8s.stopping',
+        'fcn8s.losses': 'fcn8s.graph.losses',
+        'fcn8s.optimizers': 'fcn8s.graph.optimizers',
+        'fcn8s.runs': 'fcn8s.saving.runs',
+        'fcn8s.schedules': 'fcn8s.training.schedules',
+        'fcn8s.scores': 'fcn8s.evaluation.scores',
+    }
+)
+
+__all__ = ['__version__']  # and PUBLIC_NAMES
+__all__ += list(PUBLIC_NAMES)
+__getattr__, __dir__ = lazy_names('fcn8s', PUBLIC_NAMES)

@@ -7,17 +7,18 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 import numpy as np
 from tqdm import tqdm
 
-from fcn8s import export, opening, restoring, saved_models, training_run
-from fcn8s.assembler import Model, TrainingSettings, assemble
 from fcn8s.backend import tf
-from fcn8s.encoder import in_bfloat16
-from fcn8s.evaluation import run_evaluation
-from fcn8s.feeding import as_image_batch, as_label_batch, check_same_classes
-from fcn8s.losses import check_class_weights, describe_loss
-from fcn8s.optimizers import OPTIMIZERS, LossScaling, OptimizerSettings
+from fcn8s.batches import as_image_batch, as_label_batch, check_same_classes
+from fcn8s.evaluation.one_pass import run_evaluation
+from fcn8s.evaluation.score_table import format_scores
+from fcn8s.graph.assembly import Model, TrainingSettings, assemble
+from fcn8s.graph.encoder import in_bfloat16
+from fcn8s.graph.losses import check_class_weights, describe_loss
+from fcn8s.graph.optimizers import OPTIMIZERS, LossScaling, OptimizerSettings
 from fcn8s.precision import check_precision, converts_graph, needs_loss_scaling, session_config, this_machine
-from fcn8s.score_table import format_scores
+from fcn8s.saving import model_files, opening, restoring, saved_models
 from fcn8s.settings import ModelSettings
+from fcn8s.training import run
 from helpers.files import atomic_directory
 from helpers.label_spaces import LabelSpace
 
@@ -45,7 +46,7 @@ class FCN8s:
         skip_scales: factors of pool3 and pool4; None: the paper's (1e-4, 1e-2) with SGD, (1, 1) with Adam.
             With `fine_tune_from` the defaults of these three are those of the other network.
         optimizer: 'adam', 'sgd' (the paper's: momentum 0.99, decay 5e-4, double rate for biases), or an
-            `fcn8s.optimizers.OptimizerSettings`.
+            `fcn8s.graph.optimizers.OptimizerSettings`.
         accumulate_batches: batches per step; the step equals one of a batch so many times larger.
         loss: 'cross_entropy', or a function (logits, labels, valid) -> scalar; see docs/custom_loss.md.
         normalize: 'mean' over valid pixels, or the paper's 'sum'. class_weights: one number per class, for example
@@ -219,7 +220,7 @@ class FCN8s:
 
         Args:
             train_generator: endless iterator of (images uint8 [N, H, W, 3], labels uint8 [N, H, W] or one-hot).
-            learning_rate_schedule: step (from 0, within this training) -> learning rate; see `fcn8s.schedules`.
+            learning_rate_schedule: step (from 0, within this training) -> learning rate; `fcn8s.schedules` has some.
             keep_prob: keep probability of dropout. l2_regularization: rate r of r x 1/2 sum(w^2) over the decoder's
                 kernels.
             eval_dataset, metrics: every `eval_frequency` epochs, and after the last, evaluate 'train' (the next batches
@@ -241,11 +242,11 @@ class FCN8s:
             config: further entries for config.json.
 
         Raises ValueError before the first step for what cannot work, FloatingPointError at a loss that is not finite,
-        and `fcn8s.interruption.TrainingInterrupted` (a KeyboardInterrupt) after a signal.
+        and `fcn8s.stopping.TrainingInterrupted` (a KeyboardInterrupt) after a signal.
         """
         arguments = {name: value for name, value in locals().items() if name != 'self'}
         self._check_open()
-        return training_run.train(self, training_run.TrainRequest(**arguments))
+        return run.train(self, run.TrainRequest(**arguments))
 
     def evaluate(
         self,
@@ -258,23 +259,23 @@ class FCN8s:
         """Evaluates `num_batches` batches, prints a table, and returns the scores.
 
         metrics: which of 'loss', 'mean_iou', 'accuracy' to return; `per_class_iou` [C] and `confusion_matrix` int64 [C,
-        C] (rows are ground truth) always come along, and so do the other scores of `fcn8s.scores.summarize`.
+        C] (rows are ground truth) always come along, and so do the other scores of `fcn8s.evaluation.scores.summarize`.
         Labels may have another size than the images; scores are then at the size of the labels. dataset: for the
         heading.
         """
         self._check_open()
         metrics = set(metrics)
-        unknown = sorted(metrics - set(training_run.METRICS))
+        unknown = sorted(metrics - set(run.METRICS))
         if unknown:
-            raise ValueError('metrics has {}; choose from {}.'.format(unknown, list(training_run.METRICS)))
+            raise ValueError('metrics has {}; choose from {}.'.format(unknown, list(run.METRICS)))
         scores = self.run_evaluation(data_generator, num_batches, l2_regularization)
         print('Scores on {}:\n{}'.format(dataset, format_scores(scores, self.label_space)))
-        return {name: value for name, value in scores.items() if name not in training_run.METRICS or name in metrics}
+        return {name: value for name, value in scores.items() if name not in run.METRICS or name in metrics}
 
     def run_evaluation(self, batches: Any, num_batches: int, l2_regularization: float = 0.0) -> Dict[str, Any]:
         """`evaluate` without the table: all scores. The loss is a mean over pixels, plus the L2 penalty."""
         check_same_classes(self.label_space, getattr(batches, 'label_space', None))
-        training_run.check_l2_regularization(l2_regularization)
+        run.check_l2_regularization(l2_regularization)
         training = self.model.training
         progress = functools.partial(tqdm, desc='evaluate', unit='batch', leave=False, dynamic_ncols=True)
         scores = run_evaluation(
@@ -316,12 +317,12 @@ class FCN8s:
         overwrite_existing: bool = True,
     ) -> Any:
         """Segments a folder of images and writes overlays of the same names; see
-        `fcn8s.prediction.predict_and_save`.
+        `fcn8s.prediction.predictor.predict_and_save`.
         """
         self._check_open()
-        from fcn8s import prediction
+        from fcn8s.prediction import predictor
 
-        return prediction.predict_and_save(
+        return predictor.predict_and_save(
             self.predict,
             results_dir,
             images_dir,
@@ -353,9 +354,9 @@ class FCN8s:
             otherwise that returns None.
         """
         self._check_open()
-        if saver not in training_run.SAVERS:
-            raise ValueError('saver is {!r}; choose from {}.'.format(saver, list(training_run.SAVERS)))
-        export.check_tags('tags', tags)
+        if saver not in run.SAVERS:
+            raise ValueError('saver is {!r}; choose from {}.'.format(saver, list(run.SAVERS)))
+        model_files.check_tags('tags', tags)
         if name is not None and os.path.basename(name) != name:
             raise ValueError(
                 'name is {!r}; it begins the name of a directory inside model_save_dir, so it must not hold a path. '
@@ -370,8 +371,8 @@ class FCN8s:
             self._save_name(name, step if include_global_step else None, include_last_training_loss, include_metrics),
         )
         if saver == 'saved_model':
-            meta_graph = export.build_meta_graph(self._encoder_meta_graph, self.settings, tags)
-            export.write_model(directory, meta_graph, self._description(step), self._writer(self._weights_saver))
+            meta_graph = model_files.build_meta_graph(self._encoder_meta_graph, self.settings, tags)
+            model_files.write_model(directory, meta_graph, self._description(step), self._writer(self._weights_saver))
         else:
             with atomic_directory(directory) as temporary:
                 self._writer(self._state_saver)(os.path.join(temporary, 'variables'))
@@ -452,9 +453,9 @@ class FCN8s:
 
     def write_checkpoint_files(self, directory: str) -> None:
         """Writes a SavedModel whose variables file also holds the optimiser's state into an existing directory."""
-        meta_graph = export.build_meta_graph(self._encoder_meta_graph, self.settings)
+        meta_graph = model_files.build_meta_graph(self._encoder_meta_graph, self.settings)
         step = int(self.sess.run(self.global_step))
-        export.write_model_files(directory, meta_graph, self._description(step), self._writer(self._state_saver))
+        model_files.write_model_files(directory, meta_graph, self._description(step), self._writer(self._state_saver))
 
     def restore_state(self, model_dir: str) -> None:
         """Restores weights, optimiser state and step from a checkpoint of a run; all of them have to be there."""
@@ -479,7 +480,7 @@ class FCN8s:
         return write
 
     def _description(self, step: int) -> Dict[str, Any]:
-        return export.describe(self.settings, step, self._last_metrics)
+        return model_files.describe(self.settings, step, self._last_metrics)
 
     def _save_name(self, name: Optional[str], step: Optional[int], include_loss: bool, include_metrics: bool) -> str:
         parts = [] if name is None else [name]

@@ -2,7 +2,7 @@
 
 Variables, the loss and the scores stay float32, and so does everything that is saved. TensorFlow rewrites the graph
 when a session runs, except for bfloat16 on GPUs: it has no such rewrite, so the encoder's graph is converted before it
-is trained (`fcn8s.bfloat16`).
+is trained (`fcn8s.graph.bfloat16`).
 
     bfloat16        convolutions in bfloat16, which has float32's range: no loss scaling.
     mixed_float16   convolutions of a GPU session in float16, which has not: training needs `optimizers.LossScaling`.
@@ -132,7 +132,7 @@ def needs_loss_scaling(precision: str) -> bool:
 
 
 def converts_graph(precision: str, base: Optional[Any] = None) -> bool:
-    """Whether no rewrite does it, so that the graph itself has to be converted with `fcn8s.bfloat16`: on GPUs.
+    """Whether no rewrite does it, so that the graph itself has to be converted with `fcn8s.graph.bfloat16`: on GPUs.
 
     base: the tf.ConfigProto that the session is to have, or None.
     """

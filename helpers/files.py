@@ -3,10 +3,13 @@
 import contextlib
 import errno
 import json
+import math
 import os
 import shutil
 import uuid
 from typing import Any, Iterator, Optional, Union
+
+import numpy as np
 
 PathLike = Union[str, 'os.PathLike[str]']
 
@@ -87,6 +90,21 @@ def atomic_write_json(path: PathLike, obj: Any) -> None:
     text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
         file.write(text + '\n')
+
+
+def to_json(value: Any) -> Any:
+    """The same with arrays as lists, named tuples as dicts and NaN, which JSON does not know, as None."""
+    if isinstance(value, dict):
+        return {key: to_json(item) for key, item in value.items()}
+    if hasattr(value, '_asdict'):
+        return to_json(dict(value._asdict()))
+    if isinstance(value, np.ndarray):
+        return to_json(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ def root_dir():
 @pytest.fixture(scope='session')
 def tiny_encoder(tmp_path_factory):
     """A VGG-16 encoder SavedModel, a sixteenth as wide, with random weights."""
-    from fcn8s.vgg16 import write_encoder
+    from fcn8s.vgg16.write import write_encoder
 
     path = str(tmp_path_factory.mktemp('encoder') / 'vgg16')
     write_encoder(path, weights='random', width_divisor=16, seed=0)

@@ -124,8 +124,8 @@ def test_every_command_of_the_library_is_in_the_table(root_dir):
 
 
 def test_every_layout_and_recipe_is_mentioned(root_dir):
-    from data_generator.layouts import LAYOUTS
-    from fcn8s.recipes import recipe_names
+    from data_generator.files.layouts import LAYOUTS
+    from fcn8s.training.recipes import recipe_names
 
     text = read_readme(root_dir)
     for name in list(LAYOUTS) + recipe_names():

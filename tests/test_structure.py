@@ -10,6 +10,36 @@ import pytest
 ALLOWED = {'helpers': {'helpers'}, 'data_generator': {'data_generator', 'helpers'}, 'fcn8s': {'fcn8s', 'helpers'}}
 OURS = set(ALLOWED)
 
+# Which room may import which; nothing else is permitted. `fcn8s.cli` alone may import everything below it.
+GROUND = {'backend', 'settings', 'batches', 'precision', 'stopping'}
+ARROWS = {
+    'fcn8s': {
+        'backend': set(),
+        'settings': set(),
+        'stopping': set(),
+        'batches': {'settings'},
+        'precision': {'backend'},
+        'graph': GROUND,
+        'saving': GROUND | {'graph'},
+        'evaluation': GROUND | {'graph', 'saving'},
+        'prediction': GROUND | {'graph', 'saving'},
+        'vgg16': GROUND | {'graph', 'saving'},
+        'planning': GROUND | {'graph', 'vgg16'},
+        'training': GROUND | {'graph', 'saving', 'evaluation'},
+        'report': GROUND | {'saving', 'evaluation'},
+        'model': GROUND | {'graph', 'saving', 'evaluation', 'prediction', 'training'},
+    },
+    'data_generator': {
+        'errors': set(),
+        'transforms': {'errors'},
+        'files': {'errors', 'transforms'},
+        'batches': {'errors', 'files', 'transforms'},
+        'batch_generator': {'errors', 'files', 'transforms', 'batches'},
+        'checking': {'errors', 'files', 'batches', 'batch_generator'},
+        'street_scenes': set(),
+    },
+}
+
 
 def python_files(root, package):
     for directory, _, names in os.walk(os.path.join(root, package)):
@@ -60,6 +90,96 @@ def test_moviepy_is_imported_inside_functions_of_the_video_module_only(root_dir,
                 )
 
 
+def rooms_of(package, node):
+    """The rooms of `package` that an import statement leads to; the package itself is none."""
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    else:
+        names = ['{}.{}'.format(node.module, alias.name) for alias in node.names]
+    parts = [name.split('.') for name in names]
+    return {part[1] for part in parts if part[0] == package and len(part) > 1}
+
+
+def arrows(root, package):
+    """(room, room that it imports) -> the places; imports for `TYPE_CHECKING` and inside functions count as well."""
+    found = {}
+    for path in python_files(root, package):
+        room = path.split(os.sep)[1].replace('.py', '')
+        if room in ('__init__', '__main__', 'cli'):
+            continue
+        for _, node in imported_modules(os.path.join(root, path)):
+            for other in rooms_of(package, node) - {room, '__version__'}:
+                found.setdefault((room, other), []).append('{}:{}'.format(path, node.lineno))
+    return found
+
+
+@pytest.mark.parametrize('package', sorted(ARROWS))
+def test_rooms_import_only_what_is_below_them(root_dir, package):
+    for (room, other), places in arrows(root_dir, package).items():
+        assert other in ARROWS[package].get(room, ()), '{} imports {}: {}'.format(room, other, places)
+
+
+@pytest.mark.parametrize('package', sorted(ARROWS))
+def test_there_is_no_circle_of_rooms(package):
+    left = dict(ARROWS[package])
+    while left:
+        lowest = [room for room, below in left.items() if not set(below) & set(left)]
+        assert lowest, 'a circle among {}'.format(sorted(left))
+        for room in lowest:
+            del left[room]
+
+
+def test_every_public_name_is_there(root_dir):
+    code = (
+        'import fcn8s; from fcn8s import *; '
+        'assert all(getattr(fcn8s, name) is globals()[name] for name in fcn8s.__all__); print(sorted(fcn8s.__all__))'
+    )
+    printed = subprocess.run([sys.executable, '-c', code], check=True, stdout=subprocess.PIPE, universal_newlines=True)
+    assert ast.literal_eval(printed.stdout) == [
+        'FCN8s',
+        'OptimizerSettings',
+        'Predictor',
+        'TrainingInterrupted',
+        '__version__',
+        'architecture',
+        'boundaries',
+        'diagnosis',
+        'losses',
+        'open_model',
+        'runs',
+        'schedules',
+        'scores',
+        'write_encoder',
+    ]
+
+
+@pytest.mark.parametrize(
+    'statement',
+    [
+        'from fcn8s.inference import open_model',
+        'from fcn8s.vgg16 import write_encoder',
+        'from fcn8s.decoder import bilinear_kernel',
+        'from fcn8s.diagnosis import diagnose_history',
+        'from fcn8s.interruption import TrainingInterrupted, StopRequest',
+        'from fcn8s.optimizers import PAPER_SGD, OptimizerSettings',
+        'from fcn8s.losses import build_loss',
+        'from fcn8s.prediction import Predictor, predict_and_save',
+        'from fcn8s.runs import resolve_model',
+        'from fcn8s.schedules import polynomial',
+        'from fcn8s.scores import summarize',
+        'from fcn8s.boundaries import BoundaryTotals',
+        'from fcn8s.architecture import draw_architecture, read_architecture',
+        'import fcn8s.schedules, fcn8s.training.schedules; assert fcn8s.schedules is fcn8s.training.schedules',
+        'import importlib, fcn8s.runs; importlib.reload(fcn8s.runs)',
+        'from data_generator.checking import check_dataset',
+        'from data_generator.layouts import Layout, LAYOUTS',
+        'from data_generator.street_scenes import make_scene, write_dataset',
+    ],
+)
+def test_import_paths_of_version_1_0_go_on_working(statement):
+    subprocess.run([sys.executable, '-c', statement], check=True)
+
+
 @pytest.mark.parametrize(
     'statement',
     [
@@ -67,6 +187,7 @@ def test_moviepy_is_imported_inside_functions_of_the_video_module_only(root_dir,
         'import helpers.visualization_utils',
         'import fcn8s',
         'import fcn8s.cli; fcn8s.cli.build_parser()',
+        'from fcn8s import runs, schedules, scores, boundaries, diagnosis',
     ],
 )
 def test_does_not_load_tensorflow(statement):

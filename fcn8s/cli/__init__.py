@@ -44,7 +44,7 @@ def _terminate(number: int, frame: Any) -> None:
 def _tidy_termination() -> Iterator[None]:
     """While open, SIGTERM ends a command as Ctrl-C does, so that it removes what it has half written.
 
-    `fcn8s.interruption.StopRequest`, which some commands open, goes before it. Signal handlers belong to the main
+    `fcn8s.stopping.StopRequest`, which some commands open, goes before it. Signal handlers belong to the main
     thread, and one that the program around this has set stays.
     """
     is_ours = threading.current_thread() is threading.main_thread()

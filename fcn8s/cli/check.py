@@ -7,10 +7,10 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any, List, Optional
 
-from fcn8s.cli.layout_help import LayoutHelp
+from fcn8s.cli.options.layouts import LayoutHelp
 
 if TYPE_CHECKING:
-    from data_generator.check_report import DatasetReport
+    from data_generator.checking.report import DatasetReport
 
 DESCRIPTION = """Reads every file of a dataset and reports what was recognised, all faults with the files they are in,
 the classes with their shares and weights, and the fcn8s train line to go on with. Exit status: 0 if training can start,
@@ -50,7 +50,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from data_generator.checking import check_dataset
+    from data_generator.checking.check import check_dataset
 
     _check_arguments(args)
     report = check_dataset(args.dirs, args.layout, args.num_classes, args.ignore_id, args.workers)
@@ -122,7 +122,7 @@ def _verdict(report: 'DatasetReport', command: Optional[str]) -> str:
 
 def _write_preview(path: str, report: 'DatasetReport') -> None:
     from data_generator import BatchGenerator
-    from data_generator.preview import preview_grid, typical_augmentation
+    from data_generator.checking.preview import preview_grid, typical_augmentation
     from helpers.images import write_image
 
     split = next((split for split in report.splits if split.good_pairs), None)

@@ -4,8 +4,8 @@ import argparse
 import os
 from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
-from fcn8s.cli.layout_help import LayoutHelp
-from fcn8s.cli.prediction_arguments import check_overlap
+from fcn8s.cli.options.layouts import LayoutHelp
+from fcn8s.cli.options.prediction import check_overlap
 
 DESCRIPTION = """Scores a model by the rule of Cityscapes, at the resolution of the ground truth: IoU, accuracy (which
 is the recall) and precision per class, their means, and the 95 % bootstrap interval of the mean IoU over images."""
@@ -111,9 +111,9 @@ def _add_score_arguments(group: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from fcn8s.bootstrap import mean_iou_interval, paired_difference
-    from fcn8s.score_table import format_difference, format_scores, to_json
-    from helpers.files import atomic_write_json
+    from fcn8s.evaluation.bootstrap import mean_iou_interval, paired_difference
+    from fcn8s.evaluation.score_table import format_difference, format_scores
+    from helpers.files import atomic_write_json, to_json
 
     _check(args)
     subject, against = _subjects(args)
@@ -138,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from fcn8s.score_table import check_sort_order
+    from fcn8s.evaluation.score_table import check_sort_order
 
     check_sort_order(args.sort)
     _check_data(args)
@@ -177,9 +177,9 @@ def _subjects(args: argparse.Namespace) -> Tuple[_Subject, Optional[_Subject]]:
 
 
 def _subject(args: argparse.Namespace, path: str) -> _Subject:
-    from fcn8s import runs
-    from fcn8s.export import read_description
-    from fcn8s.feeding import check_same_classes
+    from fcn8s.batches import check_same_classes
+    from fcn8s.saving import runs
+    from fcn8s.saving.model_files import read_description
 
     size = _input_size(args, path)
     model_dir = runs.resolve_model(path)
@@ -189,7 +189,7 @@ def _subject(args: argparse.Namespace, path: str) -> _Subject:
 
 
 def _check_comparable(args: argparse.Namespace, label_space: Any, other: Any) -> None:
-    from fcn8s.feeding import check_same_classes
+    from fcn8s.batches import check_same_classes
 
     try:
         check_same_classes(label_space, other)
@@ -204,7 +204,7 @@ def _check_comparable(args: argparse.Namespace, label_space: Any, other: Any) ->
 
 def _check_can_write(path: str) -> None:
     """Raises ValueError or OSError where no file can be written at `path`."""
-    from fcn8s.result_files import check_folder
+    from fcn8s.prediction.result_files import check_folder
 
     if os.path.isdir(path) or path.endswith(('/', os.sep)):
         raise ValueError('--json {} is a directory; give it the name of a file, for example scores.json.'.format(path))
@@ -215,11 +215,11 @@ def _evaluate(args: argparse.Namespace, subject: _Subject) -> Tuple[Any, Dict[st
     """An `Evaluation`, and what it was made of."""
     from tqdm import tqdm
 
-    from fcn8s import inference
-    from fcn8s.model_evaluation import attach_scorer, evaluate_model
+    from fcn8s.evaluation.evaluate import attach_scorer, evaluate_model
+    from fcn8s.prediction import frozen_network
 
     size, data = subject.input_size, subject.data
-    with inference.open_model(subject.model_dir, precision=args.precision) as model:
+    with frozen_network.open_model(subject.model_dir, precision=args.precision) as model:
         scorer = attach_scorer(model, data.label_space, _predict_function(args, model), args.calibration)
         with data.generate(
             args.batch, shuffle=False, resize=size or False, resize_labels=args.at_input_size, workers=args.workers
@@ -261,7 +261,7 @@ def _predict_function(args: argparse.Namespace, model: Any) -> Optional[Callable
     """Soft-max of an image as asked for, by the code of `fcn8s predict`; None where the plain network is enough."""
     if args.tile is None and args.scales in (None, [1.0]) and not args.mirror:
         return None
-    from fcn8s.prediction import Predictor
+    from fcn8s.prediction.predictor import Predictor
 
     options = {'tile': args.tile and tuple(args.tile), 'overlap': args.overlap, 'scales': args.scales}
     return Predictor(
@@ -284,7 +284,7 @@ def _open_data(args: argparse.Namespace, label_space: Any) -> Any:
 
 def _input_size(args: argparse.Namespace, path: str) -> Optional[Tuple[int, int]]:
     """(height, width) to resize images to: as asked for, else as the run's evaluations were, else None."""
-    from fcn8s import runs
+    from fcn8s.saving import runs
 
     size = runs.input_size(path) if args.size is None else args.size
     if size is None and args.at_input_size:

@@ -44,8 +44,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
-    from fcn8s import plan
-    from fcn8s.optimizers import OPTIMIZERS
+    from fcn8s.graph.optimizers import OPTIMIZERS
+    from fcn8s.planning import plan
 
     optimizer = OPTIMIZERS[args.optimizer]
     request = plan.PlanRequest(

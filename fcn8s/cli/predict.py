@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
-from fcn8s.cli.prediction_arguments import (
+from fcn8s.cli.options.prediction import (
     add_drawing_arguments,
     add_prediction_arguments,
     check_overlap,
@@ -74,8 +74,8 @@ def _add_result_arguments(group: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from fcn8s.rendering import Style, check_style
-    from fcn8s.result_files import ResultFiles, check_folder, plan_jobs
+    from fcn8s.prediction.result_files import ResultFiles, check_folder, plan_jobs
+    from fcn8s.prediction.video import Style, check_style
 
     check_overlap(args)
     style = Style(alpha=args.alpha, contours=args.contours, legend=args.legend, zoom=args.zoom)
@@ -131,7 +131,7 @@ def _predict_all(
     """Reads, predicts and writes at the same time; returns what could not be read."""
     from tqdm import tqdm
 
-    from fcn8s.pipelining import overlapped
+    from fcn8s.prediction.pipelining import overlapped
 
     failures = []
     with overlapped(loaded, _predicting(predictor, results)) as predictions:
@@ -199,7 +199,7 @@ class _Submission:
     """The PNGs of a submission in a folder of their own, and the zip of it."""
 
     def __init__(self, args: argparse.Namespace, label_space: Any, jobs: List[Any], streams: List[str]) -> None:
-        from fcn8s import cityscapes_submission
+        from fcn8s.prediction import cityscapes_submission
 
         cityscapes_submission.label_ids_of(label_space)
         if streams:
@@ -217,13 +217,13 @@ class _Submission:
         os.makedirs(self._dir, exist_ok=True)
 
     def write(self, path: str, class_ids: Any) -> None:
-        from fcn8s.cityscapes_submission import write_prediction
+        from fcn8s.prediction.cityscapes_submission import write_prediction
 
         write_prediction(self._dir, path, class_ids, self._label_space)
 
     def finish(self) -> str:
         """Checks everything as the server does, and returns the path of the zip."""
-        from fcn8s.cityscapes_submission import zip_and_check
+        from fcn8s.prediction.cityscapes_submission import zip_and_check
 
         zip_path = self._dir + '.zip'
         zip_and_check(self._dir, self._paths, zip_path, self._label_space)

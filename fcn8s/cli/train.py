@@ -4,7 +4,7 @@ import argparse
 import shlex
 from typing import Any, Dict, List, Optional, Tuple
 
-from fcn8s.cli import train_options
+from fcn8s.cli.options import training
 
 DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard,
 metrics.jsonl. Ctrl-C and SIGTERM finish the step and save; go on with --resume RUN."""
@@ -23,21 +23,21 @@ def add_parser(subparsers: Any) -> None:
         '--run', dest='run_dir', metavar='DIR', help='the run directory to make (default: runs/DATE-TIME)'
     )
     parser.add_argument('--seed', type=int, default=0, help='of shuffling, augmentation and dropout (default: 0)')
-    train_options.add_data_arguments(parser.add_argument_group('data'))
-    train_options.add_augmentation_arguments(parser.add_argument_group('augmentation'))
-    train_options.add_network_arguments(parser.add_argument_group('network'))
-    train_options.add_training_arguments(parser.add_argument_group('training'))
-    parser.set_defaults(run=run, defaults=train_options.take_defaults(parser))
+    training.add_data_arguments(parser.add_argument_group('data'))
+    training.add_augmentation_arguments(parser.add_argument_group('augmentation'))
+    training.add_network_arguments(parser.add_argument_group('network'))
+    training.add_training_arguments(parser.add_argument_group('training'))
+    parser.set_defaults(run=run, defaults=training.take_defaults(parser))
 
 
 def run(args: argparse.Namespace) -> int:
-    from fcn8s import recipes
+    from fcn8s.training import recipes
 
     typed = {name: value for name, value in vars(args).items() if name not in ('run', 'defaults', 'command')}
     if 'list_recipes' in typed:
         print(recipes.format_recipes())
         return 0
-    train_run(train_options.resolve(typed, args.defaults))
+    train_run(training.resolve(typed, args.defaults))
     return 0
 
 
@@ -48,7 +48,7 @@ def train_run(options: argparse.Namespace) -> None:
         arguments = _train_arguments(options, batches, val_batches)
         settings = _model_arguments(options, train_data)
         from fcn8s import FCN8s
-        from fcn8s.plan import process_memory
+        from fcn8s.planning.plan import process_memory
 
         base_memory = process_memory()
         with FCN8s(**settings) as model:
@@ -62,7 +62,7 @@ def train_run(options: argparse.Namespace) -> None:
 
 
 def _train(model: Any, options: argparse.Namespace, batches: Any, arguments: Dict[str, Any]) -> None:
-    from fcn8s.interruption import TrainingInterrupted
+    from fcn8s.stopping import TrainingInterrupted
 
     try:
         model.train(batches, run_dir=options.run_dir, resume=options.resume is not None, **arguments)
@@ -158,7 +158,7 @@ def _model_arguments(options: argparse.Namespace, data: Any) -> Dict[str, Any]:
 def _beginning(options: argparse.Namespace) -> Dict[str, Optional[str]]:
     """A run goes on from its own checkpoint, which holds the encoder too: where that came from may be gone."""
     if options.resume is not None:
-        from fcn8s import runs
+        from fcn8s.saving import runs
 
         last = runs.open_run(options.resume).last_checkpoint()
         if last is not None:
@@ -167,7 +167,7 @@ def _beginning(options: argparse.Namespace) -> Dict[str, Optional[str]]:
 
 
 def _optimizer(options: argparse.Namespace) -> Any:
-    from fcn8s.optimizers import OPTIMIZERS
+    from fcn8s.graph.optimizers import OPTIMIZERS
 
     given = {
         'momentum': options.momentum,
@@ -195,7 +195,7 @@ def _class_weights(options: argparse.Namespace, data: Any) -> Optional[List[floa
 
 
 def _train_arguments(options: argparse.Namespace, batches: Any, val_batches: Optional[Any]) -> Dict[str, Any]:
-    from fcn8s.schedules import parse_schedule
+    from fcn8s.training.schedules import parse_schedule
 
     steps = options.steps_per_epoch or max(1, batches.num_batches // options.accumulate)
     evaluates = val_batches is not None
@@ -213,14 +213,14 @@ def _train_arguments(options: argparse.Namespace, batches: Any, val_batches: Opt
         save_frequency=options.save_every,
         keep_checkpoints=options.keep_checkpoints,
         early_stopping_patience=options.patience,
-        config={'command': train_options.storable(options)},
+        config={'command': training.storable(options)},
     )
 
 
 def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: float) -> str:
     """What `fcn8s plan` expects of this training's memory, and the command that measures its time."""
-    from fcn8s.plan import GIB, PlanRequest, estimate_memory, machine_memory
-    from fcn8s.vgg16_weights.layers import check_width_divisor
+    from fcn8s.planning.plan import GIB, PlanRequest, estimate_memory, machine_memory
+    from fcn8s.vgg16.weights.layers import check_width_divisor
     from helpers.images import read_image
 
     size = options.crop or options.size or read_image(train.pairs[0].image).shape[:2]
@@ -280,7 +280,7 @@ def _announce(options: argparse.Namespace, model: Any, train: Any, val: Optional
 
 def _write_report(options: argparse.Namespace) -> None:
     if options.report:
-        from fcn8s.report import write_report
+        from fcn8s.report.run_report import write_report
 
         print('Report: {}'.format(write_report(options.run_dir)))
 

@@ -35,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from fcn8s.vgg16 import write_encoder
+    from fcn8s.vgg16.write import write_encoder
 
     manifest = write_encoder(args.out, args.weights, args.width_divisor, args.seed, args.preprocessing, args.classify)
     print('\n'.join(describe(args.out, manifest)))
@@ -95,7 +95,7 @@ def _proof_lines(proof: Dict[str, Any]) -> List[str]:
 
 
 def _classification_lines(classification: List[Dict[str, Any]]) -> List[str]:
-    from fcn8s.imagenet import HOW_TO_GET_NAMES
+    from fcn8s.vgg16.imagenet import HOW_TO_GET_NAMES
 
     lines = [
         '{:6.2%}  class {}{}'.format(

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Any
 
-from fcn8s.cli.prediction_arguments import (
+from fcn8s.cli.options.prediction import (
     add_drawing_arguments,
     add_prediction_arguments,
     check_overlap,
@@ -43,7 +43,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from fcn8s.rendering import Style, check_smoothing, check_style, render_video
+    from fcn8s.prediction.video import Style, check_smoothing, check_style, render_video
     from helpers.video import check_frame_rate, check_video_path
 
     check_overlap(args)

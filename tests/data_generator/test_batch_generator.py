@@ -10,7 +10,7 @@ import pytest
 
 import data_generator.batch_generator
 from data_generator import BatchGenerator, DataError
-from data_generator.layouts import Layout
+from data_generator.files.layouts import Layout
 from helpers.images import write_image, write_labels
 from helpers.label_spaces import CITYSCAPES, cityscapes_ids_to_train_ids, generic_label_space
 

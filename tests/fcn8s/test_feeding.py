@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fcn8s.feeding import as_image_batch, as_label_batch, as_pair, check_same_classes
+from fcn8s.batches import as_image_batch, as_label_batch, as_pair, check_same_classes
 from helpers.label_spaces import CAMVID, CITYSCAPES, generic_label_space
 
 SPACE = generic_label_space(3)

@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from fcn8s.inference import open_model
 from fcn8s.precision import check_precision
-from fcn8s.vgg16 import write_encoder
+from fcn8s.prediction.frozen_network import open_model
+from fcn8s.vgg16.write import write_encoder
 
 pytestmark = pytest.mark.slow
 

@@ -4,20 +4,17 @@ import functools
 import json
 import os
 import subprocess
-import sys
 
 import numpy as np
 import pytest
+from streams import Stream
 
 from fcn8s import FCN8s
 from fcn8s.backend import tf
-from fcn8s.interruption import TrainingInterrupted
-from fcn8s.optimizers import OptimizerSettings
-from fcn8s.schedules import constant
+from fcn8s.graph.optimizers import OptimizerSettings
+from fcn8s.stopping import TrainingInterrupted
+from fcn8s.training.schedules import constant
 from helpers.label_spaces import CAMVID, generic_label_space
-
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from streams import Stream  # noqa: E402
 
 IMAGES = np.random.RandomState(3).randint(0, 256, [2, 40, 56, 3]).astype(np.uint8)
 

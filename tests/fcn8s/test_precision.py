@@ -1,21 +1,20 @@
 import os
+import pathlib
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from streams import Stream
 
-sys.path.insert(0, os.path.dirname(__file__))
-from streams import Stream  # noqa: E402
-
-from fcn8s import FCN8s, precision  # noqa: E402
-from fcn8s.backend import TF_VERSION, tf  # noqa: E402
-from fcn8s.precision import Machine  # noqa: E402
-from fcn8s.saved_models import read_meta_graph  # noqa: E402
+from fcn8s import FCN8s, precision
+from fcn8s.backend import TF_VERSION, tf
+from fcn8s.precision import Machine
+from fcn8s.saving.saved_models import read_meta_graph
 
 REWRITES = frozenset(['auto_mixed_precision', 'auto_mixed_precision_onednn_bfloat16'])
 MODERN_CPU = Machine((2, 21), REWRITES, frozenset(['avx2', 'avx512_bf16']), (), {})
-REPOSITORY = os.path.join(os.path.dirname(__file__), '..', '..')
+REPOSITORY = str(pathlib.Path(__file__).parents[2])
 
 
 def cannot(wanted):

@@ -1,0 +1,1 @@
+"""Batches: samples, their order, the threads that make them, and datasets processed beforehand."""

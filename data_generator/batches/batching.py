@@ -1,0 +1,170 @@
+"""Which samples make up which batch, how they are put together, and the iterator that hands them out."""
+
+import time
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from data_generator.batches.workers import InlineSource, ThreadedSource
+from data_generator.errors import DataError
+from helpers.label_spaces import LabelSpace
+
+Batch = Union[np.ndarray, Tuple[np.ndarray, np.ndarray]]
+
+
+class Sample(NamedTuple):
+    """A pair in its place: `number` counts the samples of the whole stream and seeds what is drawn at random."""
+
+    number: int
+    pair_index: int
+
+
+class Made(NamedTuple):
+    """A finished sample: image uint8 [H, W, 3], label [H, W] or None, and the file that the image came from."""
+
+    image: np.ndarray
+    label: Optional[np.ndarray]
+    source: str
+
+
+class BatchOrder:
+    """Which samples batch number k holds: a pure function of the seed and k.
+
+    Shuffled, the stream is one random order of all pairs after the other, cut into full batches. Not shuffled, each
+    pass begins with a new batch and so ends with a short one where the batch size does not divide the number of pairs.
+    """
+
+    def __init__(self, num_pairs: int, batch_size: int, shuffle: bool, seed: int) -> None:
+        self._num_pairs = num_pairs
+        self._batch_size = batch_size
+        self._shuffle = shuffle
+        self._seed = seed
+        self._permutations: Dict[int, np.ndarray] = {}
+        self.num_batches = -(-num_pairs // batch_size)
+
+    def samples(self, k: int) -> List[Sample]:
+        """The samples of batch number k, which counts from 0."""
+        n = self._num_pairs
+        if self._shuffle:
+            numbers = range(k * self._batch_size, (k + 1) * self._batch_size)
+            return [Sample(number, int(self._permutation(number // n)[number % n])) for number in numbers]
+        past, batch = divmod(k, self.num_batches)
+        indices = range(batch * self._batch_size, min((batch + 1) * self._batch_size, n))
+        return [Sample(past * n + index, index) for index in indices]
+
+    def _permutation(self, pass_number: int) -> np.ndarray:
+        if pass_number not in self._permutations:
+            if len(self._permutations) > 2:  # a batch touches two passes, unless it is larger than a pass
+                self._permutations.clear()
+            order = np.random.default_rng([self._seed, pass_number, 1]).permutation(self._num_pairs)
+            self._permutations[pass_number] = order
+        return self._permutations[pass_number]
+
+
+def sample_rng(seed: int, sample: Sample) -> np.random.Generator:
+    """The random numbers of one sample, whoever makes it and whenever."""
+    return np.random.default_rng([seed, sample.number])
+
+
+def stack(made: Sequence[Made]) -> Batch:
+    """Samples as one batch: images [N, H, W, 3], with labels [N, H, W] where there are any.
+
+    Raises:
+        DataError: They are of different sizes.
+    """
+    _check_equal_sizes([m.image for m in made], 'Images', made)
+    images = np.stack([m.image for m in made])
+    labels = [m.label for m in made if m.label is not None]
+    if not labels:
+        return images
+    _check_equal_sizes(labels, 'Labels', made)
+    return images, np.stack(labels)
+
+
+def _check_equal_sizes(arrays: Sequence[np.ndarray], what: str, made: Sequence[Made]) -> None:
+    for array, sample in zip(arrays, made):
+        if array.shape != arrays[0].shape:
+            raise DataError(
+                '{} of different sizes in one batch: {}x{} for {} and {}x{} for {} (height x width). Bring '
+                'all to one size with resize=(height, width) or random_crop=(height, width), or take '
+                'batch_size=1.'.format(
+                    what,
+                    arrays[0].shape[0],
+                    arrays[0].shape[1],
+                    made[0].source,
+                    array.shape[0],
+                    array.shape[1],
+                    sample.source,
+                )
+            )
+
+
+class BatchIterator:
+    """An endless iterator over batches: images uint8 [N, H, W, 3] RGB, or (images, labels uint8 [N, H, W]).
+
+    Batch number k depends on the seed and k alone. After an error the next call goes on with the batch behind. Close
+    it, use it in a `with` statement, or just let go of it: its threads end with it. For one consuming thread.
+
+    Attributes:
+        position: The number of the next batch, counted from 0.
+        wait_seconds: How long `next` has kept its caller waiting, in total.
+        num_batches: Batches in a pass over all pairs.
+        label_space: The label space of the labels; None where no number of classes was given.
+        fingerprint: A hash over the names and sizes of the files.
+    """
+
+    def __init__(
+        self,
+        order: BatchOrder,
+        make: Callable[[Sample], Made],
+        assemble: Callable[[Sequence[Made]], Batch],
+        workers: int,
+        prefetch: int,
+        label_space: Optional[LabelSpace],
+        fingerprint: str,
+    ) -> None:
+        self.position = 0
+        self.wait_seconds = 0.0
+        self.num_batches = order.num_batches
+        self.label_space = label_space
+        self.fingerprint = fingerprint
+        self._closed = False
+        self._source = (
+            ThreadedSource(order.samples, make, assemble, workers, prefetch, owner=self)
+            if workers
+            else InlineSource(order.samples, make, assemble)
+        )
+
+    def __iter__(self) -> 'BatchIterator':
+        return self
+
+    def __next__(self) -> Batch:
+        if self._closed:
+            raise StopIteration
+        start = time.perf_counter()
+        try:
+            batch = self._source.get(self.position)
+        except Exception:  # but not on Ctrl-C, after which this batch can be asked for again
+            self.position += 1
+            raise
+        finally:
+            self.wait_seconds += time.perf_counter() - start
+        self.position += 1
+        return batch
+
+    def seek(self, position: int) -> None:
+        """Go on with batch number `position`, counted from 0 at the very beginning."""
+        if position != int(position) or position < 0:
+            raise ValueError('position={!r}: must be the number of a batch, an integer of at least 0.'.format(position))
+        self.position = int(position)
+
+    def close(self) -> None:
+        """End the threads; further calls of `next` raise StopIteration."""
+        self._closed = True
+        self._source.close()
+
+    def __enter__(self) -> 'BatchIterator':
+        return self
+
+    def __exit__(self, *exception_info) -> None:
+        self.close()

@@ -1,0 +1,99 @@
+"""A picture of what training will see: pairs as they are and as they are augmented, labels laid over the images."""
+
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from data_generator.batch_generator import BatchGenerator
+from data_generator.batches.batching import Made, Sample
+from helpers.label_spaces import LabelSpace
+from helpers.visualization_utils import add_legend, create_split_view, print_segmentation_onto_image
+
+#: Width of one picture of the grid in pixels, and the space around it.
+PANEL_WIDTH = 360
+GAP = 6
+
+#: Opacity of the labels.
+ALPHA = 0.55
+
+
+def typical_augmentation(image_size: Tuple[int, int]) -> Dict[str, Any]:
+    """Transforms as one would train with, all of which happen often, for images of (height, width)."""
+    height, width = image_size
+    return dict(
+        flip=0.5,
+        brightness=(0.6, 1.5, 0.7),
+        color_jitter=(0.2, 0.3, 10, 0.5),
+        rotate=(-8, 8, 0.5),
+        translate=((0, width // 8), (0, height // 8), 0.5),
+        scale=(0.7, 1.6, 0.7),
+    )
+
+
+def preview_grid(
+    generator: BatchGenerator,
+    transforms: Dict[str, Any],
+    num_pairs: int = 6,
+    num_augmented: int = 2,
+    mean_picture: Optional[np.ndarray] = None,
+) -> np.ndarray:
+    """A row for each of `num_pairs` pairs, spread over the dataset, and a legend.
+
+    A row shows the image, the image under its labels, and that pair augmented `num_augmented` times. Pixels that do not
+    count show the bare image.
+
+    Arguments:
+        generator: A dataset with labels and a label space.
+        transforms: Options of `BatchGenerator.generate`.
+        mean_picture: uint8 [h, w, 3]; shown in a row of its own if given.
+
+    Returns:
+        uint8 [H, W, 3], RGB.
+
+    Raises:
+        ValueError: The dataset has no labels or no label space; a transform is wrong.
+        DataError: A file cannot be used.
+    """
+    if not generator.has_labels or generator.label_space is None:
+        raise ValueError(
+            'A preview shows labels in the colours of their classes. Give a dataset with labels, and '
+            'num_classes or a layout.'
+        )
+    plain, augmented = generator.sample_maker({}), generator.sample_maker(transforms)
+    indices = np.unique(np.linspace(0, len(generator.pairs) - 1, num_pairs).round().astype(int))
+    rows, captions = [], []
+    for index in indices:
+        original = plain(Sample(index, index))
+        drawn = [augmented(Sample(index + k * len(generator.pairs), index)) for k in range(num_augmented)]
+        rows.append([original.image] + [_overlay(made, generator.label_space) for made in [original] + drawn])
+        captions.append(
+            [original.source.replace('\\', '/').split('/')[-1], 'labels']
+            + ['augmented {}'.format(k + 1) for k in range(num_augmented)]
+        )
+    if mean_picture is not None:
+        rows.append([mean_picture])
+        captions.append(['mean of all images'])
+    return add_legend(_grid(rows, captions), generator.label_space)
+
+
+def _overlay(made: Made, label_space: LabelSpace) -> np.ndarray:
+    assert made.label is not None  # `preview_grid` refuses datasets without labels
+    return print_segmentation_onto_image(made.image, made.label, label_space, alpha=ALPHA, contours=True)
+
+
+def _grid(rows: List[List[np.ndarray]], captions: List[List[str]]) -> np.ndarray:
+    positions, sizes, top = [], [], GAP
+    for row in rows:
+        height, width = row[0].shape[:2]  # every row keeps the proportions of its image
+        panel = (max(1, PANEL_WIDTH * height // width), PANEL_WIDTH)
+        positions += [(top, GAP + x * (PANEL_WIDTH + GAP)) for x in range(len(row))]
+        sizes += [panel] * len(row)
+        top += panel[0] + GAP
+    target = (top, GAP + max(len(row) for row in rows) * (PANEL_WIDTH + GAP))
+    return create_split_view(
+        target,
+        [image for row in rows for image in row],
+        positions,
+        sizes,
+        [caption for row in captions for caption in row],
+    )

@@ -1,0 +1,285 @@
+"""What is known about a dataset after it was checked, as data, as JSON and as text."""
+
+from collections import OrderedDict
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from data_generator.checking.faults import FAULT_KINDS, Fault
+from data_generator.files.discovery import Pair
+from data_generator.files.layouts import Layout
+from helpers.label_spaces import LabelSpace
+
+#: How many files of each kind of fault are shown in the text; the JSON holds all.
+NUM_SHOWN = 5
+
+#: Above this share of pixels that do not count the text points them out.
+MUCH_VOID = 0.5
+
+
+class SplitReport(NamedTuple):
+    """One split. Arrays are numpy; colours are RGB, 0 to 255, and None where no image could be read.
+
+    Attributes:
+        good_pairs: Those without any error, which training could use.
+        sizes: ((height, width), number of images), the most frequent first.
+        class_pixels: Pixels by image and class, int64 [N, C]; of classes that scores count.
+        void_pixels: Pixels of the ignored ID or of void classes.
+        illegal_pixels: Pixels whose values are no class.
+        mean_color, deviation: Over all pixels, by channel.
+        mean_picture: The images at one small size, averaged; uint8 [h, w, 3].
+    """
+
+    root: str
+    name: str
+    image_dir: str
+    label_dir: str
+    num_images: int
+    good_pairs: List[Pair]
+    sizes: List[Tuple[Tuple[int, int], int]]
+    class_pixels: np.ndarray
+    void_pixels: int
+    illegal_pixels: int
+    mean_color: Optional[np.ndarray]
+    deviation: Optional[np.ndarray]
+    mean_picture: Optional[np.ndarray]
+    faults: List[Fault]
+
+    @property
+    def is_for_training(self) -> bool:
+        return self.name in ('train', 'all')
+
+    @property
+    def void_share(self) -> float:
+        """The share of pixels that do not count, 0 to 1."""
+        total = int(self.class_pixels.sum()) + self.void_pixels + self.illegal_pixels
+        return self.void_pixels / total if total else 0.0
+
+
+class DatasetReport(NamedTuple):
+    """A whole dataset.
+
+    Attributes:
+        layout: How it lies on the disk and what its label values mean.
+        is_known_layout: False if nothing but the places of the files was recognised.
+        classes_are_guessed: The number of classes was taken from the values that were met.
+        faults: Those that belong to no single split; `all_faults` has all.
+        suggested_id_map: From label values to class IDs, where training needs or would gain from one.
+        class_weights: Median frequency weights of the training images, [C]; None without labels.
+    """
+
+    layout: Layout
+    is_known_layout: bool
+    classes_are_guessed: bool
+    splits: List[SplitReport]
+    faults: List[Fault]
+    suggested_id_map: Optional[Dict[int, int]]
+    class_weights: Optional[np.ndarray]
+
+    @property
+    def label_space(self) -> LabelSpace:
+        return self.layout.label_space
+
+    @property
+    def all_faults(self) -> List[Fault]:
+        """Each once: in some layouts two splits share a directory."""
+        faults = [fault for split in self.splits for fault in split.faults] + self.faults
+        return list(OrderedDict.fromkeys(faults))
+
+    @property
+    def can_train(self) -> bool:
+        """Whether the reader would take all of it."""
+        return not any(fault.is_error for fault in self.all_faults)
+
+    @property
+    def scored_class_ids(self) -> List[int]:
+        return [c for c in range(self.label_space.num_classes) if c not in self.label_space.void_class_ids]
+
+    @property
+    def class_pixels(self) -> np.ndarray:
+        """Pixels by class over the training images, int64 [C]."""
+        return sum(
+            (split.class_pixels.sum(axis=0) for split in self.splits if split.is_for_training),
+            np.zeros(self.label_space.num_classes, np.int64),
+        )
+
+    @property
+    def classes_never_seen(self) -> List[int]:
+        """The class IDs that no training image holds."""
+        pixels = self.class_pixels
+        return [class_id for class_id in self.scored_class_ids if not pixels[class_id]]
+
+    def to_dict(self) -> Dict[str, Any]:
+        """All of it, pictures apart, as what JSON can hold."""
+        return OrderedDict(
+            can_train=self.can_train,
+            layout=self.layout.name if self.is_known_layout else None,
+            label_space=self.label_space.to_dict(),
+            classes_are_guessed=self.classes_are_guessed,
+            splits=[_split_to_dict(split) for split in self.splits],
+            faults=[dict(fault._asdict(), is_error=fault.is_error) for fault in self.all_faults],
+            classes_never_seen=self.classes_never_seen,
+            id_map=_with_text_keys(self.layout.id_map),
+            suggested_id_map=_with_text_keys(self.suggested_id_map),
+            class_weights=_as_list(self.class_weights),
+        )
+
+    def to_text(self) -> str:
+        """All of it for people: what it is, what is wrong, and the classes."""
+        parts = [_headline(self)] + [_split_line(split) for split in self.splits]
+        faults = self.all_faults
+        for title, is_error in (('ERRORS, which training refuses', True), ('Worth knowing', False)):
+            lines = _fault_lines([fault for fault in faults if fault.is_error == is_error])
+            lines += [] if is_error else _remarks(self)
+            parts += ['', title] + lines if lines else []
+        parts += _class_table(self) + _id_map_lines(self)
+        return '\n'.join(parts)
+
+
+def _split_to_dict(split: SplitReport) -> Dict[str, Any]:
+    return OrderedDict(
+        root=split.root,
+        name=split.name,
+        image_dir=split.image_dir,
+        label_dir=split.label_dir,
+        num_images=split.num_images,
+        num_good_pairs=len(split.good_pairs),
+        sizes=[{'height': size[0], 'width': size[1], 'images': n} for size, n in split.sizes],
+        class_pixels=split.class_pixels.sum(axis=0).tolist(),
+        class_images=(split.class_pixels > 0).sum(axis=0).tolist(),
+        void_share=split.void_share,
+        void_pixels=split.void_pixels,
+        illegal_pixels=split.illegal_pixels,
+        mean_color=_as_list(split.mean_color),
+        deviation=_as_list(split.deviation),
+    )
+
+
+def _as_list(values: Optional[np.ndarray]) -> Optional[List[float]]:
+    return None if values is None else [round(float(value), 4) for value in values]
+
+
+def _with_text_keys(id_map: Optional[Mapping[int, int]]) -> Optional[Dict[str, int]]:
+    return None if id_map is None else {str(old): int(new) for old, new in id_map.items()}
+
+
+def _headline(report: DatasetReport) -> str:
+    space = report.label_space
+    classes = '{} classes, {} is ignored'.format(len(report.scored_class_ids), space.ignore_id)
+    if report.is_known_layout:
+        conversion = (
+            'colours are converted to class IDs'
+            if report.layout.color_map
+            else 'IDs in the files are mapped to class IDs'
+            if report.layout.id_map
+            else 'files hold class IDs'
+        )
+        return 'Recognised: {} ({}; {})'.format(report.layout.name, classes, conversion)
+    source = 'by the values in the labels; --num-classes checks them' if report.classes_are_guessed else 'as given'
+    return 'Recognised: no layout known by name; images and labels in directories of their own ({}; {})'.format(
+        classes, source
+    )
+
+
+def _split_line(split: SplitReport) -> str:
+    sizes = ', '.join('{}x{} ({})'.format(size[0], size[1], n) for size, n in split.sizes[:3])
+    if len(split.sizes) > 3:
+        sizes += ' and {} sizes more'.format(len(split.sizes) - 3)
+    lines = [
+        '  {}: {} images in {}, {} of them with a sound label{}'.format(
+            split.name,
+            split.num_images,
+            split.image_dir,
+            len(split.good_pairs),
+            ' in ' + split.label_dir if split.label_dir else '',
+        )
+    ]
+    if split.mean_color is not None and split.deviation is not None:
+        lines += [
+            '    height x width: ' + sizes,
+            '    void: {:.1%} of the pixels; mean RGB {}, deviation {}'.format(
+                split.void_share, _rgb(split.mean_color), _rgb(split.deviation)
+            ),
+        ]
+    return '\n'.join(lines)
+
+
+def _rgb(color: np.ndarray) -> str:
+    return '({:.1f}, {:.1f}, {:.1f})'.format(*color)
+
+
+def _fault_lines(faults: List[Fault]) -> List[str]:
+    lines = []
+    for kind, (_, description, remedy) in FAULT_KINDS.items():
+        found = [fault for fault in faults if fault.kind == kind]
+        if found:
+            lines.append('  {}: {}. {}.'.format(description[0].upper() + description[1:], len(found), remedy))
+            lines += ['    ' + _file_line(fault) for fault in found[:NUM_SHOWN]]
+        if len(found) > NUM_SHOWN:
+            lines.append('    ... and {} more'.format(len(found) - NUM_SHOWN))
+    return lines
+
+
+def _file_line(fault: Fault) -> str:
+    if not fault.detail:
+        return fault.path
+    return fault.detail if fault.path in fault.detail else '{}: {}'.format(fault.path, fault.detail)
+
+
+def _remarks(report: DatasetReport) -> List[str]:
+    names = report.label_space.class_names
+    never = report.classes_never_seen if any(split.is_for_training for split in report.splits) else []
+    lines = (
+        [
+            '  Classes that no training image holds: {}. They cannot be learnt, and are left out of mean scores where '
+            'val lacks them too.'.format(', '.join('{} {}'.format(c, names[c]) for c in never))
+        ]
+        if never
+        else []
+    )
+    lines += [
+        '  {:.0%} of the pixels of {} do not count.'.format(split.void_share, split.name)
+        for split in report.splits
+        if split.void_share > MUCH_VOID
+    ]
+    if any(len(split.sizes) > 1 for split in report.splits):
+        lines.append('  Images have different sizes: train with --crop or --size.')
+    return lines
+
+
+def _class_table(report: DatasetReport) -> List[str]:
+    splits = [split for split in report.splits if split.class_pixels.any()]
+    if not splits or report.class_weights is None:
+        return []
+    lines = [
+        '',
+        'Classes: share of the pixels that count, images that hold it, median frequency weight',
+        '  {:>3}  {:<20}'.format('ID', 'name')
+        + ''.join('{:>22}'.format(split.name) for split in splits)
+        + '{:>10}'.format('weight'),
+    ]
+    for class_id in report.scored_class_ids:
+        cells = ''.join(
+            '{:>12.3%}{:>10}'.format(
+                split.class_pixels[:, class_id].sum() / split.class_pixels.sum(),
+                (split.class_pixels[:, class_id] > 0).sum(),
+            )
+            for split in splits
+        )
+        lines.append(
+            '  {:>3}  {:<20}'.format(class_id, report.label_space.class_names[class_id][:20])
+            + cells
+            + '{:>10.4g}'.format(report.class_weights[class_id])
+        )
+    return lines
+
+
+def _id_map_lines(report: DatasetReport) -> List[str]:
+    if report.suggested_id_map is None:
+        return []
+    where = 'layout._replace(id_map=...)' if report.is_known_layout else 'BatchGenerator(..., id_map=...)'
+    return [
+        '',
+        'Suggested ID map, for {}:'.format(where),
+        '  {' + ', '.join('{}: {}'.format(*entry) for entry in sorted(report.suggested_id_map.items())) + '}',
+    ]

@@ -1,0 +1,1 @@
+"""Files: which image belongs to which label, layouts of datasets, reading, the cache."""

@@ -1,0 +1,85 @@
+"""Prepared pairs on disk, as memory-mapped arrays: what was decoded and resized once need not be again."""
+
+import hashlib
+import io
+import os
+from typing import Callable, Optional, Tuple
+
+import numpy as np
+
+from data_generator.files.discovery import Pair
+from helpers.files import atomic_path, explain_os_errors
+
+#: Part of the name of every entry: a change of the format makes old entries unread.
+FORMAT = 'pair-1'
+
+Arrays = Tuple[np.ndarray, Optional[np.ndarray]]
+
+
+class PairCache:
+    """Pairs of arrays in a directory, one .npy file for each pair of files and each way of preparing it.
+
+    An entry holds the sizes and modification times of its files and is made anew when one of them has changed. Entries
+    are written beside and moved into place, so any number of processes can share the directory, and one that is killed
+    leaves no half-written entry. Nothing is ever removed; delete the directory when it is no longer wanted.
+
+    Arguments:
+        directory: Made if it does not exist.
+        key: Names the way of preparing; entries of other keys are left alone.
+
+    Raises:
+        OSError: The directory cannot be made or written to, with its path and what to do; from `get`, a full disk too.
+    """
+
+    def __init__(self, directory: str, key: str) -> None:
+        with explain_os_errors(directory):
+            os.makedirs(directory, exist_ok=True)
+        self._directory = directory
+        self._key = key
+
+    def get(self, pair: Pair, make: Callable[[], Arrays]) -> Arrays:
+        """The arrays of this pair, read-only and mapped from the disk; made and kept first where they are not there."""
+        path = self._path(pair)
+        stamp = _stamp(pair)
+        arrays = _load(path, stamp)
+        if arrays is None:
+            arrays = make()
+            _save(path, stamp, *arrays)
+        return arrays
+
+    def _path(self, pair: Pair) -> str:
+        names = [os.path.abspath(name) if name else '' for name in pair]
+        digest = hashlib.sha256('\0'.join([FORMAT, self._key] + names).encode('utf-8', 'surrogateescape')).hexdigest()
+        return os.path.join(self._directory, digest[:2], digest[2:40] + '.npy')
+
+
+def _stamp(pair: Pair) -> np.ndarray:
+    """Size in bytes and modification time in ns of both files; int64 [4]."""
+    states = [os.stat(name) if name else None for name in pair]
+    return np.array([(s.st_size, s.st_mtime_ns) if s else (0, 0) for s in states], np.int64).ravel()
+
+
+def _load(path: str, stamp: np.ndarray) -> Optional[Arrays]:
+    try:
+        record = np.load(path, mmap_mode='r', allow_pickle=False)
+    except (FileNotFoundError, ValueError, EOFError):  # not there, or damaged: cut off by a full disk, say
+        return None
+    if record.dtype.names is None or not np.array_equal(record['stamp'][0], stamp):
+        return None
+    return record['image'][0], record['label'][0] if 'label' in record.dtype.names else None
+
+
+def _save(path: str, stamp: np.ndarray, image: np.ndarray, label: Optional[np.ndarray]) -> None:
+    """One record of the stamp, the image and the label: a plain .npy file, which numpy can map as a whole."""
+    fields = [('stamp', np.int64, stamp.shape), ('image', image.dtype, image.shape)]
+    if label is not None:
+        fields.append(('label', label.dtype, label.shape))
+    record = np.empty(1, fields)
+    record['stamp'][0], record['image'][0] = stamp, image
+    if label is not None:
+        record['label'][0] = label
+    # Into memory first: into a file numpy writes by itself, and tells of a full disk neither the cause nor the path.
+    content = io.BytesIO()
+    np.save(content, record)
+    with atomic_path(path) as temporary, open(temporary, 'wb') as file:
+        file.write(content.getbuffer())

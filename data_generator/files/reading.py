@@ -1,0 +1,143 @@
+"""Reading the two files of a pair, and refusing labels that belong to no class."""
+
+import contextlib
+from typing import Iterator, Mapping, Optional, Tuple
+
+import cv2
+import numpy as np
+
+from data_generator.errors import DataError
+from data_generator.files.discovery import Pair
+from data_generator.transforms.options import IdMap
+from helpers.images import read_color_labels, read_image, read_labels
+
+NUM_IDS = 65536  # label files hold at most 16 bits
+
+
+class LegalIds:
+    """Which IDs label files may hold.
+
+    Arguments:
+        num_classes: Class IDs are 0 to num_classes - 1; None if any ID may come.
+        ignore_id: The ID of pixels that never count.
+        id_map: From the IDs in the files to class IDs, a dict or an array; None where the files hold class IDs. IDs
+            that it lacks, or maps to what is no class, are illegal.
+        color_map: From the colours in the files to the IDs that `id_map` maps, or to class IDs.
+
+    Attributes:
+        complete_map: `id_map` as an array over all IDs of 8 bits, where that is enough: the quickest to apply.
+
+    Raises:
+        ValueError: A colour becomes no class.
+    """
+
+    def __init__(
+        self,
+        num_classes: Optional[int],
+        ignore_id: int,
+        id_map: Optional[IdMap] = None,
+        color_map: Optional[Mapping[Tuple[int, int, int], int]] = None,
+    ) -> None:
+        self._num_classes = num_classes
+        self._ignore_id = ignore_id
+        self._entries = None if id_map is None else _entries(id_map)
+        self._is_legal = self._legal_ids()
+        #: Whether 8 bits are enough, also for labels in files of 16.
+        self.fit_8_bits = not self._is_legal[256:].any()
+        illegal = np.flatnonzero(~self._is_legal)
+        self._first_illegal = int(illegal[0]) if illegal.size else NUM_IDS
+        self._illegal_bytes = (~self._is_legal[:256]).astype(np.uint8)
+        self.complete_map = id_map
+        if self._entries is not None and color_map is None and self.fit_8_bits:
+            self.complete_map = np.full(256, ignore_id)  # what this is for never occurs, for it is illegal
+            for file_id, class_id in self._entries.items():
+                self.complete_map[file_id : file_id + 1] = class_id
+        self._check_colors(color_map or {})
+
+    def _legal_ids(self) -> np.ndarray:
+        is_class = np.ones(NUM_IDS, bool)
+        if self._num_classes is not None:
+            is_class[self._num_classes :] = False
+            is_class[self._ignore_id] = True
+        if self._entries is None:
+            return is_class
+        is_legal = np.zeros(NUM_IDS, bool)
+        for file_id, class_id in self._entries.items():
+            is_legal[file_id] = is_class[class_id]
+        return is_legal
+
+    def _check_colors(self, color_map: Mapping[Tuple[int, int, int], int]) -> None:
+        for color, class_id in color_map.items():
+            if not self._is_legal[class_id]:
+                raise ValueError(
+                    'The colour {} becomes ID {}, which belongs to no class: with num_classes={} class '
+                    'IDs are 0 to {}, and {} is ignored. Map it to one of these.'.format(
+                        tuple(color), class_id, self._num_classes, (self._num_classes or 0) - 1, self._ignore_id
+                    )
+                )
+
+    def check(self, label: np.ndarray, path: str) -> None:
+        """Raise DataError with the file and the IDs if `label` [H, W] holds an illegal one.
+
+        Takes far below a millisecond for the labels of Cityscapes, for their maximum decides.
+        """
+        if cv2.minMaxLoc(label)[1] < self._first_illegal:
+            return
+        illegal = cv2.LUT(label, self._illegal_bytes) if label.dtype == np.uint8 else ~self._is_legal[label]
+        if illegal.any():
+            raise DataError(self._message(label[illegal.astype(bool)], path))
+
+    def _message(self, values: np.ndarray, path: str) -> str:
+        ids = np.unique(values).tolist()
+        shown = ', '.join(str(i) for i in ids[:10]) + (', ...' if len(ids) > 10 else '')
+        if self._entries is not None:
+            return (
+                '{}: label IDs {} ({} pixels) are not in the ID map, or it maps them to no class. Add them to the '
+                'map, with ignore_id={} for what is to be left out; files that hold class IDs already need no '
+                'map.'.format(path, shown, values.size, self._ignore_id)
+            )
+        return (
+            '{}: label IDs {} ({} pixels) belong to no class: with num_classes={} class IDs are 0 to {}, and {} is '
+            'ignored. Set num_classes or ignore_id as the files have them, or map the IDs with '
+            "convert_ids_to_ids; for raw Cityscapes labelIds take layout='cityscapes', or "
+            'convert_ids_to_ids=helpers.label_spaces.cityscapes_ids_to_train_ids() with num_classes=19.'.format(
+                path, shown, values.size, self._num_classes, (self._num_classes or 0) - 1, self._ignore_id
+            )
+        )
+
+
+def read_pair(pair: Pair, colors: bool, legal_ids: LegalIds) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+    """Image uint8 [H, W, 3] RGB and label as in the file: IDs [H, W] or, with `colors`, uint8 [H, W, 3]; or None.
+
+    Raises:
+        FileNotFoundError: A file is gone.
+        ValueError: A file cannot be read, or is no 8-bit RGB image, or no label map.
+        DataError: The label holds illegal IDs.
+    """
+    image = read_image(pair.image)
+    if pair.label is None:
+        return image, None
+    if colors:
+        return image, read_color_labels(pair.label)
+    label = read_labels(pair.label)
+    legal_ids.check(label, pair.label)
+    return image, label.astype(np.uint8, copy=False) if legal_ids.fit_8_bits else label
+
+
+def _entries(id_map: IdMap) -> Mapping[int, int]:
+    return id_map if isinstance(id_map, Mapping) else dict(enumerate(np.asarray(id_map).tolist()))
+
+
+@contextlib.contextmanager
+def naming_the_file(pair: Pair) -> Iterator[None]:
+    """Turn what goes wrong with a pair into a DataError that names its files. OSErrors name theirs."""
+    try:
+        yield
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        text = str(error) if isinstance(error, ValueError) else '{}: {}'.format(type(error).__name__, error)
+        if pair.image in text or (pair.label is not None and pair.label in text):
+            raise error if isinstance(error, DataError) else DataError(text) from error
+        label = '' if pair.label is None else ' with label {}'.format(pair.label)
+        raise DataError('{}{}: {}'.format(pair.image, label, text)) from error

@@ -1,0 +1,247 @@
+"""Augmentation of image and label pairs: the transforms of `geometry` and `light`, strung together as options say.
+
+All geometry from flip on is one matrix and thereby one resampling: two would blur the image twice and take twice as
+long.
+"""
+
+import hashlib
+from typing import Any, Dict, Optional, Tuple
+
+import numpy as np
+
+from data_generator.transforms import geometry, light
+from data_generator.transforms.geometry import Label, Padding, Pair, Size
+from data_generator.transforms.options import TransformOptions, check_options
+from helpers.ground_truth import convert_colors_to_ids as colors_to_ids
+from helpers.ground_truth import convert_ids_to_ids as ids_to_ids
+
+
+class Pipeline:
+    """`pipeline(image, label, rng) -> (image, label)`: all transforms in their order. Made by `build_pipeline`.
+
+    It is `augment(*prepare(image, label), rng)`. `prepare` draws nothing at random, so its results can be cached under
+    `prepare_key`.
+    """
+
+    def __init__(self, options: TransformOptions):
+        self._options = options
+        self._padding = Padding(options.pad_value, options.pad_id)
+        self._fixed_size_first = options.random_crop is None
+
+    @property
+    def output_size(self) -> Optional[Size]:
+        """(height, width) of every image that comes out; None where it follows from the size of the input."""
+        return self._options.output_size
+
+    @property
+    def settings(self) -> Dict[str, Any]:
+        """All options as what JSON can hold; equal for pipelines that do the same."""
+        settings = self._options._asdict()
+        for name in ('convert_colors_to_ids', 'convert_ids_to_ids'):
+            settings[name] = _described(settings[name])
+        return dict(settings)
+
+    @property
+    def prepare_key(self) -> str:
+        """Changes whenever `prepare` would give something else."""
+        o = self._options
+        fixed = (o.crop, o.resize, o.resize_labels) if self._fixed_size_first else ()
+        text = repr((_described(o.convert_colors_to_ids), _described(o.convert_ids_to_ids), fixed))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def __call__(self, image: np.ndarray, label: Label, rng: np.random.Generator) -> Pair:
+        return self.augment(*self.prepare(image, label), rng=rng)
+
+    def prepare(self, image: np.ndarray, label: Label) -> Pair:
+        """Convert the label to class IDs and, where no random crop comes before them, crop and resize."""
+        if label is not None:
+            if self._options.convert_colors_to_ids is not None:
+                label = colors_to_ids(label, self._options.convert_colors_to_ids)
+            _check_pair(image, label)
+        if self._fixed_size_first:
+            image, label = self._crop_and_resize(image, label)
+        if label is not None and self._options.convert_ids_to_ids is not None:
+            label = ids_to_ids(label, self._options.convert_ids_to_ids)  # after resizing: fewer pixels, same result
+        return image, label
+
+    def augment(self, image: np.ndarray, label: Label, rng: np.random.Generator) -> Pair:
+        """All that is random, with the numbers that `rng` draws, and what comes after it."""
+        o = self._options
+        if o.random_crop is not None:
+            image, label = geometry.random_crop(
+                image,
+                label,
+                rng,
+                o.random_crop,
+                self._padding,
+                o.random_scale,
+                o.max_class_share,
+                (o.ignore_id, o.pad_id),
+            )
+            image, label = self._crop_and_resize(image, label)
+        image = self._change_light(image, rng)
+        image, label = geometry.warp(image, label, self._draw_geometry(image.shape[:2], rng), self._padding)
+        return (light.to_gray(image) if o.gray else image), label
+
+    def _crop_and_resize(self, image: np.ndarray, label: Label) -> Pair:
+        if self._options.crop is not None:
+            image, label = geometry.crop(image, label, self._options.crop)
+        if self._options.resize is not None:
+            image, label = geometry.resize(image, label, self._options.resize, self._options.resize_labels)
+        return image, label
+
+    def _change_light(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        o = self._options
+        factor = _draw(rng, o.brightness, neutral=None)
+        if factor is not None:
+            image = light.change_brightness(image, factor)
+        colors = _draw_colors(rng, o.color_jitter)
+        if colors is not None:
+            image = light.change_colors(image, *colors)
+        return light.blur(image, _draw(rng, o.blur, neutral=0.0))
+
+    def _draw_geometry(self, size: Size, rng: np.random.Generator) -> np.ndarray:
+        o = self._options
+        matrix = np.eye(3)
+        if o.flip is not None and rng.random() < o.flip:
+            matrix = geometry.flip_matrix(size)
+        if o.translate is not None:
+            matrix = geometry.translation_matrix(*_draw_shift(rng, o.translate)).dot(matrix)
+        degrees, factor = _draw(rng, o.rotate, neutral=0.0), _draw(rng, o.scale, neutral=1.0)
+        if degrees != 0.0 or factor != 1.0:
+            matrix = geometry.similarity_matrix(size, degrees, factor).dot(matrix)
+        return matrix
+
+
+def build_pipeline(
+    *,
+    convert_colors_to_ids=False,
+    convert_ids_to_ids=False,
+    void_class_id=None,
+    random_crop=False,
+    crop=False,
+    resize=False,
+    brightness=False,
+    flip=False,
+    translate=False,
+    scale=False,
+    gray=False,
+    rotate=False,
+    color_jitter=False,
+    random_scale=False,
+    max_class_share=False,
+    blur=False,
+    ignore_id=255,
+    pad_value=None,
+    resize_labels=True,
+    num_classes=None,
+    has_labels=True,
+) -> Pipeline:
+    """Check all options at once and return the function (image, label, rng) -> (image, label) that they describe.
+
+    The transforms are applied in this order; False leaves one out. p is always a probability.
+
+    Arguments:
+        convert_colors_to_ids: Dict from (red, green, blue) to class ID; labels are then `[H, W, 3]` on the way in.
+        convert_ids_to_ids: Dict or integer array from ID to ID.
+        random_scale: (min, max), the factor by which the image is scaled before the random crop.
+        random_crop: (height, width) of a window at a random place; padded where larger than the image.
+        max_class_share: Draw a random crop again in which one class fills more than this share of the valid pixels.
+        crop: (top, bottom, left, right), the pixels to cut off.
+        resize: (height, width).
+        brightness: (min, max, p), a factor on the V channel of HSV.
+        color_jitter: (contrast, saturation, hue, p): factors from 1 - contrast to 1 + contrast and from 1 - saturation
+            to 1 + saturation, and a turn of the hue by up to so many degrees either way.
+        blur: (min, max, p), the standard deviation of a Gaussian in pixels.
+        flip: p of a mirror image, left to right.
+        translate: ((min, max), (min, max), p), the horizontal and the vertical shift in whole pixels. A range without
+            negative numbers says how far, and the direction is random; one with negative numbers is taken as it is,
+            positive being right and down.
+        rotate: (min, max, p), degrees counter-clockwise about the centre.
+        scale: (min, max, p), a factor of magnification about the centre; the image keeps its size.
+        gray: True for three equal channels.
+        void_class_id: The ID that padding gets in labels; None for `ignore_id`.
+        ignore_id: The ID of pixels that never count.
+        pad_value: (red, green, blue), the colour that padding gets in images: the mean of the dataset. None for the
+            mean of ImageNet.
+        resize_labels: False leaves labels at their own size, for an evaluation at the resolution of the ground truth.
+        num_classes: Only to check `void_class_id`.
+        has_labels: False for a dataset without labels: options for labels are then refused.
+
+    Raises:
+        ValueError: An option has a wrong type or value, or two do not go together.
+    """
+    return Pipeline(
+        check_options(
+            convert_colors_to_ids=convert_colors_to_ids,
+            convert_ids_to_ids=convert_ids_to_ids,
+            void_class_id=void_class_id,
+            random_crop=random_crop,
+            crop=crop,
+            resize=resize,
+            brightness=brightness,
+            flip=flip,
+            translate=translate,
+            scale=scale,
+            gray=gray,
+            rotate=rotate,
+            color_jitter=color_jitter,
+            random_scale=random_scale,
+            max_class_share=max_class_share,
+            blur=blur,
+            ignore_id=ignore_id,
+            pad_value=pad_value,
+            resize_labels=resize_labels,
+            num_classes=num_classes,
+            has_labels=has_labels,
+        )
+    )
+
+
+def _check_pair(image: np.ndarray, label: np.ndarray) -> None:
+    if label.ndim != 2 or label.dtype not in (np.uint8, np.uint16):
+        raise ValueError(
+            'A label of shape {} and type {}: must be class IDs, uint8 or uint16 [height, width]. For '
+            'labels that are colours pass convert_colors_to_ids.'.format(label.shape, label.dtype)
+        )
+    if label.shape != image.shape[:2]:
+        raise ValueError(
+            'An image of {}x{} with a label of {}x{} (height x width): both must have the same size. '
+            'Resize the one file to the other, labels without interpolation.'.format(*(image.shape[:2] + label.shape))
+        )
+
+
+def _described(mapping):
+    """A description that is equal for equal maps, whatever the type they are held in."""
+    if mapping is None:
+        return None
+    if isinstance(mapping, np.ndarray):
+        return mapping.tolist()
+    return sorted([np.asarray(key).tolist(), int(value)] for key, value in mapping.items())
+
+
+def _draw(rng: np.random.Generator, option: Optional[Tuple[float, float, float]], neutral: Optional[float]):
+    if option is None:
+        return neutral
+    low, high, probability = option
+    happens, value = rng.random() < probability, rng.uniform(low, high)  # both are drawn, whatever the outcome
+    return value if happens else neutral
+
+
+def _draw_colors(rng: np.random.Generator, option) -> Optional[Tuple[float, float, float]]:
+    if option is None:
+        return None
+    contrast, saturation, hue, probability = option
+    happens, draws = rng.random() < probability, rng.uniform(-1, 1, size=3)
+    return (1 + contrast * draws[0], 1 + saturation * draws[1], hue * draws[2]) if happens else None
+
+
+def _draw_shift(rng: np.random.Generator, option) -> Tuple[int, int]:
+    across, down, probability = option
+    happens, shift = rng.random() < probability, (_draw_pixels(rng, across), _draw_pixels(rng, down))
+    return shift if happens else (0, 0)
+
+
+def _draw_pixels(rng: np.random.Generator, limits: Tuple[int, int]) -> int:
+    pixels, sign = int(rng.integers(limits[0], limits[1] + 1)), 1 if rng.random() < 0.5 else -1
+    return sign * pixels if limits[0] >= 0 else pixels

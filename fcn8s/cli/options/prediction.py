@@ -1,0 +1,123 @@
+"""The flags that `predict` and `video` share."""
+
+import argparse
+import contextlib
+from typing import Any, Iterator, Optional, Tuple
+
+
+def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the network predicts."""
+    group = parser.add_argument_group(
+        'prediction',
+        'A run that was evaluated on resized images (--size of fcn8s train) is predicted at that size, as fcn8s '
+        'evaluate does: images are resized for the network, and results have the size of the image. A line says so. '
+        '--size or --scales predict it otherwise.',
+    )
+    group.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help='resize images to this size for the network; tiles and scales are then those of the resized image '
+        "(default: the size of the run's evaluations, if any, unless there are --scales)",
+    )
+    group.add_argument(
+        '--tile',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help='cut larger images into tiles of this size, for images that do not fit into memory',
+    )
+    group.add_argument(
+        '--overlap',
+        type=int,
+        metavar='N',
+        help='pixels that tiles overlap by; their answers are blended there (default: 128)',
+    )
+    group.add_argument(
+        '--scales',
+        type=float,
+        nargs='+',
+        metavar='S',
+        help='average over the image resized by these factors, for example 0.75 1 1.25; without --size they are of the '
+        'image as it is, so that 1 predicts at its own size (default: 1)',
+    )
+    group.add_argument('--mirror', action='store_true', help='average over the image and its mirror image')
+    group.add_argument(
+        '--precision',
+        default='float32',
+        metavar='P',
+        help='float32 (default) or bfloat16, about twice as fast on CPUs that compute with it',
+    )
+
+
+def add_drawing_arguments(parser: argparse.ArgumentParser) -> Any:
+    """How an overlay looks; returns the group, to be added to."""
+    group = parser.add_argument_group('drawing')
+    group.add_argument(
+        '--alpha',
+        type=float,
+        default=0.5,
+        metavar='A',
+        help='opacity of the colours over the image, 0 to 1 (default: 0.5)',
+    )
+    group.add_argument('--contours', action='store_true', help='draw the borders of segments in full colour')
+    group.add_argument('--legend', action='store_true', help='add the names of the classes below the picture')
+    group.add_argument(
+        '--zoom', type=int, default=1, metavar='N', help='draw N times larger, for small images (default: 1)'
+    )
+    return group
+
+
+def check_overlap(args: argparse.Namespace) -> None:
+    """Raises ValueError where there is an overlap of tiles but no tiles."""
+    if args.overlap is not None and args.tile is None:
+        raise ValueError('--overlap is {}, but there are no tiles; give --tile H W too.'.format(args.overlap))
+
+
+@contextlib.contextmanager
+def open_predictor(args: argparse.Namespace) -> Iterator[Tuple[Any, Any]]:
+    """The model and the `fcn8s.prediction.predictor.Predictor` that the flags ask for."""
+    from fcn8s.prediction.frozen_network import open_model
+    from fcn8s.prediction.predictor import DEFAULT_OVERLAP, Predictor
+    from fcn8s.saving.runs import resolve_model
+
+    size = _network_size(args)
+    with open_model(resolve_model(args.model), precision=args.precision) as model:
+        yield (
+            model,
+            Predictor(
+                model.predict,
+                model.num_classes,
+                None if args.tile is None else tuple(args.tile),
+                DEFAULT_OVERLAP if args.overlap is None else args.overlap,
+                (1.0,) if args.scales is None else args.scales,
+                args.mirror,
+                size,
+            ),
+        )
+
+
+def _network_size(args: argparse.Namespace) -> Optional[Tuple[int, int]]:
+    """(height, width) that images are resized to: as asked for, else as the run's evaluations were, else None.
+
+    Prints how an image gets to the network where its run says more about that than the command does.
+    """
+    from fcn8s.saving.runs import input_size
+
+    if args.size is not None:
+        return args.size[0], args.size[1]
+    size = input_size(args.model)
+    if size is None:
+        return None
+    if args.scales is None:
+        print(
+            'images are resized to {} x {} for the network, as fcn8s evaluate does for this run; results have the size '
+            'of the image. --scales 1 predicts at that size instead.'.format(*size)
+        )
+        return size
+    print(
+        'note: --scales takes factors of the images as they are; fcn8s evaluate resizes them to {0} x {1} for this run '
+        'and takes factors of that. With --size {0} {1}, so does this command.'.format(*size)
+    )
+    return None

@@ -1,0 +1,277 @@
+"""The options of `fcn8s train`, and what they come to after --recipe and --resume had their say."""
+
+import argparse
+import os
+from typing import Any, Dict, List
+
+from fcn8s.cli.options.layouts import LayoutHelp
+
+# What --resume may change about a run.
+RESUMABLE = ('epochs', 'workers', 'cache', 'report')
+# Options that are not settings of the run and do not go into its config.json.
+_NOT_STORED = ('resume', 'run_dir', 'list_recipes', 'recipe')
+_PATHS = ('data', 'images', 'labels', 'val_images', 'val_labels', 'encoder', 'fine_tune_from', 'cache')
+# Options that mean nothing without another one, which says where their data come from.
+_BELONG_TO = {
+    'data': ('layout', 'split', 'val_split'),
+    'images': ('labels', 'val_images', 'val_labels', 'classes', 'ignore_id'),
+    'crop': ('random_scale', 'max_class_share'),
+}
+
+
+def take_defaults(parser: argparse.ArgumentParser) -> Dict[str, Any]:
+    """Takes the defaults out of a parser and returns them: what it parses then holds what was typed and no more."""
+    defaults = {}
+    for action in parser._actions:  # argparse has no other way to tell a typed option from its default
+        if action.default != argparse.SUPPRESS:
+            defaults[action.dest] = action.default
+            action.default = argparse.SUPPRESS
+    return defaults
+
+
+def count(text: str) -> int:
+    """The argument of an option that counts something: a whole number of at least 1."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError('{!r} came; it has to be a whole number of at least 1'.format(text))
+    return number
+
+
+def add_data_arguments(group: Any) -> None:
+    group.add_argument('--data', metavar='ROOT', help='root directory of a dataset in a layout that is known by name')
+    group.add_argument(
+        '--layout',
+        default='cityscapes',
+        metavar='NAME',
+        help=LayoutHelp('%(layouts)s (default: cityscapes)'),
+    )
+    group.add_argument('--split', default='train', help='what to train on (default: train)')
+    group.add_argument('--val-split', default='val', help="what to evaluate on; '' for no evaluation (default: val)")
+    group.add_argument('--images', metavar='DIR', help='instead of --data: a directory of images')
+    group.add_argument('--labels', metavar='DIR', help='with --images: the labels, called like their images')
+    group.add_argument('--val-images', metavar='DIR', help='with --images: images to evaluate on')
+    group.add_argument('--val-labels', metavar='DIR', help='with --val-images: their labels')
+    group.add_argument('--classes', type=count, metavar='N', help='with --images: the number of classes')
+    group.add_argument(
+        '--ignore-id',
+        type=int,
+        metavar='ID',
+        help='label of pixels that never count (default: 255, or that of the layout)',
+    )
+    group.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help='bring images to this size; with --crop: those of the evaluation, --random-scale is for training',
+    )
+    group.add_argument('--workers', type=int, default=2, help='threads that read and augment (default: 2)')
+    group.add_argument('--cache', metavar='DIR', help='keep decoded and resized pairs in this directory')
+
+
+def add_augmentation_arguments(group: Any) -> None:
+    group.add_argument('--crop', type=int, nargs=2, metavar=('H', 'W'), help='train on random crops of this size')
+    group.add_argument(
+        '--max-class-share',
+        type=float,
+        metavar='SHARE',
+        help='draw a crop again in which one class fills more than this',
+    )
+    group.add_argument(
+        '--random-scale', type=float, nargs=2, metavar=('MIN', 'MAX'), help='scale before cropping, for example 0.5 2'
+    )
+    group.add_argument(
+        '--flip', type=float, default=0.5, metavar='P', help='mirror with this probability (default: 0.5)'
+    )
+    group.add_argument('--brightness', type=float, nargs=3, metavar=('MIN', 'MAX', 'P'), help='for example 0.7 1.4 0.5')
+    group.add_argument(
+        '--color-jitter',
+        type=float,
+        nargs=4,
+        metavar=('CONTRAST', 'SATURATION', 'HUE', 'P'),
+        help='for example 0.3 0.3 10 0.5',
+    )
+
+
+def add_network_arguments(group: Any) -> None:
+    group.add_argument(
+        '--encoder', metavar='DIR', help='encoder SavedModel; write one with: fcn8s vgg16 OUT --weights SOURCE'
+    )
+    group.add_argument(
+        '--fine-tune-from', metavar='MODEL', help='instead of --encoder: start from a run or saved FCN-8s'
+    )
+    group.add_argument('--variant', choices=['8s', '16s', '32s'], help='default: 8s, with --fine-tune-from as there')
+    group.add_argument(
+        '--upsampling',
+        choices=['learned', 'bilinear'],
+        help='default: learned, from bilinear kernels; with --fine-tune-from as there',
+    )
+    group.add_argument(
+        '--skip-scales',
+        type=float,
+        nargs=2,
+        metavar=('POOL3', 'POOL4'),
+        help='default: 1 1 with adam, 1e-4 1e-2 with sgd; with --fine-tune-from as there',
+    )
+    group.add_argument(
+        '--freeze', metavar='N|encoder', help='do not train the first N encoder blocks, or the whole encoder'
+    )
+
+
+def add_training_arguments(group: Any) -> None:
+    group.add_argument('--epochs', type=count, default=20, help='default: 20')
+    group.add_argument('--batch', type=count, default=4, metavar='N', help='images per batch (default: 4)')
+    group.add_argument('--accumulate', type=count, default=1, metavar='K', help='batches per step (default: 1)')
+    group.add_argument('--steps-per-epoch', type=count, metavar='N', help='default: one pass over the data')
+    group.add_argument('--optimizer', choices=['adam', 'sgd'], default='adam', help='default: adam')
+    group.add_argument('--momentum', type=float, help='of sgd (default: 0.99)')
+    group.add_argument('--weight-decay', type=float, help='default: 0 with adam, 5e-4 with sgd')
+    group.add_argument('--clip-norm', type=float, help='scale gradients down to this norm')
+    group.add_argument(
+        '--rate',
+        default='poly:1e-4',
+        metavar='SCHEDULE',
+        help='constant:R, poly:R[:POWER], cosine:R[:END], steps:R:STEP,...[:FACTOR], each with +warmup:STEPS '
+        '(default: poly:1e-4)',
+    )
+    group.add_argument('--keep-prob', type=float, default=0.5, help='of dropout; 1 turns it off (default: 0.5)')
+    group.add_argument(
+        '--l2', type=float, default=0.0, metavar='RATE', help='rate x 1/2 sum(w^2) over decoder kernels (default: 0)'
+    )
+    group.add_argument('--normalize', choices=['mean', 'sum'], default='mean', help='loss over pixels (default: mean)')
+    group.add_argument('--class-weights', metavar='median_frequency|W,W,...', help='weights of the classes in the loss')
+    group.add_argument(
+        '--precision', choices=['float32', 'bfloat16', 'mixed_float16'], default='float32', help='default: float32'
+    )
+    group.add_argument('--xla', action='store_true', help='compile with XLA')
+    group.add_argument('--eval-every', type=count, default=1, metavar='EPOCHS', help='default: 1')
+    group.add_argument(
+        '--eval-batch', type=count, default=1, metavar='N', help='images per evaluation batch (default: 1)'
+    )
+    group.add_argument(
+        '--eval-at-input-size', action='store_true', help="score at the network's size instead of the ground truth's"
+    )
+    group.add_argument(
+        '--monitor', help="score that 'best' is about: loss, mean_iou, accuracy, iou:CLASS (default: mean_iou)"
+    )
+    group.add_argument('--patience', type=count, metavar='N', help='stop after N evaluations without a better score')
+    group.add_argument('--save-every', type=count, default=1, metavar='EPOCHS', help='default: 1')
+    group.add_argument(
+        '--keep-checkpoints',
+        type=count,
+        default=2,
+        metavar='N',
+        help='newest checkpoints to keep besides the best (default: 2)',
+    )
+    group.add_argument('--report', action='store_true', help='write report.html into the run directory')
+
+
+def resolve(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespace:
+    """All options of a training. Raises ValueError and FileNotFoundError for what does not go together.
+
+    typed: the options that were typed; they win over the recipe, and the recipe wins over the defaults. --resume takes
+        the options of the run instead.
+    """
+    if 'resume' in typed:
+        return _resumed(typed, defaults)
+    recipe = _recipe_arguments(typed['recipe'], defaults) if 'recipe' in typed else {}
+    given = dict(recipe, **typed)
+    _check_data(given)
+    _check_belongings(typed, given)
+    _check_network(given)
+    options = argparse.Namespace(**dict(defaults, **given))
+    if options.run_dir is None:
+        import datetime
+
+        options.run_dir = os.path.join('runs', datetime.datetime.now().strftime('%Y%m%d-%H%M%S'))
+    from fcn8s.saving import runs
+
+    runs.check_free(options.run_dir)
+    return options
+
+
+def storable(options: argparse.Namespace) -> Dict[str, Any]:
+    """The options as config.json keeps them, with absolute paths, so that --resume works from anywhere."""
+    stored = {name: value for name, value in vars(options).items() if name not in _NOT_STORED}
+    for name in _PATHS:
+        if stored[name] is not None:
+            stored[name] = os.path.abspath(stored[name])
+    return stored
+
+
+def _flags(names: Any) -> str:
+    return ', '.join('--run' if name == 'run_dir' else '--' + name.replace('_', '-') for name in names)
+
+
+def _recipe_arguments(name: str, defaults: Dict[str, Any]) -> Dict[str, Any]:
+    from fcn8s.training import recipes
+
+    arguments = recipes.read_recipe(name).arguments
+    unknown = sorted(set(arguments) - set(defaults))
+    if unknown:
+        raise ValueError('the recipe {!r} has options that fcn8s train does not: {}.'.format(name, ', '.join(unknown)))
+    return arguments
+
+
+def _check_data(given: Dict[str, Any]) -> None:
+    if ('data' in given) == ('images' in given):
+        raise ValueError(
+            'say what to train on: either --data ROOT --layout NAME, or --images DIR --labels DIR --classes N.'
+        )
+    if 'images' in given and not ('labels' in given and 'classes' in given):
+        raise ValueError('--images needs --labels DIR and --classes N.')
+    if ('val_images' in given) != ('val_labels' in given):
+        raise ValueError('--val-images DIR and --val-labels DIR go together; only one of them came.')
+    if 'crop' in given and 'size' in given and 'random_scale' not in given:
+        raise ValueError(
+            '--crop takes its windows from the images as they are on disk, and the evaluation brings them to --size '
+            '{} {}. Say with --random-scale MIN MAX how training scales them: for half the size, something like '
+            '0.4 0.8.'.format(*given['size'])
+        )
+    if not ('val_images' in given if 'images' in given else given.get('val_split', 'val')):
+        without = [name for name in ('eval_every', 'eval_batch', 'eval_at_input_size') if name in given]
+        if without:
+            raise ValueError('{} came, but there are no data to evaluate on.'.format(_flags(without)))
+
+
+def _check_belongings(typed: Dict[str, Any], given: Dict[str, Any]) -> None:
+    for owner, names in _BELONG_TO.items():
+        strays = [name for name in names if name in typed]
+        if strays and owner not in given:
+            raise ValueError(
+                '{} came without {}, to which it belongs. Add that, or leave it out.'.format(
+                    _flags(strays), _flags([owner])
+                )
+            )
+
+
+def _check_network(given: Dict[str, Any]) -> None:
+    if ('encoder' in given) == ('fine_tune_from' in given):
+        raise ValueError(
+            'give either --encoder DIR (write one with: fcn8s vgg16 OUT --weights hed) or --fine-tune-from MODEL.'
+        )
+
+
+def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespace:
+    from fcn8s.saving import runs
+
+    config = runs.read_config(runs.open_run(typed['resume']))
+    if 'command' not in config:
+        raise ValueError(
+            '{!r} was not started by fcn8s train, so its options are not known. Go on from Python with '
+            'resume=True.'.format(typed['resume'])
+        )
+    refused: List[str] = sorted(set(typed) - set(RESUMABLE) - {'resume'})
+    if refused:
+        raise ValueError(
+            '--resume goes on with the settings that the run was started with; leave out {}. Only {} may '
+            'change.'.format(_flags(refused), _flags(RESUMABLE))
+        )
+    options = argparse.Namespace(**dict(defaults, **dict(config['command'], **typed)))
+    options.run_dir = typed['resume']
+    # Not counted again: they are part of what the run was started with.
+    options.class_weights = config['training']['class_weights']
+    return options

@@ -1,0 +1,1 @@
+"""Evaluation: the numbers, their intervals, and the pass over a dataset that counts for them."""

@@ -1,0 +1,125 @@
+"""How far the mean IoU would move on other images: bootstrap over images (Efron and Tibshirani, "An Introduction to the
+Bootstrap", 1993, chapter 13, the percentile interval).
+
+Images are drawn, not pixels: pixels of one image are anything but independent.
+Letters: I images, C classes, R resamples.
+"""
+
+from typing import Iterator, NamedTuple
+
+import numpy as np
+
+from fcn8s.evaluation.scores import ClassCounts, mean_iou
+
+NUM_RESAMPLES = 2000
+CONFIDENCE = 0.95
+_CHUNK = 200
+
+
+class Interval(NamedTuple):
+    """A value on all images and the bounds of its bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+    num_images: int
+    num_resamples: int
+
+
+def mean_iou_interval(
+    images: ClassCounts, num_resamples: int = NUM_RESAMPLES, seed: int = 0, confidence: float = CONFIDENCE
+) -> Interval:
+    """The mean IoU of all images together with its interval.
+
+    Arguments:
+        images: Pixels per class of each image, each array integer [I, C].
+        num_resamples: How often I images are drawn from the I with replacement.
+        confidence: Share of the resamples inside of the interval, 0 to 1.
+
+    Raises:
+        ValueError: There are no images, no resamples, or `confidence` is not between 0 and 1.
+    """
+    _check(images, num_resamples, confidence)
+    resampled = np.concatenate(
+        [_resampled_mean_iou(weights, images) for weights in _draws(_num_images(images), num_resamples, seed)]
+    )
+    return _interval(float(mean_iou(_total(images))), resampled, confidence, _num_images(images))
+
+
+def paired_difference(
+    first: ClassCounts,
+    second: ClassCounts,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> Interval:
+    """mean IoU of `first` minus that of `second` on the same images, with its interval: each resample draws the same
+    images for both, so what makes an image hard for both cancels.
+
+    Arguments:
+        first, second: Pixels per class, integer [I, C]; image i is the same picture in both.
+
+    Raises:
+        ValueError: As `mean_iou_interval`, or the two are not of the same images and classes.
+    """
+    _check(first, num_resamples, confidence)
+    if first.true_positives.shape != second.true_positives.shape:
+        raise ValueError(
+            'Counts of shape {} (images, classes) came against {}. A paired difference needs both models '
+            'on the same images and classes.'.format(first.true_positives.shape, second.true_positives.shape)
+        )
+    resampled = np.concatenate(
+        [
+            _resampled_mean_iou(weights, first) - _resampled_mean_iou(weights, second)
+            for weights in _draws(_num_images(first), num_resamples, seed)
+        ]
+    )
+    value = float(mean_iou(_total(first)) - mean_iou(_total(second)))
+    return _interval(value, resampled, confidence, _num_images(first))
+
+
+def _check(images: ClassCounts, num_resamples: int, confidence: float) -> None:
+    if images.true_positives.ndim != 2 or not len(images.true_positives):
+        raise ValueError(
+            'Counts of shape {} came; a bootstrap over images needs [images, classes] with at least one image.'.format(
+                images.true_positives.shape
+            )
+        )
+    if num_resamples < 1:
+        raise ValueError(
+            '{} resamples were asked for; take 1 or more, 1000 or more for an interval to quote.'.format(num_resamples)
+        )
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(
+            'A confidence of {} was asked for; it is a share between 0 and 1, for instance 0.95.'.format(confidence)
+        )
+
+
+def _draws(num_images: int, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each image is drawn: float64 [up to _CHUNK, I] at a time, so memory does not grow with R."""
+    random = np.random.RandomState(seed)
+    for start in range(0, num_resamples, _CHUNK):
+        chunk = min(_CHUNK, num_resamples - start)
+        yield random.multinomial(num_images, np.full(num_images, 1.0 / num_images), size=chunk).astype(np.float64)
+
+
+def _resampled_mean_iou(weights: np.ndarray, images: ClassCounts) -> np.ndarray:
+    """mean IoU of each resample, float64 [R]. The products are whole numbers below 2^53 and hence exact in float64."""
+    return mean_iou(ClassCounts(*[weights @ counts.astype(np.float64) for counts in images]))
+
+
+def _total(images: ClassCounts) -> ClassCounts:
+    return ClassCounts(*[counts.sum(axis=0) for counts in images])
+
+
+def _num_images(images: ClassCounts) -> int:
+    return len(images.true_positives)
+
+
+def _interval(value: float, resampled: np.ndarray, confidence: float, num_images: int) -> Interval:
+    # A resample may miss every image with valid pixels and then has no mean IoU.
+    defined = resampled[~np.isnan(resampled)]
+    tail = 50.0 * (1.0 - confidence)
+    low, high = np.percentile(defined, [tail, 100.0 - tail]) if len(defined) else (np.nan, np.nan)
+    return Interval(value, float(low), float(high), confidence, num_images, len(resampled))

@@ -1,0 +1,183 @@
+"""Scores near the edges of objects: trimap IoU and boundary F1.
+
+A boundary pixel of a class is a pixel of that class with one of its four neighbours in another class; both pixels have
+to be valid. Where ground truth is ignored nobody knows what is there, so the edge of an ignored region is no boundary,
+and the prediction is cut out in the same places. The border of the image is no boundary either.
+
+Letters: H height, W width, C classes, T widths of the trimap.
+"""
+
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+
+import cv2
+import numpy as np
+from scipy.spatial import cKDTree
+
+from fcn8s.evaluation.scores import count_classes, count_confusion, intersection_over_union, mean_iou
+from helpers.label_spaces import LabelSpace
+
+TRIMAP_WIDTHS = (4, 8, 16)
+RELATIVE_TOLERANCE = 0.0075
+
+
+def boundary_mask(ids: np.ndarray, ignore_id: int = 255) -> np.ndarray:
+    """bool [H, W]: pixels of `ids` (integers [H, W]) with a 4-neighbour of another ID, neither being `ignore_id`."""
+    mask = np.zeros(ids.shape, dtype=bool)
+    valid = ids != ignore_id
+    for here, there in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        differ = (ids[here] != ids[there]) & valid[here] & valid[there]
+        mask[here] |= differ
+        mask[there] |= differ
+    return mask
+
+
+def squared_distances(mask: np.ndarray) -> np.ndarray:
+    """Squared Euclidean distance of each pixel to the nearest pixel of the mask, in pixels^2: whole numbers, float32
+    [H, W]. Exact up to distances of 1000 pixels.
+
+    Arguments:
+        mask: bool [H, W] with at least one True.
+    """
+    # The transform of scipy.ndimage, which the tests compare with, takes 20 times as long. Squared distances on a grid
+    # are whole numbers: rounding undoes the square root in float32, and a limit such as 5 pixels needs no tolerance.
+    distances = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.rint(distances * distances)
+
+
+def trimap_confusions(
+    labels: np.ndarray,
+    class_ids: np.ndarray,
+    num_classes: int,
+    widths: Sequence[float] = TRIMAP_WIDTHS,
+    ignore_id: int = 255,
+) -> np.ndarray:
+    """Confusion matrices of the pixels within `width` pixels of a boundary of the ground truth (Kohli, Ladicky, Torr,
+    "Robust higher order potentials for enforcing label consistency", IJCV 2009, section 5: the trimap).
+
+    Arguments:
+        labels: Ground truth, integers [H, W].
+        class_ids: Prediction, integers [H, W].
+        widths: T Euclidean distances in pixels between centres; a boundary pixel itself is at 0.
+
+    Returns:
+        int64 [T, C, C + 1] as of `fcn8s.evaluation.scores.count_confusion`; zeros where the ground truth has no
+            boundary.
+    """
+    boundary = boundary_mask(labels, ignore_id)
+    if not boundary.any():
+        return np.zeros((len(widths), num_classes, num_classes + 1), dtype=np.int64)
+    distances = squared_distances(boundary)
+    bands = [distances <= width**2 for width in widths]
+    return np.stack([count_confusion(labels[band], class_ids[band], num_classes, ignore_id) for band in bands])
+
+
+def tolerance_in_pixels(height: int, width: int) -> float:
+    """0.75 % of the diagonal of the image, the tolerance of Csurka et al. 2013: 17.2 pixels for 1024x2048."""
+    return RELATIVE_TOLERANCE * float(np.hypot(height, width))
+
+
+def boundary_f1(
+    labels: np.ndarray, class_ids: np.ndarray, num_classes: int, tolerance: float, ignore_id: int = 255
+) -> np.ndarray:
+    """F1 = 2 P R / (P + R) of the boundary of each class in one image (Csurka, Larlus, Perronnin, "What is a good
+    evaluation measure for semantic segmentation?", BMVC 2013, section 3.3).
+
+    P is the share of the predicted boundary pixels of the class that have a boundary pixel of that class in the ground
+    truth within `tolerance`; R is the share of those of the ground truth that have a predicted one.
+
+    Arguments:
+        labels: Ground truth, integers [H, W].
+        class_ids: Prediction, integers [H, W].
+        tolerance: Euclidean distance in pixels; equal counts as within.
+
+    Returns:
+        float64 [C]; NaN for a class without boundary in both, 0 for one with a boundary in only one of them.
+    """
+    truth = _boundary_points(labels, num_classes, ignore_id)
+    predicted = _boundary_points(np.where(labels == ignore_id, ignore_id, class_ids), num_classes, ignore_id)
+    return np.array([_f1(*pair, tolerance=tolerance) for pair in zip(truth, predicted)])
+
+
+def _boundary_points(ids: np.ndarray, num_classes: int, ignore_id: int) -> List[np.ndarray]:
+    """Coordinates int64 [points, 2] of the boundary pixels of each class."""
+    mask = boundary_mask(ids, ignore_id)
+    points, classes = np.argwhere(mask), ids[mask]
+    order = np.argsort(classes, kind='stable')
+    starts = np.searchsorted(classes[order], np.arange(num_classes + 1))
+    return [points[order[start:end]] for start, end in zip(starts[:-1], starts[1:])]
+
+
+def _f1(truth: np.ndarray, predicted: np.ndarray, tolerance: float) -> float:
+    if not len(truth) and not len(predicted):
+        return np.nan
+    if not len(truth) or not len(predicted):
+        return 0.0
+    precision, recall = _share_within(predicted, truth, tolerance), _share_within(truth, predicted, tolerance)
+    return 2.0 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def _share_within(points: np.ndarray, targets: np.ndarray, tolerance: float) -> float:
+    # A tree over the boundary pixels of one class is cheaper than a distance transform of the image for each class. It
+    # is asked a little further than needed because its own limit is exclusive.
+    tree = cKDTree(targets, balanced_tree=False, compact_nodes=False)
+    distances = tree.query(points, distance_upper_bound=tolerance + 1.0)[0]
+    return float(np.mean(distances <= tolerance))
+
+
+class ImageBoundaries(NamedTuple):
+    """Boundary statistics of one image."""
+
+    trimaps: np.ndarray  # int64 [T, C, C + 1]
+    f1: np.ndarray  # float64 [C]
+
+
+def measure_image(
+    labels: np.ndarray, class_ids: np.ndarray, label_space: LabelSpace, widths: Sequence[float] = TRIMAP_WIDTHS
+) -> ImageBoundaries:
+    """Boundary statistics of one image from integers [H, W]; ground truth of void classes counts as ignored."""
+    labels = np.where(np.isin(labels, label_space.void_class_ids), label_space.ignore_id, labels)
+    f1 = boundary_f1(
+        labels, class_ids, label_space.num_classes, tolerance_in_pixels(*labels.shape), label_space.ignore_id
+    )
+    f1[list(label_space.void_class_ids)] = np.nan
+    return ImageBoundaries(
+        trimap_confusions(labels, class_ids, label_space.num_classes, widths, label_space.ignore_id), f1
+    )
+
+
+class BoundaryTotals:
+    """Sums over images; of a size that does not depend on their number."""
+
+    def __init__(self, label_space: LabelSpace, widths: Sequence[float] = TRIMAP_WIDTHS) -> None:
+        self._label_space = label_space
+        self._widths = tuple(widths)
+        num_classes = label_space.num_classes
+        self._trimaps = np.zeros((len(self._widths), num_classes, num_classes + 1), dtype=np.int64)
+        self._f1_sums = np.zeros(num_classes)
+        self._f1_images = np.zeros(num_classes, dtype=np.int64)
+        self._image_means: Tuple[float, int] = (0.0, 0)
+
+    def add(self, image: ImageBoundaries) -> None:
+        present = ~np.isnan(image.f1)
+        self._trimaps += image.trimaps
+        self._f1_sums += np.where(present, image.f1, 0.0)
+        self._f1_images += present
+        if present.any():
+            self._image_means = (self._image_means[0] + float(image.f1[present].mean()), self._image_means[1] + 1)
+
+    def summarize(self) -> Dict[str, Any]:
+        """'trimap_widths' in pixels (T), 'trimap_iou' float64 [T, C], 'trimap_mean_iou' float64 [T];
+        'boundary_tolerance' as a share of the diagonal, 'boundary_f1' float64 [C] (mean over the images that have a
+        boundary of the class in ground truth or prediction), 'mean_boundary_f1' (mean over images of the mean over
+        their classes, as Csurka et al. average). NaN where there is nothing to average."""
+        counts = count_classes(self._trimaps, self._label_space.void_class_ids)
+        per_class = np.where(self._f1_images > 0, self._f1_sums / np.maximum(self._f1_images, 1), np.nan)
+        total, images = self._image_means
+        return {
+            'trimap_widths': list(self._widths),
+            'trimap_iou': intersection_over_union(counts),
+            'trimap_mean_iou': mean_iou(counts),
+            'boundary_tolerance': RELATIVE_TOLERANCE,
+            'boundary_f1': per_class,
+            'mean_boundary_f1': total / images if images else float('nan'),
+        }

@@ -1,0 +1,103 @@
+"""Evaluates an opened network on batches: wires the scoring part of the graph to the evaluation pass."""
+
+from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional
+
+import numpy as np
+
+from fcn8s.backend import tf
+from fcn8s.batches import check_same_classes
+from fcn8s.evaluation.calibration import summarize_calibration
+from fcn8s.evaluation.one_pass import ImageStatistics, run_evaluation
+from fcn8s.evaluation.scores import ClassCounts
+from fcn8s.graph.evaluation_head import EvaluationHead, build_evaluation_head, build_fed_head
+from fcn8s.prediction.frozen_network import InferenceGraph
+from helpers.label_spaces import LabelSpace
+
+# Predicts one image: uint8 [H, W, 3] -> soft-max float32 [H, W, C].
+PredictProbabilities = Callable[[np.ndarray], np.ndarray]
+
+
+class Scorer(NamedTuple):
+    """The scoring part of a network's graph: `feed_batch(images, labels)` returns the feed for a batch."""
+
+    head: EvaluationHead
+    feed_batch: Callable
+    label_space: LabelSpace
+
+
+class Evaluation(NamedTuple):
+    """The scores of a dataset, and the pixels per class of each of its images (int64 [I, C])."""
+
+    scores: Dict[str, Any]
+    image_counts: ClassCounts
+
+
+def attach_scorer(
+    model: InferenceGraph,
+    data_label_space: Optional[LabelSpace] = None,
+    predict: Optional[PredictProbabilities] = None,
+    with_calibration: bool = False,
+) -> Scorer:
+    """Adds the scoring part to the graph of an opened network.
+
+    Arguments:
+        data_label_space: The classes of the labels; None takes those of the model.
+        predict: How to predict an image where the plain network is not enough (tiles, scales, mirrored).
+        with_calibration: Whether evaluations add the scores of `fcn8s.evaluation.calibration.summarize_calibration`.
+
+    Raises:
+        ValueError: The classes of model and data differ.
+    """
+    label_space = check_same_classes(model.label_space, data_label_space)
+    if predict is None:
+        head = build_evaluation_head(model.logits, label_space, with_calibration)
+        return Scorer(head, lambda images, labels: {model.images: images, head.labels: labels}, label_space)
+    with model.graph.as_default():
+        probabilities = tf.placeholder(tf.float32, [None, None, None, label_space.num_classes], 'fed_probabilities')
+    fed_head = build_fed_head(probabilities, label_space, with_calibration)
+    return Scorer(
+        fed_head,
+        lambda images, labels: {probabilities: np.stack([predict(image) for image in images]), fed_head.labels: labels},
+        label_space,
+    )
+
+
+def evaluate_model(
+    model: InferenceGraph,
+    scorer: Scorer,
+    batches: Iterable,
+    num_batches: int,
+    with_boundaries: bool = False,
+    workers: int = 2,
+    progress: Optional[Callable] = None,
+) -> Evaluation:
+    """Scores at the size of the labels.
+
+    Arguments:
+        model: The network that the scorer was attached to.
+        batches: Yields (images uint8 [N, h, w, 3], labels uint8 [N, H, W]); the two sizes may differ.
+        num_batches: How many batches to take.
+        with_boundaries: Adds the scores of `fcn8s.evaluation.boundaries.BoundaryTotals.summarize`.
+        workers: Threads that measure boundaries.
+        progress: As of `fcn8s.evaluation.one_pass.run_evaluation`.
+
+    Raises:
+        ValueError: As `run_evaluation`.
+    """
+    head, label_space = scorer.head, scorer.label_space
+    with ImageStatistics(label_space, with_boundaries, workers) as statistics:
+        scores = run_evaluation(
+            model.run,
+            head.metrics,
+            scorer.feed_batch,
+            batches,
+            num_batches,
+            label_space,
+            progress,
+            head.fetches(statistics.fetches),
+            statistics.add,
+        )
+        scores.update(statistics.boundary_scores())
+        if head.calibration:
+            scores.update(summarize_calibration(*model.run(tuple(head.calibration[:3]))))
+        return Evaluation(scores, statistics.counts())

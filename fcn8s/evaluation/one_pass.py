@@ -1,0 +1,120 @@
+"""The evaluation pass: runs a model over batches and turns the totals into scores."""
+
+import collections
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Callable, Deque, Dict, Iterable, List, Optional
+
+import numpy as np
+
+from fcn8s.batches import as_pair
+from fcn8s.evaluation.boundaries import BoundaryTotals, measure_image
+from fcn8s.evaluation.scores import ClassCounts, count_classes, summarize
+from helpers.label_spaces import LabelSpace
+
+
+def run_evaluation(
+    run: Callable,
+    metrics: Any,
+    feed_batch: Callable,
+    batches: Iterable,
+    num_batches: int,
+    label_space: LabelSpace,
+    progress: Optional[Callable] = None,
+    fetches: Optional[Dict[str, Any]] = None,
+    on_batch: Optional[Callable] = None,
+) -> Dict[str, Any]:
+    """Adds up all batches in the graph, fetches the totals once and returns the scores.
+
+    Arguments:
+        run: `run(fetches, feed)` as of a session.
+        metrics: A `fcn8s.graph.metrics.Metrics`.
+        feed_batch: `feed_batch(images, labels)` returns the feed for a batch.
+        batches: Yields (images, labels).
+        num_batches: How many batches to take; `batches` may yield more or be infinite.
+        progress: Called with the list of batch numbers, returns it to be iterated over (for instance tqdm).
+        fetches: Tensors by name to fetch with each batch, besides the update of the totals.
+        on_batch: `on_batch(labels, values)` is called after each batch with the values of `fetches` by name.
+
+    Returns:
+        The dict of `fcn8s.evaluation.scores.summarize`.
+
+    Raises:
+        ValueError: `num_batches` is negative, the batches end early, or the ground truth is of another ID space.
+    """
+    if num_batches < 0:
+        raise ValueError('{} batches to evaluate were asked for; the number has to be 0 or more.'.format(num_batches))
+    run(metrics.reset, {})
+    numbers = range(num_batches)
+    source = iter(batches)
+    for number in progress(numbers) if progress else numbers:
+        batch = next(source, None)
+        if batch is None:
+            raise ValueError(
+                '{} batches to evaluate were asked for, but the data ended after {}. Ask for as many as '
+                'there are.'.format(num_batches, number)
+            )
+        images, labels = as_pair(batch)
+        values = run({'update': metrics.update, **(fetches or {})}, feed_batch(images, labels))
+        if on_batch:
+            on_batch(labels, values)
+    confusion_matrix, loss_sum, num_valid = run((metrics.confusion_matrix, metrics.loss_sum, metrics.num_valid), {})
+    return summarize(confusion_matrix, loss_sum, num_valid, label_space)
+
+
+class ImageStatistics:
+    """What is kept of single images: pixels per class for a bootstrap, and boundary scores on request.
+
+    Boundaries are measured by threads while the next batch runs. At most `2 * workers` images wait for that, so memory
+    grows by 3 C integers per image and by nothing else. Use it in a `with` statement.
+
+    Attributes:
+        fetches: The names of the values that `add` needs: 'image_confusions' and, for boundaries, 'class_ids'.
+    """
+
+    def __init__(self, label_space: LabelSpace, with_boundaries: bool = False, workers: int = 2) -> None:
+        if workers < 1:
+            raise ValueError('{} threads to measure boundaries were asked for; take 1 or more.'.format(workers))
+        self.fetches = ('image_confusions', 'class_ids') if with_boundaries else ('image_confusions',)
+        self._label_space = label_space
+        self._counts: List[ClassCounts] = []
+        self._boundaries = BoundaryTotals(label_space) if with_boundaries else None
+        self._max_pending = 2 * workers
+        self._pending: Deque[Future] = collections.deque()
+        self._pool = ThreadPoolExecutor(workers)
+
+    def __enter__(self) -> 'ImageStatistics':
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._pending.clear()
+        self._pool.shutdown()
+
+    def add(self, labels: np.ndarray, values: Dict[str, np.ndarray]) -> None:
+        """Takes in a batch.
+
+        Arguments:
+            labels: Ground truth, integers [N, H, W].
+            values: 'image_confusions', int64 [N, C, C], and for boundaries 'class_ids', integers [N, H, W].
+        """
+        self._counts.append(count_classes(values['image_confusions'], self._label_space.void_class_ids))
+        if self._boundaries:
+            for truth, class_ids in zip(labels, values['class_ids']):
+                self._pending.append(self._pool.submit(measure_image, truth, class_ids, self._label_space))
+            self._take_in(self._boundaries, self._max_pending)
+
+    def counts(self) -> ClassCounts:
+        """Pixels per class of each image, int64 [I, C]."""
+        none = ClassCounts(*np.zeros((3, 0, self._label_space.num_classes), dtype=np.int64))
+        return ClassCounts(*[np.concatenate(parts) for parts in zip(none, *self._counts)])
+
+    def boundary_scores(self) -> Dict[str, Any]:
+        """As of `BoundaryTotals.summarize`; an empty dict where boundaries were not asked for."""
+        if not self._boundaries:
+            return {}
+        self._take_in(self._boundaries, 0)
+        return self._boundaries.summarize()
+
+    def _take_in(self, totals: BoundaryTotals, max_pending: int) -> None:
+        """Waits until no more images than that are pending. In their order: sums then do not depend on the threads."""
+        while len(self._pending) > max_pending:
+            totals.add(self._pending.popleft().result())

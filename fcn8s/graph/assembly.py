@@ -1,0 +1,152 @@
+"""Puts a network together: encoder, decoder, predictor, loss, optimiser and metrics, in one graph.
+
+No session and no file is touched here. The result is an immutable bundle of tensors; the class `FCN8s` runs them.
+"""
+
+from numbers import Integral
+from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
+
+from fcn8s.backend import tf
+from fcn8s.graph.decoder import Decoder, build_decoder
+from fcn8s.graph.encoder import Encoder, import_encoder
+from fcn8s.graph.losses import Loss, build_loss, l2_penalty, sparse_labels, true_class_loss
+from fcn8s.graph.metrics import Metrics, build_metrics
+from fcn8s.graph.optimizers import LossScaling, OptimizerSettings, TrainOps, build_train_op
+from fcn8s.graph.predictor import PredictorTensors, build_predictor
+from fcn8s.settings import ModelSettings
+
+NUM_BLOCKS = 5
+
+
+class TrainingSettings(NamedTuple):
+    """What the training part of a graph is made of; `fcn8s.graph.losses` and `fcn8s.graph.optimizers` have the
+    meaning of each.
+
+    freeze: 'encoder', a number n for the encoder's first n blocks (conv1_* to convn_*), or None to train everything.
+    """
+
+    optimizer: OptimizerSettings = OptimizerSettings()
+    loss: Union[str, Callable] = 'cross_entropy'
+    normalize: str = 'mean'
+    class_weights: Optional[Tuple[float, ...]] = None
+    freeze: Optional[Union[str, int]] = None
+    loss_scaling: Optional[LossScaling] = None
+
+
+class TrainingTensors(NamedTuple):
+    """The training part. labels: uint8 [N, H, W] or one-hot [N, H, W, C]; the rest are float32 scalars and ops.
+
+    total_loss: the value of `loss` plus `penalty`.
+    """
+
+    labels: Any
+    l2_rate: Any
+    loss: Loss
+    penalty: Any
+    total_loss: Any
+    learning_rate: Any
+    global_step: Any
+    ops: TrainOps
+    metrics: Metrics
+
+
+class Model(NamedTuple):
+    """A whole network in a graph. N images, H and W the image's size, C classes."""
+
+    settings: ModelSettings
+    encoder: Encoder
+    decoder: Decoder
+    predictor: PredictorTensors
+    training: TrainingTensors
+
+    @property
+    def weights(self) -> Tuple[Any, ...]:
+        """The variables of the network itself, those that a prediction needs."""
+        return self.encoder.variables + self.decoder.kernels + self.decoder.biases
+
+    @property
+    def state(self) -> Tuple[Any, ...]:
+        """Every variable that a training run needs to go on: the weights, the optimiser's state, the global step."""
+        return self.weights + self.training.ops.state + (self.training.global_step,)
+
+
+def assemble(encoder_meta_graph: Any, settings: ModelSettings, training: TrainingSettings) -> Model:
+    """Builds a network in the current graph, from an encoder read by `fcn8s.graph.encoder.read_encoder`. Raises
+    ValueError.
+    """
+    encoder = import_encoder(encoder_meta_graph)
+    decoder = build_decoder(encoder.pool3, encoder.pool4, encoder.fc7, encoder.image_input, settings)
+    predictor = build_predictor(decoder.logits)
+    trained = trained_encoder_variables(encoder.variables, training.freeze) + decoder.kernels + decoder.biases
+    return Model(settings, encoder, decoder, predictor, _build_training(decoder, settings, training, trained))
+
+
+def trained_encoder_variables(variables: Sequence[Any], freeze: Optional[Union[str, int]]) -> Tuple[Any, ...]:
+    """The encoder variables that are trained: those that the encoder's file calls trainable and `freeze` leaves.
+
+    Raises ValueError for a `freeze` that means nothing, or nothing in this encoder.
+    """
+    trainable = [variable for variable in variables if variable.trainable]
+    if freeze is None:
+        return tuple(trainable)
+    if freeze == 'encoder':
+        return ()
+    if isinstance(freeze, bool) or not isinstance(freeze, Integral) or not 0 <= freeze <= NUM_BLOCKS:
+        raise ValueError(
+            "freeze is {!r}; it has to be 'encoder', a number of blocks from 0 to {}, or None.".format(
+                freeze, NUM_BLOCKS
+            )
+        )
+    blocks = ['conv{}_'.format(block) for block in range(1, freeze + 1)]
+    names = [variable.op.name for variable in variables]
+    for block in blocks:
+        if not any(_is_of_block(name, block) for name in names):
+            raise ValueError(
+                'freeze is {!r}, but the encoder has no variables called {}*, with or without scopes before it: it has '
+                "{}. Pass 'encoder' or None.".format(
+                    freeze, block, ', '.join(names[:4]) + (', ...' if len(names) > 4 else '')
+                )
+            )
+    return tuple(v for v in trainable if not any(_is_of_block(v.op.name, block) for block in blocks))
+
+
+def _is_of_block(name: str, block: str) -> bool:
+    """Whether a part of a variable's name begins with `block`: `vgg_16/conv1/conv1_1/weights` is of `conv1_`."""
+    return any(part.startswith(block) for part in name.split('/'))
+
+
+def _build_training(
+    decoder: Decoder, settings: ModelSettings, training: TrainingSettings, trained: Sequence[Any]
+) -> TrainingTensors:
+    # Rank unknown: class IDs [N, H, W] and one-hot labels [N, H, W, C] both fit.
+    labels = tf.placeholder(tf.uint8, name='labels_input')
+    l2_rate = tf.placeholder_with_default(0.0, [], name='l2_regularization_rate')
+    with tf.name_scope('loss'):
+        class_ids, valid = sparse_labels(labels, settings.label_space.ignore_id)
+        loss = build_loss(decoder.logits, class_ids, valid, training.loss, training.normalize, training.class_weights)
+        penalty = l2_penalty(decoder.kernels, l2_rate)
+    # The trailing slash names these as they are published: inside `optimizer`, without claiming the scope.
+    with tf.name_scope('optimizer/'):
+        total_loss = tf.add(loss.value, penalty, name='total_loss')
+        learning_rate = tf.placeholder(tf.float32, [], name='learning_rate')
+        global_step = tf.get_variable(
+            'optimizer/global_step',
+            [],
+            tf.int64,
+            tf.zeros_initializer(),
+            trainable=False,
+            use_resource=False,
+            collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.GLOBAL_STEP],
+        )
+    ops = build_train_op(loss, penalty, trained, learning_rate, global_step, training.optimizer, training.loss_scaling)
+    metrics = _build_metrics(decoder.logits, class_ids, valid, settings)
+    return TrainingTensors(labels, l2_rate, loss, penalty, total_loss, learning_rate, global_step, ops, metrics)
+
+
+def _build_metrics(logits: Any, class_ids: Any, valid: Any, settings: ModelSettings) -> Metrics:
+    """Metrics at the size of the labels: logits of another size are interpolated (a copy where the sizes agree)."""
+    with tf.name_scope('scored_logits'):
+        scored = tf.raw_ops.ResizeBilinear(images=logits, size=tf.shape(class_ids)[1:3], half_pixel_centers=True)
+        predicted = tf.argmax(scored, axis=-1, output_type=tf.int32)
+        pixel_losses = true_class_loss(tf.nn.log_softmax(scored), class_ids)
+    return build_metrics(class_ids, predicted, pixel_losses, valid, settings.num_classes)

@@ -1,0 +1,68 @@
+"""The encoder: a convolutionalised VGG-16 in the current graph.
+
+The interface is that of the published convolutionalised VGG-16 SavedModels: an RGB image 0 to 255 at `image_input:0`,
+the keep probability of dropout at `keep_prob:0`, and pool3, pool4 and fc7 (strides 8, 16, 32) at `layer3_out:0`,
+`layer4_out:0` and `layer7_out:0`. A saved FCN-8s has the same tensors.
+"""
+
+from typing import Any, NamedTuple, Optional, Tuple
+
+from fcn8s.backend import tf
+from fcn8s.graph.bfloat16 import convert_convolutions
+from fcn8s.graph.graph_defs import node_name
+
+INPUT_TENSORS = ('image_input:0', 'keep_prob:0')
+OUTPUT_TENSORS = ('layer3_out:0', 'layer4_out:0', 'layer7_out:0')
+DROPOUT_SEED_TENSOR = 'dropout_seed:0'
+IMAGES_NODE = 'images_uint8'
+
+
+class Encoder(NamedTuple):
+    """The encoder's tensors in a graph.
+
+    images_uint8: uint8 [N, H, W, 3], RGB; what this library feeds (a quarter of the bytes of float32).
+    image_input: float32 [N, H, W, 3], 0 to 255; follows images_uint8 unless it is fed itself.
+    keep_prob: float32 scalar; 1.0 (no dropout) unless fed.
+    dropout_seed: int32 [2], or None in an encoder whose dropout cannot be seeded from outside.
+    pool3, pool4, fc7: float32, at strides 8, 16 and 32.
+    variables: every variable that the three outputs depend on.
+    """
+
+    images_uint8: Any
+    image_input: Any
+    keep_prob: Any
+    dropout_seed: Optional[Any]
+    pool3: Any
+    pool4: Any
+    fc7: Any
+    variables: Tuple[Any, ...]
+
+
+def in_bfloat16(meta_graph: Any) -> Any:
+    """A copy of an encoder's MetaGraphDef that convolves in bfloat16; variables, inputs and outputs stay float32."""
+    converted = tf.MetaGraphDef()
+    converted.CopyFrom(meta_graph)
+    convert_convolutions(converted.graph_def, float32_outputs=[node_name(name) for name in OUTPUT_TENSORS])
+    return converted
+
+
+def import_encoder(meta_graph: Any) -> Encoder:
+    """Adds a read encoder's graph to the current graph. Nothing is initialised or restored."""
+    tf.train.import_meta_graph(meta_graph, clear_devices=True)
+    graph = tf.get_default_graph()
+    names = {operation.name for operation in graph.get_operations()}
+
+    def tensor(name):
+        return graph.get_tensor_by_name(name)
+
+    dropout_seed = tensor(DROPOUT_SEED_TENSOR) if node_name(DROPOUT_SEED_TENSOR) in names else None
+    return Encoder(
+        tensor(IMAGES_NODE + ':0'),
+        tensor('image_input:0'),
+        tensor('keep_prob:0'),
+        dropout_seed,
+        tensor('layer3_out:0'),
+        tensor('layer4_out:0'),
+        tensor('layer7_out:0'),
+        tuple(tf.global_variables()),
+    )

@@ -1,0 +1,425 @@
+"""The training step: Adam or the paper's SGD, with decay, clipping, accumulation over batches and loss scaling.
+
+Everything is plain TensorFlow ops on variables, without conditional branches. All state (slots, accumulated gradients,
+loss scale) lies in global variables under the fixed names `optimizer/...`, so that checkpoints of one build fit the
+next.
+"""
+
+import numbers
+from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from fcn8s.backend import tf
+from fcn8s.graph.losses import Loss
+
+STATE_SCOPE = 'optimizer'
+
+DEFAULT_MOMENTUM = 0.99
+ADAM_BETA1 = 0.9
+ADAM_BETA2 = 0.999
+ADAM_EPSILON = 1e-8
+
+# Scaling must let the gradients of float16 layers through without leaving float16's range, and float32 outside of it.
+MIN_LOSS_SCALE = 2.0**-10
+MAX_LOSS_SCALE = 2.0**24
+
+FloatOrTensor = Union[float, tf.Tensor]
+
+
+class OptimizerSettings(NamedTuple):
+    """How gradients become steps.
+
+    name: 'adam' (Kingma and Ba, ICLR 2015, with its constants), or 'sgd' with Caffe's momentum.
+    momentum: of SGD; None is 0.99, the FCN papers' value. Must stay None with Adam.
+    weight_decay: lambda; lambda w is added to the gradient of kernels, never of biases. The papers use 5e-4. (With Adam
+        this is L2 regularisation, not AdamW.)
+    bias_rate_multiplier: biases (variables of rank 1) learn at this multiple of the rate; 2 in the papers.
+    gradient_clip_norm: the gradient of loss and L2 penalty is scaled down to this Euclidean norm over all variables
+        where it is longer; weight decay comes on top, as in Caffe.
+    accumulate_batches: k; one step from the gradient of k batches, the same as from one k-times larger batch.
+    """
+
+    name: str = 'adam'
+    momentum: Optional[float] = None
+    weight_decay: float = 0.0
+    bias_rate_multiplier: float = 1.0
+    gradient_clip_norm: Optional[float] = None
+    accumulate_batches: int = 1
+
+
+# Shelhamer, Long, Darrell (TPAMI 2017), section 4.3. "At once" training pairs this with normalize='sum' and batch 1.
+PAPER_SGD = OptimizerSettings('sgd', momentum=0.99, weight_decay=5e-4, bias_rate_multiplier=2.0)
+# What each optimiser is by name.
+OPTIMIZERS = {'adam': OptimizerSettings(), 'sgd': PAPER_SGD}
+
+
+class LossScaling(NamedTuple):
+    """Dynamic loss scaling (Micikevicius et al., ICLR 2018, section 3.2), needed where gradients pass through float16.
+
+    A step whose gradient is not finite changes no weight and no slot and halves the scale; `growth_steps` good steps in
+    a row double it.
+    """
+
+    initial: float = 2.0**15
+    growth_steps: int = 2000
+
+
+class TrainOps(NamedTuple):
+    """What a training loop runs; every op takes one fed batch.
+
+    accumulate_op: adds the batch's gradient to the accumulated one, for the first k - 1 of k batches; None when k is 1.
+    apply_op: takes the k-th batch, changes the weights, clears the accumulated gradient and counts the global step (a
+        step that loss scaling skips counts too, so that steps stay in line with the batches drawn).
+    gradient_norm: float32 scalar, the Euclidean norm of this step's gradient before clipping.
+    loss_scale: float32 scalar variable, or None without loss scaling.
+    state: the variables made here, all among the global variables.
+    """
+
+    accumulate_op: Optional[tf.Operation]
+    apply_op: tf.Operation
+    gradient_norm: tf.Tensor
+    loss_scale: Optional[tf.Variable]
+    state: Tuple[tf.Variable, ...]
+
+
+def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
+    """`settings` with the momentum filled in; ValueError naming the setting that is out of its range."""
+    if settings.name not in OPTIMIZERS:
+        raise ValueError('optimizer is {!r}; it must be one of {}.'.format(settings.name, ', '.join(OPTIMIZERS)))
+    if settings.name == 'adam' and settings.momentum is not None:
+        raise ValueError(
+            "momentum is {}, but Adam has its own moments; leave it out or take the optimizer 'sgd'.".format(
+                settings.momentum
+            )
+        )
+    for name, value in settings._asdict().items():
+        _check(name == 'name' or value is None or isinstance(value, numbers.Real), name, repr(value), 'a number')
+    momentum = DEFAULT_MOMENTUM if settings.name == 'sgd' and settings.momentum is None else settings.momentum
+    _check(momentum is None or 0 <= momentum < 1, 'momentum', momentum, 'at least 0 and below 1')
+    _check(0 <= settings.weight_decay < float('inf'), 'weight_decay', settings.weight_decay, 'at least 0')
+    _check(
+        0 < settings.bias_rate_multiplier < float('inf'),
+        'bias_rate_multiplier',
+        settings.bias_rate_multiplier,
+        'above 0',
+    )
+    _check(
+        settings.gradient_clip_norm is None or settings.gradient_clip_norm > 0,
+        'gradient_clip_norm',
+        settings.gradient_clip_norm,
+        'above 0, or None for no clipping',
+    )
+    _check(
+        isinstance(settings.accumulate_batches, (int, np.integer)) and settings.accumulate_batches >= 1,
+        'accumulate_batches',
+        settings.accumulate_batches,
+        'a whole number of at least 1',
+    )
+    return settings._replace(momentum=momentum)
+
+
+def _check(holds: bool, name: str, value: object, rule: str) -> None:
+    if not holds:
+        raise ValueError('{} is {}; it must be {}.'.format(name, value, rule))
+
+
+def build_train_op(
+    loss: Loss,
+    penalty: Optional[tf.Tensor],
+    variables: Sequence[tf.Variable],
+    learning_rate: tf.Tensor,
+    global_step: tf.Variable,
+    settings: OptimizerSettings,
+    loss_scaling: Optional[LossScaling] = None,
+    name: str = 'train_op',
+) -> TrainOps:
+    """Adds the ops of a training step to the current graph. Call it outside of any variable scope.
+
+    The ops wait for the value of the loss and the penalty, so fetching these in the same run gives them as they were
+    before the step.
+
+    Args:
+        loss: the data loss of the fed batch. k accumulated batches give the gradient of sum(weight x value) /
+            sum(weight), or of sum(value) where the weight is None.
+        penalty: float32 scalar that depends on variables only (`losses.l2_penalty`); enters once per step, whatever k.
+        variables: those to train; resource or reference variables. Rank 1 is a bias, everything else a kernel.
+        learning_rate: float32 scalar.
+        global_step: integer variable; grows by 1 with each run of apply_op.
+        settings: see OptimizerSettings.
+        loss_scaling: None for no scaling.
+        name: of apply_op, within the current name scope.
+
+    Raises:
+        ValueError: for settings out of range, no variables, or a variable that the loss does not depend on.
+    """
+    settings = check_optimizer_settings(settings)
+    if not variables:
+        raise ValueError('There are no variables to train: everything is frozen.')
+    with tf.variable_scope(STATE_SCOPE):
+        scale = _LossScale(loss_scaling) if loss_scaling else None
+        gradients = _loss_gradients(loss.value, variables, scale)
+        accumulation = _Accumulation(variables, loss.weight) if settings.accumulate_batches > 1 else None
+        totals = accumulation.totals(gradients) if accumulation else gradients
+        totals = _add_penalty_gradients(totals, penalty, variables)
+        finite = _all_finite(totals) if scale else None
+        norm = tf.global_norm(totals)
+        directions = _decay(_clip(totals, norm, settings.gradient_clip_norm), variables, settings.weight_decay)
+        rates = _rates(variables, learning_rate, settings.bias_rate_multiplier)
+        # The check leaves a momentum to SGD alone, and never leaves SGD without.
+        rule = _Adam(variables) if settings.momentum is None else _Momentum(variables, settings.momentum)
+        with tf.control_dependencies([loss.value] + ([] if penalty is None else [penalty])):
+            updates = rule.apply(_zero_unless(finite, directions), rates, finite)
+        with tf.control_dependencies(updates):
+            updates = updates + [tf.assign_add(global_step, 1).op]
+            updates += accumulation.clear() if accumulation else []
+            updates += scale.update(finite) if scale else []
+        parts = [part for part in (rule, accumulation, scale) if part]
+        return TrainOps(
+            accumulation.add(gradients) if accumulation else None,
+            tf.group(*updates, name=name),
+            norm,
+            scale.scale if scale else None,
+            tuple(v for part in parts for v in part.state),
+        )
+
+
+def _loss_gradients(
+    value: tf.Tensor, variables: Sequence[tf.Variable], scale: Optional['_LossScale']
+) -> List[tf.Tensor]:
+    """d value / d variable, computed through value x scale where there is a scale."""
+    gradients = tf.gradients(value if scale is None else value * scale.current, variables)
+    unused = [v.op.name for v, gradient in zip(variables, gradients) if gradient is None]
+    if unused:
+        raise ValueError(
+            'The loss does not depend on the variables {}; leave them out of those to train.'.format(', '.join(unused))
+        )
+    gradients = [tf.cast(tf.convert_to_tensor(gradient), tf.float32) for gradient in gradients]
+    return gradients if scale is None else [gradient / scale.current for gradient in gradients]
+
+
+def _add_penalty_gradients(
+    gradients: Sequence[tf.Tensor], penalty: Optional[tf.Tensor], variables: Sequence[tf.Variable]
+) -> List[tf.Tensor]:
+    if penalty is None:
+        return list(gradients)
+    return [
+        gradient if extra is None else gradient + extra
+        for gradient, extra in zip(gradients, tf.gradients(penalty, variables))
+    ]
+
+
+def _clip(gradients: Sequence[tf.Tensor], norm: tf.Tensor, clip_norm: Optional[float]) -> List[tf.Tensor]:
+    """g x min(1, clip_norm / |g|) (Pascanu et al., ICML 2013, algorithm 1)."""
+    if clip_norm is None:
+        return list(gradients)
+    factor = clip_norm / tf.maximum(norm, clip_norm)
+    return [gradient * factor for gradient in gradients]
+
+
+def _decay(gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable], weight_decay: float) -> List[tf.Tensor]:
+    if not weight_decay:
+        return list(gradients)
+    return [
+        gradient if _is_bias(variable) else gradient + weight_decay * variable
+        for gradient, variable in zip(gradients, variables)
+    ]
+
+
+def _rates(variables: Sequence[tf.Variable], learning_rate: tf.Tensor, bias_multiplier: float) -> List[tf.Tensor]:
+    bias_rate = learning_rate * bias_multiplier
+    return [bias_rate if _is_bias(variable) else learning_rate for variable in variables]
+
+
+def _is_bias(variable: tf.Variable) -> bool:
+    return variable.shape.ndims == 1
+
+
+def _all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    return tf.reduce_all(tf.stack([tf.reduce_all(tf.is_finite(tensor)) for tensor in tensors]))
+
+
+def _zero_unless(keep: Optional[tf.Tensor], tensors: Sequence[tf.Tensor]) -> List[tf.Tensor]:
+    return list(tensors) if keep is None else [tf.where_v2(keep, t, tf.zeros([], t.dtype)) for t in tensors]
+
+
+def _if_kept(keep: Optional[tf.Tensor], value: FloatOrTensor, otherwise: float) -> tf.Tensor:
+    value = tf.convert_to_tensor(value, tf.float32)
+    return value if keep is None else tf.where_v2(keep, value, tf.constant(otherwise, tf.float32))
+
+
+def _is_resource(variable: tf.Variable) -> bool:
+    return variable.op.outputs[0].dtype == tf.resource
+
+
+def _reference(variable: tf.Variable) -> tf.Tensor:
+    """What an Apply... op takes for a variable: the resource handle, or the reference in graphs of old encoders."""
+    return variable.op.outputs[0]
+
+
+def _zeros_like_variable(variable: tf.Variable, kind: str) -> tf.Variable:
+    """A variable `optimizer/<kind>/<variable's name>` of zeros, of the same sort (resource or reference)."""
+    return tf.get_variable(
+        '{}/{}'.format(kind, variable.op.name),
+        variable.shape.as_list(),
+        tf.float32,
+        tf.zeros_initializer(),
+        trainable=False,
+        use_resource=_is_resource(variable),
+    )
+
+
+def _scalar_variable(name: str, value: float, dtype: tf.DType = tf.float32) -> tf.Variable:
+    return tf.get_variable(name, [], dtype, tf.constant_initializer(value), trainable=False, use_resource=True)
+
+
+class _Momentum:
+    """V <- mu V + alpha (gradient + decay), W <- W - V: Caffe's SGD, with the rate inside the velocity.
+
+    TensorFlow's own momentum multiplies by the rate outside, which differs as soon as the rate changes. Its fused op
+    serves here with rate 1 and a gradient that has been multiplied before.
+    """
+
+    def __init__(self, variables: Sequence[tf.Variable], momentum: float) -> None:
+        self.variables = tuple(variables)
+        self.momentum = momentum
+        self.state = tuple(_zeros_like_variable(variable, 'velocity') for variable in variables)
+
+    def apply(
+        self, directions: Sequence[tf.Tensor], rates: Sequence[tf.Tensor], keep: Optional[tf.Tensor]
+    ) -> List[tf.Operation]:
+        """Update ops; without `keep`, momentum 1 and rate 0 leave velocity and weights exactly as they are."""
+        momentum, rate_outside = _if_kept(keep, self.momentum, 1.0), _if_kept(keep, 1.0, 0.0)
+        updates = []
+        for variable, velocity, direction, rate in zip(self.variables, self.state, directions, rates):
+            update = tf.raw_ops.ResourceApplyMomentum if _is_resource(variable) else tf.raw_ops.ApplyMomentum
+            updates.append(
+                _operation(
+                    update(
+                        var=_reference(variable),
+                        accum=_reference(velocity),
+                        lr=rate_outside,
+                        grad=rate * direction,
+                        momentum=momentum,
+                    )
+                )
+            )
+        return updates
+
+
+class _Adam:
+    """Adam (Kingma and Ba, ICLR 2015), in the "epsilon hat" form of section 2 that TensorFlow's fused op computes."""
+
+    def __init__(self, variables: Sequence[tf.Variable]) -> None:
+        self.variables = tuple(variables)
+        self.first_moments = tuple(_zeros_like_variable(variable, 'adam_m') for variable in variables)
+        self.second_moments = tuple(_zeros_like_variable(variable, 'adam_v') for variable in variables)
+        self.beta1_power = _scalar_variable('adam_beta1_power', ADAM_BETA1)
+        self.beta2_power = _scalar_variable('adam_beta2_power', ADAM_BETA2)
+        self.state = self.first_moments + self.second_moments + (self.beta1_power, self.beta2_power)
+
+    def apply(
+        self, directions: Sequence[tf.Tensor], rates: Sequence[tf.Tensor], keep: Optional[tf.Tensor]
+    ) -> List[tf.Operation]:
+        """Update ops; without `keep`, betas 1 and rate 0 leave moments and weights exactly as they are."""
+        beta1, beta2 = _if_kept(keep, ADAM_BETA1, 1.0), _if_kept(keep, ADAM_BETA2, 1.0)
+        beta1_power, beta2_power = tf.identity(self.beta1_power), tf.identity(self.beta2_power)
+        updates = []
+        for variable, m, v, direction, rate in zip(
+            self.variables, self.first_moments, self.second_moments, directions, rates
+        ):
+            update = tf.raw_ops.ResourceApplyAdam if _is_resource(variable) else tf.raw_ops.ApplyAdam
+            updates.append(
+                _operation(
+                    update(
+                        var=_reference(variable),
+                        m=_reference(m),
+                        v=_reference(v),
+                        beta1_power=beta1_power,
+                        beta2_power=beta2_power,
+                        lr=_if_kept(keep, rate, 0.0),
+                        beta1=beta1,
+                        beta2=beta2,
+                        epsilon=ADAM_EPSILON,
+                        grad=direction,
+                    )
+                )
+            )
+        with tf.control_dependencies(updates):
+            return updates + [
+                tf.assign(self.beta1_power, beta1_power * beta1).op,
+                tf.assign(self.beta2_power, beta2_power * beta2).op,
+            ]
+
+
+def _operation(result: Union[tf.Operation, tf.Tensor]) -> tf.Operation:
+    """Apply... ops on references return the reference, those on resources the operation."""
+    return result.op if isinstance(result, tf.Tensor) else result
+
+
+class _Accumulation:
+    """Sums of weight x gradient and of weight over batches; a weight of None adds the gradients as they are."""
+
+    def __init__(self, variables: Sequence[tf.Variable], weight: Optional[tf.Tensor]) -> None:
+        self.weight = weight
+        self.sums = tuple(
+            tf.get_variable(
+                'accumulated_gradient/' + variable.op.name,
+                variable.shape.as_list(),
+                tf.float32,
+                tf.zeros_initializer(),
+                trainable=False,
+                use_resource=True,
+            )
+            for variable in variables
+        )
+        self.weight_sum = None if weight is None else _scalar_variable('accumulated_weight', 0.0)
+        self.state = self.sums + (() if weight is None else (self.weight_sum,))
+
+    def _weighted(self, gradients: Sequence[tf.Tensor]) -> List[tf.Tensor]:
+        return list(gradients) if self.weight is None else [gradient * self.weight for gradient in gradients]
+
+    def add(self, gradients: Sequence[tf.Tensor]) -> tf.Operation:
+        """Adds one batch."""
+        updates = [tf.assign_add(total, gradient) for total, gradient in zip(self.sums, self._weighted(gradients))]
+        if self.weight is not None:
+            updates.append(tf.assign_add(self.weight_sum, self.weight))
+        return tf.group(*updates, name='accumulate_op')
+
+    def totals(self, gradients: Sequence[tf.Tensor]) -> List[tf.Tensor]:
+        """The gradient of all batches so far and of this one; 0 where none of them has any weight."""
+        totals = [total + gradient for total, gradient in zip(self.sums, self._weighted(gradients))]
+        if self.weight is None:
+            return totals
+        per_weight = tf.div_no_nan(1.0, self.weight_sum + self.weight)
+        return [total * per_weight for total in totals]
+
+    def clear(self) -> List[tf.Operation]:
+        return [tf.assign(variable, tf.zeros(variable.shape, tf.float32)).op for variable in self.state]
+
+
+class _LossScale:
+    """The scale of the loss and the number of good steps since it last changed."""
+
+    def __init__(self, scaling: LossScaling) -> None:
+        _check(
+            MIN_LOSS_SCALE <= scaling.initial <= MAX_LOSS_SCALE,
+            'the initial loss scale',
+            scaling.initial,
+            'from {} to {}'.format(MIN_LOSS_SCALE, MAX_LOSS_SCALE),
+        )
+        _check(scaling.growth_steps >= 1, 'growth_steps of the loss scale', scaling.growth_steps, 'at least 1')
+        self.growth_steps = scaling.growth_steps
+        self.scale = _scalar_variable('loss_scale', scaling.initial)
+        self.good_steps = _scalar_variable('loss_scale_good_steps', 0, tf.int32)
+        self.current = tf.identity(self.scale)
+        self.state = (self.scale, self.good_steps)
+
+    def update(self, finite: tf.Tensor) -> List[tf.Operation]:
+        good_steps = tf.where_v2(finite, self.good_steps + 1, 0)
+        grows = tf.greater_equal(good_steps, self.growth_steps)
+        scale = tf.where_v2(finite, tf.where_v2(grows, self.current * 2.0, self.current), self.current * 0.5)
+        return [
+            tf.assign(self.scale, tf.clip_by_value(scale, MIN_LOSS_SCALE, MAX_LOSS_SCALE)).op,
+            tf.assign(self.good_steps, tf.where_v2(grows, 0, good_steps)).op,
+        ]

@@ -1,0 +1,1 @@
+"""What a training will cost, and the drawing of the architecture."""

@@ -1,0 +1,409 @@
+"""What a training will need before it is started: memory, seconds per step and epoch, and the largest batch or crop.
+
+Memory is computed from the shapes of the layers, with factors that were fitted to the peak resident memory of real
+training processes on CPUs (docs/plan.md has the runs). Seconds are measured: a few steps of the real network run here,
+at growing sizes, for some seconds. What a GPU's memory holds was not calibrated.
+"""
+
+import math
+import os
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from fcn8s.backend import TF_VERSION, tf
+from fcn8s.graph.decoder import FINAL_STRIDE, build_decoder
+from fcn8s.graph.encoder import in_bfloat16
+from fcn8s.graph.losses import build_loss, l2_penalty, sparse_labels
+from fcn8s.graph.optimizers import LossScaling, OptimizerSettings, build_train_op
+from fcn8s.precision import converts_graph, needs_loss_scaling, session_config
+from fcn8s.settings import UPSAMPLINGS, VARIANTS, check_choice, check_num_classes, new_model_settings
+from fcn8s.vgg16.graph import build_encoder
+from fcn8s.vgg16.weights import layers
+from fcn8s.vgg16.weights.source import UNIT_VARIANCE_BGR
+
+GIB = 2.0**30
+FLOAT_BYTES = 4
+# Crops are offered in multiples of the network's coarsest stride.
+CROP_MULTIPLE = 32
+
+
+class MemoryFactors(NamedTuple):
+    """Fitted to the peak resident memory of training processes (docs/plan.md); sizes are of float32.
+
+    weights: in units of all weights: gradients, reordered and converted kernels and the temporaries of the update, at
+        the moment when most of them live. accumulation: what accumulating gradients adds to that.
+    activations: in units of the encoder's activations, by precision.
+    logits: in units of the logits of the batch.
+    columns: in units of the logits of one image: the unrolled patches of the last transposed convolution.
+    initial_kernels: in units of the transposed convolutions' kernels: their bilinear values, computed in the graph.
+    pixel_bytes: the image as fed and prepared, its labels, the loss of each pixel.
+    """
+
+    weights: float
+    accumulation: float
+    activations: Dict[str, float]
+    logits: float
+    columns: float
+    initial_kernels: float
+    pixel_bytes: float
+
+
+_TENSORFLOW_1 = MemoryFactors(
+    2.8, 3.0, {'float32': 1.5, 'mixed_float16': 1.0}, logits=1.9, columns=4.0, initial_kernels=2.0, pixel_bytes=120.0
+)
+_TENSORFLOW_2 = MemoryFactors(
+    4.9,
+    3.0,
+    {'float32': 1.6, 'bfloat16': 1.2, 'mixed_float16': 1.2},
+    logits=1.0,
+    columns=8.0,
+    initial_kernels=2.5,
+    pixel_bytes=16.0,
+)
+FACTORS = _TENSORFLOW_1 if TF_VERSION < (2, 0) else _TENSORFLOW_2
+
+SLOT_COPIES = {'adam': 2.0, 'sgd': 1.0}
+GRAPH_BYTES = 0.09 * GIB
+
+PROBE_SECONDS = 20.0
+# Sides of the probes relative to the planned size; the last one is the planned size itself.
+PROBE_SCALES = (0.25, 0.5, 1.0)
+
+
+class PlanRequest(NamedTuple):
+    """A training to plan.
+
+    num_classes: C. size: (height, width) of what the network sees: images after resizing and cropping.
+    batch: images. width_divisor: of the encoder, see `fcn8s.vgg16.write`. The rest as in `FCN8s`; nothing is frozen.
+    """
+
+    num_classes: int
+    size: Tuple[int, int]
+    batch: int = 1
+    width_divisor: int = 1
+    variant: str = '8s'
+    upsampling: str = 'learned'
+    precision: str = 'float32'
+    optimizer: OptimizerSettings = OptimizerSettings()
+
+
+class Layer(NamedTuple):
+    """A convolution or transposed convolution. stride: of its output, relative to the image."""
+
+    name: str
+    kernel: Tuple[int, int, int, int]
+    stride: int
+
+
+class Plan(NamedTuple):
+    """memory, base_memory: bytes of the training process, and what it takes without a network. seconds_per_step: one
+    optimiser step (all accumulated batches). largest_batch and largest_crop (height, width): what fits `memory_limit`
+    when the other stays; 0 and None where nothing does."""
+
+    memory: float
+    base_memory: float
+    memory_limit: float
+    seconds_per_step: Optional[float]
+    largest_batch: int
+    largest_crop: Optional[Tuple[int, int]]
+
+
+def check_request(request: PlanRequest) -> PlanRequest:
+    """The request; raises ValueError naming what is out of range."""
+    check_num_classes(request.num_classes)
+    layers.check_width_divisor(request.width_divisor)
+    check_choice('variant', request.variant, VARIANTS)
+    check_choice('upsampling', request.upsampling, UPSAMPLINGS)
+    for name, value in (('height', request.size[0]), ('width', request.size[1]), ('batch', request.batch)):
+        if value < 1 or value != int(value):
+            raise ValueError('{} is {}; it has to be a whole number of at least 1.'.format(name, value))
+    return request
+
+
+def encoder_layers(width_divisor: int) -> List[Layer]:
+    """The 15 convolutions of the encoder."""
+    shapes = layers.kernel_shapes(width_divisor)
+    found = []
+    for block, names in enumerate(layers.block_names()):
+        found += [Layer(name, shapes[name], 2**block) for name in names]
+    return found + [Layer(name, shapes[name], 32) for name in layers.ENCODER_DENSE]
+
+
+def decoder_layers(request: PlanRequest) -> List[Layer]:
+    """Score layers and transposed convolutions, with the strides of their outputs."""
+    shapes, classes = layers.kernel_shapes(request.width_divisor), request.num_classes
+    channels = {32: shapes['fc7'][3], 16: shapes['conv4_3'][3], 8: shapes['conv3_3'][3]}
+    last = FINAL_STRIDE[request.variant]
+    scored = [stride for stride in (32, 16, 8) if stride >= last]
+    found = [Layer('score_{}'.format(stride), (1, 1, channels[stride], classes), stride) for stride in scored]
+    found += [Layer('upsample_{}'.format(stride), (4, 4, classes, classes), stride) for stride in scored[1:]]
+    return found + [Layer('upsample_1', (2 * last, 2 * last, classes, classes), 1)]
+
+
+def parameter_bytes(request: PlanRequest) -> float:
+    """Bytes of all trained weights, as float32."""
+    trained = encoder_layers(request.width_divisor) + [
+        layer for layer in decoder_layers(request) if request.upsampling == 'learned' or layer.name.startswith('score')
+    ]
+    return float(sum(FLOAT_BYTES * (np.prod(layer.kernel) + layer.kernel[3]) for layer in trained))
+
+
+def encoder_activation_bytes(request: PlanRequest) -> float:
+    """Bytes of the encoder's outputs that one image leaves for the backward pass, as float32.
+
+    Each convolution leaves its rectified output; each block its pooled output; fc6 and fc7 also the dropped-out one.
+    """
+    height, width = request.size
+    total = 0.0
+    for layer in encoder_layers(request.width_divisor):
+        total += math.ceil(height / layer.stride) * math.ceil(width / layer.stride) * layer.kernel[3]
+        if layer.stride == 32:
+            total += math.ceil(height / 32) * math.ceil(width / 32) * layer.kernel[3]
+    for block, widths in enumerate(layers.BLOCKS, start=1):
+        stride = 2**block
+        total += math.ceil(height / stride) * math.ceil(width / stride) * widths[-1] // request.width_divisor
+    return FLOAT_BYTES * total
+
+
+def logit_bytes(request: PlanRequest) -> float:
+    """Bytes of one image's logits, float32 [H, W, C]."""
+    return float(FLOAT_BYTES * request.size[0] * request.size[1] * request.num_classes)
+
+
+def fixed_memory(request: PlanRequest, base_memory: float) -> float:
+    """Bytes of a training process whatever its images: TensorFlow, the graph, weights, slots, gradients."""
+    copies = 1.0 + SLOT_COPIES[request.optimizer.name] + FACTORS.weights
+    if request.optimizer.accumulate_batches > 1:
+        copies += FACTORS.accumulation
+    upsampling = sum(
+        FLOAT_BYTES * np.prod(layer.kernel) for layer in decoder_layers(request) if layer.name.startswith('upsample')
+    )
+    return base_memory + GRAPH_BYTES + copies * parameter_bytes(request) + FACTORS.initial_kernels * upsampling
+
+
+def memory_of_images(request: PlanRequest) -> float:
+    """Bytes that the images of a batch add."""
+    per_image = (
+        FACTORS.activations[request.precision] * encoder_activation_bytes(request)
+        + FACTORS.logits * logit_bytes(request)
+        + FACTORS.pixel_bytes * request.size[0] * request.size[1]
+    )
+    return request.batch * per_image + FACTORS.columns * logit_bytes(request)
+
+
+def estimate_memory(request: PlanRequest, base_memory: float) -> float:
+    """Peak resident bytes of a process that trains as requested; `base_memory` from `process_memory`."""
+    return fixed_memory(request, base_memory) + memory_of_images(request)
+
+
+def largest_batch(request: PlanRequest, memory_limit: float, base_memory: float) -> int:
+    """How many images of the requested size fit a batch; 0 where not even one does."""
+    one, two = (estimate_memory(request._replace(batch=batch), base_memory) for batch in (1, 2))
+    return 1 + int((memory_limit - one) // (two - one)) if one <= memory_limit else 0
+
+
+def largest_crop(request: PlanRequest, memory_limit: float, base_memory: float) -> Optional[Tuple[int, int]]:
+    """The largest (height, width) in multiples of 32, of about the requested shape, that fits at the requested batch.
+
+    None where not even 32 x 32 fits.
+    """
+    room = memory_limit - fixed_memory(request, base_memory)
+    scale = math.sqrt(max(0.0, room) / memory_of_images(request))
+    height, width = (int(side * scale) // CROP_MULTIPLE * CROP_MULTIPLE for side in request.size)
+    return (height, width) if min(height, width) > 0 else None
+
+
+def process_memory() -> float:
+    """Resident bytes of this process now: with TensorFlow loaded and no network yet, what a training starts from."""
+    try:
+        with open('/proc/self/statm', encoding='ascii') as statm:
+            return float(statm.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+    except OSError:
+        import resource  # no /proc: macOS, where the peak is in bytes
+
+        return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def machine_memory() -> float:
+    """Bytes of memory that this machine has, whoever uses it."""
+    return float(os.sysconf('SC_PHYS_PAGES')) * os.sysconf('SC_PAGE_SIZE')
+
+
+class _Probe:
+    """The requested network in a graph and session of its own, on zero weights: convolutions take as long on any."""
+
+    def __init__(self, request: PlanRequest) -> None:
+        self.request = request
+        self.graph = tf.Graph()
+        with self.graph.as_default():
+            self._build_encoder()
+            self._build_training()
+            self.session = tf.Session(graph=self.graph, config=session_config(request.precision))
+            self.session.run(tf.global_variables_initializer())
+
+    def _build_encoder(self) -> None:
+        if not converts_graph(self.request.precision):
+            build_encoder(self.request.width_divisor, UNIT_VARIANCE_BGR)
+            return
+        with tf.Graph().as_default():
+            build_encoder(self.request.width_divisor, UNIT_VARIANCE_BGR)
+            meta_graph = tf.train.export_meta_graph()
+        tf.train.import_meta_graph(in_bfloat16(meta_graph))
+
+    def _build_training(self) -> None:
+        request = self.request
+        settings = new_model_settings(request.num_classes, variant=request.variant, upsampling=request.upsampling)
+        pool3, pool4, fc7, self.images = (
+            self.graph.get_tensor_by_name(name + ':0')
+            for name in ('layer3_out', 'layer4_out', 'layer7_out', 'image_input')
+        )
+        decoder = build_decoder(pool3, pool4, fc7, self.images, settings)
+        self.labels = tf.placeholder(tf.uint8)
+        loss = build_loss(decoder.logits, *sparse_labels(self.labels, settings.label_space.ignore_id))
+        step = tf.get_variable('probe_step', [], tf.int64, tf.zeros_initializer(), trainable=False, use_resource=True)
+        scaling = LossScaling() if needs_loss_scaling(request.precision) else None
+        self.train_ops = build_train_op(
+            loss,
+            l2_penalty(decoder.kernels, 0.0),
+            tf.trainable_variables(),
+            tf.constant(1e-9),
+            step,
+            request.optimizer,
+            scaling,
+        )
+
+    def seconds(self, batch: int, size: Tuple[int, int]) -> float:
+        """Of one optimiser step; the better of two after one that warms up."""
+        feed = {
+            self.images: np.zeros((batch,) + size + (3,), np.float32),
+            self.labels: np.zeros((batch,) + size, np.uint8),
+            self.graph.get_tensor_by_name('keep_prob:0'): 0.5,
+        }
+        self._step(feed)
+        return min(self._step(feed) for _ in range(2))
+
+    def _step(self, feed: Any) -> float:
+        times = []
+        for op in [self.train_ops.accumulate_op, self.train_ops.apply_op]:
+            start = time.perf_counter()
+            if op is not None:
+                self.session.run(op, feed)
+            times.append(time.perf_counter() - start)
+        return times[0] * (self.request.optimizer.accumulate_batches - 1) + times[1]
+
+
+def probe_shapes(request: PlanRequest) -> List[Tuple[int, Tuple[int, int]]]:
+    """(batch, size) of the probes, growing: parts of one image, one image, the whole batch."""
+    shapes = []
+    for scale in PROBE_SCALES:
+        height, width = (max(min(CROP_MULTIPLE, side), int(side * scale)) for side in request.size)
+        shapes.append((1, (height, width)))
+    shapes.append((request.batch, request.size))
+    return sorted(set(shapes), key=_pixels)
+
+
+def _pixels(shape: Tuple[int, Tuple[int, int]]) -> int:
+    return shape[0] * shape[1][0] * shape[1][1]
+
+
+def extrapolate(pixels: Sequence[int], seconds: Sequence[float], wanted: int) -> float:
+    """Seconds of a step on `wanted` pixels from the two largest measured: a straight line, never falling.
+
+    A line, because part of a step (the update of the weights) does not depend on the images.
+    """
+    if pixels[-1] == wanted:
+        return seconds[-1]
+    if len(pixels) == 1:
+        return seconds[0] * wanted / pixels[0]
+    slope = max(0.0, (seconds[-1] - seconds[-2]) / (pixels[-1] - pixels[-2]))
+    return seconds[-1] + slope * (wanted - pixels[-1])
+
+
+def measure_step_seconds(
+    request: PlanRequest,
+    budget: float = PROBE_SECONDS,
+    measure: Optional[Callable[[int, Tuple[int, int]], float]] = None,
+) -> float:
+    """Seconds of one optimiser step on this machine as it is loaded now, without reading data.
+
+    Real steps are run at growing sizes, at least two, until the planned one is reached or the next would exceed
+    `budget` seconds.
+
+    Args:
+        measure: (batch, size) -> seconds; None runs the network here.
+    """
+    measure = measure or _Probe(check_request(request)).seconds
+    start = time.perf_counter()
+    pixels: List[int] = []
+    seconds: List[float] = []
+    wanted = request.batch * request.size[0] * request.size[1]
+    for shape in probe_shapes(request):
+        # A line needs two points. Each probe runs three steps, the first of them slower than the rest.
+        if len(pixels) > 1 and time.perf_counter() - start + 4 * extrapolate(pixels, seconds, _pixels(shape)) > budget:
+            break
+        seconds.append(measure(*shape))
+        pixels.append(_pixels(shape))
+    return extrapolate(pixels, seconds, wanted)
+
+
+def make_plan(request: PlanRequest, memory_limit: Optional[float] = None, budget: float = PROBE_SECONDS) -> Plan:
+    """Plans a training; runs the network for about `budget` seconds where it fits the memory, and not at all at 0.
+
+    memory_limit: bytes; None is all that this machine has. Raises ValueError for what cannot be trained here.
+    """
+    check_request(request)
+    session_config(request.precision)  # refuses what this machine cannot
+    base = process_memory()
+    limit = machine_memory() if memory_limit is None else memory_limit
+    memory = estimate_memory(request, base)
+    seconds = measure_step_seconds(request, budget) if budget > 0 and memory <= limit else None
+    return Plan(memory, base, limit, seconds, largest_batch(request, limit, base), largest_crop(request, limit, base))
+
+
+def format_plan(plan: Plan, request: PlanRequest, images_per_epoch: Optional[int] = None) -> str:
+    """The plan as lines for a person."""
+    height, width = request.size
+    fits = plan.memory <= plan.memory_limit
+    lines = [
+        '{} x {} pixels, batch {}, {} classes, {}{}'.format(
+            height,
+            width,
+            request.batch,
+            request.num_classes,
+            request.precision,
+            '' if request.width_divisor == 1 else ', encoder 1/{} as wide'.format(request.width_divisor),
+        ),
+        'memory         {:.1f} GB, {} {:.1f} GB'.format(
+            plan.memory / GIB, 'of' if fits else 'which does not fit', plan.memory_limit / GIB
+        ),
+    ]
+    if plan.seconds_per_step is not None:
+        images = request.batch * request.optimizer.accumulate_batches
+        lines.append(
+            'step           {:.3g} s ({:.3g} images/s)'.format(plan.seconds_per_step, images / plan.seconds_per_step)
+        )
+        if images_per_epoch is not None:
+            # As fcn8s train counts: what is left of the last step begins the next epoch.
+            steps = max(1, math.ceil(images_per_epoch / request.batch) // request.optimizer.accumulate_batches)
+            lines.append(
+                'epoch          {} for {} images, without evaluation'.format(
+                    _duration(steps * plan.seconds_per_step), images_per_epoch
+                )
+            )
+    lines.append('largest batch  {}'.format(plan.largest_batch or 'none: not even one image of this size fits'))
+    lines.append(
+        'largest crop   {} at batch {}'.format(
+            'none' if plan.largest_crop is None else '{} x {}'.format(*plan.largest_crop), request.batch
+        )
+    )
+    return '\n'.join(lines)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return '{:.3g} s'.format(seconds)
+    if seconds < 7200:
+        return '{:.3g} min'.format(seconds / 60)
+    return '{:.3g} h'.format(seconds / 3600)

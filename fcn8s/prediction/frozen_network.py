@@ -1,0 +1,128 @@
+"""The inference graph: a saved FCN-8s opened for prediction only.
+
+uint8 images in, uint8 class IDs out; no training nodes, no dropout, and soft-max only where it is fetched.
+"""
+
+from typing import Any, Dict, Optional, Sequence, Union
+
+import numpy as np
+
+from fcn8s.backend import tf
+from fcn8s.batches import as_image_batch
+from fcn8s.precision import check_precision, this_machine
+from fcn8s.precision import session_config as session_config_for
+from fcn8s.prediction.freezing import cut_network, fold_variables, load_large_filter
+from fcn8s.saving import saved_models
+from fcn8s.saving.model_files import DEFAULT_TAGS, read_description
+from helpers.label_spaces import LabelSpace
+
+IMAGES_TENSOR = 'images_uint8:0'
+FLOAT_IMAGES_TENSOR = 'image_input:0'
+LOGITS_NODE = 'decoder/fcn8s_output'
+PRECISIONS = ('float32', 'bfloat16')
+
+
+class InferenceGraph:
+    """A network opened for prediction. Made by `open_model`; a context manager.
+
+    Attributes:
+        graph, session: of this network alone. Further nodes (metrics, say) may be added to the graph at any time.
+        images: uint8 [N, H, W, 3] placeholder, RGB, any size from 1x1.
+        logits, probabilities: float32 [N, H, W, C].
+        class_ids: uint8 [N, H, W].
+        label_space: the classes; num_classes = C.
+        precision: 'float32' or 'bfloat16'.
+        model_dir: where it was read from.
+    """
+
+    def __init__(self, graph: Any, session: Any, description: Any, precision: str) -> None:
+        self.graph = graph
+        self.session = session
+        self.precision = precision
+        self.model_dir = description.directory
+        self.images = graph.get_tensor_by_name(IMAGES_TENSOR)
+        self._float_images = graph.get_tensor_by_name(FLOAT_IMAGES_TENSOR)
+        self.logits = graph.get_tensor_by_name(LOGITS_NODE + ':0')
+        self.label_space: LabelSpace = description.settings.label_space
+        self.num_classes = description.settings.num_classes
+        self._info = description.description
+        with graph.as_default(), tf.name_scope('inference'):
+            self.class_ids = tf.cast(tf.argmax(self.logits, axis=-1, output_type=tf.int32), tf.uint8, name='class_ids')
+            self.probabilities = tf.nn.softmax(self.logits, name='probabilities')
+
+    def info(self) -> Dict[str, Any]:
+        """The content of the model's `fcn8s.json`."""
+        return dict(self._info)
+
+    def run(self, fetches: Any, feed: Optional[Dict[Any, Any]] = None) -> Any:
+        """`session.run` of this network."""
+        return self.session.run(fetches, feed)
+
+    def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
+        """Predicts images of one size.
+
+        images: [N, H, W, 3], RGB, or a list of images; uint8, or numbers from 0 to 255.
+
+        Returns class IDs, uint8 [N, H, W], or with `argmax=False` the soft-max, float32 [N, H, W, C]. Raises ValueError
+        as `fcn8s.batches.as_image_batch`.
+        """
+        images = as_image_batch(images)
+        # TensorFlow would cut numbers to uint8 on their way into that placeholder, and make images from 0 to 1 black.
+        placeholder = self.images if images.dtype == np.uint8 else self._float_images
+        return self.run(self.class_ids if argmax else self.probabilities, {placeholder: images})
+
+    def close(self) -> None:
+        """Frees the session and its weights; may be called again."""
+        self.session.close()
+
+    def __enter__(self) -> 'InferenceGraph':
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.close()
+
+
+def open_model(
+    model_dir: str,
+    tags: Optional[Sequence[str]] = None,
+    precision: str = 'float32',
+    session_config: Optional[Any] = None,
+) -> InferenceGraph:
+    """Opens a saved FCN-8s for prediction only.
+
+    Arguments:
+        model_dir: A saved FCN-8s (`fcn8s.saving.runs.resolve_model` finds the one of a run directory).
+        tags: Of the SavedModel; None takes those that this library writes.
+        precision: 'float32', or 'bfloat16' for convolutions and products in bfloat16 on CPUs and GPUs that have it.
+        session_config: A `tf.ConfigProto`; None takes TensorFlow's defaults with GPU memory growth.
+
+    Raises FileNotFoundError or ValueError: no saved FCN-8s there, a damaged one, a precision that this machine or
+    TensorFlow does not have.
+    """
+    description = read_description(model_dir)
+    config = _checked_config(precision, session_config)
+    meta_graph = saved_models.read_meta_graph(model_dir, list(tags or DEFAULT_TAGS))
+    network = cut_network(meta_graph.graph_def, LOGITS_NODE, precision == 'bfloat16')
+    prefix = saved_models.variables_prefix(model_dir)
+    graph = tf.Graph()
+    session = tf.Session(graph=graph, config=config)
+    try:
+        # Large filters come first: the memory that loading them takes for a moment is then free for everything else.
+        for filters in network.large_filters:
+            load_large_filter(session, filters, prefix)
+        with graph.as_default():
+            tf.import_graph_def(fold_variables(network, prefix), name='')
+        return InferenceGraph(graph, session, description, precision)
+    except BaseException:
+        session.close()
+        raise
+
+
+def _checked_config(precision: str, base: Optional[Any]) -> Any:
+    if precision not in PRECISIONS:
+        raise ValueError(
+            'precision is {!r}; predictions are computed in {}.'.format(precision, ' or '.join(PRECISIONS))
+        )
+    check_precision(precision, machine=this_machine(base))
+    # The graph itself is in bfloat16 where it is asked for; TensorFlow's own rewrite would hold both kinds of weights.
+    return session_config_for('float32', gpu_memory_growth=base is None, base=base)

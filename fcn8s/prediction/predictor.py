@@ -1,0 +1,261 @@
+"""Predicting images of any size: in tiles, at several scales, mirrored; and folders of images as overlays."""
+
+import os
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, Union
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from fcn8s.prediction.tiling import Span, check_tile, spans
+from helpers.files import explain_os_errors
+from helpers.images import find_images, read_image, resize_image, write_image
+from helpers.visualization_utils import print_segmentation_onto_image
+
+DEFAULT_OVERLAP = 128
+ARRANGEMENTS = ('vertical', 'horizontal')
+# Beyond this an image is nothing but interpolation, and soon larger than OpenCV can hold.
+MAX_SCALE = 16
+
+# How many channels OpenCV resizes at a time; version 5 takes 128 at most.
+_RESIZED_CHANNELS = 64
+# How many rows of a map are enlarged at a time.
+_BAND_ROWS = 32
+# Keeps the logarithm of a probability of 0 finite.
+_SMALLEST_PROBABILITY = np.finfo(np.float32).tiny
+
+# predict(images, argmax): uint8 [N, H, W, 3] -> class IDs uint8 [N, H, W], or soft-max float32 [N, H, W, C] for
+# argmax=False. `FCN8s.predict` and `InferenceGraph.predict` are such functions.
+Predict = Callable[..., np.ndarray]
+# The first row of a band of an image, and float32 [h, W, C] of its rows.
+Band = Tuple[int, np.ndarray]
+
+
+class Predictor:
+    """Predicts one image at a time, of any height and width from 1.
+
+    Averages the soft-max over scales, over the image and its mirror image, and where tiles overlap. With none of these,
+    class IDs come straight from the network, without the soft-max.
+
+    Given a size, it predicts what `fcn8s evaluate --size` scores: the resized image's logits (soft-max, where several
+    are averaged), interpolated to the size of the image before a class is chosen.
+    """
+
+    def __init__(
+        self,
+        predict: Predict,
+        num_classes: int,
+        tile: Optional[Tuple[int, int]] = None,
+        overlap: int = DEFAULT_OVERLAP,
+        scales: Sequence[float] = (1.0,),
+        mirror: bool = False,
+        size: Optional[Tuple[int, int]] = None,
+    ) -> None:
+        """
+        Arguments:
+            predict: See `Predict`.
+            num_classes: C.
+            tile: (height, width) of the tiles that a larger image is cut into; None for the whole image at once. Away
+                from the borders of tiles (about 260 pixels: half the network's field of view, and what upsampling adds)
+                the answer is that of the whole image.
+            overlap: Of neighbouring tiles, in pixels.
+            scales: Factors that the image is resized by before predicting; results have the image's own size.
+            mirror: Whether the mirror image is predicted too.
+            size: (height, width) that every image is brought to for the network; tiles and scales are then those of the
+                resized image. None takes images as they are.
+
+        Raises ValueError where an argument is out of its range.
+        """
+        if tile is not None:
+            check_tile(min(tile), overlap)
+        if not scales or not all(0 < scale <= MAX_SCALE for scale in scales):
+            raise ValueError(
+                'scales is {}; it has to be one or more positive numbers, at most {}, such as 0.75 1 1.25.'.format(
+                    list(scales), MAX_SCALE
+                )
+            )
+        self.num_classes = num_classes
+        self._predict = predict
+        self._tile = tile
+        self._overlap = overlap
+        self._scales = tuple(scales)
+        self._mirror = mirror
+        self._size = _checked_size('size', size)
+
+    def class_ids(self, image: np.ndarray) -> np.ndarray:
+        """uint8 [H, W, 3], RGB -> uint8 [H, W]."""
+        if self._keeps_size(image) and self._scales == (1.0,) and not self._mirror and self._grid(image) is None:
+            return self._predict(image[np.newaxis])[0]
+        class_ids = np.empty(image.shape[:2], np.uint8)
+        for start, band in self._bands(image):
+            class_ids[start : start + len(band)] = np.argmax(band, axis=-1)
+        return class_ids
+
+    def probabilities(self, image: np.ndarray) -> np.ndarray:
+        """uint8 [H, W, 3], RGB -> float32 [H, W, C]."""
+        are_logits = self._interpolates_logits and not self._keeps_size(image)
+        return np.concatenate([_soft_max_of(band) if are_logits else band for _, band in self._bands(image)])
+
+    def _keeps_size(self, image: np.ndarray) -> bool:
+        return self._size is None or self._size == image.shape[:2]
+
+    @property
+    def _interpolates_logits(self) -> bool:
+        """Whether a resized image's logits are what is interpolated, as there is nothing to average."""
+        return self._tile is None and self._scales == (1.0,) and not self._mirror
+
+    def _grid(self, image: np.ndarray) -> Optional[Tuple[List[Span], List[Span]]]:
+        """The spans of rows and columns of the tiles, or None where the image is predicted at once."""
+        if self._tile is None or (image.shape[0] <= self._tile[0] and image.shape[1] <= self._tile[1]):
+            return None
+        return spans(image.shape[0], self._tile[0], self._overlap), spans(image.shape[1], self._tile[1], self._overlap)
+
+    def _bands(self, image: np.ndarray) -> Iterator[Band]:
+        """The soft-max from top to bottom; of an image that is resized and `_interpolates_logits`, the logits."""
+        if self._size is None or self._keeps_size(image):
+            yield from self._bands_of_tiles(image)
+            return
+        values = np.concatenate([band for _, band in self._bands_of_tiles(resize_image(image, self._size))])
+        if self._interpolates_logits:
+            # But for a number per pixel, which changes neither class nor soft-max, that is what the logarithm gives.
+            values = np.log(np.maximum(values, _SMALLEST_PROBABILITY))
+        yield from _enlarged_bands(values, image.shape[:2])
+
+    def _bands_of_tiles(self, image: np.ndarray) -> Iterator[Band]:
+        """The bands of an image as it is. Only a row of tiles is in memory at a time."""
+        tiles = self._grid(image)
+        if tiles is None:
+            yield 0, self._average(image)
+            return
+        rows, columns = tiles
+        band_start, band = 0, np.zeros((0, image.shape[1], self.num_classes), np.float32)
+        for row in rows:
+            finished = row.start - band_start
+            if finished:
+                yield band_start, band[:finished]
+            rest = band[finished:]
+            band_start, band = row.start, np.zeros((row.stop - row.start,) + band.shape[1:], np.float32)
+            band[: len(rest)] = rest
+            for column in columns:
+                tile = self._average(np.ascontiguousarray(image[row.start : row.stop, column.start : column.stop]))
+                tile *= row.weights[:, np.newaxis, np.newaxis] * column.weights[:, np.newaxis]
+                band[:, column.start : column.stop] += tile
+        yield band_start, band
+
+    def _average(self, image: np.ndarray) -> np.ndarray:
+        """The mean soft-max [H, W, C] over scales and mirror images."""
+        total = np.zeros(image.shape[:2] + (self.num_classes,), np.float32)
+        for scale in self._scales:
+            height, width = (max(1, int(round(side * scale))) for side in image.shape[:2])
+            scaled = resize_image(image, (height, width))
+            total += _resize_map(self._soft_max(scaled), image.shape[:2])
+            if self._mirror:
+                mirrored = self._soft_max(np.ascontiguousarray(scaled[:, ::-1]))
+                total += _resize_map(np.ascontiguousarray(mirrored[:, ::-1]), image.shape[:2])
+        total /= len(self._scales) * (2 if self._mirror else 1)
+        return total
+
+    def _soft_max(self, image: np.ndarray) -> np.ndarray:
+        return self._predict(image[np.newaxis], argmax=False)[0]
+
+
+def _resize_map(soft_max: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """float32 [h, w, C] to `size` (height, width), bilinearly: OpenCV averages areas of four channels at most."""
+    if soft_max.shape[:2] == tuple(size):
+        return soft_max
+    resized = np.empty(tuple(size) + soft_max.shape[2:], np.float32)
+    for start in range(0, soft_max.shape[2], _RESIZED_CHANNELS):
+        part = np.ascontiguousarray(soft_max[..., start : start + _RESIZED_CHANNELS])
+        part = cv2.resize(part, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+        resized[..., start : start + _RESIZED_CHANNELS] = part.reshape(tuple(size) + (-1,))
+    return resized
+
+
+def _enlarged_bands(values: np.ndarray, size: Tuple[int, int]) -> Iterator[Band]:
+    """float32 [h, w, C] to `size` (height, width) as `_resize_map`, band by band: for a large image and many classes
+    the whole would be gigabytes."""
+    height = len(values)
+    wide = _resize_map(values, (height, size[1]))
+    # Half-pixel centres, as in OpenCV and in `fcn8s.graph.evaluation_head`.
+    rows = np.clip((np.arange(size[0]) + 0.5) * height / size[0] - 0.5, 0, height - 1)
+    for start in range(0, size[0], _BAND_ROWS):
+        band = rows[start : start + _BAND_ROWS]
+        above = band.astype(np.int64)
+        share = (band - above).astype(np.float32)[:, np.newaxis, np.newaxis]
+        yield start, wide[above] * (1 - share) + wide[np.minimum(above + 1, height - 1)] * share
+
+
+def _soft_max_of(logits: np.ndarray) -> np.ndarray:
+    """The soft-max over the last axis."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def predict_and_save(
+    predict: Predict,
+    results_dir: str,
+    images_dir: str,
+    color_map: Any,
+    resize: Union[bool, Tuple[int, int]] = False,
+    image_file_extension: str = 'png',
+    include_unprocessed_image: bool = False,
+    arrangement: str = 'vertical',
+    overwrite_existing: bool = True,
+) -> List[str]:
+    """Segments the images of a folder and writes overlays of the same names into another.
+
+    Arguments:
+        predict: See `Predict`.
+        results_dir: Made where it is missing. Files of other names in it stay as they are.
+        images_dir: The folder; its subfolders are not searched.
+        color_map: As of `helpers.visualization_utils.print_segmentation_onto_image`.
+        resize: (height, width) that images are resized to before predicting, and the results have; False for none.
+        image_file_extension: Which files are taken, for example 'png'.
+        include_unprocessed_image: Whether the image comes with its overlay in one picture.
+        arrangement: 'vertical', the image above the overlay; or 'horizontal', to its left.
+        overwrite_existing: Whether existing results are replaced. False keeps them and predicts only what is missing.
+
+    Returns the paths of the overlays that were written.
+
+    Raises ValueError or FileNotFoundError, before anything is predicted, for folders and arguments that cannot work,
+    and ValueError naming an image that cannot be read.
+    """
+    if arrangement not in ARRANGEMENTS:
+        raise ValueError('arrangement is {!r}; choose from {}.'.format(arrangement, ', '.join(ARRANGEMENTS)))
+    size = _checked_size('resize', resize)
+    # On one pixel, so that colours that cannot be drawn are refused before anything is predicted.
+    print_segmentation_onto_image(np.zeros([1, 1, 3], np.uint8), np.zeros([1, 1], np.uint8), color_map)
+    if os.path.realpath(results_dir) == os.path.realpath(images_dir):
+        raise ValueError(
+            'results_dir and images_dir are the same folder, {!r}: overlays have the names of their '
+            'images and would replace them. Give another results_dir.'.format(results_dir)
+        )
+    if not os.path.isdir(images_dir):
+        raise FileNotFoundError('images_dir {!r} is no folder.'.format(images_dir))
+    pairs = [
+        (path, os.path.join(results_dir, os.path.basename(path)))
+        for path in find_images(images_dir, (image_file_extension,), recursive=False)
+    ]
+    with explain_os_errors(results_dir):
+        os.makedirs(results_dir, exist_ok=True)
+    pairs = [pair for pair in pairs if overwrite_existing or not os.path.exists(pair[1])]
+    for image_path, result_path in tqdm(pairs, desc='predict', unit='image'):
+        image = read_image(image_path, convert=True)
+        image = image if size is None else resize_image(image, size)
+        overlay = print_segmentation_onto_image(image, predict(image[np.newaxis])[0], color_map)
+        if include_unprocessed_image:
+            overlay = np.concatenate([image, overlay], axis=ARRANGEMENTS.index(arrangement))
+        write_image(result_path, overlay)
+    return [result_path for _, result_path in pairs]
+
+
+def _checked_size(name: str, size: Any) -> Optional[Tuple[int, int]]:
+    if size is False or size is None:
+        return None
+    if not isinstance(size, (tuple, list)) or len(size) != 2 or any(int(side) != side or side < 1 for side in size):
+        raise ValueError(
+            '{} is {!r}; it has to be (height, width), each at least 1. Leave it out to resize nothing.'.format(
+                name, size
+            )
+        )
+    return int(size[0]), int(size[1])

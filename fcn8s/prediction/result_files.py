@@ -1,0 +1,169 @@
+"""The files that a prediction is kept in: class IDs, colours, overlays, soft-max; and where they go."""
+
+import os
+from typing import Any, Dict, Iterable, List, NamedTuple, Sequence
+
+import numpy as np
+
+from fcn8s.prediction.predictor import Predictor
+from fcn8s.prediction.video import DEFAULT_STYLE, Drawing, Style
+from helpers.files import atomic_path
+from helpers.images import find_images, write_image, write_labels
+from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_ids_to_file_ids
+from helpers.visualization_utils import colorize
+
+KINDS = ('overlay', 'color', 'ids', 'softmax')
+ID_SPACES = ('class', 'dataset', 'train')
+_SUFFIXES = {'overlay': '_overlay.png', 'color': '_color.png', 'ids': '_ids.png', 'softmax': '_softmax.npz'}
+
+
+class Job(NamedTuple):
+    """An image to predict, and its results' path without the suffix, relative to the folder of results."""
+
+    image_path: str
+    stem: str
+
+
+def plan_jobs(inputs: Sequence[str], out_dir: str) -> List[Job]:
+    """Finds the images of files, folders (with their subfolders) and glob patterns.
+
+    Results keep the path below a folder, or below the part of a pattern that has no wildcard. Where `out_dir` lies
+    below that, images in it are left out: they are results.
+
+    Raises FileNotFoundError where there is no image; ValueError where two images would have the same results, or
+    `out_dir` is the folder that images are looked for in.
+    """
+    jobs = []
+    for source in inputs:
+        base, found = _base_folder(source), find_images(source)
+        is_searched = not os.path.isfile(source)
+        if is_searched and os.path.realpath(base) == os.path.realpath(out_dir):
+            raise ValueError(
+                '{!r} is the folder of the images and of the results, which would be predicted the next '
+                'time. Give another folder to --out.'.format(base)
+            )
+        # A folder of results around the images, say '.', makes no results of them.
+        has_results = is_searched and _is_below(out_dir, base)
+        paths = [path for path in found if not (has_results and _is_below(path, out_dir))]
+        jobs += [Job(path, os.path.splitext(os.path.relpath(path, base))[0]) for path in paths]
+    if not jobs:
+        raise FileNotFoundError(
+            'there is no image in {} apart from the results in {!r}.'.format(', '.join(inputs), out_dir)
+        )
+    _check_stems(jobs)
+    return jobs
+
+
+def _base_folder(source: str) -> str:
+    if os.path.isdir(source):
+        return source
+    folder = os.path.dirname(source)
+    if os.path.isfile(source):
+        return folder or '.'
+    while any(character in folder for character in '*?['):
+        folder = os.path.dirname(folder)
+    return folder or '.'
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return os.path.realpath(path).startswith(os.path.join(os.path.realpath(folder), ''))
+
+
+def _check_stems(jobs: Iterable[Job]) -> None:
+    seen: Dict[str, str] = {}
+    for job in jobs:
+        if seen.setdefault(job.stem, job.image_path) != job.image_path:
+            raise ValueError(
+                '{} and {} would have the same results, {}. Predict them into different folders.'.format(
+                    seen[job.stem], job.image_path, job.stem + _SUFFIXES['overlay']
+                )
+            )
+
+
+class ResultFiles:
+    """Writes the results of images into one folder; files of other names in it stay as they are.
+
+    kinds: of KINDS. ids: which IDs an '_ids.png' holds: 'class', those of the network; 'dataset', those of the
+    dataset's own files (labelIds for Cityscapes); 'train', Cityscapes' train IDs.
+    """
+
+    def __init__(
+        self,
+        out_dir: str,
+        label_space: LabelSpace,
+        kinds: Sequence[str],
+        style: Style = DEFAULT_STYLE,
+        ids: str = 'class',
+    ) -> None:
+        unknown = sorted(set(kinds) - set(KINDS))
+        if unknown or not kinds:
+            raise ValueError('kinds of results are {}; choose one or more of {}.'.format(list(kinds), ', '.join(KINDS)))
+        self.out_dir = out_dir
+        self._label_space = label_space
+        self._kinds = set(kinds)
+        self._draw = Drawing(label_space, style)
+        self._id_map = id_map(label_space, ids)
+
+    def path(self, stem: str, kind: str) -> str:
+        """Where a result goes."""
+        return os.path.join(self.out_dir, stem + _SUFFIXES[kind])
+
+    def check_inputs(self, jobs: Iterable[Job]) -> None:
+        """Raises ValueError where a result would replace one of the images."""
+        jobs = list(jobs)
+        images = {os.path.realpath(job.image_path) for job in jobs}
+        for job in jobs:
+            for kind in self._kinds:
+                if os.path.realpath(self.path(job.stem, kind)) in images:
+                    raise ValueError(
+                        'the result {} would replace an image of that name. Give another folder to --out.'.format(
+                            self.path(job.stem, kind)
+                        )
+                    )
+
+    def predict(self, predictor: Predictor, image: np.ndarray) -> Dict[str, np.ndarray]:
+        """What `write` needs: 'class_ids' uint8 [H, W], and 'softmax' float32 [H, W, C] where it is to be written."""
+        if 'softmax' not in self._kinds:
+            return {'class_ids': predictor.class_ids(image)}
+        probabilities = predictor.probabilities(image)
+        return {'class_ids': np.argmax(probabilities, axis=-1).astype(np.uint8), 'softmax': probabilities}
+
+    def write(self, stem: str, image: np.ndarray, prediction: Dict[str, Any]) -> None:
+        """Writes every kind of result of one image; existing ones of the same name are replaced."""
+        class_ids = prediction['class_ids']
+        if 'overlay' in self._kinds:
+            write_image(self.path(stem, 'overlay'), self._draw(image, class_ids))
+        if 'color' in self._kinds:
+            write_image(self.path(stem, 'color'), colorize(class_ids, self._label_space))
+        if 'ids' in self._kinds:
+            write_labels(self.path(stem, 'ids'), self._id_map[class_ids])
+        if 'softmax' in self._kinds:
+            with atomic_path(self.path(stem, 'softmax')) as temporary:
+                np.savez_compressed(temporary, softmax=prediction['softmax'])
+
+
+def id_map(label_space: LabelSpace, ids: str) -> np.ndarray:
+    """The map from class IDs to the IDs that are written, uint8 [256]; see `ResultFiles`.
+
+    Raises ValueError where the label space has no such IDs.
+    """
+    if ids not in ID_SPACES:
+        raise ValueError('ids is {!r}; choose from {}.'.format(ids, ', '.join(ID_SPACES)))
+    if ids == 'class':
+        return np.arange(256, dtype=np.uint8)
+    if ids == 'train':
+        if not label_space.name.startswith('cityscapes'):
+            raise ValueError(
+                'the model has the classes of {!r}; train IDs belong to Cityscapes. Write class IDs, or '
+                'those of the dataset.'.format(label_space.name)
+            )
+        return cityscapes_ids_to_train_ids()[class_ids_to_file_ids(label_space)]
+    return class_ids_to_file_ids(label_space)
+
+
+def check_folder(out_dir: str) -> None:
+    """Makes the folder and raises OSError, saying what to do, where nothing can be written there."""
+    probe = os.path.join(out_dir, '.fcn8s-can-write')
+    with atomic_path(probe) as temporary, open(temporary, 'wb'):
+        pass
+    os.unlink(probe)

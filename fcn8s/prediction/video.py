@@ -1,0 +1,216 @@
+"""Segmented videos: frames are read, predicted, drawn and encoded at the same time, a few at a time."""
+
+import contextlib
+import itertools
+import os
+import signal
+import time
+from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional
+
+import cv2
+import numpy as np
+
+from fcn8s.prediction.pipelining import overlapped
+from fcn8s.prediction.predictor import Predictor
+from fcn8s.stopping import StopRequest
+from helpers.label_spaces import LabelSpace
+from helpers.video import VideoWriter, check_frame_rate, check_video_path, open_frames
+from helpers.visualization_utils import (
+    colorize,
+    draw_legend,
+    legend_width,
+    print_segmentation_onto_image,
+    put_above_legend,
+)
+
+LAYOUTS = ('overlay', 'side-by-side', 'stacked', 'map')
+CAMERA_PREFIX = 'camera:'
+MAX_ZOOM = 8
+
+
+class Style(NamedTuple):
+    """How a segmentation is drawn.
+
+    layout: 'overlay'; 'side-by-side' or 'stacked', the frame and its overlay; or 'map', the colours alone.
+    alpha: the opacity of the colours over the frame, 0 to 1. contours: draw the borders of segments.
+    legend: add the names of the classes below the picture, which gets white on its right where it is too narrow.
+    zoom: draw everything so many times larger than the frame, for small frames on large screens.
+    """
+
+    layout: str = 'overlay'
+    alpha: float = 0.5
+    contours: bool = False
+    legend: bool = False
+    zoom: int = 1
+
+
+DEFAULT_STYLE = Style()
+
+
+class Rendered(NamedTuple):
+    """path: the video; num_frames; seconds: from the first frame asked for to the finished file."""
+
+    path: str
+    num_frames: int
+    seconds: float
+
+    @property
+    def frames_per_second(self) -> float:
+        return self.num_frames / self.seconds
+
+
+def check_style(style: Style) -> None:
+    """Raises ValueError where a field is out of its range."""
+    if style.layout not in LAYOUTS:
+        raise ValueError('layout is {!r}; choose from {}.'.format(style.layout, ', '.join(LAYOUTS)))
+    if not 0 <= style.alpha <= 1:
+        raise ValueError(
+            'alpha is {}; it has to be from 0 (only the image) to 1 (only the colours).'.format(style.alpha)
+        )
+    if not 1 <= style.zoom <= MAX_ZOOM:
+        raise ValueError('zoom is {}; it has to be a whole number from 1 to {}.'.format(style.zoom, MAX_ZOOM))
+
+
+def check_smoothing(smoothing: float) -> None:
+    """Raises ValueError unless 0 <= smoothing < 1."""
+    if not 0 <= smoothing < 1:
+        raise ValueError(
+            'smoothing is {}; it has to be at least 0 (off) and below 1, for example 0.6.'.format(smoothing)
+        )
+
+
+class Drawing:
+    """Draws class IDs onto frames of one video. The legend is drawn once for frames of one width."""
+
+    def __init__(self, label_space: LabelSpace, style: Style) -> None:
+        check_style(style)
+        self._label_space = label_space
+        self._style = style
+        self._legend = None  # type: Optional[np.ndarray]
+        self._legend_is_for = 0  # the width of the picture above it
+
+    def __call__(self, image: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
+        """uint8 [H, W, 3] and [H, W] -> uint8 [h, w, 3]."""
+        if self._style.zoom > 1:
+            size = (image.shape[1] * self._style.zoom, image.shape[0] * self._style.zoom)
+            image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+            class_ids = cv2.resize(class_ids, size, interpolation=cv2.INTER_NEAREST)
+        picture = np.concatenate(self._panels(image, class_ids), axis=1 if self._style.layout == 'side-by-side' else 0)
+        if not self._style.legend:
+            return picture
+        if self._legend is None or self._legend_is_for != picture.shape[1]:
+            self._legend_is_for = picture.shape[1]
+            self._legend = draw_legend(self._label_space, legend_width(self._label_space, picture.shape[1]))
+        return put_above_legend(picture, self._legend)
+
+    def _panels(self, image: np.ndarray, class_ids: np.ndarray) -> List[np.ndarray]:
+        if self._style.layout == 'map':
+            return [colorize(class_ids, self._label_space)]
+        overlay = print_segmentation_onto_image(
+            image, class_ids, self._label_space, self._style.alpha, self._style.contours
+        )
+        return [overlay] if self._style.layout == 'overlay' else [image, overlay]
+
+
+class SmoothedPredictor:
+    """Class IDs of consecutive frames from a running mean of the soft-max, which calms flicker.
+
+    mean <- smoothing * mean + (1 - smoothing) * soft-max; the first frame's is its own. 0 takes each frame by itself.
+    """
+
+    def __init__(self, predictor: Predictor, smoothing: float) -> None:
+        check_smoothing(smoothing)
+        self._predictor = predictor
+        self._smoothing = smoothing
+        self._mean = None  # type: Optional[np.ndarray]
+
+    def class_ids(self, image: np.ndarray) -> np.ndarray:
+        """uint8 [H, W, 3], the next frame -> uint8 [H, W]."""
+        if not self._smoothing:
+            return self._predictor.class_ids(image)
+        probabilities = self._predictor.probabilities(image)
+        if self._mean is None:
+            self._mean = probabilities
+        else:
+            self._mean += (1 - self._smoothing) * (probabilities - self._mean)
+        return np.argmax(self._mean, axis=-1).astype(np.uint8)
+
+
+def render_video(
+    predictor: Predictor,
+    source: str,
+    out_path: str,
+    label_space: LabelSpace,
+    style: Style = DEFAULT_STYLE,
+    smoothing: float = 0.0,
+    frame_rate: Optional[float] = None,
+    progress: Optional[Callable[[Iterable, Optional[int]], Iterable]] = None,
+) -> Rendered:
+    """Writes the segmented video of a source.
+
+    Arguments:
+        predictor: Predicts a frame.
+        source: A video file, a folder of frames, or 'camera:N', which records until Ctrl-C.
+        out_path: Ends in '.mp4'. An existing file is replaced when the new one is complete.
+        label_space: Names and colours of the classes.
+        style: See `Style`.
+        smoothing: See `SmoothedPredictor`.
+        frame_rate: Of a folder of frames, 30 by default.
+        progress: Called with the frames to come and their number, if known; returns them to be iterated over. An
+            iterator of it that can be closed is closed before any error is reported.
+
+    The sound of a video is kept.
+
+    Raises ValueError, FileNotFoundError or OSError naming what cannot be read or written and the frame. What was done
+    by then stays as 'NAME.partial.mp4' (see `VideoWriter`), which plays; so it does after Ctrl-C (KeyboardInterrupt).
+    """
+    check_video_path(out_path)
+    if frame_rate is not None:
+        check_frame_rate(frame_rate)
+    draw, smoothed = Drawing(label_space, style), SmoothedPredictor(predictor, smoothing)
+    if os.path.realpath(source) == os.path.realpath(out_path):
+        raise ValueError(
+            '{} is both the video to read and the one to write. Give another name for the result.'.format(source)
+        )
+    start = time.perf_counter()
+    with StopRequest() as stop, _without_interrupts(lambda: open_frames(source, frame_rate)) as frames, overlapped(
+        frames, lambda frame: (frame, smoothed.class_ids(frame)), lambda pair: draw(*pair)
+    ) as pictures, _closing(iter(pictures if progress is None else progress(pictures, frames.num_frames))) as shown:
+        first = next(shown)
+        with _without_interrupts(
+            lambda: VideoWriter(out_path, first.shape[:2], frames.frame_rate, source if frames.has_audio else None)
+        ) as writer, _closing(shown):  # before the writer says what it leaves
+            _write_all(writer, itertools.chain([first], shown), stop, is_endless=source.startswith(CAMERA_PREFIX))
+    return Rendered(out_path, writer.num_written, time.perf_counter() - start)
+
+
+@contextlib.contextmanager
+def _closing(iterator: Iterator) -> Iterator[Iterator]:
+    """Closes an iterator at the end, if it can be: a progress bar ends its line then, and no message lands on it."""
+    try:
+        yield iterator
+    finally:
+        close = getattr(iterator, 'close', None)
+        if close is not None:
+            close()
+
+
+def _without_interrupts(start: Callable[[], Any]) -> Any:
+    """Starts processes that do not hear Ctrl-C: a terminal sends it to all, and it is for this one to say stop."""
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
+def _write_all(writer: VideoWriter, pictures: Iterable, stop: StopRequest, is_endless: bool) -> None:
+    """Raises KeyboardInterrupt when somebody stops, which is how a camera's recording ends well."""
+    for picture in pictures:
+        writer.write(picture)
+        if stop.requested and is_endless:
+            return
+        if stop.requested:
+            raise KeyboardInterrupt(
+                'stopped after {} frames; what was done is in {}'.format(writer.num_written, writer.partial_path)
+            )

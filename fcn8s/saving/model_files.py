@@ -1,0 +1,150 @@
+"""The saved form of a network: a SavedModel with the inference graph, a serving signature and a description.
+
+    DIR/saved_model.pb                encoder, decoder and predictor; no training nodes; tag 'default'
+    DIR/variables/variables.*         every variable of the graph (a training checkpoint adds the optimiser's slots)
+    DIR/fcn8s.json                    settings, label space, step, scores, versions
+
+The graph is rebuilt from the encoder's own graph and the settings, never cut out of a training graph, so a model saved
+after training and one saved for prediction are the same file.
+"""
+
+import json
+import os
+import platform
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+import fcn8s
+from fcn8s.backend import tf
+from fcn8s.graph.decoder import build_decoder
+from fcn8s.graph.encoder import import_encoder
+from fcn8s.graph.predictor import build_predictor
+from fcn8s.saving import saved_models
+from fcn8s.settings import ModelSettings
+from helpers.files import atomic_directory
+
+DEFAULT_TAGS = ('default',)
+DESCRIPTION_FILE = 'fcn8s.json'
+FORMAT = 1
+
+
+class SavedFCN8s(NamedTuple):
+    """A saved FCN-8s as found on disk."""
+
+    directory: str
+    settings: ModelSettings
+    description: Dict[str, Any]
+
+
+def build_meta_graph(encoder_meta_graph: Any, settings: ModelSettings, tags: Sequence[str] = DEFAULT_TAGS) -> Any:
+    """The MetaGraphDef of a network for prediction, with its Saver and the signature `serving_default`.
+
+    The signature takes `images` (uint8 [N, H, W, 3], RGB) and gives `class_ids` (uint8 [N, H, W]) and `probabilities`
+    (float32 [N, H, W, C]).
+    """
+    graph = tf.Graph()
+    with graph.as_default():
+        encoder = import_encoder(encoder_meta_graph)
+        decoder = build_decoder(encoder.pool3, encoder.pool4, encoder.fc7, encoder.image_input, settings)
+        predictor = build_predictor(decoder.logits)
+        saver = tf.train.Saver(tf.global_variables())
+        meta_graph = tf.train.export_meta_graph(
+            saver_def=saver.as_saver_def(), clear_devices=True, strip_default_attrs=True
+        )
+        signature = tf.saved_model.signature_def_utils.build_signature_def(
+            {'images': _tensor_info(encoder.images_uint8)},
+            {'class_ids': _tensor_info(predictor.class_ids), 'probabilities': _tensor_info(predictor.probabilities)},
+            tf.saved_model.signature_constants.PREDICT_METHOD_NAME,
+        )
+    key = tf.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+    meta_graph.signature_def[key].CopyFrom(signature)
+    del meta_graph.meta_info_def.tags[:]
+    meta_graph.meta_info_def.tags.extend(tags)
+    return meta_graph
+
+
+def _tensor_info(tensor: Any) -> Any:
+    return tf.TensorInfo(name=tensor.name, dtype=tensor.dtype.as_datatype_enum, tensor_shape=tensor.shape.as_proto())
+
+
+def check_tags(name: str, tags: Any) -> None:
+    """Raises ValueError unless `tags` is a sequence of at least one string; one string alone is a common slip."""
+    if isinstance(tags, str) or not tags or not all(isinstance(tag, str) for tag in tags):
+        raise ValueError("{} is {!r}; it has to be a list of strings such as ['default'].".format(name, tags))
+
+
+def library_versions() -> Dict[str, str]:
+    """Versions of this library and of what its results depend on."""
+    return {
+        'fcn8s': fcn8s.__version__,
+        'tensorflow': tf.__version__,
+        'numpy': np.__version__,
+        'python': platform.python_version(),
+    }
+
+
+def describe(
+    settings: ModelSettings, global_step: int, metrics: Dict[str, float], extra: Optional[Dict[str, Any]] = None
+) -> Dict[str, Any]:
+    """The content of `fcn8s.json`. metrics: score name -> float, for information only."""
+    description = {
+        'format': FORMAT,
+        'global_step': int(global_step),
+        'metrics': metrics,
+        'versions': library_versions(),
+    }
+    description.update(settings.to_dict())
+    description.update(extra or {})
+    return description
+
+
+def write_model_files(
+    directory: str, meta_graph: Any, description: Dict[str, Any], save_variables: Callable[[str], None]
+) -> None:
+    """Writes the files of a model into an existing directory. `save_variables(prefix)` writes the checkpoint."""
+    os.makedirs(os.path.join(directory, 'variables'), exist_ok=True)
+    saved_models.write_graph(directory, meta_graph)
+    save_variables(saved_models.variables_prefix(directory))
+    with open(os.path.join(directory, DESCRIPTION_FILE), 'w', encoding='utf-8') as file:
+        json.dump(description, file, indent=1)
+
+
+def write_model(
+    directory: str, meta_graph: Any, description: Dict[str, Any], save_variables: Callable[[str], None]
+) -> str:
+    """Writes a new model directory beside its place and moves it in. An existing non-empty directory is refused."""
+    with atomic_directory(directory) as temporary:
+        write_model_files(temporary, meta_graph, description, save_variables)
+    return directory
+
+
+def read_description(directory: str) -> SavedFCN8s:
+    """Reads `fcn8s.json` of a saved model.
+
+    Raises FileNotFoundError without such a directory, ValueError where the file is missing, damaged or from a newer
+    format.
+    """
+    directory = os.fspath(directory)
+    path = os.path.join(directory, DESCRIPTION_FILE)
+    if not os.path.isdir(directory):
+        raise FileNotFoundError('model directory {!r} does not exist.'.format(directory))
+    if not os.path.isfile(path):
+        raise ValueError(
+            '{!r} holds no {}, so it is no FCN-8s saved by this library. To build on a VGG-16 encoder, pass '
+            'the directory as vgg16_dir.'.format(directory, DESCRIPTION_FILE)
+        )
+    try:
+        with open(path, encoding='utf-8') as file:
+            description = json.load(file)
+        if description['format'] > FORMAT:
+            raise ValueError(
+                '{} has format {}, and this version of fcn8s ({}) reads formats up to {}. Upgrade fcn8s.'.format(
+                    path, description['format'], fcn8s.__version__, FORMAT
+                )
+            )
+        return SavedFCN8s(directory, ModelSettings.from_dict(description), description)
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(
+            '{} is damaged ({!r}). Copy it again from where the model was saved.'.format(path, error)
+        ) from error

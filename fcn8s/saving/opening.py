@@ -1,0 +1,154 @@
+"""The ways to begin: on an encoder, from a saved FCN-8s, with variables on top, or from another network's weights."""
+
+from typing import Any, Dict, NamedTuple, Optional, Sequence
+
+from fcn8s.saving.encoder_files import ENCODER_TAGS, EncoderSource, read_encoder
+from fcn8s.saving.model_files import DEFAULT_TAGS, check_tags, read_description
+from fcn8s.saving.restoring import find_checkpoint
+from fcn8s.saving.runs import resolve_model
+from fcn8s.settings import ModelSettings, new_model_settings
+from helpers.label_spaces import is_nameless
+
+
+class OtherNetwork(NamedTuple):
+    """The checkpoint and the settings of a network to take what fits from."""
+
+    prefix: str
+    settings: ModelSettings
+
+
+class Opening(NamedTuple):
+    """What to build and what to restore.
+
+    weights_prefix: a checkpoint that holds all weights of the network; None to restore the encoder's alone.
+    fine_tune_from: another network to take what fits from.
+    """
+
+    encoder: EncoderSource
+    settings: ModelSettings
+    weights_prefix: Optional[str] = None
+    fine_tune_from: Optional[OtherNetwork] = None
+
+
+def plan_opening(
+    model_load_dir: Optional[str],
+    tags: Optional[Sequence[str]],
+    vgg16_dir: Optional[str],
+    variables_load_dir: Optional[str],
+    fine_tune_from: Optional[str],
+    architecture: Dict[str, Any],
+) -> Opening:
+    """Checks how a network is to begin, and reads its graph from disk; nothing is built.
+
+    architecture: keyword arguments of `new_model_settings`; those that are None were not given.
+
+    Raises ValueError or FileNotFoundError saying which argument is missing, contradicts another, or leads nowhere.
+    """
+    beginnings = {'model_load_dir': model_load_dir, 'vgg16_dir': vgg16_dir, 'fine_tune_from': fine_tune_from}
+    given = {name: path for name, path in beginnings.items() if path is not None}
+    if len(given) != 1:
+        raise ValueError(
+            '{} given; pass exactly one of vgg16_dir (build on an encoder; write one with: fcn8s vgg16 OUT '
+            '--weights SOURCE), model_load_dir (load a saved FCN-8s) and fine_tune_from (start from another '
+            "network's weights).".format(' and '.join(given) + ' are' if given else 'no beginning is')
+        )
+    if variables_load_dir is not None and vgg16_dir is None:
+        raise ValueError(
+            'variables_load_dir needs vgg16_dir and num_classes: the network is built first, then its variables '
+            'are loaded.'
+        )
+    if tags is not None:
+        check_tags('tags', tags)
+        if model_load_dir is None:
+            raise ValueError('tags={!r} belongs to model_load_dir, which is not given.'.format(list(tags)))
+    ((beginning, path),) = given.items()
+    if beginning == 'vgg16_dir':
+        return _on_encoder(path, variables_load_dir, architecture)
+    if beginning == 'fine_tune_from':
+        return _from_other(path, architecture)
+    return _saved(path, tags or DEFAULT_TAGS, architecture)
+
+
+def _on_encoder(vgg16_dir: str, variables_load_dir: Optional[str], architecture: Dict[str, Any]) -> Opening:
+    settings = new_model_settings(**_given(architecture))
+    encoder = read_encoder(vgg16_dir, ENCODER_TAGS)
+    prefix = None if variables_load_dir is None else find_checkpoint(variables_load_dir)
+    return Opening(encoder, settings, weights_prefix=prefix)
+
+
+def _saved(model_load_dir: str, tags: Sequence[str], architecture: Dict[str, Any]) -> Opening:
+    directory = resolve_model(model_load_dir)
+    saved = read_description(directory)
+    settings, named = saved.settings, architecture.get('label_space')
+    _check_agrees(settings, _given(architecture), directory)
+    if named is not None and is_nameless(settings.label_space):
+        settings = settings._replace(label_space=named)
+    encoder = read_encoder(directory, tags, 'model')
+    return Opening(encoder, settings, weights_prefix=encoder.variables_prefix)
+
+
+def _from_other(fine_tune_from: str, architecture: Dict[str, Any]) -> Opening:
+    """A new network; what is not said is as in the other one.
+
+    That goes for the factor of a skip that the other one has, too: its score layer was trained behind that factor.
+    """
+    directory = resolve_model(fine_tune_from)
+    other = read_description(directory).settings
+    fields: Dict[str, Any] = {
+        'variant': other.variant,
+        'upsampling': other.upsampling,
+    }
+    if architecture.get('num_classes') is None and architecture.get('label_space') is None:
+        fields['label_space'] = other.label_space
+    fields.update(_given(architecture))
+    settings = new_model_settings(**fields)
+    if architecture.get('skip_scales') is None:
+        settings = _with_scales_of(settings, other)
+    encoder = read_encoder(directory, DEFAULT_TAGS, 'model')
+    return Opening(encoder, settings, fine_tune_from=OtherNetwork(encoder.variables_prefix, other))
+
+
+def _with_scales_of(settings: ModelSettings, other: ModelSettings) -> ModelSettings:
+    """`settings` with the factors of those skips that the other network has."""
+    has_skip = (other.variant == '8s', other.variant in ('8s', '16s'))
+    default = settings.skip_scales
+    pool3, pool4 = (theirs if has else ours for has, theirs, ours in zip(has_skip, other.skip_scales, default))
+    scales = (pool3, pool4)
+    if scales != default:
+        print(
+            'Skip scales {} as in the other network, whose score layers were trained with them; of this optimizer they '
+            'would be {}. skip_scales (--skip-scales) sets them.'.format(scales, default)
+        )
+    return settings._replace(skip_scales=scales)
+
+
+def _given(architecture: Dict[str, Any]) -> Dict[str, Any]:
+    return {name: value for name, value in architecture.items() if value is not None}
+
+
+def _check_agrees(settings: ModelSettings, given: Dict[str, Any], directory: str) -> None:
+    """A saved network has its architecture; whoever names another one would be surprised later."""
+    label_space = given.get('label_space')
+    both_are_named = label_space and not is_nameless(label_space) and not is_nameless(settings.label_space)
+    wanted = {
+        'num_classes': given.get('num_classes') or (label_space and label_space.num_classes),
+        'ignore_id': given.get('ignore_id', label_space and label_space.ignore_id),
+        'class_names': label_space.class_names if label_space and both_are_named else None,
+        'variant': given.get('variant'),
+        'upsampling': given.get('upsampling'),
+        'skip_scales': given.get('skip_scales') and tuple(given['skip_scales']),
+    }
+    saved = dict(
+        num_classes=settings.num_classes,
+        class_names=settings.label_space.class_names,
+        ignore_id=settings.label_space.ignore_id,
+        variant=settings.variant,
+        upsampling=settings.upsampling,
+        skip_scales=settings.skip_scales,
+    )
+    for name, value in wanted.items():
+        if value is not None and value != saved[name]:
+            raise ValueError(
+                '{} is {!r}, but the model saved in {!r} has {!r}. Leave it out, or start a new network from that '
+                "model's weights with fine_tune_from.".format(name, value, directory, saved[name])
+            )

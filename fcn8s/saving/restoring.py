@@ -1,0 +1,188 @@
+"""Putting stored variables into a session: all of them, or those that fit another network."""
+
+import os
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from fcn8s.backend import tf
+from fcn8s.saving import saved_models
+from fcn8s.settings import ModelSettings
+
+LEFT_OUT = 'left out: this network has no such layer'
+
+
+class Fit(NamedTuple):
+    """How one variable fared in `restore_fitting`."""
+
+    name: str
+    outcome: str
+
+
+def find_checkpoint(path: str) -> str:
+    """The checkpoint prefix that `path` means: a prefix, a directory written by `tf.train.Saver`, or a SavedModel.
+
+    Raises FileNotFoundError where there is none.
+    """
+    path = os.fspath(path)
+    if os.path.isfile(path + '.index'):
+        return path
+    if path.endswith('.index') and os.path.isfile(path):
+        return path[: -len('.index')]
+    if os.path.isfile(saved_models.variables_prefix(path) + '.index'):
+        return saved_models.variables_prefix(path)
+    if os.path.isdir(path):
+        latest = tf.train.latest_checkpoint(path)
+        if latest is not None and os.path.isfile(latest + '.index'):
+            return latest
+        found = sorted(name for name in os.listdir(path) if name.endswith('.index'))
+        if len(found) == 1:
+            return os.path.join(path, found[0][: -len('.index')])
+        if found:
+            raise ValueError('{!r} holds several checkpoints: {}. Pass one of them.'.format(path, ', '.join(found)))
+    raise FileNotFoundError(
+        'there are no variables at {!r}. Pass a checkpoint prefix (NAME of NAME.index), or a directory '
+        'with a checkpoint or a SavedModel in it.'.format(path)
+    )
+
+
+def restore(session: Any, variables: Sequence[Any], prefix: str) -> None:
+    """Restores exactly these variables; call with their graph as default.
+
+    Raises ValueError naming the variables that are missing or of another shape, before any is restored.
+    """
+    stored = saved_models.checkpoint_shapes(prefix)
+    wrong = []
+    for variable in variables:
+        name, shape = variable.op.name, variable.shape.as_list()
+        if name not in stored:
+            wrong.append('{} is missing'.format(name))
+        elif list(stored[name]) != shape:
+            wrong.append('{} is {} and not {}'.format(name, list(stored[name]), shape))
+    if wrong:
+        raise ValueError(
+            'the variables in {!r} do not fit this network: {}. Load them into a network with the same encoder, '
+            'classes and variant, or start from them with fine_tune_from.'.format(prefix, _shorten(wrong))
+        )
+    _restore_checked(session, variables, prefix)
+
+
+def _restore_checked(session: Any, variables: Sequence[Any], prefix: str) -> None:
+    if not variables:
+        return
+    try:
+        tf.train.Saver(list(variables)).restore(session, prefix)
+    except (tf.errors.OpError, ValueError) as error:
+        # TensorFlow's message goes on about the graph, over dozens of lines.
+        reason = str(getattr(error, 'message', error)).splitlines()[0]
+        raise ValueError(
+            'the variables in {!r} are damaged or incomplete: {} Copy the directory again, or write it anew.'.format(
+                prefix, reason
+            )
+        ) from error
+
+
+def _shorten(entries: List[str]) -> str:
+    shown = '; '.join(entries[:6])
+    return shown if len(entries) <= 6 else '{}; and {} more'.format(shown, len(entries) - 6)
+
+
+def restore_present(session: Any, variables: Sequence[Any], prefix: str) -> Tuple[Any, ...]:
+    """Restores those of the variables that the checkpoint holds in the same shape; returns the others."""
+    stored = saved_models.checkpoint_shapes(prefix)
+    present = [v for v in variables if list(stored.get(v.op.name, [None])) == v.shape.as_list()]
+    _restore_checked(session, present, prefix)
+    restored = {v.op.name for v in present}
+    return tuple(v for v in variables if v.op.name not in restored)
+
+
+def restore_fitting(session: Any, model: Any, prefix: str, stored_settings: ModelSettings) -> List[Fit]:
+    """Starts a network from another one: everything that fits is taken, class by class in the decoder.
+
+    The weights of a class go to the class of the same name; a score layer or class that the other network does not
+    have stays as it was initialised. model: a `fcn8s.graph.assembly.Model`. Returns one line per variable of this
+    network, and one for each of the other's decoder that has no place here.
+    """
+    reader = tf.train.load_checkpoint(prefix)
+    stored = reader.get_variable_to_shape_map()
+    pairs = _class_pairs(stored_settings, model.settings)
+    same_classes = len(pairs) == stored_settings.num_classes == model.settings.num_classes and all(
+        a == b for a, b in pairs
+    )
+    encoder = {v.op.name for v in model.encoder.variables}
+    fits: List[Fit] = []
+    whole: List[Any] = []
+    for variable in model.weights:
+        name, shape = variable.op.name, variable.shape.as_list()
+        if name not in stored:
+            fits.append(Fit(name, 'new: not in the other network'))
+        elif name in encoder or same_classes:
+            fits.append(_fit_whole(variable, stored[name], shape, whole))
+        else:
+            value = session.run(variable)
+            copied = copy_classes(reader.get_tensor(name), value, pairs)
+            if copied is None:
+                fits.append(Fit(name, 'new: {} there, {} here'.format(list(stored[name]), shape)))
+            else:
+                _load(session, variable, copied)
+                fits.append(Fit(name, 'loaded for {} of {} classes'.format(len(pairs), model.settings.num_classes)))
+    _restore_checked(session, whole, prefix)
+    here = {variable.op.name for variable in model.weights}
+    left_out = sorted(name for name in stored if name.startswith('decoder/') and name not in here)
+    return fits + [Fit(name, LEFT_OUT) for name in left_out]
+
+
+def _load(session: Any, variable: Any, value: np.ndarray) -> None:
+    """Feeds the variable's initialiser, so that no node is added and the value does not enter the graph."""
+    session.run(variable.initializer, {variable.initializer.inputs[1]: value})
+
+
+def _fit_whole(variable: Any, stored_shape: Sequence[int], shape: List[int], whole: List[Any]) -> Fit:
+    if list(stored_shape) != shape:
+        return Fit(variable.op.name, 'new: {} there, {} here'.format(list(stored_shape), shape))
+    whole.append(variable)
+    return Fit(variable.op.name, 'loaded')
+
+
+def _class_pairs(stored: ModelSettings, wanted: ModelSettings) -> List[Tuple[int, int]]:
+    """(stored class ID, wanted class ID) of the classes that have the same name in both, whatever its case."""
+    ids = {name.lower(): class_id for class_id, name in enumerate(stored.label_space.class_names)}
+    names = [name.lower() for name in wanted.label_space.class_names]
+    return [(ids[name], class_id) for class_id, name in enumerate(names) if name in ids]
+
+
+def copy_classes(stored: np.ndarray, value: np.ndarray, pairs: Sequence[Tuple[int, int]]) -> Optional[np.ndarray]:
+    """`value` with the weights of the paired classes taken from `stored`; None where the shapes differ otherwise.
+
+    Biases [C], score kernels [1, 1, channels, C] and upsampling kernels [k, k, C, C] are told apart by the axes in
+    which
+    the class counts can differ: the last, and for square kernels the last two.
+    """
+    if stored.ndim != value.ndim:
+        return None
+    upsampling = value.ndim == 4 and value.shape[0] > 1
+    if stored.shape[: -2 if upsampling else -1] != value.shape[: -2 if upsampling else -1]:
+        return None
+    old, new = ([pair[side] for pair in pairs] for side in (0, 1))
+    copied = value.copy()
+    if upsampling:
+        copied[(Ellipsis,) + np.ix_(new, new)] = stored[(Ellipsis,) + np.ix_(old, old)]
+    else:
+        copied[..., new] = stored[..., old]
+    return copied
+
+
+def format_fits(fits: Sequence[Fit], stored: ModelSettings, wanted: ModelSettings) -> str:
+    """A table of what did not load in whole, a count of what did, and the classes that have no partner."""
+    rest = [fit for fit in fits if fit.outcome != 'loaded']
+    num_here = sum(fit.outcome != LEFT_OUT for fit in fits)
+    lines = ['{} of {} variables loaded as they are'.format(len(fits) - len(rest), num_here)]
+    width = max([len(fit.name) for fit in rest] or [0])
+    lines += ['  {:<{}}  {}'.format(fit.name, width, fit.outcome) for fit in rest]
+    pairs = _class_pairs(stored, wanted)
+    for side, what, settings in ((1, 'start anew', wanted), (0, 'are left behind', stored)):
+        paired = {pair[side] for pair in pairs}
+        names = [name for class_id, name in enumerate(settings.label_space.class_names) if class_id not in paired]
+        if names:
+            lines.append('  classes that {}: {}'.format(what, ', '.join(names)))
+    return '\n'.join(lines)

@@ -1,0 +1,188 @@
+"""The run directory: what a training run leaves behind, readable at any moment, also after a kill.
+
+runs/NAME/config.json             every setting, library versions, dataset fingerprint, seed
+runs/NAME/checkpoints/            see fcn8s.saving.checkpoints
+runs/NAME/events/                 TensorBoard
+runs/NAME/metrics.jsonl           one line per epoch
+"""
+
+import contextlib
+import json
+import os
+import sys
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+if sys.platform != 'win32':  # which has no advisory locks of this kind
+    import fcntl
+
+from fcn8s.saving.checkpoints import Checkpoints
+from fcn8s.saving.model_files import DESCRIPTION_FILE
+from helpers.files import atomic_path, atomic_write_json, explain_os_errors, to_json
+
+CONFIG_FILE = 'config.json'
+METRICS_FILE = 'metrics.jsonl'
+
+
+class Run(NamedTuple):
+    """The places inside a run directory."""
+
+    directory: str
+
+    @property
+    def config_path(self) -> str:
+        return os.path.join(self.directory, CONFIG_FILE)
+
+    @property
+    def events_dir(self) -> str:
+        return os.path.join(self.directory, 'events')
+
+    @property
+    def metrics_path(self) -> str:
+        return os.path.join(self.directory, METRICS_FILE)
+
+    @property
+    def checkpoints_dir(self) -> str:
+        return os.path.join(self.directory, 'checkpoints')
+
+    def last_checkpoint(self) -> Optional[str]:
+        """The directory of the newest checkpoint, or None."""
+        return Checkpoints(self.checkpoints_dir).last()
+
+
+def check_free(directory: str) -> None:
+    """Raises ValueError where the directory holds a run already."""
+    run = Run(os.fspath(directory))
+    if os.path.exists(run.config_path) or os.path.isdir(run.checkpoints_dir) and os.listdir(run.checkpoints_dir):
+        raise ValueError(
+            '{!r} holds a run already. Continue it with --resume (resume=True in Python), or choose another '
+            'directory.'.format(run.directory)
+        )
+
+
+def create_run(directory: str, config: Dict[str, Any]) -> Run:
+    """Makes a new run directory and writes `config.json`. A directory that holds a run already is refused."""
+    check_free(directory)
+    run = Run(os.fspath(directory))
+    with explain_os_errors(run.checkpoints_dir):
+        os.makedirs(run.checkpoints_dir, exist_ok=True)
+    atomic_write_json(run.config_path, to_json(config))
+    return run
+
+
+def open_run(directory: str) -> Run:
+    """An existing run directory; raises FileNotFoundError where there is none."""
+    run = Run(os.fspath(directory))
+    if not os.path.isfile(run.config_path):
+        raise FileNotFoundError(
+            '{!r} is no run directory: it holds no {}. Pass the directory that training wrote, '
+            'for example runs/NAME.'.format(run.directory, CONFIG_FILE)
+        )
+    return run
+
+
+@contextlib.contextmanager
+def only_writer(run: Run) -> Iterator[None]:
+    """Keeps a second process from training the same run at the same time. A process that dies lets go of it.
+
+    Raises ValueError where another process has the run. File systems without locks go without this protection.
+    """
+    if sys.platform == 'win32':
+        yield
+        return
+    directory = os.open(run.directory, os.O_RDONLY)  # no file of it: those are replaced
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(directory)
+        raise ValueError(
+            'the run {!r} is being trained by another process. Wait for it, or stop it first.'.format(run.directory)
+        ) from error
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        os.close(directory)
+
+
+def update_config(run: Run, changes: Dict[str, Any]) -> None:
+    """Replaces entries of `config.json`; for the settings that a resumed run may change."""
+    config = read_config(run)
+    updated = to_json(dict(config, **changes))
+    if updated != config:
+        atomic_write_json(run.config_path, updated)
+
+
+def read_config(run: Run) -> Dict[str, Any]:
+    """The settings of a run, those of its last start; raises ValueError where the file is damaged."""
+    try:
+        with open(run.config_path, encoding='utf-8') as file:
+            config = json.load(file)
+    except ValueError as error:
+        raise ValueError('{} is damaged: {}'.format(run.config_path, error)) from error
+    if not isinstance(config, dict):
+        raise ValueError('{} is damaged: it holds a {}, no settings.'.format(run.config_path, type(config).__name__))
+    return config
+
+
+def input_size(path: str) -> Optional[Tuple[int, int]]:
+    """(height, width) that the run at `path` was evaluated at; None where it took images as they are, or is no run.
+
+    Without --crop it was trained at that size too; with it, on windows of the images as they are on disk.
+    """
+    run = Run(os.fspath(path))
+    if not os.path.isfile(run.config_path):
+        return None
+    size = read_config(run).get('command', {}).get('size')
+    return None if size is None else (int(size[0]), int(size[1]))
+
+
+def read_metrics(run: Run) -> List[Dict[str, Any]]:
+    """The epochs recorded so far. A last line that a kill cut off is left out."""
+    if not os.path.exists(run.metrics_path):
+        return []
+    records = []
+    with open(run.metrics_path, encoding='utf-8') as file:
+        for line in file:
+            try:
+                records.append(json.loads(line))
+            except ValueError:
+                break
+    return records
+
+
+def write_metrics(run: Run, records: List[Dict[str, Any]]) -> None:
+    """Writes the records of all epochs, beside the file and moved into place."""
+    with atomic_path(run.metrics_path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+        for record in records:
+            file.write(json.dumps(to_json(record)) + '\n')
+
+
+def resolve_model(path: str) -> str:
+    """The saved FCN-8s that `path` stands for: a run directory (its best checkpoint, else the last) or a model
+    directory.
+
+    Raises FileNotFoundError or ValueError saying what was found instead.
+    """
+    path = os.fspath(path)
+    if not os.path.isdir(path):
+        raise FileNotFoundError(
+            'model {!r} does not exist. Pass a run directory (runs/NAME) or the directory of a saved FCN-8s.'.format(
+                path
+            )
+        )
+    if os.path.isfile(os.path.join(path, DESCRIPTION_FILE)):
+        return path
+    if not os.path.isfile(os.path.join(path, CONFIG_FILE)):
+        raise ValueError(
+            '{!r} is neither a run directory (no {}) nor a saved FCN-8s (no {}).'.format(
+                path, CONFIG_FILE, DESCRIPTION_FILE
+            )
+        )
+    checkpoints = Checkpoints(Run(path).checkpoints_dir)
+    found = checkpoints.best() or checkpoints.last()
+    if found is None:
+        raise ValueError(
+            'the run {!r} has no checkpoint yet. Let it train until it saves one, or start it again.'.format(path)
+        )
+    return found

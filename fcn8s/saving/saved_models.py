@@ -1,0 +1,123 @@
+"""Reading and writing SavedModel directories as plain files: no session, no variables in memory."""
+
+import contextlib
+import os
+from typing import Any, Dict, Iterator, List, Sequence
+
+from fcn8s.backend import SavedModel, text_format, tf
+from fcn8s.graph.graph_defs import make_portable
+
+VARIABLES_PREFIX = os.path.join('variables', 'variables')
+SCHEMA_VERSION = 1
+
+
+def variables_prefix(directory: str) -> str:
+    """The checkpoint prefix inside a SavedModel directory, for `tf.train.load_checkpoint` and `Saver.restore`."""
+    return os.path.join(directory, VARIABLES_PREFIX)
+
+
+def _parse(path: str) -> Any:
+    saved_model = SavedModel()
+    try:
+        with open(path, 'rb') as file:
+            content = file.read()
+        if path.endswith('.pbtxt'):
+            text_format.Parse(content.decode('utf-8'), saved_model)
+        else:
+            saved_model.ParseFromString(content)
+    except (ValueError, text_format.ParseError, tf.errors.OpError) as error:
+        raise ValueError(
+            '{} is damaged: it does not parse as a SavedModel ({}). Write or copy it again.'.format(path, error)
+        ) from error
+    except Exception as error:  # protobuf's DecodeError has a different home in each protobuf generation
+        if type(error).__name__ != 'DecodeError':
+            raise
+        raise ValueError(
+            '{} is damaged: it does not parse as a SavedModel ({}). Write or copy it again.'.format(path, error)
+        ) from error
+    return saved_model
+
+
+def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model') -> Any:
+    """The MetaGraphDef of a SavedModel directory with exactly these tags.
+
+    what: how messages call the thing, for example 'encoder'.
+
+    Raises FileNotFoundError where there is no such directory, ValueError where it is no SavedModel, is damaged, has no
+    graph with these tags, or lacks its variables.
+    """
+    directory = os.fspath(directory)
+    if not os.path.isdir(directory):
+        raise FileNotFoundError('{} directory {!r} does not exist.'.format(what, directory))
+    candidates = [os.path.join(directory, name) for name in ('saved_model.pb', 'saved_model.pbtxt')]
+    present = [path for path in candidates if os.path.isfile(path)]
+    if not present:
+        raise ValueError(
+            '{} directory {!r} is no SavedModel: it holds no saved_model.pb. Pass the folder that '
+            'saved_model.pb and variables/ are in.'.format(what, directory)
+        )
+    meta_graphs = _parse(present[0]).meta_graphs
+    for meta_graph in meta_graphs:
+        if set(meta_graph.meta_info_def.tags) == set(tags):
+            _check_variables(directory, what)
+            make_portable(meta_graph.graph_def)
+            return meta_graph
+    found = [sorted(meta_graph.meta_info_def.tags) for meta_graph in meta_graphs]
+    raise ValueError(
+        '{} SavedModel {!r} has no graph with the tags {}; it has {}. {}'.format(
+            what, directory, sorted(tags), found or 'none', _tag_hint(found)
+        )
+    )
+
+
+def _tag_hint(found: List[List[str]]) -> str:
+    if ['vgg16'] in found:
+        return 'This is a VGG-16 encoder: pass it as vgg16_dir.'
+    if ['default'] in found:
+        return 'This looks like a saved FCN-8s: pass it as model_load_dir.'
+    return 'Pass one of those as tags, or the directory of another model.'
+
+
+def _check_variables(directory: str, what: str) -> None:
+    index = variables_prefix(directory) + '.index'
+    if not os.path.isfile(index):
+        raise ValueError(
+            '{} SavedModel {!r} has no variables: {} is missing. Copy the variables/ folder that belongs to it.'.format(
+                what, directory, index
+            )
+        )
+
+
+def checkpoint_shapes(prefix: str) -> Dict[str, List[int]]:
+    """Variable name -> shape of a checkpoint; raises ValueError where it is missing or unreadable."""
+    try:
+        return tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise ValueError('the variables {!r} are missing or damaged: {}'.format(prefix, error)) from error
+
+
+@contextlib.contextmanager
+def explain_write_errors(path: str) -> Iterator[None]:
+    """Raises OSError, in one line, where TensorFlow cannot write to a directory or a checkpoint prefix."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        # TensorFlow's message goes on about the graph; the line with the file says what happened to it.
+        lines = error.message.splitlines()
+        reason = next((line for line in lines if path in line), lines[0])
+        raise OSError(
+            'the variables could not be written: {}. Free some space or choose another directory.'.format(
+                reason.strip()
+            )
+        ) from error
+
+
+def write_graph(directory: str, meta_graph: Any) -> str:
+    """Writes `saved_model.pb` with this one MetaGraphDef into an existing directory; returns its path."""
+    saved_model = SavedModel(saved_model_schema_version=SCHEMA_VERSION)
+    saved_model.meta_graphs.add().CopyFrom(meta_graph)
+    make_portable(saved_model.meta_graphs[0].graph_def)
+    path = os.path.join(directory, 'saved_model.pb')
+    with open(path, 'wb') as file:
+        file.write(saved_model.SerializeToString())
+    return path

@@ -1,0 +1,1 @@
+"""Training: what was asked for, the loop, schedules, diagnosis, TensorBoard, recipes."""

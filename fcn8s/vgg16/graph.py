@@ -1,0 +1,178 @@
+"""The graph of the encoder, a convolutionalised VGG-16: building, saving and running it.
+
+The two dense layers fc6 and fc7 of VGG-16 become a 7x7 and a 1x1 convolution (Shelhamer, Long, Darrell, TPAMI 2017,
+section 3.1), so that the network takes images of any size.
+"""
+
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+
+from fcn8s.backend import tf
+from fcn8s.graph.encoder import DROPOUT_SEED_TENSOR
+from fcn8s.saving import saved_models
+from fcn8s.saving.encoder_files import ENCODER_TAGS
+from fcn8s.vgg16.weights import layers
+from fcn8s.vgg16.weights.source import Preprocessing, Source, Weights
+
+# Where the dense network is found in the 7x7 map that an image of 224x224 gives.
+CENTRE = layers.FC6_SIZE // 2
+# Makes the dropout masks of fc6 and fc7 different streams of one seed; any two different constants do.
+DROPOUT_STREAMS = {'fc6': 0, 'fc7': 0x5BD1E995}
+
+
+def prepare(image: Any, preprocessing: Preprocessing) -> Any:
+    """RGB 0 to 255 -> what the weights were trained on."""
+    with tf.name_scope('preprocessing'):
+        if preprocessing.channel_order == 'BGR':
+            image = tf.reverse(image, axis=[-1], name='rgb_to_bgr')
+        image = image - tf.constant(preprocessing.mean, tf.float32, name='mean')
+        if any(std != 1.0 for std in preprocessing.std):
+            image = image / tf.constant(preprocessing.std, tf.float32, name='std')
+    return image
+
+
+def _convolution(inputs: Any, name: str, shape: Tuple[int, ...]) -> Any:
+    """SAME convolution, biases, ReLU; the variables have the names of the published encoders."""
+    with tf.variable_scope(name):
+        zeros = tf.zeros_initializer()  # values are fed through the initialiser, see `_initialise`
+        kernel_name = layers.kernel_variable(name).split('/')[1]
+        kernel = tf.get_variable(kernel_name, shape, tf.float32, zeros, use_resource=True)
+        biases = tf.get_variable('biases', shape[-1:], tf.float32, zeros, use_resource=True)
+        outputs = tf.nn.conv2d(inputs, kernel, strides=[1, 1, 1, 1], padding='SAME', name='Conv2D')
+        return tf.nn.relu(tf.nn.bias_add(outputs, biases, name='BiasAdd'), name='Relu')
+
+
+def _dropout_seed() -> Any:
+    """int32 [2]: a fresh draw in each run, unless fed."""
+    fresh = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32, name='fresh_dropout_seed')
+    return tf.placeholder_with_default(fresh, [2], name=DROPOUT_SEED_TENSOR.split(':')[0])
+
+
+def _dropout(inputs: Any, keep_prob: Any, seed: Any, layer: str) -> Any:
+    """Inverted dropout (Srivastava et al., JMLR 2014) whose mask is a pure function of seed, layer and shape."""
+    with tf.name_scope(layer + '_dropout'):
+        stream = tf.bitwise.bitwise_xor(seed, tf.constant([DROPOUT_STREAMS[layer], 0], tf.int32))
+        uniform = tf.raw_ops.StatelessRandomUniform(shape=tf.shape(inputs), seed=stream, dtype=tf.float32)
+        return inputs * tf.cast(uniform < keep_prob, tf.float32) / keep_prob
+
+
+def build_encoder(width_divisor: int, preprocessing: Preprocessing) -> None:
+    """Adds the encoder to the current graph.
+
+    Tensors: `image_input:0` (float32 [N, H, W, 3], RGB, 0 to 255), `keep_prob:0`, `dropout_seed:0` (int32 [2];
+    feeding it makes dropout a pure function of the seed), and `layer3_out:0`, `layer4_out:0`, `layer7_out:0` (pool3,
+    pool4, fc7; SAME padding, so sizes are ceil(H / 8), ceil(H / 16), ceil(H / 32)).
+    """
+    image_input = tf.placeholder(tf.float32, [None, None, None, 3], name='image_input')
+    keep_prob = tf.placeholder(tf.float32, [], name='keep_prob')
+    seed = _dropout_seed()
+    shapes = layers.kernel_shapes(width_divisor)
+    outputs = prepare(image_input, preprocessing)
+    pools = {}
+    for block, names in enumerate(layers.block_names(), start=1):
+        for name in names:
+            outputs = _convolution(outputs, name, shapes[name])
+        outputs = tf.nn.max_pool(
+            outputs, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME', name='pool{}'.format(block)
+        )
+        pools[block] = outputs
+    for name in layers.ENCODER_DENSE:
+        outputs = _dropout(_convolution(outputs, name, shapes[name]), keep_prob, seed, name)
+    tf.identity(pools[3], name='layer3_out')
+    tf.identity(pools[4], name='layer4_out')
+    tf.identity(outputs, name='layer7_out')
+
+
+def convolutionalise(layer: str, weights: np.ndarray, dense_layout: str) -> np.ndarray:
+    """The weights of dense layer fc6, fc7 or fc8 as a kernel [7, 7, in, out] (fc6) or [1, 1, in, out].
+
+    weights: float32; [inputs, outputs] for dense_layout 'HWC', [outputs, inputs] for 'CHW' (see `Source`).
+    """
+    size = layers.FC6_SIZE if layer == 'fc6' else 1
+    if dense_layout == 'HWC':
+        return weights.reshape(size, size, -1, weights.shape[1])
+    return weights.reshape(weights.shape[0], -1, size, size).transpose(2, 3, 1, 0)
+
+
+def encoder_kernels(source: Source) -> Dict[str, Weights]:
+    """Layer name -> (kernel, biases) of the 15 layers of the encoder. Views of the source's arrays."""
+    kernels = dict(source.convolutions)
+    for name in layers.ENCODER_DENSE:
+        weights, biases = source.dense[name]
+        kernels[name] = convolutionalise(name, weights, source.dense_layout), biases
+    return kernels
+
+
+def _initialise(session: Any, kernels: Dict[str, Weights]) -> None:
+    """Feeds each variable's initialiser: constants in the graph would meet protobuf's limit of 2 GB."""
+    variables = {variable.op.name: variable for variable in tf.global_variables()}
+    for name, (kernel, biases) in kernels.items():
+        for variable_name, value in ((layers.kernel_variable(name), kernel), (name + '/biases', biases)):
+            initializer = variables[variable_name].initializer
+            session.run(initializer, {initializer.inputs[1]: value})
+
+
+def cpu_session() -> Any:
+    """A session on the CPU: GPUs round float32 convolutions to TensorFloat-32, far above the tolerance of the proof."""
+    return tf.Session(config=tf.ConfigProto(device_count={'GPU': 0}))
+
+
+def save_encoder(directory: str, source: Source) -> None:
+    """Writes the SavedModel of a source that has fc6 and fc7 into an existing empty directory.
+
+    Raises OSError where they cannot be written.
+    """
+    with tf.Graph().as_default(), cpu_session() as session:
+        build_encoder(source.width_divisor, source.preprocessing)
+        _initialise(session, encoder_kernels(source))
+        builder = tf.saved_model.Builder(directory)
+        with saved_models.explain_write_errors(directory):
+            builder.add_meta_graph_and_variables(session, list(ENCODER_TAGS), strip_default_attrs=True)
+            builder.save()
+    # Reading takes out what TensorFlow 1.15 refuses in graphs of later releases; default attributes are out already.
+    saved_models.write_graph(directory, saved_models.read_meta_graph(directory, ENCODER_TAGS, 'encoder'))
+
+
+def load_encoder(session: Any, directory: str) -> None:
+    """Adds an encoder SavedModel to the session's graph, which must be the current one, and restores its variables."""
+    meta_graph = saved_models.read_meta_graph(directory, ENCODER_TAGS, 'encoder')
+    saver = tf.train.import_meta_graph(meta_graph, clear_devices=True)
+    saver.restore(session, saved_models.variables_prefix(directory))
+
+
+def _fc8_logits(source: Source) -> Any:
+    """fc8 as a 1x1 convolution on the loaded encoder, and what to feed for it: the encoder itself ends with fc7."""
+    weights, biases = source.dense['fc8']
+    kernel = convolutionalise('fc8', weights, source.dense_layout)
+    fed_kernel, fed_biases = tf.placeholder(tf.float32, kernel.shape), tf.placeholder(tf.float32, biases.shape)
+    layer7_out = tf.get_default_graph().get_tensor_by_name('layer7_out:0')
+    logits = tf.nn.bias_add(tf.nn.conv2d(layer7_out, fed_kernel, strides=[1, 1, 1, 1], padding='SAME'), fed_biases)
+    return logits, {fed_kernel: kernel, fed_biases: biases}
+
+
+def run_encoder(directory: str, images: np.ndarray, source: Source) -> List[Dict[str, np.ndarray]]:
+    """What a written encoder answers to each image, for `vgg16_proof.compare`.
+
+    images: [N, 224, 224, 3] RGB 0 to 255. source: where fc8 is taken from, if it has one.
+
+    Returns for each image 'pool3', 'pool4' [H, W, C], and 'fc7', where they exist 'fc6' and 'fc8', [C] at the centre.
+    """
+    with tf.Graph().as_default() as graph, cpu_session() as session:
+        load_encoder(session, directory)
+        maps = {'pool3': 'layer3_out:0', 'pool4': 'layer4_out:0', 'fc6': 'fc6/Relu:0', 'fc7': 'layer7_out:0'}
+        names = {operation.name for operation in graph.get_operations()}
+        fetches = {layer: graph.get_tensor_by_name(name) for layer, name in maps.items() if name.split(':')[0] in names}
+        fed = {}
+        if 'fc8' in source.dense:
+            fetches['fc8'], fed = _fc8_logits(source)
+        results = []
+        for image in images:
+            values = session.run(fetches, dict(fed, **{'image_input:0': image[np.newaxis], 'keep_prob:0': 1.0}))
+            results.append(
+                {
+                    name: value[0] if name.startswith('pool') else value[0, CENTRE, CENTRE]
+                    for name, value in values.items()
+                }
+            )
+    return results

@@ -1,0 +1,37 @@
+"""He initialisation (He et al., ICCV 2015, eq. 10): a seeded draw per layer, whatever else is drawn."""
+
+import zlib
+from typing import Tuple
+
+import numpy as np
+
+from fcn8s.vgg16.weights import layers
+from fcn8s.vgg16.weights.source import UNIT_VARIANCE_BGR, Source, Weights
+
+
+def he_normal(name: str, shape: Tuple[int, ...], seed: int) -> Weights:
+    """A kernel float32 of N(0, 2 / fan_in) and zero biases, a pure function of (seed, name, shape).
+
+    shape: `(..., in, out)`; fan_in is the product of all but the last.
+    """
+    generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    kernel = generator.standard_normal(shape, dtype=np.float32)
+    kernel *= np.float32(np.sqrt(2.0 / np.prod(shape[:-1])))
+    return kernel, np.zeros(shape[-1], np.float32)
+
+
+def random_source(width_divisor: int, seed: int) -> Source:
+    """An untrained VGG-16; as in every source without them, fc6 and fc7 are left to `with_encoder_dense`."""
+    convolutions = {
+        name: he_normal(name, shape, seed) for name, shape in layers.convolution_shapes(width_divisor).items()
+    }
+    return Source('random', '', width_divisor, UNIT_VARIANCE_BGR, convolutions, {})
+
+
+def with_encoder_dense(source: Source, seed: int) -> Source:
+    """The source with fc6 and fc7 drawn where it has none."""
+    if source.dense:
+        return source
+    shapes = layers.dense_shapes(source.width_divisor)
+    drawn = {name: he_normal(name, shapes[name], seed) for name in layers.ENCODER_DENSE}
+    return source._replace(dense=drawn, dense_layout='HWC')

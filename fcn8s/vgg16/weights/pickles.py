@@ -1,0 +1,58 @@
+"""Reading pickles as data: every class or function that a file asks for is answered by an inert stand-in, or refused.
+
+A pickle is a program: it can name any importable function and have it called. Here a name leads to a class of this
+package that only keeps what it was given, so nothing else is ever called, and a name that weights have no use for is an
+error (https://docs.python.org/3/library/pickle.html#restricting-globals).
+"""
+
+import pickle
+from typing import IO, Any, Callable, Mapping, Optional, Tuple
+
+from fcn8s.vgg16.weights.damage import damaged
+
+StandIns = Mapping[Tuple[str, str], type]
+
+
+class _RefusedError(ValueError):
+    """The file asks for something that weights have no use for."""
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: IO[bytes], path: str, stand_ins: StandIns, load_storage: Optional[Callable[[Any], Any]]):
+        # Python 2 wrote arrays as str; latin-1 gives their bytes back one to one.
+        super().__init__(file, encoding='latin1')
+        self._path = path
+        self._stand_ins = stand_ins
+        self._load_storage = load_storage
+
+    def find_class(self, module, name):
+        if (module, name) not in self._stand_ins:
+            raise _RefusedError(
+                '{} asks for the Python object {}.{}, which weights have no use for: it is refused, '
+                'and nothing was run. Get the file from a source that you trust.'.format(self._path, module, name)
+            )
+        return self._stand_ins[module, name]
+
+    def persistent_load(self, pid):
+        if self._load_storage is None:
+            raise _RefusedError('{} refers to data outside itself ({!r}); that is refused.'.format(self._path, pid))
+        return self._load_storage(pid)
+
+
+def load_inert(
+    file: IO[bytes], path: str, stand_ins: StandIns, load_storage: Optional[Callable[[Any], Any]] = None
+) -> Any:
+    """Reads one pickle from an open file, leaving the file behind its end.
+
+    path: how messages call the file. stand_ins: (module, name) -> class of ours. load_storage: persistent ID -> object.
+
+    Raises ValueError where the pickle is truncated, malformed, or asks for anything else than the stand-ins.
+    """
+    try:
+        return _Unpickler(file, path, stand_ins, load_storage).load()
+    except _RefusedError:
+        raise
+    except MemoryError as error:
+        raise ValueError('{} is damaged: it claims to hold more than fits into memory.'.format(path)) from error
+    except Exception as error:  # a malformed pickle can raise nearly anything: EOFError, IndexError, TypeError, ...
+        raise damaged(path, '{}: {}'.format(type(error).__name__, error)) from error

@@ -1,0 +1,134 @@
+"""Which kind of source something is, told by its content, and its reader."""
+
+import os
+import zipfile
+from typing import Optional, Tuple
+
+from fcn8s.vgg16.weights import layers
+from fcn8s.vgg16.weights.damage import damaged
+from fcn8s.vgg16.weights.he import random_source
+from fcn8s.vgg16.weights.keras_download import fetch_keras_weights
+from fcn8s.vgg16.weights.keras_h5 import SIGNATURE as HDF5_SIGNATURE
+from fcn8s.vgg16.weights.keras_h5 import find_hed_weights, read_keras_h5
+from fcn8s.vgg16.weights.numpy_files import NPY_MAGIC, read_npy, read_npz
+from fcn8s.vgg16.weights.saved_model import read_saved_model
+from fcn8s.vgg16.weights.slim_checkpoint import INDEX_SUFFIX, TABLE_MAGIC, read_slim_checkpoint
+from fcn8s.vgg16.weights.source import Source
+from fcn8s.vgg16.weights.torch_files import read_pth_legacy, read_pth_zip, read_safetensors
+
+RANDOM, HED, KERAS = 'random', 'hed', 'keras'
+READERS = {
+    'h5': read_keras_h5,
+    'slim': read_slim_checkpoint,
+    'npy': read_npy,
+    'npz': read_npz,
+    'pth': read_pth_zip,
+    'pth_legacy': read_pth_legacy,
+    'safetensors': read_safetensors,
+    'saved_model': read_saved_model,
+}
+ACCEPTED = (
+    "'keras', 'hed', 'random', a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a torchvision "
+    '.pth or .safetensors, or the directory of an encoder SavedModel'
+)
+
+
+def read_source(weights: str, width_divisor: int = 1, seed: int = 0) -> Source:
+    """Reads the weights that `--weights` names.
+
+    weights: 'random', 'hed', 'keras', or a path; what a path holds is told by its content, not by its name.
+    width_divisor: for 'random'; every other source has its own width, and 1 or that width is accepted.
+    seed: for 'random'.
+
+    Raises FileNotFoundError where there is nothing, ValueError where it is no VGG-16 (naming the layer) or of another
+    width.
+    """
+    layers.check_width_divisor(width_divisor)
+    if weights == RANDOM:
+        return random_source(width_divisor, seed)
+    path = {HED: find_hed_weights, KERAS: fetch_keras_weights}.get(weights, lambda: os.fspath(weights))()
+    kind, path = recognise(path)
+    source = READERS[kind](path)
+    if width_divisor not in (1, source.width_divisor):
+        raise ValueError(
+            'width_divisor is {}, but {} is a VGG-16 of width 1/{}; only random weights can be made '
+            "narrower. Leave width_divisor out, or take weights 'random'.".format(
+                width_divisor, path, source.width_divisor
+            )
+        )
+    return source
+
+
+def recognise(path: str) -> Tuple[str, str]:
+    """The kind of a file, directory or checkpoint prefix (a key of READERS), and the path to give to its reader.
+
+    Raises FileNotFoundError where there is nothing, ValueError where the content is of no known kind.
+    """
+    if os.path.isdir(path):
+        return 'saved_model', path
+    if path.endswith(INDEX_SUFFIX) and os.path.isfile(path):
+        return 'slim', path[: -len(INDEX_SUFFIX)]
+    if not os.path.exists(path):
+        if os.path.isfile(path + INDEX_SUFFIX):
+            return 'slim', path
+        raise FileNotFoundError('there are no weights at {!r}. Accepted: {}.'.format(path, ACCEPTED))
+    kind = _recognise_file(path)
+    if kind is None:
+        raise ValueError(
+            '{} is no weights file that this program knows: it begins with {!r}{}. Accepted: {}.'.format(
+                path, _head(path, 16), _download_hint(path), ACCEPTED
+            )
+        )
+    return kind, path
+
+
+def _head(path: str, count: int) -> bytes:
+    with open(path, 'rb') as file:
+        return file.read(count)
+
+
+def _tail(path: str, count: int) -> bytes:
+    with open(path, 'rb') as file:
+        file.seek(max(0, os.path.getsize(path) - count))
+        return file.read(count)
+
+
+def _recognise_file(path: str) -> Optional[str]:
+    head = _head(path, 64)
+    if head.startswith(HDF5_SIGNATURE):
+        return 'h5'
+    if head.startswith(NPY_MAGIC):
+        return 'npy'
+    if head.startswith(b'PK'):
+        return _recognise_archive(path)
+    # A pickle whose first object is the integer LEGACY_MAGIC, of ten bytes.
+    if head.startswith(b'\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19'):
+        return 'pth_legacy'
+    if head[8:9] == b'{':
+        return 'safetensors'
+    return 'slim' if _tail(path, len(TABLE_MAGIC)) == TABLE_MAGIC else None
+
+
+def _recognise_archive(path: str) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise damaged(path, error) from error
+    if any(name.endswith('/data.pkl') for name in names):
+        return 'pth'
+    if names and all(name.endswith('.npy') for name in names):
+        return 'npz'
+    raise ValueError(
+        '{} is an archive of neither NumPy arrays (.npz) nor PyTorch tensors (.pth). A .keras file: save '
+        "its weights with model.save_weights('vgg16.weights.h5') and pass those.".format(path)
+    )
+
+
+def _download_hint(path: str) -> str:
+    head = _head(path, 256).lstrip().lower()
+    if head.startswith((b'<!doctype', b'<html')):
+        return ' (a web page, as a failed download leaves)'
+    if head.startswith(b'version https://git-lfs'):
+        return ' (a Git LFS pointer; fetch the file itself with: git lfs pull)'
+    return ' (the file is empty)' if not head else ''

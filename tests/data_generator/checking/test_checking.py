@@ -1,0 +1,376 @@
+"""`check_dataset` finds every fault, counts right, and leaves sound datasets alone."""
+
+import argparse
+import json
+import os
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_generator import BatchGenerator, DataError
+from data_generator.checking.check import check_dataset
+from data_generator.checking.faults import FAULT_KINDS
+from data_generator.checking.preview import PANEL_WIDTH, preview_grid, typical_augmentation
+from data_generator.files.layouts import LAYOUTS
+from fcn8s.cli import check as check_command
+from helpers.class_weights import median_frequency_weights
+
+SIZE = (12, 16)
+
+
+def write(path, array, *params):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), array[..., ::-1] if array.ndim == 3 else array, *params)
+
+
+def image_of(seed, size=SIZE):
+    return np.random.default_rng(seed).integers(0, 256, size + (3,), dtype=np.uint8)
+
+
+def label_of(seed, num_classes=11, size=SIZE):
+    return np.random.default_rng(seed).integers(0, num_classes, size, dtype=np.uint8)
+
+
+def add_pair(root, split, name, image=None, label=None):
+    seed = sum(map(ord, split + name))
+    write(root / split / (name + '.png'), image_of(seed) if image is None else image)
+    write(root / (split + 'annot') / (name + '.png'), label_of(seed) if label is None else label)
+
+
+@pytest.fixture
+def camvid(tmp_path):
+    """A sound dataset in the CamVid layout: 4 images in train and 2 in val."""
+    for split, count in (('train', 4), ('val', 2)):
+        for number in range(count):
+            add_pair(tmp_path / 'camvid', split, 'good{}'.format(number))
+    return tmp_path / 'camvid'
+
+
+def check(*roots, **options):
+    return check_dataset([str(root) for root in roots], show_progress=False, **options)
+
+
+def faults_of(report, kind):
+    return {os.path.basename(fault.path): fault.detail for fault in report.all_faults if fault.kind == kind}
+
+
+def add_every_fault(root):
+    """One of each fault that a dataset in the CamVid layout can have, in files named after them."""
+    write(root / 'train/no_label.png', image_of(100))
+    write(root / 'trainannot/orphan.png', label_of(100))
+    for name in ('truncated', 'no_image', 'empty', 'label_truncated', 'label_color', 'ambiguous'):
+        add_pair(root, 'train', name)
+    for path in (root / 'train/truncated.png', root / 'trainannot/label_truncated.png'):
+        path.write_bytes(path.read_bytes()[:-30])
+    (root / 'train/no_image.png').write_text('no image')
+    (root / 'train/empty.png').write_bytes(b'')
+    write(root / 'trainannot/label_color.png', image_of(101))
+    Image.fromarray(label_of(102)).save(str(root / 'trainannot/ambiguous.tif'))
+    add_pair(root, 'train', 'grey', image=image_of(103)[..., 0])
+    add_pair(root, 'train', 'deep', image=image_of(104).astype(np.uint16) * 257)
+    add_pair(root, 'train', 'rgba')
+    Image.fromarray(np.dstack([image_of(105), image_of(105)[..., :1]])).save(str(root / 'train/rgba.png'))
+    add_pair(root, 'train', 'other_label_size', label=label_of(106, size=(10, 16)))
+    add_pair(root, 'train', 'void', label=np.full(SIZE, 11, np.uint8))
+    illegal = label_of(107)
+    illegal[0, :3], illegal[1, 0] = 77, 12
+    add_pair(root, 'train', 'illegal', label=illegal)
+    add_pair(root, 'val', 'twin', image=image_of(sum(map(ord, 'traingood0'))))
+    write(root / 'val/twin.png', image_of(sum(map(ord, 'traingood0'))), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+
+
+def test_a_sound_dataset_is_recognised_and_can_be_trained_on(camvid):
+    report = check(camvid)
+    assert report.can_train and not report.all_faults
+    assert report.layout == LAYOUTS['camvid'][0] and report.is_known_layout
+    assert [(split.name, split.num_images, len(split.good_pairs)) for split in report.splits] == [
+        ('train', 4, 4),
+        ('val', 2, 2),
+    ]
+    assert report.suggested_id_map is None
+    assert 'Recognised: camvid (11 classes, 11 is ignored' in report.to_text()
+
+
+def test_every_fault_is_found_with_its_files(camvid):
+    add_every_fault(camvid)
+    report = check(camvid, workers=2)
+    assert not report.can_train
+    assert set(faults_of(report, 'image_without_label')) == {'no_label.png'}
+    assert set(faults_of(report, 'label_without_image')) == {'orphan.png'}
+    assert set(faults_of(report, 'ambiguous_label')) == {'ambiguous.png'}
+    assert set(faults_of(report, 'unreadable_image')) == {'truncated.png', 'no_image.png', 'empty.png'}
+    assert set(faults_of(report, 'grey_image')) == {'grey.png'}
+    assert set(faults_of(report, 'alpha_image')) == {'rgba.png'}
+    assert set(faults_of(report, '16_bit_image')) == {'deep.png'}
+    assert set(faults_of(report, 'unreadable_label')) == {'label_truncated.png', 'label_color.png'}
+    assert faults_of(report, 'size_mismatch') == {'other_label_size.png': '10x16, its image 12x16'}
+    assert faults_of(report, 'illegal_label') == {'illegal.png': '12 (1 px), 77 (3 px)'}
+    assert set(faults_of(report, 'only_void')) == {'void.png'}
+    assert list(faults_of(report, 'in_train_and_val')) == ['twin.png']
+    assert 'good0.png' in faults_of(report, 'in_train_and_val')['twin.png']
+    assert {report.suggested_id_map[value] for value in (12, 77)} == {11}
+    assert len(report.splits[0].good_pairs) == 5  # four sound ones, and the one that is only void
+
+
+def test_the_text_shows_kinds_files_and_remedies(camvid):
+    add_every_fault(camvid)
+    report = check(camvid)
+    text = report.to_text()
+    assert text.index('ERRORS') < text.index('Worth knowing') < text.index('Classes')
+    for fault in report.all_faults:
+        assert FAULT_KINDS[fault.kind].description[1:] in text and FAULT_KINDS[fault.kind].remedy in text
+        assert fault.path in text
+    assert 'Suggested ID map' in text and '77: 11' in text
+
+
+def test_long_lists_are_cut_in_the_text_but_not_in_the_json(camvid):
+    for number in range(9):
+        write(camvid / 'train/bare{}.png'.format(number), image_of(number + 200))
+    report = check(camvid)
+    assert 'Images without a label: 9. Add' in report.to_text() and '... and 4 more' in report.to_text()
+    assert len(report.to_dict()['faults']) == 9
+
+
+def test_classes_are_counted_and_weighted(tmp_path):
+    labels = [np.repeat(np.array([row], np.uint8), 4, axis=0) for row in ([0, 0, 0, 1], [0, 2, 2, 11])]
+    for number, label in enumerate(labels):
+        add_pair(tmp_path, 'train', str(number), image=image_of(number, (4, 4)), label=label)
+    report = check(tmp_path)
+    (split,) = report.splits
+    assert split.class_pixels[:, :3].tolist() == [[12, 4, 0], [4, 0, 8]] and split.void_pixels == 4
+    assert split.void_share == pytest.approx(4 / 32)
+    assert report.classes_never_seen == list(range(3, 11))
+    # Frequencies in the images that hold the class: 16/28, 4/16, 8/12; their median is 16/28.
+    np.testing.assert_allclose(report.class_weights[:4], [1, (16 / 28) / (4 / 16), (16 / 28) / (8 / 12), 1])
+    assert 'Classes that no training image holds: 3 road' in report.to_text()
+
+
+def test_median_frequency_weights_of_no_pixels_are_one():
+    np.testing.assert_array_equal(median_frequency_weights(np.zeros((3, 2))), [1, 1])
+
+
+def test_mean_color_and_deviation_are_over_all_pixels(camvid):
+    split = check(camvid).splits[0]
+    pixels = np.concatenate([cv2.imread(str(path))[..., ::-1].reshape(-1, 3) for path in (camvid / 'train').iterdir()])
+    np.testing.assert_allclose(split.mean_color, pixels.mean(axis=0))
+    np.testing.assert_allclose(split.deviation, pixels.std(axis=0))
+
+
+def test_images_of_another_size_than_nearly_all_are_pointed_out(camvid):
+    for number in range(10):
+        add_pair(camvid, 'train', 'more{}'.format(number))
+    add_pair(camvid, 'train', 'odd', image=image_of(1, (14, 20)), label=label_of(1, size=(14, 20)))
+    report = check(camvid)
+    assert report.can_train
+    assert faults_of(report, 'unusual_size') == {'odd.png': '14x20, most are 12x16'}
+
+
+def test_images_of_many_sizes_are_no_fault(camvid):
+    for number in range(4):
+        size = (14 + number, 20)
+        add_pair(camvid, 'train', 'odd{}'.format(number), image=image_of(1, size), label=label_of(1, size=size))
+    report = check(camvid)
+    assert not report.all_faults and 'Images have different sizes: train with --crop or --size' in report.to_text()
+
+
+def cityscapes(root, suffix, label):
+    write(root / 'leftImg8bit/train/city/a_leftImg8bit.png', image_of(0))
+    write(root / 'gtFine/train/city' / ('a_gtFine_' + suffix + '.png'), label)
+    write(root / 'gtFine/train/city/a_gtFine_color.png', image_of(1))  # is no label without an image
+    return root
+
+
+def test_cityscapes_ids_are_mapped_and_checked(tmp_path):
+    label = np.full(SIZE, 7, np.uint8)
+    label[0, 0], label[1, 1] = 0, 99
+    report = check(cityscapes(tmp_path, 'labelIds', label))
+    assert report.layout.name == 'cityscapes' and faults_of(report, 'illegal_label') == {
+        'a_gtFine_labelIds.png': '99 (1 px)'
+    }
+    assert [fault.kind for fault in report.all_faults] == ['illegal_label']
+    assert report.splits[0].class_pixels[0, 0] == label.size - 2 and report.splits[0].void_pixels == 1
+
+
+def test_cityscapes_train_ids_are_told_apart(tmp_path):
+    report = check(cityscapes(tmp_path, 'labelTrainIds', np.full(SIZE, 18, np.uint8)))
+    assert report.can_train and report.layout.id_map is None and report.class_pixels[18] == SIZE[0] * SIZE[1]
+
+
+def test_a_named_layout_can_be_demanded(tmp_path):
+    root = cityscapes(tmp_path, 'labelIds', np.full(SIZE, 7, np.uint8))
+    report = check(root, layout='cityscapes20')
+    assert report.layout.name == 'cityscapes20' and report.class_pixels[1] == SIZE[0] * SIZE[1]
+    with pytest.raises(DataError, match=r'No images of the layout camvid in .*expected .*train'):
+        check(root, layout='camvid')
+    with pytest.raises(ValueError, match="layout='citscapes'"):
+        check(root, layout='citscapes')
+
+
+def test_unmapped_colors_are_named(tmp_path):
+    colors = np.full(SIZE + (3,), (128, 64, 128), np.uint8)  # road
+    colors[0, 0] = (1, 2, 3)
+    write(tmp_path / 'train/a.png', image_of(0))
+    write(tmp_path / 'train_labels/a_L.png', colors)
+    report = check(tmp_path)
+    assert report.layout.name == 'camvid32'
+    assert faults_of(report, 'illegal_label') == {'a_L.png': '(1, 2, 3) (1 px)'}
+    assert report.suggested_id_map is None
+
+
+def own_dataset(root, values, images='images/train', labels='masks/train'):
+    write(root / images / 'a.png', image_of(0))
+    label = np.full(SIZE, values[0], np.uint8)
+    label[0, : len(values)] = values
+    write(root / labels / 'a.png', label)
+    return root
+
+
+@pytest.mark.parametrize(
+    'images, labels, split',
+    [('images/train', 'masks/train', 'train'), ('images', 'labels', 'all'), ('train/rgb', 'train/gt', 'train')],
+)
+def test_own_datasets_are_recognised_by_usual_names(tmp_path, images, labels, split):
+    report = check(own_dataset(tmp_path, [0, 1, 2, 255], images, labels))
+    assert report.can_train and not report.is_known_layout and report.classes_are_guessed
+    assert [s.name for s in report.splits] == [split] and report.label_space.num_classes == 3
+    assert report.suggested_id_map is None and report.splits[0].void_pixels == 1
+
+
+def test_gaps_in_the_ids_of_an_own_dataset_get_a_map(tmp_path):
+    report = check(own_dataset(tmp_path, [3, 10, 40]))
+    assert report.suggested_id_map == {3: 0, 10: 1, 40: 2, 255: 255}
+
+
+def test_given_classes_are_checked(tmp_path):
+    report = check(own_dataset(tmp_path, [0, 1, 9]), num_classes=3)
+    assert faults_of(report, 'illegal_label') == {'a.png': '9 (1 px)'}
+    assert report.suggested_id_map == {0: 0, 1: 1, 2: 2, 9: 255, 255: 255}
+    assert check(own_dataset(tmp_path, [0, 1, 9]), num_classes=3, ignore_id=9).can_train
+
+
+def test_classes_of_a_named_layout_are_not_the_callers(camvid):
+    with pytest.raises(ValueError, match='num_classes=12 .*layout camvid has 11 classes.*Leave them out'):
+        check(camvid, num_classes=12)
+
+
+def test_a_list_that_names_missing_images_is_a_fault(tmp_path):
+    write(tmp_path / 'JPEGImages/a.png', image_of(0))
+    write(tmp_path / 'SegmentationClass/a.png', label_of(0))
+    (tmp_path / 'ImageSets/Segmentation').mkdir(parents=True)
+    (tmp_path / 'ImageSets/Segmentation/train.txt').write_text('a\nb\n')
+    report = check(tmp_path)
+    assert report.layout.name == 'voc' and list(faults_of(report, 'listed_but_missing')) == ['b']
+
+
+def test_images_alone_are_no_training_data(tmp_path):
+    write(tmp_path / 'a.png', image_of(0))
+    report = check(tmp_path)
+    assert not report.can_train and [fault.kind for fault in report.all_faults] == ['no_labels']
+
+
+def test_a_dataset_with_val_alone_cannot_be_trained_on(tmp_path):
+    add_pair(tmp_path, 'val', 'a')
+    assert [fault.kind for fault in check(tmp_path).all_faults] == ['no_train_split']
+
+
+def test_several_directories_are_checked_as_one(camvid, tmp_path):
+    add_pair(tmp_path / 'more', 'train', 'x', image=image_of(sum(map(ord, 'valgood0'))))
+    report = check(camvid, tmp_path / 'more')
+    assert [split.name for split in report.splits] == ['train', 'val', 'train']
+    assert list(faults_of(report, 'in_train_and_val')) == ['good0.png']
+
+
+def test_directories_of_different_layouts_are_refused(camvid, tmp_path):
+    root = cityscapes(tmp_path / 'c', 'labelIds', np.full(SIZE, 7, np.uint8))
+    with pytest.raises(ValueError, match='is camvid and .* is cityscapes: their label IDs mean different things'):
+        check(camvid, root)
+
+
+def test_nothing_to_check_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match='No such directory: .*nowhere'):
+        check(tmp_path / 'nowhere')
+    with pytest.raises(DataError, match='No images below'):
+        check(tmp_path)
+
+
+# ---- The command ----
+
+
+def run(*words):
+    parser = argparse.ArgumentParser()
+    check_command.add_parser(parser.add_subparsers())
+    args = parser.parse_args(['check'] + [str(word) for word in words])
+    return args.run(args)
+
+
+def test_the_command_says_how_to_train(camvid, capsys):
+    assert run(camvid) == 0
+    output = capsys.readouterr().out
+    assert 'Training can start' in output
+    assert 'fcn8s train --data {} --layout camvid --encoder ENCODER'.format(camvid) in output
+
+
+def test_the_command_fails_where_training_would(camvid, capsys):
+    add_every_fault(camvid)
+    assert run(camvid) == 1
+    assert 'Training cannot start' in capsys.readouterr().out
+
+
+def test_json_is_for_scripts(camvid, capsys):
+    add_every_fault(camvid)
+    assert run(camvid, '--json') == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found['can_train'] is False and found['layout'] == 'camvid'
+    assert {fault['kind'] for fault in found['faults'] if fault['is_error']} >= {'grey_image', 'illegal_label'}
+    assert len(found['class_weights']) == 11 and found['train_command'].startswith('fcn8s train --data')
+
+
+def test_own_datasets_get_a_line_of_their_own(tmp_path, capsys):
+    own_dataset(tmp_path, [0, 1, 2])
+    write(tmp_path / 'images/val/v.png', image_of(5, (9, 30)))
+    write(tmp_path / 'masks/val/v.png', label_of(5, 3, (9, 30)))
+    assert run(tmp_path) == 0
+    assert (
+        'fcn8s train --images {0}/images/train --labels {0}/masks/train --val-images {0}/images/val --val-labels '
+        '{0}/masks/val --classes 3 --ignore-id 255 --crop 9 16'.format(tmp_path)
+    ) in capsys.readouterr().out
+
+
+def test_a_preview_is_written(camvid, tmp_path, capsys):
+    add_every_fault(camvid)
+    assert run(camvid, '--preview', tmp_path / 'preview.png') == 1
+    picture = cv2.imread(str(tmp_path / 'preview.png'))
+    assert picture.shape[1] > 4 * PANEL_WIDTH and picture.shape[0] > 5 * PANEL_WIDTH * 12 // 16
+
+
+def test_a_preview_without_a_good_pair_is_not_written(tmp_path, capsys):
+    write(tmp_path / 'a.png', image_of(0))
+    assert run(tmp_path, '--preview', tmp_path / 'preview.png') == 1
+    assert 'no preview' in capsys.readouterr().err and not (tmp_path / 'preview.png').exists()
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [(('--preview', 'a.txt'), 'a.txt: must be the name of a .png'), (('--workers', 0), '--workers 0: must be from 1')],
+)
+def test_wrong_arguments_are_refused_before_reading(camvid, words, message):
+    with pytest.raises(ValueError, match=message):
+        run(camvid, *words)
+
+
+# ---- The preview ----
+
+
+def test_the_preview_shows_images_labels_and_augmented_pairs(camvid):
+    generator = BatchGenerator.from_layout('camvid', str(camvid))
+    picture = preview_grid(generator, typical_augmentation(SIZE), num_pairs=3, num_augmented=1)
+    assert picture.dtype == np.uint8 and picture.shape[1] == 3 * (PANEL_WIDTH + 6) + 6
+    np.testing.assert_array_equal(picture, preview_grid(generator, typical_augmentation(SIZE), 3, 1))
+
+
+def test_a_preview_needs_labels(camvid):
+    generator = BatchGenerator([str(camvid / 'train')], num_classes=11)
+    with pytest.raises(ValueError, match='A preview shows labels'):
+        preview_grid(generator, {})

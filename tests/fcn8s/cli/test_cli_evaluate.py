@@ -1,0 +1,311 @@
+"""`fcn8s evaluate` on a tiny network and a tiny dataset in the Cityscapes layout."""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from data_generator.files.layouts import LAYOUTS
+from fcn8s import FCN8s, cli
+from fcn8s.cli import evaluate
+from fcn8s.evaluation import evaluate as evaluation
+from fcn8s.evaluation import scores
+from fcn8s.prediction.frozen_network import open_model
+from fcn8s.prediction.predictor import Predictor
+from helpers.images import write_image, write_labels
+from helpers.label_spaces import CITYSCAPES, cityscapes_ids_to_train_ids
+
+SIZE = (40, 64)
+NUM_IMAGES = 3
+
+
+def save_network(encoder, path, seed):
+    """Random weights in the decoder too: a new one predicts one class everywhere."""
+    with FCN8s(vgg16_dir=encoder, label_space=CITYSCAPES) as model:
+        random = np.random.RandomState(seed)
+        for variable in model.model.weights:
+            if variable.op.name.startswith('decoder'):
+                initial_value = variable.initializer.inputs[1]
+                model.sess.run(variable.initializer, {initial_value: random.normal(0.0, 0.1, variable.shape.as_list())})
+        model.save(str(path), 'saved_model')
+        return model.predict(load_images())
+
+
+def load_images():
+    random = np.random.RandomState(0)
+    coarse = random.randint(256, size=(NUM_IMAGES, 5, 8, 3)).astype(np.uint8)
+    return coarse.repeat(8, axis=1).repeat(8, axis=2)
+
+
+def load_label_ids(scale=1):
+    coarse = np.random.RandomState(1).randint(34, size=(NUM_IMAGES, 5, 8)).astype(np.uint8)
+    return coarse.repeat(8 * scale, axis=1).repeat(8 * scale, axis=2)
+
+
+@pytest.fixture(scope='module')
+def networks(tiny_encoder, tmp_path_factory):
+    """Two saved networks: path and predictions on `load_images()`."""
+    root = tmp_path_factory.mktemp('networks')
+    saved = []
+    for seed in (1, 2):
+        predictions = save_network(tiny_encoder, root / str(seed), seed)
+        saved.append((str(next((root / str(seed)).rglob('fcn8s.json')).parent), predictions))
+    return saved
+
+
+def write_dataset(root, scale=1):
+    for number, (image, label) in enumerate(zip(load_images(), load_label_ids(scale))):
+        name = 'aachen_{:06d}_000019'.format(number)
+        for folder in ('leftImg8bit', 'gtFine'):
+            (root / folder / 'val' / 'aachen').mkdir(parents=True, exist_ok=True)
+        write_image(
+            str(root / 'leftImg8bit' / 'val' / 'aachen' / (name + '_leftImg8bit.png')),
+            image.repeat(scale, axis=0).repeat(scale, axis=1),
+        )
+        write_labels(str(root / 'gtFine' / 'val' / 'aachen' / (name + '_gtFine_labelIds.png')), label)
+    return str(root)
+
+
+@pytest.fixture(scope='module')
+def dataset(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp('dataset'))
+
+
+def evaluate_command(*arguments):
+    parser = argparse.ArgumentParser()
+    evaluate.add_parser(parser.add_subparsers())
+    args = parser.parse_args(['evaluate'] + [str(argument) for argument in arguments])
+    assert args.run(args) == 0
+
+
+def report_of(tmp_path, *arguments):
+    evaluate_command(*arguments, '--json', tmp_path / 'scores.json')
+    return json.loads((tmp_path / 'scores.json').read_text())
+
+
+def expected_confusion(predictions, scale=1):
+    return scores.count_confusion(cityscapes_ids_to_train_ids()[load_label_ids(scale)], predictions, 19)[:, :19]
+
+
+def test_scores_are_those_of_the_predictions(networks, dataset, tmp_path, capsys):
+    path, predictions = networks[0]
+    report = report_of(tmp_path, path, '--data', dataset)
+    confusion = expected_confusion(predictions)
+    assert (confusion.sum(axis=0) > 0).sum() > 3  # the network does predict several classes
+    np.testing.assert_array_equal(report['confusion_matrix'], confusion)
+    expected = scores.summarize(confusion, 0.0, int(confusion.sum()), CITYSCAPES)
+    assert report['mean_iou'] == expected['mean_iou']
+    assert report['computed_in'] == 'float32' and len(report['precision']) == 19
+    assert report['num_images'] == NUM_IMAGES and report['class_names'] == list(CITYSCAPES.class_names)
+    interval = report['mean_iou_interval']
+    assert interval['low'] <= interval['value'] == report['mean_iou'] <= interval['high']
+    printed = capsys.readouterr().out
+    for expected in ('traffic light', '3 images of', 'scored at the size of the ground truth'):
+        assert expected in printed
+
+
+def test_batches_and_threads_change_nothing(networks, dataset, tmp_path):
+    first = report_of(tmp_path, networks[0][0], '--data', dataset, '--workers', 0)
+    second = report_of(tmp_path, networks[0][0], '--data', dataset, '--batch', 2, '--workers', 2)
+    assert second['loss'] == pytest.approx(first['loss'], rel=1e-6)
+    assert dict(second, loss=None) == dict(first, loss=None)
+
+
+def test_images_and_labels_in_plain_folders(networks, tmp_path):
+    for folder in ('images', 'labels'):
+        (tmp_path / folder).mkdir()
+    class_ids = cityscapes_ids_to_train_ids()[load_label_ids()]
+    for number, (image, label) in enumerate(zip(load_images(), class_ids)):
+        write_image(str(tmp_path / 'images' / '{}.png'.format(number)), image)
+        write_labels(str(tmp_path / 'labels' / '{}.png'.format(number)), label)
+    report = report_of(tmp_path, networks[0][0], '--images', tmp_path / 'images', '--labels', tmp_path / 'labels')
+    np.testing.assert_array_equal(report['confusion_matrix'], expected_confusion(networks[0][1]))
+
+
+def test_at_the_size_of_the_ground_truth_or_of_the_network(networks, tmp_path):
+    root = write_dataset(tmp_path, scale=2)
+    at_truth = report_of(tmp_path, networks[0][0], '--data', root, '--size', *SIZE)
+    at_input = report_of(tmp_path, networks[0][0], '--data', root, '--size', *SIZE, '--at-input-size')
+    assert np.sum(at_truth['confusion_matrix']) == 4 * expected_confusion(networks[0][1]).sum()
+    # Enlarged by repeating pixels, image and labels shrink to what they were.
+    np.testing.assert_array_equal(at_input['confusion_matrix'], expected_confusion(networks[0][1]))
+
+
+def test_images_are_resized_as_the_run_was_trained(networks, tmp_path):
+    run_dir = tmp_path / 'run'
+    shutil.copytree(networks[0][0], str(run_dir / 'checkpoints' / 'step-00000007'))
+    (run_dir / 'checkpoints' / 'last.json').write_text(json.dumps({'checkpoint': 'step-00000007'}))
+    (run_dir / 'config.json').write_text(json.dumps({'command': {'size': SIZE}}))
+    report = report_of(tmp_path, run_dir, '--data', write_dataset(tmp_path, scale=2), '--at-input-size')
+    assert report['input_size'] == list(SIZE)
+    np.testing.assert_array_equal(report['confusion_matrix'], expected_confusion(networks[0][1]))
+
+
+def test_boundaries_and_calibration_on_request(networks, dataset, tmp_path, capsys):
+    report = report_of(tmp_path, networks[0][0], '--data', dataset, '--boundaries', '--calibration')
+    assert len(report['boundary_f1']) == 19 and len(report['trimap_mean_iou']) == 3
+    assert 0 <= report['expected_calibration_error'] <= 1
+    assert 'boundary F1, tolerance 0.75 %' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    'arguments, options',
+    [
+        (['--mirror'], {'mirror': True}),
+        (['--scales', '0.5', '1'], {'scales': (0.5, 1.0)}),
+        (['--tile', '40', '48', '--overlap', '8', '--mirror'], {'tile': (40, 48), 'overlap': 8, 'mirror': True}),
+    ],
+)
+def test_tiles_scales_and_mirror_images_score_what_prediction_predicts(networks, dataset, tmp_path, arguments, options):
+    report = report_of(tmp_path, networks[0][0], '--data', dataset, *arguments)
+    with open_model(networks[0][0]) as model:
+        predictor = Predictor(model.predict, 19, **options)
+        class_ids = np.stack([predictor.class_ids(image) for image in load_images()])
+    assert (class_ids != networks[0][1]).any()
+    np.testing.assert_array_equal(report['confusion_matrix'], expected_confusion(class_ids))
+
+
+def test_paired_difference_of_two_models(networks, dataset, tmp_path, capsys):
+    (first, predictions), (second, others) = networks
+    report = report_of(tmp_path, first, '--data', dataset, '--against', second)
+    np.testing.assert_array_equal(report['against']['confusion_matrix'], expected_confusion(others))
+    assert report['mean_iou_difference']['value'] == pytest.approx(report['mean_iou'] - report['against']['mean_iou'])
+    assert 'points, 95 % interval' in capsys.readouterr().out
+
+
+def test_a_model_against_itself_differs_by_nothing(networks, dataset, tmp_path):
+    report = report_of(tmp_path, networks[0][0], '--data', dataset, '--against', networks[0][0])
+    assert [report['mean_iou_difference'][key] for key in ('low', 'value', 'high')] == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        ([], 'either --data ROOT, or --images DIR --labels DIR'),
+        (['--data', 'a', '--images', 'b', '--labels', 'c'], 'either --data ROOT, or --images DIR'),
+        (['--images', 'a'], '--images and --labels go together'),
+        (['--data', 'a', '--labels', 'b'], '--labels came without --images, to which it belongs. Add that, or leave'),
+        (
+            ['--images', 'a', '--labels', 'b', '--layout', 'cityscapes', '--split', 'nonsense'],
+            '--layout, --split came without --data, to which it belongs. Add that, or leave it out',
+        ),
+        (['--images', 'a', '--labels', 'b', '--split', 'val'], '--split came without --data'),
+        (['--data', 'a', '--seed', '-1'], '--seed is -1; it has to be from 0 to 4294967295, for example 0'),
+        (['--data', 'a', '--seed', str(2**32)], '--seed is 4294967296; it has to be from 0'),
+        (['--data', 'a', '--overlap', '16'], '--overlap is 16, but there are no tiles'),
+        (['--data', 'a', '--resamples', '0'], '--resamples is 0; it has to be at least 1'),
+        (['--data', 'a', '--sort', 'size'], "Sorting by 'size' .* one of class, name"),
+        (['--data', 'a', '--at-input-size'], '--at-input-size: images are not resized.*give --size H W'),
+    ],
+)
+def test_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate_command('model', *arguments)
+
+
+def test_refuses_a_model_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match='no-model'):
+        evaluate_command(tmp_path / 'no-model', '--data', tmp_path)
+
+
+def test_refuses_a_dataset_of_other_classes(networks, dataset):
+    with pytest.raises(ValueError, match="'cityscapes20' .*20 classes"):
+        evaluate_command(networks[0][0], '--data', dataset, '--layout', 'cityscapes20')
+
+
+@pytest.fixture
+def no_pass(monkeypatch):
+    """Fails the test where a dataset is evaluated."""
+    monkeypatch.setattr(evaluation, 'evaluate_model', lambda *_, **__: pytest.fail('evaluated'))
+
+
+def test_refuses_to_compare_with_what_is_no_model(networks, dataset, tmp_path, no_pass):
+    with pytest.raises(FileNotFoundError, match="model '.*nowhere' does not exist. Pass a run directory"):
+        evaluate_command(networks[0][0], '--data', dataset, '--against', tmp_path / 'nowhere')
+
+
+def test_refuses_to_compare_with_a_model_of_other_classes(networks, small_model, dataset, no_pass):
+    message = r"other classes \('cityscapes20', 20\) than .* \('cityscapes', 19\): .* Evaluate each by itself"
+    with pytest.raises(ValueError, match=message):
+        evaluate_command(networks[0][0], '--data', dataset, '--against', small_model)
+
+
+def test_refuses_to_compare_with_a_model_that_does_not_fit_the_data(networks, small_model, dataset, no_pass):
+    with pytest.raises(ValueError, match="the data are labelled in 'cityscapes' .*built for 'cityscapes20'"):
+        evaluate_command(networks[0][0], '--data', dataset, '--layout', 'cityscapes', '--against', small_model)
+
+
+@pytest.mark.parametrize('name', ['', 'new' + os.sep])
+def test_refuses_a_directory_for_the_json(networks, dataset, tmp_path, no_pass, name):
+    path = os.path.join(str(tmp_path), name)
+    with pytest.raises(
+        ValueError, match='--json .* is a directory; give it the name of a file, for example scores.json'
+    ):
+        evaluate_command(networks[0][0], '--data', dataset, '--json', path)
+    assert not os.listdir(str(tmp_path))
+
+
+def test_refuses_a_place_for_the_json_that_cannot_be_written(networks, dataset, tmp_path, no_pass, monkeypatch):
+    (tmp_path / 'file').write_text('mine')
+    with pytest.raises(OSError, match='file'):
+        evaluate_command(networks[0][0], '--data', dataset, '--json', tmp_path / 'file' / 'scores.json')
+    assert (tmp_path / 'file').read_text() == 'mine'
+
+    def refuse(source, _):
+        raise PermissionError(13, 'Permission denied', source)
+
+    monkeypatch.setattr(os, 'replace', refuse)
+    with pytest.raises(PermissionError, match='Choose a directory that you may write to'):
+        evaluate_command(networks[0][0], '--data', dataset, '--json', tmp_path / 'scores.json')
+
+
+def test_a_missing_folder_of_the_json_is_made(networks, dataset, tmp_path):
+    evaluate_command(networks[0][0], '--data', dataset, '--json', tmp_path / 'new' / 'scores.json')
+    assert os.listdir(str(tmp_path / 'new')) == ['scores.json']
+
+
+def test_one_scale_of_1_is_the_plain_network(networks, tmp_path):
+    root = write_dataset(tmp_path, scale=2)
+    plain = report_of(tmp_path, networks[0][0], '--data', root, '--size', *SIZE)
+    scaled = report_of(tmp_path, networks[0][0], '--data', root, '--size', *SIZE, '--scales', 1)
+    np.testing.assert_array_equal(scaled['confusion_matrix'], plain['confusion_matrix'])
+
+
+def test_recall_and_accuracy_are_said_to_be_the_same_and_are(networks, dataset, tmp_path, capsys):
+    report = report_of(tmp_path, networks[0][0], '--data', dataset)
+    assert report['recall'] == report['per_class_accuracy']
+    with pytest.raises(SystemExit):
+        cli.main(['evaluate', '--help'])
+    text = ' '.join(capsys.readouterr().out.split())
+    assert 'accuracy (which is the recall)' in text
+    assert 'per_class_accuracy and recall are two names of one score' in text
+
+
+@pytest.mark.parametrize('command', ['train', 'check', 'evaluate'])
+def test_help_lists_the_layouts_there_are(command, capsys, monkeypatch):
+    monkeypatch.setitem(LAYOUTS, 'farm', ())
+    with pytest.raises(SystemExit):
+        cli.main([command, '--help'])
+    text = ' '.join(capsys.readouterr().out.split())
+    names = list(LAYOUTS)
+    assert '{} or farm (default'.format(', '.join(names[:-1])) in text
+
+
+BUILD_HEAD = """
+from fcn8s.backend import tf
+from fcn8s.graph.evaluation_head import build_evaluation_head
+from helpers.label_spaces import CITYSCAPES
+with tf.Graph().as_default():
+    build_evaluation_head(tf.placeholder(tf.float32, [None, None, None, 19]), CITYSCAPES)
+"""
+
+
+def test_scoring_resizes_by_nothing_that_tensorflow_calls_deprecated():
+    # In a process of its own: TensorFlow says so once a process.
+    result = subprocess.run([sys.executable, '-c', BUILD_HEAD], stderr=subprocess.PIPE, check=True)
+    assert b'resize_bilinear' not in result.stderr, result.stderr

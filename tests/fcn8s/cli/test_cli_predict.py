@@ -1,0 +1,437 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from fcn8s import cli
+from fcn8s.prediction import frozen_network, result_files
+from helpers.images import read_labels, write_image, write_labels
+from helpers.label_spaces import LABEL_SPACES, cityscapes20_to_cityscapes_ids
+from helpers.video import VideoWriter
+
+
+def random_image(height, width, seed):
+    return np.random.RandomState(seed).randint(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / 'images'
+    for number, name in enumerate(['one.png', os.path.join('town', 'two.png'), os.path.join('town', 'three.png')]):
+        path = str(folder / name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_image(path, random_image(20 + number, 30, number))
+    return str(folder)
+
+
+def predict(*arguments):
+    return cli.main(['predict'] + [str(argument) for argument in arguments])
+
+
+def files_in(folder):
+    return sorted(
+        os.path.relpath(os.path.join(directory, name), folder)
+        for directory, _, names in os.walk(folder)
+        for name in names
+    )
+
+
+def expected_ids(model_dir, image):
+    with frozen_network.open_model(model_dir) as model:
+        return model.predict(image[np.newaxis])[0]
+
+
+def test_a_folder_with_its_subfolders(small_model, images, tmp_path):
+    assert predict(small_model, images, '--out', tmp_path / 'out') == 0
+    assert files_in(str(tmp_path / 'out')) == ['one_overlay.png', 'town/three_overlay.png', 'town/two_overlay.png']
+
+
+def test_all_kinds_of_results(small_model, images, tmp_path):
+    out = tmp_path / 'out'
+    image_path = os.path.join(images, 'one.png')
+    assert predict(small_model, image_path, '--out', out, '--overlay', '--color', '--ids', '--softmax') == 0
+    assert files_in(str(out)) == ['one_color.png', 'one_ids.png', 'one_overlay.png', 'one_softmax.npz']
+    class_ids = expected_ids(small_model, random_image(20, 30, 0))
+    np.testing.assert_array_equal(read_labels(str(out / 'one_ids.png')), class_ids)
+    soft_max = np.load(str(out / 'one_softmax.npz'))['softmax']
+    assert soft_max.dtype == np.float32 and soft_max.shape == (20, 30, 20)
+    np.testing.assert_array_equal(np.argmax(soft_max, axis=-1), class_ids)
+    colors = cv2.cvtColor(cv2.imread(str(out / 'one_color.png')), cv2.COLOR_BGR2RGB)
+    table = np.array(LABEL_SPACES['cityscapes20'].colors)
+    table[0] = 0
+    np.testing.assert_array_equal(colors, table[class_ids])
+
+
+@pytest.mark.parametrize('which', ['dataset', 'train'])
+def test_ids_of_cityscapes(small_model, images, tmp_path, which):
+    out = tmp_path / 'out'
+    assert predict(small_model, os.path.join(images, 'one.png'), '--out', out, '--ids', which) == 0
+    class_ids = expected_ids(small_model, random_image(20, 30, 0))
+    # cityscapes20 is void and then the 19 train IDs.
+    expected = {
+        'dataset': cityscapes20_to_cityscapes_ids()[class_ids],
+        'train': np.where(class_ids == 0, 255, class_ids - 1),
+    }
+    np.testing.assert_array_equal(read_labels(str(out / 'one_ids.png')), expected[which])
+
+
+def test_a_glob_keeps_the_folders_below_its_fixed_part(small_model, images, tmp_path):
+    assert predict(small_model, os.path.join(images, '*', 't*.png'), '--out', tmp_path / 'out') == 0
+    assert files_in(str(tmp_path / 'out')) == ['town/three_overlay.png', 'town/two_overlay.png']
+
+
+def test_tiles_scales_and_mirror_come_through(small_model, images, tmp_path):
+    assert (
+        predict(
+            small_model,
+            images,
+            '--out',
+            tmp_path / 'out',
+            '--tile',
+            64,
+            64,
+            '--overlap',
+            16,
+            '--mirror',
+            '--scales',
+            0.5,
+            1,
+            '--contours',
+            '--alpha',
+            0.7,
+        )
+        == 0
+    )
+    assert len(files_in(str(tmp_path / 'out'))) == 3
+
+
+def test_a_video(small_model, tmp_path):
+    source = str(tmp_path / 'drive.mp4')
+    with VideoWriter(source, (32, 48), 10) as writer:
+        for number in range(4):
+            writer.write(random_image(32, 48, number))
+    assert predict(small_model, source, '--out', tmp_path / 'out', '--ids') == 0
+    assert files_in(str(tmp_path / 'out')) == ['drive/frame_{:06d}_ids.png'.format(number) for number in range(4)]
+
+
+def test_grey_and_alpha_images(small_model, tmp_path):
+    cv2.imwrite(str(tmp_path / 'grey.png'), np.full((9, 11), 90, np.uint8))
+    cv2.imwrite(str(tmp_path / 'alpha.png'), np.full((9, 11, 4), 90, np.uint8))
+    assert predict(small_model, tmp_path / 'grey.png', tmp_path / 'alpha.png', '--out', tmp_path / 'out', '--ids') == 0
+    assert read_labels(str(tmp_path / 'out' / 'grey_ids.png')).shape == (9, 11)
+
+
+def test_a_broken_image_is_named_and_stops(small_model, images, tmp_path, capsys):
+    broken = os.path.join(images, 'town', 'three.png')
+    os.truncate(broken, os.path.getsize(broken) // 2)
+    assert predict(small_model, images, '--out', tmp_path / 'out') == 2
+    assert 'three.png' in capsys.readouterr().err
+    assert files_in(str(tmp_path / 'out')) == ['one_overlay.png']
+
+
+def test_keep_going_predicts_the_rest(small_model, images, tmp_path, capsys):
+    broken = os.path.join(images, 'town', 'three.png')
+    os.truncate(broken, os.path.getsize(broken) // 2)
+    assert predict(small_model, images, '--out', tmp_path / 'out', '--keep-going') == 1
+    error = capsys.readouterr().err
+    assert '1 of the images could not be read' in error and 'three.png' in error
+    assert files_in(str(tmp_path / 'out')) == ['one_overlay.png', 'town/two_overlay.png']
+
+
+def test_other_files_in_the_results_folder_stay(small_model, images, tmp_path):
+    out = tmp_path / 'out'
+    out.mkdir()
+    (out / 'notes.txt').write_text('mine')
+    (out / 'one.png').write_text('mine')
+    for _ in range(2):  # the second time replaces the results of the first
+        assert predict(small_model, images, '--out', out) == 0
+    assert (out / 'notes.txt').read_text() == (out / 'one.png').read_text() == 'mine'
+
+
+def test_results_below_the_images_are_not_predicted_again(small_model, images):
+    out = os.path.join(images, 'results')
+    for _ in range(2):
+        assert predict(small_model, images, '--out', out) == 0
+    assert files_in(out) == ['one_overlay.png', 'town/three_overlay.png', 'town/two_overlay.png']
+
+
+def test_refuses_the_folder_of_the_images(small_model, images, capsys):
+    before = files_in(images)
+    assert predict(small_model, images, '--out', images) == 2
+    assert 'is the folder of the images and of the results' in capsys.readouterr().err
+    assert files_in(images) == before
+
+
+def test_refuses_to_replace_an_image(small_model, tmp_path, capsys):
+    for name in ('a.png', 'a_overlay.png'):
+        write_image(str(tmp_path / name), random_image(8, 8, 0))
+    assert predict(small_model, tmp_path / 'a.png', tmp_path / 'a_overlay.png', '--out', tmp_path) == 2
+    assert 'a_overlay.png would replace an image' in capsys.readouterr().err
+
+
+def test_refuses_two_images_of_one_name(small_model, tmp_path, capsys):
+    for name in ('a.png', 'a.jpg'):
+        write_image(str(tmp_path / name), random_image(8, 8, 0))
+    assert predict(small_model, tmp_path, '--out', tmp_path / 'out') == 2
+    assert 'would have the same results, a_overlay.png' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+def test_an_image_in_a_folder_that_looks_like_a_pattern(small_model, tmp_path):
+    (tmp_path / 'dir[1]').mkdir()
+    write_image(str(tmp_path / 'dir[1]' / 'a.png'), random_image(8, 8, 0))
+    assert predict(small_model, tmp_path / 'dir[1]' / 'a.png', '--out', tmp_path / 'out') == 0
+    assert files_in(str(tmp_path / 'out')) == ['a_overlay.png']
+
+
+def test_refuses_a_video_that_cannot_be_written_before_the_model_is_opened(tmp_path, capsys):
+    (tmp_path / 'o.mp4').mkdir()
+    assert cli.main(['video', str(tmp_path / 'no_model'), str(tmp_path / 'no_source'), str(tmp_path / 'o.mp4')]) == 2
+    assert 'o.mp4' in capsys.readouterr().err
+
+
+def test_refuses_two_videos_of_one_name(small_model, tmp_path, capsys):
+    for folder in ('a', 'b'):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'x.mp4').write_bytes(b'no frame of it is read')
+    assert predict(small_model, tmp_path / 'a' / 'x.mp4', tmp_path / 'b' / 'x.mp4', '--out', tmp_path / 'out') == 2
+    assert "would both write their frames into the folder 'x'" in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--alpha', '1.5'], 'alpha is 1.5'),
+        (['--ids', 'label'], "ids is 'label'; choose from class, dataset, train"),
+        (['--precision', 'int8'], "precision is 'int8'"),
+        (['--scales', '0'], 'positive numbers'),
+        (['--tile', '64', '64'], 'tiles of 64 pixels overlap by 128'),
+        (['--submission', 'cityscapes'], 'is not named like a Cityscapes image'),
+        (['--overlap', '16'], '--overlap is 16, but there are no tiles; give --tile H W too'),
+        (['--size', '0', '64'], 'size is (0, 64); it has to be (height, width), each at least 1'),
+    ],
+)
+def test_refuses_options_out_of_range(small_model, images, tmp_path, capsys, arguments, message):
+    assert predict(small_model, images, '--out', tmp_path / 'out', *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert files_in(str(tmp_path / 'out')) == []
+
+
+def test_refuses_missing_inputs(small_model, images, tmp_path, capsys):
+    assert predict(small_model, tmp_path / 'nowhere', '--out', tmp_path / 'out') == 2
+    assert 'nowhere does not exist' in capsys.readouterr().err
+    assert predict(tmp_path / 'no_model', images, '--out', tmp_path / 'out') == 2
+    assert 'no_model' in capsys.readouterr().err
+
+
+def test_train_ids_belong_to_cityscapes():
+    with pytest.raises(ValueError, match="the model has the classes of 'camvid'; train IDs belong to Cityscapes"):
+        result_files.id_map(LABEL_SPACES['camvid'], 'train')
+    np.testing.assert_array_equal(result_files.id_map(LABEL_SPACES['camvid'], 'dataset'), np.arange(256))
+
+
+def test_a_folder_that_is_a_file_is_refused(small_model, images, tmp_path, capsys):
+    (tmp_path / 'out').write_text('mine')
+    assert predict(small_model, images, '--out', tmp_path / 'out') == 2
+    assert 'out' in capsys.readouterr().err
+    assert (tmp_path / 'out').read_text() == 'mine'
+
+
+def test_a_read_only_folder_is_refused_before_predicting(tmp_path, monkeypatch):
+    def refuse(source, _):
+        raise PermissionError(13, 'Permission denied', source)
+
+    monkeypatch.setattr(os, 'replace', refuse)
+    with pytest.raises(PermissionError, match='Choose a directory that you may write to'):
+        result_files.check_folder(str(tmp_path))
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_a_full_disk_leaves_whole_files_only(small_model, images, tmp_path, monkeypatch, capsys):
+    replace, calls = os.replace, []
+
+    def fill_up(source, target):
+        calls.append(target)
+        if len(calls) > 2:  # the probe, the first image
+            raise OSError(28, 'No space left on device')
+        replace(source, target)
+
+    monkeypatch.setattr(os, 'replace', fill_up)
+    assert predict(small_model, images, '--out', tmp_path / 'out') == 2
+    assert 'Free some space or choose another directory' in capsys.readouterr().err
+    assert files_in(str(tmp_path / 'out')) == ['one_overlay.png']
+
+
+def test_submission(small_model, tmp_path, monkeypatch):
+    from fcn8s.prediction import cityscapes_submission
+
+    monkeypatch.setattr(cityscapes_submission, 'HEIGHT', 32)
+    monkeypatch.setattr(cityscapes_submission, 'WIDTH', 64)
+    image = random_image(32, 64, 5)
+    write_image(str(tmp_path / 'test' / 'berlin' / 'berlin_000000_000019_leftImg8bit.png'), image)
+    out = tmp_path / 'out'
+    assert predict(small_model, tmp_path / 'test', '--out', out, '--submission', 'cityscapes') == 0
+    name = 'berlin_000000_000019_pred_labelIds.png'
+    assert files_in(str(out)) == ['cityscapes_submission.zip', 'cityscapes_submission/' + name]
+    np.testing.assert_array_equal(
+        read_labels(str(out / 'cityscapes_submission' / name)),
+        cityscapes20_to_cityscapes_ids()[expected_ids(small_model, image)],
+    )
+    assert predict(small_model, tmp_path / 'test', '--out', out, '--submission', 'cityscapes') == 2
+
+
+@pytest.fixture
+def sized_run(small_model, tmp_path):
+    """A run directory whose images are resized to 16 x 32, with crops for its training."""
+    run_dir = tmp_path / 'run'
+    shutil.copytree(small_model, str(run_dir / 'checkpoints' / 'step-00000007'))
+    (run_dir / 'checkpoints' / 'last.json').write_text(json.dumps({'checkpoint': 'step-00000007'}))
+    (run_dir / 'config.json').write_text(json.dumps({'command': {'size': [16, 32], 'crop': [8, 8]}}))
+    return run_dir
+
+
+@pytest.fixture
+def small_cityscapes(tmp_path, monkeypatch):
+    """The root of a dataset of the size that the evaluation server is made to take, and the labels of its images."""
+    from fcn8s.prediction import cityscapes_submission
+
+    monkeypatch.setattr(cityscapes_submission, 'HEIGHT', 32)
+    monkeypatch.setattr(cityscapes_submission, 'WIDTH', 64)
+    root, labels = tmp_path / 'cityscapes', {}
+    for number in range(3):
+        name = 'berlin_000000_{:06d}'.format(number)
+        coarse = random_image(8, 16, number).repeat(4, axis=0).repeat(4, axis=1)
+        write_image(str(root / 'leftImg8bit' / 'val' / 'berlin' / (name + '_leftImg8bit.png')), coarse)
+        labels[name] = (np.random.RandomState(number).randint(34, size=(32, 64))).astype(np.uint8)
+        write_labels(str(root / 'gtFine' / 'val' / 'berlin' / (name + '_gtFine_labelIds.png')), labels[name])
+    return root, labels
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        [],
+        ['--mirror'],
+        ['--size', '24', '40'],
+        ['--size', '16', '32', '--scales', '0.5', '1'],
+        ['--tile', '64', '64', '--overlap', '8'],
+    ],
+)
+def test_a_submission_has_the_confusion_that_evaluate_counted(sized_run, small_cityscapes, tmp_path, options):
+    root, labels = small_cityscapes
+    assert (
+        predict(sized_run, root / 'leftImg8bit', '--out', tmp_path / 'out', '--submission', 'cityscapes', *options) == 0
+    )
+    counted = np.zeros((34, 34), np.int64)
+    for name, truth in labels.items():
+        path = tmp_path / 'out' / 'cityscapes_submission' / (name + '_pred_labelIds.png')
+        np.add.at(counted, (truth, read_labels(str(path))), 1)
+    class_of = np.zeros(34, np.int64)
+    class_of[cityscapes20_to_cityscapes_ids()[1:20]] = np.arange(1, 20)
+    expected = np.zeros((20, 20), np.int64)
+    np.add.at(expected, (class_of[:, np.newaxis], class_of), counted)
+    scores = tmp_path / 'scores.json'
+    arguments = ['evaluate', sized_run, '--data', root, '--json', scores] + options
+    assert cli.main([str(argument) for argument in arguments]) == 0
+    assert (expected[1:].sum(axis=0) > 0).sum() > 1  # more than one class is predicted
+    np.testing.assert_array_equal(json.loads(scores.read_text())['confusion_matrix'], expected)
+
+
+def test_a_run_is_predicted_at_the_size_it_was_evaluated_at_and_says_so(sized_run, images, tmp_path, capsys):
+    small, out = os.path.join(images, 'one.png'), tmp_path / 'out'
+    assert predict(sized_run, small, '--out', out, '--ids') == 0
+    printed = capsys.readouterr().out
+    assert 'images are resized to 16 x 32 for the network, as fcn8s evaluate does for this run' in printed
+    assert 'trained' not in printed
+    at_size = read_labels(str(out / 'one_ids.png'))
+    assert at_size.shape == (20, 30)
+    assert predict(sized_run, small, '--out', out, '--ids', '--size', 16, 32) == 0
+    assert 'resized' not in capsys.readouterr().out
+    np.testing.assert_array_equal(read_labels(str(out / 'one_ids.png')), at_size)
+
+
+def test_scales_take_the_images_of_a_run_as_they_are(small_model, sized_run, images, tmp_path, capsys):
+    out = tmp_path / 'out'
+    assert predict(sized_run, os.path.join(images, 'one.png'), '--out', out, '--ids', '--scales', 1) == 0
+    np.testing.assert_array_equal(
+        read_labels(str(out / 'one_ids.png')), expected_ids(small_model, random_image(20, 30, 0))
+    )
+    printed = capsys.readouterr().out
+    assert 'note: --scales takes factors of the images as they are' in printed
+    assert 'With --size 16 32, so does this command' in printed
+
+
+def test_a_model_without_a_run_takes_images_as_they_are(small_model, images, tmp_path, capsys):
+    assert predict(small_model, images, '--out', tmp_path / 'out') == 0
+    assert capsys.readouterr().out == 'results: {}\n'.format(tmp_path / 'out')
+
+
+def test_a_video_is_predicted_at_the_size_of_the_run(sized_run, tmp_path, capsys, monkeypatch):
+    seen = []
+    original = frozen_network.InferenceGraph.predict
+
+    def recording(self, images, argmax=True):
+        seen.append(images.shape[1:3])
+        return original(self, images, argmax)
+
+    monkeypatch.setattr(frozen_network.InferenceGraph, 'predict', recording)
+    for number in range(2):
+        write_image(str(tmp_path / 'frames' / '{}.png'.format(number)), random_image(32, 48, number))
+    assert cli.main(['video', str(sized_run), str(tmp_path / 'frames'), str(tmp_path / 'out.mp4')]) == 0
+    assert 'images are resized to 16 x 32 for the network' in capsys.readouterr().out
+    assert seen == [(16, 32)] * 2
+
+
+def test_video_refuses_an_overlap_without_tiles(small_model, tmp_path, capsys):
+    out = str(tmp_path / 'out.mp4')
+    assert cli.main(['video', small_model, str(tmp_path / 'nowhere'), out, '--overlap', '16']) == 2
+    assert '--overlap is 16, but there are no tiles; give --tile H W too' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('command', ['predict', 'video'])
+def test_help_says_at_which_size_a_run_is_predicted(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([command, '--help'])
+    text = ' '.join(capsys.readouterr().out.split())
+    assert 'A run that was evaluated on resized images (--size of fcn8s train) is predicted at that size' in text
+
+
+def test_video_command(small_model, tmp_path, capsys):
+    for number in range(3):
+        write_image(str(tmp_path / 'frames' / '{}.png'.format(number)), random_image(32, 48, number))
+    out = tmp_path / 'out.mp4'
+    assert (
+        cli.main(
+            [
+                'video',
+                small_model,
+                str(tmp_path / 'frames'),
+                str(out),
+                '--layout',
+                'stacked',
+                '--legend',
+                '--smoothing',
+                '0.5',
+                '--frame-rate',
+                '5',
+            ]
+        )
+        == 0
+    )
+    assert out.is_file() and '3 frames in' in capsys.readouterr().out
+    assert cli.main(['video', small_model, str(tmp_path / 'frames'), str(out), '--layout', 'mosaic']) == 2
+    assert "layout is 'mosaic'" in capsys.readouterr().err
+
+
+def test_help_does_not_load_tensorflow():
+    code = (
+        'import sys, fcn8s.cli\ntry:\n fcn8s.cli.main(["predict", "--help"])\nexcept SystemExit:\n pass\n'
+        'sys.exit("tensorflow" in sys.modules or "cv2" in sys.modules)'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True, stdout=subprocess.DEVNULL)

@@ -1,0 +1,496 @@
+"""`fcn8s train` as it is typed."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from data_generator.street_scenes import write_dataset
+from fcn8s.backend import tf
+from fcn8s.cli import build_parser, main
+from fcn8s.cli.options import training as train_options
+from fcn8s.saving.checkpoints import Checkpoints
+from fcn8s.training import recipes
+
+AUGMENTED = [
+    '--crop',
+    '32',
+    '48',
+    '--random-scale',
+    '0.6',
+    '1.4',
+    '--max-class-share',
+    '0.9',
+    '--flip',
+    '0.5',
+    '--brightness',
+    '0.7',
+    '1.4',
+    '0.5',
+    '--color-jitter',
+    '0.3',
+    '0.3',
+    '10',
+    '0.5',
+]
+TRAINED = [
+    '--epochs',
+    '4',
+    '--batch',
+    '2',
+    '--seed',
+    '3',
+    '--rate',
+    'poly:1e-3',
+    '--class-weights',
+    'median_frequency',
+    '--l2',
+    '1e-4',
+]
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    directory = str(tmp_path_factory.mktemp('data') / 'streets')
+    write_dataset(directory, num_train=4, num_val=2, num_drive_frames=0, size=(48, 96))
+    return directory
+
+
+@pytest.fixture(scope='module')
+def whole(data, tiny_encoder, tmp_path_factory):
+    """A run that nothing interrupted, augmented in every way."""
+    run = str(tmp_path_factory.mktemp('whole') / 'run')
+    assert (
+        main(['train', '--data', data, '--encoder', tiny_encoder, '--run', run, '--report'] + TRAINED + AUGMENTED) == 0
+    )
+    return run
+
+
+def read_json(*parts):
+    with open(os.path.join(*parts), encoding='utf-8') as file:
+        return json.load(file)
+
+
+def records(run):
+    """metrics.jsonl without what depends on the clock."""
+    with open(os.path.join(run, 'metrics.jsonl'), encoding='utf-8') as file:
+        lines = [json.loads(line) for line in file]
+    return [
+        {k: v for k, v in line.items() if k not in ('seconds', 'images_per_second', 'waiting_share')} for line in lines
+    ]
+
+
+def variables(run):
+    checkpoint = Checkpoints(os.path.join(run, 'checkpoints')).last()
+    reader = tf.train.load_checkpoint(os.path.join(checkpoint, 'variables', 'variables'))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def assert_same_run(run, expected):
+    assert records(run) == records(expected)
+    found, wanted = variables(run), variables(expected)
+    assert sorted(found) == sorted(wanted)
+    for name in wanted:
+        np.testing.assert_array_equal(found[name], wanted[name], err_msg=name)
+
+
+def test_leaves_a_run_directory(whole, data, tiny_encoder):
+    assert sorted(os.listdir(whole)) == ['checkpoints', 'config.json', 'events', 'metrics.jsonl', 'report.html']
+    config = read_json(whole, 'config.json')
+    assert config['command']['data'] == data and config['command']['encoder'] == tiny_encoder
+    assert config['command']['crop'] == [32, 48] and config['seed'] == 3 and len(config['dataset_fingerprint']) == 64
+    assert config['model']['label_space']['name'] == 'cityscapes' and config['versions']['tensorflow'] == tf.__version__
+    history = records(whole)
+    assert [record['step'] for record in history] == [2, 4, 6, 8]
+    assert all(record['evaluation']['mean_iou'] >= 0 for record in history)
+    np.testing.assert_allclose(
+        [record['learning_rate'] for record in history], [1e-3 * (1 - (s - 1) / 8) ** 0.9 for s in (2, 4, 6, 8)]
+    )
+    names = Checkpoints(os.path.join(whole, 'checkpoints')).names()
+    assert names[-2:] == ['step-00000006', 'step-00000008'] and len(names) <= 3
+    assert len(os.listdir(os.path.join(whole, 'events'))) == 1
+
+
+def test_evaluates_at_the_size_of_the_ground_truth(whole):
+    confusion = np.array(records(whole)[-1]['evaluation']['confusion_matrix'])
+    assert 0.8 * 2 * 48 * 96 < confusion.sum() <= 2 * 48 * 96
+
+
+def test_median_frequency_weights_are_those_of_the_labels(whole, data):
+    from cityscapesscripts.helpers.labels import id2label
+
+    counts = []
+    for directory, _, names in os.walk(os.path.join(data, 'gtFine', 'train')):
+        for name in names:
+            train_ids = np.vectorize(lambda i: id2label[i].trainId)(
+                cv2.imread(os.path.join(directory, name), cv2.IMREAD_UNCHANGED)
+            )
+            counts.append([np.sum(train_ids == class_id) for class_id in range(19)])
+    counts = np.array(counts, np.float64)
+    frequency = [
+        counts[:, c].sum() / counts[counts[:, c] > 0].sum() if counts[:, c].any() else np.nan for c in range(19)
+    ]
+    expected = np.where(np.isnan(frequency), 1, np.nanmedian(frequency) / frequency)
+    np.testing.assert_allclose(read_json(whole, 'config.json')['training']['class_weights'], expected)
+
+
+def terminate_in_epoch_2(command):
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    seen = b''
+    while b'epoch 2/' not in seen:
+        part = os.read(process.stderr.fileno(), 4096)
+        assert part, seen
+        seen += part
+    process.send_signal(signal.SIGTERM)
+    return process, process.communicate()[1].decode()
+
+
+def test_terminated_and_resumed_is_bit_identical(whole, data, tiny_encoder, tmp_path, capsys):
+    run, encoder = str(tmp_path / 'run'), shutil.copytree(tiny_encoder, str(tmp_path / 'encoder'))
+    process, errors = terminate_in_epoch_2(
+        [sys.executable, '-m', 'fcn8s', 'train', '--data', data, '--encoder', encoder, '--run', run]
+        + TRAINED
+        + AUGMENTED
+    )
+    assert process.returncode == 130
+    assert 'fcn8s: SIGTERM after step' in errors and 'Go on with: fcn8s train --resume {}'.format(run) in errors
+    assert 'Traceback' not in errors
+    shutil.rmtree(encoder)  # the run holds all that it needs
+    assert main(['train', '--resume', run, '--report']) == 0
+    assert_same_run(run, whole)
+    output = capsys.readouterr().out
+    assert 'Resumed from' in output and 'class frequencies' not in output and 'Report: ' in output
+    assert main(['train', '--resume', run]) == 0  # nothing is left to train
+    assert_same_run(run, whole)
+
+
+def test_a_resumed_run_keeps_the_epochs_that_it_was_given(data, tiny_encoder, tmp_path):
+    run = str(tmp_path / 'a run')
+    words = ['--steps-per-epoch', '1', '--val-split', '', '--crop', '32', '32']
+    assert main(['train', '--data', data, '--encoder', tiny_encoder, '--run', run, '--epochs', '1'] + words) == 0
+    assert main(['train', '--resume', run, '--epochs', '3', '--workers', '0']) == 0
+    assert len(records(run)) == 3
+    assert read_json(run, 'config.json')['command']['epochs'] == 3
+    assert main(['train', '--resume', run]) == 0
+    assert len(records(run)) == 3
+
+
+def test_recipe_fine_tuning_and_freezing(whole, data, tmp_path, capsys):
+    recipe = dict(
+        name='x',
+        description='',
+        command='',
+        target={},
+        measured=False,
+        arguments={'epochs': 7, 'batch': 4, 'rate': 'constant:1e-2', 'val_split': '', 'keep_prob': 1.0},
+    )
+    (tmp_path / 'recipe.json').write_text(json.dumps(recipe))
+    run = str(tmp_path / 'run')
+    assert (
+        main(
+            [
+                'train',
+                '--recipe',
+                str(tmp_path / 'recipe.json'),
+                '--data',
+                data,
+                '--fine-tune-from',
+                whole,
+                '--run',
+                run,
+                '--epochs',
+                '1',
+                '--variant',
+                '16s',
+                '--freeze',
+                'encoder',
+                '--layout',
+                'cityscapes20',
+                '--optimizer',
+                'sgd',
+                '--momentum',
+                '0.9',
+                '--monitor',
+                'loss',
+            ]
+        )
+        == 0
+    )
+    assert 'loaded for 19 of 20 classes' in capsys.readouterr().out
+    command = read_json(run, 'config.json')['command']
+    assert (command['epochs'], command['batch'], command['rate'], command['flip']) == (1, 4, 'constant:1e-2', 0.5)
+    history = records(run)
+    assert len(history) == 1 and history[0]['evaluation'] is None
+    # The best checkpoint of the other run is what it started from.
+    best = Checkpoints(os.path.join(whole, 'checkpoints')).best()
+    before = tf.train.load_checkpoint(os.path.join(best, 'variables', 'variables'))
+    after = variables(run)
+    np.testing.assert_array_equal(after['fc6/weights'], before.get_tensor('fc6/weights'))
+    assert np.any(after['decoder/score_fc7/kernel'][..., 1:] != before.get_tensor('decoder/score_fc7/kernel'))
+    assert read_json(run, 'config.json')['training']['optimizer']['momentum'] == 0.9
+
+
+@pytest.fixture(scope='module')
+def folders(tmp_path_factory):
+    """Images of several sizes in one folder and their labels in another; class 1 is bright."""
+    root, rng = tmp_path_factory.mktemp('folders'), np.random.RandomState(0)
+    for name, count in (('train', 3), ('val', 2)):
+        for number in range(count):
+            labels = (rng.rand(36 + 4 * number, 52) < 0.5).astype(np.uint8)
+            image = np.repeat(labels[..., np.newaxis] * 150 + 50, 3, axis=-1).astype(np.uint8)
+            labels[0] = 7
+            for kind, array in (('images', image), ('labels', labels)):
+                directory = root / name / kind
+                directory.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(directory / '{}.png'.format(number)), array)
+    return {
+        '--images': str(root / 'train' / 'images'),
+        '--labels': str(root / 'train' / 'labels'),
+        '--val-images': str(root / 'val' / 'images'),
+        '--val-labels': str(root / 'val' / 'labels'),
+    }
+
+
+def test_images_and_labels_in_folders(folders, tiny_encoder, tmp_path):
+    run = str(tmp_path / 'run')
+    words = [word for pair in folders.items() for word in pair]
+    assert (
+        main(
+            ['train']
+            + words
+            + [
+                '--classes',
+                '2',
+                '--ignore-id',
+                '7',
+                '--size',
+                '32',
+                '48',
+                '--encoder',
+                tiny_encoder,
+                '--run',
+                run,
+                '--epochs',
+                '1',
+                '--batch',
+                '1',
+                '--accumulate',
+                '3',
+                '--eval-batch',
+                '2',
+                '--eval-at-input-size',
+                '--normalize',
+                'sum',
+                '--clip-norm',
+                '1',
+                '--workers',
+                '0',
+                '--cache',
+                str(tmp_path / 'cache'),
+                '--skip-scales',
+                '0.5',
+                '0.5',
+                '--upsampling',
+                'bilinear',
+                '--monitor',
+                'iou:class 1',
+                '--class-weights',
+                '1,2',
+            ]
+        )
+        == 0
+    )
+    confusion = np.array(records(run)[0]['evaluation']['confusion_matrix'])
+    assert confusion.shape == (2, 2) and 0.9 * 2 * 32 * 48 < confusion.sum() < 2 * 32 * 48
+    assert [record['step'] for record in records(run)] == [1]
+    assert read_json(run, 'config.json')['training']['optimizer']['accumulate_batches'] == 3
+
+
+def test_crops_and_an_evaluation_at_another_size(folders, tiny_encoder, tmp_path, capsys):
+    run = str(tmp_path / 'run')
+    words = [word for pair in folders.items() for word in pair]
+    assert (
+        main(
+            ['train']
+            + words
+            + [
+                '--classes',
+                '2',
+                '--ignore-id',
+                '7',
+                '--size',
+                '16',
+                '24',
+                '--crop',
+                '16',
+                '16',
+                '--random-scale',
+                '0.4',
+                '0.6',
+                '--encoder',
+                tiny_encoder,
+                '--run',
+                run,
+                '--epochs',
+                '1',
+                '--batch',
+                '3',
+            ]
+        )
+        == 0
+    )
+    sizes = sum(52 * (height - 1) for height in (36, 40))  # the labels of the evaluation as they are on disk
+    assert np.sum(records(run)[0]['evaluation']['confusion_matrix']) == sizes
+    printed = capsys.readouterr().out
+    assert 'images of 16 x 16, 3 a batch: about ' in printed
+    command = re.search('time of an epoch, measured before it: fcn8s (.*)', printed).group(1)
+    assert command == 'plan --size 16 16 --classes 2 --batch 3 --images 3 --width-divisor 16'
+    assert main(command.split() + ['--seconds', '1']) == 0
+    assert re.search('epoch .* for 3 images', capsys.readouterr().out)
+
+
+def test_lists_the_recipes(capsys):
+    assert main(['train', '--list-recipes']) == 0
+    output = capsys.readouterr().out
+    for name in recipes.recipe_names():
+        assert 'fcn8s train --recipe {}'.format(name) in output
+
+
+def resolve(*words):
+    parsed = vars(build_parser().parse_args(['train'] + list(words)))
+    return train_options.resolve(
+        {name: value for name, value in parsed.items() if name not in ('run', 'defaults', 'command')},
+        parsed['defaults'],
+    )
+
+
+def test_typed_options_win_over_the_recipe_also_where_they_are_the_defaults():
+    base = ['--recipe', 'demo', '--data', 'D', '--encoder', 'E']
+    recipe = recipes.read_recipe('demo').arguments
+    options = resolve(*base)
+    assert options.epochs == recipe['epochs'] != 20 and options.rate == recipe['rate'] and options.normalize == 'mean'
+    options = resolve(*base, '--epochs', '20', '--rate', 'poly:1e-4', '--run', 'R')
+    assert (options.epochs, options.rate, options.batch, options.run_dir) == (20, 'poly:1e-4', recipe['batch'], 'R')
+
+
+DATA = ['--data', 'D', '--encoder', 'E']
+FOLDERS = ['--images', 'I', '--labels', 'L', '--classes', '2', '--encoder', 'E']
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        ([], 'say what to train on: either --data ROOT --layout NAME, or --images DIR'),
+        (['--data', 'D', '--images', 'I'], 'say what to train on'),
+        (['--images', 'I'], '--images needs --labels DIR and --classes N'),
+        (['--data', 'D'], 'give either --encoder DIR (write one with: fcn8s vgg16'),
+        (DATA + ['--fine-tune-from', 'M'], 'give either --encoder DIR'),
+        (DATA + ['--classes', '3', '--ignore-id', '0'], '--classes, --ignore-id came without --images'),
+        (FOLDERS + ['--layout', 'camvid'], '--layout came without --data'),
+        (FOLDERS + ['--val-images', 'V'], '--val-images DIR and --val-labels DIR go together'),
+        (DATA + ['--random-scale', '0.5', '2'], '--random-scale came without --crop'),
+        (DATA + ['--max-class-share', '0.5'], '--max-class-share came without --crop'),
+        (
+            DATA + ['--size', '32', '64', '--crop', '16', '16'],
+            'the evaluation brings them to --size 32 64. Say with --random-scale',
+        ),
+        (DATA + ['--val-split', '', '--eval-every', '2'], '--eval-every came, but there are no data to evaluate on'),
+        (FOLDERS + ['--eval-batch', '2'], '--eval-batch came, but there are no data to evaluate on'),
+        (DATA + ['--recipe', 'none'], "there is no recipe 'none'"),
+        (['--resume', 'no/such/run'], "'no/such/run' is no run directory"),
+        (DATA, 'No such directory of images: D/leftImg8bit/train'),
+    ],
+)
+def test_arguments_that_do_not_go_together(words, message, capsys):
+    assert main(['train'] + words) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith('fcn8s train: error: ') and message in captured.err
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--epochs', '0'], "argument --epochs: '0' came; it has to be a whole number of at least 1"),
+        (['--batch', 'four'], "argument --batch: 'four' came"),
+        (['--steps-per-epoch', '0'], 'argument --steps-per-epoch'),
+        (['--size', '32'], 'argument --size: expected 2 arguments'),
+        (['--variant', '4s'], "argument --variant: invalid choice: '4s'"),
+        (['--speed', '3'], 'unrecognized arguments: --speed 3'),
+    ],
+)
+def test_arguments_of_the_wrong_kind(words, message, capsys):
+    with pytest.raises(SystemExit) as exit_status:
+        main(['train'] + words)
+    assert exit_status.value.code == 2 and message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--encoder', 'no/such/encoder'], "encoder directory 'no/such/encoder' does not exist"),
+        (['--layout', 'cityscape'], "'cityscape'"),
+        (['--split', 'test'], 'test'),
+        (['--rate', 'poly'], "The schedule 'poly' is not understood"),
+        (
+            ['--class-weights', 'inverse'],
+            "--class-weights is 'inverse'; it has to be 'median_frequency', or one number per class",
+        ),
+        (
+            ['--class-weights', '1,2'],
+            'class_weights has the shape (2,); it must hold one weight for each of the 19 classes',
+        ),
+        (['--freeze', 'decoder'], "freeze is 'decoder'"),
+        (['--momentum', '0.9'], 'Adam has its own moments'),
+        (['--keep-prob', '1.5'], 'keep_prob is 1.5'),
+        (['--monitor', 'iou:unicorn'], 'there is no such class; the classes are road'),
+        (['--workers', '-1'], 'workers=-1'),
+        (['--crop', '0', '16'], 'random_crop'),
+        (['--flip', '2'], 'flip'),
+    ],
+)
+def test_values_that_cannot_work(data, tiny_encoder, tmp_path, words, message, capsys):
+    run = tmp_path / 'run'
+    assert (
+        main(
+            ['train', '--data', data, '--encoder', tiny_encoder, '--run', str(run), '--report', '--epochs', '1'] + words
+        )
+        == 2
+    )
+    captured = capsys.readouterr()
+    assert captured.err.splitlines()[-1].startswith('fcn8s train: error: ') and message in captured.err
+    assert not run.exists()
+
+
+def test_a_run_is_never_overwritten(whole, data, tiny_encoder, capsys):
+    before = records(whole)
+    assert main(['train', '--data', data, '--encoder', tiny_encoder, '--run', whole]) == 2
+    assert 'holds a run already. Continue it with --resume' in capsys.readouterr().err
+    assert records(whole) == before
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--batch', '8'], 'leave out --batch. Only --epochs, --workers, --cache, --report may change'),
+        (['--batch', '2', '--run', 'X'], 'leave out --batch, --run.'),
+        (['--recipe', 'demo'], 'leave out --recipe'),
+    ],
+)
+def test_a_resumed_run_keeps_its_settings(whole, words, message, capsys):
+    assert main(['train', '--resume', whole] + words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_run_of_a_script_is_resumed_by_that_script(whole, tmp_path, capsys):
+    config = read_json(whole, 'config.json')
+    del config['command']
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    assert main(['train', '--resume', str(tmp_path)]) == 2
+    assert 'was not started by fcn8s train, so its options are not known' in capsys.readouterr().err

@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+
+from fcn8s.evaluation import one_pass
+from fcn8s.evaluation.one_pass import ImageStatistics, run_evaluation
+from fcn8s.evaluation.scores import count_confusion
+from helpers.label_spaces import generic_label_space
+
+CLASSES = generic_label_space(3)
+
+
+class FakeMetrics:
+    """Names for what a fake session runs; the confusion matrix is the numpy one."""
+
+    reset, update = 'reset', 'update'
+    confusion_matrix, loss_sum, num_valid = 'confusion_matrix', 'loss_sum', 'num_valid'
+
+
+class FakeSession:
+    """Predicts the channel mean of the image; its loss is 0.5 on each valid pixel."""
+
+    def __init__(self):
+        self.calls = []
+
+    def run(self, fetches, feed):
+        self.calls.append(fetches)
+        if fetches == 'reset':
+            self.confusion, self.num_valid = np.zeros((3, 3), np.int64), 0
+            return None
+        if isinstance(fetches, tuple):
+            return self.confusion, 0.5 * self.num_valid, self.num_valid
+        class_ids = feed['images'].mean(axis=-1).astype(np.uint8)
+        self.confusion += count_confusion(np.where(feed['labels'] < 3, feed['labels'], 255), class_ids, 3)[:, :3]
+        self.num_valid += int((feed['labels'] != 255).sum())
+        return dict.fromkeys(fetches, class_ids)
+
+
+def feed_batch(images, labels):
+    return {'images': images, 'labels': labels}
+
+
+def batches(seed=0, count=4, ids=(0, 1, 2, 255)):
+    rng = np.random.RandomState(seed)
+    for _ in range(count):
+        yield rng.randint(3, size=(2, 4, 5, 3)).astype(np.uint8), rng.choice(ids, size=(2, 4, 5)).astype(np.uint8)
+
+
+def evaluate(data, num_batches, **options):
+    session = FakeSession()
+    return run_evaluation(session.run, FakeMetrics, feed_batch, data, num_batches, CLASSES, **options), session
+
+
+def test_scores_of_all_batches():
+    scores, _ = evaluate(batches(), 4)
+    images, labels = [np.concatenate(parts) for parts in zip(*batches())]
+    np.testing.assert_array_equal(
+        scores['confusion_matrix'], count_confusion(labels, images.mean(axis=-1).astype(np.uint8), 3)[:, :3]
+    )
+    assert scores['loss'] == 0.5
+
+
+def test_totals_are_fetched_once_and_reset_first():
+    _, session = evaluate(batches(), 3)
+    assert session.calls[0] == 'reset'
+    assert session.calls[-1] == ('confusion_matrix', 'loss_sum', 'num_valid')
+    assert session.calls[1:-1] == [{'update': 'update'}] * 3
+
+
+def test_no_batches_is_an_empty_dataset():
+    scores, _ = evaluate(iter(()), 0)
+    assert np.isnan(scores['mean_iou']) and np.isnan(scores['loss']) and np.isnan(scores['accuracy'])
+
+
+def test_takes_no_more_than_asked_for():
+    source = batches(count=5)
+    evaluate(source, 2)
+    assert len(list(source)) == 3
+
+
+def test_on_batch_sees_labels_and_fetches():
+    seen = []
+    evaluate(batches(), 2, fetches={'class_ids': 'class_ids'}, on_batch=lambda *arguments: seen.append(arguments))
+    for (labels, values), (images, expected) in zip(seen, batches()):
+        np.testing.assert_array_equal(labels, expected)
+        np.testing.assert_array_equal(values['class_ids'], images.mean(axis=-1).astype(np.uint8))
+
+
+def test_progress_wraps_the_batch_numbers():
+    wrapped = []
+    evaluate(batches(), 2, progress=lambda numbers: wrapped.append(list(numbers)) or numbers)
+    assert wrapped == [[0, 1]]
+
+
+def test_refuses_data_that_ends_early():
+    with pytest.raises(ValueError, match='6 batches .* ended after 4. Ask for as many'):
+        evaluate(batches(), 6)
+
+
+def test_refuses_a_negative_number_of_batches():
+    with pytest.raises(ValueError, match='-1 batches .* has to be 0 or more'):
+        evaluate(batches(), -1)
+
+
+def test_refuses_ground_truth_of_another_id_space():
+    with pytest.raises(ValueError, match='valid pixels have ground truth IDs that are no classes.*from 0 to 2'):
+        evaluate(batches(ids=(0, 1, 2, 7)), 2)
+
+
+@pytest.mark.parametrize('workers', [1, 3])
+def test_the_number_of_images_that_wait_for_their_boundaries_is_bounded(workers, monkeypatch):
+    measured, measure_image = [], one_pass.measure_image
+
+    def measure_and_note(*arguments):
+        result = measure_image(*arguments)
+        measured.append(result)
+        return result
+
+    monkeypatch.setattr(one_pass, 'measure_image', measure_and_note)
+    labels = np.random.RandomState(0).randint(3, size=(1, 9, 9)).astype(np.uint8)
+    with ImageStatistics(CLASSES, with_boundaries=True, workers=workers) as statistics:
+        for number in range(30):
+            statistics.add(labels, {'image_confusions': np.zeros((1, 3, 3), np.int64), 'class_ids': labels})
+            assert number + 1 - len(measured) <= 2 * workers
+        assert statistics.boundary_scores()['mean_boundary_f1'] == 1.0
+    assert statistics.counts().true_positives.shape == (30, 3)
+
+
+def test_an_error_while_measuring_is_not_lost(monkeypatch):
+    def fail(*_):
+        raise RuntimeError('cannot measure')
+
+    monkeypatch.setattr(one_pass, 'measure_image', fail)
+    labels = np.zeros((1, 4, 4), np.uint8)
+    with ImageStatistics(CLASSES, with_boundaries=True) as statistics:
+        statistics.add(labels, {'image_confusions': np.zeros((1, 3, 3), np.int64), 'class_ids': labels})
+        with pytest.raises(RuntimeError, match='cannot measure'):
+            statistics.boundary_scores()

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+
+from fcn8s.backend import tf
+from fcn8s.graph.metrics import build_metrics
+
+NUM_CLASSES = 4
+
+
+def slow_totals(labels, class_ids, losses, ignore_id=255):
+    confusion = np.zeros((NUM_CLASSES, NUM_CLASSES), dtype=np.int64)
+    loss_sum, num_valid = 0.0, 0
+    for label, class_id, loss in zip(labels.flat, class_ids.flat, losses.flat):
+        if label != ignore_id:
+            confusion[label, class_id] += 1
+            loss_sum += float(loss)
+            num_valid += 1
+    return confusion, loss_sum, num_valid
+
+
+@pytest.fixture()
+def totals():
+    """A graph with the metrics on placeholders; yields (session, metrics, feed)."""
+    graph = tf.Graph()
+    with graph.as_default():
+        labels = tf.placeholder(tf.uint8, [None, None, None])
+        class_ids = tf.placeholder(tf.int64, [None, None, None])
+        losses = tf.placeholder(tf.float32, [None, None, None])
+        metrics = build_metrics(labels, class_ids, losses, tf.not_equal(labels, 255), NUM_CLASSES)
+    with tf.Session(graph=graph) as session:
+        session.run(metrics.reset)
+        yield session, metrics, lambda *values: dict(zip((labels, class_ids, losses), values))
+
+
+def fetch(session, metrics):
+    return session.run((metrics.confusion_matrix, metrics.loss_sum, metrics.num_valid))
+
+
+def random_batch(rng, num_images=2):
+    shape = (num_images, 5, 7)
+    labels = rng.choice([0, 1, 2, 3, 255], size=shape).astype(np.uint8)
+    return labels, rng.randint(NUM_CLASSES, size=shape), rng.rand(*shape).astype(np.float32)
+
+
+def test_totals_equal_a_pixel_by_pixel_count(totals):
+    session, metrics, feed = totals
+    rng = np.random.RandomState(0)
+    batches = [random_batch(rng) for _ in range(3)]
+    for batch in batches:
+        session.run(metrics.update, feed(*batch))
+    confusion, loss_sum, num_valid = fetch(session, metrics)
+    expected = slow_totals(*[np.concatenate(parts) for parts in zip(*batches)])
+    np.testing.assert_array_equal(confusion, expected[0])
+    assert confusion.dtype == np.int64
+    assert loss_sum == pytest.approx(expected[1], rel=1e-12)
+    assert num_valid == expected[2]
+
+
+def test_splitting_a_batch_changes_nothing(totals):
+    session, metrics, feed = totals
+    batch = random_batch(np.random.RandomState(1), num_images=5)
+    session.run(metrics.update, feed(*batch))
+    at_once = fetch(session, metrics)
+    session.run(metrics.reset)
+    for part in (slice(0, 1), slice(1, 4), slice(4, 5)):
+        session.run(metrics.update, feed(*[values[part] for values in batch]))
+    in_parts = fetch(session, metrics)
+    np.testing.assert_array_equal(at_once[0], in_parts[0])
+    assert at_once[1] == pytest.approx(in_parts[1], rel=1e-14)
+    assert at_once[2] == in_parts[2]
+
+
+def test_what_lies_on_ignored_pixels_changes_nothing(totals):
+    session, metrics, feed = totals
+    labels = np.full((1, 6, 6), 255, np.uint8)
+    labels[:, 2:4, 1:5] = 3
+    class_ids = np.full((1, 6, 6), 1)
+    losses = np.full((1, 6, 6), np.nan, np.float32)
+    losses[:, 2:4, 1:5] = 0.5
+    session.run(metrics.update, feed(labels, class_ids, losses))
+    confusion, loss_sum, num_valid = fetch(session, metrics)
+    assert confusion.sum() == confusion[3, 1] == num_valid == 8
+    assert loss_sum == 4.0
+
+
+def test_images_are_counted_apart(totals):
+    session, metrics, feed = totals
+    labels, class_ids, losses = random_batch(np.random.RandomState(2), num_images=3)
+    apart = session.run(metrics.image_confusions, feed(labels, class_ids, losses))
+    for image in range(3):
+        np.testing.assert_array_equal(apart[image], slow_totals(labels[image], class_ids[image], losses[image])[0])
+    assert fetch(session, metrics)[2] == 0
+
+
+def test_a_label_that_is_no_class_is_valid_and_in_no_row(totals):
+    session, metrics, feed = totals
+    labels = np.array([[[0, 4, 200]]], np.uint8)
+    session.run(metrics.update, feed(labels, np.zeros((1, 1, 3), np.int64), np.zeros((1, 1, 3), np.float32)))
+    confusion, _, num_valid = fetch(session, metrics)
+    assert (confusion.sum(), num_valid) == (1, 3)
+
+
+def test_reset_forgets(totals):
+    session, metrics, feed = totals
+    session.run(metrics.update, feed(*random_batch(np.random.RandomState(3))))
+    session.run(metrics.reset)
+    confusion, loss_sum, num_valid = fetch(session, metrics)
+    assert confusion.sum() == loss_sum == num_valid == 0
+
+
+def test_no_saver_writes_the_totals(totals):
+    session, metrics, _ = totals
+    with session.graph.as_default():
+        assert tf.global_variables() == []
+        assert {variable.name for variable in tf.local_variables()} == {v.name for v in metrics.variables}
+
+
+def test_an_empty_batch_adds_nothing(totals):
+    session, metrics, feed = totals
+    session.run(metrics.update, feed(*[values[:0] for values in random_batch(np.random.RandomState(4))]))
+    assert fetch(session, metrics)[2] == 0

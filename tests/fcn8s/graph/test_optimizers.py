@@ -1,0 +1,357 @@
+import numpy as np
+import pytest
+
+from fcn8s.backend import tf
+from fcn8s.graph import losses, optimizers
+from fcn8s.graph.optimizers import LossScaling, OptimizerSettings
+
+FEATURES, CLASSES = 3, 4
+IGNORE_ID = 255
+
+
+class Trainer:
+    """A linear classifier per pixel, w [1, 1, 3, 4] and b [4], with one training step built by the library."""
+
+    def __init__(self, settings, loss_scaling=None, l2_rate=0.0, use_resource=True, **loss_options):
+        self.graph = tf.Graph()
+        rng = np.random.RandomState(0)
+        self.start = {
+            'w': rng.normal(size=(1, 1, FEATURES, CLASSES)).astype(np.float32),
+            'b': rng.normal(size=CLASSES).astype(np.float32),
+        }
+        with self.graph.as_default():
+            self.features = tf.placeholder(tf.float32, [None, None, None, FEATURES])
+            self.labels = tf.placeholder(tf.uint8, [None, None, None])
+            self.rate = tf.placeholder(tf.float32, [])
+            self.factor = tf.placeholder_with_default(1.0, [])
+            self.variables = {
+                name: tf.get_variable(name, initializer=value, use_resource=use_resource)
+                for name, value in self.start.items()
+            }
+            logits = tf.nn.conv2d(self.features, self.variables['w'], [1, 1, 1, 1], 'SAME') + self.variables['b']
+            loss = losses.build_loss(logits, *losses.sparse_labels(self.labels, IGNORE_ID), **loss_options)
+            self.penalty = losses.l2_penalty([self.variables['w']], l2_rate)
+            self.loss = losses.Loss(loss.value * self.factor, loss.weight)
+            self.global_step = tf.get_variable(
+                'global_step', [], tf.int64, tf.zeros_initializer(), trainable=False, use_resource=True
+            )
+            self.ops = optimizers.build_train_op(
+                self.loss,
+                self.penalty,
+                list(self.variables.values()),
+                self.rate,
+                self.global_step,
+                settings,
+                loss_scaling,
+            )
+            self.session = tf.Session(graph=self.graph)
+            self.session.run(tf.global_variables_initializer())
+
+    def run(self, fetches, batch=None, rate=0.1, factor=1.0):
+        feed = {self.rate: rate, self.factor: factor}
+        if batch is not None:
+            feed.update({self.features: batch[0], self.labels: batch[1]})
+        return self.session.run(fetches, feed)
+
+    def step(self, *batches, **options):
+        for batch in batches[:-1]:
+            self.run(self.ops.accumulate_op, batch, **options)
+        self.run(self.ops.apply_op, batches[-1], **options)
+
+    def weights(self):
+        return self.run(self.variables)
+
+    def state(self):
+        return {variable.op.name: value for variable, value in zip(self.ops.state, self.run(self.ops.state))}
+
+
+def make_batch(seed, images=2, valid_share=0.7):
+    rng = np.random.RandomState(seed)
+    labels = rng.randint(0, CLASSES, size=(images, 4, 5)).astype(np.uint8)
+    labels[rng.uniform(size=labels.shape) > valid_share] = IGNORE_ID
+    return rng.normal(size=labels.shape + (FEATURES,)).astype(np.float32), labels
+
+
+def reference_gradient(weights, batch, normalize='mean'):
+    """Gradient of the cross-entropy of the linear classifier, from the valid pixels alone."""
+    features, labels = batch
+    x, y = features[labels != IGNORE_ID].astype(np.float64), labels[labels != IGNORE_ID]
+    z = x @ weights['w'][0, 0].astype(np.float64) + weights['b']
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    p[np.arange(len(y)), y] -= 1
+    divisor = len(y) if normalize == 'mean' else 1
+    return {'w': (x.T @ p / divisor)[None, None], 'b': p.sum(axis=0) / divisor}
+
+
+def assert_weights(trainer, expected, rtol=2e-5):
+    for name, value in trainer.weights().items():
+        np.testing.assert_allclose(value, expected[name], rtol=rtol, atol=2e-6, err_msg=name)
+
+
+RATES = [0.1, 0.1, 0.02, 0.05]
+
+
+@pytest.mark.parametrize('use_resource', [True, False])
+def test_sgd_is_caffes(use_resource):
+    """V <- mu V + alpha (g + lambda w), w <- w - V; biases at twice the rate without decay. Rates change on the way."""
+    settings = OptimizerSettings('sgd', momentum=0.9, weight_decay=0.05, bias_rate_multiplier=2.0)
+    trainer = Trainer(settings, use_resource=use_resource)
+    expected = {name: value.astype(np.float64) for name, value in trainer.start.items()}
+    velocity = {'w': 0.0, 'b': 0.0}
+    for step, rate in enumerate(RATES):
+        trainer.step(make_batch(step), rate=rate)
+        gradient = reference_gradient(expected, make_batch(step))
+        velocity['w'] = 0.9 * velocity['w'] + rate * (gradient['w'] + 0.05 * expected['w'])
+        velocity['b'] = 0.9 * velocity['b'] + 2 * rate * gradient['b']
+        expected = {name: expected[name] - velocity[name] for name in expected}
+    assert_weights(trainer, expected)
+    assert trainer.run(trainer.global_step) == len(RATES)
+
+
+def adam_reference(weights, gradients_of, rates, decay=0.0):
+    """Algorithm 1 of Kingma and Ba with bias-corrected moments; weights after len(rates) steps."""
+    m, v = dict.fromkeys(weights, 0.0), dict.fromkeys(weights, 0.0)
+    for step, rate in enumerate(rates):
+        gradient = gradients_of(weights, step)
+        gradient['w'] = gradient['w'] + decay * weights['w']
+        for name in weights:
+            m[name] = 0.9 * m[name] + 0.1 * gradient[name]
+            v[name] = 0.999 * v[name] + 0.001 * gradient[name] ** 2
+            m_hat, v_hat = m[name] / (1 - 0.9 ** (step + 1)), v[name] / (1 - 0.999 ** (step + 1))
+            weights = dict(weights, **{name: weights[name] - rate * m_hat / (np.sqrt(v_hat) + 1e-8)})
+    return weights
+
+
+@pytest.mark.parametrize('use_resource', [True, False])
+def test_adam(use_resource):
+    trainer = Trainer(OptimizerSettings('adam', weight_decay=0.05), use_resource=use_resource)
+    for step, rate in enumerate(RATES):
+        trainer.step(make_batch(step), rate=rate)
+    expected = adam_reference(
+        trainer.start, lambda weights, step: reference_gradient(weights, make_batch(step)), RATES, decay=0.05
+    )
+    assert_weights(trainer, expected, rtol=1e-4)
+
+
+def test_the_papers_settings():
+    assert OptimizerSettings('sgd', 0.99, 5e-4, 2.0) == optimizers.PAPER_SGD
+    assert optimizers.check_optimizer_settings(OptimizerSettings('sgd')).momentum == 0.99
+
+
+@pytest.mark.parametrize('name', ['adam', 'sgd'])
+def test_accumulation_equals_one_large_batch(name):
+    """Batches of 1, 3 and 2 images with different shares of valid pixels, decay, L2 and clipping, over two steps."""
+    settings = OptimizerSettings(name, weight_decay=0.03, gradient_clip_norm=0.2)
+    parts = [make_batch(0, 1, 0.2), make_batch(1, 3, 0.9), make_batch(2, 2, 0.5)]
+    whole = tuple(np.concatenate(arrays) for arrays in zip(*parts))
+    large, small = Trainer(settings, l2_rate=0.02), Trainer(settings._replace(accumulate_batches=3), l2_rate=0.02)
+    for _ in range(2):
+        large.step(whole)
+        small.step(*parts)
+    assert_weights(small, large.weights(), rtol=1e-4)
+    assert small.run(small.global_step) == 2
+
+
+def test_accumulation_of_sums_adds_up():
+    settings = OptimizerSettings('sgd', momentum=0.0)
+    parts = [make_batch(0, 1), make_batch(1, 2)]
+    whole = tuple(np.concatenate(arrays) for arrays in zip(*parts))
+    large = Trainer(settings, normalize='sum')
+    small = Trainer(settings._replace(accumulate_batches=2), normalize='sum')
+    large.step(whole)
+    small.step(*parts)
+    assert_weights(small, large.weights())
+
+
+def test_accumulation_of_a_loss_function_takes_the_mean_of_its_values():
+    def hinge(logits, labels, valid):
+        return tf.reduce_sum(tf.nn.relu(1.0 - logits))
+
+    parts = [make_batch(0, 1), make_batch(1, 2)]
+    trainer = Trainer(OptimizerSettings('sgd', momentum=0.0, accumulate_batches=2), loss=hinge)
+    singles = [Trainer(OptimizerSettings('sgd', momentum=0.0), loss=hinge) for _ in parts]
+    trainer.step(*parts, rate=0.01)
+    for single, part in zip(singles, parts):
+        single.step(part, rate=0.01)
+    means = {name: sum(single.weights()[name] for single in singles) / 2 for name in ('w', 'b')}
+    assert_weights(trainer, means)
+
+
+def test_batches_without_a_valid_pixel_change_nothing_alone_and_count_nothing_among_others():
+    empty, full = make_batch(0, valid_share=0.0), make_batch(1)
+    trainer = Trainer(OptimizerSettings('sgd', accumulate_batches=2))
+    trainer.step(empty, empty)
+    assert_weights(trainer, trainer.start, rtol=0)
+    trainer.step(empty, full)
+    alone = Trainer(OptimizerSettings('sgd'))
+    alone.step(full)
+    assert_weights(trainer, alone.weights())
+
+
+def test_accumulators_exist_only_where_they_are_needed():
+    names = [variable.op.name for variable in Trainer(OptimizerSettings('sgd')).ops.state]
+    assert names == ['optimizer/velocity/w', 'optimizer/velocity/b']
+    trainer = Trainer(OptimizerSettings('adam', accumulate_batches=2))
+    assert sorted(trainer.state()) == [
+        'optimizer/accumulated_gradient/b',
+        'optimizer/accumulated_gradient/w',
+        'optimizer/accumulated_weight',
+        'optimizer/adam_beta1_power',
+        'optimizer/adam_beta2_power',
+        'optimizer/adam_m/b',
+        'optimizer/adam_m/w',
+        'optimizer/adam_v/b',
+        'optimizer/adam_v/w',
+    ]
+    with trainer.graph.as_default():
+        assert set(trainer.ops.state) <= set(tf.global_variables())
+        assert sorted(variable.op.name for variable in tf.trainable_variables()) == ['b', 'w']
+
+
+def test_clipping_scales_the_whole_gradient_before_decay():
+    trainer = Trainer(OptimizerSettings('sgd', momentum=0.0, weight_decay=0.1, gradient_clip_norm=0.05))
+    gradient = reference_gradient(trainer.start, make_batch(0))
+    norm = np.sqrt(sum(np.sum(part**2) for part in gradient.values()))
+    assert norm > 0.05
+    assert trainer.run(trainer.ops.gradient_norm, make_batch(0)) == pytest.approx(norm, rel=1e-5)
+    trainer.step(make_batch(0))
+    assert_weights(
+        trainer,
+        {
+            'w': trainer.start['w'] - 0.1 * (gradient['w'] * 0.05 / norm + 0.1 * trainer.start['w']),
+            'b': trainer.start['b'] - 0.1 * gradient['b'] * 0.05 / norm,
+        },
+    )
+
+
+def test_a_gradient_shorter_than_the_clip_norm_stays_as_it_is():
+    clipped = Trainer(OptimizerSettings('sgd', gradient_clip_norm=100.0))
+    free = Trainer(OptimizerSettings('sgd'))
+    for trainer in (clipped, free):
+        trainer.step(make_batch(0))
+    assert_weights(clipped, free.weights(), rtol=0)
+
+
+def test_the_penalty_pulls_kernels_only():
+    trainer = Trainer(OptimizerSettings('sgd', momentum=0.0), l2_rate=0.5)
+    gradient = reference_gradient(trainer.start, make_batch(0))
+    trainer.step(make_batch(0))
+    assert_weights(
+        trainer,
+        {
+            'w': trainer.start['w'] - 0.1 * (gradient['w'] + 0.5 * trainer.start['w']),
+            'b': trainer.start['b'] - 0.1 * gradient['b'],
+        },
+    )
+
+
+def test_losses_fetched_with_the_step_are_those_before_it():
+    trainer = Trainer(OptimizerSettings('sgd'), l2_rate=0.5)
+    for _ in range(20):
+        before = trainer.run([trainer.loss.value, trainer.penalty], make_batch(0))
+        during = trainer.run([trainer.loss.value, trainer.penalty, trainer.ops.apply_op], make_batch(0))
+        assert during[:2] == before
+
+
+@pytest.mark.parametrize('name', ['adam', 'sgd'])
+def test_loss_scaling_changes_no_step(name):
+    scaled = Trainer(OptimizerSettings(name), LossScaling(initial=2.0**12))
+    plain = Trainer(OptimizerSettings(name))
+    for trainer in (scaled, plain):
+        for step in range(3):
+            trainer.step(make_batch(step))
+    assert_weights(scaled, plain.weights())
+
+
+@pytest.mark.parametrize('name', ['adam', 'sgd'])
+@pytest.mark.parametrize('batches', [1, 2])
+@pytest.mark.parametrize('bad', [np.inf, np.nan])
+def test_a_step_that_is_not_finite_is_skipped_exactly_and_halves_the_scale(name, batches, bad):
+    trainer = Trainer(OptimizerSettings(name, weight_decay=0.01, accumulate_batches=batches), LossScaling(initial=64.0))
+    given = [make_batch(seed) for seed in range(batches)]
+    trainer.step(*given)
+    weights, state = trainer.weights(), trainer.state()
+    trainer.step(*given, factor=bad)
+    for variable, value in trainer.weights().items():
+        np.testing.assert_array_equal(value, weights[variable])
+    changed = {variable for variable, value in trainer.state().items() if not np.array_equal(value, state[variable])}
+    assert changed == {'optimizer/loss_scale', 'optimizer/loss_scale_good_steps'}
+    assert trainer.run(trainer.ops.loss_scale) == 32.0
+    assert trainer.run(trainer.global_step) == 2
+    trainer.step(*given)
+    assert not np.array_equal(trainer.weights()['w'], weights['w'])
+
+
+def test_the_scale_doubles_after_enough_good_steps_in_a_row():
+    trainer = Trainer(OptimizerSettings('sgd', momentum=0.0), LossScaling(initial=8.0, growth_steps=3))
+    scales = []
+    for factor in [1, 1, np.inf, 1, 1, 1, 1]:
+        trainer.step(make_batch(0), factor=factor)
+        scales.append(float(trainer.run(trainer.ops.loss_scale)))
+    assert scales == [8, 8, 4, 4, 4, 8, 8]
+
+
+def test_the_scale_stays_between_its_bounds():
+    scaling = LossScaling(initial=optimizers.MAX_LOSS_SCALE, growth_steps=1)
+    trainer = Trainer(OptimizerSettings('sgd', momentum=0.0), scaling)
+    trainer.step(make_batch(0), rate=0.0)
+    assert trainer.run(trainer.ops.loss_scale) == optimizers.MAX_LOSS_SCALE
+    for _ in range(40):
+        trainer.step(make_batch(0), factor=np.inf)
+    assert trainer.run(trainer.ops.loss_scale) == optimizers.MIN_LOSS_SCALE
+
+
+def test_biases_rate_with_adam():
+    once, twice = Trainer(OptimizerSettings('adam')), Trainer(OptimizerSettings('adam', bias_rate_multiplier=2.0))
+    for trainer in (once, twice):
+        trainer.step(make_batch(0))
+    np.testing.assert_array_equal(once.weights()['w'], twice.weights()['w'])
+    np.testing.assert_allclose(
+        twice.weights()['b'] - twice.start['b'], 2 * (once.weights()['b'] - once.start['b']), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    'settings, message',
+    [
+        (OptimizerSettings('rmsprop'), "optimizer is 'rmsprop'; it must be one of adam, sgd"),
+        (OptimizerSettings('adam', momentum=0.9), 'momentum is 0.9, but Adam has its own moments'),
+        (OptimizerSettings('sgd', momentum=1.0), 'momentum is 1.0; it must be at least 0 and below 1'),
+        (OptimizerSettings(weight_decay=-1e-4), 'weight_decay is -0.0001; it must be at least 0'),
+        (OptimizerSettings(bias_rate_multiplier=0), 'bias_rate_multiplier is 0; it must be above 0'),
+        (OptimizerSettings(gradient_clip_norm=0), 'gradient_clip_norm is 0; it must be above 0, or None'),
+        (OptimizerSettings(accumulate_batches=0), 'accumulate_batches is 0; it must be a whole number of at least 1'),
+        (OptimizerSettings(accumulate_batches=1.5), 'accumulate_batches is 1.5'),
+    ],
+)
+def test_refused_settings(settings, message):
+    with pytest.raises(ValueError) as error:
+        optimizers.check_optimizer_settings(settings)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    'scaling, message',
+    [
+        (LossScaling(initial=0.0), 'the initial loss scale is 0.0; it must be from'),
+        (LossScaling(growth_steps=0), 'growth_steps of the loss scale is 0; it must be at least 1'),
+    ],
+)
+def test_refused_loss_scaling(scaling, message):
+    with pytest.raises(ValueError) as error:
+        Trainer(OptimizerSettings(), scaling)
+    assert message in str(error.value)
+
+
+def test_variables_that_cannot_be_trained_are_refused():
+    with tf.Graph().as_default():
+        used, unused = (tf.get_variable(name, [2], use_resource=True) for name in ('used', 'unused'))
+        loss = losses.Loss(tf.reduce_sum(used), tf.ones([]))
+        step = tf.get_variable('step', [], tf.int64, use_resource=True)
+        with pytest.raises(ValueError) as error:
+            optimizers.build_train_op(loss, None, [used, unused], tf.constant(0.1), step, OptimizerSettings())
+        assert 'does not depend on the variables unused' in str(error.value)
+        with pytest.raises(ValueError) as error:
+            optimizers.build_train_op(loss, None, [], tf.constant(0.1), step, OptimizerSettings())
+        assert 'no variables to train' in str(error.value)

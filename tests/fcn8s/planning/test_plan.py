@@ -1,0 +1,221 @@
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fcn8s import precision
+from fcn8s.backend import TF_VERSION, tf
+from fcn8s.cli import plan as plan_command
+from fcn8s.graph.optimizers import PAPER_SGD, OptimizerSettings
+from fcn8s.planning import plan
+from fcn8s.planning.plan import GIB, PlanRequest
+
+TINY = PlanRequest(num_classes=3, size=(40, 72), batch=2, width_divisor=32)
+REPOSITORY = str(pathlib.Path(__file__).parents[3])
+
+
+@pytest.fixture(scope='module')
+def probe():
+    return plan._Probe(TINY)
+
+
+def test_parameters_are_those_of_the_network(probe):
+    with probe.graph.as_default():
+        shapes = [variable.shape.as_list() for variable in tf.trainable_variables()]
+    # The transposed convolutions have no biases; theirs are counted, a class's worth each.
+    transposed = 3
+    assert plan.parameter_bytes(TINY) == 4 * (sum(np.prod(shape) for shape in shapes) + transposed * TINY.num_classes)
+
+
+def test_activations_are_the_outputs_of_relu_pool_and_dropout(probe):
+    encoder = [
+        operation
+        for operation in probe.graph.get_operations()
+        if operation.type in ('Relu', 'MaxPool') and not operation.name.startswith(('gradients', 'optimizer'))
+    ]
+    kept = [operation.outputs[0] for operation in encoder]
+    kept += [tensor for tensor in kept if tensor.op.name.startswith(('fc6', 'fc7'))]  # once more, after dropout
+    feed = {
+        probe.images: np.zeros((1,) + TINY.size + (3,), np.float32),
+        probe.graph.get_tensor_by_name('keep_prob:0'): 1.0,
+    }
+    sizes = [value.nbytes for value in probe.session.run(kept, feed)]
+    assert plan.encoder_activation_bytes(TINY) == sum(sizes)
+
+
+@pytest.mark.skipif(TF_VERSION < (2, 0), reason='no bfloat16 convolutions')
+def test_the_probe_of_bfloat16_on_a_gpu_runs_the_converted_network(monkeypatch):
+    machine = precision.this_machine()._replace(gpus=((8, 0),))
+    monkeypatch.setattr(precision, 'this_machine', lambda base=None: machine)
+    converted = plan._Probe(TINY._replace(precision='bfloat16'))
+    types = [o.get_attr('T') for o in converted.graph.get_operations() if o.type == 'Conv2D']
+    assert types.count(tf.bfloat16) == 15
+    assert converted.seconds(1, (32, 32)) > 0
+
+
+@pytest.mark.parametrize('variant, upsampling', [('8s', 'bilinear'), ('16s', 'learned'), ('32s', 'learned')])
+def test_every_variant_has_its_layers(variant, upsampling):
+    request = TINY._replace(variant=variant, upsampling=upsampling)
+    built = plan._Probe(request)
+    with built.graph.as_default():
+        kernels = sum(np.prod(v.shape.as_list()) for v in tf.trainable_variables() if v.shape.ndims == 4)
+        biases = sum(np.prod(v.shape.as_list()) for v in tf.trainable_variables() if v.shape.ndims == 1)
+    assert 0 <= plan.parameter_bytes(request) - 4 * (kernels + biases) <= 4 * 3 * request.num_classes
+
+
+def test_memory_grows_with_everything_that_takes_memory():
+    base = plan.estimate_memory(TINY, 0.0)
+    for larger in (
+        TINY._replace(batch=3),
+        TINY._replace(size=(80, 72)),
+        TINY._replace(num_classes=9),
+        TINY._replace(width_divisor=16),
+        TINY._replace(optimizer=OptimizerSettings(accumulate_batches=2)),
+    ):
+        assert plan.estimate_memory(larger, 0.0) > base
+    assert plan.estimate_memory(TINY, GIB) == pytest.approx(base + GIB)
+    assert plan.estimate_memory(TINY._replace(optimizer=PAPER_SGD), 0.0) < base
+
+
+def test_the_largest_batch_fits_and_one_more_does_not():
+    limit = 2 * GIB
+    batch = plan.largest_batch(TINY, limit, 0.2 * GIB)
+    assert plan.estimate_memory(TINY._replace(batch=batch), 0.2 * GIB) <= limit
+    assert plan.estimate_memory(TINY._replace(batch=batch + 1), 0.2 * GIB) > limit
+    assert plan.largest_batch(TINY, 0.1 * GIB, 0.2 * GIB) == 0
+
+
+def test_the_largest_crop_fits_and_keeps_the_shape():
+    request = PlanRequest(num_classes=19, size=(1024, 2048), batch=4)
+    limit = 12 * GIB
+    height, width = plan.largest_crop(request, limit, 0.6 * GIB)
+    assert height % 32 == width % 32 == 0 and abs(width / height - 2) < 0.15
+    assert plan.estimate_memory(request._replace(size=(height, width)), 0.6 * GIB) <= limit
+    assert plan.estimate_memory(request._replace(size=(height + 64, width + 64)), 0.6 * GIB) > limit
+    assert plan.largest_crop(request, 1 * GIB, 0.6 * GIB) is None
+
+
+def test_extrapolation_is_a_line_that_never_falls():
+    assert plan.extrapolate([100], [2.0], 300) == pytest.approx(6.0)
+    assert plan.extrapolate([100, 200], [2.0, 3.0], 400) == pytest.approx(5.0)
+    assert plan.extrapolate([100, 200], [3.0, 2.0], 400) == pytest.approx(2.0)
+    assert plan.extrapolate([100, 400], [2.0, 7.0], 400) == 7.0
+
+
+def test_probes_grow_to_the_planned_shape():
+    request = PlanRequest(num_classes=3, size=(256, 512), batch=4)
+    assert plan.probe_shapes(request) == [(1, (64, 128)), (1, (128, 256)), (1, (256, 512)), (4, (256, 512))]
+    assert plan.probe_shapes(request._replace(size=(20, 40), batch=1)) == [(1, (20, 32)), (1, (20, 40))]
+
+
+def test_measuring_stops_before_the_budget_and_extrapolates():
+    request = PlanRequest(num_classes=3, size=(256, 512), batch=4)
+    asked = []
+
+    def linear(batch, size):
+        asked.append((batch, size))
+        return 1.0 + batch * size[0] * size[1] / 65536.0
+
+    assert plan.measure_step_seconds(request, budget=1e9, measure=linear) == 9.0
+    assert asked == plan.probe_shapes(request)
+    del asked[:]
+    assert plan.measure_step_seconds(request, budget=6.0, measure=linear) == pytest.approx(9.0)
+    assert asked == [(1, (64, 128)), (1, (128, 256))]
+
+
+def test_a_real_probe_takes_time(probe):
+    accumulated = plan._Probe(TINY._replace(optimizer=OptimizerSettings(accumulate_batches=3)))
+    assert probe.seconds(1, (32, 32)) > 0
+    assert accumulated.seconds(1, (32, 32)) > 0
+
+
+def run_command(*arguments):
+    parser = argparse.ArgumentParser()
+    plan_command.add_parser(parser.add_subparsers())
+    args = parser.parse_args(['plan'] + list(arguments))
+    return args.run(args)
+
+
+def test_the_command(capsys):
+    status = run_command(
+        '--size',
+        '32',
+        '64',
+        '--classes',
+        '3',
+        '--batch',
+        '2',
+        '--width-divisor',
+        '32',
+        '--images',
+        '10',
+        '--seconds',
+        '1',
+    )
+    printed = capsys.readouterr().out
+    assert status == 0
+    assert '32 x 64 pixels, batch 2, 3 classes, float32, encoder 1/32 as wide' in printed
+    for word in ('memory', 'step', 'images/s', 'epoch', 'for 10 images', 'largest batch', 'largest crop'):
+        assert word in printed
+
+
+def test_the_command_says_what_does_not_fit(capsys):
+    status = run_command('--size', '512', '1024', '--classes', '19', '--memory', '0.5')
+    printed = capsys.readouterr().out
+    assert status == 1
+    assert 'which does not fit 0.5 GB' in printed and 'not even one image of this size fits' in printed
+    assert 'largest crop   none' in printed and 'step' not in printed
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--size', '0', '64', '--classes', '3'], 'height is 0; it has to be a whole number of at least 1'),
+        (['--size', '32', '64', '--classes', '1'], 'num_classes is 1'),
+        (['--size', '32', '64', '--classes', '3', '--batch', '0'], 'batch is 0'),
+        (['--size', '32', '64', '--classes', '3', '--width-divisor', '3'], 'width_divisor is 3'),
+        (['--size', '32', '64', '--classes', '3', '--memory', '-1'], '--memory is -1.0; it has to be above 0'),
+        (['--size', '32', '64', '--classes', '3', '--images', '0'], '--images is 0; it has to be above 0'),
+        (['--size', '32', '64', '--classes', '3', '--accumulate', '0'], '--accumulate is 0; it has to be above 0'),
+        (['--size', '32', '64', '--classes', '3', '--seconds', '-2'], '--seconds is -2.0; it has to be at least 0'),
+    ],
+)
+def test_refusals(arguments, message):
+    with pytest.raises(ValueError) as error:
+        run_command(*arguments)
+    assert message in str(error.value)
+
+
+MEASURED = r"""
+import json, re, sys
+import numpy as np
+from fcn8s import precision
+from fcn8s.planning import plan
+from fcn8s.backend import tf
+with tf.Graph().as_default(), tf.Session() as session:
+    session.run(tf.constant(1.0))
+base = plan.process_memory()
+request = plan.PlanRequest(num_classes=20, size=(256, 512), batch=4, width_divisor=int(sys.argv[1]))
+plan._Probe(request).seconds(request.batch, request.size)
+# Not ru_maxrss: a process begins with that of the process that started it.
+peak = 1024.0 * int(re.search(r'VmHWM:\s+(\d+) kB', open('/proc/self/status').read()).group(1))
+print(json.dumps([plan.estimate_memory(request, base), peak]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads the peak memory from /proc')
+@pytest.mark.parametrize('width_divisor', [2, 4, 16])
+def test_memory_is_within_a_quarter_of_what_a_process_takes(width_divisor):
+    output = subprocess.check_output(
+        [sys.executable, '-c', MEASURED, str(width_divisor)],
+        stderr=subprocess.DEVNULL,
+        env=dict(os.environ, PYTHONPATH=REPOSITORY),
+    )
+    planned, measured = json.loads(output.decode().splitlines()[-1])
+    assert planned == pytest.approx(measured, rel=0.25)

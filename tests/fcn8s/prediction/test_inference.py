@@ -1,0 +1,240 @@
+"""The inference graph against the saved graph as TensorFlow itself loads it."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fcn8s.backend import TF_VERSION, tf
+from fcn8s.graph.graph_defs import extract_sub_graph
+from fcn8s.precision import check_precision
+from fcn8s.prediction import freezing, frozen_network
+
+
+def random_images(shape, seed=0):
+    return np.random.RandomState(seed).randint(0, 256, shape + (3,)).astype(np.uint8)
+
+
+def has_bfloat16():
+    try:
+        check_precision('bfloat16')
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.fixture(scope='module')
+def saved(small_model):
+    """`predict(images)` -> (logits, soft-max, class IDs) of the graph as it was saved."""
+    graph = tf.Graph()
+    with graph.as_default(), tf.Session(graph=graph) as session:
+        tf.saved_model.loader.load(session, ['default'], small_model)
+        names = ['decoder/fcn8s_output:0', 'predictor/softmax_output:0', 'predictor/class_ids:0']
+        yield lambda images: session.run(names, {'images_uint8:0': images})
+
+
+@pytest.fixture(params=['constants', 'variables', 'products'])
+def kind_of_weights(request, monkeypatch):
+    """The small network's filters held in each of the ways in which a full-width network holds its."""
+    if request.param != 'constants':
+        monkeypatch.setattr(freezing, 'MAX_CONSTANT_BYTES', 1000)
+    if request.param == 'products':
+        monkeypatch.setattr(freezing, 'MAX_CONVOLUTION_BYTES', 20000)
+    return request.param
+
+
+@pytest.mark.parametrize('shape', [(1, 1, 1), (2, 33, 47), (1, 64, 96)])
+def test_predicts_what_the_saved_graph_predicts(small_model, saved, kind_of_weights, shape):
+    images = random_images(shape)
+    logits, probabilities, class_ids = saved(images)
+    with frozen_network.open_model(small_model) as model:
+        np.testing.assert_allclose(model.run(model.logits, {model.images: images}), logits, atol=1e-4)
+        np.testing.assert_allclose(model.predict(images, argmax=False), probabilities, atol=1e-5)
+        predicted = model.predict(images)
+    assert predicted.dtype == np.uint8
+    certain = np.diff(np.sort(logits, axis=-1)[..., -2:], axis=-1)[..., 0] > 1e-3
+    np.testing.assert_array_equal(predicted[certain], class_ids[certain])
+    assert len(np.unique(class_ids)) > 1 or images.size == 3
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason='no bfloat16 on this machine')
+def test_bfloat16_is_close_to_float32(small_model, saved, kind_of_weights):
+    images = random_images((2, 64, 96))
+    logits = saved(images)[0]
+    with frozen_network.open_model(small_model, precision='bfloat16') as model:
+        found = model.run(model.logits, {model.images: images})
+        types = {node.attr['T'].type for node in model.graph.as_graph_def().node if node.op in ('Conv2D', 'MatMul')}
+    assert found.dtype == np.float32
+    assert types == {tf.bfloat16.as_datatype_enum}
+    # bfloat16 has 8 bits of mantissa; fifteen layers leave a few of them.
+    assert 0 < np.abs(found - logits).max() < 0.05 * np.abs(logits).max()
+
+
+def test_graph_has_no_training_nodes_and_draws_no_random_number(small_model):
+    with frozen_network.open_model(small_model) as model:
+        ops = {operation.type for operation in model.graph.get_operations()}
+        placeholders = [operation.name for operation in model.graph.get_operations() if operation.type == 'Placeholder']
+    assert not {op for op in ops if 'Random' in op or 'Gradient' in op or 'Apply' in op}
+    assert placeholders == ['images_uint8']
+    assert 'VarHandleOp' not in ops, 'the filters of a small network are constants'
+
+
+def test_class_ids_do_not_need_the_soft_max(small_model):
+    with frozen_network.open_model(small_model) as model:
+        needed = extract_sub_graph(model.graph.as_graph_def(), [model.class_ids.op.name])
+    assert 'Softmax' not in {node.op for node in needed.node}
+
+
+def test_attributes(small_model):
+    with frozen_network.open_model(small_model) as model:
+        assert model.num_classes == 20 and model.label_space.name == 'cityscapes20'
+        assert model.images.dtype == tf.uint8 and model.class_ids.dtype == tf.uint8
+        assert model.info()['num_classes'] == 20
+        assert model.precision == 'float32' and model.model_dir == small_model
+        assert model.logits.shape.as_list()[-1] == 20
+
+
+def test_nodes_can_be_added_after_predicting(small_model):
+    with frozen_network.open_model(small_model) as model:
+        images = random_images((1, 8, 8))
+        model.predict(images)
+        with model.graph.as_default():
+            largest = tf.reduce_max(model.logits)
+        assert np.isfinite(model.run(largest, {model.images: images}))
+
+
+def test_closing_twice_is_fine_and_predicting_afterwards_is_not(small_model):
+    model = frozen_network.open_model(small_model)
+    model.close()
+    model.close()
+    with pytest.raises(RuntimeError):
+        model.predict(random_images((1, 4, 4)))
+
+
+def test_refuses_an_unknown_precision(small_model):
+    with pytest.raises(ValueError, match="precision is 'float64'; predictions are computed in float32 or bfloat16"):
+        frozen_network.open_model(small_model, precision='float64')
+
+
+@pytest.mark.skipif(TF_VERSION >= (2, 0), reason='TensorFlow 1.15 only')
+def test_tensorflow_1_refuses_bfloat16(small_model):
+    with pytest.raises(ValueError, match='TensorFlow 1.15 has no bfloat16 convolutions'):
+        frozen_network.open_model(small_model, precision='bfloat16')
+
+
+def test_refuses_what_is_no_saved_fcn8s(tmp_path, tiny_encoder):
+    with pytest.raises(FileNotFoundError, match='does not exist'):
+        frozen_network.open_model(str(tmp_path / 'nowhere'))
+    with pytest.raises(ValueError, match='holds no fcn8s.json'):
+        frozen_network.open_model(tiny_encoder)
+
+
+def test_names_the_variables_that_are_damaged(small_model, tmp_path):
+    broken = str(tmp_path / 'broken')
+    shutil.copytree(small_model, broken)
+    data = os.path.join(broken, 'variables', 'variables.data-00000-of-00001')
+    os.truncate(data, os.path.getsize(data) // 2)
+    with pytest.raises(ValueError, match='do not fit the graph beside them or are damaged'):
+        frozen_network.open_model(broken)
+
+
+def test_refuses_other_tags(small_model):
+    with pytest.raises(ValueError, match="no graph with the tags \\['training'\\]"):
+        frozen_network.open_model(small_model, tags=['training'])
+
+
+SERVE = """
+import sys
+import numpy as np, tensorflow.compat.v1 as tf
+model_dir, images_path, out_path = sys.argv[1:]
+graph = tf.Graph()
+with graph.as_default(), tf.Session(graph=graph) as session:
+    meta_graph = tf.saved_model.loader.load(session, ['default'], model_dir)
+    signature = meta_graph.signature_def['serving_default']
+    fetches = {name: info.name for name, info in signature.outputs.items()}
+    values = session.run(fetches, {signature.inputs['images'].name: np.load(images_path)})
+assert 'fcn8s' not in sys.modules
+np.savez(out_path, **values)
+"""
+
+
+def serve(python, model_dir, images, tmp_path):
+    np.save(str(tmp_path / 'images.npy'), images)
+    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    subprocess.run(
+        [python, '-c', SERVE, model_dir, str(tmp_path / 'images.npy'), str(tmp_path / 'out.npz')],
+        check=True,
+        env=environment,
+        cwd=str(tmp_path),
+    )
+    return np.load(str(tmp_path / 'out.npz'))
+
+
+def test_serving_signature_works_without_this_library(small_model, saved, tmp_path):
+    images = random_images((2, 19, 35))
+    _, probabilities, class_ids = saved(images)
+    served = serve(sys.executable, small_model, images, tmp_path)
+    assert served['class_ids'].dtype == np.uint8
+    np.testing.assert_array_equal(served['class_ids'], class_ids)
+    np.testing.assert_allclose(served['probabilities'], probabilities, atol=1e-6)
+
+
+def test_serving_signature_works_in_the_other_tensorflow(small_model, saved, tmp_path, other_python):
+    images = random_images((2, 19, 35))
+    _, probabilities, _ = saved(images)
+    served = serve(other_python, small_model, images, tmp_path)
+    np.testing.assert_allclose(served['probabilities'], probabilities, atol=1e-4)
+
+
+OPEN = """
+import sys
+import numpy as np
+from fcn8s.prediction.frozen_network import open_model
+model_dir, images_path, out_path = sys.argv[1:]
+with open_model(model_dir) as model:
+    np.save(out_path, model.run(model.logits, {model.images: np.load(images_path)}))
+"""
+
+
+def test_a_model_written_here_predicts_the_same_in_the_other_tensorflow(small_model, saved, tmp_path, other_python):
+    images = random_images((1, 45, 64))
+    paths = [str(tmp_path / name) for name in ('images.npy', 'logits.npy')]
+    np.save(paths[0], images)
+    subprocess.run([other_python, '-c', OPEN, small_model] + paths, check=True, cwd=str(tmp_path))
+    np.testing.assert_allclose(np.load(paths[1]), saved(images)[0], atol=1e-4)
+
+
+@pytest.mark.skipif(TF_VERSION < (2, 0), reason='no bfloat16 convolutions')
+def test_a_config_without_gpus_is_judged_by_the_cpu(small_model, monkeypatch):
+    monkeypatch.setattr(tf.config.experimental, 'list_physical_devices', lambda kind: ['a GPU'])
+    monkeypatch.setattr(
+        tf.config.experimental, 'get_device_details', lambda device: {'compute_capability': (8, 0)}, raising=False
+    )
+    monkeypatch.setattr('fcn8s.precision._cpu_flags', lambda: frozenset(['avx2']))
+    with pytest.raises(ValueError, match='this CPU has no bfloat16 arithmetic'):
+        frozen_network.open_model(
+            small_model, precision='bfloat16', session_config=tf.ConfigProto(device_count={'GPU': 0})
+        )
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason='no bfloat16 on this machine')
+@pytest.mark.parametrize('flag', ['amx_bf16', 'avx512_bf16'])
+def test_products_in_bfloat16_are_the_same_in_either_order(small_model, saved, monkeypatch, flag):
+    for name, value in (('MAX_CONSTANT_BYTES', 1000), ('MAX_CONVOLUTION_BYTES', 20000)):
+        monkeypatch.setattr(freezing, name, value)
+    machine = freezing.this_machine()._replace(cpu_flags=frozenset([flag]))
+    monkeypatch.setattr(freezing, 'this_machine', lambda: machine)
+    images = random_images((1, 64, 96))
+    with frozen_network.open_model(small_model, precision='bfloat16') as model:
+        operands = [
+            [source.split('/')[-1] for source in node.input]
+            for node in model.graph.as_graph_def().node
+            if node.op == 'MatMul'
+        ]
+        logits = model.run(model.logits, {model.images: images})
+    assert operands and all(('ReadVariableOp' in names[1]) == (flag == 'amx_bf16') for names in operands)
+    exact = saved(images)[0]
+    np.testing.assert_allclose(logits, exact, atol=0.05 * np.abs(exact).max())

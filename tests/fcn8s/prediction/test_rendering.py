@@ -1,0 +1,330 @@
+import os
+import signal
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from fcn8s.prediction import video
+from fcn8s.prediction.predictor import Predictor
+from fcn8s.prediction.video import Style
+from helpers.images import write_image
+from helpers.label_spaces import LABEL_SPACES, LabelSpace
+from helpers.video import VideoWriter, open_frames
+from helpers.visualization_utils import draw_legend
+
+SPACE = LabelSpace('test', ('void', 'left', 'right'), ((9, 9, 9), (220, 40, 40), (40, 40, 220)), void_class_ids=(0,))
+
+
+def halves(images, argmax=True):
+    """Class 1 left, class 2 right, a void row on top."""
+    class_ids = np.ones(images.shape[:3], np.uint8)
+    class_ids[:, :, images.shape[2] // 2 :] = 2
+    class_ids[:, 0] = 0
+    return class_ids if argmax else np.eye(3, dtype=np.float32)[class_ids]
+
+
+PREDICTOR = Predictor(halves, 3)
+
+
+def write_frames(directory, count, size=(48, 64)):
+    os.makedirs(str(directory))
+    for number in range(count):
+        frame = np.full(size + (3,), 100 + 5 * (number % 20), np.uint8)
+        write_image(os.path.join(str(directory), 'frame{}.png'.format(number)), frame)
+    return str(directory)
+
+
+@pytest.fixture
+def frames_dir(tmp_path):
+    return write_frames(tmp_path / 'frames', 12)
+
+
+def read_video(path):
+    with open_frames(path) as frames:
+        return frames.size, frames.frame_rate, list(frames)
+
+
+@pytest.mark.parametrize(
+    'layout, size', [('overlay', (48, 64)), ('map', (48, 64)), ('side-by-side', (48, 128)), ('stacked', (96, 64))]
+)
+def test_layouts(frames_dir, tmp_path, layout, size):
+    out = str(tmp_path / 'out.mp4')
+    rendered = video.render_video(PREDICTOR, frames_dir, out, SPACE, Style(layout=layout, alpha=1.0), frame_rate=10)
+    found_size, frame_rate, frames = read_video(out)
+    assert (found_size, frame_rate, len(frames)) == (size, 10, 12)
+    assert rendered.num_frames == 12 and rendered.path == out and rendered.frames_per_second > 0
+    # The last panel shows the classes, the first one of two the frame itself. Video coding changes colours a little.
+    np.testing.assert_allclose(frames[7][-20, -50].astype(int), (220, 40, 40), atol=14)
+    np.testing.assert_allclose(frames[7][-20, -10].astype(int), (40, 40, 220), atol=14)
+    if layout in ('side-by-side', 'stacked'):
+        np.testing.assert_allclose(frames[7][20, 20].astype(int), 135, atol=8)
+    assert sorted(os.listdir(str(tmp_path))) == ['frames', 'out.mp4']
+
+
+def test_void_shows_the_frame_in_an_overlay_and_is_black_in_a_map():
+    image = np.full((8, 10, 3), 77, np.uint8)
+    class_ids = halves(image[np.newaxis])[0]
+    np.testing.assert_array_equal(video.Drawing(SPACE, Style(alpha=1.0))(image, class_ids)[0], 77)
+    np.testing.assert_array_equal(video.Drawing(SPACE, Style(layout='map'))(image, class_ids)[0], 0)
+
+
+def test_legend_lies_below_the_picture():
+    space = LABEL_SPACES['cityscapes']
+    image = np.full((60, 320, 3), 77, np.uint8)
+    picture = video.Drawing(space, Style(legend=True))(image, np.zeros((60, 320), np.uint8))
+    np.testing.assert_array_equal(picture[60:], draw_legend(space, 320))
+
+
+def test_a_legend_widens_a_picture_that_is_too_narrow():
+    draw = video.Drawing(LABEL_SPACES['cityscapes'], Style(legend=True))
+    for width in (40, 8, 40, 320):
+        image = np.full((60, width, 3), 77, np.uint8)
+        picture = draw(image, np.full((60, width), 255, np.uint8))
+        np.testing.assert_array_equal(picture[:60, :width], image)
+        assert (picture[:60, width:] == 255).all()
+        np.testing.assert_array_equal(picture[60:], draw_legend(LABEL_SPACES['cityscapes'], picture.shape[1]))
+        assert picture.shape[1] == 320 if width == 320 else 80 < picture.shape[1] < 200
+
+
+def test_alpha_and_contours():
+    image = np.full((40, 40, 3), 100, np.uint8)
+    class_ids = halves(image[np.newaxis])[0]
+    plain = video.Drawing(SPACE, Style(alpha=0.0))(image, class_ids)
+    np.testing.assert_array_equal(plain, image)
+    contours = video.Drawing(SPACE, Style(alpha=0.01, contours=True))(image, class_ids)
+    np.testing.assert_array_equal(contours[30, 19], (220, 40, 40))
+    np.testing.assert_array_equal(contours[30, 5], (101, 99, 99))
+
+
+def test_smoothing_is_a_running_mean_of_the_soft_max():
+    values = iter([0.9, 0.4, 0.4, 0.4])
+    shares = []
+
+    def flickering(images, argmax=True):
+        share = next(values)
+        return np.broadcast_to(np.float32([share, 1 - share]), images.shape[:3] + (2,)).copy()
+
+    smoothed = video.SmoothedPredictor(Predictor(flickering, 2), 0.5)
+    for _ in range(4):
+        shares.append(int(smoothed.class_ids(np.zeros((2, 2, 3), np.uint8))[0, 0]))
+    # 0.9, then 0.65, 0.525, 0.4625: the class changes two frames later than by single frames.
+    assert shares == [0, 0, 0, 1]
+
+
+def test_without_smoothing_the_soft_max_is_not_asked_for():
+    def ids_only(images, argmax=True):
+        assert argmax
+        return halves(images)
+
+    smoothed = video.SmoothedPredictor(Predictor(ids_only, 3), 0.0)
+    np.testing.assert_array_equal(smoothed.class_ids(np.zeros((4, 4, 3), np.uint8))[3], [1, 1, 2, 2])
+
+
+def test_smoothed_frames_are_taken_in_order(frames_dir, tmp_path):
+    brightness = []
+
+    def recording(images, argmax=True):
+        brightness.append(int(images[0, 0, 0, 0]))
+        return halves(images, argmax)
+
+    video.render_video(Predictor(recording, 3), frames_dir, str(tmp_path / 'out.mp4'), SPACE, smoothing=0.5)
+    assert brightness == [100 + 5 * number for number in range(12)]
+
+
+def test_odd_sizes(tmp_path):
+    frames = write_frames(tmp_path / 'frames', 3, size=(33, 47))
+    video.render_video(PREDICTOR, frames, str(tmp_path / 'out.mp4'), SPACE)
+    assert read_video(str(tmp_path / 'out.mp4'))[0] == (34, 48)
+
+
+def test_a_video_is_a_source_as_well(frames_dir, tmp_path):
+    first, second = str(tmp_path / 'first.mp4'), str(tmp_path / 'second.mp4')
+    video.render_video(PREDICTOR, frames_dir, first, SPACE, Style(alpha=0.0), frame_rate=12)
+    video.render_video(PREDICTOR, first, second, SPACE, Style(layout='stacked'))
+    size, frame_rate, frames = read_video(second)
+    assert (size, frame_rate, len(frames)) == ((96, 64), 12, 12)
+
+
+def test_a_broken_frame_is_named_and_what_was_done_plays(frames_dir, tmp_path):
+    broken = os.path.join(frames_dir, 'frame8.png')
+    os.truncate(broken, os.path.getsize(broken) // 2)
+    out = str(tmp_path / 'out.mp4')
+    with pytest.raises(ValueError, match='frame8.png'):
+        video.render_video(PREDICTOR, frames_dir, out, SPACE)
+    assert not os.path.exists(out)
+    assert len(read_video(str(tmp_path / 'out.partial.mp4'))[2]) == 8
+
+
+def test_a_source_with_the_name_of_a_partial_video_stays(frames_dir, tmp_path):
+    source = str(tmp_path / 'out.partial.mp4')
+    video.render_video(PREDICTOR, frames_dir, source, SPACE)
+    with open(source, 'rb') as file:
+        before = file.read()
+    assert video.render_video(PREDICTOR, source, str(tmp_path / 'out.mp4'), SPACE).num_frames == 12
+    with open(source, 'rb') as file:
+        assert file.read() == before
+    assert sorted(os.listdir(str(tmp_path))) == ['frames', 'out.mp4', 'out.partial.mp4']
+
+
+def test_a_progress_bar_is_closed_before_an_error_is_reported(frames_dir, tmp_path, monkeypatch):
+    events = []
+
+    class FullDisk(VideoWriter):
+        def write(self, frame):
+            raise OSError('the disk is full')
+
+        def __exit__(self, *arguments):
+            events.append('reported')
+            super().__exit__(*arguments)
+
+    def bar(pictures, num_frames):
+        try:
+            yield from pictures
+        finally:
+            events.append('closed')
+
+    monkeypatch.setattr(video, 'VideoWriter', FullDisk)
+    with pytest.raises(OSError, match='the disk is full'):
+        video.render_video(PREDICTOR, frames_dir, str(tmp_path / 'out.mp4'), SPACE, progress=bar)
+    assert events == ['closed', 'reported']
+
+
+def test_an_error_of_the_network_comes_through(frames_dir, tmp_path):
+    calls = []
+
+    def failing(images, argmax=True):
+        calls.append(1)
+        if len(calls) == 4:
+            raise ValueError('out of memory, say')
+        return halves(images, argmax)
+
+    with pytest.raises(ValueError, match='out of memory, say'):
+        video.render_video(Predictor(failing, 3), frames_dir, str(tmp_path / 'out.mp4'), SPACE)
+    assert not os.path.exists(str(tmp_path / 'out.mp4'))
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    read_ahead = []
+
+    def slow_consumer(pictures, num_frames):
+        for number, picture in enumerate(pictures):
+            read_ahead.append(len(predicted) - number)
+            yield picture
+
+    predicted = []
+
+    def counting(images, argmax=True):
+        predicted.append(1)
+        return halves(images, argmax)
+
+    frames = write_frames(tmp_path / 'frames', 60, size=(16, 16))
+    video.render_video(Predictor(counting, 3), frames, str(tmp_path / 'out.mp4'), SPACE, progress=slow_consumer)
+    assert max(read_ahead) < 10
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+import numpy as np
+from fcn8s.prediction import video
+from fcn8s.prediction.predictor import Predictor
+from helpers.label_spaces import LABEL_SPACES
+frames, out = sys.argv[1:]
+calls = []
+
+def predict(images, argmax=True):
+    calls.append(1)
+    if len(calls) == 30:
+        os.killpg(os.getpgrp(), signal.SIGINT)  # what a terminal does on Ctrl-C: the whole group, ffmpeg too
+    return np.zeros(images.shape[:3], np.uint8)
+
+try:
+    video.render_video(Predictor(predict, 19), frames, out, LABEL_SPACES['cityscapes'])
+except KeyboardInterrupt as interrupt:
+    print(interrupt)
+    sys.exit(130)
+"""
+
+
+def test_ctrl_c_leaves_a_playable_partial_video(tmp_path):
+    source = str(tmp_path / 'source.mp4')
+    video.render_video(PREDICTOR, write_frames(tmp_path / 'frames', 60), source, SPACE)
+    out = str(tmp_path / 'out.mp4')
+    done = subprocess.run(
+        [sys.executable, '-c', INTERRUPTED, source, out],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 130, done.stderr.decode()
+    assert not os.path.exists(out)
+    frames = read_video(str(tmp_path / 'out.partial.mp4'))[2]
+    assert 20 < len(frames) < 40
+    assert 'stopped after {} frames'.format(len(frames)) in done.stdout.decode()
+
+
+class FakeCamera:
+    """Delivers frames without an end; asks this process to stop after some."""
+
+    def __init__(self, number):
+        self.count = 0
+
+    def read(self):
+        self.count += 1
+        if self.count == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+        return True, np.full((32, 32, 3), 50, np.uint8)
+
+    def get(self, _):
+        return 25.0
+
+    def release(self):
+        pass
+
+
+def test_a_camera_records_until_somebody_stops_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(cv2, 'VideoCapture', FakeCamera)
+    out = str(tmp_path / 'out.mp4')
+    rendered = video.render_video(PREDICTOR, 'camera:0', out, SPACE)
+    _, frame_rate, frames = read_video(out)
+    assert frame_rate == 25 and len(frames) == rendered.num_frames > 0
+
+
+def test_refuses_before_reading_or_writing(frames_dir, tmp_path):
+    out = str(tmp_path / 'out.mp4')
+    with pytest.raises(ValueError, match="layout is 'mosaic'; choose from overlay, side-by-side, stacked, map"):
+        video.render_video(PREDICTOR, frames_dir, out, SPACE, Style(layout='mosaic'))
+    with pytest.raises(ValueError, match='alpha is 2; it has to be from 0'):
+        video.render_video(PREDICTOR, frames_dir, out, SPACE, Style(alpha=2))
+    with pytest.raises(ValueError, match='smoothing is 1.0; it has to be at least 0'):
+        video.render_video(PREDICTOR, frames_dir, out, SPACE, smoothing=1.0)
+    with pytest.raises(FileNotFoundError, match='does not exist'):
+        video.render_video(PREDICTOR, str(tmp_path / 'nowhere.mp4'), out, SPACE)
+    with pytest.raises(ValueError, match='is both the video to read and the one to write'):
+        video.render_video(PREDICTOR, out, out, SPACE)
+    with pytest.raises(ValueError, match="ends in '?.mp4"):
+        video.render_video(None, frames_dir, str(tmp_path / 'out.avi'), SPACE)
+    with pytest.raises(ValueError, match='frame_rate=0.0001 came, but it must be from 0.001 to 1000'):
+        video.render_video(None, frames_dir, out, SPACE, frame_rate=0.0001)
+    assert os.listdir(str(tmp_path)) == ['frames']
+    os.mkdir(out)
+    with pytest.raises(ValueError, match='out.mp4 is a directory, but a video is to be written there'):
+        video.render_video(None, frames_dir, out, SPACE)
+
+
+def test_zoom_enlarges_the_picture_and_not_the_prediction():
+    image = np.full((8, 10, 3), 77, np.uint8)
+    class_ids = halves(image[np.newaxis])[0]
+    small = video.Drawing(SPACE, Style(alpha=1.0))(image, class_ids)
+    large = video.Drawing(SPACE, Style(alpha=1.0, zoom=3))(image, class_ids)
+    np.testing.assert_array_equal(large, small.repeat(3, axis=0).repeat(3, axis=1))
+
+
+@pytest.mark.parametrize('zoom', [0, 9])
+def test_zoom_out_of_range_is_refused(zoom):
+    with pytest.raises(ValueError, match='zoom is {}; it has to be a whole number from 1 to 8'.format(zoom)):
+        video.Drawing(SPACE, Style(zoom=zoom))

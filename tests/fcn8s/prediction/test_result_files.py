@@ -1,0 +1,52 @@
+"""Which images are predicted, and what counts as results of an earlier prediction."""
+
+import os
+
+import numpy as np
+import pytest
+
+from fcn8s.prediction.result_files import Job, plan_jobs
+from helpers.images import write_image
+
+
+@pytest.fixture
+def images(tmp_path, monkeypatch):
+    """The folder 'town' with an image and a subfolder with another, in the current directory."""
+    for path in ('town/one.png', 'town/street/two.png'):
+        write_image(str(tmp_path / path), np.zeros((4, 4, 3), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    return 'town'
+
+
+@pytest.mark.parametrize('out', ['.', '..', 'elsewhere', 'town/results'])
+def test_results_around_beside_or_below_the_images(images, out):
+    assert plan_jobs([images], out) == [
+        Job(os.path.join('town', 'one.png'), 'one'),
+        Job(os.path.join('town', 'street', 'two.png'), os.path.join('street', 'two')),
+    ]
+
+
+def test_results_around_the_images_of_a_pattern(images):
+    assert plan_jobs(['town/s*/*.png'], '.') == [Job('town/street/two.png', os.path.join('street', 'two'))]
+
+
+def test_results_below_the_images_are_left_out(images):
+    assert plan_jobs([images], 'town/street') == [Job(os.path.join('town', 'one.png'), 'one')]
+    os.remove('town/one.png')
+    with pytest.raises(FileNotFoundError, match="there is no image in town apart from the results in 'town/street'"):
+        plan_jobs([images], 'town/street')
+
+
+@pytest.mark.parametrize('source', ['town', 'town/*.png', 'town/**/*.png'])
+def test_results_among_the_images_are_refused(images, source):
+    with pytest.raises(ValueError, match="'town' is the folder of the images and of the results.*Give another folder"):
+        plan_jobs([source], 'town')
+
+
+def test_an_image_that_is_named_may_have_its_results_beside_it(images):
+    assert plan_jobs(['town/one.png'], 'town') == [Job('town/one.png', 'one')]
+
+
+def test_a_source_that_is_not_there_is_called_so(images):
+    with pytest.raises(FileNotFoundError, match='nowhere does not exist'):
+        plan_jobs(['nowhere'], '.')

@@ -1,0 +1,148 @@
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from fcn8s.backend import tf
+from fcn8s.saving import restoring
+from fcn8s.settings import ModelSettings
+from helpers.label_spaces import generic_label_space
+
+
+def save(path, names=('a', 'b'), shape=(2, 3)):
+    """A checkpoint whose variables hold the numbers of their names' letters."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        values = [
+            tf.get_variable(name, shape, initializer=tf.constant_initializer(ord(name)), use_resource=True)
+            for name in names
+        ]
+        session.run([value.initializer for value in values])
+        return tf.train.Saver(values).save(session, path, write_meta_graph=False)
+
+
+class Network:
+    """Variables that all hold 0."""
+
+    def __init__(self, **shapes):
+        self.graph = tf.Graph()
+        with self.graph.as_default():
+            self.variables = [
+                tf.get_variable(name, shape, initializer=tf.zeros_initializer(), use_resource=True)
+                for name, shape in sorted(shapes.items())
+            ]
+            self.session = tf.Session(graph=self.graph)
+            self.session.run([variable.initializer for variable in self.variables])
+
+    def call(self, function, prefix):
+        with self.graph.as_default():
+            return function(self.session, self.variables, prefix)
+
+    def means(self):
+        return [value.mean() for value in self.session.run(self.variables)]
+
+
+def test_restores_these_variables_and_no_others(tmp_path):
+    network = Network(a=[2, 3])
+    network.call(restoring.restore, save(str(tmp_path / 'x')))
+    assert network.means() == [ord('a')]
+
+
+@pytest.mark.parametrize(
+    'shapes, message',
+    [
+        (dict(a=[2, 3], c=[2, 3]), 'do not fit this network: c is missing.'),
+        (dict(a=[2, 3], b=[3, 2]), r'b is \[2, 3\] and not \[3, 2\].*fine_tune_from'),
+        ({'a': [2, 3], **{'x{}'.format(i): [1] for i in range(9)}}, 'x5 is missing; and 3 more'),
+    ],
+)
+def test_what_does_not_fit_is_named_before_anything_is_restored(tmp_path, shapes, message):
+    network = Network(**shapes)
+    with pytest.raises(ValueError, match=message):
+        network.call(restoring.restore, save(str(tmp_path / 'x')))
+    assert not any(network.means())
+
+
+def test_restores_what_is_there_and_returns_the_rest(tmp_path):
+    network = Network(a=[2, 3], b=[3, 2], c=[1])
+    rest = network.call(restoring.restore_present, save(str(tmp_path / 'x')))
+    assert [variable.op.name for variable in rest] == ['b', 'c']
+    assert network.means() == [ord('a'), 0, 0]
+
+
+@pytest.mark.parametrize('what', ['index', 'data-00000-of-00001'])
+def test_damaged_variables(tmp_path, what):
+    prefix = save(str(tmp_path / 'x'))
+    os.truncate('{}.{}'.format(prefix, what), 10)
+    with pytest.raises(ValueError, match='damaged'):
+        Network(a=[2, 3]).call(restoring.restore, prefix)
+
+
+def test_finds_a_checkpoint_however_it_is_named(tmp_path):
+    prefix = save(str(tmp_path / 'one' / 'x'))
+    assert restoring.find_checkpoint(prefix) == prefix
+    assert restoring.find_checkpoint(prefix + '.index') == prefix
+    assert restoring.find_checkpoint(str(tmp_path / 'one')) == prefix
+    os.unlink(str(tmp_path / 'one' / 'checkpoint'))  # the list that tf.train.Saver keeps beside
+    assert restoring.find_checkpoint(tmp_path / 'one') == prefix
+    model = tmp_path / 'model'
+    shutil.copytree(str(tmp_path / 'one'), str(model / 'variables'))
+    for name in os.listdir(str(model / 'variables')):
+        os.rename(str(model / 'variables' / name), str(model / 'variables' / name.replace('x', 'variables', 1)))
+    assert restoring.find_checkpoint(str(model)) == str(model / 'variables' / 'variables')
+
+
+def test_what_is_no_checkpoint(tmp_path):
+    with pytest.raises(FileNotFoundError, match='there are no variables at .*Pass a checkpoint prefix'):
+        restoring.find_checkpoint(str(tmp_path))
+    for name in ('x', 'y'):
+        save(str(tmp_path / name))
+    os.unlink(str(tmp_path / 'checkpoint'))
+    with pytest.raises(ValueError, match='holds several checkpoints: x.index, y.index. Pass one of them'):
+        restoring.find_checkpoint(str(tmp_path))
+
+
+PAIRS = [(0, 2), (2, 0)]  # class 0 there is class 2 here, 2 there is 0 here; 1 there is nowhere, and 1 here is new
+
+
+def test_classes_of_biases_and_score_kernels():
+    stored, value = np.array([10.0, 11.0, 12.0]), np.array([-1.0, -2.0, -3.0, -4.0])
+    np.testing.assert_array_equal(restoring.copy_classes(stored, value, PAIRS), [12, -2, 10, -4])
+    stored, value = np.arange(6.0).reshape(1, 1, 2, 3), -np.ones([1, 1, 2, 4])
+    np.testing.assert_array_equal(restoring.copy_classes(stored, value, PAIRS), [[[[2, -1, 0, -1], [5, -1, 3, -1]]]])
+    assert (value == -1).all()
+
+
+def test_classes_of_upsampling_kernels():
+    stored, value = np.random.RandomState(0).rand(4, 4, 3, 3), np.zeros([4, 4, 4, 4])
+    copied = restoring.copy_classes(stored, value, PAIRS)
+    for new_out in range(4):
+        for new_in in range(4):
+            old = {new: old for old, new in PAIRS}
+            expected = stored[:, :, old[new_out], old[new_in]] if {new_out, new_in} <= set(old) else np.zeros([4, 4])
+            np.testing.assert_array_equal(copied[:, :, new_out, new_in], expected)
+
+
+@pytest.mark.parametrize('stored, value', [([3], [1, 3]), ([1, 1, 5, 3], [1, 1, 6, 3]), ([4, 4, 3, 3], [8, 8, 3, 3])])
+def test_layers_that_differ_in_more_than_classes_are_new(stored, value):
+    assert restoring.copy_classes(np.zeros(stored), np.zeros(value), PAIRS) is None
+
+
+def test_the_table_shows_what_did_not_load():
+    fits = [
+        restoring.Fit('a', 'loaded'),
+        restoring.Fit('score/kernel', 'new: not there'),
+        restoring.Fit('b', 'loaded for 1 of 2 classes'),
+    ]
+    there = ModelSettings(generic_label_space(2, class_names=['Road', 'sky']))
+    here = ModelSettings(generic_label_space(2, class_names=['tree', 'road']))
+    left_out = restoring.Fit('c', restoring.LEFT_OUT)
+    assert restoring.format_fits(fits + [left_out], there, here).splitlines() == [
+        '1 of 3 variables loaded as they are',
+        '  score/kernel  new: not there',
+        '  b             loaded for 1 of 2 classes',
+        '  c             left out: this network has no such layer',
+        '  classes that start anew: tree',
+        '  classes that are left behind: sky',
+    ]
+    assert restoring.format_fits(fits[:1], there, there) == '1 of 1 variables loaded as they are'

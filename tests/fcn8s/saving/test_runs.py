@@ -1,0 +1,94 @@
+import json
+import os
+
+import numpy as np
+import pytest
+
+from fcn8s.saving import runs
+from fcn8s.saving.checkpoints import Checkpoints
+from fcn8s.saving.model_files import DESCRIPTION_FILE
+
+
+def write_model(directory):
+    with open(os.path.join(directory, DESCRIPTION_FILE), 'w') as file:
+        file.write('{}')
+
+
+def test_config_and_metrics_come_back(tmp_path):
+    run = runs.create_run(str(tmp_path / 'run'), {'seed': np.int64(3), 'scales': (1.0, 2.0), 'set': None})
+    assert runs.read_config(runs.open_run(run.directory)) == {'seed': 3, 'scales': [1.0, 2.0], 'set': None}
+    assert runs.read_metrics(run) == []
+    runs.write_metrics(
+        run, [{'step': 1, 'evaluation': {'per_class_iou': np.array([0.5, np.nan])}}, {'step': 2, 'evaluation': None}]
+    )
+    assert runs.read_metrics(run) == [
+        {'step': 1, 'evaluation': {'per_class_iou': [0.5, None]}},
+        {'step': 2, 'evaluation': None},
+    ]
+    assert sorted(os.listdir(run.directory)) == ['checkpoints', 'config.json', 'metrics.jsonl']
+
+
+def test_a_line_that_was_cut_off_is_left_out(tmp_path):
+    run = runs.create_run(str(tmp_path), {})
+    with open(run.metrics_path, 'w') as file:
+        file.write('{"step": 1}\n{"step": 2}\n{"ste')
+    assert runs.read_metrics(run) == [{'step': 1}, {'step': 2}]
+
+
+def test_a_directory_that_holds_a_run_is_refused(tmp_path):
+    runs.create_run(str(tmp_path), {'first': True})
+    with pytest.raises(ValueError, match='holds a run already. Continue it with --resume .resume=True in Python.'):
+        runs.create_run(str(tmp_path), {})
+    os.unlink(str(tmp_path / 'config.json'))
+    runs.check_free(str(tmp_path))
+    Checkpoints(str(tmp_path / 'checkpoints')).save(1, write_model, {}, False)
+    with pytest.raises(ValueError, match='holds a run already'):
+        runs.check_free(str(tmp_path))
+
+
+def test_a_directory_with_other_files_can_become_a_run(tmp_path):
+    (tmp_path / 'notes.txt').write_text('mine')
+    runs.create_run(str(tmp_path), {})
+    assert (tmp_path / 'notes.txt').read_text() == 'mine'
+
+
+def test_what_is_no_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match='is no run directory: it holds no config.json'):
+        runs.open_run(str(tmp_path))
+    (tmp_path / 'config.json').write_text('{"half')
+    with pytest.raises(ValueError, match='config.json is damaged'):
+        runs.read_config(runs.open_run(str(tmp_path)))
+
+
+def test_one_process_at_a_time(tmp_path):
+    run = runs.create_run(str(tmp_path), {})
+    refused = pytest.raises(ValueError, match='is being trained by another process')
+    with runs.only_writer(run), refused, runs.only_writer(run):
+        raise AssertionError('two writers')
+    with runs.only_writer(run):
+        pass
+
+
+def test_a_model_is_the_best_checkpoint_of_a_run_else_the_last(tmp_path):
+    run = runs.create_run(str(tmp_path), {})
+    with pytest.raises(ValueError, match='has no checkpoint yet'):
+        runs.resolve_model(run.directory)
+    assert run.last_checkpoint() is None
+    checkpoints = Checkpoints(run.checkpoints_dir)
+    first = checkpoints.save(1, write_model, {}, False)
+    assert runs.resolve_model(run.directory) == run.last_checkpoint() == first
+    second, third = checkpoints.save(2, write_model, {}, True), checkpoints.save(3, write_model, {}, False)
+    assert runs.resolve_model(run.directory) == second and run.last_checkpoint() == third
+    assert runs.resolve_model(third) == third
+
+
+def test_what_is_no_model(tmp_path):
+    with pytest.raises(FileNotFoundError, match="model '.*none' does not exist. Pass a run directory"):
+        runs.resolve_model(str(tmp_path / 'none'))
+    with pytest.raises(ValueError, match='neither a run directory .no config.json. nor a saved FCN-8s .no fcn8s.json.'):
+        runs.resolve_model(str(tmp_path))
+    run = runs.create_run(str(tmp_path), {})
+    with open(os.path.join(run.checkpoints_dir, 'best.json'), 'w') as file:
+        json.dump({'checkpoint': 'step-00000001'}, file)
+    with pytest.raises(ValueError, match="best.json names 'step-00000001', which does not exist"):
+        runs.resolve_model(run.directory)
