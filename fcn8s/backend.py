@@ -4,24 +4,22 @@ Nothing is switched globally. Every model of this library lives in its own `tf.G
 same way in both generations, eager execution or not.
 """
 
-import os
 from typing import Tuple
+
+from fcn8s.native_log import quiet_start
 
 __all__ = ['SavedModel', 'TF_VERSION', 'VariableDef', 'check_version', 'text_format', 'tf']
 
-# The native start-up notices of TensorFlow (CPU features, missing CUDA) are not about the user's program. Whoever wants
-# them sets the variable; an already set one is respected.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-
 try:
-    import tensorflow.compat.v1 as tf
-    from google.protobuf import text_format
-    from tensorflow.core.framework.variable_pb2 import VariableDef
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+    with quiet_start():
+        import tensorflow.compat.v1 as tf
+        from google.protobuf import text_format
+        from tensorflow.core.framework.variable_pb2 import VariableDef
+        from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 except ImportError as error:
     raise ImportError(
         'fcn8s needs TensorFlow 1.15 (Python 3.7) or TensorFlow >= 2.16 (Python 3.10 to 3.13): {}. '
-        'Install it with: pip install fcn8s'.format(error)
+        'Install it with: pip install fcn8s (on Python 3.7: "fcn8s[cpu]" or "fcn8s[gpu]")'.format(error)
     ) from error
 
 

@@ -1,13 +1,14 @@
 """Which classes a dataset has: names, colours, the ID of ignored pixels, and the IDs in the dataset's own files.
 
-Facts about Cityscapes are derived from the `cityscapesscripts` package.
+The labels of Cityscapes are in `helpers/cityscapes_labels.py`.
 """
 
 import colorsys
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-from cityscapesscripts.helpers.labels import labels as _CITYSCAPES_LABELS
+
+from helpers.cityscapes_labels import CITYSCAPES_LABELS
 
 Color = Tuple[int, int, int]
 
@@ -217,7 +218,7 @@ def _voc_colors(count: int) -> Tuple[Color, ...]:
 
 
 def _cityscapes() -> LabelSpace:
-    classes = sorted((label for label in _CITYSCAPES_LABELS if 0 <= label.trainId < 255), key=lambda x: x.trainId)
+    classes = sorted((label for label in CITYSCAPES_LABELS if 0 <= label.train_id < 255), key=lambda x: x.train_id)
     return LabelSpace(
         'cityscapes',
         tuple(label.name for label in classes),

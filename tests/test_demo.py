@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 
 import cv2
 import pytest
@@ -25,22 +26,44 @@ def check_output(arguments, environment, **options):
     return result.stdout
 
 
+def without_source():
+    """An environment in which the source folder does not count as an installed fcn8s, which pip would leave alone."""
+    return {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+
+
 @pytest.fixture(scope='module')
-def installed(root_dir, tmp_path_factory):
+def built(root_dir, tmp_path_factory):
+    """The paths of the source distribution and of the wheel."""
+    if sys.version_info < (3, 10):
+        pytest.skip('distributions are built on newer Pythons')
+    place = str(tmp_path_factory.mktemp('wheel'))
+    check_output([sys.executable, '-m', 'build', '--outdir', place, root_dir], without_source())
+    names = sorted(os.listdir(place), key=lambda name: name.endswith('.whl'))
+    assert [os.path.splitext(name)[1] for name in names] == ['.gz', '.whl'], names
+    return [os.path.join(place, name) for name in names]
+
+
+def test_distributions_can_be_published_and_wheels_carry_no_tests(built):
+    assert (
+        check_output([sys.executable, '-m', 'twine', 'check', '--strict'] + built, without_source()).count('PASSED')
+        == 2
+    )
+    names = zipfile.ZipFile(built[1]).namelist()
+    assert {name.split('/')[0] for name in names if '.dist-info' not in name} == {'fcn8s', 'data_generator', 'helpers'}
+    assert 'fcn8s/training/recipes/demo.json' in names
+
+
+@pytest.fixture(scope='module')
+def installed(request, tmp_path_factory):
     """The Python to run the demo with and its environment: fcn8s is in its wheel alone, where wheels can be built."""
     if sys.version_info < (3, 10):
         return sys.executable, dict(os.environ)
-    # The source folder would count as installed: pip would find fcn8s there and leave the wheel alone.
-    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
-    place = str(tmp_path_factory.mktemp('wheel'))
-    check_output([sys.executable, '-m', 'build', '--outdir', place, root_dir], environment)
-    built = sorted(os.listdir(place))
-    assert [name.endswith(('.whl', '.tar.gz')) for name in built] == [True, True], built
+    environment, place = without_source(), str(tmp_path_factory.mktemp('installed'))
+    wheel = request.getfixturevalue('built')[1]
     virtual = os.path.join(place, 'environment')
     check_output([sys.executable, '-m', 'venv', virtual], environment)
     python = os.path.join(virtual, 'bin', 'python')
-    wheel = [name for name in built if name.endswith('.whl')][0]
-    check_output([python, '-m', 'pip', 'install', '--quiet', os.path.join(place, wheel)], environment)
+    check_output([python, '-m', 'pip', 'install', '--quiet', wheel], environment)
     return python, environment
 
 

@@ -14,7 +14,8 @@ OURS = set(ALLOWED)
 GROUND = {'backend', 'settings', 'batches', 'precision', 'stopping'}
 ARROWS = {
     'fcn8s': {
-        'backend': set(),
+        'native_log': set(),
+        'backend': {'native_log'},
         'settings': set(),
         'stopping': set(),
         'batches': {'settings'},

@@ -1,10 +1,12 @@
-"""The Cityscapes label IDs that street scenes use, looked up by name in the cityscapesscripts package."""
+"""The Cityscapes label IDs that street scenes use, looked up by name in its table."""
 
-from cityscapesscripts.helpers.labels import name2label
+from helpers.cityscapes_labels import CITYSCAPES_LABELS
+
+_IDS = {label.name: label.id for label in CITYSCAPES_LABELS}
 
 
 def _label_id(name: str) -> int:
-    return name2label[name].id
+    return _IDS[name]
 
 
 UNLABELED = _label_id('unlabeled')

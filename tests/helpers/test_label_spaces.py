@@ -1,10 +1,16 @@
 import json
+import os
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from cityscapesscripts.helpers.labels import id2label, trainId2label
+from cityscapesscripts.helpers.labels import labels as official_labels
 
 from helpers import label_spaces
+from helpers.cityscapes_labels import CITYSCAPES_LABELS
 from helpers.label_spaces import LABEL_SPACES, LabelSpace, generic_label_space
 
 
@@ -45,6 +51,25 @@ def test_class_ids_survive_the_way_through_the_file_ids(space):
     to_files, from_files = label_spaces.class_ids_to_file_ids(space), label_spaces.file_ids_to_class_ids(space)
     assert to_files.dtype == from_files.dtype == np.uint8 and len(to_files) == len(from_files) == 256
     np.testing.assert_array_equal(from_files[to_files[classes]], classes)
+
+
+def test_the_table_of_cityscapes_is_that_of_the_scripts_in_every_field():
+    assert [tuple(label) for label in CITYSCAPES_LABELS] == [tuple(label) for label in official_labels]
+    names = [re.sub(r'_(.)', lambda match: match.group(1).upper(), name) for name in CITYSCAPES_LABELS[0]._fields]
+    assert names == list(official_labels[0]._fields)
+
+
+def test_a_cityscapesscripts_of_ones_own_changes_nothing(root_dir, tmp_path):
+    """The repository of 2017 ships a folder of that name in which void is 0."""
+    (tmp_path / 'cityscapesscripts' / 'helpers').mkdir(parents=True)
+    for name in ('__init__.py', 'helpers/__init__.py', 'helpers/labels.py'):
+        (tmp_path / 'cityscapesscripts' / name).write_text('raise RuntimeError("not to be imported")')
+    code = 'import data_generator, data_generator.street_scenes; from helpers.label_spaces import CITYSCAPES; print(CITYSCAPES.num_classes)'
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(tmp_path), root_dir]))
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=str(tmp_path), env=environment, stdout=subprocess.PIPE, check=True
+    )
+    assert done.stdout.split() == [b'19']
 
 
 def test_cityscapes_maps_are_those_of_the_scripts():
