@@ -88,7 +88,7 @@ def test_closing_page_names_what_was_made(demo):
     directory, printed = demo
     for name in ('drive.mp4', 'overlays/', 'scores.json', 'run/', 'data/'):
         assert 'demo/' + name in printed and os.path.exists(os.path.join(directory, name)), name
-    assert 'fcn8s train --data DATA' in printed
+    assert 'fcn8s check DATA\n' in printed
 
 
 def test_video_plays_to_the_end(demo):

@@ -251,25 +251,27 @@ def _class_table(report: DatasetReport) -> List[str]:
     splits = [split for split in report.splits if split.class_pixels.any()]
     if not splits or report.class_weights is None:
         return []
+    share, images = ('{:>11.3%}', '{:>8}') if len(splits) < 3 else ('{:>9.2%}', '{:>6}')  # 80 columns
+    width = len((share + images).format(0.0, 0))
     lines = [
         '',
         'Classes: share of the pixels that count, images that hold it, median frequency weight',
-        '  {:>3}  {:<20}'.format('ID', 'name')
-        + ''.join('{:>22}'.format(split.name) for split in splits)
-        + '{:>10}'.format('weight'),
+        '  {:>3}  {:<16}'.format('ID', 'name')
+        + ''.join('{:>{}}'.format(split.name[: width - 1], width) for split in splits)
+        + '{:>9}'.format('weight'),
     ]
     for class_id in report.scored_class_ids:
         cells = ''.join(
-            '{:>12.3%}{:>10}'.format(
+            (share + images).format(
                 split.class_pixels[:, class_id].sum() / split.class_pixels.sum(),
                 (split.class_pixels[:, class_id] > 0).sum(),
             )
             for split in splits
         )
         lines.append(
-            '  {:>3}  {:<20}'.format(class_id, report.label_space.class_names[class_id][:20])
+            '  {:>3}  {:<16}'.format(class_id, report.label_space.class_names[class_id][:16])
             + cells
-            + '{:>10.4g}'.format(report.class_weights[class_id])
+            + '{:>9.4g}'.format(report.class_weights[class_id])
         )
     return lines
 

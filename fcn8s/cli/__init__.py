@@ -9,17 +9,17 @@ import argparse
 import contextlib
 import importlib
 import signal
-import sys
 import threading
 from typing import Any, Iterator, Optional, Sequence
 
 from fcn8s import __version__
+from fcn8s.cli.terminal import Parser, complain, fitted_output
 
 COMMANDS = ('demo', 'sample_data', 'check', 'vgg16', 'plan', 'train', 'evaluate', 'predict', 'video')
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='fcn8s',
         description='FCN-8s semantic segmentation: from a dataset on disk to a score to trust and a video to show.',
     )
@@ -69,24 +69,23 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         parser.print_help()
         return 2
     try:
-        with _tidy_termination():
+        with fitted_output(), _tidy_termination():
             return args.run(args)
     except _Terminated as termination:
-        print('fcn8s: {}'.format(termination), file=sys.stderr)
+        complain('fcn8s: {}'.format(termination))
         return 143
     except KeyboardInterrupt as interruption:
-        print('fcn8s: {}'.format(str(interruption) or 'interrupted'), file=sys.stderr)
+        complain('fcn8s: {}'.format(str(interruption) or 'interrupted'))
         return 130
     except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
-        print('fcn8s {}: error: {}'.format(args.command, error), file=sys.stderr)
+        complain('fcn8s {}: error: {}'.format(args.command, error))
         return 2
     except Exception as error:
         # TensorFlow's own type, told by its name, because this module does not load TensorFlow.
         if type(error).__name__ != 'ResourceExhaustedError':
             raise
-        print(
+        complain(
             'fcn8s {}: error: out of memory. Take a smaller --batch, --crop, --size or --tile; fcn8s plan says what '
-            'fits.'.format(args.command),
-            file=sys.stderr,
+            'fits.'.format(args.command)
         )
         return 2

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, List, Optional
 
 from fcn8s.cli.options.layouts import LayoutHelp
+from fcn8s.cli.terminal import program
 
 if TYPE_CHECKING:
     from data_generator.checking.report import DatasetReport
@@ -110,13 +111,15 @@ def _crop_words(sizes: List[Any]) -> List[str]:
 
 
 def _verdict(report: 'DatasetReport', command: Optional[str]) -> str:
+    if command is not None:
+        command = command.replace('fcn8s', program(), 1)
     if not report.can_train:
         return 'Training cannot start: repair the errors above and check again.' + (
             '' if command is None else '\nThen:\n  ' + command
         )
     return (
-        'Training can start (where ENCODER is made by: fcn8s vgg16 ENCODER --weights hed):\n  {}\n'
-        'Add --class-weights median_frequency for the weights above.'.format(command)
+        'Training can start (where ENCODER is made by: {} vgg16 ENCODER --weights hed):\n  {}\n'
+        'Add --class-weights median_frequency for the weights above.'.format(program(), command)
     )
 
 

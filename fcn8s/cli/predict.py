@@ -60,8 +60,9 @@ def _add_result_arguments(group: Any) -> None:
         nargs='?',
         const='class',
         metavar='WHICH',
-        help="IDs as an 8-bit PNG: class (the network's, default), dataset (those of the dataset's own "
-        "files: labelIds for Cityscapes) or train (Cityscapes' train IDs, void is 255)",
+        help="IDs as an 8-bit PNG: class (the network's, default: *_ids.png), dataset (those of the dataset's "
+        "own files, labelIds for Cityscapes: *_dataset_ids.png) or train (Cityscapes' train IDs, void is 255: "
+        '*_train_ids.png)',
     )
     group.add_argument(
         '--softmax', action='store_true', help='the soft-max, float32 [H, W, C], as compressed NumPy file'

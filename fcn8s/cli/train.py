@@ -1,10 +1,12 @@
 """`fcn8s train`: trains on a dataset and leaves a run directory."""
 
 import argparse
+import os
 import shlex
 from typing import Any, Dict, List, Optional, Tuple
 
 from fcn8s.cli.options import training
+from fcn8s.cli.terminal import program, tensorboard
 
 DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard,
 metrics.jsonl. Ctrl-C and SIGTERM finish the step and save; go on with --resume RUN."""
@@ -55,9 +57,19 @@ def train_run(options: argparse.Namespace) -> None:
             _announce(options, model, train_data, val_data, arguments['steps_per_epoch'])
             print(_planned(options, model, train_data, base_memory))
             _train(model, options, batches, arguments)
-    print(
-        '\nThe run is in {0}\n  evaluate  fcn8s evaluate {0} {1}\n  predict   fcn8s predict {0} IMAGE --out DIR\n'
-        '  look      tensorboard --logdir {0}/events'.format(shlex.quote(options.run_dir), _data_flags(options))
+    print(_closing_lines(options))
+
+
+def _closing_lines(options: argparse.Namespace) -> str:
+    run_dir, fcn8s = shlex.quote(options.run_dir), program()
+    return (
+        '\nThe run is in {run}\nevaluate:\n  {fcn8s} evaluate {run} {data}\npredict:\n  {fcn8s} predict {run} IMAGE '
+        '--out DIR\nlook at curves:\n  {curves}'.format(
+            run=run_dir,
+            fcn8s=fcn8s,
+            data=_data_flags(options),
+            curves=tensorboard(os.path.join(options.run_dir, 'events')),
+        )
     )
 
 
@@ -240,12 +252,42 @@ def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: f
         _optimizer(options),
     )
     needed, there = estimate_memory(request, base_memory), machine_memory()
-    line = 'images of {} x {}, {} a batch: about {:.1f} GB of memory, of {:.1f} GB'.format(
+    line = _padding(options, train) + 'images of {} x {}, {} a batch: about {:.1f} GB of memory, of {:.1f} GB'.format(
         size[0], size[1], options.batch, needed / GIB, there / GIB
     )
     if needed > there:
         line += '. This will not fit: take a smaller --batch (and --accumulate) or --crop.'
-    return line + '\ntime of an epoch, measured before it: fcn8s ' + _plan_command(options, request, train)
+    return (
+        line
+        + '\ntime of an epoch, measured before it:\n  {} '.format(program())
+        + _plan_command(options, request, train)
+    )
+
+
+def _padding(options: argparse.Namespace, train: Any) -> str:
+    """A line on how much of a crop is padding, where crops are larger than the first image; else nothing."""
+    if options.crop is None:
+        return ''
+    from helpers.images import read_image
+
+    size = read_image(train.pairs[0].image).shape[:2]
+    scale = 1.0 if options.random_scale is None else options.random_scale[1]
+    shares = [min(1.0, scale * extent / crop) for extent, crop in zip(size, options.crop)]
+    padding = 1 - shares[0] * shares[1]
+    if padding <= 0:
+        return ''
+    return (
+        'crops of {} x {} are larger than the images, {} x {}{}: {:.0%} of a crop is padding{}, which is computed and '
+        'counts for nothing. A smaller --crop is faster.\n'.format(
+            options.crop[0],
+            options.crop[1],
+            size[0],
+            size[1],
+            '' if options.random_scale is None else ' times {:g} at most'.format(scale),
+            padding,
+            '' if options.random_scale is None else ' or more',
+        )
+    )
 
 
 def _plan_command(options: argparse.Namespace, request: Any, train: Any) -> str:

@@ -15,6 +15,7 @@ from helpers.visualization_utils import colorize
 KINDS = ('overlay', 'color', 'ids', 'softmax')
 ID_SPACES = ('class', 'dataset', 'train')
 _SUFFIXES = {'overlay': '_overlay.png', 'color': '_color.png', 'ids': '_ids.png', 'softmax': '_softmax.npz'}
+_ID_SUFFIXES = {'class': _SUFFIXES['ids'], 'dataset': '_dataset_ids.png', 'train': '_train_ids.png'}
 
 
 class Job(NamedTuple):
@@ -83,8 +84,9 @@ def _check_stems(jobs: Iterable[Job]) -> None:
 class ResultFiles:
     """Writes the results of images into one folder; files of other names in it stay as they are.
 
-    kinds: of KINDS. ids: which IDs an '_ids.png' holds: 'class', those of the network; 'dataset', those of the
-    dataset's own files (labelIds for Cityscapes); 'train', Cityscapes' train IDs.
+    kinds: of KINDS. ids: which IDs are written: 'class', those of the network, to '_ids.png'; 'dataset', those of the
+    dataset's own files (labelIds for Cityscapes), to '_dataset_ids.png'; 'train', Cityscapes' train IDs, to
+    '_train_ids.png'.
     """
 
     def __init__(
@@ -103,10 +105,11 @@ class ResultFiles:
         self._kinds = set(kinds)
         self._draw = Drawing(label_space, style)
         self._id_map = id_map(label_space, ids)
+        self._suffixes = dict(_SUFFIXES, ids=_ID_SUFFIXES[ids])
 
     def path(self, stem: str, kind: str) -> str:
         """Where a result goes."""
-        return os.path.join(self.out_dir, stem + _SUFFIXES[kind])
+        return os.path.join(self.out_dir, stem + self._suffixes[kind])
 
     def check_inputs(self, jobs: Iterable[Job]) -> None:
         """Raises ValueError where a result would replace one of the images."""

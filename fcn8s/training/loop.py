@@ -16,6 +16,9 @@ from fcn8s.training.diagnosis import cause_of_not_finite
 
 Scores = Dict[str, Any]
 
+# A narrow terminal cuts the end off: first what people look for, the bar last.
+PROGRESS = '{desc}: {n_fmt}/{total_fmt} <{remaining}{postfix} {bar}'
+
 
 class LoopOptions(NamedTuple):
     """What `FCN8s.train` was asked for, checked. Frequencies are in epochs but for summaries_frequency, in steps."""
@@ -191,6 +194,7 @@ class TrainingLoop:
             initial=done,
             unit='step',
             desc='epoch {}/{}'.format(epoch + 1, options.epochs),
+            bar_format=PROGRESS,
             dynamic_ncols=True,
             mininterval=0.5,
         ) as bar:
@@ -200,8 +204,8 @@ class TrainingLoop:
                 elapsed = time.perf_counter() - start
                 recent = state.losses[-options.loss_averaging :]
                 bar.set_postfix_str(
-                    'loss {:.4f}, rate {:.2g}, {:.1f} images/s, waiting for data {:.0%}'.format(
-                        sum(recent) / len(recent), rate, self._images / elapsed, self._waited / elapsed
+                    'loss {:.4f}, waiting for data {:.0%}, {:.1f} images/s, rate {:.2g}'.format(
+                        sum(recent) / len(recent), self._waited / elapsed, self._images / elapsed, rate
                     ),
                     refresh=False,
                 )

@@ -77,7 +77,7 @@ def test_ids_of_cityscapes(small_model, images, tmp_path, which):
         'dataset': cityscapes20_to_cityscapes_ids()[class_ids],
         'train': np.where(class_ids == 0, 255, class_ids - 1),
     }
-    np.testing.assert_array_equal(read_labels(str(out / 'one_ids.png')), expected[which])
+    np.testing.assert_array_equal(read_labels(str(out / 'one_{}_ids.png'.format(which))), expected[which])
 
 
 def test_a_glob_keeps_the_folders_below_its_fixed_part(small_model, images, tmp_path):

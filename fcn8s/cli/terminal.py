@@ -1,0 +1,161 @@
+"""How commands speak to a terminal: lines that fit into it, what to type, and what was probably meant."""
+
+import argparse
+import contextlib
+import difflib
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import sys
+import textwrap
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
+
+# Lines that are typed or read by programs; a break would change what they say, or hide where a command ends.
+_COMMAND = re.compile(r'\s*(\$ )?(\S*/)?(fcn8s|python\S*|pip|tensorboard) (?!.*: error: )')
+_DATA = re.compile(r'\s*["{}\[\]]')
+
+
+def fit(line: str, width: int) -> str:
+    """Breaks a line that is wider than a terminal between words; what follows is indented by two more.
+
+    A command is broken with a backslash, so that it can be copied. Lines of JSON and words that are too long by
+    themselves, such as paths, stay whole.
+    """
+    if len(line) <= width or _DATA.match(line):
+        return line
+    indent = ' ' * (len(line) - len(line.lstrip()) + 2)
+    is_command = _COMMAND.match(line)
+    parts = textwrap.wrap(
+        line,
+        width - 2 if is_command else width,
+        subsequent_indent=indent + '  ' if is_command else indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return (' \\\n' if is_command else '\n').join(parts)
+
+
+class _FittingStream:
+    """A text stream that breaks each line as `fit` does when it is complete; all else is that of the stream below."""
+
+    def __init__(self, stream: Any, width: int) -> None:
+        self._stream = stream
+        self._width = width
+        self._begun = ''
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        lines = (self._begun + text).split('\n')
+        self._begun = lines.pop()
+        self._stream.write(''.join(fit(line, self._width) + '\n' for line in lines))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.write(self._begun)
+        self._begun = ''
+        self._stream.flush()
+
+
+def terminal_width() -> Optional[int]:
+    """The columns of the terminal that standard output goes to; None for a file or a pipe, whose lines stay whole."""
+    if os.environ.get('COLUMNS', '').isdigit():
+        return max(20, int(os.environ['COLUMNS']))
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    return max(20, shutil.get_terminal_size().columns)
+
+
+@contextlib.contextmanager
+def fitted_output() -> Iterator[None]:
+    """While open, lines that are printed are fitted to the terminal, if there is one."""
+    width = terminal_width()
+    if width is None or sys.stdout is None:
+        yield
+        return
+    stream = _FittingStream(sys.stdout, width)
+    with contextlib.redirect_stdout(stream):  # type: ignore[type-var]
+        try:
+            yield
+        finally:
+            stream.flush()
+
+
+def complain(text: str) -> None:
+    """Prints lines to standard error, fitted to the terminal, if there are both."""
+    if sys.stderr is None:
+        return
+    width = terminal_width()
+    lines = text.split('\n')
+    print('\n'.join(lines if width is None else [fit(line, width) for line in lines]), file=sys.stderr)
+
+
+def program() -> str:
+    """What the reader types for `fcn8s`, as this process was started: '.venv/bin/fcn8s', say, or 'python -m fcn8s'."""
+    started = sys.argv[0] if sys.argv else ''
+    if os.path.basename(started) == '__main__.py':
+        return python() + ' -m fcn8s'
+    if os.path.basename(started) != 'fcn8s' or _is_found('fcn8s', started):
+        return 'fcn8s'
+    return shlex.quote(_short(started))
+
+
+def python() -> str:
+    """What the reader types for the Python that runs this."""
+    return 'python' if _is_found('python', sys.executable) else shlex.quote(_short(sys.executable or 'python'))
+
+
+def tensorboard(events: str) -> str:
+    """The command that shows curves; where TensorBoard is not installed, the one that installs it goes before."""
+    command = '{} -m tensorboard.main --logdir {}'.format(python(), shlex.quote(events))
+    if importlib.util.find_spec('tensorboard') is None:
+        return '{} -m pip install tensorboard && {}'.format(python(), command)
+    return command
+
+
+def _is_found(name: str, path: Optional[str]) -> bool:
+    """Whether a name that is typed starts the program at a path."""
+    found = shutil.which(name)
+    return bool(found and path and os.path.exists(path) and os.path.samefile(found, path)) and _same_folder(found, path)
+
+
+def _same_folder(found: Optional[str], path: Optional[str]) -> bool:
+    # The Pythons of virtual environments are links to one file: the folder tells which environment it is.
+    return os.path.dirname(os.path.abspath(found or '')) == os.path.dirname(os.path.abspath(path or ''))
+
+
+def _short(path: str) -> str:
+    """The path from here, where that is below here."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith(os.pardir) else os.path.join(os.curdir, relative)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that says what was probably meant by a mistyped command, option or choice."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Optional[Sequence[str]] = None, namespace: Any = None
+    ) -> Tuple[Any, List[str]]:
+        known, rest = super().parse_known_args(args, namespace)
+        unknown = [word for word in rest if word.startswith('--')]
+        if unknown:
+            hints = [_did_you_mean(word.split('=')[0], list(self._option_string_actions)) for word in unknown]
+            self.error('unrecognized arguments: {}.{}'.format(' '.join(rest), ''.join(hints)))
+        return known, rest
+
+    def error(self, message: str) -> Any:
+        wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        if wrong:
+            choices = re.findall(r"[^\s,']+", wrong.group(2))
+            message += '.' + _did_you_mean(wrong.group(1), choices)
+        self.print_usage(sys.stderr)
+        complain('{}: error: {}'.format(self.prog, message))
+        sys.exit(2)
+
+
+def _did_you_mean(word: str, candidates: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, candidates, 1)
+    return " Did you mean '{}'?".format(close[0]) if close else ''

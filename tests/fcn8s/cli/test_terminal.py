@@ -1,0 +1,138 @@
+"""What a terminal of 80 columns shows, and what a mistyped word is answered with."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from fcn8s.cli import main, terminal
+from helpers.images import write_image, write_labels
+
+
+def test_lines_are_broken_between_words():
+    line = '  ' + 'some words ' * 12
+    fitted = terminal.fit(line, 40).split('\n')
+    assert max(map(len, fitted)) <= 40 and ' '.join(part.strip() for part in fitted) == line.strip()
+    assert all(part.startswith('    ') for part in fitted[1:])
+
+
+@pytest.mark.parametrize('line', ['short', '"a": "' + 'word ' * 30 + '"', '/' + 'x' * 100])
+def test_lines_that_stay_whole(line):
+    assert terminal.fit(line, 40) == line
+
+
+@pytest.mark.parametrize('start', ['  fcn8s train', '  .venv/bin/fcn8s train', '  python -m fcn8s train'])
+def test_a_broken_command_can_be_copied(start):
+    line = start + ' --data some/folder --layout cityscapes --encoder VGG16 --size 256 512'
+    parts = terminal.fit(line, 40).split(' \\\n')
+    assert len(parts) > 1 and ' '.join(part.strip() for part in parts) == line.strip()
+
+
+def make_dataset(root):
+    """Three splits and a long class name, in the layout of SegNet."""
+    for split in ('train', 'val', 'test'):
+        labels = np.random.RandomState(0).randint(0, 12, [12, 16]).astype(np.uint8)
+        write_image(os.path.join(root, split, '1.png'), (labels[..., None] * 20).repeat(3, axis=2))
+        write_labels(os.path.join(root, split + 'annot', '1.png'), labels)
+
+
+def test_check_fits_into_80_columns(tmp_path, monkeypatch, capsys):
+    make_dataset(str(tmp_path / 'd'))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('COLUMNS', '80')
+    assert main(['check', 'd']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    table = [line for line in lines if line.startswith('    3  road')]
+    assert len(table) == 1 and table[0].count('%') == 2
+
+
+def test_without_a_terminal_lines_stay_whole(tmp_path, monkeypatch, capsys):
+    make_dataset(str(tmp_path / 'd'))
+    monkeypatch.delenv('COLUMNS', raising=False)
+    assert main(['check', str(tmp_path / 'd')]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) > 80
+
+
+def test_errors_fit_into_80_columns(monkeypatch, capsys):
+    monkeypatch.setenv('COLUMNS', '80')
+    assert main(['check', 'no-such-folder-' + 'x' * 20, '--workers', '2000']) == 2
+    error = capsys.readouterr().err
+    assert error.startswith('fcn8s check: error: ') and max(map(len, error.splitlines())) <= 80
+
+
+def test_progress_keeps_what_people_look_for():
+    from tqdm import tqdm
+
+    from fcn8s.training.loop import PROGRESS
+
+    postfix = 'loss 2.9444, waiting for data 12%, 123.4 images/s, rate 1e-04'
+    line = tqdm.format_meter(900, 2000, 100.0, ncols=80, prefix='epoch 12/20', postfix=postfix, bar_format=PROGRESS)
+    assert len(line) <= 80 and line.startswith('epoch 12/20: 900/2000 <02:02, loss 2.9444, waiting for data 12%, ')
+
+
+@pytest.mark.parametrize(
+    'words, answer',
+    [
+        (['trian'], "Did you mean 'train'?"),
+        (['train', '--btach', '4'], "Did you mean '--batch'?"),
+        (['train', '--data', 'd', '--encodr=e'], "Did you mean '--encoder'?"),
+        (['train', '--optimizer', 'adm'], "Did you mean 'adam'?"),
+        (['predict', 'm', 'i', '--out', 'o', '--contour-lines'], "Did you mean '--contours'?"),
+    ],
+)
+def test_a_mistyped_word_is_answered_with_what_was_meant(words, answer, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2 and answer in ' '.join(capsys.readouterr().err.split())
+
+
+def test_a_word_like_no_other_is_not_guessed_at(capsys):
+    with pytest.raises(SystemExit):
+        main(['train', '--xyzzy'])
+    error = capsys.readouterr().err
+    assert 'unrecognized arguments: --xyzzy' in error and 'Did you mean' not in error
+
+
+def test_closing_lines_name_the_program_as_it_was_started(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / 'venv' / 'bin' / 'fcn8s'
+    script.parent.mkdir(parents=True)
+    script.write_text('#!/bin/sh\n')
+    script.chmod(0o755)
+    monkeypatch.setenv('PATH', '/nowhere')
+    monkeypatch.setattr(sys, 'argv', [str(script)])
+    assert terminal.program() == './venv/bin/fcn8s'
+    monkeypatch.setenv('PATH', str(script.parent))
+    assert terminal.program() == 'fcn8s'
+    monkeypatch.setattr(sys, 'argv', ['x/fcn8s/__main__.py'])
+    assert terminal.program().endswith(' -m fcn8s')
+    monkeypatch.setattr(sys, 'argv', ['pytest'])
+    assert terminal.program() == 'fcn8s'
+
+
+def test_tensorboard_is_installed_first_where_it_is_not_there(monkeypatch):
+    monkeypatch.setattr(terminal.importlib.util, 'find_spec', lambda name: None)
+    monkeypatch.setattr(terminal, 'python', lambda: 'python')
+    assert terminal.tensorboard('a b') == (
+        "python -m pip install tensorboard && python -m tensorboard.main --logdir 'a b'"
+    )
+    monkeypatch.setattr(terminal.importlib.util, 'find_spec', lambda name: name)
+    assert terminal.tensorboard('runs/x') == 'python -m tensorboard.main --logdir runs/x'
+
+
+def test_crops_larger_than_the_images_say_how_much_is_padding(tmp_path):
+    import argparse
+
+    from data_generator import BatchGenerator
+    from fcn8s.cli.train import _padding
+
+    make_dataset(str(tmp_path / 'd'))
+    data = BatchGenerator.from_layout('camvid', str(tmp_path / 'd'), 'train')
+    options = argparse.Namespace(crop=[24, 16], random_scale=None)
+    assert 'crops of 24 x 16 are larger than the images, 12 x 16: 50% of a crop is padding' in _padding(options, data)
+    scaled = _padding(argparse.Namespace(crop=[24, 32], random_scale=[0.5, 1.0]), data)
+    assert '12 x 16 times 1 at most: 75% of a crop is padding or more' in scaled
+    assert _padding(argparse.Namespace(crop=[12, 16], random_scale=None), data) == ''
+    assert _padding(argparse.Namespace(crop=None, random_scale=None), data) == ''
