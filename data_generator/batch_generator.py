@@ -1,26 +1,26 @@
 """Batches of images and labels from a dataset on disk."""
 
-import contextlib
-import difflib
 import functools
 import hashlib
 import inspect
 import os
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union, cast
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union, cast
 
 import numpy as np
 from tqdm import tqdm
 
-from data_generator.batches.batching import BatchIterator, BatchOrder, Made, Sample, sample_rng, stack
-from data_generator.batches.offline import (
-    ProcessedDataset,
+from data_generator.batches.batching import BatchIterator, BatchOrder, stack
+from data_generator.batches.offline import ProcessedDataset, process_all, writing_to_disk
+from data_generator.batches.samples import (
+    TRANSFORM_NAMES,
+    Dataset,
+    SampleMaker,
+    build_sample_maker,
     check_integer,
-    converted_labels,
-    process_all,
-    writing_to_disk,
+    check_names,
+    mean_color,
 )
 from data_generator.errors import DataError
-from data_generator.files.cache import PairCache
 from data_generator.files.discovery import (
     NameRule,
     Pair,
@@ -32,26 +32,8 @@ from data_generator.files.discovery import (
     read_pair_list,
 )
 from data_generator.files.layouts import Layout, find_layout, variants_of
-from data_generator.files.reading import LegalIds, naming_the_file, read_pair
-from data_generator.transforms.options import IMAGENET_MEAN
-from data_generator.transforms.pipeline import Pipeline, build_pipeline
-from helpers.ground_truth import convert_to_one_hot as ids_to_one_hot
-from helpers.images import read_image
+from data_generator.files.processed import converted_labels
 from helpers.label_spaces import LabelSpace, generic_label_space
-
-#: From how many images, spread evenly over the dataset, its mean colour is estimated.
-NUM_IMAGES_FOR_MEAN = 16
-
-#: The transforms that move pixels out of the image, so that others must be padded.
-PADDING_TRANSFORMS = ('random_crop', 'translate', 'rotate', 'scale')
-
-#: The options of `generate` and `process_all` that say how a pair is changed; the others of `build_pipeline` follow
-#: from the dataset.
-TRANSFORM_NAMES = tuple(
-    name
-    for name in inspect.signature(build_pipeline).parameters
-    if name not in ('ignore_id', 'num_classes', 'has_labels')
-)
 
 Function = TypeVar('Function', bound=Callable[..., Any])
 
@@ -62,24 +44,10 @@ def _naming_unknown_options(method: Function) -> Function:
 
     @functools.wraps(method)
     def checked(*args: Any, **options: Any) -> Any:
-        _check_names(options, known, method.__name__)
+        check_names(options, known, method.__name__)
         return method(*args, **options)
 
     return cast(Function, checked)
-
-
-def _check_names(given: Iterable[str], known: Sequence[str], method: str) -> None:
-    for name in given:
-        if name not in known:
-            close = difflib.get_close_matches(name, known)
-            raise ValueError(
-                '{}: {} has no such option. {}It has {}.'.format(
-                    name,
-                    method,
-                    'Did you mean {}? '.format(' or '.join(close)) if close else '',
-                    ', '.join(known),
-                )
-            )
 
 
 class BatchGenerator:
@@ -245,7 +213,7 @@ class BatchGenerator:
     def mean_color(self) -> Tuple[float, float, float]:
         """(red, green, blue), 0 to 255, over up to 16 images spread over the dataset; what padding is filled with."""
         if self._mean_color is None:
-            self._mean_color = _mean_color(_images_for_mean(self.pairs))
+            self._mean_color = mean_color(self.pairs)
         return self._mean_color
 
     @_naming_unknown_options
@@ -325,7 +293,7 @@ class BatchGenerator:
         if seed is None:
             seed = self.seed
         maker = self.sample_maker(transforms, convert_to_one_hot, cache_dir, seed)
-        make = writing_to_disk(self, maker, seed, shuffle) if to_disk else maker
+        make = writing_to_disk(self._dataset, maker, self.export_dir, shuffle) if to_disk else maker
         order = BatchOrder(len(self.pairs), batch_size, shuffle, seed)
         return BatchIterator(order, make, stack, workers, prefetch, self.label_space, self.fingerprint)
 
@@ -355,112 +323,40 @@ class BatchGenerator:
 
         Takes the transforms of `generate` by name. See `data_generator.batches.offline.process_all`.
         """
-        _check_names(transforms, TRANSFORM_NAMES + ('workers', 'seed', 'show_progress'), 'process_all')
-        return process_all(self, transforms, workers=workers, seed=seed, show_progress=show_progress)
+        check_names(transforms, TRANSFORM_NAMES + ('workers', 'seed', 'show_progress'), 'process_all')
+        check_integer('workers', workers, 0)
+
+        def exact_mean() -> Tuple[float, float, float]:
+            return mean_color(self.pairs, exact=True)
+
+        seed = self.seed if seed is None else seed
+        make = build_sample_maker(self._dataset, transforms, exact_mean, seed=seed)
+        return process_all(self._dataset, make, self.export_dir, workers, show_progress)
 
     def sample_maker(
         self,
-        transforms: Dict[str, Any],
+        transforms: Mapping[str, Any],
         convert_to_one_hot: bool = False,
         cache_dir: Optional[str] = None,
         seed: int = 0,
-        exact_mean: bool = False,
-    ) -> 'SampleMaker':
-        """What reads and transforms one pair. `transforms` are those of `generate`; ValueError where one is wrong.
-
-        With `exact_mean`, where padding gets the mean colour, an image that it is estimated from and that cannot be
-        read is a DataError. Otherwise it is left out.
-        """
-        check_integer('seed', seed, 0)
-        _check_names(transforms, TRANSFORM_NAMES, 'a list of transforms')
-        colors, id_map = self._conversions(transforms)
-        options = dict(transforms, ignore_id=self.ignore_id, num_classes=self.num_classes, has_labels=self.has_labels)
-        if self.has_labels:
-            options.update(convert_colors_to_ids=colors, convert_ids_to_ids=id_map)
-        build_pipeline(**options)  # refuse what is wrong before images are read for their mean
-        legal_ids = LegalIds(self.num_classes, self.ignore_id, id_map, colors)
-        options['convert_ids_to_ids'] = legal_ids.complete_map if self.has_labels else None
-        if options.get('pad_value') is None and any(_is_on(options.get(name)) for name in PADDING_TRANSFORMS):
-            if exact_mean:
-                _check_readable(_images_for_mean(self.pairs))
-            options['pad_value'] = self.mean_color
-        pipeline = build_pipeline(**options)
-        # What is in the cache was checked when it was put there, so by the same rule.
-        key = '{} {} {}'.format(pipeline.prepare_key, self.num_classes, self.ignore_id)
-        cache = None if cache_dir is None else PairCache(os.fspath(cache_dir), key)
-        return SampleMaker(
-            self.pairs,
-            pipeline,
-            colors is not None,
-            legal_ids,
-            self._one_hot_classes(convert_to_one_hot),
-            self.ignore_id,
-            cache,
-            seed,
+    ) -> SampleMaker:
+        """Makes what reads and transforms one pair. `transforms` are those of `generate`."""
+        return build_sample_maker(
+            self._dataset, transforms, lambda: self.mean_color, convert_to_one_hot, cache_dir, seed
         )
 
-    def _conversions(self, transforms: Mapping[str, Any]) -> Tuple[Any, Any]:
-        """The maps from colours to IDs and from IDs to IDs, of the dataset or of the call, but not of both."""
-        given = [name for name in ('convert_colors_to_ids', 'convert_ids_to_ids') if _is_on(transforms.get(name))]
-        if given and (self._id_map is not None or self._color_map is not None):
-            raise ValueError(
-                '{}: the labels of this dataset are converted to class IDs already, by its layout or '
-                'id_map. Leave it out, or describe the dataset without them.'.format(' and '.join(given))
-            )
-        colors = transforms.get('convert_colors_to_ids') if self._color_map is None else self._color_map
-        id_map = transforms.get('convert_ids_to_ids') if self._id_map is None else self._id_map
-        return colors if _is_on(colors) else None, id_map if _is_on(id_map) else None
-
-    def _one_hot_classes(self, convert_to_one_hot: bool) -> Optional[int]:
-        if not convert_to_one_hot:
-            return None
-        if self.num_classes is None or not self.has_labels:
-            raise ValueError(
-                'convert_to_one_hot={!r}: needs labels, and num_classes for their length. Pass '
-                'num_classes=... to BatchGenerator.'.format(convert_to_one_hot)
-            )
-        return self.num_classes
-
-
-class SampleMaker:
-    """Makes one sample: reads its pair, or finds it in the cache, and transforms it."""
-
-    def __init__(
-        self,
-        pairs: Sequence[Pair],
-        pipeline: Pipeline,
-        colors: bool,
-        legal_ids: LegalIds,
-        one_hot_classes: Optional[int],
-        ignore_id: int,
-        cache: Optional[PairCache],
-        seed: int,
-    ) -> None:
-        self.pairs = pairs
-        self.pipeline = pipeline
-        self._colors = colors
-        self._legal_ids = legal_ids
-        self._one_hot_classes = one_hot_classes
-        self._ignore_id = ignore_id
-        self._cache = cache
-        self._seed = seed
-
-    def __call__(self, sample: Sample) -> Made:
-        pair = self.pairs[sample.pair_index]
-        with naming_the_file(pair):
-            image, label = self._cache.get(pair, lambda: self._prepare(pair)) if self._cache else self._prepare(pair)
-            image, label = self.pipeline.augment(image, label, sample_rng(self._seed, sample))
-            if label is not None and self._one_hot_classes is not None:
-                label = ids_to_one_hot(label, self._one_hot_classes, self._ignore_id)
-            return Made(image, label, pair.image)
-
-    def _prepare(self, pair: Pair) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-        return self.pipeline.prepare(*read_pair(pair, self._colors, self._legal_ids))
-
-
-def _is_on(option: Any) -> bool:
-    """Whether an option of `generate` is given; an array or a dict is."""
-    return option is not None and option is not False
+    @property
+    def _dataset(self) -> Dataset:
+        return Dataset(
+            self.pairs,
+            self.root_dir,
+            self.image_dirs,
+            self.num_classes,
+            self.ignore_id,
+            self._id_map,
+            self._color_map,
+            self.was_converted,
+        )
 
 
 def _check_not_both(layout: Any, **others: Any) -> None:
@@ -554,22 +450,3 @@ def _label_space(
 def _common_root(pairs: Sequence[Pair]) -> str:
     folders = {os.path.dirname(os.path.abspath(name)) for pair in pairs for name in pair if name is not None}
     return os.path.commonpath(sorted(folders))
-
-
-def _images_for_mean(pairs: Sequence[Pair]) -> List[str]:
-    return [pair.image for pair in pairs[:: max(1, len(pairs) // NUM_IMAGES_FOR_MEAN)][:NUM_IMAGES_FOR_MEAN]]
-
-
-def _check_readable(paths: Sequence[str]) -> None:
-    for path in paths:
-        with naming_the_file(Pair(path, None)):
-            read_image(path)
-
-
-def _mean_color(paths: Sequence[str]) -> Tuple[float, float, float]:
-    means = []
-    for path in paths:
-        with contextlib.suppress(ValueError, OSError):  # reported when its batch is asked for
-            means.append(read_image(path).mean(axis=(0, 1)))
-    red, green, blue = np.mean(means, axis=0) if means else IMAGENET_MEAN
-    return float(red), float(green), float(blue)

@@ -8,25 +8,16 @@ same settings, and files that come from elsewhere are never touched.
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
-
-import numpy as np
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from data_generator.batches.batching import Made, Sample
 from data_generator.batches.parallel import map_in_threads
-from data_generator.errors import DataError
+from data_generator.batches.samples import Dataset, SampleMaker, check_integer
 from data_generator.files.discovery import Pair
+from data_generator.files.processed import CONVERTED_BEFORE, MANIFEST_NAME, read_manifest
 from helpers.files import atomic_write_json
 from helpers.ground_truth import one_hot_to_ids
 from helpers.images import write_image, write_labels
-
-if TYPE_CHECKING:
-    from data_generator.batch_generator import BatchGenerator, SampleMaker
-
-MANIFEST_NAME = 'processing.json'
-
-#: Whether the source was a processed dataset itself, whose labels held class IDs already. Older records do not say.
-_CONVERTED_BEFORE = 'converted_before'
 
 
 class ProcessedDataset(NamedTuple):
@@ -38,77 +29,66 @@ class ProcessedDataset(NamedTuple):
 
 
 def process_all(
-    generator: 'BatchGenerator',
-    transforms: Mapping[str, Any],
-    export_dir: Optional[str] = None,
-    workers: int = 0,
-    seed: Optional[int] = None,
-    show_progress: bool = True,
+    dataset: Dataset, make: SampleMaker, export_dir: Optional[str], workers: int = 0, show_progress: bool = True
 ) -> ProcessedDataset:
-    """Apply the transforms to every pair once and write the results.
+    """Writes every pair once, as `make` makes it.
 
     Images become `export_dir`/<path relative to root_dir>.png; labels likewise, uint8 or uint16 without loss. A run
     that was interrupted goes on with the pairs that are missing, and the result is that of one without interruption.
     A pair that is there is not written again, even where its files have changed since: delete it, or the directory.
 
-    Arguments:
-        transforms: Options of `BatchGenerator.generate` by name.
-        export_dir: Where to write; None for the generator's.
+    Args:
+        make: Its seed is for what is random: pair k always gets the same draw.
         workers: Number of threads.
-        seed: For what is random; None for the generator's. Pair k always gets the same draw.
 
     Raises:
-        ValueError: A transform is wrong; no `export_dir`; a file would be written outside `export_dir`, over a file of
-            the dataset, among its images or over another file; the directory holds files from other settings.
+        ValueError: No `export_dir`; a file would be written outside `export_dir`, over a file of the dataset, among its
+            images or over another file; the directory holds files from other settings.
         OSError: `export_dir` cannot be made or written to, with its path and what to do.
         DataError: A file of the dataset cannot be used. What was written until then stays, and the next run goes on.
     """
     check_integer('workers', workers, 0)
-    seed = generator.seed if seed is None else seed
-    make = generator.sample_maker(dict(transforms), seed=seed, exact_mean=True)
-    targets = _claimed_targets(generator, make, seed, False, generator.export_dir if export_dir is None else export_dir)
+    targets = _claimed_targets(dataset, make, False, export_dir)
     unfinished = [index for index, target in enumerate(targets.pairs) if not _is_finished(target)]
 
     def process(index: int) -> None:
-        _write(make(Sample(index, index)), targets.pairs[index], generator.ignore_id)
+        _write(make(Sample(index, index)), targets.pairs[index], dataset.ignore_id)
 
     map_in_threads(process, unfinished, workers, 'Writing', show_progress)
     return ProcessedDataset(targets.export_dir, len(unfinished), len(targets.pairs) - len(unfinished))
 
 
 def writing_to_disk(
-    generator: 'BatchGenerator', make: 'SampleMaker', seed: int, shuffle: bool
+    dataset: Dataset, make: SampleMaker, export_dir: Optional[str], shuffle: bool
 ) -> Callable[[Sample], Made]:
-    """Make samples as before, and write those of the first pass, which holds every pair once, as `process_all` does.
+    """Makes samples as before, and writes those of the first pass, which holds every pair once, as `process_all` does.
 
     Raises:
         ValueError: As `process_all`, at once.
     """
-    targets = _claimed_targets(generator, make, seed, shuffle, generator.export_dir)
+    targets = _claimed_targets(dataset, make, shuffle, export_dir)
 
     def make_and_write(sample: Sample) -> Made:
         made = make(sample)
         if sample.number < len(targets.pairs) and not _is_finished(targets.pairs[sample.pair_index]):
-            _write(made, targets.pairs[sample.pair_index], generator.ignore_id)
+            _write(made, targets.pairs[sample.pair_index], dataset.ignore_id)
         return made
 
     return make_and_write
 
 
-def _claimed_targets(
-    generator: 'BatchGenerator', make: 'SampleMaker', seed: int, shuffle: bool, export_dir: Optional[str]
-) -> 'Targets':
-    targets = plan_targets(generator.pairs, generator.root_dir, export_dir)
-    _check_apart(targets.export_dir, generator.image_dirs)
-    settings = dict(make.pipeline.settings, seed=seed, shuffle=shuffle, dataset=_hash_of_names(generator))
-    settings[_CONVERTED_BEFORE] = generator.was_converted
+def _claimed_targets(dataset: Dataset, make: SampleMaker, shuffle: bool, export_dir: Optional[str]) -> 'Targets':
+    targets = plan_targets(dataset.pairs, dataset.root_dir, export_dir)
+    _check_apart(targets.export_dir, dataset.image_dirs)
+    settings = dict(make.pipeline.settings, seed=make.seed, shuffle=shuffle, dataset=_hash_of_names(dataset))
+    settings[CONVERTED_BEFORE] = dataset.was_converted
     claim_targets(targets, settings)
     return targets
 
 
-def _hash_of_names(generator: 'BatchGenerator') -> str:
+def _hash_of_names(dataset: Dataset) -> str:
     # Without sizes, unlike the fingerprint: a broken file may be replaced before an interrupted run goes on.
-    names = sorted(os.path.relpath(name, generator.root_dir) for pair in generator.pairs for name in pair if name)
+    names = sorted(os.path.relpath(name, dataset.root_dir) for pair in dataset.pairs for name in pair if name)
     return hashlib.sha256('\n'.join(names).encode('utf-8', 'surrogateescape')).hexdigest()
 
 
@@ -133,7 +113,7 @@ class Targets(NamedTuple):
         return [path for pair in self.pairs for path in pair if path is not None]
 
 
-def plan_targets(pairs: List[Pair], root_dir: str, export_dir: Optional[str]) -> Targets:
+def plan_targets(pairs: Sequence[Pair], root_dir: str, export_dir: Optional[str]) -> Targets:
     """Where to write each pair. ValueError unless every file stays below `export_dir` and none meets another."""
     if export_dir is None:
         raise ValueError('export_dir=None: processed datasets need a directory. Pass export_dir=... to BatchGenerator.')
@@ -196,7 +176,7 @@ def _check_target(
 def claim_targets(targets: Targets, settings: Mapping[str, Any]) -> None:
     """Record that these files come from these settings. ValueError if any is there already and does not."""
     manifest_path = os.path.join(targets.export_dir, MANIFEST_NAME)
-    runs = _read_manifest(manifest_path)
+    runs = read_manifest(manifest_path)
     names = [os.path.relpath(path, targets.export_dir) for path in targets.files]
     settings = json.loads(json.dumps(settings))  # as it will be read back
     owners = {name: run['settings'] for run in runs for name in run['files']}
@@ -215,65 +195,6 @@ def claim_targets(targets: Targets, settings: Mapping[str, Any]) -> None:
     new = [name for name in names if name not in owners]
     if new:
         atomic_write_json(manifest_path, {'format': 1, 'runs': runs + [{'settings': settings, 'files': new}]})
-
-
-def is_processed(directory: str) -> bool:
-    """Whether a processed dataset was written to a directory whose labels hold class IDs, unlike the dataset's own."""
-    return any(_holds_class_ids(run['settings']) for run in _readable_runs(directory))
-
-
-def converted_labels(labels: Sequence[str]) -> List[str]:
-    """Those of these label files that were written as part of a processed dataset and hold class IDs."""
-    folders = {folder: os.path.realpath(folder) for folder in {os.path.dirname(label) for label in labels}}
-    roots = {folder: _nearest_record(path) for folder, path in folders.items()}
-    converted = {
-        os.path.join(root, name)
-        for root in set(roots.values())
-        if root is not None
-        for run in _readable_runs(root)
-        if _holds_class_ids(run['settings'])
-        for name in run['files']
-    }
-    if not converted:
-        return []
-    return [
-        label for label in labels if os.path.join(folders[os.path.dirname(label)], os.path.basename(label)) in converted
-    ]
-
-
-def _nearest_record(folder: str) -> Optional[str]:
-    """The nearest directory, from this one upwards, that has a record of what was written to it."""
-    while not os.path.exists(os.path.join(folder, MANIFEST_NAME)):
-        folder, below = os.path.dirname(folder), folder
-        if folder == below:
-            return None
-    return folder
-
-
-def _holds_class_ids(settings: Mapping[str, Any]) -> bool:
-    is_converted = any(settings.get(name) is not None for name in ('convert_colors_to_ids', 'convert_ids_to_ids'))
-    return is_converted or settings.get(_CONVERTED_BEFORE, True)
-
-
-def _readable_runs(directory: str) -> List[Dict[str, Any]]:
-    """The runs recorded in a directory; none where another program's file has the name of the record."""
-    try:
-        return _read_manifest(os.path.join(directory, MANIFEST_NAME))
-    except DataError:
-        return []
-
-
-def _read_manifest(path: str) -> List[Dict[str, Any]]:
-    if not os.path.exists(path):
-        return []
-    try:
-        with open(path, encoding='utf-8') as file:
-            manifest = json.load(file)
-        if manifest['format'] == 1:
-            return manifest['runs']
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise DataError('{} is no record of a processed dataset. Set export_dir to an empty directory.'.format(path))
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -298,9 +219,3 @@ def _write(made: Made, target: Pair, ignore_id: int) -> None:
     if target.label is not None and made.label is not None:
         is_one_hot = made.label.ndim == 3
         write_labels(target.label, one_hot_to_ids(made.label, ignore_id) if is_one_hot else made.label)
-
-
-def check_integer(name: str, value: Any, low: int) -> None:
-    """ValueError unless `value` is an integer of at least `low`."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < low:
-        raise ValueError('{}={!r}: must be an integer of at least {}.'.format(name, value, low))

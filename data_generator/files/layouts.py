@@ -4,7 +4,6 @@ import os
 import re
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
-from data_generator.batches.offline import is_processed
 from data_generator.errors import DataError
 from data_generator.files.discovery import NameRule, Pair, find_pairs, read_names, stem_of
 from helpers.label_spaces import (
@@ -163,9 +162,6 @@ def find_layout(
 ) -> Tuple[Layout, List[Pair]]:
     """The variant of a layout in which the dataset at `root` lies, and the pairs of a split.
 
-    Where `root` was written by `data_generator.batches.offline` from such a dataset, its labels hold class IDs under
-    the names of old; the variant then converts nothing.
-
     Raises:
         ValueError: No such layout.
         FileNotFoundError: A directory or a list of the layout is not there.
@@ -175,7 +171,7 @@ def find_layout(
     for variant in variants_of(layout):
         try:
             pairs = _find_split(variant, root, split, with_labels, check_existence)
-            return variant._replace(id_map=None, color_map=None) if is_processed(root) else variant, pairs
+            return variant, pairs
         except (DataError, FileNotFoundError) as error:
             errors.append(error)
     raise next((error for error in errors if isinstance(error, DataError)), errors[0])

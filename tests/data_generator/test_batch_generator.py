@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-import data_generator.batch_generator
+import data_generator.batches.samples
 from data_generator import BatchGenerator, DataError
 from data_generator.files.layouts import Layout
 from helpers.images import write_image, write_labels
@@ -309,7 +309,7 @@ def test_cached_batches_are_equal_and_read_no_files(root, monkeypatch):
     expected = take(dataset(root).generate(2, **options), 6)
     cached = dict(options, cache_dir=str(root / 'cache'))
     assert_same(take(dataset(root).generate(2, **cached), 6), expected)
-    monkeypatch.setattr(data_generator.batch_generator, 'read_pair', None)
+    monkeypatch.setattr(data_generator.batches.samples, 'read_pair', None)
     assert_same(take(dataset(root).generate(2, **cached), 6), expected)
     batch = next(dataset(root).generate(2, **cached))
     assert batch[0].flags.writeable and type(batch[0]) is np.ndarray

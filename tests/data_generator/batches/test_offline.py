@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_generator import BatchGenerator, DataError
-from data_generator.batches.offline import MANIFEST_NAME, process_all, writing_to_disk
+from data_generator.files.processed import MANIFEST_NAME
 
 NUM_PAIRS = 5
 
@@ -61,7 +61,7 @@ def assert_equal_trees(one, other):
 
 
 def process(generator, transforms, **options):
-    return process_all(generator, transforms, show_progress=False, **options)
+    return generator.process_all(show_progress=False, **dict(transforms, **options))
 
 
 def test_the_written_tree_is_that_of_the_dataset(dataset, tmp_path):
@@ -275,12 +275,10 @@ def test_datasets_without_labels_are_written_too(dataset, tmp_path):
 
 
 def test_the_first_pass_of_an_iterator_can_be_written(dataset, tmp_path):
-    from data_generator.batches.batching import Sample
-
     generator = generator_of(dataset)
-    make = writing_to_disk(generator, generator.sample_maker({'flip': 0.5}, convert_to_one_hot=True), 0, shuffle=False)
-    for number in range(2 * NUM_PAIRS):
-        assert make(Sample(number, number % NUM_PAIRS)).label.shape == (12, 16, 4)
+    batches = generator.generate(1, flip=0.5, convert_to_one_hot=True, to_disk=True, shuffle=False)
+    for _ in range(2 * NUM_PAIRS):
+        assert next(batches)[1].shape == (1, 12, 16, 4)
     process(generator_of(dataset, export_dir=str(tmp_path / 'other')), {'flip': 0.5})
     assert_equal_trees(tmp_path / 'out', tmp_path / 'other')
 

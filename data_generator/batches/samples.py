@@ -1,0 +1,202 @@
+"""Making samples: a pair of files read, checked, converted to class IDs and transformed."""
+
+import contextlib
+import difflib
+import inspect
+import os
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from data_generator.batches.batching import Made, Sample, sample_rng
+from data_generator.files.cache import PairCache
+from data_generator.files.discovery import Pair
+from data_generator.files.reading import LegalIds, naming_the_file, read_pair
+from data_generator.transforms.options import IMAGENET_MEAN
+from data_generator.transforms.pipeline import Pipeline, build_pipeline
+from helpers.ground_truth import convert_to_one_hot as ids_to_one_hot
+from helpers.images import read_image
+
+#: From how many images, spread evenly over the dataset, its mean colour is estimated.
+NUM_IMAGES_FOR_MEAN = 16
+
+#: The transforms that move pixels out of the image, so that others must be padded.
+PADDING_TRANSFORMS = ('random_crop', 'translate', 'rotate', 'scale')
+
+#: The options of `generate` and `process_all` that say how a pair is changed; the others of `build_pipeline` follow
+#: from the dataset.
+TRANSFORM_NAMES = tuple(
+    name
+    for name in inspect.signature(build_pipeline).parameters
+    if name not in ('ignore_id', 'num_classes', 'has_labels')
+)
+
+RgbColor = Tuple[float, float, float]
+
+
+class Dataset(NamedTuple):
+    """What making and writing samples needs to know of a dataset.
+
+    Attributes:
+        pairs: The files.
+        root_dir: Below which all of them lie.
+        image_dirs: The directories that were searched for images.
+        num_classes: None where labels are not checked.
+        ignore_id: The ID of pixels that never count.
+        id_map, color_map: From what the label files hold to class IDs; None where they hold class IDs.
+        was_converted: Whether `process_all` wrote the labels, from others that held no class IDs.
+    """
+
+    pairs: Sequence[Pair]
+    root_dir: str
+    image_dirs: Sequence[str]
+    num_classes: Optional[int]
+    ignore_id: int
+    id_map: Any
+    color_map: Any
+    was_converted: bool
+
+    @property
+    def has_labels(self) -> bool:
+        return self.pairs[0].label is not None
+
+
+class SampleMaker:
+    """Makes one sample: reads its pair, or finds it in the cache, and transforms it."""
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        pipeline: Pipeline,
+        colors: bool,
+        legal_ids: LegalIds,
+        one_hot_classes: Optional[int],
+        ignore_id: int,
+        cache: Optional[PairCache],
+        seed: int,
+    ) -> None:
+        self.pairs = pairs
+        self.pipeline = pipeline
+        self._colors = colors
+        self._legal_ids = legal_ids
+        self._one_hot_classes = one_hot_classes
+        self._ignore_id = ignore_id
+        self._cache = cache
+        self.seed = seed
+
+    def __call__(self, sample: Sample) -> Made:
+        pair = self.pairs[sample.pair_index]
+        with naming_the_file(pair):
+            image, label = self._cache.get(pair, lambda: self._prepare(pair)) if self._cache else self._prepare(pair)
+            image, label = self.pipeline.augment(image, label, sample_rng(self.seed, sample))
+            if label is not None and self._one_hot_classes is not None:
+                label = ids_to_one_hot(label, self._one_hot_classes, self._ignore_id)
+            return Made(image, label, pair.image)
+
+    def _prepare(self, pair: Pair) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        return self.pipeline.prepare(*read_pair(pair, self._colors, self._legal_ids))
+
+
+def build_sample_maker(
+    dataset: Dataset,
+    transforms: Mapping[str, Any],
+    mean_color: Callable[[], RgbColor],
+    convert_to_one_hot: bool = False,
+    cache_dir: Optional[str] = None,
+    seed: int = 0,
+) -> SampleMaker:
+    """Makes what reads and transforms one pair.
+
+    Args:
+        transforms: Those of `BatchGenerator.generate`, by name.
+        mean_color: Called only where something is padded and no transform says with what.
+        convert_to_one_hot: Whether labels become one-hot vectors.
+        cache_dir: Where prepared pairs are kept; None for nowhere.
+        seed: For what is random.
+
+    Raises:
+        ValueError: A transform is unknown or wrong, or two do not go together.
+    """
+    check_integer('seed', seed, 0)
+    check_names(transforms, TRANSFORM_NAMES, 'a list of transforms')
+    colors, id_map = _conversions(dataset, transforms)
+    num_classes, ignore_id = dataset.num_classes, dataset.ignore_id
+    options = dict(transforms, ignore_id=ignore_id, num_classes=num_classes, has_labels=dataset.has_labels)
+    if dataset.has_labels:
+        options.update(convert_colors_to_ids=colors, convert_ids_to_ids=id_map)
+    build_pipeline(**options)  # refuse what is wrong before images are read for their mean
+    legal_ids = LegalIds(num_classes, ignore_id, id_map, colors)
+    options['convert_ids_to_ids'] = legal_ids.complete_map if dataset.has_labels else None
+    if options.get('pad_value') is None and any(_is_on(options.get(name)) for name in PADDING_TRANSFORMS):
+        options['pad_value'] = mean_color()
+    pipeline = build_pipeline(**options)
+    # What is in the cache was checked when it was put there, so by the same rule.
+    key = '{} {} {}'.format(pipeline.prepare_key, num_classes, ignore_id)
+    cache = None if cache_dir is None else PairCache(os.fspath(cache_dir), key)
+    one_hot_classes = _one_hot_classes(dataset) if convert_to_one_hot else None
+    return SampleMaker(dataset.pairs, pipeline, colors is not None, legal_ids, one_hot_classes, ignore_id, cache, seed)
+
+
+def _conversions(dataset: Dataset, transforms: Mapping[str, Any]) -> Tuple[Any, Any]:
+    """The maps from colours to IDs and from IDs to IDs, of the dataset or of the call, but not of both."""
+    given = [name for name in ('convert_colors_to_ids', 'convert_ids_to_ids') if _is_on(transforms.get(name))]
+    if given and (dataset.id_map is not None or dataset.color_map is not None):
+        raise ValueError(
+            '{}: the labels of this dataset are converted to class IDs already, by its layout or '
+            'id_map. Leave it out, or describe the dataset without them.'.format(' and '.join(given))
+        )
+    colors = transforms.get('convert_colors_to_ids') if dataset.color_map is None else dataset.color_map
+    id_map = transforms.get('convert_ids_to_ids') if dataset.id_map is None else dataset.id_map
+    return colors if _is_on(colors) else None, id_map if _is_on(id_map) else None
+
+
+def _one_hot_classes(dataset: Dataset) -> int:
+    if dataset.num_classes is None or not dataset.has_labels:
+        raise ValueError(
+            'convert_to_one_hot=True: needs labels, and num_classes for their length. Pass num_classes=... to '
+            'BatchGenerator.'
+        )
+    return dataset.num_classes
+
+
+def _is_on(option: Any) -> bool:
+    """Whether an option of `generate` is given; an array or a dict is."""
+    return option is not None and option is not False
+
+
+def mean_color(pairs: Sequence[Pair], exact: bool = False) -> RgbColor:
+    """Estimates (red, green, blue), 0 to 255, over `NUM_IMAGES_FOR_MEAN` images spread over the dataset.
+
+    An image that cannot be read is left out; it is reported when its batch is asked for.
+
+    Raises:
+        DataError: With `exact`, where one of these images cannot be read.
+    """
+    chosen = pairs[:: max(1, len(pairs) // NUM_IMAGES_FOR_MEAN)][:NUM_IMAGES_FOR_MEAN]
+    means = []
+    for pair in chosen:
+        with contextlib.suppress(*(() if exact else (ValueError, OSError))), naming_the_file(Pair(pair.image, None)):
+            means.append(read_image(pair.image).mean(axis=(0, 1)))
+    red, green, blue = np.mean(means, axis=0) if means else IMAGENET_MEAN
+    return float(red), float(green), float(blue)
+
+
+def check_integer(name: str, value: Any, low: int) -> None:
+    """Raises ValueError unless `value` is an integer of at least `low`."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < low:
+        raise ValueError('{}={!r}: must be an integer of at least {}.'.format(name, value, low))
+
+
+def check_names(given: Iterable[str], known: Sequence[str], method: str) -> None:
+    """Raises ValueError for a name that a method lacks, with those that it has."""
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known)
+            raise ValueError(
+                '{}: {} has no such option. {}It has {}.'.format(
+                    name,
+                    method,
+                    'Did you mean {}? '.format(' or '.join(close)) if close else '',
+                    ', '.join(known),
+                )
+            )

@@ -1,0 +1,74 @@
+"""The record of a processed dataset, which says of each of its files whether it holds class IDs already."""
+
+import json
+import os
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from data_generator.errors import DataError
+
+MANIFEST_NAME = 'processing.json'
+
+#: Whether the source was a processed dataset itself, whose labels held class IDs already. Older records do not say.
+CONVERTED_BEFORE = 'converted_before'
+
+
+def converted_labels(labels: Sequence[str]) -> List[str]:
+    """Picks those of these label files that the record of a processed dataset names, and that hold class IDs.
+
+    A file that the record does not name was put beside what was written, and is as its publishers made it.
+    """
+    folders = {folder: os.path.realpath(folder) for folder in {os.path.dirname(label) for label in labels}}
+    roots = {folder: _nearest_record(path) for folder, path in folders.items()}
+    converted = {
+        os.path.join(root, name)
+        for root in set(roots.values())
+        if root is not None
+        for run in _readable_runs(root)
+        if _holds_class_ids(run['settings'])
+        for name in run['files']
+    }
+    if not converted:
+        return []
+    return [
+        label for label in labels if os.path.join(folders[os.path.dirname(label)], os.path.basename(label)) in converted
+    ]
+
+
+def _nearest_record(folder: str) -> Optional[str]:
+    """The nearest directory, from this one upwards, that has a record of what was written to it."""
+    while not os.path.exists(os.path.join(folder, MANIFEST_NAME)):
+        folder, below = os.path.dirname(folder), folder
+        if folder == below:
+            return None
+    return folder
+
+
+def _holds_class_ids(settings: Mapping[str, Any]) -> bool:
+    is_converted = any(settings.get(name) is not None for name in ('convert_colors_to_ids', 'convert_ids_to_ids'))
+    return is_converted or settings.get(CONVERTED_BEFORE, True)
+
+
+def _readable_runs(directory: str) -> List[Dict[str, Any]]:
+    """The runs recorded in a directory; none where another program's file has the name of the record."""
+    try:
+        return read_manifest(os.path.join(directory, MANIFEST_NAME))
+    except DataError:
+        return []
+
+
+def read_manifest(path: str) -> List[Dict[str, Any]]:
+    """Reads the runs that a record holds; none where there is no such file.
+
+    Raises:
+        DataError: The file is no record.
+    """
+    if not os.path.exists(path):
+        return []
+    try:
+        with open(path, encoding='utf-8') as file:
+            manifest = json.load(file)
+        if manifest['format'] == 1:
+            return manifest['runs']
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise DataError('{} is no record of a processed dataset. Set export_dir to an empty directory.'.format(path))
