@@ -10,7 +10,6 @@ from fcn8s.evaluation.calibration import summarize_calibration
 from fcn8s.evaluation.one_pass import ImageStatistics, run_evaluation
 from fcn8s.evaluation.scores import ClassCounts
 from fcn8s.graph.evaluation_head import EvaluationHead, build_evaluation_head, build_fed_head
-from fcn8s.prediction.frozen_network import InferenceGraph
 from helpers.label_spaces import LabelSpace
 
 # Predicts one image: uint8 [H, W, 3] -> soft-max float32 [H, W, C].
@@ -33,7 +32,7 @@ class Evaluation(NamedTuple):
 
 
 def attach_scorer(
-    model: InferenceGraph,
+    model: Any,
     data_label_space: Optional[LabelSpace] = None,
     predict: Optional[PredictProbabilities] = None,
     with_calibration: bool = False,
@@ -63,7 +62,7 @@ def attach_scorer(
 
 
 def evaluate_model(
-    model: InferenceGraph,
+    model: Any,
     scorer: Scorer,
     batches: Iterable,
     num_batches: int,
