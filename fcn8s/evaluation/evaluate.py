@@ -40,6 +40,7 @@ def attach_scorer(
     """Adds the scoring part to the graph of an opened network.
 
     Arguments:
+        model: Has `graph`, `images`, `logits`, `label_space`: a `fcn8s.prediction.frozen_network.InferenceGraph`.
         data_label_space: The classes of the labels; None takes those of the model.
         predict: How to predict an image where the plain network is not enough (tiles, scales, mirrored).
         with_calibration: Whether evaluations add the scores of `fcn8s.evaluation.calibration.summarize_calibration`.
