@@ -2,19 +2,25 @@
 
 import signal
 import threading
+import time
 from typing import Any, Iterable, Iterator, List, Optional, Tuple
+
+from helpers.termination import Interrupted
 
 
 class StopRequest:
     """While open, turns SIGINT and SIGTERM into `requested`; a second signal interrupts at once.
 
-    Signal handlers belong to the main thread; in any other thread this does nothing and `requested` stays None.
+    timeout(1) sends SIGTERM to the process and to its group: two of them that come together are one. Signal handlers
+    belong to the main thread; in any other thread this does nothing and `requested` stays None.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    _TOGETHER = 0.5  # seconds
 
     def __init__(self) -> None:
         self.requested: Optional[str] = None
+        self._requested_at = 0.0
         self._previous: List[Tuple[int, Any]] = []
 
     def __enter__(self) -> 'StopRequest':
@@ -32,13 +38,15 @@ class StopRequest:
         self._previous = []
 
     def _handle(self, number: int, _: Any) -> None:
-        if self.requested is not None:
+        name = signal.Signals(number).name
+        if self.requested is None:
+            self.requested, self._requested_at = name, time.monotonic()
+        elif number != signal.SIGTERM or time.monotonic() > self._requested_at + self._TOGETHER:
             self._restore()
-            raise KeyboardInterrupt
-        self.requested = signal.Signals(number).name
+            raise Interrupted('stopped at once by a second signal, {}'.format(name), name)
 
 
-class TrainingInterrupted(KeyboardInterrupt):
+class TrainingInterrupted(Interrupted):
     """Training was stopped by a signal after finishing its step; the message says how to go on."""
 
 

@@ -1,23 +1,23 @@
 """Reading frames from a video, a directory or a camera, and writing an H.264 MP4 that browsers play.
 
-moviepy, 1 on Python 3.7 and 2 elsewhere, is met here and nowhere else, and imported when a video is opened. Both ways
-stream: one frame at a time is in memory, however long the video.
+moviepy, 1 on Python 3.7 and 2 elsewhere, is met here and nowhere else, and imported when a video is opened: it writes,
+and brings the ffmpeg that reads. Both ways stream: one frame at a time is in memory, however long the video.
 """
 
 import collections
 import contextlib
 import errno
 import fractions
-import inspect
 import itertools
 import logging
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import threading
 from types import TracebackType
-from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, Deque, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type, Union
 
 import cv2
 import numpy as np
@@ -29,10 +29,29 @@ PathLike = Union[str, 'os.PathLike[str]']
 
 _LOGGER = logging.getLogger(__name__)
 
+_CAMERA = re.compile(r'camera:(\d+)$')
+_SQUARE = fractions.Fraction(1)
+
 _DEFAULT_FRAME_RATE = 30.0
 # A frame lasts at most a thousand seconds: the fraction that ffmpeg is told of a slower rate would come near 0.
 _SMALLEST_FRAME_RATE = 0.001
 _LARGEST_FRAME_RATE = 1000.0
+
+# Above this a rate that a file tells is compared with the time stamps of its frames.
+_FASTEST_USUAL_RATE = 120
+# Frames that come at uneven times are taken at least so often, or movements would jerk.
+_SLOWEST_UNEVEN_RATE = fractions.Fraction(25)
+
+# Averages of time stamps miss whole numbers by less than this; 29.97 and the like differ from them by more.
+_ROUNDING = 0.0002
+
+# ffmpeg's names of what may be read. Among what may not are lists (HLS, concat), which lead to files elsewhere.
+_CONTAINERS = (
+    *('mov', 'mp4', 'matroska', 'webm', 'avi', 'mpegts', 'mpeg', 'mpegvideo', 'asf', 'flv', 'ogg', 'gif', 'apng'),
+    *('mxf', 'nut', 'h264', 'hevc', 'm4v', 'yuv4mpegpipe', 'ivf', 'dv', 'wtv', 'rm', 'mjpeg', 'obu', 'av1'),
+    *('mp3', 'wav', 'aac', 'flac', 'ac3', 'eac3', 'aiff', 'w64', 'caf', 'amr'),
+)
+_MAX_PIXELS = 2**26  # 8192 x 8192
 
 # Visually lossless at the flat areas and sharp edges of overlays; 'veryfast' leaves the processor to the network. No
 # frames that refer to later ones: they need an edit list, from which ffmpeg 4 loses the last frame of short videos.
@@ -57,6 +76,7 @@ class Frames:
         frame_rate: Frames per second.
         num_frames: How many there will be; for a video an estimate from its duration; None where that is not known.
         has_audio: Whether the source has sound.
+        pixel_aspect: Width of a pixel by its height, where the source is to be shown with pixels that are not square.
     """
 
     def __init__(
@@ -67,11 +87,13 @@ class Frames:
         has_audio: bool,
         iterator: Iterator[np.ndarray],
         close: Callable[[], None],
+        pixel_aspect: fractions.Fraction = _SQUARE,
     ):
         self.size = size
         self.frame_rate = frame_rate
         self.num_frames = num_frames
         self.has_audio = has_audio
+        self.pixel_aspect = pixel_aspect
         self._iterator = iterator
         self._close = close
 
@@ -112,23 +134,40 @@ def open_frames(
         OSError: There is no such camera.
     """
     source = os.fspath(source)
+    _check_kind(source, frame_rate)
     if os.path.isdir(source):
-        return _open_directory(
-            source, check_frame_rate(_DEFAULT_FRAME_RATE if frame_rate is None else frame_rate), extensions
-        )
+        return _open_directory(source, _DEFAULT_FRAME_RATE if frame_rate is None else float(frame_rate), extensions)
+    camera = _CAMERA.match(source)
+    return _open_camera(int(camera.group(1))) if camera else _open_video(source)
+
+
+def check_source(source: PathLike, frame_rate: Optional[float] = None) -> None:
+    """Finds out, before any work, whether frames can be read from there. A camera is not opened.
+
+    Arguments and errors are those of `open_frames`.
+    """
+    source = os.fspath(source)
+    _check_kind(source, frame_rate)
+    if os.path.isdir(source):
+        find_images(source, IMAGE_EXTENSIONS, recursive=False)
+    elif not _CAMERA.match(source):
+        _probe(source)
+
+
+def _check_kind(source: str, frame_rate: Optional[float]) -> None:
+    if frame_rate is not None:
+        check_frame_rate(frame_rate)
+    if os.path.isdir(source):
+        return
     if frame_rate is not None:
         raise ValueError(
             'frame_rate={} came for {}, but only a directory of frames takes one: a video or a camera has '
             'its own. Leave it out.'.format(frame_rate, source)
         )
-    camera = re.match(r'camera:(\d+)$', source)
-    if camera:
-        return _open_camera(int(camera.group(1)))
-    if not os.path.isfile(source):
+    if not _CAMERA.match(source) and not os.path.isfile(source):
         raise FileNotFoundError(
             '{} does not exist. Give a video file, a directory of frames, or camera:0.'.format(source)
         )
-    return _open_video(source)
 
 
 def check_frame_rate(frame_rate: float) -> float:
@@ -181,15 +220,23 @@ class VideoWriter:
         num_written: How many frames came so far.
     """
 
-    def __init__(self, path: PathLike, size: Tuple[int, int], frame_rate: float, audio_from: Optional[PathLike] = None):
+    def __init__(
+        self,
+        path: PathLike,
+        size: Tuple[int, int],
+        frame_rate: float,
+        audio_from: Optional[PathLike] = None,
+        pixel_aspect: fractions.Fraction = _SQUARE,
+    ):
         """Starts the encoder.
 
         Arguments:
             path: The video to write; its name ends in '.mp4'. An existing one is replaced at the end.
             size: (height, width) of the frames. An odd one is made even by repeating the last row or column.
             frame_rate: Frames per second.
-            audio_from: A video or sound file whose sound is added, as far as the frames reach. One without sound is no
-                error. None for a silent video.
+            audio_from: A video or sound file whose sound is added, as far as the frames reach; its time 0 is that of
+                the first frame. One without sound is no error. None for a silent video.
+            pixel_aspect: Width of a pixel by its height, for players: that of the `Frames` that the frames come from.
 
         Raises:
             ValueError: An argument is out of its range.
@@ -209,7 +256,7 @@ class VideoWriter:
         with explain_os_errors(self.path):
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             self.partial_path = _new_partial_file(self.path)
-        self._encoder = _start_encoder(self.partial_path, self._size, self._rate)
+        self._encoder = _start_encoder(self.partial_path, self._size, self._rate, pixel_aspect)
 
     def __enter__(self) -> 'VideoWriter':
         return self
@@ -273,8 +320,17 @@ class VideoWriter:
         if self._audio_from is not None:
             # Cut here and not by the shorter of both: sound that ends early must not end the video.
             duration = float(self.num_written / self._rate)
-            command += ['-t', '{:.6f}'.format(duration), '-i', os.path.abspath(os.fspath(self._audio_from))]
-            command += ['-map', '0:v:0', '-map', '1:a:0?', '-c:a', 'aac', '-b:a', '192k']
+            command += [
+                '-t',
+                '{:.6f}'.format(duration),
+                *_input_of(self._audio_from),
+                '-map',
+                '0:v:0',
+                '-map',
+                '1:a:0?',
+            ]
+            # Silence where the sound begins later or has gaps: players would move what follows to an earlier time.
+            command += ['-af', 'aresample=async=1000:first_pts=0', '-c:a', 'aac', '-b:a', '192k']
         with atomic_path(self.path) as temporary:
             problem = _run_ffmpeg(command + ['-c:v', 'copy', *_FAST_START, temporary])
             if problem is not None:
@@ -349,35 +405,143 @@ def _camera_frames(camera: Any, number: int, first: np.ndarray) -> Iterator[np.n
 
 
 def _open_video(path: str) -> Frames:
-    decoder = _VideoDecoder(path)
+    facts = _probe(path)
+    decoder = _VideoDecoder(path, facts)
     return Frames(
-        decoder.size, decoder.frame_rate, decoder.num_frames, decoder.has_audio, decoder.frames(), decoder.close
+        facts.size,
+        float(facts.frame_rate),
+        facts.num_frames,
+        facts.has_audio,
+        decoder.frames(),
+        decoder.close,
+        facts.pixel_aspect,
     )
 
 
-class _VideoDecoder:
-    """moviepy's reader, read to the very end, with what ffmpeg complains about kept."""
+class _VideoFacts(NamedTuple):
+    """What is known of a video before its frames are read.
 
-    def __init__(self, path: str):
+    binary: the ffmpeg that can read it. size: (height, width) as it is shown: turned, if it was filmed upright.
+    frame_rate: the constant rate at which frames are taken from it. duration: seconds, of the longer of picture and
+    sound; None where the file does not say.
+    """
+
+    binary: str
+    size: Tuple[int, int]
+    frame_rate: fractions.Fraction
+    pixel_aspect: fractions.Fraction
+    duration: Optional[float]
+    has_audio: bool
+
+    @property
+    def num_frames(self) -> Optional[int]:
+        return None if self.duration is None else max(1, int(round(self.duration * self.frame_rate)))
+
+
+def _probe(path: str) -> _VideoFacts:
+    """Decodes the first frame, after which ffmpeg knows how the picture is turned and what shape its pixels have.
+
+    Raises:
+        ValueError: The file cannot be read as a video.
+    """
+    # The header of this format says all that in one line, whose form is fixed, unlike that of what ffmpeg logs.
+    command = [*_input_of(path), '-map', '0:V:0', '-frames:v', '1', '-pix_fmt', 'yuv444p', '-f', 'yuv4mpegpipe', '-']
+    done = _ffmpeg(['-hide_banner', *command], 'info', stdout=subprocess.PIPE)
+    log = done.stderr.decode('utf-8', 'replace')
+    header = re.match(rb'YUV4MPEG2 W(\d+) H(\d+) F(\d+):(\d+) I\S+ A(\d+):(\d+)', done.stdout[:100])
+    if header is None:
+        raise ValueError(
+            '{} cannot be read as a video. {}'.format(path, _remedy(done.returncode, log, _ffmpeg_name(path)))
+        )
+    width, height, *rate, aspect_width, aspect_height = (int(number) for number in header.groups())
+    duration = re.search(r'Duration: (\d+):(\d+):([\d.]+)', log)
+    return _VideoFacts(
+        done.args[0],
+        (height, width),
+        _constant_rate(path, fractions.Fraction(rate[0], max(1, rate[1])), log),
+        fractions.Fraction(aspect_width, aspect_height) if aspect_width and aspect_height else fractions.Fraction(1),
+        sum(float(part) * unit for part, unit in zip(duration.groups(), (3600, 60, 1))) if duration else None,
+        re.search(r'Stream #\S+: Audio: ', log) is not None,
+    )
+
+
+def _remedy(status: int, log: str, name: str) -> str:
+    if status < 0:
+        return (
+            'The ffmpeg that moviepy brings crashed on it: install ffmpeg, which is then found, or convert it to MP4.'
+        )
+    reason = log.strip().rpartition('\n')[2].replace(name + ': ', '')
+    return 'Convert it with ffmpeg, or give a directory of frames. (ffmpeg says: {})'.format(reason)
+
+
+def _constant_rate(path: str, rate: fractions.Fraction, log: str) -> fractions.Fraction:
+    """The constant rate at which to take frames from a video.
+
+    Arguments:
+        rate: What ffmpeg takes for it: the rate of the file or, where its frames come at uneven times, their average.
+        log: What ffmpeg logs of the file. 'tbr' in it is the rate of which all time stamps are multiples.
+    """
+    if rate > _FASTEST_USUAL_RATE:  # files of browsers tell no rate but the unit of their time stamps, 1000 a second
+        rate = _average_rate(path) or rate
+    ticks = re.search(r'([\d.]+)(k?) tbr', log)
+    if ticks is not None:
+        finest = fractions.Fraction(ticks.group(1)) * (1000 if ticks.group(2) else 1)
+        if (
+            rate < 0.9 * finest
+        ):  # a recording of a screen: the frames of its short movements come faster than on average
+            rate = max(rate, min(finest, _SLOWEST_UNEVEN_RATE))
+    if abs(round(rate) - rate) < _ROUNDING * rate:
+        rate = fractions.Fraction(round(rate))
+    if rate == 0:
+        return fractions.Fraction(_DEFAULT_FRAME_RATE)
+    slowest, fastest = (fractions.Fraction(bound) for bound in ('{}'.format(_SMALLEST_FRAME_RATE), _LARGEST_FRAME_RATE))
+    return max(slowest, min(rate, fastest))
+
+
+def _average_rate(path: str) -> Optional[fractions.Fraction]:
+    """Frames per second from the time stamps of all frames, which are not decoded; None where there are too few."""
+    done = _ffmpeg(
+        [*_input_of(path), '-map', '0:V:0', '-c', 'copy', '-f', 'framecrc', '-'], 'error', stdout=subprocess.PIPE
+    )
+    unit = re.search(rb'^#tb 0: (\d+)/(\d+)', done.stdout, re.MULTILINE)
+    stamps = [int(stamp) for stamp in re.findall(rb'^0,[^,]*, *(-?\d+),', done.stdout, re.MULTILINE)]
+    if unit is None or len(stamps) < 2 or max(stamps) == min(stamps):
+        return None
+    ticks_a_frame = fractions.Fraction(max(stamps) - min(stamps), len(stamps) - 1)
+    return (fractions.Fraction(int(unit.group(2)), int(unit.group(1))) / ticks_a_frame).limit_denominator(1001)
+
+
+class _VideoDecoder:
+    """A process of ffmpeg that hands out frames at a constant rate, by their time stamps.
+
+    A frame that is shown for longer comes several times, and of frames that come faster some are left out, so that
+    frame k is what a player shows at k / frame_rate seconds after the start of the file, sound included.
+    """
+
+    def __init__(self, path: str, facts: _VideoFacts):
         self._path = path
-        self._reader, has_duration = _start_reader(path)
-        width, height = self._reader.size
-        self.size = (height, width)
-        self.frame_rate = self._reader.fps
-        self.num_frames = max(1, int(round(self._reader.duration * self.frame_rate))) if has_duration else None
-        self.has_audio = bool(self._reader.infos.get('audio_found'))
-        self._process = self._reader.proc
+        self._facts = facts
+        rate = facts.frame_rate
+        # Scaled, although the size is that of the first frame, because it may change on the way.
+        filters = 'fps={}/{}:start_time=0,scale={}:{}'.format(
+            rate.numerator, rate.denominator, facts.size[1], facts.size[0]
+        )
+        command = [*_input_of(path), '-map', '0:V:0', '-vf', filters, '-pix_fmt', 'rgb24', '-f', 'rawvideo', '-']
+        self._process = subprocess.Popen(
+            _ffmpeg_command(facts.binary, command, 'error'),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         # ffmpeg stops and waits when nobody empties the pipe of its complaints, so a thread does.
         self._complaints: Deque[bytes] = collections.deque(maxlen=20)
         self._drain = threading.Thread(target=self._complaints.extend, args=(self._process.stderr,), daemon=True)
         self._drain.start()
 
     def frames(self) -> Iterator[np.ndarray]:
-        # moviepy repeats the last frame where a video ends early, and takes the number of frames from the duration,
-        # which is one off at times. So the frames behind the first, which it reads itself, are read from its process.
-        height, width = self.size
-        yield self._reader.lastread
-        count = 1
+        height, width = self._facts.size
+        assert self._process.stdout is not None
+        count = 0
         while True:
             data = self._process.stdout.read(height * width * 3)
             if len(data) < height * width * 3:
@@ -391,11 +555,12 @@ class _VideoDecoder:
         self._drain.join()
         complaints = b''.join(self._complaints).decode('utf-8', 'replace').strip().partition('\n')[0]
         # A sound track longer than the picture makes the number of frames look too large, so that alone is no error.
-        is_short = self.num_frames is not None and count < self.num_frames - 1
+        num_frames = self._facts.num_frames
+        is_short = num_frames is not None and count < num_frames - 1
         if status != 0 or (complaints and is_short):
             raise ValueError(
                 '{} ends early: frame {} of about {} cannot be decoded. The file is truncated or damaged, '
-                'or reading was interrupted. {}'.format(self._path, count, self.num_frames, complaints)
+                'or reading was interrupted. {}'.format(self._path, count, num_frames, complaints)
             )
         if complaints:
             _LOGGER.warning('%s is damaged in places, some frames may look wrong: %s', self._path, complaints)
@@ -405,53 +570,19 @@ class _VideoDecoder:
         self._process.kill()
         self._process.wait()
         self._drain.join()
-        self._reader.close()
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
-def _start_reader(path: str) -> Tuple[Any, bool]:
-    """moviepy's reader of a video, and whether the file says how long it is (recordings of browsers do not)."""
-    from moviepy.video.io.ffmpeg_reader import FFMPEG_VideoReader
-
-    is_moviepy_2 = 'decode_file' in inspect.signature(FFMPEG_VideoReader).parameters
-    # 'tbr' is the constant rate at which ffmpeg hands out frames, whatever the rate of the file.
-    options: Dict[str, Any] = {'fps_source': 'tbr'}
-    if is_moviepy_2:
-        options['decode_file'] = False  # it would decode the whole file first, to know its duration better
-    try:
-        try:
-            reader = FFMPEG_VideoReader(path, **options)
-        except OSError:
-            options['check_duration'] = False
-            reader = FFMPEG_VideoReader(path, **options)
-        width, height = reader.infos['video_size']
-        if _is_filmed_upright(path) and list(reader.size) == [width, height]:
-            # ffmpeg turns the picture, and moviepy would squeeze it into the size of the lying one.
-            reader.close()
-            reader = FFMPEG_VideoReader(
-                path, target_resolution=(height, width) if is_moviepy_2 else (width, height), **options
-            )
-    except (OSError, KeyError, IndexError, AttributeError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise ValueError(
-            '{} cannot be read as a video. Convert it with ffmpeg, or give a directory of frames.'.format(path)
-        ) from error
-    return reader, options.get('check_duration', True)
-
-
-def _is_filmed_upright(path: str) -> bool:
-    # The wording differs between versions of ffmpeg, and no version of moviepy knows all of them.
-    facts = _run_ffmpeg(['-hide_banner', '-i', path], log_level='info') or ''
-    angle = re.search(r'(?:rotate *:|rotation of) *(-?\d+)', facts)
-    return angle is not None and int(angle.group(1)) % 180 == 90
-
-
-def _start_encoder(path: str, size: Tuple[int, int], rate: fractions.Fraction) -> Any:
+def _start_encoder(path: str, size: Tuple[int, int], rate: fractions.Fraction, pixel_aspect: fractions.Fraction) -> Any:
     from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 
     height, width = size[0] + size[0] % 2, size[1] + size[1] % 2
     # moviepy rounds frame rates to two decimals, which lets the sound of a long video drift. So frames are stamped anew
     # with the exact rate.
-    filters = 'settb={}/{},setpts=N,scale=out_color_matrix={}:out_range=tv,format=yuv420p'.format(
-        rate.denominator, rate.numerator, _COLOR_MATRIX
+    filters = 'settb={}/{},setpts=N,scale=out_color_matrix={}:out_range=tv,format=yuv420p,setsar={}/{}'.format(
+        rate.denominator, rate.numerator, _COLOR_MATRIX, pixel_aspect.numerator, pixel_aspect.denominator
     )
     return FFMPEG_VideoWriter(
         path,
@@ -484,14 +615,39 @@ def _end_encoder(encoder: Any) -> Tuple[int, str]:
     return status, complaint.decode('utf-8', 'replace')
 
 
-def _run_ffmpeg(arguments: List[str], log_level: str = 'error') -> Optional[str]:
-    """Runs moviepy's ffmpeg; returns None, or what it said when it failed."""
+def _run_ffmpeg(arguments: List[str]) -> Optional[str]:
+    """Runs ffmpeg; returns None, or what it said when it failed."""
+    done = _ffmpeg(['-y', *arguments], 'error', stdout=subprocess.DEVNULL)
+    return None if done.returncode == 0 else done.stderr.decode('utf-8', 'replace')
+
+
+def _ffmpeg(arguments: List[str], log_level: str, stdout: int) -> 'subprocess.CompletedProcess[bytes]':
+    """Runs moviepy's ffmpeg or, where that crashes, the one of the system; `args[0]` of the result says which."""
     from moviepy import config
 
-    done = subprocess.run(
-        [config.FFMPEG_BINARY, '-y', '-nostdin', '-loglevel', log_level, *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        check=False,
-    )
-    return None if done.returncode == 0 else done.stderr.decode('utf-8', 'replace')
+    # Static builds, as imageio-ffmpeg brings, crash on every MPEG-TS file where the system's C library is newer:
+    # https://github.com/gradio-app/gradio/issues/13848
+    for binary in filter(None, (config.FFMPEG_BINARY, shutil.which('ffmpeg'))):
+        done = subprocess.run(
+            _ffmpeg_command(binary, arguments, log_level), stdout=stdout, stderr=subprocess.PIPE, check=False
+        )
+        if done.returncode >= 0:  # a signal ended it otherwise
+            break
+    return done
+
+
+def _ffmpeg_command(binary: str, arguments: List[str], log_level: str) -> List[str]:
+    return [binary, '-nostdin', '-loglevel', log_level, *arguments]
+
+
+def _input_of(path: PathLike) -> List[str]:
+    """Arguments that read a file of somebody else's: no list of other files or addresses, no giant pictures."""
+    return [
+        *('-protocol_whitelist', 'file', '-format_whitelist', ','.join(_CONTAINERS), '-max_pixels', str(_MAX_PIXELS)),
+        *('-i', _ffmpeg_name(path)),
+    ]
+
+
+def _ffmpeg_name(path: PathLike) -> str:
+    # Said to be a file: what stands before a colon would otherwise be taken for a protocol, as in '12:30:15.mp4'.
+    return 'file:' + os.path.abspath(os.fspath(path))

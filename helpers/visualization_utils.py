@@ -149,9 +149,14 @@ def legend_width(
 
 
 def put_above_legend(image: np.ndarray, legend: np.ndarray) -> np.ndarray:
-    """The picture and the legend under it, uint8; a picture that is narrower gets white on its right."""
-    missing = legend.shape[1] - image.shape[1]
-    return np.vstack([cv2.copyMakeBorder(image, 0, 0, 0, missing, cv2.BORDER_CONSTANT, value=_WHITE), legend])
+    """The picture and the legend under it, uint8; the narrower of both gets white on its right."""
+    width = max(image.shape[1], legend.shape[1])
+    return np.vstack(
+        [
+            cv2.copyMakeBorder(part, 0, 0, 0, width - part.shape[1], cv2.BORDER_CONSTANT, value=_WHITE)
+            for part in (image, legend)
+        ]
+    )
 
 
 def add_legend(

@@ -18,6 +18,7 @@ from data_generator.files.processed import CONVERTED_BEFORE, MANIFEST_NAME, read
 from helpers.files import atomic_write_json
 from helpers.ground_truth import one_hot_to_ids
 from helpers.images import write_image, write_labels
+from helpers.termination import termination_delayed
 
 
 class ProcessedDataset(NamedTuple):
@@ -54,7 +55,8 @@ def process_all(
     def process(index: int) -> None:
         _write(make(Sample(index, index)), targets.pairs[index], dataset.ignore_id)
 
-    map_in_threads(process, unfinished, workers, 'Writing', show_progress)
+    with termination_delayed():
+        map_in_threads(process, unfinished, workers, 'Writing', show_progress)
     return ProcessedDataset(targets.export_dir, len(unfinished), len(targets.pairs) - len(unfinished))
 
 

@@ -6,14 +6,12 @@ between `fcn8s` and `data_generator`.
 """
 
 import argparse
-import contextlib
 import importlib
-import signal
-import threading
-from typing import Any, Iterator, Optional, Sequence
+from typing import Optional, Sequence
 
 from fcn8s import __version__
 from fcn8s.cli.terminal import Parser, complain, fitted_output
+from helpers.termination import exit_status, termination_raised
 
 COMMANDS = ('demo', 'sample_data', 'check', 'vgg16', 'plan', 'train', 'evaluate', 'predict', 'video')
 
@@ -30,34 +28,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM came."""
-
-
-def _terminate(number: int, frame: Any) -> None:
-    # timeout(1) sends the signal twice, and the second must not end the tidying up. SIGKILL remains.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise _Terminated('stopped by SIGTERM')
-
-
-@contextlib.contextmanager
-def _tidy_termination() -> Iterator[None]:
-    """While open, SIGTERM ends a command as Ctrl-C does, so that it removes what it has half written.
-
-    `fcn8s.stopping.StopRequest`, which some commands open, goes before it. Signal handlers belong to the main
-    thread, and one that the program around this has set stays.
-    """
-    is_ours = threading.current_thread() is threading.main_thread()
-    if not is_ours or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs one command.
 
@@ -69,14 +39,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         parser.print_help()
         return 2
     try:
-        with fitted_output(), _tidy_termination():
+        # `fcn8s.stopping.StopRequest`, which some commands open, goes before `termination_raised`.
+        with fitted_output(), termination_raised():
             return args.run(args)
-    except _Terminated as termination:
-        complain('fcn8s: {}'.format(termination))
-        return 143
     except KeyboardInterrupt as interruption:
         complain('fcn8s: {}'.format(str(interruption) or 'interrupted'))
-        return 130
+        return exit_status(interruption)
     except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
         complain('fcn8s {}: error: {}'.format(args.command, error))
         return 2

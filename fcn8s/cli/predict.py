@@ -12,7 +12,10 @@ from fcn8s.cli.options.prediction import (
     open_predictor,
 )
 
-VIDEO_EXTENSIONS = ('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.wmv', '.flv', '.ogv')
+VIDEO_EXTENSIONS = (
+    *('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.wmv', '.flv', '.ogv'),
+    *('.ts', '.mts', '.m2ts', '.3gp', '.3g2', '.mxf', '.vob', '.divx', '.asf'),
+)
 SUBMISSION_DIR = 'cityscapes_submission'
 
 DESCRIPTION = """Predicts every pixel's class, at the size of the image, and writes files named like the image:
@@ -84,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     streams = [source for source in args.inputs if _is_stream(source)]
     images = [source for source in args.inputs if not _is_stream(source)]
     jobs = plan_jobs(images, args.out) if images else []
-    _check_stream_folders(streams)
+    _check_streams(streams)
     check_folder(args.out)
     with open_predictor(args) as (model, predictor):
         kinds = _kinds(args)
@@ -162,7 +165,9 @@ def _stream_folder(source: str) -> str:
     return os.path.splitext(os.path.basename(source))[0].replace(':', '')
 
 
-def _check_stream_folders(streams: List[str]) -> None:
+def _check_streams(streams: List[str]) -> None:
+    from helpers.video import check_source
+
     sources: Dict[str, str] = {}
     for source in streams:
         other = sources.setdefault(_stream_folder(source), source)
@@ -171,6 +176,8 @@ def _check_stream_folders(streams: List[str]) -> None:
                 '{} and {} would both write their frames into the folder {!r}. Predict them one after the other, into '
                 'different --out.'.format(other, source, _stream_folder(source))
             )
+    for source in streams:
+        check_source(source)
 
 
 def _predict_stream(source: str, predictor: Any, results: Any) -> None:

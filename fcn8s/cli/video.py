@@ -1,7 +1,6 @@
 """`fcn8s video`: the segmented video of a video, a folder of frames or a camera."""
 
 import argparse
-import sys
 from typing import Any
 
 from fcn8s.cli.options.prediction import (
@@ -43,31 +42,24 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from fcn8s.prediction.video import Style, check_smoothing, check_style, render_video
-    from helpers.video import check_frame_rate, check_video_path
+    from fcn8s.prediction.video import Style, check_places, check_smoothing, check_style, render_video
 
     check_overlap(args)
     style = Style(args.layout, args.alpha, args.contours, args.legend, args.zoom)
     check_style(style)
     check_smoothing(args.smoothing)
-    check_video_path(args.out)
-    if args.frame_rate is not None:
-        check_frame_rate(args.frame_rate)
+    check_places(args.source, args.out, args.frame_rate)
     with open_predictor(args) as (model, predictor):
-        try:
-            rendered = render_video(
-                predictor,
-                args.source,
-                args.out,
-                model.label_space,
-                style,
-                args.smoothing,
-                args.frame_rate,
-                lambda frames, count: tqdm(frames, 'video', count, unit='frame'),
-            )
-        except KeyboardInterrupt as interrupt:
-            print(interrupt, file=sys.stderr)
-            raise
+        rendered = render_video(
+            predictor,
+            args.source,
+            args.out,
+            model.label_space,
+            style,
+            args.smoothing,
+            args.frame_rate,
+            lambda frames, count: tqdm(frames, 'video', count, unit='frame'),
+        )
     print(
         '{}: {} frames in {:.1f} s, {:.2f} frames/s from reading to the finished file'.format(
             rendered.path, rendered.num_frames, rendered.seconds, rendered.frames_per_second

@@ -5,7 +5,7 @@ import itertools
 import os
 import signal
 import time
-from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional
+from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -14,7 +14,8 @@ from fcn8s.prediction.pipelining import overlapped
 from fcn8s.prediction.predictor import Predictor
 from fcn8s.stopping import StopRequest
 from helpers.label_spaces import LabelSpace
-from helpers.video import VideoWriter, check_frame_rate, check_video_path, open_frames
+from helpers.termination import Interrupted
+from helpers.video import VideoWriter, check_frame_rate, check_source, check_video_path, open_frames
 from helpers.visualization_utils import (
     colorize,
     draw_legend,
@@ -79,6 +80,18 @@ def check_smoothing(smoothing: float) -> None:
         )
 
 
+def check_places(source: str, out_path: str, frame_rate: Optional[float]) -> None:
+    """Raises, before any work, what `render_video` would raise because of what it reads and where it writes."""
+    check_video_path(out_path)
+    if frame_rate is not None:
+        check_frame_rate(frame_rate)
+    if os.path.realpath(source) == os.path.realpath(out_path):
+        raise ValueError(
+            '{} is both the video to read and the one to write. Give another name for the result.'.format(source)
+        )
+    check_source(source, frame_rate)
+
+
 class Drawing:
     """Draws class IDs onto frames of one video. The legend is drawn once for frames of one width."""
 
@@ -115,7 +128,8 @@ class Drawing:
 class SmoothedPredictor:
     """Class IDs of consecutive frames from a running mean of the soft-max, which calms flicker.
 
-    mean <- smoothing * mean + (1 - smoothing) * soft-max; the first frame's is its own. 0 takes each frame by itself.
+    mean <- smoothing * mean + (1 - smoothing) * soft-max; the first frame's is its own. 0 takes each frame by itself,
+    and predicts a frame that is the same as the one before only once: slow parts of a video consist of such.
     """
 
     def __init__(self, predictor: Predictor, smoothing: float) -> None:
@@ -123,11 +137,14 @@ class SmoothedPredictor:
         self._predictor = predictor
         self._smoothing = smoothing
         self._mean = None  # type: Optional[np.ndarray]
+        self._last: Optional[Tuple[np.ndarray, np.ndarray]] = None
 
     def class_ids(self, image: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3], the next frame -> uint8 [H, W]."""
         if not self._smoothing:
-            return self._predictor.class_ids(image)
+            if self._last is None or not np.array_equal(self._last[0], image):
+                self._last = image, self._predictor.class_ids(image)
+            return self._last[1]
         probabilities = self._predictor.probabilities(image)
         if self._mean is None:
             self._mean = probabilities
@@ -162,25 +179,28 @@ def render_video(
     The sound of a video is kept.
 
     Raises ValueError, FileNotFoundError or OSError naming what cannot be read or written and the frame. What was done
-    by then stays as 'NAME.partial.mp4' (see `VideoWriter`), which plays; so it does after Ctrl-C (KeyboardInterrupt).
+    by then stays as 'NAME.partial.mp4' (see `VideoWriter`), which plays; so it does after Ctrl-C or SIGTERM, which
+    raise `helpers.termination.Interrupted`, a KeyboardInterrupt.
     """
-    check_video_path(out_path)
-    if frame_rate is not None:
-        check_frame_rate(frame_rate)
+    check_places(source, out_path, frame_rate)
     draw, smoothed = Drawing(label_space, style), SmoothedPredictor(predictor, smoothing)
-    if os.path.realpath(source) == os.path.realpath(out_path):
-        raise ValueError(
-            '{} is both the video to read and the one to write. Give another name for the result.'.format(source)
-        )
     start = time.perf_counter()
     with StopRequest() as stop, _without_interrupts(lambda: open_frames(source, frame_rate)) as frames, overlapped(
         frames, lambda frame: (frame, smoothed.class_ids(frame)), lambda pair: draw(*pair)
     ) as pictures, _closing(iter(pictures if progress is None else progress(pictures, frames.num_frames))) as shown:
         first = next(shown)
         with _without_interrupts(
-            lambda: VideoWriter(out_path, first.shape[:2], frames.frame_rate, source if frames.has_audio else None)
+            lambda: VideoWriter(
+                out_path,
+                first.shape[:2],
+                frames.frame_rate,
+                source if frames.has_audio else None,
+                frames.pixel_aspect,
+            )
         ) as writer, _closing(shown):  # before the writer says what it leaves
             _write_all(writer, itertools.chain([first], shown), stop, is_endless=source.startswith(CAMERA_PREFIX))
+    if stop.requested == 'SIGTERM':
+        raise Interrupted('stopped by SIGTERM; {} is complete until then'.format(out_path), stop.requested)
     return Rendered(out_path, writer.num_written, time.perf_counter() - start)
 
 
@@ -196,8 +216,11 @@ def _closing(iterator: Iterator) -> Iterator[Iterator]:
 
 
 def _without_interrupts(start: Callable[[], Any]) -> Any:
-    """Starts processes that do not hear Ctrl-C: a terminal sends it to all, and it is for this one to say stop."""
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Starts processes that hear neither Ctrl-C nor SIGTERM.
+
+    A terminal sends the one and timeout(1) the other to all processes, and it is for this one to say stop.
+    """
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, set(StopRequest.SIGNALS))
     try:
         return start()
     finally:
@@ -205,12 +228,15 @@ def _without_interrupts(start: Callable[[], Any]) -> Any:
 
 
 def _write_all(writer: VideoWriter, pictures: Iterable, stop: StopRequest, is_endless: bool) -> None:
-    """Raises KeyboardInterrupt when somebody stops, which is how a camera's recording ends well."""
+    """Raises Interrupted when somebody stops, which is how a camera's recording ends well."""
     for picture in pictures:
         writer.write(picture)
         if stop.requested and is_endless:
             return
         if stop.requested:
-            raise KeyboardInterrupt(
-                'stopped after {} frames; what was done is in {}'.format(writer.num_written, writer.partial_path)
+            raise Interrupted(
+                '{} after {} frames; what was done is in {}'.format(
+                    stop.requested, writer.num_written, writer.partial_path
+                ),
+                stop.requested,
             )

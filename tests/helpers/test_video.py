@@ -1,9 +1,12 @@
 import errno
+import fractions
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
+from typing import List, NamedTuple
 
 import cv2
 import numpy as np
@@ -13,10 +16,11 @@ from hypothesis import strategies as st
 
 from helpers import video
 from helpers.images import write_image
-from helpers.video import VideoWriter, check_video_path, open_frames
+from helpers.video import VideoWriter, check_source, check_video_path, open_frames
 
 imageio_ffmpeg = pytest.importorskip('imageio_ffmpeg')
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+NUMBERS = range(60)
 
 
 def ffmpeg(*arguments):
@@ -63,6 +67,8 @@ def videos(tmp_path_factory):
     ffmpeg(*picture, *sound[:-1], sound[-1] + '2', *coded, '-c:a', 'aac', folder / 'long_sound.mp4')
     ffmpeg(*picture, *sound[:-1], sound[-1] + '0.4', *coded, '-c:a', 'libmp3lame', folder / 'short_sound.mkv')
     ffmpeg(*picture, *coded, '-f', 'matroska', '-live', '1', folder / 'no_duration.mkv')
+    ffmpeg(*picture, '-vf', 'setsar=16/11', *coded, folder / 'wide_pixels.mp4')
+    ffmpeg(*picture, '-vf', 'setsar=16/11', *coded, folder / 'wide_pixels.mp4')
     turned = bytearray((folder / 'silent.mp4').read_bytes())
     # The matrix of the track header, ISO 14496-12 section 8.3.2, as telephones write it when held upright.
     start = turned.index(b'tkhd') + 4 + 40
@@ -158,6 +164,147 @@ def test_a_video_filmed_upright_stands_upright(videos):
         assert frames.size == (64, 48)
         turned = np.rot90(next(iter(lying)), -1).astype(int)
         assert np.abs(next(iter(frames)).astype(int) - turned).mean() < 4
+
+
+class Timing(NamedTuple):
+    """When the 60 frames of a video are shown, in seconds: as an expression for ffmpeg and for the test."""
+
+    expression: str
+    stamps: List[float]
+
+
+SLOW_MOTION = Timing(
+    'if(lt(N,30),N/240,0.125+(N-30)/30)', [n / 240 if n < 30 else 0.125 + (n - 30) / 30 for n in NUMBERS]
+)
+UNEVEN = Timing(
+    '(2000*N+37*N*N+146*mod(N*7919,13))/90000',
+    [(2000 * n + 37 * n**2 + 146 * (n * 7919 % 13)) / 90000 for n in NUMBERS],
+)
+STILL_SCREEN = Timing('if(lt(N,30),N/50,8+N/50)', [n / 50 if n < 30 else 8 + n / 50 for n in NUMBERS])
+SLOW = Timing('2*N', [2.0 * n for n in NUMBERS])
+FAST = Timing('N/240', [n / 240 for n in NUMBERS])
+
+
+def write_at(path, levels, timing, sound=(), offset=0):
+    """A video of grey frames that are shown at these times; sound: arguments that name its source."""
+    frames = b''.join(np.full((48, 64, 3), level, np.uint8).tobytes() for level in levels)
+    has_vsync = b'fps_mode' not in subprocess.run([FFMPEG, '-h', 'full'], stdout=subprocess.PIPE, check=True).stdout
+    command = ['-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', '64x48', '-r', '25', '-i', '-', *map(str, sound)]
+    command += ['-vf', "settb=1/90000,setpts='({}+{})/TB'".format(timing.expression, offset)]
+    command += ['-enc_time_base', '1/90000', *(['-vsync', '0'] if has_vsync else ['-fps_mode', 'passthrough'])]
+    command += ['-c:v', 'libx264', '-bf', '0', '-pix_fmt', 'yuv420p', '-c:a', 'aac', str(path)]
+    subprocess.run([FFMPEG, '-y', '-loglevel', 'error', *command], input=frames, check=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    'timing, lowest_rate, highest_rate',
+    [(SLOW_MOTION, 50, 60), (UNEVEN, 25, 25), (STILL_SCREEN, 25, 50), (SLOW, 0.5, 0.5), (FAST, 240, 240)],
+)
+def test_frames_come_at_a_constant_rate_by_their_time_stamps(tmp_path, timing, lowest_rate, highest_rate):
+    stamps = timing.stamps
+    with open_frames(write_at(tmp_path / 'a.mp4', [4 * number for number in NUMBERS], timing)) as frames:
+        shown = [int(round(frame.mean() / 4)) for frame in frames]
+    assert lowest_rate <= frames.frame_rate <= highest_rate
+    for index, number in enumerate(shown):
+        # A player shows a frame until the next one; half a frame is rounding.
+        early, late = ((index + half) / frames.frame_rate + 1e-4 for half in (-0.5, 0.5))
+        assert sum(stamp <= early for stamp in stamps) <= number + 1 <= sum(stamp <= late for stamp in stamps)
+    # How long the last frame lasts is not said in every file (some say 1/25), and versions of ffmpeg guess differently.
+    slack = 1.5 / frames.frame_rate + max(1 / 25, stamps[-1] - stamps[-2])
+    assert stamps[-1] - 0.5 / frames.frame_rate <= len(shown) / frames.frame_rate <= stamps[-1] + slack
+
+
+@pytest.mark.parametrize(
+    'timing, sound_offset, video_offset',
+    [(SLOW_MOTION, 0, 0), (UNEVEN, 0, 0), (STILL_SCREEN, 0, 0), (UNEVEN, 0.7, 0), (UNEVEN, 0, 0.7)],
+)
+def test_sound_stays_in_step_with_the_picture(tmp_path, timing, sound_offset, video_offset):
+    flash = next(number for number, stamp in enumerate(timing.stamps) if stamp > 0.9)
+    beep = 'aevalsrc=if(gte(t\\,{})\\,sin(2000*t)\\,0):d=9'.format(timing.stamps[flash] + video_offset - sound_offset)
+    source = write_at(
+        tmp_path / 'source.mkv',
+        [255 * (number >= flash) for number in NUMBERS],
+        timing,
+        ['-itsoffset', sound_offset, '-f', 'lavfi', '-i', beep],
+        video_offset,
+    )
+    with open_frames(source) as frames, VideoWriter(
+        tmp_path / 'a.mp4', frames.size, frames.frame_rate, audio_from=source
+    ) as writer:
+        for frame in frames:
+            writer.write(frame)
+    seen = next(number for number, frame in enumerate(decode(tmp_path / 'a.mp4')) if frame.mean() > 128)
+    ffmpeg('-i', tmp_path / 'a.mp4', '-f', 's16le', '-ac', '1', '-ar', '8000', tmp_path / 'sound.raw')
+    loudness = np.abs(np.fromfile(str(tmp_path / 'sound.raw'), '<i2').astype(int))
+    heard = np.argmax(loudness > loudness.max() / 4) / 8000
+    assert abs(seen / frames.frame_rate - heard) < 0.04
+
+
+def test_the_shape_of_pixels_is_kept(tmp_path, videos):
+    with open_frames(videos / 'wide_pixels.mp4') as frames, VideoWriter(
+        tmp_path / 'a.mp4', frames.size, frames.frame_rate, pixel_aspect=frames.pixel_aspect
+    ) as writer:
+        for frame in frames:
+            writer.write(frame)
+    assert frames.pixel_aspect == fractions.Fraction(16, 11) and frames.size == (48, 64)
+    assert '64x48 [SAR 16:11 DAR 64:33]' in facts(tmp_path / 'a.mp4')
+    write_video(tmp_path / 'square.mp4')
+    assert 'SAR 1:1' in facts(tmp_path / 'square.mp4')
+
+
+@pytest.mark.parametrize('name', ['12:30:15.mp4', '-i.mp4', '100%d.mp4', 'a#b?c&d.mp4', 'v.ts', 'v.mts', 'v.3gp', 'v'])
+def test_names_and_kinds_of_files(tmp_path, videos, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    kind = {'.ts': 'mpegts', '.mts': 'mpegts', '.3gp': '3gp'}.get(os.path.splitext(name)[1], 'mp4')
+    ffmpeg('-i', videos / 'long_sound.mp4', '-c', 'copy', '-f', kind, 'file:./' + name)
+    if kind == 'mpegts' and not shutil.which('ffmpeg') and 'Video:' not in facts(name):
+        pytest.skip('the only ffmpeg here crashes on MPEG-TS')
+    with open_frames(name) as frames, VideoWriter('1:2.mp4', frames.size, frames.frame_rate, name) as writer:
+        for frame in frames:
+            writer.write(frame)
+    assert writer.num_written == 25 and 'Audio: aac' in facts('file:1:2.mp4')
+
+
+def test_an_ffmpeg_that_crashes_is_replaced_by_that_of_the_system(tmp_path, videos, monkeypatch):
+    from moviepy import config
+
+    crashing = tmp_path / 'crashing'
+    crashing.write_text('#!/bin/sh\nkill -SEGV $$\n')
+    crashing.chmod(0o755)
+    monkeypatch.setattr(config, 'FFMPEG_BINARY', str(crashing))
+    monkeypatch.setattr(shutil, 'which', lambda name: FFMPEG)
+    with open_frames(videos / 'silent.mp4') as frames:
+        assert len(list(frames)) == 25
+    monkeypatch.setattr(shutil, 'which', lambda name: None)
+    with pytest.raises(ValueError, match=r'silent\.mp4 cannot be read as a video. The ffmpeg that moviepy .* install'):
+        open_frames(videos / 'silent.mp4')
+
+
+def test_lists_of_other_files_are_no_videos(tmp_path, videos):
+    shutil.copy(str(videos / 'silent.mp4'), str(tmp_path / 'part.mp4'))
+    lists = {
+        'a.m3u8': '#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\npart.mp4\n#EXT-X-ENDLIST\n',
+        'a.mp4': 'ffconcat version 1.0\nfile part.mp4\n',
+    }
+    for name, text in lists.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ValueError, match='cannot be read as a video'):
+            open_frames(tmp_path / name)
+
+
+def test_a_source_is_checked_without_a_camera(tmp_path, videos, monkeypatch):
+    monkeypatch.setattr(cv2, 'VideoCapture', None)
+    check_source('camera:0')
+    check_source(videos / 'silent.mp4')
+    (tmp_path / 'a.mp4').write_text('none')
+    for source, error in [(tmp_path / 'b.mp4', 'does not exist'), (tmp_path / 'a.mp4', 'cannot be read as a video')]:
+        with pytest.raises((ValueError, OSError), match=error):
+            check_source(source)
+    with pytest.raises(FileNotFoundError, match='no image|contains no'):
+        check_source(tmp_path)
+    with pytest.raises(ValueError, match='only a directory of frames takes one'):
+        check_source(videos / 'silent.mp4', frame_rate=20)
 
 
 def test_closing_early_and_twice(videos):
@@ -401,7 +548,7 @@ def test_a_full_disk_is_called_so(tmp_path, monkeypatch):
 
 def test_a_failure_of_the_last_step_keeps_the_frames(tmp_path, monkeypatch):
     (tmp_path / 'a.mp4').write_text('an older video')
-    monkeypatch.setattr(video, '_run_ffmpeg', lambda command: 'No space left on device')
+    monkeypatch.setattr(video, '_run_ffmpeg', lambda arguments: 'No space left on device')
     with pytest.raises(OSError, match='The disk is full'):
         write_video(tmp_path / 'a.mp4', 5)
     assert sorted(os.listdir(str(tmp_path))) == ['a.mp4', 'a.partial.mp4']

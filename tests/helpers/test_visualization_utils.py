@@ -17,6 +17,7 @@ from helpers.visualization_utils import (
     create_video_from_images,
     draw_legend,
     print_segmentation_onto_image,
+    put_above_legend,
 )
 
 
@@ -353,3 +354,12 @@ def test_opencv_4_draws_text_too(monkeypatch):
     draw_text(canvas, 'Straße, é, 道', (2, 2), 20, (255, 255, 255))
     assert canvas.max() > 200
     assert text_drawing._drawable('é道') == 'e?'
+
+
+@pytest.mark.parametrize('width', [3, 20, 50])
+def test_a_legend_of_any_width_goes_under_a_picture(width):
+    picture, legend = np.full((4, 20, 3), 7, np.uint8), np.full((2, width, 3), 9, np.uint8)
+    found = put_above_legend(picture, legend)
+    expected = np.full((6, max(20, width), 3), 255, np.uint8)
+    expected[:4, :20], expected[4:, :width] = 7, 9
+    np.testing.assert_array_equal(found, expected)

@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -295,3 +298,42 @@ def test_a_processed_dataset_is_read_as_its_layout_and_not_converted_again(tmp_p
         np.testing.assert_array_equal(first[1], second[1])
         break
     assert len(np.unique(first[1])) > 3
+
+
+KILLED = """
+import os, signal, sys, threading, time
+import numpy as np
+from data_generator import BatchGenerator
+from data_generator.batches import offline
+from helpers.files import atomic_path
+from helpers.images import write_image
+
+folder, out = sys.argv[1:]
+begun = threading.Barrier(3)
+
+def write_slowly(path, image):
+    with atomic_path(path) as temporary:
+        open(temporary, 'wb').close()
+        begun.wait()
+        time.sleep(0.3)
+        write_image(temporary, image)
+
+offline.write_image = write_slowly
+threading.Thread(target=lambda: (begun.wait(), os.kill(os.getpid(), signal.SIGTERM)), daemon=True).start()
+generator = BatchGenerator([folder + '/images'], ground_truth_dirs=[folder + '/labels'], num_classes=4, root_dir=folder,
+    export_dir=out)
+generator.process_all(workers=2)
+"""
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='signals of POSIX')
+def test_sigterm_leaves_no_half_written_file_and_ends_the_process(dataset, tmp_path):
+    out = tmp_path / 'out'
+    done = subprocess.run(
+        [sys.executable, '-c', KILLED, str(dataset), str(out)], stderr=subprocess.PIPE, timeout=120, check=False
+    )
+    assert done.returncode == -signal.SIGTERM and b'Traceback' not in done.stderr, done.stderr.decode()
+    names = [os.path.basename(name) for name in tree(out)]
+    assert MANIFEST_NAME in names and not [name for name in names if name.startswith('.')]
+    resumed = process(generator_of(dataset, export_dir=str(out)), {})
+    assert 0 < resumed.num_written < NUM_PAIRS and resumed.num_skipped == NUM_PAIRS - resumed.num_written

@@ -10,6 +10,7 @@ import pytest
 
 import fcn8s
 from fcn8s import cli
+from fcn8s.stopping import TrainingInterrupted
 
 
 class ResourceExhaustedError(Exception):
@@ -33,6 +34,8 @@ def fail_with(error, monkeypatch):
         (FileNotFoundError('no such file'), 2, 'fcn8s fail: error: no such file'),
         (KeyboardInterrupt('stopped after step 3'), 130, 'fcn8s: stopped after step 3'),
         (KeyboardInterrupt(), 130, 'fcn8s: interrupted'),
+        (TrainingInterrupted('after step 3', 'SIGINT'), 130, 'fcn8s: after step 3'),
+        (TrainingInterrupted('after step 3', 'SIGTERM'), 143, 'fcn8s: after step 3'),
         (ResourceExhaustedError('OOM when allocating'), 2, 'out of memory. Take a smaller --batch'),
     ],
 )
@@ -50,6 +53,7 @@ def test_a_fault_of_the_program_is_not_hidden(monkeypatch):
 TERMINATED = """
 import argparse, os, signal, sys, time
 from fcn8s import cli
+from fcn8s.stopping import TrainingInterrupted
 from helpers.files import atomic_directory
 
 def run(args):

@@ -195,6 +195,27 @@ def test_refuses_a_video_that_cannot_be_written_before_the_model_is_opened(tmp_p
     assert 'o.mp4' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    'source, options, message',
+    [
+        ('nowhere.mp4', (), 'nowhere.mp4 does not exist. Give a video file'),
+        ('text.mp4', (), 'text.mp4 cannot be read as a video'),
+        ('empty', (), 'empty'),
+        ('camera:0', ('--frame-rate', '20'), 'frame_rate=20.0 came for camera:0, but only a directory of frames'),
+        ('empty', ('--frame-rate', '0'), 'frame_rate=0.0 came, but it must be from 0.001'),
+    ],
+)
+def test_a_source_is_checked_before_the_model_is_opened(tmp_path, capsys, source, options, message):
+    (tmp_path / 'text.mp4').write_text('no video')
+    (tmp_path / 'empty').mkdir()
+    path = source if source.startswith('camera') else str(tmp_path / source)
+    assert cli.main(['video', str(tmp_path / 'no_model'), path, str(tmp_path / 'o.mp4'), *options]) == 2
+    assert message in capsys.readouterr().err
+    if source == 'text.mp4':
+        assert predict(tmp_path / 'no_model', path, '--out', tmp_path / 'out') == 2
+        assert message in capsys.readouterr().err and not (tmp_path / 'out').exists()
+
+
 def test_refuses_two_videos_of_one_name(small_model, tmp_path, capsys):
     for folder in ('a', 'b'):
         (tmp_path / folder).mkdir()

@@ -159,7 +159,7 @@ def test_terminated_and_resumed_is_bit_identical(whole, data, tiny_encoder, tmp_
         + TRAINED
         + AUGMENTED
     )
-    assert process.returncode == 130
+    assert process.returncode == 143
     assert 'fcn8s: SIGTERM after step' in errors and 'Go on with: fcn8s train --resume {}'.format(run) in errors
     assert 'Traceback' not in errors
     shutil.rmtree(encoder)  # the run holds all that it needs

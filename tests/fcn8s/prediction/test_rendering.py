@@ -12,6 +12,7 @@ from fcn8s.prediction.predictor import Predictor
 from fcn8s.prediction.video import Style
 from helpers.images import write_image
 from helpers.label_spaces import LABEL_SPACES, LabelSpace
+from helpers.termination import Interrupted, exit_status
 from helpers.video import VideoWriter, open_frames
 from helpers.visualization_utils import draw_legend
 
@@ -231,44 +232,48 @@ import numpy as np
 from fcn8s.prediction import video
 from fcn8s.prediction.predictor import Predictor
 from helpers.label_spaces import LABEL_SPACES
-frames, out = sys.argv[1:]
+from helpers.termination import exit_status
+frames, out, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
 calls = []
 
 def predict(images, argmax=True):
     calls.append(1)
     if len(calls) == 30:
-        os.killpg(os.getpgrp(), signal.SIGINT)  # what a terminal does on Ctrl-C: the whole group, ffmpeg too
+        os.killpg(os.getpgrp(), number)  # as a terminal and timeout(1) do: the whole group, ffmpeg too
     return np.zeros(images.shape[:3], np.uint8)
 
 try:
     video.render_video(Predictor(predict, 19), frames, out, LABEL_SPACES['cityscapes'])
 except KeyboardInterrupt as interrupt:
     print(interrupt)
-    sys.exit(130)
+    sys.exit(exit_status(interrupt))
 """
 
 
-def test_ctrl_c_leaves_a_playable_partial_video(tmp_path):
+@pytest.mark.parametrize('number, status', [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_a_playable_partial_video(tmp_path, number, status):
     source = str(tmp_path / 'source.mp4')
     video.render_video(PREDICTOR, write_frames(tmp_path / 'frames', 60), source, SPACE)
     out = str(tmp_path / 'out.mp4')
     done = subprocess.run(
-        [sys.executable, '-c', INTERRUPTED, source, out],
+        [sys.executable, '-c', INTERRUPTED, source, out, str(int(number))],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
         timeout=120,
         check=False,
     )
-    assert done.returncode == 130, done.stderr.decode()
+    assert done.returncode == status, done.stderr.decode()
     assert not os.path.exists(out)
     frames = read_video(str(tmp_path / 'out.partial.mp4'))[2]
     assert 20 < len(frames) < 40
-    assert 'stopped after {} frames'.format(len(frames)) in done.stdout.decode()
+    assert '{} after {} frames'.format(number.name, len(frames)) in done.stdout.decode()
 
 
 class FakeCamera:
     """Delivers frames without an end; asks this process to stop after some."""
+
+    signal_number = signal.SIGINT
 
     def __init__(self, number):
         self.count = 0
@@ -276,7 +281,7 @@ class FakeCamera:
     def read(self):
         self.count += 1
         if self.count == 10:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), self.signal_number)
         return True, np.full((32, 32, 3), 50, np.uint8)
 
     def get(self, _):
@@ -292,6 +297,32 @@ def test_a_camera_records_until_somebody_stops_it(tmp_path, monkeypatch):
     rendered = video.render_video(PREDICTOR, 'camera:0', out, SPACE)
     _, frame_rate, frames = read_video(out)
     assert frame_rate == 25 and len(frames) == rendered.num_frames > 0
+
+
+def test_sigterm_ends_the_recording_of_a_camera_well(tmp_path, monkeypatch):
+    class Terminated(FakeCamera):
+        signal_number = signal.SIGTERM
+
+    monkeypatch.setattr(cv2, 'VideoCapture', Terminated)
+    out = str(tmp_path / 'out.mp4')
+    with pytest.raises(Interrupted, match=r'stopped by SIGTERM; .*out\.mp4 is complete until then') as caught:
+        video.render_video(PREDICTOR, 'camera:0', out, SPACE)
+    assert exit_status(caught.value) == 143 and os.listdir(str(tmp_path)) == ['out.mp4']
+    assert len(read_video(out)[2]) > 0
+
+
+def test_a_frame_that_stays_the_same_is_predicted_once():
+    predicted = []
+
+    def counting(images, argmax=True):
+        predicted.append(int(images[0, 0, 0, 0]))
+        return halves(images)
+
+    smoothed = video.SmoothedPredictor(Predictor(counting, 3), 0.0)
+    found = [smoothed.class_ids(np.full((4, 6, 3), level, np.uint8)) for level in (1, 1, 1, 2, 1)]
+    assert predicted == [1, 2, 1]
+    for class_ids in found:
+        np.testing.assert_array_equal(class_ids, halves(np.zeros((1, 4, 6, 3)))[0])
 
 
 def test_refuses_before_reading_or_writing(frames_dir, tmp_path):

@@ -1,0 +1,67 @@
+"""SIGTERM: what it interrupts removes what is half written, and the exit status says that it came."""
+
+import contextlib
+import os
+import signal
+import threading
+from typing import Any, Iterator
+
+#: Exit statuses of shells for programs that these signals ended: 128 and the number of the signal.
+_EXIT_STATUSES = {'SIGINT': 130, 'SIGTERM': 143}
+
+
+class Interrupted(KeyboardInterrupt):
+    """Work was stopped by a signal, at a moment when that does no harm.
+
+    Attributes:
+        signal_name: 'SIGINT' or 'SIGTERM'.
+    """
+
+    def __init__(self, message: str, signal_name: str = 'SIGINT') -> None:
+        super().__init__(message)
+        self.signal_name = signal_name
+
+
+def exit_status(interruption: KeyboardInterrupt) -> int:
+    """The exit status of a command that this ended: 143 where SIGTERM was the cause, else 130."""
+    return _EXIT_STATUSES[getattr(interruption, 'signal_name', 'SIGINT')]
+
+
+@contextlib.contextmanager
+def termination_raised() -> Iterator[None]:
+    """While open, SIGTERM raises `Interrupted`, as Ctrl-C raises KeyboardInterrupt.
+
+    Signal handlers belong to the main thread, and one that the program around this has set stays.
+    """
+    if not _is_ours():
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def termination_delayed() -> Iterator[None]:
+    """As `termination_raised`, but at the end the process dies of the signal, as it would have done without this."""
+    is_ours = _is_ours()
+    try:
+        with termination_raised():
+            yield
+    except Interrupted as interruption:
+        if is_ours and interruption.signal_name == 'SIGTERM':
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise
+
+
+def _is_ours() -> bool:
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def _terminate(number: int, frame: Any) -> None:
+    # timeout(1) sends the signal twice, and the second must not end the tidying up. SIGKILL remains.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Interrupted('stopped by SIGTERM', 'SIGTERM')
