@@ -77,7 +77,7 @@ def predict(model, root, workers):
 def evaluate(model, scorer, root, workers, with_boundaries=False):
     data = BatchGenerator.from_layout('cityscapes', root, 'val')
     with data.generate(1, shuffle=False, workers=workers) as batches:
-        evaluate_model(model, scorer, batches, batches.num_batches, with_boundaries, workers)
+        evaluate_model(model.run, scorer, batches, batches.num_batches, with_boundaries, workers)
 
 
 def seconds(function):
@@ -98,7 +98,10 @@ def main():
     with tempfile.TemporaryDirectory() as root:
         write_dataset(root, args.images, args.size)
         with open_model(resolve_model(write_model(root, args.width_divisor))) as model:
-            plain, calibrating = [attach_scorer(model, with_calibration=calibrate) for calibrate in (False, True)]
+            plain, calibrating = [
+                attach_scorer(model.images, model.logits, model.label_space, with_calibration=calibrate)
+                for calibrate in (False, True)
+            ]
             candidates = {
                 'prediction': lambda: predict(model, root, args.workers),
                 'evaluation': lambda: evaluate(model, plain, root, args.workers),

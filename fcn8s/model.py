@@ -16,7 +16,7 @@ from fcn8s.graph.encoder import in_bfloat16
 from fcn8s.graph.losses import check_class_weights, describe_loss
 from fcn8s.graph.optimizers import OPTIMIZERS, LossScaling, OptimizerSettings
 from fcn8s.precision import check_precision, converts_graph, needs_loss_scaling, session_config, this_machine
-from fcn8s.saving import model_files, opening, restoring, saved_models
+from fcn8s.saving import descriptions, model_files, opening, restoring, saved_models
 from fcn8s.settings import ModelSettings
 from fcn8s.training import run
 from helpers.files import atomic_directory
@@ -356,7 +356,7 @@ class FCN8s:
         self._check_open()
         if saver not in run.SAVERS:
             raise ValueError('saver is {!r}; choose from {}.'.format(saver, list(run.SAVERS)))
-        model_files.check_tags('tags', tags)
+        descriptions.check_tags('tags', tags)
         if name is not None and os.path.basename(name) != name:
             raise ValueError(
                 'name is {!r}; it begins the name of a directory inside model_save_dir, so it must not hold a path. '

@@ -179,7 +179,7 @@ def _subjects(args: argparse.Namespace) -> Tuple[_Subject, Optional[_Subject]]:
 def _subject(args: argparse.Namespace, path: str) -> _Subject:
     from fcn8s.batches import check_same_classes
     from fcn8s.saving import runs
-    from fcn8s.saving.model_files import read_description
+    from fcn8s.saving.descriptions import read_description
 
     size = _input_size(args, path)
     model_dir = runs.resolve_model(path)
@@ -215,17 +215,24 @@ def _evaluate(args: argparse.Namespace, subject: _Subject) -> Tuple[Any, Dict[st
     """An `Evaluation`, and what it was made of."""
     from tqdm import tqdm
 
+    from fcn8s.batches import check_same_classes
     from fcn8s.evaluation.evaluate import attach_scorer, evaluate_model
     from fcn8s.prediction import frozen_network
 
     size, data = subject.input_size, subject.data
     with frozen_network.open_model(subject.model_dir, precision=args.precision) as model:
-        scorer = attach_scorer(model, data.label_space, _predict_function(args, model), args.calibration)
+        scorer = attach_scorer(
+            model.images,
+            model.logits,
+            check_same_classes(model.label_space, data.label_space),
+            _predict_function(args, model),
+            args.calibration,
+        )
         with data.generate(
             args.batch, shuffle=False, resize=size or False, resize_labels=args.at_input_size, workers=args.workers
         ) as batches:
             evaluation = evaluate_model(
-                model,
+                model.run,
                 scorer,
                 batches,
                 batches.num_batches,

@@ -5,7 +5,6 @@ from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional
 import numpy as np
 
 from fcn8s.backend import tf
-from fcn8s.batches import check_same_classes
 from fcn8s.evaluation.calibration import summarize_calibration
 from fcn8s.evaluation.one_pass import ImageStatistics, run_evaluation
 from fcn8s.evaluation.scores import ClassCounts
@@ -32,38 +31,39 @@ class Evaluation(NamedTuple):
 
 
 def attach_scorer(
-    model: Any,
-    data_label_space: Optional[LabelSpace] = None,
+    images: Any,
+    logits: Any,
+    label_space: LabelSpace,
     predict: Optional[PredictProbabilities] = None,
     with_calibration: bool = False,
 ) -> Scorer:
     """Adds the scoring part to the graph of an opened network.
 
-    Arguments:
-        model: Has `graph`, `images`, `logits`, `label_space`: a `fcn8s.prediction.frozen_network.InferenceGraph`.
-        data_label_space: The classes of the labels; None takes those of the model.
+    Args:
+        images: uint8 [N, H, W, 3] placeholder that the logits are computed from.
+        logits: float32 [N, H, W, C].
+        label_space: The classes of model and labels.
         predict: How to predict an image where the plain network is not enough (tiles, scales, mirrored).
         with_calibration: Whether evaluations add the scores of `fcn8s.evaluation.calibration.summarize_calibration`.
-
-    Raises:
-        ValueError: The classes of model and data differ.
     """
-    label_space = check_same_classes(model.label_space, data_label_space)
     if predict is None:
-        head = build_evaluation_head(model.logits, label_space, with_calibration)
-        return Scorer(head, lambda images, labels: {model.images: images, head.labels: labels}, label_space)
-    with model.graph.as_default():
+        head = build_evaluation_head(logits, label_space, with_calibration)
+        return Scorer(head, lambda images_fed, labels: {images: images_fed, head.labels: labels}, label_space)
+    with logits.graph.as_default():
         probabilities = tf.placeholder(tf.float32, [None, None, None, label_space.num_classes], 'fed_probabilities')
     fed_head = build_fed_head(probabilities, label_space, with_calibration)
     return Scorer(
         fed_head,
-        lambda images, labels: {probabilities: np.stack([predict(image) for image in images]), fed_head.labels: labels},
+        lambda images_fed, labels: {
+            probabilities: np.stack([predict(image) for image in images_fed]),
+            fed_head.labels: labels,
+        },
         label_space,
     )
 
 
 def evaluate_model(
-    model: Any,
+    run: Callable,
     scorer: Scorer,
     batches: Iterable,
     num_batches: int,
@@ -71,10 +71,10 @@ def evaluate_model(
     workers: int = 2,
     progress: Optional[Callable] = None,
 ) -> Evaluation:
-    """Scores at the size of the labels.
+    """Scores a network at the size of the labels.
 
-    Arguments:
-        model: The network that the scorer was attached to.
+    Args:
+        run: `session.run` of the network that the scorer was attached to.
         batches: Yields (images uint8 [N, h, w, 3], labels uint8 [N, H, W]); the two sizes may differ.
         num_batches: How many batches to take.
         with_boundaries: Adds the scores of `fcn8s.evaluation.boundaries.BoundaryTotals.summarize`.
@@ -87,7 +87,7 @@ def evaluate_model(
     head, label_space = scorer.head, scorer.label_space
     with ImageStatistics(label_space, with_boundaries, workers) as statistics:
         scores = run_evaluation(
-            model.run,
+            run,
             head.metrics,
             scorer.feed_batch,
             batches,
@@ -99,5 +99,5 @@ def evaluate_model(
         )
         scores.update(statistics.boundary_scores())
         if head.calibration:
-            scores.update(summarize_calibration(*model.run(tuple(head.calibration[:3]))))
+            scores.update(summarize_calibration(*run(tuple(head.calibration[:3]))))
         return Evaluation(scores, statistics.counts())

@@ -13,7 +13,7 @@ from fcn8s.precision import check_precision, this_machine
 from fcn8s.precision import session_config as session_config_for
 from fcn8s.prediction.freezing import cut_network, fold_variables, load_large_filter
 from fcn8s.saving import saved_models
-from fcn8s.saving.model_files import DEFAULT_TAGS, read_description
+from fcn8s.saving.descriptions import DEFAULT_TAGS, read_description
 from helpers.label_spaces import LabelSpace
 
 IMAGES_TENSOR = 'images_uint8:0'

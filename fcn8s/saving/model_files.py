@@ -2,7 +2,7 @@
 
     DIR/saved_model.pb                encoder, decoder and predictor; no training nodes; tag 'default'
     DIR/variables/variables.*         every variable of the graph (a training checkpoint adds the optimiser's slots)
-    DIR/fcn8s.json                    settings, label space, step, scores, versions
+    DIR/fcn8s.json                    settings, label space, step, scores, versions; see `descriptions`
 
 The graph is rebuilt from the encoder's own graph and the settings, never cut out of a training graph, so a model saved
 after training and one saved for prediction are the same file.
@@ -11,7 +11,7 @@ after training and one saved for prediction are the same file.
 import json
 import os
 import platform
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence
 
 import numpy as np
 
@@ -21,20 +21,9 @@ from fcn8s.graph.decoder import build_decoder
 from fcn8s.graph.encoder import import_encoder
 from fcn8s.graph.predictor import build_predictor
 from fcn8s.saving import saved_models
+from fcn8s.saving.descriptions import DEFAULT_TAGS, DESCRIPTION_FILE, FORMAT
 from fcn8s.settings import ModelSettings
 from helpers.files import atomic_directory
-
-DEFAULT_TAGS = ('default',)
-DESCRIPTION_FILE = 'fcn8s.json'
-FORMAT = 1
-
-
-class SavedFCN8s(NamedTuple):
-    """A saved FCN-8s as found on disk."""
-
-    directory: str
-    settings: ModelSettings
-    description: Dict[str, Any]
 
 
 def build_meta_graph(encoder_meta_graph: Any, settings: ModelSettings, tags: Sequence[str] = DEFAULT_TAGS) -> Any:
@@ -66,12 +55,6 @@ def build_meta_graph(encoder_meta_graph: Any, settings: ModelSettings, tags: Seq
 
 def _tensor_info(tensor: Any) -> Any:
     return tf.TensorInfo(name=tensor.name, dtype=tensor.dtype.as_datatype_enum, tensor_shape=tensor.shape.as_proto())
-
-
-def check_tags(name: str, tags: Any) -> None:
-    """Raises ValueError unless `tags` is a sequence of at least one string; one string alone is a common slip."""
-    if isinstance(tags, str) or not tags or not all(isinstance(tag, str) for tag in tags):
-        raise ValueError("{} is {!r}; it has to be a list of strings such as ['default'].".format(name, tags))
 
 
 def library_versions() -> Dict[str, str]:
@@ -117,34 +100,3 @@ def write_model(
     with atomic_directory(directory) as temporary:
         write_model_files(temporary, meta_graph, description, save_variables)
     return directory
-
-
-def read_description(directory: str) -> SavedFCN8s:
-    """Reads `fcn8s.json` of a saved model.
-
-    Raises FileNotFoundError without such a directory, ValueError where the file is missing, damaged or from a newer
-    format.
-    """
-    directory = os.fspath(directory)
-    path = os.path.join(directory, DESCRIPTION_FILE)
-    if not os.path.isdir(directory):
-        raise FileNotFoundError('model directory {!r} does not exist.'.format(directory))
-    if not os.path.isfile(path):
-        raise ValueError(
-            '{!r} holds no {}, so it is no FCN-8s saved by this library. To build on a VGG-16 encoder, pass '
-            'the directory as vgg16_dir.'.format(directory, DESCRIPTION_FILE)
-        )
-    try:
-        with open(path, encoding='utf-8') as file:
-            description = json.load(file)
-        if description['format'] > FORMAT:
-            raise ValueError(
-                '{} has format {}, and this version of fcn8s ({}) reads formats up to {}. Upgrade fcn8s.'.format(
-                    path, description['format'], fcn8s.__version__, FORMAT
-                )
-            )
-        return SavedFCN8s(directory, ModelSettings.from_dict(description), description)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, IndexError) as error:
-        raise ValueError(
-            '{} is damaged ({!r}). Copy it again from where the model was saved.'.format(path, error)
-        ) from error

@@ -2,8 +2,8 @@
 
 from typing import Any, Dict, NamedTuple, Optional, Sequence
 
+from fcn8s.saving.descriptions import DEFAULT_TAGS, check_tags, read_description
 from fcn8s.saving.encoder_files import ENCODER_TAGS, EncoderSource, read_encoder
-from fcn8s.saving.model_files import DEFAULT_TAGS, check_tags, read_description
 from fcn8s.saving.restoring import find_checkpoint
 from fcn8s.saving.runs import resolve_model
 from fcn8s.settings import ModelSettings, new_model_settings

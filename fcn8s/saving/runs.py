@@ -16,7 +16,7 @@ if sys.platform != 'win32':  # which has no advisory locks of this kind
     import fcntl
 
 from fcn8s.saving.checkpoints import Checkpoints
-from fcn8s.saving.model_files import DESCRIPTION_FILE
+from fcn8s.saving.descriptions import DESCRIPTION_FILE
 from helpers.files import atomic_path, atomic_write_json, explain_os_errors, to_json
 
 CONFIG_FILE = 'config.json'

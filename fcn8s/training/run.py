@@ -13,7 +13,8 @@ import numpy as np
 from fcn8s.batches import check_same_classes
 from fcn8s.saving import runs
 from fcn8s.saving.checkpoints import Checkpoints, read_state
-from fcn8s.saving.model_files import check_tags, library_versions
+from fcn8s.saving.descriptions import check_tags
+from fcn8s.saving.model_files import library_versions
 from fcn8s.stopping import EvaluationAbandoned, StopRequest, until_stopped
 from fcn8s.training import diagnosis, tensorboard
 from fcn8s.training.loop import Actions, Fetches, LoopOptions, TrainingLoop, TrainingState

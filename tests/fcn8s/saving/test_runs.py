@@ -6,7 +6,7 @@ import pytest
 
 from fcn8s.saving import runs
 from fcn8s.saving.checkpoints import Checkpoints
-from fcn8s.saving.model_files import DESCRIPTION_FILE
+from fcn8s.saving.descriptions import DESCRIPTION_FILE
 
 
 def write_model(directory):

@@ -1,0 +1,57 @@
+"""What a saved network says about itself in `fcn8s.json`; read without TensorFlow."""
+
+import json
+import os
+from typing import Any, Dict, NamedTuple
+
+import fcn8s
+from fcn8s.settings import ModelSettings
+
+DEFAULT_TAGS = ('default',)
+DESCRIPTION_FILE = 'fcn8s.json'
+FORMAT = 1
+
+
+class SavedFCN8s(NamedTuple):
+    """A saved FCN-8s as found on disk."""
+
+    directory: str
+    settings: ModelSettings
+    description: Dict[str, Any]
+
+
+def check_tags(name: str, tags: Any) -> None:
+    """Raises ValueError unless `tags` is a sequence of at least one string; one string alone is a common slip."""
+    if isinstance(tags, str) or not tags or not all(isinstance(tag, str) for tag in tags):
+        raise ValueError("{} is {!r}; it has to be a list of strings such as ['default'].".format(name, tags))
+
+
+def read_description(directory: str) -> SavedFCN8s:
+    """Reads `fcn8s.json` of a saved model.
+
+    Raises FileNotFoundError without such a directory, ValueError where the file is missing, damaged or from a newer
+    format.
+    """
+    directory = os.fspath(directory)
+    path = os.path.join(directory, DESCRIPTION_FILE)
+    if not os.path.isdir(directory):
+        raise FileNotFoundError('model directory {!r} does not exist.'.format(directory))
+    if not os.path.isfile(path):
+        raise ValueError(
+            '{!r} holds no {}, so it is no FCN-8s saved by this library. To build on a VGG-16 encoder, pass '
+            'the directory as vgg16_dir.'.format(directory, DESCRIPTION_FILE)
+        )
+    try:
+        with open(path, encoding='utf-8') as file:
+            description = json.load(file)
+        if description['format'] > FORMAT:
+            raise ValueError(
+                '{} has format {}, and this version of fcn8s ({}) reads formats up to {}. Upgrade fcn8s.'.format(
+                    path, description['format'], fcn8s.__version__, FORMAT
+                )
+            )
+        return SavedFCN8s(directory, ModelSettings.from_dict(description), description)
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(
+            '{} is damaged ({!r}). Copy it again from where the model was saved.'.format(path, error)
+        ) from error
