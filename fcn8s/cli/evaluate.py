@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import check_overlap
@@ -104,6 +104,13 @@ def _add_score_arguments(group: Any) -> None:
         help='of the classes in the table: class (the ID), name, iou, accuracy, precision or pixels (default: class)',
     )
     group.add_argument(
+        '--per-image',
+        metavar='FILE',
+        help="write every image's scores there as CSV (and, with --json, there too): pixels, void, accuracy, mean IoU, "
+        'the most costly confusion, IoU per class; boundary F1 with --boundaries, confidence with --calibration',
+    )
+    group.add_argument('--worst', type=int, metavar='N', help='print the N images with the lowest mean IoU')
+    group.add_argument(
         '--json',
         metavar='FILE',
         help='write all scores there too; per_class_accuracy and recall are two names of one score',
@@ -112,13 +119,15 @@ def _add_score_arguments(group: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from fcn8s.evaluation.bootstrap import mean_iou_interval, paired_difference
+    from fcn8s.evaluation.per_image import as_record, format_worst, write_csv
     from fcn8s.evaluation.score_table import format_difference, format_scores
     from helpers.files import atomic_write_json, to_json
 
     _check(args)
     subject, against = _subjects(args)
-    if args.json is not None:
-        _check_can_write(args.json)
+    for flag, path, example in (('--json', args.json, 'scores.json'), ('--per-image', args.per_image, 'scores.csv')):
+        if path is not None:
+            _check_can_write(flag, path, example)
     evaluation, description = _evaluate(args, subject)
     interval = mean_iou_interval(evaluation.image_counts, args.resamples, args.seed)
     print(_heading(description))
@@ -126,12 +135,19 @@ def run(args: argparse.Namespace) -> int:
     report = dict(
         description, class_names=subject.label_space.class_names, mean_iou_interval=interval, **evaluation.scores
     )
+    names = _image_names(subject.data)
+    if args.worst:
+        print('\n' + format_worst(names, evaluation.rows, subject.label_space, args.worst))
+    other = None
     if against is not None:
         other, report['against'] = _evaluate(args, against)
         difference = paired_difference(evaluation.image_counts, other.image_counts, args.resamples, args.seed)
         report['against'].update(other.scores)
         report['mean_iou_difference'] = difference
         print('\n' + format_difference(difference, args.model, args.against))
+    if args.per_image is not None:
+        write_csv(args.per_image, names, evaluation.rows, subject.label_space, other and other.rows)
+        report['images'] = [as_record(name, row, subject.label_space) for name, row in zip(names, evaluation.rows)]
     if args.json is not None:
         atomic_write_json(args.json, to_json(report))
     return 0
@@ -149,6 +165,8 @@ def _check(args: argparse.Namespace) -> None:
                 args.resamples
             )
         )
+    if args.worst is not None and args.worst < 1:
+        raise ValueError('--worst is {}; it has to be at least 1, for example 10.'.format(args.worst))
     if not 0 <= args.seed < 2**32:
         raise ValueError('--seed is {}; it has to be from 0 to {}, for example 0.'.format(args.seed, 2**32 - 1))
 
@@ -202,12 +220,19 @@ def _check_comparable(args: argparse.Namespace, label_space: Any, other: Any) ->
         ) from None
 
 
-def _check_can_write(path: str) -> None:
+def _image_names(data: Any) -> List[str]:
+    """The images' paths below the dataset, in the order of the evaluation."""
+    return [os.path.relpath(pair.image, data.root_dir) for pair in data.pairs]
+
+
+def _check_can_write(flag: str, path: str, example: str) -> None:
     """Raises ValueError or OSError where no file can be written at `path`."""
     from fcn8s.prediction.result_files import check_folder
 
     if os.path.isdir(path) or path.endswith(('/', os.sep)):
-        raise ValueError('--json {} is a directory; give it the name of a file, for example scores.json.'.format(path))
+        raise ValueError(
+            '{} {} is a directory; give it the name of a file, for example {}.'.format(flag, path, example)
+        )
     check_folder(os.path.dirname(os.path.realpath(path)))
 
 

@@ -1,12 +1,13 @@
 """Evaluates an opened network on batches: wires the scoring part of the graph to the evaluation pass."""
 
-from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional
 
 import numpy as np
 
 from fcn8s.backend import tf
 from fcn8s.evaluation.calibration import summarize_calibration
 from fcn8s.evaluation.one_pass import ImageStatistics, run_evaluation
+from fcn8s.evaluation.per_image import ImageScores
 from fcn8s.evaluation.scores import ClassCounts
 from fcn8s.graph.evaluation_head import EvaluationHead, build_evaluation_head, build_fed_head
 from helpers.label_spaces import LabelSpace
@@ -24,10 +25,11 @@ class Scorer(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """The scores of a dataset, and the pixels per class of each of its images (int64 [I, C])."""
+    """The scores of a dataset, the pixels per class of each of its images (int64 [I, C]), and each image's scores."""
 
     scores: Dict[str, Any]
     image_counts: ClassCounts
+    rows: List[ImageScores]
 
 
 def attach_scorer(
@@ -85,7 +87,7 @@ def evaluate_model(
         ValueError: As `run_evaluation`.
     """
     head, label_space = scorer.head, scorer.label_space
-    with ImageStatistics(label_space, with_boundaries, workers) as statistics:
+    with ImageStatistics(label_space, with_boundaries, workers, head.calibration is not None) as statistics:
         scores = run_evaluation(
             run,
             head.metrics,
@@ -100,4 +102,4 @@ def evaluate_model(
         scores.update(statistics.boundary_scores())
         if head.calibration:
             scores.update(summarize_calibration(*run(tuple(head.calibration[:3]))))
-        return Evaluation(scores, statistics.counts())
+        return Evaluation(scores, statistics.counts(), statistics.rows())

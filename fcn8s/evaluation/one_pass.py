@@ -8,7 +8,8 @@ import numpy as np
 
 from fcn8s.batches import as_pair
 from fcn8s.evaluation.boundaries import BoundaryTotals, measure_image
-from fcn8s.evaluation.scores import ClassCounts, count_classes, summarize
+from fcn8s.evaluation.per_image import ImageScores, score_image
+from fcn8s.evaluation.scores import ClassCounts, count_classes, mean_of_present, summarize
 from helpers.label_spaces import LabelSpace
 
 
@@ -33,7 +34,7 @@ def run_evaluation(
         num_batches: How many batches to take; `batches` may yield more or be infinite.
         progress: Called with the list of batch numbers, returns it to be iterated over (for instance tqdm).
         fetches: Tensors by name to fetch with each batch, besides the update of the totals.
-        on_batch: `on_batch(labels, values)` is called after each batch with the values of `fetches` by name.
+        on_batch: `on_batch(images, labels, values)` is called after each batch, with the values of `fetches` by name.
 
     Returns:
         The dict of `fcn8s.evaluation.scores.summarize`.
@@ -56,27 +57,33 @@ def run_evaluation(
         images, labels = as_pair(batch)
         values = run({'update': metrics.update, **(fetches or {})}, feed_batch(images, labels))
         if on_batch:
-            on_batch(labels, values)
+            on_batch(images, labels, values)
     confusion_matrix, loss_sum, num_valid = run((metrics.confusion_matrix, metrics.loss_sum, metrics.num_valid), {})
     return summarize(confusion_matrix, loss_sum, num_valid, label_space)
 
 
 class ImageStatistics:
-    """What is kept of single images: pixels per class for a bootstrap, and boundary scores on request.
+    """What is kept of single images: pixels per class for a bootstrap, a row of scores, boundary scores on request.
 
     Boundaries are measured by threads while the next batch runs. At most `2 * workers` images wait for that, so memory
-    grows by 3 C integers per image and by nothing else. Use it in a `with` statement.
+    grows by some 4 C numbers per image and by nothing else. Use it in a `with` statement.
 
     Attributes:
-        fetches: The names of the values that `add` needs: 'image_confusions' and, for boundaries, 'class_ids'.
+        fetches: The names of the values that `add` needs: 'image_confusions', for boundaries 'class_ids', for
+            confidences 'image_confidences'.
     """
 
-    def __init__(self, label_space: LabelSpace, with_boundaries: bool = False, workers: int = 2) -> None:
+    def __init__(
+        self, label_space: LabelSpace, with_boundaries: bool = False, workers: int = 2, with_confidences: bool = False
+    ) -> None:
         if workers < 1:
             raise ValueError('{} threads to measure boundaries were asked for; take 1 or more.'.format(workers))
-        self.fetches = ('image_confusions', 'class_ids') if with_boundaries else ('image_confusions',)
+        wanted = {'image_confusions': True, 'class_ids': with_boundaries, 'image_confidences': with_confidences}
+        self.fetches = tuple(name for name, is_wanted in wanted.items() if is_wanted)
         self._label_space = label_space
         self._counts: List[ClassCounts] = []
+        self._rows: List[ImageScores] = []
+        self._boundary_f1: List[float] = []
         self._boundaries = BoundaryTotals(label_space) if with_boundaries else None
         self._max_pending = 2 * workers
         self._pending: Deque[Future] = collections.deque()
@@ -89,14 +96,20 @@ class ImageStatistics:
         self._pending.clear()
         self._pool.shutdown()
 
-    def add(self, labels: np.ndarray, values: Dict[str, np.ndarray]) -> None:
+    def add(self, images: np.ndarray, labels: np.ndarray, values: Dict[str, np.ndarray]) -> None:
         """Takes in a batch.
 
         Arguments:
+            images: Not looked at; what `run_evaluation` hands over.
             labels: Ground truth, integers [N, H, W].
-            values: 'image_confusions', int64 [N, C, C], and for boundaries 'class_ids', integers [N, H, W].
+            values: 'image_confusions', int64 [N, C, C], for boundaries 'class_ids', integers [N, H, W], and for
+                confidences 'image_confidences', float [N].
         """
         self._counts.append(count_classes(values['image_confusions'], self._label_space.void_class_ids))
+        confidences = values.get('image_confidences', np.full(len(labels), np.nan))
+        for truth, confusion, confidence in zip(labels, values['image_confusions'], confidences):
+            row = score_image(confusion, truth.shape[0] * truth.shape[1], self._label_space)
+            self._rows.append(row._replace(confidence=float(confidence)))
         if self._boundaries:
             for truth, class_ids in zip(labels, values['class_ids']):
                 self._pending.append(self._pool.submit(measure_image, truth, class_ids, self._label_space))
@@ -106,6 +119,13 @@ class ImageStatistics:
         """Pixels per class of each image, int64 [I, C]."""
         none = ClassCounts(*np.zeros((3, 0, self._label_space.num_classes), dtype=np.int64))
         return ClassCounts(*[np.concatenate(parts) for parts in zip(none, *self._counts)])
+
+    def rows(self) -> List[ImageScores]:
+        """The scores of each image, in their order."""
+        if not self._boundaries:
+            return self._rows
+        self._take_in(self._boundaries, 0)
+        return [row._replace(boundary_f1=f1) for row, f1 in zip(self._rows, self._boundary_f1)]
 
     def boundary_scores(self) -> Dict[str, Any]:
         """As of `BoundaryTotals.summarize`; an empty dict where boundaries were not asked for."""
@@ -117,4 +137,6 @@ class ImageStatistics:
     def _take_in(self, totals: BoundaryTotals, max_pending: int) -> None:
         """Waits until no more images than that are pending. In their order: sums then do not depend on the threads."""
         while len(self._pending) > max_pending:
-            totals.add(self._pending.popleft().result())
+            image = self._pending.popleft().result()
+            totals.add(image)
+            self._boundary_f1.append(float(mean_of_present(image.f1)))

@@ -20,6 +20,7 @@ class Calibration(NamedTuple):
     update: tf.Operation
     reset: tf.Operation
     variables: List[tf.Variable]
+    image_confidences: tf.Tensor  # float64 [N], means over the valid pixels of each image of the batch; NaN without any
 
 
 def build_calibration(
@@ -53,7 +54,13 @@ def build_calibration(
         update = tf.group(*[total.assign_add(part) for total, part in zip(totals, batch)], name='update')
         reset = tf.group(*[total.initializer for total in totals], name='reset')
         counts, correct_counts, confidence_sums = [total.read_value() for total in totals]
-    return Calibration(counts, correct_counts, confidence_sums, update, reset, totals)
+    return Calibration(counts, correct_counts, confidence_sums, update, reset, totals, _image_means(confidences, valid))
+
+
+def _image_means(confidences: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    counted = tf.cast(valid, tf.float64)
+    sums = tf.reduce_sum(tf.cast(confidences, tf.float64) * counted, axis=[1, 2])
+    return sums / tf.reduce_sum(counted, axis=[1, 2])
 
 
 def _bins(confidences: tf.Tensor, valid: tf.Tensor, num_bins: int) -> tf.Tensor:

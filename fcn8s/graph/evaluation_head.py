@@ -26,8 +26,11 @@ class EvaluationHead(NamedTuple):
     calibration: Optional[Calibration]
 
     def fetches(self, names: Any) -> Dict[str, tf.Tensor]:
-        """'class_ids' and 'image_confusions' by name, as `fcn8s.evaluation.one_pass.ImageStatistics` wants them."""
+        """Values of the batch by name, as `fcn8s.evaluation.one_pass.ImageStatistics` wants them: 'class_ids',
+        'image_confusions', and with calibration 'image_confidences'."""
         values = {'class_ids': self.class_ids, 'image_confusions': self.metrics.image_confusions}
+        if self.calibration:
+            values['image_confidences'] = self.calibration.image_confidences
         return {name: values[name] for name in names}
 
 

@@ -1,8 +1,10 @@
 """`fcn8s evaluate` on a tiny network and a tiny dataset in the Cityscapes layout."""
 
 import argparse
+import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -309,3 +311,37 @@ def test_scoring_resizes_by_nothing_that_tensorflow_calls_deprecated():
     # In a process of its own: TensorFlow says so once a process.
     result = subprocess.run([sys.executable, '-c', BUILD_HEAD], stderr=subprocess.PIPE, check=True)
     assert b'resize_bilinear' not in result.stderr, result.stderr
+
+
+def test_every_image_has_a_row(networks, dataset, tmp_path, capsys):
+    path, predictions = networks[0]
+    csv_path = tmp_path / 'images.csv'
+    report = report_of(
+        tmp_path, path, '--data', dataset, '--per-image', csv_path, '--worst', 2, '--calibration', '--against', path
+    )
+    with open(str(csv_path), newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == NUM_IMAGES == len(report['images'])
+    labels = cityscapes_ids_to_train_ids()[load_label_ids()]
+    for number, row in enumerate(rows):
+        assert row['image'].endswith('aachen_{:06d}_000019_leftImg8bit.png'.format(number))
+        valid = labels[number] != 255
+        accuracy = (labels[number] == predictions[number])[valid].mean()
+        assert float(row['accuracy']) == pytest.approx(accuracy) == report['images'][number]['accuracy']
+        assert 0.05 < float(row['confidence']) <= 1 and float(row['mean_iou_difference']) == 0
+    printed = capsys.readouterr().out
+    assert 'The 2 images with the lowest mean IoU, of 3' in printed
+    worst = min(rows, key=lambda row: float(row['mean_iou']))
+    assert worst['image'][-25:] in printed
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--worst', '0'], '--worst is 0; it has to be at least 1'),
+        (['--per-image', '.'], '--per-image . is a directory; give it the name of a file, for example scores.csv'),
+    ],
+)
+def test_rows_that_cannot_be_shown_or_written(networks, dataset, arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        evaluate_command(networks[0][0], '--data', dataset, *arguments)

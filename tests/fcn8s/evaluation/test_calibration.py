@@ -71,3 +71,16 @@ def test_bins_report_accuracy_and_confidence():
 def test_no_pixels_have_no_calibration_error():
     result = calibration.summarize_calibration(*accumulate([]))
     assert np.isnan(result['expected_calibration_error']) and np.isnan(result['bin_accuracy']).all()
+
+
+def test_mean_confidence_of_each_image():
+    with tf.Graph().as_default() as graph:
+        places = [tf.placeholder(dtype, [None] * 3) for dtype in (tf.float32, tf.bool, tf.bool)]
+        means = build_calibration(*places).image_confidences
+    confidences, correct, valid = list(random_batches())[1]
+    valid[2] = False
+    with tf.Session(graph=graph) as session:
+        found = session.run(means, dict(zip(places, (confidences, correct, valid))))
+    expected = [np.mean([c for c, v in zip(confidences[i].ravel(), valid[i].ravel()) if v]) for i in (0, 1)]
+    np.testing.assert_allclose(found[:2], expected, rtol=1e-6)
+    assert np.isnan(found[2])

@@ -80,7 +80,8 @@ def test_takes_no_more_than_asked_for():
 def test_on_batch_sees_labels_and_fetches():
     seen = []
     evaluate(batches(), 2, fetches={'class_ids': 'class_ids'}, on_batch=lambda *arguments: seen.append(arguments))
-    for (labels, values), (images, expected) in zip(seen, batches()):
+    for (seen_images, labels, values), (images, expected) in zip(seen, batches()):
+        np.testing.assert_array_equal(seen_images, images)
         np.testing.assert_array_equal(labels, expected)
         np.testing.assert_array_equal(values['class_ids'], images.mean(axis=-1).astype(np.uint8))
 
@@ -119,7 +120,7 @@ def test_the_number_of_images_that_wait_for_their_boundaries_is_bounded(workers,
     labels = np.random.RandomState(0).randint(3, size=(1, 9, 9)).astype(np.uint8)
     with ImageStatistics(CLASSES, with_boundaries=True, workers=workers) as statistics:
         for number in range(30):
-            statistics.add(labels, {'image_confusions': np.zeros((1, 3, 3), np.int64), 'class_ids': labels})
+            statistics.add(labels, labels, {'image_confusions': np.zeros((1, 3, 3), np.int64), 'class_ids': labels})
             assert number + 1 - len(measured) <= 2 * workers
         assert statistics.boundary_scores()['mean_boundary_f1'] == 1.0
     assert statistics.counts().true_positives.shape == (30, 3)
@@ -132,6 +133,6 @@ def test_an_error_while_measuring_is_not_lost(monkeypatch):
     monkeypatch.setattr(one_pass, 'measure_image', fail)
     labels = np.zeros((1, 4, 4), np.uint8)
     with ImageStatistics(CLASSES, with_boundaries=True) as statistics:
-        statistics.add(labels, {'image_confusions': np.zeros((1, 3, 3), np.int64), 'class_ids': labels})
+        statistics.add(labels, labels, {'image_confusions': np.zeros((1, 3, 3), np.int64), 'class_ids': labels})
         with pytest.raises(RuntimeError, match='cannot measure'):
             statistics.boundary_scores()

@@ -1,0 +1,216 @@
+"""The scores of every single image, from the confusion matrices that the evaluation pass holds anyway; as rows of a
+table, of a CSV file and of JSON.
+
+Letters: C classes, P >= C columns of a confusion matrix.
+"""
+
+import csv
+import io
+import math
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from fcn8s.evaluation.scores import count_classes, intersection_over_union, mean_iou, pixel_accuracy
+from helpers.files import atomic_path
+from helpers.label_spaces import LabelSpace
+
+NUM_WORST = 10
+SCREEN_COLUMNS = 80
+
+_CONFUSION_COLUMNS = ('confused_class', 'confused_with', 'confused_pixels', 'confusion_cost')
+
+
+class Confusion(NamedTuple):
+    """Pixels of the class `truth` that were predicted as `predicted`; both are class IDs.
+
+    cost: by how much the image's mean IoU would rise if these pixels alone were right.
+    """
+
+    truth: int
+    predicted: int
+    pixels: int
+    cost: float
+
+
+class ImageScores(NamedTuple):
+    """The scores of one image; NaN where there is nothing to divide by, or where a score was not asked for."""
+
+    pixels: int  # of the ground truth, void ones among them
+    void: float  # share of them that do not count
+    accuracy: float
+    mean_iou: float  # over the classes that ground truth or prediction hold
+    per_class_iou: np.ndarray  # float64 [C]
+    confusion: Optional[Confusion]  # the most costly; None where every pixel is right
+    boundary_f1: float = math.nan  # mean over its classes
+    confidence: float = math.nan  # mean soft-max probability of the predicted class over the pixels that count
+
+
+def score_image(confusion_matrix: np.ndarray, num_pixels: int, label_space: LabelSpace) -> ImageScores:
+    """The scores of one image from its confusion matrix, integers [C, P], rows are ground truth.
+
+    Args:
+        num_pixels: Height times width of the ground truth.
+    """
+    counts = count_classes(confusion_matrix, label_space.void_class_ids)
+    valid = int(counts.true_positives.sum() + counts.false_negatives.sum())
+    return ImageScores(
+        num_pixels,
+        1.0 - valid / num_pixels if num_pixels else math.nan,
+        float(pixel_accuracy(counts)),
+        float(mean_iou(counts)),
+        intersection_over_union(counts),
+        most_costly_confusion(confusion_matrix, label_space.void_class_ids),
+    )
+
+
+def most_costly_confusion(confusion_matrix: np.ndarray, void_class_ids: Sequence[int] = ()) -> Optional[Confusion]:
+    """The wrong pair of classes whose pixels, were they right, would raise the mean IoU most; None without a mistake.
+
+    With n pixels of class i predicted as j, putting them right adds n / U_i to IoU_i, U being the union of ground truth
+    and prediction, and makes of IoU_j = TP_j / U_j the quotient TP_j / (U_j - n). A class j that only mistakes had
+    predicted is then absent and leaves the mean.
+    """
+    matrix = np.array(confusion_matrix, dtype=np.int64)
+    counts = count_classes(matrix, void_class_ids)
+    matrix[list(void_class_ids)] = 0
+    np.fill_diagonal(matrix, 0)
+    if not matrix.any():
+        return None
+    true_positives = counts.true_positives.astype(np.float64)
+    unions = true_positives + counts.false_positives + counts.false_negatives
+    iou = np.divide(true_positives, unions, out=np.zeros_like(unions), where=unions > 0)
+    truths, predicted = np.nonzero(matrix)
+    pixels = matrix[truths, predicted]
+    # Columns beyond C and void classes have no IoU of their own that could rise.
+    is_scored = (predicted < len(unions)) & ~np.isin(predicted, list(void_class_ids))
+    columns = np.where(is_scored, predicted, 0)
+    rests = unions[columns] - pixels
+    raised = np.divide(true_positives[columns], rests, out=np.zeros_like(rests), where=rests > 0) - iou[columns]
+    present = int((unions > 0).sum())
+    sums = iou.sum() + pixels / unions[truths] + np.where(is_scored, raised, 0.0)
+    costs = sums / (present - (is_scored & (rests == 0))) - iou.sum() / present
+    worst = int(np.argmax(costs))
+    return Confusion(int(truths[worst]), int(predicted[worst]), int(pixels[worst]), float(costs[worst]))
+
+
+def worst_first(rows: Sequence[ImageScores]) -> List[int]:
+    """The numbers of the images, the lowest mean IoU first; those without one last."""
+    return sorted(range(len(rows)), key=lambda row: (math.isnan(rows[row].mean_iou), rows[row].mean_iou))
+
+
+def as_record(name: str, row: ImageScores, label_space: LabelSpace) -> Dict[str, Any]:
+    """One image as a dict by column name; scores that are not known are NaN, an image without mistakes has no confused
+    classes (None)."""
+    confusion = row.confusion
+    record: Dict[str, Any] = {'image': name, 'pixels': row.pixels, 'void': row.void}
+    record.update(accuracy=row.accuracy, mean_iou=row.mean_iou)
+    record.update({field: getattr(row, field) for field in ('boundary_f1', 'confidence')})
+    values = (
+        (None, None, 0, 0.0)
+        if confusion is None
+        else (
+            _class_name(confusion.truth, label_space),
+            _class_name(confusion.predicted, label_space),
+            confusion.pixels,
+            confusion.cost,
+        )
+    )
+    record.update(zip(_CONFUSION_COLUMNS, values))
+    record['per_class_iou'] = row.per_class_iou
+    return record
+
+
+def write_csv(
+    path: str,
+    names: Sequence[str],
+    rows: Sequence[ImageScores],
+    label_space: LabelSpace,
+    against: Optional[Sequence[ImageScores]] = None,
+) -> None:
+    """Writes one line an image, in the order of the dataset; shares from 0 to 1, an empty cell where there is none.
+
+    Args:
+        names: Of the images.
+        against: The same images' scores by another model; adds its mean IoU and the difference.
+    """
+    records = [as_record(name, row, label_space) for name, row in zip(names, rows)]
+    left_out = [field for field in ('boundary_f1', 'confidence') if all(math.isnan(r[field]) for r in records)]
+    scored = [class_id for class_id in range(label_space.num_classes) if class_id not in label_space.void_class_ids]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    fields = [
+        field for field in as_record('', _NOTHING, label_space) if field not in left_out and field != 'per_class_iou'
+    ]
+    header = fields + ([] if against is None else ['against_mean_iou', 'mean_iou_difference'])
+    writer.writerow(header + ['iou:' + label_space.class_names[class_id] for class_id in scored])
+    for number, (row, record) in enumerate(zip(rows, records)):
+        cells = [record[field] for field in fields]
+        if against is not None:
+            cells += [against[number].mean_iou, row.mean_iou - against[number].mean_iou]
+        writer.writerow([_cell(value) for value in cells + row.per_class_iou[scored].tolist()])
+    # A name of bytes that are no UTF-8 keeps them.
+    with atomic_path(path) as temporary, open(temporary, 'wb') as file:
+        file.write(text.getvalue().encode('utf-8', 'surrogateescape'))
+
+
+_NOTHING = ImageScores(0, math.nan, math.nan, math.nan, np.zeros(0), None)
+
+
+def _cell(value: Any) -> Any:
+    return '' if value is None or (isinstance(value, float) and math.isnan(value)) else value
+
+
+def _class_name(class_id: int, label_space: LabelSpace) -> str:
+    return label_space.class_names[class_id] if class_id < label_space.num_classes else 'ignored'
+
+
+def format_worst(
+    names: Sequence[str],
+    rows: Sequence[ImageScores],
+    label_space: LabelSpace,
+    count: int = NUM_WORST,
+    columns: int = SCREEN_COLUMNS,
+) -> str:
+    """The images with the lowest mean IoU as lines of at most `columns` characters, the worst first.
+
+    Long names lose their beginning, which images of one folder share.
+    """
+    worst = worst_first(rows)[:count]
+    cells = [(_percent(rows[i].mean_iou), _percent(rows[i].accuracy), _percent(rows[i].void)) for i in worst]
+    confusions = [_confusion_text(rows[i].confusion, label_space) for i in worst]
+    confusion_width = min(max([len(text) for text in confusions] + [21]), columns // 3 + 1)
+    name_width = max(8, columns - confusion_width - 25)
+    line = '{:<' + str(name_width) + '}  {:>6}  {:>6}  {:>5}  {}'
+    lines = [line.format('image', 'mIoU', 'acc.', 'void', 'most costly confusion')]
+    for i, numbers, confusion in zip(worst, cells, confusions):
+        lines.append(line.format(_tail(printable(names[i]), name_width), *numbers, _head(confusion, confusion_width)))
+    heading = 'The {} images with the lowest mean IoU, of {}; in per cent'.format(len(worst), len(rows))
+    return '\n'.join([heading] + [text.rstrip() for text in lines])
+
+
+def printable(text: str) -> str:
+    """The text with everything that a terminal could obey, or not show, as a question mark."""
+    return ''.join(character if character.isprintable() else '?' for character in text)
+
+
+def _confusion_text(confusion: Optional[Confusion], label_space: LabelSpace) -> str:
+    if confusion is None:
+        return 'none'
+    return '{:.1f}: {} as {}'.format(
+        100 * confusion.cost,
+        printable(_class_name(confusion.truth, label_space)),
+        printable(_class_name(confusion.predicted, label_space)),
+    )
+
+
+def _head(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 3] + '...'
+
+
+def _tail(text: str, width: int) -> str:
+    return text if len(text) <= width else '...' + text[len(text) - width + 3 :]
+
+
+def _percent(share: float) -> str:
+    return '-' if math.isnan(share) else '{:.1f}'.format(100.0 * share)
