@@ -46,6 +46,8 @@ setup(
         'scipy',
         'opencv-python-headless',
         'Pillow',
+        'tifffile==2021.11.2; python_version < "3.8"',
+        'tifffile>=2023.2.3; python_version >= "3.10"',
         'tqdm',
         'moviepy<2; python_version < "3.8"',
         'moviepy>=2; python_version >= "3.10"',
@@ -55,6 +57,7 @@ setup(
         'cpu': [TF1],  # newer Pythons have it without an extra
         'gpu': [TF1_GPU, 'tensorflow[and-cuda]>=2.16; python_version >= "3.10"'],
         'cityscapes': CITYSCAPES,  # for the official evaluation script; the library has the label table
+        'geo': ['rasterio<1.3; python_version < "3.8"', 'rasterio>=1.3; python_version >= "3.10"'],
         'tutorial': TUTORIAL,
         'test': [TF1, 'pytest', 'pytest-xdist', 'hypothesis', 'psutil']
         + CITYSCAPES

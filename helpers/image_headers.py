@@ -5,7 +5,7 @@ So the structure is walked before decoding. That takes microseconds, as it jumps
 """
 
 import struct
-from typing import Iterator, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 
@@ -19,6 +19,12 @@ _JPEG_APP1 = 0xE1
 _JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_END_OF_IMAGE = b'\xff\xd9'
 
+# Markers without content: TEM, and RST0 to SOI (ITU T.81, table B.1).
+_JPEG_WITHOUT_CONTENT = frozenset([0x01]) | frozenset(range(0xD0, 0xD9))
+
+# Deflate makes at most 1032 bytes of one (zlib's technical details); twice that, for interlaced rows.
+_DEFLATE_LIMIT = 2 * 1032
+
 _EXIF_ORIENTATION = 0x0112
 
 
@@ -31,6 +37,7 @@ class ImageHeader(NamedTuple):
     has_palette: bool = False
     has_alpha: Optional[bool] = None
     orientation: int = 1
+    size: Optional[Tuple[int, int]] = None  # (height, width)
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -41,31 +48,40 @@ def read_header(data: bytes) -> ImageHeader:
 
     Returns:
         The facts. `orientation` is the Exif orientation, 1 to 8, where 1 is upright. `format` is 'png', 'jpeg', 'webp',
-        'tiff', 'bmp' or 'unknown'; of the last three no more than the format is read.
+        'bmp', 'tiff', 'npy', 'gif', 'pnm', 'jp2' or 'unknown'; of the last six no more than the format is read.
 
     Raises:
-        ValueError: The file is empty, or a PNG, JPEG or WebP that ends too early or has no legal structure.
+        ValueError: The file is empty, or a PNG, JPEG, WebP or BMP that ends too early, has no legal structure, or
+            declares more pixels than its bytes can hold.
     """
     if not data:
         raise ValueError('is empty')
-    try:
-        if data.startswith(PNG_SIGNATURE):
-            return _png_header(data)
-        if data.startswith(b'\xff\xd8'):
-            return _jpeg_header(data)
-        if data[:4] == b'RIFF' and data[8:12] == b'WEBP':
-            return _webp_header(data)
-    except (struct.error, IndexError) as error:
-        raise ValueError('is truncated: it ends within its header') from error
-    if data[:4] in (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+'):
-        return ImageHeader('tiff')
-    return ImageHeader('bmp' if data.startswith(b'BM') else 'unknown')
+    for signature, read in _READERS.items():
+        if data.startswith(signature):
+            try:
+                return read(data)
+            except (struct.error, IndexError) as error:
+                raise ValueError('is truncated: it ends within its header') from error
+    for signature, name in _SIGNATURES.items():
+        if data.startswith(signature):
+            return ImageHeader(name)
+    return ImageHeader('unknown')
+
+
+def _require_room(size: Tuple[int, int], row_bytes: int, available: int) -> None:
+    """Refuse a size that `available` bytes can never hold, or that has no pixel."""
+    height, width = size
+    if height < 1 or width < 1:
+        raise ValueError('is damaged: its size is {} x {}'.format(height, width))
+    if height * row_bytes > available:
+        raise ValueError('is damaged: its {} bytes cannot hold {} x {} pixels'.format(available, height, width))
 
 
 def _png_header(data: bytes) -> ImageHeader:
     bit_depth, color_type = data[24], data[25]
     if data[12:16] != b'IHDR' or color_type not in _PNG_CHANNELS:
         raise ValueError('is damaged: its PNG header is not legal')
+    width, height = struct.unpack_from('>II', data, 16)
     orientation, has_transparency, is_whole = 1, False, False
     for name, start, end in _png_chunks(data):
         if end > len(data):
@@ -76,6 +92,8 @@ def _png_header(data: bytes) -> ImageHeader:
         is_whole = is_whole or name == b'IEND'
     if not is_whole:
         raise ValueError('is truncated: its PNG data ends early')
+    row_bytes = (width * _PNG_CHANNELS[color_type] * bit_depth + 7) // 8
+    _require_room((height, width), row_bytes, _DEFLATE_LIMIT * len(data))
     return ImageHeader(
         'png',
         _PNG_CHANNELS[color_type],
@@ -83,6 +101,7 @@ def _png_header(data: bytes) -> ImageHeader:
         color_type == _PNG_PALETTE,
         color_type in (4, 6) or has_transparency,
         orientation,
+        (height, width),
     )
 
 
@@ -97,50 +116,96 @@ def _png_chunks(data: bytes) -> Iterator[Tuple[bytes, int, int]]:
 
 
 def _jpeg_header(data: bytes) -> ImageHeader:
-    bit_depth = channels = None
+    bit_depth = channels = size = None
     orientation, scan = 1, len(data)
     for marker, start, end in _jpeg_segments(data):
         if marker == _JPEG_START_OF_SCAN:
             scan = end
         elif marker in _JPEG_FRAME_MARKERS:
-            bit_depth, channels = data[start], data[start + 5]
+            bit_depth, height, width, channels = struct.unpack_from('>BHHB', data, start)
+            size = (height, width)
         elif marker == _JPEG_APP1 and data[start : start + 6] == b'Exif\x00\x00':
             orientation = _exif_orientation(data[start + 6 : end])
     # Searched behind the start of the scan: an embedded thumbnail has an end marker too. Cameras append data behind it.
     if data.find(_JPEG_END_OF_IMAGE, scan) < 0:
         raise ValueError('is truncated: its JPEG data ends early')
-    return ImageHeader('jpeg', channels, bit_depth, has_alpha=False, orientation=orientation)
+    if size is None:
+        raise ValueError('is damaged: its JPEG data has no frame')
+    return ImageHeader('jpeg', channels, bit_depth, has_alpha=False, orientation=orientation, size=size)
 
 
 def _jpeg_segments(data: bytes) -> Iterator[Tuple[int, int, int]]:
-    """Yields marker, start and end of the content of each segment up to the first scan."""
+    """Yields marker, start and end of the content of each segment up to the first scan.
+
+    Bytes between segments are passed over, as every decoder does (libjpeg calls them extraneous).
+    """
     position = 2
-    while position + 4 <= len(data):
-        if data[position] != 0xFF:
-            raise ValueError('is damaged: its JPEG segments are not legal')
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-            continue
-        end = position + 2 + struct.unpack_from('>H', data, position + 2)[0]
-        yield marker, position + 4, end
-        if marker == _JPEG_START_OF_SCAN:
+    while True:
+        position = data.find(b'\xff', position)
+        if position < 0 or position + 4 > len(data):
             return
-        position = end
+        marker = data[position + 1]
+        if marker in (0xFF, 0x00):  # a fill byte, or no marker
+            position += 1
+        elif marker in _JPEG_WITHOUT_CONTENT:
+            position += 2
+        else:
+            end = position + 2 + struct.unpack_from('>H', data, position + 2)[0]
+            yield marker, position + 4, end
+            if marker == _JPEG_START_OF_SCAN:
+                return
+            position = end
 
 
 def _webp_header(data: bytes) -> ImageHeader:
+    if data[8:12] != b'WEBP':
+        return ImageHeader('unknown')
     size = struct.unpack_from('<I', data, 4)[0] + 8
     if len(data) < size:
         raise ValueError('is truncated: its WebP data ends early')
-    position, orientation = 12, 1
+    position, orientation, pixels = 12, 1, None
     while position + 8 <= size:
         name, length = struct.unpack_from('<4sI', data, position)
+        pixels = pixels or _webp_size(name, data[position + 8 : position + 18])
         if name == b'EXIF':
             content = data[position + 8 : position + 8 + length]
             orientation = _exif_orientation(content[6:] if content.startswith(b'Exif\x00\x00') else content)
         position += 8 + length + length % 2
-    return ImageHeader('webp', orientation=orientation)
+    if pixels is None:
+        raise ValueError('is damaged: its WebP data holds no image')
+    return ImageHeader('webp', orientation=orientation, size=pixels)
+
+
+def _webp_size(name: bytes, content: bytes) -> Optional[Tuple[int, int]]:
+    """(height, width) of the chunk that declares it, of the canvas or of the image; None for other chunks.
+
+    Source: "WebP Container Specification" for VP8X, RFC 9649 for VP8L, RFC 6386 section 9.1 for VP8.
+    """
+    if name == b'VP8X':
+        width, height = content[4:7], content[7:10]
+        return int.from_bytes(height, 'little') + 1, int.from_bytes(width, 'little') + 1
+    if name == b'VP8L':
+        bits = struct.unpack_from('<I', content, 1)[0]
+        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
+    if name == b'VP8 ':
+        width, height = struct.unpack_from('<HH', content, 6)
+        return height & 0x3FFF, width & 0x3FFF
+    return None
+
+
+def _bmp_header(data: bytes) -> ImageHeader:
+    """BITMAPFILEHEADER, and BITMAPCOREHEADER (12 bytes, of OS/2) or one of the longer ones behind it."""
+    offset, header_bytes = struct.unpack_from('<II', data, 10)
+    compression = 0
+    if header_bytes == 12:
+        width, height, _, bits = struct.unpack_from('<HHHH', data, 18)
+    else:
+        width, height, _, bits, compression = struct.unpack_from('<iiHHI', data, 18)
+    height = abs(height)  # negative where the first row is the uppermost
+    is_packed = compression not in (1, 2)  # all but the two run-length encodings, which make at most 255 of 2 bytes
+    available = len(data) - offset if is_packed else 255 * len(data)
+    _require_room((height, width), (width * bits + 31) // 32 * 4 if is_packed else (width * bits + 7) // 8, available)
+    return ImageHeader('bmp', size=(height, width))
 
 
 def _exif_orientation(exif: bytes) -> int:
@@ -158,3 +223,24 @@ def _exif_orientation(exif: bytes) -> int:
     except struct.error:
         pass  # damaged Exif data says nothing about the pixels
     return 1
+
+
+_READERS: Dict[bytes, Callable[[bytes], ImageHeader]] = {
+    PNG_SIGNATURE: _png_header,
+    b'\xff\xd8': _jpeg_header,
+    b'RIFF': _webp_header,
+    b'BM': _bmp_header,
+}
+
+_SIGNATURES = {
+    b'II*\x00': 'tiff',
+    b'MM\x00*': 'tiff',
+    b'II+\x00': 'tiff',
+    b'MM\x00+': 'tiff',
+    b'\x93NUMPY': 'npy',
+    b'GIF8': 'gif',
+    b'P4': 'pnm',
+    b'P5': 'pnm',
+    b'P6': 'pnm',
+    b'\x00\x00\x00\x0cjP  ': 'jp2',
+}

@@ -1,22 +1,27 @@
 """Reading, writing and resizing images, reading and writing label files, and finding both in the order that people
 expect.
 
-Everything is RGB. What is read is what is in the file: an image that is not 8-bit RGB is refused unless a conversion is
-asked for, and label files are never scaled, blended or turned into colours.
+Everything is RGB. What is read is what is in the file: an image that is not 8-bit RGB is refused unless a rule says how
+to convert it, and label files are never scaled, blended or turned into colours.
 """
 
+import functools
 import glob
+import importlib
 import io
+import operator
 import os
 import re
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tuple, Union
+from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from helpers.files import atomic_path
 from helpers.image_headers import ImageHeader, read_header
+from helpers.image_rules import RGB_RULES, ImageRules, Pixels, apply_rules
+from helpers.memory import require_memory
+from helpers.tiff_files import read_tiff, turned
 
 PathLike = Union[str, 'os.PathLike[str]']
 
@@ -24,78 +29,79 @@ IMAGE_EXTENSIONS = ('png', 'jpg', 'jpeg', 'tif', 'tiff', 'webp', 'bmp')
 
 _LABEL_EXTENSIONS = ('.png', '.tif', '.tiff')
 
+# Folders in which systems keep what is no image of anybody's: Synology's thumbnails, and what macOS adds to archives.
+_FOLDERS_OF_SYSTEMS = ('@eadir', '__macosx')
+
 # Decodes to RGB without a second pass over the pixels; OpenCV has it since 4.11.
 _DECODE_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)
 
-# What undoes each Exif orientation (Exif 2.32, section 4.6.4, tag 274).
-_UPRIGHT: Dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: lambda pixels: cv2.flip(pixels, 1),
-    3: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_180),
-    4: lambda pixels: cv2.flip(pixels, 0),
-    5: lambda pixels: np.ascontiguousarray(pixels.swapaxes(0, 1)),
-    6: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE),
-    7: lambda pixels: cv2.rotate(cv2.transpose(pixels), cv2.ROTATE_180),
-    8: lambda pixels: cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE),
+# Beyond this OpenCV refuses to decode (CV_IO_MAX_IMAGE_PIXELS).
+_OPENCV_MAX_PIXELS = 1 << 30
+
+# What Pillow decodes, by the module of PIL and its class: not by Image.open, whose limit of pixels is not ours and
+# which would try every format there is.
+_PLUGINS = {
+    'png': ('PngImagePlugin', 'PngImageFile'),
+    'bmp': ('BmpImagePlugin', 'BmpImageFile'),
+    'gif': ('GifImagePlugin', 'GifImageFile'),
+    'pnm': ('PpmImagePlugin', 'PpmImageFile'),
+    'jp2': ('Jpeg2KImagePlugin', 'Jpeg2KImageFile'),
 }
 
 
-def read_image(path: PathLike, convert: bool = False) -> np.ndarray:
-    """Reads an image as RGB, the way up that its Exif data says.
+def read_image(path: PathLike, convert: bool = False, rules: Optional[ImageRules] = None) -> np.ndarray:
+    """Reads an image as RGB, or as the channels that rules name, the way up that its Exif data says.
 
     Arguments:
-        path: A PNG, JPEG, TIFF, WebP or BMP file.
-        convert: Whether to convert what is not 8-bit RGB: grey becomes three equal channels, alpha is composited over
-            white, 16 bits are scaled to 8.
+        path: A PNG, JPEG, TIFF, WebP or BMP file, or a NumPy file [H, W] or [H, W, C].
+        convert: Whether to convert what is not 8-bit RGB, by `rules`.
+        rules: See `helpers.image_rules.ImageRules`, which are those of RGB for None: grey becomes three equal channels,
+            alpha is laid over black, 16 bits are scaled to 8. Rules that are given ask for conversion.
 
     Returns:
-        A uint8 array of shape [H, W, 3].
+        A uint8 array of shape [H, W, 3], or [H, W, rules.channels].
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is no image, truncated or damaged; or it is grey, has alpha or 16 bits and `convert` is
-            False. The message names the file and what it is.
+        ValueError: The file is no image, truncated, damaged or too large for the memory; or it is grey, has alpha or 16
+            bits and no conversion is asked for; or the rules cannot use it. The message names the file and what it is.
     """
     data = _read_bytes(path)
     header = _header(data, path)
-    if not convert and header.format in ('png', 'jpeg'):
-        _require_rgb(
-            path,
-            1 if header.channels == 1 and not header.has_palette else 3,
-            header.has_alpha,
-            16 if header.bit_depth == 16 else 8,
-        )
+    if rules is None and convert:
+        rules = RGB_RULES
     is_plain = header.channels == 3 and header.bit_depth == 8 and header.has_alpha is False
-    if is_plain and _DECODE_RGB is not None:
-        return _upright(_decode(data, _DECODE_RGB | cv2.IMREAD_IGNORE_ORIENTATION, path), header.orientation)
-    pixels = _decode(data, cv2.IMREAD_UNCHANGED, path)
-    _refuse_cmyk(data, header, pixels, path)
-    if not convert:
-        channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-        _require_rgb(path, channels, channels in (2, 4), 8 * pixels.dtype.itemsize)
-    return _upright(_to_rgb(pixels, path), header.orientation)
+    if is_plain and _DECODE_RGB is not None and (rules is None or rules == RGB_RULES):
+        return turned(_decode(data, _DECODE_RGB | cv2.IMREAD_IGNORE_ORIENTATION, header, path), header.orientation)
+    pixels = _pixels(data, header, path)
+    if rules is None:
+        _require_rgb(pixels, path)
+    return apply_rules(pixels, rules or RGB_RULES, path)
 
 
 def read_labels(path: PathLike) -> np.ndarray:
     """Reads a label file as the numbers that are stored in it: indices of a palette PNG, values of a grey one.
 
     Returns:
-        A uint8 array of shape [H, W], or uint16 for a file of 16 bits.
+        A uint8 array of shape [H, W], or uint16 for a file of more than 8 bits.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is no image, truncated or damaged; or it holds colours or alpha; or it is a JPEG, whose
-            compression changes labels.
+        ValueError: The file is no image, truncated, damaged or too large for the memory; or it holds colours, alpha,
+            fractions or numbers beyond 0 to 65535; or its compression changes labels, as JPEG does.
     """
     data = _read_bytes(path)
     header = _header(data, path)
-    if header.format in ('jpeg', 'webp'):
+    if header.format in ('jpeg', 'webp', 'jp2'):
         raise ValueError(
             '{} is a {} file, a format that changes label values. Labels must be stored without loss: '
             'give PNG files.'.format(path, header.format.upper())
         )
     if header.format == 'png' and not header.has_palette:
         return _grey_png_labels(data, header, path)
-    return _labels_by_pillow(data, path)
+    if header.format in ('tiff', 'npy'):
+        return _ids(_pixels(data, header, path), path)
+    return _labels_by_pillow(data, header, path)
 
 
 def read_color_labels(path: PathLike) -> np.ndarray:
@@ -110,21 +116,22 @@ def read_color_labels(path: PathLike) -> np.ndarray:
     """
     data = _read_bytes(path)
     header = _header(data, path)
-    if header.format == 'jpeg':
+    pixels = _pixels(data, header._replace(orientation=1), path)
+    if header.format in ('jpeg', 'jp2') or pixels.is_lossy:
         raise ValueError(
             '{} is a JPEG file, whose compression changes colours. Colour labels must be stored without '
             'loss: give PNG files.'.format(path)
         )
-    pixels = _decode(data, cv2.IMREAD_UNCHANGED, path)
-    if pixels.ndim == 2 or pixels.shape[2] not in (3, 4) or pixels.dtype != np.uint8:
+    values = pixels.values if pixels.palette is None else pixels.palette[pixels.values[..., 0]]
+    if values.shape[2] not in (3, 4) or values.dtype != np.uint8 or (values.shape[2] == 4 and not pixels.alpha):
         raise ValueError(
             '{} holds {}, not 8-bit colours. If it holds class IDs, read it without a table of colours.'.format(
-                path, _describe(pixels)
+                path, _describe(values)
             )
         )
-    if pixels.shape[2] == 4 and pixels[..., 3].min() < 255:
+    if values.shape[2] == 4 and values[..., 3].min() < 255:
         raise ValueError('{} has transparent pixels, whose class is unknown. Store labels without alpha.'.format(path))
-    return _to_rgb(np.ascontiguousarray(pixels[..., :3]), path)
+    return np.ascontiguousarray(values[..., :3])
 
 
 def write_image(path: PathLike, rgb: np.ndarray) -> None:
@@ -199,9 +206,10 @@ def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, 
     """Lists image files in natural order ('frame2' before 'frame10').
 
     Arguments:
-        source: A file, a directory or a glob pattern (`**` crosses directories). Links are followed; hidden files and
-            directories, with a name that begins with a dot, are left out. A file that is named itself counts whatever
-            its extension.
+        source: A file, a directory or a glob pattern (`**` crosses directories). Links are followed, and one that leads
+            nowhere counts, so that reading tells of it; hidden files and directories, with a name that begins with a
+            dot, and the folders @eaDir and __MACOSX are left out. A file that is named itself counts whatever its
+            extension.
         extensions: The extensions that count, with or without the dot, in any letter case.
         recursive: Whether a directory is searched with everything below it.
 
@@ -218,7 +226,7 @@ def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, 
     if os.path.isdir(source):
         candidates: Iterable[str] = _walk(source, recursive)
     elif glob.has_magic(source):
-        candidates = (path for path in glob.glob(source, recursive=True) if os.path.isfile(path))
+        candidates = (path for path in glob.glob(source, recursive=True) if _is_file(path) and not _is_of_system(path))
     else:
         raise FileNotFoundError('{} does not exist. Give a file, a directory or a glob pattern.'.format(source))
     found = [
@@ -255,11 +263,20 @@ def _walk(directory: str, recursive: bool, above: Tuple[str, ...] = ()) -> Itera
         return  # a link to a directory that contains it
     for name in os.listdir(directory):
         path = os.path.join(directory, name)
-        if os.path.isfile(path):
+        if _is_file(path):
             yield path
         # Hidden folders hold what programs left for themselves: .ipynb_checkpoints, results half written.
-        elif recursive and os.path.isdir(path) and not name.startswith('.'):
+        elif recursive and os.path.isdir(path) and not name.startswith('.') and not _is_of_system(name):
             yield from _walk(path, recursive, above + (here,))
+
+
+def _is_file(path: str) -> bool:
+    """Whether it is a file, or a link to one that is not there."""
+    return os.path.isfile(path) or (os.path.islink(path) and not os.path.exists(path))
+
+
+def _is_of_system(path: str) -> bool:
+    return any(name.lower() in _FOLDERS_OF_SYSTEMS for name in re.split(r'[/\\]', path))
 
 
 def _read_bytes(path: PathLike) -> bytes:
@@ -267,6 +284,12 @@ def _read_bytes(path: PathLike) -> bytes:
         with open(path, 'rb') as file:
             return file.read()
     except FileNotFoundError as error:
+        if os.path.islink(path):
+            raise FileNotFoundError(
+                '{} is a link to {}, which does not exist. Mend the link, or take it out.'.format(
+                    path, os.readlink(path)
+                )
+            ) from error
         raise FileNotFoundError('{} does not exist.'.format(path)) from error
     except IsADirectoryError as error:
         raise ValueError('{} is a directory. Give an image file.'.format(path)) from error
@@ -279,7 +302,15 @@ def _header(data: bytes, path: PathLike) -> ImageHeader:
         raise ValueError('{} {}. Replace it by a whole copy, or take it out.'.format(path, error)) from error
 
 
-def _decode(data: bytes, flags: int, path: PathLike) -> np.ndarray:
+def _decode(data: bytes, flags: int, header: ImageHeader, path: PathLike) -> np.ndarray:
+    """The pixels as OpenCV hands them out."""
+    if header.size is not None:
+        _require_memory(header.size, header.channels or 4, (header.bit_depth or 8) > 8, path)
+        if header.size[0] * header.size[1] > _OPENCV_MAX_PIXELS:
+            raise ValueError(
+                '{} has {} x {} pixels, and {} files are decoded up to {} pixels. Cut it, or save it as a tiled '
+                'TIFF.'.format(path, header.size[0], header.size[1], header.format.upper(), _OPENCV_MAX_PIXELS)
+            )
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
@@ -292,52 +323,140 @@ def _decode(data: bytes, flags: int, path: PathLike) -> np.ndarray:
     return pixels
 
 
-def _require_rgb(path: PathLike, channels: int, has_alpha: Any, bit_depth: int) -> None:
-    if has_alpha or channels in (2, 4):
-        problem = 'has an alpha channel'
-    elif channels == 1:
-        problem = 'is grey'
+def _require_memory(size: Tuple[int, int], channels: int, is_deep: bool, path: PathLike) -> None:
+    # Twice: what is decoded is converted into a copy.
+    needed = 2 * size[0] * size[1] * channels * (2 if is_deep else 1)
+    require_memory(path, needed, '{} x {} pixels'.format(*size))
+
+
+def _pixels(data: bytes, header: ImageHeader, path: PathLike) -> Pixels:
+    """What an image of any format holds, upright."""
+    if header.format == 'tiff':
+        return read_tiff(data, path)
+    if header.format == 'npy':
+        return _npy_pixels(data, path)
+    if header.format in ('png', 'jpeg', 'webp'):
+        pixels = _pixels_of_opencv(_decode(data, cv2.IMREAD_UNCHANGED, header, path), header)
+    elif header.format in _PLUGINS:
+        pixels = _pixels_of_pillow(data, header, path)
     else:
-        problem = 'has {} bits a channel'.format(bit_depth)
-        if bit_depth == 8:
-            return
+        raise ValueError(
+            '{} cannot be decoded: it is no image, or in none of the formats that are read: PNG, JPEG, TIFF, WebP, BMP '
+            'and NumPy (.npy).'.format(path)
+        )
+    return pixels._replace(values=turned(pixels.values, header.orientation))
+
+
+def _pixels_of_opencv(values: np.ndarray, header: ImageHeader) -> Pixels:
+    bits = 8 * values.dtype.itemsize
+    if values.ndim == 2:
+        return Pixels(values[..., np.newaxis], bits)
+    if values.shape[2] == 3:
+        return Pixels(cv2.cvtColor(values, cv2.COLOR_BGR2RGB), bits)
+    if header.channels in (1, 2) and not header.has_palette:  # grey with alpha
+        return Pixels(np.ascontiguousarray(values[..., [0, 3]]), bits, alpha='straight')
+    return Pixels(cv2.cvtColor(values, cv2.COLOR_BGRA2RGBA), bits, alpha='straight')
+
+
+def _pixels_of_pillow(data: bytes, header: ImageHeader, path: PathLike) -> Pixels:
+    values, mode = _by_pillow(data, header.format, path, True)
+    if values.ndim == 2:
+        values = values[..., np.newaxis]
+    if mode in ('I', 'I;16'):
+        return Pixels(values.astype(np.uint16), 16)
+    return Pixels(values.astype(np.uint8), 1 if mode == '1' else 8, 'straight' if mode in ('RGBA', 'LA') else None)
+
+
+def _by_pillow(data: bytes, kind: str, path: PathLike, as_colours: bool) -> Tuple[np.ndarray, str]:
+    """The pixels and the mode of what Pillow decodes; with `as_colours` palettes are looked up."""
+    module, name = _PLUGINS[kind]
+    try:
+        with getattr(importlib.import_module('PIL.' + module), name)(io.BytesIO(data)) as image:
+            _require_memory(image.size[::-1], len(image.getbands()), image.mode.startswith('I'), path)
+            is_wanted = not as_colours or image.mode in ('1', 'L', 'LA', 'RGB', 'RGBA', 'I', 'I;16')
+            shown = image if is_wanted else image.convert('RGBA' if 'transparency' in image.info else 'RGB')
+            return np.array(shown), shown.mode
+    except Exception as error:  # a damaged file makes Pillow raise whatever it meets
+        if str(error).startswith(str(path)):
+            raise
+        raise ValueError(
+            '{} cannot be decoded: it is truncated or damaged ({}). Replace it by a whole copy, or take it out.'.format(
+                path, str(error).strip() or type(error).__name__
+            )
+        ) from error
+
+
+def _npy_pixels(data: bytes, path: PathLike) -> Pixels:
+    """A NumPy file, whose header is read without running or unpickling anything."""
+    file = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, is_fortran, dtype = read(file)
+    except Exception as error:  # the header is an expression of Python, which can be damaged in any way
+        raise ValueError('{} is damaged: its NumPy header cannot be read ({}).'.format(path, error)) from error
+    if dtype.kind not in 'uifb' or len(shape) not in (2, 3) or min(shape, default=0) < 1:
+        raise ValueError(
+            '{} holds an array of dtype {} and shape {}. Numbers [H, W] or [H, W, C] are read as an image.'.format(
+                path, dtype, shape
+            )
+        )
+    rest = data[file.tell() :]
+    num_values = functools.reduce(operator.mul, shape)  # in Python's numbers, which do not run over
+    if len(rest) != dtype.itemsize * num_values:
+        raise ValueError('{} is damaged: its {} bytes are not those of shape {}.'.format(path, len(rest), shape))
+    values = np.frombuffer(rest, dtype).reshape(shape, order='F' if is_fortran else 'C')
+    values = values.astype(np.uint8) if dtype.kind == 'b' else values.astype(dtype.newbyteorder('='))
+    bits = 1 if dtype.kind == 'b' else 8 * dtype.itemsize
+    return Pixels(np.ascontiguousarray(values if values.ndim == 3 else values[..., np.newaxis]), bits)
+
+
+def _require_rgb(pixels: Pixels, path: PathLike) -> None:
+    num_bands = pixels.values.shape[2]
+    if pixels.palette is not None:
+        return
+    if pixels.alpha:
+        problem = 'has an alpha channel'
+    elif pixels.is_cmyk:
+        problem = 'is a CMYK image, made for printing'
+    elif num_bands == 1:
+        problem = 'is grey'
+    elif num_bands != 3:
+        problem = 'has {} bands'.format(num_bands)
+    elif pixels.values.dtype != np.uint8:
+        problem = 'has {} bits a channel'.format(pixels.bits)
+    else:
+        return
     raise ValueError(
         '{} {}, but 8-bit RGB is expected. Convert the file, or read it with convert=True.'.format(path, problem)
     )
 
 
-def _refuse_cmyk(data: bytes, header: ImageHeader, pixels: np.ndarray, path: PathLike) -> None:
-    # Four channels of a TIFF may be CMYK, which OpenCV hands on as if it were BGRA.
-    if header.format != 'tiff' or pixels.ndim == 2 or pixels.shape[2] != 4 or pixels.dtype != np.uint8:
-        return
-    with Image.open(io.BytesIO(data)) as image:
-        if image.mode == 'CMYK':
-            raise ValueError('{} is a CMYK image, made for printing. Convert the file to RGB.'.format(path))
-
-
-def _to_rgb(pixels: np.ndarray, path: PathLike) -> np.ndarray:
-    """OpenCV's grey, BGR or BGRA of 8 or 16 bits or of floats in [0, 1] as uint8 RGB."""
-    if pixels.dtype == np.uint16:
-        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    elif pixels.dtype != np.uint8:
+def _ids(pixels: Pixels, path: PathLike) -> np.ndarray:
+    """The numbers of a file with one band as label IDs, [H, W]."""
+    values = pixels.values
+    if pixels.is_lossy:
         raise ValueError(
-            '{} holds pixels of dtype {}, but 8 and 16 bits are what can be converted to RGB. Write the file with 8 '
-            'bits a channel.'.format(path, pixels.dtype)
+            '{} has a compression that changes label values (JPEG or the like). Labels must be stored without loss: '
+            'give PNG files.'.format(path)
         )
-    if pixels.ndim == 2:
-        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
-    if pixels.shape[2] == 3:
-        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    return _over_white(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA))
-
-
-def _over_white(rgba: np.ndarray) -> np.ndarray:
-    alpha = rgba[..., 3:].astype(np.uint32)
-    return ((rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-
-
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    return _UPRIGHT[orientation](pixels) if orientation in _UPRIGHT else pixels
+    if values.shape[2] != 1:
+        raise ValueError(
+            '{} holds colours ({} channels), not class IDs. Give a table of colours to convert them by '
+            '(convert_colors_to_ids), or name the files with the class IDs.'.format(path, values.shape[2])
+        )
+    ids = values[..., 0]
+    if not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(
+            '{} holds fractions ({}), not class IDs. Write the IDs as integers of 8 or 16 bits.'.format(path, ids.dtype)
+        )
+    smallest, largest = int(ids.min()), int(ids.max())
+    if smallest < 0 or largest > 65535:
+        raise ValueError(
+            '{} holds labels from {} to {}, and label IDs are 0 to 65535. Write what has no class (-1, or the nodata '
+            'value) as 255, which is ignored.'.format(path, smallest, largest)
+        )
+    return np.ascontiguousarray(ids.astype(np.uint8 if ids.dtype.itemsize == 1 else np.uint16, copy=False))
 
 
 def _grey_png_labels(data: bytes, header: ImageHeader, path: PathLike) -> np.ndarray:
@@ -346,7 +465,7 @@ def _grey_png_labels(data: bytes, header: ImageHeader, path: PathLike) -> np.nda
             '{} holds colours ({} channels), not class IDs. Give a table of colours to convert them by '
             '(convert_colors_to_ids), or name the files with the class IDs.'.format(path, header.channels)
         )
-    pixels = _decode(data, cv2.IMREAD_UNCHANGED, path)
+    pixels = _decode(data, cv2.IMREAD_UNCHANGED, header, path)
     if pixels.ndim != 2:  # a grey file with a transparent grey
         pixels = np.ascontiguousarray(pixels[..., 0])
     if header.bit_depth is not None and header.bit_depth < 8:
@@ -355,20 +474,16 @@ def _grey_png_labels(data: bytes, header: ImageHeader, path: PathLike) -> np.nda
     return pixels
 
 
-def _labels_by_pillow(data: bytes, path: PathLike) -> np.ndarray:
-    """Palette files, whose indices only Pillow hands out, and TIFF and BMP."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            labels = np.array(image)
-            mode = image.mode
-    except (OSError, SyntaxError, ValueError) as error:
+def _labels_by_pillow(data: bytes, header: ImageHeader, path: PathLike) -> np.ndarray:
+    """Files of palettes, whose indices only Pillow hands out."""
+    if header.format not in ('png', 'bmp', 'gif'):
         raise ValueError(
-            '{} cannot be decoded: {}. Replace it by a whole copy, or take it out.'.format(path, error)
-        ) from error
+            '{} cannot be decoded: it is no image, or in none of the formats that labels are read from: PNG, TIFF, '
+            'BMP, GIF and NumPy (.npy).'.format(path)
+        )
+    labels, mode = _by_pillow(data, header.format, path, False)
     if mode in ('P', 'L', '1'):
         return labels.astype(np.uint8)
-    if mode.startswith('I;16'):
-        return labels.astype(np.uint16)
     raise ValueError(
         '{} holds pixels of mode {}, not class IDs of 8 or 16 bits. Give a table of colours to convert '
         'them by (convert_colors_to_ids), or name the files with the class IDs.'.format(path, mode)

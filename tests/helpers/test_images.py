@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from helpers import memory
+from helpers.image_rules import ImageRules
 from helpers.images import (
     find_images,
     natural_sort_key,
@@ -111,6 +113,8 @@ def test_conversions(tmp_path, rgb):
     alpha = np.random.RandomState(1).randint(0, 256, grey.shape).astype(np.uint8)
     found = read_image(save(tmp_path / 'alpha.png', np.dstack([rgb, alpha])), convert=True)
     share = alpha[..., None] / 255.0
+    np.testing.assert_allclose(found, rgb * share, atol=0.51)
+    found = read_image(tmp_path / 'alpha.png', rules=ImageRules(alpha='white'))
     np.testing.assert_allclose(found, rgb * share + 255 * (1 - share), atol=0.51)
     np.testing.assert_array_equal(read_image(save(tmp_path / 'rgb.png', rgb), convert=True), rgb)
 
@@ -121,13 +125,22 @@ def test_transparency_of_palettes_counts(tmp_path):
     image.save(str(tmp_path / 'a.png'), transparency=0)
     with pytest.raises(ValueError, match='alpha'):
         read_image(tmp_path / 'a.png')
-    np.testing.assert_array_equal(read_image(tmp_path / 'a.png', convert=True), [[[255, 255, 255], [0, 255, 0]]])
+    np.testing.assert_array_equal(read_image(tmp_path / 'a.png', convert=True), [[[0, 0, 0], [0, 255, 0]]])
 
 
-def test_cmyk_tiff_is_refused(tmp_path, rgb):
+@pytest.mark.parametrize('name', ['a.tif', 'a.jpg'])
+def test_printing_inks(tmp_path, rgb, name):
+    inks = np.dstack([255 - rgb, np.full(rgb.shape[:2], 51, np.uint8)])
+    Image.fromarray(inks, 'CMYK').save(str(tmp_path / name), quality=100)
+    expected = rgb * 0.8
+    tolerance = 0.51 if name == 'a.tif' else 60  # noise is what JPEG is worst at
+    assert np.abs(read_image(tmp_path / name, convert=True) - expected).max() <= tolerance
+
+
+def test_a_cmyk_tiff_is_no_rgb_image(tmp_path, rgb):
     Image.fromarray(rgb).convert('CMYK').save(str(tmp_path / 'a.tif'))
-    with pytest.raises(ValueError, match='CMYK'):
-        read_image(tmp_path / 'a.tif', convert=True)
+    with pytest.raises(ValueError, match='is a CMYK image, made for printing, but 8-bit RGB'):
+        read_image(tmp_path / 'a.tif')
 
 
 @pytest.mark.parametrize('suffix', ['png', 'jpg', 'webp', 'tif', 'bmp'])
@@ -346,6 +359,23 @@ def test_finding_leaves_hidden_folders_out(tree):
     assert names(find_images(tree, ['.png']), tree) == ['frame2.PNG', 'frame10.png', 'sub/frame3.png']
 
 
+def test_finding_leaves_the_thumbnails_of_systems_out(tree):
+    for folder in ('@eaDir/frame2.PNG', '__MACOSX'):
+        (tree / 'sub' / folder).mkdir(parents=True)
+        (tree / 'sub' / folder / 'SYNOPHOTO_THUMB_M.jpg').write_bytes(b'x')
+    assert not [path for path in find_images(tree) if 'SYNO' in path]
+    assert not [path for path in find_images(str(tree / '**' / '*.jpg')) if 'SYNO' in path]
+
+
+def test_a_link_that_leads_nowhere_is_told_when_it_is_read(tree):
+    (tree / 'sub' / 'frame5.png').symlink_to(tree / 'gone.png')
+    for source in (tree / 'sub', str(tree / 'sub' / '*.png')):
+        assert str(tree / 'sub' / 'frame5.png') in find_images(source)
+    for reader in (read_image, read_labels):
+        with pytest.raises(FileNotFoundError, match='frame5.png is a link to .*gone.png, which does not exist'):
+            reader(tree / 'sub' / 'frame5.png')
+
+
 def test_finding_follows_links_once(tree):
     (tree / 'sub' / 'loop').symlink_to(tree)
     (tree / 'linked').symlink_to(tree / 'sub' / 'deep')
@@ -419,5 +449,112 @@ def test_resizing_to_the_same_size_copies_nothing(rgb):
 def test_what_cannot_be_converted_is_named(tmp_path):
     path = str(tmp_path / 'depth.tiff')
     cv2.imwrite(path, np.zeros([4, 5, 3], np.float32))
-    with pytest.raises(ValueError, match='depth.tiff holds pixels of dtype float32, but 8 and 16 bits are what can be'):
+    with pytest.raises(ValueError, match='depth.tiff holds pixels of dtype float32, whose range is not known'):
         read_image(path, convert=True)
+
+
+@pytest.mark.parametrize('stray', [b'\x00', b'\x00\x17stray', b'\xff\xff', b'\x00\xff\xd3'])
+def test_stray_bytes_between_the_segments_of_a_jpeg(tmp_path, rgb, stray):
+    data = (tmp_path / 'a.jpg', save(tmp_path / 'a.jpg', rgb))[0].read_bytes()
+    end = 4 + struct.unpack('>H', data[4:6])[0]  # of the first segment
+    (tmp_path / 'b.jpg').write_bytes(data[:end] + stray + data[end:])
+    np.testing.assert_array_equal(read_image(tmp_path / 'b.jpg'), read_image(tmp_path / 'a.jpg'))
+
+
+def bmp(palette, indices, bits, is_os2, gap, num_colours):
+    """A BMP of the palette, with OS/2's header or that of Windows, and `gap` bytes before the pixels."""
+    height, width = indices.shape
+    colours = b''.join(bytes(color[::-1]) + (b'' if is_os2 else b'\0') for color in palette)
+    if is_os2:
+        header = struct.pack('<IHHHH', 12, width, height, 1, bits)
+    else:
+        header = struct.pack('<IiiHHIIiiII', 40, width, height, 1, bits, 0, 0, 0, 0, num_colours, 0)
+    rows = b''
+    for row in indices[::-1]:
+        text = ''.join(format(value, '0{}b'.format(bits)) for value in row)
+        text += '0' * (-len(text) % 32)
+        rows += int(text, 2).to_bytes(len(text) // 8, 'big')
+    offset = 14 + len(header) + len(colours) + gap
+    head = b'BM' + struct.pack('<IHHI', offset + len(rows), 0, 0, offset)
+    return head + header + colours + b'\0' * gap + rows
+
+
+@pytest.mark.parametrize('bits', [1, 4, 8])
+@pytest.mark.parametrize('is_os2', [False, True])
+@pytest.mark.parametrize('gap', [0, 10])
+def test_uncommon_bmp_files(tmp_path, bits, is_os2, gap):
+    palette = np.random.RandomState(0).randint(0, 256, (2**bits, 3)).astype(np.uint8)
+    indices = np.random.RandomState(1).randint(0, 2**bits, (5, 7))
+    (tmp_path / 'a.bmp').write_bytes(bmp(palette, indices, bits, is_os2, gap, 0))
+    np.testing.assert_array_equal(read_image(tmp_path / 'a.bmp'), palette[indices])
+    np.testing.assert_array_equal(read_color_labels(tmp_path / 'a.bmp'), palette[indices])
+    np.testing.assert_array_equal(read_labels(tmp_path / 'a.bmp'), indices)
+
+
+def png_of(height, width, color_type, content):
+    def chunk(name, content):
+        return struct.pack('>I', len(content)) + name + content + struct.pack('>I', zlib.crc32(name + content))
+
+    header = struct.pack('>IIBBBBB', width, height, 8, color_type, 0, 0, 0)
+    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', content) + chunk(b'IEND', b'')
+
+
+@pytest.mark.parametrize('reader', [read_labels, read_color_labels, lambda path: read_image(path, convert=True)])
+def test_sizes_that_a_file_cannot_hold(tmp_path, reader):
+    (tmp_path / 'a.png').write_bytes(png_of(60000, 60000, 0, zlib.compress(b'\0' * 1000)))
+    with pytest.raises(ValueError, match=r'a.png is damaged: its \d+ bytes cannot hold 60000 x 60000 pixels'):
+        reader(tmp_path / 'a.png')
+    (tmp_path / 'a.bmp').write_bytes(bmp([(0, 0, 0)] * 2, np.zeros((2, 2), int), 8, True, 0, 0))
+    data = bytearray((tmp_path / 'a.bmp').read_bytes())
+    data[18:22] = b'\xff\xff\xff\xff'
+    (tmp_path / 'a.bmp').write_bytes(bytes(data))
+    with pytest.raises(ValueError, match=r'a.bmp is damaged: its \d+ bytes cannot hold 65535 x 65535 pixels'):
+        reader(tmp_path / 'a.bmp')
+
+
+def test_bombs_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, 'free_memory', lambda: 10**8)
+    rows = zlib.compressobj()
+    content = rows.compress(bytes(8193 * 8192)) + rows.flush()
+    for name, color_type in (('grey', 0), ('palette', 3)):
+        (tmp_path / (name + '.png')).write_bytes(png_of(8192, 8192, color_type, content))
+        for reader in (read_labels, lambda path: read_image(path, convert=True)):
+            with pytest.raises(ValueError, match='holds 8192 x 8192 pixels, which take 134.2 MB.*100.0 MB are free'):
+                reader(tmp_path / (name + '.png'))
+
+
+def test_maps_beyond_the_limit_of_pillow_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
+    labels = np.random.RandomState(0).randint(0, 3, (40, 50)).astype(np.uint8)
+    image = Image.fromarray(labels, 'P')
+    image.putpalette([1, 2, 3, 4, 5, 6, 7, 8, 9])
+    for name in ('a.png', 'a.bmp', 'a.tif'):
+        image.save(str(tmp_path / name))
+        np.testing.assert_array_equal(read_labels(tmp_path / name), labels)
+
+
+@pytest.mark.parametrize(
+    'array', [np.zeros((2, 3), np.uint8), np.zeros((2, 3, 3), '>u2'), np.asfortranarray(np.eye(3) > 0)]
+)
+def test_numpy_files(tmp_path, array):
+    rng = np.random.RandomState(0)
+    array = (array + rng.randint(0, 2, array.shape)).astype(array.dtype)
+    np.save(str(tmp_path / 'a.npy'), array)
+    found = read_image(tmp_path / 'a.npy', rules=ImageRules(window=((0, 1),)))
+    scale = 1 if array.dtype == np.uint8 else 255
+    wanted = array * scale if array.ndim == 3 else np.dstack([array * scale] * 3)
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_numpy_files_that_are_no_images(tmp_path):
+    np.save(str(tmp_path / 'a.npy'), np.zeros((2, 3), complex))
+    with pytest.raises(ValueError, match='an array of dtype complex128 and shape'):
+        read_image(tmp_path / 'a.npy', convert=True)
+    np.save(str(tmp_path / 'a.npy'), np.zeros((2, 3)))
+    data = (tmp_path / 'a.npy').read_bytes()
+    (tmp_path / 'a.npy').write_bytes(data[:-1])
+    with pytest.raises(ValueError, match='its 47 bytes are not those of shape'):
+        read_image(tmp_path / 'a.npy', convert=True)
+    (tmp_path / 'a.npy').write_bytes(data.replace(b'(2, 3)', b'(2, [)'))
+    with pytest.raises(ValueError, match='its NumPy header cannot be read'):
+        read_image(tmp_path / 'a.npy', convert=True)

@@ -1,0 +1,306 @@
+"""How an image of any kind becomes what a network takes: uint8 [H, W, C].
+
+Training, evaluation and prediction read images by one `ImageRules`, which a run keeps in its config.json, so that a
+network sees in all of them the same numbers for the same file.
+"""
+
+import warnings
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+#: What transparent pixels may be laid over; 'refuse' reads no image with alpha.
+ALPHAS = ('black', 'white', 'refuse')
+
+#: The window that takes each file's own range.
+FILE_RANGE = 'file'
+
+# At which share of its range the brightest pixel of a file makes one ask whether the range is the right one.
+_DARK_SHARE = 1 / 8.0
+
+Window = Tuple[float, float]
+
+
+class ImageConversionWarning(UserWarning):
+    """An image was brought to the channels and the 8 bits of the network; each kind is told once."""
+
+
+class ImageRules(NamedTuple):
+    """The rule. All fields are plain values, for JSON.
+
+    channels: Of the network: 3 are red, green and blue, into which a grey image is repeated.
+    bands: Which bands of a file they are, counted from 1, such as (4, 3, 2); None for all in their order.
+    window: What becomes 0 and 255 in files of more than 8 bits: None for the whole range of an unsigned type, 'file'
+        for the range of each file, or ((low, high),), or one such pair for each channel. 8 bits stay as they are.
+    alpha: Of `ALPHAS`. A network of as many channels as a file has with its alpha takes alpha as a channel.
+    """
+
+    channels: int = 3
+    bands: Optional[Tuple[int, ...]] = None
+    window: Optional[Union[str, Tuple[Window, ...]]] = None
+    alpha: str = 'black'
+
+    @property
+    def are_colours(self) -> bool:
+        """Whether the channels are taken for red, green and blue."""
+        return self.channels == 3
+
+    def to_json(self) -> Dict[str, Any]:
+        """What `image_rules_from_json` takes."""
+        return dict(self._asdict())
+
+
+#: Of a network for RGB, and of every model and run that was written before there were rules.
+RGB_RULES = ImageRules()
+
+
+class Pixels(NamedTuple):
+    """An image as its file holds it.
+
+    values: [H, W, B] of an integer or floating type, the way up that the file says; indices where there is a palette.
+    bits: Significant bits of a sample of an integer type.
+    alpha: 'straight' or 'premultiplied' where the last band is alpha, else None.
+    palette: uint8 [n, 3] or, with alpha, [n, 4].
+    is_inverted: Whether 0 is white. is_cmyk: Whether the four bands are inks. is_lossy: Whether values were changed by
+        compression.
+    """
+
+    values: np.ndarray
+    bits: int
+    alpha: Optional[str] = None
+    palette: Optional[np.ndarray] = None
+    is_inverted: bool = False
+    is_cmyk: bool = False
+    is_lossy: bool = False
+
+
+def checked_rules(rules: ImageRules) -> ImageRules:
+    """The rules, their lists as tuples.
+
+    Raises:
+        ValueError: A field is out of its range, or two do not go together.
+    """
+    channels, alpha = rules.channels, rules.alpha
+    if isinstance(channels, bool) or not isinstance(channels, int) or not 1 <= channels <= 64:
+        raise ValueError('channels is {!r}; it has to be an integer from 1 to 64.'.format(channels))
+    if alpha not in ALPHAS:
+        raise ValueError('alpha is {!r}; choose from {}.'.format(alpha, ', '.join(ALPHAS)))
+    return ImageRules(channels, _checked_bands(rules.bands, channels), _checked_window(rules.window, channels), alpha)
+
+
+def image_rules_from_json(values: Any) -> ImageRules:
+    """The rules of a config.json; those of RGB for None, as in files without them.
+
+    Raises:
+        ValueError: `values` is no set of rules.
+    """
+    if values is None:
+        return RGB_RULES
+    unknown = sorted(set(values) - set(ImageRules._fields)) if isinstance(values, dict) else [repr(values)]
+    if unknown:
+        raise ValueError('image_rules hold {}; they have {}.'.format(', '.join(unknown), ', '.join(ImageRules._fields)))
+    return checked_rules(ImageRules(**values))
+
+
+def window_of_numbers(numbers: Sequence[str]) -> Optional[Union[str, Tuple[Window, ...]]]:
+    """What is written behind `--window`: 'file', or low and high, or both for each channel one behind the other.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    if list(numbers) == [FILE_RANGE]:
+        return FILE_RANGE
+    try:
+        values = [float(number) for number in numbers]
+    except ValueError:
+        values = []
+    if not values or len(values) % 2:
+        raise ValueError(
+            "window is {}; it has to be 'file', or LOW HIGH, or LOW HIGH for each channel.".format(' '.join(numbers))
+        )
+    return tuple(zip(values[::2], values[1::2]))
+
+
+def apply_rules(pixels: Pixels, rules: ImageRules, name: Any) -> np.ndarray:
+    """Brings an image to uint8 [H, W, rules.channels]; tells each kind of conversion once, as a warning.
+
+    Arguments:
+        pixels: See `Pixels`.
+        rules: Checked.
+        name: Of the file, for messages.
+
+    Raises:
+        ValueError: The image has other bands than the rules can use, alpha that they refuse, or a type whose range they
+            do not state.
+    """
+    values, bits, alpha = _without_palette(pixels)
+    values, alpha = _chosen_bands(values, alpha, rules, name)
+    values = _to_8_bits(values, bits, rules, name)
+    if pixels.is_inverted:
+        values = 255 - values
+    if pixels.is_cmyk:
+        _tell('Images in printing inks (CMYK) become RGB: (255 - ink) x (255 - black) / 255.')
+        values = _cmyk_to_rgb(values)
+    if alpha:
+        values = _without_alpha(values, alpha, rules, name)
+    if values.shape[2] == 1 and rules.channels == 3:
+        _tell('Grey images become three equal channels.')
+        values = np.repeat(values, 3, axis=2)
+    if values.shape[2] != rules.channels:
+        raise ValueError(_wrong_bands(values.shape[2], rules, name))
+    return np.ascontiguousarray(values)
+
+
+def _without_palette(pixels: Pixels) -> Tuple[np.ndarray, int, Optional[str]]:
+    if pixels.palette is None:
+        return pixels.values, pixels.bits, pixels.alpha
+    palette = np.zeros((1 << max(8, 8 * pixels.values.dtype.itemsize), pixels.palette.shape[1]), np.uint8)
+    palette[: len(pixels.palette)] = pixels.palette
+    return palette[pixels.values[..., 0]], 8, 'straight' if palette.shape[1] == 4 else None
+
+
+def _chosen_bands(
+    values: np.ndarray, alpha: Optional[str], rules: ImageRules, name: Any
+) -> Tuple[np.ndarray, Optional[str]]:
+    """The bands that the rules name, and what of alpha is left among them."""
+    num_bands = values.shape[2]
+    if rules.bands is not None and (num_bands > 1 or rules.channels == 1):
+        if max(rules.bands) > num_bands:
+            raise ValueError(
+                '{} has {} band{}, and bands {} are asked for. Choose from 1 to {}.'.format(
+                    name, num_bands, '' if num_bands == 1 else 's', _listed(rules.bands), num_bands
+                )
+            )
+        return values[..., [band - 1 for band in rules.bands]], None
+    if alpha and num_bands == rules.channels and rules.channels > 3:
+        _tell('The alpha channel of images is taken as channel {} of the network.'.format(num_bands))
+        return values, None
+    return values, alpha
+
+
+def _to_8_bits(values: np.ndarray, bits: int, rules: ImageRules, name: Any) -> np.ndarray:
+    dtype = values.dtype
+    if dtype == np.uint8:
+        return values if bits == 8 else values * np.uint8(255 // (2**bits - 1))
+    windows = _windows(values, bits, rules, name)
+    _tell_of_window(values, windows, rules, name)
+    if windows == ((0, 65535),) and dtype == np.uint16:
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    low, high = (np.array(ends, np.float64) for ends in zip(*windows))
+    scaled = np.empty(values.shape, np.uint8)
+    for row, target in zip(values, scaled):  # row by row: doubles of the whole image would be eight times its size
+        target[:] = np.clip(np.rint((np.nan_to_num(row) - low) * (255 / (high - low))), 0, 255)
+    return scaled
+
+
+def _windows(values: np.ndarray, bits: int, rules: ImageRules, name: Any) -> Tuple[Window, ...]:
+    """One pair for all bands, or one for each."""
+    if rules.window == FILE_RANGE:
+        axis = (0, 1) if values.shape[2] > 4 else None
+        finite = values if np.issubdtype(values.dtype, np.integer) else np.nan_to_num(values)
+        lows, highs = np.atleast_1d(finite.min(axis=axis)), np.atleast_1d(finite.max(axis=axis))
+        return tuple((float(low), float(max(high, low + 1e-6))) for low, high in zip(lows, highs))
+    if rules.window is not None:
+        if len(rules.window) not in (1, values.shape[2]):
+            raise ValueError(
+                '{} has {} bands, and the window has {} pairs of low and high. Give one pair, or one for each '
+                'band.'.format(name, values.shape[2], len(rules.window))
+            )
+        return rules.window  # type: ignore[return-value]
+    if not np.issubdtype(values.dtype, np.unsignedinteger) or bits > 16:
+        raise ValueError(
+            '{} holds pixels of dtype {}, whose range is not known. State what becomes 0 and 255: --window LOW HIGH '
+            '(ImageRules(window=((low, high),))), or --window file for the range of each file.'.format(
+                name, values.dtype
+            )
+        )
+    return ((0, 2**bits - 1),)
+
+
+def _tell_of_window(values: np.ndarray, windows: Tuple[Window, ...], rules: ImageRules, name: Any) -> None:
+    if rules.window == FILE_RANGE:
+        _tell('Images of more than 8 bits are brought to 8 bits by the range of each file.')
+        return
+    shown = ', '.join('{:g} to {:g}'.format(*window) for window in windows)
+    _tell(
+        'Images of more than 8 bits are brought to 8 bits: {} become{} 0 to 255.'.format(
+            shown, 's' * (len(windows) == 1)
+        )
+    )
+    brightest = float(np.max(values)) if rules.window is None else 0
+    if 0 < brightest < _DARK_SHARE * windows[0][1]:
+        warnings.warn(
+            'Images are nearly black: the brightest value of {} is {:g} of {:g}. State the window that they use, '
+            'such as --window 0 {:g}.'.format(name, brightest, windows[0][1], brightest),
+            ImageConversionWarning,
+            stacklevel=2,
+        )
+
+
+def _cmyk_to_rgb(inks: np.ndarray) -> np.ndarray:
+    left = 255 - inks.astype(np.uint16)
+    return ((left[..., :3] * left[..., 3:].astype(np.uint32) + 127) // 255).astype(np.uint8)
+
+
+def _without_alpha(values: np.ndarray, alpha: str, rules: ImageRules, name: Any) -> np.ndarray:
+    if rules.alpha == 'refuse':
+        raise ValueError(
+            "{} has an alpha channel, which alpha='refuse' reads no image with. Take --alpha black or --alpha white, "
+            'or write the file without it.'.format(name)
+        )
+    _tell('Images with an alpha channel are laid over {}.'.format(rules.alpha))
+    opacity = values[..., -1:].astype(np.uint32)
+    colours = values[..., :-1].astype(np.uint32)
+    colours = colours * opacity if alpha == 'straight' else 255 * np.minimum(colours, opacity)
+    background = 255 if rules.alpha == 'white' else 0
+    return ((colours + background * (255 - opacity) + 127) // 255).astype(np.uint8)
+
+
+def _wrong_bands(num_bands: int, rules: ImageRules, name: Any) -> str:
+    return (
+        '{} has {} bands, and the network takes {} channels. Name the bands that they are, such as --bands {} '
+        '(ImageRules(bands=...)), or take a network of {} channels (fcn8s vgg16 OUT --channels {}).'.format(
+            name,
+            num_bands,
+            rules.channels,
+            _listed([min(band, num_bands) for band in range(1, rules.channels + 1)]),
+            num_bands,
+            max(num_bands, 3),
+        )
+    )
+
+
+def _tell(text: str) -> None:
+    warnings.warn(text, ImageConversionWarning, stacklevel=2)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ' '.join(str(number) for number in numbers)
+
+
+def _checked_bands(bands: Any, channels: int) -> Optional[Tuple[int, ...]]:
+    if bands is None:
+        return None
+    are_numbers = isinstance(bands, (list, tuple)) and all(type(band) is int and 1 <= band <= 65535 for band in bands)
+    if not are_numbers or len(bands) != channels:
+        raise ValueError(
+            'bands is {!r}; it has to be {} numbers from 1, one for each channel of the network.'.format(
+                bands, channels
+            )
+        )
+    return tuple(bands)
+
+
+def _checked_window(window: Any, channels: int) -> Optional[Union[str, Tuple[Window, ...]]]:
+    if window is None or window == FILE_RANGE:
+        return window
+    try:
+        pairs = tuple((float(low), float(high)) for low, high in window)
+    except (TypeError, ValueError):
+        pairs = ()
+    if len(pairs) not in (1, channels) or not all(-np.inf < low < high < np.inf for low, high in pairs):
+        raise ValueError(
+            "window is {!r}; it has to be 'file', or (low, high) with low below high, once or for each of the {} "
+            'channels.'.format(window, channels)
+        )
+    return pairs
