@@ -4,7 +4,7 @@ import functools
 import hashlib
 import inspect
 import os
-from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union, cast
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union, cast
 
 import numpy as np
 from tqdm import tqdm
@@ -321,8 +321,11 @@ class BatchGenerator:
     ) -> ProcessedDataset:
         """Write every pair once, transformed, as PNG in the same tree below `export_dir`.
 
-        Takes the transforms of `generate` by name. See `data_generator.batches.offline.process_all`.
+        Takes the transforms of `generate` by name. See `data_generator.batches.offline.process_all`. The further
+        keywords of 2017 are accepted where they say what happens here: `to_disk=True`, `convert_to_one_hot=False`,
+        and `shuffle` and `batch_size`, which change nothing about files.
         """
+        transforms = _without_writing_options(transforms)
         check_names(transforms, TRANSFORM_NAMES + ('workers', 'seed', 'show_progress'), 'process_all')
         check_integer('workers', workers, 0)
 
@@ -357,6 +360,23 @@ class BatchGenerator:
             self._color_map,
             self.was_converted,
         )
+
+
+def _without_writing_options(options: Mapping[str, Any]) -> Dict[str, Any]:
+    """Options of `process_all` without those of 2017 that are no transforms; refuses what they cannot mean here."""
+    if not options.get('to_disk', True):
+        raise ValueError(
+            'to_disk is {!r}, but process_all writes files. Iterate over generate(...) for samples in memory.'.format(
+                options['to_disk']
+            )
+        )
+    if options.get('convert_to_one_hot', False):
+        raise ValueError(
+            'convert_to_one_hot is {!r}, but process_all writes labels as PNG, which hold class IDs. Write those, and '
+            'convert when they are read: generate(convert_to_one_hot=True).'.format(options['convert_to_one_hot'])
+        )
+    accepted = ('to_disk', 'convert_to_one_hot', 'shuffle', 'batch_size')
+    return {name: value for name, value in options.items() if name not in accepted}
 
 
 def _check_not_both(layout: Any, **others: Any) -> None:

@@ -59,7 +59,8 @@ class FCN8s:
 
     Tensors: `image_input` float32 [N, H, W, 3] RGB 0..255 (or feed uint8 to `images_uint8`), `keep_prob`, `labels`
     uint8 [N, H, W] or one-hot, `fcn8s_output` logits [N, H, W, C], `softmax_output`, `predictions_argmax` int64,
-    `total_loss`, `train_op`, `learning_rate`, `global_step`; and `sess`, `graph`, `num_classes`, `label_space`.
+    `total_loss`, `train_op`, `learning_rate`, `l2_regularization_rate`, `global_step`, `pool3_out`, `pool4_out`,
+    `fc7_out`; and `sess`, `graph`, `num_classes`, `label_space`, `training_loss` and `best_training_loss` (of epochs).
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class FCN8s:
         self.settings: ModelSettings = plan.settings
         self._encoder_meta_graph = plan.encoder.meta_graph
         self._last_training_loss: Optional[float] = None
+        self.best_training_loss: Optional[float] = None
         self._last_metrics: Dict[str, float] = {}
         self._saved_at: Optional[int] = None
         self.graph = tf.Graph()
@@ -170,6 +172,8 @@ class FCN8s:
         self.softmax_output, self.predictions_argmax = model.predictor.probabilities, model.predictor.argmax
         self.total_loss, self.train_op = training.total_loss, training.ops.apply_op
         self.learning_rate, self.global_step = training.learning_rate, training.global_step
+        self.l2_regularization_rate = training.l2_rate
+        self.pool3_out, self.pool4_out, self.fc7_out = model.encoder.pool3, model.encoder.pool4, model.encoder.fc7
 
     @property
     def label_space(self) -> LabelSpace:
@@ -179,6 +183,11 @@ class FCN8s:
     @property
     def num_classes(self) -> int:
         return self.settings.num_classes
+
+    @property
+    def training_loss(self) -> Optional[float]:
+        """The mean training loss of the last epoch; None before one."""
+        return self._last_training_loss
 
     @property
     def accumulate_batches(self) -> int:
@@ -447,6 +456,7 @@ class FCN8s:
 
     def remember_training_loss(self, loss: float) -> None:
         self._last_training_loss = loss
+        self.best_training_loss = min(loss, loss if self.best_training_loss is None else self.best_training_loss)
 
     def remember_metrics(self, metrics: Dict[str, float]) -> None:
         self._last_metrics = dict(metrics)

@@ -4,7 +4,7 @@ Images are uint8 arrays of shape [H, W, 3], RGB. Nothing that comes in is change
 """
 
 import os
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -30,6 +30,18 @@ _CAPTION_STRIP = 0.45
 
 # At this height a contour is one pixel on either side of the border between two classes; it grows in proportion.
 _CONTOUR_REFERENCE_HEIGHT = 540
+
+
+class Picture(np.ndarray):
+    """An array that tells scripts of 2017, where overlays were images of Pillow, how to go on."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ('save', 'show', 'paste', 'convert'):
+            raise AttributeError(
+                "an overlay is an array [H, W, 3], not an image of Pillow, and has no '{0}'. Use "
+                'helpers.images.write_image(path, overlay), or PIL.Image.fromarray(overlay).{0}(...).'.format(name)
+            )
+        raise AttributeError('{!r} object has no attribute {!r}'.format(type(self).__name__, name))
 
 
 def print_segmentation_onto_image(
@@ -75,7 +87,7 @@ def print_segmentation_onto_image(
     if contours:
         visible = _paint(ids, palette.is_visible.astype(np.uint8))
         cv2.copyTo(painted, visible & _borders(ids), overlay)
-    return overlay
+    return overlay.view(Picture)
 
 
 def colorize(
@@ -185,23 +197,27 @@ def create_split_view(
 
     Arguments:
         target_size: (height, width) of the canvas.
-        images: uint8 arrays of shape [h, w, 3], RGB, of any sizes.
+        images: uint8 arrays of shape [h, w, 3], RGB, or grey [h, w] or [h, w, 1], of any sizes.
         positions: (y, x) of the top left corner of each image on the canvas.
-        sizes: (height, width) to which each image is resized. Where panels overlap, later ones lie on top.
-        captions: A text for the top left corner of each image, None for an image without; None for no captions.
+        sizes: (height, width) to which each image is resized. Where panels overlap, later ones lie on top; what lies
+            outside of the canvas is cut off.
+        captions: A text for the top left corner of each image, None for an image without; None or an empty list for no
+            captions.
 
     Returns:
         uint8 [height, width, 3], RGB.
 
     Raises:
-        ValueError: The lists differ in length, an image has another shape or dtype, or a panel has no area or does not
-            lie within the canvas.
+        ValueError: The lists differ in length, an image has another shape or dtype, or a panel has no area or lies
+            outside of the canvas.
     """
+    captions = captions or None  # scripts of 2017 pass an empty list
     _check_split_view(target_size, images, positions, sizes, captions)
     canvas = np.zeros(tuple(target_size) + (3,), np.uint8)
     for index, (image, (y, x), (height, width)) in enumerate(zip(images, positions, sizes)):
         panel = canvas[y : y + height, x : x + width]
-        panel[:] = _resize(_checked_image(image, 'images[{}]'.format(index)), height, width)
+        whole = _resize(_checked_image(_as_rgb(image), 'images[{}]'.format(index)), height, width)
+        panel[:] = whole[: panel.shape[0], : panel.shape[1]]
         if captions is not None and captions[index]:
             _draw_caption(panel, str(captions[index]))
     return canvas
@@ -377,9 +393,9 @@ def _check_split_view(
     for index, (position, size) in enumerate(zip(positions, sizes)):
         _check_pair(position, 'positions[{}]'.format(index), smallest=0)
         _check_pair(size, 'sizes[{}]'.format(index), smallest=1)
-        if position[0] + size[0] > target_size[0] or position[1] + size[1] > target_size[1]:
+        if position[0] >= target_size[0] or position[1] >= target_size[1]:
             raise ValueError(
-                'Panel {} of size {} at {} does not lie within target_size {}. Move it or make it smaller.'.format(
+                'Panel {} of size {} at {} lies outside of target_size {}. Move it.'.format(
                     index, tuple(size), tuple(position), tuple(target_size)
                 )
             )
@@ -401,6 +417,14 @@ def _checked_image(image: np.ndarray, name: str) -> np.ndarray:
             )
         )
     return image
+
+
+def _as_rgb(image: np.ndarray) -> np.ndarray:
+    """A grey image [h, w] or [h, w, 1] with three channels; all else as it is."""
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = image[..., np.newaxis]
+    return image.repeat(3, axis=-1) if image.ndim == 3 and image.shape[-1] == 1 else image
 
 
 def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

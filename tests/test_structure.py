@@ -15,6 +15,7 @@ GROUND = {'backend', 'settings', 'batches', 'precision', 'stopping'}
 ARROWS = {
     'fcn8s': {
         'native_log': set(),
+        'foreign_folders': set(),
         'backend': {'native_log'},
         'settings': set(),
         'stopping': set(),

@@ -11,6 +11,7 @@ from typing import Optional, Sequence
 
 from fcn8s import __version__
 from fcn8s.cli.terminal import Parser, complain, fitted_output
+from fcn8s.foreign_folders import explained
 from helpers.termination import exit_status, termination_raised
 
 COMMANDS = ('demo', 'sample_data', 'check', 'vgg16', 'plan', 'train', 'evaluate', 'predict', 'video')
@@ -45,7 +46,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt as interruption:
         complain('fcn8s: {}'.format(str(interruption) or 'interrupted'))
         return exit_status(interruption)
-    except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
+    except ImportError as error:
+        complain('fcn8s {}: error: {}'.format(args.command, explained(error)))
+        return 2
+    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         complain('fcn8s {}: error: {}'.format(args.command, error))
         return 2
     except Exception as error:

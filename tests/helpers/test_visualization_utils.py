@@ -264,10 +264,10 @@ def test_captions_are_readable_on_any_picture():
         ({'positions': [(0, 0), (0.5, 0)]}, r'positions\[1\]=\(0.5, 0\) came'),
         ({'sizes': [(4, 4), (0, 4)]}, r'sizes\[1\]=\(0, 4\) came.*at least 1'),
         (
-            {'sizes': [(4, 4), (4, 7)]},
-            r'Panel 1 of size \(4, 7\) at \(0, 4\) does not lie within target_size \(10, 10\)',
+            {'positions': [(0, 0), (0, 10)], 'sizes': [(4, 4), (4, 7)]},
+            r'Panel 1 of size \(4, 7\) at \(0, 10\) lies outside of target_size \(10, 10\)',
         ),
-        ({'images': [image_of((2, 2)), np.zeros((2, 2), np.uint8)]}, r'images\[1\] has dtype uint8 and shape \(2, 2\)'),
+        ({'images': [image_of((2, 2)), np.zeros((2, 2, 2), np.uint8)]}, r'images\[1\] has dtype uint8 and shape'),
     ],
 )
 def test_split_views_refuse(changes, message):
@@ -280,6 +280,25 @@ def test_split_views_refuse(changes, message):
     arguments.update(changes)
     with pytest.raises(ValueError, match=message):
         create_split_view(**arguments)
+
+
+def test_panels_that_overhang_are_cut_and_grey_ones_are_drawn():
+    image, grey = image_of((4, 6)), np.arange(24, dtype=np.uint8).reshape(4, 6)
+    canvas = create_split_view(
+        (6, 8), [image, grey, grey[..., None]], [(0, 0), (3, 5), (4, 0)], [(4, 6)] * 3, captions=[]
+    )
+    np.testing.assert_array_equal(canvas[:3, :6], image[:3])
+    np.testing.assert_array_equal(canvas[3:, 5:][..., 1][:1], grey[:1, :3])
+    np.testing.assert_array_equal(canvas[4:, :5], grey[:2, :5, None].repeat(3, axis=-1))
+
+
+def test_an_overlay_tells_scripts_of_2017_that_it_is_no_image_of_pillow():
+    overlay = print_segmentation_onto_image(image_of((4, 6)), np.zeros((4, 6), int), {0: (1, 2, 3)})
+    with pytest.raises(AttributeError, match=r"has no 'save'. Use helpers.images.write_image\(path, overlay\)"):
+        overlay.save('x.png')
+    with pytest.raises(AttributeError, match="no attribute 'xyz'"):
+        _ = overlay.xyz
+    assert isinstance(overlay, np.ndarray) and not hasattr(overlay, 'save')
 
 
 @pytest.mark.parametrize('height', [12, 20, 48])

@@ -1,0 +1,34 @@
+"""A clear word where a folder beside the user's script is imported in place of a package of this library.
+
+The repository of 2017 has folders that are called `helpers` and `data_generator`, as packages here are, and Python
+looks beside the script first.
+"""
+
+import importlib.util
+import os
+from typing import Optional
+
+OURS = ('helpers', 'data_generator')
+_HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def explained(error: ImportError) -> ImportError:
+    """The error with its cause, where a foreign folder is one; else the error as it came."""
+    for name in OURS:
+        found = _place(name)
+        if found is not None and not os.path.samefile(found, os.path.join(_HOME, name)):
+            return ImportError(
+                "{}: 'import {}' finds {}, which does not belong to this library but comes first, as files beside a "
+                'script do. Rename that, or start the script from elsewhere; docs/migrating.md says what replaces the '
+                'files of 2017.'.format(error, name, found)
+            )
+    return error
+
+
+def _place(name: str) -> Optional[str]:
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        return None
+    if spec.submodule_search_locations:
+        return list(spec.submodule_search_locations)[0]
+    return spec.origin
