@@ -12,7 +12,6 @@ from tqdm import tqdm
 from data_generator.batches.batching import BatchIterator, BatchOrder, stack
 from data_generator.batches.offline import ProcessedDataset, process_all, writing_to_disk
 from data_generator.batches.samples import (
-    TRANSFORM_NAMES,
     Dataset,
     SampleMaker,
     build_sample_maker,
@@ -33,6 +32,7 @@ from data_generator.files.discovery import (
 )
 from data_generator.files.layouts import Layout, find_layout, variants_of
 from data_generator.files.processed import converted_labels
+from data_generator.transforms.options import TRANSFORM_NAMES
 from helpers.label_spaces import LabelSpace, generic_label_space
 
 Function = TypeVar('Function', bound=Callable[..., Any])
@@ -268,26 +268,8 @@ class BatchGenerator:
             ValueError: An option is wrong, or two do not go together. Nothing is read before this is known.
             DataError: From `next`, naming the file that cannot be used, at the batch that it belongs to.
         """
-        transforms = dict(
-            convert_colors_to_ids=convert_colors_to_ids,
-            convert_ids_to_ids=convert_ids_to_ids,
-            void_class_id=void_class_id,
-            random_crop=random_crop,
-            crop=crop,
-            resize=resize,
-            brightness=brightness,
-            flip=flip,
-            translate=translate,
-            scale=scale,
-            gray=gray,
-            rotate=rotate,
-            color_jitter=color_jitter,
-            random_scale=random_scale,
-            max_class_share=max_class_share,
-            blur=blur,
-            resize_labels=resize_labels,
-            pad_value=pad_value,
-        )
+        given = dict(locals())  # an augmentation is named once more than in its table, as a keyword above
+        transforms = {name: given[name] for name in TRANSFORM_NAMES}
         for name, value, low in (('batch_size', batch_size, 1), ('workers', workers, 0), ('prefetch', prefetch, 1)):
             check_integer(name, value, low)
         if seed is None:

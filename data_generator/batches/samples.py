@@ -2,7 +2,6 @@
 
 import contextlib
 import difflib
-import inspect
 import os
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -12,24 +11,15 @@ from data_generator.batches.batching import Made, Sample, sample_rng
 from data_generator.files.cache import PairCache
 from data_generator.files.discovery import Pair
 from data_generator.files.reading import LegalIds, naming_the_file, read_pair
-from data_generator.transforms.options import IMAGENET_MEAN
+from data_generator.transforms.augmentations import AUGMENTATIONS
+from data_generator.transforms.options import TRANSFORM_NAMES
 from data_generator.transforms.pipeline import Pipeline, build_pipeline
+from data_generator.transforms.values import IMAGENET_MEAN
 from helpers.ground_truth import convert_to_one_hot as ids_to_one_hot
 from helpers.images import read_image
 
 #: From how many images, spread evenly over the dataset, its mean colour is estimated.
 NUM_IMAGES_FOR_MEAN = 16
-
-#: The transforms that move pixels out of the image, so that others must be padded.
-PADDING_TRANSFORMS = ('random_crop', 'translate', 'rotate', 'scale')
-
-#: The options of `generate` and `process_all` that say how a pair is changed; the others of `build_pipeline` follow
-#: from the dataset.
-TRANSFORM_NAMES = tuple(
-    name
-    for name in inspect.signature(build_pipeline).parameters
-    if name not in ('ignore_id', 'num_classes', 'has_labels')
-)
 
 RgbColor = Tuple[float, float, float]
 
@@ -127,7 +117,8 @@ def build_sample_maker(
     build_pipeline(**options)  # refuse what is wrong before images are read for their mean
     legal_ids = LegalIds(num_classes, ignore_id, id_map, colors)
     options['convert_ids_to_ids'] = legal_ids.complete_map if dataset.has_labels else None
-    if options.get('pad_value') is None and any(_is_on(options.get(name)) for name in PADDING_TRANSFORMS):
+    pads = any(entry.pads and _is_on(options.get(name)) for name, entry in AUGMENTATIONS.items())
+    if options.get('pad_value') is None and pads:
         options['pad_value'] = mean_color()
     pipeline = build_pipeline(**options)
     # What is in the cache was checked when it was put there, so by the same rule.

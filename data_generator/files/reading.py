@@ -8,7 +8,7 @@ import numpy as np
 
 from data_generator.errors import DataError
 from data_generator.files.discovery import Pair
-from data_generator.transforms.options import IdMap
+from data_generator.transforms.values import IdMap
 from helpers.images import read_color_labels, read_image, read_labels
 
 NUM_IDS = 65536  # label files hold at most 16 bits

@@ -1,42 +1,39 @@
-"""The options of the transforms: what each may be, checked at once and before any file is read.
+"""The options of the transforms, checked at once, each alone and then together, before any file is read."""
 
-Every refusal names the option, the value that came, the rule, and what to write instead.
-"""
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
-import math
-import numbers
-from typing import Any, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from data_generator.transforms import values
+from data_generator.transforms.augmentations import AUGMENTATIONS, MOVES
+from data_generator.transforms.values import IdMap
 
-import numpy as np
+#: Transforms that draw nothing at random: name -> what an option has to be, of (name, value).
+_PREPARATIONS: Dict[str, Callable[[str, Any], Any]] = {
+    'convert_colors_to_ids': values.color_map,
+    'convert_ids_to_ids': values.id_map,
+    'crop': values.margins,
+    'resize': values.size,
+    'resize_labels': values.boolean,
+}
 
-#: Mean RGB of the images that VGG-16 was trained on (https://arxiv.org/abs/1409.1556), rounded: what images are padded
-#: with where the mean of the dataset itself is not known.
-IMAGENET_MEAN = (124, 117, 104)
+#: What they are where they are not given; all others are off.
+_DEFAULTS = {'resize_labels': True}
 
-MAX_ID = 65535  # labels are written as PNG, which holds at most 16 bits
-
-IdMap = Union[np.ndarray, Sequence[int], Mapping[int, int]]
+#: The names of all options that say how a pair is changed.
+TRANSFORM_NAMES = tuple(_PREPARATIONS) + tuple(AUGMENTATIONS) + ('void_class_id', 'pad_value')
 
 
 class TransformOptions(NamedTuple):
-    """Checked options; None is 'not asked for'. The units and ranges are those of `transforms.build_pipeline`."""
+    """Checked options; None is 'not asked for'. The units and ranges are those of `transforms.build_pipeline`.
+
+    `augmentations` has all names of `AUGMENTATIONS`.
+    """
 
     convert_colors_to_ids: Optional[Mapping[Tuple[int, int, int], int]]
     convert_ids_to_ids: Optional[IdMap]
-    random_scale: Optional[Tuple[float, float]]
-    random_crop: Optional[Tuple[int, int]]
-    max_class_share: Optional[float]
     crop: Optional[Tuple[int, int, int, int]]
     resize: Optional[Tuple[int, int]]
-    brightness: Optional[Tuple[float, float, float]]
-    color_jitter: Optional[Tuple[float, float, float, float]]
-    blur: Optional[Tuple[float, float, float]]
-    flip: Optional[float]
-    translate: Optional[Tuple[Tuple[int, int], Tuple[int, int], float]]
-    rotate: Optional[Tuple[float, float, float]]
-    scale: Optional[Tuple[float, float, float]]
-    gray: bool
     resize_labels: bool
+    augmentations: Dict[str, Any]
     ignore_id: int
     pad_id: int
     pad_value: Tuple[int, int, int]
@@ -44,315 +41,42 @@ class TransformOptions(NamedTuple):
     @property
     def output_size(self) -> Optional[Tuple[int, int]]:
         """(height, width) of every image that comes out; None where it follows from the size that goes in."""
-        if self.resize is not None or self.random_crop is None:
+        random_crop = self.augmentations['random_crop']
+        if self.resize is not None or random_crop is None:
             return self.resize
         top, bottom, left, right = self.crop or (0, 0, 0, 0)
-        return self.random_crop[0] - top - bottom, self.random_crop[1] - left - right
+        return random_crop[0] - top - bottom, random_crop[1] - left - right
 
 
 def check_options(
-    *,
-    convert_colors_to_ids,
-    convert_ids_to_ids,
-    void_class_id,
-    random_crop,
-    crop,
-    resize,
-    brightness,
-    flip,
-    translate,
-    scale,
-    gray,
-    rotate,
-    color_jitter,
-    random_scale,
-    max_class_share,
-    blur,
-    ignore_id,
-    pad_value,
-    resize_labels,
-    num_classes,
-    has_labels,
+    transforms: Mapping[str, Any], ignore_id: Any, num_classes: Optional[int], has_labels: bool
 ) -> TransformOptions:
-    """Check all options of `transforms.build_pipeline`, each alone and then together. Raises ValueError."""
-    ignore_id = _integer('ignore_id', ignore_id, 0, MAX_ID, 'ignore_id=255')
+    """Checks all options of `transforms.build_pipeline`, each alone and then together. Raises ValueError."""
+    ignore_id = values.integer('ignore_id', ignore_id, 0, values.MAX_ID, 'ignore_id=255')
+
+    def given(name: str) -> Any:
+        return transforms.get(name, _DEFAULTS.get(name, False))
+
+    prepared: Dict[str, Any] = {name: check(name, given(name)) for name, check in _PREPARATIONS.items()}
     options = TransformOptions(
-        convert_colors_to_ids=_color_map(convert_colors_to_ids),
-        convert_ids_to_ids=_id_map(convert_ids_to_ids),
-        random_scale=_factors('random_scale', random_scale),
-        random_crop=_size('random_crop', random_crop),
-        max_class_share=_max_class_share(max_class_share),
-        crop=_crop(crop),
-        resize=_size('resize', resize),
-        brightness=_range_and_p('brightness', brightness, 0.0, math.inf, (0.5, 1.5, 0.5)),
-        color_jitter=_color_jitter(color_jitter),
-        blur=_range_and_p('blur', blur, 0.0, 50.0, (0.5, 1.5, 0.3)),
-        flip=_flip(flip),
-        translate=_translate(translate),
-        rotate=_range_and_p('rotate', rotate, -180.0, 180.0, (-10, 10, 0.5)),
-        scale=_scale(scale),
-        gray=_boolean('gray', gray),
-        resize_labels=_boolean('resize_labels', resize_labels),
+        augmentations={name: entry.check(name, given(name)) for name, entry in AUGMENTATIONS.items()},
         ignore_id=ignore_id,
-        pad_id=_pad_id(void_class_id, ignore_id, num_classes),
-        pad_value=_pad_value(pad_value),
+        pad_id=values.pad_id(transforms.get('void_class_id'), ignore_id, num_classes),
+        pad_value=values.pad_value(transforms.get('pad_value')),
+        **prepared,
     )
     _check_together(options, has_labels)
     return options
 
 
-def _off(value: Any) -> bool:
-    return value is None or value is False or (isinstance(value, np.bool_) and not value)
-
-
-def _refuse(name: str, value: Any, rule: str, example: Any) -> ValueError:
-    return ValueError(
-        '{}={!r}: {}. Write {}={!r}, or {}=False to do without.'.format(name, value, rule, name, example, name)
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
-
-
-def _is_sequence(value: Any, length: int) -> bool:
-    return isinstance(value, (tuple, list, np.ndarray)) and len(value) == length
-
-
-def _integer(name: str, value: Any, low: int, high: int, remedy: str) -> int:
-    if not _is_integer(value) or not low <= value <= high:
-        raise ValueError('{}={!r}: must be an integer from {} to {}. Write {}.'.format(name, value, low, high, remedy))
-    return int(value)
-
-
-def _boolean(name: str, value: Any) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise ValueError('{}={!r}: must be True or False. Write {}={}.'.format(name, value, name, bool(value)))
-    return bool(value)
-
-
-def _size(name: str, value: Any) -> Optional[Tuple[int, int]]:
-    if _off(value):
-        return None
-    if not _is_sequence(value, 2) or not all(_is_integer(side) and side >= 1 for side in value):
-        raise _refuse(name, value, 'must be (height, width) in pixels, two integers of at least 1', (512, 1024))
-    return int(value[0]), int(value[1])
-
-
-def _crop(value: Any) -> Optional[Tuple[int, int, int, int]]:
-    if _off(value):
-        return None
-    if not _is_sequence(value, 4) or not all(_is_integer(side) and side >= 0 for side in value):
-        raise _refuse(
-            'crop',
-            value,
-            'must be (top, bottom, left, right), the pixels to cut off at each side, four integers of at least 0',
-            (0, 200, 0, 0),
-        )
-    top, bottom, left, right = (int(side) for side in value)
-    return top, bottom, left, right
-
-
-def _is_probability(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= 1
-
-
-def _flip(value: Any) -> Optional[float]:
-    if _off(value):
-        return None
-    if not _is_probability(value):
-        raise _refuse('flip', value, 'must be the probability of a horizontal flip, a number from 0 to 1', 0.5)
-    return float(value)
-
-
-def _range_and_p(name: str, value: Any, low: float, high: float, example: Any) -> Optional[Tuple[float, float, float]]:
-    if _off(value):
-        return None
-    if (
-        not _is_sequence(value, 3)
-        or not all(_is_number(v) for v in value)
-        or not low <= value[0] <= value[1] <= high
-        or not _is_probability(value[2])
-    ):
-        bounds = 'at least {:g}'.format(low) if high == math.inf else 'from {:g} to {:g}'.format(low, high)
-        raise _refuse(
-            name,
-            value,
-            'must be (min, max, probability) with min <= max, both {}, and a probability from 0 to 1'.format(bounds),
-            example,
-        )
-    return float(value[0]), float(value[1]), float(value[2])
-
-
-def _scale(value: Any) -> Optional[Tuple[float, float, float]]:
-    checked = _range_and_p('scale', value, 0.0, math.inf, (0.75, 1.5, 0.5))
-    if checked is not None and checked[0] == 0:
-        raise _refuse('scale', value, 'min must be above 0, for an image scaled by 0 has no pixels', (0.75, 1.5, 0.5))
-    return checked
-
-
-def _factors(name: str, value: Any) -> Optional[Tuple[float, float]]:
-    if _off(value):
-        return None
-    if not _is_sequence(value, 2) or not all(_is_number(v) for v in value) or not 0 < value[0] <= value[1]:
-        raise _refuse(name, value, 'must be (min, max), two factors above 0 with min <= max', (0.5, 2.0))
-    return float(value[0]), float(value[1])
-
-
-def _max_class_share(value: Any) -> Optional[float]:
-    if _off(value):
-        return None
-    if not _is_number(value) or not 0 < value <= 1:
-        raise _refuse(
-            'max_class_share',
-            value,
-            'must be the largest share of the valid pixels of a crop that one '
-            'class may fill, a number above 0 and at most 1',
-            0.75,
-        )
-    return float(value)
-
-
-def _color_jitter(value: Any) -> Optional[Tuple[float, float, float, float]]:
-    if _off(value):
-        return None
-    example = (0.3, 0.3, 10, 0.5)
-    if not _is_sequence(value, 4) or not all(_is_number(v) and v >= 0 for v in value):
-        raise _refuse(
-            'color_jitter',
-            value,
-            'must be (contrast, saturation, hue, probability), four numbers of at least 0',
-            example,
-        )
-    contrast, saturation, hue, probability = (float(v) for v in value)
-    if contrast > 1 or saturation > 1 or hue > 180 or probability > 1:
-        raise _refuse(
-            'color_jitter',
-            value,
-            'contrast, saturation and the probability are at most 1 and hue is at most 180 degrees',
-            example,
-        )
-    return contrast, saturation, hue, probability
-
-
-def _translate(value: Any) -> Optional[Tuple[Tuple[int, int], Tuple[int, int], float]]:
-    if _off(value):
-        return None
-    ranges_are_right = (
-        isinstance(value, (tuple, list))
-        and len(value) == 3
-        and _is_probability(value[2])
-        and all(
-            _is_sequence(shift, 2) and all(_is_integer(pixels) for pixels in shift) and shift[0] <= shift[1]
-            for shift in value[:2]
-        )
-    )
-    if not ranges_are_right:
-        raise _refuse(
-            'translate',
-            value,
-            'must be ((min, max), (min, max), probability): the horizontal and the '
-            'vertical shift in whole pixels with min <= max, and a probability from 0 '
-            'to 1',
-            ((0, 40), (0, 20), 0.5),
-        )
-    (left, right), (up, down), probability = value
-    return (int(left), int(right)), (int(up), int(down)), float(probability)
-
-
-def _color_map(value: Any) -> Optional[Mapping[Tuple[int, int, int], int]]:
-    if _off(value):
-        return None
-    if not isinstance(value, Mapping) or not value:
-        raise _refuse(
-            'convert_colors_to_ids', value, 'must be a dict from (red, green, blue) to class ID', {(128, 64, 128): 0}
-        )
-    for color, class_id in value.items():
-        if not _is_sequence(color, 3) or not all(_is_integer(c) and 0 <= c <= 255 for c in color):
-            raise _refuse(
-                'convert_colors_to_ids',
-                color,
-                'every key must be a colour (red, green, blue) of three integers from 0 to 255',
-                {(128, 64, 128): 0},
-            )
-        _integer('convert_colors_to_ids[{}]'.format(tuple(color)), class_id, 0, MAX_ID, 'the class ID of this colour')
-    return value
-
-
-def _id_map(value: Any) -> Optional[IdMap]:
-    if _off(value):
-        return None
-    if isinstance(value, Mapping):
-        return _id_dict(value)
-    array = np.asarray(value)
-    if array.ndim != 1 or array.size == 0 or array.dtype.kind not in 'iu':
-        raise _refuse(
-            'convert_ids_to_ids',
-            value,
-            'must be a dict from ID to ID, or a one-dimensional integer array that holds at index k what ID k becomes',
-            {7: 0, 8: 1},
-        )
-    if array.min() < 0 or array.max() > MAX_ID:
-        raise _refuse(
-            'convert_ids_to_ids',
-            value,
-            'holds {}; IDs are integers from 0 to {}, so map what is to be left out to ignore_id'.format(
-                array.min() if array.min() < 0 else array.max(), MAX_ID
-            ),
-            {7: 0, 8: 1},
-        )
-    return array
-
-
-def _id_dict(value: Mapping[int, int]) -> Mapping[int, int]:
-    if not value:
-        raise _refuse('convert_ids_to_ids', value, 'must name at least one ID', {7: 0, 8: 1})
-    for old, new in value.items():
-        _integer('convert_ids_to_ids, the key', old, 0, MAX_ID, 'the ID as it stands in the label files')
-        _integer(
-            'convert_ids_to_ids[{}]'.format(old), new, 0, MAX_ID, 'a class ID, or ignore_id for what is to be left out'
-        )
-    return value
-
-
-def _pad_id(void_class_id: Any, ignore_id: int, num_classes: Optional[int]) -> int:
-    if void_class_id is None:
-        return ignore_id
-    pad_id = _integer('void_class_id', void_class_id, 0, MAX_ID, 'void_class_id=None to pad with ignore_id')
-    if num_classes is not None and pad_id >= num_classes and pad_id != ignore_id:
-        raise ValueError(
-            'void_class_id={}: must be one of the num_classes={} class IDs or ignore_id={}. Write '
-            'void_class_id=None to pad with ignore_id, or pass ignore_id={}.'.format(
-                pad_id, num_classes, ignore_id, pad_id
-            )
-        )
-    return pad_id
-
-
-def _pad_value(value: Any) -> Tuple[int, int, int]:
-    if value is None:
-        return IMAGENET_MEAN
-    if not _is_sequence(value, 3) or not all(_is_number(v) and 0 <= v <= 255 for v in value):
-        raise ValueError(
-            'pad_value={!r}: must be (red, green, blue), three numbers from 0 to 255. Write pad_value={!r}.'.format(
-                value, IMAGENET_MEAN
-            )
-        )
-    red, green, blue = (int(round(float(v))) for v in value)
-    return red, green, blue
-
-
 def _check_together(options: TransformOptions, has_labels: bool) -> None:
     _check_sizes_together(options)
-    for name in ('random_scale', 'max_class_share'):
-        if getattr(options, name) is not None and options.random_crop is None:
+    augmentations = options.augmentations
+    for name, entry in AUGMENTATIONS.items():
+        if augmentations[name] is not None and entry.belongs_to and augmentations[entry.belongs_to] is None:
             raise ValueError(
-                '{}={!r}: belongs to random crops, and random_crop is off. Add random_crop=(height, width).'.format(
-                    name, getattr(options, name)
+                '{}={!r}: belongs to random crops, and {} is off. Add {}=(height, width).'.format(
+                    name, augmentations[name], entry.belongs_to, entry.belongs_to
                 )
             )
     if not options.resize_labels:
@@ -362,36 +86,38 @@ def _check_together(options: TransformOptions, has_labels: bool) -> None:
 
 
 def _check_sizes_together(options: TransformOptions) -> None:
-    if options.random_crop is not None and options.crop is not None:
-        (height, width), (top, bottom, left, right) = options.random_crop, options.crop
+    random_crop, translate = options.augmentations['random_crop'], options.augmentations['translate']
+    if random_crop is not None and options.crop is not None:
+        (height, width), (top, bottom, left, right) = random_crop, options.crop
         if top + bottom >= height or left + right >= width:
             raise ValueError(
                 'crop={}: cuts away all of random_crop={}. Cut off less than {} rows and {} columns.'.format(
-                    options.crop, options.random_crop, height, width
+                    options.crop, random_crop, height, width
                 )
             )
-    if options.translate is not None and options.output_size is not None:
+    if translate is not None and options.output_size is not None:
         height, width = options.output_size
-        across, down = (max(abs(pixels) for pixels in shift) for shift in options.translate[:2])
+        across, down = (max(abs(pixels) for pixels in shift) for shift in translate[:2])
         if across >= width or down >= height:
             raise ValueError(
                 'translate={}: can shift the whole image of {}x{} (height x width) out of sight. Shift by '
-                'less than {} pixels across and {} down.'.format(options.translate, height, width, width, height)
+                'less than {} pixels across and {} down.'.format(translate, height, width, width, height)
             )
 
 
 def _check_labels_may_keep_their_size(options: TransformOptions) -> None:
-    for name in ('translate', 'rotate', 'scale'):
-        if getattr(options, name) is not None:
+    for name, entry in AUGMENTATIONS.items():
+        if entry.labels == MOVES and options.augmentations[name] is not None:
             raise ValueError(
                 '{}={!r}: moves pixels of the resized image, and with resize_labels=False the labels have '
-                'another size. Write {}=False, or resize_labels=True.'.format(name, getattr(options, name), name)
+                'another size. Write {}=False, or resize_labels=True.'.format(name, options.augmentations[name], name)
             )
 
 
 def _check_needs_no_labels(options: TransformOptions) -> None:
+    given = dict(options._asdict(), **options.augmentations)
     for name in ('convert_colors_to_ids', 'convert_ids_to_ids', 'max_class_share'):
-        if getattr(options, name) is not None:
+        if given[name] is not None:
             raise ValueError(
                 '{} is for labels, and this dataset has none. Write {}=False, or name the directories of '
                 'the labels.'.format(name, name)

@@ -1,17 +1,18 @@
-"""Augmentation of image and label pairs: the transforms of `geometry` and `light`, strung together as options say.
+"""Augmentation of image and label pairs: what options ask for, in the order of `AUGMENTATIONS`.
 
 All geometry from flip on is one matrix and thereby one resampling: two would blur the image twice and take twice as
 long.
 """
 
 import hashlib
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional
 
 import numpy as np
 
-from data_generator.transforms import geometry, light
+from data_generator.transforms import geometry
+from data_generator.transforms.augmentations import AUGMENTATIONS, MIRRORS, MOVES
 from data_generator.transforms.geometry import Label, Padding, Pair, Size
-from data_generator.transforms.options import TransformOptions, check_options
+from data_generator.transforms.options import TRANSFORM_NAMES, TransformOptions, check_options
 from helpers.ground_truth import convert_colors_to_ids as colors_to_ids
 from helpers.ground_truth import convert_ids_to_ids as ids_to_ids
 
@@ -26,7 +27,7 @@ class Pipeline:
     def __init__(self, options: TransformOptions):
         self._options = options
         self._padding = Padding(options.pad_value, options.pad_id)
-        self._fixed_size_first = options.random_crop is None
+        self._fixed_size_first = options.augmentations['random_crop'] is None
 
     @property
     def output_size(self) -> Optional[Size]:
@@ -36,10 +37,12 @@ class Pipeline:
     @property
     def settings(self) -> Dict[str, Any]:
         """All options as what JSON can hold; equal for pipelines that do the same."""
-        settings = self._options._asdict()
+        settings = dict(self._options._asdict())
+        settings.update(settings.pop('augmentations'))
+        settings['gray'] = bool(settings['gray'])
         for name in ('convert_colors_to_ids', 'convert_ids_to_ids'):
             settings[name] = _described(settings[name])
-        return dict(settings)
+        return settings
 
     @property
     def prepare_key(self) -> str:
@@ -66,22 +69,27 @@ class Pipeline:
 
     def augment(self, image: np.ndarray, label: Label, rng: np.random.Generator) -> Pair:
         """All that is random, with the numbers that `rng` draws, and what comes after it."""
-        o = self._options
-        if o.random_crop is not None:
-            image, label = geometry.random_crop(
-                image,
-                label,
-                rng,
-                o.random_crop,
-                self._padding,
-                o.random_scale,
-                o.max_class_share,
-                (o.ignore_id, o.pad_id),
-            )
-            image, label = self._crop_and_resize(image, label)
-        image = self._change_light(image, rng)
-        image, label = geometry.warp(image, label, self._draw_geometry(image.shape[:2], rng), self._padding)
-        return (light.to_gray(image) if o.gray else image), label
+        if not self._fixed_size_first:
+            image, label = self._crop_and_resize(*self._random_crop(image, label, rng))
+        matrix = np.eye(3)
+        for name, entry in AUGMENTATIONS.items():
+            option = self._options.augmentations[name]
+            drawn = None if option is None or entry.apply is None else entry.draw(rng, option)
+            if drawn is None or entry.apply is None:
+                continue
+            if entry.labels in (MOVES, MIRRORS):
+                matrix = entry.apply(image.shape[:2], drawn).dot(matrix)
+            else:
+                image, label = geometry.warp(image, label, matrix, self._padding)
+                image, matrix = entry.apply(image, drawn), np.eye(3)
+        return geometry.warp(image, label, matrix, self._padding)
+
+    def _random_crop(self, image: np.ndarray, label: Label, rng: np.random.Generator) -> Pair:
+        size, factors, share = (
+            self._options.augmentations[name] for name in ('random_crop', 'random_scale', 'max_class_share')
+        )
+        not_a_class = (self._options.ignore_id, self._options.pad_id)
+        return geometry.random_crop(image, label, rng, size, self._padding, factors, share, not_a_class)
 
     def _crop_and_resize(self, image: np.ndarray, label: Label) -> Pair:
         if self._options.crop is not None:
@@ -90,54 +98,11 @@ class Pipeline:
             image, label = geometry.resize(image, label, self._options.resize, self._options.resize_labels)
         return image, label
 
-    def _change_light(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        o = self._options
-        factor = _draw(rng, o.brightness, neutral=None)
-        if factor is not None:
-            image = light.change_brightness(image, factor)
-        colors = _draw_colors(rng, o.color_jitter)
-        if colors is not None:
-            image = light.change_colors(image, *colors)
-        return light.blur(image, _draw(rng, o.blur, neutral=0.0))
-
-    def _draw_geometry(self, size: Size, rng: np.random.Generator) -> np.ndarray:
-        o = self._options
-        matrix = np.eye(3)
-        if o.flip is not None and rng.random() < o.flip:
-            matrix = geometry.flip_matrix(size)
-        if o.translate is not None:
-            matrix = geometry.translation_matrix(*_draw_shift(rng, o.translate)).dot(matrix)
-        degrees, factor = _draw(rng, o.rotate, neutral=0.0), _draw(rng, o.scale, neutral=1.0)
-        if degrees != 0.0 or factor != 1.0:
-            matrix = geometry.similarity_matrix(size, degrees, factor).dot(matrix)
-        return matrix
-
 
 def build_pipeline(
-    *,
-    convert_colors_to_ids=False,
-    convert_ids_to_ids=False,
-    void_class_id=None,
-    random_crop=False,
-    crop=False,
-    resize=False,
-    brightness=False,
-    flip=False,
-    translate=False,
-    scale=False,
-    gray=False,
-    rotate=False,
-    color_jitter=False,
-    random_scale=False,
-    max_class_share=False,
-    blur=False,
-    ignore_id=255,
-    pad_value=None,
-    resize_labels=True,
-    num_classes=None,
-    has_labels=True,
+    *, ignore_id: int = 255, num_classes: Optional[int] = None, has_labels: bool = True, **transforms: Any
 ) -> Pipeline:
-    """Check all options at once and return the function (image, label, rng) -> (image, label) that they describe.
+    """Checks all options at once and returns the function (image, label, rng) -> (image, label) that they describe.
 
     The transforms are applied in this order; False leaves one out. p is always a probability.
 
@@ -171,31 +136,10 @@ def build_pipeline(
     Raises:
         ValueError: An option has a wrong type or value, or two do not go together.
     """
-    return Pipeline(
-        check_options(
-            convert_colors_to_ids=convert_colors_to_ids,
-            convert_ids_to_ids=convert_ids_to_ids,
-            void_class_id=void_class_id,
-            random_crop=random_crop,
-            crop=crop,
-            resize=resize,
-            brightness=brightness,
-            flip=flip,
-            translate=translate,
-            scale=scale,
-            gray=gray,
-            rotate=rotate,
-            color_jitter=color_jitter,
-            random_scale=random_scale,
-            max_class_share=max_class_share,
-            blur=blur,
-            ignore_id=ignore_id,
-            pad_value=pad_value,
-            resize_labels=resize_labels,
-            num_classes=num_classes,
-            has_labels=has_labels,
-        )
-    )
+    for name in transforms:
+        if name not in TRANSFORM_NAMES:
+            raise TypeError('{}: there is no such transform. There are {}.'.format(name, ', '.join(TRANSFORM_NAMES)))
+    return Pipeline(check_options(transforms, ignore_id, num_classes, has_labels))
 
 
 def _check_pair(image: np.ndarray, label: np.ndarray) -> None:
@@ -218,30 +162,3 @@ def _described(mapping):
     if isinstance(mapping, np.ndarray):
         return mapping.tolist()
     return sorted([np.asarray(key).tolist(), int(value)] for key, value in mapping.items())
-
-
-def _draw(rng: np.random.Generator, option: Optional[Tuple[float, float, float]], neutral: Optional[float]):
-    if option is None:
-        return neutral
-    low, high, probability = option
-    happens, value = rng.random() < probability, rng.uniform(low, high)  # both are drawn, whatever the outcome
-    return value if happens else neutral
-
-
-def _draw_colors(rng: np.random.Generator, option) -> Optional[Tuple[float, float, float]]:
-    if option is None:
-        return None
-    contrast, saturation, hue, probability = option
-    happens, draws = rng.random() < probability, rng.uniform(-1, 1, size=3)
-    return (1 + contrast * draws[0], 1 + saturation * draws[1], hue * draws[2]) if happens else None
-
-
-def _draw_shift(rng: np.random.Generator, option) -> Tuple[int, int]:
-    across, down, probability = option
-    happens, shift = rng.random() < probability, (_draw_pixels(rng, across), _draw_pixels(rng, down))
-    return shift if happens else (0, 0)
-
-
-def _draw_pixels(rng: np.random.Generator, limits: Tuple[int, int]) -> int:
-    pixels, sign = int(rng.integers(limits[0], limits[1] + 1)), 1 if rng.random() < 0.5 else -1
-    return sign * pixels if limits[0] >= 0 else pixels

@@ -1,0 +1,258 @@
+"""What the options of the transforms may be: every refusal names the option, the value that came, the rule, and what to
+write instead. None and False stand for an option that is off.
+"""
+
+import math
+import numbers
+from typing import Any, Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+#: Mean RGB of the images that VGG-16 was trained on (https://arxiv.org/abs/1409.1556), rounded: what images are padded
+#: with where the mean of the dataset itself is not known.
+IMAGENET_MEAN = (124, 117, 104)
+
+MAX_ID = 65535  # labels are written as PNG, which holds at most 16 bits
+
+IdMap = Union[np.ndarray, Sequence[int], Mapping[int, int]]
+
+
+def is_off(value: Any) -> bool:
+    return value is None or value is False or (isinstance(value, np.bool_) and not value)
+
+
+def _refuse(name: str, value: Any, rule: str, example: Any) -> ValueError:
+    return ValueError(
+        '{}={!r}: {}. Write {}={!r}, or {}=False to do without.'.format(name, value, rule, name, example, name)
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
+
+
+def _is_sequence(value: Any, length: int) -> bool:
+    return isinstance(value, (tuple, list, np.ndarray)) and len(value) == length
+
+
+def integer(name: str, value: Any, low: int, high: int, remedy: str) -> int:
+    if not _is_integer(value) or not low <= value <= high:
+        raise ValueError('{}={!r}: must be an integer from {} to {}. Write {}.'.format(name, value, low, high, remedy))
+    return int(value)
+
+
+def boolean(name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError('{}={!r}: must be True or False. Write {}={}.'.format(name, value, name, bool(value)))
+    return bool(value)
+
+
+def size(name: str, value: Any) -> Optional[Tuple[int, int]]:
+    if is_off(value):
+        return None
+    if not _is_sequence(value, 2) or not all(_is_integer(side) and side >= 1 for side in value):
+        raise _refuse(name, value, 'must be (height, width) in pixels, two integers of at least 1', (512, 1024))
+    return int(value[0]), int(value[1])
+
+
+def margins(name: str, value: Any) -> Optional[Tuple[int, int, int, int]]:
+    if is_off(value):
+        return None
+    if not _is_sequence(value, 4) or not all(_is_integer(side) and side >= 0 for side in value):
+        raise _refuse(
+            name,
+            value,
+            'must be (top, bottom, left, right), the pixels to cut off at each side, four integers of at least 0',
+            (0, 200, 0, 0),
+        )
+    top, bottom, left, right = (int(side) for side in value)
+    return top, bottom, left, right
+
+
+def _is_probability(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1
+
+
+def probability(name: str, value: Any) -> Optional[float]:
+    if is_off(value):
+        return None
+    if not _is_probability(value):
+        raise _refuse(name, value, 'must be the probability of a horizontal flip, a number from 0 to 1', 0.5)
+    return float(value)
+
+
+def range_and_p(name: str, value: Any, low: float, high: float, example: Any) -> Optional[Tuple[float, float, float]]:
+    if is_off(value):
+        return None
+    if (
+        not _is_sequence(value, 3)
+        or not all(_is_number(v) for v in value)
+        or not low <= value[0] <= value[1] <= high
+        or not _is_probability(value[2])
+    ):
+        bounds = 'at least {:g}'.format(low) if high == math.inf else 'from {:g} to {:g}'.format(low, high)
+        raise _refuse(
+            name,
+            value,
+            'must be (min, max, probability) with min <= max, both {}, and a probability from 0 to 1'.format(bounds),
+            example,
+        )
+    return float(value[0]), float(value[1]), float(value[2])
+
+
+def magnification(name: str, value: Any) -> Optional[Tuple[float, float, float]]:
+    checked = range_and_p(name, value, 0.0, math.inf, (0.75, 1.5, 0.5))
+    if checked is not None and checked[0] == 0:
+        raise _refuse(name, value, 'min must be above 0, for an image scaled by 0 has no pixels', (0.75, 1.5, 0.5))
+    return checked
+
+
+def factors(name: str, value: Any) -> Optional[Tuple[float, float]]:
+    if is_off(value):
+        return None
+    if not _is_sequence(value, 2) or not all(_is_number(v) for v in value) or not 0 < value[0] <= value[1]:
+        raise _refuse(name, value, 'must be (min, max), two factors above 0 with min <= max', (0.5, 2.0))
+    return float(value[0]), float(value[1])
+
+
+def share(name: str, value: Any) -> Optional[float]:
+    if is_off(value):
+        return None
+    if not _is_number(value) or not 0 < value <= 1:
+        raise _refuse(
+            name,
+            value,
+            'must be the largest share of the valid pixels of a crop that one '
+            'class may fill, a number above 0 and at most 1',
+            0.75,
+        )
+    return float(value)
+
+
+def color_jitter(name: str, value: Any) -> Optional[Tuple[float, float, float, float]]:
+    if is_off(value):
+        return None
+    example = (0.3, 0.3, 10, 0.5)
+    if not _is_sequence(value, 4) or not all(_is_number(v) and v >= 0 for v in value):
+        raise _refuse(
+            name,
+            value,
+            'must be (contrast, saturation, hue, probability), four numbers of at least 0',
+            example,
+        )
+    contrast, saturation, hue, probability = (float(v) for v in value)
+    if contrast > 1 or saturation > 1 or hue > 180 or probability > 1:
+        raise _refuse(
+            name,
+            value,
+            'contrast, saturation and the probability are at most 1 and hue is at most 180 degrees',
+            example,
+        )
+    return contrast, saturation, hue, probability
+
+
+def shifts(name: str, value: Any) -> Optional[Tuple[Tuple[int, int], Tuple[int, int], float]]:
+    if is_off(value):
+        return None
+    ranges_are_right = (
+        isinstance(value, (tuple, list))
+        and len(value) == 3
+        and _is_probability(value[2])
+        and all(
+            _is_sequence(shift, 2) and all(_is_integer(pixels) for pixels in shift) and shift[0] <= shift[1]
+            for shift in value[:2]
+        )
+    )
+    if not ranges_are_right:
+        raise _refuse(
+            name,
+            value,
+            'must be ((min, max), (min, max), probability): the horizontal and the '
+            'vertical shift in whole pixels with min <= max, and a probability from 0 '
+            'to 1',
+            ((0, 40), (0, 20), 0.5),
+        )
+    (left, right), (up, down), probability = value
+    return (int(left), int(right)), (int(up), int(down)), float(probability)
+
+
+def color_map(name: str, value: Any) -> Optional[Mapping[Tuple[int, int, int], int]]:
+    if is_off(value):
+        return None
+    if not isinstance(value, Mapping) or not value:
+        raise _refuse(name, value, 'must be a dict from (red, green, blue) to class ID', {(128, 64, 128): 0})
+    for color, class_id in value.items():
+        if not _is_sequence(color, 3) or not all(_is_integer(c) and 0 <= c <= 255 for c in color):
+            raise _refuse(
+                name,
+                color,
+                'every key must be a colour (red, green, blue) of three integers from 0 to 255',
+                {(128, 64, 128): 0},
+            )
+        integer('{}[{}]'.format(name, tuple(color)), class_id, 0, MAX_ID, 'the class ID of this colour')
+    return value
+
+
+def id_map(name: str, value: Any) -> Optional[IdMap]:
+    if is_off(value):
+        return None
+    if isinstance(value, Mapping):
+        return _id_dict(name, value)
+    array = np.asarray(value)
+    if array.ndim != 1 or array.size == 0 or array.dtype.kind not in 'iu':
+        raise _refuse(
+            name,
+            value,
+            'must be a dict from ID to ID, or a one-dimensional integer array that holds at index k what ID k becomes',
+            {7: 0, 8: 1},
+        )
+    if array.min() < 0 or array.max() > MAX_ID:
+        raise _refuse(
+            name,
+            value,
+            'holds {}; IDs are integers from 0 to {}, so map what is to be left out to ignore_id'.format(
+                array.min() if array.min() < 0 else array.max(), MAX_ID
+            ),
+            {7: 0, 8: 1},
+        )
+    return array
+
+
+def _id_dict(name: str, value: Mapping[int, int]) -> Mapping[int, int]:
+    if not value:
+        raise _refuse(name, value, 'must name at least one ID', {7: 0, 8: 1})
+    for old, new in value.items():
+        integer(name + ', the key', old, 0, MAX_ID, 'the ID as it stands in the label files')
+        integer('{}[{}]'.format(name, old), new, 0, MAX_ID, 'a class ID, or ignore_id for what is to be left out')
+    return value
+
+
+def pad_id(void_class_id: Any, ignore_id: int, num_classes: Optional[int]) -> int:
+    if void_class_id is None:
+        return ignore_id
+    pad_id = integer('void_class_id', void_class_id, 0, MAX_ID, 'void_class_id=None to pad with ignore_id')
+    if num_classes is not None and pad_id >= num_classes and pad_id != ignore_id:
+        raise ValueError(
+            'void_class_id={}: must be one of the num_classes={} class IDs or ignore_id={}. Write '
+            'void_class_id=None to pad with ignore_id, or pass ignore_id={}.'.format(
+                pad_id, num_classes, ignore_id, pad_id
+            )
+        )
+    return pad_id
+
+
+def pad_value(value: Any) -> Tuple[int, int, int]:
+    if value is None:
+        return IMAGENET_MEAN
+    if not _is_sequence(value, 3) or not all(_is_number(v) and 0 <= v <= 255 for v in value):
+        raise ValueError(
+            'pad_value={!r}: must be (red, green, blue), three numbers from 0 to 255. Write pad_value={!r}.'.format(
+                value, IMAGENET_MEAN
+            )
+        )
+    red, green, blue = (int(round(float(v))) for v in value)
+    return red, green, blue
