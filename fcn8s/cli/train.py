@@ -117,12 +117,7 @@ def _train_batches(options: argparse.Namespace, data: Any) -> Any:
         workers=options.workers,
         cache_dir=options.cache,
         resize=_as_tuple(size),
-        random_crop=_as_tuple(options.crop),
-        random_scale=_as_tuple(options.random_scale),
-        max_class_share=False if options.max_class_share is None else options.max_class_share,
-        flip=options.flip or False,
-        brightness=_as_tuple(options.brightness),
-        color_jitter=_as_tuple(options.color_jitter),
+        **training.augmentations(options),
     )
 
 

@@ -72,28 +72,49 @@ def add_data_arguments(group: Any) -> None:
     group.add_argument('--cache', metavar='DIR', help='keep decoded and resized pairs in this directory')
 
 
+#: The augmentations of `BatchGenerator.generate`: name -> how its flag is written. A test holds that none is missing.
+AUGMENTATION_FLAGS: Dict[str, Dict[str, Any]] = {
+    'random_crop': dict(dest='crop', type=int, nargs=2, metavar=('H', 'W'), help='train on random crops of this size'),
+    'max_class_share': dict(type=float, metavar='SHARE', help='draw a crop again in which one class fills more'),
+    'random_scale': dict(type=float, nargs=2, metavar=('MIN', 'MAX'), help='scale before cropping, for example 0.5 2'),
+    'flip': dict(type=float, default=0.5, metavar='P', help='mirror with this probability (default: 0.5)'),
+    'brightness': dict(type=float, nargs=3, metavar=('MIN', 'MAX', 'P'), help='factor, for example 0.7 1.4 0.5'),
+    'color_jitter': dict(
+        type=float, nargs=4, metavar=('CONTRAST', 'SATURATION', 'HUE', 'P'), help='for example 0.3 0.3 10 0.5'
+    ),
+    'blur': dict(type=float, nargs=3, metavar=('MIN', 'MAX', 'P'), help='Gaussian, in pixels, for example 0.5 1.5 0.3'),
+    'rotate': dict(type=float, nargs=3, metavar=('MIN', 'MAX', 'P'), help='in degrees, for example -10 10 0.5'),
+    'translate': dict(
+        type=float,
+        nargs=5,
+        metavar=('MIN_X', 'MAX_X', 'MIN_Y', 'MAX_Y', 'P'),
+        help='shift by whole pixels, for example 0 40 0 20 0.5; a range without negative numbers goes either way',
+    ),
+    'scale': dict(
+        type=float, nargs=3, metavar=('MIN', 'MAX', 'P'), help='magnify about the centre, for example 0.75 1.5 0.5'
+    ),
+    'gray': dict(action='store_true', help='train on grey images, three equal channels'),
+}
+
+
 def add_augmentation_arguments(group: Any) -> None:
-    group.add_argument('--crop', type=int, nargs=2, metavar=('H', 'W'), help='train on random crops of this size')
-    group.add_argument(
-        '--max-class-share',
-        type=float,
-        metavar='SHARE',
-        help='draw a crop again in which one class fills more than this',
-    )
-    group.add_argument(
-        '--random-scale', type=float, nargs=2, metavar=('MIN', 'MAX'), help='scale before cropping, for example 0.5 2'
-    )
-    group.add_argument(
-        '--flip', type=float, default=0.5, metavar='P', help='mirror with this probability (default: 0.5)'
-    )
-    group.add_argument('--brightness', type=float, nargs=3, metavar=('MIN', 'MAX', 'P'), help='for example 0.7 1.4 0.5')
-    group.add_argument(
-        '--color-jitter',
-        type=float,
-        nargs=4,
-        metavar=('CONTRAST', 'SATURATION', 'HUE', 'P'),
-        help='for example 0.3 0.3 10 0.5',
-    )
+    for name, flag in AUGMENTATION_FLAGS.items():
+        group.add_argument('--' + flag.get('dest', name).replace('_', '-'), **flag)
+
+
+def augmentations(options: argparse.Namespace) -> Dict[str, Any]:
+    """The augmentations that were asked for, by their names in `BatchGenerator.generate`."""
+    given = {name: getattr(options, flag.get('dest', name)) for name, flag in AUGMENTATION_FLAGS.items()}
+    if given['translate'] is not None:
+        *pixels, probability = given['translate']
+        whole = [int(number) if float(number).is_integer() else number for number in pixels]
+        given['translate'] = (tuple(whole[:2]), tuple(whole[2:]), probability)
+    given['flip'] = given['flip'] or None  # a probability of 0 draws nothing at all
+    return {name: False if value is None else _as_tuple(value) for name, value in given.items()}
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def add_network_arguments(group: Any) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from data_generator.street_scenes import write_dataset
+from data_generator.transforms.augmentations import AUGMENTATIONS
+from data_generator.transforms.pipeline import build_pipeline
 from fcn8s.backend import tf
 from fcn8s.cli import build_parser, main
 from fcn8s.cli.options import training as train_options
@@ -384,6 +386,33 @@ DATA = ['--data', 'D', '--encoder', 'E']
 FOLDERS = ['--images', 'I', '--labels', 'L', '--classes', '2', '--encoder', 'E']
 
 
+def test_every_augmentation_has_a_flag():
+    assert set(train_options.AUGMENTATION_FLAGS) == set(AUGMENTATIONS)
+
+
+def test_flags_of_augmentations_become_options_of_generate():
+    words = (
+        '--images I --labels L --classes 2 --encoder E --crop 4 6 --random-scale 0.5 2 --max-class-share 0.8 --flip 0'
+    )
+    words += ' --brightness 0.5 1.5 0.5 --color-jitter 0.1 0.2 3 0.4 --blur 0.5 1.5 0.3 --rotate -10 10 0.5'
+    words += ' --translate -3 4 0 2 1 --scale 0.75 1.5 0.5 --gray'
+    given = train_options.augmentations(build_parser().parse_args(['train'] + words.split()))
+    assert given == {
+        'random_crop': (4, 6),
+        'random_scale': (0.5, 2),
+        'max_class_share': 0.8,
+        'flip': False,
+        'brightness': (0.5, 1.5, 0.5),
+        'color_jitter': (0.1, 0.2, 3, 0.4),
+        'blur': (0.5, 1.5, 0.3),
+        'rotate': (-10, 10, 0.5),
+        'translate': ((-3, 4), (0, 2), 1),
+        'scale': (0.75, 1.5, 0.5),
+        'gray': True,
+    }
+    build_pipeline(**given)
+
+
 @pytest.mark.parametrize(
     'words, message',
     [
@@ -453,6 +482,8 @@ def test_arguments_of_the_wrong_kind(words, message, capsys):
         (['--workers', '-1'], 'workers=-1'),
         (['--crop', '0', '16'], 'random_crop'),
         (['--flip', '2'], 'flip'),
+        (['--rotate', '10', '-10', '1'], 'with min <= max, both from -180'),
+        (['--translate', '0.5', '4', '0', '2', '1'], 'vertical shift in whole pixels'),
     ],
 )
 def test_values_that_cannot_work(data, tiny_encoder, tmp_path, words, message, capsys):
