@@ -21,6 +21,7 @@ from helpers.files import atomic_path
 from helpers.image_headers import ImageHeader, read_header
 from helpers.image_rules import RGB_RULES, ImageRules, Pixels, apply_rules
 from helpers.memory import require_memory
+from helpers.palettes import LabelFile, by_look, check_png_checksums, png_palette
 from helpers.tiff_files import read_tiff, turned
 
 PathLike = Union[str, 'os.PathLike[str]']
@@ -30,7 +31,7 @@ IMAGE_EXTENSIONS = ('png', 'jpg', 'jpeg', 'tif', 'tiff', 'webp', 'bmp')
 _LABEL_EXTENSIONS = ('.png', '.tif', '.tiff')
 
 # Folders in which systems keep what is no image of anybody's: Synology's thumbnails, and what macOS adds to archives.
-_FOLDERS_OF_SYSTEMS = ('@eadir', '__macosx')
+_FOLDERS_OF_SYSTEMS = ('@eadir', '__macosx', '#recycle', '$recycle.bin', 'lost+found')
 
 # Decodes to RGB without a second pass over the pixels; OpenCV has it since 4.11.
 _DECODE_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)
@@ -80,10 +81,22 @@ def read_image(path: PathLike, convert: bool = False, rules: Optional[ImageRules
 
 
 def read_labels(path: PathLike) -> np.ndarray:
-    """Reads a label file as the numbers that are stored in it: indices of a palette PNG, values of a grey one.
+    """Reads a label file as numbers: values of a grey file, grey values of a palette of greys, else palette indices.
 
     Returns:
         A uint8 array of shape [H, W], or uint16 for a file of more than 8 bits.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: As `read_label_file`.
+    """
+    return read_label_file(path).values
+
+
+def read_label_file(path: PathLike) -> LabelFile:
+    """Reads a label file with the palette that its values stand for.
+
+    Colours that are all grey are these grey values, whether a palette or the three channels of a PNG hold them.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -98,9 +111,11 @@ def read_labels(path: PathLike) -> np.ndarray:
             'give PNG files.'.format(path, header.format.upper())
         )
     if header.format == 'png' and not header.has_palette:
-        return _grey_png_labels(data, header, path)
+        return LabelFile(_grey_png_labels(data, header, path), None)
     if header.format in ('tiff', 'npy'):
-        return _ids(_pixels(data, header, path), path)
+        pixels = _pixels(data, header, path)
+        ids = _ids(pixels, path)
+        return LabelFile(ids, None) if pixels.palette is None else _by_look(ids, pixels.palette[:, :3], path)
     return _labels_by_pillow(data, header, path)
 
 
@@ -460,34 +475,58 @@ def _ids(pixels: Pixels, path: PathLike) -> np.ndarray:
 
 
 def _grey_png_labels(data: bytes, header: ImageHeader, path: PathLike) -> np.ndarray:
-    if header.channels != 1:
+    pixels = _decode(data, cv2.IMREAD_UNCHANGED, header, path)
+    if pixels.ndim == 3 and pixels.shape[2] == 4 and pixels[..., 3].min() == np.iinfo(pixels.dtype).max:
+        pixels = pixels[..., :3]  # alpha that is opaque everywhere
+    if header.channels != 1 and (pixels.ndim != 3 or pixels.shape[2] != 3 or (pixels != pixels[..., :1]).any()):
         raise ValueError(
             '{} holds colours ({} channels), not class IDs. Give a table of colours to convert them by '
             '(convert_colors_to_ids), or name the files with the class IDs.'.format(path, header.channels)
         )
-    pixels = _decode(data, cv2.IMREAD_UNCHANGED, header, path)
-    if pixels.ndim != 2:  # a grey file with a transparent grey
+    if pixels.ndim != 2:  # three equal channels, or a grey file with a transparent grey
         pixels = np.ascontiguousarray(pixels[..., 0])
-    if header.bit_depth is not None and header.bit_depth < 8:
+    if header.channels == 1 and header.bit_depth is not None and header.bit_depth < 8:
         # Decoders stretch 1, 2 and 4 bits to 0..255; the numbers in the file are wanted.
         pixels = pixels // (255 // (2**header.bit_depth - 1))
     return pixels
 
 
-def _labels_by_pillow(data: bytes, header: ImageHeader, path: PathLike) -> np.ndarray:
+def _by_look(indices: np.ndarray, palette: np.ndarray, path: PathLike) -> LabelFile:
+    try:
+        return by_look(indices, np.asarray(palette, np.uint8))
+    except ValueError as error:
+        raise ValueError('{} {}. Replace it by a whole copy, or take it out.'.format(path, error)) from error
+
+
+def _labels_by_pillow(data: bytes, header: ImageHeader, path: PathLike) -> LabelFile:
     """Files of palettes, whose indices only Pillow hands out."""
     if header.format not in ('png', 'bmp', 'gif'):
         raise ValueError(
             '{} cannot be decoded: it is no image, or in none of the formats that labels are read from: PNG, TIFF, '
             'BMP, GIF and NumPy (.npy).'.format(path)
         )
+    if header.format == 'png':
+        _check_checksums(data, path)
     labels, mode = _by_pillow(data, header.format, path, False)
-    if mode in ('P', 'L', '1'):
-        return labels.astype(np.uint8)
+    if mode == 'P':
+        palette = png_palette(data)
+        if palette is None:
+            palette = np.zeros((256, 3), np.uint8)
+            palette[labels] = _by_pillow(data, header.format, path, True)[0][..., :3]
+        return _by_look(labels.astype(np.uint8), palette, path)
+    if mode in ('L', '1'):
+        return LabelFile(labels.astype(np.uint8), None)
     raise ValueError(
         '{} holds pixels of mode {}, not class IDs of 8 or 16 bits. Give a table of colours to convert '
         'them by (convert_colors_to_ids), or name the files with the class IDs.'.format(path, mode)
     )
+
+
+def _check_checksums(data: bytes, path: PathLike) -> None:
+    try:
+        check_png_checksums(data)
+    except ValueError as error:
+        raise ValueError('{} {}. Replace it by a whole copy, or take it out.'.format(path, error)) from error
 
 
 def _describe(pixels: np.ndarray) -> str:

@@ -36,6 +36,9 @@ FAULT_KINDS = {
     'listed_but_missing': FaultKind(
         True, 'images that the list of the split names and that are not there', 'Add them or shorten the list'
     ),
+    'unreadable_list': FaultKind(
+        True, 'lists of a split that cannot be read', 'Save them as text in UTF-8, one name a line'
+    ),
     'unreadable_image': FaultKind(
         True,
         'images that cannot be read (truncated, damaged or no images)',

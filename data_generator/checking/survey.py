@@ -5,13 +5,20 @@
 
 import os
 import re
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from data_generator.checking.faults import Fault
-from data_generator.errors import DataError
-from data_generator.files.discovery import LABEL_EXTENSIONS, LabelIndex, Pair, read_names, stem_of
-from data_generator.files.layouts import LAYOUTS, Layout, variants_of
-from helpers.images import IMAGE_EXTENSIONS, find_images
+from data_generator.errors import DataError, Problem
+from data_generator.files.discovery import (
+    LABEL_EXTENSIONS,
+    Pair,
+    find_images_of,
+    list_files,
+    pair_with_labels,
+    stem_of,
+)
+from data_generator.files.layouts import LAYOUTS, Layout, Places, find_split, places_of, variants_of
+from helpers.images import IMAGE_EXTENSIONS
 from helpers.label_spaces import generic_label_space
 
 SPLITS = ('train', 'val')
@@ -101,7 +108,7 @@ def _splits_of(layout: Layout) -> Sequence[str]:
 
 def _images_alone(root: str) -> Survey:
     layout = Layout('own', _UNKNOWN_CLASSES, '', '')
-    images = _files(root, IMAGE_EXTENSIONS)
+    images = list_files(root, IMAGE_EXTENSIONS)
     if not images:
         raise DataError('No images below {}. Give the root directory of a dataset.'.format(root))
     return Survey(
@@ -113,9 +120,7 @@ def _images_alone(root: str) -> Survey:
 
 
 def _nothing_found(root: str, layout: Layout) -> str:
-    places = ' or '.join(
-        os.path.join(root, layout.images.format(split=_folder(layout, split))) for split in _splits_of(layout)
-    )
+    places = ' or '.join(places_of(layout, root, split).image_dir for split in _splits_of(layout))
     return (
         'No images of the layout {} in {}: expected {}. Give the directory that holds these, or another layout.'.format(
             layout.name, root, places
@@ -123,73 +128,43 @@ def _nothing_found(root: str, layout: Layout) -> str:
     )
 
 
-def _folder(layout: Layout, split: str) -> str:
-    return (layout.splits or {}).get(split, split)
-
-
 def _survey_split(root: str, layout: Layout, split: str) -> Optional[SplitFiles]:
-    image_dir, label_dir, list_file = (
-        os.path.join(root, part.format(split=_folder(layout, split)))
-        for part in (layout.images, layout.labels, layout.list_file)
-    )
-    extensions = IMAGE_EXTENSIONS if layout.image_file_extension is None else (layout.image_file_extension,)
-    images = [path for path in _files(image_dir, extensions) if layout.name_rule.is_image(stem_of(path))]
-    if not images or (layout.list_file and not os.path.isfile(list_file)):
+    places = places_of(layout, root, split)
+    problems: List[Problem] = []
+    try:
+        pairs = find_split(layout, root, split, problems=problems)
+    except FileNotFoundError:
         return None
-    faults: List[Fault] = []
-    pairs = _pair(images, image_dir, label_dir, layout, faults)
-    ambiguous = {fault.path for fault in faults}
-    faults += _orphans(label_dir, layout, pairs, ambiguous)
-    if layout.list_file:
-        pairs = _listed(pairs, read_names(list_file), list_file, faults)
-    elif layout.val_pattern:
-        pairs = [pair for pair in pairs if (split == 'val') == bool(re.search(layout.val_pattern, stem_of(pair.image)))]
+    except DataError as error:
+        # A list that cannot be read is worth a word; a folder without images is another layout.
+        if not places.list_file or not os.path.isfile(places.list_file) or not os.path.isdir(places.image_dir):
+            return None
+        problems, pairs = [Problem('unreadable_list', places.list_file, str(error))], []
+    ambiguous = {problem.path for problem in problems if problem.kind == 'ambiguous_label'}
+    faults = [Fault(*problem) for problem in problems]
+    faults += _orphans(places, layout, ambiguous)
     chosen = {pair.image for pair in pairs}
     faults = [fault for fault in faults if fault.kind != 'ambiguous_label' or fault.path in chosen]
     faults += [
         Fault('image_without_label', pair.image) for pair in pairs if pair.label is None and pair.image not in ambiguous
     ]
-    return SplitFiles(split, image_dir, label_dir, pairs, faults) if pairs else None
+    is_there = pairs or any(fault.kind == 'unreadable_list' for fault in faults)
+    return SplitFiles(split, places.image_dir, places.label_dir, pairs, faults) if is_there else None
 
 
-def _files(directory: str, extensions: Sequence[str]) -> List[str]:
-    try:
-        return find_images(directory, extensions) if os.path.isdir(directory) else []
-    except FileNotFoundError:
-        return []
-
-
-def _pair(images: Sequence[str], image_dir: str, label_dir: str, layout: Layout, faults: List[Fault]) -> List[Pair]:
-    if not os.path.isdir(label_dir):
-        return [Pair(image, None) for image in images]
-    index = LabelIndex(label_dir)
-    pairs = []
-    for image in images:
-        folder = os.path.dirname(os.path.relpath(image, image_dir))
-        try:
-            label = index.find(os.path.join(folder, layout.name_rule.label_stem(stem_of(image))), image)
-        except DataError as error:
-            faults.append(Fault('ambiguous_label', image, str(error)))
-            label = None
-        pairs.append(Pair(image, label))
-    return pairs
-
-
-def _orphans(label_dir: str, layout: Layout, pairs: Sequence[Pair], ambiguous: Set[str]) -> List[Fault]:
+def _orphans(places: Places, layout: Layout, ambiguous: Set[str]) -> List[Fault]:
     """Labels without an image. Files that are not named like labels of this layout are something else."""
     rule = layout.name_rule
-    used = {pair.label for pair in pairs}
+    images = find_images_of(places.image_dir, layout.image_file_extension, rule)
+    labels = list_files(places.label_dir, LABEL_EXTENSIONS)
+    if not labels:
+        return []
+    used = {pair.label for pair in pair_with_labels(images, places.image_dir, places.label_dir, rule, [])}
     claimed = {rule.label_stem(stem_of(image)) for image in ambiguous}
     any_name = rule.label_stem('\0' + (rule.separator or '') + '\0')
     pattern = re.compile('.*'.join(re.escape(part) for part in any_name.split('\0')) + '$')
     return [
         Fault('label_without_image', path)
-        for path in _files(label_dir, LABEL_EXTENSIONS)
+        for path in labels
         if path not in used and stem_of(path) not in claimed and pattern.match(stem_of(path))
     ]
-
-
-def _listed(pairs: Sequence[Pair], names: Sequence[str], list_file: str, faults: List[Fault]) -> List[Pair]:
-    by_name: Dict[str, Pair] = {stem_of(pair.image): pair for pair in pairs}
-    faults += [Fault('listed_but_missing', name, 'named in ' + list_file) for name in names if name not in by_name]
-    return [by_name[name] for name in names if name in by_name]

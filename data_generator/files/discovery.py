@@ -1,10 +1,11 @@
 """Finding the images and labels of a dataset, and which label belongs to which image."""
 
+import codecs
 import csv
 import os
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from data_generator.errors import DataError
+from data_generator.errors import DataError, Problem
 from helpers.images import IMAGE_EXTENSIONS, find_images
 
 #: What label maps are read from: lossless formats only, for JPEG changes the IDs.
@@ -84,19 +85,26 @@ def find_pairs(
         )
     pairs: List[Pair] = []
     for number, image_dir in enumerate(image_dirs):
-        images = _find_images(image_dir, extensions, rule)
-        pairs += (
-            _pair_with_labels(images, image_dir, ground_truth_dirs[number], rule, check_existence)
-            if ground_truth_dirs
-            else [Pair(image, None) for image in images]
-        )
+        images = find_images_of(image_dir, extensions, rule)
+        if ground_truth_dirs:
+            label_dir = ground_truth_dirs[number]
+            found = pair_with_labels(images, image_dir, label_dir, rule)
+            pairs += labelled_pairs(found, image_dir, label_dir, rule, check_existence)
+        else:
+            pairs += [Pair(image, None) for image in images]
     return pairs
 
 
-def _find_images(directory: str, extensions: Optional[Paths], rule: NameRule) -> List[str]:
+def find_images_of(directory: str, extensions: Optional[Paths], rule: NameRule) -> List[str]:
+    """Lists the images below a directory, in natural order.
+
+    Raises:
+        FileNotFoundError: There is no such directory.
+        DataError: It holds no image, or none whose name fits the rule.
+    """
     _check_directory(directory, 'images')
     wanted = IMAGE_EXTENSIONS if extensions is None else as_path_list(extensions)
-    found = _list_files(directory, wanted)
+    found = list_files(directory, wanted)
     if not found:
         raise DataError(
             'No images ending in {} below {}: give the directory that holds them, or the '
@@ -122,9 +130,10 @@ def _check_directory(directory: str, content: str) -> None:
         )
 
 
-def _list_files(directory: str, extensions: Sequence[str]) -> List[str]:
+def list_files(directory: str, extensions: Sequence[str]) -> List[str]:
+    """Lists the files below a directory that have one of these extensions; none where there is no directory."""
     try:
-        return find_images(directory, extensions)
+        return find_images(directory, extensions) if os.path.isdir(directory) else []
     except FileNotFoundError:
         return []
 
@@ -145,7 +154,7 @@ class LabelIndex:
         self.directory = directory
         self._by_place: Dict[str, List[str]] = {}
         self._by_name: Dict[str, List[str]] = {}
-        for path in _list_files(directory, LABEL_EXTENSIONS):
+        for path in list_files(directory, LABEL_EXTENSIONS):
             place = os.path.splitext(os.path.relpath(path, directory))[0]
             self._by_place.setdefault(place, []).append(path)
             self._by_name.setdefault(os.path.basename(place), []).append(path)
@@ -186,33 +195,58 @@ class LabelIndex:
         return found
 
 
-def _pair_with_labels(
-    images: Sequence[str], image_dir: str, label_dir: str, rule: NameRule, check_existence: bool
+def pair_with_labels(
+    images: Sequence[str], image_dir: str, label_dir: str, rule: NameRule, problems: Optional[List[Problem]] = None
 ) -> List[Pair]:
+    """Gives each image its label below `label_dir`; None where there is none.
+
+    Args:
+        problems: Where images with several labels are noted, which then get none; None to refuse them.
+
+    Raises:
+        FileNotFoundError: There is no such directory of labels.
+        DataError: An image has several labels or that of another one, and `problems` is None.
+    """
     index = LabelIndex(label_dir)
-    pairs, missing = [], []
+    pairs = []
     for image in images:
-        folder = os.path.dirname(os.path.relpath(image, image_dir))
-        label = index.find(os.path.join(folder, rule.label_stem(stem_of(image))), image)
-        if label is None:
-            missing.append(image)
-        else:
-            pairs.append(Pair(image, label))
-    if missing and (check_existence or not pairs):
+        place = os.path.join(os.path.dirname(os.path.relpath(image, image_dir)), rule.label_stem(stem_of(image)))
+        try:
+            label = index.find(place, image)
+        except DataError as error:
+            if problems is None:
+                raise
+            problems.append(Problem('ambiguous_label', image, str(error)))
+            label = None
+        pairs.append(Pair(image, label))
+    return pairs
+
+
+def labelled_pairs(
+    pairs: Sequence[Pair], image_dir: str, label_dir: str, rule: NameRule, check_existence: bool = True
+) -> List[Pair]:
+    """Leaves out images without a label, or refuses them.
+
+    Raises:
+        DataError: No image has a label; or one has none, with `check_existence`.
+    """
+    labelled = [pair for pair in pairs if pair.label is not None]
+    missing = [pair.image for pair in pairs if pair.label is None]
+    if missing and (check_existence or not labelled):
         raise DataError(
             '{} of {} images below {} have no label, the first of them {}: expected {}.png (or another '
             'lossless format) below {}. Add the labels, set image_name_split_separator and '
             'ground_truth_suffix to what the names have{}.'.format(
                 len(missing),
-                len(images),
+                len(pairs),
                 image_dir,
                 missing[0],
                 rule.label_stem(stem_of(missing[0])),
                 label_dir,
-                ', or pass check_existence=False to leave these images out' if pairs else '',
+                ', or pass check_existence=False to leave these images out' if labelled else '',
             )
         )
-    return pairs
+    return labelled
 
 
 def read_pair_list(path: str, root_dir: Optional[str] = None) -> List[Pair]:
@@ -230,13 +264,7 @@ def read_pair_list(path: str, root_dir: Optional[str] = None) -> List[Pair]:
         raise FileNotFoundError(
             'No such list of pairs: {}. Give a text or CSV file with an image and its label a line.'.format(path)
         )
-    try:
-        with open(path, encoding='utf-8-sig', newline='') as file:
-            lines = [(number, line.strip()) for number, line in enumerate(file, 1)]
-    except UnicodeDecodeError as error:
-        raise DataError(
-            '{} is not in UTF-8, which lists of pairs are read as ({}). Save it as UTF-8.'.format(path, error)
-        ) from error
+    lines = list(enumerate(_read_lines(path), 1))
     rows = [(number, _split_line(line)) for number, line in lines if line and not line.startswith('#')]
     if rows and rows[0][1][0].lower() in LIST_COLUMN_NAMES:
         rows = rows[1:]
@@ -248,12 +276,14 @@ def read_pair_list(path: str, root_dir: Optional[str] = None) -> List[Pair]:
                 'separator in double quotes.'.format(path, number, len(columns))
             )
         for name in columns:
-            if not os.path.isfile(os.path.join(folder, name)):
+            if name and not os.path.isfile(os.path.join(folder, name)):
                 raise FileNotFoundError(
                     '{}, line {}: no such file: {}. Relative paths start at {}; pass root_dir=... '
                     'for another start.'.format(path, number, name, folder)
                 )
-    return check_pairs([tuple(os.path.join(folder, name) for name in columns) for _, columns in rows], path)
+    return check_pairs(
+        [tuple(os.path.join(folder, name) if name else '' for name in columns) for _, columns in rows], path
+    )
 
 
 def read_names(path: str) -> List[str]:
@@ -261,15 +291,27 @@ def read_names(path: str) -> List[str]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        DataError: It has no lines.
+        DataError: It has no lines, or is in no encoding of Unicode.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError('No such list of images: {}. Give a split that the dataset has.'.format(path))
-    with open(path, encoding='utf-8-sig') as file:
-        names = [line.split()[0] for line in file if line.strip()]
+    names = [line.split()[0] for line in _read_lines(path) if line]
     if not names:
         raise DataError('{}: names no images.'.format(path))
     return names
+
+
+def _read_lines(path: str) -> List[str]:
+    """The lines of a text file, stripped: in UTF-8, or in UTF-16 as Windows writes it, with a byte order mark."""
+    with open(path, 'rb') as file:
+        data = file.read()
+    encoding = 'utf-16' if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else 'utf-8-sig'
+    try:
+        return [line.strip() for line in data.decode(encoding).splitlines()]
+    except UnicodeDecodeError as error:
+        raise DataError(
+            '{} is not in UTF-8, which lists of files are read as ({}). Save it as UTF-8.'.format(path, error)
+        ) from error
 
 
 def _split_line(line: str) -> List[str]:

@@ -4,8 +4,16 @@ import os
 import re
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
-from data_generator.errors import DataError
-from data_generator.files.discovery import NameRule, Pair, find_pairs, read_names, stem_of
+from data_generator.errors import DataError, Problem
+from data_generator.files.discovery import (
+    NameRule,
+    Pair,
+    find_images_of,
+    labelled_pairs,
+    pair_with_labels,
+    read_names,
+    stem_of,
+)
 from helpers.label_spaces import (
     ADE20K,
     CAMVID,
@@ -165,41 +173,83 @@ def find_layout(
     Raises:
         ValueError: No such layout.
         FileNotFoundError: A directory or a list of the layout is not there.
-        DataError: As `data_generator.files.discovery.find_pairs`, or the split is empty.
+        DataError: As `find_split`, or the split is empty.
     """
     errors = []
     for variant in variants_of(layout):
         try:
-            pairs = _find_split(variant, root, split, with_labels, check_existence)
-            return variant, pairs
+            return variant, find_split(variant, root, split, with_labels, check_existence)
         except (DataError, FileNotFoundError) as error:
             errors.append(error)
     raise next((error for error in errors if isinstance(error, DataError)), errors[0])
 
 
-def _find_split(layout: Layout, root: str, split: str, with_labels: bool, check_existence: bool) -> List[Pair]:
+class Places(NamedTuple):
+    """Where a split of a layout has its files; `list_file` is '' where the split is a directory."""
+
+    image_dir: str
+    label_dir: str
+    list_file: str
+
+
+def places_of(layout: Layout, root: str, split: str) -> Places:
+    """Says where a split lies below `root`."""
     folder = (layout.splits or {}).get(split, split)
-    image_dir, label_dir, list_file = (
-        os.path.join(root, part.format(split=folder)) for part in (layout.images, layout.labels, layout.list_file)
+    images, labels, list_file = (part.format(split=folder) for part in (layout.images, layout.labels, layout.list_file))
+    return Places(
+        os.path.join(root, images), os.path.join(root, labels), os.path.join(root, list_file) if list_file else ''
     )
-    # A list or a pattern chooses among all images, of which others may lack labels.
-    chooses = bool(layout.list_file or layout.val_pattern)
-    pairs = find_pairs(
-        [image_dir],
-        [label_dir] if with_labels else [],
-        layout.image_file_extension,
-        layout.name_rule,
-        check_existence and not chooses,
-    )
-    if layout.list_file:
-        return _listed(pairs, read_names(list_file), list_file, check_existence)
+
+
+def find_split(
+    layout: Layout,
+    root: str,
+    split: str,
+    with_labels: bool = True,
+    check_existence: bool = True,
+    problems: Optional[List[Problem]] = None,
+) -> List[Pair]:
+    """Finds the pairs of a split.
+
+    Args:
+        with_labels: False for the images alone.
+        check_existence: If False, images without a label and names without an image are left out.
+        problems: Where all is noted that is wrong with single files; images without a label are then kept. None to
+            refuse the split at the first.
+
+    Raises:
+        FileNotFoundError: A directory or a list is not there.
+        DataError: No images; a split that the dataset has not; and, without `problems`, what would be noted there.
+    """
+    places, rule = places_of(layout, root, split), layout.name_rule
+    images = find_images_of(places.image_dir, layout.image_file_extension, rule)
+    names = read_names(places.list_file) if places.list_file else None
+    is_tolerant = problems is not None
+    if not with_labels or (is_tolerant and not os.path.isdir(places.label_dir)):
+        pairs = [Pair(image, None) for image in images]
+    else:
+        pairs = pair_with_labels(images, places.image_dir, places.label_dir, rule, problems)
+    if with_labels and not is_tolerant:
+        # A list or a pattern chooses among all images, of which others may lack labels.
+        chooses = bool(layout.list_file or layout.val_pattern)
+        pairs = labelled_pairs(pairs, places.image_dir, places.label_dir, rule, check_existence and not chooses)
+    if names is not None:
+        return _listed(pairs, names, places.list_file, check_existence, problems)
     return _matching(pairs, layout, split) if layout.val_pattern else pairs
 
 
-def _listed(pairs: Sequence[Pair], names: Sequence[str], list_file: str, check_existence: bool) -> List[Pair]:
+def _listed(
+    pairs: Sequence[Pair],
+    names: Sequence[str],
+    list_file: str,
+    check_existence: bool,
+    problems: Optional[List[Problem]],
+) -> List[Pair]:
     by_name = {stem_of(pair.image): pair for pair in pairs}
     missing = [name for name in names if name not in by_name]
-    if missing and check_existence:
+    if problems is not None:
+        problems += [Problem('listed_but_missing', name, 'named in ' + list_file) for name in missing]
+    elif missing and check_existence:
         raise DataError(
             '{} names {} images that are not there or have no label, the first of them {}. Add them, or '
             'pass check_existence=False to leave them out.'.format(list_file, len(missing), missing[0])

@@ -1,0 +1,112 @@
+"""Palettes of label files: what the pixels look like decides what they are.
+
+An optimiser turns a grey PNG into a palette PNG of the same picture, and a tool may sort the entries of a palette as it
+likes. So a palette of greys is those grey values, and a palette of colours is compared before its indices are trusted.
+"""
+
+import struct
+import zlib
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from helpers.image_headers import PNG_SIGNATURE
+
+Color = Tuple[int, int, int]
+
+
+class LabelFile(NamedTuple):
+    """What a label file holds: `values` [H, W], uint8 or uint16, and what colour stands for which of them.
+
+    `palette` is uint8 [K, 3], RGB. It is None where values are the numbers that the pixels look like, as in grey files.
+    """
+
+    values: np.ndarray
+    palette: Optional[np.ndarray]
+
+
+def by_look(indices: np.ndarray, palette: np.ndarray) -> LabelFile:
+    """Resolves a palette of greys.
+
+    Args:
+        indices: uint8 [H, W].
+        palette: uint8 [K, 3], RGB.
+
+    Returns:
+        The grey values, and no palette, where all entries are grey; else the indices and the palette.
+
+    Raises:
+        ValueError: An index has no entry.
+    """
+    used = np.flatnonzero(np.bincount(indices.ravel(), minlength=256))
+    if used.size and used[-1] >= len(palette):
+        raise ValueError('has pixels of index {}, and its palette has {} entries'.format(used[-1], len(palette)))
+    if (palette == palette[:, :1]).all():
+        table = np.zeros(256, np.uint8)
+        table[: len(palette)] = palette[:, 0]
+        return LabelFile(table[indices], None)
+    return LabelFile(indices, palette)
+
+
+def used_colors(label: LabelFile) -> Dict[int, Color]:
+    """Looks up which colours the values of a label file have that occur in it."""
+    if label.palette is None:
+        return {}
+    used = np.flatnonzero(np.bincount(label.values.ravel()))
+    return {int(index): as_color(label.palette[index]) for index in used}
+
+
+def ids_by_palette(label: LabelFile, expected: Mapping[int, Color]) -> Optional[np.ndarray]:
+    """Class IDs [H, W] of a palette file by the colours that stand for them.
+
+    Args:
+        expected: From ID to its colour.
+
+    Returns:
+        The indices as they are where each that occurs has its expected colour; what the colours say where the palette
+        has them in another order; None where a colour is none of these.
+    """
+    colors = used_colors(label)
+    if all(expected.get(index) == color for index, color in colors.items()):
+        return label.values
+    id_of = {color: index for index, color in sorted(expected.items(), reverse=True)}
+    if not all(color in id_of for color in colors.values()):
+        return None
+    table = np.zeros(256, np.uint8)
+    for index, color in colors.items():
+        table[index] = id_of[color]
+    return table[label.values]
+
+
+def as_color(entry: np.ndarray) -> Color:
+    red, green, blue = (int(channel) for channel in entry)
+    return red, green, blue
+
+
+def png_palette(data: bytes) -> Optional[np.ndarray]:
+    """Reads the palette of a PNG from its first bytes: uint8 [K, 3], RGB; None where there is none."""
+    if not data.startswith(PNG_SIGNATURE) or data[25:26] != b'\x03':
+        return None
+    position = len(PNG_SIGNATURE)
+    while position + 8 <= len(data):
+        length, name = struct.unpack_from('>I4s', data, position)
+        if name == b'PLTE':
+            entries = data[position + 8 : position + 8 + length]
+            return np.frombuffer(entries[: len(entries) // 3 * 3], np.uint8).reshape(-1, 3)
+        position += 12 + length
+    return None
+
+
+def check_png_checksums(data: bytes) -> None:
+    """Raises ValueError for a PNG in which a bit has changed; of palette files Pillow does not look at that."""
+    position = len(PNG_SIGNATURE)
+    while position + 12 <= len(data):
+        length, name = struct.unpack_from('>I4s', data, position)
+        end = position + 8 + length
+        if data[end : end + 4] != struct.pack('>I', zlib.crc32(data[position + 4 : end])):
+            raise ValueError(
+                'is damaged: the checksum of its part {} is wrong'.format(name.decode('ascii', 'backslashreplace'))
+            )
+        if name == b'IEND':
+            return
+        position += 12 + length
