@@ -4,6 +4,7 @@ import functools
 import hashlib
 import inspect
 import os
+import warnings
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union, cast
 
 import numpy as np
@@ -17,6 +18,7 @@ from data_generator.batches.samples import (
     build_sample_maker,
     check_integer,
     check_names,
+    has_conversion,
     mean_color,
 )
 from data_generator.errors import DataError
@@ -31,9 +33,13 @@ from data_generator.files.discovery import (
     read_pair_list,
 )
 from data_generator.files.layouts import Layout, find_layout, variants_of
+from data_generator.files.legends import find_legend, read_legend
+from data_generator.files.masks import Conversion, own_conversion
+from data_generator.files.palettes import color_palette
 from data_generator.files.processed import converted_labels
 from data_generator.transforms.options import TRANSFORM_NAMES
-from helpers.label_spaces import LabelSpace, generic_label_space
+from helpers.label_spaces import LabelSpace, generic_label_space, has_own_colors
+from helpers.palettes import as_color
 
 Function = TypeVar('Function', bound=Callable[..., Any])
 
@@ -75,6 +81,9 @@ class BatchGenerator:
         ignore_id: The ID of pixels that never count; None for that of the label space, which is 255 by default.
         id_map: From the IDs in the files to class IDs, a dict or an array; it is applied to all that is read. What
             `process_all` wrote with a map holds class IDs already, and a layout does not apply its own to it again.
+            Without it labels of two classes that hold 0 and 255 alone are background and foreground.
+        color_tolerance: Where labels are colours: how far a colour may be from that of a class, the largest difference
+            in a channel. 0 refuses other colours; some 40 take borders that are anti-aliased or went through JPEG.
         pairs: A list of (image, label) or of images, or the path of a text or CSV file of them, instead of
             `image_dirs` and all that says which files in these belong together. `Pair`s, as those of another
             BatchGenerator, are taken as they are, whatever `root_dir`.
@@ -110,6 +119,7 @@ class BatchGenerator:
         label_space: Optional[LabelSpace] = None,
         ignore_id: Optional[int] = None,
         id_map: Optional[Union[Mapping[int, int], np.ndarray]] = None,
+        color_tolerance: int = 0,
         pairs: Optional[Union[str, Sequence]] = None,
         seed: int = 0,
     ) -> None:
@@ -155,15 +165,53 @@ class BatchGenerator:
         self.was_converted = bool(converted)
         self._layout = _for_converted(converted, len(self.pairs), found or (variants[0] if variants else None), id_map)
         self.label_space = _label_space(self._layout, label_space, num_classes, ignore_id)
+        if self._layout is None and label_space is None:
+            self.label_space = self._with_names_beside(as_path_list(ground_truth_dirs), ignore_id)
         self.num_classes = self.label_space.num_classes if self.label_space else None
         self.ignore_id = self.label_space.ignore_id if self.label_space else 255 if ignore_id is None else ignore_id
         self.root_dir = _common_root(self.pairs) if root_dir is None else os.fspath(root_dir)
         self.export_dir = export_dir
         self.seed = seed
-        self._id_map = self._layout.id_map if self._layout else id_map
-        self._color_map = self._layout.color_map if self._layout else None
+        self.color_tolerance = color_tolerance
+        self._said_ignore_id = ignore_id is not None
+        self._conversion = _said_conversion(self._layout, id_map, self.was_converted)
         self._fingerprint: Optional[str] = None
         self._mean_color: Optional[Tuple[float, float, float]] = None
+
+    def _with_names_beside(self, label_dirs: List[str], ignore_id: Optional[int]) -> Optional[LabelSpace]:
+        """The label space with the names and colours that are found beside the data."""
+        space = self.label_space
+        path = find_legend(*(label_dirs[:1] + self.image_dirs[:1])) if label_dirs else None
+        if path is not None:
+            legend = read_legend(path)
+            if space is None or len(legend.class_names) == space.num_classes:
+                return legend.label_space(255 if ignore_id is None else ignore_id)
+            warnings.warn(
+                '{} beside the data names {} classes, and num_classes is {}: its names are not used.'.format(
+                    path, len(legend.class_names), space.num_classes
+                ),
+                stacklevel=3,
+            )
+        palette = color_palette(self.pairs[0].label) if space is not None and self.pairs[0].label else None
+        if space is None or palette is None or len(palette) < space.num_classes:
+            return space
+        return space._replace(colors=tuple(as_color(color) for color in palette[: space.num_classes]))
+
+    @property
+    def conversion(self) -> Conversion:
+        """From what label files hold to class IDs: by the layout, as given, or by what some files hold.
+
+        Raises:
+            DataError: Label files can be read in two ways.
+        """
+        if self._conversion is None:
+            labels = [pair.label for pair in self.pairs if pair.label is not None]
+            self._conversion = (
+                Conversion()
+                if self.label_space is None or not labels
+                else own_conversion(labels, self.label_space, self._said_ignore_id)
+            )
+        return self._conversion
 
     @classmethod
     def from_layout(
@@ -275,7 +323,7 @@ class BatchGenerator:
         if seed is None:
             seed = self.seed
         maker = self.sample_maker(transforms, convert_to_one_hot, cache_dir, seed)
-        make = writing_to_disk(self._dataset, maker, self.export_dir, shuffle) if to_disk else maker
+        make = writing_to_disk(self._dataset(transforms), maker, self.export_dir, shuffle) if to_disk else maker
         order = BatchOrder(len(self.pairs), batch_size, shuffle, seed)
         return BatchIterator(order, make, stack, workers, prefetch, self.label_space, self.fingerprint)
 
@@ -315,8 +363,9 @@ class BatchGenerator:
             return mean_color(self.pairs, exact=True)
 
         seed = self.seed if seed is None else seed
-        make = build_sample_maker(self._dataset, transforms, exact_mean, seed=seed)
-        return process_all(self._dataset, make, self.export_dir, workers, show_progress)
+        dataset = self._dataset(transforms)
+        make = build_sample_maker(dataset, transforms, exact_mean, seed=seed)
+        return process_all(dataset, make, self.export_dir, workers, show_progress)
 
     def sample_maker(
         self,
@@ -327,20 +376,23 @@ class BatchGenerator:
     ) -> SampleMaker:
         """Makes what reads and transforms one pair. `transforms` are those of `generate`."""
         return build_sample_maker(
-            self._dataset, transforms, lambda: self.mean_color, convert_to_one_hot, cache_dir, seed
+            self._dataset(transforms), transforms, lambda: self.mean_color, convert_to_one_hot, cache_dir, seed
         )
 
-    @property
-    def _dataset(self) -> Dataset:
+    def _dataset(self, transforms: Mapping[str, Any]) -> Dataset:
+        conversion = self._conversion or Conversion() if has_conversion(transforms) else self.conversion
+        is_named = self.label_space is not None and has_own_colors(self.label_space)
         return Dataset(
             self.pairs,
             self.root_dir,
             self.image_dirs,
             self.num_classes,
             self.ignore_id,
-            self._id_map,
-            self._color_map,
+            conversion.id_map,
+            conversion.color_map,
             self.was_converted,
+            self.color_tolerance,
+            self.label_space if is_named else None,
         )
 
 
@@ -359,6 +411,13 @@ def _without_writing_options(options: Mapping[str, Any]) -> Dict[str, Any]:
         )
     accepted = ('to_disk', 'convert_to_one_hot', 'shuffle', 'batch_size')
     return {name: value for name, value in options.items() if name not in accepted}
+
+
+def _said_conversion(layout: Optional[Layout], id_map: Any, was_converted: bool) -> Optional[Conversion]:
+    """The conversion that follows from the arguments; None where the files have to be looked at."""
+    if layout is not None:
+        return Conversion(layout.id_map, layout.color_map)
+    return Conversion(id_map) if id_map is not None or was_converted else None
 
 
 def _check_not_both(layout: Any, **others: Any) -> None:

@@ -55,6 +55,34 @@ def convert_colors_to_ids(label_rgb: np.ndarray, color_to_id: Mapping[Color, int
     return ids.astype(_id_dtype(color_to_id.values()))
 
 
+def nearest_colors(label_rgb: np.ndarray, colors: Collection[Color], tolerance: int) -> Tuple[np.ndarray, int]:
+    """Moves colours to the nearest one of a table, as the borders of anti-aliased or JPEG masks need it.
+
+    Args:
+        label_rgb: A uint8 array of shape [H, W, 3], RGB.
+        colors: The table.
+        tolerance: How far a colour may be from the nearest: the largest difference in a channel, 0 to 255. What is
+            farther stays as it is.
+
+    Returns:
+        A uint8 array of shape [H, W, 3], and the number of pixels that were moved.
+    """
+    codes = label_rgb[..., 0].astype(np.int32) << 16 | label_rgb[..., 1].astype(np.int32) << 8 | label_rgb[..., 2]
+    found, places = np.unique(codes, return_inverse=True)
+    there = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=-1)
+    table = np.array(sorted(colors), np.int64)
+    best = np.zeros(len(found), np.int64)
+    farthest = np.full(len(found), 256)
+    for row, color in enumerate(table):
+        distance = np.abs(there - color).max(axis=1)
+        closer = distance < farthest
+        best[closer], farthest[closer] = row, distance[closer]
+    moved = (farthest > 0) & (farthest <= tolerance)
+    there[moved] = table[best[moved]]
+    places = places.reshape(codes.shape)
+    return there.astype(np.uint8)[places], int(moved[places].sum())
+
+
 def convert_ids_to_ids(labels: np.ndarray, id_map: IdMap) -> np.ndarray:
     """Replaces every ID by the one that a map gives for it.
 

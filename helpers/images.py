@@ -119,8 +119,11 @@ def read_label_file(path: PathLike) -> LabelFile:
     return _labels_by_pillow(data, header, path)
 
 
-def read_color_labels(path: PathLike) -> np.ndarray:
+def read_color_labels(path: PathLike, lossy: bool = False) -> np.ndarray:
     """Reads a label file whose classes are told apart by colour, as the CamVid originals and KITTI Road are.
+
+    Args:
+        lossy: Whether JPEG, and grey as a colour, are taken: for readers that go to the nearest colour of a table.
 
     Returns:
         A uint8 array of shape [H, W, 3], RGB. An alpha channel that is opaque everywhere is dropped.
@@ -132,12 +135,14 @@ def read_color_labels(path: PathLike) -> np.ndarray:
     data = _read_bytes(path)
     header = _header(data, path)
     pixels = _pixels(data, header._replace(orientation=1), path)
-    if header.format in ('jpeg', 'jp2') or pixels.is_lossy:
+    if (header.format in ('jpeg', 'jp2') or pixels.is_lossy) and not lossy:
         raise ValueError(
             '{} is a JPEG file, whose compression changes colours. Colour labels must be stored without '
             'loss: give PNG files.'.format(path)
         )
     values = pixels.values if pixels.palette is None else pixels.palette[pixels.values[..., 0]]
+    if lossy and values.shape[2] == 1 and values.dtype == np.uint8:
+        values = np.repeat(values, 3, axis=2)
     if values.shape[2] not in (3, 4) or values.dtype != np.uint8 or (values.shape[2] == 4 and not pixels.alpha):
         raise ValueError(
             '{} holds {}, not 8-bit colours. If it holds class IDs, read it without a table of colours.'.format(

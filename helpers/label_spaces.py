@@ -111,6 +111,11 @@ def is_nameless(space: LabelSpace) -> bool:
     return list(space.class_names) == _default_names(space.num_classes)
 
 
+def has_own_colors(space: LabelSpace) -> bool:
+    """Tells whether the colours of a label space are those of a dataset, and not this library's own."""
+    return space.colors != _distinct_colors(space.num_classes)
+
+
 def _default_names(num_classes: int) -> List[str]:
     return ['class {}'.format(class_id) for class_id in range(num_classes)]
 

@@ -41,11 +41,16 @@ def by_look(indices: np.ndarray, palette: np.ndarray) -> LabelFile:
     used = np.flatnonzero(np.bincount(indices.ravel(), minlength=256))
     if used.size and used[-1] >= len(palette):
         raise ValueError('has pixels of index {}, and its palette has {} entries'.format(used[-1], len(palette)))
-    if (palette == palette[:, :1]).all():
+    if is_grey(palette):
         table = np.zeros(256, np.uint8)
         table[: len(palette)] = palette[:, 0]
         return LabelFile(table[indices], None)
     return LabelFile(indices, palette)
+
+
+def is_grey(palette: np.ndarray) -> bool:
+    """Tells whether all entries of a palette [K, 3] are grey."""
+    return bool((palette == palette[:, :1]).all())
 
 
 def used_colors(label: LabelFile) -> Dict[int, Color]:

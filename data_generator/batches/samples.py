@@ -10,13 +10,15 @@ import numpy as np
 from data_generator.batches.batching import Made, Sample, sample_rng
 from data_generator.files.cache import PairCache
 from data_generator.files.discovery import Pair
-from data_generator.files.reading import LegalIds, naming_the_file, read_pair
+from data_generator.files.palettes import PaletteRule
+from data_generator.files.reading import LabelReader, LegalIds, naming_the_file, read_pair
 from data_generator.transforms.augmentations import AUGMENTATIONS
 from data_generator.transforms.options import TRANSFORM_NAMES
 from data_generator.transforms.pipeline import Pipeline, build_pipeline
 from data_generator.transforms.values import IMAGENET_MEAN
 from helpers.ground_truth import convert_to_one_hot as ids_to_one_hot
 from helpers.images import read_image
+from helpers.label_spaces import LabelSpace
 
 #: From how many images, spread evenly over the dataset, its mean colour is estimated.
 NUM_IMAGES_FOR_MEAN = 16
@@ -35,6 +37,8 @@ class Dataset(NamedTuple):
         ignore_id: The ID of pixels that never count.
         id_map, color_map: From what the label files hold to class IDs; None where they hold class IDs.
         was_converted: Whether `process_all` wrote the labels, from others that held no class IDs.
+        color_tolerance: How far a colour may be from the nearest of `color_map`, in each channel.
+        space: The label space, where its colours are those of the dataset.
     """
 
     pairs: Sequence[Pair]
@@ -45,6 +49,8 @@ class Dataset(NamedTuple):
     id_map: Any
     color_map: Any
     was_converted: bool
+    color_tolerance: int = 0
+    space: Optional[LabelSpace] = None
 
     @property
     def has_labels(self) -> bool:
@@ -58,8 +64,7 @@ class SampleMaker:
         self,
         pairs: Sequence[Pair],
         pipeline: Pipeline,
-        colors: bool,
-        legal_ids: LegalIds,
+        labels: LabelReader,
         one_hot_classes: Optional[int],
         ignore_id: int,
         cache: Optional[PairCache],
@@ -67,8 +72,7 @@ class SampleMaker:
     ) -> None:
         self.pairs = pairs
         self.pipeline = pipeline
-        self._colors = colors
-        self._legal_ids = legal_ids
+        self._labels = labels
         self._one_hot_classes = one_hot_classes
         self._ignore_id = ignore_id
         self._cache = cache
@@ -84,7 +88,7 @@ class SampleMaker:
             return Made(image, label, pair.image)
 
     def _prepare(self, pair: Pair) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-        return self.pipeline.prepare(*read_pair(pair, self._colors, self._legal_ids))
+        return self.pipeline.prepare(*read_pair(pair, self._labels))
 
 
 def build_sample_maker(
@@ -122,10 +126,12 @@ def build_sample_maker(
         options['pad_value'] = mean_color()
     pipeline = build_pipeline(**options)
     # What is in the cache was checked when it was put there, so by the same rule.
-    key = '{} {} {}'.format(pipeline.prepare_key, num_classes, ignore_id)
+    key = '{} {} {} {}'.format(pipeline.prepare_key, num_classes, ignore_id, dataset.color_tolerance)
     cache = None if cache_dir is None else PairCache(os.fspath(cache_dir), key)
     one_hot_classes = _one_hot_classes(dataset) if convert_to_one_hot else None
-    return SampleMaker(dataset.pairs, pipeline, colors is not None, legal_ids, one_hot_classes, ignore_id, cache, seed)
+    palettes = PaletteRule([pair.label for pair in dataset.pairs if pair.label is not None], dataset.space)
+    labels = LabelReader(legal_ids, palettes, colors, dataset.color_tolerance)
+    return SampleMaker(dataset.pairs, pipeline, labels, one_hot_classes, ignore_id, cache, seed)
 
 
 def _conversions(dataset: Dataset, transforms: Mapping[str, Any]) -> Tuple[Any, Any]:
@@ -148,6 +154,11 @@ def _one_hot_classes(dataset: Dataset) -> int:
             'BatchGenerator.'
         )
     return dataset.num_classes
+
+
+def has_conversion(transforms: Mapping[str, Any]) -> bool:
+    """Tells whether the labels are converted by the call, whatever the dataset says."""
+    return any(_is_on(transforms.get(name)) for name in ('convert_colors_to_ids', 'convert_ids_to_ids'))
 
 
 def _is_on(option: Any) -> bool:

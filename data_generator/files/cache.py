@@ -11,7 +11,7 @@ from data_generator.files.discovery import Pair
 from helpers.files import atomic_path, explain_os_errors
 
 #: Part of the name of every entry: a change of the format makes old entries unread.
-FORMAT = 'pair-1'
+FORMAT = 'pair-2'
 
 Arrays = Tuple[np.ndarray, Optional[np.ndarray]]
 

@@ -11,6 +11,9 @@ from helpers.images import IMAGE_EXTENSIONS, find_images
 #: What label maps are read from: lossless formats only, for JPEG changes the IDs.
 LABEL_EXTENSIONS = ('.png', '.tif', '.tiff', '.bmp', '.gif')
 
+#: Labels of these formats are found where there is no other, so that it can be said why they are refused.
+LOSSY_EXTENSIONS = ('.jpg', '.jpeg', '.webp')
+
 LIST_COLUMN_NAMES = ('image', 'images', 'image_path', 'label', 'labels', 'label_path', 'ground_truth', 'mask')
 
 Paths = Union[str, os.PathLike, Sequence[Union[str, os.PathLike]]]
@@ -154,7 +157,8 @@ class LabelIndex:
         self.directory = directory
         self._by_place: Dict[str, List[str]] = {}
         self._by_name: Dict[str, List[str]] = {}
-        for path in list_files(directory, LABEL_EXTENSIONS):
+        lossless = list_files(directory, LABEL_EXTENSIONS)
+        for path in lossless or list_files(directory, LOSSY_EXTENSIONS):
             place = os.path.splitext(os.path.relpath(path, directory))[0]
             self._by_place.setdefault(place, []).append(path)
             self._by_name.setdefault(os.path.basename(place), []).append(path)

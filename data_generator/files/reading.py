@@ -8,8 +8,12 @@ import numpy as np
 
 from data_generator.errors import DataError
 from data_generator.files.discovery import Pair
+from data_generator.files.palettes import PaletteRule
 from data_generator.transforms.values import IdMap
-from helpers.images import read_color_labels, read_image, read_labels
+from helpers.ground_truth import nearest_colors
+from helpers.images import read_color_labels, read_image, read_label_file
+
+Color = Tuple[int, int, int]
 
 NUM_IDS = 65536  # label files hold at most 16 bits
 
@@ -106,22 +110,53 @@ class LegalIds:
         )
 
 
-def read_pair(pair: Pair, colors: bool, legal_ids: LegalIds) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-    """Image uint8 [H, W, 3] RGB and label as in the file: IDs [H, W] or, with `colors`, uint8 [H, W, 3]; or None.
+class LabelReader:
+    """Reads label files as the numbers or colours that a pipeline converts, and refuses what is no class.
+
+    Args:
+        legal_ids: Which IDs the files may hold.
+        palettes: What their palettes mean.
+        color_map: From colours to IDs where files hold colours; None where they hold IDs.
+        color_tolerance: How far a colour may be from the nearest of the map, in each channel.
+    """
+
+    def __init__(
+        self,
+        legal_ids: LegalIds,
+        palettes: PaletteRule,
+        color_map: Optional[Mapping[Color, int]] = None,
+        color_tolerance: int = 0,
+    ) -> None:
+        self._legal_ids = legal_ids
+        self._palettes = palettes
+        self._color_map = color_map
+        self._tolerance = color_tolerance
+
+    def read(self, path: str) -> np.ndarray:
+        """IDs as in the file, uint8 or uint16 [H, W], or colours, uint8 [H, W, 3].
+
+        Raises:
+            FileNotFoundError: The file is gone.
+            ValueError: It cannot be read, or is no label map.
+            DataError: It holds illegal IDs.
+        """
+        if self._color_map is not None:
+            colors = read_color_labels(path, lossy=self._tolerance > 0)
+            return nearest_colors(colors, self._color_map, self._tolerance)[0] if self._tolerance else colors
+        label = self._palettes.ids(read_label_file(path), path)
+        self._legal_ids.check(label, path)
+        return label.astype(np.uint8, copy=False) if self._legal_ids.fit_8_bits else label
+
+
+def read_pair(pair: Pair, labels: LabelReader) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+    """Reads an image, uint8 [H, W, 3] RGB, and its label as `labels` does; None where the dataset has none.
 
     Raises:
         FileNotFoundError: A file is gone.
         ValueError: A file cannot be read, or is no 8-bit RGB image, or no label map.
         DataError: The label holds illegal IDs.
     """
-    image = read_image(pair.image)
-    if pair.label is None:
-        return image, None
-    if colors:
-        return image, read_color_labels(pair.label)
-    label = read_labels(pair.label)
-    legal_ids.check(label, pair.label)
-    return image, label.astype(np.uint8, copy=False) if legal_ids.fit_8_bits else label
+    return read_image(pair.image), None if pair.label is None else labels.read(pair.label)
 
 
 def _entries(id_map: IdMap) -> Mapping[int, int]:

@@ -24,7 +24,9 @@ def write_ids(path, *values):
 
 def write_palette(path, *values):
     image = Image.fromarray(np.resize(np.array(values, np.uint8), SIZE), 'P')
-    image.putpalette([255 - i // 3 for i in range(3 * 256)])
+    colors = dict(enumerate(LABEL_SPACES['voc'].colors))
+    colors[255] = (224, 224, 192)
+    image.putpalette([channel for index in range(256) for channel in colors.get(index, (0, 0, 0))])
     os.makedirs(os.path.dirname(str(path)), exist_ok=True)
     image.save(str(path))
 

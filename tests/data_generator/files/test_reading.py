@@ -3,12 +3,17 @@ import pytest
 
 from data_generator import DataError
 from data_generator.files.discovery import Pair
-from data_generator.files.reading import LegalIds, naming_the_file, read_pair
+from data_generator.files.palettes import PaletteRule
+from data_generator.files.reading import LabelReader, LegalIds, naming_the_file, read_pair
 from helpers.images import write_image, write_labels
 
 
 def ids(*values):
     return np.resize(np.array(values, np.uint8), (3, 4))
+
+
+def reader(legal_ids, color_map=None):
+    return LabelReader(legal_ids, PaletteRule([]), color_map)
 
 
 def test_class_ids_and_ignored_pixels_are_legal():
@@ -76,23 +81,23 @@ def pair(tmp_path):
 
 
 def test_reading_a_pair(pair):
-    image, label = read_pair(pair, False, LegalIds(2, 255))
+    image, label = read_pair(pair, reader(LegalIds(2, 255)))
     assert image[0, 0].tolist() == [10, 20, 30]
     np.testing.assert_array_equal(label, ids(0, 1))
-    assert read_pair(pair._replace(label=None), False, LegalIds(2, 255))[1] is None
-    assert read_pair(pair._replace(label=pair.image), True, LegalIds(2, 255))[1].shape == (3, 4, 3)
+    assert read_pair(pair._replace(label=None), reader(LegalIds(2, 255)))[1] is None
+    assert read_pair(pair._replace(label=pair.image), reader(LegalIds(2, 255), {(1, 2, 3): 0}))[1].shape == (3, 4, 3)
 
 
 def test_labels_of_16_bits_become_uint8_where_all_legal_ids_fit(pair):
     write_labels(pair.label, ids(0, 1).astype(np.uint16))
-    assert read_pair(pair, False, LegalIds(2, 255))[1].dtype == np.uint8
-    assert read_pair(pair, False, LegalIds(2, 256))[1].dtype == np.uint16
-    assert read_pair(pair, False, LegalIds(None, 255))[1].dtype == np.uint16
+    assert read_pair(pair, reader(LegalIds(2, 255)))[1].dtype == np.uint8
+    assert read_pair(pair, reader(LegalIds(2, 256)))[1].dtype == np.uint16
+    assert read_pair(pair, reader(LegalIds(None, 255)))[1].dtype == np.uint16
 
 
 def test_illegal_ids_in_a_file_are_refused(pair):
     with pytest.raises(DataError, match=r'l\.png: label IDs 1 \(6 pixels\)'):
-        read_pair(pair, False, LegalIds(1, 255))
+        read_pair(pair, reader(LegalIds(1, 255)))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,277 @@
+"""Names and colours of classes as people write them down: classes.json, classes.txt, label maps, tables of colours."""
+
+import csv
+import json
+import os
+import re
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+
+from data_generator.errors import DataError
+from helpers.label_spaces import LabelSpace, generic_label_space
+
+Color = Tuple[int, int, int]
+
+#: Files that are looked for beside the data.
+LEGEND_NAMES = ('classes.json', 'classes.txt', 'label_map.pbtxt', 'labelmap.txt')
+
+#: Names of what is no class: pixels of these colours do not count. The underlined ones are labelme's.
+VOID_NAMES = ('void', 'ignore', 'ignored', 'unlabeled', 'unlabelled', '__ignore__')
+
+#: No legend is larger; what is, is another file.
+MAX_BYTES = 4 << 20
+
+_HEX = re.compile('#?([0-9a-fA-F]{6})$')
+_PBTXT_ITEM = re.compile(r'item\s*\{(.*?)\}', re.DOTALL)
+_PBTXT_FIELD = re.compile(r'(id|name|display_name)\s*:\s*(\d+|"[^"]*"|\'[^\']*\')')
+
+
+class Entry(NamedTuple):
+    """One line of a legend; `class_id` and `color` are None where it does not say."""
+
+    name: str
+    color: Optional[Color] = None
+    class_id: Optional[int] = None
+
+
+class Legend(NamedTuple):
+    """The classes of a dataset by ID, and the colours of pixels that do not count.
+
+    `colors` is None where the file names classes and no colours.
+    """
+
+    class_names: Tuple[str, ...]
+    colors: Optional[Tuple[Color, ...]]
+    ignore_colors: Tuple[Color, ...]
+
+    def label_space(self, ignore_id: int = 255) -> LabelSpace:
+        """Makes the label space of a dataset that has these classes."""
+        space = generic_label_space(len(self.class_names), ignore_id, self.class_names)
+        return space._replace(colors=self.colors or space.colors, ignore_colors=self.ignore_colors)
+
+
+def read_legend(path: str) -> Legend:
+    """Reads a legend.
+
+    JSON: a list of names, or of objects with `name` and perhaps `color` and `id`; an object from names to colours or
+    from IDs to names; or an object that holds one of these as `classes`, or `class_names` and `colors`. `.pbtxt`: items
+    with `id` and `name`, 0 being the background. Anything else is text with an entry a line, separated by commas, tabs,
+    colons or blanks: a name, or a name with three numbers or #rrggbb before or behind it, and perhaps an ID in front,
+    as in tables of CamVid, label maps of CVAT (`name:r,g,b::`) and CSV files with a line of column names.
+
+    Classes are numbered in their order unless the file numbers them. Names of `VOID_NAMES` are no classes where the
+    file gives them a colour.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DataError: It is no legend, or two classes share a name, a colour or an ID.
+    """
+    text = _read_text(path)
+    try:
+        if path.lower().endswith('.json') or text.lstrip()[:1] in ('{', '['):
+            entries = _entries_of_json(json.loads(text))
+        elif _PBTXT_ITEM.search(text):
+            entries = _entries_of_pbtxt(text)
+        else:
+            entries = _entries_of_lines(text)
+        return _legend(entries)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataError(
+            '{} is no table of classes: {}. Write a line for each class: NAME RED GREEN BLUE.'.format(path, error)
+        ) from error
+
+
+def find_legend(*directories: Optional[str]) -> Optional[str]:
+    """Looks for a legend in these directories and in those that they lie in; None where there is none."""
+    places = [os.path.abspath(directory) for directory in directories if directory]
+    places += [os.path.dirname(place) for place in places]
+    for place in dict.fromkeys(places):
+        for name in LEGEND_NAMES:
+            path = os.path.join(place, name)
+            if os.path.isfile(path):
+                return path
+    return None
+
+
+def parse_color(value: Any) -> Color:
+    """Reads (red, green, blue) from three numbers from 0 to 255 or '#rrggbb'. Raises ValueError for anything else."""
+    if isinstance(value, str) and _HEX.match(value.strip()):
+        digits = value.strip().lstrip('#')
+        value = [int(digits[place : place + 2], 16) for place in (0, 2, 4)]
+    if (
+        isinstance(value, (list, tuple))
+        and len(value) == 3
+        and all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 255 for v in value)
+    ):
+        return value[0], value[1], value[2]
+    raise ValueError('{!r} is no colour, which is three numbers from 0 to 255 or #rrggbb'.format(value))
+
+
+def _read_text(path: str) -> str:
+    if not os.path.isfile(path):
+        raise FileNotFoundError('No such table of classes: {}. Give a text, CSV or JSON file.'.format(path))
+    if os.path.getsize(path) > MAX_BYTES:
+        raise DataError('{} is larger than a table of classes can be ({} bytes).'.format(path, MAX_BYTES))
+    with open(path, 'rb') as file:
+        data = file.read()
+    try:
+        return data.decode('utf-16' if data[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise DataError('{} is not in UTF-8 ({}). Save it as UTF-8.'.format(path, error)) from error
+
+
+def _entries_of_json(content: Any) -> List[Entry]:
+    if isinstance(content, dict) and isinstance(content.get('class_names'), list):
+        names, colors = content['class_names'], content.get('colors') or [None] * len(content['class_names'])
+        if len(names) != len(colors):
+            raise ValueError('{} class_names and {} colors'.format(len(names), len(colors)))
+        return [Entry(_name(name), color and parse_color(color)) for name, color in zip(names, colors)]
+    for key in ('classes', 'labels', 'categories'):
+        if isinstance(content, dict) and isinstance(content.get(key), (list, dict)):
+            return _entries_of_json(content[key])
+    if isinstance(content, dict):
+        return [_entry_of_item(key, value) for key, value in content.items()]
+    if isinstance(content, list):
+        return [_entry_of_object(item) for item in content]
+    raise ValueError('it holds neither a list nor an object')
+
+
+def _entry_of_item(key: str, value: Any) -> Entry:
+    """Of an object: 'road': [r, g, b], '3': 'road', or 'road': 3."""
+    if isinstance(value, str) and key.isdigit():
+        return Entry(_name(value), None, int(key))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Entry(_name(key), None, value)
+    return Entry(_name(key), parse_color(value))
+
+
+def _entry_of_object(item: Any) -> Entry:
+    if not isinstance(item, dict):
+        return Entry(_name(item))
+    name = next((item[key] for key in ('name', 'label', 'title', 'class') if key in item), None)
+    color = next((item[key] for key in ('color', 'colour', 'rgb', 'hex') if item.get(key) is not None), None)
+    return Entry(_name(name), None if color is None else parse_color(color), item.get('id', item.get('class_id')))
+
+
+def _entries_of_pbtxt(text: str) -> List[Entry]:
+    entries = []
+    for item in _PBTXT_ITEM.findall(text):
+        fields = {key: value.strip('"\'') for key, value in _PBTXT_FIELD.findall(item)}
+        entries.append(Entry(_name(fields.get('display_name') or fields.get('name')), None, int(fields['id'])))
+    if entries and all(entry.class_id != 0 for entry in entries):
+        entries.insert(0, Entry('background', None, 0))
+    return entries
+
+
+def _entries_of_lines(text: str) -> List[Entry]:
+    rows = [_fields(line) for line in text.splitlines() if line.strip() and not line.lstrip().startswith(('#', '//'))]
+    if rows and _is_heading(rows[0]):
+        rows = [_in_order(rows[0], row) for row in rows[1:]]
+    return [_entry_of_fields(row) for row in rows]
+
+
+def _fields(line: str) -> List[str]:
+    line = line.strip()
+    if re.match(r'[^:,;\t]+:\d+,\d+,\d+:', line):  # CVAT: label:r,g,b:parts:actions
+        name, color = line.split(':')[:2]
+        return [name] + color.split(',')
+    for delimiter in '\t;,':
+        if delimiter in line:
+            row = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
+            return [part for field in row for part in _split_numbers(field.strip()) if part]
+    return _split_numbers(line)
+
+
+def _split_numbers(field: str) -> List[str]:
+    """'64 128 64' and 'sky 1 2 3' are several fields; 'traffic light' is one."""
+    words = field.split()
+    numbers = [word.isdigit() or bool(_HEX.match(word) and word.startswith('#')) for word in words]
+    if not any(numbers):
+        return [field] if field else []
+    first, last = numbers.index(False) if False in numbers else len(words), len(words)
+    while last > first and numbers[last - 1]:
+        last -= 1
+    return words[:first] + ([' '.join(words[first:last])] if last > first else []) + words[last:]
+
+
+_HEADINGS = {'r': 'r', 'red': 'r', 'g': 'g', 'green': 'g', 'b': 'b', 'blue': 'b', 'id': 'id', 'class_id': 'id'}
+_NAME_HEADINGS = ('name', 'class', 'class_name', 'label', 'color', 'colour', 'hex', 'rgb')
+
+
+def _is_heading(row: Sequence[str]) -> bool:
+    words = [word.lower() for word in row]
+    return len(words) > 1 and all(word in _HEADINGS or word in _NAME_HEADINGS for word in words)
+
+
+def _in_order(heading: Sequence[str], row: Sequence[str]) -> List[str]:
+    """The fields of a CSV row as ID, name, red, green, blue, those of them that there are."""
+    cells = {_HEADINGS.get(word.lower(), word.lower()): cell for word, cell in zip(heading, row)}
+    name = next((cells[key] for key in ('name', 'class', 'class_name', 'label') if key in cells), '')
+    color = [cells[key] for key in 'rgb' if key in cells] or [
+        cells[k] for k in ('color', 'colour', 'hex') if k in cells
+    ]
+    return ([cells['id']] if 'id' in cells else []) + [name] + color
+
+
+def _entry_of_fields(fields: Sequence[str]) -> Entry:
+    name = next((index for index, field in enumerate(fields) if not field.isdigit() and not _is_hex(field)), None)
+    if name is None:
+        raise ValueError('the line {!r} names no class'.format(' '.join(fields)))
+    before, behind = list(fields[:name]), list(fields[name + 1 :])
+    class_id = int(before.pop(0)) if len(before) in (1, 4) and before[0].isdigit() else None
+    numbers = before or behind
+    if not numbers:
+        return Entry(_name(fields[name]), None, class_id)
+    if len(numbers) == 1 and _is_hex(numbers[0]):
+        return Entry(_name(fields[name]), parse_color(numbers[0]), class_id)
+    if len(numbers) < 3 or not all(number.isdigit() for number in numbers[:3]):
+        raise ValueError('the line {!r} is not NAME RED GREEN BLUE'.format(' '.join(fields)))
+    return Entry(_name(fields[name]), parse_color([int(number) for number in numbers[:3]]), class_id)
+
+
+def _is_hex(field: str) -> bool:
+    return field.startswith('#') and bool(_HEX.match(field))
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or len(value) > 200 or not value.isprintable():
+        raise ValueError('{!r} is no name of a class, which is a line of up to 200 characters'.format(value))
+    return value.strip()
+
+
+def _legend(entries: List[Entry]) -> Legend:
+    if not entries:
+        raise ValueError('it names no class')
+    has_colors = [entry.color is not None for entry in entries]
+    if any(has_colors) and not all(has_colors):
+        missing = entries[has_colors.index(False)].name
+        raise ValueError('{!r} has no colour, and others have one'.format(missing))
+    is_void = [entry.color is not None and entry.name.lower() in VOID_NAMES for entry in entries]
+    classes = _numbered([entry for entry, void in zip(entries, is_void) if not void])
+    _check_distinct('name', [entry.name for entry in classes])
+    _check_distinct('colour', [entry.color for entry in entries if entry.color is not None])
+    return Legend(
+        tuple(entry.name for entry in classes),
+        tuple(entry.color for entry in classes if entry.color is not None) or None,
+        tuple(entry.color for entry, void in zip(entries, is_void) if void and entry.color is not None),
+    )
+
+
+def _numbered(classes: List[Entry]) -> List[Entry]:
+    """In the order of their IDs, which have to be 0 to n - 1 where the file gives any; else as they came."""
+    ids = [entry.class_id for entry in classes]
+    if all(class_id is None for class_id in ids):
+        return classes
+    by_id: Dict[Any, Entry] = {entry.class_id: entry for entry in classes}
+    if sorted(map(str, by_id)) != sorted(str(number) for number in range(len(classes))):
+        if classes[0].color is not None:  # colours tell the classes, so the file's own IDs are not needed
+            return classes
+        raise ValueError('the IDs are {}, and have to be 0 to {}'.format(ids[:20], len(classes) - 1))
+    return [by_id[number] for number in range(len(classes))]
+
+
+def _check_distinct(what: str, values: Iterable[Any]) -> None:
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise ValueError('two classes have the {} {!r}'.format(what, value))
+        seen.add(value)

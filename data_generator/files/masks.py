@@ -1,0 +1,170 @@
+"""What label files of one's own hold: class IDs, masks of 0 and 255, or colours; told by looking at some of them."""
+
+import warnings
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+
+import numpy as np
+
+from data_generator.errors import DataError
+from helpers.images import read_color_labels, read_label_file
+from helpers.label_spaces import LabelSpace, has_own_colors
+
+Color = Tuple[int, int, int]
+
+#: What the values of a mask of 0 and 255 mean.
+BINARY_MAP: Dict[int, int] = {0: 0, 255: 1}
+
+#: From so many files, spread over a dataset, it is told what its labels hold; from more where these do not say.
+NUM_SAMPLED = 16
+
+
+class Conversion(NamedTuple):
+    """From what label files hold to class IDs; both None where they hold class IDs."""
+
+    id_map: Optional[Mapping[int, int]] = None
+    color_map: Optional[Mapping[Color, int]] = None
+
+
+def readings(values: Iterable[int]) -> Optional[List[Dict[int, int]]]:
+    """Says what the values in grey labels of a dataset without a known number of classes may mean.
+
+    Args:
+        values: All values that occur.
+
+    Returns:
+        None where values are class IDs, 255 being ignored. One map, from values to class IDs, where there is one
+        reading: 0 and 255 alone are background and foreground. Two maps where both readings are met in practice: that
+        255 is a class, and that it marks pixels that do not count.
+    """
+    found = set(values)
+    if 255 not in found:
+        return None
+    if found == set(BINARY_MAP):
+        return [dict(BINARY_MAP)]
+    others = sorted(found - {255})
+    # 0 to k and 255 with three classes and more is how datasets are published; gaps are how painted masks look.
+    if max(found) > 255 or (len(others) >= 3 and others == list(range(len(others)))):
+        return None
+    if found == {0, 1, 255}:
+        return [{0: 0, 1: 1, 255: 1}, {0: 0, 1: 1, 255: 255}]
+    classes = {value: class_id for class_id, value in enumerate(others)}
+    return [{**classes, 255: len(others)}, {**classes, 255: 255}]
+
+
+def num_classes_of(id_map: Mapping[int, int], ignore_id: int = 255) -> int:
+    """Counts the classes that a map leads to."""
+    return len(set(id_map.values()) - {ignore_id})
+
+
+def spell(id_map: Mapping[int, int]) -> str:
+    """Writes a map as --id-map takes it: '0:0,255:1'."""
+    return ','.join('{}:{}'.format(*entry) for entry in sorted(id_map.items()))
+
+
+def own_conversion(labels: Sequence[str], space: LabelSpace, said_ignore_id: bool) -> Conversion:
+    """Finds how the labels of a dataset without a layout become class IDs.
+
+    Reads `NUM_SAMPLED` label files where the classes have colours, or are two, and more while these do not tell.
+
+    Args:
+        said_ignore_id: Whether the user said which ID is ignored, so that 255 needs no guess.
+
+    Raises:
+        DataError: Two readings are possible.
+    """
+    if has_own_colors(space):
+        found = _by_color(labels, space)
+        if found is not None:
+            return found
+    if space.num_classes != 2 or space.ignore_id != 255 or said_ignore_id:
+        return Conversion()
+    return Conversion(_binary_map(labels))
+
+
+def _by_color(labels: Sequence[str], space: LabelSpace) -> Optional[Conversion]:
+    """By the colours of the classes, where the files hold them and no class IDs."""
+    colors = space.color_to_id
+    greys = {color[0]: class_id for color, class_id in colors.items() if len(set(color)) == 1}
+    values: Set[int] = set()
+    for path in _spread(labels)[:NUM_SAMPLED]:
+        try:
+            label = read_label_file(path)
+        except FileNotFoundError:
+            continue
+        except ValueError:
+            if _holds_colors(path):
+                return Conversion(color_map=colors)
+            continue
+        if label.palette is not None:
+            return None
+        values |= set(np.unique(label.values).tolist())
+    if values and values <= set(greys) and max(values) >= space.num_classes:
+        return Conversion({value: greys[value] for value in greys})
+    return None
+
+
+def _holds_colors(path: str) -> bool:
+    try:
+        read_color_labels(path, lossy=True)
+    except (ValueError, OSError):
+        return False
+    return True
+
+
+def _binary_map(labels: Sequence[str]) -> Optional[Dict[int, int]]:
+    found = _sampled_values(labels)
+    maps = readings(found or ())
+    if maps is None or found is None:
+        return None
+    if len(maps) == 1:
+        warnings.warn(
+            'Labels hold 0 and 255 alone, so 255 is class 1 and nothing is ignored. Pass id_map={} to say so, or '
+            'ignore_id=255 where these pixels do not count.'.format(BINARY_MAP),
+            stacklevel=5,
+        )
+        return maps[0]
+    raise DataError(
+        'Labels hold {}, and 255 may be a class or mark pixels that do not count. {}.'.format(
+            ', '.join(map(str, sorted(found))), ask(maps, 'with num_classes=2')
+        )
+    )
+
+
+def ask(maps: Sequence[Mapping[int, int]], where: str = '') -> str:
+    """Spells out the readings: what to pass for each."""
+    lines = []
+    for id_map in maps:
+        others = {value: class_id for value, class_id in id_map.items() if value != 255}
+        identity = id_map[255] == 255 and all(value == class_id for value, class_id in others.items())
+        lines.append(
+            '{} ({} classes): {}'.format(
+                'If it does not count' if id_map[255] == 255 else 'If it is class {}'.format(id_map[255]),
+                num_classes_of(id_map),
+                'ignore_id=255 (--ignore-id 255)'
+                if identity
+                else 'id_map={} (--id-map {})'.format(id_map, spell(id_map)),
+            )
+        )
+    return 'Say which{}. '.format(' ' + where if where else '') + '; '.join(lines)
+
+
+def _spread(labels: Sequence[str]) -> List[str]:
+    """All labels, beginning with some that are spread over the dataset."""
+    first = labels[:: max(1, len(labels) // NUM_SAMPLED)][:NUM_SAMPLED]
+    return list(dict.fromkeys([*first, *labels]))
+
+
+def _sampled_values(labels: Sequence[str]) -> Optional[Set[int]]:
+    """The values of some label files; None where they have palettes of colours, whose 255 is no white."""
+    found: Set[int] = set()
+    for number, path in enumerate(_spread(labels)):
+        if number >= NUM_SAMPLED and not found <= {0} and found != {255}:
+            break
+        try:
+            label = read_label_file(path)
+        except (ValueError, OSError):  # reported when it is to be used
+            continue
+        if label.palette is not None:
+            return None
+        found |= set(np.unique(label.values).tolist())
+    return found

@@ -1,0 +1,121 @@
+"""What the palettes of a dataset's label files mean, where files may hold the same colours in another order."""
+
+import threading
+import warnings
+from typing import Dict, List, Optional, Sequence
+
+import numpy as np
+from PIL import Image
+
+from data_generator.errors import DataError
+from helpers.label_spaces import LabelSpace
+from helpers.palettes import Color, LabelFile, as_color, ids_by_palette, is_grey, png_palette, used_colors
+
+#: So many bytes hold the palette of a PNG with all that usually comes before it.
+_HEAD_SIZE = 4096
+
+
+class PaletteRule:
+    """Class IDs of label files with palettes of colours: one colour is one ID in all files of a dataset.
+
+    The colours of the dataset's classes decide where the files use them (PASCAL VOC does); otherwise the first palette
+    among the files, in their order, which the others then have to agree with. A file with the same colours in another
+    order is read by its colours, with a warning.
+
+    Args:
+        labels: All label files, in their order.
+        space: The classes of a dataset that is known by name; None for others.
+    """
+
+    def __init__(self, labels: Sequence[str], space: Optional[LabelSpace] = None) -> None:
+        self._labels = labels
+        self._of_space = {} if space is None or space.file_ids is not None else _colors_of(space)
+        self._of_files: Optional[Dict[int, Color]] = None
+        self._lock = threading.Lock()
+        #: Files that were read by their colours, because their palette has another order.
+        self.reordered: List[str] = []
+
+    def ids(self, label: LabelFile, path: str) -> np.ndarray:
+        """Looks up the IDs, [H, W], of a label file.
+
+        Raises:
+            DataError: Its palette and that of the other files contradict each other.
+        """
+        if label.palette is None:
+            return label.values
+        for expected in (self._of_space, self._first_palette(), self._all_palettes()):
+            ids = ids_by_palette(label, expected)
+            if ids is not None:
+                self._note(ids is not label.values, path)
+                return ids
+        raise DataError(self._message(label, path))
+
+    def _note(self, is_reordered: bool, path: str) -> None:
+        if not is_reordered:
+            return
+        with self._lock:
+            self.reordered.append(path)
+            if len(self.reordered) == 1:
+                warnings.warn(
+                    '{}: its palette has its colours in another order than other labels of this dataset, so it is read '
+                    'by colour.'.format(path),
+                    stacklevel=2,
+                )
+
+    def _first_palette(self) -> Dict[int, Color]:
+        with self._lock:
+            if self._of_files is None:
+                self._of_files = next(
+                    (_entries(palette) for palette in map(color_palette, self._labels) if palette is not None), {}
+                )
+            return self._of_files
+
+    def _all_palettes(self) -> Dict[int, Color]:
+        """The first palette, with what later ones add: files may leave out entries that they do not use."""
+        self._first_palette()
+        with self._lock:
+            known = dict(self._of_files or {})
+            for palette in map(color_palette, self._labels):
+                for index, color in _entries(palette).items() if palette is not None else ():
+                    if color not in known.values():
+                        known.setdefault(index, color)
+            self._of_files = known
+            return known
+
+    def _message(self, label: LabelFile, path: str) -> str:
+        known = self._of_files or {}
+        index, color = next(
+            (index, color) for index, color in used_colors(label).items() if color not in known.values()
+        )
+        return (
+            '{}: index {} of its palette is the colour {}, and in other labels of this dataset it is {}. Give a table '
+            'of colours (convert_colors_to_ids, --colors FILE), or write all labels with one palette.'.format(
+                path, index, color, known.get(index, 'none')
+            )
+        )
+
+
+def color_palette(path: str) -> Optional[np.ndarray]:
+    """Reads the palette of a label file, uint8 [K, 3]; None where it has none, or one of greys, or cannot be read."""
+    try:
+        with open(path, 'rb') as file:
+            head = file.read(_HEAD_SIZE)
+        palette = png_palette(head)
+        if palette is None and not head.startswith(b'\x89PNG'):
+            with Image.open(path) as image:
+                entries = image.getpalette() if image.mode == 'P' else None
+            palette = None if entries is None else np.array(entries, np.uint8).reshape(-1, 3)
+    except (OSError, ValueError, SyntaxError):
+        return None
+    return None if palette is None or is_grey(palette) else palette
+
+
+def _entries(palette: np.ndarray) -> Dict[int, Color]:
+    return {index: as_color(color) for index, color in enumerate(palette)}
+
+
+def _colors_of(space: LabelSpace) -> Dict[int, Color]:
+    colors = dict(enumerate(space.colors))
+    if space.ignore_colors:
+        colors.setdefault(space.ignore_id, space.ignore_colors[0])
+    return colors

@@ -1,0 +1,111 @@
+"""Tables of names and colours, in the forms in which people keep them."""
+
+import pytest
+
+from data_generator import DataError
+from data_generator.files.legends import find_legend, read_legend
+
+SKY_AND_ROAD = (('sky', 'dirt road'), ((1, 2, 3), (4, 5, 6)))
+
+
+@pytest.mark.parametrize(
+    'name, text',
+    [
+        ('a.json', '{"sky": [1, 2, 3], "dirt road": "#040506"}'),
+        ('a.json', '[{"name": "sky", "color": [1, 2, 3]}, {"label": "dirt road", "rgb": [4, 5, 6]}]'),
+        (
+            'a.json',
+            '{"classes": [{"id": 1, "name": "dirt road", "color": [4, 5, 6]}, '
+            '{"id": 0, "name": "sky", "color": [1, 2, 3]}]}',
+        ),
+        ('a.json', '{"class_names": ["sky", "dirt road"], "colors": [[1, 2, 3], [4, 5, 6]]}'),
+        ('a.csv', 'name,r,g,b\nsky,1,2,3\ndirt road,4,5,6\n'),
+        ('a.csv', 'r,g,b,name\n1,2,3,sky\n4,5,6,dirt road\n'),
+        ('a.csv', 'name;color\nsky;#010203\n"dirt road";#040506\n'),
+        ('a.txt', '1 2 3\tsky\n4 5 6\tdirt road\n'),
+        ('a.txt', 'sky 1 2 3\ndirt road 4 5 6\n'),
+        ('a.txt', '// ours\n0 sky 1 2 3\n1 dirt road 4 5 6\n'),
+        ('labelmap.txt', '# label:color_rgb:parts:actions\nsky:1,2,3::\ndirt road:4,5,6::\n'),
+    ],
+)
+def test_forms_of_names_and_colours(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    legend = read_legend(str(tmp_path / name))
+    assert (legend.class_names, legend.colors) == SKY_AND_ROAD and legend.ignore_colors == ()
+
+
+@pytest.mark.parametrize(
+    'name, text',
+    [
+        ('a.json', '["background", "cat", "big dog"]'),
+        ('a.json', '{"0": "background", "2": "big dog", "1": "cat"}'),
+        ('a.json', '{"background": 0, "big dog": 2, "cat": 1}'),
+        ('a.txt', '\ufeffbackground\ncat\n\nbig dog\n'),
+        ('a.txt', '0 background\n1 cat\n2 big dog\n'),
+        ('a.pbtxt', "item {\n  id: 1\n  name: \"cat\"\n}\nitem { id: 2 name: 'x' display_name: 'big dog' }\n"),
+    ],
+)
+def test_forms_of_names(tmp_path, name, text):
+    (tmp_path / name).write_text(text, encoding='utf-8')
+    legend = read_legend(str(tmp_path / name))
+    assert legend.class_names == ('background', 'cat', 'big dog') and legend.colors is None
+
+
+def test_colours_called_void_do_not_count(tmp_path):
+    (tmp_path / 'a.txt').write_text('0 0 0 Void\n1 2 3 sky\n4 5 6 __ignore__\n')
+    space = read_legend(str(tmp_path / 'a.txt')).label_space(ignore_id=99)
+    assert space.class_names == ('sky',) and space.color_to_id == {(1, 2, 3): 0, (0, 0, 0): 99, (4, 5, 6): 99}
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('', 'names no class'),
+        ('1 2 3\n', "'1 2 3' names no class"),
+        ('sky 1 2\n', 'is not NAME RED GREEN BLUE'),
+        ('sky 1 2 300\n', r'\[1, 2, 300\] is no colour'),
+        ('sky 1 2 3\nroad 1 2 3\n', r'two classes have the colour \(1, 2, 3\)'),
+        ('sky\nsky\n', "two classes have the name 'sky'"),
+        ('sky 1 2 3\nroad\n', "'road' has no colour, and others have one"),
+        ('{"sky": [1, 2]}', r'\[1, 2\] is no colour'),
+        ('{"a": null}', 'None is no colour'),
+        ('[{"color": [1, 2, 3]}]', 'None is no name'),
+        ('{"1": "sky", "2": "road"}', 'the IDs are .1, 2., and have to be 0 to 1'),
+        ('[' * 100000, 'is no table of classes'),
+        ('sky\x1b[31m\n', 'is no name of a class'),
+    ],
+)
+def test_what_is_no_legend_is_named(tmp_path, text, message):
+    (tmp_path / 'a.txt').write_text(text)
+    with pytest.raises(DataError, match='(?s)a.txt.*' + message):
+        read_legend(str(tmp_path / 'a.txt'))
+
+
+def test_other_files_are_not_read_whole(tmp_path):
+    with open(str(tmp_path / 'a.txt'), 'wb') as file:
+        file.truncate(1 << 30)
+    with pytest.raises(DataError, match='larger than a table of classes can be'):
+        read_legend(str(tmp_path / 'a.txt'))
+    (tmp_path / 'b.txt').write_bytes(b'\xff\x00\xff')
+    with pytest.raises(DataError, match=r'b\.txt is not in UTF-8'):
+        read_legend(str(tmp_path / 'b.txt'))
+    with pytest.raises(FileNotFoundError, match='No such table of classes'):
+        read_legend(str(tmp_path / 'c.txt'))
+
+
+def test_a_legend_beside_the_data_is_found_and_used(tmp_path, own_dataset):
+    masks = [[[0, 1], [2, 1]]]
+    assert own_dataset(tmp_path, masks).label_space is None
+    (tmp_path / 'classes.txt').write_text('ground\ncrop\nweed\n')
+    assert own_dataset(tmp_path, masks).label_space.class_names == ('ground', 'crop', 'weed')
+    assert own_dataset(tmp_path, masks, num_classes=3, ignore_id=7).label_space.ignore_id == 7
+    with pytest.warns(UserWarning, match='names 3 classes, and num_classes is 4: its names are not used'):
+        assert own_dataset(tmp_path, masks, num_classes=4).label_space.class_names[0] == 'class 0'
+    assert find_legend(str(tmp_path / 'labels')) == str(tmp_path / 'classes.txt')
+
+
+def test_colours_in_a_legend_beside_the_data_convert_labels_of_these_colours(tmp_path, own_dataset):
+    (tmp_path / 'classes.json').write_text('{"sky": [1, 2, 3], "road": [4, 5, 6]}')
+    data = own_dataset(tmp_path, [[[(4, 5, 6), (1, 2, 3)]]])
+    with data.generate(1) as batches:
+        assert next(batches)[1].tolist() == [[[1, 0]]]

@@ -1,0 +1,110 @@
+"""Masks of 0 and 255, mixtures of readings, and labels in the colours of a legend."""
+
+import os
+
+import cv2
+import numpy as np
+import pytest
+
+from data_generator import BatchGenerator, DataError
+from data_generator.files.masks import readings, spell
+from helpers.ground_truth import nearest_colors
+from helpers.label_spaces import generic_label_space
+
+
+@pytest.mark.parametrize(
+    'values, maps',
+    [
+        ([0, 1, 2], None),
+        ([0, 1], None),
+        ([0, 1, 2, 255], None),
+        ([0, 255], [{0: 0, 255: 1}]),
+        ([0, 1, 255], [{0: 0, 1: 1, 255: 1}, {0: 0, 1: 1, 255: 255}]),
+        ([0, 128, 255], [{0: 0, 128: 1, 255: 2}, {0: 0, 128: 1, 255: 255}]),
+        ([0, 255, 300], None),
+    ],
+)
+def test_what_grey_values_may_mean(values, maps):
+    assert readings(values) == maps
+
+
+def test_a_map_is_spelled_as_it_is_typed():
+    assert spell({255: 1, 0: 0}) == '0:0,255:1'
+
+
+def labels_of(data):
+    with data.generate(1, shuffle=False) as batches:
+        return [next(batches)[1][0].tolist() for _ in data.pairs]
+
+
+def test_masks_of_0_and_255_are_two_classes(tmp_path, own_dataset):
+    data = own_dataset(tmp_path, [[[0, 0]]] * 20 + [[[0, 255]], [[255, 255]]], num_classes=2)
+    with pytest.warns(UserWarning, match='255 is class 1 and nothing is ignored'):
+        assert labels_of(data) == [[[0, 0]]] * 20 + [[[0, 1]], [[1, 1]]]
+    assert data.conversion.id_map == {0: 0, 255: 1}
+
+
+def test_masks_of_0_1_and_255_are_asked_about(tmp_path, own_dataset):
+    masks = [[[0, 1]], [[255, 0]]]
+    with pytest.raises(DataError, match=r'0, 1, 255.*id_map={0: 0, 1: 1, 255: 1}.*--id-map.*ignore_id=255 \(--ignore'):
+        labels_of(own_dataset(tmp_path, masks, num_classes=2))
+    assert labels_of(own_dataset(tmp_path, masks, num_classes=2, ignore_id=255)) == masks
+    assert labels_of(own_dataset(tmp_path, masks, num_classes=2, id_map={0: 0, 1: 1, 255: 1})) == [[[0, 1]], [[1, 0]]]
+
+
+def test_more_classes_and_a_conversion_of_the_call_need_no_guess(tmp_path, own_dataset):
+    masks = [[[0, 255]]]
+    assert labels_of(own_dataset(tmp_path, masks, num_classes=3)) == masks
+    with own_dataset(tmp_path, masks, num_classes=2).generate(1, convert_ids_to_ids={0: 1, 255: 0}) as batches:
+        assert next(batches)[1].tolist() == [[[1, 0]]]
+
+
+SKY, ROAD, VOID = (10, 20, 200), (90, 90, 91), (0, 0, 0)
+SPACE = generic_label_space(2, class_names=['sky', 'road'])._replace(colors=(SKY, ROAD), ignore_colors=(VOID,))
+
+
+def test_labels_in_the_colours_of_the_classes_are_read_by_them(tmp_path, own_dataset):
+    data = own_dataset(tmp_path, [[[SKY, ROAD, VOID]]], label_space=SPACE)
+    assert labels_of(data) == [[[0, 1, 255]]]
+    ids = own_dataset(tmp_path / 'ids', [[[0, 1, 255]]], label_space=SPACE, ignore_id=255)
+    assert labels_of(ids) == [[[0, 1, 255]]]
+
+
+def test_grey_masks_are_read_by_a_legend_of_black_and_white(tmp_path, own_dataset):
+    space = SPACE._replace(colors=((255,) * 3, (0,) * 3), ignore_colors=())
+    assert labels_of(own_dataset(tmp_path, [[[0, 255]]], label_space=space)) == [[[1, 0]]]
+
+
+def test_colours_beside_those_of_the_classes_are_refused_unless_near_enough(tmp_path, own_dataset):
+    label = [[SKY, (15, 25, 195), ROAD]]
+    with pytest.raises(DataError, match=r'\(15, 25, 195\) is not in the table'):
+        labels_of(own_dataset(tmp_path, [label], label_space=SPACE))
+    assert labels_of(own_dataset(tmp_path, [label], label_space=SPACE, color_tolerance=5)) == [[[0, 0, 1]]]
+    with pytest.raises(DataError, match=r'\(15, 25, 195\) is not in the table'):
+        labels_of(own_dataset(tmp_path, [label], label_space=SPACE, color_tolerance=4))
+
+
+def test_jpeg_masks_are_found_and_read_on_request(tmp_path, own_dataset):
+    data = own_dataset(tmp_path, [np.full((16, 16, 3), SKY)], label_space=SPACE)
+    os.remove(data.pairs[0].label)
+    cv2.imwrite(str(tmp_path / 'labels/0.jpg'), np.full((16, 16, 3), SKY[::-1], np.uint8))
+    folders = dict(image_dirs=[str(tmp_path / 'images')], ground_truth_dirs=[str(tmp_path / 'labels')])
+    assert np.all(labels_of(BatchGenerator(label_space=SPACE, color_tolerance=20, **folders)) == np.zeros((1, 16, 16)))
+    with pytest.raises(DataError, match='JPEG'):
+        labels_of(BatchGenerator(label_space=SPACE, **folders))
+
+
+def test_nearest_colours_against_a_loop():
+    rng = np.random.default_rng(0)
+    image, table = rng.integers(0, 256, (9, 7, 3), dtype=np.uint8), [SKY, ROAD, (200, 200, 0)]
+    moved, count = nearest_colors(image, table, 60)
+    expected, number = image.copy(), 0
+    for y in range(9):
+        for x in range(7):
+            distances = [max(abs(int(a) - b) for a, b in zip(image[y, x], color)) for color in table]
+            if 0 < min(distances) <= 60:
+                number += 1
+                assert moved[y, x].tolist() in [list(c) for c, d in zip(table, distances) if d == min(distances)]
+                expected[y, x] = moved[y, x]
+    np.testing.assert_array_equal(moved, expected)
+    assert count == number > 0

@@ -1,0 +1,134 @@
+"""What label files look like decides what they hold, and one colour is one ID in all files of a dataset."""
+
+import os
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_generator import BatchGenerator, DataError
+from helpers.images import read_label_file, read_labels, write_image
+from helpers.label_spaces import VOC
+
+IDS = np.array([[0, 7, 15, 255], [7, 7, 0, 15]], np.uint8)
+RED, GREEN, BLUE = (250, 0, 0), (0, 250, 0), (0, 0, 250)
+
+
+def write_palette(path, ids, colors):
+    """`colors`: the palette, entry by entry."""
+    os.makedirs(os.path.dirname(str(path)), exist_ok=True)
+    image = Image.fromarray(np.asarray(ids, np.uint8), 'P')
+    image.putpalette([channel for color in colors for channel in color])
+    image.save(str(path))
+
+
+def recoloured(ids, color_of):
+    """The same picture with the colours in the order of their first pixel, as optimisers sort them."""
+    used = list(dict.fromkeys(ids.ravel().tolist()))
+    return np.vectorize(used.index)(ids), [color_of[index] for index in used]
+
+
+def test_a_palette_of_greys_is_these_grey_values(tmp_path):
+    indices, colors = recoloured(IDS, {value: (value,) * 3 for value in range(256)})
+    write_palette(tmp_path / 'a.png', indices, colors)
+    np.testing.assert_array_equal(read_labels(tmp_path / 'a.png'), IDS)
+    assert read_label_file(tmp_path / 'a.png').palette is None
+
+
+def test_a_palette_of_colours_is_handed_out_with_the_indices(tmp_path):
+    write_palette(tmp_path / 'a.png', [[0, 1], [2, 2]], [RED, GREEN, BLUE])
+    label = read_label_file(tmp_path / 'a.png')
+    assert label.values.tolist() == [[0, 1], [2, 2]] and label.palette[:3].tolist() == [[*RED], [*GREEN], [*BLUE]]
+
+
+def test_three_equal_channels_and_opaque_alpha_are_grey_values(tmp_path):
+    for channels in ((IDS,) * 3, (IDS,) * 3 + (np.full_like(IDS, 255),)):
+        Image.fromarray(np.dstack(channels)).save(str(tmp_path / 'a.png'))
+        np.testing.assert_array_equal(read_labels(tmp_path / 'a.png'), IDS)
+    Image.fromarray(np.dstack([IDS, IDS, IDS, IDS])).save(str(tmp_path / 'a.png'))
+    with pytest.raises(ValueError, match=r'a\.png holds colours \(4 channels\)'):
+        read_labels(tmp_path / 'a.png')
+
+
+def test_no_flipped_bit_of_a_palette_png_gives_other_labels(tmp_path):
+    write_palette(tmp_path / 'a.png', IDS % 3, [RED, GREEN, BLUE])
+    whole = (tmp_path / 'a.png').read_bytes()
+    expected = read_label_file(tmp_path / 'a.png')
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        (tmp_path / 'b.png').write_bytes(bytes(damaged))
+        try:
+            found = read_label_file(tmp_path / 'b.png')
+        except ValueError:
+            continue
+        np.testing.assert_array_equal(found.values, expected.values)
+        np.testing.assert_array_equal(found.palette, expected.palette)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in 'abc':
+        os.makedirs(str(tmp_path / 'images'), exist_ok=True)
+        write_image(str(tmp_path / 'images' / (name + '.png')), np.full((2, 2, 3), 99, np.uint8))
+    return tmp_path
+
+
+def labels_of(folder, **options):
+    options = dict(dict(num_classes=3), **options)
+    data = BatchGenerator([str(folder / 'images')], None, [str(folder / 'labels')], **options)
+    return [next(batches)[1][0].tolist() for batches in [data.generate(1, shuffle=False)] for _ in 'abc']
+
+
+def test_the_same_colours_in_another_order_are_read_by_colour(folder):
+    write_palette(folder / 'labels/a.png', [[0, 1], [2, 2]], [RED, GREEN, BLUE])
+    write_palette(folder / 'labels/b.png', [[2, 1], [0, 0]], [BLUE, GREEN, RED])
+    write_palette(folder / 'labels/c.png', [[0, 0], [0, 0]], [GREEN])
+    with pytest.warns(UserWarning, match=r'b\.png: its palette has its colours in another order.*read by colour'):
+        assert labels_of(folder) == [[[0, 1], [2, 2]], [[0, 1], [2, 2]], [[1, 1], [1, 1]]]
+
+
+def test_palettes_may_leave_out_what_they_do_not_use(folder):
+    write_palette(folder / 'labels/a.png', [[0, 1], [1, 0]], [RED, GREEN])
+    write_palette(folder / 'labels/b.png', [[0, 1], [2, 2]], [RED, GREEN, BLUE])
+    write_palette(folder / 'labels/c.png', [[0, 0], [0, 0]], [BLUE])
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        assert labels_of(folder) == [[[0, 1], [1, 0]], [[0, 1], [2, 2]], [[2, 2], [2, 2]]]
+
+
+def test_palettes_that_contradict_each_other_are_refused(folder):
+    write_palette(folder / 'labels/a.png', [[0, 1], [1, 0]], [RED, GREEN])
+    write_palette(folder / 'labels/b.png', [[0, 1], [1, 0]], [RED, BLUE])
+    write_palette(folder / 'labels/c.png', [[0, 1], [1, 0]], [RED, GREEN])
+    message = (
+        r'b\.png: index 1 of its palette is the colour \(0, 0, 250\), and in other labels .* \(0, 250, 0\).*--colors'
+    )
+    with pytest.raises(DataError, match=message):
+        labels_of(folder)
+
+
+def test_the_palette_becomes_the_colours_of_the_classes(folder):
+    for name in 'abc':
+        write_palette(folder / 'labels' / (name + '.png'), [[0, 1], [2, 2]], [RED, GREEN, BLUE])
+    data = BatchGenerator([str(folder / 'images')], None, [str(folder / 'labels')], num_classes=3)
+    assert data.label_space.colors == (RED, GREEN, BLUE)
+
+
+def voc(root, ids, colors):
+    write_image(str(root / 'JPEGImages/a.jpg'), np.zeros(IDS.shape + (3,), np.uint8))
+    write_palette(root / 'SegmentationClass/a.png', ids, colors)
+    (root / 'ImageSets/Segmentation').mkdir(parents=True)
+    (root / 'ImageSets/Segmentation/train.txt').write_text('a\n', encoding='utf-16')  # as Windows saves it
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        return next(BatchGenerator.from_layout('voc', str(root)).generate(1))[1][0]
+
+
+def test_voc_files_are_read_by_the_colours_of_voc(tmp_path):
+    color_of = dict(enumerate(VOC.colors))
+    color_of[255] = (224, 224, 192)
+    np.testing.assert_array_equal(voc(tmp_path / 'sorted', *recoloured(IDS, color_of)), IDS)
+    grey_of = {value: (value,) * 3 for value in range(256)}
+    np.testing.assert_array_equal(voc(tmp_path / 'grey', *recoloured(IDS, grey_of)), IDS)
