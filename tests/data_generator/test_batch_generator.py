@@ -532,7 +532,7 @@ def test_a_record_of_another_program_says_nothing_about_labels(root):
         (dict(workers=-1), 'workers=-1: must be an integer of at least 0'),
         (dict(workers=1.5), r'workers=1\.5: must be'),
         (dict(rezise=(6, 8)), r'rezise: process_all has no such option\. Did you mean resize'),
-        (dict(batch_size=2), r'batch_size: process_all has no such option\. It has .*resize, .*seed'),
+        (dict(prefetch=2), r'prefetch: process_all has no such option\. It has .*resize, .*seed'),
     ],
 )
 def test_what_process_all_cannot_do_is_refused_before_anything_is_written(root, tmp_path, options, message):
