@@ -54,6 +54,7 @@ class FCN8s:
         freeze: 'encoder', or the number of encoder blocks that are not trained.
         precision: 'float32', 'bfloat16' or 'mixed_float16'; xla: compile with XLA. Refused where the machine cannot.
         config: a `tf.ConfigProto` for the session; it is copied. gpu_memory_growth: take GPU memory as it is needed.
+        trust: open a SavedModel whatever ops its graph holds; otherwise those that read files, say, are refused.
 
     Raises ValueError and FileNotFoundError before anything is built.
 
@@ -87,6 +88,7 @@ class FCN8s:
         xla: bool = False,
         config: Optional[Any] = None,
         gpu_memory_growth: bool = True,
+        trust: bool = False,
     ) -> None:
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
             raise ValueError('seed is {!r}; it has to be a whole number.'.format(seed))
@@ -107,6 +109,7 @@ class FCN8s:
                 skip_scales=skip_scales,
                 optimizer=None if model_load_dir else optimizer_settings.name,
             ),
+            trust,
         )
         self._training_settings = TrainingSettings(
             optimizer_settings,
@@ -484,8 +487,8 @@ class FCN8s:
     def _writer(self, saver: Any) -> Callable[[str], None]:
         def write(prefix: str) -> None:
             # Outside of the graph, TensorFlow 2 saves as if it ran eagerly.
-            with saved_models.explain_write_errors(prefix), self.graph.as_default():
-                saver.save(self.sess, prefix, write_meta_graph=False, write_state=False)
+            with self.graph.as_default():
+                saved_models.save_variables(saver, self.sess, prefix)
 
         return write
 

@@ -47,11 +47,19 @@ class ModelSettings(NamedTuple):
 
     @classmethod
     def from_dict(cls, fields: Dict[str, Any]) -> 'ModelSettings':
+        label_space = LabelSpace.from_dict(fields['label_space'])
+        if fields['num_classes'] != check_num_classes(label_space.num_classes):
+            raise ValueError(
+                'num_classes is {!r}, but the label space {!r} names {} classes.'.format(
+                    fields['num_classes'], label_space.name, label_space.num_classes
+                )
+            )
+        _check_ignore_id(label_space.ignore_id)
         return cls(
-            LabelSpace.from_dict(fields['label_space']),
+            label_space,
             check_choice('variant', fields['variant'], VARIANTS),
             check_choice('upsampling', fields['upsampling'], UPSAMPLINGS),
-            (float(fields['skip_scales'][0]), float(fields['skip_scales'][1])),
+            check_skip_scales(fields['skip_scales']),
         )
 
 
@@ -77,6 +85,8 @@ def check_choice(name: str, value: Any, choices: Tuple[str, ...]) -> str:
 def check_skip_scales(skip_scales: Any) -> Tuple[float, float]:
     """Returns the factors of (pool3, pool4) as two floats; raises ValueError unless they are two positive numbers."""
     try:
+        if isinstance(skip_scales, str):
+            raise TypeError('one string')
         pool3, pool4 = (float(scale) for scale in skip_scales)
     except (TypeError, ValueError):
         raise ValueError(

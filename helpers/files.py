@@ -88,6 +88,9 @@ def atomic_write_json(path: PathLike, obj: Any) -> None:
         ValueError: `obj` holds NaN or an infinity, which strict JSON readers refuse.
     """
     text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
+    if any('\ud800' <= character <= '\udfff' for character in text):
+        # Bytes of a path that are no UTF-8: as escapes they can be written, and are read back as they were.
+        text = json.dumps(obj, indent=2, allow_nan=False)
     with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
         file.write(text + '\n')
 

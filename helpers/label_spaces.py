@@ -69,7 +69,8 @@ class LabelSpace(NamedTuple):
         """The inverse of `to_dict`. Fields that have a default may be missing.
 
         Raises:
-            ValueError: A field is missing or unknown, or the fields disagree about the number of classes.
+            ValueError: A field is missing or unknown, holds what it cannot hold, or the fields disagree about the
+                number of classes.
         """
         unknown = sorted(set(fields) - set(LabelSpace._fields))
         missing = [field for field in ('name', 'class_names', 'colors') if field not in fields]
@@ -80,6 +81,7 @@ class LabelSpace(NamedTuple):
                 )
             )
         space = LabelSpace(**{field: _as_tuples(value) for field, value in fields.items()})
+        _check_types(space)
         _check(space)
         return space
 
@@ -172,6 +174,50 @@ def cityscapes20_to_cityscapes_ids() -> np.ndarray:
 def cityscapes_train_ids_to_cityscapes20() -> np.ndarray:
     """The 19 official train IDs -> 1 to 19, 0 for the rest: a uint8 array of shape [256]."""
     return cityscapes_ids_to_cityscapes20()[cityscapes_train_ids_to_ids()]
+
+
+# Names go to terminals, reports and file names; the longest of a known dataset has 43 characters.
+_MAX_NAME_LENGTH = 200
+
+
+def _check_types(space: LabelSpace) -> None:
+    """Raises ValueError where a field that came from a file holds what that field cannot hold."""
+    for field in ('class_names', 'categories'):
+        for name in _entries(field, getattr(space, field)):
+            _check_name(field, name)
+    _check_name('name', space.name)
+    for field in ('colors', 'ignore_colors'):
+        for color in _entries(field, getattr(space, field)):
+            if not isinstance(color, tuple) or len(color) != 3 or not all(_is_id(value, 255) for value in color):
+                raise ValueError('{} has {!r}; a colour is three integers from 0 to 255.'.format(field, color))
+    for field in ('void_class_ids', 'file_ids'):
+        for class_id in _entries(field, getattr(space, field)):
+            if not _is_id(class_id, 65535):
+                raise ValueError('{} has {!r}; an ID is an integer from 0 to 65535.'.format(field, class_id))
+    if not _is_id(space.ignore_id, 65535):
+        raise ValueError('ignore_id is {!r}; it has to be an integer from 0 to 65535.'.format(space.ignore_id))
+
+
+def _entries(field: str, value: Any) -> Tuple[Any, ...]:
+    if field in ('categories', 'file_ids') and value is None:
+        return ()
+    if not isinstance(value, tuple) or len(value) > 65535:
+        raise ValueError('{} is {!r:.60}; it has to be a list of at most 65535 entries.'.format(field, str(value)))
+    return value
+
+
+def _check_name(field: str, name: Any) -> None:
+    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME_LENGTH or not name.isprintable():
+        shown = ascii(name)
+        raise ValueError(
+            '{} has {}; a name is 1 to {} characters that can be printed.'.format(
+                field, shown if len(shown) < 60 else shown[:60] + '...', _MAX_NAME_LENGTH
+            )
+        )
+
+
+def _is_id(value: Any, largest: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest
 
 
 def _check(space: LabelSpace) -> None:

@@ -5,7 +5,7 @@ import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from fcn8s.cli.options.layouts import LayoutHelp
-from fcn8s.cli.options.prediction import check_overlap
+from fcn8s.cli.options.prediction import add_trust_argument, check_overlap
 
 DESCRIPTION = """Scores a model by the rule of Cityscapes, at the resolution of the ground truth: IoU, accuracy (which
 is the recall) and precision per class, their means, and the 95 % bootstrap interval of the mean IoU over images."""
@@ -82,6 +82,7 @@ def _add_prediction_arguments(group: Any) -> None:
     )
     group.add_argument('--mirror', action='store_true', help='average with the prediction of the mirror image')
     group.add_argument('--precision', choices=['float32', 'bfloat16'], default='float32', help='default: float32')
+    add_trust_argument(group)
 
 
 def _add_score_arguments(group: Any) -> None:
@@ -245,7 +246,7 @@ def _evaluate(args: argparse.Namespace, subject: _Subject) -> Tuple[Any, Dict[st
     from fcn8s.prediction import frozen_network
 
     size, data = subject.input_size, subject.data
-    with frozen_network.open_model(subject.model_dir, precision=args.precision) as model:
+    with frozen_network.open_model(subject.model_dir, precision=args.precision, trust=args.trust) as model:
         scorer = attach_scorer(
             model.images,
             model.logits,

@@ -72,6 +72,8 @@ def terminal_width() -> Optional[int]:
 @contextlib.contextmanager
 def fitted_output() -> Iterator[None]:
     """While open, lines that are printed are fitted to the terminal, if there is one."""
+    if hasattr(sys.stdout, 'reconfigure'):
+        sys.stdout.reconfigure(errors='backslashreplace')  # a path may hold bytes that are no text
     width = terminal_width()
     if width is None or sys.stdout is None:
         yield

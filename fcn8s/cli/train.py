@@ -159,6 +159,7 @@ def _model_arguments(options: argparse.Namespace, data: Any) -> Dict[str, Any]:
         freeze=freeze,
         precision=options.precision,
         xla=options.xla,
+        trust=options.trust,
     )
 
 

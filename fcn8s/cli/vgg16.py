@@ -3,6 +3,8 @@
 import argparse
 from typing import Any, Dict, List
 
+from fcn8s.cli.options.prediction import add_trust_argument
+
 DESCRIPTION = """Writes a convolutionalised VGG-16 as the SavedModel that training starts from, from whatever VGG-16
 weights there are, and proves that it computes the same."""
 
@@ -30,6 +32,7 @@ def add_parser(subparsers: Any) -> None:
         choices=['caffe-bgr', 'caffe-rgb', 'torchvision'],
         help='what the weights were trained on, where a file differs from others of its kind',
     )
+    add_trust_argument(parser)
     parser.add_argument('--classify', metavar='IMAGE', help='print the five likeliest ImageNet classes of an image')
     parser.set_defaults(run=run)
 
@@ -37,7 +40,9 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from fcn8s.vgg16.write import write_encoder
 
-    manifest = write_encoder(args.out, args.weights, args.width_divisor, args.seed, args.preprocessing, args.classify)
+    manifest = write_encoder(
+        args.out, args.weights, args.width_divisor, args.seed, args.preprocessing, args.classify, args.trust
+    )
     print('\n'.join(describe(args.out, manifest)))
     return 0
 

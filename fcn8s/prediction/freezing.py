@@ -6,8 +6,7 @@ once, as variables. Packing a variable anew in every run costs little for 3x3 fi
 but much for fc6 and fc7. Those become matrix products over image patches: products read one operand as it lies.
 """
 
-import contextlib
-from typing import Any, Iterator, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
@@ -15,6 +14,8 @@ from fcn8s.backend import tf
 from fcn8s.graph.bfloat16 import convert_convolutions
 from fcn8s.graph.graph_defs import RANDOM_OPS, extract_sub_graph, variable_behind
 from fcn8s.precision import this_machine
+from fcn8s.saving.paths import plain_prefix
+from fcn8s.saving.saved_models import checkpoint_reader
 
 # Above this a filter is a variable: all of VGG-16's 3x3 filters with 512 channels in and out.
 MAX_CONSTANT_BYTES = 4 * 2**20
@@ -94,7 +95,7 @@ def fold_variables(network: Network, prefix: str) -> Any:
         for node in network.graph_def.node
         if node.op == 'VarHandleOp' and node.attr['shared_name'].s.decode() not in large
     }
-    with _checkpoint(prefix) as reader:
+    with checkpoint_reader(prefix) as reader:
         for source in network.graph_def.node:
             if source.name in small:
                 continue
@@ -113,17 +114,23 @@ def load_large_filter(session: Any, filters: LargeFilter, prefix: str) -> None:
 
     Raises ValueError where the checkpoint is unreadable or lacks it.
     """
-    with session.graph.as_default(), tf.device('/cpu:0'), _checkpoint(prefix) as reader:
-        if filters.is_transposed:
-            value = tf.placeholder(filters.dtype, filters.variable_shape)
-            feed = {value: _transposed(reader.get_tensor(filters.name), filters.dtype.as_numpy_dtype)}
-        else:
-            value = tf.raw_ops.RestoreV2(
-                prefix=prefix, tensor_names=[filters.name], shape_and_slices=[''], dtypes=[tf.float32]
-            )[0]
-            value, feed = tf.cast(tf.reshape(value, filters.shape), filters.dtype), {}
-    with session.graph.as_default():
+    with session.graph.as_default(), plain_prefix(prefix) as plain:
+        with tf.device('/cpu:0'):
+            value, feed = _filter_value(filters, plain)
         session.run(tf.raw_ops.AssignVariableOp(resource=filters.handle(), value=value), feed)
+
+
+def _filter_value(filters: LargeFilter, prefix: str) -> Tuple[Any, Dict[Any, np.ndarray]]:
+    """A tensor of the filter's value, in the current graph, and what to feed for it."""
+    if filters.is_transposed:
+        with checkpoint_reader(prefix) as reader:
+            weights = _transposed(reader.get_tensor(filters.name), filters.dtype.as_numpy_dtype)
+        value = tf.placeholder(filters.dtype, filters.variable_shape)
+        return value, {value: weights}
+    value = tf.raw_ops.RestoreV2(
+        prefix=prefix, tensor_names=[filters.name], shape_and_slices=[''], dtypes=[tf.float32]
+    )[0]
+    return tf.cast(tf.reshape(value, filters.shape), filters.dtype), {}
 
 
 def _transposed(value: np.ndarray, dtype: Any) -> np.ndarray:
@@ -133,17 +140,6 @@ def _transposed(value: np.ndarray, dtype: Any) -> np.ndarray:
     for start in range(0, len(rows), _CHUNK):
         rows[start : start + _CHUNK] = columns[:, start : start + _CHUNK].T
     return rows
-
-
-@contextlib.contextmanager
-def _checkpoint(prefix: str) -> Iterator[Any]:
-    try:
-        yield tf.train.load_checkpoint(prefix)
-    except (tf.errors.OpError, RuntimeError, IndexError) as error:  # the reader's word for a short file is IndexError
-        raise ValueError(
-            'the variables {!r} do not fit the graph beside them or are damaged: {} Copy the variables/ '
-            'folder that belongs to it.'.format(prefix, error)
-        ) from error
 
 
 def _with_default_attributes(graph_def: Any) -> Any:

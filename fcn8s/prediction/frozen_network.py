@@ -9,6 +9,7 @@ import numpy as np
 
 from fcn8s.backend import tf
 from fcn8s.batches import as_image_batch
+from fcn8s.graph.permitted_ops import check_ops
 from fcn8s.precision import check_precision, this_machine
 from fcn8s.precision import session_config as session_config_for
 from fcn8s.prediction.freezing import cut_network, fold_variables, load_large_filter
@@ -87,6 +88,7 @@ def open_model(
     tags: Optional[Sequence[str]] = None,
     precision: str = 'float32',
     session_config: Optional[Any] = None,
+    trust: bool = False,
 ) -> InferenceGraph:
     """Opens a saved FCN-8s for prediction only.
 
@@ -95,14 +97,17 @@ def open_model(
         tags: Of the SavedModel; None takes those that this library writes.
         precision: 'float32', or 'bfloat16' for convolutions and products in bfloat16 on CPUs and GPUs that have it.
         session_config: A `tf.ConfigProto`; None takes TensorFlow's defaults with GPU memory growth.
+        trust: Open a graph whatever ops it holds; files of others may then do what they like.
 
-    Raises FileNotFoundError or ValueError: no saved FCN-8s there, a damaged one, a precision that this machine or
-    TensorFlow does not have.
+    Raises FileNotFoundError or ValueError: no saved FCN-8s there, a damaged one, ops that a network does not need, a
+    precision that this machine or TensorFlow does not have.
     """
     description = read_description(model_dir)
     config = _checked_config(precision, session_config)
-    meta_graph = saved_models.read_meta_graph(model_dir, list(tags or DEFAULT_TAGS))
+    meta_graph = saved_models.read_meta_graph(model_dir, list(tags or DEFAULT_TAGS), trust=trust)
     network = cut_network(meta_graph.graph_def, LOGITS_NODE, precision == 'bfloat16')
+    if not trust:
+        check_ops(network.graph_def, 'model SavedModel {!r}'.format(model_dir))
     prefix = saved_models.variables_prefix(model_dir)
     graph = tf.Graph()
     session = tf.Session(graph=graph, config=config)

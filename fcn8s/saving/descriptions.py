@@ -10,6 +10,12 @@ from fcn8s.settings import ModelSettings
 DEFAULT_TAGS = ('default',)
 DESCRIPTION_FILE = 'fcn8s.json'
 FORMAT = 1
+# Scores of 255 classes take a few dozen kB.
+_MAX_BYTES = 10 * 2**20
+
+
+class _NewerFormatError(ValueError):
+    """The file is not damaged: it is from a later version."""
 
 
 class SavedFCN8s(NamedTuple):
@@ -42,16 +48,38 @@ def read_description(directory: str) -> SavedFCN8s:
             'the directory as vgg16_dir.'.format(directory, DESCRIPTION_FILE)
         )
     try:
-        with open(path, encoding='utf-8') as file:
-            description = json.load(file)
+        with open(path, 'rb') as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise ValueError('it has more than {} bytes'.format(_MAX_BYTES))
+        description = json.loads(content.decode('utf-8'))
         if description['format'] > FORMAT:
-            raise ValueError(
+            raise _NewerFormatError(
                 '{} has format {}, and this version of fcn8s ({}) reads formats up to {}. Upgrade fcn8s.'.format(
                     path, description['format'], fcn8s.__version__, FORMAT
                 )
             )
+        _check_entries(description)
         return SavedFCN8s(directory, ModelSettings.from_dict(description), description)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, IndexError) as error:
-        raise ValueError(
-            '{} is damaged ({!r}). Copy it again from where the model was saved.'.format(path, error)
-        ) from error
+    except _NewerFormatError:
+        raise
+    except KeyError as error:
+        raise _damaged(path, '{} is missing'.format(error)) from error
+    # RecursionError: lists in lists without end
+    except (ValueError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: str, reason: Any) -> ValueError:
+    return ValueError(
+        '{} is damaged: {} Copy it again from where the model was saved.'.format(path, str(reason).rstrip('.') + '.')
+    )
+
+
+def _check_entries(description: Dict[str, Any]) -> None:
+    for name in ('metrics', 'versions'):
+        if not isinstance(description.get(name, {}), dict):
+            raise ValueError('{} is {!r}, no table'.format(name, description[name]))
+    step = description.get('global_step', 0)
+    if isinstance(step, bool) or not isinstance(step, int) or step < 0:
+        raise ValueError('global_step is {!r}, no whole number from 0'.format(step))

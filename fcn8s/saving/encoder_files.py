@@ -11,6 +11,7 @@ import numpy as np
 from fcn8s.backend import VariableDef, tf
 from fcn8s.graph.encoder import DROPOUT_SEED_TENSOR, IMAGES_NODE, INPUT_TENSORS, OUTPUT_TENSORS, import_encoder
 from fcn8s.graph.graph_defs import RANDOM_OPS, VARIABLE_OPS, extract_sub_graph, node_name
+from fcn8s.graph.permitted_ops import check_ops
 from fcn8s.saving import saved_models
 
 ENCODER_TAGS = ('vgg16',)
@@ -29,16 +30,21 @@ class EncoderSource(NamedTuple):
     directory: str
 
 
-def read_encoder(directory: str, tags: Sequence[str] = ENCODER_TAGS, what: str = 'encoder') -> EncoderSource:
+def read_encoder(
+    directory: str, tags: Sequence[str] = ENCODER_TAGS, what: str = 'encoder', trust: bool = False
+) -> EncoderSource:
     """Reads and checks the encoder part of a SavedModel; everything that the outputs do not need is left out.
 
     Raises FileNotFoundError or ValueError where the directory is no SavedModel, lacks the tag, a tensor or a variable,
-    needs more than image and keep probability, is made for one size of image, or has names of this library.
+    needs more than image and keep probability, is made for one size of image, or has names of this library; without
+    `trust` also where it has ops that a network does not need.
     """
-    meta_graph = saved_models.read_meta_graph(directory, tags, what)
+    meta_graph = saved_models.read_meta_graph(directory, tags, what, trust)
     _check_interface(meta_graph.graph_def, directory, what)
     _cut_inputs(meta_graph.graph_def)
     pruned = _prune(meta_graph)
+    if not trust:  # the ops of a Saver are fine where nothing needs them
+        check_ops(pruned.graph_def, '{} SavedModel {!r}'.format(what, directory))
     _check_listed_variables(pruned, directory, what)
     _check_names(pruned.graph_def, directory, what)
     _rewire_inputs(pruned.graph_def)

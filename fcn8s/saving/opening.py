@@ -37,10 +37,12 @@ def plan_opening(
     variables_load_dir: Optional[str],
     fine_tune_from: Optional[str],
     architecture: Dict[str, Any],
+    trust: bool = False,
 ) -> Opening:
     """Checks how a network is to begin, and reads its graph from disk; nothing is built.
 
     architecture: keyword arguments of `new_model_settings`; those that are None were not given.
+    trust: take a graph whatever ops it holds.
 
     Raises ValueError or FileNotFoundError saying which argument is missing, contradicts another, or leads nowhere.
     """
@@ -63,31 +65,33 @@ def plan_opening(
             raise ValueError('tags={!r} belongs to model_load_dir, which is not given.'.format(list(tags)))
     ((beginning, path),) = given.items()
     if beginning == 'vgg16_dir':
-        return _on_encoder(path, variables_load_dir, architecture)
+        return _on_encoder(path, variables_load_dir, architecture, trust)
     if beginning == 'fine_tune_from':
-        return _from_other(path, architecture)
-    return _saved(path, tags or DEFAULT_TAGS, architecture)
+        return _from_other(path, architecture, trust)
+    return _saved(path, tags or DEFAULT_TAGS, architecture, trust)
 
 
-def _on_encoder(vgg16_dir: str, variables_load_dir: Optional[str], architecture: Dict[str, Any]) -> Opening:
+def _on_encoder(
+    vgg16_dir: str, variables_load_dir: Optional[str], architecture: Dict[str, Any], trust: bool
+) -> Opening:
     settings = new_model_settings(**_given(architecture))
-    encoder = read_encoder(vgg16_dir, ENCODER_TAGS)
+    encoder = read_encoder(vgg16_dir, ENCODER_TAGS, trust=trust)
     prefix = None if variables_load_dir is None else find_checkpoint(variables_load_dir)
     return Opening(encoder, settings, weights_prefix=prefix)
 
 
-def _saved(model_load_dir: str, tags: Sequence[str], architecture: Dict[str, Any]) -> Opening:
+def _saved(model_load_dir: str, tags: Sequence[str], architecture: Dict[str, Any], trust: bool) -> Opening:
     directory = resolve_model(model_load_dir)
     saved = read_description(directory)
     settings, named = saved.settings, architecture.get('label_space')
     _check_agrees(settings, _given(architecture), directory)
     if named is not None and is_nameless(settings.label_space):
         settings = settings._replace(label_space=named)
-    encoder = read_encoder(directory, tags, 'model')
+    encoder = read_encoder(directory, tags, 'model', trust)
     return Opening(encoder, settings, weights_prefix=encoder.variables_prefix)
 
 
-def _from_other(fine_tune_from: str, architecture: Dict[str, Any]) -> Opening:
+def _from_other(fine_tune_from: str, architecture: Dict[str, Any], trust: bool) -> Opening:
     """A new network; what is not said is as in the other one.
 
     That goes for the factor of a skip that the other one has, too: its score layer was trained behind that factor.
@@ -104,7 +108,7 @@ def _from_other(fine_tune_from: str, architecture: Dict[str, Any]) -> Opening:
     settings = new_model_settings(**fields)
     if architecture.get('skip_scales') is None:
         settings = _with_scales_of(settings, other)
-    encoder = read_encoder(directory, DEFAULT_TAGS, 'model')
+    encoder = read_encoder(directory, DEFAULT_TAGS, 'model', trust)
     return Opening(encoder, settings, fine_tune_from=OtherNetwork(encoder.variables_prefix, other))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from fcn8s.backend import tf
 from fcn8s.saving import saved_models
+from fcn8s.saving.paths import plain_directory, plain_prefix
 from fcn8s.settings import ModelSettings
 
 LEFT_OUT = 'left out: this network has no such layer'
@@ -32,7 +33,10 @@ def find_checkpoint(path: str) -> str:
     if os.path.isfile(saved_models.variables_prefix(path) + '.index'):
         return saved_models.variables_prefix(path)
     if os.path.isdir(path):
-        latest = tf.train.latest_checkpoint(path)
+        with plain_directory(path) as plain:
+            latest = tf.train.latest_checkpoint(plain)
+        if latest is not None and latest.startswith(os.path.join(plain, '')):
+            latest = os.path.join(path, os.path.relpath(latest, plain))
         if latest is not None and os.path.isfile(latest + '.index'):
             return latest
         found = sorted(name for name in os.listdir(path) if name.endswith('.index'))
@@ -71,7 +75,8 @@ def _restore_checked(session: Any, variables: Sequence[Any], prefix: str) -> Non
     if not variables:
         return
     try:
-        tf.train.Saver(list(variables)).restore(session, prefix)
+        with plain_prefix(prefix) as plain:
+            tf.train.Saver(list(variables)).restore(session, plain)
     except (tf.errors.OpError, ValueError) as error:
         # TensorFlow's message goes on about the graph, over dozens of lines.
         reason = str(getattr(error, 'message', error)).splitlines()[0]
@@ -103,7 +108,11 @@ def restore_fitting(session: Any, model: Any, prefix: str, stored_settings: Mode
     have stays as it was initialised. model: a `fcn8s.graph.assembly.Model`. Returns one line per variable of this
     network, and one for each of the other's decoder that has no place here.
     """
-    reader = tf.train.load_checkpoint(prefix)
+    with saved_models.checkpoint_reader(prefix) as reader:
+        return _restore_fitting(session, model, prefix, stored_settings, reader)
+
+
+def _restore_fitting(session: Any, model: Any, prefix: str, stored_settings: ModelSettings, reader: Any) -> List[Fit]:
     stored = reader.get_variable_to_shape_map()
     pairs = _class_pairs(stored_settings, model.settings)
     same_classes = len(pairs) == stored_settings.num_classes == model.settings.num_classes and all(

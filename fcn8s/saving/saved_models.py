@@ -2,10 +2,12 @@
 
 import contextlib
 import os
-from typing import Any, Dict, Iterator, List, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 from fcn8s.backend import SavedModel, text_format, tf
 from fcn8s.graph.graph_defs import make_portable
+from fcn8s.graph.permitted_ops import check_ops
+from fcn8s.saving.paths import plain_prefix
 
 VARIABLES_PREFIX = os.path.join('variables', 'variables')
 SCHEMA_VERSION = 1
@@ -38,13 +40,13 @@ def _parse(path: str) -> Any:
     return saved_model
 
 
-def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model') -> Any:
+def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model', trust: bool = False) -> Any:
     """The MetaGraphDef of a SavedModel directory with exactly these tags.
 
-    what: how messages call the thing, for example 'encoder'.
+    what: how messages call the thing, for example 'encoder'. trust: take a graph whatever ops it holds.
 
     Raises FileNotFoundError where there is no such directory, ValueError where it is no SavedModel, is damaged, has no
-    graph with these tags, or lacks its variables.
+    graph with these tags, lacks its variables, or holds ops that a network does not need (see `check_ops`).
     """
     directory = os.fspath(directory)
     if not os.path.isdir(directory):
@@ -60,6 +62,8 @@ def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model') ->
     for meta_graph in meta_graphs:
         if set(meta_graph.meta_info_def.tags) == set(tags):
             _check_variables(directory, what)
+            if not trust:
+                check_ops(meta_graph.graph_def, '{} SavedModel {!r}'.format(what, directory), saver=True)
             make_portable(meta_graph.graph_def)
             return meta_graph
     found = [sorted(meta_graph.meta_info_def.tags) for meta_graph in meta_graphs]
@@ -90,15 +94,36 @@ def _check_variables(directory: str, what: str) -> None:
 
 def checkpoint_shapes(prefix: str) -> Dict[str, List[int]]:
     """Variable name -> shape of a checkpoint; raises ValueError where it is missing or unreadable."""
-    try:
-        return tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        raise ValueError('the variables {!r} are missing or damaged: {}'.format(prefix, error)) from error
+    with checkpoint_reader(prefix) as reader:
+        return reader.get_variable_to_shape_map()
 
 
 @contextlib.contextmanager
-def explain_write_errors(path: str) -> Iterator[None]:
-    """Raises OSError, in one line, where TensorFlow cannot write to a directory or a checkpoint prefix."""
+def checkpoint_reader(prefix: str) -> Iterator[Any]:
+    """A reader of a checkpoint, good inside the context; raises ValueError where it is missing or damaged."""
+    with plain_prefix(prefix) as plain:
+        try:
+            yield tf.train.load_checkpoint(plain)
+        # IndexError: "Read less bytes than requested"; SystemError: names in the index that are not UTF-8
+        except (tf.errors.OpError, RuntimeError, IndexError, SystemError, UnicodeDecodeError) as error:
+            raise ValueError(
+                'the variables {!r} are missing or damaged or do not fit the graph beside them: {} Copy the variables/ '
+                'folder that belongs to it.'.format(prefix, str(error).replace(plain, prefix))
+            ) from error
+
+
+def save_variables(saver: Any, session: Any, prefix: str) -> None:
+    """Writes a checkpoint into an existing directory; call with the saver's graph as default. Raises OSError."""
+    with plain_prefix(prefix) as plain, explain_write_errors(plain, prefix):
+        saver.save(session, plain, write_meta_graph=False, write_state=False)
+
+
+@contextlib.contextmanager
+def explain_write_errors(path: str, shown: Optional[str] = None) -> Iterator[None]:
+    """Raises OSError, in one line, where TensorFlow cannot write to a directory or a checkpoint prefix.
+
+    shown: what messages call it, where `path` is a link to it.
+    """
     try:
         yield
     except tf.errors.OpError as error:
@@ -107,7 +132,7 @@ def explain_write_errors(path: str) -> Iterator[None]:
         reason = next((line for line in lines if path in line), lines[0])
         raise OSError(
             'the variables could not be written: {}. Free some space or choose another directory.'.format(
-                reason.strip()
+                reason.strip().replace(path, shown or path)
             )
         ) from error
 

@@ -36,7 +36,7 @@ class EventWriter:
         # TensorBoard reads the files of a directory in the order of their names.
         name = 'events.out.tfevents.{:010d}.{}.{}'.format(int(time.time()), socket.gethostname(), uuid.uuid4().hex[:8])
         self.path = os.path.join(directory, name)
-        self._writer = tf.python_io.TFRecordWriter(self.path)
+        self._writer = tf.python_io.TFRecordWriter(os.fsencode(self.path))  # as text it would have to be UTF-8
         self._failed = False
         self._add(file_version='brain.Event:2')
         if graph is not None:

@@ -9,9 +9,11 @@ from typing import Any, Dict, List, Tuple
 import numpy as np
 
 from fcn8s.backend import tf
-from fcn8s.graph.encoder import DROPOUT_SEED_TENSOR
+from fcn8s.graph.encoder import DROPOUT_SEED_TENSOR, import_encoder
 from fcn8s.saving import saved_models
-from fcn8s.saving.encoder_files import ENCODER_TAGS
+from fcn8s.saving.encoder_files import ENCODER_TAGS, read_encoder
+from fcn8s.saving.paths import plain_directory
+from fcn8s.saving.restoring import restore
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.source import Preprocessing, Source, Weights
 
@@ -123,22 +125,22 @@ def save_encoder(directory: str, source: Source) -> None:
 
     Raises OSError where they cannot be written.
     """
-    with tf.Graph().as_default(), cpu_session() as session:
+    with tf.Graph().as_default(), cpu_session() as session, plain_directory(directory) as plain:
         build_encoder(source.width_divisor, source.preprocessing)
         _initialise(session, encoder_kernels(source))
-        builder = tf.saved_model.Builder(directory)
-        with saved_models.explain_write_errors(directory):
+        with saved_models.explain_write_errors(plain, directory):
+            builder = tf.saved_model.Builder(plain)
             builder.add_meta_graph_and_variables(session, list(ENCODER_TAGS), strip_default_attrs=True)
             builder.save()
     # Reading takes out what TensorFlow 1.15 refuses in graphs of later releases; default attributes are out already.
     saved_models.write_graph(directory, saved_models.read_meta_graph(directory, ENCODER_TAGS, 'encoder'))
 
 
-def load_encoder(session: Any, directory: str) -> None:
+def load_encoder(session: Any, directory: str, trust: bool = False) -> None:
     """Adds an encoder SavedModel to the session's graph, which must be the current one, and restores its variables."""
-    meta_graph = saved_models.read_meta_graph(directory, ENCODER_TAGS, 'encoder')
-    saver = tf.train.import_meta_graph(meta_graph, clear_devices=True)
-    saver.restore(session, saved_models.variables_prefix(directory))
+    source = read_encoder(directory, ENCODER_TAGS, 'encoder', trust)
+    encoder = import_encoder(source.meta_graph)
+    restore(session, encoder.variables, source.variables_prefix)
 
 
 def _fc8_logits(source: Source) -> Any:
@@ -151,7 +153,7 @@ def _fc8_logits(source: Source) -> Any:
     return logits, {fed_kernel: kernel, fed_biases: biases}
 
 
-def run_encoder(directory: str, images: np.ndarray, source: Source) -> List[Dict[str, np.ndarray]]:
+def run_encoder(directory: str, images: np.ndarray, source: Source, trust: bool = False) -> List[Dict[str, np.ndarray]]:
     """What a written encoder answers to each image, for `vgg16_proof.compare`.
 
     images: [N, 224, 224, 3] RGB 0 to 255. source: where fc8 is taken from, if it has one.
@@ -159,7 +161,7 @@ def run_encoder(directory: str, images: np.ndarray, source: Source) -> List[Dict
     Returns for each image 'pool3', 'pool4' [H, W, C], and 'fc7', where they exist 'fc6' and 'fc8', [C] at the centre.
     """
     with tf.Graph().as_default() as graph, cpu_session() as session:
-        load_encoder(session, directory)
+        load_encoder(session, directory, trust)
         maps = {'pool3': 'layer3_out:0', 'pool4': 'layer4_out:0', 'fc6': 'fc6/Relu:0', 'fc7': 'layer7_out:0'}
         names = {operation.name for operation in graph.get_operations()}
         fetches = {layer: graph.get_tensor_by_name(name) for layer, name in maps.items() if name.split(':')[0] in names}

@@ -31,14 +31,14 @@ def _copy_saved_model(source_directory: str, directory: str) -> None:
     shutil.copytree(os.path.join(source_directory, 'variables'), os.path.join(directory, 'variables'))
 
 
-def _find_preprocessing(source: Source) -> Source:
+def _find_preprocessing(source: Source, trust: bool) -> Source:
     """Gives the source of a SavedModel the preprocessing that reproduces its pool3.
 
     Raises ValueError where none does: the graph is not a VGG-16 on its variables.
     """
     image = proof.fixed_images(size=32, count=1)
     with tf.Graph().as_default(), cpu_session() as session:
-        load_encoder(session, source.path)
+        load_encoder(session, source.path, trust)
         pool3 = session.run('layer3_out:0', {'image_input:0': image, 'keep_prob:0': 1.0})[0]
     errors = {}
     for preprocessing in KNOWN_PREPROCESSINGS:
@@ -64,10 +64,10 @@ def _pool3_error(pool3: np.ndarray, image: np.ndarray, source: Source) -> float:
     return proof.relative_error(pool3, expected)
 
 
-def _with_preprocessing(source: Source, preprocessing: Optional[str]) -> Source:
+def _with_preprocessing(source: Source, preprocessing: Optional[str], trust: bool) -> Source:
     """The source with the preprocessing that its kind, its graph or the user gives it; checked against conv1_1."""
     if preprocessing is None:
-        source = _find_preprocessing(source) if source.kind == 'saved_model' else source
+        source = _find_preprocessing(source, trust) if source.kind == 'saved_model' else source
         proof.check_verdicts(source, proof.first_layer_statistics(source))
         return source
     if preprocessing not in PREPROCESSINGS:
@@ -101,6 +101,7 @@ def write_encoder(
     seed: int = 0,
     preprocessing: Optional[str] = None,
     classify: Optional[str] = None,
+    trust: bool = False,
 ) -> Dict[str, Any]:
     """Writes a convolutionalised VGG-16 as a SavedModel with `manifest.json` beside it, and proves it.
 
@@ -112,6 +113,7 @@ def write_encoder(
     seed: of every layer that is drawn: all of 'random', fc6 and fc7 of sources that have none.
     preprocessing: 'caffe-bgr', 'caffe-rgb' or 'torchvision' where a file differs from its kind; None takes the kind's.
     classify: an image file, whose likeliest ImageNet classes go into the manifest under 'classification'.
+    trust: of an encoder SavedModel, whether ops are run that a network does not need.
 
     Returns the manifest: 'source', 'width_divisor', 'seed', 'initialised' (layers drawn at random), 'preprocessing',
     'versions', 'proof' ('relative_errors' by layer and 'conv1_1' statistics), 'classification'.
@@ -121,7 +123,7 @@ def write_encoder(
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError('seed is {!r}; it is a whole number from 0.'.format(seed))
-    source = _with_preprocessing(recognise.read_source(weights, width_divisor, seed), preprocessing)
+    source = _with_preprocessing(recognise.read_source(weights, width_divisor, seed, trust), preprocessing, trust)
     image = None if classify is None else _classification_image(source, classify)
     drawn = list(layers.ENCODER_DENSE) if not source.dense else []
     complete = he.with_encoder_dense(source, seed)
@@ -131,17 +133,17 @@ def write_encoder(
         else:
             save_encoder(directory, complete)
         manifest = _manifest(source, seed, drawn)
-        manifest['proof'] = _prove(directory, complete)
+        manifest['proof'] = _prove(directory, complete, trust)
         if image is not None:
-            logits = run_encoder(directory, image, complete)[0]['fc8']
+            logits = run_encoder(directory, image, complete, trust)[0]['fc8']
             manifest['classification'] = [entry._asdict() for entry in imagenet.likeliest(logits)]
         atomic_write_json(os.path.join(directory, MANIFEST_NAME), manifest)
     return manifest
 
 
-def _prove(directory: str, source: Source) -> Dict[str, Any]:
+def _prove(directory: str, source: Source, trust: bool) -> Dict[str, Any]:
     images = proof.fixed_images()
-    errors = proof.compare(run_encoder(directory, images, source), source, images)
+    errors = proof.compare(run_encoder(directory, images, source, trust), source, images)
     return {
         'relative_errors': errors,
         'tolerance': proof.TOLERANCE,

@@ -49,6 +49,15 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='P',
         help='float32 (default) or bfloat16, about twice as fast on CPUs that compute with it',
     )
+    add_trust_argument(group)
+
+
+def add_trust_argument(group: Any) -> None:
+    group.add_argument(
+        '--trust',
+        action='store_true',
+        help='open a graph with ops that a network does not need; such a file can then read and write your files',
+    )
 
 
 def add_drawing_arguments(parser: argparse.ArgumentParser) -> Any:
@@ -83,7 +92,7 @@ def open_predictor(args: argparse.Namespace) -> Iterator[Tuple[Any, Any]]:
     from fcn8s.saving.runs import resolve_model
 
     size = _network_size(args)
-    with open_model(resolve_model(args.model), precision=args.precision) as model:
+    with open_model(resolve_model(args.model), precision=args.precision, trust=args.trust) as model:
         yield (
             model,
             Predictor(

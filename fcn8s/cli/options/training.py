@@ -1,10 +1,13 @@
 """The options of `fcn8s train`, and what they come to after --recipe and --resume had their say."""
 
 import argparse
+import contextlib
+import itertools
 import os
 from typing import Any, Dict, List
 
 from fcn8s.cli.options.layouts import LayoutHelp
+from fcn8s.cli.options.prediction import add_trust_argument
 
 # What --resume may change about a run.
 RESUMABLE = ('epochs', 'workers', 'cache', 'report')
@@ -168,6 +171,7 @@ def add_training_arguments(group: Any) -> None:
         '--precision', choices=['float32', 'bfloat16', 'mixed_float16'], default='float32', help='default: float32'
     )
     group.add_argument('--xla', action='store_true', help='compile with XLA')
+    add_trust_argument(group)
     group.add_argument('--eval-every', type=count, default=1, metavar='EPOCHS', help='default: 1')
     group.add_argument(
         '--eval-batch', type=count, default=1, metavar='N', help='images per evaluation batch (default: 1)'
@@ -205,13 +209,33 @@ def resolve(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespa
     _check_network(given)
     options = argparse.Namespace(**dict(defaults, **given))
     if options.run_dir is None:
-        import datetime
-
-        options.run_dir = os.path.join('runs', datetime.datetime.now().strftime('%Y%m%d-%H%M%S'))
+        options.run_dir = _new_run_dir()
     from fcn8s.saving import runs
 
     runs.check_free(options.run_dir)
     return options
+
+
+def _new_run_dir() -> str:
+    """Takes runs/DATE-TIME, numbered where another process took it in the same second, by making the directory."""
+    import atexit
+    import datetime
+
+    os.makedirs('runs', exist_ok=True)
+    name = os.path.join('runs', datetime.datetime.now().strftime('%Y%m%d-%H%M%S'))
+    for number in itertools.count(1):
+        run_dir = name if number == 1 else '{}-{}'.format(name, number)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(run_dir)
+            break
+    atexit.register(_remove_empty, run_dir)
+    return run_dir
+
+
+def _remove_empty(directory: str) -> None:
+    """Removes a directory that nothing was written into."""
+    with contextlib.suppress(OSError):
+        os.rmdir(directory)
 
 
 def storable(options: argparse.Namespace) -> Dict[str, Any]:

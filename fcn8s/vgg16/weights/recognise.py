@@ -25,7 +25,6 @@ READERS = {
     'pth': read_pth_zip,
     'pth_legacy': read_pth_legacy,
     'safetensors': read_safetensors,
-    'saved_model': read_saved_model,
 }
 ACCEPTED = (
     "'keras', 'hed', 'random', a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a torchvision "
@@ -33,12 +32,12 @@ ACCEPTED = (
 )
 
 
-def read_source(weights: str, width_divisor: int = 1, seed: int = 0) -> Source:
+def read_source(weights: str, width_divisor: int = 1, seed: int = 0, trust: bool = False) -> Source:
     """Reads the weights that `--weights` names.
 
     weights: 'random', 'hed', 'keras', or a path; what a path holds is told by its content, not by its name.
     width_divisor: for 'random'; every other source has its own width, and 1 or that width is accepted.
-    seed: for 'random'.
+    seed: for 'random'. trust: of a SavedModel, take its graph whatever ops it holds.
 
     Raises FileNotFoundError where there is nothing, ValueError where it is no VGG-16 (naming the layer) or of another
     width.
@@ -48,7 +47,7 @@ def read_source(weights: str, width_divisor: int = 1, seed: int = 0) -> Source:
         return random_source(width_divisor, seed)
     path = {HED: find_hed_weights, KERAS: fetch_keras_weights}.get(weights, lambda: os.fspath(weights))()
     kind, path = recognise(path)
-    source = READERS[kind](path)
+    source = read_saved_model(path, trust) if kind == 'saved_model' else READERS[kind](path)
     if width_divisor not in (1, source.width_divisor):
         raise ValueError(
             'width_divisor is {}, but {} is a VGG-16 of width 1/{}; only random weights can be made '

@@ -3,10 +3,9 @@
 slim takes RGB images minus the mean (`vgg_preprocessing.py` of the TF-slim image models).
 """
 
-from fcn8s.backend import tf
+from fcn8s.saving.saved_models import checkpoint_reader
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.assemble import Layout, assemble, paired_names
-from fcn8s.vgg16.weights.damage import damaged
 from fcn8s.vgg16.weights.source import CAFFE_RGB, Source
 
 DENSE = ('fc6', 'fc7', 'fc8')
@@ -29,8 +28,7 @@ def read_slim_checkpoint(prefix: str) -> Source:
 
     Raises ValueError where it is truncated or holds another network.
     """
-    try:
-        reader = tf.train.load_checkpoint(prefix)
+    with checkpoint_reader(prefix) as reader:
         # Optimiser slots, the step and the mean are in it too, under other last names.
         shapes = {
             name: tuple(shape)
@@ -39,5 +37,3 @@ def read_slim_checkpoint(prefix: str) -> Source:
         }
         layout = Layout(SLIM_NAMES, CAFFE_RGB, convolutional=DENSE)
         return assemble('slim', prefix, layout, shapes, reader.get_tensor)
-    except (tf.errors.OpError, RuntimeError, IndexError) as error:  # IndexError: "Read less bytes than requested"
-        raise damaged(prefix, error) from error

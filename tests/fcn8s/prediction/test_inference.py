@@ -137,7 +137,7 @@ def test_names_the_variables_that_are_damaged(small_model, tmp_path):
     shutil.copytree(small_model, broken)
     data = os.path.join(broken, 'variables', 'variables.data-00000-of-00001')
     os.truncate(data, os.path.getsize(data) // 2)
-    with pytest.raises(ValueError, match='do not fit the graph beside them or are damaged'):
+    with pytest.raises(ValueError, match='are missing or damaged or do not fit the graph'):
         frozen_network.open_model(broken)
 
 

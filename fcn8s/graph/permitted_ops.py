@@ -1,0 +1,108 @@
+"""The ops that a network needs. A graph of someone else's may hold these and no others: TensorFlow has ops that read
+and write files, run Python and call other machines, and a graph that has them uses them unannounced.
+
+Nothing is listed for what it does not do; what is not listed is refused, whatever it does.
+"""
+
+from typing import Any, Iterable, List
+
+from fcn8s.backend import tf
+
+_STRUCTURE = """
+Const Placeholder PlaceholderV2 PlaceholderWithDefault Identity IdentityN NoOp StopGradient PreventGradient Snapshot
+Assert CheckNumerics EnsureShape
+If StatelessIf While StatelessWhile Case StatelessCase PartitionedCall StatefulPartitionedCall SymbolicGradient
+Enter RefEnter Exit RefExit NextIteration RefNextIteration LoopCond Merge RefMerge Switch RefSwitch ControlTrigger
+TensorArrayV3 TensorArrayReadV3 TensorArrayWriteV3 TensorArrayGatherV3 TensorArrayScatterV3 TensorArraySizeV3
+TensorArrayCloseV3 TensorArraySplitV3 TensorArrayConcatV3 TensorArrayGradV3
+TensorListReserve TensorListStack TensorListSetItem TensorListGetItem TensorListFromTensor TensorListPushBack
+TensorListPopBack EmptyTensorList TensorListLength TensorListElementShape TensorListConcatV2
+StackV2 StackPushV2 StackPopV2
+"""
+
+_VARIABLES = """
+VarHandleOp VariableV2 Variable ReadVariableOp VariableShape Assign AssignAdd AssignSub AssignVariableOp
+AssignAddVariableOp AssignSubVariableOp VarIsInitializedOp IsVariableInitialized DestroyResourceOp
+TemporaryVariable DestroyTemporaryVariable ResourceGather Gather GatherV2 GatherNd ScatterNd ScatterUpdate
+ResourceScatterUpdate ResourceScatterAdd
+"""
+
+_ARRAYS = """
+Shape ShapeN Size Rank Reshape ExpandDims Squeeze Transpose ConjugateTranspose InvertPermutation Pack Unpack Concat
+ConcatV2 ConcatOffset Split SplitV Slice StridedSlice StridedSliceGrad Tile BroadcastTo BroadcastArgs
+BroadcastGradientArgs Fill ZerosLike OnesLike Range LinSpace Pad PadV2 MirrorPad MirrorPadGrad ReverseV2
+ReverseSequence Cast Bitcast Where Select SelectV2 OneHot Diag DiagPart MatrixDiag MatrixDiagPart MatrixDiagV3
+MatrixSetDiag MatrixSetDiagV3 MatrixBandPart SpaceToBatchND BatchToSpaceND SpaceToBatch BatchToSpace SpaceToDepth
+DepthToSpace ExtractImagePatches DynamicStitch DynamicPartition Unique UniqueV2 ListDiff Roll TensorScatterUpdate
+"""
+
+_MATHS = """
+Add AddV2 AddN AccumulateNV2 Sub Mul MulNoNan Div DivNoNan RealDiv TruncateDiv FloorDiv FloorMod Mod TruncateMod Neg
+Abs Sign Square Sqrt Rsqrt SqrtGrad RsqrtGrad Reciprocal ReciprocalGrad Inv InvGrad Exp Expm1 Log Log1p Pow Maximum
+Minimum SquaredDifference Round Rint Floor Ceil Sin Cos Tan Asin Acos Atan Atan2 Sinh Cosh Tanh TanhGrad Erf Erfc
+Lgamma Digamma Sigmoid SigmoidGrad Equal NotEqual ApproximateEqual Less LessEqual Greater GreaterEqual LogicalAnd
+LogicalOr LogicalNot IsNan IsInf IsFinite ClipByValue Sum Mean Prod Max Min All Any ArgMax ArgMin Cumsum Cumprod
+SegmentSum UnsortedSegmentSum Bincount DenseBincount Bucketize HistogramFixedWidth MatMul BatchMatMul BatchMatMulV2
+BatchMatMulV3 Einsum L2Loss InTopK InTopKV2 TopK TopKV2 BitwiseAnd BitwiseOr BitwiseXor Invert LeftShift RightShift
+Xdivy Xlogy
+"""
+
+_LAYERS = """
+Conv2D Conv2DBackpropInput Conv2DBackpropFilter Conv3D DepthwiseConv2dNative DepthwiseConv2dNativeBackpropInput
+DepthwiseConv2dNativeBackpropFilter Dilation2D BiasAdd BiasAddV1 BiasAddGrad MaxPool MaxPoolV2 MaxPoolGrad
+MaxPoolGradV2 MaxPoolGradGrad MaxPoolWithArgmax AvgPool AvgPoolGrad FractionalMaxPool FractionalAvgPool Relu ReluGrad
+Relu6 Relu6Grad LeakyRelu LeakyReluGrad Elu EluGrad Selu SeluGrad Softplus SoftplusGrad Softsign SoftsignGrad Softmax
+LogSoftmax SoftmaxCrossEntropyWithLogits SparseSoftmaxCrossEntropyWithLogits FusedBatchNorm FusedBatchNormV2
+FusedBatchNormV3 FusedBatchNormGrad FusedBatchNormGradV2 FusedBatchNormGradV3 BatchNormWithGlobalNormalization LRN
+LRNGrad ResizeBilinear ResizeBilinearGrad ResizeNearestNeighbor ResizeNearestNeighborGrad ResizeBicubic ResizeArea
+CropAndResize RGBToHSV HSVToRGB AdjustContrastv2 AdjustHue AdjustSaturation
+QuantizeAndDequantizeV2 FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel
+"""
+
+_RANDOM = """
+RandomUniform RandomUniformInt RandomStandardNormal TruncatedNormal RandomShuffle Multinomial StatelessRandomUniform
+StatelessRandomUniformV2 StatelessRandomUniformInt StatelessRandomNormal StatelessRandomNormalV2
+StatelessTruncatedNormal StatelessRandomGetKeyCounter StatelessRandomGetKeyCounterAlg StatelessRandomGetAlg
+"""
+
+# A saved model may hold the training that made it, which is never run from there.
+_TRAINING = """
+ApplyAdam ApplyMomentum ApplyGradientDescent ApplyRMSProp ApplyCenteredRMSProp ApplyAdagrad ApplyAdadelta ApplyFtrl
+ResourceApplyAdam ResourceApplyMomentum ResourceApplyGradientDescent ResourceApplyRMSProp ResourceApplyKerasMomentum
+ResourceApplyCenteredRMSProp ResourceApplyAdagrad ResourceApplyAdadelta ResourceApplyFtrl
+ScalarSummary MergeSummary HistogramSummary ImageSummary TensorSummary TensorSummaryV2 ConfusionMatrix
+"""
+
+NETWORK_OPS = frozenset(' '.join((_STRUCTURE, _VARIABLES, _ARRAYS, _MATHS, _LAYERS, _RANDOM, _TRAINING)).split())
+# Every SavedModel has these for `tf.train.Saver`. They read and write files, so that what is run must not need them.
+SAVER_OPS = frozenset(('SaveV2', 'RestoreV2', 'MergeV2Checkpoints', 'ShardedFilename', 'StringJoin', 'SaveSlices'))
+SAVER_OPS |= frozenset(('StaticRegexFullMatch', 'RegexFullMatch'))
+SAVER_OPS |= frozenset(('RestoreSlice', 'Save', 'Restore'))
+
+
+def check_ops(graph_def: Any, what: str, saver: bool = False) -> None:
+    """Raises ValueError where a graph, or a function of its library, holds an op that a network does not need.
+
+    Args:
+        graph_def: A GraphDef.
+        what: What messages call it, with its path.
+        saver: Whether the ops of a `tf.train.Saver` may be in the graph itself; in a function they may not.
+    """
+    refused = _other_than(NETWORK_OPS | (SAVER_OPS if saver else frozenset()), graph_def.node)
+    functions = {function.signature.name for function in graph_def.library.function}
+    for function in graph_def.library.function:
+        refused += _other_than(NETWORK_OPS, function.node_def)
+    # A function may be called by its name; one that takes the name of an op of TensorFlow's is no excuse for that.
+    called = {name for name in functions if not hasattr(tf.raw_ops, name)}
+    refused = [text for text in dict.fromkeys(refused) if text.split(' ')[0] not in called]
+    if refused:
+        shown = ', '.join(refused[:6]) + (' and {} more'.format(len(refused) - 6) if len(refused) > 6 else '')
+        raise ValueError(
+            '{} is refused, and nothing of it was run: its graph holds {}, which a network does not need and which may '
+            'reach outside it. Get it from a source that you trust; --trust (trust=True in Python) opens it all the '
+            'same.'.format(what, shown)
+        )
+
+
+def _other_than(permitted: Iterable[str], nodes: Iterable[Any]) -> List[str]:
+    return ['{} ({!r})'.format(node.op, node.name) for node in nodes if node.op not in permitted]

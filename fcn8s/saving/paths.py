@@ -1,0 +1,81 @@
+"""Paths as TensorFlow can take them: it reads `[ ] * ? \\` in a checkpoint's prefix as a pattern, and takes only UTF-8.
+
+Both are met here: such a path is reached through a symbolic link with a plain name, which is gone afterwards.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from typing import Iterator
+
+# `file_io` and the op RestoreV2 match these; a backslash escapes in TensorFlow's patterns.
+_SPECIAL = re.compile(r'[\[\]*?\\]') if os.sep == '/' else re.compile(r'[\[\]*?]')
+_CHECKPOINT_FILE = re.compile(r'^(|\.index|\.data-\d{5}-of-\d{5})$')
+
+
+def is_plain(path: str) -> bool:
+    """Whether TensorFlow takes a path as it is."""
+    try:
+        path.encode('utf-8')
+    except UnicodeEncodeError:
+        return False
+    return not _SPECIAL.search(path)
+
+
+@contextlib.contextmanager
+def plain_directory(directory: str) -> Iterator[str]:
+    """Yields the path of an existing directory, or of a link to it, that TensorFlow can read from and write to."""
+    if is_plain(directory):
+        yield directory
+        return
+    with _folder_of_links(directory) as links:
+        link = os.path.join(links, 'directory')
+        _link(os.path.abspath(directory), link)
+        yield link
+
+
+@contextlib.contextmanager
+def plain_prefix(prefix: str) -> Iterator[str]:
+    """Yields the prefix of a checkpoint, or one of links to it, that TensorFlow can read; a plain name can be written.
+
+    A reader that was opened on it is good as long as this context is.
+    """
+    folder, name = os.path.split(prefix)
+    if is_plain(name):
+        with plain_directory(folder) as plain:
+            yield os.path.join(plain, name)
+        return
+    with _folder_of_links(prefix) as links:
+        for entry in os.listdir(folder or '.'):
+            if entry.startswith(name) and _CHECKPOINT_FILE.match(entry[len(name) :]):
+                _link(os.path.abspath(os.path.join(folder, entry)), os.path.join(links, 'link' + entry[len(name) :]))
+        yield os.path.join(links, 'link')
+
+
+@contextlib.contextmanager
+def _folder_of_links(path: str) -> Iterator[str]:
+    root = tempfile.gettempdir()
+    if not is_plain(root):
+        raise ValueError(
+            '{!r} has one of the characters [ ] * ? \\ in it, or bytes that are not UTF-8, which TensorFlow cannot '
+            'take; a link in the folder for temporary files would help, but that is {!r}. Set TMPDIR to a folder with '
+            'a plain name.'.format(path, root)
+        )
+    links = tempfile.mkdtemp(prefix='fcn8s-link-', dir=root)
+    try:
+        yield links
+    finally:
+        # Links are removed, never what they lead to.
+        shutil.rmtree(links, ignore_errors=True)
+
+
+def _link(target: str, link: str) -> None:
+    try:
+        os.symlink(target, link)
+    except OSError as error:  # Windows asks for a privilege
+        raise ValueError(
+            '{!r} has one of the characters [ ] * ? \\ in it, or bytes that are not UTF-8, which TensorFlow cannot '
+            'take, and a link to it could not be made ({}). Rename the folder.'.format(target, error)
+        ) from error

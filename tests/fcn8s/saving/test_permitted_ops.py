@@ -1,0 +1,107 @@
+"""Graphs of others that reach outside: nothing of them may run."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from fcn8s import FCN8s, open_model
+from fcn8s.backend import SavedModel, tf
+from fcn8s.cli import main
+from fcn8s.graph.permitted_ops import NETWORK_OPS, check_ops
+from fcn8s.vgg16.write import write_encoder
+
+
+def change_graph(directory, change):
+    """Applies `change` to the graph of a saved model in place."""
+    path = os.path.join(directory, 'saved_model.pb')
+    saved_model = SavedModel()
+    with open(path, 'rb') as file:
+        saved_model.ParseFromString(file.read())
+    change(saved_model.meta_graphs[0].graph_def)
+    with open(path, 'wb') as file:
+        file.write(saved_model.SerializeToString())
+
+
+def write_file_when_it_predicts(target):
+    """The first pooling waits for an op that writes a file."""
+
+    def change(graph_def):
+        with tf.Graph().as_default() as graph:
+            tf.write_file(target, 'written', name='evil')
+        graph_def.node.extend(graph.as_graph_def().node)
+        next(node for node in graph_def.node if node.op == 'MaxPool').input.append('^evil')
+
+    return change
+
+
+def write_file_in_a_function(target):
+    def change(graph_def):
+        with tf.Graph().as_default() as graph:
+            tf.write_file(target, 'written', name='evil')
+        function = graph_def.library.function.add()
+        function.signature.name = 'harmless'
+        function.node_def.extend(graph.as_graph_def().node)
+
+    return change
+
+
+@pytest.mark.parametrize('change', [write_file_when_it_predicts, write_file_in_a_function])
+def test_a_graph_that_writes_files_is_refused_wherever_it_is_opened(
+    change, small_model, tiny_encoder, tmp_path, capsys
+):
+    written = str(tmp_path / 'written')
+    model, encoder = (
+        shutil.copytree(path, str(tmp_path / name)) for path, name in ((small_model, 'm'), (tiny_encoder, 'e'))
+    )
+    for directory in (model, encoder):
+        change_graph(directory, change(written))
+    for opens in (
+        lambda: open_model(model),
+        lambda: FCN8s(model_load_dir=model),
+        lambda: FCN8s(fine_tune_from=model),
+        lambda: FCN8s(vgg16_dir=encoder, num_classes=2),
+        lambda: write_encoder(str(tmp_path / 'out'), weights=encoder),
+    ):
+        with pytest.raises(
+            ValueError, match=r"is refused, and nothing of it was run: .* WriteFile \('evil'\).*--trust"
+        ):
+            opens()
+    assert main(['vgg16', str(tmp_path / 'out'), '--weights', encoder]) == 2
+    assert 'WriteFile' in capsys.readouterr().err
+    assert not os.path.exists(written) and not os.path.exists(str(tmp_path / 'out'))
+
+
+def test_who_trusts_a_file_opens_it_all_the_same(small_model, tmp_path):
+    model, written = shutil.copytree(small_model, str(tmp_path / 'm')), str(tmp_path / 'written')
+    change_graph(model, write_file_when_it_predicts(written))
+    image = np.zeros([1, 32, 32, 3], np.uint8)
+    with open_model(model, trust=True) as network:
+        network.predict(image)
+    assert os.path.exists(written)
+    with FCN8s(model_load_dir=model, trust=True) as network:
+        network.predict(image)
+
+
+@pytest.mark.parametrize('op', ['ReadFile', 'PyFunc', 'PyFuncStateless', 'EagerPyFunc', 'MatchingFiles', 'SaveV2'])
+def test_ops_that_reach_outside_are_named(op):
+    graph_def = tf.GraphDef()
+    graph_def.node.add(name='x', op=op)
+    with pytest.raises(ValueError, match=r"^thing is refused.*holds {} \('x'\)".format(op)):
+        check_ops(graph_def, 'thing')
+
+
+def test_a_function_called_like_an_op_is_no_excuse_for_that_op():
+    graph_def = tf.GraphDef()
+    graph_def.node.add(name='x', op='ReadFile')
+    graph_def.library.function.add().signature.name = 'ReadFile'
+    graph_def.node.add(name='y', op='mine')
+    graph_def.library.function.add().signature.name = 'mine'
+    with pytest.raises(ValueError, match=r"holds ReadFile \('x'\), which"):
+        check_ops(graph_def, 'thing')
+
+
+def test_no_permitted_op_reads_or_writes_files_or_runs_code():
+    words = ('File', 'PyFunc', 'Save', 'Restore', 'Print', 'Dataset', 'Iterator', 'Queue', 'Rpc', 'Send', 'Recv')
+    assert not [op for op in NETWORK_OPS if any(word in op for word in words)]
