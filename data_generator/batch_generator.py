@@ -38,6 +38,8 @@ from data_generator.files.masks import Conversion, own_conversion
 from data_generator.files.palettes import color_palette
 from data_generator.files.processed import converted_labels
 from data_generator.transforms.options import TRANSFORM_NAMES
+from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
+from helpers.images import extensions_for
 from helpers.label_spaces import LabelSpace, generic_label_space, has_own_colors
 from helpers.palettes import as_color
 
@@ -88,9 +90,12 @@ class BatchGenerator:
             `image_dirs` and all that says which files in these belong together. `Pair`s, as those of another
             BatchGenerator, are taken as they are, whatever `root_dir`.
         seed: An integer of at least 0, for all that is random.
+        image_rules: How images that are not 8-bit RGB are read, see `helpers.image_rules.ImageRules`: by default grey
+            becomes three equal channels, alpha is laid over black, 16 bits are scaled to 8.
 
     Attributes:
         pairs: List of `data_generator.files.discovery.Pair`, in natural order of the images.
+        image_rules: As above.
         label_space: `helpers.label_spaces.LabelSpace`; None where neither classes nor a layout were given.
         num_classes, ignore_id, root_dir, export_dir, seed: As above.
         has_labels: Whether the dataset has labels.
@@ -122,6 +127,7 @@ class BatchGenerator:
         color_tolerance: int = 0,
         pairs: Optional[Union[str, Sequence]] = None,
         seed: int = 0,
+        image_rules: ImageRules = RGB_RULES,
     ) -> None:
         if (image_dirs is None) == (pairs is None):
             raise ValueError(
@@ -139,6 +145,7 @@ class BatchGenerator:
             image_file_extension=extension,
         )
         check_integer('seed', seed, 0)
+        self.image_rules = checked_rules(image_rules)
         variants = variants_of(layout) if layout is not None else ()
         found = None
         self.image_dirs = as_path_list(image_dirs)
@@ -157,7 +164,7 @@ class BatchGenerator:
                 variants,
                 self.image_dirs,
                 as_path_list(ground_truth_dirs),
-                image_file_extension,
+                extensions_for(self.image_rules) if image_file_extension is None else image_file_extension,
                 rule,
                 check_existence,
             )
@@ -176,7 +183,7 @@ class BatchGenerator:
         self._said_ignore_id = ignore_id is not None
         self._conversion = _said_conversion(self._layout, id_map, self.was_converted)
         self._fingerprint: Optional[str] = None
-        self._mean_color: Optional[Tuple[float, float, float]] = None
+        self._mean_color: Optional[Tuple[float, ...]] = None
 
     def _with_names_beside(self, label_dirs: List[str], ignore_id: Optional[int]) -> Optional[LabelSpace]:
         """The label space with the names and colours that are found beside the data."""
@@ -223,6 +230,7 @@ class BatchGenerator:
         check_existence: bool = True,
         export_dir: Optional[str] = None,
         seed: int = 0,
+        image_rules: ImageRules = RGB_RULES,
     ) -> 'BatchGenerator':
         """A split of a dataset that lies as its publishers laid it.
 
@@ -234,7 +242,9 @@ class BatchGenerator:
             with_labels: False for the images alone, as of a test split.
         """
         variant, pairs = find_layout(layout, os.fspath(root), split, with_labels, check_existence)
-        made = cls(pairs=pairs, layout=variant, root_dir=root, export_dir=export_dir, seed=seed)
+        made = cls(
+            pairs=pairs, layout=variant, root_dir=root, export_dir=export_dir, seed=seed, image_rules=image_rules
+        )
         made.image_dirs = [os.path.join(root, variant.images.format(split=(variant.splits or {}).get(split, split)))]
         return made
 
@@ -258,10 +268,13 @@ class BatchGenerator:
         return self._fingerprint
 
     @property
-    def mean_color(self) -> Tuple[float, float, float]:
-        """(red, green, blue), 0 to 255, over up to 16 images spread over the dataset; what padding is filled with."""
+    def mean_color(self) -> Tuple[float, ...]:
+        """(red, green, blue), or a number for each channel, 0 to 255, over up to 16 images spread over the dataset.
+
+        Padding is filled with it.
+        """
         if self._mean_color is None:
-            self._mean_color = mean_color(self.pairs)
+            self._mean_color = mean_color(self.pairs, image_rules=self.image_rules)
         return self._mean_color
 
     @_naming_unknown_options
@@ -325,7 +338,9 @@ class BatchGenerator:
         maker = self.sample_maker(transforms, convert_to_one_hot, cache_dir, seed)
         make = writing_to_disk(self._dataset(transforms), maker, self.export_dir, shuffle) if to_disk else maker
         order = BatchOrder(len(self.pairs), batch_size, shuffle, seed)
-        return BatchIterator(order, make, stack, workers, prefetch, self.label_space, self.fingerprint)
+        return BatchIterator(
+            order, make, stack, workers, prefetch, self.label_space, self.fingerprint, self.image_rules
+        )
 
     def count_class_pixels(self, workers: int = 2, show_progress: bool = False) -> np.ndarray:
         """Valid pixels of every image by class, int64 [N, C], at the size of the labels on disk; reads every pair once.
@@ -359,8 +374,8 @@ class BatchGenerator:
         check_names(transforms, TRANSFORM_NAMES + ('workers', 'seed', 'show_progress'), 'process_all')
         check_integer('workers', workers, 0)
 
-        def exact_mean() -> Tuple[float, float, float]:
-            return mean_color(self.pairs, exact=True)
+        def exact_mean() -> Tuple[float, ...]:
+            return mean_color(self.pairs, exact=True, image_rules=self.image_rules)
 
         seed = self.seed if seed is None else seed
         dataset = self._dataset(transforms)
@@ -393,6 +408,7 @@ class BatchGenerator:
             self.was_converted,
             self.color_tolerance,
             self.label_space if is_named else None,
+            self.image_rules,
         )
 
 

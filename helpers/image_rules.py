@@ -151,6 +151,29 @@ def apply_rules(pixels: Pixels, rules: ImageRules, name: Any) -> np.ndarray:
     return np.ascontiguousarray(values)
 
 
+def shown_channels(image: np.ndarray, show: Optional[Sequence[int]] = None) -> np.ndarray:
+    """Three channels of uint8 [H, W, C] to look at: those that `show` numbers from 1, by default the first three.
+
+    A single channel is grey; of two the second is shown as green and blue.
+    """
+    if show is None and image.shape[2] == 3:
+        return image
+    if show is None:
+        show = [min(number, image.shape[2]) for number in (1, 2, 3)]
+    return np.ascontiguousarray(image[..., [number - 1 for number in show]])
+
+
+def check_show(show: Sequence[int], channels: int) -> Tuple[int, ...]:
+    """Returns the three channels to show; raises ValueError unless they are three of the network's, from 1."""
+    if len(show) != 3 or not all(1 <= number <= channels for number in show):
+        raise ValueError(
+            'show is {}; it has to be three numbers of channels from 1 to {}, for red, green and blue.'.format(
+                _listed(show), channels
+            )
+        )
+    return tuple(show)
+
+
 def _without_palette(pixels: Pixels) -> Tuple[np.ndarray, int, Optional[str]]:
     if pixels.palette is None:
         return pixels.values, pixels.bits, pixels.alpha

@@ -12,7 +12,7 @@ import io
 import operator
 import os
 import re
-from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -48,6 +48,17 @@ _PLUGINS = {
     'pnm': ('PpmImagePlugin', 'PpmImageFile'),
     'jp2': ('Jpeg2KImagePlugin', 'Jpeg2KImageFile'),
 }
+
+
+class NotRgbError(ValueError):
+    """An image that is not 8-bit RGB came where no conversion was asked for; `kind` is what it is.
+
+    kind: 'alpha', 'cmyk', 'grey', 'bands' (others than one, three, or three with alpha) or '16_bit' (more than 8 bits).
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 def read_image(path: PathLike, convert: bool = False, rules: Optional[ImageRules] = None) -> np.ndarray:
@@ -208,7 +219,7 @@ def write_labels(path: PathLike, ids: np.ndarray) -> None:
 
 
 def resize_image(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-    """Resizes a uint8 image [h, w, 3] to `size` (height, width): by area where a side shrinks to half or less,
+    """Resizes a uint8 image [h, w, C] to `size` (height, width): by area where a side shrinks to half or less,
     bilinearly otherwise. An image of that size is returned as it is.
 
     One rule for the sizes of training and evaluation and for the sizes and scales of prediction: a network then sees
@@ -219,7 +230,16 @@ def resize_image(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
         return image
     # Bilinear interpolation looks at two pixels along each side: from half the size on it would pass over some.
     passes_over = 2 * size[0] <= height or 2 * size[1] <= width
-    return cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA if passes_over else cv2.INTER_LINEAR)
+    interpolation = cv2.INTER_AREA if passes_over else cv2.INTER_LINEAR
+    return by_four_channels(image, lambda part: cv2.resize(part, (size[1], size[0]), interpolation=interpolation))
+
+
+def by_four_channels(image: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """`change(image)` for any number of channels: OpenCV warps and averages at most four, and drops the axis of one."""
+    if image.ndim == 2 or image.shape[2] in (2, 3, 4):
+        return change(image)
+    parts = [change(np.ascontiguousarray(image[..., start : start + 4])) for start in range(0, image.shape[2], 4)]
+    return np.concatenate([part if part.ndim == 3 else part[..., np.newaxis] for part in parts], axis=-1)
 
 
 def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, recursive: bool = True) -> List[str]:
@@ -259,6 +279,13 @@ def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, 
             )
         )
     return sorted(found, key=natural_sort_key)
+
+
+def extensions_for(rules: ImageRules) -> Sequence[str]:
+    """The extensions of images for a network: NumPy files count for others than RGB, beside whose images they are
+    features or results as often as not.
+    """
+    return IMAGE_EXTENSIONS if rules.channels == 3 else IMAGE_EXTENSIONS + ('npy',)
 
 
 def natural_sort_key(name: str) -> Tuple[Any, ...]:
@@ -393,6 +420,7 @@ def _by_pillow(data: bytes, kind: str, path: PathLike, as_colours: bool) -> Tupl
     try:
         with getattr(importlib.import_module('PIL.' + module), name)(io.BytesIO(data)) as image:
             _require_memory(image.size[::-1], len(image.getbands()), image.mode.startswith('I'), path)
+            image.load()  # NumPy of Python 3.7 swallows what goes wrong in np.array(image)
             is_wanted = not as_colours or image.mode in ('1', 'L', 'LA', 'RGB', 'RGBA', 'I', 'I;16')
             shown = image if is_wanted else image.convert('RGBA' if 'transparency' in image.info else 'RGB')
             return np.array(shown), shown.mode
@@ -436,19 +464,19 @@ def _require_rgb(pixels: Pixels, path: PathLike) -> None:
     if pixels.palette is not None:
         return
     if pixels.alpha:
-        problem = 'has an alpha channel'
+        kind, problem = 'alpha', 'has an alpha channel'
     elif pixels.is_cmyk:
-        problem = 'is a CMYK image, made for printing'
+        kind, problem = 'cmyk', 'is a CMYK image, made for printing'
     elif num_bands == 1:
-        problem = 'is grey'
+        kind, problem = 'grey', 'is grey'
     elif num_bands != 3:
-        problem = 'has {} bands'.format(num_bands)
+        kind, problem = 'bands', 'has {} bands'.format(num_bands)
     elif pixels.values.dtype != np.uint8:
-        problem = 'has {} bits a channel'.format(pixels.bits)
+        kind, problem = '16_bit', 'has {} bits a channel'.format(pixels.bits)
     else:
         return
-    raise ValueError(
-        '{} {}, but 8-bit RGB is expected. Convert the file, or read it with convert=True.'.format(path, problem)
+    raise NotRgbError(
+        '{} {}, but 8-bit RGB is expected. Convert the file, or read it with convert=True.'.format(path, problem), kind
     )
 
 

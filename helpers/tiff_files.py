@@ -148,7 +148,10 @@ def _orientation(page: Any) -> int:
 def _problem(facts: TiffFacts) -> Optional[str]:
     """What keeps a file from being read, whole or not."""
     if facts.num_pages > _MAX_PAGES:
-        return 'has more than {} pages, which are taken for the bands of one image. Split it'.format(_MAX_PAGES)
+        return (
+            'has more than {} pages, which are taken for the bands of one image. Split it; tifffile.imwrite writes an '
+            "array [H, W, C] as one page with planarconfig='contig'".format(_MAX_PAGES)
+        )
     if facts.photometric in _COLOUR_NAMES:
         return 'holds {}, which is not read. Convert the file to RGB'.format(_COLOUR_NAMES[facts.photometric])
     if facts.photometric == _YCBCR and facts.compression not in _JPEG_COMPRESSIONS:
@@ -254,6 +257,7 @@ def _by_pillow(data: bytes, facts: TiffFacts) -> Optional[np.ndarray]:
         return None
     plugin = importlib.import_module('PIL.TiffImagePlugin')
     with plugin.TiffImageFile(io.BytesIO(data)) as image:  # not Image.open, whose limit of pixels is not ours
+        image.load()  # NumPy of Python 3.7 swallows what goes wrong in np.array(image)
         values = np.array(image)
         found = image.mode
     if few_bits:

@@ -7,6 +7,7 @@ import numpy as np
 
 from data_generator.batches.workers import InlineSource, ThreadedSource
 from data_generator.errors import DataError
+from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.label_spaces import LabelSpace
 
 Batch = Union[np.ndarray, Tuple[np.ndarray, np.ndarray]]
@@ -100,7 +101,7 @@ def _check_equal_sizes(arrays: Sequence[np.ndarray], what: str, made: Sequence[M
 
 
 class BatchIterator:
-    """An endless iterator over batches: images uint8 [N, H, W, 3] RGB, or (images, labels uint8 [N, H, W]).
+    """An endless iterator over batches: images uint8 [N, H, W, C], RGB as a rule, or (images, labels uint8 [N, H, W]).
 
     Batch number k depends on the seed and k alone. After an error the next call goes on with the batch behind. Close
     it, use it in a `with` statement, or just let go of it: its threads end with it. For one consuming thread.
@@ -111,6 +112,7 @@ class BatchIterator:
         num_batches: Batches in a pass over all pairs.
         label_space: The label space of the labels; None where no number of classes was given.
         fingerprint: A hash over the names and sizes of the files.
+        image_rules: How images are read.
     """
 
     def __init__(
@@ -122,12 +124,14 @@ class BatchIterator:
         prefetch: int,
         label_space: Optional[LabelSpace],
         fingerprint: str,
+        image_rules: ImageRules = RGB_RULES,
     ) -> None:
         self.position = 0
         self.wait_seconds = 0.0
         self.num_batches = order.num_batches
         self.label_space = label_space
         self.fingerprint = fingerprint
+        self.image_rules = image_rules
         self._closed = False
         self._source = (
             ThreadedSource(order.samples, make, assemble, workers, prefetch, owner=self)

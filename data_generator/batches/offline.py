@@ -17,6 +17,7 @@ from data_generator.files.discovery import Pair
 from data_generator.files.processed import CONVERTED_BEFORE, MANIFEST_NAME, read_manifest
 from helpers.files import atomic_write_json
 from helpers.ground_truth import one_hot_to_ids
+from helpers.image_rules import RGB_RULES
 from helpers.images import write_image, write_labels
 from helpers.termination import termination_delayed
 
@@ -80,10 +81,17 @@ def writing_to_disk(
 
 
 def _claimed_targets(dataset: Dataset, make: SampleMaker, shuffle: bool, export_dir: Optional[str]) -> 'Targets':
+    if dataset.image_rules.channels != 3:
+        raise ValueError(
+            'images are read with {} channels, and processed datasets hold RGB. Train from the files as they are; '
+            'cache_dir of generate() keeps what was decoded.'.format(dataset.image_rules.channels)
+        )
     targets = plan_targets(dataset.pairs, dataset.root_dir, export_dir)
     _check_apart(targets.export_dir, dataset.image_dirs)
     settings = dict(make.pipeline.settings, seed=make.seed, shuffle=shuffle, dataset=_hash_of_names(dataset))
     settings[CONVERTED_BEFORE] = dataset.was_converted
+    if dataset.image_rules != RGB_RULES:
+        settings['image_rules'] = dataset.image_rules.to_json()
     claim_targets(targets, settings)
     return targets
 

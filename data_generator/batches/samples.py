@@ -17,13 +17,14 @@ from data_generator.transforms.options import TRANSFORM_NAMES
 from data_generator.transforms.pipeline import Pipeline, build_pipeline
 from data_generator.transforms.values import IMAGENET_MEAN
 from helpers.ground_truth import convert_to_one_hot as ids_to_one_hot
+from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.images import read_image
 from helpers.label_spaces import LabelSpace
 
 #: From how many images, spread evenly over the dataset, its mean colour is estimated.
 NUM_IMAGES_FOR_MEAN = 16
 
-RgbColor = Tuple[float, float, float]
+Color = Tuple[float, ...]
 
 
 class Dataset(NamedTuple):
@@ -39,6 +40,7 @@ class Dataset(NamedTuple):
         was_converted: Whether `process_all` wrote the labels, from others that held no class IDs.
         color_tolerance: How far a colour may be from the nearest of `color_map`, in each channel.
         space: The label space, where its colours are those of the dataset.
+        image_rules: How images that are not 8-bit RGB are read.
     """
 
     pairs: Sequence[Pair]
@@ -51,6 +53,7 @@ class Dataset(NamedTuple):
     was_converted: bool
     color_tolerance: int = 0
     space: Optional[LabelSpace] = None
+    image_rules: ImageRules = RGB_RULES
 
     @property
     def has_labels(self) -> bool:
@@ -69,6 +72,7 @@ class SampleMaker:
         ignore_id: int,
         cache: Optional[PairCache],
         seed: int,
+        image_rules: ImageRules = RGB_RULES,
     ) -> None:
         self.pairs = pairs
         self.pipeline = pipeline
@@ -77,6 +81,7 @@ class SampleMaker:
         self._ignore_id = ignore_id
         self._cache = cache
         self.seed = seed
+        self._image_rules = image_rules
 
     def __call__(self, sample: Sample) -> Made:
         pair = self.pairs[sample.pair_index]
@@ -88,13 +93,13 @@ class SampleMaker:
             return Made(image, label, pair.image)
 
     def _prepare(self, pair: Pair) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-        return self.pipeline.prepare(*read_pair(pair, self._labels))
+        return self.pipeline.prepare(*read_pair(pair, self._labels, self._image_rules))
 
 
 def build_sample_maker(
     dataset: Dataset,
     transforms: Mapping[str, Any],
-    mean_color: Callable[[], RgbColor],
+    mean_color: Callable[[], Color],
     convert_to_one_hot: bool = False,
     cache_dir: Optional[str] = None,
     seed: int = 0,
@@ -118,20 +123,44 @@ def build_sample_maker(
     options = dict(transforms, ignore_id=ignore_id, num_classes=num_classes, has_labels=dataset.has_labels)
     if dataset.has_labels:
         options.update(convert_colors_to_ids=colors, convert_ids_to_ids=id_map)
+    num_channels = dataset.image_rules.channels
+    _check_channels(options, num_channels)
     build_pipeline(**options)  # refuse what is wrong before images are read for their mean
     legal_ids = LegalIds(num_classes, ignore_id, id_map, colors)
     options['convert_ids_to_ids'] = legal_ids.complete_map if dataset.has_labels else None
     pads = any(entry.pads and _is_on(options.get(name)) for name, entry in AUGMENTATIONS.items())
     if options.get('pad_value') is None and pads:
         options['pad_value'] = mean_color()
+    elif options.get('pad_value') is None and num_channels != 3:
+        options['pad_value'] = (0,) * num_channels  # of nothing, as nothing is padded
     pipeline = build_pipeline(**options)
     # What is in the cache was checked when it was put there, so by the same rule.
     key = '{} {} {} {}'.format(pipeline.prepare_key, num_classes, ignore_id, dataset.color_tolerance)
+    if dataset.image_rules != RGB_RULES:
+        key += ' {}'.format(dataset.image_rules)
     cache = None if cache_dir is None else PairCache(os.fspath(cache_dir), key)
     one_hot_classes = _one_hot_classes(dataset) if convert_to_one_hot else None
     palettes = PaletteRule([pair.label for pair in dataset.pairs if pair.label is not None], dataset.space)
     labels = LabelReader(legal_ids, palettes, colors, dataset.color_tolerance)
-    return SampleMaker(dataset.pairs, pipeline, labels, one_hot_classes, ignore_id, cache, seed)
+    return SampleMaker(dataset.pairs, pipeline, labels, one_hot_classes, ignore_id, cache, seed, dataset.image_rules)
+
+
+def _check_channels(transforms: Mapping[str, Any], num_channels: int) -> None:
+    """Refuse changes of colour where there are no three colours, and padding of other channels."""
+    for name in ('color_jitter', 'gray'):
+        if num_channels < 3 and _is_on(transforms.get(name)):
+            raise ValueError(
+                '{}: changes red, green and blue, and images are read with {} channel{}. Leave it out.'.format(
+                    name, num_channels, 's' * (num_channels > 1)
+                )
+            )
+    pad_value = transforms.get('pad_value')
+    if pad_value is not None and pad_value is not False and np.size(pad_value) != num_channels:
+        raise ValueError(
+            'pad_value={!r}: must be {} numbers, one for each channel that images are read with.'.format(
+                pad_value, num_channels
+            )
+        )
 
 
 def _conversions(dataset: Dataset, transforms: Mapping[str, Any]) -> Tuple[Any, Any]:
@@ -166,9 +195,10 @@ def _is_on(option: Any) -> bool:
     return option is not None and option is not False
 
 
-def mean_color(pairs: Sequence[Pair], exact: bool = False) -> RgbColor:
-    """Estimates (red, green, blue), 0 to 255, over `NUM_IMAGES_FOR_MEAN` images spread over the dataset.
+def mean_color(pairs: Sequence[Pair], exact: bool = False, image_rules: ImageRules = RGB_RULES) -> Color:
+    """Estimates (red, green, blue), or the mean of each channel of the rules, 0 to 255.
 
+    It is taken over `NUM_IMAGES_FOR_MEAN` images spread over the dataset.
     An image that cannot be read is left out; it is reported when its batch is asked for.
 
     Raises:
@@ -178,9 +208,9 @@ def mean_color(pairs: Sequence[Pair], exact: bool = False) -> RgbColor:
     means = []
     for pair in chosen:
         with contextlib.suppress(*(() if exact else (ValueError, OSError))), naming_the_file(Pair(pair.image, None)):
-            means.append(read_image(pair.image).mean(axis=(0, 1)))
-    red, green, blue = np.mean(means, axis=0) if means else IMAGENET_MEAN
-    return float(red), float(green), float(blue)
+            means.append(read_image(pair.image, rules=image_rules).mean(axis=(0, 1)))
+    fallback = (IMAGENET_MEAN + (128,) * image_rules.channels)[: image_rules.channels]
+    return tuple(float(value) for value in (np.mean(means, axis=0) if means else fallback))
 
 
 def check_integer(name: str, value: Any, low: int) -> None:

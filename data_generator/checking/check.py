@@ -13,6 +13,7 @@ from data_generator.checking.report import DatasetReport, SplitReport
 from data_generator.checking.survey import SplitFiles, Survey, survey
 from data_generator.files.layouts import Layout
 from helpers.class_weights import median_frequency_weights
+from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.label_spaces import LabelSpace, generic_label_space
 
 #: The usual ID of ignored pixels, where a dataset is not known by name.
@@ -29,6 +30,7 @@ def check_dataset(
     ignore_id: Optional[int] = None,
     workers: int = 0,
     show_progress: bool = True,
+    image_rules: ImageRules = RGB_RULES,
 ) -> DatasetReport:
     """Read a whole dataset and report what it is, what is wrong with it, and what to train it with.
 
@@ -38,6 +40,7 @@ def check_dataset(
         num_classes, ignore_id: For a dataset that is not in a named layout: which label values are legal. By default
             all are, and 255 is the ignored one.
         workers: Number of threads.
+        image_rules: How images that are not 8-bit RGB are read.
 
     Raises:
         ValueError: No such layout; the directories are of different layouts; `num_classes` for a named layout.
@@ -64,18 +67,20 @@ def check_dataset(
             )
         )
     splits = [(found, split) for found in surveys for split in found.splits]
-    facts = _read_all([split for _, split in splits], bool(first.layout.color_map), workers, show_progress)
+    facts = _read_all([split for _, split in splits], bool(first.layout.color_map), workers, show_progress, image_rules)
     classes = _classes(first, num_classes, ignore_id, facts)
     reports = [_report_split(found.root, split, pairs, classes) for (found, split), pairs in zip(splits, facts)]
     return _report(surveys, reports, facts, classes)
 
 
 def _read_all(
-    splits: Sequence[SplitFiles], has_color_labels: bool, workers: int, show_progress: bool
+    splits: Sequence[SplitFiles], has_color_labels: bool, workers: int, show_progress: bool, image_rules: ImageRules
 ) -> List[List[PairFacts]]:
     pairs = [pair for split in splits for pair in split.pairs]
     facts = iter(
-        map_in_threads(lambda pair: check_pair(pair, has_color_labels), pairs, workers, 'Checking', show_progress)
+        map_in_threads(
+            lambda pair: check_pair(pair, has_color_labels, image_rules), pairs, workers, 'Checking', show_progress
+        )
     )
     return [[next(facts) for _ in split.pairs] for split in splits]
 

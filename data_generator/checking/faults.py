@@ -44,9 +44,17 @@ FAULT_KINDS = {
         'images that cannot be read (truncated, damaged or no images)',
         'Replace them by whole copies or take them out',
     ),
-    'grey_image': FaultKind(True, 'grey images', 'Convert them to RGB'),
-    'alpha_image': FaultKind(True, 'images with an alpha channel', 'Convert them to RGB'),
-    '16_bit_image': FaultKind(True, 'images of 16 bits a channel', 'Convert them to 8 bits'),
+    'grey_image': FaultKind(False, 'grey images', 'They become three equal channels'),
+    'alpha_image': FaultKind(
+        False, 'images with an alpha channel', 'They are laid over black; --transparency says otherwise'
+    ),
+    'cmyk_image': FaultKind(False, 'images in printing inks (CMYK)', 'They become RGB'),
+    '16_bit_image': FaultKind(
+        False, 'images of more than 8 bits a channel', 'Their whole range becomes 0 to 255; --window says otherwise'
+    ),
+    'bands_image': FaultKind(
+        False, 'images of other bands than red, green and blue', '--bands names those that are taken'
+    ),
     'unreadable_label': FaultKind(
         True, 'labels that cannot be read, or are no label maps', 'Replace them by PNG files of class IDs'
     ),

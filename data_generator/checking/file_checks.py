@@ -8,7 +8,8 @@ import numpy as np
 
 from data_generator.checking.faults import Fault
 from data_generator.files.discovery import Pair
-from helpers.images import read_color_labels, read_image, read_labels
+from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
+from helpers.images import NotRgbError, read_color_labels, read_image, read_labels
 
 #: (height, width) at which the images of a split are averaged.
 THUMBNAIL_SIZE = (48, 96)
@@ -35,10 +36,10 @@ class PairFacts(NamedTuple):
     faults: List[Fault]
 
 
-def check_pair(pair: Pair, has_color_labels: bool) -> PairFacts:
+def check_pair(pair: Pair, has_color_labels: bool, image_rules: ImageRules = RGB_RULES) -> PairFacts:
     """Read both files. Whatever is wrong with them becomes a fault, never an exception."""
     faults: List[Fault] = []
-    pixels = _read_image(pair.image, faults)
+    pixels = _read_image(pair.image, faults, image_rules)
     image = None if pixels is None else _image_facts(pixels)
     label = None
     if pair.label is not None:
@@ -52,30 +53,24 @@ def check_pair(pair: Pair, has_color_labels: bool) -> PairFacts:
     return PairFacts(pair, image, None if label is None else _count_values(label), faults)
 
 
-def _read_image(path: str, faults: List[Fault]) -> Optional[np.ndarray]:
+def _read_image(path: str, faults: List[Fault], image_rules: ImageRules) -> Optional[np.ndarray]:
+    """The image as training reads it. That it is converted is noted as a fault, which keeps nothing from starting."""
     try:
-        return read_image(path)
+        try:
+            return read_image(path, rules=None if image_rules == RGB_RULES else image_rules)
+        except NotRgbError as error:
+            pixels = read_image(path, rules=image_rules)
+            faults.append(Fault(error.kind + '_image', path))
+            return pixels
     except (ValueError, OSError) as error:
-        kind = _kind_of_bad_image(path)
-        faults.append(Fault(kind, path, str(error) if kind == 'unreadable_image' else ''))
+        faults.append(Fault('unreadable_image', path, str(error)))
         return None
 
 
-def _kind_of_bad_image(path: str) -> str:
-    """What an image is that is refused, but can be converted; 'unreadable_image' if it cannot."""
-    try:
-        read_image(path, convert=True)
-        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    except (ValueError, OSError, cv2.error):
-        return 'unreadable_image'
-    if pixels is None or pixels.dtype != np.uint8:
-        return '16_bit_image'
-    return 'grey_image' if pixels.ndim == 2 else 'alpha_image'
-
-
 def _image_facts(pixels: np.ndarray) -> ImageFacts:
-    mean, deviation = (values.ravel() for values in cv2.meanStdDev(pixels))
-    thumbnail = cv2.resize(pixels, THUMBNAIL_SIZE[::-1], interpolation=cv2.INTER_AREA)
+    moments = [cv2.meanStdDev(np.ascontiguousarray(pixels[..., channel])) for channel in range(pixels.shape[2])]
+    mean, deviation = (np.array([float(moment[part].item()) for moment in moments]) for part in (0, 1))
+    thumbnail = cv2.resize(shown_channels(pixels), THUMBNAIL_SIZE[::-1], interpolation=cv2.INTER_AREA)
     return ImageFacts(pixels.shape[:2], mean, deviation**2 + mean**2, _digest(pixels), thumbnail)
 
 

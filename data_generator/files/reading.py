@@ -11,6 +11,7 @@ from data_generator.files.discovery import Pair
 from data_generator.files.palettes import PaletteRule
 from data_generator.transforms.values import IdMap
 from helpers.ground_truth import nearest_colors
+from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.images import read_color_labels, read_image, read_label_file
 
 Color = Tuple[int, int, int]
@@ -148,15 +149,17 @@ class LabelReader:
         return label.astype(np.uint8, copy=False) if self._legal_ids.fit_8_bits else label
 
 
-def read_pair(pair: Pair, labels: LabelReader) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-    """Reads an image, uint8 [H, W, 3] RGB, and its label as `labels` does; None where the dataset has none.
+def read_pair(
+    pair: Pair, labels: LabelReader, image_rules: ImageRules = RGB_RULES
+) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+    """Reads an image, uint8 [H, W, C] (RGB by default), and its label as `labels` does, or None without labels.
 
     Raises:
         FileNotFoundError: A file is gone.
-        ValueError: A file cannot be read, or is no 8-bit RGB image, or no label map.
+        ValueError: A file cannot be read, or the rules cannot use the image, or it is no label map.
         DataError: The label holds illegal IDs.
     """
-    return read_image(pair.image), None if pair.label is None else labels.read(pair.label)
+    return read_image(pair.image, rules=image_rules), None if pair.label is None else labels.read(pair.label)
 
 
 def _entries(id_map: IdMap) -> Mapping[int, int]:

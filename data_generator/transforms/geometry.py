@@ -11,7 +11,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
-from helpers.images import resize_image
+from helpers.images import by_four_channels, resize_image
 
 #: How often a crop in which one class fills too much is drawn again before the best one seen is taken.
 CROP_ATTEMPTS = 10
@@ -24,7 +24,7 @@ Size = Tuple[int, int]
 class Padding(NamedTuple):
     """What fills the pixels that no pixel of the source falls on: a colour (RGB) in images, an ID in labels."""
 
-    color: Tuple[int, int, int]
+    color: Tuple[int, ...]
     label_id: int
 
 
@@ -177,7 +177,8 @@ def warp(image: np.ndarray, label: Label, matrix: np.ndarray, padding: Padding) 
             None if label is None else _warp(label, matrix, size, cv2.INTER_NEAREST, padding.label_id),
         )
     if mirrored:
-        image, label = cv2.flip(image, 1), None if label is None else cv2.flip(label, 1)
+        image = by_four_channels(image, lambda part: cv2.flip(part, 1))
+        label = None if label is None else cv2.flip(label, 1)
     right, down = int(rest[0, 2]), int(rest[1, 2])
     if right == 0 and down == 0:  # also the way of labels that kept a size of their own
         return image, label
@@ -204,7 +205,11 @@ def _warp(array: np.ndarray, matrix: np.ndarray, size: Size, interpolation: int,
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=0,
     )
-    return cv2.copyTo(warped, inside, _filled(array, size, fill))
+    filled = _filled(array, size, fill)
+    if array.ndim == 3 and array.shape[2] not in (2, 3, 4):
+        filled[inside > 0] = warped[inside > 0]
+        return filled
+    return cv2.copyTo(warped, inside, filled)
 
 
 def _warp_along_axes(array: np.ndarray, matrix: np.ndarray, size: Size, interpolation: int, fill) -> np.ndarray:
@@ -230,7 +235,12 @@ def _covered(factor: float, shift: float, source_length: int, length: int) -> Tu
 
 
 def _warp_repeating_rim(array: np.ndarray, matrix: np.ndarray, size: Size, interpolation: int) -> np.ndarray:
-    return cv2.warpAffine(array, matrix[:2], (size[1], size[0]), flags=interpolation, borderMode=cv2.BORDER_REPLICATE)
+    def warp_part(part: np.ndarray) -> np.ndarray:
+        return cv2.warpAffine(
+            part, matrix[:2], (size[1], size[0]), flags=interpolation, borderMode=cv2.BORDER_REPLICATE
+        )
+
+    return by_four_channels(array, warp_part)
 
 
 def _filled(array: np.ndarray, size: Size, fill) -> np.ndarray:

@@ -36,7 +36,7 @@ class TransformOptions(NamedTuple):
     augmentations: Dict[str, Any]
     ignore_id: int
     pad_id: int
-    pad_value: Tuple[int, int, int]
+    pad_value: Tuple[int, ...]
 
     @property
     def output_size(self) -> Optional[Tuple[int, int]]:

@@ -5,7 +5,7 @@ long.
 """
 
 import hashlib
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 import numpy as np
 
@@ -81,7 +81,7 @@ class Pipeline:
                 matrix = entry.apply(image.shape[:2], drawn).dot(matrix)
             else:
                 image, label = geometry.warp(image, label, matrix, self._padding)
-                image, matrix = entry.apply(image, drawn), np.eye(3)
+                image, matrix = _of_the_colours(image, entry.apply, drawn), np.eye(3)
         return geometry.warp(image, label, matrix, self._padding)
 
     def _random_crop(self, image: np.ndarray, label: Label, rng: np.random.Generator) -> Pair:
@@ -97,6 +97,15 @@ class Pipeline:
         if self._options.resize is not None:
             image, label = geometry.resize(image, label, self._options.resize, self._options.resize_labels)
         return image, label
+
+
+def _of_the_colours(image: np.ndarray, change: Callable[[np.ndarray, Any], np.ndarray], drawn: Any) -> np.ndarray:
+    """Changes the first three channels, which are colours; depth or heat behind them does not follow the light."""
+    if image.shape[2] == 3:
+        return change(image, drawn)
+    if image.shape[2] < 3:
+        return change(image, drawn).reshape(image.shape)  # OpenCV drops the axis of a single channel
+    return np.dstack([change(np.ascontiguousarray(image[..., :3]), drawn), image[..., 3:]])
 
 
 def build_pipeline(

@@ -245,14 +245,12 @@ def pad_id(void_class_id: Any, ignore_id: int, num_classes: Optional[int]) -> in
     return pad_id
 
 
-def pad_value(value: Any) -> Tuple[int, int, int]:
+def pad_value(value: Any) -> Tuple[int, ...]:
     if value is None:
         return IMAGENET_MEAN
-    if not _is_sequence(value, 3) or not all(_is_number(v) and 0 <= v <= 255 for v in value):
+    if not _is_sequence(value, max(1, np.size(value))) or not all(_is_number(v) and 0 <= v <= 255 for v in value):
         raise ValueError(
-            'pad_value={!r}: must be (red, green, blue), three numbers from 0 to 255. Write pad_value={!r}.'.format(
-                value, IMAGENET_MEAN
-            )
+            'pad_value={!r}: must be (red, green, blue), or one number for each channel, from 0 to 255. Write '
+            'pad_value={!r}.'.format(value, IMAGENET_MEAN)
         )
-    red, green, blue = (int(round(float(v))) for v in value)
-    return red, green, blue
+    return tuple(int(round(float(v))) for v in value)

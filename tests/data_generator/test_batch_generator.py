@@ -7,11 +7,13 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 import data_generator.batches.samples
 from data_generator import BatchGenerator, DataError
 from data_generator.files.layouts import Layout
-from helpers.images import write_image, write_labels
+from helpers.image_rules import ImageRules
+from helpers.images import read_image, write_image, write_labels
 from helpers.label_spaces import CITYSCAPES, cityscapes_ids_to_train_ids, generic_label_space
 
 NUM_CLASSES = 5
@@ -373,18 +375,35 @@ def test_images_of_different_sizes_in_one_batch(root):
     assert next(dataset(root).generate(2, shuffle=False, resize=(4, 4)))[0].shape == (2, 4, 4, 3)
 
 
-@pytest.mark.parametrize(
-    'pixels, message',
-    [
-        (np.zeros((12, 16), np.uint8), 'grey'),
-        (np.zeros((12, 16, 4), np.uint8), 'alpha'),
-        (np.zeros((12, 16, 3), np.uint16), '16'),
-    ],
-)
-def test_grey_rgba_and_16_bit_images_are_named(root, pixels, message):
-    cv2.imwrite(str(root / 'images' / '0.png'), pixels)
-    with pytest.raises(DataError, match=r'images.0\.png.*' + message):
-        next(dataset(root).generate(1, shuffle=False))
+@pytest.mark.parametrize('kind', ['grey', 'alpha', '16 bit'])
+@pytest.mark.filterwarnings('ignore::helpers.image_rules.ImageConversionWarning')
+def test_images_are_read_as_prediction_reads_them(root, kind):
+    rng = np.random.RandomState(0)
+    values = rng.randint(0, 256, (12, 16, 4))
+    pixels = {'grey': values[..., 0], 'alpha': values, '16 bit': values[..., :3] * 257}[kind]
+    cv2.imwrite(str(root / 'images' / '0.png'), pixels.astype(np.uint16 if kind == '16 bit' else np.uint8))
+    expected = {
+        'grey': np.dstack([values[..., 0]] * 3),
+        'alpha': values[..., 2::-1] * values[..., 3:] / 255.0,
+        '16 bit': values[..., 2::-1],
+    }[kind]
+    image = next(dataset(root).generate(1, shuffle=False))[0][0]
+    assert np.abs(image - expected).max() <= 0.51
+    np.testing.assert_array_equal(image, read_image(root / 'images' / '0.png', convert=True))
+
+
+def test_rules_can_refuse(root):
+    cv2.imwrite(str(root / 'images' / '0.png'), np.zeros((12, 16, 4), np.uint8))
+    data = BatchGenerator(
+        str(root / 'images'),
+        ground_truth_dirs=str(root / 'labels'),
+        num_classes=3,
+        image_rules=ImageRules(alpha='refuse'),
+    )
+    with pytest.raises(DataError, match=r"images.0\.png has an alpha channel, which alpha='refuse'"):
+        next(data.generate(1, shuffle=False))
+    with pytest.raises(ValueError, match="alpha is 'pink'; choose from black, white, refuse"):
+        BatchGenerator(str(root / 'images'), image_rules=ImageRules(alpha='pink'))
 
 
 def test_a_file_that_disappears_is_named(root):
@@ -555,3 +574,84 @@ def test_an_export_dir_among_the_images_is_refused(root):
     assert len(os.listdir(str(root / 'images'))) == 5
     beside = dataset(root, export_dir=str(root / 'images_small'), root_dir=str(root))
     assert beside.process_all(show_progress=False).num_written == 5
+
+
+# ---- Images of other channels ----
+
+
+@pytest.fixture
+def stacks(tmp_path):
+    """Five channels: those of the labels times 1, 2, ..., 5; as TIFF and as NumPy files."""
+    rng = np.random.default_rng(7)
+    for number in range(4):
+        label = rng.integers(0, NUM_CLASSES, (12, 16)).astype(np.uint8)
+        write_labels(str(tmp_path / 'labels' / '{}.png'.format(number)), label)
+        stack = np.dstack([label * factor for factor in range(1, 6)])
+        (tmp_path / 'images').mkdir(exist_ok=True)
+        if number % 2:
+            np.save(str(tmp_path / 'images' / '{}.npy'.format(number)), stack)
+        else:
+            path = str(tmp_path / 'images' / '{}.tif'.format(number))
+            tifffile.imwrite(path, stack, photometric='minisblack', planarconfig='contig')
+    return tmp_path
+
+
+def stack_dataset(root, **rules):
+    return dataset(root, image_file_extension=None, image_rules=ImageRules(**rules))
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {},
+        {'resize': (24, 32)},
+        {'resize': (5, 6)},
+        {'flip': 1.0, 'shuffle': False},
+        {'random_crop': (8, 8), 'random_scale': (0.5, 2.0)},
+        {'rotate': (30, 60, 1.0), 'translate': ((0, 3), (0, 3), 1.0)},
+    ],
+)
+def test_every_channel_goes_the_same_way(stacks, options):
+    images, labels = take(stack_dataset(stacks, channels=5).generate(4, **options), 1)[0]
+    assert images.shape[0] == 4 and images.shape[3] == 5 and images.dtype == np.uint8
+    for channel in range(5):
+        expected = np.clip(images[..., 0].astype(float) * (channel + 1), 0, 255)
+        inside = images[..., 4] <= 20  # all but the padding, whose mean is rounded channel by channel
+        assert np.abs(images[..., channel] - expected)[inside].max() <= 5
+    if 'resize' not in options and 'rotate' not in options and 'random_scale' not in options:
+        np.testing.assert_array_equal(images[..., 0], labels)
+
+
+def test_light_changes_the_colours_alone(stacks):
+    plain = take(stack_dataset(stacks, channels=5).generate(4, shuffle=False), 1)[0][0]
+    options = {'brightness': (2.0, 2.0, 1.0), 'shuffle': False}
+    images = take(stack_dataset(stacks, channels=5).generate(4, **options), 1)[0][0]
+    np.testing.assert_array_equal(images[..., :3], 2 * plain[..., :3])
+    np.testing.assert_array_equal(images[..., 3:], plain[..., 3:])
+    grey = take(stack_dataset(stacks, channels=5).generate(4, gray=True, shuffle=False), 1)[0][0]
+    np.testing.assert_array_equal(grey[..., 3:], plain[..., 3:])
+
+
+def test_one_channel_and_chosen_bands(stacks):
+    images = take(stack_dataset(stacks, channels=1, bands=(5,)).generate(4, shuffle=False, flip=0.5), 1)[0][0]
+    assert images.shape == (4, 12, 16, 1) and images.max() == 5 * (NUM_CLASSES - 1)
+    images, labels = take(stack_dataset(stacks, channels=3, bands=(5, 1, 3)).generate(2, shuffle=False), 1)[0]
+    np.testing.assert_array_equal(images, np.stack([5 * labels, labels, 3 * labels], axis=-1))
+
+
+def test_what_needs_three_colours_is_refused(stacks):
+    with pytest.raises(ValueError, match='gray: changes red, green and blue, and images are read with 1 channel'):
+        stack_dataset(stacks, channels=1, bands=(1,)).generate(1, gray=True)
+    with pytest.raises(ValueError, match='must be 5 numbers, one for each channel'):
+        stack_dataset(stacks, channels=5).generate(1, pad_value=(1, 2, 3))
+    with pytest.raises(ValueError, match='images are read with 5 channels, and processed datasets hold RGB'):
+        dataset(
+            stacks, image_file_extension=None, image_rules=ImageRules(channels=5), export_dir=str(stacks / 'out')
+        ).process_all()
+
+
+def test_cached_stacks_are_those_of_the_rules(stacks):
+    cache = str(stacks / 'cache')
+    for bands in ((1, 2, 3), (3, 2, 1)):
+        images = take(stack_dataset(stacks, bands=bands).generate(4, shuffle=False, cache_dir=cache), 1)[0][0]
+        np.testing.assert_array_equal(images[..., 0] * bands[1], images[..., 1] * bands[0])

@@ -111,7 +111,7 @@ def test_every_fault_is_found_with_its_files(camvid):
     assert list(faults_of(report, 'in_train_and_val')) == ['twin.png']
     assert 'good0.png' in faults_of(report, 'in_train_and_val')['twin.png']
     assert {report.suggested_id_map[value] for value in (12, 77)} == {11}
-    assert len(report.splits[0].good_pairs) == 5  # four sound ones, and the one that is only void
+    assert len(report.splits[0].good_pairs) == 8  # four sound ones, the one that is only void, and what is converted
 
 
 def test_the_text_shows_kinds_files_and_remedies(camvid):
@@ -323,7 +323,7 @@ def test_json_is_for_scripts(camvid, capsys):
     assert run(camvid, '--json') == 1
     found = json.loads(capsys.readouterr().out)
     assert found['can_train'] is False and found['layout'] == 'camvid'
-    assert {fault['kind'] for fault in found['faults'] if fault['is_error']} >= {'grey_image', 'illegal_label'}
+    assert {fault['kind'] for fault in found['faults'] if fault['is_error']} >= {'unreadable_image', 'illegal_label'}
     assert len(found['class_weights']) == 11 and found['train_command'].startswith('fcn8s train --data')
 
 

@@ -505,7 +505,7 @@ def test_the_size_of_the_output_is_known_where_it_is_fixed(options, size):
         (dict(void_class_id=-1), r'void_class_id=-1: must be an integer from 0'),
         (dict(void_class_id=30, num_classes=20), r'void_class_id=30: must be one of the num_classes=20.*ignore_id=255'),
         (dict(ignore_id=70000), r'ignore_id=70000'),
-        (dict(pad_value=(0, 0)), r'pad_value=\(0, 0\): must be \(red, green, blue\)'),
+        (dict(pad_value='red'), r"pad_value='red': must be \(red, green, blue\)"),
         (dict(pad_value=(0, 0, 256)), r'from 0 to 255'),
         (dict(crop=(2, 2, 0, 0), random_crop=(4, 4)), r'cuts away all of random_crop=\(4, 4\)'),
         (dict(resize=(8, 8), translate=((0, 8), (0, 2), 0.5)), r'out of sight.*less than 8 pixels across'),
