@@ -8,7 +8,23 @@ from typing import Tuple
 
 from fcn8s.native_log import quiet_start
 
-__all__ = ['SavedModel', 'TF_VERSION', 'VariableDef', 'check_version', 'text_format', 'tf']
+__all__ = [
+    'ConfigProto',
+    'Graph',
+    'GraphDef',
+    'MetaGraphDef',
+    'NodeDef',
+    'Operation',
+    'SavedModel',
+    'Session',
+    'TF_VERSION',
+    'Tensor',
+    'Variable',
+    'VariableDef',
+    'check_version',
+    'text_format',
+    'tf',
+]
 
 try:
     with quiet_start():
@@ -41,3 +57,14 @@ def check_version(version: str) -> None:
 
 TF_VERSION = version_tuple(tf.__version__)
 check_version(tf.__version__)
+
+# The types that cross the functions of this library.
+ConfigProto = tf.ConfigProto
+Graph = tf.Graph
+GraphDef = tf.GraphDef
+MetaGraphDef = tf.MetaGraphDef
+NodeDef = tf.NodeDef
+Operation = tf.Operation
+Session = tf.Session
+Tensor = tf.Tensor
+Variable = tf.Variable

@@ -1,10 +1,13 @@
 """From a user's arrays to what the graph is fed: checked, and uint8 wherever possible."""
 
-from typing import Any, Sequence, Tuple, Union
+from typing import Any, Callable, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
 from helpers.label_spaces import LabelSpace, is_nameless
+
+# How many images one run of the session predicts, so that a long list does not need memory for all at once.
+PREDICTION_CHUNK = 8
 
 
 def as_image_batch(images: Union[np.ndarray, Sequence[np.ndarray]]) -> np.ndarray:
@@ -141,3 +144,47 @@ def check_same_classes(model: LabelSpace, data: Any) -> LabelSpace:
             )
         )
     return model
+
+
+class PredictionTensors(NamedTuple):
+    """What a prediction feeds and fetches.
+
+    images_uint8: uint8 [N, H, W, 3]; image_input: float32 [N, H, W, 3], 0 to 255: one of them is fed.
+    class_ids: uint8 [N, H, W]. probabilities: float32 [N, H, W, C].
+    """
+
+    images_uint8: Any
+    image_input: Any
+    class_ids: Any
+    probabilities: Any
+
+
+def predict_in_chunks(
+    run: Callable[[Any, Any], np.ndarray],
+    tensors: PredictionTensors,
+    images: Union[np.ndarray, Sequence[np.ndarray]],
+    num_classes: int,
+    argmax: bool = True,
+) -> np.ndarray:
+    """Predicts images of one size, a few at a time; an empty list gives an empty result.
+
+    Args:
+        run: `session.run` of an open network.
+        images: [N, H, W, 3], RGB, or a list of images; uint8, or numbers from 0 to 255.
+
+    Returns:
+        Class IDs, uint8 [N, H, W], or with argmax=False the soft-max, float32 [N, H, W, C].
+
+    Raises:
+        ValueError: as `as_image_batch`.
+    """
+    images = as_image_batch(images)
+    if not len(images):
+        shape = images.shape[:3] + (() if argmax else (num_classes,))
+        return np.zeros(shape, np.uint8 if argmax else np.float32)
+    # TensorFlow would cut numbers to uint8 on their way into that placeholder, and make images from 0 to 1 black.
+    placeholder = tensors.images_uint8 if images.dtype == np.uint8 else tensors.image_input
+    fetch = tensors.class_ids if argmax else tensors.probabilities
+    starts = range(0, len(images), PREDICTION_CHUNK)
+    parts = [run(fetch, {placeholder: images[start : start + PREDICTION_CHUNK]}) for start in starts]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -29,6 +29,19 @@ _MIN_FLOAT16_CAPABILITY = (7, 0)
 _CPU_XLA_FLAG = '--tf_xla_cpu_global_jit'
 
 
+class Arithmetic(NamedTuple):
+    """What a session computes in: the arguments of `session_config`, in its order.
+
+    precision, xla: see the top of this module. gpu_memory_growth: take GPU memory as it is needed.
+    config: a tf.ConfigProto of the user's own, or None.
+    """
+
+    precision: str = 'float32'
+    xla: bool = False
+    gpu_memory_growth: bool = True
+    config: Optional[Any] = None
+
+
 class Machine(NamedTuple):
     """What the decision depends on.
 

@@ -27,9 +27,10 @@ ARROWS = {
         'prediction': GROUND | {'graph', 'saving'},
         'vgg16': GROUND | {'graph', 'saving'},
         'planning': GROUND | {'graph', 'vgg16'},
-        'training': GROUND | {'graph', 'saving', 'evaluation'},
+        'network': GROUND | {'graph', 'saving', 'evaluation'},
+        'training': GROUND | {'graph', 'saving', 'evaluation', 'network'},
         'report': GROUND | {'saving', 'evaluation'},
-        'model': GROUND | {'graph', 'saving', 'evaluation', 'prediction', 'training'},
+        'model': GROUND | {'graph', 'evaluation', 'prediction', 'network', 'training'},
     },
     'data_generator': {
         'errors': set(),

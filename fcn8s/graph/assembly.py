@@ -9,9 +9,9 @@ from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
 from fcn8s.backend import tf
 from fcn8s.graph.decoder import Decoder, build_decoder
 from fcn8s.graph.encoder import Encoder, import_encoder
-from fcn8s.graph.losses import Loss, build_loss, l2_penalty, sparse_labels, true_class_loss
+from fcn8s.graph.losses import Loss, build_loss, check_loss, l2_penalty, sparse_labels, true_class_loss
 from fcn8s.graph.metrics import Metrics, build_metrics
-from fcn8s.graph.optimizers import LossScaling, OptimizerSettings, TrainOps, build_train_op
+from fcn8s.graph.optimizers import LossScaling, OptimizerSettings, TrainOps, build_train_op, check_optimizer_settings
 from fcn8s.graph.predictor import PredictorTensors, build_predictor
 from fcn8s.settings import ModelSettings
 
@@ -28,7 +28,7 @@ class TrainingSettings(NamedTuple):
     optimizer: OptimizerSettings = OptimizerSettings()
     loss: Union[str, Callable] = 'cross_entropy'
     normalize: str = 'mean'
-    class_weights: Optional[Tuple[float, ...]] = None
+    class_weights: Optional[Sequence[float]] = None
     freeze: Optional[Union[str, int]] = None
     loss_scaling: Optional[LossScaling] = None
 
@@ -87,16 +87,11 @@ def trained_encoder_variables(variables: Sequence[Any], freeze: Optional[Union[s
     Raises ValueError for a `freeze` that means nothing, or nothing in this encoder.
     """
     trainable = [variable for variable in variables if variable.trainable]
+    check_freeze(freeze)
     if freeze is None:
         return tuple(trainable)
-    if freeze == 'encoder':
+    if isinstance(freeze, str):
         return ()
-    if isinstance(freeze, bool) or not isinstance(freeze, Integral) or not 0 <= freeze <= NUM_BLOCKS:
-        raise ValueError(
-            "freeze is {!r}; it has to be 'encoder', a number of blocks from 0 to {}, or None.".format(
-                freeze, NUM_BLOCKS
-            )
-        )
     blocks = ['conv{}_'.format(block) for block in range(1, freeze + 1)]
     names = [variable.op.name for variable in variables]
     for block in blocks:
@@ -108,6 +103,24 @@ def trained_encoder_variables(variables: Sequence[Any], freeze: Optional[Union[s
                 )
             )
     return tuple(v for v in trainable if not any(_is_of_block(v.op.name, block) for block in blocks))
+
+
+def check_training_settings(training: TrainingSettings) -> None:
+    """Raises ValueError for the first setting that is wrong whatever the network; nothing is read or built."""
+    check_optimizer_settings(training.optimizer)
+    check_loss(training.loss, training.normalize, training.class_weights)
+    check_freeze(training.freeze)
+
+
+def check_freeze(freeze: Optional[Union[str, int]]) -> None:
+    """Raises ValueError unless `freeze` is 'encoder', a number of blocks, or None."""
+    is_number = isinstance(freeze, Integral) and not isinstance(freeze, bool) and 0 <= freeze <= NUM_BLOCKS
+    if freeze is not None and freeze != 'encoder' and not is_number:
+        raise ValueError(
+            "freeze is {!r}; it has to be 'encoder', a number of blocks from 0 to {}, or None.".format(
+                freeze, NUM_BLOCKS
+            )
+        )
 
 
 def _is_of_block(name: str, block: str) -> bool:

@@ -12,7 +12,7 @@ and through images with few valid pixels, which weigh less in a sum.
 """
 
 import functools
-from typing import Callable, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -90,6 +90,28 @@ def pixel_cross_entropy(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tenso
     return pixel_losses * tf.cast(valid, tf.float32)
 
 
+# A loss by its name: (logits, class_ids, valid) -> the loss of every pixel, float32 [N, H, W], 0 at ignored pixels.
+LOSSES: Dict[str, LossFunction] = {'cross_entropy': pixel_cross_entropy}
+
+
+def check_loss(
+    loss: Union[str, LossFunction], normalize: str = 'mean', class_weights: Optional[Sequence[float]] = None
+) -> None:
+    """Raises ValueError for an unknown loss or normalisation, and for what a function of one's own decides itself."""
+    _check_normalize(normalize)
+    if not callable(loss) and loss not in LOSSES:
+        raise ValueError(
+            'loss is {!r}; it must be {} or a function (logits, labels, valid) -> scalar.'.format(
+                loss, ', '.join(repr(name) for name in LOSSES)
+            )
+        )
+    if callable(loss) and (class_weights is not None or normalize != 'mean'):
+        raise ValueError(
+            'class_weights and normalize={!r} belong to the cross-entropy; a loss function of your own '
+            'decides both itself. Leave them out.'.format(normalize)
+        )
+
+
 def true_class_loss(log_probabilities: tf.Tensor, class_ids: tf.Tensor) -> tf.Tensor:
     """-log p of the true class, for scores: with no gradient to prepare, half the time of `pixel_cross_entropy`.
 
@@ -165,16 +187,12 @@ def build_loss(
         ValueError: for an unknown loss or normalisation, weights that do not fit the classes, weights or a sum asked
             of a loss function, or a loss function that returns no scalar.
     """
-    _check_normalize(normalize)
-    if callable(loss):
-        return _custom_loss(loss, logits, class_ids, valid, normalize, class_weights)
-    if loss != 'cross_entropy':
-        raise ValueError(
-            "loss is {!r}; it must be 'cross_entropy' or a function (logits, labels, valid) -> scalar.".format(loss)
-        )
+    check_loss(loss, normalize, class_weights)
+    if not isinstance(loss, str):
+        return _custom_loss(loss, logits, class_ids, valid)
     checked = None if class_weights is None else check_class_weights(class_weights, logits.shape.as_list()[-1])
     weights = pixel_weights(class_ids, valid, checked)
-    value = reduce_loss(pixel_cross_entropy(logits, class_ids, valid), valid, normalize, weights)
+    value = reduce_loss(LOSSES[loss](logits, class_ids, valid), valid, normalize, weights)
     return Loss(value, tf.reduce_sum(weights) if normalize == 'mean' else None)
 
 
@@ -183,14 +201,7 @@ def _custom_loss(
     logits: tf.Tensor,
     class_ids: tf.Tensor,
     valid: tf.Tensor,
-    normalize: str,
-    class_weights: Optional[Sequence[float]],
 ) -> Loss:
-    if class_weights is not None or normalize != 'mean':
-        raise ValueError(
-            'class_weights and normalize={!r} belong to the cross-entropy; a loss function of your own '
-            'decides both itself. Leave them out.'.format(normalize)
-        )
     value = tf.convert_to_tensor(function(mask_logits(logits, valid), class_ids, valid))
     if value.shape.ndims != 0 or not value.dtype.is_floating:
         raise ValueError(

@@ -6,7 +6,7 @@ next.
 """
 
 import numbers
-from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -81,6 +81,31 @@ class TrainOps(NamedTuple):
     gradient_norm: tf.Tensor
     loss_scale: Optional[tf.Variable]
     state: Tuple[tf.Variable, ...]
+
+
+def optimizer_settings(
+    optimizer: Union[str, OptimizerSettings], accumulate_batches: int = 1, **changes: Any
+) -> OptimizerSettings:
+    """Returns the checked settings of an optimiser given by its name or by its settings.
+
+    Args:
+        accumulate_batches: batches per step; 1 leaves what the settings say.
+        changes: other fields of OptimizerSettings to replace.
+
+    Raises:
+        ValueError: for an unknown name, or a setting out of its range.
+    """
+    if isinstance(optimizer, str) and optimizer in OPTIMIZERS:
+        optimizer = OPTIMIZERS[optimizer]
+    if not isinstance(optimizer, OptimizerSettings):
+        raise ValueError(
+            'optimizer is {!r}; choose from {}, or pass an OptimizerSettings.'.format(optimizer, list(OPTIMIZERS))
+        )
+    if accumulate_batches != 1:
+        optimizer = optimizer._replace(accumulate_batches=accumulate_batches)
+    optimizer = optimizer._replace(**changes)
+    check_optimizer_settings(optimizer)
+    return optimizer
 
 
 def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:

@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional, Sequence, Union
 import numpy as np
 
 from fcn8s.backend import tf
-from fcn8s.batches import as_image_batch
+from fcn8s.batches import PredictionTensors, predict_in_chunks
 from fcn8s.graph.permitted_ops import check_ops
 from fcn8s.precision import check_precision, this_machine
 from fcn8s.precision import session_config as session_config_for
@@ -67,10 +67,8 @@ class InferenceGraph:
         Returns class IDs, uint8 [N, H, W], or with `argmax=False` the soft-max, float32 [N, H, W, C]. Raises ValueError
         as `fcn8s.batches.as_image_batch`.
         """
-        images = as_image_batch(images)
-        # TensorFlow would cut numbers to uint8 on their way into that placeholder, and make images from 0 to 1 black.
-        placeholder = self.images if images.dtype == np.uint8 else self._float_images
-        return self.run(self.class_ids if argmax else self.probabilities, {placeholder: images})
+        tensors = PredictionTensors(self.images, self._float_images, self.class_ids, self.probabilities)
+        return predict_in_chunks(self.run, tensors, images, self.num_classes, argmax)
 
     def close(self) -> None:
         """Frees the session and its weights; may be called again."""

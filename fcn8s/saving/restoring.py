@@ -1,11 +1,12 @@
 """Putting stored variables into a session: all of them, or those that fit another network."""
 
 import os
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from fcn8s.backend import tf
+from fcn8s.graph.assembly import Model
 from fcn8s.saving import saved_models
 from fcn8s.saving.paths import plain_directory, plain_prefix
 from fcn8s.settings import ModelSettings
@@ -50,8 +51,24 @@ def find_checkpoint(path: str) -> str:
     )
 
 
-def restore(session: Any, variables: Sequence[Any], prefix: str) -> None:
+class Savers:
+    """The savers of one graph: each adds nodes to it, so none is made twice for the same variables."""
+
+    def __init__(self) -> None:
+        self._savers: Dict[Tuple[str, ...], Any] = {}
+
+    def of(self, variables: Sequence[Any]) -> Any:
+        """Returns the `tf.train.Saver` of these variables; call with their graph as default."""
+        names = tuple(variable.op.name for variable in variables)
+        if names not in self._savers:
+            self._savers[names] = tf.train.Saver(list(variables), max_to_keep=None)
+        return self._savers[names]
+
+
+def restore(session: Any, variables: Sequence[Any], prefix: str, savers: Optional[Savers] = None) -> None:
     """Restores exactly these variables; call with their graph as default.
+
+    savers: those of the graph, where it is restored more than once.
 
     Raises ValueError naming the variables that are missing or of another shape, before any is restored.
     """
@@ -68,15 +85,15 @@ def restore(session: Any, variables: Sequence[Any], prefix: str) -> None:
             'the variables in {!r} do not fit this network: {}. Load them into a network with the same encoder, '
             'classes and variant, or start from them with fine_tune_from.'.format(prefix, _shorten(wrong))
         )
-    _restore_checked(session, variables, prefix)
+    _restore_checked(session, variables, prefix, savers)
 
 
-def _restore_checked(session: Any, variables: Sequence[Any], prefix: str) -> None:
+def _restore_checked(session: Any, variables: Sequence[Any], prefix: str, savers: Optional[Savers]) -> None:
     if not variables:
         return
     try:
         with plain_prefix(prefix) as plain:
-            tf.train.Saver(list(variables)).restore(session, plain)
+            (savers or Savers()).of(variables).restore(session, plain)
     except (tf.errors.OpError, ValueError) as error:
         # TensorFlow's message goes on about the graph, over dozens of lines.
         reason = str(getattr(error, 'message', error)).splitlines()[0]
@@ -92,27 +109,36 @@ def _shorten(entries: List[str]) -> str:
     return shown if len(entries) <= 6 else '{}; and {} more'.format(shown, len(entries) - 6)
 
 
-def restore_present(session: Any, variables: Sequence[Any], prefix: str) -> Tuple[Any, ...]:
+def restore_present(
+    session: Any, variables: Sequence[Any], prefix: str, savers: Optional[Savers] = None
+) -> Tuple[Any, ...]:
     """Restores those of the variables that the checkpoint holds in the same shape; returns the others."""
     stored = saved_models.checkpoint_shapes(prefix)
     present = [v for v in variables if list(stored.get(v.op.name, [None])) == v.shape.as_list()]
-    _restore_checked(session, present, prefix)
+    _restore_checked(session, present, prefix, savers)
     restored = {v.op.name for v in present}
     return tuple(v for v in variables if v.op.name not in restored)
 
 
-def restore_fitting(session: Any, model: Any, prefix: str, stored_settings: ModelSettings) -> List[Fit]:
+def restore_fitting(
+    session: Any, model: Model, prefix: str, stored_settings: ModelSettings, savers: Optional[Savers] = None
+) -> List[Fit]:
     """Starts a network from another one: everything that fits is taken, class by class in the decoder.
 
     The weights of a class go to the class of the same name; a score layer or class that the other network does not
-    have stays as it was initialised. model: a `fcn8s.graph.assembly.Model`. Returns one line per variable of this
-    network, and one for each of the other's decoder that has no place here.
+    have stays as it was initialised. Returns one line per variable of this network, and one for each of the other's
+    decoder that has no place here.
     """
     with saved_models.checkpoint_reader(prefix) as reader:
-        return _restore_fitting(session, model, prefix, stored_settings, reader)
+        fits, whole = _restore_by_class(session, model, stored_settings, reader)
+    _restore_checked(session, whole, prefix, savers)
+    return fits
 
 
-def _restore_fitting(session: Any, model: Any, prefix: str, stored_settings: ModelSettings, reader: Any) -> List[Fit]:
+def _restore_by_class(
+    session: Any, model: Model, stored_settings: ModelSettings, reader: Any
+) -> Tuple[List[Fit], List[Any]]:
+    """Loads what fits class by class; returns all outcomes, and the variables that are to be restored in whole."""
     stored = reader.get_variable_to_shape_map()
     pairs = _class_pairs(stored_settings, model.settings)
     same_classes = len(pairs) == stored_settings.num_classes == model.settings.num_classes and all(
@@ -135,10 +161,9 @@ def _restore_fitting(session: Any, model: Any, prefix: str, stored_settings: Mod
             else:
                 _load(session, variable, copied)
                 fits.append(Fit(name, 'loaded for {} of {} classes'.format(len(pairs), model.settings.num_classes)))
-    _restore_checked(session, whole, prefix)
     here = {variable.op.name for variable in model.weights}
     left_out = sorted(name for name in stored if name.startswith('decoder/') and name not in here)
-    return fits + [Fit(name, LEFT_OUT) for name in left_out]
+    return fits + [Fit(name, LEFT_OUT) for name in left_out], whole
 
 
 def _load(session: Any, variable: Any, value: np.ndarray) -> None:

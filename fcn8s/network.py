@@ -1,0 +1,387 @@
+"""An open network: the graph, the session and the files of one model, and what is run in them.
+
+The class that people use, `fcn8s.FCN8s`, and the training stand above this; neither knows the other.
+"""
+
+import functools
+import os
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+
+import numpy as np
+from tqdm import tqdm
+
+from fcn8s.backend import ConfigProto, Tensor, tf
+from fcn8s.batches import PredictionTensors, as_image_batch, as_label_batch, check_same_classes, predict_in_chunks
+from fcn8s.evaluation.one_pass import run_evaluation
+from fcn8s.graph.assembly import Model, TrainingSettings, assemble, check_training_settings
+from fcn8s.graph.encoder import in_bfloat16
+from fcn8s.graph.losses import check_class_weights, describe_loss
+from fcn8s.graph.optimizers import LossScaling, OptimizerSettings, optimizer_settings
+from fcn8s.precision import (
+    Arithmetic,
+    check_precision,
+    converts_graph,
+    needs_loss_scaling,
+    session_config,
+    this_machine,
+)
+from fcn8s.saving import model_files, restoring, saved_models
+from fcn8s.saving.descriptions import check_tags
+from fcn8s.saving.opening import Opening, plan_opening
+from fcn8s.settings import ModelSettings
+from helpers.files import atomic_directory
+from helpers.label_spaces import LabelSpace
+
+Feed = Dict[Tensor, Any]
+
+
+class SaveName(NamedTuple):
+    """What the name of a saved model says: a first part, the step, the training loss, the scores."""
+
+    name: Optional[str] = None
+    with_step: bool = True
+    with_loss: bool = True
+    with_scores: bool = True
+
+
+class Network:
+    """One network in one graph and one session.
+
+    Attributes:
+        graph, session: of this network alone.
+        tensors: every tensor of the network by its role.
+        settings: the architecture and the label space.
+        training_settings, arithmetic, seed: how it is trained.
+        last_training_loss, last_scores: of the weights as they are, where training knows them; and
+        best_training_loss: of the epochs so far.
+    """
+
+    def __init__(self, plan: Opening, training: TrainingSettings, arithmetic: Arithmetic, seed: int) -> None:
+        self.settings: ModelSettings = plan.settings
+        self.training_settings = training
+        self.arithmetic = arithmetic
+        self.seed = seed
+        self.last_training_loss: Optional[float] = None
+        self.best_training_loss: Optional[float] = None
+        self.last_scores: Dict[str, float] = {}
+        self._encoder_meta_graph = plan.encoder.meta_graph
+        self._saved: Set[Tuple[str, str, int]] = set()
+        self._savers = restoring.Savers()
+        self._state_is_of: Optional[Tuple[str, int]] = None
+        self.graph = tf.Graph()
+        with self.graph.as_default():
+            self.tensors: Model = assemble(self._graph_to_train(), plan.settings, training)
+        self.session = tf.Session(graph=self.graph, config=session_config(*arithmetic))
+        self._is_closed = False
+        try:
+            self._initialize(plan)
+        except BaseException:
+            self.close()
+            raise
+
+    def _graph_to_train(self) -> Any:
+        converts = converts_graph(self.arithmetic.precision, self.arithmetic.config)
+        return in_bfloat16(self._encoder_meta_graph) if converts else self._encoder_meta_graph
+
+    def _initialize(self, plan: Opening) -> None:
+        """Initialises what is new and restores what was loaded; a loaded variable is never initialised."""
+        if plan.weights_prefix is not None:
+            rest = self._restore_stored(plan.weights_prefix)
+            self._run_initializers(rest)
+            if not rest and plan.weights_prefix == plan.encoder.variables_prefix:
+                self._state_is_of = (os.path.realpath(plan.encoder.directory), self.step())
+        elif plan.fine_tune_from is None:
+            self._restore(self.tensors.encoder.variables, plan.encoder.variables_prefix)
+            self._run_initializers(self.tensors.state[len(self.tensors.encoder.variables) :])
+        else:
+            self._run_initializers(self.tensors.state[len(self.tensors.encoder.variables) :])
+            self._take_what_fits(plan.fine_tune_from.prefix, plan.fine_tune_from.settings)
+
+    def _restore(self, variables: Sequence[Any], prefix: str) -> None:
+        with self.graph.as_default():
+            restoring.restore(self.session, variables, prefix, self._savers)
+
+    def _restore_stored(self, prefix: str) -> Tuple[Any, ...]:
+        """Restores the weights and what else of the state is stored; returns the rest."""
+        self._restore(self.tensors.weights, prefix)
+        others = self.tensors.state[len(self.tensors.weights) :]
+        with self.graph.as_default():
+            return restoring.restore_present(self.session, others, prefix, self._savers)
+
+    def _run_initializers(self, variables: Sequence[Any]) -> None:
+        self.session.run([variable.initializer for variable in variables])
+
+    def _take_what_fits(self, prefix: str, other: ModelSettings) -> None:
+        with self.graph.as_default():
+            fits = restoring.restore_fitting(self.session, self.tensors, prefix, other, self._savers)
+        print(restoring.format_fits(fits, other, self.settings))
+
+    # What it is
+
+    @property
+    def label_space(self) -> LabelSpace:
+        """The names, colours and ignore ID of the classes."""
+        return self.settings.label_space
+
+    def set_label_space(self, label_space: LabelSpace) -> None:
+        """Takes over class names and colours of a dataset; number of classes and ignore ID are those of the graph."""
+        self.settings = self.settings._replace(label_space=label_space)
+
+    def label_space_with(self, data: Any) -> LabelSpace:
+        """Returns the label space that this network has on `data`: the names of the data where it has none.
+
+        data: a generator; one without `label_space` says nothing.
+
+        Raises:
+            ValueError: where the two contradict.
+        """
+        return check_same_classes(self.label_space, getattr(data, 'label_space', None))
+
+    def remember_training_loss(self, loss: float) -> None:
+        """Keeps the mean training loss of an epoch, and the best of all epochs."""
+        self.last_training_loss = loss
+        self.best_training_loss = min(loss, loss if self.best_training_loss is None else self.best_training_loss)
+
+    def step(self) -> int:
+        """Returns the global step."""
+        return int(self.session.run(self.tensors.training.global_step))
+
+    def describe_training(self) -> Dict[str, Any]:
+        """Describes the training settings as JSON can hold them; a loss function by its name."""
+        settings = self.training_settings
+        arithmetic = {'precision': self.arithmetic.precision, 'xla': self.arithmetic.xla}
+        return dict(settings._asdict(), loss=describe_loss(settings.loss), **arithmetic)
+
+    @property
+    def trains_mean_cross_entropy(self) -> bool:
+        """Whether the training loss is the built-in mean cross-entropy, so that ln(C) means something."""
+        return self.training_settings.loss == 'cross_entropy' and self.training_settings.normalize == 'mean'
+
+    # What is fed
+
+    def image_feed(self, images: np.ndarray) -> Feed:
+        """Returns the feed of checked images [N, H, W, 3], uint8 or float32."""
+        encoder = self.tensors.encoder
+        return {encoder.images_uint8 if images.dtype == np.uint8 else encoder.image_input: images}
+
+    def evaluation_feed(self, images: Any, labels: Any) -> Feed:
+        """Returns the feed of images and labels; checks both."""
+        images = as_image_batch(images)
+        feed = self.image_feed(images)
+        feed[self.tensors.training.labels] = as_label_batch(labels, self.label_space, len(images))
+        return feed
+
+    def training_feed(
+        self,
+        images: Any,
+        labels: Any,
+        keep_prob: float,
+        dropout_seed: Tuple[int, int],
+        learning_rate: float,
+        l2_rate: float,
+    ) -> Feed:
+        """Returns the feed of one training batch; checks the batch."""
+        feed = self.evaluation_feed(images, labels)
+        sizes = [value.shape[1:3] for value in feed.values()]
+        if sizes[0] != sizes[1]:
+            raise ValueError(
+                'images have the size {} x {} and labels {} x {}; training needs both in one size. Resize the labels, '
+                'too (generate(resize=...) does).'.format(*sizes[0], *sizes[1])
+            )
+        training, encoder = self.tensors.training, self.tensors.encoder
+        feed.update({encoder.keep_prob: keep_prob, training.learning_rate: learning_rate, training.l2_rate: l2_rate})
+        if encoder.dropout_seed is not None:
+            feed[encoder.dropout_seed] = dropout_seed
+        return feed
+
+    # What is run
+
+    def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
+        """Predicts class IDs, uint8 [N, H, W], or with argmax=False the soft-max, float32 [N, H, W, C]."""
+        encoder, predictor = self.tensors.encoder, self.tensors.predictor
+        tensors = PredictionTensors(
+            encoder.images_uint8, encoder.image_input, predictor.class_ids, predictor.probabilities
+        )
+        return predict_in_chunks(self.session.run, tensors, images, self.settings.num_classes, argmax)
+
+    def evaluate(self, batches: Any, num_batches: int, l2_regularization: float = 0.0) -> Dict[str, Any]:
+        """Returns all scores of `num_batches` batches. The loss is a mean over pixels, plus the L2 penalty."""
+        label_space = self.label_space_with(batches)
+        training = self.tensors.training
+        progress = functools.partial(tqdm, desc='evaluate', unit='batch', leave=False, dynamic_ncols=True)
+        scores = run_evaluation(
+            self.session.run, training.metrics, self.evaluation_feed, batches, num_batches, label_space, progress
+        )
+        if l2_regularization:
+            scores['loss'] += float(self.session.run(training.penalty, {training.l2_rate: l2_regularization}))
+        return scores
+
+    # What is saved and restored
+
+    def save(
+        self, directory: str, saver: str, tags: Sequence[str], name: SaveName, force: bool = True
+    ) -> Optional[str]:
+        """Saves into a new directory inside `directory` and returns its path, as `FCN8s.save` says.
+
+        force: also where the weights as they are were saved there by this saver already; else that returns None.
+
+        Raises:
+            ValueError: for an unknown saver, tags that are no list, or a name that is a path.
+        """
+        check_save(saver, tags, name.name)
+        if self._is_saved(directory, saver) and not force:
+            print('Not saved: no step was trained since the last saving there (force_save=True saves anyway).')
+            return None
+        path = os.path.join(os.fspath(directory), self._save_name(name))
+        if name.with_step or name.with_loss or name.with_scores:
+            path = _numbered(path)
+        SAVERS[saver](self, path, tags)
+        self._saved.add((saver, os.path.realpath(directory), self.step()))
+        print('Saved to {}'.format(path))
+        return path
+
+    def _is_saved(self, directory: str, saver: str) -> bool:
+        return (saver, os.path.realpath(directory), self.step()) in self._saved
+
+    def write_saved_model(self, path: str, tags: Sequence[str]) -> None:
+        """Writes a new SavedModel directory, for prediction and fine-tuning."""
+        meta_graph = model_files.build_meta_graph(self._encoder_meta_graph, self.settings, tags)
+        model_files.write_model(path, meta_graph, self._description(), self._writer(self._weights_to_save()))
+
+    def write_variables(self, path: str, tags: Sequence[str]) -> None:
+        """Writes a new directory with a checkpoint of every variable, the optimiser's state among them."""
+        with atomic_directory(path) as temporary:
+            self._writer(self.tensors.state)(os.path.join(temporary, 'variables'))
+
+    def write_checkpoint_files(self, directory: str) -> None:
+        """Writes a SavedModel whose variables file also holds the optimiser's state into an existing directory."""
+        meta_graph = model_files.build_meta_graph(self._encoder_meta_graph, self.settings)
+        model_files.write_model_files(directory, meta_graph, self._description(), self._writer(self.tensors.state))
+
+    def restore_state(self, model_dir: str) -> None:
+        """Restores weights, optimiser state and step from a checkpoint of a run; all of them have to be there.
+
+        A checkpoint that this network was opened from, and that no step has led away from, is not read again.
+        """
+        if self._state_is_of != (os.path.realpath(model_dir), self.step()):
+            self._restore(self.tensors.state, restoring.find_checkpoint(model_dir))
+
+    def load_variables(self, path: str) -> None:
+        """Loads weights, and what is stored of the optimiser's state, from a `tf.train.Saver` file or a SavedModel."""
+        self._restore_stored(restoring.find_checkpoint(path))
+        # What was known of the weights before is not about these.
+        self._state_is_of, self.last_training_loss, self.last_scores = None, None, {}
+        self._saved.clear()
+
+    def _weights_to_save(self) -> List[Any]:
+        return list(self.tensors.weights) + [self.tensors.training.global_step]
+
+    def _writer(self, variables: Sequence[Any]) -> Callable[[str], None]:
+        def write(prefix: str) -> None:
+            # Outside of the graph, TensorFlow 2 saves as if it ran eagerly.
+            with self.graph.as_default():
+                saved_models.save_variables(self._savers.of(variables), self.session, prefix)
+
+        return write
+
+    def _description(self) -> Dict[str, Any]:
+        return model_files.describe(self.settings, self.step(), self.last_scores)
+
+    def _save_name(self, wanted: SaveName) -> str:
+        parts = [] if wanted.name is None else [wanted.name]
+        if wanted.with_step:
+            parts.append('(globalstep-{})'.format(self.step()))
+        if wanted.with_loss and self.last_training_loss is not None:
+            parts.append('(trainloss-{:.4f})'.format(self.last_training_loss))
+        if wanted.with_scores:
+            parts += ['(eval_{}-{:.4f})'.format(metric, value) for metric, value in sorted(self.last_scores.items())]
+        return '_'.join(parts) or 'saved_model'
+
+    def close(self) -> None:
+        """Frees the session and its memory. May be called again."""
+        if not self._is_closed:
+            self.session.close()
+            self._is_closed = True
+
+    def check_open(self) -> None:
+        """Raises ValueError once the network was closed."""
+        if self._is_closed:
+            raise ValueError(
+                'this FCN8s was closed, and its session is gone. Make a new one: FCN8s(model_load_dir=...).'
+            )
+
+
+# How a network is written, by the name that `saver` gives it.
+SAVERS: Dict[str, Callable[[Network, str, Sequence[str]], None]] = {
+    'saved_model': Network.write_saved_model,
+    'train_saver': Network.write_variables,
+}
+
+
+def check_save(saver: str, tags: Sequence[str], name: Optional[str]) -> None:
+    """Raises ValueError for an unknown saver, tags that are no list of strings, or a name that is a path."""
+    if saver not in SAVERS:
+        raise ValueError('saver is {!r}; choose from {}.'.format(saver, list(SAVERS)))
+    check_tags('tags', tags)
+    if name is not None and os.path.basename(name) != name:
+        raise ValueError(
+            'name is {!r}; it begins the name of a directory inside model_save_dir, so it must not hold a path. '
+            'Give the path as model_save_dir.'.format(name)
+        )
+
+
+def _numbered(path: str) -> str:
+    """The path, with a number where it is taken: a script that runs twice comes to the same step, loss and scores."""
+    number, free = 1, path
+    while os.path.exists(free) and (not os.path.isdir(free) or os.listdir(free)):
+        number += 1
+        free = '{}_{}'.format(path, number)
+    return free
+
+
+def open_network(
+    model_load_dir: Optional[str] = None,
+    tags: Optional[Sequence[str]] = None,
+    vgg16_dir: Optional[str] = None,
+    variables_load_dir: Optional[str] = None,
+    fine_tune_from: Optional[str] = None,
+    seed: int = 0,
+    optimizer: Union[str, OptimizerSettings] = 'adam',
+    accumulate_batches: int = 1,
+    loss: Union[str, Callable] = 'cross_entropy',
+    normalize: str = 'mean',
+    class_weights: Optional[Sequence[float]] = None,
+    freeze: Optional[Union[str, int]] = None,
+    precision: str = 'float32',
+    xla: bool = False,
+    config: Optional[ConfigProto] = None,
+    gpu_memory_growth: bool = True,
+    trust: bool = False,
+    **architecture: Any,
+) -> Network:
+    """Opens a network as `FCN8s` says: checks the arguments, then reads, then builds.
+
+    architecture: keyword arguments of `fcn8s.settings.new_model_settings`; those that are None were not given.
+
+    Raises:
+        ValueError, FileNotFoundError: before anything is built, and for what the arguments alone say before anything
+            is read.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise ValueError('seed is {!r}; it has to be a whole number.'.format(seed))
+    check_precision(precision, xla, this_machine(config))
+    training = TrainingSettings(
+        optimizer_settings(optimizer, accumulate_batches),
+        loss,
+        normalize,
+        class_weights,
+        freeze,
+        LossScaling() if needs_loss_scaling(precision) else None,
+    )
+    check_training_settings(training)
+    architecture['optimizer'] = None if model_load_dir else training.optimizer.name
+    plan = plan_opening(model_load_dir, tags, vgg16_dir, variables_load_dir, fine_tune_from, architecture, trust)
+    if class_weights is not None:
+        weights = check_class_weights(class_weights, plan.settings.num_classes).tolist()
+        training = training._replace(class_weights=tuple(weights))
+    return Network(plan, training, Arithmetic(precision, xla, gpu_memory_growth, config), seed)

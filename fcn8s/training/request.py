@@ -1,0 +1,207 @@
+"""What `FCN8s.train` was asked for, and whether it can work: checked before any step, any file and any batch."""
+
+from typing import Any, Callable, Dict, FrozenSet, Iterable, NamedTuple, Optional, Sequence, Union
+
+import numpy as np
+
+from fcn8s.network import SAVERS
+from fcn8s.saving.descriptions import check_tags
+
+METRICS = ('loss', 'mean_iou', 'accuracy')
+# What config.json holds in any case.
+CONFIG_ENTRIES = ('versions', 'seed', 'model', 'training', 'dataset_fingerprint', 'started', 'train')
+# Arguments that a resumed run has to repeat.
+FIXED_IN_A_RUN = ('steps_per_epoch', 'keep_prob', 'l2_regularization', 'eval_dataset', 'monitor')
+
+
+class TrainRequest(NamedTuple):
+    """The arguments of `FCN8s.train`, under their names."""
+
+    train_generator: Any
+    epochs: int
+    steps_per_epoch: int
+    learning_rate_schedule: Callable[[int], float]
+    keep_prob: float = 0.5
+    l2_regularization: float = 0.0
+    eval_dataset: str = 'train'
+    eval_frequency: int = 5
+    val_generator: Any = None
+    val_steps: Optional[int] = None
+    metrics: Iterable[str] = ()
+    save_during_training: bool = False
+    save_dir: Optional[str] = None
+    save_best_only: bool = True
+    save_tags: Sequence[str] = ('default',)
+    save_name: str = ''
+    save_frequency: int = 5
+    saver: str = 'saved_model'
+    monitor: str = 'loss'
+    record_summaries: bool = True
+    summaries_frequency: int = 10
+    summaries_dir: Optional[str] = None
+    summaries_name: Optional[str] = None
+    training_loss_display_averaging: int = 3
+    run_dir: Optional[str] = None
+    resume: bool = False
+    keep_checkpoints: int = 2
+    early_stopping_patience: Optional[int] = None
+    config: Optional[Dict[str, Any]] = None
+
+
+def check_request(request: TrainRequest, class_names: Sequence[str]) -> None:
+    """Raises ValueError for the first thing that cannot work."""
+    _check_counts(request)
+    _check_schedule(request.learning_rate_schedule)
+    _check_rates(request)
+    _check_generators(request)
+    _check_monitor(request, class_names)
+    _check_saving(request)
+
+
+def _require(holds: Union[bool, np.bool_], message: str, *values: Any) -> None:
+    if not holds:
+        raise ValueError(message.format(*values))
+
+
+def _check_counts(request: TrainRequest) -> None:
+    names = [
+        'epochs',
+        'steps_per_epoch',
+        'eval_frequency',
+        'save_frequency',
+        'summaries_frequency',
+        'training_loss_display_averaging',
+        'keep_checkpoints',
+    ]
+    names += [name for name in ('val_steps', 'early_stopping_patience') if getattr(request, name) is not None]
+    for name in names:
+        value = getattr(request, name)
+        _require(
+            isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1,
+            '{} is {!r}; it has to be a whole number of at least 1.',
+            name,
+            value,
+        )
+
+
+def _check_schedule(schedule: Any) -> None:
+    _require(
+        callable(schedule),
+        'learning_rate_schedule is {!r}; it has to be a function step -> rate, such as '
+        'fcn8s.training.schedules.constant(1e-4) or lambda step: 1e-4.',
+        schedule,
+    )
+    rate = schedule(0)
+    _require(
+        isinstance(rate, (int, float, np.number)) and np.isfinite(rate) and rate >= 0,
+        'learning_rate_schedule(0) is {!r}; the rate has to be a finite number of at least 0.',
+        rate,
+    )
+
+
+def _check_rates(request: TrainRequest) -> None:
+    _require(
+        0 < request.keep_prob <= 1,
+        'keep_prob is {!r}; it has to be above 0 and at most 1 (1 is no dropout).',
+        request.keep_prob,
+    )
+    check_l2_regularization(request.l2_regularization)
+
+
+def check_l2_regularization(rate: float) -> None:
+    """Raises ValueError unless the rate is finite and at least 0."""
+    _require(0 <= rate < float('inf'), 'l2_regularization is {!r}; it has to be at least 0.', rate)
+
+
+def check_metrics(metrics: Iterable[str]) -> FrozenSet[str]:
+    """Returns the metrics asked for as a set, or raises ValueError where one is unknown."""
+    wanted = frozenset([metrics] if isinstance(metrics, str) else metrics)
+    _require(wanted <= set(METRICS), 'metrics has {}; choose from {}.', sorted(wanted - set(METRICS)), list(METRICS))
+    return wanted
+
+
+def _check_generators(request: TrainRequest) -> None:
+    _require(
+        hasattr(request.train_generator, '__next__'),
+        'train_generator is {!r}; it has to be an iterator of (images, '
+        'labels), such as BatchGenerator(...).generate(batch_size=4).',
+        type(request.train_generator).__name__,
+    )
+    check_metrics(request.metrics)
+    _require(
+        request.eval_dataset in ('train', 'val'),
+        "eval_dataset is {!r}; it has to be 'train' or 'val'.",
+        request.eval_dataset,
+    )
+    if request.metrics and request.eval_dataset == 'val':
+        _require(
+            hasattr(request.val_generator, '__next__'),
+            "eval_dataset is 'val', so val_generator has to be an iterator of (images, labels); it is {!r}.",
+            type(request.val_generator).__name__,
+        )
+        _require(
+            num_eval_batches(request) is not None,
+            "eval_dataset is 'val', so val_steps has to say how many batches of val_generator to evaluate.",
+        )
+
+
+def num_eval_batches(request: TrainRequest) -> Any:
+    """Returns val_steps where given; else one pass over the validation data, or as many batches as an epoch has.
+
+    None where the validation data do not know their length.
+    """
+    if request.val_steps is not None:
+        return request.val_steps
+    if request.eval_dataset == 'train':
+        return request.steps_per_epoch
+    return getattr(request.val_generator, 'num_batches', None)
+
+
+def monitor_needs_evaluation(request: TrainRequest) -> bool:
+    """'loss' is the training loss unless the evaluation is asked for 'loss'."""
+    return request.monitor != 'loss' or 'loss' in request.metrics
+
+
+def _check_monitor(request: TrainRequest, class_names: Sequence[str]) -> None:
+    monitor = request.monitor
+    if monitor.startswith('iou:'):
+        _require(
+            monitor[4:] in class_names,
+            'monitor is {!r}, but there is no such class; the classes are {}.',
+            monitor,
+            ', '.join(class_names),
+        )
+    else:
+        _require(monitor in METRICS, "monitor is {!r}; choose from {} or 'iou:CLASS NAME'.", monitor, list(METRICS))
+    metric = 'mean_iou' if monitor.startswith('iou:') else monitor
+    _require(
+        monitor == 'loss' or metric in request.metrics,
+        'monitor is {!r}, but metrics ({}) does not hold {!r}, so it would never be known. Add it to metrics.',
+        monitor,
+        sorted(request.metrics) or 'empty',
+        metric,
+    )
+
+
+def _check_saving(request: TrainRequest) -> None:
+    _require(request.saver in SAVERS, 'saver is {!r}; choose from {}.', request.saver, list(SAVERS))
+    check_tags('save_tags', request.save_tags)
+    _require(
+        not request.save_during_training or request.save_dir is not None,
+        'save_during_training is on, but save_dir is not given.',
+    )
+    _require(
+        not (request.save_during_training and request.run_dir),
+        'save_during_training and run_dir are both given; a run '
+        'directory keeps its own checkpoints, so leave save_during_training out.',
+    )
+    reserved = sorted(set(request.config or {}) & set(CONFIG_ENTRIES))
+    _require(
+        not reserved,
+        'config has {}, which config.json holds already. Give your entries other names.',
+        reserved,
+    )
+    _require(
+        not request.resume or request.run_dir is not None,
+        'resume is on, but run_dir does not say which run to go on with.',
+    )
