@@ -37,7 +37,7 @@ setup(
     keywords=['semantic segmentation', 'FCN-8s', 'fully convolutional networks', 'TensorFlow', 'VGG-16', 'Cityscapes'],
     license_files=['LICENSE'],
     packages=find_packages(include=['fcn8s', 'fcn8s.*', 'data_generator', 'data_generator.*', 'helpers', 'helpers.*']),
-    package_data={'fcn8s': ['training/recipes/*.json']},
+    package_data={'fcn8s': ['training/recipes/*.json', 'report/templates/*']},
     python_requires='>=3.7, !=3.8.*, !=3.9.*, <3.14',
     install_requires=[
         'protobuf<3.21; python_version < "3.8"',  # TensorFlow 1.15's generated code predates protobuf 3.21
@@ -49,6 +49,8 @@ setup(
         'tifffile==2021.11.2; python_version < "3.8"',
         'tifffile>=2023.2.3; python_version >= "3.10"',
         'tqdm',
+        'jinja2<3.2; python_version < "3.8"',
+        'jinja2>=3.1; python_version >= "3.10"',
         'moviepy<2; python_version < "3.8"',
         'moviepy>=2; python_version >= "3.10"',
         'h5py',

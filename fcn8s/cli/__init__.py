@@ -7,6 +7,7 @@ between `fcn8s` and `data_generator`.
 
 import argparse
 import importlib
+import sys
 from typing import Optional, Sequence
 
 from fcn8s import __version__
@@ -14,7 +15,7 @@ from fcn8s.cli.terminal import Parser, complain, fitted_output
 from fcn8s.foreign_folders import explained
 from helpers.termination import exit_status, termination_raised
 
-COMMANDS = ('demo', 'sample_data', 'check', 'vgg16', 'plan', 'train', 'evaluate', 'predict', 'video')
+COMMANDS = ('demo', 'sample_data', 'check', 'vgg16', 'plan', 'train', 'evaluate', 'report', 'predict', 'video')
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,6 +37,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """
     parser = build_parser()
     args = parser.parse_args(argv)
+    args.argv = sys.argv[1:] if argv is None else list(argv)
     if args.command is None:
         parser.print_help()
         return 2

@@ -35,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from fcn8s.training import recipes
 
-    typed = {name: value for name, value in vars(args).items() if name not in ('run', 'defaults', 'command')}
+    typed = {name: value for name, value in vars(args).items() if name not in ('run', 'defaults', 'command', 'argv')}
     if 'list_recipes' in typed:
         print(recipes.format_recipes())
         return 0

@@ -5,7 +5,7 @@ Images are drawn, not pixels: pixels of one image are anything but independent.
 Letters: I images, C classes, R resamples.
 """
 
-from typing import Iterator, NamedTuple
+from typing import Callable, Iterator, NamedTuple, Optional
 
 import numpy as np
 
@@ -64,11 +64,7 @@ def paired_difference(
         ValueError: As `mean_iou_interval`, or the two are not of the same images and classes.
     """
     _check(first, num_resamples, confidence)
-    if first.true_positives.shape != second.true_positives.shape:
-        raise ValueError(
-            'Counts of shape {} (images, classes) came against {}. A paired difference needs both models '
-            'on the same images and classes.'.format(first.true_positives.shape, second.true_positives.shape)
-        )
+    _check_paired(first, second)
     resampled = np.concatenate(
         [
             _resampled_mean_iou(weights, first) - _resampled_mean_iou(weights, second)
@@ -77,6 +73,46 @@ def paired_difference(
     )
     value = float(mean_iou(_total(first)) - mean_iou(_total(second)))
     return _interval(value, resampled, confidence, _num_images(first))
+
+
+class Intervals(NamedTuple):
+    """The same for several scores at once: float64 [K] each; NaN where a score does not exist."""
+
+    values: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def score_intervals(
+    images: ClassCounts,
+    score: Callable[[ClassCounts], np.ndarray],
+    against: Optional[ClassCounts] = None,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> Intervals:
+    """Scores of all images together with their intervals, for example `intersection_over_union` of each class.
+
+    Args:
+        images: Pixels per class of each image, integer [I, C].
+        score: Counts [..., C] -> scores [..., K] (or [...], which counts as K = 1).
+        against: The same images' counts by another model: the scores are then differences, paired image by image.
+
+    Raises:
+        ValueError: As `paired_difference`.
+    """
+    _check(images, num_resamples, confidence)
+    _check_paired(images, images if against is None else against)
+
+    def measure(weights: np.ndarray) -> np.ndarray:
+        values = score(_weighted(weights, images))
+        values = values if against is None else values - score(_weighted(weights, against))
+        return values.reshape(len(weights), -1)
+
+    resampled = np.concatenate([measure(weights) for weights in _draws(_num_images(images), num_resamples, seed)])
+    tail = 50.0 * (1.0 - confidence)
+    bounds = np.array([_percentiles(column, tail) for column in resampled.T])
+    return Intervals(measure(np.ones((1, _num_images(images))))[0], bounds[:, 0], bounds[:, 1])
 
 
 def _check(images: ClassCounts, num_resamples: int, confidence: float) -> None:
@@ -96,6 +132,14 @@ def _check(images: ClassCounts, num_resamples: int, confidence: float) -> None:
         )
 
 
+def _check_paired(first: ClassCounts, second: ClassCounts) -> None:
+    if first.true_positives.shape != second.true_positives.shape:
+        raise ValueError(
+            'Counts of shape {} (images, classes) came against {}. A paired difference needs both models '
+            'on the same images and classes.'.format(first.true_positives.shape, second.true_positives.shape)
+        )
+
+
 def _draws(num_images: int, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
     """How often each image is drawn: float64 [up to _CHUNK, I] at a time, so memory does not grow with R."""
     random = np.random.RandomState(seed)
@@ -106,7 +150,12 @@ def _draws(num_images: int, num_resamples: int, seed: int) -> Iterator[np.ndarra
 
 def _resampled_mean_iou(weights: np.ndarray, images: ClassCounts) -> np.ndarray:
     """mean IoU of each resample, float64 [R]. The products are whole numbers below 2^53 and hence exact in float64."""
-    return mean_iou(ClassCounts(*[weights @ counts.astype(np.float64) for counts in images]))
+    return mean_iou(_weighted(weights, images))
+
+
+def _weighted(weights: np.ndarray, images: ClassCounts) -> ClassCounts:
+    """Counts float64 [R, C] of resamples that hold each image as often as `weights`, [R, I], says."""
+    return ClassCounts(*[weights @ counts.astype(np.float64) for counts in images])
 
 
 def _total(images: ClassCounts) -> ClassCounts:
@@ -118,8 +167,11 @@ def _num_images(images: ClassCounts) -> int:
 
 
 def _interval(value: float, resampled: np.ndarray, confidence: float, num_images: int) -> Interval:
-    # A resample may miss every image with valid pixels and then has no mean IoU.
-    defined = resampled[~np.isnan(resampled)]
-    tail = 50.0 * (1.0 - confidence)
-    low, high = np.percentile(defined, [tail, 100.0 - tail]) if len(defined) else (np.nan, np.nan)
+    low, high = _percentiles(resampled, 50.0 * (1.0 - confidence))
     return Interval(value, float(low), float(high), confidence, num_images, len(resampled))
+
+
+def _percentiles(resampled: np.ndarray, tail: float) -> np.ndarray:
+    # A resample may miss every image with valid pixels and then has no score.
+    defined = resampled[~np.isnan(resampled)]
+    return np.percentile(defined, [tail, 100.0 - tail]) if len(defined) else np.array([np.nan, np.nan])

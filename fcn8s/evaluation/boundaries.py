@@ -18,6 +18,8 @@ from helpers.label_spaces import LabelSpace
 
 TRIMAP_WIDTHS = (4, 8, 16)
 RELATIVE_TOLERANCE = 0.0075
+# Upper bounds of the bands of `distance_confusions`, in pixels.
+DISTANCE_LIMITS = (2, 4, 8, 16, 32)
 
 
 def boundary_mask(ids: np.ndarray, ignore_id: int = 255) -> np.ndarray:
@@ -69,6 +71,29 @@ def trimap_confusions(
     distances = squared_distances(boundary)
     bands = [distances <= width**2 for width in widths]
     return np.stack([count_confusion(labels[band], class_ids[band], num_classes, ignore_id) for band in bands])
+
+
+def distance_confusions(
+    labels: np.ndarray,
+    class_ids: np.ndarray,
+    num_classes: int,
+    limits: Sequence[float] = DISTANCE_LIMITS,
+    ignore_id: int = 255,
+) -> np.ndarray:
+    """Confusion matrices by distance to the nearest boundary of the ground truth, int64 [len(limits) + 1, C, C + 1].
+
+    Band b holds the pixels from `limits[b - 1]` (exclusive; the first band has no lower bound) to `limits[b]` pixels
+    (inclusive); the last band those beyond all limits, or all pixels where there is no boundary.
+    """
+    boundary = boundary_mask(labels, ignore_id)
+    far = np.full(labels.shape, np.inf, np.float32)
+    bands = np.searchsorted(np.square(limits), squared_distances(boundary) if boundary.any() else far)
+    return np.stack(
+        [
+            count_confusion(labels[bands == band], class_ids[bands == band], num_classes, ignore_id)
+            for band in range(len(limits) + 1)
+        ]
+    )
 
 
 def tolerance_in_pixels(height: int, width: int) -> float:

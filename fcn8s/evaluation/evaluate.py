@@ -72,6 +72,7 @@ def evaluate_model(
     with_boundaries: bool = False,
     workers: int = 2,
     progress: Optional[Callable] = None,
+    observer: Optional[Any] = None,
 ) -> Evaluation:
     """Scores a network at the size of the labels.
 
@@ -82,6 +83,8 @@ def evaluate_model(
         with_boundaries: Adds the scores of `fcn8s.evaluation.boundaries.BoundaryTotals.summarize`.
         workers: Threads that measure boundaries.
         progress: As of `fcn8s.evaluation.one_pass.run_evaluation`.
+        observer: Sees every batch: its `add(images, labels, values)` is called with the values, by name, of its
+            `fetches`, which `EvaluationHead.fetches` knows.
 
     Raises:
         ValueError: As `run_evaluation`.
@@ -96,10 +99,18 @@ def evaluate_model(
             num_batches,
             label_space,
             progress,
-            head.fetches(statistics.fetches),
-            statistics.add,
+            head.fetches(statistics.fetches + (observer.fetches if observer else ())),
+            _in_turn(statistics, observer) if observer else statistics.add,
         )
         scores.update(statistics.boundary_scores())
         if head.calibration:
             scores.update(summarize_calibration(*run(tuple(head.calibration[:3]))))
         return Evaluation(scores, statistics.counts(), statistics.rows())
+
+
+def _in_turn(first: Any, second: Any) -> Callable:
+    def add(*batch: Any) -> None:
+        first.add(*batch)
+        second.add(*batch)
+
+    return add

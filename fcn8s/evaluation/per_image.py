@@ -7,6 +7,7 @@ Letters: C classes, P >= C columns of a confusion matrix.
 import csv
 import io
 import math
+import os
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -174,8 +175,9 @@ def format_worst(
 ) -> str:
     """The images with the lowest mean IoU as lines of at most `columns` characters, the worst first.
 
-    Long names lose their beginning, which images of one folder share.
+    Names lose what all of them share, and long ones their beginning.
     """
+    names = short_names(names)
     worst = worst_first(rows)[:count]
     cells = [(_percent(rows[i].mean_iou), _percent(rows[i].accuracy), _percent(rows[i].void)) for i in worst]
     confusions = [_confusion_text(rows[i].confusion, label_space) for i in worst]
@@ -187,6 +189,21 @@ def format_worst(
         lines.append(line.format(_tail(printable(names[i]), name_width), *numbers, _head(confusion, confusion_width)))
     heading = 'The {} images with the lowest mean IoU, of {}; in per cent'.format(len(worst), len(rows))
     return '\n'.join([heading] + [text.rstrip() for text in lines])
+
+
+def short_names(names: Sequence[str]) -> List[str]:
+    """The names without the folders that all of them begin with and the ending that all of them have.
+
+    Both are cut between words: after a separator, and before a `.` or `_`.
+    """
+    if len(set(names)) < 2:
+        return list(names)
+    start = os.path.commonprefix(list(names)).rfind('/') + 1
+    ending = os.path.commonprefix([name[start:][::-1] for name in names])[::-1]
+    places = [place for place, character in enumerate(ending) if character in '._']
+    cut = len(ending) - places[0] if places else 0
+    shortened = [name[start : len(name) - cut] for name in names]
+    return shortened if all(shortened) else list(names)
 
 
 def printable(text: str) -> str:

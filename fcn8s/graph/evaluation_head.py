@@ -24,11 +24,14 @@ class EvaluationHead(NamedTuple):
     class_ids: tf.Tensor  # uint8 [N, H, W]
     metrics: Metrics
     calibration: Optional[Calibration]
+    confidences: tf.Tensor  # float32 [N, H, W], soft-max of the predicted class
+    margins: tf.Tensor  # float32 [N, H, W], the same minus that of the label's class; of no meaning where ignored
 
     def fetches(self, names: Any) -> Dict[str, tf.Tensor]:
         """Values of the batch by name, as `fcn8s.evaluation.one_pass.ImageStatistics` wants them: 'class_ids',
-        'image_confusions', and with calibration 'image_confidences'."""
+        'image_confusions', 'confidences', 'margins', and with calibration 'image_confidences'."""
         values = {'class_ids': self.class_ids, 'image_confusions': self.metrics.image_confusions}
+        values.update(confidences=self.confidences, margins=self.margins)
         if self.calibration:
             values['image_confidences'] = self.calibration.image_confidences
         return {name: values[name] for name in names}
@@ -85,7 +88,15 @@ def _build_head(
         metrics = metrics._replace(
             update=tf.group(metrics.update, calibration.update), reset=tf.group(metrics.reset, calibration.reset)
         )
-    return EvaluationHead(labels, tf.cast(class_ids, tf.uint8), metrics, calibration)
+    confidences = tf.exp(tf.reduce_max(log_probabilities, axis=-1))
+    return EvaluationHead(
+        labels,
+        tf.cast(class_ids, tf.uint8),
+        metrics,
+        calibration,
+        confidences,
+        confidences - tf.exp(-pixel_losses),
+    )
 
 
 def _calibration(

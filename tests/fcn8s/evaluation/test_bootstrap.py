@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fcn8s.evaluation import bootstrap
+from fcn8s.evaluation import bootstrap, scores
 from fcn8s.evaluation.scores import ClassCounts
 
 
@@ -96,3 +96,28 @@ def test_refuses(arguments, message):
 def test_refuses_to_pair_different_images():
     with pytest.raises(ValueError, match=r'\(12, 3\).* against \(5, 3\).*same images'):
         bootstrap.paired_difference(random_counts(), random_counts(num_images=5))
+
+
+def test_intervals_of_each_class_and_of_differences():
+    first, second = random_counts(seed=1), random_counts(seed=2)
+    found = bootstrap.score_intervals(first, scores.intersection_over_union, num_resamples=300, seed=4)
+    weights = np.concatenate(list(bootstrap._draws(len(first.true_positives), 300, 4)))
+    for class_id in range(first.true_positives.shape[1]):
+        values = []
+        for draw in weights:
+            tp, fp, fn = [sum(w * int(part[i, class_id]) for i, w in enumerate(draw)) for part in first]
+            if tp + fp + fn:
+                values.append(tp / (tp + fp + fn))
+        np.testing.assert_allclose(found.low[class_id], np.percentile(values, 2.5))
+        np.testing.assert_allclose(found.high[class_id], np.percentile(values, 97.5))
+    difference = bootstrap.score_intervals(first, scores.mean_iou, second, 300, 4)
+    paired = bootstrap.paired_difference(first, second, 300, 4)
+    np.testing.assert_allclose(
+        [difference.values[0], difference.low[0], difference.high[0]], [paired.value, paired.low, paired.high]
+    )
+
+
+def test_a_class_that_no_image_has_has_no_interval():
+    empty = scores.ClassCounts(*np.zeros((3, 4, 2), int))
+    found = bootstrap.score_intervals(empty, scores.intersection_over_union, num_resamples=3)
+    assert np.isnan(found.values).all() and np.isnan(found.low).all() and np.isnan(found.high).all()

@@ -182,3 +182,22 @@ def test_no_images_have_no_boundary_scores():
     result = boundaries.BoundaryTotals(generic_label_space(2)).summarize()
     assert np.isnan(result['mean_boundary_f1']) and np.isnan(result['boundary_f1']).all()
     assert np.isnan(result['trimap_mean_iou']).all()
+
+
+def test_bands_of_distance_hold_each_pixel_once():
+    rng = np.random.RandomState(5)
+    labels = rng.choice([0, 1, 255], size=(4, 5)).repeat(6, axis=0).repeat(7, axis=1)
+    predicted = rng.randint(3, size=labels.shape)
+    found = boundaries.distance_confusions(labels, predicted, 3, (2, 5))
+    edge = np.argwhere(boundaries.boundary_mask(labels))
+    expected = np.zeros((3, 3, 4), int)
+    for place in np.ndindex(*labels.shape):
+        if labels[place] != 255:
+            distance = np.sqrt(((edge - np.array(place)) ** 2).sum(axis=1).min())
+            expected[int(distance > 2) + int(distance > 5), labels[place], predicted[place]] += 1
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_without_a_boundary_everything_is_far_from_it():
+    found = boundaries.distance_confusions(np.zeros((3, 4), int), np.zeros((3, 4), int), 2, (2,))
+    assert found[1, 0, 0] == 12 and found.sum() == 12

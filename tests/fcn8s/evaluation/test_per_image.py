@@ -11,6 +11,7 @@ from fcn8s.evaluation.per_image import (
     format_worst,
     most_costly_confusion,
     score_image,
+    short_names,
     worst_first,
     write_csv,
 )
@@ -143,7 +144,16 @@ def test_the_table_fits_eighty_columns_and_obeys_no_name():
     space = SPACE._replace(class_names=('r' * 60, 'sky', 'c\n' * 30, 'void'))
     lines = format_worst(names, rows, space).splitlines()
     assert len(lines) == 5 and max(map(len, lines)) <= 80
-    assert lines[2].split()[:4] == ['short.png', '25.0', '50.0', '25.0'] and lines[2].endswith('none')
+    assert lines[2].split()[:4] == ['short', '25.0', '50.0', '25.0'] and lines[2].endswith('none')
     assert lines[3].startswith('...aaa') and lines[3].endswith('...') and '10.0: rrr' in lines[3]
-    assert lines[4].startswith('x?[31m.png') and '\x1b' not in lines[4]
+    assert lines[4].startswith('x?[31m ') and '\x1b' not in lines[4]
     assert len(format_worst(names, rows, space, 1).splitlines()) == 3
+
+
+def test_names_lose_what_all_of_them_share():
+    names = ['val/city/a_000001_leftImg8bit.png', 'val/city/b_000001_leftImg8bit.png']
+    assert short_names(names) == ['a', 'b']
+    assert short_names(['x/1.png', 'y/1.png']) == ['x/1', 'y/1']
+    assert short_names(['only/one.png']) == ['only/one.png'] and short_names([]) == []
+    assert short_names(['a/_1.png', 'a/_1.png', 'a/1.png']) == ['_1', '_1', '1']
+    assert short_names(['1_x.png', '_x.png']) == ['1_x.png', '_x.png']  # nothing would be left of the second

@@ -1,62 +1,52 @@
+import json
 import re
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from made_up_evaluations import CONFIG, HOSTILE, SPACE, evaluated, pair, record, scores
 
+from fcn8s.report.observations import risk_against_coverage
+from fcn8s.report.page import browser_data, css_color, encoded_pictures
 from fcn8s.report.run_report import write_report
 from fcn8s.saving import runs
-from helpers.label_spaces import generic_label_space
-
-SPACE = generic_label_space(2, class_names=['road', '<sky>'])
-CONFIG = {
-    'model': {'variant': '8s', 'num_classes': 2, 'label_space': SPACE.to_dict()},
-    'versions': {'tensorflow': '1.15.5'},
-}
-
-
-def record(step, loss, evaluation=None):
-    return {'epoch': step // 10, 'step': step, 'training_loss': loss, 'learning_rate': 1e-3, 'evaluation': evaluation}
-
-
-def scores(mean_iou, loss=0.5):
-    return {
-        'loss': loss,
-        'mean_iou': mean_iou,
-        'accuracy': 0.75,
-        'per_class_iou': np.array([mean_iou, np.nan]),
-        'per_class_accuracy': np.array([0.5, np.nan]),
-        'precision': np.array([0.25, np.nan]),
-    }
 
 
 class Page(HTMLParser):
     """Collects the text and the drawn lines, and that every tag is closed."""
 
+    EMPTY = ('meta', 'line', 'circle', 'rect', 'polyline')
+
     def __init__(self, page):
         super().__init__()
-        self.open, self.text, self.lines, self.references = [], '', {}, []
+        self.source, self.open, self.text, self.lines, self.references, self.scripts = page, [], '', {}, [], 0
         self.feed(page)
         assert not self.open
 
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
-        self.references += [value for name, value in attributes.items() if name in ('src', 'href')]
+        self.references += [
+            value for name, value in attributes.items() if name in ('src', 'href') and not value.startswith('#')
+        ]
+        assert not any(name.startswith('on') for name in attributes)
+        self.scripts += tag == 'script'
         if tag == 'polyline':
             points = [tuple(float(part) for part in point.split(',')) for point in attributes['points'].split()]
             self.lines.setdefault(attributes['stroke'], []).append(np.array(points))
-        if tag != 'meta':
+        if tag not in self.EMPTY:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attributes):
         self.handle_starttag(tag, attributes)
-        self.open.pop()
+        if tag not in self.EMPTY:
+            self.open.pop()
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.text += data + ' '
+        if not self.open or self.open[-1] not in ('script', 'style'):
+            self.text += re.sub(r'\s+', ' ', data) + ' '
 
 
 @pytest.fixture
@@ -64,16 +54,20 @@ def run(tmp_path):
     return runs.create_run(str(tmp_path / 'first & only'), CONFIG)
 
 
-def report(run, records):
+def report(run, records, *arguments, **options):
     runs.write_metrics(run, records)
-    with open(write_report(run.directory), encoding='utf-8') as file:
+    with open(write_report(run.directory, *arguments, **options), encoding='utf-8') as file:
         return Page(file.read())
+
+
+def data_of(page):
+    return json.loads(re.search('<script type="application/json" id="data">(.*?)</script>', page.source, re.S).group(1))
 
 
 def test_curves_scores_and_settings_on_one_page(run):
     page = report(run, [record(10, 2.0), record(20, 1.0, scores(0.25)), record(40, 0.5, scores(0.5))])
     assert 'first & only' in page.text and 'TensorFlow 1.15.5' in page.text
-    assert 'mean IoU 50.00 % (best 50.00 %)' in page.text and 'Classes, at step 40' in page.text
+    assert 'mean IoU while training 50.00 % (best 50.00 %)' in page.text and 'Classes, at step 40' in page.text
     assert '<sky>' in page.text and '50.0 %' in page.text and '25.0 %' in page.text
     assert '"variant": "8s"' in page.text
     assert page.references == []
@@ -81,24 +75,128 @@ def test_curves_scores_and_settings_on_one_page(run):
 
 def test_points_are_where_their_numbers_say(run):
     page = report(run, [record(10, 2.0), record(20, 1.0, scores(0.25)), record(40, 0.5, scores(0.5))])
-    (x10, y2), (x20, y1), (x40, y05) = page.lines['#2f6db3'][0]
+    (x10, y2), (x20, y1), (x40, y05) = page.lines['#0072b2'][0]
     assert (x40 - x20) == pytest.approx(2 * (x20 - x10), abs=0.2)
     assert (y05 - y1) == pytest.approx((y1 - y2) / 2, abs=0.2) and y05 > y1 > y2  # downwards on the screen is less
 
 
+def test_negative_losses_stay_on_the_canvas(run):
+    page = report(run, [record(10, 2.0), record(20, -1.0), record(30, -3.0)])
+    points = page.lines['#0072b2'][0]
+    assert (points[:, 1] >= 12).all() and (points[:, 1] <= 300 - 46).all()
+    assert points[1, 1] - points[0, 1] == pytest.approx(1.5 * (points[2, 1] - points[1, 1]), abs=0.2)
+
+
+def test_a_loss_that_was_not_recorded_is_left_out(run):
+    page = report(run, [record(10, 2.0), record(20, None), record(30, 1.0)])
+    assert len(page.lines['#0072b2'][0]) == 2
+
+
 def test_scores_that_are_not_known_are_left_out(run):
     page = report(run, [record(10, 1.0, scores(float('nan'), float('nan'))), record(20, 1.0, scores(0.5))])
-    assert [len(line) for line in page.lines['#c8553d']] == [1] and re.search('mean IoU 50.00 %', page.text)
+    assert [len(line) for line in page.lines['#d55e00']] == [1, 2] and 'mean IoU while training 50.00 %' in page.text
     page = report(run, [record(10, 1.0, scores(float('nan')))])
-    assert 'mean IoU' not in page.text.split('Classes')[0].split('TensorFlow')[0]
+    assert 'mean IoU while' not in page.text
 
 
 def test_a_run_that_was_not_evaluated_or_has_not_begun(run):
     page = report(run, [record(10, 0.0)])
-    assert 'Classes, at step' not in page.text and '1 epochs so far' in page.text
+    assert 'Classes, at step' not in page.text and '1 epoch so far' in page.text
     assert '0 epochs so far' in report(run, []).text
 
 
 def test_what_is_no_run(tmp_path):
     with pytest.raises(FileNotFoundError, match='is no run directory'):
         write_report(str(tmp_path))
+
+
+def test_colours_that_are_markup_are_grey(run):
+    assert css_color([255, 0, 16]) == '#ff0010'
+    for color in ('<script>', [1, 2], [0, 0, 256], [0, -1, 0], ['"><script>', 0, 0], None, 7, [[1], 2, 3]):
+        assert css_color(color) == '#808080'
+    hostile = dict(SPACE.to_dict(), colors=[['</style><script>alert(1)</script>', 0, 0]] * 4)
+    runs.update_config(run, {'model': dict(CONFIG['model'], label_space=hostile)})
+    page = report(run, [record(10, 1.0, scores(0.5))])
+    assert page.scripts == 2 and '#808080' in page.source
+
+
+def test_names_are_text_and_never_markup(run):
+    page = report(run, [record(10, 1.0, scores(0.5))], evaluated(), evaluated(seed=9, title=HOSTILE), command=HOSTILE)
+    assert page.scripts == 2 and HOSTILE not in page.source and HOSTILE in page.text
+    assert page.references == [] and data_of(page)['classes'][2] == HOSTILE
+    assert "default-src 'none'" in page.source
+
+
+def test_an_evaluation_is_shown_with_intervals_and_images(run):
+    first = evaluated()
+    page = report(run, [], first, resamples=50)
+    data = data_of(page)
+    mean = 100 * first.evaluation.scores['mean_iou']
+    assert '{:.2f} %'.format(mean) in page.text and '50 bootstrap resamples' in page.text
+    assert data['galleries']['all']['worst'] == sorted(range(5), key=lambda n: first.evaluation.rows[n].mean_iou)
+    assert sorted(data['pictures']) == list('01234') and len(data['pictures']['0']) == 4
+    np.testing.assert_array_equal(data['matrix'], first.evaluation.scores['confusion_matrix'])
+    for title in ('Mean IoU by size', 'by distance to a boundary', 'Risk against coverage'):
+        assert title in page.text
+
+
+def test_each_confusion_knows_the_images_with_most_of_it():
+    first = evaluated()
+    cells = browser_data(first)['cells']
+    for key, entries in cells.items():
+        truth, predicted = map(int, key.split(','))
+        pixels = []
+        for number in range(5):
+            labels, answer = pair(number)
+            pixels.append(int(((labels == truth) & (answer == predicted)).sum()))
+        assert [entry[1] for entry in entries] == sorted([n for n in pixels if n], reverse=True)
+        assert all(pixels[image] == count for image, count in entries)
+    assert cells
+
+
+def test_doubts_name_the_place_and_both_classes():
+    first = evaluated()
+    doubts = browser_data(first)['doubts']
+    assert doubts
+    for doubt in doubts:
+        labels, answer = pair(doubt['image'])
+        top, left, bottom, right = doubt['box']
+        inside = (labels == doubt['label']) & (answer == doubt['predicted'])
+        assert inside[top:bottom, left:right].any() and doubt['size'] == [40, 60]
+
+
+def test_two_models_side_by_side(run):
+    first, second = evaluated(), evaluated(seed=9)
+    page = report(run, [], first, second, resamples=50)
+    data = data_of(page)
+    differences = [a.mean_iou - b.mean_iou for a, b in zip(first.evaluation.rows, second.evaluation.rows)]
+    assert data['changed']['gained'] == [
+        n for n in sorted(range(5), key=lambda n: -differences[n]) if differences[n] > 0
+    ]
+    assert data['changed']['lost'] == [n for n in sorted(range(5), key=lambda n: differences[n]) if differences[n] < 0]
+    total = first.evaluation.scores['mean_iou'] - second.evaluation.scores['mean_iou']
+    assert '{:+.2f}'.format(100 * total) in page.text and len(data['pictures']['0']) == 5
+
+
+def test_pictures_stop_at_the_limit():
+    seen = evaluated().observations
+    sizes = [sum(len(part) for part in pictures) for pictures in seen.pictures]
+    assert list(encoded_pictures([3, 1, 3, 0], seen, limit=sizes[3] + sizes[1])) == ['3', '1']
+
+
+def test_risk_against_coverage_is_that_of_sorted_pixels():
+    rng = np.random.RandomState(0)
+    levels, right = rng.randint(4, size=200), rng.rand(200) < 0.7
+    points = risk_against_coverage(np.bincount(levels, minlength=6), np.bincount(levels[right], minlength=6))
+    for (coverage, risk), level in zip(points, (3, 2, 1, 0)):
+        assert coverage == (levels >= level).mean()
+        assert risk == pytest.approx(1 - right[levels >= level].mean())
+    assert len(points) == 4 and risk_against_coverage(np.zeros(3, int), np.zeros(3, int)) == []
+
+
+def test_pixels_are_counted_by_confidence():
+    seen = evaluated(count=1).observations
+    labels, predicted = pair(0)
+    valid = (labels != 255) & (labels != 3)
+    assert seen.confidence_counts.sum() == seen.confidence_counts[375] == valid.sum()
+    assert seen.confidence_correct[375] == (labels == predicted)[valid].sum()

@@ -1,0 +1,240 @@
+"""What is evaluated and how: the flags that `evaluate` and `report` share, and one model's pass over a dataset."""
+
+import argparse
+import os
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from fcn8s.cli.options.layouts import LayoutHelp
+from fcn8s.cli.options.prediction import add_trust_argument
+
+# Options that mean nothing without another one.
+_BELONG_TO = {'data': ('layout', 'split'), 'images': ('labels',)}
+
+
+class Subject(NamedTuple):
+    """A model and what it is evaluated on: a `BatchGenerator`, in the classes of `label_space`."""
+
+    model_dir: str
+    label_space: Any
+    input_size: Optional[Tuple[int, int]]
+    data: Any
+
+
+def add_data_arguments(group: Any) -> None:
+    group.add_argument('--data', metavar='ROOT', help='root directory of a dataset in a layout that is known by name')
+    group.add_argument(
+        '--layout',
+        metavar='NAME',
+        help=LayoutHelp('with --data: %(layouts)s (default: the one that has the classes of the model)'),
+    )
+    group.add_argument('--split', help='with --data (default: val)')
+    group.add_argument('--images', metavar='DIR', help='instead of --data: a directory of images')
+    group.add_argument('--labels', metavar='DIR', help='with --images: the labels, class IDs called like their images')
+    group.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help="resize images to this size for the network (default: the size of the run's evaluations, if any)",
+    )
+    group.add_argument(
+        '--at-input-size', action='store_true', help="score at the network's size instead of the ground truth's"
+    )
+    group.add_argument(
+        '--batch',
+        type=int,
+        default=1,
+        metavar='N',
+        help='images per batch; more than 1 needs images of one size (default: 1)',
+    )
+    group.add_argument(
+        '--workers',
+        type=int,
+        default=2,
+        metavar='N',
+        help='threads that read, and as many that measure boundaries (default: 2)',
+    )
+
+
+def add_prediction_arguments(group: Any) -> None:
+    group.add_argument(
+        '--tile', type=int, nargs=2, metavar=('H', 'W'), help='cut larger images into tiles of this size'
+    )
+    group.add_argument('--overlap', type=int, metavar='N', help='of neighbouring tiles, in pixels (default: 128)')
+    group.add_argument(
+        '--scales',
+        type=float,
+        nargs='+',
+        metavar='S',
+        help='average over the image resized by these factors, for example 0.75 1 1.25',
+    )
+    group.add_argument('--mirror', action='store_true', help='average with the prediction of the mirror image')
+    group.add_argument('--precision', choices=['float32', 'bfloat16'], default='float32', help='default: float32')
+    add_trust_argument(group)
+
+
+def check_data(args: argparse.Namespace) -> None:
+    if (args.data is None) == (args.images is None):
+        raise ValueError('say what to evaluate on: either --data ROOT, or --images DIR --labels DIR.')
+    for owner, names in _BELONG_TO.items():
+        strays = ['--' + name for name in names if getattr(args, name) is not None]
+        if strays and getattr(args, owner) is None:
+            raise ValueError(
+                '{} came without --{}, to which it belongs. Add that, or leave it out.'.format(', '.join(strays), owner)
+            )
+    if args.images is not None and args.labels is None:
+        raise ValueError('--images and --labels go together: a score needs the ground truth of each image.')
+
+
+def find_subjects(args: argparse.Namespace) -> Tuple[Subject, Optional[Subject]]:
+    """What is evaluated, and what it is compared with. Whatever is wrong with either shows before the first pass."""
+    subject = _subject(args, args.model)
+    if args.against is None:
+        return subject, None
+    against = _subject(args, args.against)
+    _check_comparable(args, subject.label_space, against.label_space)
+    return subject, against
+
+
+def _subject(args: argparse.Namespace, path: str) -> Subject:
+    from fcn8s.batches import check_same_classes
+    from fcn8s.saving import runs
+    from fcn8s.saving.descriptions import read_description
+
+    size = _input_size(args, path)
+    model_dir = runs.resolve_model(path)
+    label_space = read_description(model_dir).settings.label_space
+    data = _open_data(args, label_space)
+    return Subject(model_dir, check_same_classes(label_space, data.label_space), size, data)
+
+
+def _check_comparable(args: argparse.Namespace, label_space: Any, other: Any) -> None:
+    from fcn8s.batches import check_same_classes
+
+    try:
+        check_same_classes(label_space, other)
+    except ValueError:
+        raise ValueError(
+            '--against {} has other classes ({!r}, {}) than {} ({!r}, {}): their mean IoUs have no paired difference. '
+            'Evaluate each by itself.'.format(
+                args.against, other.name, other.num_classes, args.model, label_space.name, label_space.num_classes
+            )
+        ) from None
+
+
+def image_names(data: Any) -> List[str]:
+    """The images' paths below the dataset, in the order of the evaluation."""
+    return [os.path.relpath(pair.image, data.root_dir) for pair in data.pairs]
+
+
+def check_can_write(flag: str, path: str, example: str) -> None:
+    """Raises ValueError or OSError where no file can be written at `path`."""
+    from fcn8s.prediction.result_files import check_folder
+
+    if os.path.isdir(path) or path.endswith(('/', os.sep)):
+        raise ValueError(
+            '{} {} is a directory; give it the name of a file, for example {}.'.format(flag, path, example)
+        )
+    check_folder(os.path.dirname(os.path.realpath(path)))
+
+
+def evaluate_subject(
+    args: argparse.Namespace, subject: Subject, observer: Optional[Any] = None
+) -> Tuple[Any, Dict[str, Any]]:
+    """An `Evaluation`, and what it was made of. observer: as of `fcn8s.evaluation.evaluate.evaluate_model`."""
+    from tqdm import tqdm
+
+    from fcn8s.batches import check_same_classes
+    from fcn8s.evaluation.evaluate import attach_scorer, evaluate_model
+    from fcn8s.prediction import frozen_network
+
+    size, data = subject.input_size, subject.data
+    with frozen_network.open_model(subject.model_dir, precision=args.precision, trust=args.trust) as model:
+        scorer = attach_scorer(
+            model.images,
+            model.logits,
+            check_same_classes(model.label_space, data.label_space),
+            _predict_function(args, model),
+            args.calibration,
+        )
+        with data.generate(
+            args.batch, shuffle=False, resize=size or False, resize_labels=args.at_input_size, workers=args.workers
+        ) as batches:
+            evaluation = evaluate_model(
+                model.run,
+                scorer,
+                batches,
+                batches.num_batches,
+                args.boundaries,
+                max(1, args.workers),
+                progress=lambda numbers: tqdm(numbers, desc='evaluate', unit='batch'),
+                observer=observer,
+            )
+    return evaluation, _description(args, subject)
+
+
+def _description(args: argparse.Namespace, subject: Subject) -> Dict[str, Any]:
+    return {
+        'model': subject.model_dir,
+        'data': args.data or args.images,
+        'split': None if args.data is None else _split(args),
+        'num_images': subject.data.get_num_files(),
+        'fingerprint': subject.data.fingerprint,
+        'input_size': subject.input_size,
+        'at_input_size': args.at_input_size,
+        'tile': args.tile,
+        'overlap': args.overlap,
+        'scales': args.scales,
+        'mirror': args.mirror,
+        'computed_in': args.precision,
+    }
+
+
+def _split(args: argparse.Namespace) -> str:
+    return 'val' if args.split is None else args.split
+
+
+def _predict_function(args: argparse.Namespace, model: Any) -> Optional[Callable]:
+    """Soft-max of an image as asked for, by the code of `fcn8s predict`; None where the plain network is enough."""
+    if args.tile is None and args.scales in (None, [1.0]) and not args.mirror:
+        return None
+    from fcn8s.prediction.predictor import Predictor
+
+    options = {'tile': args.tile and tuple(args.tile), 'overlap': args.overlap, 'scales': args.scales}
+    return Predictor(
+        model.predict,
+        model.num_classes,
+        mirror=args.mirror,
+        **{name: value for name, value in options.items() if value is not None},
+    ).probabilities
+
+
+def _open_data(args: argparse.Namespace, label_space: Any) -> Any:
+    from data_generator import BatchGenerator
+
+    if args.data is not None:
+        return BatchGenerator.from_layout(args.layout or label_space.name, args.data, _split(args))
+    return BatchGenerator(
+        [args.images], image_file_extension=None, ground_truth_dirs=[args.labels], label_space=label_space
+    )
+
+
+def _input_size(args: argparse.Namespace, path: str) -> Optional[Tuple[int, int]]:
+    """(height, width) to resize images to: as asked for, else as the run's evaluations were, else None."""
+    from fcn8s.saving import runs
+
+    size = runs.input_size(path) if args.size is None else args.size
+    if size is None and args.at_input_size:
+        raise ValueError(
+            '--at-input-size: images are not resized, so the network works at the size of the ground '
+            'truth already. Leave it out, or give --size H W.'
+        )
+    return None if size is None else (size[0], size[1])
+
+
+def check_resamples(resamples: int) -> None:
+    """Raises ValueError unless it is at least 1."""
+    if resamples < 1:
+        raise ValueError(
+            '--resamples is {}; it has to be at least 1, and 1000 or more for an interval to quote.'.format(resamples)
+        )

@@ -1,0 +1,103 @@
+"""`fcn8s report`: one HTML file that shows where a network is wrong."""
+
+import argparse
+import os
+import shlex
+from typing import Any, Dict, Optional
+
+from fcn8s.cli.options.evaluation import (
+    add_data_arguments,
+    add_prediction_arguments,
+    check_can_write,
+    check_data,
+    check_resamples,
+    evaluate_subject,
+    find_subjects,
+    image_names,
+)
+from fcn8s.cli.options.prediction import check_overlap
+
+DESCRIPTION = """Evaluates a model and writes one HTML file that opens from disk and needs no network: scores with their
+intervals, classes, confusions and the images behind them, curves, reliability, worst and best images, IoU by size of
+objects and distance to a boundary, labels to look at again, settings and versions. Without --data or --images a run is
+evaluated on the validation data that it was trained with; a run without any shows its curves."""
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        'report', help='one HTML file that shows where a model is wrong', description=DESCRIPTION
+    )
+    parser.add_argument('model', metavar='MODEL', help='run directory (its best checkpoint) or saved FCN-8s')
+    parser.add_argument(
+        '--out', metavar='FILE', help='the file to write (default: report.html in MODEL, a run directory)'
+    )
+    parser.add_argument('--against', metavar='MODEL', help='evaluate this model too, and show where the two differ')
+    parser.add_argument('--resamples', type=int, default=2000, metavar='N', help='of the bootstrap (default: 2000)')
+    add_data_arguments(parser.add_argument_group('data'))
+    add_prediction_arguments(parser.add_argument_group('prediction'))
+    parser.set_defaults(run=run, calibration=True, boundaries=True)
+
+
+def run(args: argparse.Namespace) -> int:
+    check_overlap(args)
+    check_resamples(args.resamples)
+    if args.out is not None:
+        check_can_write('--out', args.out, 'report.html')
+    print('report: {}'.format(write(args, 'fcn8s ' + ' '.join(shlex.quote(word) for word in args.argv))))
+    return 0
+
+
+def write(args: argparse.Namespace, command: str) -> str:
+    """Evaluates what is there to be evaluated, and writes the report; returns its path."""
+    from fcn8s.report.run_report import write_report
+    from fcn8s.saving import runs
+
+    is_run = os.path.isfile(runs.Run(args.model).config_path)
+    args = _with_data_of_run(args) if is_run else args
+    if args.data is None and args.images is None and is_run:
+        _refuse_without_data(args)
+        print('{} has no validation data: the report shows its training. Give --data or --images.'.format(args.model))
+        return write_report(args.model, path=args.out, command=command)
+    check_data(args)
+    if args.out is None and not is_run:
+        raise ValueError('{} is no run directory: say with --out FILE where the report goes.'.format(args.model))
+    subject, other = find_subjects(args)
+    evaluated = _evaluated(args, subject, args.model)
+    against = None if other is None else _evaluated(args, other, args.against)
+    return write_report(args.model, evaluated, against, args.out, command, args.resamples)
+
+
+def _refuse_without_data(args: argparse.Namespace) -> None:
+    if args.against is not None:
+        raise ValueError(
+            '--against {} needs data to evaluate both on: give --data ROOT, or --images DIR --labels DIR.'.format(
+                args.against
+            )
+        )
+
+
+def _with_data_of_run(args: argparse.Namespace) -> argparse.Namespace:
+    """The arguments with the validation data that the run was trained with, where none were typed."""
+    from fcn8s.saving import runs
+
+    if args.data is not None or args.images is not None:
+        return args
+    options: Dict[str, Any] = runs.read_config(runs.open_run(args.model)).get('command') or {}
+    found: Dict[str, Optional[Any]] = {}
+    if options.get('data') and options.get('val_split'):
+        found = {'data': options['data'], 'layout': options['layout'], 'split': args.split or options['val_split']}
+    elif options.get('val_images'):
+        found = {'images': options['val_images'], 'labels': options['val_labels']}
+    if found and options.get('eval_at_input_size') and options.get('size'):
+        found['at_input_size'] = True
+    return argparse.Namespace(**dict(vars(args), **found))
+
+
+def _evaluated(args: argparse.Namespace, subject: Any, path: str) -> Any:
+    from fcn8s.report.observations import Observations
+    from fcn8s.report.page import Evaluated
+
+    observations = Observations(subject.label_space)
+    evaluation, description = evaluate_subject(args, subject, observations)
+    known = {name.replace('_', ' '): value for name, value in description.items() if value not in (None, False)}
+    return Evaluated(path, known, subject.label_space, image_names(subject.data), evaluation, observations)

@@ -1,0 +1,84 @@
+"""`fcn8s report` on a tiny network and a tiny dataset."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from fcn8s import cli
+from fcn8s.saving import runs
+from helpers.images import write_image, write_labels
+from helpers.label_spaces import LABEL_SPACES
+
+NUM_IMAGES = 2
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """Images and class IDs of Cityscapes with void."""
+    root, rng = tmp_path_factory.mktemp('data'), np.random.RandomState(0)
+    for number in range(NUM_IMAGES):
+        coarse = rng.randint(256, size=(5, 8, 3)).astype(np.uint8)
+        write_image(str(root / 'images' / '{}.png'.format(number)), coarse.repeat(8, axis=0).repeat(8, axis=1))
+        labels = rng.randint(20, size=(5, 8)).astype(np.uint8)
+        write_labels(str(root / 'labels' / '{}.png'.format(number)), labels.repeat(8, axis=0).repeat(8, axis=1))
+    return ['--images', str(root / 'images'), '--labels', str(root / 'labels')]
+
+
+def report(*arguments):
+    return cli.main(['report'] + [str(argument) for argument in arguments])
+
+
+def data_of(path):
+    page = path.read_text(encoding='utf-8')
+    return page, json.loads(re.search('id="data">(.*?)</script>', page, re.S).group(1))
+
+
+def test_a_model_on_data(small_model, data, tmp_path, capsys):
+    out = tmp_path / 'sub' / 'page.html'
+    assert report(small_model, *data, '--out', out, '--resamples', 20, '--against', small_model) == 0
+    page, shown = data_of(out)
+    assert 'report: {}'.format(out) in capsys.readouterr().out
+    assert [image['name'] for image in shown['images']] == ['0', '1'] and set(shown['pictures']) == {'0', '1'}
+    assert np.sum(shown['matrix']) == NUM_IMAGES * 40 * 64
+    assert 'fcn8s report ' in page and '--resamples 20' in page and '+0.00' in page
+
+
+def test_a_run_brings_its_own_data(small_model, data, tmp_path, monkeypatch):
+    command = {'data': None, 'val_images': data[1], 'val_labels': data[3]}
+    space = LABEL_SPACES['cityscapes20'].to_dict()
+    config = {'model': {'variant': '8s', 'num_classes': 20, 'label_space': space}, 'versions': {'tensorflow': '2'}}
+    run = runs.create_run(str(tmp_path / 'run'), dict(config, command=command))
+    monkeypatch.setattr(runs, 'resolve_model', lambda path: small_model)
+    assert report(run.directory, '--resamples', 20) == 0
+    assert len(data_of(tmp_path / 'run' / 'report.html')[1]['images']) == NUM_IMAGES
+
+
+def test_a_run_without_data_shows_its_training(tmp_path, capsys):
+    config = {'model': {'variant': '8s', 'num_classes': 2}, 'versions': {'tensorflow': '2'}}
+    run = runs.create_run(str(tmp_path / 'run'), config)
+    assert report(run.directory) == 0
+    assert 'has no validation data: the report shows its training' in capsys.readouterr().out
+    assert data_of(tmp_path / 'run' / 'report.html')[1] == {}
+    assert report(run.directory, '--against', run.directory) == 2
+    assert 'needs data to evaluate both on' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        ([], 'say what to evaluate on: either --data ROOT, or --images DIR --labels DIR'),
+        (['--resamples', '0'], '--resamples is 0; it has to be at least 1'),
+        (['--out', '.'], '--out . is a directory; give it the name of a file, for example report.html'),
+        (['--overlap', '3'], 'there are no tiles'),
+    ],
+)
+def test_what_cannot_be_reported(small_model, arguments, message, capsys):
+    assert report(small_model, *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_model_that_is_no_run_needs_a_place(small_model, data, capsys):
+    assert report(small_model, *data) == 2
+    assert 'is no run directory: say with --out FILE where the report goes' in capsys.readouterr().err

@@ -1,0 +1,87 @@
+"""The report in a browser: no error, nothing fetched, and what can be clicked does what it says."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+from made_up_evaluations import CONFIG, HOSTILE, evaluated, record, scores
+
+from fcn8s.report.run_report import write_report
+from fcn8s.saving import runs
+
+CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
+
+# Runs in the page after its own script, and writes what it found into an element that --dump-dom prints.
+ACTIONS = """
+<script>
+const found = { errors: [] };
+window.addEventListener('error', (event) => found.errors.push(event.message));
+function column(table, number) { return Array.from(table.tBodies[0].rows, (row) => row.cells[number].textContent.trim()); }
+const classes = document.querySelector('#classes table');
+const headings = classes.querySelectorAll('th button');
+headings[1].click(); found.byIou = column(classes, 1);
+headings[1].click(); found.byIouAscending = column(classes, 1);
+headings[0].click(); found.byName = column(classes, 0);
+const slider = document.querySelector('#gallery input[type=range]');
+const top_ = slider.parentElement.querySelector('.stack img + img');
+const before = getComputedStyle(top_).clipPath;
+slider.value = 60; slider.dispatchEvent(new Event('input'));
+found.clip = [before, getComputedStyle(top_).clipPath];
+found.worst = Array.from(document.querySelectorAll('#gallery h3'), (e) => e.textContent);
+document.querySelector('#gallery-sides button[value=best]').click();
+found.best = Array.from(document.querySelectorAll('#gallery h3'), (e) => e.textContent);
+document.getElementById('gallery-class').value = '1';
+document.getElementById('gallery-class').dispatchEvent(new Event('change'));
+found.ofClass = document.querySelectorAll('#gallery .card').length;
+const cell = document.querySelector('#matrix button[data-truth="0"][data-predicted="1"]');
+cell.click();
+found.cell = [cell.textContent, document.getElementById('cell-name').textContent, document.querySelectorAll('#cell-images .card').length];
+found.doubts = document.querySelectorAll('#doubts .card .mark').length;
+found.changed = document.querySelectorAll('#gained .card, #lost .card').length;
+found.wider = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+found.fetched = performance.getEntriesByType('resource').map((e) => e.name).filter((name) => !name.startsWith('data:'));
+Promise.all(Array.from(document.images, (image) => image.decode().then(() => image.naturalWidth, () => 0))).then((widths) => {
+  found.widths = widths;
+  const answer = document.createElement('pre'); answer.id = 'answer'; answer.textContent = JSON.stringify(found); document.body.append(answer);
+});
+</script>
+"""
+
+
+def browse(path, width, tmp_path):
+    command = [CHROMIUM, '--headless=new', '--no-sandbox', '--disable-gpu', '--enable-logging=stderr', '--log-level=0']
+    command += ['--user-data-dir={}'.format(tmp_path / 'profile'), '--window-size={},2000'.format(width)]
+    command += ['--virtual-time-budget=20000', '--dump-dom', path.as_uri()]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120, check=True)
+    page, log = done.stdout.decode(), done.stderr.decode(errors='replace')
+    answer = re.search('<pre id="answer">(.*?)</pre>', page, re.S)
+    assert answer, log[-2000:]
+    unescaped = answer.group(1).replace('&lt;', '<').replace('&gt;', '>').replace('&amp;', '&')
+    return json.loads(unescaped), [line for line in log.splitlines() if 'CONSOLE' in line]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium, which is Debian's package")
+@pytest.mark.parametrize('width', [1280, 500])
+def test_the_report_works_in_a_browser(width, tmp_path):
+    run = runs.create_run(str(tmp_path / 'run'), CONFIG)
+    runs.write_metrics(run, [record(10, 2.0, scores(0.25)), record(20, 1.0, scores(0.5))])
+    first, second = evaluated(), evaluated(seed=9)
+    path = write_report(run.directory, first, second, command='fcn8s report run')
+    page = tmp_path / 'page.html'
+    with open(path, encoding='utf-8') as file:
+        page.write_text(file.read().replace('</body>', ACTIONS + '</body>'), encoding='utf-8')
+    found, console = browse(page, width, tmp_path)
+    assert console == [] and found['errors'] == [] and found['fetched'] == []
+    shares = [float(text.split()[0]) for text in found['byIou']]
+    assert shares == sorted(shares, reverse=True)
+    assert [float(text.split()[0]) for text in found['byIouAscending']] == shares[::-1]
+    assert found['byName'] == [HOSTILE, '<sky>', 'road']
+    assert '100%' in found['clip'][0] and '40%' in found['clip'][1]
+    assert len(found['worst']) == 5 and found['best'] == found['worst'][::-1]
+    assert found['ofClass'] > 0 and found['cell'][2] > 0 and 'road taken for <sky>' in found['cell'][1]
+    assert found['doubts'] > 0 and found['changed'] > 0
+    assert found['wider'] <= 0  # wide tables scroll in their own box
+    assert len(found['widths']) > 20 and min(found['widths']) > 0
