@@ -1,0 +1,143 @@
+"""The pages in docs/ do what they say: Python is executed, commands are run, links lead somewhere."""
+
+import glob
+import os
+import re
+import shlex
+
+import pytest
+from workplace import make_workplace, python_blocks, shell_commands, working_in
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Pages that are executed by the tests of their room.
+ELSEWHERE = {'api.md'}
+# Pages of measurements, which begin with what they are about.
+WITHOUT_AIM = {'ablation.md', 'plan.md', 'api.md'}
+# What takes hours, a download or a GPU: the words are checked, and nothing is run.
+NOT_RUN = re.compile(r'--weights (keras|hed|vgg|VGG)|--recipe|SOURCE|mixed_float16|camera:|fcn8s demo|benchmarks/')
+
+
+def page(name):
+    with open(os.path.join(ROOT, 'docs', name), encoding='utf-8') as file:
+        return file.read()
+
+
+PAGES = sorted(os.path.basename(path) for path in glob.glob(os.path.join(ROOT, 'docs', '*.md')))
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory, tiny_encoder):
+    """What a reader has, and the run `runs/first` that the README's command makes."""
+    from fcn8s.cli import main
+
+    place = str(tmp_path_factory.mktemp('docs'))
+    make_workplace(place, tiny_encoder)
+    with working_in(place):
+        line = 'train --data cityscapes --encoder VGG16 --epochs 1 --batch 2 --run runs/first'
+        assert main(line.split()) == 0
+    return place
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', [name for name in PAGES if python_blocks(page(name)) and name not in ELSEWHERE])
+def test_python_is_executed(place, name):
+    namespace = {'__name__': 'page'}
+    with working_in(place):
+        for block in python_blocks(page(name)):
+            exec(compile(block, name, 'exec'), namespace)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', [name for name in PAGES if shell_commands(page(name)) and name not in WITHOUT_AIM])
+def test_commands_are_run(place, name):
+    from fcn8s.cli import main
+
+    with working_in(place):
+        for command in shell_commands(page(name)):
+            words = shlex.split(command, comments=True)[1:]
+            if not NOT_RUN.search(command):
+                assert main(words) == 0, command
+
+
+@pytest.mark.parametrize('name', [name for name in PAGES if name not in WITHOUT_AIM])
+def test_commands_are_spelled_right(name):
+    from fcn8s.cli import build_parser
+
+    for command in shell_commands(page(name)):
+        words = shlex.split(command, comments=True)[1:]
+        if '--help' not in words and '--version' not in words and '--list-recipes' not in words:
+            assert callable(build_parser().parse_args(words).run), command
+
+
+def anchors(text):
+    """The anchors that GitHub makes of headings."""
+    titles = re.findall(r'^#+ (.*)$', re.sub(r'^```.*?^```', '', text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r'[^\w\- ]', '', title.lower()).replace(' ', '-') for title in titles}
+
+
+@pytest.mark.parametrize('name', PAGES + ['../README.md', '../CONTRIBUTING.md', '../CHANGELOG.md'])
+def test_links_lead_somewhere(name):
+    folder = os.path.join(ROOT, 'docs', os.path.dirname(name))
+    text = re.sub(r'^```.*?^```', '', page(name), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r'\]\(([^)\s]+)\)', text):
+        if re.match(r'\w+:', target):
+            assert target.startswith('https://'), target
+            continue
+        path, _, anchor = target.partition('#')
+        full = os.path.join(folder, path) if path else os.path.join(ROOT, 'docs', name)
+        assert os.path.exists(full), target
+        if anchor and full.endswith('.md'):
+            with open(full, encoding='utf-8') as file:
+                assert anchor in anchors(file.read()), target
+
+
+@pytest.mark.parametrize('name', [name for name in PAGES if name not in WITHOUT_AIM])
+def test_a_page_says_what_one_will_be_able_to_do_and_what_to_read_next(name):
+    text = page(name)
+    assert re.search(r'you will be able to', text[:700], re.IGNORECASE), name
+    assert re.search(r'read next', text[-900:], re.IGNORECASE), name
+
+
+def test_every_page_is_linked_from_another():
+    texts = {name: page(name) for name in PAGES + ['../README.md']}
+    for name in PAGES:
+        assert any(
+            '({})'.format(name) in text or '(docs/{})'.format(name) in text or name + '#' in text
+            for other, text in texts.items()
+            if other != name
+        ), name
+
+
+def test_constants_of_2017_have_their_values():
+    """By the rule of its table: void is 0, the 19 classes follow; void has its own colour."""
+    from cityscapesscripts.helpers.labels import labels
+
+    namespace = {}
+    blocks = [block for block in python_blocks(page('migrating.md')) if 'IDS_TO_COLORS_DICT' in block]
+    exec(blocks[0], namespace)
+    train_id = {label.id: label.trainId + 1 if label.trainId not in (-1, 255) else 0 for label in labels}
+    for label in labels:
+        if label.id < 0:
+            continue
+        assert namespace['IDS_TO_TRAINIDS_ARRAY'][label.id] == train_id[label.id]
+        assert namespace['IDS_TO_TRAINIDS_DICT'][label.id] == train_id[label.id]
+        assert (
+            tuple(namespace['IDS_TO_COLORS_ARRAY'][label.id])
+            == label.color
+            == namespace['IDS_TO_COLORS_DICT'][label.id]
+        )
+        assert namespace['IDS_TO_RGBA_DICT'][label.id] == label.color + (127,)
+        assert namespace['IDS_TO_CATEGORYIDS_ARRAY'][label.id] == label.categoryId
+        assert namespace['IDS_TO_CATEGORYIDS_DICT'][label.id] == label.categoryId
+        if train_id[label.id]:
+            key = train_id[label.id]
+            assert namespace['TRAINIDS_TO_IDS_ARRAY'][key] == namespace['TRAINIDS_TO_IDS_DICT'][key] == label.id
+            assert namespace['TRAINIDS_TO_COLORS_DICT'][key] == label.color
+            assert namespace['TRAINIDS_TO_RGBA_DICT'][key] == label.color + (127,)
+            assert namespace['COLORS_TO_TRAINIDS_DICT'][label.color] == key
+    assert namespace['TRAINIDS_TO_COLORS_DICT'][0] == (0, 0, 0) and namespace['TRAINIDS_TO_IDS_ARRAY'][0] == 0
+    assert len(namespace['TRAINIDS_TO_COLORS_DICT']) == 20 and len(namespace['LABELS']) == 35
+    for category in range(8):
+        last = [label.id for label in labels if label.categoryId == category and label.id >= 0][-1]
+        assert namespace['CATEGORYIDS_TO_IDS_ARRAY'][category] == last == namespace['CATEGORYIDS_TO_IDS_DICT'][category]
+    assert namespace['COLORS_TO_IDS_DICT'][(128, 64, 128)] == 7 == namespace['name2label']['road'].id

@@ -1,0 +1,94 @@
+"""A folder with what readers of the documentation have: datasets under their names, encoders, and a trained run."""
+
+import os
+import re
+import shutil
+from contextlib import contextmanager
+
+import numpy as np
+
+from fcn8s.cli import COMMANDS
+from helpers.images import write_image, write_labels
+
+
+def make_camvid(directory):
+    """Four pairs a split, in the layout of SegNet."""
+    rng = np.random.RandomState(0)
+    for split in ('train', 'val', 'test'):
+        for number in range(4):
+            labels = rng.randint(0, 12, [3, 4]).repeat(24, axis=0).repeat(24, axis=1).astype(np.uint8)
+            name = '{:04d}.png'.format(number)
+            write_image(
+                os.path.join(directory, split, name),
+                (labels[..., None] * 20 + rng.randint(0, 9, labels.shape + (3,))).astype(np.uint8),
+            )
+            write_labels(os.path.join(directory, split + 'annot', name), labels)
+
+
+def make_kitti_road(directory):
+    """Three pairs as the road benchmark names them: red is no road, magenta is road, black does not count."""
+    rng = np.random.RandomState(1)
+    colors = np.array([[255, 0, 0], [255, 0, 255], [0, 0, 0]], np.uint8)
+    for number in range(3):
+        labels = rng.randint(0, 3, [4, 12]).repeat(16, axis=0).repeat(16, axis=1)
+        write_image(
+            os.path.join(directory, 'training', 'image_2', 'um_{:06d}.png'.format(number)),
+            rng.randint(0, 256, labels.shape + (3,)).astype(np.uint8),
+        )
+        write_image(
+            os.path.join(directory, 'training', 'gt_image_2', 'um_road_{:06d}.png'.format(number)), colors[labels]
+        )
+
+
+def make_own_data(directory):
+    """Images with labels of three classes, called alike, and one more image."""
+    rng = np.random.RandomState(2)
+    for number in range(4):
+        labels = rng.randint(0, 3, [3, 4]).repeat(16, axis=0).repeat(16, axis=1).astype(np.uint8)
+        for folder in ('', 'val/'):
+            name = '{}{}.png'.format(folder, number)
+            write_image(os.path.join(directory, 'images', name), (labels[..., None] * 90).repeat(3, axis=-1))
+            write_labels(os.path.join(directory, 'labels', name), labels)
+    write_image(os.path.join(directory, 'photo.jpg'), rng.randint(0, 256, [64, 96, 3]).astype(np.uint8))
+
+
+def make_workplace(place, encoder):
+    """Makes all of it below `place`."""
+    from data_generator.street_scenes import write_dataset
+
+    write_dataset(os.path.join(place, 'cityscapes'), 4, 2, 2, (64, 128))
+    write_dataset(os.path.join(place, 'demo', 'data'), 4, 2, 0, (64, 128))
+    # The evaluation server takes predictions of this size alone.
+    write_image(
+        os.path.join(place, 'cityscapes', 'leftImg8bit', 'test', 'berlin', 'berlin_000000_000019_leftImg8bit.png'),
+        np.full([1024, 2048, 3], 90, np.uint8),
+    )
+    for name in ('demo/encoder', 'VGG16', 'data/vgg'):
+        shutil.copytree(encoder, os.path.join(place, *name.split('/')))
+    make_camvid(os.path.join(place, 'CamVid'))
+    make_kitti_road(os.path.join(place, 'data_road'))
+    make_own_data(os.path.join(place, 'my'))
+
+
+@contextmanager
+def working_in(place):
+    """While open, `place` is the working directory."""
+    before = os.getcwd()
+    os.chdir(place)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def python_blocks(text):
+    """The Python of a page, in order."""
+    return re.findall(r'^```python\n(.*?)^```', text, re.MULTILINE | re.DOTALL)
+
+
+def shell_commands(text):
+    """`fcn8s ...` in the first column of tables and in indented or fenced blocks, in order; continued lines are joined."""
+    text = re.sub(r' \\\n\s*', ' ', text)
+    found = re.findall(r'^\| `(fcn8s [^`]+)` \||^(?: {4})?(fcn8s [a-z].+)$', text, re.MULTILINE)
+    names = [name.replace('_', '-') for name in COMMANDS]
+    return [line for pair in found for line in pair if line and line.split()[1] in names]
