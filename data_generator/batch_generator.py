@@ -22,6 +22,7 @@ from data_generator.batches.samples import (
     mean_color,
 )
 from data_generator.errors import DataError
+from data_generator.files.counting import class_pixels
 from data_generator.files.discovery import (
     NameRule,
     Pair,
@@ -357,9 +358,12 @@ class BatchGenerator:
             numbers = tqdm(
                 range(batches.num_batches), desc='class frequencies', unit='image', disable=not show_progress
             )
-            counts = np.stack([np.bincount(next(batches)[1].reshape(-1), minlength=256) for _ in numbers])
-        counts[:, self.ignore_id] = 0
-        return counts[:, : self.num_classes]
+            rows = []
+            for _ in numbers:
+                ids, pixels = np.unique(next(batches)[1], return_counts=True)
+                values = dict(zip(ids.tolist(), pixels.tolist()))
+                rows.append(class_pixels(values, self.num_classes, self.ignore_id))
+        return np.stack(rows)
 
     def process_all(
         self, workers: int = 0, seed: Optional[int] = None, show_progress: bool = True, **transforms: Any

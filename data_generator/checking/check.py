@@ -2,22 +2,32 @@
 
 import os
 from collections import Counter
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from data_generator.batches.parallel import map_in_threads
 from data_generator.checking.faults import Fault
 from data_generator.checking.file_checks import ImageFacts, PairFacts, Size, check_pair
+from data_generator.checking.label_checks import LabelLook, far_from
 from data_generator.checking.report import DatasetReport, SplitReport
 from data_generator.checking.survey import SplitFiles, Survey, survey
+from data_generator.files.counting import class_pixels
+from data_generator.files.discovery import Pair
 from data_generator.files.layouts import Layout
+from data_generator.files.legends import Legend, find_legend, read_legend
+from data_generator.files.masks import ask, num_classes_of, own_conversion, readings
+from data_generator.files.palettes import PaletteRule
+from data_generator.files.processed import converted_labels
 from helpers.class_weights import median_frequency_weights
 from helpers.image_rules import RGB_RULES, ImageRules
-from helpers.label_spaces import LabelSpace, generic_label_space
+from helpers.label_spaces import LabelSpace, generic_label_space, has_own_colors
 
 #: The usual ID of ignored pixels, where a dataset is not known by name.
 USUAL_IGNORE_ID = 255
+
+#: Up to which share of the pixels colours that belong to no class look like borders between classes.
+MOST_BORDER = 0.3
 
 #: From which share of the images on a size is the usual one.
 USUAL_SHARE = 0.9
@@ -31,23 +41,70 @@ def check_dataset(
     workers: int = 0,
     show_progress: bool = True,
     image_rules: ImageRules = RGB_RULES,
+    id_map: Optional[Mapping[int, int]] = None,
+    legend: Optional[Legend] = None,
+    color_tolerance: int = 0,
 ) -> DatasetReport:
-    """Read a whole dataset and report what it is, what is wrong with it, and what to train it with.
+    """Reads a whole dataset and reports what it is, what is wrong with it, and what to train it with.
 
-    Arguments:
+    Args:
         roots: Root directories of the dataset, or of several that are to be trained on together.
         layout: Their layout; None to recognise it.
         num_classes, ignore_id: For a dataset that is not in a named layout: which label values are legal. By default
-            all are, and 255 is the ignored one.
+            all are, and 255 is the ignored one where it is no class.
         workers: Number of threads.
         image_rules: How images that are not 8-bit RGB are read.
+        id_map: For such a dataset: from label values to class IDs.
+        legend: For such a dataset: its classes, and the colours that stand for them in labels; None for the one that is
+            found beside it.
+        color_tolerance: How far a colour in a label may be from that of a class, in each channel.
 
     Raises:
-        ValueError: No such layout; the directories are of different layouts; `num_classes` for a named layout.
+        ValueError: No such layout; the directories are of different layouts; what a named layout says was given.
         FileNotFoundError: No such directory.
         DataError: No images.
     """
     surveys = [survey(os.fspath(root), layout) for root in roots]
+    _check_one_space(surveys)
+    said = Said(num_classes, ignore_id, id_map, legend, color_tolerance)
+    if surveys[0].knows_classes:
+        _check_nothing_said(surveys[0].layout, said)
+    else:
+        said = _with_legend_beside(surveys, said)
+    looks = [_look(found, said) for found in surveys]
+    splits = [(found, look, split) for found, look in zip(surveys, looks) for split in found.splits]
+    facts = _read_all([(look, split) for _, look, split in splits], workers, show_progress, image_rules)
+    classes = _classes(surveys, looks, said, facts)
+    reports = [
+        _report_split(found.root, split, pairs, classes.label_space, classes.maps[surveys.index(found)])
+        for (found, _, split), pairs in zip(splits, facts)
+    ]
+    return _report(surveys, reports, facts, classes, said)
+
+
+class Said(NamedTuple):
+    """What the caller said about a dataset of his own, see `check_dataset`; `legend_path` is that found beside it."""
+
+    num_classes: Optional[int]
+    ignore_id: Optional[int]
+    id_map: Optional[Mapping[int, int]]
+    legend: Optional[Legend]
+    color_tolerance: int
+    legend_path: Optional[str] = None
+
+    @property
+    def space(self) -> Optional[LabelSpace]:
+        """The classes, where they were said."""
+        ignore_id = USUAL_IGNORE_ID if self.ignore_id is None else self.ignore_id
+        if self.legend is not None:
+            return self.legend.label_space(ignore_id)
+        if self.num_classes is None and self.id_map is None:
+            return None
+        count = num_classes_of(self.id_map or {}, ignore_id) if self.num_classes is None else self.num_classes
+        return generic_label_space(max(1, count), ignore_id)
+
+
+def _check_one_space(surveys: Sequence[Survey]) -> None:
     first = surveys[0]
     for other in surveys[1:]:
         if other.layout.label_space != first.layout.label_space:
@@ -56,63 +113,136 @@ def check_dataset(
                     first.root, first.layout.name, other.root, other.layout.name
                 )
             )
-    if first.knows_classes and (num_classes is not None or ignore_id is not None):
+
+
+def _check_nothing_said(layout: Layout, said: Said) -> None:
+    given = [
+        '{}={}'.format(name, 'given' if name == 'legend' else value)
+        for name, value in said._asdict().items()
+        if value is not None and value != 0 or (name == 'ignore_id' and value == 0)
+    ]
+    if given:
         raise ValueError(
-            'num_classes={} and ignore_id={}: the layout {} has {} classes and ignores {}. Leave them out.'.format(
-                num_classes,
-                ignore_id,
-                first.layout.name,
-                first.layout.label_space.num_classes,
-                first.layout.label_space.ignore_id,
+            '{}: the layout {} has {} classes and ignores {}. Leave {} out.'.format(
+                ' and '.join(given),
+                layout.name,
+                layout.label_space.num_classes,
+                layout.label_space.ignore_id,
+                'it' if len(given) == 1 else 'them',
             )
         )
-    splits = [(found, split) for found in surveys for split in found.splits]
-    facts = _read_all([split for _, split in splits], bool(first.layout.color_map), workers, show_progress, image_rules)
-    classes = _classes(first, num_classes, ignore_id, facts)
-    reports = [_report_split(found.root, split, pairs, classes) for (found, split), pairs in zip(splits, facts)]
-    return _report(surveys, reports, facts, classes)
+
+
+def _with_legend_beside(surveys: Sequence[Survey], said: Said) -> Said:
+    """With the legend that is found beside the data, unless the caller named other classes."""
+    split = surveys[0].splits[0]
+    path = None if said.legend is not None else find_legend(split.label_dir, split.image_dir)
+    if path is None:
+        return said
+    legend = read_legend(path)
+    if said.num_classes not in (None, len(legend.class_names)):
+        return said
+    return said._replace(legend=legend, legend_path=path)
+
+
+def _look(found: Survey, said: Said) -> LabelLook:
+    """How the labels below one root are looked at."""
+    labels = [pair.label for split in found.splits for pair in split.pairs if pair.label is not None]
+    if found.knows_classes:
+        return LabelLook(PaletteRule(labels, found.layout.label_space), found.layout.color_map)
+    space = said.space
+    has_colors = space is not None and has_own_colors(space)
+    look = LabelLook(PaletteRule(labels, space if has_colors else None), None, said.color_tolerance)
+    if space is None or not has_colors or said.id_map is not None:
+        return look
+    conversion = own_conversion(labels, space, said_ignore_id=True)
+    return look._replace(color_map=conversion.color_map, id_map=conversion.id_map)
 
 
 def _read_all(
-    splits: Sequence[SplitFiles], has_color_labels: bool, workers: int, show_progress: bool, image_rules: ImageRules
+    splits: Sequence[Tuple[LabelLook, SplitFiles]], workers: int, show_progress: bool, image_rules: ImageRules
 ) -> List[List[PairFacts]]:
-    pairs = [pair for split in splits for pair in split.pairs]
-    facts = iter(
-        map_in_threads(
-            lambda pair: check_pair(pair, has_color_labels, image_rules), pairs, workers, 'Checking', show_progress
-        )
+    converted = set(
+        converted_labels([pair.label for _, split in splits for pair in split.pairs if pair.label is not None])
     )
-    return [[next(facts) for _ in split.pairs] for split in splits]
+
+    def check(item: Tuple[LabelLook, Pair]) -> PairFacts:
+        look, pair = item
+        if pair.label in converted:
+            return check_pair(pair, look._replace(color_map=None), image_rules)._replace(was_converted=True)
+        return check_pair(pair, look, image_rules)
+
+    pairs = [(look, pair) for look, split in splits for pair in split.pairs]
+    facts = iter(map_in_threads(check, pairs, workers, 'Checking', show_progress))
+    return [[next(facts) for _ in split.pairs] for _, split in splits]
 
 
 class Classes(NamedTuple):
-    """What the values in label files mean: a class ID, the ignored ID or, if not in `value_to_id`, nothing legal."""
+    """What the values in label files mean.
+
+    Attributes:
+        maps: For each root, from values to class IDs or the ignored ID; what is not in it is illegal.
+        id_map: Of a dataset of one's own: the map that training needs, where it needs one.
+        question: The readings, where there are several.
+    """
 
     label_space: LabelSpace
-    value_to_id: Mapping[Any, int]
+    maps: List[Mapping[Any, int]]
+    id_map: Optional[Mapping[int, int]]
     suggested_id_map: Optional[Dict[int, int]]
     are_guessed: bool
+    question: str = ''
 
 
 def _classes(
-    found: Survey, num_classes: Optional[int], ignore_id: Optional[int], facts: Sequence[Sequence[PairFacts]]
+    surveys: Sequence[Survey], looks: Sequence[LabelLook], said: Said, facts: Sequence[Sequence[PairFacts]]
 ) -> Classes:
-    values = sorted({value for split in facts for pair in split for value in pair.values or ()})
-    if found.knows_classes:
-        space = found.layout.label_space
-    else:
-        space = _guessed_label_space(values, num_classes, USUAL_IGNORE_ID if ignore_id is None else ignore_id)
-    is_guess = not found.knows_classes and num_classes is None
-    if found.layout.color_map:
-        return Classes(space, found.layout.color_map, None, is_guess)
-    id_map = found.layout.id_map or _identity(space)
-    return Classes(space, id_map, _suggested_id_map(values, id_map, space, is_guess), is_guess)
+    first = surveys[0]
+    values = sorted(
+        {value for split in facts for pair in split if not pair.was_converted for value in pair.values}, key=repr
+    )
+    if not first.knows_classes:
+        return _own_classes(looks[0], said, facts, values)
+    space = first.layout.label_space
+    maps: List[Mapping[Any, int]] = [
+        found.layout.color_map or found.layout.id_map or _identity(space) for found in surveys
+    ]
+    legal = {value for value_to_id in maps for value in value_to_id}
+    suggested = None if first.layout.color_map else _suggested_id_map(values, legal, maps[0], space, False)
+    return Classes(space, maps, None, suggested, False)
 
 
-def _guessed_label_space(values: Sequence[int], num_classes: Optional[int], ignore_id: int) -> LabelSpace:
-    if num_classes is None:
-        num_classes = max([value for value in values if value != ignore_id], default=0) + 1
-    return generic_label_space(num_classes, ignore_id)
+def _own_classes(look: LabelLook, said: Said, facts: Sequence[Sequence[PairFacts]], values: Sequence[Any]) -> Classes:
+    space, id_map = said.space, said.id_map if said.id_map is not None else look.id_map
+    if look.color_map is not None and space is not None:
+        return Classes(space, [look.color_map], None, None, False)
+    values = sorted(value for value in values if isinstance(value, int))
+    maps = None
+    if id_map is None and said.ignore_id is None and not _have_palettes(facts):
+        maps = readings(values)
+        if space is not None:
+            maps = [m for m in maps or () if num_classes_of(m) == space.num_classes == 2] or None
+    if maps is not None and len(maps) == 1:
+        id_map = maps[0]
+    if space is None:
+        space = _guessed_label_space(values, USUAL_IGNORE_ID if said.ignore_id is None else said.ignore_id, id_map)
+    is_guess = said.space is None
+    value_to_id = id_map if id_map is not None else _identity(space)
+    question = ask(maps) if maps is not None and len(maps) > 1 else ''
+    suggested = (
+        None if question else _suggested_id_map(values, value_to_id, value_to_id, space, is_guess and not id_map)
+    )
+    return Classes(space, [value_to_id], id_map, suggested, is_guess, question)
+
+
+def _have_palettes(facts: Sequence[Sequence[PairFacts]]) -> bool:
+    return any(pair.label is not None and pair.label.has_palette for split in facts for pair in split)
+
+
+def _guessed_label_space(values: Sequence[int], ignore_id: int, id_map: Optional[Mapping[int, int]]) -> LabelSpace:
+    if id_map is not None:
+        return generic_label_space(max(1, num_classes_of(id_map, ignore_id)), ignore_id)
+    return generic_label_space(max([value for value in values if value != ignore_id], default=0) + 1, ignore_id)
 
 
 def _identity(space: LabelSpace) -> Dict[int, int]:
@@ -120,22 +250,29 @@ def _identity(space: LabelSpace) -> Dict[int, int]:
 
 
 def _suggested_id_map(
-    values: Sequence[int], value_to_id: Mapping[int, int], space: LabelSpace, is_guess: bool
+    values: Sequence[Any], legal: Collection[Any], value_to_id: Mapping[int, int], space: LabelSpace, is_guess: bool
 ) -> Optional[Dict[int, int]]:
     """From label values to class IDs without gaps, from illegal ones to the ignored ID; None if none is needed."""
     classes = [value for value in values if value != space.ignore_id]
     if is_guess and classes != list(range(len(classes))):
         return dict([(value, class_id) for class_id, value in enumerate(classes)] + [(space.ignore_id,) * 2])
-    illegal = {value: space.ignore_id for value in values if value not in value_to_id}
+    illegal = {value: space.ignore_id for value in values if value not in legal}
     return {**value_to_id, **illegal} if illegal else None
 
 
-def _report_split(root: str, split: SplitFiles, facts: Sequence[PairFacts], classes: Classes) -> SplitReport:
+def _report_split(
+    root: str, split: SplitFiles, facts: Sequence[PairFacts], space: LabelSpace, value_to_id: Mapping[Any, int]
+) -> SplitReport:
     images = [pair.image for pair in facts if pair.image is not None]
     sizes = Counter(image.size for image in images)
-    class_pixels, void_pixels, illegal_pixels = _count_classes(facts, classes)
+    maps = [_identity(space) if pair.was_converted else value_to_id for pair in facts]
+    pixels = np.stack([class_pixels(p.values, space.num_classes, space.ignore_id, m) for p, m in zip(facts, maps)])
+    scored = pixels.copy()
+    scored[:, list(space.void_class_ids)] = 0
+    total = sum(sum(pair.values.values()) for pair in facts)
+    illegal = sum(n for p, m in zip(facts, maps) for value, n in p.values.items() if value not in m)
     faults = split.faults + [fault for pair in facts for fault in pair.faults]
-    faults += _illegal_labels(facts, classes) + _only_void(facts, class_pixels) + _unusual_sizes(facts, sizes)
+    faults += _illegal_labels(facts, maps) + _only_void(facts, scored) + _unusual_sizes(facts, sizes)
     bad_files = {fault.path for fault in faults if fault.is_error}
     mean, deviation, picture = _mean(images)
     return SplitReport(
@@ -150,9 +287,11 @@ def _report_split(root: str, split: SplitFiles, facts: Sequence[PairFacts], clas
             if pair.label is not None and not bad_files.intersection((pair.image, pair.label))
         ],
         sizes=sizes.most_common(),
-        class_pixels=class_pixels,
-        void_pixels=void_pixels,
-        illegal_pixels=illegal_pixels,
+        class_pixels=pixels,
+        scored_pixels=scored,
+        void_pixels=int(total - illegal - scored.sum()),
+        illegal_pixels=illegal,
+        moved_pixels=sum(pair.label.moved for pair in facts if pair.label is not None),
         mean_color=mean,
         deviation=deviation,
         mean_picture=picture,
@@ -160,38 +299,36 @@ def _report_split(root: str, split: SplitFiles, facts: Sequence[PairFacts], clas
     )
 
 
-def _count_classes(facts: Sequence[PairFacts], classes: Classes) -> Tuple[np.ndarray, int, int]:
-    """Pixels by pair and class, [N, C], of classes that scores count; pixels that do not count; illegal pixels."""
-    space = classes.label_space
-    counts = np.zeros((len(facts), space.num_classes), np.int64)
-    void_pixels = illegal_pixels = 0
-    for row, pair in zip(counts, facts):
-        for value, pixels in (pair.values or {}).items():
-            class_id = classes.value_to_id.get(value)
-            if class_id is None:
-                illegal_pixels += pixels
-            elif class_id == space.ignore_id or class_id in space.void_class_ids:
-                void_pixels += pixels
-            else:
-                row[class_id] += pixels
-    return counts, void_pixels, illegal_pixels
-
-
-def _illegal_labels(facts: Sequence[PairFacts], classes: Classes) -> List[Fault]:
+def _illegal_labels(facts: Sequence[PairFacts], maps: Sequence[Mapping[Any, int]]) -> List[Fault]:
     faults = []
-    for pair in facts:
-        illegal = sorted((value, n) for value, n in (pair.values or {}).items() if value not in classes.value_to_id)
+    for pair, value_to_id in zip(facts, maps):
+        illegal = {value: n for value, n in pair.values.items() if value not in value_to_id}
         if pair.pair.label is not None and illegal:
-            shown = ', '.join('{} ({} px)'.format(value, n) for value, n in illegal[:5])
-            faults.append(Fault('illegal_label', pair.pair.label, shown + (', ...' if len(illegal) > 5 else '')))
+            shown = ', '.join('{} ({} px)'.format(value, n) for value, n in sorted(illegal.items())[:5])
+            shown += ', ...' if len(illegal) > 5 else ''
+            if any(isinstance(value, tuple) for value in illegal):
+                shown += _borders(illegal, value_to_id, sum(pair.values.values()))
+            faults.append(Fault('illegal_label', pair.pair.label, shown))
     return faults
+
+
+def _borders(illegal: Mapping[Any, int], table: Mapping[Any, int], num_pixels: int) -> str:
+    """A word about colours beside those of the classes, where they look like borders and not like a class."""
+    if len(illegal) < 3 or sum(illegal.values()) > MOST_BORDER * num_pixels:
+        return ''
+    return (
+        '. {} colours on {:.1%} of the pixels look like borders that were smoothed or went through JPEG; the farthest '
+        'is {} from that of a class: --color-tolerance'.format(
+            len(illegal), sum(illegal.values()) / num_pixels, far_from(illegal, table)
+        )
+    )
 
 
 def _only_void(facts: Sequence[PairFacts], class_pixels: np.ndarray) -> List[Fault]:
     return [
         Fault('only_void', pair.pair.label)
         for pair, counts in zip(facts, class_pixels)
-        if pair.pair.label is not None and pair.values is not None and not counts.any()
+        if pair.pair.label is not None and pair.values and not counts.any()
     ]
 
 
@@ -221,21 +358,43 @@ def _mean(images: Sequence[ImageFacts]) -> Tuple[Optional[np.ndarray], Optional[
 
 
 def _report(
-    surveys: Sequence[Survey], splits: List[SplitReport], facts: Sequence[Sequence[PairFacts]], classes: Classes
+    surveys: Sequence[Survey],
+    splits: List[SplitReport],
+    facts: Sequence[Sequence[PairFacts]],
+    classes: Classes,
+    said: Said,
 ) -> DatasetReport:
     training = [split for split in splits if split.is_for_training]
     faults = _in_train_and_val(splits, facts)
     if not any(split.num_images for split in training):
         faults += [Fault('no_train_split', found.root) for found in surveys]
+    if classes.question:
+        faults.append(Fault('ambiguous_values', surveys[0].root, classes.question))
+    space, has_labels = classes.label_space, any(pair.label is not None for split in facts for pair in split)
+    is_known = not classes.question and not any(f.kind == 'color_label' for split in splits for f in split.faults)
+    if has_labels and is_known and space.num_classes - len(space.void_class_ids) < 2:
+        faults.append(Fault('one_class', surveys[0].root))
+    faults += [
+        Fault('single_class', split.label_dir, split.name)
+        for split in splits
+        if (split.scored_pixels.sum(axis=0) > 0).sum() == 1
+    ]
     pixels = np.concatenate([split.class_pixels for split in training or splits])
+    layout = surveys[0].layout._replace(label_space=space)
+    if not surveys[0].knows_classes:
+        is_colored = bool(classes.maps[0]) and isinstance(next(iter(classes.maps[0])), tuple)
+        layout = layout._replace(id_map=classes.id_map, color_map=classes.maps[0] if is_colored else None)
     return DatasetReport(
-        layout=surveys[0].layout._replace(label_space=classes.label_space),
+        layout=layout,
         is_known_layout=surveys[0].knows_classes,
         classes_are_guessed=classes.are_guessed,
         splits=splits,
         faults=faults,
         suggested_id_map=classes.suggested_id_map,
         class_weights=median_frequency_weights(pixels) if pixels.any() else None,
+        said_ignore_id=said.ignore_id is not None,
+        color_tolerance=said.color_tolerance,
+        legend_path=said.legend_path,
     )
 
 

@@ -58,6 +58,24 @@ FAULT_KINDS = {
     'unreadable_label': FaultKind(
         True, 'labels that cannot be read, or are no label maps', 'Replace them by PNG files of class IDs'
     ),
+    'lossy_label': FaultKind(
+        True,
+        'labels in JPEG or the like, which changes their values',
+        'Write them as PNG, or have them read by the nearest colour: --colors FILE --color-tolerance 40',
+    ),
+    'color_label': FaultKind(
+        True, 'labels that hold colours', 'Say what these are, a line NAME RED GREEN BLUE for each class: --colors FILE'
+    ),
+    'palette_differs': FaultKind(
+        True, 'labels whose palettes contradict each other', 'Say what the colours are: --colors FILE'
+    ),
+    'palette_order': FaultKind(
+        False, 'labels whose palette has its colours in another order than others', 'They are read by colour'
+    ),
+    'ambiguous_values': FaultKind(True, 'labels that can be read in two ways', 'Say which it is'),
+    'one_class': FaultKind(
+        True, 'fewer than two classes', 'Add labels with other classes, or say how many there are with --num-classes'
+    ),
     'size_mismatch': FaultKind(
         True, 'labels of another size than their image', 'Bring both to one size, labels without interpolation'
     ),
@@ -66,6 +84,9 @@ FAULT_KINDS = {
     ),
     'unusual_size': FaultKind(False, 'images of another size than most', 'Train with a random crop or a resize'),
     'only_void': FaultKind(False, 'labels in which no pixel counts', 'Nothing is learnt from them'),
+    'single_class': FaultKind(
+        False, 'splits whose labels hold a single class', 'Nothing is told apart there: a score on them says nothing'
+    ),
     'in_train_and_val': FaultKind(
         False, 'val images that are in train too, pixel by pixel', 'Take them out of one: scores on them say nothing'
     ),

@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 
 from data_generator.checking.faults import Fault
+from data_generator.checking.label_checks import LabelFacts, LabelLook, check_label
 from data_generator.files.discovery import Pair
 from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
-from helpers.images import NotRgbError, read_color_labels, read_image, read_labels
+from helpers.images import NotRgbError, read_image
 
 #: (height, width) at which the images of a split are averaged.
 THUMBNAIL_SIZE = (48, 96)
@@ -28,29 +29,33 @@ class ImageFacts(NamedTuple):
 
 
 class PairFacts(NamedTuple):
-    """About a pair: `values` counts the pixels by label value, an ID or (red, green, blue); None without a label."""
+    """About a pair; None for a file that is not there, or cannot be read.
+
+    `was_converted` is True for a label that `process_all` wrote, and that holds class IDs.
+    """
 
     pair: Pair
     image: Optional[ImageFacts]
-    values: Optional[Dict[Any, int]]
+    label: Optional[LabelFacts]
     faults: List[Fault]
+    was_converted: bool = False
+
+    @property
+    def values(self) -> Dict[Any, int]:
+        """Pixels by value in the label; none where it holds colours that no table names."""
+        return self.label.values if self.label is not None and self.label.is_named else {}
 
 
-def check_pair(pair: Pair, has_color_labels: bool, image_rules: ImageRules = RGB_RULES) -> PairFacts:
+def check_pair(pair: Pair, look: LabelLook, image_rules: ImageRules = RGB_RULES) -> PairFacts:
     """Read both files. Whatever is wrong with them becomes a fault, never an exception."""
     faults: List[Fault] = []
     pixels = _read_image(pair.image, faults, image_rules)
     image = None if pixels is None else _image_facts(pixels)
-    label = None
-    if pair.label is not None:
-        label = _read_label(pair.label, has_color_labels, faults)
-        if label is not None and pixels is not None and label.shape[:2] != pixels.shape[:2]:
-            faults.append(
-                Fault(
-                    'size_mismatch', pair.label, '{}x{}, its image {}x{}'.format(*(label.shape[:2] + pixels.shape[:2]))
-                )
-            )
-    return PairFacts(pair, image, None if label is None else _count_values(label), faults)
+    label = None if pair.label is None else check_label(pair.label, look, faults)
+    if label is not None and pixels is not None and pair.label and label.size != pixels.shape[:2]:
+        detail = '{}x{}, its image {}x{}'.format(*(label.size + pixels.shape[:2]))
+        faults.append(Fault('size_mismatch', pair.label, detail))
+    return PairFacts(pair, image, label, faults)
 
 
 def _read_image(path: str, faults: List[Fault], image_rules: ImageRules) -> Optional[np.ndarray]:
@@ -79,20 +84,3 @@ def _digest(pixels: np.ndarray) -> bytes:
     content = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
     content.update(np.ascontiguousarray(pixels).data)
     return content.digest()
-
-
-def _read_label(path: str, has_color_labels: bool, faults: List[Fault]) -> Optional[np.ndarray]:
-    try:
-        return read_color_labels(path) if has_color_labels else read_labels(path)
-    except (ValueError, OSError) as error:
-        faults.append(Fault('unreadable_label', path, str(error)))
-        return None
-
-
-def _count_values(label: np.ndarray) -> Dict[Any, int]:
-    if label.ndim == 2:
-        counts = np.bincount(label.ravel())
-        return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
-    red, green, blue = (label[..., channel].astype(np.int32) for channel in range(3))
-    codes, counts = np.unique(red << 16 | green << 8 | blue, return_counts=True)
-    return {(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255): int(n) for code, n in zip(codes, counts)}

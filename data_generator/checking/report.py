@@ -8,6 +8,7 @@ import numpy as np
 from data_generator.checking.faults import FAULT_KINDS, Fault
 from data_generator.files.discovery import Pair
 from data_generator.files.layouts import Layout
+from data_generator.files.masks import spell
 from helpers.label_spaces import LabelSpace
 
 #: How many files of each kind of fault are shown in the text; the JSON holds all.
@@ -23,9 +24,11 @@ class SplitReport(NamedTuple):
     Attributes:
         good_pairs: Those without any error, which training could use.
         sizes: ((height, width), number of images), the most frequent first.
-        class_pixels: Pixels by image and class, int64 [N, C]; of classes that scores count.
+        class_pixels: Pixels by image and class, int64 [N, C].
+        scored_pixels: Likewise, without those of classes that scores leave out.
         void_pixels: Pixels of the ignored ID or of void classes.
         illegal_pixels: Pixels whose values are no class.
+        moved_pixels: Pixels whose colour was moved to that of the nearest class.
         mean_color, deviation: Over all pixels, by channel.
         mean_picture: The images at one small size, averaged; uint8 [h, w, 3].
     """
@@ -38,8 +41,10 @@ class SplitReport(NamedTuple):
     good_pairs: List[Pair]
     sizes: List[Tuple[Tuple[int, int], int]]
     class_pixels: np.ndarray
+    scored_pixels: np.ndarray
     void_pixels: int
     illegal_pixels: int
+    moved_pixels: int
     mean_color: Optional[np.ndarray]
     deviation: Optional[np.ndarray]
     mean_picture: Optional[np.ndarray]
@@ -50,10 +55,14 @@ class SplitReport(NamedTuple):
         return self.name in ('train', 'all')
 
     @property
+    def num_pixels(self) -> int:
+        """Pixels of all labels."""
+        return int(self.scored_pixels.sum()) + self.void_pixels + self.illegal_pixels
+
+    @property
     def void_share(self) -> float:
         """The share of pixels that do not count, 0 to 1."""
-        total = int(self.class_pixels.sum()) + self.void_pixels + self.illegal_pixels
-        return self.void_pixels / total if total else 0.0
+        return self.void_pixels / self.num_pixels if self.num_pixels else 0.0
 
 
 class DatasetReport(NamedTuple):
@@ -66,6 +75,9 @@ class DatasetReport(NamedTuple):
         faults: Those that belong to no single split; `all_faults` has all.
         suggested_id_map: From label values to class IDs, where training needs or would gain from one.
         class_weights: Median frequency weights of the training images, [C]; None without labels.
+        said_ignore_id: Whether the caller said which ID is ignored.
+        color_tolerance: How far a colour in a label may be from that of a class.
+        legend_path: The table of classes that was found beside the data.
     """
 
     layout: Layout
@@ -75,6 +87,9 @@ class DatasetReport(NamedTuple):
     faults: List[Fault]
     suggested_id_map: Optional[Dict[int, int]]
     class_weights: Optional[np.ndarray]
+    said_ignore_id: bool = False
+    color_tolerance: int = 0
+    legend_path: Optional[str] = None
 
     @property
     def label_space(self) -> LabelSpace:
@@ -150,6 +165,7 @@ def _split_to_dict(split: SplitReport) -> Dict[str, Any]:
         void_share=split.void_share,
         void_pixels=split.void_pixels,
         illegal_pixels=split.illegal_pixels,
+        moved_pixels=split.moved_pixels,
         mean_color=_as_list(split.mean_color),
         deviation=_as_list(split.deviation),
     )
@@ -176,9 +192,18 @@ def _headline(report: DatasetReport) -> str:
         )
         return 'Recognised: {} ({}; {})'.format(report.layout.name, classes, conversion)
     source = 'by the values in the labels; --num-classes checks them' if report.classes_are_guessed else 'as given'
-    return 'Recognised: no layout known by name; images and labels in directories of their own ({}; {})'.format(
-        classes, source
-    )
+    if report.legend_path is not None:
+        source = 'named by ' + report.legend_path
+    lines = [
+        'Recognised: no layout known by name; images and labels in directories of their own ({}; {})'.format(
+            classes, source
+        )
+    ]
+    if report.layout.id_map is not None:
+        lines.append('  Values in the labels become class IDs: ' + spell(report.layout.id_map))
+    if report.layout.color_map is not None:
+        lines.append('  Colours in the labels become class IDs, by the colours of the classes.')
+    return '\n'.join(lines)
 
 
 def _split_line(split: SplitReport) -> str:
@@ -242,13 +267,20 @@ def _remarks(report: DatasetReport) -> List[str]:
         for split in report.splits
         if split.void_share > MUCH_VOID
     ]
+    lines += [
+        '  {:,} pixels ({:.2%}) of {} had the colour of no class and got that of the nearest.'.format(
+            split.moved_pixels, split.moved_pixels / max(1, split.num_pixels), split.name
+        )
+        for split in report.splits
+        if split.moved_pixels
+    ]
     if any(len(split.sizes) > 1 for split in report.splits):
         lines.append('  Images have different sizes: train with --crop or --size.')
     return lines
 
 
 def _class_table(report: DatasetReport) -> List[str]:
-    splits = [split for split in report.splits if split.class_pixels.any()]
+    splits = [split for split in report.splits if split.scored_pixels.any()]
     if not splits or report.class_weights is None:
         return []
     share, images = ('{:>11.3%}', '{:>8}') if len(splits) < 3 else ('{:>9.2%}', '{:>6}')  # 80 columns
@@ -263,8 +295,8 @@ def _class_table(report: DatasetReport) -> List[str]:
     for class_id in report.scored_class_ids:
         cells = ''.join(
             (share + images).format(
-                split.class_pixels[:, class_id].sum() / split.class_pixels.sum(),
-                (split.class_pixels[:, class_id] > 0).sum(),
+                split.scored_pixels[:, class_id].sum() / split.scored_pixels.sum(),
+                (split.scored_pixels[:, class_id] > 0).sum(),
             )
             for split in splits
         )
@@ -279,7 +311,12 @@ def _class_table(report: DatasetReport) -> List[str]:
 def _id_map_lines(report: DatasetReport) -> List[str]:
     if report.suggested_id_map is None:
         return []
-    where = 'layout._replace(id_map=...)' if report.is_known_layout else 'BatchGenerator(..., id_map=...)'
+    id_map = spell(report.suggested_id_map)
+    where = (
+        'layout._replace(id_map=...)'
+        if report.is_known_layout
+        else 'fcn8s train --id-map {} or BatchGenerator(..., id_map=...)'.format(id_map)
+    )
     return [
         '',
         'Suggested ID map, for {}:'.format(where),

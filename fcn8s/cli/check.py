@@ -7,6 +7,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any, List, Optional
 
+from fcn8s.cli.options import labels
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.terminal import program
 
@@ -32,7 +33,7 @@ def add_parser(subparsers: Any) -> None:
         help=LayoutHelp('%(layouts)s (default: recognised)'),
     )
     parser.add_argument(
-        '--num-classes', type=int, metavar='N', help='of a layout of your own: class IDs are 0 to N - 1'
+        '--num-classes', '--classes', type=int, metavar='N', help='of a layout of your own: class IDs are 0 to N - 1'
     )
     parser.add_argument(
         '--ignore-id',
@@ -40,6 +41,7 @@ def add_parser(subparsers: Any) -> None:
         metavar='ID',
         help='of a layout of your own: label of pixels that never count (default: 255)',
     )
+    labels.add_label_arguments(parser)
     parser.add_argument(
         '--workers', type=int, default=os.cpu_count() or 1, metavar='N', help='threads (default: one a core)'
     )
@@ -54,8 +56,17 @@ def run(args: argparse.Namespace) -> int:
     from data_generator.checking.check import check_dataset
 
     _check_arguments(args)
-    report = check_dataset(args.dirs, args.layout, args.num_classes, args.ignore_id, args.workers)
-    command = train_command(report)
+    report = check_dataset(
+        args.dirs,
+        args.layout,
+        args.num_classes,
+        args.ignore_id,
+        args.workers,
+        id_map=None if args.id_map is None else labels.parse_id_map(args.id_map),
+        legend=labels.legend_of(args),
+        color_tolerance=args.color_tolerance or 0,
+    )
+    command = train_command(report, args.colors, args.class_names)
     if args.json:
         print(json.dumps(dict(report.to_dict(), train_command=command), indent=2))
     else:
@@ -78,8 +89,14 @@ def _check_arguments(args: argparse.Namespace) -> None:
             raise ValueError('{} {}: must be from {} to {}.'.format(flag, value, low, high))
 
 
-def train_command(report: 'DatasetReport') -> Optional[str]:
-    """The `fcn8s train` line for this dataset; None if it has no labels to train on."""
+def train_command(
+    report: 'DatasetReport', colors: Optional[str] = None, class_names: Optional[str] = None
+) -> Optional[str]:
+    """The `fcn8s train` line for this dataset; None if it has no labels to train on.
+
+    Args:
+        colors, class_names: The options of these names, as they were typed.
+    """
     train = next((split for split in report.splits if split.is_for_training and split.good_pairs), None)
     if train is None:
         return None
@@ -97,9 +114,29 @@ def train_command(report: 'DatasetReport') -> Optional[str]:
     else:
         words = ['--images', train.image_dir, '--labels', train.label_dir]
         words += [] if val is None else ['--val-images', val.image_dir, '--val-labels', val.label_dir]
-        words += ['--classes', str(report.label_space.num_classes), '--ignore-id', str(report.label_space.ignore_id)]
+        words += _label_words(report, colors, class_names)
     words += _crop_words([size for split in report.splits for size, _ in split.sizes])
     return ' '.join(['fcn8s train'] + [shlex.quote(word) for word in words] + ['--encoder ENCODER'])
+
+
+def _label_words(report: 'DatasetReport', colors: Optional[str], class_names: Optional[str]) -> List[str]:
+    """The options that say what labels of one's own hold."""
+    from data_generator.files.masks import spell
+
+    if colors is not None:
+        words = ['--colors', colors]
+    elif class_names is not None:
+        words = ['--class-names', class_names]
+    elif report.legend_path is not None:
+        has_colors = report.layout.color_map is not None
+        words = ['--colors' if has_colors else '--class-names', report.legend_path]
+    else:
+        words = ['--classes', str(report.label_space.num_classes)]
+    if report.layout.id_map is not None:
+        words += ['--id-map', spell(report.layout.id_map)]
+    if report.said_ignore_id or (report.layout.id_map is None and report.layout.color_map is None):
+        words += ['--ignore-id', str(report.label_space.ignore_id)]
+    return words + (['--color-tolerance', str(report.color_tolerance)] if report.color_tolerance else [])
 
 
 def _crop_words(sizes: List[Any]) -> List[str]:
@@ -132,7 +169,7 @@ def _write_preview(path: str, report: 'DatasetReport') -> None:
     if split is None:
         print('fcn8s check: no preview, for there is no pair without an error', file=sys.stderr)
         return
-    generator = BatchGenerator(pairs=split.good_pairs, layout=report.layout)
+    generator = BatchGenerator(pairs=split.good_pairs, layout=report.layout, color_tolerance=report.color_tolerance)
     transforms = typical_augmentation(split.sizes[0][0])
     write_image(path, preview_grid(generator, transforms, mean_picture=split.mean_picture))
     print('Preview: {}'.format(path), file=sys.stderr)

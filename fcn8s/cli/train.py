@@ -5,7 +5,7 @@ import os
 import shlex
 from typing import Any, Dict, List, Optional, Tuple
 
-from fcn8s.cli.options import training
+from fcn8s.cli.options import labels, training
 from fcn8s.cli.terminal import program, tensorboard
 
 DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard,
@@ -95,13 +95,26 @@ def open_datasets(options: argparse.Namespace) -> Tuple[Any, Optional[Any]]:
 
         return split(options.split), split(options.val_split) if options.val_split else None
 
-    def folder(images: str, labels: str) -> Any:
-        return BatchGenerator(
-            [images], None, [labels], num_classes=options.classes, ignore_id=options.ignore_id, seed=options.seed
-        )
+    return _open_folders(options)
 
-    val = folder(options.val_images, options.val_labels) if options.val_images is not None else None
-    return folder(options.images, options.labels), val
+
+def _open_folders(options: argparse.Namespace) -> Tuple[Any, Optional[Any]]:
+    """As `open_datasets`; the labels to evaluate on are read as those to train on."""
+    from data_generator import BatchGenerator
+    from data_generator.files.masks import spell
+
+    said = labels.dataset_options(options, options.classes)
+    train = BatchGenerator([options.images], None, [options.labels], seed=options.seed, **said)
+    if options.id_map is None and train.conversion.id_map is not None:
+        options.id_map = spell(train.conversion.id_map)  # so that config.json says how labels were read
+    if options.val_images is None:
+        return train, None
+    read_alike = dict(
+        label_space=train.label_space, ignore_id=train.ignore_id, id_map=train.conversion.id_map, seed=options.seed
+    )
+    return train, BatchGenerator(
+        [options.val_images], None, [options.val_labels], color_tolerance=train.color_tolerance, **read_alike
+    )
 
 
 def _as_tuple(value: Optional[List[Any]]) -> Any:

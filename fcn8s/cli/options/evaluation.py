@@ -4,11 +4,12 @@ import argparse
 import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
+from fcn8s.cli.options import labels
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import add_trust_argument
 
 # Options that mean nothing without another one.
-_BELONG_TO = {'data': ('layout', 'split'), 'images': ('labels',)}
+_BELONG_TO = {'data': ('layout', 'split'), 'images': ('labels', 'id_map', 'color_tolerance')}
 
 
 class Subject(NamedTuple):
@@ -29,7 +30,8 @@ def add_data_arguments(group: Any) -> None:
     )
     group.add_argument('--split', help='with --data (default: val)')
     group.add_argument('--images', metavar='DIR', help='instead of --data: a directory of images')
-    group.add_argument('--labels', metavar='DIR', help='with --images: the labels, class IDs called like their images')
+    group.add_argument('--labels', metavar='DIR', help='with --images: the labels, called like their images')
+    labels.add_reading_arguments(group)
     group.add_argument(
         '--size',
         type=int,
@@ -77,7 +79,7 @@ def check_data(args: argparse.Namespace) -> None:
     if (args.data is None) == (args.images is None):
         raise ValueError('say what to evaluate on: either --data ROOT, or --images DIR --labels DIR.')
     for owner, names in _BELONG_TO.items():
-        strays = ['--' + name for name in names if getattr(args, name) is not None]
+        strays = ['--' + name.replace('_', '-') for name in names if getattr(args, name) is not None]
         if strays and getattr(args, owner) is None:
             raise ValueError(
                 '{} came without --{}, to which it belongs. Add that, or leave it out.'.format(', '.join(strays), owner)
@@ -104,7 +106,7 @@ def _subject(args: argparse.Namespace, path: str) -> Subject:
     size = _input_size(args, path)
     model_dir = runs.resolve_model(path)
     label_space = read_description(model_dir).settings.label_space
-    data = _open_data(args, label_space)
+    data = _open_data(args, label_space, path)
     return Subject(model_dir, check_same_classes(label_space, data.label_space), size, data)
 
 
@@ -209,13 +211,17 @@ def _predict_function(args: argparse.Namespace, model: Any) -> Optional[Callable
     ).probabilities
 
 
-def _open_data(args: argparse.Namespace, label_space: Any) -> Any:
+def _open_data(args: argparse.Namespace, label_space: Any, path: str) -> Any:
     from data_generator import BatchGenerator
 
     if args.data is not None:
         return BatchGenerator.from_layout(args.layout or label_space.name, args.data, _split(args))
     return BatchGenerator(
-        [args.images], image_file_extension=None, ground_truth_dirs=[args.labels], label_space=label_space
+        [args.images],
+        image_file_extension=None,
+        ground_truth_dirs=[args.labels],
+        label_space=label_space,
+        **labels.read_as_trained(args, path),
     )
 
 

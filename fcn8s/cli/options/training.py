@@ -6,6 +6,7 @@ import itertools
 import os
 from typing import Any, Dict, List
 
+from fcn8s.cli.options import labels
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import add_trust_argument
 
@@ -13,11 +14,14 @@ from fcn8s.cli.options.prediction import add_trust_argument
 RESUMABLE = ('epochs', 'workers', 'cache', 'report')
 # Options that are not settings of the run and do not go into its config.json.
 _NOT_STORED = ('resume', 'run_dir', 'list_recipes', 'recipe')
-_PATHS = ('data', 'images', 'labels', 'val_images', 'val_labels', 'encoder', 'fine_tune_from', 'cache')
+_PATHS = ('data', 'images', 'labels', 'val_images', 'val_labels', 'colors', 'encoder', 'fine_tune_from', 'cache')
 # Options that mean nothing without another one, which says where their data come from.
 _BELONG_TO = {
     'data': ('layout', 'split', 'val_split'),
-    'images': ('labels', 'val_images', 'val_labels', 'classes', 'ignore_id'),
+    'images': (
+        ('labels', 'val_images', 'val_labels', 'classes', 'ignore_id')
+        + ('id_map', 'colors', 'color_tolerance', 'class_names')
+    ),
     'crop': ('random_scale', 'max_class_share'),
 }
 
@@ -64,6 +68,7 @@ def add_data_arguments(group: Any) -> None:
         metavar='ID',
         help='label of pixels that never count (default: 255, or that of the layout)',
     )
+    labels.add_label_arguments(group)
     group.add_argument(
         '--size',
         type=int,
@@ -244,6 +249,8 @@ def storable(options: argparse.Namespace) -> Dict[str, Any]:
     for name in _PATHS:
         if stored[name] is not None:
             stored[name] = os.path.abspath(stored[name])
+    if stored['class_names'] is not None and os.path.isfile(stored['class_names']):
+        stored['class_names'] = os.path.abspath(stored['class_names'])
     return stored
 
 
@@ -266,8 +273,11 @@ def _check_data(given: Dict[str, Any]) -> None:
         raise ValueError(
             'say what to train on: either --data ROOT --layout NAME, or --images DIR --labels DIR --classes N.'
         )
-    if 'images' in given and not ('labels' in given and 'classes' in given):
-        raise ValueError('--images needs --labels DIR and --classes N.')
+    if 'images' in given and not ('labels' in given and _names_classes(given)):
+        raise ValueError(
+            '--images needs --labels DIR and --classes N, --colors FILE or --class-names FILE; a classes.txt beside '
+            'the data does too.'
+        )
     if ('val_images' in given) != ('val_labels' in given):
         raise ValueError('--val-images DIR and --val-labels DIR go together; only one of them came.')
     if 'crop' in given and 'size' in given and 'random_scale' not in given:
@@ -280,6 +290,15 @@ def _check_data(given: Dict[str, Any]) -> None:
         without = [name for name in ('eval_every', 'eval_batch', 'eval_at_input_size') if name in given]
         if without:
             raise ValueError('{} came, but there are no data to evaluate on.'.format(_flags(without)))
+
+
+def _names_classes(given: Dict[str, Any]) -> bool:
+    """Whether it is known how many classes there are."""
+    if any(name in given for name in ('classes', 'colors', 'class_names')):
+        return True
+    from data_generator.files.legends import find_legend
+
+    return find_legend(given['labels'], given['images']) is not None
 
 
 def _check_belongings(typed: Dict[str, Any], given: Dict[str, Any]) -> None:

@@ -104,7 +104,8 @@ def test_every_fault_is_found_with_its_files(camvid):
     assert set(faults_of(report, 'grey_image')) == {'grey.png'}
     assert set(faults_of(report, 'alpha_image')) == {'rgba.png'}
     assert set(faults_of(report, '16_bit_image')) == {'deep.png'}
-    assert set(faults_of(report, 'unreadable_label')) == {'label_truncated.png', 'label_color.png'}
+    assert set(faults_of(report, 'unreadable_label')) == {'label_truncated.png'}
+    assert set(faults_of(report, 'color_label')) == {'label_color.png'}
     assert faults_of(report, 'size_mismatch') == {'other_label_size.png': '10x16, its image 12x16'}
     assert faults_of(report, 'illegal_label') == {'illegal.png': '12 (1 px), 77 (3 px)'}
     assert set(faults_of(report, 'only_void')) == {'void.png'}
@@ -189,7 +190,7 @@ def test_cityscapes_ids_are_mapped_and_checked(tmp_path):
     assert report.layout.name == 'cityscapes' and faults_of(report, 'illegal_label') == {
         'a_gtFine_labelIds.png': '99 (1 px)'
     }
-    assert [fault.kind for fault in report.all_faults] == ['illegal_label']
+    assert [fault.kind for fault in report.all_faults] == ['illegal_label', 'single_class']
     assert report.splits[0].class_pixels[0, 0] == label.size - 2 and report.splits[0].void_pixels == 1
 
 
@@ -251,7 +252,7 @@ def test_given_classes_are_checked(tmp_path):
 
 
 def test_classes_of_a_named_layout_are_not_the_callers(camvid):
-    with pytest.raises(ValueError, match='num_classes=12 .*layout camvid has 11 classes.*Leave them out'):
+    with pytest.raises(ValueError, match='num_classes=12: the layout camvid has 11 classes.*Leave it out'):
         check(camvid, num_classes=12)
 
 

@@ -1,0 +1,116 @@
+"""Reading the label files of a dataset to see what they hold, before it is known what that means."""
+
+import warnings
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from data_generator.checking.faults import Fault
+from data_generator.errors import DataError
+from data_generator.files.discovery import LOSSY_EXTENSIONS
+from data_generator.files.palettes import PaletteRule
+from helpers.ground_truth import nearest_colors
+from helpers.images import read_color_labels, read_label_file
+
+Color = Tuple[int, int, int]
+
+
+class LabelLook(NamedTuple):
+    """How labels are looked at: as IDs, or as the colours of `color_map`, within `tolerance` of it in each channel.
+
+    `id_map` is what IDs mean where the colours of the classes say that.
+    """
+
+    palettes: PaletteRule
+    color_map: Optional[Mapping[Color, int]] = None
+    tolerance: int = 0
+    id_map: Optional[Mapping[int, int]] = None
+
+
+class LabelFacts(NamedTuple):
+    """About a readable label.
+
+    Attributes:
+        size: (height, width).
+        values: Pixels by value, an ID or (red, green, blue).
+        is_named: Whether values are IDs of this dataset; False for colours that no table names.
+        has_palette: Whether values are indices of a palette of colours.
+        moved: Pixels whose colour was moved to the nearest of the table.
+    """
+
+    size: Tuple[int, int]
+    values: Dict[Any, int]
+    is_named: bool = True
+    has_palette: bool = False
+    moved: int = 0
+
+
+def check_label(path: str, look: LabelLook, faults: List[Fault]) -> Optional[LabelFacts]:
+    """Reads a label. Whatever is wrong with it becomes a fault; None where it cannot be read."""
+    try:
+        return _colors(path, look) if look.color_map is not None else _ids(path, look, faults)
+    except DataError as error:
+        faults.append(Fault('palette_differs', path, str(error)))
+    except (ValueError, OSError) as error:
+        if look.color_map is None and _is_colored(path):
+            return _unnamed_colors(path, faults)
+        kind = 'lossy_label' if path.lower().endswith(LOSSY_EXTENSIONS) else 'unreadable_label'
+        faults.append(Fault(kind, path, str(error)))
+    return None
+
+
+def _ids(path: str, look: LabelLook, faults: List[Fault]) -> LabelFacts:
+    label = read_label_file(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # the fault says it
+        ids = look.palettes.ids(label, path)
+    if ids is not label.values:
+        faults.append(Fault('palette_order', path))
+    return LabelFacts(ids.shape, count_values(ids), has_palette=label.palette is not None)
+
+
+def _colors(path: str, look: LabelLook) -> LabelFacts:
+    colors, moved = read_color_labels(path, lossy=look.tolerance > 0), 0
+    if look.tolerance:
+        colors, moved = nearest_colors(colors, look.color_map or {}, look.tolerance)
+    return LabelFacts(colors.shape[:2], count_values(colors), moved=moved)
+
+
+def _is_colored(path: str) -> bool:
+    try:
+        read_color_labels(path, lossy=True)
+    except (ValueError, OSError):
+        return False
+    return True
+
+
+def _unnamed_colors(path: str, faults: List[Fault]) -> LabelFacts:
+    colors = read_color_labels(path, lossy=True)
+    values = count_values(colors)
+    most = sorted(values.items(), key=lambda item: -item[1])[:3]
+    faults.append(
+        Fault(
+            'lossy_label' if path.lower().endswith(LOSSY_EXTENSIONS) else 'color_label',
+            path,
+            '{} colours, most of all {}'.format(
+                len(values), ', '.join('{} ({:.0%})'.format(color, n / colors[..., 0].size) for color, n in most)
+            ),
+        )
+    )
+    return LabelFacts(colors.shape[:2], values, is_named=False)
+
+
+def count_values(label: np.ndarray) -> Dict[Any, int]:
+    """Counts pixels by value: IDs of [H, W], or (red, green, blue) of [H, W, 3]."""
+    if label.ndim == 2:
+        counts = np.bincount(label.ravel())
+        return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+    red, green, blue = (label[..., channel].astype(np.int32) for channel in range(3))
+    codes, counts = np.unique(red << 16 | green << 8 | blue, return_counts=True)
+    return {(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255): int(n) for code, n in zip(codes, counts)}
+
+
+def far_from(colors: Iterable[Color], table: Iterable[Color]) -> int:
+    """Says how far the farthest of these colours is from the nearest of a table, in the channel that differs most."""
+    rows = np.array(list(table), np.int64)
+    return max((int(np.abs(rows - np.array(color)).max(axis=1).min()) for color in colors), default=0)

@@ -1,0 +1,25 @@
+"""Counting the pixels of classes: by the same rule for `fcn8s check`, class weights and whoever else asks."""
+
+from typing import Any, Mapping, Optional
+
+import numpy as np
+
+
+def class_pixels(
+    values: Mapping[Any, int], num_classes: int, ignore_id: int, value_to_id: Optional[Mapping[Any, int]] = None
+) -> np.ndarray:
+    """Counts the pixels that training sees, by class.
+
+    Args:
+        values: Pixels by value in a label.
+        value_to_id: From values to class IDs; None where they are class IDs. Values that it lacks do not count.
+
+    Returns:
+        int64 [C]: also of classes that scores leave out, for the loss does not. `ignore_id` counts nowhere.
+    """
+    row = np.zeros(num_classes, np.int64)
+    for value, pixels in values.items():
+        class_id = value if value_to_id is None else value_to_id.get(value)
+        if class_id is not None and class_id != ignore_id and 0 <= class_id < num_classes:
+            row[class_id] += pixels
+    return row

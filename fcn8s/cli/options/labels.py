@@ -1,0 +1,116 @@
+"""The options that say what label files of one's own hold."""
+
+import argparse
+import os
+from typing import Any, Dict, List, Optional
+
+#: From 0 to what a colour may differ in a channel.
+MAX_TOLERANCE = 255
+
+
+def add_label_arguments(group: Any) -> None:
+    group.add_argument(
+        '--colors',
+        metavar='FILE',
+        help='names of the classes and their colours in labels: JSON, CSV, or a line NAME RED GREEN BLUE for each',
+    )
+    group.add_argument(
+        '--class-names', metavar='FILE|A,B,...', help='names of the classes (default: classes.json or the like beside)'
+    )
+    add_reading_arguments(group)
+
+
+def add_reading_arguments(group: Any) -> None:
+    """The two of them that a network, which knows its classes and their colours, leaves open."""
+    group.add_argument(
+        '--id-map', metavar='V:ID,...', help='what values in labels become class IDs, for example 0:0,255:1'
+    )
+    group.add_argument(
+        '--color-tolerance',
+        type=tolerance,
+        metavar='N',
+        help='in labels that hold colours: take those up to N away from that of a class, for smoothed borders and JPEG',
+    )
+
+
+def tolerance(text: str) -> int:
+    """The argument of --color-tolerance: a whole number from 0 to 255."""
+    if not text.isdigit() or int(text) > MAX_TOLERANCE:
+        raise argparse.ArgumentTypeError('{!r} came; it has to be a whole number from 0 to 255'.format(text))
+    return int(text)
+
+
+def parse_id_map(text: str) -> Dict[int, int]:
+    """The map that --id-map spells. Raises ValueError."""
+    pairs = [part.split(':') for part in text.replace(' ', '').split(',') if part]
+    is_legal = all(len(pair) == 2 and all(n.isdigit() and int(n) <= 65535 for n in pair) for pair in pairs)
+    if not pairs or not is_legal or len({int(pair[0]) for pair in pairs}) < len(pairs):
+        raise ValueError(
+            '--id-map is {!r}; it has to be VALUE:ID for each value in the labels, with commas between and numbers '
+            'from 0 to 65535. Write 0:0,255:1.'.format(text)
+        )
+    return {int(value): int(class_id) for value, class_id in pairs}
+
+
+def legend_of(options: Any) -> Optional[Any]:
+    """The `Legend` that --colors or --class-names give; None without them. Raises ValueError and FileNotFoundError."""
+    if options.colors is None and options.class_names is None:
+        return None
+    from data_generator.files.legends import Legend, read_legend
+
+    if options.colors is not None and options.class_names is not None:
+        raise ValueError('--colors names the classes too. Leave --class-names out.')
+    if options.class_names is not None and ',' in options.class_names and not os.path.exists(options.class_names):
+        return Legend(tuple(_names(options.class_names)), None, ())
+    legend = read_legend(options.class_names or options.colors)
+    if options.colors is not None and legend.colors is None:
+        raise ValueError('--colors {} names no colours. Give it as --class-names.'.format(options.colors))
+    return legend
+
+
+def _names(text: str) -> List[str]:
+    names = [name.strip() for name in text.split(',')]
+    if not all(names) or len(set(names)) < len(names):
+        raise ValueError('--class-names is {!r}; it has to be different names with commas between.'.format(text))
+    return names
+
+
+def dataset_options(options: Any, num_classes: Optional[int]) -> Dict[str, Any]:
+    """The keywords of `BatchGenerator` that follow. Raises ValueError and FileNotFoundError.
+
+    num_classes: As the user gave it, or None.
+    """
+    made: Dict[str, Any] = dict(ignore_id=options.ignore_id, color_tolerance=options.color_tolerance or 0)
+    if options.id_map is not None:
+        made['id_map'] = parse_id_map(options.id_map)
+    legend = legend_of(options)
+    if legend is None:
+        return dict(made, num_classes=num_classes)
+    if num_classes not in (None, len(legend.class_names)):
+        raise ValueError(
+            '--classes is {}, and {} names {} classes. Leave --classes out, or name them all.'.format(
+                num_classes, '--colors' if options.class_names is None else '--class-names', len(legend.class_names)
+            )
+        )
+    return dict(made, label_space=legend.label_space(255 if options.ignore_id is None else options.ignore_id))
+
+
+def read_as_trained(args: Any, path: str) -> Dict[str, Any]:
+    """The keywords of `BatchGenerator` by which labels are read as those that the run at `path` was trained on.
+
+    What was typed wins. A saved model does not say how labels were read, so the labels themselves have to.
+    """
+    from fcn8s.saving import runs
+
+    made: Dict[str, Any] = {}
+    run = runs.Run(path)
+    command = runs.read_config(run).get('command') if os.path.isfile(run.config_path) else None
+    if command is not None:
+        made = dict(ignore_id=command.get('ignore_id'), color_tolerance=command.get('color_tolerance') or 0)
+        if command.get('id_map') is not None:
+            made['id_map'] = parse_id_map(command['id_map'])
+    if args.id_map is not None:
+        made['id_map'] = parse_id_map(args.id_map)
+    if args.color_tolerance is not None:
+        made['color_tolerance'] = args.color_tolerance
+    return made
