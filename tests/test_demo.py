@@ -50,7 +50,7 @@ def test_distributions_can_be_published_and_wheels_carry_no_tests(built):
     )
     names = zipfile.ZipFile(built[1]).namelist()
     assert {name.split('/')[0] for name in names if '.dist-info' not in name} == {'fcn8s', 'data_generator', 'helpers'}
-    assert 'fcn8s/training/recipes/demo.json' in names
+    assert 'fcn8s/training/recipes/demo.json' in names and 'fcn8s/report/templates/report.html' in names
 
 
 @pytest.fixture(scope='module')
@@ -86,7 +86,7 @@ def test_reaches_sixty_per_cent_by_the_official_rule(demo):
 
 def test_closing_page_names_what_was_made(demo):
     directory, printed = demo
-    for name in ('drive.mp4', 'overlays/', 'scores.json', 'run/', 'data/'):
+    for name in ('drive.mp4', 'report.html', 'overlays/', 'scores.json', 'run/', 'data/'):
         assert 'demo/' + name in printed and os.path.exists(os.path.join(directory, name)), name
     assert 'fcn8s check DATA\n' in printed
 

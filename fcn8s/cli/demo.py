@@ -50,7 +50,9 @@ def demo_steps(out: str, seed: int) -> List[Step]:
             ['vgg16', encoder, '--weights', 'random', '--width-divisor', str(ENCODER_WIDTH_DIVISOR)] + seeded,
         ),
         Step(
-            'Training', ['train', '--recipe', 'demo', '--data', data, '--encoder', encoder, '--run', run_dir] + seeded
+            'Training',
+            ['train', '--recipe', 'demo', '--data', data, '--encoder', encoder, '--run', run_dir, '--no-report']
+            + seeded,
         ),
         Step(
             'Evaluation on the val scenes, by the rule of Cityscapes',
@@ -97,6 +99,7 @@ def demo_steps(out: str, seed: int) -> List[Step]:
                 '3',
             ],
         ),
+        Step('A report that shows where the network is wrong', ['report', run_dir, '--out', _report_path(out)]),
     ]
 
 
@@ -115,11 +118,16 @@ def run(args: argparse.Namespace) -> int:
             flush=True,
         )
         command = parser.parse_args(step.command)
+        command.argv = step.command
         status = command.run(command)
         if status:
             return status
     print(closing_page(args.out, time.perf_counter() - start))
     return 0
+
+
+def _report_path(out: str) -> str:
+    return os.path.join(out, 'report.html')
 
 
 def _check_out(out: str) -> None:
@@ -141,6 +149,7 @@ Done in {minutes:.0f} min {seconds:02.0f} s: a network that was trained from not
   pixel accuracy  {accuracy:6.2f} %
 
   {out}/drive.mp4      the segmented drive: open this first
+  {out}/report.html    where the network is wrong: open it in a browser
   {out}/overlays/      segmented val scenes
   {out}/scores.json    every score, and the confusion matrix
   {out}/run/           the trained network

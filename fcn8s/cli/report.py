@@ -16,6 +16,7 @@ from fcn8s.cli.options.evaluation import (
     image_names,
 )
 from fcn8s.cli.options.prediction import check_overlap
+from fcn8s.cli.terminal import program
 
 DESCRIPTION = """Evaluates a model and writes one HTML file that opens from disk and needs no network: scores with their
 intervals, classes, confusions and the images behind them, curves, reliability, worst and best images, IoU by size of
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     check_resamples(args.resamples)
     if args.out is not None:
         check_can_write('--out', args.out, 'report.html')
-    print('report: {}'.format(write(args, 'fcn8s ' + ' '.join(shlex.quote(word) for word in args.argv))))
+    print('report: {}'.format(write(args, program() + ' ' + ' '.join(shlex.quote(word) for word in args.argv))))
     return 0
 
 

@@ -57,6 +57,8 @@ def train_run(options: argparse.Namespace) -> None:
             _announce(options, model, train_data, val_data, arguments['steps_per_epoch'])
             print(_planned(options, model, train_data, base_memory))
             _train(model, options, batches, arguments)
+    if options.report:
+        _report(options)
     print(_closing_lines(options))
 
 
@@ -79,9 +81,11 @@ def _train(model: Any, options: argparse.Namespace, batches: Any, arguments: Dic
     try:
         model.train(batches, run_dir=options.run_dir, resume=options.resume is not None, **arguments)
     except (TrainingInterrupted, FloatingPointError):
-        _write_report(options)
+        if options.report:
+            from fcn8s.report.run_report import write_report
+
+            print('Report: {}'.format(write_report(options.run_dir)))
         raise
-    _write_report(options)
 
 
 def open_datasets(options: argparse.Namespace) -> Tuple[Any, Optional[Any]]:
@@ -329,11 +333,20 @@ def _announce(options: argparse.Namespace, model: Any, train: Any, val: Optional
     )
 
 
-def _write_report(options: argparse.Namespace) -> None:
-    if options.report:
-        from fcn8s.report.run_report import write_report
+def _report(options: argparse.Namespace) -> None:
+    """Evaluates the best checkpoint and shows it. A training that is done stays done where that does not work out."""
+    from fcn8s.cli import build_parser, report
 
-        print('Report: {}'.format(write_report(options.run_dir)))
+    args = build_parser().parse_args(['report', 'RUN'])
+    args.model = options.run_dir
+    try:
+        path = report.write(args, '{} report {}'.format(program(), shlex.quote(options.run_dir)))
+    except (ValueError, OSError, MemoryError) as error:
+        print(
+            'There is no report: {} Write it with: {} report {}'.format(error, program(), shlex.quote(options.run_dir))
+        )
+    else:
+        print('Report: {}'.format(path))
 
 
 def _data_flags(options: argparse.Namespace) -> str:

@@ -196,7 +196,15 @@ def add_training_arguments(group: Any) -> None:
         metavar='N',
         help='newest checkpoints to keep besides the best (default: 2)',
     )
-    group.add_argument('--report', action='store_true', help='write report.html into the run directory')
+    group.add_argument(
+        '--no-report',
+        dest='report',
+        action='store_false',
+        help='do not evaluate the best checkpoint at the end and write report.html into the run directory',
+    )
+    group.add_argument(
+        '--report', action='store_true', default=True, help='write it, also where --no-report was stored (default)'
+    )
 
 
 def resolve(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespace:

@@ -55,6 +55,7 @@ TRAINED = [
     'median_frequency',
     '--l2',
     '1e-4',
+    '--no-report',
 ]
 
 
@@ -70,7 +71,8 @@ def whole(data, tiny_encoder, tmp_path_factory):
     """A run that nothing interrupted, augmented in every way."""
     run = str(tmp_path_factory.mktemp('whole') / 'run')
     assert (
-        main(['train', '--data', data, '--encoder', tiny_encoder, '--run', run, '--report'] + TRAINED + AUGMENTED) == 0
+        main(['train', '--data', data, '--encoder', tiny_encoder, '--run', run] + TRAINED + AUGMENTED + ['--report'])
+        == 0
     )
     return run
 
@@ -101,6 +103,24 @@ def assert_same_run(run, expected):
     assert sorted(found) == sorted(wanted)
     for name in wanted:
         np.testing.assert_array_equal(found[name], wanted[name], err_msg=name)
+
+
+def test_the_report_shows_the_evaluation_of_the_best_checkpoint(whole):
+    with open(os.path.join(whole, 'report.html'), encoding='utf-8') as file:
+        page = file.read()
+    assert 'Evaluated on 2 images' in page and 'report ' + whole in page and 'Scores while training' in page
+
+
+def test_a_report_that_cannot_be_written_spoils_no_training(data, tiny_encoder, tmp_path, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise OSError('the disk is full.')
+
+    monkeypatch.setattr('fcn8s.cli.report.write', fail)
+    run = str(tmp_path / 'run')
+    assert main(['train', '--data', data, '--encoder', tiny_encoder, '--run', run, '--epochs', '1']) == 0
+    assert 'There is no report: the disk is full. Write it with: ' in capsys.readouterr().out
+    assert main(['train', '--resume', run, '--epochs', '1', '--no-report']) == 0
+    assert 'There is no report' not in capsys.readouterr().out
 
 
 def test_leaves_a_run_directory(whole, data, tiny_encoder):
