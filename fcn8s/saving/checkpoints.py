@@ -114,14 +114,14 @@ class Checkpoints:
         try:
             with open(path, encoding='utf-8') as file:
                 name = str(json.load(file)['checkpoint'])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
                 '{} is damaged ({!r}). It has to hold {{"checkpoint": NAME}}, with one of these: {}.'.format(
                     path, error, ', '.join(self.names()) or 'none is there'
                 )
             ) from error
         target = os.path.join(self.directory, name)
-        if not os.path.isdir(target):
+        if not _NAME.match(name) or not os.path.isdir(target):
             raise ValueError(
                 '{} names {!r}, which does not exist. Write the name of one of these into it: {}.'.format(
                     path, name, ', '.join(self.names()) or 'none is there'
@@ -160,6 +160,9 @@ def read_state(checkpoint: str) -> Dict[str, Any]:
     path = os.path.join(checkpoint, STATE_FILE)
     try:
         with open(path, encoding='utf-8') as file:
-            return json.load(file)
-    except (OSError, ValueError) as error:
+            state = json.load(file)
+        if not isinstance(state, dict) or 'loop' not in state:
+            raise ValueError('it does not say where the training loop was')
+        return state
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError('the checkpoint {!r} cannot be continued: {}'.format(checkpoint, error)) from error

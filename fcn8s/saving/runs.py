@@ -118,7 +118,7 @@ def read_config(run: Run) -> Dict[str, Any]:
     try:
         with open(run.config_path, encoding='utf-8') as file:
             config = json.load(file)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError('{} is damaged: {}'.format(run.config_path, error)) from error
     if not isinstance(config, dict):
         raise ValueError('{} is damaged: it holds a {}, no settings.'.format(run.config_path, type(config).__name__))
@@ -138,16 +138,19 @@ def input_size(path: str) -> Optional[Tuple[int, int]]:
 
 
 def read_metrics(run: Run) -> List[Dict[str, Any]]:
-    """The epochs recorded so far. A last line that a kill cut off is left out."""
+    """The epochs recorded so far, up to the first line that is none: a kill can cut off the last."""
     if not os.path.exists(run.metrics_path):
         return []
     records = []
-    with open(run.metrics_path, encoding='utf-8') as file:
+    with open(run.metrics_path, encoding='utf-8', errors='replace') as file:
         for line in file:
             try:
-                records.append(json.loads(line))
-            except ValueError:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
                 break
+            if not isinstance(record, dict) or not isinstance(record.get('step'), int):
+                break
+            records.append(record)
     return records
 
 

@@ -73,6 +73,23 @@ class Actions(NamedTuple):
     how_to_go_on: Optional[str] = None
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_score(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+_STATE_RULES: Dict[str, Callable[[Any], bool]] = {
+    'step': _is_count,
+    'losses': lambda value: isinstance(value, list) and all(entry is None or _is_score(entry) for entry in value),
+    'best': lambda value: value is None or _is_score(value),
+    'best_step': lambda value: value is None or _is_count(value),
+    'evaluations_since_best': _is_count,
+}
+
+
 class TrainingState:
     """Where a training run is; everything that resuming needs besides variables and data position."""
 
@@ -95,6 +112,15 @@ class TrainingState:
 
     @classmethod
     def from_dict(cls, fields: Dict[str, Any]) -> 'TrainingState':
+        """The inverse of `to_dict`. Raises ValueError for what no run has written."""
+        state = cls()
+        if not isinstance(fields, dict) or set(fields) != set(state.to_dict()):
+            raise ValueError(
+                'the state of the loop is {!r:.60}; it has {}.'.format(str(fields), ', '.join(sorted(state.to_dict())))
+            )
+        for name, value in fields.items():
+            if not _STATE_RULES[name](value):
+                raise ValueError('{} of the loop is {!r:.60}, which no run has written.'.format(name, str(value)))
         return cls(**fields)
 
 

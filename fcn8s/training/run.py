@@ -179,6 +179,14 @@ class _Training:
 
     def _check_continues(self, run: runs.Run, config: Dict[str, Any]) -> None:
         """A resumed run repeats the first one only where these agree."""
+        lacking = [name for name in ('seed', 'model', 'training', 'train') if name not in config]
+        lacking += [name for name in FIXED_IN_A_RUN if name not in config.get('train', {})]
+        if lacking or not isinstance(config['training'], dict):
+            raise ValueError(
+                '{} is damaged: {} of the run is missing. Copy it again.'.format(
+                    run.config_path, ', '.join(lacking) or 'training'
+                )
+            )
         training = self.network.describe_training()
         wanted: Dict[str, Tuple[Any, Any]] = {
             'seed': (config['seed'], self.network.seed),

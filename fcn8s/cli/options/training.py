@@ -6,7 +6,7 @@ import itertools
 import os
 from typing import Any, Dict, List
 
-from fcn8s.cli.options import labels
+from fcn8s.cli.options import labels, stored
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import add_trust_argument
 
@@ -266,10 +266,19 @@ def _flags(names: Any) -> str:
     return ', '.join('--run' if name == 'run_dir' else '--' + name.replace('_', '-') for name in names)
 
 
+def _rules() -> Dict[str, argparse.Action]:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument('--seed', type=int)
+    for add in (add_data_arguments, add_augmentation_arguments, add_network_arguments, add_training_arguments):
+        add(parser)
+    return stored.rules(parser)
+
+
 def _recipe_arguments(name: str, defaults: Dict[str, Any]) -> Dict[str, Any]:
     from fcn8s.training import recipes
 
     arguments = recipes.read_recipe(name).arguments
+    stored.check(arguments, _rules(), 'the recipe {!r}'.format(name))
     unknown = sorted(set(arguments) - set(defaults))
     if unknown:
         raise ValueError('the recipe {!r} has options that fcn8s train does not: {}.'.format(name, ', '.join(unknown)))
@@ -336,6 +345,9 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
             '{!r} was not started by fcn8s train, so its options are not known. Go on from Python with '
             'resume=True.'.format(typed['resume'])
         )
+    stored.check(config['command'], _rules(), '{!r}: config.json'.format(typed['resume']))
+    if not isinstance(config.get('training'), dict):
+        raise ValueError('{!r}: config.json is damaged: it has no settings of training.'.format(typed['resume']))
     refused: List[str] = sorted(set(typed) - set(RESUMABLE) - {'resume'})
     if refused:
         raise ValueError(
@@ -345,5 +357,6 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
     options = argparse.Namespace(**dict(defaults, **dict(config['command'], **typed)))
     options.run_dir = typed['resume']
     # Not counted again: they are part of what the run was started with.
-    options.class_weights = config['training']['class_weights']
+    options.class_weights = config['training'].get('class_weights')
+    stored.check({'class_weights': options.class_weights}, _rules(), '{!r}: config.json'.format(typed['resume']))
     return options

@@ -43,10 +43,11 @@ def read_recipe(name: str) -> Recipe:
     with open(path, encoding='utf-8') as file:
         try:
             recipe = Recipe(**json.load(file))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(
                 '{} is no recipe: {}. It needs the fields {}.'.format(path, error, ', '.join(Recipe._fields))
             ) from error
+    _check_fields(recipe, path)
     if recipe.measured != (recipe.curve is not None):
         raise ValueError(
             '{} says measured={} and has {} curve; a recipe has a curve exactly where its score was measured.'.format(
@@ -54,6 +55,19 @@ def read_recipe(name: str) -> Recipe:
             )
         )
     return recipe
+
+
+def _check_fields(recipe: Recipe, path: str) -> None:
+    kinds = dict(name=str, description=str, command=str, arguments=dict, target=dict, measured=bool)
+    wrong = [field for field, kind in kinds.items() if not isinstance(getattr(recipe, field), kind)]
+    if not isinstance(recipe.curve, (list, type(None))):
+        wrong.append('curve')
+    if wrong:
+        raise ValueError(
+            '{} is no recipe: {} is {!r:.60}. fcn8s train --list-recipes shows what belongs there.'.format(
+                path, wrong[0], str(getattr(recipe, wrong[0]))
+            )
+        )
 
 
 def format_recipes() -> str:

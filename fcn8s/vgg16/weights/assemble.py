@@ -6,6 +6,7 @@ import numpy as np
 
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.source import Preprocessing, Source, Weights
+from helpers.memory import free_memory, readable_size
 
 Shape = Tuple[int, ...]
 
@@ -41,11 +42,30 @@ def assemble(
     divisor = _width_divisor(path, layout, shapes)
     for layer in present:
         _check_shape(path, layer, layout, shapes, divisor)
+    _check_memory(path, sum(num_values(shapes[name]) for layer in present for name in layout.names[layer]))
     values = {layer: _read_layer(path, layout.names[layer], read) for layer in present}
     convolutions = {layer: _to_hwio(values[layer], layout) for layer in layers.CONVOLUTIONS}
     dense = {layer: _to_matrix(values[layer], layout) for layer in present if layer.startswith('fc')}
     dense_layout = 'CHW' if layout.channels_first else 'HWC'
     return Source(kind, path, divisor, layout.preprocessing, convolutions, dense, dense_layout)
+
+
+def num_values(shape: Shape) -> int:
+    """The product of the lengths; a whole number however large."""
+    count = 1
+    for length in shape:
+        count *= int(length)
+    return count
+
+
+def _check_memory(path: str, count: int) -> None:
+    """Raises ValueError where the weights in float32 do not fit into the memory that is free."""
+    free = free_memory()
+    if free is not None and 4 * count > free:
+        raise ValueError(
+            '{} holds {} of weights, and {} of memory are free. Close other programs, or take a machine '
+            'with more memory.'.format(path, readable_size(4 * count), readable_size(free))
+        )
 
 
 def _is_needed(layer: str, layout: Layout, shapes: Mapping[str, Shape]) -> bool:

@@ -1,8 +1,70 @@
-"""The one message about files that end early or make no sense."""
+"""Files that end early, make no sense, or claim to hold more than they should: one message, and one list of errors."""
 
-from typing import Any
+import contextlib
+import lzma
+import struct
+import tokenize
+import zipfile
+import zlib
+from typing import IO, Any, Iterator
+
+# What the readers of zip, HDF5, NumPy and pickle raise for damaged files besides ValueError.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    tokenize.TokenError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,  # a zip of a method or version that Python does not have
+    RuntimeError,  # an encrypted zip, HDF5, lists in lists without end
+    SyntaxError,
+    TypeError,
+)
+# The longest line of a pickle (a name, a number in digits).
+_LONGEST_LINE = 1 << 16
 
 
 def damaged(path: str, error: Any) -> ValueError:
     """The error to raise where a weights file is damaged or truncated."""
-    return ValueError('{} is damaged or truncated: {}. Copy or download it again.'.format(path, error))
+    return ValueError('{} is damaged or truncated: {}. Copy or download it again.'.format(path, str(error).rstrip('.')))
+
+
+@contextlib.contextmanager
+def explain_damage(path: str) -> Iterator[None]:
+    """Raises ValueError, in one line, where a reader meets something that no whole file has."""
+    try:
+        yield
+    except ValueError as error:
+        # Readers below know nothing of the file's name.
+        if path in str(error):
+            raise
+        raise damaged(path, error) from error
+    except MemoryError as error:
+        raise ValueError('{} is damaged: it claims to hold more than fits into memory.'.format(path)) from error
+    except _DAMAGE as error:
+        raise damaged(path, '{}: {}'.format(type(error).__name__, error)) from error
+
+
+class BoundedFile:
+    """A file that does not take memory for what it does not hold: a length in a damaged file can be anything."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        """size: how many bytes `file` has from its beginning."""
+        self._file = file
+        self._size = size
+
+    def read(self, count: int = -1) -> bytes:
+        if count > self._size - self._file.tell():
+            raise EOFError('{} bytes are announced, and the file ends before'.format(count))
+        return self._file.read(count)
+
+    def readline(self) -> bytes:
+        line = self._file.readline(_LONGEST_LINE)
+        if len(line) == _LONGEST_LINE:
+            raise EOFError('a line of {} bytes or more'.format(len(line)))
+        return line

@@ -8,10 +8,11 @@ import os
 from typing import Any, Dict, Mapping, Tuple
 
 import h5py
+import numpy as np
 
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.assemble import Layout, assemble
-from fcn8s.vgg16.weights.damage import damaged
+from fcn8s.vgg16.weights.damage import damaged, explain_damage
 from fcn8s.vgg16.weights.source import CAFFE_BGR, Preprocessing, Source
 
 SIGNATURE = b'\x89HDF\r\n\x1a\n'
@@ -32,13 +33,14 @@ def read_keras_h5(path: str) -> Source:
 
     Raises ValueError where the file is truncated, is another network, lacks a layer or has one of a wrong shape.
     """
-    try:
-        with h5py.File(path, 'r') as file:
-            return _read(path, file)
-    except (OSError, RuntimeError, KeyError) as error:
-        if isinstance(error, FileNotFoundError):
+    with explain_damage(path):
+        try:
+            with h5py.File(path, 'r') as file:
+                return _read(path, file)
+        except FileNotFoundError:
             raise
-        raise damaged(path, error) from error
+        except OSError as error:
+            raise damaged(path, error) from error
 
 
 def _read(path: str, file: Any) -> Source:
@@ -53,7 +55,7 @@ def _read(path: str, file: Any) -> Source:
     shapes = {name: shape for name, shape in _datasets(root).items() if not (is_hed and name.startswith(HED_HEADS))}
     _check_stored_names(path, root, names)
     layout = Layout(names, HED_BGR if is_hed else CAFFE_BGR)
-    return assemble('hed' if is_hed else 'keras', path, layout, shapes, lambda name: root[name][()])
+    return assemble('hed' if is_hed else 'keras', path, layout, shapes, lambda name: _values(path, name, root[name]))
 
 
 def _datasets(root: Any) -> Dict[str, Tuple[int, ...]]:
@@ -65,6 +67,14 @@ def _datasets(root: Any) -> Dict[str, Tuple[int, ...]]:
 
     root.visititems(visit)
     return shapes
+
+
+def _values(path: str, name: str, dataset: Any) -> np.ndarray:
+    if dataset.external or dataset.is_virtual:
+        raise ValueError('{}: {!r} is kept in another file; that is refused.'.format(path, name))
+    if dataset.dtype.kind != 'f' or dataset.dtype.itemsize > 8:
+        raise ValueError('{}: {!r} holds {}; weights are floating-point numbers.'.format(path, name, dataset.dtype))
+    return dataset[()]
 
 
 def _text(value: Any) -> str:

@@ -4,18 +4,20 @@
 (https://www.cs.toronto.edu/~frossard/post/vgg16/) was put into RGB order; its images are RGB minus the same mean.
 """
 
+import io
+import os
 import zipfile
-import zlib
 from typing import IO, Any, Dict, Mapping, Tuple
 
 import numpy as np
 
 from fcn8s.vgg16.weights.assemble import Layout, Shape, assemble, paired_names
-from fcn8s.vgg16.weights.damage import damaged
+from fcn8s.vgg16.weights.damage import explain_damage
 from fcn8s.vgg16.weights.pickles import load_inert
 from fcn8s.vgg16.weights.source import CAFFE_BGR, CAFFE_RGB, Source
 
 NPY_MAGIC = b'\x93NUMPY'
+LONGEST_HEADER = 10000  # bytes; the limit of NumPy itself
 NPY_NAMES = paired_names('{}/weights', '{}/biases')
 NPZ_NAMES = paired_names('{}_W', '{}_b')
 
@@ -46,7 +48,8 @@ class _Array:
         _, self.shape, self.dtype, self.column_major, self.content = state
 
     def to_numpy(self) -> np.ndarray:
-        content = self.content.encode('latin1') if isinstance(self.content, str) else self.content
+        content = self.content.text if isinstance(self.content, _Latin1Bytes) else self.content
+        content = content.encode('latin1') if isinstance(content, str) else content
         flat = np.frombuffer(content, self.dtype.to_float_dtype())
         return flat.reshape(self.shape, order='F' if self.column_major else 'C')
 
@@ -58,13 +61,16 @@ class _ArrayType:
         raise ValueError('a class cannot have a state')
 
 
-class _Latin1Bytes(bytes):
-    """Stands in for `_codecs.encode`, the way in which pickle protocol 2 of Python 3 writes bytes."""
+class _Latin1Bytes:
+    """Stands in for `_codecs.encode`, the way in which pickle protocol 2 of Python 3 writes bytes.
 
-    def __new__(cls, text, encoding):
-        if encoding != 'latin1':
+    The text is encoded when it is needed: a file can ask for it any number of times.
+    """
+
+    def __init__(self, text, encoding):
+        if encoding != 'latin1' or not isinstance(text, str):
             raise ValueError('bytes encoded as {!r}'.format(encoding))
-        return bytes.__new__(cls, text, 'latin1')
+        self.text = text
 
     def __setstate__(self, state):
         raise ValueError('bytes cannot have a state')
@@ -80,12 +86,17 @@ NUMPY_STAND_INS = {
 
 
 def _read_header(file: IO[bytes], path: str) -> Tuple[Shape, bool, np.dtype]:
-    try:
-        version = np.lib.format.read_magic(file)
-        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        return reader(file)
-    except (ValueError, EOFError) as error:
-        raise damaged(path, error) from error
+    with explain_damage(path):
+        head = file.read(len(NPY_MAGIC) + 2)
+        is_first = head.endswith(b'\x01\x00')
+        head += file.read(2 if is_first else 4)
+        length = int.from_bytes(head[len(NPY_MAGIC) + 2 :], 'little')
+        if length > LONGEST_HEADER:
+            raise ValueError('a header of {} bytes'.format(length))
+        header = io.BytesIO(head + file.read(length))
+        np.lib.format.read_magic(header)
+        reader = np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
+        return reader(header)
 
 
 def read_npy(path: str) -> Source:
@@ -93,7 +104,7 @@ def read_npy(path: str) -> Source:
 
     Raises ValueError where the file is something else, is damaged, or asks for Python objects other than arrays.
     """
-    with open(path, 'rb') as file:
+    with explain_damage(path), open(path, 'rb') as file:
         shape, _, dtype = _read_header(file, path)
         if not dtype.hasobject or shape != ():
             raise ValueError(
@@ -101,7 +112,7 @@ def read_npy(path: str) -> Source:
                     path, dtype, shape
                 )
             )
-        content = load_inert(file, path, NUMPY_STAND_INS)
+        content = load_inert(file, os.fstat(file.fileno()).st_size, path, NUMPY_STAND_INS)
     arrays = _layers_of(path, content)
     layout = Layout(NPY_NAMES, CAFFE_BGR)
     return assemble(
@@ -147,12 +158,9 @@ def read_npz(path: str) -> Source:
 
     Raises ValueError where the archive is truncated or holds another network.
     """
-    try:
-        with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as arrays:
-            shapes = {name[: -len('.npy')]: _member_shape(archive, name, path) for name in archive.namelist()}
-            return assemble('npz', path, Layout(NPZ_NAMES, CAFFE_RGB), shapes, lambda name: arrays[name])
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise damaged(path, error) from error
+    with explain_damage(path), zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as arrays:
+        shapes = {name[: -len('.npy')]: _member_shape(archive, name, path) for name in archive.namelist()}
+        return assemble('npz', path, Layout(NPZ_NAMES, CAFFE_RGB), shapes, lambda name: arrays[name])
 
 
 def _member_shape(archive: zipfile.ZipFile, name: str, path: str) -> Shape:
@@ -160,4 +168,6 @@ def _member_shape(archive: zipfile.ZipFile, name: str, path: str) -> Shape:
         shape, _, dtype = _read_header(member, '{}: {}'.format(path, name))
     if dtype.hasobject:
         raise ValueError('{}: {} holds pickled Python objects; it is refused, and nothing was run.'.format(path, name))
+    if dtype.kind != 'f' or dtype.itemsize > 8:
+        raise ValueError('{}: {} holds {}; weights are floating-point numbers.'.format(path, name, dtype))
     return shape

@@ -8,7 +8,7 @@ error (https://docs.python.org/3/library/pickle.html#restricting-globals).
 import pickle
 from typing import IO, Any, Callable, Mapping, Optional, Tuple
 
-from fcn8s.vgg16.weights.damage import damaged
+from fcn8s.vgg16.weights.damage import BoundedFile, damaged
 
 StandIns = Mapping[Tuple[str, str], type]
 
@@ -17,8 +17,18 @@ class _RefusedError(ValueError):
     """The file asks for something that weights have no use for."""
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: IO[bytes], path: str, stand_ins: StandIns, load_storage: Optional[Callable[[Any], Any]]):
+# The one in C takes memory for the number of an object in the file, whatever it is.
+_PythonUnpickler: Any = pickle._Unpickler  # type: ignore[attr-defined]
+
+
+class _Unpickler(_PythonUnpickler):
+    def __init__(
+        self,
+        file: BoundedFile,
+        path: str,
+        stand_ins: StandIns,
+        load_storage: Optional[Callable[[Any], Any]],
+    ):
         # Python 2 wrote arrays as str; latin-1 gives their bytes back one to one.
         super().__init__(file, encoding='latin1')
         self._path = path
@@ -40,16 +50,17 @@ class _Unpickler(pickle.Unpickler):
 
 
 def load_inert(
-    file: IO[bytes], path: str, stand_ins: StandIns, load_storage: Optional[Callable[[Any], Any]] = None
+    file: IO[bytes], size: int, path: str, stand_ins: StandIns, load_storage: Optional[Callable[[Any], Any]] = None
 ) -> Any:
     """Reads one pickle from an open file, leaving the file behind its end.
 
-    path: how messages call the file. stand_ins: (module, name) -> class of ours. load_storage: persistent ID -> object.
+    size: how many bytes the file has. path: how messages call it. stand_ins: (module, name) -> class of ours.
+    load_storage: persistent ID -> object.
 
     Raises ValueError where the pickle is truncated, malformed, or asks for anything else than the stand-ins.
     """
     try:
-        return _Unpickler(file, path, stand_ins, load_storage).load()
+        return _Unpickler(BoundedFile(file, size), path, stand_ins, load_storage).load()
     except _RefusedError:
         raise
     except MemoryError as error:

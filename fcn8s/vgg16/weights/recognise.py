@@ -5,7 +5,7 @@ import zipfile
 from typing import Optional, Tuple
 
 from fcn8s.vgg16.weights import layers
-from fcn8s.vgg16.weights.damage import damaged
+from fcn8s.vgg16.weights.damage import explain_damage
 from fcn8s.vgg16.weights.he import random_source
 from fcn8s.vgg16.weights.keras_download import fetch_keras_weights
 from fcn8s.vgg16.weights.keras_h5 import SIGNATURE as HDF5_SIGNATURE
@@ -109,11 +109,8 @@ def _recognise_file(path: str) -> Optional[str]:
 
 
 def _recognise_archive(path: str) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except zipfile.BadZipFile as error:
-        raise damaged(path, error) from error
+    with explain_damage(path), zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
     if any(name.endswith('/data.pkl') for name in names):
         return 'pth'
     if names and all(name.endswith('.npy') for name in names):

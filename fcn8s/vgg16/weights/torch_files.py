@@ -6,17 +6,17 @@ https://pytorch.org/docs/stable/notes/serialization.html
 and https://huggingface.co/docs/safetensors.
 """
 
+import io
 import json
 import os
 import zipfile
-import zlib
 from typing import IO, Any, Callable, Dict, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
 from fcn8s.vgg16.weights import layers
-from fcn8s.vgg16.weights.assemble import Layout, Shape, assemble, paired_names
-from fcn8s.vgg16.weights.damage import damaged
+from fcn8s.vgg16.weights.assemble import Layout, Shape, assemble, num_values, paired_names
+from fcn8s.vgg16.weights.damage import damaged, explain_damage
 from fcn8s.vgg16.weights.pickles import load_inert
 from fcn8s.vgg16.weights.source import TORCHVISION_RGB, Source
 
@@ -24,6 +24,7 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 SAFETENSORS_DTYPES = {'F16': '<f2', 'F32': '<f4', 'F64': '<f8', 'BF16': '<u2', 'I64': '<i8', 'I32': '<i4', 'U8': '<u1'}
 LARGEST_HEADER = 100000000  # bytes; the limit of the safetensors format
+LARGEST_PICKLE = 1 << 24  # bytes; that of a VGG-16 has a few thousand
 
 
 def _convolution_indices() -> Dict[str, str]:
@@ -94,25 +95,44 @@ def read_pth_zip(path: str) -> Source:
 
     Raises ValueError where the archive is truncated, asks for other objects than tensors, or holds another network.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            pickled = [name for name in archive.namelist() if name.endswith('/data.pkl')]
-            if len(pickled) != 1:
-                raise ValueError('{} is no PyTorch checkpoint: it has {} data.pkl.'.format(path, len(pickled)))
-            folder = pickled[0][: -len('data.pkl')]
-            if folder + 'byteorder' in archive.namelist() and archive.read(folder + 'byteorder') != b'little':
-                raise ValueError('{} was written on a big-endian machine; this reader cannot swap it.'.format(path))
+    with explain_damage(path), zipfile.ZipFile(path) as archive:
+        pickled = [name for name in archive.namelist() if name.endswith('/data.pkl')]
+        if len(pickled) != 1:
+            raise ValueError('{} is no PyTorch checkpoint: it has {} data.pkl.'.format(path, len(pickled)))
+        folder = pickled[0][: -len('data.pkl')]
+        if folder + 'byteorder' in archive.namelist() and _read_start(archive, folder + 'byteorder') != b'little':
+            raise ValueError('{} was written on a big-endian machine; this reader cannot swap it.'.format(path))
 
-            def load_storage(pid):
-                dtype, key, size = _parse_storage_id(path, pid)
-                name = '{}data/{}'.format(folder, key)
-                return _Storage(dtype, size, lambda: np.frombuffer(archive.read(name), dtype))
+        def load_storage(pid):
+            dtype, key, size = _parse_storage_id(path, pid)
+            name = '{}data/{}'.format(folder, key)
+            return _Storage(dtype, size, lambda: _read_member(archive, path, name, dtype, size))
 
-            with archive.open(pickled[0]) as file:
-                content = load_inert(file, path, TORCH_STAND_INS, load_storage)
-            return _assemble(path, _tensors(path, content))
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
-        raise damaged(path, error) from error
+        return _assemble(path, _tensors(path, _load_pickled(archive, pickled[0], path, load_storage)))
+
+
+def _load_pickled(archive: zipfile.ZipFile, name: str, path: str, load_storage: Callable[[Any], Any]) -> Any:
+    size = archive.getinfo(name).file_size
+    if size > LARGEST_PICKLE:
+        raise ValueError(
+            '{}: {} has {} bytes; names and shapes of weights have {} at the most.'.format(
+                path, name, size, LARGEST_PICKLE
+            )
+        )
+    with archive.open(name) as file:
+        return load_inert(io.BytesIO(file.read(size)), size, path, TORCH_STAND_INS, load_storage)
+
+
+def _read_start(archive: zipfile.ZipFile, name: str) -> bytes:
+    with archive.open(name) as file:
+        return file.read(16)
+
+
+def _read_member(archive: zipfile.ZipFile, path: str, name: str, dtype: str, size: int) -> np.ndarray:
+    stored = archive.getinfo(name).file_size
+    if stored != size * np.dtype(dtype).itemsize:
+        raise damaged(path, '{} has {} bytes, where {} values of {} are announced'.format(name, stored, size, dtype))
+    return np.frombuffer(archive.read(name), dtype)
 
 
 def read_pth_legacy(path: str) -> Source:
@@ -120,24 +140,26 @@ def read_pth_legacy(path: str) -> Source:
 
     Raises ValueError where the file is truncated, asks for other objects than tensors, or holds another network.
     """
-    with open(path, 'rb') as file:
-        magic, protocol, system = [load_inert(file, path, {}) for _ in range(3)]
+    with explain_damage(path), open(path, 'rb') as file:
+        length = os.fstat(file.fileno()).st_size
+        magic, protocol, system = [load_inert(file, length, path, {}) for _ in range(3)]
         if magic != LEGACY_MAGIC or protocol != LEGACY_PROTOCOL or not isinstance(system, dict):
             raise ValueError('{} is no PyTorch checkpoint: its magic number is another one.'.format(path))
         if not system.get('little_endian', True):
             raise ValueError('{} was written on a big-endian machine; this reader cannot swap it.'.format(path))
         dtypes: Dict[str, str] = {}
+        sizes: Dict[str, int] = {}
         offsets: Dict[str, int] = {}
 
         def load_storage(pid):
             dtype, key, size = _parse_storage_id(path, pid)
             if len(pid) > 5 and pid[5] is not None:
                 raise ValueError('{} holds a view of a storage, which this reader does not know.'.format(path))
-            dtypes[key] = dtype
+            dtypes[key], sizes[key] = dtype, size
             return _Storage(dtype, size, lambda: _read_at(file, path, offsets[key], dtype, size))
 
-        tensors = _tensors(path, load_inert(file, path, TORCH_STAND_INS, load_storage))
-        offsets.update(_locate_storages(file, path, load_inert(file, path, {}), dtypes))
+        tensors = _tensors(path, load_inert(file, length, path, TORCH_STAND_INS, load_storage))
+        offsets.update(_locate_storages(file, path, load_inert(file, length, path, {}), dtypes, sizes))
         return _assemble(path, tensors)
 
 
@@ -156,13 +178,17 @@ def _parse_storage_id(path: str, pid: Any) -> Tuple[str, str, int]:
     return pid[1].dtype, pid[2], pid[4]
 
 
-def _locate_storages(file: IO[bytes], path: str, keys: Any, dtypes: Mapping[str, str]) -> Dict[str, int]:
+def _locate_storages(
+    file: IO[bytes], path: str, keys: Any, dtypes: Mapping[str, str], sizes: Mapping[str, int]
+) -> Dict[str, int]:
     """Key -> where in the file its content begins. Each content follows its number of elements (int64)."""
     if not isinstance(keys, list) or set(keys) != set(dtypes):
         raise ValueError('{} is damaged: its list of storages does not fit its tensors.'.format(path))
     offsets = {}
     for key in keys:
         size = int.from_bytes(file.read(8), 'little')
+        if size != sizes.get(key):
+            raise damaged(path, 'a storage has {} values, where {} are announced'.format(size, sizes.get(key)))
         offsets[key] = file.tell()
         file.seek(size * np.dtype(dtypes[key]).itemsize, os.SEEK_CUR)
     if file.tell() > os.fstat(file.fileno()).st_size:
@@ -224,7 +250,21 @@ def _to_numpy(path: str, tensor: _Tensor) -> np.ndarray:
 
 def _assemble(path: str, tensors: Mapping[str, _Tensor]) -> Source:
     shapes = {name: tensor.arguments[2] for name, tensor in tensors.items()}
+    _check_storages(path, tensors)
     return _assemble_named(path, shapes, lambda name: _to_numpy(path, tensors[name]))
+
+
+def _check_storages(path: str, tensors: Mapping[str, _Tensor]) -> None:
+    """A tensor may be a part of its storage, which is read whole: no storage is larger than all tensors together."""
+    total = sum(num_values(tensor.arguments[2]) for tensor in tensors.values())
+    for name, tensor in tensors.items():
+        if tensor.arguments[0].size > total:
+            raise ValueError(
+                '{}: {!r} is a part of {} values, and all tensors together have {}. Save a state dict of its own '
+                'tensors: {{name: tensor.clone() for name, tensor in model.state_dict().items()}}'.format(
+                    path, name, tensor.arguments[0].size, total
+                )
+            )
 
 
 def _assemble_named(path: str, shapes: Mapping[str, Shape], read: Callable[[str], np.ndarray]) -> Source:
@@ -240,7 +280,7 @@ def read_safetensors(path: str) -> Source:
 
     Raises ValueError where the file is truncated or holds another network.
     """
-    with open(path, 'rb') as file:
+    with explain_damage(path), open(path, 'rb') as file:
         entries, start = _read_safetensors_header(file, path)
 
         def read(name):
@@ -266,7 +306,7 @@ def _read_safetensors_header(file: IO[bytes], path: str) -> Tuple[Dict[str, Tupl
         header = json.loads(file.read(length).decode('utf-8'))
         header.pop('__metadata__', None)
         entries = {name: _parse_entry(entry, size - 8 - length) for name, entry in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise damaged(path, '{}: {}'.format(type(error).__name__, error)) from error
     return entries, 8 + length
 
@@ -275,7 +315,9 @@ def _parse_entry(entry: Mapping[str, Any], content_size: int) -> Tuple[str, Shap
     dtype, shape, (begin, end) = entry['dtype'], tuple(entry['shape']), entry['data_offsets']
     if dtype not in SAFETENSORS_DTYPES:
         raise ValueError('the data type {!r} is unknown'.format(dtype))
-    count = int(np.prod(shape, dtype=np.int64))
+    if not all(isinstance(number, int) and number >= 0 for number in shape + (begin, end)):
+        raise ValueError('the shape {!r} from {!r} to {!r}'.format(shape, begin, end))
+    count = num_values(shape)
     if not 0 <= begin <= end <= content_size or end - begin != count * np.dtype(SAFETENSORS_DTYPES[dtype]).itemsize:
         raise ValueError('{} to {} of {} bytes does not hold {} {}'.format(begin, end, content_size, shape, dtype))
     return dtype, shape, begin

@@ -1,0 +1,66 @@
+"""Options that come from a file, a recipe or the config.json of a run: held to the rules of the command line."""
+
+import argparse
+import math
+from typing import Any, Dict, Iterable
+
+
+def rules(parser: argparse.ArgumentParser) -> Dict[str, argparse.Action]:
+    """Option -> what the command line knows about it."""
+    return {action.dest: action for action in parser._actions}
+
+
+def check(options: Any, permitted: Dict[str, argparse.Action], where: str) -> None:
+    """Raises ValueError where options of a file are none that the command line would take.
+
+    permitted: from `rules`; options that it does not name are left to the caller. where: what messages call the file.
+    """
+    if not isinstance(options, dict):
+        raise ValueError('{} is damaged: its options are {!r:.60}, no table of options.'.format(where, str(options)))
+    for name, value in options.items():
+        if value is None or name not in permitted:
+            continue
+        action = permitted[name]
+        values: Iterable[Any] = [value]
+        if action.nargs == 0:
+            _require(isinstance(value, bool), where, name, value, 'true or false')
+            continue
+        if action.nargs is not None:
+            _require(isinstance(value, (list, tuple)), where, name, value, 'a list')
+            wanted = action.nargs if isinstance(action.nargs, int) else len(value)
+            _require(len(value) == wanted, where, name, value, 'a list of {}'.format(wanted))
+            values = value
+        elif name == 'class_weights' and isinstance(value, list):  # as runs keep them
+            _require(all(map(_is_number, value)), where, name, value, 'a list of numbers')
+            continue
+        for entry in values:
+            _check_entry(entry, action, where, name)
+
+
+def _check_entry(value: Any, action: argparse.Action, where: str, name: str) -> None:
+    if action.type is float:
+        _require(_is_number(value), where, name, value, 'a finite number')
+    elif action.type is not None:
+        _require(isinstance(value, int) and not isinstance(value, bool), where, name, value, 'a whole number')
+        if action.type is not int:
+            try:
+                action.type(str(value))  # type: ignore[operator]
+            except argparse.ArgumentTypeError as error:
+                raise ValueError('{}: {}: {}.'.format(where, name, error)) from None
+    else:
+        _require(isinstance(value, str) and '\0' not in value, where, name, value, 'a text')
+    if action.choices is not None:
+        choices = ', '.join(repr(choice) for choice in action.choices)
+        _require(value in action.choices, where, name, value, 'one of ' + choices)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _require(holds: bool, where: str, name: str, value: Any, rule: str) -> None:
+    if not holds:
+        shown = repr(value)
+        raise ValueError(
+            '{}: {} is {}; it has to be {}.'.format(where, name, shown if len(shown) < 80 else shown[:80] + '...', rule)
+        )
