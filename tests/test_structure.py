@@ -39,6 +39,7 @@ ARROWS = {
         'batches': {'errors', 'files', 'transforms'},
         'batch_generator': {'errors', 'files', 'transforms', 'batches'},
         'checking': {'errors', 'files', 'batches', 'batch_generator'},
+        'annotations': {'errors'},
         'street_scenes': set(),
     },
 }

@@ -15,7 +15,12 @@ from fcn8s.cli.terminal import Parser, complain, fitted_output
 from fcn8s.foreign_folders import explained
 from helpers.termination import exit_status, termination_raised
 
-COMMANDS = ('demo', 'sample_data', 'check', 'vgg16', 'plan', 'train', 'evaluate', 'report', 'predict', 'video')
+COMMANDS = (
+    *('demo', 'sample_data', 'import', 'check', 'vgg16', 'plan'),
+    *('train', 'evaluate', 'report', 'predict', 'video'),
+)
+# The modules of commands whose names Python has other uses for.
+_MODULES = {'import': 'import_annotations'}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--version', action='version', version='fcn8s ' + __version__)
     subparsers = parser.add_subparsers(dest='command', metavar='COMMAND')
     for command in COMMANDS:
-        importlib.import_module('fcn8s.cli.' + command).add_parser(subparsers)
+        importlib.import_module('fcn8s.cli.' + _MODULES.get(command, command)).add_parser(subparsers)
     return parser
 
 

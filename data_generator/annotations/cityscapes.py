@@ -1,0 +1,83 @@
+"""Cityscapes: NAME_gtFine_polygons.json for each image (https://github.com/mcordts/cityscapesScripts)."""
+
+import os
+import re
+from typing import Any, Dict, List, Set
+
+from data_generator.annotations.documents import read_json
+from data_generator.annotations.folder import Folder
+from data_generator.annotations.shapes import AnnotatedImage, Color, LeftOut, Record, Shape, Source
+from data_generator.annotations.values import points_of, split_of, whole_size
+from data_generator.errors import DataError
+from helpers.cityscapes_labels import CITYSCAPES_LABELS
+from helpers.label_spaces import CITYSCAPES
+
+_SUFFIX = re.compile(r'_gt[A-Za-z]+_polygons$')
+_GROUP = 'group'
+_NAMES = frozenset(label.name for label in CITYSCAPES_LABELS)
+_LOOKED_INTO = 50
+
+
+def is_cityscapes(content: Any) -> bool:
+    return isinstance(content, dict) and isinstance(content.get('objects'), list) and 'imgHeight' in content
+
+
+def read_cityscapes(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
+    """The images that these documents are about; classes that Cityscapes does not score are void.
+
+    Files in which none of its classes occurs are somebody's own, in the same form, and their classes are as well.
+    """
+    records = [_record(path, folder, left_out) for path in documents]
+    if not any(_labels(path) & set(CITYSCAPES.class_names) for path in documents[:_LOOKED_INTO]):
+        return Source('cityscapes', records, rest='void')
+    names = list(CITYSCAPES.class_names)
+    colors: Dict[str, Color] = dict(zip(names, CITYSCAPES.colors))
+    unscored = tuple(label.name for label in CITYSCAPES_LABELS if label.name not in names)
+    return Source('cityscapes', records, names, colors, void_names=unscored, rest='void')
+
+
+def _labels(path: str) -> Set[str]:
+    try:
+        return {_without_group(str(one['label'])) for one in read_json(path)['objects']}
+    except (DataError, KeyError, TypeError):
+        return set()
+
+
+def _record(path: str, folder: Folder, left_out: LeftOut) -> Record:
+    return Record(lambda: _read(path, left_out), split_of(path, folder.root), path)
+
+
+def _read(path: str, left_out: LeftOut) -> AnnotatedImage:
+    content = read_json(path)
+    if not is_cityscapes(content):
+        raise DataError("{} is no annotation of Cityscapes: it lacks 'imgHeight' or 'objects'.".format(path))
+    shapes = []
+    for one in content['objects']:
+        try:
+            if not one.get('deleted'):
+                shapes.append(_shape(one))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            left_out.add('objects that are no area ({})'.format(error), path)
+    stem = _SUFFIX.sub('', os.path.splitext(os.path.basename(path))[0])
+    # gtFine/train/aachen beside leftImg8bit/train/aachen, or images and annotations in one folder.
+    beside = re.sub(r'(^|[/\\])gt[A-Za-z]+([/\\])', r'\1leftImg8bit\2', os.path.dirname(path))
+    return AnnotatedImage(
+        stem + '_leftImg8bit.png',
+        whole_size(content['imgHeight'], content.get('imgWidth')),
+        shapes,
+        path,
+        beside=beside,
+    )
+
+
+def _shape(one: Dict[str, Any]) -> Shape:
+    points = points_of(one['polygon'])
+    if len(points) < 3:
+        raise ValueError('no polygon')
+    return Shape(_without_group(str(one['label'])), [points], in_pixels=True)
+
+
+def _without_group(label: str) -> str:
+    """'car' for 'cargroup': objects that cannot be told apart, of one class all the same."""
+    is_group = label.endswith(_GROUP) and label not in _NAMES
+    return label[: -len(_GROUP)] if is_group else label

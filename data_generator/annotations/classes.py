@@ -1,0 +1,100 @@
+"""Which classes a dataset gets from annotations: their order, names and colours."""
+
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+
+from data_generator.annotations.shapes import VOID, Color, LeftOut, Source
+from helpers.images import natural_sort_key
+from helpers.label_spaces import LabelSpace, generic_label_space
+
+IGNORE_ID = 255
+BACKGROUND = 'background'
+# What tools call the class of what is none.
+_BACKGROUND_NAMES = ('background', '_background_', '__background__')
+
+
+class Classes(NamedTuple):
+    """label_space: the classes. rest: the ID of pixels without a shape. ids: the class ID of each label."""
+
+    label_space: LabelSpace
+    rest: int
+    ids: Dict[object, int]
+
+    def finder(self, left_out: LeftOut, place: str) -> Callable[[object], int]:
+        """A function from a label to its class ID; -1 for a class that was not asked for, which is noted."""
+
+        def class_id_of(label: object) -> int:
+            if label not in self.ids:
+                left_out.add('objects of the class {!r}, which was not asked for'.format(label), place)
+            return self.ids.get(label, -1)
+
+        return class_id_of
+
+
+def plan_classes(
+    source: Source,
+    labels: Sequence[object],
+    rest: str,
+    wanted: Optional[Sequence[str]] = None,
+    void_names: Sequence[str] = (),
+) -> Classes:
+    """The classes of a dataset.
+
+    Arguments:
+        labels: All that occur.
+        rest: 'background', which is class 0 then, or 'void'.
+        wanted: The classes to take, in this order; None for those of the source, and others that occur after them.
+        void_names: Labels whose pixels never count.
+
+    Raises:
+        ValueError: A class that is wanted does not occur, or there are too many or too few.
+    """
+    void = set(void_names) | set(source.void_names)
+    occurring = sorted({str(label) for label in labels if label is not VOID}, key=natural_sort_key)
+    names = list(dict.fromkeys([*(source.class_names or []), *occurring]))
+    _check_names('--void', [name for name in void_names if name not in names], names)
+    if wanted is not None:
+        _check_names('--classes', [name for name in wanted if name not in names], names)
+        names = list(wanted)
+    names = [name for name in names if name not in void]
+    background = [name for name in names if name.lower() in _BACKGROUND_NAMES] if rest == BACKGROUND else []
+    names = ([BACKGROUND] if rest == BACKGROUND else []) + [name for name in names if name not in background]
+    if not 2 <= len(names) <= IGNORE_ID:
+        raise ValueError(
+            'The annotations have the classes {}{}; it takes from 2 to {}. {}'.format(
+                ', '.join(names[:5]) or 'none',
+                ', ...' if len(names) > 5 else '',
+                IGNORE_ID,
+                'Choose with --classes.' if len(names) > 2 else 'Take --rest background, or other annotations.',
+            )
+        )
+    ids: Dict[object, int] = {name: class_id for class_id, name in enumerate(names)}
+    ids.update(dict.fromkeys(background, 0))
+    ids.update(dict.fromkeys(void, IGNORE_ID))
+    ids[VOID] = IGNORE_ID
+    return Classes(_label_space(source, names), 0 if rest == BACKGROUND else IGNORE_ID, ids)
+
+
+def _check_names(flag: str, unknown: Sequence[str], names: Sequence[str]) -> None:
+    if unknown:
+        raise ValueError(
+            '{} names {}, but the annotations have {}. Take names of these.'.format(
+                flag, ', '.join(unknown), ', '.join(names[:30]) + (', ...' if len(names) > 30 else '')
+            )
+        )
+
+
+def _label_space(source: Source, names: Sequence[str]) -> LabelSpace:
+    """The names with the colours of the tool, and others where it has none or one twice."""
+    space = generic_label_space(len(names), IGNORE_ID, names)
+    taken: List[Color] = []
+    spare = [color for color in space.colors if color not in source.colors.values()]
+    for name in names:
+        color = (0, 0, 0) if name == BACKGROUND and name not in source.colors else source.colors.get(name)
+        if color is None or color in taken:
+            color = spare.pop(0) if spare else _unused(taken)
+        taken.append(color)
+    return space._replace(name='imported', colors=tuple(taken))
+
+
+def _unused(taken: Sequence[Color]) -> Color:
+    return next((value, value, 255 - value) for value in range(256) if (value, value, 255 - value) not in taken)

@@ -1,0 +1,102 @@
+"""COCO: one JSON file of many images (https://cocodataset.org/#format-data)."""
+
+import os
+from typing import Any, Dict, List
+
+from data_generator.annotations.documents import read_json
+from data_generator.annotations.folder import Folder
+from data_generator.annotations.run_lengths import window_of_runs
+from data_generator.annotations.shapes import VOID, AnnotatedImage, Color, LeftOut, Record, Shape, Source
+from data_generator.annotations.values import color_of, points_of, split_in_name, split_of, whole_size
+from data_generator.errors import DataError
+
+
+def is_coco(content: Any) -> bool:
+    return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ('images', 'annotations'))
+
+
+def read_coco(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
+    """The images that these documents are about; crowds are void."""
+    names: List[str] = []
+    colors: Dict[str, Color] = {}
+    records: List[Record] = []
+    for path in documents:
+        content = read_json(path)
+        categories = _categories(content, path)
+        names += [name for name in categories.values() if name not in names]
+        colors.update(_colors(content))
+        split = split_of(path, folder.root) or split_in_name(path)
+        records += _records(content, categories, path, split, left_out)
+    return Source('coco', records, names, colors, order='area')
+
+
+def _categories(content: Dict[str, Any], path: str) -> Dict[Any, str]:
+    try:
+        return {category['id']: str(category['name']) for category in content['categories']}
+    except (KeyError, TypeError):
+        raise DataError("{} has no list of 'categories' with 'id' and 'name'. Export it again.".format(path)) from None
+
+
+def _colors(content: Dict[str, Any]) -> Dict[str, Color]:
+    found = {str(category['name']): color_of(category.get('color')) for category in content['categories']}
+    return {name: color for name, color in found.items() if color is not None}
+
+
+def _records(
+    content: Dict[str, Any], categories: Dict[Any, str], path: str, split: Any, left_out: LeftOut
+) -> List[Record]:
+    objects: Dict[Any, List[Dict[str, Any]]] = {}
+    for one in content['annotations']:
+        if isinstance(one, dict) and _hashable(one.get('image_id')):
+            objects.setdefault(one['image_id'], []).append(one)
+        else:
+            left_out.add('objects of no image', path)
+    records = []
+    for image in content['images']:
+        if not isinstance(image, dict) or not isinstance(image.get('file_name'), str) or not _hashable(image.get('id')):
+            left_out.add('images without file_name or id', path)
+            continue
+        records.append(_record(image, objects.pop(image.get('id'), []), categories, path, split, left_out))
+    for image_id in objects:
+        left_out.add('objects of images that are not listed', '{}, image_id {}'.format(path, image_id))
+    return records
+
+
+def _hashable(value: Any) -> bool:
+    return isinstance(value, (int, str, float))
+
+
+def _record(
+    image: Dict[str, Any], objects: List[Any], categories: Dict[Any, str], path: str, split: Any, left_out: LeftOut
+) -> Record:
+    place = '{}, {}'.format(path, image['file_name'])
+    size = whole_size(image.get('height'), image.get('width'))
+
+    def read() -> AnnotatedImage:
+        shapes = []
+        for one in objects:
+            try:
+                shapes.append(_shape(one, categories))
+            except (ValueError, KeyError, TypeError) as error:
+                left_out.add('objects that are no area ({})'.format(error), place)
+        return AnnotatedImage(image['file_name'], size, shapes, place, beside=os.path.dirname(path))
+
+    return Record(read, split, place)
+
+
+def _shape(one: Dict[str, Any], categories: Dict[Any, str]) -> Shape:
+    category = one.get('category_id')
+    if not _hashable(category) or category not in categories:
+        raise ValueError('of no known category')
+    label = VOID if one.get('iscrowd') else categories[category]
+    segmentation = one.get('segmentation')
+    if isinstance(segmentation, dict):
+        size = whole_size(*segmentation['size'])
+        if size is None:
+            raise ValueError('a mask without size')
+        return Shape(label, draw=lambda: window_of_runs(segmentation['counts'], size))
+    parts = [points_of(part) for part in segmentation or []]
+    parts = [part for part in parts if len(part) >= 3]
+    if not parts:
+        raise ValueError('only a box' if 'bbox' in one else 'no polygon')
+    return Shape(label, parts)

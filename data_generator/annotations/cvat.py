@@ -1,0 +1,92 @@
+"""CVAT for images 1.1: one XML file (https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/)."""
+
+import math
+import os
+from typing import Any, Dict, List
+
+import numpy as np
+
+from data_generator.annotations.documents import Element, read_xml
+from data_generator.annotations.folder import Folder
+from data_generator.annotations.run_lengths import window_of_box_runs
+from data_generator.annotations.shapes import AnnotatedImage, Color, LeftOut, Record, Shape, Source
+from data_generator.annotations.values import color_of, points_of, points_of_text, split_in_name, split_of, whole_size
+from data_generator.errors import DataError
+
+_ELLIPSE_POINTS = 64
+
+
+def is_cvat(root: Element) -> bool:
+    return root.tag == 'annotations' and (root.find('image') is not None or root.find('track') is not None)
+
+
+def read_cvat(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
+    """The images that these documents are about; z_order says what lies over what."""
+    names: List[str] = []
+    colors: Dict[str, Color] = {}
+    records: List[Record] = []
+    for path in documents:
+        root = read_xml(path)
+        if root.find('track') is not None:
+            raise DataError(
+                "{} holds tracks of a video, whose frames are no files. Export the task as 'CVAT for images 1.1', with "
+                'images.'.format(path)
+            )
+        for label in root.iter('label'):
+            name, color = label.findtext('name'), color_of(label.findtext('color') or '')
+            if name and name not in names:
+                names.append(name)
+            if name and color is not None:
+                colors[name] = color
+        default = split_of(path, folder.root) or split_in_name(path)
+        records += [_record(image, path, default, left_out) for image in root.findall('image')]
+    return Source('cvat', records, names or None, colors)
+
+
+def _record(image: Element, path: str, split: Any, left_out: LeftOut) -> Record:
+    named = image.get('name', '')
+    place = '{}, {}'.format(path, named)
+    subset = {'train': 'train', 'validation': 'val', 'val': 'val', 'test': 'test'}.get(image.get('subset', '').lower())
+
+    def read() -> AnnotatedImage:
+        shapes = []
+        for element in image:
+            try:
+                if element.tag != 'tag':
+                    shapes.append(_shape(element))
+            except (ValueError, KeyError, TypeError) as error:
+                left_out.add('shapes that are no area ({})'.format(error), place)
+        size = whole_size(image.get('height'), image.get('width'))
+        return AnnotatedImage(named, size, shapes, place, beside=os.path.dirname(path))
+
+    return Record(read, subset or split, place)
+
+
+def _shape(element: Element) -> Shape:
+    values = element.attrib
+    label, layer = values['label'], float(values.get('z_order', 0))
+    if element.tag == 'polygon':
+        return Shape(label, [points_of_text(values['points'])], layer=layer)
+    if element.tag == 'mask':
+        top, left, height, width = (int(values[name]) for name in ('top', 'left', 'height', 'width'))
+        counts = [int(count) for count in values['rle'].split(',')]
+        return Shape(label, draw=lambda: window_of_box_runs(counts, top, left, (height, width)), layer=layer)
+    if element.tag == 'ellipse':
+        return Shape(label, [_ellipse(values)], layer=layer)
+    raise ValueError(element.tag)
+
+
+def _ellipse(values: Any) -> np.ndarray:
+    x, y, radius_x, radius_y = (float(values[name]) for name in ('cx', 'cy', 'rx', 'ry'))
+    turn = math.radians(float(values.get('rotation', 0)))
+    angles = np.arange(_ELLIPSE_POINTS) * 2 * math.pi / _ELLIPSE_POINTS
+    across, along = radius_x * np.cos(angles), radius_y * np.sin(angles)
+    return points_of(
+        np.stack(
+            [
+                x + across * math.cos(turn) - along * math.sin(turn),
+                y + across * math.sin(turn) + along * math.cos(turn),
+            ],
+            axis=1,
+        )
+    )

@@ -1,0 +1,324 @@
+"""A dataset in folders from annotations of other tools: images/SPLIT, labels/SPLIT, classes.json."""
+
+import os
+import posixpath
+import shutil
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+from tqdm import tqdm
+
+from data_generator.annotations.classes import BACKGROUND, Classes, plan_classes
+from data_generator.annotations.folder import Folder
+from data_generator.annotations.painting import paint
+from data_generator.annotations.recognise import NAMES, read_source
+from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Record, Source
+from data_generator.annotations.splits import assign_splits, check_val_share
+from data_generator.annotations.values import split_in_name
+from data_generator.errors import DataError
+from helpers.files import atomic_directory, atomic_write_json
+from helpers.image_headers import read_header
+from helpers.images import read_image, write_labels
+from helpers.label_spaces import LabelSpace
+from helpers.memory import require_memory
+
+ORDERS = ('file', 'area')
+RESTS = ('background', 'void')
+CLASSES_FILE = 'classes.json'
+REPORT_FILE = 'import.json'
+
+
+class Options(NamedTuple):
+    """How annotations become a dataset; None takes what fits the tool.
+
+    image_dir: where the images are, if not with the annotations. kind: of `recognise.NAMES`. order: 'file', later
+    shapes over earlier ones, or 'area', smaller over larger. rest: 'background' or 'void', what pixels without a shape
+    are. classes: those to take, in this order. void: classes whose pixels never count. val_share, seed, lists: see
+    `splits.assign_splits`. copy_images: whether images are copied; links otherwise.
+    """
+
+    image_dir: Optional[str] = None
+    kind: Optional[str] = None
+    order: Optional[str] = None
+    rest: Optional[str] = None
+    classes: Optional[Sequence[str]] = None
+    void: Sequence[str] = ()
+    val_share: Optional[float] = None
+    seed: int = 0
+    lists: Dict[str, str] = {}
+    copy_images: bool = False
+
+
+DEFAULTS = Options()
+
+
+class Imported(NamedTuple):
+    """What was made.
+
+    kind: the tool. splits: images per split. objects: per label. pixels: per class, void last. left_out: places by
+    reason.
+    """
+
+    out_dir: str
+    kind: str
+    order: str
+    rest: str
+    label_space: LabelSpace
+    splits: Dict[str, int]
+    objects: Dict[str, int]
+    pixels: List[int]
+    left_out: Dict[str, List[str]]
+
+
+class _Planned(NamedTuple):
+    """An image of the dataset: its path (None if the annotations hold it), its name in the dataset, the frame of its
+    shapes and the orientation that leads from there to the image as it is read."""
+
+    record: Record
+    image: Optional[str]
+    name: str
+    frame: Tuple[int, int]
+    orientation: int
+
+
+def import_annotations(source: str, out_dir: str, options: Options = DEFAULTS, progress: bool = False) -> Imported:
+    """Writes a dataset in folders from annotations, whole or not at all.
+
+    Below `out_dir` there will be images/SPLIT, labels/SPLIT (PNGs of class IDs, 255 for void), classes.json (names and
+    colours) and import.json (what was left out and why). Nothing of the source is changed.
+
+    Arguments:
+        source: A folder or file of annotations.
+        out_dir: The directory to write; it must not exist, or be empty.
+
+    Raises:
+        ValueError: An option is out of its range, or names what is not there.
+        DataError: There are no annotations, or none that can be used.
+        FileNotFoundError: `source`, the folder of images or a list does not exist.
+        FileExistsError, OSError: As `helpers.files.atomic_directory`.
+    """
+    _check_options(options)
+    with atomic_directory(out_dir) as root:
+        folder, left_out = Folder(source, options.image_dir), LeftOut()
+        annotations = read_source(folder, options.kind, left_out)
+        planned, objects = _plan(annotations, folder, left_out, progress)
+        order, rest = options.order or annotations.order, options.rest or annotations.rest
+        classes = plan_classes(annotations, list(objects), rest, options.classes, options.void)
+        splits = assign_splits(
+            [item.name for item in planned],
+            [item.record.split for item in planned],
+            options.val_share,
+            options.seed,
+            options.lists,
+            left_out,
+        )
+        writer = _Writer(root, os.path.realpath(out_dir), classes, order, options.copy_images, left_out)
+        chosen = [(item, split) for item, split in zip(planned, splits) if split is not None]
+        for item, split in tqdm(chosen, 'import', unit='image', disable=not progress):
+            writer.write(item, split)
+        if not writer.counts:
+            raise DataError(_nothing_left(source, left_out))
+        named = {'(void)' if label is VOID else str(label): count for label, count in objects.items()}
+        imported = Imported(
+            out_dir,
+            annotations.kind,
+            order,
+            rest,
+            classes.label_space,
+            writer.counts,
+            named,
+            writer.pixels.tolist(),
+            left_out.places,
+        )
+        _write_texts(root, imported)
+    return imported
+
+
+def _check_options(options: Options) -> None:
+    for flag, value, choices in (
+        ('--format', options.kind, NAMES),
+        ('--order', options.order, ORDERS),
+        ('--rest', options.rest, RESTS),
+    ):
+        if value is not None and value not in choices:
+            raise ValueError('{} is {!r}; choose from {}.'.format(flag, value, ', '.join(choices)))
+    check_val_share(options.val_share)
+    if options.lists and options.val_share is not None:
+        raise ValueError('--val-share came with lists of names, which decide already. Leave one of them out.')
+    for path in options.lists.values():
+        if not os.path.isfile(path):
+            raise FileNotFoundError('{} does not exist. Give a text file of image names.'.format(path))
+
+
+def _plan(
+    annotations: Source, folder: Folder, left_out: LeftOut, progress: bool
+) -> Tuple[List[_Planned], Dict[object, int]]:
+    """The images that can be used, and the objects of each label in them."""
+    planned: List[_Planned] = []
+    objects: Dict[object, int] = {}
+    stems: Dict[str, str] = {}
+    for record in tqdm(annotations.records, 'read', unit='image', disable=not progress):
+        try:
+            with left_out.paused():  # until it is painted
+                image = record.read()
+            item = _placed(record, image, folder)
+        except (ValueError, OSError) as error:
+            left_out.add('images that cannot be used: {}'.format(_without(str(error), record.place)), record.place)
+            continue
+        stem = os.path.splitext(item.name)[0].lower()
+        if stems.setdefault(stem, record.place) != record.place:
+            left_out.add('images annotated twice, or of one name but for the extension', record.place)
+            continue
+        planned.append(item)
+        for shape in image.shapes:
+            objects[shape.label] = objects.get(shape.label, 0) + 1
+    return _with_short_names(planned), objects
+
+
+def _without(message: str, place: str) -> str:
+    return message.replace(place, 'it')
+
+
+def _placed(record: Record, image: AnnotatedImage, folder: Folder) -> _Planned:
+    path = image.path if folder.has_image(image.path) else None
+    path = path or folder.find_image(image.path, image.beside) or folder.find_stem(os.path.splitext(image.path)[0])
+    if path is None and image.content is None:
+        raise DataError('its image is not there, or several have its name')
+    size, orientation = _facts(path, image.content)
+    upright = size[::-1] if orientation >= 5 else size
+    name = folder.name_of(path) if path is not None else _safe_name(image.path)
+    if image.size in (None, upright):
+        return _Planned(record, path, name, upright, 1)
+    if image.size == size:
+        return _Planned(record, path, name, size, orientation)
+    raise DataError('its image has {} x {} pixels, not those that the annotations say'.format(*upright))
+
+
+def _facts(path: Optional[str], content: Optional[bytes]) -> Tuple[Tuple[int, int], int]:
+    """(height, width) as an image is stored, and its Exif orientation."""
+    if path is not None:
+        with open(path, 'rb') as file:
+            content = file.read()
+    assert content is not None
+    header = read_header(content)
+    if header.size is None and path is not None:
+        height, width = read_image(path, convert=True).shape[:2]
+        return (height, width), 1
+    if header.size is None or (path is None and header.format not in ('png', 'jpeg')):
+        raise DataError('its image is no PNG or JPEG')
+    require_memory(path or 'The image', header.size[0] * header.size[1], 'a label of this size')
+    return header.size, header.orientation
+
+
+def _safe_name(named: str) -> str:
+    name = posixpath.basename(named.replace('\\', '/')) or 'image.png'
+    return name if not name.startswith('.') else 'image' + name
+
+
+def _with_short_names(planned: List[_Planned]) -> List[_Planned]:
+    """Names without the folders that all images have in common."""
+    folders = [posixpath.dirname(item.name) for item in planned]
+    common = posixpath.commonpath(folders) if folders and all(folders) else ''
+    return [item._replace(name=posixpath.relpath(item.name, common) if common else item.name) for item in planned]
+
+
+def _below_split(item: _Planned, split: str) -> str:
+    """The name without a first folder that says the split that the image comes from and goes to."""
+    first, slash, below = item.name.partition('/')
+    return below if slash and item.record.split == split and split_in_name(first) == split else item.name
+
+
+class _Writer:
+    """Writes images and labels below a root; counts images per split and pixels per class, void last."""
+
+    def __init__(
+        self, root: str, final_root: str, classes: Classes, order: str, copy_images: bool, left_out: LeftOut
+    ) -> None:
+        self._root = root
+        self._final_root = final_root
+        self._classes = classes
+        self._order = order
+        self._copy_images = copy_images
+        self._left_out = left_out
+        self.counts: Dict[str, int] = {}
+        self.pixels = np.zeros(classes.label_space.num_classes + 1, np.int64)
+
+    def write(self, item: _Planned, split: str) -> None:
+        image = item.record.read()
+        label = paint(
+            image,
+            item.frame,
+            item.orientation,
+            self._classes.finder(self._left_out, image.place),
+            self._classes.rest,
+            self._order,
+            self._left_out,
+        )
+        if (label == self._classes.label_space.ignore_id).all():
+            self._left_out.add('images in which everything is void', image.place)
+            return
+        name = _below_split(item, split)
+        write_labels(os.path.join(self._root, 'labels', split, os.path.splitext(name)[0] + '.png'), label)
+        self._place_image(os.path.join('images', split, name), item.image, image.content)
+        counts = np.bincount(label.ravel(), minlength=256)
+        num_classes = self._classes.label_space.num_classes
+        self.pixels += np.append(counts[:num_classes], counts[num_classes:].sum())
+        self.counts[split] = self.counts.get(split, 0) + 1
+
+    def _place_image(self, name: str, source: Optional[str], content: Optional[bytes]) -> None:
+        target = os.path.join(self._root, name)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if source is None:
+            assert content is not None
+            with open(target, 'wb') as file:
+                file.write(content)
+        elif self._copy_images:
+            shutil.copyfile(source, target)
+        else:
+            # From where the link will be, so that source and dataset may be moved together.
+            here = os.path.dirname(os.path.join(self._final_root, name))
+            os.symlink(os.path.relpath(os.path.realpath(source), here), target)
+
+
+def _write_texts(root: str, imported: Imported) -> None:
+    atomic_write_json(os.path.join(root, CLASSES_FILE), imported.label_space.to_dict())
+    report: Dict[str, Any] = imported._asdict()
+    report.pop('out_dir')
+    atomic_write_json(os.path.join(root, REPORT_FILE), dict(report, label_space=imported.label_space.to_dict()))
+
+
+def _nothing_left(source: str, left_out: LeftOut) -> str:
+    reasons = [
+        '{} ({}, the first: {})'.format(reason, len(places), places[0]) for reason, places in left_out.places.items()
+    ]
+    return '{} has no image that can be used: {}.'.format(source, '; '.join(reasons[:5]) or 'it lists none')
+
+
+def describe(imported: Imported) -> str:
+    """What was made and what was left out, as lines for people."""
+    space = imported.label_space
+    lines = ['annotations   {}'.format(imported.kind)]
+    counts = ['{} {}'.format(count, split) for split, count in sorted(imported.splits.items())]
+    lines.append('images        {}'.format(', '.join(counts)))
+    overlap = {'file': 'the later in the file', 'area': 'the smaller'}[imported.order]
+    lines.append('overlaps      {} lies over the other (--order {})'.format(overlap, imported.order))
+    rest = BACKGROUND + ', class 0' if imported.rest == BACKGROUND else 'void, 255'
+    lines.append('without shape {} (--rest {})'.format(rest, imported.rest))
+    total = max(1, sum(imported.pixels))
+    for class_id, name in enumerate(space.class_names):
+        if not imported.pixels[class_id]:
+            continue
+        lines.append(
+            '{:5d}  {:24s} {:6d} objects {:7.2f} % of the pixels'.format(
+                class_id, name, imported.objects.get(name, 0), 100 * imported.pixels[class_id] / total
+            )
+        )
+    lines.append(
+        '{:5d}  {:24s} {:14s} {:7.2f} %'.format(space.ignore_id, 'void', '', 100 * imported.pixels[-1] / total)
+    )
+    absent = [name for name, count in zip(space.class_names, imported.pixels) if not count]
+    if absent:
+        lines.append('without a pixel: {}'.format(', '.join(absent)))
+    for reason, places in imported.left_out.items():
+        lines.append('left out: {} {}, the first: {}'.format(len(places), reason, places[0]))
+    return '\n'.join(lines)

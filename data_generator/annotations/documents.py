@@ -1,0 +1,96 @@
+"""JSON, XML and text files of others: sizes, depth and entities are bounded before they can do harm."""
+
+import json
+import os
+import xml.etree.ElementTree
+from typing import Any, List
+from xml.parsers import expat
+
+from data_generator.errors import DataError
+from helpers.memory import require_memory
+
+Element = xml.etree.ElementTree.Element
+
+# COCO's training annotations of 2017 are 470 MB.
+_MAX_BYTES = 2**31
+# What a byte of JSON or XML takes as Python objects, at most: one-digit numbers in lists, empty elements.
+_BYTES_OF_A_BYTE = 16
+_MAX_DEPTH = 64
+
+
+def read_json(path: str) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: It is too large, nested too deeply, or no JSON.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise DataError('{} is nested too deeply for annotations. Remove it.'.format(path)) from None
+    except ValueError as error:
+        raise DataError('{} is no JSON: {}. Export it again.'.format(path, error)) from error
+
+
+def read_xml(path: str) -> Element:
+    """The root of an XML file. What a document type could do (entities that expand or lead to other files) is refused.
+
+    Raises:
+        DataError: It is too large, nested too deeply, has a document type, or is no XML.
+    """
+    data = _read_bytes(path)
+    try:
+        _refuse_bombs(data)
+        return xml.etree.ElementTree.fromstring(data)
+    except (expat.ExpatError, xml.etree.ElementTree.ParseError, UnicodeError, LookupError) as error:
+        raise DataError('{} is no XML: {}. Export it again.'.format(path, error)) from error
+    except _RefusedError as refusal:
+        raise DataError('{} {}. Remove it, or export it again.'.format(path, refusal)) from None
+
+
+def read_text(path: str) -> str:
+    """The content of a text file in UTF-8.
+
+    Raises:
+        DataError: It is too large, or in another encoding.
+    """
+    try:
+        return _read_bytes(path).decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise DataError('{} is no text in UTF-8. Save it in that encoding.'.format(path)) from error
+
+
+def _read_bytes(path: str) -> bytes:
+    size = os.path.getsize(path)
+    if size > _MAX_BYTES:
+        raise DataError(
+            '{} has {} MB; annotations of more than {} MB are not read. Export them in parts.'.format(
+                path, size // 10**6, _MAX_BYTES // 10**6
+            )
+        )
+    require_memory(path, _BYTES_OF_A_BYTE * size, '{} MB of annotations'.format(size // 10**6))
+    with open(path, 'rb') as file:
+        return file.read()
+
+
+class _RefusedError(Exception):
+    """What is wrong with an XML file. It is raised through expat, whose own errors are ValueErrors."""
+
+
+def _refuse_bombs(data: bytes) -> None:
+    depth: List[str] = []
+
+    def refuse(*_: Any) -> None:
+        raise _RefusedError('has a document type, which annotations do not need and in which entities can be defined')
+
+    def enter(name: str, _: Any) -> None:
+        depth.append(name)
+        if len(depth) > _MAX_DEPTH:
+            raise _RefusedError('is nested too deeply for annotations')
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = enter
+    parser.EndElementHandler = lambda name: depth.pop()
+    parser.Parse(data, True)

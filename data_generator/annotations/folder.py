@@ -1,0 +1,121 @@
+"""The files of a folder of annotations: documents, and images that annotations may name.
+
+An image is only ever one that was found by looking through the folders that the user named. So no path in an
+annotation, however many '..' or drive letters it has, leads outside.
+"""
+
+import os
+import posixpath
+import re
+from typing import Dict, Iterable, List, Optional, Sequence, Set
+
+from helpers.images import IMAGE_EXTENSIONS, find_images, natural_sort_key
+
+DOCUMENT_EXTENSIONS = ('.json', '.xml', '.txt', '.yaml', '.yml')
+_MAX_FILES = 2_000_000
+
+
+class Folder:
+    """What lies in SOURCE, and in the folder of images if that is another one.
+
+    Attributes:
+        root: SOURCE, or the folder that it is in if it is a file.
+        documents: Paths of the files that may hold annotations, in natural order.
+        images: Paths of the images, likewise.
+    """
+
+    def __init__(self, source: str, image_dir: Optional[str] = None) -> None:
+        """Looks through both.
+
+        Raises:
+            FileNotFoundError: One of them does not exist.
+        """
+        for path in filter(None, (source, image_dir)):
+            if not os.path.exists(path):
+                raise FileNotFoundError('{} does not exist. Give the folder or file of the annotations.'.format(path))
+        self.root = source if os.path.isdir(source) else os.path.dirname(os.path.abspath(source))
+        self.documents = _documents(source)
+        self._image_roots = [self.root] if image_dir is None else [image_dir, self.root]
+        self.images: List[str] = []
+        self._paths: Set[str] = set()
+        self._by_path: Dict[str, str] = {}
+        self._by_name: Dict[str, List[str]] = {}
+        for root in self._image_roots:
+            for path in _images(root):
+                self._add(path, os.path.relpath(path, root))
+
+    def _add(self, path: str, relative: str) -> None:
+        key = relative.replace(os.sep, '/')
+        if self._by_path.setdefault(key, path) == path:
+            self.images.append(path)
+            self._paths.add(path)
+            self._by_name.setdefault(posixpath.basename(key).lower(), []).append(key)
+
+    def has_image(self, path: str) -> bool:
+        """Whether this is one of `images`."""
+        return path in self._paths
+
+    def find_image(self, named: str, beside: str = '') -> Optional[str]:
+        """The image that annotations call `named`, or None.
+
+        Its whole path counts, from the root or from `beside`, the folder of the document; then as many of its last
+        parts as tell one image from the others.
+        """
+        parts = [part for part in re.split(r'[/\\]+', named) if part not in ('', '.')]
+        if not parts:
+            return None
+        here = os.path.relpath(beside, self.root).replace(os.sep, '/') if beside else '.'
+        for start in (here, '.'):
+            found = self._by_path.get(posixpath.normpath(posixpath.join(start, *parts)))
+            if found is not None:
+                return found
+        candidates = self._by_name.get(parts[-1].lower(), [])
+        nearby = [key for key in candidates if here != '.' and key.startswith(here + '/')]
+        return self._only_one(nearby, parts) or self._only_one(candidates, parts)
+
+    def find_stem(self, stem: str) -> Optional[str]:
+        """The image with this path from the root but for its extension, or None."""
+        return next(
+            (found for extension in IMAGE_EXTENSIONS for found in [self.find_image(stem + '.' + extension)] if found),
+            None,
+        )
+
+    def _only_one(self, candidates: Sequence[str], parts: Sequence[str]) -> Optional[str]:
+        for count in range(1, len(parts) + 1):
+            ending = '/'.join(parts[-count:]).lower()
+            matching = [key for key in candidates if ('/' + key.lower()).endswith('/' + ending)]
+            if len(matching) == 1:
+                return self._by_path[matching[0]]
+            candidates = matching
+        return None
+
+    def name_of(self, image: str) -> str:
+        """The path of an image from the root that it was found in, with '/'."""
+        for root in self._image_roots:
+            relative = os.path.relpath(image, root)
+            if relative.split(os.sep)[0] != os.pardir and not os.path.isabs(relative):
+                return relative.replace(os.sep, '/')
+        return os.path.basename(image)
+
+
+def _documents(source: str) -> List[str]:
+    if os.path.isfile(source):
+        return [source]
+    try:
+        return _within_bounds(find_images(source, DOCUMENT_EXTENSIONS), source)
+    except FileNotFoundError:
+        return []
+
+
+def _images(root: str) -> List[str]:
+    try:
+        return _within_bounds(find_images(root), root)
+    except FileNotFoundError:
+        return []
+
+
+def _within_bounds(paths: Iterable[str], source: str) -> List[str]:
+    paths = sorted(paths, key=natural_sort_key)
+    if len(paths) > _MAX_FILES:
+        raise ValueError('{} holds {} files. Give the folder of one dataset.'.format(source, len(paths)))
+    return paths

@@ -1,0 +1,92 @@
+"""labelme: a JSON file for each image (https://github.com/wkentaro/labelme)."""
+
+import base64
+import binascii
+import math
+import os
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+
+from data_generator.annotations.bitmaps import window_of_bitmap
+from data_generator.annotations.documents import read_json
+from data_generator.annotations.folder import Folder
+from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Record, Shape, Source
+from data_generator.annotations.values import points_of, split_of, whole_size
+from data_generator.errors import DataError
+
+# labelme's own scripts give these names to what is no object and to what is not to be learned.
+_BACKGROUND, _IGNORED = '_background_', '__ignore__'
+_CIRCLE_POINTS = 64
+
+
+def is_labelme(content: Any) -> bool:
+    return isinstance(content, dict) and isinstance(content.get('shapes'), list) and 'imagePath' in content
+
+
+def read_labelme(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
+    """The images that these documents are about."""
+
+    def record(path: str) -> Record:
+        return Record(lambda: _read(path, left_out), split_of(path, folder.root), path)
+
+    return Source('labelme', [record(path) for path in documents], void_names=(_IGNORED,))
+
+
+def _read(path: str, left_out: LeftOut) -> AnnotatedImage:
+    content = read_json(path)
+    if not is_labelme(content):
+        raise DataError('{} is no file of labelme: it lacks shapes or imagePath.'.format(path))
+    named = content['imagePath'] if isinstance(content['imagePath'], str) else ''
+    shapes = []
+    for shape in content['shapes']:
+        try:
+            shapes += _shapes(shape)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            left_out.add('shapes that are no area ({})'.format(error), path)
+    return AnnotatedImage(
+        named or os.path.splitext(os.path.basename(path))[0] + '.png',
+        whole_size(content.get('imageHeight'), content.get('imageWidth')),
+        shapes,
+        path,
+        _decoded(content.get('imageData')),
+        os.path.dirname(path),
+    )
+
+
+def _decoded(data: Any) -> Optional[bytes]:
+    try:
+        return base64.b64decode(data) if isinstance(data, str) and data else None
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _shapes(shape: Dict[str, Any]) -> List[Shape]:
+    """One shape, as a list. Shapes of one object (group_id) are of one class, and lie over each other without harm."""
+    kind = shape.get('shape_type') or 'polygon'
+    points = points_of(shape['points'])
+    label = VOID if shape['label'] == _IGNORED else str(shape['label'])
+    if kind == 'polygon' and len(points) >= 3:
+        return [Shape(label, [points], in_pixels=True)]
+    if kind == 'rectangle' and len(points) in (2, 4):
+        corners = points if len(points) == 4 else _rectangle(points)
+        return [Shape(label, [corners], in_pixels=True)]
+    if kind == 'circle' and len(points) == 2:
+        return [Shape(label, [_circle(points)], in_pixels=True)]
+    if kind == 'mask':
+        (left, top), (right, bottom) = np.rint(np.stack([points.min(axis=0), points.max(axis=0)])).astype(int).tolist()
+        data = base64.b64decode(shape['mask'])
+        size = (bottom - top + 1, right - left + 1)
+        return [Shape(label, draw=lambda: window_of_bitmap(data, top, left, size))]
+    raise ValueError('{} of {} points'.format(kind, len(points)))
+
+
+def _rectangle(points: np.ndarray) -> np.ndarray:
+    (x0, y0), (x1, y1) = points
+    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+
+
+def _circle(points: np.ndarray) -> np.ndarray:
+    center, radius = points[0], np.hypot(*(points[1] - points[0]))
+    angles = np.arange(_CIRCLE_POINTS) * 2 * math.pi / _CIRCLE_POINTS
+    return center + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)

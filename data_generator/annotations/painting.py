@@ -1,0 +1,59 @@
+"""Shapes of one image, painted into a map of class IDs."""
+
+from typing import Callable, List, Tuple
+
+import numpy as np
+
+from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Shape, part_of, window_of
+from helpers.tiff_files import turned
+
+
+def paint(
+    image: AnnotatedImage,
+    size: Tuple[int, int],
+    orientation: int,
+    class_id_of: Callable[[object], int],
+    rest: int,
+    order: str,
+    left_out: LeftOut,
+) -> np.ndarray:
+    """The label map of an image, uint8, the way up that the image is read.
+
+    Arguments:
+        size: (height, width) that the points of the shapes refer to.
+        orientation: The Exif orientation that leads from there to the upright image; 1 where they refer to that.
+        class_id_of: The class ID of a shape's label, negative for one to leave out.
+        rest: The ID of pixels without a shape.
+        order: 'file', later shapes over earlier ones, or 'area', smaller ones over larger ones; higher layers lie over
+            lower ones in both.
+    """
+    shapes = [(class_id_of(shape.label), _scaled(shape, size)) for shape in image.shapes]
+    shapes = [(class_id, shape) for class_id, shape in shapes if class_id >= 0]
+    # Drawn twice where areas decide: keeping all masks of an image would take memory without bound.
+    areas = [_area(shape, size) if order == 'area' else 0 for _, shape in shapes]
+    label_map = np.full(size, rest, np.uint8)
+    for index in sorted(range(len(shapes)), key=lambda index: (shapes[index][1].layer, -areas[index])):
+        class_id, shape = shapes[index]
+        try:
+            window = window_of(shape, size)
+        except ValueError as error:
+            left_out.add('shapes that cannot be drawn ({})'.format(error), image.place)
+            continue
+        if not window.mask.any():
+            left_out.add('shapes outside of their image, or smaller than a pixel', image.place)
+        part_of(label_map, window)[window.mask] = class_id
+    return turned(label_map, orientation)
+
+
+def _area(shape: Shape, size: Tuple[int, int]) -> int:
+    try:
+        return int(window_of(shape, size).mask.sum())
+    except ValueError:
+        return 0
+
+
+def _scaled(shape: Shape, size: Tuple[int, int]) -> Shape:
+    if not shape.is_share:
+        return shape
+    parts: List[np.ndarray] = [part * (size[1], size[0]) for part in shape.parts]
+    return shape._replace(parts=parts)

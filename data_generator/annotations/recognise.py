@@ -1,0 +1,102 @@
+"""Which tool has written annotations, told by what is in the files."""
+
+import os
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+
+from data_generator.annotations import cityscapes, coco, cvat, labelme, supervisely, voc, yolo
+from data_generator.annotations.documents import read_json, read_text, read_xml
+from data_generator.annotations.folder import Folder
+from data_generator.annotations.shapes import LeftOut, Source
+from data_generator.errors import DataError
+
+# So many files of an extension are looked into; of what comes after them, only tools that write one for each image have
+# any more.
+_LOOKED_INTO = 100
+_UNREADABLE = 'files that cannot be read'
+
+
+class Format(NamedTuple):
+    """extension: of its files. holds: tells it by the content. read: makes a Source. is_one_file: of many images."""
+
+    extension: str
+    holds: Callable[[Any], bool]
+    read: Callable[[Folder, List[str], LeftOut], Source]
+    is_one_file: bool = False
+
+
+FORMATS: Dict[str, Format] = {
+    'coco': Format('.json', coco.is_coco, coco.read_coco, True),
+    'labelme': Format('.json', labelme.is_labelme, labelme.read_labelme),
+    'cityscapes': Format('.json', cityscapes.is_cityscapes, cityscapes.read_cityscapes),
+    'supervisely': Format('.json', supervisely.is_supervisely, supervisely.read_supervisely),
+    'cvat': Format('.xml', cvat.is_cvat, cvat.read_cvat, True),
+    'voc': Format('.xml', voc.is_voc, voc.read_voc),
+    'yolo': Format('.txt', lambda content: yolo.is_yolo(*content), yolo.read_yolo),
+}
+NAMES = tuple(FORMATS)
+
+
+def read_source(folder: Folder, name: Optional[str], left_out: LeftOut) -> Source:
+    """The annotations in a folder.
+
+    Arguments:
+        name: Of FORMATS; None to tell it by the content.
+
+    Raises:
+        DataError: There are no annotations, or of several tools, or a file of many images is damaged.
+    """
+    found = _documents_by_format(folder, [name] if name is not None else list(FORMATS), left_out)
+    if name is None and len(found) > 1:
+        found.pop('yolo', None)  # lists of names and the like look like its files
+    if not found:
+        raise DataError(
+            '{} holds no annotations{}. Known are {}.{}'.format(
+                folder.root, '' if name is None else ' of ' + name, ', '.join(NAMES), _unreadable(left_out)
+            )
+        )
+    if len(found) > 1:
+        examples = ', '.join('{} ({})'.format(kind, documents[0]) for kind, documents in found.items())
+        raise DataError(
+            '{} holds annotations of several tools: {}. Say which with --format, or give a folder of one.'.format(
+                folder.root, examples
+            )
+        )
+    ((kind_name, documents),) = found.items()
+    return FORMATS[kind_name].read(folder, documents, left_out)
+
+
+def _unreadable(left_out: LeftOut) -> str:
+    faults = list(dict.fromkeys(left_out.places.get(_UNREADABLE, [])))
+    more = ' ({} more)'.format(len(faults) - 1) if len(faults) > 1 else ''
+    return ' A file could not be read: {}{}'.format(faults[0], more) if faults else ''
+
+
+def _documents_by_format(folder: Folder, names: Sequence[str], left_out: LeftOut) -> Dict[str, List[str]]:
+    """The files of each format: those that hold it, or all of its extension where there is one for each image."""
+    found: Dict[str, List[str]] = {}
+    for extension in sorted({FORMATS[name].extension for name in names}):
+        endings = (extension, '.yaml', '.yml') if extension == '.txt' else (extension,)
+        paths = [path for path in folder.documents if path.lower().endswith(endings)]
+        for path in paths[:_LOOKED_INTO]:
+            for name in _fitting(path, [name for name in names if FORMATS[name].extension == extension], left_out):
+                if FORMATS[name].is_one_file:
+                    found.setdefault(name, []).append(path)
+                else:
+                    found[name] = paths
+    return found
+
+
+def _fitting(path: str, names: Sequence[str], left_out: LeftOut) -> List[str]:
+    try:
+        content = _content(path)
+    except DataError as error:
+        left_out.add(_UNREADABLE, str(error))
+        return []
+    return [name for name in names if FORMATS[name].holds(content)]
+
+
+def _content(path: str) -> Any:
+    extension = os.path.splitext(path)[1].lower()
+    if extension == '.json':
+        return read_json(path)
+    return read_xml(path) if extension == '.xml' else (path, read_text(path))

@@ -1,0 +1,66 @@
+"""Masks as lengths of runs (COCO, CVAT).
+
+Both forms of COCO are read here: lists of numbers, and the text into which pycocotools packs them. In versions before
+2.0.8 its own decoder writes beyond its memory where lengths do not fit the mask.
+"""
+
+from typing import Any, List, Sequence, Tuple
+
+import numpy as np
+
+from helpers.polygons import Window
+
+
+def window_of_runs(counts: Any, size: Tuple[int, int]) -> Window:
+    """The mask of COCO's RLE: runs of 0 and 1 in turn, 0 first, down the columns; `size` is (height, width).
+
+    Raises:
+        ValueError: The lengths do not make up this size.
+    """
+    lengths = unpacked(counts) if isinstance(counts, (str, bytes)) else counts
+    return Window(0, 0, _expand(lengths, size[0] * size[1]).reshape(size[1], size[0]).T)
+
+
+def window_of_box_runs(counts: Sequence[int], top: int, left: int, size: Tuple[int, int]) -> Window:
+    """The mask of CVAT's RLE: the same along the rows of a box."""
+    return Window(top, left, _expand(counts, size[0] * size[1]).reshape(size))
+
+
+def _expand(lengths: Any, num_pixels: int) -> np.ndarray:
+    try:
+        runs = np.asarray(lengths, np.int64)
+    except (ValueError, TypeError, OverflowError):
+        runs = np.full(1, -1)
+    if runs.ndim != 1 or (runs < 0).any() or int(runs.astype(np.float64).sum()) != num_pixels:
+        raise ValueError('a mask whose runs do not make up its size of {} pixels'.format(num_pixels))
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+
+
+def unpacked(text: Any) -> List[int]:
+    """The lengths in COCO's packed form.
+
+    A number is written in groups of five bits, the lowest first, as the characters from '0' on; 32 is added where more
+    follow, and the highest bit of the last is the sign. From the fourth number on it is the difference to the last but
+    one (cocoapi, common/maskApi.c).
+
+    Raises:
+        ValueError: It ends within a number, or a character is none of these.
+    """
+    codes = text.encode('ascii', 'replace') if isinstance(text, str) else text
+    numbers: List[int] = []
+    value = shift = 0
+    for code in codes:
+        bits = code - 48
+        if not 0 <= bits < 64 or shift > 60:
+            raise ValueError('a packed mask with a character that has no place in it')
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        numbers.append(value + (numbers[-2] if len(numbers) > 2 else 0))
+        value = shift = 0
+    if shift:
+        raise ValueError('a packed mask that ends within a number')
+    return numbers

@@ -1,0 +1,69 @@
+"""Values in the files of annotation tools: points, sizes, colours, splits; each checked before it is used."""
+
+import os
+import re
+from typing import Any, Optional, Tuple
+
+import numpy as np
+
+# What folders and files of a split are called, in the words of the tools.
+_SPLITS = {'train': 'train', 'training': 'train', 'val': 'val', 'valid': 'val', 'validation': 'val', 'test': 'test'}
+
+
+def points_of(values: Any) -> np.ndarray:
+    """Points as float [K, 2] of (x, y), from pairs of numbers or from x and y in turn.
+
+    Raises:
+        ValueError: They are something else.
+    """
+    try:
+        points = np.asarray(values, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError('points that are no numbers') from None
+    if points.ndim == 1 and points.size % 2 == 0:
+        points = points.reshape(-1, 2)
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+        raise ValueError('points that are no pairs of numbers')
+    return points
+
+
+def points_of_text(text: str) -> np.ndarray:
+    """Points in the form of CVAT, 'x,y;x,y;...'."""
+    return points_of([pair.split(',') for pair in text.split(';')])
+
+
+def whole_size(height: Any, width: Any) -> Optional[Tuple[int, int]]:
+    """(height, width) as integers; None unless both are numbers of at least 1."""
+    try:
+        size = int(height), int(width)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return size if min(size) >= 1 else None
+
+
+def color_of(value: Any) -> Optional[Tuple[int, int, int]]:
+    """RGB from '#rrggbb', 'r,g,b' or three numbers; None where it is no colour."""
+    if isinstance(value, str):
+        digits = re.match(r'#([0-9a-fA-F]{6})', value)
+        value = [int(digits.group(1)[i : i + 2], 16) for i in (0, 2, 4)] if digits else value.split(',')
+    try:
+        red, green, blue = (int(part) for part in value)
+    except (TypeError, ValueError):
+        return None
+    return (red, green, blue) if all(0 <= part <= 255 for part in (red, green, blue)) else None
+
+
+def split_of(path: str, root: str) -> Optional[str]:
+    """'train', 'val' or 'test' if a folder or the name of a file below the root says so, else None."""
+    relative = os.path.splitext(os.path.relpath(path, root))[0]
+    *folders, name = relative.split(os.sep)
+    for folder in folders:
+        if folder.lower() in _SPLITS:
+            return _SPLITS[folder.lower()]
+    return _SPLITS.get(name.lower())
+
+
+def split_in_name(path: str) -> Optional[str]:
+    """The split that a word of a file's name says, as 'instances_train2017.json' does, or None."""
+    words = re.findall(r'[a-z]+', os.path.basename(path).lower())
+    return next((_SPLITS[word] for word in words if word in _SPLITS), None)

@@ -1,0 +1,133 @@
+"""PASCAL VOC: XML for each image in Annotations, masks in SegmentationClass, whose colours are classes.
+
+http://host.robots.ox.ac.uk/pascal/VOC/voc2012/. Other tools write the same with colours of their own, which
+labelmap.txt lists (CVAT, Datumaro), or with polygons in the XML (Roboflow).
+"""
+
+import os
+from typing import Dict, List, Optional
+
+import numpy as np
+
+from data_generator.annotations.documents import Element, read_text, read_xml
+from data_generator.annotations.folder import Folder
+from data_generator.annotations.shapes import VOID, AnnotatedImage, Color, LeftOut, Record, Shape, Source
+from data_generator.annotations.values import color_of, points_of, split_of, whole_size
+from data_generator.errors import DataError
+from helpers.images import read_color_labels
+from helpers.label_spaces import VOC
+from helpers.polygons import Window
+
+_MASK_FOLDER = 'SegmentationClass'
+_COLOR_FILE = 'labelmap.txt'
+
+
+def is_voc(root: Element) -> bool:
+    return root.tag == 'annotation' and root.find('filename') is not None
+
+
+def read_voc(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
+    """The images that these documents are about."""
+    lists = [path for path in folder.documents if os.path.basename(path) == _COLOR_FILE]
+    colors = _listed_colors(lists[0]) if lists else dict(zip(VOC.class_names, VOC.colors))
+    masks = {
+        os.path.splitext(os.path.basename(path))[0]: path
+        for path in folder.images
+        if os.path.basename(os.path.dirname(path)) == _MASK_FOLDER
+    }
+    splits = _splits(folder)
+    records = [_record(path, folder, colors, masks, splits, left_out) for path in documents if path.endswith('.xml')]
+    return Source('voc', records, list(colors) if masks else None, colors, rest='background')
+
+
+def _listed_colors(path: str) -> Dict[str, Color]:
+    """The lines 'name:r,g,b:parts:actions' of labelmap.txt."""
+    colors = {}
+    for line in read_text(path).splitlines():
+        name, _, rest = line.strip().partition(':')
+        color = color_of(rest.partition(':')[0])
+        if name and not name.startswith('#') and color is not None:
+            colors[name] = color
+    if not colors:
+        raise DataError('{} has no line of the form name:r,g,b::. Write one for each class.'.format(path))
+    return colors
+
+
+def _splits(folder: Folder) -> Dict[str, str]:
+    """The split of each name in ImageSets/Segmentation/train.txt and val.txt."""
+    found = {}
+    for path in folder.documents:
+        split = os.path.splitext(os.path.basename(path))[0]
+        if os.path.basename(os.path.dirname(path)) == 'Segmentation' and split in ('train', 'val', 'test'):
+            found.update({name.strip(): split for name in read_text(path).splitlines() if name.strip()})
+    return found
+
+
+def _record(
+    path: str,
+    folder: Folder,
+    colors: Dict[str, Color],
+    masks: Dict[str, str],
+    splits: Dict[str, str],
+    left_out: LeftOut,
+) -> Record:
+    stem = os.path.splitext(os.path.basename(path))[0]
+
+    def read() -> AnnotatedImage:
+        root = read_xml(path)
+        named = root.findtext('filename') or stem + '.jpg'
+        size = whole_size(root.findtext('size/height'), root.findtext('size/width'))
+        mask = masks.get(stem)
+        shapes = _polygons(root, path, left_out) if mask is None else _shapes_of_mask(mask, colors)
+        return AnnotatedImage(named, size, shapes, path, beside=os.path.join(os.path.dirname(path), '../JPEGImages'))
+
+    return Record(read, splits.get(stem) or split_of(path, folder.root), path)
+
+
+def _polygons(root: Element, path: str, left_out: LeftOut) -> List[Shape]:
+    shapes = []
+    for one in root.findall('object'):
+        points = _points(one.find('polygon'))
+        if points is None:
+            left_out.add('objects that are no area (only a box: there is no mask in {})'.format(_MASK_FOLDER), path)
+        else:
+            shapes.append(Shape(one.findtext('name') or '', [points]))
+    return shapes
+
+
+def _points(polygon: Optional[Element]) -> Optional[np.ndarray]:
+    if polygon is None:
+        return None
+    values = {element.tag: element.text for element in polygon}
+    count = sum(tag.startswith('x') for tag in values)
+    try:
+        points = points_of([(values['x{}'.format(n)], values['y{}'.format(n)]) for n in range(1, count + 1)])
+    except (KeyError, ValueError):
+        return None
+    return points if len(points) >= 3 else None
+
+
+def _shapes_of_mask(path: str, colors: Dict[str, Color]) -> List[Shape]:
+    """A shape for each colour of a mask; the border of objects in VOC is void."""
+    codes = read_color_labels(path).astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    classes: Dict[int, object] = {_code(color): name for name, color in colors.items()}
+    for color in VOC.ignore_colors:
+        classes.setdefault(_code(color), VOID)
+    shapes = []
+    for code in np.unique(codes).tolist():
+        if code not in classes:
+            raise DataError(
+                '{} has the colour {}, which is none of the classes. List all in {}, a line name:r,g,b:: each.'.format(
+                    path, (code >> 16, code >> 8 & 255, code & 255), _COLOR_FILE
+                )
+            )
+        shapes.append(Shape(classes[code], draw=_drawing(codes, code)))
+    return shapes
+
+
+def _code(color: Color) -> int:
+    return color[0] << 16 | color[1] << 8 | color[2]
+
+
+def _drawing(codes: np.ndarray, code: int):  # type: ignore[no-untyped-def]
+    return lambda: Window(0, 0, codes == code)

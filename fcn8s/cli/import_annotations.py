@@ -1,0 +1,100 @@
+"""`fcn8s import SOURCE OUT`: a dataset in folders from the polygons and masks of annotation tools."""
+
+import argparse
+import os
+import shlex
+from typing import Any
+
+from fcn8s.cli.terminal import program
+
+DESCRIPTION = """Makes a dataset that fcn8s check, train and evaluate take (images/SPLIT, labels/SPLIT, classes.json)
+from annotations of labelme, COCO (polygons, RLE; crowds are void), CVAT for images, YOLO segmentation, Supervisely,
+PASCAL VOC (masks, or polygons in the XML) or Cityscapes (polygons). The tool is told by the content of the files. What
+was left out, and why, is printed and written to OUT/import.json."""
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        'import', help='make a dataset from annotations of labelme, COCO, CVAT, YOLO, ...', description=DESCRIPTION
+    )
+    parser.add_argument('source', metavar='SOURCE', help='folder or file of annotations')
+    parser.add_argument('out', metavar='OUT', help='directory to write; must not exist, or be empty')
+    parser.add_argument('--images', metavar='DIR', help='where the images are, if not in SOURCE')
+    parser.add_argument(
+        '--format',
+        metavar='NAME',
+        help='labelme, coco, cvat, yolo, supervisely, voc or cityscapes (default: told by the content)',
+    )
+    parser.add_argument('--copy', action='store_true', help='copy images (default: symbolic links to them)')
+    _add_label_arguments(parser.add_argument_group('labels'))
+    _add_split_arguments(parser.add_argument_group('splits'))
+    parser.set_defaults(run=run)
+
+
+def _add_label_arguments(group: Any) -> None:
+    group.add_argument(
+        '--rest',
+        metavar='WHAT',
+        help='what pixels without a shape are: background (class 0, the default) or void, which never counts (the '
+        'default for Cityscapes)',
+    )
+    group.add_argument(
+        '--order',
+        metavar='BY',
+        help='what lies over what: file, later shapes over earlier ones (default), or area, smaller over larger ones '
+        '(default for COCO and YOLO, which have no order); layers of CVAT go before both',
+    )
+    group.add_argument(
+        '--classes', nargs='+', metavar='NAME', help='take these classes alone, in this order (default: all)'
+    )
+    group.add_argument(
+        '--void', nargs='+', default=[], metavar='NAME', help='classes whose pixels never count, such as unclear ones'
+    )
+
+
+def _add_split_arguments(group: Any) -> None:
+    group.add_argument(
+        '--val-share',
+        type=float,
+        metavar='S',
+        help='share of the images that become val, by chance (default: the splits of the source, or 0.2)',
+    )
+    group.add_argument('--seed', type=int, default=0, help='another seed chooses other images (default: 0)')
+    for split in ('train', 'val', 'test'):
+        group.add_argument(
+            '--{}-list'.format(split), metavar='FILE', help='text file of image names, one a line, that become ' + split
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    from data_generator.annotations.dataset import Options, describe, import_annotations
+    from data_generator.checking.check import check_dataset
+    from fcn8s.cli.check import train_command
+
+    lists = {split: getattr(args, split + '_list') for split in ('train', 'val', 'test')}
+    options = Options(
+        image_dir=args.images,
+        kind=args.format,
+        order=args.order,
+        rest=args.rest,
+        classes=args.classes,
+        void=args.void,
+        val_share=args.val_share,
+        seed=args.seed,
+        lists={split: path for split, path in lists.items() if path is not None},
+        copy_images=args.copy,
+    )
+    imported = import_annotations(args.source, args.out, options, progress=True)
+    print(describe(imported))
+    space = imported.label_space
+    report = check_dataset([args.out], None, space.num_classes, space.ignore_id, os.cpu_count() or 1)
+    command = train_command(report)
+    where = shlex.quote(args.out)
+    if not report.can_train or command is None:
+        print('\n' + report.to_text())
+        print('\nThe dataset is in {}, but cannot be trained on yet: see the errors.'.format(where))
+        return 1
+    print('\nThe dataset is in {}.\n  look       {} check {} --preview preview.png'.format(where, program(), where))
+    print('  encoder    {} vgg16 ENCODER --weights hed'.format(program()))
+    print('  train      {}'.format(command.replace('fcn8s', program(), 1)))
+    return 0

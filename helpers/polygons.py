@@ -1,0 +1,256 @@
+"""Polygons from label maps and label maps from polygons, exact to the pixel both ways.
+
+Two conventions are met. In continuous coordinates the pixel in row r and column c is the square from (c, r) to
+(c + 1, r + 1), and belongs to a polygon that holds its centre (COCO, CVAT, YOLO, GeoJSON). In pixel coordinates a
+vertex is a pixel, which belongs to the polygon itself (labelme, Cityscapes, Supervisely). Points are (x, y).
+"""
+
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from helpers.label_spaces import LabelSpace
+
+# Crossings of edges and rows that a polygon may have: no outline that somebody drew comes near it.
+_MAX_CROSSINGS = 2**25
+# OpenCV computes with 16 binary places behind the point, in 64 bits.
+_FARTHEST = 2**24
+
+
+class Window(NamedTuple):
+    """A mask of a part of an image: bool [h, w], whose first pixel is in row `top` and column `left`."""
+
+    top: int
+    left: int
+    mask: np.ndarray
+
+
+class Region(NamedTuple):
+    """A connected region of one class (by the sides of pixels), as a window, with its area in pixels."""
+
+    class_id: int
+    window: Window
+    area: int
+
+
+def fill_rings(rings: Sequence[np.ndarray], size: Tuple[int, int]) -> Window:
+    """The pixels whose centres lie inside of an odd number of rings, in continuous coordinates.
+
+    Arguments:
+        rings: float [K, 2] each; the last point is joined to the first. They may reach beyond the image.
+        size: (height, width) of the image, to which the window is cut.
+
+    Raises:
+        ValueError: A coordinate is not finite, or the polygon is too intricate to be one.
+    """
+    start, end = _edges(rings)
+    low, high = np.minimum(start, end), np.maximum(start, end)
+    top, left, bottom, right = _bounds(low, high, size)
+    if bottom <= top or right <= left:
+        return Window(0, 0, np.zeros((0, 0), bool))
+    # An edge crosses the rows whose centres, r + 0.5, lie from its upper end on to before its lower end.
+    first = np.clip(np.ceil(low[:, 1] - 0.5), top, bottom).astype(np.int64)
+    last = np.clip(np.ceil(high[:, 1] - 0.5), top, bottom).astype(np.int64)
+    counts = last - first
+    if counts.sum() > _MAX_CROSSINGS:
+        raise ValueError('a polygon of {} points that crosses itself everywhere is not drawn'.format(len(start)))
+    edge = np.repeat(np.arange(len(counts)), counts)
+    rows = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
+    share = (rows + 0.5 - start[edge, 1]) / (end[edge, 1] - start[edge, 1])
+    x = start[edge, 0] + share * (end[edge, 0] - start[edge, 0])
+    columns = np.clip(np.ceil(x - 0.5), left, right).astype(np.int64) - left
+    toggles = np.zeros((bottom - top, right - left + 1), np.int32)
+    np.add.at(toggles, (rows - top, columns), 1)
+    return Window(top, left, (np.cumsum(toggles, axis=1)[:, :-1] & 1).astype(bool))
+
+
+def fill_pixels(ring: np.ndarray, size: Tuple[int, int]) -> Window:
+    """The pixels of a polygon in pixel coordinates, its outline included, cut to an image of this size.
+
+    Raises:
+        ValueError: A coordinate is not finite.
+    """
+    ring = _finite(ring)
+    points = np.clip(np.rint(ring), -_FARTHEST, _FARTHEST).astype(np.int32)
+    top, left, bottom, right = _bounds(points, points + 1, size)
+    if bottom <= top or right <= left:
+        return Window(0, 0, np.zeros((0, 0), bool))
+    mask = np.zeros((bottom - top, right - left), np.uint8)
+    cv2.fillPoly(mask, [points - (left, top)], 1)
+    return Window(top, left, mask.astype(bool))
+
+
+def _edges(rings: Sequence[np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
+    rings = [_finite(ring) for ring in rings]
+    return np.concatenate(rings), np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
+
+
+def _finite(ring: np.ndarray) -> np.ndarray:
+    ring = np.asarray(ring, np.float64)
+    if ring.ndim != 2 or ring.shape[1] != 2 or not np.isfinite(ring).all():
+        raise ValueError('a polygon has a point that is no pair of finite numbers')
+    return ring
+
+
+def _bounds(low: np.ndarray, high: np.ndarray, size: Tuple[int, int]) -> Tuple[int, int, int, int]:
+    """(top, left, bottom, right) of the part of an image that points lie in."""
+    left, top = np.floor(np.clip(low.min(axis=0), 0, size[::-1]))
+    right, bottom = np.ceil(np.clip(high.max(axis=0), 0, size[::-1]))
+    return int(top), int(left), int(bottom), int(right)
+
+
+def regions(class_ids: np.ndarray) -> Iterator[Region]:
+    """The connected regions of every class of a label map, uint8 [H, W], from the largest bounding box to the smallest.
+
+    A region lies within a hole of another only after it, so that painting them in this order, holes filled, gives the
+    label map again.
+    """
+    found: List[Tuple[int, int, Region]] = []
+    for class_id in np.unique(class_ids):
+        count, numbers, stats, _ = cv2.connectedComponentsWithStats(
+            (class_ids == class_id).astype(np.uint8), connectivity=4
+        )
+        for number in range(1, count):
+            left, top, width, height, area = (int(value) for value in stats[number])
+            mask = numbers[top : top + height, left : left + width] == number
+            found.append((width * height, len(found), Region(int(class_id), Window(top, left, mask), area)))
+    for _, _, region in sorted(found, key=lambda item: (-item[0], item[1])):
+        yield region
+
+
+def outlines(window: Window) -> List[np.ndarray]:
+    """The outline of a connected region along the sides of its pixels, then those of its holes.
+
+    Returns:
+        int [K, 2] each, corners in continuous coordinates, with the region on the right hand for the outline and for
+        the holes; `fill_rings` of them is the region.
+    """
+    filled = np.pad(window.mask, 1, 'constant').astype(bool)
+    top_left, top_right, below_left, below_right = filled[:-1, :-1], filled[:-1, 1:], filled[1:, :-1], filled[1:, 1:]
+    is_corner = top_left ^ top_right ^ below_left ^ below_right
+    falling = top_left & below_right & ~top_right & ~below_left  # two pixels that touch at a corner only
+    rising = top_right & below_left & ~top_left & ~below_right
+    # (row, column, whether a side goes to the right of it, whether one goes down from it); a point where two pixels
+    # touch is two corners, each with the two sides of one pixel.
+    corners = np.concatenate(
+        [_corners(is_corner, 0, 0), _corners(falling, 0, 0), _corners(falling, 1, 1)]
+        + [_corners(rising, 0, 1), _corners(rising, 1, 0)]
+    )
+    along_row = _partners(np.lexsort((corners[:, 2], corners[:, 1], corners[:, 0])))
+    along_column = _partners(np.lexsort((corners[:, 3], corners[:, 0], corners[:, 1])))
+    rings = [corners[ring][:, 1::-1] + (window.left, window.top) for ring in _cycles(along_row, along_column)]
+    areas = [signed_area(ring) for ring in rings]
+    outer = int(np.argmax(np.abs(areas)))
+    rings = [
+        ring if (area > 0) == (index == outer) else ring[::-1] for index, (ring, area) in enumerate(zip(rings, areas))
+    ]
+    return [rings[outer]] + rings[:outer] + rings[outer + 1 :]
+
+
+def _corners(where: np.ndarray, goes_right: int, goes_down: int) -> np.ndarray:
+    rows, columns = np.nonzero(where)
+    return np.stack([rows, columns, np.full_like(rows, goes_right), np.full_like(rows, goes_down)], axis=1)
+
+
+def _partners(order: np.ndarray) -> List[int]:
+    """For each corner the other end of its side: along a line, sides go from each second corner to the next."""
+    partners = np.empty(len(order), np.int64)
+    partners[order[0::2]], partners[order[1::2]] = order[1::2], order[0::2]
+    return partners.tolist()
+
+
+def _cycles(along_row: List[int], along_column: List[int]) -> Iterator[List[int]]:
+    left = set(range(len(along_row)))
+    while left:
+        first = corner = min(left)
+        ring: List[int] = []
+        while not ring or corner != first:
+            other = along_row[corner]
+            ring += [corner, other]
+            left.difference_update((corner, other))
+            corner = along_column[other]
+        yield ring
+
+
+def signed_area(ring: np.ndarray) -> float:
+    """The area of a ring in square pixels, positive if it is run clockwise as seen on a screen (y goes down)."""
+    x, y = ring[:, 0].astype(np.float64), ring[:, 1].astype(np.float64)
+    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+
+
+def pixel_outline(window: Window) -> np.ndarray:
+    """The outline of a connected region in pixel coordinates, int [K, 2], K >= 3; `fill_pixels` of it has no holes."""
+    found = cv2.findContours(window.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    contours = found[-2]  # OpenCV 3 returned the image before them
+    ring = max(contours, key=len)[:, 0, :]
+    if len(ring) < 3:  # a row or column of pixels; tools want three points
+        ring = np.concatenate([ring, np.repeat(ring[-1:], 3 - len(ring), axis=0)])
+    return ring + (window.left, window.top)
+
+
+def simplified(ring: np.ndarray, tolerance: float) -> np.ndarray:
+    """The ring with fewer points, at most `tolerance` pixels from the one that came (Douglas and Peucker, 1973)."""
+    if tolerance == 0:
+        return ring
+    fewer = cv2.approxPolyDP(ring.astype(np.float32)[:, np.newaxis], tolerance, True)[:, 0, :]
+    return fewer if len(fewer) >= 3 else ring
+
+
+Transform = Callable[[np.ndarray, np.ndarray], Tuple[np.ndarray, np.ndarray]]
+
+
+def geojson(
+    class_ids: np.ndarray,
+    label_space: LabelSpace,
+    transform: Optional[Transform] = None,
+    tolerance: float = 0.0,
+    crs: Optional[str] = None,
+) -> Dict[str, Any]:
+    """A label map as a GeoJSON FeatureCollection (RFC 7946): a Polygon, with holes, for each connected region.
+
+    Arguments:
+        class_ids: uint8 [H, W].
+        label_space: Names and colours of the classes; regions of ignored pixels are left out.
+        transform: (x, y), arrays of continuous image coordinates -> (east, north), of map coordinates. None leaves
+            image coordinates, in which y goes down.
+        tolerance: See `simplified`.
+        crs: The coordinate reference system of the map, such as 'urn:ogc:def:crs:EPSG::25832', named as GeoJSON of 2008
+            did; None for longitude and latitude (WGS 84) and for image coordinates.
+    """
+    features = []
+    for region in regions(class_ids):
+        if region.class_id >= label_space.num_classes:
+            continue
+        rings = [simplified(ring, tolerance) for ring in outlines(region.window)]
+        properties = {
+            'class': label_space.class_names[region.class_id],
+            'class_id': region.class_id,
+            'color': '#{:02x}{:02x}{:02x}'.format(*label_space.colors[region.class_id]),
+            'pixels': region.area,
+        }
+        coordinates = [_closed(_mapped(ring, transform), index > 0) for index, ring in enumerate(rings)]
+        features.append(
+            {
+                'type': 'Feature',
+                'properties': properties,
+                'geometry': {'type': 'Polygon', 'coordinates': coordinates},
+            }
+        )
+    collection: Dict[str, Any] = {'type': 'FeatureCollection', 'features': features}
+    if crs is not None:
+        collection['crs'] = {'type': 'name', 'properties': {'name': crs}}
+    return collection
+
+
+def _mapped(ring: np.ndarray, transform: Optional[Transform]) -> np.ndarray:
+    if transform is None:
+        return ring
+    return np.stack(transform(ring[:, 0].astype(np.float64), ring[:, 1].astype(np.float64)), axis=1)
+
+
+def _closed(ring: np.ndarray, is_hole: bool) -> List[Any]:
+    """As RFC 7946 wants it: the first point again at the end, outlines counterclockwise, holes clockwise."""
+    is_positive = signed_area(ring) > 0
+    ring = ring if is_positive != is_hole else ring[::-1]
+    return np.concatenate([ring, ring[:1]]).tolist()

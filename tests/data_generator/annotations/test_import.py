@@ -1,0 +1,421 @@
+"""Datasets from annotations of other tools; the scenes and what they have to become are in tools.py."""
+
+import base64
+import json
+import os
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_generator import DataError
+from data_generator.annotations.dataset import DEFAULTS, Options, describe, import_annotations
+from data_generator.checking.check import check_dataset
+from fcn8s import cli
+from fcn8s.cli.check import train_command
+from helpers.images import read_image, read_labels
+from helpers.label_spaces import LabelSpace
+from tests.data_generator.annotations import tools
+from tests.data_generator.annotations.tools import EXPECTED, NUM_IMAGES, SIZE, TOOLS
+
+
+def labels_of(out):
+    found = {}
+    for folder, _, names in os.walk(str(out / 'labels')):
+        for name in names:
+            path = os.path.join(folder, name)
+            found[os.path.relpath(path, str(out / 'labels'))] = read_labels(path)
+    return found
+
+
+@pytest.mark.parametrize('kind', sorted(TOOLS))
+def test_every_tool_is_told_by_its_files_and_gives_the_same_dataset(tmp_path, kind):
+    TOOLS[kind](tmp_path / 'source')
+    out = tmp_path / 'out'
+    imported = import_annotations(str(tmp_path / 'source'), str(out), Options(rest='background'))
+    assert imported.kind == kind and imported.splits == {'train': 4, 'val': 1} and imported.left_out == {}
+    labels = labels_of(out)
+    assert len(labels) == NUM_IMAGES
+    for name, label in labels.items():
+        np.testing.assert_array_equal(label, EXPECTED, name)
+        images = [path for path in (out / 'images' / name).parent.iterdir() if path.stem == os.path.basename(name)[:-4]]
+        assert len(images) == 1 and images[0].is_symlink() and read_image(str(images[0])).shape == SIZE + (3,)
+    space = LabelSpace.from_dict(json.loads((out / 'classes.json').read_text()))
+    assert space.class_names == ('background', 'a', 'b') and space.ignore_id == 255
+    assert len(set(space.colors)) == 3
+    if kind in ('cvat', 'supervisely', 'voc'):
+        assert space.colors[1] == {'cvat': (255, 0, 0), 'supervisely': (16, 32, 48), 'voc': (10, 20, 30)}[kind]
+    report = check_dataset([str(out)], None, 3, 255, 1)
+    assert report.can_train and '--classes 3' in train_command(report)
+    assert 'labels/train' in train_command(report)
+
+
+def test_links_lead_to_the_images_also_when_both_folders_move(tmp_path):
+    tools.labelme(tmp_path / 'here' / 'source')
+    import_annotations(str(tmp_path / 'here' / 'source'), str(tmp_path / 'here' / 'out'))
+    os.rename(str(tmp_path / 'here'), str(tmp_path / 'there'))
+    for path in (tmp_path / 'there' / 'out' / 'images' / 'train').iterdir():
+        assert read_image(str(path)).shape == SIZE + (3,)
+    import_annotations(str(tmp_path / 'there' / 'source'), str(tmp_path / 'copy'), Options(copy_images=True))
+    assert not any(path.is_symlink() for path in (tmp_path / 'copy' / 'images' / 'train').iterdir())
+
+
+def one_labelme(tmp_path, shapes, options=DEFAULTS, **more):
+    root = tmp_path / 'source'
+    tools.write_image(root / 'x.png')
+    tools.write_image(root / 'y.png')
+    tools.write_json(root / 'x.json', tools.labelme_content('x.png', shapes, **more))
+    tools.write_json(root / 'y.json', tools.labelme_content('y.png'))
+    imported = import_annotations(str(root), str(tmp_path / 'out'), options._replace(val_share=0))
+    return imported, labels_of(tmp_path / 'out').get('train/x.png')
+
+
+def test_order_rest_void_and_chosen_classes(tmp_path):
+    shapes = [('b', tools.B_PIXELS), ('a', tools.A_PIXELS), ('__ignore__', [[0, 0], [2, 0], [2, 2], [0, 2]])]
+    by_file = np.where(EXPECTED == 2, 2, 0)
+    by_file[4:12, 5:15] = 1
+    by_file[:3, :3] = 255
+    _, label = one_labelme(tmp_path / '1', shapes)
+    np.testing.assert_array_equal(label, by_file)
+    _, label = one_labelme(tmp_path / '2', shapes, Options(order='area'))
+    np.testing.assert_array_equal(label[3:], EXPECTED[3:])
+    imported, label = one_labelme(tmp_path / '3', shapes, Options(order='area', rest='void'))
+    assert imported.label_space.class_names == ('a', 'b')
+    np.testing.assert_array_equal(label[3:], np.where(EXPECTED == 0, 255, EXPECTED - 1)[3:])
+    imported, label = one_labelme(tmp_path / '4', shapes, Options(order='area', classes=['b']))
+    assert imported.label_space.class_names == ('background', 'b')
+    np.testing.assert_array_equal(label[3:], (EXPECTED == 2)[3:])
+    assert imported.left_out["objects of the class 'a', which was not asked for"]
+    imported, label = one_labelme(tmp_path / '5', shapes, Options(void=['a'], order='area'))
+    np.testing.assert_array_equal(label[3:], np.where(EXPECTED == 1, 255, EXPECTED == 2)[3:])
+
+
+def test_shapes_of_labelme(tmp_path):
+    mask = cv2.imencode('.png', np.uint8([[1, 0, 1], [0, 255, 0]]))[1].tobytes()
+    shapes = [
+        {'label': 'a', 'points': [[14, 11], [5, 4]], 'shape_type': 'rectangle'},
+        {'label': 'b', 'points': [[20, 10], [20, 14]], 'shape_type': 'circle'},
+        {'label': 'a', 'points': [[1, 15], [3, 16]], 'shape_type': 'mask', 'mask': base64.b64encode(mask).decode()},
+        {'label': 'a', 'points': [[40, 40], [50, 40], [50, 50]], 'shape_type': 'polygon'},
+        {'label': 'a', 'points': [[1, 1]], 'shape_type': 'point'},
+        {'label': 'b', 'points': [[1, 1], [2, 2]], 'shape_type': 'line'},
+        {'label': 'b', 'points': [['x', 1], [2, 2], [3, 3]], 'shape_type': 'polygon'},
+    ]
+    root = tmp_path / 'source'
+    tools.write_image(root / 'x.png')
+    tools.write_json(root / 'x.json', dict(tools.labelme_content('x.png'), shapes=shapes))
+    imported = import_annotations(str(root), str(tmp_path / 'out'), Options(val_share=0))
+    label = labels_of(tmp_path / 'out')['train/x.png']
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    distance = np.hypot(rows - 10, columns - 20)
+    assert (label[distance < 3.5] == 2).all() and (label[(distance > 5) & (columns > 15)] == 0).all()
+    np.testing.assert_array_equal(label[4:12, 5:15], 1)
+    np.testing.assert_array_equal(label[15:17, 1:4], [[1, 0, 1], [0, 1, 0]])
+    assert sorted(imported.left_out) == [
+        'shapes outside of their image, or smaller than a pixel',
+        'shapes that are no area (line of 2 points)',
+        'shapes that are no area (point of 1 points)',
+        'shapes that are no area (points that are no numbers)',
+    ]
+    text = describe(imported)
+    assert 'left out: 1 shapes that are no area (point of 1 points), the first: {}'.format(root / 'x.json') in text
+    assert json.loads((tmp_path / 'out' / 'import.json').read_text())['left_out'] == imported.left_out
+
+
+def test_images_within_annotations_and_paths_of_other_systems(tmp_path):
+    root = tmp_path / 'source'
+    picture = tools.write_image(tmp_path / 'elsewhere.png')
+    data = base64.b64encode(picture.read_bytes()).decode()
+    tools.write_image(root / 'photos' / 'y.png')
+    tools.write_json(root / 'a' / 'x.json', dict(tools.labelme_content('/home/ann/x.png'), imageData=data))
+    tools.write_json(root / 'a' / 'y.json', tools.labelme_content('..\\..\\Photos\\y.png'))
+    for name in ('../../elsewhere.png', str(picture), '/etc/passwd'):
+        tools.write_json(root / 'a' / 'bad{}.json'.format(len(name)), tools.labelme_content(name))
+    imported = import_annotations(str(root), str(tmp_path / 'out'), Options(val_share=0))
+    assert imported.splits == {'train': 2} and len(labels_of(tmp_path / 'out')) == 2
+    reason = 'images that cannot be used: its image is not there, or several have its name'
+    assert len(imported.left_out[reason]) == 3
+    assert (tmp_path / 'out' / 'images' / 'train' / 'x.png').read_bytes() == picture.read_bytes()
+
+
+@pytest.mark.parametrize('orientation', [1, 3, 6, 8])
+@pytest.mark.parametrize('frame', ['upright', 'stored'])
+def test_photographs_that_are_turned_by_exif(tmp_path, orientation, frame):
+    """What is bright in the picture is the object, whichever frame the annotations are made in."""
+    stored = np.zeros(SIZE + (3,), np.uint8)
+    stored[4:12, 5:15] = 255
+    root = tmp_path / 'source'
+    root.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(str(root / 'x.png'), exif=exif)
+    upright = read_image(str(root / 'x.png'))
+    if frame == 'stored' and upright.shape == stored.shape:
+        return  # half a turn cannot be told from none by the size, and is taken for upright
+    seen = (upright if frame == 'upright' else stored)[..., 0] > 0
+    rows, columns = np.nonzero(seen)
+    box = tools.corners(columns.min(), rows.min(), columns.max(), rows.max())
+    content = tools.labelme_content('x.png', [('a', np.array(box).tolist())])
+    content.update(imageHeight=seen.shape[0], imageWidth=seen.shape[1])
+    tools.write_json(root / 'x.json', content)
+    import_annotations(str(root), str(tmp_path / 'out'), Options(val_share=0))
+    np.testing.assert_array_equal(labels_of(tmp_path / 'out')['train/x.png'], upright[..., 0] > 0)
+
+
+def test_coco_crowds_masks_parts_and_what_is_left_out(tmp_path):
+    root = tmp_path / 'source'
+    tools.write_image(root / '0.png')
+    tools.write_image(root / '1.png')
+    crowd = np.zeros(SIZE, bool)
+    crowd[15:, 20:] = True
+    counts = [int(count) for count in np.diff(np.flatnonzero(np.diff(np.r_[2, crowd.T.ravel(), 2])))]
+    two_parts = [tools.flat(tools.corners(0, 0, 2, 2)), tools.flat(tools.corners(1, 1, 4, 3))]
+    annotations = [
+        {'image_id': 0, 'category_id': 30, 'segmentation': two_parts},
+        {'image_id': 0, 'category_id': 7, 'iscrowd': 1, 'segmentation': {'size': list(SIZE), 'counts': counts}},
+        {'image_id': 0, 'category_id': 7, 'bbox': [0, 0, 1, 1], 'segmentation': []},
+        {'image_id': 0, 'category_id': 99, 'segmentation': two_parts},
+        {'image_id': 0, 'category_id': 7, 'segmentation': {'size': list(SIZE), 'counts': [1, 2, 3]}},
+        {'image_id': 5, 'category_id': 7, 'segmentation': two_parts},
+    ]
+    tools.write_json(root / 'instances.json', tools.coco_content(annotations, 3))
+    imported = import_annotations(str(root), str(tmp_path / 'out'), Options(val_share=0))
+    expected = np.zeros(SIZE, np.uint8)
+    expected[0:2, 0:2] = expected[1:3, 1:4] = 1
+    expected[15:, 20:] = 255
+    labels = labels_of(tmp_path / 'out')
+    np.testing.assert_array_equal(labels['train/0.png'], expected)
+    np.testing.assert_array_equal(labels['train/1.png'], 0)  # an image without objects
+    assert imported.label_space.class_names == ('background', 'a', 'b')
+    assert {reason: len(places) for reason, places in imported.left_out.items()} == {
+        'objects of images that are not listed': 1,
+        'images that cannot be used: its image is not there, or several have its name': 1,
+        'objects that are no area (only a box)': 1,
+        'objects that are no area (of no known category)': 1,
+        'shapes that cannot be drawn (a mask whose runs do not make up its size of 600 pixels)': 1,
+    }
+
+
+def test_cvat_masks_ellipses_and_tracks(tmp_path):
+    elements = (
+        '<mask label="a" rle="1,3,2" left="2" top="3" width="3" height="2" z_order="5"/>'
+        '<ellipse label="b" cx="20" cy="10" rx="4" ry="4"/><box label="a" xtl="0" ytl="0" xbr="5" ybr="5"/><tag label="a"/>'
+    )
+    tools.cvat(tmp_path / 'source', elements)
+    imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'), Options(val_share=0))
+    label = labels_of(tmp_path / 'out')['train/0.png']
+    np.testing.assert_array_equal(label[3:5, 2:5], [[0, 1, 1], [1, 0, 0]])
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    assert (label[np.hypot(rows + 0.5 - 10, columns + 0.5 - 20) < 3.9] == 2).all()
+    assert list(imported.left_out) == ['shapes that are no area (box)']
+    path = tmp_path / 'video' / 'a.xml'
+    path.parent.mkdir()
+    path.write_text('<annotations><track id="0" label="a"/></annotations>')
+    with pytest.raises(DataError, match=r"a\.xml holds tracks of a video.* Export the task as 'CVAT for images 1\.1'"):
+        import_annotations(str(tmp_path / 'video'), str(tmp_path / 'out2'))
+
+
+def test_holes_of_supervisely(tmp_path):
+    tools.supervisely(tmp_path / 'source')
+    path = tmp_path / 'source' / 'ds' / 'ann' / '0.png.json'
+    content = json.loads(path.read_text())
+    content['objects'] = content['objects'][:1]
+    content['objects'][0]['points']['interior'] = [tools.corners(7, 6, 9, 8)]
+    path.write_text(json.dumps(content))
+    import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'), Options(val_share=0))
+    expected = np.zeros(SIZE, np.uint8)
+    expected[4:12, 5:15] = 1
+    expected[6:9, 7:10] = 0
+    np.testing.assert_array_equal(labels_of(tmp_path / 'out')['train/0.png'], expected)
+
+
+def test_voc_colours_borders_splits_and_polygons_in_the_xml(tmp_path):
+    root = tmp_path / 'source'
+    tools.voc(root)
+    (root / 'labelmap.txt').unlink()
+    colors = np.zeros(SIZE + (3,), np.uint8)
+    colors[4:12, 5:15], colors[12, 5:15] = (128, 0, 0), (224, 224, 192)
+    for number in range(NUM_IMAGES):
+        assert cv2.imwrite(str(root / 'SegmentationClass' / '{}.png'.format(number)), colors[..., ::-1])
+    lists = root / 'ImageSets' / 'Segmentation'
+    lists.mkdir(parents=True)
+    (lists / 'train.txt').write_text('0\n3\n')
+    (lists / 'val.txt').write_text('1\n2\n4\n')
+    imported = import_annotations(str(root), str(tmp_path / 'out'))
+    assert imported.splits == {'train': 2, 'val': 3} and imported.label_space.num_classes == 21
+    expected = np.zeros(SIZE, np.uint8)
+    expected[4:12, 5:15], expected[12, 5:15] = 1, 255
+    np.testing.assert_array_equal(labels_of(tmp_path / 'out')['val/1.png'], expected)
+    assert cv2.imwrite(str(root / 'SegmentationClass' / '0.png'), np.full(SIZE + (3,), 9, np.uint8))
+    imported = import_annotations(str(root), str(tmp_path / 'out2'))
+    assert any(
+        'has the colour (9, 9, 9), which is none of the classes. List all in labelmap.txt' in r
+        for r in imported.left_out
+    )
+    tools.write_image(tmp_path / 'robo' / 'a.png')
+    points = ''.join('<x{0}>{1}</x{0}><y{0}>{2}</y{0}>'.format(n, *point) for n, point in enumerate(tools.A, 1))
+    objects = '<object><name>a</name><polygon>{}</polygon></object><object><name>b</name></object>'.format(points)
+    (tmp_path / 'robo' / 'a.xml').write_text(tools.voc_xml('a.png', objects))
+    imported = import_annotations(str(tmp_path / 'robo'), str(tmp_path / 'out3'), Options(val_share=0))
+    expected = np.zeros(SIZE, np.uint8)
+    expected[4:12, 5:15] = 1
+    np.testing.assert_array_equal(labels_of(tmp_path / 'out3')['train/a.png'], expected)
+    assert any('only a box: there is no mask in SegmentationClass' in reason for reason in imported.left_out)
+
+
+def test_classes_of_cityscapes(tmp_path):
+    tools.cityscapes(tmp_path / 'source')
+    for path in (tmp_path / 'source' / 'gtFine' / 'town').iterdir():
+        content = json.loads(path.read_text())
+        names = [('road', tools.A_PIXELS), ('cargroup', tools.B_PIXELS), ('ego vehicle', tools.corners(0, 0, 3, 3))]
+        content['objects'] = [{'label': name, 'polygon': polygon} for name, polygon in names]
+        path.write_text(json.dumps(content))
+    imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+    assert imported.label_space.num_classes == 19 and imported.rest == 'void'
+    label = next(iter(labels_of(tmp_path / 'out').values()))
+    np.testing.assert_array_equal(label, np.choose(EXPECTED, [255, 0, 13]))
+
+
+@pytest.mark.parametrize(
+    'text, names',
+    [
+        ('names: [\'a b\', "c", d]  # three\n', ['a b', 'c', 'd']),
+        ('nc: 2\nnames: [a,\n  b]\n', ['a', 'b']),
+        ('names:\n- a\n- b # second\nnc: 2\n', ['a', 'b']),
+        ('names:\n  0: a\n  1: b\n', ['a', 'b']),
+    ],
+)
+def test_class_names_of_yolo(tmp_path, text, names):
+    tools.yolo(tmp_path / 'source')
+    (tmp_path / 'source' / 'data.yaml').write_text(text)
+    imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+    assert list(imported.label_space.class_names) == ['background'] + names
+
+
+def test_splits_by_share_by_lists_and_of_the_source(tmp_path):
+    root = tmp_path / 'source'
+    tools.labelme(root)
+
+    def names(options, out):
+        import_annotations(str(root), str(tmp_path / out), options)
+        return {
+            split: sorted(os.listdir(str(tmp_path / out / 'labels' / split)))
+            for split in os.listdir(str(tmp_path / out / 'labels'))
+        }
+
+    first = names(Options(val_share=0.4, seed=1), '1')
+    assert {split: len(found) for split, found in first.items()} == {'train': 3, 'val': 2}
+    assert names(Options(val_share=0.4, seed=1), '2') == first
+    assert any(names(Options(val_share=0.4, seed=seed), '1-{}'.format(seed)) != first for seed in range(2, 6))
+    (tmp_path / 'train.txt').write_text('0.png\n1\n')
+    (tmp_path / 'val.txt').write_text('3\nnone\n')
+    lists = {'train': str(tmp_path / 'train.txt'), 'val': str(tmp_path / 'val.txt')}
+    imported = import_annotations(str(root), str(tmp_path / '3'), Options(lists=lists))
+    assert imported.splits == {'train': 2, 'val': 1}
+    assert imported.left_out == {
+        'images that are in no list': ['2.png', '4.png'],
+        'names in lists without an image': ['none'],
+    }
+    (tmp_path / 'val.txt').write_text('1\n')
+    with pytest.raises(ValueError, match='1 is in the lists of two splits. Take it out of one'):
+        import_annotations(str(root), str(tmp_path / '4'), Options(lists=lists))
+    for split in ('train', 'valid'):
+        (root / split).mkdir()
+    for number in range(NUM_IMAGES):
+        for suffix in ('.png', '.json'):
+            folder = 'valid' if number in (1, 2) else 'train'
+            os.rename(str(root / (str(number) + suffix)), str(root / folder / (str(number) + suffix)))
+    assert names(Options(), '5') == {'train': ['0.png', '3.png', '4.png'], 'val': ['1.png', '2.png']}
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (Options(kind='paint'), "--format is 'paint'; choose from coco, labelme, cityscapes"),
+        (Options(order='size'), "--order is 'size'; choose from file, area"),
+        (Options(rest='sky'), "--rest is 'sky'; choose from background, void"),
+        (Options(val_share=1.0), '--val-share is 1.0; it has to be at least 0 and below 1'),
+        (Options(lists={'val': '/none.txt'}), '/none.txt does not exist. Give a text file of image names'),
+        (Options(classes=['c']), '--classes names c, but the annotations have a, b. Take names of these'),
+        (Options(void=['c']), '--void names c, but the annotations have a, b'),
+        (Options(classes=['a'], rest='void'), 'The annotations have the classes a; it takes from 2 to 255'),
+        (Options(kind='cvat'), 'holds no annotations of cvat. Known are'),
+        (Options(image_dir='/none'), '/none does not exist'),
+    ],
+)
+def test_options_that_cannot_be_are_refused_and_nothing_is_written(tmp_path, options, message):
+    tools.labelme(tmp_path / 'source')
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'), options)
+    assert sorted(os.listdir(str(tmp_path))) == ['source']
+
+
+BILLION_LAUGHS = (
+    '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]><annotations><image>&b;</image>'
+    '</annotations>'
+)
+
+
+@pytest.mark.parametrize(
+    'name, content, message',
+    [
+        ('a.json', b'[' * 100000, 'a.json is nested too deeply for annotations'),
+        ('a.json', b'{"shapes": [', 'a.json is no JSON'),
+        ('a.json', b'\xff\xfe\x00', 'a.json is no text in UTF-8'),
+        ('a.xml', BILLION_LAUGHS.encode(), 'a.xml has a document type'),
+        (
+            'a.xml',
+            BILLION_LAUGHS.replace('1.0"', '1.0" encoding="utf-16"').encode('utf-16'),
+            'a.xml has a document type',
+        ),
+        ('a.xml', b'<a>' * 1000, 'a.xml is nested too deeply'),
+        ('a.xml', b'<annotations><image>', 'a.xml is no XML'),
+        ('a.txt', b'nothing', ''),
+    ],
+)
+def test_hostile_and_damaged_files_are_refused_in_a_sentence(tmp_path, capsys, name, content, message):
+    (tmp_path / 'source').mkdir()
+    (tmp_path / 'source' / name).write_bytes(content)
+    assert cli.main(['import', str(tmp_path / 'source'), str(tmp_path / 'out')]) == 2
+    printed = capsys.readouterr().err
+    assert 'holds no annotations' in printed and message in printed and 'Traceback' not in printed
+    assert not (tmp_path / 'out').exists()
+
+
+def test_hostile_values_leave_out_their_image_or_shape(tmp_path):
+    bomb = base64.b64encode(zlib.compress(b'\0' * 2**28)).decode()
+    tools.supervisely(tmp_path / 'source')
+    path = tmp_path / 'source' / 'ds' / 'ann' / '0.png.json'
+    content = json.loads(path.read_text())
+    content['objects'][1]['bitmap']['data'] = bomb
+    path.write_text(json.dumps(content))
+    other = tmp_path / 'source' / 'ds' / 'ann' / '1.png.json'
+    content['size'] = {'height': 10**9, 'width': 10**9}
+    other.write_text(json.dumps(content))
+    imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'), Options(val_share=0))
+    assert {reason: len(places) for reason, places in imported.left_out.items()} == {
+        'images that cannot be used: its image has 20 x 30 pixels, not those that the annotations say': 1,
+        'shapes that cannot be drawn (a mask of more than 134 MB)': 1,
+    }
+
+
+def test_annotations_of_several_tools_are_asked_about(tmp_path):
+    tools.labelme(tmp_path / 'source' / 'one')
+    tools.cvat(tmp_path / 'source' / 'two')
+    with pytest.raises(DataError, match=r'annotations of several tools: labelme \(.*\), cvat \(.*--format'):
+        import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+    imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'), Options(kind='cvat'))
+    assert imported.splits == {'train': 4, 'val': 1}
+
+
+def test_the_command_prints_what_to_go_on_with(tmp_path, capsys):
+    tools.coco(tmp_path / 'source')
+    out = str(tmp_path / 'my data')
+    assert cli.main(['import', str(tmp_path / 'source'), out, '--val-share', '0.4', '--rest', 'background']) == 0
+    printed = capsys.readouterr().out
+    assert 'images        3 train, 2 val' in printed and 'the smaller lies over the other (--order area)' in printed
+    assert "train --images '{}/images/train' --labels '{}/labels/train'".format(out, out) in printed
+    assert cli.main(['import', str(tmp_path / 'source'), out]) == 2
+    assert 'exists already and is not an empty directory' in capsys.readouterr().err

@@ -1,0 +1,128 @@
+"""Polygons and label maps, against slow tests of every pixel."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_generator.street_scenes import make_scene
+from helpers.label_spaces import generic_label_space
+from helpers.polygons import fill_pixels, fill_rings, geojson, outlines, pixel_outline, regions, signed_area, simplified
+
+
+def is_inside(rings, x, y):
+    """Jordan's test, a ray to the right: an odd number of crossings."""
+    crossings = 0
+    for ring in rings:
+        for (x0, y0), (x1, y1) in zip(ring, np.roll(ring, -1, axis=0)):
+            if (y0 <= y) != (y1 <= y) and x < x0 + (y - y0) / (y1 - y0) * (x1 - x0):
+                crossings += 1
+    return crossings % 2 == 1
+
+
+def slow_fill(rings, size):
+    return np.array(
+        [[is_inside(rings, column + 0.5, row + 0.5) for column in range(size[1])] for row in range(size[0])]
+    )
+
+
+def whole(window, size):
+    image = np.zeros(size, bool)
+    image[window.top : window.top + window.mask.shape[0], window.left : window.left + window.mask.shape[1]] = (
+        window.mask
+    )
+    return image
+
+
+@given(st.integers(0, 10**6), st.integers(1, 3), st.sampled_from([1, 5, 40]))
+@settings(deadline=None, max_examples=25)
+def test_pixels_whose_centres_are_inside(seed, num_rings, reach):
+    rng = np.random.default_rng(seed)
+    rings = [rng.uniform(-reach, 12 + reach, (rng.integers(3, 8), 2)) for _ in range(num_rings)]
+    np.testing.assert_array_equal(whole(fill_rings(rings, (9, 13)), (9, 13)), slow_fill(rings, (9, 13)))
+
+
+def test_corners_of_pixels_hold_exactly_these_pixels():
+    for box in ([0, 0, 4, 3], [2, 1, 3, 2], [-5, -5, 100, 100]):
+        left, top, right, bottom = box
+        ring = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+        expected = np.zeros((6, 7), bool)
+        expected[max(0, top) : bottom, max(0, left) : right] = True
+        np.testing.assert_array_equal(whole(fill_rings([ring], (6, 7)), (6, 7)), expected)
+
+
+def test_vertices_that_are_pixels_belong_to_the_polygon():
+    found = whole(fill_pixels(np.array([[2, 1], [5, 1], [5, 3], [2, 3]]), (6, 7)), (6, 7))
+    expected = np.zeros((6, 7), bool)
+    expected[1:4, 2:6] = True
+    np.testing.assert_array_equal(found, expected)
+    assert whole(fill_pixels(np.array([[-1e9, -1e9], [1e9, -1e9], [1e9, 1e9], [-1e9, 1e9]]), (6, 7)), (6, 7)).all()
+    assert not fill_pixels(np.array([[20, 20], [30, 20], [25, 30]]), (6, 7)).mask.size
+
+
+@pytest.mark.parametrize('points', [[[0, 0], [np.nan, 1], [2, 2]], [[0, 0], [np.inf, 1], [2, 2]], [[0, 0, 0]]])
+def test_points_that_are_none_are_refused(points):
+    for fill in (lambda ring: fill_rings([ring], (4, 4)), lambda ring: fill_pixels(ring, (4, 4))):
+        with pytest.raises(ValueError, match='a point that is no pair of finite numbers'):
+            fill(np.array(points))
+
+
+def test_a_polygon_that_would_take_for_ever_is_refused():
+    ring = np.stack([np.arange(30000.0), np.arange(30000) % 2 * 1e6], axis=1)
+    with pytest.raises(ValueError, match='a polygon of 30000 points that crosses itself everywhere is not drawn'):
+        fill_rings([ring], (4000, 30000))
+
+
+def painted(class_ids, tolerance=0.0, in_pixels=False):
+    found = np.full(class_ids.shape, 99, np.uint8)
+    for region in regions(class_ids):
+        if in_pixels:
+            window = fill_pixels(simplified(pixel_outline(region.window), tolerance), class_ids.shape)
+        else:
+            window = fill_rings([simplified(ring, tolerance) for ring in outlines(region.window)], class_ids.shape)
+        found[whole(window, class_ids.shape)] = region.class_id
+    return found
+
+
+@given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 9), st.integers(1, 4))
+@settings(deadline=None, max_examples=40)
+def test_outlines_give_any_label_map_again(seed, height, width, num_classes):
+    class_ids = np.random.default_rng(seed).integers(0, num_classes, (height, width)).astype(np.uint8)
+    np.testing.assert_array_equal(painted(class_ids), class_ids)
+    np.testing.assert_array_equal(painted(class_ids, in_pixels=True), class_ids)
+    for region in regions(class_ids):
+        rings = outlines(region.window)
+        assert sum(map(signed_area, rings)) == region.area == region.window.mask.sum()
+        assert signed_area(rings[0]) > 0 and all(signed_area(hole) < 0 for hole in rings[1:])
+
+
+@pytest.mark.parametrize('in_pixels, tolerance', [(False, 0.0), (True, 0.0), (False, 0.5)])
+def test_generated_scenes_keep_their_classes(in_pixels, tolerance):
+    class_ids = make_scene(np.random.default_rng(3), (128, 256))[1].astype(np.uint8)
+    found = painted(class_ids, tolerance, in_pixels)
+    for class_id in np.unique(class_ids):
+        both, any_of = (found == class_id) & (class_ids == class_id), (found == class_id) | (class_ids == class_id)
+        assert both.sum() / any_of.sum() >= 0.99
+
+
+def test_geojson_is_closed_wound_as_its_standard_wants_and_in_map_coordinates():
+    class_ids = np.zeros((6, 8), np.uint8)
+    class_ids[1:5, 2:7] = 1
+    class_ids[2:4, 3:5] = 255
+    space = generic_label_space(2, class_names=['field', 'pond'])
+    for transform in (None, lambda x, y: (500000 + 2 * x, 6000000 - 2 * y)):
+        collection = json.loads(json.dumps(geojson(class_ids, space, transform, crs='urn:ogc:def:crs:EPSG::25832')))
+        assert collection['crs']['properties']['name'] == 'urn:ogc:def:crs:EPSG::25832'
+        assert [feature['properties']['class'] for feature in collection['features']] == ['field', 'pond']
+        pond = collection['features'][1]
+        assert pond['properties']['pixels'] == 16 and len(pond['geometry']['coordinates']) == 2
+        for index, ring in enumerate(pond['geometry']['coordinates']):
+            assert ring[0] == ring[-1]
+            x, y = np.array(ring[:-1], float).T
+            area = (x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2
+            assert (area > 0) == (index == 0)  # counterclockwise where y goes up
+            assert abs(area) == (20, 4)[index] * (1 if transform is None else 4)
+    assert min(x for x, _ in pond['geometry']['coordinates'][0]) == 500004
+    assert max(y for _, y in pond['geometry']['coordinates'][0]) == 5999998
