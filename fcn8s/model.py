@@ -128,7 +128,7 @@ class FCN8s:
         learning_rate_schedule: Callable[[int], float],
         keep_prob: float = 0.5,
         l2_regularization: float = 0.0,
-        eval_dataset: str = 'train',
+        eval_dataset: Optional[str] = None,
         eval_frequency: int = 5,
         val_generator: Any = None,
         val_steps: Optional[int] = None,
@@ -151,6 +151,7 @@ class FCN8s:
         keep_checkpoints: int = 2,
         early_stopping_patience: Optional[int] = None,
         config: Optional[Dict[str, Any]] = None,
+        callbacks: Sequence[Callable[[request.TrainingEvent], Any]] = (),
     ) -> List[Dict[str, Any]]:
         """Trains, and returns the history: one record per epoch (training loss, rate, speed, evaluation scores).
 
@@ -159,7 +160,8 @@ class FCN8s:
             learning_rate_schedule: step (from 0, within this training) -> learning rate; `fcn8s.schedules` has some.
             keep_prob: of dropout. l2_regularization: rate r of r x 1/2 sum(w^2) over the decoder's kernels.
             metrics: any of 'loss', 'mean_iou', 'accuracy': evaluated every `eval_frequency` epochs and after the last.
-            eval_dataset: 'train' evaluates the next batches of train_generator, 'val' those of val_generator.
+            eval_dataset: 'train' evaluates the next batches of train_generator, 'val' those of val_generator; the
+                latter where there is one.
             val_steps: batches per evaluation; one pass over val_generator where that knows its length.
             save_during_training: write models to save_dir every `save_frequency` epochs and after the last; with
                 save_best_only instead after each epoch whose monitored score is the best so far. saver: see `save`.
@@ -172,6 +174,8 @@ class FCN8s:
                 score, at the end and on Ctrl-C or SIGTERM. keep_checkpoints: how many stay, besides the best.
             early_stopping_patience: stop after so many evaluations without a better monitored score.
             config: further entries for config.json.
+            callbacks: functions of an event (kind 'step', 'evaluation' or 'epoch', step, scores, model), called after
+                each; see `fcn8s.training.request.TrainingEvent`. What they raise stops the run, its state saved.
 
         Raises:
             ValueError: before the first step, for what cannot work.
@@ -180,7 +184,7 @@ class FCN8s:
         """
         arguments = request.TrainRequest(**_without_self(locals()))
         self.network.check_open()
-        return run.train(self.network, arguments)
+        return run.train(self.network, arguments, self)
 
     def evaluate(
         self,

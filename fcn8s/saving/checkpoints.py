@@ -155,6 +155,14 @@ def _name(step: int) -> str:
     return 'step-{:08d}'.format(step)
 
 
+def step_of(checkpoint: str) -> int:
+    """The step that the name of a checkpoint's directory says."""
+    match = _NAME.match(os.path.basename(checkpoint))
+    if match is None:
+        raise ValueError('{!r} is no name of a checkpoint; those are like step-00000120.'.format(checkpoint))
+    return int(match.group(1))
+
+
 def read_state(checkpoint: str) -> Dict[str, Any]:
     """The state that was saved with a checkpoint; raises ValueError where it is missing or damaged."""
     path = os.path.join(checkpoint, STATE_FILE)

@@ -58,7 +58,8 @@ class Actions(NamedTuple):
     """What the loop has others do. Each may be None, for a loop that does not do it.
 
     evaluate(stop) -> scores, or raises EvaluationAbandoned once the StopRequest was made; save(state, is_best);
-    summarize(step, values by name, batch); record(epoch record).
+    summarize(step, values by name, batch); record(epoch record); tell(kind, step, scores), see
+    `fcn8s.training.request.TrainingEvent`.
     needs_evaluation: whether the monitored score comes from evaluate() rather than from the training loss.
     save_when_improved: whether an epoch with a new best score is saved in any case, also between two savings.
     how_to_go_on: what a person does to continue from what save() wrote; None where it is no more than a model.
@@ -68,59 +69,97 @@ class Actions(NamedTuple):
     save: Optional[Callable[['TrainingState', bool], None]] = None
     summarize: Optional[Callable[[int, Dict[str, float], Optional[Tuple[Any, Any]]], None]] = None
     record: Optional[Callable[[Dict[str, Any]], None]] = None
+    tell: Optional[Callable[[str, int, Scores], None]] = None
     needs_evaluation: bool = False
     save_when_improved: bool = True
     how_to_go_on: Optional[str] = None
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and _is_number(value) and value >= 0
 
 
-def _is_score(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-_STATE_RULES: Dict[str, Callable[[Any], bool]] = {
-    'step': _is_count,
-    'losses': lambda value: isinstance(value, list) and all(entry is None or _is_score(entry) for entry in value),
-    'best': lambda value: value is None or _is_score(value),
-    'best_step': lambda value: value is None or _is_count(value),
-    'evaluations_since_best': _is_count,
+_COUNT = (_is_count, 'a whole number of at least 0')
+_SECONDS = (lambda value: _is_number(value) and value >= 0, 'a number of at least 0')
+# What a field of a `TrainingState` may be, and how messages say it.
+_STATE_RULES: Dict[str, Tuple[Callable[[Any], bool], str]] = {
+    'step': _COUNT,
+    'losses': (lambda value: isinstance(value, list) and all(map(_is_number, value)), 'a list of numbers'),
+    'best': (lambda value: value is None or _is_number(value), 'a number or null'),
+    'best_step': (lambda value: value is None or _is_count(value), 'a whole number of at least 0, or null'),
+    'evaluations_since_best': _COUNT,
+    'seconds': _SECONDS,
+    'waited': _SECONDS,
+    'images': _COUNT,
 }
 
 
 class TrainingState:
-    """Where a training run is; everything that resuming needs besides variables and data position."""
+    """Where a training run is; everything that resuming needs besides variables and data position.
+
+    Attributes:
+        step: optimiser steps done in this run.
+        losses: of the steps of the current epoch.
+        best, best_step: the best monitored score so far and its step; None before there is one.
+        evaluations_since_best: how often the monitored score was known and no better.
+        seconds, waited, images: of the steps of the current epoch: how long they took, how much of that was spent
+            waiting for data, and how many images they took.
+    """
 
     def __init__(
         self,
         step: int = 0,
-        losses: Tuple[float, ...] = (),
+        losses: Sequence[float] = (),
         best: Optional[float] = None,
         best_step: Optional[int] = None,
         evaluations_since_best: int = 0,
+        seconds: float = 0.0,
+        waited: float = 0.0,
+        images: int = 0,
     ) -> None:
-        self.step = step  # optimiser steps done in this run
-        self.losses = list(losses)  # the losses of the current epoch's steps
+        self.step = step
+        self.losses = list(losses)
         self.best = best
         self.best_step = best_step
         self.evaluations_since_best = evaluations_since_best
+        self.seconds = seconds
+        self.waited = waited
+        self.images = images
+
+    def end_epoch(self) -> None:
+        """Forgets what was kept of the steps of the epoch."""
+        self.losses, self.seconds, self.waited, self.images = [], 0.0, 0.0, 0
 
     def to_dict(self) -> Dict[str, Any]:
+        """Returns the state as JSON can hold it."""
         return dict(vars(self))
 
     @classmethod
-    def from_dict(cls, fields: Dict[str, Any]) -> 'TrainingState':
-        """The inverse of `to_dict`. Raises ValueError for what no run has written."""
-        state = cls()
-        if not isinstance(fields, dict) or set(fields) != set(state.to_dict()):
+    def from_dict(cls, fields: Any) -> 'TrainingState':
+        """Returns the state that `to_dict` gave.
+
+        Raises:
+            ValueError: for a field that is missing, unknown, or of a kind or value that it cannot have.
+        """
+        if not isinstance(fields, dict):
+            raise ValueError('the state of the loop is {!r:.60}; it has to be a table.'.format(str(fields)))
+        needed = ('step', 'losses', 'best', 'best_step', 'evaluations_since_best')
+        missing = [name for name in needed if name not in fields]
+        unknown = sorted(set(fields) - set(vars(cls())))
+        if missing or unknown:
             raise ValueError(
-                'the state of the loop is {!r:.60}; it has {}.'.format(str(fields), ', '.join(sorted(state.to_dict())))
+                'the state of the loop {} {}.'.format('lacks' if missing else 'has', ', '.join(missing or unknown))
             )
         for name, value in fields.items():
-            if not _STATE_RULES[name](value):
-                raise ValueError('{} of the loop is {!r:.60}, which no run has written.'.format(name, str(value)))
+            holds, rule = _STATE_RULES[name]
+            if not holds(value):
+                raise ValueError('{} is {:.60}; it has to be {}.'.format(name, repr(value), rule))
+        if fields['best_step'] is not None and fields['best_step'] > fields['step']:
+            raise ValueError('best_step is {}, after step {}.'.format(fields['best_step'], fields['step']))
         return cls(**fields)
 
 
@@ -177,73 +216,87 @@ class TrainingLoop:
         self.class_names = class_names
         self.state = state or TrainingState()
         self.history: List[Dict[str, Any]] = []
-        self._waited = 0.0
-        self._images = 0
-        self._unsaved = False
+        self._is_unsaved = False
 
     def train(self) -> List[Dict[str, Any]]:
         """Runs the remaining epochs and returns one record per epoch.
 
-        Raises FloatingPointError at a loss that is not finite, and TrainingInterrupted after a signal.
+        Raises:
+            FloatingPointError: at a loss that is not finite.
+            TrainingInterrupted: after a signal.
         """
         with StopRequest() as stop:
-            while self._epoch() < self.options.epochs and not self._out_of_patience():
+            while self._epoch() < self.options.epochs and not self._is_out_of_patience():
                 self._train_epoch(stop)
                 if stop.requested:
                     self._interrupt(stop.requested)
         if self._epoch() < self.options.epochs:
-            best = 'no score so far'
-            if self.state.best is not None:
-                best = 'best {:.4f} at step {}'.format(self.state.best, self.state.best_step)
-            print(
-                'Stopped early: {} has not improved in {} evaluations ({}).'.format(
-                    self.options.monitor, self.options.patience, best
-                )
-            )
+            self._say_that_patience_ended()
         return self.history
 
-    def _out_of_patience(self) -> bool:
-        patience = self.options.patience
-        return patience is not None and self.state.evaluations_since_best >= patience
-
-    def _epoch(self) -> int:
-        """The current epoch, from 0. An epoch is over when its losses were summed up, not with its last step."""
-        return (self.state.step - len(self.state.losses)) // self.options.steps_per_epoch
-
     def _train_epoch(self, stop: StopRequest) -> None:
-        """The steps to the end of the current epoch, from the middle of it where a run was resumed there."""
-        options, state = self.options, self.state
-        epoch, done = self._epoch(), len(self.state.losses)
-        self._waited, self._images, start = 0.0, 0, time.perf_counter()
-        with tqdm(
-            total=options.steps_per_epoch,
-            initial=done,
-            unit='step',
-            desc='epoch {}/{}'.format(epoch + 1, options.epochs),
-            bar_format=PROGRESS,
-            dynamic_ncols=True,
-            mininterval=0.5,
-        ) as bar:
-            for _ in range(done, options.steps_per_epoch):
-                rate = _checked_rate(options.learning_rate_schedule(state.step), state.step)
-                self._train_step(rate)
-                elapsed = time.perf_counter() - start
-                recent = state.losses[-options.loss_averaging :]
-                bar.set_postfix_str(
-                    'loss {:.4f}, waiting for data {:.0%}, {:.1f} images/s, rate {:.2g}'.format(
-                        sum(recent) / len(recent), self._waited / elapsed, self._images / elapsed, rate
-                    ),
-                    refresh=False,
-                )
+        """Takes the steps to the end of the current epoch, evaluates, records and saves.
+
+        A signal ends it early. The losses so far stay in the state, and a resumed run goes on from there: with the
+        next step, or with the evaluation where only that is missing.
+        """
+        epoch = self._epoch()
+        self._take_steps(epoch, stop)
+        if stop.requested:
+            return
+        try:
+            scores = self._evaluate_if_due(epoch, stop)
+        except EvaluationAbandoned:
+            return
+        record = self._record(epoch, scores)
+        self._save_if_due(epoch, self._is_improved(record))
+        if scores is not None:
+            self._tell('evaluation', scores)
+        self._tell('epoch', record)
+
+    # Steps
+
+    def _take_steps(self, epoch: int, stop: StopRequest) -> None:
+        """Takes the steps that are left of an epoch; of one that a run was resumed in the middle of, the rest."""
+        done, total = len(self.state.losses), self.options.steps_per_epoch
+        name = 'epoch {}/{}'.format(epoch + 1, self.options.epochs)
+        start = time.perf_counter() - self.state.seconds
+        with tqdm(total=total, initial=done, unit='step', desc=name, dynamic_ncols=True, mininterval=0.5) as bar:
+            for _ in range(done, total):
+                rate = _checked_rate(self.options.learning_rate_schedule(self.state.step), self.state.step)
+                self._take_step(rate)
+                self.state.seconds = time.perf_counter() - start
+                bar.set_postfix_str(self._progress(rate), refresh=False)
                 bar.update()
+                self._tell('step', {'loss': self.state.losses[-1], 'learning_rate': rate})
                 if stop.requested:
                     return
-        seconds = time.perf_counter() - start
-        try:
-            scores = self._evaluate(epoch, stop)
-        except EvaluationAbandoned:
-            return  # the epoch's losses are still in the state: a resumed run begins with this evaluation
-        self._finish_epoch(epoch, options.learning_rate_schedule(state.step - 1), seconds, scores)
+
+    def _take_step(self, rate: float) -> None:
+        """Takes one optimiser step: `accumulate_batches` batches, the last of which applies the update."""
+        batches, losses = self.options.accumulate_batches, []
+        for number in range(batches):
+            images, labels = as_pair(self._next_batch())
+            is_last = number == batches - 1
+            losses.append(self._run_batch(images, labels, rate, self.state.step * batches + number, is_last))
+        loss = step_loss(losses)
+        if not math.isfinite(loss):
+            raise FloatingPointError(self._not_finite_message(loss, rate))
+        self.state.step += 1
+        self.state.losses.append(loss)
+        self._is_unsaved = True
+        if self.actions.summarize and self.state.step % self.options.summaries_frequency == 0:
+            self.actions.summarize(self.state.step, {'loss': loss, 'learning_rate': rate}, (images, labels))
+
+    def _run_batch(self, images: Any, labels: Any, rate: float, number: int, is_last: bool) -> Dict[str, float]:
+        """Runs one batch and returns what `step_loss` needs of it. number: of the batch within the whole run."""
+        options = self.options
+        self.state.images += len(images)
+        # The dropout mask is a function of this pair alone, so that a resumed run draws what the first would have.
+        dropout_seed = (options.seed, number)
+        feed = self.fetches.feed(images, labels, options.keep_prob, dropout_seed, rate, options.l2_regularization)
+        loss, _ = self.run((self.fetches.loss, self.fetches.train_op if is_last else self.fetches.accumulate), feed)
+        return loss
 
     def _next_batch(self) -> Any:
         start = time.perf_counter()
@@ -254,30 +307,19 @@ class TrainingLoop:
                 'train_generator ended at step {}; it has to go on for ever. Use BatchGenerator.generate, or '
                 'wrap yours in a loop.'.format(self.state.step)
             ) from None
-        self._waited += time.perf_counter() - start
+        self.state.waited += time.perf_counter() - start
         return batch
 
-    def _train_step(self, rate: float) -> None:
-        """One optimiser step: `accumulate_batches` batches, the last of which applies the update."""
-        options, state = self.options, self.state
-        losses = []
-        for number in range(options.accumulate_batches):
-            images, labels = as_pair(self._next_batch())
-            self._images += len(images)
-            # The dropout mask is a function of this pair alone, so that a resumed run draws what the first would have.
-            dropout_seed = (options.seed, state.step * options.accumulate_batches + number)
-            feed = self.fetches.feed(images, labels, options.keep_prob, dropout_seed, rate, options.l2_regularization)
-            last = number == options.accumulate_batches - 1
-            loss, _ = self.run((self.fetches.loss, self.fetches.train_op if last else self.fetches.accumulate), feed)
-            losses.append(loss)
-        loss = step_loss(losses)
-        if not math.isfinite(loss):
-            raise FloatingPointError(self._not_finite_message(loss, rate))
-        state.step += 1
-        state.losses.append(loss)
-        self._unsaved = True
-        if self.actions.summarize and state.step % options.summaries_frequency == 0:
-            self.actions.summarize(state.step, {'loss': loss, 'learning_rate': rate}, (images, labels))
+    def _progress(self, rate: float) -> str:
+        recent = self.state.losses[-self.options.loss_averaging :]
+        return 'loss {:.4f}, rate {:.2g}, {:.1f} images/s, waiting for data {:.0%}'.format(
+            sum(recent) / len(recent), rate, *self._pace()
+        )
+
+    def _pace(self) -> Tuple[float, float]:
+        """Images per second in the steps of this epoch, and the share of the time that they waited for data."""
+        seconds = max(self.state.seconds, 1e-9)  # 0 where a run of 1.0 was resumed for an evaluation alone
+        return self.state.images / seconds, self.state.waited / seconds
 
     def _not_finite_message(self, loss: float, rate: float) -> str:
         before = [record['training_loss'] for record in self.history] + self.state.losses
@@ -290,80 +332,112 @@ class TrainingLoop:
             loss, self.state.step, rate, saved, cause
         )
 
-    def _evaluate(self, epoch: int, stop: StopRequest) -> Optional[Scores]:
-        """At every eval_frequency-th epoch, at the last, and where 'save the best only' needs a score to decide."""
+    # The end of an epoch
+
+    def _epoch(self) -> int:
+        """The current epoch, from 0. An epoch is over when its losses were summed up, not with its last step."""
+        return (self.state.step - len(self.state.losses)) // self.options.steps_per_epoch
+
+    def _evaluate_if_due(self, epoch: int, stop: StopRequest) -> Optional[Scores]:
+        """Evaluates at every eval_frequency-th epoch, the last, and where 'save the best only' needs a score."""
         if self.actions.evaluate is None:
             return None
         options = self.options
-        decides = self._save_due(epoch) and options.save_best_only and self.actions.needs_evaluation
+        decides = self._is_save_due(epoch) and options.save_best_only and self.actions.needs_evaluation
         if (epoch + 1) % options.eval_frequency == 0 or epoch + 1 == options.epochs or decides:
             return self.actions.evaluate(stop)
         return None
 
-    def _save_due(self, epoch: int) -> bool:
-        if self.actions.save is None:
-            return False
-        return (
-            (epoch + 1) % self.options.save_frequency == 0
-            or epoch + 1 == self.options.epochs
-            or self._out_of_patience()
-        )
-
-    def _finish_epoch(self, epoch: int, rate: float, seconds: float, scores: Optional[Scores]) -> None:
-        options, state, actions = self.options, self.state, self.actions
-        training_loss = sum(state.losses) / len(state.losses)
-        score = self._monitored(training_loss, scores)
-        improved = score is not None and self._compare(score)
+    def _record(self, epoch: int, scores: Optional[Scores]) -> Dict[str, Any]:
+        """Ends the epoch and records it: before it is saved, so that what a checkpoint has trained is on record."""
+        images_per_second, waiting_share = self._pace()
         record = {
             'epoch': epoch + 1,
-            'step': state.step,
-            'learning_rate': rate,
-            'training_loss': training_loss,
-            'seconds': round(seconds, 3),
-            'images_per_second': round(self._images / seconds, 3),
-            'waiting_share': round(self._waited / seconds, 4),
+            'step': self.state.step,
+            'learning_rate': self.options.learning_rate_schedule(self.state.step - 1),
+            'training_loss': sum(self.state.losses) / len(self.state.losses),
+            'seconds': round(self.state.seconds, 3),
+            'images_per_second': round(images_per_second, 3),
+            'waiting_share': round(waiting_share, 4),
             'evaluation': scores,
         }
         self.history.append(record)
-        state.losses, self._unsaved = [], True
-        # Recorded before it is saved: what a checkpoint claims to have trained is on record.
-        if actions.record:
-            actions.record(record)
-        if improved and actions.save_when_improved or self._save_due(epoch) and not options.save_best_only:
-            self._save(improved)
+        self.state.end_epoch()
+        self._is_unsaved = True
+        if self.actions.record:
+            self.actions.record(record)
+        return record
+
+    def _is_improved(self, record: Dict[str, Any]) -> bool:
+        """Compares the monitored score of an epoch with the best so far, which it becomes where it is better."""
+        state, scores = self.state, record['evaluation']
+        if not self.actions.needs_evaluation:
+            score = record['training_loss']
+        elif scores is None:
+            return False  # nobody knows; that is no evaluation without an improvement
+        else:
+            score = monitored_score(self.options.monitor, scores, self.class_names)
+        if is_better(self.options.monitor, score, state.best):
+            state.best, state.best_step, state.evaluations_since_best = score, state.step, 0
+            return True
+        state.evaluations_since_best += 1
+        return False
+
+    def _save_if_due(self, epoch: int, is_improved: bool) -> None:
+        is_in_turn = self._is_save_due(epoch) and not self.options.save_best_only
+        if is_in_turn or is_improved and self.actions.save_when_improved:
+            self._save(is_improved)
+
+    def _is_save_due(self, epoch: int) -> bool:
+        is_last = epoch + 1 == self.options.epochs or self._is_out_of_patience()
+        return self.actions.save is not None and (is_last or (epoch + 1) % self.options.save_frequency == 0)
 
     def _save(self, is_best: bool) -> None:
         if self.actions.save is not None:
             self.actions.save(self.state, is_best)
-            self._unsaved = False
+            self._is_unsaved = False
 
-    def _monitored(self, training_loss: float, scores: Optional[Scores]) -> Optional[float]:
-        """The monitored score of an epoch; None where only an evaluation knows it and there was none."""
-        if not self.actions.needs_evaluation:
-            return training_loss
-        return None if scores is None else monitored_score(self.options.monitor, scores, self.class_names)
+    # Ends
 
-    def _compare(self, score: float) -> bool:
-        """Updates the best score; returns whether this epoch is the best so far."""
-        state = self.state
-        improved = is_better(self.options.monitor, score, state.best)
-        if improved:
-            state.best, state.best_step, state.evaluations_since_best = score, state.step, 0
-        else:
-            state.evaluations_since_best += 1
-        return improved
+    def _is_out_of_patience(self) -> bool:
+        patience = self.options.patience
+        return patience is not None and self.state.evaluations_since_best >= patience
+
+    def _say_that_patience_ended(self) -> None:
+        best = 'no score so far'
+        if self.state.best is not None:
+            best = 'best {:.4f} at step {}'.format(self.state.best, self.state.best_step)
+        print(
+            'Stopped early: {} has not improved in {} evaluations ({}).'.format(
+                self.options.monitor, self.options.patience, best
+            )
+        )
+
+    def _tell(self, kind: str, scores: Scores) -> None:
+        """Tells the callbacks. What they raise stops the run as Ctrl-C does: the state is saved."""
+        if self.actions.tell is None:
+            return
+        try:
+            self.actions.tell(kind, self.state.step, scores)
+        except BaseException:
+            self._save_as_it_is()
+            raise
+
+    def _save_as_it_is(self) -> None:
+        """Saves a run in the middle; who saves the best models only has them already."""
+        if self._is_unsaved and not self.options.save_best_only:
+            self._save(False)
 
     def _interrupt(self, signal_name: str) -> None:
+        self._save_as_it_is()
         how = 'Nothing was saved: training with run_dir keeps what can be continued.'
         if self.actions.save and self.options.save_best_only and self.state.best is not None:
             how = 'Saved are the best models until then; training with run_dir keeps what can be continued.'
         elif self.actions.save and not self.options.save_best_only:
-            if self._unsaved:
-                self._save(False)
             how = 'The model was saved as it is now.'
             if self.actions.how_to_go_on is not None:
                 how = 'The state after this step was saved. ' + self.actions.how_to_go_on
-        raise TrainingInterrupted('{} after step {}. {}'.format(signal_name, self.state.step, how), signal_name)
+        raise TrainingInterrupted('{} after step {}. {}'.format(signal_name, self.state.step, how))
 
 
 def _checked_rate(rate: Any, step: int) -> float:

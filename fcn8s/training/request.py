@@ -1,10 +1,10 @@
 """What `FCN8s.train` was asked for, and whether it can work: checked before any step, any file and any batch."""
 
-from typing import Any, Callable, Dict, FrozenSet, Iterable, NamedTuple, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from fcn8s.network import SAVERS
+from fcn8s.network import SAVERS, check_save
 from fcn8s.saving.descriptions import check_tags
 
 METRICS = ('loss', 'mean_iou', 'accuracy')
@@ -12,6 +12,26 @@ METRICS = ('loss', 'mean_iou', 'accuracy')
 CONFIG_ENTRIES = ('versions', 'seed', 'model', 'training', 'dataset_fingerprint', 'started', 'train')
 # Arguments that a resumed run has to repeat.
 FIXED_IN_A_RUN = ('steps_per_epoch', 'keep_prob', 'l2_regularization', 'eval_dataset', 'monitor')
+
+
+class TrainingEvent(NamedTuple):
+    """What a callback of `FCN8s.train` is called with.
+
+    kind: 'step' after every optimiser step, 'evaluation' after every evaluation, 'epoch' after every epoch, when it is
+        recorded and saved.
+    step: optimiser steps done in this run.
+    scores: of a step its 'loss' and 'learning_rate'; of an evaluation what `FCN8s.evaluate` returns; of an epoch its
+        record, as in the history.
+    model: the `FCN8s` that is trained.
+    """
+
+    kind: str
+    step: int
+    scores: Dict[str, Any]
+    model: Any
+
+
+Callback = Callable[[TrainingEvent], Any]
 
 
 class TrainRequest(NamedTuple):
@@ -23,7 +43,7 @@ class TrainRequest(NamedTuple):
     learning_rate_schedule: Callable[[int], float]
     keep_prob: float = 0.5
     l2_regularization: float = 0.0
-    eval_dataset: str = 'train'
+    eval_dataset: Optional[str] = None
     eval_frequency: int = 5
     val_generator: Any = None
     val_steps: Optional[int] = None
@@ -46,6 +66,15 @@ class TrainRequest(NamedTuple):
     keep_checkpoints: int = 2
     early_stopping_patience: Optional[int] = None
     config: Optional[Dict[str, Any]] = None
+    callbacks: Sequence[Callback] = ()
+
+
+def resolve_request(request: TrainRequest) -> TrainRequest:
+    """Returns the request with `metrics` as a tuple, and the `eval_dataset` that there is where none was given."""
+    eval_dataset = request.eval_dataset
+    if eval_dataset is None:
+        eval_dataset = 'train' if request.val_generator is None else 'val'
+    return request._replace(metrics=check_metrics(request.metrics), eval_dataset=eval_dataset)
 
 
 def check_request(request: TrainRequest, class_names: Sequence[str]) -> None:
@@ -56,6 +85,11 @@ def check_request(request: TrainRequest, class_names: Sequence[str]) -> None:
     _check_generators(request)
     _check_monitor(request, class_names)
     _check_saving(request)
+    _require(
+        not isinstance(request.callbacks, str) and all(callable(callback) for callback in request.callbacks),
+        'callbacks is {!r}; it has to be a list of functions of one event.',
+        request.callbacks,
+    )
 
 
 def _require(holds: Union[bool, np.bool_], message: str, *values: Any) -> None:
@@ -113,10 +147,11 @@ def check_l2_regularization(rate: float) -> None:
     _require(0 <= rate < float('inf'), 'l2_regularization is {!r}; it has to be at least 0.', rate)
 
 
-def check_metrics(metrics: Iterable[str]) -> FrozenSet[str]:
-    """Returns the metrics asked for as a set, or raises ValueError where one is unknown."""
-    wanted = frozenset([metrics] if isinstance(metrics, str) else metrics)
-    _require(wanted <= set(METRICS), 'metrics has {}; choose from {}.', sorted(wanted - set(METRICS)), list(METRICS))
+def check_metrics(metrics: Iterable[str]) -> Tuple[str, ...]:
+    """Returns the metrics asked for, or raises ValueError where one is unknown."""
+    wanted = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    unknown = sorted(set(wanted) - set(METRICS))
+    _require(not unknown, 'metrics has {}; choose from {}.', unknown, list(METRICS))
     return wanted
 
 
@@ -132,6 +167,11 @@ def _check_generators(request: TrainRequest) -> None:
         request.eval_dataset in ('train', 'val'),
         "eval_dataset is {!r}; it has to be 'train' or 'val'.",
         request.eval_dataset,
+    )
+    _require(
+        request.eval_dataset == 'val' or request.val_generator is None,
+        "val_generator is given, but eval_dataset is 'train', so it would not be used. Leave eval_dataset out, or "
+        'val_generator.',
     )
     if request.metrics and request.eval_dataset == 'val':
         _require(
@@ -186,6 +226,7 @@ def _check_monitor(request: TrainRequest, class_names: Sequence[str]) -> None:
 def _check_saving(request: TrainRequest) -> None:
     _require(request.saver in SAVERS, 'saver is {!r}; choose from {}.', request.saver, list(SAVERS))
     check_tags('save_tags', request.save_tags)
+    check_save(request.saver, request.save_tags, request.save_name or None)
     _require(
         not request.save_during_training or request.save_dir is not None,
         'save_during_training is on, but save_dir is not given.',

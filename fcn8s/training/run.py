@@ -13,7 +13,7 @@ import numpy as np
 from fcn8s.batches import check_same_classes
 from fcn8s.network import Network, SaveName
 from fcn8s.saving import runs
-from fcn8s.saving.checkpoints import Checkpoints, read_state
+from fcn8s.saving.checkpoints import Checkpoints, read_state, step_of
 from fcn8s.saving.model_files import library_versions
 from fcn8s.stopping import EvaluationAbandoned, StopRequest, until_stopped
 from fcn8s.training import diagnosis, tensorboard
@@ -21,23 +21,28 @@ from fcn8s.training.loop import Actions, Fetches, LoopOptions, TrainingLoop, Tra
 from fcn8s.training.request import (
     FIXED_IN_A_RUN,
     METRICS,
+    TrainingEvent,
     TrainRequest,
     check_request,
     monitor_needs_evaluation,
     num_eval_batches,
+    resolve_request,
 )
 from helpers.files import to_json
 
 
-def train(network: Network, request: TrainRequest) -> List[Dict[str, Any]]:
-    """Trains an open network as `FCN8s.train` says. Returns one record per epoch of this call."""
-    request = request._replace(metrics=tuple(request.metrics))
+def train(network: Network, request: TrainRequest, model: Any = None) -> List[Dict[str, Any]]:
+    """Trains an open network as `FCN8s.train` says. Returns one record per epoch of this call.
+
+    model: what callbacks are given as the model; nothing else is done with it.
+    """
+    request = resolve_request(request)
     label_space = network.label_space
     for generator in (request.train_generator, request.val_generator):
         label_space = check_same_classes(label_space, getattr(generator, 'label_space', None))
     check_request(request, label_space.class_names)
     network.set_label_space(label_space)
-    return _Training(network, request).train()
+    return _Training(network, request, model).train()
 
 
 def _differences(name: str, first: Any, second: Any) -> Iterable[Tuple[str, Any, Any]]:
@@ -53,8 +58,9 @@ def _differences(name: str, first: Any, second: Any) -> Iterable[Tuple[str, Any,
 class _Training:
     """One training call: the loop's actions, carried out on a network."""
 
-    def __init__(self, network: Network, request: TrainRequest) -> None:
+    def __init__(self, network: Network, request: TrainRequest, model: Any) -> None:
         self.network = network
+        self.model = model
         self.request = request
         self.run: Optional[runs.Run] = None
         self.checkpoints: Optional[Checkpoints] = None
@@ -115,6 +121,7 @@ class _Training:
             evaluate=self._evaluate if request.metrics else None,
             save=self._save if saves else None,
             record=self._record,
+            tell=self._tell if request.callbacks else None,
             summarize=functools.partial(self._summarize, self.events) if self.events else None,
             needs_evaluation=monitor_needs_evaluation(request),
             save_when_improved=self.run is not None or request.save_best_only,
@@ -174,7 +181,7 @@ class _Training:
         return {
             name: sorted(value) if isinstance(value, (set, frozenset)) else value
             for name, value in self.request._asdict().items()
-            if isinstance(value, plain)
+            if isinstance(value, plain) and name != 'callbacks'
         }
 
     def _check_continues(self, run: runs.Run, config: Dict[str, Any]) -> None:
@@ -209,15 +216,16 @@ class _Training:
 
     def _resume(self, run: runs.Run, checkpoint: str) -> None:
         stored = read_state(checkpoint)
+        state = self._checked_state(stored, checkpoint)
         self.network.restore_state(checkpoint)
-        self.state = TrainingState.from_dict(stored['loop'])
+        self.state = state
         # Epochs that were finished after this checkpoint, or are finished by it only now, are recorded anew.
         finished = self.state.step - len(self.state.losses)
         self.records = [record for record in runs.read_metrics(run) if record['step'] <= finished]
         runs.write_metrics(run, self.records)
         generator = self.request.train_generator
-        if hasattr(generator, 'seek') and stored['data_position'] is not None:
-            generator.seek(stored['data_position'])
+        if hasattr(generator, 'seek') and stored.get('data_position') is not None:
+            generator.seek(stored.get('data_position'))
         else:
             warnings.warn(
                 'train_generator cannot seek, so the resumed run sees the data from the start of the generator. '
@@ -225,6 +233,24 @@ class _Training:
                 stacklevel=2,
             )
         print('Resumed from {} at step {}.'.format(checkpoint, self.state.step))
+
+    def _checked_state(self, stored: Dict[str, Any], checkpoint: str) -> TrainingState:
+        """Reads the state of a checkpoint; for one that contradicts itself nothing is restored or removed."""
+        try:
+            state = TrainingState.from_dict(stored.get('loop'))
+            if state.step != step_of(checkpoint):
+                raise ValueError('step is {}.'.format(state.step))
+            if len(state.losses) > self.request.steps_per_epoch:
+                raise ValueError('there are {} losses of one epoch.'.format(len(state.losses)))
+            position = stored.get('data_position')
+            if position is not None and (isinstance(position, bool) or not isinstance(position, int) or position < 0):
+                raise ValueError('data_position is {!r}; it has to be a whole number of at least 0.'.format(position))
+        except ValueError as error:
+            raise ValueError(
+                'the checkpoint {!r} cannot be continued, because its state.json is damaged: {} Write the name of '
+                'another checkpoint into last.json beside it, or copy the file again.'.format(checkpoint, error)
+            ) from error
+        return state
 
     # Actions of the loop
 
@@ -258,7 +284,7 @@ class _Training:
         if self.events:
             step = self.state.step
             self.events.scalars(
-                step, tensorboard.score_scalars(scores, request.eval_dataset, self.network.label_space.class_names)
+                step, tensorboard.score_scalars(scores, str(request.eval_dataset), self.network.label_space.class_names)
             )
             self.events.scalars(step, self._weight_statistics())
 
@@ -267,6 +293,10 @@ class _Training:
         self.records.append(record)
         if self.run is not None:
             runs.write_metrics(self.run, self.records)
+
+    def _tell(self, kind: str, step: int, scores: Dict[str, Any]) -> None:
+        for callback in self.request.callbacks:
+            callback(TrainingEvent(kind, step, scores, self.model))
 
     def _save(self, state: TrainingState, is_best: bool) -> None:
         request = self.request

@@ -351,6 +351,8 @@ def test_variables_that_are_not_there(tiny_encoder):
         (dict(l2_regularization=-1), 'l2_regularization is -1'),
         (dict(metrics={'iou'}), r"metrics has \['iou'\]"),
         (dict(eval_dataset='test'), "eval_dataset is 'test'"),
+        (dict(eval_dataset='train', val_generator=iter([])), "val_generator is given, but eval_dataset is 'train'"),
+        (dict(callbacks=[1]), r'callbacks is \[1\]; it has to be a list of functions'),
         (dict(eval_dataset='val', metrics={'loss'}), 'val_generator has to be an iterator'),
         (dict(eval_dataset='val', metrics={'loss'}, val_generator=iter([])), 'val_steps has to say'),
         (dict(monitor='mean_iou'), "monitor is 'mean_iou', but metrics"),
@@ -475,7 +477,7 @@ def run_training(encoder, run_dir, epochs=3, resume=False, stop_at=None, eval_da
                 lambda step: 1e-3 / (step + 1),
                 eval_dataset=eval_dataset,
                 eval_frequency=1,
-                val_generator=Stream(seed=1),
+                val_generator=Stream(seed=1) if eval_dataset == 'val' else None,
                 metrics={'loss', 'mean_iou'},
                 monitor='mean_iou',
                 run_dir=run_dir,
@@ -826,3 +828,50 @@ def test_a_name_is_no_path_and_a_penalty_is_no_reward(trained, tmp_path):
             model.save(str(tmp_path / 'models'), name='../x', force_save=True)
         with pytest.raises(ValueError, match='l2_regularization is -1; it has to be at least 0'):
             model.evaluate(Stream(), 1, l2_regularization=-1)
+
+
+def test_a_callback_is_given_the_model_and_its_exception_leaves_a_run_that_goes_on(tiny_encoder, tmp_path):
+    events, run_dir = [], str(tmp_path / 'run')
+
+    def callback(event):
+        events.append((event.kind, event.step, event.model))
+        if event.step == 2 and len(events) == 2:
+            raise RuntimeError('stop here')
+
+    def train(resume):
+        with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+            model.train(Stream(), 1, 3, constant(1e-3), run_dir=run_dir, resume=resume, callbacks=[callback])
+            assert events[-1][2] is model
+
+    with pytest.raises(RuntimeError, match='stop here'):
+        train(resume=False)
+    train(resume=True)
+    assert [(kind, step) for kind, step, _ in events] == [('step', 1), ('step', 2), ('step', 3), ('epoch', 3)]
+
+
+def test_a_checkpoint_whose_state_contradicts_it_is_refused_and_nothing_is_removed(tiny_encoder, tmp_path):
+    run_dir = str(tmp_path / 'run')
+    run_training(tiny_encoder, run_dir, epochs=1)
+    path = os.path.join(run_dir, 'checkpoints', 'step-00000004', 'state.json')
+    with open(path) as file:
+        state = json.load(file)
+
+    def contents():
+        return sorted(
+            (os.path.join(where, name), os.path.getsize(os.path.join(where, name)))
+            for where, _, names in os.walk(run_dir)
+            for name in names
+        )
+
+    for damaged, message in (
+        (dict(state, loop={k: v for k, v in state['loop'].items() if k != 'step'}), 'lacks step'),
+        (dict(state, loop=dict(state['loop'], step=3, best_step=3)), 'step is 3'),
+        (dict(state, data_position='x'), "data_position is 'x'"),
+        ([1], 'does not say where'),
+    ):
+        with open(path, 'w') as file:
+            json.dump(damaged, file)
+        before = contents()
+        with pytest.raises(ValueError, match='cannot be continued.*' + message):
+            run_training(tiny_encoder, run_dir, epochs=2, resume=True)
+        assert contents() == before

@@ -90,6 +90,71 @@ def test_feeds_rate_seed_and_batch_of_every_step():
     np.testing.assert_allclose([feed['rate'] for feed in recorder.feeds], [0.1 * (step + 1) for step in range(12)])
 
 
+def test_callbacks_hear_of_every_step_evaluation_and_epoch():
+    told = []
+    recorder = Recorder(scores=[0.5])
+    recorder.loop(
+        OPTIONS._replace(epochs=2, steps_per_epoch=2, eval_frequency=2, monitor='mean_iou'),
+        evaluate=recorder.evaluate,
+        needs_evaluation=True,
+        tell=lambda kind, step, scores: told.append((kind, step, sorted(scores))),
+    ).train()
+    kinds = [(kind, step) for kind, step, _ in told]
+    assert kinds == [('step', 1), ('step', 2), ('epoch', 2)] + [
+        ('step', 3),
+        ('step', 4),
+        ('evaluation', 4),
+        ('epoch', 4),
+    ]
+    assert told[0][2] == ['learning_rate', 'loss'] and 'mean_iou' in told[5][2] and 'training_loss' in told[6][2]
+
+
+@pytest.mark.parametrize('kind, step, saved', [('step', 2, [2]), ('epoch', 3, [3]), ('step', 4, [3, 4])])
+def test_what_a_callback_raises_stops_the_run_and_its_state_is_saved(kind, step, saved):
+    def tell(what, when, scores):
+        if (what, when) == (kind, step):
+            raise RuntimeError('the disk of MLflow is full')
+
+    recorder = Recorder()
+    loop = recorder.loop(tell=tell)
+    with pytest.raises(RuntimeError, match='the disk of MLflow is full'):
+        loop.train()
+    assert [at for at, _ in recorder.saved] == saved and loop.state.step == step
+
+
+def test_the_pace_of_a_resumed_epoch_counts_its_steps_before_the_interruption():
+    state = TrainingState(step=2, losses=[1.0, 1.0], seconds=100.0, waited=50.0, images=4)
+    (record,) = Recorder().loop(OPTIONS._replace(epochs=1), state=state).train()
+    assert record['seconds'] >= 100 and record['images_per_second'] == pytest.approx(6 / 100, abs=0.01)
+    assert record['waiting_share'] == pytest.approx(0.5, abs=0.01)
+    state = TrainingState(step=3, losses=[1.0] * 3)  # as version 1.0 saved it: nothing is known
+    (record,) = Recorder().loop(OPTIONS._replace(epochs=1), state=state).train()
+    assert record['images_per_second'] == 0
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(step=None), 'step is None; it has to be a whole number'),
+        (dict(step=-1), 'step is -1'),
+        (dict(losses='abc'), "losses is 'abc'; it has to be a list of numbers"),
+        (dict(losses=[1.0, float('nan')]), 'losses is .*nan'),
+        (dict(best=[]), r'best is \[\]; it has to be a number or null'),
+        (dict(best_step=9), 'best_step is 9, after step 4'),
+        (dict(evaluations_since_best=1.5), 'evaluations_since_best is 1.5'),
+        (dict(seconds=-2.0), 'seconds is -2.0'),
+        (dict(colour=1), 'has colour'),
+    ],
+)
+def test_a_damaged_state_is_refused(change, message):
+    fields = dict(TrainingState(step=4, losses=[1.0]).to_dict(), **change)
+    with pytest.raises(ValueError, match=message):
+        TrainingState.from_dict(fields)
+    for damaged in ({}, [], None):
+        with pytest.raises(ValueError, match='the state of the loop'):
+            TrainingState.from_dict(damaged)
+
+
 def test_history_has_one_record_per_epoch_with_mean_loss_and_last_rate():
     recorder = Recorder(losses=np.arange(12.0))
     history = recorder.loop().train()
