@@ -10,8 +10,8 @@ from helpers.label_spaces import LabelSpace, is_nameless
 PREDICTION_CHUNK = 8
 
 
-def as_image_batch(images: Union[np.ndarray, Sequence[np.ndarray]]) -> np.ndarray:
-    """A batch [N, H, W, 3] from an array or a list of images of one size: uint8, or float32 from 0 to 255.
+def as_image_batch(images: Union[np.ndarray, Sequence[np.ndarray]], channels: int = 3) -> np.ndarray:
+    """A batch [N, H, W, channels] from an array or a list of images of one size: uint8, or float32 from 0 to 255.
 
     Raises ValueError for another rank, other channels, images of different sizes, or values out of range.
     """
@@ -24,10 +24,12 @@ def as_image_batch(images: Union[np.ndarray, Sequence[np.ndarray]]) -> np.ndarra
                     ', '.join(str(shape) for shape in shapes[:4])
                 )
             )
-        images = np.stack(images) if images else np.zeros([0, 1, 1, 3], np.uint8)
-    if images.ndim != 4 or images.shape[-1] != 3:
+        images = np.stack(images) if images else np.zeros([0, 1, 1, channels], np.uint8)
+    if images.ndim != 4 or images.shape[-1] != channels:
         raise ValueError(
-            'images have the shape {}; expected [N, H, W, 3], RGB. {}'.format(images.shape, _shape_hint(images))
+            'images have the shape {}; expected [N, H, W, {}]{}. {}'.format(
+                images.shape, channels, ', RGB' * (channels == 3), _shape_hint(images, channels)
+            )
         )
     if 0 in images.shape[1:]:
         raise ValueError('images have the shape {}; height and width have to be at least 1.'.format(images.shape))
@@ -36,9 +38,11 @@ def as_image_batch(images: Union[np.ndarray, Sequence[np.ndarray]]) -> np.ndarra
     return _as_float_images(images)
 
 
-def _shape_hint(images: np.ndarray) -> str:
-    if images.ndim == 3 and images.shape[-1] == 3:
+def _shape_hint(images: np.ndarray, channels: int) -> str:
+    if images.ndim == 3 and images.shape[-1] == channels:
         return 'Pass a single image as [image].'
+    if channels != 3:
+        return 'Read images with helpers.images.read_image and the rules of the network (settings.image_rules).'
     if images.shape and images.shape[-1] in (1, 4):
         return 'Turn grey or RGBA images into RGB first (helpers.images.read_image does with convert=True).'
     return 'Read images with helpers.images.read_image.'
@@ -178,7 +182,7 @@ def predict_in_chunks(
     Raises:
         ValueError: as `as_image_batch`.
     """
-    images = as_image_batch(images)
+    images = as_image_batch(images, int(tensors.images_uint8.shape[-1]))
     if not len(images):
         shape = images.shape[:3] + (() if argmax else (num_classes,))
         return np.zeros(shape, np.uint8 if argmax else np.float32)

@@ -11,6 +11,7 @@ from fcn8s.network import SaveName, open_network
 from fcn8s.prediction import predictor
 from fcn8s.settings import ModelSettings
 from fcn8s.training import request, run
+from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 
 
@@ -47,6 +48,8 @@ class FCN8s:
         freeze: 'encoder', or the number of encoder blocks that are not trained.
         precision: 'float32', 'bfloat16' or 'mixed_float16'; xla: compile with XLA. Refused where the machine cannot.
         config: a `tf.ConfigProto` for the session; it is copied. gpu_memory_growth: take GPU memory as needed.
+        image_rules: how image files become what the network takes (`helpers.image_rules.ImageRules`); training takes
+            over those of its data.
         trust: open a SavedModel whatever ops its graph holds; otherwise those that read files, say, are refused.
 
     Raises:
@@ -83,6 +86,7 @@ class FCN8s:
         config: Optional[ConfigProto] = None,
         gpu_memory_growth: bool = True,
         trust: bool = False,
+        image_rules: Optional[ImageRules] = None,
     ) -> None:
         self.network = open_network(**_without_self(locals()))
         self.graph, self.sess, self.model = self.network.graph, self.network.session, self.network.tensors

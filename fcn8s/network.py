@@ -30,6 +30,7 @@ from fcn8s.saving.descriptions import check_tags
 from fcn8s.saving.opening import Opening, plan_opening
 from fcn8s.settings import ModelSettings
 from helpers.files import atomic_directory
+from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 
 Feed = Dict[Tensor, Any]
@@ -127,6 +128,16 @@ class Network:
         """Takes over class names and colours of a dataset; number of classes and ignore ID are those of the graph."""
         self.settings = self.settings._replace(label_space=label_space)
 
+    def set_image_rules(self, image_rules: ImageRules) -> None:
+        """Takes over how a dataset reads images; raises ValueError where it reads others than the graph takes."""
+        channels = self.settings.image_rules.channels
+        if image_rules.channels != channels:
+            raise ValueError(
+                'the data are read with {} channels, and the network takes {}. Give the BatchGenerator '
+                'image_rules=model.settings.image_rules.'.format(image_rules.channels, channels)
+            )
+        self.settings = self.settings._replace(image_rules=image_rules)
+
     def label_space_with(self, data: Any) -> LabelSpace:
         """Returns the label space that this network has on `data`: the names of the data where it has none.
 
@@ -166,7 +177,7 @@ class Network:
 
     def evaluation_feed(self, images: Any, labels: Any) -> Feed:
         """Returns the feed of images and labels; checks both."""
-        images = as_image_batch(images)
+        images = as_image_batch(images, self.settings.image_rules.channels)
         feed = self.image_feed(images)
         feed[self.tensors.training.labels] = as_label_batch(labels, self.label_space, len(images))
         return feed

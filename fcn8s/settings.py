@@ -2,6 +2,7 @@
 
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
+from helpers.image_rules import RGB_RULES, ImageRules, checked_rules, image_rules_from_json
 from helpers.label_spaces import LabelSpace, generic_label_space
 
 VARIANTS = ('8s', '16s', '32s')
@@ -25,12 +26,14 @@ class ModelSettings(NamedTuple):
     variant: '8s', '16s' or '32s': how many skips the decoder has (two, one, none).
     upsampling: 'learned' trains the transposed convolutions from bilinear kernels; 'bilinear' keeps the kernels fixed.
     skip_scales: factors of pool3 and pool4 before their score layers.
+    image_rules: how image files become what the network takes: channels, bands, range, alpha.
     """
 
     label_space: LabelSpace
     variant: str = '8s'
     upsampling: str = 'learned'
     skip_scales: Tuple[float, float] = UNIT_SKIP_SCALES
+    image_rules: ImageRules = RGB_RULES
 
     @property
     def num_classes(self) -> int:
@@ -43,6 +46,7 @@ class ModelSettings(NamedTuple):
             'upsampling': self.upsampling,
             'skip_scales': list(self.skip_scales),
             'label_space': self.label_space.to_dict(),
+            'image_rules': self.image_rules.to_json(),
         }
 
     @classmethod
@@ -60,6 +64,7 @@ class ModelSettings(NamedTuple):
             check_choice('variant', fields['variant'], VARIANTS),
             check_choice('upsampling', fields['upsampling'], UPSAMPLINGS),
             check_skip_scales(fields['skip_scales']),
+            image_rules_from_json(fields.get('image_rules')),
         )
 
 
@@ -142,6 +147,7 @@ def new_model_settings(
     upsampling: str = 'learned',
     skip_scales: Optional[Tuple[float, float]] = None,
     optimizer: str = 'adam',
+    image_rules: ImageRules = RGB_RULES,
 ) -> ModelSettings:
     """Checks the arguments and returns the settings of a new network.
 
@@ -154,4 +160,5 @@ def new_model_settings(
         check_choice('variant', variant, VARIANTS),
         check_choice('upsampling', upsampling, UPSAMPLINGS),
         check_skip_scales(skip_scales),
+        checked_rules(image_rules),
     )

@@ -47,7 +47,8 @@ class ImageRules(NamedTuple):
 
     def to_json(self) -> Dict[str, Any]:
         """What `image_rules_from_json` takes."""
-        return dict(self._asdict())
+        window = [list(pair) for pair in self.window] if isinstance(self.window, tuple) else self.window
+        return dict(self._asdict(), bands=None if self.bands is None else list(self.bands), window=window)
 
 
 #: Of a network for RGB, and of every model and run that was written before there were rules.
@@ -172,6 +173,15 @@ def check_show(show: Sequence[int], channels: int) -> Tuple[int, ...]:
             )
         )
     return tuple(show)
+
+
+def check_frames(source: str, rules: ImageRules) -> None:
+    """Raises ValueError where a network takes others than the three channels that the frames of a video have."""
+    if rules.channels != 3:
+        raise ValueError(
+            '{} is a video, whose frames are RGB, and the network takes {} channels. Give images (TIFF or NumPy '
+            'files).'.format(source, rules.channels)
+        )
 
 
 def _without_palette(pixels: Pixels) -> Tuple[np.ndarray, int, Optional[str]]:

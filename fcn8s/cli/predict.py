@@ -5,9 +5,11 @@ import os
 import sys
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
+from fcn8s.cli.options.images import image_rules
 from fcn8s.cli.options.prediction import (
     add_drawing_arguments,
     add_prediction_arguments,
+    add_reading_arguments,
     check_overlap,
     open_predictor,
 )
@@ -49,7 +51,15 @@ def add_parser(subparsers: Any) -> None:
     )
     _add_result_arguments(parser.add_argument_group('results'))
     add_prediction_arguments(parser)
-    add_drawing_arguments(parser)
+    add_reading_arguments(parser)
+    drawing = add_drawing_arguments(parser)
+    drawing.add_argument(
+        '--show',
+        type=int,
+        nargs=3,
+        metavar=('R', 'G', 'B'),
+        help='which channels of the network are seen as red, green and blue (default: 1 2 3)',
+    )
     parser.set_defaults(run=run)
 
 
@@ -80,14 +90,17 @@ def _add_result_arguments(group: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from fcn8s.prediction.result_files import ResultFiles, check_folder, plan_jobs
     from fcn8s.prediction.video import Style, check_style
+    from helpers.images import extensions_for
 
     check_overlap(args)
-    style = Style(alpha=args.alpha, contours=args.contours, legend=args.legend, zoom=args.zoom)
+    show = None if args.show is None else tuple(args.show)
+    style = Style(alpha=args.alpha, contours=args.contours, legend=args.legend, zoom=args.zoom, show=show)
     check_style(style)
     streams = [source for source in args.inputs if _is_stream(source)]
     images = [source for source in args.inputs if not _is_stream(source)]
-    jobs = plan_jobs(images, args.out) if images else []
     _check_streams(streams)
+    rules = _rules(args, streams)
+    jobs = plan_jobs(images, args.out, extensions_for(rules)) if images else []
     check_folder(args.out)
     with open_predictor(args) as (model, predictor):
         kinds = _kinds(args)
@@ -97,10 +110,26 @@ def run(args: argparse.Namespace) -> int:
             results.check_inputs(jobs)
         failures: List[str] = []
         if jobs:
-            failures = _predict_all(_read_images(jobs, args.keep_going), len(jobs), predictor, results, submission)
+            failures = _predict_all(
+                _read_images(jobs, args.keep_going, rules), len(jobs), predictor, results, submission
+            )
         for stream in streams:
             _predict_stream(stream, predictor, results)
         return _close(args, failures, submission)
+
+
+def _rules(args: argparse.Namespace, streams: List[str]) -> Any:
+    """How images are read: as in training, unless a flag says otherwise."""
+    from fcn8s.saving.descriptions import read_description
+    from fcn8s.saving.runs import resolve_model
+    from helpers.image_rules import check_frames, check_show
+
+    rules = image_rules(args, read_description(resolve_model(args.model)).settings.image_rules)
+    if args.show is not None:
+        check_show(args.show, rules.channels)
+    if streams:
+        check_frames(streams[0], rules)
+    return rules
 
 
 def _kinds(args: argparse.Namespace) -> List[str]:
@@ -113,12 +142,12 @@ def _is_stream(source: str) -> bool:
     return source.startswith('camera:') or (os.path.isfile(source) and source.lower().endswith(VIDEO_EXTENSIONS))
 
 
-def _read_images(jobs: Iterable[Any], keep_going: bool) -> Iterator[Loaded]:
+def _read_images(jobs: Iterable[Any], keep_going: bool, rules: Any) -> Iterator[Loaded]:
     from helpers.images import read_image
 
     for job in jobs:
         try:
-            yield Loaded(job.stem, job.image_path, read_image(job.image_path, convert=True), None)
+            yield Loaded(job.stem, job.image_path, read_image(job.image_path, rules=rules), None)
         except (ValueError, OSError) as error:
             if not keep_going:
                 raise

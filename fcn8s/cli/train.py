@@ -6,6 +6,7 @@ import shlex
 from typing import Any, Dict, List, Optional, Tuple
 
 from fcn8s.cli.options import labels, training
+from fcn8s.cli.options.images import image_rules, rules_to_begin_with
 from fcn8s.cli.terminal import program, tensorboard
 
 DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard,
@@ -92,33 +93,48 @@ def open_datasets(options: argparse.Namespace) -> Tuple[Any, Optional[Any]]:
     """The training data, and the validation data or None."""
     from data_generator import BatchGenerator
 
+    rules = image_rules(options, rules_to_begin_with(options.encoder, _begun_model(options)))
     if options.data is not None:
 
         def split(name: str) -> Any:
-            return BatchGenerator.from_layout(options.layout, options.data, name, seed=options.seed)
+            return BatchGenerator.from_layout(options.layout, options.data, name, seed=options.seed, image_rules=rules)
 
         return split(options.split), split(options.val_split) if options.val_split else None
 
-    return _open_folders(options)
+    return _open_folders(options, rules)
 
 
-def _open_folders(options: argparse.Namespace) -> Tuple[Any, Optional[Any]]:
+def _open_folders(options: argparse.Namespace, rules: Any) -> Tuple[Any, Optional[Any]]:
     """As `open_datasets`; the labels to evaluate on are read as those to train on."""
     from data_generator import BatchGenerator
     from data_generator.files.masks import spell
 
     said = labels.dataset_options(options, options.classes)
-    train = BatchGenerator([options.images], None, [options.labels], seed=options.seed, **said)
+    train = BatchGenerator([options.images], None, [options.labels], seed=options.seed, image_rules=rules, **said)
     if options.id_map is None and train.conversion.id_map is not None:
         options.id_map = spell(train.conversion.id_map)  # so that config.json says how labels were read
     if options.val_images is None:
         return train, None
     read_alike = dict(
-        label_space=train.label_space, ignore_id=train.ignore_id, id_map=train.conversion.id_map, seed=options.seed
+        label_space=train.label_space,
+        ignore_id=train.ignore_id,
+        id_map=train.conversion.id_map,
+        seed=options.seed,
+        image_rules=rules,
     )
     return train, BatchGenerator(
         [options.val_images], None, [options.val_labels], color_tolerance=train.color_tolerance, **read_alike
     )
+
+
+def _begun_model(options: argparse.Namespace) -> Optional[str]:
+    """The saved network that the training goes on from, or begins with; None where it begins with an encoder."""
+    if options.resume is not None:
+        from fcn8s.saving import runs
+
+        if runs.open_run(options.resume).last_checkpoint() is not None:
+            return options.resume
+    return options.fine_tune_from
 
 
 def _as_tuple(value: Optional[List[Any]]) -> Any:
@@ -166,6 +182,7 @@ def _model_arguments(options: argparse.Namespace, data: Any) -> Dict[str, Any]:
     return dict(
         _beginning(options),
         label_space=data.label_space,
+        image_rules=data.image_rules,
         seed=options.seed,
         variant=options.variant,
         upsampling=options.upsampling,
@@ -248,7 +265,7 @@ def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: f
     from fcn8s.vgg16.weights.layers import check_width_divisor
     from helpers.images import read_image
 
-    size = options.crop or options.size or read_image(train.pairs[0].image).shape[:2]
+    size = options.crop or options.size or read_image(train.pairs[0].image, rules=train.image_rules).shape[:2]
     width_divisor = 4096 // (model.model.encoder.fc7.shape.as_list()[-1] or 4096)
     try:
         check_width_divisor(width_divisor)
@@ -283,7 +300,7 @@ def _padding(options: argparse.Namespace, train: Any) -> str:
         return ''
     from helpers.images import read_image
 
-    size = read_image(train.pairs[0].image).shape[:2]
+    size = read_image(train.pairs[0].image, rules=train.image_rules).shape[:2]
     scale = 1.0 if options.random_scale is None else options.random_scale[1]
     shares = [min(1.0, scale * extent / crop) for extent, crop in zip(size, options.crop)]
     padding = 1 - shares[0] * shares[1]

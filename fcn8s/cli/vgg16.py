@@ -33,15 +33,58 @@ def add_parser(subparsers: Any) -> None:
         help='what the weights were trained on, where a file differs from others of its kind',
     )
     add_trust_argument(parser)
+    _add_channel_arguments(parser.add_argument_group('images of more than three channels'))
     parser.add_argument('--classify', metavar='IMAGE', help='print the five likeliest ImageNet classes of an image')
     parser.set_defaults(run=run)
+
+
+def _add_channel_arguments(group: Any) -> None:
+    group.add_argument(
+        '--channels',
+        type=int,
+        default=3,
+        metavar='N',
+        help='of the images: red, green, blue, and depth, near infrared or whatever else (default: 3)',
+    )
+    group.add_argument(
+        '--fill',
+        choices=['zero', 'mean'],
+        help='weights of conv1_1 for channels from the fourth on: zero, so that the network starts as that of three '
+        'channels, or the mean of those of the colours (default: zero)',
+    )
+    group.add_argument(
+        '--mean', type=float, nargs='+', metavar='M', help='of each of them, 0 to 255; fcn8s check prints them'
+    )
+    group.add_argument(
+        '--deviation', type=float, nargs='+', metavar='D', help='of each of them; fcn8s check prints them'
+    )
+
+
+def _further(args: argparse.Namespace) -> Any:
+    from fcn8s.vgg16.further_channels import further_channels
+
+    strays = ['--' + name for name in ('fill', 'mean', 'deviation') if getattr(args, name) is not None]
+    if strays and args.channels == 3:
+        raise ValueError(
+            '{} came without --channels N above 3, to which it belongs. Add that, or leave it out.'.format(
+                ', '.join(strays)
+            )
+        )
+    return further_channels(args.channels, args.fill or 'zero', args.mean or (), args.deviation or ())
 
 
 def run(args: argparse.Namespace) -> int:
     from fcn8s.vgg16.write import write_encoder
 
     manifest = write_encoder(
-        args.out, args.weights, args.width_divisor, args.seed, args.preprocessing, args.classify, args.trust
+        args.out,
+        args.weights,
+        args.width_divisor,
+        args.seed,
+        args.preprocessing,
+        args.classify,
+        args.trust,
+        _further(args),
     )
     print('\n'.join(describe(args.out, manifest)))
     return 0
@@ -58,6 +101,8 @@ def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
     ]
     lines += ['  SHA-256 {}  {}'.format(digest, name) for name, digest in source['sha256'].items()]
     lines += [_preprocessing_line(manifest['preprocessing'])]
+    if 'further_channels' in manifest:
+        lines += [_further_line(manifest['further_channels'])]
     if manifest['initialised']:
         lines += [
             'not from the source, drawn at random (He initialisation, seed {}): {}'.format(
@@ -68,6 +113,16 @@ def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
     if 'classification' in manifest:
         lines += _classification_lines(manifest['classification'])
     return lines
+
+
+def _further_line(further: Dict[str, Any]) -> str:
+    means, deviations = (', '.join('{:.4g}'.format(value) for value in further[name]) for name in ('mean', 'deviation'))
+    return (
+        'channels from the fourth on: minus ({}), brought from a deviation of ({}) to that of the colours; their '
+        'weights begin as {}'.format(
+            means, deviations, 'zero' if further['fill'] == 'zero' else 'the mean of the colours'
+        )
+    )
 
 
 def _preprocessing_line(preprocessing: Dict[str, Any]) -> str:

@@ -20,8 +20,8 @@ IMAGES_NODE = 'images_uint8'
 class Encoder(NamedTuple):
     """The encoder's tensors in a graph.
 
-    images_uint8: uint8 [N, H, W, 3], RGB; what this library feeds (a quarter of the bytes of float32).
-    image_input: float32 [N, H, W, 3], 0 to 255; follows images_uint8 unless it is fed itself.
+    images_uint8: uint8 [N, H, W, channels], RGB as a rule; what this library feeds (a quarter of the bytes of float32).
+    image_input: float32 [N, H, W, channels], 0 to 255; follows images_uint8 unless it is fed itself.
     keep_prob: float32 scalar; 1.0 (no dropout) unless fed.
     dropout_seed: int32 [2], or None in an encoder whose dropout cannot be seeded from outside.
     pool3, pool4, fc7: float32, at strides 8, 16 and 32.

@@ -15,6 +15,7 @@ from fcn8s.precision import session_config as session_config_for
 from fcn8s.prediction.freezing import cut_network, fold_variables, load_large_filter
 from fcn8s.saving import saved_models
 from fcn8s.saving.descriptions import DEFAULT_TAGS, read_description
+from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 
 IMAGES_TENSOR = 'images_uint8:0'
@@ -28,10 +29,11 @@ class InferenceGraph:
 
     Attributes:
         graph, session: of this network alone. Further nodes (metrics, say) may be added to the graph at any time.
-        images: uint8 [N, H, W, 3] placeholder, RGB, any size from 1x1.
+        images: uint8 [N, H, W, channels] placeholder, RGB as a rule, any size from 1x1.
         logits, probabilities: float32 [N, H, W, C].
         class_ids: uint8 [N, H, W].
         label_space: the classes; num_classes = C.
+        image_rules: how image files become what the network takes.
         precision: 'float32' or 'bfloat16'.
         model_dir: where it was read from.
     """
@@ -46,6 +48,7 @@ class InferenceGraph:
         self.logits = graph.get_tensor_by_name(LOGITS_NODE + ':0')
         self.label_space: LabelSpace = description.settings.label_space
         self.num_classes = description.settings.num_classes
+        self.image_rules: ImageRules = description.settings.image_rules
         self._info = description.description
         with graph.as_default(), tf.name_scope('inference'):
             self.class_ids = tf.cast(tf.argmax(self.logits, axis=-1, output_type=tf.int32), tf.uint8, name='class_ids')
@@ -62,7 +65,7 @@ class InferenceGraph:
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
         """Predicts images of one size.
 
-        images: [N, H, W, 3], RGB, or a list of images; uint8, or numbers from 0 to 255.
+        images: [N, H, W, channels], RGB as a rule, or a list of images; uint8, or numbers from 0 to 255.
 
         Returns class IDs, uint8 [N, H, W], or with `argmax=False` the soft-max, float32 [N, H, W, C]. Raises ValueError
         as `fcn8s.batches.as_image_batch`.

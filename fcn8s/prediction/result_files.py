@@ -8,11 +8,13 @@ import numpy as np
 from fcn8s.prediction.predictor import Predictor
 from fcn8s.prediction.video import DEFAULT_STYLE, Drawing, Style
 from helpers.files import atomic_path
-from helpers.images import find_images, write_image, write_labels
+from helpers.images import IMAGE_EXTENSIONS, find_images, write_image, write_labels
 from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_ids_to_file_ids
 from helpers.visualization_utils import colorize
 
 KINDS = ('overlay', 'color', 'ids', 'softmax')
+# Of ext4, XFS, NTFS, APFS and nearly all others.
+_MAX_NAME_BYTES = 255
 ID_SPACES = ('class', 'dataset', 'train')
 _SUFFIXES = {'overlay': '_overlay.png', 'color': '_color.png', 'ids': '_ids.png', 'softmax': '_softmax.npz'}
 _ID_SUFFIXES = {'class': _SUFFIXES['ids'], 'dataset': '_dataset_ids.png', 'train': '_train_ids.png'}
@@ -25,18 +27,19 @@ class Job(NamedTuple):
     stem: str
 
 
-def plan_jobs(inputs: Sequence[str], out_dir: str) -> List[Job]:
+def plan_jobs(inputs: Sequence[str], out_dir: str, extensions: Sequence[str] = IMAGE_EXTENSIONS) -> List[Job]:
     """Finds the images of files, folders (with their subfolders) and glob patterns.
 
     Results keep the path below a folder, or below the part of a pattern that has no wildcard. Where `out_dir` lies
-    below that, images in it are left out: they are results.
+    below that, images in it are left out: they are results. Images that a pattern finds elsewhere ('a/*/../../b.png')
+    have results by their name alone.
 
     Raises FileNotFoundError where there is no image; ValueError where two images would have the same results, or
     `out_dir` is the folder that images are looked for in.
     """
     jobs = []
     for source in inputs:
-        base, found = _base_folder(source), find_images(source)
+        base, found = _base_folder(source), find_images(source, extensions)
         is_searched = not os.path.isfile(source)
         if is_searched and os.path.realpath(base) == os.path.realpath(out_dir):
             raise ValueError(
@@ -46,13 +49,19 @@ def plan_jobs(inputs: Sequence[str], out_dir: str) -> List[Job]:
         # A folder of results around the images, say '.', makes no results of them.
         has_results = is_searched and _is_below(out_dir, base)
         paths = [path for path in found if not (has_results and _is_below(path, out_dir))]
-        jobs += [Job(path, os.path.splitext(os.path.relpath(path, base))[0]) for path in paths]
+        jobs += [Job(path, _stem(path, base)) for path in paths]
     if not jobs:
         raise FileNotFoundError(
             'there is no image in {} apart from the results in {!r}.'.format(', '.join(inputs), out_dir)
         )
     _check_stems(jobs)
     return jobs
+
+
+def _stem(path: str, base: str) -> str:
+    place = os.path.relpath(path, base)
+    outside = os.path.isabs(place) or place.split(os.sep)[0] == os.pardir
+    return os.path.splitext(os.path.basename(path) if outside else place)[0]
 
 
 def _base_folder(source: str) -> str:
@@ -112,11 +121,17 @@ class ResultFiles:
         return os.path.join(self.out_dir, stem + self._suffixes[kind])
 
     def check_inputs(self, jobs: Iterable[Job]) -> None:
-        """Raises ValueError where a result would replace one of the images."""
+        """Raises ValueError where a result would replace one of the images, or have too long a name."""
         jobs = list(jobs)
         images = {os.path.realpath(job.image_path) for job in jobs}
         for job in jobs:
             for kind in self._kinds:
+                length = len(os.fsencode(os.path.basename(self.path(job.stem, kind))))
+                if length > _MAX_NAME_BYTES:
+                    raise ValueError(
+                        'the result of {} would have a name of {} bytes, and file systems take {}. Give the image a '
+                        'shorter name.'.format(job.image_path, length, _MAX_NAME_BYTES)
+                    )
                 if os.path.realpath(self.path(job.stem, kind)) in images:
                     raise ValueError(
                         'the result {} would replace an image of that name. Give another folder to --out.'.format(

@@ -13,6 +13,7 @@ import numpy as np
 from fcn8s.prediction.pipelining import overlapped
 from fcn8s.prediction.predictor import Predictor
 from fcn8s.stopping import StopRequest
+from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace
 from helpers.termination import Interrupted
 from helpers.video import VideoWriter, check_frame_rate, check_source, check_video_path, open_frames
@@ -36,6 +37,7 @@ class Style(NamedTuple):
     alpha: the opacity of the colours over the frame, 0 to 1. contours: draw the borders of segments.
     legend: add the names of the classes below the picture, which gets white on its right where it is too narrow.
     zoom: draw everything so many times larger than the frame, for small frames on large screens.
+    show: which channels are seen as red, green and blue, counted from 1; the first three for None.
     """
 
     layout: str = 'overlay'
@@ -43,6 +45,7 @@ class Style(NamedTuple):
     contours: bool = False
     legend: bool = False
     zoom: int = 1
+    show: Optional[Tuple[int, int, int]] = None
 
 
 DEFAULT_STYLE = Style()
@@ -103,7 +106,8 @@ class Drawing:
         self._legend_is_for = 0  # the width of the picture above it
 
     def __call__(self, image: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
-        """uint8 [H, W, 3] and [H, W] -> uint8 [h, w, 3]."""
+        """uint8 [H, W, C] and [H, W] -> uint8 [h, w, 3]."""
+        image = shown_channels(image, self._style.show)
         if self._style.zoom > 1:
             size = (image.shape[1] * self._style.zoom, image.shape[0] * self._style.zoom)
             image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)

@@ -29,6 +29,18 @@ class EncoderSource(NamedTuple):
     variables_prefix: str
     directory: str
 
+    @property
+    def channels(self) -> int:
+        """How many channels its images have."""
+        return channels_of(self.meta_graph.graph_def)
+
+
+def channels_of(graph_def: Any) -> int:
+    """The channels of `image_input:0`; 3, for RGB, where the graph leaves them open."""
+    shapes = [node.attr['shape'].shape for node in graph_def.node if node.name == 'image_input']
+    dimensions = shapes[0].dim if shapes else []
+    return int(dimensions[3].size) if len(dimensions) == 4 and dimensions[3].size > 0 else 3
+
 
 def read_encoder(
     directory: str, tags: Sequence[str] = ENCODER_TAGS, what: str = 'encoder', trust: bool = False
@@ -145,13 +157,13 @@ def _empty_initial_values(graph_def: Any, needed: Set[str]) -> None:
             node.attr['value'].tensor.CopyFrom(tf.make_tensor_proto(zero, dtype, shape))
 
 
-def _input_nodes() -> Any:
+def _input_nodes(channels: int) -> Any:
     """The input side that every network of this library has, as GraphDef nodes."""
     graph = tf.Graph()
     with graph.as_default():
-        images_uint8 = tf.placeholder(tf.uint8, [None, None, None, 3], name=IMAGES_NODE)
+        images_uint8 = tf.placeholder(tf.uint8, [None, None, None, channels], name=IMAGES_NODE)
         tf.placeholder_with_default(
-            tf.cast(images_uint8, tf.float32, name='images_float'), [None, None, None, 3], name='image_input'
+            tf.cast(images_uint8, tf.float32, name='images_float'), [None, None, None, channels], name='image_input'
         )
         tf.placeholder_with_default(1.0, [], name='keep_prob')
     return graph.as_graph_def().node
@@ -171,7 +183,7 @@ def _rewire_inputs(graph_def: Any) -> None:
     `image_input:0` and `keep_prob:0` keep their names and can still be fed.
     """
     by_name = {node.name: node for node in graph_def.node}
-    for node in _input_nodes():
+    for node in _input_nodes(channels_of(graph_def)):
         if node.name in by_name:
             by_name[node.name].CopyFrom(node)
         else:
@@ -179,7 +191,7 @@ def _rewire_inputs(graph_def: Any) -> None:
 
 
 def _check_names(graph_def: Any, directory: str, what: str) -> None:
-    reserved = {node.name for node in _input_nodes()} - {node_name(name) for name in INPUT_TENSORS}
+    reserved = {node.name for node in _input_nodes(3)} - {node_name(name) for name in INPUT_TENSORS}
     taken = [node.name for node in graph_def.node if node.name in reserved or node.name.startswith(RESERVED_SCOPES)]
     if taken:
         raise ValueError(

@@ -7,6 +7,7 @@ from fcn8s.saving.encoder_files import ENCODER_TAGS, EncoderSource, read_encoder
 from fcn8s.saving.restoring import find_checkpoint
 from fcn8s.saving.runs import resolve_model
 from fcn8s.settings import ModelSettings, new_model_settings
+from helpers.image_rules import ImageRules
 from helpers.label_spaces import is_nameless
 
 
@@ -76,6 +77,7 @@ def _on_encoder(
 ) -> Opening:
     settings = new_model_settings(**_given(architecture))
     encoder = read_encoder(vgg16_dir, ENCODER_TAGS, trust=trust)
+    settings = _with_rules(settings, encoder, architecture.get('image_rules'), ImageRules(encoder.channels))
     prefix = None if variables_load_dir is None else find_checkpoint(variables_load_dir)
     return Opening(encoder, settings, weights_prefix=prefix)
 
@@ -88,6 +90,7 @@ def _saved(model_load_dir: str, tags: Sequence[str], architecture: Dict[str, Any
     if named is not None and is_nameless(settings.label_space):
         settings = settings._replace(label_space=named)
     encoder = read_encoder(directory, tags, 'model', trust)
+    settings = _with_rules(settings, encoder, architecture.get('image_rules'), settings.image_rules)
     return Opening(encoder, settings, weights_prefix=encoder.variables_prefix)
 
 
@@ -109,7 +112,23 @@ def _from_other(fine_tune_from: str, architecture: Dict[str, Any], trust: bool) 
     if architecture.get('skip_scales') is None:
         settings = _with_scales_of(settings, other)
     encoder = read_encoder(directory, DEFAULT_TAGS, 'model', trust)
+    settings = _with_rules(settings, encoder, architecture.get('image_rules'), other.image_rules)
     return Opening(encoder, settings, fine_tune_from=OtherNetwork(encoder.variables_prefix, other))
+
+
+def _with_rules(
+    settings: ModelSettings, encoder: EncoderSource, given: Optional[ImageRules], default: ImageRules
+) -> ModelSettings:
+    """`settings` with the rules for images that were given, else the default; they must fit the encoder's channels."""
+    rules = default if given is None else given
+    if rules.channels != encoder.channels:
+        raise ValueError(
+            'image_rules has {} channels, but {!r} takes images of {}. Read the images with ImageRules(channels={}, '
+            '...), or take an encoder of {} channels (fcn8s vgg16 OUT --weights SOURCE --channels {}).'.format(
+                rules.channels, encoder.directory, encoder.channels, encoder.channels, rules.channels, rules.channels
+            )
+        )
+    return settings._replace(image_rules=rules)
 
 
 def _with_scales_of(settings: ModelSettings, other: ModelSettings) -> ModelSettings:

@@ -29,6 +29,7 @@ from fcn8s.training.request import (
     resolve_request,
 )
 from helpers.files import to_json
+from helpers.image_rules import RGB_RULES
 
 
 def train(network: Network, request: TrainRequest, model: Any = None) -> List[Dict[str, Any]]:
@@ -41,8 +42,23 @@ def train(network: Network, request: TrainRequest, model: Any = None) -> List[Di
     for generator in (request.train_generator, request.val_generator):
         label_space = check_same_classes(label_space, getattr(generator, 'label_space', None))
     check_request(request, label_space.class_names)
+    image_rules = _image_rules(request)
     network.set_label_space(label_space)
+    if image_rules is not None:
+        network.set_image_rules(image_rules)
     return _Training(network, request, model).train()
+
+
+def _image_rules(request: TrainRequest) -> Any:
+    """How the data read images; None where no generator says. Raises ValueError where two say different things."""
+    train, val = (getattr(g, 'image_rules', None) for g in (request.train_generator, request.val_generator))
+    if train is not None and val is not None and train != val:
+        raise ValueError(
+            'train_generator reads images by {} and val_generator by {}. Give both the same image_rules.'.format(
+                train, val
+            )
+        )
+    return val if train is None else train
 
 
 def _differences(name: str, first: Any, second: Any) -> Iterable[Tuple[str, Any, Any]]:
@@ -197,7 +213,7 @@ class _Training:
         training = self.network.describe_training()
         wanted: Dict[str, Tuple[Any, Any]] = {
             'seed': (config['seed'], self.network.seed),
-            'model': (config['model'], self.network.settings.to_dict()),
+            'model': (dict({'image_rules': RGB_RULES.to_json()}, **config['model']), self.network.settings.to_dict()),
             'training': (dict(training, **config['training']), training),
         }
         wanted.update({name: (config['train'][name], getattr(self.request, name)) for name in FIXED_IN_A_RUN})

@@ -13,6 +13,7 @@ import numpy as np
 
 from fcn8s.backend import tf
 from helpers.files import explain_os_errors
+from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace
 from helpers.visualization_utils import colorize
 
@@ -103,11 +104,12 @@ def prediction_strip(
 ) -> np.ndarray:
     """Image, ground truth and prediction side by side: uint8 [H, 3 W, 3], shrunk to at most 256 rows.
 
-    image: uint8 [H, W, 3]; labels and prediction: class IDs [H, W]; ignored pixels of the ground truth are black.
+    image: uint8 [H, W, C], of which the first three channels are seen; labels and prediction: class IDs [H, W]; ignored
+    pixels of the ground truth are black.
     """
     scale = min(1.0, MAX_STRIP_HEIGHT / image.shape[0])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    pictures = [cv2.resize(image.astype(np.uint8), size, interpolation=cv2.INTER_AREA)]
+    pictures = [cv2.resize(shown_channels(image.astype(np.uint8)), size, interpolation=cv2.INTER_AREA)]
     for ids in (labels, prediction):
         pictures.append(colorize(cv2.resize(ids.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST), label_space))
     return np.concatenate(pictures, axis=1)

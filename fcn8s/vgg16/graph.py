@@ -14,6 +14,7 @@ from fcn8s.saving import saved_models
 from fcn8s.saving.encoder_files import ENCODER_TAGS, read_encoder
 from fcn8s.saving.paths import plain_directory
 from fcn8s.saving.restoring import restore
+from fcn8s.vgg16.further_channels import NO_FURTHER_CHANNELS, FurtherChannels
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.source import Preprocessing, Source, Weights
 
@@ -23,8 +24,17 @@ CENTRE = layers.FC6_SIZE // 2
 DROPOUT_STREAMS = {'fc6': 0, 'fc7': 0x5BD1E995}
 
 
-def prepare(image: Any, preprocessing: Preprocessing) -> Any:
-    """RGB 0 to 255 -> what the weights were trained on."""
+def prepare(image: Any, preprocessing: Preprocessing, further: FurtherChannels = NO_FURTHER_CHANNELS) -> Any:
+    """RGB and further channels, 0 to 255 -> what the weights were trained on, and of the same spread."""
+    if not further.number:
+        return _prepare_colours(image, preprocessing)
+    with tf.name_scope('further_channels'):
+        mean, factor = (tf.constant(values, tf.float32) for values in further.shift_and_scale(preprocessing))
+        others = (image[..., 3:] - mean) * factor
+    return tf.concat([_prepare_colours(image[..., :3], preprocessing), others], axis=-1)
+
+
+def _prepare_colours(image: Any, preprocessing: Preprocessing) -> Any:
     with tf.name_scope('preprocessing'):
         if preprocessing.channel_order == 'BGR':
             image = tf.reverse(image, axis=[-1], name='rgb_to_bgr')
@@ -59,18 +69,21 @@ def _dropout(inputs: Any, keep_prob: Any, seed: Any, layer: str) -> Any:
         return inputs * tf.cast(uniform < keep_prob, tf.float32) / keep_prob
 
 
-def build_encoder(width_divisor: int, preprocessing: Preprocessing) -> None:
+def build_encoder(
+    width_divisor: int, preprocessing: Preprocessing, further: FurtherChannels = NO_FURTHER_CHANNELS
+) -> None:
     """Adds the encoder to the current graph.
 
-    Tensors: `image_input:0` (float32 [N, H, W, 3], RGB, 0 to 255), `keep_prob:0`, `dropout_seed:0` (int32 [2];
-    feeding it makes dropout a pure function of the seed), and `layer3_out:0`, `layer4_out:0`, `layer7_out:0` (pool3,
-    pool4, fc7; SAME padding, so sizes are ceil(H / 8), ceil(H / 16), ceil(H / 32)).
+    Tensors: `image_input:0` (float32 [N, H, W, 3 + further], RGB first, 0 to 255), `keep_prob:0`, `dropout_seed:0`
+    (int32 [2]; feeding it makes dropout a pure function of the seed), and `layer3_out:0`, `layer4_out:0`,
+    `layer7_out:0` (pool3, pool4, fc7; SAME padding, so sizes are ceil(H / 8), ceil(H / 16), ceil(H / 32)).
     """
-    image_input = tf.placeholder(tf.float32, [None, None, None, 3], name='image_input')
+    image_input = tf.placeholder(tf.float32, [None, None, None, 3 + further.number], name='image_input')
     keep_prob = tf.placeholder(tf.float32, [], name='keep_prob')
     seed = _dropout_seed()
     shapes = layers.kernel_shapes(width_divisor)
-    outputs = prepare(image_input, preprocessing)
+    shapes['conv1_1'] = (3, 3, 3 + further.number, shapes['conv1_1'][3])
+    outputs = prepare(image_input, preprocessing, further)
     pools = {}
     for block, names in enumerate(layers.block_names(), start=1):
         for name in names:
@@ -120,14 +133,16 @@ def cpu_session() -> Any:
     return tf.Session(config=tf.ConfigProto(device_count={'GPU': 0}))
 
 
-def save_encoder(directory: str, source: Source) -> None:
+def save_encoder(directory: str, source: Source, further: FurtherChannels = NO_FURTHER_CHANNELS) -> None:
     """Writes the SavedModel of a source that has fc6 and fc7 into an existing empty directory.
 
     Raises OSError where they cannot be written.
     """
     with tf.Graph().as_default(), cpu_session() as session, plain_directory(directory) as plain:
-        build_encoder(source.width_divisor, source.preprocessing)
-        _initialise(session, encoder_kernels(source))
+        build_encoder(source.width_divisor, source.preprocessing, further)
+        kernels = encoder_kernels(source)
+        kernels['conv1_1'] = further.widened(kernels['conv1_1'][0]), kernels['conv1_1'][1]
+        _initialise(session, kernels)
         with saved_models.explain_write_errors(plain, directory):
             builder = tf.saved_model.Builder(plain)
             builder.add_meta_graph_and_variables(session, list(ENCODER_TAGS), strip_default_attrs=True)
@@ -153,10 +168,17 @@ def _fc8_logits(source: Source) -> Any:
     return logits, {fed_kernel: kernel, fed_biases: biases}
 
 
-def run_encoder(directory: str, images: np.ndarray, source: Source, trust: bool = False) -> List[Dict[str, np.ndarray]]:
+def run_encoder(
+    directory: str,
+    images: np.ndarray,
+    source: Source,
+    trust: bool = False,
+    further: FurtherChannels = NO_FURTHER_CHANNELS,
+) -> List[Dict[str, np.ndarray]]:
     """What a written encoder answers to each image, for `vgg16_proof.compare`.
 
     images: [N, 224, 224, 3] RGB 0 to 255. source: where fc8 is taken from, if it has one.
+    further: the channels behind the colours, which are fed their means.
 
     Returns for each image 'pool3', 'pool4' [H, W, C], and 'fc7', where they exist 'fc6' and 'fc8', [C] at the centre.
     """
@@ -170,7 +192,8 @@ def run_encoder(directory: str, images: np.ndarray, source: Source, trust: bool 
             fetches['fc8'], fed = _fc8_logits(source)
         results = []
         for image in images:
-            values = session.run(fetches, dict(fed, **{'image_input:0': image[np.newaxis], 'keep_prob:0': 1.0}))
+            fed_image = further.beside(image)[np.newaxis]
+            values = session.run(fetches, dict(fed, **{'image_input:0': fed_image, 'keep_prob:0': 1.0}))
             results.append(
                 {
                     name: value[0] if name.startswith('pool') else value[0, CENTRE, CENTRE]

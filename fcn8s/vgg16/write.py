@@ -11,6 +11,7 @@ import numpy as np
 from fcn8s.backend import tf
 from fcn8s.saving.model_files import library_versions
 from fcn8s.vgg16 import imagenet, proof
+from fcn8s.vgg16.further_channels import NO_FURTHER_CHANNELS, FurtherChannels
 from fcn8s.vgg16.graph import cpu_session, load_encoder, run_encoder, save_encoder
 from fcn8s.vgg16.weights import he, layers, recognise
 from fcn8s.vgg16.weights.keras_h5 import HED_BGR
@@ -102,6 +103,7 @@ def write_encoder(
     preprocessing: Optional[str] = None,
     classify: Optional[str] = None,
     trust: bool = False,
+    further: FurtherChannels = NO_FURTHER_CHANNELS,
 ) -> Dict[str, Any]:
     """Writes a convolutionalised VGG-16 as a SavedModel with `manifest.json` beside it, and proves it.
 
@@ -114,6 +116,7 @@ def write_encoder(
     preprocessing: 'caffe-bgr', 'caffe-rgb' or 'torchvision' where a file differs from its kind; None takes the kind's.
     classify: an image file, whose likeliest ImageNet classes go into the manifest under 'classification'.
     trust: of an encoder SavedModel, whether ops are run that a network does not need.
+    further: the channels of the images behind red, green and blue; `fcn8s.vgg16.further_channels` makes it.
 
     Returns the manifest: 'source', 'width_divisor', 'seed', 'initialised' (layers drawn at random), 'preprocessing',
     'versions', 'proof' ('relative_errors' by layer and 'conv1_1' statistics), 'classification'.
@@ -128,22 +131,24 @@ def write_encoder(
     drawn = list(layers.ENCODER_DENSE) if not source.dense else []
     complete = he.with_encoder_dense(source, seed)
     with atomic_directory(out_dir) as directory:
-        if source.kind == 'saved_model':
+        if source.kind == 'saved_model' and not further.number:
             _copy_saved_model(source.path, directory)
         else:
-            save_encoder(directory, complete)
+            save_encoder(directory, complete, further)
         manifest = _manifest(source, seed, drawn)
-        manifest['proof'] = _prove(directory, complete, trust)
+        if further.number:
+            manifest.update(channels=3 + further.number, further_channels=further.to_json())
+        manifest['proof'] = _prove(directory, complete, trust, further)
         if image is not None:
-            logits = run_encoder(directory, image, complete, trust)[0]['fc8']
+            logits = run_encoder(directory, image, complete, trust, further)[0]['fc8']
             manifest['classification'] = [entry._asdict() for entry in imagenet.likeliest(logits)]
         atomic_write_json(os.path.join(directory, MANIFEST_NAME), manifest)
     return manifest
 
 
-def _prove(directory: str, source: Source, trust: bool) -> Dict[str, Any]:
+def _prove(directory: str, source: Source, trust: bool, further: FurtherChannels) -> Dict[str, Any]:
     images = proof.fixed_images()
-    errors = proof.compare(run_encoder(directory, images, source, trust), source, images)
+    errors = proof.compare(run_encoder(directory, images, source, trust, further), source, images)
     return {
         'relative_errors': errors,
         'tolerance': proof.TOLERANCE,

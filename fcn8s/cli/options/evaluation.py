@@ -5,6 +5,7 @@ import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from fcn8s.cli.options import labels
+from fcn8s.cli.options.images import add_image_arguments, image_rules
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import add_trust_argument
 
@@ -32,6 +33,7 @@ def add_data_arguments(group: Any) -> None:
     group.add_argument('--images', metavar='DIR', help='instead of --data: a directory of images')
     group.add_argument('--labels', metavar='DIR', help='with --images: the labels, called like their images')
     labels.add_reading_arguments(group)
+    add_image_arguments(group, 'as in training')
     group.add_argument(
         '--size',
         type=int,
@@ -105,8 +107,9 @@ def _subject(args: argparse.Namespace, path: str) -> Subject:
 
     size = _input_size(args, path)
     model_dir = runs.resolve_model(path)
-    label_space = read_description(model_dir).settings.label_space
-    data = _open_data(args, label_space, path)
+    settings = read_description(model_dir).settings
+    label_space = settings.label_space
+    data = _open_data(args, label_space, image_rules(args, settings.image_rules), path)
     return Subject(model_dir, check_same_classes(label_space, data.label_space), size, data)
 
 
@@ -211,16 +214,17 @@ def _predict_function(args: argparse.Namespace, model: Any) -> Optional[Callable
     ).probabilities
 
 
-def _open_data(args: argparse.Namespace, label_space: Any, path: str) -> Any:
+def _open_data(args: argparse.Namespace, label_space: Any, rules: Any, path: str) -> Any:
     from data_generator import BatchGenerator
 
     if args.data is not None:
-        return BatchGenerator.from_layout(args.layout or label_space.name, args.data, _split(args))
+        return BatchGenerator.from_layout(args.layout or label_space.name, args.data, _split(args), image_rules=rules)
     return BatchGenerator(
         [args.images],
         image_file_extension=None,
         ground_truth_dirs=[args.labels],
         label_space=label_space,
+        image_rules=rules,
         **labels.read_as_trained(args, path),
     )
 

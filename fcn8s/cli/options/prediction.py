@@ -4,6 +4,8 @@ import argparse
 import contextlib
 from typing import Any, Iterator, Optional, Tuple
 
+from fcn8s.cli.options.images import add_image_arguments
+
 
 def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     """How the network predicts."""
@@ -57,6 +59,13 @@ def add_trust_argument(group: Any) -> None:
         '--trust',
         action='store_true',
         help='open a graph with ops that a network does not need; such a file can then read and write your files',
+    )
+
+
+def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
+    """How image files become what the network takes."""
+    add_image_arguments(
+        parser.add_argument_group('images', 'Images are read as in training, unless said otherwise.'), 'as in training'
     )
 
 

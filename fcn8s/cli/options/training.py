@@ -7,6 +7,7 @@ import os
 from typing import Any, Dict, List
 
 from fcn8s.cli.options import labels, stored
+from fcn8s.cli.options.images import add_image_arguments
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import add_trust_argument
 
@@ -76,6 +77,7 @@ def add_data_arguments(group: Any) -> None:
         metavar=('H', 'W'),
         help='bring images to this size; with --crop: those of the evaluation, --random-scale is for training',
     )
+    add_image_arguments(group, 'all bands, the whole range, black; with --fine-tune-from as there')
     group.add_argument('--workers', type=int, default=2, help='threads that read and augment (default: 2)')
     group.add_argument('--cache', metavar='DIR', help='keep decoded and resized pairs in this directory')
 

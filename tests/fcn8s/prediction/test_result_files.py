@@ -5,8 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from fcn8s.prediction.result_files import Job, plan_jobs
+from fcn8s.prediction.result_files import Job, ResultFiles, plan_jobs
 from helpers.images import write_image
+from helpers.label_spaces import CAMVID
 
 
 @pytest.fixture
@@ -50,3 +51,20 @@ def test_an_image_that_is_named_may_have_its_results_beside_it(images):
 def test_a_source_that_is_not_there_is_called_so(images):
     with pytest.raises(FileNotFoundError, match='nowhere does not exist'):
         plan_jobs(['nowhere'], '.')
+
+
+def test_a_pattern_that_leads_outside_writes_inside(tmp_path):
+    (tmp_path / 'a' / 'b').mkdir(parents=True)
+    for name in ('x.png', 'a/b/y.png'):
+        write_image(str(tmp_path / name), np.zeros((2, 2, 3), np.uint8))
+    jobs = plan_jobs([str(tmp_path / 'a' / '*' / '..' / '..' / 'x.png')], str(tmp_path / 'a' / 'out'))
+    assert [job.stem for job in jobs] == ['x']
+
+
+def test_a_result_of_too_long_a_name_is_refused_before_anything_is_written(tmp_path):
+    results = ResultFiles(str(tmp_path), CAMVID, ['overlay'])
+    results.check_inputs([Job('a.png', 'a' * 243)])
+    with pytest.raises(ValueError, match='would have a name of 256 bytes, and file systems take 255. Give the image'):
+        results.check_inputs([Job('a.png', 'a' * 244)])
+    with pytest.raises(ValueError, match='of 258 bytes'):
+        results.check_inputs([Job('ä.png', 'ä' * 123)])

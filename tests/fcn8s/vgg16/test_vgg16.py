@@ -170,9 +170,9 @@ def test_an_existing_directory_is_left_alone(tmp_path):
 def test_a_failed_proof_leaves_nothing(tmp_path, monkeypatch):
     save = write.save_encoder
 
-    def save_something_else(directory, source):
+    def save_something_else(directory, source, further):
         kernel, biases = source.dense['fc6']
-        save(directory, source._replace(dense=dict(source.dense, fc6=(kernel[::-1].copy(), biases))))
+        save(directory, source._replace(dense=dict(source.dense, fc6=(kernel[::-1].copy(), biases))), further)
 
     monkeypatch.setattr(write, 'save_encoder', save_something_else)
     with pytest.raises(ValueError, match=r'differs from the dense network of random: relative errors .*fc6'):

@@ -1,0 +1,73 @@
+"""The flags that say how image files become what a network takes."""
+
+import argparse
+import json
+import os
+from typing import Any, Dict, Optional
+
+NAMES = ('bands', 'window', 'transparency')
+
+
+def add_image_arguments(group: Any, default: str) -> None:
+    """Adds --bands, --window and --transparency; `default` says where they come from if they are not given."""
+    group.add_argument(
+        '--bands',
+        type=int,
+        nargs='+',
+        metavar='N',
+        help="which bands of a file are the network's channels, counted from 1, such as 4 3 2 (default: {})".format(
+            default
+        ),
+    )
+    group.add_argument(
+        '--window',
+        nargs='+',
+        metavar='LOW HIGH',
+        help="what becomes 0 and 255 in files of more than 8 bits: LOW HIGH, or both for each channel, or 'file' for "
+        'the range of each file (default: {})'.format(default),
+    )
+    group.add_argument(
+        '--transparency',
+        choices=['black', 'white', 'refuse'],
+        help='what images with an alpha channel are laid over (default: {})'.format(default),
+    )
+
+
+def image_rules(args: argparse.Namespace, base: Any) -> Any:
+    """The rules `base` with what the flags say instead.
+
+    Raises:
+        ValueError: A flag is wrong, or does not fit the channels of `base`.
+    """
+    from helpers.image_rules import checked_rules, window_of_numbers
+
+    given: Dict[str, Any] = {}
+    if args.bands is not None:
+        given['bands'] = tuple(args.bands)
+    if args.window is not None:
+        given['window'] = window_of_numbers(args.window)
+    if args.transparency is not None:
+        given['alpha'] = args.transparency
+    return checked_rules(base._replace(**given))
+
+
+def rules_to_begin_with(encoder: Optional[str], model: Optional[str]) -> Any:
+    """The rules of the network that a training begins with: of a model, or the channels of an encoder."""
+    from helpers.image_rules import ImageRules
+
+    if model is not None:
+        from fcn8s.saving.descriptions import read_description
+        from fcn8s.saving.runs import resolve_model
+
+        return read_description(resolve_model(model)).settings.image_rules
+    return ImageRules(_channels_of(encoder or ''))
+
+
+def _channels_of(encoder: str) -> int:
+    """What the manifest beside an encoder says; encoders without one are checked when they are opened."""
+    try:
+        with open(os.path.join(encoder, 'manifest.json'), encoding='utf-8') as file:
+            channels = json.load(file).get('channels', 3)
+    except (OSError, ValueError, AttributeError):
+        return 3
+    return channels if type(channels) is int and 1 <= channels <= 64 else 3

@@ -1,0 +1,98 @@
+"""Channels behind red, green and blue: depth, near infrared, heat. What conv1_1 does with them at the start."""
+
+from typing import Any, Dict, NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+from fcn8s.vgg16.weights.source import TORCHVISION_RGB, Preprocessing
+
+#: What the weights of a further channel are at the start: zero, or the mean of those of the three colours.
+FILLS = ('zero', 'mean')
+
+MAX_CHANNELS = 64
+# The middle of 0 to 255, and the spread of ImageNet's colours, for channels of which no more is known.
+_MIDDLE = 127.5
+_COLOUR_DEVIATION = float(np.mean(TORCHVISION_RGB.std))
+
+
+class FurtherChannels(NamedTuple):
+    """The channels from the fourth on: their weights at the start, and what brings them to the spread of the colours.
+
+    fill: of `FILLS`. mean, deviation: of each channel, on the 0 to 255 scale.
+    """
+
+    fill: str = 'zero'
+    mean: Tuple[float, ...] = ()
+    deviation: Tuple[float, ...] = ()
+
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        return len(self.mean)
+
+    def shift_and_scale(self, preprocessing: Preprocessing) -> Tuple[np.ndarray, np.ndarray]:
+        """float32 [number] twice: (channel - shift) * scale has the spread that prepared colours of ImageNet have."""
+        spread = _COLOUR_DEVIATION / float(np.mean(preprocessing.std))
+        return np.array(self.mean, np.float32), np.array(spread / np.array(self.deviation), np.float32)
+
+    def widened(self, kernel: np.ndarray) -> np.ndarray:
+        """The kernel [3, 3, 3, out] of conv1_1 with further channels behind the colours: [3, 3, 3 + number, out]."""
+        if not self.number:
+            return kernel
+        filling = kernel.mean(axis=2, keepdims=True) if self.fill == 'mean' else np.zeros_like(kernel[:, :, :1])
+        return np.concatenate([kernel] + [filling] * self.number, axis=2)
+
+    def beside(self, image: np.ndarray) -> np.ndarray:
+        """An RGB image [H, W, 3] with the means of the further channels beside it, which change no result."""
+        if not self.number:
+            return image
+        means = np.broadcast_to(np.array(self.mean, np.float32), image.shape[:2] + (self.number,))
+        return np.concatenate([image.astype(np.float32), means], axis=-1)
+
+    def to_json(self) -> Dict[str, Any]:
+        """For the manifest of an encoder."""
+        return dict(self._asdict())
+
+
+NO_FURTHER_CHANNELS = FurtherChannels()
+
+
+def further_channels(
+    channels: int, fill: str = 'zero', mean: Sequence[float] = (), deviation: Sequence[float] = ()
+) -> FurtherChannels:
+    """Checks the arguments of `write_encoder` that say what is behind the three colours.
+
+    Args:
+        channels: Of the images, the three colours among them.
+        fill: Of `FILLS`.
+        mean, deviation: Of each channel from the fourth on, 0 to 255, as `fcn8s check` prints them; empty for the
+            middle of the range and for the spread of ImageNet's colours.
+
+    Raises:
+        ValueError: One of them is out of its range, or there are not as many means as channels.
+    """
+    if isinstance(channels, bool) or not isinstance(channels, int) or not 3 <= channels <= MAX_CHANNELS:
+        raise ValueError(
+            'channels is {!r}; it has to be from 3 (red, green, blue) to {}. Grey images of one channel are read as '
+            'three equal ones.'.format(channels, MAX_CHANNELS)
+        )
+    if fill not in FILLS:
+        raise ValueError('fill is {!r}; choose from {}.'.format(fill, ', '.join(FILLS)))
+    count = channels - 3
+    for name, values in (('mean', mean), ('deviation', deviation)):
+        if len(values) not in (0, count):
+            raise ValueError(
+                '{} has {} numbers for {} channels behind the three colours. Give one for each, or none.'.format(
+                    name, len(values), count
+                )
+            )
+    if not all(0 <= value <= 255 for value in mean) or not all(0 < value <= 255 for value in deviation):
+        raise ValueError(
+            'mean is {} and deviation {}; they have to be from 0 to 255, and deviations above 0. fcn8s check prints '
+            'them.'.format(list(mean), list(deviation))
+        )
+    return FurtherChannels(
+        fill,
+        tuple(float(value) for value in mean) or (_MIDDLE,) * count,
+        tuple(float(value) for value in deviation) or (_COLOUR_DEVIATION,) * count,
+    )
