@@ -189,7 +189,7 @@ class BatchGenerator:
     def _with_names_beside(self, label_dirs: List[str], ignore_id: Optional[int]) -> Optional[LabelSpace]:
         """The label space with the names and colours that are found beside the data."""
         space = self.label_space
-        path = find_legend(*(label_dirs[:1] + self.image_dirs[:1])) if label_dirs else None
+        path = find_legend(label_dirs[0], self.image_dirs[0]) if label_dirs else None
         if path is not None:
             legend = read_legend(path)
             if space is None or len(legend.class_names) == space.num_classes:

@@ -89,14 +89,16 @@ def as_color(entry: np.ndarray) -> Color:
 
 
 def png_palette(data: bytes) -> Optional[np.ndarray]:
-    """Reads the palette of a PNG from its first bytes: uint8 [K, 3], RGB; None where there is none."""
+    """Reads the palette of a PNG from its first bytes: uint8 [K, 3]; None where there is none, or a damaged one."""
     if not data.startswith(PNG_SIGNATURE) or data[25:26] != b'\x03':
         return None
     position = len(PNG_SIGNATURE)
     while position + 8 <= len(data):
         length, name = struct.unpack_from('>I4s', data, position)
         if name == b'PLTE':
-            entries = data[position + 8 : position + 8 + length]
+            entries, checksum = data[position + 8 : position + 8 + length], data[position + 8 + length :][:4]
+            if checksum != struct.pack('>I', zlib.crc32(name + entries)):
+                return None
             return np.frombuffer(entries[: len(entries) // 3 * 3], np.uint8).reshape(-1, 3)
         position += 12 + length
     return None

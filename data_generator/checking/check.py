@@ -7,6 +7,7 @@ from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Optional, S
 import numpy as np
 
 from data_generator.batches.parallel import map_in_threads
+from data_generator.checking.alignment import shift_of
 from data_generator.checking.faults import Fault
 from data_generator.checking.file_checks import ImageFacts, PairFacts, Size, check_pair
 from data_generator.checking.label_checks import LabelLook, far_from
@@ -28,6 +29,9 @@ USUAL_IGNORE_ID = 255
 
 #: Up to which share of the pixels colours that belong to no class look like borders between classes.
 MOST_BORDER = 0.3
+
+#: From which correlation on images agree in where they are red and where blue; below the negative one they disagree.
+SWAPPED_LIKENESS = 0.25
 
 #: From which share of the images on a size is the usual one.
 USUAL_SHARE = 0.9
@@ -266,7 +270,9 @@ def _report_split(
     images = [pair.image for pair in facts if pair.image is not None]
     sizes = Counter(image.size for image in images)
     maps = [_identity(space) if pair.was_converted else value_to_id for pair in facts]
-    pixels = np.stack([class_pixels(p.values, space.num_classes, space.ignore_id, m) for p, m in zip(facts, maps)])
+    pixels = np.zeros((len(facts), space.num_classes), np.int64)
+    for row, pair, id_map in zip(pixels, facts, maps):
+        row[:] = class_pixels(pair.values, space.num_classes, space.ignore_id, id_map)
     scored = pixels.copy()
     scored[:, list(space.void_class_ids)] = 0
     total = sum(sum(pair.values.values()) for pair in facts)
@@ -306,7 +312,9 @@ def _illegal_labels(facts: Sequence[PairFacts], maps: Sequence[Mapping[Any, int]
         if pair.pair.label is not None and illegal:
             shown = ', '.join('{} ({} px)'.format(value, n) for value, n in sorted(illegal.items())[:5])
             shown += ', ...' if len(illegal) > 5 else ''
-            if any(isinstance(value, tuple) for value in illegal):
+            if all(isinstance(value, tuple) and value[::-1] in value_to_id for value in illegal):
+                shown += '. With red and blue swapped these are colours of classes: OpenCV wrote them as BGR'
+            elif any(isinstance(value, tuple) for value in illegal):
                 shown += _borders(illegal, value_to_id, sum(pair.values.values()))
             faults.append(Fault('illegal_label', pair.pair.label, shown))
     return faults
@@ -365,20 +373,21 @@ def _report(
     said: Said,
 ) -> DatasetReport:
     training = [split for split in splits if split.is_for_training]
-    faults = _in_train_and_val(splits, facts)
+    faults = [fault for found in surveys for fault in found.faults] + _in_train_and_val(splits, facts)
     if not any(split.num_images for split in training):
         faults += [Fault('no_train_split', found.root) for found in surveys]
     if classes.question:
         faults.append(Fault('ambiguous_values', surveys[0].root, classes.question))
-    space, has_labels = classes.label_space, any(pair.label is not None for split in facts for pair in split)
-    is_known = not classes.question and not any(f.kind == 'color_label' for split in splits for f in split.faults)
-    if has_labels and is_known and space.num_classes - len(space.void_class_ids) < 2:
+    space = classes.label_space
+    has_values = any(pair.values for split in facts for pair in split)
+    if has_values and not classes.question and space.num_classes - len(space.void_class_ids) < 2:
         faults.append(Fault('one_class', surveys[0].root))
     faults += [
         Fault('single_class', split.label_dir, split.name)
         for split in splits
         if (split.scored_pixels.sum(axis=0) > 0).sum() == 1
     ]
+    faults += _shifted(splits, facts) + _swapped([pair for split in facts for pair in split])
     pixels = np.concatenate([split.class_pixels for split in training or splits])
     layout = surveys[0].layout._replace(label_space=space)
     if not surveys[0].knows_classes:
@@ -396,6 +405,42 @@ def _report(
         color_tolerance=said.color_tolerance,
         legend_path=said.legend_path,
     )
+
+
+def _shifted(splits: Sequence[SplitReport], facts: Sequence[Sequence[PairFacts]]) -> List[Fault]:
+    """Splits whose labels would fit much better somewhere else."""
+    faults = []
+    for split, pairs in zip(splits, facts):
+        correlations = [pair.correlation for pair in pairs if pair.correlation is not None]
+        shift = shift_of(np.mean(correlations, axis=0), len(correlations)) if correlations else None
+        if shift is not None:
+            words = '{} pixels {} and {} {}'.format(
+                abs(shift[0]), 'up' if shift[0] < 0 else 'down', abs(shift[1]), 'left' if shift[1] < 0 else 'right'
+            )
+            faults.append(Fault('shifted_labels', split.label_dir, 'they would fit {}'.format(words)))
+    return faults
+
+
+def _swapped(pairs: Sequence[PairFacts]) -> List[Fault]:
+    """Images in which red and blue lie as blue and red do in the others."""
+    images = [pair for pair in pairs if pair.image is not None and pair.image.thumbnail.shape[-1] == 3]
+    if len(images) < 3:
+        return []
+    redness = np.array([_redness(pair.image.thumbnail) for pair in images if pair.image is not None])
+    mean = redness.mean(axis=0)
+    likeness = np.array([_correlation(one, mean) for one in redness])
+    if np.median(likeness) < SWAPPED_LIKENESS:
+        return []
+    return [Fault('swapped_colors', images[place].pair.image) for place in np.flatnonzero(likeness < -SWAPPED_LIKENESS)]
+
+
+def _redness(thumbnail: np.ndarray) -> np.ndarray:
+    return (thumbnail[..., 0].astype(float) - thumbnail[..., 2]).ravel()
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    size = float(np.sqrt((one * one).sum() * (other * other).sum()))
+    return float((one * other).sum()) / size if size else 0.0
 
 
 def _in_train_and_val(splits: Sequence[SplitReport], facts: Sequence[Sequence[PairFacts]]) -> List[Fault]:

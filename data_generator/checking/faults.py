@@ -31,6 +31,12 @@ FAULT_KINDS = {
     ),
     'no_train_split': FaultKind(True, 'no images to train on', 'Add a train split'),
     'image_without_label': FaultKind(True, 'images without a label', 'Add the labels or take the images out'),
+    'thumbnail': FaultKind(True, 'thumbnails beside the images', 'Move them out of the directory of the images'),
+    'file_per_class': FaultKind(
+        True,
+        'labels in several files an image, one for each class',
+        'Write one label for each image, pixels numbered by class: data_generator.files.class_masks.combine does',
+    ),
     'label_without_image': FaultKind(False, 'labels without an image', 'They are passed over'),
     'ambiguous_label': FaultKind(True, 'images with several labels', 'Keep one of them'),
     'listed_but_missing': FaultKind(
@@ -82,6 +88,16 @@ FAULT_KINDS = {
     'illegal_label': FaultKind(
         True, 'labels with values that are no class', 'Map them to class IDs, or to the ignored ID'
     ),
+    'shifted_labels': FaultKind(
+        False, 'labels that do not lie where their images are', 'Move them: borders of classes then fall on edges'
+    ),
+    'swapped_colors': FaultKind(
+        False, 'images whose red and blue look swapped', 'OpenCV writes BGR: convert before imwrite, or write them anew'
+    ),
+    'mixed_case': FaultKind(
+        False, 'labels that differ from their image in upper and lower case', 'They are taken, where it is clear which'
+    ),
+    'system_file': FaultKind(False, 'files that systems leave beside data', 'They are passed over'),
     'unusual_size': FaultKind(False, 'images of another size than most', 'Train with a random crop or a resize'),
     'only_void': FaultKind(False, 'labels in which no pixel counts', 'Nothing is learnt from them'),
     'single_class': FaultKind(

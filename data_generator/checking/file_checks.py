@@ -6,6 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 import cv2
 import numpy as np
 
+from data_generator.checking.alignment import edge_correlation
 from data_generator.checking.faults import Fault
 from data_generator.checking.label_checks import LabelFacts, LabelLook, check_label
 from data_generator.files.discovery import Pair
@@ -31,7 +32,8 @@ class ImageFacts(NamedTuple):
 class PairFacts(NamedTuple):
     """About a pair; None for a file that is not there, or cannot be read.
 
-    `was_converted` is True for a label that `process_all` wrote, and that holds class IDs.
+    `was_converted` is True for a label that `process_all` wrote, and that holds class IDs. `correlation` is that of
+    `alignment.edge_correlation`.
     """
 
     pair: Pair
@@ -39,6 +41,7 @@ class PairFacts(NamedTuple):
     label: Optional[LabelFacts]
     faults: List[Fault]
     was_converted: bool = False
+    correlation: Optional[np.ndarray] = None
 
     @property
     def values(self) -> Dict[Any, int]:
@@ -51,11 +54,12 @@ def check_pair(pair: Pair, look: LabelLook, image_rules: ImageRules = RGB_RULES)
     faults: List[Fault] = []
     pixels = _read_image(pair.image, faults, image_rules)
     image = None if pixels is None else _image_facts(pixels)
-    label = None if pair.label is None else check_label(pair.label, look, faults)
+    label, ids = (None, None) if pair.label is None else check_label(pair.label, look, faults)
     if label is not None and pixels is not None and pair.label and label.size != pixels.shape[:2]:
         detail = '{}x{}, its image {}x{}'.format(*(label.size + pixels.shape[:2]))
         faults.append(Fault('size_mismatch', pair.label, detail))
-    return PairFacts(pair, image, label, faults)
+    correlation = None if pixels is None or ids is None else edge_correlation(pixels, ids)
+    return PairFacts(pair, image, label, faults, correlation=correlation)
 
 
 def _read_image(path: str, faults: List[Fault], image_rules: ImageRules) -> Optional[np.ndarray]:

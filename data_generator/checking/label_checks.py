@@ -45,35 +45,36 @@ class LabelFacts(NamedTuple):
     moved: int = 0
 
 
-def check_label(path: str, look: LabelLook, faults: List[Fault]) -> Optional[LabelFacts]:
-    """Reads a label. Whatever is wrong with it becomes a fault; None where it cannot be read."""
+def check_label(path: str, look: LabelLook, faults: List[Fault]) -> Tuple[Optional[LabelFacts], Optional[np.ndarray]]:
+    """Reads a label: facts about it, and its pixels. Whatever is wrong becomes a fault; None if it cannot be read."""
     try:
         return _colors(path, look) if look.color_map is not None else _ids(path, look, faults)
     except DataError as error:
         faults.append(Fault('palette_differs', path, str(error)))
     except (ValueError, OSError) as error:
-        if look.color_map is None and _is_colored(path):
+        is_lossy = path.lower().endswith(LOSSY_EXTENSIONS)
+        if look.color_map is None and (is_lossy or 'holds colours' in str(error)) and _is_colored(path):
             return _unnamed_colors(path, faults)
-        kind = 'lossy_label' if path.lower().endswith(LOSSY_EXTENSIONS) else 'unreadable_label'
+        kind = 'lossy_label' if is_lossy else 'unreadable_label'
         faults.append(Fault(kind, path, str(error)))
-    return None
+    return None, None
 
 
-def _ids(path: str, look: LabelLook, faults: List[Fault]) -> LabelFacts:
+def _ids(path: str, look: LabelLook, faults: List[Fault]) -> Tuple[LabelFacts, np.ndarray]:
     label = read_label_file(path)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # the fault says it
         ids = look.palettes.ids(label, path)
     if ids is not label.values:
         faults.append(Fault('palette_order', path))
-    return LabelFacts(ids.shape, count_values(ids), has_palette=label.palette is not None)
+    return LabelFacts(ids.shape, count_values(ids), has_palette=label.palette is not None), ids
 
 
-def _colors(path: str, look: LabelLook) -> LabelFacts:
+def _colors(path: str, look: LabelLook) -> Tuple[LabelFacts, np.ndarray]:
     colors, moved = read_color_labels(path, lossy=look.tolerance > 0), 0
     if look.tolerance:
         colors, moved = nearest_colors(colors, look.color_map or {}, look.tolerance)
-    return LabelFacts(colors.shape[:2], count_values(colors), moved=moved)
+    return LabelFacts(colors.shape[:2], count_values(colors), moved=moved), colors
 
 
 def _is_colored(path: str) -> bool:
@@ -84,7 +85,7 @@ def _is_colored(path: str) -> bool:
     return True
 
 
-def _unnamed_colors(path: str, faults: List[Fault]) -> LabelFacts:
+def _unnamed_colors(path: str, faults: List[Fault]) -> Tuple[LabelFacts, np.ndarray]:
     colors = read_color_labels(path, lossy=True)
     values = count_values(colors)
     most = sorted(values.items(), key=lambda item: -item[1])[:3]
@@ -97,7 +98,7 @@ def _unnamed_colors(path: str, faults: List[Fault]) -> LabelFacts:
             ),
         )
     )
-    return LabelFacts(colors.shape[:2], values, is_named=False)
+    return LabelFacts(colors.shape[:2], values, is_named=False), colors
 
 
 def count_values(label: np.ndarray) -> Dict[Any, int]:

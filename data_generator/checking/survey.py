@@ -41,6 +41,9 @@ _OWN_ARRANGEMENTS = [
 ]
 
 
+_SYSTEM_NAMES = ('.ds_store', 'thumbs.db', 'desktop.ini', '__macosx', '@eadir')
+
+
 class SplitFiles(NamedTuple):
     """The files of one split. `label` of a pair is None where there is none; `faults` are those of finding them."""
 
@@ -62,6 +65,7 @@ class Survey(NamedTuple):
     layout: Layout
     knows_classes: bool
     splits: List[SplitFiles]
+    faults: Sequence[Fault] = ()
 
 
 def survey(root: str, layout: Optional[Union[str, Layout]] = None) -> Survey:
@@ -78,6 +82,10 @@ def survey(root: str, layout: Optional[Union[str, Layout]] = None) -> Survey:
     """
     if not os.path.isdir(root):
         raise FileNotFoundError('No such directory: {}. Give the root directory of a dataset.'.format(root))
+    return _found(root, layout)._replace(faults=_system_files(root))
+
+
+def _found(root: str, layout: Optional[Union[str, Layout]]) -> Survey:
     if layout is not None:
         found = _best(root, [(variant, True) for variant in variants_of(layout)], labels_needed=False)
         if found is None:
@@ -145,11 +153,52 @@ def _survey_split(root: str, layout: Layout, split: str) -> Optional[SplitFiles]
     faults += _orphans(places, layout, ambiguous)
     chosen = {pair.image for pair in pairs}
     faults = [fault for fault in faults if fault.kind != 'ambiguous_label' or fault.path in chosen]
-    faults += [
-        Fault('image_without_label', pair.image) for pair in pairs if pair.label is None and pair.image not in ambiguous
-    ]
+    without = [pair.image for pair in pairs if pair.label is None and pair.image not in ambiguous]
+    faults += [Fault('thumbnail' if _is_thumbnail(image) else 'image_without_label', image) for image in without]
+    faults += _in_mixed_case(pairs, layout)
+    if _has_file_per_class(pairs, faults):
+        kinds = ('ambiguous_label', 'image_without_label', 'label_without_image')
+        faults = [fault for fault in faults if fault.kind not in kinds]
+        faults.append(Fault('file_per_class', places.label_dir))
     is_there = pairs or any(fault.kind == 'unreadable_list' for fault in faults)
     return SplitFiles(split, places.image_dir, places.label_dir, pairs, faults) if is_there else None
+
+
+def _is_thumbnail(image: str) -> bool:
+    folder, name = os.path.split(image)
+    return 'thumb' in name.lower() or 'thumb' in os.path.basename(folder).lower()
+
+
+def _in_mixed_case(pairs: Sequence[Pair], layout: Layout) -> List[Fault]:
+    """Labels that are found only where upper and lower case are the same."""
+    return [
+        Fault('mixed_case', pair.label)
+        for pair in pairs
+        if pair.label is not None
+        and stem_of(pair.label) != layout.name_rule.label_stem(stem_of(pair.image))
+        and stem_of(pair.label).lower() == layout.name_rule.label_stem(stem_of(pair.image)).lower()
+    ]
+
+
+def _has_file_per_class(pairs: Sequence[Pair], faults: Sequence[Fault]) -> bool:
+    """Whether most images have several labels: namesakes in a folder for each class, or their name and more behind."""
+    several = sum(fault.kind == 'ambiguous_label' for fault in faults)
+    orphans = [stem_of(fault.path) for fault in faults if fault.kind == 'label_without_image']
+    for fault in faults:
+        if fault.kind == 'image_without_label':
+            stem = stem_of(fault.path)
+            several += sum(orphan.startswith((stem + '_', stem + '-', stem + '.')) for orphan in orphans) > 1
+    return several > 1 and 2 * several > len(pairs)
+
+
+def _system_files(root: str) -> List[Fault]:
+    """What systems leave beside data, none of which is read."""
+    faults = []
+    for folder, folders, names in os.walk(root):
+        found = [name for name in folders + names if name.lower() in _SYSTEM_NAMES]
+        faults += [Fault('system_file', os.path.join(folder, name)) for name in sorted(found)]
+        folders[:] = [name for name in folders if name.lower() not in _SYSTEM_NAMES and not name.startswith('.')]
+    return faults
 
 
 def _orphans(places: Places, layout: Layout, ambiguous: Set[str]) -> List[Fault]:

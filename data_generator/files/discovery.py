@@ -157,11 +157,13 @@ class LabelIndex:
         self.directory = directory
         self._by_place: Dict[str, List[str]] = {}
         self._by_name: Dict[str, List[str]] = {}
+        self._by_folded_place: Dict[str, List[str]] = {}
         lossless = list_files(directory, LABEL_EXTENSIONS)
         for path in lossless or list_files(directory, LOSSY_EXTENSIONS):
             place = os.path.splitext(os.path.relpath(path, directory))[0]
             self._by_place.setdefault(place, []).append(path)
             self._by_name.setdefault(os.path.basename(place), []).append(path)
+            self._by_folded_place.setdefault(place.lower(), []).append(path)
         self._image_of: Dict[str, str] = {}
 
     def find(self, place: str, image: str) -> Optional[str]:
@@ -170,6 +172,8 @@ class LabelIndex:
         Returns None where there is none. Raises DataError where there are several, or where another image has it.
         """
         found = [path for path in self._by_place.get(place, ()) if path != image] or self._namesakes(place, image)
+        if not found:  # Windows and macOS do not tell IMG_1 from img_1, so people do not either
+            found = [path for path in self._by_folded_place.get(place.lower(), ()) if path != image]
         if len(found) > 1:
             raise DataError(
                 'Which label belongs to {}? Found {}. Keep one of them, or tell them apart with '

@@ -14,6 +14,9 @@ Color = Tuple[int, int, int]
 #: Files that are looked for beside the data.
 LEGEND_NAMES = ('classes.json', 'classes.txt', 'label_map.pbtxt', 'labelmap.txt')
 
+#: Folders that hold a part of a dataset, which a legend lies beside and not in.
+SPLIT_NAMES = ('train', 'training', 'val', 'validation', 'test')
+
 #: Names of what is no class: pixels of these colours do not count. The underlined ones are labelme's.
 VOID_NAMES = ('void', 'ignore', 'ignored', 'unlabeled', 'unlabelled', '__ignore__')
 
@@ -80,10 +83,13 @@ def read_legend(path: str) -> Legend:
         ) from error
 
 
-def find_legend(*directories: Optional[str]) -> Optional[str]:
-    """Looks for a legend in these directories and in those that they lie in; None where there is none."""
-    places = [os.path.abspath(directory) for directory in directories if directory]
-    places += [os.path.dirname(place) for place in places]
+def find_legend(label_dir: str, image_dir: str) -> Optional[str]:
+    """Looks for a legend beside the labels of a dataset, and where they and the images lie; None without one."""
+    label_dir, image_dir = os.path.abspath(label_dir), os.path.abspath(image_dir)
+    together = os.path.commonpath([label_dir, image_dir])
+    places = [label_dir, os.path.dirname(label_dir), together]
+    if os.path.basename(together) in SPLIT_NAMES:
+        places.append(os.path.dirname(together))
     for place in dict.fromkeys(places):
         for name in LEGEND_NAMES:
             path = os.path.join(place, name)

@@ -1,0 +1,491 @@
+"""Small datasets as people have them, one for each situation and for each fault that `fcn8s check` knows.
+
+`SITUATIONS` names them: name -> a function that makes the dataset below a root and returns a `Situation`. The pictures
+are toy shapes, which a network learns in seconds.
+"""
+
+import os
+import shutil
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from data_generator import BatchGenerator
+from helpers.label_spaces import VOC
+
+SIZE = (32, 48)
+NUM_TRAIN, NUM_VAL = 6, 3
+#: Background, box, disc: what they look like in images, and in labels that are colours.
+SHADES = np.array([(70, 90, 80), (220, 60, 50), (50, 80, 230)])
+COLORS = ((10, 10, 10), (200, 0, 30), (0, 60, 250))
+NAMES = ('ground', 'box', 'disc')
+
+
+class Situation(NamedTuple):
+    """What `check` has to say: kinds of faults, whether training can start, and with which options it is asked.
+
+    `classes` are what labels hold once they are read, in the order of the shapes 0, 1, 2; None where they are not
+    compared. `words` have to be in the text.
+    """
+
+    kinds: Sequence[str] = ()
+    is_sound: bool = True
+    options: Sequence[str] = ()
+    classes: Optional[Sequence[int]] = (0, 1, 2)
+    words: Sequence[str] = ()
+
+
+def shapes(seed: int, size: Tuple[int, int] = SIZE) -> Tuple[np.ndarray, np.ndarray]:
+    """An image of a box and a disc on noisy ground, uint8 [H, W, 3], and its label with the classes 0, 1, 2."""
+    rng = np.random.default_rng(seed)
+    height, width = size
+    label = np.zeros(size, np.uint8)
+    top, left = rng.integers(1, height - 16), rng.integers(1, width // 2 - 15)
+    label[top : top + 13, left : left + 13] = 1
+    center = (int(rng.integers(width // 2 + 8, width - 8)), int(rng.integers(8, height - 8)))
+    cv2.circle(label, center, 7, 2, -1)
+    noise = rng.integers(-15, 16, size + (3,))
+    return (SHADES[label] + noise).clip(0, 255).astype(np.uint8), label
+
+
+def write(path: str, array: np.ndarray) -> str:
+    """Writes an array, RGB where it has three channels; the folder is made."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    Image.fromarray(array).save(path)
+    return path
+
+
+def write_palette(path: str, indices: np.ndarray, colors: Sequence[Tuple[int, ...]]) -> str:
+    image = Image.fromarray(np.asarray(indices, np.uint8), 'P')
+    image.putpalette([channel for color in colors for channel in color])
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    image.save(path)
+    return path
+
+
+Writer = Callable[[str, np.ndarray], Any]
+
+
+def dataset(
+    root: str,
+    write_label: Writer = write,
+    images: str = 'images/{}',
+    labels: str = 'labels/{}',
+    name: str = '{}.png',
+    splits: Sequence[Tuple[str, int, int]] = (('train', 0, NUM_TRAIN), ('val', 50, NUM_VAL)),
+) -> str:
+    """Images and labels of toy shapes; `write_label` is given the path of a label and its classes."""
+    for split, seed, count in splits:
+        for number in range(count):
+            image, label = shapes(seed + number)
+            write(os.path.join(root, images.format(split), name.format(number)), image)
+            write_label(os.path.join(root, labels.format(split), name.format(number)), label)
+    return root
+
+
+def values(*table: Any, dtype: Any = np.uint8) -> Writer:
+    """Writes labels with `table[class]` in place of the class: values, or colours."""
+    return lambda path, label: write(path, np.asarray(table, dtype)[label])
+
+
+def text(path: str, content: str, encoding: str = 'utf-8') -> str:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, 'w', encoding=encoding) as file:
+        file.write(content)
+    return path
+
+
+def label_path(root: str, number: int = 0, split: str = 'train') -> str:
+    return os.path.join(root, 'labels', split, '{}.png'.format(number))
+
+
+def image_path(root: str, number: int = 0, split: str = 'train') -> str:
+    return os.path.join(root, 'images', split, '{}.png'.format(number))
+
+
+def legend(root: str, name: str = 'legend.txt') -> str:
+    return text(os.path.join(root, name), ''.join('{} {} {} {}\n'.format(*(c + (n,))) for n, c in zip(NAMES, COLORS)))
+
+
+# ---- Sound ----
+
+
+def class_ids(root: str) -> Situation:
+    dataset(root)
+    return Situation()
+
+
+def without_splits(root: str) -> Situation:
+    dataset(root, images='img', labels='masks', splits=[('', 0, NUM_TRAIN)])
+    return Situation()
+
+
+def splits_first(root: str) -> Situation:
+    dataset(root, images='{}/rgb', labels='{}/gt')
+    return Situation()
+
+
+def masks_0_255(root: str) -> Situation:
+    dataset(root, values(0, 255, 255))
+    return Situation(classes=(0, 1, 1), words=['0:0,255:1', '--id-map 0:0,255:1'])
+
+
+def masks_of_one_bit(root: str) -> Situation:
+    dataset(root, lambda path, label: Image.fromarray(label > 0).save(_made(path)))
+    return Situation(classes=(0, 1, 1))
+
+
+def _made(path: str) -> str:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    return path
+
+
+def masks_0_1_255_said(root: str) -> Situation:
+    dataset(root, values(0, 1, 255))
+    return Situation(options=['--ignore-id', '255'], classes=(0, 1, 255))
+
+
+def masks_0_1_255_mapped(root: str) -> Situation:
+    dataset(root, values(0, 1, 255))
+    return Situation(options=['--id-map', '0:0,1:1,255:1'], classes=(0, 1, 1))
+
+
+def void_is_255(root: str) -> Situation:
+    dataset(root)
+    label = shapes(0)[1]
+    label[0] = 255
+    write(label_path(root), label)
+    return Situation(classes=None)
+
+
+def gaps_mapped(root: str) -> Situation:
+    dataset(root, values(3, 40, 9))
+    return Situation(options=['--id-map', '3:0,40:1,9:2'])
+
+
+def palettes(root: str) -> Situation:
+    dataset(root, lambda path, label: write_palette(path, label, COLORS))
+    return Situation()
+
+
+def palettes_of_greys(root: str) -> Situation:
+    """As zopfli or oxipng leave grey files of the values 0, 2 and 1."""
+    dataset(root, lambda path, label: write_palette(path, label, [(0,) * 3, (2,) * 3, (1,) * 3]))
+    return Situation(classes=(0, 2, 1))
+
+
+def palettes_in_another_order(root: str) -> Situation:
+    dataset(root, lambda path, label: write_palette(path, label, COLORS))
+    write_palette(label_path(root, 2), 2 - shapes(2)[1], COLORS[::-1])
+    return Situation(['palette_order'])
+
+
+def colors_with_legend(root: str) -> Situation:
+    dataset(root, values(*COLORS))
+    return Situation(options=['--colors', legend(root)])
+
+
+def colors_with_legend_beside(root: str) -> Situation:
+    dataset(root, values(*COLORS))
+    text(os.path.join(root, 'classes.json'), '{"ground": [10, 10, 10], "box": "#c8001e", "disc": [0, 60, 250]}')
+    return Situation(words=['classes.json', 'box'])
+
+
+def colors_with_alpha(root: str) -> Situation:
+    dataset(root, values(*(color + (255,) for color in COLORS)))
+    return Situation(options=['--colors', legend(root)])
+
+
+def smoothed_colors(root: str) -> Situation:
+    def smooth(path: str, label: np.ndarray) -> None:
+        write(path, cv2.GaussianBlur(np.asarray(COLORS, np.uint8)[label], (0, 0), 0.4))
+
+    dataset(root, smooth)
+    options = ['--colors', legend(root), '--color-tolerance', '120']
+    return Situation(options=options, words=['got that of the nearest'], classes=None)
+
+
+def jpeg_masks(root: str) -> Situation:
+    def jpeg(path: str, label: np.ndarray) -> None:
+        large = np.asarray(COLORS, np.uint8)[label]
+        Image.fromarray(large).save(_made(path.replace('.png', '.jpg')), quality=95, subsampling=0)
+
+    dataset(root, jpeg)
+    return Situation(options=['--colors', legend(root), '--color-tolerance', '120'], classes=None)
+
+
+def grey_in_three_channels(root: str) -> Situation:
+    dataset(root, values(*((v,) * 3 for v in range(3))))
+    return Situation()
+
+
+def labels_of_16_bits(root: str) -> Situation:
+    dataset(root, values(0, 1, 2, dtype=np.uint16))
+    return Situation()
+
+
+def labels_of_32_bits(root: str) -> Situation:
+    dataset(root, lambda p, label: Image.fromarray(label.astype(np.int32)).save(_made(p.replace('.png', '.tif'))))
+    return Situation()
+
+
+def names_in_text(root: str) -> Situation:
+    dataset(root)
+    text(os.path.join(root, 'classes.txt'), '\n'.join(NAMES))
+    return Situation(words=['classes.txt', 'disc'])
+
+
+def names_in_label_map(root: str) -> Situation:
+    dataset(root)
+    text(os.path.join(root, 'label_map.pbtxt'), 'item { id: 1 name: "box" }\nitem { id: 2 name: "disc" }\n')
+    return Situation(words=['label_map.pbtxt', 'background', 'box'])
+
+
+def names_typed(root: str) -> Situation:
+    dataset(root)
+    return Situation(options=['--class-names', 'ground,box,disc'], words=['--class-names ground,box,disc'])
+
+
+def names_in_mixed_case(root: str) -> Situation:
+    dataset(root)
+    for number in range(NUM_TRAIN):
+        os.rename(image_path(root, number), os.path.join(root, 'images/train/IMG_{}.PNG'.format(number)))
+        os.rename(label_path(root, number), os.path.join(root, 'labels/train/img_{}.png'.format(number)))
+    return Situation(['mixed_case'])
+
+
+def files_of_systems(root: str) -> Situation:
+    dataset(root)
+    for name in ('images/train/.DS_Store', 'images/train/Thumbs.db', 'images/__MACOSX/train/._0.png'):
+        text(os.path.join(root, name), 'no image')
+    write(os.path.join(root, 'images/train/@eaDir/0.png/SYNOPHOTO_THUMB_M.png'), shapes(0)[0])
+    return Situation(['system_file'])
+
+
+def links_to_images(root: str) -> Situation:
+    dataset(root)
+    os.makedirs(os.path.join(root, 'pool'))
+    for number in range(NUM_TRAIN):
+        target = os.path.join(root, 'pool', '{}.png'.format(number))
+        shutil.move(image_path(root, number), target)
+        os.symlink(target, image_path(root, number))
+    return Situation()
+
+
+def images_of_many_sizes(root: str) -> Situation:
+    dataset(root)
+    for number in range(3):
+        image, label = shapes(number, (36 + number, 52))
+        write(image_path(root, number), image)
+        write(label_path(root, number), label)
+    return Situation(words=['--crop 32 48'], classes=None)
+
+
+def images_in_grey(root: str) -> Situation:
+    dataset(root)
+    write(image_path(root), shapes(0)[0][..., 0])
+    return Situation(['grey_image'])
+
+
+def layout_camvid(root: str) -> Situation:
+    dataset(root, images='{}', labels='{}annot')
+    return Situation(words=['--layout camvid'])
+
+
+def layout_voc(root: str) -> Situation:
+    colors = [VOC.colors[index] for index in range(3)]
+    places = ('JPEGImages', 'SegmentationClass')
+    dataset(root, lambda path, label: write_palette(path, label, colors), *places, splits=[('', 0, 6)])
+    for split, names in (('train', '0\n1\n2'), ('val', '3\n4\n5')):
+        text(os.path.join(root, 'ImageSets/Segmentation', split + '.txt'), names, 'utf-16')
+    return Situation(words=['--layout voc'], classes=None)
+
+
+def written_by_process_all(root: str) -> Situation:
+    """One split of ADE20K processed, the raw other one copied beside it: each is read as what it is."""
+    places = ('images/{}', 'annotations/{}', '{}.png')
+    raw = dataset(root + '_raw', values(1, 2, 3), *places, splits=[('training', 0, NUM_TRAIN), ('validation', 50, 3)])
+    data = BatchGenerator.from_layout('ade20k', raw, 'train', export_dir=root)
+    data.process_all(show_progress=False)
+    for folder in ('images', 'annotations'):
+        shutil.copytree(os.path.join(raw, folder, 'validation'), os.path.join(root, folder, 'validation'))
+    return Situation(words=['--layout ade20k'])
+
+
+# ---- With faults ----
+
+
+def masks_0_1_255(root: str) -> Situation:
+    dataset(root, values(0, 1, 255))
+    return Situation(['ambiguous_values'], False, words=['--id-map 0:0,1:1,255:1', '--ignore-id 255'])
+
+
+def masks_0_128_255(root: str) -> Situation:
+    dataset(root, values(0, 128, 255))
+    return Situation(['ambiguous_values'], False, words=['--id-map 0:0,128:1,255:2', '--id-map 0:0,128:1,255:255'])
+
+
+def a_single_class(root: str) -> Situation:
+    dataset(root, values(0, 0, 0))
+    return Situation(['one_class'], False)
+
+
+def a_split_of_a_single_class(root: str) -> Situation:
+    dataset(root)
+    for number in range(NUM_VAL):
+        write(label_path(root, number, 'val'), np.zeros(SIZE, np.uint8))
+    return Situation(['single_class'], classes=None)
+
+
+def colors_without_legend(root: str) -> Situation:
+    dataset(root, values(*COLORS))
+    return Situation(['color_label'], False, words=['--colors FILE', '(10, 10, 10)'])
+
+
+def smoothed_colors_without_tolerance(root: str) -> Situation:
+    return smoothed_colors(root)._replace(
+        kinds=['illegal_label'], is_sound=False, options=['--colors', legend(root)], words=['--color-tolerance']
+    )
+
+
+def colors_with_red_and_blue_swapped(root: str) -> Situation:
+    dataset(root, values(*(color[::-1] for color in COLORS)))
+    return Situation(['illegal_label'], False, ['--colors', legend(root)], words=['red and blue swapped'])
+
+
+def jpeg_masks_without_tolerance(root: str) -> Situation:
+    jpeg_masks(root)
+    return Situation(['lossy_label'], False, words=['--color-tolerance'])
+
+
+def palettes_that_contradict(root: str) -> Situation:
+    dataset(root, lambda path, label: write_palette(path, label, COLORS))
+    write_palette(label_path(root, 1), shapes(1)[1], [COLORS[0], (9, 99, 199), COLORS[2]])
+    return Situation(['palette_differs'], False)
+
+
+def a_damaged_palette(root: str) -> Situation:
+    palettes(root)
+    with open(label_path(root), 'r+b') as file:
+        data = file.read()
+        file.seek(data.index(b'PLTE') + 6)
+        file.write(b'\x77')
+    return Situation(['unreadable_label'], False, words=['checksum of its part PLTE'])
+
+
+def images_in_train_and_val(root: str) -> Situation:
+    dataset(root)
+    shutil.copy(image_path(root, 1), image_path(root, 0, 'val'))
+    shutil.copy(label_path(root, 1), label_path(root, 0, 'val'))
+    return Situation(['in_train_and_val'], classes=None)
+
+
+def labels_that_are_shifted(root: str) -> Situation:
+    dataset(root, lambda path, label: write(path, np.roll(label, (0, 5), (0, 1))))
+    return Situation(['shifted_labels'], words=['5 left'], classes=None)
+
+
+def an_image_with_red_and_blue_swapped(root: str) -> Situation:
+    dataset(root)
+    write(image_path(root, 1), shapes(1)[0][..., ::-1])
+    return Situation(['swapped_colors'])
+
+
+def thumbnails_beside_images(root: str) -> Situation:
+    dataset(root)
+    write(os.path.join(root, 'images/train/thumbs/0_small.png'), shapes(0)[0][::4, ::4])
+    return Situation(['thumbnail'], False)
+
+
+def labels_of_another_size(root: str) -> Situation:
+    dataset(root)
+    write(label_path(root, 1), shapes(1)[1][:-2])
+    return Situation(['size_mismatch'], False)
+
+
+def empty_files(root: str) -> Situation:
+    dataset(root)
+    for path in (image_path(root, 0), label_path(root, 1)):
+        open(path, 'wb').close()
+    return Situation(['unreadable_image', 'unreadable_label'], False)
+
+
+def truncated_files(root: str) -> Situation:
+    dataset(root)
+    for path in (image_path(root, 0), label_path(root, 1)):
+        with open(path, 'r+b') as file:
+            file.truncate(os.path.getsize(path) - 20)
+    return Situation(['unreadable_image', 'unreadable_label'], False)
+
+
+def links_that_lead_nowhere(root: str) -> Situation:
+    dataset(root)
+    os.remove(image_path(root))
+    os.symlink(os.path.join(root, 'gone.png'), image_path(root))
+    return Situation(['unreadable_image'], False)
+
+
+def a_list_that_names_absent_files(root: str) -> Situation:
+    layout_voc(root)
+    text(os.path.join(root, 'ImageSets/Segmentation/train.txt'), '0\n1\nabsent\n')
+    return Situation(['listed_but_missing'], False)
+
+
+def a_list_in_no_encoding(root: str) -> Situation:
+    layout_voc(root)
+    with open(os.path.join(root, 'ImageSets/Segmentation/train.txt'), 'wb') as file:
+        file.write(b'0\n\xff\xfa\n')
+    return Situation(['unreadable_list', 'no_train_split'], False, words=['not in UTF-8'])
+
+
+def images_without_a_label(root: str) -> Situation:
+    dataset(root)
+    os.remove(label_path(root, 2))
+    return Situation(['image_without_label'], False)
+
+
+def labels_without_an_image(root: str) -> Situation:
+    dataset(root)
+    os.remove(image_path(root, 2))
+    return Situation(['label_without_image'], classes=None)
+
+
+def two_labels_for_an_image(root: str) -> Situation:
+    dataset(root)
+    Image.fromarray(shapes(0)[1]).save(label_path(root).replace('.png', '.tif'))
+    return Situation(['ambiguous_label'], False)
+
+
+def a_file_for_each_class(root: str) -> Situation:
+    def masks(path: str, label: np.ndarray) -> None:
+        folder, name = os.path.split(path)
+        for class_id, class_name in enumerate(NAMES):
+            write(os.path.join(folder, class_name, name), np.where(label == class_id, 255, 0).astype(np.uint8))
+
+    dataset(root, masks)
+    return Situation(['file_per_class'], False, words=['class_masks.combine'])
+
+
+def values_beyond_the_classes(root: str) -> Situation:
+    dataset(root)
+    return Situation(['illegal_label'], False, ['--num-classes', '2'])
+
+
+def images_alone(root: str) -> Situation:
+    dataset(root, labels='elsewhere/{}', images='pictures/{}')
+    shutil.rmtree(os.path.join(root, 'elsewhere'))
+    return Situation(['no_labels'], False)
+
+
+def val_alone(root: str) -> Situation:
+    dataset(root, splits=[('val', 0, 3)])
+    return Situation(['no_train_split'], False)
+
+
+SITUATIONS: Dict[str, Callable[[str], Situation]] = {
+    name: made
+    for name, made in list(globals().items())
+    if callable(made) and getattr(made, '__annotations__', {}).get('return') is Situation
+}

@@ -1,0 +1,98 @@
+"""`fcn8s check` on small datasets as people have them; what it calls ready trains with the command that it prints."""
+
+import importlib.util
+import os
+import shlex
+import warnings
+
+import numpy as np
+import pytest
+
+from data_generator.checking.faults import FAULT_KINDS
+from fcn8s.cli import build_parser, main, train
+from fcn8s.cli.options import training
+
+_spec = importlib.util.spec_from_file_location('situations', os.path.join(os.path.dirname(__file__), 'situations.py'))
+situations = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(situations)
+
+EVERY_FAULT = set(FAULT_KINDS)
+# Made and tested one by one in test_checking.py.
+ELSEWHERE = {'alpha_image', '16_bit_image', 'cmyk_image', 'bands_image', 'only_void', 'unusual_size'}
+
+
+@pytest.fixture(autouse=True)
+def _images_tell_once():
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        yield
+
+
+def check(root, options, capsys):
+    """The exit status, the text, and the words behind 'fcn8s train' of the command that was printed."""
+    status = main(['check', str(root), '--workers', '1', *options])
+    printed = capsys.readouterr().out
+    lines = [line for line in printed.splitlines() if ' train --' in line and 'ENCODER' in line]
+    return status, printed, shlex.split(lines[0].split(' train ', 1)[1]) if lines else None
+
+
+def opened(words, encoder='ENCODER'):
+    """The datasets of a training, as `fcn8s train` opens them, and its options."""
+    words = [encoder if word == 'ENCODER' else word for word in words]
+    parser = build_parser()
+    args = parser.parse_args(['train', *words])
+    typed = {name: value for name, value in vars(args).items() if name not in ('run', 'defaults', 'command')}
+    options = training.resolve(dict(typed, run_dir='never made'), args.defaults)
+    return train.open_datasets(options), options
+
+
+def labels_of(data):
+    with data.generate(1, shuffle=False) as batches:
+        return [next(batches)[1][0] for _ in data.pairs]
+
+
+@pytest.mark.parametrize('name', sorted(situations.SITUATIONS))
+def test_check_names_what_is_wrong_and_what_is_ready_can_be_read(name, tmp_path, capsys):
+    situation = situations.SITUATIONS[name](str(tmp_path / 'data'))
+    status, text, words = check(tmp_path / 'data', situation.options, capsys)
+    assert status == (0 if situation.is_sound else 1), text
+    for kind in situation.kinds:
+        assert FAULT_KINDS[kind].description[1:] in text
+    for kind in EVERY_FAULT - set(situation.kinds) - {'single_class', 'system_file'}:
+        assert FAULT_KINDS[kind].description[1:] + ':' not in text, text
+    for word in situation.words:
+        assert word in text
+    if not situation.is_sound:
+        return
+    (data, val), options = opened(words)
+    with train._train_batches(options, data) as batches:
+        for _ in range(batches.num_batches):
+            next(batches)
+    for split, seed in ((data, 0), (val, 50)):
+        if split is not None:
+            labels = labels_of(split)
+            assert all(np.isin(label, [*range(data.num_classes), data.ignore_id]).all() for label in labels)
+            if situation.classes is not None:
+                for number, label in enumerate(labels):
+                    expected = np.asarray(situation.classes)[situations.shapes(seed + number)[1]]
+                    np.testing.assert_array_equal(label, expected)
+
+
+def test_there_is_a_situation_for_every_fault(tmp_path):
+    named = {kind for name, made in situations.SITUATIONS.items() for kind in made(str(tmp_path / name)).kinds}
+    assert named == EVERY_FAULT - ELSEWHERE
+    assert len(situations.SITUATIONS) >= 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['masks_0_255', 'colors_with_legend_beside', 'palettes_in_another_order'])
+def test_the_printed_command_trains(name, tmp_path, capsys, tiny_encoder):
+    situation = situations.SITUATIONS[name](str(tmp_path / 'data'))
+    _, _, words = check(tmp_path / 'data', situation.options, capsys)
+    words = [tiny_encoder if word == 'ENCODER' else word for word in words]
+    more = ['--run', str(tmp_path / 'run'), '--epochs', '60', '--batch', '2', '--rate', 'constant:2e-3', '--seed', '1']
+    assert main(['train', *words, *more, '--keep-prob', '1', '--eval-every', '60']) == 0
+    from fcn8s.saving import runs
+
+    record = runs.read_metrics(runs.open_run(str(tmp_path / 'run')))[-1]
+    assert record['evaluation']['mean_iou'] > 0.9
