@@ -21,8 +21,8 @@ VIDEO_EXTENSIONS = (
 SUBMISSION_DIR = 'cityscapes_submission'
 
 DESCRIPTION = """Predicts every pixel's class, at the size of the image, and writes files named like the image:
-NAME_overlay.png (the default), NAME_ids.png, NAME_color.png, NAME_softmax.npz. Results of a folder keep its subfolders.
-Existing results of the same names are replaced; nothing else in the folder is touched."""
+NAME_overlay.png (the default), NAME_ids.png, NAME_color.png, NAME_softmax.npz, polygons. Results of a folder keep its
+subfolders. Existing results of the same names are replaced; nothing else in the folder is touched."""
 
 
 class Loaded(NamedTuple):
@@ -81,6 +81,19 @@ def _add_result_arguments(group: Any) -> None:
         '--softmax', action='store_true', help='the soft-max, float32 [H, W, C], as compressed NumPy file'
     )
     group.add_argument(
+        '--polygons',
+        metavar='FORMAT',
+        help='polygons to correct in an annotation tool: labelme (NAME.json) or coco (one annotations.json), which '
+        'fcn8s import reads again, or geojson (NAME.geojson)',
+    )
+    group.add_argument(
+        '--polygon-tolerance',
+        type=float,
+        default=0.0,
+        metavar='PX',
+        help='by how many pixels their outlines may differ from the prediction, for fewer points (default: 0, exact)',
+    )
+    group.add_argument(
         '--submission',
         choices=('cityscapes',),
         help='a zip for the Cityscapes evaluation server, of the 1024x2048 images of leftImg8bit/test',
@@ -88,6 +101,7 @@ def _add_result_arguments(group: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from fcn8s.prediction.polygon_files import PolygonFiles
     from fcn8s.prediction.result_files import ResultFiles, check_folder, plan_jobs
     from fcn8s.prediction.video import Style, check_style
     from helpers.images import extensions_for
@@ -99,12 +113,18 @@ def run(args: argparse.Namespace) -> int:
     streams = [source for source in args.inputs if _is_stream(source)]
     images = [source for source in args.inputs if not _is_stream(source)]
     _check_streams(streams)
+    _check_polygons(args, streams)
     rules = _rules(args, streams)
     jobs = plan_jobs(images, args.out, extensions_for(rules)) if images else []
     check_folder(args.out)
     with open_predictor(args) as (model, predictor):
         kinds = _kinds(args)
-        results = ResultFiles(args.out, model.label_space, kinds, style, args.ids or 'class') if kinds else None
+        polygons = None
+        if args.polygons:
+            polygons = PolygonFiles(args.out, model.label_space, args.polygons, args.polygon_tolerance)
+        results = None
+        if kinds or polygons:
+            results = ResultFiles(args.out, model.label_space, kinds, style, args.ids or 'class', polygons)
         submission = _Submission(args, model.label_space, jobs, streams) if args.submission else None
         if results:
             results.check_inputs(jobs)
@@ -115,6 +135,8 @@ def run(args: argparse.Namespace) -> int:
             )
         for stream in streams:
             _predict_stream(stream, predictor, results)
+        if polygons:
+            polygons.close()
         return _close(args, failures, submission)
 
 
@@ -135,7 +157,19 @@ def _rules(args: argparse.Namespace, streams: List[str]) -> Any:
 def _kinds(args: argparse.Namespace) -> List[str]:
     asked = {'overlay': args.overlay, 'color': args.color, 'ids': args.ids, 'softmax': args.softmax}
     kinds = [kind for kind, is_asked in asked.items() if is_asked]
-    return kinds if kinds or args.submission else ['overlay']
+    return kinds if kinds or args.submission or args.polygons else ['overlay']
+
+
+def _check_polygons(args: argparse.Namespace, streams: List[str]) -> None:
+    from fcn8s.prediction.polygon_files import FORMATS, check_tolerance
+
+    check_tolerance(args.polygon_tolerance)
+    if args.polygons is not None and args.polygons not in FORMATS:
+        raise ValueError('--polygons is {!r}; choose from {}.'.format(args.polygons, ', '.join(FORMATS)))
+    if args.polygons is None and args.polygon_tolerance:
+        raise ValueError('--polygon-tolerance came without --polygons. Say which: {}.'.format(', '.join(FORMATS)))
+    if args.polygons is not None and streams:
+        raise ValueError('--polygons takes images, which annotation tools open, and {} is none.'.format(streams[0]))
 
 
 def _is_stream(source: str) -> bool:
@@ -173,7 +207,7 @@ def _predict_all(
                 failures.append(str(item.error))
                 continue
             if results:
-                results.write(item.stem, item.image, prediction)
+                results.write(item.stem, item.image, prediction, item.path)
             if submission:
                 submission.write(item.path, prediction['class_ids'])
     return failures

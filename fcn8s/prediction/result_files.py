@@ -1,10 +1,11 @@
 """The files that a prediction is kept in: class IDs, colours, overlays, soft-max; and where they go."""
 
 import os
-from typing import Any, Dict, Iterable, List, NamedTuple, Sequence
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.predictor import Predictor
 from fcn8s.prediction.video import DEFAULT_STYLE, Drawing, Style
 from helpers.files import atomic_path
@@ -95,7 +96,7 @@ class ResultFiles:
 
     kinds: of KINDS. ids: which IDs are written: 'class', those of the network, to '_ids.png'; 'dataset', those of the
     dataset's own files (labelIds for Cityscapes), to '_dataset_ids.png'; 'train', Cityscapes' train IDs, to
-    '_train_ids.png'.
+    '_train_ids.png'. polygons: writes polygons as well.
     """
 
     def __init__(
@@ -105,13 +106,15 @@ class ResultFiles:
         kinds: Sequence[str],
         style: Style = DEFAULT_STYLE,
         ids: str = 'class',
+        polygons: Optional[PolygonFiles] = None,
     ) -> None:
         unknown = sorted(set(kinds) - set(KINDS))
-        if unknown or not kinds:
+        if unknown or not (kinds or polygons):
             raise ValueError('kinds of results are {}; choose one or more of {}.'.format(list(kinds), ', '.join(KINDS)))
         self.out_dir = out_dir
         self._label_space = label_space
         self._kinds = set(kinds)
+        self._polygons = polygons
         self._draw = Drawing(label_space, style)
         self._id_map = id_map(label_space, ids)
         self._suffixes = dict(_SUFFIXES, ids=_ID_SUFFIXES[ids])
@@ -146,8 +149,12 @@ class ResultFiles:
         probabilities = predictor.probabilities(image)
         return {'class_ids': np.argmax(probabilities, axis=-1).astype(np.uint8), 'softmax': probabilities}
 
-    def write(self, stem: str, image: np.ndarray, prediction: Dict[str, Any]) -> None:
-        """Writes every kind of result of one image; existing ones of the same name are replaced."""
+    def write(self, stem: str, image: np.ndarray, prediction: Dict[str, Any], image_path: str = '') -> None:
+        """Writes every kind of result of one image; existing ones of the same name are replaced.
+
+        Arguments:
+            image_path: The file of the image, which files of polygons name.
+        """
         class_ids = prediction['class_ids']
         if 'overlay' in self._kinds:
             write_image(self.path(stem, 'overlay'), self._draw(image, class_ids))
@@ -158,6 +165,8 @@ class ResultFiles:
         if 'softmax' in self._kinds:
             with atomic_path(self.path(stem, 'softmax')) as temporary:
                 np.savez_compressed(temporary, softmax=prediction['softmax'])
+        if self._polygons is not None:
+            self._polygons.write(stem, image_path, class_ids)
 
 
 def id_map(label_space: LabelSpace, ids: str) -> np.ndarray:

@@ -119,6 +119,35 @@ def test_a_video(small_model, tmp_path):
     assert files_in(str(tmp_path / 'out')) == ['drive/frame_{:06d}_ids.png'.format(number) for number in range(4)]
 
 
+@pytest.mark.parametrize(
+    'kind, names', [('labelme', ['one.json', 'town/three.json', 'town/two.json']), ('coco', ['annotations.json'])]
+)
+def test_polygons_are_imported_as_what_was_predicted(small_model, images, tmp_path, kind, names):
+    out = str(tmp_path / 'out')
+    assert predict(small_model, images, '--out', out, '--polygons', kind, '--ids') == 0
+    assert [name for name in files_in(out) if name.endswith('.json')] == names
+    dataset = tmp_path / 'dataset'
+    command = ['import', out, str(dataset), '--images', images, '--rest', 'void', '--val-share', '0']
+    assert cli.main(command) == 0
+    names = LABEL_SPACES['cityscapes20'].class_names
+    found_names = json.loads((dataset / 'classes.json').read_text())['class_names']
+    table = np.array([names.index(name) for name in found_names])
+    for name in ('one', 'town/two', 'town/three'):
+        found = read_labels(str(dataset / 'labels' / 'train' / (name + '.png')))
+        np.testing.assert_array_equal(table[found], read_labels(os.path.join(out, name + '_ids.png')))
+
+
+def test_polygons_of_videos_and_of_unknown_formats_are_refused(tmp_path, capsys):
+    for arguments, message in [
+        (('camera:0', '--polygons', 'coco'), '--polygons takes images, which annotation tools open, and camera:0 is'),
+        (('camera:0', '--polygons', 'svg'), "--polygons is 'svg'; choose from labelme, coco, geojson"),
+        (('camera:0', '--polygon-tolerance', '1'), '--polygon-tolerance came without --polygons'),
+        (('camera:0', '--polygon-tolerance', '99'), 'the tolerance of polygons is 99.0; it has to be from 0'),
+    ]:
+        assert predict(tmp_path / 'no_model', *arguments, '--out', tmp_path / 'out') == 2
+        assert message in capsys.readouterr().err
+
+
 def test_grey_and_alpha_images(small_model, tmp_path):
     cv2.imwrite(str(tmp_path / 'grey.png'), np.full((9, 11), 90, np.uint8))
     cv2.imwrite(str(tmp_path / 'alpha.png'), np.full((9, 11, 4), 90, np.uint8))

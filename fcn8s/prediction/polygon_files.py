@@ -1,0 +1,154 @@
+"""Predictions as polygons, to be corrected in an annotation tool: labelme, COCO JSON, GeoJSON."""
+
+import os
+from typing import Any, Dict, List, Optional, Sequence
+
+import numpy as np
+
+from helpers.files import atomic_write_json
+from helpers.label_spaces import LabelSpace
+from helpers.polygons import Region, Window, fill_pixels, geojson, outlines, pixel_outline, regions, simplified
+
+FORMATS = ('labelme', 'coco', 'geojson')
+COCO_FILE = 'annotations.json'
+MAX_TOLERANCE = 10.0
+_SUFFIXES = {'labelme': '.json', 'geojson': '.geojson'}
+# The version of labelme whose files these are like; it reads those of older ones.
+_LABELME_VERSION = '5.0.1'
+# What labelme's own scripts call what is not to be learned.
+_LABELME_IGNORED = '__ignore__'
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Raises ValueError unless 0 <= tolerance <= MAX_TOLERANCE."""
+    if not 0 <= tolerance <= MAX_TOLERANCE:
+        raise ValueError(
+            'the tolerance of polygons is {}; it has to be from 0 (exact) to {:g} pixels. 1 leaves far fewer '
+            'points.'.format(tolerance, MAX_TOLERANCE)
+        )
+
+
+class PolygonFiles:
+    """Writes the polygons of predictions into a folder: a file for each image, or one of all for COCO.
+
+    kind: of FORMATS. tolerance: by how many pixels outlines may differ from the prediction, for fewer points.
+    """
+
+    def __init__(self, out_dir: str, label_space: LabelSpace, kind: str, tolerance: float = 0.0) -> None:
+        if kind not in FORMATS:
+            raise ValueError('polygons are asked for as {!r}; choose from {}.'.format(kind, ', '.join(FORMATS)))
+        check_tolerance(tolerance)
+        self._out_dir = out_dir
+        self._space = label_space
+        self._kind = kind
+        self._tolerance = tolerance
+        # The class of what is none: tools show it as what nobody drew.
+        self._background = 0 if label_space.class_names[0].lower() == 'background' else None
+        self._images: List[Dict[str, Any]] = []
+        self._annotations: List[Dict[str, Any]] = []
+
+    def path(self, stem: str) -> str:
+        """Where the polygons of an image go."""
+        return os.path.join(self._out_dir, COCO_FILE if self._kind == 'coco' else stem + _SUFFIXES[self._kind])
+
+    def write(self, stem: str, image_path: str, class_ids: np.ndarray) -> None:
+        """Writes the polygons of one prediction, uint8 [H, W]; those for COCO with `close`."""
+        if self._kind == 'labelme':
+            atomic_write_json(self.path(stem), self._labelme(self.path(stem), image_path, class_ids))
+        elif self._kind == 'geojson':
+            atomic_write_json(self.path(stem), geojson(class_ids, self._space, tolerance=self._tolerance))
+        else:
+            self._add_to_coco(stem + os.path.splitext(image_path)[1], class_ids)
+
+    def close(self) -> None:
+        """Writes what is one file of all images."""
+        if self._kind == 'coco':
+            names = enumerate(self._space.class_names)
+            categories = [{'id': number + 1, 'name': name} for number, name in names if number != self._background]
+            content = {'images': self._images, 'annotations': self._annotations, 'categories': categories}
+            atomic_write_json(self.path(''), content)
+
+    def _labelme(self, path: str, image_path: str, class_ids: np.ndarray) -> Dict[str, Any]:
+        # labelme has no holes: what lies in one comes after what is around it, and is drawn over it.
+        shapes = [
+            {
+                'label': self._label(region.class_id),
+                'points': simplified(pixel_outline(region.window), self._tolerance).astype(float).tolist(),
+                'group_id': None,
+                'shape_type': 'polygon',
+                'flags': {},
+            }
+            for region in _needed(class_ids, self._background)
+        ]
+        relative = os.path.relpath(os.path.abspath(image_path), os.path.dirname(os.path.abspath(path)))
+        return {
+            'version': _LABELME_VERSION,
+            'flags': {},
+            'shapes': shapes,
+            'imagePath': relative.replace(os.sep, '/'),
+            'imageData': None,
+            'imageHeight': class_ids.shape[0],
+            'imageWidth': class_ids.shape[1],
+        }
+
+    def _label(self, class_id: int) -> str:
+        is_class = class_id < self._space.num_classes
+        return self._space.class_names[class_id] if is_class else _LABELME_IGNORED
+
+    def _add_to_coco(self, file_name: str, class_ids: np.ndarray) -> None:
+        height, width = class_ids.shape
+        image_id = len(self._images) + 1
+        self._images.append(
+            {'id': image_id, 'file_name': file_name.replace(os.sep, '/'), 'height': height, 'width': width}
+        )
+        for region in regions(class_ids):
+            if region.class_id == self._background or region.class_id >= self._space.num_classes:
+                continue
+            window = region.window
+            self._annotations.append(
+                {
+                    'id': len(self._annotations) + 1,
+                    'image_id': image_id,
+                    'category_id': region.class_id + 1,
+                    'segmentation': self._segmentation(window, (height, width)),
+                    'area': region.area,
+                    'bbox': [window.left, window.top, window.mask.shape[1], window.mask.shape[0]],
+                    'iscrowd': 0,
+                }
+            )
+
+    def _segmentation(self, window: Window, size: Sequence[int]) -> Any:
+        """A polygon; runs where there are holes, which polygons of COCO cannot have."""
+        rings = outlines(window)
+        if len(rings) == 1:
+            return [simplified(rings[0], self._tolerance).astype(float).ravel().tolist()]
+        return {'size': list(size), 'counts': _runs(window, size)}
+
+
+def _needed(class_ids: np.ndarray, background: Optional[int]) -> List[Region]:
+    """The regions in the order in which they are drawn, without those of the background that nothing lies under."""
+    canvas = np.full(class_ids.shape, -1 if background is None else background)
+    needed = []
+    for region in regions(class_ids):
+        top, left, mask = region.window
+        part = canvas[top : top + mask.shape[0], left : left + mask.shape[1]]
+        if region.class_id == background and (part[mask] == background).all():
+            continue
+        needed.append(region)
+        filled = fill_pixels(pixel_outline(region.window), class_ids.shape)
+        canvas[filled.top : filled.top + filled.mask.shape[0], filled.left : filled.left + filled.mask.shape[1]][
+            filled.mask
+        ] = region.class_id
+    return needed
+
+
+def _runs(window: Window, size: Sequence[int]) -> List[int]:
+    """COCO's runs of 0 and 1 in turn, 0 first, down the columns of the whole image."""
+    image = np.zeros(tuple(size), np.int8)
+    image[window.top : window.top + window.mask.shape[0], window.left : window.left + window.mask.shape[1]] = (
+        window.mask
+    )
+    values = image.T.ravel()
+    changes = np.flatnonzero(np.diff(values)) + 1
+    lengths = np.diff(np.concatenate([[0], changes, [len(values)]])).tolist()
+    return lengths if values[0] == 0 else [0] + lengths

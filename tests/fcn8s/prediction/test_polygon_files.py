@@ -1,0 +1,102 @@
+"""Predictions as polygons: what is imported again is what was predicted."""
+
+import json
+
+import numpy as np
+import pytest
+
+from data_generator.annotations.dataset import Options, import_annotations
+from data_generator.street_scenes import make_scene
+from fcn8s.prediction.polygon_files import PolygonFiles
+from fcn8s.prediction.result_files import ResultFiles
+from helpers.images import read_labels, write_image
+from helpers.label_spaces import LABEL_SPACES, LabelSpace, file_ids_to_class_ids, generic_label_space
+
+SPACE = LABEL_SPACES['cityscapes20']
+VOID = Options(rest='void')
+
+
+@pytest.fixture(scope='module')
+def scene():
+    image, file_ids = make_scene(np.random.default_rng(5), (128, 256))
+    return image, file_ids_to_class_ids(SPACE)[file_ids].astype(np.uint8)
+
+
+def imported_again(tmp_path, image, class_ids, kind, tolerance, space=SPACE, options=VOID):
+    """The label map that comes back, with the IDs of `space`."""
+    source, out = tmp_path / 'photos' / 'x.png', tmp_path / 'polygons'
+    write_image(str(source), image)
+    files = PolygonFiles(str(out), space, kind, tolerance)
+    files.write('x', str(source), class_ids)
+    files.close()
+    options = options._replace(image_dir=str(tmp_path / 'photos'), val_share=0)
+    import_annotations(str(out), str(tmp_path / 'dataset'), options)
+    found = read_labels(str(tmp_path / 'dataset' / 'labels' / 'train' / 'x.png'))
+    names = LabelSpace.from_dict(json.loads((tmp_path / 'dataset' / 'classes.json').read_text())).class_names
+    table = np.full(256, 255, np.uint8)
+    table[: len(names)] = [space.class_names.index(name) for name in names]
+    return table[found]
+
+
+@pytest.mark.parametrize('kind, tolerance', [('labelme', 0.0), ('coco', 0.0), ('coco', 0.5)])
+def test_generated_scenes_keep_their_classes(tmp_path, scene, kind, tolerance):
+    image, class_ids = scene
+    found = imported_again(tmp_path, image, class_ids, kind, tolerance)
+    if not tolerance:
+        np.testing.assert_array_equal(found, class_ids)
+    for class_id in np.unique(class_ids):
+        both, any_of = (found == class_id) & (class_ids == class_id), (found == class_id) | (class_ids == class_id)
+        assert both.sum() / any_of.sum() >= 0.99
+
+
+@pytest.mark.parametrize('kind', ['labelme', 'coco'])
+def test_background_is_what_nobody_drew_but_in_holes(tmp_path, kind):
+    class_ids = np.zeros((12, 16), np.uint8)
+    class_ids[2:10, 2:12] = 1
+    class_ids[4:8, 4:10] = 0
+    class_ids[5:7, 6:8] = 2
+    class_ids[11, 13:] = 255 if kind == 'labelme' else 0
+    space = generic_label_space(3, class_names=['background', 'ring', 'core'])
+    options = Options(rest='background')
+    image = np.zeros((12, 16, 3), np.uint8)
+    np.testing.assert_array_equal(imported_again(tmp_path, image, class_ids, kind, 0.0, space, options), class_ids)
+    if kind == 'labelme':
+        content = json.loads((tmp_path / 'polygons' / 'x.json').read_text())
+        assert [shape['label'] for shape in content['shapes']] == ['ring', 'background', 'core', '__ignore__']
+        assert content['imagePath'] == '../photos/x.png' and content['imageHeight'] == 12
+    else:
+        content = json.loads((tmp_path / 'polygons' / 'annotations.json').read_text())
+        assert {one['category_id'] for one in content['annotations']} == {2, 3}
+
+
+def test_coco_is_what_pycocotools_takes_it_for(tmp_path, scene):
+    coco = pytest.importorskip('pycocotools.coco')
+    mask_tools = pytest.importorskip('pycocotools.mask')
+    files = PolygonFiles(str(tmp_path), SPACE, 'coco')
+    files.write('town/x', 'town/x.jpg', scene[1])
+    files.close()
+    dataset = coco.COCO(str(tmp_path / 'annotations.json'))
+    assert dataset.imgs[1]['file_name'] == 'town/x.jpg'
+    for one in dataset.loadAnns(dataset.getAnnIds()):
+        mask = dataset.annToMask(one).astype(bool)
+        assert mask.sum() == one['area'] and (scene[1][mask] == one['category_id'] - 1).all()
+        assert one['bbox'] == mask_tools.toBbox(dataset.annToRLE(one)).tolist()
+
+
+def test_geojson_and_results_of_other_kinds(tmp_path, scene):
+    polygons = PolygonFiles(str(tmp_path), SPACE, 'geojson')
+    results = ResultFiles(str(tmp_path), SPACE, ['ids'], polygons=polygons)
+    results.write('a/x', scene[0], {'class_ids': scene[1]}, 'x.png')
+    features = json.loads((tmp_path / 'a' / 'x.geojson').read_text())['features']
+    assert {feature['properties']['class'] for feature in features} == {
+        SPACE.class_names[class_id] for class_id in np.unique(scene[1]) if class_id < SPACE.num_classes
+    }
+    assert sum(feature['properties']['pixels'] for feature in features) == (scene[1] < SPACE.num_classes).sum()
+    assert (tmp_path / 'a' / 'x_ids.png').exists()
+
+
+def test_refusals(tmp_path):
+    with pytest.raises(ValueError, match="polygons are asked for as 'svg'; choose from labelme, coco, geojson"):
+        PolygonFiles(str(tmp_path), SPACE, 'svg')
+    with pytest.raises(ValueError, match='tolerance of polygons is -1; it has to be from 0'):
+        PolygonFiles(str(tmp_path), SPACE, 'coco', -1)
