@@ -1,6 +1,7 @@
 """The pages in docs/ do what they say: Python is executed, commands are run, links lead somewhere."""
 
 import glob
+import importlib.util
 import os
 import re
 import shlex
@@ -9,7 +10,7 @@ import pytest
 from workplace import make_workplace, python_blocks, shell_commands, working_in
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Pages that are executed by the tests of their room.
+# Pages whose Python is no program: signatures.
 ELSEWHERE = {'api.md'}
 # Pages of measurements, which begin with what they are about.
 WITHOUT_AIM = {'ablation.md', 'plan.md', 'api.md'}
@@ -106,6 +107,15 @@ def test_every_page_is_linked_from_another():
             for other, text in texts.items()
             if other != name
         ), name
+
+
+def test_the_api_reference_is_current():
+    """Else: python docs/make_api.py"""
+    spec = importlib.util.spec_from_file_location('make_api', os.path.join(ROOT, 'docs', 'make_api.py'))
+    make_api = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_api)
+    assert make_api.render() == page('api.md'), 'run: python docs/make_api.py'
+    assert '#### FCN8s.train' in page('api.md') and '### helpers.label_spaces.LabelSpace' in page('api.md')
 
 
 def test_constants_of_2017_have_their_values():
