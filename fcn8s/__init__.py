@@ -22,7 +22,7 @@ PUBLIC_NAMES = {
     'boundaries': 'fcn8s.evaluation.boundaries',
     'diagnosis': 'fcn8s.training.diagnosis',
     'losses': 'fcn8s.graph.losses',
-    'open_model': 'fcn8s.prediction.frozen_network:open_model',
+    'open_model': 'fcn8s.export.engines:open_model',
     'runs': 'fcn8s.saving.runs',
     'schedules': 'fcn8s.training.schedules',
     'scores': 'fcn8s.evaluation.scores',

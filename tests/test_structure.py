@@ -25,6 +25,7 @@ ARROWS = {
         'saving': GROUND | {'graph'},
         'evaluation': GROUND | {'graph', 'saving'},
         'prediction': GROUND | {'graph', 'saving'},
+        'export': GROUND | {'graph', 'saving', 'evaluation', 'prediction'},
         'vgg16': GROUND | {'graph', 'saving'},
         'planning': GROUND | {'graph', 'vgg16'},
         'network': GROUND | {'graph', 'saving', 'evaluation'},

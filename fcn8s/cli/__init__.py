@@ -17,7 +17,7 @@ from helpers.termination import exit_status, termination_raised
 
 COMMANDS = (
     *('demo', 'sample_data', 'import', 'check', 'vgg16', 'plan'),
-    *('train', 'evaluate', 'report', 'predict', 'video'),
+    *('train', 'evaluate', 'report', 'predict', 'video', 'export'),
 )
 # The modules of commands whose names Python has other uses for.
 _MODULES = {'import': 'import_annotations'}

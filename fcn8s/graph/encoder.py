@@ -15,6 +15,8 @@ INPUT_TENSORS = ('image_input:0', 'keep_prob:0')
 OUTPUT_TENSORS = ('layer3_out:0', 'layer4_out:0', 'layer7_out:0')
 DROPOUT_SEED_TENSOR = 'dropout_seed:0'
 IMAGES_NODE = 'images_uint8'
+# What nodes are called in an export, which keeps everything in dropout.
+SERVING_NAMES = {IMAGES_NODE: 'images', 'keep_prob': 'keep_everything'}
 
 
 class Encoder(NamedTuple):

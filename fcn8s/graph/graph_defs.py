@@ -1,6 +1,6 @@
 """GraphDefs as data: names, parts, and what another TensorFlow needs in order to read them."""
 
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Iterator, Sequence, Set
 
 from fcn8s.backend import tf
 
@@ -32,9 +32,58 @@ def extract_sub_graph(graph_def: Any, names: Sequence[str]) -> Any:
             waiting.extend(inputs[name])
     extracted = tf.GraphDef()
     extracted.node.extend(node for node in graph_def.node if node.name in needed)
-    extracted.library.CopyFrom(graph_def.library)
     extracted.versions.CopyFrom(graph_def.versions)
+    _copy_functions(graph_def.library, extracted)
     return extracted
+
+
+def _copy_functions(library: Any, graph_def: Any) -> None:
+    """Copies the functions of a library that a graph calls, and those that they call, and so on."""
+    by_name = {function.signature.name: function for function in library.function}
+    needed: Set[str] = set()
+    waiting = [graph_def.node]
+    while waiting:
+        for node in waiting.pop():
+            for name in _functions_of(node):
+                if name in by_name and name not in needed:
+                    needed.add(name)
+                    waiting.append(by_name[name].node_def)
+    graph_def.library.function.extend(function for name, function in by_name.items() if name in needed)
+    graph_def.library.gradient.extend(gradient for gradient in library.gradient if gradient.function_name in needed)
+
+
+def _functions_of(node: Any) -> Iterator[str]:
+    """The names that a node may call a function by: its op, and functions among its attributes."""
+    yield node.op
+    for value in node.attr.values():
+        yield value.func.name
+        for function in value.list.func:
+            yield function.name
+
+
+def rename_nodes(graph_def: Any, names: Dict[str, str]) -> None:
+    """Renames nodes in place, and what they are called in the inputs of others; names: old -> new."""
+    for node in graph_def.node:
+        node.name = names.get(node.name, node.name)
+        for index, source in enumerate(node.input):
+            name = node_name(source)
+            if name in names:
+                node.input[index] = source.replace(name, names[name], 1)
+
+
+def strip_default_attributes(graph_def: Any, graph: Any) -> None:
+    """Removes, in place, attributes that have their default value: an older TensorFlow may not know them.
+
+    graph: a tf.Graph with ops of the kinds to strip.
+    """
+    defaults = {
+        operation.type: {a.name: a.default_value for a in operation.op_def.attr if a.HasField('default_value')}
+        for operation in graph.get_operations()
+    }
+    for node in graph_def.node:
+        for name, value in defaults.get(node.op, {}).items():
+            if name in node.attr and node.attr[name] == value:
+                del node.attr[name]
 
 
 def node_name(tensor_name: str) -> str:

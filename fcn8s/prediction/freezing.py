@@ -68,18 +68,20 @@ class Network(NamedTuple):
     large_filters: Tuple[LargeFilter, ...]
 
 
-def cut_network(graph_def: Any, output: str, bfloat16: bool = False) -> Network:
+def cut_network(graph_def: Any, output: str, bfloat16: bool = False, with_large_filters: bool = True) -> Network:
     """Cuts a graph down to what the node `output` needs, without dropout.
 
     graph_def: GraphDef whose placeholders with a default are to take it, keep_prob among them with 1.0.
     bfloat16: compute convolutions and what follows them in bfloat16; the decoder interpolates in float32.
+    with_large_filters: hold large filters as variables. Without that every weight becomes a constant, apart from those
+        that a loop or a branch reads.
     """
     cut = extract_sub_graph(_with_default_attributes(graph_def), [output])
-    _settle_inputs(cut)
+    settle_inputs(cut)
     cut = extract_sub_graph(cut, [output])
     if bfloat16:
         convert_convolutions(cut, narrow_weights=True)
-    large_filters = _separate_large_filters(cut) + _variables_of_functions(cut)
+    large_filters = (_separate_large_filters(cut) if with_large_filters else ()) + _variables_of_functions(cut)
     return Network(extract_sub_graph(cut, [output]), large_filters)
 
 
@@ -150,8 +152,10 @@ def _with_default_attributes(graph_def: Any) -> Any:
     return graph.as_graph_def()
 
 
-def _settle_inputs(graph_def: Any) -> None:
-    """Placeholders with a default pass it on; random numbers become one constant, which the optimiser folds away."""
+def settle_inputs(graph_def: Any) -> None:
+    """Lets placeholders with a default pass it on, in place; random numbers become one constant, which the optimiser
+    folds away.
+    """
     for node in graph_def.node:
         if node.op == 'PlaceholderWithDefault':
             dtype = node.attr['dtype'].type

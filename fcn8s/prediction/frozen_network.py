@@ -14,7 +14,7 @@ from fcn8s.precision import check_precision, this_machine
 from fcn8s.precision import session_config as session_config_for
 from fcn8s.prediction.freezing import cut_network, fold_variables, load_large_filter
 from fcn8s.saving import saved_models
-from fcn8s.saving.descriptions import DEFAULT_TAGS, read_description
+from fcn8s.saving.descriptions import DEFAULT_TAGS, SavedFCN8s, read_description
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 
@@ -34,14 +34,15 @@ class InferenceGraph:
         class_ids: uint8 [N, H, W].
         label_space: the classes; num_classes = C.
         image_rules: how image files become what the network takes.
-        precision: 'float32' or 'bfloat16'.
+        precision: 'float32' or 'bfloat16'. engine: 'tensorflow'.
         model_dir: where it was read from.
     """
 
-    def __init__(self, graph: Any, session: Any, description: Any, precision: str) -> None:
+    def __init__(self, graph: Any, session: Any, description: SavedFCN8s, precision: str) -> None:
         self.graph = graph
         self.session = session
         self.precision = precision
+        self.engine = 'tensorflow'
         self.model_dir = description.directory
         self.images = graph.get_tensor_by_name(IMAGES_TENSOR)
         self._float_images = graph.get_tensor_by_name(FLOAT_IMAGES_TENSOR)
@@ -104,27 +105,45 @@ def open_model(
     precision that this machine or TensorFlow does not have.
     """
     description = read_description(model_dir)
-    config = _checked_config(precision, session_config)
+    config = checked_config(precision, session_config)
     meta_graph = saved_models.read_meta_graph(model_dir, list(tags or DEFAULT_TAGS), trust=trust)
-    network = cut_network(meta_graph.graph_def, LOGITS_NODE, precision == 'bfloat16')
-    if not trust:
-        check_ops(network.graph_def, 'model SavedModel {!r}'.format(model_dir))
     prefix = saved_models.variables_prefix(model_dir)
+    return open_graph_def(meta_graph.graph_def, prefix, description, precision, config, trust)
+
+
+def open_graph_def(
+    graph_def: Any,
+    prefix: Optional[str],
+    description: SavedFCN8s,
+    precision: str,
+    config: Optional[Any] = None,
+    trust: bool = False,
+) -> InferenceGraph:
+    """Opens the graph of a network for prediction only; see `open_model`.
+
+    prefix: the checkpoint of its variables; None where it has none.
+    """
+    network = cut_network(graph_def, LOGITS_NODE, precision == 'bfloat16')
+    if not trust:
+        check_ops(network.graph_def, 'model {!r}'.format(description.directory))
     graph = tf.Graph()
     session = tf.Session(graph=graph, config=config)
     try:
-        # Large filters come first: the memory that loading them takes for a moment is then free for everything else.
-        for filters in network.large_filters:
-            load_large_filter(session, filters, prefix)
+        if prefix is not None:
+            # Large filters come first: the memory that loading them takes for a moment is then free for the rest.
+            for filters in network.large_filters:
+                load_large_filter(session, filters, prefix)
+            network = network._replace(graph_def=fold_variables(network, prefix))
         with graph.as_default():
-            tf.import_graph_def(fold_variables(network, prefix), name='')
+            tf.import_graph_def(network.graph_def, name='')
         return InferenceGraph(graph, session, description, precision)
     except BaseException:
         session.close()
         raise
 
 
-def _checked_config(precision: str, base: Optional[Any]) -> Any:
+def checked_config(precision: str, base: Optional[Any]) -> Any:
+    """The `tf.ConfigProto` to predict with in a precision; raises ValueError where this machine cannot."""
     if precision not in PRECISIONS:
         raise ValueError(
             'precision is {!r}; predictions are computed in {}.'.format(precision, ' or '.join(PRECISIONS))

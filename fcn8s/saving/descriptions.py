@@ -8,6 +8,8 @@ import fcn8s
 from fcn8s.settings import ModelSettings
 
 DEFAULT_TAGS = ('default',)
+# Of an exported SavedModel; TFLite's converter and TensorFlow Serving want exactly this one.
+SERVING_TAGS = ('serve',)
 DESCRIPTION_FILE = 'fcn8s.json'
 FORMAT = 1
 # Scores of 255 classes take a few dozen kB.

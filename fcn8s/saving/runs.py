@@ -128,12 +128,23 @@ def read_config(run: Run) -> Dict[str, Any]:
 def input_size(path: str) -> Optional[Tuple[int, int]]:
     """(height, width) that the run at `path` was evaluated at; None where it took images as they are, or is no run.
 
+    An export keeps that of its run, or the one size that its format takes.
+
     Without --crop it was trained at that size too; with it, on windows of the images as they are on disk.
     """
     run = Run(os.fspath(path))
     if not os.path.isfile(run.config_path):
-        return None
+        return _input_size_of_export(os.path.join(run.directory, DESCRIPTION_FILE))
     size = read_config(run).get('command', {}).get('size')
+    return None if size is None else (int(size[0]), int(size[1]))
+
+
+def _input_size_of_export(description_path: str) -> Optional[Tuple[int, int]]:
+    try:
+        with open(description_path, encoding='utf-8') as file:
+            size = json.load(file)['export']['input_size']
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # no export; what is wrong with it is told by whoever opens it
     return None if size is None else (int(size[0]), int(size[1]))
 
 

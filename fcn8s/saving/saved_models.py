@@ -77,6 +77,8 @@ def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model', tr
 def _tag_hint(found: List[List[str]]) -> str:
     if ['vgg16'] in found:
         return 'This is a VGG-16 encoder: pass it as vgg16_dir.'
+    if ['serve'] in found:
+        return 'This is an export, for prediction only: go on from the model that it was made of.'
     if ['default'] in found:
         return 'This looks like a saved FCN-8s: pass it as model_load_dir.'
     return 'Pass one of those as tags, or the directory of another model.'

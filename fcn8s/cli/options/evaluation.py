@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from fcn8s.cli.options import labels
 from fcn8s.cli.options.images import add_image_arguments, image_rules
 from fcn8s.cli.options.layouts import LayoutHelp
-from fcn8s.cli.options.prediction import add_trust_argument
+from fcn8s.cli.options.prediction import add_engine_arguments, add_trust_argument
 
 # Options that mean nothing without another one.
 _BELONG_TO = {'data': ('layout', 'split'), 'images': ('labels', 'id_map', 'color_tolerance')}
@@ -73,7 +73,7 @@ def add_prediction_arguments(group: Any) -> None:
         help='average over the image resized by these factors, for example 0.75 1 1.25',
     )
     group.add_argument('--mirror', action='store_true', help='average with the prediction of the mirror image')
-    group.add_argument('--precision', choices=['float32', 'bfloat16'], default='float32', help='default: float32')
+    add_engine_arguments(group)
     add_trust_argument(group)
 
 
@@ -151,10 +151,10 @@ def evaluate_subject(
 
     from fcn8s.batches import check_same_classes
     from fcn8s.evaluation.evaluate import attach_scorer, evaluate_model
-    from fcn8s.prediction import frozen_network
+    from fcn8s.export.engines import open_model
 
     size, data = subject.input_size, subject.data
-    with frozen_network.open_model(subject.model_dir, precision=args.precision, trust=args.trust) as model:
+    with open_model(subject.model_dir, precision=args.precision, engine=args.engine, trust=args.trust) as model:
         scorer = attach_scorer(
             model.images,
             model.logits,
@@ -175,7 +175,7 @@ def evaluate_subject(
                 progress=lambda numbers: tqdm(numbers, desc='evaluate', unit='batch'),
                 observer=observer,
             )
-    return evaluation, _description(args, subject)
+    return evaluation, dict(_description(args, subject), computed_in=model.precision, engine=model.engine)
 
 
 def _description(args: argparse.Namespace, subject: Subject) -> Dict[str, Any]:
@@ -191,7 +191,6 @@ def _description(args: argparse.Namespace, subject: Subject) -> Dict[str, Any]:
         'overlap': args.overlap,
         'scales': args.scales,
         'mirror': args.mirror,
-        'computed_in': args.precision,
     }
 
 

@@ -45,11 +45,20 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
         'image as it is, so that 1 predicts at its own size (default: 1)',
     )
     group.add_argument('--mirror', action='store_true', help='average over the image and its mirror image')
+    add_engine_arguments(group)
+
+
+def add_engine_arguments(group: Any) -> None:
+    """What computes, and in which numbers."""
+    group.add_argument(
+        '--engine',
+        metavar='E',
+        help='tensorflow (default) or openvino, which opens a run or a saved FCN-8s too; an export has its own',
+    )
     group.add_argument(
         '--precision',
-        default='float32',
         metavar='P',
-        help='float32 (default) or bfloat16, about twice as fast on CPUs that compute with it',
+        help='float32 (default) or bfloat16, about twice as fast on CPUs that compute with it; an export has its own',
     )
     add_trust_argument(group)
 
@@ -96,12 +105,12 @@ def check_overlap(args: argparse.Namespace) -> None:
 @contextlib.contextmanager
 def open_predictor(args: argparse.Namespace) -> Iterator[Tuple[Any, Any]]:
     """The model and the `fcn8s.prediction.predictor.Predictor` that the flags ask for."""
-    from fcn8s.prediction.frozen_network import open_model
+    from fcn8s.export.engines import open_model
     from fcn8s.prediction.predictor import DEFAULT_OVERLAP, Predictor
     from fcn8s.saving.runs import resolve_model
 
     size = _network_size(args)
-    with open_model(resolve_model(args.model), precision=args.precision, trust=args.trust) as model:
+    with open_model(resolve_model(args.model), precision=args.precision, engine=args.engine, trust=args.trust) as model:
         yield (
             model,
             Predictor(

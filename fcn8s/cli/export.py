@@ -1,0 +1,120 @@
+"""`fcn8s export`: a trained network for another runtime, run again there and certified."""
+
+import argparse
+from typing import Any, Dict, List
+
+from fcn8s.cli.options.prediction import add_trust_argument
+
+DESCRIPTION = """Writes a trained network for other runtimes, runs the result again in its own runtime beside
+TensorFlow, and keeps what came out as certificate.json. An export that is not as good as it has to be is not kept.
+Images go in as they are, uint8 RGB of any size: the mean is subtracted inside."""
+
+# How many generated scenes an export is run on, and their size.
+_SCENES, _SCENE_SIZE = 4, (128, 256)
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser('export', help='write a network for other runtimes', description=DESCRIPTION)
+    parser.add_argument('model', metavar='MODEL', help='run directory (its best checkpoint) or saved FCN-8s')
+    parser.add_argument('out', metavar='OUT', help='directory to write; must not exist, or be empty')
+    parser.add_argument(
+        '--format',
+        default='saved_model',
+        metavar='FORMAT',
+        help='saved_model (default; for serving), frozen (a GraphDef), onnx, tflite or openvino',
+    )
+    parser.add_argument(
+        '--precision', default='float32', metavar='P', help='float32 (default), float16, bfloat16 or int8'
+    )
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        metavar=('H', 'W'),
+        help='of the images that a tflite export takes, and of no other',
+    )
+    _add_calibration_arguments(parser.add_argument_group('int8'))
+    _add_check_arguments(parser.add_argument_group('check'))
+    add_trust_argument(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_calibration_arguments(group: Any) -> None:
+    group.add_argument(
+        '--calibration',
+        metavar='DIR',
+        help='images like those to come, from which the ranges of all layers are measured',
+    )
+    group.add_argument(
+        '--calibration-images', type=int, default=100, metavar='N', help='how many of them are drawn (default: 100)'
+    )
+    group.add_argument('--seed', type=int, default=0, help='another seed draws others (default: 0)')
+
+
+def _add_check_arguments(group: Any) -> None:
+    group.add_argument(
+        '--verify', metavar='DIR', help='images to run the export on, the first 100 (default: generated street scenes)'
+    )
+    group.add_argument(
+        '--labels',
+        metavar='DIR',
+        help='with --verify: class IDs called like their images, for the mean IoU of both; it decides about int8',
+    )
+    group.add_argument('--allow-loss', action='store_true', help='keep an export that misses its tolerance')
+
+
+def run(args: argparse.Namespace) -> int:
+    from fcn8s.export.exporting import export_model
+
+    certificate = export_model(
+        args.model,
+        args.out,
+        args.format,
+        args.precision,
+        None if args.size is None else tuple(args.size),
+        args.calibration,
+        args.calibration_images,
+        args.seed,
+        args.verify,
+        args.labels,
+        args.allow_loss,
+        args.trust,
+        None if args.verify else _scenes(),
+        lambda message: print(message + ' ...', flush=True),
+    )
+    print('\n'.join(describe(args.out, certificate)))
+    return 0
+
+
+def _scenes() -> List[Any]:
+    """Generated street scenes."""
+    import numpy as np
+
+    from data_generator.street_scenes import make_scene
+
+    return [make_scene(np.random.default_rng(seed), _SCENE_SIZE)[0] for seed in range(_SCENES)]
+
+
+def describe(out_dir: str, certificate: Dict[str, Any]) -> List[str]:
+    """The lines that `fcn8s export` prints about a finished export."""
+    export, comparison = certificate['export'], certificate['comparison']
+    seconds = certificate['seconds_per_image']
+    lines = [
+        'export: {} ({}, {}; certificate.json tells all)'.format(out_dir, export['format'], export['precision']),
+        '{} images of {}: logits differ by up to {:.2g} ({:.1e} of the largest), equal pixels {:.3%}'.format(
+            comparison['images'],
+            ', '.join('{} x {}'.format(*size) for size in comparison['sizes'][:3]),
+            comparison['largest_logit_difference'],
+            comparison['relative_logit_difference'],
+            comparison['equal_pixels'],
+        ),
+    ]
+    if 'mean_iou' in comparison:
+        lines.append('mean IoU: {export:.4f}, TensorFlow {tensorflow:.4f}'.format(**comparison['mean_iou']))
+    lines.append(
+        'seconds an image of {} x {}: {:.4f}, TensorFlow {:.4f}, in turns'.format(
+            *seconds['size'], seconds['export'], seconds['tensorflow']
+        )
+    )
+    lines += ['beyond the tolerance, and kept as asked: ' + miss for miss in certificate['misses']]
+    return lines

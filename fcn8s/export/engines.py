@@ -1,0 +1,226 @@
+"""Opening a network for prediction in whatever computes it: TensorFlow, OpenVINO, or the runtime of an export.
+
+TensorFlow is loaded only where it computes, converts or scores: an export predicts without it.
+"""
+
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Union
+
+import numpy as np
+
+from fcn8s.batches import as_image_batch
+from fcn8s.export import runtimes
+from fcn8s.export.formats import ENGINES, check_packages
+from fcn8s.export.names import CLASS_IDS, LOGITS, PROBABILITIES
+from fcn8s.saving.descriptions import SERVING_TAGS, SavedFCN8s, read_description
+from helpers.image_rules import ImageRules
+from helpers.label_spaces import LabelSpace
+
+
+class _Scoring(NamedTuple):
+    """The TensorFlow side of an evaluation: logits are fed in. `images` stands for the images of a feed."""
+
+    graph: Any
+    session: Any
+    images: Any
+    logits: Any
+
+
+class ExportedModel:
+    """A network that another runtime computes, with the methods of `InferenceGraph`; a context manager.
+
+    Attributes:
+        label_space: the classes; num_classes = C. image_rules: how image files become what the network takes.
+        precision: what it was made for. engine: what runs it. model_dir: where it was read from.
+        size: (height, width) of the only images that it takes, or None.
+    """
+
+    def __init__(self, runtime: Any, engine: str, description: SavedFCN8s, precision: str, size: Any = None) -> None:
+        self._runtime = runtime
+        self.engine = engine
+        self.model_dir = description.directory
+        self.precision = precision
+        self.size = None if size is None else (int(size[0]), int(size[1]))
+        self.label_space: LabelSpace = description.settings.label_space
+        self.num_classes = description.settings.num_classes
+        self.image_rules: ImageRules = description.settings.image_rules
+        self._info = description.description
+        self._scoring: Optional[_Scoring] = None
+
+    def info(self) -> Dict[str, Any]:
+        """The content of the model's `fcn8s.json`."""
+        return dict(self._info)
+
+    def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
+        """Predicts images of one size.
+
+        images: uint8 [N, H, W, channels], RGB as a rule, or a list of images.
+
+        Returns class IDs, uint8 [N, H, W], or with `argmax=False` the soft-max, float32 [N, H, W, C]. Raises ValueError
+        as `fcn8s.batches.as_image_batch`, for numbers that uint8 does not hold, and for a size that the export does not
+        take.
+        """
+        return self._run(as_image_batch(images, self.image_rules.channels), CLASS_IDS if argmax else PROBABILITIES)
+
+    def _run(self, images: np.ndarray, output: str) -> np.ndarray:
+        if not len(images):
+            channels = () if output == CLASS_IDS else (self.num_classes,)
+            return np.zeros(images.shape[:3] + channels, np.uint8 if output == CLASS_IDS else np.float32)
+        if self.size is not None and images.shape[1:3] != self.size:
+            raise ValueError(
+                'images are {} x {}, and this export takes {} x {} alone. Resize them (--size {} {}), or export to a '
+                'format that takes any size.'.format(*images.shape[1:3], *self.size, *self.size)
+            )
+        return self._runtime.run(_as_uint8(images), (output,))[output]
+
+    @property
+    def graph(self) -> Any:
+        """A TensorFlow graph to score in; `images` may be fed there and `logits` are those of this network."""
+        return self._scoring_part().graph
+
+    @property
+    def images(self) -> Any:
+        """The placeholder of images, uint8 [N, H, W, channels], in `graph`."""
+        return self._scoring_part().images
+
+    @property
+    def logits(self) -> Any:
+        """float32 [N, H, W, C], in `graph`."""
+        return self._scoring_part().logits
+
+    def run(self, fetches: Any, feed: Optional[Dict[Any, Any]] = None) -> Any:
+        """Fetches tensors of `graph`. Images in the feed go through the network first."""
+        scoring, feed = self._scoring_part(), dict(feed or {})
+        images = feed.pop(scoring.images, None)
+        if images is not None:
+            feed[scoring.logits] = self._run(as_image_batch(images, self.image_rules.channels), LOGITS)
+        return scoring.session.run(fetches, feed)
+
+    def _scoring_part(self) -> _Scoring:
+        if self._scoring is None:
+            from fcn8s.backend import tf
+
+            graph = tf.Graph()
+            with graph.as_default():
+                images = tf.placeholder(tf.uint8, [None, None, None, None], name='images')
+                logits = tf.placeholder(tf.float32, [None, None, None, self.num_classes], name='logits')
+            self._scoring = _Scoring(graph, tf.Session(graph=graph), images, logits)
+        return self._scoring
+
+    def close(self) -> None:
+        """Frees the network; may be called again."""
+        self._runtime = None
+        if self._scoring is not None:
+            self._scoring.session.close()
+
+    def __enter__(self) -> 'ExportedModel':
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.close()
+
+
+def open_model(
+    model_dir: str,
+    tags: Optional[Sequence[str]] = None,
+    precision: Optional[str] = None,
+    session_config: Optional[Any] = None,
+    engine: Optional[str] = None,
+    trust: bool = False,
+) -> Any:
+    """Opens a saved FCN-8s or an export for prediction only: an `InferenceGraph` or an `ExportedModel`.
+
+    Args:
+        model_dir: a saved FCN-8s (`fcn8s.saving.runs.resolve_model` finds the one of a run directory) or an export.
+        tags, session_config, trust: see `fcn8s.prediction.frozen_network.open_model`.
+        precision: of a saved FCN-8s 'float32' (None) or 'bfloat16'; an export has the one that it was made in.
+        engine: 'tensorflow' (None), or 'openvino', which converts a saved FCN-8s as it is opened. An export has the
+            runtime of its format.
+
+    Raises:
+        FileNotFoundError, ValueError, ImportError: no model there, a damaged one, one that the engine does not run, a
+            runtime that is not installed, a precision that the model or the machine does not have.
+    """
+    if engine is not None and engine not in ENGINES:
+        raise ValueError('engine is {!r}; choose from {}.'.format(engine, ', '.join(ENGINES)))
+    description = read_description(model_dir)
+    if 'export' in description.description:
+        return _open_export(description, precision, session_config, engine, trust)
+    if engine == 'openvino':
+        return _open_in_openvino(description, precision or 'float32', trust)
+    from fcn8s.prediction import frozen_network
+
+    return frozen_network.open_model(model_dir, tags, precision or 'float32', session_config, trust)
+
+
+def _open_export(
+    description: SavedFCN8s, precision: Optional[str], session_config: Optional[Any], engine: Optional[str], trust: bool
+) -> Any:
+    export = runtimes.read_export(description.directory)
+    own_engine = 'tensorflow' if export['format'] in ('saved_model', 'frozen') else export['format']
+    if engine is not None and engine != own_engine:
+        raise ValueError(
+            'engine is {!r}, but {!r} is an export to {}, which {} runs. Leave the engine out, or take the model that '
+            'it was made of.'.format(engine, description.directory, export['format'], own_engine)
+        )
+    if precision is not None and precision != export['precision']:
+        raise ValueError(
+            'precision is {!r}, but {!r} was exported in {}. Leave the precision out, or export again.'.format(
+                precision, description.directory, export['precision']
+            )
+        )
+    if own_engine == 'tensorflow':
+        return _open_in_tensorflow(description, export, session_config, trust)
+    runtime = runtimes.open_runtime(description.directory, export)
+    return ExportedModel(runtime, own_engine, description, export['precision'], export.get('size'))
+
+
+def _open_in_tensorflow(
+    description: SavedFCN8s, export: Dict[str, Any], session_config: Optional[Any], trust: bool
+) -> Any:
+    """An exported SavedModel or frozen graph, by the code and on the TensorFlows that open a saved FCN-8s."""
+    from fcn8s.graph.encoder import SERVING_NAMES
+    from fcn8s.graph.graph_defs import rename_nodes
+    from fcn8s.prediction import frozen_network
+    from fcn8s.saving import saved_models
+
+    if export['format'] == 'saved_model':
+        # What decodes and encodes files is no part of what is cut out and checked below.
+        meta_graph = saved_models.read_meta_graph(description.directory, list(SERVING_TAGS), trust=True)
+        graph_def, prefix = meta_graph.graph_def, saved_models.variables_prefix(description.directory)
+    else:
+        from fcn8s.export import frozen
+
+        graph_def, prefix = frozen.read(description.directory), None
+    rename_nodes(graph_def, {exported: name for name, exported in SERVING_NAMES.items()})
+    # The graph of a bfloat16 export is in bfloat16 already.
+    config = frozen_network.checked_config(export['precision'], session_config)
+    model = frozen_network.open_graph_def(graph_def, prefix, description, 'float32', config, trust)
+    model.precision = export['precision']
+    return model
+
+
+def _open_in_openvino(description: SavedFCN8s, precision: str, trust: bool) -> ExportedModel:
+    check_packages('openvino')
+    from fcn8s.export import openvino
+
+    if precision not in openvino.CONVERTED_PRECISIONS:
+        raise ValueError(
+            'precision is {!r}; OpenVINO opens a saved FCN-8s in {}. For int8, which is calibrated, export it first: '
+            'fcn8s export MODEL OUT --format openvino --precision int8 --calibration DIR'.format(
+                precision, ' or '.join(openvino.CONVERTED_PRECISIONS)
+            )
+        )
+    runtime = openvino.Runtime(description.directory, precision, openvino.convert(description.directory, trust))
+    return ExportedModel(runtime, 'openvino', description, precision)
+
+
+def _as_uint8(images: np.ndarray) -> np.ndarray:
+    if images.dtype == np.uint8:
+        return images
+    rounded = np.rint(images)
+    if (rounded != images).any():
+        raise ValueError(
+            'images hold numbers such as {:g}; this network takes whole numbers from 0 to 255 (uint8). Round them: '
+            'np.rint(images).astype(np.uint8)'.format(float(images[rounded != images][0]))
+        )
+    return rounded.astype(np.uint8)

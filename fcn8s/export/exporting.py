@@ -1,0 +1,256 @@
+"""Exports a saved FCN-8s: checks the request, converts, runs the result again in its own runtime and certifies it."""
+
+import json
+import os
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from fcn8s.backend import TF_VERSION, tf
+from fcn8s.export import samples
+from fcn8s.export.certificate import (
+    CERTIFICATE_FILE,
+    Comparison,
+    Sample,
+    digests,
+    files_below,
+    misses,
+    seconds_in_alternation,
+)
+from fcn8s.export.formats import FORMATS, check_export_precision, check_packages, check_size
+from fcn8s.export.names import CLASS_IDS, IMAGES, LOGITS, OUTPUTS, PROBABILITIES
+from fcn8s.export.runner import Runner
+from fcn8s.prediction.frozen_network import InferenceGraph, open_model
+from fcn8s.saving.descriptions import DESCRIPTION_FILE, read_description
+from fcn8s.saving.model_files import describe, library_versions
+from fcn8s.saving.runs import input_size, resolve_model
+from helpers.files import atomic_directory, atomic_write_json, to_json
+from helpers.label_spaces import LabelSpace
+
+CALIBRATION_IMAGES = 100
+
+
+class _Export(NamedTuple):
+    """What was asked for, checked.
+
+    model_dir: the saved FCN-8s. input_size: what images are resized to for the network, as its run was evaluated.
+    size: of the one image that the format takes, or None. calibration: paths of images.
+    """
+
+    model_dir: str
+    format: str
+    precision: str
+    size: Optional[Tuple[int, int]]
+    input_size: Optional[Tuple[int, int]]
+    calibration: Sequence[str]
+    description: Any
+    trust: bool
+
+
+def export_model(
+    model: str,
+    out_dir: str,
+    format: str = 'saved_model',
+    precision: str = 'float32',
+    size: Optional[Tuple[int, int]] = None,
+    calibration: Optional[str] = None,
+    calibration_images: int = CALIBRATION_IMAGES,
+    seed: int = 0,
+    verify: Optional[str] = None,
+    labels: Optional[str] = None,
+    allow_loss: bool = False,
+    trust: bool = False,
+    scenes: Optional[Sequence[np.ndarray]] = None,
+    progress: Callable[[str], Any] = lambda message: None,
+) -> Dict[str, Any]:
+    """Exports a trained network into a new directory and returns its certificate.
+
+    Args:
+        model: a run directory (its best checkpoint) or a saved FCN-8s, of either generation of TensorFlow.
+        out_dir: must not exist, or be empty.
+        format, precision: see `fcn8s.export.formats.FORMATS`.
+        size: (height, width) of a format that takes images of one size.
+        calibration: for int8, a folder of images like those to come; `calibration_images` of them are drawn by `seed`.
+        verify: a folder of images to run the export on, and labels, of the same names, one of class IDs for each.
+        scenes: uint8 [H, W, 3] images to run it on where there is no `verify`; None draws some.
+        allow_loss: keep an export that misses the tolerance of its precision; the certificate says so.
+        trust: take a model whatever ops its graph holds.
+        progress: is told what happens next, in words.
+
+    Raises:
+        ValueError, FileNotFoundError, ImportError: what is asked for cannot be done; before anything is written.
+        ValueError: the export fails to convert, to run or to be within the tolerance; nothing is left of it.
+    """
+    check_export_precision(format, precision)
+    checked_size = check_size(format, size)
+    _check_generation()
+    check_packages(format, precision)
+    _check_free(out_dir)
+    calibration_paths = samples.calibration_paths(format, precision, calibration, calibration_images, seed)
+    model_dir = resolve_model(model)
+    description = read_description(model_dir)
+    _check_is_no_export(model, description)
+    check = samples.samples(verify, labels, scenes, description.settings, checked_size)
+    network_size = checked_size or input_size(model)
+    wanted = _Export(model_dir, format, precision, checked_size, network_size, calibration_paths, description, trust)
+    with atomic_directory(out_dir) as temporary:
+        progress('converting to {} in {}'.format(format, precision))
+        _convert(wanted, temporary, next(iter(check)).image)
+        _write_description(wanted, temporary)
+        progress('running it again in a process of its own')
+        certificate = _certify(wanted, temporary, check)
+        if certificate['misses'] and not allow_loss:
+            raise ValueError(_refusal(wanted, certificate))
+        atomic_write_json(os.path.join(temporary, CERTIFICATE_FILE), to_json(certificate))
+    return certificate
+
+
+def _check_generation() -> None:
+    if TF_VERSION < (2, 0):
+        raise ValueError(
+            'TensorFlow is {}; exports are made on TensorFlow >= 2.16 (Python 3.10 to 3.13), which opens models and '
+            'runs of this one. fcn8s predict opens an exported saved_model or frozen graph here, too.'.format(
+                tf.__version__
+            )
+        )
+
+
+def _check_free(out_dir: str) -> None:
+    if os.path.exists(out_dir) and not (os.path.isdir(out_dir) and not os.listdir(out_dir)):
+        raise FileExistsError(
+            '{} exists already and is not an empty directory. Choose another name or move it away first.'.format(
+                out_dir
+            )
+        )
+
+
+def _check_is_no_export(model: str, description: Any) -> None:
+    export = description.description.get('export')
+    if export is not None:
+        raise ValueError(
+            '{!r} is an export itself, to {}. Export the run or the saved model that it was made of.'.format(
+                model, export.get('format')
+            )
+        )
+
+
+def _convert(wanted: _Export, directory: str, warm_up_image: np.ndarray) -> None:
+    """Writes the files of the format."""
+    rules = wanted.description.settings.image_rules
+    model_dir, precision, trust = wanted.model_dir, wanted.precision, wanted.trust
+    if wanted.format == 'saved_model':
+        from fcn8s.export import saved_model
+
+        saved_model.write(model_dir, directory, precision, warm_up_image, trust)
+    elif wanted.format == 'frozen':
+        from fcn8s.export import frozen
+
+        frozen.write(model_dir, directory, precision, trust)
+    elif wanted.format == 'onnx':
+        from fcn8s.export import onnx
+
+        onnx.write(model_dir, directory, precision, trust)
+    elif wanted.format == 'tflite':
+        from fcn8s.export import tflite
+
+        images = samples.read_calibration(wanted.calibration, wanted.size, rules)
+        tflite.write(model_dir, directory, precision, wanted.size or (0, 0), images, trust)
+    else:
+        from fcn8s.export import openvino
+
+        openvino.write(
+            model_dir, directory, precision, samples.read_calibration(wanted.calibration, wanted.input_size, rules)
+        )
+
+
+def _write_description(wanted: _Export, directory: str) -> None:
+    """Writes `fcn8s.json`, by which this library opens an export."""
+    known, settings = wanted.description.description, wanted.description.settings
+    export = {
+        'format': wanted.format,
+        'precision': wanted.precision,
+        'size': wanted.size,
+        'input_size': wanted.input_size,
+    }
+    content = describe(settings, known.get('global_step', 0), known.get('metrics', {}), {'export': export})
+    with open(os.path.join(directory, DESCRIPTION_FILE), 'w', encoding='utf-8') as file:
+        json.dump(to_json(content), file, indent=1)
+
+
+def _certify(wanted: _Export, directory: str, check: samples.Samples) -> Dict[str, Any]:
+    """Runs the export beside TensorFlow and returns the certificate."""
+    label_space = wanted.description.settings.label_space
+    written = files_below(directory)
+    comparison = Comparison(label_space)
+    with open_model(wanted.model_dir, trust=wanted.trust) as reference, Runner(directory) as runner:
+        for sample in check:
+            images = sample.image[np.newaxis]
+            comparison.add(_reference_run(reference, images), runner.run(images, (LOGITS, CLASS_IDS)), sample)
+        first: Sample = next(iter(check))
+        images = first.image[np.newaxis]
+        seconds = seconds_in_alternation(
+            lambda: reference.predict(images), lambda: runner.seconds(images, (CLASS_IDS,))
+        )
+        runner_versions = runner.versions
+    summary = comparison.summary()
+    return {
+        'export': {name: getattr(wanted, name) for name in ('format', 'precision', 'size', 'input_size')},
+        'comparison': summary,
+        'misses': misses(summary, wanted.precision),
+        'seconds_per_image': dict(seconds, size=first.image.shape[:2]),
+        'versions': dict(library_versions(), **runner_versions),
+        'calibration': {'images': [os.path.basename(path) for path in wanted.calibration]},
+        'source': {'path': os.path.abspath(wanted.model_dir), 'sha256': _digests_of(wanted.model_dir)},
+        'result': {'sha256': digests(directory, written)},
+        'interface': _interface(wanted, label_space),
+    }
+
+
+def _digests_of(model_dir: str) -> Dict[str, str]:
+    """Of the files that make up a saved FCN-8s."""
+    return digests(
+        model_dir, [name for name in files_below(model_dir) if name.startswith(('saved_model.', 'variables', 'fcn8s.'))]
+    )
+
+
+def _reference_run(reference: InferenceGraph, images: np.ndarray) -> Dict[str, np.ndarray]:
+    logits, class_ids = reference.run((reference.logits, reference.class_ids), {reference.images: images})
+    return {LOGITS: logits, CLASS_IDS: class_ids}
+
+
+def _interface(wanted: _Export, label_space: LabelSpace) -> Dict[str, Any]:
+    """What a program that runs the export has to know."""
+    rules = wanted.description.settings.image_rules
+    count, height, width = (1,) + wanted.size if wanted.size else ('N', 'H', 'W')
+    shapes = {
+        CLASS_IDS: ('uint8', [count, height, width]),
+        PROBABILITIES: ('float32', [count, height, width, label_space.num_classes]),
+        LOGITS: ('float32', [count, height, width, label_space.num_classes]),
+    }
+    return {
+        'file': FORMATS[wanted.format].file,
+        'inputs': {IMAGES: {'dtype': 'uint8', 'shape': [count, height, width, rules.channels], 'layout': 'NHWC'}},
+        'outputs': {name: {'dtype': shapes[name][0], 'shape': shapes[name][1]} for name in OUTPUTS},
+        'colour_order': 'RGB' if rules.are_colours else None,
+        'image_rules': rules.to_json(),
+        'value_range': [0, 255],
+        'preprocessing': 'none: the mean is subtracted inside the graph',
+        'class_names': label_space.class_names,
+        'colors': label_space.colors,
+        'ignore_id': label_space.ignore_id,
+    }
+
+
+def _refusal(wanted: _Export, certificate: Dict[str, Any]) -> str:
+    return (
+        'the export to {} in {} is not as good as it has to be: {} ({} images). Nothing was written. {}--allow-loss '
+        '(allow_loss=True in Python) keeps it.'.format(
+            wanted.format,
+            wanted.precision,
+            '; '.join(certificate['misses']),
+            certificate['comparison']['images'],
+            'More images for --calibration, and --verify with --labels to judge it by, may help; '
+            if wanted.precision == 'int8'
+            else '',
+        )
+    )

@@ -1,0 +1,90 @@
+"""The formats that a network is exported to: what each can hold, and what it needs to be installed."""
+
+import importlib.util
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+PRECISIONS = ('float32', 'float16', 'bfloat16', 'int8')
+
+
+class Format(NamedTuple):
+    """A format.
+
+    file: what its runtime opens, inside the directory of the export; None for the directory itself.
+    precisions: of PRECISIONS.
+    extra: the extra of this package that installs `packages`, which are looked for by their import names.
+    takes_any_size: whether one file takes images of any size, and any number of them.
+    """
+
+    file: Optional[str]
+    precisions: Tuple[str, ...]
+    extra: Optional[str] = None
+    packages: Tuple[str, ...] = ()
+    takes_any_size: bool = True
+
+
+FORMATS: Dict[str, Format] = {
+    'saved_model': Format(None, ('float32', 'bfloat16')),
+    'frozen': Format('model.pb', ('float32', 'bfloat16')),
+    'onnx': Format('model.onnx', ('float32', 'float16'), 'export', ('tf2onnx', 'onnx', 'onnxruntime')),
+    'tflite': Format('model.tflite', ('float32', 'float16', 'int8'), 'tflite', ('ai_edge_litert',), False),
+    'openvino': Format('model.xml', PRECISIONS, 'openvino', ('openvino',)),
+}
+
+# What predicts on request (--engine): TensorFlow, or the runtime of a format.
+ENGINES = ('tensorflow', 'openvino')
+
+_WHY_NOT = {
+    ('saved_model', 'float16'): 'TensorFlow computes in float16 on GPUs alone, and does so from the float32 one.',
+    ('frozen', 'float16'): 'TensorFlow computes in float16 on GPUs alone, and does so from the float32 one.',
+    ('onnx', 'bfloat16'): 'ONNX Runtime has no bfloat16 convolutions on CPUs.',
+    ('tflite', 'bfloat16'): 'TFLite has no bfloat16 convolutions.',
+}
+_INT8_ELSEWHERE = 'Quantisation is made by OpenVINO and by TFLite.'
+
+
+def check_format(name: str) -> Format:
+    """The format of that name; raises ValueError listing the names."""
+    if name not in FORMATS:
+        raise ValueError('format is {!r}; choose from {}.'.format(name, ', '.join(FORMATS)))
+    return FORMATS[name]
+
+
+def check_export_precision(name: str, precision: str) -> None:
+    """Raises ValueError where a format does not come in that precision."""
+    available = check_format(name).precisions
+    if precision not in PRECISIONS:
+        raise ValueError('precision is {!r}; choose from {}.'.format(precision, ', '.join(PRECISIONS)))
+    if precision not in available:
+        raise ValueError(
+            'precision is {!r}; {} is exported in {}. {}'.format(
+                precision, name, ' or '.join(available), _WHY_NOT.get((name, precision), _INT8_ELSEWHERE)
+            )
+        )
+
+
+def check_packages(name: str, precision: str = 'float32') -> None:
+    """Raises ImportError with the line to type where a format's packages are not installed."""
+    packages = check_format(name).packages + (('nncf',) if (name, precision) == ('openvino', 'int8') else ())
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise ImportError(
+            '{} is not installed, which {} needs. Install it with: pip install "fcn8s[{}]"'.format(
+                ' and '.join(missing), name, check_format(name).extra
+            )
+        )
+
+
+def check_size(name: str, size: Any) -> Optional[Tuple[int, int]]:
+    """(height, width) of a format that takes one size, None of the others; raises ValueError where it does not fit."""
+    if check_format(name).takes_any_size:
+        if size is not None:
+            raise ValueError('size is {} x {}; {} takes images of any size. Leave --size out.'.format(*size, name))
+        return None
+    if size is None:
+        raise ValueError(
+            'size is missing; {} takes images of one size, because a transposed convolution whose output size is '
+            'computed makes its graph dynamic. Give --size H W, for example --size 256 512.'.format(name)
+        )
+    if len(size) != 2 or any(isinstance(side, bool) or int(side) != side or side < 1 for side in size):
+        raise ValueError('size is {!r}; it has to be (height, width), each at least 1.'.format(size))
+    return int(size[0]), int(size[1])

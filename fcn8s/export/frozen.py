@@ -1,0 +1,52 @@
+"""The frozen graph: one GraphDef with the weights inside, which every converter and TensorFlow's C API take."""
+
+import os
+from typing import Any, Dict, Sequence
+
+import numpy as np
+
+from fcn8s.backend import tf
+from fcn8s.export.names import IMAGES
+from fcn8s.export.serving_graph import freeze
+from fcn8s.graph.graph_defs import make_portable
+
+GRAPH_FILE = 'model.pb'
+
+
+def write(model_dir: str, directory: str, precision: str, trust: bool = False) -> None:
+    """Writes `model.pb`; in bfloat16 the weights of convolutions have half their size."""
+    graph_def = freeze(model_dir, precision == 'bfloat16', trust=trust)
+    make_portable(graph_def)
+    with open(os.path.join(directory, GRAPH_FILE), 'wb') as file:
+        file.write(graph_def.SerializeToString())
+
+
+def read(directory: str) -> Any:
+    """The GraphDef of an export; raises ValueError where it is damaged."""
+    path = os.path.join(directory, GRAPH_FILE)
+    graph_def = tf.GraphDef()
+    try:
+        with open(path, 'rb') as file:
+            graph_def.ParseFromString(file.read())
+    except Exception as error:  # protobuf's DecodeError has a different home in each protobuf generation
+        if type(error).__name__ != 'DecodeError':
+            raise
+        raise ValueError('{} is damaged: it does not parse as a GraphDef. Copy or export it again.'.format(path)) from (
+            error
+        )
+    return graph_def
+
+
+class Runtime:
+    """A frozen graph as any TensorFlow program opens it."""
+
+    def __init__(self, directory: str) -> None:
+        graph = tf.Graph()
+        with graph.as_default():
+            tf.import_graph_def(read(directory), name='')
+        self._session = tf.Session(graph=graph)
+
+    def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
+        """uint8 [N, H, W, 3] -> the outputs by name, see `fcn8s.export.names.OUTPUTS`."""
+        values = self._session.run([name + ':0' for name in outputs], {IMAGES + ':0': images})
+        return dict(zip(outputs, values))

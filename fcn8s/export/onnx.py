@@ -1,0 +1,85 @@
+"""ONNX: one file for ONNX Runtime on servers, in browsers and in C++, for TensorRT and others."""
+
+import contextlib
+import logging
+import os
+from typing import Any, Dict, Iterator, Sequence
+
+import numpy as np
+
+from fcn8s.export.conversion import explain_conversion_errors
+from fcn8s.export.formats import FORMATS
+from fcn8s.export.names import IMAGES, OUTPUTS
+
+# ONNX Runtime 1.14 and newer read it, and so do TensorRT 8.6 and onnxruntime-web.
+OPSET = 18
+
+
+def write(model_dir: str, directory: str, precision: str, trust: bool = False) -> None:
+    """Writes `model.onnx`: uint8 [N, H, W, 3] in, any N, H, W; in float16, inputs and outputs stay as they are."""
+    import onnx
+
+    from fcn8s.export.serving_graph import freeze
+
+    model = _convert(freeze(model_dir, trust=trust))
+    _name_ends(model.graph)
+    if precision == 'float16':
+        from onnxruntime.transformers.float16 import convert_float_to_float16
+
+        model = convert_float_to_float16(model, keep_io_types=True)
+    onnx.checker.check_model(model)
+    onnx.save_model(model, os.path.join(directory, str(FORMATS['onnx'].file)))
+
+
+def _convert(graph_def: Any) -> Any:
+    """GraphDef -> ModelProto."""
+    import tf2onnx
+
+    with _quiet('tf2onnx', 'tensorflow'), explain_conversion_errors('onnx'):
+        model, _ = tf2onnx.convert.from_graph_def(
+            graph_def,
+            input_names=[IMAGES + ':0'],
+            output_names=[name + ':0' for name in OUTPUTS],
+            opset=OPSET,
+        )
+    return model
+
+
+@contextlib.contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Keeps what loggers have to say about TensorFlow's older functions, which the converter calls, to themselves."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
+
+
+def _name_ends(graph: Any) -> None:
+    """Calls inputs and outputs by their plain names, in place: 'images:0' -> 'images'."""
+    names = {name + ':0': name for name in (IMAGES,) + OUTPUTS}
+    for value in list(graph.input) + list(graph.output) + list(graph.value_info):
+        value.name = names.get(value.name, value.name)
+    for node in graph.node:
+        for tensors in (node.input, node.output):
+            renamed = [names.get(tensor, tensor) for tensor in tensors]
+            del tensors[:]
+            tensors.extend(renamed)
+
+
+class Runtime:
+    """An ONNX file in ONNX Runtime, on the best device that this build of it has."""
+
+    def __init__(self, directory: str) -> None:
+        import onnxruntime
+
+        path = os.path.join(directory, str(FORMATS['onnx'].file))
+        self._session = onnxruntime.InferenceSession(path, providers=onnxruntime.get_available_providers())
+
+    def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
+        """uint8 [N, H, W, 3] -> the outputs by name, see `fcn8s.export.names.OUTPUTS`."""
+        return dict(zip(outputs, self._session.run(list(outputs), {IMAGES: images})))

@@ -1,0 +1,124 @@
+"""OpenVINO: the fastest runtime on Intel's and Arm's CPUs, in float32, float16, bfloat16 and int8.
+
+On CPUs that have bfloat16, OpenVINO computes in it unless it is told otherwise. So every export says what it was made
+for, and this engine asks for exactly that.
+"""
+
+import os
+import tempfile
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from fcn8s.export.conversion import explain_conversion_errors
+from fcn8s.export.formats import FORMATS
+from fcn8s.export.names import IMAGES, OUTPUTS
+
+# What is computed in, by the precision of an export. Half-precision weights of a 'float16' one are computed with in
+# float32 where the CPU has no float16 arithmetic; so are the layers of an 'int8' one that are not quantised.
+HINTS = {'float32': 'f32', 'float16': 'f16', 'bfloat16': 'bf16', 'int8': 'f32'}
+# What a saved FCN-8s can be opened in without being exported.
+CONVERTED_PRECISIONS = ('float32', 'float16', 'bfloat16')
+CACHE_DIR = '.openvino_cache'
+# The decoder's layers are few multiplications and all of the decision: they are not quantised.
+_KEPT_WIDE = ('decoder/.*',)
+
+
+def write(
+    model_dir: str,
+    directory: str,
+    precision: str,
+    calibration: Optional[Iterable[np.ndarray]] = None,
+    trust: bool = False,
+) -> None:
+    """Writes `model.xml` and `model.bin`. In float16 and bfloat16, weights take two bytes each.
+
+    calibration: uint8 [H, W, 3] images, for int8.
+    """
+    import openvino
+
+    model = convert(model_dir, trust)
+    if precision == 'int8':
+        model = _quantize(model, list(calibration or []))
+    path = os.path.join(directory, str(FORMATS['openvino'].file))
+    openvino.save_model(model, path, compress_to_fp16=precision in ('float16', 'bfloat16'))
+
+
+def convert(model_dir: str, trust: bool = False) -> Any:
+    """The openvino.Model of a saved FCN-8s, in float32."""
+    import openvino
+
+    from fcn8s.export.serving_graph import freeze
+
+    # Not openvino.convert_model, which tells Google Analytics of each conversion unless it was told not to.
+    core = openvino.Core()
+    with tempfile.TemporaryDirectory() as folder, explain_conversion_errors('openvino'):
+        path = os.path.join(folder, 'model.pb')
+        with open(path, 'wb') as file:
+            file.write(freeze(model_dir, trust=trust).SerializeToString())
+        model = core.read_model(path)
+    for tensor in model.inputs + model.outputs:
+        names = {name.split(':')[0] for name in tensor.get_names()}
+        tensor.get_tensor().set_names(names & {IMAGES, *OUTPUTS})
+    return model
+
+
+def _quantize(model: Any, images: Sequence[np.ndarray]) -> Any:
+    os.environ.setdefault('NNCF_CI', '1')  # else NNCF tells Google Analytics of each quantisation
+    import nncf
+
+    with explain_conversion_errors('openvino'):
+        return nncf.quantize(
+            model,
+            nncf.Dataset(images, lambda image: image[np.newaxis]),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(images),
+            ignored_scope=nncf.IgnoredScope(patterns=list(_KEPT_WIDE), validate=False),
+        )
+
+
+class Runtime:
+    """A model in OpenVINO. Each set of outputs is compiled when it is first asked for, and computes nothing else.
+
+    Args:
+        directory: of an export or of the saved FCN-8s that `model` was made of.
+        precision: of the export.
+        model: an openvino.Model instead of the file of an export.
+        with_cache: whether the compiled model is kept in the directory, if that is allowed, to open faster next time.
+    """
+
+    def __init__(self, directory: str, precision: str, model: Optional[Any] = None, with_cache: bool = True) -> None:
+        import openvino
+
+        self._core = openvino.Core()
+        self._openvino = openvino
+        self._model = model or self._core.read_model(os.path.join(directory, str(FORMATS['openvino'].file)))
+        self._properties = _properties(directory if with_cache else None, precision, self._core)
+        self._requests: Dict[Tuple[str, ...], Any] = {}
+
+    def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
+        """uint8 [N, H, W, 3] -> the outputs by name, see `fcn8s.export.names.OUTPUTS`."""
+        request = self._request(tuple(outputs))
+        values = request.infer([images], share_inputs=True)
+        return {name: values[index] for index, name in enumerate(outputs)}
+
+    def _request(self, outputs: Tuple[str, ...]) -> Any:
+        if outputs not in self._requests:
+            part = self._part(outputs)
+            self._requests[outputs] = self._core.compile_model(part, 'CPU', self._properties).create_infer_request()
+        return self._requests[outputs]
+
+    def _part(self, outputs: Sequence[str]) -> Any:
+        """The model with these outputs alone."""
+        results: List[Any] = [self._model.output(name).get_node() for name in outputs]
+        return self._openvino.Model(results, self._model.get_parameters(), 'fcn8s')
+
+
+def _properties(directory: Optional[str], precision: str, core: Any) -> Dict[str, Any]:
+    hint = HINTS[precision]
+    if hint == 'f16' and 'FP16' not in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES'):
+        hint = 'f32'
+    properties = {'INFERENCE_PRECISION_HINT': hint, 'PERFORMANCE_HINT': 'LATENCY'}
+    if directory is not None and os.access(directory, os.W_OK):
+        properties['CACHE_DIR'] = os.path.join(directory, CACHE_DIR)
+    return properties

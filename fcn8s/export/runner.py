@@ -1,0 +1,138 @@
+"""The fresh process in which an export is run again: `python -m fcn8s.export.runner DIRECTORY`.
+
+The parent writes lines of JSON to its standard input and reads one back for each. Arrays travel as NumPy files.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any, Dict, List, Sequence
+
+import numpy as np
+
+# How much of what a process said on its way out is repeated in a message.
+_LAST_LINES = 3
+
+
+class Runner:
+    """An export running in a process of its own; a context manager.
+
+    Attributes:
+        versions: of what the process runs it with.
+
+    Raises:
+        ValueError: the export does not open there, or fails on an image.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._errors = open(os.path.join(self._folder.name, 'errors'), 'w+b')  # noqa: SIM115 closed by close()
+        self._process = subprocess.Popen(
+            [sys.executable, '-m', 'fcn8s.export.runner', directory],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=_environment(),
+        )
+        try:
+            self.versions: Dict[str, str] = self._read()['versions']
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
+        """uint8 [N, H, W, 3] -> the outputs by name."""
+        result = os.path.join(self._folder.name, 'result.npz')
+        self._ask(images=self._put(images), outputs=list(outputs), result=result)
+        with np.load(result) as values:
+            return {name: values[name] for name in outputs}
+
+    def seconds(self, images: np.ndarray, outputs: Sequence[str]) -> float:
+        """How long one run takes."""
+        return float(self._ask(images=self._put(images), outputs=list(outputs), result=None)['seconds'])
+
+    def close(self) -> None:
+        """Ends the process."""
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                if stream is not None:
+                    stream.close()
+        self._process.wait()
+        self._errors.close()
+        self._folder.cleanup()
+
+    def __enter__(self) -> 'Runner':
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.close()
+
+    def _put(self, images: np.ndarray) -> str:
+        path = os.path.join(self._folder.name, 'images.npy')
+        np.save(path, images)
+        return path
+
+    def _ask(self, **request: Any) -> Dict[str, Any]:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # what the process said at its end is read below
+            self._process.stdin.write(json.dumps(request).encode() + b'\n')
+            self._process.stdin.flush()
+        return self._read()
+
+    def _read(self) -> Dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if line:
+            return json.loads(line.decode())
+        self._process.wait()
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors='replace').strip().splitlines()
+        raise ValueError(
+            'the export does not run in its own runtime (exit status {}): {}'.format(
+                self._process.returncode, ' / '.join(said[-_LAST_LINES:]) or 'without a word'
+            )
+        )
+
+
+def _environment() -> Dict[str, str]:
+    """Finds this package wherever the parent found it."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    paths = [root] + [path for path in os.environ.get('PYTHONPATH', '').split(os.pathsep) if path]
+    return dict(os.environ, PYTHONPATH=os.pathsep.join(paths))
+
+
+def _serve(directory: str, requests: Any, replies: Any) -> None:
+    from fcn8s.export.runtimes import open_runtime, read_export, versions
+
+    export = read_export(directory)
+    runtime = open_runtime(directory, export, with_cache=False)
+    _reply(replies, {'versions': versions(export['format'])})
+    for line in requests:
+        request = json.loads(line)
+        images = np.load(request['images'])
+        start = time.perf_counter()
+        values = runtime.run(images, request['outputs'])
+        seconds = time.perf_counter() - start
+        if request['result'] is not None:
+            np.savez(request['result'], **values)
+        _reply(replies, {'seconds': seconds})
+
+
+def _reply(replies: Any, message: Dict[str, Any]) -> None:
+    replies.write(json.dumps(message).encode() + b'\n')
+    replies.flush()
+
+
+def main(arguments: List[str]) -> None:
+    # What libraries print goes to standard error, so that the replies are alone on this one.
+    with os.fdopen(os.dup(1), 'wb') as replies:
+        os.dup2(2, 1)
+        _serve(arguments[0], sys.stdin, replies)
+
+
+if __name__ == '__main__':
+    main(sys.argv[1:])

@@ -1,0 +1,61 @@
+"""Opening an export in the runtime that it was made for."""
+
+import importlib
+import json
+import os
+from typing import Any, Dict
+
+from fcn8s.export.formats import check_packages
+from fcn8s.saving.descriptions import DESCRIPTION_FILE
+
+# The packages whose versions say what ran an export, by format.
+_PACKAGES = {
+    'saved_model': ('tensorflow',),
+    'frozen': ('tensorflow',),
+    'onnx': ('onnxruntime', 'onnx', 'tf2onnx'),
+    'tflite': ('ai-edge-litert',),
+    'openvino': ('openvino', 'nncf'),
+}
+
+
+def read_export(directory: str) -> Dict[str, Any]:
+    """What `fcn8s.json` says of an export: its format, precision and size; loads no TensorFlow.
+
+    Raises ValueError where the directory is no export or the file is damaged.
+    """
+    path = os.path.join(directory, DESCRIPTION_FILE)
+    try:
+        with open(path, encoding='utf-8') as file:
+            export = json.load(file).get('export')
+    except (ValueError, AttributeError) as error:
+        raise ValueError('{} is damaged ({!r}). Export the model again.'.format(path, error)) from error
+    if not isinstance(export, dict) or 'format' not in export or 'precision' not in export:
+        raise ValueError('{!r} is no export. Make one with: fcn8s export MODEL OUT --format FORMAT'.format(directory))
+    return export
+
+
+def open_runtime(directory: str, export: Dict[str, Any], with_cache: bool = True) -> Any:
+    """The `Runtime` of the export's format, of which `run(images, outputs)` gives the outputs by name.
+
+    with_cache: let a runtime that can keep what it compiled beside the model, for the next time.
+
+    Raises ImportError where the runtime is not installed.
+    """
+    check_packages(export['format'])
+    module = importlib.import_module('fcn8s.export.' + export['format'])
+    if export['format'] == 'openvino':
+        return module.Runtime(directory, export['precision'], with_cache=with_cache)
+    return module.Runtime(directory)
+
+
+def versions(format_name: str) -> Dict[str, str]:
+    """Versions of the packages that make and run a format, as far as they are installed."""
+    from importlib import metadata
+
+    found = {}
+    for package in _PACKAGES[format_name]:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

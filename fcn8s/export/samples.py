@@ -1,0 +1,158 @@
+"""The images that an export is calibrated with and run on: a user's, or generated ones."""
+
+import os
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from fcn8s.batches import as_image_batch
+from fcn8s.export.certificate import Sample
+from fcn8s.export.formats import check_format
+from fcn8s.settings import ModelSettings
+from helpers.files import PathLike
+from helpers.image_rules import ImageRules
+from helpers.images import find_images, read_image, read_labels, resize_image
+from helpers.label_spaces import LabelSpace
+
+# Of a folder, so many images are run at most.
+MAX_SAMPLES = 100
+# A second size for formats that take any: not a multiple of the network's strides, in another proportion.
+_SECOND_SIZE_FACTORS = (0.77, 0.63)
+_GENERATED_SIZE = (96, 160)
+
+
+class Samples:
+    """The images that an export is run on, read as they are needed; may be iterated over again.
+
+    The first comes once more at another size, unless the format takes one size, to which all are then resized.
+    """
+
+    def __init__(self, pairs: Sequence[Tuple[Any, Optional[str]]], settings: ModelSettings, size: Any) -> None:
+        self._pairs, self._settings, self._size = pairs, settings, size
+
+    def __iter__(self) -> Iterator[Sample]:
+        for index, (image, labels) in enumerate(self._pairs):
+            sample = self._read(image, labels)
+            yield sample
+            if index == 0 and self._size is None:
+                height, width = (
+                    max(1, int(side * factor)) for side, factor in zip(sample.image.shape, _SECOND_SIZE_FACTORS)
+                )
+                yield Sample(resize_image(sample.image, (height, width)))
+
+    def _read(self, image: Any, labels_path: Optional[str]) -> Sample:
+        pixels = image if isinstance(image, np.ndarray) else read_image(image, rules=self._settings.image_rules)
+        labels = (
+            None if labels_path is None else _read_labels(labels_path, pixels.shape[:2], self._settings.label_space)
+        )
+        if self._size is None or pixels.shape[:2] == tuple(self._size):
+            return Sample(pixels, labels)
+        if labels is not None:
+            labels = cv2.resize(labels, (self._size[1], self._size[0]), interpolation=cv2.INTER_NEAREST)
+        return Sample(resize_image(pixels, self._size), labels)
+
+
+def samples(
+    images_dir: Optional[str],
+    labels_dir: Optional[str],
+    scenes: Optional[Sequence[np.ndarray]],
+    settings: ModelSettings,
+    size: Optional[Tuple[int, int]],
+) -> Samples:
+    """What to run an export on: the images of a folder, with labels where they are given, or scenes, or generated ones.
+
+    Raises FileNotFoundError or ValueError where there is no image, labels are missing, or the first do not fit.
+    """
+    if labels_dir is not None and images_dir is None:
+        raise ValueError('labels came without images: give --verify DIR, the images that they belong to.')
+    if images_dir is None:
+        pictures = list(scenes) if scenes is not None else generated_images()
+        # A network of other channels gets these colours in turn.
+        channels = np.arange(settings.image_rules.channels) % 3
+        pairs = [(np.ascontiguousarray(as_image_batch([picture])[0][..., channels]), None) for picture in pictures]
+        found = Samples(pairs, settings, size)
+    else:
+        paths = find_images(images_dir)[:MAX_SAMPLES]
+        labels = _labels_of(paths, labels_dir) if labels_dir is not None else {}
+        found = Samples([(path, labels.get(path)) for path in paths], settings, size)
+    next(iter(found))
+    return found
+
+
+def _labels_of(image_paths: Sequence[str], labels_dir: str) -> Dict[str, str]:
+    """Image path -> path of its labels, by the name without its ending."""
+    by_stem = {_stem(path): path for path in find_images(labels_dir)}
+    missing = [path for path in image_paths if _stem(path) not in by_stem]
+    if missing:
+        raise ValueError(
+            '{} of {} images have no labels in {!r}, for example {}. Labels are called like their images.'.format(
+                len(missing), len(image_paths), labels_dir, missing[0]
+            )
+        )
+    return {path: by_stem[_stem(path)] for path in image_paths}
+
+
+def _stem(path: PathLike) -> str:
+    return os.path.splitext(os.path.basename(os.fspath(path)))[0]
+
+
+def _read_labels(path: str, size: Tuple[int, ...], label_space: LabelSpace) -> np.ndarray:
+    labels = read_labels(path)
+    if labels.shape != tuple(size):
+        raise ValueError(
+            '{} is {} x {} and its image {} x {}; labels have to have the size of their image.'.format(
+                path, *labels.shape[:2], *size
+            )
+        )
+    wrong = [v for v in np.unique(labels).tolist() if v >= label_space.num_classes and v != label_space.ignore_id]
+    if wrong:
+        raise ValueError(
+            '{} holds the IDs {}, but the network has the classes 0 to {} and ignores {}. Give labels that hold class '
+            'IDs.'.format(path, wrong[:12], label_space.num_classes - 1, label_space.ignore_id)
+        )
+    return labels
+
+
+def calibration_paths(format_name: str, precision: str, images_dir: Optional[str], count: int, seed: int) -> List[str]:
+    """The images to calibrate with, drawn from a folder without repetition; none unless the precision is int8.
+
+    Raises ValueError or FileNotFoundError where int8 has none, or another precision has some.
+    """
+    check_format(format_name)
+    if precision != 'int8':
+        if images_dir is not None:
+            raise ValueError('calibration belongs to int8, and precision is {!r}. Leave it out.'.format(precision))
+        return []
+    if images_dir is None:
+        raise ValueError(
+            'int8 needs images for calibration, from which the ranges of all layers are measured: give --calibration '
+            'DIR (calibration=DIR in Python), some {} images like those that the network will see.'.format(count)
+        )
+    if isinstance(count, bool) or count != int(count) or count < 1:
+        raise ValueError('{!r} calibration images were asked for; it has to be 1 or more, 100 say.'.format(count))
+    paths = find_images(images_dir)
+    chosen = np.random.RandomState(seed).permutation(len(paths))[:count]
+    return [paths[index] for index in sorted(chosen)]
+
+
+def read_calibration(paths: Sequence[str], size: Optional[Tuple[int, int]], rules: ImageRules) -> Iterator[np.ndarray]:
+    """The images of paths, uint8 [H, W, channels], resized where there is a size."""
+    for path in paths:
+        image = read_image(path, rules=rules)
+        yield image if size is None else resize_image(image, size)
+
+
+def generated_images(count: int = 3, seed: int = 0) -> List[np.ndarray]:
+    """Pictures of coloured boxes before a gradient, with noise: uint8 [96, 160, 3]."""
+    rng = np.random.RandomState(seed)
+    height, width = _GENERATED_SIZE
+    pictures = []
+    for _ in range(count):
+        picture = np.linspace(rng.uniform(0, 255, 3), rng.uniform(0, 255, 3), height)[:, np.newaxis].repeat(width, 1)
+        for _ in range(12):
+            top, left = rng.randint(height - 8), rng.randint(width - 8)
+            picture[top : top + rng.randint(8, 48), left : left + rng.randint(8, 64)] = rng.uniform(0, 255, 3)
+        picture += rng.normal(0, 8, picture.shape)
+        pictures.append(np.clip(np.rint(picture), 0, 255).astype(np.uint8))
+    return pictures

@@ -1,0 +1,67 @@
+"""TFLite, now LiteRT: one file for phones and small boards. It takes images of one size."""
+
+import os
+from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
+
+import numpy as np
+
+from fcn8s.export.conversion import explain_conversion_errors
+from fcn8s.export.formats import FORMATS
+from fcn8s.export.names import IMAGES, OUTPUTS
+
+
+def write(
+    model_dir: str,
+    directory: str,
+    precision: str,
+    size: Tuple[int, int],
+    calibration: Optional[Iterable[np.ndarray]] = None,
+    trust: bool = False,
+) -> None:
+    """Writes `model.tflite` for one image [1, H, W, 3] of `size`.
+
+    float16: weights take two bytes each. int8: weights and what flows between layers, by TFLite's own quantiser;
+    calibration: uint8 [H, W, 3] images of that size.
+    """
+    from fcn8s.backend import tf
+    from fcn8s.export.serving_graph import freeze
+
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(freeze(model_dir, size=size, trust=trust), name='')
+    tensors = [graph.get_tensor_by_name(name + ':0') for name in (IMAGES,) + OUTPUTS]
+    with tf.Session(graph=graph) as session:
+        converter = tf.lite.TFLiteConverter.from_session(session, tensors[:1], tensors[1:])
+        if precision != 'float32':
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == 'float16':
+            converter.target_spec.supported_types = [tf.float16]
+        if precision == 'int8':
+            converter.representative_dataset = lambda: ([image[np.newaxis]] for image in calibration or ())
+        with explain_conversion_errors('tflite'):
+            content = converter.convert()
+    with open(os.path.join(directory, str(FORMATS['tflite'].file)), 'wb') as file:
+        file.write(content)
+
+
+class Runtime:
+    """A TFLite file in the LiteRT interpreter, on all CPUs."""
+
+    def __init__(self, directory: str) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        path = os.path.join(directory, str(FORMATS['tflite'].file))
+        self._interpreter = Interpreter(model_path=path, num_threads=os.cpu_count())
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]['index']
+        self._outputs = {detail['name']: detail['index'] for detail in self._interpreter.get_output_details()}
+
+    def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
+        """uint8 [N, H, W, 3] -> the outputs by name, see `fcn8s.export.names.OUTPUTS`; one after the other."""
+        parts = [self._run_one(image, outputs) for image in images]
+        return {name: np.concatenate([part[name] for part in parts]) for name in outputs}
+
+    def _run_one(self, image: np.ndarray, outputs: Sequence[str]) -> Dict[str, Any]:
+        self._interpreter.set_tensor(self._input, image[np.newaxis])
+        self._interpreter.invoke()
+        return {name: self._interpreter.get_tensor(self._outputs[name]) for name in outputs}
