@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from fcn8s.cli import COMMANDS
+from helpers.files import atomic_write_json
 from helpers.images import write_image, write_labels
 
 
@@ -52,6 +53,21 @@ def make_own_data(directory):
     write_image(os.path.join(directory, 'photo.jpg'), rng.randint(0, 256, [64, 96, 3]).astype(np.uint8))
 
 
+def make_annotations(directory):
+    """Four photographs with two boxes each, as labelme writes them."""
+    for number in range(4):
+        image = np.full([48, 64, 3], 60, np.uint8)
+        shapes = []
+        for label, (left, top) in (('field', (5, 6 + number)), ('pond', (20 + number, 18))):
+            corners = [[left, top], [left + 25, top], [left + 25, top + 20], [left, top + 20]]
+            image[top : top + 21, left : left + 26] = 120 if label == 'field' else 220
+            shapes.append({'label': label, 'points': corners, 'shape_type': 'polygon'})
+        name = '{}.png'.format(number)
+        write_image(os.path.join(directory, name), image)
+        content = {'shapes': shapes, 'imagePath': name, 'imageData': None, 'imageHeight': 48, 'imageWidth': 64}
+        atomic_write_json(os.path.join(directory, '{}.json'.format(number)), content)
+
+
 def make_workplace(place, encoder):
     """Makes all of it below `place`."""
     from data_generator.street_scenes import write_dataset
@@ -68,6 +84,7 @@ def make_workplace(place, encoder):
     make_camvid(os.path.join(place, 'CamVid'))
     make_kitti_road(os.path.join(place, 'data_road'))
     make_own_data(os.path.join(place, 'my'))
+    make_annotations(os.path.join(place, 'my', 'annotations'))
 
 
 @contextmanager
