@@ -1,6 +1,6 @@
 """From a user's arrays to what the graph is fed: checked, and uint8 wherever possible."""
 
-from typing import Any, Callable, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Callable, Iterator, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -63,6 +63,11 @@ def _as_float_images(images: np.ndarray) -> np.ndarray:
             )
         )
     return images.astype(np.float32)
+
+
+def as_iterator(batches: Any) -> Iterator[Any]:
+    """Returns an iterator over batches. One that has `__next__` and no `__iter__` serves as well."""
+    return batches if hasattr(batches, '__next__') else iter(batches)
 
 
 def as_pair(batch: Any) -> Tuple[Any, Any]:

@@ -221,7 +221,7 @@ class Network:
         training = self.tensors.training
         progress = functools.partial(tqdm, desc='evaluate', unit='batch', leave=False, dynamic_ncols=True)
         scores = run_evaluation(
-            self.session.run, training.metrics, self.evaluation_feed, batches, num_batches, label_space, progress
+            self.session.run, training.scoring.totals, self.evaluation_feed, batches, num_batches, label_space, progress
         )
         if l2_regularization:
             scores['loss'] += float(self.session.run(training.penalty, {training.l2_rate: l2_regularization}))

@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from typing import Any, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Iterator, List, Optional, Tuple
 
 from helpers.termination import Interrupted
 
@@ -54,9 +54,13 @@ class EvaluationAbandoned(Exception):  # noqa: N818 - nothing went wrong; it car
     """An evaluation during training was given up for a signal; the epoch is not finished."""
 
 
-def until_stopped(batches: Iterable[Any], stop: StopRequest) -> Iterator[Any]:
+def until_stopped(batches: Iterator[Any], stop: StopRequest) -> Iterator[Any]:
     """The batches, one by one; raises EvaluationAbandoned in place of the next once a stop is requested."""
-    for batch in batches:
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
         if stop.requested:
             raise EvaluationAbandoned
         yield batch

@@ -9,7 +9,7 @@ from fcn8s.evaluation.calibration import summarize_calibration
 from fcn8s.evaluation.one_pass import ImageStatistics, run_evaluation
 from fcn8s.evaluation.per_image import ImageScores
 from fcn8s.evaluation.scores import ClassCounts
-from fcn8s.graph.evaluation_head import EvaluationHead, build_evaluation_head, build_fed_head
+from fcn8s.graph.scoring import Scoring, attach_scoring, attach_scoring_of_probabilities
 from helpers.label_spaces import LabelSpace
 
 # Predicts one image: uint8 [H, W, 3] -> soft-max float32 [H, W, C].
@@ -19,7 +19,7 @@ PredictProbabilities = Callable[[np.ndarray], np.ndarray]
 class Scorer(NamedTuple):
     """The scoring part of a network's graph: `feed_batch(images, labels)` returns the feed for a batch."""
 
-    head: EvaluationHead
+    scoring: Scoring
     feed_batch: Callable
     label_space: LabelSpace
 
@@ -49,16 +49,16 @@ def attach_scorer(
         with_calibration: Whether evaluations add the scores of `fcn8s.evaluation.calibration.summarize_calibration`.
     """
     if predict is None:
-        head = build_evaluation_head(logits, label_space, with_calibration)
-        return Scorer(head, lambda images_fed, labels: {images: images_fed, head.labels: labels}, label_space)
+        scoring = attach_scoring(logits, label_space, with_calibration)
+        return Scorer(scoring, lambda images_fed, labels: {images: images_fed, scoring.labels: labels}, label_space)
     with logits.graph.as_default():
         probabilities = tf.placeholder(tf.float32, [None, None, None, label_space.num_classes], 'fed_probabilities')
-    fed_head = build_fed_head(probabilities, label_space, with_calibration)
+    of_fed = attach_scoring_of_probabilities(probabilities, label_space, with_calibration)
     return Scorer(
-        fed_head,
+        of_fed,
         lambda images_fed, labels: {
             probabilities: np.stack([predict(image) for image in images_fed]),
-            fed_head.labels: labels,
+            of_fed.labels: labels,
         },
         label_space,
     )
@@ -84,27 +84,27 @@ def evaluate_model(
         workers: Threads that measure boundaries.
         progress: As of `fcn8s.evaluation.one_pass.run_evaluation`.
         observer: Sees every batch: its `add(images, labels, values)` is called with the values, by name, of its
-            `fetches`, which `EvaluationHead.fetches` knows.
+            `fetches`, which `Scoring.fetches` knows.
 
     Raises:
         ValueError: As `run_evaluation`.
     """
-    head, label_space = scorer.head, scorer.label_space
-    with ImageStatistics(label_space, with_boundaries, workers, head.calibration is not None) as statistics:
+    scoring, label_space = scorer.scoring, scorer.label_space
+    with ImageStatistics(label_space, with_boundaries, workers, scoring.calibration is not None) as statistics:
         scores = run_evaluation(
             run,
-            head.metrics,
+            scoring.totals,
             scorer.feed_batch,
             batches,
             num_batches,
             label_space,
             progress,
-            head.fetches(statistics.fetches + (observer.fetches if observer else ())),
+            scoring.fetches(statistics.fetches + (observer.fetches if observer else ())),
             _in_turn(statistics, observer) if observer else statistics.add,
         )
         scores.update(statistics.boundary_scores())
-        if head.calibration:
-            scores.update(summarize_calibration(*run(tuple(head.calibration[:3]))))
+        if scoring.calibration:
+            scores.update(summarize_calibration(*run(tuple(scoring.calibration[:3]))))
         return Evaluation(scores, statistics.counts(), statistics.rows())
 
 

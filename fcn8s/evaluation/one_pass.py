@@ -6,7 +6,7 @@ from typing import Any, Callable, Deque, Dict, Iterable, List, Optional
 
 import numpy as np
 
-from fcn8s.batches import as_pair
+from fcn8s.batches import as_iterator, as_pair
 from fcn8s.evaluation.boundaries import BoundaryTotals, measure_image
 from fcn8s.evaluation.per_image import ImageScores, score_image
 from fcn8s.evaluation.scores import ClassCounts, count_classes, mean_of_present, summarize
@@ -15,7 +15,7 @@ from helpers.label_spaces import LabelSpace
 
 def run_evaluation(
     run: Callable,
-    metrics: Any,
+    totals: Any,
     feed_batch: Callable,
     batches: Iterable,
     num_batches: int,
@@ -26,9 +26,9 @@ def run_evaluation(
 ) -> Dict[str, Any]:
     """Adds up all batches in the graph, fetches the totals once and returns the scores.
 
-    Arguments:
+    Args:
         run: `run(fetches, feed)` as of a session.
-        metrics: A `fcn8s.graph.metrics.Metrics`.
+        totals: The running totals in the graph, a `fcn8s.graph.scoring.Totals`.
         feed_batch: `feed_batch(images, labels)` returns the feed for a batch.
         batches: Yields (images, labels).
         num_batches: How many batches to take; `batches` may yield more or be infinite.
@@ -44,9 +44,9 @@ def run_evaluation(
     """
     if num_batches < 0:
         raise ValueError('{} batches to evaluate were asked for; the number has to be 0 or more.'.format(num_batches))
-    run(metrics.reset, {})
+    run(totals.reset, {})
     numbers = range(num_batches)
-    source = iter(batches)
+    source = as_iterator(batches)
     for number in progress(numbers) if progress else numbers:
         batch = next(source, None)
         if batch is None:
@@ -55,10 +55,10 @@ def run_evaluation(
                 'there are.'.format(num_batches, number)
             )
         images, labels = as_pair(batch)
-        values = run({'update': metrics.update, **(fetches or {})}, feed_batch(images, labels))
+        values = run({'update': totals.update, **(fetches or {})}, feed_batch(images, labels))
         if on_batch:
             on_batch(images, labels, values)
-    confusion_matrix, loss_sum, num_valid = run((metrics.confusion_matrix, metrics.loss_sum, metrics.num_valid), {})
+    confusion_matrix, loss_sum, num_valid = run((totals.confusion_matrix, totals.loss_sum, totals.num_valid), {})
     return summarize(confusion_matrix, loss_sum, num_valid, label_space)
 
 
@@ -99,7 +99,7 @@ class ImageStatistics:
     def add(self, images: np.ndarray, labels: np.ndarray, values: Dict[str, np.ndarray]) -> None:
         """Takes in a batch.
 
-        Arguments:
+        Args:
             images: Not looked at; what `run_evaluation` hands over.
             labels: Ground truth, integers [N, H, W].
             values: 'image_confusions', int64 [N, C, C], for boundaries 'class_ids', integers [N, H, W], and for

@@ -1,4 +1,4 @@
-"""Puts a network together: encoder, decoder, predictor, loss, optimiser and metrics, in one graph.
+"""Puts a network together: encoder, decoder, predictor, loss, optimiser and scoring, in one graph.
 
 No session and no file is touched here. The result is an immutable bundle of tensors; the class `FCN8s` runs them.
 """
@@ -9,10 +9,9 @@ from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
 from fcn8s.backend import tf
 from fcn8s.graph.decoder import Decoder, build_decoder
 from fcn8s.graph.encoder import Encoder, import_encoder
-from fcn8s.graph.losses import Loss, build_loss, check_loss, l2_penalty, sparse_labels, true_class_loss
-from fcn8s.graph.metrics import Metrics, build_metrics
+from fcn8s.graph.losses import Loss, build_loss, check_loss, l2_penalty, sparse_labels
 from fcn8s.graph.optimizers import LossScaling, OptimizerSettings, TrainOps, build_train_op, check_optimizer_settings
-from fcn8s.graph.predictor import PredictorTensors, build_predictor
+from fcn8s.graph.scoring import PredictorTensors, Scoring, build_predictor, score_logits
 from fcn8s.settings import ModelSettings
 
 NUM_BLOCKS = 5
@@ -47,7 +46,7 @@ class TrainingTensors(NamedTuple):
     learning_rate: Any
     global_step: Any
     ops: TrainOps
-    metrics: Metrics
+    scoring: Scoring
 
 
 class Model(NamedTuple):
@@ -152,14 +151,6 @@ def _build_training(
             collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.GLOBAL_STEP],
         )
     ops = build_train_op(loss, penalty, trained, learning_rate, global_step, training.optimizer, training.loss_scaling)
-    metrics = _build_metrics(decoder.logits, class_ids, valid, settings)
-    return TrainingTensors(labels, l2_rate, loss, penalty, total_loss, learning_rate, global_step, ops, metrics)
-
-
-def _build_metrics(logits: Any, class_ids: Any, valid: Any, settings: ModelSettings) -> Metrics:
-    """Metrics at the size of the labels: logits of another size are interpolated (a copy where the sizes agree)."""
     with tf.name_scope('scored_logits'):
-        scored = tf.raw_ops.ResizeBilinear(images=logits, size=tf.shape(class_ids)[1:3], half_pixel_centers=True)
-        predicted = tf.argmax(scored, axis=-1, output_type=tf.int32)
-        pixel_losses = true_class_loss(tf.nn.log_softmax(scored), class_ids)
-    return build_metrics(class_ids, predicted, pixel_losses, valid, settings.num_classes)
+        scoring = score_logits(decoder.logits, labels, class_ids, valid, settings.label_space)
+    return TrainingTensors(labels, l2_rate, loss, penalty, total_loss, learning_rate, global_step, ops, scoring)

@@ -176,7 +176,7 @@ def _enlarged_bands(values: np.ndarray, size: Tuple[int, int]) -> Iterator[Band]
     the whole would be gigabytes."""
     height = len(values)
     wide = _resize_map(values, (height, size[1]))
-    # Half-pixel centres, as in OpenCV and in `fcn8s.graph.evaluation_head`.
+    # Half-pixel centres, as in OpenCV and in `fcn8s.graph.scoring`.
     rows = np.clip((np.arange(size[0]) + 0.5) * height / size[0] - 0.5, 0, height - 1)
     for start in range(0, size[0], _BAND_ROWS):
         band = rows[start : start + _BAND_ROWS]

@@ -169,8 +169,8 @@ def read_state(checkpoint: str) -> Dict[str, Any]:
     try:
         with open(path, encoding='utf-8') as file:
             state = json.load(file)
-        if not isinstance(state, dict) or 'loop' not in state:
-            raise ValueError('it does not say where the training loop was')
+        if not isinstance(state, dict):
+            raise ValueError('it holds a {}, no table'.format(type(state).__name__))
         return state
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError('the checkpoint {!r} cannot be continued: {}'.format(checkpoint, error)) from error

@@ -19,7 +19,7 @@ import fcn8s
 from fcn8s.backend import tf
 from fcn8s.graph.decoder import build_decoder
 from fcn8s.graph.encoder import import_encoder
-from fcn8s.graph.predictor import build_predictor
+from fcn8s.graph.scoring import build_predictor
 from fcn8s.saving import saved_models
 from fcn8s.saving.descriptions import DEFAULT_TAGS, DESCRIPTION_FILE, FORMAT
 from fcn8s.settings import ModelSettings

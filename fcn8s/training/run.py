@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 import numpy as np
 
-from fcn8s.batches import check_same_classes
+from fcn8s.batches import as_iterator, check_same_classes
 from fcn8s.network import Network, SaveName
 from fcn8s.saving import runs
 from fcn8s.saving.checkpoints import Checkpoints, read_state, step_of
@@ -279,7 +279,7 @@ class _Training:
             generator.seek(0)
         try:
             scores = self.network.evaluate(
-                until_stopped(generator, stop), num_eval_batches(request), request.l2_regularization
+                until_stopped(as_iterator(generator), stop), num_eval_batches(request), request.l2_regularization
             )
         except EvaluationAbandoned:
             if hasattr(generator, 'seek') and position is not None:

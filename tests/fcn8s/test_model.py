@@ -830,6 +830,19 @@ def test_a_name_is_no_path_and_a_penalty_is_no_reward(trained, tmp_path):
             model.evaluate(Stream(), 1, l2_regularization=-1)
 
 
+def test_a_generator_needs_no_more_than_next(tiny_encoder):
+    class Bare:
+        def __init__(self):
+            self.stream = Stream()
+
+        def __next__(self):
+            return next(self.stream)
+
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        (record,) = model.train(Bare(), 1, 1, constant(1e-3), metrics={'loss'}, eval_dataset='train')
+        assert np.isfinite(record['evaluation']['loss']) and np.isfinite(model.evaluate(Bare(), 1)['loss'])
+
+
 def test_a_callback_is_given_the_model_and_its_exception_leaves_a_run_that_goes_on(tiny_encoder, tmp_path):
     events, run_dir = [], str(tmp_path / 'run')
 
@@ -867,7 +880,7 @@ def test_a_checkpoint_whose_state_contradicts_it_is_refused_and_nothing_is_remov
         (dict(state, loop={k: v for k, v in state['loop'].items() if k != 'step'}), 'lacks step'),
         (dict(state, loop=dict(state['loop'], step=3, best_step=3)), 'step is 3'),
         (dict(state, data_position='x'), "data_position is 'x'"),
-        ([1], 'does not say where'),
+        ([1], 'it holds a list, no table'),
     ):
         with open(path, 'w') as file:
             json.dump(damaged, file)

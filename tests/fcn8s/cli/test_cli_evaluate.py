@@ -300,10 +300,10 @@ def test_help_lists_the_layouts_there_are(command, capsys, monkeypatch):
 
 BUILD_HEAD = """
 from fcn8s.backend import tf
-from fcn8s.graph.evaluation_head import build_evaluation_head
+from fcn8s.graph.scoring import attach_scoring
 from helpers.label_spaces import CITYSCAPES
 with tf.Graph().as_default():
-    build_evaluation_head(tf.placeholder(tf.float32, [None, None, None, 19]), CITYSCAPES)
+    attach_scoring(tf.placeholder(tf.float32, [None, None, None, 19]), CITYSCAPES)
 """
 
 

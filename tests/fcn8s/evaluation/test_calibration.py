@@ -3,7 +3,7 @@ import pytest
 
 from fcn8s.backend import tf
 from fcn8s.evaluation import calibration
-from fcn8s.graph.calibration import build_calibration
+from fcn8s.graph.scoring import build_calibration
 
 
 def slow_ece(confidences, correct, num_bins):

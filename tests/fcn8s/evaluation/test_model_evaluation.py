@@ -8,7 +8,7 @@ import pytest
 from fcn8s.backend import tf
 from fcn8s.evaluation.boundaries import BoundaryTotals, measure_image
 from fcn8s.evaluation.evaluate import attach_scorer, evaluate_model
-from fcn8s.graph.evaluation_head import build_evaluation_head
+from fcn8s.graph.scoring import attach_scoring
 from helpers.label_spaces import generic_label_space
 
 CLASSES = generic_label_space(3)
@@ -227,5 +227,5 @@ def test_refuses_no_threads(model):
 
 def test_no_saver_writes_the_head(model):
     before = len(model.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES))
-    build_evaluation_head(model.logits, CLASSES, with_calibration=True)
+    attach_scoring(model.logits, CLASSES, with_calibration=True)
     assert len(model.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)) == before

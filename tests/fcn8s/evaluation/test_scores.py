@@ -10,7 +10,7 @@ from PIL import Image
 
 from fcn8s.backend import tf
 from fcn8s.evaluation import scores
-from fcn8s.graph.metrics import build_metrics
+from fcn8s.graph.scoring import build_totals
 from helpers.label_spaces import CITYSCAPES, CITYSCAPES20, LabelSpace, generic_label_space
 
 NUM_IDS = 34
@@ -94,7 +94,7 @@ def test_the_matrix_in_the_graph_is_that_of_the_cityscapes_script_to_the_last_bi
     pairs = list(random_maps(1000, seed=1))
     with tf.Graph().as_default() as graph:
         truth, predicted = tf.placeholder(tf.uint8, [None] * 3), tf.placeholder(tf.uint8, [None] * 3)
-        metrics = build_metrics(truth, predicted, tf.zeros(tf.shape(truth)), tf.not_equal(truth, NO_LABEL), NUM_IDS)
+        metrics = build_totals(truth, predicted, tf.zeros(tf.shape(truth)), tf.not_equal(truth, NO_LABEL), NUM_IDS)
     with tf.Session(graph=graph) as session:
         session.run(metrics.reset)
         stacked = [np.stack(maps) for maps in zip(*pairs)]

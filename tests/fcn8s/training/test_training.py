@@ -231,7 +231,7 @@ def test_early_stopping_without_any_score(capsys):
 def test_an_evaluation_is_abandoned_for_a_signal_and_repeated_by_the_resumed_run():
     def interrupted(stop):
         os.kill(os.getpid(), signal.SIGINT)
-        return list(until_stopped(range(100), stop))
+        return list(until_stopped(iter(range(100)), stop))
 
     recorder = Recorder(scores=[0.5])
     loop = recorder.loop(OPTIONS._replace(epochs=1), evaluate=interrupted)

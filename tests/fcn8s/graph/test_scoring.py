@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fcn8s.backend import tf
-from fcn8s.graph.metrics import build_metrics
+from fcn8s.graph.scoring import build_totals
 
 NUM_CLASSES = 4
 
@@ -26,7 +26,7 @@ def totals():
         labels = tf.placeholder(tf.uint8, [None, None, None])
         class_ids = tf.placeholder(tf.int64, [None, None, None])
         losses = tf.placeholder(tf.float32, [None, None, None])
-        metrics = build_metrics(labels, class_ids, losses, tf.not_equal(labels, 255), NUM_CLASSES)
+        metrics = build_totals(labels, class_ids, losses, tf.not_equal(labels, 255), NUM_CLASSES)
     with tf.Session(graph=graph) as session:
         session.run(metrics.reset)
         yield session, metrics, lambda *values: dict(zip((labels, class_ids, losses), values))

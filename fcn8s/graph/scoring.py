@@ -1,0 +1,279 @@
+"""From logits to classes, and from classes to scores: the one place where predictions are counted in a graph.
+
+Training's evaluation and `fcn8s evaluate` both score here, so that one number has one meaning: logits are interpolated
+to the size of the ground truth, the class is the largest, and nothing but integers and float64 sums leaves the graph.
+The calibration error is that of Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks" (ICML 2017,
+section 2).
+
+Letters: N images, H and W height and width of the ground truth, C classes, B bins of confidence.
+"""
+
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from fcn8s.backend import Operation, Tensor, Variable, tf
+from fcn8s.graph.losses import true_class_loss
+from helpers.label_spaces import LabelSpace
+
+NUM_BINS = 15
+# Keeps the logarithm of a probability of 0 finite. Smaller numbers TensorFlow's CPU kernels flush to 0.
+_SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
+
+
+class PredictorTensors(NamedTuple):
+    """probabilities: float32 [N, H, W, C]; argmax: int64 [N, H, W]; class_ids: the same as uint8."""
+
+    probabilities: Tensor
+    argmax: Tensor
+    class_ids: Tensor
+
+
+def build_predictor(logits: Tensor) -> PredictorTensors:
+    """Adds the prediction tensors, under the scope `predictor`. Soft-max costs nothing where only IDs are fetched."""
+    with tf.name_scope('predictor/'):
+        argmax = tf.argmax(logits, axis=-1, output_type=tf.int64, name='predictions_argmax')
+        return PredictorTensors(
+            tf.nn.softmax(logits, name='softmax_output'), argmax, tf.cast(argmax, tf.uint8, name='class_ids')
+        )
+
+
+class Totals(NamedTuple):
+    """Tensors and ops of the running totals. The variables are local to an evaluation: no saver writes them."""
+
+    confusion_matrix: Tensor  # int64 [C, C], rows are ground truth
+    loss_sum: Tensor  # float64 [], sum of the loss over the valid pixels
+    num_valid: Tensor  # int64 [], valid pixels so far
+    update: Operation  # adds one batch
+    reset: Operation  # sets all totals to zero, also before the first batch: it initialises them
+    variables: List[Variable]
+    image_confusions: Tensor  # int64 [N, C, C], of each image of the batch being run; needs no update
+
+
+class Calibration(NamedTuple):
+    """Tensors and ops of the running totals per bin; bin b holds the confidences in (b / B, (b + 1) / B]."""
+
+    counts: Tensor  # int64 [B]
+    correct: Tensor  # int64 [B]
+    confidence_sums: Tensor  # float64 [B]
+    update: Operation
+    reset: Operation
+    variables: List[Variable]
+    image_confidences: Tensor  # float64 [N], means over the valid pixels of each image of the batch; NaN without any
+
+
+class Scoring(NamedTuple):
+    """Tensors of the scoring part. `totals.update` and `totals.reset` include those of `calibration`."""
+
+    labels: Tensor  # uint8 [N, H, W] placeholder
+    class_ids: Tensor  # uint8 [N, H, W]
+    totals: Totals
+    calibration: Optional[Calibration]
+    confidences: Tensor  # float32 [N, H, W], soft-max of the predicted class
+    margins: Tensor  # float32 [N, H, W], the same minus that of the label's class; of no meaning where ignored
+
+    def fetches(self, names: Iterable[str]) -> Dict[str, Tensor]:
+        """Returns values of the batch by name, as `fcn8s.evaluation.one_pass.ImageStatistics` wants them: 'class_ids',
+        'image_confusions', 'confidences', 'margins', and with calibration 'image_confidences'."""
+        values = {'class_ids': self.class_ids, 'image_confusions': self.totals.image_confusions}
+        values.update(confidences=self.confidences, margins=self.margins)
+        if self.calibration:
+            values['image_confidences'] = self.calibration.image_confidences
+        return {name: values[name] for name in names}
+
+
+def attach_scoring(logits: Tensor, label_space: LabelSpace, with_calibration: bool = False) -> Scoring:
+    """Adds the scoring part, with a placeholder for the labels, to the graph of the logits.
+
+    Args:
+        logits: float [N, h, w, C] of any height and width.
+        label_space: Its `ignore_id` says which pixels do not count. Ground truth of its void classes counts for the
+            loss, which the network was trained on, and not for the calibration.
+    """
+    with logits.graph.as_default(), tf.name_scope('evaluation'):
+        labels, truth, valid = _labels_placeholder(label_space)
+        return score_logits(logits, labels, truth, valid, label_space, with_calibration)
+
+
+def attach_scoring_of_probabilities(
+    probabilities: Tensor, label_space: LabelSpace, with_calibration: bool = False
+) -> Scoring:
+    """Adds the same for probabilities (float [N, h, w, C], adding up to 1), such as means of several predictions.
+
+    These are what is interpolated; without that, classes are exactly those of the largest probabilities fed.
+    """
+    with probabilities.graph.as_default(), tf.name_scope('fed_evaluation'):
+        labels, truth, valid = _labels_placeholder(label_space)
+        scored = _resize(probabilities, truth)
+        log_probabilities = tf.log(tf.maximum(scored, _SMALLEST_PROBABILITY))
+        return _score(scored, log_probabilities, labels, truth, valid, label_space, with_calibration)
+
+
+def score_logits(
+    logits: Tensor,
+    labels: Tensor,
+    truth: Tensor,
+    valid: Tensor,
+    label_space: LabelSpace,
+    with_calibration: bool = False,
+) -> Scoring:
+    """Adds the scoring part behind logits, for ground truth that is in the graph already.
+
+    The logits are interpolated to the size of the ground truth before a class is chosen (a copy where the sizes agree):
+    class boundaries then lie between the network's pixels, which copied class IDs could not do.
+
+    Args:
+        logits: float [N, h, w, C] of any height and width.
+        labels: what is fed for the labels, of any form.
+        truth: int32 [N, H, W], class IDs. valid: bool [N, H, W], False on pixels that count nowhere.
+    """
+    scored = _resize(logits, truth)
+    return _score(scored, tf.nn.log_softmax(scored), labels, truth, valid, label_space, with_calibration)
+
+
+def _labels_placeholder(label_space: LabelSpace) -> Tuple[Tensor, Tensor, Tensor]:
+    """The placeholder uint8 [N, H, W], its class IDs as int32, and which of them count."""
+    labels = tf.placeholder(tf.uint8, [None, None, None], name='labels')
+    truth = tf.cast(labels, tf.int32)
+    return labels, truth, tf.not_equal(truth, label_space.ignore_id)
+
+
+def _resize(values: Tensor, truth: Tensor) -> Tensor:
+    # Half-pixel centres: the corners of both grids coincide, as they do when OpenCV resizes the image.
+    return tf.raw_ops.ResizeBilinear(images=values, size=tf.shape(truth)[1:3], half_pixel_centers=True)
+
+
+def _score(
+    scored: Tensor,
+    log_probabilities: Tensor,
+    labels: Tensor,
+    truth: Tensor,
+    valid: Tensor,
+    label_space: LabelSpace,
+    with_calibration: bool,
+) -> Scoring:
+    """Scores from what the class is the largest of, and the log soft-max, both float [N, H, W, C]."""
+    class_ids = tf.argmax(scored, axis=-1, output_type=tf.int32)
+    pixel_losses = true_class_loss(log_probabilities, truth)
+    confidences = tf.exp(tf.reduce_max(log_probabilities, axis=-1))
+    totals = build_totals(truth, class_ids, pixel_losses, valid, label_space.num_classes)
+    calibration = None
+    if with_calibration:
+        is_no_void = _is_none_of(truth, label_space.void_class_ids)
+        calibration = build_calibration(confidences, tf.equal(class_ids, truth), valid & is_no_void)
+        totals = totals._replace(
+            update=tf.group(totals.update, calibration.update), reset=tf.group(totals.reset, calibration.reset)
+        )
+    margins = confidences - tf.exp(-pixel_losses)
+    return Scoring(labels, tf.cast(class_ids, tf.uint8), totals, calibration, confidences, margins)
+
+
+def _is_none_of(truth: Tensor, class_ids: Iterable[int]) -> Tensor:
+    is_other = tf.ones_like(truth, tf.bool)
+    for class_id in class_ids:
+        is_other = is_other & tf.not_equal(truth, class_id)
+    return is_other
+
+
+def build_totals(labels: Tensor, class_ids: Tensor, pixel_losses: Tensor, valid: Tensor, num_classes: int) -> Totals:
+    """Adds the running totals to the graph of its arguments.
+
+    Args:
+        labels: Integer ground truth [N, H, W].
+        class_ids: Integer prediction [N, H, W].
+        pixel_losses: Loss per pixel, float [N, H, W]; what it holds on pixels that are not valid does not matter.
+        valid: bool [N, H, W], False on pixels that count nowhere. A valid pixel whose label is no class enters
+            `num_valid` and not the matrix; `fcn8s.evaluation.scores.summarize` refuses totals that disagree.
+    """
+    # The totals live on the CPU: TensorFlow has no GPU kernel that counts in int64, and what moves is one ID per pixel.
+    with tf.name_scope('metrics'), tf.device('/cpu:0'):
+        image_confusions = _count_confusions(labels, class_ids, valid, num_classes)
+        batch = (
+            tf.reduce_sum(image_confusions, axis=0),
+            tf.reduce_sum(tf.where(valid, tf.cast(pixel_losses, tf.float64), tf.zeros(tf.shape(valid), tf.float64))),
+            tf.reduce_sum(tf.cast(valid, tf.int64)),
+        )
+        totals = [
+            _zero_variable('confusion_matrix', [num_classes, num_classes], tf.int64),
+            _zero_variable('loss_sum', [], tf.float64),
+            _zero_variable('num_valid', [], tf.int64),
+        ]
+        update = tf.group(*[total.assign_add(part) for total, part in zip(totals, batch)], name='update')
+        reset = tf.group(*[total.initializer for total in totals], name='reset')
+        confusion_matrix, loss_sum, num_valid = [total.read_value() for total in totals]
+    return Totals(confusion_matrix, loss_sum, num_valid, update, reset, totals, image_confusions)
+
+
+def _count_confusions(labels: Tensor, class_ids: Tensor, valid: Tensor, num_classes: int) -> Tensor:
+    """Confusion matrices int64 [N, C, C] in one pass over the pixels, without one-hot and without boolean masks."""
+    labels, class_ids = tf.cast(labels, tf.int32), tf.cast(class_ids, tf.int32)
+    num_images = tf.shape(labels)[0]
+    num_bins = num_images * num_classes**2
+    first_bins = tf.reshape(tf.range(num_images) * num_classes**2, [-1, 1, 1])
+    counted = valid & _within(labels, num_classes) & _within(class_ids, num_classes)
+    # Bincount leaves out values beyond its last bin: that is where pixels go that do not count.
+    bins = tf.where(counted, first_bins + labels * num_classes + class_ids, tf.fill(tf.shape(labels), num_bins))
+    counts = tf.raw_ops.Bincount(arr=tf.reshape(bins, [-1]), size=num_bins, weights=tf.constant([], tf.int64))
+    return tf.reshape(counts, [num_images, num_classes, num_classes])
+
+
+def _within(ids: Tensor, num_classes: int) -> Tensor:
+    return (ids >= 0) & (ids < num_classes)
+
+
+def _zero_variable(name: str, shape: List[int], dtype: tf.DType) -> Variable:
+    return tf.Variable(
+        tf.zeros(shape, dtype),
+        trainable=False,
+        collections=[tf.GraphKeys.LOCAL_VARIABLES],
+        name=name,
+        use_resource=True,
+    )
+
+
+def build_calibration(confidences: Tensor, correct: Tensor, valid: Tensor, num_bins: int = NUM_BINS) -> Calibration:
+    """Adds the running totals to the graph of its arguments.
+
+    Args:
+        confidences: float [N, H, W], the soft-max probability of the predicted class, above 0 and at most 1.
+        correct: bool [N, H, W], the predicted class is the true one.
+        valid: bool [N, H, W], False on pixels that do not count.
+        num_bins: B >= 1.
+    """
+    with tf.name_scope('calibration'), tf.device('/cpu:0'):
+        bins = _bins(confidences, valid, num_bins)
+        batch = (
+            _sum_in_bins(bins, tf.ones_like(bins, tf.int64), num_bins),
+            _sum_in_bins(bins, tf.cast(correct, tf.int64), num_bins),
+            _sum_in_bins(bins, tf.cast(confidences, tf.float64), num_bins),
+        )
+        totals = [
+            tf.Variable(
+                tf.zeros([num_bins], part.dtype),
+                trainable=False,
+                use_resource=True,
+                name=name,
+                collections=[tf.GraphKeys.LOCAL_VARIABLES],
+            )
+            for name, part in zip(('counts', 'correct', 'confidence_sums'), batch)
+        ]
+        update = tf.group(*[total.assign_add(part) for total, part in zip(totals, batch)], name='update')
+        reset = tf.group(*[total.initializer for total in totals], name='reset')
+        counts, correct_counts, confidence_sums = [total.read_value() for total in totals]
+    return Calibration(counts, correct_counts, confidence_sums, update, reset, totals, _image_means(confidences, valid))
+
+
+def _image_means(confidences: Tensor, valid: Tensor) -> Tensor:
+    counted = tf.cast(valid, tf.float64)
+    sums = tf.reduce_sum(tf.cast(confidences, tf.float64) * counted, axis=[1, 2])
+    return sums / tf.reduce_sum(counted, axis=[1, 2])
+
+
+def _bins(confidences: Tensor, valid: Tensor, num_bins: int) -> Tensor:
+    """int32 [N, H, W]; B, which Bincount leaves out, where a pixel does not count."""
+    bins = tf.cast(tf.ceil(confidences * num_bins), tf.int32) - 1
+    return tf.where(valid, tf.clip_by_value(bins, 0, num_bins - 1), tf.fill(tf.shape(bins), num_bins))
+
+
+def _sum_in_bins(bins: Tensor, weights: Tensor, num_bins: int) -> Tensor:
+    return tf.raw_ops.Bincount(arr=tf.reshape(bins, [-1]), size=num_bins, weights=tf.reshape(weights, [-1]))
