@@ -2,12 +2,16 @@
 
 import contextlib
 import errno
+import functools
+import hashlib
 import json
 import math
 import os
+import re
 import shutil
+import socket
 import uuid
-from typing import Any, Iterator, Optional, Union
+from typing import Any, Iterator, Optional, Set, Union
 
 import numpy as np
 
@@ -16,6 +20,12 @@ PathLike = Union[str, 'os.PathLike[str]']
 # Characters of the final name that a temporary name repeats: with four bytes a character it stays below the usual
 # limit of 255 bytes a name.
 _STEM_LENGTH = 40
+# What stands between stem and suffix of a temporary name: where and by which process it was made, and a random number.
+# Version 1.0 had the number alone.
+TEMPORARY_PATTERN = r'(?:([0-9a-f]{8})-(\d+)-)?[0-9a-f]{12}\.tmp'
+_TEMPORARY = re.compile(r'^\..*\.' + TEMPORARY_PATTERN + r'(?:\.\w+)?$')
+# Directories that this process has looked through for leftovers.
+_cleaned: Set[str] = set()
 
 
 @contextlib.contextmanager
@@ -42,6 +52,7 @@ def atomic_path(final_path: PathLike) -> Iterator[str]:
     temporary = _temporary_sibling(final)
     with explain_os_errors(final):
         os.makedirs(os.path.dirname(final), exist_ok=True)
+        _remove_leftovers(os.path.dirname(final))
         try:
             yield temporary
             _fsync(temporary)
@@ -68,6 +79,7 @@ def atomic_directory(final_path: PathLike) -> Iterator[str]:
     temporary = _temporary_sibling(final)
     with explain_os_errors(final):
         os.makedirs(temporary)
+        _remove_leftovers(os.path.dirname(final))
         try:
             yield temporary
             _fsync_tree(temporary)
@@ -161,7 +173,49 @@ def _free_megabytes(path: str) -> int:
 def _temporary_sibling(final: str) -> str:
     directory, name = os.path.split(final)
     stem, suffix = os.path.splitext(name)
-    return os.path.join(directory, '.{}.{}.tmp{}'.format(stem[:_STEM_LENGTH], uuid.uuid4().hex[:12], suffix))
+    writer = '{}-{}-{}'.format(_process_space(), os.getpid(), uuid.uuid4().hex[:12])
+    return os.path.join(directory, '.{}.{}.tmp{}'.format(stem[:_STEM_LENGTH], writer, suffix))
+
+
+@functools.lru_cache(maxsize=None)
+def _process_space() -> str:
+    """Names where process IDs mean the same: this machine, and on Linux this container. 8 hexadecimal digits."""
+    try:
+        namespace = os.readlink('/proc/self/ns/pid')
+    except OSError:
+        namespace = ''
+    return hashlib.sha256((socket.gethostname() + namespace).encode()).hexdigest()[:8]
+
+
+def _remove_leftovers(directory: str) -> None:
+    """Removes what killed processes left half-written in a directory; once a process, before it writes there itself.
+
+    Only what carries the name that `_temporary_sibling` gives, of a process of this machine that is no more.
+    """
+    if directory in _cleaned:
+        return
+    _cleaned.add(directory)
+    names = []
+    with contextlib.suppress(OSError):  # one may be allowed to write where one may not look
+        names = os.listdir(directory)
+    for name in names:
+        match = _TEMPORARY.match(name)
+        if match and match.group(1) == _process_space() and not _is_alive(int(match.group(2))):
+            path = os.path.join(directory, name)
+            with contextlib.suppress(OSError):
+                shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+
+
+def _is_alive(process_id: int) -> bool:
+    if os.name == 'nt':  # where signal 0 ends a process
+        return True
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _check_free(final: str) -> None:

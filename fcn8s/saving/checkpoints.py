@@ -16,14 +16,14 @@ import re
 import shutil
 from typing import Any, Callable, Dict, List, Optional
 
-from helpers.files import atomic_directory, atomic_write_json
+from helpers.files import TEMPORARY_PATTERN, atomic_directory, atomic_write_json
 
 STATE_FILE = 'state.json'
 _NAME = re.compile(r'^step-(\d{8,})$')
 _REMOVED = re.compile(r'^\.removed-step-\d{8,}$')
 # What `helpers.files` calls a checkpoint or a pointer while it is being written.
-_UNFINISHED_CHECKPOINT = re.compile(r'^\.step-\d{8,}\.[0-9a-f]{12}\.tmp$')
-_UNFINISHED_POINTER = re.compile(r'^\.(last|best)\.[0-9a-f]{12}\.tmp\.json$')
+_UNFINISHED_CHECKPOINT = re.compile(r'^\.step-\d{8,}\.' + TEMPORARY_PATTERN + '$')
+_UNFINISHED_POINTER = re.compile(r'^\.(last|best)\.' + TEMPORARY_PATTERN + r'\.json$')
 
 
 class Checkpoints:

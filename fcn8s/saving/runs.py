@@ -9,6 +9,7 @@ runs/NAME/metrics.jsonl           one line per epoch
 import contextlib
 import json
 import os
+import re
 import sys
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
@@ -17,10 +18,12 @@ if sys.platform != 'win32':  # which has no advisory locks of this kind
 
 from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.saving.descriptions import DESCRIPTION_FILE
-from helpers.files import atomic_path, atomic_write_json, explain_os_errors, to_json
+from helpers.files import TEMPORARY_PATTERN, atomic_path, atomic_write_json, explain_os_errors, to_json
 
 CONFIG_FILE = 'config.json'
 METRICS_FILE = 'metrics.jsonl'
+# What `helpers.files` calls a file of a run while it is being written.
+_UNFINISHED = re.compile(r'^\.(config|metrics|report)\.' + TEMPORARY_PATTERN + r'\.(json|jsonl|html)$')
 
 
 class Run(NamedTuple):
@@ -59,12 +62,18 @@ def check_free(directory: str) -> None:
         )
 
 
-def create_run(directory: str, config: Dict[str, Any]) -> Run:
-    """Makes a new run directory and writes `config.json`. A directory that holds a run already is refused."""
+def make_directory(directory: str) -> Run:
+    """Makes the directory of a new run, empty as yet. A directory that holds a run already is refused."""
     check_free(directory)
     run = Run(os.fspath(directory))
     with explain_os_errors(run.checkpoints_dir):
         os.makedirs(run.checkpoints_dir, exist_ok=True)
+    return run
+
+
+def create_run(directory: str, config: Dict[str, Any]) -> Run:
+    """Makes a new run directory and writes `config.json`. A directory that holds a run already is refused."""
+    run = make_directory(directory)
     atomic_write_json(run.config_path, to_json(config))
     return run
 
@@ -103,6 +112,13 @@ def only_writer(run: Run) -> Iterator[None]:
         yield
     finally:
         os.close(directory)
+
+
+def remove_leftovers(run: Run) -> None:
+    """Removes what a killed training of this run left half-written. Only its one writer may call this."""
+    for name in os.listdir(run.directory):
+        if _UNFINISHED.match(name):
+            os.unlink(os.path.join(run.directory, name))
 
 
 def update_config(run: Run, changes: Dict[str, Any]) -> None:

@@ -88,12 +88,11 @@ class _Training:
     def train(self) -> List[Dict[str, Any]]:
         with contextlib.ExitStack() as stack:
             if self.request.run_dir is not None:
-                self.run = self._open_run(self.request.run_dir)
-                stack.enter_context(runs.only_writer(self.run))
+                self.run = self._open_run(self.request.run_dir, stack)
+                self.checkpoints = self._open_checkpoints(self.run)
                 if self.request.resume:
                     # The next --resume goes on to these epochs, also after a kill.
                     runs.update_config(self.run, dict(self.request.config or {}, train=self._arguments()))
-                self.checkpoints = self._open_checkpoints(self.run)
             self._open_events()
             if self.events:
                 stack.enter_context(self.events)
@@ -155,12 +154,18 @@ class _Training:
 
     # The run directory
 
-    def _open_run(self, directory: str) -> runs.Run:
-        """Policy: 1. resume=True goes on from the last checkpoint; without a checkpoint it starts at step 0 again.
-        2. Otherwise the directory must not hold a run. Nothing that a run wrote is overwritten by another."""
+    def _open_run(self, directory: str, stack: contextlib.ExitStack) -> runs.Run:
+        """Opens the run directory, and locks it before anything in it is read or written.
+
+        Policy: 1. resume=True goes on from the last checkpoint; without a checkpoint it starts at step 0 again.
+        2. Otherwise the directory must not hold a run. 3. Nothing that a run wrote is overwritten by another, also
+        where two start at once: the second is refused at the lock.
+        """
+        run = runs.open_run(directory) if self.request.resume else runs.make_directory(directory)
+        stack.enter_context(runs.only_writer(run))
+        runs.remove_leftovers(run)
         if not self.request.resume:
             return runs.create_run(directory, self._config())
-        run = runs.open_run(directory)
         self._check_continues(run, runs.read_config(run))
         return run
 

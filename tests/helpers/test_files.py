@@ -2,6 +2,8 @@ import errno
 import json
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -162,3 +164,39 @@ def test_a_directory_without_write_permission(tmp_path):
             open(temporary, 'w').close()
     finally:
         directory.chmod(stat.S_IRWXU)
+
+
+def test_what_a_killed_process_left_is_removed_when_the_next_one_writes_there(tmp_path):
+    script = (
+        'import sys, os, time; from helpers.files import atomic_path, atomic_directory\n'
+        'with atomic_path(sys.argv[1] + "/scores.json") as one, atomic_directory(sys.argv[1] + "/model") as two:\n'
+        '    open(one, "w").write("half"); open(two + "/weights", "w").write("half"); print("there", flush=True)\n'
+        '    time.sleep(60)\n'
+    )
+    writers = [
+        subprocess.Popen([sys.executable, '-c', script, str(tmp_path)], stdout=subprocess.PIPE) for _ in range(2)
+    ]
+    try:
+        for writer in writers:
+            assert writer.stdout.readline().strip() == b'there'
+        (tmp_path / '.mine.0123456789ab.tmp').write_text("somebody else's")
+        (tmp_path / '.mine.tmp').write_text("somebody else's")
+        before = set(os.listdir(str(tmp_path)))
+        assert len(before) == 6
+        writers[0].kill()
+        writers[0].wait()
+        write_json_in_a_new_process(tmp_path)
+        left = set(os.listdir(str(tmp_path)))
+        gone = before - left
+        assert len(gone) == 2 and all('-{}-'.format(writers[0].pid) in name for name in gone)
+        assert left - before == {'other.json'}
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait()
+            writer.stdout.close()
+
+
+def write_json_in_a_new_process(directory):
+    code = 'import sys; from helpers.files import atomic_write_json; atomic_write_json(sys.argv[1], 1)'
+    subprocess.run([sys.executable, '-c', code, str(directory / 'other.json')], check=True)

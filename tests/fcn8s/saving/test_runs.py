@@ -92,3 +92,26 @@ def test_what_is_no_model(tmp_path):
         json.dump({'checkpoint': 'step-00000001'}, file)
     with pytest.raises(ValueError, match="best.json names 'step-00000001', which does not exist"):
         runs.resolve_model(run.directory)
+
+
+def test_leftovers_of_a_killed_training_are_removed_and_nothing_else(tmp_path):
+    run = runs.create_run(str(tmp_path / 'run'), {'seed': 1})
+    keep = ['.metrics.mine.jsonl', '.config.0123456789ab.tmp', 'metrics.jsonl', '.hidden.0123456789ab.tmp.json']
+    remove = ['.metrics.0123456789ab.tmp.jsonl', '.config.0123456789ab.tmp.json', '.report.ab0123456789.tmp.html']
+    for name in keep + remove:
+        (tmp_path / 'run' / name).write_text('x')
+    runs.remove_leftovers(run)
+    assert sorted(os.listdir(run.directory)) == sorted(keep + ['config.json', 'checkpoints'])
+
+
+def test_the_refused_one_of_two_trainings_that_start_at_once_changes_nothing(tmp_path):
+    """Both found the directory free; the second comes to the lock while the first writes."""
+    directory = str(tmp_path / 'run')
+    first, second = runs.make_directory(directory), runs.make_directory(directory)
+    with runs.only_writer(first):
+        runs.create_run(directory, {'seed': 1})
+        with pytest.raises(ValueError, match='is being trained by another process'), runs.only_writer(second):
+            runs.create_run(directory, {'seed': 2})
+    with pytest.raises(ValueError, match='holds a run already'), runs.only_writer(second):
+        runs.create_run(directory, {'seed': 2})
+    assert runs.read_config(first) == {'seed': 1}
