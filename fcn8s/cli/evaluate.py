@@ -13,7 +13,7 @@ from fcn8s.cli.options.evaluation import (
     find_subjects,
     image_names,
 )
-from fcn8s.cli.options.prediction import check_overlap
+from fcn8s.cli.options.prediction import check_overlap, check_sampling_arguments
 
 DESCRIPTION = """Scores a model by the rule of Cityscapes, at the resolution of the ground truth: IoU, accuracy (which
 is the recall) and precision per class, their means, and the 95 % bootstrap interval of the mean IoU over images."""
@@ -103,6 +103,7 @@ def _check(args: argparse.Namespace) -> None:
     check_sort_order(args.sort)
     check_data(args)
     check_overlap(args)
+    check_sampling_arguments(args)
     check_resamples(args.resamples)
     if args.worst is not None and args.worst < 1:
         raise ValueError('--worst is {}; it has to be at least 1, for example 10.'.format(args.worst))

@@ -10,7 +10,9 @@ from fcn8s.cli.options.prediction import (
     add_drawing_arguments,
     add_prediction_arguments,
     add_reading_arguments,
+    add_sampling_arguments,
     check_overlap,
+    check_sampling_arguments,
     open_predictor,
 )
 
@@ -51,6 +53,13 @@ def add_parser(subparsers: Any) -> None:
     )
     _add_result_arguments(parser.add_argument_group('results'))
     add_prediction_arguments(parser)
+    add_sampling_arguments(
+        parser.add_argument_group(
+            'doubt',
+            'Besides the other results: NAME_entropy.png and NAME_mutual_information.png (black is certain, white ln C '
+            'for C classes), both in nats in NAME_doubt.npz, and doubt.csv with the means of each image.',
+        )
+    )
     add_reading_arguments(parser)
     drawing = add_drawing_arguments(parser)
     drawing.add_argument(
@@ -107,6 +116,7 @@ def run(args: argparse.Namespace) -> int:
     from helpers.images import extensions_for
 
     check_overlap(args)
+    check_sampling_arguments(args)
     show = None if args.show is None else tuple(args.show)
     style = Style(alpha=args.alpha, contours=args.contours, legend=args.legend, zoom=args.zoom, show=show)
     check_style(style)
@@ -137,6 +147,8 @@ def run(args: argparse.Namespace) -> int:
             _predict_stream(stream, predictor, results)
         if polygons:
             polygons.close()
+        if results and args.samples is not None:
+            results.write_doubts()
         return _close(args, failures, submission)
 
 
@@ -155,9 +167,12 @@ def _rules(args: argparse.Namespace, streams: List[str]) -> Any:
 
 
 def _kinds(args: argparse.Namespace) -> List[str]:
+    from fcn8s.prediction.result_files import DOUBT_KINDS
+
     asked = {'overlay': args.overlay, 'color': args.color, 'ids': args.ids, 'softmax': args.softmax}
     kinds = [kind for kind, is_asked in asked.items() if is_asked]
-    return kinds if kinds or args.submission or args.polygons else ['overlay']
+    kinds = kinds if kinds or args.submission or args.polygons else ['overlay']
+    return kinds if args.samples is None else kinds + list(DOUBT_KINDS)
 
 
 def _check_polygons(args: argparse.Namespace, streams: List[str]) -> None:

@@ -15,7 +15,7 @@ from fcn8s.cli.options.evaluation import (
     find_subjects,
     image_names,
 )
-from fcn8s.cli.options.prediction import check_overlap
+from fcn8s.cli.options.prediction import check_overlap, check_sampling_arguments
 from fcn8s.cli.terminal import program
 
 DESCRIPTION = """Evaluates a model and writes one HTML file that opens from disk and needs no network: scores with their
@@ -41,6 +41,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     check_overlap(args)
+    check_sampling_arguments(args)
     check_resamples(args.resamples)
     if args.out is not None:
         check_can_write('--out', args.out, 'report.html')

@@ -19,6 +19,7 @@ from helpers.label_spaces import LabelSpace
 NUM_WORST = 10
 SCREEN_COLUMNS = 80
 
+_ON_REQUEST = ('boundary_f1', 'confidence', 'entropy', 'mutual_information')
 _CONFUSION_COLUMNS = ('confused_class', 'confused_with', 'confused_pixels', 'confusion_cost')
 
 
@@ -45,6 +46,8 @@ class ImageScores(NamedTuple):
     confusion: Optional[Confusion]  # the most costly; None where every pixel is right
     boundary_f1: float = math.nan  # mean over its classes
     confidence: float = math.nan  # mean soft-max probability of the predicted class over the pixels that count
+    entropy: float = math.nan  # of the mean of samples, mean over the pixels of the image, in nats
+    mutual_information: float = math.nan  # between samples and class, likewise
 
 
 def score_image(confusion_matrix: np.ndarray, num_pixels: int, label_space: LabelSpace) -> ImageScores:
@@ -106,7 +109,7 @@ def as_record(name: str, row: ImageScores, label_space: LabelSpace) -> Dict[str,
     confusion = row.confusion
     record: Dict[str, Any] = {'image': name, 'pixels': row.pixels, 'void': row.void}
     record.update(accuracy=row.accuracy, mean_iou=row.mean_iou)
-    record.update({field: getattr(row, field) for field in ('boundary_f1', 'confidence')})
+    record.update({field: getattr(row, field) for field in _ON_REQUEST})
     values = (
         (None, None, 0, 0.0)
         if confusion is None
@@ -136,7 +139,7 @@ def write_csv(
         against: The same images' scores by another model; adds its mean IoU and the difference.
     """
     records = [as_record(name, row, label_space) for name, row in zip(names, rows)]
-    left_out = [field for field in ('boundary_f1', 'confidence') if all(math.isnan(r[field]) for r in records)]
+    left_out = [field for field in _ON_REQUEST if all(math.isnan(r[field]) for r in records)]
     scored = [class_id for class_id in range(label_space.num_classes) if class_id not in label_space.void_class_ids]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')

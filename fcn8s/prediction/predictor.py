@@ -50,6 +50,7 @@ class Predictor:
         scales: Sequence[float] = (1.0,),
         mirror: bool = False,
         size: Optional[Tuple[int, int]] = None,
+        averages: bool = False,
     ) -> None:
         """
         Arguments:
@@ -63,6 +64,7 @@ class Predictor:
             mirror: Whether the mirror image is predicted too.
             size: (height, width) that every image is brought to for the network; tiles and scales are then those of the
                 resized image. None takes images as they are.
+            averages: What `predict` returns are means already, which are interpolated as they are.
 
         Raises ValueError where an argument is out of its range.
         """
@@ -81,6 +83,7 @@ class Predictor:
         self._scales = tuple(scales)
         self._mirror = mirror
         self._size = _checked_size('size', size)
+        self._averages = averages
 
     def class_ids(self, image: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3], RGB -> uint8 [H, W]."""
@@ -102,7 +105,7 @@ class Predictor:
     @property
     def _interpolates_logits(self) -> bool:
         """Whether a resized image's logits are what is interpolated, as there is nothing to average."""
-        return self._tile is None and self._scales == (1.0,) and not self._mirror
+        return self._tile is None and self._scales == (1.0,) and not (self._mirror or self._averages)
 
     def _grid(self, image: np.ndarray) -> Optional[Tuple[List[Span], List[Span]]]:
         """The spans of rows and columns of the tiles, or None where the image is predicted at once."""

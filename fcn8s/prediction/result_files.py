@@ -1,23 +1,34 @@
 """The files that a prediction is kept in: class IDs, colours, overlays, soft-max; and where they go."""
 
+import csv
+import io
 import os
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from fcn8s.prediction.polygon_files import PolygonFiles
-from fcn8s.prediction.predictor import Predictor
 from fcn8s.prediction.video import DEFAULT_STYLE, Drawing, Style
 from helpers.files import atomic_path
 from helpers.images import IMAGE_EXTENSIONS, find_images, write_image, write_labels
 from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_ids_to_file_ids
 from helpers.visualization_utils import colorize
 
-KINDS = ('overlay', 'color', 'ids', 'softmax')
+DOUBT_KINDS = ('doubt', 'entropy', 'mutual_information')
+KINDS = ('overlay', 'color', 'ids', 'softmax') + DOUBT_KINDS
 # Of ext4, XFS, NTFS, APFS and nearly all others.
 _MAX_NAME_BYTES = 255
 ID_SPACES = ('class', 'dataset', 'train')
-_SUFFIXES = {'overlay': '_overlay.png', 'color': '_color.png', 'ids': '_ids.png', 'softmax': '_softmax.npz'}
+_SUFFIXES = {
+    'overlay': '_overlay.png',
+    'color': '_color.png',
+    'ids': '_ids.png',
+    'softmax': '_softmax.npz',
+    'doubt': '_doubt.npz',
+    'entropy': '_entropy.png',
+    'mutual_information': '_mutual_information.png',
+}
+DOUBT_TABLE = 'doubt.csv'
 _ID_SUFFIXES = {'class': _SUFFIXES['ids'], 'dataset': '_dataset_ids.png', 'train': '_train_ids.png'}
 
 
@@ -117,6 +128,7 @@ class ResultFiles:
         self._polygons = polygons
         self._draw = Drawing(label_space, style)
         self._id_map = id_map(label_space, ids)
+        self._doubts: List[Tuple[str, float, float]] = []
         self._suffixes = dict(_SUFFIXES, ids=_ID_SUFFIXES[ids])
 
     def path(self, stem: str, kind: str) -> str:
@@ -142,8 +154,13 @@ class ResultFiles:
                         )
                     )
 
-    def predict(self, predictor: Predictor, image: np.ndarray) -> Dict[str, np.ndarray]:
-        """What `write` needs: 'class_ids' uint8 [H, W], and 'softmax' float32 [H, W, C] where it is to be written."""
+    def predict(self, predictor: Any, image: np.ndarray) -> Dict[str, np.ndarray]:
+        """What `write` needs: 'class_ids' uint8 [H, W]; 'softmax' float32 [H, W, C] where it is to be written; 'doubt'
+        of a `fcn8s.prediction.sampling.SampledPredictor`, which the kinds of doubt need.
+        """
+        if self._kinds & set(DOUBT_KINDS):
+            softmax, doubt = predictor.samples(image)
+            return {'class_ids': np.argmax(softmax, axis=-1).astype(np.uint8), 'softmax': softmax, 'doubt': doubt}
         if 'softmax' not in self._kinds:
             return {'class_ids': predictor.class_ids(image)}
         probabilities = predictor.probabilities(image)
@@ -167,6 +184,23 @@ class ResultFiles:
                 np.savez_compressed(temporary, softmax=prediction['softmax'])
         if self._polygons is not None:
             self._polygons.write(stem, image_path, class_ids)
+        if 'doubt' in self._kinds:
+            with atomic_path(self.path(stem, 'doubt')) as temporary:
+                np.savez_compressed(temporary, **prediction['doubt']._asdict())
+            entropy, mutual_information = (float(values.mean()) for values in prediction['doubt'])
+            self._doubts.append((stem, entropy, mutual_information))
+        for kind in sorted(self._kinds & {'entropy', 'mutual_information'}):
+            share = getattr(prediction['doubt'], kind) / np.log(self._label_space.num_classes)
+            write_labels(self.path(stem, kind), np.clip(np.rint(255 * share), 0, 255).astype(np.uint8))
+
+    def write_doubts(self) -> None:
+        """Writes `doubt.csv`, a line for each image: the means of entropy and mutual information in nats."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator='\n')
+        writer.writerow(('image', 'entropy', 'mutual_information'))
+        writer.writerows(self._doubts)
+        with atomic_path(os.path.join(self.out_dir, DOUBT_TABLE)) as temporary, open(temporary, 'wb') as file:
+            file.write(text.getvalue().encode('utf-8', 'surrogateescape'))
 
 
 def id_map(label_space: LabelSpace, ids: str) -> np.ndarray:

@@ -31,13 +31,14 @@ def make_pictures(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, 
     """The four pictures of one image.
 
     Args:
-        image: uint8 [h, w, 3], RGB; may have another size than labels and prediction.
+        image: uint8 [h, w, channels], RGB first; may have another size than labels and prediction.
         labels, class_ids: IDs [H, W]. Pixels that do not count are black in the first, and grey where errors are shown.
     """
     size = _small_size(labels.shape)
     small_labels, small_ids = (
         cv2.resize(ids.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) for ids in (labels, class_ids)
     )
+    image = _as_rgb(image)
     interpolation = cv2.INTER_AREA if size[0] < image.shape[1] else cv2.INTER_LINEAR
     return Pictures(
         _webp(cv2.resize(image.astype(np.uint8), size, interpolation=interpolation), _QUALITY),
@@ -45,6 +46,11 @@ def make_pictures(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, 
         _webp(colorize(small_ids, label_space), _LOSSLESS),
         _webp(_errors(small_labels, small_ids, label_space), _LOSSLESS),
     )
+
+
+def _as_rgb(image: np.ndarray) -> np.ndarray:
+    """The first three channels of an image; of one with fewer the first, as grey."""
+    return image[..., :3] if image.shape[-1] >= 3 else image[..., :1].repeat(3, axis=-1)
 
 
 def _small_size(shape: Tuple[int, ...]) -> Tuple[int, int]:

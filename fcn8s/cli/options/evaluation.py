@@ -2,20 +2,26 @@
 
 import argparse
 import os
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from fcn8s.cli.options import labels
 from fcn8s.cli.options.images import add_image_arguments, image_rules
 from fcn8s.cli.options.layouts import LayoutHelp
-from fcn8s.cli.options.prediction import add_engine_arguments, add_trust_argument
+from fcn8s.cli.options.prediction import (
+    add_engine_arguments,
+    add_sampling_arguments,
+    add_trust_argument,
+    sampled_predictor,
+)
 
 # Options that mean nothing without another one.
 _BELONG_TO = {'data': ('layout', 'split'), 'images': ('labels', 'id_map', 'color_tolerance')}
 
 
 class Subject(NamedTuple):
-    """A model and what it is evaluated on: a `BatchGenerator`, in the classes of `label_space`."""
+    """A model, as it was typed and where it is, and what it is evaluated on: a `BatchGenerator`."""
 
+    path: str
     model_dir: str
     label_space: Any
     input_size: Optional[Tuple[int, int]]
@@ -74,6 +80,7 @@ def add_prediction_arguments(group: Any) -> None:
     )
     group.add_argument('--mirror', action='store_true', help='average with the prediction of the mirror image')
     add_engine_arguments(group)
+    add_sampling_arguments(group)
     add_trust_argument(group)
 
 
@@ -110,7 +117,7 @@ def _subject(args: argparse.Namespace, path: str) -> Subject:
     settings = read_description(model_dir).settings
     label_space = settings.label_space
     data = _open_data(args, label_space, image_rules(args, settings.image_rules), path)
-    return Subject(model_dir, check_same_classes(label_space, data.label_space), size, data)
+    return Subject(path, model_dir, check_same_classes(label_space, data.label_space), size, data)
 
 
 def _check_comparable(args: argparse.Namespace, label_space: Any, other: Any) -> None:
@@ -155,11 +162,12 @@ def evaluate_subject(
 
     size, data = subject.input_size, subject.data
     with open_model(subject.model_dir, precision=args.precision, engine=args.engine, trust=args.trust) as model:
+        predictor = _predictor(args, subject, model)
         scorer = attach_scorer(
             model.images,
             model.logits,
             check_same_classes(model.label_space, data.label_space),
-            _predict_function(args, model),
+            predictor and predictor.probabilities,
             args.calibration,
         )
         with data.generate(
@@ -175,6 +183,9 @@ def evaluate_subject(
                 progress=lambda numbers: tqdm(numbers, desc='evaluate', unit='batch'),
                 observer=observer,
             )
+    if args.samples is not None and predictor is not None:
+        means = [dict(zip(('entropy', 'mutual_information'), pair)) for pair in predictor.means]
+        evaluation = evaluation._replace(rows=[row._replace(**mean) for row, mean in zip(evaluation.rows, means)])
     return evaluation, dict(_description(args, subject), computed_in=model.precision, engine=model.engine)
 
 
@@ -191,6 +202,7 @@ def _description(args: argparse.Namespace, subject: Subject) -> Dict[str, Any]:
         'overlap': args.overlap,
         'scales': args.scales,
         'mirror': args.mirror,
+        'samples': args.samples,
     }
 
 
@@ -198,19 +210,17 @@ def _split(args: argparse.Namespace) -> str:
     return 'val' if args.split is None else args.split
 
 
-def _predict_function(args: argparse.Namespace, model: Any) -> Optional[Callable]:
-    """Soft-max of an image as asked for, by the code of `fcn8s predict`; None where the plain network is enough."""
+def _predictor(args: argparse.Namespace, subject: Subject, model: Any) -> Optional[Any]:
+    """Predicts an image as asked for, by the code of `fcn8s predict`; None where the plain network is enough."""
+    options = {'tile': args.tile and tuple(args.tile), 'overlap': args.overlap, 'scales': args.scales}
+    given = {name: value for name, value in options.items() if value is not None}
+    if args.samples is not None:
+        return sampled_predictor(args, subject.path, model, mirror=args.mirror, **given)
     if args.tile is None and args.scales in (None, [1.0]) and not args.mirror:
         return None
     from fcn8s.prediction.predictor import Predictor
 
-    options = {'tile': args.tile and tuple(args.tile), 'overlap': args.overlap, 'scales': args.scales}
-    return Predictor(
-        model.predict,
-        model.num_classes,
-        mirror=args.mirror,
-        **{name: value for name, value in options.items() if value is not None},
-    ).probabilities
+    return Predictor(model.predict, model.num_classes, mirror=args.mirror, **given)
 
 
 def _open_data(args: argparse.Namespace, label_space: Any, rules: Any, path: str) -> Any:

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 from typing import Any, Iterator, Optional, Tuple
 
 from fcn8s.cli.options.images import add_image_arguments
@@ -96,6 +97,63 @@ def add_drawing_arguments(parser: argparse.ArgumentParser) -> Any:
     return group
 
 
+def add_sampling_arguments(group: Any) -> None:
+    """Samples of dropout."""
+    group.add_argument(
+        '--samples',
+        type=int,
+        metavar='N',
+        help='average N samples of the network with dropout switched on behind fc6 and fc7, as far as it was trained '
+        'with it: shows where the network doubts; for example 8',
+    )
+    group.add_argument('--sample-seed', type=int, metavar='SEED', help='of the samples (default: 0)')
+
+
+def check_sampling_arguments(args: argparse.Namespace) -> None:
+    """Raises ValueError where the samples that the flags ask for cannot be drawn, before a model is opened."""
+    if args.samples is None:
+        if args.sample_seed is not None:
+            raise ValueError('--sample-seed is {}, but there are no --samples N.'.format(args.sample_seed))
+        return
+    from fcn8s.prediction.sampling import MAX_SAMPLES
+
+    if not 2 <= args.samples <= MAX_SAMPLES:
+        raise ValueError('--samples is {}; it has to be from 2 to {}, for example 8.'.format(args.samples, MAX_SAMPLES))
+    if not 0 <= (args.sample_seed or 0) < 2**31:
+        raise ValueError('--sample-seed is {}; it has to be from 0 to {}.'.format(args.sample_seed, 2**31 - 1))
+    if not 0 < keep_prob_of(args.model) < 1:
+        raise ValueError(
+            '--samples: {} was trained without dropout (--keep-prob 1), so there is nothing to sample.'.format(
+                args.model
+            )
+        )
+
+
+def keep_prob_of(path: str) -> float:
+    """What the run at `path` kept in dropout; that of VGG-16 where the path is a model of unknown training."""
+    from fcn8s.prediction.sampling import KEEP_PROB
+    from fcn8s.saving import runs
+
+    run = runs.Run(os.fspath(path))
+    if not os.path.isfile(run.config_path):
+        return KEEP_PROB
+    return float(runs.read_config(run).get('train', {}).get('keep_prob', KEEP_PROB))
+
+
+def sampled_predictor(args: argparse.Namespace, path: str, model: Any, **options: Any) -> Any:
+    """The `SampledPredictor` that the flags ask for. path: run or model, as it was typed. options: of `Predictor`."""
+    from fcn8s.prediction.frozen_network import InferenceGraph
+    from fcn8s.prediction.sampling import SampledPredictor, Sampler
+
+    if not isinstance(model, InferenceGraph):
+        raise ValueError(
+            '--samples: {} is an export, which has no dropout any more. Give the run or model that it was made '
+            'of.'.format(path)
+        )
+    sampler = Sampler(model, args.samples, keep_prob_of(path), args.sample_seed or 0, args.trust)
+    return SampledPredictor(sampler, **options)
+
+
 def check_overlap(args: argparse.Namespace) -> None:
     """Raises ValueError where there is an overlap of tiles but no tiles."""
     if args.overlap is not None and args.tile is None:
@@ -111,18 +169,17 @@ def open_predictor(args: argparse.Namespace) -> Iterator[Tuple[Any, Any]]:
 
     size = _network_size(args)
     with open_model(resolve_model(args.model), precision=args.precision, engine=args.engine, trust=args.trust) as model:
-        yield (
-            model,
-            Predictor(
-                model.predict,
-                model.num_classes,
-                None if args.tile is None else tuple(args.tile),
-                DEFAULT_OVERLAP if args.overlap is None else args.overlap,
-                (1.0,) if args.scales is None else args.scales,
-                args.mirror,
-                size,
-            ),
-        )
+        options = {
+            'tile': None if args.tile is None else tuple(args.tile),
+            'overlap': DEFAULT_OVERLAP if args.overlap is None else args.overlap,
+            'scales': (1.0,) if args.scales is None else args.scales,
+            'mirror': args.mirror,
+            'size': size,
+        }
+        if getattr(args, 'samples', None) is not None:
+            yield model, sampled_predictor(args, args.model, model, **options)
+        else:
+            yield model, Predictor(model.predict, model.num_classes, **options)
 
 
 def _network_size(args: argparse.Namespace) -> Optional[Tuple[int, int]]:

@@ -345,3 +345,15 @@ def test_every_image_has_a_row(networks, dataset, tmp_path, capsys):
 def test_rows_that_cannot_be_shown_or_written(networks, dataset, arguments, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         evaluate_command(networks[0][0], '--data', dataset, *arguments)
+
+
+def test_samples_of_dropout_are_scored(networks, dataset, tmp_path):
+    path, csv_path = networks[0][0], tmp_path / 'images.csv'
+    report = report_of(tmp_path, path, '--data', dataset, '--samples', 2, '--per-image', csv_path)
+    plain = report_of(tmp_path, path, '--data', dataset)
+    assert report['samples'] == 2 and report['confusion_matrix'] != plain['confusion_matrix']
+    with open(str(csv_path), newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert all(0 < float(row['mutual_information']) < float(row['entropy']) < np.log(19) for row in rows)
+    again = report_of(tmp_path, path, '--data', dataset, '--samples', 2)
+    assert again['confusion_matrix'] == report['confusion_matrix']

@@ -2,12 +2,14 @@ import json
 import re
 from html.parser import HTMLParser
 
+import cv2
 import numpy as np
 import pytest
 from made_up_evaluations import CONFIG, HOSTILE, SPACE, evaluated, pair, record, scores
 
 from fcn8s.report.observations import risk_against_coverage
 from fcn8s.report.page import browser_data, css_color, encoded_pictures
+from fcn8s.report.pictures import make_pictures
 from fcn8s.report.run_report import write_report
 from fcn8s.saving import runs
 
@@ -200,3 +202,19 @@ def test_pixels_are_counted_by_confidence():
     valid = (labels != 255) & (labels != 3)
     assert seen.confidence_counts.sum() == seen.confidence_counts[375] == valid.sum()
     assert seen.confidence_correct[375] == (labels == predicted)[valid].sum()
+
+
+@pytest.mark.parametrize('channels', [1, 2, 3, 5])
+def test_images_of_any_channels_have_pictures(channels):
+    labels, predicted = pair(0)
+    image = np.full(labels.shape + (channels,), 200, np.uint8)
+    pictures = make_pictures(image, labels, predicted, SPACE)
+    shown = [cv2.imdecode(np.frombuffer(part, np.uint8), cv2.IMREAD_COLOR)[..., ::-1] for part in pictures]
+    assert abs(shown[0].astype(int) - 200).max() <= 4
+    for place in ((0, 0), (15, 25), (39, 59)):
+        is_void = labels[place] in (3, 255)
+        assert tuple(shown[2][place]) == SPACE.colors[predicted[place]] or predicted[place] == 3
+        expected = (
+            (120, 126, 134) if is_void else (222, 226, 230) if labels[place] == predicted[place] else (213, 94, 0)
+        )
+        assert tuple(shown[3][place]) == expected
