@@ -1,0 +1,264 @@
+"""Every format and precision: the same answers as TensorFlow, a certificate, engines that give the same files."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from helpers.images import write_image, write_labels
+
+EXACT = ('saved_model', 'frozen', 'onnx', 'openvino')
+SIZES = [(45, 70), (64, 96), (33, 47), (64, 96), (1, 1), (45, 70)]
+
+
+def read_certificate(path):
+    with open(os.path.join(path, 'certificate.json'), encoding='utf-8') as file:
+        return json.load(file)
+
+
+@pytest.mark.parametrize('format_name', EXACT)
+def test_images_of_any_size_one_after_the_other(export, narrow_model, format_name):
+    """Sizes of both parities come again: runtimes that prepare themselves for a size have to notice each change."""
+    import fcn8s
+
+    rng = np.random.RandomState(0)
+    with fcn8s.open_model(narrow_model) as reference, fcn8s.open_model(export(format_name)) as exported:
+        assert exported.label_space.class_names == reference.label_space.class_names
+        for height, width in SIZES:
+            images = rng.randint(0, 256, [2, height, width, 3]).astype(np.uint8)
+            expected = reference.predict(images, argmax=False)
+            np.testing.assert_allclose(exported.predict(images, argmax=False), expected, atol=1e-5)
+            assert (exported.predict(images) == expected.argmax(-1)).mean() > 0.999
+
+
+def test_tflite_takes_its_size_and_no_other(export, narrow_model, pictures):
+    import fcn8s
+
+    with fcn8s.open_model(narrow_model) as reference, fcn8s.open_model(export('tflite')) as exported:
+        images = np.stack([pictures[1], pictures[1][::-1]])
+        np.testing.assert_allclose(
+            exported.predict(images, argmax=False), reference.predict(images, argmax=False), atol=1e-5
+        )
+        with pytest.raises(ValueError, match='images are 45 x 70, and this export takes 64 x 96 alone'):
+            exported.predict(pictures[0][np.newaxis])
+        with pytest.raises(ValueError, match=r'images hold numbers such as 7.5; this network takes whole numbers'):
+            exported.predict(np.full([1, 64, 96, 3], 7.5))
+
+
+@pytest.mark.parametrize('format_name', EXACT + ('tflite',))
+def test_certificate_of_float32(export, narrow_model, format_name):
+    path = export(format_name)
+    certificate = read_certificate(path)
+    assert certificate['misses'] == []
+    assert certificate['comparison']['relative_logit_difference'] < 1e-4
+    assert certificate['comparison']['equal_pixels'] > 0.999
+    assert len(certificate['comparison']['sizes']) == (1 if format_name == 'tflite' else 2)
+    assert certificate['seconds_per_image']['export'] > 0 and certificate['seconds_per_image']['tensorflow'] > 0
+    interface = certificate['interface']
+    assert interface['class_names'] == ['road', 'car', 'tree', 'sky', 'person'] and len(interface['colors']) == 5
+    assert interface['inputs']['images']['layout'] == 'NHWC' and interface['value_range'] == [0, 255]
+    names = set(certificate['result']['sha256'])
+    assert interface['file'] is None or interface['file'] in names
+    for directory, part in ((path, 'result'), (narrow_model, 'source')):
+        for name, digest in certificate[part]['sha256'].items():
+            done = subprocess.run(
+                ['sha256sum', os.path.join(directory, name)],
+                check=True,
+                stdout=subprocess.PIPE,
+                universal_newlines=True,
+            )
+            assert done.stdout.split()[0].lstrip('\\') == digest
+
+
+@pytest.mark.parametrize(
+    'format_name, precision',
+    [
+        ('onnx', 'float16'),
+        ('tflite', 'float16'),
+        ('openvino', 'float16'),
+        ('openvino', 'bfloat16'),
+        ('frozen', 'bfloat16'),
+    ],
+)
+def test_half_precision_is_half_the_size_and_99_percent_equal(export, format_name, precision):
+    from fcn8s.precision import check_precision
+
+    if format_name == 'frozen':
+        try:
+            check_precision(precision)
+        except ValueError as error:
+            pytest.skip(str(error))
+    path = export(format_name, precision, **({'allow_loss': True} if precision == 'bfloat16' else {}))
+    assert read_certificate(path)['comparison']['equal_pixels'] > (0.98 if precision == 'bfloat16' else 0.99)
+
+    def weights(directory):
+        files = [os.path.join(directory, name) for name in os.listdir(directory) if name.startswith('model.')]
+        return max(os.path.getsize(path) for path in files if not path.endswith('.xml'))
+
+    # Of 160 kB, some are no weights.
+    assert weights(path) < 0.72 * weights(export(format_name))
+
+
+@pytest.mark.parametrize('format_name', ['openvino', 'tflite'])
+def test_int8_is_calibrated_on_images(export, tmp_path, format_name, narrow_model):
+    from fcn8s.export.samples import generated_images
+
+    for number, image in enumerate(generated_images(6)):
+        write_image(str(tmp_path / '{}.png'.format(number)), image)
+    options = dict(calibration=str(tmp_path), calibration_images=4, allow_loss=True)
+    path = export(format_name, 'int8', **options)
+    certificate = read_certificate(path)
+    assert len(certificate['calibration']['images']) == 4
+    assert certificate['comparison']['equal_pixels'] > 0.7
+    assert certificate['comparison']['largest_logit_difference'] > 1e-4  # it is quantised
+
+
+def folder_of_images(folder, pictures):
+    for number, image in enumerate(pictures):
+        write_image(os.path.join(folder, '{}.png'.format(number)), image)
+        write_labels(os.path.join(folder, 'labels', '{}.png'.format(number)), (image[..., 0] % 5).astype(np.uint8))
+
+
+def test_mean_iou_where_labels_are_given_decides_about_int8(narrow_model, tmp_path, pictures, export):
+    import fcn8s
+    from fcn8s.evaluation.scores import count_classes, count_confusion, mean_iou
+    from fcn8s.export.exporting import export_model
+
+    export('openvino')  # skips where it cannot be
+    os.makedirs(str(tmp_path / 'images'))
+    os.makedirs(str(tmp_path / 'labels'))
+    labels = [(image[..., 0] % 5).astype(np.uint8) for image in pictures]
+    for number, (image, label) in enumerate(zip(pictures, labels)):
+        write_image(str(tmp_path / 'images' / '{}.png'.format(number)), image)
+        write_labels(str(tmp_path / 'labels' / '{}.png'.format(number)), label)
+    certificate = export_model(
+        narrow_model,
+        str(tmp_path / 'out'),
+        'frozen',
+        verify=str(tmp_path / 'images'),
+        labels=str(tmp_path / 'labels'),
+    )
+    with fcn8s.open_model(narrow_model) as model:
+        confusion = sum(count_confusion(label, model.predict([i])[0], 5) for i, label in zip(pictures, labels))
+    expected = float(mean_iou(count_classes(confusion)))
+    assert certificate['comparison']['mean_iou'] == {'tensorflow': expected, 'export': expected, 'images': 2}
+
+
+def test_tolerances_are_those_that_are_said():
+    from fcn8s.export.certificate import misses
+
+    good = {'relative_logit_difference': 9e-5, 'equal_pixels': 0.9995}
+    assert misses(good, 'float32') == []
+    assert 'logits differ by 2.0e-04' in misses(dict(good, relative_logit_difference=2e-4), 'float32')[0]
+    assert 'logits differ by nan' in misses(dict(good, relative_logit_difference=float('nan')), 'float32')[0]
+    assert '98.00% of the pixels' in misses(dict(good, equal_pixels=0.98), 'bfloat16')[0]
+    assert misses(dict(good, equal_pixels=0.98), 'int8') == []
+    scores = {'tensorflow': 0.5, 'export': 0.489}
+    assert 'falls by 1.10 points' in misses(dict(good, equal_pixels=0.98, mean_iou=scores), 'int8')[0]
+    assert misses(dict(good, equal_pixels=0.5, mean_iou={'tensorflow': 0.5, 'export': 0.491}), 'int8') == []
+
+
+def run(*arguments):
+    from fcn8s.cli import main
+
+    return main([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize('options', [(), ('--tile', 32, 32, '--overlap', 8), ('--scales', 0.75, 1, '--mirror')])
+def test_predict_writes_the_same_files_with_each_engine(export, narrow_model, tmp_path, pictures, options):
+    exported = export('openvino')
+    images = str(tmp_path / 'images')
+    os.makedirs(images)
+    for number, image in enumerate(pictures):
+        write_image(os.path.join(images, '{}.png'.format(number)), image)
+    common = ('--ids', '--softmax') + options
+    assert run('predict', narrow_model, images, '--out', tmp_path / 'tensorflow', *common) == 0
+    assert run('predict', narrow_model, images, '--out', tmp_path / 'engine', '--engine', 'openvino', *common) == 0
+    assert run('predict', exported, images, '--out', tmp_path / 'export', *common) == 0
+    names = sorted(os.listdir(str(tmp_path / 'tensorflow')))
+    assert len(names) == 4
+    for other in ('engine', 'export'):
+        assert sorted(os.listdir(str(tmp_path / other))) == names
+        for name in [name for name in names if name.endswith('.npz')]:
+            one, two = [np.load(str(tmp_path / which / name))['softmax'] for which in ('tensorflow', other)]
+            np.testing.assert_allclose(two, one, atol=1e-5)
+    shutil.rmtree(os.path.join(narrow_model, '.openvino_cache'), ignore_errors=True)
+
+
+def test_evaluate_gives_the_same_scores_with_each_engine(export, narrow_model, tmp_path, pictures):
+    exported = export('openvino')
+    os.makedirs(str(tmp_path / 'images'))
+    os.makedirs(str(tmp_path / 'labels'))
+    for number, image in enumerate(pictures):
+        write_image(str(tmp_path / 'images' / '{}.png'.format(number)), image)
+        # Twice the size of the images: logits are interpolated.
+        label = (image[..., 0] % 5).repeat(2, 0).repeat(2, 1).astype(np.uint8)
+        write_labels(str(tmp_path / 'labels' / '{}.png'.format(number)), label)
+    reports = []
+    for model in (narrow_model, exported, export('saved_model')):
+        path = str(tmp_path / 'scores.json')
+        arguments = ('--images', tmp_path / 'images', '--labels', tmp_path / 'labels', '--json', path)
+        assert run('evaluate', model, *arguments) == 0
+        with open(path, encoding='utf-8') as file:
+            reports.append(json.load(file))
+    assert [report['engine'] for report in reports] == ['tensorflow', 'openvino', 'tensorflow']
+    for report in reports[1:]:
+        np.testing.assert_allclose(report['mean_iou'], reports[0]['mean_iou'], atol=1e-3)
+        np.testing.assert_allclose(report['loss'], reports[0]['loss'], rtol=1e-5)
+
+
+def test_video_and_tflite_at_its_size(export, tmp_path, pictures):
+    frames = str(tmp_path / 'frames')
+    os.makedirs(frames)
+    for number in range(3):
+        write_image(os.path.join(frames, '{}.png'.format(number)), pictures[1])
+    assert run('video', export('openvino'), frames, tmp_path / 'out.mp4') == 0
+    assert os.path.getsize(str(tmp_path / 'out.mp4')) > 500
+    write_image(os.path.join(frames, 'other.png'), pictures[0])
+    assert run('predict', export('tflite'), frames, '--out', tmp_path / 'ids', '--ids') == 0
+    from helpers.images import read_labels
+
+    assert read_labels(str(tmp_path / 'ids' / 'other_ids.png')).shape == pictures[0].shape[:2]
+
+
+def test_an_export_predicts_without_tensorflow(export):
+    path = export('openvino')
+    code = (
+        'import sys, numpy as np, fcn8s; model = fcn8s.open_model({!r}); '
+        'print(model.predict(np.zeros([1, 40, 50, 3], np.uint8)).shape); sys.exit("tensorflow" in sys.modules)'
+    ).format(path)
+    done = subprocess.run([sys.executable, '-c', code], check=True, stdout=subprocess.PIPE, universal_newlines=True)
+    assert done.stdout.strip() == '(1, 40, 50)'
+    assert os.path.isdir(os.path.join(path, '.openvino_cache'))
+
+
+def test_fcn8s_opens_an_exported_saved_model_for_prediction(export, narrow_model, answers, pictures, tmp_path):
+    from fcn8s import FCN8s
+
+    with FCN8s(model_load_dir=export('saved_model')) as network:
+        np.testing.assert_allclose(network.predict(pictures[:1], argmax=False)[0], answers[0][1], atol=1e-5)
+        with pytest.raises(ValueError, match='opened from an export, which is for prediction only'):
+            network.train(iter(()), 1, 1, lambda step: 0.1)
+        with pytest.raises(ValueError, match='opened from an export, which is for prediction only'):
+            network.save(str(tmp_path))
+    with pytest.raises(ValueError, match='is an export to frozen, which has no TensorFlow variables'):
+        FCN8s(model_load_dir=export('frozen'))
+    with pytest.raises(ValueError, match='This is an export, for prediction only'):
+        FCN8s(fine_tune_from=export('saved_model'), num_classes=3)
+
+
+def test_a_network_exports_itself(export, narrow_model, tmp_path, pictures):
+    import fcn8s
+    from fcn8s import FCN8s
+
+    export('frozen')
+    with FCN8s(model_load_dir=narrow_model) as network:
+        certificate = network.export(str(tmp_path / 'out'), format='frozen')
+        expected = network.predict(pictures[:1])
+    assert certificate['misses'] == []
+    with fcn8s.open_model(str(tmp_path / 'out')) as model:
+        np.testing.assert_array_equal(model.predict(pictures[:1]), expected)
