@@ -6,6 +6,7 @@ import numpy as np
 
 from fcn8s.backend import ConfigProto
 from fcn8s.evaluation.score_table import format_scores
+from fcn8s.export.exporting import export_open_network
 from fcn8s.graph.optimizers import OptimizerSettings
 from fcn8s.network import SaveName, open_network
 from fcn8s.prediction import predictor
@@ -265,6 +266,11 @@ class FCN8s:
         self.network.check_open()
         name_parts = SaveName(name, include_global_step, include_last_training_loss, include_metrics)
         return self.network.save(model_save_dir, saver, tags, name_parts, force_save)
+
+    def export(self, out_dir: str, format: str = 'saved_model', precision: str = 'float32', **options: Any) -> Any:
+        """Exports the weights as they are for another runtime; see `fcn8s.export.exporting.export_model`."""
+        self.network.check_open()
+        return export_open_network(self.network.write_saved_model, out_dir, format, precision, **options)
 
     def load_variables(self, path: str) -> None:
         """Loads weights, and what is stored of the optimiser's state, from a `tf.train.Saver` file or a SavedModel."""

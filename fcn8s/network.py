@@ -5,6 +5,7 @@ The class that people use, `fcn8s.FCN8s`, and the training stand above this; nei
 
 import functools
 import os
+import shlex
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
@@ -65,6 +66,7 @@ class Network:
         self.last_training_loss: Optional[float] = None
         self.best_training_loss: Optional[float] = None
         self.last_scores: Dict[str, float] = {}
+        self.for_prediction = plan.for_prediction
         self._encoder_meta_graph = plan.encoder.meta_graph
         self._saved: Set[Tuple[str, str, int]] = set()
         self._savers = restoring.Savers()
@@ -240,6 +242,7 @@ class Network:
             ValueError: for an unknown saver, tags that are no list, or a name that is a path.
         """
         check_save(saver, tags, name.name)
+        self.check_trainable()
         if self._is_saved(directory, saver) and not force:
             print('Not saved: no step was trained since the last saving there (force_save=True saves anyway).')
             return None
@@ -249,6 +252,8 @@ class Network:
         SAVERS[saver](self, path, tags)
         self._saved.add((saver, os.path.realpath(directory), self.step()))
         print('Saved to {}'.format(path))
+        if saver == 'saved_model':
+            print('To deploy it: fcn8s export {} OUT'.format(shlex.quote(path)))
         return path
 
     def _is_saved(self, directory: str, saver: str) -> bool:
@@ -319,6 +324,14 @@ class Network:
         if self._is_closed:
             raise ValueError(
                 'this FCN8s was closed, and its session is gone. Make a new one: FCN8s(model_load_dir=...).'
+            )
+
+    def check_trainable(self) -> None:
+        """Raises ValueError where the network was opened from an export, which has no dropout to train with."""
+        if self.for_prediction:
+            raise ValueError(
+                'this FCN8s was opened from an export, which is for prediction only. Train and save the run or the '
+                'saved model that it was made of.'
             )
 
 

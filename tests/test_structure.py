@@ -31,7 +31,7 @@ ARROWS = {
         'network': GROUND | {'graph', 'saving', 'evaluation'},
         'training': GROUND | {'graph', 'saving', 'evaluation', 'network'},
         'report': GROUND | {'saving', 'evaluation'},
-        'model': GROUND | {'graph', 'evaluation', 'prediction', 'network', 'training'},
+        'model': GROUND | {'graph', 'evaluation', 'prediction', 'export', 'network', 'training'},
     },
     'data_generator': {
         'errors': set(),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from fcn8s.export.formats import FORMATS, check_export_precision, check_packages
 from fcn8s.export.names import CLASS_IDS, IMAGES, LOGITS, OUTPUTS, PROBABILITIES
 from fcn8s.export.runner import Runner
 from fcn8s.prediction.frozen_network import InferenceGraph, open_model
-from fcn8s.saving.descriptions import DESCRIPTION_FILE, read_description
+from fcn8s.saving.descriptions import DEFAULT_TAGS, DESCRIPTION_FILE, read_description
 from fcn8s.saving.model_files import describe, library_versions
 from fcn8s.saving.runs import input_size, resolve_model
 from helpers.files import atomic_directory, atomic_write_json, to_json
@@ -103,6 +104,16 @@ def export_model(
             raise ValueError(_refusal(wanted, certificate))
         atomic_write_json(os.path.join(temporary, CERTIFICATE_FILE), to_json(certificate))
     return certificate
+
+
+def export_open_network(
+    write_saved_model: Callable[[str, Sequence[str]], None], out_dir: str, *options: Any, **named: Any
+) -> Any:
+    """`export_model` of a network that is open; write_saved_model: `fcn8s.network.Network.write_saved_model`."""
+    with tempfile.TemporaryDirectory() as folder:
+        model_dir = os.path.join(folder, 'model')
+        write_saved_model(model_dir, DEFAULT_TAGS)
+        return export_model(model_dir, out_dir, *options, **named)
 
 
 def _check_generation() -> None:

@@ -56,8 +56,8 @@ def freeze(model_dir: str, bfloat16: bool = False, size: Optional[Tuple[int, int
     graph_def.node.extend(_output_nodes())
     graph = tf.Graph()
     with graph.as_default():
-        tf.import_graph_def(network.graph_def, name='')
-        _add_outputs(graph.get_tensor_by_name(LOGITS_NODE + ':0'))
+        tf.import_graph_def(meta_graph.graph_def, name='')
+        _add_outputs(tf.cast(graph.get_tensor_by_name(LOGITS_NODE + ':0'), tf.float32, name='any_cast'))
     strip_default_attributes(graph_def, graph)
     crop_transposed_convolutions(graph_def)
     for node in graph_def.node:

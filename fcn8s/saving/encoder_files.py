@@ -9,10 +9,18 @@ from typing import Any, List, NamedTuple, Sequence, Set
 import numpy as np
 
 from fcn8s.backend import VariableDef, tf
-from fcn8s.graph.encoder import DROPOUT_SEED_TENSOR, IMAGES_NODE, INPUT_TENSORS, OUTPUT_TENSORS, import_encoder
-from fcn8s.graph.graph_defs import RANDOM_OPS, VARIABLE_OPS, extract_sub_graph, node_name
+from fcn8s.graph.encoder import (
+    DROPOUT_SEED_TENSOR,
+    IMAGES_NODE,
+    INPUT_TENSORS,
+    OUTPUT_TENSORS,
+    SERVING_NAMES,
+    import_encoder,
+)
+from fcn8s.graph.graph_defs import RANDOM_OPS, VARIABLE_OPS, extract_sub_graph, node_name, rename_nodes
 from fcn8s.graph.permitted_ops import check_ops
 from fcn8s.saving import saved_models
+from fcn8s.saving.descriptions import SERVING_TAGS
 
 ENCODER_TAGS = ('vgg16',)
 PLACEHOLDER_OPS = ('Placeholder', 'PlaceholderV2')
@@ -51,7 +59,11 @@ def read_encoder(
     needs more than image and keep probability, is made for one size of image, or has names of this library; without
     `trust` also where it has ops that a network does not need.
     """
-    meta_graph = saved_models.read_meta_graph(directory, tags, what, trust)
+    is_export = tuple(tags) == SERVING_TAGS
+    # What decodes image files in an export is left out below, before the rest is checked.
+    meta_graph = saved_models.read_meta_graph(directory, tags, what, trust or is_export)
+    if is_export:
+        rename_nodes(meta_graph.graph_def, {exported: name for name, exported in SERVING_NAMES.items()})
     _check_interface(meta_graph.graph_def, directory, what)
     _cut_inputs(meta_graph.graph_def)
     pruned = _prune(meta_graph)

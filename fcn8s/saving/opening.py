@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, NamedTuple, Optional, Sequence
 
-from fcn8s.saving.descriptions import DEFAULT_TAGS, check_tags, read_description
+from fcn8s.saving.descriptions import DEFAULT_TAGS, SERVING_TAGS, check_tags, read_description
 from fcn8s.saving.encoder_files import ENCODER_TAGS, EncoderSource, read_encoder
 from fcn8s.saving.restoring import find_checkpoint
 from fcn8s.saving.runs import resolve_model
@@ -23,12 +23,14 @@ class Opening(NamedTuple):
 
     weights_prefix: a checkpoint that holds all weights of the network; None to restore the encoder's alone.
     fine_tune_from: another network to take what fits from.
+    for_prediction: it is an export, whose graph keeps everything in dropout.
     """
 
     encoder: EncoderSource
     settings: ModelSettings
     weights_prefix: Optional[str] = None
     fine_tune_from: Optional[OtherNetwork] = None
+    for_prediction: bool = False
 
 
 def plan_opening(
@@ -89,9 +91,21 @@ def _saved(model_load_dir: str, tags: Sequence[str], architecture: Dict[str, Any
     _check_agrees(settings, _given(architecture), directory)
     if named is not None and is_nameless(settings.label_space):
         settings = settings._replace(label_space=named)
+    export = saved.description.get('export')
+    if export is not None:
+        _check_opens(export, directory)
+        tags = SERVING_TAGS
     encoder = read_encoder(directory, tags, 'model', trust)
     settings = _with_rules(settings, encoder, architecture.get('image_rules'), settings.image_rules)
-    return Opening(encoder, settings, weights_prefix=encoder.variables_prefix)
+    return Opening(encoder, settings, encoder.variables_prefix, for_prediction=export is not None)
+
+
+def _check_opens(export: Dict[str, Any], directory: str) -> None:
+    if export.get('format') != 'saved_model':
+        raise ValueError(
+            '{!r} is an export to {}, which has no TensorFlow variables. Predict with it: fcn8s predict, or '
+            'fcn8s.open_model in Python.'.format(directory, export.get('format'))
+        )
 
 
 def _from_other(fine_tune_from: str, architecture: Dict[str, Any], trust: bool) -> Opening:

@@ -47,6 +47,7 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument('--mirror', action='store_true', help='average over the image and its mirror image')
     add_engine_arguments(group)
+    add_trust_argument(group)
 
 
 def add_engine_arguments(group: Any) -> None:
@@ -61,7 +62,6 @@ def add_engine_arguments(group: Any) -> None:
         metavar='P',
         help='float32 (default) or bfloat16, about twice as fast on CPUs that compute with it; an export has its own',
     )
-    add_trust_argument(group)
 
 
 def add_trust_argument(group: Any) -> None:
