@@ -219,7 +219,7 @@ def create_split_view(
         whole = _resize(_checked_image(_as_rgb(image), 'images[{}]'.format(index)), height, width)
         panel[:] = whole[: panel.shape[0], : panel.shape[1]]
         if captions is not None and captions[index]:
-            _draw_caption(panel, str(captions[index]))
+            draw_caption(panel, str(captions[index]))
     return canvas
 
 
@@ -434,7 +434,7 @@ def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR)
 
 
-def _draw_caption(panel: np.ndarray, caption: str) -> None:
+def draw_caption(panel: np.ndarray, caption: str) -> None:
     """Writes into the top left corner, on a strip that is darkened so that white is readable on any picture."""
     line = min(panel.shape[0], max(_SMALLEST_LINE, int(round(_CAPTION_SHARE * panel.shape[0]))))
     margin = line // 2

@@ -1,7 +1,9 @@
 """`fcn8s video`: the segmented video of a video, a folder of frames or a camera."""
 
 import argparse
-from typing import Any
+import contextlib
+import os
+from typing import Any, Iterator, Optional
 
 from fcn8s.cli.options.prediction import (
     add_drawing_arguments,
@@ -35,6 +37,14 @@ def add_parser(subparsers: Any) -> None:
         metavar='LAYOUT',
         help='overlay (default); side-by-side or stacked, the frame and its overlay; or map, the colours alone',
     )
+    drawing.add_argument(
+        '--confidence', action='store_true', help='add a picture of where the network doubts (dark: it is sure)'
+    )
+    parser.add_argument(
+        '--compare',
+        metavar='RUN_B',
+        help='another run or model, whose pictures are shown on the right of those of MODEL',
+    )
     add_prediction_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -45,11 +55,11 @@ def run(args: argparse.Namespace) -> int:
     from fcn8s.prediction.video import Style, check_places, check_smoothing, check_style, render_video
 
     check_overlap(args)
-    style = Style(args.layout, args.alpha, args.contours, args.legend, args.zoom)
+    style = Style(args.layout, args.alpha, args.contours, args.legend, args.zoom, confidence=args.confidence)
     check_style(style)
     check_smoothing(args.smoothing)
     check_places(args.source, args.out, args.frame_rate)
-    with open_predictor(args) as (model, predictor):
+    with open_predictor(args) as (model, predictor), _compared(args, style) as compare:
         rendered = render_video(
             predictor,
             args.source,
@@ -59,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
             args.smoothing,
             args.frame_rate,
             lambda frames, count: tqdm(frames, 'video', count, unit='frame'),
+            compare,
+            '' if compare is None else name_of(args.model),
         )
     print(
         '{}: {} frames in {:.1f} s, {:.2f} frames/s from reading to the finished file'.format(
@@ -66,3 +78,20 @@ def run(args: argparse.Namespace) -> int:
         )
     )
     return 0
+
+
+@contextlib.contextmanager
+def _compared(args: argparse.Namespace, style: Any) -> Iterator[Optional[Any]]:
+    """The view of the other network, or None."""
+    from fcn8s.prediction.video import View
+
+    if args.compare is None:
+        yield None
+        return
+    with open_predictor(argparse.Namespace(**dict(vars(args), model=args.compare))) as (model, predictor):
+        yield View(predictor, model.label_space, style, args.smoothing, name_of(args.compare))
+
+
+def name_of(model: str) -> str:
+    """What a run or model is called in a picture: the last part of its path."""
+    return os.path.basename(os.path.abspath(model))

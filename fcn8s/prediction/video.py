@@ -5,7 +5,7 @@ import itertools
 import os
 import signal
 import time
-from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from helpers.termination import Interrupted
 from helpers.video import VideoWriter, check_frame_rate, check_source, check_video_path, open_frames
 from helpers.visualization_utils import (
     colorize,
+    draw_caption,
     draw_legend,
     legend_width,
     print_segmentation_onto_image,
@@ -28,6 +29,8 @@ from helpers.visualization_utils import (
 LAYOUTS = ('overlay', 'side-by-side', 'stacked', 'map')
 CAMERA_PREFIX = 'camera:'
 MAX_ZOOM = 8
+# How bright the image is below what shows doubt.
+_DARK = 0.45
 
 
 class Style(NamedTuple):
@@ -36,6 +39,7 @@ class Style(NamedTuple):
     layout: 'overlay'; 'side-by-side' or 'stacked', the frame and its overlay; or 'map', the colours alone.
     alpha: the opacity of the colours over the frame, 0 to 1. contours: draw the borders of segments.
     legend: add the names of the classes below the picture, which gets white on its right where it is too narrow.
+    confidence: add a picture of the doubt (`draw_doubt`), on the right where panels lie side by side, else below.
     zoom: draw everything so many times larger than the frame, for small frames on large screens.
     show: which channels are seen as red, green and blue, counted from 1; the first three for None.
     """
@@ -46,6 +50,7 @@ class Style(NamedTuple):
     legend: bool = False
     zoom: int = 1
     show: Optional[Tuple[int, int, int]] = None
+    confidence: bool = False
 
 
 DEFAULT_STYLE = Style()
@@ -105,14 +110,17 @@ class Drawing:
         self._legend = None  # type: Optional[np.ndarray]
         self._legend_is_for = 0  # the width of the picture above it
 
-    def __call__(self, image: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
-        """uint8 [H, W, C] and [H, W] -> uint8 [h, w, 3]."""
+    def __call__(self, image: np.ndarray, class_ids: np.ndarray, doubt: Optional[np.ndarray] = None) -> np.ndarray:
+        """uint8 [H, W, C] and [H, W] -> uint8 [h, w, 3]; with the doubt, float32 [H, W], if there is one."""
         image = shown_channels(image, self._style.show)
         if self._style.zoom > 1:
             size = (image.shape[1] * self._style.zoom, image.shape[0] * self._style.zoom)
             image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
             class_ids = cv2.resize(class_ids, size, interpolation=cv2.INTER_NEAREST)
-        picture = np.concatenate(self._panels(image, class_ids), axis=1 if self._style.layout == 'side-by-side' else 0)
+        panels = self._panels(image, class_ids)
+        if doubt is not None:
+            panels.append(draw_doubt(image, cv2.resize(doubt, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)))
+        picture = np.concatenate(panels, axis=1 if self._style.layout == 'side-by-side' else 0)
         if not self._style.legend:
             return picture
         if self._legend is None or self._legend_is_for != picture.shape[1]:
@@ -127,6 +135,21 @@ class Drawing:
             image, class_ids, self._label_space, self._style.alpha, self._style.contours
         )
         return [overlay] if self._style.layout == 'overlay' else [image, overlay]
+
+
+def draw_doubt(image: np.ndarray, doubt: np.ndarray) -> np.ndarray:
+    """The image in dark grey, and where the network doubts, over it, from violet over orange to yellow.
+
+    Arguments:
+        image: uint8 [H, W, 3], RGB.
+        doubt: float32 [H, W], 1 minus the largest soft-max value: 0 where the network is sure.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., np.newaxis] * _DARK
+    # Two classes that are equally likely are half a doubt, and are to be seen; more than that is rare.
+    shares = np.clip(2 * doubt, 0, 1)
+    colors = cv2.applyColorMap((255 * shares).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    shares = np.sqrt(shares)[..., np.newaxis]
+    return (grey * (1 - shares) + colors * shares).astype(np.uint8)
 
 
 class SmoothedPredictor:
@@ -145,16 +168,67 @@ class SmoothedPredictor:
 
     def class_ids(self, image: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3], the next frame -> uint8 [H, W]."""
-        if not self._smoothing:
-            if self._last is None or not np.array_equal(self._last[0], image):
-                self._last = image, self._predictor.class_ids(image)
-            return self._last[1]
+        if self._smoothing:
+            return np.argmax(self._probabilities(image), axis=-1).astype(np.uint8)
+        if self._last is None or not np.array_equal(self._last[0], image):
+            self._last = image, self._predictor.class_ids(image)
+        return self._last[1]
+
+    def with_doubt(self, image: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """The same, and 1 minus the largest soft-max value, float32 [H, W]."""
+        probabilities = self._probabilities(image)
+        return np.argmax(probabilities, axis=-1).astype(np.uint8), 1 - probabilities.max(axis=-1)
+
+    def _probabilities(self, image: np.ndarray) -> np.ndarray:
         probabilities = self._predictor.probabilities(image)
-        if self._mean is None:
+        if self._mean is None or not self._smoothing:
             self._mean = probabilities
         else:
             self._mean += (1 - self._smoothing) * (probabilities - self._mean)
-        return np.argmax(self._mean, axis=-1).astype(np.uint8)
+        return self._mean
+
+
+class View:
+    """How one network sees the frames of a video: predicts them in one stage, draws them in another.
+
+    caption: a line of text in the top left corner, which says which network it is.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        label_space: LabelSpace,
+        style: Style = DEFAULT_STYLE,
+        smoothing: float = 0.0,
+        caption: str = '',
+    ) -> None:
+        self._smoothed = SmoothedPredictor(predictor, smoothing)
+        self._draw = Drawing(label_space, style)
+        self._with_doubt = style.confidence
+        self._caption = caption
+
+    def predict(self, image: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        """Class IDs of the next frame and, where it is to be shown, the doubt."""
+        return self._smoothed.with_doubt(image) if self._with_doubt else (self._smoothed.class_ids(image), None)
+
+    def draw(self, image: np.ndarray, prediction: Tuple[np.ndarray, Optional[np.ndarray]]) -> np.ndarray:
+        """The picture of a frame."""
+        picture = self._draw(image, *prediction)
+        if self._caption:
+            picture = picture.copy()
+            draw_caption(picture, self._caption)
+        return picture
+
+
+def _beside_each_other(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures from left to right; those that are lower get white below."""
+    height = max(picture.shape[0] for picture in pictures)
+    return np.hstack(
+        [
+            cv2.copyMakeBorder(picture, 0, height - picture.shape[0], 0, 0, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+            for picture in pictures
+        ]
+    )
 
 
 def render_video(
@@ -166,6 +240,8 @@ def render_video(
     smoothing: float = 0.0,
     frame_rate: Optional[float] = None,
     progress: Optional[Callable[[Iterable, Optional[int]], Iterable]] = None,
+    compare: Optional[View] = None,
+    caption: str = '',
 ) -> Rendered:
     """Writes the segmented video of a source.
 
@@ -179,6 +255,8 @@ def render_video(
         frame_rate: Of a folder of frames, 30 by default.
         progress: Called with the frames to come and their number, if known; returns them to be iterated over. An
             iterator of it that can be closed is closed before any error is reported.
+        compare: Another network, whose pictures go on the right of those of the first.
+        caption: See `View`.
 
     The sound of a video is kept.
 
@@ -187,10 +265,12 @@ def render_video(
     raise `helpers.termination.Interrupted`, a KeyboardInterrupt.
     """
     check_places(source, out_path, frame_rate)
-    draw, smoothed = Drawing(label_space, style), SmoothedPredictor(predictor, smoothing)
+    views = [View(predictor, label_space, style, smoothing, caption)] + ([] if compare is None else [compare])
     start = time.perf_counter()
     with StopRequest() as stop, _without_interrupts(lambda: open_frames(source, frame_rate)) as frames, overlapped(
-        frames, lambda frame: (frame, smoothed.class_ids(frame)), lambda pair: draw(*pair)
+        frames,
+        lambda frame: (frame, [view.predict(frame) for view in views]),
+        lambda seen: _beside_each_other([view.draw(seen[0], found) for view, found in zip(views, seen[1])]),
     ) as pictures, _closing(iter(pictures if progress is None else progress(pictures, frames.num_frames))) as shown:
         first = next(shown)
         with _without_interrupts(

@@ -12,7 +12,7 @@ from fcn8s import cli
 from fcn8s.prediction import frozen_network, result_files
 from helpers.images import read_labels, write_image, write_labels
 from helpers.label_spaces import LABEL_SPACES, cityscapes20_to_cityscapes_ids
-from helpers.video import VideoWriter
+from helpers.video import VideoWriter, open_frames
 
 
 def random_image(height, width, seed):
@@ -146,6 +146,18 @@ def test_polygons_of_videos_and_of_unknown_formats_are_refused(tmp_path, capsys)
     ]:
         assert predict(tmp_path / 'no_model', *arguments, '--out', tmp_path / 'out') == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_video_of_two_models_and_their_doubt(small_model, tmp_path):
+    for number in range(3):
+        write_image(str(tmp_path / 'frames' / '{}.png'.format(number)), random_image(32, 48, number))
+    out = str(tmp_path / 'out.mp4')
+    command = ['video', small_model, str(tmp_path / 'frames'), out, '--compare', small_model, '--confidence']
+    assert cli.main(command) == 0
+    with open_frames(out) as frames:
+        assert frames.size == (64, 96)
+        for frame in frames:
+            assert np.abs(frame[20:, :48].astype(int) - frame[20:, 48:]).mean() < 8 < frame[20:].std()
 
 
 def test_grey_and_alpha_images(small_model, tmp_path):

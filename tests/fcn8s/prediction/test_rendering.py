@@ -359,3 +359,44 @@ def test_zoom_enlarges_the_picture_and_not_the_prediction():
 def test_zoom_out_of_range_is_refused(zoom):
     with pytest.raises(ValueError, match='zoom is {}; it has to be a whole number from 1 to 8'.format(zoom)):
         video.Drawing(SPACE, Style(zoom=zoom))
+
+
+def sure_on_the_left(images, argmax=True):
+    """Class 1 everywhere, by 0.98 in the left half and by 0.5 in the right."""
+    shares = np.full(images.shape[:3] + (3,), (0.01, 0.98, 0.01), np.float32)
+    shares[:, :, images.shape[2] // 2 :] = (0.01, 0.5, 0.49)
+    return np.argmax(shares, axis=-1).astype(np.uint8) if argmax else shares
+
+
+@pytest.mark.parametrize('layout, size', [('overlay', (96, 64)), ('side-by-side', (48, 192)), ('map', (96, 64))])
+def test_doubt_is_a_panel_that_is_bright_where_the_network_is_not_sure(frames_dir, tmp_path, layout, size):
+    out = str(tmp_path / 'out.mp4')
+    video.render_video(Predictor(sure_on_the_left, 3), frames_dir, out, SPACE, Style(layout, confidence=True))
+    found_size, _, frames = read_video(out)
+    assert found_size == size
+    doubt = frames[3][-48:, -64:].astype(int)
+    assert doubt[20:28, 40:56].mean() > doubt[20:28, 8:24].mean() + 60
+    np.testing.assert_allclose(doubt[20:28, 8:20].std(axis=-1).mean(), 0, atol=20)  # nearly grey: the image
+
+
+def test_doubt_is_one_minus_the_largest_soft_max():
+    image = np.zeros((4, 8, 3), np.uint8)
+    class_ids, doubt = video.SmoothedPredictor(Predictor(sure_on_the_left, 3), 0.0).with_doubt(image)
+    np.testing.assert_array_equal(class_ids, 1)
+    np.testing.assert_allclose(doubt, np.repeat([[0.02] * 4 + [0.5] * 4], 4, axis=0), atol=1e-6)
+
+
+def test_two_models_side_by_side_each_with_its_own_classes(frames_dir, tmp_path):
+    other = LabelSpace('other', ('everything', 'nothing'), ((10, 200, 10), (0, 0, 0)))
+
+    def zeros(images, argmax=True):
+        return np.zeros(images.shape[:3], np.uint8)
+
+    out = str(tmp_path / 'out.mp4')
+    view = video.View(Predictor(zeros, 2), other, Style('map'), caption='b')
+    video.render_video(PREDICTOR, frames_dir, out, SPACE, Style('map'), compare=view, caption='a')
+    size, _, frames = read_video(out)
+    assert size == (48, 128)
+    np.testing.assert_allclose(frames[5][30, 16].astype(int), (220, 40, 40), atol=14)
+    np.testing.assert_allclose(frames[5][30, 64 + 32].astype(int), (10, 200, 10), atol=14)
+    assert frames[5][2:14, 66:76].min() < 100  # the strip of the caption
