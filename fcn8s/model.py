@@ -241,7 +241,7 @@ class FCN8s:
         """Segments a folder of images and writes overlays; see `fcn8s.prediction.predictor.predict_and_save`."""
         arguments = _without_self(locals())
         self.network.check_open()
-        return predictor.predict_and_save(self.predict, **arguments)
+        return predictor.predict_and_save(self.predict, image_rules=self.settings.image_rules, **arguments)
 
     def save(
         self,

@@ -22,6 +22,7 @@ from data_generator.files.palettes import PaletteRule
 from data_generator.files.processed import converted_labels
 from helpers.class_weights import median_frequency_weights
 from helpers.image_rules import RGB_RULES, ImageRules
+from helpers.images import extensions_for
 from helpers.label_spaces import LabelSpace, generic_label_space, has_own_colors
 
 #: The usual ID of ignored pixels, where a dataset is not known by name.
@@ -68,7 +69,8 @@ def check_dataset(
         FileNotFoundError: No such directory.
         DataError: No images.
     """
-    surveys = [survey(os.fspath(root), layout) for root in roots]
+    extensions = None if image_rules.channels == 3 else tuple(extensions_for(image_rules))
+    surveys = [survey(os.fspath(root), layout, extensions) for root in roots]
     _check_one_space(surveys)
     said = Said(num_classes, ignore_id, id_map, legend, color_tolerance)
     if surveys[0].knows_classes:

@@ -6,6 +6,7 @@ import numpy as np
 
 from data_generator.batch_generator import BatchGenerator
 from data_generator.batches.batching import Made, Sample
+from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace
 from helpers.visualization_utils import add_legend, create_split_view, print_segmentation_onto_image
 
@@ -65,7 +66,9 @@ def preview_grid(
     for index in indices:
         original = plain(Sample(index, index))
         drawn = [augmented(Sample(index + k * len(generator.pairs), index)) for k in range(num_augmented)]
-        rows.append([original.image] + [_overlay(made, generator.label_space) for made in [original] + drawn])
+        rows.append(
+            [shown_channels(original.image)] + [_overlay(made, generator.label_space) for made in [original] + drawn]
+        )
         captions.append(
             [original.source.replace('\\', '/').split('/')[-1], 'labels']
             + ['augmented {}'.format(k + 1) for k in range(num_augmented)]
@@ -78,7 +81,9 @@ def preview_grid(
 
 def _overlay(made: Made, label_space: LabelSpace) -> np.ndarray:
     assert made.label is not None  # `preview_grid` refuses datasets without labels
-    return print_segmentation_onto_image(made.image, made.label, label_space, alpha=ALPHA, contours=True)
+    return print_segmentation_onto_image(
+        shown_channels(made.image), made.label, label_space, alpha=ALPHA, contours=True
+    )
 
 
 def _grid(rows: List[List[np.ndarray]], captions: List[List[str]]) -> np.ndarray:

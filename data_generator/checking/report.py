@@ -222,15 +222,18 @@ def _split_line(split: SplitReport) -> str:
     if split.mean_color is not None and split.deviation is not None:
         lines += [
             '    height x width: ' + sizes,
-            '    void: {:.1%} of the pixels; mean RGB {}, deviation {}'.format(
-                split.void_share, _rgb(split.mean_color), _rgb(split.deviation)
+            '    void: {:.1%} of the pixels; mean{} {}, deviation {}'.format(
+                split.void_share,
+                ' RGB' * (len(split.mean_color) == 3),
+                _rgb(split.mean_color),
+                _rgb(split.deviation),
             ),
         ]
     return '\n'.join(lines)
 
 
 def _rgb(color: np.ndarray) -> str:
-    return '({:.1f}, {:.1f}, {:.1f})'.format(*color)
+    return '({})'.format(', '.join('{:.1f}'.format(value) for value in color))
 
 
 def _fault_lines(faults: List[Fault]) -> List[str]:

@@ -68,12 +68,15 @@ class Survey(NamedTuple):
     faults: Sequence[Fault] = ()
 
 
-def survey(root: str, layout: Optional[Union[str, Layout]] = None) -> Survey:
+def survey(
+    root: str, layout: Optional[Union[str, Layout]] = None, extensions: Optional[Tuple[str, ...]] = None
+) -> Survey:
     """Find the files of a dataset.
 
     Arguments:
         layout: What it lies in; None to recognise it: one of the named layouts, `images` and `labels` (or words like
             them) with or without directories for train and val, or else images without labels.
+        extensions: Of the images of a layout of one's own; None for the usual ones.
 
     Raises:
         ValueError: No such layout.
@@ -92,7 +95,10 @@ def _found(root: str, layout: Optional[Union[str, Layout]]) -> Survey:
             raise DataError(_nothing_found(root, variants_of(layout)[0]))
         return found
     named = [(variant, True) for variants in LAYOUTS.values() for variant in variants]
-    own = [(Layout('own', _UNKNOWN_CLASSES, images, labels), False) for images, labels in _OWN_ARRANGEMENTS]
+    own = [
+        (Layout('own', _UNKNOWN_CLASSES, images, labels, image_file_extension=extensions), False)
+        for images, labels in _OWN_ARRANGEMENTS
+    ]
     return _best(root, named + own, labels_needed=True) or _images_alone(root)
 
 

@@ -60,7 +60,7 @@ class Layout(NamedTuple):
     labels: str = 'labels/{split}'
     image_name_split_separator: Optional[str] = None
     ground_truth_suffix: Optional[str] = None
-    image_file_extension: Optional[str] = None
+    image_file_extension: Optional[Union[str, Tuple[str, ...]]] = None
     id_map: Optional[Mapping[int, int]] = None
     color_map: Optional[Mapping[Color, int]] = None
     splits: Optional[Mapping[str, str]] = None

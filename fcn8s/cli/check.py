@@ -5,9 +5,10 @@ import json
 import os
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any, List, Optional
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 
 from fcn8s.cli.options import labels
+from fcn8s.cli.options.images import add_image_arguments, image_rules, image_words
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.terminal import program
 
@@ -43,6 +44,14 @@ def add_parser(subparsers: Any) -> None:
     )
     labels.add_label_arguments(parser)
     parser.add_argument(
+        '--channels',
+        type=int,
+        default=3,
+        metavar='N',
+        help='of the images, where they have others than red, green and blue (default: 3)',
+    )
+    add_image_arguments(parser, 'all bands, the whole range, black')
+    parser.add_argument(
         '--workers', type=int, default=os.cpu_count() or 1, metavar='N', help='threads (default: one a core)'
     )
     parser.add_argument(
@@ -54,26 +63,29 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from data_generator.checking.check import check_dataset
+    from helpers.image_rules import ImageRules
 
     _check_arguments(args)
+    rules = image_rules(args, ImageRules(args.channels))
     report = check_dataset(
         args.dirs,
         args.layout,
         args.num_classes,
         args.ignore_id,
         args.workers,
+        image_rules=rules,
         id_map=None if args.id_map is None else labels.parse_id_map(args.id_map),
         legend=labels.legend_of(args),
         color_tolerance=args.color_tolerance or 0,
     )
-    command = train_command(report, args.colors, args.class_names)
+    command = train_command(report, args.colors, args.class_names, image_words(args))
     if args.json:
         print(json.dumps(dict(report.to_dict(), train_command=command), indent=2))
     else:
         print(report.to_text())
-        print('\n' + _verdict(report, command))
+        print('\n' + _verdict(report, command, rules))
     if args.preview is not None:
-        _write_preview(args.preview, report)
+        _write_preview(args.preview, report, rules)
     return 0 if report.can_train else 1
 
 
@@ -90,12 +102,16 @@ def _check_arguments(args: argparse.Namespace) -> None:
 
 
 def train_command(
-    report: 'DatasetReport', colors: Optional[str] = None, class_names: Optional[str] = None
+    report: 'DatasetReport',
+    colors: Optional[str] = None,
+    class_names: Optional[str] = None,
+    images: Sequence[str] = (),
 ) -> Optional[str]:
     """The `fcn8s train` line for this dataset; None if it has no labels to train on.
 
     Args:
         colors, class_names: The options of these names, as they were typed.
+        images: The words that say how images are read.
     """
     train = next((split for split in report.splits if split.is_for_training and split.good_pairs), None)
     if train is None:
@@ -115,6 +131,7 @@ def train_command(
         words = ['--images', train.image_dir, '--labels', train.label_dir]
         words += [] if val is None else ['--val-images', val.image_dir, '--val-labels', val.label_dir]
         words += _label_words(report, colors, class_names)
+    words += images
     words += _crop_words([size for split in report.splits for size, _ in split.sizes])
     return ' '.join(['fcn8s train'] + [shlex.quote(word) for word in words] + ['--encoder ENCODER'])
 
@@ -147,7 +164,19 @@ def _crop_words(sizes: List[Any]) -> List[str]:
     ]
 
 
-def _verdict(report: 'DatasetReport', command: Optional[str]) -> str:
+def _encoder_words(report: 'DatasetReport', rules: Any) -> str:
+    """The options of `fcn8s vgg16` for images of more than three channels: their means and deviations."""
+    if rules.channels <= 3:
+        return ''
+    split = next(split for split in report.splits if split.is_for_training and split.good_pairs)
+    assert split.mean_color is not None and split.deviation is not None  # there is an image that was read
+    means, deviations = (
+        ' '.join('{:.4g}'.format(value) for value in values[3:]) for values in (split.mean_color, split.deviation)
+    )
+    return ' --channels {} --mean {} --deviation {}'.format(rules.channels, means, deviations)
+
+
+def _verdict(report: 'DatasetReport', command: Optional[str], rules: Any) -> str:
     if command is not None:
         command = command.replace('fcn8s', program(), 1)
     if not report.can_train:
@@ -155,12 +184,14 @@ def _verdict(report: 'DatasetReport', command: Optional[str]) -> str:
             '' if command is None else '\nThen:\n  ' + command
         )
     return (
-        'Training can start (where ENCODER is made by: {} vgg16 ENCODER --weights hed):\n  {}\n'
-        'Add --class-weights median_frequency for the weights above.'.format(program(), command)
+        'Training can start (where ENCODER is made by: {} vgg16 ENCODER --weights hed{}):\n  {}\n'
+        'Add --class-weights median_frequency for the weights above.'.format(
+            program(), _encoder_words(report, rules), command
+        )
     )
 
 
-def _write_preview(path: str, report: 'DatasetReport') -> None:
+def _write_preview(path: str, report: 'DatasetReport', rules: Any) -> None:
     from data_generator import BatchGenerator
     from data_generator.checking.preview import preview_grid, typical_augmentation
     from helpers.images import write_image
@@ -169,7 +200,9 @@ def _write_preview(path: str, report: 'DatasetReport') -> None:
     if split is None:
         print('fcn8s check: no preview, for there is no pair without an error', file=sys.stderr)
         return
-    generator = BatchGenerator(pairs=split.good_pairs, layout=report.layout, color_tolerance=report.color_tolerance)
+    generator = BatchGenerator(
+        pairs=split.good_pairs, layout=report.layout, color_tolerance=report.color_tolerance, image_rules=rules
+    )
     transforms = typical_augmentation(split.sizes[0][0])
     write_image(path, preview_grid(generator, transforms, mean_picture=split.mean_picture))
     print('Preview: {}'.format(path), file=sys.stderr)

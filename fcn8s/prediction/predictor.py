@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from fcn8s.prediction.tiling import Span, check_tile, spans
 from helpers.files import explain_os_errors
+from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
 from helpers.images import find_images, read_image, resize_image, write_image
 from helpers.visualization_utils import print_segmentation_onto_image
 
@@ -204,6 +205,7 @@ def predict_and_save(
     include_unprocessed_image: bool = False,
     arrangement: str = 'vertical',
     overwrite_existing: bool = True,
+    image_rules: ImageRules = RGB_RULES,
 ) -> List[str]:
     """Segments the images of a folder and writes overlays of the same names into another.
 
@@ -217,6 +219,7 @@ def predict_and_save(
         include_unprocessed_image: Whether the image comes with its overlay in one picture.
         arrangement: 'vertical', the image above the overlay; or 'horizontal', to its left.
         overwrite_existing: Whether existing results are replaced. False keeps them and predicts only what is missing.
+        image_rules: How images are read.
 
     Returns the paths of the overlays that were written.
 
@@ -243,9 +246,10 @@ def predict_and_save(
         os.makedirs(results_dir, exist_ok=True)
     pairs = [pair for pair in pairs if overwrite_existing or not os.path.exists(pair[1])]
     for image_path, result_path in tqdm(pairs, desc='predict', unit='image'):
-        image = read_image(image_path, convert=True)
+        image = read_image(image_path, rules=image_rules)
         image = image if size is None else resize_image(image, size)
-        overlay = print_segmentation_onto_image(image, predict(image[np.newaxis])[0], color_map)
+        class_ids, image = predict(image[np.newaxis])[0], shown_channels(image)
+        overlay = print_segmentation_onto_image(image, class_ids, color_map)
         if include_unprocessed_image:
             overlay = np.concatenate([image, overlay], axis=ARRANGEMENTS.index(arrangement))
         write_image(result_path, overlay)

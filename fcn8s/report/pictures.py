@@ -5,6 +5,7 @@ from typing import NamedTuple, Tuple
 import cv2
 import numpy as np
 
+from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace
 from helpers.visualization_utils import colorize
 
@@ -38,19 +39,14 @@ def make_pictures(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, 
     small_labels, small_ids = (
         cv2.resize(ids.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) for ids in (labels, class_ids)
     )
-    image = _as_rgb(image)
+    image = shown_channels(image.astype(np.uint8))
     interpolation = cv2.INTER_AREA if size[0] < image.shape[1] else cv2.INTER_LINEAR
     return Pictures(
-        _webp(cv2.resize(image.astype(np.uint8), size, interpolation=interpolation), _QUALITY),
+        _webp(cv2.resize(image, size, interpolation=interpolation), _QUALITY),
         _webp(colorize(small_labels, label_space), _LOSSLESS),
         _webp(colorize(small_ids, label_space), _LOSSLESS),
         _webp(_errors(small_labels, small_ids, label_space), _LOSSLESS),
     )
-
-
-def _as_rgb(image: np.ndarray) -> np.ndarray:
-    """The first three channels of an image; of one with fewer the first, as grey."""
-    return image[..., :3] if image.shape[-1] >= 3 else image[..., :1].repeat(3, axis=-1)
 
 
 def _small_size(shape: Tuple[int, ...]) -> Tuple[int, int]:

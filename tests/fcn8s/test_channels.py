@@ -1,6 +1,9 @@
 """Images of more than three channels, the whole way: encoder, check, training, evaluation, prediction."""
 
 import json
+import os
+import re
+import shlex
 
 import numpy as np
 import pytest
@@ -159,3 +162,20 @@ def test_what_a_prediction_of_five_channels_refuses(run_dir, stacks, tmp_path, c
     np.save(str(tmp_path / 'rgb.npy'), np.zeros((8, 8, 3), np.uint8))
     assert main(['predict', run_dir, str(tmp_path / 'rgb.npy'), '--out', str(tmp_path / 'a')]) == 2
     assert 'rgb.npy has 3 bands, and the network takes 5 channels' in capsys.readouterr().err
+
+
+def test_the_printed_commands_train_on_five_channels(stacks, tmp_path, capsys, monkeypatch):
+    """As printed, but for a narrow encoder of random weights and a short training."""
+    monkeypatch.chdir(tmp_path)
+    data = str(stacks)
+    assert main(['check', data, '--channels', '5', '--window', '0', '1000', '--preview', 'preview.png']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    vgg16 = re.search(r'vgg16 (ENCODER --weights) hed( --channels 5 --mean .* --deviation .*)\):', '\n'.join(lines))
+    training = next(line for line in lines if ' train ' in line)
+    words = (vgg16.group(1) + ' random' + vgg16.group(2)).split()
+    assert [round(float(mean)) for mean in words[6:8]] == pytest.approx([128, 128], abs=50)
+    assert main(['vgg16'] + words + ['--width-divisor', '64']) == 0
+    words = shlex.split(training)[shlex.split(training).index('train') :]
+    assert words[words.index('--window') :][:3] == ['--window', '0', '1000']
+    assert main(words + ['--epochs', '1', '--workers', '0', '--run', 'run']) == 0
+    assert os.path.isfile('preview.png') and os.path.isdir('run')

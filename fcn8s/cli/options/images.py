@@ -3,7 +3,7 @@
 import argparse
 import json
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 NAMES = ('bands', 'window', 'transparency')
 
@@ -49,6 +49,14 @@ def image_rules(args: argparse.Namespace, base: Any) -> Any:
     if args.transparency is not None:
         given['alpha'] = args.transparency
     return checked_rules(base._replace(**given))
+
+
+def image_words(args: argparse.Namespace) -> List[str]:
+    """The flags as they were typed, for another command."""
+    words: List[str] = []
+    for name, value in (('--bands', args.bands), ('--window', args.window)):
+        words += [] if value is None else [name] + [str(number) for number in value]
+    return words + ([] if args.transparency is None else ['--transparency', args.transparency])
 
 
 def rules_to_begin_with(encoder: Optional[str], model: Optional[str]) -> Any:
