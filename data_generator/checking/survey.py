@@ -85,10 +85,10 @@ def survey(
     """
     if not os.path.isdir(root):
         raise FileNotFoundError('No such directory: {}. Give the root directory of a dataset.'.format(root))
-    return _found(root, layout)._replace(faults=_system_files(root))
+    return _found(root, layout, extensions)._replace(faults=_system_files(root))
 
 
-def _found(root: str, layout: Optional[Union[str, Layout]]) -> Survey:
+def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional[Tuple[str, ...]]) -> Survey:
     if layout is not None:
         found = _best(root, [(variant, True) for variant in variants_of(layout)], labels_needed=False)
         if found is None:
