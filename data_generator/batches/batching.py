@@ -1,8 +1,10 @@
 """Which samples make up which batch, how they are put together, and the iterator that hands them out."""
 
 import time
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+import warnings
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
+import cv2
 import numpy as np
 
 from data_generator.batches.workers import InlineSource, ThreadedSource
@@ -42,6 +44,7 @@ class BatchOrder:
         self._seed = seed
         self._permutations: Dict[int, np.ndarray] = {}
         self.num_batches = -(-num_pairs // batch_size)
+        self.shuffles = shuffle
 
     def samples(self, k: int) -> List[Sample]:
         """The samples of batch number k, which counts from 0."""
@@ -100,6 +103,59 @@ def _check_equal_sizes(arrays: Sequence[np.ndarray], what: str, made: Sequence[M
             )
 
 
+class _ClassWatch:
+    """Warns after the first pass where labels lack classes: they are not learnt, or a score on them says nothing.
+
+    It looks at no label any more once it has seen all classes.
+    """
+
+    def __init__(self, label_space: Optional[LabelSpace], order: BatchOrder) -> None:
+        self._space = label_space
+        self._missing = set(range(label_space.num_classes)) if label_space is not None else set()
+        if label_space is not None:
+            self._missing -= set(label_space.void_class_ids)
+        self._shuffles, self._left = order.shuffles, order.num_batches
+
+    def see(self, batch: Batch) -> None:
+        if not self._missing or self._space is None or not isinstance(batch, tuple):
+            return
+        labels = batch[1]
+        if labels.ndim == 4:  # one-hot
+            self._missing -= set(np.flatnonzero(labels.any(axis=(0, 1, 2))).tolist())
+        else:
+            self._missing -= _values_of(labels)
+        self._left -= 1
+        if self._left == 0:
+            self._warn(self._space)
+            self._missing = set()
+
+    def _warn(self, space: LabelSpace) -> None:
+        num_seen = space.num_classes - len(space.void_class_ids) - len(self._missing)
+        names = ', '.join('{} ({})'.format(c, space.class_names[c]) for c in sorted(self._missing)[:10])
+        if self._shuffles and self._missing:
+            warnings.warn(
+                'No pixel of the first pass over the data is of class {}{}. What does not occur is not learnt: fcn8s '
+                'check says which classes the labels hold.'.format(names, ', ...' if len(self._missing) > 10 else ''),
+                stacklevel=4,
+            )
+        elif self._missing and num_seen < 2:
+            warnings.warn(
+                'The labels of a whole pass hold {}, so a score on them says nothing. Evaluate on labels of several '
+                'classes; fcn8s check says which they hold.'.format(
+                    'a single class' if num_seen else 'no class at all'
+                ),
+                stacklevel=4,
+            )
+
+
+def _values_of(labels: np.ndarray) -> Set[int]:
+    if labels.dtype != np.uint8:
+        return set(np.unique(labels).tolist())
+    # A histogram of OpenCV takes a tenth of what numpy takes for the same.
+    counts = cv2.calcHist([np.ascontiguousarray(labels).reshape(-1, 1)], [0], None, [256], [0, 256])
+    return set(np.flatnonzero(counts).tolist())
+
+
 class BatchIterator:
     """An endless iterator over batches: images uint8 [N, H, W, C], RGB as a rule, or (images, labels uint8 [N, H, W]).
 
@@ -133,6 +189,7 @@ class BatchIterator:
         self.fingerprint = fingerprint
         self.image_rules = image_rules
         self._closed = False
+        self._watch = _ClassWatch(label_space, order)
         self._source = (
             ThreadedSource(order.samples, make, assemble, workers, prefetch, owner=self)
             if workers
@@ -154,6 +211,7 @@ class BatchIterator:
         finally:
             self.wait_seconds += time.perf_counter() - start
         self.position += 1
+        self._watch.see(batch)
         return batch
 
     def seek(self, position: int) -> None:

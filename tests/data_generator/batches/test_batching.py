@@ -3,6 +3,7 @@ import pathlib
 import subprocess
 import sys
 import threading
+import warnings
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from data_generator import DataError
 from data_generator.batches import workers
 from data_generator.batches.batching import BatchIterator, BatchOrder, Made, Sample, sample_rng, stack
+from helpers.label_spaces import generic_label_space
 
 ROOT = str(pathlib.Path(__file__).parents[3])
 TIMEOUT = 60  # seconds after which a hanging thread fails a test
@@ -289,3 +291,38 @@ def test_the_interpreter_exits_cleanly(body, main, output):
         check=False,
     )
     assert (process.returncode, process.stdout.strip(), process.stderr) == (0, output, '')
+
+
+def labels_of_classes(root, own_dataset, *values, **options):
+    return own_dataset(root, [np.full((2, 3), value) for value in values], **options)
+
+
+def passes(data, number=2, **options):
+    with data.generate(1, **options) as batches:
+        for _ in range(number * batches.num_batches):
+            next(batches)
+
+
+def test_a_class_without_a_pixel_is_warned_about_after_the_first_pass_of_training(tmp_path, own_dataset):
+    data = labels_of_classes(tmp_path, own_dataset, 0, 2, 255, 0, num_classes=4)
+    with pytest.warns(UserWarning, match=r'is of class 1 \(class 1\), 3 \(class 3\)\. What does not occur') as caught:
+        passes(data)
+    assert len(caught) == 1
+    with pytest.warns(UserWarning, match=r'is of class 1 \(class 1\), 3'):
+        passes(data, convert_to_one_hot=True)
+
+
+def test_a_score_over_a_single_class_is_warned_about(tmp_path, own_dataset):
+    with pytest.warns(UserWarning, match='hold a single class, so a score on them says nothing'):
+        passes(labels_of_classes(tmp_path / 'a', own_dataset, 1, 255, num_classes=3), shuffle=False)
+    with pytest.warns(UserWarning, match='hold no class at all'):
+        passes(labels_of_classes(tmp_path / 'b', own_dataset, 255, num_classes=3), shuffle=False)
+
+
+def test_whole_labels_are_not_warned_about(tmp_path, own_dataset):
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        passes(labels_of_classes(tmp_path / 'a', own_dataset, 0, 1, 2, num_classes=3))
+        passes(labels_of_classes(tmp_path / 'b', own_dataset, 0, 1, num_classes=3), shuffle=False)
+        space = generic_label_space(3)._replace(void_class_ids=(2,))
+        passes(labels_of_classes(tmp_path / 'c', own_dataset, 0, 1, label_space=space, ignore_id=255))
