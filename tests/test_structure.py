@@ -40,7 +40,7 @@ ARROWS = {
         'batches': {'errors', 'files', 'transforms'},
         'batch_generator': {'errors', 'files', 'transforms', 'batches'},
         'checking': {'errors', 'files', 'batches', 'batch_generator'},
-        'annotations': {'errors'},
+        'annotations': {'errors', 'files'},
         'street_scenes': set(),
     },
 }

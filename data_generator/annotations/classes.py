@@ -3,6 +3,7 @@
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from data_generator.annotations.shapes import VOID, Color, LeftOut, Source
+from data_generator.files.legends import VOID_NAMES
 from helpers.images import natural_sort_key
 from helpers.label_spaces import LabelSpace, generic_label_space
 
@@ -43,7 +44,8 @@ def plan_classes(
         labels: All that occur.
         rest: 'background', which is class 0 then, or 'void'.
         wanted: The classes to take, in this order; None for those of the source, and others that occur after them.
-        void_names: Labels whose pixels never count.
+        void_names: Labels whose pixels never count, beside those that are called so (`VOID_NAMES`): a network that
+            were trained on them would be said to have a class less.
 
     Raises:
         ValueError: A class that is wanted does not occur, or there are too many or too few.
@@ -55,6 +57,7 @@ def plan_classes(
     if wanted is not None:
         _check_names('--classes', [name for name in wanted if name not in names], names)
         names = list(wanted)
+    void |= {name for name in names if name.lower() in VOID_NAMES}
     names = [name for name in names if name not in void]
     background = [name for name in names if name.lower() in _BACKGROUND_NAMES] if rest == BACKGROUND else []
     names = ([BACKGROUND] if rest == BACKGROUND else []) + [name for name in names if name not in background]

@@ -35,6 +35,8 @@ def imported_again(tmp_path, image, class_ids, kind, tolerance, space=SPACE, opt
     names = LabelSpace.from_dict(json.loads((tmp_path / 'dataset' / 'classes.json').read_text())).class_names
     table = np.full(256, 255, np.uint8)
     table[: len(names)] = [space.class_names.index(name) for name in names]
+    if 'void' in space.class_names:  # a class of that name does not count in what is imported
+        table[255] = space.class_names.index('void')
     return table[found]
 
 
