@@ -3,15 +3,18 @@
 The class that people use, `fcn8s.FCN8s`, and the training stand above this; neither knows the other.
 """
 
+import errno
 import functools
 import os
 import shlex
+import shutil
+import sys
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 from tqdm import tqdm
 
-from fcn8s.backend import ConfigProto, Tensor, tf
+from fcn8s.backend import ConfigProto, Tensor, Variable, tf
 from fcn8s.batches import PredictionTensors, as_image_batch, as_label_batch, check_same_classes, predict_in_chunks
 from fcn8s.evaluation.one_pass import run_evaluation
 from fcn8s.graph.assembly import Model, TrainingSettings, assemble, check_training_settings
@@ -29,8 +32,9 @@ from fcn8s.precision import (
 from fcn8s.saving import model_files, restoring, saved_models
 from fcn8s.saving.descriptions import check_tags
 from fcn8s.saving.opening import Opening, plan_opening
+from fcn8s.saving.runs import is_run, open_current
 from fcn8s.settings import ModelSettings
-from helpers.files import atomic_directory
+from helpers.files import atomic_directory, check_folder
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 
@@ -221,7 +225,8 @@ class Network:
         """Returns all scores of `num_batches` batches. The loss is a mean over pixels, plus the L2 penalty."""
         label_space = self.label_space_with(batches)
         training = self.tensors.training
-        progress = functools.partial(tqdm, desc='evaluate', unit='batch', leave=False, dynamic_ncols=True)
+        look = dict(desc='evaluate', unit='batch', leave=False, dynamic_ncols=True, disable=sys.stderr is None)
+        progress = functools.partial(tqdm, **look)
         scores = run_evaluation(
             self.session.run, training.scoring.totals, self.evaluation_feed, batches, num_batches, label_space, progress
         )
@@ -255,6 +260,22 @@ class Network:
         if saver == 'saved_model':
             print('To deploy it: fcn8s export {} OUT'.format(shlex.quote(path)))
         return path
+
+    def check_can_save(self, directory: str, variables: Sequence[Variable]) -> None:
+        """Finds out before the training whether it can be saved: a folder that takes files, and space for one saving.
+
+        Raises:
+            OSError: saying what to do.
+        """
+        check_folder(directory)
+        needed = sum(int(np.prod(v.shape.as_list())) * v.dtype.base_dtype.size for v in variables)
+        free = shutil.disk_usage(directory).free
+        if free < needed:
+            raise OSError(
+                errno.ENOSPC,
+                '{} has {} MB free, and what is to be saved there takes {} MB. Free some space or choose another '
+                'directory.'.format(os.fspath(directory), free // 10**6, -(-needed // 10**6)),
+            )
 
     def _is_saved(self, directory: str, saver: str) -> bool:
         return (saver, os.path.realpath(directory), self.step()) in self._saved
@@ -404,8 +425,18 @@ def open_network(
     )
     check_training_settings(training)
     architecture['optimizer'] = None if model_load_dir else training.optimizer.name
-    plan = plan_opening(model_load_dir, tags, vgg16_dir, variables_load_dir, fine_tune_from, architecture, trust)
-    if class_weights is not None:
-        weights = check_class_weights(class_weights, plan.settings.num_classes).tolist()
-        training = training._replace(class_weights=tuple(weights))
-    return Network(plan, training, Arithmetic(precision, xla, gpu_memory_growth, config), seed)
+    arithmetic = Arithmetic(precision, xla, gpu_memory_growth, config)
+
+    def build(loaded: Optional[str], fine_tuned: Optional[str]) -> Network:
+        plan = plan_opening(loaded, tags, vgg16_dir, variables_load_dir, fine_tuned, architecture, trust)
+        weights = None
+        if class_weights is not None:
+            weights = tuple(check_class_weights(class_weights, plan.settings.num_classes).tolist())
+        return Network(plan, training._replace(class_weights=weights), arithmetic, seed)
+
+    # The best checkpoint of a run that is being trained may be replaced at any moment.
+    if model_load_dir is not None and is_run(model_load_dir) and fine_tune_from is None:
+        return open_current(model_load_dir, lambda directory: build(directory, None))
+    if fine_tune_from is not None and is_run(fine_tune_from) and model_load_dir is None:
+        return open_current(fine_tune_from, lambda directory: build(None, directory))
+    return build(model_load_dir, fine_tune_from)

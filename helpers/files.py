@@ -92,6 +92,19 @@ def atomic_directory(final_path: PathLike) -> Iterator[str]:
         _fsync_directory(os.path.dirname(final))
 
 
+def check_folder(directory: PathLike) -> None:
+    """Makes a folder and raises OSError, saying what to do, where nothing can be written there.
+
+    What is written to find out has a name of its own: two processes may look at once.
+    """
+    probe = _temporary_sibling(os.path.join(os.path.realpath(os.fspath(directory)), 'can-write'))
+    with explain_os_errors(probe):
+        os.makedirs(os.path.dirname(probe), exist_ok=True)
+        with open(probe, 'wb'):
+            pass
+        os.unlink(probe)
+
+
 def atomic_write_json(path: PathLike, obj: Any) -> None:
     """Writes `obj` as indented UTF-8 JSON through `atomic_path`.
 

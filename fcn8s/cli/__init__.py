@@ -11,7 +11,7 @@ import sys
 from typing import Optional, Sequence
 
 from fcn8s import __version__
-from fcn8s.cli.terminal import Parser, complain, fitted_output
+from fcn8s.cli.terminal import Parser, complain, ensure_streams, fitted_output
 from fcn8s.foreign_folders import explained
 from helpers.termination import exit_status, termination_raised
 
@@ -40,6 +40,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
     Exit status: 0 done, 1 the command's own 'no', 2 bad input, 130 interrupted, 143 ended by SIGTERM.
     """
+    ensure_streams()
     parser = build_parser()
     args = parser.parse_args(argv)
     args.argv = sys.argv[1:] if argv is None else list(argv)

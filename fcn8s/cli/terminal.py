@@ -60,6 +60,23 @@ class _FittingStream:
         self._stream.flush()
 
 
+def ensure_streams() -> None:
+    """Gives standard streams that are missing (`2>&-`, a service, pythonw) a place that takes everything.
+
+    Without, the next file that is opened would get their number, and what TensorFlow logs would be written into it.
+    """
+    for number, (name, mode) in enumerate((('stdin', 'r'), ('stdout', 'w'), ('stderr', 'w'))):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
 def terminal_width() -> Optional[int]:
     """The columns of the terminal that standard output goes to; None for a file or a pipe, whose lines stay whole."""
     if os.environ.get('COLUMNS', '').isdigit():

@@ -65,12 +65,15 @@ def train_run(options: argparse.Namespace) -> None:
 
 def _closing_lines(options: argparse.Namespace) -> str:
     run_dir, fcn8s = shlex.quote(options.run_dir), program()
+    evaluate = ''
+    if options.val_images is not None or options.data is not None and options.val_split:
+        evaluate = 'evaluate:\n  {} evaluate {} {}\n'.format(fcn8s, run_dir, _data_flags(options))
     return (
-        '\nThe run is in {run}\nevaluate:\n  {fcn8s} evaluate {run} {data}\npredict:\n  {fcn8s} predict {run} IMAGE '
+        '\nThe run is in {run}\n{evaluate}predict:\n  {fcn8s} predict {run} IMAGE '
         '--out DIR\nlook at curves:\n  {curves}'.format(
             run=run_dir,
             fcn8s=fcn8s,
-            data=_data_flags(options),
+            evaluate=evaluate,
             curves=tensorboard(os.path.join(options.run_dir, 'events')),
         )
     )
@@ -367,7 +370,11 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _data_flags(options: argparse.Namespace) -> str:
+    """What makes `fcn8s evaluate` score as the evaluations of the run did."""
     if options.data is None:
-        images, labels = options.val_images or options.images, options.val_labels or options.labels
-        return '--images {} --labels {}'.format(shlex.quote(images), shlex.quote(labels))
-    return '--data {} --layout {}'.format(shlex.quote(options.data), options.layout)
+        flags = '--images {} --labels {}'.format(shlex.quote(options.val_images), shlex.quote(options.val_labels))
+    else:
+        flags = '--data {} --layout {} --split {}'.format(
+            shlex.quote(options.data), options.layout, shlex.quote(options.val_split)
+        )
+    return flags + (' --at-input-size' if options.eval_at_input_size and options.size is not None else '')

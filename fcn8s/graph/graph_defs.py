@@ -1,8 +1,8 @@
 """GraphDefs as data: names, parts, and what another TensorFlow needs in order to read them."""
 
-from typing import Any, Dict, Iterator, Sequence, Set
+from typing import Any, Callable, Dict, Iterator, Sequence, Set
 
-from fcn8s.backend import tf
+from fcn8s.backend import Tensor, tf
 
 VARIABLE_OPS = ('VarHandleOp', 'VariableV2', 'Variable')
 RANDOM_OPS = ('RandomUniform', 'StatelessRandomUniform', 'StatelessRandomUniformV2')
@@ -97,3 +97,14 @@ def variable_behind(name: str, nodes: Dict[str, Any]) -> Any:
     while node.op in ('Identity', 'ReadVariableOp'):
         node = nodes[node_name(node.input[0])]
     return node if node.op in VARIABLE_OPS else None
+
+
+def tensor_once(name: str, build: Callable[[str], Tensor]) -> Tensor:
+    """Returns the tensor of this name in the current graph, which `build(name)` adds where it is not there yet.
+
+    What looks at a network from outside takes its tensors from here, so that a graph does not grow with every look.
+    """
+    try:
+        return tf.get_default_graph().get_tensor_by_name(name + ':0')
+    except KeyError:
+        return build(name)

@@ -10,7 +10,8 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from fcn8s.backend import tf
+from fcn8s.backend import Tensor, tf
+from fcn8s.graph.graph_defs import tensor_once
 
 IMAGE, CONVOLUTION, POOLING, UPSAMPLING, SUM = 'image', 'convolution', 'pooling', 'transposed convolution', 'sum'
 _KIND_OF_OP = {'Conv2D': CONVOLUTION, 'MaxPool': POOLING, 'Conv2DBackpropInput': UPSAMPLING}
@@ -62,13 +63,17 @@ def read_architecture(model: Any, image_size: Tuple[int, int] = (256, 512)) -> L
     tracer = _Tracer(model.image_input)
     tracer.trace(model.fcn8s_output)
     with model.graph.as_default():
-        fetches = {name: tf.shape(op.outputs[0]) for name, op in tracer.ops.items()}
+        fetches = {name: _shape_of(op.outputs[0]) for name, op in tracer.ops.items()}
     shapes = model.sess.run(fetches, {model.images_uint8: np.zeros((1,) + tuple(image_size) + (3,), np.uint8)})
     layers: Dict[str, Layer] = collections.OrderedDict()
     for name, op in tracer.ops.items():
         height, width, channels = (int(side) for side in shapes[name][1:])
         layers[name] = _layer(name, op, tracer.inputs[name], layers, (height, width, channels))
     return list(layers.values())
+
+
+def _shape_of(output: Tensor) -> Tensor:
+    return tensor_once('shape_of/' + output.op.name, lambda name: tf.shape(output, name=name))
 
 
 class _Tracer:

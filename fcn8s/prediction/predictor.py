@@ -1,6 +1,7 @@
 """Predicting images of any size: in tiles, at several scales, mirrored; and folders of images as overlays."""
 
 import os
+import sys
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import cv2
@@ -245,7 +246,7 @@ def predict_and_save(
     with explain_os_errors(results_dir):
         os.makedirs(results_dir, exist_ok=True)
     pairs = [pair for pair in pairs if overwrite_existing or not os.path.exists(pair[1])]
-    for image_path, result_path in tqdm(pairs, desc='predict', unit='image'):
+    for image_path, result_path in tqdm(pairs, desc='predict', unit='image', disable=sys.stderr is None):
         image = read_image(image_path, rules=image_rules)
         image = image if size is None else resize_image(image, size)
         class_ids, image = predict(image[np.newaxis])[0], shown_channels(image)

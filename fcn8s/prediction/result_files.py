@@ -220,11 +220,3 @@ def id_map(label_space: LabelSpace, ids: str) -> np.ndarray:
             )
         return cityscapes_ids_to_train_ids()[class_ids_to_file_ids(label_space)]
     return class_ids_to_file_ids(label_space)
-
-
-def check_folder(out_dir: str) -> None:
-    """Makes the folder and raises OSError, saying what to do, where nothing can be written there."""
-    probe = os.path.join(out_dir, '.fcn8s-can-write')
-    with atomic_path(probe) as temporary, open(temporary, 'wb'):
-        pass
-    os.unlink(probe)

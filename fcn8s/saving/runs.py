@@ -11,7 +11,7 @@ import json
 import os
 import re
 import sys
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, TypeVar
 
 if sys.platform != 'win32':  # which has no advisory locks of this kind
     import fcntl
@@ -19,6 +19,8 @@ if sys.platform != 'win32':  # which has no advisory locks of this kind
 from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.saving.descriptions import DESCRIPTION_FILE
 from helpers.files import TEMPORARY_PATTERN, atomic_path, atomic_write_json, explain_os_errors, to_json
+
+Opened = TypeVar('Opened')
 
 CONFIG_FILE = 'config.json'
 METRICS_FILE = 'metrics.jsonl'
@@ -186,6 +188,34 @@ def write_metrics(run: Run, records: List[Dict[str, Any]]) -> None:
     with atomic_path(run.metrics_path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
         for record in records:
             file.write(json.dumps(to_json(record)) + '\n')
+
+
+def is_run(path: str) -> bool:
+    """Whether `path` is a run directory."""
+    return os.path.isfile(Run(os.fspath(path)).config_path)
+
+
+def open_current(path: str, open_model: Callable[[str], Opened]) -> Opened:
+    """Opens the saved FCN-8s that `path` stands for, also of a run that is being trained.
+
+    A training that finds a better checkpoint removes the one before. Where that happens while a model is being opened,
+    the new one is opened instead.
+
+    Args:
+        open_model: opens the directory that it is given.
+
+    Raises:
+        Whatever `open_model` raises for a checkpoint that is still the one that `path` stands for.
+    """
+    directory = resolve_model(path)
+    while True:
+        try:
+            return open_model(directory)
+        except (ValueError, OSError):
+            current = resolve_model(path)
+            if current == directory:
+                raise
+            directory = current
 
 
 def resolve_model(path: str) -> str:

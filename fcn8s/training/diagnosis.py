@@ -71,15 +71,20 @@ def diagnose_history(
     evaluations = [record['evaluation'] for record in history if record.get('evaluation')]
     matrices = [scores['confusion_matrix'] for scores in evaluations if scores.get('confusion_matrix') is not None]
     return diagnose(
-        [record['training_loss'] for record in history],
+        [_number(record['training_loss']) for record in history],
         label_space.num_classes,
-        [scores['loss'] for scores in evaluations if 'loss' in scores] if validation_data else (),
+        [_number(scores['loss']) for scores in evaluations if 'loss' in scores] if validation_data else (),
         np.asarray(matrices[-1]) if matrices else None,
         label_space.class_names,
         history[-1].get('learning_rate') if history else None,
         mean_cross_entropy,
         history[-1].get('step') if history else None,
     )
+
+
+def _number(value: Optional[float]) -> float:
+    """A loss as `metrics.jsonl` has it: null stands for NaN, which JSON does not know."""
+    return math.nan if value is None else value
 
 
 def _rate(learning_rate: Optional[float]) -> str:

@@ -4,6 +4,7 @@ The loop touches no TensorFlow. It takes `run(fetches, feed)`, a session's `run`
 """
 
 import math
+import sys
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -261,7 +262,8 @@ class TrainingLoop:
         done, total = len(self.state.losses), self.options.steps_per_epoch
         name = 'epoch {}/{}'.format(epoch + 1, self.options.epochs)
         start = time.perf_counter() - self.state.seconds
-        with tqdm(total=total, initial=done, unit='step', desc=name, dynamic_ncols=True, mininterval=0.5) as bar:
+        look = dict(unit='step', desc=name, dynamic_ncols=True, mininterval=0.5, disable=sys.stderr is None)
+        with tqdm(total=total, initial=done, **look) as bar:
             for _ in range(done, total):
                 rate = _checked_rate(self.options.learning_rate_schedule(self.state.step), self.state.step)
                 self._take_step(rate)

@@ -91,9 +91,12 @@ class _Training:
             if self.request.run_dir is not None:
                 self.run = self._open_run(self.request.run_dir, stack)
                 self.checkpoints = self._open_checkpoints(self.run)
+                self.network.check_can_save(self.run.checkpoints_dir, self.network.tensors.state)
                 if self.request.resume:
                     # The next --resume goes on to these epochs, also after a kill.
                     runs.update_config(self.run, dict(self.request.config or {}, train=self._arguments()))
+            elif self.request.save_during_training:
+                self.network.check_can_save(self.request.save_dir or '', self.network.tensors.weights)
             self._open_events()
             if self.events:
                 stack.enter_context(self.events)

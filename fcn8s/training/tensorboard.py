@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from fcn8s.backend import tf
+from fcn8s.graph.graph_defs import tensor_once
 from helpers.files import explain_os_errors
 from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace
@@ -119,13 +120,16 @@ class WeightStatistics:
     """Mean and root mean square of every kernel, from two reductions that allocate no copy of the weights."""
 
     def __init__(self, kernels: Sequence[Any]) -> None:
-        with tf.name_scope('weight_statistics'):
-            self._fetches = {kernel.op.name: self._reductions(kernel) for kernel in kernels}
+        self._fetches = {kernel.op.name: self._reductions(kernel) for kernel in kernels}
 
     @staticmethod
     def _reductions(kernel: Any) -> Tuple[Any, Any]:
         count = float(np.prod(kernel.shape.as_list()))
-        return tf.reduce_mean(kernel), tf.sqrt(2 * tf.nn.l2_loss(kernel) / count)
+        scope = 'weight_statistics/{}/'.format(kernel.op.name)
+        return (
+            tensor_once(scope + 'mean', lambda name: tf.reduce_mean(kernel, name=name)),
+            tensor_once(scope + 'rms', lambda name: tf.sqrt(2 * tf.nn.l2_loss(kernel) / count, name=name)),
+        )
 
     def read(self, session: Any) -> Dict[str, float]:
         """Tag -> value at this moment."""

@@ -3,7 +3,9 @@
 import functools
 import json
 import os
+import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from streams import Stream
 from fcn8s import FCN8s
 from fcn8s.backend import tf
 from fcn8s.graph.optimizers import OptimizerSettings
+from fcn8s.saving import restoring, saved_models
+from fcn8s.saving.runs import Run
 from fcn8s.stopping import TrainingInterrupted
 from fcn8s.training.schedules import constant
 from helpers.label_spaces import CAMVID, generic_label_space
@@ -636,8 +640,6 @@ def test_a_loss_function_of_ones_own(tiny_encoder):
     ],
 )
 def test_broken_files_of_a_saved_model(trained, tmp_path, damage, message):
-    import shutil
-
     copy = str(tmp_path / 'copy')
     shutil.copytree(trained['saved'], copy)
     places = {
@@ -888,3 +890,149 @@ def test_a_checkpoint_whose_state_contradicts_it_is_refused_and_nothing_is_remov
         with pytest.raises(ValueError, match='cannot be continued.*' + message):
             run_training(tiny_encoder, run_dir, epochs=2, resume=True)
         assert contents() == before
+
+
+def test_no_method_lets_the_graph_grow_with_every_call(trained, tiny_encoder, tmp_path):
+    """After the tenth call a graph has as many nodes as after the first."""
+    from fcn8s.planning.architecture import read_architecture
+
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        calls = {
+            'train': lambda: model.train(
+                Stream((32, 32)), 1, 1, constant(1e-3), metrics={'loss'}, summaries_dir=str(tmp_path / 'events')
+            ),
+            'evaluate': lambda: model.evaluate(Stream((32, 32)), 1),
+            'run_evaluation': lambda: model.run_evaluation(Stream((32, 32)), 1, 0.1),
+            'predict': lambda: model.predict(IMAGES),
+            'predict_and_save': None,  # `predict`, and files
+            'save': lambda: [
+                model.save(str(tmp_path / 'models'), saver, force_save=True) for saver in ('saved_model', 'train_saver')
+            ],
+            'load_variables': lambda: [model.load_variables(trained[kind]) for kind in ('variables', 'saved')],
+            'close': None,  # ends the network
+            'export': None,  # opens what `save` writes, in a graph of its own
+            'read_architecture': lambda: read_architecture(model, (32, 32)),
+        }
+        public = {name for name in vars(FCN8s) if not name.startswith('_') and callable(getattr(FCN8s, name))}
+        assert public <= set(calls)
+        for name, call in calls.items():
+            if call is not None:
+                call()
+                before = len(model.graph.get_operations())
+                for _ in range(9 if name != 'save' else 2):
+                    call()
+                assert len(model.graph.get_operations()) == before, name
+
+
+def test_a_script_that_runs_twice_saves_twice(tiny_encoder, tmp_path):
+    for _ in range(2):
+        with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+            model.train(
+                Stream(), 1, 1, constant(1e-3), save_during_training=True, save_dir=str(tmp_path), save_best_only=False
+            )
+            model.save(str(tmp_path))
+            assert model.save(str(tmp_path), 'train_saver') is not None  # another form
+            assert model.save(str(tmp_path / 'elsewhere')) is not None  # another place
+            assert model.save(str(tmp_path)) is None
+    names = sorted(name for name in os.listdir(str(tmp_path)) if name != 'elsewhere')
+    (first,) = {name.split(')_')[0] + ')' for name in names}
+    assert first == '(globalstep-1)'
+    assert [name[-2:] for name in names if not name.endswith(')')] == ['_2', '_3', '_4']
+
+
+def test_what_would_stop_a_save_is_found_before_the_first_step(trained, tmp_path, monkeypatch):
+    (tmp_path / 'file').write_text('')
+    with FCN8s(model_load_dir=trained['saved']) as model:
+        arguments = dict(epochs=1, steps_per_epoch=1, learning_rate_schedule=constant(1e-3), save_during_training=True)
+        with pytest.raises(OSError, match='is a file|has the place of a directory'):
+            model.train(Stream(), save_dir=str(tmp_path / 'file' / 'models'), **arguments)
+        with pytest.raises(ValueError, match="name is 'a/b'"):
+            model.train(Stream(), save_dir=str(tmp_path), save_name='a/b', **arguments)
+        monkeypatch.setattr('fcn8s.network.shutil.disk_usage', lambda place: shutil._ntuple_diskusage(1, 1, 1000))
+        for place in (dict(save_dir=str(tmp_path), **arguments), dict(arguments, run_dir=str(tmp_path / 'run'))):
+            if 'run_dir' in place:
+                del place['save_during_training']
+            with pytest.raises(OSError, match='has 0 MB free, and what is to be saved there takes'):
+                model.train(Stream(), **place)
+        assert model.sess.run(model.global_step) == 10
+
+
+def test_arguments_are_refused_before_the_encoder_is_read(monkeypatch):
+    monkeypatch.setattr('fcn8s.network.plan_opening', lambda *_: pytest.fail('read'))
+    for arguments, message in (
+        (dict(freeze=9), 'freeze is 9'),
+        (dict(normalize='median'), "normalize is 'median'"),
+        (dict(loss='focal'), "loss is 'focal'"),
+        (dict(loss=len, normalize='sum'), 'belong to the cross-entropy'),
+        (dict(loss=len, class_weights=[1, 2]), 'belong to the cross-entropy'),
+        (dict(optimizer=OptimizerSettings(weight_decay=-1)), 'weight_decay is -1'),
+        (dict(accumulate_batches=0), 'accumulate_batches is 0'),
+        (dict(seed=0.5), 'seed is 0.5'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            FCN8s(vgg16_dir='x', num_classes=2, **arguments)
+
+
+def test_a_nameless_network_scores_by_the_classes_of_the_data(tiny_encoder, capsys):
+    space = generic_label_space(2, class_names=['wall', 'void'])._replace(name='rooms', void_class_ids=(1,))
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        scores = model.evaluate(Stream(label_space=space), 1)
+    assert np.isnan(scores['per_class_iou'][1]) and not np.isnan(scores['per_class_iou'][0])
+    table = capsys.readouterr().out
+    assert 'wall' in table and 'void' not in table and 'class 1' not in table
+
+
+def test_a_run_whose_best_checkpoint_is_replaced_while_it_is_opened_opens_all_the_same(
+    tiny_encoder, tmp_path, monkeypatch
+):
+    run_dir = str(tmp_path / 'run')
+    run_training(tiny_encoder, run_dir, epochs=2)
+    pointer = tmp_path / 'run' / 'checkpoints' / 'best.json'
+    pointer.write_text('{"checkpoint": "step-00000004"}')
+    original = saved_models.checkpoint_shapes
+
+    def replaced(prefix):
+        if 'step-00000004' in prefix:
+            pointer.write_text('{"checkpoint": "step-00000008"}')
+            shutil.rmtree(str(tmp_path / 'run' / 'checkpoints' / 'step-00000004'))
+        return original(prefix)
+
+    monkeypatch.setattr(saved_models, 'checkpoint_shapes', replaced)
+    with FCN8s(model_load_dir=run_dir) as model:
+        assert model.sess.run(model.global_step) == 8
+
+
+def test_a_resumed_run_reads_its_checkpoint_once(tiny_encoder, tmp_path, monkeypatch):
+    run_dir = str(tmp_path / 'run')
+    run_training(tiny_encoder, run_dir, epochs=1)
+    read, original = [], restoring._restore_checked
+    monkeypatch.setattr(
+        restoring, '_restore_checked', lambda *arguments: read.append(arguments[1]) or original(*arguments)
+    )
+    with FCN8s(model_load_dir=Run(run_dir).last_checkpoint(), seed=5) as model:
+        model.train(
+            Stream(),
+            2,
+            4,
+            lambda step: 1e-3 / (step + 1),
+            run_dir=run_dir,
+            resume=True,
+            val_generator=Stream(seed=1),
+            eval_frequency=1,
+            metrics={'loss', 'mean_iou'},
+            monitor='mean_iou',
+        )
+    names = [variable.op.name for variables in read for variable in variables]
+    assert len(names) == len(set(names)) == len(model.model.state)
+    assert_equal_values_of_a_whole_run(tiny_encoder, tmp_path, run_dir)
+
+
+def assert_equal_values_of_a_whole_run(encoder, tmp_path, run_dir):
+    run_training(encoder, str(tmp_path / 'whole'), epochs=2)
+    assert timeless(os.path.join(run_dir, 'metrics.jsonl')) == timeless(str(tmp_path / 'whole' / 'metrics.jsonl'))
+
+
+def test_training_and_evaluation_work_without_a_standard_error(trained, monkeypatch):
+    monkeypatch.setattr(sys, 'stderr', None)
+    with FCN8s(model_load_dir=trained['saved']) as model:
+        model.train(Stream(), 1, 1, constant(1e-3), metrics={'loss'})

@@ -17,6 +17,10 @@ from fcn8s.cli.options.prediction import (
 _BELONG_TO = {'data': ('layout', 'split'), 'images': ('labels', 'id_map', 'color_tolerance')}
 
 
+# Beyond that, nothing changes in an interval that is quoted with two decimals.
+MAX_RESAMPLES = 1000000
+
+
 class Subject(NamedTuple):
     """A model, as it was typed and where it is, and what it is evaluated on: a `BatchGenerator`."""
 
@@ -139,7 +143,7 @@ def image_names(data: Any) -> List[str]:
 
 def check_can_write(flag: str, path: str, example: str) -> None:
     """Raises ValueError or OSError where no file can be written at `path`."""
-    from fcn8s.prediction.result_files import check_folder
+    from helpers.files import check_folder
 
     if os.path.isdir(path) or path.endswith(('/', os.sep)):
         raise ValueError(
@@ -156,10 +160,9 @@ def evaluate_subject(
 
     from fcn8s.batches import check_same_classes
     from fcn8s.evaluation.evaluate import attach_scorer, evaluate_model
-    from fcn8s.export.engines import open_model
 
     size, data = subject.input_size, subject.data
-    with open_model(subject.model_dir, precision=args.precision, engine=args.engine, trust=args.trust) as model:
+    with _open_model(args, subject.path) as model:
         predictor = _predictor(args, subject, model)
         scorer = attach_scorer(
             model.images,
@@ -184,7 +187,18 @@ def evaluate_subject(
     if args.samples is not None and predictor is not None:
         means = [dict(zip(('entropy', 'mutual_information'), pair)) for pair in predictor.means]
         evaluation = evaluation._replace(rows=[row._replace(**mean) for row, mean in zip(evaluation.rows, means)])
-    return evaluation, dict(_description(args, subject), computed_in=model.precision, engine=model.engine)
+    return evaluation, dict(
+        _description(args, subject), model=model.model_dir, computed_in=model.precision, engine=model.engine
+    )
+
+
+def _open_model(args: argparse.Namespace, path: str) -> Any:
+    from fcn8s.export.engines import open_model
+    from fcn8s.saving.runs import open_current
+
+    return open_current(
+        path, lambda found: open_model(found, precision=args.precision, engine=args.engine, trust=args.trust)
+    )
 
 
 def _description(args: argparse.Namespace, subject: Subject) -> Dict[str, Any]:
@@ -223,8 +237,14 @@ def _predictor(args: argparse.Namespace, subject: Subject, model: Any) -> Option
 
 def _open_data(args: argparse.Namespace, label_space: Any, rules: Any, path: str) -> Any:
     from data_generator import BatchGenerator
+    from helpers.label_spaces import is_nameless
 
     if args.data is not None:
+        if args.layout is None and is_nameless(label_space):
+            raise ValueError(
+                'the classes of {} have no names, so that it does not say what layout --data {} is in. Give --layout '
+                'NAME (fcn8s check recognises it).'.format(path, args.data)
+            )
         return BatchGenerator.from_layout(args.layout or label_space.name, args.data, _split(args), image_rules=rules)
     return BatchGenerator(
         [args.images],
@@ -250,8 +270,10 @@ def _input_size(args: argparse.Namespace, path: str) -> Optional[Tuple[int, int]
 
 
 def check_resamples(resamples: int) -> None:
-    """Raises ValueError unless it is at least 1."""
-    if resamples < 1:
+    """Raises ValueError unless it is from 1 to MAX_RESAMPLES."""
+    if not 1 <= resamples <= MAX_RESAMPLES:
         raise ValueError(
-            '--resamples is {}; it has to be at least 1, and 1000 or more for an interval to quote.'.format(resamples)
+            '--resamples is {}; it has to be from 1 to {}, and 1000 or more for an interval to quote.'.format(
+                resamples, MAX_RESAMPLES
+            )
         )

@@ -165,10 +165,12 @@ def open_predictor(args: argparse.Namespace) -> Iterator[Tuple[Any, Any]]:
     """The model and the `fcn8s.prediction.predictor.Predictor` that the flags ask for."""
     from fcn8s.export.engines import open_model
     from fcn8s.prediction.predictor import DEFAULT_OVERLAP, Predictor
-    from fcn8s.saving.runs import resolve_model
+    from fcn8s.saving.runs import open_current
 
     size = _network_size(args)
-    with open_model(resolve_model(args.model), precision=args.precision, engine=args.engine, trust=args.trust) as model:
+    with open_current(
+        args.model, lambda path: open_model(path, precision=args.precision, engine=args.engine, trust=args.trust)
+    ) as model:
         options = {
             'tile': None if args.tile is None else tuple(args.tile),
             'overlap': DEFAULT_OVERLAP if args.overlap is None else args.overlap,

@@ -11,6 +11,10 @@ from fcn8s.cli.options.images import add_image_arguments
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import add_trust_argument
 
+# Numbers beyond these are slips, and memory or time would run out on them without a word.
+LARGEST_COUNT = 10**9
+LARGEST_BATCH = 4096
+
 # What --resume may change about a run.
 RESUMABLE = ('epochs', 'workers', 'cache', 'report')
 # Options that are not settings of the run and do not go into its config.json.
@@ -37,15 +41,21 @@ def take_defaults(parser: argparse.ArgumentParser) -> Dict[str, Any]:
     return defaults
 
 
-def count(text: str) -> int:
-    """The argument of an option that counts something: a whole number of at least 1."""
+def count(text: str, largest: int = LARGEST_COUNT) -> int:
+    """The argument of an option that counts something: a whole number from 1 to `largest`."""
     try:
         number = int(text)
     except ValueError:
         number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError('{!r} came; it has to be a whole number of at least 1'.format(text))
+    if not 1 <= number <= largest:
+        rule = 'of at least 1' if number < 1 else 'from 1 to {}'.format(largest)
+        raise argparse.ArgumentTypeError('{!r} came; it has to be a whole number {}'.format(text, rule))
     return number
+
+
+def batch_size(text: str) -> int:
+    """The argument of an option that says how many images are in memory at once: from 1 to LARGEST_BATCH."""
+    return count(text, LARGEST_BATCH)
 
 
 def add_data_arguments(group: Any) -> None:
@@ -154,7 +164,7 @@ def add_network_arguments(group: Any) -> None:
 
 def add_training_arguments(group: Any) -> None:
     group.add_argument('--epochs', type=count, default=20, help='default: 20')
-    group.add_argument('--batch', type=count, default=4, metavar='N', help='images per batch (default: 4)')
+    group.add_argument('--batch', type=batch_size, default=4, metavar='N', help='images per batch (default: 4)')
     group.add_argument('--accumulate', type=count, default=1, metavar='K', help='batches per step (default: 1)')
     group.add_argument('--steps-per-epoch', type=count, metavar='N', help='default: one pass over the data')
     group.add_argument('--optimizer', choices=['adam', 'sgd'], default='adam', help='default: adam')
@@ -181,7 +191,7 @@ def add_training_arguments(group: Any) -> None:
     add_trust_argument(group)
     group.add_argument('--eval-every', type=count, default=1, metavar='EPOCHS', help='default: 1')
     group.add_argument(
-        '--eval-batch', type=count, default=1, metavar='N', help='images per evaluation batch (default: 1)'
+        '--eval-batch', type=batch_size, default=1, metavar='N', help='images per evaluation batch (default: 1)'
     )
     group.add_argument(
         '--eval-at-input-size', action='store_true', help="score at the network's size instead of the ground truth's"

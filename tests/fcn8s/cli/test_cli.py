@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -104,3 +105,16 @@ def test_version_and_help(capsys):
     printed = capsys.readouterr().out
     for command in cli.COMMANDS:
         assert command.replace('_', '-') in printed
+
+
+@pytest.mark.parametrize('closed', ['2>&-', '>&- 2>&-', '<&- >&- 2>&-'])
+def test_a_command_without_standard_streams_works_and_writes_nothing_into_its_files(tmp_path, closed):
+    picture = str(tmp_path / 'out' / 'preview.png')
+    words = [sys.executable, '-m', 'fcn8s', 'sample-data', str(tmp_path / 'data'), '--train', '1', '--val', '1']
+    words += ['--drive', '0', '--size', '32', '64']
+    subprocess.run(' '.join(map(shlex.quote, words)) + ' ' + closed, shell=True, check=True)
+    words = [sys.executable, '-m', 'fcn8s', 'check', str(tmp_path / 'data'), '--preview', picture]
+    assert subprocess.run(' '.join(map(shlex.quote, words)) + ' ' + closed, shell=True, check=False).returncode == 0
+    with open(picture, 'rb') as file:
+        content = file.read()
+    assert content.startswith(b'\x89PNG') and content.endswith(b'IEND\xaeB`\x82')

@@ -357,3 +357,15 @@ def test_samples_of_dropout_are_scored(networks, dataset, tmp_path):
     assert all(0 < float(row['mutual_information']) < float(row['entropy']) < np.log(19) for row in rows)
     again = report_of(tmp_path, path, '--data', dataset, '--samples', 2)
     assert again['confusion_matrix'] == report['confusion_matrix']
+
+
+def test_a_network_without_class_names_needs_a_layout(tiny_encoder, dataset, tmp_path):
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=19) as model:
+        path = model.save(str(tmp_path))
+    with pytest.raises(ValueError, match='the classes of .* have no names, so .* Give --layout NAME'):
+        evaluate_command(path, '--data', dataset)
+
+
+def test_refuses_more_resamples_than_make_sense(networks, dataset):
+    with pytest.raises(ValueError, match='--resamples is 999999999; it has to be from 1 to 1000000'):
+        evaluate_command(networks[0][0], '--data', dataset, '--resamples', '999999999')

@@ -1,5 +1,6 @@
 """`fcn8s train` as it is typed."""
 
+import argparse
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from data_generator.street_scenes import write_dataset
 from data_generator.transforms.augmentations import AUGMENTATIONS
 from data_generator.transforms.pipeline import build_pipeline
 from fcn8s.backend import tf
-from fcn8s.cli import build_parser, main
+from fcn8s.cli import build_parser, main, train
 from fcn8s.cli.options import training as train_options
 from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.training import recipes
@@ -545,3 +546,30 @@ def test_a_run_of_a_script_is_resumed_by_that_script(whole, tmp_path, capsys):
     (tmp_path / 'config.json').write_text(json.dumps(config))
     assert main(['train', '--resume', str(tmp_path)]) == 2
     assert 'was not started by fcn8s train, so its options are not known' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'changes, flags',
+    [
+        (dict(), '--data DATA --layout camvid --split val'),
+        (dict(val_split='test set'), "--data DATA --layout camvid --split 'test set'"),
+        (dict(eval_at_input_size=True, size=[32, 64]), '--data DATA --layout camvid --split val --at-input-size'),
+        (dict(val_split=''), None),
+        (dict(data=None, images='I', labels='L', val_images='VI', val_labels='VL'), '--images VI --labels VL'),
+        (dict(data=None, images='I', labels='L'), None),
+    ],
+)
+def test_the_line_for_evaluation_scores_as_the_run_did_and_is_left_out_without_data_for_it(changes, flags):
+    options = dict(data='DATA', layout='camvid', val_split='val', run_dir='runs/x', size=None, eval_at_input_size=False)
+    options.update(images=None, labels=None, val_images=None, val_labels=None)
+    lines = train._closing_lines(argparse.Namespace(**dict(options, **changes)))
+    line = next((line for line in lines.splitlines() if ' evaluate ' in line), None)
+    assert (line is None) == (flags is None) and (line is None or line.endswith(' evaluate runs/x ' + flags))
+    assert ' predict runs/x ' in lines
+
+
+@pytest.mark.parametrize('flag', ['--batch', '--eval-batch'])
+def test_a_batch_that_no_memory_holds_is_refused_at_once(flag, capsys):
+    with pytest.raises(SystemExit):
+        main(['train', '--data', 'x', flag, '100000'])
+    assert "'100000' came; it has to be a whole number from 1 to 4096" in capsys.readouterr().err

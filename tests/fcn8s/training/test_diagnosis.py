@@ -131,3 +131,9 @@ def test_a_summed_loss_is_judged_by_that_of_the_evaluation():
     for record in history:
         record['training_loss'] = 30000.0
     assert 'Nothing is being learned' in only(diagnose_history(history, label_space, mean_cross_entropy=False))
+
+
+def test_losses_that_a_file_holds_as_null_are_not_finite():
+    record = {'training_loss': None, 'step': 10, 'evaluation': {'loss': None, 'confusion_matrix': None}}
+    (finding,) = diagnose_history([record], generic_label_space(3))
+    assert 'The loss is nan at entry 1 of 1' in finding
