@@ -12,7 +12,7 @@ from fcn8s import FCN8s
 from helpers.images import read_image
 from helpers.label_spaces import CITYSCAPES
 
-PICTURES = {'street_scene.png', 'street_scene_segmented.png', 'drive.webp', 'architecture.png'}
+PICTURES = {'photo.webp', 'street_scene.png', 'street_scene_segmented.png', 'drive.webp', 'architecture.png'}
 MAX_BYTES = 2 * 1024 * 1024
 
 

@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import shutil
 
+import numpy as np
 import pytest
 
 nbformat = pytest.importorskip('nbformat')
@@ -114,9 +116,80 @@ def test_scores_in_the_text_are_those_of_the_saved_outputs(notebook):
         assert quoted(text, pattern) == pytest.approx(saved, abs=0.06)
 
 
+def test_every_picture_says_what_it_shows(notebook):
+    pictures = [
+        output
+        for cell in code_cells(notebook)
+        for output in cell.outputs
+        if {'image/png', 'image/jpeg'} & set(output.get('data', {}))
+    ]
+    for output in pictures:
+        (mime,) = [mime for mime in output.data if mime.startswith('image/')]
+        assert len(output.metadata[mime]['alt']) > 5
+
+
+def test_every_section_is_there_and_questions_are_folded(notebook):
+    text = text_of(notebook)
+    assert [int(number) for number in re.findall(r'^## (\d+)\.', text, re.MULTILINE)] == list(range(1, 15))
+    teachers = text[text.index('## 14.') : text.index('## Exercises')]
+    assert teachers.count('<details>') == teachers.count('</details>') == 10
+    assert "pip install '.[tutorial]'" in code_cells(notebook)[0].source
+
+
+def checker(notebook):
+    """The function of the notebook that corrects answers."""
+    namespace = {'np': np}
+    (source,) = [cell.source for cell in code_cells(notebook) if cell.source.startswith('def check(')]
+    exec(source, namespace)
+    return namespace['check']
+
+
+def right_iou(matrix, c):
+    return matrix[c, c] / (matrix[c].sum() + matrix[:, c].sum() - matrix[c, c])
+
+
+def right_cross_entropy(scores, c):
+    return np.log(np.exp(scores).sum()) - scores[c]
+
+
+@pytest.mark.parametrize(
+    'exercise, answer',
+    [
+        ('iou', right_iou),
+        ('cross-entropy', right_cross_entropy),
+        ('sizes', [(4, 10), (7, 19), (13, 38)]),
+    ],
+)
+def test_the_checker_takes_right_answers(notebook, exercise, answer):
+    assert checker(notebook)(exercise, answer) == 'right'
+
+
+@pytest.mark.parametrize(
+    'exercise, answer',
+    [
+        ('iou', lambda matrix, c: matrix[c, c] / matrix[c].sum()),  # recall
+        ('iou', lambda matrix, c: matrix[c, c] / matrix[:, c].sum()),  # precision
+        ('iou', lambda matrix, c: matrix[c, c] / (matrix[c].sum() + matrix[:, c].sum())),  # the middle counted twice
+        ('iou', lambda matrix, c: 2 * matrix[c, c] / (matrix[c].sum() + matrix[:, c].sum())),  # Dice
+        ('iou', lambda matrix, c: 100 * right_iou(matrix, c)),
+        ('iou', lambda matrix, c: np.diag(matrix).sum() / matrix.sum()),  # accuracy
+        ('cross-entropy', lambda scores, c: -scores[c]),
+        ('cross-entropy', lambda scores, c: -np.log(scores.clip(0.001)[c] / scores.clip(0.001).sum())),
+        ('cross-entropy', lambda scores, c: -right_cross_entropy(scores, c)),
+        ('cross-entropy', lambda scores, c: right_cross_entropy(scores, c) / np.log(2)),  # bits
+        ('cross-entropy', lambda scores, c: right_cross_entropy(scores, 0)),
+        ('sizes', [(3, 9), (6, 18), (12, 37)]),  # rounded down
+        ('sizes', [(13, 38), (7, 19), (4, 10)]),  # the other order
+        ('sizes', [(10, 4), (19, 7), (38, 13)]),  # width first
+    ],
+)
+def test_the_checker_kills_wrong_answers(notebook, exercise, answer):
+    assert checker(notebook)(exercise, answer).startswith('not yet')
+
+
 def test_answers_are_folded(notebook):
     exercises = notebook.cells[-1].source
-    assert exercises.count('<details>') == exercises.count('</details>') == 3
+    assert exercises.count('<details>') == exercises.count('</details>') == 4
     for pattern, _, _ in ANSWERS:
         answers = ''.join(re.findall(r'<details>.*?</details>', exercises, re.DOTALL))
         assert re.search(pattern, answers)
@@ -140,3 +213,34 @@ def test_executes_and_gives_the_scores_of_its_text(notebook, tmp_path):
     assert os.listdir(str(tmp_path)) == ['tutorial']
     for (pattern, _, tolerance), score in zip(quotes, json.loads(executed.cells[-1].outputs[0]['text'])):
         assert quoted(text, pattern) == pytest.approx(score, abs=tolerance), pattern
+
+
+@pytest.mark.slow
+def test_the_cell_for_cityscapes_runs_on_a_miniature_that_lacks_a_class_in_val(notebook, tmp_path, tiny_encoder):
+    """Val has no car, no score becomes NaN, and every cell up to the exercises runs."""
+    from data_generator.street_scenes import write_dataset
+    from helpers.images import read_labels, write_labels
+
+    nbclient = pytest.importorskip('nbclient')
+    root = str(tmp_path / 'cityscapes')
+    write_dataset(root, 4, 3, 4, (64, 128))
+    for folder, _, names in os.walk(os.path.join(root, 'gtFine', 'val')):
+        for name in names:
+            labels = read_labels(os.path.join(folder, name))
+            write_labels(os.path.join(folder, name), np.where(labels == 26, 0, labels).astype(np.uint8))
+    shutil.copytree(tiny_encoder, str(tmp_path / 'VGG16'))
+    os.renames(
+        os.path.join(root, 'drive', 'leftImg8bit'), os.path.join(root, 'leftImg8bit', 'demoVideo', 'stuttgart_00')
+    )
+    cells = [nbformat.from_dict(dict(cell)) for cell in notebook.cells]
+    (paths,) = [cell for cell in cells if cell.cell_type == 'code' and cell.source.startswith('WORK_DIR =')]
+    changed = paths.source.replace('CITYSCAPES_ROOT = None', 'CITYSCAPES_ROOT = {!r}'.format(root))
+    small = changed.replace('(512, 1024), 2, 1487, 30', '(64, 128), 2, 3, 4')
+    assert paths.source != changed != small
+    paths.source = small
+    mean = "print('mean', np.isfinite(100 * result['mean_iou']), sorted(void_scores.values()), near_edges[-1])"
+    executed = nbformat.v4.new_notebook(cells=cells + [nbformat.v4.new_code_cell(mean)], metadata=notebook.metadata)
+    nbclient.NotebookClient(executed, timeout=3600, resources={'metadata': {'path': str(tmp_path)}}).execute()
+    printed = '\n'.join(texts_of_outputs(executed))
+    assert 'mean True' in printed and 'nan' not in printed.split('mean True')[1]
+    assert 'nan' not in re.sub(r'[a-z]nan|nan[a-z]', '', printed.split('Scores on')[0])

@@ -55,7 +55,15 @@ def run(args: argparse.Namespace) -> int:
     from fcn8s.prediction.video import Style, check_places, check_smoothing, check_style, render_video
 
     check_overlap(args)
-    style = Style(args.layout, args.alpha, args.contours, args.legend, args.zoom, confidence=args.confidence)
+    style = Style(
+        args.layout,
+        args.alpha,
+        args.contours,
+        args.legend,
+        args.zoom,
+        confidence=args.confidence,
+        palette=args.palette,
+    )
     check_style(style)
     check_smoothing(args.smoothing)
     check_places(args.source, args.out, args.frame_rate)

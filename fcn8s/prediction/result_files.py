@@ -9,6 +9,7 @@ import numpy as np
 
 from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.video import DEFAULT_STYLE, Drawing, Style
+from helpers.color_vision import with_palette
 from helpers.files import atomic_path
 from helpers.images import IMAGE_EXTENSIONS, find_images, write_image, write_labels
 from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_ids_to_file_ids
@@ -127,6 +128,7 @@ class ResultFiles:
         self._kinds = set(kinds)
         self._polygons = polygons
         self._draw = Drawing(label_space, style)
+        self._painted = with_palette(label_space, style.palette)
         self._id_map = id_map(label_space, ids)
         self._doubts: List[Tuple[str, float, float]] = []
         self._suffixes = dict(_SUFFIXES, ids=_ID_SUFFIXES[ids])
@@ -176,7 +178,7 @@ class ResultFiles:
         if 'overlay' in self._kinds:
             write_image(self.path(stem, 'overlay'), self._draw(image, class_ids))
         if 'color' in self._kinds:
-            write_image(self.path(stem, 'color'), colorize(class_ids, self._label_space))
+            write_image(self.path(stem, 'color'), colorize(class_ids, self._painted))
         if 'ids' in self._kinds:
             write_labels(self.path(stem, 'ids'), self._id_map[class_ids])
         if 'softmax' in self._kinds:

@@ -13,6 +13,7 @@ import numpy as np
 from fcn8s.prediction.pipelining import overlapped
 from fcn8s.prediction.predictor import Predictor
 from fcn8s.stopping import StopRequest
+from helpers.color_vision import with_palette
 from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace
 from helpers.termination import Interrupted
@@ -42,6 +43,7 @@ class Style(NamedTuple):
     confidence: add a picture of the doubt (`draw_doubt`), on the right where panels lie side by side, else below.
     zoom: draw everything so many times larger than the frame, for small frames on large screens.
     show: which channels are seen as red, green and blue, counted from 1; the first three for None.
+    palette: 'dataset', the colours of the classes, or 'color-blind', others that everybody can tell apart.
     """
 
     layout: str = 'overlay'
@@ -51,6 +53,7 @@ class Style(NamedTuple):
     zoom: int = 1
     show: Optional[Tuple[int, int, int]] = None
     confidence: bool = False
+    palette: str = 'dataset'
 
 
 DEFAULT_STYLE = Style()
@@ -105,7 +108,7 @@ class Drawing:
 
     def __init__(self, label_space: LabelSpace, style: Style) -> None:
         check_style(style)
-        self._label_space = label_space
+        self._label_space = with_palette(label_space, style.palette)
         self._style = style
         self._legend = None  # type: Optional[np.ndarray]
         self._legend_is_for = 0  # the width of the picture above it

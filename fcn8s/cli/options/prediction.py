@@ -94,6 +94,12 @@ def add_drawing_arguments(parser: argparse.ArgumentParser) -> Any:
     group.add_argument(
         '--zoom', type=int, default=1, metavar='N', help='draw N times larger, for small images (default: 1)'
     )
+    group.add_argument(
+        '--palette',
+        choices=['dataset', 'color-blind'],
+        default='dataset',
+        help="colours of the classes: the dataset's (default), or some that the colour-blind can tell apart",
+    )
     return group
 
 

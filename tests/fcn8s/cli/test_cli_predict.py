@@ -67,6 +67,23 @@ def test_all_kinds_of_results(small_model, images, tmp_path):
     np.testing.assert_array_equal(colors, table[class_ids])
 
 
+def test_colours_for_the_colour_blind(small_model, images, tmp_path):
+    from helpers.color_vision import with_palette
+
+    out = tmp_path / 'out'
+    one = os.path.join(images, 'one.png')
+    assert (
+        predict(small_model, one, '--out', out, '--color', '--overlay', '--alpha', '1', '--palette', 'color-blind') == 0
+    )
+    table = np.array(with_palette(LABEL_SPACES['cityscapes20'], 'color-blind').colors)
+    class_ids = expected_ids(small_model, random_image(20, 30, 0))
+    colors = cv2.cvtColor(cv2.imread(str(out / 'one_color.png')), cv2.COLOR_BGR2RGB)
+    visible = class_ids > 0  # void is black, and clear in overlays
+    np.testing.assert_array_equal(colors[visible], table[class_ids][visible])
+    overlay = cv2.cvtColor(cv2.imread(str(out / 'one_overlay.png')), cv2.COLOR_BGR2RGB)
+    np.testing.assert_array_equal(overlay[visible], table[class_ids][visible])
+
+
 @pytest.mark.parametrize('which', ['dataset', 'train'])
 def test_ids_of_cityscapes(small_model, images, tmp_path, which):
     out = tmp_path / 'out'
