@@ -37,15 +37,19 @@ class Situation(NamedTuple):
     words: Sequence[str] = ()
 
 
-def shapes(seed: int, size: Tuple[int, int] = SIZE) -> Tuple[np.ndarray, np.ndarray]:
+def shapes(seed: int, size: Optional[Tuple[int, int]] = None) -> Tuple[np.ndarray, np.ndarray]:
     """An image of a box and a disc on noisy ground, uint8 [H, W, 3], and its label with the classes 0, 1, 2."""
     rng = np.random.default_rng(seed)
-    height, width = size
+    height, width = size = SIZE if size is None else size
+    unit = height // 32
     label = np.zeros(size, np.uint8)
-    top, left = rng.integers(1, height - 16), rng.integers(1, width // 2 - 15)
-    label[top : top + 13, left : left + 13] = 1
-    center = (int(rng.integers(width // 2 + 8, width - 8)), int(rng.integers(8, height - 8)))
-    cv2.circle(label, center, 7, 2, -1)
+    top, left = rng.integers(1, height - 16 * unit), rng.integers(1, width // 2 - 15 * unit)
+    label[top : top + 13 * unit, left : left + 13 * unit] = 1
+    center = (
+        int(rng.integers(width // 2 + 8 * unit, width - 8 * unit)),
+        int(rng.integers(8 * unit, height - 8 * unit)),
+    )
+    cv2.circle(label, center, 7 * unit, 2, -1)
     noise = rng.integers(-15, 16, size + (3,))
     return (SHADES[label] + noise).clip(0, 255).astype(np.uint8), label
 
