@@ -10,6 +10,7 @@ from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import (
     add_engine_arguments,
     add_sampling_arguments,
+    add_trust_argument,
     sampled_predictor,
 )
 
@@ -83,6 +84,7 @@ def add_prediction_arguments(group: Any) -> None:
     )
     group.add_argument('--mirror', action='store_true', help='average with the prediction of the mirror image')
     add_engine_arguments(group)
+    add_trust_argument(group)
     add_sampling_arguments(group)
 
 
