@@ -7,6 +7,10 @@ from helpers.label_spaces import LabelSpace, generic_label_space
 
 VARIANTS = ('8s', '16s', '32s')
 UPSAMPLINGS = ('learned', 'bilinear')
+# 'same': every layer keeps to SAME padding, and upsampled maps have the size of their skip. 'caffe': as in the nets of
+# the paper's authors (https://github.com/shelhamer/fcn.berkeleyvision.org), the image is padded by 100 pixels, fc6 and
+# the transposed convolutions are not, and maps are cropped at fixed offsets.
+ALIGNMENTS = ('same', 'caffe')
 
 # pool3 and pool4 are scaled before they are scored. The small factors are those of the at-once FCN-8s in Shelhamer,
 # Long, Darrell (TPAMI 2017), made for SGD: they shrink the gradients of the two score layers. Adam's steps do not
@@ -27,6 +31,8 @@ class ModelSettings(NamedTuple):
     upsampling: 'learned' trains the transposed convolutions from bilinear kernels; 'bilinear' keeps the kernels fixed.
     skip_scales: factors of pool3 and pool4 before their score layers.
     image_rules: how image files become what the network takes: channels, bands, range, alpha.
+    alignment, output_bias: how maps meet (see ALIGNMENTS), and whether the last upsampling adds a bias; those of
+        networks that were imported from other programs. A network of this library has 'same' and none.
     """
 
     label_space: LabelSpace
@@ -34,13 +40,15 @@ class ModelSettings(NamedTuple):
     upsampling: str = 'learned'
     skip_scales: Tuple[float, float] = UNIT_SKIP_SCALES
     image_rules: ImageRules = RGB_RULES
+    alignment: str = 'same'
+    output_bias: bool = False
 
     @property
     def num_classes(self) -> int:
         return self.label_space.num_classes
 
     def to_dict(self) -> Dict[str, Any]:
-        return {
+        fields = {
             'num_classes': self.num_classes,
             'variant': self.variant,
             'upsampling': self.upsampling,
@@ -48,6 +56,9 @@ class ModelSettings(NamedTuple):
             'label_space': self.label_space.to_dict(),
             'image_rules': self.image_rules.to_json(),
         }
+        if (self.alignment, self.output_bias) != ('same', False):  # files of version 1.0 do not have them
+            fields.update(alignment=self.alignment, output_bias=self.output_bias)
+        return fields
 
     @classmethod
     def from_dict(cls, fields: Dict[str, Any]) -> 'ModelSettings':
@@ -65,6 +76,8 @@ class ModelSettings(NamedTuple):
             check_choice('upsampling', fields['upsampling'], UPSAMPLINGS),
             check_skip_scales(fields['skip_scales']),
             image_rules_from_json(fields.get('image_rules')),
+            check_choice('alignment', fields.get('alignment', 'same'), ALIGNMENTS),
+            check_choice('output_bias', fields.get('output_bias', False), (False, True)),
         )
 
 
@@ -80,7 +93,7 @@ def check_num_classes(num_classes: Any) -> int:
     return int(num_classes)
 
 
-def check_choice(name: str, value: Any, choices: Tuple[str, ...]) -> str:
+def check_choice(name: str, value: Any, choices: Tuple[Any, ...]) -> Any:
     """Returns `value`, or raises ValueError naming the choices."""
     if value not in choices:
         raise ValueError('{} is {!r}; choose one of {}.'.format(name, value, ', '.join(repr(c) for c in choices)))

@@ -28,6 +28,7 @@ ARROWS = {
         'export': GROUND | {'graph', 'saving', 'evaluation', 'prediction'},
         'vgg16': GROUND | {'graph', 'saving'},
         'planning': GROUND | {'graph', 'vgg16'},
+        'importing': GROUND | {'graph', 'saving', 'vgg16'},
         'network': GROUND | {'graph', 'saving', 'evaluation'},
         'training': GROUND | {'graph', 'saving', 'evaluation', 'network'},
         'report': GROUND | {'saving', 'evaluation'},

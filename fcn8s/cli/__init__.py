@@ -16,7 +16,7 @@ from fcn8s.foreign_folders import explained
 from helpers.termination import exit_status, termination_raised
 
 COMMANDS = (
-    *('demo', 'sample_data', 'import', 'check', 'vgg16', 'plan'),
+    *('demo', 'sample_data', 'import', 'check', 'vgg16', 'import_fcn8s', 'plan'),
     *('train', 'evaluate', 'report', 'predict', 'video', 'export'),
 )
 # The modules of commands whose names Python has other uses for.

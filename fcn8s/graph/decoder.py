@@ -13,6 +13,10 @@ from fcn8s.settings import ModelSettings
 
 # The stride of the last upsampling, from the finest scored layer to the image.
 FINAL_STRIDE = {'8s': 8, '16s': 16, '32s': 32}
+# Where the nets of the paper's authors crop: pool4 and pool3 for the map that is added to them, and the logits for the
+# image (net.py of each variant in https://github.com/shelhamer/fcn.berkeleyvision.org).
+CAFFE_OFFSETS = {'pool4': 5, 'pool3': 9}
+CAFFE_IMAGE_OFFSET = {'8s': 31, '16s': 27, '32s': 19}
 
 
 class Decoder(NamedTuple):
@@ -77,10 +81,11 @@ class _Builder:
             self.biases.append(bias)
             return tf.add(tf.nn.conv2d(features, kernel, [1, 1, 1, 1], 'SAME'), bias, name='BiasAdd')
 
-    def upsample(self, scores: Any, like: Any, stride: int, name: str) -> Any:
+    def upsample(self, scores: Any, like: Any, stride: int, name: str, bias: bool = False) -> Any:
         """A transposed convolution, stride `stride`, kernel twice as large, to the height and width of `like`.
 
-        SAME padding rounds every level's size up, so the input is exactly ceil(size of `like` / stride).
+        SAME padding rounds every level's size up, so the input is exactly ceil(size of `like` / stride). With Caffe's
+        alignment the result has the size that it gets without padding, whatever `like` has.
         """
         classes = self.settings.num_classes
         with tf.variable_scope(name):
@@ -94,10 +99,33 @@ class _Builder:
                 self.kernels.append(kernel)
             else:
                 kernel = _bilinear_tensor(2 * stride, classes, 'kernel')
+            is_same = self.settings.alignment == 'same'
             shape = tf.shape(like)
-            return tf.nn.conv2d_transpose(
-                scores, kernel, tf.stack([shape[0], shape[1], shape[2], classes]), [1, stride, stride, 1], 'SAME'
+            if not is_same:
+                size = tf.shape(scores)
+                shape = tf.stack([size[0], stride * (size[1] + 1), stride * (size[2] + 1)])
+            shape = tf.stack([shape[0], shape[1], shape[2], classes])
+            upsampled = tf.nn.conv2d_transpose(
+                scores, kernel, shape, [1, stride, stride, 1], 'SAME' if is_same else 'VALID'
             )
+            if not bias:
+                return upsampled
+            variable = tf.get_variable('bias', [classes], initializer=tf.zeros_initializer(), use_resource=True)
+            self.biases.append(variable)
+            return tf.add(upsampled, variable, name='BiasAdd')
+
+    def join(self, upsampled: Any, features: Any, scale: float, pool: str) -> Any:
+        """Adds the scores of a skip to a map that was upsampled to it."""
+        scores = self.score(features * scale, 'score_' + pool)
+        if self.settings.alignment == 'caffe':
+            scores = _crop(scores, upsampled, CAFFE_OFFSETS[pool])
+        return upsampled + scores
+
+
+def _crop(values: Any, like: Any, offset: int) -> Any:
+    """The part of a map [N, H, W, C] that begins at `offset` and has the height and width of `like`."""
+    shape = tf.shape(like)
+    return values[:, offset : offset + shape[1], offset : offset + shape[2], :]
 
 
 def build_decoder(pool3: Any, pool4: Any, fc7: Any, image: Any, settings: ModelSettings) -> Decoder:
@@ -113,14 +141,12 @@ def build_decoder(pool3: Any, pool4: Any, fc7: Any, image: Any, settings: ModelS
         layers = _Builder(settings)
         scores = layers.score(fc7, 'score_fc7')
         if settings.variant in ('16s', '8s'):
-            scores = layers.upsample(scores, pool4, 2, 'upsample_fc7') + layers.score(
-                pool4 * pool4_scale, 'score_pool4'
-            )
+            scores = layers.join(layers.upsample(scores, pool4, 2, 'upsample_fc7'), pool4, pool4_scale, 'pool4')
         if settings.variant == '8s':
-            scores = layers.upsample(scores, pool3, 2, 'upsample_pool4') + layers.score(
-                pool3 * pool3_scale, 'score_pool3'
-            )
+            scores = layers.join(layers.upsample(scores, pool3, 2, 'upsample_pool4'), pool3, pool3_scale, 'pool3')
         stride = FINAL_STRIDE[settings.variant]
-        logits = layers.upsample(scores, image, stride, 'upsample_{}x'.format(stride))
+        logits = layers.upsample(scores, image, stride, 'upsample_{}x'.format(stride), settings.output_bias)
+        if settings.alignment == 'caffe':
+            logits = _crop(logits, image, CAFFE_IMAGE_OFFSET[settings.variant])
         logits = tf.identity(logits, name='fcn8s_output')
     return Decoder(logits, tuple(layers.kernels), tuple(layers.biases))

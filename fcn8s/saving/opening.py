@@ -122,7 +122,7 @@ def _from_other(fine_tune_from: str, architecture: Dict[str, Any], trust: bool) 
     if architecture.get('num_classes') is None and architecture.get('label_space') is None:
         fields['label_space'] = other.label_space
     fields.update(_given(architecture))
-    settings = new_model_settings(**fields)
+    settings = new_model_settings(**fields)._replace(alignment=other.alignment, output_bias=other.output_bias)
     if architecture.get('skip_scales') is None:
         settings = _with_scales_of(settings, other)
     encoder = read_encoder(directory, DEFAULT_TAGS, 'model', trust)

@@ -83,7 +83,9 @@ def restore(session: Any, variables: Sequence[Any], prefix: str, savers: Optiona
     if wrong:
         raise ValueError(
             'the variables in {!r} do not fit this network: {}. Load them into a network with the same encoder, '
-            'classes and variant, or start from them with fine_tune_from.'.format(prefix, _shorten(wrong))
+            'classes and variant, or start from them with fine_tune_from.{}'.format(
+                prefix, _shorten(wrong), _import_hint(prefix, stored)
+            )
         )
     _restore_checked(session, variables, prefix, savers)
 
@@ -102,6 +104,13 @@ def _restore_checked(session: Any, variables: Sequence[Any], prefix: str, savers
                 prefix, reason
             )
         ) from error
+
+
+def _import_hint(prefix: str, stored: Dict[str, Any]) -> str:
+    """What to type where the variables are those of an FCN that another program trained."""
+    if any(name.startswith('decoder/') for name in stored) or not any('conv1_1/' in name for name in stored):
+        return ''
+    return ' If another program trained them, take them over with: fcn8s import-fcn8s {} OUT'.format(prefix)
 
 
 def _shorten(entries: List[str]) -> str:

@@ -225,6 +225,11 @@ def resolve_model(path: str) -> str:
     Raises FileNotFoundError or ValueError saying what was found instead.
     """
     path = os.fspath(path)
+    if os.path.isfile(path) or os.path.isfile(path + '.index'):
+        raise ValueError(
+            '{!r} is no run directory and no saved FCN-8s. A trained network of another program is taken over with: '
+            'fcn8s import-fcn8s {} OUT'.format(path, path)
+        )
     if not os.path.isdir(path):
         raise FileNotFoundError(
             'model {!r} does not exist. Pass a run directory (runs/NAME) or the directory of a saved FCN-8s.'.format(
@@ -235,9 +240,8 @@ def resolve_model(path: str) -> str:
         return path
     if not os.path.isfile(os.path.join(path, CONFIG_FILE)):
         raise ValueError(
-            '{!r} is neither a run directory (no {}) nor a saved FCN-8s (no {}).'.format(
-                path, CONFIG_FILE, DESCRIPTION_FILE
-            )
+            '{!r} is neither a run directory (no {}) nor a saved FCN-8s (no {}). A trained network of another program '
+            'is taken over with: fcn8s import-fcn8s {} OUT'.format(path, CONFIG_FILE, DESCRIPTION_FILE, path)
         )
     checkpoints = Checkpoints(Run(path).checkpoints_dir)
     found = checkpoints.best() or checkpoints.last()

@@ -44,14 +44,14 @@ def _prepare_colours(image: Any, preprocessing: Preprocessing) -> Any:
     return image
 
 
-def _convolution(inputs: Any, name: str, shape: Tuple[int, ...]) -> Any:
-    """SAME convolution, biases, ReLU; the variables have the names of the published encoders."""
+def _convolution(inputs: Any, name: str, shape: Tuple[int, ...], padding: str = 'SAME') -> Any:
+    """Convolution, biases, ReLU; the variables have the names of the published encoders."""
     with tf.variable_scope(name):
         zeros = tf.zeros_initializer()  # values are fed through the initialiser, see `_initialise`
         kernel_name = layers.kernel_variable(name).split('/')[1]
         kernel = tf.get_variable(kernel_name, shape, tf.float32, zeros, use_resource=True)
         biases = tf.get_variable('biases', shape[-1:], tf.float32, zeros, use_resource=True)
-        outputs = tf.nn.conv2d(inputs, kernel, strides=[1, 1, 1, 1], padding='SAME', name='Conv2D')
+        outputs = tf.nn.conv2d(inputs, kernel, strides=[1, 1, 1, 1], padding=padding, name='Conv2D')
         return tf.nn.relu(tf.nn.bias_add(outputs, biases, name='BiasAdd'), name='Relu')
 
 
@@ -70,13 +70,19 @@ def _dropout(inputs: Any, keep_prob: Any, seed: Any, layer: str) -> Any:
 
 
 def build_encoder(
-    width_divisor: int, preprocessing: Preprocessing, further: FurtherChannels = NO_FURTHER_CHANNELS
+    width_divisor: int,
+    preprocessing: Preprocessing,
+    further: FurtherChannels = NO_FURTHER_CHANNELS,
+    image_padding: int = 0,
 ) -> None:
     """Adds the encoder to the current graph.
 
     Tensors: `image_input:0` (float32 [N, H, W, 3 + further], RGB first, 0 to 255), `keep_prob:0`, `dropout_seed:0`
     (int32 [2]; feeding it makes dropout a pure function of the seed), and `layer3_out:0`, `layer4_out:0`,
     `layer7_out:0` (pool3, pool4, fc7; SAME padding, so sizes are ceil(H / 8), ceil(H / 16), ceil(H / 32)).
+
+    image_padding: zeros around the prepared image; fc6 is then not padded, as in the Caffe nets of the paper's authors,
+        which pad conv1_1 by 100 pixels.
     """
     image_input = tf.placeholder(tf.float32, [None, None, None, 3 + further.number], name='image_input')
     keep_prob = tf.placeholder(tf.float32, [], name='keep_prob')
@@ -84,6 +90,9 @@ def build_encoder(
     shapes = layers.kernel_shapes(width_divisor)
     shapes['conv1_1'] = (3, 3, 3 + further.number, shapes['conv1_1'][3])
     outputs = prepare(image_input, preprocessing, further)
+    if image_padding:  # the first convolution adds one pixel more
+        margin = [image_padding - 1] * 2
+        outputs = tf.pad(outputs, [[0, 0], margin, margin, [0, 0]])
     pools = {}
     for block, names in enumerate(layers.block_names(), start=1):
         for name in names:
@@ -93,7 +102,8 @@ def build_encoder(
         )
         pools[block] = outputs
     for name in layers.ENCODER_DENSE:
-        outputs = _dropout(_convolution(outputs, name, shapes[name]), keep_prob, seed, name)
+        padding = 'VALID' if image_padding and name == 'fc6' else 'SAME'
+        outputs = _dropout(_convolution(outputs, name, shapes[name], padding), keep_prob, seed, name)
     tf.identity(pools[3], name='layer3_out')
     tf.identity(pools[4], name='layer4_out')
     tf.identity(outputs, name='layer7_out')
@@ -133,13 +143,17 @@ def cpu_session() -> Any:
     return tf.Session(config=tf.ConfigProto(device_count={'GPU': 0}))
 
 
-def save_encoder(directory: str, source: Source, further: FurtherChannels = NO_FURTHER_CHANNELS) -> None:
+def save_encoder(
+    directory: str, source: Source, further: FurtherChannels = NO_FURTHER_CHANNELS, image_padding: int = 0
+) -> None:
     """Writes the SavedModel of a source that has fc6 and fc7 into an existing empty directory.
+
+    image_padding: as in `build_encoder`.
 
     Raises OSError where they cannot be written.
     """
     with tf.Graph().as_default(), cpu_session() as session, plain_directory(directory) as plain:
-        build_encoder(source.width_divisor, source.preprocessing, further)
+        build_encoder(source.width_divisor, source.preprocessing, further, image_padding)
         kernels = encoder_kernels(source)
         kernels['conv1_1'] = further.widened(kernels['conv1_1'][0]), kernels['conv1_1'][1]
         _initialise(session, kernels)

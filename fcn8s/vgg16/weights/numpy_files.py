@@ -7,7 +7,7 @@
 import io
 import os
 import zipfile
-from typing import IO, Any, Dict, Mapping, Tuple
+from typing import IO, Any, Callable, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from fcn8s.vgg16.weights.assemble import Layout, Shape, assemble, paired_names
 from fcn8s.vgg16.weights.damage import explain_damage
 from fcn8s.vgg16.weights.pickles import load_inert
 from fcn8s.vgg16.weights.source import CAFFE_BGR, CAFFE_RGB, Source
+
+Use = Callable[[str, Mapping[str, Shape], Callable[[str], np.ndarray]], Any]
 
 NPY_MAGIC = b'\x93NUMPY'
 LONGEST_HEADER = 10000  # bytes; the limit of NumPy itself
@@ -99,8 +101,10 @@ def _read_header(file: IO[bytes], path: str) -> Tuple[Shape, bool, np.dtype]:
         return reader(header)
 
 
-def read_npy(path: str) -> Source:
+def read_npy(path: str, use: Optional[Use] = None) -> Any:
     """Reads a dict `{'conv1_1': [weights, biases], ...}` (or `{'weights': ..., 'biases': ...}`) without running it.
+
+    use: what to do with the arrays; by default they become the `Source` of a VGG-16.
 
     Raises ValueError where the file is something else, is damaged, or asks for Python objects other than arrays.
     """
@@ -114,14 +118,12 @@ def read_npy(path: str) -> Source:
             )
         content = load_inert(file, os.fstat(file.fileno()).st_size, path, NUMPY_STAND_INS)
     arrays = _layers_of(path, content)
-    layout = Layout(NPY_NAMES, CAFFE_BGR)
-    return assemble(
-        'npy',
-        path,
-        layout,
-        {name: tuple(array.shape) for name, array in arrays.items()},
-        lambda name: _to_numpy(path, name, arrays.pop(name)),
-    )
+    shapes = {name: tuple(array.shape) for name, array in arrays.items()}
+
+    def read(name: str) -> np.ndarray:
+        return _to_numpy(path, name, arrays.pop(name))
+
+    return use(path, shapes, read) if use else assemble('npy', path, Layout(NPY_NAMES, CAFFE_BGR), shapes, read)
 
 
 def _layers_of(path: str, content: Any) -> Dict[str, _Array]:
@@ -141,7 +143,7 @@ def _layers_of(path: str, content: Any) -> Dict[str, _Array]:
 
 
 def _pair(path: str, layer: Any, pair: Any) -> Any:
-    if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+    if not isinstance(pair, (list, tuple)) or len(pair) not in (1, 2):
         raise ValueError('{}: the layer {!r} holds no [weights, biases].'.format(path, layer))
     return pair
 

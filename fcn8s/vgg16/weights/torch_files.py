@@ -10,7 +10,7 @@ import io
 import json
 import os
 import zipfile
-from typing import IO, Any, Callable, Dict, Mapping, NamedTuple, Tuple
+from typing import IO, Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from fcn8s.vgg16.weights.assemble import Layout, Shape, assemble, num_values, pa
 from fcn8s.vgg16.weights.damage import damaged, explain_damage
 from fcn8s.vgg16.weights.pickles import load_inert
 from fcn8s.vgg16.weights.source import TORCHVISION_RGB, Source
+
+# What becomes of a file's tensors: called with its path, name -> shape, and name -> array.
+Use = Callable[[str, Mapping[str, Shape], Callable[[str], np.ndarray]], Any]
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
@@ -86,12 +89,19 @@ TORCH_STAND_INS = {
     ('torch', 'FloatStorage'): _storage_type('<f4'),
     ('torch', 'DoubleStorage'): _storage_type('<f8'),
     ('torch', 'HalfStorage'): _storage_type('<f2'),
+    # Scores that a checkpoint of training holds beside the weights.
+    ('numpy', 'dtype'): _Inert,
+    ('numpy.core.multiarray', 'scalar'): _Inert,
+    ('numpy._core.multiarray', 'scalar'): _Inert,
+    ('_codecs', 'encode'): _Inert,
     ('torch', 'LongStorage'): _storage_type('<i8'),  # the step counters of batch normalisation, named in the refusal
 }
 
 
-def read_pth_zip(path: str) -> Source:
+def read_pth_zip(path: str, use: Optional[Use] = None) -> Any:
     """Reads a state dict that PyTorch 1.6 or later has saved (a zip archive).
+
+    use: what to do with the tensors, while the file is open; by default they become the `Source` of a VGG-16.
 
     Raises ValueError where the archive is truncated, asks for other objects than tensors, or holds another network.
     """
@@ -108,7 +118,8 @@ def read_pth_zip(path: str) -> Source:
             name = '{}data/{}'.format(folder, key)
             return _Storage(dtype, size, lambda: _read_member(archive, path, name, dtype, size))
 
-        return _assemble(path, _tensors(path, _load_pickled(archive, pickled[0], path, load_storage)))
+        tensors = _tensors(path, _load_pickled(archive, pickled[0], path, load_storage))
+        return _use(path, tensors, use)
 
 
 def _load_pickled(archive: zipfile.ZipFile, name: str, path: str, load_storage: Callable[[Any], Any]) -> Any:
@@ -135,7 +146,7 @@ def _read_member(archive: zipfile.ZipFile, path: str, name: str, dtype: str, siz
     return np.frombuffer(archive.read(name), dtype)
 
 
-def read_pth_legacy(path: str) -> Source:
+def read_pth_legacy(path: str, use: Optional[Use] = None) -> Any:
     """Reads a state dict of PyTorch before 1.6: pickles one after the other, then the contents of the storages.
 
     Raises ValueError where the file is truncated, asks for other objects than tensors, or holds another network.
@@ -160,7 +171,7 @@ def read_pth_legacy(path: str) -> Source:
 
         tensors = _tensors(path, load_inert(file, length, path, TORCH_STAND_INS, load_storage))
         offsets.update(_locate_storages(file, path, load_inert(file, length, path, {}), dtypes, sizes))
-        return _assemble(path, tensors)
+        return _use(path, tensors, use)
 
 
 def _parse_storage_id(path: str, pid: Any) -> Tuple[str, str, int]:
@@ -205,9 +216,10 @@ def _read_at(file: IO[bytes], path: str, offset: int, dtype: str, count: int) ->
 
 
 def _tensors(path: str, content: Any) -> Dict[str, _Tensor]:
-    """Name -> tensor of a state dict, also of one inside `{'state_dict': ...}`."""
-    if isinstance(content, dict) and isinstance(content.get('state_dict'), dict):
-        content = content['state_dict']
+    """Name -> tensor of a state dict, also of one inside a checkpoint of training."""
+    for key in ('state_dict', 'model_state_dict'):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
     if not isinstance(content, dict):
         raise ValueError('{} holds no state dict. Save one with: torch.save(model.state_dict(), path)'.format(path))
     return {str(name): _unwrap(path, name, value) for name, value in content.items()}
@@ -248,10 +260,10 @@ def _to_numpy(path: str, tensor: _Tensor) -> np.ndarray:
     )
 
 
-def _assemble(path: str, tensors: Mapping[str, _Tensor]) -> Source:
+def _use(path: str, tensors: Mapping[str, _Tensor], use: Optional[Use]) -> Any:
     shapes = {name: tensor.arguments[2] for name, tensor in tensors.items()}
     _check_storages(path, tensors)
-    return _assemble_named(path, shapes, lambda name: _to_numpy(path, tensors[name]))
+    return (use or _assemble_named)(path, shapes, lambda name: _to_numpy(path, tensors[name]))
 
 
 def _check_storages(path: str, tensors: Mapping[str, _Tensor]) -> None:

@@ -1,0 +1,106 @@
+"""`fcn8s import-fcn8s FILE OUT`: takes over a trained network of another program, and prints the proof."""
+
+import argparse
+from typing import Any, Dict, List
+
+DESCRIPTION = """Takes over a trained FCN-8s, 16s or 32s of another program: reads it as data, finds the place of every
+tensor, writes it as a saved FCN-8s that fcn8s predict, evaluate and train --fine-tune-from open, and proves that its
+logits are the same. FILE is, told by its content, the SavedModel or checkpoint of the FCN-8s of 2017, a checkpoint of
+KittiSeg, tensorflow-fcn or a CarND project, tensorflow-fcn's .npy, a Berkeley .caffemodel or torchfcn's .pth."""
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        'import-fcn8s', help='take over a trained network of another program', description=DESCRIPTION
+    )
+    parser.add_argument('file', metavar='FILE', help='file, checkpoint prefix or directory of the trained network')
+    parser.add_argument('out', metavar='OUT', help='directory to write; must not exist, or be empty')
+    parser.add_argument(
+        '--skip-scales',
+        type=float,
+        nargs=2,
+        metavar=('POOL3', 'POOL4'),
+        help='factors of pool3 and pool4 before their score layers, where the file does not tell them',
+    )
+    parser.add_argument(
+        '--label-space', metavar='NAME', help='classes by name (voc, kitti_road, ...) where they are not the usual ones'
+    )
+    parser.add_argument(
+        '--layer',
+        action='append',
+        default=[],
+        metavar='ROLE=LAYER',
+        help='which layer of the file is score_fc7, score_pool4, score_pool3, upsample_fc7, upsample_pool4 or '
+        'upsample_image, where its name does not tell; may be repeated',
+    )
+    parser.add_argument(
+        '--leave-out',
+        action='append',
+        default=[],
+        metavar='NAME',
+        help='tensors that begin so are none of the network; may be repeated',
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    said = _said(args.layer)
+    label_space = None if args.label_space is None else _label_space(args.label_space)
+    from fcn8s.importing.write import import_network
+
+    manifest = import_network(args.file, args.out, args.skip_scales, label_space, said, args.leave_out)
+    print('\n'.join(describe(args.out, manifest)))
+    return 0
+
+
+def _said(layers: List[str]) -> Dict[str, str]:
+    said = {}
+    for text in layers:
+        role, equals, layer = text.partition('=')
+        if not equals or not layer:
+            raise ValueError('--layer is {!r}; it has to be ROLE=LAYER, such as score_fc7=conv2d.'.format(text))
+        said[role] = layer
+    return said
+
+
+def _label_space(name: str) -> Any:
+    from helpers.label_spaces import LABEL_SPACES
+
+    if name not in LABEL_SPACES:
+        raise ValueError('--label-space is {!r}; choose one of {}.'.format(name, ', '.join(LABEL_SPACES)))
+    return LABEL_SPACES[name]
+
+
+def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
+    """The lines that `fcn8s import-fcn8s` prints."""
+    source, settings, proof = manifest['source'], manifest['settings'], manifest['proof']
+    placed = sum(len(names) for names in manifest['tensors'].values())
+    lines = ['model: {} (import.json beside saved_model.pb)'.format(out_dir)]
+    lines.append('source: {} {}'.format(source['kind'], source['path']))
+    lines += ['  SHA-256 {}  {}'.format(digest, name) for name, digest in source['sha256'].items()]
+    lines.append(
+        'network: FCN-{}, {} classes ({}), skip scales {}, maps aligned as in {}, width 1/{}'.format(
+            settings['variant'],
+            settings['num_classes'],
+            settings['label_space']['name'],
+            ' '.join('{:g}'.format(scale) for scale in settings['skip_scales']),
+            'Caffe (image padded by 100)' if settings.get('alignment') == 'caffe' else 'this library (SAME padding)',
+            manifest['width_divisor'],
+        )
+    )
+    lines.append('tensors: {} placed, each once; {} left out{}'.format(placed, *_left_out(manifest['left_out'])))
+    lines.append(
+        'proof: largest relative difference of the logits from a NumPy network in float64 (at most {:.0e}): {}'.format(
+            proof['tolerance'],
+            ', '.join(
+                '{:.1e} on {} x {}'.format(error, size[0], size[1])
+                for error, size in zip(proof['relative_errors'], proof['sizes'])
+            ),
+        )
+    )
+    return lines
+
+
+def _left_out(names: List[str]) -> str:
+    shown = ', '.join(names[:8]) + (', ...' if len(names) > 8 else '')
+    return '{} left out{}'.format(len(names), ': ' + shown if names else '')

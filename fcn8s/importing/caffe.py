@@ -1,0 +1,165 @@
+"""Caffe models: the layers and blobs of a `.caffemodel`, read from the wire format of Protocol Buffers.
+
+Only the fields that hold names and weights are read, at their published numbers
+(https://github.com/BVLC/caffe/blob/master/src/caffe/proto/caffe.proto); everything else is skipped. The wire format:
+https://protobuf.dev/programming-guides/encoding/.
+"""
+
+import contextlib
+import mmap
+from typing import Any, Callable, Dict, Iterator, List, Tuple
+
+import numpy as np
+
+from fcn8s.vgg16.weights.damage import damaged, explain_damage
+
+Shape = Tuple[int, ...]
+Field = Tuple[int, int, int, int]  # number, wire type, where its content begins and ends
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+# NetParameter; LayerParameter, and V1LayerParameter of the models of 2014 and before.
+LAYERS = {100: {'name': 1, 'blobs': 7}, 2: {'name': 4, 'blobs': 6}}
+# BlobProto
+SHAPE_BEFORE_2014, DATA, SHAPE, DOUBLE_DATA = (1, 2, 3, 4), 5, 7, 8
+SHAPE_DIM = 1
+LONGEST_NAME, MOST_LAYERS, MOST_DIMENSIONS = 200, 10000, 8
+
+
+def is_caffe(head: bytes) -> bool:
+    """Whether a file begins like a NetParameter: with its name, field 1 as bytes, of printable characters."""
+    name = head[2 : 2 + head[1]] if len(head) > 2 else b''
+    return head[:1] == b'\x0a' and bool(name) and all(32 <= byte < 127 for byte in name)
+
+
+class _Message:
+    """A part of a mapped file that is a message."""
+
+    def __init__(self, path: str, content: Any, begin: int, end: int) -> None:
+        self.path, self.content, self.begin, self.end = path, content, begin, end
+
+    def fields(self) -> Iterator[Field]:
+        """The fields of the message, in order. Raises ValueError where it is none."""
+        place = self.begin
+        while place < self.end:
+            key, place = self._varint(place)
+            number, kind = key >> 3, key & 7
+            if kind == VARINT:
+                _, end = self._varint(place)
+            elif kind == BYTES:
+                length, place = self._varint(place)
+                end = place + length
+            elif kind in (FIXED64, FIXED32):
+                end = place + (8 if kind == FIXED64 else 4)
+            else:
+                raise damaged(self.path, 'a field of the kind {}, which no message has'.format(kind))
+            if number == 0 or end > self.end:
+                raise damaged(self.path, 'a field that ends behind what holds it')
+            yield number, kind, place, end
+            place = end
+
+    def _varint(self, place: int) -> Tuple[int, int]:
+        value = shift = 0
+        while place < self.end and shift < 64:
+            byte = self.content[place]
+            place += 1
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value, place
+            shift += 7
+        raise damaged(self.path, 'a number that does not end')
+
+    def varint(self, begin: int) -> int:
+        """The number at a place."""
+        return self._varint(begin)[0]
+
+    def part(self, begin: int, end: int) -> '_Message':
+        return _Message(self.path, self.content, begin, end)
+
+
+def read_caffemodel(path: str, use: Callable[[str, Dict[str, Shape], Callable[[str], np.ndarray]], Any]) -> Any:
+    """Calls `use(path, shapes, read)` with the blobs of a model, called LAYER/0, LAYER/1, ..., and returns its answer.
+
+    Raises ValueError where the file is damaged or holds no layers.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(explain_damage(path))
+        file = stack.enter_context(open(path, 'rb'))
+        content = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        blobs = _blobs(_Message(path, content, 0, len(content)))
+        if not blobs:
+            raise ValueError('{} holds no layers with weights: it is no .caffemodel.'.format(path))
+        shapes = {name: _shape(blob) for name, blob in blobs.items()}
+        return use(path, shapes, lambda name: _values(blobs[name], name, shapes[name]))
+
+
+def _blobs(model: _Message) -> Dict[str, _Message]:
+    found: Dict[str, _Message] = {}
+    layers = 0
+    for number, kind, begin, end in model.fields():
+        if number not in LAYERS or kind != BYTES:
+            continue
+        layers += 1
+        if layers > MOST_LAYERS:
+            raise damaged(model.path, 'it has more than {} layers'.format(MOST_LAYERS))
+        name, blobs = _layer(model.part(begin, end), LAYERS[number])
+        for index, blob in enumerate(blobs):
+            key = '{}/{}'.format(name, index)
+            if key in found:
+                raise ValueError('{} holds two layers called {!r}.'.format(model.path, name))
+            found[key] = blob
+    return found
+
+
+def _layer(layer: _Message, numbers: Dict[str, int]) -> Tuple[str, List[_Message]]:
+    name, blobs = '', []
+    for number, kind, begin, end in layer.fields():
+        if number == numbers['name'] and kind == BYTES:
+            if end - begin > LONGEST_NAME:
+                raise damaged(layer.path, 'a layer has a name of {} characters'.format(end - begin))
+            name = layer.content[begin:end].decode('utf-8')
+        elif number == numbers['blobs'] and kind == BYTES:
+            blobs.append(layer.part(begin, end))
+    return name, blobs
+
+
+def _shape(blob: _Message) -> Shape:
+    old = [0, 0, 0, 0]
+    shape = None
+    for number, kind, begin, end in blob.fields():
+        if number in SHAPE_BEFORE_2014 and kind == VARINT:
+            old[number - 1] = blob.varint(begin)
+        elif number == SHAPE and kind == BYTES:
+            shape = _dimensions(blob.part(begin, end))
+    # Blobs had four dimensions then, of which the first are 1 for matrices and biases.
+    return tuple(old) if shape is None else shape
+
+
+def _dimensions(message: _Message) -> Shape:
+    dimensions: List[int] = []
+    for number, kind, begin, end in message.fields():
+        if number != SHAPE_DIM:
+            continue
+        place = begin
+        while place < end:
+            value, place = message._varint(place)
+            dimensions.append(value)
+            if kind == VARINT or len(dimensions) > MOST_DIMENSIONS:
+                break
+    if len(dimensions) > MOST_DIMENSIONS:
+        raise damaged(message.path, 'a blob of {} dimensions'.format(len(dimensions)))
+    return tuple(dimensions)
+
+
+def _values(blob: _Message, name: str, shape: Shape) -> np.ndarray:
+    """The values of a blob, float32 or float64, which Caffe writes packed."""
+    parts = []
+    for number, kind, begin, end in blob.fields():
+        if number in (DATA, DOUBLE_DATA):
+            dtype = '<f4' if number == DATA else '<f8'
+            if (end - begin) % np.dtype(dtype).itemsize or kind not in (BYTES, FIXED32, FIXED64):
+                raise damaged(blob.path, '{} ends in the middle of a number'.format(name))
+            parts.append(np.frombuffer(blob.content[begin:end], dtype))
+    values = np.concatenate(parts) if len(parts) != 1 else parts[0]
+    if values.size != int(np.prod(shape, dtype=np.int64)):
+        raise damaged(blob.path, '{} has {} values for the shape {}'.format(name, values.size, shape))
+    return values.reshape(shape)

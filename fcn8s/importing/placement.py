@@ -1,0 +1,239 @@
+"""Which tensor of a file is which layer: by the names of the programs that write such files, else by the shapes.
+
+Every tensor has a place, is known to be none of the network, or is an error that names it.
+"""
+
+import re
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+
+from fcn8s.vgg16.weights import layers
+
+Shape = Tuple[int, ...]
+
+SCORES = ('score_fc7', 'score_pool4', 'score_pool3')
+UPSAMPLINGS = ('upsample_fc7', 'upsample_pool4', 'upsample_image')
+ROLES = SCORES + UPSAMPLINGS
+
+# What the layers of the decoder are called: the reference of 2017, Berkeley's nets and torchfcn, tensorflow-fcn.
+_CALLED = {
+    'score_fc7': ('score_fc7', 'fc7_1x1', 'score_fr'),
+    'score_pool4': ('score_pool4', 'pool4_1x1'),
+    'score_pool3': ('score_pool3', 'pool3_1x1'),
+    'upsample_fc7': ('upsample_fc7', 'fc7_conv2d_trans', 'upscore2'),
+    'upsample_pool4': ('upsample_pool4', 'fc7_pool4_conv2d_trans', 'upscore_pool4', 'upscore4'),
+    'upsample_image': (
+        'upsample_image',
+        'fc7_pool4_pool3_conv2d_trans',
+        'upscore8',
+        'upscore16',
+        'upscore32',
+        'upscore',
+        'upsample',
+        'up',
+    ),
+}
+ROLE_OF = {name: role for role, names in _CALLED.items() for name in names}
+_KERNELS = ('filter', 'weights', 'kernel', 'weight', 'up_filter', '0')
+_BIASES = ('biases', 'bias', '1')
+# What training leaves beside the weights, and what belongs to other networks in the same file.
+_NONE_OF_IT = re.compile(
+    r'(^|[/._])(Adam(_\d+)?|adam_optimizer(_\d+)?|Momentum|RMSProp(_\d+)?|ExponentialMovingAverage|moving_mean|'
+    r'beta[12]_power(_\d+)?|'
+    r'global_step|mean_rgb|step|epoch|iteration|training|Validation|num_batches_tracked|save_counter)($|[/._])'
+)
+# The second network of the SIFT Flow nets, geometric classes; and the classifier of the VGG-16 that a file came from.
+_OTHER_HEADS = re.compile(r'(_geo|^fc8)([/.]|$)')
+_KERAS_NUMBER = re.compile(r'^(.*?)_?(\d*)$')
+
+
+class Placement(NamedTuple):
+    """encoder: layer -> (kernel, biases); kernels, biases: role -> name in the file; scales: 'pool3', 'pool4' -> name.
+
+    left_out: what the file holds besides, each known to be none of the network.
+    """
+
+    encoder: Dict[str, Tuple[str, str]]
+    kernels: Dict[str, str]
+    biases: Dict[str, str]
+    scales: Dict[str, str]
+    left_out: List[str]
+
+    @property
+    def variant(self) -> str:
+        if 'score_pool3' in self.kernels:
+            return '8s'
+        return '16s' if 'score_pool4' in self.kernels else '32s'
+
+    @property
+    def used(self) -> List[str]:
+        """The names of all tensors that have a place."""
+        pairs = [name for pair in self.encoder.values() for name in pair]
+        return pairs + list(self.kernels.values()) + list(self.biases.values()) + list(self.scales.values())
+
+
+def place(
+    path: str,
+    shapes: Mapping[str, Shape],
+    channels_first: bool,
+    said: Optional[Mapping[str, str]] = None,
+    leave_out: Iterable[str] = (),
+) -> Placement:
+    """Finds the place of every tensor.
+
+    Args:
+        path: The file, for messages.
+        shapes: Name -> shape of each tensor.
+        channels_first: Whether kernels are [out, in, height, width].
+        said: Role -> layer in the file, where the user says so.
+        leave_out: Names, or beginnings of names, that the user says are none of the network.
+
+    Raises:
+        ValueError: A layer is missing or ambiguous, or a tensor has no place.
+    """
+    named = _by_layer(path, shapes, said or {})
+    left_out = [name for name in shapes if _is_none_of_it(name) or any(name.startswith(each) for each in leave_out)]
+    named = {layer: parts for layer, parts in named.items() if not set(parts.values()) <= set(left_out)}
+    encoder = {layer: _pair(path, layer, named.get(layer, {})) for layer in layers.CONVOLUTIONS + layers.ENCODER_DENSE}
+    scales = {pool: named['scale_' + pool]['kernel'] for pool in ('pool3', 'pool4') if 'scale_' + pool in named}
+    found = {role: named[role] for role in ROLES if role in named}
+    rest = {layer: parts for layer, parts in named.items() if layer not in encoder and layer not in ROLES}
+    rest = {layer: parts for layer, parts in rest.items() if not layer.startswith('scale_')}
+    found.update(_by_shape(path, rest, found, shapes, channels_first, encoder))
+    placement = Placement(
+        encoder,
+        {role: parts['kernel'] for role, parts in found.items() if 'kernel' in parts},
+        {role: parts['bias'] for role, parts in found.items() if 'bias' in parts},
+        scales,
+        sorted(left_out),
+    )
+    _check_complete(path, placement, shapes)
+    return placement
+
+
+def _is_none_of_it(name: str) -> bool:
+    return bool(_NONE_OF_IT.search(name) or _OTHER_HEADS.search(name))
+
+
+def _by_layer(path: str, shapes: Mapping[str, Shape], said: Mapping[str, str]) -> Dict[str, Dict[str, str]]:
+    """Layer or role -> {'kernel': name, 'bias': name}; layers that nobody knows keep the name they have."""
+    roles = {layer: role for role, layer in said.items()}
+    found: Dict[str, Dict[str, str]] = {}
+    for name in shapes:
+        if _is_none_of_it(name):
+            continue
+        parts = re.split(r'[/.]', name)
+        part = 'kernel' if parts[-1] in _KERNELS else 'bias' if parts[-1] in _BIASES else None
+        layer = parts[-2] if len(parts) > 1 else ''
+        whole = name[: -len(parts[-1]) - 1]
+        known = layer.replace('-', '_')
+        known = known[: -len('_sem')] if known.endswith('_sem') else known
+        key = roles.get(whole) or roles.get(layer) or ROLE_OF.get(known) or known
+        if part is None:
+            key, part = name, 'kernel'
+        if key not in layers.ALL and key not in ROLES and not key.startswith('scale_'):
+            key = whole if part != 'kernel' or len(parts) > 1 else name
+        if part in found.setdefault(key, {}):
+            raise ValueError(
+                '{} holds {!r} and {!r}, which would both be {} of {}. Say which with --layer {}=LAYER, and leave the '
+                'other out with --leave-out NAME.'.format(path, found[key][part], name, part, key, key)
+            )
+        found[key][part] = name
+    return found
+
+
+def _pair(path: str, layer: str, parts: Mapping[str, str]) -> Tuple[str, str]:
+    lacking = [part for part in ('kernel', 'bias') if part not in parts]
+    if lacking:
+        raise ValueError(
+            '{} is no FCN on a VGG-16 that this program knows: it has no {} of {}. Accepted are the kinds that fcn8s '
+            'import-fcn8s --help lists.'.format(path, ' and no '.join(lacking), layer)
+        )
+    return parts['kernel'], parts['bias']
+
+
+def _by_shape(
+    path: str,
+    rest: Mapping[str, Mapping[str, str]],
+    found: Mapping[str, Mapping[str, str]],
+    shapes: Mapping[str, Shape],
+    channels_first: bool,
+    encoder: Mapping[str, Tuple[str, str]],
+) -> Dict[str, Dict[str, str]]:
+    """Places layers of unknown names: 1x1 kernels by the channels that they take, others by size and number."""
+    inputs, outputs = (1, 0) if channels_first else (2, 3)
+    widths = {
+        shapes[encoder[layer][0]][outputs]: role
+        for layer, role in (('conv3_3', 'score_pool3'), ('conv4_3', 'score_pool4'), ('fc7', 'score_fc7'))
+        if len(shapes[encoder[layer][0]]) == 4
+    }
+    placed: Dict[str, Dict[str, str]] = {}
+    upsamplings: List[str] = []
+    for layer in sorted(rest, key=_number):
+        parts = dict(rest[layer])
+        shape = shapes[parts['kernel']] if 'kernel' in parts else ()
+        sizes = shape[2:] if channels_first else shape[:2]
+        role = widths.get(shape[inputs]) if len(shape) == 4 and tuple(sizes) == (1, 1) else None
+        if role is not None and role not in found and role not in placed:
+            placed[role] = parts
+        elif len(shape) == 4 and sizes[0] == sizes[1] > 1 and shape[inputs] == shape[outputs]:
+            upsamplings.append(layer)
+        else:
+            raise _not_placed(path, parts, shapes)
+    placed.update(_upsamplings(path, upsamplings, rest, found, shapes, placed))
+    return placed
+
+
+def _upsamplings(
+    path: str,
+    names: List[str],
+    rest: Mapping[str, Mapping[str, str]],
+    found: Mapping[str, Mapping[str, str]],
+    shapes: Mapping[str, Shape],
+    placed: Mapping[str, Mapping[str, str]],
+) -> Dict[str, Dict[str, str]]:
+    """Transposed convolutions of one name that are numbered come in the order of their numbers."""
+    if not names:
+        return {}
+    roles = [role for role in UPSAMPLINGS if role not in found]
+    present = set(found) | set(placed)
+    if 'score_pool3' not in present and 'upsample_pool4' in roles:
+        roles.remove('upsample_pool4')
+    if 'score_pool4' not in present and 'upsample_fc7' in roles:
+        roles.remove('upsample_fc7')
+    stems = {_KERAS_NUMBER.match(name).group(1) for name in names}  # type: ignore[union-attr]
+    if len(names) != len(roles) or len(stems) > 1 and len(names) > 1:
+        raise _not_placed(path, rest[names[0]], shapes)
+    return {role: dict(rest[name]) for role, name in zip(roles, names)}
+
+
+def _number(layer: str) -> Tuple[str, int]:
+    match = _KERAS_NUMBER.match(layer)
+    assert match is not None  # the pattern takes any text without a line break
+    return match.group(1), int(match.group(2) or 0)
+
+
+def _not_placed(path: str, parts: Mapping[str, str], shapes: Mapping[str, Shape]) -> ValueError:
+    name = parts.get('kernel', parts.get('bias', ''))
+    return ValueError(
+        '{}: {!r} of the shape {} could not be placed in an FCN-8s, 16s or 32s. Say which layer it is with --layer '
+        'ROLE=LAYER (roles: {}), or that it is none of the network with --leave-out NAME.'.format(
+            path, name, shapes[name], ', '.join(ROLES)
+        )
+    )
+
+
+def _check_complete(path: str, placement: Placement, shapes: Mapping[str, Shape]) -> None:
+    needed = ['score_fc7', 'upsample_image']
+    needed += ['score_pool4', 'upsample_fc7'] if placement.variant in ('8s', '16s') else []
+    needed += ['score_pool3', 'upsample_pool4'] if placement.variant == '8s' else []
+    missing = [role for role in needed if role not in placement.kernels]
+    extra = [role for role in placement.kernels if role not in needed]
+    if missing or extra:
+        raise ValueError(
+            '{} has {} but not {}, which an FCN-{} needs. Say which layer it is with --layer ROLE=LAYER.'.format(
+                path, ', '.join(sorted(placement.kernels)), ', '.join(missing) or 'what these need', placement.variant
+            )
+        )
+    lost = sorted(set(shapes) - set(placement.used) - set(placement.left_out))
+    if lost:
+        raise _not_placed(path, {'kernel': lost[0]}, shapes)

@@ -1,0 +1,113 @@
+"""Trained FCNs of other programs as named tensors, the kind told by the content; nothing that a file holds is run."""
+
+import os
+import zipfile
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from fcn8s.importing.caffe import is_caffe, read_caffemodel
+from fcn8s.saving import restoring, saved_models
+from fcn8s.saving.descriptions import DESCRIPTION_FILE
+from fcn8s.vgg16.weights.damage import explain_damage
+from fcn8s.vgg16.weights.numpy_files import NPY_MAGIC, read_npy
+from fcn8s.vgg16.weights.source import CAFFE_BGR, Preprocessing
+from fcn8s.vgg16.weights.torch_files import read_pth_legacy, read_pth_zip
+from helpers.label_spaces import LABEL_SPACES, LabelSpace, generic_label_space
+
+Shape = Tuple[int, ...]
+Use = Callable[[str, Mapping[str, Shape], Callable[[str], np.ndarray]], Any]
+
+# What Berkeley's nets and torchfcn subtract, BGR (voc_layers.py; torchfcn/datasets/voc.py).
+BERKELEY_BGR = Preprocessing('BGR', (104.00698793, 116.66876762, 122.67891434), (1.0, 1.0, 1.0))
+ACCEPTED = (
+    'the SavedModel or tf.train.Saver checkpoint of the FCN-8s of 2017, a checkpoint of KittiSeg, tensorflow-fcn or a '
+    "CarND project, tensorflow-fcn's .npy, a Berkeley .caffemodel, or torchfcn's .pth"
+)
+
+
+class Kind(NamedTuple):
+    """What is known of the files of one program.
+
+    skip_scales: None where its files do not tell and its programs differ.
+    label_spaces: number of classes -> label space.
+    """
+
+    name: str
+    alignment: str
+    channels_first: bool
+    preprocessing: Preprocessing
+    skip_scales: Optional[Tuple[float, float]]
+    label_spaces: Dict[int, str]
+
+
+REFERENCE = Kind('reference 2017', 'same', False, CAFFE_BGR, (1e-4, 1e-2), {20: 'cityscapes20'})
+TENSORFLOW_FCN = Kind('tensorflow-fcn', 'same', False, CAFFE_BGR, (1.0, 1.0), {2: 'kitti_road'})
+OTHER_TENSORFLOW = Kind('TensorFlow', 'same', False, CAFFE_BGR, None, {})
+CAFFE = Kind('Caffe', 'caffe', True, BERKELEY_BGR, (1.0, 1.0), {21: 'voc'})
+TORCHFCN = Kind('torchfcn', 'caffe', True, BERKELEY_BGR, None, {21: 'voc'})
+
+
+def label_space_of(kind: Kind, num_classes: int) -> LabelSpace:
+    """The classes that a network of this kind with so many classes has; nameless where that is not known."""
+    name = kind.label_spaces.get(num_classes)
+    return LABEL_SPACES[name] if name else generic_label_space(num_classes)
+
+
+def read(path: str, use: Callable[[Kind, str, Mapping[str, Shape], Callable[[str], np.ndarray]], Any]) -> Any:
+    """Calls `use(kind, path, shapes, read)` with the tensors of a file, and returns its answer.
+
+    Raises FileNotFoundError or ValueError for what is none of the kinds.
+    """
+    path = os.fspath(path)
+    if os.path.isfile(os.path.join(path, DESCRIPTION_FILE)):
+        raise ValueError('{!r} is a saved FCN-8s of this library already: pass it as it is.'.format(path))
+    if os.path.isdir(path) or os.path.isfile(path + '.index') or path.endswith('.index'):
+        return _read_checkpoint(restoring.find_checkpoint(path), use)
+    if not os.path.isfile(path):
+        raise FileNotFoundError('there is no network at {!r}. Accepted: {}.'.format(path, ACCEPTED))
+    with open(path, 'rb') as file:
+        head = file.read(256)
+    if head.startswith(NPY_MAGIC):
+        return read_npy(path, lambda path, shapes, read: use(TENSORFLOW_FCN, path, shapes, read))
+    if head.startswith(b'\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19'):
+        return read_pth_legacy(path, lambda path, shapes, read: use(TORCHFCN, path, shapes, read))
+    if head.startswith(b'PK') and _is_pth(path):
+        return read_pth_zip(path, lambda path, shapes, read: use(TORCHFCN, path, shapes, read))
+    if is_caffe(head):
+        return read_caffemodel(path, lambda path, shapes, read: use(CAFFE, path, shapes, read))
+    raise ValueError(
+        '{} is no trained FCN that this program knows: it begins with {!r}. Accepted: {}.'.format(
+            path, head[:16], ACCEPTED
+        )
+    )
+
+
+def _is_pth(path: str) -> bool:
+    with explain_damage(path), zipfile.ZipFile(path) as archive:
+        return any(name.endswith('/data.pkl') for name in archive.namelist())
+
+
+def _read_checkpoint(prefix: str, use: Callable[..., Any]) -> Any:
+    with saved_models.checkpoint_reader(prefix) as reader:
+        shapes = {name: tuple(shape) for name, shape in reader.get_variable_to_shape_map().items()}
+        return use(_kind_of(list(shapes)), prefix, shapes, reader.get_tensor)
+
+
+def _kind_of(names: List[str]) -> Kind:
+    parts = {part for name in names for part in name.split('/')}
+    if 'fc7_1x1' in parts:
+        return REFERENCE
+    return TENSORFLOW_FCN if 'up_filter' in parts else OTHER_TENSORFLOW
+
+
+def files_of(path: str) -> List[str]:
+    """The files that a network was read from."""
+    if os.path.isfile(path):
+        return [path]
+    folder, name = os.path.split(path)
+    return [
+        os.path.join(folder, entry)
+        for entry in sorted(os.listdir(folder or '.'))
+        if entry == name + '.index' or entry.startswith(name + '.data-')
+    ]

@@ -1,0 +1,313 @@
+"""Takes over a trained network of another program: a saved FCN-8s with the same logits, and the proof of that."""
+
+import hashlib
+import os
+import tempfile
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from fcn8s.backend import tf
+from fcn8s.graph.decoder import FINAL_STRIDE, build_decoder
+from fcn8s.graph.encoder import import_encoder
+from fcn8s.importing import forward, sources
+from fcn8s.importing.placement import ROLES, Placement, place
+from fcn8s.saving import model_files, restoring, saved_models
+from fcn8s.saving.encoder_files import EncoderSource, read_encoder
+from fcn8s.settings import ModelSettings, check_num_classes, check_skip_scales
+from fcn8s.vgg16.graph import cpu_session, encoder_kernels, save_encoder
+from fcn8s.vgg16.proof import fixed_images
+from fcn8s.vgg16.weights import layers
+from fcn8s.vgg16.weights.assemble import Layout, assemble
+from fcn8s.vgg16.weights.source import Source
+from helpers.files import atomic_directory, atomic_write_json
+from helpers.label_spaces import LabelSpace
+
+MANIFEST_NAME = 'import.json'
+TOLERANCE = 1e-4
+# Height and width of the images of the proof: a multiple of 32, and one that every layer rounds.
+PROOF_SIZES = ((64, 64), (45, 58))
+
+
+class Imported(NamedTuple):
+    """A network that was read and placed, before it is written."""
+
+    kind: sources.Kind
+    path: str
+    placement: Placement
+    source: Source
+    weights: forward.Weights
+
+
+def import_network(
+    path: str,
+    out_dir: str,
+    skip_scales: Optional[Tuple[float, float]] = None,
+    label_space: Optional[LabelSpace] = None,
+    said: Optional[Mapping[str, str]] = None,
+    leave_out: Iterable[str] = (),
+) -> Dict[str, Any]:
+    """Reads a trained network and writes it as a saved FCN-8s with `import.json` beside it.
+
+    Args:
+        path: A file, checkpoint prefix or directory of one of the kinds in `sources`.
+        out_dir: Must not exist, or be empty; nothing appears there unless the proof has succeeded.
+        skip_scales: The factors of pool3 and pool4 where the file does not tell them.
+        label_space: Of the classes, where they are not those that the kind usually has.
+        said: Role -> layer of the file; see `placement.ROLES`.
+        leave_out: Names, or beginnings of names, of tensors that are none of the network.
+
+    Returns:
+        The manifest: 'source', 'variant', 'tensors' (role -> name), 'left_out', 'proof'.
+
+    Raises:
+        ValueError, FileNotFoundError, FileExistsError: before anything is written; also where the logits differ.
+    """
+    unknown = sorted(set(said or {}) - set(ROLES))
+    if unknown:
+        raise ValueError('there is no role {!r}; roles are {}.'.format(unknown[0], ', '.join(ROLES)))
+    scales = None if skip_scales is None else check_skip_scales(skip_scales)
+
+    def use(kind: sources.Kind, where: str, shapes: Any, read: Callable[[str], np.ndarray]) -> Imported:
+        return _take(kind, where, shapes, read, place(where, shapes, kind.channels_first, said, leave_out), scales)
+
+    with atomic_directory(out_dir) as directory:
+        imported = sources.read(path, use)
+        settings = _settings(imported, label_space)
+        proof = _write(directory, imported, settings)
+        manifest = _manifest(imported, settings, proof)
+        atomic_write_json(os.path.join(directory, MANIFEST_NAME), manifest)
+    return manifest
+
+
+def _take(
+    kind: sources.Kind,
+    path: str,
+    shapes: Mapping[str, Tuple[int, ...]],
+    read: Callable[[str], np.ndarray],
+    placement: Placement,
+    skip_scales: Optional[Tuple[float, float]],
+) -> Imported:
+    """Checks every shape, then reads every tensor once."""
+    encoder_shapes = {name: tuple(shapes[name]) for pair in placement.encoder.values() for name in pair}
+    flat = {
+        name: _without_ones(shape) if _is_bias(name, placement) else shape for name, shape in encoder_shapes.items()
+    }
+    convolutional = [name for name in layers.ENCODER_DENSE if len(shapes[placement.encoder[name][0]]) == 4]
+    layout = Layout(placement.encoder, kind.preprocessing, kind.channels_first, tuple(convolutional))
+    _check_decoder(path, placement, shapes, kind)
+    source = assemble(kind.name, path, layout, flat, lambda name: read(name).reshape(flat[name]))
+    kernels, biases = _decoder_arrays(path, placement, read, kind)
+    scales = _skip_scales(path, kind, placement, read, kernels, skip_scales)
+    encoder = encoder_kernels(source)
+    weights = forward.Weights(encoder, kernels, biases, placement.variant, scales, kind.alignment, kind.preprocessing)
+    return Imported(kind, path, placement, source, weights)
+
+
+def _is_bias(name: str, placement: Placement) -> bool:
+    return name in placement.biases.values() or name in [pair[1] for pair in placement.encoder.values()]
+
+
+def _without_ones(shape: Tuple[int, ...]) -> Tuple[int, ...]:
+    """Caffe of 2014 keeps biases as [1, 1, 1, out]."""
+    return shape[-1:] if len(shape) == 4 and set(shape[:3]) == {1} else tuple(shape)
+
+
+def _hwio(shape: Tuple[int, ...], channels_first: bool) -> Tuple[int, ...]:
+    """The shape of a kernel as `_decoder_arrays` has it."""
+    return (shape[2], shape[3], shape[1], shape[0]) if channels_first and len(shape) == 4 else tuple(shape)
+
+
+def _check_decoder(path: str, placement: Placement, shapes: Mapping[str, Tuple[int, ...]], kind: sources.Kind) -> None:
+    """Raises ValueError where a kernel or bias has another shape than an FCN of this variant."""
+    outputs = _hwio(tuple(shapes[placement.kernels['score_fc7']]), kind.channels_first)[-1]
+    num_classes = check_num_classes(outputs)
+    widths = {
+        role: _hwio(tuple(shapes[placement.encoder[layer][0]]), kind.channels_first)[-1]
+        for role, layer in (('score_fc7', 'fc7'), ('score_pool4', 'conv4_3'), ('score_pool3', 'conv3_3'))
+    }
+    if len(shapes[placement.encoder['fc7'][0]]) == 2:
+        widths['score_fc7'] = shapes[placement.encoder['fc7'][1]][-1]
+    for role, name in placement.kernels.items():
+        size = 2 * FINAL_STRIDE[placement.variant] if role == 'upsample_image' else 4
+        wanted = (1, 1, widths[role], num_classes) if role in widths else (size, size, num_classes, num_classes)
+        found = _hwio(tuple(shapes[name]), kind.channels_first)
+        if found != wanted:
+            raise ValueError(
+                '{}: {!r} is {} (height, width, in, out), but {} of an FCN-{} with {} classes is {}.'.format(
+                    path, name, found, role, placement.variant, num_classes, wanted
+                )
+            )
+    for name in placement.biases.values():
+        if _without_ones(tuple(shapes[name])) != (num_classes,):
+            raise ValueError(
+                '{}: {!r} has the shape {}, but there are {} classes.'.format(path, name, shapes[name], num_classes)
+            )
+
+
+def _decoder_arrays(
+    path: str, placement: Placement, read: Callable[[str], np.ndarray], kind: sources.Kind
+) -> Tuple[Dict[str, np.ndarray], Dict[str, np.ndarray]]:
+    """Kernels [h, w, in, out] of scores and [h, w, out, in] of upsamplings, and biases [C]; float32, finite."""
+    kernels = {}
+    for role, name in placement.kernels.items():
+        kernel = read(name)
+        if kind.channels_first:
+            # Scores are [out, in, h, w], transposed convolutions [in, out, h, w].
+            kernel = kernel.transpose(2, 3, 1, 0)
+        kernels[role] = _finite(path, name, kernel)
+    biases = {role: _finite(path, name, read(name).reshape(-1)) for role, name in placement.biases.items()}
+    return kernels, biases
+
+
+def _finite(path: str, name: str, array: np.ndarray) -> np.ndarray:
+    array = np.ascontiguousarray(array, np.float32)
+    if not np.isfinite(array).all():
+        raise ValueError('{}: {!r} holds NaN or infinite weights.'.format(path, name))
+    return array
+
+
+def _skip_scales(
+    path: str,
+    kind: sources.Kind,
+    placement: Placement,
+    read: Callable[[str], np.ndarray],
+    kernels: Dict[str, np.ndarray],
+    said: Optional[Tuple[float, float]],
+) -> Tuple[float, float]:
+    """The factors of pool3 and pool4; those that a file has for each channel go into the score kernels."""
+    if placement.variant == '32s':
+        return (1.0, 1.0)
+    if placement.scales:
+        if said is not None:
+            raise ValueError('{} has its skip scales in it; leave --skip-scales out.'.format(path))
+        scales = {'pool3': 1.0, 'pool4': 1.0}
+        for pool, name in placement.scales.items():
+            values = _finite(path, name, read(name).reshape(-1))
+            if len(set(values.tolist())) == 1 and values[0] > 0:
+                scales[pool] = float(values[0])
+            else:
+                kernels['score_' + pool] = kernels['score_' + pool] * values[:, np.newaxis]
+        return scales['pool3'], scales['pool4']
+    if said is None and kind.skip_scales is None:
+        raise ValueError(
+            '{} does not say whether pool3 and pool4 are scaled before they are scored, and programs of its kind '
+            "differ: give --skip-scales 1 1 (torchfcn's FCN8s and FCN16s) or --skip-scales 1e-4 1e-2 (its FCN8sAtOnce, "
+            'and where the program multiplies the pools by these).'.format(path)
+        )
+    return said or kind.skip_scales or (1.0, 1.0)
+
+
+def _settings(imported: Imported, label_space: Optional[LabelSpace]) -> ModelSettings:
+    weights = imported.weights
+    num_classes = weights.kernels['score_fc7'].shape[-1]
+    space = label_space or sources.label_space_of(imported.kind, num_classes)
+    if space.num_classes != num_classes:
+        raise ValueError(
+            'the label space {!r} has {} classes, and {} has {}.'.format(
+                space.name, space.num_classes, imported.path, num_classes
+            )
+        )
+    bias = weights.biases.get('upsample_image')
+    return ModelSettings(
+        space,
+        weights.variant,
+        'learned',
+        weights.skip_scales,
+        alignment=weights.alignment,
+        output_bias=bool(bias is not None and np.any(bias)),
+    )
+
+
+def _write(directory: str, imported: Imported, settings: ModelSettings) -> Dict[str, Any]:
+    """Writes the model into an existing directory and returns the proof."""
+    padding = forward.PADDING if settings.alignment == 'caffe' else 0
+    with tempfile.TemporaryDirectory(prefix='fcn8s-import-') as temporary:
+        save_encoder(temporary, imported.source, image_padding=padding)
+        encoder = read_encoder(temporary)
+        return _write_network(directory, encoder, imported, settings)
+
+
+def _write_network(
+    directory: str, encoder_source: EncoderSource, imported: Imported, settings: ModelSettings
+) -> Dict[str, Any]:
+    with tf.Graph().as_default(), cpu_session() as session:
+        encoder = import_encoder(encoder_source.meta_graph)
+        decoder = build_decoder(encoder.pool3, encoder.pool4, encoder.fc7, encoder.image_input, settings)
+        restoring.restore(session, encoder.variables, encoder_source.variables_prefix)
+        for variable in decoder.kernels + decoder.biases:
+            value = _value_of(variable.op.name, imported.weights)
+            session.run(variable.initializer, {variable.initializer.inputs[1]: value})
+
+        def logits(image: np.ndarray) -> np.ndarray:
+            return session.run(decoder.logits, {encoder.images_uint8: image[np.newaxis]})[0]
+
+        proof = _prove(imported, logits)
+        saver = tf.train.Saver(tf.global_variables())
+        model_files.write_model_files(
+            directory,
+            model_files.build_meta_graph(encoder_source.meta_graph, settings),
+            model_files.describe(settings, 0, {}, {'imported_from': imported.kind.name}),
+            lambda prefix: saved_models.save_variables(saver, session, prefix),
+        )
+    return proof
+
+
+def _value_of(variable: str, weights: forward.Weights) -> np.ndarray:
+    """The array of a decoder variable. Biases of the first two upsamplings are added where their maps are added."""
+    layer, part = variable.split('/')[1:]
+    role = layer if layer in ROLES else 'upsample_image'
+    if part == 'kernel':
+        return weights.kernels[role]
+    none = np.zeros(weights.kernels['score_fc7'].shape[-1], np.float32)
+    upsampled = {'score_pool4': 'upsample_fc7', 'score_pool3': 'upsample_pool4'}.get(role, '')
+    return weights.biases.get(role, none) + weights.biases.get(upsampled, none)
+
+
+def _prove(imported: Imported, logits: Callable[[np.ndarray], np.ndarray]) -> Dict[str, Any]:
+    """Compares the graph with the NumPy network on fixed images; raises ValueError where they differ."""
+    errors = []
+    for height, width in PROOF_SIZES:
+        image = fixed_images(max(height, width), 1)[0][:height, :width]
+        expected = forward.forward(image, imported.weights)
+        difference = np.abs(logits(image) - expected).max()
+        errors.append(float(difference / max(1.0, np.abs(expected).max())))
+    if not max(errors) <= TOLERANCE:
+        raise ValueError(
+            '{} was read, but the written network differs from it by {:.2g} (at most {:.0e} is allowed). Please report '
+            'this with the file.'.format(imported.path, max(errors), TOLERANCE)
+        )
+    return {'relative_errors': errors, 'tolerance': TOLERANCE, 'sizes': [list(size) for size in PROOF_SIZES]}
+
+
+def _manifest(imported: Imported, settings: ModelSettings, proof: Dict[str, Any]) -> Dict[str, Any]:
+    placement = imported.placement
+    tensors: Dict[str, List[str]] = {layer: list(pair) for layer, pair in placement.encoder.items()}
+    for role in ROLES:
+        names = [part[role] for part in (placement.kernels, placement.biases) if role in part]
+        if names:
+            tensors[role] = names
+    tensors.update({'scale_' + pool: [name] for pool, name in placement.scales.items()})
+    return {
+        'format': 1,
+        'source': {
+            'kind': imported.kind.name,
+            'path': imported.path,
+            'sha256': {os.path.basename(path): _sha256(path) for path in sources.files_of(imported.path)},
+        },
+        'settings': settings.to_dict(),
+        'preprocessing': imported.kind.preprocessing._asdict(),
+        'width_divisor': imported.source.width_divisor,
+        'tensors': tensors,
+        'left_out': placement.left_out,
+        'versions': model_files.library_versions(),
+        'proof': proof,
+    }
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        for chunk in iter(lambda: file.read(1 << 20), b''):
+            digest.update(chunk)
+    return digest.hexdigest()

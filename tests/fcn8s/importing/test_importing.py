@@ -1,0 +1,288 @@
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+from streams import Stream
+
+from fcn8s import FCN8s, open_model
+from fcn8s.cli import main
+from fcn8s.importing import sources
+from fcn8s.importing.write import import_network
+from fcn8s.training.schedules import constant
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import structures  # noqa: E402
+from structures import IMAGES  # noqa: E402
+
+
+def logits_of(model_dir):
+    with open_model(model_dir) as model:
+        return model.run(model.logits, {model.images: IMAGES})
+
+
+def check(model_dir, expected):
+    found = logits_of(model_dir)
+    assert np.abs(found - expected).max() <= 1e-4 * max(1, np.abs(expected).max())
+    assert np.abs(expected).max() > 1e-2, 'logits that are all nearly zero prove nothing'
+
+
+# What TensorFlow wrote
+
+
+@pytest.mark.parametrize('saved_model', [True, False])
+def test_the_reference_of_2017_has_the_same_logits(tmp_path, saved_model):
+    network = structures.random_network(num_classes=20)
+    path = str(tmp_path / 'trained')
+    expected = structures.write_tensorflow(path, network, structures.reference_names, (1e-4, 1e-2), saved_model)
+    manifest = import_network(path, str(tmp_path / 'out'))
+    check(str(tmp_path / 'out'), expected)
+    assert manifest['source']['kind'] == 'reference 2017' and manifest['settings']['output_bias']
+    assert manifest['settings']['label_space']['name'] == 'cityscapes20'
+    assert manifest['settings']['skip_scales'] == [1e-4, 1e-2]
+    assert manifest['left_out'] == [
+        'conv1_1/filter/adam_optimizer',
+        'conv1_1/filter/adam_optimizer_1',
+        'optimizer/global_step',
+    ]
+    placed = [name for names in manifest['tensors'].values() for name in names]
+    assert len(placed) == len(set(placed)) == 2 * (13 + 2 + 6)
+
+
+@pytest.mark.parametrize('variant', ['8s', '16s', '32s'])
+def test_tensorflow_fcn_has_the_same_logits(tmp_path, variant):
+    network = structures.random_network(variant, num_classes=2)
+    path = str(tmp_path / 'model.ckpt')
+    expected = structures.write_tensorflow(path, network, structures.tensorflow_fcn_names, (1, 1))
+    manifest = import_network(path, str(tmp_path / 'out'))
+    check(str(tmp_path / 'out'), expected)
+    assert manifest['settings']['variant'] == variant and 'output_bias' not in manifest['settings']
+    assert manifest['settings']['label_space']['name'] == 'kitti_road'
+
+
+def test_the_npy_of_tensorflow_fcn_has_the_same_logits(tmp_path):
+    network = structures.random_network(num_classes=5)
+    names = structures.tensorflow_fcn_names
+    expected = structures.write_tensorflow(str(tmp_path / 'x'), network, names, (1, 1))
+    stored = {}
+    for layer, pair in network.items():
+        for part, value in zip(('kernel', 'bias'), pair):
+            if names(layer, part):
+                stored.setdefault(names(layer, part).split('/')[0], []).append(value)
+    stored['fc6'][0] = stored['fc6'][0].reshape(-1, stored['fc6'][0].shape[-1])
+    stored['fc7'][0] = stored['fc7'][0][0, 0]
+    np.save(str(tmp_path / 'fcn.npy'), np.array(stored), allow_pickle=True)
+    import_network(str(tmp_path / 'fcn.npy'), str(tmp_path / 'out'))
+    check(str(tmp_path / 'out'), expected)
+
+
+def test_a_carnd_network_asks_for_its_skip_scales_and_has_the_same_logits(tmp_path):
+    network = structures.random_network(num_classes=2)
+    path = str(tmp_path / 'model.ckpt')
+    expected = structures.write_tensorflow(path, network, structures.carnd_names, (1e-4, 1e-2))
+    with pytest.raises(ValueError, match='give --skip-scales 1 1 .* or --skip-scales 1e-4 1e-2'):
+        import_network(path, str(tmp_path / 'out'))
+    assert not os.path.exists(str(tmp_path / 'out'))
+    import_network(path, str(tmp_path / 'out'), skip_scales=(1e-4, 1e-2))
+    check(str(tmp_path / 'out'), expected)
+
+
+def test_layers_that_only_their_student_knows_are_asked_for_and_placed(tmp_path):
+    network = structures.random_network(num_classes=2)
+    own = {'conv2d_transpose': 'bigger', 'conv2d_transpose_1': 'again', 'conv2d_transpose_2': 'last'}
+
+    def rename(name):
+        return '/'.join(own.get(part, part) for part in name.split('/'))
+
+    path = str(tmp_path / 'model.ckpt')
+    expected = structures.write_tensorflow(path, network, structures.carnd_names, (1, 1), rename=rename)
+    with pytest.raises(ValueError, match=r"'again/kernel' of the shape .* could not be placed .*--layer ROLE=LAYER"):
+        import_network(path, str(tmp_path / 'out'), skip_scales=(1, 1))
+    said = {'upsample_fc7': 'bigger', 'upsample_pool4': 'again', 'upsample_image': 'last'}
+    import_network(path, str(tmp_path / 'out'), skip_scales=(1, 1), said=said)
+    check(str(tmp_path / 'out'), expected)
+
+
+# What Caffe and PyTorch wrote
+
+
+@pytest.mark.parametrize('variant, old', [('8s', False), ('16s', True), ('32s', False)])
+def test_a_caffemodel_has_the_logits_of_its_net(tmp_path, variant, old):
+    pytest.importorskip('torch')
+    network = structures.random_network(variant, num_classes=21)
+    path = str(tmp_path / 'fcn.caffemodel')
+    structures.write_caffemodel(path, structures.channels_first(network, variant), old)
+    manifest = import_network(path, str(tmp_path / 'out'))
+    check(str(tmp_path / 'out'), structures.torch_logits(network, variant, (1, 1)))
+    assert manifest['settings']['label_space']['name'] == 'voc'
+    assert manifest['settings']['alignment'] == 'caffe' and manifest['settings']['variant'] == variant
+
+
+def test_the_scales_of_the_at_once_caffemodel_are_read(tmp_path):
+    pytest.importorskip('torch')
+    network = structures.random_network(num_classes=21)
+    layers = structures.channels_first(network, '8s')
+    layers['scale_pool4'] = [np.full(512 // 32, 0.01, np.float32)]
+    layers['scale_pool3'] = [np.full(256 // 32, 0.0001, np.float32)]
+    structures.write_caffemodel(str(tmp_path / 'fcn.caffemodel'), layers)
+    manifest = import_network(str(tmp_path / 'fcn.caffemodel'), str(tmp_path / 'out'))
+    np.testing.assert_allclose(manifest['settings']['skip_scales'], (1e-4, 1e-2), rtol=1e-6)
+    check(str(tmp_path / 'out'), structures.torch_logits(network, '8s', (1e-4, 1e-2)))
+
+
+def test_of_sift_flow_the_semantic_net_is_taken_and_the_other_named(tmp_path):
+    pytest.importorskip('torch')
+    network = structures.random_network('32s', num_classes=33)
+    layers = structures.channels_first(network, '32s')
+    for name in ('score_fr', 'upscore'):
+        layers[name + '_sem'] = layers.pop(name)
+        layers[name + '_geo'] = [array[..., :1] for array in layers[name + '_sem']]
+    structures.write_caffemodel(str(tmp_path / 'fcn.caffemodel'), layers)
+    manifest = import_network(str(tmp_path / 'fcn.caffemodel'), str(tmp_path / 'out'))
+    assert manifest['left_out'] == ['score_fr_geo/0', 'score_fr_geo/1', 'upscore_geo/0']
+    check(str(tmp_path / 'out'), structures.torch_logits(network, '32s', (1, 1)))
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+def test_torchfcn_has_the_logits_of_its_net(tmp_path, zipped):
+    torch = pytest.importorskip('torch')
+    network = structures.random_network(num_classes=21)
+    state = {}
+    for name, arrays in structures.channels_first(network, '8s').items():
+        for part, array in zip(('weight', 'bias'), arrays):
+            state['{}.{}'.format(name, part)] = torch.tensor(array)
+    path = str(tmp_path / 'fcn8s.pth')
+    checkpoint = {'epoch': 3, 'model_state_dict': state, 'best_mean_iu': np.float64(0.5)}
+    torch.save(checkpoint if zipped else state, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match='FCN8sAtOnce'):
+        import_network(path, str(tmp_path / 'out'))
+    import_network(path, str(tmp_path / 'out'), skip_scales=(1e-4, 1e-2))
+    check(str(tmp_path / 'out'), structures.torch_logits(network, '8s', (1e-4, 1e-2)))
+
+
+# What becomes of them
+
+
+@pytest.fixture(scope='module')
+def caffemodel(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp('caffe') / 'fcn.caffemodel')
+    structures.write_caffemodel(path, structures.channels_first(structures.random_network(num_classes=21), '8s'))
+    return path
+
+
+@pytest.fixture(scope='module')
+def imported(caffemodel, tmp_path_factory):
+    out = str(tmp_path_factory.mktemp('imported') / 'out')
+    assert main(['import-fcn8s', caffemodel, out]) == 0
+    return out
+
+
+def test_the_proof_is_printed_and_kept(caffemodel, tmp_path, capsys):
+    assert main(['import-fcn8s', caffemodel, str(tmp_path / 'out')]) == 0
+    printed = capsys.readouterr().out
+    assert '39 placed, each once; 0 left out' in printed and 'SHA-256' in printed
+    assert 'FCN-8s, 21 classes (voc), skip scales 1 1, maps aligned as in Caffe' in printed
+    with open(str(tmp_path / 'out' / 'import.json')) as file:
+        proof = json.load(file)['proof']
+    assert max(proof['relative_errors']) < proof['tolerance'] == 1e-4
+
+
+def test_an_imported_network_trains_is_saved_and_opens_again(imported, tmp_path):
+    with FCN8s(model_load_dir=imported) as network:
+        history = network.train(Stream(), 2, 2, constant(1e-4), run_dir=str(tmp_path / 'run'))
+        assert history[1]['training_loss'] < history[0]['training_loss']
+        expected = network.predict(IMAGES, argmax=False)
+    with FCN8s(model_load_dir=str(tmp_path / 'run')) as network:
+        np.testing.assert_array_equal(network.predict(IMAGES, argmax=False), expected)
+        assert network.settings.alignment == 'caffe'
+    with FCN8s(fine_tune_from=imported, num_classes=4) as network:
+        assert network.settings.alignment == 'caffe'
+        assert network.predict(IMAGES[:, :1, :7]).shape == (2, 1, 7)
+
+
+def test_an_output_bias_travels(tmp_path):
+    path = str(tmp_path / 'trained')
+    network = structures.random_network(num_classes=20)
+    expected = structures.write_tensorflow(path, network, structures.reference_names, (1e-4, 1e-2))
+    import_network(path, str(tmp_path / 'out'))
+    with FCN8s(model_load_dir=str(tmp_path / 'out')) as network:
+        saved = network.save(str(tmp_path), name='saved', force_save=True)
+    check(saved, expected)
+    with FCN8s(fine_tune_from=str(tmp_path / 'out')) as network:
+        logits = network.sess.run(network.fcn8s_output, {network.images_uint8: IMAGES})
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+# What is refused
+
+
+def test_opening_such_a_file_says_which_command_to_type(tmp_path, tiny_encoder, caffemodel):
+    path = str(tmp_path / 'trained')
+    structures.write_tensorflow(
+        path, structures.random_network(num_classes=3, divisor=16), structures.reference_names, (1e-4, 1e-2), True
+    )
+    for opens in (
+        lambda: FCN8s(model_load_dir=path),
+        lambda: FCN8s(vgg16_dir=tiny_encoder, num_classes=3, variables_load_dir=path),
+        lambda: FCN8s(model_load_dir=caffemodel),
+    ):
+        with pytest.raises(ValueError, match='fcn8s import-fcn8s .* OUT'):
+            opens()
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda layers: layers.pop('conv3_2'), 'it has no kernel and no bias of conv3_2'),
+        (lambda layers: layers.update(extra=[np.zeros((3, 3), np.float32)]), "'extra/0' of the shape .* not be placed"),
+        (lambda layers: layers.pop('upscore2'), 'but not upsample_fc7, which an FCN-8s needs'),
+        (lambda layers: layers['score_fr'].pop(1), None),
+        (lambda layers: layers['conv1_1'][0].fill(np.nan), 'holds NaN'),
+        (lambda layers: layers['upscore8'][0].fill(np.inf), 'holds NaN or infinite'),
+        (lambda layers: layers.update(upscore8=[np.zeros((21, 21, 8, 8), np.float32)]), "'upscore8/0' is .8, 8, 21"),
+        (lambda layers: layers.update(fc6=[np.zeros((9, 9, 7, 7), np.float32), np.zeros(9, np.float32)]), 'no VGG-16'),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path, change, message):
+    layers = structures.channels_first(structures.random_network(num_classes=21), '8s')
+    change(layers)
+    path, out = str(tmp_path / 'fcn.caffemodel'), str(tmp_path / 'out')
+    structures.write_caffemodel(path, layers)
+    if message is None:  # a score layer without a bias is one whose bias is zero
+        import_network(path, out)
+        return
+    with pytest.raises(ValueError, match=message):
+        import_network(path, out)
+    assert not os.path.exists(out)
+
+
+def test_damaged_caffemodels_are_an_error_in_one_line(tmp_path, caffemodel):
+    with open(caffemodel, 'rb') as file:
+        whole = file.read()
+    rng = np.random.RandomState(0)
+    path = str(tmp_path / 'fcn.caffemodel')
+    for _ in range(60):
+        content = bytearray(whole)
+        for _ in range(3):
+            content[int(len(content) * rng.rand() ** 4)] = rng.randint(256)
+        with open(path, 'wb') as file:
+            file.write(content[: rng.randint(1, len(content))] if rng.rand() < 0.5 else content)
+        try:
+            sources.read(path, lambda kind, path, shapes, read: [read(name) for name in shapes])
+        except ValueError as error:
+            assert str(error)
+
+
+def test_other_files_and_options_are_refused(tmp_path, small_model, capsys):
+    (tmp_path / 'x').write_bytes(b'hello')
+    for arguments, message in (
+        ([str(tmp_path / 'x')], 'no trained FCN that this program knows'),
+        ([str(tmp_path / 'nothing')], 'there is no network at'),
+        ([small_model], 'is a saved FCN-8s of this library already'),
+        ([str(tmp_path / 'x'), '--layer', 'score'], 'it has to be ROLE=LAYER'),
+        ([str(tmp_path / 'x'), '--layer', 'score=a'], "there is no role 'score'"),
+        ([str(tmp_path / 'x'), '--label-space', 'moon'], "--label-space is 'moon'; choose one of"),
+    ):
+        assert main(['import-fcn8s', arguments[0], str(tmp_path / 'out')] + arguments[1:]) == 2
+        assert message in capsys.readouterr().err.replace('\n', ' ')
