@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     check_overlap(args)
     check_sampling_arguments(args)
     show = None if args.show is None else tuple(args.show)
-    style = Style('overlay', args.alpha, args.contours, args.legend, args.zoom, show, args.palette)
+    style = Style('overlay', args.alpha, args.contours, args.legend, args.zoom, show, palette=args.palette)
     check_style(style)
     streams = [source for source in args.inputs if _is_stream(source)]
     images = [source for source in args.inputs if not _is_stream(source)]
