@@ -140,8 +140,11 @@ def run(args: argparse.Namespace) -> int:
         if results:
             results.check_inputs(jobs)
         failures: List[str] = []
+        maps, jobs = _split_maps(args, jobs)
+        if maps:
+            failures += _predict_maps(args, maps, predictor, _map_request(args, model, kinds, style, rules))
         if jobs:
-            failures = _predict_all(
+            failures += _predict_all(
                 _read_images(jobs, args.keep_going, rules), len(jobs), predictor, results, submission
             )
         for stream in streams:
@@ -165,6 +168,56 @@ def _rules(args: argparse.Namespace, streams: List[str]) -> Any:
     if streams:
         check_frames(streams[0], rules)
     return rules
+
+
+def _split_maps(args: argparse.Namespace, jobs: List[Any]) -> Tuple[List[Any], List[Any]]:
+    """The images that are predicted by windows, and the others."""
+    from fcn8s.prediction.maps import is_map
+
+    if args.tile is None:
+        return [], jobs
+    are_maps = [is_map(job.image_path, tuple(args.tile)) for job in jobs]
+    maps, others = ([job for job, by in zip(jobs, are_maps) if by is wanted] for wanted in (True, False))
+    return maps, others
+
+
+def _map_request(args: argparse.Namespace, model: Any, kinds: List[str], style: Any, rules: Any) -> Any:
+    from fcn8s.prediction.maps import MapRequest, check_map_request
+    from fcn8s.prediction.result_files import id_map
+    from fcn8s.prediction.tiling import FULL_MARGIN
+
+    if args.polygons not in (None, 'geojson') or args.submission:
+        raise ValueError(
+            '{} cannot be written by windows, and a map is predicted by windows with --tile. Take --polygons geojson, '
+            'or leave --tile out.'.format('--submission' if args.submission else '--polygons ' + args.polygons)
+        )
+    request = MapRequest(
+        tuple(kinds),
+        model.label_space,
+        style,
+        id_map(model.label_space, args.ids or 'class'),
+        rules,
+        tuple(args.tile),
+        FULL_MARGIN if args.overlap is None else args.overlap,
+        None if args.polygons is None else args.polygon_tolerance,
+    )
+    check_map_request(request)
+    return request
+
+
+def _predict_maps(args: argparse.Namespace, maps: List[Any], predictor: Any, request: Any) -> List[str]:
+    """Predicts maps by windows; returns what could not be read."""
+    from fcn8s.prediction.maps import predict_map
+
+    failures = []
+    for job in maps:
+        try:
+            predict_map(predictor.untiled().class_ids, job.image_path, os.path.join(args.out, job.stem), request)
+        except (ValueError, OSError) as error:
+            if not args.keep_going:
+                raise
+            failures.append(str(error))
+    return failures
 
 
 def _kinds(args: argparse.Namespace) -> List[str]:

@@ -87,6 +87,15 @@ class Predictor:
         self._size = _checked_size('size', size)
         self._averages = averages
 
+    def untiled(self) -> 'Predictor':
+        """The same, but for images that are predicted at once. Raises ValueError where images are resized."""
+        if self._size is not None:
+            raise ValueError(
+                'images are resized to {} x {} for the network, and a map is predicted by windows at its own scale. '
+                'Give --scales 1, or other factors of it.'.format(*self._size)
+            )
+        return Predictor(self._predict, self.num_classes, scales=self._scales, mirror=self._mirror)
+
     def class_ids(self, image: np.ndarray) -> np.ndarray:
         """uint8 [H, W, 3], RGB -> uint8 [H, W]."""
         if self._keeps_size(image) and self._scales == (1.0,) and not self._mirror and self._grid(image) is None:

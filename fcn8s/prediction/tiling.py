@@ -64,3 +64,49 @@ def _ramp(start: int, stop: int, length: int, overlap: int) -> np.ndarray:
     to_start = pixels - start + 1 if start > 0 else np.full(stop - start, length)
     to_stop = stop - pixels if stop < length else np.full(stop - start, length)
     return np.minimum(np.minimum(to_start, to_stop), overlap + 1).astype(float)
+
+
+#: A margin that holds all that the network sees of a pixel, and what upsampling adds; a multiple of its stride.
+FULL_MARGIN = 288
+
+
+class Cut(NamedTuple):
+    """A piece of a line of pixels, start to stop, and what is predicted for it: first to last, with the margins."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+    @property
+    def inside(self) -> slice:
+        """The piece within what is predicted."""
+        return slice(self.start - self.first, self.stop - self.first)
+
+
+def cuts(length: int, tile: int, margin: int) -> List[Cut]:
+    """Pieces that cover a line without overlap, each predicted with `margin` more pixels on both sides.
+
+    All begin at multiples of the network's stride, so that it computes for each what it would for the whole line.
+
+    Raises ValueError where the margin is no multiple of the stride, or leaves nothing of a tile.
+    """
+    if margin < 0 or margin % STRIDE:
+        raise ValueError(
+            'the margin of windows is {}; it has to be a multiple of {} pixels, the stride of the network.'.format(
+                margin, STRIDE
+            )
+        )
+    step = (tile - 2 * margin) // STRIDE * STRIDE
+    if step < STRIDE:
+        raise ValueError(
+            'tiles of {} pixels leave nothing between margins of {}; take --tile of {} or more, or a smaller '
+            '--overlap (below {} there may be seams).'.format(tile, margin, 2 * margin + STRIDE, FULL_MARGIN)
+        )
+    if step > 1024:
+        step = step // 256 * 256  # of whole blocks of a result
+    starts = range(0, length, step)
+    return [
+        Cut(start, min(length, start + step), max(0, start - margin), min(length, start + step + margin))
+        for start in starts
+    ]

@@ -1,0 +1,336 @@
+"""Predicting a GeoTIFF by windows: it is never in memory as a whole, and results keep its place on the map.
+
+rasterio (the extra `geo`) reads and writes. A window is predicted with a margin around it that is then cut off: with
+`tiling.FULL_MARGIN` pixels every pixel has what the network sees of it, so there is no seam.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import warnings
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from fcn8s.prediction.tiling import STRIDE, Cut, cuts
+from fcn8s.prediction.video import Drawing, Style
+from helpers.files import atomic_path
+from helpers.image_rules import FILE_RANGE, ImageRules, Pixels, Window, apply_rules
+from helpers.label_spaces import LabelSpace
+from helpers.polygons import simplified
+from helpers.visualization_utils import colorize
+
+KINDS = ('overlay', 'color', 'ids')
+_SUFFIXES = {'overlay': '_overlay.tif', 'color': '_color.tif', 'ids': '_ids.tif', 'polygons': '.geojson'}
+
+# From so many pixels on a TIFF is predicted by windows wherever it lies: 400 MB as RGB.
+_LARGE = 1 << 27
+# What GDAL may keep of the files; by itself it takes a twentieth of the memory.
+_CACHE_MEGABYTES = 128
+# Rows of a map that are looked at together for its range.
+_SCANNED_ROWS = 256
+
+Read = Callable[[Cut, Cut], np.ndarray]
+
+
+class MapRequest(NamedTuple):
+    """What is made of a map.
+
+    kinds: of `KINDS`. id_map: from class IDs to those that are written, uint8 [256]. tile: (height, width) that is
+    predicted at a time, with `margin` pixels to cut off on each side. tolerance: of polygons in pixels; None for none.
+    """
+
+    kinds: Tuple[str, ...]
+    label_space: LabelSpace
+    style: Style
+    id_map: np.ndarray
+    rules: ImageRules
+    tile: Tuple[int, int]
+    margin: int
+    tolerance: Optional[float] = None
+
+
+def is_map(path: str, tile: Tuple[int, int]) -> bool:
+    """Whether an image is predicted by windows: a TIFF larger than a tile that lies on a map, or is very large.
+
+    False without rasterio, whatever the image.
+    """
+    with open(path, 'rb') as file:
+        if file.read(4) not in (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+'):
+            return False
+    try:
+        rasterio = importlib.import_module('rasterio')
+    except ImportError:
+        return False
+    try:
+        with rasterio.open(path, driver='GTiff') as source:
+            is_placed = source.crs is not None or not source.transform.is_identity
+            is_larger = source.height > tile[0] or source.width > tile[1]
+            return is_larger and (is_placed or source.height * source.width > _LARGE)
+    except rasterio.errors.RasterioError:
+        return False  # the usual way says what is wrong with it
+
+
+def check_map_request(request: MapRequest) -> None:
+    """Raises ValueError where a kind of result or a way to draw it is not written by windows."""
+    others = sorted(set(request.kinds) - set(KINDS))
+    if others:
+        raise ValueError(
+            '{} cannot be written by windows, and a map is predicted by windows with --tile. Choose from {}, or leave '
+            '--tile out.'.format(', '.join(others), ', '.join(KINDS))
+        )
+    if request.style.legend or request.style.zoom != 1:
+        raise ValueError('--legend and --zoom are not drawn on maps, whose pixels keep their places. Leave them out.')
+    for extent in request.tile:
+        cuts(extent, extent, request.margin)
+
+
+def predict_map(predict: Callable[[np.ndarray], np.ndarray], path: str, stem: str, request: MapRequest) -> List[str]:
+    """Predicts one map and writes its results as GeoTIFF files of the same size, place and reference system.
+
+    Args:
+        predict: uint8 [h, w, C] -> class IDs uint8 [h, w].
+        path: A TIFF file.
+        stem: Of the results, with the folder.
+
+    Returns:
+        The paths of the results.
+
+    Raises:
+        ValueError: The file cannot be read, or the rules cannot use it; the message names it.
+    """
+    rasterio = importlib.import_module('rasterio')
+    check_map_request(request)
+    paths = {kind: stem + _SUFFIXES[kind] for kind in request.kinds}
+    try:
+        with rasterio.Env(GDAL_CACHEMAX=_CACHE_MEGABYTES), rasterio.open(path, driver='GTiff') as source:
+            if request.tolerance is None:
+                _write_maps(rasterio, predict, source, path, paths, request)
+                return list(paths.values())
+            with atomic_path(stem + _SUFFIXES['polygons']) as temporary, _removed(temporary + '.tif') as ids_path:
+                _write_maps(rasterio, predict, source, path, dict(paths, class_ids=ids_path), request)
+                _write_polygons(rasterio, source, ids_path, temporary, request)
+            return list(paths.values()) + [stem + _SUFFIXES['polygons']]
+    except rasterio.errors.RasterioError as error:
+        raise ValueError('{} cannot be read or its results written: {}.'.format(path, error)) from error
+
+
+@contextlib.contextmanager
+def _removed(path: str) -> Iterator[str]:
+    """A file that is needed for a while."""
+    try:
+        yield path
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _write_maps(
+    rasterio: Any,
+    predict: Callable[[np.ndarray], np.ndarray],
+    source: Any,
+    path: str,
+    paths: Dict[str, str],
+    request: MapRequest,
+) -> None:
+    read = _reader(rasterio, source, path, request.rules)
+    draw = Drawing(request.label_space, request.style)
+    with _Outputs(rasterio, source, paths, request) as outputs:
+        for row, column in _windows(source, request):
+            image = read(row, column)
+            class_ids = predict(_padded(image))[: image.shape[0], : image.shape[1]]
+            inside = np.s_[row.inside, column.inside]
+            for kind in paths:
+                outputs.write(kind, row, column, _made(kind, image, class_ids, draw, request)[inside])
+
+
+def _padded(image: np.ndarray) -> np.ndarray:
+    """The image to the next multiples of the network's stride, for the windows at the far borders of a map.
+
+    The last upsampling of an image whose size is no multiple of 8 lies up to 3 pixels beside that of one whose size is,
+    as TensorFlow spreads the padding over both sides: windows of both kinds would not fit together.
+    """
+    rows, columns = (-extent % STRIDE for extent in image.shape[:2])
+    return np.pad(image, ((0, rows), (0, columns), (0, 0)), 'edge') if rows or columns else image
+
+
+def _made(kind: str, image: np.ndarray, class_ids: np.ndarray, draw: Drawing, request: MapRequest) -> np.ndarray:
+    if kind == 'overlay':
+        return draw(image, class_ids)
+    if kind == 'color':
+        return colorize(class_ids, request.label_space)
+    return request.id_map[class_ids] if kind == 'ids' else class_ids
+
+
+def _windows(source: Any, request: MapRequest) -> Iterator[Tuple[Cut, Cut]]:
+    from tqdm import tqdm
+
+    rows = cuts(source.height, request.tile[0], request.margin)
+    columns = cuts(source.width, request.tile[1], request.margin)
+    pairs = [(row, column) for row in rows for column in columns]
+    return iter(tqdm(pairs, desc=os.path.basename(source.name), unit='window', leave=False))
+
+
+class _Outputs:
+    """The GeoTIFF files of a map, open for writing; moved into place when all are whole."""
+
+    def __init__(self, rasterio: Any, source: Any, paths: Dict[str, str], request: MapRequest) -> None:
+        self._rasterio = rasterio
+        self._source = source
+        self._paths = paths
+        self._request = request
+        self._stack = contextlib.ExitStack()
+        self._files: Dict[str, Any] = {}
+
+    def __enter__(self) -> '_Outputs':
+        with self._stack:
+            for kind, path in self._paths.items():
+                temporary = self._stack.enter_context(atomic_path(path))
+                self._files[kind] = self._stack.enter_context(self._open(temporary, kind))
+                if kind == 'ids':
+                    self._files[kind].write_colormap(1, _colormap(self._request))
+            self._stack = self._stack.pop_all()
+        return self
+
+    def _open(self, path: str, kind: str) -> Any:
+        bands = 1 if 'ids' in kind else 3
+        # Polygons are made in pixels and brought to the map afterwards.
+        place = {} if kind == 'class_ids' else {'crs': self._source.crs, 'transform': self._source.transform}
+        source, (height, width) = self._source, _block(self._request)
+        return self._rasterio.open(
+            path,
+            'w',
+            driver='GTiff',
+            height=source.height,
+            width=source.width,
+            count=bands,
+            dtype='uint8',
+            tiled=True,
+            blockysize=height,
+            blockxsize=width,
+            compress='deflate',
+            bigtiff='if_safer',
+            photometric='palette' if bands == 1 else 'rgb',
+            **place,
+        )
+
+    def write(self, kind: str, row: Cut, column: Cut, values: np.ndarray) -> None:
+        bands = values[np.newaxis] if values.ndim == 2 else np.moveaxis(values, -1, 0)
+        window = self._rasterio.windows.Window(column.start, row.start, values.shape[1], values.shape[0])
+        self._files[kind].write(bands, window=window)
+
+    def __exit__(self, *exception: Any) -> Any:
+        return self._stack.__exit__(*exception)
+
+
+def _block(request: MapRequest) -> Tuple[int, int]:
+    """(height, width) of the blocks of a result: windows consist of whole ones, so each is compressed once."""
+    height, width = (cuts(2 * extent, extent, request.margin)[0].stop for extent in request.tile)
+    return _divided(height), _divided(width)
+
+
+def _divided(step: int) -> int:
+    return 256 if step % 256 == 0 else step
+
+
+def _colormap(request: MapRequest) -> Dict[int, Tuple[int, int, int, int]]:
+    """The colours of the IDs that are written."""
+    return {
+        int(request.id_map[class_id]): (int(color[0]), int(color[1]), int(color[2]), 255)
+        for class_id, color in enumerate(request.label_space.colors)
+    }
+
+
+def _reader(rasterio: Any, source: Any, path: str, rules: ImageRules) -> Read:
+    """What reads a window as the network takes it."""
+    interpretation = [band.name for band in source.colorinterp]
+    tags = source.tags(ns='IMAGE_STRUCTURE')
+    palette = None
+    if interpretation[0] == 'palette':
+        colors = source.colormap(1)
+        palette = np.array([colors.get(index, (0, 0, 0, 255))[:3] for index in range(max(colors) + 1)], np.uint8)
+    bits = int(source.tags(1, ns='IMAGE_STRUCTURE').get('NBITS', 8 * np.dtype(source.dtypes[0]).itemsize))
+    about = dict(
+        bits=bits,
+        alpha='straight' if interpretation[-1] == 'alpha' and source.count in (2, 4) else None,
+        palette=palette,
+        is_inverted=tags.get('MINISWHITE') == 'YES',
+        is_cmyk=interpretation[:4] == ['cyan', 'magenta', 'yellow', 'black'],
+    )
+    if rules.window == FILE_RANGE and source.dtypes[0] != 'uint8':
+        rules = rules._replace(window=_range_of(rasterio, source))
+
+    def read(row: Cut, column: Cut) -> np.ndarray:
+        window = rasterio.windows.Window(column.first, row.first, column.last - column.first, row.last - row.first)
+        values = np.moveaxis(source.read(window=window), 0, -1)
+        return apply_rules(Pixels(values, **about), rules, path)
+
+    return read
+
+
+def _range_of(rasterio: Any, source: Any) -> Tuple[Window, ...]:
+    """The smallest and the largest number of the whole file, for each band by itself where there are more than four."""
+    lows, highs = np.full(source.count, np.inf), np.full(source.count, -np.inf)
+    for start in range(0, source.height, _SCANNED_ROWS):
+        rows = min(_SCANNED_ROWS, source.height - start)
+        values = np.nan_to_num(source.read(window=rasterio.windows.Window(0, start, source.width, rows)))
+        lows, highs = np.minimum(lows, values.min(axis=(1, 2))), np.maximum(highs, values.max(axis=(1, 2)))
+    if source.count <= 4:
+        lows, highs = lows.min(keepdims=True), highs.max(keepdims=True)
+    return tuple((float(low), float(max(high, low + 1e-6))) for low, high in zip(lows, highs))
+
+
+def _write_polygons(rasterio: Any, source: Any, ids_path: str, path: str, request: MapRequest) -> None:
+    """The regions of a file of class IDs as GeoJSON in map coordinates."""
+    features = importlib.import_module('rasterio.features')
+    with warnings.catch_warnings(), rasterio.open(ids_path) as ids, open(path, 'w', encoding='utf-8') as file:
+        warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)  # it is in pixels
+        _write_features(file, features.shapes(rasterio.band(ids, 1), connectivity=4), source, request)
+
+
+def _write_features(file: Any, shapes: Any, source: Any, request: MapRequest) -> None:
+    """One feature after the other, as there may be more than memory holds."""
+    file.write('{"type": "FeatureCollection",\n')
+    if source.crs is not None:
+        name = {'type': 'name', 'properties': {'name': _crs_name(source.crs)}}
+        file.write('"crs": {},\n'.format(json.dumps(name)))
+    file.write('"features": [')
+    separator = '\n'
+    for shape, value in shapes:
+        if int(value) < request.label_space.num_classes:
+            file.write(separator + json.dumps(_feature(shape, int(value), source.transform, request)))
+            separator = ',\n'
+    file.write('\n]}\n')
+
+
+def _crs_name(crs: Any) -> str:
+    code = crs.to_epsg()
+    return crs.to_wkt() if code is None else 'urn:ogc:def:crs:EPSG::{}'.format(code)
+
+
+def _feature(shape: Any, class_id: int, transform: Any, request: MapRequest) -> Dict[str, Any]:
+    """A polygon in map coordinates, with holes, of one in pixels."""
+    rings = [np.array(ring, np.float64)[:-1] for ring in shape['coordinates']]
+    pixels = sum((1 if index == 0 else -1) * abs(_area(ring)) for index, ring in enumerate(rings))
+    coordinates = []
+    for index, ring in enumerate(rings):
+        columns, rows = simplified(ring, request.tolerance or 0.0).T
+        mapped = np.stack(transform * (columns, rows), axis=1)
+        if (_area(mapped) < 0) == (index == 0):  # RFC 7946: outlines counterclockwise, holes clockwise
+            mapped = mapped[::-1]
+        coordinates.append(np.concatenate([mapped, mapped[:1]]).tolist())
+    space = request.label_space
+    properties = {
+        'class': space.class_names[class_id],
+        'class_id': class_id,
+        'color': '#{:02x}{:02x}{:02x}'.format(*space.colors[class_id]),
+        'pixels': int(round(pixels)),
+    }
+    return {'type': 'Feature', 'properties': properties, 'geometry': {'type': 'Polygon', 'coordinates': coordinates}}
+
+
+def _area(ring: np.ndarray) -> float:
+    """The signed area of a ring [K, 2] (the shoelace formula); positive counterclockwise where y goes up."""
+    x, y = ring.T
+    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2

@@ -1,0 +1,167 @@
+"""A GeoTIFF is predicted by windows as it would be at once, and its results lie where it lies."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fcn8s.cli import main
+from fcn8s.prediction.maps import is_map
+from fcn8s.prediction.tiling import FULL_MARGIN, cuts
+from helpers.images import read_image, write_image
+
+rasterio = pytest.importorskip('rasterio')
+
+SIZE = (192, 320)
+
+
+@pytest.mark.parametrize('length, tile, margin', [(1000, 160, 32), (999, 96, 32), (31, 640, 288), (20000, 2048, 288)])
+def test_cuts_cover_a_line_once(length, tile, margin):
+    found = cuts(length, tile, margin)
+    covered = np.concatenate([np.arange(cut.start, cut.stop) for cut in found])
+    np.testing.assert_array_equal(covered, np.arange(length))
+    for cut in found:
+        assert cut.first % 32 == 0 and cut.last - cut.first <= tile
+        assert cut.first == max(0, cut.start - margin) and cut.last >= min(length, cut.stop + margin)
+
+
+def test_margins_that_leave_nothing():
+    with pytest.raises(
+        ValueError, match='tiles of 600 pixels leave nothing between margins of 288; take --tile of 608'
+    ):
+        cuts(1000, 600, FULL_MARGIN)
+    with pytest.raises(ValueError, match='the margin of windows is 33; it has to be a multiple of 32'):
+        cuts(1000, 600, 33)
+
+
+def write_map(path, values, **options):
+    bands = values[np.newaxis] if values.ndim == 2 else np.moveaxis(values, -1, 0)
+    profile = dict(driver='GTiff', height=values.shape[0], width=values.shape[1], count=len(bands), dtype=values.dtype)
+    place = rasterio.transform.from_origin(500000, 5400000, 0.5, 0.25)
+    with rasterio.open(str(path), 'w', crs='EPSG:25832', transform=place, **dict(profile, **options)) as file:
+        file.write(bands)
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def ortho(tmp_path_factory):
+    """A map of blocks of colour, so that predictions have regions."""
+    coarse = np.random.RandomState(0).randint(0, 256, (9, 12, 3)).astype(np.uint8)
+    values = np.kron(coarse, np.ones((30, 30, 1), np.uint8))[: SIZE[0], : SIZE[1]]
+    return write_map(tmp_path_factory.mktemp('maps') / 'ortho.tif', values)
+
+
+def predict(model, source, out, *options):
+    assert main(['predict', model, source, '--out', str(out)] + list(options)) == 0
+
+
+def read(path):
+    with rasterio.open(str(path)) as file:
+        return file.read(), file.crs, file.transform
+
+
+def test_windows_have_no_seam_and_keep_their_place(small_model, ortho, tmp_path):
+    predict(small_model, ortho, tmp_path / 'once', '--ids', '--color', '--overlay')
+    predict(small_model, ortho, tmp_path / 'windows', '--tile', '608', '608', '--ids')
+    expected = read_image(tmp_path / 'once' / 'ortho_ids.png', convert=True)[..., 0]
+    assert not (tmp_path / 'windows' / 'ortho_ids.tif').exists()  # no larger than a tile: as without --tile
+    predict(
+        small_model,
+        ortho,
+        tmp_path / 'windows',
+        '--tile',
+        '192',
+        '192',
+        '--overlap',
+        '64',
+        '--ids',
+        '--color',
+        '--overlay',
+    )
+    found, crs, transform = read(tmp_path / 'windows' / 'ortho_ids.tif')
+    with rasterio.open(ortho) as source:
+        assert (crs, transform) == (source.crs, source.transform)
+    assert found.shape == (1,) + SIZE
+    colors, _, _ = read(tmp_path / 'windows' / 'ortho_color.tif')
+    overlay, _, _ = read(tmp_path / 'windows' / 'ortho_overlay.tif')
+    same = found[0] == expected  # not everywhere: margins of 64 pixels are less than the network sees
+    assert same.mean() > 0.5
+    for kind, values in (('color', colors), ('overlay', overlay)):
+        shown = read_image(tmp_path / 'once' / 'ortho_{}.png'.format(kind))
+        np.testing.assert_array_equal(np.moveaxis(values, 0, -1)[same], shown[same])
+
+
+def test_full_margins_give_the_answer_of_the_whole_image(small_model, tmp_path):
+    coarse = np.random.RandomState(1).randint(0, 256, (4, 64, 3)).astype(np.uint8)
+    values = np.kron(coarse, np.ones((8, 16, 1), np.uint8))
+    path = write_map(tmp_path / 'strip.tif', values)
+    predict(small_model, path, tmp_path / 'once', '--ids')
+    predict(small_model, path, tmp_path / 'windows', '--tile', '640', '640', '--ids')
+    expected = read_image(tmp_path / 'once' / 'strip_ids.png', convert=True)[..., 0]
+    np.testing.assert_array_equal(read(tmp_path / 'windows' / 'strip_ids.tif')[0][0], expected)
+
+
+def test_a_map_whose_size_is_no_multiple_of_the_stride_has_no_seam(small_model, tmp_path):
+    """Its windows fit together: they are those of the map with its last rows and columns repeated."""
+    coarse = np.random.RandomState(1).randint(0, 256, (2, 45, 3)).astype(np.uint8)
+    values = np.kron(coarse, np.ones((15, 15, 1), np.uint8))[:29]
+    path = write_map(tmp_path / 'odd.tif', values)
+    write_map(tmp_path / 'whole.tif', np.pad(values, ((0, 3), (0, -675 % 32), (0, 0)), 'edge'))
+    predict(small_model, path, tmp_path / 'windows', '--tile', '640', '640', '--ids')
+    predict(small_model, str(tmp_path / 'whole.tif'), tmp_path / 'once', '--ids')
+    expected = read_image(tmp_path / 'once' / 'whole_ids.png', convert=True)[:29, :675, 0]
+    np.testing.assert_array_equal(read(tmp_path / 'windows' / 'odd_ids.tif')[0][0], expected)
+
+
+def test_polygons_in_map_coordinates(small_model, ortho, tmp_path):
+    options = ['--tile', '192', '192', '--overlap', '64', '--ids', '--polygons', 'geojson']
+    predict(small_model, ortho, tmp_path, *options)
+    with open(str(tmp_path / 'ortho.geojson'), encoding='utf-8') as file:
+        collection = json.load(file)
+    assert collection['crs']['properties']['name'] == 'urn:ogc:def:crs:EPSG::25832'
+    ids, _, transform = read(tmp_path / 'ortho_ids.tif')
+    drawn = rasterio.features.rasterize(
+        [(f['geometry'], f['properties']['class_id'] + 1) for f in collection['features']], SIZE, transform=transform
+    )
+    np.testing.assert_array_equal(drawn, ids[0].astype(int) + 1)
+    assert sum(f['properties']['pixels'] for f in collection['features']) == SIZE[0] * SIZE[1]
+    ring = np.array(collection['features'][0]['geometry']['coordinates'][0])
+    x, y = ring[:-1].T
+    assert np.dot(x, np.roll(y, -1)) > np.dot(y, np.roll(x, -1))  # counterclockwise
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['ortho.geojson', 'ortho_ids.tif']
+
+
+def test_deep_maps_are_read_by_the_rule(small_model, tmp_path):
+    values = np.random.RandomState(2).randint(100, 1100, SIZE + (3,)).astype(np.uint16)
+    path = write_map(tmp_path / 'deep.tif', values)
+    for window in (['100', '1099'], ['file']):
+        options = ['--window'] + window + ['--alpha', '0', '--overlay']
+        predict(small_model, path, tmp_path / 'once', *options)
+        predict(small_model, path, tmp_path / 'windows', '--tile', '128', '128', '--overlap', '32', *options)
+        found = np.moveaxis(read(tmp_path / 'windows' / 'deep_overlay.tif')[0], 0, -1)
+        np.testing.assert_array_equal(found, read_image(tmp_path / 'once' / 'deep_overlay.png'))
+
+
+def test_what_is_no_map(ortho, tmp_path, monkeypatch):
+    assert is_map(ortho, (128, 128)) and not is_map(ortho, (400, 400))
+    write_image(str(tmp_path / 'a.png'), np.zeros((9, 9, 3), np.uint8))
+    write_image(str(tmp_path / 'a.tif'), np.zeros((9, 9, 3), np.uint8))
+    (tmp_path / 'b.tif').write_bytes(b'II*\0damaged')
+    for name in ('a.png', 'a.tif', 'b.tif'):
+        assert not is_map(str(tmp_path / name), (4, 4))
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (['--softmax'], 'softmax cannot be written by windows, and a map is predicted by windows'),
+        (['--overlay', '--legend'], '--legend and --zoom are not drawn on maps'),
+        (['--polygons', 'coco'], '--polygons coco cannot be written by windows'),
+        (['--overlap', '96'], 'tiles of 192 pixels leave nothing between margins of 96; take --tile of 224'),
+        (['--overlap', '64', '--size', '64', '64'], 'images are resized to 64 x 64 for the network, and a map'),
+    ],
+)
+def test_what_maps_refuse(small_model, ortho, tmp_path, capsys, options, message):
+    assert main(['predict', small_model, ortho, '--out', str(tmp_path / 'out'), '--tile', '192', '192'] + options) == 2
+    assert message in capsys.readouterr().err
+    assert not list((tmp_path / 'out').iterdir())
