@@ -48,7 +48,7 @@ Function = TypeVar('Function', bound=Callable[..., Any])
 
 
 def _naming_unknown_options(method: Function) -> Function:
-    """Refuse keywords that a method lacks with those that it has."""
+    """Refuses keywords that a method lacks with those that it has."""
     known = tuple(inspect.signature(method).parameters)[1:]
 
     @functools.wraps(method)
@@ -62,9 +62,17 @@ def _naming_unknown_options(method: Function) -> Function:
 class BatchGenerator:
     """A dataset: which images and labels belong together, and what the labels mean.
 
+    >>> from data_generator.street_scenes import write_dataset
+    >>> write_dataset('scenes', 2, 1, 0, size=(64, 96))
+    >>> train = BatchGenerator.from_layout('cityscapes', 'scenes', 'train')
+    >>> with train.generate(batch_size=2, random_crop=(32, 48), flip=0.5) as batches:
+    ...     images, labels = next(batches)
+    >>> images.shape, labels.shape, train.num_classes, train.ignore_id
+    ((2, 32, 48, 3), (2, 32, 48), 19, 255)
+
     Name the directories, a list of pairs, or (with `from_layout`) a layout that is known by name.
 
-    Arguments:
+    Args:
         image_dirs: A directory, or several, below which the images lie, nested or not.
         image_file_extension: Extension of the images, or several, in any letter case; None for all that can be read.
             A layout has its own.
@@ -101,6 +109,7 @@ class BatchGenerator:
         num_classes, ignore_id, root_dir, export_dir, seed: As above.
         has_labels: Whether the dataset has labels.
         image_dirs: The directories that were searched for images; none where a list names them.
+        conversion: From what label files hold to class IDs.
         was_converted: Whether labels were written by `process_all` and hold class IDs, unlike those they were made of.
 
     Raises:
@@ -187,7 +196,7 @@ class BatchGenerator:
         self._mean_color: Optional[Tuple[float, ...]] = None
 
     def _with_names_beside(self, label_dirs: List[str], ignore_id: Optional[int]) -> Optional[LabelSpace]:
-        """The label space with the names and colours that are found beside the data."""
+        """Finds names and colours beside the data, and makes the label space of them."""
         space = self.label_space
         path = find_legend(label_dirs[0], self.image_dirs[0]) if label_dirs else None
         if path is not None:
@@ -207,7 +216,7 @@ class BatchGenerator:
 
     @property
     def conversion(self) -> Conversion:
-        """From what label files hold to class IDs: by the layout, as given, or by what some files hold.
+        """Says how what label files hold becomes class IDs: by the layout, as given, or by what some files hold.
 
         Raises:
             DataError: Label files can be read in two ways.
@@ -235,7 +244,7 @@ class BatchGenerator:
     ) -> 'BatchGenerator':
         """A split of a dataset that lies as its publishers laid it.
 
-        Arguments:
+        Args:
             layout: 'cityscapes', 'cityscapes20' (void as class 0), 'camvid', 'camvid32', 'kitti_road', 'voc',
                 'ade20k', or a `data_generator.files.layouts.Layout`.
             root: The directory of the dataset.
@@ -254,12 +263,12 @@ class BatchGenerator:
         return self.pairs[0].label is not None
 
     def get_num_files(self) -> int:
-        """The number of images."""
+        """Counts the images."""
         return len(self.pairs)
 
     @property
     def fingerprint(self) -> str:
-        """A hash over the names of all files below `root_dir` and their sizes."""
+        """Hashes the names of all files below `root_dir` and their sizes."""
         if self._fingerprint is None:
             names = [name for pair in self.pairs for name in pair if name is not None]
             lines = sorted(
@@ -311,7 +320,7 @@ class BatchGenerator:
     ) -> BatchIterator:
         """An endless iterator over batches, each a function of the seed and its number alone.
 
-        Arguments:
+        Args:
             batch_size: Images a batch. Shuffled, every batch is full and a pass over the dataset runs on into the
                 next; not shuffled, the last batch of a pass may be short, so that a pass holds every image once.
             convert_to_one_hot: Labels uint8 `[N, H, W, C]`, zeros for `ignore_id`, instead of `[N, H, W]` class IDs.
@@ -344,7 +353,9 @@ class BatchGenerator:
         )
 
     def count_class_pixels(self, workers: int = 2, show_progress: bool = False) -> np.ndarray:
-        """Valid pixels of every image by class, int64 [N, C], at the size of the labels on disk; reads every pair once.
+        """Counts the valid pixels of every image by class, int64 [N, C], at the size of the labels on disk.
+
+        Reads every pair once.
 
         For `helpers.class_weights.median_frequency_weights`. Raises ValueError without labels or number of classes, and
         DataError for labels that hold other IDs.
@@ -368,7 +379,7 @@ class BatchGenerator:
     def process_all(
         self, workers: int = 0, seed: Optional[int] = None, show_progress: bool = True, **transforms: Any
     ) -> ProcessedDataset:
-        """Write every pair once, transformed, as PNG in the same tree below `export_dir`.
+        """Writes every pair once, transformed, as PNG in the same tree below `export_dir`.
 
         Takes the transforms of `generate` by name. See `data_generator.batches.offline.process_all`. The further
         keywords of 2017 are accepted where they say what happens here: `to_disk=True`, `convert_to_one_hot=False`,
@@ -417,7 +428,7 @@ class BatchGenerator:
 
 
 def _without_writing_options(options: Mapping[str, Any]) -> Dict[str, Any]:
-    """Options of `process_all` without those of 2017 that are no transforms; refuses what they cannot mean here."""
+    """Drops the options of 2017 that are no transforms; refuses what they cannot mean here."""
     if not options.get('to_disk', True):
         raise ValueError(
             'to_disk is {!r}, but process_all writes files. Iterate over generate(...) for samples in memory.'.format(
@@ -434,7 +445,7 @@ def _without_writing_options(options: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _said_conversion(layout: Optional[Layout], id_map: Any, was_converted: bool) -> Optional[Conversion]:
-    """The conversion that follows from the arguments; None where the files have to be looked at."""
+    """Takes the conversion from the arguments; None where the files have to be looked at."""
     if layout is not None:
         return Conversion(layout.id_map, layout.color_map)
     return Conversion(id_map) if id_map is not None or was_converted else None
@@ -451,7 +462,7 @@ def _check_not_both(layout: Any, **others: Any) -> None:
 
 
 def _check_not_with_pairs(**others: Any) -> None:
-    """Refuse what only chooses among the files in directories. None stands for what was left out."""
+    """Refuses what only chooses among the files in directories. None stands for what was left out."""
     for name, value in others.items():
         if value is not None:
             raise ValueError(

@@ -215,13 +215,13 @@ class BatchIterator:
         return batch
 
     def seek(self, position: int) -> None:
-        """Go on with batch number `position`, counted from 0 at the very beginning."""
+        """Goes on with batch number `position`, counted from 0 at the very beginning."""
         if position != int(position) or position < 0:
             raise ValueError('position={!r}: must be the number of a batch, an integer of at least 0.'.format(position))
         self.position = int(position)
 
     def close(self) -> None:
-        """End the threads; further calls of `next` raise StopIteration."""
+        """Ends the threads; further calls of `next` raise StopIteration."""
         self._closed = True
         self._source.close()
 

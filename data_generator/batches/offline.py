@@ -184,7 +184,7 @@ def _check_target(
 
 
 def claim_targets(targets: Targets, settings: Mapping[str, Any]) -> None:
-    """Record that these files come from these settings. ValueError if any is there already and does not."""
+    """Records that these files come from these settings. ValueError if any is there already and does not."""
     manifest_path = os.path.join(targets.export_dir, MANIFEST_NAME)
     runs = read_manifest(manifest_path)
     names = [os.path.relpath(path, targets.export_dir) for path in targets.files]

@@ -17,7 +17,7 @@ def map_in_threads(
 ) -> List[Result]:
     """The results in the order of the items. The first exception, Ctrl-C too, drops what has not begun, and is raised.
 
-    Arguments:
+    Args:
         workers: Number of threads; 0 and 1 are the same.
         description: What is shown beside the bar.
     """

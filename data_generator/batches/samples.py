@@ -146,7 +146,7 @@ def build_sample_maker(
 
 
 def _check_channels(transforms: Mapping[str, Any], num_channels: int) -> None:
-    """Refuse changes of colour where there are no three colours, and padding of other channels."""
+    """Refuses changes of colour where there are no three colours, and padding of other channels."""
     for name in ('color_jitter', 'gray'):
         if num_channels < 3 and _is_on(transforms.get(name)):
             raise ValueError(

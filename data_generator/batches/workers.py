@@ -110,7 +110,7 @@ _workers: Any = weakref.WeakSet()
 
 @atexit.register
 def _stop_all_workers() -> None:
-    """End all threads before the interpreter does: one that came back from C++ after that could abort the process."""
+    """Ends all threads before the interpreter does: one that came back from C++ after that could abort the process."""
     workers = list(_workers)
     for worker in workers:
         worker.queue.stop()
@@ -144,7 +144,7 @@ class _WorkQueue:
         self._changed = threading.Condition()
 
     def take(self) -> Optional[Tuple[_Batch, int, Any]]:
-        """Wait for the next sample to make; None when there is nothing more to do."""
+        """Waits for the next sample to make; None when there is nothing more to do."""
         with self._changed:
             while not self._stopped:
                 batch = self._unfinished_batch()
@@ -168,13 +168,13 @@ class _WorkQueue:
         return self._batches[number]
 
     def _jump(self, number: int) -> None:
-        """Go on with another batch; of what is under way only that is kept which will now be asked for soon."""
+        """Goes on with another batch; of what is under way only that is kept which will now be asked for soon."""
         self._next = number
         self._batches = {k: batch for k, batch in self._batches.items() if number <= k < number + self._prefetch}
         self._changed.notify_all()
 
     def put(self, batch: _Batch, slot: int, made: Any, error: Optional[Exception]) -> None:
-        """Deliver a sample; the last one of a batch puts the batch together, here in the background."""
+        """Delivers a sample; the last one of a batch puts the batch together, here in the background."""
         with self._changed:
             batch.made[slot], batch.errors[slot] = made, error
             batch.num_missing -= 1
@@ -191,7 +191,7 @@ class _WorkQueue:
             self._changed.notify_all()
 
     def get(self, number: int) -> Any:
-        """Wait for a batch. Raises what went wrong with the first of its samples that failed."""
+        """Waits for a batch. Raises what went wrong with the first of its samples that failed."""
         with self._changed:
             if number != self._next:
                 self._jump(number)
@@ -209,12 +209,12 @@ class _WorkQueue:
         return batch.content
 
     def stop(self) -> None:
-        """Let the threads end."""
+        """Lets the threads end."""
         with self._changed:
             self._stopped = True
             self._batches = {}
             self._changed.notify_all()
 
     def abandon(self) -> None:
-        """Let the threads end, without a lock: the garbage collector calls this, maybe in a thread that holds it."""
+        """Lets the threads end, without a lock: the garbage collector calls this, maybe in a thread that holds it."""
         self._stopped = True

@@ -50,7 +50,7 @@ class PairFacts(NamedTuple):
 
 
 def check_pair(pair: Pair, look: LabelLook, image_rules: ImageRules = RGB_RULES) -> PairFacts:
-    """Read both files. Whatever is wrong with them becomes a fault, never an exception."""
+    """Reads both files. Whatever is wrong with them becomes a fault, never an exception."""
     faults: List[Fault] = []
     pixels = _read_image(pair.image, faults, image_rules)
     image = None if pixels is None else _image_facts(pixels)

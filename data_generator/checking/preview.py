@@ -43,7 +43,7 @@ def preview_grid(
     A row shows the image, the image under its labels, and that pair augmented `num_augmented` times. Pixels that do not
     count show the bare image.
 
-    Arguments:
+    Args:
         generator: A dataset with labels and a label space.
         transforms: Options of `BatchGenerator.generate`.
         mean_picture: uint8 [h, w, 3]; shown in a row of its own if given.

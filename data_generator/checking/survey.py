@@ -71,9 +71,9 @@ class Survey(NamedTuple):
 def survey(
     root: str, layout: Optional[Union[str, Layout]] = None, extensions: Optional[Tuple[str, ...]] = None
 ) -> Survey:
-    """Find the files of a dataset.
+    """Finds the files of a dataset.
 
-    Arguments:
+    Args:
         layout: What it lies in; None to recognise it: one of the named layouts, `images` and `labels` (or words like
             them) with or without directories for train and val, or else images without labels.
         extensions: Of the images of a layout of one's own; None for the usual ones.

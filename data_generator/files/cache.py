@@ -23,7 +23,7 @@ class PairCache:
     are written beside and moved into place, so any number of processes can share the directory, and one that is killed
     leaves no half-written entry. Nothing is ever removed; delete the directory when it is no longer wanted.
 
-    Arguments:
+    Args:
         directory: Made if it does not exist.
         key: Names the way of preparing; entries of other keys are left alone.
 

@@ -70,7 +70,7 @@ def find_pairs(
     name that is there once, unless another image lies at that label's place; its extension may differ. Labels without
     an image are passed over.
 
-    Arguments:
+    Args:
         ground_truth_dirs: One for each of `image_dirs`; empty for a dataset without labels.
         extensions: Extensions of the images in any letter case; None for all formats that can be read.
         check_existence: If False, images without a label are left out instead of refused.

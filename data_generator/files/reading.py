@@ -22,7 +22,7 @@ NUM_IDS = 65536  # label files hold at most 16 bits
 class LegalIds:
     """Which IDs label files may hold.
 
-    Arguments:
+    Args:
         num_classes: Class IDs are 0 to num_classes - 1; None if any ID may come.
         ignore_id: The ID of pixels that never count.
         id_map: From the IDs in the files to class IDs, a dict or an array; None where the files hold class IDs. IDs
@@ -82,7 +82,7 @@ class LegalIds:
                 )
 
     def check(self, label: np.ndarray, path: str) -> None:
-        """Raise DataError with the file and the IDs if `label` [H, W] holds an illegal one.
+        """Raises DataError with the file and the IDs if `label` [H, W] holds an illegal one.
 
         Takes far below a millisecond for the labels of Cityscapes, for their maximum decides.
         """
@@ -168,7 +168,7 @@ def _entries(id_map: IdMap) -> Mapping[int, int]:
 
 @contextlib.contextmanager
 def naming_the_file(pair: Pair) -> Iterator[None]:
-    """Turn what goes wrong with a pair into a DataError that names its files. OSErrors name theirs."""
+    """Turns what goes wrong with a pair into a DataError that names its files. OSErrors name theirs."""
     try:
         yield
     except (OSError, MemoryError):

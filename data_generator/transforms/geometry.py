@@ -29,7 +29,7 @@ class Padding(NamedTuple):
 
 
 def cut_window(image: np.ndarray, label: Label, top: int, left: int, size: Size, padding: Padding) -> Pair:
-    """Cut the window of `size` (height, width) whose upper left corner is at (top, left), which may lie outside."""
+    """Cuts the window of `size` (height, width) whose upper left corner is at (top, left), which may lie outside."""
     return (
         _cut(image, top, left, size, padding.color),
         None if label is None else _cut(label, top, left, size, padding.label_id),
@@ -51,7 +51,7 @@ def _cut(array: np.ndarray, top: int, left: int, size: Size, fill) -> np.ndarray
 
 
 def crop(image: np.ndarray, label: Label, margins: Tuple[int, int, int, int]) -> Pair:
-    """Cut (top, bottom, left, right) pixels off the sides. ValueError where nothing would remain."""
+    """Cuts (top, bottom, left, right) pixels off the sides. ValueError where nothing would remain."""
     top, bottom, left, right = margins
     height, width = image.shape[:2]
     if top + bottom >= height or left + right >= width:
@@ -64,7 +64,7 @@ def crop(image: np.ndarray, label: Label, margins: Tuple[int, int, int, int]) ->
 
 
 def resize(image: np.ndarray, label: Label, size: Size, resize_labels: bool = True) -> Pair:
-    """Resize to (height, width): the image by the rule of `helpers.images.resize_image`, the label to the nearest."""
+    """Resizes to (height, width): the image by the rule of `helpers.images.resize_image`, the label to the nearest."""
     image = resize_image(image, size)
     if label is None or not resize_labels or label.shape == size:
         return image, label
@@ -83,7 +83,7 @@ def random_crop(
     max_class_share: Optional[float] = None,
     not_a_class: Sequence[int] = (),
 ) -> Pair:
-    """Cut a window of `size` (height, width) at a random place, out of the image scaled by a random factor.
+    """Cuts a window of `size` (height, width) at a random place, out of the image scaled by a random factor.
 
     Along a side on which the window is larger than the (scaled) image, the image lies at a random place within the
     window and the rest is padding. With `max_class_share`, a window in which one class fills more than that share of
@@ -164,7 +164,7 @@ def similarity_matrix(size: Size, degrees: float, factor: float) -> np.ndarray:
 
 
 def warp(image: np.ndarray, label: Label, matrix: np.ndarray, padding: Padding) -> Pair:
-    """Move every pixel (x, y) to `matrix` (x, y, 1), 3x3 and affine, within images of the same size.
+    """Moves every pixel (x, y) to `matrix` (x, y, 1), 3x3 and affine, within images of the same size.
 
     The image is interpolated bilinearly. A matrix that only flips and shifts by whole pixels copies pixels instead.
     """

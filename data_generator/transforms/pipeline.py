@@ -56,7 +56,7 @@ class Pipeline:
         return self.augment(*self.prepare(image, label), rng=rng)
 
     def prepare(self, image: np.ndarray, label: Label) -> Pair:
-        """Convert the label to class IDs and, where no random crop comes before them, crop and resize."""
+        """Converts the label to class IDs and, where no random crop comes before them, crop and resize."""
         if label is not None:
             if self._options.convert_colors_to_ids is not None:
                 label = colors_to_ids(label, self._options.convert_colors_to_ids)
@@ -115,7 +115,7 @@ def build_pipeline(
 
     The transforms are applied in this order; False leaves one out. p is always a probability.
 
-    Arguments:
+    Args:
         convert_colors_to_ids: Dict from (red, green, blue) to class ID; labels are then `[H, W, 3]` on the way in.
         convert_ids_to_ids: Dict or integer array from ID to ID.
         random_scale: (min, max), the factor by which the image is scaled before the random crop.

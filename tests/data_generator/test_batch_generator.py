@@ -1,3 +1,4 @@
+import doctest
 import inspect
 import os
 import re
@@ -655,3 +656,42 @@ def test_cached_stacks_are_those_of_the_rules(stacks):
     for bands in ((1, 2, 3), (3, 2, 1)):
         images = take(stack_dataset(stacks, bands=bands).generate(4, shuffle=False, cache_dir=cache), 1)[0][0]
         np.testing.assert_array_equal(images[..., 0] * bands[1], images[..., 1] * bands[0])
+
+
+def test_the_example_in_the_docstring_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    finder = doctest.DocTestFinder(recurse=False)
+    (example,) = finder.find(BatchGenerator, globs={'BatchGenerator': BatchGenerator})
+    assert len(example.examples) >= 4
+    results = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example)
+    assert results.failed == 0
+
+
+def test_class_pixels_are_counted_with_any_ignored_id(tmp_path, own_dataset):
+    data = own_dataset(tmp_path, [[[0, 1, 1]], [[1, 1, 1]]], num_classes=2, ignore_id=300)
+    assert data.count_class_pixels().tolist() == [[1, 2], [0, 3]]
+    data = own_dataset(tmp_path / 'b', [[[0, 1, 7]]], num_classes=2, ignore_id=7)
+    assert data.count_class_pixels().tolist() == [[1, 1]]
+
+
+def test_a_list_with_an_empty_column_of_labels_names_images_alone(tmp_path, own_dataset):
+    data = own_dataset(tmp_path, [[[0, 1]], [[1, 1]]], num_classes=2)
+    images = [pair.image for pair in data.pairs]
+    (tmp_path / 'list.csv').write_text('image,label\n' + ''.join(image + ',\n' for image in images))
+    assert [pair.label for pair in BatchGenerator(pairs=str(tmp_path / 'list.csv')).pairs] == [None, None]
+    (tmp_path / 'list.csv').write_text('{},{}\n{},\n'.format(*(data.pairs[0] + data.pairs[1][:1])))
+    with pytest.raises(DataError, match='1 of 2 images have no label'):
+        BatchGenerator(pairs=str(tmp_path / 'list.csv'))
+
+
+def test_labels_are_found_in_any_letter_case_where_it_is_clear_which(tmp_path, own_dataset):
+    data = own_dataset(tmp_path, [[[0, 1]], [[1, 1]]], num_classes=2)
+    os.rename(data.pairs[0].label, str(tmp_path / 'labels/A.png'))
+    os.rename(data.pairs[0].image, str(tmp_path / 'images/a.png'))
+    folders = dict(image_dirs=[str(tmp_path / 'images')], ground_truth_dirs=[str(tmp_path / 'labels')])
+    found = {os.path.basename(pair.image): os.path.basename(pair.label) for pair in BatchGenerator(**folders).pairs}
+    assert found == {'a.png': 'A.png', '1.png': '1.png'}
+    os.rename(str(tmp_path / 'labels/1.png'), str(tmp_path / 'labels/a.PNG'))
+    os.remove(str(tmp_path / 'images/1.png'))
+    os.rename(str(tmp_path / 'images/a.png'), str(tmp_path / 'images/A.png'))
+    assert os.path.basename(BatchGenerator(**folders).pairs[0].label) == 'A.png'

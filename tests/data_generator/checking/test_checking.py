@@ -289,6 +289,26 @@ def test_directories_of_different_layouts_are_refused(camvid, tmp_path):
         check(camvid, root)
 
 
+def test_each_directory_is_checked_by_its_own_ids(tmp_path):
+    label = np.full(SIZE, 7, np.uint8)  # road
+    label[0] = 26  # car
+    first = cityscapes(tmp_path / 'a', 'labelIds', label)
+    second = cityscapes(tmp_path / 'b', 'labelTrainIds', np.where(label == 7, 0, 13).astype(np.uint8))
+    report = check(first, second)
+    assert not faults_of(report, 'illegal_label')
+    assert report.class_pixels[[0, 13]].tolist() == [2 * (SIZE[0] - 1) * SIZE[1], 2 * SIZE[1]]
+
+
+def test_the_weights_are_those_that_training_takes_where_void_is_a_class(tmp_path):
+    label = np.full(SIZE, 7, np.uint8)
+    label[:5], label[5] = 0, 26
+    root = cityscapes(tmp_path, 'labelIds', label)
+    report = check(root, layout='cityscapes20')
+    data = BatchGenerator.from_layout('cityscapes20', str(root))
+    np.testing.assert_allclose(report.class_weights, median_frequency_weights(data.count_class_pixels()))
+    assert report.splits[0].scored_pixels[0, 0] == 0 and report.splits[0].void_pixels == 5 * SIZE[1]
+
+
 def test_nothing_to_check_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError, match='No such directory: .*nowhere'):
         check(tmp_path / 'nowhere')
