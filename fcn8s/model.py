@@ -157,6 +157,7 @@ class FCN8s:
         early_stopping_patience: Optional[int] = None,
         config: Optional[Dict[str, Any]] = None,
         callbacks: Sequence[Callable[[request.TrainingEvent], Any]] = (),
+        summaries_worst: int = 0,
     ) -> List[Dict[str, Any]]:
         """Trains, and returns the history: one record per epoch (training loss, rate, speed, evaluation scores).
 
@@ -172,7 +173,8 @@ class FCN8s:
                 save_best_only instead after each epoch whose monitored score is the best so far. saver: see `save`.
             monitor: 'loss' (of training, unless metrics holds 'loss'), 'mean_iou', 'accuracy' or 'iou:CLASS NAME'.
             summaries_dir, summaries_name: TensorBoard files go to summaries_dir/summaries_name; without a directory
-                (and without run_dir) none are written. summaries_frequency is in steps.
+                (and without run_dir) none are written. summaries_frequency is in steps; summaries_worst: how many of
+                the worst images of each evaluation are written.
             training_loss_display_averaging: how many steps the displayed loss is averaged over.
             run_dir: keep a run directory: config.json, metrics.jsonl, events/ and checkpoints/ with everything that
                 `resume=True` needs to go on as if nothing had happened. Saved every save_frequency epochs, at each best

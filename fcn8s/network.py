@@ -221,14 +221,27 @@ class Network:
         )
         return predict_in_chunks(self.session.run, tensors, images, self.settings.num_classes, argmax)
 
-    def evaluate(self, batches: Any, num_batches: int, l2_regularization: float = 0.0) -> Dict[str, Any]:
-        """Returns all scores of `num_batches` batches. The loss is a mean over pixels, plus the L2 penalty."""
+    def evaluate(
+        self, batches: Any, num_batches: int, l2_regularization: float = 0.0, observer: Optional[Any] = None
+    ) -> Dict[str, Any]:
+        """Returns all scores of `num_batches` batches. The loss is a mean over pixels, plus the L2 penalty.
+
+        observer: its `add(images, labels, values)` sees each batch with the values, by name, of its `fetches`.
+        """
         label_space = self.label_space_with(batches)
         training = self.tensors.training
         look = dict(desc='evaluate', unit='batch', leave=False, dynamic_ncols=True, disable=sys.stderr is None)
         progress = functools.partial(tqdm, **look)
         scores = run_evaluation(
-            self.session.run, training.scoring.totals, self.evaluation_feed, batches, num_batches, label_space, progress
+            self.session.run,
+            training.scoring.totals,
+            self.evaluation_feed,
+            batches,
+            num_batches,
+            label_space,
+            progress,
+            training.scoring.fetches(observer.fetches) if observer else None,
+            observer.add if observer else None,
         )
         if l2_regularization:
             scores['loss'] += float(self.session.run(training.penalty, {training.l2_rate: l2_regularization}))

@@ -258,6 +258,7 @@ def _train_arguments(options: argparse.Namespace, batches: Any, val_batches: Opt
         save_frequency=options.save_every,
         keep_checkpoints=options.keep_checkpoints,
         early_stopping_patience=options.patience,
+        summaries_worst=options.summary_worst,
         config={'command': training.storable(options)},
     )
 

@@ -14,6 +14,10 @@ CONFIG_ENTRIES = ('versions', 'seed', 'model', 'training', 'dataset_fingerprint'
 FIXED_IN_A_RUN = ('steps_per_epoch', 'keep_prob', 'l2_regularization', 'eval_dataset', 'monitor')
 
 
+# Pictures of one evaluation; they are kept in memory.
+MAX_WORST = 100
+
+
 class TrainingEvent(NamedTuple):
     """What a callback of `FCN8s.train` is called with.
 
@@ -67,6 +71,7 @@ class TrainRequest(NamedTuple):
     early_stopping_patience: Optional[int] = None
     config: Optional[Dict[str, Any]] = None
     callbacks: Sequence[Callback] = ()
+    summaries_worst: int = 0
 
 
 def resolve_request(request: TrainRequest) -> TrainRequest:
@@ -85,10 +90,22 @@ def check_request(request: TrainRequest, class_names: Sequence[str]) -> None:
     _check_generators(request)
     _check_monitor(request, class_names)
     _check_saving(request)
+    _check_worst(request)
     _require(
         not isinstance(request.callbacks, str) and all(callable(callback) for callback in request.callbacks),
         'callbacks is {!r}; it has to be a list of functions of one event.',
         request.callbacks,
+    )
+
+
+def _check_worst(request: TrainRequest) -> None:
+    _require(
+        isinstance(request.summaries_worst, (int, np.integer))
+        and not isinstance(request.summaries_worst, bool)
+        and 0 <= request.summaries_worst <= MAX_WORST,
+        'summaries_worst is {!r}; it has to be a whole number from 0 to {}.',
+        request.summaries_worst,
+        MAX_WORST,
     )
 
 

@@ -286,15 +286,24 @@ class _Training:
         # Every evaluation sees the same images, where the generator allows it.
         if request.eval_dataset == 'val' and hasattr(generator, 'seek'):
             generator.seek(0)
+        worst = None
+        if self.events and request.summaries_worst:
+            worst = tensorboard.WorstImages(request.summaries_worst, self.network.label_space)
         try:
             scores = self.network.evaluate(
-                until_stopped(as_iterator(generator), stop), num_eval_batches(request), request.l2_regularization
+                until_stopped(as_iterator(generator), stop),
+                num_eval_batches(request),
+                request.l2_regularization,
+                worst,
             )
         except EvaluationAbandoned:
             if hasattr(generator, 'seek') and position is not None:
                 generator.seek(position)  # the resumed run evaluates the same training batches
             raise
         self._report_scores(scores)
+        if self.events and worst:
+            for number, strip in enumerate(worst.strips(), 1):
+                self.events.image(self.state.step, '{}_worst/{}'.format(request.eval_dataset, number), strip)
         return scores
 
     def _report_scores(self, scores: Dict[str, Any]) -> None:
@@ -312,6 +321,8 @@ class _Training:
                 step, tensorboard.score_scalars(scores, str(request.eval_dataset), self.network.label_space.class_names)
             )
             self.events.scalars(step, self._weight_statistics())
+            picture = tensorboard.confusion_picture(scores['confusion_matrix'], self.network.label_space.class_names)
+            self.events.image(step, '{}/confusion_matrix'.format(request.eval_dataset), picture)
 
     def _record(self, record: Dict[str, Any]) -> None:
         self.network.remember_training_loss(record['training_loss'])

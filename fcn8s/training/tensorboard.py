@@ -6,20 +6,26 @@ import socket
 import time
 import uuid
 import warnings
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 
 from fcn8s.backend import tf
+from fcn8s.evaluation.scores import count_classes, mean_iou
 from fcn8s.graph.graph_defs import tensor_once
 from helpers.files import explain_os_errors
 from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace
+from helpers.text_drawing import draw_text, shorten_text, text_width
 from helpers.visualization_utils import colorize
 
 # Event files are for looking at: a strip of three pictures stays small enough to load in a browser.
 MAX_STRIP_HEIGHT = 256
+
+# Names of more classes would be too small to read.
+_MOST_NAMED_CLASSES = 60
+_RIGHT_COLOR, _WRONG_COLOR, _INK = (0, 82, 140), (190, 72, 0), (32, 32, 32)
 
 
 class EventWriter:
@@ -114,6 +120,77 @@ def prediction_strip(
     for ids in (labels, prediction):
         pictures.append(colorize(cv2.resize(ids.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST), label_space))
     return np.concatenate(pictures, axis=1)
+
+
+def confusion_picture(confusion_matrix: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
+    """A confusion matrix as a picture, uint8 [h, w, 3]: rows are ground truth, right is blue and wrong is orange.
+
+    Args:
+        confusion_matrix: Integers [C, P], P >= C; a cell is as dark as its share of the row.
+        class_names: C names, left of the rows and above the columns; beyond 60 classes without names.
+    """
+    num_classes = len(class_names)
+    cell = int(np.clip(660 // num_classes, 4, 24))
+    shares = confusion_matrix[:, :num_classes] / np.maximum(confusion_matrix.sum(axis=1, keepdims=True), 1)
+    strength = np.power(shares, 0.6)[..., np.newaxis]
+    ends = np.where(np.eye(num_classes, dtype=bool)[..., np.newaxis], _RIGHT_COLOR, _WRONG_COLOR)
+    cells = np.rint(255 + (ends - 255.0) * strength).astype(np.uint8).repeat(cell, axis=0).repeat(cell, axis=1)
+    if num_classes > _MOST_NAMED_CLASSES:
+        return cells
+    names = _name_column(class_names, cell)
+    corner = np.full((names.shape[1], names.shape[1], 3), 255, np.uint8)
+    above = np.concatenate([corner, np.rot90(names, k=-1)[:, ::-1][::-1]], axis=1)
+    return np.concatenate([above, np.concatenate([names, cells], axis=1)], axis=0)
+
+
+def _name_column(class_names: Sequence[str], cell: int) -> np.ndarray:
+    """The names below each other, uint8 [C * cell, w, 3]."""
+    line = min(cell, 16)
+    width = min(max(text_width(name, line) for name in class_names), 10 * line) + line
+    column = np.full((len(class_names) * cell, width, 3), 255, np.uint8)
+    for number, name in enumerate(class_names):
+        text = shorten_text(name, line, width - line // 2)
+        draw_text(column, text, (number * cell + (cell - line) // 2, line // 4), line, _INK)
+    return column
+
+
+class WorstImages:
+    """The images with the lowest mean IoU of an evaluation; an observer of it.
+
+    Attributes:
+        fetches: what `add` needs of each batch.
+    """
+
+    fetches = ('class_ids', 'image_confusions')
+
+    def __init__(self, count: int, label_space: LabelSpace) -> None:
+        self._count = count
+        self._label_space = label_space
+        self._worst: List[Tuple[float, int, np.ndarray]] = []
+        self._seen = 0
+
+    def add(self, images: np.ndarray, labels: np.ndarray, values: Dict[str, np.ndarray]) -> None:
+        """Takes in a batch; as `fcn8s.evaluation.one_pass.run_evaluation` calls it."""
+        counts = count_classes(values['image_confusions'], self._label_space.void_class_ids)
+        for number, iou in enumerate(np.atleast_1d(mean_iou(counts))):
+            self._seen += 1
+            is_wanted = len(self._worst) < self._count or iou < self._worst[-1][0]
+            if is_wanted and not math.isnan(iou):
+                truth = class_id_labels(np.asarray(labels[number]), self._label_space.ignore_id)
+                strip = prediction_strip(
+                    np.asarray(images[number]), truth, values['class_ids'][number], self._label_space
+                )
+                self._worst = sorted(self._worst + [(float(iou), self._seen, strip)], key=lambda entry: entry[:2])
+                del self._worst[self._count :]
+
+    def strips(self) -> List[np.ndarray]:
+        """Image, ground truth and prediction of each, the worst first."""
+        return [strip for _, _, strip in self._worst]
+
+
+def class_id_labels(labels: np.ndarray, ignore_id: int) -> np.ndarray:
+    """Class IDs [H, W] of the labels of one image, which may be one-hot [H, W, C]."""
+    return np.where(labels.any(axis=-1), labels.argmax(axis=-1), ignore_id) if labels.ndim == 3 else labels
 
 
 class WeightStatistics:

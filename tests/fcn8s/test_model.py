@@ -356,6 +356,7 @@ def test_variables_that_are_not_there(tiny_encoder):
         (dict(metrics={'iou'}), r"metrics has \['iou'\]"),
         (dict(eval_dataset='test'), "eval_dataset is 'test'"),
         (dict(eval_dataset='train', val_generator=iter([])), "val_generator is given, but eval_dataset is 'train'"),
+        (dict(summaries_worst=-1), 'summaries_worst is -1; it has to be a whole number from 0 to 100'),
         (dict(callbacks=[1]), r'callbacks is \[1\]; it has to be a list of functions'),
         (dict(eval_dataset='val', metrics={'loss'}), 'val_generator has to be an iterator'),
         (dict(eval_dataset='val', metrics={'loss'}, val_generator=iter([])), 'val_steps has to say'),
@@ -440,6 +441,7 @@ def test_events_hold_scalars_pictures_and_weights(tiny_encoder, tmp_path):
             metrics={'loss', 'mean_iou'},
             summaries_frequency=1,
             summaries_dir=str(tmp_path),
+            summaries_worst=2,
         )
     tags = set()
     for name in os.listdir(str(tmp_path)):
@@ -451,6 +453,9 @@ def test_events_hold_scalars_pictures_and_weights(tiny_encoder, tmp_path):
         'train/image_truth_prediction',
         'train/mean_iou',
         'train_iou/class 1',
+        'train/confusion_matrix',
+        'train_worst/1',
+        'train_worst/2',
         'weights_rms/conv1_1/filter',
         'weights_mean/decoder/score_fc7/kernel',
     } <= tags

@@ -209,6 +209,13 @@ def add_training_arguments(group: Any) -> None:
         help='newest checkpoints to keep besides the best (default: 2)',
     )
     group.add_argument(
+        '--summary-worst',
+        type=int,
+        default=0,
+        metavar='N',
+        help='show the N worst images of each evaluation in TensorBoard (default: 0)',
+    )
+    group.add_argument(
         '--no-report',
         dest='report',
         action='store_false',

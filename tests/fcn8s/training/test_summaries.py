@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from fcn8s.backend import tf
-from fcn8s.training.tensorboard import EventWriter, WeightStatistics, prediction_strip, score_scalars
+from fcn8s.training.tensorboard import (
+    EventWriter,
+    WeightStatistics,
+    WorstImages,
+    class_id_labels,
+    confusion_picture,
+    prediction_strip,
+    score_scalars,
+)
 from helpers.label_spaces import generic_label_space
 
 
@@ -85,3 +93,46 @@ def test_statistics_of_weights():
         statistics = WeightStatistics([kernel]).read(session)
     assert statistics['weights_mean/kernel'] == pytest.approx(value.mean(), rel=1e-5)
     assert statistics['weights_rms/kernel'] == pytest.approx(np.sqrt((value.astype(np.float64) ** 2).mean()), rel=1e-5)
+
+
+def test_a_confusion_matrix_as_a_picture():
+    matrix = np.array([[90, 10, 0], [0, 0, 0], [0, 100, 0]])
+    picture = confusion_picture(matrix, ['road', 'sky', 'a name that is much too long for its place'])
+    cell, corner = 24, picture.shape[0] - 3 * 24
+    assert picture.shape == (corner + 3 * cell, corner + 3 * cell, 3) and picture.dtype == np.uint8
+
+    def color(row, column):
+        return picture[corner + row * cell + 12, corner + column * cell + 12].astype(int)
+
+    blue, orange, white = np.array((0, 82, 140)), np.array((190, 72, 0)), np.array((255, 255, 255))
+    np.testing.assert_array_equal(color(0, 0), np.rint(255 + (blue - 255) * 0.9**0.6))
+    np.testing.assert_array_equal(color(0, 1), np.rint(255 + (orange - 255) * 0.1**0.6))
+    np.testing.assert_array_equal(color(2, 1), orange)
+    for place in ((0, 2), (1, 1), (2, 2)):
+        np.testing.assert_array_equal(color(*place), white)
+    names = picture[corner:, :corner]
+    assert all(names[row * cell : (row + 1) * cell].min() < 100 for row in range(3))  # each row has its name
+    assert all(picture[:corner, corner + column * cell :][:, :cell].min() < 100 for column in range(3))
+    assert confusion_picture(np.eye(255, dtype=int), ['x'] * 255).shape == (255 * 4, 255 * 4, 3)
+
+
+def test_the_worst_images_of_an_evaluation():
+    space = generic_label_space(2)
+    worst = WorstImages(2, space)
+    rights = [8, 2, 5, 16, 3]
+    for number, right in enumerate(rights):
+        labels = np.zeros((1, 4, 4), np.uint8)
+        confusion = np.array([[[right, 16 - right], [0, 0]]])
+        if number == 4:
+            labels = np.eye(2, dtype=np.uint8)[labels]  # one-hot
+        image = np.full((1, 4, 4, 3), number, np.uint8)
+        worst.add(image, labels, {'class_ids': np.ones((1, 4, 4), np.uint8), 'image_confusions': confusion})
+    strips = worst.strips()
+    assert [int(strip[0, 0, 0]) for strip in strips] == [1, 4]
+    assert tuple(strips[1][0, 4]) == space.colors[0] and tuple(strips[1][0, 8]) == space.colors[1]
+
+
+def test_one_hot_labels_as_class_ids():
+    one_hot = np.array([[[0, 1], [0, 0]]])
+    np.testing.assert_array_equal(class_id_labels(one_hot, 255), [[1, 255]])
+    np.testing.assert_array_equal(class_id_labels(np.array([[1, 0]]), 255), [[1, 0]])
