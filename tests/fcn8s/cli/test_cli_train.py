@@ -573,3 +573,61 @@ def test_a_batch_that_no_memory_holds_is_refused_at_once(flag, capsys):
     with pytest.raises(SystemExit):
         main(['train', '--data', 'x', flag, '100000'])
     assert "'100000' came; it has to be a whole number from 1 to 4096" in capsys.readouterr().err
+
+
+@pytest.fixture(scope='module')
+def masks(tmp_path_factory):
+    """Three images with masks of 0 and 255."""
+    root = tmp_path_factory.mktemp('masks')
+    for number in range(3):
+        mask = np.zeros((32, 48), np.uint8)
+        mask[8:24, 8 + number : 24] = 255
+        for folder, pixels in (('images', np.dstack([mask // 2] * 3)), ('labels', mask)):
+            (root / folder).mkdir(exist_ok=True)
+            cv2.imwrite(str(root / folder / '{}.png'.format(number)), pixels)
+    return root
+
+
+def test_masks_of_0_and_255_are_trained_on_and_scored_by_the_map_in_the_config(masks, tiny_encoder, tmp_path, capsys):
+    run = str(tmp_path / 'run')
+    folder = ['--images', str(masks / 'images'), '--labels', str(masks / 'labels')]
+    words = ['--classes', '2', '--val-images', folder[1], '--val-labels', folder[3], '--encoder', tiny_encoder]
+    with pytest.warns(UserWarning, match='255 is class 1 and nothing is ignored'):
+        assert main(['train', *folder, *words, '--run', run, '--epochs', '1', '--batch', '3']) == 0
+    with open(os.path.join(run, 'config.json'), encoding='utf-8') as file:
+        assert json.load(file)['command']['id_map'] == '0:0,255:1'
+    foreground = sum(16 * (16 - number) for number in range(3))
+    pixels = [3 * 32 * 48 - foreground, foreground]
+    assert np.sum(records(run)[0]['evaluation']['confusion_matrix'], axis=1).tolist() == pixels
+    assert main(['evaluate', run, *folder, '--json', str(tmp_path / 'scores.json')]) == 0
+    scores = json.loads((tmp_path / 'scores.json').read_text())
+    assert np.sum(scores['confusion_matrix'], axis=1).tolist() == pixels
+    assert main(['evaluate', run, *folder, '--id-map', '0:1,255:0', '--json', str(tmp_path / 'other.json')]) == 0
+    scores = json.loads((tmp_path / 'other.json').read_text())
+    assert np.sum(scores['confusion_matrix'], axis=1).tolist() == pixels[::-1]
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--id-map', '0-1'], "--id-map is '0-1'; it has to be VALUE:ID for each value"),
+        (['--id-map', '0:0,0:1'], 'VALUE:ID for each value'),
+        (['--class-names', 'a,a'], 'different names with commas between'),
+        (['--class-names', 'a,b,c'], '--classes is 2, and --class-names names 3 classes'),
+        (['--class-names', 'absent.txt'], 'No such table of classes: absent.txt'),
+        (['--class-names', 'a,b', '--colors', 'c.txt'], '--colors names the classes too'),
+        (['--color-tolerance', '256'], 'it has to be a whole number from 0 to 255'),
+    ],
+)
+def test_words_about_labels_that_cannot_work(masks, words, message, tmp_path, capsys):
+    folder = ['--images', str(masks / 'images'), '--labels', str(masks / 'labels'), '--classes', '2']
+    try:
+        status = main(['train', *folder, '--encoder', 'E', '--run', str(tmp_path / 'run'), *words])
+    except SystemExit as error:
+        status = error.code
+    assert status == 2 and message in capsys.readouterr().err
+
+
+def test_data_options_of_labels_belong_to_images(capsys):
+    assert main(['train', '--data', 'D', '--encoder', 'E', '--id-map', '0:0']) == 2
+    assert '--id-map came without --images' in capsys.readouterr().err
