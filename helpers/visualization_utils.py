@@ -22,6 +22,12 @@ _INK = (32, 32, 32)
 # The share of a panel's height that its caption takes, and the smallest line that is still readable.
 _CAPTION_SHARE = 0.055
 _SMALLEST_LINE = 12
+# Okabe and Ito's vermilion and sky blue, on an image that is faded (a + b * grey), or dark where pixels do not count.
+_WRONG, _WRONG_AT_BORDER = (213, 94, 0), (86, 180, 233)
+_FADED, _DARKENED = (90.0, 0.45), 0.3
+# Borders reach so far, as a share of the longer side: 2 pixels of 512.
+_ERROR_REACH = 256.0
+
 # What an entry of a legend takes beside its name, and the most that a picture is widened for names; in lines.
 _ENTRY_LINES = 4
 _NAME_LINES = 10
@@ -108,6 +114,33 @@ def colorize(
     palette = _palette(color_map, 1.0, void_ids)
     colors = np.where(palette.opacities[:, np.newaxis] > 0, palette.colors, np.array(void_color)).astype(np.uint8)
     return _paint(_class_ids(prediction), colors)
+
+
+def draw_errors(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, label_space: LabelSpace) -> np.ndarray:
+    """Draws what is wrong over an image in grey.
+
+    Two colours, which people who do not see red and green apart tell from each other: vermilion where a pixel lies
+    within its class, sky blue within a few pixels of a border between classes, where annotators differ too.
+
+    Arguments:
+        image: uint8 [H, W, C], of which the first three channels (or the only one) are seen.
+        labels: Class IDs [H, W]; pixels that are ignored or of a void class are not wrong, and dark.
+        class_ids: The predicted ones, [H, W].
+
+    Returns:
+        uint8 [H, W, 3], RGB.
+    """
+    seen = image[..., :3].mean(axis=-1)
+    counts = (labels != label_space.ignore_id) & ~np.isin(labels, label_space.void_class_ids)
+    wrong = counts & (labels != class_ids)
+    reach = 2 * max(1, int(round(max(labels.shape) / _ERROR_REACH))) + 1
+    kernel = np.ones((reach, reach), np.uint8)
+    ids = labels.astype(np.float32)
+    at_border = cv2.dilate(ids, kernel) != cv2.erode(ids, kernel)
+    picture = np.where(counts, _FADED[0] + _FADED[1] * seen, _DARKENED * seen)[..., np.newaxis].repeat(3, axis=-1)
+    picture[wrong & ~at_border] = _WRONG
+    picture[wrong & at_border] = _WRONG_AT_BORDER
+    return picture.astype(np.uint8)
 
 
 def draw_legend(

@@ -5,6 +5,7 @@ import os
 import sys
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
+from fcn8s.cli.options.error_maps import ErrorMaps, add_error_arguments, check_error_arguments
 from fcn8s.cli.options.images import image_rules
 from fcn8s.cli.options.prediction import (
     add_drawing_arguments,
@@ -23,8 +24,8 @@ VIDEO_EXTENSIONS = (
 SUBMISSION_DIR = 'cityscapes_submission'
 
 DESCRIPTION = """Predicts every pixel's class, at the size of the image, and writes files named like the image:
-NAME_overlay.png (the default), NAME_ids.png, NAME_color.png, NAME_softmax.npz, polygons. Results of a folder keep its
-subfolders. Existing results of the same names are replaced; nothing else in the folder is touched."""
+NAME_overlay.png (the default), NAME_ids.png, NAME_color.png, NAME_softmax.npz, NAME_errors.png, polygons. Results of a
+folder keep its subfolders. Existing results of the same names are replaced; nothing else in the folder is touched."""
 
 
 class Loaded(NamedTuple):
@@ -52,6 +53,7 @@ def add_parser(subparsers: Any) -> None:
         help='report an image that cannot be read at the end, with exit status 1, instead of stopping',
     )
     _add_result_arguments(parser.add_argument_group('results'))
+    add_error_arguments(parser.add_argument_group('errors'))
     add_prediction_arguments(parser)
     add_sampling_arguments(
         parser.add_argument_group(
@@ -125,6 +127,7 @@ def run(args: argparse.Namespace) -> int:
     images = [source for source in args.inputs if not _is_stream(source)]
     _check_streams(streams)
     _check_polygons(args, streams)
+    check_error_arguments(args, streams)
     rules = _rules(args, streams)
     jobs = plan_jobs(images, args.out, extensions_for(rules)) if images else []
     check_folder(args.out)
@@ -136,6 +139,7 @@ def run(args: argparse.Namespace) -> int:
         results = None
         if kinds or polygons:
             results = ResultFiles(args.out, model.label_space, kinds, style, args.ids or 'class', polygons)
+        error_maps = ErrorMaps(args, jobs, model.label_space, rules) if args.error_map else None
         submission = _Submission(args, model.label_space, jobs, streams) if args.submission else None
         if results:
             results.check_inputs(jobs)
@@ -145,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
             failures += _predict_maps(args, maps, predictor, _map_request(args, model, kinds, style, rules))
         if jobs:
             failures += _predict_all(
-                _read_images(jobs, args.keep_going, rules), len(jobs), predictor, results, submission
+                _read_images(jobs, args.keep_going, rules), len(jobs), predictor, results, submission, error_maps
             )
         for stream in streams:
             _predict_stream(stream, predictor, results)
@@ -178,6 +182,11 @@ def _split_maps(args: argparse.Namespace, jobs: List[Any]) -> Tuple[List[Any], L
         return [], jobs
     are_maps = [is_map(job.image_path, tuple(args.tile)) for job in jobs]
     maps, others = ([job for job, by in zip(jobs, are_maps) if by is wanted] for wanted in (True, False))
+    if maps and args.error_map is not None:
+        raise ValueError(
+            '--error-map takes images that are read whole, and {} is read by windows. Leave --tile or --error-map '
+            'out.'.format(maps[0].image_path)
+        )
     return maps, others
 
 
@@ -225,7 +234,7 @@ def _kinds(args: argparse.Namespace) -> List[str]:
 
     asked = {'overlay': args.overlay, 'color': args.color, 'ids': args.ids, 'softmax': args.softmax}
     kinds = [kind for kind, is_asked in asked.items() if is_asked]
-    kinds = kinds if kinds or args.submission or args.polygons else ['overlay']
+    kinds = kinds if kinds or args.submission or args.polygons or args.error_map else ['overlay']
     return kinds if args.samples is None else kinds + list(DOUBT_KINDS)
 
 
@@ -263,6 +272,7 @@ def _predict_all(
     predictor: Any,
     results: Optional[Any],
     submission: Optional['_Submission'],
+    error_maps: Optional[ErrorMaps] = None,
 ) -> List[str]:
     """Reads, predicts and writes at the same time; returns what could not be read."""
     from tqdm import tqdm
@@ -279,6 +289,8 @@ def _predict_all(
                 results.write(item.stem, item.image, prediction, item.path)
             if submission:
                 submission.write(item.path, prediction['class_ids'])
+            if error_maps:
+                error_maps.write(item.stem, item.path, item.image, prediction['class_ids'])
     return failures
 
 

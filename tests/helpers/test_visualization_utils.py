@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.images import write_image
-from helpers.label_spaces import CAMVID, CITYSCAPES, CITYSCAPES20, LABEL_SPACES, generic_label_space
+from helpers.label_spaces import CAMVID, CITYSCAPES, CITYSCAPES20, LABEL_SPACES, LabelSpace, generic_label_space
 from helpers.text_drawing import draw_text, shorten_text, text_width
 from helpers.video import open_frames
 from helpers.visualization_utils import (
@@ -15,6 +15,7 @@ from helpers.visualization_utils import (
     colorize,
     create_split_view,
     create_video_from_images,
+    draw_errors,
     draw_legend,
     print_segmentation_onto_image,
     put_above_legend,
@@ -382,3 +383,24 @@ def test_a_legend_of_any_width_goes_under_a_picture(width):
     expected = np.full((6, max(20, width), 3), 255, np.uint8)
     expected[:4, :20], expected[4:, :width] = 7, 9
     np.testing.assert_array_equal(found, expected)
+
+
+def test_errors_are_vermilion_within_and_blue_along_borders_of_classes():
+    space = LabelSpace('test', ('void', 'a', 'b'), ((0, 0, 0), (9, 9, 9), (8, 8, 8)), void_class_ids=(0,))
+    rng = np.random.default_rng(0)
+    labels = np.ones((40, 60), np.uint8)
+    labels[10:30, 20:45] = 2
+    labels[35:, :5], labels[:3, 50:] = 0, 255
+    class_ids = np.where(rng.random(labels.shape) < 0.3, 3 - labels, labels).astype(np.uint8)
+    image = np.full(labels.shape + (3,), 100, np.uint8)
+    found = draw_errors(image, labels, class_ids, space)
+    for row in range(40):
+        for column in range(60):
+            around = labels[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+            if labels[row, column] in (0, 255):
+                expected = (30, 30, 30)
+            elif labels[row, column] == class_ids[row, column]:
+                expected = (135, 135, 135)
+            else:
+                expected = (86, 180, 233) if (around != labels[row, column]).any() else (213, 94, 0)
+            assert tuple(found[row, column]) == expected, (row, column)

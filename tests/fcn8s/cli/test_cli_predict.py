@@ -178,6 +178,45 @@ def test_a_video_of_two_models_and_their_doubt(small_model, tmp_path):
             assert np.abs(frame[20:, :48].astype(int) - frame[20:, 48:]).mean() < 8 < frame[20:].std()
 
 
+def wrong_pixels(path):
+    picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    return (picture == (213, 94, 0)).all(axis=-1) | (picture == (86, 180, 233)).all(axis=-1)
+
+
+@pytest.mark.parametrize('naming', ['plain', 'cityscapes', 'one file'])
+def test_error_maps_show_where_prediction_and_label_differ(small_model, tmp_path, naming):
+    stem, label_stem = ('x_leftImg8bit', 'x_gtFine_labelIds') if naming == 'cityscapes' else ('x', 'x')
+    image = random_image(24, 36, 0)
+    write_image(str(tmp_path / 'images' / (stem + '.png')), image)
+    class_ids = expected_ids(small_model, image)
+    labels = class_ids.copy()
+    labels[5:15, 5:20] = (class_ids[5:15, 5:20] + 1) % 19 + 1
+    labels[20:] = 0
+    file_ids = labels if naming != 'cityscapes' else cityscapes20_to_cityscapes_ids()[labels]
+    label_path = tmp_path / 'labels' / (label_stem + '.png')
+    write_labels(str(label_path), file_ids)
+    given = label_path if naming == 'one file' else tmp_path / 'labels'
+    assert predict(small_model, tmp_path / 'images', '--out', tmp_path / 'out', '--error-map', given) == 0
+    assert files_in(str(tmp_path / 'out')) == [stem + '_errors.png']
+    expected = (labels != class_ids) & (labels != 0)
+    np.testing.assert_array_equal(wrong_pixels(tmp_path / 'out' / (stem + '_errors.png')), expected)
+
+
+def test_error_maps_that_cannot_be_are_refused(small_model, images, tmp_path, capsys):
+    labels = tmp_path / 'labels'
+    write_labels(str(labels / 'one.png'), np.zeros((5, 5), np.uint8))
+    for arguments, message in [
+        (('camera:0', '--error-map', labels), '--error-map takes images, which have labels, and camera:0 is none'),
+        ((images, '--error-map', tmp_path / 'none'), 'none does not exist. Give the folder of the labels'),
+        ((images, '--id-map', '0:1'), '--id-map is about labels, and came without --error-map'),
+        ((images, '--error-map', labels), '2 of 3 images have no label in'),
+        ((images, '--error-map', labels / 'one.png'), 'is one label, for 3 images. Give a folder'),
+        ((os.path.join(images, 'one.png'), '--error-map', labels), 'both must have the same size'),
+    ]:
+        assert predict(small_model, *arguments, '--out', tmp_path / 'out') == 2
+        assert message in capsys.readouterr().err
+
+
 def test_grey_and_alpha_images(small_model, tmp_path):
     cv2.imwrite(str(tmp_path / 'grey.png'), np.full((9, 11), 90, np.uint8))
     cv2.imwrite(str(tmp_path / 'alpha.png'), np.full((9, 11, 4), 90, np.uint8))

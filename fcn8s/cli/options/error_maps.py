@@ -1,0 +1,119 @@
+"""`fcn8s predict --error-map LABELS`: pictures of what is wrong, by the labels of the images."""
+
+import argparse
+import os
+from typing import Any, Callable, Dict, List, Sequence, Tuple
+
+SUFFIX = '_errors.png'
+
+
+def add_error_arguments(group: Any) -> None:
+    from fcn8s.cli.options.labels import add_reading_arguments
+
+    group.add_argument(
+        '--error-map',
+        metavar='LABELS',
+        help='folder of the labels, called like their images (or one label file of one image): *_errors.png shows what '
+        'is wrong, orange within classes and blue along their borders, over the image in grey',
+    )
+    add_reading_arguments(group)
+
+
+def check_error_arguments(args: argparse.Namespace, streams: Sequence[str]) -> None:
+    """Raises ValueError or FileNotFoundError where the flags cannot be followed."""
+    if args.error_map is None:
+        for flag, value in (('--id-map', args.id_map), ('--color-tolerance', args.color_tolerance)):
+            if value is not None:
+                raise ValueError('{} is about labels, and came without --error-map LABELS.'.format(flag))
+        return
+    if streams:
+        raise ValueError('--error-map takes images, which have labels, and {} is none.'.format(streams[0]))
+    if not os.path.exists(args.error_map):
+        raise FileNotFoundError('--error-map {} does not exist. Give the folder of the labels.'.format(args.error_map))
+
+
+class ErrorMaps:
+    """Finds the label of each image, reads it as training does, and draws what is wrong."""
+
+    def __init__(self, args: argparse.Namespace, jobs: Sequence[Any], label_space: Any, rules: Any) -> None:
+        """Pairs all images with labels.
+
+        Raises:
+            DataError: An image has no label, or several.
+        """
+        self._out_dir = args.out
+        self._label_space = label_space
+        pairs, options = _paired(args, jobs, label_space)
+        named = {} if 'layout' in options else {'label_space': label_space}
+        self._labels = _labels(pairs, dict(options, image_rules=rules, **named))
+        self._index = {job.image_path: index for index, job in enumerate(jobs)}
+
+    def write(self, stem: str, image_path: str, image: Any, class_ids: Any) -> None:
+        """Writes the picture of one image.
+
+        Raises:
+            DataError: The label has another size than the image, or IDs that are no class.
+        """
+        from helpers.images import write_image
+        from helpers.visualization_utils import draw_errors
+
+        labels = self._labels(self._index[image_path])
+        write_image(
+            os.path.join(self._out_dir, stem + SUFFIX), draw_errors(image, labels, class_ids, self._label_space)
+        )
+
+
+def _paired(
+    args: argparse.Namespace, jobs: Sequence[Any], label_space: Any
+) -> Tuple[List[Tuple[str, str]], Dict[str, Any]]:
+    """(image, label) of each job, and how such labels are read: as the layout says whose names they have, if any."""
+    from data_generator.errors import DataError
+    from data_generator.files.discovery import LabelIndex, stem_of
+    from data_generator.files.layouts import LAYOUTS
+    from fcn8s.cli.options.labels import read_as_trained
+
+    if os.path.isfile(args.error_map):
+        if len(jobs) > 1:
+            raise ValueError(
+                '--error-map {} is one label, for {} images. Give a folder.'.format(args.error_map, len(jobs))
+            )
+        return [(jobs[0].image_path, args.error_map)], read_as_trained(args, args.model)
+    for layout in LAYOUTS.get(label_space.name, ()):
+        pairs = _by_rule(args.error_map, layout.name_rule, jobs) if layout.ground_truth_suffix else []
+        if pairs:
+            return pairs, {'layout': layout}
+    index = LabelIndex(args.error_map)
+    found = [(job.image_path, index.find(job.stem, job.image_path)) for job in jobs]
+    plain = [(image, label) for image, label in found if label is not None]
+    missing = [image for image, label in found if label is None]
+    if missing:
+        raise DataError(
+            '{} of {} images have no label in {}, the first of them {}: expected {}.png. Name labels like their '
+            'images.'.format(len(missing), len(jobs), args.error_map, missing[0], stem_of(missing[0]))
+        )
+    return plain, read_as_trained(args, args.model)
+
+
+def _by_rule(label_dir: str, rule: Any, jobs: Sequence[Any]) -> List[Tuple[str, str]]:
+    """(image, label) of each job by the names of a layout; none unless all have one."""
+    from data_generator.files.discovery import LabelIndex, stem_of
+
+    index = LabelIndex(label_dir)
+    pairs = []
+    for job in jobs:
+        stem = stem_of(job.image_path)
+        place = os.path.join(os.path.dirname(job.stem), rule.label_stem(stem)) if rule.is_image(stem) else None
+        label = None if place is None else index.find(place, job.image_path)
+        if label is None:
+            return []
+        pairs.append((job.image_path, label))
+    return pairs
+
+
+def _labels(pairs: List[Tuple[str, str]], options: Dict[str, Any]) -> Callable[[int], Any]:
+    """A function from the number of a pair to its label, class IDs [H, W]."""
+    from data_generator import BatchGenerator
+    from data_generator.batches.batching import Sample
+
+    make = BatchGenerator(pairs=pairs, **options).sample_maker({})
+    return lambda index: make(Sample(index, index)).label
