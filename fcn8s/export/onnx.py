@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, Sequence
 
 import numpy as np
 
-from fcn8s.export.conversion import explain_conversion_errors
+from fcn8s.export.conversion import explain_conversion_errors, lacking
 from fcn8s.export.formats import FORMATS
 from fcn8s.export.names import IMAGES, OUTPUTS
 
@@ -33,6 +33,7 @@ def write(model_dir: str, directory: str, precision: str, trust: bool = False) -
 
 def _convert(graph_def: Any) -> Any:
     """GraphDef -> ModelProto."""
+    import onnx
     import tf2onnx
 
     with _quiet('tf2onnx', 'tensorflow'), explain_conversion_errors('onnx'):
@@ -42,6 +43,10 @@ def _convert(graph_def: Any) -> Any:
             output_names=[name + ':0' for name in OUTPUTS],
             opset=OPSET,
         )
+    # The converter passes on what it does not know, under TensorFlow's name.
+    unknown = [node.op_type for node in model.graph.node if not onnx.defs.has(node.op_type, node.domain)]
+    if unknown:
+        raise ValueError(lacking('onnx', unknown))
     return model
 
 

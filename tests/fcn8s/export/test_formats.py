@@ -168,7 +168,7 @@ def run(*arguments):
     return main([str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize('options', [(), ('--tile', 32, 32, '--overlap', 8), ('--scales', 0.75, 1, '--mirror')])
+@pytest.mark.parametrize('options', [(), ('--tile', 40, 48, '--overlap', 8), ('--scales', 0.75, 1, '--mirror')])
 def test_predict_writes_the_same_files_with_each_engine(export, narrow_model, tmp_path, pictures, options):
     exported = export('openvino')
     images = str(tmp_path / 'images')

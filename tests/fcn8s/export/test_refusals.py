@@ -1,0 +1,231 @@
+"""What cannot be exported is refused in a sentence, and nothing is left of it."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fcn8s.backend import TF_VERSION
+from fcn8s.export import formats
+from helpers.images import write_image, write_labels
+
+ON_2 = pytest.mark.skipif(TF_VERSION < (2, 0), reason='exports are made on TensorFlow 2')
+
+
+def refused(match, model, out, *arguments, **options):
+    """Asserts that an export raises a message, and leaves nothing; returns the message."""
+    from fcn8s.export.exporting import export_model
+
+    before = sorted(os.listdir(os.path.dirname(out)))
+    with pytest.raises((ValueError, OSError, ImportError), match=match) as raised:
+        export_model(model, out, *arguments, **options)
+    assert sorted(os.listdir(os.path.dirname(out))) == before
+    return str(raised.value)
+
+
+@pytest.fixture
+def out(tmp_path):
+    return str(tmp_path / 'out')
+
+
+@pytest.mark.parametrize(
+    'format_name, precision, match',
+    [
+        ('torch', 'float32', "format is 'torch'; choose from saved_model, frozen, onnx, tflite, openvino"),
+        ('onnx', 'half', "precision is 'half'; choose from float32, float16, bfloat16, int8"),
+        ('onnx', 'int8', 'onnx is exported in float32 or float16. Quantisation is made by OpenVINO and by TFLite'),
+        ('onnx', 'bfloat16', 'ONNX Runtime has no bfloat16 convolutions on CPUs'),
+        ('tflite', 'bfloat16', 'TFLite has no bfloat16 convolutions'),
+        ('saved_model', 'float16', 'TensorFlow computes in float16 on GPUs alone'),
+    ],
+)
+def test_formats_and_precisions(narrow_model, out, format_name, precision, match):
+    refused(match, narrow_model, out, format_name, precision)
+
+
+def test_sizes(narrow_model, out):
+    refused('tflite takes images of one size, because a transposed convolution', narrow_model, out, 'tflite')
+    refused('onnx takes images of any size. Leave --size out', narrow_model, out, 'onnx', size=(32, 32))
+    refused(r'it has to be \(height, width\), each at least 1', narrow_model, out, 'tflite', size=(0, 32))
+
+
+@ON_2
+@pytest.mark.parametrize(
+    'format_name, precision, package, extra',
+    [
+        ('onnx', 'float32', 'tf2onnx', 'export'),
+        ('tflite', 'float32', 'ai_edge_litert', 'tflite'),
+        ('openvino', 'float32', 'openvino', 'openvino'),
+        ('openvino', 'int8', 'nncf', 'openvino'),
+    ],
+)
+def test_packages_that_are_missing(narrow_model, out, monkeypatch, format_name, precision, package, extra):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(formats.importlib.util, 'find_spec', lambda name: None if name == package else object())
+    size = (32, 32) if format_name == 'tflite' else None
+    refused(
+        r'{} is not installed, which {} needs. Install it with: pip install "fcn8s\[{}\]"'.format(
+            package, format_name, extra
+        ),
+        narrow_model,
+        out,
+        format_name,
+        precision,
+        size=size,
+    )
+    monkeypatch.setattr(formats.importlib.util, 'find_spec', find_spec)
+
+
+@ON_2
+def test_an_output_that_exists_stays_as_it_is(narrow_model, out):
+    os.makedirs(out)
+    with open(os.path.join(out, 'mine.txt'), 'w', encoding='utf-8') as file:
+        file.write('mine')
+    refused('out exists already and is not an empty directory', narrow_model, out)
+    assert os.listdir(out) == ['mine.txt']
+
+
+@ON_2
+def test_calibration(narrow_model, out, tmp_path, monkeypatch):
+    monkeypatch.setattr('fcn8s.export.exporting.check_packages', lambda *names: None)
+    refused('int8 needs images for calibration', narrow_model, out, 'openvino', 'int8')
+    empty = str(tmp_path / 'empty')
+    os.makedirs(empty)
+    refused('There is no image', narrow_model, out, 'openvino', 'int8', calibration=empty)
+    refused('does not exist', narrow_model, out, 'openvino', 'int8', calibration=str(tmp_path / 'none'))
+    write_image(os.path.join(empty, 'a.png'), np.zeros([8, 8, 3], np.uint8))
+    refused('0 calibration images', narrow_model, out, 'openvino', 'int8', calibration=empty, calibration_images=0)
+    refused("calibration belongs to int8, and precision is 'float32'", narrow_model, out, calibration=empty)
+
+
+def test_calibration_images_are_drawn_by_the_seed(tmp_path):
+    from fcn8s.export.samples import calibration_paths
+
+    for number in range(10):
+        write_image(str(tmp_path / '{}.png'.format(number)), np.zeros([8, 8, 3], np.uint8))
+    draws = [calibration_paths('openvino', 'int8', str(tmp_path), 4, seed) for seed in (0, 0, 1)]
+    assert draws[0] == draws[1] != draws[2]
+    assert all(len(set(draw)) == 4 for draw in draws)
+    assert len(calibration_paths('openvino', 'int8', str(tmp_path), 100, 0)) == 10
+
+
+@ON_2
+def test_labels_that_do_not_fit(narrow_model, out, tmp_path):
+    images, labels = str(tmp_path / 'images'), str(tmp_path / 'labels')
+    write_image(os.path.join(images, 'a.png'), np.zeros([20, 30, 3], np.uint8))
+    write_labels(os.path.join(labels, 'b.png'), np.zeros([20, 30], np.uint8))
+    refused('give --verify DIR, the images that they belong to', narrow_model, out, labels=labels)
+    refused('1 of 1 images have no labels in', narrow_model, out, verify=images, labels=labels)
+    write_labels(os.path.join(labels, 'a.png'), np.zeros([10, 30], np.uint8))
+    refused('a.png is 10 x 30 and its image 20 x 30', narrow_model, out, verify=images, labels=labels)
+    write_labels(os.path.join(labels, 'a.png'), np.full([20, 30], 7, np.uint8))
+    message = refused(r'a.png holds the IDs \[7\]', narrow_model, out, verify=images, labels=labels)
+    assert 'the classes 0 to 4 and ignores 255' in message
+
+
+@ON_2
+def test_models_that_are_none(narrow_encoder, out, tmp_path):
+    refused('does not exist', str(tmp_path / 'nothing'), out)
+    refused('neither a run directory', narrow_encoder, out)
+
+
+@ON_2
+def test_an_export_is_not_exported_again(export, out):
+    refused('is an export itself, to frozen', export('frozen'), out)
+
+
+@ON_2
+def test_what_misses_its_tolerance_is_not_kept(narrow_model, out, monkeypatch):
+    from fcn8s.export import certificate
+    from fcn8s.export.exporting import export_model
+
+    impossible = certificate.Tolerance(None, 1.1)
+    monkeypatch.setitem(certificate.TOLERANCES, 'float32', impossible)
+    message = refused('not as good as it has to be', narrow_model, out, 'frozen')
+    assert '100.00% of the pixels keep their class (at least 110.0%)' in message and '--allow-loss' in message
+    kept = export_model(narrow_model, out, 'frozen', allow_loss=True)
+    assert len(kept['misses']) == 1 and os.path.isfile(os.path.join(out, 'certificate.json'))
+
+
+@ON_2
+def test_an_export_that_does_not_run_is_not_kept(narrow_model, out, monkeypatch):
+    from fcn8s.export import frozen
+
+    def write_rubbish(model_dir, directory, precision, trust=False):
+        with open(os.path.join(directory, 'model.pb'), 'wb') as file:
+            file.write(b'\xff' * 100)
+
+    monkeypatch.setattr(frozen, 'write', write_rubbish)
+    refused('the export does not run in its own runtime.*model.pb is damaged', narrow_model, out, 'frozen')
+
+
+@ON_2
+def test_a_full_disk_leaves_nothing(narrow_model, out, monkeypatch):
+    import errno
+
+    from fcn8s.export import frozen
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(frozen, 'write', full)
+    refused('No space left on device while writing .*out. Free some space', narrow_model, out, 'frozen')
+
+
+@pytest.fixture(scope='module')
+def odd_model(tmp_path_factory, narrow_encoder):
+    """A saved FCN-8s on an encoder with an op that ONNX, TFLite and OpenVINO do not have."""
+    from fcn8s import FCN8s
+    from fcn8s.backend import tf
+    from fcn8s.saving import saved_models
+
+    folder = tmp_path_factory.mktemp('odd')
+    path = str(folder / 'vgg16')
+    import shutil
+
+    shutil.copytree(narrow_encoder, path)
+    meta_graph = saved_models.read_meta_graph(path, ['vgg16'])
+    for node in meta_graph.graph_def.node:
+        if node.op == 'Relu' and node.name.startswith('conv1_1'):
+            node.op = 'Digamma'
+    saved_models.write_graph(path, meta_graph)
+    assert 'Digamma' in {node.op for node in meta_graph.graph_def.node}
+    with FCN8s(vgg16_dir=path, num_classes=2) as network, network.graph.as_default():
+        assert tf.get_default_graph() is network.graph
+        return network.save(str(folder), name='odd', force_save=True)
+
+
+@ON_2
+@pytest.mark.parametrize('format_name', ['onnx', 'tflite', 'openvino'])
+def test_ops_that_a_format_lacks_are_named(odd_model, out, format_name):
+    try:
+        formats.check_packages(format_name)
+    except ImportError as error:
+        pytest.skip(str(error))
+    size = (32, 32) if format_name == 'tflite' else None
+    refused('operations that {} lacks: Digamma'.format(format_name), odd_model, out, format_name, size=size)
+
+
+@ON_2
+def test_engines_and_precisions_that_do_not_go_with_a_model(export, narrow_model):
+    import fcn8s
+
+    with pytest.raises(ValueError, match="engine is 'torch'; choose from tensorflow, openvino"):
+        fcn8s.open_model(narrow_model, engine='torch')
+    with pytest.raises(ValueError, match='is an export to frozen, which tensorflow runs'):
+        fcn8s.open_model(export('frozen'), engine='openvino')
+    with pytest.raises(ValueError, match='was exported in float32'):
+        fcn8s.open_model(export('frozen'), precision='bfloat16')
+    if importlib.util.find_spec('openvino'):
+        with pytest.raises(ValueError, match='For int8, which is calibrated, export it first'):
+            fcn8s.open_model(narrow_model, precision='int8', engine='openvino')
+
+
+def test_the_command_refuses_in_a_line(narrow_model, tmp_path):
+    command = [sys.executable, '-m', 'fcn8s', 'export', narrow_model, str(tmp_path / 'out'), '--format', 'tflit']
+    done = subprocess.run(command, check=False, stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode == 2
+    assert "format is 'tflit'; choose from" in done.stderr and 'Traceback' not in done.stderr
