@@ -27,6 +27,8 @@ def extract_sub_graph(graph_def: Any, names: Sequence[str]) -> Any:
     needed, waiting = set(), list(names)
     while waiting:
         name = waiting.pop()
+        if name not in inputs:
+            raise ValueError('the graph refers to {!r}, a node that it does not have: it is damaged.'.format(name))
         if name not in needed:
             needed.add(name)
             waiting.extend(inputs[name])

@@ -59,6 +59,11 @@ def read_encoder(
     needs more than image and keep probability, is made for one size of image, or has names of this library; without
     `trust` also where it has ops that a network does not need.
     """
+    with saved_models.explain_graph_damage(directory, what):
+        return _read_encoder(directory, tags, what, trust)
+
+
+def _read_encoder(directory: str, tags: Sequence[str], what: str, trust: bool) -> EncoderSource:
     is_export = tuple(tags) == SERVING_TAGS
     # What decodes image files in an export is left out below, before the rest is checked.
     meta_graph = saved_models.read_meta_graph(directory, tags, what, trust or is_export)

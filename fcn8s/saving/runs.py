@@ -18,6 +18,7 @@ if sys.platform != 'win32':  # which has no advisory locks of this kind
 
 from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.saving.descriptions import DESCRIPTION_FILE
+from fcn8s.saving.packed import is_packed, unpack
 from helpers.files import TEMPORARY_PATTERN, atomic_path, atomic_write_json, explain_os_errors, to_json
 
 Opened = TypeVar('Opened')
@@ -150,7 +151,7 @@ def input_size(path: str) -> Optional[Tuple[int, int]]:
 
     Without --crop it was trained at that size too; with it, on windows of the images as they are on disk.
     """
-    run = Run(os.fspath(path))
+    run = Run(unpack(path) if is_packed(path) else os.fspath(path))
     if not os.path.isfile(run.config_path):
         return _input_size_of_export(os.path.join(run.directory, DESCRIPTION_FILE))
     size = read_config(run).get('command', {}).get('size')
@@ -219,12 +220,14 @@ def open_current(path: str, open_model: Callable[[str], Opened]) -> Opened:
 
 
 def resolve_model(path: str) -> str:
-    """The saved FCN-8s that `path` stands for: a run directory (its best checkpoint, else the last) or a model
-    directory.
+    """The saved FCN-8s that `path` stands for: a run directory (its best checkpoint, else the last), a model
+    directory, or a packed model.
 
     Raises FileNotFoundError or ValueError saying what was found instead.
     """
     path = os.fspath(path)
+    if is_packed(path):
+        return unpack(path)
     if os.path.isfile(path) or os.path.isfile(path + '.index'):
         raise ValueError(
             '{!r} is no run directory and no saved FCN-8s. A trained network of another program is taken over with: '

@@ -40,6 +40,24 @@ def _parse(path: str) -> Any:
     return saved_model
 
 
+@contextlib.contextmanager
+def explain_graph_damage(directory: str, what: str) -> Iterator[None]:
+    """Raises ValueError where the graph of a SavedModel is damaged in a way that only shows when it is looked at.
+
+    What that raises is TensorFlow's and protobuf's affair: KeyError, TypeError, DecodeError, UnicodeDecodeError, ...
+    """
+    try:
+        yield
+    except (ValueError, OSError, MemoryError, ImportError):
+        raise
+    except Exception as error:
+        raise ValueError(
+            '{} SavedModel {!r} is damaged: {}: {}. Write or copy it again.'.format(
+                what, directory, type(error).__name__, str(error).splitlines()[:1]
+            )
+        ) from error
+
+
 def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model', trust: bool = False) -> Any:
     """The MetaGraphDef of a SavedModel directory with exactly these tags.
 

@@ -142,7 +142,7 @@ def checkpoint_case(name):
 
         def read():
             last = checkpoints.last()
-            TrainingState.from_dict(read_state(last)['loop'])
+            TrainingState.from_dict(read_state(last).get('loop'))
 
         return os.path.join(str(folder), name), read
 

@@ -1,0 +1,39 @@
+"""`fcn8s pack RUN OUT.zip`: a trained network as one file to pass on."""
+
+import argparse
+from typing import Any
+
+DESCRIPTION = """Packs the best checkpoint of a run, or a saved FCN-8s, into one zip: the model, a card (README.md) and
+the SHA-256 of each file. The same run gives the same bytes. fcn8s predict, evaluate and train --fine-tune-from, and
+FCN8s(model_load_dir=...), open the zip as it is."""
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser('pack', help='pack a trained network to pass it on', description=DESCRIPTION)
+    parser.add_argument('model', metavar='RUN', help='run directory (its best checkpoint) or saved FCN-8s')
+    parser.add_argument('out', metavar='OUT.zip', help='file to write; must not exist')
+    parser.add_argument('--licence', metavar='TEXT', help='for the card: under which licence you pass it on')
+    parser.add_argument('--scores', metavar='FILE', help='for the card: what fcn8s evaluate --json wrote')
+    parser.add_argument(
+        '--with-optimizer', action='store_true', help="take the optimiser's state along (about three times the size)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    import hashlib
+    import os
+
+    from fcn8s.saving.packing import pack
+    from helpers.memory import readable_size
+
+    out = pack(args.model, args.out, args.licence, args.scores, args.with_optimizer)
+    digest = hashlib.sha256()
+    with open(out, 'rb') as file:
+        for chunk in iter(lambda: file.read(1 << 20), b''):
+            digest.update(chunk)
+    print('packed: {} ({})'.format(out, readable_size(os.path.getsize(out))))
+    print('SHA-256 {}'.format(digest.hexdigest()))
+    if args.licence is None:
+        print('The card states no licence; --licence TEXT does.')
+    return 0

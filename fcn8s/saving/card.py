@@ -1,0 +1,107 @@
+"""The card of a packed network: what it is, what it was trained on and how, and how well it does."""
+
+import shlex
+from typing import Any, Dict, List, Optional
+
+from fcn8s.saving.descriptions import SavedFCN8s
+
+# Options that are paths or say where results went, and nothing about the network.
+_NOT_SHOWN = ('resume', 'run_dir', 'list_recipes', 'workers', 'cache', 'report', 'keep_checkpoints')
+
+
+def write_card(
+    model: SavedFCN8s, config: Optional[Dict[str, Any]], scores: Optional[Dict[str, Any]], licence: Optional[str]
+) -> str:
+    """The text of README.md, Markdown.
+
+    config: `config.json` of the run, if the network is of one. scores: what `fcn8s evaluate --json` wrote.
+    """
+    settings = model.settings
+    lines = [
+        '# FCN-{} for {} classes'.format(settings.variant, settings.num_classes),
+        '',
+        'A network for semantic segmentation, packed by fcn8s. `fcn8s predict THIS.zip IMAGES --out DIR` segments '
+        'images; `sha256sum -c SHA256SUMS` checks the unpacked files.',
+        '',
+        'Licence: {}'.format(_line(licence) if licence else 'not stated; ask whoever passed this on'),
+        '',
+    ]
+    lines += _data_and_command(config) + _scores(model, scores) + _classes(model) + _versions(model, config)
+    return '\n'.join(lines).rstrip() + '\n'
+
+
+def _line(value: Any) -> str:
+    """A value as one line of Markdown that means nothing else there."""
+    text = ''.join(character if character.isprintable() else ' ' for character in str(value))
+    for character in '\\`*_[]<>|#':
+        text = text.replace(character, '\\' + character)
+    return text
+
+
+def _data_and_command(config: Optional[Dict[str, Any]]) -> List[str]:
+    lines = ['## Training', '']
+    if config is None:
+        return lines + ['Not known: the network was saved, or taken over from another program, without a run.', '']
+    command = config.get('command')
+    command = command if isinstance(command, dict) else {}
+    where = [str(command[name]) for name in ('layout', 'data', 'images', 'split') if command.get(name)]
+    lines.append('- data: {}'.format(_line(', '.join(where)) or 'given from Python'))
+    lines.append('- fingerprint of the data: {}'.format(_line(config.get('dataset_fingerprint') or 'none')))
+    lines.append('- recipe: {}'.format(_line(command.get('recipe') or 'none')))
+    lines.append('- seed: {}'.format(_line(config.get('seed'))))
+    if command:
+        text = _command(command).replace('`', "'")
+        lines += ['', '```', ''.join(c if c.isprintable() else ' ' for c in text), '```']
+    return lines + ['']
+
+
+def _command(command: Dict[str, Any]) -> str:
+    words = ['fcn8s', 'train']
+    for name, value in sorted(command.items()):
+        if value is None or value is False or name in _NOT_SHOWN:
+            continue
+        words.append('--' + name.replace('_', '-'))
+        if value is not True:
+            words += [shlex.quote(str(entry)) for entry in (value if isinstance(value, list) else [value])]
+    return ' '.join(words)
+
+
+def _scores(model: SavedFCN8s, scores: Optional[Dict[str, Any]]) -> List[str]:
+    lines = ['## Scores', '']
+    if scores is not None:
+        lines.append('- mean IoU: {}'.format(_per_cent(scores['mean_iou'])))
+        interval = scores.get('mean_iou_interval')
+        if isinstance(interval, dict) and all(isinstance(interval.get(end), float) for end in ('low', 'high')):
+            lines[-1] += ' (95 % bootstrap interval {} to {}, over {} images)'.format(
+                _per_cent(interval['low']), _per_cent(interval['high']), _line(interval.get('num_images', '?'))
+            )
+        if isinstance(scores.get('pixel_accuracy', scores.get('accuracy')), float):
+            lines.append('- pixel accuracy: {}'.format(_per_cent(scores.get('pixel_accuracy', scores.get('accuracy')))))
+        return lines + ['']
+    metrics = model.description.get('metrics', {})
+    lines += ['- {}: {:.4f}, when it was saved'.format(_line(name), value) for name, value in sorted(metrics.items())]
+    lines.append('- intervals: not measured; fcn8s pack --scores takes what fcn8s evaluate --json wrote')
+    return lines + ['']
+
+
+def _per_cent(value: Any) -> str:
+    return '{:.2f} %'.format(100 * value)
+
+
+def _classes(model: SavedFCN8s) -> List[str]:
+    space = model.settings.label_space
+    lines = ['## Classes', '', '| ID | name | colour (RGB) |', '|---|---|---|']
+    for class_id, (name, color) in enumerate(zip(space.class_names, space.colors)):
+        void = ', left out of scores' if class_id in space.void_class_ids else ''
+        lines.append('| {} | {}{} | {} {} {} |'.format(class_id, _line(name), void, *color))
+    return lines + ['', 'Pixels labelled {} never count.'.format(space.ignore_id), '']
+
+
+def _versions(model: SavedFCN8s, config: Optional[Dict[str, Any]]) -> List[str]:
+    lines = ['## Versions', '']
+    lines.append('- step: {}'.format(model.description.get('global_step', 'not known')))
+    if 'imported_from' in model.description:
+        lines.append('- taken over from: {}'.format(_line(model.description['imported_from'])))
+    for name, version in sorted(model.description.get('versions', {}).items()):
+        lines.append('- {}: {}'.format(_line(name), _line(version)))
+    return lines

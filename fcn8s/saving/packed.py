@@ -1,0 +1,150 @@
+"""A network in one zip, as `fcn8s pack` writes it: checked against its sums and unpacked, for whatever opens it.
+
+    saved_model.pb, variables/..., fcn8s.json     the saved FCN-8s
+    config.json, import.json                      of the run, or of the import, where there is one
+    README.md                                     the card
+    SHA256SUMS                                    a line a file, as sha256sum writes and checks them
+
+Nothing of an archive is written under a name of its own choice: the names are those above.
+"""
+
+import atexit
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from typing import Dict, List, Tuple
+
+from fcn8s.saving.descriptions import DESCRIPTION_FILE
+from helpers.memory import readable_size
+
+SUMS_FILE, CARD_FILE = 'SHA256SUMS', 'README.md'
+NAMES = ('saved_model.pb', DESCRIPTION_FILE, 'config.json', 'import.json', CARD_FILE, SUMS_FILE)
+_VARIABLES = re.compile(r'^variables/variables\.(index|data-\d{5}-of-\d{5})$')
+_SUM = re.compile(r'^([0-9a-f]{64})  ([^\n]+)$')
+# FCN-32s with 255 classes has 1.6 GB of weights, and Adam keeps twice as much again.
+LARGEST = 8 * 10**9
+LARGEST_SUMS = 1 << 16
+_CHUNK = 1 << 20
+
+# What this process has unpacked: (path, size, time of change) -> folder.
+_unpacked: Dict[Tuple[str, int, int], str] = {}
+
+
+def is_permitted(name: str) -> bool:
+    """Whether a packed network may hold a file of this name."""
+    return name in NAMES or bool(_VARIABLES.match(name))
+
+
+def is_packed(path: str) -> bool:
+    """Whether a file is a zip with a saved FCN-8s in it."""
+    if not os.path.isfile(path) or not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return DESCRIPTION_FILE in archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
+        return False
+
+
+def unpack(path: str) -> str:
+    """Checks a packed network and returns a folder with its files, which is gone when the process ends.
+
+    Raises ValueError where a file is missing, not permitted, too large, or not what the sums say.
+    """
+    path = os.path.abspath(path)
+    status = os.stat(path)
+    key = path, status.st_size, status.st_mtime_ns
+    if key not in _unpacked:
+        folder = tempfile.mkdtemp(prefix='fcn8s-packed-')
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            _unpack(path, folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        _unpacked[key] = folder
+    return _unpacked[key]
+
+
+def _unpack(path: str, folder: str) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            _check_members(path, members)
+            _check_space(path, folder, sum(member.file_size for member in members))
+            sums = _read_sums(path, archive, members)
+            os.mkdir(os.path.join(folder, 'variables'))
+            for member in members:
+                found = _write(archive, member, os.path.join(folder, *member.filename.split('/')))
+                if member.filename != SUMS_FILE and found != sums[member.filename]:
+                    raise ValueError(
+                        '{}: {} is not what {} says: it was damaged or changed. Get it again.'.format(
+                            path, member.filename, SUMS_FILE
+                        )
+                    )
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ArithmeticError, LookupError) as error:
+        raise ValueError('{} is damaged: {}. Get it again.'.format(path, error)) from error
+    except Exception as error:
+        if type(error).__name__ != 'error':  # that of zlib and of struct, which are no ValueErrors
+            raise
+        raise ValueError('{} is damaged: {}. Get it again.'.format(path, error)) from error
+
+
+def _check_members(path: str, members: List[zipfile.ZipInfo]) -> None:
+    names = [member.filename for member in members]
+    others = [name for name in names if not is_permitted(name)]
+    if others:
+        raise ValueError(
+            '{} holds {!r:.100}, which is no file of a packed network; nothing of it was unpacked. A packed network '
+            'holds {} and variables/.'.format(path, others[0], ', '.join(NAMES))
+        )
+    if len(set(names)) != len(names):
+        raise ValueError('{} holds a file twice; nothing of it was unpacked.'.format(path))
+    missing = [name for name in ('saved_model.pb', DESCRIPTION_FILE, SUMS_FILE) if name not in names]
+    if missing:
+        raise ValueError('{} lacks {}. Pack the network again with: fcn8s pack RUN OUT.zip'.format(path, missing[0]))
+
+
+def _check_space(path: str, folder: str, needed: int) -> None:
+    free = min(LARGEST, shutil.disk_usage(folder).free)
+    if needed > free:
+        raise ValueError(
+            '{} unpacks to {}; at the most {} are taken or free in {}. If it is whole, set TMPDIR to a larger '
+            'disk.'.format(path, readable_size(needed), readable_size(free), os.path.dirname(folder))
+        )
+
+
+def _read_sums(path: str, archive: zipfile.ZipFile, members: List[zipfile.ZipInfo]) -> Dict[str, str]:
+    with archive.open(SUMS_FILE) as file:
+        text = file.read(LARGEST_SUMS).decode('utf-8')
+    sums = {}
+    for line in text.splitlines():
+        match = _SUM.match(line)
+        if match is None:
+            raise ValueError('{}: {} is damaged: {!r:.80} is no line of it.'.format(path, SUMS_FILE, line))
+        sums[match.group(2)] = match.group(1)
+    names = {member.filename for member in members} - {SUMS_FILE}
+    if set(sums) != names:
+        raise ValueError(
+            '{}: {} is about {}, and the archive holds {}.'.format(
+                path, SUMS_FILE, ', '.join(sorted(sums)) or 'nothing', ', '.join(sorted(names))
+            )
+        )
+    return sums
+
+
+def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: str) -> str:
+    """Writes a member, no more than it declares, and returns its SHA-256."""
+    digest, left = hashlib.sha256(), member.file_size
+    with archive.open(member) as source, open(target, 'xb') as file:
+        while left:
+            chunk = source.read(min(_CHUNK, left))
+            if not chunk:
+                raise EOFError('{} ends early'.format(member.filename))
+            left -= len(chunk)
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,145 @@
+"""Packing: a run or a saved FCN-8s as one zip to pass on, the same bytes every time."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from typing import Any, Dict, List, Optional
+
+from fcn8s.backend import tf
+from fcn8s.saving import saved_models
+from fcn8s.saving.card import write_card
+from fcn8s.saving.descriptions import DEFAULT_TAGS, read_description
+from fcn8s.saving.encoder_files import variable_names
+from fcn8s.saving.packed import CARD_FILE, SUMS_FILE, is_permitted
+from fcn8s.saving.paths import plain_prefix
+from fcn8s.saving.runs import is_run, resolve_model
+from helpers.files import atomic_path
+
+# A zip has no earlier time.
+_TIME = (1980, 1, 1, 0, 0, 0)
+STEP = 'optimizer/global_step'
+
+
+def pack(
+    model: str,
+    out: str,
+    licence: Optional[str] = None,
+    scores: Optional[str] = None,
+    with_optimizer: bool = False,
+) -> str:
+    """Writes a run's best checkpoint, or a saved FCN-8s, as one zip, and returns its path.
+
+    Args:
+        model: A run directory, a saved FCN-8s, or a packed one.
+        out: The file to write; must not exist.
+        licence: For the card; None leaves the field for the reader to ask.
+        scores: A file that `fcn8s evaluate --json` wrote; its scores and intervals go onto the card.
+        with_optimizer: Whether the optimiser's state comes along, three times the size with Adam.
+
+    Raises:
+        ValueError, FileNotFoundError, FileExistsError, OSError: Before the file appears.
+    """
+    if os.path.exists(out):
+        raise FileExistsError('{} exists already. Choose another name or move it away first.'.format(out))
+    if os.path.splitext(out)[1].lower() != '.zip':
+        raise ValueError('out is {!r}; it has to end with .zip.'.format(out))
+    directory = resolve_model(model)
+    described = read_description(directory)
+    evaluation = None if scores is None else _read_scores(scores)
+    with tempfile.TemporaryDirectory(prefix='fcn8s-pack-') as folder:
+        _copy_model(directory, folder, with_optimizer)
+        if is_run(model):
+            shutil.copyfile(os.path.join(model, 'config.json'), os.path.join(folder, 'config.json'))
+        card = write_card(described, _read_json(os.path.join(folder, 'config.json')), evaluation, licence)
+        with open(os.path.join(folder, CARD_FILE), 'w', encoding='utf-8', errors='backslashreplace') as file:
+            file.write(card)
+        _zip(folder, out)
+    return out
+
+
+def _copy_model(directory: str, folder: str, with_optimizer: bool) -> None:
+    """Copies the files of a saved FCN-8s, without the optimiser's state unless that is asked for."""
+    os.mkdir(os.path.join(folder, 'variables'))
+    for name in ('saved_model.pb', 'fcn8s.json', 'import.json', 'config.json'):
+        if os.path.isfile(os.path.join(directory, name)):
+            shutil.copyfile(os.path.join(directory, name), os.path.join(folder, name))
+    meta_graph = saved_models.read_meta_graph(directory, DEFAULT_TAGS)
+    prefix = saved_models.variables_prefix(directory)
+    stored = saved_models.checkpoint_shapes(prefix)
+    weights = [name for name in variable_names(meta_graph) + [STEP] if name in stored]
+    if with_optimizer or set(weights) == set(stored):
+        for name in os.listdir(os.path.dirname(prefix)):
+            if is_permitted('variables/' + name):
+                shutil.copyfile(os.path.join(os.path.dirname(prefix), name), os.path.join(folder, 'variables', name))
+    else:
+        _copy_variables(prefix, sorted(weights), saved_models.variables_prefix(folder))
+
+
+def _copy_variables(prefix: str, names: List[str], target: str) -> None:
+    """Writes some variables of a checkpoint as a checkpoint of their own."""
+    with saved_models.checkpoint_reader(prefix) as reader:
+        types = reader.get_variable_to_dtype_map()
+    slices = [''] * len(names)
+    with contextlib.ExitStack() as stack:
+        session = stack.enter_context(tf.Session(graph=tf.Graph()))
+        source, plain = (stack.enter_context(plain_prefix(path)) for path in (prefix, target))
+        stack.enter_context(saved_models.explain_write_errors(plain, target))
+        with session.graph.as_default():
+            values = tf.raw_ops.RestoreV2(
+                prefix=source, tensor_names=names, shape_and_slices=slices, dtypes=[types[name] for name in names]
+            )
+            save = tf.raw_ops.SaveV2(prefix=plain, tensor_names=names, shape_and_slices=slices, tensors=values)
+        session.run(save)
+
+
+def _read_json(path: str) -> Optional[Dict[str, Any]]:
+    if not os.path.isfile(path):
+        return None
+    try:
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise ValueError('{} is damaged: {}'.format(path, error)) from error
+    return content if isinstance(content, dict) else None
+
+
+def _read_scores(path: str) -> Dict[str, Any]:
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            'there are no scores at {!r}. Write them with: fcn8s evaluate RUN --json FILE'.format(path)
+        )
+    scores = _read_json(path)
+    if scores is None or not isinstance(scores.get('mean_iou'), (int, float)):
+        raise ValueError('{} holds no scores; write them with: fcn8s evaluate RUN --json FILE'.format(path))
+    return scores
+
+
+def _zip(folder: str, out: str) -> None:
+    names = sorted(
+        os.path.relpath(os.path.join(parent, name), folder).replace(os.sep, '/')
+        for parent, _, files in os.walk(folder)
+        for name in files
+    )
+    sums = ''.join('{}  {}\n'.format(_sha256(os.path.join(folder, *name.split('/'))), name) for name in names)
+    with open(os.path.join(folder, SUMS_FILE), 'w', encoding='utf-8') as file:
+        file.write(sums)
+    with atomic_path(out) as temporary, zipfile.ZipFile(temporary, 'w', zipfile.ZIP_STORED) as archive:
+        for name in [SUMS_FILE] + names:
+            member = zipfile.ZipInfo(name, _TIME)
+            member.create_system, member.external_attr = 3, 0o644 << 16  # the same bytes on every system
+            with open(os.path.join(folder, *name.split('/')), 'rb') as source, archive.open(
+                member, 'w', force_zip64=True
+            ) as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        for chunk in iter(lambda: file.read(1 << 20), b''):
+            digest.update(chunk)
+    return digest.hexdigest()

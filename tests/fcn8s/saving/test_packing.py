@@ -1,0 +1,200 @@
+"""Networks that change hands: `fcn8s pack`, and zips of others."""
+
+import hashlib
+import json
+import os
+import stat
+import zipfile
+
+import numpy as np
+import pytest
+from streams import Stream
+
+from fcn8s import FCN8s
+from fcn8s.backend import tf
+from fcn8s.cli import main
+from fcn8s.saving import packed
+from fcn8s.saving.packing import pack
+from fcn8s.training.schedules import constant
+from helpers.images import write_image
+
+IMAGES = np.random.RandomState(2).randint(0, 256, (1, 40, 56, 3)).astype(np.uint8)
+
+
+@pytest.fixture(scope='module')
+def run_dir(tmp_path_factory, tiny_encoder):
+    path = str(tmp_path_factory.mktemp('pack') / 'run')
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as network:
+        network.train(
+            Stream(), 1, 2, constant(1e-3), run_dir=path, config={'command': {'layout': 'camvid', 'size': None}}
+        )
+    return path
+
+
+@pytest.fixture(scope='module')
+def archive(run_dir, tmp_path_factory):
+    return pack(run_dir, str(tmp_path_factory.mktemp('packed') / 'network.zip'), licence='CC BY 4.0')
+
+
+def contents(path):
+    with zipfile.ZipFile(path) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def rewrite(path, members, source=None):
+    """Writes a zip of members, with sums as they should be unless there are some."""
+    if packed.SUMS_FILE not in members:
+        lines = ['{}  {}\n'.format(hashlib.sha256(value).hexdigest(), name) for name, value in members.items()]
+        members = dict(members, **{packed.SUMS_FILE: ''.join(lines).encode()})
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as file:
+        for name, value in members.items():
+            file.writestr(name, value)
+    return path
+
+
+def test_a_packed_run_predicts_and_trains_on_as_the_run_does(run_dir, archive):
+    with FCN8s(model_load_dir=run_dir) as network:
+        expected = network.predict(IMAGES, argmax=False)
+    with FCN8s(model_load_dir=archive) as network:
+        np.testing.assert_array_equal(network.predict(IMAGES, argmax=False), expected)
+        assert int(network.sess.run(network.global_step)) == 2
+    with FCN8s(fine_tune_from=archive) as network:
+        np.testing.assert_allclose(network.predict(IMAGES, argmax=False), expected, atol=1e-6)
+
+
+def test_the_commands_open_it(archive, tmp_path, capsys):
+    image = str(tmp_path / 'image.png')
+    write_image(image, IMAGES[0])
+    assert main(['predict', archive, image, '--out', str(tmp_path / 'out'), '--ids']) == 0
+    assert os.listdir(str(tmp_path / 'out')) == ['image_ids.png']
+
+
+def test_the_same_run_gives_the_same_bytes_without_the_optimizers_state(run_dir, archive, tmp_path):
+    again = pack(run_dir, str(tmp_path / 'again.zip'), licence='CC BY 4.0')
+    with open(archive, 'rb') as first, open(again, 'rb') as second:
+        assert first.read() == second.read()
+    folder = packed.unpack(archive)
+    names = set(tf.train.load_checkpoint(os.path.join(folder, 'variables', 'variables')).get_variable_to_shape_map())
+    assert not [name for name in names if 'Adam' in name or 'adam' in name] and 'conv1_1/filter' in names
+    whole = pack(run_dir, str(tmp_path / 'whole.zip'), with_optimizer=True)
+    assert os.path.getsize(whole) > 2.5 * os.path.getsize(archive)
+
+
+def test_sums_and_card_are_right(archive, run_dir):
+    files = contents(archive)
+    for line in files.pop('SHA256SUMS').decode().splitlines():
+        digest, name = line.split('  ')
+        assert hashlib.sha256(files.pop(name)).hexdigest() == digest
+    assert not files
+    card = contents(archive)['README.md'].decode()
+    assert '# FCN-8s for 2 classes' in card and 'Licence: CC BY 4.0' in card
+    assert '| 1 | class 1 |' in card and '- data: camvid' in card and 'stream 0' in card and '- tensorflow: ' in card
+
+
+def test_scores_with_their_interval_go_onto_the_card(run_dir, tmp_path):
+    interval = {'value': 0.5, 'low': 0.4, 'high': 0.6, 'num_images': 12}
+    (tmp_path / 'scores.json').write_text(json.dumps({'mean_iou': 0.5, 'mean_iou_interval': interval}))
+    path = pack(run_dir, str(tmp_path / 'x.zip'), scores=str(tmp_path / 'scores.json'))
+    card = contents(path)['README.md'].decode()
+    assert 'mean IoU: 50.00 % (95 % bootstrap interval 40.00 % to 60.00 %, over 12 images)' in card
+    assert 'Licence: not stated' in card
+
+
+def test_names_from_files_are_text_on_the_card(small_model):
+    from fcn8s.saving.card import write_card
+    from fcn8s.saving.descriptions import read_description
+
+    model = read_description(small_model)
+    config = {'command': {'data': '<script>`|\n# x', 'layout': 'a'}, 'dataset_fingerprint': '[x](http://y)'}
+    card = write_card(model, config, None, 'a\n# b')
+    assert '<script>' not in card.split('```')[0] and '\n# ' not in card[2:] and '[x](http' not in card
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda files: files.update({'../evil': b'x'}), r"holds '../evil', which is no file of a packed network"),
+        (lambda files: files.update({'/etc/evil': b'x'}), 'which is no file of a packed network'),
+        (lambda files: files.update({'variables/../../evil': b'x'}), 'which is no file of a packed network'),
+        (lambda files: files.update({'variables\\evil': b'x'}), 'which is no file of a packed network'),
+        (lambda files: files.pop('saved_model.pb'), 'lacks saved_model.pb'),
+        (lambda files: files.update(SHA256SUMS=b''), 'SHA256SUMS is about nothing, and the archive holds'),
+        (lambda files: files.update(SHA256SUMS=b'abc'), 'is no line of it'),
+    ],
+)
+def test_archives_of_others_are_refused(archive, tmp_path, change, message):
+    files = contents(archive)
+    del files['SHA256SUMS']
+    change(files)
+    path = rewrite(str(tmp_path / 'other.zip'), files)
+    with pytest.raises(ValueError, match=message):
+        FCN8s(model_load_dir=path)
+    assert os.listdir(str(tmp_path)) == ['other.zip']
+
+
+def test_a_file_that_was_changed_is_named(archive, tmp_path):
+    files = contents(archive)
+    files['fcn8s.json'] += b' '
+    with pytest.raises(ValueError, match='fcn8s.json is not what SHA256SUMS says'):
+        FCN8s(model_load_dir=rewrite(str(tmp_path / 'other.zip'), files))
+
+
+def test_a_link_is_written_as_the_file_that_it_is(archive, tmp_path):
+    files = contents(archive)
+    path = rewrite(
+        str(tmp_path / 'other.zip'),
+        {'README.md': b'/etc/passwd', **{n: files[n] for n in files if n not in ('README.md', 'SHA256SUMS')}},
+    )
+    with zipfile.ZipFile(path) as file:
+        members = [(member, file.read(member)) for member in file.infolist()]
+    with zipfile.ZipFile(path, 'w') as file:
+        for member, value in members:
+            if member.filename == 'README.md':
+                member.external_attr = (stat.S_IFLNK | 0o777) << 16
+            file.writestr(member, value)
+    folder = packed.unpack(path)
+    assert not os.path.islink(os.path.join(folder, 'README.md'))
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(archive, tmp_path, monkeypatch):
+    monkeypatch.setattr(packed, 'LARGEST', 1000)
+    with zipfile.ZipFile(archive) as file:
+        path = rewrite(str(tmp_path / 'other.zip'), {name: file.read(name) for name in file.namelist()})
+    with pytest.raises(ValueError, match='unpacks to .*; at the most 1.0 kB are taken'):
+        FCN8s(model_load_dir=path)
+
+
+def test_damaged_archives_are_an_error_in_one_line(archive, tmp_path):
+    with open(archive, 'rb') as file:
+        whole = file.read()
+    rng = np.random.RandomState(0)
+    path = str(tmp_path / 'other.zip')
+    for _ in range(40):
+        content = bytearray(whole)
+        # Most of it is weights: the directory is at the end.
+        for place in len(whole) - 1 - (1500 * rng.rand(4)).astype(int):
+            content[place] = rng.randint(256)
+        with open(path, 'wb') as file:
+            file.write(content)
+        try:
+            if packed.is_packed(path):
+                packed.unpack(path)
+        except ValueError as error:
+            assert str(error)
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['no', 'x.zip'], "model 'no' does not exist"),
+        (['{run}', 'x.tar'], 'it has to end with .zip'),
+        (['{run}', '{archive}'], 'exists already'),
+        (['{run}', 'x.zip', '--scores', 'none.json'], 'there are no scores at'),
+    ],
+)
+def test_wrong_arguments_are_refused(run_dir, archive, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    arguments = [argument.format(run=run_dir, archive=archive) for argument in arguments]
+    assert main(['pack'] + arguments) == 2
+    assert message in capsys.readouterr().err.replace('\n', ' ')
+    assert not os.listdir(str(tmp_path))
