@@ -262,11 +262,9 @@ def _tell_of_window(values: np.ndarray, windows: Tuple[Window, ...], rules: Imag
     )
     brightest = float(np.max(values)) if rules.window is None else 0
     if 0 < brightest < _DARK_SHARE * windows[0][1]:
-        warnings.warn(
-            'Images are nearly black: the brightest value of {} is {:g} of {:g}. State the window that they use, '
-            'such as --window 0 {:g}.'.format(name, brightest, windows[0][1], brightest),
-            ImageConversionWarning,
-            stacklevel=2,
+        _tell(
+            'Some of these images are nearly black, with no value above an eighth of that range. State the window that '
+            'they use: --window LOW HIGH, or --window file for the range of each file.'
         )
 
 
@@ -304,6 +302,7 @@ def _wrong_bands(num_bands: int, rules: ImageRules, name: Any) -> str:
 
 
 def _tell(text: str) -> None:
+    """Python shows a warning of one text and place once, so a text must not name a file."""
     warnings.warn(text, ImageConversionWarning, stacklevel=2)
 
 

@@ -11,7 +11,7 @@ import sys
 from typing import Optional, Sequence
 
 from fcn8s import __version__
-from fcn8s.cli.terminal import Parser, complain, ensure_streams, fitted_output
+from fcn8s.cli.terminal import Parser, complain, ensure_streams, fitted_output, plain_warnings
 from fcn8s.foreign_folders import explained
 from helpers.termination import exit_status, termination_raised
 
@@ -49,7 +49,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return 2
     try:
         # `fcn8s.stopping.StopRequest`, which some commands open, goes before `termination_raised`.
-        with fitted_output(), termination_raised():
+        with fitted_output(), plain_warnings(args.command), termination_raised():
             return args.run(args)
     except KeyboardInterrupt as interruption:
         complain('fcn8s: {}'.format(str(interruption) or 'interrupted'))

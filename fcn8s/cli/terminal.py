@@ -10,6 +10,7 @@ import shlex
 import shutil
 import sys
 import textwrap
+import warnings
 from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 # Lines that are typed or read by programs; a break would change what they say, or hide where a command ends.
@@ -178,3 +179,14 @@ class Parser(argparse.ArgumentParser):
 def _did_you_mean(word: str, candidates: Sequence[str]) -> str:
     close = difflib.get_close_matches(word, candidates, 1)
     return " Did you mean '{}'?".format(close[0]) if close else ''
+
+
+@contextlib.contextmanager
+def plain_warnings(command: str) -> Iterator[None]:
+    """While open, a warning is a line for whoever typed the command, without the line of code that it came from."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: 'fcn8s {}: note: {}\n'.format(command, message)
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before

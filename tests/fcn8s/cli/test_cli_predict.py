@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -554,3 +555,22 @@ def test_help_does_not_load_tensorflow():
         'sys.exit("tensorflow" in sys.modules or "cv2" in sys.modules)'
     )
     subprocess.run([sys.executable, '-c', code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_what_was_converted_is_said_once(small_model, tmp_path):
+    """In a process of its own: a warning is shown once a process."""
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / 'images{}.png'.format(number)), np.full((16, 24), 60 + number, np.uint16))
+    command = [sys.executable, '-m', 'fcn8s', 'predict', small_model, str(tmp_path / '*.png')]
+    done = subprocess.run(
+        command + ['--out', str(tmp_path / 'out')], stderr=subprocess.PIPE, universal_newlines=True, check=False
+    )
+    notes = [line for line in done.stderr.splitlines() if 'fcn8s predict: note: ' in line]
+    assert done.returncode == 0 and len(notes) == 3
+    for text in (
+        'become three equal channels',
+        '8 bits: 0 to 65535 becomes 0 to 255',
+        'nearly black.*--window LOW HIGH',
+    ):
+        assert sum(bool(re.search(text, note)) for note in notes) == 1
+    assert '.py' not in ''.join(notes)
