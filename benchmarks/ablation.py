@@ -18,7 +18,7 @@ import numpy as np
 from data_generator import BatchGenerator
 from data_generator.street_scenes import write_dataset
 from fcn8s import FCN8s
-from fcn8s.graph.optimizers import PAPER_SGD
+from fcn8s.optimizers import PAPER_SGD
 from fcn8s.training.schedules import polynomial
 from fcn8s.vgg16.write import write_encoder
 

@@ -15,7 +15,7 @@ __version__ = '1.1.0'
 
 PUBLIC_NAMES = {
     'FCN8s': 'fcn8s.model:FCN8s',
-    'OptimizerSettings': 'fcn8s.graph.optimizers:OptimizerSettings',
+    'OptimizerSettings': 'fcn8s.optimizers:OptimizerSettings',
     'Predictor': 'fcn8s.prediction.predictor:Predictor',
     'TrainingInterrupted': 'fcn8s.stopping:TrainingInterrupted',
     'architecture': 'fcn8s.planning.architecture',
@@ -39,7 +39,6 @@ keep_moved_modules(
         'fcn8s.inference': 'fcn8s.prediction.frozen_network',
         'fcn8s.interruption': 'fcn8s.stopping',
         'fcn8s.losses': 'fcn8s.graph.losses',
-        'fcn8s.optimizers': 'fcn8s.graph.optimizers',
         'fcn8s.runs': 'fcn8s.saving.runs',
         'fcn8s.schedules': 'fcn8s.training.schedules',
         'fcn8s.scores': 'fcn8s.evaluation.scores',

@@ -7,8 +7,8 @@ import numpy as np
 from fcn8s.backend import ConfigProto
 from fcn8s.evaluation.score_table import format_scores
 from fcn8s.export.exporting import export_open_network
-from fcn8s.graph.optimizers import OptimizerSettings
 from fcn8s.network import SaveName, open_network
+from fcn8s.optimizers import OptimizerSettings
 from fcn8s.prediction import predictor
 from fcn8s.settings import ModelSettings
 from fcn8s.training import request, run

@@ -20,7 +20,8 @@ from fcn8s.evaluation.one_pass import run_evaluation
 from fcn8s.graph.assembly import Model, TrainingSettings, assemble, check_training_settings
 from fcn8s.graph.encoder import in_bfloat16
 from fcn8s.graph.losses import check_class_weights, describe_loss
-from fcn8s.graph.optimizers import LossScaling, OptimizerSettings, optimizer_settings
+from fcn8s.graph.update_rules import LossScaling
+from fcn8s.optimizers import OptimizerSettings, optimizer_settings
 from fcn8s.precision import (
     Arithmetic,
     check_precision,

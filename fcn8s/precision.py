@@ -12,11 +12,7 @@ is trained (`fcn8s.graph.bfloat16`).
 """
 
 import os
-from typing import Any, FrozenSet, Mapping, NamedTuple, Optional, Tuple
-
-from fcn8s.backend import TF_VERSION, tf
-
-PRECISIONS = ('float32', 'bfloat16', 'mixed_float16')
+from typing import Any, Callable, FrozenSet, Mapping, NamedTuple, Optional, Tuple
 
 _BFLOAT16_REWRITE = 'auto_mixed_precision_onednn_bfloat16'
 _FLOAT16_REWRITE = 'auto_mixed_precision'
@@ -61,6 +57,8 @@ class Machine(NamedTuple):
 
 def this_machine(base: Optional[Any] = None) -> Machine:
     """The machine as a session with the tf.ConfigProto `base` (or the default one) would find it; starts no GPU."""
+    from fcn8s.backend import TF_VERSION, tf
+
     rewrites = frozenset(tf.ConfigProto().graph_options.rewrite_options.DESCRIPTOR.fields_by_name)
     return Machine(TF_VERSION, rewrites, _cpu_flags(), _gpus(base), dict(os.environ))
 
@@ -80,6 +78,8 @@ def _cpu_flags(path: str = '/proc/cpuinfo') -> FrozenSet[str]:
 def _gpus(base: Optional[Any]) -> Tuple[Optional[Tuple[int, int]], ...]:
     if base is not None and base.device_count.get('GPU', 1) == 0:
         return ()
+    from fcn8s.backend import TF_VERSION, tf
+
     devices = tf.config.experimental.list_physical_devices('GPU')
     if TF_VERSION < (2, 0):
         return (None,) * len(devices)
@@ -97,8 +97,7 @@ def check_precision(precision: str, xla: bool = False, machine: Optional[Machine
     if precision not in PRECISIONS:
         raise ValueError('precision is {!r}; it must be one of {}.'.format(precision, ', '.join(PRECISIONS)))
     machine = machine or this_machine()
-    why_not = {'float32': None, 'bfloat16': _why_not_bfloat16, 'mixed_float16': _why_not_float16}[precision]
-    reason = None if why_not is None else why_not(machine)
+    reason = PRECISIONS[precision].why_not(machine)
     if reason:
         raise ValueError(
             "precision={!r} does not work here: {} precision='float32' works everywhere.".format(precision, reason)
@@ -139,9 +138,29 @@ def _why_gpu_is_too_old(
     return 'the GPU has compute capability {}.{}; {} from {}.{} up.'.format(*capability, what_it_would_have, *needed)
 
 
+class Precision(NamedTuple):
+    """One entry of `PRECISIONS`.
+
+    why_not: why a machine cannot, in words; None where it can.
+    rewrite: the field of TensorFlow's configuration that switches its rewrite of the graph on, where there is one.
+    needs_loss_scaling: whether gradients can underflow.
+    """
+
+    why_not: Callable[[Machine], Optional[str]]
+    rewrite: Optional[str] = None
+    needs_loss_scaling: bool = False
+
+
+PRECISIONS = {
+    'float32': Precision(lambda machine: None),
+    'bfloat16': Precision(_why_not_bfloat16, _BFLOAT16_REWRITE),
+    'mixed_float16': Precision(_why_not_float16, _FLOAT16_REWRITE, needs_loss_scaling=True),
+}
+
+
 def needs_loss_scaling(precision: str) -> bool:
     """Whether gradients of this precision can underflow, so that training needs `optimizers.LossScaling`."""
-    return precision == 'mixed_float16'
+    return PRECISIONS[precision].needs_loss_scaling
 
 
 def converts_graph(precision: str, base: Optional[Any] = None) -> bool:
@@ -166,16 +185,17 @@ def session_config(
         ValueError: where this TensorFlow or machine cannot, see `check_precision`.
     """
     check_precision(precision, xla, this_machine(base))
+    from fcn8s.backend import tf
+
     config = tf.ConfigProto()
     if base is not None:
         config.CopyFrom(base)
     if gpu_memory_growth:
         config.gpu_options.allow_growth = True
     rewrites = config.graph_options.rewrite_options
-    if precision == 'bfloat16' and not converts_graph(precision, base):
-        setattr(rewrites, _BFLOAT16_REWRITE, rewrites.ON)
-    if precision == 'mixed_float16':
-        setattr(rewrites, _FLOAT16_REWRITE, rewrites.ON)
+    rewrite = PRECISIONS[precision].rewrite
+    if rewrite is not None and not converts_graph(precision, base):
+        setattr(rewrites, rewrite, rewrites.ON)
     if xla:
         config.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.ON_1
     return config

@@ -1,26 +1,36 @@
 """What a network is made of: the settings that fix its graph and travel with every saved model."""
 
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple
 
+from fcn8s.optimizers import OPTIMIZERS, PAPER_SKIP_SCALES, UNIT_SKIP_SCALES
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules, image_rules_from_json
 from helpers.label_spaces import LabelSpace, generic_label_space
 
-VARIANTS = ('8s', '16s', '32s')
-UPSAMPLINGS = ('learned', 'bilinear')
 # 'same': every layer keeps to SAME padding, and upsampled maps have the size of their skip. 'caffe': as in the nets of
 # the paper's authors (https://github.com/shelhamer/fcn.berkeleyvision.org), the image is padded by 100 pixels, fc6 and
 # the transposed convolutions are not, and maps are cropped at fixed offsets.
 ALIGNMENTS = ('same', 'caffe')
 
-# pool3 and pool4 are scaled before they are scored. The small factors are those of the at-once FCN-8s in Shelhamer,
-# Long, Darrell (TPAMI 2017), made for SGD: they shrink the gradients of the two score layers. Adam's steps do not
-# shrink with the gradient, so under Adam the factors only starve the skip branches (docs/ablation.md has the
-# measurement).
-PAPER_SKIP_SCALES = (1e-4, 1e-2)
-UNIT_SKIP_SCALES = (1.0, 1.0)
+
+class Variant(NamedTuple):
+    """final_stride: of the last upsampling, from the finest scored layer to the image. skips: the scored pools."""
+
+    final_stride: int
+    skips: Tuple[str, ...]
+
+
+VARIANTS = {
+    '8s': Variant(8, ('pool3', 'pool4')),
+    '16s': Variant(16, ('pool4',)),
+    '32s': Variant(32, ()),
+}
+UPSAMPLINGS = ('learned', 'bilinear')
+# How the losses of pixels become one: over valid pixels, or the paper's sum (`fcn8s.graph.losses`).
+NORMALIZATIONS = ('mean', 'sum')
 
 # Class IDs are fed and returned as uint8, and 255 stays free for ignored pixels.
 MAX_CLASSES = 255
+DEFAULT_IGNORE_ID = 255
 
 
 class ModelSettings(NamedTuple):
@@ -93,7 +103,7 @@ def check_num_classes(num_classes: Any) -> int:
     return int(num_classes)
 
 
-def check_choice(name: str, value: Any, choices: Tuple[Any, ...]) -> Any:
+def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
     """Returns `value`, or raises ValueError naming the choices."""
     if value not in choices:
         raise ValueError('{} is {!r}; choose one of {}.'.format(name, value, ', '.join(repr(c) for c in choices)))
@@ -134,7 +144,9 @@ def resolve_label_space(
     """
     _check_ignore_id(ignore_id)
     if label_space is None:
-        return generic_label_space(check_num_classes(num_classes), 255 if ignore_id is None else ignore_id)
+        return generic_label_space(
+            check_num_classes(num_classes), DEFAULT_IGNORE_ID if ignore_id is None else ignore_id
+        )
     if not isinstance(label_space, LabelSpace):
         raise ValueError(
             'label_space is {!r}; it has to be a LabelSpace, such as helpers.label_spaces.CAMVID or that of a '
@@ -167,7 +179,7 @@ def new_model_settings(
     `skip_scales=None` takes the paper's factors (1e-4, 1e-2) with SGD and (1, 1) with Adam. Raises ValueError.
     """
     if skip_scales is None:
-        skip_scales = PAPER_SKIP_SCALES if optimizer == 'sgd' else UNIT_SKIP_SCALES
+        skip_scales = OPTIMIZERS[optimizer].skip_scales
     return ModelSettings(
         resolve_label_space(num_classes, label_space, ignore_id),
         check_choice('variant', variant, VARIANTS),

@@ -11,13 +11,14 @@ ALLOWED = {'helpers': {'helpers'}, 'data_generator': {'data_generator', 'helpers
 OURS = set(ALLOWED)
 
 # Which room may import which; nothing else is permitted. `fcn8s.cli` alone may import everything below it.
-GROUND = {'backend', 'settings', 'batches', 'precision', 'stopping'}
+GROUND = {'backend', 'optimizers', 'settings', 'batches', 'precision', 'stopping'}
 ARROWS = {
     'fcn8s': {
         'native_log': set(),
         'foreign_folders': set(),
         'backend': {'native_log'},
-        'settings': set(),
+        'optimizers': set(),
+        'settings': {'optimizers'},
         'stopping': set(),
         'batches': {'settings'},
         'precision': {'backend'},

@@ -3,6 +3,9 @@
 import argparse
 from typing import Any
 
+from fcn8s.cli.options.network import add_architecture_arguments, add_optimizer_argument, add_precision_argument
+from fcn8s.optimizers import optimizer_settings
+
 DESCRIPTION = """Says how much memory a training takes, how long a step and an epoch last on this machine, and the
 largest batch and crop that fit. Memory is computed; seconds are measured by running the network for some seconds. Needs
 no encoder and no data."""
@@ -20,18 +23,15 @@ def add_parser(subparsers: Any) -> None:
         metavar=('H', 'W'),
         help='what the network sees: images after resizing and cropping',
     )
-    parser.add_argument('--classes', type=int, required=True, metavar='N')
+    parser.add_argument('--classes', '--num-classes', type=int, required=True, metavar='N')
     parser.add_argument('--batch', type=int, default=4, metavar='N', help='images per batch (default: 4)')
     parser.add_argument('--accumulate', type=int, default=1, metavar='K', help='batches per step (default: 1)')
     parser.add_argument(
         '--width-divisor', type=int, default=1, metavar='N', help='of the encoder (default: 1, VGG-16 itself)'
     )
-    parser.add_argument('--variant', choices=['8s', '16s', '32s'], default='8s', help='default: 8s')
-    parser.add_argument('--upsampling', choices=['learned', 'bilinear'], default='learned', help='default: learned')
-    parser.add_argument('--optimizer', choices=['adam', 'sgd'], default='adam', help='default: adam')
-    parser.add_argument(
-        '--precision', choices=['float32', 'bfloat16', 'mixed_float16'], default='float32', help='default: float32'
-    )
+    add_architecture_arguments(parser)
+    add_optimizer_argument(parser)
+    add_precision_argument(parser)
     parser.add_argument('--images', type=int, metavar='N', help='images of an epoch, for the time of an epoch')
     parser.add_argument(
         '--memory', type=float, metavar='GB', help='memory to fit into (default: what this machine has)'
@@ -44,10 +44,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
-    from fcn8s.graph.optimizers import OPTIMIZERS
     from fcn8s.planning import plan
 
-    optimizer = OPTIMIZERS[args.optimizer]
     request = plan.PlanRequest(
         args.classes,
         tuple(args.size),
@@ -56,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         args.variant,
         args.upsampling,
         args.precision,
-        optimizer._replace(accumulate_batches=args.accumulate),
+        optimizer_settings(args.optimizer, args.accumulate),
     )
     made = plan.make_plan(request, None if args.memory is None else args.memory * plan.GIB, args.seconds)
     print(plan.format_plan(made, request, args.images))

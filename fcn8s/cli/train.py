@@ -8,6 +8,8 @@ from typing import Any, Dict, List, Optional, Tuple
 from fcn8s.cli.options import labels, training
 from fcn8s.cli.options.images import image_rules, rules_to_begin_with
 from fcn8s.cli.terminal import program, tensorboard
+from fcn8s.evaluation.scores import METRICS
+from fcn8s.optimizers import optimizer_settings
 
 DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard,
 metrics.jsonl. Ctrl-C and SIGTERM finish the step and save; go on with --resume RUN."""
@@ -212,15 +214,13 @@ def _beginning(options: argparse.Namespace) -> Dict[str, Optional[str]]:
 
 
 def _optimizer(options: argparse.Namespace) -> Any:
-    from fcn8s.graph.optimizers import OPTIMIZERS
-
     given = {
         'momentum': options.momentum,
         'weight_decay': options.weight_decay,
         'gradient_clip_norm': options.clip_norm,
     }
     given = {name: value for name, value in given.items() if value is not None}
-    return OPTIMIZERS[options.optimizer]._replace(accumulate_batches=options.accumulate, **given)
+    return optimizer_settings(options.optimizer, options.accumulate, **given)
 
 
 def _class_weights(options: argparse.Namespace, data: Any) -> Optional[List[float]]:
@@ -253,7 +253,7 @@ def _train_arguments(options: argparse.Namespace, batches: Any, val_batches: Opt
         eval_dataset='val' if evaluates else 'train',
         eval_frequency=options.eval_every,
         val_generator=val_batches,
-        metrics=('loss', 'mean_iou', 'accuracy') if evaluates else (),
+        metrics=tuple(METRICS) if evaluates else (),
         monitor=options.monitor or ('mean_iou' if evaluates else 'loss'),
         save_frequency=options.save_every,
         keep_checkpoints=options.keep_checkpoints,

@@ -6,16 +6,17 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from fcn8s.evaluation.bootstrap import Interval
+from fcn8s.evaluation.scores import METRICS
 from helpers.label_spaces import LabelSpace
 
 COLUMNS = (('IoU', 'per_class_iou'), ('accuracy', 'per_class_accuracy'), ('precision', 'precision'))
 BOUNDARY_COLUMN = ('bound. F1', 'boundary_f1')
 SORT_ORDERS = ('class', 'name', 'iou', 'accuracy', 'precision', 'pixels')
 SUMMARY = (
-    ('mean IoU', 'mean_iou'),
+    (METRICS['mean_iou'].title, 'mean_iou'),
     ('frequency weighted IoU', 'frequency_weighted_iou'),
     ('mean category IoU', 'mean_category_iou'),
-    ('pixel accuracy', 'accuracy'),
+    (METRICS['accuracy'].title, 'accuracy'),
     ('mean class accuracy', 'mean_accuracy'),
 )
 

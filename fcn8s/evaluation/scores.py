@@ -8,13 +8,36 @@ neither the ground truth nor the prediction holds has no score (NaN) and is left
 Letters: C classes, P >= C columns of the confusion matrix (columns beyond C are predictions that are no class).
 """
 
-from typing import Any, Dict, NamedTuple, Sequence, Union
+import operator
+from typing import Any, Callable, Dict, NamedTuple, Sequence, Union
 
 import numpy as np
 
 from helpers.label_spaces import LabelSpace
 
 ArrayOrNumber = Union[np.ndarray, float]
+
+
+class Metric(NamedTuple):
+    """One entry of `METRICS`. title: for people. is_better(score, best): whether a score beats the best so far."""
+
+    title: str
+    is_better: Callable[[float, float], bool]
+
+
+# The scores that training is watched by and that `FCN8s.evaluate` is asked for by name.
+METRICS = {
+    'loss': Metric('loss', operator.lt),
+    'mean_iou': Metric('mean IoU', operator.gt),
+    'accuracy': Metric('pixel accuracy', operator.gt),
+}
+# The IoU of one class, by its name: 'iou:CLASS NAME'.
+CLASS_IOU = 'iou:'
+
+
+def metric_of(monitor: str) -> str:
+    """Returns the name in METRICS that decides about a monitored score; that of one class goes with the mean IoU."""
+    return 'mean_iou' if monitor.startswith(CLASS_IOU) else monitor
 
 
 class ClassCounts(NamedTuple):

@@ -10,15 +10,16 @@ from fcn8s.backend import tf
 from fcn8s.graph.decoder import Decoder, build_decoder
 from fcn8s.graph.encoder import Encoder, import_encoder
 from fcn8s.graph.losses import Loss, build_loss, check_loss, l2_penalty, sparse_labels
-from fcn8s.graph.optimizers import LossScaling, OptimizerSettings, TrainOps, build_train_op, check_optimizer_settings
 from fcn8s.graph.scoring import PredictorTensors, Scoring, build_predictor, score_logits
+from fcn8s.graph.update_rules import LossScaling, TrainOps, build_train_op
+from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings
 from fcn8s.settings import ModelSettings
 
 NUM_BLOCKS = 5
 
 
 class TrainingSettings(NamedTuple):
-    """What the training part of a graph is made of; `fcn8s.graph.losses` and `fcn8s.graph.optimizers` have the
+    """What the training part of a graph is made of; `fcn8s.graph.losses` and `fcn8s.optimizers` have the
     meaning of each.
 
     freeze: 'encoder', a number n for the encoder's first n blocks (conv1_* to convn_*), or None to train everything.

@@ -9,10 +9,8 @@ from typing import Any, List, NamedTuple, Tuple
 import numpy as np
 
 from fcn8s.backend import tf
-from fcn8s.settings import ModelSettings
+from fcn8s.settings import VARIANTS, ModelSettings
 
-# The stride of the last upsampling, from the finest scored layer to the image.
-FINAL_STRIDE = {'8s': 8, '16s': 16, '32s': 32}
 # Where the nets of the paper's authors crop: pool4 and pool3 for the map that is added to them, and the logits for the
 # image (net.py of each variant in https://github.com/shelhamer/fcn.berkeleyvision.org).
 CAFFE_OFFSETS = {'pool4': 5, 'pool3': 9}
@@ -136,15 +134,15 @@ def build_decoder(pool3: Any, pool4: Any, fc7: Any, image: Any, settings: ModelS
 
     Returns a Decoder; its logits are the tensor `decoder/fcn8s_output:0`.
     """
-    pool3_scale, pool4_scale = settings.skip_scales
+    variant, (pool3_scale, pool4_scale) = VARIANTS[settings.variant], settings.skip_scales
     with tf.variable_scope('decoder'):
         layers = _Builder(settings)
         scores = layers.score(fc7, 'score_fc7')
-        if settings.variant in ('16s', '8s'):
+        if 'pool4' in variant.skips:
             scores = layers.join(layers.upsample(scores, pool4, 2, 'upsample_fc7'), pool4, pool4_scale, 'pool4')
-        if settings.variant == '8s':
+        if 'pool3' in variant.skips:
             scores = layers.join(layers.upsample(scores, pool3, 2, 'upsample_pool4'), pool3, pool3_scale, 'pool3')
-        stride = FINAL_STRIDE[settings.variant]
+        stride = variant.final_stride
         logits = layers.upsample(scores, image, stride, 'upsample_{}x'.format(stride), settings.output_bias)
         if settings.alignment == 'caffe':
             logits = _crop(logits, image, CAFFE_IMAGE_OFFSET[settings.variant])

@@ -17,8 +17,7 @@ from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from fcn8s.backend import tf
-
-NORMALIZATIONS = ('mean', 'sum')
+from fcn8s.settings import NORMALIZATIONS
 
 LossFunction = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 

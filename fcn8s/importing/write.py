@@ -8,13 +8,13 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Opt
 import numpy as np
 
 from fcn8s.backend import tf
-from fcn8s.graph.decoder import FINAL_STRIDE, build_decoder
+from fcn8s.graph.decoder import build_decoder
 from fcn8s.graph.encoder import import_encoder
 from fcn8s.importing import forward, sources
 from fcn8s.importing.placement import ROLES, Placement, place
 from fcn8s.saving import model_files, restoring, saved_models
 from fcn8s.saving.encoder_files import EncoderSource, read_encoder
-from fcn8s.settings import ModelSettings, check_num_classes, check_skip_scales
+from fcn8s.settings import VARIANTS, ModelSettings, check_num_classes, check_skip_scales
 from fcn8s.vgg16.graph import cpu_session, encoder_kernels, save_encoder
 from fcn8s.vgg16.proof import fixed_images
 from fcn8s.vgg16.weights import layers
@@ -129,7 +129,7 @@ def _check_decoder(path: str, placement: Placement, shapes: Mapping[str, Tuple[i
     if len(shapes[placement.encoder['fc7'][0]]) == 2:
         widths['score_fc7'] = shapes[placement.encoder['fc7'][1]][-1]
     for role, name in placement.kernels.items():
-        size = 2 * FINAL_STRIDE[placement.variant] if role == 'upsample_image' else 4
+        size = 2 * VARIANTS[placement.variant].final_stride if role == 'upsample_image' else 4
         wanted = (1, 1, widths[role], num_classes) if role in widths else (size, size, num_classes, num_classes)
         found = _hwio(tuple(shapes[name]), kind.channels_first)
         if found != wanted:

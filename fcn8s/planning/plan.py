@@ -13,10 +13,11 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from fcn8s.backend import TF_VERSION, tf
-from fcn8s.graph.decoder import FINAL_STRIDE, build_decoder
+from fcn8s.graph.decoder import build_decoder
 from fcn8s.graph.encoder import in_bfloat16
 from fcn8s.graph.losses import build_loss, l2_penalty, sparse_labels
-from fcn8s.graph.optimizers import LossScaling, OptimizerSettings, build_train_op
+from fcn8s.graph.update_rules import LossScaling, build_train_op
+from fcn8s.optimizers import OptimizerSettings
 from fcn8s.precision import converts_graph, needs_loss_scaling, session_config
 from fcn8s.settings import UPSAMPLINGS, VARIANTS, check_choice, check_num_classes, new_model_settings
 from fcn8s.vgg16.graph import build_encoder
@@ -135,7 +136,7 @@ def decoder_layers(request: PlanRequest) -> List[Layer]:
     """Score layers and transposed convolutions, with the strides of their outputs."""
     shapes, classes = layers.kernel_shapes(request.width_divisor), request.num_classes
     channels = {32: shapes['fc7'][3], 16: shapes['conv4_3'][3], 8: shapes['conv3_3'][3]}
-    last = FINAL_STRIDE[request.variant]
+    last = VARIANTS[request.variant].final_stride
     scored = [stride for stride in (32, 16, 8) if stride >= last]
     found = [Layer('score_{}'.format(stride), (1, 1, channels[stride], classes), stride) for stride in scored]
     found += [Layer('upsample_{}'.format(stride), (4, 4, classes, classes), stride) for stride in scored[1:]]

@@ -6,7 +6,7 @@ from fcn8s.saving.descriptions import DEFAULT_TAGS, SERVING_TAGS, check_tags, re
 from fcn8s.saving.encoder_files import ENCODER_TAGS, EncoderSource, read_encoder
 from fcn8s.saving.restoring import find_checkpoint
 from fcn8s.saving.runs import resolve_model
-from fcn8s.settings import ModelSettings, new_model_settings
+from fcn8s.settings import VARIANTS, ModelSettings, new_model_settings
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import is_nameless
 
@@ -147,7 +147,7 @@ def _with_rules(
 
 def _with_scales_of(settings: ModelSettings, other: ModelSettings) -> ModelSettings:
     """`settings` with the factors of those skips that the other network has."""
-    has_skip = (other.variant == '8s', other.variant in ('8s', '16s'))
+    has_skip = [pool in VARIANTS[other.variant].skips for pool in ('pool3', 'pool4')]
     default = settings.skip_scales
     pool3, pool4 = (theirs if has else ours for has, theirs, ours in zip(has_skip, other.skip_scales, default))
     scales = (pool3, pool4)

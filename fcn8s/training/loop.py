@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fcn8s.batches import as_pair
+from fcn8s.evaluation.scores import CLASS_IOU, METRICS, metric_of
 from fcn8s.stopping import EvaluationAbandoned, StopRequest, TrainingInterrupted
 from fcn8s.training.diagnosis import cause_of_not_finite
 
@@ -165,18 +166,18 @@ class TrainingState:
 
 
 def is_better(monitor: str, score: float, best: Optional[float]) -> bool:
-    """Whether `score` beats `best`: lower for a loss, higher for everything else; NaN never does."""
+    """Whether `score` beats `best` in the direction that METRICS gives; NaN never does."""
     if math.isnan(score):
         return False
     if best is None:
         return True
-    return score < best if monitor == 'loss' else score > best
+    return METRICS[metric_of(monitor)].is_better(score, best)
 
 
 def monitored_score(monitor: str, scores: Scores, class_names: Tuple[str, ...]) -> float:
     """The score that `monitor` names: a key of the scores, or 'iou:NAME' for one class."""
-    if monitor.startswith('iou:'):
-        return float(scores['per_class_iou'][class_names.index(monitor[4:])])
+    if monitor.startswith(CLASS_IOU):
+        return float(scores['per_class_iou'][class_names.index(monitor[len(CLASS_IOU) :])])
     return float(scores[monitor])
 
 

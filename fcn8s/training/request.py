@@ -4,10 +4,10 @@ from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from fcn8s.evaluation.scores import CLASS_IOU, METRICS, metric_of
 from fcn8s.network import SAVERS, check_save
 from fcn8s.saving.descriptions import check_tags
 
-METRICS = ('loss', 'mean_iou', 'accuracy')
 # What config.json holds in any case.
 CONFIG_ENTRIES = ('versions', 'seed', 'model', 'training', 'dataset_fingerprint', 'started', 'train')
 # Arguments that a resumed run has to repeat.
@@ -221,16 +221,16 @@ def monitor_needs_evaluation(request: TrainRequest) -> bool:
 
 def _check_monitor(request: TrainRequest, class_names: Sequence[str]) -> None:
     monitor = request.monitor
-    if monitor.startswith('iou:'):
+    if monitor.startswith(CLASS_IOU):
         _require(
-            monitor[4:] in class_names,
+            monitor[len(CLASS_IOU) :] in class_names,
             'monitor is {!r}, but there is no such class; the classes are {}.',
             monitor,
             ', '.join(class_names),
         )
     else:
         _require(monitor in METRICS, "monitor is {!r}; choose from {} or 'iou:CLASS NAME'.", monitor, list(METRICS))
-    metric = 'mean_iou' if monitor.startswith('iou:') else monitor
+    metric = metric_of(monitor)
     _require(
         monitor == 'loss' or metric in request.metrics,
         'monitor is {!r}, but metrics ({}) does not hold {!r}, so it would never be known. Add it to metrics.',

@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple
 import numpy as np
 
 from fcn8s.batches import as_iterator, check_same_classes
+from fcn8s.evaluation.scores import METRICS
 from fcn8s.network import Network, SaveName
 from fcn8s.saving import runs
 from fcn8s.saving.checkpoints import Checkpoints, read_state, step_of
@@ -20,7 +21,6 @@ from fcn8s.training import diagnosis, tensorboard
 from fcn8s.training.loop import Actions, Fetches, LoopOptions, TrainingLoop, TrainingState
 from fcn8s.training.request import (
     FIXED_IN_A_RUN,
-    METRICS,
     TrainingEvent,
     TrainRequest,
     check_request,

@@ -13,7 +13,7 @@ from streams import Stream
 
 from fcn8s import FCN8s
 from fcn8s.backend import tf
-from fcn8s.graph.optimizers import OptimizerSettings
+from fcn8s.optimizers import OptimizerSettings
 from fcn8s.saving import restoring, saved_models
 from fcn8s.saving.runs import Run
 from fcn8s.stopping import TrainingInterrupted

@@ -156,7 +156,7 @@ def test_training_in_bfloat16_on_a_gpu_converts_the_encoder_and_nothing_that_is_
         saved = [model.save(str(tmp_path), name='exact', force_save=True)]
     machine = precision.this_machine()
     monkeypatch.setattr(precision, 'this_machine', lambda base=None: machine._replace(gpus=((8, 0),)))
-    monkeypatch.setattr('fcn8s.model.this_machine', precision.this_machine)
+    monkeypatch.setattr('fcn8s.network.this_machine', precision.this_machine)
     with FCN8s(vgg16_dir=tiny_encoder, num_classes=3, precision='bfloat16') as model:
         convolutions = [operation for operation in model.graph.get_operations() if operation.type == 'Conv2D']
         narrow = [operation for operation in convolutions if operation.get_attr('T') == tf.bfloat16]

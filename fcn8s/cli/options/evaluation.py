@@ -52,7 +52,10 @@ def add_data_arguments(group: Any) -> None:
         help="resize images to this size for the network (default: the size of the run's evaluations, if any)",
     )
     group.add_argument(
-        '--at-input-size', action='store_true', help="score at the network's size instead of the ground truth's"
+        '--at-input-size',
+        '--eval-at-input-size',
+        action='store_true',
+        help="score at the network's size instead of the ground truth's",
     )
     group.add_argument(
         '--batch',

@@ -9,7 +9,13 @@ from typing import Any, Dict, List
 from fcn8s.cli.options import labels, stored
 from fcn8s.cli.options.images import add_image_arguments
 from fcn8s.cli.options.layouts import LayoutHelp
+from fcn8s.cli.options.network import (
+    add_architecture_arguments,
+    add_optimizer_argument,
+    add_precision_argument,
+)
 from fcn8s.cli.options.prediction import add_trust_argument
+from fcn8s.settings import NORMALIZATIONS
 
 # Numbers beyond these are slips, and memory or time would run out on them without a word.
 LARGEST_COUNT = 10**9
@@ -72,7 +78,9 @@ def add_data_arguments(group: Any) -> None:
     group.add_argument('--labels', metavar='DIR', help='with --images: the labels, called like their images')
     group.add_argument('--val-images', metavar='DIR', help='with --images: images to evaluate on')
     group.add_argument('--val-labels', metavar='DIR', help='with --val-images: their labels')
-    group.add_argument('--classes', type=count, metavar='N', help='with --images: the number of classes')
+    group.add_argument(
+        '--classes', '--num-classes', type=count, metavar='N', help='with --images: the number of classes'
+    )
     group.add_argument(
         '--ignore-id',
         type=int,
@@ -144,12 +152,7 @@ def add_network_arguments(group: Any) -> None:
     group.add_argument(
         '--fine-tune-from', metavar='MODEL', help='instead of --encoder: start from a run or saved FCN-8s'
     )
-    group.add_argument('--variant', choices=['8s', '16s', '32s'], help='default: 8s, with --fine-tune-from as there')
-    group.add_argument(
-        '--upsampling',
-        choices=['learned', 'bilinear'],
-        help='default: learned, from bilinear kernels; with --fine-tune-from as there',
-    )
+    add_architecture_arguments(group, inherited=True)
     group.add_argument(
         '--skip-scales',
         type=float,
@@ -167,7 +170,7 @@ def add_training_arguments(group: Any) -> None:
     group.add_argument('--batch', type=batch_size, default=4, metavar='N', help='images per batch (default: 4)')
     group.add_argument('--accumulate', type=count, default=1, metavar='K', help='batches per step (default: 1)')
     group.add_argument('--steps-per-epoch', type=count, metavar='N', help='default: one pass over the data')
-    group.add_argument('--optimizer', choices=['adam', 'sgd'], default='adam', help='default: adam')
+    add_optimizer_argument(group)
     group.add_argument('--momentum', type=float, help='of sgd (default: 0.99)')
     group.add_argument('--weight-decay', type=float, help='default: 0 with adam, 5e-4 with sgd')
     group.add_argument('--clip-norm', type=float, help='scale gradients down to this norm')
@@ -182,11 +185,11 @@ def add_training_arguments(group: Any) -> None:
     group.add_argument(
         '--l2', type=float, default=0.0, metavar='RATE', help='rate x 1/2 sum(w^2) over decoder kernels (default: 0)'
     )
-    group.add_argument('--normalize', choices=['mean', 'sum'], default='mean', help='loss over pixels (default: mean)')
-    group.add_argument('--class-weights', metavar='median_frequency|W,W,...', help='weights of the classes in the loss')
     group.add_argument(
-        '--precision', choices=['float32', 'bfloat16', 'mixed_float16'], default='float32', help='default: float32'
+        '--normalize', choices=list(NORMALIZATIONS), default='mean', help='loss over pixels (default: mean)'
     )
+    group.add_argument('--class-weights', metavar='median_frequency|W,W,...', help='weights of the classes in the loss')
+    add_precision_argument(group)
     group.add_argument('--xla', action='store_true', help='compile with XLA')
     add_trust_argument(group)
     group.add_argument('--eval-every', type=count, default=1, metavar='EPOCHS', help='default: 1')
@@ -194,7 +197,11 @@ def add_training_arguments(group: Any) -> None:
         '--eval-batch', type=batch_size, default=1, metavar='N', help='images per evaluation batch (default: 1)'
     )
     group.add_argument(
-        '--eval-at-input-size', action='store_true', help="score at the network's size instead of the ground truth's"
+        '--at-input-size',
+        '--eval-at-input-size',
+        dest='eval_at_input_size',
+        action='store_true',
+        help="score at the network's size instead of the ground truth's",
     )
     group.add_argument(
         '--monitor', help="score that 'best' is about: loss, mean_iou, accuracy, iou:CLASS (default: mean_iou)"

@@ -11,7 +11,7 @@ import pytest
 from fcn8s import precision
 from fcn8s.backend import TF_VERSION, tf
 from fcn8s.cli import plan as plan_command
-from fcn8s.graph.optimizers import PAPER_SGD, OptimizerSettings
+from fcn8s.optimizers import PAPER_SGD, OptimizerSettings
 from fcn8s.planning import plan
 from fcn8s.planning.plan import GIB, PlanRequest
 

@@ -5,17 +5,14 @@ loss scale) lies in global variables under the fixed names `optimizer/...`, so t
 next.
 """
 
-import numbers
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
-
-import numpy as np
+from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from fcn8s.backend import tf
 from fcn8s.graph.losses import Loss
+from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings
 
 STATE_SCOPE = 'optimizer'
 
-DEFAULT_MOMENTUM = 0.99
 ADAM_BETA1 = 0.9
 ADAM_BETA2 = 0.999
 ADAM_EPSILON = 1e-8
@@ -25,33 +22,6 @@ MIN_LOSS_SCALE = 2.0**-10
 MAX_LOSS_SCALE = 2.0**24
 
 FloatOrTensor = Union[float, tf.Tensor]
-
-
-class OptimizerSettings(NamedTuple):
-    """How gradients become steps.
-
-    name: 'adam' (Kingma and Ba, ICLR 2015, with its constants), or 'sgd' with Caffe's momentum.
-    momentum: of SGD; None is 0.99, the FCN papers' value. Must stay None with Adam.
-    weight_decay: lambda; lambda w is added to the gradient of kernels, never of biases. The papers use 5e-4. (With Adam
-        this is L2 regularisation, not AdamW.)
-    bias_rate_multiplier: biases (variables of rank 1) learn at this multiple of the rate; 2 in the papers.
-    gradient_clip_norm: the gradient of loss and L2 penalty is scaled down to this Euclidean norm over all variables
-        where it is longer; weight decay comes on top, as in Caffe.
-    accumulate_batches: k; one step from the gradient of k batches, the same as from one k-times larger batch.
-    """
-
-    name: str = 'adam'
-    momentum: Optional[float] = None
-    weight_decay: float = 0.0
-    bias_rate_multiplier: float = 1.0
-    gradient_clip_norm: Optional[float] = None
-    accumulate_batches: int = 1
-
-
-# Shelhamer, Long, Darrell (TPAMI 2017), section 4.3. "At once" training pairs this with normalize='sum' and batch 1.
-PAPER_SGD = OptimizerSettings('sgd', momentum=0.99, weight_decay=5e-4, bias_rate_multiplier=2.0)
-# What each optimiser is by name.
-OPTIMIZERS = {'adam': OptimizerSettings(), 'sgd': PAPER_SGD}
 
 
 class LossScaling(NamedTuple):
@@ -81,72 +51,6 @@ class TrainOps(NamedTuple):
     gradient_norm: tf.Tensor
     loss_scale: Optional[tf.Variable]
     state: Tuple[tf.Variable, ...]
-
-
-def optimizer_settings(
-    optimizer: Union[str, OptimizerSettings], accumulate_batches: int = 1, **changes: Any
-) -> OptimizerSettings:
-    """Returns the checked settings of an optimiser given by its name or by its settings.
-
-    Args:
-        accumulate_batches: batches per step; 1 leaves what the settings say.
-        changes: other fields of OptimizerSettings to replace.
-
-    Raises:
-        ValueError: for an unknown name, or a setting out of its range.
-    """
-    if isinstance(optimizer, str) and optimizer in OPTIMIZERS:
-        optimizer = OPTIMIZERS[optimizer]
-    if not isinstance(optimizer, OptimizerSettings):
-        raise ValueError(
-            'optimizer is {!r}; choose from {}, or pass an OptimizerSettings.'.format(optimizer, list(OPTIMIZERS))
-        )
-    if accumulate_batches != 1:
-        optimizer = optimizer._replace(accumulate_batches=accumulate_batches)
-    optimizer = optimizer._replace(**changes)
-    check_optimizer_settings(optimizer)
-    return optimizer
-
-
-def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
-    """`settings` with the momentum filled in; ValueError naming the setting that is out of its range."""
-    if settings.name not in OPTIMIZERS:
-        raise ValueError('optimizer is {!r}; it must be one of {}.'.format(settings.name, ', '.join(OPTIMIZERS)))
-    if settings.name == 'adam' and settings.momentum is not None:
-        raise ValueError(
-            "momentum is {}, but Adam has its own moments; leave it out or take the optimizer 'sgd'.".format(
-                settings.momentum
-            )
-        )
-    for name, value in settings._asdict().items():
-        _check(name == 'name' or value is None or isinstance(value, numbers.Real), name, repr(value), 'a number')
-    momentum = DEFAULT_MOMENTUM if settings.name == 'sgd' and settings.momentum is None else settings.momentum
-    _check(momentum is None or 0 <= momentum < 1, 'momentum', momentum, 'at least 0 and below 1')
-    _check(0 <= settings.weight_decay < float('inf'), 'weight_decay', settings.weight_decay, 'at least 0')
-    _check(
-        0 < settings.bias_rate_multiplier < float('inf'),
-        'bias_rate_multiplier',
-        settings.bias_rate_multiplier,
-        'above 0',
-    )
-    _check(
-        settings.gradient_clip_norm is None or settings.gradient_clip_norm > 0,
-        'gradient_clip_norm',
-        settings.gradient_clip_norm,
-        'above 0, or None for no clipping',
-    )
-    _check(
-        isinstance(settings.accumulate_batches, (int, np.integer)) and settings.accumulate_batches >= 1,
-        'accumulate_batches',
-        settings.accumulate_batches,
-        'a whole number of at least 1',
-    )
-    return settings._replace(momentum=momentum)
-
-
-def _check(holds: bool, name: str, value: object, rule: str) -> None:
-    if not holds:
-        raise ValueError('{} is {}; it must be {}.'.format(name, value, rule))
 
 
 def build_train_op(
@@ -448,3 +352,8 @@ class _LossScale:
             tf.assign(self.scale, tf.clip_by_value(scale, MIN_LOSS_SCALE, MAX_LOSS_SCALE)).op,
             tf.assign(self.good_steps, tf.where_v2(grows, 0, good_steps)).op,
         ]
+
+
+def _check(holds: bool, name: str, value: object, rule: str) -> None:
+    if not holds:
+        raise ValueError('{} is {}; it must be {}.'.format(name, value, rule))

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
+from fcn8s import optimizers
 from fcn8s.backend import tf
-from fcn8s.graph import losses, optimizers
-from fcn8s.graph.optimizers import LossScaling, OptimizerSettings
+from fcn8s.graph import losses, update_rules
+from fcn8s.graph.update_rules import LossScaling
+from fcn8s.optimizers import OptimizerSettings
 
 FEATURES, CLASSES = 3, 4
 IGNORE_ID = 255
@@ -35,7 +37,7 @@ class Trainer:
             self.global_step = tf.get_variable(
                 'global_step', [], tf.int64, tf.zeros_initializer(), trainable=False, use_resource=True
             )
-            self.ops = optimizers.build_train_op(
+            self.ops = update_rules.build_train_op(
                 self.loss,
                 self.penalty,
                 list(self.variables.values()),
@@ -293,13 +295,13 @@ def test_the_scale_doubles_after_enough_good_steps_in_a_row():
 
 
 def test_the_scale_stays_between_its_bounds():
-    scaling = LossScaling(initial=optimizers.MAX_LOSS_SCALE, growth_steps=1)
+    scaling = LossScaling(initial=update_rules.MAX_LOSS_SCALE, growth_steps=1)
     trainer = Trainer(OptimizerSettings('sgd', momentum=0.0), scaling)
     trainer.step(make_batch(0), rate=0.0)
-    assert trainer.run(trainer.ops.loss_scale) == optimizers.MAX_LOSS_SCALE
+    assert trainer.run(trainer.ops.loss_scale) == update_rules.MAX_LOSS_SCALE
     for _ in range(40):
         trainer.step(make_batch(0), factor=np.inf)
-    assert trainer.run(trainer.ops.loss_scale) == optimizers.MIN_LOSS_SCALE
+    assert trainer.run(trainer.ops.loss_scale) == update_rules.MIN_LOSS_SCALE
 
 
 def test_biases_rate_with_adam():
@@ -350,8 +352,8 @@ def test_variables_that_cannot_be_trained_are_refused():
         loss = losses.Loss(tf.reduce_sum(used), tf.ones([]))
         step = tf.get_variable('step', [], tf.int64, use_resource=True)
         with pytest.raises(ValueError) as error:
-            optimizers.build_train_op(loss, None, [used, unused], tf.constant(0.1), step, OptimizerSettings())
+            update_rules.build_train_op(loss, None, [used, unused], tf.constant(0.1), step, OptimizerSettings())
         assert 'does not depend on the variables unused' in str(error.value)
         with pytest.raises(ValueError) as error:
-            optimizers.build_train_op(loss, None, [], tf.constant(0.1), step, OptimizerSettings())
+            update_rules.build_train_op(loss, None, [], tf.constant(0.1), step, OptimizerSettings())
         assert 'no variables to train' in str(error.value)

@@ -1,0 +1,31 @@
+"""Flags that say what is trained and how, for the commands that train or plan it; choices come from the tables."""
+
+from typing import Any
+
+from fcn8s.optimizers import OPTIMIZERS
+from fcn8s.precision import PRECISIONS
+from fcn8s.settings import UPSAMPLINGS, VARIANTS, ModelSettings
+
+DEFAULTS = ModelSettings._field_defaults
+
+
+def add_architecture_arguments(group: Any, inherited: bool = False) -> None:
+    """Adds --variant and --upsampling. inherited: nothing is the default, because another network may have both."""
+    there = ', with --fine-tune-from as there' if inherited else ''
+    for name, choices in (('variant', VARIANTS), ('upsampling', UPSAMPLINGS)):
+        group.add_argument(
+            '--' + name,
+            choices=list(choices),
+            default=None if inherited else DEFAULTS[name],
+            help='default: {}{}'.format(DEFAULTS[name], there),
+        )
+
+
+def add_optimizer_argument(group: Any) -> None:
+    """Adds --optimizer."""
+    group.add_argument('--optimizer', choices=list(OPTIMIZERS), default='adam', help='default: adam')
+
+
+def add_precision_argument(group: Any) -> None:
+    """Adds --precision of a training."""
+    group.add_argument('--precision', choices=list(PRECISIONS), default='float32', help='default: float32')

@@ -1,0 +1,125 @@
+"""The optimisers: how gradients become steps, by name, and which settings they may have. Without TensorFlow.
+
+`fcn8s.graph.update_rules` makes ops of the settings.
+"""
+
+import numbers
+from typing import Any, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+
+# pool3 and pool4 are scaled before they are scored. The small factors are those of the at-once FCN-8s in Shelhamer,
+# Long, Darrell (TPAMI 2017), made for SGD: they shrink the gradients of the two score layers. Adam's steps do not
+# shrink with the gradient, so under Adam the factors only starve the skip branches (docs/ablation.md has the
+# measurement).
+PAPER_SKIP_SCALES = (1e-4, 1e-2)
+UNIT_SKIP_SCALES = (1.0, 1.0)
+
+
+class OptimizerSettings(NamedTuple):
+    """How gradients become steps.
+
+    name: 'adam' (Kingma and Ba, ICLR 2015, with its constants), or 'sgd' with Caffe's momentum.
+    momentum: of SGD; None is 0.99, the FCN papers' value. Must stay None with Adam.
+    weight_decay: lambda; lambda w is added to the gradient of kernels, never of biases. The papers use 5e-4. (With Adam
+        this is L2 regularisation, not AdamW.)
+    bias_rate_multiplier: biases (variables of rank 1) learn at this multiple of the rate; 2 in the papers.
+    gradient_clip_norm: the gradient of loss and L2 penalty is scaled down to this Euclidean norm over all variables
+        where it is longer; weight decay comes on top, as in Caffe.
+    accumulate_batches: k; one step from the gradient of k batches, the same as from one k-times larger batch.
+    """
+
+    name: str = 'adam'
+    momentum: Optional[float] = None
+    weight_decay: float = 0.0
+    bias_rate_multiplier: float = 1.0
+    gradient_clip_norm: Optional[float] = None
+    accumulate_batches: int = 1
+
+
+class Optimizer(NamedTuple):
+    """One entry of `OPTIMIZERS`.
+
+    settings: what its name alone means. Without a momentum the rule is Adam's, with one it is Caffe's SGD.
+    skip_scales: the factors of pool3 and pool4 that belong to it.
+    """
+
+    settings: OptimizerSettings
+    skip_scales: Tuple[float, float]
+
+
+# Shelhamer, Long, Darrell (TPAMI 2017), section 4.3. "At once" training pairs this with normalize='sum' and batch 1.
+PAPER_SGD = OptimizerSettings('sgd', momentum=0.99, weight_decay=5e-4, bias_rate_multiplier=2.0)
+OPTIMIZERS = {
+    'adam': Optimizer(OptimizerSettings(), UNIT_SKIP_SCALES),
+    'sgd': Optimizer(PAPER_SGD, PAPER_SKIP_SCALES),
+}
+
+
+def optimizer_settings(
+    optimizer: Union[str, OptimizerSettings], accumulate_batches: int = 1, **changes: Any
+) -> OptimizerSettings:
+    """Returns the checked settings of an optimiser given by its name or by its settings.
+
+    Args:
+        accumulate_batches: batches per step; 1 leaves what the settings say.
+        changes: other fields of OptimizerSettings to replace.
+
+    Raises:
+        ValueError: for an unknown name, or a setting out of its range.
+    """
+    if isinstance(optimizer, str) and optimizer in OPTIMIZERS:
+        optimizer = OPTIMIZERS[optimizer].settings
+    if not isinstance(optimizer, OptimizerSettings):
+        raise ValueError(
+            'optimizer is {!r}; choose from {}, or pass an OptimizerSettings.'.format(optimizer, list(OPTIMIZERS))
+        )
+    if accumulate_batches != 1:
+        optimizer = optimizer._replace(accumulate_batches=accumulate_batches)
+    optimizer = optimizer._replace(**changes)
+    check_optimizer_settings(optimizer)
+    return optimizer
+
+
+def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
+    """`settings` with the momentum filled in; ValueError naming the setting that is out of its range."""
+    if settings.name not in OPTIMIZERS:
+        raise ValueError('optimizer is {!r}; it must be one of {}.'.format(settings.name, ', '.join(OPTIMIZERS)))
+    default_momentum = OPTIMIZERS[settings.name].settings.momentum
+    if default_momentum is None and settings.momentum is not None:
+        raise ValueError(
+            'momentum is {}, but {} has its own moments; leave it out or take another optimizer: {}.'.format(
+                settings.momentum,
+                settings.name.capitalize(),
+                ', '.join(repr(name) for name, other in OPTIMIZERS.items() if other.settings.momentum is not None),
+            )
+        )
+    for name, value in settings._asdict().items():
+        _check(name == 'name' or value is None or isinstance(value, numbers.Real), name, repr(value), 'a number')
+    momentum = default_momentum if settings.momentum is None else settings.momentum
+    _check(momentum is None or 0 <= momentum < 1, 'momentum', momentum, 'at least 0 and below 1')
+    _check(0 <= settings.weight_decay < float('inf'), 'weight_decay', settings.weight_decay, 'at least 0')
+    _check(
+        0 < settings.bias_rate_multiplier < float('inf'),
+        'bias_rate_multiplier',
+        settings.bias_rate_multiplier,
+        'above 0',
+    )
+    _check(
+        settings.gradient_clip_norm is None or settings.gradient_clip_norm > 0,
+        'gradient_clip_norm',
+        settings.gradient_clip_norm,
+        'above 0, or None for no clipping',
+    )
+    _check(
+        isinstance(settings.accumulate_batches, (int, np.integer)) and settings.accumulate_batches >= 1,
+        'accumulate_batches',
+        settings.accumulate_batches,
+        'a whole number of at least 1',
+    )
+    return settings._replace(momentum=momentum)
+
+
+def _check(holds: bool, name: str, value: object, rule: str) -> None:
+    if not holds:
+        raise ValueError('{} is {}; it must be {}.'.format(name, value, rule))
