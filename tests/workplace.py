@@ -1,5 +1,6 @@
 """A folder with what readers of the documentation have: datasets under their names, encoders, and a trained run."""
 
+import json
 import os
 import re
 import shutil
@@ -68,6 +69,18 @@ def make_annotations(directory):
         atomic_write_json(os.path.join(directory, '{}.json'.format(number)), content)
 
 
+def make_labelme(directory):
+    """Two photographs with a polygon each, as labelme writes them."""
+    for number in range(2):
+        name = '{}.jpg'.format(number)
+        write_image(os.path.join(directory, name), np.full([32, 48, 3], 100 * number, np.uint8))
+        shape = {'label': 'robot', 'shape_type': 'polygon', 'points': [[4, 4], [40, 6], [30, 28]], 'flags': {}}
+        content = {'version': '5.4.1', 'flags': {}, 'shapes': [shape], 'imagePath': name, 'imageData': None}
+        content.update(imageHeight=32, imageWidth=48)
+        with open(os.path.join(directory, '{}.json'.format(number)), 'w') as file:
+            json.dump(content, file)
+
+
 def make_workplace(place, encoder):
     """Makes all of it below `place`."""
     from data_generator.street_scenes import write_dataset
@@ -84,6 +97,7 @@ def make_workplace(place, encoder):
     make_camvid(os.path.join(place, 'CamVid'))
     make_kitti_road(os.path.join(place, 'data_road'))
     make_own_data(os.path.join(place, 'my'))
+    make_labelme(os.path.join(place, 'labelme'))
     make_annotations(os.path.join(place, 'my', 'annotations'))
 
 
