@@ -10,8 +10,8 @@ import pytest
 from workplace import make_workplace, python_blocks, shell_commands, working_in
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# Pages whose Python is no program: signatures.
-ELSEWHERE = {'api.md'}
+# Pages whose Python is no program: signatures; and those with a test of their own.
+ELSEWHERE = {'api.md', 'deploying.md'}
 # Pages of measurements, which begin with what they are about.
 WITHOUT_AIM = {'ablation.md', 'plan.md', 'api.md'}
 # What takes hours, a download or a GPU: the words are checked, and nothing is run.
@@ -49,7 +49,9 @@ def test_python_is_executed(place, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', [name for name in PAGES if shell_commands(page(name)) and name not in WITHOUT_AIM])
+@pytest.mark.parametrize(
+    'name', [name for name in PAGES if shell_commands(page(name)) and name not in WITHOUT_AIM | ELSEWHERE]
+)
 def test_commands_are_run(place, name):
     from fcn8s.cli import main
 
