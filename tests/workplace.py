@@ -6,6 +6,7 @@ import re
 import shutil
 from contextlib import contextmanager
 
+import foreign_networks
 import numpy as np
 
 from fcn8s.cli import COMMANDS
@@ -81,6 +82,12 @@ def make_labelme(directory):
             json.dump(content, file)
 
 
+def make_caffemodel(path):
+    """A Caffe FCN-8s for PASCAL VOC, a thirty-second as wide."""
+    network = foreign_networks.random_network(num_classes=21)
+    foreign_networks.write_caffemodel(path, foreign_networks.channels_first(network, '8s'))
+
+
 def make_workplace(place, encoder):
     """Makes all of it below `place`."""
     from data_generator.street_scenes import write_dataset
@@ -99,6 +106,7 @@ def make_workplace(place, encoder):
     make_own_data(os.path.join(place, 'my'))
     make_labelme(os.path.join(place, 'labelme'))
     make_annotations(os.path.join(place, 'my', 'annotations'))
+    make_caffemodel(os.path.join(place, 'voc-fcn8s.caffemodel'))
 
 
 @contextmanager

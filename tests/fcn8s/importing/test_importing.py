@@ -1,9 +1,10 @@
 import json
 import os
-import sys
 
+import foreign_networks as structures
 import numpy as np
 import pytest
+from foreign_networks import IMAGES
 from streams import Stream
 
 from fcn8s import FCN8s, open_model
@@ -11,10 +12,6 @@ from fcn8s.cli import main
 from fcn8s.importing import sources
 from fcn8s.importing.write import import_network
 from fcn8s.training.schedules import constant
-
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import structures  # noqa: E402
-from structures import IMAGES  # noqa: E402
 
 
 def logits_of(model_dir):
@@ -286,3 +283,13 @@ def test_other_files_and_options_are_refused(tmp_path, small_model, capsys):
     ):
         assert main(['import-fcn8s', arguments[0], str(tmp_path / 'out')] + arguments[1:]) == 2
         assert message in capsys.readouterr().err.replace('\n', ' ')
+
+
+@pytest.mark.slow
+def test_a_network_of_full_width_has_the_logits_of_its_net(tmp_path):
+    pytest.importorskip('torch')
+    network = structures.random_network(num_classes=21, divisor=1)
+    path = str(tmp_path / 'fcn.caffemodel')
+    structures.write_caffemodel(path, structures.channels_first(network, '8s'))
+    import_network(path, str(tmp_path / 'out'))
+    check(str(tmp_path / 'out'), structures.torch_logits(network, '8s', (1, 1)))

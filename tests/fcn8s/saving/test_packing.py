@@ -1,9 +1,13 @@
 """Networks that change hands: `fcn8s pack`, and zips of others."""
 
+import functools
 import hashlib
+import http.server
 import json
 import os
+import re
 import stat
+import threading
 import zipfile
 
 import numpy as np
@@ -181,6 +185,23 @@ def test_damaged_archives_are_an_error_in_one_line(archive, tmp_path):
                 packed.unpack(path)
         except ValueError as error:
             assert str(error)
+
+
+def test_what_the_page_says_about_pooch_works(archive, tmp_path, root_dir):
+    pooch = pytest.importorskip('pooch')
+    with open(os.path.join(root_dir, 'docs', 'trained-networks.md'), encoding='utf-8') as file:
+        (code,) = re.findall(r'^```py\n(.*?)^```', file.read(), re.MULTILINE | re.DOTALL)
+    code = code.replace('sha256:...', 'sha256:' + pooch.file_hash(archive))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=os.path.dirname(archive))
+    with http.server.HTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = 'http://127.0.0.1:{}/{}'.format(server.server_port, os.path.basename(archive))
+        code = code.replace('https://example.org/network.zip', url).replace(
+            'known_hash=', 'path={!r}, known_hash='.format(str(tmp_path))
+        )
+        exec(compile(code, 'trained-networks.md', 'exec'), {})
+        server.shutdown()
+    assert [name for name in os.listdir(str(tmp_path)) if name.endswith('network.zip')]
 
 
 @pytest.mark.parametrize(
