@@ -34,7 +34,7 @@ from data_generator.files.discovery import (
     read_pair_list,
 )
 from data_generator.files.layouts import Layout, find_layout, variants_of
-from data_generator.files.legends import find_legend, read_legend
+from data_generator.files.legends import Legend, find_legend, read_legend
 from data_generator.files.masks import Conversion, own_conversion
 from data_generator.files.palettes import color_palette
 from data_generator.files.processed import converted_labels
@@ -199,10 +199,10 @@ class BatchGenerator:
         """Finds names and colours beside the data, and makes the label space of them."""
         space = self.label_space
         path = find_legend(label_dirs[0], self.image_dirs[0]) if label_dirs else None
-        if path is not None:
-            legend = read_legend(path)
-            if space is None or len(legend.class_names) == space.num_classes:
-                return legend.label_space(255 if ignore_id is None else ignore_id)
+        legend = _legend_beside(path) if path is not None else None
+        if legend is not None and (space is None or len(legend.class_names) == space.num_classes):
+            return legend.label_space(255 if ignore_id is None else ignore_id)
+        if legend is not None and space is not None:
             warnings.warn(
                 '{} beside the data names {} classes, and num_classes is {}: its names are not used.'.format(
                     path, len(legend.class_names), space.num_classes
@@ -442,6 +442,15 @@ def _without_writing_options(options: Mapping[str, Any]) -> Dict[str, Any]:
         )
     accepted = ('to_disk', 'convert_to_one_hot', 'shuffle', 'batch_size')
     return {name: value for name, value in options.items() if name not in accepted}
+
+
+def _legend_beside(path: str) -> Optional[Legend]:
+    """Reads a table of classes that nobody named; None, and a warning, where it is another file of this name."""
+    try:
+        return read_legend(path)
+    except DataError as error:
+        warnings.warn('Not used beside the data: {}'.format(error), stacklevel=4)
+        return None
 
 
 def _said_conversion(layout: Optional[Layout], id_map: Any, was_converted: bool) -> Optional[Conversion]:

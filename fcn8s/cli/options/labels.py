@@ -95,6 +95,13 @@ def dataset_options(options: Any, num_classes: Optional[int]) -> Dict[str, Any]:
     return dict(made, label_space=legend.label_space(255 if options.ignore_id is None else options.ignore_id))
 
 
+def as_trained(command: Dict[str, Any]) -> Dict[str, Any]:
+    """The options of a run, and of one of version 1.0 what it did: to ignore 255 whatever else labels held."""
+    if command.get('images') is None or 'id_map' in command or command.get('ignore_id') is not None:
+        return command
+    return dict(command, ignore_id=255)
+
+
 def read_as_trained(args: Any, path: str) -> Dict[str, Any]:
     """The keywords of `BatchGenerator` by which labels are read as those that the run at `path` was trained on.
 
@@ -106,6 +113,7 @@ def read_as_trained(args: Any, path: str) -> Dict[str, Any]:
     run = runs.Run(path)
     command = runs.read_config(run).get('command') if os.path.isfile(run.config_path) else None
     if command is not None:
+        command = as_trained(command)
         made = dict(ignore_id=command.get('ignore_id'), color_tolerance=command.get('color_tolerance') or 0)
         if command.get('id_map') is not None:
             made['id_map'] = parse_id_map(command['id_map'])

@@ -380,7 +380,7 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
             '--resume goes on with the settings that the run was started with; leave out {}. Only {} may '
             'change.'.format(_flags(refused), _flags(RESUMABLE))
         )
-    options = argparse.Namespace(**dict(defaults, **dict(config['command'], **typed)))
+    options = argparse.Namespace(**dict(defaults, **dict(labels.as_trained(config['command']), **typed)))
     options.run_dir = typed['resume']
     # Not counted again: they are part of what the run was started with.
     options.class_weights = config['training'].get('class_weights')

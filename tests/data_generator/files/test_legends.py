@@ -101,6 +101,9 @@ def test_a_legend_beside_the_data_is_found_and_used(tmp_path, own_dataset):
     assert own_dataset(tmp_path, masks, num_classes=3, ignore_id=7).label_space.ignore_id == 7
     with pytest.warns(UserWarning, match='names 3 classes, and num_classes is 4: its names are not used'):
         assert own_dataset(tmp_path, masks, num_classes=4).label_space.class_names[0] == 'class 0'
+    (tmp_path / 'classes.txt').write_text('1 2 3 4 5\n')
+    with pytest.warns(UserWarning, match='Not used beside the data: .*classes.txt is no table of classes'):
+        assert own_dataset(tmp_path, masks, num_classes=3).label_space.class_names[0] == 'class 0'
     assert find_legend(str(tmp_path / 'labels'), str(tmp_path / 'images')) == str(tmp_path / 'classes.txt')
 
 

@@ -631,3 +631,11 @@ def test_words_about_labels_that_cannot_work(masks, words, message, tmp_path, ca
 def test_data_options_of_labels_belong_to_images(capsys):
     assert main(['train', '--data', 'D', '--encoder', 'E', '--id-map', '0:0']) == 2
     assert '--id-map came without --images' in capsys.readouterr().err
+
+
+def test_runs_of_version_1_0_go_on_ignoring_255():
+    from fcn8s.cli.options.labels import as_trained
+
+    assert as_trained({'images': 'I', 'classes': 2, 'ignore_id': None})['ignore_id'] == 255
+    assert as_trained({'images': 'I', 'ignore_id': None, 'id_map': '0:0,255:1'})['ignore_id'] is None
+    assert as_trained({'data': 'D', 'images': None}) == {'data': 'D', 'images': None}
