@@ -1,4 +1,4 @@
-"""The benchmarks run: every command that the README gives for a figure, and those of the ablation, at a small size.
+"""The benchmarks run: every command that docs/speed.md gives for a figure, and those of the ablation, at a small size.
 
 The command is the one in the text; the options of `SMALL` are appended. The figures themselves are not looked at: no
 test depends on time.
@@ -34,7 +34,7 @@ def read(root_dir, *parts):
 
 def commands_of_figures(root_dir):
     """The last column of the table under the heading "Measured"."""
-    section = read(root_dir, 'README.md').split('\n## Measured\n')[1].split('\n## ')[0]
+    section = read(root_dir, 'docs', 'speed.md').split('\n## Measured\n')[1].split('\n## ')[0]
     rows = [line for line in section.splitlines() if line.startswith('| ')][2:]
     return [re.findall(r'`([^`]+)`', row.rsplit(' | ', 1)[1]) for row in rows]
 
