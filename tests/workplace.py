@@ -88,6 +88,37 @@ def make_caffemodel(path):
     foreign_networks.write_caffemodel(path, foreign_networks.channels_first(network, '8s'))
 
 
+def make_stacks(directory):
+    """Images of four channels, the last of which tells the classes apart, as TIFF and as NumPy files."""
+    import tifffile
+
+    rng = np.random.RandomState(4)
+    os.makedirs(os.path.join(directory, 'images'))
+    for number in range(4):
+        labels = rng.randint(0, 3, [3, 4]).repeat(16, axis=0).repeat(16, axis=1).astype(np.uint8)
+        stack = np.dstack([rng.randint(0, 256, labels.shape + (3,)).astype(np.uint8), 90 * labels])
+        path = os.path.join(directory, 'images', str(number))
+        if number % 2:
+            np.save(path + '.npy', stack)
+        else:
+            tifffile.imwrite(path + '.tif', stack, photometric='rgb', extrasamples=['unspecified'])
+        write_labels(os.path.join(directory, 'labels', '{}.png'.format(number)), labels)
+
+
+def make_map(path):
+    """A TIFF of 64 x 672 pixels; where rasterio is, it lies on a map."""
+    values = np.random.RandomState(5).randint(0, 256, [64, 672, 3]).astype(np.uint8)
+    try:
+        import rasterio
+    except ImportError:
+        write_image(path, values)
+        return
+    profile = dict(driver='GTiff', height=64, width=672, count=3, dtype='uint8', crs='EPSG:25832', photometric='rgb')
+    place = rasterio.transform.from_origin(500000, 5400000, 0.2, 0.2)
+    with rasterio.open(path, 'w', transform=place, **profile) as file:
+        file.write(np.moveaxis(values, -1, 0))
+
+
 def make_workplace(place, encoder):
     """Makes all of it below `place`."""
     from data_generator.street_scenes import write_dataset
@@ -107,6 +138,9 @@ def make_workplace(place, encoder):
     make_labelme(os.path.join(place, 'labelme'))
     make_annotations(os.path.join(place, 'my', 'annotations'))
     make_caffemodel(os.path.join(place, 'voc-fcn8s.caffemodel'))
+
+    make_stacks(os.path.join(place, 'rgbd'))
+    make_map(os.path.join(place, 'ortho.tif'))
 
 
 @contextmanager

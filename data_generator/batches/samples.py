@@ -93,7 +93,8 @@ class SampleMaker:
             return Made(image, label, pair.image)
 
     def _prepare(self, pair: Pair) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-        return self.pipeline.prepare(*read_pair(pair, self._labels, self._image_rules))
+        in_windows = self._cache is None and self.pipeline.crops_first
+        return self.pipeline.prepare(*read_pair(pair, self._labels, self._image_rules, in_windows))
 
 
 def build_sample_maker(

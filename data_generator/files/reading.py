@@ -1,7 +1,7 @@
 """Reading the two files of a pair, and refusing labels that belong to no class."""
 
 import contextlib
-from typing import Iterator, Mapping, Optional, Tuple
+from typing import Any, Iterator, Mapping, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -13,8 +13,12 @@ from data_generator.transforms.values import IdMap
 from helpers.ground_truth import nearest_colors
 from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.images import read_color_labels, read_image, read_label_file
+from helpers.raster_windows import open_windowed
 
 Color = Tuple[int, int, int]
+
+#: From so many pixels on, crops are read from the file where that can be: 16 million take a tenth of a second.
+LARGE_IMAGE = 1 << 24
 
 NUM_IDS = 65536  # label files hold at most 16 bits
 
@@ -150,16 +154,22 @@ class LabelReader:
 
 
 def read_pair(
-    pair: Pair, labels: LabelReader, image_rules: ImageRules = RGB_RULES
+    pair: Pair, labels: LabelReader, image_rules: ImageRules = RGB_RULES, in_windows: bool = False
 ) -> Tuple[np.ndarray, Optional[np.ndarray]]:
     """Reads an image, uint8 [H, W, C] (RGB by default), and its label as `labels` does, or None without labels.
+
+    Args:
+        in_windows: Whether a large image may be a `helpers.raster_windows.WindowedImage`, which reads what is cut.
 
     Raises:
         FileNotFoundError: A file is gone.
         ValueError: A file cannot be read, or the rules cannot use the image, or it is no label map.
         DataError: The label holds illegal IDs.
     """
-    return read_image(pair.image, rules=image_rules), None if pair.label is None else labels.read(pair.label)
+    image: Any = open_windowed(pair.image, image_rules, LARGE_IMAGE) if in_windows else None
+    if image is None:
+        image = read_image(pair.image, rules=image_rules)
+    return image, None if pair.label is None else labels.read(pair.label)
 
 
 def _entries(id_map: IdMap) -> Mapping[int, int]:

@@ -6,7 +6,7 @@ the same geometry. Labels are only ever sampled at the nearest pixel, so no ID a
 padding. Pixel centres lie at integer coordinates: the centre of an image is ((W - 1) / 2, (H - 1) / 2).
 """
 
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -144,7 +144,23 @@ def _sample_scaled(
     # Scaling by f takes the pixel centre x to f (x + 1/2) - 1/2. Only the window is computed, never the whole image.
     down, across = scaled_height / height, scaled_width / width
     matrix = np.array([[across, 0, (across - 1) / 2 - left], [0, down, (down - 1) / 2 - top], [0, 0, 1]])
+    if not isinstance(array, np.ndarray):
+        array, matrix = _read_needed(array, matrix, size)
     return _warp(array, matrix, size, interpolation, fill)
+
+
+def _read_needed(image: Any, matrix: np.ndarray, size: Size) -> Tuple[np.ndarray, np.ndarray]:
+    """The part of a large image that a window of `size` shows under `matrix`, and the matrix for that part."""
+    firsts, parts = [], []
+    for axis in (0, 1):
+        factor, shift = matrix[1 - axis, 1 - axis], matrix[1 - axis, 2]
+        ends = [(end - shift) / factor for end in (-1, size[axis])]
+        # Two pixels more than interpolation looks at, and at least one pixel where the window lies outside.
+        first = int(np.clip(np.floor(min(ends)) - 2, 0, image.shape[axis] - 1))
+        last = int(np.clip(np.ceil(max(ends)) + 3, first + 1, image.shape[axis]))
+        firsts.append(first)
+        parts.append(slice(first, last))
+    return image[parts[0], parts[1]], matrix.dot(translation_matrix(firsts[1], firsts[0]))
 
 
 def flip_matrix(size: Size) -> np.ndarray:

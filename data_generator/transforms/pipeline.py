@@ -45,6 +45,11 @@ class Pipeline:
         return settings
 
     @property
+    def crops_first(self) -> bool:
+        """Whether a random crop is the first that is done to an image."""
+        return not self._fixed_size_first
+
+    @property
     def prepare_key(self) -> str:
         """Changes whenever `prepare` would give something else."""
         o = self._options

@@ -16,9 +16,10 @@ import numpy as np
 from fcn8s.prediction.tiling import STRIDE, Cut, cuts
 from fcn8s.prediction.video import Drawing, Style
 from helpers.files import atomic_path
-from helpers.image_rules import FILE_RANGE, ImageRules, Pixels, Window, apply_rules
+from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 from helpers.polygons import simplified
+from helpers.raster_windows import is_tiff, load_rasterio, window_reader
 from helpers.visualization_utils import colorize
 
 KINDS = ('overlay', 'color', 'ids')
@@ -28,10 +29,6 @@ _SUFFIXES = {'overlay': '_overlay.tif', 'color': '_color.tif', 'ids': '_ids.tif'
 _LARGE = 1 << 27
 # What GDAL may keep of the files; by itself it takes a twentieth of the memory.
 _CACHE_MEGABYTES = 128
-# Rows of a map that are looked at together for its range.
-_SCANNED_ROWS = 256
-
-Read = Callable[[Cut, Cut], np.ndarray]
 
 
 class MapRequest(NamedTuple):
@@ -56,12 +53,8 @@ def is_map(path: str, tile: Tuple[int, int]) -> bool:
 
     False without rasterio, whatever the image.
     """
-    with open(path, 'rb') as file:
-        if file.read(4) not in (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+'):
-            return False
-    try:
-        rasterio = importlib.import_module('rasterio')
-    except ImportError:
+    rasterio = load_rasterio() if is_tiff(path) else None
+    if rasterio is None:
         return False
     try:
         with rasterio.open(path, driver='GTiff') as source:
@@ -134,11 +127,11 @@ def _write_maps(
     paths: Dict[str, str],
     request: MapRequest,
 ) -> None:
-    read = _reader(rasterio, source, path, request.rules)
+    read = window_reader(source, path, request.rules)
     draw = Drawing(request.label_space, request.style)
     with _Outputs(rasterio, source, paths, request) as outputs:
         for row, column in _windows(source, request):
-            image = read(row, column)
+            image = read((row.first, row.last), (column.first, column.last))
             class_ids = predict(_padded(image))[: image.shape[0], : image.shape[1]]
             inside = np.s_[row.inside, column.inside]
             for kind in paths:
@@ -240,45 +233,6 @@ def _colormap(request: MapRequest) -> Dict[int, Tuple[int, int, int, int]]:
         int(request.id_map[class_id]): (int(color[0]), int(color[1]), int(color[2]), 255)
         for class_id, color in enumerate(request.label_space.colors)
     }
-
-
-def _reader(rasterio: Any, source: Any, path: str, rules: ImageRules) -> Read:
-    """What reads a window as the network takes it."""
-    interpretation = [band.name for band in source.colorinterp]
-    tags = source.tags(ns='IMAGE_STRUCTURE')
-    palette = None
-    if interpretation[0] == 'palette':
-        colors = source.colormap(1)
-        palette = np.array([colors.get(index, (0, 0, 0, 255))[:3] for index in range(max(colors) + 1)], np.uint8)
-    bits = int(source.tags(1, ns='IMAGE_STRUCTURE').get('NBITS', 8 * np.dtype(source.dtypes[0]).itemsize))
-    about = dict(
-        bits=bits,
-        alpha='straight' if interpretation[-1] == 'alpha' and source.count in (2, 4) else None,
-        palette=palette,
-        is_inverted=tags.get('MINISWHITE') == 'YES',
-        is_cmyk=interpretation[:4] == ['cyan', 'magenta', 'yellow', 'black'],
-    )
-    if rules.window == FILE_RANGE and source.dtypes[0] != 'uint8':
-        rules = rules._replace(window=_range_of(rasterio, source))
-
-    def read(row: Cut, column: Cut) -> np.ndarray:
-        window = rasterio.windows.Window(column.first, row.first, column.last - column.first, row.last - row.first)
-        values = np.moveaxis(source.read(window=window), 0, -1)
-        return apply_rules(Pixels(values, **about), rules, path)
-
-    return read
-
-
-def _range_of(rasterio: Any, source: Any) -> Tuple[Window, ...]:
-    """The smallest and the largest number of the whole file, for each band by itself where there are more than four."""
-    lows, highs = np.full(source.count, np.inf), np.full(source.count, -np.inf)
-    for start in range(0, source.height, _SCANNED_ROWS):
-        rows = min(_SCANNED_ROWS, source.height - start)
-        values = np.nan_to_num(source.read(window=rasterio.windows.Window(0, start, source.width, rows)))
-        lows, highs = np.minimum(lows, values.min(axis=(1, 2))), np.maximum(highs, values.max(axis=(1, 2)))
-    if source.count <= 4:
-        lows, highs = lows.min(keepdims=True), highs.max(keepdims=True)
-    return tuple((float(low), float(max(high, low + 1e-6))) for low, high in zip(lows, highs))
 
 
 def _write_polygons(rasterio: Any, source: Any, ids_path: str, path: str, request: MapRequest) -> None:

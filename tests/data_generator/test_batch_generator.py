@@ -695,3 +695,36 @@ def test_labels_are_found_in_any_letter_case_where_it_is_clear_which(tmp_path, o
     os.remove(str(tmp_path / 'images/1.png'))
     os.rename(str(tmp_path / 'images/a.png'), str(tmp_path / 'images/A.png'))
     assert os.path.basename(BatchGenerator(**folders).pairs[0].label) == 'A.png'
+
+
+# ---- Large images ----
+
+
+@pytest.mark.parametrize('compression', [None, 'zlib'])
+@pytest.mark.parametrize(
+    'options',
+    [
+        {},
+        {'random_scale': (0.4, 2.5)},
+        {'max_class_share': 0.4, 'random_scale': (0.5, 0.5)},
+        {'random_crop': (300, 20), 'random_scale': (0.5, 1.5)},
+    ],
+)
+def test_crops_of_large_images_are_read_alone(tmp_path, monkeypatch, options, compression):
+    """They are those that would be cut from the whole image."""
+    pytest.importorskip('rasterio')
+    rng = np.random.RandomState(0)
+    for number in range(2):
+        (tmp_path / 'images').mkdir(exist_ok=True)
+        image = rng.randint(0, 256, (200, 250, 3)).astype(np.uint8)
+        tifffile.imwrite(str(tmp_path / 'images/{}.tif'.format(number)), image, tile=(64, 64), compression=compression)
+        write_labels(str(tmp_path / 'labels/{}.png'.format(number)), rng.randint(0, 5, (200, 250)).astype(np.uint8))
+    options = dict({'random_crop': (48, 64), 'workers': 2, 'pad_value': (9, 8, 7)}, **options)
+    whole = take(dataset(tmp_path, image_file_extension='tif').generate(2, **options), 4)
+    monkeypatch.setattr('data_generator.files.reading.LARGE_IMAGE', 1)
+    monkeypatch.setattr('data_generator.files.reading.read_image', None)
+    parts = take(dataset(tmp_path, image_file_extension='tif').generate(2, **options), 4)
+    for (images, labels), (expected, expected_labels) in zip(parts, whole):
+        np.testing.assert_array_equal(labels, expected_labels)
+        # OpenCV's coordinates have five bits behind the point, which a shift rounds elsewhere.
+        assert np.abs(images.astype(int) - expected).max() <= ('random_scale' in options)

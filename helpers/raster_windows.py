@@ -1,0 +1,127 @@
+"""Parts of large TIFF files, read without the rest (rasterio, the extra `geo`)."""
+
+import importlib
+from typing import Any, Callable, Dict, Optional, Tuple
+
+import numpy as np
+
+from helpers.image_rules import FILE_RANGE, ImageRules, Pixels, Window, apply_rules
+
+_SIGNATURES = (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+')
+# Rows of a file that are looked at together for its range.
+_SCANNED_ROWS = 256
+# TIFF 6.0, section 8: the tag that says how the image is turned, and its value for not at all.
+_ORIENTATION, _UPRIGHT = 'Orientation', 1
+
+#: (first row, last row + 1), (first column, last column + 1) -> uint8 [h, w, C].
+Read = Callable[[Tuple[int, int], Tuple[int, int]], np.ndarray]
+
+
+def load_rasterio() -> Optional[Any]:
+    """rasterio, or None where it is not installed."""
+    try:
+        return importlib.import_module('rasterio')
+    except ImportError:
+        return None
+
+
+def is_tiff(path: str) -> bool:
+    """Whether the content of a file is that of a TIFF."""
+    with open(path, 'rb') as file:
+        return file.read(4) in _SIGNATURES
+
+
+def window_reader(source: Any, name: str, rules: ImageRules) -> Read:
+    """What reads windows of a dataset of rasterio as the rules say.
+
+    Args:
+        source: An open dataset.
+        name: Of the file, for messages.
+    """
+    windows = importlib.import_module('rasterio.windows')
+    about = _about(source)
+    if rules.window == FILE_RANGE and source.dtypes[0] != 'uint8':
+        rules = rules._replace(window=_range_of(source))
+
+    def read(rows: Tuple[int, int], columns: Tuple[int, int]) -> np.ndarray:
+        window = windows.Window(columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0])
+        return apply_rules(Pixels(np.moveaxis(source.read(window=window), 0, -1), **about), rules, name)
+
+    return read
+
+
+def _about(source: Any) -> Dict[str, Any]:
+    """What `Pixels` wants to know beside the values."""
+    interpretation = [band.name for band in source.colorinterp]
+    palette = None
+    if interpretation[0] == 'palette':
+        colors = source.colormap(1)
+        palette = np.array([colors.get(index, (0, 0, 0, 255))[:3] for index in range(max(colors) + 1)], np.uint8)
+    sample_bits = 8 * np.dtype(source.dtypes[0]).itemsize
+    return dict(
+        bits=int(source.tags(1, ns='IMAGE_STRUCTURE').get('NBITS', sample_bits)),
+        alpha='straight' if interpretation[-1] == 'alpha' and source.count in (2, 4) else None,
+        palette=palette,
+        is_inverted=source.tags(ns='IMAGE_STRUCTURE').get('MINISWHITE') == 'YES',
+        is_cmyk=interpretation[:4] == ['cyan', 'magenta', 'yellow', 'black'],
+    )
+
+
+def _range_of(source: Any) -> Tuple[Window, ...]:
+    """The smallest and the largest number of the whole file, for each band by itself where there are more than four."""
+    windows = importlib.import_module('rasterio.windows')
+    lows, highs = np.full(source.count, np.inf), np.full(source.count, -np.inf)
+    for start in range(0, source.height, _SCANNED_ROWS):
+        rows = min(_SCANNED_ROWS, source.height - start)
+        values = np.nan_to_num(source.read(window=windows.Window(0, start, source.width, rows)))
+        lows, highs = np.minimum(lows, values.min(axis=(1, 2))), np.maximum(highs, values.max(axis=(1, 2)))
+    if source.count <= 4:
+        lows, highs = lows.min(keepdims=True), highs.max(keepdims=True)
+    return tuple((float(low), float(max(high, low + 1e-6))) for low, high in zip(lows, highs))
+
+
+class WindowedImage:
+    """A large TIFF in place of an array uint8 [H, W, C]: `image[top:bottom, left:right]` reads that part.
+
+    Each part is read from the file anew, so it may be used in any thread.
+    """
+
+    ndim = 3
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, path: str, rules: ImageRules, shape: Tuple[int, int, int]) -> None:
+        self._path = path
+        self._rules = rules
+        self.shape = shape
+
+    def __getitem__(self, place: Tuple[slice, slice]) -> np.ndarray:
+        rasterio = importlib.import_module('rasterio')
+        rows, columns = (part.indices(extent)[:2] for part, extent in zip(place, self.shape))
+        try:
+            with rasterio.open(self._path, driver='GTiff') as source:
+                return window_reader(source, self._path, self._rules)(rows, columns)
+        except rasterio.errors.RasterioError as error:
+            raise ValueError('{} cannot be decoded: {}.'.format(self._path, error)) from error
+
+
+def open_windowed(path: str, rules: ImageRules, min_pixels: int) -> Optional[WindowedImage]:
+    """A TIFF of at least so many pixels that is stored in tiles or without compression.
+
+    None for all other images, whose parts take as long as the whole, and without rasterio.
+    """
+    rasterio = load_rasterio() if is_tiff(path) else None
+    if rasterio is None or rules.window == FILE_RANGE:
+        return None
+    tifffile = importlib.import_module('tifffile')
+    try:
+        with tifffile.TiffFile(path) as file:
+            turn = file.pages[0].tags.get(_ORIENTATION)
+            if len(file.pages) > 1 or (turn is not None and turn.value != _UPRIGHT):
+                return None
+        with rasterio.open(path, driver='GTiff') as source:
+            in_parts = source.profile.get('tiled') or source.compression is None
+            if source.height * source.width < min_pixels or not in_parts:
+                return None
+            return WindowedImage(path, rules, (source.height, source.width, rules.channels))
+    except Exception:  # whatever is wrong with the file, reading it as a whole tells
+        return None
