@@ -1,0 +1,63 @@
+"""Masks of single classes become one label an image; pixels are counted by class."""
+
+import os
+
+import numpy as np
+import pytest
+
+from data_generator import DataError
+from data_generator.files.class_masks import combine
+from data_generator.files.counting import class_pixels
+from helpers.images import read_labels, write_labels
+
+BOX = np.array([[255, 0, 0, 0]], np.uint8)
+DISC = np.array([[0, 0, 1, 0]], np.uint8)
+
+
+def put(root, **masks):
+    for name, mask in masks.items():
+        path = str(root / 'masks' / (name.replace('__', '/') + '.png'))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_labels(path, mask)
+    return str(root / 'masks'), ['box', 'disc'], str(root / 'out')
+
+
+@pytest.mark.parametrize(
+    'names', [('box__a', 'disc__a'), ('a_box', 'a_disc'), ('x__box__a', 'a-disc'.replace('-', '_'))]
+)
+def test_masks_in_folders_or_with_the_class_behind_the_name(tmp_path, names):
+    written = combine(*put(tmp_path, **dict(zip(names, (BOX, DISC)))))
+    assert written == [str(tmp_path / 'out' / 'a.png')]
+    assert read_labels(written[0]).tolist() == [[1, 0, 2, 0]]
+
+
+def test_an_image_may_lack_classes_and_what_is_there_is_never_replaced(tmp_path):
+    arguments = put(tmp_path, box__a=BOX, disc__b=DISC)
+    assert [read_labels(path).tolist() for path in combine(*arguments)] == [[[1, 0, 0, 0]], [[0, 0, 2, 0]]]
+    with pytest.raises(FileExistsError, match=r'a\.png exists already. Give another out_dir'):
+        combine(*arguments)
+
+
+def test_overlaps_are_refused_or_left_out(tmp_path):
+    arguments = put(tmp_path, box__a=BOX, disc__a=np.array([[255, 255, 0, 0]], np.uint8))
+    with pytest.raises(DataError, match=r'disc.a\.png marks 1 pixels that another class has too.*ignore_overlaps'):
+        combine(*arguments)
+    assert not os.path.exists(arguments[2])
+    assert read_labels(combine(*arguments, ignore_overlaps=True)[0]).tolist() == [[255, 2, 0, 0]]
+
+
+def test_what_cannot_be_put_together_is_named(tmp_path):
+    with pytest.raises(DataError, match='of another size than the other masks'):
+        combine(*put(tmp_path, box__a=BOX, disc__a=DISC[:, :3]))
+    with pytest.raises(DataError, match=r'No masks of cat below .*expected cat/NAME\.png or NAME_cat\.png'):
+        combine(str(tmp_path / 'masks'), ['cat'], str(tmp_path / 'out'))
+    for names in ([], ['a', 'a'], ['c{}'.format(number) for number in range(255)]):
+        with pytest.raises(ValueError, match='it has to be 1 to 254 different names'):
+            combine(str(tmp_path / 'masks'), names, str(tmp_path / 'out'))
+
+
+def test_pixels_are_counted_by_class():
+    assert class_pixels({0: 3, 2: 4, 255: 9, 7: 1}, 3, 255).tolist() == [3, 0, 4]
+    assert class_pixels({0: 3, 9: 4, 8: 1, 7: 2}, 3, 1, {0: 2, 9: 0, 8: 1}).tolist() == [4, 0, 3]
+    assert class_pixels({(1, 2, 3): 5, (9, 9, 9): 1}, 2, 255, {(1, 2, 3): 1}).tolist() == [0, 5]
+    assert class_pixels({}, 2, 255).dtype == np.int64
