@@ -1,5 +1,6 @@
 """The class `FCN8s`: one network in one graph and one session, and the verbs that research scripts use."""
 
+import operator
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -7,50 +8,56 @@ import numpy as np
 from fcn8s.backend import ConfigProto
 from fcn8s.evaluation.score_table import format_scores
 from fcn8s.export.exporting import export_open_network
-from fcn8s.network import SaveName, open_network
+from fcn8s.graph.assembly import PUBLISHED_TENSORS
+from fcn8s.network import Network, SaveName, open_network
 from fcn8s.optimizers import OptimizerSettings
 from fcn8s.prediction import predictor
-from fcn8s.settings import ModelSettings
 from fcn8s.training import request, run
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 
 
+def _without_self(arguments: Dict[str, Any]) -> Dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name != 'self'}
+
+
+def _of_network(path: str, doc: str) -> Any:
+    return property(operator.attrgetter('network.' + path), doc=doc)
+
+
 class FCN8s:
     """FCN-8s (or 16s, 32s) on a convolutionalised VGG-16. A context manager; `close()` frees session and graph.
 
+    >>> import numpy as np
     >>> from fcn8s import FCN8s, write_encoder
-    >>> encoder = write_encoder('encoder', weights='random', width_divisor=64)
-    >>> with FCN8s(vgg16_dir=encoder, num_classes=3) as model:
+    >>> report = write_encoder('encoder', weights='random', width_divisor=64)
+    >>> with FCN8s(vgg16_dir='encoder', num_classes=3) as model:
     ...     model.predict(np.zeros([1, 40, 56, 3], np.uint8)).shape
     (1, 40, 56)
 
-    There are four ways to begin, of which exactly one has to be given:
+    It begins in one of four ways:
 
     - `vgg16_dir`, with `num_classes` or `label_space`: a new network on an encoder SavedModel (tag `vgg16`).
-    - `model_load_dir`: a saved FCN-8s SavedModel, or a run directory (its best checkpoint).
+    - `model_load_dir`: a saved FCN-8s (tags ['default'] unless said otherwise), or a run (its best checkpoint).
     - `vgg16_dir` and `variables_load_dir`: build, then load variables that `tf.train.Saver` wrote.
     - `fine_tune_from`: a new network that takes what fits from another FCN-8s (other classes, other variant).
 
     Args:
-        tags: of the saved model, ['default'] unless said otherwise.
         num_classes: 2 to 255; or give `label_space` (names, colours, ignore ID) from `helpers.label_spaces`.
         ignore_id: pixels with this label change neither loss, gradient nor score; 255, or that of the label space.
         seed: of dropout; data generators have their own.
         variant: '8s' (default), '16s' or '32s'. upsampling: 'learned' (default) or 'bilinear' (fixed kernels).
         skip_scales: factors of pool3 and pool4; None: the paper's (1e-4, 1e-2) with SGD, (1, 1) with Adam.
             With `fine_tune_from` the defaults of these three are those of the other network.
-        optimizer: 'adam', 'sgd' (the paper's: momentum 0.99, decay 5e-4, double rate for biases), or
-            `fcn8s.OptimizerSettings`.
-        accumulate_batches: batches per step; the step equals one of a batch so many times larger.
+        optimizer: 'adam', 'sgd' (the paper's: momentum 0.99, decay 5e-4, double rate for biases), or an
+            `OptimizerSettings`. accumulate_batches: batches per step, the same as one so many times larger.
         loss: 'cross_entropy', or a function (logits, labels, valid) -> scalar; see docs/custom_loss.md.
-        normalize: 'mean' over valid pixels, or the paper's 'sum'. class_weights: one number per class, for example
+        normalize: 'mean' over valid pixels, or the paper's 'sum'. class_weights: one number per class, such as
             `helpers.class_weights.median_frequency_weights(train_data.count_class_pixels())`.
         freeze: 'encoder', or the number of encoder blocks that are not trained.
         precision: 'float32', 'bfloat16' or 'mixed_float16'; xla: compile with XLA. Refused where the machine cannot.
         config: a `tf.ConfigProto` for the session; it is copied. gpu_memory_growth: take GPU memory as needed.
-        image_rules: how image files become what the network takes (`helpers.image_rules.ImageRules`); training takes
-            over those of its data.
+        image_rules: how image files are read (`helpers.image_rules.ImageRules`); training takes over those of its data.
         trust: open a SavedModel whatever ops its graph holds; otherwise those that read files, say, are refused.
 
     Raises:
@@ -91,39 +98,14 @@ class FCN8s:
     ) -> None:
         self.network = open_network(**_without_self(locals()))
         self.graph, self.sess, self.model = self.network.graph, self.network.session, self.network.tensors
-        encoder, predictor, training = self.model.encoder, self.model.predictor, self.model.training
-        self.images_uint8, self.image_input = encoder.images_uint8, encoder.image_input
-        self.keep_prob, self.fcn8s_output = encoder.keep_prob, self.model.decoder.logits
-        self.softmax_output, self.predictions_argmax = predictor.probabilities, predictor.argmax
-        self.labels, self.total_loss, self.train_op = training.labels, training.total_loss, training.ops.apply_op
-        self.learning_rate, self.global_step = training.learning_rate, training.global_step
-        self.l2_regularization_rate = training.l2_rate
-        self.pool3_out, self.pool4_out, self.fc7_out = encoder.pool3, encoder.pool4, encoder.fc7
+        for name, path in PUBLISHED_TENSORS.items():
+            setattr(self, name, operator.attrgetter(path)(self.model))
 
-    @property
-    def settings(self) -> ModelSettings:
-        """The architecture and the label space."""
-        return self.network.settings
-
-    @property
-    def label_space(self) -> LabelSpace:
-        """Names, colours and ignore ID of the classes."""
-        return self.network.label_space
-
-    @property
-    def num_classes(self) -> int:
-        """The number of classes."""
-        return self.settings.num_classes
-
-    @property
-    def training_loss(self) -> Optional[float]:
-        """The mean training loss of the last epoch; None before one."""
-        return self.network.last_training_loss
-
-    @property
-    def best_training_loss(self) -> Optional[float]:
-        """The lowest mean training loss of an epoch; None before one."""
-        return self.network.best_training_loss
+    settings = _of_network('settings', 'The architecture and the label space.')
+    label_space = _of_network('label_space', 'Names, colours and ignore ID of the classes.')
+    num_classes = _of_network('settings.num_classes', 'The number of classes.')
+    training_loss = _of_network('last_training_loss', 'The mean training loss of the last epoch; None before one.')
+    best_training_loss = _of_network('best_training_loss', 'The lowest of an epoch so far; None before one.')
 
     def train(
         self,
@@ -166,32 +148,28 @@ class FCN8s:
             learning_rate_schedule: step (from 0, within this training) -> learning rate; `fcn8s.schedules` has some.
             keep_prob: of dropout. l2_regularization: rate r of r x 1/2 sum(w^2) over the decoder's kernels.
             metrics: any of 'loss', 'mean_iou', 'accuracy': evaluated every `eval_frequency` epochs and after the last.
-            eval_dataset: 'train' evaluates the next batches of train_generator, 'val' those of val_generator; the
-                latter where there is one.
+            eval_dataset: 'train' (the next batches of train_generator), or 'val' (default with a val_generator).
             val_steps: batches per evaluation; one pass over val_generator where that knows its length.
             save_during_training: write models to save_dir every `save_frequency` epochs and after the last; with
                 save_best_only instead after each epoch whose monitored score is the best so far. saver: see `save`.
             monitor: 'loss' (of training, unless metrics holds 'loss'), 'mean_iou', 'accuracy' or 'iou:CLASS NAME'.
-            summaries_dir, summaries_name: TensorBoard files go to summaries_dir/summaries_name; without a directory
-                (and without run_dir) none are written. summaries_frequency is in steps; summaries_worst: how many of
-                the worst images of each evaluation are written.
+            summaries_dir, summaries_name: where TensorBoard files go; without a directory and run_dir, none are
+                written. summaries_frequency: in steps. summaries_worst: how many of the worst images they show.
             training_loss_display_averaging: how many steps the displayed loss is averaged over.
-            run_dir: keep a run directory: config.json, metrics.jsonl, events/ and checkpoints/ with everything that
+            run_dir: keep a run directory: config.json, metrics.jsonl, events/ and checkpoints/ with all that
                 `resume=True` needs to go on as if nothing had happened. Saved every save_frequency epochs, at each best
                 score, at the end and on Ctrl-C or SIGTERM. keep_checkpoints: how many stay, besides the best.
             early_stopping_patience: stop after so many evaluations without a better monitored score.
             config: further entries for config.json.
-            callbacks: functions of an event (kind 'step', 'evaluation' or 'epoch', step, scores, model), called after
-                each; see `fcn8s.training.request.TrainingEvent`. What they raise stops the run, its state saved.
+            callbacks: functions of an event, called after each step, evaluation and epoch; see
+                `fcn8s.training.request.TrainingEvent`. What they raise stops the run, its state saved.
 
         Raises:
             ValueError: before the first step, for what cannot work.
             FloatingPointError: at a loss that is not finite.
             fcn8s.TrainingInterrupted: a KeyboardInterrupt, after a signal.
         """
-        arguments = request.TrainRequest(**_without_self(locals()))
-        self.network.check_open()
-        return run.train(self.network, arguments, self)
+        return run.train(self._open(), request.TrainRequest(**_without_self(locals())), self)
 
     def evaluate(
         self,
@@ -208,26 +186,22 @@ class FCN8s:
                 [C, C] (rows are ground truth) and the rest of `fcn8s.scores.summarize` always come along.
             dataset: for the heading.
         """
-        self.network.check_open()
         wanted = request.check_metrics(metrics)
         scores = self.run_evaluation(data_generator, num_batches, l2_regularization)
-        label_space = self.network.label_space_with(data_generator)
-        print('Scores on {}:\n{}'.format(dataset, format_scores(scores, label_space)))
+        print('Scores on {}:\n{}'.format(dataset, format_scores(scores, self.network.label_space_with(data_generator))))
         return {name: value for name, value in scores.items() if name not in request.METRICS or name in wanted}
 
     def run_evaluation(self, batches: Any, num_batches: int, l2_regularization: float = 0.0) -> Dict[str, Any]:
         """Returns all scores of `evaluate` without printing them."""
-        self.network.check_open()
         request.check_l2_regularization(l2_regularization)
-        return self.network.evaluate(batches, num_batches, l2_regularization)
+        return self._open().evaluate(batches, num_batches, l2_regularization)
 
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
         """Predicts class IDs, uint8 [N, H, W], or with argmax=False the soft-max, float32 [N, H, W, C].
 
         images: [N, H, W, 3] or a list of images of one size, from 1 x 1; uint8, or numbers from 0 to 255.
         """
-        self.network.check_open()
-        return self.network.predict(images, argmax)
+        return self._open().predict(images, argmax)
 
     def predict_and_save(
         self,
@@ -265,30 +239,27 @@ class FCN8s:
                 number where that name is taken.
             force_save: save although nothing changed since the last saving there; otherwise that returns None.
         """
-        self.network.check_open()
         name_parts = SaveName(name, include_global_step, include_last_training_loss, include_metrics)
-        return self.network.save(model_save_dir, saver, tags, name_parts, force_save)
+        return self._open().save(model_save_dir, saver, tags, name_parts, force_save)
 
     def export(self, out_dir: str, format: str = 'saved_model', precision: str = 'float32', **options: Any) -> Any:
         """Exports the weights as they are for another runtime; see `fcn8s.export.exporting.export_model`."""
-        self.network.check_open()
-        return export_open_network(self.network.write_saved_model, out_dir, format, precision, **options)
+        return export_open_network(self._open().write_saved_model, out_dir, format, precision, **options)
 
     def load_variables(self, path: str) -> None:
         """Loads weights, and what is stored of the optimiser's state, from a `tf.train.Saver` file or a SavedModel."""
-        self.network.check_open()
-        self.network.load_variables(path)
+        self._open().load_variables(path)
 
     def close(self) -> None:
         """Frees the session and its memory. May be called again."""
         self.network.close()
+
+    def _open(self) -> Network:
+        self.network.check_open()
+        return self.network
 
     def __enter__(self) -> 'FCN8s':
         return self
 
     def __exit__(self, *exception: Any) -> None:
         self.close()
-
-
-def _without_self(arguments: Dict[str, Any]) -> Dict[str, Any]:
-    return {name: value for name, value in arguments.items() if name != 'self'}

@@ -105,7 +105,7 @@ class Network:
             self._run_initializers(self.tensors.state[len(self.tensors.encoder.variables) :])
             self._take_what_fits(plan.fine_tune_from.prefix, plan.fine_tune_from.settings)
 
-    def _restore(self, variables: Sequence[Any], prefix: str) -> None:
+    def _restore(self, variables: Sequence[Variable], prefix: str) -> None:
         with self.graph.as_default():
             restoring.restore(self.session, variables, prefix, self._savers)
 
@@ -116,7 +116,7 @@ class Network:
         with self.graph.as_default():
             return restoring.restore_present(self.session, others, prefix, self._savers)
 
-    def _run_initializers(self, variables: Sequence[Any]) -> None:
+    def _run_initializers(self, variables: Sequence[Variable]) -> None:
         self.session.run([variable.initializer for variable in variables])
 
     def _take_what_fits(self, prefix: str, other: ModelSettings) -> None:
@@ -327,7 +327,7 @@ class Network:
     def _weights_to_save(self) -> List[Any]:
         return list(self.tensors.weights) + [self.tensors.training.global_step]
 
-    def _writer(self, variables: Sequence[Any]) -> Callable[[str], None]:
+    def _writer(self, variables: Sequence[Variable]) -> Callable[[str], None]:
         def write(prefix: str) -> None:
             # Outside of the graph, TensorFlow 2 saves as if it ran eagerly.
             with self.graph.as_default():

@@ -32,7 +32,7 @@ def mean_iou_interval(
 ) -> Interval:
     """The mean IoU of all images together with its interval.
 
-    Arguments:
+    Args:
         images: Pixels per class of each image, each array integer [I, C].
         num_resamples: How often I images are drawn from the I with replacement.
         confidence: Share of the resamples inside of the interval, 0 to 1.
@@ -57,7 +57,7 @@ def paired_difference(
     """mean IoU of `first` minus that of `second` on the same images, with its interval: each resample draws the same
     images for both, so what makes an image hard for both cancels.
 
-    Arguments:
+    Args:
         first, second: Pixels per class, integer [I, C]; image i is the same picture in both.
 
     Raises:

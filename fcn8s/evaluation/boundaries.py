@@ -37,7 +37,7 @@ def squared_distances(mask: np.ndarray) -> np.ndarray:
     """Squared Euclidean distance of each pixel to the nearest pixel of the mask, in pixels^2: whole numbers, float32
     [H, W]. Exact up to distances of 1000 pixels.
 
-    Arguments:
+    Args:
         mask: bool [H, W] with at least one True.
     """
     # The transform of scipy.ndimage, which the tests compare with, takes 20 times as long. Squared distances on a grid
@@ -56,7 +56,7 @@ def trimap_confusions(
     """Confusion matrices of the pixels within `width` pixels of a boundary of the ground truth (Kohli, Ladicky, Torr,
     "Robust higher order potentials for enforcing label consistency", IJCV 2009, section 5: the trimap).
 
-    Arguments:
+    Args:
         labels: Ground truth, integers [H, W].
         class_ids: Prediction, integers [H, W].
         widths: T Euclidean distances in pixels between centres; a boundary pixel itself is at 0.
@@ -110,7 +110,7 @@ def boundary_f1(
     P is the share of the predicted boundary pixels of the class that have a boundary pixel of that class in the ground
     truth within `tolerance`; R is the share of those of the ground truth that have a predicted one.
 
-    Arguments:
+    Args:
         labels: Ground truth, integers [H, W].
         class_ids: Prediction, integers [H, W].
         tolerance: Euclidean distance in pixels; equal counts as within.

@@ -10,7 +10,7 @@ import numpy as np
 def expected_calibration_error(counts: np.ndarray, correct: np.ndarray, confidence_sums: np.ndarray) -> float:
     """ECE = sum_b (n_b / n) |acc(b) - conf(b)|, equation 3 of the paper; NaN without a pixel.
 
-    Arguments:
+    Args:
         counts: Pixels n_b per bin, integers [B].
         correct: Those of them with the right class, integers [B].
         confidence_sums: Sum of their confidences, float64 [B].

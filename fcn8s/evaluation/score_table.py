@@ -29,7 +29,7 @@ def format_scores(
     The accuracy of a class is its recall: the dict, and so the JSON, holds that one score under both names,
     'per_class_accuracy' and 'recall'.
 
-    Arguments:
+    Args:
         scores: May hold the scores of `fcn8s.evaluation.boundaries` and `fcn8s.evaluation.calibration` too; what is
             there is printed.
         sort: 'class' (order of class IDs), 'name', or one of 'iou', 'accuracy', 'precision', 'pixels': the largest

@@ -51,7 +51,7 @@ class ClassCounts(NamedTuple):
 def count_confusion(labels: np.ndarray, class_ids: np.ndarray, num_classes: int, ignore_id: int = 255) -> np.ndarray:
     """Counts pixels by ground truth (row) and prediction (column).
 
-    Arguments:
+    Args:
         labels: Ground truth, integer class IDs of any shape; pixels of `ignore_id` are not counted.
         class_ids: Prediction, integers of the same shape, each a class ID or `ignore_id`.
 
@@ -130,7 +130,7 @@ def count_categories(
     """Pixels per category of classes, in the order in which the categories first occur; confusing two classes of one
     category is no mistake. Categories of nothing but void classes are left out.
 
-    Arguments:
+    Args:
         confusion_matrix: Integers [C, P], rows are ground truth.
         categories: The category of each of the C classes.
     """
@@ -196,7 +196,7 @@ def _divide(numerator: ArrayOrNumber, denominator: ArrayOrNumber) -> np.ndarray:
 def summarize(confusion_matrix: np.ndarray, loss_sum: float, num_valid: int, label_space: LabelSpace) -> Dict[str, Any]:
     """All scores of a dataset from its totals.
 
-    Arguments:
+    Args:
         confusion_matrix: Integers [C, P] over all valid pixels, rows are ground truth. Rows and columns of
             `label_space.void_class_ids` are left out of the scores as Cityscapes does.
         loss_sum: Sum of the loss over all valid pixels; NaN where no loss was computed.

@@ -6,7 +6,7 @@ colours are part of the graph.
 
 from typing import Any, List, Optional, Sequence, Tuple
 
-from fcn8s.backend import tf
+from fcn8s.backend import Graph, tf
 from fcn8s.export.names import CLASS_IDS, IMAGES, LOGITS, OUTPUTS, PROBABILITIES
 from fcn8s.export.transposed import crop_transposed_convolutions
 from fcn8s.graph.decoder import build_decoder
@@ -171,7 +171,7 @@ class ServingNetwork:
         )
 
 
-def _add_encoded(graph: Any, num_channels: int) -> None:
+def _add_encoded(graph: Graph, num_channels: int) -> None:
     """Adds the network once more, on the same variables, between image files and PNG files of class IDs."""
 
     def decode(content: Any) -> Any:

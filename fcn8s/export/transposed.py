@@ -7,13 +7,13 @@ cropped where SAME would have left off: the same numbers.
 
 from typing import Any, List
 
-from fcn8s.backend import tf
+from fcn8s.backend import GraphDef, tf
 from fcn8s.graph.graph_defs import node_name
 
 _OP = 'Conv2DBackpropInput'
 
 
-def crop_transposed_convolutions(graph_def: Any) -> None:
+def crop_transposed_convolutions(graph_def: GraphDef) -> None:
     """Replaces the decoder's transposed convolutions with SAME padding, in place; results keep their names."""
     for node in [node for node in graph_def.node if node.op == _OP and 'decoder/' in node.name]:
         graph_def.node.extend(_nodes(node))

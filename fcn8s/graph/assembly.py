@@ -4,9 +4,9 @@ No session and no file is touched here. The result is an immutable bundle of ten
 """
 
 from numbers import Integral
-from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, NamedTuple, Optional, Sequence, Tuple, Union
 
-from fcn8s.backend import tf
+from fcn8s.backend import MetaGraphDef, Tensor, Variable, tf
 from fcn8s.graph.decoder import Decoder, build_decoder
 from fcn8s.graph.encoder import Encoder, import_encoder
 from fcn8s.graph.losses import Loss, build_loss, check_loss, l2_penalty, sparse_labels
@@ -39,13 +39,13 @@ class TrainingTensors(NamedTuple):
     total_loss: the value of `loss` plus `penalty`.
     """
 
-    labels: Any
-    l2_rate: Any
+    labels: Tensor
+    l2_rate: Tensor
     loss: Loss
-    penalty: Any
-    total_loss: Any
-    learning_rate: Any
-    global_step: Any
+    penalty: Tensor
+    total_loss: Tensor
+    learning_rate: Tensor
+    global_step: Variable
     ops: TrainOps
     scoring: Scoring
 
@@ -60,17 +60,37 @@ class Model(NamedTuple):
     training: TrainingTensors
 
     @property
-    def weights(self) -> Tuple[Any, ...]:
+    def weights(self) -> Tuple[Variable, ...]:
         """The variables of the network itself, those that a prediction needs."""
         return self.encoder.variables + self.decoder.kernels + self.decoder.biases
 
     @property
-    def state(self) -> Tuple[Any, ...]:
+    def state(self) -> Tuple[Variable, ...]:
         """Every variable that a training run needs to go on: the weights, the optimiser's state, the global step."""
         return self.weights + self.training.ops.state + (self.training.global_step,)
 
 
-def assemble(encoder_meta_graph: Any, settings: ModelSettings, training: TrainingSettings) -> Model:
+# The attributes of `FCN8s` that scripts have fed and fetched since its first version: name -> place in a `Model`.
+PUBLISHED_TENSORS = {
+    'images_uint8': 'encoder.images_uint8',
+    'image_input': 'encoder.image_input',
+    'keep_prob': 'encoder.keep_prob',
+    'pool3_out': 'encoder.pool3',
+    'pool4_out': 'encoder.pool4',
+    'fc7_out': 'encoder.fc7',
+    'fcn8s_output': 'decoder.logits',
+    'softmax_output': 'predictor.probabilities',
+    'predictions_argmax': 'predictor.argmax',
+    'labels': 'training.labels',
+    'total_loss': 'training.total_loss',
+    'train_op': 'training.ops.apply_op',
+    'learning_rate': 'training.learning_rate',
+    'l2_regularization_rate': 'training.l2_rate',
+    'global_step': 'training.global_step',
+}
+
+
+def assemble(encoder_meta_graph: MetaGraphDef, settings: ModelSettings, training: TrainingSettings) -> Model:
     """Builds a network in the current graph, from an encoder read by `fcn8s.graph.encoder.read_encoder`. Raises
     ValueError.
     """
@@ -81,7 +101,7 @@ def assemble(encoder_meta_graph: Any, settings: ModelSettings, training: Trainin
     return Model(settings, encoder, decoder, predictor, _build_training(decoder, settings, training, trained))
 
 
-def trained_encoder_variables(variables: Sequence[Any], freeze: Optional[Union[str, int]]) -> Tuple[Any, ...]:
+def trained_encoder_variables(variables: Sequence[Variable], freeze: Optional[Union[str, int]]) -> Tuple[Variable, ...]:
     """The encoder variables that are trained: those that the encoder's file calls trainable and `freeze` leaves.
 
     Raises ValueError for a `freeze` that means nothing, or nothing in this encoder.
@@ -129,7 +149,7 @@ def _is_of_block(name: str, block: str) -> bool:
 
 
 def _build_training(
-    decoder: Decoder, settings: ModelSettings, training: TrainingSettings, trained: Sequence[Any]
+    decoder: Decoder, settings: ModelSettings, training: TrainingSettings, trained: Sequence[Variable]
 ) -> TrainingTensors:
     # Rank unknown: class IDs [N, H, W] and one-hot labels [N, H, W, C] both fit.
     labels = tf.placeholder(tf.uint8, name='labels_input')

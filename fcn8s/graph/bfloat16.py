@@ -6,7 +6,7 @@ serves predictions, which keep their weights in bfloat16, and training on GPUs, 
 
 from typing import Any, Dict, Sequence, Set
 
-from fcn8s.backend import tf
+from fcn8s.backend import GraphDef, tf
 from fcn8s.graph.graph_defs import node_name, variable_behind
 
 _FLOAT32, _BFLOAT16 = tf.float32.as_datatype_enum, tf.bfloat16.as_datatype_enum
@@ -14,7 +14,9 @@ _FLOAT32, _BFLOAT16 = tf.float32.as_datatype_enum, tf.bfloat16.as_datatype_enum
 _FOLLOWING_OPS = ('BiasAdd', 'Relu', 'MaxPool', 'Identity', 'Shape')
 
 
-def convert_convolutions(graph_def: Any, narrow_weights: bool = False, float32_outputs: Sequence[str] = ()) -> None:
+def convert_convolutions(
+    graph_def: GraphDef, narrow_weights: bool = False, float32_outputs: Sequence[str] = ()
+) -> None:
     """Converts convolutions and what follows them; values are converted where they enter and leave such a stretch.
 
     graph_def: changed in place.
@@ -41,7 +43,7 @@ def convert_convolutions(graph_def: Any, narrow_weights: bool = False, float32_o
             _give_float32(graph_def, name)
 
 
-def _nodes_to_convert(graph_def: Any) -> Set[str]:
+def _nodes_to_convert(graph_def: GraphDef) -> Set[str]:
     converted: Set[str] = set()
     num_before = -1
     while len(converted) > num_before:
@@ -81,7 +83,7 @@ def _cast_node(name: str, source: str, dtype: Any) -> Any:
     return node
 
 
-def _give_float32(graph_def: Any, name: str) -> None:
+def _give_float32(graph_def: GraphDef, name: str) -> None:
     """Renames a node that gives bfloat16; what converts its value to float32 takes its name."""
     renamed = name + '_in_bfloat16'
     for node in graph_def.node:

@@ -8,7 +8,7 @@ from typing import Any, List, NamedTuple, Tuple
 
 import numpy as np
 
-from fcn8s.backend import tf
+from fcn8s.backend import Tensor, Variable, tf
 from fcn8s.settings import VARIANTS, ModelSettings
 
 # Where the nets of the paper's authors crop: pool4 and pool3 for the map that is added to them, and the logits for the
@@ -20,9 +20,9 @@ CAFFE_IMAGE_OFFSET = {'8s': 31, '16s': 27, '32s': 19}
 class Decoder(NamedTuple):
     """logits: float32 [N, H, W, C] at the size of the image; kernels and biases: the decoder's trained variables."""
 
-    logits: Any
-    kernels: Tuple[Any, ...]
-    biases: Tuple[Any, ...]
+    logits: Tensor
+    kernels: Tuple[Variable, ...]
+    biases: Tuple[Variable, ...]
 
 
 def bilinear_kernel(size: int, num_classes: int) -> np.ndarray:
@@ -45,7 +45,7 @@ def _bilinear_taps(size: int) -> np.ndarray:
     return np.outer(ramp, ramp).astype(np.float32)
 
 
-def _bilinear_tensor(size: int, num_classes: int, name: str) -> Any:
+def _bilinear_tensor(size: int, num_classes: int, name: str) -> Tensor:
     """`bilinear_kernel`, computed in the graph: one of 150 classes at stride 32 has 0.4 GB, and TensorFlow holds a
     constant many times over.
     """
@@ -62,7 +62,7 @@ class _Builder:
         self.kernels: List[Any] = []
         self.biases: List[Any] = []
 
-    def score(self, features: Any, name: str) -> Any:
+    def score(self, features: Tensor, name: str) -> Tensor:
         """A 1x1 convolution to class scores. Zero at first, as in the paper (section 4.3: no better when random).
 
         The bias is added by `tf.add`: the gradient of `tf.nn.bias_add` is fused with that of the convolution, and of
@@ -79,7 +79,7 @@ class _Builder:
             self.biases.append(bias)
             return tf.add(tf.nn.conv2d(features, kernel, [1, 1, 1, 1], 'SAME'), bias, name='BiasAdd')
 
-    def upsample(self, scores: Any, like: Any, stride: int, name: str, bias: bool = False) -> Any:
+    def upsample(self, scores: Tensor, like: Tensor, stride: int, name: str, bias: bool = False) -> Tensor:
         """A transposed convolution, stride `stride`, kernel twice as large, to the height and width of `like`.
 
         SAME padding rounds every level's size up, so the input is exactly ceil(size of `like` / stride). With Caffe's
@@ -112,7 +112,7 @@ class _Builder:
             self.biases.append(variable)
             return tf.add(upsampled, variable, name='BiasAdd')
 
-    def join(self, upsampled: Any, features: Any, scale: float, pool: str) -> Any:
+    def join(self, upsampled: Tensor, features: Tensor, scale: float, pool: str) -> Tensor:
         """Adds the scores of a skip to a map that was upsampled to it."""
         scores = self.score(features * scale, 'score_' + pool)
         if self.settings.alignment == 'caffe':
@@ -120,13 +120,13 @@ class _Builder:
         return upsampled + scores
 
 
-def _crop(values: Any, like: Any, offset: int) -> Any:
+def _crop(values: Tensor, like: Tensor, offset: int) -> Tensor:
     """The part of a map [N, H, W, C] that begins at `offset` and has the height and width of `like`."""
     shape = tf.shape(like)
     return values[:, offset : offset + shape[1], offset : offset + shape[2], :]
 
 
-def build_decoder(pool3: Any, pool4: Any, fc7: Any, image: Any, settings: ModelSettings) -> Decoder:
+def build_decoder(pool3: Tensor, pool4: Tensor, fc7: Tensor, image: Tensor, settings: ModelSettings) -> Decoder:
     """Builds the decoder in the current graph, under the scope `decoder`.
 
     pool3, pool4, fc7: float32 [N, H/8, W/8, .], [N, H/16, W/16, .], [N, H/32, W/32, .], sizes rounded up.

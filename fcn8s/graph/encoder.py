@@ -7,7 +7,7 @@ the keep probability of dropout at `keep_prob:0`, and pool3, pool4 and fc7 (stri
 
 from typing import Any, NamedTuple, Optional, Tuple
 
-from fcn8s.backend import tf
+from fcn8s.backend import MetaGraphDef, Tensor, Variable, tf
 from fcn8s.graph.bfloat16 import convert_convolutions
 from fcn8s.graph.graph_defs import node_name
 
@@ -30,17 +30,17 @@ class Encoder(NamedTuple):
     variables: every variable that the three outputs depend on.
     """
 
-    images_uint8: Any
-    image_input: Any
-    keep_prob: Any
+    images_uint8: Tensor
+    image_input: Tensor
+    keep_prob: Tensor
     dropout_seed: Optional[Any]
-    pool3: Any
-    pool4: Any
-    fc7: Any
-    variables: Tuple[Any, ...]
+    pool3: Tensor
+    pool4: Tensor
+    fc7: Tensor
+    variables: Tuple[Variable, ...]
 
 
-def in_bfloat16(meta_graph: Any) -> Any:
+def in_bfloat16(meta_graph: MetaGraphDef) -> MetaGraphDef:
     """A copy of an encoder's MetaGraphDef that convolves in bfloat16; variables, inputs and outputs stay float32."""
     converted = tf.MetaGraphDef()
     converted.CopyFrom(meta_graph)
@@ -48,7 +48,7 @@ def in_bfloat16(meta_graph: Any) -> Any:
     return converted
 
 
-def import_encoder(meta_graph: Any) -> Encoder:
+def import_encoder(meta_graph: MetaGraphDef) -> Encoder:
     """Adds a read encoder's graph to the current graph. Nothing is initialised or restored."""
     tf.train.import_meta_graph(meta_graph, clear_devices=True)
     graph = tf.get_default_graph()

@@ -2,7 +2,7 @@
 
 from typing import Any, Callable, Dict, Iterator, Sequence, Set
 
-from fcn8s.backend import Tensor, tf
+from fcn8s.backend import Graph, GraphDef, NodeDef, Tensor, tf
 
 VARIABLE_OPS = ('VarHandleOp', 'VariableV2', 'Variable')
 RANDOM_OPS = ('RandomUniform', 'StatelessRandomUniform', 'StatelessRandomUniformV2')
@@ -11,14 +11,14 @@ RANDOM_OPS = ('RandomUniform', 'StatelessRandomUniform', 'StatelessRandomUniform
 _NEWER_ATTRIBUTES = {'VarHandleOp': ('debug_name', 'allowed_devices')}
 
 
-def make_portable(graph_def: Any) -> None:
+def make_portable(graph_def: GraphDef) -> None:
     """Removes, in place, what TensorFlow 1.15 does not know from a graph that a newer TensorFlow made."""
     for node in graph_def.node:
         for attribute in _NEWER_ATTRIBUTES.get(node.op, ()):
             node.attr.pop(attribute, None)
 
 
-def extract_sub_graph(graph_def: Any, names: Sequence[str]) -> Any:
+def extract_sub_graph(graph_def: GraphDef, names: Sequence[str]) -> GraphDef:
     """A new GraphDef with the named nodes and everything that they depend on, in the order of the old one.
 
     TensorFlow's function of this name does the same and prints a notice of its deprecation into every program.
@@ -39,7 +39,7 @@ def extract_sub_graph(graph_def: Any, names: Sequence[str]) -> Any:
     return extracted
 
 
-def _copy_functions(library: Any, graph_def: Any) -> None:
+def _copy_functions(library: Any, graph_def: GraphDef) -> None:
     """Copies the functions of a library that a graph calls, and those that they call, and so on."""
     by_name = {function.signature.name: function for function in library.function}
     needed: Set[str] = set()
@@ -54,7 +54,7 @@ def _copy_functions(library: Any, graph_def: Any) -> None:
     graph_def.library.gradient.extend(gradient for gradient in library.gradient if gradient.function_name in needed)
 
 
-def _functions_of(node: Any) -> Iterator[str]:
+def _functions_of(node: NodeDef) -> Iterator[str]:
     """The names that a node may call a function by: its op, and functions among its attributes."""
     yield node.op
     for value in node.attr.values():
@@ -63,7 +63,7 @@ def _functions_of(node: Any) -> Iterator[str]:
             yield function.name
 
 
-def rename_nodes(graph_def: Any, names: Dict[str, str]) -> None:
+def rename_nodes(graph_def: GraphDef, names: Dict[str, str]) -> None:
     """Renames nodes in place, and what they are called in the inputs of others; names: old -> new."""
     for node in graph_def.node:
         node.name = names.get(node.name, node.name)
@@ -73,7 +73,7 @@ def rename_nodes(graph_def: Any, names: Dict[str, str]) -> None:
                 node.input[index] = source.replace(name, names[name], 1)
 
 
-def strip_default_attributes(graph_def: Any, graph: Any) -> None:
+def strip_default_attributes(graph_def: GraphDef, graph: Graph) -> None:
     """Removes, in place, attributes that have their default value: an older TensorFlow may not know them.
 
     graph: a tf.Graph with ops of the kinds to strip.

@@ -6,7 +6,7 @@ Nothing is listed for what it does not do; what is not listed is refused, whatev
 
 from typing import Any, Iterable, List
 
-from fcn8s.backend import tf
+from fcn8s.backend import GraphDef, tf
 
 _STRUCTURE = """
 Const Placeholder PlaceholderV2 PlaceholderWithDefault Identity IdentityN NoOp StopGradient PreventGradient Snapshot
@@ -80,7 +80,7 @@ SAVER_OPS |= frozenset(('StaticRegexFullMatch', 'RegexFullMatch'))
 SAVER_OPS |= frozenset(('RestoreSlice', 'Save', 'Restore'))
 
 
-def check_ops(graph_def: Any, what: str, saver: bool = False) -> None:
+def check_ops(graph_def: GraphDef, what: str, saver: bool = False) -> None:
     """Raises ValueError where a graph, or a function of its library, holds an op that a network does not need.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from fcn8s.backend import Tensor, tf
+from fcn8s.backend import Operation, Tensor, tf
 from fcn8s.graph.graph_defs import tensor_once
 
 IMAGE, CONVOLUTION, POOLING, UPSAMPLING, SUM = 'image', 'convolution', 'pooling', 'transposed convolution', 'sum'
@@ -84,7 +84,7 @@ class _Tracer:
         self.inputs: Dict[str, Tuple[str, ...]] = {IMAGE: ()}
         self._sources: Dict[str, Tuple[str, ...]] = {image.op.name: (IMAGE,)}
 
-    def trace(self, tensor: Any) -> Tuple[str, ...]:
+    def trace(self, tensor: Tensor) -> Tuple[str, ...]:
         """The names of the layers that the tensor comes from, with nothing but operations that are no layer between."""
         op = tensor.op
         if op.name not in self._sources:
@@ -98,7 +98,7 @@ class _Tracer:
         return self._sources[op.name]
 
 
-def _layer_name(op: Any) -> str:
+def _layer_name(op: Operation) -> str:
     """'conv1_1/Conv2D' and 'decoder/score_fc7/Conv2D' are called by their scope, 'pool1' by itself."""
     scope, _, last = op.name.rpartition('/')
     named_by_scope = scope and last.lower().startswith(('conv2d', 'maxpool'))
@@ -106,7 +106,9 @@ def _layer_name(op: Any) -> str:
     return name[len(_DECODER_SCOPE) :] if name.startswith(_DECODER_SCOPE) else name
 
 
-def _layer(name: str, op: Any, inputs: Tuple[str, ...], before: Dict[str, Layer], shape: Tuple[int, int, int]) -> Layer:
+def _layer(
+    name: str, op: Operation, inputs: Tuple[str, ...], before: Dict[str, Layer], shape: Tuple[int, int, int]
+) -> Layer:
     kind = _KIND_OF_OP.get(op.type, SUM if inputs else IMAGE)
     kernel, stride = (1, 1), 1
     if kind in (CONVOLUTION, UPSAMPLING):

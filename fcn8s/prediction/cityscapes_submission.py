@@ -48,7 +48,7 @@ def label_ids_of(label_space: LabelSpace) -> Tuple[int, ...]:
 def write_prediction(out_dir: str, image_path: str, class_ids: np.ndarray, label_space: LabelSpace) -> str:
     """Writes one prediction as a PNG of labelIds into an existing folder.
 
-    Arguments:
+    Args:
         out_dir: Folder of the predictions.
         image_path: The image that was predicted; only its name matters.
         class_ids: Integers [1024, 2048] in the classes of `label_space`.
@@ -83,7 +83,7 @@ def zip_and_check(
 ) -> List[str]:
     """Checks the predictions as the server would and zips them.
 
-    Arguments:
+    Args:
         predictions_dir: Folder with the PNGs of `write_prediction` and nothing else.
         image_paths: All images that need a prediction.
         zip_path: Where the zip goes; an existing file is replaced once the new one is complete.

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
-from fcn8s.backend import tf
+from fcn8s.backend import GraphDef, Session, tf
 from fcn8s.graph.bfloat16 import convert_convolutions
 from fcn8s.graph.graph_defs import RANDOM_OPS, extract_sub_graph, variable_behind
 from fcn8s.precision import this_machine
@@ -64,11 +64,11 @@ class LargeFilter(NamedTuple):
 class Network(NamedTuple):
     """graph_def: a network whose weights are still to come, from `fold_variables` and `load_large_filter`."""
 
-    graph_def: Any
+    graph_def: GraphDef
     large_filters: Tuple[LargeFilter, ...]
 
 
-def cut_network(graph_def: Any, output: str, bfloat16: bool = False, with_large_filters: bool = True) -> Network:
+def cut_network(graph_def: GraphDef, output: str, bfloat16: bool = False, with_large_filters: bool = True) -> Network:
     """Cuts a graph down to what the node `output` needs, without dropout.
 
     graph_def: GraphDef whose placeholders with a default are to take it, keep_prob among them with 1.0.
@@ -111,7 +111,7 @@ def fold_variables(network: Network, prefix: str) -> Any:
     return folded
 
 
-def load_large_filter(session: Any, filters: LargeFilter, prefix: str) -> None:
+def load_large_filter(session: Session, filters: LargeFilter, prefix: str) -> None:
     """Fills a large filter's variable from the checkpoint, with at most one copy of it in float32 at any moment.
 
     Raises ValueError where the checkpoint is unreadable or lacks it.
@@ -144,7 +144,7 @@ def _transposed(value: np.ndarray, dtype: Any) -> np.ndarray:
     return rows
 
 
-def _with_default_attributes(graph_def: Any) -> Any:
+def _with_default_attributes(graph_def: GraphDef) -> Any:
     """A saved graph leaves out attributes that have their default value; the functions below read them."""
     graph = tf.Graph()
     with graph.as_default():
@@ -152,7 +152,7 @@ def _with_default_attributes(graph_def: Any) -> Any:
     return graph.as_graph_def()
 
 
-def settle_inputs(graph_def: Any) -> None:
+def settle_inputs(graph_def: GraphDef) -> None:
     """Lets placeholders with a default pass it on, in place; random numbers become one constant, which the optimiser
     folds away.
     """
@@ -174,7 +174,7 @@ def _make_constant(node: Any, value: Any) -> None:
     node.attr['value'].tensor.CopyFrom(value)
 
 
-def _separate_large_filters(graph_def: Any) -> Tuple[LargeFilter, ...]:
+def _separate_large_filters(graph_def: GraphDef) -> Tuple[LargeFilter, ...]:
     """Lets large filters be read from variables of their own; convolutions with the largest become products."""
     nodes = {node.name: node for node in graph_def.node}
     large_filters = []
@@ -198,7 +198,7 @@ def _separate_large_filters(graph_def: Any) -> Tuple[LargeFilter, ...]:
     return tuple(large_filters)
 
 
-def _variables_of_functions(graph_def: Any) -> Tuple[LargeFilter, ...]:
+def _variables_of_functions(graph_def: GraphDef) -> Tuple[LargeFilter, ...]:
     """Variables whose handles go elsewhere than to a read: to the function of a loop or a branch, which reads them."""
     outside = {name for node in graph_def.node if node.op != 'ReadVariableOp' for name in node.input}
     variables = [node for node in graph_def.node if node.op == 'VarHandleOp' and node.name in outside]

@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional, Sequence, Union
 
 import numpy as np
 
-from fcn8s.backend import tf
+from fcn8s.backend import ConfigProto, Graph, GraphDef, Session, tf
 from fcn8s.batches import PredictionTensors, predict_in_chunks
 from fcn8s.graph.permitted_ops import check_ops
 from fcn8s.precision import check_precision, this_machine
@@ -38,7 +38,7 @@ class InferenceGraph:
         model_dir: where it was read from.
     """
 
-    def __init__(self, graph: Any, session: Any, description: SavedFCN8s, precision: str) -> None:
+    def __init__(self, graph: Graph, session: Session, description: SavedFCN8s, precision: str) -> None:
         self.graph = graph
         self.session = session
         self.precision = precision
@@ -89,12 +89,12 @@ def open_model(
     model_dir: str,
     tags: Optional[Sequence[str]] = None,
     precision: str = 'float32',
-    session_config: Optional[Any] = None,
+    session_config: Optional[ConfigProto] = None,
     trust: bool = False,
 ) -> InferenceGraph:
     """Opens a saved FCN-8s for prediction only.
 
-    Arguments:
+    Args:
         model_dir: A saved FCN-8s (`fcn8s.saving.runs.resolve_model` finds the one of a run directory).
         tags: Of the SavedModel; None takes those that this library writes.
         precision: 'float32', or 'bfloat16' for convolutions and products in bfloat16 on CPUs and GPUs that have it.
@@ -112,11 +112,11 @@ def open_model(
 
 
 def open_graph_def(
-    graph_def: Any,
+    graph_def: GraphDef,
     prefix: Optional[str],
     description: SavedFCN8s,
     precision: str,
-    config: Optional[Any] = None,
+    config: Optional[ConfigProto] = None,
     trust: bool = False,
 ) -> InferenceGraph:
     """Opens the graph of a network for prediction only; see `open_model`.
@@ -142,7 +142,7 @@ def open_graph_def(
         raise
 
 
-def checked_config(precision: str, base: Optional[Any]) -> Any:
+def checked_config(precision: str, base: Optional[ConfigProto]) -> Any:
     """The `tf.ConfigProto` to predict with in a precision; raises ValueError where this machine cannot."""
     if precision not in PRECISIONS:
         raise ValueError(

@@ -55,7 +55,7 @@ class Predictor:
         averages: bool = False,
     ) -> None:
         """
-        Arguments:
+        Args:
             predict: See `Predict`.
             num_classes: C.
             tile: (height, width) of the tiles that a larger image is cut into; None for the whole image at once. Away
@@ -219,7 +219,7 @@ def predict_and_save(
 ) -> List[str]:
     """Segments the images of a folder and writes overlays of the same names into another.
 
-    Arguments:
+    Args:
         predict: See `Predict`.
         results_dir: Made where it is missing. Files of other names in it stay as they are.
         images_dir: The folder; its subfolders are not searched.

@@ -171,7 +171,7 @@ class ResultFiles:
     def write(self, stem: str, image: np.ndarray, prediction: Dict[str, Any], image_path: str = '') -> None:
         """Writes every kind of result of one image; existing ones of the same name are replaced.
 
-        Arguments:
+        Args:
             image_path: The file of the image, which files of polygons name.
         """
         class_ids = prediction['class_ids']

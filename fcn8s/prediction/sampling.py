@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Set, Tuple
 
 import numpy as np
 
-from fcn8s.backend import tf
+from fcn8s.backend import Graph, GraphDef, tf
 from fcn8s.graph.graph_defs import RANDOM_OPS, extract_sub_graph, node_name
 from fcn8s.prediction.frozen_network import LOGITS_NODE, InferenceGraph
 from fcn8s.prediction.predictor import Predictor
@@ -138,12 +138,12 @@ class Head(NamedTuple):
     graph_def: its nodes. features: names of the tensors that it needs of the rest. draws: how many seeds it has.
     """
 
-    graph_def: Any
+    graph_def: GraphDef
     features: Tuple[str, ...]
     draws: int
 
 
-def cut_head(graph: Any, saved: Any, output: str) -> Head:
+def cut_head(graph: Graph, saved: Any, output: str) -> Head:
     """Cuts what depends on dropout out of a frozen network, and puts its random draws back.
 
     Args:
@@ -207,7 +207,7 @@ def _draw_nodes(draw: Any, number: int, dtype: int) -> List[Any]:
     return [uniform, cast]
 
 
-def _add_missing(head: Any, present: Set[str], saved: Any, graph: Any) -> None:
+def _add_missing(head: Any, present: Set[str], saved: Any, graph: Graph) -> None:
     """Adds the saved network's nodes that compute the draws' shapes; freezing has left them out."""
     stored = {node.name: node for node in saved.node}
     seeds = _SEED_NODE.format('')

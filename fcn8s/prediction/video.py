@@ -143,7 +143,7 @@ class Drawing:
 def draw_doubt(image: np.ndarray, doubt: np.ndarray) -> np.ndarray:
     """The image in dark grey, and where the network doubts, over it, from violet over orange to yellow.
 
-    Arguments:
+    Args:
         image: uint8 [H, W, 3], RGB.
         doubt: float32 [H, W], 1 minus the largest soft-max value: 0 where the network is sure.
     """
@@ -248,7 +248,7 @@ def render_video(
 ) -> Rendered:
     """Writes the segmented video of a source.
 
-    Arguments:
+    Args:
         predictor: Predicts a frame.
         source: A video file, a folder of frames, or 'camera:N', which records until Ctrl-C.
         out_path: Ends in '.mp4'. An existing file is replaced when the new one is complete.

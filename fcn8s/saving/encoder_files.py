@@ -8,7 +8,7 @@ from typing import Any, List, NamedTuple, Sequence, Set
 
 import numpy as np
 
-from fcn8s.backend import VariableDef, tf
+from fcn8s.backend import GraphDef, MetaGraphDef, Variable, VariableDef, tf
 from fcn8s.graph.encoder import (
     DROPOUT_SEED_TENSOR,
     IMAGES_NODE,
@@ -33,7 +33,7 @@ MAX_INITIAL_BYTES = 1024
 class EncoderSource(NamedTuple):
     """An encoder on disk: its graph, rewired for this library, and where its variables are."""
 
-    meta_graph: Any
+    meta_graph: MetaGraphDef
     variables_prefix: str
     directory: str
 
@@ -43,7 +43,7 @@ class EncoderSource(NamedTuple):
         return channels_of(self.meta_graph.graph_def)
 
 
-def channels_of(graph_def: Any) -> int:
+def channels_of(graph_def: GraphDef) -> int:
     """The channels of `image_input:0`; 3, for RGB, where the graph leaves them open."""
     shapes = [node.attr['shape'].shape for node in graph_def.node if node.name == 'image_input']
     dimensions = shapes[0].dim if shapes else []
@@ -84,12 +84,12 @@ def _read_encoder(directory: str, tags: Sequence[str], what: str, trust: bool) -
     return EncoderSource(pruned, prefix, directory)
 
 
-def variable_names(meta_graph: Any) -> List[str]:
+def variable_names(meta_graph: MetaGraphDef) -> List[str]:
     """The names of a read encoder's variables, as its checkpoint has them."""
     return [node_name(v.variable_name) for v in _parse_variables(meta_graph, tf.GraphKeys.GLOBAL_VARIABLES)]
 
 
-def _check_interface(graph_def: Any, directory: str, what: str) -> None:
+def _check_interface(graph_def: GraphDef, directory: str, what: str) -> None:
     nodes = {node.name: node for node in graph_def.node}
     missing = [name for name in INPUT_TENSORS + OUTPUT_TENSORS if node_name(name) not in nodes]
     if missing:
@@ -108,19 +108,19 @@ def _check_interface(graph_def: Any, directory: str, what: str) -> None:
         )
 
 
-def _parse_variables(meta_graph: Any, collection: str) -> List[Any]:
+def _parse_variables(meta_graph: MetaGraphDef, collection: str) -> List[Any]:
     if collection not in meta_graph.collection_def:
         return []
     return [VariableDef.FromString(serialized) for serialized in meta_graph.collection_def[collection].bytes_list.value]
 
 
-def _needed(graph_def: Any) -> Set[str]:
+def _needed(graph_def: GraphDef) -> Set[str]:
     """The names of the nodes that the outputs depend on."""
     outputs = [node_name(name) for name in OUTPUT_TENSORS]
     return {node.name for node in extract_sub_graph(graph_def, outputs).node}
 
 
-def _prune(meta_graph: Any) -> Any:
+def _prune(meta_graph: MetaGraphDef) -> Any:
     """A MetaGraphDef with only what the outputs need, and with the variables among it as its only collections."""
     needed = _needed(meta_graph.graph_def)
     variables = [
@@ -142,7 +142,7 @@ def _prune(meta_graph: Any) -> Any:
     return pruned
 
 
-def _nodes_to_keep(meta_graph: Any, variables: Sequence[Any]) -> List[str]:
+def _nodes_to_keep(meta_graph: MetaGraphDef, variables: Sequence[Variable]) -> List[str]:
     keep = list(OUTPUT_TENSORS + INPUT_TENSORS)
     for v in variables:
         keep += [v.variable_name, v.initializer_name, v.snapshot_name, v.initial_value_name]
@@ -151,14 +151,14 @@ def _nodes_to_keep(meta_graph: Any, variables: Sequence[Any]) -> List[str]:
     return [node_name(name) for name in keep if name]
 
 
-def _trainable_variables(meta_graph: Any, variables: Sequence[Any]) -> Set[str]:
+def _trainable_variables(meta_graph: MetaGraphDef, variables: Sequence[Variable]) -> Set[str]:
     """The names of the variables to train: those that the SavedModel lists, or all where it lists none."""
     listed = _parse_variables(meta_graph, tf.GraphKeys.TRAINABLE_VARIABLES)
     listed = listed or [v for v in variables if v.trainable] or list(variables)
     return {v.variable_name for v in listed}
 
 
-def _empty_initial_values(graph_def: Any, needed: Set[str]) -> None:
+def _empty_initial_values(graph_def: GraphDef, needed: Set[str]) -> None:
     """Makes large constants that the outputs do not need zeros, which take up no space: initialisers need their shapes.
 
     The variables of an encoder are restored and never initialised. One that was built from arrays has all its weights
@@ -186,7 +186,7 @@ def _input_nodes(channels: int) -> Any:
     return graph.as_graph_def().node
 
 
-def _cut_inputs(graph_def: Any) -> None:
+def _cut_inputs(graph_def: GraphDef) -> None:
     """Separates the inputs from what gives them their values or defaults: `_rewire_inputs` puts other nodes there."""
     inputs = [node_name(name) for name in INPUT_TENSORS]
     for node in graph_def.node:
@@ -194,7 +194,7 @@ def _cut_inputs(graph_def: Any) -> None:
             del node.input[:]
 
 
-def _rewire_inputs(graph_def: Any) -> None:
+def _rewire_inputs(graph_def: GraphDef) -> None:
     """Gives the plain placeholders of a published encoder defaults: uint8 images, and no dropout.
 
     `image_input:0` and `keep_prob:0` keep their names and can still be fed.
@@ -207,7 +207,7 @@ def _rewire_inputs(graph_def: Any) -> None:
             graph_def.node.add().CopyFrom(node)
 
 
-def _check_names(graph_def: Any, directory: str, what: str) -> None:
+def _check_names(graph_def: GraphDef, directory: str, what: str) -> None:
     reserved = {node.name for node in _input_nodes(3)} - {node_name(name) for name in INPUT_TENSORS}
     taken = [node.name for node in graph_def.node if node.name in reserved or node.name.startswith(RESERVED_SCOPES)]
     if taken:
@@ -219,7 +219,7 @@ def _check_names(graph_def: Any, directory: str, what: str) -> None:
         )
 
 
-def _check_placeholders(graph_def: Any, directory: str, what: str) -> None:
+def _check_placeholders(graph_def: GraphDef, directory: str, what: str) -> None:
     needed = _needed(graph_def)
     further = [
         '{}:0 ({})'.format(node.name, tf.as_dtype(node.attr['dtype'].type).name)
@@ -235,7 +235,7 @@ def _check_placeholders(graph_def: Any, directory: str, what: str) -> None:
         )
 
 
-def _check_sizes(meta_graph: Any, directory: str, what: str) -> None:
+def _check_sizes(meta_graph: MetaGraphDef, directory: str, what: str) -> None:
     """Where a placeholder had a fixed shape, that shape can be all over the graph, as a constant."""
     with tf.Graph().as_default():
         encoder = import_encoder(meta_graph)
@@ -252,7 +252,7 @@ def _check_sizes(meta_graph: Any, directory: str, what: str) -> None:
         )
 
 
-def _fixed_draws(graph_def: Any) -> List[List[int]]:
+def _fixed_draws(graph_def: GraphDef) -> List[List[int]]:
     """Constant shapes [N, H, W, C] in which random numbers are drawn, without those that fit images of any size."""
     nodes = {node.name: node for node in graph_def.node}
     needed = _needed(graph_def)
@@ -261,7 +261,7 @@ def _fixed_draws(graph_def: Any) -> List[List[int]]:
     return [shape for shape in shapes if len(shape) == 4 and max(shape[:3]) > 1]
 
 
-def _check_listed_variables(meta_graph: Any, directory: str, what: str) -> None:
+def _check_listed_variables(meta_graph: MetaGraphDef, directory: str, what: str) -> None:
     listed = variable_names(meta_graph)
     unlisted = [node.name for node in meta_graph.graph_def.node if node.op in VARIABLE_OPS and node.name not in listed]
     if unlisted:
@@ -273,7 +273,7 @@ def _check_listed_variables(meta_graph: Any, directory: str, what: str) -> None:
         )
 
 
-def _check_stored_variables(meta_graph: Any, prefix: str) -> None:
+def _check_stored_variables(meta_graph: MetaGraphDef, prefix: str) -> None:
     stored = saved_models.checkpoint_shapes(prefix)
     missing = [name for name in variable_names(meta_graph) if name not in stored]
     if missing:

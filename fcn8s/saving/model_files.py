@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, Optional, Sequence
 import numpy as np
 
 import fcn8s
-from fcn8s.backend import tf
+from fcn8s.backend import MetaGraphDef, Tensor, tf
 from fcn8s.graph.decoder import build_decoder
 from fcn8s.graph.encoder import import_encoder
 from fcn8s.graph.scoring import build_predictor
@@ -26,7 +26,9 @@ from fcn8s.settings import ModelSettings
 from helpers.files import atomic_directory
 
 
-def build_meta_graph(encoder_meta_graph: Any, settings: ModelSettings, tags: Sequence[str] = DEFAULT_TAGS) -> Any:
+def build_meta_graph(
+    encoder_meta_graph: MetaGraphDef, settings: ModelSettings, tags: Sequence[str] = DEFAULT_TAGS
+) -> MetaGraphDef:
     """The MetaGraphDef of a network for prediction, with its Saver and the signature `serving_default`.
 
     The signature takes `images` (uint8 [N, H, W, 3], RGB) and gives `class_ids` (uint8 [N, H, W]) and `probabilities`
@@ -53,7 +55,7 @@ def build_meta_graph(encoder_meta_graph: Any, settings: ModelSettings, tags: Seq
     return meta_graph
 
 
-def _tensor_info(tensor: Any) -> Any:
+def _tensor_info(tensor: Tensor) -> Any:
     return tf.TensorInfo(name=tensor.name, dtype=tensor.dtype.as_datatype_enum, tensor_shape=tensor.shape.as_proto())
 
 
@@ -83,7 +85,7 @@ def describe(
 
 
 def write_model_files(
-    directory: str, meta_graph: Any, description: Dict[str, Any], save_variables: Callable[[str], None]
+    directory: str, meta_graph: MetaGraphDef, description: Dict[str, Any], save_variables: Callable[[str], None]
 ) -> None:
     """Writes the files of a model into an existing directory. `save_variables(prefix)` writes the checkpoint."""
     os.makedirs(os.path.join(directory, 'variables'), exist_ok=True)
@@ -94,7 +96,7 @@ def write_model_files(
 
 
 def write_model(
-    directory: str, meta_graph: Any, description: Dict[str, Any], save_variables: Callable[[str], None]
+    directory: str, meta_graph: MetaGraphDef, description: Dict[str, Any], save_variables: Callable[[str], None]
 ) -> str:
     """Writes a new model directory beside its place and moves it in. An existing non-empty directory is refused."""
     with atomic_directory(directory) as temporary:

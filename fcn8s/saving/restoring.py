@@ -5,7 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from fcn8s.backend import tf
+from fcn8s.backend import Session, Variable, tf
 from fcn8s.graph.assembly import Model
 from fcn8s.saving import saved_models
 from fcn8s.saving.paths import plain_directory, plain_prefix
@@ -57,7 +57,7 @@ class Savers:
     def __init__(self) -> None:
         self._savers: Dict[Tuple[str, ...], Any] = {}
 
-    def of(self, variables: Sequence[Any]) -> Any:
+    def of(self, variables: Sequence[Variable]) -> Any:
         """Returns the `tf.train.Saver` of these variables; call with their graph as default."""
         names = tuple(variable.op.name for variable in variables)
         if names not in self._savers:
@@ -65,7 +65,7 @@ class Savers:
         return self._savers[names]
 
 
-def restore(session: Any, variables: Sequence[Any], prefix: str, savers: Optional[Savers] = None) -> None:
+def restore(session: Session, variables: Sequence[Variable], prefix: str, savers: Optional[Savers] = None) -> None:
     """Restores exactly these variables; call with their graph as default.
 
     savers: those of the graph, where it is restored more than once.
@@ -90,7 +90,7 @@ def restore(session: Any, variables: Sequence[Any], prefix: str, savers: Optiona
     _restore_checked(session, variables, prefix, savers)
 
 
-def _restore_checked(session: Any, variables: Sequence[Any], prefix: str, savers: Optional[Savers]) -> None:
+def _restore_checked(session: Session, variables: Sequence[Variable], prefix: str, savers: Optional[Savers]) -> None:
     if not variables:
         return
     try:
@@ -119,7 +119,7 @@ def _shorten(entries: List[str]) -> str:
 
 
 def restore_present(
-    session: Any, variables: Sequence[Any], prefix: str, savers: Optional[Savers] = None
+    session: Session, variables: Sequence[Variable], prefix: str, savers: Optional[Savers] = None
 ) -> Tuple[Any, ...]:
     """Restores those of the variables that the checkpoint holds in the same shape; returns the others."""
     stored = saved_models.checkpoint_shapes(prefix)
@@ -130,7 +130,7 @@ def restore_present(
 
 
 def restore_fitting(
-    session: Any, model: Model, prefix: str, stored_settings: ModelSettings, savers: Optional[Savers] = None
+    session: Session, model: Model, prefix: str, stored_settings: ModelSettings, savers: Optional[Savers] = None
 ) -> List[Fit]:
     """Starts a network from another one: everything that fits is taken, class by class in the decoder.
 
@@ -145,7 +145,7 @@ def restore_fitting(
 
 
 def _restore_by_class(
-    session: Any, model: Model, stored_settings: ModelSettings, reader: Any
+    session: Session, model: Model, stored_settings: ModelSettings, reader: Any
 ) -> Tuple[List[Fit], List[Any]]:
     """Loads what fits class by class; returns all outcomes, and the variables that are to be restored in whole."""
     stored = reader.get_variable_to_shape_map()
@@ -175,12 +175,12 @@ def _restore_by_class(
     return fits + [Fit(name, LEFT_OUT) for name in left_out], whole
 
 
-def _load(session: Any, variable: Any, value: np.ndarray) -> None:
+def _load(session: Session, variable: Variable, value: np.ndarray) -> None:
     """Feeds the variable's initialiser, so that no node is added and the value does not enter the graph."""
     session.run(variable.initializer, {variable.initializer.inputs[1]: value})
 
 
-def _fit_whole(variable: Any, stored_shape: Sequence[int], shape: List[int], whole: List[Any]) -> Fit:
+def _fit_whole(variable: Variable, stored_shape: Sequence[int], shape: List[int], whole: List[Any]) -> Fit:
     if list(stored_shape) != shape:
         return Fit(variable.op.name, 'new: {} there, {} here'.format(list(stored_shape), shape))
     whole.append(variable)

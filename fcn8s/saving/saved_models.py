@@ -4,7 +4,7 @@ import contextlib
 import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
-from fcn8s.backend import SavedModel, text_format, tf
+from fcn8s.backend import MetaGraphDef, SavedModel, Session, text_format, tf
 from fcn8s.graph.graph_defs import make_portable
 from fcn8s.graph.permitted_ops import check_ops
 from fcn8s.saving.paths import plain_prefix
@@ -58,7 +58,7 @@ def explain_graph_damage(directory: str, what: str) -> Iterator[None]:
         ) from error
 
 
-def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model', trust: bool = False) -> Any:
+def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model', trust: bool = False) -> MetaGraphDef:
     """The MetaGraphDef of a SavedModel directory with exactly these tags.
 
     what: how messages call the thing, for example 'encoder'. trust: take a graph whatever ops it holds.
@@ -132,7 +132,7 @@ def checkpoint_reader(prefix: str) -> Iterator[Any]:
             ) from error
 
 
-def save_variables(saver: Any, session: Any, prefix: str) -> None:
+def save_variables(saver: Any, session: Session, prefix: str) -> None:
     """Writes a checkpoint into an existing directory; call with the saver's graph as default. Raises OSError."""
     with plain_prefix(prefix) as plain, explain_write_errors(plain, prefix):
         saver.save(session, plain, write_meta_graph=False, write_state=False)
@@ -157,7 +157,7 @@ def explain_write_errors(path: str, shown: Optional[str] = None) -> Iterator[Non
         ) from error
 
 
-def write_graph(directory: str, meta_graph: Any) -> str:
+def write_graph(directory: str, meta_graph: MetaGraphDef) -> str:
     """Writes `saved_model.pb` with this one MetaGraphDef into an existing directory; returns its path."""
     saved_model = SavedModel(saved_model_schema_version=SCHEMA_VERSION)
     saved_model.meta_graphs.add().CopyFrom(meta_graph)

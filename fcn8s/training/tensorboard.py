@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
-from fcn8s.backend import tf
+from fcn8s.backend import Session, Variable, tf
 from fcn8s.evaluation.scores import count_classes, mean_iou
 from fcn8s.graph.graph_defs import tensor_once
 from helpers.files import explain_os_errors
@@ -196,7 +196,7 @@ def class_id_labels(labels: np.ndarray, ignore_id: int) -> np.ndarray:
 class WeightStatistics:
     """Mean and root mean square of every kernel, from two reductions that allocate no copy of the weights."""
 
-    def __init__(self, kernels: Sequence[Any]) -> None:
+    def __init__(self, kernels: Sequence[Variable]) -> None:
         self._fetches = {kernel.op.name: self._reductions(kernel) for kernel in kernels}
 
     @staticmethod
@@ -208,7 +208,7 @@ class WeightStatistics:
             tensor_once(scope + 'rms', lambda name: tf.sqrt(2 * tf.nn.l2_loss(kernel) / count, name=name)),
         )
 
-    def read(self, session: Any) -> Dict[str, float]:
+    def read(self, session: Session) -> Dict[str, float]:
         """Tag -> value at this moment."""
         values = {}
         for name, (mean, root_mean_square) in session.run(self._fetches).items():

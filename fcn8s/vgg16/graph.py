@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from fcn8s.backend import tf
+from fcn8s.backend import Session, tf
 from fcn8s.graph.encoder import DROPOUT_SEED_TENSOR, import_encoder
 from fcn8s.saving import saved_models
 from fcn8s.saving.encoder_files import ENCODER_TAGS, read_encoder
@@ -129,7 +129,7 @@ def encoder_kernels(source: Source) -> Dict[str, Weights]:
     return kernels
 
 
-def _initialise(session: Any, kernels: Dict[str, Weights]) -> None:
+def _initialise(session: Session, kernels: Dict[str, Weights]) -> None:
     """Feeds each variable's initialiser: constants in the graph would meet protobuf's limit of 2 GB."""
     variables = {variable.op.name: variable for variable in tf.global_variables()}
     for name, (kernel, biases) in kernels.items():
@@ -165,7 +165,7 @@ def save_encoder(
     saved_models.write_graph(directory, saved_models.read_meta_graph(directory, ENCODER_TAGS, 'encoder'))
 
 
-def load_encoder(session: Any, directory: str, trust: bool = False) -> None:
+def load_encoder(session: Session, directory: str, trust: bool = False) -> None:
     """Adds an encoder SavedModel to the session's graph, which must be the current one, and restores its variables."""
     source = read_encoder(directory, ENCODER_TAGS, 'encoder', trust)
     encoder = import_encoder(source.meta_graph)

@@ -1,5 +1,6 @@
 """FCN8s as a research script uses it."""
 
+import doctest
 import functools
 import json
 import os
@@ -1041,3 +1042,10 @@ def test_training_and_evaluation_work_without_a_standard_error(trained, monkeypa
     monkeypatch.setattr(sys, 'stderr', None)
     with FCN8s(model_load_dir=trained['saved']) as model:
         model.train(Stream(), 1, 1, constant(1e-3), metrics={'loss'})
+
+
+def test_the_example_that_the_class_begins_with_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (example,) = doctest.DocTestFinder(recurse=False).find(FCN8s, 'FCN8s', globs={})
+    assert len(example.examples) == 4
+    assert doctest.DocTestRunner().run(example).failed == 0
