@@ -234,6 +234,13 @@ def resize_image(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     return by_four_channels(image, lambda part: cv2.resize(part, (size[1], size[0]), interpolation=interpolation))
 
 
+def resize_labels(labels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """Resizes integer labels [h, w] to `size` (height, width): each pixel takes the ID of the nearest."""
+    # INTER_NEAREST samples at the upper left corner of a pixel and so shifts labels against images by up to half a
+    # source pixel; INTER_NEAREST_EXACT samples at its centre.
+    return cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
 def by_four_channels(image: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """`change(image)` for any number of channels: OpenCV warps and averages at most four, and drops the axis of one."""
     if image.ndim == 2 or image.shape[2] in (2, 3, 4):

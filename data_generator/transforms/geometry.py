@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
-from helpers.images import by_four_channels, resize_image
+from helpers import images
+from helpers.images import by_four_channels
 
 #: How often a crop in which one class fills too much is drawn again before the best one seen is taken.
 CROP_ATTEMPTS = 10
@@ -65,12 +66,10 @@ def crop(image: np.ndarray, label: Label, margins: Tuple[int, int, int, int]) ->
 
 def resize(image: np.ndarray, label: Label, size: Size, resize_labels: bool = True) -> Pair:
     """Resizes to (height, width): the image by the rule of `helpers.images.resize_image`, the label to the nearest."""
-    image = resize_image(image, size)
+    image = images.resize_image(image, size)
     if label is None or not resize_labels or label.shape == size:
         return image, label
-    # INTER_NEAREST samples at the upper left corner of a pixel and so shifts labels against images by up to half a
-    # source pixel; INTER_NEAREST_EXACT samples at its centre.
-    return image, cv2.resize(label, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+    return image, images.resize_labels(label, size)
 
 
 def random_crop(

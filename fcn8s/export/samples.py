@@ -3,7 +3,6 @@
 import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-import cv2
 import numpy as np
 
 from fcn8s.batches import as_image_batch
@@ -12,7 +11,7 @@ from fcn8s.export.formats import check_format
 from fcn8s.settings import ModelSettings
 from helpers.files import PathLike
 from helpers.image_rules import ImageRules
-from helpers.images import find_images, read_image, read_labels, resize_image
+from helpers.images import find_images, read_image, read_labels, resize_image, resize_labels
 from helpers.label_spaces import LabelSpace
 
 # Of a folder, so many images are run at most.
@@ -49,7 +48,7 @@ class Samples:
         if self._size is None or pixels.shape[:2] == tuple(self._size):
             return Sample(pixels, labels)
         if labels is not None:
-            labels = cv2.resize(labels, (self._size[1], self._size[0]), interpolation=cv2.INTER_NEAREST)
+            labels = resize_labels(labels, self._size)
         return Sample(resize_image(pixels, self._size), labels)
 
 

@@ -20,6 +20,7 @@ from helpers.images import (
     read_image,
     read_labels,
     resize_image,
+    resize_labels,
     write_image,
     write_labels,
 )
@@ -558,3 +559,12 @@ def test_numpy_files_that_are_no_images(tmp_path):
     (tmp_path / 'a.npy').write_bytes(data.replace(b'(2, 3)', b'(2, [)'))
     with pytest.raises(ValueError, match='its NumPy header cannot be read'):
         read_image(tmp_path / 'a.npy', convert=True)
+
+
+@pytest.mark.parametrize('size', [(4, 6), (2, 3), (3, 5), (12, 18), (7, 1)])
+def test_resized_labels_take_the_nearest_pixel(size):
+    labels = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    rows, columns = [
+        np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1) for new, old in zip(size, labels.shape)
+    ]
+    np.testing.assert_array_equal(resize_labels(labels, size), labels[rows][:, columns])
