@@ -30,6 +30,14 @@ def add_parser(subparsers: Any) -> None:
         metavar='S',
         help="share of the past in each frame's soft-max against flicker, 0 to below 1 (default: 0)",
     )
+    parser.add_argument(
+        '--clockwork',
+        type=int,
+        default=1,
+        metavar='K',
+        help='show the network every K-th frame (and what cannot be followed), and move its answer along the motion to '
+        'the frames between: nearly K times as fast; 3 is a good start (default: 1, every frame)',
+    )
     drawing = add_drawing_arguments(parser)
     drawing.add_argument(
         '--layout',
@@ -52,7 +60,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from fcn8s.prediction.video import Style, check_places, check_smoothing, check_style, render_video
+    from fcn8s.prediction.video import Style, check_clockwork, check_places, check_smoothing, check_style, render_video
 
     check_overlap(args)
     style = Style(
@@ -66,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     )
     check_style(style)
     check_smoothing(args.smoothing)
+    check_clockwork(args.clockwork, args.smoothing)
     check_places(args.source, args.out, args.frame_rate)
     with open_predictor(args) as (model, predictor), _compared(args, style) as compare:
         rendered = render_video(
@@ -79,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
             lambda frames, count: tqdm(frames, 'video', count, unit='frame'),
             compare,
             '' if compare is None else name_of(args.model),
+            args.clockwork,
         )
     print(
         '{}: {} frames in {:.1f} s, {:.2f} frames/s from reading to the finished file'.format(
@@ -97,7 +107,7 @@ def _compared(args: argparse.Namespace, style: Any) -> Iterator[Optional[Any]]:
         yield None
         return
     with open_predictor(argparse.Namespace(**dict(vars(args), model=args.compare))) as (model, predictor):
-        yield View(predictor, model.label_space, style, args.smoothing, name_of(args.compare))
+        yield View(predictor, model.label_space, style, args.smoothing, name_of(args.compare), args.clockwork)
 
 
 def name_of(model: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional
 import cv2
 import numpy as np
 
+from fcn8s.prediction.clockwork import Clockwork, Seen, check_interval
 from fcn8s.prediction.pipelining import overlapped
 from fcn8s.prediction.predictor import Predictor
 from fcn8s.stopping import StopRequest
@@ -88,6 +89,16 @@ def check_smoothing(smoothing: float) -> None:
     if not 0 <= smoothing < 1:
         raise ValueError(
             'smoothing is {}; it has to be at least 0 (off) and below 1, for example 0.6.'.format(smoothing)
+        )
+
+
+def check_clockwork(clockwork: int, smoothing: float) -> None:
+    """Raises ValueError where the interval is out of its range, or smoothing mixes frames that have moved."""
+    check_interval(clockwork)
+    if clockwork > 1 and smoothing:
+        raise ValueError(
+            'clockwork is {} and smoothing {}: a mean over frames that were seen some time apart lags behind the '
+            'picture. Leave one of them out.'.format(clockwork, smoothing)
         )
 
 
@@ -194,7 +205,8 @@ class SmoothedPredictor:
 class View:
     """How one network sees the frames of a video: predicts them in one stage, draws them in another.
 
-    caption: a line of text in the top left corner, which says which network it is.
+    caption: a line of text in the top left corner, which says which network it is. clockwork: the network sees every
+    so many-th frame, and the others by their motion (`fcn8s.prediction.clockwork`).
     """
 
     def __init__(
@@ -204,17 +216,23 @@ class View:
         style: Style = DEFAULT_STYLE,
         smoothing: float = 0.0,
         caption: str = '',
+        clockwork: int = 1,
     ) -> None:
+        check_clockwork(clockwork, smoothing)
         self._smoothed = SmoothedPredictor(predictor, smoothing)
+        self._see = Clockwork(self._seen, clockwork) if clockwork > 1 else self._seen
         self._draw = Drawing(label_space, style)
         self._with_doubt = style.confidence
         self._caption = caption
 
-    def predict(self, image: np.ndarray) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+    def predict(self, image: np.ndarray) -> Seen:
         """Class IDs of the next frame and, where it is to be shown, the doubt."""
-        return self._smoothed.with_doubt(image) if self._with_doubt else (self._smoothed.class_ids(image), None)
+        return self._see(image)
 
-    def draw(self, image: np.ndarray, prediction: Tuple[np.ndarray, Optional[np.ndarray]]) -> np.ndarray:
+    def _seen(self, image: np.ndarray) -> Seen:
+        return Seen(*self._smoothed.with_doubt(image)) if self._with_doubt else Seen(self._smoothed.class_ids(image))
+
+    def draw(self, image: np.ndarray, prediction: Seen) -> np.ndarray:
         """The picture of a frame."""
         picture = self._draw(image, *prediction)
         if self._caption:
@@ -245,6 +263,7 @@ def render_video(
     progress: Optional[Callable[[Iterable, Optional[int]], Iterable]] = None,
     compare: Optional[View] = None,
     caption: str = '',
+    clockwork: int = 1,
 ) -> Rendered:
     """Writes the segmented video of a source.
 
@@ -259,7 +278,7 @@ def render_video(
         progress: Called with the frames to come and their number, if known; returns them to be iterated over. An
             iterator of it that can be closed is closed before any error is reported.
         compare: Another network, whose pictures go on the right of those of the first.
-        caption: See `View`.
+        caption, clockwork: See `View`.
 
     The sound of a video is kept.
 
@@ -268,7 +287,8 @@ def render_video(
     raise `helpers.termination.Interrupted`, a KeyboardInterrupt.
     """
     check_places(source, out_path, frame_rate)
-    views = [View(predictor, label_space, style, smoothing, caption)] + ([] if compare is None else [compare])
+    views = [View(predictor, label_space, style, smoothing, caption, clockwork)]
+    views += [] if compare is None else [compare]
     start = time.perf_counter()
     with StopRequest() as stop, _without_interrupts(lambda: open_frames(source, frame_rate)) as frames, overlapped(
         frames,

@@ -1,0 +1,114 @@
+"""What `fcn8s video --clockwork K` costs and gains: scores, flicker and speed on a drive whose every frame is labelled.
+
+    fcn8s sample-data data && ... fcn8s train --data data --run run
+    python benchmarks/clockwork.py run data/drive
+
+Frames per second are those of predicting alone, rounds of all intervals in alternation; the medians are printed. With
+--strip FILE.png, frames of the longest interval are drawn one after the other: the frame, every frame predicted, and
+the clockwork's classes.
+"""
+
+import argparse
+import os
+import sys
+import time
+
+import numpy as np
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from fcn8s.prediction.clockwork import Clockwork, Seen
+from fcn8s.prediction.frozen_network import open_model
+from fcn8s.saving.runs import resolve_model
+from helpers.images import find_images, read_image, read_labels, resize_image, write_image
+from helpers.label_spaces import file_ids_to_class_ids
+from helpers.visualization_utils import print_segmentation_onto_image
+
+STRIP_FRAMES = 5
+
+
+def read_drive(drive, label_space):
+    """Frames, and their labels as class IDs."""
+    table = file_ids_to_class_ids(label_space)
+    frames = [read_image(path) for path in find_images(os.path.join(drive, 'leftImg8bit'))]
+    labels = [table[read_labels(path)] for path in find_images(os.path.join(drive, 'gtFine'))]
+    return frames, labels
+
+
+def mean_iou(predictions, labels, label_space):
+    """Mean IoU over the classes that occur, in per cent."""
+    size = label_space.num_classes
+    matrix = np.zeros((size, size), np.int64)
+    for predicted, truth in zip(predictions, labels):
+        counts = (truth < size) & ~np.isin(truth, label_space.void_class_ids)
+        matrix += np.bincount(size * truth[counts].astype(int) + predicted[counts], minlength=size**2).reshape(
+            size, size
+        )
+    hits = np.diag(matrix)
+    present = matrix.sum(axis=1) > 0
+    return 100 * (hits / np.maximum(1, matrix.sum(axis=0) + matrix.sum(axis=1) - hits))[present].mean()
+
+
+def flicker(predictions, labels):
+    """Pixels whose class changes from frame to frame though their label stays, in per cent."""
+    same = changed = 0
+    for index in range(1, len(labels)):
+        stays = labels[index] == labels[index - 1]
+        same += stays.sum()
+        changed += (stays & (predictions[index] != predictions[index - 1])).sum()
+    return 100 * changed / same
+
+
+def run_through(model, frames, interval):
+    """(class IDs of all frames, frames per second, how many the network saw)."""
+    clockwork = Clockwork(lambda image: Seen(model.predict(image[np.newaxis])[0]), interval)
+    start = time.perf_counter()
+    predictions = [clockwork(frame).class_ids for frame in frames]
+    return predictions, len(frames) / (time.perf_counter() - start), clockwork.num_predicted
+
+
+def draw_strip(path, frames, every, clocked, label_space):
+    """Rows of the frame, each frame predicted, the clockwork; from a key frame to the one before the next."""
+    rows = []
+    for index in range(STRIP_FRAMES):
+        drawn = [print_segmentation_onto_image(frames[index], ids[index], label_space, 0.7) for ids in (every, clocked)]
+        rows.append(np.hstack([frames[index]] + drawn))
+    write_image(path, np.vstack(rows))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('model', metavar='MODEL')
+    parser.add_argument('drive', metavar='DRIVE')
+    parser.add_argument('--intervals', type=int, nargs='+', default=[1, 2, 3, 4, 6])
+    parser.add_argument('--size', type=int, nargs=2, metavar=('H', 'W'), help='resize frames, for the speed')
+    parser.add_argument('--frames', type=int, default=1000)
+    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--strip', metavar='FILE.png')
+    args = parser.parse_args()
+    with open_model(resolve_model(args.model)) as model:
+        frames, labels = read_drive(args.drive, model.label_space)
+        frames, labels = frames[: args.frames], labels[: args.frames]
+        if args.size is not None:
+            frames, labels = [resize_image(frame, tuple(args.size)) for frame in frames], None
+        model.predict(frames[0][np.newaxis])
+        rounds = [{k: run_through(model, frames, k) for k in args.intervals} for _ in range(args.rounds)]
+        print('{} frames of {} x {}'.format(len(frames), *frames[0].shape[:2]))
+        print('   K   seen   mean IoU   flicker   frames/s   as fast')
+        speeds = {k: np.median([one[k][1] for one in rounds]) for k in args.intervals}
+        for interval in args.intervals:
+            predictions, _, seen = rounds[0][interval]
+            scores = (
+                (mean_iou(predictions, labels, model.label_space), flicker(predictions, labels))
+                if labels
+                else (np.nan,) * 2
+            )
+            row = (interval, seen, *scores, speeds[interval], speeds[interval] / speeds[args.intervals[0]])
+            print('{:4d} {:6d} {:8.2f} % {:7.2f} % {:10.2f} {:9.2f}'.format(*row))
+        if args.strip is not None:
+            first, last = rounds[0][args.intervals[0]][0], rounds[0][args.intervals[-1]][0]
+            draw_strip(args.strip, frames, first, last, model.label_space)
+
+
+if __name__ == '__main__':
+    main()
