@@ -181,6 +181,7 @@ class BatchGenerator:
         converted = converted_labels([pair.label for pair in self.pairs if pair.label is not None])
         self.was_converted = bool(converted)
         self._layout = _for_converted(converted, len(self.pairs), found or (variants[0] if variants else None), id_map)
+        self._said_ignore_id = ignore_id is not None
         self.label_space = _label_space(self._layout, label_space, num_classes, ignore_id)
         if self._layout is None and label_space is None:
             self.label_space = self._with_names_beside(as_path_list(ground_truth_dirs), ignore_id)
@@ -190,7 +191,6 @@ class BatchGenerator:
         self.export_dir = export_dir
         self.seed = seed
         self.color_tolerance = color_tolerance
-        self._said_ignore_id = ignore_id is not None
         self._conversion = _said_conversion(self._layout, id_map, self.was_converted)
         self._fingerprint: Optional[str] = None
         self._mean_color: Optional[Tuple[float, ...]] = None
@@ -201,7 +201,8 @@ class BatchGenerator:
         path = find_legend(label_dirs[0], self.image_dirs[0]) if label_dirs else None
         legend = _legend_beside(path) if path is not None else None
         if legend is not None and (space is None or len(legend.class_names) == space.num_classes):
-            return legend.label_space(255 if ignore_id is None else ignore_id)
+            self._said_ignore_id |= legend.ignore_id is not None
+            return legend.label_space(ignore_id)
         if legend is not None and space is not None:
             warnings.warn(
                 '{} beside the data names {} classes, and num_classes is {}: its names are not used.'.format(

@@ -74,6 +74,8 @@ def check_dataset(
     extensions = None if image_rules.channels == 3 else tuple(extensions_for(image_rules))
     surveys = [survey(os.fspath(root), layout, extensions) for root in roots]
     _check_one_space(surveys)
+    if ignore_id is None and legend is not None:
+        ignore_id = legend.ignore_id
     said = Said(num_classes, ignore_id, id_map, legend, color_tolerance)
     if surveys[0].knows_classes:
         _check_nothing_said(surveys[0].layout, said)
@@ -103,9 +105,9 @@ class Said(NamedTuple):
     @property
     def space(self) -> Optional[LabelSpace]:
         """The classes, where they were said."""
-        ignore_id = USUAL_IGNORE_ID if self.ignore_id is None else self.ignore_id
         if self.legend is not None:
-            return self.legend.label_space(ignore_id)
+            return self.legend.label_space(self.ignore_id)
+        ignore_id = USUAL_IGNORE_ID if self.ignore_id is None else self.ignore_id
         if self.num_classes is None and self.id_map is None:
             return None
         count = num_classes_of(self.id_map or {}, ignore_id) if self.num_classes is None else self.num_classes
@@ -153,7 +155,8 @@ def _with_legend_beside(surveys: Sequence[Survey], said: Said) -> Said:
         return said
     if said.num_classes not in (None, len(legend.class_names)):
         return said
-    return said._replace(legend=legend, legend_path=path)
+    ignore_id = legend.ignore_id if said.ignore_id is None else said.ignore_id
+    return said._replace(legend=legend, legend_path=path, ignore_id=ignore_id)
 
 
 def _look(found: Survey, said: Said) -> LabelLook:

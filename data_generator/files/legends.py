@@ -39,15 +39,18 @@ class Entry(NamedTuple):
 class Legend(NamedTuple):
     """The classes of a dataset by ID, and the colours of pixels that do not count.
 
-    `colors` is None where the file names classes and no colours.
+    `colors` is None where the file names classes and no colours, `ignore_id` where it does not say which ID is ignored.
     """
 
     class_names: Tuple[str, ...]
     colors: Optional[Tuple[Color, ...]]
     ignore_colors: Tuple[Color, ...]
+    ignore_id: Optional[int] = None
 
-    def label_space(self, ignore_id: int = 255) -> LabelSpace:
-        """Makes the label space of a dataset that has these classes."""
+    def label_space(self, ignore_id: Optional[int] = None) -> LabelSpace:
+        """Makes the label space of a dataset that has these classes; 255 is ignored where nobody says otherwise."""
+        if ignore_id is None:
+            ignore_id = 255 if self.ignore_id is None else self.ignore_id
         space = generic_label_space(len(self.class_names), ignore_id, self.class_names)
         return space._replace(colors=self.colors or space.colors, ignore_colors=self.ignore_colors)
 
@@ -56,10 +59,11 @@ def read_legend(path: str) -> Legend:
     """Reads a legend.
 
     JSON: a list of names, or of objects with `name` and perhaps `color` and `id`; an object from names to colours or
-    from IDs to names; or an object that holds one of these as `classes`, or `class_names` and `colors`. `.pbtxt`: items
-    with `id` and `name`, 0 being the background. Anything else is text with an entry a line, separated by commas, tabs,
-    colons or blanks: a name, or a name with three numbers or #rrggbb before or behind it, and perhaps an ID in front,
-    as in tables of CamVid, label maps of CVAT (`name:r,g,b::`) and CSV files with a line of column names.
+    from IDs to names; or an object that holds one of these as `classes`, or `class_names`, `colors` and `ignore_id`.
+    `.pbtxt`: items with `id` and `name`, 0 being the background. Anything else is text with an entry a line, separated
+    by commas, tabs, colons or blanks: a name, or a name with three numbers or #rrggbb before or behind it, and perhaps
+    an ID in front, as in tables of CamVid, label maps of CVAT (`name:r,g,b::`) and CSV files with a line of column
+    names.
 
     Classes are numbered in their order unless the file numbers them. Names of `VOID_NAMES` are no classes where the
     file gives them a colour.
@@ -71,12 +75,10 @@ def read_legend(path: str) -> Legend:
     text = _read_text(path)
     try:
         if path.lower().endswith('.json') or text.lstrip()[:1] in ('{', '['):
-            entries = _entries_of_json(json.loads(text))
-        elif _PBTXT_ITEM.search(text):
-            entries = _entries_of_pbtxt(text)
-        else:
-            entries = _entries_of_lines(text)
-        return _legend(entries)
+            content = json.loads(text)
+            ignore_id = content.get('ignore_id') if isinstance(content, dict) else None
+            return _legend(_entries_of_json(content))._replace(ignore_id=_checked_ignore_id(ignore_id))
+        return _legend(_entries_of_pbtxt(text) if _PBTXT_ITEM.search(text) else _entries_of_lines(text))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(
             '{} is no table of classes: {}. Write a line for each class: NAME RED GREEN BLUE.'.format(path, error)
@@ -123,6 +125,12 @@ def _read_text(path: str) -> str:
         return data.decode('utf-16' if data[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig')
     except UnicodeDecodeError as error:
         raise DataError('{} is not in UTF-8 ({}). Save it as UTF-8.'.format(path, error)) from error
+
+
+def _checked_ignore_id(value: Any) -> Optional[int]:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 65535):
+        raise ValueError('ignore_id is {!r}, and has to be a number from 0 to 65535'.format(value))
+    return value
 
 
 def _entries_of_json(content: Any) -> List[Entry]:

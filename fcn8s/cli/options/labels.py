@@ -92,7 +92,8 @@ def dataset_options(options: Any, num_classes: Optional[int]) -> Dict[str, Any]:
                 num_classes, '--colors' if options.class_names is None else '--class-names', len(legend.class_names)
             )
         )
-    return dict(made, label_space=legend.label_space(255 if options.ignore_id is None else options.ignore_id))
+    ignore_id = legend.ignore_id if options.ignore_id is None else options.ignore_id
+    return dict(made, label_space=legend.label_space(ignore_id), ignore_id=ignore_id)
 
 
 def as_trained(command: Dict[str, Any]) -> Dict[str, Any]:

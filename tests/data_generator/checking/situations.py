@@ -202,6 +202,14 @@ def colors_with_alpha(root: str) -> Situation:
     return Situation(options=['--colors', legend(root)])
 
 
+def imported_annotations(root: str) -> Situation:
+    """As `fcn8s import` writes it: 255 is void, and classes.json says so."""
+    dataset(root, values(0, 1, 255))
+    content = '{"class_names": ["ground", "box"], "colors": [[0, 0, 0], [200, 0, 30]], "ignore_id": 255}'
+    text(os.path.join(root, 'classes.json'), content)
+    return Situation(classes=(0, 1, 255))
+
+
 def smoothed_colors(root: str) -> Situation:
     def smooth(path: str, label: np.ndarray) -> None:
         write(path, cv2.GaussianBlur(np.asarray(COLORS, np.uint8)[label], (0, 0), 0.4))

@@ -107,6 +107,19 @@ def test_a_legend_beside_the_data_is_found_and_used(tmp_path, own_dataset):
     assert find_legend(str(tmp_path / 'labels'), str(tmp_path / 'images')) == str(tmp_path / 'classes.txt')
 
 
+def test_a_legend_may_say_which_id_is_ignored(tmp_path, own_dataset):
+    masks = [[[0, 1], [255, 1]]]
+    text = '{{"class_names": ["ground", "crop"], "colors": [[0, 0, 0], [0, 99, 0]], "ignore_id": {}}}'
+    (tmp_path / 'classes.json').write_text(text.format(255))
+    with own_dataset(tmp_path, masks).generate(1) as batches:
+        assert next(batches)[1].tolist() == masks
+    (tmp_path / 'classes.json').write_text(text.format(7))
+    assert own_dataset(tmp_path, masks).ignore_id == 7
+    (tmp_path / 'classes.json').write_text(text.format(-1))
+    with pytest.raises(DataError, match='ignore_id is -1, and has to be a number from 0 to 65535'):
+        read_legend(str(tmp_path / 'classes.json'))
+
+
 def test_colours_in_a_legend_beside_the_data_convert_labels_of_these_colours(tmp_path, own_dataset):
     (tmp_path / 'classes.json').write_text('{"sky": [1, 2, 3], "road": [4, 5, 6]}')
     data = own_dataset(tmp_path, [[[(4, 5, 6), (1, 2, 3)]]])
