@@ -288,16 +288,17 @@ def _without_alpha(values: np.ndarray, alpha: str, rules: ImageRules, name: Any)
 
 
 def _wrong_bands(num_bands: int, rules: ImageRules, name: Any) -> str:
-    return (
-        '{} has {} bands, and the network takes {} channels. Name the bands that they are, such as --bands {} '
-        '(ImageRules(bands=...)), or take a network of {} channels (fcn8s vgg16 OUT --channels {}).'.format(
-            name,
-            num_bands,
-            rules.channels,
-            _listed([min(band, num_bands) for band in range(1, rules.channels + 1)]),
-            num_bands,
-            max(num_bands, 3),
+    what = '{} has {} band{}, and the network takes {} channels. '.format(
+        name, num_bands, '' if num_bands == 1 else 's', rules.channels
+    )
+    if num_bands < rules.channels:
+        return what + 'Give images of {} bands (TIFF or NumPy files), or take a network of 3 channels.'.format(
+            rules.channels
         )
+    bands = _listed(range(1, rules.channels + 1))
+    return what + (
+        'Name the bands that they are, such as --bands {} (ImageRules(bands=...)), or take a network of {} channels '
+        '(fcn8s vgg16 OUT --channels {}).'.format(bands, num_bands, num_bands)
     )
 
 

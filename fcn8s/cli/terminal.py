@@ -183,9 +183,16 @@ def _did_you_mean(word: str, candidates: Sequence[str]) -> str:
 
 @contextlib.contextmanager
 def plain_warnings(command: str) -> Iterator[None]:
-    """While open, a warning is a line for whoever typed the command, without the line of code that it came from."""
-    before = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_, **__: 'fcn8s {}: note: {}\n'.format(command, message)
+    """While open, a warning is a line for whoever typed the command, once, without the line of code it came from."""
+    before, told = warnings.formatwarning, set()
+
+    def line(message: Any, *_: Any, **__: Any) -> str:
+        # Python forgets what it has shown whenever somebody changes a filter.
+        is_new = str(message) not in told
+        told.add(str(message))
+        return 'fcn8s {}: note: {}\n'.format(command, message) if is_new else ''
+
+    warnings.formatwarning = line
     try:
         yield
     finally:

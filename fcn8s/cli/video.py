@@ -57,6 +57,15 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
+def _check_channels(args: argparse.Namespace) -> None:
+    from fcn8s.saving.descriptions import read_description
+    from fcn8s.saving.runs import resolve_model
+    from helpers.image_rules import check_frames
+
+    for model in [args.model] + ([] if args.compare is None else [args.compare]):
+        check_frames(args.source, read_description(resolve_model(model)).settings.image_rules)
+
+
 def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
@@ -76,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
     check_smoothing(args.smoothing)
     check_clockwork(args.clockwork, args.smoothing)
     check_places(args.source, args.out, args.frame_rate)
+    _check_channels(args)
     with open_predictor(args) as (model, predictor), _compared(args, style) as compare:
         rendered = render_video(
             predictor,
