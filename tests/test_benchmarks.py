@@ -20,6 +20,7 @@ SMALL = {
     'bench_plan.py': NETWORK + '--precision float32',
     'bench_video.py': NETWORK + '--rounds 1 --frames 4',
     'bench_evaluation.py': NETWORK + '--rounds 1 --images 2',
+    'bench_export.py': '--size 64 128 --width-divisor 64 --rounds 1 --frames 3 --scenes 3',
     'bench_data.py': '--size 128 256 --rounds 1 --pairs 4',
     'ablation.py': '--scenes 4 --batch 2 --epochs 1 --eval-every 1 --width-divisor 16 --only 0',
 }
@@ -68,6 +69,8 @@ def test_runs(root_dir, script):
     commands = sorted(command for command in commands if command.split()[1] == 'benchmarks/' + script)
     assert commands
     for command in commands:
+        if 'bench_export' in command and not all(map(importlib.util.find_spec, ('openvino', 'nncf'))):
+            pytest.skip('openvino and nncf are not installed')
         if 'peer_pytorch' in command and importlib.util.find_spec('torch') is None:
             continue  # the tests do not install PyTorch
         result = subprocess.run(
