@@ -53,7 +53,7 @@ def evaluated(count=5, seed=0, title='runs/<b>'):
                 'image_confusions': confusion[np.newaxis],
                 'class_ids': predicted[np.newaxis],
                 'confidences': np.full((1,) + labels.shape, 0.75, np.float32),
-                'margins': np.where(labels == predicted, 0, 0.7).astype(np.float32)[np.newaxis],
+                'surprises': np.where(labels == predicted, 0, 7).astype(np.float32)[np.newaxis],
             }
             image = rng.randint(256, size=(1,) + labels.shape + (3,)).astype(np.uint8)
             statistics.add(image, labels[np.newaxis], values)

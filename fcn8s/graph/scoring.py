@@ -70,13 +70,13 @@ class Scoring(NamedTuple):
     totals: Totals
     calibration: Optional[Calibration]
     confidences: Tensor  # float32 [N, H, W], soft-max of the predicted class
-    margins: Tensor  # float32 [N, H, W], the same minus that of the label's class; of no meaning where ignored
+    surprises: Tensor  # float32 [N, H, W], -ln of the soft-max of the label's class; of no meaning where ignored
 
     def fetches(self, names: Iterable[str]) -> Dict[str, Tensor]:
         """Returns values of the batch by name, as `fcn8s.evaluation.one_pass.ImageStatistics` wants them: 'class_ids',
-        'image_confusions', 'confidences', 'margins', and with calibration 'image_confidences'."""
+        'image_confusions', 'confidences', 'surprises', and with calibration 'image_confidences'."""
         values = {'class_ids': self.class_ids, 'image_confusions': self.totals.image_confusions}
-        values.update(confidences=self.confidences, margins=self.margins)
+        values.update(confidences=self.confidences, surprises=self.surprises)
         if self.calibration:
             values['image_confidences'] = self.calibration.image_confidences
         return {name: values[name] for name in names}
@@ -164,8 +164,7 @@ def _score(
         totals = totals._replace(
             update=tf.group(totals.update, calibration.update), reset=tf.group(totals.reset, calibration.reset)
         )
-    margins = confidences - tf.exp(-pixel_losses)
-    return Scoring(labels, tf.cast(class_ids, tf.uint8), totals, calibration, confidences, margins)
+    return Scoring(labels, tf.cast(class_ids, tf.uint8), totals, calibration, confidences, pixel_losses)
 
 
 def _is_none_of(truth: Tensor, class_ids: Iterable[int]) -> Tensor:

@@ -39,7 +39,7 @@ class Observations:
         confidence_counts, confidence_correct: Pixels per bin of confidence, and the right ones of them; int64 [K].
     """
 
-    fetches: Tuple[str, ...] = ('class_ids', 'image_confusions', 'confidences', 'margins')
+    fetches: Tuple[str, ...] = ('class_ids', 'image_confusions', 'confidences', 'surprises')
 
     def __init__(self, label_space: LabelSpace) -> None:
         num_classes = label_space.num_classes
@@ -64,7 +64,7 @@ class Observations:
         self.pictures.append(make_pictures(image, labels, class_ids, space))
         self.sizes.append((labels.shape[0], labels.shape[1]))
         self.cells.append(_cells(values['image_confusions'], space))
-        self.doubts.append(find_doubts(labels, class_ids, values['margins'], space))
+        self.doubts.append(find_doubts(labels, class_ids, values['surprises'], space))
         sizes = size_counts(labels, class_ids, space)
         self.by_size = ClassCounts(*[total + part for total, part in zip(self.by_size, sizes)])
         self.by_distance += distance_confusions(counted, class_ids, space.num_classes, ignore_id=space.ignore_id)

@@ -378,7 +378,7 @@ def _largest_cells(seen: Observations) -> Dict[str, List[List[int]]]:
 
 def _doubt_entries(evaluated: Evaluated) -> List[Dict[str, Any]]:
     rows = evaluated.evaluation.rows
-    ranked = rank_doubts(evaluated.observations.doubts, evaluated.evaluation.scores['confusion_matrix'])
+    ranked = rank_doubts(evaluated.observations.doubts)
     return [
         {
             'image': entry.image,
