@@ -17,7 +17,7 @@ from helpers.termination import exit_status, termination_raised
 
 COMMANDS = (
     *('demo', 'sample_data', 'import', 'check', 'vgg16', 'import_fcn8s', 'plan'),
-    *('train', 'evaluate', 'report', 'predict', 'video', 'export', 'pack'),
+    *('find_rate', 'train', 'evaluate', 'report', 'predict', 'video', 'export', 'pack'),
 )
 # The modules of commands whose names Python has other uses for.
 _MODULES = {'import': 'import_annotations'}

@@ -23,6 +23,15 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--recipe', metavar='NAME|FILE', help='take the defaults of all other options from a recipe (--list-recipes)'
     )
+    parser.add_argument(
+        '--overfit-one-batch',
+        type=int,
+        nargs='?',
+        const=200,
+        metavar='STEPS',
+        help='only see whether the network learns one batch by heart (default: in 200 steps); the first thing to try '
+        'when nothing is learned. Without dropout, at --rate; leaves no run, and ends with status 1 where it does not',
+    )
     parser.add_argument('--list-recipes', action='store_true', help='print the recipes with their scores, and end')
     parser.add_argument(
         '--run', dest='run_dir', metavar='DIR', help='the run directory to make (default: runs/DATE-TIME)'
@@ -38,20 +47,58 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from fcn8s.training import recipes
 
-    typed = {name: value for name, value in vars(args).items() if name not in ('run', 'defaults', 'command', 'argv')}
+    typed = {name: value for name, value in vars(args).items() if name not in training.NO_OPTIONS}
     if 'list_recipes' in typed:
         print(recipes.format_recipes())
         return 0
-    train_run(training.resolve(typed, args.defaults))
+    options = training.resolve(typed, args.defaults)
+    if options.overfit_one_batch is not None:
+        return _overfit(options)
+    train_run(options)
     return 0
+
+
+def _overfit(options: argparse.Namespace) -> int:
+    """Learns one batch by heart and says whether that worked; leaves no run."""
+    from fcn8s.training.probes import ENOUGH, overfit_one_batch
+    from fcn8s.training.schedules import parse_schedule
+
+    steps = options.overfit_one_batch
+    if steps < 1:
+        raise ValueError('--overfit-one-batch is {}; it has to be 1 step or more, for example 200.'.format(steps))
+    schedule = parse_schedule(options.rate, steps)
+    data, _ = open_datasets(options)
+    with train_batches(options, data) as batches:
+        settings = network_settings(options, data)
+        from fcn8s import FCN8s
+
+        with FCN8s(**settings) as model:
+            found = overfit_one_batch(
+                model.train, model.run_evaluation, next(batches), steps, schedule, l2_regularization=options.l2
+            )
+    print(
+        'one batch of {}, {} steps: loss {:.4g} -> {:.4g}, {:.2f} % of its pixels right'.format(
+            options.batch, steps, found.first_loss, found.last_loss, 100 * found.accuracy
+        )
+    )
+    if found.learned:
+        print('The network learns one batch by heart: data, loss and optimiser go together.')
+        return 0
+    print(
+        'Below {:.0f} %, so it has not been learned by heart. Try more steps (--overfit-one-batch {}), then another '
+        '--rate ({} find-rate); where neither helps, look at the labels: {} check --preview.'.format(
+            100 * ENOUGH, 5 * steps, program(), program()
+        )
+    )
+    return 1
 
 
 def train_run(options: argparse.Namespace) -> None:
     """Trains as the options say, and prints where the run is and what to do with it."""
     train_data, val_data = open_datasets(options)
-    with _train_batches(options, train_data) as batches, _val_batches(options, val_data) as val_batches:
+    with train_batches(options, train_data) as batches, _val_batches(options, val_data) as val_batches:
         arguments = _train_arguments(options, batches, val_batches)
-        settings = _model_arguments(options, train_data)
+        settings = network_settings(options, train_data)
         from fcn8s import FCN8s
         from fcn8s.planning.plan import process_memory
 
@@ -146,7 +193,7 @@ def _as_tuple(value: Optional[List[Any]]) -> Any:
     return False if value is None else tuple(value)
 
 
-def _train_batches(options: argparse.Namespace, data: Any) -> Any:
+def train_batches(options: argparse.Namespace, data: Any) -> Any:
     # With crops, --size is about the evaluation: a crop that were resized would be of another scale than that.
     size = None if options.crop is not None else options.size
     return data.generate(
@@ -182,7 +229,7 @@ def _val_batches(options: argparse.Namespace, data: Optional[Any]) -> Any:
     )
 
 
-def _model_arguments(options: argparse.Namespace, data: Any) -> Dict[str, Any]:
+def network_settings(options: argparse.Namespace, data: Any) -> Dict[str, Any]:
     freeze = int(options.freeze) if options.freeze is not None and options.freeze.isdigit() else options.freeze
     return dict(
         _beginning(options),

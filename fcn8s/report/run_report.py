@@ -3,6 +3,7 @@
 import os
 from typing import Any, Dict, Optional
 
+from fcn8s.report.charts import Chart
 from fcn8s.report.page import Evaluated, Recorded, page_context
 from fcn8s.saving import runs
 from fcn8s.saving.model_files import library_versions
@@ -45,14 +46,23 @@ def write_report(
     return path
 
 
+def write_chart(path: str, chart: Chart) -> None:
+    """Writes a chart as an SVG file."""
+    with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+        file.write(_environment().get_template('chart.svg').render(alone=chart).strip() + '\n')
+
+
 def render(context: Dict[str, Any]) -> str:
-    """The page; every name and value in it is escaped."""
+    """Returns the page; every name and value in it is escaped."""
+    return _environment().get_template('report.html').render(context)
+
+
+def _environment() -> Any:
     import jinja2
 
-    environment = jinja2.Environment(
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(os.path.join(os.path.dirname(__file__), 'templates')),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    return environment.get_template('report.html').render(context)

@@ -24,7 +24,9 @@ LARGEST_BATCH = 4096
 # What --resume may change about a run.
 RESUMABLE = ('epochs', 'workers', 'cache', 'report')
 # Options that are not settings of the run and do not go into its config.json.
-_NOT_STORED = ('resume', 'run_dir', 'list_recipes', 'recipe')
+_NOT_STORED = ('resume', 'run_dir', 'list_recipes', 'recipe', 'overfit_one_batch')
+# What a parser's result holds besides options.
+NO_OPTIONS = ('run', 'defaults', 'command', 'argv')
 _PATHS = ('data', 'images', 'labels', 'val_images', 'val_labels', 'colors', 'encoder', 'fine_tune_from', 'cache')
 # Options that mean nothing without another one, which says where their data come from.
 _BELONG_TO = {
@@ -241,18 +243,25 @@ def resolve(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespa
     """
     if 'resume' in typed:
         return _resumed(typed, defaults)
-    recipe = _recipe_arguments(typed['recipe'], defaults) if 'recipe' in typed else {}
-    given = dict(recipe, **typed)
-    _check_data(given)
-    _check_belongings(typed, given)
-    _check_network(given)
-    options = argparse.Namespace(**dict(defaults, **given))
+    options = resolve_steps(typed, defaults)
+    if options.overfit_one_batch is not None:
+        return options
     if options.run_dir is None:
         options.run_dir = _new_run_dir()
     from fcn8s.saving import runs
 
     runs.check_free(options.run_dir)
     return options
+
+
+def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespace:
+    """The same for steps that leave no run."""
+    recipe = _recipe_arguments(typed['recipe'], defaults) if 'recipe' in typed else {}
+    given = dict(recipe, **typed)
+    _check_data(given)
+    _check_belongings(typed, given)
+    _check_network(given)
+    return argparse.Namespace(**dict(defaults, **given))
 
 
 def _new_run_dir() -> str:

@@ -1,0 +1,119 @@
+"""`fcn8s find-rate`: the loss over a rising learning rate, and a rate to begin with."""
+
+import argparse
+import math
+from typing import Any, Dict
+
+from fcn8s.cli.options import training
+from fcn8s.cli.options.evaluation import check_can_write
+from fcn8s.cli.terminal import program
+
+DESCRIPTION = """Trains for a few steps with a learning rate that rises from step to step until the loss explodes, draws
+the loss over the rate, and suggests a rate: the one at which the loss falls fastest. Takes the options of fcn8s train,
+which say what is trained on what; writes no run."""
+
+
+# Options of training that say nothing about a step.
+_MEANINGLESS = (
+    'epochs',
+    'steps_per_epoch',
+    'rate',
+    'eval_every',
+    'eval_batch',
+    'eval_at_input_size',
+    'monitor',
+    'patience',
+    'save_every',
+    'keep_checkpoints',
+    'report',
+    'summary_worst',
+)
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser('find-rate', help='find a learning rate to begin with', description=DESCRIPTION)
+    group = parser.add_argument_group('sweep')
+    group.add_argument('--low', type=float, default=1e-6, metavar='RATE', help='the first rate (default: 1e-6)')
+    group.add_argument('--high', type=float, default=1.0, metavar='RATE', help='the last rate (default: 1)')
+    group.add_argument('--steps', type=int, default=100, metavar='N', help='from one to the other (default: 100)')
+    group.add_argument(
+        '--out', default='rate.svg', metavar='FILE', help='where the curve goes, an SVG picture (default: rate.svg)'
+    )
+    parser.add_argument('--recipe', metavar='NAME|FILE', help='take the defaults of all options from a recipe')
+    parser.add_argument('--seed', type=int, default=0, help='of shuffling, augmentation and dropout (default: 0)')
+    training.add_data_arguments(parser.add_argument_group('data'))
+    training.add_augmentation_arguments(parser.add_argument_group('augmentation'))
+    training.add_network_arguments(parser.add_argument_group('network'))
+    training.add_training_arguments(parser.add_argument_group('training'))
+    parser.set_defaults(run=run, defaults=dict(training.take_defaults(parser), run_dir=None, resume=None))
+
+
+def run(args: argparse.Namespace) -> int:
+    from fcn8s.cli.train import network_settings, open_datasets, train_batches
+    from fcn8s.training.probes import check_sweep, sweep_rates
+
+    typed = {name: value for name, value in vars(args).items() if name not in training.NO_OPTIONS}
+    _refuse_what_means_nothing(typed)
+    options = training.resolve_steps(typed, args.defaults)
+    check_sweep(options.low, options.high, options.steps)
+    check_can_write('--out', options.out, 'rate.svg')
+    data, _ = open_datasets(options)
+    with train_batches(options, data) as batches:
+        settings = network_settings(options, data)
+        from fcn8s import FCN8s
+
+        with FCN8s(**settings) as model:
+            sweep = sweep_rates(
+                model.train,
+                batches,
+                options.low,
+                options.high,
+                options.steps,
+                keep_prob=options.keep_prob,
+                l2_regularization=options.l2,
+            )
+    return _tell(sweep, options.out)
+
+
+def _tell(sweep: Any, out: str) -> int:
+    _draw(sweep, out)
+    print('curve: {}'.format(out))
+    if sweep.suggestion is None:
+        print(
+            'The loss did not fall at any rate: check the data ({} check), or sweep further with --low and '
+            '--high.'.format(program())
+        )
+        return 1
+    print('suggestion: --rate poly:{:.1g}'.format(sweep.suggestion))
+    return 0
+
+
+def _refuse_what_means_nothing(typed: Dict[str, Any]) -> None:
+    strays = ['--' + name.replace('_', '-') for name in _MEANINGLESS if name in typed]
+    if strays:
+        raise ValueError(
+            '{} means nothing to a sweep of rates, which neither evaluates nor saves. Leave it out.'.format(
+                ', '.join(strays)
+            )
+        )
+
+
+def _draw(sweep: Any, path: str) -> None:
+    from fcn8s.report.charts import BLUE, PURPLE, VERMILION, Curve, line_chart
+    from fcn8s.report.run_report import write_chart
+
+    places = [math.log10(rate) for rate in sweep.rates]
+    # What the loss explodes to would press the rest of the curve flat.
+    limit = 1.5 * float(max(sweep.smoothed[: max(1, len(sweep.smoothed) // 2)]))
+    curves = [
+        Curve('loss', PURPLE, [(x, min(float(y), limit)) for x, y in zip(places, sweep.losses)]),
+        Curve('smoothed', BLUE, [(x, min(float(y), limit)) for x, y in zip(places, sweep.smoothed)]),
+    ]
+    if sweep.suggestion is not None:
+        x = math.log10(sweep.suggestion)
+        curves.append(Curve('suggestion {:.1g}'.format(sweep.suggestion), VERMILION, [(x, 0.0), (x, limit)]))
+    chart = line_chart(
+        'Loss over a rising rate', curves, 'rate, as a power of ten', 'loss', x_limits=(places[0], places[-1] + 1e-9)
+    )
+    if chart is not None:
+        write_chart(path, chart)

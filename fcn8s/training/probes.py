@@ -1,0 +1,152 @@
+"""Two short trainings to try before a long one: does the network learn one batch by heart, and which rate suits it?
+
+Both take a `train(batches, epochs, steps_per_epoch, learning_rate_schedule, **options)` as `FCN8s.train` is, and read
+the losses from its callbacks.
+"""
+
+import contextlib
+import itertools
+import math
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from fcn8s.training.schedules import Schedule
+
+LOW, HIGH, STEPS = 1e-6, 1.0, 100
+# What the smoothed loss keeps of its last value at each step, and at how many times its lowest value the sweep ends.
+_SMOOTHING, _TOO_HIGH = 0.8, 4.0
+# Below this many points there is no slope to speak of.
+_FEWEST_POINTS = 8
+
+
+class RateSweep(NamedTuple):
+    """The training loss over a rising rate, float64 [n] each, and the rate to begin with; None where nothing fell."""
+
+    rates: np.ndarray
+    losses: np.ndarray
+    smoothed: np.ndarray
+    suggestion: Optional[float]
+
+
+class _LossTooHighError(Exception):
+    """The loss has risen so far that no higher rate is of interest."""
+
+
+def check_sweep(low: float, high: float, steps: int) -> None:
+    """Raises ValueError unless 0 < low < high, both finite, and there are enough steps for a curve."""
+    if not 0 < low < high < math.inf:
+        raise ValueError(
+            'the rates go from {:g} to {:g}; both have to be above 0, and the first the lower one.'.format(low, high)
+        )
+    if steps < _FEWEST_POINTS or steps > 100000:
+        raise ValueError('steps is {}; it has to be from {} to 100000.'.format(steps, _FEWEST_POINTS))
+
+
+def rising_rates(low: float, high: float, steps: int) -> Schedule:
+    """Returns the schedule low (high / low)^(step / (steps - 1)): each step multiplies the rate by the same factor."""
+
+    def schedule(step: int) -> float:
+        return low * (high / low) ** (min(step, steps - 1) / (steps - 1))
+
+    return schedule
+
+
+def sweep_rates(
+    train: Callable[..., Any], batches: Any, low: float = LOW, high: float = HIGH, steps: int = STEPS, **options: Any
+) -> RateSweep:
+    """Trains with a rising rate until the loss explodes (Smith, "Cyclical learning rates", WACV 2017, section 3.3).
+
+    Args:
+        train: As `FCN8s.train`; its weights are of no use afterwards.
+        batches: As its `train_generator`.
+        options: Further arguments of `train`.
+
+    Raises:
+        ValueError: As `check_sweep`.
+    """
+    check_sweep(low, high, steps)
+    points: List[Tuple[float, float]] = []
+    smoothed: List[float] = []
+
+    def watch(event: Any) -> None:
+        if event.kind == 'step':
+            points.append((event.scores['learning_rate'], event.scores['loss']))
+            smoothed.append(smooth([loss for _, loss in points])[-1])
+            if len(smoothed) >= _FEWEST_POINTS and smoothed[-1] > _TOO_HIGH * min(smoothed) > 0:
+                raise _LossTooHighError
+
+    with contextlib.suppress(_LossTooHighError, FloatingPointError):  # what came before is the curve
+        train(batches, 1, steps, rising_rates(low, high, steps), callbacks=[watch], **options)
+    rates, losses = np.array([rate for rate, _ in points]), np.array([loss for _, loss in points])
+    curve = smooth(losses.tolist())
+    return RateSweep(rates, losses, curve, suggest_rate(rates, curve))
+
+
+def smooth(losses: Sequence[float]) -> np.ndarray:
+    """Returns the exponential moving mean of the losses, without the pull of its start towards 0 (as Adam's)."""
+    mean, means = 0.0, []
+    for step, loss in enumerate(losses, 1):
+        mean = _SMOOTHING * mean + (1 - _SMOOTHING) * float(loss)
+        means.append(mean / (1 - _SMOOTHING**step))
+    return np.array(means)
+
+
+def suggest_rate(rates: np.ndarray, smoothed: np.ndarray) -> Optional[float]:
+    """Returns the rate at which the loss falls fastest over the logarithm of the rate, before its lowest point; None
+    where it does not fall by a twentieth."""
+    if len(rates) < _FEWEST_POINTS:
+        return None
+    lowest = int(np.argmin(smoothed))
+    if lowest < 2 or smoothed[lowest] > 0.95 * smoothed[0]:
+        return None
+    slopes = np.gradient(smoothed[: lowest + 1], np.log(rates[: lowest + 1]))
+    return float(rates[int(np.argmin(slopes))])
+
+
+class Overfit(NamedTuple):
+    """What learning one batch by heart came to: first and last loss, and the share of its pixels that are right."""
+
+    first_loss: float
+    last_loss: float
+    accuracy: float
+
+    @property
+    def learned(self) -> bool:
+        """Whether nearly every pixel is right, which chance and the most frequent class do not come to."""
+        return self.accuracy >= ENOUGH
+
+
+# A network that learns has 99 % and more; object borders are finer than its strides.
+ENOUGH = 0.95
+
+
+def overfit_one_batch(
+    train: Callable[..., Any],
+    evaluate: Callable[..., Any],
+    batch: Tuple[Any, Any],
+    steps: int,
+    schedule: Schedule,
+    **options: Any,
+) -> Overfit:
+    """Trains on one batch alone, without dropout, and looks at how much of it is known by heart.
+
+    Args:
+        train, evaluate: As `FCN8s.train` and `FCN8s.run_evaluation`.
+        batch: (images, labels).
+        options: Further arguments of `train`.
+
+    Raises:
+        ValueError: `steps` is below 1.
+    """
+    if steps < 1:
+        raise ValueError('--overfit-one-batch is {}; it has to be 1 step or more, for example 200.'.format(steps))
+    losses: List[float] = []
+
+    def watch(event: Any) -> None:
+        if event.kind == 'step':
+            losses.append(float(event.scores['loss']))
+
+    train(itertools.repeat(batch), 1, steps, schedule, keep_prob=1.0, callbacks=[watch], **options)
+    scores = evaluate(itertools.repeat(batch), 1)
+    return Overfit(losses[0], losses[-1], float(scores['accuracy']))
