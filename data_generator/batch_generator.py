@@ -155,6 +155,7 @@ class BatchGenerator:
             image_file_extension=extension,
         )
         check_integer('seed', seed, 0)
+        check_integer('color_tolerance', color_tolerance, 0, 255)
         self.image_rules = checked_rules(image_rules)
         variants = variants_of(layout) if layout is not None else ()
         found = None

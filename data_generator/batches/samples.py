@@ -214,10 +214,12 @@ def mean_color(pairs: Sequence[Pair], exact: bool = False, image_rules: ImageRul
     return tuple(float(value) for value in (np.mean(means, axis=0) if means else fallback))
 
 
-def check_integer(name: str, value: Any, low: int) -> None:
-    """Raises ValueError unless `value` is an integer of at least `low`."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < low:
-        raise ValueError('{}={!r}: must be an integer of at least {}.'.format(name, value, low))
+def check_integer(name: str, value: Any, low: int, high: Optional[int] = None) -> None:
+    """Raises ValueError unless `value` is an integer of at least `low`, and at most `high` where there is one."""
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+    if not is_integer or value < low or (high is not None and value > high):
+        rule = 'of at least {}'.format(low) if high is None else 'from {} to {}'.format(low, high)
+        raise ValueError('{}={!r}: must be an integer {}.'.format(name, value, rule))
 
 
 def check_names(given: Iterable[str], known: Sequence[str], method: str) -> None:

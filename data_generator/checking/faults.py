@@ -16,11 +16,15 @@ class Fault(NamedTuple):
 
 
 class FaultKind(NamedTuple):
-    """`is_error` is True where the reader refuses such a file; the others are worth knowing. `remedy` is a sentence."""
+    """`is_error` is True where the reader refuses such a file; the others are worth knowing. `remedy` is a sentence.
+
+    `hides_classes` is True where it is not known what the labels mean until it is mended.
+    """
 
     is_error: bool
     description: str
     remedy: str
+    hides_classes: bool = False
 
 
 FAULT_KINDS = {
@@ -36,6 +40,7 @@ FAULT_KINDS = {
         True,
         'labels in several files an image, one for each class',
         'Write one label for each image, pixels numbered by class: data_generator.files.class_masks.combine does',
+        hides_classes=True,
     ),
     'label_without_image': FaultKind(False, 'labels without an image', 'They are passed over'),
     'ambiguous_label': FaultKind(True, 'images with several labels', 'Keep one of them'),
@@ -68,9 +73,13 @@ FAULT_KINDS = {
         True,
         'labels in JPEG or the like, which changes their values',
         'Write them as PNG, or have them read by the nearest colour: --colors FILE --color-tolerance 40',
+        hides_classes=True,
     ),
     'color_label': FaultKind(
-        True, 'labels that hold colours', 'Say what these are, a line NAME RED GREEN BLUE for each class: --colors FILE'
+        True,
+        'labels that hold colours',
+        'Say what these are, a line NAME RED GREEN BLUE for each class: --colors FILE',
+        hides_classes=True,
     ),
     'palette_differs': FaultKind(
         True, 'labels whose palettes contradict each other', 'Say what the colours are: --colors FILE'
@@ -78,9 +87,12 @@ FAULT_KINDS = {
     'palette_order': FaultKind(
         False, 'labels whose palette has its colours in another order than others', 'They are read by colour'
     ),
-    'ambiguous_values': FaultKind(True, 'labels that can be read in two ways', 'Say which it is'),
+    'ambiguous_values': FaultKind(True, 'labels that can be read in two ways', 'Say which it is', hides_classes=True),
     'one_class': FaultKind(
-        True, 'fewer than two classes', 'Add labels with other classes, or say how many there are with --num-classes'
+        True,
+        'fewer than two classes',
+        'Add labels with other classes, or say how many there are with --num-classes',
+        hides_classes=True,
     ),
     'size_mismatch': FaultKind(
         True, 'labels of another size than their image', 'Bring both to one size, labels without interpolation'

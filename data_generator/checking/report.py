@@ -107,6 +107,12 @@ class DatasetReport(NamedTuple):
         return not any(fault.is_error for fault in self.all_faults)
 
     @property
+    def are_classes_known(self) -> bool:
+        """Whether it is clear how many classes there are, and what in the labels they are."""
+        hidden = any(FAULT_KINDS[fault.kind].hides_classes for fault in self.all_faults)
+        return self.is_known_layout or not hidden
+
+    @property
     def scored_class_ids(self) -> List[int]:
         return [c for c in range(self.label_space.num_classes) if c not in self.label_space.void_class_ids]
 
@@ -238,7 +244,7 @@ def _rgb(color: np.ndarray) -> str:
 
 def _fault_lines(faults: List[Fault]) -> List[str]:
     lines = []
-    for kind, (_, description, remedy) in FAULT_KINDS.items():
+    for kind, (_, description, remedy, _) in FAULT_KINDS.items():
         found = [fault for fault in faults if fault.kind == kind]
         if found:
             lines.append('  {}: {}. {}.'.format(description[0].upper() + description[1:], len(found), remedy))

@@ -114,7 +114,7 @@ def train_command(
         images: The words that say how images are read.
     """
     train = next((split for split in report.splits if split.is_for_training and split.good_pairs), None)
-    if train is None:
+    if train is None or not report.are_classes_known:
         return None
     val = next(
         (
