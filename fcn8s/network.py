@@ -8,7 +8,6 @@ import functools
 import os
 import shlex
 import shutil
-import sys
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
@@ -38,6 +37,7 @@ from fcn8s.settings import ModelSettings
 from helpers.files import atomic_directory, check_folder
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
+from helpers.progress import bar_options
 
 Feed = Dict[Tensor, Any]
 
@@ -231,7 +231,7 @@ class Network:
         """
         label_space = self.label_space_with(batches)
         training = self.tensors.training
-        look = dict(desc='evaluate', unit='batch', leave=False, dynamic_ncols=True, disable=sys.stderr is None)
+        look = dict(desc='evaluate', unit='batch', leave=False, dynamic_ncols=True, **bar_options())
         progress = functools.partial(tqdm, **look)
         scores = run_evaluation(
             self.session.run,

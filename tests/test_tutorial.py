@@ -223,7 +223,7 @@ def test_the_cell_for_cityscapes_runs_on_a_miniature_that_lacks_a_class_in_val(n
 
     nbclient = pytest.importorskip('nbclient')
     root = str(tmp_path / 'cityscapes')
-    write_dataset(root, 4, 3, 4, (64, 128))
+    write_dataset(root, 6, 3, 4, (64, 128))
     for folder, _, names in os.walk(os.path.join(root, 'gtFine', 'val')):
         for name in names:
             labels = read_labels(os.path.join(folder, name))

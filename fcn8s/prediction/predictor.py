@@ -1,7 +1,6 @@
 """Predicting images of any size: in tiles, at several scales, mirrored; and folders of images as overlays."""
 
 import os
-import sys
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import cv2
@@ -12,6 +11,7 @@ from fcn8s.prediction.tiling import Span, check_tile, spans
 from helpers.files import explain_os_errors
 from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
 from helpers.images import find_images, read_image, resize_image, write_image
+from helpers.progress import bar_options
 from helpers.visualization_utils import print_segmentation_onto_image
 
 DEFAULT_OVERLAP = 128
@@ -255,7 +255,7 @@ def predict_and_save(
     with explain_os_errors(results_dir):
         os.makedirs(results_dir, exist_ok=True)
     pairs = [pair for pair in pairs if overwrite_existing or not os.path.exists(pair[1])]
-    for image_path, result_path in tqdm(pairs, desc='predict', unit='image', disable=sys.stderr is None):
+    for image_path, result_path in tqdm(pairs, desc='predict', unit='image', **bar_options()):
         image = read_image(image_path, rules=image_rules)
         image = image if size is None else resize_image(image, size)
         class_ids, image = predict(image[np.newaxis])[0], shown_channels(image)

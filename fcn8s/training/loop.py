@@ -4,7 +4,6 @@ The loop touches no TensorFlow. It takes `run(fetches, feed)`, a session's `run`
 """
 
 import math
-import sys
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -15,6 +14,7 @@ from fcn8s.batches import as_pair
 from fcn8s.evaluation.scores import CLASS_IOU, METRICS, metric_of
 from fcn8s.stopping import EvaluationAbandoned, StopRequest, TrainingInterrupted
 from fcn8s.training.diagnosis import cause_of_not_finite
+from helpers.progress import bar_options
 
 Scores = Dict[str, Any]
 
@@ -263,7 +263,7 @@ class TrainingLoop:
         done, total = len(self.state.losses), self.options.steps_per_epoch
         name = 'epoch {}/{}'.format(epoch + 1, self.options.epochs)
         start = time.perf_counter() - self.state.seconds
-        look = dict(unit='step', desc=name, dynamic_ncols=True, mininterval=0.5, disable=sys.stderr is None)
+        look = dict(unit='step', desc=name, dynamic_ncols=True, mininterval=0.5, **bar_options())
         with tqdm(total=total, initial=done, **look) as bar:
             for _ in range(done, total):
                 rate = _checked_rate(self.options.learning_rate_schedule(self.state.step), self.state.step)
