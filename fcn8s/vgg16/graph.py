@@ -81,8 +81,8 @@ def build_encoder(
     (int32 [2]; feeding it makes dropout a pure function of the seed), and `layer3_out:0`, `layer4_out:0`,
     `layer7_out:0` (pool3, pool4, fc7; SAME padding, so sizes are ceil(H / 8), ceil(H / 16), ceil(H / 32)).
 
-    image_padding: zeros around the prepared image; fc6 is then not padded, as in the Caffe nets of the paper's authors,
-        which pad conv1_1 by 100 pixels.
+    image_padding: zeros around the prepared image; conv1_1 and fc6 are then not padded, as in the Caffe nets of the
+        paper's authors, which pad conv1_1 by 100 pixels.
     """
     image_input = tf.placeholder(tf.float32, [None, None, None, 3 + further.number], name='image_input')
     keep_prob = tf.placeholder(tf.float32, [], name='keep_prob')
@@ -90,19 +90,21 @@ def build_encoder(
     shapes = layers.kernel_shapes(width_divisor)
     shapes['conv1_1'] = (3, 3, 3 + further.number, shapes['conv1_1'][3])
     outputs = prepare(image_input, preprocessing, further)
-    if image_padding:  # the first convolution adds one pixel more
-        margin = [image_padding - 1] * 2
+    if image_padding:
+        margin = [image_padding] * 2
         outputs = tf.pad(outputs, [[0, 0], margin, margin, [0, 0]])
+    # Without padding of their own where the image has it all. OpenVINO loses one of two paddings in a row.
+    unpadded = ('conv1_1', 'fc6') if image_padding else ()
     pools = {}
     for block, names in enumerate(layers.block_names(), start=1):
         for name in names:
-            outputs = _convolution(outputs, name, shapes[name])
+            outputs = _convolution(outputs, name, shapes[name], 'VALID' if name in unpadded else 'SAME')
         outputs = tf.nn.max_pool(
             outputs, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding='SAME', name='pool{}'.format(block)
         )
         pools[block] = outputs
     for name in layers.ENCODER_DENSE:
-        padding = 'VALID' if image_padding and name == 'fc6' else 'SAME'
+        padding = 'VALID' if name in unpadded else 'SAME'
         outputs = _dropout(_convolution(outputs, name, shapes[name], padding), keep_prob, seed, name)
     tf.identity(pools[3], name='layer3_out')
     tf.identity(pools[4], name='layer4_out')

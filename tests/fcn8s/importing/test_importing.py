@@ -293,3 +293,12 @@ def test_a_network_of_full_width_has_the_logits_of_its_net(tmp_path):
     structures.write_caffemodel(path, structures.channels_first(network, '8s'))
     import_network(path, str(tmp_path / 'out'))
     check(str(tmp_path / 'out'), structures.torch_logits(network, '8s', (1, 1)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', ['saved_model', 'onnx', 'openvino'])
+def test_an_imported_network_is_exported_with_a_certificate(imported, tmp_path, kind):
+    for package in {'onnx': ['tf2onnx', 'onnxruntime'], 'openvino': ['openvino']}.get(kind, []):
+        pytest.importorskip(package)
+    assert main(['export', imported, str(tmp_path / 'out'), '--format', kind]) == 0
+    assert os.path.isfile(str(tmp_path / 'out' / 'certificate.json'))
