@@ -561,7 +561,7 @@ def test_numpy_files_that_are_no_images(tmp_path):
         read_image(tmp_path / 'a.npy', convert=True)
 
 
-@pytest.mark.parametrize('size', [(4, 6), (2, 3), (3, 5), (12, 18), (7, 1)])
+@pytest.mark.parametrize('size', [(4, 6), (2, 3), (3, 5), (12, 18), (8, 2)])
 def test_resized_labels_take_the_nearest_pixel(size):
     labels = np.arange(24, dtype=np.uint8).reshape(4, 6)
     rows, columns = [
