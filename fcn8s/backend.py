@@ -40,7 +40,7 @@ except ImportError as error:
 
 
 def version_tuple(version: str) -> Tuple[int, int]:
-    """`'2.21.0-rc1'` -> `(2, 21)`."""
+    """Returns `'2.21.0-rc1'` -> `(2, 21)`."""
     major, minor = version.split('.')[:2]
     return int(major), int(minor)
 

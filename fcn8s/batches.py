@@ -11,7 +11,8 @@ PREDICTION_CHUNK = 8
 
 
 def as_image_batch(images: Union[np.ndarray, Sequence[np.ndarray]], channels: int = 3) -> np.ndarray:
-    """A batch [N, H, W, channels] from an array or a list of images of one size: uint8, or float32 from 0 to 255.
+    """Returns a batch [N, H, W, channels] from an array or a list of images of one size: uint8, or float32 from 0 to
+    255.
 
     Raises ValueError for another rank, other channels, images of different sizes, or values out of range.
     """
@@ -82,7 +83,7 @@ def as_pair(batch: Any) -> Tuple[Any, Any]:
 
 
 def as_label_batch(labels: np.ndarray, label_space: LabelSpace, num_images: int) -> np.ndarray:
-    """uint8 labels, [N, H, W] class IDs or one-hot [N, H, W, C], from what a generator yielded.
+    """Returns uint8 labels, [N, H, W] class IDs or one-hot [N, H, W, C], from what a generator yielded.
 
     Raises ValueError naming the IDs that are neither a class nor the ignore ID.
     """
@@ -129,7 +130,8 @@ def _check_ids(labels: np.ndarray, label_space: LabelSpace) -> None:
 
 
 def check_same_classes(model: LabelSpace, data: Any) -> LabelSpace:
-    """The label space of a network once it meets a dataset: the names of the dataset where the network has none.
+    """Returns the label space of a network once it meets a dataset: the names of the dataset where the network has
+    none.
 
     data: the generator's `label_space`, or None where it says nothing. Raises ValueError where the two contradict.
     """

@@ -49,13 +49,13 @@ def set_level() -> str:
 
 
 def dropped_severities(level: str) -> str:
-    """The letters of the severities below a level: '2' -> 'IW'. None for a level that is no number."""
+    """Returns the letters of the severities below a level: '2' -> 'IW'. None for a level that is no number."""
     return 'IWE'[: int(level)] if level.isdigit() else ''
 
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
-    """While open, lines of TensorFlow's C++ log below the level are kept from standard error; all others pass."""
+    """Keeps lines of TensorFlow's C++ log below the level from standard error while it is open; all others pass."""
     dropped = dropped_severities(set_level())
     filtering = _start_filter(dropped) if dropped and 'tensorflow' not in sys.modules else None
     if filtering is None or filtering.stdin is None:

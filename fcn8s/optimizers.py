@@ -82,7 +82,7 @@ def optimizer_settings(
 
 
 def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
-    """`settings` with the momentum filled in; ValueError naming the setting that is out of its range."""
+    """Returns `settings` with the momentum filled in; ValueError naming the setting that is out of its range."""
     if settings.name not in OPTIMIZERS:
         raise ValueError('optimizer is {!r}; it must be one of {}.'.format(settings.name, ', '.join(OPTIMIZERS)))
     default_momentum = OPTIMIZERS[settings.name].settings.momentum

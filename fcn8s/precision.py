@@ -56,7 +56,9 @@ class Machine(NamedTuple):
 
 
 def this_machine(base: Optional[Any] = None) -> Machine:
-    """The machine as a session with the tf.ConfigProto `base` (or the default one) would find it; starts no GPU."""
+    """Returns the machine as a session with the tf.ConfigProto `base` (or the default one) would find it; starts no
+    GPU.
+    """
     from fcn8s.backend import TF_VERSION, tf
 
     rewrites = frozenset(tf.ConfigProto().graph_options.rewrite_options.DESCRIPTOR.fields_by_name)
@@ -159,12 +161,13 @@ PRECISIONS = {
 
 
 def needs_loss_scaling(precision: str) -> bool:
-    """Whether gradients of this precision can underflow, so that training needs `optimizers.LossScaling`."""
+    """Tells whether gradients of this precision can underflow, so that training needs `optimizers.LossScaling`."""
     return PRECISIONS[precision].needs_loss_scaling
 
 
 def converts_graph(precision: str, base: Optional[Any] = None) -> bool:
-    """Whether no rewrite does it, so that the graph itself has to be converted with `fcn8s.graph.bfloat16`: on GPUs.
+    """Tells whether no rewrite does it, so that the graph itself has to be converted with `fcn8s.graph.bfloat16`: on
+    GPUs.
 
     base: the tf.ConfigProto that the session is to have, or None.
     """
@@ -174,7 +177,7 @@ def converts_graph(precision: str, base: Optional[Any] = None) -> bool:
 def session_config(
     precision: str = 'float32', xla: bool = False, gpu_memory_growth: bool = True, base: Optional[Any] = None
 ) -> Any:
-    """The tf.ConfigProto of a session with this precision.
+    """Returns the tf.ConfigProto of a session with this precision.
 
     Args:
         precision, xla: see the top of this module.

@@ -138,7 +138,7 @@ def _check_ignore_id(ignore_id: Any) -> None:
 def resolve_label_space(
     num_classes: Optional[int], label_space: Optional[LabelSpace], ignore_id: Optional[int]
 ) -> LabelSpace:
-    """The label space of a new network, from whichever of the three arguments the user gave.
+    """Returns the label space of a new network, from whichever of the three arguments the user gave.
 
     Raises ValueError where they contradict each other or say too little.
     """

@@ -55,7 +55,7 @@ class EvaluationAbandoned(Exception):  # noqa: N818 - nothing went wrong; it car
 
 
 def until_stopped(batches: Iterator[Any], stop: StopRequest) -> Iterator[Any]:
-    """The batches, one by one; raises EvaluationAbandoned in place of the next once a stop is requested."""
+    """Yields the batches, one by one; raises EvaluationAbandoned in place of the next once a stop is requested."""
     while True:
         try:
             batch = next(batches)

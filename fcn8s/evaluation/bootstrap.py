@@ -30,7 +30,7 @@ class Interval(NamedTuple):
 def mean_iou_interval(
     images: ClassCounts, num_resamples: int = NUM_RESAMPLES, seed: int = 0, confidence: float = CONFIDENCE
 ) -> Interval:
-    """The mean IoU of all images together with its interval.
+    """Returns the mean IoU of all images together with its interval.
 
     Args:
         images: Pixels per class of each image, each array integer [I, C].
@@ -54,8 +54,8 @@ def paired_difference(
     seed: int = 0,
     confidence: float = CONFIDENCE,
 ) -> Interval:
-    """mean IoU of `first` minus that of `second` on the same images, with its interval: each resample draws the same
-    images for both, so what makes an image hard for both cancels.
+    """Computes mean IoU of `first` minus that of `second` on the same images, with its interval: each resample draws
+    the same images for both, so what makes an image hard for both cancels.
 
     Args:
         first, second: Pixels per class, integer [I, C]; image i is the same picture in both.

@@ -23,7 +23,9 @@ DISTANCE_LIMITS = (2, 4, 8, 16, 32)
 
 
 def boundary_mask(ids: np.ndarray, ignore_id: int = 255) -> np.ndarray:
-    """bool [H, W]: pixels of `ids` (integers [H, W]) with a 4-neighbour of another ID, neither being `ignore_id`."""
+    """Finds, as bool [H, W], the pixels of `ids` (integers [H, W]) with a 4-neighbour of another ID, neither being
+    `ignore_id`.
+    """
     mask = np.zeros(ids.shape, dtype=bool)
     valid = ids != ignore_id
     for here, there in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
@@ -34,8 +36,8 @@ def boundary_mask(ids: np.ndarray, ignore_id: int = 255) -> np.ndarray:
 
 
 def squared_distances(mask: np.ndarray) -> np.ndarray:
-    """Squared Euclidean distance of each pixel to the nearest pixel of the mask, in pixels^2: whole numbers, float32
-    [H, W]. Exact up to distances of 1000 pixels.
+    """Computes squared Euclidean distance of each pixel to the nearest pixel of the mask, in pixels^2: whole numbers,
+    float32 [H, W]. Exact up to distances of 1000 pixels.
 
     Args:
         mask: bool [H, W] with at least one True.
@@ -53,8 +55,8 @@ def trimap_confusions(
     widths: Sequence[float] = TRIMAP_WIDTHS,
     ignore_id: int = 255,
 ) -> np.ndarray:
-    """Confusion matrices of the pixels within `width` pixels of a boundary of the ground truth (Kohli, Ladicky, Torr,
-    "Robust higher order potentials for enforcing label consistency", IJCV 2009, section 5: the trimap).
+    """Computes confusion matrices of the pixels within `width` pixels of a boundary of the ground truth (Kohli,
+    Ladicky, Torr, "Robust higher order potentials for enforcing label consistency", IJCV 2009, section 5: the trimap).
 
     Args:
         labels: Ground truth, integers [H, W].
@@ -80,7 +82,8 @@ def distance_confusions(
     limits: Sequence[float] = DISTANCE_LIMITS,
     ignore_id: int = 255,
 ) -> np.ndarray:
-    """Confusion matrices by distance to the nearest boundary of the ground truth, int64 [len(limits) + 1, C, C + 1].
+    """Computes confusion matrices by distance to the nearest boundary of the ground truth, int64 [len(limits) + 1, C, C
+    + 1].
 
     Band b holds the pixels from `limits[b - 1]` (exclusive; the first band has no lower bound) to `limits[b]` pixels
     (inclusive); the last band those beyond all limits, or all pixels where there is no boundary.
@@ -97,15 +100,15 @@ def distance_confusions(
 
 
 def tolerance_in_pixels(height: int, width: int) -> float:
-    """0.75 % of the diagonal of the image, the tolerance of Csurka et al. 2013: 17.2 pixels for 1024x2048."""
+    """Computes 0.75 % of the diagonal of the image, the tolerance of Csurka et al. 2013: 17.2 pixels for 1024x2048."""
     return RELATIVE_TOLERANCE * float(np.hypot(height, width))
 
 
 def boundary_f1(
     labels: np.ndarray, class_ids: np.ndarray, num_classes: int, tolerance: float, ignore_id: int = 255
 ) -> np.ndarray:
-    """F1 = 2 P R / (P + R) of the boundary of each class in one image (Csurka, Larlus, Perronnin, "What is a good
-    evaluation measure for semantic segmentation?", BMVC 2013, section 3.3).
+    """Computes F1 = 2 P R / (P + R) of the boundary of each class in one image (Csurka, Larlus, Perronnin, "What is a
+    good evaluation measure for semantic segmentation?", BMVC 2013, section 3.3).
 
     P is the share of the predicted boundary pixels of the class that have a boundary pixel of that class in the ground
     truth within `tolerance`; R is the share of those of the ground truth that have a predicted one.
@@ -159,7 +162,7 @@ class ImageBoundaries(NamedTuple):
 def measure_image(
     labels: np.ndarray, class_ids: np.ndarray, label_space: LabelSpace, widths: Sequence[float] = TRIMAP_WIDTHS
 ) -> ImageBoundaries:
-    """Boundary statistics of one image from integers [H, W]; ground truth of void classes counts as ignored."""
+    """Measures the boundaries of one image from integers [H, W]; ground truth of void classes counts as ignored."""
     labels = np.where(np.isin(labels, label_space.void_class_ids), label_space.ignore_id, labels)
     f1 = boundary_f1(
         labels, class_ids, label_space.num_classes, tolerance_in_pixels(*labels.shape), label_space.ignore_id
@@ -191,10 +194,11 @@ class BoundaryTotals:
             self._image_means = (self._image_means[0] + float(image.f1[present].mean()), self._image_means[1] + 1)
 
     def summarize(self) -> Dict[str, Any]:
-        """'trimap_widths' in pixels (T), 'trimap_iou' float64 [T, C], 'trimap_mean_iou' float64 [T];
+        """Returns 'trimap_widths' in pixels (T), 'trimap_iou' float64 [T, C], 'trimap_mean_iou' float64 [T];
         'boundary_tolerance' as a share of the diagonal, 'boundary_f1' float64 [C] (mean over the images that have a
         boundary of the class in ground truth or prediction), 'mean_boundary_f1' (mean over images of the mean over
-        their classes, as Csurka et al. average). NaN where there is nothing to average."""
+        their classes, as Csurka et al. average). NaN where there is nothing to average.
+        """
         counts = count_classes(self._trimaps, self._label_space.void_class_ids)
         per_class = np.where(self._f1_images > 0, self._f1_sums / np.maximum(self._f1_images, 1), np.nan)
         total, images = self._image_means

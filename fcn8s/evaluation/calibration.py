@@ -8,7 +8,7 @@ import numpy as np
 
 
 def expected_calibration_error(counts: np.ndarray, correct: np.ndarray, confidence_sums: np.ndarray) -> float:
-    """ECE = sum_b (n_b / n) |acc(b) - conf(b)|, equation 3 of the paper; NaN without a pixel.
+    """Computes ECE = sum_b (n_b / n) |acc(b) - conf(b)|, equation 3 of the paper; NaN without a pixel.
 
     Args:
         counts: Pixels n_b per bin, integers [B].
@@ -21,8 +21,9 @@ def expected_calibration_error(counts: np.ndarray, correct: np.ndarray, confiden
 
 
 def summarize_calibration(counts: np.ndarray, correct: np.ndarray, confidence_sums: np.ndarray) -> Dict[str, Any]:
-    """'expected_calibration_error' and, per bin and NaN where empty, 'bin_accuracy' and 'bin_confidence' (float64 [B]),
-    with 'bin_counts' (int64 [B]). Arguments as of `expected_calibration_error`."""
+    """Returns 'expected_calibration_error' and, per bin and NaN where empty, 'bin_accuracy' and 'bin_confidence'
+    (float64 [B]), with 'bin_counts' (int64 [B]). Arguments as of `expected_calibration_error`.
+    """
     filled = np.maximum(counts, 1)
     return {
         'expected_calibration_error': expected_calibration_error(counts, correct, confidence_sums),

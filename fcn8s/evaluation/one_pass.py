@@ -121,7 +121,7 @@ class ImageStatistics:
         return ClassCounts(*[np.concatenate(parts) for parts in zip(none, *self._counts)])
 
     def rows(self) -> List[ImageScores]:
-        """The scores of each image, in their order."""
+        """Returns the scores of each image, in their order."""
         if not self._boundaries:
             return self._rows
         self._take_in(self._boundaries, 0)

@@ -51,7 +51,7 @@ class ImageScores(NamedTuple):
 
 
 def score_image(confusion_matrix: np.ndarray, num_pixels: int, label_space: LabelSpace) -> ImageScores:
-    """The scores of one image from its confusion matrix, integers [C, P], rows are ground truth.
+    """Returns the scores of one image from its confusion matrix, integers [C, P], rows are ground truth.
 
     Args:
         num_pixels: Height times width of the ground truth.
@@ -69,7 +69,8 @@ def score_image(confusion_matrix: np.ndarray, num_pixels: int, label_space: Labe
 
 
 def most_costly_confusion(confusion_matrix: np.ndarray, void_class_ids: Sequence[int] = ()) -> Optional[Confusion]:
-    """The wrong pair of classes whose pixels, were they right, would raise the mean IoU most; None without a mistake.
+    """Returns the wrong pair of classes whose pixels, were they right, would raise the mean IoU most; None without a
+    mistake.
 
     With n pixels of class i predicted as j, putting them right adds n / U_i to IoU_i, U being the union of ground truth
     and prediction, and makes of IoU_j = TP_j / U_j the quotient TP_j / (U_j - n). A class j that only mistakes had
@@ -99,13 +100,14 @@ def most_costly_confusion(confusion_matrix: np.ndarray, void_class_ids: Sequence
 
 
 def worst_first(rows: Sequence[ImageScores]) -> List[int]:
-    """The numbers of the images, the lowest mean IoU first; those without one last."""
+    """Returns the numbers of the images, the lowest mean IoU first; those without one last."""
     return sorted(range(len(rows)), key=lambda row: (math.isnan(rows[row].mean_iou), rows[row].mean_iou))
 
 
 def as_record(name: str, row: ImageScores, label_space: LabelSpace) -> Dict[str, Any]:
-    """One image as a dict by column name; scores that are not known are NaN, an image without mistakes has no confused
-    classes (None)."""
+    """Returns one image as a dict by column name; scores that are not known are NaN, an image without mistakes has no
+    confused classes (None).
+    """
     confusion = row.confusion
     record: Dict[str, Any] = {'image': name, 'pixels': row.pixels, 'void': row.void}
     record.update(accuracy=row.accuracy, mean_iou=row.mean_iou)
@@ -176,7 +178,7 @@ def format_worst(
     count: int = NUM_WORST,
     columns: int = SCREEN_COLUMNS,
 ) -> str:
-    """The images with the lowest mean IoU as lines of at most `columns` characters, the worst first.
+    """Returns the images with the lowest mean IoU as lines of at most `columns` characters, the worst first.
 
     Names lose what all of them share, and long ones their beginning.
     """
@@ -195,7 +197,7 @@ def format_worst(
 
 
 def short_names(names: Sequence[str]) -> List[str]:
-    """The names without the folders that all of them begin with and the ending that all of them have.
+    """Returns the names without the folders that all of them begin with and the ending that all of them have.
 
     Both are cut between words: after a separator, and before a `.` or `_`.
     """
@@ -210,7 +212,7 @@ def short_names(names: Sequence[str]) -> List[str]:
 
 
 def printable(text: str) -> str:
-    """The text with everything that a terminal could obey, or not show, as a question mark."""
+    """Returns the text with everything that a terminal could obey, or not show, as a question mark."""
     return ''.join(character if character.isprintable() else '?' for character in text)
 
 

@@ -24,7 +24,7 @@ SUMMARY = (
 def format_scores(
     scores: Dict[str, Any], label_space: LabelSpace, sort: str = 'class', interval: Optional[Interval] = None
 ) -> str:
-    """The scores of `fcn8s.evaluation.scores.summarize` as lines of text, in per cent.
+    """Returns the scores of `fcn8s.evaluation.scores.summarize` as lines of text, in per cent.
 
     The accuracy of a class is its recall: the dict, and so the JSON, holds that one score under both names,
     'per_class_accuracy' and 'recall'.
@@ -50,7 +50,7 @@ def format_scores(
 
 
 def format_difference(difference: Interval, name: str, against: str) -> str:
-    """One paragraph on the paired difference of two mean IoUs, in percentage points."""
+    """Returns one paragraph on the paired difference of two mean IoUs, in percentage points."""
     verdict = 'The interval includes 0: these images do not tell the two apart.'
     if difference.low > 0 or difference.high < 0:
         verdict = '{} is better on these images.'.format(name if difference.low > 0 else against)

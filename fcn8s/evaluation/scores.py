@@ -149,42 +149,45 @@ def count_categories(
 
 
 def intersection_over_union(counts: ClassCounts) -> np.ndarray:
-    """TP / (TP + FP + FN), float64 [..., C]; NaN where a class occurs in neither ground truth nor prediction."""
+    """Computes TP / (TP + FP + FN), float64 [..., C]; NaN where a class is in neither ground truth nor prediction."""
     return _divide(counts.true_positives, counts.true_positives + counts.false_positives + counts.false_negatives)
 
 
 def recall(counts: ClassCounts) -> np.ndarray:
-    """TP / (TP + FN), the accuracy of each class, float64 [..., C]; NaN where the ground truth lacks the class."""
+    """Computes TP / (TP + FN), the accuracy of each class, float64 [..., C]; NaN where the ground truth lacks the
+    class.
+    """
     return _divide(counts.true_positives, counts.true_positives + counts.false_negatives)
 
 
 def precision(counts: ClassCounts) -> np.ndarray:
-    """TP / (TP + FP), float64 [..., C]; NaN where the class was never predicted on a valid pixel."""
+    """Computes TP / (TP + FP), float64 [..., C]; NaN where the class was never predicted on a valid pixel."""
     return _divide(counts.true_positives, counts.true_positives + counts.false_positives)
 
 
 def pixel_accuracy(counts: ClassCounts) -> np.ndarray:
-    """Share of the valid pixels that got their class, float64 [...]; NaN without a valid pixel."""
+    """Computes the share of the valid pixels that got their class, float64 [...]; NaN without a valid pixel."""
     return _divide(counts.true_positives.sum(axis=-1), (counts.true_positives + counts.false_negatives).sum(axis=-1))
 
 
 def frequency_weighted_iou(counts: ClassCounts) -> np.ndarray:
-    """sum_i t_i IoU_i / sum_k t_k with t_i the pixels of class i in the ground truth (Long, Shelhamer, Darrell, CVPR
-    2015, section 5), float64 [...]."""
+    """Computes sum_i t_i IoU_i / sum_k t_k with t_i the pixels of class i in the ground truth (Long, Shelhamer,
+    Darrell, CVPR 2015, section 5), float64 [...].
+    """
     pixels = counts.true_positives + counts.false_negatives
     weighted = np.where(pixels > 0, pixels * intersection_over_union(counts), 0.0)
     return _divide(weighted.sum(axis=-1), pixels.sum(axis=-1))
 
 
 def mean_of_present(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of the entries that are not NaN; NaN where there is none."""
+    """Computes the mean over the last axis of the entries that are not NaN; NaN where there is none."""
     values = np.asarray(values, dtype=np.float64)
     present = ~np.isnan(values)
     return _divide(np.where(present, values, 0.0).sum(axis=-1), present.sum(axis=-1))
 
 
 def mean_iou(counts: ClassCounts) -> np.ndarray:
-    """Mean of the IoU of the classes that have one, float64 [...]."""
+    """Computes the mean of the IoU of the classes that have one, float64 [...]."""
     return mean_of_present(intersection_over_union(counts))
 
 
@@ -194,7 +197,7 @@ def _divide(numerator: ArrayOrNumber, denominator: ArrayOrNumber) -> np.ndarray:
 
 
 def summarize(confusion_matrix: np.ndarray, loss_sum: float, num_valid: int, label_space: LabelSpace) -> Dict[str, Any]:
-    """All scores of a dataset from its totals.
+    """Returns all scores of a dataset from its totals.
 
     Args:
         confusion_matrix: Integers [C, P] over all valid pixels, rows are ground truth. Rows and columns of

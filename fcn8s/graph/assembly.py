@@ -102,7 +102,8 @@ def assemble(encoder_meta_graph: MetaGraphDef, settings: ModelSettings, training
 
 
 def trained_encoder_variables(variables: Sequence[Variable], freeze: Optional[Union[str, int]]) -> Tuple[Variable, ...]:
-    """The encoder variables that are trained: those that the encoder's file calls trainable and `freeze` leaves.
+    """Returns the encoder variables that are trained: those that the encoder's file calls trainable and `freeze`
+    leaves.
 
     Raises ValueError for a `freeze` that means nothing, or nothing in this encoder.
     """

@@ -26,7 +26,7 @@ class Decoder(NamedTuple):
 
 
 def bilinear_kernel(size: int, num_classes: int) -> np.ndarray:
-    """The kernel of a transposed convolution that interpolates each class's map bilinearly.
+    """Returns the kernel of a transposed convolution that interpolates each class's map bilinearly.
 
     size: kernel height and width; the stride that goes with it is size / 2.
 
@@ -63,7 +63,7 @@ class _Builder:
         self.biases: List[Any] = []
 
     def score(self, features: Tensor, name: str) -> Tensor:
-        """A 1x1 convolution to class scores. Zero at first, as in the paper (section 4.3: no better when random).
+        """Adds a 1x1 convolution to class scores. Zero at first, as in the paper (section 4.3: no better when random).
 
         The bias is added by `tf.add`: the gradient of `tf.nn.bias_add` is fused with that of the convolution, and of
         fewer than 16 classes oneDNN then writes 16, in bfloat16 on CPUs with AMX, over memory of others (TensorFlow
@@ -80,7 +80,7 @@ class _Builder:
             return tf.add(tf.nn.conv2d(features, kernel, [1, 1, 1, 1], 'SAME'), bias, name='BiasAdd')
 
     def upsample(self, scores: Tensor, like: Tensor, stride: int, name: str, bias: bool = False) -> Tensor:
-        """A transposed convolution, stride `stride`, kernel twice as large, to the height and width of `like`.
+        """Adds a transposed convolution, stride `stride`, kernel twice as large, to the height and width of `like`.
 
         SAME padding rounds every level's size up, so the input is exactly ceil(size of `like` / stride). With Caffe's
         alignment the result has the size that it gets without padding, whatever `like` has.

@@ -41,7 +41,9 @@ class Encoder(NamedTuple):
 
 
 def in_bfloat16(meta_graph: MetaGraphDef) -> MetaGraphDef:
-    """A copy of an encoder's MetaGraphDef that convolves in bfloat16; variables, inputs and outputs stay float32."""
+    """Returns a copy of an encoder's MetaGraphDef that convolves in bfloat16; variables, inputs and outputs stay
+    float32.
+    """
     converted = tf.MetaGraphDef()
     converted.CopyFrom(meta_graph)
     convert_convolutions(converted.graph_def, float32_outputs=[node_name(name) for name in OUTPUT_TENSORS])

@@ -19,7 +19,7 @@ def make_portable(graph_def: GraphDef) -> None:
 
 
 def extract_sub_graph(graph_def: GraphDef, names: Sequence[str]) -> GraphDef:
-    """A new GraphDef with the named nodes and everything that they depend on, in the order of the old one.
+    """Returns a new GraphDef with the named nodes and everything that they depend on, in the order of the old one.
 
     TensorFlow's function of this name does the same and prints a notice of its deprecation into every program.
     """
@@ -89,12 +89,12 @@ def strip_default_attributes(graph_def: GraphDef, graph: Graph) -> None:
 
 
 def node_name(tensor_name: str) -> str:
-    """`'a/b:1'` and the control input `'^a/b'` -> `'a/b'`."""
+    """Returns `'a/b:1'` and the control input `'^a/b'` -> `'a/b'`."""
     return tensor_name.split(':')[0].lstrip('^')
 
 
 def variable_behind(name: str, nodes: Dict[str, Any]) -> Any:
-    """The variable's node that a tensor is read from, or None. nodes: those of the graph by name."""
+    """Returns the variable's node that a tensor is read from, or None. nodes: those of the graph by name."""
     node = nodes[node_name(name)]
     while node.op in ('Identity', 'ReadVariableOp'):
         node = nodes[node_name(node.input[0])]

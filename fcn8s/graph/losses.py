@@ -73,7 +73,7 @@ def mask_logits(logits: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
 
 
 def pixel_cross_entropy(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-    """Soft-max cross-entropy -log softmax(logits)[class_id] of every pixel, exactly 0 at ignored pixels.
+    """Computes the soft-max cross-entropy -log softmax(logits)[class_id] of every pixel, exactly 0 at ignored pixels.
 
     Args:
         logits: [N, H, W, C] of any float type (computed in float32).
@@ -112,7 +112,8 @@ def check_loss(
 
 
 def true_class_loss(log_probabilities: tf.Tensor, class_ids: tf.Tensor) -> tf.Tensor:
-    """-log p of the true class, for scores: with no gradient to prepare, half the time of `pixel_cross_entropy`.
+    """Computes -log p of the true class, for scores: with no gradient to prepare, half the time of
+    `pixel_cross_entropy`.
 
     Args:
         log_probabilities: float [N, H, W, C].
@@ -131,7 +132,7 @@ def true_class_loss(log_probabilities: tf.Tensor, class_ids: tf.Tensor) -> tf.Te
 def pixel_weights(
     class_ids: tf.Tensor, valid: tf.Tensor, class_weights: Optional[Union[Sequence[float], np.ndarray]] = None
 ) -> tf.Tensor:
-    """float32 [N, H, W]: the weight of each pixel's class (1 without class weights), 0 at ignored pixels."""
+    """Returns float32 [N, H, W]: the weight of each pixel's class (1 without class weights), 0 at ignored pixels."""
     weights = tf.cast(valid, tf.float32)
     if class_weights is None:
         return weights
@@ -141,7 +142,7 @@ def pixel_weights(
 def reduce_loss(
     pixel_losses: tf.Tensor, valid: tf.Tensor, normalize: str = 'mean', weights: Optional[tf.Tensor] = None
 ) -> tf.Tensor:
-    """One float32 scalar from the losses of the pixels.
+    """Computes one float32 scalar from the losses of the pixels.
 
     The weighted mean is sum(w l) / sum(w), not sum(w l) / pixels: it is a mean of the losses whatever the scale of the
     weights, so class weights shift attention between classes without also changing the learning rate, and equal
@@ -172,7 +173,8 @@ def build_loss(
     normalize: str = 'mean',
     class_weights: Optional[Sequence[float]] = None,
 ) -> Loss:
-    """The data loss of a batch: cross-entropy, or a function of your own (docs/custom_loss.md has a worked example).
+    """Returns the data loss of a batch: cross-entropy, or a function of your own (docs/custom_loss.md has a worked
+    example).
 
     Args:
         logits: [N, H, W, C].
@@ -211,7 +213,9 @@ def _custom_loss(
 
 
 def describe_loss(loss: Union[str, LossFunction]) -> str:
-    """A name for `loss` that is the same in every process: what a run was trained with, as far as a name can tell."""
+    """Returns a name for `loss` that is the same in every process: what a run was trained with, as far as a name can
+    tell.
+    """
     if isinstance(loss, str):
         return loss
     if isinstance(loss, functools.partial):
@@ -221,12 +225,12 @@ def describe_loss(loss: Union[str, LossFunction]) -> str:
 
 
 def l2_penalty(kernels: Sequence[tf.Variable], rate: Union[float, tf.Tensor]) -> tf.Tensor:
-    """rate x 1/2 sum(w^2) over all weights of `kernels`: a float32 scalar, 0 without kernels."""
+    """Computes rate x 1/2 sum(w^2) over all weights of `kernels`: a float32 scalar, 0 without kernels."""
     return rate * tf.add_n([tf.nn.l2_loss(kernel) for kernel in kernels] or [tf.zeros([], tf.float32)])
 
 
 def check_class_weights(class_weights: Sequence[float], num_classes: int) -> np.ndarray:
-    """float32 [num_classes]; ValueError unless there is one finite weight of at least 0 per class, not all 0."""
+    """Returns float32 [num_classes], or ValueError unless there is one finite weight from 0 per class, not all 0."""
     try:
         weights = np.asarray(class_weights, np.float32)
     except (TypeError, ValueError):

@@ -217,7 +217,7 @@ class _Momentum:
     def apply(
         self, directions: Sequence[tf.Tensor], rates: Sequence[tf.Tensor], keep: Optional[tf.Tensor]
     ) -> List[tf.Operation]:
-        """Update ops; without `keep`, momentum 1 and rate 0 leave velocity and weights exactly as they are."""
+        """Returns update ops; without `keep`, momentum 1 and rate 0 leave velocity and weights exactly as they are."""
         momentum, rate_outside = _if_kept(keep, self.momentum, 1.0), _if_kept(keep, 1.0, 0.0)
         updates = []
         for variable, velocity, direction, rate in zip(self.variables, self.state, directions, rates):
@@ -250,7 +250,7 @@ class _Adam:
     def apply(
         self, directions: Sequence[tf.Tensor], rates: Sequence[tf.Tensor], keep: Optional[tf.Tensor]
     ) -> List[tf.Operation]:
-        """Update ops; without `keep`, betas 1 and rate 0 leave moments and weights exactly as they are."""
+        """Returns update ops; without `keep`, betas 1 and rate 0 leave moments and weights exactly as they are."""
         beta1, beta2 = _if_kept(keep, ADAM_BETA1, 1.0), _if_kept(keep, ADAM_BETA2, 1.0)
         beta1_power, beta2_power = tf.identity(self.beta1_power), tf.identity(self.beta2_power)
         updates = []
@@ -316,7 +316,7 @@ class _Accumulation:
         return tf.group(*updates, name='accumulate_op')
 
     def totals(self, gradients: Sequence[tf.Tensor]) -> List[tf.Tensor]:
-        """The gradient of all batches so far and of this one; 0 where none of them has any weight."""
+        """Returns the gradient of all batches so far and of this one; 0 where none of them has any weight."""
         totals = [total + gradient for total, gradient in zip(self.sums, self._weighted(gradients))]
         if self.weight is None:
             return totals

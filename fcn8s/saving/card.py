@@ -12,7 +12,7 @@ _NOT_SHOWN = ('resume', 'run_dir', 'list_recipes', 'workers', 'cache', 'report',
 def write_card(
     model: SavedFCN8s, config: Optional[Dict[str, Any]], scores: Optional[Dict[str, Any]], licence: Optional[str]
 ) -> str:
-    """The text of README.md, Markdown.
+    """Returns the text of README.md, Markdown.
 
     config: `config.json` of the run, if the network is of one. scores: what `fcn8s evaluate --json` wrote.
     """

@@ -87,15 +87,15 @@ class Checkpoints:
                 os.unlink(os.path.join(self.directory, name))
 
     def last(self) -> Optional[str]:
-        """The directory of the newest checkpoint, or None."""
+        """Returns the directory of the newest checkpoint, or None."""
         return self._follow('last')
 
     def best(self) -> Optional[str]:
-        """The directory of the checkpoint with the best monitored score, or None."""
+        """Returns the directory of the checkpoint with the best monitored score, or None."""
         return self._follow('best')
 
     def names(self) -> List[str]:
-        """The complete checkpoints, oldest first."""
+        """Returns the complete checkpoints, oldest first."""
         if not os.path.isdir(self.directory):
             return []
         found = [match for match in map(_NAME.match, os.listdir(self.directory)) if match is not None]
@@ -156,7 +156,7 @@ def _name(step: int) -> str:
 
 
 def step_of(checkpoint: str) -> int:
-    """The step that the name of a checkpoint's directory says."""
+    """Returns the step that the name of a checkpoint's directory says."""
     match = _NAME.match(os.path.basename(checkpoint))
     if match is None:
         raise ValueError('{!r} is no name of a checkpoint; those are like step-00000120.'.format(checkpoint))
@@ -164,7 +164,7 @@ def step_of(checkpoint: str) -> int:
 
 
 def read_state(checkpoint: str) -> Dict[str, Any]:
-    """The state that was saved with a checkpoint; raises ValueError where it is missing or damaged."""
+    """Returns the state that was saved with a checkpoint; raises ValueError where it is missing or damaged."""
     path = os.path.join(checkpoint, STATE_FILE)
     try:
         with open(path, encoding='utf-8') as file:

@@ -44,7 +44,7 @@ class EncoderSource(NamedTuple):
 
 
 def channels_of(graph_def: GraphDef) -> int:
-    """The channels of `image_input:0`; 3, for RGB, where the graph leaves them open."""
+    """Returns the channels of `image_input:0`; 3, for RGB, where the graph leaves them open."""
     shapes = [node.attr['shape'].shape for node in graph_def.node if node.name == 'image_input']
     dimensions = shapes[0].dim if shapes else []
     return int(dimensions[3].size) if len(dimensions) == 4 and dimensions[3].size > 0 else 3
@@ -85,7 +85,7 @@ def _read_encoder(directory: str, tags: Sequence[str], what: str, trust: bool) -
 
 
 def variable_names(meta_graph: MetaGraphDef) -> List[str]:
-    """The names of a read encoder's variables, as its checkpoint has them."""
+    """Returns the names of a read encoder's variables, as its checkpoint has them."""
     return [node_name(v.variable_name) for v in _parse_variables(meta_graph, tf.GraphKeys.GLOBAL_VARIABLES)]
 
 

@@ -29,7 +29,7 @@ from helpers.files import atomic_directory
 def build_meta_graph(
     encoder_meta_graph: MetaGraphDef, settings: ModelSettings, tags: Sequence[str] = DEFAULT_TAGS
 ) -> MetaGraphDef:
-    """The MetaGraphDef of a network for prediction, with its Saver and the signature `serving_default`.
+    """Returns the MetaGraphDef of a network for prediction, with its Saver and the signature `serving_default`.
 
     The signature takes `images` (uint8 [N, H, W, 3], RGB) and gives `class_ids` (uint8 [N, H, W]) and `probabilities`
     (float32 [N, H, W, C]).
@@ -72,7 +72,7 @@ def library_versions() -> Dict[str, str]:
 def describe(
     settings: ModelSettings, global_step: int, metrics: Dict[str, float], extra: Optional[Dict[str, Any]] = None
 ) -> Dict[str, Any]:
-    """The content of `fcn8s.json`. metrics: score name -> float, for information only."""
+    """Returns the content of `fcn8s.json`. metrics: score name -> float, for information only."""
     description = {
         'format': FORMAT,
         'global_step': int(global_step),

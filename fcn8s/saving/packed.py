@@ -34,12 +34,12 @@ _unpacked: Dict[Tuple[str, int, int], str] = {}
 
 
 def is_permitted(name: str) -> bool:
-    """Whether a packed network may hold a file of this name."""
+    """Tells whether a packed network may hold a file of this name."""
     return name in NAMES or bool(_VARIABLES.match(name))
 
 
 def is_packed(path: str) -> bool:
-    """Whether a file is a zip with a saved FCN-8s in it."""
+    """Tells whether a file is a zip with a saved FCN-8s in it."""
     if not os.path.isfile(path) or not zipfile.is_zipfile(path):
         return False
     try:

@@ -16,7 +16,7 @@ _CHECKPOINT_FILE = re.compile(r'^(|\.index|\.data-\d{5}-of-\d{5})$')
 
 
 def is_plain(path: str) -> bool:
-    """Whether TensorFlow takes a path as it is."""
+    """Tells whether TensorFlow takes a path as it is."""
     try:
         path.encode('utf-8')
     except UnicodeEncodeError:

@@ -22,7 +22,8 @@ class Fit(NamedTuple):
 
 
 def find_checkpoint(path: str) -> str:
-    """The checkpoint prefix that `path` means: a prefix, a directory written by `tf.train.Saver`, or a SavedModel.
+    """Returns the checkpoint prefix that `path` means: a prefix, a directory written by `tf.train.Saver`, or a
+    SavedModel.
 
     Raises FileNotFoundError where there is none.
     """
@@ -195,7 +196,8 @@ def _class_pairs(stored: ModelSettings, wanted: ModelSettings) -> List[Tuple[int
 
 
 def copy_classes(stored: np.ndarray, value: np.ndarray, pairs: Sequence[Tuple[int, int]]) -> Optional[np.ndarray]:
-    """`value` with the weights of the paired classes taken from `stored`; None where the shapes differ otherwise.
+    """Returns `value` with the weights of the paired classes taken from `stored`; None where the shapes differ
+    otherwise.
 
     Biases [C], score kernels [1, 1, channels, C] and upsampling kernels [k, k, C, C] are told apart by the axes in
     which
@@ -216,7 +218,7 @@ def copy_classes(stored: np.ndarray, value: np.ndarray, pairs: Sequence[Tuple[in
 
 
 def format_fits(fits: Sequence[Fit], stored: ModelSettings, wanted: ModelSettings) -> str:
-    """A table of what did not load in whole, a count of what did, and the classes that have no partner."""
+    """Returns a table of what did not load in whole, a count of what did, and the classes that have no partner."""
     rest = [fit for fit in fits if fit.outcome != 'loaded']
     num_here = sum(fit.outcome != LEFT_OUT for fit in fits)
     lines = ['{} of {} variables loaded as they are'.format(len(fits) - len(rest), num_here)]

@@ -51,7 +51,7 @@ class Run(NamedTuple):
         return os.path.join(self.directory, 'checkpoints')
 
     def last_checkpoint(self) -> Optional[str]:
-        """The directory of the newest checkpoint, or None."""
+        """Returns the directory of the newest checkpoint, or None."""
         return Checkpoints(self.checkpoints_dir).last()
 
 
@@ -82,7 +82,7 @@ def create_run(directory: str, config: Dict[str, Any]) -> Run:
 
 
 def open_run(directory: str) -> Run:
-    """An existing run directory; raises FileNotFoundError where there is none."""
+    """Returns an existing run directory; raises FileNotFoundError where there is none."""
     run = Run(os.fspath(directory))
     if not os.path.isfile(run.config_path):
         raise FileNotFoundError(
@@ -133,7 +133,7 @@ def update_config(run: Run, changes: Dict[str, Any]) -> None:
 
 
 def read_config(run: Run) -> Dict[str, Any]:
-    """The settings of a run, those of its last start; raises ValueError where the file is damaged."""
+    """Returns the settings of a run, those of its last start; raises ValueError where the file is damaged."""
     try:
         with open(run.config_path, encoding='utf-8') as file:
             config = json.load(file)
@@ -145,7 +145,8 @@ def read_config(run: Run) -> Dict[str, Any]:
 
 
 def input_size(path: str) -> Optional[Tuple[int, int]]:
-    """(height, width) that the run at `path` was evaluated at; None where it took images as they are, or is no run.
+    """Returns (height, width) that the run at `path` was evaluated at; None where it took images as they are, or is no
+    run.
 
     An export keeps that of its run, or the one size that its format takes.
 
@@ -168,7 +169,7 @@ def _input_size_of_export(description_path: str) -> Optional[Tuple[int, int]]:
 
 
 def read_metrics(run: Run) -> List[Dict[str, Any]]:
-    """The epochs recorded so far, up to the first line that is none: a kill can cut off the last."""
+    """Returns the epochs recorded so far, up to the first line that is none: a kill can cut off the last."""
     if not os.path.exists(run.metrics_path):
         return []
     records = []
@@ -192,7 +193,7 @@ def write_metrics(run: Run, records: List[Dict[str, Any]]) -> None:
 
 
 def is_run(path: str) -> bool:
-    """Whether `path` is a run directory."""
+    """Tells whether `path` is a run directory."""
     return os.path.isfile(Run(os.fspath(path)).config_path)
 
 
@@ -220,7 +221,7 @@ def open_current(path: str, open_model: Callable[[str], Opened]) -> Opened:
 
 
 def resolve_model(path: str) -> str:
-    """The saved FCN-8s that `path` stands for: a run directory (its best checkpoint, else the last), a model
+    """Returns the saved FCN-8s that `path` stands for: a run directory (its best checkpoint, else the last), a model
     directory, or a packed model.
 
     Raises FileNotFoundError or ValueError saying what was found instead.

@@ -14,7 +14,7 @@ SCHEMA_VERSION = 1
 
 
 def variables_prefix(directory: str) -> str:
-    """The checkpoint prefix inside a SavedModel directory, for `tf.train.load_checkpoint` and `Saver.restore`."""
+    """Returns the prefix of the variables of a SavedModel, for `tf.train.load_checkpoint` and `Saver.restore`."""
     return os.path.join(directory, VARIABLES_PREFIX)
 
 
@@ -59,7 +59,7 @@ def explain_graph_damage(directory: str, what: str) -> Iterator[None]:
 
 
 def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model', trust: bool = False) -> MetaGraphDef:
-    """The MetaGraphDef of a SavedModel directory with exactly these tags.
+    """Returns the MetaGraphDef of a SavedModel directory with exactly these tags.
 
     what: how messages call the thing, for example 'encoder'. trust: take a graph whatever ops it holds.
 
@@ -113,14 +113,14 @@ def _check_variables(directory: str, what: str) -> None:
 
 
 def checkpoint_shapes(prefix: str) -> Dict[str, List[int]]:
-    """Variable name -> shape of a checkpoint; raises ValueError where it is missing or unreadable."""
+    """Returns variable name -> shape of a checkpoint; raises ValueError where it is missing or unreadable."""
     with checkpoint_reader(prefix) as reader:
         return reader.get_variable_to_shape_map()
 
 
 @contextlib.contextmanager
 def checkpoint_reader(prefix: str) -> Iterator[Any]:
-    """A reader of a checkpoint, good inside the context; raises ValueError where it is missing or damaged."""
+    """Opens a reader of a checkpoint, good inside the context; raises ValueError where it is missing or damaged."""
     with plain_prefix(prefix) as plain:
         try:
             yield tf.train.load_checkpoint(plain)

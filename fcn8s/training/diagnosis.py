@@ -32,7 +32,7 @@ def diagnose(
     mean_cross_entropy: bool = True,
     num_steps: Optional[int] = None,
 ) -> List[str]:
-    """What looks wrong, as sentences for a person; an empty list where nothing does.
+    """Says what looks wrong, as sentences for a person; returns an empty list where nothing does.
 
     Args:
         losses: training losses in order, one per step, or means over equal numbers of steps; NaN and inf may occur.
@@ -64,7 +64,7 @@ def diagnose_history(
     validation_data: bool = True,
     mean_cross_entropy: bool = True,
 ) -> List[str]:
-    """`diagnose` for the records that `FCN8s.train` returns and `metrics.jsonl` holds; one training loss per epoch.
+    """Diagnoses the records that `FCN8s.train` returns and `metrics.jsonl` holds; one training loss per epoch.
 
     validation_data: whether the records' evaluations are of data that were not trained on.
     """
@@ -92,7 +92,7 @@ def _rate(learning_rate: Optional[float]) -> str:
 
 
 def diagnose_not_finite(losses: np.ndarray, learning_rate: Optional[float] = None) -> Optional[str]:
-    """NaN or infinity: after a rise it is the rate, out of the blue the data."""
+    """Finds NaN or infinity: after a rise it is the rate, out of the blue the data."""
     bad = np.flatnonzero(~np.isfinite(losses))
     if not len(bad):
         return None
@@ -101,7 +101,7 @@ def diagnose_not_finite(losses: np.ndarray, learning_rate: Optional[float] = Non
 
 
 def cause_of_not_finite(before: np.ndarray, learning_rate: Optional[float] = None) -> str:
-    """Where a NaN or infinity comes from, judging by the losses before it; none means that nothing was trained."""
+    """Says where a NaN or infinity comes from, judging by the losses before it; none means that nothing was trained."""
     if not len(before):
         return (
             'Nothing had been trained yet, so the rate is not the cause: look for label IDs outside of the '
@@ -145,7 +145,7 @@ def diagnose_stuck(losses: np.ndarray, num_classes: int, num_steps: Optional[int
 
 
 def diagnose_rising(losses: np.ndarray, learning_rate: Optional[float] = None) -> Optional[str]:
-    """A finite loss that ends far above where it has been."""
+    """Finds a finite loss that ends far above where it has been."""
     if len(losses) < 8:
         return None
     window = max(len(losses) // 8, 2)
@@ -159,7 +159,7 @@ def diagnose_rising(losses: np.ndarray, learning_rate: Optional[float] = None) -
 
 
 def diagnose_one_class(confusion_matrix: np.ndarray, class_names: Optional[Sequence[str]] = None) -> Optional[str]:
-    """Nearly all predictions are one class although the ground truth has several."""
+    """Finds that nearly all predictions are one class although the ground truth has several."""
     matrix = np.asarray(confusion_matrix, np.float64)
     predicted, truth = matrix.sum(axis=0), matrix.sum(axis=1)
     if not matrix.sum() or np.count_nonzero(truth) < 2 or predicted.max() < ONE_CLASS_SHARE * predicted.sum():
@@ -184,7 +184,7 @@ def diagnose_one_class(confusion_matrix: np.ndarray, class_names: Optional[Seque
 
 
 def diagnose_validation(losses: np.ndarray, validation_losses: Sequence[float]) -> Optional[str]:
-    """A validation loss that has left its minimum behind, in several evaluations, and for good."""
+    """Finds a validation loss that has left its minimum behind, in several evaluations, and for good."""
     validation = np.asarray(validation_losses, np.float64)
     if not len(validation) or not np.all(np.isfinite(validation)):
         return None

@@ -166,7 +166,7 @@ class TrainingState:
 
 
 def is_better(monitor: str, score: float, best: Optional[float]) -> bool:
-    """Whether `score` beats `best` in the direction that METRICS gives; NaN never does."""
+    """Tells whether `score` beats `best` in the direction that METRICS gives; NaN never does."""
     if math.isnan(score):
         return False
     if best is None:
@@ -175,14 +175,14 @@ def is_better(monitor: str, score: float, best: Optional[float]) -> bool:
 
 
 def monitored_score(monitor: str, scores: Scores, class_names: Tuple[str, ...]) -> float:
-    """The score that `monitor` names: a key of the scores, or 'iou:NAME' for one class."""
+    """Returns the score that `monitor` names: a key of the scores, or 'iou:NAME' for one class."""
     if monitor.startswith(CLASS_IOU):
         return float(scores['per_class_iou'][class_names.index(monitor[len(CLASS_IOU) :])])
     return float(scores[monitor])
 
 
 def step_loss(batches: Sequence[Dict[str, float]]) -> float:
-    """The loss of a step over accumulated batches: that of one batch which holds them all.
+    """Computes the loss of a step over accumulated batches: that of one batch which holds them all.
 
     batches: of each batch the 'value' of its loss without the L2 penalty, the 'penalty', and the 'weight' of the value
         in a mean over batches (see `fcn8s.graph.losses.Loss`). Without weights the values add up.

@@ -215,7 +215,7 @@ def num_eval_batches(request: TrainRequest) -> Any:
 
 
 def monitor_needs_evaluation(request: TrainRequest) -> bool:
-    """'loss' is the training loss unless the evaluation is asked for 'loss'."""
+    """Tells whether an evaluation decides: 'loss' is the training loss unless the metrics hold 'loss'."""
     return request.monitor != 'loss' or 'loss' in request.metrics
 
 

@@ -17,7 +17,7 @@ SCHEDULE_FORMS = ('constant:RATE', 'poly:RATE[:POWER]', 'cosine:RATE[:END_RATE]'
 
 
 def constant(rate: float) -> Schedule:
-    """The same rate at every step."""
+    """Gives the same rate at every step."""
     _check_rate('rate', rate)
 
     def schedule(step: int) -> float:
@@ -27,7 +27,7 @@ def constant(rate: float) -> Schedule:
 
 
 def steps(rate: float, boundaries: Sequence[int], factor: float = DEFAULT_STEP_FACTOR) -> Schedule:
-    """`rate`, multiplied by `factor` (in (0, 1]) at each of the increasing step numbers in `boundaries`."""
+    """Returns `rate`, multiplied by `factor` (in (0, 1]) at each of the increasing step numbers in `boundaries`."""
     _check_rate('rate', rate)
     boundaries = tuple(boundaries)
     if not boundaries or boundaries[0] < 1 or any(a >= b for a, b in zip(boundaries, boundaries[1:])):
@@ -44,7 +44,9 @@ def steps(rate: float, boundaries: Sequence[int], factor: float = DEFAULT_STEP_F
 
 
 def polynomial(rate: float, total_steps: int, power: float = DEFAULT_POWER, end_rate: float = 0.0) -> Schedule:
-    """(rate - end_rate) (1 - step / total_steps)^power + end_rate: DeepLab's "poly" policy; end_rate afterwards."""
+    """Returns (rate - end_rate) (1 - step / total_steps)^power + end_rate: DeepLab's "poly" policy; end_rate
+    afterwards.
+    """
     _check_decay(rate, total_steps, end_rate)
     if not power > 0:
         raise ValueError('power is {}; it must be above 0.'.format(power))
@@ -57,7 +59,7 @@ def polynomial(rate: float, total_steps: int, power: float = DEFAULT_POWER, end_
 
 
 def cosine(rate: float, total_steps: int, end_rate: float = 0.0) -> Schedule:
-    """Half a cosine from `rate` to `end_rate` (Loshchilov and Hutter, ICLR 2017, without restarts)."""
+    """Falls by half a cosine from `rate` to `end_rate` (Loshchilov and Hutter, ICLR 2017, without restarts)."""
     _check_decay(rate, total_steps, end_rate)
 
     def schedule(step: int) -> float:
@@ -68,7 +70,7 @@ def cosine(rate: float, total_steps: int, end_rate: float = 0.0) -> Schedule:
 
 
 def with_warm_up(schedule: Schedule, warm_up_steps: int) -> Schedule:
-    """`schedule`, its rate scaled up in a straight line over the first steps (Goyal et al., 2017, section 2.2).
+    """Returns `schedule`, its rate scaled up in a straight line over the first steps (Goyal et al., 2017, section 2.2).
 
     Step s < warm_up_steps runs at (s + 1) / (warm_up_steps + 1) of the scheduled rate, so no step is spent at 0 and
     step warm_up_steps is the first at the full rate. The schedule underneath counts from step 0 all the same.
@@ -83,7 +85,7 @@ def with_warm_up(schedule: Schedule, warm_up_steps: int) -> Schedule:
 
 
 def parse_schedule(text: str, total_steps: int) -> Schedule:
-    """The schedule that a line of text describes, for example 'poly:1e-4' or 'cosine:1e-3+warmup:500'.
+    """Returns the schedule that a line of text describes, for example 'poly:1e-4' or 'cosine:1e-3+warmup:500'.
 
     Args:
         text: one of SCHEDULE_FORMS, optionally followed by '+warmup:STEPS'. A bare number is a constant rate.

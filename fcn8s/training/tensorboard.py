@@ -98,7 +98,7 @@ class EventWriter:
 
 
 def score_scalars(scores: Dict[str, Any], prefix: str, class_names: Sequence[str]) -> Dict[str, float]:
-    """The scores that are plain numbers, and the IoU of every class, as tags."""
+    """Returns the scores that are plain numbers, and the IoU of every class, as tags."""
     values = {'{}/{}'.format(prefix, name): value for name, value in scores.items() if isinstance(value, float)}
     values.update(
         {'{}_iou/{}'.format(prefix, name): float(iou) for name, iou in zip(class_names, scores['per_class_iou'])}
@@ -109,7 +109,7 @@ def score_scalars(scores: Dict[str, Any], prefix: str, class_names: Sequence[str
 def prediction_strip(
     image: np.ndarray, labels: np.ndarray, prediction: np.ndarray, label_space: LabelSpace
 ) -> np.ndarray:
-    """Image, ground truth and prediction side by side: uint8 [H, 3 W, 3], shrunk to at most 256 rows.
+    """Returns image, ground truth and prediction side by side: uint8 [H, 3 W, 3], shrunk to at most 256 rows.
 
     image: uint8 [H, W, C], of which the first three channels are seen; labels and prediction: class IDs [H, W]; ignored
     pixels of the ground truth are black.
@@ -123,7 +123,8 @@ def prediction_strip(
 
 
 def confusion_picture(confusion_matrix: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
-    """A confusion matrix as a picture, uint8 [h, w, 3]: rows are ground truth, right is blue and wrong is orange.
+    """Returns a confusion matrix as a picture, uint8 [h, w, 3]: rows are ground truth, right is blue and wrong is
+    orange.
 
     Args:
         confusion_matrix: Integers [C, P], P >= C; a cell is as dark as its share of the row.
@@ -184,7 +185,7 @@ class WorstImages:
                 del self._worst[self._count :]
 
     def strips(self) -> List[np.ndarray]:
-        """Image, ground truth and prediction of each, the worst first."""
+        """Yields image, ground truth and prediction of each, the worst first."""
         return [strip for _, _, strip in self._worst]
 
 
@@ -209,7 +210,7 @@ class WeightStatistics:
         )
 
     def read(self, session: Session) -> Dict[str, float]:
-        """Tag -> value at this moment."""
+        """Returns tag -> value at this moment."""
         values = {}
         for name, (mean, root_mean_square) in session.run(self._fetches).items():
             values['weights_mean/' + name] = float(mean)
