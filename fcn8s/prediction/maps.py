@@ -61,8 +61,9 @@ def is_map(path: str, tile: Tuple[int, int]) -> bool:
             is_placed = source.crs is not None or not source.transform.is_identity
             is_larger = source.height > tile[0] or source.width > tile[1]
             return is_larger and (is_placed or source.height * source.width > _LARGE)
-    except rasterio.errors.RasterioError:
-        return False  # the usual way says what is wrong with it
+    except (rasterio.errors.RasterioError, UnicodeError):
+        # The usual way says what is wrong with it, and opens paths that are no text, which GDAL does not.
+        return False
 
 
 def check_map_request(request: MapRequest) -> None:

@@ -1,6 +1,8 @@
 """A GeoTIFF is predicted by windows as it would be at once, and its results lie where it lies."""
 
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -149,6 +151,25 @@ def test_what_is_no_map(ortho, tmp_path, monkeypatch):
     (tmp_path / 'b.tif').write_bytes(b'II*\0damaged')
     for name in ('a.png', 'a.tif', 'b.tif'):
         assert not is_map(str(tmp_path / name), (4, 4))
+
+
+def test_a_map_that_is_damaged_is_named(small_model, tmp_path, capsys):
+    noise = np.random.RandomState(0).randint(0, 256, SIZE + (3,)).astype(np.uint8)
+    path = write_map(tmp_path / 'ortho.tif', noise, compress='deflate', tiled=True, blockxsize=64, blockysize=64)
+    with open(path, 'r+b') as file:
+        file.seek(60000)
+        file.write(bytes(500))
+    options = ['--out', str(tmp_path / 'out'), '--tile', '192', '192', '--overlap', '64', '--ids']
+    assert main(['predict', small_model, path] + options) == 2
+    assert 'ortho.tif cannot be read or its results written' in capsys.readouterr().err
+    assert not list((tmp_path / 'out').iterdir())
+
+
+def test_a_path_that_is_no_text(small_model, ortho, tmp_path):
+    path = os.fsencode(str(tmp_path)) + b'/map\xff.tif'
+    shutil.copyfile(ortho, path)
+    predict(small_model, os.fsdecode(path), tmp_path / 'out', '--tile', '192', '192', '--overlap', '64', '--ids')
+    assert os.listdir(os.fsencode(str(tmp_path / 'out'))) == [b'map\xff_ids.png']
 
 
 @pytest.mark.parametrize(
