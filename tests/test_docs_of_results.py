@@ -1,0 +1,102 @@
+"""docs/looking-at-results.md and docs/callbacks.md: every code block runs, every command is one."""
+
+import os
+import re
+import runpy
+import shlex
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from fcn8s.cli import build_parser
+from fcn8s.training.request import TrainingEvent
+from helpers.label_spaces import generic_label_space
+
+
+def read(root_dir, name):
+    with open(os.path.join(root_dir, 'docs', name), encoding='utf-8') as file:
+        return file.read()
+
+
+def python_blocks(page):
+    return re.findall(r'```python\n(.*?)```', page, re.S)
+
+
+def test_commands_are_understood(root_dir):
+    page = read(root_dir, 'looking-at-results.md')
+    commands = [line.strip() for line in page.splitlines() if line.startswith('    fcn8s ')]
+    assert len(commands) > 8
+    for command in commands:
+        build_parser().parse_args(shlex.split(command)[1:])
+
+
+def test_examples_of_results_run(root_dir):
+    (block,) = python_blocks(read(root_dir, 'looking-at-results.md'))
+    exec(block, {})
+
+
+@pytest.fixture
+def stand_ins(monkeypatch):
+    """Modules that note what they are called with, in the places of those that the page imports."""
+    calls = []
+
+    def note(name):
+        return lambda *arguments, **options: calls.append((name, arguments, options))
+
+    modules = {
+        'mlflow': {'log_metrics': note('log_metrics')},
+        'wandb': {'log': note('log')},
+        'IPython': {},
+        'IPython.display': {'clear_output': note('clear_output'), 'display': note('display')},
+        'matplotlib': {},
+        'matplotlib.pyplot': {'plot': note('plot'), 'show': note('show')},
+    }
+    for name, content in modules.items():
+        module = types.ModuleType(name)
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    sys.modules['matplotlib'].pyplot = sys.modules['matplotlib.pyplot']
+    return calls
+
+
+def events():
+    model = types.SimpleNamespace(label_space=generic_label_space(2, class_names=['road', 'sky']))
+    evaluation = {'mean_iou': 0.95, 'loss': 0.5, 'per_class_iou': np.array([0.25, 0.5])}
+    yield TrainingEvent('step', 1, {'loss': 2.0, 'learning_rate': 0.1}, model)
+    yield TrainingEvent('evaluation', 1, evaluation, model)
+    yield TrainingEvent('epoch', 1, {'training_loss': 2.0, 'epoch': 1, 'evaluation': evaluation}, model)
+
+
+def test_callbacks_of_the_page_do_what_it_says(root_dir, stand_ins):
+    names = {}
+    for block in python_blocks(read(root_dir, 'callbacks.md')):
+        exec(block, names)
+    for event in events():
+        for callback in ('to_mlflow', 'to_wandb', 'plot'):
+            names[callback](event)
+    assert ('log_metrics', ({'loss': 2.0, 'learning_rate': 0.1},), {'step': 1}) in stand_ins
+    assert ('log_metrics', ({'training_loss': 2.0},), {'step': 1}) in stand_ins
+    assert ('log', ({'iou/road': 0.25, 'iou/sky': 0.5},), {'step': 1}) in stand_ins
+    assert ('plot', ((1,), (2.0,)), {'marker': 'o'}) in stand_ins
+    with pytest.raises(KeyboardInterrupt, match='90 % is enough'):
+        for event in events():
+            names['good_enough'](event)
+
+
+def test_the_cost_of_samples_is_measured(root_dir, capsys):
+    script = runpy.run_path(os.path.join(root_dir, 'benchmarks', 'doubt.py'))
+    script['main'](['--size', '32', '48', '--width-divisor', '64', '--rounds', '1', '--samples', '2'])
+    assert re.search(r'one prediction .* s, 2 samples .* s\nratio .*target 1.60', capsys.readouterr().out)
+
+
+def test_labels_are_damaged_in_three_ways(root_dir):
+    damage = runpy.run_path(os.path.join(root_dir, 'benchmarks', 'label_doubts.py'))['damage']
+    labels, random = np.zeros((40, 60), np.uint8), np.random.RandomState(0)
+    labels[10:20, 10:20] = 1
+    assert (damage(labels, 'object missing', 3, random) == 0).all()
+    assert (damage(labels, 'class swapped', 3, random) == 0).all()
+    shifted = damage(labels, 'mask shifted', 3, random)
+    assert (shifted == 1).sum() == 100 and (shifted != labels).any()
+    assert damage(np.zeros((40, 60), np.uint8), 'object missing', 3, random) is None
