@@ -11,7 +11,7 @@ from workplace import make_workplace, python_blocks, shell_commands, working_in
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Pages whose Python is no program: signatures; and those with a test of their own.
-ELSEWHERE = {'api.md', 'deploying.md'}
+ELSEWHERE = {'api.md', 'deploying.md', 'callbacks.md'}
 # Pages of measurements, which begin with what they are about.
 WITHOUT_AIM = {'ablation.md', 'plan.md', 'api.md'}
 # What takes hours, a download or a GPU: the words are checked, and nothing is run.

@@ -1,16 +1,14 @@
-"""docs/looking-at-results.md and docs/callbacks.md: every code block runs, every command is one."""
+"""docs/callbacks.md against stand-ins of what it imports, and the benchmarks of docs/looking-at-results.md."""
 
 import os
 import re
 import runpy
-import shlex
 import sys
 import types
 
 import numpy as np
 import pytest
 
-from fcn8s.cli import build_parser
 from fcn8s.training.request import TrainingEvent
 from helpers.label_spaces import generic_label_space
 
@@ -22,19 +20,6 @@ def read(root_dir, name):
 
 def python_blocks(page):
     return re.findall(r'```python\n(.*?)```', page, re.S)
-
-
-def test_commands_are_understood(root_dir):
-    page = read(root_dir, 'looking-at-results.md')
-    commands = [line.strip() for line in page.splitlines() if line.startswith('    fcn8s ')]
-    assert len(commands) > 8
-    for command in commands:
-        build_parser().parse_args(shlex.split(command)[1:])
-
-
-def test_examples_of_results_run(root_dir):
-    (block,) = python_blocks(read(root_dir, 'looking-at-results.md'))
-    exec(block, {})
 
 
 @pytest.fixture
