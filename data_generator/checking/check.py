@@ -18,7 +18,7 @@ from data_generator.files.counting import class_pixels
 from data_generator.files.discovery import Pair
 from data_generator.files.layouts import Layout
 from data_generator.files.legends import Legend, find_legend, read_legend
-from data_generator.files.masks import ask, num_classes_of, own_conversion, readings
+from data_generator.files.masks import ask, num_classes_of, own_conversion, readings, spell
 from data_generator.files.palettes import PaletteRule
 from data_generator.files.processed import converted_labels
 from helpers.class_weights import median_frequency_weights
@@ -28,6 +28,9 @@ from helpers.label_spaces import LabelSpace, generic_label_space, has_own_colors
 
 #: The usual ID of ignored pixels, where a dataset is not known by name.
 USUAL_IGNORE_ID = 255
+
+#: What a network is fed are 8 bits, one of which values is ignored.
+MOST_CLASSES = 255
 
 #: Up to which share of the pixels colours that belong to no class look like borders between classes.
 MOST_BORDER = 0.3
@@ -242,11 +245,35 @@ def _own_classes(look: LabelLook, said: Said, facts: Sequence[Sequence[PairFacts
         space = _guessed_label_space(values, USUAL_IGNORE_ID if said.ignore_id is None else said.ignore_id, id_map)
     is_guess = said.space is None
     value_to_id = id_map if id_map is not None else _identity(space)
-    question = ask(maps) if maps is not None and len(maps) > 1 else ''
+    _check_targets(said.id_map, space)
+    question = ask(maps) if maps is not None and len(maps) > 1 else _too_large(values, space) if is_guess else ''
     suggested = (
         None if question else _suggested_id_map(values, value_to_id, value_to_id, space, is_guess and not id_map)
     )
     return Classes(space, [value_to_id], id_map, suggested, is_guess, question)
+
+
+def _check_targets(id_map: Optional[Mapping[int, int]], space: LabelSpace) -> None:
+    """Refuses a map that leads to what is no class."""
+    for value, class_id in (id_map or {}).items():
+        if class_id >= space.num_classes and class_id != space.ignore_id:
+            raise ValueError(
+                'id_map[{}]={}: is no class, with {} classes, of which the last is {}, and {} ignored. Number classes '
+                'from 0 on without gaps.'.format(
+                    value, class_id, space.num_classes, space.num_classes - 1, space.ignore_id
+                )
+            )
+
+
+def _too_large(values: Sequence[int], space: LabelSpace) -> str:
+    """A question where values are too large for IDs of classes that somebody numbered."""
+    if space.num_classes <= MOST_CLASSES:
+        return ''
+    others = [value for value in values if value != space.ignore_id]
+    id_map = {value: class_id for class_id, value in enumerate(others[:MOST_CLASSES])}
+    return 'Values go up to {}, which is no number of a class. Say what they are: --id-map {}'.format(
+        max(others), spell(id_map) if len(others) <= 20 else 'VALUE:ID,...'
+    )
 
 
 def _have_palettes(facts: Sequence[Sequence[PairFacts]]) -> bool:

@@ -339,6 +339,11 @@ def masks_0_128_255(root: str) -> Situation:
     return Situation(['ambiguous_values'], False, words=['--id-map 0:0,128:1,255:2', '--id-map 0:0,128:1,255:255'])
 
 
+def values_beyond_8_bits(root: str) -> Situation:
+    dataset(root, values(0, 300, 60000, dtype=np.uint16))
+    return Situation(['ambiguous_values'], False, words=['--id-map 0:0,300:1,60000:2'])
+
+
 def a_single_class(root: str) -> Situation:
     dataset(root, values(0, 0, 0))
     return Situation(['one_class'], False)

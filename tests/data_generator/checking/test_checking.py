@@ -251,6 +251,13 @@ def test_given_classes_are_checked(tmp_path):
     assert check(own_dataset(tmp_path, [0, 1, 9]), num_classes=3, ignore_id=9).can_train
 
 
+def test_a_map_to_what_is_no_class_is_refused(tmp_path):
+    own_dataset(tmp_path, [0, 1, 9])
+    with pytest.raises(ValueError, match=r'id_map\[9\]=7: is no class, with 3 classes, of which the last is 2'):
+        check(tmp_path, id_map={0: 0, 1: 1, 9: 7})
+    assert check(tmp_path, id_map={0: 0, 1: 1, 9: 255}).can_train
+
+
 def test_classes_of_a_named_layout_are_not_the_callers(camvid):
     with pytest.raises(ValueError, match='num_classes=12: the layout camvid has 11 classes.*Leave it out'):
         check(camvid, num_classes=12)

@@ -67,7 +67,7 @@ def test_check_names_what_is_wrong_and_what_is_ready_can_be_read(name, tmp_path,
         assert words is None or known, 'a command that guesses'
         return
     (data, val), options = opened(words)
-    with train._train_batches(options, data) as batches:
+    with train.train_batches(options, data) as batches:
         for _ in range(batches.num_batches):
             next(batches)
     for split, seed in ((data, 0), (val, 50)):
