@@ -22,7 +22,7 @@ difference = lambda values: max(float(np.abs(v - a).max()) for v, a in zip(value
 """
 AFTERWORD = """
 assert 'fcn8s' not in sys.modules
-print(RESULT)
+print('RESULT {}', RESULT)
 """
 PROGRAMS = {
     'tf.saved_model.load': """
@@ -68,7 +68,12 @@ session = onnxruntime.InferenceSession('model.onnx', providers=['CPUExecutionPro
 RESULT = difference(session.run(['probabilities'], {'images': image[None]})[0][0] for image in images)
 """,
 }
-NEEDS = {'OpenVINO': 'openvino', 'tf2onnx': 'tf2onnx'}
+# Programs of one process, and the package that it needs besides TensorFlow.
+PROCESSES = {
+    'TensorFlow': (('tf.saved_model.load', 'the loader of version 1', 'TFSMLayer', 'the TFLite converter'), None),
+    'OpenVINO': (('OpenVINO',), 'openvino'),
+    'tf2onnx': (('tf2onnx',), 'tf2onnx'),
+}
 
 
 @pytest.fixture(scope='module')
@@ -93,15 +98,23 @@ def run_outside(folder, program, *arguments):
         universal_newlines=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout.strip().splitlines()[-1]
+    return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize('tool', sorted(PROGRAMS))
-def test_tools_that_know_nothing_of_this_library_predict_the_same(export, outside, tool):
-    if tool in NEEDS:
-        pytest.importorskip(NEEDS[tool])
-    program = PRELUDE + PROGRAMS[tool] + AFTERWORD
-    assert float(run_outside(outside, program, export('saved_model'))) < 1e-5
+@pytest.mark.parametrize('process', sorted(PROCESSES))
+def test_tools_that_know_nothing_of_this_library_predict_the_same(export, outside, process):
+    tools, package = PROCESSES[process]
+    if package is not None:
+        pytest.importorskip(package)
+    programs = [PROGRAMS[tool] + AFTERWORD.format(tool) for tool in tools]
+    printed = run_outside(outside, PRELUDE + ''.join(programs), export('saved_model'))
+    differences = dict(line[len('RESULT ') :].rsplit(' ', 1) for line in printed if line.startswith('RESULT '))
+    assert set(differences) == set(tools)
+    assert {tool: difference for tool, difference in differences.items() if not float(difference) < 1e-5} == {}
+
+
+def test_every_program_is_run():
+    assert sorted(tool for tools, _ in PROCESSES.values() for tool in tools) == sorted(PROGRAMS)
 
 
 def test_saved_model_cli_shows_and_runs_it(export, outside, pictures, answers):
