@@ -52,6 +52,8 @@ SIGNATURES = {
 }
 COLORS = {0: (0, 0, 0, 0), 1: (255, 0, 0, 127), 2: (0, 255, 0, 127), 3: (0, 0, 255, 127)}
 NUM_CLASSES = 4
+# Without the finder of an editable installation, which would mix the folders of then and now.
+NOT_EDITABLE = "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in str(f).lower()]; "
 
 
 @pytest.mark.parametrize('function', SIGNATURES, ids=lambda function: function.__qualname__)
@@ -297,8 +299,7 @@ def test_a_folder_of_2017_beside_the_script_gets_a_clear_word(root_dir, tmp_path
     (tmp_path / folder / '__init__.py').write_text('')
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(tmp_path), root_dir]))
     done = subprocess.run(
-        # -S: without the finder of an editable installation, which would mix the two folders.
-        [sys.executable, '-S', '-c', statement],
+        [sys.executable, '-c', NOT_EDITABLE + statement],
         cwd=str(tmp_path),
         env=environment,
         stderr=subprocess.PIPE,
