@@ -1,13 +1,13 @@
 """COCO: one JSON file of many images (https://cocodataset.org/#format-data)."""
 
 import os
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Tuple
 
 from data_generator.annotations.documents import read_json
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.run_lengths import window_of_runs
 from data_generator.annotations.shapes import VOID, AnnotatedImage, Color, LeftOut, Record, Shape, Source
-from data_generator.annotations.values import color_of, points_of, split_in_name, split_of, whole_size
+from data_generator.annotations.values import BAD_VALUES, color_of, points_of, split_in_name, split_of, whole_size
 from data_generator.errors import DataError
 
 
@@ -76,15 +76,15 @@ def _record(
         shapes = []
         for one in objects:
             try:
-                shapes.append(_shape(one, categories))
-            except (ValueError, KeyError, TypeError) as error:
+                shapes.append(_shape(one, categories, size))
+            except BAD_VALUES as error:
                 left_out.add('objects that are no area ({})'.format(error), place)
         return AnnotatedImage(image['file_name'], size, shapes, place, beside=os.path.dirname(path))
 
     return Record(read, split, place)
 
 
-def _shape(one: Dict[str, Any], categories: Dict[Any, str]) -> Shape:
+def _shape(one: Dict[str, Any], categories: Dict[Any, str], image_size: Optional[Tuple[int, int]]) -> Shape:
     category = one.get('category_id')
     if not _hashable(category) or category not in categories:
         raise ValueError('of no known category')
@@ -92,8 +92,8 @@ def _shape(one: Dict[str, Any], categories: Dict[Any, str]) -> Shape:
     segmentation = one.get('segmentation')
     if isinstance(segmentation, dict):
         size = whole_size(*segmentation['size'])
-        if size is None:
-            raise ValueError('a mask without size')
+        if size is None or image_size not in (None, size):
+            raise ValueError('a mask of another size than its image')
         return Shape(label, draw=lambda: window_of_runs(segmentation['counts'], size))
     parts = [points_of(part) for part in segmentation or []]
     parts = [part for part in parts if len(part) >= 3]

@@ -10,7 +10,15 @@ from data_generator.annotations.documents import Element, read_xml
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.run_lengths import window_of_box_runs
 from data_generator.annotations.shapes import AnnotatedImage, Color, LeftOut, Record, Shape, Source
-from data_generator.annotations.values import color_of, points_of, points_of_text, split_in_name, split_of, whole_size
+from data_generator.annotations.values import (
+    BAD_VALUES,
+    color_of,
+    points_of,
+    points_of_text,
+    split_in_name,
+    split_of,
+    whole_size,
+)
 from data_generator.errors import DataError
 
 _ELLIPSE_POINTS = 64
@@ -54,7 +62,7 @@ def _record(image: Element, path: str, split: Any, left_out: LeftOut) -> Record:
             try:
                 if element.tag != 'tag':
                     shapes.append(_shape(element))
-            except (ValueError, KeyError, TypeError) as error:
+            except BAD_VALUES as error:
                 left_out.add('shapes that are no area ({})'.format(error), place)
         size = whole_size(image.get('height'), image.get('width'))
         return AnnotatedImage(named, size, shapes, place, beside=os.path.dirname(path))

@@ -14,7 +14,7 @@ from data_generator.annotations.painting import paint
 from data_generator.annotations.recognise import NAMES, read_source
 from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Record, Source
 from data_generator.annotations.splits import assign_splits, check_val_share
-from data_generator.annotations.values import split_in_name
+from data_generator.annotations.values import BAD_VALUES, split_in_name
 from data_generator.errors import DataError
 from helpers.files import atomic_directory, atomic_write_json
 from helpers.image_headers import read_header
@@ -162,7 +162,7 @@ def _plan(
             with left_out.paused():  # until it is painted
                 image = record.read()
             item = _placed(record, image, folder)
-        except (ValueError, OSError) as error:
+        except (*BAD_VALUES, OSError) as error:
             left_out.add('images that cannot be used: {}'.format(_without(str(error), record.place)), record.place)
             continue
         stem = os.path.splitext(item.name)[0].lower()

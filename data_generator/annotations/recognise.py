@@ -7,6 +7,7 @@ from data_generator.annotations import cityscapes, coco, cvat, labelme, supervis
 from data_generator.annotations.documents import read_json, read_text, read_xml
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import LeftOut, Source
+from data_generator.annotations.values import BAD_VALUES
 from data_generator.errors import DataError
 
 # So many files of an extension are looked into; of what comes after them, only tools that write one for each image have
@@ -62,7 +63,15 @@ def read_source(folder: Folder, name: Optional[str], left_out: LeftOut) -> Sourc
             )
         )
     ((kind_name, documents),) = found.items()
-    return FORMATS[kind_name].read(folder, documents, left_out)
+    try:
+        return FORMATS[kind_name].read(folder, documents, left_out)
+    except DataError:
+        raise
+    except BAD_VALUES as error:
+        raise DataError(
+            'The annotations of {} in {} are damaged, or of a version that is not known ({!r}). Export them '
+            'again.'.format(kind_name, folder.root, error)
+        ) from error
 
 
 def _unreadable(left_out: LeftOut) -> str:

@@ -6,6 +6,9 @@ from typing import Any, Optional, Tuple
 
 import numpy as np
 
+#: What it raises to take a value for something that it is not.
+BAD_VALUES = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
+
 # What folders and files of a split are called, in the words of the tools.
 _SPLITS = {'train': 'train', 'training': 'train', 'val': 'val', 'valid': 'val', 'validation': 'val', 'test': 'test'}
 

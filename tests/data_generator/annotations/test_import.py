@@ -1,8 +1,11 @@
 """Datasets from annotations of other tools; the scenes and what they have to become are in tools.py."""
 
 import base64
+import contextlib
 import json
+import math
 import os
+import random
 import zlib
 
 import cv2
@@ -178,6 +181,7 @@ def test_coco_crowds_masks_parts_and_what_is_left_out(tmp_path):
         {'image_id': 0, 'category_id': 7, 'bbox': [0, 0, 1, 1], 'segmentation': []},
         {'image_id': 0, 'category_id': 99, 'segmentation': two_parts},
         {'image_id': 0, 'category_id': 7, 'segmentation': {'size': list(SIZE), 'counts': [1, 2, 3]}},
+        {'image_id': 0, 'category_id': 7, 'segmentation': {'size': [6, 100], 'counts': [600]}},
         {'image_id': 5, 'category_id': 7, 'segmentation': two_parts},
     ]
     tools.write_json(root / 'instances.json', tools.coco_content(annotations, 3))
@@ -194,6 +198,7 @@ def test_coco_crowds_masks_parts_and_what_is_left_out(tmp_path):
         'images that cannot be used: its image is not there, or several have its name': 1,
         'objects that are no area (only a box)': 1,
         'objects that are no area (of no known category)': 1,
+        'objects that are no area (a mask of another size than its image)': 1,
         'shapes that cannot be drawn (a mask whose runs do not make up its size of 600 pixels)': 1,
     }
 
@@ -419,3 +424,58 @@ def test_the_command_prints_what_to_go_on_with(tmp_path, capsys):
     assert "train --images '{}/images/train' --labels '{}/labels/train'".format(out, out) in printed
     assert cli.main(['import', str(tmp_path / 'source'), out]) == 2
     assert 'exists already and is not an empty directory' in capsys.readouterr().err
+
+
+ODD_VALUES = [
+    None,
+    True,
+    -1,
+    1e308,
+    math.nan,
+    10**30,
+    '',
+    'x',
+    '\x00',
+    [],
+    {},
+    [[]],
+    [None],
+    '../../etc/passwd',
+    'é' * 300,
+]
+
+
+def damaged(data, rng):
+    """A document with one to four values of JSON, or bytes of other texts, that are something else."""
+    if data[:1] != b'{':
+        data = bytearray(data)
+        for _ in range(rng.randint(1, 4)):
+            place = rng.randrange(len(data))
+            data[place : place + rng.randint(0, 9)] = rng.choice(
+                [b'', b'-', b'9' * 20, b'nan', b',', b'<x>', b'"', b'\xff']
+            )
+        return bytes(data)
+    content = json.loads(data)
+    for _ in range(rng.randint(1, 4)):
+        holder, key = [content], 0
+        while isinstance(holder[key], (dict, list)) and holder[key] and rng.random() < 0.8:
+            holder = holder[key]
+            key = rng.choice(sorted(holder)) if isinstance(holder, dict) else rng.randrange(len(holder))
+        holder[key] = rng.choice(ODD_VALUES)
+    return json.dumps(content).encode()
+
+
+@pytest.mark.parametrize('kind', sorted(TOOLS))
+def test_damaged_documents_end_in_a_sentence(tmp_path, kind):
+    TOOLS[kind](tmp_path / 'source')
+    documents = sorted(
+        path for path in (tmp_path / 'source').rglob('*') if path.suffix in ('.json', '.xml', '.txt', '.yaml')
+    )
+    for seed in range(12):
+        rng = random.Random(seed)
+        path = rng.choice(documents)
+        sound = path.read_bytes()
+        path.write_bytes(damaged(sound, rng))
+        with contextlib.suppress(ValueError, OSError):
+            import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out{}'.format(seed)))
+        path.write_bytes(sound)

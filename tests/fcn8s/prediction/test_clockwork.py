@@ -1,13 +1,18 @@
 """Frames that the network does not see: classes move with the picture, and what cannot be followed is predicted."""
 
+import importlib.util
+import os
+import sys
+
 import cv2
 import numpy as np
 import pytest
 
+from data_generator.street_scenes import write_dataset
 from fcn8s.prediction.clockwork import Clockwork, Seen
 from fcn8s.prediction.predictor import Predictor
 from fcn8s.prediction.video import Style, View, render_video
-from helpers.images import write_image
+from helpers.images import read_image, write_image
 from helpers.label_spaces import LabelSpace
 
 SPACE = LabelSpace('test', ('a', 'b'), ((220, 40, 40), (40, 40, 220)))
@@ -84,3 +89,28 @@ def test_refusals():
             Clockwork(bright, interval)
     with pytest.raises(ValueError, match='clockwork is 3 and smoothing 0.5: .* Leave one of them out'):
         View(None, SPACE, smoothing=0.5, clockwork=3)
+
+
+def test_the_benchmark_runs(root_dir, small_model, tmp_path, monkeypatch, capsys):
+    path = os.path.join(root_dir, 'benchmarks', 'clockwork.py')
+    specification = importlib.util.spec_from_file_location('clockwork_benchmark', path)
+    benchmark = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(benchmark)
+    write_dataset(str(tmp_path / 'data'), 1, 1, 5, (64, 128))
+    strip = str(tmp_path / 'strip.png')
+    arguments = [
+        small_model,
+        str(tmp_path / 'data' / 'drive'),
+        '--intervals',
+        '1',
+        '3',
+        '--rounds',
+        '1',
+        '--strip',
+        strip,
+    ]
+    monkeypatch.setattr(sys, 'argv', [path] + arguments)
+    benchmark.main()
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[:2] for row in rows] == [['1', '5'], ['3', '2']]
+    assert read_image(strip).shape == (5 * 64, 3 * 128, 3)
