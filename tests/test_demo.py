@@ -107,3 +107,28 @@ def test_overlays_are_pictures(demo):
     overlays = os.listdir(os.path.join(demo[0], 'overlays'))
     assert overlays
     assert cv2.imread(os.path.join(demo[0], 'overlays', overlays[0])).std() > 20
+
+
+def test_its_network_is_packed_and_scores_the_same(installed, demo):
+    python, environment = installed
+    place = os.path.dirname(demo[0])
+
+    def fcn8s(*arguments):
+        return check_output([python, '-m', 'fcn8s'] + list(arguments), environment, cwd=place)
+
+    for name in ('first.zip', 'second.zip'):
+        fcn8s('pack', 'demo/run', name, '--scores', 'demo/scores.json', '--licence', 'CC0')
+    contents = []
+    for name in ('first.zip', 'second.zip'):
+        with open(os.path.join(place, name), 'rb') as file:
+            contents.append(file.read())
+    assert contents[0] == contents[1]
+    fcn8s('evaluate', 'first.zip', '--data', 'demo/data', '--split', 'val', '--json', 'again.json')
+    scores = []
+    for name in ('demo/scores.json', 'again.json'):
+        with open(os.path.join(place, name)) as file:
+            scores.append(json.load(file))
+    assert scores[0]['confusion_matrix'] == scores[1]['confusion_matrix']
+    with zipfile.ZipFile(os.path.join(place, 'first.zip')) as archive:
+        card = archive.read('README.md').decode('utf-8')
+    assert 'mean IoU: {:.2f} % (95 % bootstrap interval'.format(100 * scores[0]['mean_iou']) in card
