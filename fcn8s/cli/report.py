@@ -87,7 +87,11 @@ def _with_data_of_run(args: argparse.Namespace) -> argparse.Namespace:
     options: Dict[str, Any] = runs.read_config(runs.open_run(args.model)).get('command') or {}
     found: Dict[str, Optional[Any]] = {}
     if options.get('data') and options.get('val_split'):
-        found = {'data': options['data'], 'layout': options['layout'], 'split': args.split or options['val_split']}
+        found = {
+            'data': options['data'],
+            'layout': args.layout or options['layout'],
+            'split': args.split or options['val_split'],
+        }
     elif options.get('val_images'):
         found = {'images': options['val_images'], 'labels': options['val_labels']}
     if found and options.get('eval_at_input_size') and options.get('size'):

@@ -69,7 +69,7 @@ def test_a_run_without_data_shows_its_training(tmp_path, capsys):
     'arguments, message',
     [
         ([], 'say what to evaluate on: either --data ROOT, or --images DIR --labels DIR'),
-        (['--resamples', '0'], '--resamples is 0; it has to be at least 1'),
+        (['--resamples', '0'], '--resamples is 0; it has to be from 1'),
         (['--out', '.'], '--out . is a directory; give it the name of a file, for example report.html'),
         (['--overlap', '3'], 'there are no tiles'),
     ],
