@@ -139,9 +139,7 @@ def _check_is_no_export(model: str, description: Any) -> None:
     export = description.description.get('export')
     if export is not None:
         raise ValueError(
-            '{!r} is an export itself, to {}. Export the run or the saved model that it was made of.'.format(
-                model, export.get('format')
-            )
+            '{!r} is an export itself. Export the run or the saved model that it was made of.'.format(model)
         )
 
 

@@ -5,7 +5,7 @@ import json
 import os
 from typing import Any, Dict
 
-from fcn8s.export.formats import check_packages
+from fcn8s.export.formats import FORMATS, check_packages
 from fcn8s.saving.descriptions import DESCRIPTION_FILE
 
 # The packages whose versions say what ran an export, by format.
@@ -29,9 +29,22 @@ def read_export(directory: str) -> Dict[str, Any]:
             export = json.load(file).get('export')
     except (ValueError, AttributeError) as error:
         raise ValueError('{} is damaged ({!r}). Export the model again.'.format(path, error)) from error
-    if not isinstance(export, dict) or 'format' not in export or 'precision' not in export:
+    if export is None:
         raise ValueError('{!r} is no export. Make one with: fcn8s export MODEL OUT --format FORMAT'.format(directory))
+    if not _is_sound(export):
+        raise ValueError(
+            '{} is damaged: it says {!r} of the export. Export the model again.'.format(path, str(export)[:200])
+        )
     return export
+
+
+def _is_sound(export: Any) -> bool:
+    """Whether an entry names a format, a precision that it comes in, and a size or none."""
+    if not isinstance(export, dict) or export.get('format') not in list(FORMATS):
+        return False
+    size = export.get('size')
+    is_size = isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
+    return export.get('precision') in FORMATS[export['format']].precisions and (size is None or is_size)
 
 
 def open_runtime(directory: str, export: Dict[str, Any], with_cache: bool = True) -> Any:

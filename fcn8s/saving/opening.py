@@ -100,11 +100,12 @@ def _saved(model_load_dir: str, tags: Sequence[str], architecture: Dict[str, Any
     return Opening(encoder, settings, encoder.variables_prefix, for_prediction=export is not None)
 
 
-def _check_opens(export: Dict[str, Any], directory: str) -> None:
-    if export.get('format') != 'saved_model':
+def _check_opens(export: Any, directory: str) -> None:
+    format_name = export.get('format') if isinstance(export, dict) else export
+    if format_name != 'saved_model':
         raise ValueError(
             '{!r} is an export to {}, which has no TensorFlow variables. Predict with it: fcn8s predict, or '
-            'fcn8s.open_model in Python.'.format(directory, export.get('format'))
+            'fcn8s.open_model in Python.'.format(directory, format_name)
         )
 
 

@@ -134,7 +134,7 @@ def test_models_that_are_none(narrow_encoder, out, tmp_path):
 
 @ON_2
 def test_an_export_is_not_exported_again(export, out):
-    refused('is an export itself, to frozen', export('frozen'), out)
+    refused('is an export itself', export('frozen'), out)
 
 
 @ON_2
@@ -222,6 +222,31 @@ def test_engines_and_precisions_that_do_not_go_with_a_model(export, narrow_model
     if importlib.util.find_spec('openvino'):
         with pytest.raises(ValueError, match='For int8, which is calibrated, export it first'):
             fcn8s.open_model(narrow_model, precision='int8', engine='openvino')
+
+
+@pytest.mark.parametrize(
+    'entry',
+    [
+        'onnx',
+        {'format': '../../evil', 'precision': 'float32', 'size': None},
+        {'format': 'onnx', 'precision': 'int4', 'size': None},
+        {'format': 'tflite', 'precision': 'float32', 'size': [64, -1]},
+        {'format': ['onnx'], 'precision': 'float32'},
+    ],
+)
+def test_descriptions_that_were_tampered_with(narrow_model, tmp_path, entry):
+    import json
+    import shutil
+
+    import fcn8s
+
+    with open(os.path.join(narrow_model, 'fcn8s.json'), encoding='utf-8') as file:
+        description = dict(json.load(file), export=entry)
+    with open(str(tmp_path / 'fcn8s.json'), 'w', encoding='utf-8') as file:
+        json.dump(description, file)
+    with pytest.raises(ValueError, match='fcn8s.json is damaged: it says'):
+        fcn8s.open_model(str(tmp_path))
+    shutil.rmtree(str(tmp_path))
 
 
 def test_the_command_refuses_in_a_line(narrow_model, tmp_path):
