@@ -440,7 +440,7 @@ class TrainingLoop:
             how = 'The model was saved as it is now.'
             if self.actions.how_to_go_on is not None:
                 how = 'The state after this step was saved. ' + self.actions.how_to_go_on
-        raise TrainingInterrupted('{} after step {}. {}'.format(signal_name, self.state.step, how))
+        raise TrainingInterrupted('{} after step {}. {}'.format(signal_name, self.state.step, how), signal_name)
 
 
 def _checked_rate(rate: Any, step: int) -> float:

@@ -19,6 +19,7 @@ from fcn8s.training.loop import (
     monitored_score,
     step_loss,
 )
+from helpers.termination import exit_status
 
 OPTIONS = LoopOptions(
     epochs=4,
@@ -291,8 +292,9 @@ def test_an_interruption_says_what_was_saved(actions, options, message):
     loop = recorder.loop(OPTIONS._replace(**options), **actions)
     run = loop.run
     loop.run = lambda fetches, feed: (os.kill(os.getpid(), signal.SIGTERM), run(fetches, feed))[1]
-    with pytest.raises(TrainingInterrupted, match='SIGTERM after step 1. ' + message):
+    with pytest.raises(TrainingInterrupted, match='SIGTERM after step 1. ' + message) as caught:
         loop.train()
+    assert exit_status(caught.value) == 143
 
 
 @pytest.mark.parametrize('loss', [math.nan, math.inf])
