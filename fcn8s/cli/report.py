@@ -55,7 +55,10 @@ def write(args: argparse.Namespace, command: str) -> str:
     from fcn8s.saving import runs
 
     is_run = os.path.isfile(runs.Run(args.model).config_path)
-    args = _with_data_of_run(args) if is_run else args
+    if is_run:
+        args = _with_data_of_run(args)
+    else:
+        runs.resolve_model(args.model)  # which says what is wrong with it
     if args.data is None and args.images is None and is_run:
         _refuse_without_data(args)
         print('{} has no validation data: the report shows its training. Give --data or --images.'.format(args.model))

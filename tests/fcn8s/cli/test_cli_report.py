@@ -82,3 +82,8 @@ def test_what_cannot_be_reported(small_model, arguments, message, capsys):
 def test_a_model_that_is_no_run_needs_a_place(small_model, data, capsys):
     assert report(small_model, *data) == 2
     assert 'is no run directory: say with --out FILE where the report goes' in capsys.readouterr().err
+
+
+def test_what_is_no_model(tmp_path, capsys):
+    assert report(tmp_path / 'nowhere') == 2
+    assert "nowhere' does not exist" in capsys.readouterr().err
