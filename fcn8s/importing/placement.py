@@ -43,7 +43,7 @@ _NONE_OF_IT = re.compile(
 )
 # The second network of the SIFT Flow nets, geometric classes; and the classifier of the VGG-16 that a file came from.
 _OTHER_HEADS = re.compile(r'(_geo|^fc8)([/.]|$)')
-_KERAS_NUMBER = re.compile(r'^(.*?)_?(\d*)$')
+_KERAS_NUMBER = re.compile(r'^(.*?)_?(\d*)$', re.DOTALL)
 
 
 class Placement(NamedTuple):

@@ -254,6 +254,17 @@ def test_what_does_not_fit_is_named(tmp_path, change, message):
     assert not os.path.exists(out)
 
 
+def test_values_in_pieces_are_refused(tmp_path):
+    value = structures.varint(5 << 3 | 5) + b'\0\0\0\0'
+    blob = structures.field(7, structures.field(1, structures.varint(3))) + 3 * value
+    layer = structures.field(100, structures.field(1, b'x') + structures.field(7, blob))
+    path = str(tmp_path / 'fcn.caffemodel')
+    with open(path, 'wb') as file:
+        file.write(structures.field(1, b'FCN') + layer)
+    with pytest.raises(ValueError, match='the values of x/0 are not one packed field'):
+        sources.read(path, lambda kind, path, shapes, read: [read(name) for name in shapes])
+
+
 def test_damaged_caffemodels_are_an_error_in_one_line(tmp_path, caffemodel):
     with open(caffemodel, 'rb') as file:
         whole = file.read()
