@@ -263,7 +263,7 @@ class TrainingLoop:
         done, total = len(self.state.losses), self.options.steps_per_epoch
         name = 'epoch {}/{}'.format(epoch + 1, self.options.epochs)
         start = time.perf_counter() - self.state.seconds
-        look = dict(unit='step', desc=name, dynamic_ncols=True, mininterval=0.5, **bar_options())
+        look = dict(unit='step', desc=name, dynamic_ncols=True, mininterval=0.5, bar_format=PROGRESS, **bar_options())
         with tqdm(total=total, initial=done, **look) as bar:
             for _ in range(done, total):
                 rate = _checked_rate(self.options.learning_rate_schedule(self.state.step), self.state.step)
@@ -315,8 +315,9 @@ class TrainingLoop:
 
     def _progress(self, rate: float) -> str:
         recent = self.state.losses[-self.options.loss_averaging :]
-        return 'loss {:.4f}, rate {:.2g}, {:.1f} images/s, waiting for data {:.0%}'.format(
-            sum(recent) / len(recent), rate, *self._pace()
+        images_per_second, waiting_share = self._pace()
+        return 'loss {:.4f}, waiting for data {:.0%}, {:.1f} images/s, rate {:.2g}'.format(
+            sum(recent) / len(recent), waiting_share, images_per_second, rate
         )
 
     def _pace(self) -> Tuple[float, float]:
