@@ -98,11 +98,9 @@ def check_folder(directory: PathLike) -> None:
     What is written to find out has a name of its own: two processes may look at once.
     """
     probe = _temporary_sibling(os.path.join(os.path.realpath(os.fspath(directory)), 'can-write'))
-    with explain_os_errors(probe):
-        os.makedirs(os.path.dirname(probe), exist_ok=True)
-        with open(probe, 'wb'):
-            pass
-        os.unlink(probe)
+    with atomic_path(probe) as temporary, open(temporary, 'wb'):
+        pass
+    os.unlink(probe)
 
 
 def atomic_write_json(path: PathLike, obj: Any) -> None:

@@ -11,6 +11,8 @@ def pytest_configure(config):
     paths = [ROOT] + [path for path in os.environ.get('PYTHONPATH', '').split(os.pathsep) if path]
     os.environ['PYTHONPATH'] = os.pathsep.join(dict.fromkeys(paths))
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    # Commands fit their lines to this, and a runner may set it: tests that are about it say so themselves.
+    os.environ.pop('COLUMNS', None)
 
 
 @pytest.fixture(scope='session')

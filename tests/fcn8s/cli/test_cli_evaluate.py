@@ -200,7 +200,7 @@ def test_a_model_against_itself_differs_by_nothing(networks, dataset, tmp_path):
         (['--data', 'a', '--seed', '-1'], '--seed is -1; it has to be from 0 to 4294967295, for example 0'),
         (['--data', 'a', '--seed', str(2**32)], '--seed is 4294967296; it has to be from 0'),
         (['--data', 'a', '--overlap', '16'], '--overlap is 16, but there are no tiles'),
-        (['--data', 'a', '--resamples', '0'], '--resamples is 0; it has to be at least 1'),
+        (['--data', 'a', '--resamples', '0'], '--resamples is 0; it has to be from 1 to 1000000'),
         (['--data', 'a', '--sort', 'size'], "Sorting by 'size' .* one of class, name"),
         (['--data', 'a', '--at-input-size'], '--at-input-size: images are not resized.*give --size H W'),
     ],

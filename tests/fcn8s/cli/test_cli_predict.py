@@ -11,6 +11,7 @@ import pytest
 
 from fcn8s import cli
 from fcn8s.prediction import frozen_network, result_files
+from helpers.files import check_folder
 from helpers.images import read_labels, write_image, write_labels
 from helpers.label_spaces import LABEL_SPACES, cityscapes20_to_cityscapes_ids
 from helpers.video import VideoWriter, open_frames
@@ -369,7 +370,7 @@ def test_a_read_only_folder_is_refused_before_predicting(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, 'replace', refuse)
     with pytest.raises(PermissionError, match='Choose a directory that you may write to'):
-        result_files.check_folder(str(tmp_path))
+        check_folder(str(tmp_path))
     assert os.listdir(str(tmp_path)) == []
 
 
