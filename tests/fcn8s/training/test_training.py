@@ -111,14 +111,6 @@ def test_callbacks_hear_of_every_step_evaluation_and_epoch():
 
 
 @pytest.mark.parametrize('kind, step, saved', [('step', 2, [2]), ('epoch', 3, [3]), ('step', 4, [3, 4])])
-def test_an_interruption_says_which_signal_it_was():
-    recorder = Recorder()
-    loop = recorder.loop(tell=lambda kind, step, scores: os.kill(os.getpid(), signal.SIGTERM) if step == 2 else None)
-    with pytest.raises(TrainingInterrupted, match='SIGTERM after step 2') as interruption:
-        loop.train()
-    assert interruption.value.signal_name == 'SIGTERM' and recorder.saved == [(2, False)]
-
-
 def test_what_a_callback_raises_stops_the_run_and_its_state_is_saved(kind, step, saved):
     def tell(what, when, scores):
         if (what, when) == (kind, step):
@@ -129,6 +121,14 @@ def test_what_a_callback_raises_stops_the_run_and_its_state_is_saved(kind, step,
     with pytest.raises(RuntimeError, match='the disk of MLflow is full'):
         loop.train()
     assert [at for at, _ in recorder.saved] == saved and loop.state.step == step
+
+
+def test_an_interruption_says_which_signal_it_was():
+    recorder = Recorder()
+    loop = recorder.loop(tell=lambda kind, step, scores: os.kill(os.getpid(), signal.SIGTERM) if step == 2 else None)
+    with pytest.raises(TrainingInterrupted, match='SIGTERM after step 2') as interruption:
+        loop.train()
+    assert interruption.value.signal_name == 'SIGTERM' and recorder.saved == [(2, False)]
 
 
 def test_the_pace_of_a_resumed_epoch_counts_its_steps_before_the_interruption():
