@@ -105,7 +105,7 @@ def check_num_classes(num_classes: Any) -> int:
 
 def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
     """Returns `value`, or raises ValueError naming the choices."""
-    if value not in choices:
+    if value not in tuple(choices):  # a table's keys would have to be hashed: lists cannot
         raise ValueError('{} is {!r}; choose one of {}.'.format(name, value, ', '.join(repr(c) for c in choices)))
     return value
 

@@ -78,11 +78,11 @@ def ensure_streams() -> None:
             setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
-def terminal_width() -> Optional[int]:
-    """The columns of the terminal that standard output goes to; None for a file or a pipe, whose lines stay whole."""
+def terminal_width(stream: Any) -> Optional[int]:
+    """The columns of the terminal that a stream goes to; None for a file or a pipe, whose lines stay whole."""
     if os.environ.get('COLUMNS', '').isdigit():
         return max(20, int(os.environ['COLUMNS']))
-    if sys.stdout is None or not sys.stdout.isatty():
+    if stream is None or not stream.isatty():
         return None
     return max(20, shutil.get_terminal_size().columns)
 
@@ -92,7 +92,7 @@ def fitted_output() -> Iterator[None]:
     """While open, lines that are printed are fitted to the terminal, if there is one."""
     if hasattr(sys.stdout, 'reconfigure'):
         sys.stdout.reconfigure(errors='backslashreplace')  # a path may hold bytes that are no text
-    width = terminal_width()
+    width = terminal_width(sys.stdout)
     if width is None or sys.stdout is None:
         yield
         return
@@ -108,7 +108,7 @@ def complain(text: str) -> None:
     """Prints lines to standard error, fitted to the terminal, if there are both."""
     if sys.stderr is None:
         return
-    width = terminal_width()
+    width = terminal_width(sys.stderr)
     lines = text.split('\n')
     print('\n'.join(lines if width is None else [fit(line, width) for line in lines]), file=sys.stderr)
 

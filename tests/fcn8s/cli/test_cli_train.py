@@ -374,7 +374,7 @@ def test_crops_and_an_evaluation_at_another_size(folders, tiny_encoder, tmp_path
     assert np.sum(records(run)[0]['evaluation']['confusion_matrix']) == sizes
     printed = capsys.readouterr().out
     assert 'images of 16 x 16, 3 a batch: about ' in printed
-    command = re.search('time of an epoch, measured before it: fcn8s (.*)', printed).group(1)
+    command = re.search(r'time of an epoch, measured before it:\n.*fcn8s (plan .*)', printed).group(1)
     assert command == 'plan --size 16 16 --classes 2 --batch 3 --images 3 --width-divisor 16'
     assert main(command.split() + ['--seconds', '1']) == 0
     assert re.search('epoch .* for 3 images', capsys.readouterr().out)

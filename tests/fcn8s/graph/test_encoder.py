@@ -178,7 +178,7 @@ def rename(old, new):
 
 
 def set_tag(meta_graph):
-    meta_graph.meta_info_def.tags[:] = ['serve']
+    meta_graph.meta_info_def.tags[:] = ['other']
 
 
 def take_uint8(meta_graph):
@@ -197,7 +197,7 @@ def unlist_variables(meta_graph):
     [
         (
             set_tag,
-            r"encoder SavedModel .* has no graph with the tags \['vgg16'\]; it has \[\['serve'\]\]. Pass one of those",
+            r"encoder SavedModel .* has no graph with the tags \['vgg16'\]; it has \[\['other'\]\]. Pass one of those",
         ),
         (
             rename('layer7_out', 'layer7'),
