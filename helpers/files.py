@@ -49,8 +49,15 @@ def atomic_path(final_path: PathLike) -> Iterator[str]:
     final = os.path.realpath(os.fspath(final_path))
     if os.path.isdir(final):
         raise ValueError('{} is a directory, but a file is to be written there. Give a file name.'.format(final))
+    with _moved_into_place(final, final) as temporary:
+        yield temporary
+
+
+@contextlib.contextmanager
+def _moved_into_place(final: str, shown: str) -> Iterator[str]:
+    """Does what `atomic_path` says. shown: the path that messages name."""
     temporary = _temporary_sibling(final)
-    with explain_os_errors(final):
+    with explain_os_errors(shown):
         os.makedirs(os.path.dirname(final), exist_ok=True)
         _remove_leftovers(os.path.dirname(final))
         try:
@@ -97,8 +104,9 @@ def check_folder(directory: PathLike) -> None:
 
     What is written to find out has a name of its own: two processes may look at once.
     """
-    probe = _temporary_sibling(os.path.join(os.path.realpath(os.fspath(directory)), 'can-write'))
-    with atomic_path(probe) as temporary, open(temporary, 'wb'):
+    folder = os.path.realpath(os.fspath(directory))
+    probe = _temporary_sibling(os.path.join(folder, 'can-write'))
+    with _moved_into_place(probe, folder) as temporary, open(temporary, 'wb'):
         pass
     os.unlink(probe)
 

@@ -91,6 +91,21 @@ def read_image(path: PathLike, convert: bool = False, rules: Optional[ImageRules
     return apply_rules(pixels, rules or RGB_RULES, path)
 
 
+def read_size(path: PathLike) -> Optional[Tuple[int, int]]:
+    """Reads (height, width) of a PNG file from its first bytes.
+
+    Returns None for files of other formats and for those that cannot be read: reading them whole says what is wrong.
+    """
+    try:
+        with open(path, 'rb') as file:
+            start = file.read(24)
+    except OSError:
+        return None
+    if len(start) < 24 or not start.startswith(b'\x89PNG\r\n\x1a\n') or start[12:16] != b'IHDR':
+        return None
+    return int.from_bytes(start[20:24], 'big'), int.from_bytes(start[16:20], 'big')
+
+
 def read_labels(path: PathLike) -> np.ndarray:
     """Reads a label file as numbers: values of a grey file, grey values of a palette of greys, else palette indices.
 

@@ -99,12 +99,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     from fcn8s.evaluation.score_table import check_sort_order
+    from fcn8s.prediction.predictor import check_room
 
     check_sort_order(args.sort)
     check_data(args)
     check_overlap(args)
     check_sampling_arguments(args)
     check_resamples(args.resamples)
+    check_room(args.size, 2)
     if args.worst is not None and args.worst < 1:
         raise ValueError('--worst is {}; it has to be at least 1, for example 10.'.format(args.worst))
     if not 0 <= args.seed < 2**32:

@@ -130,6 +130,8 @@ def run(args: argparse.Namespace) -> int:
     check_error_arguments(args, streams)
     rules = _rules(args, streams)
     jobs = plan_jobs(images, args.out, extensions_for(rules)) if images else []
+    if args.submission:
+        _check_submission(args, jobs, streams)
     check_folder(args.out)
     with open_predictor(args) as (model, predictor):
         kinds = _kinds(args)
@@ -140,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
         if kinds or polygons:
             results = ResultFiles(args.out, model.label_space, kinds, style, args.ids or 'class', polygons)
         error_maps = ErrorMaps(args, jobs, model.label_space, rules) if args.error_map else None
-        submission = _Submission(args, model.label_space, jobs, streams) if args.submission else None
+        submission = _Submission(args, model.label_space, jobs) if args.submission else None
         if results:
             results.check_inputs(jobs)
         failures: List[str] = []
@@ -250,6 +252,21 @@ def _check_polygons(args: argparse.Namespace, streams: List[str]) -> None:
         raise ValueError('--polygons takes images, which annotation tools open, and {} is none.'.format(streams[0]))
 
 
+def _check_submission(args: argparse.Namespace, jobs: List[Any], streams: List[str]) -> None:
+    """Raises ValueError where no submission can come of the images, before a model is opened."""
+    from fcn8s.prediction import cityscapes_submission
+
+    if streams:
+        raise ValueError('--submission takes images, and {} is none.'.format(streams[0]))
+    cityscapes_submission.check_images([job.image_path for job in jobs])
+    folder = os.path.join(args.out, SUBMISSION_DIR)
+    if os.path.isdir(folder) and os.listdir(folder):
+        raise ValueError(
+            '{} holds files already, and the zip is made of all in it. Empty it, or give another folder to '
+            '--out.'.format(folder)
+        )
+
+
 def _is_stream(source: str) -> bool:
     return source.startswith('camera:') or (os.path.isfile(source) and source.lower().endswith(VIDEO_EXTENSIONS))
 
@@ -350,22 +367,13 @@ def _close(args: argparse.Namespace, failures: List[str], submission: Optional['
 class _Submission:
     """The PNGs of a submission in a folder of their own, and the zip of it."""
 
-    def __init__(self, args: argparse.Namespace, label_space: Any, jobs: List[Any], streams: List[str]) -> None:
+    def __init__(self, args: argparse.Namespace, label_space: Any, jobs: List[Any]) -> None:
         from fcn8s.prediction import cityscapes_submission
 
         cityscapes_submission.label_ids_of(label_space)
-        if streams:
-            raise ValueError('--submission takes images, and {} is none.'.format(streams[0]))
         self._paths = [job.image_path for job in jobs]
-        for path in self._paths:
-            cityscapes_submission.prediction_name(path)
         self._label_space = label_space
         self._dir = os.path.join(args.out, SUBMISSION_DIR)
-        if os.path.isdir(self._dir) and os.listdir(self._dir):
-            raise ValueError(
-                '{} holds files already, and the zip is made of all in it. Empty it, or give another '
-                'folder to --out.'.format(self._dir)
-            )
         os.makedirs(self._dir, exist_ok=True)
 
     def write(self, path: str, class_ids: Any) -> None:

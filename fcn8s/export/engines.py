@@ -180,17 +180,19 @@ def _open_in_tensorflow(
     """An exported SavedModel or frozen graph, by the code and on the TensorFlows that open a saved FCN-8s."""
     from fcn8s.graph.encoder import SERVING_NAMES
     from fcn8s.graph.graph_defs import rename_nodes
+    from fcn8s.graph.permitted_ops import check_ops
     from fcn8s.prediction import frozen_network
     from fcn8s.saving import saved_models
 
     if export['format'] == 'saved_model':
-        # What decodes and encodes files is no part of what is cut out and checked below.
-        meta_graph = saved_models.read_meta_graph(description.directory, list(SERVING_TAGS), trust=True)
+        meta_graph = saved_models.read_meta_graph(description.directory, list(SERVING_TAGS), trust=trust)
         graph_def, prefix = meta_graph.graph_def, saved_models.variables_prefix(description.directory)
     else:
         from fcn8s.export import frozen
 
         graph_def, prefix = frozen.read(description.directory), None
+        if not trust:  # also what is cut off below
+            check_ops(graph_def, 'model {!r}'.format(description.directory))
     rename_nodes(graph_def, {exported: name for name, exported in SERVING_NAMES.items()})
     # The graph of a bfloat16 export is in bfloat16 already.
     config = frozen_network.checked_config(export['precision'], session_config)

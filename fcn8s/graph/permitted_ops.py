@@ -78,20 +78,24 @@ NETWORK_OPS = frozenset(' '.join((_STRUCTURE, _VARIABLES, _ARRAYS, _MATHS, _LAYE
 SAVER_OPS = frozenset(('SaveV2', 'RestoreV2', 'MergeV2Checkpoints', 'ShardedFilename', 'StringJoin', 'SaveSlices'))
 SAVER_OPS |= frozenset(('StaticRegexFullMatch', 'RegexFullMatch'))
 SAVER_OPS |= frozenset(('RestoreSlice', 'Save', 'Restore'))
+# The signature `encoded` of an export decodes image files that are fed, and encodes class IDs. No file is touched.
+IMAGE_FILE_OPS = frozenset(('DecodePng', 'DecodeJpeg', 'DecodeImage', 'EncodePng'))
 
 
-def check_ops(graph_def: GraphDef, what: str, saver: bool = False) -> None:
+def check_ops(graph_def: GraphDef, what: str, saver: bool = False, image_files: bool = False) -> None:
     """Raises ValueError where a graph, or a function of its library, holds an op that a network does not need.
 
     Args:
         graph_def: A GraphDef.
         what: What messages call it, with its path.
         saver: Whether the ops of a `tf.train.Saver` may be in the graph itself; in a function they may not.
+        image_files: Whether ops that decode and encode image files may be in the graph and in its functions.
     """
-    refused = _other_than(NETWORK_OPS | (SAVER_OPS if saver else frozenset()), graph_def.node)
+    permitted = NETWORK_OPS | (IMAGE_FILE_OPS if image_files else frozenset())
+    refused = _other_than(permitted | (SAVER_OPS if saver else frozenset()), graph_def.node)
     functions = {function.signature.name for function in graph_def.library.function}
     for function in graph_def.library.function:
-        refused += _other_than(NETWORK_OPS, function.node_def)
+        refused += _other_than(permitted, function.node_def)
     # A function may be called by its name; one that takes the name of an op of TensorFlow's is no excuse for that.
     called = {name for name in functions if not hasattr(tf.raw_ops, name)}
     refused = [text for text in dict.fromkeys(refused) if text.split(' ')[0] not in called]

@@ -10,7 +10,7 @@ from typing import Iterable, List, Sequence, Tuple
 import numpy as np
 
 from helpers.files import atomic_path
-from helpers.images import read_labels, write_labels
+from helpers.images import read_labels, read_size, write_labels
 from helpers.label_spaces import LabelSpace, class_ids_to_file_ids
 
 HEIGHT, WIDTH = 1024, 2048
@@ -33,6 +33,31 @@ def prediction_name(image_path: str) -> str:
             '<city>_<6 digits>_<6 digits>_leftImg8bit.png.'.format(image_path)
         )
     return match.group(1) + _SUFFIX
+
+
+def check_images(image_paths: Sequence[str]) -> None:
+    """Raises ValueError where the server would not take the predictions of some images, without decoding them.
+
+    Args:
+        image_paths: All images to predict. What cannot be read is left to whoever reads it.
+
+    Raises:
+        ValueError: There are none, one has no Cityscapes name, two have one name, or one has not the server's size.
+    """
+    _expected_names(image_paths)
+    wrong = []
+    for path in image_paths:
+        size = read_size(path)
+        if size is not None and size != (HEIGHT, WIDTH):
+            wrong.append('{} ({} x {})'.format(path, *size))
+    if wrong:
+        more = ' and {} more'.format(len(wrong) - 3) if len(wrong) > 3 else ''
+        raise ValueError(
+            'the evaluation server takes predictions of {} x {} pixels only, and {} of {} images have another size: '
+            '{}{}. Give the images as they were downloaded.'.format(
+                HEIGHT, WIDTH, len(wrong), len(image_paths), ', '.join(wrong[:3]), more
+            )
+        )
 
 
 def label_ids_of(label_space: LabelSpace) -> Tuple[int, ...]:

@@ -11,6 +11,7 @@ from fcn8s.prediction.tiling import Span, check_tile, spans
 from helpers.files import explain_os_errors
 from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
 from helpers.images import find_images, read_image, resize_image, write_image
+from helpers.memory import free_memory, readable_size
 from helpers.progress import bar_options
 from helpers.visualization_utils import print_segmentation_onto_image
 
@@ -19,6 +20,8 @@ ARRANGEMENTS = ('vertical', 'horizontal')
 # Beyond this an image is nothing but interpolation, and soon larger than OpenCV can hold.
 MAX_SCALE = 16
 
+# Of one pixel of an image: RGB as uint8, and as float32 for the network.
+_IMAGE_BYTES = 3 + 12
 # How many channels OpenCV resizes at a time; version 5 takes 128 at most.
 _RESIZED_CHANNELS = 64
 # How many rows of a map are enlarged at a time.
@@ -85,6 +88,7 @@ class Predictor:
         self._scales = tuple(scales)
         self._mirror = mirror
         self._size = _checked_size('size', size)
+        check_room(self._size, num_classes)
         self._averages = averages
 
     def untiled(self) -> 'Predictor':
@@ -264,6 +268,18 @@ def predict_and_save(
             overlay = np.concatenate([image, overlay], axis=ARRANGEMENTS.index(arrangement))
         write_image(result_path, overlay)
     return [result_path for _, result_path in pairs]
+
+
+def check_room(size: Optional[Tuple[int, int]], num_classes: int) -> None:
+    """Raises ValueError where memory cannot hold a resized image and its soft-max; what layers take comes on top."""
+    size = _checked_size('size', size)
+    needed = 0 if size is None else size[0] * size[1] * (_IMAGE_BYTES + 4 * num_classes)
+    free = free_memory()
+    if size is not None and free is not None and needed > free:
+        raise ValueError(
+            'size is {} x {}: an image of that size and the soft-max of {} classes take {} of memory, and {} are free. '
+            'Give a smaller size.'.format(*size, num_classes, readable_size(needed), readable_size(free))
+        )
 
 
 def _checked_size(name: str, size: Any) -> Optional[Tuple[int, int]]:

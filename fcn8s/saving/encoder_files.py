@@ -65,14 +65,13 @@ def read_encoder(
 
 def _read_encoder(directory: str, tags: Sequence[str], what: str, trust: bool) -> EncoderSource:
     is_export = tuple(tags) == SERVING_TAGS
-    # What decodes image files in an export is left out below, before the rest is checked.
-    meta_graph = saved_models.read_meta_graph(directory, tags, what, trust or is_export)
+    meta_graph = saved_models.read_meta_graph(directory, tags, what, trust)
     if is_export:
         rename_nodes(meta_graph.graph_def, {exported: name for name, exported in SERVING_NAMES.items()})
     _check_interface(meta_graph.graph_def, directory, what)
     _cut_inputs(meta_graph.graph_def)
     pruned = _prune(meta_graph)
-    if not trust:  # the ops of a Saver are fine where nothing needs them
+    if not trust:  # ops of a Saver, and those that decode image files, are fine where nothing needs them
         check_ops(pruned.graph_def, '{} SavedModel {!r}'.format(what, directory))
     _check_listed_variables(pruned, directory, what)
     _check_names(pruned.graph_def, directory, what)

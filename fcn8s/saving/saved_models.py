@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 from fcn8s.backend import MetaGraphDef, SavedModel, Session, text_format, tf
 from fcn8s.graph.graph_defs import make_portable
 from fcn8s.graph.permitted_ops import check_ops
+from fcn8s.saving.descriptions import SERVING_TAGS
 from fcn8s.saving.paths import plain_prefix
 
 VARIABLES_PREFIX = os.path.join('variables', 'variables')
@@ -81,7 +82,8 @@ def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model', tr
         if set(meta_graph.meta_info_def.tags) == set(tags):
             _check_variables(directory, what)
             if not trust:
-                check_ops(meta_graph.graph_def, '{} SavedModel {!r}'.format(what, directory), saver=True)
+                name = '{} SavedModel {!r}'.format(what, directory)
+                check_ops(meta_graph.graph_def, name, saver=True, image_files=tuple(tags) == SERVING_TAGS)
             make_portable(meta_graph.graph_def)
             return meta_graph
     found = [sorted(meta_graph.meta_info_def.tags) for meta_graph in meta_graphs]

@@ -183,7 +183,7 @@ class _Training:
 
     def _how_to_go_on(self, run: runs.Run) -> str:
         if 'command' in (self.request.config or {}):
-            return 'Go on with: fcn8s train --resume {}'.format(shlex.quote(run.directory))
+            return 'Go on with:\n  fcn8s train --resume {}'.format(shlex.quote(run.directory))
         return 'To go on, train again with run_dir={!r} and resume=True.'.format(run.directory)
 
     def _config(self) -> Dict[str, Any]:

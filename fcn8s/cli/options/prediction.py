@@ -170,10 +170,11 @@ def check_overlap(args: argparse.Namespace) -> None:
 def open_predictor(args: argparse.Namespace) -> Iterator[Tuple[Any, Any]]:
     """The model and the `fcn8s.prediction.predictor.Predictor` that the flags ask for."""
     from fcn8s.export.engines import open_model
-    from fcn8s.prediction.predictor import DEFAULT_OVERLAP, Predictor
+    from fcn8s.prediction.predictor import DEFAULT_OVERLAP, Predictor, check_room
     from fcn8s.saving.runs import open_current
 
     size = _network_size(args)
+    check_room(size, 2)  # the fewest: how many classes there are is known once the model is open
     with open_current(
         args.model, lambda path: open_model(path, precision=args.precision, engine=args.engine, trust=args.trust)
     ) as model:

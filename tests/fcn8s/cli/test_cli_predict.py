@@ -336,6 +336,7 @@ def test_refuses_two_videos_of_one_name(small_model, tmp_path, capsys):
         (['--submission', 'cityscapes'], 'is not named like a Cityscapes image'),
         (['--overlap', '16'], '--overlap is 16, but there are no tiles; give --tile H W too'),
         (['--size', '0', '64'], 'size is (0, 64); it has to be (height, width), each at least 1'),
+        (['--size', '1000000', '1000000'], 'size is 1000000 x 1000000: an image of that size and the soft-max of 2'),
     ],
 )
 def test_refuses_options_out_of_range(small_model, images, tmp_path, capsys, arguments, message):
@@ -369,7 +370,8 @@ def test_a_read_only_folder_is_refused_before_predicting(tmp_path, monkeypatch):
         raise PermissionError(13, 'Permission denied', source)
 
     monkeypatch.setattr(os, 'replace', refuse)
-    with pytest.raises(PermissionError, match='Choose a directory that you may write to'):
+    message = 'Permission denied while writing {}. Choose a directory that you may write to.'.format(tmp_path)
+    with pytest.raises(PermissionError, match=re.escape(message)):
         check_folder(str(tmp_path))
     assert os.listdir(str(tmp_path)) == []
 
@@ -405,6 +407,26 @@ def test_submission(small_model, tmp_path, monkeypatch):
         cityscapes20_to_cityscapes_ids()[expected_ids(small_model, image)],
     )
     assert predict(small_model, tmp_path / 'test', '--out', out, '--submission', 'cityscapes') == 2
+
+
+def test_a_submission_that_the_server_would_refuse_ends_before_the_model_is_opened(
+    small_model, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr('fcn8s.export.engines.open_model', None)
+    for number, size in enumerate([(24, 32), (16, 16)]):
+        name = 'berlin_000000_{:06d}_leftImg8bit.png'.format(number)
+        write_image(str(tmp_path / 'test' / name), random_image(size[0], size[1], 5))
+    arguments = ['--out', tmp_path / 'out', '--submission', 'cityscapes']
+    assert predict(small_model, tmp_path / 'test', *arguments) == 2
+    errors = capsys.readouterr().err
+    assert 'takes predictions of 1024 x 2048 pixels only, and 2 of 2 images have another size: ' in errors
+    assert '000000_leftImg8bit.png (24 x 32), ' in errors and '000001_leftImg8bit.png (16 x 16). Give' in errors
+    twice = [str(tmp_path / 'twice' / folder / 'berlin_000000_000000_leftImg8bit.png') for folder in 'ab']
+    for path in twice:
+        write_image(path, random_image(8, 8, 5))
+    assert predict(small_model, tmp_path / 'twice', *arguments) == 2
+    assert 'Several images would be submitted as berlin_000000_000000' in capsys.readouterr().err
+    assert not os.path.exists(str(tmp_path / 'out'))
 
 
 @pytest.fixture

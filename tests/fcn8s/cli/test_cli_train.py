@@ -183,8 +183,9 @@ def test_terminated_and_resumed_is_bit_identical(whole, data, tiny_encoder, tmp_
         + AUGMENTED
     )
     assert process.returncode == 143
-    words = ' '.join(errors.split())  # a terminal may break the line
+    words = ' '.join(errors.replace('\\\n', ' ').split())  # a terminal may break the lines
     assert 'fcn8s: SIGTERM after step' in words and 'Go on with: fcn8s train --resume {}'.format(run) in words
+    assert '\n  fcn8s train --resume' in errors  # a line of its own, to be copied
     assert 'Traceback' not in errors
     shutil.rmtree(encoder)  # the run holds all that it needs
     assert main(['train', '--resume', run, '--report']) == 0

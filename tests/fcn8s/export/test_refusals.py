@@ -249,6 +249,35 @@ def test_descriptions_that_were_tampered_with(narrow_model, tmp_path, entry):
     shutil.rmtree(str(tmp_path))
 
 
+@pytest.mark.parametrize('format_name', ['saved_model', 'frozen'])
+@pytest.mark.parametrize('place', ['graph', 'function'])
+def test_exports_hold_no_other_ops_even_where_nothing_needs_them(export, tmp_path, format_name, place):
+    import shutil
+
+    import fcn8s
+    from fcn8s.backend import SavedModel, tf
+
+    directory = shutil.copytree(export(format_name), str(tmp_path / 'export'))
+    path = os.path.join(directory, 'saved_model.pb' if format_name == 'saved_model' else 'model.pb')
+    message = SavedModel() if format_name == 'saved_model' else tf.GraphDef()
+    with open(path, 'rb') as file:
+        message.ParseFromString(file.read())
+    graph_def = message.meta_graphs[0].graph_def if format_name == 'saved_model' else message
+    if place == 'graph':
+        graph_def.node.add(name='evil', op='WriteFile')
+    else:
+        function = graph_def.library.function.add()
+        function.signature.name = 'harmless'
+        function.node_def.add(name='evil', op='WriteFile')
+    with open(path, 'wb') as file:
+        file.write(message.SerializeToString())
+    with pytest.raises(ValueError, match=r"nothing of it was run: its graph holds WriteFile \('evil'\)"):
+        fcn8s.open_model(directory)
+    if format_name == 'saved_model':
+        with pytest.raises(ValueError, match=r"holds WriteFile \('evil'\)"):
+            fcn8s.FCN8s(model_load_dir=directory)
+
+
 def test_the_command_refuses_in_a_line(narrow_model, tmp_path):
     command = [sys.executable, '-m', 'fcn8s', 'export', narrow_model, str(tmp_path / 'out'), '--format', 'tflit']
     done = subprocess.run(command, check=False, stderr=subprocess.PIPE, universal_newlines=True)
