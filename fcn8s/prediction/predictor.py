@@ -270,15 +270,23 @@ def predict_and_save(
     return [result_path for _, result_path in pairs]
 
 
-def check_room(size: Optional[Tuple[int, int]], num_classes: int) -> None:
-    """Raises ValueError where memory cannot hold a resized image and its soft-max; what layers take comes on top."""
-    size = _checked_size('size', size)
-    needed = 0 if size is None else size[0] * size[1] * (_IMAGE_BYTES + 4 * num_classes)
+def check_room(size: Optional[Sequence[int]], num_classes: int, num_images: int = 1, name: str = 'size') -> None:
+    """Raises ValueError where memory cannot hold resized images and their soft-max; what layers take comes on top."""
+    if size is None or min(size) < 1:  # others say what a size has to be
+        return
+    needed = num_images * size[0] * size[1] * (_IMAGE_BYTES + 4 * num_classes)
     free = free_memory()
-    if size is not None and free is not None and needed > free:
+    if free is not None and needed > free:
         raise ValueError(
-            'size is {} x {}: an image of that size and the soft-max of {} classes take {} of memory, and {} are free. '
-            'Give a smaller size.'.format(*size, num_classes, readable_size(needed), readable_size(free))
+            '{} is {} x {}: {} of that size and the soft-max of {} classes take {} of memory, and {} are free. '
+            'Give a smaller size.'.format(
+                name,
+                *size,
+                'an image' if num_images == 1 else '{} images'.format(num_images),
+                num_classes,
+                readable_size(needed),
+                readable_size(free),
+            )
         )
 
 

@@ -261,7 +261,13 @@ def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.N
     _check_data(given)
     _check_belongings(typed, given)
     _check_network(given)
-    return argparse.Namespace(**dict(defaults, **given))
+    options = argparse.Namespace(**dict(defaults, **given))
+    from fcn8s.prediction.predictor import check_room
+
+    for name in ('size', 'crop'):
+        # Of two classes, the fewest: they are counted when the data are read.
+        check_room(getattr(options, name), 2, options.batch, name)
+    return options
 
 
 def _new_run_dir() -> str:

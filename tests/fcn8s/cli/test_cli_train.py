@@ -570,6 +570,14 @@ def test_the_line_for_evaluation_scores_as_the_run_did_and_is_left_out_without_d
     assert ' predict runs/x ' in lines
 
 
+@pytest.mark.parametrize('flag', ['--size', '--crop'])
+def test_a_size_that_no_memory_holds_is_refused_before_data_are_read(flag, capsys):
+    words = ['train', '--data', 'x', '--layout', 'camvid', '--encoder', 'e', '--batch', '2']
+    assert main(words + [flag, '1000000', '1000000']) == 2
+    message = '{} is 1000000 x 1000000: 2 images of that size and the soft-max of 2'.format(flag[2:])
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('flag', ['--batch', '--eval-batch'])
 def test_a_batch_that_no_memory_holds_is_refused_at_once(flag, capsys):
     with pytest.raises(SystemExit):
