@@ -157,12 +157,14 @@ CASES.update({'encoder index': encoder_case(['variables', 'variables.index']), '
 CASES.update({'config.json': config_case, 'last.json': checkpoint_case('last.json')})
 CASES['state.json'] = checkpoint_case(os.path.join('step-00000003', 'state.json'))
 
+READ_BY_NATIVE_CODE = ('encoder graph', 'encoder index', 'slim', 'hed', 'keras_old')
+
 
 @pytest.mark.parametrize('case', sorted(CASES))
 @pytest.mark.parametrize('count', [6, pytest.param(300, marks=pytest.mark.slow)])
 def test_a_damaged_file_is_an_error_in_one_line(case, count, tmp_path, small_model, tiny_encoder):
-    if case == 'encoder graph' and count > 6 and TF_VERSION < (2, 0):
-        pytest.skip('TensorFlow 1.15 itself crashes on one damaged graph in some hundreds, while it imports it')
+    if case in READ_BY_NATIVE_CODE and count > 6 and TF_VERSION < (2, 0):
+        pytest.skip('the libraries of Python 3.7, TensorFlow 1.15 and an old HDF5, crash on one file in some hundreds')
     path, read = CASES[case](tmp_path, {'model': small_model, 'encoder': tiny_encoder})
     with working_directory(tmp_path):
         assert fuzz(path, read, count) > 0
