@@ -53,6 +53,8 @@ def test_every_command_runs_as_written(root_dir, workplace):
     for command in found:
         if command == PRETRAINED:  # has a test of its own: its full-size encoder would slow the others down
             continue
+        if command.startswith('fcn8s export ') and sys.version_info < (3, 8):  # exports are made on TensorFlow 2
+            continue
         words = shlex.split(command)
         if any(word in LONG for word in words):
             words += ['--epochs', '1', '--steps-per-epoch', '1']
