@@ -126,6 +126,15 @@ def atomic_write_json(path: PathLike, obj: Any) -> None:
         file.write(text + '\n')
 
 
+def sha256_of(path: PathLike) -> str:
+    """Returns the SHA-256 of a file, in hexadecimal; it is read in pieces."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        for chunk in iter(lambda: file.read(1 << 20), b''):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
 def to_json(value: Any) -> Any:
     """The same with arrays as lists, named tuples as dicts and NaN, which JSON does not know, as None."""
     if isinstance(value, dict):

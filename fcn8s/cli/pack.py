@@ -21,19 +21,15 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import hashlib
     import os
 
     from fcn8s.saving.packing import pack
+    from helpers.files import sha256_of
     from helpers.memory import readable_size
 
     out = pack(args.model, args.out, args.licence, args.scores, args.with_optimizer)
-    digest = hashlib.sha256()
-    with open(out, 'rb') as file:
-        for chunk in iter(lambda: file.read(1 << 20), b''):
-            digest.update(chunk)
     print('packed: {} ({})'.format(out, readable_size(os.path.getsize(out))))
-    print('SHA-256 {}'.format(digest.hexdigest()))
+    print('SHA-256 {}'.format(sha256_of(out)))
     if args.licence is None:
         print('The card states no licence; --licence TEXT does.')
     return 0

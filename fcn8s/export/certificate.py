@@ -1,6 +1,5 @@
 """The certificate of an export: how its answers in its own runtime differ from TensorFlow's, and what it is made of."""
 
-import hashlib
 import os
 import time
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
@@ -9,6 +8,7 @@ import numpy as np
 
 from fcn8s.evaluation.scores import count_classes, count_confusion, mean_iou
 from fcn8s.export.names import CLASS_IDS, LOGITS
+from helpers.files import sha256_of
 from helpers.label_spaces import LabelSpace
 
 CERTIFICATE_FILE = 'certificate.json'
@@ -138,7 +138,7 @@ def seconds_in_alternation(
 
 def digests(directory: str, names: Iterable[str]) -> Dict[str, str]:
     """SHA-256 of files, by their paths below the directory."""
-    return {name: _sha256(os.path.join(directory, name)) for name in names}
+    return {name: sha256_of(os.path.join(directory, name)) for name in names}
 
 
 def files_below(directory: str) -> List[str]:
@@ -148,11 +148,3 @@ def files_below(directory: str) -> List[str]:
         folders[:] = [name for name in folders if not name.startswith('.')]
         found += [os.path.relpath(os.path.join(folder, name), directory) for name in names if name[0] != '.']
     return sorted(found)
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        for piece in iter(lambda: file.read(2**20), b''):
-            digest.update(piece)
-    return digest.hexdigest()

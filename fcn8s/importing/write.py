@@ -1,6 +1,5 @@
 """Takes over a trained network of another program: a saved FCN-8s with the same logits, and the proof of that."""
 
-import hashlib
 import os
 import tempfile
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
@@ -20,7 +19,7 @@ from fcn8s.vgg16.proof import fixed_images
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.assemble import Layout, assemble
 from fcn8s.vgg16.weights.source import Source
-from helpers.files import atomic_directory, atomic_write_json
+from helpers.files import atomic_directory, atomic_write_json, sha256_of
 from helpers.label_spaces import LabelSpace
 
 MANIFEST_NAME = 'import.json'
@@ -293,7 +292,7 @@ def _manifest(imported: Imported, settings: ModelSettings, proof: Dict[str, Any]
         'source': {
             'kind': imported.kind.name,
             'path': imported.path,
-            'sha256': {os.path.basename(path): _sha256(path) for path in sources.files_of(imported.path)},
+            'sha256': {os.path.basename(path): sha256_of(path) for path in sources.files_of(imported.path)},
         },
         'settings': settings.to_dict(),
         'preprocessing': imported.kind.preprocessing._asdict(),
@@ -303,11 +302,3 @@ def _manifest(imported: Imported, settings: ModelSettings, proof: Dict[str, Any]
         'versions': model_files.library_versions(),
         'proof': proof,
     }
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        for chunk in iter(lambda: file.read(1 << 20), b''):
-            digest.update(chunk)
-    return digest.hexdigest()

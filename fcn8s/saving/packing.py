@@ -1,7 +1,6 @@
 """Packing: a run or a saved FCN-8s as one zip to pass on, the same bytes every time."""
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ from fcn8s.saving.encoder_files import variable_names
 from fcn8s.saving.packed import CARD_FILE, SUMS_FILE, is_permitted
 from fcn8s.saving.paths import plain_prefix
 from fcn8s.saving.runs import is_run, resolve_model
-from helpers.files import atomic_path
+from helpers.files import atomic_path, sha256_of
 
 # A zip has no earlier time.
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -124,7 +123,7 @@ def _zip(folder: str, out: str) -> None:
         for parent, _, files in os.walk(folder)
         for name in files
     )
-    sums = ''.join('{}  {}\n'.format(_sha256(os.path.join(folder, *name.split('/'))), name) for name in names)
+    sums = ''.join('{}  {}\n'.format(sha256_of(os.path.join(folder, *name.split('/'))), name) for name in names)
     with open(os.path.join(folder, SUMS_FILE), 'w', encoding='utf-8') as file:
         file.write(sums)
     with atomic_path(out) as temporary, zipfile.ZipFile(temporary, 'w', zipfile.ZIP_STORED) as archive:
@@ -135,11 +134,3 @@ def _zip(folder: str, out: str) -> None:
                 member, 'w', force_zip64=True
             ) as target:
                 shutil.copyfileobj(source, target, 1 << 20)
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        for chunk in iter(lambda: file.read(1 << 20), b''):
-            digest.update(chunk)
-    return digest.hexdigest()

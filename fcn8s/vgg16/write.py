@@ -1,7 +1,6 @@
 """Writing the encoder: a convolutionalised VGG-16 as a SavedModel, from any public weights, with proof."""
 
 import glob
-import hashlib
 import os
 import shutil
 from typing import Any, Dict, List, Optional
@@ -16,7 +15,7 @@ from fcn8s.vgg16.graph import cpu_session, load_encoder, run_encoder, save_encod
 from fcn8s.vgg16.weights import he, layers, recognise
 from fcn8s.vgg16.weights.keras_h5 import HED_BGR
 from fcn8s.vgg16.weights.source import PREPROCESSINGS, UNIT_VARIANCE_BGR, Source
-from helpers.files import atomic_directory, atomic_write_json
+from helpers.files import atomic_directory, atomic_write_json, sha256_of
 from helpers.images import read_image
 
 MANIFEST_NAME = 'manifest.json'
@@ -159,7 +158,7 @@ def _prove(directory: str, source: Source, trust: bool, further: FurtherChannels
 
 def _manifest(source: Source, seed: int, drawn: List[str]) -> Dict[str, Any]:
     initialised = list(layers.CONVOLUTIONS) + drawn if source.kind == 'random' else drawn
-    described = {'kind': source.kind, 'path': source.path, 'sha256': _sha256_of(source)}
+    described = {'kind': source.kind, 'path': source.path, 'sha256': _digests_of(source)}
     return {
         'format': 1,
         'source': described,
@@ -171,9 +170,9 @@ def _manifest(source: Source, seed: int, drawn: List[str]) -> Dict[str, Any]:
     }
 
 
-def _sha256_of(source: Source) -> Dict[str, str]:
+def _digests_of(source: Source) -> Dict[str, str]:
     """File name -> SHA-256 of every file that the weights were read from."""
-    return {os.path.basename(path): _sha256(path) for path in _files_of(source)}
+    return {os.path.basename(path): sha256_of(path) for path in _files_of(source)}
 
 
 def _files_of(source: Source) -> List[str]:
@@ -187,11 +186,3 @@ def _files_of(source: Source) -> List[str]:
     if os.path.isfile(source.path):
         return [source.path]
     return sorted(glob.glob(glob.escape(source.path) + '.data-*') + [source.path + '.index'])
-
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        for chunk in iter(lambda: file.read(1 << 20), b''):
-            digest.update(chunk)
-    return digest.hexdigest()
