@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Set
 from data_generator.annotations.documents import read_json
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import AnnotatedImage, Color, LeftOut, Record, Shape, Source
-from data_generator.annotations.values import BAD_VALUES, points_of, split_of, whole_size
+from data_generator.annotations.values import points_of, split_of, whole_size
 from data_generator.errors import DataError
 from helpers.cityscapes_labels import CITYSCAPES_LABELS
 from helpers.label_spaces import CITYSCAPES
@@ -51,13 +51,7 @@ def _read(path: str, left_out: LeftOut) -> AnnotatedImage:
     content = read_json(path)
     if not is_cityscapes(content):
         raise DataError("{} is no annotation of Cityscapes: it lacks 'imgHeight' or 'objects'.".format(path))
-    shapes = []
-    for one in content['objects']:
-        try:
-            if not one.get('deleted'):
-                shapes.append(_shape(one))
-        except BAD_VALUES as error:
-            left_out.add('objects that are no area ({})'.format(error), path)
+    shapes = left_out.readable(content['objects'], lambda one: [] if one.get('deleted') else [_shape(one)], path)
     stem = _SUFFIX.sub('', os.path.splitext(os.path.basename(path))[0])
     # gtFine/train/aachen beside leftImg8bit/train/aachen, or images and annotations in one folder.
     beside = re.sub(r'(^|[/\\])gt[A-Za-z]+([/\\])', r'\1leftImg8bit\2', os.path.dirname(path))

@@ -7,7 +7,7 @@ from data_generator.annotations.documents import read_json
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.run_lengths import window_of_runs
 from data_generator.annotations.shapes import VOID, AnnotatedImage, Color, LeftOut, Record, Shape, Source
-from data_generator.annotations.values import BAD_VALUES, color_of, points_of, split_in_name, split_of, whole_size
+from data_generator.annotations.values import color_of, points_of, split_in_name, split_of, whole_size
 from data_generator.errors import DataError
 
 
@@ -73,12 +73,7 @@ def _record(
     size = whole_size(image.get('height'), image.get('width'))
 
     def read() -> AnnotatedImage:
-        shapes = []
-        for one in objects:
-            try:
-                shapes.append(_shape(one, categories, size))
-            except BAD_VALUES as error:
-                left_out.add('objects that are no area ({})'.format(error), place)
+        shapes = left_out.readable(objects, lambda one: [_shape(one, categories, size)], place)
         return AnnotatedImage(image['file_name'], size, shapes, place, beside=os.path.dirname(path))
 
     return Record(read, split, place)

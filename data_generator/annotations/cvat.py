@@ -11,7 +11,6 @@ from data_generator.annotations.folder import Folder
 from data_generator.annotations.run_lengths import window_of_box_runs
 from data_generator.annotations.shapes import AnnotatedImage, Color, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import (
-    BAD_VALUES,
     color_of,
     points_of,
     points_of_text,
@@ -57,13 +56,8 @@ def _record(image: Element, path: str, split: Any, left_out: LeftOut) -> Record:
     subset = {'train': 'train', 'validation': 'val', 'val': 'val', 'test': 'test'}.get(image.get('subset', '').lower())
 
     def read() -> AnnotatedImage:
-        shapes = []
-        for element in image:
-            try:
-                if element.tag != 'tag':
-                    shapes.append(_shape(element))
-            except BAD_VALUES as error:
-                left_out.add('shapes that are no area ({})'.format(error), place)
+        elements = (element for element in image if element.tag != 'tag')
+        shapes = left_out.readable(elements, lambda element: [_shape(element)], place, 'shapes')
         size = whole_size(image.get('height'), image.get('width'))
         return AnnotatedImage(named, size, shapes, place, beside=os.path.dirname(path))
 

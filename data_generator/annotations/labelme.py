@@ -12,7 +12,7 @@ from data_generator.annotations.bitmaps import window_of_bitmap
 from data_generator.annotations.documents import read_json
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Record, Shape, Source
-from data_generator.annotations.values import BAD_VALUES, points_of, split_of, whole_size
+from data_generator.annotations.values import points_of, split_of, whole_size
 from data_generator.errors import DataError
 
 # labelme's own scripts give these names to what is no object and to what is not to be learned.
@@ -38,12 +38,7 @@ def _read(path: str, left_out: LeftOut) -> AnnotatedImage:
     if not is_labelme(content):
         raise DataError('{} is no file of labelme: it lacks shapes or imagePath.'.format(path))
     named = content['imagePath'] if isinstance(content['imagePath'], str) else ''
-    shapes = []
-    for shape in content['shapes']:
-        try:
-            shapes += _shapes(shape)
-        except BAD_VALUES as error:
-            left_out.add('shapes that are no area ({})'.format(error), path)
+    shapes = left_out.readable(content['shapes'], _shapes, path, 'shapes')
     return AnnotatedImage(
         named or os.path.splitext(os.path.basename(path))[0] + '.png',
         whole_size(content.get('imageHeight'), content.get('imageWidth')),

@@ -1,10 +1,11 @@
 """What every annotation tool says in its own words: images, and in each the shapes of objects with their classes."""
 
 import contextlib
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from data_generator.annotations.values import BAD_VALUES
 from helpers.polygons import Window, fill_pixels, fill_rings
 
 Color = Tuple[int, int, int]
@@ -93,6 +94,25 @@ class LeftOut:
         if self._is_paused:
             return
         self.places.setdefault(reason, []).append(place)
+
+    def readable(
+        self, objects: Iterable[Any], shapes_of: Callable[[Any], Sequence[Shape]], place: str, what: str = 'objects'
+    ) -> List[Shape]:
+        """Reads the shapes of objects, and notes those objects that have none that can be drawn.
+
+        Args:
+            objects: In their order.
+            shapes_of: An object -> its shapes; one of `values.BAD_VALUES` where it is no area.
+            place: Where they are written.
+            what: What the tool calls them.
+        """
+        shapes: List[Shape] = []
+        for one in objects:
+            try:
+                shapes += shapes_of(one)
+            except BAD_VALUES as error:
+                self.add('{} that are no area ({})'.format(what, error), place)
+        return shapes
 
 
 def window_of(shape: Shape, size: Tuple[int, int]) -> Window:

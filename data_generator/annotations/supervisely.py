@@ -10,7 +10,7 @@ from data_generator.annotations.bitmaps import unpacked_bitmap, window_of_bitmap
 from data_generator.annotations.documents import read_json
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import AnnotatedImage, Color, LeftOut, Record, Shape, Source
-from data_generator.annotations.values import BAD_VALUES, color_of, points_of, split_of, whole_size
+from data_generator.annotations.values import color_of, points_of, split_of, whole_size
 from data_generator.errors import DataError
 
 
@@ -57,12 +57,7 @@ def _read(path: str, left_out: LeftOut) -> AnnotatedImage:
     content = read_json(path)
     if not is_annotation(content):
         raise DataError("{} is no annotation of Supervisely: it lacks 'size' or 'objects'.".format(path))
-    shapes = []
-    for one in content['objects']:
-        try:
-            shapes.append(_shape(one))
-        except BAD_VALUES as error:
-            left_out.add('objects that are no area ({})'.format(error), path)
+    shapes = left_out.readable(content['objects'], lambda one: [_shape(one)], path)
     name = os.path.splitext(os.path.basename(path))[0]
     size = content['size']
     beside = os.path.join(os.path.dirname(os.path.dirname(path)), 'img')

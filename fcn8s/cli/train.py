@@ -1,6 +1,7 @@
 """`fcn8s train`: trains on a dataset and leaves a run directory."""
 
 import argparse
+import contextlib
 import os
 import shlex
 from typing import Any, Dict, List, Optional, Tuple
@@ -181,12 +182,16 @@ def _open_folders(options: argparse.Namespace, rules: Any) -> Tuple[Any, Optiona
 
 def _begun_model(options: argparse.Namespace) -> Optional[str]:
     """The saved network that the training goes on from, or begins with; None where it begins with an encoder."""
-    if options.resume is not None:
-        from fcn8s.saving import runs
+    return options.fine_tune_from if _last_checkpoint(options) is None else options.resume
 
-        if runs.open_run(options.resume).last_checkpoint() is not None:
-            return options.resume
-    return options.fine_tune_from
+
+def _last_checkpoint(options: argparse.Namespace) -> Optional[str]:
+    """The checkpoint that a resumed run goes on from; None without one, and without --resume."""
+    if options.resume is None:
+        return None
+    from fcn8s.saving import runs
+
+    return runs.open_run(options.resume).last_checkpoint()
 
 
 def _as_tuple(value: Optional[List[Any]]) -> Any:
@@ -206,19 +211,9 @@ def train_batches(options: argparse.Namespace, data: Any) -> Any:
     )
 
 
-class _NoBatches:
-    """Stands for the validation batches where there are none."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: Any) -> None:
-        return None
-
-
 def _val_batches(options: argparse.Namespace, data: Optional[Any]) -> Any:
     if data is None:
-        return _NoBatches()
+        return contextlib.nullcontext()
     return data.generate(
         options.eval_batch,
         shuffle=False,
@@ -251,12 +246,9 @@ def network_settings(options: argparse.Namespace, data: Any) -> Dict[str, Any]:
 
 def _beginning(options: argparse.Namespace) -> Dict[str, Optional[str]]:
     """A run goes on from its own checkpoint, which holds the encoder too: where that came from may be gone."""
-    if options.resume is not None:
-        from fcn8s.saving import runs
-
-        last = runs.open_run(options.resume).last_checkpoint()
-        if last is not None:
-            return {'model_load_dir': last}
+    last = _last_checkpoint(options)
+    if last is not None:
+        return {'model_load_dir': last}
     return {'vgg16_dir': options.encoder, 'fine_tune_from': options.fine_tune_from}
 
 
