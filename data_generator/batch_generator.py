@@ -41,7 +41,7 @@ from data_generator.files.processed import converted_labels
 from data_generator.transforms.options import TRANSFORM_NAMES
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
 from helpers.images import extensions_for
-from helpers.label_spaces import LabelSpace, generic_label_space, has_own_colors
+from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
 from helpers.palettes import as_color
 
 Function = TypeVar('Function', bound=Callable[..., Any])
@@ -187,7 +187,9 @@ class BatchGenerator:
         if self._layout is None and label_space is None:
             self.label_space = self._with_names_beside(as_path_list(ground_truth_dirs), ignore_id)
         self.num_classes = self.label_space.num_classes if self.label_space else None
-        self.ignore_id = self.label_space.ignore_id if self.label_space else 255 if ignore_id is None else ignore_id
+        self.ignore_id = (
+            self.label_space.ignore_id if self.label_space else DEFAULT_IGNORE_ID if ignore_id is None else ignore_id
+        )
         self.root_dir = _common_root(self.pairs) if root_dir is None else os.fspath(root_dir)
         self.export_dir = export_dir
         self.seed = seed
@@ -539,7 +541,7 @@ def _label_space(
         if num_classes is None:
             return None
         check_integer('num_classes', num_classes, 1)
-        return generic_label_space(num_classes, 255 if ignore_id is None else ignore_id)
+        return generic_label_space(num_classes, DEFAULT_IGNORE_ID if ignore_id is None else ignore_id)
     for name, value in (('num_classes', num_classes), ('ignore_id', ignore_id)):
         if value is not None and value != getattr(space, name):
             raise ValueError(

@@ -4,7 +4,7 @@ from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple
 
 from fcn8s.optimizers import OPTIMIZERS, PAPER_SKIP_SCALES, UNIT_SKIP_SCALES
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules, image_rules_from_json
-from helpers.label_spaces import LabelSpace, generic_label_space
+from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space
 
 # 'same': every layer keeps to SAME padding, and upsampled maps have the size of their skip. 'caffe': as in the nets of
 # the paper's authors (https://github.com/shelhamer/fcn.berkeleyvision.org), the image is padded by 100 pixels, fc6 and
@@ -30,7 +30,6 @@ NORMALIZATIONS = ('mean', 'sum')
 
 # Class IDs are fed and returned as uint8, and 255 stays free for ignored pixels.
 MAX_CLASSES = 255
-DEFAULT_IGNORE_ID = 255
 
 
 class ModelSettings(NamedTuple):

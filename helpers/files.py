@@ -11,11 +11,11 @@ import re
 import shutil
 import socket
 import uuid
-from typing import Any, Iterator, Optional, Set, Union
+from typing import Any, Iterator, Optional, Set
 
 import numpy as np
 
-PathLike = Union[str, 'os.PathLike[str]']
+from helpers.aliases import PathLike
 
 # Characters of the final name that a temporary name repeats: with four bytes a character it stays below the usual
 # limit of 255 bytes a name.

@@ -9,7 +9,9 @@ from typing import Collection, Dict, Mapping, Sequence, Tuple, Union
 import cv2
 import numpy as np
 
-Color = Tuple[int, int, int]
+from helpers.aliases import Color
+from helpers.label_spaces import DEFAULT_IGNORE_ID
+
 IdMap = Union[np.ndarray, Sequence[int], Mapping[int, int]]
 
 _LARGEST_ID = 65535
@@ -130,7 +132,7 @@ def convert_ids_to_colors(ids: np.ndarray, colors: Sequence[Color]) -> np.ndarra
     return table[np.where((ids < 0) | (ids >= len(rgb)), len(rgb), ids)]
 
 
-def convert_to_one_hot(labels: np.ndarray, num_classes: int, ignore_id: int = 255) -> np.ndarray:
+def convert_to_one_hot(labels: np.ndarray, num_classes: int, ignore_id: int = DEFAULT_IGNORE_ID) -> np.ndarray:
     """Converts class IDs to one-hot vectors; ignored pixels become all zeros.
 
     Arguments:
@@ -156,7 +158,7 @@ def convert_to_one_hot(labels: np.ndarray, num_classes: int, ignore_id: int = 25
     return vectors[np.where(ignored, num_classes, labels)]
 
 
-def one_hot_to_ids(one_hot: np.ndarray, ignore_id: int = 255) -> np.ndarray:
+def one_hot_to_ids(one_hot: np.ndarray, ignore_id: int = DEFAULT_IGNORE_ID) -> np.ndarray:
     """Converts one-hot vectors to class IDs; vectors of zeros become `ignore_id`.
 
     Arguments:

@@ -12,19 +12,18 @@ import io
 import operator
 import os
 import re
-from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 
+from helpers.aliases import PathLike
 from helpers.files import atomic_path
 from helpers.image_headers import ImageHeader, read_header
 from helpers.image_rules import RGB_RULES, ImageRules, Pixels, apply_rules
 from helpers.memory import require_memory
 from helpers.palettes import LabelFile, by_look, check_png_checksums, png_palette
 from helpers.tiff_files import read_tiff, turned
-
-PathLike = Union[str, 'os.PathLike[str]']
 
 IMAGE_EXTENSIONS = ('png', 'jpg', 'jpeg', 'tif', 'tiff', 'webp', 'bmp')
 

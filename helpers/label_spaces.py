@@ -8,10 +8,11 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from helpers.aliases import Color
 from helpers.cityscapes_labels import CITYSCAPES_LABELS
 
-Color = Tuple[int, int, int]
-
+#: The label of pixels that never count, unless said otherwise.
+DEFAULT_IGNORE_ID = 255
 # What a pixel without a class has in the files of Cityscapes ('unlabeled') and ADE20K ('other objects').
 _UNLABELED_FILE_ID = 0
 
@@ -33,7 +34,7 @@ class LabelSpace(NamedTuple):
     name: str
     class_names: Tuple[str, ...]
     colors: Tuple[Color, ...]
-    ignore_id: int = 255
+    ignore_id: int = DEFAULT_IGNORE_ID
     void_class_ids: Tuple[int, ...] = ()
     file_ids: Optional[Tuple[int, ...]] = None
     categories: Optional[Tuple[str, ...]] = None
@@ -87,7 +88,7 @@ class LabelSpace(NamedTuple):
 
 
 def generic_label_space(
-    num_classes: int, ignore_id: int = 255, class_names: Optional[Sequence[str]] = None
+    num_classes: int, ignore_id: int = DEFAULT_IGNORE_ID, class_names: Optional[Sequence[str]] = None
 ) -> LabelSpace:
     """A label space for a dataset that is not known by name.
 

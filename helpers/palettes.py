@@ -6,13 +6,12 @@ likes. So a palette of greys is those grey values, and a palette of colours is c
 
 import struct
 import zlib
-from typing import Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Dict, Mapping, NamedTuple, Optional
 
 import numpy as np
 
+from helpers.aliases import Color
 from helpers.image_headers import PNG_SIGNATURE
-
-Color = Tuple[int, int, int]
 
 
 class LabelFile(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Tuple
 import cv2
 import numpy as np
 
-Color = Tuple[int, int, int]
+from helpers.aliases import Color
 
 _FONT = cv2.FONT_HERSHEY_SIMPLEX  # which OpenCV 5 takes as the name of a typeface of the same proportions
 _HAS_TYPEFACES = hasattr(cv2, 'FontFace')

@@ -17,15 +17,14 @@ import subprocess
 import tempfile
 import threading
 from types import TracebackType
-from typing import Any, Callable, Deque, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, Deque, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type
 
 import cv2
 import numpy as np
 
+from helpers.aliases import PathLike
 from helpers.files import atomic_path, explain_os_errors
 from helpers.images import IMAGE_EXTENSIONS, find_images, read_image
-
-PathLike = Union[str, 'os.PathLike[str]']
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 import cv2
 import numpy as np
 
+from helpers.aliases import Color
 from helpers.label_spaces import LabelSpace
 from helpers.text_drawing import draw_text, shorten_text, text_width
 from helpers.video import VideoWriter, open_frames
 
-Color = Tuple[int, int, int]
 ColorMap = Union[LabelSpace, Mapping[int, Sequence[int]], np.ndarray, Sequence[Sequence[int]]]
 
 _WHITE = (255, 255, 255)

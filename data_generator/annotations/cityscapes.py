@@ -6,9 +6,10 @@ from typing import Any, Dict, List, Set
 
 from data_generator.annotations.documents import read_json
 from data_generator.annotations.folder import Folder
-from data_generator.annotations.shapes import AnnotatedImage, Color, LeftOut, Record, Shape, Source
+from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import points_of, split_of, whole_size
 from data_generator.errors import DataError
+from helpers.aliases import Color
 from helpers.cityscapes_labels import CITYSCAPES_LABELS
 from helpers.label_spaces import CITYSCAPES
 

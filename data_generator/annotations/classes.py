@@ -2,12 +2,12 @@
 
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from data_generator.annotations.shapes import VOID, Color, LeftOut, Source
+from data_generator.annotations.shapes import VOID, LeftOut, Source
 from data_generator.files.legends import VOID_NAMES
+from helpers.aliases import Color
 from helpers.images import natural_sort_key
-from helpers.label_spaces import LabelSpace, generic_label_space
+from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space
 
-IGNORE_ID = 255
 BACKGROUND = 'background'
 # What tools call the class of what is none.
 _BACKGROUND_NAMES = ('background', '_background_', '__background__')
@@ -61,20 +61,20 @@ def plan_classes(
     names = [name for name in names if name not in void]
     background = [name for name in names if name.lower() in _BACKGROUND_NAMES] if rest == BACKGROUND else []
     names = ([BACKGROUND] if rest == BACKGROUND else []) + [name for name in names if name not in background]
-    if not 2 <= len(names) <= IGNORE_ID:
+    if not 2 <= len(names) <= DEFAULT_IGNORE_ID:
         raise ValueError(
             'The annotations have the classes {}{}; it takes from 2 to {}. {}'.format(
                 ', '.join(names[:5]) or 'none',
                 ', ...' if len(names) > 5 else '',
-                IGNORE_ID,
+                DEFAULT_IGNORE_ID,
                 'Choose with --classes.' if len(names) > 2 else 'Take --rest background, or other annotations.',
             )
         )
     ids: Dict[object, int] = {name: class_id for class_id, name in enumerate(names)}
     ids.update(dict.fromkeys(background, 0))
-    ids.update(dict.fromkeys(void, IGNORE_ID))
-    ids[VOID] = IGNORE_ID
-    return Classes(_label_space(source, names), 0 if rest == BACKGROUND else IGNORE_ID, ids)
+    ids.update(dict.fromkeys(void, DEFAULT_IGNORE_ID))
+    ids[VOID] = DEFAULT_IGNORE_ID
+    return Classes(_label_space(source, names), 0 if rest == BACKGROUND else DEFAULT_IGNORE_ID, ids)
 
 
 def _check_names(flag: str, unknown: Sequence[str], names: Sequence[str]) -> None:
@@ -88,7 +88,7 @@ def _check_names(flag: str, unknown: Sequence[str], names: Sequence[str]) -> Non
 
 def _label_space(source: Source, names: Sequence[str]) -> LabelSpace:
     """The names with the colours of the tool, and others where it has none or one twice."""
-    space = generic_label_space(len(names), IGNORE_ID, names)
+    space = generic_label_space(len(names), DEFAULT_IGNORE_ID, names)
     taken: List[Color] = []
     spare = [color for color in space.colors if color not in source.colors.values()]
     for name in names:

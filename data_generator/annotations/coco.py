@@ -6,9 +6,10 @@ from typing import Any, Dict, List, Optional, Tuple
 from data_generator.annotations.documents import read_json
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.run_lengths import window_of_runs
-from data_generator.annotations.shapes import VOID, AnnotatedImage, Color, LeftOut, Record, Shape, Source
+from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import color_of, points_of, split_in_name, split_of, whole_size
 from data_generator.errors import DataError
+from helpers.aliases import Color
 
 
 def is_coco(content: Any) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from data_generator.annotations.documents import Element, read_xml
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.run_lengths import window_of_box_runs
-from data_generator.annotations.shapes import AnnotatedImage, Color, LeftOut, Record, Shape, Source
+from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import (
     color_of,
     points_of,
@@ -19,6 +19,7 @@ from data_generator.annotations.values import (
     whole_size,
 )
 from data_generator.errors import DataError
+from helpers.aliases import Color
 
 _ELLIPSE_POINTS = 64
 

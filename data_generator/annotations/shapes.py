@@ -6,9 +6,8 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Op
 import numpy as np
 
 from data_generator.annotations.values import BAD_VALUES
+from helpers.aliases import Color
 from helpers.polygons import Window, fill_pixels, fill_rings
-
-Color = Tuple[int, int, int]
 
 #: The label of what never counts, whatever the tool calls it.
 VOID = object()

@@ -9,9 +9,10 @@ from typing import Any, Dict, List
 from data_generator.annotations.bitmaps import unpacked_bitmap, window_of_bitmap
 from data_generator.annotations.documents import read_json
 from data_generator.annotations.folder import Folder
-from data_generator.annotations.shapes import AnnotatedImage, Color, LeftOut, Record, Shape, Source
+from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import color_of, points_of, split_of, whole_size
 from data_generator.errors import DataError
+from helpers.aliases import Color
 
 
 def is_supervisely(content: Any) -> bool:

@@ -11,9 +11,10 @@ import numpy as np
 
 from data_generator.annotations.documents import Element, read_text, read_xml
 from data_generator.annotations.folder import Folder
-from data_generator.annotations.shapes import VOID, AnnotatedImage, Color, LeftOut, Record, Shape, Source
+from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import color_of, points_of, split_of, whole_size
 from data_generator.errors import DataError
+from helpers.aliases import Color
 from helpers.images import read_color_labels
 from helpers.label_spaces import VOC
 from helpers.polygons import Window

@@ -9,7 +9,7 @@ import numpy as np
 from data_generator.batches.parallel import map_in_threads
 from data_generator.checking.alignment import shift_of
 from data_generator.checking.faults import Fault
-from data_generator.checking.file_checks import ImageFacts, PairFacts, Size, check_pair
+from data_generator.checking.file_checks import ImageFacts, PairFacts, check_pair
 from data_generator.checking.label_checks import LabelLook, far_from
 from data_generator.checking.report import DatasetReport, SplitReport
 from data_generator.checking.survey import SplitFiles, Survey, survey
@@ -21,13 +21,11 @@ from data_generator.files.legends import Legend, find_legend, read_legend
 from data_generator.files.masks import ask, num_classes_of, own_conversion, readings, spell
 from data_generator.files.palettes import PaletteRule
 from data_generator.files.processed import converted_labels
+from helpers.aliases import Size
 from helpers.class_weights import median_frequency_weights
 from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.images import extensions_for
-from helpers.label_spaces import LabelSpace, generic_label_space, has_own_colors
-
-#: The usual ID of ignored pixels, where a dataset is not known by name.
-USUAL_IGNORE_ID = 255
+from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
 
 #: What a network is fed are 8 bits, one of which values is ignored.
 MOST_CLASSES = 255
@@ -110,7 +108,7 @@ class Said(NamedTuple):
         """The classes, where they were said."""
         if self.legend is not None:
             return self.legend.label_space(self.ignore_id)
-        ignore_id = USUAL_IGNORE_ID if self.ignore_id is None else self.ignore_id
+        ignore_id = DEFAULT_IGNORE_ID if self.ignore_id is None else self.ignore_id
         if self.num_classes is None and self.id_map is None:
             return None
         count = num_classes_of(self.id_map or {}, ignore_id) if self.num_classes is None else self.num_classes
@@ -242,7 +240,7 @@ def _own_classes(look: LabelLook, said: Said, facts: Sequence[Sequence[PairFacts
     if maps is not None and len(maps) == 1:
         id_map = maps[0]
     if space is None:
-        space = _guessed_label_space(values, USUAL_IGNORE_ID if said.ignore_id is None else said.ignore_id, id_map)
+        space = _guessed_label_space(values, DEFAULT_IGNORE_ID if said.ignore_id is None else said.ignore_id, id_map)
     is_guess = said.space is None
     value_to_id = id_map if id_map is not None else _identity(space)
     _check_targets(said.id_map, space)

@@ -1,7 +1,7 @@
 """Reading the two files of a pair to the end, and noting all that is to be known about them."""
 
 import hashlib
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import cv2
 import numpy as np
@@ -10,13 +10,12 @@ from data_generator.checking.alignment import edge_correlation
 from data_generator.checking.faults import Fault
 from data_generator.checking.label_checks import LabelFacts, LabelLook, check_label
 from data_generator.files.discovery import Pair
+from helpers.aliases import Size
 from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
 from helpers.images import NotRgbError, read_image
 
 #: (height, width) at which the images of a split are averaged.
 THUMBNAIL_SIZE = (48, 96)
-
-Size = Tuple[int, int]
 
 
 class ImageFacts(NamedTuple):

@@ -9,10 +9,9 @@ from data_generator.checking.faults import Fault
 from data_generator.errors import DataError
 from data_generator.files.discovery import LOSSY_EXTENSIONS
 from data_generator.files.palettes import PaletteRule
+from helpers.aliases import Color
 from helpers.ground_truth import nearest_colors
 from helpers.images import read_color_labels, read_label_file
-
-Color = Tuple[int, int, int]
 
 
 class LabelLook(NamedTuple):

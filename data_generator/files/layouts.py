@@ -14,6 +14,7 @@ from data_generator.files.discovery import (
     read_names,
     stem_of,
 )
+from helpers.aliases import Color
 from helpers.label_spaces import (
     ADE20K,
     CAMVID,
@@ -26,8 +27,6 @@ from helpers.label_spaces import (
     cityscapes_train_ids_to_cityscapes20,
     file_ids_to_class_ids,
 )
-
-Color = Tuple[int, int, int]
 
 
 class Layout(NamedTuple):

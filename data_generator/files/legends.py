@@ -7,9 +7,8 @@ import re
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from data_generator.errors import DataError
-from helpers.label_spaces import LabelSpace, generic_label_space
-
-Color = Tuple[int, int, int]
+from helpers.aliases import Color
+from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space
 
 #: Files that are looked for beside the data.
 LEGEND_NAMES = ('classes.json', 'classes.txt', 'label_map.pbtxt', 'labelmap.txt')
@@ -50,7 +49,7 @@ class Legend(NamedTuple):
     def label_space(self, ignore_id: Optional[int] = None) -> LabelSpace:
         """Makes the label space of a dataset that has these classes; 255 is ignored where nobody says otherwise."""
         if ignore_id is None:
-            ignore_id = 255 if self.ignore_id is None else self.ignore_id
+            ignore_id = DEFAULT_IGNORE_ID if self.ignore_id is None else self.ignore_id
         space = generic_label_space(len(self.class_names), ignore_id, self.class_names)
         return space._replace(colors=self.colors or space.colors, ignore_colors=self.ignore_colors)
 

@@ -1,15 +1,14 @@
 """What label files of one's own hold: class IDs, masks of 0 and 255, or colours; told by looking at some of them."""
 
 import warnings
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 import numpy as np
 
 from data_generator.errors import DataError
+from helpers.aliases import Color
 from helpers.images import read_color_labels, read_label_file
-from helpers.label_spaces import LabelSpace, has_own_colors
-
-Color = Tuple[int, int, int]
+from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, has_own_colors
 
 #: What the values of a mask of 0 and 255 mean.
 BINARY_MAP: Dict[int, int] = {0: 0, 255: 1}
@@ -51,7 +50,7 @@ def readings(values: Iterable[int]) -> Optional[List[Dict[int, int]]]:
     return [{**classes, 255: len(others)}, {**classes, 255: 255}]
 
 
-def num_classes_of(id_map: Mapping[int, int], ignore_id: int = 255) -> int:
+def num_classes_of(id_map: Mapping[int, int], ignore_id: int = DEFAULT_IGNORE_ID) -> int:
     """Counts the classes that a map leads to."""
     return len(set(id_map.values()) - {ignore_id})
 
@@ -76,7 +75,7 @@ def own_conversion(labels: Sequence[str], space: LabelSpace, said_ignore_id: boo
         found = _by_color(labels, space)
         if found is not None:
             return found
-    if space.num_classes != 2 or space.ignore_id != 255 or said_ignore_id:
+    if space.num_classes != 2 or space.ignore_id != DEFAULT_IGNORE_ID or said_ignore_id:
         return Conversion()
     return Conversion(_binary_map(labels))
 

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from data_generator.errors import DataError
+from helpers.aliases import Color
 from helpers.label_spaces import LabelSpace
-from helpers.palettes import Color, LabelFile, as_color, ids_by_palette, is_grey, png_palette, used_colors
+from helpers.palettes import LabelFile, as_color, ids_by_palette, is_grey, png_palette, used_colors
 
 #: So many bytes hold the palette of a PNG with all that usually comes before it.
 _HEAD_SIZE = 4096

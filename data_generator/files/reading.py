@@ -10,12 +10,11 @@ from data_generator.errors import DataError
 from data_generator.files.discovery import Pair
 from data_generator.files.palettes import PaletteRule
 from data_generator.transforms.values import IdMap
+from helpers.aliases import Color
 from helpers.ground_truth import nearest_colors
 from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.images import read_color_labels, read_image, read_label_file
 from helpers.raster_windows import open_windowed
-
-Color = Tuple[int, int, int]
 
 #: From so many pixels on, crops are read from the file where that can be: 16 million take a tenth of a second.
 LARGE_IMAGE = 1 << 24

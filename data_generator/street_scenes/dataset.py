@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from typing import Dict, Iterable, Iterator, NamedTuple, Tuple, Union
+from typing import Dict, Iterable, Iterator, NamedTuple, Tuple
 
 import numpy as np
 from tqdm import tqdm
@@ -11,6 +11,7 @@ from data_generator.street_scenes.city import City, daylight, random_city
 from data_generator.street_scenes.rendering import VIEW_DISTANCE, check_size, make_scene, random_lens, render
 from data_generator.street_scenes.shards import run_shards
 from data_generator.street_scenes.world import random_world
+from helpers.aliases import PathLike
 from helpers.files import atomic_directory
 from helpers.images import write_image, write_labels
 
@@ -26,7 +27,6 @@ FRAME_OF_SEQUENCE = 19  # Cityscapes labels the 20th frame of each of its sequen
 # Below this a process takes longer to start than to draw its share.
 SCENES_WORTH_A_PROCESS = 20
 
-PathLike = Union[str, 'os.PathLike[str]']
 Scene = Tuple[np.ndarray, np.ndarray]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 import numpy as np
 
 from data_generator.transforms import geometry, light, values
-from data_generator.transforms.geometry import Size
+from helpers.aliases import Size
 
 #: What augmentations do to labels. MOVES: pixels of image and label move together, and `apply` of (size, drawn) is the
 #: 3x3 matrix by which. MIRRORS: likewise, also where a label has a size of its own. KEEPS: labels stay as they are, and

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from helpers import images
+from helpers.aliases import Size
 from helpers.images import by_four_channels
 
 #: How often a crop in which one class fills too much is drawn again before the best one seen is taken.
@@ -19,7 +20,6 @@ CROP_ATTEMPTS = 10
 
 Label = Optional[np.ndarray]
 Pair = Tuple[np.ndarray, Label]
-Size = Tuple[int, int]
 
 
 class Padding(NamedTuple):

@@ -11,10 +11,12 @@ import numpy as np
 
 from data_generator.transforms import geometry
 from data_generator.transforms.augmentations import AUGMENTATIONS, MIRRORS, MOVES
-from data_generator.transforms.geometry import Label, Padding, Pair, Size
+from data_generator.transforms.geometry import Label, Padding, Pair
 from data_generator.transforms.options import TRANSFORM_NAMES, TransformOptions, check_options
+from helpers.aliases import Size
 from helpers.ground_truth import convert_colors_to_ids as colors_to_ids
 from helpers.ground_truth import convert_ids_to_ids as ids_to_ids
+from helpers.label_spaces import DEFAULT_IGNORE_ID
 
 
 class Pipeline:
@@ -114,7 +116,7 @@ def _of_the_colours(image: np.ndarray, change: Callable[[np.ndarray, Any], np.nd
 
 
 def build_pipeline(
-    *, ignore_id: int = 255, num_classes: Optional[int] = None, has_labels: bool = True, **transforms: Any
+    *, ignore_id: int = DEFAULT_IGNORE_ID, num_classes: Optional[int] = None, has_labels: bool = True, **transforms: Any
 ) -> Pipeline:
     """Checks all options at once and returns the function (image, label, rng) -> (image, label) that they describe.
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from fcn8s.evaluation.scores import count_classes, count_confusion, intersection_over_union, mean_iou
-from helpers.label_spaces import LabelSpace
+from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace
 
 TRIMAP_WIDTHS = (4, 8, 16)
 RELATIVE_TOLERANCE = 0.0075
@@ -22,7 +22,7 @@ RELATIVE_TOLERANCE = 0.0075
 DISTANCE_LIMITS = (2, 4, 8, 16, 32)
 
 
-def boundary_mask(ids: np.ndarray, ignore_id: int = 255) -> np.ndarray:
+def boundary_mask(ids: np.ndarray, ignore_id: int = DEFAULT_IGNORE_ID) -> np.ndarray:
     """Finds, as bool [H, W], the pixels of `ids` (integers [H, W]) with a 4-neighbour of another ID, neither being
     `ignore_id`.
     """
@@ -53,7 +53,7 @@ def trimap_confusions(
     class_ids: np.ndarray,
     num_classes: int,
     widths: Sequence[float] = TRIMAP_WIDTHS,
-    ignore_id: int = 255,
+    ignore_id: int = DEFAULT_IGNORE_ID,
 ) -> np.ndarray:
     """Computes confusion matrices of the pixels within `width` pixels of a boundary of the ground truth (Kohli,
     Ladicky, Torr, "Robust higher order potentials for enforcing label consistency", IJCV 2009, section 5: the trimap).
@@ -80,7 +80,7 @@ def distance_confusions(
     class_ids: np.ndarray,
     num_classes: int,
     limits: Sequence[float] = DISTANCE_LIMITS,
-    ignore_id: int = 255,
+    ignore_id: int = DEFAULT_IGNORE_ID,
 ) -> np.ndarray:
     """Computes confusion matrices by distance to the nearest boundary of the ground truth, int64 [len(limits) + 1, C, C
     + 1].
@@ -105,7 +105,7 @@ def tolerance_in_pixels(height: int, width: int) -> float:
 
 
 def boundary_f1(
-    labels: np.ndarray, class_ids: np.ndarray, num_classes: int, tolerance: float, ignore_id: int = 255
+    labels: np.ndarray, class_ids: np.ndarray, num_classes: int, tolerance: float, ignore_id: int = DEFAULT_IGNORE_ID
 ) -> np.ndarray:
     """Computes F1 = 2 P R / (P + R) of the boundary of each class in one image (Csurka, Larlus, Perronnin, "What is a
     good evaluation measure for semantic segmentation?", BMVC 2013, section 3.3).

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, NamedTuple, Sequence, Union
 
 import numpy as np
 
-from helpers.label_spaces import LabelSpace
+from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace
 
 ArrayOrNumber = Union[np.ndarray, float]
 
@@ -48,7 +48,9 @@ class ClassCounts(NamedTuple):
     false_negatives: np.ndarray
 
 
-def count_confusion(labels: np.ndarray, class_ids: np.ndarray, num_classes: int, ignore_id: int = 255) -> np.ndarray:
+def count_confusion(
+    labels: np.ndarray, class_ids: np.ndarray, num_classes: int, ignore_id: int = DEFAULT_IGNORE_ID
+) -> np.ndarray:
     """Counts pixels by ground truth (row) and prediction (column).
 
     Args:

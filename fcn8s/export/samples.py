@@ -9,7 +9,7 @@ from fcn8s.batches import as_image_batch
 from fcn8s.export.certificate import Sample
 from fcn8s.export.formats import check_format
 from fcn8s.settings import ModelSettings
-from helpers.files import PathLike
+from helpers.aliases import PathLike
 from helpers.image_rules import ImageRules
 from helpers.images import find_images, read_image, read_labels, resize_image, resize_labels
 from helpers.label_spaces import LabelSpace
