@@ -22,9 +22,10 @@ from measuring import peak_memory
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 from fcn8s import FCN8s  # noqa: E402
+from fcn8s.prediction.drawing import LAYOUTS, Style  # noqa: E402
 from fcn8s.prediction.frozen_network import open_model  # noqa: E402
 from fcn8s.prediction.predictor import Predictor  # noqa: E402
-from fcn8s.prediction.video import LAYOUTS, Style, render_video  # noqa: E402
+from fcn8s.prediction.video import render_video  # noqa: E402
 from fcn8s.vgg16.write import write_encoder  # noqa: E402
 from helpers.label_spaces import CITYSCAPES  # noqa: E402
 from helpers.video import VideoWriter, open_frames  # noqa: E402

@@ -112,9 +112,9 @@ def _add_result_arguments(group: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from fcn8s.prediction.drawing import Style, check_style
     from fcn8s.prediction.polygon_files import PolygonFiles
     from fcn8s.prediction.result_files import ResultFiles, plan_jobs
-    from fcn8s.prediction.video import Style, check_style
     from helpers.files import check_folder
     from helpers.images import extensions_for
 

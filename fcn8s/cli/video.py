@@ -69,7 +69,8 @@ def _check_channels(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from fcn8s.prediction.video import Style, check_clockwork, check_places, check_smoothing, check_style, render_video
+    from fcn8s.prediction.drawing import Style, check_style
+    from fcn8s.prediction.video import check_clockwork, check_places, check_smoothing, render_video
 
     check_overlap(args)
     style = Style(

@@ -13,8 +13,8 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 
 import numpy as np
 
+from fcn8s.prediction.drawing import Drawing, Style
 from fcn8s.prediction.tiling import STRIDE, Cut, cuts
-from fcn8s.prediction.video import Drawing, Style
 from helpers.files import atomic_path
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace

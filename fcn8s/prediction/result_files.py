@@ -7,8 +7,8 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
+from fcn8s.prediction.drawing import DEFAULT_STYLE, Drawing, Style
 from fcn8s.prediction.polygon_files import PolygonFiles
-from fcn8s.prediction.video import DEFAULT_STYLE, Drawing, Style
 from helpers.color_vision import with_palette
 from helpers.files import atomic_path
 from helpers.images import IMAGE_EXTENSIONS, find_images, write_image, write_labels

@@ -168,6 +168,13 @@ def add_network_arguments(group: Any) -> None:
 
 
 def add_training_arguments(group: Any) -> None:
+    """How the network is trained, evaluated and saved."""
+    _add_step_arguments(group)
+    _add_evaluation_arguments(group)
+
+
+def _add_step_arguments(group: Any) -> None:
+    """What a step is: batches, optimiser, rate, loss, precision."""
     group.add_argument('--epochs', type=count, default=20, help='default: 20')
     group.add_argument('--batch', type=batch_size, default=4, metavar='N', help='images per batch (default: 4)')
     group.add_argument('--accumulate', type=count, default=1, metavar='K', help='batches per step (default: 1)')
@@ -194,6 +201,10 @@ def add_training_arguments(group: Any) -> None:
     add_precision_argument(group)
     group.add_argument('--xla', action='store_true', help='compile with XLA')
     add_trust_argument(group)
+
+
+def _add_evaluation_arguments(group: Any) -> None:
+    """When the training is evaluated and saved, and what it leaves."""
     group.add_argument('--eval-every', type=count, default=1, metavar='EPOCHS', help='default: 1')
     group.add_argument(
         '--eval-batch', type=batch_size, default=1, metavar='N', help='images per evaluation batch (default: 1)'

@@ -10,8 +10,9 @@ import pytest
 
 from data_generator.street_scenes import write_dataset
 from fcn8s.prediction.clockwork import Clockwork, Seen
+from fcn8s.prediction.drawing import Style
 from fcn8s.prediction.predictor import Predictor
-from fcn8s.prediction.video import Style, View, render_video
+from fcn8s.prediction.video import View, render_video
 from helpers.images import read_image, write_image
 from helpers.label_spaces import LabelSpace
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fcn8s.prediction import video
+from fcn8s.prediction.drawing import Drawing, Style
 from fcn8s.prediction.predictor import Predictor
-from fcn8s.prediction.video import Style
 from helpers.images import write_image
 from helpers.label_spaces import LABEL_SPACES, LabelSpace
 from helpers.termination import Interrupted, exit_status
@@ -68,19 +68,19 @@ def test_layouts(frames_dir, tmp_path, layout, size):
 def test_void_shows_the_frame_in_an_overlay_and_is_black_in_a_map():
     image = np.full((8, 10, 3), 77, np.uint8)
     class_ids = halves(image[np.newaxis])[0]
-    np.testing.assert_array_equal(video.Drawing(SPACE, Style(alpha=1.0))(image, class_ids)[0], 77)
-    np.testing.assert_array_equal(video.Drawing(SPACE, Style(layout='map'))(image, class_ids)[0], 0)
+    np.testing.assert_array_equal(Drawing(SPACE, Style(alpha=1.0))(image, class_ids)[0], 77)
+    np.testing.assert_array_equal(Drawing(SPACE, Style(layout='map'))(image, class_ids)[0], 0)
 
 
 def test_legend_lies_below_the_picture():
     space = LABEL_SPACES['cityscapes']
     image = np.full((60, 320, 3), 77, np.uint8)
-    picture = video.Drawing(space, Style(legend=True))(image, np.zeros((60, 320), np.uint8))
+    picture = Drawing(space, Style(legend=True))(image, np.zeros((60, 320), np.uint8))
     np.testing.assert_array_equal(picture[60:], draw_legend(space, 320))
 
 
 def test_a_legend_widens_a_picture_that_is_too_narrow():
-    draw = video.Drawing(LABEL_SPACES['cityscapes'], Style(legend=True))
+    draw = Drawing(LABEL_SPACES['cityscapes'], Style(legend=True))
     for width in (40, 8, 40, 320):
         image = np.full((60, width, 3), 77, np.uint8)
         picture = draw(image, np.full((60, width), 255, np.uint8))
@@ -93,9 +93,9 @@ def test_a_legend_widens_a_picture_that_is_too_narrow():
 def test_alpha_and_contours():
     image = np.full((40, 40, 3), 100, np.uint8)
     class_ids = halves(image[np.newaxis])[0]
-    plain = video.Drawing(SPACE, Style(alpha=0.0))(image, class_ids)
+    plain = Drawing(SPACE, Style(alpha=0.0))(image, class_ids)
     np.testing.assert_array_equal(plain, image)
-    contours = video.Drawing(SPACE, Style(alpha=0.01, contours=True))(image, class_ids)
+    contours = Drawing(SPACE, Style(alpha=0.01, contours=True))(image, class_ids)
     np.testing.assert_array_equal(contours[30, 19], (220, 40, 40))
     np.testing.assert_array_equal(contours[30, 5], (101, 99, 99))
 
@@ -350,15 +350,15 @@ def test_refuses_before_reading_or_writing(frames_dir, tmp_path):
 def test_zoom_enlarges_the_picture_and_not_the_prediction():
     image = np.full((8, 10, 3), 77, np.uint8)
     class_ids = halves(image[np.newaxis])[0]
-    small = video.Drawing(SPACE, Style(alpha=1.0))(image, class_ids)
-    large = video.Drawing(SPACE, Style(alpha=1.0, zoom=3))(image, class_ids)
+    small = Drawing(SPACE, Style(alpha=1.0))(image, class_ids)
+    large = Drawing(SPACE, Style(alpha=1.0, zoom=3))(image, class_ids)
     np.testing.assert_array_equal(large, small.repeat(3, axis=0).repeat(3, axis=1))
 
 
 @pytest.mark.parametrize('zoom', [0, 9])
 def test_zoom_out_of_range_is_refused(zoom):
     with pytest.raises(ValueError, match='zoom is {}; it has to be a whole number from 1 to 8'.format(zoom)):
-        video.Drawing(SPACE, Style(zoom=zoom))
+        Drawing(SPACE, Style(zoom=zoom))
 
 
 def sure_on_the_left(images, argmax=True):

@@ -1,0 +1,111 @@
+"""Drawing a segmentation: over its image, beside it, with a legend, with the doubt."""
+
+from typing import List, NamedTuple, Optional, Tuple
+
+import cv2
+import numpy as np
+
+from helpers.color_vision import with_palette
+from helpers.image_rules import shown_channels
+from helpers.label_spaces import LabelSpace
+from helpers.visualization_utils import (
+    colorize,
+    draw_legend,
+    legend_width,
+    print_segmentation_onto_image,
+    put_above_legend,
+)
+
+LAYOUTS = ('overlay', 'side-by-side', 'stacked', 'map')
+MAX_ZOOM = 8
+# How bright the image is below what shows doubt.
+_DARK = 0.45
+
+
+class Style(NamedTuple):
+    """How a segmentation is drawn.
+
+    layout: 'overlay'; 'side-by-side' or 'stacked', the frame and its overlay; or 'map', the colours alone.
+    alpha: the opacity of the colours over the frame, 0 to 1. contours: draw the borders of segments.
+    legend: add the names of the classes below the picture, which gets white on its right where it is too narrow.
+    confidence: add a picture of the doubt (`draw_doubt`), on the right where panels lie side by side, else below.
+    zoom: draw everything so many times larger than the frame, for small frames on large screens.
+    show: which channels are seen as red, green and blue, counted from 1; the first three for None.
+    palette: 'dataset', the colours of the classes, or 'color-blind', others that everybody can tell apart.
+    """
+
+    layout: str = 'overlay'
+    alpha: float = 0.5
+    contours: bool = False
+    legend: bool = False
+    zoom: int = 1
+    show: Optional[Tuple[int, int, int]] = None
+    confidence: bool = False
+    palette: str = 'dataset'
+
+
+DEFAULT_STYLE = Style()
+
+
+def check_style(style: Style) -> None:
+    """Raises ValueError where a field is out of its range."""
+    if style.layout not in LAYOUTS:
+        raise ValueError('layout is {!r}; choose from {}.'.format(style.layout, ', '.join(LAYOUTS)))
+    if not 0 <= style.alpha <= 1:
+        raise ValueError(
+            'alpha is {}; it has to be from 0 (only the image) to 1 (only the colours).'.format(style.alpha)
+        )
+    if not 1 <= style.zoom <= MAX_ZOOM:
+        raise ValueError('zoom is {}; it has to be a whole number from 1 to {}.'.format(style.zoom, MAX_ZOOM))
+
+
+class Drawing:
+    """Draws class IDs onto frames of one video. The legend is drawn once for frames of one width."""
+
+    def __init__(self, label_space: LabelSpace, style: Style) -> None:
+        check_style(style)
+        self._label_space = with_palette(label_space, style.palette)
+        self._style = style
+        self._legend = None  # type: Optional[np.ndarray]
+        self._legend_is_for = 0  # the width of the picture above it
+
+    def __call__(self, image: np.ndarray, class_ids: np.ndarray, doubt: Optional[np.ndarray] = None) -> np.ndarray:
+        """uint8 [H, W, C] and [H, W] -> uint8 [h, w, 3]; with the doubt, float32 [H, W], if there is one."""
+        image = shown_channels(image, self._style.show)
+        if self._style.zoom > 1:
+            size = (image.shape[1] * self._style.zoom, image.shape[0] * self._style.zoom)
+            image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+            class_ids = cv2.resize(class_ids, size, interpolation=cv2.INTER_NEAREST)
+        panels = self._panels(image, class_ids)
+        if doubt is not None:
+            panels.append(draw_doubt(image, cv2.resize(doubt, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)))
+        picture = np.concatenate(panels, axis=1 if self._style.layout == 'side-by-side' else 0)
+        if not self._style.legend:
+            return picture
+        if self._legend is None or self._legend_is_for != picture.shape[1]:
+            self._legend_is_for = picture.shape[1]
+            self._legend = draw_legend(self._label_space, legend_width(self._label_space, picture.shape[1]))
+        return put_above_legend(picture, self._legend)
+
+    def _panels(self, image: np.ndarray, class_ids: np.ndarray) -> List[np.ndarray]:
+        if self._style.layout == 'map':
+            return [colorize(class_ids, self._label_space)]
+        overlay = print_segmentation_onto_image(
+            image, class_ids, self._label_space, self._style.alpha, self._style.contours
+        )
+        return [overlay] if self._style.layout == 'overlay' else [image, overlay]
+
+
+def draw_doubt(image: np.ndarray, doubt: np.ndarray) -> np.ndarray:
+    """The image in dark grey, and where the network doubts, over it, from violet over orange to yellow.
+
+    Args:
+        image: uint8 [H, W, 3], RGB.
+        doubt: float32 [H, W], 1 minus the largest soft-max value: 0 where the network is sure.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)[..., np.newaxis] * _DARK
+    # Two classes that are equally likely are half a doubt, and are to be seen; more than that is rare.
+    shares = np.clip(2 * doubt, 0, 1)
+    colors = cv2.applyColorMap((255 * shares).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    shares = np.sqrt(shares)[..., np.newaxis]
+    return (grey * (1 - shares) + colors * shares).astype(np.uint8)
