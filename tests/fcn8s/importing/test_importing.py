@@ -199,6 +199,19 @@ def test_an_imported_network_trains_is_saved_and_opens_again(imported, tmp_path)
         assert network.predict(IMAGES[:, :1, :7]).shape == (2, 1, 7)
 
 
+def test_an_imported_network_is_evaluated(imported):
+    """Every valid pixel counts once, where the predicted class says."""
+    with FCN8s(model_load_dir=imported) as network:
+        classes, ignored = network.num_classes, network.label_space.ignore_id
+        expected = np.zeros([classes, classes], np.int64)
+        batches = Stream()
+        for images, labels in (next(batches), next(batches)):
+            for truth, predicted in zip(labels.ravel(), network.predict(images).ravel()):
+                if truth != ignored:
+                    expected[truth, predicted] += 1
+        np.testing.assert_array_equal(network.evaluate(Stream(), 2)['confusion_matrix'], expected)
+
+
 def test_an_output_bias_travels(tmp_path):
     path = str(tmp_path / 'trained')
     network = structures.random_network(num_classes=20)
