@@ -204,7 +204,7 @@ def train_batches(options: argparse.Namespace, data: Any) -> Any:
     return data.generate(
         options.batch,
         shuffle=True,
-        workers=options.workers,
+        workers=options.threads,
         cache_dir=options.cache,
         resize=_as_tuple(size),
         **training.augmentations(options),
@@ -219,7 +219,7 @@ def _val_batches(options: argparse.Namespace, data: Optional[Any]) -> Any:
         shuffle=False,
         resize=_as_tuple(options.size),
         resize_labels=options.eval_at_input_size,
-        workers=options.workers,
+        workers=options.threads,
         cache_dir=options.cache,
     )
 
@@ -268,7 +268,7 @@ def _class_weights(options: argparse.Namespace, data: Any) -> Optional[List[floa
     if options.class_weights == 'median_frequency':
         from helpers.class_weights import median_frequency_weights
 
-        return median_frequency_weights(data.count_class_pixels(options.workers, show_progress=True)).tolist()
+        return median_frequency_weights(data.count_class_pixels(options.threads, show_progress=True)).tolist()
     try:
         return [float(weight) for weight in options.class_weights.split(',')]
     except ValueError:

@@ -127,7 +127,7 @@ def run_dir(stacks, encoders, tmp_path_factory):
     data = ['--images', str(stacks / 'train/images'), '--labels', str(stacks / 'train/labels'), '--classes', '2']
     data += ['--val-images', str(stacks / 'val/images'), '--val-labels', str(stacks / 'val/labels')]
     options = ['--epochs', '1', '--batch', '2', '--window', '0', '1000', '--encoder', str(encoders / 'zero')]
-    assert main(['train', '--run', run, '--workers', '0'] + data + options) == 0
+    assert main(['train', '--run', run, '--threads', '0'] + data + options) == 0
     return run
 
 
@@ -137,7 +137,7 @@ def test_the_rules_travel_with_the_run(run_dir, stacks, tmp_path, capsys):
     assert rules == {'channels': 5, 'bands': None, 'window': [[0, 1000]], 'alpha': 'black'}
     scores = str(tmp_path / 'scores.json')
     val = ['--images', str(stacks / 'val/images'), '--labels', str(stacks / 'val/labels')]
-    assert main(['evaluate', run_dir] + val + ['--json', scores, '--workers', '0']) == 0
+    assert main(['evaluate', run_dir] + val + ['--json', scores, '--threads', '0']) == 0
     with open(scores, encoding='utf-8') as file:
         assert np.sum(json.load(file)['confusion_matrix']) == 2 * 32 * 48
 
@@ -177,5 +177,5 @@ def test_the_printed_commands_train_on_five_channels(stacks, tmp_path, capsys, m
     assert main(['vgg16'] + words + ['--width-divisor', '64']) == 0
     words = shlex.split(training)[shlex.split(training).index('train') :]
     assert words[words.index('--window') :][:3] == ['--window', '0', '1000']
-    assert main(words + ['--epochs', '1', '--workers', '0', '--run', 'run']) == 0
+    assert main(words + ['--epochs', '1', '--threads', '0', '--run', 'run']) == 0
     assert os.path.isfile('preview.png') and os.path.isdir('run')

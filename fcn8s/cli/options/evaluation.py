@@ -13,6 +13,7 @@ from fcn8s.cli.options.prediction import (
     add_trust_argument,
     sampled_predictor,
 )
+from fcn8s.cli.options.workers import add_threads_argument, check_threads
 
 # Options that mean nothing without another one.
 _BELONG_TO = {'data': ('layout', 'split'), 'images': ('labels', 'id_map', 'color_tolerance')}
@@ -64,13 +65,7 @@ def add_data_arguments(group: Any) -> None:
         metavar='N',
         help='images per batch; more than 1 needs images of one size (default: 1)',
     )
-    group.add_argument(
-        '--workers',
-        type=int,
-        default=2,
-        metavar='N',
-        help='threads that read, and as many that measure boundaries (default: 2)',
-    )
+    add_threads_argument(group, 'threads that read, and as many that measure boundaries')
 
 
 def add_prediction_arguments(group: Any) -> None:
@@ -92,6 +87,7 @@ def add_prediction_arguments(group: Any) -> None:
 
 
 def check_data(args: argparse.Namespace) -> None:
+    check_threads(args.threads)
     if (args.data is None) == (args.images is None):
         raise ValueError('say what to evaluate on: either --data ROOT, or --images DIR --labels DIR.')
     for owner, names in _BELONG_TO.items():
@@ -177,7 +173,7 @@ def evaluate_subject(
             args.calibration,
         )
         with data.generate(
-            args.batch, shuffle=False, resize=size or False, resize_labels=args.at_input_size, workers=args.workers
+            args.batch, shuffle=False, resize=size or False, resize_labels=args.at_input_size, workers=args.threads
         ) as batches:
             evaluation = evaluate_model(
                 model.run,
@@ -185,7 +181,7 @@ def evaluate_subject(
                 batches,
                 batches.num_batches,
                 args.boundaries,
-                max(1, args.workers),
+                max(1, args.threads),
                 progress=lambda numbers: tqdm(numbers, desc='evaluate', unit='batch'),
                 observer=observer,
             )

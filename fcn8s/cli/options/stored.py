@@ -37,6 +37,14 @@ def check(options: Any, permitted: Dict[str, argparse.Action], where: str) -> No
             _check_entry(entry, action, where, name)
 
 
+def with_threads(options: Any) -> Any:
+    """The options under the names of today: threads that read were called workers in version 1.0."""
+    if not isinstance(options, dict) or 'workers' not in options or 'threads' in options:
+        return options
+    renamed = {name: value for name, value in options.items() if name != 'workers'}
+    return dict(renamed, threads=options['workers'])
+
+
 def _check_entry(value: Any, action: argparse.Action, where: str, name: str) -> None:
     if action.type is float:
         _require(_is_number(value), where, name, value, 'a finite number')

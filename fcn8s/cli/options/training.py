@@ -15,6 +15,7 @@ from fcn8s.cli.options.network import (
     add_precision_argument,
 )
 from fcn8s.cli.options.prediction import add_trust_argument
+from fcn8s.cli.options.workers import add_threads_argument, check_threads
 from fcn8s.settings import NORMALIZATIONS
 
 # Numbers beyond these are slips, and memory or time would run out on them without a word.
@@ -22,7 +23,7 @@ LARGEST_COUNT = 10**9
 LARGEST_BATCH = 4096
 
 # What --resume may change about a run.
-RESUMABLE = ('epochs', 'workers', 'cache', 'report')
+RESUMABLE = ('epochs', 'threads', 'cache', 'report')
 # Options that are not settings of the run and do not go into its config.json.
 _NOT_STORED = ('resume', 'run_dir', 'list_recipes', 'recipe', 'overfit_one_batch')
 # What a parser's result holds besides options.
@@ -98,7 +99,7 @@ def add_data_arguments(group: Any) -> None:
         help='bring images to this size; with --crop: those of the evaluation, --random-scale is for training',
     )
     add_image_arguments(group, 'all bands, the whole range, black; with --fine-tune-from as there')
-    group.add_argument('--workers', type=int, default=2, help='threads that read and augment (default: 2)')
+    add_threads_argument(group, 'threads that read and augment')
     group.add_argument('--cache', metavar='DIR', help='keep decoded and resized pairs in this directory')
 
 
@@ -273,6 +274,7 @@ def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.N
     _check_belongings(typed, given)
     _check_network(given)
     options = argparse.Namespace(**dict(defaults, **given))
+    check_threads(options.threads)
     from fcn8s.prediction.predictor import check_room
 
     for name in ('size', 'crop'):
@@ -329,7 +331,7 @@ def _rules() -> Dict[str, argparse.Action]:
 def _recipe_arguments(name: str, defaults: Dict[str, Any]) -> Dict[str, Any]:
     from fcn8s.training import recipes
 
-    arguments = recipes.read_recipe(name).arguments
+    arguments = stored.with_threads(recipes.read_recipe(name).arguments)
     stored.check(arguments, _rules(), 'the recipe {!r}'.format(name))
     unknown = sorted(set(arguments) - set(defaults))
     if unknown:
@@ -397,7 +399,8 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
             '{!r} was not started by fcn8s train, so its options are not known. Go on from Python with '
             'resume=True.'.format(typed['resume'])
         )
-    stored.check(config['command'], _rules(), '{!r}: config.json'.format(typed['resume']))
+    command = stored.with_threads(config['command'])
+    stored.check(command, _rules(), '{!r}: config.json'.format(typed['resume']))
     if not isinstance(config.get('training'), dict):
         raise ValueError('{!r}: config.json is damaged: it has no settings of training.'.format(typed['resume']))
     refused: List[str] = sorted(set(typed) - set(RESUMABLE) - {'resume'})
@@ -406,7 +409,8 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
             '--resume goes on with the settings that the run was started with; leave out {}. Only {} may '
             'change.'.format(_flags(refused), _flags(RESUMABLE))
         )
-    options = argparse.Namespace(**dict(defaults, **dict(labels.as_trained(config['command']), **typed)))
+    options = argparse.Namespace(**dict(defaults, **dict(labels.as_trained(command), **typed)))
+    check_threads(options.threads)
     options.run_dir = typed['resume']
     # Not counted again: they are part of what the run was started with.
     options.class_weights = config['training'].get('class_weights')

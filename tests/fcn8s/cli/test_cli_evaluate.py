@@ -112,8 +112,8 @@ def test_scores_are_those_of_the_predictions(networks, dataset, tmp_path, capsys
 
 
 def test_batches_and_threads_change_nothing(networks, dataset, tmp_path):
-    first = report_of(tmp_path, networks[0][0], '--data', dataset, '--workers', 0)
-    second = report_of(tmp_path, networks[0][0], '--data', dataset, '--batch', 2, '--workers', 2)
+    first = report_of(tmp_path, networks[0][0], '--data', dataset, '--threads', 0)
+    second = report_of(tmp_path, networks[0][0], '--data', dataset, '--batch', 2, '--threads', 2)
     assert second['loss'] == pytest.approx(first['loss'], rel=1e-6)
     assert dict(second, loss=None) == dict(first, loss=None)
 

@@ -200,11 +200,26 @@ def test_a_resumed_run_keeps_the_epochs_that_it_was_given(data, tiny_encoder, tm
     run = str(tmp_path / 'a run')
     words = ['--steps-per-epoch', '1', '--val-split', '', '--crop', '32', '32']
     assert main(['train', '--data', data, '--encoder', tiny_encoder, '--run', run, '--epochs', '1'] + words) == 0
-    assert main(['train', '--resume', run, '--epochs', '3', '--workers', '0']) == 0
+    assert main(['train', '--resume', run, '--epochs', '3', '--threads', '0']) == 0
     assert len(records(run)) == 3
     assert read_json(run, 'config.json')['command']['epochs'] == 3
     assert main(['train', '--resume', run]) == 0
     assert len(records(run)) == 3
+
+
+@pytest.mark.parametrize(
+    'options, expected',
+    [
+        ({'workers': 4, 'epochs': 1}, {'threads': 4, 'epochs': 1}),
+        ({'workers': 3, 'threads': 2}, {'workers': 3, 'threads': 2}),
+        ({'epochs': 1}, {'epochs': 1}),
+        (['no', 'table'], ['no', 'table']),
+    ],
+)
+def test_runs_and_recipes_of_version_1_0_call_threads_workers(options, expected):
+    from fcn8s.cli.options.stored import with_threads
+
+    assert with_threads(options) == expected
 
 
 def test_recipe_fine_tuning_and_freezing(whole, data, tmp_path, capsys):
@@ -315,7 +330,7 @@ def test_images_and_labels_in_folders(folders, tiny_encoder, tmp_path):
                 'sum',
                 '--clip-norm',
                 '1',
-                '--workers',
+                '--threads',
                 '0',
                 '--cache',
                 str(tmp_path / 'cache'),
@@ -502,7 +517,7 @@ def test_arguments_of_the_wrong_kind(words, message, capsys):
         (['--momentum', '0.9'], 'Adam has its own moments'),
         (['--keep-prob', '1.5'], 'keep_prob is 1.5'),
         (['--monitor', 'iou:unicorn'], 'there is no such class; the classes are road'),
-        (['--workers', '-1'], 'workers=-1'),
+        (['--threads', '-1'], '--threads is -1; it has to be 0 or more'),
         (['--crop', '0', '16'], 'random_crop'),
         (['--flip', '2'], 'flip'),
         (['--rotate', '10', '-10', '1'], 'with min <= max, both from -180'),
@@ -532,7 +547,7 @@ def test_a_run_is_never_overwritten(whole, data, tiny_encoder, capsys):
 @pytest.mark.parametrize(
     'words, message',
     [
-        (['--batch', '8'], 'leave out --batch. Only --epochs, --workers, --cache, --report may change'),
+        (['--batch', '8'], 'leave out --batch. Only --epochs, --threads, --cache, --report may change'),
         (['--batch', '2', '--run', 'X'], 'leave out --batch, --run.'),
         (['--recipe', 'demo'], 'leave out --recipe'),
     ],
