@@ -92,14 +92,14 @@ def check_precision(precision: str, xla: bool = False, machine: Optional[Machine
     """Raises ValueError with the reason where this TensorFlow or machine cannot do what is asked.
 
     Args:
-        precision: one of PRECISIONS.
+        precision: one of SESSION_PRECISIONS.
         xla: whether XLA is asked for.
         machine: None for this one.
     """
-    if precision not in PRECISIONS:
-        raise ValueError('precision is {!r}; it must be one of {}.'.format(precision, ', '.join(PRECISIONS)))
+    if precision not in SESSION_PRECISIONS:
+        raise ValueError('precision is {!r}; it must be one of {}.'.format(precision, ', '.join(SESSION_PRECISIONS)))
     machine = machine or this_machine()
-    reason = PRECISIONS[precision].why_not(machine)
+    reason = SESSION_PRECISIONS[precision].why_not(machine)
     if reason:
         raise ValueError(
             "precision={!r} does not work here: {} precision='float32' works everywhere.".format(precision, reason)
@@ -141,7 +141,7 @@ def _why_gpu_is_too_old(
 
 
 class Precision(NamedTuple):
-    """One entry of `PRECISIONS`.
+    """One entry of `SESSION_PRECISIONS`.
 
     why_not: why a machine cannot, in words; None where it can.
     rewrite: the field of TensorFlow's configuration that switches its rewrite of the graph on, where there is one.
@@ -153,7 +153,7 @@ class Precision(NamedTuple):
     needs_loss_scaling: bool = False
 
 
-PRECISIONS = {
+SESSION_PRECISIONS = {
     'float32': Precision(lambda machine: None),
     'bfloat16': Precision(_why_not_bfloat16, _BFLOAT16_REWRITE),
     'mixed_float16': Precision(_why_not_float16, _FLOAT16_REWRITE, needs_loss_scaling=True),
@@ -162,7 +162,7 @@ PRECISIONS = {
 
 def needs_loss_scaling(precision: str) -> bool:
     """Tells whether gradients of this precision can underflow, so that training needs `optimizers.LossScaling`."""
-    return PRECISIONS[precision].needs_loss_scaling
+    return SESSION_PRECISIONS[precision].needs_loss_scaling
 
 
 def converts_graph(precision: str, base: Optional[Any] = None) -> bool:
@@ -196,7 +196,7 @@ def session_config(
     if gpu_memory_growth:
         config.gpu_options.allow_growth = True
     rewrites = config.graph_options.rewrite_options
-    rewrite = PRECISIONS[precision].rewrite
+    rewrite = SESSION_PRECISIONS[precision].rewrite
     if rewrite is not None and not converts_graph(precision, base):
         setattr(rewrites, rewrite, rewrites.ON)
     if xla:

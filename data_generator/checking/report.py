@@ -10,6 +10,7 @@ from data_generator.files.discovery import Pair
 from data_generator.files.layouts import Layout
 from data_generator.files.masks import spell
 from helpers.label_spaces import LabelSpace
+from helpers.tables import align_columns
 
 #: How many files of each kind of fault are shown in the text; the JSON holds all.
 NUM_SHOWN = 5
@@ -292,29 +293,17 @@ def _class_table(report: DatasetReport) -> List[str]:
     splits = [split for split in report.splits if split.scored_pixels.any()]
     if not splits or report.class_weights is None:
         return []
-    share, images = ('{:>11.3%}', '{:>8}') if len(splits) < 3 else ('{:>9.2%}', '{:>6}')  # 80 columns
-    width = len((share + images).format(0.0, 0))
-    lines = [
-        '',
-        'Classes: share of the pixels that count, images that hold it, median frequency weight',
-        '  {:>3}  {:<16}'.format('ID', 'name')
-        + ''.join('{:>{}}'.format(split.name[: width - 1], width) for split in splits)
-        + '{:>9}'.format('weight'),
-    ]
+    share = '{:.3%}' if len(splits) < 3 else '{:.2%}'  # 80 columns
+    rows = [['ID', 'name'] + [cell for split in splits for cell in (split.name[:9], 'images')] + ['weight']]
     for class_id in report.scored_class_ids:
-        cells = ''.join(
-            (share + images).format(
-                split.scored_pixels[:, class_id].sum() / split.scored_pixels.sum(),
-                (split.scored_pixels[:, class_id] > 0).sum(),
-            )
-            for split in splits
-        )
-        lines.append(
-            '  {:>3}  {:<16}'.format(class_id, report.label_space.class_names[class_id][:16])
-            + cells
-            + '{:>9.4g}'.format(report.class_weights[class_id])
-        )
-    return lines
+        cells = []
+        for split in splits:
+            pixels = split.scored_pixels
+            cells += [share.format(pixels[:, class_id].sum() / pixels.sum()), str((pixels[:, class_id] > 0).sum())]
+        name = report.label_space.class_names[class_id][:16]
+        rows.append([str(class_id), name] + cells + ['{:.4g}'.format(report.class_weights[class_id])])
+    heading = 'Classes: share of the pixels that count, images that hold it, median frequency weight'
+    return ['', heading] + ['  ' + line for line in align_columns(rows, left=(1,))]
 
 
 def _id_map_lines(report: DatasetReport) -> List[str]:

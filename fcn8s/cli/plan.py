@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from fcn8s.cli.options.counts import batch_size, count
 from fcn8s.cli.options.network import add_architecture_arguments, add_optimizer_argument, add_precision_argument
 from fcn8s.optimizers import optimizer_settings
 
@@ -24,8 +25,8 @@ def add_parser(subparsers: Any) -> None:
         help='what the network sees: images after resizing and cropping',
     )
     parser.add_argument('--classes', '--num-classes', type=int, required=True, metavar='N')
-    parser.add_argument('--batch', type=int, default=4, metavar='N', help='images per batch (default: 4)')
-    parser.add_argument('--accumulate', type=int, default=1, metavar='K', help='batches per step (default: 1)')
+    parser.add_argument('--batch', type=batch_size, default=4, metavar='N', help='images per batch (default: 4)')
+    parser.add_argument('--accumulate', type=count, default=1, metavar='K', help='batches per step (default: 1)')
     parser.add_argument(
         '--width-divisor', type=int, default=1, metavar='N', help='of the encoder (default: 1, VGG-16 itself)'
     )
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    for name, value in (('--memory', args.memory), ('--images', args.images), ('--accumulate', args.accumulate)):
+    for name, value in (('--memory', args.memory), ('--images', args.images)):
         if value is not None and value <= 0:
             raise ValueError('{} is {}; it has to be above 0.'.format(name, value))
     if args.seconds < 0:

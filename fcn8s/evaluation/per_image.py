@@ -15,6 +15,7 @@ import numpy as np
 from fcn8s.evaluation.scores import count_classes, intersection_over_union, mean_iou, pixel_accuracy
 from helpers.files import atomic_path
 from helpers.label_spaces import LabelSpace
+from helpers.tables import align_columns
 
 NUM_WORST = 10
 SCREEN_COLUMNS = 80
@@ -188,12 +189,11 @@ def format_worst(
     confusions = [_confusion_text(rows[i].confusion, label_space) for i in worst]
     confusion_width = min(max([len(text) for text in confusions] + [21]), columns // 3 + 1)
     name_width = max(8, columns - confusion_width - 25)
-    line = '{:<' + str(name_width) + '}  {:>6}  {:>6}  {:>5}  {}'
-    lines = [line.format('image', 'mIoU', 'acc.', 'void', 'most costly confusion')]
+    table = [('image', 'mIoU', 'acc.', 'void', 'most costly confusion')]
     for i, numbers, confusion in zip(worst, cells, confusions):
-        lines.append(line.format(_tail(printable(names[i]), name_width), *numbers, _head(confusion, confusion_width)))
+        table.append((_tail(printable(names[i]), name_width), *numbers, _head(confusion, confusion_width)))
     heading = 'The {} images with the lowest mean IoU, of {}; in per cent'.format(len(worst), len(rows))
-    return '\n'.join([heading] + [text.rstrip() for text in lines])
+    return '\n'.join([heading] + align_columns(table, left=(0, 4)))
 
 
 def short_names(names: Sequence[str]) -> List[str]:

@@ -8,6 +8,7 @@ import numpy as np
 from fcn8s.evaluation.bootstrap import Interval
 from fcn8s.evaluation.scores import METRICS
 from helpers.label_spaces import LabelSpace
+from helpers.tables import align_columns
 
 COLUMNS = (('IoU', 'per_class_iou'), ('accuracy', 'per_class_accuracy'), ('precision', 'precision'))
 BOUNDARY_COLUMN = ('bound. F1', 'boundary_f1')
@@ -88,7 +89,7 @@ def _class_table(scores: Dict[str, Any], label_space: LabelSpace, sort: str) -> 
         + ['{:,}'.format(pixels[class_id])]
         for class_id in order
     ]
-    return _align([['class'] + [title for title, _ in columns] + ['pixels']] + rows)
+    return align_columns([['class'] + [title for title, _ in columns] + ['pixels']] + rows)
 
 
 def _class_order(scores: Dict[str, Any], label_space: LabelSpace, sort: str) -> Sequence[int]:
@@ -111,14 +112,15 @@ def _descending(value: float) -> Tuple[bool, float]:
 def _category_table(scores: Dict[str, Any]) -> List[str]:
     if not scores['category_iou']:
         return []
-    return _align([['category', 'IoU']] + [[name, _percent(iou)] for name, iou in scores['category_iou'].items()])
+    rows = [[name, _percent(iou)] for name, iou in scores['category_iou'].items()]
+    return align_columns([['category', 'IoU']] + rows)
 
 
 def _summary(scores: Dict[str, Any], interval: Optional[Interval]) -> List[str]:
     rows = [
         [title, _percent(scores[key])] for title, key in SUMMARY if key != 'mean_category_iou' or scores['category_iou']
     ]
-    lines = _align(rows + [['loss', '-' if math.isnan(scores['loss']) else '{:.4f}'.format(scores['loss'])]])
+    lines = align_columns(rows + [['loss', '-' if math.isnan(scores['loss']) else '{:.4f}'.format(scores['loss'])]])
     if interval:
         lines[0] += '  ({:.0f} % interval {} to {}, {} resamples of {} images)'.format(
             100 * interval.confidence,
@@ -137,7 +139,7 @@ def _boundary_lines(scores: Dict[str, Any]) -> List[str]:
         ['mean IoU within {:g} px of a boundary'.format(width), _percent(iou)]
         for width, iou in zip(scores['trimap_widths'], scores['trimap_mean_iou'])
     ]
-    return _align(
+    return align_columns(
         rows
         + [
             [
@@ -151,7 +153,7 @@ def _boundary_lines(scores: Dict[str, Any]) -> List[str]:
 def _calibration_lines(scores: Dict[str, Any]) -> List[str]:
     if 'expected_calibration_error' not in scores:
         return []
-    return _align(
+    return align_columns(
         [
             [
                 'expected calibration error, {} bins'.format(len(scores['bin_counts'])),
@@ -163,12 +165,3 @@ def _calibration_lines(scores: Dict[str, Any]) -> List[str]:
 
 def _percent(share: float) -> str:
     return '-' if math.isnan(share) else '{:.2f}'.format(100.0 * share)
-
-
-def _align(rows: Sequence[Sequence[str]]) -> List[str]:
-    """The first column flush left, the others flush right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows)]
-    return [
-        '  '.join([row[0].ljust(widths[0])] + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])])
-        for row in rows
-    ]

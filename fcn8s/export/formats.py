@@ -3,14 +3,14 @@
 import importlib.util
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-PRECISIONS = ('float32', 'float16', 'bfloat16', 'int8')
+EXPORT_PRECISIONS = ('float32', 'float16', 'bfloat16', 'int8')
 
 
 class Format(NamedTuple):
     """A format.
 
     file: what its runtime opens, inside the directory of the export; None for the directory itself.
-    precisions: of PRECISIONS.
+    precisions: of EXPORT_PRECISIONS.
     extra: the extra of this package that installs `packages`, which are looked for by their import names.
     takes_any_size: whether one file takes images of any size, and any number of them.
     """
@@ -27,7 +27,7 @@ FORMATS: Dict[str, Format] = {
     'frozen': Format('model.pb', ('float32', 'bfloat16')),
     'onnx': Format('model.onnx', ('float32', 'float16'), 'export', ('tf2onnx', 'onnx', 'onnxruntime')),
     'tflite': Format('model.tflite', ('float32', 'float16', 'int8'), 'tflite', ('ai_edge_litert',), False),
-    'openvino': Format('model.xml', PRECISIONS, 'openvino', ('openvino',)),
+    'openvino': Format('model.xml', EXPORT_PRECISIONS, 'openvino', ('openvino',)),
 }
 
 # What predicts on request (--engine): TensorFlow, or the runtime of a format.
@@ -52,8 +52,8 @@ def check_format(name: str) -> Format:
 def check_export_precision(name: str, precision: str) -> None:
     """Raises ValueError where a format does not come in that precision."""
     available = check_format(name).precisions
-    if precision not in PRECISIONS:
-        raise ValueError('precision is {!r}; choose from {}.'.format(precision, ', '.join(PRECISIONS)))
+    if precision not in EXPORT_PRECISIONS:
+        raise ValueError('precision is {!r}; choose from {}.'.format(precision, ', '.join(EXPORT_PRECISIONS)))
     if precision not in available:
         raise ValueError(
             'precision is {!r}; {} is exported in {}. {}'.format(

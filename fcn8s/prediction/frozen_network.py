@@ -21,7 +21,7 @@ from helpers.label_spaces import LabelSpace
 IMAGES_TENSOR = 'images_uint8:0'
 FLOAT_IMAGES_TENSOR = 'image_input:0'
 LOGITS_NODE = 'decoder/fcn8s_output'
-PRECISIONS = ('float32', 'bfloat16')
+PREDICTION_PRECISIONS = ('float32', 'bfloat16')
 
 
 class InferenceGraph:
@@ -144,9 +144,9 @@ def open_graph_def(
 
 def checked_config(precision: str, base: Optional[ConfigProto]) -> Any:
     """The `tf.ConfigProto` to predict with in a precision; raises ValueError where this machine cannot."""
-    if precision not in PRECISIONS:
+    if precision not in PREDICTION_PRECISIONS:
         raise ValueError(
-            'precision is {!r}; predictions are computed in {}.'.format(precision, ' or '.join(PRECISIONS))
+            'precision is {!r}; predictions are computed in {}.'.format(precision, ' or '.join(PREDICTION_PRECISIONS))
         )
     check_precision(precision, machine=this_machine(base))
     # The graph itself is in bfloat16 where it is asked for; TensorFlow's own rewrite would hold both kinds of weights.

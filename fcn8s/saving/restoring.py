@@ -10,6 +10,7 @@ from fcn8s.graph.assembly import Model
 from fcn8s.saving import saved_models
 from fcn8s.saving.paths import plain_directory, plain_prefix
 from fcn8s.settings import ModelSettings
+from helpers.tables import align_columns
 
 LEFT_OUT = 'left out: this network has no such layer'
 
@@ -222,8 +223,7 @@ def format_fits(fits: Sequence[Fit], stored: ModelSettings, wanted: ModelSetting
     rest = [fit for fit in fits if fit.outcome != 'loaded']
     num_here = sum(fit.outcome != LEFT_OUT for fit in fits)
     lines = ['{} of {} variables loaded as they are'.format(len(fits) - len(rest), num_here)]
-    width = max([len(fit.name) for fit in rest] or [0])
-    lines += ['  {:<{}}  {}'.format(fit.name, width, fit.outcome) for fit in rest]
+    lines += ['  ' + line for line in align_columns([(fit.name, fit.outcome) for fit in rest], left=(0, 1))]
     pairs = _class_pairs(stored, wanted)
     for side, what, settings in ((1, 'start anew', wanted), (0, 'are left behind', stored)):
         paired = {pair[side] for pair in pairs}

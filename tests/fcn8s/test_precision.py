@@ -85,7 +85,7 @@ def test_xla_needs_a_gpu_or_the_flag():
 
 
 def test_only_float16_needs_loss_scaling():
-    assert [precision.needs_loss_scaling(name) for name in precision.PRECISIONS] == [False, False, True]
+    assert [precision.needs_loss_scaling(name) for name in precision.SESSION_PRECISIONS] == [False, False, True]
 
 
 def test_the_users_config_is_copied_and_kept():

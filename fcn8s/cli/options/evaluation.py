@@ -5,6 +5,7 @@ import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from fcn8s.cli.options import labels
+from fcn8s.cli.options.counts import batch_size
 from fcn8s.cli.options.images import add_image_arguments, image_rules
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import (
@@ -60,7 +61,7 @@ def add_data_arguments(group: Any) -> None:
     )
     group.add_argument(
         '--batch',
-        type=int,
+        type=batch_size,
         default=1,
         metavar='N',
         help='images per batch; more than 1 needs images of one size (default: 1)',

@@ -3,7 +3,7 @@
 from typing import Any
 
 from fcn8s.optimizers import OPTIMIZERS
-from fcn8s.precision import PRECISIONS
+from fcn8s.precision import SESSION_PRECISIONS
 from fcn8s.settings import UPSAMPLINGS, VARIANTS, ModelSettings
 
 DEFAULTS = ModelSettings._field_defaults
@@ -28,4 +28,4 @@ def add_optimizer_argument(group: Any) -> None:
 
 def add_precision_argument(group: Any) -> None:
     """Adds --precision of a training."""
-    group.add_argument('--precision', choices=list(PRECISIONS), default='float32', help='default: float32')
+    group.add_argument('--precision', choices=list(SESSION_PRECISIONS), default='float32', help='default: float32')

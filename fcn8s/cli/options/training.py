@@ -7,6 +7,7 @@ import os
 from typing import Any, Dict, List
 
 from fcn8s.cli.options import labels, stored
+from fcn8s.cli.options.counts import batch_size, count
 from fcn8s.cli.options.images import add_image_arguments
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.network import (
@@ -17,10 +18,6 @@ from fcn8s.cli.options.network import (
 from fcn8s.cli.options.prediction import add_trust_argument
 from fcn8s.cli.options.workers import add_threads_argument, check_threads
 from fcn8s.settings import NORMALIZATIONS
-
-# Numbers beyond these are slips, and memory or time would run out on them without a word.
-LARGEST_COUNT = 10**9
-LARGEST_BATCH = 4096
 
 # What --resume may change about a run.
 RESUMABLE = ('epochs', 'threads', 'cache', 'report')
@@ -48,23 +45,6 @@ def take_defaults(parser: argparse.ArgumentParser) -> Dict[str, Any]:
             defaults[action.dest] = action.default
             action.default = argparse.SUPPRESS
     return defaults
-
-
-def count(text: str, largest: int = LARGEST_COUNT) -> int:
-    """The argument of an option that counts something: a whole number from 1 to `largest`."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if not 1 <= number <= largest:
-        rule = 'of at least 1' if number < 1 else 'from 1 to {}'.format(largest)
-        raise argparse.ArgumentTypeError('{!r} came; it has to be a whole number {}'.format(text, rule))
-    return number
-
-
-def batch_size(text: str) -> int:
-    """The argument of an option that says how many images are in memory at once: from 1 to LARGEST_BATCH."""
-    return count(text, LARGEST_BATCH)
 
 
 def add_data_arguments(group: Any) -> None:

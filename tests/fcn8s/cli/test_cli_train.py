@@ -593,11 +593,21 @@ def test_a_size_that_no_memory_holds_is_refused_before_data_are_read(flag, capsy
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('flag', ['--batch', '--eval-batch'])
-def test_a_batch_that_no_memory_holds_is_refused_at_once(flag, capsys):
+@pytest.mark.parametrize(
+    'command',
+    [
+        ['train', '--data', 'x', '--batch'],
+        ['train', '--data', 'x', '--eval-batch'],
+        ['evaluate', 'run', '--data', 'x', '--batch'],
+        ['report', 'run', '--batch'],
+        ['plan', '--size', '32', '64', '--classes', '3', '--batch'],
+    ],
+)
+@pytest.mark.parametrize('number, rule', [('100000', 'from 1 to 4096'), ('0', 'of at least 1')])
+def test_a_batch_that_no_memory_holds_is_refused_at_once(command, number, rule, capsys):
     with pytest.raises(SystemExit):
-        main(['train', '--data', 'x', flag, '100000'])
-    assert "'100000' came; it has to be a whole number from 1 to 4096" in capsys.readouterr().err
+        main([*command, number])
+    assert '{!r} came; it has to be a whole number {}'.format(number, rule) in capsys.readouterr().err
 
 
 @pytest.fixture(scope='module')

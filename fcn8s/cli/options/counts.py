@@ -1,0 +1,24 @@
+"""Arguments of options that count something."""
+
+import argparse
+
+# Numbers beyond these are slips, and memory or time would run out on them without a word.
+LARGEST_COUNT = 10**9
+LARGEST_BATCH = 4096
+
+
+def count(text: str, largest: int = LARGEST_COUNT) -> int:
+    """The argument of an option that counts something: a whole number from 1 to `largest`."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= largest:
+        rule = 'of at least 1' if number < 1 else 'from 1 to {}'.format(largest)
+        raise argparse.ArgumentTypeError('{!r} came; it has to be a whole number {}'.format(text, rule))
+    return number
+
+
+def batch_size(text: str) -> int:
+    """The argument of an option that says how many images are in memory at once: from 1 to LARGEST_BATCH."""
+    return count(text, LARGEST_BATCH)
