@@ -1,11 +1,12 @@
 """Batches of images and labels from a dataset on disk."""
 
+import copy
 import functools
 import hashlib
 import inspect
 import os
 import warnings
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union, cast
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union, cast
 
 import numpy as np
 from tqdm import tqdm
@@ -38,6 +39,7 @@ from data_generator.files.legends import Legend, find_legend, read_legend
 from data_generator.files.masks import Conversion, own_conversion
 from data_generator.files.palettes import color_palette
 from data_generator.files.processed import converted_labels
+from data_generator.files.splits import begin_with
 from data_generator.transforms.options import TRANSFORM_NAMES
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
 from helpers.images import extensions_for
@@ -265,6 +267,38 @@ class BatchGenerator:
     @property
     def has_labels(self) -> bool:
         return self.pairs[0].label is not None
+
+    def hold_out(self, *prefixes: str) -> Tuple['BatchGenerator', 'BatchGenerator']:
+        """Divides the dataset: the other images, and those whose file names begin with one of `prefixes`.
+
+        Labels of both are read alike. Images of one drive or film are too alike to be divided at random: where names
+        begin with that of the drive, a whole drive is held out.
+
+        Raises:
+            ValueError: No prefix, or an empty one.
+            DataError: A prefix that no name begins with; all of them do.
+        """
+        is_held = begin_with(self.pairs, prefixes)
+        if all(is_held):
+            raise DataError(
+                'All of {} images have names that begin with {}: none is left to train on. Hold out fewer.'.format(
+                    len(is_held), ' or '.join(repr(prefix) for prefix in prefixes)
+                )
+            )
+        return self._part(not held for held in is_held), self._part(is_held)
+
+    def only(self, *prefixes: str) -> 'BatchGenerator':
+        """Takes the images whose file names begin with one of `prefixes`. Raises as `hold_out`, but for all of them."""
+        return self._part(begin_with(self.pairs, prefixes))
+
+    def _part(self, is_chosen: Iterable[bool]) -> 'BatchGenerator':
+        """The same dataset with some of its pairs."""
+        if self.has_labels:
+            self._conversion = self.conversion  # which looks at some files: the parts must not look at different ones
+        part = copy.copy(self)
+        part.pairs = [pair for pair, chosen in zip(self.pairs, is_chosen) if chosen]
+        part._fingerprint, part._mean_color = None, None
+        return part
 
     def get_num_files(self) -> int:
         """Counts the images."""

@@ -60,6 +60,59 @@ def test_every_benchmark_is_run_by_these_tests(root_dir):
     assert scripts - {'ablation.py'} <= mentioned
 
 
+@pytest.fixture(scope='module')
+def ablation(root_dir):
+    spec = importlib.util.spec_from_file_location('ablation', os.path.join(root_dir, 'benchmarks', 'ablation.py'))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_difference_to_the_baseline_is_taken_seed_by_seed(ablation):
+    made = [('baseline', 0, 40), ('EMA', 0, 43), ('baseline', 1, 50), ('EMA', 1, 51), ('EMA', 2, 90)]
+    outcomes = [ablation.Outcome(name, seed, [1.0, score], 7, 60.0) for name, seed, score in made]
+    rows = ablation.table_of_differences(outcomes).splitlines()[2:]
+    # Differences 3 and 1: mean 2, standard deviation sqrt(2), standard error 1.
+    assert rows == ['| baseline | 2 | 45.00 |  |', '| EMA | 3 | 61.33 | +2.00 +- 1.00 |']
+    assert ablation.table_of_runs(outcomes).splitlines()[3] == '| EMA | 0 | 1.0 43.0 | 7 | 60 |'
+
+
+def test_options_that_the_ablation_does_not_know_are_those_of_training(ablation, capsys):
+    args, words = ablation.parse_arguments(
+        [
+            '--data',
+            'D',
+            '--encoder',
+            'E',
+            '--seeds',
+            '2',
+            '--hold-out',
+            'a',
+            'b',
+            '--variant',
+            '16=--variant 16s --l2 1',
+        ]
+    )
+    baseline, other = [ablation.train_options(words, variant, 5) for variant in ablation.choose(args)]
+    assert baseline.hold_out == other.hold_out == ['a', 'b'] and baseline.seed == 5 and baseline.batch == 8
+    assert (baseline.variant, baseline.l2, other.variant, other.l2) == (None, 0.0, '16s', 1.0)
+    for wrong in ('16s', 'baseline=--l2 1', 'a=l2'):
+        with pytest.raises(SystemExit):
+            ablation.parse_arguments(['--variant', wrong])
+        assert 'it has to be NAME=OPTIONS' in capsys.readouterr().err
+
+
+def test_outcomes_that_are_kept_are_found_again_and_say_the_steps(ablation, tmp_path):
+    path = str(tmp_path / 'kept.jsonl')
+    args, words = ablation.parse_arguments(['--data', 'D', '--encoder', 'E', '--cpu-seconds', '9', '--results', path])
+    settings = ablation.settings_of(args, ablation.BASELINE, 0)
+    ablation.Results(path).add(settings, ablation.Outcome('baseline', 0, [12.5], 33, 8.5))
+    results = ablation.Results(path)
+    assert results.find(settings).curve == [12.5] and results.find(dict(settings, cpu_seconds=10.0)) is None
+    missing = [(ablation.BASELINE, 1, ablation.settings_of(args, ablation.BASELINE, 1))]
+    assert ablation.steps_for(args, words, missing, results, 100) == {'baseline': 33}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='benchmarks read the peak memory from /proc')
 @pytest.mark.parametrize('script', sorted(SMALL))

@@ -117,11 +117,13 @@ def _heading(description: Dict[str, Any]) -> str:
     size = description['input_size']
     resized = 'images as they are' if size is None else 'images resized to {} x {}'.format(*size)
     where = "the network's size" if description['at_input_size'] else 'the size of the ground truth'
-    return '{}\n{} images of {}{}, {}, scored at {}\n'.format(
+    only = description['only']
+    return '{}\n{} images of {}{}{}, {}, scored at {}\n'.format(
         description['model'],
         description['num_images'],
         description['data'],
         ' ({})'.format(description['split']) if description['split'] else '',
+        ', only {}'.format(' '.join(only)) if only else '',
         resized,
         where,
     )

@@ -3,7 +3,7 @@
 import argparse
 import os
 import shlex
-from typing import Any, Dict, Optional
+from typing import Any, Dict
 
 from fcn8s.cli.options.evaluation import (
     add_data_arguments,
@@ -12,6 +12,7 @@ from fcn8s.cli.options.evaluation import (
     check_data,
     check_resamples,
     evaluate_subject,
+    evaluated_in_training,
     find_subjects,
     image_names,
 )
@@ -88,15 +89,12 @@ def _with_data_of_run(args: argparse.Namespace) -> argparse.Namespace:
     if args.data is not None or args.images is not None:
         return args
     options: Dict[str, Any] = runs.read_config(runs.open_run(args.model)).get('command') or {}
-    found: Dict[str, Optional[Any]] = {}
-    if options.get('data') and options.get('val_split'):
-        found = {
-            'data': options['data'],
-            'layout': args.layout or options['layout'],
-            'split': args.split or options['val_split'],
-        }
-    elif options.get('val_images'):
-        found = {'images': options['val_images'], 'labels': options['val_labels']}
+    found = evaluated_in_training(options)
+    for name in ('layout', 'split', 'only'):
+        if getattr(args, name) is not None and name in found:
+            found[name] = getattr(args, name)
+    if args.split is not None and args.only is None:
+        found.pop('only', None)  # of another split
     if found and options.get('eval_at_input_size') and options.get('size'):
         found['at_input_size'] = True
     return argparse.Namespace(**dict(vars(args), **found))

@@ -97,8 +97,8 @@ def _overfit(options: argparse.Namespace) -> int:
 def train_run(options: argparse.Namespace) -> None:
     """Trains as the options say, and prints where the run is and what to do with it."""
     train_data, val_data = open_datasets(options)
-    with train_batches(options, train_data) as batches, _val_batches(options, val_data) as val_batches:
-        arguments = _train_arguments(options, batches, val_batches)
+    with train_batches(options, train_data) as batches, val_batches(options, val_data) as val:
+        arguments = train_arguments(options, batches, val)
         settings = network_settings(options, train_data)
         from fcn8s import FCN8s
         from fcn8s.planning.plan import process_memory
@@ -116,7 +116,7 @@ def train_run(options: argparse.Namespace) -> None:
 def _closing_lines(options: argparse.Namespace) -> str:
     run_dir, fcn8s = shlex.quote(options.run_dir), program()
     evaluate = ''
-    if options.val_images is not None or options.data is not None and options.val_split:
+    if options.hold_out or options.val_images is not None or options.data is not None and options.val_split:
         evaluate = 'evaluate:\n  {} evaluate {} {}\n'.format(fcn8s, run_dir, _data_flags(options))
     return (
         '\nThe run is in {run}\n{evaluate}predict:\n  {fcn8s} predict {run} IMAGE '
@@ -152,6 +152,8 @@ def open_datasets(options: argparse.Namespace) -> Tuple[Any, Optional[Any]]:
         def split(name: str) -> Any:
             return BatchGenerator.from_layout(options.layout, options.data, name, seed=options.seed, image_rules=rules)
 
+        if options.hold_out is not None:
+            return split(options.split).hold_out(*options.hold_out)
         return split(options.split), split(options.val_split) if options.val_split else None
 
     return _open_folders(options, rules)
@@ -166,6 +168,8 @@ def _open_folders(options: argparse.Namespace, rules: Any) -> Tuple[Any, Optiona
     train = BatchGenerator([options.images], None, [options.labels], seed=options.seed, image_rules=rules, **said)
     if options.id_map is None and train.conversion.id_map is not None:
         options.id_map = spell(train.conversion.id_map)  # so that config.json says how labels were read
+    if options.hold_out is not None:
+        return train.hold_out(*options.hold_out)
     if options.val_images is None:
         return train, None
     read_alike = dict(
@@ -211,7 +215,7 @@ def train_batches(options: argparse.Namespace, data: Any) -> Any:
     )
 
 
-def _val_batches(options: argparse.Namespace, data: Optional[Any]) -> Any:
+def val_batches(options: argparse.Namespace, data: Optional[Any]) -> Any:
     if data is None:
         return contextlib.nullcontext()
     return data.generate(
@@ -278,11 +282,11 @@ def _class_weights(options: argparse.Namespace, data: Any) -> Optional[List[floa
         ) from None
 
 
-def _train_arguments(options: argparse.Namespace, batches: Any, val_batches: Optional[Any]) -> Dict[str, Any]:
+def train_arguments(options: argparse.Namespace, batches: Any, val: Optional[Any]) -> Dict[str, Any]:
     from fcn8s.training.schedules import parse_schedule
 
     steps = options.steps_per_epoch or max(1, batches.num_batches // options.accumulate)
-    evaluates = val_batches is not None
+    evaluates = val is not None
     return dict(
         epochs=options.epochs,
         steps_per_epoch=steps,
@@ -291,7 +295,7 @@ def _train_arguments(options: argparse.Namespace, batches: Any, val_batches: Opt
         l2_regularization=options.l2,
         eval_dataset='val' if evaluates else 'train',
         eval_frequency=options.eval_every,
-        val_generator=val_batches,
+        val_generator=val,
         metrics=tuple(METRICS) if evaluates else (),
         monitor=options.monitor or ('mean_iou' if evaluates else 'loss'),
         save_frequency=options.save_every,
@@ -411,10 +415,10 @@ def _report(options: argparse.Namespace) -> None:
 
 def _data_flags(options: argparse.Namespace) -> str:
     """What makes `fcn8s evaluate` score as the evaluations of the run did."""
-    if options.data is None:
-        flags = '--images {} --labels {}'.format(shlex.quote(options.val_images), shlex.quote(options.val_labels))
-    else:
-        flags = '--data {} --layout {} --split {}'.format(
-            shlex.quote(options.data), options.layout, shlex.quote(options.val_split)
-        )
+    from fcn8s.cli.options.evaluation import evaluated_in_training
+
+    found = evaluated_in_training(vars(options))
+    only = found.pop('only', [])
+    words = [word for name, value in found.items() for word in ('--' + name, value)]
+    flags = ' '.join(map(shlex.quote, words + (['--only'] + only if only else [])))
     return flags + (' --at-input-size' if options.eval_at_input_size and options.size is not None else '')

@@ -53,6 +53,35 @@ def assert_same(one, other):
         np.testing.assert_array_equal(labels, other_labels)
 
 
+# ---- Parts of a dataset ----
+
+
+def test_a_sequence_is_held_out_by_the_names_of_its_images(tmp_path):
+    write_dataset(tmp_path, 12)
+    whole = dataset(tmp_path)
+    rest, held = whole.hold_out('1', '3')
+    names = [[os.path.basename(pair.image)[:-4] for pair in part.pairs] for part in (rest, held, whole.only('1'))]
+    assert names == [['0', '2', '4', '5', '6', '7', '8', '9'], ['1', '3', '10', '11'], ['1', '10', '11']]
+    assert whole.get_num_files() == 12 and len({part.fingerprint for part in (whole, rest, held)}) == 3
+    greens = {int(images[0, 0, 0, 1]) for images, _ in take(held.generate(1, shuffle=False), 4)}
+    assert greens == {1, 3, 10, 11} and rest.mean_color[1] == pytest.approx(np.mean([0, 2, 4, 5, 6, 7, 8, 9]))
+
+
+@pytest.mark.parametrize(
+    'prefixes, error, message',
+    [
+        ((), ValueError, "prefixes=(): has to be how file names begin, for example '0.png'"),
+        (('1', ''), ValueError, "prefixes=('1', '')"),
+        (('7',), DataError, "None of 5 images has a name that begins with '7'; they are called 0.png to 4.png."),
+        (('0', '1', '2', '3', '4'), DataError, 'All of 5 images have names that begin with'),
+    ],
+)
+def test_what_cannot_be_held_out(root, prefixes, error, message):
+    with pytest.raises(error) as raised:
+        dataset(root).hold_out(*prefixes)
+    assert message in str(raised.value)
+
+
 # ---- Signatures that scripts rely on ----
 
 

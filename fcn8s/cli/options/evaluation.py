@@ -42,6 +42,9 @@ def add_data_arguments(group: Any) -> None:
         help=LayoutHelp('with --data: %(layouts)s (default: the one that has the classes of the model)'),
     )
     group.add_argument('--split', help='with --data (default: val)')
+    group.add_argument(
+        '--only', nargs='+', metavar='PREFIX', help='only images whose file names begin with PREFIX: a sequence, a city'
+    )
     group.add_argument('--images', metavar='DIR', help='instead of --data: a directory of images')
     group.add_argument('--labels', metavar='DIR', help='with --images: the labels, called like their images')
     labels.add_reading_arguments(group)
@@ -101,6 +104,23 @@ def check_data(args: argparse.Namespace) -> None:
         raise ValueError('--images and --labels go together: a score needs the ground truth of each image.')
 
 
+def evaluated_in_training(options: Dict[str, Any]) -> Dict[str, Any]:
+    """The flags of what a training evaluated on: data, layout, split, only; or images, labels, only; else none.
+
+    options: those of `fcn8s train`.
+    """
+    held = options.get('hold_out')
+    found: Dict[str, Any] = {}
+    if options.get('data') and (held or options.get('val_split')):
+        found = dict(
+            data=options['data'], layout=options['layout'], split=options['split'] if held else options['val_split']
+        )
+    elif held or options.get('val_images'):
+        prefix = '' if held else 'val_'
+        found = {name: options[prefix + name] for name in ('images', 'labels')}
+    return dict(found, only=held) if held else found
+
+
 def find_subjects(args: argparse.Namespace) -> Tuple[Subject, Optional[Subject]]:
     """What is evaluated, and what it is compared with. Whatever is wrong with either shows before the first pass."""
     subject = _subject(args, args.model)
@@ -121,6 +141,8 @@ def _subject(args: argparse.Namespace, path: str) -> Subject:
     settings = read_description(model_dir).settings
     label_space = settings.label_space
     data = _open_data(args, label_space, image_rules(args, settings.image_rules), path)
+    if args.only is not None:
+        data = data.only(*args.only)
     return Subject(path, model_dir, check_same_classes(label_space, data.label_space), size, data)
 
 
@@ -208,6 +230,7 @@ def _description(args: argparse.Namespace, subject: Subject) -> Dict[str, Any]:
         'model': subject.model_dir,
         'data': args.data or args.images,
         'split': None if args.data is None else _split(args),
+        'only': args.only,
         'num_images': subject.data.get_num_files(),
         'fingerprint': subject.data.fingerprint,
         'input_size': subject.input_size,

@@ -57,6 +57,13 @@ def add_data_arguments(group: Any) -> None:
     )
     group.add_argument('--split', default='train', help='what to train on (default: train)')
     group.add_argument('--val-split', default='val', help="what to evaluate on; '' for no evaluation (default: val)")
+    group.add_argument(
+        '--hold-out',
+        nargs='+',
+        metavar='PREFIX',
+        help='do not train on images whose file names begin with PREFIX, for example a sequence or a city: they are '
+        'what is evaluated on, instead of --val-split',
+    )
     group.add_argument('--images', metavar='DIR', help='instead of --data: a directory of images')
     group.add_argument('--labels', metavar='DIR', help='with --images: the labels, called like their images')
     group.add_argument('--val-images', metavar='DIR', help='with --images: images to evaluate on')
@@ -337,7 +344,11 @@ def _check_data(given: Dict[str, Any]) -> None:
             '{} {}. Say with --random-scale MIN MAX how training scales them: for half the size, something like '
             '0.4 0.8.'.format(*given['size'])
         )
-    if not ('val_images' in given if 'images' in given else given.get('val_split', 'val')):
+    if 'hold_out' in given:
+        others = [name for name in ('val_split', 'val_images', 'val_labels') if name in given]
+        if others:
+            raise ValueError('--hold-out says what to evaluate on, and so does {}. Give one.'.format(_flags(others)))
+    elif not ('val_images' in given if 'images' in given else given.get('val_split', 'val')):
         without = [name for name in ('eval_every', 'eval_batch', 'eval_at_input_size') if name in given]
         if without:
             raise ValueError('{} came, but there are no data to evaluate on.'.format(_flags(without)))

@@ -129,6 +129,15 @@ def test_images_and_labels_in_plain_folders(networks, tmp_path):
     np.testing.assert_array_equal(report['confusion_matrix'], expected_confusion(networks[0][1]))
 
 
+def test_only_images_whose_names_begin_so(networks, dataset, tmp_path, capsys):
+    path, predictions = networks[0]
+    report = report_of(tmp_path, path, '--data', dataset, '--only', 'aachen_000000', 'aachen_000002')
+    confusion = scores.count_confusion(cityscapes_ids_to_train_ids()[load_label_ids()[::2]], predictions[::2], 19)
+    np.testing.assert_array_equal(report['confusion_matrix'], confusion[:, :19])
+    assert report['only'] == ['aachen_000000', 'aachen_000002']
+    assert '(val), only aachen_000000 aachen_000002,' in capsys.readouterr().out
+
+
 def test_at_the_size_of_the_ground_truth_or_of_the_network(networks, tmp_path):
     root = write_dataset(tmp_path, scale=2)
     at_truth = report_of(tmp_path, networks[0][0], '--data', root, '--size', *SIZE)

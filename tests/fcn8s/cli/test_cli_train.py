@@ -353,6 +353,20 @@ def test_images_and_labels_in_folders(folders, tiny_encoder, tmp_path):
     assert read_json(run, 'config.json')['training']['optimizer']['accumulate_batches'] == 3
 
 
+def test_a_sequence_that_is_held_out_is_evaluated_on_and_reported(data, tiny_encoder, tmp_path, capsys):
+    run, cities = str(tmp_path / 'run'), os.path.join(data, 'leftImg8bit', 'train')
+    held = sorted(name for _, _, names in os.walk(cities) for name in names)[0].split('_leftImg8bit')[0]
+    words = ['--data', data, '--encoder', tiny_encoder, '--hold-out', held, '--epochs', '1', '--batch', '3']
+    assert main(['train', '--run', run] + words) == 0
+    printed = capsys.readouterr().out
+    assert '3 training images and 1 to evaluate on' in printed
+    assert '--split train --only ' + held in printed
+    with open(os.path.join(run, 'report.html'), encoding='utf-8') as file:
+        page = file.read()
+    assert [image['name'] for image in json.loads(re.search('id="data">(.*?)</script>', page, re.S).group(1))['images']]
+    assert held in page
+
+
 def test_crops_and_an_evaluation_at_another_size(folders, tiny_encoder, tmp_path, capsys):
     run = str(tmp_path / 'run')
     words = [word for pair in folders.items() for word in pair]
@@ -470,6 +484,10 @@ def test_flags_of_augmentations_become_options_of_generate():
         ),
         (DATA + ['--val-split', '', '--eval-every', '2'], '--eval-every came, but there are no data to evaluate on'),
         (FOLDERS + ['--eval-batch', '2'], '--eval-batch came, but there are no data to evaluate on'),
+        (
+            DATA + ['--hold-out', 'a', '--val-split', 'test'],
+            '--hold-out says what to evaluate on, and so does --val-split',
+        ),
         (DATA + ['--recipe', 'none'], "there is no recipe 'none'"),
         (['--resume', 'no/such/run'], "'no/such/run' is no run directory"),
         (DATA, 'No such directory of images: D/leftImg8bit/train'),
@@ -572,13 +590,15 @@ def test_a_run_of_a_script_is_resumed_by_that_script(whole, tmp_path, capsys):
         (dict(val_split='test set'), "--data DATA --layout camvid --split 'test set'"),
         (dict(eval_at_input_size=True, size=[32, 64]), '--data DATA --layout camvid --split val --at-input-size'),
         (dict(val_split=''), None),
+        (dict(hold_out=['Seq05', '0006 R0']), "--data DATA --layout camvid --split train --only Seq05 '0006 R0'"),
+        (dict(data=None, images='I', labels='L', hold_out=['a']), '--images I --labels L --only a'),
         (dict(data=None, images='I', labels='L', val_images='VI', val_labels='VL'), '--images VI --labels VL'),
         (dict(data=None, images='I', labels='L'), None),
     ],
 )
 def test_the_line_for_evaluation_scores_as_the_run_did_and_is_left_out_without_data_for_it(changes, flags):
     options = dict(data='DATA', layout='camvid', val_split='val', run_dir='runs/x', size=None, eval_at_input_size=False)
-    options.update(images=None, labels=None, val_images=None, val_labels=None)
+    options.update(images=None, labels=None, val_images=None, val_labels=None, split='train', hold_out=None)
     lines = train._closing_lines(argparse.Namespace(**dict(options, **changes)))
     line = next((line for line in lines.splitlines() if ' evaluate ' in line), None)
     assert (line is None) == (flags is None) and (line is None or line.endswith(' evaluate runs/x ' + flags))
