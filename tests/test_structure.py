@@ -30,6 +30,7 @@ ARROWS = {
         'vgg16': GROUND | {'graph', 'saving'},
         'planning': GROUND | {'graph', 'vgg16'},
         'importing': GROUND | {'graph', 'saving', 'vgg16'},
+        'distributed': GROUND,
         'network': GROUND | {'graph', 'saving', 'evaluation'},
         'training': GROUND | {'graph', 'saving', 'evaluation', 'network'},
         'report': GROUND | {'saving', 'evaluation'},

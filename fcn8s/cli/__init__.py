@@ -12,6 +12,7 @@ from typing import Optional, Sequence
 
 from fcn8s import __version__
 from fcn8s.cli.terminal import Parser, complain, ensure_streams, fitted_output, plain_warnings
+from fcn8s.distributed.launching import follow_launcher
 from fcn8s.foreign_folders import explained
 from helpers.termination import exit_status, termination_raised
 
@@ -41,6 +42,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     Exit status: 0 done, 1 the command's own 'no', 2 bad input, 130 interrupted, 143 ended by SIGTERM.
     """
     ensure_streams()
+    follow_launcher()
     parser = build_parser()
     args = parser.parse_args(argv)
     args.argv = sys.argv[1:] if argv is None else list(argv)

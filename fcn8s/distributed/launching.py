@@ -1,0 +1,301 @@
+"""Starts several processes on this machine, passes on what they say, and ends all of them when one ends.
+
+Each worker leads a process group of its own, so that Ctrl-C reaches the launcher alone, which decides. A worker's
+standard input is a pipe that the launcher holds and writes nothing into: when the launcher dies, whatever of, the pipe
+ends, and so does the worker (`follow_launcher`). Nothing here loads TensorFlow.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from helpers.termination import Interrupted
+
+# How long workers that are asked to end may tidy up before they are killed, in seconds.
+GRACE = 5.0
+_POLL = 0.05
+# Tells a worker that a launcher started it, and which cores are its own (none: all).
+_LAUNCHED = 'FCN8S_LAUNCHED'
+_GPUS = 'CUDA_VISIBLE_DEVICES'
+_NVIDIA_DEVICES = '/proc/driver/nvidia/gpus'
+
+
+class Worker(NamedTuple):
+    """A process to start.
+
+    name: what messages call it, such as 'worker 2 of 4'.
+    command: program and arguments; `fcn8s_command` makes one of this library.
+    environment: variables besides those of this process.
+    cores: that it keeps to from its start; None leaves them to the worker.
+    speaks: whether its output goes where that of this process goes, as it is. What others say is passed on line by line
+        to standard error, with their name in front; a line that one of them has said already is left out.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = {}
+    cores: Optional[Sequence[int]] = None
+    speaks: bool = False
+
+
+class WorkerEndedError(ChildProcessError):
+    """A worker ended before its work was done, and all others were ended with it.
+
+    Attributes:
+        name: of the worker.
+        status: its exit status; the negative number of the signal that killed it.
+    """
+
+    def __init__(self, name: str, status: int) -> None:
+        super().__init__('{} {}, and all others were ended with it.'.format(name, _how(status)))
+        self.name, self.status = name, status
+
+
+def _how(status: int) -> str:
+    if status >= 0:
+        return 'stopped with exit status {}'.format(status)
+    try:
+        text = 'was killed by {}'.format(signal.Signals(-status).name)
+    except ValueError:
+        text = 'was killed by signal {}'.format(-status)
+    return text + ' (the system does that where memory runs out)' * (status == -signal.SIGKILL)
+
+
+def names(count: int) -> List[str]:
+    """What messages call the workers: 'worker 1 of 2', 'worker 2 of 2'."""
+    return ['worker {} of {}'.format(number, count) for number in range(1, count + 1)]
+
+
+def fcn8s_command(arguments: Sequence[str]) -> List[str]:
+    """Returns the command that runs `fcn8s` with these arguments by the Python and the code that run this."""
+    # Not `-m`: that looks for packages in the working directory first, where a folder may be called `helpers`.
+    code = 'import sys; sys.path[:] = {!r}; sys.argv[0] = {!r}; from fcn8s.cli import main; sys.exit(main())'
+    return [sys.executable, '-c', code.format(sys.path, sys.argv[0])] + list(arguments)
+
+
+def available_cores() -> List[int]:
+    """Returns the cores that this process may use."""
+    if hasattr(os, 'sched_getaffinity'):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def core_shares(count: int, cores: Optional[Sequence[int]] = None) -> List[List[int]]:
+    """Deals the cores out in equal shares; where there are fewer than workers, each gets one, in turn.
+
+    Args:
+        count: Of workers.
+        cores: None for those that this process may use.
+    """
+    cores = available_cores() if cores is None else list(cores)
+    if count > len(cores):
+        return [[cores[number % len(cores)]] for number in range(count)]
+    bounds = [len(cores) * number // count for number in range(count + 1)]
+    return [list(cores[start:end]) for start, end in zip(bounds, bounds[1:])]
+
+
+def pin(cores: Sequence[int]) -> None:
+    """Keeps this process, with all threads that it has by now, to some cores, where the system can do that."""
+    if not hasattr(os, 'sched_setaffinity'):
+        return
+    threads = [0]
+    with contextlib.suppress(OSError):
+        threads = [int(name) for name in os.listdir('/proc/self/task')]
+    for thread in threads:
+        with contextlib.suppress(OSError):  # it has ended meanwhile, or a container forbids it
+            os.sched_setaffinity(thread, cores)
+
+
+def visible_gpus() -> List[str]:
+    """Returns what `CUDA_VISIBLE_DEVICES` may name: what it names now, else the NVIDIA devices of this machine."""
+    if _GPUS in os.environ:
+        listed = [name.strip() for name in os.environ[_GPUS].split(',')]
+        # CUDA takes what stands before the first entry that is none.
+        valid = [bool(name) and name != '-1' for name in listed]
+        return listed[: valid.index(False)] if False in valid else listed
+    with contextlib.suppress(OSError):
+        return [str(number) for number in range(len(os.listdir(_NVIDIA_DEVICES)))]
+    return []
+
+
+def gpu_environments(count: int) -> List[Dict[str, str]]:
+    """Returns the variables that give each worker a GPU of its own; none where there is no GPU.
+
+    Raises:
+        ValueError: There are GPUs, but fewer than workers.
+    """
+    gpus = visible_gpus()
+    if not gpus:
+        return [{} for _ in range(count)]
+    if count > len(gpus):
+        raise ValueError(
+            '--workers is {}, and {} are visible: each worker takes one. Give --workers {}, or compute on the cores '
+            "with {}=''.".format(count, '1 GPU' if len(gpus) == 1 else '{} GPUs'.format(len(gpus)), len(gpus), _GPUS)
+        )
+    return [{_GPUS: gpu} for gpu in gpus[:count]]
+
+
+def follow_launcher() -> None:
+    """Keeps to the cores that a launcher says, and ends with it; does nothing in a process that none started."""
+    cores = os.environ.pop(_LAUNCHED, None)
+    if cores is None:
+        return
+    if cores:
+        pin([int(core) for core in cores.split(',')])
+    threading.Thread(target=_end_with_input, daemon=True).start()
+
+
+def _end_with_input() -> None:
+    with contextlib.suppress(OSError):
+        while os.read(0, 1):
+            pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_workers(
+    workers: Sequence[Worker],
+    write_line: Optional[Callable[[str], None]] = None,
+    tick: Optional[Callable[[], None]] = None,
+    passes_signals: bool = False,
+) -> None:
+    """Runs workers until all have ended well; when one does not, ends all. None is left when this returns or raises.
+
+    Args:
+        workers: What to start.
+        write_line: Writes a line that a worker has said; None for standard error.
+        tick: Called some times a second.
+        passes_signals: Hands SIGINT and SIGTERM on to the workers and goes on waiting: they decide when to stop. If
+            not, these end the workers at once.
+
+    Raises:
+        WorkerEndedError: One was killed or did not end with status 0.
+        Interrupted: The workers ended after a signal that was handed on.
+    """
+    group = _Group(write_line or _to_standard_error)
+    try:
+        with _handed_on(group, passes_signals) as signals:
+            for worker in workers:
+                group.start(worker)
+            while group.running():
+                if not signals:
+                    group.check()
+                if tick:
+                    tick()
+                time.sleep(_POLL)
+    finally:
+        group.end()
+    if signals and group.has_failed:
+        raise Interrupted('the workers have stopped', signals[0])
+    group.check()
+    if tick:
+        tick()
+
+
+@contextlib.contextmanager
+def _handed_on(group: '_Group', is_wanted: bool) -> Iterator[List[str]]:
+    """While open, SIGINT and SIGTERM go to the workers, if that is wanted; yields the list of those that came.
+
+    Signal handlers belong to the main thread; in any other this does nothing.
+    """
+    came: List[str] = []
+    if not is_wanted or threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+
+    def hand_on(number: int, _: Any) -> None:
+        came.append(signal.Signals(number).name)
+        group.send(number)
+
+    before = [(number, signal.signal(number, hand_on)) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield came
+    finally:
+        for number, handler in before:
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _to_standard_error(line: str) -> None:
+    if sys.stderr is not None:
+        print(line, file=sys.stderr, flush=True)
+
+
+class _Group:
+    """Workers that run, and what they have said."""
+
+    def __init__(self, write_line: Callable[[str], None]) -> None:
+        self._write_line = write_line
+        self._started: List[Tuple[Worker, Any]] = []
+        self._readers: List[threading.Thread] = []
+        self._said: Dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._ended_first: Optional[Tuple[str, int]] = None
+
+    def start(self, worker: Worker) -> None:
+        cores = ','.join(str(core) for core in worker.cores or ())
+        process = subprocess.Popen(
+            list(worker.command),
+            env=dict(os.environ, **dict(worker.environment, **{_LAUNCHED: cores})),
+            stdin=subprocess.PIPE,
+            stdout=None if worker.speaks else subprocess.PIPE,
+            stderr=None if worker.speaks else subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._started.append((worker, process))
+        if not worker.speaks:
+            reader = threading.Thread(target=self._pass_on, args=(worker.name, process.stdout), daemon=True)
+            self._readers.append(reader)
+            reader.start()
+
+    def _pass_on(self, name: str, stream: Any) -> None:
+        for line in stream:
+            text = line.decode(errors='backslashreplace').rstrip('\r\n').split('\r')[-1]
+            with self._lock:
+                if text and self._said.setdefault(text, name) == name:
+                    self._write_line('[{}] {}'.format(name, text))
+
+    def running(self) -> bool:
+        """Tells whether any runs; remembers which was the first that ended badly."""
+        statuses = [(worker.name, process.poll()) for worker, process in self._started]
+        bad = [(name, status) for name, status in statuses if status]
+        if bad and self._ended_first is None:
+            # A worker that was killed takes others with it: theirs are the words, it is the cause.
+            self._ended_first = min(bad, key=lambda entry: entry[1])
+        return any(status is None for _, status in statuses)
+
+    @property
+    def has_failed(self) -> bool:
+        return self._ended_first is not None
+
+    def check(self) -> None:
+        """Raises WorkerEndedError where one has ended badly."""
+        if self._ended_first is not None:
+            raise WorkerEndedError(*self._ended_first)
+
+    def send(self, number: int) -> None:
+        for _, process in self._started:
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, number)
+
+    def end(self) -> None:
+        """Asks all that still run to end, and kills them, and what they have started, where they do not."""
+        try:
+            self.send(signal.SIGTERM)
+            limit = time.monotonic() + GRACE
+            while time.monotonic() < limit and any(process.poll() is None for _, process in self._started):
+                time.sleep(_POLL)
+        finally:
+            for _, process in self._started:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                process.stdin.close()
+            for reader in self._readers:
+                reader.join(GRACE)

@@ -1,0 +1,180 @@
+"""Several processes: what they say, and that none is left, whoever dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from fcn8s.distributed import launching
+from fcn8s.distributed.launching import (
+    Worker,
+    WorkerEndedError,
+    core_shares,
+    gpu_environments,
+    run_workers,
+    visible_gpus,
+)
+from helpers.termination import Interrupted
+
+FOLLOW = 'from fcn8s.distributed.launching import follow_launcher; follow_launcher()\n'
+
+
+def worker(number, code, **options):
+    return Worker('worker {} of 2'.format(number), [sys.executable, '-c', textwrap.dedent(code)], **options)
+
+
+def is_running(process_id):
+    try:
+        with open('/proc/{}/stat'.format(process_id)) as file:
+            return file.read().rsplit(')', 1)[1].split()[0] not in 'ZX'
+    except OSError:
+        return False
+
+
+def wait_for(condition, seconds=20.0):
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def read_ids(folder, count):
+    paths = [os.path.join(str(folder), str(number)) for number in range(count)]
+    wait_for(lambda: all(os.path.exists(path) and os.path.getsize(path) for path in paths))
+    return [int(open(path).read()) for path in paths]
+
+
+def sleeper(folder, number, before=''):
+    """Says who it is in a file, and sleeps for longer than any test."""
+    code = FOLLOW + 'import os, signal, subprocess, sys, time\n' + before
+    return code + '\nopen({!r}, "w").write(str(os.getpid()))\ntime.sleep(600)'.format(str(folder / str(number)))
+
+
+def test_lines_come_with_a_name_and_what_all_say_comes_once():
+    lines, ticks = [], []
+    codes = [
+        'import sys; print("the same"); print("from %d", file=sys.stderr); print("a\\rb%d")' % (n, n) for n in (1, 2)
+    ]
+    run_workers([worker(n + 1, code) for n, code in enumerate(codes)], lines.append, lambda: ticks.append(1))
+    assert sorted(line.split('] ')[1] for line in lines) == ['b1', 'b2', 'from 1', 'from 2', 'the same']
+    assert '[worker 1 of 2] from 1' in lines and '[worker 2 of 2] b2' in lines
+    assert ticks
+
+
+def test_a_worker_that_speaks_has_the_output_of_the_launcher(capfd):
+    run_workers([worker(1, 'print("mine")', speaks=True), worker(2, 'print("of two")')])
+    out, err = capfd.readouterr()
+    assert out == 'mine\n' and err == '[worker 2 of 2] of two\n'
+
+
+def test_environment_cores_and_the_code_that_runs():
+    lines = []
+    code = FOLLOW + 'import os; print(os.environ["A"], sorted(os.sched_getaffinity(0)), "FCN8S_LAUNCHED" in os.environ)'
+    core = launching.available_cores()[-1]
+    run_workers([worker(1, code, environment={'A': 'x'}, cores=[core])], lines.append)
+    assert lines == ['[worker 1 of 2] x [{}] False'.format(core)]
+    lines = []
+    run_workers([Worker('w', launching.fcn8s_command(['--version']))], lines.append)
+    assert lines[0].startswith('[w] fcn8s ')
+
+
+@pytest.mark.parametrize(
+    'ending, message',
+    [
+        ('sys.exit(3)', 'worker 1 of 2 stopped with exit status 3, and all others were ended with it.'),
+        ('os.kill(os.getpid(), signal.SIGKILL)', r'worker 1 of 2 was killed by SIGKILL \(the system does that where'),
+        ('os.kill(os.getpid(), signal.SIGTERM)', 'worker 1 of 2 was killed by SIGTERM, and all'),
+    ],
+)
+def test_when_one_ends_badly_all_end(tmp_path, ending, message):
+    first = sleeper(tmp_path, 0, 'while not os.path.exists({!r}): time.sleep(0.02)\n'.format(str(tmp_path / '1')))
+    with pytest.raises(WorkerEndedError, match=message) as raised:
+        run_workers([worker(1, first.replace('time.sleep(600)', ending)), worker(2, sleeper(tmp_path, 1))])
+    assert raised.value.name == 'worker 1 of 2'
+    assert not any(map(is_running, read_ids(tmp_path, 2)))
+
+
+def test_who_ignores_sigterm_or_has_children_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(launching, 'GRACE', 0.3)
+    child = 'subprocess.Popen([sys.executable, "-c", {!r}])'.format(sleeper(tmp_path, 1).replace(FOLLOW, ''))
+    stubborn = sleeper(tmp_path, 0, 'signal.signal(signal.SIGTERM, signal.SIG_IGN)\n' + child)
+    ends = 'import os, sys, time\nwhile not os.path.exists({!r}): time.sleep(0.02)\nsys.exit(1)'
+    with pytest.raises(WorkerEndedError, match='worker 2 of 2 stopped with exit status 1'):
+        run_workers([worker(1, stubborn), worker(2, ends.format(str(tmp_path / '1')))])
+    wait_for(lambda: not any(map(is_running, read_ids(tmp_path, 2))))
+
+
+def test_a_program_that_is_not_there_ends_those_that_run(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        run_workers([worker(1, sleeper(tmp_path, 0)), Worker('w', ['/no/such/program'])])
+    time.sleep(0.1)
+    assert not (tmp_path / '0').exists() or not is_running(read_ids(tmp_path, 1)[0])
+
+
+LAUNCHER = """
+import sys
+from fcn8s.distributed.launching import Worker, run_workers
+from helpers.termination import Interrupted, termination_raised
+try:
+    with termination_raised():
+        run_workers([Worker('w', [sys.executable, '-c', code]) for code in {codes!r}], passes_signals={passes})
+except KeyboardInterrupt as interruption:
+    print(getattr(interruption, 'signal_name', 'SIGINT'), interruption)
+    sys.exit(7)
+"""
+
+
+def launch(codes, passes=False):
+    code = LAUNCHER.format(codes=codes, passes=passes)
+    return subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, universal_newlines=True)
+
+
+@pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_workers_end_with_their_launcher(tmp_path, number):
+    launcher = launch([sleeper(tmp_path, 0), sleeper(tmp_path, 1)])
+    ids = read_ids(tmp_path, 2)
+    launcher.send_signal(number)
+    launcher.communicate()
+    assert launcher.returncode == (-9 if number == signal.SIGKILL else 7)
+    wait_for(lambda: not any(map(is_running, ids)))
+
+
+def test_signals_are_handed_on_and_the_workers_decide(tmp_path):
+    patient = 'signal.signal(signal.SIGINT, lambda *_: (time.sleep(0.3), open({!r}, "w"), sys.exit(130)))\n'
+    codes = [sleeper(tmp_path, n, patient.format(str(tmp_path / 'done{}'.format(n)))) for n in range(2)]
+    launcher = launch(codes, passes=True)
+    read_ids(tmp_path, 2)
+    launcher.send_signal(signal.SIGINT)
+    assert launcher.communicate()[0] == 'SIGINT the workers have stopped\n' and launcher.returncode == 7
+    assert (tmp_path / 'done0').exists() and (tmp_path / 'done1').exists()
+    assert issubclass(Interrupted, KeyboardInterrupt)
+
+
+@pytest.mark.parametrize(
+    'count, cores, expected',
+    [
+        (2, [0, 1, 4, 5], [[0, 1], [4, 5]]),
+        (3, [0, 1, 2, 3], [[0], [1], [2, 3]]),
+        (3, [2, 7], [[2], [7], [2]]),
+        (1, [0, 1], [[0, 1]]),
+    ],
+)
+def test_cores_are_dealt_out(count, cores, expected):
+    assert core_shares(count, cores) == expected
+
+
+def test_one_gpu_a_worker(monkeypatch):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '3, GPU-ab,-1,5')
+    assert visible_gpus() == ['3', 'GPU-ab']
+    assert gpu_environments(2) == [{'CUDA_VISIBLE_DEVICES': '3'}, {'CUDA_VISIBLE_DEVICES': 'GPU-ab'}]
+    with pytest.raises(ValueError, match='--workers is 3, and 2 GPUs are visible: each worker takes one. Give --work'):
+        gpu_environments(3)
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+    assert visible_gpus() == [] and gpu_environments(2) == [{}, {}]
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES')
+    monkeypatch.setattr(launching, '_NVIDIA_DEVICES', '/no/such/folder')
+    assert visible_gpus() == []
