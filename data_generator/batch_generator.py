@@ -355,6 +355,7 @@ class BatchGenerator:
         prefetch: int = 2,
         cache_dir: Optional[str] = None,
         seed: Optional[int] = None,
+        share: Optional[Tuple[int, int]] = None,
     ) -> BatchIterator:
         """An endless iterator over batches, each a function of the seed and its number alone.
 
@@ -371,6 +372,8 @@ class BatchGenerator:
             cache_dir: A directory for decoded pairs, cropped and resized where no random crop comes before; the next
                 pass, or another process, maps them from there. It grows by the size of the pairs in memory.
             seed: In place of the seed of the dataset.
+            share: (i, n) with 0 <= i < n, not shuffled: deals the batches of each pass out to n processes, and is those
+                of number i: batches i, i + n, ... A pass needs at least n batches.
             All others: See `data_generator.transforms.pipeline.build_pipeline`.
 
         Raises:
@@ -381,11 +384,12 @@ class BatchGenerator:
         transforms = {name: given[name] for name in TRANSFORM_NAMES}
         for name, value, low in (('batch_size', batch_size, 1), ('workers', workers, 0), ('prefetch', prefetch, 1)):
             check_integer(name, value, low)
+        _check_share(share, shuffle, -(-len(self.pairs) // batch_size))
         if seed is None:
             seed = self.seed
         maker = self.sample_maker(transforms, convert_to_one_hot, cache_dir, seed)
         make = writing_to_disk(self._dataset(transforms), maker, self.export_dir, shuffle) if to_disk else maker
-        order = BatchOrder(len(self.pairs), batch_size, shuffle, seed)
+        order = BatchOrder(len(self.pairs), batch_size, shuffle, seed, share)
         return BatchIterator(
             order, make, stack, workers, prefetch, self.label_space, self.fingerprint, self.image_rules
         )
@@ -504,6 +508,19 @@ def _check_not_both(layout: Any, **others: Any) -> None:
         raise ValueError(
             'layout says already what {} would. Leave {} out, or change the layout with layout._replace(...).'.format(
                 ' and '.join(given), 'it' if len(given) == 1 else 'them'
+            )
+        )
+
+
+def _check_share(share: Optional[Tuple[int, int]], shuffle: bool, num_batches: int) -> None:
+    if share is None:
+        return
+    if shuffle:
+        raise ValueError('share={!r}: is of batches in their order. Pass shuffle=False.'.format(share))
+    if not 0 <= share[0] < share[1] <= num_batches:
+        raise ValueError(
+            'share={!r}: must be (i, n) with 0 <= i < n, and n at most the {} batches of a pass.'.format(
+                share, num_batches
             )
         )
 

@@ -35,16 +35,24 @@ class BatchOrder:
 
     Shuffled, the stream is one random order of all pairs after the other, cut into full batches. Not shuffled, each
     pass begins with a new batch and so ends with a short one where the batch size does not divide the number of pairs.
+
+    share: (i, n) deals the batches of each pass, not shuffled, out to n, and is those of number i: i, i + n, i + 2 n
+    and so on. They are the ones that there are without.
     """
 
-    def __init__(self, num_pairs: int, batch_size: int, shuffle: bool, seed: int) -> None:
+    def __init__(
+        self, num_pairs: int, batch_size: int, shuffle: bool, seed: int, share: Optional[Tuple[int, int]] = None
+    ) -> None:
         self._num_pairs = num_pairs
         self._batch_size = batch_size
         self._shuffle = shuffle
         self._seed = seed
         self._permutations: Dict[int, np.ndarray] = {}
-        self.num_batches = -(-num_pairs // batch_size)
+        self._first, self._step = share or (0, 1)
+        self._pass_batches = -(-num_pairs // batch_size)
+        self.num_batches = len(range(self._first, self._pass_batches, self._step))
         self.shuffles = shuffle
+        self.is_share = share is not None
 
     def samples(self, k: int) -> List[Sample]:
         """The samples of batch number k, which counts from 0."""
@@ -52,7 +60,8 @@ class BatchOrder:
         if self._shuffle:
             numbers = range(k * self._batch_size, (k + 1) * self._batch_size)
             return [Sample(number, int(self._permutation(number // n)[number % n])) for number in numbers]
-        past, batch = divmod(k, self.num_batches)
+        past, place = divmod(k, self.num_batches)
+        batch = self._first + place * self._step
         indices = range(batch * self._batch_size, min((batch + 1) * self._batch_size, n))
         return [Sample(past * n + index, index) for index in indices]
 
@@ -111,7 +120,9 @@ class _ClassWatch:
 
     def __init__(self, label_space: Optional[LabelSpace], order: BatchOrder) -> None:
         self._space = label_space
-        self._missing = set(range(label_space.num_classes)) if label_space is not None else set()
+        # Of a share nothing is told: whoever puts the shares together knows what the whole holds.
+        is_watched = label_space is not None and not order.is_share
+        self._missing = set(range(label_space.num_classes)) if label_space is not None and is_watched else set()
         if label_space is not None:
             self._missing -= set(label_space.void_class_ids)
         self._shuffles, self._left = order.shuffles, order.num_batches
@@ -138,14 +149,18 @@ class _ClassWatch:
                 'check says which classes the labels hold.'.format(names, ', ...' if len(self._missing) > 10 else ''),
                 stacklevel=4,
             )
-        elif self._missing and num_seen < 2:
-            warnings.warn(
-                'The labels of a whole pass hold {}, so a score on them says nothing. Evaluate on labels of several '
-                'classes; fcn8s check says which they hold.'.format(
-                    'a single class' if num_seen else 'no class at all'
-                ),
-                stacklevel=4,
-            )
+        elif self._missing:
+            warn_of_few_classes(num_seen)
+
+
+def warn_of_few_classes(num_seen: int) -> None:
+    """Warns where the labels that a score is on hold fewer than two classes."""
+    if num_seen < 2:
+        warnings.warn(
+            'The labels of a whole pass hold {}, so a score on them says nothing. Evaluate on labels of several '
+            'classes; fcn8s check says which they hold.'.format('a single class' if num_seen else 'no class at all'),
+            stacklevel=5,
+        )
 
 
 def _values_of(labels: np.ndarray) -> Set[int]:

@@ -9,11 +9,14 @@ from fcn8s.cli.options.evaluation import (
     check_can_write,
     check_data,
     check_resamples,
-    evaluate_subject,
+    check_shares,
+    evaluate_subjects,
     find_subjects,
+    hand_back,
     image_names,
 )
 from fcn8s.cli.options.prediction import check_overlap, check_sampling_arguments
+from fcn8s.cli.options.workers import add_sharing_arguments, check_workers, is_sharer, silent_output
 
 DESCRIPTION = """Scores a model by the rule of Cityscapes, at the resolution of the ground truth: IoU, accuracy (which
 is the recall) and precision per class, their means, and the 95 % bootstrap interval of the mean IoU over images."""
@@ -25,6 +28,7 @@ def add_parser(subparsers: Any) -> None:
     add_data_arguments(parser.add_argument_group('data'))
     add_prediction_arguments(parser.add_argument_group('prediction'))
     _add_score_arguments(parser.add_argument_group('scores'))
+    add_sharing_arguments(parser.add_argument_group('processes'))
     parser.set_defaults(run=run)
 
 
@@ -69,10 +73,18 @@ def run(args: argparse.Namespace) -> int:
 
     _check(args)
     subject, against = find_subjects(args)
+    subjects = [subject] if against is None else [subject, against]
+    if args.share is not None:
+        with silent_output():
+            hand_back(args, subjects)
+        return 0
+    if is_sharer(args):
+        check_shares(args, subject)
     for flag, path, example in (('--json', args.json, 'scores.json'), ('--per-image', args.per_image, 'scores.csv')):
         if path is not None:
             check_can_write(flag, path, example)
-    evaluation, description = evaluate_subject(args, subject)
+    results = evaluate_subjects(args, subjects)
+    evaluation, description = next(results)
     interval = mean_iou_interval(evaluation.image_counts, args.resamples, args.seed)
     print(_heading(description))
     print(format_scores(evaluation.scores, subject.label_space, args.sort, interval))
@@ -83,8 +95,7 @@ def run(args: argparse.Namespace) -> int:
     if args.worst:
         print('\n' + format_worst(names, evaluation.rows, subject.label_space, args.worst))
     other = None
-    if against is not None:
-        other, report['against'] = evaluate_subject(args, against)
+    for other, report['against'] in results:
         difference = paired_difference(evaluation.image_counts, other.image_counts, args.resamples, args.seed)
         report['against'].update(other.scores)
         report['mean_iou_difference'] = difference
@@ -102,6 +113,7 @@ def _check(args: argparse.Namespace) -> None:
     from fcn8s.prediction.predictor import check_room
 
     check_sort_order(args.sort)
+    check_workers(args.workers)
     check_data(args)
     check_overlap(args)
     check_sampling_arguments(args)

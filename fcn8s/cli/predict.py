@@ -1,6 +1,7 @@
 """`fcn8s predict`: class IDs, colours, overlays and soft-max of images, videos and cameras."""
 
 import argparse
+import contextlib
 import os
 import sys
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
@@ -15,7 +16,9 @@ from fcn8s.cli.options.prediction import (
     check_overlap,
     check_sampling_arguments,
     open_predictor,
+    predictor_options,
 )
+from fcn8s.cli.options.workers import add_sharing_arguments, check_workers, is_sharer, share_of, silent_output
 
 VIDEO_EXTENSIONS = (
     *('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.wmv', '.flv', '.ogv'),
@@ -29,12 +32,27 @@ folder keep its subfolders. Existing results of the same names are replaced; not
 
 
 class Loaded(NamedTuple):
-    """An image ready to be predicted, or why it could not be read."""
+    """An image ready to be predicted, or why it could not be read. number: its place among all."""
 
+    number: int
     stem: str
     path: str
     image: Optional[Any]
     error: Optional[Exception]
+
+
+class Writers(NamedTuple):
+    """All that writes results."""
+
+    results: Optional[Any]
+    polygons: Optional[Any]
+    submission: Optional['_Submission']
+    error_maps: Optional[ErrorMaps]
+
+
+# Images with their places among all, and what could not be read with the place of its image.
+Numbered = List[Tuple[int, Any]]
+Failures = List[Tuple[int, str]]
 
 
 def add_parser(subparsers: Any) -> None:
@@ -52,6 +70,7 @@ def add_parser(subparsers: Any) -> None:
         action='store_true',
         help='report an image that cannot be read at the end, with exit status 1, instead of stopping',
     )
+    add_sharing_arguments(parser)
     _add_result_arguments(parser.add_argument_group('results'))
     add_error_arguments(parser.add_argument_group('errors'))
     add_prediction_arguments(parser)
@@ -113,19 +132,23 @@ def _add_result_arguments(group: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from fcn8s.prediction.drawing import Style, check_style
-    from fcn8s.prediction.polygon_files import PolygonFiles
-    from fcn8s.prediction.result_files import ResultFiles, plan_jobs
+    from fcn8s.prediction.result_files import plan_jobs
     from helpers.files import check_folder
     from helpers.images import extensions_for
 
     check_overlap(args)
     check_sampling_arguments(args)
+    check_workers(args.workers)
     show = None if args.show is None else tuple(args.show)
     style = Style('overlay', args.alpha, args.contours, args.legend, args.zoom, show, palette=args.palette)
     check_style(style)
     streams = [source for source in args.inputs if _is_stream(source)]
     images = [source for source in args.inputs if not _is_stream(source)]
     _check_streams(streams)
+    if streams and args.workers > 1:
+        raise ValueError(
+            '--workers deals images out, and {} is a stream of frames. Leave --workers out.'.format(streams[0])
+        )
     _check_polygons(args, streams)
     check_error_arguments(args, streams)
     rules = _rules(args, streams)
@@ -133,33 +156,89 @@ def run(args: argparse.Namespace) -> int:
     if args.submission:
         _check_submission(args, jobs, streams)
     check_folder(args.out)
-    with open_predictor(args) as (model, predictor):
-        kinds = _kinds(args)
-        polygons = None
-        if args.polygons:
-            polygons = PolygonFiles(args.out, model.label_space, args.polygons, args.polygon_tolerance)
-        results = None
-        if kinds or polygons:
-            results = ResultFiles(args.out, model.label_space, kinds, style, args.ids or 'class', polygons)
-        error_maps = ErrorMaps(args, jobs, model.label_space, rules) if args.error_map else None
-        submission = _Submission(args, model.label_space, jobs) if args.submission else None
-        if results:
-            results.check_inputs(jobs)
-        failures: List[str] = []
-        maps, jobs = _split_maps(args, jobs)
+    if is_sharer(args):
+        return _share_out(args, jobs, style, rules)
+    with silent_output() if args.share else contextlib.nullcontext(), open_predictor(args) as (model, predictor):
+        writers = _writers(args, jobs, model.label_space, style, rules)
+        maps, others = _split_maps(args, list(enumerate(jobs)))
+        share = share_of(args)
+        if share is not None:
+            # Maps go first and take long: the rest is dealt out from where they end.
+            dealt = share.of(maps + others)
+            maps, others = [job for job in dealt if job in maps], [job for job in dealt if job in others]
+        failures: Failures = []
         if maps:
-            failures += _predict_maps(args, maps, predictor, _map_request(args, model, kinds, style, rules))
-        if jobs:
+            failures += _predict_maps(args, maps, predictor, _map_request(args, model, style, rules))
+        if others:
             failures += _predict_all(
-                _read_images(jobs, args.keep_going, rules), len(jobs), predictor, results, submission, error_maps
+                _read_images(others, args.keep_going, rules), len(others), predictor, writers, share
             )
         for stream in streams:
-            _predict_stream(stream, predictor, results)
-        if polygons:
-            polygons.close()
-        if results and args.samples is not None:
-            results.write_doubts()
-        return _close(args, failures, submission)
+            _predict_stream(stream, predictor, writers)
+        if share is not None:
+            _hand_back(share, [number for number, _ in others], failures, writers)
+            return 0
+        return _close(args, failures, writers)
+
+
+def _share_out(args: argparse.Namespace, jobs: List[Any], style: Any, rules: Any) -> int:
+    """Deals the images out, and writes what is made of all of them together."""
+    from fcn8s.distributed.sharing import check_count, share_out
+    from fcn8s.prediction.predictor import Predictor
+    from fcn8s.saving.descriptions import read_description
+    from fcn8s.saving.runs import resolve_model
+
+    check_count(args.workers, len(jobs), 'images')
+    model_dir = resolve_model(args.model)
+    label_space = read_description(model_dir).settings.label_space
+    # Refuses what it would refuse in each of the processes.
+    Predictor(_predicts_nothing, label_space.num_classes, **predictor_options(args))
+    writers = _writers(args, jobs, label_space, style, rules)
+    _, others = _split_maps(args, list(enumerate(jobs)))
+    found = share_out(args.argv, args.workers, {args.model: model_dir}, len(others), 'predict', 'image')
+    failures = sorted((number, text) for part in found for number, text in part['failures'])
+    if writers.polygons:
+        writers.polygons.take_over(_in_order(found, 'described'))
+    if writers.results:
+        writers.results.take_over_doubts(_in_order(found, 'doubts'))
+    return _close(args, failures, writers)
+
+
+def _predicts_nothing(*_: Any, **__: Any) -> Any:
+    raise NotImplementedError('this process deals images out and predicts none')
+
+
+def _hand_back(share: Any, numbers: List[int], failures: 'Failures', writers: 'Writers') -> None:
+    """Gives the process that deals the images out what it makes one file of, with the places of the images."""
+    failed = {number for number, _ in failures}
+    written = [number for number in numbers if number not in failed]
+    found: Dict[str, Any] = {'failures': failures, 'described': [], 'doubts': []}
+    if writers.polygons:
+        found['described'] = list(zip(written, writers.polygons.described()))
+    if writers.results:
+        found['doubts'] = list(zip(written, writers.results.doubts()))
+    share.hand_back(found)
+
+
+def _in_order(found: List[Dict[str, Any]], what: str) -> List[Any]:
+    return [entry for _, entry in sorted((pair for part in found for pair in part[what]), key=lambda pair: pair[0])]
+
+
+def _writers(args: argparse.Namespace, jobs: List[Any], label_space: Any, style: Any, rules: Any) -> 'Writers':
+    """All that writes results. Raises ValueError or DataError where something could not be written."""
+    from fcn8s.prediction.polygon_files import PolygonFiles
+    from fcn8s.prediction.result_files import ResultFiles
+
+    kinds, polygons, results = _kinds(args), None, None
+    if args.polygons:
+        polygons = PolygonFiles(args.out, label_space, args.polygons, args.polygon_tolerance)
+    if kinds or polygons:
+        results = ResultFiles(args.out, label_space, kinds, style, args.ids or 'class', polygons)
+    error_maps = ErrorMaps(args, jobs, label_space, rules) if args.error_map else None
+    submission = _Submission(args, label_space, jobs) if args.submission else None
+    if results:
+        results.check_inputs(jobs)
+    return Writers(results, polygons, submission, error_maps)
 
 
 def _rules(args: argparse.Namespace, streams: List[str]) -> Any:
@@ -176,23 +255,23 @@ def _rules(args: argparse.Namespace, streams: List[str]) -> Any:
     return rules
 
 
-def _split_maps(args: argparse.Namespace, jobs: List[Any]) -> Tuple[List[Any], List[Any]]:
-    """The images that are predicted by windows, and the others."""
+def _split_maps(args: argparse.Namespace, jobs: 'Numbered') -> Tuple['Numbered', 'Numbered']:
+    """The images that are predicted by windows, and the others; each with its place among all."""
     from fcn8s.prediction.maps import is_map
 
     if args.tile is None:
         return [], jobs
-    are_maps = [is_map(job.image_path, tuple(args.tile)) for job in jobs]
+    are_maps = [is_map(job.image_path, tuple(args.tile)) for _, job in jobs]
     maps, others = ([job for job, by in zip(jobs, are_maps) if by is wanted] for wanted in (True, False))
     if maps and args.error_map is not None:
         raise ValueError(
             '--error-map takes images that are read whole, and {} is read by windows. Leave --tile or --error-map '
-            'out.'.format(maps[0].image_path)
+            'out.'.format(maps[0][1].image_path)
         )
     return maps, others
 
 
-def _map_request(args: argparse.Namespace, model: Any, kinds: List[str], style: Any, rules: Any) -> Any:
+def _map_request(args: argparse.Namespace, model: Any, style: Any, rules: Any) -> Any:
     from fcn8s.prediction.maps import MapRequest, check_map_request
     from fcn8s.prediction.result_files import id_map
     from fcn8s.prediction.tiling import FULL_MARGIN
@@ -203,7 +282,7 @@ def _map_request(args: argparse.Namespace, model: Any, kinds: List[str], style: 
             'or leave --tile out.'.format('--submission' if args.submission else '--polygons ' + args.polygons)
         )
     request = MapRequest(
-        tuple(kinds),
+        tuple(_kinds(args)),
         model.label_space,
         style,
         id_map(model.label_space, args.ids or 'class'),
@@ -216,18 +295,18 @@ def _map_request(args: argparse.Namespace, model: Any, kinds: List[str], style: 
     return request
 
 
-def _predict_maps(args: argparse.Namespace, maps: List[Any], predictor: Any, request: Any) -> List[str]:
+def _predict_maps(args: argparse.Namespace, maps: 'Numbered', predictor: Any, request: Any) -> 'Failures':
     """Predicts maps by windows; returns what could not be read."""
     from fcn8s.prediction.maps import predict_map
 
-    failures = []
-    for job in maps:
+    failures: Failures = []
+    for number, job in maps:
         try:
             predict_map(predictor.untiled().class_ids, job.image_path, os.path.join(args.out, job.stem), request)
         except (ValueError, OSError) as error:
             if not args.keep_going:
                 raise
-            failures.append(str(error))
+            failures.append((number, str(error)))
     return failures
 
 
@@ -260,7 +339,7 @@ def _check_submission(args: argparse.Namespace, jobs: List[Any], streams: List[s
         raise ValueError('--submission takes images, and {} is none.'.format(streams[0]))
     cityscapes_submission.check_images([job.image_path for job in jobs])
     folder = os.path.join(args.out, SUBMISSION_DIR)
-    if os.path.isdir(folder) and os.listdir(folder):
+    if args.share is None and os.path.isdir(folder) and os.listdir(folder):
         raise ValueError(
             '{} holds files already, and the zip is made of all in it. Empty it, or give another folder to '
             '--out.'.format(folder)
@@ -271,43 +350,43 @@ def _is_stream(source: str) -> bool:
     return source.startswith('camera:') or (os.path.isfile(source) and source.lower().endswith(VIDEO_EXTENSIONS))
 
 
-def _read_images(jobs: Iterable[Any], keep_going: bool, rules: Any) -> Iterator[Loaded]:
+def _read_images(jobs: 'Numbered', keep_going: bool, rules: Any) -> Iterator[Loaded]:
     from helpers.images import read_image
 
-    for job in jobs:
+    for number, job in jobs:
         try:
-            yield Loaded(job.stem, job.image_path, read_image(job.image_path, rules=rules), None)
+            yield Loaded(number, job.stem, job.image_path, read_image(job.image_path, rules=rules), None)
         except (ValueError, OSError) as error:
             if not keep_going:
                 raise
-            yield Loaded(job.stem, job.image_path, None, error)
+            yield Loaded(number, job.stem, job.image_path, None, error)
 
 
 def _predict_all(
     loaded: Iterable[Loaded],
     count: Optional[int],
     predictor: Any,
-    results: Optional[Any],
-    submission: Optional['_Submission'],
-    error_maps: Optional[ErrorMaps] = None,
-) -> List[str]:
+    writers: 'Writers',
+    share: Optional[Any] = None,
+) -> 'Failures':
     """Reads, predicts and writes at the same time; returns what could not be read."""
     from tqdm import tqdm
 
     from fcn8s.prediction.pipelining import overlapped
 
-    failures = []
-    with overlapped(loaded, _predicting(predictor, results)) as predictions:
-        for item, prediction in tqdm(predictions, desc='predict', unit='image', total=count):
+    failures: Failures = []
+    with overlapped(loaded, _predicting(predictor, writers.results)) as predictions:
+        counted = share.counted(predictions) if share else tqdm(predictions, desc='predict', unit='image', total=count)
+        for item, prediction in counted:
             if item.error is not None:
-                failures.append(str(item.error))
+                failures.append((item.number, str(item.error)))
                 continue
-            if results:
-                results.write(item.stem, item.image, prediction, item.path)
-            if submission:
-                submission.write(item.path, prediction['class_ids'])
-            if error_maps:
-                error_maps.write(item.stem, item.path, item.image, prediction['class_ids'])
+            if writers.results:
+                writers.results.write(item.stem, item.image, prediction, item.path)
+            if writers.submission:
+                writers.submission.write(item.path, prediction['class_ids'])
+            if writers.error_maps:
+                writers.error_maps.write(item.stem, item.path, item.image, prediction['class_ids'])
     return failures
 
 
@@ -341,25 +420,30 @@ def _check_streams(streams: List[str]) -> None:
         check_source(source)
 
 
-def _predict_stream(source: str, predictor: Any, results: Any) -> None:
+def _predict_stream(source: str, predictor: Any, writers: 'Writers') -> None:
     """Every frame of a video or camera, into a folder of its name."""
     from helpers.video import open_frames
 
     folder = _stream_folder(source)
     with open_frames(source) as frames:
         loaded = (
-            Loaded(os.path.join(folder, 'frame_{:06d}'.format(number)), source, frame, None)
+            Loaded(number, os.path.join(folder, 'frame_{:06d}'.format(number)), source, frame, None)
             for number, frame in enumerate(frames)
         )
-        _predict_all(loaded, frames.num_frames, predictor, results, None)
+        _predict_all(loaded, frames.num_frames, predictor, writers)
 
 
-def _close(args: argparse.Namespace, failures: List[str], submission: Optional['_Submission']) -> int:
+def _close(args: argparse.Namespace, failures: 'Failures', writers: 'Writers') -> int:
+    """Writes what is made of all images together, and says what there is; returns the exit status."""
+    if writers.polygons:
+        writers.polygons.close()
+    if writers.results and args.samples is not None:
+        writers.results.write_doubts()
     if failures:
         print('{} of the images could not be read:'.format(len(failures)), file=sys.stderr)
-        print('\n'.join(failures), file=sys.stderr)
-    if submission and not failures:
-        print('submission: {}'.format(submission.finish()))
+        print('\n'.join(text for _, text in failures), file=sys.stderr)
+    if writers.submission and not failures:
+        print('submission: {}'.format(writers.submission.finish()))
     print('results: {}'.format(args.out))
     return 1 if failures else 0
 

@@ -134,8 +134,10 @@ def gpu_environments(count: int) -> List[Dict[str, str]]:
         return [{} for _ in range(count)]
     if count > len(gpus):
         raise ValueError(
-            '--workers is {}, and {} are visible: each worker takes one. Give --workers {}, or compute on the cores '
-            "with {}=''.".format(count, '1 GPU' if len(gpus) == 1 else '{} GPUs'.format(len(gpus)), len(gpus), _GPUS)
+            '--workers is {}, and {} visible: each worker takes one. Give --workers {}, or compute on the cores '
+            "with {}=''.".format(
+                count, '1 GPU is' if len(gpus) == 1 else '{} GPUs are'.format(len(gpus)), len(gpus), _GPUS
+            )
         )
     return [{_GPUS: gpu} for gpu in gpus[:count]]
 

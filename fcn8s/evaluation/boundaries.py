@@ -185,13 +185,26 @@ class BoundaryTotals:
         self._f1_images = np.zeros(num_classes, dtype=np.int64)
         self._image_means: Tuple[float, int] = (0.0, 0)
 
+    @property
+    def trimaps(self) -> np.ndarray:
+        """The confusion matrices of the trimaps, int64 [T, C, C + 1]."""
+        return self._trimaps
+
     def add(self, image: ImageBoundaries) -> None:
-        present = ~np.isnan(image.f1)
-        self._trimaps += image.trimaps
-        self._f1_sums += np.where(present, image.f1, 0.0)
+        self.add_trimaps(image.trimaps)
+        self.add_f1(image.f1)
+
+    def add_trimaps(self, trimaps: np.ndarray) -> None:
+        """Of one image or more, int64 [T, C, C + 1]."""
+        self._trimaps += trimaps
+
+    def add_f1(self, f1: np.ndarray) -> None:
+        """Of one image, float64 [C]; the order of the images decides about the last digits."""
+        present = ~np.isnan(f1)
+        self._f1_sums += np.where(present, f1, 0.0)
         self._f1_images += present
         if present.any():
-            self._image_means = (self._image_means[0] + float(image.f1[present].mean()), self._image_means[1] + 1)
+            self._image_means = (self._image_means[0] + float(f1[present].mean()), self._image_means[1] + 1)
 
     def summarize(self) -> Dict[str, Any]:
         """Returns 'trimap_widths' in pixels (T), 'trimap_iou' float64 [T, C], 'trimap_mean_iou' float64 [T];

@@ -1,14 +1,12 @@
 """Evaluates an opened network on batches: wires the scoring part of the graph to the evaluation pass."""
 
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional
+from typing import Any, Callable, Iterable, NamedTuple, Optional
 
 import numpy as np
 
 from fcn8s.backend import tf
 from fcn8s.evaluation.calibration import summarize_calibration
-from fcn8s.evaluation.one_pass import ImageStatistics, run_evaluation
-from fcn8s.evaluation.per_image import ImageScores
-from fcn8s.evaluation.scores import ClassCounts
+from fcn8s.evaluation.one_pass import Evaluation, ImageStatistics, run_evaluation
 from fcn8s.graph.scoring import Scoring, attach_scoring, attach_scoring_of_probabilities
 from helpers.label_spaces import LabelSpace
 
@@ -22,14 +20,6 @@ class Scorer(NamedTuple):
     scoring: Scoring
     feed_batch: Callable
     label_space: LabelSpace
-
-
-class Evaluation(NamedTuple):
-    """The scores of a dataset, the pixels per class of each of its images (int64 [I, C]), and each image's scores."""
-
-    scores: Dict[str, Any]
-    image_counts: ClassCounts
-    rows: List[ImageScores]
 
 
 def attach_scorer(
@@ -105,7 +95,7 @@ def evaluate_model(
         scores.update(statistics.boundary_scores())
         if scoring.calibration:
             scores.update(summarize_calibration(*run(tuple(scoring.calibration[:3]))))
-        return Evaluation(scores, statistics.counts(), statistics.rows())
+        return Evaluation(scores, statistics.counts(), statistics.rows(), statistics.boundaries())
 
 
 def _in_turn(first: Any, second: Any) -> Callable:

@@ -2,7 +2,7 @@
 
 import collections
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Callable, Deque, Dict, Iterable, List, Optional
+from typing import Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optional
 
 import numpy as np
 
@@ -11,6 +11,22 @@ from fcn8s.evaluation.boundaries import BoundaryTotals, measure_image
 from fcn8s.evaluation.per_image import ImageScores, score_image
 from fcn8s.evaluation.scores import ClassCounts, count_classes, mean_of_present, summarize
 from helpers.label_spaces import LabelSpace
+
+
+class ImageBoundaryScores(NamedTuple):
+    """The trimap confusions of all images, int64 [T, C, C + 1], and the boundary F1 of each by class, float64 [C]."""
+
+    trimaps: np.ndarray
+    f1: List[np.ndarray]
+
+
+class Evaluation(NamedTuple):
+    """The scores of a dataset, the pixels per class of each of its images (int64 [I, C]), and each image's scores."""
+
+    scores: Dict[str, Any]
+    image_counts: ClassCounts
+    rows: List[ImageScores]
+    boundaries: Optional[ImageBoundaryScores] = None
 
 
 def run_evaluation(
@@ -83,7 +99,7 @@ class ImageStatistics:
         self._label_space = label_space
         self._counts: List[ClassCounts] = []
         self._rows: List[ImageScores] = []
-        self._boundary_f1: List[float] = []
+        self._boundary_f1: List[np.ndarray] = []
         self._boundaries = BoundaryTotals(label_space) if with_boundaries else None
         self._max_pending = 2 * workers
         self._pending: Deque[Future] = collections.deque()
@@ -125,7 +141,8 @@ class ImageStatistics:
         if not self._boundaries:
             return self._rows
         self._take_in(self._boundaries, 0)
-        return [row._replace(boundary_f1=f1) for row, f1 in zip(self._rows, self._boundary_f1)]
+        means = [float(mean_of_present(f1)) for f1 in self._boundary_f1]
+        return [row._replace(boundary_f1=mean) for row, mean in zip(self._rows, means)]
 
     def boundary_scores(self) -> Dict[str, Any]:
         """As of `BoundaryTotals.summarize`; an empty dict where boundaries were not asked for."""
@@ -134,9 +151,16 @@ class ImageStatistics:
         self._take_in(self._boundaries, 0)
         return self._boundaries.summarize()
 
+    def boundaries(self) -> Optional[ImageBoundaryScores]:
+        """Returns what `boundary_scores` is made of; None where boundaries were not asked for."""
+        if not self._boundaries:
+            return None
+        self._take_in(self._boundaries, 0)
+        return ImageBoundaryScores(self._boundaries.trimaps, self._boundary_f1)
+
     def _take_in(self, totals: BoundaryTotals, max_pending: int) -> None:
         """Waits until no more images than that are pending. In their order: sums then do not depend on the threads."""
         while len(self._pending) > max_pending:
             image = self._pending.popleft().result()
             totals.add(image)
-            self._boundary_f1.append(float(mean_of_present(image.f1)))
+            self._boundary_f1.append(image.f1)

@@ -8,7 +8,7 @@ section 2).
 Letters: N images, H and W height and width of the ground truth, C classes, B bins of confidence.
 """
 
-from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from helpers.label_spaces import LabelSpace
 NUM_BINS = 15
 # Keeps the logarithm of a probability of 0 finite. Smaller numbers TensorFlow's CPU kernels flush to 0.
 _SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
+# Confidences are added up in these units: 2^-31, of which 2^32 pixels of 1 fit an int64.
+_CONFIDENCE_UNITS = 2.0**31
 
 
 class PredictorTensors(NamedTuple):
@@ -48,6 +50,7 @@ class Totals(NamedTuple):
     reset: Operation  # sets all totals to zero, also before the first batch: it initialises them
     variables: List[Variable]
     image_confusions: Tensor  # int64 [N, C, C], of each image of the batch being run; needs no update
+    batch_loss_sum: Tensor  # float64 [], of the batch being run, likewise
 
 
 class Calibration(NamedTuple):
@@ -60,6 +63,7 @@ class Calibration(NamedTuple):
     reset: Operation
     variables: List[Variable]
     image_confidences: Tensor  # float64 [N], means over the valid pixels of each image of the batch; NaN without any
+    batch: Tuple[Tensor, Tensor, Tensor]  # what the batch being run adds to counts, correct and confidence_sums
 
 
 class Scoring(NamedTuple):
@@ -72,13 +76,14 @@ class Scoring(NamedTuple):
     confidences: Tensor  # float32 [N, H, W], soft-max of the predicted class
     surprises: Tensor  # float32 [N, H, W], -ln of the soft-max of the label's class; of no meaning where ignored
 
-    def fetches(self, names: Iterable[str]) -> Dict[str, Tensor]:
+    def fetches(self, names: Iterable[str]) -> Dict[str, Any]:
         """Returns values of the batch by name, as `fcn8s.evaluation.one_pass.ImageStatistics` wants them: 'class_ids',
-        'image_confusions', 'confidences', 'surprises', and with calibration 'image_confidences'."""
-        values = {'class_ids': self.class_ids, 'image_confusions': self.totals.image_confusions}
-        values.update(confidences=self.confidences, surprises=self.surprises)
+        'image_confusions', 'confidences', 'surprises', 'loss_sum' (of the batch), and with calibration
+        'image_confidences' and 'calibration' (the three sums of the batch)."""
+        values: Dict[str, Any] = {'class_ids': self.class_ids, 'image_confusions': self.totals.image_confusions}
+        values.update(confidences=self.confidences, surprises=self.surprises, loss_sum=self.totals.batch_loss_sum)
         if self.calibration:
-            values['image_confidences'] = self.calibration.image_confidences
+            values.update(image_confidences=self.calibration.image_confidences, calibration=self.calibration.batch)
         return {name: values[name] for name in names}
 
 
@@ -200,7 +205,7 @@ def build_totals(labels: Tensor, class_ids: Tensor, pixel_losses: Tensor, valid:
         update = tf.group(*[total.assign_add(part) for total, part in zip(totals, batch)], name='update')
         reset = tf.group(*[total.initializer for total in totals], name='reset')
         confusion_matrix, loss_sum, num_valid = [total.read_value() for total in totals]
-    return Totals(confusion_matrix, loss_sum, num_valid, update, reset, totals, image_confusions)
+    return Totals(confusion_matrix, loss_sum, num_valid, update, reset, totals, image_confusions, batch[1])
 
 
 def _count_confusions(labels: Tensor, class_ids: Tensor, valid: Tensor, num_classes: int) -> Tensor:
@@ -244,7 +249,7 @@ def build_calibration(confidences: Tensor, correct: Tensor, valid: Tensor, num_b
         batch = (
             _sum_in_bins(bins, tf.ones_like(bins, tf.int64), num_bins),
             _sum_in_bins(bins, tf.cast(correct, tf.int64), num_bins),
-            _sum_in_bins(bins, tf.cast(confidences, tf.float64), num_bins),
+            _exact_sum_in_bins(bins, confidences, num_bins),
         )
         totals = [
             tf.Variable(
@@ -259,7 +264,8 @@ def build_calibration(confidences: Tensor, correct: Tensor, valid: Tensor, num_b
         update = tf.group(*[total.assign_add(part) for total, part in zip(totals, batch)], name='update')
         reset = tf.group(*[total.initializer for total in totals], name='reset')
         counts, correct_counts, confidence_sums = [total.read_value() for total in totals]
-    return Calibration(counts, correct_counts, confidence_sums, update, reset, totals, _image_means(confidences, valid))
+    image_means = _image_means(confidences, valid)
+    return Calibration(counts, correct_counts, confidence_sums, update, reset, totals, image_means, batch)
 
 
 def _image_means(confidences: Tensor, valid: Tensor) -> Tensor:
@@ -272,6 +278,15 @@ def _bins(confidences: Tensor, valid: Tensor, num_bins: int) -> Tensor:
     """int32 [N, H, W]; B, which Bincount leaves out, where a pixel does not count."""
     bins = tf.cast(tf.ceil(confidences * num_bins), tf.int32) - 1
     return tf.where(valid, tf.clip_by_value(bins, 0, num_bins - 1), tf.fill(tf.shape(bins), num_bins))
+
+
+def _exact_sum_in_bins(bins: Tensor, confidences: Tensor, num_bins: int) -> Tensor:
+    """float64 [B], rounded once: threads add floats in an order that changes, and so would the last digits.
+
+    A confidence is at least 1 / 255, so that its float32 is a whole number of 2^-31.
+    """
+    units = tf.cast(tf.cast(confidences, tf.float64) * _CONFIDENCE_UNITS, tf.int64)
+    return tf.cast(_sum_in_bins(bins, units, num_bins), tf.float64) / _CONFIDENCE_UNITS
 
 
 def _sum_in_bins(bins: Tensor, weights: Tensor, num_bins: int) -> Tensor:

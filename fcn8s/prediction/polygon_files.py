@@ -1,13 +1,16 @@
 """Predictions as polygons, to be corrected in an annotation tool: labelme, COCO JSON, GeoJSON."""
 
 import os
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from helpers.files import atomic_write_json
 from helpers.label_spaces import LabelSpace
 from helpers.polygons import Region, Window, fill_pixels, geojson, outlines, pixel_outline, regions, simplified
+
+# An image and its annotations as COCO has them, but for their numbers.
+Described = Tuple[Dict[str, Any], List[Dict[str, Any]]]
 
 FORMATS = ('labelme', 'coco', 'geojson')
 COCO_FILE = 'annotations.json'
@@ -44,8 +47,7 @@ class PolygonFiles:
         self._tolerance = tolerance
         # The class of what is none: tools show it as what nobody drew.
         self._background = 0 if label_space.class_names[0].lower() == 'background' else None
-        self._images: List[Dict[str, Any]] = []
-        self._annotations: List[Dict[str, Any]] = []
+        self._described: List[Described] = []
 
     def path(self, stem: str) -> str:
         """Where the polygons of an image go."""
@@ -60,12 +62,26 @@ class PolygonFiles:
         else:
             self._add_to_coco(stem + os.path.splitext(image_path)[1], class_ids)
 
+    def described(self) -> List[Described]:
+        """Returns what `close` would write of each image so far: numbers, texts, lists and dicts."""
+        return self._described
+
+    def take_over(self, described: Iterable[Described]) -> None:
+        """Adds images that another process has `described`."""
+        self._described.extend(described)
+
     def close(self) -> None:
-        """Writes what is one file of all images."""
+        """Writes what is one file of all images, numbered in the order in which they came."""
         if self._kind == 'coco':
+            images: List[Dict[str, Any]] = []
+            annotations: List[Dict[str, Any]] = []
+            for image, of_image in self._described:
+                images.append(dict({'id': len(images) + 1}, **image))
+                for annotation in of_image:
+                    annotations.append(dict({'id': len(annotations) + 1, 'image_id': len(images)}, **annotation))
             names = enumerate(self._space.class_names)
             categories = [{'id': number + 1, 'name': name} for number, name in names if number != self._background]
-            content = {'images': self._images, 'annotations': self._annotations, 'categories': categories}
+            content = {'images': images, 'annotations': annotations, 'categories': categories}
             atomic_write_json(self.path(''), content)
 
     def _labelme(self, path: str, image_path: str, class_ids: np.ndarray) -> Dict[str, Any]:
@@ -97,18 +113,13 @@ class PolygonFiles:
 
     def _add_to_coco(self, file_name: str, class_ids: np.ndarray) -> None:
         height, width = class_ids.shape
-        image_id = len(self._images) + 1
-        self._images.append(
-            {'id': image_id, 'file_name': file_name.replace(os.sep, '/'), 'height': height, 'width': width}
-        )
+        annotations = []
         for region in regions(class_ids):
             if region.class_id == self._background or region.class_id >= self._space.num_classes:
                 continue
             window = region.window
-            self._annotations.append(
+            annotations.append(
                 {
-                    'id': len(self._annotations) + 1,
-                    'image_id': image_id,
                     'category_id': region.class_id + 1,
                     'segmentation': self._segmentation(window, (height, width)),
                     'area': region.area,
@@ -116,6 +127,8 @@ class PolygonFiles:
                     'iscrowd': 0,
                 }
             )
+        image = {'file_name': file_name.replace(os.sep, '/'), 'height': height, 'width': width}
+        self._described.append((image, annotations))
 
     def _segmentation(self, window: Window, size: Sequence[int]) -> Any:
         """A polygon; runs where there are holes, which polygons of COCO cannot have."""

@@ -195,6 +195,14 @@ class ResultFiles:
             share = getattr(prediction['doubt'], kind) / np.log(self._label_space.num_classes)
             write_labels(self.path(stem, kind), np.clip(np.rint(255 * share), 0, 255).astype(np.uint8))
 
+    def doubts(self) -> List[Tuple[str, float, float]]:
+        """Returns what `write_doubts` would write of each image so far."""
+        return self._doubts
+
+    def take_over_doubts(self, doubts: Iterable[Tuple[str, float, float]]) -> None:
+        """Adds those of images that another process has written."""
+        self._doubts.extend(doubts)
+
     def write_doubts(self) -> None:
         """Writes `doubt.csv`, a line for each image: the means of entropy and mutual information in nats."""
         text = io.StringIO()

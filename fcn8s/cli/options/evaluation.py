@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from fcn8s.cli.options import labels
 from fcn8s.cli.options.counts import batch_size
@@ -14,7 +14,7 @@ from fcn8s.cli.options.prediction import (
     add_trust_argument,
     sampled_predictor,
 )
-from fcn8s.cli.options.workers import add_threads_argument, check_threads
+from fcn8s.cli.options.workers import add_threads_argument, check_threads, is_sharer, model_path, share_of
 
 # Options that mean nothing without another one.
 _BELONG_TO = {'data': ('layout', 'split'), 'images': ('labels', 'id_map', 'color_tolerance')}
@@ -185,8 +185,10 @@ def evaluate_subject(
     from fcn8s.batches import check_same_classes
     from fcn8s.evaluation.evaluate import attach_scorer, evaluate_model
 
-    size, data = subject.input_size, subject.data
-    with _open_model(args, subject.path) as model:
+    size, data, share = subject.input_size, subject.data, share_of(args)
+    with _open_model(args, model_path(args, subject.path)) as model:
+        if share is not None:
+            share.take_cores()
         predictor = _predictor(args, subject, model)
         scorer = attach_scorer(
             model.images,
@@ -196,7 +198,12 @@ def evaluate_subject(
             args.calibration,
         )
         with data.generate(
-            args.batch, shuffle=False, resize=size or False, resize_labels=args.at_input_size, workers=args.threads
+            args.batch,
+            shuffle=False,
+            resize=size or False,
+            resize_labels=args.at_input_size,
+            workers=args.threads,
+            share=None if share is None else (share.number, share.processes),
         ) as batches:
             evaluation = evaluate_model(
                 model.run,
@@ -205,7 +212,7 @@ def evaluate_subject(
                 batches.num_batches,
                 args.boundaries,
                 max(1, args.threads),
-                progress=lambda numbers: tqdm(numbers, desc='evaluate', unit='batch'),
+                progress=share.counted if share else lambda numbers: tqdm(numbers, desc='evaluate', unit='batch'),
                 observer=observer,
             )
     if args.samples is not None and predictor is not None:
@@ -214,6 +221,68 @@ def evaluate_subject(
     return evaluation, dict(
         _description(args, subject), model=model.model_dir, computed_in=model.precision, engine=model.engine
     )
+
+
+def evaluate_subjects(args: argparse.Namespace, subjects: Sequence[Subject]) -> Iterator[Tuple[Any, Dict[str, Any]]]:
+    """The same of several subjects, one by one, or dealt out to as many processes as the flags say."""
+    if is_sharer(args):
+        yield from _share_out(args, subjects)
+        return
+    for subject in subjects:
+        yield evaluate_subject(args, subject)
+
+
+def hand_back(args: argparse.Namespace, subjects: Sequence[Subject]) -> None:
+    """Evaluates this process's share of the batches for the one that deals them out."""
+    from fcn8s.evaluation.parts import BatchSums, part_to_json
+
+    share, found = share_of(args), []
+    for subject in subjects:
+        sums = BatchSums(args.calibration)
+        evaluation, description = evaluate_subject(args, subject, sums)
+        computed = {name: description[name] for name in ('computed_in', 'engine')}
+        found.append(dict(part_to_json(evaluation, sums), **computed))
+    assert share is not None
+    share.hand_back({'subjects': found})
+
+
+def _share_out(args: argparse.Namespace, subjects: Sequence[Subject]) -> List[Tuple[Any, Dict[str, Any]]]:
+    from data_generator.batches.batching import warn_of_few_classes
+    from fcn8s.batches import check_same_classes
+    from fcn8s.distributed.sharing import share_out
+    from fcn8s.evaluation.parts import join, part_from_json
+
+    found = share_out(
+        args.argv,
+        args.workers,
+        {subject.path: subject.model_dir for subject in subjects},
+        _num_batches(args, subjects[0]) * len(subjects),
+        'evaluate',
+        'batch',
+    )
+    evaluations = []
+    for number, subject in enumerate(subjects):
+        parts = [of_worker['subjects'][number] for of_worker in found]
+        label_space = check_same_classes(subject.label_space, subject.data.label_space)
+        evaluation = join([part_from_json(part) for part in parts], label_space, args.batch)
+        pixels = evaluation.scores['confusion_matrix'].sum(axis=1)
+        seen = [c for c in range(label_space.num_classes) if pixels[c] and c not in label_space.void_class_ids]
+        warn_of_few_classes(len(seen))
+        computed = {name: parts[0][name] for name in ('computed_in', 'engine')}
+        evaluations.append((evaluation, dict(_description(args, subject), **computed)))
+    return evaluations
+
+
+def check_shares(args: argparse.Namespace, subject: Subject) -> None:
+    """Raises ValueError where there are more processes than batches, or than GPUs."""
+    from fcn8s.distributed.sharing import check_count
+
+    what = 'images' if args.batch == 1 else 'batches of {} images'.format(args.batch)
+    check_count(args.workers, _num_batches(args, subject), what)
+
+
+def _num_batches(args: argparse.Namespace, subject: Subject) -> int:
+    return -(-subject.data.get_num_files() // args.batch)
 
 
 def _open_model(args: argparse.Namespace, path: str) -> Any:

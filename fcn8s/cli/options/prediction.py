@@ -3,9 +3,10 @@
 import argparse
 import contextlib
 import os
-from typing import Any, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 from fcn8s.cli.options.images import add_image_arguments
+from fcn8s.cli.options.workers import model_path, share_of
 
 
 def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
@@ -170,25 +171,35 @@ def check_overlap(args: argparse.Namespace) -> None:
 def open_predictor(args: argparse.Namespace) -> Iterator[Tuple[Any, Any]]:
     """The model and the `fcn8s.prediction.predictor.Predictor` that the flags ask for."""
     from fcn8s.export.engines import open_model
-    from fcn8s.prediction.predictor import DEFAULT_OVERLAP, Predictor, check_room
+    from fcn8s.prediction.predictor import Predictor
     from fcn8s.saving.runs import open_current
 
-    size = _network_size(args)
-    check_room(size, 2)  # the fewest: how many classes there are is known once the model is open
+    options, share = predictor_options(args), share_of(args)
     with open_current(
-        args.model, lambda path: open_model(path, precision=args.precision, engine=args.engine, trust=args.trust)
+        model_path(args, args.model),
+        lambda path: open_model(path, precision=args.precision, engine=args.engine, trust=args.trust),
     ) as model:
-        options = {
-            'tile': None if args.tile is None else tuple(args.tile),
-            'overlap': DEFAULT_OVERLAP if args.overlap is None else args.overlap,
-            'scales': (1.0,) if args.scales is None else args.scales,
-            'mirror': args.mirror,
-            'size': size,
-        }
+        if share is not None:
+            share.take_cores()
         if getattr(args, 'samples', None) is not None:
             yield model, sampled_predictor(args, args.model, model, **options)
         else:
             yield model, Predictor(model.predict, model.num_classes, **options)
+
+
+def predictor_options(args: argparse.Namespace) -> Dict[str, Any]:
+    """The keywords of `Predictor` that the flags ask for. Prints how images get to the network, as `_network_size`."""
+    from fcn8s.prediction.predictor import DEFAULT_OVERLAP, check_room
+
+    size = _network_size(args)
+    check_room(size, 2)  # the fewest: how many classes there are is known once the model is open
+    return {
+        'tile': None if args.tile is None else tuple(args.tile),
+        'overlap': DEFAULT_OVERLAP if args.overlap is None else args.overlap,
+        'scales': (1.0,) if args.scales is None else args.scales,
+        'mirror': args.mirror,
+        'size': size,
+    }
 
 
 def _network_size(args: argparse.Namespace) -> Optional[Tuple[int, int]]:

@@ -1,6 +1,9 @@
-"""How much of this machine a command takes: threads that read."""
+"""How much of this machine a command takes: threads that read, and processes that share its images."""
 
-from typing import Any
+import argparse
+import contextlib
+import os
+from typing import Any, Iterator, Optional
 
 
 def add_threads_argument(group: Any, what: str) -> None:
@@ -12,3 +15,50 @@ def check_threads(threads: int) -> None:
     """Raises ValueError unless it is 0 or more."""
     if threads < 0:
         raise ValueError('--threads is {}; it has to be 0 or more, for example 2.'.format(threads))
+
+
+def add_sharing_arguments(group: Any) -> None:
+    """--workers of a command whose images are dealt out, and --share, which its workers are started with."""
+    group.add_argument(
+        '--workers',
+        type=int,
+        default=1,
+        metavar='N',
+        help='deal the images out to N processes, each on a GPU of its own or on its share of the cores; results are '
+        'those of one (default: 1)',
+    )
+    group.add_argument('--share', nargs=3, help=argparse.SUPPRESS)
+
+
+def check_workers(workers: int) -> None:
+    """Raises ValueError unless it is 1 or more."""
+    if workers < 1:
+        raise ValueError('--workers is {}; it has to be 1 or more.'.format(workers))
+
+
+def share_of(args: argparse.Namespace) -> Optional[Any]:
+    """Returns the `fcn8s.distributed.sharing.Share` that this process was started with; None in any other."""
+    if getattr(args, 'share', None) is None:
+        return None
+    from fcn8s.distributed.sharing import Share
+
+    number, processes, folder = args.share
+    return Share(int(number), int(processes), folder)
+
+
+def is_sharer(args: argparse.Namespace) -> bool:
+    """Tells whether this process is to start others that do the work."""
+    return args.workers > 1 and args.share is None
+
+
+def model_path(args: argparse.Namespace, path: str) -> str:
+    """Returns where a model is opened: the path that was typed, or what it stood for when the work was dealt out."""
+    share = share_of(args)
+    return path if share is None else share.model_dir(path)
+
+
+@contextlib.contextmanager
+def silent_output() -> Iterator[None]:
+    """While open, what is printed goes nowhere: the process that deals the work out prints it, once."""
+    with open(os.devnull, 'w') as nowhere, contextlib.redirect_stdout(nowhere):
+        yield

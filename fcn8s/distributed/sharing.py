@@ -1,0 +1,135 @@
+"""A command whose images several processes of this machine share, as one process would have done it.
+
+The process that was started (the sharer) starts the same command N times with a share (`--share I N FOLDER`), shows
+their progress, and puts together what they write into a folder for the while. Each has as many threads as one process
+would have, because sums in floating point depend on their number, but keeps to its share of the cores once they are
+there.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, TypeVar
+
+from tqdm import tqdm
+
+from fcn8s.distributed import launching
+from helpers.files import atomic_path
+from helpers.progress import bar_options
+
+Item = TypeVar('Item')
+_MODELS = 'models.json'
+
+
+class Share(NamedTuple):
+    """What one of `processes` does: `number`, from 0. folder: where it hands back what it found."""
+
+    number: int
+    processes: int
+    folder: str
+
+    def of(self, items: Sequence[Item]) -> List[Item]:
+        """Returns the items that are dealt to this process."""
+        return list(items[self.number :: self.processes])
+
+    def counted(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yields the items, and tells the sharer whenever one is done."""
+        with open(_progress_path(self.folder, self.number), 'ab', buffering=0) as file:
+            for item in items:
+                yield item
+                file.write(b'.')
+
+    def model_dir(self, path: str) -> str:
+        """Returns the model that `path` stood for when the command began: that of a run may change meanwhile."""
+        with open(os.path.join(self.folder, _MODELS), encoding='utf-8') as file:
+            return json.load(file)[path]
+
+    def take_cores(self) -> None:
+        """Keeps to this process's share of the cores. The threads that compute have to be there already."""
+        launching.pin(launching.core_shares(self.processes)[self.number])
+
+    def hand_back(self, found: Dict[str, Any]) -> None:
+        """Gives the sharer what was found: numbers, texts, lists and dicts."""
+        path = _result_path(self.folder, self.number)
+        with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
+            json.dump(found, file)
+
+
+def check_count(count: int, num_parts: int, what: str) -> None:
+    """Raises ValueError where there are more processes than parts of the work, or fewer GPUs than processes.
+
+    Args:
+        num_parts: How many parts there are to deal out.
+        what: What they are, in the plural.
+    """
+    if count > num_parts:
+        raise ValueError(
+            '--workers is {}, and there are {} {} to deal out. Give --workers {} or fewer.'.format(
+                count, num_parts, what, num_parts
+            )
+        )
+    launching.gpu_environments(count)
+
+
+def share_out(
+    arguments: Sequence[str], count: int, models: Mapping[str, str], total: int, description: str, unit: str
+) -> List[Dict[str, Any]]:
+    """Runs `fcn8s ARGUMENTS` in several processes and returns what each handed back, in their order.
+
+    Args:
+        arguments: The command first.
+        count: Of processes.
+        models: The directory that each path of a model stands for.
+        total: How many items they count together. description, unit: of the progress bar.
+
+    Raises:
+        WorkerEndedError: One ended before its work was done; all have ended.
+    """
+    with tempfile.TemporaryDirectory(prefix='fcn8s-') as folder:
+        with open(os.path.join(folder, _MODELS), 'w', encoding='utf-8') as file:
+            json.dump(dict(models), file)
+        with tqdm(total=total, desc=description, unit=unit, **bar_options()) as bar:
+            launching.run_workers(
+                _workers(arguments, count, folder),
+                write_line=_write_line,
+                tick=lambda: _show(bar, _num_done(folder, count)),
+            )
+        return [_read(_result_path(folder, index)) for index in range(count)]
+
+
+def _show(bar: Any, num_done: int) -> None:
+    if num_done > bar.n:  # an update of nothing draws the bar again
+        bar.update(num_done - bar.n)
+
+
+def _write_line(line: str) -> None:
+    if sys.stderr is not None:
+        tqdm.write(line, file=sys.stderr)
+
+
+def _workers(arguments: Sequence[str], count: int, folder: str) -> List[launching.Worker]:
+    workers = []
+    for index, (name, gpu) in enumerate(zip(launching.names(count), launching.gpu_environments(count))):
+        share = ['--share', str(index), str(count), folder]
+        command = launching.fcn8s_command([arguments[0]] + share + list(arguments[1:]))
+        workers.append(launching.Worker(name, command, gpu))
+    return workers
+
+
+def _num_done(folder: str, count: int) -> int:
+    paths = [_progress_path(folder, index) for index in range(count)]
+    return sum(os.path.getsize(path) for path in paths if os.path.exists(path))
+
+
+def _read(path: str) -> Dict[str, Any]:
+    with open(path, encoding='utf-8') as file:
+        return json.load(file)
+
+
+def _progress_path(folder: str, index: int) -> str:
+    return os.path.join(folder, 'done-{}'.format(index))
+
+
+def _result_path(folder: str, index: int) -> str:
+    return os.path.join(folder, 'found-{}.json'.format(index))

@@ -1,0 +1,186 @@
+"""`fcn8s evaluate|predict --workers N`: files and scores are those of one process, and nothing is left when one dies."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from fcn8s import cli
+from fcn8s.distributed import launching, sharing
+from fcn8s.evaluation import parts
+from fcn8s.evaluation.calibration import summarize_calibration
+from helpers.files import atomic_write_json
+from helpers.images import write_image
+
+
+def command(*words):
+    return cli.main([str(word) for word in words])
+
+
+def contents(folder):
+    found = {}
+    for directory, _, names in os.walk(str(folder)):
+        for name in names:
+            path = os.path.join(directory, name)
+            with open(path, 'rb') as file:
+                found[os.path.relpath(path, str(folder))] = file.read()
+    return found
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    from data_generator.street_scenes import write_dataset
+
+    root = str(tmp_path_factory.mktemp('shared') / 'scenes')
+    write_dataset(root, 2, 5, 0, size=(32, 48))
+    return root
+
+
+@pytest.fixture(scope='module')
+def images(tmp_path_factory):
+    """Five images, the third of which is none."""
+    folder = tmp_path_factory.mktemp('shared') / 'images'
+    for number in range(5):
+        values = np.random.RandomState(number).randint(0, 256, [30, 40, 3]).astype(np.uint8)
+        write_image(str(folder / 'town' / '{}.png'.format(number)), values)
+    (folder / 'town' / '2.png').write_bytes(b'no image')
+    return str(folder)
+
+
+def test_an_evaluation_is_the_same_to_the_bit(small_model, scenes, tmp_path, capsys):
+    outputs = []
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        words = ['--data', scenes, '--layout', 'cityscapes20', '--batch', 2, '--calibration', '--boundaries']
+        words += ['--per-image', folder / 'images.csv', '--json', folder / 'scores.json', '--worst', 2]
+        words += ['--against', small_model, '--samples', 2]
+        assert command('evaluate', small_model, *words, '--workers', workers) == 0
+        outputs.append(capsys.readouterr())
+    assert contents(tmp_path / '1') == contents(tmp_path / '2') != {}
+    assert outputs[0].out == outputs[1].out and 'expected calibration error' in outputs[0].out
+    assert '[worker' not in outputs[1].err and '6/6' in outputs[1].err
+
+
+def test_predictions_are_the_same_files(small_model, images, tmp_path, capsys):
+    outputs, folders = [], []
+    for workers in (1, 2):
+        folders.append(tmp_path / str(workers) / 'out')
+        words = ['--overlay', '--ids', '--softmax', '--polygons', 'coco', '--samples', 2, '--keep-going']
+        assert command('predict', small_model, images, '--out', folders[-1], *words, '--workers', workers) == 1
+        captured = capsys.readouterr()
+        outputs.append((captured.out, captured.err))
+    assert contents(folders[0]) == contents(folders[1])
+    assert {'annotations.json', 'doubt.csv', os.path.join('town', '4_ids.png')} < set(contents(folders[0]))
+    assert outputs[1][0] == outputs[0][0].replace(str(folders[0]), str(folders[1]))
+    for _, err in outputs:
+        failures = err.split('1 of the images could not be read:\n')[1]
+        assert '2.png' in failures and failures.count('\n') == 1
+    assert '[worker' not in outputs[1][1]
+
+
+def test_without_keep_going_the_reason_comes_with_the_name_of_who_met_it(small_model, images, tmp_path, capsys):
+    assert command('predict', small_model, images, '--out', tmp_path / 'out', '--workers', 2) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if 'fcn8s' in line]
+    assert lines[-2].startswith('[worker 1 of 2] fcn8s predict: error: ') and '2.png' in lines[-2]
+    assert lines[-1] == (
+        'fcn8s predict: error: worker 1 of 2 stopped with exit status 2, and all others were ended with it.'
+    )
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--workers', 0], '--workers is 0; it has to be 1 or more.'),
+        (['--workers', 6], '--workers is 6, and there are 5 images to deal out. Give --workers 5 or fewer.'),
+        (['--workers', 2, '--scales', 0], 'scales is [0.0]; it has to be'),
+        (['--workers', 2, 'camera:0'], '--workers deals images out, and camera:0 is a stream of frames.'),
+    ],
+)
+def test_what_predict_refuses(small_model, images, tmp_path, capsys, monkeypatch, words, message):
+    monkeypatch.setattr(launching, 'run_workers', None)
+    extra = [word for word in words if str(word).startswith('camera')]
+    words = [word for word in words if word not in extra]
+    monkeypatch.setattr('helpers.video.check_source', lambda source: None)
+    assert command('predict', small_model, images, *extra, '--out', tmp_path / 'out', *words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_evaluate_refuses_more_workers_than_batches(small_model, scenes, capsys, monkeypatch):
+    words = ['--data', scenes, '--layout', 'cityscapes20', '--batch', 2, '--workers']
+    assert command('evaluate', small_model, *words, 4) == 2
+    assert '--workers is 4, and there are 3 batches of 2 images to deal out.' in capsys.readouterr().err
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0')
+    assert command('evaluate', small_model, *words, 2) == 2
+    assert '--workers is 2, and 1 GPU is visible' in capsys.readouterr().err
+
+
+def children_of(process_id):
+    with open('/proc/{0}/task/{0}/children'.format(process_id)) as file:
+        return [int(word) for word in file.read().split()]
+
+
+def is_alive(process_id):
+    try:
+        with open('/proc/{}/stat'.format(process_id)) as file:
+            return file.read().rsplit(')', 1)[1].split()[0] not in 'ZX'
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize('number, status', [(signal.SIGKILL, 2), (signal.SIGTERM, 143)])
+def test_a_kill_leaves_nothing_running_and_nothing_half_written(small_model, tmp_path, number, status):
+    """SIGKILL hits a worker, SIGTERM the process that was started."""
+    for image in range(40):
+        write_image(str(tmp_path / 'in' / '{}.png'.format(image)), np.full([40, 40, 3], image, np.uint8))
+    words = ['predict', small_model, tmp_path / 'in', '--out', tmp_path / 'out', '--softmax', '--samples', 64]
+    started = subprocess.Popen(
+        [sys.executable, '-m', 'fcn8s'] + [str(word) for word in words + ['--workers', 2]],
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
+    while not (tmp_path / 'out').exists() or not any(
+        name.endswith('npz') for name in os.listdir(str(tmp_path / 'out'))
+    ):
+        assert started.poll() is None
+        time.sleep(0.05)
+    workers = children_of(started.pid)
+    os.kill(workers[1] if number == signal.SIGKILL else started.pid, number)
+    err = started.communicate()[1]
+    assert started.returncode == status
+    assert not any(map(is_alive, workers)) and len(workers) == 2
+    words = ' '.join(err.split())  # a line may be broken where a terminal ends
+    assert ('worker 2 of 2 was killed by SIGKILL' if number == signal.SIGKILL else 'stopped by SIGTERM') in words
+    for name, content in contents(tmp_path / 'out').items():
+        # What a killed process leaves has a name that says so, and the next one that writes there removes it.
+        if not name.startswith('.'):
+            assert np.load(io.BytesIO(content))['softmax'].shape == (40, 40, 20)
+
+
+def test_items_are_dealt_out_and_counted(tmp_path):
+    atomic_write_json(str(tmp_path / 'models.json'), {'run': 'checkpoint'})
+    shares = [sharing.Share(number, 2, str(tmp_path)) for number in range(2)]
+    assert [share.of('abcde') for share in shares] == [list('ace'), list('bd')]
+    assert list(shares[0].counted([1, 2])) == [1, 2] and list(shares[1].counted([3])) == [3]
+    assert sharing._num_done(str(tmp_path), 2) == 3
+    assert shares[1].model_dir('run') == 'checkpoint'
+
+
+def test_sums_are_those_of_a_running_total():
+    """In another order these would add up to something else."""
+    values = np.random.RandomState(0).uniform(0, 1, 7) * 10.0 ** np.arange(7)
+    total = 0.0
+    for value in values:
+        total += value
+    assert parts._sum_in_turn(parts._dealt_back([values[0::3], values[1::3], values[2::3]])) == total
+    assert list(parts._order([4, 3], 2)) == [0, 1, 4, 5, 2, 3, 6]
+    batches = [[[1, 0], [1, 0], [0.1, 0.0]], [[2, 1], [0, 1], [0.7, 0.9]], [[0, 4], [0, 2], [0.0, 0.3]]]
+    joined = parts._join_calibrations([[batches[0], batches[2]], [batches[1]]])
+    expected = summarize_calibration(np.array([3, 5]), np.array([1, 3]), np.array([0.1 + 0.7, 0.9 + 0.3]))
+    assert joined.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_array_equal(joined[name], expected[name])
