@@ -450,6 +450,8 @@ def test_a_file_that_disappears_is_named(root):
         (dict(batch_size=2.0), 'batch_size=2.0'),
         (dict(batch_size=2, workers=-1), 'workers=-1: must be an integer of at least 0'),
         (dict(batch_size=2, workers=2, prefetch=0), 'prefetch=0: must be an integer of at least 1'),
+        (dict(batch_size=2, share=(0, 2)), r'share=\(0, 2\): is of batches in their order. Pass shuffle=False.'),
+        (dict(batch_size=2, share=(2, 2), shuffle=False), r'share=\(2, 2\): must be \(i, n\) with 0 <= i < n'),
         (dict(batch_size=2, seed=-1), 'seed=-1'),
         (dict(batch_size=2, resize=7), 'resize=7'),
         (dict(batch_size=2, to_disk=True), 'export_dir=None'),

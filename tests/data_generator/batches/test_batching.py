@@ -326,3 +326,13 @@ def test_whole_labels_are_not_warned_about(tmp_path, own_dataset):
         passes(labels_of_classes(tmp_path / 'b', own_dataset, 0, 1, num_classes=3), shuffle=False)
         space = generic_label_space(3)._replace(void_class_ids=(2,))
         passes(labels_of_classes(tmp_path / 'c', own_dataset, 0, 1, label_space=space, ignore_id=255))
+
+
+def test_batches_that_are_dealt_out_are_those_of_the_whole():
+    whole = BatchOrder(11, 2, False, 0)
+    shares = [BatchOrder(11, 2, False, 0, (number, 4)) for number in range(4)]
+    assert [share.num_batches for share in shares] == [2, 2, 1, 1]
+    for number, share in enumerate(shares):
+        for k in range(share.num_batches * 2):
+            past, place = divmod(k, share.num_batches)
+            assert share.samples(k) == whole.samples(past * whole.num_batches + number + 4 * place)
