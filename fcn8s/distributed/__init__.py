@@ -1,1 +1,1 @@
-"""Several processes that work on one thing."""
+"""Several processes that work on one thing: on one machine, or in a cluster that trains one network."""
