@@ -31,12 +31,12 @@ class Cluster(NamedTuple):
     """The workers of one training, each a process of its own.
 
     addresses: 'host:port' of each, the same list for all; the first one writes, prints and saves.
-    index: which of them this process is.
+    worker: which of them this process is.
     source: what said so, for messages: 'TF_CONFIG', 'SLURM' or 'Kubernetes'.
     """
 
     addresses: Tuple[str, ...]
-    index: int
+    worker: int
     source: str = TF_CONFIG
 
     @property
@@ -47,18 +47,18 @@ class Cluster(NamedTuple):
     @property
     def is_first(self) -> bool:
         """Whether this process is the one that writes, prints and saves."""
-        return self.index == 0
+        return self.worker == 0
 
     @property
     def local_index(self) -> int:
         """The number of this worker among those on its host: which of the host's devices it takes."""
-        host = _host(self.addresses[self.index])
-        return sum(_host(address) == host for address in self.addresses[: self.index])
+        host = _host(self.addresses[self.worker])
+        return sum(_host(address) == host for address in self.addresses[: self.worker])
 
     @property
     def local_size(self) -> int:
         """The number of workers on the host of this one."""
-        host = _host(self.addresses[self.index])
+        host = _host(self.addresses[self.worker])
         return sum(_host(address) == host for address in self.addresses)
 
     def name(self, index: int) -> str:

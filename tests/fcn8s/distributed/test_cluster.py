@@ -104,7 +104,7 @@ def test_reads_the_variables_of_srun():
 def test_reads_the_variables_of_an_indexed_job():
     cluster = cluster_from_environment(PODS)
     assert cluster.addresses == tuple('fcn-run-{}.trainers:2222'.format(pod) for pod in range(3))
-    assert (cluster.index, cluster.source) == (1, 'Kubernetes')
+    assert (cluster.worker, cluster.source) == (1, 'Kubernetes')
     independent = {name: value for name, value in PODS.items() if name != 'FCN8S_WORKERS'}
     assert cluster_from_environment(independent) is None
 
