@@ -118,3 +118,20 @@ def test_a_command_without_standard_streams_works_and_writes_nothing_into_its_fi
     with open(picture, 'rb') as file:
         content = file.read()
     assert content.startswith(b'\x89PNG') and content.endswith(b'IEND\xaeB`\x82')
+
+
+def test_the_demo_is_shortened_by_an_option_of_its_training():
+    from fcn8s.cli.demo import demo_steps
+    from fcn8s.training.recipes import read_recipe
+
+    (whole,), (short,) = (
+        [step.command for step in demo_steps('demo', 0, epochs) if step.command[0] == 'train'] for epochs in (None, 2)
+    )
+    assert '--epochs' not in whole and short[short.index('--epochs') + 1] == '2'
+    parser = cli.build_parser()
+    assert parser.parse_args(['demo']).epochs is None
+    with pytest.raises(SystemExit):
+        parser.parse_args(['demo', '--epochs', '0'])
+    actions = parser._subparsers._group_actions[0].choices['demo']._actions
+    (help_text,) = [action.help for action in actions if action.dest == 'epochs']
+    assert 'default: {}'.format(read_recipe('demo').arguments['epochs']) in help_text
