@@ -3,8 +3,11 @@
 `fcn8s.graph.update_rules` makes ops of the settings.
 """
 
+import fnmatch
+import math
 import numbers
-from typing import Any, NamedTuple, Optional, Tuple, Union
+import re
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -14,6 +17,9 @@ import numpy as np
 # measurement).
 PAPER_SKIP_SCALES = (1e-4, 1e-2)
 UNIT_SKIP_SCALES = (1.0, 1.0)
+
+
+RateMultipliers = Union[Mapping[str, float], Sequence[Tuple[str, float]]]
 
 
 class OptimizerSettings(NamedTuple):
@@ -27,6 +33,11 @@ class OptimizerSettings(NamedTuple):
     gradient_clip_norm: the gradient of loss and L2 penalty is scaled down to this Euclidean norm over all variables
         where it is longer; weight decay comes on top, as in Caffe.
     accumulate_batches: k; one step from the gradient of k batches, the same as from one k-times larger batch.
+    rate_multipliers: pattern of variable names -> factor above 0 of the learning rate, a dict or pairs. A pattern
+        matches a name whose beginning, or what follows one of its slashes, begins with it: 'fc6' is fc6/weights and
+        not decoder/score_fc6; `*` and `?` are as in file names. Where several match, the last one counts. The factor
+        scales the whole step: of SGD the gradient and the decay, of Adam the update, whose moments do not change;
+        clipping comes before, and bias_rate_multiplier on top.
     """
 
     name: str = 'adam'
@@ -35,6 +46,7 @@ class OptimizerSettings(NamedTuple):
     bias_rate_multiplier: float = 1.0
     gradient_clip_norm: Optional[float] = None
     accumulate_batches: int = 1
+    rate_multipliers: Optional[RateMultipliers] = None
 
 
 class Optimizer(NamedTuple):
@@ -77,12 +89,14 @@ def optimizer_settings(
     if accumulate_batches != 1:
         optimizer = optimizer._replace(accumulate_batches=accumulate_batches)
     optimizer = optimizer._replace(**changes)
-    check_optimizer_settings(optimizer)
-    return optimizer
+    multipliers = check_optimizer_settings(optimizer).rate_multipliers
+    return optimizer._replace(rate_multipliers=multipliers)
 
 
 def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
-    """Returns `settings` with the momentum filled in; ValueError naming the setting that is out of its range."""
+    """Returns `settings` with the momentum filled in and the rate multipliers as pairs; ValueError naming the setting
+    that is out of its range.
+    """
     if settings.name not in OPTIMIZERS:
         raise ValueError('optimizer is {!r}; it must be one of {}.'.format(settings.name, ', '.join(OPTIMIZERS)))
     default_momentum = OPTIMIZERS[settings.name].settings.momentum
@@ -95,7 +109,8 @@ def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
             )
         )
     for name, value in settings._asdict().items():
-        _check(name == 'name' or value is None or isinstance(value, numbers.Real), name, repr(value), 'a number')
+        is_number = name not in ('name', 'rate_multipliers')
+        _check(not is_number or value is None or isinstance(value, numbers.Real), name, repr(value), 'a number')
     momentum = default_momentum if settings.momentum is None else settings.momentum
     _check(momentum is None or 0 <= momentum < 1, 'momentum', momentum, 'at least 0 and below 1')
     _check(0 <= settings.weight_decay < float('inf'), 'weight_decay', settings.weight_decay, 'at least 0')
@@ -117,7 +132,82 @@ def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
         settings.accumulate_batches,
         'a whole number of at least 1',
     )
-    return settings._replace(momentum=momentum)
+    # None where there are none, as in the runs of before there were any: these are resumed.
+    multipliers = None if settings.rate_multipliers is None else _multiplier_pairs(settings.rate_multipliers) or None
+    return settings._replace(momentum=momentum, rate_multipliers=multipliers)
+
+
+def parse_rate_multipliers(text: str) -> Tuple[Tuple[str, float], ...]:
+    """Returns the pairs of `'fc6,fc7,score=10 conv1=0.1'`: groups PATTERN[,PATTERN...]=FACTOR, apart by spaces or
+    semicolons.
+
+    Raises ValueError for anything else.
+    """
+    pairs: List[Tuple[str, float]] = []
+    for group in re.split(r'[;\s]+', text.strip(' ;')):
+        patterns, _, factor = group.partition('=')
+        try:
+            pairs += [(pattern, float(factor)) for pattern in patterns.split(',')]
+        except ValueError:
+            raise ValueError(
+                'the rate multipliers are {!r}, where {!r} is no group; they have to be PATTERN[,PATTERN...]=FACTOR, '
+                "several of them with spaces or semicolons between: 'fc6,fc7,score=10 conv1=0.1'.".format(text, group)
+            ) from None
+    return _multiplier_pairs(pairs)
+
+
+def rate_factors(names: Sequence[str], multipliers: Optional[RateMultipliers]) -> List[float]:
+    """Returns the factor of the rate of each variable, 1 where no pattern matches.
+
+    Args:
+        names: of the variables that are trained.
+        multipliers: as in `OptimizerSettings`; the last pattern that matches counts.
+
+    Raises:
+        ValueError: for a pattern that matches none of the names.
+    """
+    factors = [1.0] * len(names)
+    for pattern, factor in _multiplier_pairs(multipliers or ()):
+        matches = [_matches(name, pattern) for name in names]
+        if not any(matches):
+            layers = list(dict.fromkeys(name.rpartition('/')[0] or name for name in names))
+            raise ValueError(
+                'rate_multipliers has {!r}, which matches no variable that is trained. These are: {}.'.format(
+                    pattern, ', '.join(layers)
+                )
+            )
+        factors = [factor if match else before for match, before in zip(matches, factors)]
+    return factors
+
+
+def _matches(name: str, pattern: str) -> bool:
+    parts = name.split('/')
+    return any(fnmatch.fnmatchcase('/'.join(parts[first:]), pattern + '*') for first in range(len(parts)))
+
+
+def _multiplier_pairs(multipliers: Any) -> Tuple[Tuple[str, float], ...]:
+    try:
+        items = multipliers.items() if isinstance(multipliers, Mapping) else multipliers
+        pairs = tuple((pattern, factor) for pattern, factor in items)
+    except (TypeError, ValueError):
+        raise ValueError(
+            "rate_multipliers is {!r}; it must be a dict such as {{'fc6': 10}}.".format(multipliers)
+        ) from None
+    for pattern, factor in pairs:
+        _check(
+            isinstance(pattern, str) and bool(pattern),
+            'a pattern of rate_multipliers',
+            repr(pattern),
+            'a part of a name',
+        )
+        is_number = isinstance(factor, numbers.Real) and not isinstance(factor, bool)
+        _check(
+            is_number and 0 < factor < math.inf,
+            'the rate multiplier of {!r}'.format(pattern),
+            repr(factor),
+            'a finite number above 0 (what shall not be trained is frozen: freeze, or --freeze)',
+        )
+    return tuple((pattern, float(factor)) for pattern, factor in pairs)
 
 
 def _check(holds: bool, name: str, value: object, rule: str) -> None:

@@ -10,7 +10,7 @@ from fcn8s.cli.options import labels, training
 from fcn8s.cli.options.images import image_rules, rules_to_begin_with
 from fcn8s.cli.terminal import program, tensorboard
 from fcn8s.evaluation.scores import METRICS
-from fcn8s.optimizers import optimizer_settings
+from fcn8s.optimizers import optimizer_settings, parse_rate_multipliers
 
 DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard,
 metrics.jsonl. Ctrl-C and SIGTERM finish the step and save; go on with --resume RUN."""
@@ -261,6 +261,7 @@ def _optimizer(options: argparse.Namespace) -> Any:
         'momentum': options.momentum,
         'weight_decay': options.weight_decay,
         'gradient_clip_norm': options.clip_norm,
+        'rate_multipliers': options.rate_multipliers and parse_rate_multipliers(options.rate_multipliers),
     }
     given = {name: value for name, value in given.items() if value is not None}
     return optimizer_settings(options.optimizer, options.accumulate, **given)

@@ -9,7 +9,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from fcn8s.backend import tf
 from fcn8s.graph.losses import Loss
-from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings
+from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings, rate_factors
 
 STATE_SCOPE = 'optimizer'
 
@@ -80,7 +80,8 @@ def build_train_op(
         name: of apply_op, within the current name scope.
 
     Raises:
-        ValueError: for settings out of range, no variables, or a variable that the loss does not depend on.
+        ValueError: for settings out of range, no variables, a variable that the loss does not depend on, or a pattern
+            of the rate multipliers that matches none of them.
     """
     settings = check_optimizer_settings(settings)
     if not variables:
@@ -94,7 +95,7 @@ def build_train_op(
         finite = _all_finite(totals) if scale else None
         norm = tf.global_norm(totals)
         directions = _decay(_clip(totals, norm, settings.gradient_clip_norm), variables, settings.weight_decay)
-        rates = _rates(variables, learning_rate, settings.bias_rate_multiplier)
+        rates = _rates(variables, learning_rate, settings)
         # The check leaves a momentum to SGD alone, and never leaves SGD without.
         rule = _Adam(variables) if settings.momentum is None else _Momentum(variables, settings.momentum)
         with tf.control_dependencies([loss.value] + ([] if penalty is None else [penalty])):
@@ -155,9 +156,11 @@ def _decay(gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable], wei
     ]
 
 
-def _rates(variables: Sequence[tf.Variable], learning_rate: tf.Tensor, bias_multiplier: float) -> List[tf.Tensor]:
-    bias_rate = learning_rate * bias_multiplier
-    return [bias_rate if _is_bias(variable) else learning_rate for variable in variables]
+def _rates(variables: Sequence[tf.Variable], learning_rate: tf.Tensor, settings: OptimizerSettings) -> List[tf.Tensor]:
+    bias_rate = learning_rate * settings.bias_rate_multiplier
+    rates = [bias_rate if _is_bias(variable) else learning_rate for variable in variables]
+    factors = rate_factors([variable.op.name for variable in variables], settings.rate_multipliers)
+    return [rate if factor == 1 else rate * factor for rate, factor in zip(rates, factors)]
 
 
 def _is_bias(variable: tf.Variable) -> bool:

@@ -530,6 +530,9 @@ def test_a_run_is_never_overwritten_and_resumes_only_as_itself(tiny_encoder, tmp
         run_training(tiny_encoder, str(tmp_path / 'run'))
     with pytest.raises(ValueError, match='was started with model skip_scales .1.0, 1.0. and cannot go on with'):
         run_training(tiny_encoder, str(tmp_path / 'run'), resume=True, optimizer='sgd')
+    multiplied = OptimizerSettings(rate_multipliers={'fc6': 10})
+    with pytest.raises(ValueError, match='optimizer rate_multipliers None and cannot go on with .*fc6'):
+        run_training(tiny_encoder, str(tmp_path / 'run'), resume=True, optimizer=multiplied)
     with pytest.raises(FileNotFoundError, match='is no run directory'):
         run_training(tiny_encoder, str(tmp_path / 'other'), resume=True)
 
@@ -731,6 +734,8 @@ def test_the_config_holds_the_precision_and_a_run_goes_on_with_no_other(tiny_enc
             config = json.load(file)
         assert config['training']['precision'] == 'float32' and config['training']['xla'] is False
         config['training']['precision'] = 'bfloat16'
+        # As in runs of before there were multipliers: no difference, or it would come first.
+        assert config['training']['optimizer'].pop('rate_multipliers') is None
         with open(path, 'w') as file:
             json.dump(config, file)
         with pytest.raises(ValueError, match="training precision 'bfloat16' and cannot go on with 'float32'"):

@@ -17,6 +17,7 @@ from fcn8s.cli.options.network import (
 )
 from fcn8s.cli.options.prediction import add_trust_argument
 from fcn8s.cli.options.workers import add_threads_argument, check_threads
+from fcn8s.optimizers import parse_rate_multipliers
 from fcn8s.settings import NORMALIZATIONS
 
 # What --resume may change about a run.
@@ -172,6 +173,12 @@ def _add_step_arguments(group: Any) -> None:
     group.add_argument('--weight-decay', type=float, help='default: 0 with adam, 5e-4 with sgd')
     group.add_argument('--clip-norm', type=float, help='scale gradients down to this norm')
     group.add_argument(
+        '--rate-multipliers',
+        metavar='PATTERN,...=FACTOR',
+        help="of the rate of variables whose layer's name begins with a pattern; groups with spaces or semicolons "
+        "between, the last that matches counts: 'fc6,fc7,score=10 conv1=0.1' (default: 1 for all)",
+    )
+    group.add_argument(
         '--rate',
         default='poly:1e-4',
         metavar='SCHEDULE',
@@ -262,6 +269,8 @@ def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.N
     _check_network(given)
     options = argparse.Namespace(**dict(defaults, **given))
     check_threads(options.threads)
+    if options.rate_multipliers is not None:
+        parse_rate_multipliers(options.rate_multipliers)
     from fcn8s.prediction.predictor import check_room
 
     for name in ('size', 'crop'):

@@ -330,6 +330,8 @@ def test_images_and_labels_in_folders(folders, tiny_encoder, tmp_path):
                 'sum',
                 '--clip-norm',
                 '1',
+                '--rate-multipliers',
+                'fc6,fc7=10; score=2',
                 '--threads',
                 '0',
                 '--cache',
@@ -347,6 +349,10 @@ def test_images_and_labels_in_folders(folders, tiny_encoder, tmp_path):
         )
         == 0
     )
+    with open(os.path.join(run, 'config.json')) as file:
+        stored = json.load(file)
+    assert stored['command']['rate_multipliers'] == 'fc6,fc7=10; score=2'
+    assert stored['training']['optimizer']['rate_multipliers'] == [['fc6', 10], ['fc7', 10], ['score', 2]]
     confusion = np.array(records(run)[0]['evaluation']['confusion_matrix'])
     assert confusion.shape == (2, 2) and 0.9 * 2 * 32 * 48 < confusion.sum() < 2 * 32 * 48
     assert [record['step'] for record in records(run)] == [1]

@@ -136,6 +136,90 @@ def test_adam(use_resource):
     assert_weights(trainer, expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize('use_resource', [True, False])
+def test_a_rate_multiplier_of_sgd_scales_the_step(use_resource):
+    """w at 10 times the rate, with its decay; b at half of its double rate; clipped before, over two batches a step."""
+    settings = OptimizerSettings(
+        'sgd', 0.9, 0.05, 2.0, gradient_clip_norm=0.1, accumulate_batches=2, rate_multipliers={'w': 10, 'b': 0.5}
+    )
+    trainer = Trainer(settings, use_resource=use_resource)
+    expected = {name: value.astype(np.float64) for name, value in trainer.start.items()}
+    velocity = {'w': 0.0, 'b': 0.0}
+    for step, rate in enumerate(RATES):
+        batches = [make_batch(2 * step), make_batch(2 * step + 1)]
+        trainer.step(*batches, rate=rate)
+        gradient = reference_gradient(expected, tuple(np.concatenate(parts) for parts in zip(*batches)))
+        norm = np.sqrt(sum((g**2).sum() for g in gradient.values()))
+        clipped = {name: g * min(1, 0.1 / norm) for name, g in gradient.items()}
+        velocity['w'] = 0.9 * velocity['w'] + 10 * rate * (clipped['w'] + 0.05 * expected['w'])
+        velocity['b'] = 0.9 * velocity['b'] + 0.5 * 2 * rate * clipped['b']
+        expected = {name: expected[name] - velocity[name] for name in expected}
+    assert_weights(trainer, expected)
+
+
+@pytest.mark.parametrize('use_resource', [True, False])
+def test_a_rate_multiplier_of_adam_scales_the_update(use_resource):
+    trainer = Trainer(OptimizerSettings('adam', rate_multipliers={'*': 7, 'w': 3, 'b': 1}), use_resource=use_resource)
+    weights = {name: value.astype(np.float64) for name, value in trainer.start.items()}
+    m, v = dict.fromkeys(weights, 0.0), dict.fromkeys(weights, 0.0)
+    for step, rate in enumerate(RATES, 1):
+        trainer.step(make_batch(step), rate=rate)
+        gradient = reference_gradient(weights, make_batch(step))
+        for name, factor in (('w', 3), ('b', 1)):
+            m[name] = 0.9 * m[name] + 0.1 * gradient[name]
+            v[name] = 0.999 * v[name] + 0.001 * gradient[name] ** 2
+            m_hat, v_hat = m[name] / (1 - 0.9**step), v[name] / (1 - 0.999**step)
+            weights[name] = weights[name] - factor * rate * m_hat / (np.sqrt(v_hat) + 1e-8)
+    assert_weights(trainer, weights, rtol=1e-4)
+
+
+def test_without_multipliers_the_graph_is_the_same():
+    def operations(settings):
+        return [operation.node_def for operation in Trainer(settings).graph.get_operations()]
+
+    plain = operations(OptimizerSettings())
+    assert plain == operations(OptimizerSettings(rate_multipliers={'w': 1}))
+    assert plain != operations(OptimizerSettings(rate_multipliers={'w': 2}))
+
+
+NAMES = [
+    'conv1/conv1_1/weights',
+    'fc6/weights',
+    'fc7/biases',
+    'decoder/score_fc7/kernel',
+    'decoder/upsample_fc7/kernel',
+]
+
+
+@pytest.mark.parametrize(
+    'text, factors',
+    [
+        ('fc6,fc7,score=10', [1, 10, 10, 10, 1]),
+        ('*=2; fc=3;decoder/score=0.5', [2, 3, 3, 0.5, 2]),
+        ('fc6=10 *=2 fc6=5', [2, 5, 2, 2, 2]),
+        ('conv1_1=4  *kernel=.25', [4, 1, 1, 0.25, 0.25]),
+    ],
+)
+def test_patterns_of_rate_multipliers(text, factors):
+    assert optimizers.rate_factors(NAMES, optimizers.parse_rate_multipliers(text)) == factors
+
+
+@pytest.mark.parametrize(
+    'text', ['', 'fc6', 'fc6=', 'fc6=a', '=3', 'fc6,=3', 'fc6=1,fc7=2', 'fc6=0', 'fc6=nan', 'fc6=-1']
+)
+def test_refused_texts_of_rate_multipliers(text):
+    with pytest.raises(ValueError, match='rate.multiplier'):
+        optimizers.parse_rate_multipliers(text)
+
+
+def test_a_pattern_without_a_variable_is_refused_with_the_layers_there_are():
+    with pytest.raises(ValueError) as error:
+        optimizers.rate_factors(NAMES, [('fc6', 2), ('score_fc8', 10)])
+    assert "'score_fc8', which matches no variable that is trained. These are: conv1/conv1_1, fc6, fc7, " in str(
+        error.value
+    )
+
+
 def test_the_papers_settings():
     assert OptimizerSettings('sgd', 0.99, 5e-4, 2.0) == optimizers.PAPER_SGD
     assert optimizers.check_optimizer_settings(OptimizerSettings('sgd')).momentum == 0.99
@@ -325,6 +409,12 @@ def test_biases_rate_with_adam():
         (OptimizerSettings(gradient_clip_norm=0), 'gradient_clip_norm is 0; it must be above 0, or None'),
         (OptimizerSettings(accumulate_batches=0), 'accumulate_batches is 0; it must be a whole number of at least 1'),
         (OptimizerSettings(accumulate_batches=1.5), 'accumulate_batches is 1.5'),
+        (OptimizerSettings(rate_multipliers='fc6=1'), "rate_multipliers is 'fc6=1'; it must be a dict"),
+        (OptimizerSettings(rate_multipliers=3), 'rate_multipliers is 3; it must be a dict'),
+        (OptimizerSettings(rate_multipliers={6: 1}), 'a pattern of rate_multipliers is 6'),
+        (OptimizerSettings(rate_multipliers={'fc6': 0}), "the rate multiplier of 'fc6' is 0; it must be a finite"),
+        (OptimizerSettings(rate_multipliers={'fc6': float('inf')}), "'fc6' is inf; it must be a finite number above 0"),
+        (OptimizerSettings(rate_multipliers={'fc6': '2'}), "the rate multiplier of 'fc6' is '2'"),
     ],
 )
 def test_refused_settings(settings, message):
