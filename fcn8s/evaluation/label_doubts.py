@@ -3,7 +3,12 @@
 A network is wrong where labels are right, too. But then it mostly knows better than to rule the label out: it gives
 the label's class some per cent. A damaged label gets next to none, over a whole region. So a region counts by the
 surprise of its pixels, -ln p(label), added up: by its area, weighted by how sure the network is (compare confident
-learning: Northcutt, Jiang, Chuang, JAIR 2021). How many damaged labels that finds, benchmarks/label_doubts.py measures.
+learning: Northcutt, Jiang, Chuang, JAIR 2021).
+
+And a network misses objects, and moves their outlines, more often than it sees objects that are not there. Where it
+misses one, it predicts what is around it: one segment of its prediction, most of which the label agrees with. So the
+surprise of a pixel counts by the share of its predicted segment that the label denies. How many damaged labels that
+finds, benchmarks/label_doubts.py measures.
 """
 
 from typing import List, NamedTuple, Sequence, Tuple
@@ -24,7 +29,8 @@ MAX_REGIONS = 8
 class Doubt(NamedTuple):
     """A region where prediction and label differ.
 
-    box: top, left, bottom, right, in pixels, the last two exclusive. surprise: the sum over its pixels, in nats.
+    box: top, left, bottom, right, in pixels, the last two exclusive. surprise: the weighted sum over its pixels, in
+    nats.
     """
 
     label: int
@@ -52,12 +58,33 @@ def find_doubts(
         surprises: float [H, W], -ln of the probability of the label's class.
     """
     valid = (labels != label_space.ignore_id) & ~np.isin(labels, label_space.void_class_ids)
-    mask = valid & (labels != class_ids) & (surprises >= SMALLEST_SURPRISE)
+    is_denied = valid & (labels != class_ids)
+    mask = is_denied & (surprises >= SMALLEST_SURPRISE)
     mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((opening, opening), np.uint8))
     count, regions, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    sums = np.bincount(regions.ravel(), weights=np.where(mask, surprises, 0).ravel(), minlength=count)
+    if count == 1:
+        return []
+    weights = surprises * denied_shares(class_ids, is_denied, valid)
+    sums = np.bincount(regions.ravel(), weights=np.where(mask, weights, 0).ravel(), minlength=count)
     largest = 1 + np.argsort(-sums[1:], kind='stable')[:MAX_REGIONS]
     return [_doubt(regions == n, statistics[n], labels, class_ids, float(sums[n])) for n in largest]
+
+
+def denied_shares(class_ids: np.ndarray, is_denied: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Returns of each pixel, what share of the valid pixels of its predicted segment the labels deny; float [H, W].
+
+    Args:
+        class_ids: Prediction [H, W]. A segment is a region of one class whose pixels are connected by their sides.
+        is_denied: bool [H, W], where labels and prediction differ. valid: bool [H, W], where labels count.
+    """
+    shares = np.zeros(class_ids.shape)
+    for class_id in np.unique(class_ids[is_denied]):
+        inside = class_ids == class_id
+        count, segments = cv2.connectedComponents(inside.astype(np.uint8), connectivity=4)
+        denied = np.bincount(segments[inside & is_denied], minlength=count)
+        counted = np.bincount(segments[inside & valid], minlength=count)
+        shares[inside] = (denied / np.maximum(counted, 1))[segments[inside]]
+    return shares
 
 
 def _doubt(

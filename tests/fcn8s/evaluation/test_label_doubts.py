@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fcn8s.evaluation.label_doubts import Doubt, find_doubts, rank_doubts
+from fcn8s.evaluation.label_doubts import Doubt, denied_shares, find_doubts, rank_doubts
 from helpers.label_spaces import generic_label_space
 
 SPACE = generic_label_space(4)._replace(void_class_ids=(3,))
@@ -22,6 +22,24 @@ def test_regions_that_surprise_the_most_surprising_first():
         Doubt(0, 2, 120, (20, 30, 30, 42), 720.0),
         Doubt(0, 1, 42, (2, 3, 8, 10), 336.0),
     ]
+
+
+def test_an_object_that_the_network_misses_counts_less_than_one_that_the_label_misses():
+    labels, predicted = np.zeros((40, 60), np.uint8), np.zeros((40, 60), np.uint8)
+    labels[5:15, 5:15] = 1  # the network predicts what is around it
+    predicted[20:30, 30:40] = 2  # the label is what is around it
+    surprises = np.where(labels != predicted, 6.0, 0.0).astype(np.float32)
+    found = find_doubts(labels, predicted, surprises, SPACE)
+    assert [(doubt.label, doubt.predicted) for doubt in found] == [(0, 2), (1, 0)]
+    assert [doubt.surprise for doubt in found] == pytest.approx([600.0, 600.0 * 100 / (40 * 60 - 100)])
+
+
+def test_shares_are_of_segments_and_of_pixels_that_count():
+    class_ids = np.array([[1, 1, 2, 1], [1, 1, 2, 1]], np.uint8)
+    labels = np.array([[1, 0, 2, 0], [255, 1, 2, 0]], np.uint8)
+    valid = labels != 255
+    shares = denied_shares(class_ids, valid & (labels != class_ids), valid)
+    np.testing.assert_allclose(shares, [[1 / 3, 1 / 3, 0, 1], [1 / 3, 1 / 3, 0, 1]])
 
 
 @pytest.mark.parametrize('ids', [255, 3])
