@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import pytest
 nbformat = pytest.importorskip('nbformat')
 
 NOTEBOOK = 'fcn8s_tutorial.ipynb'
+# On Python 3.7 every cell runs, too, with the notebook's own switch for a short training.
+WHOLE = sys.version_info >= (3, 10)
 MAX_BYTES = 3 * 1024 * 1024
 
 # Whose directories and machines have no place in a saved page.
@@ -195,16 +198,27 @@ def test_answers_are_folded(notebook):
         assert re.search(pattern, answers)
 
 
+def with_paths(notebook, *changes):
+    """A copy of the cells in which the one with the paths is changed: (old, new) texts, each of which is there."""
+    cells = [nbformat.from_dict(dict(cell)) for cell in notebook.cells]
+    (paths,) = [cell for cell in cells if cell.cell_type == 'code' and cell.source.startswith('WORK_DIR =')]
+    for old, new in changes:
+        assert old in paths.source
+        paths.source = paths.source.replace(old, new)
+    return cells
+
+
 @pytest.mark.slow
 def test_executes_and_gives_the_scores_of_its_text(notebook, tmp_path):
     """The notebook, then the code of the exercises, then the expressions behind the quotes, all in one kernel."""
+    cells = with_paths(notebook, *([] if WHOLE else [('QUICK = False', 'QUICK = True')]))
     nbclient = pytest.importorskip('nbclient')
     text = text_of(notebook)
     answers = re.findall(r'```python\n(.*?)```', notebook.cells[-1].source, re.DOTALL)
     quotes = QUOTES + ANSWERS
     scores = 'print(json.dumps([{}]))'.format(', '.join('float({})'.format(expression) for _, expression, _ in quotes))
     executed = nbformat.v4.new_notebook(
-        cells=list(notebook.cells) + [nbformat.v4.new_code_cell(source) for source in answers + [scores]],
+        cells=cells + [nbformat.v4.new_code_cell(source) for source in answers + [scores]],
         metadata=notebook.metadata,
     )
     nbclient.NotebookClient(executed, timeout=3600, resources={'metadata': {'path': str(tmp_path)}}).execute()
@@ -212,7 +226,10 @@ def test_executes_and_gives_the_scores_of_its_text(notebook, tmp_path):
     assert len(nbformat.writes(executed)) <= MAX_BYTES
     assert os.listdir(str(tmp_path)) == ['tutorial']
     for (pattern, _, tolerance), score in zip(quotes, json.loads(executed.cells[-1].outputs[0]['text'])):
-        assert quoted(text, pattern) == pytest.approx(score, abs=tolerance), pattern
+        if WHOLE or tolerance < 1:  # computed from the ground truth alone
+            assert quoted(text, pattern) == pytest.approx(score, abs=tolerance), pattern
+        else:  # one class everywhere has at most a mean IoU of 5 %
+            assert 8 < score < quoted(text, pattern) + tolerance, pattern
 
 
 @pytest.mark.slow
@@ -232,12 +249,11 @@ def test_the_cell_for_cityscapes_runs_on_a_miniature_that_lacks_a_class_in_val(n
     os.renames(
         os.path.join(root, 'drive', 'leftImg8bit'), os.path.join(root, 'leftImg8bit', 'demoVideo', 'stuttgart_00')
     )
-    cells = [nbformat.from_dict(dict(cell)) for cell in notebook.cells]
-    (paths,) = [cell for cell in cells if cell.cell_type == 'code' and cell.source.startswith('WORK_DIR =')]
-    changed = paths.source.replace('CITYSCAPES_ROOT = None', 'CITYSCAPES_ROOT = {!r}'.format(root))
-    small = changed.replace('(512, 1024), 2, 1487, 30', '(64, 128), 2, 3, 4')
-    assert paths.source != changed != small
-    paths.source = small
+    cells = with_paths(
+        notebook,
+        ('CITYSCAPES_ROOT = None', 'CITYSCAPES_ROOT = {!r}'.format(root)),
+        ('(512, 1024), 2, 1487, 30', '(64, 128), 2, 3, 4'),
+    )
     mean = "print('mean', np.isfinite(100 * result['mean_iou']), sorted(void_scores.values()), near_edges[-1])"
     executed = nbformat.v4.new_notebook(cells=cells + [nbformat.v4.new_code_cell(mean)], metadata=notebook.metadata)
     nbclient.NotebookClient(executed, timeout=3600, resources={'metadata': {'path': str(tmp_path)}}).execute()

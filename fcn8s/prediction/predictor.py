@@ -204,7 +204,11 @@ def _enlarged_bands(values: np.ndarray, size: Tuple[int, int]) -> Iterator[Band]
 
 
 def _soft_max_of(logits: np.ndarray) -> np.ndarray:
-    """The soft-max over the last axis."""
+    """The soft-max over the last axis.
+
+    By hand: the SciPy of Python 3.7 divides after a logarithm and rounds otherwise, so that class maps of the two
+    TensorFlows would differ where two classes are nearly as likely.
+    """
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
 

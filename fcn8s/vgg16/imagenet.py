@@ -6,6 +6,7 @@ from typing import List, NamedTuple, Optional, Sequence
 
 import cv2
 import numpy as np
+from scipy.special import softmax
 
 # The list that `keras.applications` downloads when it first decodes a prediction.
 CLASS_INDEX_FILE = 'imagenet_class_index.json'
@@ -56,11 +57,11 @@ def central_crop(image: np.ndarray, size: int = 224, short_side: int = 256) -> n
 
 def likeliest(logits: np.ndarray, count: int = 5) -> List[Classification]:
     """The classes of the highest soft-max probabilities, the likeliest first. logits: float [classes]."""
-    logits = np.asarray(logits, np.float64)
-    probabilities = np.exp(logits - logits.max())
-    probabilities /= probabilities.sum()
+    probabilities = softmax(np.asarray(logits, np.float64))
     known = find_class_names()
-    names: Sequence[Optional[str]] = known if known and len(known) == len(logits) else [None] * len(logits)
+    names: Sequence[Optional[str]] = (
+        known if known and len(known) == len(probabilities) else [None] * len(probabilities)
+    )
     return [
         Classification(int(class_id), names[class_id], float(probabilities[class_id]))
         for class_id in np.argsort(-probabilities, kind='stable')[:count]
