@@ -6,6 +6,7 @@ from typing import Any
 from fcn8s.cli.options.counts import batch_size, count
 from fcn8s.cli.options.network import add_architecture_arguments, add_optimizer_argument, add_precision_argument
 from fcn8s.optimizers import optimizer_settings
+from fcn8s.planning.workers import check_workers, estimate_gain, format_gain
 
 DESCRIPTION = """Says how much memory a training takes, how long a step and an epoch last on this machine, and the
 largest batch and crop that fit. Memory is computed; seconds are measured by running the network for some seconds. Needs
@@ -40,6 +41,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--seconds', type=float, default=20.0, metavar='S', help='how long to measure; 0 measures nothing (default: 20)'
     )
+    parser.add_argument(
+        '--workers', type=int, metavar='N', help='also: what N machines like this one gain, each with this batch'
+    )
+    parser.add_argument('--bandwidth', type=float, metavar='GBIT', help='with --workers: of their links, in Gbit/s')
     parser.set_defaults(run=run)
 
 
@@ -59,6 +64,9 @@ def run(args: argparse.Namespace) -> int:
     )
     made = plan.make_plan(request, None if args.memory is None else args.memory * plan.GIB, args.seconds)
     print(plan.format_plan(made, request, args.images))
+    if args.workers is not None and made.seconds_per_step is not None:
+        gain = estimate_gain(args.workers, made.seconds_per_step, plan.parameter_bytes(request), args.bandwidth)
+        print(format_gain(gain, args.workers, args.bandwidth, args.batch * args.accumulate))
     return 0 if made.memory <= made.memory_limit else 1
 
 
@@ -66,5 +74,13 @@ def _check(args: argparse.Namespace) -> None:
     for name, value in (('--memory', args.memory), ('--images', args.images)):
         if value is not None and value <= 0:
             raise ValueError('{} is {}; it has to be above 0.'.format(name, value))
+    if args.bandwidth is not None and args.workers is None:
+        raise ValueError('--bandwidth is {}, and came without --workers N, to which it belongs.'.format(args.bandwidth))
+    if args.workers is not None:
+        check_workers(args.workers, args.bandwidth)
+        if args.seconds == 0:
+            raise ValueError(
+                '--workers needs the seconds of a step, and --seconds 0 measures nothing. Leave --seconds out.'
+            )
     if args.seconds < 0:
         raise ValueError('--seconds is {}; it has to be at least 0.'.format(args.seconds))

@@ -1,0 +1,194 @@
+"""What an exchange of gradients between processes costs: seconds, bytes on the wire, memory; and the model of it.
+
+N processes, each pinned to its share of the cores, add up a buffer of a network's gradients with TensorFlow's collective
+ops over gRPC, which is what a training of several workers does after each backward pass. They run in network namespaces
+of their own, whose links are shaped to a bandwidth with tc (as root, where the kernel has both; otherwise over the
+loopback device, unshaped). The kernel's delays (netem) are not used: the time of a hop is what small buffers take.
+
+    python benchmarks/bench_distributed.py [--workers 2 4] [--gbit 0 1 10] [--megabytes 1 16 128 512] [--rounds 5] [--quick]
+
+0 Gbit/s is an unshaped link. The last lines are the factors of `fcn8s.planning.workers` that fit all rows best, and how
+far the model is from each row.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+from measuring import peak_memory
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+from fcn8s.distributed.launching import core_shares, pin  # noqa: E402
+from fcn8s.planning.workers import ExchangeFactors, exchange_seconds, wire_bytes  # noqa: E402
+
+MEGABYTE = 10**6
+BRIDGE = 'fcn8s-br'
+
+
+def exchange(index, addresses, megabytes, rounds, device):
+    """One process: prints for each buffer the median seconds of an exchange and the bytes that left this process."""
+    from fcn8s.backend import tf
+
+    config = tf.ConfigProto()
+    config.experimental.collective_group_leader = '/job:worker/replica:0/task:0'
+    server = tf.train.Server({'worker': addresses}, 'worker', index, config=config)
+    results = []
+    with tf.Graph().as_default() as graph, tf.device('/job:worker/task:{}/cpu:0'.format(index)):
+        steps = [
+            _reduce(tf, tf.Variable(tf.ones([int(size * MEGABYTE) // 4])), len(addresses), key)
+            for key, size in enumerate(megabytes, start=1)
+        ]
+        initialise = tf.global_variables_initializer()
+        with tf.Session(server.target, graph=graph, config=config) as session:
+            session.run(initialise)
+            for step in steps:
+                assert session.run(step) == len(addresses)  # the sum of ones; and it warms up
+                seconds, before = [], _sent(device)
+                for _ in range(rounds):
+                    start = time.perf_counter()
+                    session.run(step)
+                    seconds.append(time.perf_counter() - start)
+                sent = (_sent(device) - before) / rounds
+                results.append({'seconds': float(np.median(seconds)), 'sent': sent})
+    print(json.dumps({'exchanges': results, 'peak_rss_gb': peak_memory()}), flush=True)
+    sys.stdin.read()  # who ends first must not end the server that others still talk to
+    os._exit(0)
+
+
+def _reduce(tf, buffer, group_size, key):
+    """An op that adds up the buffers of all processes, and gives the first number of the sum."""
+    total = tf.raw_ops.CollectiveReduce(
+        input=buffer,
+        group_size=group_size,
+        group_key=1,
+        instance_key=key,
+        merge_op='Add',
+        final_op='Id',
+        subdiv_offsets=[0],
+        communication_hint='ring',
+    )
+    return total[0]
+
+
+def _sent(device):
+    with open('/proc/net/dev', encoding='ascii') as file:
+        fields = next(line for line in file if line.strip().startswith(device + ':')).split(':')[1].split()
+    return int(fields[8])
+
+
+@contextlib.contextmanager
+def links(count, gbit):
+    """Namespaces with shaped links; yields for each process the words before its command, its host and its device."""
+    if not gbit:
+        yield [([], '127.0.0.1', 'lo')] * count
+        return
+    names = ['fcn8s-{}'.format(number) for number in range(count)]
+    try:
+        _ip('link add {} type bridge'.format(BRIDGE))
+        _ip('link set {} up'.format(BRIDGE))
+        for number, name in enumerate(names):
+            _ip('netns add {}'.format(name))
+            _ip('link add f8h{0} type veth peer name f8p{0}'.format(number))
+            _ip('link set f8p{} netns {}'.format(number, name))
+            _ip('link set f8h{} master {} up'.format(number, BRIDGE))
+            _ip('-n {} addr add 10.249.0.{}/24 dev f8p{}'.format(name, number + 1, number))
+            _ip('-n {} link set f8p{} up'.format(name, number))
+            _ip('-n {} link set lo up'.format(name))
+            shape = 'tc -n {} qdisc add dev f8p{} root tbf rate {}mbit burst {} latency 50ms'
+            # A bucket of a millisecond of the link: small buffers are to feel it, too.
+            burst = int(gbit * 1e9 / 8 * 0.001)
+            subprocess.run(shape.format(name, number, int(gbit * 1000), burst).split(), check=True)
+        yield [
+            (['ip', 'netns', 'exec', name], '10.249.0.{}'.format(number + 1), 'f8p{}'.format(number))
+            for number, name in enumerate(names)
+        ]
+    finally:
+        for name in names:
+            subprocess.run(['ip', 'netns', 'del', name], check=False, stderr=subprocess.DEVNULL)
+        subprocess.run(['ip', 'link', 'del', BRIDGE], check=False, stderr=subprocess.DEVNULL)
+
+
+def _ip(words):
+    subprocess.run(['ip'] + words.split(), check=True, stderr=subprocess.PIPE)
+
+
+def measure(count, gbit, megabytes, rounds):
+    """Rows (count, gbit, bytes, seconds, sent bytes a process), and the most memory of a process."""
+    with links(count, gbit) as places:
+        addresses = ','.join('{}:{}'.format(host, 23900 + number) for number, (_, host, _) in enumerate(places))
+        processes = []
+        for number, (prefix, _, device) in enumerate(places):
+            cores = ','.join(str(core) for core in core_shares(count)[number])
+            child = ['--child', str(number), addresses, device, cores, '--rounds', str(rounds), '--megabytes']
+            command = prefix + [sys.executable, os.path.abspath(__file__)] + child + [str(size) for size in megabytes]
+            processes.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        try:
+            found = [json.loads(process.stdout.readline().decode()) for process in processes]
+        finally:
+            for process in processes:
+                process.stdin.close()
+                process.kill()
+                process.wait()
+    rows = []
+    for place, size in enumerate(megabytes):
+        exchanges = [result['exchanges'][place] for result in found]
+        # On the loopback device all processes' bytes are counted together.
+        sent = np.mean([entry['sent'] for entry in exchanges]) / (1 if gbit else count)
+        rows.append((count, gbit, size * MEGABYTE, max(entry['seconds'] for entry in exchanges), sent))
+    return rows, max(result['peak_rss_gb'] for result in found)
+
+
+def fit(rows):
+    """The factors that fit best, relative to what was measured: least squares that are not negative."""
+    from scipy.optimize import nnls
+
+    terms = []
+    for count, gbit, size, _, _ in rows:
+        on_wire = 8 * wire_bytes(count, size) / (gbit * 1e9) if gbit else 0.0
+        terms.append([on_wire, wire_bytes(count, size), 2.0 * (count - 1)])
+    seconds = np.array([row[3] for row in rows])
+    weights, _ = nnls(np.array(terms) / seconds[:, np.newaxis], np.ones(len(rows)))
+    return ExchangeFactors(*[float(weight) for weight in weights])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--workers', type=int, nargs='+', default=[2, 4])
+    parser.add_argument('--gbit', type=float, nargs='+', default=[0, 1, 10], help='of the links; 0 for no limit')
+    parser.add_argument('--megabytes', type=float, nargs='+', default=[1, 16, 128, 512])
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--quick', action='store_true', help='two processes, loopback and small buffers: that it runs')
+    parser.add_argument('--child', nargs=4, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        number, addresses, device, cores = args.child
+        pin([int(core) for core in cores.split(',')])
+        exchange(int(number), addresses.split(','), args.megabytes, args.rounds, device)
+        return
+    if args.quick:
+        args.workers, args.gbit, args.megabytes, args.rounds = [2], [0], [0.1, 1], 2
+    print('{:>7} {:>7} {:>9} {:>11} {:>12} {:>12} {:>9}'.format(
+        'workers', 'Gbit/s', 'megabytes', 'seconds', 'MB sent', '2(N-1)/N MB', 'peak GB'
+    ))  # fmt: skip
+    rows = []
+    for count in args.workers:
+        for gbit in args.gbit:
+            found, memory = measure(count, gbit, args.megabytes, args.rounds)
+            for _, _, size, seconds, sent in found:
+                in_megabytes = [bytes_ / MEGABYTE for bytes_ in (size, sent, wire_bytes(count, size))]
+                line = '{:>7} {:>7g} {:>9g} {:>11.4f} {:>12.2f} {:>12.2f} {:>9.2f}'
+                print(line.format(count, gbit, in_megabytes[0], seconds, *in_megabytes[1:], memory), flush=True)
+            rows += found
+    factors = fit(rows)
+    print('\n{}'.format(factors))
+    ratios = [exchange_seconds(row[0], row[2], row[1] or float('inf'), factors) / row[3] for row in rows]
+    print('model over measured: {}'.format(' '.join('{:.2f}'.format(ratio) for ratio in ratios)))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,104 @@
+"""What several workers gain: seconds of a step, the share of it that is computing, and how many workers pay.
+
+Synchronous workers add up their gradients around a ring after each backward pass: every worker sends 2 (N - 1) / N times
+the size of the gradients, in 2 (N - 1) rounds (Patarasuk, Yuan, "Bandwidth optimal all-reduce algorithms for clusters of
+workstations", JPDC 2009, section 3). Letters: N workers, S bytes of gradients.
+"""
+
+import math
+from typing import NamedTuple, Optional
+
+# A worker pays while it adds at least this share of what the first one does.
+WORTH = 0.5
+MAX_WORKERS = 1024
+
+
+class ExchangeFactors(NamedTuple):
+    """Fitted to measured exchanges by benchmarks/bench_distributed.py (docs/several-workers.md has the rows).
+
+    wire: seconds that a byte takes on the wire, in units of 8 / bandwidth. handling: seconds to pack, copy and add a byte
+    that is sent. round: seconds of a round, however little is sent.
+    """
+
+    wire: float
+    handling: float
+    round: float
+
+
+FACTORS = ExchangeFactors(1.05, 1.5e-9, 1e-3)
+
+
+class Gain(NamedTuple):
+    """seconds: of a step. exchange: of them for the gradients. efficiency: the share of the step that is computing.
+    most_workers: beyond which a further worker adds less than `WORTH` of what one alone does; None where there is no such
+    number up to `MAX_WORKERS`."""
+
+    seconds: float
+    exchange: float
+    efficiency: float
+    most_workers: Optional[int]
+
+
+def wire_bytes(workers: int, size: float) -> float:
+    """Returns the bytes that each worker sends in an exchange: 2 (N - 1) / N S."""
+    return 2.0 * (workers - 1) / workers * size
+
+
+def exchange_seconds(workers: int, size: float, gbit: float, factors: ExchangeFactors = FACTORS) -> float:
+    """Returns the seconds of an exchange.
+
+    Args:
+        workers: N. size: S.
+        gbit: Bandwidth of each worker's link, in Gbit/s each way; infinite for what no wire limits.
+    """
+    sent = wire_bytes(workers, size)
+    return factors.wire * 8 * sent / (gbit * 1e9) + factors.handling * sent + factors.round * 2 * (workers - 1)
+
+
+def estimate_gain(workers: int, step_seconds: float, size: float, gbit: float) -> Gain:
+    """Estimates what N workers gain, each with the batch of one.
+
+    Args:
+        step_seconds: Of one worker alone; those of several compute at the same time, and exchange when they are done.
+        size: Bytes of the gradients. gbit: As of `exchange_seconds`.
+    """
+    exchange = exchange_seconds(workers, size, gbit)
+    seconds = step_seconds + exchange
+    return Gain(seconds, exchange, step_seconds / seconds, _most_workers(step_seconds, size, gbit))
+
+
+def _most_workers(step_seconds: float, size: float, gbit: float) -> Optional[int]:
+    """The N beyond which N / seconds(N) rises by less than WORTH / seconds(1) a worker."""
+    rate = 1 / step_seconds
+    for workers in range(2, MAX_WORKERS + 1):
+        following = workers / (step_seconds + exchange_seconds(workers, size, gbit))
+        if following - rate < WORTH / step_seconds:
+            return workers - 1
+        rate = following
+    return None
+
+
+def format_gain(gain: Gain, workers: int, gbit: float, images: int) -> str:
+    """The gain as lines for a person. images: of a step of one worker."""
+    most = 'more than {}'.format(MAX_WORKERS) if gain.most_workers is None else gain.most_workers
+    return '\n'.join(
+        [
+            '{:<14} {:.3g} s a step, of them {:.3g} s for the gradients at {:g} Gbit/s'.format(
+                '{} workers'.format(workers), gain.seconds, gain.exchange, gbit
+            ),
+            'together       {:.3g} images/s, efficiency {:.0f} %'.format(
+                workers * images / gain.seconds, 100 * gain.efficiency
+            ),
+            'workers pay    up to {}; a further one adds less than half of what the first does'.format(most)
+            if most != 1
+            else 'workers pay    not at all: a second one adds less than half of what the first does',
+        ]
+    )
+
+
+def check_workers(workers: int, gbit: Optional[float]) -> None:
+    """Raises ValueError for numbers that nothing can be estimated for."""
+    if not 2 <= workers <= MAX_WORKERS:
+        raise ValueError('--workers is {}; it has to be from 2 to {}.'.format(workers, MAX_WORKERS))
+    if gbit is None or not (gbit > 0 and math.isfinite(gbit)):
+        raise ValueError('--bandwidth is {}; it has to be a number above 0, in Gbit/s, for example 10.'.format(gbit))

@@ -1,0 +1,77 @@
+"""What several workers gain, against sums that are written out."""
+
+import math
+
+import pytest
+
+from fcn8s import cli
+from fcn8s.planning import plan, workers
+from fcn8s.planning.workers import ExchangeFactors, estimate_gain, exchange_seconds, format_gain, wire_bytes
+
+
+def simulated_ring(count, chunks):
+    """Sends the chunks of a buffer around a ring until everybody has the sums; the bytes that the first one sends."""
+    sent = 0
+    for phase in ('reduce', 'gather'):
+        for step in range(count - 1):
+            sent += chunks[(0 - step + (phase == 'gather')) % count]
+    return sent
+
+
+@pytest.mark.parametrize('count', [2, 3, 4, 8])
+def test_bytes_are_those_of_a_ring(count):
+    assert wire_bytes(count, 1000.0 * count) == simulated_ring(count, [1000.0] * count)
+
+
+def test_an_exchange_adds_up():
+    factors = ExchangeFactors(wire=1.25, handling=2e-9, round=0.001)
+    # 4 workers send 1.5 times the size: 150 MB, 1.2 Gbit, at 2 Gbit/s.
+    expected = 1.25 * 0.6 + 150e6 * 2e-9 + 6 * 0.001
+    assert exchange_seconds(4, 100e6, 2.0, factors) == pytest.approx(expected)
+    assert exchange_seconds(4, 100e6, math.inf, factors) == pytest.approx(expected - 1.25 * 0.6)
+
+
+def test_gain_and_the_number_beyond_which_workers_do_not_pay(monkeypatch):
+    monkeypatch.setattr(workers, 'FACTORS', ExchangeFactors(1.0, 0.0, 0.0))
+    monkeypatch.setattr(workers.exchange_seconds, '__defaults__', (workers.FACTORS,))
+    gain = estimate_gain(2, 1.0, 125e6, 1.0)  # 1 Gbit sent in 1 s
+    assert gain.exchange == pytest.approx(1.0) and gain.seconds == pytest.approx(2.0)
+    assert gain.efficiency == pytest.approx(0.5)
+    assert gain.most_workers == 1  # two do as much as one
+    cheap = estimate_gain(2, 1.0, 125e4, 1.0)
+    assert cheap.most_workers is None and cheap.efficiency == pytest.approx(1 / 1.01)
+    monkeypatch.setattr(workers.exchange_seconds, '__defaults__', (ExchangeFactors(0.0, 0.0, 0.01),))
+    gain = estimate_gain(4, 1.0, 1e6, 1.0)
+
+    def rate(count):
+        return count / (1 + 0.02 * (count - 1))
+
+    assert rate(gain.most_workers) - rate(gain.most_workers - 1) >= 0.5
+    assert rate(gain.most_workers + 1) - rate(gain.most_workers) < 0.5
+    text = format_gain(gain, 4, 1.0, 2)
+    assert '4 workers      1.06 s a step, of them 0.06 s for the gradients at 1 Gbit/s' in text
+    assert 'together       7.55 images/s, efficiency 94 %' in text and 'up to {};'.format(gain.most_workers) in text
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--workers', '1', '--bandwidth', '1'], '--workers is 1; it has to be from 2 to 1024.'),
+        (['--workers', '2'], '--bandwidth is None; it has to be a number above 0, in Gbit/s, for example 10.'),
+        (['--workers', '2', '--bandwidth', '0'], '--bandwidth is 0.0; it has to be a number above 0'),
+        (['--workers', '2', '--bandwidth', 'nan'], '--bandwidth is nan; it has to be'),
+        (['--bandwidth', '1'], '--bandwidth is 1.0, and came without --workers N'),
+        (['--workers', '2', '--bandwidth', '1', '--seconds', '0'], '--workers needs the seconds of a step'),
+    ],
+)
+def test_what_is_refused(words, message, capsys):
+    assert cli.main(['plan', '--size', '32', '32', '--classes', '3'] + words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_command_prints_it(monkeypatch, capsys):
+    monkeypatch.setattr(plan, 'measure_step_seconds', lambda *_: 2.0)
+    words = ['plan', '--size', '32', '32', '--classes', '3', '--batch', '3', '--width-divisor', '16']
+    assert cli.main(words + ['--workers', '4', '--bandwidth', '10']) == 0
+    out = capsys.readouterr().out
+    assert '4 workers      2' in out and 'efficiency 99 %' in out and 'workers pay    up to' in out
