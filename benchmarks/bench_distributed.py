@@ -1,14 +1,15 @@
 """What an exchange of gradients between processes costs: seconds, bytes on the wire, memory; and the model of it.
 
-N processes, each pinned to its share of the cores, add up a buffer of a network's gradients with TensorFlow's collective
-ops over gRPC, which is what a training of several workers does after each backward pass. They run in network namespaces
-of their own, whose links are shaped to a bandwidth with tc (as root, where the kernel has both; otherwise over the
-loopback device, unshaped). The kernel's delays (netem) are not used: the time of a hop is what small buffers take.
+N processes, each pinned to its share of the cores, add up a buffer of the size of a network's gradients with
+TensorFlow's collective ops over gRPC. They run in network namespaces of their own, whose links are shaped to a
+bandwidth with tc, which takes root (without: --gbit 0). Delays are not shaped: the time of a round is what small
+buffers take.
 
-    python benchmarks/bench_distributed.py [--workers 2 4] [--gbit 0 1 10] [--megabytes 1 16 128 512] [--rounds 5] [--quick]
+    python benchmarks/bench_distributed.py [--workers 2 4] [--gbit 0 1 10] [--megabytes 0.1 16 128 512] [--rounds 5]
+                                           [--quick]
 
-0 Gbit/s is an unshaped link. The last lines are the factors of `fcn8s.planning.workers` that fit all rows best, and how
-far the model is from each row.
+0 Gbit/s is the loopback device, unshaped. The last lines are the factors of `fcn8s.planning.workers` that fit best, and
+the model's seconds in units of each row's.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from fcn8s.distributed.launching import core_shares, pin  # noqa: E402
 from fcn8s.planning.workers import ExchangeFactors, exchange_seconds, wire_bytes  # noqa: E402
 
 MEGABYTE = 10**6
+LARGE = 64 * MEGABYTE
 BRIDGE = 'fcn8s-br'
 
 
@@ -89,6 +91,19 @@ def links(count, gbit):
         return
     names = ['fcn8s-{}'.format(number) for number in range(count)]
     try:
+        _make_links(names, gbit)
+        yield [
+            (['ip', 'netns', 'exec', name], '10.249.0.{}'.format(number + 1), 'f8p{}'.format(number))
+            for number, name in enumerate(names)
+        ]
+    finally:
+        for name in names:
+            subprocess.run(['ip', 'netns', 'del', name], check=False, stderr=subprocess.DEVNULL)
+        subprocess.run(['ip', 'link', 'del', BRIDGE], check=False, stderr=subprocess.DEVNULL)
+
+
+def _make_links(names, gbit):
+    try:
         _ip('link add {} type bridge'.format(BRIDGE))
         _ip('link set {} up'.format(BRIDGE))
         for number, name in enumerate(names):
@@ -103,14 +118,8 @@ def links(count, gbit):
             # A bucket of a millisecond of the link: small buffers are to feel it, too.
             burst = int(gbit * 1e9 / 8 * 0.001)
             subprocess.run(shape.format(name, number, int(gbit * 1000), burst).split(), check=True)
-        yield [
-            (['ip', 'netns', 'exec', name], '10.249.0.{}'.format(number + 1), 'f8p{}'.format(number))
-            for number, name in enumerate(names)
-        ]
-    finally:
-        for name in names:
-            subprocess.run(['ip', 'netns', 'del', name], check=False, stderr=subprocess.DEVNULL)
-        subprocess.run(['ip', 'link', 'del', BRIDGE], check=False, stderr=subprocess.DEVNULL)
+    except (OSError, subprocess.CalledProcessError) as error:
+        sys.exit('links cannot be shaped here ({}): it takes root, ip and tc. Give --gbit 0.'.format(error))
 
 
 def _ip(words):
@@ -144,23 +153,34 @@ def measure(count, gbit, megabytes, rounds):
 
 
 def fit(rows):
-    """The factors that fit best, relative to what was measured: least squares that are not negative."""
+    """The factors that fit best, relative to what was measured.
+
+    Bytes cost more in large buffers, which caches do not hold: wire and handling come of the large ones, as gradients
+    are, by least squares that are not negative; a round costs what the smallest buffers take beyond that.
+    """
     from scipy.optimize import nnls
 
-    terms = []
-    for count, gbit, size, _, _ in rows:
-        on_wire = 8 * wire_bytes(count, size) / (gbit * 1e9) if gbit else 0.0
-        terms.append([on_wire, wire_bytes(count, size), 2.0 * (count - 1)])
-    seconds = np.array([row[3] for row in rows])
-    weights, _ = nnls(np.array(terms) / seconds[:, np.newaxis], np.ones(len(rows)))
-    return ExchangeFactors(*[float(weight) for weight in weights])
+    large = [row for row in rows if row[2] >= LARGE] or rows
+    on_wire = [8 * wire_bytes(count, size) / (gbit * 1e9) if gbit else 0.0 for count, gbit, size, _, _ in large]
+    handled = [wire_bytes(count, size) for count, _, size, _, _ in large]
+    seconds = np.array([row[3] for row in large])
+    terms = np.stack([on_wire, handled], axis=1) / seconds[:, np.newaxis]
+    factors = ExchangeFactors(*[float(weight) for weight in nnls(terms, np.ones(len(large)))[0]], round=0.0)
+    smallest = [row for row in rows if row[2] == min(size for _, _, size, _, _ in rows)]
+    left = [(row[3] - model(row, factors)) / (2 * (row[0] - 1)) for row in smallest]
+    return factors._replace(round=max(0.0, float(np.median(left))))
+
+
+def model(row, factors):
+    count, gbit, size = row[:3]
+    return exchange_seconds(count, size, gbit or float('inf'), factors)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--workers', type=int, nargs='+', default=[2, 4])
     parser.add_argument('--gbit', type=float, nargs='+', default=[0, 1, 10], help='of the links; 0 for no limit')
-    parser.add_argument('--megabytes', type=float, nargs='+', default=[1, 16, 128, 512])
+    parser.add_argument('--megabytes', type=float, nargs='+', default=[0.1, 16, 128, 512])
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--quick', action='store_true', help='two processes, loopback and small buffers: that it runs')
     parser.add_argument('--child', nargs=4, help=argparse.SUPPRESS)
@@ -186,7 +206,7 @@ def main():
             rows += found
     factors = fit(rows)
     print('\n{}'.format(factors))
-    ratios = [exchange_seconds(row[0], row[2], row[1] or float('inf'), factors) / row[3] for row in rows]
+    ratios = [model(row, factors) / row[3] for row in rows]
     print('model over measured: {}'.format(' '.join('{:.2f}'.format(ratio) for ratio in ratios)))
 
 

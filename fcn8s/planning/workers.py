@@ -1,23 +1,24 @@
 """What several workers gain: seconds of a step, the share of it that is computing, and how many workers pay.
 
-Synchronous workers add up their gradients around a ring after each backward pass: every worker sends 2 (N - 1) / N times
-the size of the gradients, in 2 (N - 1) rounds (Patarasuk, Yuan, "Bandwidth optimal all-reduce algorithms for clusters of
-workstations", JPDC 2009, section 3). Letters: N workers, S bytes of gradients.
+Synchronous workers add up their gradients around a ring after each backward pass: every worker sends 2 (N - 1) / N
+times the size of the gradients, in 2 (N - 1) rounds (Patarasuk, Yuan, "Bandwidth optimal all-reduce algorithms for
+clusters of workstations", JPDC 2009, section 3). Letters: N workers, S bytes of gradients.
 """
 
 import math
 from typing import NamedTuple, Optional
 
-# A worker pays while it adds at least this share of what the first one does.
+# Workers pay while each does at least this share of what one alone does.
 WORTH = 0.5
 MAX_WORKERS = 1024
 
 
 class ExchangeFactors(NamedTuple):
-    """Fitted to measured exchanges by benchmarks/bench_distributed.py (docs/several-workers.md has the rows).
+    """Fitted to measured exchanges by benchmarks/bench_distributed.py (docs/several-workers.md has the rows): of two
+    processes with a core each, 128 and 512 MB.
 
-    wire: seconds that a byte takes on the wire, in units of 8 / bandwidth. handling: seconds to pack, copy and add a byte
-    that is sent. round: seconds of a round, however little is sent.
+    wire: seconds that a byte takes on the wire, in units of 8 / bandwidth. handling: seconds to pack, copy and add a
+    byte that is sent. round: seconds of a round, however little is sent.
     """
 
     wire: float
@@ -25,13 +26,13 @@ class ExchangeFactors(NamedTuple):
     round: float
 
 
-FACTORS = ExchangeFactors(1.05, 1.5e-9, 1e-3)
+FACTORS = ExchangeFactors(wire=0.99, handling=3.9e-9, round=4e-4)
 
 
 class Gain(NamedTuple):
     """seconds: of a step. exchange: of them for the gradients. efficiency: the share of the step that is computing.
-    most_workers: beyond which a further worker adds less than `WORTH` of what one alone does; None where there is no such
-    number up to `MAX_WORKERS`."""
+    most_workers: beyond which the efficiency is below `WORTH`; None where there is no such number up to `MAX_WORKERS`.
+    """
 
     seconds: float
     exchange: float
@@ -68,13 +69,9 @@ def estimate_gain(workers: int, step_seconds: float, size: float, gbit: float) -
 
 
 def _most_workers(step_seconds: float, size: float, gbit: float) -> Optional[int]:
-    """The N beyond which N / seconds(N) rises by less than WORTH / seconds(1) a worker."""
-    rate = 1 / step_seconds
     for workers in range(2, MAX_WORKERS + 1):
-        following = workers / (step_seconds + exchange_seconds(workers, size, gbit))
-        if following - rate < WORTH / step_seconds:
+        if step_seconds / (step_seconds + exchange_seconds(workers, size, gbit)) < WORTH:
             return workers - 1
-        rate = following
     return None
 
 
@@ -89,9 +86,9 @@ def format_gain(gain: Gain, workers: int, gbit: float, images: int) -> str:
             'together       {:.3g} images/s, efficiency {:.0f} %'.format(
                 workers * images / gain.seconds, 100 * gain.efficiency
             ),
-            'workers pay    up to {}; a further one adds less than half of what the first does'.format(most)
+            'workers pay    up to {}; of more, each does less than half of what one alone does'.format(most)
             if most != 1
-            else 'workers pay    not at all: a second one adds less than half of what the first does',
+            else 'workers pay    not at all: two do less than one alone',
         ]
     )
 
