@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 import numpy as np
 
 from fcn8s.backend import ConfigProto
+from fcn8s.distributed.workers import DistributedSettings
 from fcn8s.evaluation.score_table import format_scores
 from fcn8s.export.exporting import export_open_network
 from fcn8s.network import Network, SaveName, of_network, open_network, without_self
@@ -48,6 +49,7 @@ class FCN8s:
         config: a `tf.ConfigProto` for the session; it is copied. gpu_memory_growth: take GPU memory as needed.
         image_rules: how image files are read (`helpers.image_rules.ImageRules`); training takes over those of its data.
         trust: open a SavedModel whatever ops its graph holds; otherwise those that read files, say, are refused.
+        distributed: None: one of the workers of TF_CONFIG, SLURM or Kubernetes, if any; False: alone; or settings.
 
     Raises:
         ValueError, FileNotFoundError: before anything is built.
@@ -84,6 +86,7 @@ class FCN8s:
         gpu_memory_growth: bool = True,
         trust: bool = False,
         image_rules: Optional[ImageRules] = None,
+        distributed: Union[None, bool, DistributedSettings] = None,
     ) -> None:
         self.network = open_network(**without_self(locals()))
         self.graph, self.sess, self.model = self.network.graph, self.network.session, self.network.tensors

@@ -16,8 +16,10 @@ from tqdm import tqdm
 
 from fcn8s.backend import ConfigProto, Tensor, Variable, tf
 from fcn8s.batches import PredictionTensors, as_image_batch, as_label_batch, check_same_classes, predict_in_chunks
+from fcn8s.distributed.workers import DistributedSettings, Workers, cluster_settings, join
 from fcn8s.evaluation.one_pass import run_evaluation
 from fcn8s.graph.assembly import PUBLISHED_TENSORS, Model, TrainingSettings, assemble, check_training_settings
+from fcn8s.graph.dropout_rows import with_dropout_rows
 from fcn8s.graph.encoder import in_bfloat16
 from fcn8s.graph.losses import check_class_weights, describe_loss
 from fcn8s.graph.update_rules import LossScaling
@@ -62,9 +64,18 @@ class Network:
         training_settings, arithmetic, seed: how it is trained.
         last_training_loss, last_scores: of the weights as they are, where training knows them; and
         best_training_loss: of the epochs so far.
+        workers, exchange: the cluster that this process is part of, and the ops that join its gradients; None in a
+            single process.
     """
 
-    def __init__(self, plan: Opening, training: TrainingSettings, arithmetic: Arithmetic, seed: int) -> None:
+    def __init__(
+        self,
+        plan: Opening,
+        training: TrainingSettings,
+        arithmetic: Arithmetic,
+        seed: int,
+        workers: Optional[Workers] = None,
+    ) -> None:
         self.settings: ModelSettings = plan.settings
         self.training_settings = training
         self.arithmetic = arithmetic
@@ -77,20 +88,35 @@ class Network:
         self._saved: Set[Tuple[str, str, int]] = set()
         self._savers = restoring.Savers()
         self._state_is_of: Optional[Tuple[str, int]] = None
+        self.workers = workers
+        self.exchange: Any = None
         self.graph = tf.Graph()
         with self.graph.as_default():
-            self.tensors: Model = assemble(self._graph_to_train(), plan.settings, training)
-        self.session = tf.Session(graph=self.graph, config=session_config(*arithmetic))
+            if workers is not None:
+                from fcn8s.distributed.exchange import EXCHANGE_KEYS, Exchange
+
+                self.exchange = Exchange(workers.size, workers.keys(EXCHANGE_KEYS), workers.wire)
+            self.tensors: Model = assemble(self._graph_to_train(), plan.settings, training, self.exchange)
+        config = session_config(*arithmetic)
+        self.session = workers.session(self.graph, config) if workers else tf.Session(graph=self.graph, config=config)
         self._is_closed = False
         try:
             self._initialize(plan)
+            self.take_over_weights()
         except BaseException:
             self.close()
             raise
 
     def _graph_to_train(self) -> Any:
         converts = converts_graph(self.arithmetic.precision, self.arithmetic.config)
-        return in_bfloat16(self._encoder_meta_graph) if converts else self._encoder_meta_graph
+        meta_graph = in_bfloat16(self._encoder_meta_graph) if converts else self._encoder_meta_graph
+        return meta_graph if self.workers is None else with_dropout_rows(meta_graph)
+
+    def take_over_weights(self) -> None:
+        """Makes every variable that of worker 0, where there are several workers."""
+        if self.workers is not None:
+            with self.workers.watch.working():
+                self.workers.take_over(self.session, self.tensors.state)
 
     def _initialize(self, plan: Opening) -> None:
         """Initialises what is new and restores what was loaded; a loaded variable is never initialised."""
@@ -263,6 +289,8 @@ class Network:
         """
         check_save(saver, tags, name.name)
         self.check_trainable()
+        if self.workers is not None and not self.workers.is_first:
+            return None
         if self._is_saved(directory, saver) and not force:
             print('Not saved: no step was trained since the last saving there (force_save=True saves anyway).')
             return None
@@ -431,6 +459,7 @@ def open_network(
     config: Optional[ConfigProto] = None,
     gpu_memory_growth: bool = True,
     trust: bool = False,
+    distributed: Union[None, bool, DistributedSettings] = None,
     **architecture: Any,
 ) -> Network:
     """Opens a network as `FCN8s` says: checks the arguments, then reads, then builds.
@@ -453,6 +482,7 @@ def open_network(
         LossScaling() if needs_loss_scaling(precision) else None,
     )
     check_training_settings(training)
+    cluster = cluster_settings(distributed)
     architecture['optimizer'] = None if model_load_dir else training.optimizer.name
     arithmetic = Arithmetic(precision, xla, gpu_memory_growth, config)
 
@@ -461,7 +491,11 @@ def open_network(
         weights = None
         if class_weights is not None:
             weights = tuple(check_class_weights(class_weights, plan.settings.num_classes).tolist())
-        return Network(plan, training._replace(class_weights=weights), arithmetic, seed)
+        weighted = training._replace(class_weights=weights)
+        described = dict(plan.settings.to_dict(), **dict(weighted._asdict(), loss=describe_loss(loss)))
+        described.update(precision=precision, xla=xla, seed=seed)
+        workers = None if plan.for_prediction else join(cluster, described)
+        return Network(plan, weighted, arithmetic, seed, workers)
 
     # The best checkpoint of a run that is being trained may be replaced at any moment.
     if model_load_dir is not None and is_run(model_load_dir) and fine_tune_from is None:

@@ -43,7 +43,7 @@ class BatchOrder:
     def __init__(
         self, num_pairs: int, batch_size: int, shuffle: bool, seed: int, share: Optional[Tuple[int, int]] = None
     ) -> None:
-        self._num_pairs = num_pairs
+        self.num_pairs = self._num_pairs = num_pairs
         self._batch_size = batch_size
         self._shuffle = shuffle
         self._seed = seed
@@ -64,6 +64,16 @@ class BatchOrder:
         batch = self._first + place * self._step
         indices = range(batch * self._batch_size, min((batch + 1) * self._batch_size, n))
         return [Sample(past * n + index, index) for index in indices]
+
+    def enlarged(self, times: int) -> 'BatchOrder':
+        """Returns the order of batches that are so many times as large."""
+        return BatchOrder(self._num_pairs, times * self._batch_size, self._shuffle, self._seed)
+
+    def rows(self, k: int, worker: int, workers: int) -> Tuple[int, int]:
+        """Returns first and end of one worker's samples of batch number k; a short batch fills the first workers."""
+        size = len(self.samples(k))
+        first, end = [min(size, self._batch_size * part // workers) for part in (worker, worker + 1)]
+        return first, end
 
     def _permutation(self, pass_number: int) -> np.ndarray:
         if pass_number not in self._permutations:
@@ -184,6 +194,8 @@ class BatchIterator:
         label_space: The label space of the labels; None where no number of classes was given.
         fingerprint: A hash over the names and sizes of the files.
         image_rules: How images are read.
+        num_images: In a pass.
+        rows: First and end of what was handed out last in its whole batch, after `deal`; None without.
     """
 
     def __init__(
@@ -203,6 +215,9 @@ class BatchIterator:
         self.label_space = label_space
         self.fingerprint = fingerprint
         self.image_rules = image_rules
+        self.rows: Optional[Tuple[int, int]] = None
+        self._order = order
+        self._deal: Optional[Tuple[BatchOrder, int, int]] = None
         self._closed = False
         self._watch = _ClassWatch(label_space, order)
         self._source = (
@@ -225,9 +240,35 @@ class BatchIterator:
             raise
         finally:
             self.wait_seconds += time.perf_counter() - start
+        if self._deal is not None:
+            whole, worker, workers = self._deal
+            self.rows = whole.rows(self.position, worker, workers)
         self.position += 1
         self._watch.see(batch)
         return batch
+
+    @property
+    def num_images(self) -> int:
+        return self._order.num_pairs
+
+    def deal(self, worker: int, workers: int, times: Optional[int] = None) -> None:
+        """Hands out one worker's part of batches that are so many times as large, from now on.
+
+        Worker 0 of 1 gets them whole. Where a short batch leaves nothing for a worker, its first sample stands in, and
+        `rows` are empty. Position and number of batches are those of the whole ones.
+
+        Args:
+            times: None for as many as workers.
+        """
+        whole = self._order.enlarged(workers if times is None else times)
+        self._deal = whole, worker, workers
+        self.num_batches = whole.num_batches
+
+        def samples(k: int) -> Sequence[Sample]:
+            start, end = whole.rows(k, worker, workers)
+            return whole.samples(k)[start:end] or whole.samples(k)[:1]
+
+        self._source.replace_samples(samples)
 
     def seek(self, position: int) -> None:
         """Goes on with batch number `position`, counted from 0 at the very beginning."""

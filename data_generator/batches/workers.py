@@ -29,6 +29,9 @@ class InlineSource:
     def get(self, number: int) -> Any:
         return self._assemble([self._make(sample) for sample in self._samples(number)])
 
+    def replace_samples(self, samples: Callable[[int], Sequence]) -> None:
+        self._samples = samples
+
     def close(self) -> None:
         """Nothing runs, so there is nothing to end."""
 
@@ -52,6 +55,9 @@ class ThreadedSource:
 
     def get(self, number: int) -> Any:
         return self._queue.get(number)
+
+    def replace_samples(self, samples: Callable[[int], Sequence]) -> None:
+        self._queue.replace_samples(samples)
 
     def close(self) -> None:
         self._queue.stop()
@@ -166,6 +172,12 @@ class _WorkQueue:
         if number not in self._batches:
             self._batches[number] = _Batch(self._samples(number))
         return self._batches[number]
+
+    def replace_samples(self, samples: Callable[[int], Sequence]) -> None:
+        """Makes other batches from now on; what is under way is not kept."""
+        with self._changed:
+            self._samples, self._batches = samples, {}
+            self._changed.notify_all()
 
     def _jump(self, number: int) -> None:
         """Goes on with another batch; of what is under way only that is kept which will now be asked for soon."""

@@ -4,7 +4,7 @@ No session and no file is touched here. The result is an immutable bundle of ten
 """
 
 from numbers import Integral
-from typing import Callable, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
 
 from fcn8s.backend import MetaGraphDef, Tensor, Variable, tf
 from fcn8s.graph.decoder import Decoder, build_decoder
@@ -90,15 +90,22 @@ PUBLISHED_TENSORS = {
 }
 
 
-def assemble(encoder_meta_graph: MetaGraphDef, settings: ModelSettings, training: TrainingSettings) -> Model:
+def assemble(
+    encoder_meta_graph: MetaGraphDef,
+    settings: ModelSettings,
+    training: TrainingSettings,
+    exchange: Optional[Any] = None,
+) -> Model:
     """Builds a network in the current graph, from an encoder read by `fcn8s.graph.encoder.read_encoder`. Raises
     ValueError.
+
+    exchange: as in `build_train_op`.
     """
     encoder = import_encoder(encoder_meta_graph)
     decoder = build_decoder(encoder.pool3, encoder.pool4, encoder.fc7, encoder.image_input, settings)
     predictor = build_predictor(decoder.logits)
     trained = trained_encoder_variables(encoder.variables, training.freeze) + decoder.kernels + decoder.biases
-    return Model(settings, encoder, decoder, predictor, _build_training(decoder, settings, training, trained))
+    return Model(settings, encoder, decoder, predictor, _build_training(decoder, settings, training, trained, exchange))
 
 
 def trained_encoder_variables(variables: Sequence[Variable], freeze: Optional[Union[str, int]]) -> Tuple[Variable, ...]:
@@ -150,7 +157,11 @@ def _is_of_block(name: str, block: str) -> bool:
 
 
 def _build_training(
-    decoder: Decoder, settings: ModelSettings, training: TrainingSettings, trained: Sequence[Variable]
+    decoder: Decoder,
+    settings: ModelSettings,
+    training: TrainingSettings,
+    trained: Sequence[Variable],
+    exchange: Optional[Any],
 ) -> TrainingTensors:
     # Rank unknown: class IDs [N, H, W] and one-hot labels [N, H, W, C] both fit.
     labels = tf.placeholder(tf.uint8, name='labels_input')
@@ -172,7 +183,16 @@ def _build_training(
             use_resource=False,
             collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.GLOBAL_STEP],
         )
-    ops = build_train_op(loss, penalty, trained, learning_rate, global_step, training.optimizer, training.loss_scaling)
+    ops = build_train_op(
+        loss,
+        penalty,
+        trained,
+        learning_rate,
+        global_step,
+        training.optimizer,
+        training.loss_scaling,
+        exchange=exchange,
+    )
     with tf.name_scope('scored_logits'):
         scoring = score_logits(decoder.logits, labels, class_ids, valid, settings.label_space)
     return TrainingTensors(labels, l2_rate, loss, penalty, total_loss, learning_rate, global_step, ops, scoring)

@@ -5,7 +5,7 @@ loss scale) lies in global variables under the fixed names `optimizer/...`, so t
 next.
 """
 
-from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from fcn8s.backend import tf
 from fcn8s.graph.losses import Loss
@@ -62,6 +62,7 @@ def build_train_op(
     settings: OptimizerSettings,
     loss_scaling: Optional[LossScaling] = None,
     name: str = 'train_op',
+    exchange: Optional[Any] = None,
 ) -> TrainOps:
     """Adds the ops of a training step to the current graph. Call it outside of any variable scope.
 
@@ -78,6 +79,7 @@ def build_train_op(
         settings: see OptimizerSettings.
         loss_scaling: None for no scaling.
         name: of apply_op, within the current name scope.
+        exchange: a `fcn8s.distributed.exchange.Exchange`, which adds up what several workers have; None for one.
 
     Raises:
         ValueError: for settings out of range, no variables, a variable that the loss does not depend on, or a pattern
@@ -88,9 +90,10 @@ def build_train_op(
         raise ValueError('There are no variables to train: everything is frozen.')
     with tf.variable_scope(STATE_SCOPE):
         scale = _LossScale(loss_scaling) if loss_scaling else None
+        loss = exchange.of_share(loss) if exchange else loss
         gradients = _loss_gradients(loss.value, variables, scale)
         accumulation = _Accumulation(variables, loss.weight) if settings.accumulate_batches > 1 else None
-        totals = accumulation.totals(gradients) if accumulation else gradients
+        totals = _totals(gradients, loss, accumulation, exchange)
         totals = _add_penalty_gradients(totals, penalty, variables)
         finite = _all_finite(totals) if scale else None
         norm = tf.global_norm(totals)
@@ -112,6 +115,20 @@ def build_train_op(
             scale.scale if scale else None,
             tuple(v for part in parts for v in part.state),
         )
+
+
+def _totals(
+    gradients: Sequence[tf.Tensor], loss: Loss, accumulation: Optional['_Accumulation'], exchange: Optional[Any]
+) -> List[tf.Tensor]:
+    """The gradient of a step: of this batch, of those accumulated before it, and of those of other workers."""
+    if exchange is None:
+        return accumulation.totals(gradients) if accumulation else list(gradients)
+    weighted = _weighted(gradients, loss.weight)
+    return exchange.add_up(accumulation.added(weighted) if accumulation else weighted, loss)
+
+
+def _weighted(gradients: Sequence[tf.Tensor], weight: Optional[tf.Tensor]) -> List[tf.Tensor]:
+    return list(gradients) if weight is None else [gradient * weight for gradient in gradients]
 
 
 def _loss_gradients(
@@ -308,19 +325,22 @@ class _Accumulation:
         self.weight_sum = None if weight is None else _scalar_variable('accumulated_weight', 0.0)
         self.state = self.sums + (() if weight is None else (self.weight_sum,))
 
-    def _weighted(self, gradients: Sequence[tf.Tensor]) -> List[tf.Tensor]:
-        return list(gradients) if self.weight is None else [gradient * self.weight for gradient in gradients]
-
     def add(self, gradients: Sequence[tf.Tensor]) -> tf.Operation:
         """Adds one batch."""
-        updates = [tf.assign_add(total, gradient) for total, gradient in zip(self.sums, self._weighted(gradients))]
+        updates = [
+            tf.assign_add(total, gradient) for total, gradient in zip(self.sums, _weighted(gradients, self.weight))
+        ]
         if self.weight is not None:
             updates.append(tf.assign_add(self.weight_sum, self.weight))
         return tf.group(*updates, name='accumulate_op')
 
+    def added(self, weighted: Sequence[tf.Tensor]) -> List[tf.Tensor]:
+        """Returns the sums with one batch more; they stay as they are."""
+        return [total + gradient for total, gradient in zip(self.sums, weighted)]
+
     def totals(self, gradients: Sequence[tf.Tensor]) -> List[tf.Tensor]:
         """Returns the gradient of all batches so far and of this one; 0 where none of them has any weight."""
-        totals = [total + gradient for total, gradient in zip(self.sums, self._weighted(gradients))]
+        totals = self.added(_weighted(gradients, self.weight))
         if self.weight is None:
             return totals
         per_weight = tf.div_no_nan(1.0, self.weight_sum + self.weight)

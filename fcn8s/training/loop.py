@@ -48,12 +48,14 @@ class Fetches(NamedTuple):
         `step_loss` combines.
     feed(images, labels, keep_prob, dropout_seed, learning_rate, l2_rate) -> feed dict
     accumulate: adds one batch's gradients to the sum; None without accumulation.
+    count(images): how many images a batch has; with those of other workers.
     """
 
     loss: Dict[str, Any]
     train_op: Any
     accumulate: Optional[Any]
     feed: Callable[..., Dict[Any, Any]]
+    count: Callable[[Any], int] = len
 
 
 class Actions(NamedTuple):
@@ -64,6 +66,7 @@ class Actions(NamedTuple):
     `fcn8s.training.request.TrainingEvent`.
     needs_evaluation: whether the monitored score comes from evaluate() rather than from the training loss.
     save_when_improved: whether an epoch with a new best score is saved in any case, also between two savings.
+    stop_request: makes what hears of signals.
     how_to_go_on: what a person does to continue from what save() wrote; None where it is no more than a model.
     """
 
@@ -75,6 +78,7 @@ class Actions(NamedTuple):
     needs_evaluation: bool = False
     save_when_improved: bool = True
     how_to_go_on: Optional[str] = None
+    stop_request: Callable[[], StopRequest] = StopRequest
 
 
 def _is_number(value: Any) -> bool:
@@ -227,7 +231,7 @@ class TrainingLoop:
             FloatingPointError: at a loss that is not finite.
             TrainingInterrupted: after a signal.
         """
-        with StopRequest() as stop:
+        with self.actions.stop_request() as stop:
             while self._epoch() < self.options.epochs and not self._is_out_of_patience():
                 self._train_epoch(stop)
                 if stop.requested:
@@ -294,7 +298,7 @@ class TrainingLoop:
     def _run_batch(self, images: Any, labels: Any, rate: float, number: int, is_last: bool) -> Dict[str, float]:
         """Runs one batch and returns what `step_loss` needs of it. number: of the batch within the whole run."""
         options = self.options
-        self.state.images += len(images)
+        self.state.images += self.fetches.count(images)
         # The dropout mask is a function of this pair alone, so that a resumed run draws what the first would have.
         dropout_seed = (options.seed, number)
         feed = self.fetches.feed(images, labels, options.keep_prob, dropout_seed, rate, options.l2_regularization)

@@ -9,7 +9,7 @@ from fcn8s.network import SAVERS, check_save
 from fcn8s.saving.descriptions import check_tags
 
 # What config.json holds in any case.
-CONFIG_ENTRIES = ('versions', 'seed', 'model', 'training', 'dataset_fingerprint', 'started', 'train')
+CONFIG_ENTRIES = ('versions', 'workers', 'seed', 'model', 'training', 'dataset_fingerprint', 'started', 'train')
 # Arguments that a resumed run has to repeat.
 FIXED_IN_A_RUN = ('steps_per_epoch', 'keep_prob', 'l2_regularization', 'eval_dataset', 'monitor')
 

@@ -6,7 +6,7 @@ import functools
 import os
 import shlex
 import warnings
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from fcn8s.saving import runs
 from fcn8s.saving.checkpoints import Checkpoints, read_state, step_of
 from fcn8s.saving.model_files import library_versions
 from fcn8s.stopping import EvaluationAbandoned, StopRequest, until_stopped
-from fcn8s.training import diagnosis, tensorboard
+from fcn8s.training import diagnosis, shared, tensorboard
 from fcn8s.training.loop import Actions, Fetches, LoopOptions, TrainingLoop, TrainingState
 from fcn8s.training.request import (
     FIXED_IN_A_RUN,
@@ -47,7 +47,49 @@ def train(network: Network, request: TrainRequest, model: Any = None) -> List[Di
     network.set_label_space(label_space)
     if image_rules is not None:
         network.set_image_rules(image_rules)
-    return _Training(network, request, model).train()
+    if network.workers is None:
+        return _Training(network, request, model).train()
+    with network.workers.watch.working(), _silent_unless(network.workers.is_first):
+        _check_alike(network.workers, request)
+        return _Training(network, request, model).train()
+
+
+# What a worker may be asked for otherwise than the others: where the first one writes.
+_OWN = ('run_dir', 'save_dir', 'summaries_dir', 'config')
+
+
+def _check_alike(workers: Any, request: TrainRequest) -> None:
+    """Raises ValueError for more workers than images, and where a worker was asked for something else."""
+    images = getattr(request.train_generator, 'num_images', None)
+    if images is not None and workers.size > images:
+        raise ValueError(
+            'there are {} workers, and {} training images. Start as many workers as images, or fewer.'.format(
+                workers.size, images
+            )
+        )
+    described = {name: value for name, value in _plain_arguments(request).items() if name not in _OWN}
+    for name in ('train_generator', 'val_generator'):
+        described['the dataset of ' + name] = getattr(getattr(request, name), 'fingerprint', None)
+    rates = [float(request.learning_rate_schedule(step)) for step in (0, 1, 10, 100)]
+    workers.watch.compare(to_json(dict(described, learning_rates=rates)))
+
+
+@contextlib.contextmanager
+def _silent_unless(is_first: bool) -> Iterator[None]:
+    """Lets worker 0 alone print, progress bars among it."""
+    if is_first:
+        yield
+        return
+    before = os.environ.get('TQDM_DISABLE')
+    os.environ['TQDM_DISABLE'] = '1'
+    try:
+        with open(os.devnull, 'w') as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+            yield
+    finally:
+        if before is None:
+            del os.environ['TQDM_DISABLE']
+        else:
+            os.environ['TQDM_DISABLE'] = before
 
 
 def _image_rules(request: TrainRequest) -> Any:
@@ -72,6 +114,16 @@ def _differences(name: str, first: Any, second: Any) -> Iterable[Tuple[str, Any,
         yield name, first, second
 
 
+def _plain_arguments(request: TrainRequest) -> Dict[str, Any]:
+    """The arguments of a call that JSON can hold."""
+    plain = (bool, int, float, str, list, tuple, set, frozenset, np.generic)
+    return {
+        name: sorted(value) if isinstance(value, (set, frozenset)) else value
+        for name, value in request._asdict().items()
+        if isinstance(value, plain) and name != 'callbacks'
+    }
+
+
 class _Training:
     """One training call: the loop's actions, carried out on a network."""
 
@@ -79,6 +131,8 @@ class _Training:
         self.network = network
         self.model = model
         self.request = request
+        self.workers = network.workers
+        self.is_first = network.workers is None or network.workers.is_first
         self.run: Optional[runs.Run] = None
         self.checkpoints: Optional[Checkpoints] = None
         self.state = TrainingState()
@@ -88,22 +142,61 @@ class _Training:
 
     def train(self) -> List[Dict[str, Any]]:
         with contextlib.ExitStack() as stack:
-            if self.request.run_dir is not None:
+            if self.request.run_dir is not None and self.is_first:
                 self.run = self._open_run(self.request.run_dir, stack)
                 self.checkpoints = self._open_checkpoints(self.run)
                 self.network.check_can_save(self.run.checkpoints_dir, self.network.tensors.state)
                 if self.request.resume:
                     # The next --resume goes on to these epochs, also after a kill.
                     runs.update_config(self.run, dict(self.request.config or {}, train=self._arguments()))
-            elif self.request.save_during_training:
+            elif self.request.save_during_training and self.is_first:
                 self.network.check_can_save(self.request.save_dir or '', self.network.tensors.weights)
-            self._open_events()
+            self._share()
+            if self.is_first:
+                self._open_events()
             if self.events:
                 stack.enter_context(self.events)
             self._warn_about_dropout()
             history = self._loop().train()
         self._print_diagnosis()
         return history
+
+    def _share(self) -> None:
+        """Shares batches, state and weights with the other workers, and goes on with the batches of a run of several.
+
+        A run keeps to its batches, whatever the number of workers that it is resumed with: those of the workers that it
+        was started with, together.
+        """
+        times = 1 if self.workers is None else self.workers.size
+        if self.run is not None and self.request.resume:
+            times = runs.read_config(self.run).get('workers', 1)
+        if self.workers is None:
+            if times != 1:
+                deal = getattr(self.request.train_generator, 'deal', None)
+                if deal is None:
+                    raise ValueError(
+                        'the run was started by {} workers, and train_generator cannot make their batches. Take '
+                        'BatchGenerator.generate, or as many workers.'.format(times)
+                    )
+                deal(0, 1, times)
+            return
+        position = getattr(self.request.train_generator, 'position', None)
+        if self.is_first:
+            mine = {'state': self.state.to_dict(), 'times': times, 'position': position, 'records': self.records}
+        else:
+            mine = {}
+        first = self.workers.watch.gather(to_json(mine))[0]
+        self.state = TrainingState.from_dict(first['state'])
+        self.records = first['records']
+        train = shared.SharedBatches(self.request.train_generator, self.workers, first['times'])
+        if first['position'] is not None and hasattr(train, 'seek'):
+            train.seek(first['position'])
+        val = self.request.val_generator
+        self.request = self.request._replace(train_generator=train)
+        if val is not None:  # the number of batches is that of one process
+            steps, dealt = num_eval_batches(self.request), shared.SharedBatches(val, self.workers)
+            self.request = self.request._replace(val_generator=dealt, val_steps=steps)
+        self.workers.take_over(self.network.session, self.network.tensors.state)
 
     def _print_diagnosis(self) -> None:
         """Prints what the diagnosis finds in all epochs of the run, those of earlier calls included."""
@@ -124,7 +217,7 @@ class _Training:
             self.network.training_settings.optimizer.accumulate_batches,
             request.eval_frequency,
             request.save_frequency,
-            request.save_best_only and self.run is None,
+            request.save_best_only and request.run_dir is None,
             request.monitor,
             request.early_stopping_patience,
             request.summaries_frequency,
@@ -135,19 +228,26 @@ class _Training:
         if training.loss.weight is not None:
             loss['weight'] = training.loss.weight
         fetches = Fetches(loss, training.ops.apply_op, training.ops.accumulate_op, self.network.training_feed)
-        saves = self.run is not None or request.save_during_training
+        run: Any = self.network.session.run
+        saves = request.run_dir is not None or request.save_during_training
+        steps = None
+        if self.workers is not None:
+            steps = shared.SharedSteps(self.network, self.workers, request.train_generator)
+            steps.step, run = self.state.step, steps.run
+            fetches = fetches._replace(feed=steps.feed, count=steps.count)
         actions = Actions(
             evaluate=self._evaluate if request.metrics else None,
             save=self._save if saves else None,
             record=self._record,
-            tell=self._tell if request.callbacks else None,
+            tell=self._tell if request.callbacks and self.is_first else None,
             summarize=functools.partial(self._summarize, self.events) if self.events else None,
             needs_evaluation=monitor_needs_evaluation(request),
-            save_when_improved=self.run is not None or request.save_best_only,
+            save_when_improved=request.run_dir is not None or request.save_best_only,
+            stop_request=steps.stop_request if steps else StopRequest,
             how_to_go_on=None if self.run is None else self._how_to_go_on(self.run),
         )
         return TrainingLoop(
-            self.network.session.run,
+            run,
             fetches,
             request.train_generator,
             options,
@@ -197,17 +297,14 @@ class _Training:
             'started': datetime.datetime.now().isoformat(timespec='seconds'),
         }
         config['train'] = self._arguments()
+        if self.workers is not None:
+            config['workers'] = self.workers.size
         config.update(self.request.config or {})
         return config
 
     def _arguments(self) -> Dict[str, Any]:
         """The arguments of this call that JSON can hold."""
-        plain = (bool, int, float, str, list, tuple, set, frozenset, np.generic)
-        return {
-            name: sorted(value) if isinstance(value, (set, frozenset)) else value
-            for name, value in self.request._asdict().items()
-            if isinstance(value, plain) and name != 'callbacks'
-        }
+        return _plain_arguments(self.request)
 
     def _check_continues(self, run: runs.Run, config: Dict[str, Any]) -> None:
         """A resumed run repeats the first one only where these agree."""
@@ -289,6 +386,13 @@ class _Training:
         worst = None
         if self.events and request.summaries_worst:
             worst = tensorboard.WorstImages(request.summaries_worst, self.network.label_space)
+        if self.workers is not None:
+            num_batches = num_eval_batches(request) * (self.workers.size if request.eval_dataset == 'train' else 1)
+            scores = shared.evaluate_shared(
+                self.network, self.workers, generator, num_batches, request.l2_regularization
+            )
+            self._report_scores(scores)
+            return scores
         try:
             scores = self.network.evaluate(
                 until_stopped(as_iterator(generator), stop),
@@ -325,6 +429,8 @@ class _Training:
             self.events.image(step, '{}/confusion_matrix'.format(request.eval_dataset), picture)
 
     def _record(self, record: Dict[str, Any]) -> None:
+        if self.workers is not None:
+            record['workers'] = self.workers.size
         self.network.remember_training_loss(record['training_loss'])
         self.records.append(record)
         if self.run is not None:
@@ -335,6 +441,14 @@ class _Training:
             callback(TrainingEvent(kind, step, scores, self.model))
 
     def _save(self, state: TrainingState, is_best: bool) -> None:
+        if self.workers is not None:
+            if self.is_first:
+                with self.workers.watch.saving():
+                    self._write(state, is_best)
+            return
+        self._write(state, is_best)
+
+    def _write(self, state: TrainingState, is_best: bool) -> None:
         request = self.request
         if self.checkpoints is None:
             name = SaveName(request.save_name or None)

@@ -1,0 +1,143 @@
+"""The ops by which workers add up gradients and take over weights: TensorFlow's collectives, between graphs.
+
+A step is that of one worker with all images: sums of losses over sums of weights, never a mean of means.
+"""
+
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from fcn8s.backend import TF_VERSION, Operation, Tensor, Variable, tf
+from fcn8s.graph.losses import Loss
+
+WIRES = ('float32', 'bfloat16')
+# All workers of a cluster are one group of collectives.
+_GROUP = 1
+
+
+def check_wire(wire: str) -> None:
+    """Raises ValueError unless this TensorFlow can add up gradients in that type."""
+    if wire not in WIRES:
+        raise ValueError('wire is {!r}; choose from {}.'.format(wire, list(WIRES)))
+    if wire == 'bfloat16' and TF_VERSION < (2, 0):
+        raise ValueError(
+            "wire is 'bfloat16', which the collectives of TensorFlow 1.15 do not take. Take 'float32', or TensorFlow "
+            '2.16 or newer.'
+        )
+
+
+class ShareInputs(NamedTuple):
+    """What a worker feeds beside its share of a batch; float32.
+
+    is_real: [], 0 where the share is empty and something stands in for it.
+    images: [], of the share. stops: [], 1 where this worker was asked to stop.
+    carried: [3], of the batches that were accumulated for this step: weight x value, weight, images.
+    """
+
+    is_real: Tensor
+    images: Tensor
+    stops: Tensor
+    carried: Tensor
+
+
+class Exchange:
+    """The seam between the gradients of a batch and what is done with them, for `build_train_op`.
+
+    One fused buffer holds all gradients, and the loss with them.
+
+    Attributes:
+        inputs: to feed.
+        totals: of the step over all workers: 'value' and 'weight' of the loss, 'images', 'stops'. Scalars.
+    """
+
+    def __init__(self, num_workers: int, first_key: int, wire: str = 'float32') -> None:
+        check_wire(wire)
+        self.num_workers, self.first_key, self.wire = num_workers, first_key, wire
+        with tf.name_scope('share'):
+            self.inputs = ShareInputs(
+                tf.placeholder_with_default(1.0, [], 'is_real'),
+                tf.placeholder_with_default(0.0, [], 'images'),
+                tf.placeholder_with_default(0.0, [], 'stops'),
+                tf.placeholder_with_default([0.0, 0.0, 0.0], [3], 'carried'),
+            )
+        self.totals: Dict[str, Tensor] = {}
+
+    def of_share(self, loss: Loss) -> Loss:
+        """Returns the loss of this worker's share, which weighs nothing where it is empty."""
+        is_real = self.inputs.is_real
+        value = tf.where_v2(is_real > 0, loss.value, tf.zeros([], loss.value.dtype))
+        return Loss(value, None if loss.weight is None else loss.weight * is_real)
+
+    def add_up(self, sums: Sequence[Tensor], loss: Loss) -> List[Tensor]:
+        """Returns the gradient of the batches of all workers.
+
+        sums: of this worker: weight x gradient of its batches, or the gradients where the loss has no weight.
+        """
+        weight = tf.ones([]) if loss.weight is None else loss.weight
+        numbers = tf.concat([[loss.value * weight, weight, self.inputs.images], [self.inputs.stops]], axis=0)
+        numbers += tf.concat([self.inputs.carried, [0.0]], axis=0)
+        buffers = [numbers] + [tf.reshape(gradient, [-1]) for gradient in sums]
+        sizes = [4] + [gradient.shape.num_elements() for gradient in sums]
+        if self.wire == 'float32':
+            parts = tf.split(self._reduce(tf.concat(buffers, axis=0), 0), sizes)
+        else:
+            narrow = tf.cast(tf.concat(buffers[1:], axis=0), tf.bfloat16)
+            wide = tf.cast(self._reduce(narrow, 1), tf.float32)
+            parts = [self._reduce(numbers, 0)] + tf.split(wide, sizes[1:])
+        return self._normalised(parts, sums, loss)
+
+    def _normalised(self, parts: Sequence[Tensor], sums: Sequence[Tensor], loss: Loss) -> List[Tensor]:
+        weighted_value, weight, images, stops = tf.unstack(parts[0])
+        per_weight = tf.ones([]) if loss.weight is None else tf.div_no_nan(1.0, weight)
+        self.totals = {'value': weighted_value * per_weight, 'images': images, 'stops': stops}
+        if loss.weight is not None:
+            self.totals['weight'] = weight
+        return [tf.reshape(part, total.shape) * per_weight for part, total in zip(parts[1:], sums)]
+
+    def _reduce(self, tensor: Tensor, number: int) -> Tensor:
+        return tf.raw_ops.CollectiveReduce(
+            input=tensor,
+            group_size=self.num_workers,
+            group_key=_GROUP,
+            instance_key=self.first_key + number,
+            merge_op='Add',
+            final_op='Id',
+            subdiv_offsets=[0],
+        )
+
+
+# Keys that an Exchange takes.
+EXCHANGE_KEYS = 2
+
+
+def take_over(variables: Sequence[Variable], num_workers: int, is_first: bool, first_key: int) -> Operation:
+    """Adds the op by which all variables become those of worker 0; takes a key for each of them."""
+    updates: List[Any] = []
+    before: Optional[Tensor] = None
+    with tf.name_scope('take_over'):
+        for key, variable in enumerate(variables, first_key):
+            shape, dtype = variable.shape.as_list(), variable.dtype.base_dtype
+            group = dict(group_size=num_workers, group_key=_GROUP, instance_key=key, shape=shape)
+            with tf.control_dependencies([] if before is None else [before]):
+                if is_first:
+                    before = tf.raw_ops.CollectiveBcastSend(input=tf.identity(variable), **group)
+                else:
+                    before = tf.raw_ops.CollectiveBcastRecv(T=dtype, **group)
+                    updates.append(tf.assign(variable, before).op)
+    return tf.group(*(updates + [before.op] if before is not None else updates), name='take_over_all')
+
+
+def server(addresses: Tuple[str, ...], worker: int, config: Any) -> Any:
+    """Starts TensorFlow's server of this worker; it runs until the process ends."""
+    cluster = tf.train.ClusterSpec({'worker': list(addresses)}).as_cluster_def()
+    definition = tf.train.ServerDef(cluster=cluster, job_name='worker', task_index=worker, protocol='grpc')
+    definition.default_session_config.CopyFrom(cluster_config(config, worker))
+    return tf.train.Server(definition)
+
+
+def cluster_config(config: Any, worker: int) -> Any:
+    """Returns a changed copy of a session's configuration: it sees the devices of its worker alone."""
+    changed = tf.ConfigProto()
+    changed.CopyFrom(config)
+    changed.experimental.collective_group_leader = '/job:worker/replica:0/task:0'
+    del changed.device_filters[:]
+    changed.device_filters.append('/job:worker/task:{}'.format(worker))
+    return changed

@@ -1,0 +1,373 @@
+"""The workers of a cluster among themselves: they meet, compare, hand values round, and watch over each other.
+
+Worker 0 listens on its address until all others have connected; then the listening socket makes room for TensorFlow's
+server, and the connections stay. So a cluster needs no other ports than those of its addresses. Messages are lines of
+JSON. Nothing here loads TensorFlow.
+
+Collectives of TensorFlow 1.15 wait for ever for a worker that is gone. So each worker says every second or so that it
+lives and which step it has begun; whoever is silent, gone or behind for too long is lost, and all others stop: with a
+`WorkerLostError` where their main thread can raise it, else the process ends with `EXIT_STATUS`.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+from fcn8s.distributed.cluster import Cluster, split_address
+
+TIMEOUT = 60.0
+# Of a process that stops because another worker was lost.
+EXIT_STATUS = 3
+# Shares of the time-out: after so much silence a worker is lost; a main thread that waits in TensorFlow has so long.
+_SILENCE = 0.7
+_GRACE = 0.1
+_LONGEST_LINE = 2**26
+
+
+class WorkerLostError(RuntimeError):
+    """Another worker was killed, stopped, hangs, failed, or never came; the message names it and the step."""
+
+
+class Watch:
+    """This worker's connections to the others; made by `meet`."""
+
+    def __init__(self, cluster: Cluster, timeout: float) -> None:
+        self.cluster, self.timeout = cluster, timeout
+        self.step = 0
+        self._connections: Dict[int, socket.socket] = {}
+        self._changed = threading.Condition(threading.RLock())
+        self._sending = threading.Lock()
+        self._heard: Dict[int, float] = {}
+        self._progress = dict.fromkeys(range(cluster.size), 0)
+        self._behind_since: Dict[int, float] = {}
+        self._left: Dict[int, str] = {}
+        self._round = 0
+        self._values: Dict[int, Dict[int, Any]] = {}
+        self._answers: Dict[int, List[Any]] = {}
+        self._loss: Optional[str] = None
+        self._is_working = self._is_saving = self._is_told = self._is_closed = False
+
+    # What the training does
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """While open, the others are needed: one that is lost ends this process or raises WorkerLostError."""
+        with self._changed:
+            self._is_working = True
+            if self._left:
+                worker, how = sorted(self._left.items())[0]
+                self._lose(worker, how)
+        self.check()
+        try:
+            yield
+            self.gather(None)  # nobody goes before all are done
+        except BaseException as error:
+            if not isinstance(error, WorkerLostError):
+                self._send_all({'kind': 'failed', 'text': '{}: {}'.format(type(error).__name__, error)[:500]})
+            raise
+        finally:
+            self._is_working = False
+
+    @contextlib.contextmanager
+    def saving(self) -> Iterator[None]:
+        """While open, the process is not ended: what is being written is finished first."""
+        self._is_saving = True
+        try:
+            yield
+        finally:
+            self._is_saving = False
+        self.check()
+
+    def begin(self, step: int) -> None:
+        """Says that this worker has begun what all do together. Raises WorkerLostError where one is lost."""
+        self.check()
+        with self._changed:
+            self.step = step
+            self._progress[self.cluster.worker] += 1
+
+    def check(self) -> None:
+        """Raises WorkerLostError where a worker is lost."""
+        if self._loss is not None:
+            self._is_told = True
+            raise WorkerLostError(self._loss)
+
+    def explain(self, error: Exception) -> None:
+        """Raises WorkerLostError where an error of TensorFlow came of a lost worker; waits for the news if need be."""
+        limit = time.monotonic() + self.timeout
+        with self._changed:
+            self._is_told = True
+            while self._loss is None and time.monotonic() < limit:
+                self._changed.wait(0.1)
+            if self._loss is not None:
+                raise WorkerLostError(self._loss) from error
+            self._is_told = False
+
+    def gather(self, value: Any) -> List[Any]:
+        """Returns what each worker has given, in their order; all have to call it. value: as JSON can hold it."""
+        self.begin(self.step)
+        with self._changed:
+            number, self._round = self._round, self._round + 1
+            if self.cluster.is_first:
+                self._take_value(0, number, value)
+            else:
+                self._send(0, {'kind': 'value', 'round': number, 'value': value})
+            while number not in self._answers:
+                self.check()
+                self._changed.wait(0.1)
+            return self._answers.pop(number)
+
+    def compare(self, description: Dict[str, Any]) -> None:
+        """Raises ValueError, in all workers, naming the first thing in which one differs from worker 0."""
+        described = self.gather(description)
+        for worker, other in enumerate(described):
+            for name in sorted(set(described[0]) | set(other)):
+                if described[0].get(name) != other.get(name):
+                    raise ValueError(
+                        '{} has {} {!r:.200}, and worker 0 has {!r:.200}. Start all workers with the same.'.format(
+                            self.cluster.name(worker), name, other.get(name), described[0].get(name)
+                        )
+                    )
+
+    def close(self) -> None:
+        """Says good-bye. May be called again."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._send_all({'kind': 'bye'})
+            for connection in self._connections.values():
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                connection.close()
+
+    # The connections
+
+    def start(self, connections: Dict[int, Tuple[socket.socket, Any]]) -> None:
+        """Begins to listen to the others and to tell them that this worker lives."""
+        self._connections = {worker: connection for worker, (connection, _) in connections.items()}
+        self._heard = dict.fromkeys(connections, time.monotonic())
+        for worker, (_, lines) in connections.items():
+            threading.Thread(target=self._listen, args=(worker, lines), daemon=True).start()
+        threading.Thread(target=self._tick, daemon=True).start()
+        atexit.register(self.close)
+
+    def _listen(self, worker: int, lines: Any) -> None:
+        how = 'is gone (its connection closed)'
+        try:
+            for line in iter(lambda: lines.readline(_LONGEST_LINE), b''):
+                message = json.loads(line.decode())
+                with self._changed:
+                    self._heard[worker] = time.monotonic()
+                    self._take(worker, message)
+                    self._changed.notify_all()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            how = 'is gone ({})'.format(error)
+        with self._changed:
+            if not self._is_closed:
+                self._left.setdefault(worker, how)
+                if self._is_working:
+                    self._lose(worker, self._left[worker])
+
+    def _take(self, worker: int, message: Dict[str, Any]) -> None:
+        kind = message['kind']
+        if kind == 'alive':
+            self._progress[worker] = message['progress']
+        elif kind == 'value':
+            self._take_value(worker, message['round'], message['value'])
+        elif kind == 'values':
+            self._answers[message['round']] = message['values']
+        elif kind == 'lost':
+            self._set_loss(message['text'])
+        elif kind == 'failed':
+            self._left[worker] = 'stopped: {}'.format(message['text'])
+            self._lose(worker, self._left[worker])
+        elif kind == 'bye':
+            self._left[worker] = 'has ended'
+
+    def _take_value(self, worker: int, number: int, value: Any) -> None:
+        values = self._values.setdefault(number, {})
+        values[worker] = value
+        if len(values) == self.cluster.size:
+            listed = [values[other] for other in range(self.cluster.size)]
+            del self._values[number]
+            self._answers[number] = listed
+            self._send_all({'kind': 'values', 'round': number, 'values': listed})
+
+    def _send(self, worker: int, message: Dict[str, Any]) -> None:
+        with contextlib.suppress(OSError), self._sending:
+            self._connections[worker].sendall(json.dumps(message).encode() + b'\n')
+
+    def _send_all(self, message: Dict[str, Any]) -> None:
+        for worker in self._connections:
+            self._send(worker, message)
+
+    # Losses
+
+    def _tick(self) -> None:
+        """Tells the others that this worker lives, and finds out who is silent or behind."""
+        interval = min(1.0, self.timeout / 20)
+        while not self._is_closed and self._loss is None:
+            with self._changed:
+                progress = self._progress[self.cluster.worker]
+            self._send_all({'kind': 'alive', 'progress': progress})
+            time.sleep(interval)
+            with self._changed:
+                if self._is_working:
+                    self._look()
+
+    def _look(self) -> None:
+        now, limit = time.monotonic(), _SILENCE * self.timeout
+        for worker, heard in self._heard.items():
+            if now - heard > limit:
+                self._lose(worker, 'gives no sign of life (stopped, or cut off)')
+        if not self.cluster.is_first:
+            return
+        furthest = max(self._progress.values())
+        for worker, progress in self._progress.items():
+            if progress == furthest or worker == 0 and self._is_saving:
+                self._behind_since.pop(worker, None)
+            elif now - self._behind_since.setdefault(worker, now) > limit:
+                self._lose(worker, 'hangs: it has not come to the step that others wait in')
+
+    def _lose(self, worker: int, how: str) -> None:
+        text = '{} {}, at step {}. All workers stop; go on from the last checkpoint with --resume.'.format(
+            self.cluster.name(worker), how, self.step + 1
+        )
+        if self._loss is None:
+            self._send_all({'kind': 'lost', 'text': text})
+        self._set_loss(text)
+
+    def _set_loss(self, text: str) -> None:
+        if self._loss is None and not self._is_closed:
+            self._loss = text
+            self._changed.notify_all()
+            if self._is_working:
+                threading.Thread(target=self._end, daemon=True).start()
+
+    def _end(self) -> None:
+        """Ends the process where its main thread has not raised the loss: it waits in TensorFlow for ever."""
+        limit = time.monotonic() + max(0.5, _GRACE * self.timeout)
+        while time.monotonic() < limit or self._is_saving:
+            time.sleep(0.05)
+            if self._is_told or not self._is_working:
+                return
+        with contextlib.suppress(Exception):
+            print('fcn8s: {}'.format(self._loss), file=sys.stderr, flush=True)
+        os._exit(EXIT_STATUS)
+
+
+# Meeting
+
+
+def meet(cluster: Cluster, timeout: float) -> Watch:
+    """Waits until all workers are there.
+
+    Raises:
+        ValueError: The port of this worker is taken, or another cluster answers.
+        WorkerLostError: One did not come in time.
+    """
+    watch = Watch(cluster, timeout)
+    limit = time.monotonic() + timeout
+    with _listener(cluster) as listener:
+        if cluster.is_first:
+            connections = _receive_all(cluster, listener, limit)
+    if not cluster.is_first:
+        connections = {0: _visit(cluster, limit)}
+    watch.start(connections)
+    watch.gather(None)
+    return watch
+
+
+@contextlib.contextmanager
+def _listener(cluster: Cluster) -> Iterator[socket.socket]:
+    """A socket on the address of this worker: shows that the port is free, and in worker 0 the others come to it."""
+    port = split_address(cluster.addresses[cluster.worker])[1]
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(('', port))
+            listener.listen(cluster.size)
+        except OSError as error:
+            raise ValueError(
+                'port {} of {} is taken ({}). Give the worker another one in {}, or stop what has it.'.format(
+                    port, cluster.name(cluster.worker), error.strerror, cluster.source
+                )
+            ) from None
+        yield listener
+
+
+def _hello(cluster: Cluster) -> Dict[str, Any]:
+    return {'fcn8s': list(cluster.addresses), 'worker': cluster.worker}
+
+
+def _receive_all(cluster: Cluster, listener: socket.socket, limit: float) -> Dict[int, Tuple[socket.socket, Any]]:
+    found: Dict[int, Tuple[socket.socket, Any]] = {}
+    while len(found) < cluster.size - 1:
+        listener.settimeout(max(0.01, limit - time.monotonic()))
+        try:
+            connection, _ = listener.accept()
+        except socket.timeout:
+            missing = [w for w in range(1, cluster.size) if w not in found]
+            text = '{} did not come in time, at step 0. All workers stop; start them together, or give more --timeout.'
+            text = text.format(', '.join(map(cluster.name, missing)))
+            for connection, _ in found.values():
+                with contextlib.suppress(OSError):
+                    connection.sendall(json.dumps({'kind': 'lost', 'text': text}).encode() + b'\n')
+            raise WorkerLostError(text) from None
+        visitor = _receive(cluster, connection)
+        if visitor is not None:
+            found[visitor[0]] = visitor[1]
+    return found
+
+
+def _receive(cluster: Cluster, connection: socket.socket) -> Optional[Tuple[int, Tuple[socket.socket, Any]]]:
+    """The worker that has connected; None for whatever else it was."""
+    try:
+        connection.settimeout(5)
+        lines = connection.makefile('rb')
+        hello = json.loads(lines.readline(2**20).decode())
+        if hello['fcn8s'] == list(cluster.addresses) and 0 < hello['worker'] < cluster.size:
+            connection.settimeout(None)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return hello['worker'], (connection, lines)
+        text = '{} has another list of workers than worker 0. Give all the same.'.format(cluster.source)
+        connection.sendall(json.dumps({'kind': 'lost', 'text': text}).encode() + b'\n')
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    connection.close()
+    return None
+
+
+def _visit(cluster: Cluster, limit: float) -> Tuple[socket.socket, Any]:
+    """Connects to worker 0, which may start later than this one."""
+    while True:
+        try:
+            connection = socket.create_connection(split_address(cluster.addresses[0]), timeout=2)
+            break
+        except OSError as error:
+            if time.monotonic() > limit:
+                raise WorkerLostError(
+                    '{} did not come in time, at step 0 ({}). All workers stop; start them together, or give more '
+                    '--timeout.'.format(cluster.name(0), error)
+                ) from None
+            time.sleep(0.1)
+    connection.settimeout(None)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.sendall(json.dumps(_hello(cluster)).encode() + b'\n')
+    return connection, connection.makefile('rb')
+
+
+def guarded(watch: Watch, run: Callable[[], Any]) -> Any:
+    """Runs what waits for the other workers; an error that came of a lost one becomes WorkerLostError."""
+    try:
+        return run()
+    except (WorkerLostError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        if type(error).__name__ in ('UnavailableError', 'AbortedError', 'CancelledError', 'InternalError'):
+            watch.explain(error)
+        raise

@@ -1,0 +1,139 @@
+"""The workers of a cluster as networks see them: joined once in a process, then used by each network."""
+
+import hashlib
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
+
+import fcn8s
+from fcn8s.distributed.cluster import Cluster, cluster_from_environment
+from fcn8s.distributed.watch import TIMEOUT, Watch, meet
+from helpers.files import to_json
+
+_joined: Dict[Cluster, 'Workers'] = {}
+
+
+class DistributedSettings(NamedTuple):
+    """How several workers train.
+
+    cluster: None for what the environment says (TF_CONFIG, SLURM, Kubernetes).
+    timeout: seconds after which a worker that is silent, behind or never came is lost.
+    wire: 'float32', or 'bfloat16' for half the bytes: what gradients are sent as.
+    """
+
+    cluster: Optional[Cluster] = None
+    timeout: float = TIMEOUT
+    wire: str = 'float32'
+
+
+def cluster_settings(distributed: Union[None, bool, DistributedSettings]) -> Optional[DistributedSettings]:
+    """Returns the settings with their cluster; None for a single process.
+
+    distributed: None for what the environment says, False for a single process, or settings.
+
+    Raises:
+        ValueError: for what it cannot be, or an environment that contradicts itself.
+    """
+    if distributed is False:
+        return None
+    if distributed is not None and not isinstance(distributed, DistributedSettings):
+        raise ValueError(
+            'distributed is {!r}; it has to be None (as the environment says), False (a single process) or '
+            'DistributedSettings.'.format(distributed)
+        )
+    settings = distributed or DistributedSettings()
+    cluster = settings.cluster or cluster_from_environment(os.environ)
+    if not 1 <= settings.timeout < float('inf'):
+        raise ValueError('timeout is {!r}; it has to be a number of seconds of at least 1.'.format(settings.timeout))
+    if cluster is None:
+        return None
+    from fcn8s.distributed.exchange import check_wire
+
+    check_wire(settings.wire)
+    return settings._replace(cluster=cluster)
+
+
+class Workers:
+    """This process among the workers.
+
+    Attributes:
+        cluster, watch: the cluster, and the watch over the others.
+        is_first: whether this one writes, prints and saves.
+        wire: what gradients are sent as.
+    """
+
+    def __init__(self, cluster: Cluster, watch: Watch, wire: str) -> None:
+        self.cluster, self.watch, self.wire = cluster, watch, wire
+        self.is_first, self.size, self.number = cluster.is_first, cluster.size, cluster.worker
+        self._server: Any = None
+        self._next_key = 100
+
+    def keys(self, count: int) -> int:
+        """Returns the first of so many keys for collectives; all workers take them in the same order."""
+        first, self._next_key = self._next_key, self._next_key + count
+        return first
+
+    def session(self, graph: Any, config: Any) -> Any:
+        """Opens a session on TensorFlow's server of this worker."""
+        from fcn8s.backend import tf
+        from fcn8s.distributed.exchange import cluster_config, server
+
+        if config.gpu_options.visible_device_list == '' and self.cluster.local_size > 1 and len(_gpus()) > 1:
+            config.gpu_options.visible_device_list = str(self.cluster.local_index % len(_gpus()))
+        if self._server is None:
+            self._server = server(self.cluster.addresses, self.number, config)
+        self.watch.gather(None)  # all servers are up before one is called
+        return tf.Session(self._server.target, graph=graph, config=cluster_config(config, self.number))
+
+    def take_over(self, session: Any, variables: Sequence[Any]) -> None:
+        """Makes all variables those of worker 0."""
+        from fcn8s.distributed.exchange import take_over
+
+        with session.graph.as_default():
+            op = take_over(variables, self.size, self.is_first, self.keys(len(variables)))
+        session.run(op)
+
+
+def _gpus() -> List[str]:
+    from fcn8s.distributed.launching import visible_gpus
+
+    return visible_gpus()
+
+
+def join(settings: Optional[DistributedSettings], description: Dict[str, Any]) -> Optional[Workers]:
+    """Meets the other workers, where there are any, and compares what they were started with.
+
+    description: settings of the network, by the names that messages have.
+
+    Raises:
+        ValueError: a port is taken, or a worker differs; the message names in what.
+        WorkerLostError: one did not come.
+    """
+    if settings is None or settings.cluster is None:
+        return None
+    if settings.cluster not in _joined:
+        watch = meet(settings.cluster, settings.timeout)
+        _joined[settings.cluster] = Workers(settings.cluster, watch, settings.wire)
+    workers = _joined[settings.cluster]
+    workers.wire = settings.wire
+    workers.watch.compare(to_json(dict(description, **_versions(), wire=settings.wire, timeout=settings.timeout)))
+    return workers
+
+
+def _versions() -> Dict[str, str]:
+    from fcn8s.backend import tf
+
+    return {'TensorFlow': tf.__version__, 'fcn8s': fcn8s.__version__, 'code': _code_digest()}
+
+
+def _code_digest() -> str:
+    """The SHA-256 of the source files of this package, in their order."""
+    digest = hashlib.sha256()
+    root = os.path.dirname(os.path.abspath(fcn8s.__file__))
+    for directory, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(names):
+            if name.endswith('.py'):
+                digest.update(os.path.relpath(os.path.join(directory, name), root).encode())
+                with open(os.path.join(directory, name), 'rb') as file:
+                    digest.update(file.read())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,153 @@
+"""A training that several workers share: their parts of batches, their common steps, and when they stop."""
+
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from fcn8s.batches import as_pair
+from fcn8s.distributed.watch import guarded
+from fcn8s.distributed.workers import Workers
+from fcn8s.graph.dropout_rows import FIRST_ROW_TENSOR
+from fcn8s.network import Network
+from fcn8s.stopping import StopRequest
+
+
+class SharedBatches:
+    """The parts of a generator's batches that are this worker's; everything else is as of the generator.
+
+    A generator that cannot `deal` is read in full by each worker, which takes every N-th batch.
+
+    Attributes:
+        rows: first and end of the last part in the batch of all workers; equal where this worker has nothing of it.
+        total: how many images all workers had.
+    """
+
+    def __init__(self, generator: Any, workers: Workers, times: Optional[int] = None) -> None:
+        self._generator, self._workers = generator, workers
+        self.rows, self.total = (0, 0), 0
+        self._deals = hasattr(generator, 'deal')
+        if self._deals:
+            generator.deal(workers.number, workers.size, times)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._generator, name)
+
+    def __iter__(self) -> 'SharedBatches':
+        return self
+
+    def __next__(self) -> Any:
+        if self._deals:
+            batch = next(self._generator)
+            self.rows = self._generator.rows
+            return batch
+        batches = [as_pair(next(self._generator)) for _ in range(self._workers.size)]
+        sizes = [len(images) for images, _ in batches]
+        start = sum(sizes[: self._workers.number])
+        self.rows, self.total = (start, start + sizes[self._workers.number]), sum(sizes)
+        return batches[self._workers.number]
+
+
+class SharedStopRequest(StopRequest):
+    """own: what came to this worker; `requested` once all workers know of a signal, after the same step."""
+
+    def __init__(self) -> None:
+        self.own: Optional[str] = None
+        self._agreed: Optional[str] = None
+        super().__init__()
+
+    @property  # type: ignore[override]
+    def requested(self) -> Optional[str]:
+        return self._agreed
+
+    @requested.setter
+    def requested(self, name: Optional[str]) -> None:
+        self.own = name
+
+    def agree(self) -> None:
+        """Called by all after the step that one of them was asked to stop in."""
+        self._agreed = self.own or 'SIGTERM'
+
+
+class SharedSteps:
+    """What stands for the session in the loop: steps that all workers take together.
+
+    The batches before the last of a step are only added up here; the last returns the loss of all.
+    """
+
+    def __init__(self, network: Network, workers: Workers, batches: SharedBatches) -> None:
+        self.network, self.workers, self.batches = network, workers, batches
+        self.stop = SharedStopRequest()
+        self.step = 0
+        self._carried = np.zeros(3)
+        names = {operation.name for operation in network.graph.get_operations()}
+        has_rows = FIRST_ROW_TENSOR.split(':')[0] in names
+        self._first_row = network.graph.get_tensor_by_name(FIRST_ROW_TENSOR) if has_rows else None
+
+    def stop_request(self) -> SharedStopRequest:
+        return self.stop
+
+    def count(self, images: Any) -> int:
+        """Counts the images of all workers; of whole batches, where the generator deals them out."""
+        start, end = self.batches.rows
+        return self.batches.total or (end - start) * self.workers.size
+
+    def feed(self, *arguments: Any) -> Dict[Any, Any]:
+        """As `Network.training_feed`, for this worker's part of the batch."""
+        start, end = self.batches.rows
+        feed = self.network.training_feed(*arguments)
+        inputs = self.network.exchange.inputs
+        feed.update({inputs.is_real: float(end > start), inputs.images: float(end - start)})
+        if self._first_row is not None:
+            feed[self._first_row] = start
+        return feed
+
+    def run(self, fetches: Tuple[Dict[str, Any], Any], feed: Dict[Any, Any]) -> Tuple[Dict[str, float], None]:
+        """Runs one batch, as the loop asks a session to."""
+        loss, op = fetches
+        inputs = self.network.exchange.inputs
+        if op is self.network.tensors.training.ops.accumulate_op:
+            values, _ = self.network.session.run((loss, op), feed)
+            weight = float(values.get('weight', 1.0)) * feed[inputs.is_real]
+            value = float(values['value']) if feed[inputs.is_real] else 0.0
+            self._carried += [weight * value, weight, feed[inputs.images]]
+            return dict.fromkeys(loss, 0.0), None
+        feed = dict(feed)
+        feed.update({inputs.carried: self._carried, inputs.stops: float(self.stop.own is not None)})
+        self._carried = np.zeros(3)
+        self.workers.watch.begin(self.step)
+        wanted = dict(self.network.exchange.totals, penalty=loss['penalty'])
+        values, _ = guarded(self.workers.watch, lambda: self.network.session.run((wanted, op), feed))
+        self.step += 1
+        if values['stops']:
+            self.stop.agree()
+        return {name: values[name] for name in loss}, None
+
+
+def evaluate_shared(network: Network, workers: Workers, batches: SharedBatches, num_batches: int, l2: float) -> Any:
+    """Returns the scores of so many batches, this worker's and those of the others: matrices are added as integers.
+
+    The losses of batches are added in the order in which one process takes them.
+    """
+    from fcn8s.evaluation.scores import summarize
+
+    training = network.tensors.training
+    totals, rows = training.scoring.totals, []
+    matrix, num_valid = np.zeros([network.settings.num_classes] * 2, np.int64), 0
+    for number in range(workers.number, -(-num_batches // workers.size) * workers.size, workers.size):
+        images, labels = as_pair(next(batches))
+        if batches.rows[0] == batches.rows[1] or number >= num_batches:
+            continue
+        network.session.run(totals.reset)
+        network.session.run(totals.update, network.evaluation_feed(images, labels))
+        found = network.session.run((totals.confusion_matrix, totals.loss_sum, totals.num_valid))
+        matrix, num_valid = matrix + found[0], num_valid + int(found[2])
+        rows.append((number, float(found[1])))
+    parts: List[Any] = workers.watch.gather({'matrix': matrix.tolist(), 'losses': rows, 'valid': num_valid})
+    loss_sum = 0.0
+    for _, loss in sorted(tuple(row) for part in parts for row in part['losses']):
+        loss_sum += loss
+    matrix = np.sum([np.array(part['matrix'], np.int64) for part in parts], axis=0)
+    scores = summarize(matrix, loss_sum, sum(part['valid'] for part in parts), network.label_space_with(batches))
+    if l2:
+        scores['loss'] += float(network.session.run(training.penalty, {training.l2_rate: l2}))
+    return scores
