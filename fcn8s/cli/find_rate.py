@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         settings = network_settings(options, data)
         from fcn8s import FCN8s
 
-        with FCN8s(**settings) as model:
+        with FCN8s(distributed=False, **settings) as model:
             sweep = sweep_rates(
                 model.train,
                 batches,

@@ -73,7 +73,7 @@ def _overfit(options: argparse.Namespace) -> int:
         settings = network_settings(options, data)
         from fcn8s import FCN8s
 
-        with FCN8s(**settings) as model:
+        with FCN8s(distributed=False, **settings) as model:
             found = overfit_one_batch(
                 model.train, model.run_evaluation, next(batches), steps, schedule, l2_regularization=options.l2
             )
