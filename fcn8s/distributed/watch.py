@@ -69,7 +69,8 @@ class Watch:
             self.gather(None)  # nobody goes before all are done
         except BaseException as error:
             if not isinstance(error, WorkerLostError):
-                self._send_all({'kind': 'failed', 'text': '{}: {}'.format(type(error).__name__, error)[:500]})
+                text = '{}: {}'.format(type(error).__name__, error)[:500]
+                self._send_all({'kind': 'failed', 'text': text, 'step': self.step})
             raise
         finally:
             self._is_working = False
@@ -184,7 +185,7 @@ class Watch:
             self._set_loss(message['text'])
         elif kind == 'failed':
             self._left[worker] = 'stopped: {}'.format(message['text'])
-            self._lose(worker, self._left[worker])
+            self._lose(worker, self._left[worker], message['step'])
         elif kind == 'bye':
             self._left[worker] = 'has ended'
 
@@ -233,9 +234,10 @@ class Watch:
             elif now - self._behind_since.setdefault(worker, now) > limit:
                 self._lose(worker, 'hangs: it has not come to the step that others wait in')
 
-    def _lose(self, worker: int, how: str) -> None:
+    def _lose(self, worker: int, how: str, step: Optional[int] = None) -> None:
+        step = self.step if step is None else step
         text = '{} {}, at step {}. All workers stop; go on from the last checkpoint with --resume.'.format(
-            self.cluster.name(worker), how, self.step + 1
+            self.cluster.name(worker), how, step + 1
         )
         if self._loss is None:
             self._send_all({'kind': 'lost', 'text': text})
