@@ -7,23 +7,20 @@ that takes ENCODER HEIGHT WIDTH BATCH --precision P and prints JSON with 'frozen
     python benchmarks/bench_prediction.py [--size 256 512] [--rounds 3] [--precision P] [--width-divisor 1]
                                           [--floor SCRIPT]
 
+The process that starts these loads no TensorFlow and holds no network; one more process writes the model.
 The targets: at most 1.05 times the floor in each precision, and less than 1.6 GB at the peak.
 """
 
 import argparse
+import json
 import os
 import sys
 import tempfile
 
 import numpy as np
-from measuring import HEADER, compare, measure
+from measuring import HEADER, compare, measure, run_and_read
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-from fcn8s import FCN8s  # noqa: E402
-from fcn8s.backend import tf  # noqa: E402
-from fcn8s.precision import check_precision  # noqa: E402
-from fcn8s.prediction.frozen_network import open_model  # noqa: E402
-from fcn8s.vgg16.write import write_encoder  # noqa: E402
 
 TARGET_RATIO, TARGET_GIGABYTES = 1.05, 1.6
 BARE_TENSORFLOW = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'bare_tensorflow.py')
@@ -32,6 +29,9 @@ NUM_CLASSES = 20
 
 def write_model(root, width_divisor):
     """An encoder and an untrained FCN-8s on it; returns both directories."""
+    from fcn8s import FCN8s
+    from fcn8s.vgg16.write import write_encoder
+
     encoder = os.path.join(root, 'vgg16')
     write_encoder(encoder, 'random', width_divisor)
     with FCN8s(vgg16_dir=encoder, num_classes=NUM_CLASSES) as network:
@@ -40,17 +40,34 @@ def write_model(root, width_divisor):
 
 def precisions(asked_for):
     """The one that was asked for, or all that this machine has."""
+    from fcn8s.precision import check_precision
+
     if asked_for:
         return [asked_for]
     try:
         check_precision('bfloat16')
     except ValueError as error:
-        print(error)
+        print(error, file=sys.stderr)
         return ['float32']
     return ['float32', 'bfloat16']
 
 
+def print_preparation(root, width_divisor, asked_for):
+    """Writes the model and prints, as one line of JSON, what `prepare` returns."""
+    from fcn8s.backend import tf
+
+    print(json.dumps([*write_model(root, width_divisor), precisions(asked_for), tf.__version__]))
+
+
+def prepare(root, width_divisor, asked_for):
+    """(encoder, model, precisions, version of TensorFlow) from a process that ends before anything is measured."""
+    command = [os.path.abspath(__file__), '--prepare', root, '--width-divisor', str(width_divisor)]
+    return run_and_read(command + (['--precision', asked_for] if asked_for else []))
+
+
 def measure_model(model_dir, size, precision):
+    from fcn8s.prediction.frozen_network import open_model
+
     image = np.random.RandomState(0).randint(256, size=(1,) + tuple(size) + (3,)).astype(np.uint8)
     with open_model(model_dir, precision=precision) as model:
         measure('predict', lambda: model.predict(image), 1)
@@ -64,16 +81,20 @@ def main():
     parser.add_argument('--width-divisor', type=int, default=1)
     parser.add_argument('--floor', metavar='SCRIPT', default=BARE_TENSORFLOW)
     parser.add_argument('--child', metavar='MODEL', help=argparse.SUPPRESS)
+    parser.add_argument('--prepare', metavar='ROOT', help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.prepare:
+        print_preparation(args.prepare, args.width_divisor, args.precision)
+        return
     if args.child:
         measure_model(args.child, args.size, args.precision)
         return
     size = [str(side) for side in args.size]
     with tempfile.TemporaryDirectory() as root:
-        encoder, model_dir = write_model(root, args.width_divisor)
-        print('one image of {}x{}, {} rounds, TensorFlow {}'.format(*args.size, args.rounds, tf.__version__))
+        encoder, model_dir, asked_for, version = prepare(root, args.width_divisor, args.precision)
+        print('one image of {}x{}, {} rounds, TensorFlow {}'.format(*args.size, args.rounds, version))
         print('{:10} {}'.format('precision', HEADER))
-        for precision in precisions(args.precision):
+        for precision in asked_for:
             print('{:10} '.format(precision), end='', flush=True)
             ratio, gigabytes = compare(
                 'predict',

@@ -2,8 +2,9 @@
 
 The floor runs the plain cross-entropy and TensorFlow's Adam on one batch. The steps here are those of `FCN8s.train` on
 a batch of the same size: feeding, dropout, ignored pixels, progress line included. Each measurement is a process of its
-own; the two sides take turns, and the fastest round of each counts. Another floor is a script that takes ENCODER HEIGHT
-WIDTH BATCH --precision P --train and prints JSON with 'train_s_per_image' and 'peak_rss_gb'.
+own, started by one that holds no TensorFlow; the two sides take turns, and the fastest round of each counts. Another
+floor is a script that takes ENCODER HEIGHT WIDTH BATCH --precision P --train and prints JSON with 'train_s_per_image'
+and 'peak_rss_gb'.
 
     python benchmarks/bench_training.py [--size 256 512] [--batch 2] [--rounds 2] [--precision P] [--width-divisor 1]
                                         [--floor SCRIPT]
@@ -17,15 +18,15 @@ import tempfile
 import time
 
 import numpy as np
-from bench_prediction import BARE_TENSORFLOW, NUM_CLASSES, precisions, write_model
+from bench_prediction import BARE_TENSORFLOW, NUM_CLASSES, prepare
 from measuring import HEADER, REPEATS, WARM_UP, compare, print_result
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-from fcn8s import FCN8s  # noqa: E402
-from fcn8s.backend import tf  # noqa: E402
 
 
 def measure_model(model_dir, size, batch, precision):
+    from fcn8s import FCN8s
+
     random = np.random.RandomState(0)
     images = random.randint(256, size=(batch,) + tuple(size) + (3,)).astype(np.uint8)
     labels = random.randint(NUM_CLASSES, size=images.shape[:3]).astype(np.uint8)
@@ -52,14 +53,14 @@ def main():
         return
     size, batch = [str(side) for side in args.size], str(args.batch)
     with tempfile.TemporaryDirectory() as root:
-        encoder, model_dir = write_model(root, args.width_divisor)
+        encoder, model_dir, asked_for, version = prepare(root, args.width_divisor, args.precision)
         print(
             'seconds per image, {} images of {}x{} a step, {} rounds, TensorFlow {}'.format(
-                args.batch, *args.size, args.rounds, tf.__version__
+                args.batch, *args.size, args.rounds, version
             )
         )
         print('{:10} {}'.format('precision', HEADER))
-        for precision in precisions(args.precision):
+        for precision in asked_for:
             print('{:10} '.format(precision), end='', flush=True)
             options = ['--precision', precision]
             compare(
