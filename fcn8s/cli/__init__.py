@@ -39,7 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs one command.
 
-    Exit status: 0 done, 1 the command's own 'no', 2 bad input, 130 interrupted, 143 ended by SIGTERM.
+    Exit status: 0 done, 1 the command's own 'no', 2 bad input, 3 another worker was lost, 130 interrupted, 143 ended by
+    SIGTERM.
     """
     ensure_streams()
     follow_launcher()
@@ -63,6 +64,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         complain('fcn8s {}: error: {}'.format(args.command, error))
         return 2
     except Exception as error:
+        if type(error).__name__ == 'WorkerLostError':
+            complain('fcn8s: {}'.format(error))
+            return 3
         # TensorFlow's own type, told by its name, because this module does not load TensorFlow.
         if type(error).__name__ != 'ResourceExhaustedError':
             raise

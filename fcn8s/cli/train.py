@@ -8,7 +8,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from fcn8s.cli.options import labels, training
 from fcn8s.cli.options.images import image_rules, rules_to_begin_with
+from fcn8s.cli.options.workers import silent_output
 from fcn8s.cli.terminal import program, tensorboard
+from fcn8s.distributed.cluster import cluster_from_environment
 from fcn8s.evaluation.scores import METRICS
 from fcn8s.optimizers import optimizer_settings, parse_rate_multipliers
 
@@ -42,6 +44,7 @@ def add_parser(subparsers: Any) -> None:
     training.add_augmentation_arguments(parser.add_argument_group('augmentation'))
     training.add_network_arguments(parser.add_argument_group('network'))
     training.add_training_arguments(parser.add_argument_group('training'))
+    training.add_cluster_arguments(parser.add_argument_group('several workers'))
     parser.set_defaults(run=run, defaults=training.take_defaults(parser))
 
 
@@ -52,10 +55,44 @@ def run(args: argparse.Namespace) -> int:
     if 'list_recipes' in typed:
         print(recipes.format_recipes())
         return 0
-    options = training.resolve(typed, args.defaults)
+    cluster = cluster_from_environment(os.environ)
+    if typed.get('workers', 1) > 1 and 'of_cluster' not in typed:
+        return _launch(args.argv, typed['workers'], cluster)
+    is_first = cluster is None or cluster.is_first
+    options = training.resolve(typed, args.defaults, writes=is_first)
     if options.overfit_one_batch is not None:
         return _overfit(options)
-    train_run(options)
+    with contextlib.nullcontext() if is_first else silent_output():
+        train_run(options, 1 if cluster is None else cluster.size, is_first)
+    return 0
+
+
+def _launch(argv: List[str], workers: int, cluster: Any) -> int:
+    """Starts the workers of one training on this machine, and waits for them."""
+    from fcn8s.distributed import launching
+    from fcn8s.distributed.cluster import free_addresses, tf_config
+
+    if cluster is not None:
+        raise ValueError(
+            '--workers is {}, and {} names a cluster of {} workers already. Give one of the two.'.format(
+                workers, cluster.source, cluster.size
+            )
+        )
+    addresses = free_addresses(workers)
+    gpus, cores = launching.gpu_environments(workers), launching.core_shares(workers)
+    command = launching.fcn8s_command(argv + ['--of-cluster'])
+    launching.run_workers(
+        [
+            launching.Worker(
+                'worker {}'.format(number),
+                command,
+                dict(gpus[number], TF_CONFIG=tf_config(addresses, number)),
+                cores[number],
+            )
+            for number in range(workers)
+        ],
+        passes_signals=True,
+    )
     return 0
 
 
@@ -94,21 +131,26 @@ def _overfit(options: argparse.Namespace) -> int:
     return 1
 
 
-def train_run(options: argparse.Namespace) -> None:
-    """Trains as the options say, and prints where the run is and what to do with it."""
+def train_run(options: argparse.Namespace, workers: int = 1, writes: bool = True) -> None:
+    """Trains as the options say, and prints where the run is and what to do with it.
+
+    workers: how many train together. writes: whether this one makes the run and its report.
+    """
     train_data, val_data = open_datasets(options)
     with train_batches(options, train_data) as batches, val_batches(options, val_data) as val:
-        arguments = train_arguments(options, batches, val)
+        arguments = train_arguments(options, batches, val, workers)
         settings = network_settings(options, train_data)
         from fcn8s import FCN8s
+        from fcn8s.distributed.workers import DistributedSettings
         from fcn8s.planning.plan import process_memory
 
         base_memory = process_memory()
-        with FCN8s(**settings) as model:
+        distributed = DistributedSettings(timeout=options.timeout, wire=options.wire)
+        with FCN8s(distributed=distributed, **settings) as model:
             _announce(options, model, train_data, val_data, arguments['steps_per_epoch'])
             print(_planned(options, model, train_data, base_memory))
             _train(model, options, batches, arguments)
-    if options.report:
+    if options.report and writes:
         _report(options)
     print(_closing_lines(options))
 
@@ -283,10 +325,19 @@ def _class_weights(options: argparse.Namespace, data: Any) -> Optional[List[floa
         ) from None
 
 
-def train_arguments(options: argparse.Namespace, batches: Any, val: Optional[Any]) -> Dict[str, Any]:
+def _num_batches(options: argparse.Namespace, batches: Any, workers: int) -> int:
+    """Counts the batches of all workers in a pass over the data; of a resumed run, of those it was started with."""
+    if options.resume is not None:
+        from fcn8s.saving import runs
+
+        workers = runs.read_config(runs.open_run(options.resume)).get('workers', 1)
+    return -(-batches.num_images // (options.batch * workers))
+
+
+def train_arguments(options: argparse.Namespace, batches: Any, val: Optional[Any], workers: int = 1) -> Dict[str, Any]:
     from fcn8s.training.schedules import parse_schedule
 
-    steps = options.steps_per_epoch or max(1, batches.num_batches // options.accumulate)
+    steps = options.steps_per_epoch or max(1, _num_batches(options, batches, workers) // options.accumulate)
     evaluates = val is not None
     return dict(
         epochs=options.epochs,

@@ -9,6 +9,7 @@ Kubernetes: https://kubernetes.io/docs/concepts/workloads/controllers/job/#compl
 
 import json
 import re
+import socket
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 TF_CONFIG = 'TF_CONFIG'
@@ -85,6 +86,18 @@ def cluster_from_environment(environ: Mapping[str, str]) -> Optional[Cluster]:
 def tf_config(addresses: Tuple[str, ...], index: int) -> str:
     """Returns the TF_CONFIG of one worker."""
     return json.dumps({'cluster': {'worker': list(addresses)}, 'task': {'type': 'worker', 'index': index}})
+
+
+def free_addresses(count: int) -> Tuple[str, ...]:
+    """Returns addresses of this machine whose ports nobody has at the moment."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for opened in sockets:
+            opened.bind(('127.0.0.1', 0))
+        return tuple('127.0.0.1:{}'.format(opened.getsockname()[1]) for opened in sockets)
+    finally:
+        for opened in sockets:
+            opened.close()
 
 
 def split_address(address: str) -> Tuple[str, int]:

@@ -21,9 +21,12 @@ from fcn8s.optimizers import parse_rate_multipliers
 from fcn8s.settings import NORMALIZATIONS
 
 # What --resume may change about a run.
-RESUMABLE = ('epochs', 'threads', 'cache', 'report')
+RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout')
 # Options that are not settings of the run and do not go into its config.json.
-_NOT_STORED = ('resume', 'run_dir', 'list_recipes', 'recipe', 'overfit_one_batch')
+_NOT_STORED = (
+    *('resume', 'run_dir', 'list_recipes', 'recipe', 'overfit_one_batch'),
+    *('workers', 'wire', 'timeout', 'of_cluster'),
+)
 # What a parser's result holds besides options.
 NO_OPTIONS = ('run', 'defaults', 'command', 'argv')
 _PATHS = ('data', 'images', 'labels', 'val_images', 'val_labels', 'colors', 'encoder', 'fine_tune_from', 'cache')
@@ -241,16 +244,47 @@ def _add_evaluation_arguments(group: Any) -> None:
     )
 
 
-def resolve(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespace:
+def add_cluster_arguments(group: Any) -> None:
+    """Several processes that train one network."""
+    group.add_argument(
+        '--workers',
+        type=count,
+        default=1,
+        metavar='N',
+        help='train with N processes on this machine, each on a GPU of its own or on its share of the cores; a step '
+        'takes N times --batch images (default: 1; over several machines: TF_CONFIG, SLURM or Kubernetes)',
+    )
+    group.add_argument(
+        '--wire',
+        choices=['float32', 'bfloat16'],
+        default='float32',
+        help='what gradients are sent as, bfloat16 in half the bytes',
+    )
+    group.add_argument(
+        '--timeout',
+        type=float,
+        default=60.0,
+        metavar='SECONDS',
+        help='after which a worker that is silent, behind or never came is given up, and all stop with status 3 '
+        '(default: 60)',
+    )
+    group.add_argument('--of-cluster', action='store_true', help=argparse.SUPPRESS)
+
+
+def resolve(typed: Dict[str, Any], defaults: Dict[str, Any], writes: bool = True) -> argparse.Namespace:
     """All options of a training. Raises ValueError and FileNotFoundError for what does not go together.
 
     typed: the options that were typed; they win over the recipe, and the recipe wins over the defaults. --resume takes
         the options of the run instead.
+    writes: whether this process is the one that makes the run directory.
     """
     if 'resume' in typed:
         return _resumed(typed, defaults)
     options = resolve_steps(typed, defaults)
     if options.overfit_one_batch is not None:
+        return options
+    if not writes:
+        options.run_dir = options.run_dir or 'runs'
         return options
     if options.run_dir is None:
         options.run_dir = _new_run_dir()
@@ -403,7 +437,7 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
     stored.check(command, _rules(), '{!r}: config.json'.format(typed['resume']))
     if not isinstance(config.get('training'), dict):
         raise ValueError('{!r}: config.json is damaged: it has no settings of training.'.format(typed['resume']))
-    refused: List[str] = sorted(set(typed) - set(RESUMABLE) - {'resume'})
+    refused: List[str] = sorted(set(typed) - set(RESUMABLE) - {'resume', 'of_cluster'})
     if refused:
         raise ValueError(
             '--resume goes on with the settings that the run was started with; leave out {}. Only {} may '

@@ -5,18 +5,8 @@ import threading
 
 import pytest
 
-from fcn8s.distributed.cluster import Cluster
+from fcn8s.distributed.cluster import Cluster, free_addresses
 from fcn8s.distributed.watch import WorkerLostError, meet
-
-
-def free_addresses(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for opened in sockets:
-        opened.bind(('127.0.0.1', 0))
-    addresses = tuple('127.0.0.1:{}'.format(opened.getsockname()[1]) for opened in sockets)
-    for opened in sockets:
-        opened.close()
-    return addresses
 
 
 def in_workers(function, count, present=None, timeout=10):
