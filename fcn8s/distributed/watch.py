@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import socket
-import sys
 import threading
 import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
@@ -258,7 +257,7 @@ class Watch:
             if self._is_told or not self._is_working:
                 return
         with contextlib.suppress(Exception):
-            print('fcn8s: {}'.format(self._loss), file=sys.stderr, flush=True)
+            os.write(2, 'fcn8s: {}\n'.format(self._loss).encode())  # sys.stderr may be silenced
         os._exit(EXIT_STATUS)
 
 
