@@ -571,7 +571,10 @@ def test_a_run_is_never_overwritten(whole, data, tiny_encoder, capsys):
 @pytest.mark.parametrize(
     'words, message',
     [
-        (['--batch', '8'], 'leave out --batch. Only --epochs, --threads, --cache, --report may change'),
+        (
+            ['--batch', '8'],
+            'leave out --batch. Only --epochs, --threads, --cache, --report, --workers, --wire, --timeout may',
+        ),
         (['--batch', '2', '--run', 'X'], 'leave out --batch, --run.'),
         (['--recipe', 'demo'], 'leave out --recipe'),
     ],
