@@ -7,6 +7,7 @@ from fcn8s.cli.options.counts import batch_size, count
 from fcn8s.cli.options.network import add_architecture_arguments, add_optimizer_argument, add_precision_argument
 from fcn8s.optimizers import optimizer_settings
 from fcn8s.planning.workers import check_workers, estimate_gain, format_gain
+from fcn8s.vgg16.weights.layers import VGG16_HEAD, parse_head
 
 DESCRIPTION = """Says how much memory a training takes, how long a step and an epoch last on this machine, and the
 largest batch and crop that fit. Memory is computed; seconds are measured by running the network for some seconds. Needs
@@ -30,6 +31,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('--accumulate', type=count, default=1, metavar='K', help='batches per step (default: 1)')
     parser.add_argument(
         '--width-divisor', type=int, default=1, metavar='N', help='of the encoder (default: 1, VGG-16 itself)'
+    )
+    parser.add_argument(
+        '--head', default=str(VGG16_HEAD), metavar='KxKxC', help='of the encoder: fc6 and fc7 (default: %(default)s)'
     )
     add_architecture_arguments(parser)
     add_optimizer_argument(parser)
@@ -61,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         args.upsampling,
         args.precision,
         optimizer_settings(args.optimizer, args.accumulate),
+        parse_head(args.head, args.width_divisor),
     )
     made = plan.make_plan(request, None if args.memory is None else args.memory * plan.GIB, args.seconds)
     print(plan.format_plan(made, request, args.images))

@@ -13,6 +13,7 @@ from fcn8s.cli.terminal import program, tensorboard
 from fcn8s.distributed.cluster import cluster_from_environment
 from fcn8s.evaluation.scores import METRICS
 from fcn8s.optimizers import optimizer_settings, parse_rate_multipliers
+from fcn8s.vgg16.weights.layers import VGG16_HEAD
 
 DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard,
 metrics.jsonl. Ctrl-C and SIGTERM finish the step and save; go on with --resume RUN."""
@@ -361,15 +362,13 @@ def train_arguments(options: argparse.Namespace, batches: Any, val: Optional[Any
 def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: float) -> str:
     """What `fcn8s plan` expects of this training's memory, and the command that measures its time."""
     from fcn8s.planning.plan import GIB, PlanRequest, estimate_memory, machine_memory
-    from fcn8s.vgg16.weights.layers import check_width_divisor
     from helpers.images import read_image
 
     size = options.crop or options.size or read_image(train.pairs[0].image, rules=train.image_rules).shape[:2]
-    width_divisor = 4096 // (model.model.encoder.fc7.shape.as_list()[-1] or 4096)
-    try:
-        check_width_divisor(width_divisor)
-    except ValueError:
+    widths = _encoder_widths(model.model.encoder.variables)
+    if widths is None:
         return 'memory: not estimated, because this encoder has widths of its own'
+    width_divisor, head = widths
     request = PlanRequest(
         model.num_classes,
         tuple(size),
@@ -379,6 +378,7 @@ def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: f
         model.settings.upsampling,
         options.precision,
         _optimizer(options),
+        head,
     )
     needed, there = estimate_memory(request, base_memory), machine_memory()
     line = _padding(options, train) + 'images of {} x {}, {} a batch: about {:.1f} GB of memory, of {:.1f} GB'.format(
@@ -419,12 +419,33 @@ def _padding(options: argparse.Namespace, train: Any) -> str:
     )
 
 
+def _encoder_widths(variables: Any) -> Optional[Tuple[int, Any]]:
+    """The width divisor and the head of an encoder; None where it is no VGG-16 divided by a number."""
+    from fcn8s.vgg16.weights import layers
+
+    kernels = {variable.op.name: variable.shape.as_list() for variable in variables}
+    first, fc6 = (kernels.get(layers.kernel_variable(name)) for name in ('conv1_1', 'fc6'))
+    if first is None or fc6 is None:
+        return None
+    width_divisor = layers.BLOCKS[0][0] // first[-1]
+    head = layers.Head(fc6[0], fc6[-1] * width_divisor)
+    try:
+        layers.check_width_divisor(width_divisor)
+        expected = layers.kernel_shapes(width_divisor, head)
+    except ValueError:
+        return None
+    found = (kernels.get(layers.kernel_variable(name)) for name in ('conv5_3', 'fc6', 'fc7'))
+    same = all(shape == list(expected[name]) for name, shape in zip(('conv5_3', 'fc6', 'fc7'), found))
+    return (width_divisor, head) if same else None
+
+
 def _plan_command(options: argparse.Namespace, request: Any, train: Any) -> str:
     command = 'plan --size {} {} --classes {} --batch {} --images {}'.format(
         request.size[0], request.size[1], request.num_classes, request.batch, train.get_num_files()
     )
     changed = [
         ('--width-divisor', request.width_divisor, 1),
+        ('--head', str(request.head), str(VGG16_HEAD)),
         ('--accumulate', options.accumulate, 1),
         ('--variant', request.variant, '8s'),
         ('--upsampling', request.upsampling, 'learned'),

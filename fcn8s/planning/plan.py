@@ -77,7 +77,8 @@ class PlanRequest(NamedTuple):
     """A training to plan.
 
     num_classes: C. size: (height, width) of what the network sees: images after resizing and cropping.
-    batch: images. width_divisor: of the encoder, see `fcn8s.vgg16.write`. The rest as in `FCN8s`; nothing is frozen.
+    batch: images. width_divisor, head: of the encoder, see `fcn8s.vgg16.write`. The rest as in `FCN8s`;
+        nothing is frozen.
     """
 
     num_classes: int
@@ -88,6 +89,7 @@ class PlanRequest(NamedTuple):
     upsampling: str = 'learned'
     precision: str = 'float32'
     optimizer: OptimizerSettings = OptimizerSettings()
+    head: layers.Head = layers.VGG16_HEAD
 
 
 class Layer(NamedTuple):
@@ -123,9 +125,9 @@ def check_request(request: PlanRequest) -> PlanRequest:
     return request
 
 
-def encoder_layers(width_divisor: int) -> List[Layer]:
+def encoder_layers(width_divisor: int, head: layers.Head = layers.VGG16_HEAD) -> List[Layer]:
     """The 15 convolutions of the encoder."""
-    shapes = layers.kernel_shapes(width_divisor)
+    shapes = layers.kernel_shapes(width_divisor, head)
     found = []
     for block, names in enumerate(layers.block_names()):
         found += [Layer(name, shapes[name], 2**block) for name in names]
@@ -134,7 +136,7 @@ def encoder_layers(width_divisor: int) -> List[Layer]:
 
 def decoder_layers(request: PlanRequest) -> List[Layer]:
     """Score layers and transposed convolutions, with the strides of their outputs."""
-    shapes, classes = layers.kernel_shapes(request.width_divisor), request.num_classes
+    shapes, classes = layers.kernel_shapes(request.width_divisor, request.head), request.num_classes
     channels = {32: shapes['fc7'][3], 16: shapes['conv4_3'][3], 8: shapes['conv3_3'][3]}
     last = VARIANTS[request.variant].final_stride
     scored = [stride for stride in (32, 16, 8) if stride >= last]
@@ -145,7 +147,7 @@ def decoder_layers(request: PlanRequest) -> List[Layer]:
 
 def parameter_bytes(request: PlanRequest) -> float:
     """Bytes of all trained weights, as float32."""
-    trained = encoder_layers(request.width_divisor) + [
+    trained = encoder_layers(request.width_divisor, request.head) + [
         layer for layer in decoder_layers(request) if request.upsampling == 'learned' or layer.name.startswith('score')
     ]
     return float(sum(FLOAT_BYTES * (np.prod(layer.kernel) + layer.kernel[3]) for layer in trained))
@@ -158,7 +160,7 @@ def encoder_activation_bytes(request: PlanRequest) -> float:
     """
     height, width = request.size
     total = 0.0
-    for layer in encoder_layers(request.width_divisor):
+    for layer in encoder_layers(request.width_divisor, request.head):
         total += math.ceil(height / layer.stride) * math.ceil(width / layer.stride) * layer.kernel[3]
         if layer.stride == 32:
             total += math.ceil(height / 32) * math.ceil(width / 32) * layer.kernel[3]
@@ -246,10 +248,10 @@ class _Probe:
 
     def _build_encoder(self) -> None:
         if not converts_graph(self.request.precision):
-            build_encoder(self.request.width_divisor, UNIT_VARIANCE_BGR)
+            build_encoder(self.request.width_divisor, UNIT_VARIANCE_BGR, head=self.request.head)
             return
         with tf.Graph().as_default():
-            build_encoder(self.request.width_divisor, UNIT_VARIANCE_BGR)
+            build_encoder(self.request.width_divisor, UNIT_VARIANCE_BGR, head=self.request.head)
             meta_graph = tf.train.export_meta_graph()
         tf.train.import_meta_graph(in_bfloat16(meta_graph))
 
@@ -368,13 +370,14 @@ def format_plan(plan: Plan, request: PlanRequest, images_per_epoch: Optional[int
     height, width = request.size
     fits = plan.memory <= plan.memory_limit
     lines = [
-        '{} x {} pixels, batch {}, {} classes, {}{}'.format(
+        '{} x {} pixels, batch {}, {} classes, {}{}{}'.format(
             height,
             width,
             request.batch,
             request.num_classes,
             request.precision,
             '' if request.width_divisor == 1 else ', encoder 1/{} as wide'.format(request.width_divisor),
+            '' if request.head == layers.VGG16_HEAD else ', head {}'.format(request.head),
         ),
         'memory         {:.1f} GB, {} {:.1f} GB'.format(
             plan.memory / GIB, 'of' if fits else 'which does not fit', plan.memory_limit / GIB

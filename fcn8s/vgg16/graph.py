@@ -74,6 +74,7 @@ def build_encoder(
     preprocessing: Preprocessing,
     further: FurtherChannels = NO_FURTHER_CHANNELS,
     image_padding: int = 0,
+    head: layers.Head = layers.VGG16_HEAD,
 ) -> None:
     """Adds the encoder to the current graph.
 
@@ -83,11 +84,12 @@ def build_encoder(
 
     image_padding: zeros around the prepared image; conv1_1 and fc6 are then not padded, as in the Caffe nets of the
         paper's authors, which pad conv1_1 by 100 pixels.
+    head: the shape of fc6 and fc7.
     """
     image_input = tf.placeholder(tf.float32, [None, None, None, 3 + further.number], name='image_input')
     keep_prob = tf.placeholder(tf.float32, [], name='keep_prob')
     seed = _dropout_seed()
-    shapes = layers.kernel_shapes(width_divisor)
+    shapes = layers.kernel_shapes(width_divisor, head)
     shapes['conv1_1'] = (3, 3, 3 + further.number, shapes['conv1_1'][3])
     outputs = prepare(image_input, preprocessing, further)
     if image_padding:
@@ -111,12 +113,14 @@ def build_encoder(
     tf.identity(outputs, name='layer7_out')
 
 
-def convolutionalise(layer: str, weights: np.ndarray, dense_layout: str) -> np.ndarray:
-    """The weights of dense layer fc6, fc7 or fc8 as a kernel [7, 7, in, out] (fc6) or [1, 1, in, out].
+def convolutionalise(
+    layer: str, weights: np.ndarray, dense_layout: str, head: layers.Head = layers.VGG16_HEAD
+) -> np.ndarray:
+    """The weights of dense layer fc6, fc7 or fc8 as a kernel [head.size, head.size, in, out] (fc6) or [1, 1, in, out].
 
     weights: float32; [inputs, outputs] for dense_layout 'HWC', [outputs, inputs] for 'CHW' (see `Source`).
     """
-    size = layers.FC6_SIZE if layer == 'fc6' else 1
+    size = head.size if layer == 'fc6' else 1
     if dense_layout == 'HWC':
         return weights.reshape(size, size, -1, weights.shape[1])
     return weights.reshape(weights.shape[0], -1, size, size).transpose(2, 3, 1, 0)
@@ -127,7 +131,7 @@ def encoder_kernels(source: Source) -> Dict[str, Weights]:
     kernels = dict(source.convolutions)
     for name in layers.ENCODER_DENSE:
         weights, biases = source.dense[name]
-        kernels[name] = convolutionalise(name, weights, source.dense_layout), biases
+        kernels[name] = convolutionalise(name, weights, source.dense_layout, source.head), biases
     return kernels
 
 
@@ -155,7 +159,7 @@ def save_encoder(
     Raises OSError where they cannot be written.
     """
     with tf.Graph().as_default(), cpu_session() as session, plain_directory(directory) as plain:
-        build_encoder(source.width_divisor, source.preprocessing, further, image_padding)
+        build_encoder(source.width_divisor, source.preprocessing, further, image_padding, source.head)
         kernels = encoder_kernels(source)
         kernels['conv1_1'] = further.widened(kernels['conv1_1'][0]), kernels['conv1_1'][1]
         _initialise(session, kernels)

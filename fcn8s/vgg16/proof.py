@@ -2,7 +2,7 @@
 
 Nothing here is shared with the graph: convolutions are sums of nine matrix products, and fc6 to fc8 are matrices on
 the flattened pool5, as in Simonyan, Zisserman, ICLR 2015. On an image of 224x224 pool5 is 7x7, so the centre of the
-convolutionalised fc6 (7x7, SAME) sees exactly what the dense fc6 sees.
+convolutionalised fc6 (7x7, SAME) sees exactly what the dense fc6 sees; a smaller fc6 sees the centre of that.
 """
 
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
@@ -112,8 +112,10 @@ def forward_convolutions(image: np.ndarray, source: Source, num_blocks: int = 5)
 def forward(image: np.ndarray, source: Source) -> Activations:
     """The dense VGG-16 on one image of 224x224, RGB 0 to 255."""
     pools = forward_convolutions(image, source)
+    margin = (layers.FC6_SIZE - source.head.size) // 2
     pool5 = pools[4]
-    outputs = (pool5 if source.dense_layout == 'HWC' else pool5.transpose(2, 0, 1)).reshape(-1)
+    seen = pool5[margin : len(pool5) - margin, margin : len(pool5) - margin]
+    outputs = (seen if source.dense_layout == 'HWC' else seen.transpose(2, 0, 1)).reshape(-1)
     dense: Dict[str, np.ndarray] = {}
     for name in [name for name in ('fc6', 'fc7', 'fc8') if name in source.dense]:
         outputs = multiply_dense(outputs, source.dense[name], source.dense_layout)

@@ -103,6 +103,7 @@ def write_encoder(
     classify: Optional[str] = None,
     trust: bool = False,
     further: FurtherChannels = NO_FURTHER_CHANNELS,
+    head: Optional[str] = None,
 ) -> Dict[str, Any]:
     """Writes a convolutionalised VGG-16 as a SavedModel with `manifest.json` beside it, and proves it.
 
@@ -117,15 +118,26 @@ def write_encoder(
     trust: of an encoder SavedModel, whether ops are run that a network does not need.
     further: the channels of the images behind red, green and blue; `fcn8s.vgg16.further_channels` makes it.
 
-    Returns the manifest: 'source', 'width_divisor', 'seed', 'initialised' (layers drawn at random), 'preprocessing',
-    'versions', 'proof' ('relative_errors' by layer and 'conv1_1' statistics), 'classification'.
+    head: 'KxKxC', such as '3x3x1024': fc6 with KxK kernels (1, 3, 5 or 7, not dilated) and C filters, fc7 with C, both
+        drawn at random; None is VGG-16's 7x7x4096. Only for sources without fc6 and fc7. Of a width divisor C is
+        divided, too.
+
+    Returns the manifest: 'source', 'head', 'width_divisor', 'seed', 'initialised' (layers drawn at random),
+    'preprocessing', 'versions', 'proof' ('relative_errors' by layer and 'conv1_1' statistics), 'classification'.
 
     Raises FileNotFoundError, FileExistsError or ValueError (naming the layer) before anything is written; OSError on a
     full disk or without the network that 'keras' needs.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError('seed is {!r}; it is a whole number from 0.'.format(seed))
+    shape = layers.VGG16_HEAD if head is None else layers.parse_head(head, width_divisor)
     source = _with_preprocessing(recognise.read_source(weights, width_divisor, seed, trust), preprocessing, trust)
+    if source.dense and head is not None:
+        raise ValueError(
+            'head is {!r}, but the {} weights have an fc6 and an fc7 of their own ({}). Leave it out, or take weights '
+            "of the convolutions alone, such as 'hed'.".format(head, source.kind, layers.VGG16_HEAD)
+        )
+    source = source._replace(head=shape)
     image = None if classify is None else _classification_image(source, classify)
     drawn = list(layers.ENCODER_DENSE) if not source.dense else []
     complete = he.with_encoder_dense(source, seed)
@@ -163,6 +175,7 @@ def _manifest(source: Source, seed: int, drawn: List[str]) -> Dict[str, Any]:
         'format': 1,
         'source': described,
         'width_divisor': source.width_divisor,
+        'head': str(source.head),
         'seed': seed if initialised else None,
         'initialised': initialised,
         'preprocessing': source.preprocessing._asdict(),

@@ -32,6 +32,6 @@ def with_encoder_dense(source: Source, seed: int) -> Source:
     """The source with fc6 and fc7 drawn where it has none."""
     if source.dense:
         return source
-    shapes = layers.dense_shapes(source.width_divisor)
+    shapes = layers.dense_shapes(source.width_divisor, source.head)
     drawn = {name: he_normal(name, shapes[name], seed) for name in layers.ENCODER_DENSE}
     return source._replace(dense=drawn, dense_layout='HWC')

@@ -1,6 +1,7 @@
 """The layers of VGG-16 (Simonyan, Zisserman, ICLR 2015, table 1, column D): names, kernel shapes and widths."""
 
-from typing import Dict, Tuple
+import re
+from typing import Dict, NamedTuple, Tuple
 
 # Output channels of each convolution, block by block; a 2x2 max pooling follows each block.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -8,6 +9,19 @@ DENSE_WIDTH = 4096
 NUM_IMAGENET_CLASSES = 1000
 # Height and width of pool5 for the 224x224 images of ImageNet training, and so of the kernel that fc6 becomes.
 FC6_SIZE = 7
+
+
+class Head(NamedTuple):
+    """fc6 and fc7 as convolutions: fc6 has `size` x `size` kernels without dilation, both have `width` filters."""
+
+    size: int = FC6_SIZE
+    width: int = DENSE_WIDTH
+
+    def __str__(self) -> str:
+        return '{0}x{0}x{1}'.format(self.size, self.width)
+
+
+VGG16_HEAD = Head()
 
 CONVOLUTIONS = tuple(
     'conv{}_{}'.format(block, index)
@@ -29,6 +43,24 @@ def check_width_divisor(width_divisor: int) -> None:
         )
 
 
+def parse_head(text: str, width_divisor: int = 1) -> Head:
+    """Returns the head that a text such as '3x3x1024' describes; raises ValueError where there is no such head."""
+    check_width_divisor(width_divisor)
+    match = re.fullmatch('([1357])x\\1x([1-9][0-9]{0,3})', text, re.ASCII)
+    head = Head(int(match.group(1)), int(match.group(2))) if match else None
+    if head is None or head.width > DENSE_WIDTH or head.width % width_divisor:
+        raise ValueError(
+            'head is {!r}; it has to be KxKxC: K of 1, 3, 5 or 7 for the kernels of fc6, and C, the filters of fc6 and '
+            'fc7, from 1 to {}{}. VGG-16 itself has {}; 3x3x1024 is the usual lighter one.'.format(
+                text,
+                DENSE_WIDTH,
+                '' if width_divisor == 1 else ', a multiple of the width divisor {}'.format(width_divisor),
+                VGG16_HEAD,
+            )
+        )
+    return head
+
+
 def block_names() -> Tuple[Tuple[str, ...], ...]:
     """The convolutions block by block: `(('conv1_1', 'conv1_2'), ('conv2_1', ...), ...)`."""
     return tuple(
@@ -48,19 +80,19 @@ def convolution_shapes(width_divisor: int = 1) -> Dict[str, Tuple[int, int, int,
     return shapes
 
 
-def kernel_shapes(width_divisor: int = 1) -> Dict[str, Tuple[int, int, int, int]]:
+def kernel_shapes(width_divisor: int = 1, head: Head = VGG16_HEAD) -> Dict[str, Tuple[int, int, int, int]]:
     """Kernel shape `(height, width, in, out)` of each layer of the encoder, fc6 and fc7 as convolutions."""
     shapes = convolution_shapes(width_divisor)
-    dense_width = DENSE_WIDTH // width_divisor
-    shapes['fc6'] = (FC6_SIZE, FC6_SIZE, BLOCKS[-1][-1] // width_divisor, dense_width)
+    dense_width = head.width // width_divisor
+    shapes['fc6'] = (head.size, head.size, BLOCKS[-1][-1] // width_divisor, dense_width)
     shapes['fc7'] = (1, 1, dense_width, dense_width)
     return shapes
 
 
-def dense_shapes(width_divisor: int = 1) -> Dict[str, Tuple[int, int]]:
+def dense_shapes(width_divisor: int = 1, head: Head = VGG16_HEAD) -> Dict[str, Tuple[int, int]]:
     """Weight shape `(inputs, outputs)` of each dense layer; fc8 has a variable number of outputs, here ImageNet's."""
-    width = DENSE_WIDTH // width_divisor
-    inputs = FC6_SIZE * FC6_SIZE * BLOCKS[-1][-1] // width_divisor
+    width = head.width // width_divisor
+    inputs = head.size * head.size * BLOCKS[-1][-1] // width_divisor
     return {'fc6': (inputs, width), 'fc7': (width, width), 'fc8': (width, NUM_IMAGENET_CLASSES)}
 
 

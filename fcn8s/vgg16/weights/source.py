@@ -4,6 +4,8 @@ from typing import Dict, NamedTuple, Tuple
 
 import numpy as np
 
+from fcn8s.vgg16.weights.layers import VGG16_HEAD, Head
+
 Weights = Tuple[np.ndarray, np.ndarray]
 
 
@@ -39,6 +41,7 @@ class Source(NamedTuple):
     dense: 'fc6', 'fc7' (both or neither) and 'fc8' (only after these) -> (weights float32, biases float32 [out]).
     dense_layout: 'HWC': weights [inputs, outputs] on pool5 flattened as height, width, channel (TensorFlow, Keras);
         'CHW': weights [outputs, inputs] on pool5 flattened as channel, height, width (PyTorch).
+    head: the shape of fc6 and fc7. All files have VGG-16's; a smaller fc6 sees the centre of pool5.
     """
 
     kind: str
@@ -48,3 +51,4 @@ class Source(NamedTuple):
     convolutions: Dict[str, Weights]
     dense: Dict[str, Weights]
     dense_layout: str = 'HWC'
+    head: Head = VGG16_HEAD

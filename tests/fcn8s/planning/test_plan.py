@@ -14,6 +14,7 @@ from fcn8s.cli import plan as plan_command
 from fcn8s.optimizers import PAPER_SGD, OptimizerSettings
 from fcn8s.planning import plan
 from fcn8s.planning.plan import GIB, PlanRequest
+from fcn8s.vgg16.weights import layers
 
 TINY = PlanRequest(num_classes=3, size=(40, 72), batch=2, width_divisor=32)
 REPOSITORY = str(pathlib.Path(__file__).parents[3])
@@ -80,6 +81,16 @@ def test_memory_grows_with_everything_that_takes_memory():
         assert plan.estimate_memory(larger, 0.0) > base
     assert plan.estimate_memory(TINY, GIB) == pytest.approx(base + GIB)
     assert plan.estimate_memory(TINY._replace(optimizer=PAPER_SGD), 0.0) < base
+
+
+def test_a_lighter_head_is_planned_with_its_own_weights():
+    lighter = TINY._replace(head=layers.parse_head('3x3x1024'))
+    kernels = layers.kernel_shapes(32), layers.kernel_shapes(32, lighter.head)
+    scores = [4 * TINY.num_classes * shapes['fc7'][3] for shapes in kernels]
+    heads = [4 * sum(np.prod(shapes[name]) + shapes[name][3] for name in ('fc6', 'fc7')) for shapes in kernels]
+    difference = plan.parameter_bytes(TINY) - plan.parameter_bytes(lighter)
+    assert difference == heads[0] - heads[1] + scores[0] - scores[1]
+    assert plan.estimate_memory(lighter, 0) < plan.estimate_memory(TINY, 0)
 
 
 def test_the_largest_batch_fits_and_one_more_does_not():

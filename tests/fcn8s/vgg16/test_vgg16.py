@@ -196,6 +196,40 @@ def test_a_preprocessing_of_random_weights_is_refused(tmp_path):
         write.write_encoder(str(tmp_path / 'out'), 'random', width_divisor=64, preprocessing='caffe-bgr')
 
 
+def test_a_lighter_head_computes_what_numpy_says(tmp_path):
+    manifest = write.write_encoder(str(tmp_path / 'light'), 'random', width_divisor=64, seed=2, head='3x3x1024')
+    assert manifest['head'] == '3x3x1024'
+    assert max(manifest['proof']['relative_errors'].values()) < 1e-4
+    with Loaded(str(tmp_path / 'light')) as light:
+        variables = {variable.op.name: variable.shape.as_list() for variable in light.graph.get_collection('variables')}
+        image = images(33, 70)
+        pool5, fc6 = light(['pool5:0', 'fc6/Relu:0'], image)
+        with light.graph.as_default():
+            kernel, biases = light.session.run(
+                ['fc6/weights/Read/ReadVariableOp:0', 'fc6/biases/Read/ReadVariableOp:0']
+            )
+    assert variables['fc6/weights'] == [3, 3, 8, 16] and variables['fc7/weights'] == [1, 1, 16, 16]
+    padded = np.pad(pool5[0], ((1, 1), (1, 1), (0, 0)), mode='constant')
+    expected = np.array(
+        [
+            [np.tensordot(padded[y : y + 3, x : x + 3], kernel, 3) + biases for x in range(pool5.shape[2])]
+            for y in range(pool5.shape[1])
+        ]
+    )
+    np.testing.assert_allclose(fc6[0], np.maximum(expected, 0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('head', ['3x3', '3x5x64', '2x2x64', '9x9x64', '3x3x0', '3x3x4160', '3x3x100', '3x3x1024 ', ''])
+def test_a_head_that_does_not_exist_is_refused(tmp_path, head):
+    with pytest.raises(ValueError, match=r'head is .*; it has to be KxKxC: .* a multiple of the width divisor 64'):
+        write.write_encoder(str(tmp_path / 'out'), 'random', width_divisor=64, head=head)
+
+
+def test_a_head_for_weights_that_have_one_is_refused(tiny_encoder, tmp_path):
+    with pytest.raises(ValueError, match='have an fc6 and an fc7 of their own'):
+        write.write_encoder(str(tmp_path / 'out'), tiny_encoder, head='3x3x1024')
+
+
 def run_command(*arguments):
     parser = argparse.ArgumentParser()
     command.add_parser(parser.add_subparsers())
