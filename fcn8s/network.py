@@ -90,6 +90,7 @@ class Network:
         self._state_is_of: Optional[Tuple[str, int]] = None
         self.workers = workers
         self.exchange: Any = None
+        self._average_is_in_place = False
         self.graph = tf.Graph()
         with self.graph.as_default():
             if workers is not None:
@@ -131,6 +132,7 @@ class Network:
         else:
             self._run_initializers(self.tensors.state[len(self.tensors.encoder.variables) :])
             self._take_what_fits(plan.fine_tune_from.prefix, plan.fine_tune_from.settings)
+        self.note_average()
 
     def _restore(self, variables: Sequence[Variable], prefix: str) -> None:
         with self.graph.as_default():
@@ -150,6 +152,44 @@ class Network:
         with self.graph.as_default():
             fits = restoring.restore_fitting(self.session, self.tensors, prefix, other, self._savers)
         print(restoring.format_fits(fits, other, self.settings))
+
+    # The two sets of weights of a training with an average
+
+    def _has_average(self) -> bool:
+        average = self.tensors.training.average
+        return average is not None and self.session.run(average.count) > 0
+
+    def note_average(self) -> None:
+        """Notes which weights came in place with a restored state: it is of a network at rest."""
+        self._average_is_in_place = self._has_average()
+
+    @property
+    def weights_in_place(self) -> Optional[str]:
+        """'average' or 'raw': the weights that the network has now; None where training keeps no average."""
+        if self.tensors.training.average is None:
+            return None
+        return 'average' if self._average_is_in_place else 'raw'
+
+    def place_average(self) -> None:
+        """Puts the averaged weights in place, where there are any: for everything but a training step."""
+        average = self.tensors.training.average
+        if average is not None and not self._average_is_in_place and self._has_average():
+            self.session.run(average.exchange)
+            self._average_is_in_place = True
+
+    def place_raw(self) -> None:
+        """Puts the raw weights back, for a training step."""
+        average = self.tensors.training.average
+        if average is not None and self._average_is_in_place:
+            self.session.run(average.exchange)
+            self._average_is_in_place = False
+
+    def restart_average(self) -> None:
+        """Forgets the averaged weights."""
+        self.place_raw()
+        average = self.tensors.training.average
+        if average is not None:
+            self.session.run(average.restart)
 
     # What it is
 
@@ -241,8 +281,14 @@ class Network:
 
     # What is run
 
+    def run_step(self, fetches: Any, feed: Feed) -> Any:
+        """Runs part of a training step, on the raw weights."""
+        self.place_raw()
+        return self.session.run(fetches, feed)
+
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
         """Predicts class IDs, uint8 [N, H, W], or with argmax=False the soft-max, float32 [N, H, W, C]."""
+        self.place_average()
         encoder, predictor = self.tensors.encoder, self.tensors.predictor
         tensors = PredictionTensors(
             encoder.images_uint8, encoder.image_input, predictor.class_ids, predictor.probabilities
@@ -256,6 +302,7 @@ class Network:
 
         observer: its `add(images, labels, values)` sees each batch with the values, by name, of its `fetches`.
         """
+        self.place_average()
         label_space = self.label_space_with(batches)
         training = self.tensors.training
         look = dict(desc='evaluate', unit='batch', leave=False, dynamic_ncols=True, **bar_options())
@@ -345,10 +392,15 @@ class Network:
         """
         if self._state_is_of != (os.path.realpath(model_dir), self.step()):
             self._restore(self.tensors.state, restoring.find_checkpoint(model_dir))
+            self.note_average()
 
     def load_variables(self, path: str) -> None:
         """Loads weights, and what is stored of the optimiser's state, from a `tf.train.Saver` file or a SavedModel."""
+        average = self.tensors.training.average
+        if average is not None:
+            self.session.run(average.restart)
         self._restore_stored(restoring.find_checkpoint(path))
+        self.note_average()
         # What was known of the weights before is not about these.
         self._state_is_of, self.last_training_loss, self.last_scores = None, None, {}
         self._saved.clear()
@@ -358,6 +410,7 @@ class Network:
 
     def _writer(self, variables: Sequence[Variable]) -> Callable[[str], None]:
         def write(prefix: str) -> None:
+            self.place_average()
             # Outside of the graph, TensorFlow 2 saves as if it ran eagerly.
             with self.graph.as_default():
                 saved_models.save_variables(self._savers.of(variables), self.session, prefix)

@@ -38,6 +38,9 @@ class OptimizerSettings(NamedTuple):
         not decoder/score_fc6; `*` and `?` are as in file names. Where several match, the last one counts. The factor
         scales the whole step: of SGD the gradient and the decay, of Adam the update, whose moments do not change;
         clipping comes before, and bias_rate_multiplier on top.
+    ema: decay of an exponential moving average of the weights after each step; None for none.
+    swa: over how many of the last epochs the weights at their ends are averaged; None for none. With either, the
+        averaged weights are what is evaluated, predicts and is saved (`fcn8s.graph.weight_average`).
     """
 
     name: str = 'adam'
@@ -47,6 +50,12 @@ class OptimizerSettings(NamedTuple):
     gradient_clip_norm: Optional[float] = None
     accumulate_batches: int = 1
     rate_multipliers: Optional[RateMultipliers] = None
+    ema: Optional[float] = None
+    swa: Optional[int] = None
+
+    @property
+    def averages_weights(self) -> bool:
+        return self.ema is not None or self.swa is not None
 
 
 class Optimizer(NamedTuple):
@@ -132,6 +141,7 @@ def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
         settings.accumulate_batches,
         'a whole number of at least 1',
     )
+    _check_average(settings)
     # None where there are none, as in the runs of before there were any: these are resumed.
     multipliers = None if settings.rate_multipliers is None else _multiplier_pairs(settings.rate_multipliers) or None
     return settings._replace(momentum=momentum, rate_multipliers=multipliers)
@@ -208,6 +218,30 @@ def _multiplier_pairs(multipliers: Any) -> Tuple[Tuple[str, float], ...]:
             'a finite number above 0 (what shall not be trained is frozen: freeze, or --freeze)',
         )
     return tuple((pattern, float(factor)) for pattern, factor in pairs)
+
+
+def _check_average(settings: OptimizerSettings) -> None:
+    _check(
+        settings.ema is None or 0 < settings.ema < 1 and not isinstance(settings.ema, bool),
+        'ema',
+        settings.ema,
+        'above 0 and below 1, such as 0.999 (an average over about the last 1000 steps), or None for none',
+    )
+    _check(
+        settings.swa is None
+        or isinstance(settings.swa, (int, np.integer))
+        and not isinstance(settings.swa, bool)
+        and settings.swa >= 1,
+        'swa',
+        settings.swa,
+        'a whole number of at least 1, the last epochs to average over, or None for none',
+    )
+    if settings.ema is not None and settings.swa is not None:
+        raise ValueError(
+            'ema is {} and swa is {}; there is one average of the weights. Leave one of them out.'.format(
+                settings.ema, settings.swa
+            )
+        )
 
 
 def _check(holds: bool, name: str, value: object, rule: str) -> None:

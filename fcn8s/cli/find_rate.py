@@ -17,6 +17,8 @@ which say what is trained on what; writes no run."""
 _MEANINGLESS = (
     'epochs',
     'steps_per_epoch',
+    'ema',
+    'swa',
     'rate',
     'eval_every',
     'eval_batch',
@@ -59,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     check_can_write('--out', options.out, 'rate.svg')
     data, _ = open_datasets(options)
     with train_batches(options, data) as batches:
+        options.ema = options.swa = None  # a recipe may have them
         settings = network_settings(options, data)
         from fcn8s import FCN8s
 

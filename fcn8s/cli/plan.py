@@ -4,7 +4,12 @@ import argparse
 from typing import Any
 
 from fcn8s.cli.options.counts import batch_size, count
-from fcn8s.cli.options.network import add_architecture_arguments, add_optimizer_argument, add_precision_argument
+from fcn8s.cli.options.network import (
+    add_architecture_arguments,
+    add_average_arguments,
+    add_optimizer_argument,
+    add_precision_argument,
+)
 from fcn8s.optimizers import optimizer_settings
 from fcn8s.planning.workers import check_workers, estimate_gain, format_gain
 from fcn8s.vgg16.weights.layers import VGG16_HEAD, parse_head
@@ -37,6 +42,7 @@ def add_parser(subparsers: Any) -> None:
     )
     add_architecture_arguments(parser)
     add_optimizer_argument(parser)
+    add_average_arguments(parser)
     add_precision_argument(parser)
     parser.add_argument('--images', type=int, metavar='N', help='images of an epoch, for the time of an epoch')
     parser.add_argument(
@@ -64,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         args.variant,
         args.upsampling,
         args.precision,
-        optimizer_settings(args.optimizer, args.accumulate),
+        optimizer_settings(args.optimizer, args.accumulate, ema=args.ema, swa=args.swa),
         parse_head(args.head, args.width_divisor),
     )
     made = plan.make_plan(request, None if args.memory is None else args.memory * plan.GIB, args.seconds)

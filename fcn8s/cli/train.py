@@ -108,6 +108,7 @@ def _overfit(options: argparse.Namespace) -> int:
     schedule = parse_schedule(options.rate, steps)
     data, _ = open_datasets(options)
     with train_batches(options, data) as batches:
+        options.ema = options.swa = None  # what one batch teaches is seen in the weights themselves
         settings = network_settings(options, data)
         from fcn8s import FCN8s
 
@@ -305,6 +306,8 @@ def _optimizer(options: argparse.Namespace) -> Any:
         'weight_decay': options.weight_decay,
         'gradient_clip_norm': options.clip_norm,
         'rate_multipliers': options.rate_multipliers and parse_rate_multipliers(options.rate_multipliers),
+        'ema': options.ema,
+        'swa': options.swa,
     }
     given = {name: value for name, value in given.items() if value is not None}
     return optimizer_settings(options.optimizer, options.accumulate, **given)
@@ -450,6 +453,8 @@ def _plan_command(options: argparse.Namespace, request: Any, train: Any) -> str:
         ('--variant', request.variant, '8s'),
         ('--upsampling', request.upsampling, 'learned'),
         ('--optimizer', options.optimizer, 'adam'),
+        ('--ema', options.ema, None),
+        ('--swa', options.swa, None),
         ('--precision', request.precision, 'float32'),
     ]
     return ' '.join([command] + ['{} {}'.format(name, value) for name, value, default in changed if value != default])

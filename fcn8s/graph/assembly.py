@@ -6,12 +6,13 @@ No session and no file is touched here. The result is an immutable bundle of ten
 from numbers import Integral
 from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
 
-from fcn8s.backend import MetaGraphDef, Tensor, Variable, tf
+from fcn8s.backend import MetaGraphDef, Operation, Tensor, Variable, tf
 from fcn8s.graph.decoder import Decoder, build_decoder
 from fcn8s.graph.encoder import Encoder, import_encoder
 from fcn8s.graph.losses import Loss, build_loss, check_loss, l2_penalty, sparse_labels
 from fcn8s.graph.scoring import PredictorTensors, Scoring, build_predictor, score_logits
 from fcn8s.graph.update_rules import LossScaling, TrainOps, build_train_op
+from fcn8s.graph.weight_average import WeightAverage, build_weight_average
 from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings
 from fcn8s.settings import ModelSettings
 
@@ -37,6 +38,8 @@ class TrainingTensors(NamedTuple):
     """The training part. labels: uint8 [N, H, W] or one-hot [N, H, W, C]; the rest are float32 scalars and ops.
 
     total_loss: the value of `loss` plus `penalty`.
+    step_op: a whole step: `ops.apply_op`, and the exponential average of the weights where there is one.
+    average: of the weights; None without one.
     """
 
     labels: Tensor
@@ -48,6 +51,8 @@ class TrainingTensors(NamedTuple):
     global_step: Variable
     ops: TrainOps
     scoring: Scoring
+    step_op: Operation
+    average: Optional[WeightAverage] = None
 
 
 class Model(NamedTuple):
@@ -67,7 +72,9 @@ class Model(NamedTuple):
     @property
     def state(self) -> Tuple[Variable, ...]:
         """Every variable that a training run needs to go on: the weights, the optimiser's state, the global step."""
-        return self.weights + self.training.ops.state + (self.training.global_step,)
+        average = self.training.average
+        averaged = () if average is None else average.state
+        return self.weights + self.training.ops.state + averaged + (self.training.global_step,)
 
 
 # The attributes of `FCN8s` that scripts have fed and fetched since its first version: name -> place in a `Model`.
@@ -193,6 +200,12 @@ def _build_training(
         training.loss_scaling,
         exchange=exchange,
     )
+    average = None
+    if training.optimizer.averages_weights:
+        average = build_weight_average(trained, training.optimizer, ops.apply_op)
+    step_op = ops.apply_op if average is None or training.optimizer.ema is None else average.update
     with tf.name_scope('scored_logits'):
         scoring = score_logits(decoder.logits, labels, class_ids, valid, settings.label_space)
-    return TrainingTensors(labels, l2_rate, loss, penalty, total_loss, learning_rate, global_step, ops, scoring)
+    return TrainingTensors(
+        labels, l2_rate, loss, penalty, total_loss, learning_rate, global_step, ops, scoring, step_op, average
+    )

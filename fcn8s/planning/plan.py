@@ -180,6 +180,8 @@ def fixed_memory(request: PlanRequest, base_memory: float) -> float:
     copies = 1.0 + SLOT_COPIES[request.optimizer.name] + FACTORS.weights
     if request.optimizer.accumulate_batches > 1:
         copies += FACTORS.accumulation
+    if request.optimizer.averages_weights:
+        copies += 1.0
     upsampling = sum(
         FLOAT_BYTES * np.prod(layer.kernel) for layer in decoder_layers(request) if layer.name.startswith('upsample')
     )

@@ -23,7 +23,10 @@ PROGRESS = '{desc}: {n_fmt}/{total_fmt} <{remaining}{postfix} {bar}'
 
 
 class LoopOptions(NamedTuple):
-    """What `FCN8s.train` was asked for, checked. Frequencies are in epochs but for summaries_frequency, in steps."""
+    """What `FCN8s.train` was asked for, checked. Frequencies are in epochs but for summaries_frequency, in steps.
+
+    average_epochs: the ends of how many of the last epochs go into an average of the weights.
+    """
 
     epochs: int
     steps_per_epoch: int
@@ -39,6 +42,7 @@ class LoopOptions(NamedTuple):
     summaries_frequency: int
     loss_averaging: int
     seed: int
+    average_epochs: int = 0
 
 
 class Fetches(NamedTuple):
@@ -49,6 +53,7 @@ class Fetches(NamedTuple):
     feed(images, labels, keep_prob, dropout_seed, learning_rate, l2_rate) -> feed dict
     accumulate: adds one batch's gradients to the sum; None without accumulation.
     count(images): how many images a batch has; with those of other workers.
+    averaging_op: of the last step of an epoch whose end goes into the average of the weights; None without such.
     """
 
     loss: Dict[str, Any]
@@ -56,6 +61,7 @@ class Fetches(NamedTuple):
     accumulate: Optional[Any]
     feed: Callable[..., Dict[Any, Any]]
     count: Callable[[Any], int] = len
+    averaging_op: Optional[Any] = None
 
 
 class Actions(NamedTuple):
@@ -302,8 +308,16 @@ class TrainingLoop:
         # The dropout mask is a function of this pair alone, so that a resumed run draws what the first would have.
         dropout_seed = (options.seed, number)
         feed = self.fetches.feed(images, labels, options.keep_prob, dropout_seed, rate, options.l2_regularization)
-        loss, _ = self.run((self.fetches.loss, self.fetches.train_op if is_last else self.fetches.accumulate), feed)
+        loss, _ = self.run((self.fetches.loss, self._train_op() if is_last else self.fetches.accumulate), feed)
         return loss
+
+    def _train_op(self) -> Any:
+        """The op of this step. Averaging is part of a step, so that what is saved depends on the step alone."""
+        options = self.options
+        ends_epoch = len(self.state.losses) + 1 == options.steps_per_epoch
+        if ends_epoch and self._epoch() + options.average_epochs >= options.epochs:
+            return self.fetches.averaging_op
+        return self.fetches.train_op
 
     def _next_batch(self) -> Any:
         start = time.perf_counter()

@@ -98,6 +98,22 @@ def check_request(request: TrainRequest, class_names: Sequence[str]) -> None:
     )
 
 
+def check_last_epochs(request: TrainRequest, swa: Optional[int]) -> None:
+    """Raises ValueError where the last `swa` epochs cannot be averaged."""
+    if swa is None:
+        return
+    _require(
+        swa <= request.epochs, 'swa is {}; it has to be at most the {} epochs of the training.', swa, request.epochs
+    )
+    _require(
+        request.early_stopping_patience is None,
+        'swa is {} and early_stopping_patience is {}; the last epochs are not known where patience may end the '
+        'training. Leave one of them out, or take ema instead of swa.',
+        swa,
+        request.early_stopping_patience,
+    )
+
+
 def _check_worst(request: TrainRequest) -> None:
     _require(
         isinstance(request.summaries_worst, (int, np.integer))

@@ -23,6 +23,7 @@ from fcn8s.training.request import (
     FIXED_IN_A_RUN,
     TrainingEvent,
     TrainRequest,
+    check_last_epochs,
     check_request,
     monitor_needs_evaluation,
     num_eval_batches,
@@ -43,6 +44,7 @@ def train(network: Network, request: TrainRequest, model: Any = None) -> List[Di
     for generator in (request.train_generator, request.val_generator):
         label_space = check_same_classes(label_space, getattr(generator, 'label_space', None))
     check_request(request, label_space.class_names)
+    check_last_epochs(request, network.training_settings.optimizer.swa)
     image_rules = _image_rules(request)
     network.set_label_space(label_space)
     if image_rules is not None:
@@ -157,7 +159,10 @@ class _Training:
             if self.events:
                 stack.enter_context(self.events)
             self._warn_about_dropout()
-            history = self._loop().train()
+            try:
+                history = self._loop().train()
+            finally:
+                self.network.place_average()
         self._print_diagnosis()
         return history
 
@@ -196,7 +201,9 @@ class _Training:
         if val is not None:  # the number of batches is that of one process
             steps, dealt = num_eval_batches(self.request), shared.SharedBatches(val, self.workers)
             self.request = self.request._replace(val_generator=dealt, val_steps=steps)
+        self.network.place_average()
         self.workers.take_over(self.network.session, self.network.tensors.state)
+        self.network.note_average()
 
     def _print_diagnosis(self) -> None:
         """Prints what the diagnosis finds in all epochs of the run, those of earlier calls included."""
@@ -208,6 +215,7 @@ class _Training:
 
     def _loop(self) -> TrainingLoop:
         request, training = self.request, self.network.tensors.training
+        average_epochs = self._begin_average()
         options = LoopOptions(
             request.epochs,
             request.steps_per_epoch,
@@ -223,12 +231,20 @@ class _Training:
             request.summaries_frequency,
             request.training_loss_display_averaging,
             self.network.seed,
+            average_epochs,
         )
         loss = {'value': training.loss.value, 'penalty': training.penalty}
         if training.loss.weight is not None:
             loss['weight'] = training.loss.weight
-        fetches = Fetches(loss, training.ops.apply_op, training.ops.accumulate_op, self.network.training_feed)
-        run: Any = self.network.session.run
+        averaging_op = training.average.update if training.average else None
+        fetches = Fetches(
+            loss,
+            training.step_op,
+            training.ops.accumulate_op,
+            self.network.training_feed,
+            averaging_op=averaging_op,
+        )
+        run: Any = self.network.run_step
         saves = request.run_dir is not None or request.save_during_training
         steps = None
         if self.workers is not None:
@@ -255,6 +271,20 @@ class _Training:
             self.network.label_space.class_names,
             self.state,
         )
+
+    def _begin_average(self) -> int:
+        """Returns how many of the last epochs are averaged (SWA).
+
+        An average whose first epoch is still to come begins anew: after a run that goes on with more epochs than it
+        was started with, say.
+        """
+        epochs = self.network.training_settings.optimizer.swa
+        if epochs is None:
+            return 0
+        first = self.request.epochs - epochs + 1  # this many epochs are done when the first state goes in
+        if self.state.step < first * self.request.steps_per_epoch:
+            self.network.restart_average()
+        return int(epochs)
 
     # The run directory
 
@@ -431,6 +461,8 @@ class _Training:
     def _record(self, record: Dict[str, Any]) -> None:
         if self.workers is not None:
             record['workers'] = self.workers.size
+        if self.network.weights_in_place is not None:
+            record['weights'] = self.network.weights_in_place
         self.network.remember_training_loss(record['training_loss'])
         self.records.append(record)
         if self.run is not None:

@@ -106,7 +106,7 @@ class SharedSteps:
         loss, op = fetches
         inputs = self.network.exchange.inputs
         if op is self.network.tensors.training.ops.accumulate_op:
-            values, _ = self.network.session.run((loss, op), feed)
+            values, _ = self.network.run_step((loss, op), feed)
             weight = float(values.get('weight', 1.0)) * feed[inputs.is_real]
             value = float(values['value']) if feed[inputs.is_real] else 0.0
             self._carried += [weight * value, weight, feed[inputs.images]]
@@ -116,7 +116,7 @@ class SharedSteps:
         self._carried = np.zeros(3)
         self.workers.watch.begin(self.step)
         wanted = dict(self.network.exchange.totals, penalty=loss['penalty'])
-        values, _ = guarded(self.workers.watch, lambda: self.network.session.run((wanted, op), feed))
+        values, _ = guarded(self.workers.watch, lambda: self.network.run_step((wanted, op), feed))
         self.step += 1
         if values['stops']:
             self.stop.agree()
@@ -130,6 +130,7 @@ def evaluate_shared(network: Network, workers: Workers, batches: SharedBatches, 
     """
     from fcn8s.evaluation.scores import summarize
 
+    network.place_average()
     training = network.tensors.training
     totals, rows = training.scoring.totals, []
     matrix, num_valid = np.zeros([network.settings.num_classes] * 2, np.int64), 0

@@ -26,6 +26,20 @@ def add_optimizer_argument(group: Any) -> None:
     group.add_argument('--optimizer', choices=list(OPTIMIZERS), default='adam', help='default: adam')
 
 
+def add_average_arguments(group: Any) -> None:
+    """Adds --ema and --swa."""
+    group.add_argument(
+        '--ema',
+        type=float,
+        metavar='DECAY',
+        help='evaluate and save an exponential moving average of the weights, for example 0.999; the checkpoints keep '
+        'the raw ones too',
+    )
+    group.add_argument(
+        '--swa', type=int, metavar='K', help='the same with the equal average of the weights after the last K epochs'
+    )
+
+
 def add_precision_argument(group: Any) -> None:
     """Adds --precision of a training."""
     group.add_argument('--precision', choices=list(SESSION_PRECISIONS), default='float32', help='default: float32')

@@ -12,6 +12,7 @@ from fcn8s.cli.options.images import add_image_arguments
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.network import (
     add_architecture_arguments,
+    add_average_arguments,
     add_optimizer_argument,
     add_precision_argument,
 )
@@ -175,6 +176,7 @@ def _add_step_arguments(group: Any) -> None:
     group.add_argument('--momentum', type=float, help='of sgd (default: 0.99)')
     group.add_argument('--weight-decay', type=float, help='default: 0 with adam, 5e-4 with sgd')
     group.add_argument('--clip-norm', type=float, help='scale gradients down to this norm')
+    add_average_arguments(group)
     group.add_argument(
         '--rate-multipliers',
         metavar='PATTERN,...=FACTOR',

@@ -1,0 +1,108 @@
+"""An average of the trained weights along the training: exponential (EMA), or equal over the last epochs (SWA).
+
+Beside each trained variable lies a second one of its shape, `optimizer/raw_weights/...`. While steps are taken the
+network's own variables are the raw weights and the second ones the average; at rest, which is whenever the network
+predicts, is evaluated or is saved, the two have changed places. A saved network is therefore the averaged one for
+whoever opens it, and its checkpoint holds the raw weights beside it, under the name that says so. The exchange is
+exact.
+"""
+
+from typing import NamedTuple, Optional, Sequence, Tuple
+
+from fcn8s.backend import Operation, Variable, tf
+from fcn8s.optimizers import OptimizerSettings
+
+SCOPE = 'optimizer/raw_weights'
+
+# An exponential average begins at weights that are worth little. As many updates as there were before, divided by this
+# constant, is about how far it looks back at first, until that is as far as its decay looks.
+WARM_UP = 9.0
+
+
+class WeightAverage(NamedTuple):
+    """Ops and variables of one average.
+
+    count: float32 scalar variable: how many states of the weights are in the average; 0 where there is none yet.
+    exchange: swaps the network's weights with the others.
+    update: takes the weights as they are into the average.
+    restart: forgets the average.
+    state: the variables made here, all among the global variables.
+    """
+
+    count: Variable
+    exchange: Operation
+    update: Operation
+    restart: Operation
+    state: Tuple[Variable, ...]
+
+
+def build_weight_average(
+    variables: Sequence[Variable], settings: OptimizerSettings, after: Optional[Operation] = None
+) -> WeightAverage:
+    """Adds an average of `variables` to the current graph. Call it outside of any variable scope.
+
+    The n-th state of the weights goes into an exponential average a with a <- d a + (1 - d) w, where
+    d = min(ema, (n - 1) / (n + 8)); so the first is copied, and the initial weights, which `tf.train.
+    ExponentialMovingAverage` weighs by its min(decay, (1 + t) / (10 + t)), do not count. Into an equal average it goes
+    with d = (n - 1) / n (Izmailov et al., UAI 2018, algorithm 1).
+
+    Args:
+        variables: resource or reference variables, float32.
+        settings: with `ema` or `swa`.
+        after: what `update` waits for.
+    """
+    with tf.variable_scope(SCOPE):
+        others = [
+            tf.get_variable(
+                variable.op.name,
+                variable.shape.as_list(),
+                tf.float32,
+                tf.zeros_initializer(),
+                trainable=False,
+                use_resource=True,
+            )
+            for variable in variables
+        ]
+        count = tf.get_variable('count', [], tf.float32, tf.zeros_initializer(), trainable=False, use_resource=True)
+        state = tuple(others) + (count,)
+        return WeightAverage(
+            count,
+            tf.group(*[_exchange(variable, other) for variable, other in zip(variables, others)], name='exchange'),
+            _update(variables, others, count, settings, after),
+            tf.group(*[tf.assign(v, tf.zeros(v.shape, tf.float32)).op for v in state], name='restart'),
+            state,
+        )
+
+
+def _exchange(variable: Variable, other: Variable) -> Operation:
+    value = variable.read_value()
+    if variable.op.outputs[0].dtype != tf.resource:
+        value = tf.raw_ops.DeepCopy(x=value)  # what is read of a reference is its memory, which is written to below
+    other_value = other.read_value()
+    with tf.control_dependencies([value, other_value]):
+        return tf.group(tf.assign(variable, other_value).op, tf.assign(other, value).op)
+
+
+def _update(
+    variables: Sequence[Variable],
+    others: Sequence[Variable],
+    count: Variable,
+    settings: OptimizerSettings,
+    after: Optional[Operation],
+) -> Operation:
+    with tf.control_dependencies([] if after is None else [after]):
+        before = count.read_value()
+        if settings.ema is None:
+            share = 1.0 / (before + 1.0)
+        else:
+            share = 1.0 - tf.minimum(tf.constant(settings.ema, tf.float32), before / (before + WARM_UP))
+        # a <- a - share (a - w): at a = w it stays exactly there.
+        updates = [
+            tf.raw_ops.ResourceApplyGradientDescent(
+                var=other.handle, alpha=share, delta=other.read_value() - variable.read_value()
+            )
+            for variable, other in zip(variables, others)
+        ]
+        with tf.control_dependencies([before]):
+            updates.append(tf.assign_add(count, 1.0).op)
+        return tf.group(*updates, name='update')

@@ -1,0 +1,158 @@
+"""Averages of the weights, against weights that callbacks and checkpoints saw, averaged in NumPy."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from fcn8s import FCN8s, schedules
+from fcn8s.graph.weight_average import SCOPE
+from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings
+from fcn8s.saving.saved_models import checkpoint_reader, variables_prefix
+
+KERNEL = 'decoder/score_fc7/kernel'
+
+
+class _Data:
+    def __init__(self):
+        self.position = 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        rng = np.random.RandomState(self.position)
+        self.position += 1
+        return rng.randint(0, 256, [1, 32, 32, 3]).astype(np.uint8), rng.randint(0, 3, [1, 32, 32]).astype(np.uint8)
+
+    def seek(self, position):
+        self.position = position
+
+
+def _read(checkpoint, name):
+    with checkpoint_reader(variables_prefix(checkpoint)) as reader:
+        return reader.get_tensor(name)
+
+
+def _name(model, part='score'):
+    return next(v.op.name for v in model.model.decoder.kernels if part in v.op.name)
+
+
+def _open(encoder, settings, **more):
+    return FCN8s(vgg16_dir=encoder, num_classes=3, optimizer=settings, freeze=3, **more)
+
+
+def _train(model, run_dir, epochs=2, steps=3, resume=False, callbacks=(), data=None):
+    val = _Data()
+    return model.train(
+        data or _Data(),
+        epochs,
+        steps,
+        schedules.constant(1e-3),
+        metrics={'loss'},
+        eval_dataset='val',
+        eval_frequency=1,
+        val_generator=val,
+        val_steps=1,
+        save_frequency=1,
+        run_dir=run_dir,
+        resume=resume,
+        record_summaries=False,
+        callbacks=callbacks,
+    )
+
+
+def _expected_ema(states, decay):
+    average = 0.0
+    for n, state in enumerate(states, start=1):
+        d = min(decay, (n - 1) / (n + 8))
+        average = d * average + (1 - d) * state.astype(np.float64)
+    return average
+
+
+@pytest.mark.parametrize('accumulate', [1, 2])
+def test_an_exponential_average_is_saved_beside_the_raw_weights_and_resumes_bit_for_bit(
+    tiny_encoder, tmp_path, accumulate
+):
+    states, whole, parts = [], str(tmp_path / 'whole'), str(tmp_path / 'parts')
+    settings = OptimizerSettings(ema=0.2, accumulate_batches=accumulate)
+
+    with _open(tiny_encoder, settings) as model:
+        name = _name(model)
+        variable = model.graph.get_tensor_by_name(name + '/Read/ReadVariableOp:0')
+
+        def collect(event):
+            if event.kind == 'step':
+                states.append(model.sess.run(variable))
+
+        history = _train(model, whole, callbacks=[collect])
+        num_ops = len(model.graph.get_operations())
+        model.predict(np.zeros([1, 32, 32, 3], np.uint8))
+        model.network.place_raw()
+        model.network.place_average()
+        assert len(model.graph.get_operations()) == num_ops
+        np.testing.assert_array_equal(
+            model.sess.run(variable), _read(os.path.join(whole, 'checkpoints/step-00000006'), name)
+        )
+    last = os.path.join(whole, 'checkpoints/step-00000006')
+    np.testing.assert_array_equal(_read(last, SCOPE + '/' + name), states[-1])
+    np.testing.assert_allclose(_read(last, name), _expected_ema(states, 0.2), rtol=1e-5, atol=1e-8)
+    assert [record['weights'] for record in history] == ['average', 'average']
+
+    with _open(tiny_encoder, settings) as model:
+        _train(model, parts, epochs=1)
+    with FCN8s(model_load_dir=os.path.join(parts, 'checkpoints/step-00000003'), optimizer=settings, freeze=3) as model:
+        resumed = _train(model, parts, resume=True)
+    assert resumed[-1]['evaluation']['loss'] == history[-1]['evaluation']['loss']
+    for stored in (name, SCOPE + '/' + name):
+        np.testing.assert_array_equal(
+            _read(os.path.join(parts, 'checkpoints/step-00000006'), stored), _read(last, stored)
+        )
+    with open(os.path.join(parts, 'config.json')) as file:
+        assert json.load(file)['training']['optimizer']['ema'] == 0.2
+
+
+def test_an_equal_average_of_the_last_epochs_and_a_run_that_goes_on_begins_it_anew(tiny_encoder, tmp_path):
+    run, states = str(tmp_path / 'run'), []
+    with _open(tiny_encoder, OptimizerSettings(swa=2)) as model:
+        name = _name(model)
+        variable = model.graph.get_tensor_by_name(name + '/Read/ReadVariableOp:0')
+
+        def collect(event):
+            if event.kind == 'step' and event.step % 2 == 0:
+                states.append(model.sess.run(variable))
+
+        history = _train(model, run, epochs=3, steps=2, callbacks=[collect])
+        assert [record['weights'] for record in history] == ['raw', 'average', 'average']
+        stored = _read(os.path.join(run, 'checkpoints/step-00000006'), name)
+        np.testing.assert_allclose(stored, (states[1] + states[2]) / 2, rtol=1e-5, atol=1e-8)
+        history = _train(model, run, epochs=5, steps=2, resume=True, callbacks=[collect])
+        assert [record['weights'] for record in history] == ['average', 'average']
+        stored = _read(os.path.join(run, 'checkpoints/step-00000010'), name)
+        np.testing.assert_allclose(stored, (states[3] + states[4]) / 2, rtol=1e-5, atol=1e-8)
+        with pytest.raises(ValueError, match='swa is 2; it has to be at most the 1 epochs'):
+            _train(model, None, epochs=1)
+
+
+def test_without_an_average_the_graph_has_nothing_of_it(tiny_encoder):
+    with _open(tiny_encoder, 'adam') as model:
+        assert model.model.training.step_op is model.train_op
+        assert not [op.name for op in model.graph.get_operations() if 'raw_weights' in op.name]
+
+
+@pytest.mark.parametrize(
+    'settings, message',
+    [
+        (dict(ema=1.0), 'ema is 1.0; it must be above 0 and below 1'),
+        (dict(ema=0.0), 'ema is 0.0'),
+        (dict(ema=float('nan')), 'ema is nan'),
+        (dict(ema='much'), "ema is 'much'; it must be a number"),
+        (dict(swa=0), 'swa is 0; it must be a whole number of at least 1'),
+        (dict(swa=1.5), 'swa is 1.5'),
+        (dict(ema=0.9, swa=2), 'there is one average'),
+    ],
+)
+def test_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        check_optimizer_settings(OptimizerSettings(**settings))
