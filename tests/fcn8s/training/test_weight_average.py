@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from fcn8s import FCN8s, schedules
-from fcn8s.graph.weight_average import SCOPE
+from fcn8s.backend import tf
+from fcn8s.graph.weight_average import SCOPE, build_weight_average
 from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings
 from fcn8s.saving.saved_models import checkpoint_reader, variables_prefix
-
-KERNEL = 'decoder/score_fc7/kernel'
 
 
 class _Data:
@@ -156,3 +155,25 @@ def test_without_an_average_the_graph_has_nothing_of_it(tiny_encoder):
 def test_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         check_optimizer_settings(OptimizerSettings(**settings))
+
+
+@pytest.mark.parametrize('use_resource', [True, False])
+def test_an_exchange_is_exact_for_either_sort_of_variable(use_resource):
+    rng = np.random.RandomState(0)
+    values = [rng.normal(size=[300]).astype(np.float32) for _ in range(3)]
+    with tf.Graph().as_default(), tf.Session() as session:
+        variable = tf.get_variable('w', initializer=values[0], use_resource=use_resource)
+        average = build_weight_average([variable], OptimizerSettings(swa=3))
+        session.run(tf.global_variables_initializer())
+        assign = tf.assign(variable, tf.placeholder_with_default(values[0], [300], 'fed'))
+        for value in values:
+            session.run(assign.op, {'fed:0': value})
+            session.run(average.update)
+        pair = (variable.read_value(), average.state[0].read_value())
+        before = [np.array(value) for value in session.run(pair)]
+        for wanted in (before[::-1], before):
+            session.run(average.exchange)
+            for found, value in zip(session.run(pair), wanted):
+                np.testing.assert_array_equal(found, value)
+        np.testing.assert_array_equal(before[0], values[2])
+        np.testing.assert_allclose(before[1], np.mean(values, axis=0), rtol=1e-5, atol=1e-6)
