@@ -348,6 +348,7 @@ class BatchGenerator:
         color_jitter=False,
         random_scale=False,
         max_class_share=False,
+        crop_on_classes=False,
         blur=False,
         resize_labels: bool = True,
         pad_value=None,

@@ -87,6 +87,7 @@ AUGMENTATIONS: Dict[str, Augmentation] = {
     'random_crop': Augmentation(CUTS, values.size, pads=True),
     'random_scale': Augmentation(CUTS, values.factors, belongs_to='random_crop'),
     'max_class_share': Augmentation(CUTS, values.share, belongs_to='random_crop'),
+    'crop_on_classes': Augmentation(CUTS, values.share_of_crops, belongs_to='random_crop'),
     'brightness': Augmentation(KEEPS, _brightness, _number, light.change_brightness),
     'color_jitter': Augmentation(KEEPS, values.color_jitter, _colors, lambda image, c: light.change_colors(image, *c)),
     'blur': Augmentation(KEEPS, _blur, _number, light.blur),

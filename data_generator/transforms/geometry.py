@@ -81,16 +81,29 @@ def random_crop(
     scale_range: Optional[Tuple[float, float]] = None,
     max_class_share: Optional[float] = None,
     not_a_class: Sequence[int] = (),
+    on_classes: Optional[float] = None,
 ) -> Pair:
     """Cuts a window of `size` (height, width) at a random place, out of the image scaled by a random factor.
 
     Along a side on which the window is larger than the (scaled) image, the image lies at a random place within the
     window and the rest is padding. With `max_class_share`, a window in which one class fills more than that share of
     the valid pixels (those whose ID is not in `not_a_class`), or which has no valid pixel, is drawn again (up to
-    `CROP_ATTEMPTS` windows, the best of which is taken), as in DeepLab-style training on Cityscapes.
+    `CROP_ATTEMPTS` windows, the best of which is taken), as in DeepLab-style training on Cityscapes. `on_classes` is
+    the share of the windows that are centred, as far as the image allows, on a pixel of a class drawn evenly among its
+    classes.
     """
     factor = 1.0 if scale_range is None else rng.uniform(*scale_range)
-    place = _draw_place(rng, image.shape[:2], factor, size)
+    pixels = None
+    if on_classes is not None and label is not None and rng.random() < on_classes:
+        pixels = draw_pixels_of_a_class(rng, label, not_a_class)
+
+    def draw() -> Tuple[int, int]:
+        if pixels is None:
+            return _draw_place(rng, image.shape[:2], factor, size)
+        pixel = pixels[rng.integers(len(pixels))]
+        return place_on_pixel(np.unravel_index(pixel, image.shape[:2]), image.shape[:2], factor, size)
+
+    place = draw()
     if max_class_share is None or label is None:
         return _cut_scaled(image, label, factor, place, size, padding)
     best_share, best_place = np.inf, place
@@ -101,8 +114,38 @@ def random_crop(
             best_share, best_place = share, place
         if share <= max_class_share:
             break
-        place = _draw_place(rng, image.shape[:2], factor, size)
+        place = draw()
     return _cut_scaled(image, label, factor, best_place, size, padding)
+
+
+def draw_pixels_of_a_class(
+    rng: np.random.Generator, label: np.ndarray, not_a_class: Sequence[int]
+) -> Optional[np.ndarray]:
+    """Draws one of the classes of a label, each as likely as any other, however few pixels it has.
+
+    Returns:
+        The flat indices of all pixels of that class; None where the label has none but `not_a_class`.
+    """
+    present = [class_id for class_id in np.flatnonzero(np.bincount(label.ravel())) if class_id not in not_a_class]
+    if not present:
+        return None
+    return np.flatnonzero(label == present[rng.integers(len(present))])
+
+
+def place_on_pixel(pixel: Sequence[Any], image_size: Size, factor: float, size: Size) -> Tuple[int, int]:
+    """The upper left corner, in the scaled image, of the window whose centre is nearest to a pixel of the image.
+
+    The window stays within the scaled image; where it is larger than that, the image stays within the window.
+
+    Args:
+        pixel: (row, column) in the image before scaling.
+    """
+    corner = []
+    for at, extent, scaled, wanted in zip(pixel, image_size, _scaled_size(image_size, factor), size):
+        centre = (int(at) + 0.5) * scaled / extent
+        slack = scaled - wanted
+        corner.append(int(np.clip(np.floor(centre - wanted / 2 + 0.5), min(0, slack), max(0, slack))))
+    return corner[0], corner[1]
 
 
 def largest_class_share(label: np.ndarray, not_a_class: Sequence[int] = ()) -> float:

@@ -116,7 +116,7 @@ def _check_labels_may_keep_their_size(options: TransformOptions) -> None:
 
 def _check_needs_no_labels(options: TransformOptions) -> None:
     given = dict(options._asdict(), **options.augmentations)
-    for name in ('convert_colors_to_ids', 'convert_ids_to_ids', 'max_class_share'):
+    for name in ('convert_colors_to_ids', 'convert_ids_to_ids', 'max_class_share', 'crop_on_classes'):
         if given[name] is not None:
             raise ValueError(
                 '{} is for labels, and this dataset has none. Write {}=False, or name the directories of '

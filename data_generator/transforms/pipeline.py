@@ -92,11 +92,12 @@ class Pipeline:
         return geometry.warp(image, label, matrix, self._padding)
 
     def _random_crop(self, image: np.ndarray, label: Label, rng: np.random.Generator) -> Pair:
-        size, factors, share = (
-            self._options.augmentations[name] for name in ('random_crop', 'random_scale', 'max_class_share')
+        size, factors, share, on_classes = (
+            self._options.augmentations[name]
+            for name in ('random_crop', 'random_scale', 'max_class_share', 'crop_on_classes')
         )
         not_a_class = (self._options.ignore_id, self._options.pad_id)
-        return geometry.random_crop(image, label, rng, size, self._padding, factors, share, not_a_class)
+        return geometry.random_crop(image, label, rng, size, self._padding, factors, share, not_a_class, on_classes)
 
     def _crop_and_resize(self, image: np.ndarray, label: Label) -> Pair:
         if self._options.crop is not None:
@@ -128,6 +129,8 @@ def build_pipeline(
         random_scale: (min, max), the factor by which the image is scaled before the random crop.
         random_crop: (height, width) of a window at a random place; padded where larger than the image.
         max_class_share: Draw a random crop again in which one class fills more than this share of the valid pixels.
+        crop_on_classes: The share of the random crops that are centred, as far as the image allows, on a pixel of a
+            class that is drawn evenly among the classes of the image: rare classes come as often as frequent ones.
         crop: (top, bottom, left, right), the pixels to cut off.
         resize: (height, width).
         brightness: (min, max, p), a factor on the V channel of HSV.

@@ -133,6 +133,15 @@ def share(name: str, value: Any) -> Optional[float]:
     return float(value)
 
 
+def share_of_crops(name: str, value: Any) -> Optional[float]:
+    if is_off(value):
+        return None
+    if not _is_number(value) or not 0 < value <= 1:
+        rule = 'must be the share of the crops that are placed on a class, a number above 0 and at most 1'
+        raise _refuse(name, value, rule, 0.5)
+    return float(value)
+
+
 def color_jitter(name: str, value: Any) -> Optional[Tuple[float, float, float, float]]:
     if is_off(value):
         return None

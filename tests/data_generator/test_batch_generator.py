@@ -738,6 +738,7 @@ def test_labels_are_found_in_any_letter_case_where_it_is_clear_which(tmp_path, o
         {},
         {'random_scale': (0.4, 2.5)},
         {'max_class_share': 0.4, 'random_scale': (0.5, 0.5)},
+        {'crop_on_classes': 0.7, 'random_scale': (0.4, 2.5)},
         {'random_crop': (300, 20), 'random_scale': (0.5, 1.5)},
     ],
 )

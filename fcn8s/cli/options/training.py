@@ -38,7 +38,7 @@ _BELONG_TO = {
         ('labels', 'val_images', 'val_labels', 'classes', 'ignore_id')
         + ('id_map', 'colors', 'color_tolerance', 'class_names')
     ),
-    'crop': ('random_scale', 'max_class_share'),
+    'crop': ('random_scale', 'max_class_share', 'crop_on_classes'),
 }
 
 
@@ -99,6 +99,11 @@ def add_data_arguments(group: Any) -> None:
 AUGMENTATION_FLAGS: Dict[str, Dict[str, Any]] = {
     'random_crop': dict(dest='crop', type=int, nargs=2, metavar=('H', 'W'), help='train on random crops of this size'),
     'max_class_share': dict(type=float, metavar='SHARE', help='draw a crop again in which one class fills more'),
+    'crop_on_classes': dict(
+        type=float,
+        metavar='SHARE',
+        help='centre this share of the crops on a pixel of a class drawn evenly among those of the image',
+    ),
     'random_scale': dict(type=float, nargs=2, metavar=('MIN', 'MAX'), help='scale before cropping, for example 0.5 2'),
     'flip': dict(type=float, default=0.5, metavar='P', help='mirror with this probability (default: 0.5)'),
     'brightness': dict(type=float, nargs=3, metavar=('MIN', 'MAX', 'P'), help='factor, for example 0.7 1.4 0.5'),

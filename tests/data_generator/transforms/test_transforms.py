@@ -245,6 +245,44 @@ def test_class_balanced_crops_are_drawn_again():
     assert np.isfinite(shares[1]).all()  # crops without a valid pixel are drawn again too
 
 
+def test_crops_on_classes_show_each_class_equally_often_and_at_their_centre():
+    label = np.zeros((60, 80), np.uint8)
+    label[30, 40], label[40:50, 20:30], label[:8] = 3, 2, 255  # a single pixel, 100 pixels, ignored
+    image = np.repeat(label[..., np.newaxis], 3, axis=-1)
+    pipeline = build_pipeline(random_crop=(9, 9), crop_on_classes=1)
+    centres = [pipeline(image, label, rng_of(number))[1][4, 4] for number in range(300)]
+    counts = np.bincount(centres, minlength=256)
+    assert counts[[0, 2, 3]].sum() >= 290  # the rest: class 0 at the rim, where the window stays within the image
+    assert 70 < counts[2] < 130 and 70 < counts[3] < 130  # of 300, a third each: 100 +- 8
+    half = build_pipeline(random_crop=(9, 9), crop_on_classes=0.5)
+    assert 30 < np.sum([half(image, label, rng_of(number))[1][4, 4] == 3 for number in range(300)]) < 75
+    again = [pipeline(image, label, rng_of(number))[1][4, 4] for number in range(20)]
+    assert again == centres[:20]
+
+
+@pytest.mark.parametrize('factor', [0.5, 1.0, 1.7])
+@pytest.mark.parametrize('size', [(9, 9), (200, 12), (300, 300)])
+def test_a_crop_on_a_class_holds_its_pixel_at_every_scale(factor, size):
+    for number in range(20):
+        row, column = np.random.default_rng(number).integers(0, (60, 80))
+        label = np.full((60, 80), 255, np.uint8)
+        label[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = 1  # 2 pixels wide at least when halved
+        image = np.repeat(label[..., np.newaxis], 3, axis=-1)
+        options = dict(random_crop=size, random_scale=(factor, factor), crop_on_classes=1)
+        cut = build_pipeline(**options)(image, label, rng_of(number))[1]
+        assert cut.shape == size and (cut == 1).any() and (cut[:, 0] == 255).any()
+
+
+def test_a_label_without_classes_is_cropped_anywhere_and_redrawn_crops_stay_on_their_class():
+    image, label = coordinate_pair(40, 40)
+    empty = np.full((40, 40), 255, np.uint8)
+    pipeline = build_pipeline(random_crop=(4, 4), crop_on_classes=1)
+    assert len({tuple(pipeline(image, empty, rng_of(number))[0][0, 0]) for number in range(50)}) > 30
+    empty[10:30, 20] = 2  # all that is valid in a window: always drawn again
+    both = build_pipeline(random_crop=(5, 5), crop_on_classes=1, max_class_share=0.5)
+    assert all(both(image, empty, rng_of(number))[1][2, 2] == 2 for number in range(20))
+
+
 def test_the_largest_class_share_is_of_the_valid_pixels():
     label = np.array([[1, 1, 2, 255, 255, 255]], np.uint8)
     assert geometry.largest_class_share(label, (255,)) == pytest.approx(2 / 3)
@@ -494,6 +532,9 @@ def test_the_size_of_the_output_is_known_where_it_is_fixed(options, size):
         (dict(random_scale=(0, 2), random_crop=(4, 4)), r'factors above 0'),
         (dict(max_class_share=0.5), r'max_class_share=0.5: belongs to random crops'),
         (dict(max_class_share=1.5, random_crop=(4, 4)), r'at most 1'),
+        (dict(crop_on_classes=0.5), r'crop_on_classes=0.5: belongs to random crops'),
+        (dict(crop_on_classes=0, random_crop=(4, 4)), r'crop_on_classes=0: must be the share of the crops'),
+        (dict(crop_on_classes=0.5, random_crop=(4, 4), has_labels=False), r'crop_on_classes is for labels'),
         (dict(convert_colors_to_ids=[1]), r'must be a dict from \(red, green, blue\)'),
         (dict(convert_colors_to_ids={(1, 2): 1}), r'every key must be a colour'),
         (dict(convert_colors_to_ids={(1, 2, 3): -1}), r'convert_colors_to_ids\[\(1, 2, 3\)\]=-1: must be an integer'),

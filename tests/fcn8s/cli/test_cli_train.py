@@ -453,12 +453,13 @@ def test_flags_of_augmentations_become_options_of_generate():
         '--images I --labels L --classes 2 --encoder E --crop 4 6 --random-scale 0.5 2 --max-class-share 0.8 --flip 0'
     )
     words += ' --brightness 0.5 1.5 0.5 --color-jitter 0.1 0.2 3 0.4 --blur 0.5 1.5 0.3 --rotate -10 10 0.5'
-    words += ' --translate -3 4 0 2 1 --scale 0.75 1.5 0.5 --gray'
+    words += ' --translate -3 4 0 2 1 --scale 0.75 1.5 0.5 --gray --crop-on-classes 0.25'
     given = train_options.augmentations(build_parser().parse_args(['train'] + words.split()))
     assert given == {
         'random_crop': (4, 6),
         'random_scale': (0.5, 2),
         'max_class_share': 0.8,
+        'crop_on_classes': 0.25,
         'flip': False,
         'brightness': (0.5, 1.5, 0.5),
         'color_jitter': (0.1, 0.2, 3, 0.4),
@@ -483,6 +484,7 @@ def test_flags_of_augmentations_become_options_of_generate():
         (FOLDERS + ['--layout', 'camvid'], '--layout came without --data'),
         (FOLDERS + ['--val-images', 'V'], '--val-images DIR and --val-labels DIR go together'),
         (DATA + ['--random-scale', '0.5', '2'], '--random-scale came without --crop'),
+        (DATA + ['--crop-on-classes', '0.5'], '--crop-on-classes came without --crop'),
         (DATA + ['--max-class-share', '0.5'], '--max-class-share came without --crop'),
         (
             DATA + ['--size', '32', '64', '--crop', '16', '16'],
