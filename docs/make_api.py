@@ -119,5 +119,6 @@ def render() -> str:
 
 
 if __name__ == '__main__':
+    rendered = render()
     with open(PATH, 'w', encoding='utf-8', newline='\n') as page:
-        page.write(render())
+        page.write(rendered)
