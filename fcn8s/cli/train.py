@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import os
 import shlex
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from fcn8s.cli.options import labels, training
 from fcn8s.cli.options.images import image_rules, rules_to_begin_with
@@ -64,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
     if options.overfit_one_batch is not None:
         return _overfit(options)
     with contextlib.nullcontext() if is_first else silent_output():
-        train_run(options, 1 if cluster is None else cluster.size, is_first)
+        workers = 1 if cluster is None else cluster.size
+        train_run(options, workers, is_first, _recipe_watchers(options, args.defaults, workers))
     return 0
 
 
@@ -133,10 +134,13 @@ def _overfit(options: argparse.Namespace) -> int:
     return 1
 
 
-def train_run(options: argparse.Namespace, workers: int = 1, writes: bool = True) -> None:
+def train_run(
+    options: argparse.Namespace, workers: int = 1, writes: bool = True, callbacks: Sequence[Any] = ()
+) -> None:
     """Trains as the options say, and prints where the run is and what to do with it.
 
-    workers: how many train together. writes: whether this one makes the run and its report.
+    workers: how many train together. writes: whether this one makes the run and its report. callbacks: of
+    `FCN8s.train`.
     """
     train_data, val_data = open_datasets(options)
     with train_batches(options, train_data) as batches, val_batches(options, val_data) as val:
@@ -151,16 +155,59 @@ def train_run(options: argparse.Namespace, workers: int = 1, writes: bool = True
         with FCN8s(distributed=distributed, **settings) as model:
             _announce(options, model, train_data, val_data, arguments['steps_per_epoch'])
             print(_planned(options, model, train_data, base_memory))
-            _train(model, options, batches, arguments)
+            _train(model, options, batches, dict(arguments, callbacks=callbacks))
     if options.report and writes:
         _report(options)
     print(_closing_lines(options))
 
 
+def _recipe_watchers(options: argparse.Namespace, defaults: Dict[str, Any], workers: int) -> List[Any]:
+    """Returns the callbacks that say where a run falls behind its recipe; prints why there are none, if need be."""
+    if options.recipe is None:
+        return []
+    from fcn8s.training import recipe_curves, recipes
+
+    try:
+        recipe = recipes.read_recipe(options.recipe)
+        if not recipe.measured:
+            return []
+        if not _evaluates(options):
+            raise ValueError('there are no data to evaluate on.')
+        recipe = recipe._replace(arguments=training.recipe_arguments(options.recipe, defaults))
+        settings = dict(vars(options), workers=_workers_of_the_run(options, workers))
+        curve = recipe_curves.lay_over(recipe, settings, dict(defaults, workers=1))
+    except (ValueError, OSError) as error:
+        print('The curve of the recipe {!r} is not compared: {}'.format(options.recipe, error))
+        return []
+
+    def watch(event: Any) -> None:
+        if event.kind == 'evaluation':
+            line = recipe_curves.remark(curve, _scores_so_far(options.run_dir))
+            if line is not None:
+                print(line)
+
+    return [watch]
+
+
+def _scores_so_far(run_dir: str) -> List[Tuple[int, Optional[float]]]:
+    """(epoch, mean IoU) of every evaluation of a run, those before it was resumed among them."""
+    from fcn8s.saving import runs
+
+    records = runs.read_metrics(runs.open_run(run_dir))
+    evaluated = [record for record in records if isinstance(record.get('evaluation'), dict)]
+    return [(record.get('epoch', 0), record['evaluation'].get('mean_iou')) for record in evaluated]
+
+
+def _evaluates(options: argparse.Namespace) -> bool:
+    """Tells whether there are data to evaluate on."""
+    by_split = options.data is not None and options.val_split
+    return bool(options.hold_out or options.val_images is not None or by_split)
+
+
 def _closing_lines(options: argparse.Namespace) -> str:
     run_dir, fcn8s = shlex.quote(options.run_dir), program()
     evaluate = ''
-    if options.hold_out or options.val_images is not None or options.data is not None and options.val_split:
+    if _evaluates(options):
         evaluate = 'evaluate:\n  {} evaluate {} {}\n'.format(fcn8s, run_dir, _data_flags(options))
     return (
         '\nThe run is in {run}\n{evaluate}predict:\n  {fcn8s} predict {run} IMAGE '
@@ -331,11 +378,16 @@ def _class_weights(options: argparse.Namespace, data: Any) -> Optional[List[floa
 
 def _num_batches(options: argparse.Namespace, batches: Any, workers: int) -> int:
     """Counts the batches of all workers in a pass over the data; of a resumed run, of those it was started with."""
-    if options.resume is not None:
-        from fcn8s.saving import runs
+    return -(-batches.num_images // (options.batch * _workers_of_the_run(options, workers)))
 
-        workers = runs.read_config(runs.open_run(options.resume)).get('workers', 1)
-    return -(-batches.num_images // (options.batch * workers))
+
+def _workers_of_the_run(options: argparse.Namespace, workers: int) -> int:
+    """Returns how many workers the run was started with: `workers` unless it is resumed."""
+    if options.resume is None:
+        return workers
+    from fcn8s.saving import runs
+
+    return int(runs.read_config(runs.open_run(options.resume)).get('workers', 1))
 
 
 def train_arguments(options: argparse.Namespace, batches: Any, val: Optional[Any], workers: int = 1) -> Dict[str, Any]:

@@ -25,7 +25,7 @@ from fcn8s.settings import NORMALIZATIONS
 RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout')
 # Options that are not settings of the run and do not go into its config.json.
 _NOT_STORED = (
-    *('resume', 'run_dir', 'list_recipes', 'recipe', 'overfit_one_batch'),
+    *('resume', 'run_dir', 'list_recipes', 'overfit_one_batch'),
     *('workers', 'wire', 'timeout', 'of_cluster'),
 )
 # What a parser's result holds besides options.
@@ -303,7 +303,7 @@ def resolve(typed: Dict[str, Any], defaults: Dict[str, Any], writes: bool = True
 
 def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespace:
     """The same for steps that leave no run."""
-    recipe = _recipe_arguments(typed['recipe'], defaults) if 'recipe' in typed else {}
+    recipe = recipe_arguments(typed['recipe'], defaults) if 'recipe' in typed else {}
     given = dict(recipe, **typed)
     _check_data(given)
     _check_belongings(typed, given)
@@ -350,6 +350,8 @@ def storable(options: argparse.Namespace) -> Dict[str, Any]:
             stored[name] = os.path.abspath(stored[name])
     if stored['class_names'] is not None and os.path.isfile(stored['class_names']):
         stored['class_names'] = os.path.abspath(stored['class_names'])
+    if stored.get('recipe') is not None and os.path.isfile(stored['recipe']):
+        stored['recipe'] = os.path.abspath(stored['recipe'])
     return stored
 
 
@@ -365,7 +367,8 @@ def _rules() -> Dict[str, argparse.Action]:
     return stored.rules(parser)
 
 
-def _recipe_arguments(name: str, defaults: Dict[str, Any]) -> Dict[str, Any]:
+def recipe_arguments(name: str, defaults: Dict[str, Any]) -> Dict[str, Any]:
+    """The options that a recipe names. Raises ValueError for one that `fcn8s train` does not take."""
     from fcn8s.training import recipes
 
     arguments = stored.with_threads(recipes.read_recipe(name).arguments)

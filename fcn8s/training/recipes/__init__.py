@@ -5,6 +5,7 @@ points, on what), measured (true, with a curve, only where this library produced
 """
 
 import json
+import math
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
@@ -54,6 +55,7 @@ def read_recipe(name: str) -> Recipe:
                 path, recipe.measured, 'no' if recipe.curve is None else 'a'
             )
         )
+    _check_curve(recipe, path)
     return recipe
 
 
@@ -68,6 +70,27 @@ def _check_fields(recipe: Recipe, path: str) -> None:
                 path, wrong[0], str(getattr(recipe, wrong[0]))
             )
         )
+
+
+def _check_curve(recipe: Recipe, path: str) -> None:
+    """Raises ValueError where runs could not be compared with what was measured."""
+    if not recipe.measured:
+        return
+    if not recipe.curve or not all(map(_is_number, recipe.curve)):
+        raise ValueError(
+            '{} is no recipe: curve is {!r:.60}; it has to be a list of numbers in per cent, one for each '
+            'evaluation.'.format(path, str(recipe.curve))
+        )
+    target = recipe.target
+    if 'score' not in target or not _is_number(target.get('tolerance')) or target['tolerance'] < 0:
+        raise ValueError(
+            '{} is no recipe: target is {!r:.60}; where it was measured it has to have a score and a tolerance in '
+            'points, 0 or more.'.format(path, str(target))
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def format_recipes() -> str:

@@ -196,11 +196,25 @@ def test_terminated_and_resumed_is_bit_identical(whole, data, tiny_encoder, tmp_
     assert_same_run(run, whole)
 
 
-def test_a_resumed_run_keeps_the_epochs_that_it_was_given(data, tiny_encoder, tmp_path):
+def test_a_resumed_run_keeps_its_epochs_and_is_compared_with_the_curve_of_its_recipe(
+    data, tiny_encoder, tmp_path, capsys, monkeypatch
+):
     run = str(tmp_path / 'a run')
-    words = ['--steps-per-epoch', '1', '--val-split', '', '--crop', '32', '32']
-    assert main(['train', '--data', data, '--encoder', tiny_encoder, '--run', run, '--epochs', '1'] + words) == 0
+    recipe = dict(name='x', description='', command='', measured=True, curve=[99.0, 99.0])
+    recipe['target'] = {'score': 'mean IoU', 'value': 99.0, 'tolerance': 1.0, 'on': 'val'}
+    recipe['arguments'] = {'epochs': 2, 'eval_batch': 2}
+    (tmp_path / 'x.json').write_text(json.dumps(recipe))
+    monkeypatch.chdir(tmp_path)
+    words = ['--recipe', 'x.json', '--steps-per-epoch', '1', '--crop', '32', '32', '--no-report', '--epochs', '1']
+    assert main(['train', '--data', data, '--encoder', tiny_encoder, '--run', run] + words) == 0
+    output = capsys.readouterr().out
+    assert output.count("behind the recipe 'x': mean IoU ") == 1 and '% after epoch 1 of 1, where' in output
+    assert '--crop is 32 32 (recipe: not given), --epochs is 1 (recipe: 2), --steps-per-epoch is 1' in output
+    assert os.path.isabs(read_json(run, 'config.json')['command']['recipe'])
     assert main(['train', '--resume', run, '--epochs', '3', '--threads', '0']) == 0
+    output = capsys.readouterr().out
+    assert 'is not compared: the recipe is evaluated every 1 of 2 epochs, and this run every 1 of 3' in output
+    assert 'behind the recipe' not in output
     assert len(records(run)) == 3
     assert read_json(run, 'config.json')['command']['epochs'] == 3
     assert main(['train', '--resume', run]) == 0

@@ -74,6 +74,12 @@ def test_a_recipe_that_is_not_there():
         (json.dumps(dict(VALID, speed=3)), "is no recipe: .*unexpected keyword argument 'speed'"),
         (json.dumps(dict(VALID, measured=True)), 'says measured=True and has no curve'),
         (json.dumps(dict(VALID, curve=[1.0])), 'says measured=False and has a curve'),
+        (
+            json.dumps(dict(VALID, measured=True, curve=[])),
+            "curve is '\\[\\]'; it has to be a list of numbers in per cent",
+        ),
+        (json.dumps(dict(VALID, measured=True, curve=[1, 'a'])), 'it has to be a list of numbers in per cent'),
+        (json.dumps(dict(VALID, measured=True, curve=[1], target={'score': 'x'})), 'a score and a tolerance in points'),
     ],
 )
 def test_what_is_no_recipe(tmp_path, content, message):
