@@ -362,6 +362,7 @@ def _flags(names: Any) -> str:
 def _rules() -> Dict[str, argparse.Action]:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('--seed', type=int)
+    parser.add_argument('--recipe')
     for add in (add_data_arguments, add_augmentation_arguments, add_network_arguments, add_training_arguments):
         add(parser)
     return stored.rules(parser)
