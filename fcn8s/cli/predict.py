@@ -19,6 +19,7 @@ from fcn8s.cli.options.prediction import (
     predictor_options,
 )
 from fcn8s.cli.options.workers import add_sharing_arguments, check_workers, is_sharer, share_of, silent_output
+from fcn8s.prediction.result_kinds import DOUBT_KINDS, FLAGGED_KINDS, RESULT_KINDS
 
 VIDEO_EXTENSIONS = (
     *('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.wmv', '.flv', '.ogv'),
@@ -94,22 +95,9 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _add_result_arguments(group: Any) -> None:
-    group.add_argument(
-        '--overlay', action='store_true', help='the colours over the image (default, if nothing is asked for)'
-    )
-    group.add_argument('--color', action='store_true', help='the colours alone; void is black')
-    group.add_argument(
-        '--ids',
-        nargs='?',
-        const='class',
-        metavar='WHICH',
-        help="IDs as an 8-bit PNG: class (the network's, default: *_ids.png), dataset (those of the dataset's "
-        "own files, labelIds for Cityscapes: *_dataset_ids.png) or train (Cityscapes' train IDs, void is 255: "
-        '*_train_ids.png)',
-    )
-    group.add_argument(
-        '--softmax', action='store_true', help='the soft-max, float32 [H, W, C], as compressed NumPy file'
-    )
+    for kind in FLAGGED_KINDS:
+        result = RESULT_KINDS[kind]
+        group.add_argument(result.flag, dest=kind, help=result.title, **result.flag_options)
     group.add_argument(
         '--polygons',
         metavar='FORMAT',
@@ -311,10 +299,7 @@ def _predict_maps(args: argparse.Namespace, maps: 'Numbered', predictor: Any, re
 
 
 def _kinds(args: argparse.Namespace) -> List[str]:
-    from fcn8s.prediction.result_files import DOUBT_KINDS
-
-    asked = {'overlay': args.overlay, 'color': args.color, 'ids': args.ids, 'softmax': args.softmax}
-    kinds = [kind for kind, is_asked in asked.items() if is_asked]
+    kinds = [kind for kind in FLAGGED_KINDS if getattr(args, kind)]
     kinds = kinds if kinds or args.submission or args.polygons or args.error_map else ['overlay']
     return kinds if args.samples is None else kinds + list(DOUBT_KINDS)
 

@@ -9,28 +9,17 @@ import numpy as np
 
 from fcn8s.prediction.drawing import DEFAULT_STYLE, Drawing, Style
 from fcn8s.prediction.polygon_files import PolygonFiles
+from fcn8s.prediction.result_kinds import DOUBT_KINDS, KINDS, RESULT_KINDS, Result
 from helpers.color_vision import with_palette
 from helpers.files import atomic_path
-from helpers.images import IMAGE_EXTENSIONS, find_images, write_image, write_labels
+from helpers.images import IMAGE_EXTENSIONS, find_images
 from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_ids_to_file_ids
-from helpers.visualization_utils import colorize
 
-DOUBT_KINDS = ('doubt', 'entropy', 'mutual_information')
-KINDS = ('overlay', 'color', 'ids', 'softmax') + DOUBT_KINDS
 # Of ext4, XFS, NTFS, APFS and nearly all others.
 _MAX_NAME_BYTES = 255
 ID_SPACES = ('class', 'dataset', 'train')
-_SUFFIXES = {
-    'overlay': '_overlay.png',
-    'color': '_color.png',
-    'ids': '_ids.png',
-    'softmax': '_softmax.npz',
-    'doubt': '_doubt.npz',
-    'entropy': '_entropy.png',
-    'mutual_information': '_mutual_information.png',
-}
 DOUBT_TABLE = 'doubt.csv'
-_ID_SUFFIXES = {'class': _SUFFIXES['ids'], 'dataset': '_dataset_ids.png', 'train': '_train_ids.png'}
+_ID_SUFFIXES = {'class': RESULT_KINDS['ids'].suffix, 'dataset': '_dataset_ids.png', 'train': '_train_ids.png'}
 
 
 class Job(NamedTuple):
@@ -98,7 +87,7 @@ def _check_stems(jobs: Iterable[Job]) -> None:
         if seen.setdefault(job.stem, job.image_path) != job.image_path:
             raise ValueError(
                 '{} and {} would have the same results, {}. Predict them into different folders.'.format(
-                    seen[job.stem], job.image_path, job.stem + _SUFFIXES['overlay']
+                    seen[job.stem], job.image_path, job.stem + RESULT_KINDS['overlay'].suffix
                 )
             )
 
@@ -106,9 +95,9 @@ def _check_stems(jobs: Iterable[Job]) -> None:
 class ResultFiles:
     """Writes the results of images into one folder; files of other names in it stay as they are.
 
-    kinds: of KINDS. ids: which IDs are written: 'class', those of the network, to '_ids.png'; 'dataset', those of the
-    dataset's own files (labelIds for Cityscapes), to '_dataset_ids.png'; 'train', Cityscapes' train IDs, to
-    '_train_ids.png'. polygons: writes polygons as well.
+    kinds: of `fcn8s.prediction.result_kinds.KINDS`. ids: which IDs are written: 'class', those of the network, to
+    '_ids.png'; 'dataset', those of the dataset's own files (labelIds for Cityscapes), to '_dataset_ids.png'; 'train',
+    Cityscapes' train IDs, to '_train_ids.png'. polygons: writes polygons as well.
     """
 
     def __init__(
@@ -124,14 +113,14 @@ class ResultFiles:
         if unknown or not (kinds or polygons):
             raise ValueError('kinds of results are {}; choose one or more of {}.'.format(list(kinds), ', '.join(KINDS)))
         self.out_dir = out_dir
-        self._label_space = label_space
         self._kinds = set(kinds)
         self._polygons = polygons
         self._draw = Drawing(label_space, style)
         self._painted = with_palette(label_space, style.palette)
         self._id_map = id_map(label_space, ids)
         self._doubts: List[Tuple[str, float, float]] = []
-        self._suffixes = dict(_SUFFIXES, ids=_ID_SUFFIXES[ids])
+        self._suffixes = {kind: result.suffix for kind, result in RESULT_KINDS.items()}
+        self._suffixes['ids'] = _ID_SUFFIXES[ids]
 
     def path(self, stem: str, kind: str) -> str:
         """Where a result goes."""
@@ -174,26 +163,15 @@ class ResultFiles:
         Args:
             image_path: The file of the image, which files of polygons name.
         """
-        class_ids = prediction['class_ids']
-        if 'overlay' in self._kinds:
-            write_image(self.path(stem, 'overlay'), self._draw(image, class_ids))
-        if 'color' in self._kinds:
-            write_image(self.path(stem, 'color'), colorize(class_ids, self._painted))
-        if 'ids' in self._kinds:
-            write_labels(self.path(stem, 'ids'), self._id_map[class_ids])
-        if 'softmax' in self._kinds:
-            with atomic_path(self.path(stem, 'softmax')) as temporary:
-                np.savez_compressed(temporary, softmax=prediction['softmax'])
+        result = Result(image, prediction, self._draw, self._painted, self._id_map)
+        for kind in KINDS:
+            if kind in self._kinds:
+                RESULT_KINDS[kind].write(self.path(stem, kind), result)
         if self._polygons is not None:
-            self._polygons.write(stem, image_path, class_ids)
+            self._polygons.write(stem, image_path, prediction['class_ids'])
         if 'doubt' in self._kinds:
-            with atomic_path(self.path(stem, 'doubt')) as temporary:
-                np.savez_compressed(temporary, **prediction['doubt']._asdict())
             entropy, mutual_information = (float(values.mean()) for values in prediction['doubt'])
             self._doubts.append((stem, entropy, mutual_information))
-        for kind in sorted(self._kinds & {'entropy', 'mutual_information'}):
-            share = getattr(prediction['doubt'], kind) / np.log(self._label_space.num_classes)
-            write_labels(self.path(stem, kind), np.clip(np.rint(255 * share), 0, 255).astype(np.uint8))
 
     def doubts(self) -> List[Tuple[str, float, float]]:
         """Returns what `write_doubts` would write of each image so far."""

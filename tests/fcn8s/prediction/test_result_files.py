@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fcn8s.prediction.result_files import Job, ResultFiles, plan_jobs
+from fcn8s.prediction.result_kinds import DOUBT_KINDS, RESULT_KINDS
 from helpers.images import write_image
 from helpers.label_spaces import CAMVID
 
@@ -68,3 +69,11 @@ def test_a_result_of_too_long_a_name_is_refused_before_anything_is_written(tmp_p
         results.check_inputs([Job('a.png', 'a' * 244)])
     with pytest.raises(ValueError, match='of 258 bytes'):
         results.check_inputs([Job('ä.png', 'ä' * 123)])
+
+
+def test_no_two_kinds_of_results_share_files_or_flags(tmp_path):
+    results = ResultFiles(str(tmp_path), CAMVID, list(RESULT_KINDS))
+    assert len({results.path('a', kind) for kind in RESULT_KINDS}) == len(RESULT_KINDS) == 7
+    assert DOUBT_KINDS == ('doubt', 'entropy', 'mutual_information')
+    flags = {kind: result.flag for kind, result in RESULT_KINDS.items() if kind not in DOUBT_KINDS}
+    assert flags == {kind: '--' + kind for kind in ('overlay', 'color', 'ids', 'softmax')}
