@@ -41,7 +41,8 @@ class FCN8s:
             With `fine_tune_from` the defaults of these three are those of the other network.
         optimizer: 'adam', 'sgd' (the paper's: momentum 0.99, decay 5e-4, double rate for biases), or an
             `OptimizerSettings`. accumulate_batches: batches per step, the same as one so many times larger.
-        loss: 'cross_entropy', or a function (logits, labels, valid) -> scalar; see docs/custom_loss.md.
+        loss: 'cross_entropy', 'ohem', 'focal', 'dice', 'lovasz', or a function (logits, labels, valid) -> scalar; see
+            docs/custom_loss.md. label_smoothing: share of the truth that is spread over all classes, such as 0.1.
         normalize: 'mean' over valid pixels, or the paper's 'sum'. class_weights: one number per class, such as
             `helpers.class_weights.median_frequency_weights(train_data.count_class_pixels())`.
         freeze: 'encoder', or the number of encoder blocks that are not trained. seed: of dropout, not of the data.
@@ -87,6 +88,7 @@ class FCN8s:
         trust: bool = False,
         image_rules: Optional[ImageRules] = None,
         distributed: Union[None, bool, DistributedSettings] = None,
+        label_smoothing: float = 0.0,
     ) -> None:
         self.network = open_network(**without_self(locals()))
         self.graph, self.sess, self.model = self.network.graph, self.network.session, self.network.tensors

@@ -513,6 +513,7 @@ def open_network(
     gpu_memory_growth: bool = True,
     trust: bool = False,
     distributed: Union[None, bool, DistributedSettings] = None,
+    label_smoothing: float = 0.0,
     **architecture: Any,
 ) -> Network:
     """Opens a network as `FCN8s` says: checks the arguments, then reads, then builds.
@@ -533,6 +534,7 @@ def open_network(
         class_weights,
         freeze,
         LossScaling() if needs_loss_scaling(precision) else None,
+        label_smoothing,
     )
     check_training_settings(training)
     cluster = cluster_settings(distributed)

@@ -1,6 +1,6 @@
 """What a network is made of: the settings that fix its graph and travel with every saved model."""
 
-from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple, Union
 
 from fcn8s.optimizers import OPTIMIZERS, PAPER_SKIP_SCALES, UNIT_SKIP_SCALES
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules, image_rules_from_json
@@ -27,6 +27,23 @@ VARIANTS = {
 UPSAMPLINGS = ('learned', 'bilinear')
 # How the losses of pixels become one: over valid pixels, or the paper's sum (`fcn8s.graph.losses`).
 NORMALIZATIONS = ('mean', 'sum')
+
+
+class LossOptions(NamedTuple):
+    """Which options a loss has a meaning for; the others it refuses. `fcn8s.graph.losses` has the losses."""
+
+    class_weights: bool
+    sum: bool
+    label_smoothing: bool
+
+
+LOSSES = {
+    'cross_entropy': LossOptions(class_weights=True, sum=True, label_smoothing=True),
+    'ohem': LossOptions(class_weights=True, sum=False, label_smoothing=True),
+    'focal': LossOptions(class_weights=True, sum=True, label_smoothing=False),
+    'dice': LossOptions(class_weights=False, sum=False, label_smoothing=False),
+    'lovasz': LossOptions(class_weights=False, sum=False, label_smoothing=False),
+}
 
 # Class IDs are fed and returned as uint8, and 255 stays free for ignored pixels.
 MAX_CLASSES = 255
@@ -107,6 +124,53 @@ def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
     if value not in tuple(choices):  # a table's keys would have to be hashed: lists cannot
         raise ValueError('{} is {!r}; choose one of {}.'.format(name, value, ', '.join(repr(c) for c in choices)))
     return value
+
+
+def check_loss(
+    loss: Union[str, Callable],
+    normalize: str = 'mean',
+    class_weights: Optional[Union[str, Sequence[float]]] = None,
+    label_smoothing: float = 0.0,
+) -> None:
+    """Raises ValueError for an unknown loss, and for options that are wrong or have no meaning for this loss."""
+    if not callable(loss) and loss not in tuple(LOSSES):
+        raise ValueError(
+            'loss is {!r}; it must be {} or a function (logits, labels, valid) -> scalar.'.format(
+                loss, ', '.join(repr(name) for name in LOSSES)
+            )
+        )
+    if normalize not in NORMALIZATIONS:
+        raise ValueError('normalize is {!r}; it must be one of {}.'.format(normalize, ', '.join(NORMALIZATIONS)))
+    is_number = isinstance(label_smoothing, (int, float)) and not isinstance(label_smoothing, bool)
+    if not is_number or not 0 <= label_smoothing < 1:
+        raise ValueError(
+            'label_smoothing is {!r}; it must be a number from 0 up to but not including 1, such as 0.1.'.format(
+                label_smoothing
+            )
+        )
+    given = {
+        'class_weights': class_weights is not None,
+        'sum': normalize == 'sum',
+        'label_smoothing': label_smoothing != 0,
+    }
+    for option in (option for option, is_given in given.items() if is_given):
+        _check_loss_takes(loss, option)
+
+
+def _check_loss_takes(loss: Union[str, Callable], option: str) -> None:
+    spelled = "normalize='sum'" if option == 'sum' else option
+    if callable(loss):
+        raise ValueError(
+            'class_weights, normalize and label_smoothing belong to losses that have a name; a loss function of your '
+            'own decides all three itself. Leave {} out.'.format(spelled)
+        )
+    if not getattr(LOSSES[loss], option):
+        takers = [name for name, options in LOSSES.items() if getattr(options, option)]
+        raise ValueError(
+            '{} has no meaning for loss={!r}. Leave it out, or take the loss {}.'.format(
+                spelled, loss, ' or '.join(repr(name) for name in takers)
+            )
+        )
 
 
 def check_skip_scales(skip_scales: Any) -> Tuple[float, float]:

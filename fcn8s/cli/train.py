@@ -330,6 +330,8 @@ def network_settings(options: argparse.Namespace, data: Any) -> Dict[str, Any]:
         upsampling=options.upsampling,
         skip_scales=None if options.skip_scales is None else tuple(options.skip_scales),
         optimizer=_optimizer(options),
+        loss=options.loss,
+        label_smoothing=options.label_smoothing,
         normalize=options.normalize,
         class_weights=_class_weights(options, data),
         freeze=freeze,

@@ -9,12 +9,12 @@ from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
 from fcn8s.backend import MetaGraphDef, Operation, Tensor, Variable, tf
 from fcn8s.graph.decoder import Decoder, build_decoder
 from fcn8s.graph.encoder import Encoder, import_encoder
-from fcn8s.graph.losses import Loss, build_loss, check_loss, l2_penalty, sparse_labels
+from fcn8s.graph.losses import Loss, build_loss, l2_penalty, sparse_labels
 from fcn8s.graph.scoring import PredictorTensors, Scoring, build_predictor, score_logits
 from fcn8s.graph.update_rules import LossScaling, TrainOps, build_train_op
 from fcn8s.graph.weight_average import WeightAverage, build_weight_average
 from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings
-from fcn8s.settings import ModelSettings
+from fcn8s.settings import ModelSettings, check_loss
 
 NUM_BLOCKS = 5
 
@@ -32,6 +32,7 @@ class TrainingSettings(NamedTuple):
     class_weights: Optional[Sequence[float]] = None
     freeze: Optional[Union[str, int]] = None
     loss_scaling: Optional[LossScaling] = None
+    label_smoothing: float = 0.0
 
 
 class TrainingTensors(NamedTuple):
@@ -143,7 +144,7 @@ def trained_encoder_variables(variables: Sequence[Variable], freeze: Optional[Un
 def check_training_settings(training: TrainingSettings) -> None:
     """Raises ValueError for the first setting that is wrong whatever the network; nothing is read or built."""
     check_optimizer_settings(training.optimizer)
-    check_loss(training.loss, training.normalize, training.class_weights)
+    check_loss(training.loss, training.normalize, training.class_weights, training.label_smoothing)
     check_freeze(training.freeze)
 
 
@@ -175,7 +176,15 @@ def _build_training(
     l2_rate = tf.placeholder_with_default(0.0, [], name='l2_regularization_rate')
     with tf.name_scope('loss'):
         class_ids, valid = sparse_labels(labels, settings.label_space.ignore_id)
-        loss = build_loss(decoder.logits, class_ids, valid, training.loss, training.normalize, training.class_weights)
+        loss = build_loss(
+            decoder.logits,
+            class_ids,
+            valid,
+            training.loss,
+            training.normalize,
+            training.class_weights,
+            training.label_smoothing,
+        )
         penalty = l2_penalty(decoder.kernels, l2_rate)
     # The trailing slash names these as they are published: inside `optimizer`, without claiming the scope.
     with tf.name_scope('optimizer/'):

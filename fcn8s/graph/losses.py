@@ -1,4 +1,4 @@
-"""The training loss: labels of either form, cross-entropy per pixel, its reduction, class weights, L2.
+"""The training loss: labels of either form, the losses that have a name, their reduction, class weights, L2.
 
 `normalize='mean'` divides by the (weighted) number of valid pixels; `normalize='sum'` does not, as the FCN papers do.
 The gradient of the sum is the gradient of the mean times the number of valid pixels, so under SGD both take the same
@@ -17,9 +17,15 @@ from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from fcn8s.backend import tf
-from fcn8s.settings import NORMALIZATIONS
+from fcn8s.graph.region_losses import dice_loss, lovasz_loss
+from fcn8s.settings import check_loss
 
 LossFunction = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+# Of 'ohem': the share of the valid pixels that counts.
+OHEM_SHARE = 0.25
+# Of 'focal': the exponent gamma, the best of Lin et al., table 1b.
+FOCAL_GAMMA = 2
 
 
 class Loss(NamedTuple):
@@ -72,43 +78,58 @@ def mask_logits(logits: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
     return masked
 
 
-def pixel_cross_entropy(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+def pixel_cross_entropy(
+    logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor, label_smoothing: float = 0.0
+) -> tf.Tensor:
     """Computes the soft-max cross-entropy -log softmax(logits)[class_id] of every pixel, exactly 0 at ignored pixels.
 
     Args:
         logits: [N, H, W, C] of any float type (computed in float32).
         class_ids: int32 [N, H, W] in 0..C-1. A valid pixel outside of that is an error on CPU and NaN on GPU.
         valid: bool [N, H, W].
+        label_smoothing: this share of the truth is spread evenly over all C classes, the true one included (Szegedy et
+            al., "Rethinking the Inception architecture", CVPR 2016, section 7).
 
     Returns:
         float32 [N, H, W].
     """
+    masked = mask_logits(logits, valid)
     pixel_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-        labels=class_ids * tf.cast(valid, tf.int32), logits=mask_logits(logits, valid)
+        labels=class_ids * tf.cast(valid, tf.int32), logits=masked
     )
+    if label_smoothing:
+        of_all_classes = -tf.reduce_mean(tf.nn.log_softmax(masked), axis=-1)
+        pixel_losses = (1.0 - label_smoothing) * pixel_losses + label_smoothing * of_all_classes
     return pixel_losses * tf.cast(valid, tf.float32)
 
 
-# A loss by its name: (logits, class_ids, valid) -> the loss of every pixel, float32 [N, H, W], 0 at ignored pixels.
-LOSSES: Dict[str, LossFunction] = {'cross_entropy': pixel_cross_entropy}
+def pixel_focal_loss(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """Computes -(1 - p)^2 log p of every pixel, p the probability of its class; exactly 0 at ignored pixels.
+
+    Source: Lin et al., "Focal loss for dense object detection", ICCV 2017, equation 4, with soft-max in place of
+    sigmoid; class weights are their alpha. Args, returns: as `pixel_cross_entropy`.
+    """
+    cross_entropy = pixel_cross_entropy(logits, class_ids, valid)
+    # 1 - p without the rounding of p near 1.
+    return tf.pow(-tf.math.expm1(-cross_entropy), FOCAL_GAMMA) * cross_entropy
 
 
-def check_loss(
-    loss: Union[str, LossFunction], normalize: str = 'mean', class_weights: Optional[Sequence[float]] = None
-) -> None:
-    """Raises ValueError for an unknown loss or normalisation, and for what a function of one's own decides itself."""
-    _check_normalize(normalize)
-    if not callable(loss) and loss not in LOSSES:
-        raise ValueError(
-            'loss is {!r}; it must be {} or a function (logits, labels, valid) -> scalar.'.format(
-                loss, ', '.join(repr(name) for name in LOSSES)
-            )
-        )
-    if callable(loss) and (class_weights is not None or normalize != 'mean'):
-        raise ValueError(
-            'class_weights and normalize={!r} belong to the cross-entropy; a loss function of your own '
-            'decides both itself. Leave them out.'.format(normalize)
-        )
+def hardest_pixels(pixel_losses: tf.Tensor, weights: tf.Tensor, num_pixels: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
+    """Picks the pixels with the largest weight x loss; the other pixels are not sorted.
+
+    Args:
+        pixel_losses, weights: float32 [N, H, W]; the weight of ignored pixels is 0, and no loss is below 0.
+        num_pixels: int32 scalar, from 1 to all.
+
+    Returns:
+        The losses and the weights of these pixels, float32 [num_pixels] each, in any order.
+    """
+    pixel_losses, weights = tf.reshape(pixel_losses, [-1]), tf.reshape(weights, [-1])
+    costs = tf.stop_gradient(pixel_losses * weights)
+    # NaN compares with nothing: such a pixel has to be picked, or nobody hears of it.
+    costs = tf.where(tf.is_nan(costs), tf.fill(tf.shape(costs), np.float32(np.inf)), costs)
+    hardest = tf.nn.top_k(costs, num_pixels, sorted=False).indices
+    return tf.gather(pixel_losses, hardest), tf.gather(weights, hardest)
 
 
 def true_class_loss(log_probabilities: tf.Tensor, class_ids: tf.Tensor) -> tf.Tensor:
@@ -157,12 +178,66 @@ def reduce_loss(
     Returns:
         The reduced loss; without any valid pixel 0, and its gradients are 0, not NaN.
     """
-    _check_normalize(normalize)
+    check_loss('cross_entropy', normalize)
     weights = tf.cast(valid, tf.float32) if weights is None else weights
     weighted_sum = tf.reduce_sum(weights * pixel_losses)
     if normalize == 'sum':
         return weighted_sum
     return tf.div_no_nan(weighted_sum, tf.reduce_sum(weights))
+
+
+class LossInputs(NamedTuple):
+    """What a named loss is built from, checked. weights: from `pixel_weights`; the rest as in `build_loss`."""
+
+    logits: tf.Tensor
+    class_ids: tf.Tensor
+    valid: tf.Tensor
+    weights: tf.Tensor
+    normalize: str
+    label_smoothing: float
+
+
+def _cross_entropy(given: LossInputs) -> Loss:
+    return _of_pixels(pixel_cross_entropy(given.logits, given.class_ids, given.valid, given.label_smoothing), given)
+
+
+def _focal(given: LossInputs) -> Loss:
+    return _of_pixels(pixel_focal_loss(given.logits, given.class_ids, given.valid), given)
+
+
+def _of_pixels(pixel_losses: tf.Tensor, given: LossInputs) -> Loss:
+    value = reduce_loss(pixel_losses, given.valid, given.normalize, given.weights)
+    return Loss(value, tf.reduce_sum(given.weights) if given.normalize == 'mean' else None)
+
+
+def _ohem(given: LossInputs) -> Loss:
+    """Online hard example mining: the mean over the hardest OHEM_SHARE of the valid pixels, rounded up.
+
+    Source: Shrivastava, Gupta, Girshick, CVPR 2016; for pixels Wu, Shen, van den Hengel, "High-performance
+    semantic segmentation using very deep fully convolutional networks", 2016, who take a number in place of a share.
+    """
+    pixel_losses = pixel_cross_entropy(given.logits, given.class_ids, given.valid, given.label_smoothing)
+    num_valid = tf.reduce_sum(tf.cast(given.valid, tf.int32))
+    num_hardest = tf.cast(tf.ceil(tf.cast(num_valid, tf.float64) * OHEM_SHARE), tf.int32)
+    losses, weights = hardest_pixels(pixel_losses, given.weights, tf.maximum(num_hardest, 1))
+    weight = tf.reduce_sum(weights)
+    return Loss(tf.div_no_nan(tf.reduce_sum(losses * weights), weight), weight)
+
+
+def _of_regions(function: LossFunction, given: LossInputs) -> Loss:
+    """A loss that is defined for a batch: batches with a valid pixel count alike."""
+    value = function(mask_logits(given.logits, given.valid), given.class_ids, given.valid)
+    return Loss(value, tf.cast(tf.reduce_any(given.valid), tf.float32))
+
+
+# The losses that have a name; `fcn8s.settings.LOSSES` says which options each of them takes.
+LOSSES: Dict[str, Callable[[LossInputs], Loss]] = {
+    'cross_entropy': _cross_entropy,
+    'ohem': _ohem,
+    'focal': _focal,
+    'dice': functools.partial(_of_regions, dice_loss),
+    'lovasz': functools.partial(_of_regions, lovasz_loss),
+}
 
 
 def build_loss(
@@ -172,29 +247,34 @@ def build_loss(
     loss: Union[str, LossFunction] = 'cross_entropy',
     normalize: str = 'mean',
     class_weights: Optional[Sequence[float]] = None,
+    label_smoothing: float = 0.0,
 ) -> Loss:
-    """Returns the data loss of a batch: cross-entropy, or a function of your own (docs/custom_loss.md has a worked
-    example).
+    """Returns the data loss of a batch: one that has a name, or a function of your own (docs/custom_loss.md has a
+    table of the names and a worked example).
+
+    Over several batches of a step, 'cross_entropy' and 'focal' are those of one batch that holds them all. The others
+    are defined for a batch, and the mean of their values is taken: for 'ohem' over the hardest pixels of each batch,
+    for 'dice' and 'lovasz' over the batches that have a valid pixel.
 
     Args:
         logits: [N, H, W, C].
         class_ids, valid: from `sparse_labels`.
-        loss: 'cross_entropy', or a function (logits, labels, valid) -> float scalar. It is given float32 logits that
+        loss: a name in `LOSSES`, or a function (logits, labels, valid) -> float scalar. It is given float32 logits that
             are constant 0 at ignored pixels (so these can give no gradient), int32 class IDs that are 0 there, and the
             bool mask. Over accumulated batches the mean of its values is taken.
-        normalize, class_weights: see `reduce_loss`; class_weights [C], at least 0. For cross-entropy only.
+        normalize, class_weights: see `reduce_loss`; class_weights [C], at least 0.
+        label_smoothing: see `pixel_cross_entropy`. `fcn8s.settings.LOSSES` has the losses that take these three.
 
     Raises:
-        ValueError: for an unknown loss or normalisation, weights that do not fit the classes, weights or a sum asked
-            of a loss function, or a loss function that returns no scalar.
+        ValueError: for an unknown loss or normalisation, weights that do not fit the classes, options that have no
+            meaning for this loss, or a loss function that returns no scalar.
     """
-    check_loss(loss, normalize, class_weights)
+    check_loss(loss, normalize, class_weights, label_smoothing)
     if not isinstance(loss, str):
         return _custom_loss(loss, logits, class_ids, valid)
     checked = None if class_weights is None else check_class_weights(class_weights, logits.shape.as_list()[-1])
     weights = pixel_weights(class_ids, valid, checked)
-    value = reduce_loss(LOSSES[loss](logits, class_ids, valid), valid, normalize, weights)
-    return Loss(value, tf.reduce_sum(weights) if normalize == 'mean' else None)
+    return LOSSES[loss](LossInputs(logits, class_ids, valid, weights, normalize, label_smoothing))
 
 
 def _custom_loss(
@@ -250,8 +330,3 @@ def check_class_weights(class_weights: Sequence[float], num_classes: int) -> np.
             'class_weights is {}; weights must be finite, at least 0, and not all 0.'.format(weights.tolist())
         )
     return weights
-
-
-def _check_normalize(normalize: str) -> None:
-    if normalize not in NORMALIZATIONS:
-        raise ValueError('normalize is {!r}; it must be one of {}.'.format(normalize, ', '.join(NORMALIZATIONS)))

@@ -350,7 +350,7 @@ class _Training:
         wanted: Dict[str, Tuple[Any, Any]] = {
             'seed': (config['seed'], self.network.seed),
             'model': (dict({'image_rules': RGB_RULES.to_json()}, **config['model']), self.network.settings.to_dict()),
-            'training': (dict(training, **config['training']), training),
+            'training': (dict(dict(training, label_smoothing=0.0), **config['training']), training),
         }
         wanted.update({name: (config['train'][name], getattr(self.request, name)) for name in FIXED_IN_A_RUN})
         for name, (before, today) in wanted.items():

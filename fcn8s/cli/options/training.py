@@ -19,7 +19,7 @@ from fcn8s.cli.options.network import (
 from fcn8s.cli.options.prediction import add_trust_argument
 from fcn8s.cli.options.workers import add_threads_argument, check_threads
 from fcn8s.optimizers import parse_rate_multipliers
-from fcn8s.settings import NORMALIZATIONS
+from fcn8s.settings import LOSSES, NORMALIZATIONS, check_loss
 
 # What --resume may change about a run.
 RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout')
@@ -200,6 +200,19 @@ def _add_step_arguments(group: Any) -> None:
         '--l2', type=float, default=0.0, metavar='RATE', help='rate x 1/2 sum(w^2) over decoder kernels (default: 0)'
     )
     group.add_argument(
+        '--loss',
+        choices=list(LOSSES),
+        default='cross_entropy',
+        help='what is trained on; docs/custom_loss.md says what each is (default: cross_entropy)',
+    )
+    group.add_argument(
+        '--label-smoothing',
+        type=float,
+        default=0.0,
+        metavar='SHARE',
+        help='of the truth, spread evenly over all classes, for example 0.1; with cross_entropy and ohem (default: 0)',
+    )
+    group.add_argument(
         '--normalize', choices=list(NORMALIZATIONS), default='mean', help='loss over pixels (default: mean)'
     )
     group.add_argument('--class-weights', metavar='median_frequency|W,W,...', help='weights of the classes in the loss')
@@ -310,6 +323,7 @@ def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.N
     _check_network(given)
     options = argparse.Namespace(**dict(defaults, **given))
     check_threads(options.threads)
+    check_loss(options.loss, options.normalize, options.class_weights, options.label_smoothing)
     if options.rate_multipliers is not None:
         parse_rate_multipliers(options.rate_multipliers)
     from fcn8s.prediction.predictor import check_room

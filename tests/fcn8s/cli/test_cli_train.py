@@ -340,6 +340,8 @@ def test_images_and_labels_in_folders(folders, tiny_encoder, tmp_path):
                 '--eval-batch',
                 '2',
                 '--eval-at-input-size',
+                '--loss',
+                'focal',
                 '--normalize',
                 'sum',
                 '--clip-norm',
@@ -366,6 +368,7 @@ def test_images_and_labels_in_folders(folders, tiny_encoder, tmp_path):
     with open(os.path.join(run, 'config.json')) as file:
         stored = json.load(file)
     assert stored['command']['rate_multipliers'] == 'fc6,fc7=10; score=2'
+    assert stored['command']['loss'] == stored['training']['loss'] == 'focal'
     assert stored['training']['optimizer']['rate_multipliers'] == [['fc6', 10], ['fc7', 10], ['score', 2]]
     confusion = np.array(records(run)[0]['evaluation']['confusion_matrix'])
     assert confusion.shape == (2, 2) and 0.9 * 2 * 32 * 48 < confusion.sum() < 2 * 32 * 48
@@ -510,6 +513,11 @@ def test_flags_of_augmentations_become_options_of_generate():
             DATA + ['--hold-out', 'a', '--val-split', 'test'],
             '--hold-out says what to evaluate on, and so does --val-split',
         ),
+        (
+            DATA + ['--loss', 'dice', '--class-weights', 'median_frequency'],
+            "class_weights has no meaning for loss='dice'",
+        ),
+        (DATA + ['--label-smoothing', '1'], 'label_smoothing is 1.0; it must be a number from 0'),
         (DATA + ['--recipe', 'none'], "there is no recipe 'none'"),
         (['--resume', 'no/such/run'], "'no/such/run' is no run directory"),
         (DATA, 'No such directory of images: D/leftImg8bit/train'),
@@ -528,6 +536,7 @@ def test_arguments_that_do_not_go_together(words, message, capsys):
         (['--batch', 'four'], "argument --batch: 'four' came"),
         (['--steps-per-epoch', '0'], 'argument --steps-per-epoch'),
         (['--size', '32'], 'argument --size: expected 2 arguments'),
+        (['--loss', 'hinge'], "argument --loss: invalid choice: 'hinge'"),
         (['--variant', '4s'], "argument --variant: invalid choice: '4s'"),
         (['--speed', '3'], 'unrecognized arguments: --speed 3'),
     ],

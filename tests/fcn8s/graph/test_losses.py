@@ -221,7 +221,10 @@ def test_l2_penalty():
 @pytest.mark.parametrize(
     'options, message',
     [
-        ({'loss': 'dice'}, "loss is 'dice'; it must be 'cross_entropy' or a function"),
+        (
+            {'loss': 'hinge'},
+            "loss is 'hinge'; it must be 'cross_entropy', 'ohem', 'focal', 'dice', 'lovasz' or a function",
+        ),
         ({'normalize': 'median'}, "normalize is 'median'; it must be one of mean, sum"),
         ({'class_weights': [1, 2, 3]}, 'class_weights has the shape (3,); it must hold one weight for each of the 4'),
         ({'class_weights': [1, 2, 3, -1]}, 'weights must be finite, at least 0'),
@@ -229,8 +232,21 @@ def test_l2_penalty():
         ({'class_weights': [0, 0, 0, 0]}, 'not all 0'),
         ({'loss': lambda *_: tf.zeros([2])}, 'returned float32 of shape (2,); it must return one float scalar'),
         ({'loss': lambda *_: tf.constant(1)}, 'returned int32 of shape ()'),
-        ({'loss': lambda *_: tf.zeros([]), 'normalize': 'sum'}, 'belong to the cross-entropy'),
-        ({'loss': lambda *_: tf.zeros([]), 'class_weights': [1, 1, 1, 1]}, 'belong to the cross-entropy'),
+        ({'loss': lambda *_: tf.zeros([]), 'normalize': 'sum'}, 'belong to losses that have a name'),
+        ({'loss': lambda *_: tf.zeros([]), 'class_weights': [1, 1, 1, 1]}, 'Leave class_weights out'),
+        ({'loss': lambda *_: tf.zeros([]), 'label_smoothing': 0.1}, 'Leave label_smoothing out'),
+        ({'loss': ['dice']}, "loss is ['dice']"),
+        ({'label_smoothing': 1.0}, 'label_smoothing is 1.0; it must be a number from 0 up to but not including 1'),
+        ({'label_smoothing': -0.1}, 'label_smoothing is -0.1'),
+        ({'label_smoothing': float('nan')}, 'label_smoothing is nan'),
+        ({'label_smoothing': '0.1'}, "label_smoothing is '0.1'"),
+        (
+            {'loss': 'dice', 'class_weights': [1, 1, 1, 1]},
+            "class_weights has no meaning for loss='dice'. Leave it out, or take the loss 'cross_entropy' or 'ohem' or",
+        ),
+        ({'loss': 'lovasz', 'normalize': 'sum'}, "normalize='sum' has no meaning for loss='lovasz'"),
+        ({'loss': 'ohem', 'normalize': 'sum'}, "take the loss 'cross_entropy' or 'focal'"),
+        ({'loss': 'focal', 'label_smoothing': 0.1}, "label_smoothing has no meaning for loss='focal'"),
     ],
 )
 def test_refusals(batch, options, message):
