@@ -40,7 +40,8 @@ class FCN8s:
         skip_scales: factors of pool3 and pool4; None: the paper's (1e-4, 1e-2) with SGD, (1, 1) with Adam.
             With `fine_tune_from` the defaults of these three are those of the other network.
         optimizer: 'adam', 'sgd' (the paper's: momentum 0.99, decay 5e-4, double rate for biases), or an
-            `OptimizerSettings`. accumulate_batches: batches per step, the same as one so many times larger.
+            `OptimizerSettings`. accumulate_batches: batches per step, the same as one so many times larger
+            (but 'ohem', 'dice', 'lovasz' and functions are of each batch).
         loss: 'cross_entropy', 'ohem', 'focal', 'dice', 'lovasz', or a function (logits, labels, valid) -> scalar; see
             docs/custom_loss.md. label_smoothing: share of the truth that is spread over all classes, such as 0.1.
         normalize: 'mean' over valid pixels, or the paper's 'sum'. class_weights: one number per class, such as

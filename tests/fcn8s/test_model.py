@@ -533,6 +533,13 @@ def test_a_run_is_never_overwritten_and_resumes_only_as_itself(tiny_encoder, tmp
     multiplied = OptimizerSettings(rate_multipliers={'fc6': 10})
     with pytest.raises(ValueError, match='optimizer rate_multipliers None and cannot go on with .*fc6'):
         run_training(tiny_encoder, str(tmp_path / 'run'), resume=True, optimizer=multiplied)
+    config = json.loads((tmp_path / 'run' / 'config.json').read_text())
+    assert config['training'].pop('label_smoothing') == 0  # as runs were before there was any
+    (tmp_path / 'run' / 'config.json').write_text(json.dumps(config))
+    with pytest.raises(ValueError, match='training label_smoothing 0.0 and cannot go on with 0.1'):
+        run_training(tiny_encoder, str(tmp_path / 'run'), resume=True, label_smoothing=0.1)
+    with pytest.raises(ValueError, match="training loss 'cross_entropy' and cannot go on with 'dice'"):
+        run_training(tiny_encoder, str(tmp_path / 'run'), resume=True, loss='dice')
     with pytest.raises(FileNotFoundError, match='is no run directory'):
         run_training(tiny_encoder, str(tmp_path / 'other'), resume=True)
 
