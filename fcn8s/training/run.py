@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 import numpy as np
 
 from fcn8s.batches import as_iterator, check_same_classes
+from fcn8s.distributed.workers import Workers
 from fcn8s.evaluation.scores import METRICS
 from fcn8s.network import Network, SaveName
 from fcn8s.saving import runs
@@ -31,6 +32,9 @@ from fcn8s.training.request import (
 )
 from helpers.files import to_json
 from helpers.image_rules import RGB_RULES
+
+# What a worker may be asked for otherwise than the others: where the first one writes.
+WHERE_IT_WRITES = ('run_dir', 'save_dir', 'summaries_dir', 'config')
 
 
 def train(network: Network, request: TrainRequest, model: Any = None) -> List[Dict[str, Any]]:
@@ -56,11 +60,7 @@ def train(network: Network, request: TrainRequest, model: Any = None) -> List[Di
         return _Training(network, request, model).train()
 
 
-# What a worker may be asked for otherwise than the others: where the first one writes.
-_OWN = ('run_dir', 'save_dir', 'summaries_dir', 'config')
-
-
-def _check_alike(workers: Any, request: TrainRequest) -> None:
+def _check_alike(workers: Workers, request: TrainRequest) -> None:
     """Raises ValueError for more workers than images, and where a worker was asked for something else."""
     images = getattr(request.train_generator, 'num_images', None)
     if images is not None and workers.size > images:
@@ -69,7 +69,7 @@ def _check_alike(workers: Any, request: TrainRequest) -> None:
                 workers.size, images
             )
         )
-    described = {name: value for name, value in _plain_arguments(request).items() if name not in _OWN}
+    described = {name: value for name, value in _plain_arguments(request).items() if name not in WHERE_IT_WRITES}
     for name in ('train_generator', 'val_generator'):
         described['the dataset of ' + name] = getattr(getattr(request, name), 'fingerprint', None)
     rates = [float(request.learning_rate_schedule(step)) for step in (0, 1, 10, 100)]
@@ -153,7 +153,9 @@ class _Training:
                     runs.update_config(self.run, dict(self.request.config or {}, train=self._arguments()))
             elif self.request.save_during_training and self.is_first:
                 self.network.check_can_save(self.request.save_dir or '', self.network.tensors.weights)
-            self._share()
+            self._take_the_batches_of_the_run()
+            if self.workers is not None:
+                self._take_over_from_the_first(self.workers)
             if self.is_first:
                 self._open_events()
             if self.events:
@@ -166,44 +168,53 @@ class _Training:
         self._print_diagnosis()
         return history
 
-    def _share(self) -> None:
-        """Shares batches, state and weights with the other workers, and goes on with the batches of a run of several.
-
-        A run keeps to its batches, whatever the number of workers that it is resumed with: those of the workers that it
-        was started with, together.
-        """
-        times = 1 if self.workers is None else self.workers.size
+    def _run_workers(self) -> int:
+        """Returns how many workers' batches make a batch of the run: of those that it was started with."""
         if self.run is not None and self.request.resume:
-            times = runs.read_config(self.run).get('workers', 1)
-        if self.workers is None:
-            if times != 1:
-                deal = getattr(self.request.train_generator, 'deal', None)
-                if deal is None:
-                    raise ValueError(
-                        'the run was started by {} workers, and train_generator cannot make their batches. Take '
-                        'BatchGenerator.generate, or as many workers.'.format(times)
-                    )
-                deal(0, 1, times)
+            return int(runs.read_config(self.run).get('workers', 1))
+        return 1 if self.workers is None else self.workers.size
+
+    def _take_the_batches_of_the_run(self) -> None:
+        """Lets one process go on with the batches that several workers made together."""
+        times = self._run_workers()
+        if self.workers is not None or times == 1:
             return
+        deal = getattr(self.request.train_generator, 'deal', None)
+        if deal is None:
+            raise ValueError(
+                'the run was started by {} workers, and train_generator cannot make their batches. Take '
+                'BatchGenerator.generate, or as many workers.'.format(times)
+            )
+        deal(0, 1, times)
+
+    def _take_over_from_the_first(self, workers: Workers) -> None:
+        """Gives all workers the state, the place in the data and the weights of the first, and each its share."""
         position = getattr(self.request.train_generator, 'position', None)
+        mine: Dict[str, Any] = {}
         if self.is_first:
-            mine = {'state': self.state.to_dict(), 'times': times, 'position': position, 'records': self.records}
-        else:
-            mine = {}
-        first = self.workers.watch.gather(to_json(mine))[0]
+            mine = {
+                'state': self.state.to_dict(),
+                'times': self._run_workers(),
+                'position': position,
+                'records': self.records,
+            }
+        first = workers.watch.gather(to_json(mine))[0]
         self.state = TrainingState.from_dict(first['state'])
         self.records = first['records']
-        train = shared.SharedBatches(self.request.train_generator, self.workers, first['times'])
-        if first['position'] is not None and hasattr(train, 'seek'):
-            train.seek(first['position'])
+        self._share_generators(workers, first['times'], first['position'])
+        self.network.place_average()
+        workers.take_over(self.network.session, self.network.tensors.state)
+        self.network.note_average()
+
+    def _share_generators(self, workers: Workers, times: int, position: Optional[int]) -> None:
+        train = shared.SharedBatches(self.request.train_generator, workers, times)
+        if position is not None and hasattr(train, 'seek'):
+            train.seek(position)
         val = self.request.val_generator
         self.request = self.request._replace(train_generator=train)
         if val is not None:  # the number of batches is that of one process
-            steps, dealt = num_eval_batches(self.request), shared.SharedBatches(val, self.workers)
+            steps, dealt = num_eval_batches(self.request), shared.SharedBatches(val, workers)
             self.request = self.request._replace(val_generator=dealt, val_steps=steps)
-        self.network.place_average()
-        self.workers.take_over(self.network.session, self.network.tensors.state)
-        self.network.note_average()
 
     def _print_diagnosis(self) -> None:
         """Prints what the diagnosis finds in all epochs of the run, those of earlier calls included."""
@@ -217,21 +228,21 @@ class _Training:
         request, training = self.request, self.network.tensors.training
         average_epochs = self._begin_average()
         options = LoopOptions(
-            request.epochs,
-            request.steps_per_epoch,
-            request.learning_rate_schedule,
-            request.keep_prob,
-            request.l2_regularization,
-            self.network.training_settings.optimizer.accumulate_batches,
-            request.eval_frequency,
-            request.save_frequency,
-            request.save_best_only and request.run_dir is None,
-            request.monitor,
-            request.early_stopping_patience,
-            request.summaries_frequency,
-            request.training_loss_display_averaging,
-            self.network.seed,
-            average_epochs,
+            epochs=request.epochs,
+            steps_per_epoch=request.steps_per_epoch,
+            learning_rate_schedule=request.learning_rate_schedule,
+            keep_prob=request.keep_prob,
+            l2_regularization=request.l2_regularization,
+            accumulate_batches=self.network.training_settings.optimizer.accumulate_batches,
+            eval_frequency=request.eval_frequency,
+            save_frequency=request.save_frequency,
+            save_best_only=request.save_best_only and request.run_dir is None,
+            monitor=request.monitor,
+            patience=request.early_stopping_patience,
+            summaries_frequency=request.summaries_frequency,
+            loss_averaging=request.training_loss_display_averaging,
+            seed=self.network.seed,
+            average_epochs=average_epochs,
         )
         loss = {'value': training.loss.value, 'penalty': training.penalty}
         if training.loss.weight is not None:
