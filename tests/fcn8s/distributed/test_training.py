@@ -37,7 +37,7 @@ cases = [
 ]
 found = {}
 for number, case in enumerate(cases):
-    settings = DistributedSettings(timeout=30)
+    settings = DistributedSettings(timeout=120)
     case.update(label_space=data.label_space, skip_scales=(1, 1), distributed=settings)
     with FCN8s(vgg16_dir=encoder, **case) as model:
         batches = data.generate(batch, shuffle=number > 0, flip=0.5, random_crop=(32, 32), workers=1)
@@ -76,7 +76,7 @@ def trained(data, out, workers):
         command = [sys.executable, '-c', TRAIN, data, data + '/encoder', path, str(4 // workers)]
         processes.append(start(command, worker, addresses))
     for process in processes:
-        assert process.wait(timeout=300) == 0, process.stderr.read().decode()[-2000:]
+        assert process.wait(timeout=500) == 0, process.stderr.read().decode()[-2000:]
     return [dict(np.load('{}-{}-{}.npz'.format(out, workers, worker))) for worker in range(workers)]
 
 
