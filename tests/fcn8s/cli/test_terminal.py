@@ -44,7 +44,7 @@ def test_check_fits_into_80_columns(tmp_path, monkeypatch, capsys):
     assert main(['check', 'd']) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
-    table = [line for line in lines if line.startswith('    3  road')]
+    table = [line for line in lines if line.split()[:2] == ['3', 'road']]
     assert len(table) == 1 and table[0].count('%') == 2
 
 
