@@ -40,18 +40,15 @@ class FCN8s:
         skip_scales: factors of pool3 and pool4; None: the paper's (1e-4, 1e-2) with SGD, (1, 1) with Adam.
             With `fine_tune_from` the defaults of these three are those of the other network.
         optimizer: 'adam', 'sgd' (the paper's: momentum 0.99, decay 5e-4, double rate for biases), or an
-            `OptimizerSettings`. accumulate_batches: batches per step, the same as one so many times larger
-            (but 'ohem', 'dice', 'lovasz' and functions are of each batch).
+            `OptimizerSettings`. accumulate_batches: batches per step, as one larger batch (docs/custom_loss.md).
         loss: 'cross_entropy', 'ohem', 'focal', 'dice', 'lovasz', or a function (logits, labels, valid) -> scalar; see
             docs/custom_loss.md. label_smoothing: share of the truth that is spread over all classes, such as 0.1.
-        normalize: 'mean' over valid pixels, or the paper's 'sum'. class_weights: one number per class, such as
-            `helpers.class_weights.median_frequency_weights(train_data.count_class_pixels())`.
+        normalize: 'mean' over valid pixels, or the paper's 'sum'. class_weights: one a class (`helpers.class_weights`).
         freeze: 'encoder', or the number of encoder blocks that are not trained. seed: of dropout, not of the data.
         precision: 'float32', 'bfloat16' or 'mixed_float16'; xla: compile with XLA. Refused where the machine cannot.
         config: a `tf.ConfigProto` for the session; it is copied. gpu_memory_growth: take GPU memory as needed.
-        image_rules: how image files are read (`helpers.image_rules.ImageRules`); training takes over those of its data.
-        trust: open a SavedModel whatever ops its graph holds; otherwise those that read files, say, are refused.
-        distributed: None: one of the workers of TF_CONFIG, SLURM or Kubernetes, if any; False: alone; or settings.
+        image_rules: how image files are read; those of the training data by default. trust: open a SavedModel whatever
+            ops its graph holds. distributed: False: alone; None: as TF_CONFIG, SLURM or Kubernetes say; or settings.
 
     Raises:
         ValueError, FileNotFoundError: before anything is built.
@@ -224,10 +221,8 @@ class FCN8s:
         """Saves into a new directory inside `model_save_dir`, and returns its path.
 
         Args:
-            saver: 'saved_model' for prediction and fine-tuning; 'train_saver' writes a `tf.train.Saver` checkpoint
-                with the optimiser's state, for `variables_load_dir`.
-            name: first part of the directory's name; step, last training loss and last scores follow as asked, and a
-                number where that name is taken.
+            saver: 'saved_model' for prediction; 'train_saver': a `tf.train.Saver` checkpoint, optimiser included.
+            name: of the directory; step, training loss and scores follow as asked, and a number where that is taken.
             force_save: save although nothing changed since the last saving there; otherwise that returns None.
         """
         name_parts = SaveName(name, include_global_step, include_last_training_loss, include_metrics)
