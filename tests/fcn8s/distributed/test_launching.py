@@ -116,7 +116,8 @@ def test_a_program_that_is_not_there_ends_those_that_run(tmp_path):
 
 
 LAUNCHER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from fcn8s.distributed.launching import Worker, run_workers
 from helpers.termination import Interrupted, termination_raised
 try:
