@@ -208,13 +208,18 @@ def _reference(variable: tf.Variable) -> tf.Tensor:
 
 def _zeros_like_variable(variable: tf.Variable, kind: str) -> tf.Variable:
     """A variable `optimizer/<kind>/<variable's name>` of zeros, of the same sort (resource or reference)."""
+    return zeros_in_the_shape_of(variable, '{}/{}'.format(kind, variable.op.name), _is_resource(variable))
+
+
+def zeros_in_the_shape_of(variable: tf.Variable, name: str, use_resource: bool = True) -> tf.Variable:
+    """Returns a float32 variable of zeros that is not trained, called `name` within the current scope."""
     return tf.get_variable(
-        '{}/{}'.format(kind, variable.op.name),
+        name,
         variable.shape.as_list(),
         tf.float32,
         tf.zeros_initializer(),
         trainable=False,
-        use_resource=_is_resource(variable),
+        use_resource=use_resource,
     )
 
 
@@ -312,15 +317,7 @@ class _Accumulation:
     def __init__(self, variables: Sequence[tf.Variable], weight: Optional[tf.Tensor]) -> None:
         self.weight = weight
         self.sums = tuple(
-            tf.get_variable(
-                'accumulated_gradient/' + variable.op.name,
-                variable.shape.as_list(),
-                tf.float32,
-                tf.zeros_initializer(),
-                trainable=False,
-                use_resource=True,
-            )
-            for variable in variables
+            zeros_in_the_shape_of(variable, 'accumulated_gradient/' + variable.op.name) for variable in variables
         )
         self.weight_sum = None if weight is None else _scalar_variable('accumulated_weight', 0.0)
         self.state = self.sums + (() if weight is None else (self.weight_sum,))

@@ -10,6 +10,7 @@ exact.
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 from fcn8s.backend import Operation, Variable, tf
+from fcn8s.graph.update_rules import zeros_in_the_shape_of
 from fcn8s.optimizers import OptimizerSettings
 
 SCOPE = 'optimizer/raw_weights'
@@ -52,17 +53,7 @@ def build_weight_average(
         after: what `update` waits for.
     """
     with tf.variable_scope(SCOPE):
-        others = [
-            tf.get_variable(
-                variable.op.name,
-                variable.shape.as_list(),
-                tf.float32,
-                tf.zeros_initializer(),
-                trainable=False,
-                use_resource=True,
-            )
-            for variable in variables
-        ]
+        others = [zeros_in_the_shape_of(variable, variable.op.name) for variable in variables]
         count = tf.get_variable('count', [], tf.float32, tf.zeros_initializer(), trainable=False, use_resource=True)
         state = tuple(others) + (count,)
         return WeightAverage(
