@@ -68,18 +68,8 @@ def demo_steps(out: str, seed: int, epochs: Optional[int] = None) -> List[Step]:
         ),
         Step(
             'Evaluation on the val scenes, by the rule of Cityscapes',
-            [
-                'evaluate',
-                run_dir,
-                '--data',
-                data,
-                '--layout',
-                'cityscapes',
-                '--split',
-                'val',
-                '--json',
-                os.path.join(out, 'scores.json'),
-            ],
+            ['evaluate', run_dir, '--data', data, '--layout', 'cityscapes', '--split', 'val']
+            + ['--json', os.path.join(out, 'scores.json')],
         ),
         Step(
             'Overlays of val scenes',
