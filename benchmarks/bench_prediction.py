@@ -27,14 +27,14 @@ BARE_TENSORFLOW = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'bare
 NUM_CLASSES = 20
 
 
-def write_model(root, width_divisor):
+def write_model(root, width_divisor, num_classes=NUM_CLASSES):
     """An encoder and an untrained FCN-8s on it; returns both directories."""
     from fcn8s import FCN8s
     from fcn8s.vgg16.write import write_encoder
 
     encoder = os.path.join(root, 'vgg16')
     write_encoder(encoder, 'random', width_divisor)
-    with FCN8s(vgg16_dir=encoder, num_classes=NUM_CLASSES) as network:
+    with FCN8s(vgg16_dir=encoder, num_classes=num_classes) as network:
         return encoder, network.save(root, 'saved_model', name='model', force_save=True)
 
 
@@ -52,25 +52,31 @@ def precisions(asked_for):
     return ['float32', 'bfloat16']
 
 
-def print_preparation(root, width_divisor, asked_for):
+def print_preparation(args):
     """Writes the model and prints, as one line of JSON, what `prepare` returns."""
     from fcn8s.backend import tf
 
-    print(json.dumps([*write_model(root, width_divisor), precisions(asked_for), tf.__version__]))
+    paths = write_model(args.prepare, args.width_divisor, args.classes)
+    print(json.dumps([*paths, precisions(args.precision), tf.__version__]))
+
+
+def preparation(root, width_divisor, num_classes=NUM_CLASSES):
+    """The command of a process that writes an encoder and a model."""
+    options = ['--width-divisor', str(width_divisor), '--classes', str(num_classes)]
+    return [os.path.abspath(__file__), '--prepare', root] + options
 
 
 def prepare(root, width_divisor, asked_for):
     """(encoder, model, precisions, version of TensorFlow) from a process that ends before anything is measured."""
-    command = [os.path.abspath(__file__), '--prepare', root, '--width-divisor', str(width_divisor)]
-    return run_and_read(command + (['--precision', asked_for] if asked_for else []))
+    return run_and_read(preparation(root, width_divisor) + (['--precision', asked_for] if asked_for else []))
 
 
-def measure_model(model_dir, size, precision):
+def measure_model(model_dir, size, batch, precision):
     from fcn8s.prediction.frozen_network import open_model
 
-    image = np.random.RandomState(0).randint(256, size=(1,) + tuple(size) + (3,)).astype(np.uint8)
+    images = np.random.RandomState(0).randint(256, size=(batch,) + tuple(size) + (3,)).astype(np.uint8)
     with open_model(model_dir, precision=precision) as model:
-        measure('predict', lambda: model.predict(image), 1)
+        measure('predict', lambda: model.predict(images), batch)
 
 
 def main():
@@ -81,13 +87,15 @@ def main():
     parser.add_argument('--width-divisor', type=int, default=1)
     parser.add_argument('--floor', metavar='SCRIPT', default=BARE_TENSORFLOW)
     parser.add_argument('--child', metavar='MODEL', help=argparse.SUPPRESS)
+    parser.add_argument('--batch', type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument('--prepare', metavar='ROOT', help=argparse.SUPPRESS)
+    parser.add_argument('--classes', type=int, default=NUM_CLASSES, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.prepare:
-        print_preparation(args.prepare, args.width_divisor, args.precision)
+        print_preparation(args)
         return
     if args.child:
-        measure_model(args.child, args.size, args.precision)
+        measure_model(args.child, args.size, args.batch, args.precision)
         return
     size = [str(side) for side in args.size]
     with tempfile.TemporaryDirectory() as root:

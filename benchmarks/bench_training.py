@@ -24,12 +24,12 @@ from measuring import HEADER, REPEATS, WARM_UP, compare, print_result
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 
 
-def measure_model(model_dir, size, batch, precision):
+def measure_model(model_dir, size, batch, precision, num_classes):
     from fcn8s import FCN8s
 
     random = np.random.RandomState(0)
     images = random.randint(256, size=(batch,) + tuple(size) + (3,)).astype(np.uint8)
-    labels = random.randint(NUM_CLASSES, size=images.shape[:3]).astype(np.uint8)
+    labels = random.randint(num_classes, size=images.shape[:3]).astype(np.uint8)
     batches = itertools.repeat((images, labels))
     with FCN8s(model_load_dir=model_dir, precision=precision) as model:
         for steps in (WARM_UP, REPEATS):
@@ -47,9 +47,10 @@ def main():
     parser.add_argument('--width-divisor', type=int, default=1)
     parser.add_argument('--floor', metavar='SCRIPT', default=BARE_TENSORFLOW)
     parser.add_argument('--child', metavar='MODEL', help=argparse.SUPPRESS)
+    parser.add_argument('--classes', type=int, default=NUM_CLASSES, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        measure_model(args.child, args.size, args.batch, args.precision)
+        measure_model(args.child, args.size, args.batch, args.precision, args.classes)
         return
     size, batch = [str(side) for side in args.size], str(args.batch)
     with tempfile.TemporaryDirectory() as root:

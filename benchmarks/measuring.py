@@ -42,8 +42,8 @@ def print_result(what, passed, cpu, num_images):
     print(json.dumps(result))
 
 
-def parse_floor_arguments(description):
-    """What every floor is called with: ENCODER HEIGHT WIDTH BATCH and options."""
+def parse_floor_arguments(description, add_options=lambda parser: None):
+    """What every floor is called with: ENCODER HEIGHT WIDTH BATCH and options; `add_options` adds its own."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('encoder')
     parser.add_argument('height', type=int)
@@ -52,6 +52,7 @@ def parse_floor_arguments(description):
     parser.add_argument('--classes', type=int, default=20)
     parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16'])
     parser.add_argument('--train', action='store_true')
+    add_options(parser)
     return parser.parse_args()
 
 

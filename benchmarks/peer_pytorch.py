@@ -3,6 +3,7 @@
     pip install torch
     python benchmarks/bench_prediction.py --floor benchmarks/peer_pytorch.py
     python benchmarks/bench_training.py --floor benchmarks/peer_pytorch.py
+    python benchmarks/peer_pytorch.py ENCODER HEIGHT WIDTH BATCH [--train] [--channels-last] [--compiled]
 
 Its weights are random and `encoder` is ignored: convolutions take as long on any.
 """
@@ -52,16 +53,23 @@ class FCN8s(nn.Module):
         return self.upsample_8x(self.upsample_pool4(scores) + self.score_pool3(pools[2]))
 
 
+def add_options(parser):
+    parser.add_argument('--channels-last', action='store_true', help='weights and images in NHWC')
+    parser.add_argument('--compiled', action='store_true', help='with torch.compile')
+
+
 def main():
-    args = parse_floor_arguments(__doc__)
-    network = FCN8s(args.classes)
-    images = torch.randint(0, 256, (args.batch, 3, args.height, args.width)).float()
+    args = parse_floor_arguments(__doc__, add_options)
+    layout = torch.channels_last if args.channels_last else torch.contiguous_format
+    network = FCN8s(args.classes).to(memory_format=layout)
+    forward = torch.compile(network) if args.compiled else network
+    images = torch.randint(0, 256, (args.batch, 3, args.height, args.width)).float().to(memory_format=layout)
     labels = torch.randint(0, args.classes, (args.batch, args.height, args.width))
     optimizer = torch.optim.Adam(network.parameters(), 1e-4)
 
     def logits():
         with torch.autocast('cpu', torch.bfloat16, enabled=args.precision == 'bfloat16'):
-            return network(images).float()
+            return forward(images).float()
 
     def predict():
         with torch.inference_mode():

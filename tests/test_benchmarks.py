@@ -4,7 +4,9 @@ The command is the one in the text; the options of `SMALL` are appended. The fig
 test depends on time.
 """
 
+import importlib
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -112,6 +114,126 @@ def test_outcomes_that_are_kept_are_found_again_and_say_the_steps(ablation, tmp_
     assert results.find(settings).curve == [12.5] and results.find(dict(settings, cpu_seconds=10.0)) is None
     missing = [(ablation.BASELINE, 1, ablation.settings_of(args, ablation.BASELINE, 1))]
     assert ablation.steps_for(args, words, missing, results, 100) == {'baseline': 33}
+
+
+@pytest.fixture()
+def suite_run(root_dir, monkeypatch):
+    """benchmarks/run.py as a module."""
+    monkeypatch.syspath_prepend(os.path.join(root_dir, 'benchmarks'))
+    return importlib.import_module('run')
+
+
+def outcome_of(capsys, call):
+    """What a call that ends the process says."""
+    with pytest.raises(SystemExit) as ended:
+        call()
+    return capsys.readouterr().err + str(ended.value)
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--only', 'prediction,cooking'], "'prediction,cooking' is not known; choose from limits, prediction"),
+        (['--only', ','], "',' is not known"),
+        (['--peers', 'caffe'], "invalid choice: 'caffe'"),
+        (['--sizes', '256'], "'256' is no size; it has to be HxW, for example 256x512."),
+        (['--sizes', '0x64'], "'0x64' is no size"),
+        (['--batches', '0'], "'0' has to be a whole number of at least 1."),
+        (['--rounds', '1.5'], "'1.5' has to be a whole number"),
+        (['--python', 'pytorch'], "'pytorch' has to be PEER=PROGRAM, with a peer of tensorflow"),
+        (['--cache', 'FILE'], 'it has to be a folder.'),
+    ],
+)
+def test_the_suite_refuses_bad_arguments(suite_run, tmp_path, capsys, words, message):
+    file = tmp_path / 'file'
+    file.write_text('')
+    words = [word.replace('FILE', str(file)) for word in words]
+    said = outcome_of(capsys, lambda: suite_run.parse_arguments(['--out', str(tmp_path / 'out.json')] + words))
+    assert message in said and not (tmp_path / 'out.json').exists()
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--out', 'FOLDER/none/out.json'], 'its folder does not exist'),
+        (['--out', 'FOLDER/text.json'], 'cannot be read'),
+        (['--out', 'FOLDER/list.json'], 'is not a results file of benchmarks/run.py'),
+        (['--out', 'FOLDER/other.json'], 'was measured on another machine: processor was Abacus and is'),
+        (['--out', 'FOLDER/out.json', '--peers', 'nobody'], 'Give --cache DIR, and an environment is made there'),
+        (
+            ['--out', 'FOLDER/out.json', '--peers', 'tensorflow1', '--python', 'tensorflow1=FOLDER/none'],
+            'there is no program of that name',
+        ),
+    ],
+)
+def test_the_suite_refuses_before_it_measures(suite_run, tmp_path, capsys, monkeypatch, words, message):
+    environments = importlib.import_module('suite.environments')
+    monkeypatch.setitem(environments.PEERS, 'nobody', environments.Peer(('Nobody',), ('no_such_module',), ('none',)))
+    (tmp_path / 'text.json').write_text('results')
+    (tmp_path / 'list.json').write_text('[]')
+    (tmp_path / 'other.json').write_text(
+        '{"format": 1, "cases": [], "versions": {}, "machine": {"processor": "Abacus"}}'
+    )
+    words = [word.replace('FOLDER', str(tmp_path)) for word in words]
+    monkeypatch.setattr(sys, 'argv', ['run.py', '--quick'] + words)
+    assert message in outcome_of(capsys, suite_run.main)
+    assert not (tmp_path / 'out.json').exists()
+
+
+def test_results_are_kept_by_case_and_a_failed_candidate_is_said(suite_run, tmp_path):
+    """With commands that are Python one-liners; the rounds are counted in a file."""
+    parts, results_module = importlib.import_module('suite.parts'), importlib.import_module('suite.results')
+    turns = tmp_path / 'turns'
+    say = 'open({!r}, "a").write("{}"); print(\'{{"s": \' + {} + \', "peak_rss_gb": 2}}\')'
+    number = 'str(len(open({!r}).read()))'.format(str(turns))
+    case = parts.Case(
+        'prediction',
+        {'size': [1, 2]},
+        {
+            'fcn8s': ['-c', say.format(str(turns), 'a', number)],
+            'broken': ['-c', 'raise ValueError("out of luck")'],
+            'bare TensorFlow': ['-c', say.format(str(turns), 'b', number)],
+        },
+        's',
+    )
+    machine = {'processor': 'P', 'flags': [], 'cores': 2}
+    environments = importlib.import_module('suite.environments').Environments(None, {})
+    out = str(tmp_path / 'out.json')
+    suite = suite_run.Suite(results_module.Results(out, machine), environments, 3)
+    suite.run(case, False)
+    assert turns.read_text() == 'ababab'
+    (kept,) = results_module.read(out)['cases']
+    assert kept['candidates']['fcn8s']['seconds'] == {'median': 3, 'min': 1, 'max': 5, 'rounds': [1, 3, 5]}
+    assert kept['candidates']['bare TensorFlow']['peak_gb']['median'] == 2
+    assert 'out of luck' in kept['candidates']['broken']['error'] and len(suite.errors) == 1
+    resumed = results_module.Results(out, machine)
+    suite_run.Suite(resumed, environments, 3).run(case, False)
+    assert turns.read_text() == 'ababab'
+    assert not resumed.has('prediction', {'size': [1, 2]}, ['fcn8s'], 4)
+    assert not resumed.has('prediction', {'size': [1, 2]}, ['fcn8s', 'OpenVINO'], 3)
+    assert not resumed.has('prediction', {'size': [2, 2]}, ['fcn8s'], 3)
+    with pytest.raises(results_module.ResultsError, match='measured with other versions'):
+        resumed.add_versions('this environment', {'tensorflow': '0.1'})
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='benchmarks read the peak memory from /proc')
+def test_the_suite_runs_and_goes_on_where_it_was(root_dir, tmp_path):
+    out = str(tmp_path / 'out.json')
+    script = 'import sys, runpy; sys.argv[0] = "benchmarks/run.py"; sys.path.insert(0, "benchmarks");'
+    script += 'code = runpy.run_path("benchmarks/run.py")["main"](); assert "tensorflow" not in sys.modules, "held"; '
+    command = [sys.executable, '-c', script + 'assert "numpy" not in sys.modules; sys.exit(code)']
+    command += ['--quick', '--only', 'limits', '--out', out]
+    runs = [
+        subprocess.run(command, cwd=root_dir, check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    assert [run.returncode for run in runs] == [0, 0], runs[0].stderr.decode()[-3000:]
+    assert b'is in the file already' in runs[1].stdout
+    (case,) = json.loads((tmp_path / 'out.json').read_text())['cases']
+    found = {name: numbers['median'] for name, numbers in case['candidates']['machine'].items()}
+    assert found['train_floor_s_per_image'] == pytest.approx(
+        found['train_multiply_adds'] / found['multiply_adds_per_s']
+    )
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from fcn8s import precision
 from fcn8s.backend import TF_VERSION, tf
 from fcn8s.cli import plan as plan_command
 from fcn8s.optimizers import PAPER_SGD, OptimizerSettings
-from fcn8s.planning import plan
+from fcn8s.planning import cost, plan
 from fcn8s.planning.plan import GIB, PlanRequest
 from fcn8s.vgg16.weights import layers
 
@@ -47,6 +47,76 @@ def test_activations_are_the_outputs_of_relu_pool_and_dropout(probe):
     }
     sizes = [value.nbytes for value in probe.session.run(kept, feed)]
     assert plan.encoder_activation_bytes(TINY) == sum(sizes)
+
+
+def ops_before(fetch):
+    """All ops that a fetch waits for."""
+    found, waiting = set(), [fetch]
+    while waiting:
+        op = waiting.pop()
+        if op not in found:
+            found.add(op)
+            waiting += [tensor.op for tensor in op.inputs] + list(op.control_inputs)
+    return found
+
+
+def multiply_adds_in_graph(probe, fetch, feed):
+    """Of every convolution that runs for `fetch`: the values of its wide side times what each adds up."""
+    wide = {'Conv2D': lambda op: op.outputs[0], 'Conv2DBackpropInput': lambda op: op.inputs[2]}
+    wide['Conv2DBackpropFilter'] = wide['Conv2DBackpropInput']
+    kernel = {'Conv2D': lambda op: op.inputs[1], 'Conv2DBackpropInput': lambda op: op.inputs[1]}
+    kernel['Conv2DBackpropFilter'] = lambda op: op.outputs[0]
+    ops = [op for op in ops_before(fetch) if op.type in wide]
+    with probe.graph.as_default():
+        shapes = [(tf.shape(wide[op.type](op)), tf.shape(kernel[op.type](op))) for op in ops]
+    return sum(int(np.prod(values)) * int(np.prod(kernel[:3])) for values, kernel in probe.session.run(shapes, feed))
+
+
+def test_the_cost_counts_the_multiply_adds_of_the_graph(probe):
+    feed = {
+        probe.images: np.zeros((TINY.batch,) + TINY.size + (3,), np.float32),
+        probe.labels: np.zeros((TINY.batch,) + TINY.size, np.uint8),
+        probe.graph.get_tensor_by_name('keep_prob:0'): 1.0,
+    }
+    forward = [op for op in probe.graph.get_operations() if op.type == 'Conv2DBackpropInput'][2]
+    counted = cost.cost_of(TINY)
+    assert counted.predict.multiply_adds == multiply_adds_in_graph(probe, forward, feed)
+    assert counted.train.multiply_adds == multiply_adds_in_graph(probe, probe.train_ops.apply_op, feed)
+
+
+def test_the_cost_of_vgg_16_is_the_published_one():
+    """15.35 G multiply-adds at 224 x 224 in the 13 convolutions: summed over column D of the paper's table."""
+    ops = cost.cost_of(PlanRequest(20, (224, 224))).predict.ops
+    convolutions = [op for op in ops if op.name.startswith('conv')]
+    assert len(convolutions) == 13 and sum(op.multiply_adds for op in convolutions) == 15346630656
+
+
+def test_bytes_are_those_of_operands_and_results():
+    """fc7 of a batch of 2 at 64 x 64: 2 x 2 positions of 4096 channels in and out, and 4096 x 4096 weights."""
+    request = PlanRequest(20, (64, 64), batch=2)
+    values = 2 * 4 * 4096
+    for name, item in (('float32', 4), ('bfloat16', 2)):
+        counted = cost.cost_of(request._replace(precision=name))
+        found = [op.bytes_moved for op in counted.train.ops if op.name.startswith('fc7')]
+        assert found == [2 * item * values + 4 * 4096 * 4096] * 3
+    (update,) = [op for op in counted.train.ops if op.name == 'update']
+    biases = 4224 + 2 * 4096 + 3 * 20 + 3 * 20  # of convolutions, fc6 and fc7, scores, and transposed convolutions
+    assert update.bytes_moved == 7 * (plan.parameter_bytes(request) - 4 * biases)
+
+
+def test_the_roofline_waits_for_the_slower_of_both():
+    work = cost.Work([cost.OpCost('a', 100.0, 10.0), cost.OpCost('b', 10.0, 100.0)])
+    assert work.seconds(10.0, 10.0) == 10.0 + 10.0
+    assert work.seconds(10.0, 1e9) == pytest.approx(11.0)
+    assert (work.multiply_adds, work.bytes_moved) == (110.0, 110.0)
+
+
+def test_accumulated_batches_cost_one_update():
+    one, three = (
+        cost.cost_of(TINY._replace(optimizer=OptimizerSettings(accumulate_batches=batches))).train for batches in (1, 3)
+    )
+    assert three.multiply_adds == 3 * one.multiply_adds
+    assert [op.name for op in three.ops].count('update') == 1 and [op.name for op in three.ops].count('loss') == 3
 
 
 @pytest.mark.skipif(TF_VERSION < (2, 0), reason='no bfloat16 convolutions')

@@ -1,0 +1,138 @@
+"""What a prediction and a training step cost: multiply-adds and bytes, op by op, and the time they take at given rates.
+
+Counted from the shapes of the layers, for a network of VGG-16's architecture. A convolution of K x K kernels, C_in and
+C_out channels and an output of H x W takes H W K^2 C_in C_out multiply-adds an image, those with the zeros around the
+image included; a transposed one as many at the size of its input. The backward pass takes as many for the gradient of
+the kernel, and as many for that of the input, which conv1_1 does not need. Bytes are those of every operand and result
+of an op, once each, with bias and ReLU inside the convolution: what moves where nothing stays in a cache between ops.
+
+The time at given rates is the roofline of Williams, Waterman and Patterson, "Roofline: an insightful visual performance
+model for multicore architectures", Communications of the ACM 2009: each op waits for its arithmetic or for its bytes,
+whichever takes longer, and the ops follow one another.
+"""
+
+import math
+from typing import List, NamedTuple, Sequence
+
+import numpy as np
+
+from fcn8s.planning.plan import FLOAT_BYTES, Layer, PlanRequest, check_request, decoder_layers, encoder_layers
+from fcn8s.vgg16.weights import layers
+
+HALF_BYTES = 2
+# float32 values that an update reads and writes for each weight: Adam the gradient, the weight and two moments, and
+# writes the last three; momentum the gradient, the weight and the velocity, and writes the last two.
+UPDATE_VALUES = {'adam': 7, 'sgd': 5}
+
+
+class OpCost(NamedTuple):
+    """name: of the layer, and what is computed of it. multiply_adds, bytes_moved: of a whole batch."""
+
+    name: str
+    multiply_adds: float
+    bytes_moved: float
+
+
+class Work(NamedTuple):
+    """The ops of a prediction or of a step."""
+
+    ops: Sequence[OpCost]
+
+    @property
+    def multiply_adds(self) -> float:
+        """Of all ops."""
+        return sum(op.multiply_adds for op in self.ops)
+
+    @property
+    def bytes_moved(self) -> float:
+        """Of all ops."""
+        return sum(op.bytes_moved for op in self.ops)
+
+    def seconds(self, multiply_adds_per_s: float, bytes_per_s: float) -> float:
+        """Returns the least time at these rates: the roofline of each op, summed."""
+        return sum(max(op.multiply_adds / multiply_adds_per_s, op.bytes_moved / bytes_per_s) for op in self.ops)
+
+
+class Cost(NamedTuple):
+    """predict: of a batch. train: of an optimiser step, all accumulated batches."""
+
+    predict: Work
+    train: Work
+
+
+def cost_of(request: PlanRequest) -> Cost:
+    """Counts what a network costs; raises ValueError as `check_request` does."""
+    check_request(request)
+    counted = [_Counted(layer, request) for layer in encoder_layers(request.width_divisor, request.head)]
+    counted += [_Counted(layer, request) for layer in decoder_layers(request)]
+    forward = [layer.forward() for layer in counted] + _poolings(request)
+    backward = [op for layer in counted for op in layer.backward()]
+    batches = request.optimizer.accumulate_batches
+    steps = (forward + backward + [_loss(request)] + _pooling_gradients(request)) * batches
+    return Cost(Work(forward), Work(steps + [_update(request, counted)]))
+
+
+class _Counted:
+    """A layer with the sizes of its tensors, in values of a batch."""
+
+    def __init__(self, layer: Layer, request: PlanRequest) -> None:
+        self.name = layer.name
+        self.is_upsampling = layer.name.startswith('upsample')
+        height, width, channels_in, channels_out = layer.kernel
+        stride_in = layer.stride * (height // 2 if self.is_upsampling else 1)
+        self.is_trained = not self.is_upsampling or request.upsampling == 'learned'
+        self.kernel = float(np.prod(layer.kernel))
+        self.input = positions(request, stride_in) * channels_in
+        self.output = positions(request, layer.stride) * channels_out
+        applied_at = positions(request, stride_in if self.is_upsampling else layer.stride)
+        self.multiply_adds = applied_at * height * width * channels_in * channels_out
+        self.item = _item_bytes(request, self.is_upsampling)
+
+    def forward(self) -> OpCost:
+        moved = self.item * (self.input + self.output) + FLOAT_BYTES * self.kernel
+        return OpCost(self.name, self.multiply_adds, moved)
+
+    def backward(self) -> List[OpCost]:
+        moved = self.item * (self.input + self.output) + FLOAT_BYTES * self.kernel
+        ops = []
+        if self.is_trained:
+            ops.append(OpCost(self.name + ', gradient of the kernel', self.multiply_adds, moved))
+        if self.name != layers.CONVOLUTIONS[0]:
+            ops.append(OpCost(self.name + ', gradient of the input', self.multiply_adds, moved))
+        return ops
+
+
+def positions(request: PlanRequest, stride: int) -> float:
+    """Returns the pixels of a batch at a stride, rounded up as SAME padding does."""
+    height, width = (math.ceil(side / stride) for side in request.size)
+    return float(request.batch * height * width)
+
+
+def _item_bytes(request: PlanRequest, is_upsampling: bool) -> int:
+    """Of a value of the activations; transposed convolutions stay in float32."""
+    return FLOAT_BYTES if request.precision == 'float32' or is_upsampling else HALF_BYTES
+
+
+def _poolings(request: PlanRequest) -> List[OpCost]:
+    """Reading the input of each pooling and writing its output; neither multiplies."""
+    ops = []
+    for block, widths in enumerate(layers.BLOCKS):
+        channels = widths[-1] // request.width_divisor
+        values = channels * (positions(request, 2**block) + positions(request, 2 ** (block + 1)))
+        ops.append(OpCost('pool{}'.format(block + 1), 0.0, _item_bytes(request, False) * values))
+    return ops
+
+
+def _pooling_gradients(request: PlanRequest) -> List[OpCost]:
+    """Input and output are read again, with the gradient of the output, and that of the input is written."""
+    return [OpCost(op.name + ', gradient', 0.0, 2 * op.bytes_moved) for op in _poolings(request)]
+
+
+def _loss(request: PlanRequest) -> OpCost:
+    """Reads the logits and writes their gradient."""
+    return OpCost('loss', 0.0, 2 * FLOAT_BYTES * positions(request, 1) * request.num_classes)
+
+
+def _update(request: PlanRequest, counted: Sequence[_Counted]) -> OpCost:
+    weights = sum(layer.kernel for layer in counted if layer.is_trained)
+    return OpCost('update', 0.0, FLOAT_BYTES * UPDATE_VALUES[request.optimizer.name] * weights)
