@@ -7,10 +7,14 @@ import numpy as np
 from fcn8s.backend import ConfigProto
 from fcn8s.distributed.workers import DistributedSettings
 from fcn8s.evaluation.score_table import format_scores
+from fcn8s.export.engine_network import open_elsewhere
 from fcn8s.export.exporting import export_open_network
-from fcn8s.network import Network, SaveName, of_network, open_network, without_self
-from fcn8s.optimizers import OptimizerSettings
+from fcn8s.graph.assembly import TrainingSettings
+from fcn8s.network import SaveName, of_network, open_network, without_self
+from fcn8s.optimizers import OptimizerSettings, optimizer_settings
+from fcn8s.precision import Arithmetic
 from fcn8s.prediction import predictor
+from fcn8s.saving.opening import Architecture, Beginning, NetworkRequest
 from fcn8s.training import request, run
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
@@ -26,32 +30,28 @@ class FCN8s:
     ...     model.predict(np.zeros([1, 40, 56, 3], np.uint8)).shape
     (1, 40, 56)
 
-    It begins in one of four ways:
+    It begins in one of four ways; what cannot work is a ValueError or FileNotFoundError, before anything is built:
 
     - `vgg16_dir`, with `num_classes` or `label_space`: a new network on an encoder SavedModel (tag `vgg16`).
-    - `model_load_dir`: a saved FCN-8s (tags ['default'] unless said otherwise), or a run (its best checkpoint).
+    - `model_load_dir`: a saved FCN-8s (`tags`: ['default'] by default), a run (its best checkpoint), or an export.
     - `vgg16_dir` and `variables_load_dir`: build, then load variables that `tf.train.Saver` wrote.
-    - `fine_tune_from`: a new network that takes what fits from another FCN-8s (other classes, other variant).
+    - `fine_tune_from`: a new network that takes what fits from another FCN-8s, and its architecture by default.
 
     Args:
         num_classes: 2 to 255; or give `label_space` (names, colours, ignore ID) from `helpers.label_spaces`.
         ignore_id: pixels with this label change neither loss, gradient nor score; 255, or that of the label space.
         variant: '8s' (default), '16s' or '32s'. upsampling: 'learned' (default) or 'bilinear' (fixed kernels).
         skip_scales: factors of pool3 and pool4; None: the paper's (1e-4, 1e-2) with SGD, (1, 1) with Adam.
-            With `fine_tune_from` the defaults of these three are those of the other network.
-        optimizer: 'adam', 'sgd' (the paper's: momentum 0.99, decay 5e-4, double rate for biases), or an
-            `OptimizerSettings`. accumulate_batches: batches per step, as one larger batch (docs/custom_loss.md).
-        loss: 'cross_entropy', 'ohem', 'focal', 'dice', 'lovasz', or a function (logits, labels, valid) -> scalar; see
-            docs/custom_loss.md. label_smoothing: share of the truth that is spread over all classes, such as 0.1.
-        normalize: 'mean' over valid pixels, or the paper's 'sum'. class_weights: one a class (`helpers.class_weights`).
+        optimizer: 'adam', 'sgd' (the paper's) or an `OptimizerSettings`. accumulate_batches: as one larger batch.
+        loss: of `fcn8s.losses.LOSSES`, or a function (logits, labels, valid) -> scalar. normalize: 'mean' over valid
+            pixels, or the paper's 'sum'. class_weights: one a class (`helpers.class_weights`). label_smoothing: share
+            of the truth that is spread over all classes, such as 0.1. docs/custom_loss.md has more on these.
         freeze: 'encoder', or the number of encoder blocks that are not trained. seed: of dropout, not of the data.
         precision: 'float32', 'bfloat16' or 'mixed_float16'; xla: compile with XLA. Refused where the machine cannot.
         config: a `tf.ConfigProto` for the session; it is copied. gpu_memory_growth: take GPU memory as needed.
         image_rules: how image files are read; those of the training data by default. trust: open a SavedModel whatever
             ops its graph holds. distributed: False: alone; None: as TF_CONFIG, SLURM or Kubernetes say; or settings.
-
-    Raises:
-        ValueError, FileNotFoundError: before anything is built.
+        engine: as of `fcn8s.open_model`. What 'openvino' computes, and an export, is for prediction and evaluation.
 
     Attributes: `image_input` float32 [N, H, W, 3] RGB 0..255 (or feed uint8 to `images_uint8`), `keep_prob`, `labels`
     uint8 [N, H, W] or one-hot, `fcn8s_output` logits [N, H, W, C], `softmax_output`, `predictions_argmax` int64,
@@ -87,8 +87,15 @@ class FCN8s:
         image_rules: Optional[ImageRules] = None,
         distributed: Union[None, bool, DistributedSettings] = None,
         label_smoothing: float = 0.0,
+        engine: Optional[str] = None,
     ) -> None:
-        self.network = open_network(**without_self(locals()))
+        beginning = Beginning(model_load_dir, tags, vgg16_dir, variables_load_dir, fine_tune_from, trust)
+        architecture = Architecture(num_classes, label_space, ignore_id, variant, upsampling, skip_scales, image_rules)
+        rule = optimizer_settings(optimizer, accumulate_batches)
+        training = TrainingSettings(rule, loss, normalize, class_weights, freeze, label_smoothing=label_smoothing)
+        arithmetic = Arithmetic(precision, xla, gpu_memory_growth, config)
+        wanted = NetworkRequest(beginning, architecture, training, arithmetic, seed, distributed)
+        self.network: Any = open_elsewhere(wanted, engine) or open_network(wanted)
         self.graph, self.sess, self.model = self.network.graph, self.network.session, self.network.tensors
         vars(self).update(self.network.published_tensors())
 
@@ -138,27 +145,25 @@ class FCN8s:
             train_generator: endless iterator of (images uint8 [N, H, W, 3], labels uint8 [N, H, W] or one-hot).
             learning_rate_schedule: step (from 0, of this call) -> rate; see `fcn8s.schedules`. keep_prob: of dropout.
             l2_regularization: rate r of r x 1/2 sum(w^2) over the decoder's kernels.
-            metrics: any of 'loss', 'mean_iou', 'accuracy': evaluated every `eval_frequency` epochs and after the last.
-            eval_dataset: 'train' (the next batches of train_generator), or 'val' (default with a val_generator).
-            val_steps: batches per evaluation; one pass over val_generator where that knows its length.
+            metrics: any of 'loss', 'mean_iou', 'accuracy': evaluated every `eval_frequency` epochs and after the last,
+                on eval_dataset: 'train' (the next training batches) or 'val' (default with a val_generator).
+                val_steps: batches per evaluation; one pass over val_generator where that knows its length.
             save_during_training: write models to save_dir every `save_frequency` epochs and after the last; with
                 save_best_only instead after each epoch whose monitored score is the best so far. saver: see `save`.
             monitor: 'loss' (of training, unless metrics holds 'loss'), 'mean_iou', 'accuracy' or 'iou:CLASS NAME'.
-            summaries_dir, summaries_name: where TensorBoard files go; without a directory and run_dir, none are
-                written. summaries_frequency: in steps. summaries_worst: how many of the worst images they show.
-            run_dir: keep a run directory: config.json, metrics.jsonl, events/ and checkpoints/ with all that
-                `resume=True` needs to go on. Saved every save_frequency epochs, at each best score, at the end and on
-                Ctrl-C or SIGTERM. keep_checkpoints: how many stay, besides the best.
+            summaries_dir, summaries_name: where TensorBoard files go, if not into run_dir. summaries_frequency: in
+                steps. summaries_worst: how many of the worst images they show.
+            run_dir: keep a run directory with all that `resume=True` needs to go on, saved every save_frequency
+                epochs, at each best score, at the end and on a signal. keep_checkpoints: how many, besides the best.
             training_loss_display_averaging: over how many steps. early_stopping_patience: stop after so many
-                evaluations without a better score. config: more for config.json.
-            callbacks: functions of a `fcn8s.training.request.TrainingEvent`, called after each step, evaluation, epoch.
+                evaluations without a better score. config: more for config.json. callbacks: functions of a
+                `fcn8s.training.request.TrainingEvent`, called after each step, evaluation, epoch.
 
         Raises:
             ValueError: before the first step, for what cannot work.
-            FloatingPointError: at a loss that is not finite.
-            fcn8s.TrainingInterrupted: a KeyboardInterrupt, after a signal.
+            FloatingPointError, fcn8s.TrainingInterrupted: at a loss that is not finite; after a signal.
         """
-        return run.train(self._open(), request.TrainRequest(**without_self(locals())), self)
+        return run.train(self.network.to_train(), request.TrainRequest(**without_self(locals())), self)
 
     def evaluate(
         self,
@@ -170,9 +175,8 @@ class FCN8s:
     ) -> Dict[str, Any]:
         """Evaluates `num_batches` batches at the size of the labels, prints a table, and returns the scores.
 
-        Args:
-            metrics: which of 'loss', 'mean_iou', 'accuracy' to return. `per_class_iou` [C], `confusion_matrix` int64
-                [C, C] (rows: ground truth) and the rest of `fcn8s.scores.summarize` come too. dataset: for the heading.
+        metrics: which of 'loss', 'mean_iou', 'accuracy' to return. `per_class_iou` [C], `confusion_matrix` int64 [C, C]
+        (rows: ground truth) and the rest of `fcn8s.scores.summarize` come too. dataset: for the heading.
         """
         wanted = request.check_metrics(metrics)
         scores = self.run_evaluation(data_generator, num_batches, l2_regularization)
@@ -182,14 +186,14 @@ class FCN8s:
     def run_evaluation(self, batches: Any, num_batches: int, l2_regularization: float = 0.0) -> Dict[str, Any]:
         """Returns all scores of `evaluate` without printing them."""
         request.check_l2_regularization(l2_regularization)
-        return self._open().evaluate(batches, num_batches, l2_regularization)
+        return self.network.opened().evaluate(batches, num_batches, l2_regularization)
 
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
         """Predicts class IDs, uint8 [N, H, W], or with argmax=False the soft-max, float32 [N, H, W, C].
 
         images: [N, H, W, 3] or a list of images of one size, from 1 x 1; uint8, or numbers from 0 to 255.
         """
-        return self._open().predict(images, argmax)
+        return self.network.opened().predict(images, argmax)
 
     def predict_and_save(
         self,
@@ -203,9 +207,8 @@ class FCN8s:
         overwrite_existing: bool = True,
     ) -> Any:
         """Segments a folder of images and writes overlays; see `fcn8s.prediction.predictor.predict_and_save`."""
-        arguments = without_self(locals())
-        self.network.check_open()
-        return predictor.predict_and_save(self.predict, image_rules=self.settings.image_rules, **arguments)
+        arguments = dict(without_self(locals()), image_rules=self.settings.image_rules)
+        return predictor.predict_and_save(self.network.opened().predict, **arguments)
 
     def save(
         self,
@@ -226,23 +229,19 @@ class FCN8s:
             force_save: save although nothing changed since the last saving there; otherwise that returns None.
         """
         name_parts = SaveName(name, include_global_step, include_last_training_loss, include_metrics)
-        return self._open().save(model_save_dir, saver, tags, name_parts, force_save)
+        return self.network.to_train().save(model_save_dir, saver, tags, name_parts, force_save)
 
     def export(self, out_dir: str, format: str = 'saved_model', precision: str = 'float32', **options: Any) -> Any:
         """Exports the weights as they are for another runtime; see `fcn8s.export.exporting.export_model`."""
-        return export_open_network(self._open().write_saved_model, out_dir, format, precision, **options)
+        return export_open_network(self.network.to_train().write_saved_model, out_dir, format, precision, **options)
 
     def load_variables(self, path: str) -> None:
         """Loads weights, and what is stored of the optimiser's state, from a `tf.train.Saver` file or a SavedModel."""
-        self._open().load_variables(path)
+        self.network.to_train().load_variables(path)
 
     def close(self) -> None:
         """Frees the session and its memory. May be called again."""
         self.network.close()
-
-    def _open(self) -> Network:
-        self.network.check_open()
-        return self.network
 
     def __enter__(self) -> 'FCN8s':
         return self

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Se
 import numpy as np
 from tqdm import tqdm
 
-from fcn8s.backend import ConfigProto, Tensor, Variable, tf
+from fcn8s.backend import Tensor, Variable, tf
 from fcn8s.batches import PredictionTensors, as_image_batch, as_label_batch, check_same_classes, predict_in_chunks
 from fcn8s.distributed.workers import DistributedSettings, Workers, cluster_settings, join
 from fcn8s.evaluation.one_pass import run_evaluation
@@ -23,7 +23,6 @@ from fcn8s.graph.dropout_rows import with_dropout_rows
 from fcn8s.graph.encoder import in_bfloat16
 from fcn8s.graph.losses import check_class_weights, describe_loss
 from fcn8s.graph.update_rules import LossScaling
-from fcn8s.optimizers import OptimizerSettings, optimizer_settings
 from fcn8s.precision import (
     Arithmetic,
     check_precision,
@@ -34,7 +33,7 @@ from fcn8s.precision import (
 )
 from fcn8s.saving import model_files, restoring, saved_models
 from fcn8s.saving.descriptions import check_tags
-from fcn8s.saving.opening import Opening, plan_opening
+from fcn8s.saving.opening import Beginning, NetworkRequest, Opening, plan_opening
 from fcn8s.saving.runs import is_run, open_current
 from fcn8s.settings import ModelSettings
 from helpers.files import atomic_directory, check_folder
@@ -335,7 +334,6 @@ class Network:
             ValueError: for an unknown saver, tags that are no list, or a name that is a path.
         """
         check_save(saver, tags, name.name)
-        self.check_trainable()
         if self.workers is not None and not self.workers.is_first:
             return None
         if self._is_saved(directory, saver) and not force:
@@ -440,20 +438,22 @@ class Network:
         """Returns the tensors that scripts use, by the names that a façade has them under."""
         return {name: operator.attrgetter(path)(self.tensors) for name, path in PUBLISHED_TENSORS.items()}
 
-    def check_open(self) -> None:
-        """Raises ValueError once the network was closed."""
+    def opened(self) -> 'Network':
+        """Returns this network; raises ValueError once it was closed."""
         if self._is_closed:
             raise ValueError(
                 'this FCN8s was closed, and its session is gone. Make a new one: FCN8s(model_load_dir=...).'
             )
+        return self
 
-    def check_trainable(self) -> None:
-        """Raises ValueError where the network was opened from an export, which has no dropout to train with."""
+    def to_train(self) -> 'Network':
+        """Returns this network; raises ValueError for one that was opened from an export, which has no dropout."""
         if self.for_prediction:
             raise ValueError(
-                'this FCN8s was opened from an export, which is for prediction only. Train and save the run or the '
-                'saved model that it was made of.'
+                'this FCN8s was opened from an export, which is for prediction only. Train, save and export the run or '
+                'the saved model that it was made of.'
             )
+        return self.opened()
 
 
 # How a network is written, by the name that `saver` gives it.
@@ -494,67 +494,42 @@ def without_self(arguments: Dict[str, Any]) -> Dict[str, Any]:
     return {name: value for name, value in arguments.items() if name != 'self'}
 
 
-def open_network(
-    model_load_dir: Optional[str] = None,
-    tags: Optional[Sequence[str]] = None,
-    vgg16_dir: Optional[str] = None,
-    variables_load_dir: Optional[str] = None,
-    fine_tune_from: Optional[str] = None,
-    seed: int = 0,
-    optimizer: Union[str, OptimizerSettings] = 'adam',
-    accumulate_batches: int = 1,
-    loss: Union[str, Callable] = 'cross_entropy',
-    normalize: str = 'mean',
-    class_weights: Optional[Sequence[float]] = None,
-    freeze: Optional[Union[str, int]] = None,
-    precision: str = 'float32',
-    xla: bool = False,
-    config: Optional[ConfigProto] = None,
-    gpu_memory_growth: bool = True,
-    trust: bool = False,
-    distributed: Union[None, bool, DistributedSettings] = None,
-    label_smoothing: float = 0.0,
-    **architecture: Any,
-) -> Network:
+def open_network(request: NetworkRequest) -> Network:
     """Opens a network as `FCN8s` says: checks the arguments, then reads, then builds.
-
-    architecture: keyword arguments of `fcn8s.settings.new_model_settings`; those that are None were not given.
 
     Raises:
         ValueError, FileNotFoundError: before anything is built, and for what the arguments alone say before anything
             is read.
     """
+    seed, arithmetic = request.seed, request.arithmetic
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise ValueError('seed is {!r}; it has to be a whole number.'.format(seed))
-    check_precision(precision, xla, this_machine(config))
-    training = TrainingSettings(
-        optimizer_settings(optimizer, accumulate_batches),
-        loss,
-        normalize,
-        class_weights,
-        freeze,
-        LossScaling() if needs_loss_scaling(precision) else None,
-        label_smoothing,
-    )
-    check_training_settings(training)
-    cluster = cluster_settings(distributed)
-    architecture['optimizer'] = None if model_load_dir else training.optimizer.name
-    arithmetic = Arithmetic(precision, xla, gpu_memory_growth, config)
+    check_precision(arithmetic.precision, arithmetic.xla, this_machine(arithmetic.config))
+    if needs_loss_scaling(arithmetic.precision):
+        request = request._replace(training=request.training._replace(loss_scaling=LossScaling()))
+    check_training_settings(request.training)
+    cluster = cluster_settings(request.distributed)
+    return _of_current_checkpoint(request.beginning, lambda checkpoint: _build(request, checkpoint, cluster))
 
-    def build(loaded: Optional[str], fine_tuned: Optional[str]) -> Network:
-        plan = plan_opening(loaded, tags, vgg16_dir, variables_load_dir, fine_tuned, architecture, trust)
-        weights = None
-        if class_weights is not None:
-            weights = tuple(check_class_weights(class_weights, plan.settings.num_classes).tolist())
-        weighted = training._replace(class_weights=weights)
-        described = dict(plan.settings.to_dict(), **dict(weighted._asdict(), loss=describe_loss(loss)))
-        described.update(precision=precision, xla=xla, seed=seed)
-        workers = None if plan.for_prediction else join(cluster, described)
-        return Network(plan, weighted, arithmetic, seed, workers)
 
-    # The best checkpoint of a run that is being trained may be replaced at any moment.
-    if model_load_dir is not None and is_run(model_load_dir) and fine_tune_from is None:
-        return open_current(model_load_dir, lambda directory: build(directory, None))
-    if fine_tune_from is not None and is_run(fine_tune_from) and model_load_dir is None:
-        return open_current(fine_tune_from, lambda directory: build(None, directory))
-    return build(model_load_dir, fine_tune_from)
+def _of_current_checkpoint(beginning: Beginning, build: Callable[[Beginning], Network]) -> Network:
+    """Builds on a run's checkpoint: while it is being trained, that may be replaced by a better one at any moment."""
+    loaded, other = beginning.model_load_dir, beginning.fine_tune_from
+    if loaded is not None and other is None and is_run(loaded):
+        return open_current(loaded, lambda found: build(beginning._replace(model_load_dir=found)))
+    if other is not None and loaded is None and is_run(other):
+        return open_current(other, lambda found: build(beginning._replace(fine_tune_from=found)))
+    return build(beginning)
+
+
+def _build(request: NetworkRequest, beginning: Beginning, cluster: Optional[DistributedSettings]) -> Network:
+    """Reads and builds what was asked for. beginning: that of the request, or of the checkpoint of its run."""
+    training, arithmetic = request.training, request.arithmetic
+    plan = plan_opening(beginning, request.architecture, training.optimizer.name)
+    if training.class_weights is not None:
+        weights = check_class_weights(training.class_weights, plan.settings.num_classes)
+        training = training._replace(class_weights=tuple(weights.tolist()))
+    described = dict(plan.settings.to_dict(), **dict(training._asdict(), loss=describe_loss(training.loss)))
+    described.update(precision=arithmetic.precision, xla=arithmetic.xla, seed=request.seed)
+    workers = None if plan.for_prediction else join(cluster, described)
+    return Network(plan, training, arithmetic, request.seed, workers)

@@ -34,7 +34,8 @@ ARROWS = {
         'network': GROUND | {'graph', 'saving', 'evaluation', 'distributed'},
         'training': GROUND | {'graph', 'saving', 'evaluation', 'distributed', 'network'},
         'report': GROUND | {'saving', 'evaluation'},
-        'model': GROUND | {'graph', 'evaluation', 'prediction', 'export', 'distributed', 'network', 'training'},
+        'model': GROUND
+        | {'graph', 'saving', 'evaluation', 'prediction', 'export', 'distributed', 'network', 'training'},
     },
     'data_generator': {
         'errors': set(),

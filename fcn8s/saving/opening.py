@@ -1,14 +1,64 @@
 """The ways to begin: on an encoder, from a saved FCN-8s, with variables on top, or from another network's weights."""
 
-from typing import Any, Dict, NamedTuple, Optional, Sequence
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
+from fcn8s.graph.assembly import TrainingSettings
+from fcn8s.optimizers import optimizer_settings
+from fcn8s.precision import Arithmetic
 from fcn8s.saving.descriptions import DEFAULT_TAGS, SERVING_TAGS, check_tags, read_description
 from fcn8s.saving.encoder_files import ENCODER_TAGS, EncoderSource, read_encoder
 from fcn8s.saving.restoring import find_checkpoint
 from fcn8s.saving.runs import resolve_model
 from fcn8s.settings import VARIANTS, ModelSettings, new_model_settings
 from helpers.image_rules import ImageRules
-from helpers.label_spaces import is_nameless
+from helpers.label_spaces import LabelSpace, is_nameless
+
+
+class Beginning(NamedTuple):
+    """The ways to begin that `FCN8s` describes; one of model_load_dir, vgg16_dir and fine_tune_from is given.
+
+    tags: of the SavedModel in model_load_dir. trust: take a graph whatever ops it holds.
+    """
+
+    model_load_dir: Optional[str] = None
+    tags: Optional[Sequence[str]] = None
+    vgg16_dir: Optional[str] = None
+    variables_load_dir: Optional[str] = None
+    fine_tune_from: Optional[str] = None
+    trust: bool = False
+
+
+class Architecture(NamedTuple):
+    """What was said of the architecture: arguments of `fcn8s.settings.new_model_settings`, None where nothing was."""
+
+    num_classes: Optional[int] = None
+    label_space: Optional[LabelSpace] = None
+    ignore_id: Optional[int] = None
+    variant: Optional[str] = None
+    upsampling: Optional[str] = None
+    skip_scales: Optional[Tuple[float, float]] = None
+    image_rules: Optional[ImageRules] = None
+
+    def given(self) -> Dict[str, Any]:
+        """Returns what was said."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+
+class NetworkRequest(NamedTuple):
+    """What `FCN8s` was asked for: its arguments in groups. distributed: as `fcn8s.distributed.workers` takes it."""
+
+    beginning: Beginning = Beginning()
+    architecture: Architecture = Architecture()
+    training: TrainingSettings = TrainingSettings(optimizer_settings('adam'))
+    arithmetic: Arithmetic = Arithmetic()
+    seed: int = 0
+    distributed: Any = None
+
+    def arguments(self) -> Dict[str, Any]:
+        """Returns all of it by name, without groups."""
+        groups = (self.beginning, self.architecture, self.training, self.arithmetic)
+        named = {name: value for group in groups for name, value in group._asdict().items()}
+        return dict(named, seed=self.seed, distributed=self.distributed)
 
 
 class OtherNetwork(NamedTuple):
@@ -33,62 +83,53 @@ class Opening(NamedTuple):
     for_prediction: bool = False
 
 
-def plan_opening(
-    model_load_dir: Optional[str],
-    tags: Optional[Sequence[str]],
-    vgg16_dir: Optional[str],
-    variables_load_dir: Optional[str],
-    fine_tune_from: Optional[str],
-    architecture: Dict[str, Any],
-    trust: bool = False,
-) -> Opening:
+def plan_opening(beginning: Beginning, architecture: Architecture, optimizer: str) -> Opening:
     """Checks how a network is to begin, and reads its graph from disk; nothing is built.
 
-    architecture: keyword arguments of `new_model_settings`; those that are None were not given.
-    trust: take a graph whatever ops it holds.
+    optimizer: its name, which decides the factors of the skips of a new network.
 
-    Raises ValueError or FileNotFoundError saying which argument is missing, contradicts another, or leads nowhere.
+    Raises:
+        ValueError, FileNotFoundError: saying which argument is missing, contradicts another, or leads nowhere.
     """
-    beginnings = {'model_load_dir': model_load_dir, 'vgg16_dir': vgg16_dir, 'fine_tune_from': fine_tune_from}
-    given = {name: path for name, path in beginnings.items() if path is not None}
+    paths = {name: getattr(beginning, name) for name in ('model_load_dir', 'vgg16_dir', 'fine_tune_from')}
+    given = {name: path for name, path in paths.items() if path is not None}
     if len(given) != 1:
         raise ValueError(
             '{} given; pass exactly one of vgg16_dir (build on an encoder; write one with: fcn8s vgg16 OUT '
             '--weights SOURCE), model_load_dir (load a saved FCN-8s) and fine_tune_from (start from another '
             "network's weights).".format(' and '.join(given) + ' are' if given else 'no beginning is')
         )
-    if variables_load_dir is not None and vgg16_dir is None:
+    if beginning.variables_load_dir is not None and beginning.vgg16_dir is None:
         raise ValueError(
             'variables_load_dir needs vgg16_dir and num_classes: the network is built first, then its variables '
             'are loaded.'
         )
-    if tags is not None:
-        check_tags('tags', tags)
-        if model_load_dir is None:
-            raise ValueError('tags={!r} belongs to model_load_dir, which is not given.'.format(list(tags)))
-    ((beginning, path),) = given.items()
-    if beginning == 'vgg16_dir':
-        return _on_encoder(path, variables_load_dir, architecture, trust)
-    if beginning == 'fine_tune_from':
-        return _from_other(path, architecture, trust)
-    return _saved(path, tags or DEFAULT_TAGS, architecture, trust)
+    if beginning.tags is not None:
+        check_tags('tags', beginning.tags)
+        if beginning.model_load_dir is None:
+            raise ValueError('tags={!r} belongs to model_load_dir, which is not given.'.format(list(beginning.tags)))
+    said = architecture.given()
+    if beginning.model_load_dir is not None:
+        return _saved(beginning.model_load_dir, beginning.tags or DEFAULT_TAGS, said, beginning.trust)
+    said['optimizer'] = optimizer
+    if beginning.fine_tune_from is not None:
+        return _from_other(beginning.fine_tune_from, said, beginning.trust)
+    return _on_encoder(str(beginning.vgg16_dir), beginning.variables_load_dir, said, beginning.trust)
 
 
-def _on_encoder(
-    vgg16_dir: str, variables_load_dir: Optional[str], architecture: Dict[str, Any], trust: bool
-) -> Opening:
-    settings = new_model_settings(**_given(architecture))
+def _on_encoder(vgg16_dir: str, variables_load_dir: Optional[str], given: Dict[str, Any], trust: bool) -> Opening:
+    settings = new_model_settings(**given)
     encoder = read_encoder(vgg16_dir, ENCODER_TAGS, trust=trust)
-    settings = _with_rules(settings, encoder, architecture.get('image_rules'), ImageRules(encoder.channels))
+    settings = _with_rules(settings, encoder, given.get('image_rules'), ImageRules(encoder.channels))
     prefix = None if variables_load_dir is None else find_checkpoint(variables_load_dir)
     return Opening(encoder, settings, weights_prefix=prefix)
 
 
-def _saved(model_load_dir: str, tags: Sequence[str], architecture: Dict[str, Any], trust: bool) -> Opening:
+def _saved(model_load_dir: str, tags: Sequence[str], given: Dict[str, Any], trust: bool) -> Opening:
     directory = resolve_model(model_load_dir)
     saved = read_description(directory)
-    settings, named = saved.settings, architecture.get('label_space')
-    _check_agrees(settings, _given(architecture), directory)
+    settings, named = saved.settings, given.get('label_space')
+    _check_agrees(settings, given, directory)
     if named is not None and is_nameless(settings.label_space):
         settings = settings._replace(label_space=named)
     export = saved.description.get('export')
@@ -96,7 +137,7 @@ def _saved(model_load_dir: str, tags: Sequence[str], architecture: Dict[str, Any
         _check_opens(export, directory)
         tags = SERVING_TAGS
     encoder = read_encoder(directory, tags, 'model', trust)
-    settings = _with_rules(settings, encoder, architecture.get('image_rules'), settings.image_rules)
+    settings = _with_rules(settings, encoder, given.get('image_rules'), settings.image_rules)
     return Opening(encoder, settings, encoder.variables_prefix, for_prediction=export is not None)
 
 
@@ -109,7 +150,7 @@ def _check_opens(export: Any, directory: str) -> None:
         )
 
 
-def _from_other(fine_tune_from: str, architecture: Dict[str, Any], trust: bool) -> Opening:
+def _from_other(fine_tune_from: str, given: Dict[str, Any], trust: bool) -> Opening:
     """A new network; what is not said is as in the other one.
 
     That goes for the factor of a skip that the other one has, too: its score layer was trained behind that factor.
@@ -120,14 +161,14 @@ def _from_other(fine_tune_from: str, architecture: Dict[str, Any], trust: bool) 
         'variant': other.variant,
         'upsampling': other.upsampling,
     }
-    if architecture.get('num_classes') is None and architecture.get('label_space') is None:
+    if 'num_classes' not in given and 'label_space' not in given:
         fields['label_space'] = other.label_space
-    fields.update(_given(architecture))
+    fields.update(given)
     settings = new_model_settings(**fields)._replace(alignment=other.alignment, output_bias=other.output_bias)
-    if architecture.get('skip_scales') is None:
+    if 'skip_scales' not in given:
         settings = _with_scales_of(settings, other)
     encoder = read_encoder(directory, DEFAULT_TAGS, 'model', trust)
-    settings = _with_rules(settings, encoder, architecture.get('image_rules'), other.image_rules)
+    settings = _with_rules(settings, encoder, given.get('image_rules'), other.image_rules)
     return Opening(encoder, settings, fine_tune_from=OtherNetwork(encoder.variables_prefix, other))
 
 
@@ -158,10 +199,6 @@ def _with_scales_of(settings: ModelSettings, other: ModelSettings) -> ModelSetti
             'would be {}. skip_scales (--skip-scales) sets them.'.format(scales, default)
         )
     return settings._replace(skip_scales=scales)
-
-
-def _given(architecture: Dict[str, Any]) -> Dict[str, Any]:
-    return {name: value for name, value in architecture.items() if value is not None}
 
 
 def _check_agrees(settings: ModelSettings, given: Dict[str, Any], directory: str) -> None:

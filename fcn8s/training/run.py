@@ -42,7 +42,6 @@ def train(network: Network, request: TrainRequest, model: Any = None) -> List[Di
 
     model: what callbacks are given as the model; nothing else is done with it.
     """
-    network.check_trainable()
     request = resolve_request(request)
     label_space = network.label_space
     for generator in (request.train_generator, request.val_generator):

@@ -245,8 +245,6 @@ def test_fcn8s_opens_an_exported_saved_model_for_prediction(export, narrow_model
             network.train(iter(()), 1, 1, lambda step: 0.1)
         with pytest.raises(ValueError, match='opened from an export, which is for prediction only'):
             network.save(str(tmp_path))
-    with pytest.raises(ValueError, match='is an export to frozen, which has no TensorFlow variables'):
-        FCN8s(model_load_dir=export('frozen'))
     with pytest.raises(ValueError, match='This is an export, for prediction only'):
         FCN8s(fine_tune_from=export('saved_model'), num_classes=3)
 
@@ -262,3 +260,64 @@ def test_a_network_exports_itself(export, narrow_model, tmp_path, pictures):
     assert certificate['misses'] == []
     with fcn8s.open_model(str(tmp_path / 'out')) as model:
         np.testing.assert_array_equal(model.predict(pictures[:1]), expected)
+
+
+def _labelled(pictures, one_hot=False):
+    """One batch, twice; 255 is ignored, and one-hot labels have no 1 there."""
+    image = pictures[0]
+    labels = np.where(image[..., 1] > 250, 255, image[..., 0] % 5).astype(np.uint8)
+    if one_hot:
+        labels = (labels[..., None] == np.arange(5)).astype(np.uint8)
+    return iter([(image[None], labels[None])] * 2)
+
+
+@pytest.mark.parametrize('format_name', ['openvino', 'frozen', 'onnx'])
+def test_fcn8s_in_another_engine_predicts_and_evaluates(export, narrow_model, answers, pictures, tmp_path, format_name):
+    from fcn8s import FCN8s
+
+    with FCN8s(model_load_dir=narrow_model) as network:
+        expected = network.evaluate(_labelled(pictures), 2)
+    # OpenVINO also converts the saved model as it is opened.
+    beginnings = [dict(model_load_dir=export(format_name))]
+    if format_name == 'openvino':
+        beginnings.append(dict(model_load_dir=narrow_model, engine='openvino'))
+    for beginning in beginnings:
+        with FCN8s(**beginning) as network:
+            np.testing.assert_array_equal(network.predict(pictures[:1])[0], answers[0][0])
+            np.testing.assert_allclose(network.predict(pictures[:1], argmax=False)[0], answers[0][1], atol=1e-5)
+            for one_hot in (False, True):
+                scores = network.evaluate(_labelled(pictures, one_hot), 2)
+                np.testing.assert_array_equal(scores['confusion_matrix'], expected['confusion_matrix'])
+                np.testing.assert_allclose(scores['loss'], expected['loss'], rtol=1e-5)
+            assert network.num_classes == 5 and network.label_space.class_names[1] == 'car'
+            with pytest.raises(ValueError, match='l2_regularization is 0.1; .* has to be 0'):
+                network.evaluate(_labelled(pictures), 1, l2_regularization=0.1)
+            for verb in (
+                lambda: network.train(iter(()), 1, 1, lambda step: 0.1),
+                lambda: network.save(str(tmp_path)),
+                lambda: network.load_variables(narrow_model),
+                lambda: network.export(str(tmp_path / 'out')),
+            ):
+                with pytest.raises(ValueError, match='for prediction and evaluation only. Train, save and export'):
+                    verb()
+        with pytest.raises(ValueError, match='this FCN8s was closed'):
+            network.predict(pictures[:1])
+    shutil.rmtree(os.path.join(narrow_model, '.openvino_cache'), ignore_errors=True)
+
+
+def test_what_another_engine_cannot_do_is_refused_by_name(export, narrow_model):
+    from fcn8s import FCN8s
+
+    for arguments, message in (
+        (dict(model_load_dir=narrow_model, engine='torch'), "engine is 'torch'; choose from tensorflow, openvino"),
+        (dict(vgg16_dir='encoder', num_classes=2, engine='openvino'), "engine is 'openvino', without model_load_dir"),
+        (dict(model_load_dir=narrow_model, engine='openvino', freeze='encoder'), 'freeze is given; where another'),
+        (
+            dict(model_load_dir=narrow_model, engine='openvino', optimizer='sgd', class_weights=np.ones(5), xla=True),
+            'optimizer and class_weights and xla are given',
+        ),
+        (dict(model_load_dir=export('frozen'), loss='focal'), 'loss is given'),
+        (dict(model_load_dir=export('frozen'), engine='openvino'), 'is an export to frozen, which tensorflow runs'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            FCN8s(**arguments)
