@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 from fcn8s.cli.options import labels
 from fcn8s.cli.options.images import add_image_arguments, image_rules, image_words
 from fcn8s.cli.options.layouts import LayoutHelp
-from fcn8s.cli.terminal import program
+from fcn8s.cli.terminal import program, short_path
 
 if TYPE_CHECKING:
     from data_generator.checking.report import DatasetReport
@@ -50,9 +50,14 @@ def add_parser(subparsers: Any) -> None:
         metavar='N',
         help='of the images, where they have others than red, green and blue (default: 3)',
     )
-    add_image_arguments(parser, 'all bands, the whole range, black')
+    add_image_arguments(parser)
     parser.add_argument(
-        '--workers', type=int, default=os.cpu_count() or 1, metavar='N', help='threads (default: one a core)'
+        '--threads',
+        '--workers',
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar='N',
+        help='threads that read (default: one a core)',
     )
     parser.add_argument(
         '--preview', metavar='FILE.png', help='write a picture of augmented pairs with their labels laid over them'
@@ -72,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         args.layout,
         args.num_classes,
         args.ignore_id,
-        args.workers,
+        args.threads,
         image_rules=rules,
         id_map=None if args.id_map is None else labels.parse_id_map(args.id_map),
         legend=labels.legend_of(args),
@@ -93,7 +98,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
     if args.preview is not None and not args.preview.lower().endswith(('.png', '.jpg', '.jpeg')):
         raise ValueError('--preview {}: must be the name of a .png or .jpg file.'.format(args.preview))
     for flag, value, low, high in (
-        ('--workers', args.workers, 1, 256),
+        ('--threads', args.threads, 1, 256),
         ('--num-classes', args.num_classes, 1, 65535),
         ('--ignore-id', args.ignore_id, 0, 65535),
     ):
@@ -146,7 +151,7 @@ def _label_words(report: 'DatasetReport', colors: Optional[str], class_names: Op
         words = ['--class-names', class_names]
     elif report.legend_path is not None:
         has_colors = report.layout.color_map is not None
-        words = ['--colors' if has_colors else '--class-names', report.legend_path]
+        words = ['--colors' if has_colors else '--class-names', short_path(report.legend_path)]
     else:
         words = ['--classes', str(report.label_space.num_classes)]
     if report.layout.id_map is not None:
@@ -184,7 +189,7 @@ def _verdict(report: 'DatasetReport', command: Optional[str], rules: Any) -> str
             '' if command is None else '\nThen:\n  ' + command
         )
     return (
-        'Training can start (where ENCODER is made by: {} vgg16 ENCODER --weights hed{}):\n  {}\n'
+        'Training can start. Make an encoder, once:\n  {} vgg16 ENCODER --weights hed{}\nand train:\n  {}\n'
         'Add --class-weights median_frequency for the weights above.'.format(
             program(), _encoder_words(report, rules), command
         )

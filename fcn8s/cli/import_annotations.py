@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         print('\n' + report.to_text())
         print('\nThe dataset is in {}, but cannot be trained on yet: see the errors.'.format(where))
         return 1
-    print('\nThe dataset is in {}.\n  look       {} check {} --preview preview.png'.format(where, program(), where))
-    print('  encoder    {} vgg16 ENCODER --weights hed'.format(program()))
-    print('  train      {}'.format(command.replace('fcn8s', program(), 1)))
+    print('\nThe dataset is in {}.\nlook at it:\n  {} check {} --preview preview.png'.format(where, program(), where))
+    print('make an encoder, once:\n  {} vgg16 ENCODER --weights hed'.format(program()))
+    print('train:\n  {}'.format(command.replace('fcn8s', program(), 1)))
     return 0

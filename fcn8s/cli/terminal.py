@@ -120,12 +120,12 @@ def program() -> str:
         return python() + ' -m fcn8s'
     if os.path.basename(started) != 'fcn8s' or _is_found('fcn8s', started):
         return 'fcn8s'
-    return shlex.quote(_short(started))
+    return shlex.quote(short_path(started))
 
 
 def python() -> str:
     """What the reader types for the Python that runs this."""
-    return 'python' if _is_found('python', sys.executable) else shlex.quote(_short(sys.executable or 'python'))
+    return 'python' if _is_found('python', sys.executable) else shlex.quote(short_path(sys.executable or 'python'))
 
 
 def tensorboard(events: str) -> str:
@@ -147,7 +147,7 @@ def _same_folder(found: Optional[str], path: Optional[str]) -> bool:
     return os.path.dirname(os.path.abspath(found or '')) == os.path.dirname(os.path.abspath(path or ''))
 
 
-def _short(path: str) -> str:
+def short_path(path: str) -> str:
     """The path from here, where that is below here."""
     relative = os.path.relpath(path)
     return path if relative.startswith(os.pardir) else os.path.join(os.curdir, relative)
@@ -181,6 +181,12 @@ def _did_you_mean(word: str, candidates: Sequence[str]) -> str:
     return " Did you mean '{}'?".format(close[0]) if close else ''
 
 
+def _bars_cleared() -> Any:
+    """While open, the progress bars of standard error are not there; afterwards they go on below what was printed."""
+    loaded = sys.modules.get('tqdm')  # who has not loaded it has no bar
+    return contextlib.nullcontext() if loaded is None else loaded.tqdm.external_write_mode(file=sys.stderr)
+
+
 @contextlib.contextmanager
 def plain_warnings(command: str) -> Iterator[None]:
     """While open, a warning is a line for whoever typed the command, once, without the line of code it came from."""
@@ -188,9 +194,11 @@ def plain_warnings(command: str) -> Iterator[None]:
 
     def line(message: Any, *_: Any, **__: Any) -> str:
         # Python forgets what it has shown whenever somebody changes a filter.
-        is_new = str(message) not in told
-        told.add(str(message))
-        return 'fcn8s {}: note: {}\n'.format(command, message) if is_new else ''
+        if str(message) not in told:
+            told.add(str(message))
+            with _bars_cleared():
+                complain('fcn8s {}: note: {}'.format(command, message))
+        return ''
 
     warnings.formatwarning = line
     try:

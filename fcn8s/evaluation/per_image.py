@@ -187,7 +187,10 @@ def format_worst(
     worst = worst_first(rows)[:count]
     cells = [(_percent(rows[i].mean_iou), _percent(rows[i].accuracy), _percent(rows[i].void)) for i in worst]
     confusions = [_confusion_text(rows[i].confusion, label_space) for i in worst]
-    confusion_width = min(max([len(text) for text in confusions] + [21]), columns // 3 + 1)
+    longest_name = max([len(printable(names[i])) for i in worst] + [8])
+    confusion_width = min(
+        max([len(text) for text in confusions] + [21]), max(columns // 3 + 1, columns - 25 - longest_name)
+    )
     name_width = max(8, columns - confusion_width - 25)
     table = [('image', 'mIoU', 'acc.', 'void', 'most costly confusion')]
     for i, numbers, confusion in zip(worst, cells, confusions):

@@ -334,8 +334,9 @@ class TrainingLoop:
     def _progress(self, rate: float) -> str:
         recent = self.state.losses[-self.options.loss_averaging :]
         images_per_second, waiting_share = self._pace()
-        return 'loss {:.4f}, waiting for data {:.0%}, {:.1f} images/s, rate {:.2g}'.format(
-            sum(recent) / len(recent), waiting_share, images_per_second, rate
+        # The last is what a narrow terminal cuts off.
+        return 'loss {:.3f}, rate {:.1e}, data wait {:.0%}, {:.3g} images/s'.format(
+            sum(recent) / len(recent), rate, waiting_share, images_per_second
         )
 
     def _pace(self) -> Tuple[float, float]:

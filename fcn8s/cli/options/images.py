@@ -8,15 +8,21 @@ from typing import Any, Dict, List, Optional
 NAMES = ('bands', 'window', 'transparency')
 
 
-def add_image_arguments(group: Any, default: str) -> None:
-    """Adds --bands, --window and --transparency; `default` says where they come from if they are not given."""
+def add_image_arguments(group: Any, default: str = '', besides: str = '') -> None:
+    """Adds --bands, --window and --transparency.
+
+    Args:
+        group: Of a parser.
+        default: Where they come from if they are not given; nothing: all bands, the whole range, black.
+        besides: What is to be said behind the default.
+    """
     group.add_argument(
         '--bands',
         type=int,
         nargs='+',
         metavar='N',
-        help="which bands of a file are the network's channels, counted from 1, such as 4 3 2 (default: {})".format(
-            default
+        help="which bands of a file are the network's channels, counted from 1, such as 4 3 2 (default: {}{})".format(
+            default or 'all', besides
         ),
     )
     group.add_argument(
@@ -24,12 +30,12 @@ def add_image_arguments(group: Any, default: str) -> None:
         nargs='+',
         metavar='LOW HIGH',
         help="what becomes 0 and 255 in files of more than 8 bits: LOW HIGH, or both for each channel, or 'file' for "
-        'the range of each file (default: {})'.format(default),
+        'the range of each file (default: {}{})'.format(default or 'the whole range', besides),
     )
     group.add_argument(
         '--transparency',
         choices=['black', 'white', 'refuse'],
-        help='what images with an alpha channel are laid over (default: {})'.format(default),
+        help='what images with an alpha channel are laid over (default: {}{})'.format(default or 'black', besides),
     )
 
 

@@ -90,7 +90,7 @@ def add_data_arguments(group: Any) -> None:
         metavar=('H', 'W'),
         help='bring images to this size; with --crop: those of the evaluation, --random-scale is for training',
     )
-    add_image_arguments(group, 'all bands, the whole range, black; with --fine-tune-from as there')
+    add_image_arguments(group, besides='; with --fine-tune-from as there')
     add_threads_argument(group, 'threads that read and augment')
     group.add_argument('--cache', metavar='DIR', help='keep decoded and resized pairs in this directory')
 

@@ -381,7 +381,7 @@ def test_a_preview_without_a_good_pair_is_not_written(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     'words, message',
-    [(('--preview', 'a.txt'), 'a.txt: must be the name of a .png'), (('--workers', 0), '--workers 0: must be from 1')],
+    [(('--preview', 'a.txt'), 'a.txt: must be the name of a .png'), (('--workers', 0), '--threads 0: must be from 1')],
 )
 def test_wrong_arguments_are_refused_before_reading(camvid, words, message):
     with pytest.raises(ValueError, match=message):

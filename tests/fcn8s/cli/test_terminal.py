@@ -67,9 +67,11 @@ def test_progress_keeps_what_people_look_for():
 
     from fcn8s.training.loop import PROGRESS
 
-    postfix = 'loss 2.9444, waiting for data 12%, 123.4 images/s, rate 1e-04'
+    postfix = 'loss 2.944, rate 1.0e-04, data wait 12%, 123 images/s'
     line = tqdm.format_meter(900, 2000, 100.0, ncols=80, prefix='epoch 12/20', postfix=postfix, bar_format=PROGRESS)
-    assert len(line) <= 80 and line.startswith('epoch 12/20: 900/2000 <02:02, loss 2.9444, waiting for data 12%, ')
+    assert len(line) <= 80 and line.startswith(
+        'epoch 12/20: 900/2000 <02:02, loss 2.944, rate 1.0e-04, data wait 12%, 12'
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,3 +138,25 @@ def test_crops_larger_than_the_images_say_how_much_is_padding(tmp_path):
     assert '12 x 16 times 1 at most: 75% of a crop is padding or more' in scaled
     assert _padding(argparse.Namespace(crop=[12, 16], random_scale=None), data) == ''
     assert _padding(argparse.Namespace(crop=None, random_scale=None), data) == ''
+
+
+def test_a_note_stands_on_lines_of_its_own_beside_a_bar(monkeypatch):
+    import io
+    import warnings
+
+    from tqdm import tqdm
+
+    from fcn8s.cli.terminal import plain_warnings
+
+    screen = io.StringIO()
+    monkeypatch.setattr('sys.stderr', screen)
+    monkeypatch.setenv('COLUMNS', '80')
+    with plain_warnings('train'), tqdm(total=3, file=screen, ncols=80) as bar:
+        bar.update()
+        assert warnings.formatwarning('No pixel is of this class. ' * 6, UserWarning, 'file.py', 1) == ''
+        assert warnings.formatwarning('No pixel is of this class. ' * 6, UserWarning, 'file.py', 1) == ''
+    lines = screen.getvalue().split('\n')
+    (first,) = [number for number, line in enumerate(lines) if 'note:' in line]
+    assert lines[first].split('\r')[-1].startswith('fcn8s train: note: No pixel')
+    assert all(len(part) <= 80 for line in lines for part in line.split('\r'))
+    assert lines[first + 1].startswith('  ') and 'class' in lines[first + 1]
