@@ -14,6 +14,7 @@ except ImportError as error:
 __version__ = '1.1.0'
 
 PUBLIC_NAMES = {
+    'Ensemble': 'fcn8s.prediction.ensemble:Ensemble',
     'FCN8s': 'fcn8s.model:FCN8s',
     'OptimizerSettings': 'fcn8s.optimizers:OptimizerSettings',
     'Predictor': 'fcn8s.prediction.predictor:Predictor',
@@ -21,6 +22,7 @@ PUBLIC_NAMES = {
     'architecture': 'fcn8s.planning.architecture',
     'boundaries': 'fcn8s.evaluation.boundaries',
     'diagnosis': 'fcn8s.training.diagnosis',
+    'evaluate_predictions': 'fcn8s.evaluation.evaluate:evaluate_predictions',
     'losses': 'fcn8s.graph.losses',
     'open_model': 'fcn8s.export.engines:open_model',
     'runs': 'fcn8s.saving.runs',

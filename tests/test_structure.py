@@ -145,6 +145,7 @@ def test_every_public_name_is_there(root_dir):
     )
     printed = subprocess.run([sys.executable, '-c', code], check=True, stdout=subprocess.PIPE, universal_newlines=True)
     assert ast.literal_eval(printed.stdout) == [
+        'Ensemble',
         'FCN8s',
         'OptimizerSettings',
         'Predictor',
@@ -153,6 +154,7 @@ def test_every_public_name_is_there(root_dir):
         'architecture',
         'boundaries',
         'diagnosis',
+        'evaluate_predictions',
         'losses',
         'open_model',
         'runs',

@@ -25,6 +25,12 @@ is the recall) and precision per class, their means, and the 95 % bootstrap inte
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser('evaluate', help='score a model on a dataset', description=DESCRIPTION)
     parser.add_argument('model', metavar='MODEL', help='run directory (its best checkpoint) or saved FCN-8s')
+    parser.add_argument(
+        'also',
+        nargs='*',
+        metavar='MODEL',
+        help='further ones of the same classes: the mean of their soft-max is scored',
+    )
     add_data_arguments(parser.add_argument_group('data'))
     add_prediction_arguments(parser.add_argument_group('prediction'))
     _add_score_arguments(parser.add_argument_group('scores'))
@@ -99,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         difference = paired_difference(evaluation.image_counts, other.image_counts, args.resamples, args.seed)
         report['against'].update(other.scores)
         report['mean_iou_difference'] = difference
-        print('\n' + format_difference(difference, args.model, args.against))
+        print('\n' + format_difference(difference, ' + '.join(subject.paths), args.against))
     if args.per_image is not None:
         write_csv(args.per_image, names, evaluation.rows, subject.label_space, other and other.rows)
         report['images'] = [as_record(name, row, subject.label_space) for name, row in zip(names, evaluation.rows)]

@@ -9,12 +9,15 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Op
 from fcn8s.cli.options.error_maps import ErrorMaps, add_error_arguments, check_error_arguments
 from fcn8s.cli.options.images import image_rules
 from fcn8s.cli.options.prediction import (
+    add_also_argument,
     add_drawing_arguments,
     add_prediction_arguments,
     add_reading_arguments,
     add_sampling_arguments,
+    check_models,
     check_overlap,
     check_sampling_arguments,
+    models_of,
     open_predictor,
     predictor_options,
 )
@@ -65,6 +68,7 @@ def add_parser(subparsers: Any) -> None:
         nargs='+',
         help='an image, a folder (with its subfolders), a glob pattern in quotes, a video, or camera:0 (until Ctrl-C)',
     )
+    add_also_argument(parser)
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the results')
     parser.add_argument(
         '--keep-going',
@@ -133,6 +137,8 @@ def run(args: argparse.Namespace) -> int:
     streams = [source for source in args.inputs if _is_stream(source)]
     images = [source for source in args.inputs if not _is_stream(source)]
     _check_streams(streams)
+    _check_no_models(images)
+    check_models(args)
     if streams and args.workers > 1:
         raise ValueError(
             '--workers deals images out, and {} is a stream of frames. Leave --workers out.'.format(streams[0])
@@ -177,13 +183,13 @@ def _share_out(args: argparse.Namespace, jobs: List[Any], style: Any, rules: Any
     from fcn8s.saving.runs import resolve_model
 
     check_count(args.workers, len(jobs), 'images')
-    model_dir = resolve_model(args.model)
-    label_space = read_description(model_dir).settings.label_space
+    models = {path: resolve_model(path) for path in models_of(args)}
+    label_space = read_description(models[args.model]).settings.label_space
     # Refuses what it would refuse in each of the processes.
     Predictor(_predicts_nothing, label_space.num_classes, **predictor_options(args))
     writers = _writers(args, jobs, label_space, style, rules)
     _, others = _split_maps(args, list(enumerate(jobs)))
-    found = share_out(args.argv, args.workers, {args.model: model_dir}, len(others), 'predict', 'image')
+    found = share_out(args.argv, args.workers, models, len(others), 'predict', 'image')
     failures = sorted((number, text) for part in found for number, text in part['failures'])
     if writers.polygons:
         writers.polygons.take_over(_in_order(found, 'described'))
@@ -328,6 +334,23 @@ def _check_submission(args: argparse.Namespace, jobs: List[Any], streams: List[s
         raise ValueError(
             '{} holds files already, and the zip is made of all in it. Empty it, or give another folder to '
             '--out.'.format(folder)
+        )
+
+
+def _check_no_models(sources: List[str]) -> None:
+    """Raises ValueError where an input is a model, which was probably meant to be averaged."""
+    from fcn8s.saving.runs import resolve_model
+
+    for source in sources:
+        if not os.path.isdir(source):
+            continue
+        try:
+            resolve_model(source)
+        except (ValueError, OSError):
+            continue
+        raise ValueError(
+            '{0} is a model, and images were expected. To average its soft-max with that of the first: --also {0}. For '
+            'pictures inside it, name their folder or a pattern.'.format(source)
         )
 
 

@@ -16,7 +16,7 @@ from fcn8s.cli.options.evaluation import (
     find_subjects,
     image_names,
 )
-from fcn8s.cli.options.prediction import check_overlap, check_sampling_arguments
+from fcn8s.cli.options.prediction import add_also_argument, check_overlap, check_sampling_arguments
 from fcn8s.cli.terminal import program
 
 DESCRIPTION = """Evaluates a model and writes one HTML file that opens from disk and needs no network: scores with their
@@ -30,6 +30,7 @@ def add_parser(subparsers: Any) -> None:
         'report', help='one HTML file that shows where a model is wrong', description=DESCRIPTION
     )
     parser.add_argument('model', metavar='MODEL', help='run directory (its best checkpoint) or saved FCN-8s')
+    add_also_argument(parser)
     parser.add_argument(
         '--out', metavar='FILE', help='the file to write (default: report.html in MODEL, a run directory)'
     )
@@ -68,7 +69,7 @@ def write(args: argparse.Namespace, command: str) -> str:
     if args.out is None and not is_run:
         raise ValueError('{} is no run directory: say with --out FILE where the report goes.'.format(args.model))
     subject, other = find_subjects(args)
-    evaluated = _evaluated(args, subject, args.model)
+    evaluated = _evaluated(args, subject, ' + '.join(subject.paths))
     against = None if other is None else _evaluated(args, other, args.against)
     return write_report(args.model, evaluated, against, args.out, command, args.resamples)
 

@@ -6,9 +6,12 @@ import os
 from typing import Any, Iterator, Optional
 
 from fcn8s.cli.options.prediction import (
+    add_also_argument,
     add_drawing_arguments,
     add_prediction_arguments,
+    check_models,
     check_overlap,
+    models_of,
     open_predictor,
 )
 
@@ -22,6 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('model', metavar='MODEL', help='run directory (its best checkpoint) or saved FCN-8s')
     parser.add_argument('source', metavar='IN', help='a video, a folder of frames (in natural order), or camera:0')
     parser.add_argument('out', metavar='OUT.mp4', help='the video to write; an existing one is replaced at the end')
+    add_also_argument(parser)
     parser.add_argument('--frame-rate', type=float, metavar='FPS', help='of a folder of frames (default: 30)')
     parser.add_argument(
         '--smoothing',
@@ -62,7 +66,7 @@ def _check_channels(args: argparse.Namespace) -> None:
     from fcn8s.saving.runs import resolve_model
     from helpers.image_rules import check_frames
 
-    for model in [args.model] + ([] if args.compare is None else [args.compare]):
+    for model in models_of(args) + ([] if args.compare is None else [args.compare]):
         check_frames(args.source, read_description(resolve_model(model)).settings.image_rules)
 
 
@@ -86,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
     check_smoothing(args.smoothing)
     check_clockwork(args.clockwork, args.smoothing)
     check_places(args.source, args.out, args.frame_rate)
+    check_models(args)
     _check_channels(args)
     with open_predictor(args) as (model, predictor), _compared(args, style) as compare:
         rendered = render_video(
@@ -98,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
             args.frame_rate,
             lambda frames, count: tqdm(frames, 'video', count, unit='frame'),
             compare,
-            '' if compare is None else name_of(args.model),
+            '' if compare is None else ' + '.join(name_of(model) for model in models_of(args)),
             args.clockwork,
         )
     print(
@@ -117,7 +122,7 @@ def _compared(args: argparse.Namespace, style: Any) -> Iterator[Optional[Any]]:
     if args.compare is None:
         yield None
         return
-    with open_predictor(argparse.Namespace(**dict(vars(args), model=args.compare))) as (model, predictor):
+    with open_predictor(argparse.Namespace(**dict(vars(args), model=args.compare, also=[]))) as (model, predictor):
         yield View(predictor, model.label_space, style, args.smoothing, name_of(args.compare), args.clockwork)
 
 

@@ -41,7 +41,13 @@ def attach_scorer(
     if predict is None:
         scoring = attach_scoring(logits, label_space, with_calibration)
         return Scorer(scoring, lambda images_fed, labels: {images: images_fed, scoring.labels: labels}, label_space)
-    with logits.graph.as_default():
+    return _scorer_of_predictions(logits.graph, label_space, predict, with_calibration)
+
+
+def _scorer_of_predictions(
+    graph: Any, label_space: LabelSpace, predict: PredictProbabilities, with_calibration: bool
+) -> Scorer:
+    with graph.as_default():
         probabilities = tf.placeholder(tf.float32, [None, None, None, label_space.num_classes], 'fed_probabilities')
     of_fed = attach_scoring_of_probabilities(probabilities, label_space, with_calibration)
     return Scorer(
@@ -96,6 +102,37 @@ def evaluate_model(
         if scoring.calibration:
             scores.update(summarize_calibration(*run(tuple(scoring.calibration[:3]))))
         return Evaluation(scores, statistics.counts(), statistics.rows(), statistics.boundaries())
+
+
+def evaluate_predictions(
+    predict: PredictProbabilities,
+    label_space: LabelSpace,
+    batches: Iterable,
+    num_batches: int,
+    with_boundaries: bool = False,
+    with_calibration: bool = False,
+    **options: Any,
+) -> Evaluation:
+    """Scores whatever predicts an image: tiles, scales, mirror images, several networks.
+
+    Args:
+        predict: uint8 [H, W, channels] -> soft-max float32 [H, W, C], as `Predictor.probabilities`.
+        label_space: The classes of predictions and labels.
+        batches, num_batches, with_boundaries: As of `fcn8s.evaluation.evaluate.evaluate_model`.
+        with_calibration: As of `fcn8s.evaluation.evaluate.attach_scorer`.
+        options: workers, progress, observer of `fcn8s.evaluation.evaluate.evaluate_model`.
+
+    Returns:
+        An `Evaluation`: `scores` is a dict with 'mean_iou' and the other scores of `fcn8s.scores.summarize`; `rows` are
+        the scores of each image.
+
+    Raises:
+        ValueError: As `fcn8s.evaluation.one_pass.run_evaluation`.
+    """
+    graph = tf.Graph()
+    scorer = _scorer_of_predictions(graph, label_space, predict, with_calibration)
+    with tf.Session(graph=graph) as session:
+        return evaluate_model(session.run, scorer, batches, num_batches, with_boundaries, **options)
 
 
 def _in_turn(first: Any, second: Any) -> Callable:

@@ -12,9 +12,13 @@ from fcn8s.cli.options.prediction import (
     add_engine_arguments,
     add_sampling_arguments,
     add_trust_argument,
+    check_models,
+    common_input_size,
+    models_of,
+    open_models,
     sampled_predictor,
 )
-from fcn8s.cli.options.workers import add_threads_argument, check_threads, is_sharer, model_path, share_of
+from fcn8s.cli.options.workers import add_threads_argument, check_threads, is_sharer, share_of
 
 # Options that mean nothing without another one.
 _BELONG_TO = {'data': ('layout', 'split'), 'images': ('labels', 'id_map', 'color_tolerance')}
@@ -25,10 +29,11 @@ MAX_RESAMPLES = 1000000
 
 
 class Subject(NamedTuple):
-    """A model, as it was typed and where it is, and what it is evaluated on: a `BatchGenerator`."""
+    """Models that are averaged, mostly one, as they were typed and where they are, and what they are evaluated on: a
+    `BatchGenerator`."""
 
-    path: str
-    model_dir: str
+    paths: Tuple[str, ...]
+    model_dirs: Tuple[str, ...]
     label_space: Any
     input_size: Optional[Tuple[int, int]]
     data: Any
@@ -123,27 +128,28 @@ def evaluated_in_training(options: Dict[str, Any]) -> Dict[str, Any]:
 
 def find_subjects(args: argparse.Namespace) -> Tuple[Subject, Optional[Subject]]:
     """What is evaluated, and what it is compared with. Whatever is wrong with either shows before the first pass."""
-    subject = _subject(args, args.model)
+    check_models(args)
+    subject = _subject(args, models_of(args))
     if args.against is None:
         return subject, None
-    against = _subject(args, args.against)
+    against = _subject(args, [args.against])
     _check_comparable(args, subject.label_space, against.label_space)
     return subject, against
 
 
-def _subject(args: argparse.Namespace, path: str) -> Subject:
+def _subject(args: argparse.Namespace, paths: Sequence[str]) -> Subject:
     from fcn8s.batches import check_same_classes
     from fcn8s.saving import runs
     from fcn8s.saving.descriptions import read_description
 
-    size = _input_size(args, path)
-    model_dir = runs.resolve_model(path)
-    settings = read_description(model_dir).settings
+    size = _input_size(args, paths)
+    model_dirs = [runs.resolve_model(path) for path in paths]
+    settings = read_description(model_dirs[0]).settings
     label_space = settings.label_space
-    data = _open_data(args, label_space, image_rules(args, settings.image_rules), path)
+    data = _open_data(args, label_space, image_rules(args, settings.image_rules), paths[0])
     if args.only is not None:
         data = data.only(*args.only)
-    return Subject(path, model_dir, check_same_classes(label_space, data.label_space), size, data)
+    return Subject(tuple(paths), tuple(model_dirs), check_same_classes(label_space, data.label_space), size, data)
 
 
 def _check_comparable(args: argparse.Namespace, label_space: Any, other: Any) -> None:
@@ -182,21 +188,11 @@ def evaluate_subject(
     """An `Evaluation`, and what it was made of. observer: as of `fcn8s.evaluation.evaluate.evaluate_model`."""
     from tqdm import tqdm
 
-    from fcn8s.batches import check_same_classes
-    from fcn8s.evaluation.evaluate import attach_scorer, evaluate_model
-
     size, data, share = subject.input_size, subject.data, share_of(args)
-    with _open_model(args, model_path(args, subject.path)) as model:
+    with open_models(args, subject.paths) as model:
         if share is not None:
             share.take_cores()
         predictor = _predictor(args, subject, model)
-        scorer = attach_scorer(
-            model.images,
-            model.logits,
-            check_same_classes(model.label_space, data.label_space),
-            predictor and predictor.probabilities,
-            args.calibration,
-        )
         with data.generate(
             args.batch,
             shuffle=False,
@@ -205,13 +201,12 @@ def evaluate_subject(
             workers=args.threads,
             share=None if share is None else (share.number, share.processes),
         ) as batches:
-            evaluation = evaluate_model(
-                model.run,
-                scorer,
+            evaluation = _score(
+                args,
+                model,
+                predictor,
                 batches,
-                batches.num_batches,
-                args.boundaries,
-                max(1, args.threads),
+                workers=max(1, args.threads),
                 progress=share.counted if share else lambda numbers: tqdm(numbers, desc='evaluate', unit='batch'),
                 observer=observer,
             )
@@ -221,6 +216,25 @@ def evaluate_subject(
     return evaluation, dict(
         _description(args, subject), model=model.model_dir, computed_in=model.precision, engine=model.engine
     )
+
+
+def _score(args: argparse.Namespace, model: Any, predictor: Optional[Any], batches: Any, **options: Any) -> Any:
+    from fcn8s.batches import check_same_classes
+    from fcn8s.evaluation.evaluate import attach_scorer, evaluate_model, evaluate_predictions
+
+    label_space = check_same_classes(model.label_space, batches.label_space)
+    if predictor is not None:
+        return evaluate_predictions(
+            predictor.probabilities,
+            label_space,
+            batches,
+            batches.num_batches,
+            args.boundaries,
+            args.calibration,
+            **options,
+        )
+    scorer = attach_scorer(model.images, model.logits, label_space, None, args.calibration)
+    return evaluate_model(model.run, scorer, batches, batches.num_batches, args.boundaries, **options)
 
 
 def evaluate_subjects(args: argparse.Namespace, subjects: Sequence[Subject]) -> Iterator[Tuple[Any, Dict[str, Any]]]:
@@ -255,7 +269,7 @@ def _share_out(args: argparse.Namespace, subjects: Sequence[Subject]) -> List[Tu
     found = share_out(
         args.argv,
         args.workers,
-        {subject.path: subject.model_dir for subject in subjects},
+        {path: found for subject in subjects for path, found in zip(subject.paths, subject.model_dirs)},
         _num_batches(args, subjects[0]) * len(subjects),
         'evaluate',
         'batch',
@@ -285,18 +299,10 @@ def _num_batches(args: argparse.Namespace, subject: Subject) -> int:
     return -(-subject.data.get_num_files() // args.batch)
 
 
-def _open_model(args: argparse.Namespace, path: str) -> Any:
-    from fcn8s.export.engines import open_model
-    from fcn8s.saving.runs import open_current
-
-    return open_current(
-        path, lambda found: open_model(found, precision=args.precision, engine=args.engine, trust=args.trust)
-    )
-
-
 def _description(args: argparse.Namespace, subject: Subject) -> Dict[str, Any]:
     return {
-        'model': subject.model_dir,
+        'model': ' + '.join(subject.model_dirs),
+        'models': list(subject.model_dirs) if len(subject.model_dirs) > 1 else None,
         'data': args.data or args.images,
         'split': None if args.data is None else _split(args),
         'only': args.only,
@@ -321,12 +327,13 @@ def _predictor(args: argparse.Namespace, subject: Subject, model: Any) -> Option
     options = {'tile': args.tile and tuple(args.tile), 'overlap': args.overlap, 'scales': args.scales}
     given = {name: value for name, value in options.items() if value is not None}
     if args.samples is not None:
-        return sampled_predictor(args, subject.path, model, mirror=args.mirror, **given)
-    if args.tile is None and args.scales in (None, [1.0]) and not args.mirror:
+        return sampled_predictor(args, subject.paths[0], model, mirror=args.mirror, **given)
+    are_several = len(subject.paths) > 1
+    if args.tile is None and args.scales in (None, [1.0]) and not args.mirror and not are_several:
         return None
     from fcn8s.prediction.predictor import Predictor
 
-    return Predictor(model.predict, model.num_classes, mirror=args.mirror, **given)
+    return Predictor(model.predict, model.num_classes, mirror=args.mirror, averages=are_several, **given)
 
 
 def _open_data(args: argparse.Namespace, label_space: Any, rules: Any, path: str) -> Any:
@@ -350,11 +357,9 @@ def _open_data(args: argparse.Namespace, label_space: Any, rules: Any, path: str
     )
 
 
-def _input_size(args: argparse.Namespace, path: str) -> Optional[Tuple[int, int]]:
-    """(height, width) to resize images to: as asked for, else as the run's evaluations were, else None."""
-    from fcn8s.saving import runs
-
-    size = runs.input_size(path) if args.size is None else args.size
+def _input_size(args: argparse.Namespace, paths: Sequence[str]) -> Optional[Tuple[int, int]]:
+    """(height, width) to resize images to: as asked for, else as the runs' evaluations were, else None."""
+    size = common_input_size(paths) if args.size is None else args.size
     if size is None and args.at_input_size:
         raise ValueError(
             '--at-input-size: images are not resized, so the network works at the size of the ground '

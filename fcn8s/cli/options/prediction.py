@@ -3,9 +3,9 @@
 import argparse
 import contextlib
 import os
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from fcn8s.cli.options.images import add_image_arguments
+from fcn8s.cli.options.images import add_image_arguments, image_rules
 from fcn8s.cli.options.workers import model_path, share_of
 
 
@@ -63,6 +63,86 @@ def add_engine_arguments(group: Any) -> None:
         metavar='P',
         help='float32 (default) or bfloat16, about twice as fast on CPUs that compute with it; an export has its own',
     )
+
+
+def add_also_argument(parser: argparse.ArgumentParser) -> None:
+    """--also, where further models cannot stand beside MODEL."""
+    parser.add_argument(
+        '--also',
+        action='append',
+        default=[],
+        metavar='MODEL',
+        help='average the soft-max with that of this model, of the same classes; may be given several times',
+    )
+
+
+def models_of(args: argparse.Namespace) -> List[str]:
+    """Returns the models that are averaged, as they were typed."""
+    return [args.model] + list(getattr(args, 'also', None) or [])
+
+
+def check_models(args: argparse.Namespace) -> None:
+    """Raises ValueError or FileNotFoundError where the models cannot be averaged, before one is opened."""
+    paths = models_of(args)
+    if len(paths) == 1:
+        return
+    from fcn8s.prediction.ensemble import Member, check_members
+    from fcn8s.saving.descriptions import read_description
+    from fcn8s.saving.runs import resolve_model
+
+    repeated = [path for path in paths if paths.count(path) > 1]
+    if repeated:
+        raise ValueError('{} came twice; the mean of a model with itself is that model.'.format(repeated[0]))
+    if getattr(args, 'samples', None) is not None:
+        raise ValueError('--samples are of one network, and {} are averaged. Leave one out.'.format(len(paths)))
+    members = []
+    for path in paths:
+        own = read_description(resolve_model(path)).settings
+        # `video` has no flags about images: it takes frames.
+        rules = image_rules(args, own.image_rules) if hasattr(args, 'bands') else own.image_rules
+        members.append(Member(path, own.label_space, rules))
+    check_members(members)
+    if args.size is None and args.scales is None:
+        common_input_size(paths)
+
+
+def common_input_size(paths: Sequence[str]) -> Optional[Tuple[int, int]]:
+    """Returns (height, width) that the runs were evaluated at; None where they took images as they are.
+
+    Raises ValueError where they differ.
+    """
+    from fcn8s.saving.runs import input_size
+
+    sizes = [input_size(path) for path in paths]
+    for path, size in zip(paths, sizes):
+        if size != sizes[0]:
+            told = ['images as they are' if one is None else '{} x {}'.format(*one) for one in (sizes[0], size)]
+            raise ValueError(
+                'networks that are averaged need one input size, but {} was evaluated at {} and {} at {}. Give one for '
+                'all: --size H W.'.format(paths[0], told[0], path, told[1])
+            )
+    return sizes[0]
+
+
+def open_models(args: argparse.Namespace, paths: Sequence[str]) -> Any:
+    """Opens a model, or the `Ensemble` of several, as the flags say."""
+    from fcn8s.export.engines import open_model
+    from fcn8s.saving.runs import open_current
+
+    def open_one(path: str) -> Any:
+        return open_current(
+            model_path(args, path),
+            lambda found: open_model(found, precision=args.precision, engine=args.engine, trust=args.trust),
+        )
+
+    if len(paths) == 1:
+        return open_one(paths[0])
+    from fcn8s.prediction.ensemble import Ensemble
+
+    with contextlib.ExitStack() as opened:
+        models = [opened.enter_context(open_one(path)) for path in paths]
+        opened.pop_all()
+    return Ensemble(models)
 
 
 def add_trust_argument(group: Any) -> None:
@@ -170,21 +250,17 @@ def check_overlap(args: argparse.Namespace) -> None:
 @contextlib.contextmanager
 def open_predictor(args: argparse.Namespace) -> Iterator[Tuple[Any, Any]]:
     """The model and the `fcn8s.prediction.predictor.Predictor` that the flags ask for."""
-    from fcn8s.export.engines import open_model
     from fcn8s.prediction.predictor import Predictor
-    from fcn8s.saving.runs import open_current
 
-    options, share = predictor_options(args), share_of(args)
-    with open_current(
-        model_path(args, args.model),
-        lambda path: open_model(path, precision=args.precision, engine=args.engine, trust=args.trust),
-    ) as model:
+    check_models(args)
+    options, share, paths = predictor_options(args), share_of(args), models_of(args)
+    with open_models(args, paths) as model:
         if share is not None:
             share.take_cores()
         if getattr(args, 'samples', None) is not None:
             yield model, sampled_predictor(args, args.model, model, **options)
         else:
-            yield model, Predictor(model.predict, model.num_classes, **options)
+            yield model, Predictor(model.predict, model.num_classes, averages=len(paths) > 1, **options)
 
 
 def predictor_options(args: argparse.Namespace) -> Dict[str, Any]:
@@ -211,7 +287,7 @@ def _network_size(args: argparse.Namespace) -> Optional[Tuple[int, int]]:
 
     if args.size is not None:
         return args.size[0], args.size[1]
-    size = input_size(args.model)
+    size = common_input_size(models_of(args)) if args.scales is None else input_size(args.model)
     if size is None:
         return None
     if args.scales is None:

@@ -251,6 +251,90 @@ def test_refuses_to_compare_with_a_model_that_does_not_fit_the_data(networks, sm
         evaluate_command(networks[0][0], '--data', dataset, '--layout', 'cityscapes', '--against', small_model)
 
 
+def mean_class_ids(paths, **options):
+    """The class IDs of `load_images()` by the mean of the predictors' soft-max."""
+    total = 0
+    for path in paths:
+        with open_model(path) as model:
+            predictor = Predictor(model.predict, 19, averages=True, **options)
+            total = total + np.stack([predictor.probabilities(image).astype(np.float64) for image in load_images()])
+    return total.argmax(axis=-1)
+
+
+@pytest.mark.parametrize(
+    'arguments, options',
+    [
+        ([], {}),
+        (['--scales', '0.5', '1', '--mirror'], {'scales': (0.5, 1.0), 'mirror': True}),
+        (['--tile', '40', '48', '--overlap', '8'], {'tile': (40, 48), 'overlap': 8}),
+    ],
+)
+def test_the_mean_of_several_models_is_scored(networks, dataset, tmp_path, capsys, arguments, options):
+    paths = [path for path, _ in networks]
+    rows = tmp_path / 'rows.csv'
+    report = report_of(tmp_path, *paths, '--data', dataset, '--per-image', rows, '--calibration', *arguments)
+    expected = mean_class_ids(paths, **options)
+    assert all((predictions != expected).any() for _, predictions in networks)
+    np.testing.assert_array_equal(report['confusion_matrix'], expected_confusion(expected))
+    assert report['models'] == paths and report['model'] == ' + '.join(paths)
+    assert '{} + {}'.format(*paths) in capsys.readouterr().out
+    label_ids = load_label_ids()
+    with open(str(rows), encoding='utf-8') as file:
+        for row, truth, predicted in zip(csv.DictReader(file), label_ids, expected):
+            valid = cityscapes_ids_to_train_ids()[truth] != 255
+            right = (cityscapes_ids_to_train_ids()[truth] == predicted)[valid].mean()
+            assert float(row['accuracy']) == pytest.approx(right)
+
+
+def test_several_models_in_python(networks):
+    from fcn8s import Ensemble, evaluate_predictions
+
+    paths, images = [path for path, _ in networks], load_images()
+    labels = cityscapes_ids_to_train_ids()[load_label_ids()]
+    with Ensemble([open_model(path) for path in paths]) as model:
+        predictor = Predictor(model.predict, model.num_classes, averages=True)
+        evaluation = evaluate_predictions(
+            predictor.probabilities, model.label_space, [(images, labels)], 1, with_boundaries=True
+        )
+    expected = expected_confusion(mean_class_ids(paths))
+    np.testing.assert_array_equal(evaluation.scores['confusion_matrix'], expected)
+    assert len(evaluation.rows) == NUM_IMAGES and 'boundary_f1' in evaluation.scores
+
+
+def test_two_processes_score_several_models_as_one(networks, dataset, tmp_path):
+    paths = [path for path, _ in networks]
+    alone = report_of(tmp_path, *paths, '--data', dataset)
+    arguments = paths + ['--data', dataset, '--workers', '2', '--json', str(tmp_path / 'shared.json')]
+    assert cli.main(['evaluate'] + arguments) == 0
+    shared = json.loads((tmp_path / 'shared.json').read_text())
+    assert shared['confusion_matrix'] == alone['confusion_matrix'] and shared['models'] == paths
+
+
+def test_models_that_cannot_be_averaged_are_refused(networks, small_model, dataset, tmp_path, no_pass):
+    first, second = (path for path, _ in networks)
+    with pytest.raises(ValueError, match='need the same classes and input, but .* has 19 classes, and .* 20'):
+        evaluate_command(first, small_model, '--data', dataset)
+    with pytest.raises(ValueError, match='came twice; the mean of a model with itself is that model'):
+        evaluate_command(first, second, first, '--data', dataset)
+    with pytest.raises(ValueError, match='--samples are of one network, and 2 are averaged'):
+        evaluate_command(first, second, '--data', dataset, '--samples', '2')
+    with pytest.raises(FileNotFoundError, match="model '.*nowhere' does not exist"):
+        evaluate_command(first, tmp_path / 'nowhere', '--data', dataset)
+    runs = [
+        sized_run(path, tmp_path / name, size) for path, name, size in ((first, 'a', [16, 32]), (second, 'b', None))
+    ]
+    with pytest.raises(ValueError, match='a was evaluated at 16 x 32 and .*b at images as they are. .* --size H W'):
+        evaluate_command(*runs, '--data', dataset)
+
+
+def sized_run(model_dir, run_dir, size):
+    """A run directory of a saved model whose images are resized."""
+    shutil.copytree(model_dir, str(run_dir / 'checkpoints' / 'step-00000007'))
+    (run_dir / 'checkpoints' / 'last.json').write_text(json.dumps({'checkpoint': 'step-00000007'}))
+    (run_dir / 'config.json').write_text(json.dumps({'command': {'size': size}}))
+    return run_dir
+
+
 @pytest.mark.parametrize('name', ['', 'new' + os.sep])
 def test_refuses_a_directory_for_the_json(networks, dataset, tmp_path, no_pass, name):
     path = os.path.join(str(tmp_path), name)

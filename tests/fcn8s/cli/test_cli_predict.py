@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fcn8s import cli
+from fcn8s import FCN8s, cli
 from fcn8s.prediction import frozen_network, result_files
 from helpers.files import check_folder
 from helpers.images import read_labels, write_image, write_labels
@@ -484,6 +484,67 @@ def test_a_submission_has_the_confusion_that_evaluate_counted(sized_run, small_c
     assert cli.main([str(argument) for argument in arguments]) == 0
     assert (expected[1:].sum(axis=0) > 0).sum() > 1  # more than one class is predicted
     np.testing.assert_array_equal(json.loads(scores.read_text())['confusion_matrix'], expected)
+
+
+@pytest.fixture(scope='module')
+def other_model(small_model, tmp_path_factory):
+    """`small_model` with other score layers."""
+    with FCN8s(model_load_dir=small_model) as network:
+        for variable in network.model.weights:
+            if '/score_' in variable.op.name:
+                value = np.random.RandomState(9).normal(0, 0.05, variable.shape.as_list())
+                network.sess.run(variable.initializer, {variable.initializer.inputs[1]: value})
+        return network.save(str(tmp_path_factory.mktemp('other')), saver='saved_model', name='other', force_save=True)
+
+
+def test_the_mean_of_several_models(small_model, other_model, images, tmp_path):
+    out, image = tmp_path / 'out', random_image(20, 30, 0)
+    path = os.path.join(images, 'one.png')
+    assert predict(small_model, path, '--also', other_model, '--out', out, '--ids', '--softmax') == 0
+    soft_max = []
+    for model_dir in (small_model, other_model):
+        with frozen_network.open_model(model_dir) as model:
+            soft_max.append(model.predict([image], argmax=False)[0].astype(np.float64))
+    mean = np.mean(soft_max, axis=0)
+    assert all((one.argmax(axis=-1) != mean.argmax(axis=-1)).any() for one in soft_max)
+    np.testing.assert_array_equal(read_labels(str(out / 'one_ids.png')), mean.argmax(axis=-1))
+    with np.load(str(out / 'one_softmax.npz')) as stored:
+        np.testing.assert_allclose(stored['softmax'], mean, atol=1e-6)
+    shared = tmp_path / 'shared'
+    assert predict(small_model, images, '--also', other_model, '--out', shared, '--ids', '--workers', 2) == 0
+    np.testing.assert_array_equal(read_labels(str(shared / 'one_ids.png')), mean.argmax(axis=-1))
+
+
+def test_models_that_cannot_be_averaged_are_refused(small_model, other_model, sized_run, images, tmp_path, capsys):
+    out = tmp_path / 'out'
+    assert predict(small_model, other_model, images, '--out', out) == 2
+    assert 'is a model, and images were expected. To average its soft-max' in unbroken(capsys)
+    assert predict(small_model, images, '--also', sized_run, '--out', out) == 2
+    assert 'evaluated at images as they are and' in unbroken(capsys)
+    assert predict(small_model, images, '--also', small_model, '--out', out) == 2
+    assert 'came twice' in unbroken(capsys)
+    assert not out.exists()
+    assert predict(small_model, images, '--also', sized_run, '--size', 16, 32, '--out', out) == 0
+
+
+def unbroken(capsys):
+    """What was printed to stderr, without breaks of lines."""
+    return ' '.join(capsys.readouterr().err.split())
+
+
+def test_a_video_of_the_mean_of_two_models(small_model, other_model, tmp_path, monkeypatch):
+    calls = []
+    original = frozen_network.InferenceGraph.predict
+
+    def recording(self, images, argmax=True):
+        calls.append(self.model_dir)
+        return original(self, images, argmax)
+
+    monkeypatch.setattr(frozen_network.InferenceGraph, 'predict', recording)
+    write_image(str(tmp_path / 'frames' / '0.png'), random_image(32, 48, 0))
+    arguments = ['video', small_model, str(tmp_path / 'frames'), str(tmp_path / 'out.mp4'), '--also', other_model]
+    assert cli.main(arguments) == 0
+    assert calls == [small_model, other_model]
 
 
 def test_a_run_is_predicted_at_the_size_it_was_evaluated_at_and_says_so(sized_run, images, tmp_path, capsys):

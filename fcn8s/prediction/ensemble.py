@@ -1,0 +1,122 @@
+"""Several trained networks that predict as one: the mean of their soft-max.
+
+Trainings that differ in their seed, or in what they were trained on (cross-validation), are wrong at different pixels,
+so that their mean is right more often than each of them.
+"""
+
+from typing import Any, List, NamedTuple, Sequence
+
+import numpy as np
+
+from helpers.image_rules import ImageRules
+from helpers.label_spaces import LabelSpace, is_nameless
+
+
+class Member(NamedTuple):
+    """What has to agree between networks that are averaged. name: what messages call the network."""
+
+    name: str
+    label_space: LabelSpace
+    image_rules: ImageRules
+
+
+def check_members(members: Sequence[Member]) -> None:
+    """Raises ValueError, naming what differs, unless all members have the classes and image rules of the first."""
+    first = members[0]
+    for other in members[1:]:
+        difference = _difference(first, other)
+        if difference:
+            raise ValueError(
+                'networks that are averaged need the same classes and input, but {}. Leave one of the two out.'.format(
+                    difference
+                )
+            )
+
+
+def _difference(first: Member, other: Member) -> str:
+    """What differs, or ''."""
+    ours, theirs = first.label_space, other.label_space
+    said = '{} has {{}}, and {} {{}}'.format(first.name, other.name)
+    if ours.num_classes != theirs.num_classes:
+        return said.format('{} classes'.format(ours.num_classes), theirs.num_classes)
+    if ours.ignore_id != theirs.ignore_id:
+        return said.format('the ignore ID {}'.format(ours.ignore_id), theirs.ignore_id)
+    if not is_nameless(ours) and not is_nameless(theirs):
+        for number, names in enumerate(zip(ours.class_names, theirs.class_names)):
+            if names[0] != names[1]:
+                return said.format('{!r} as class {}'.format(names[0], number), repr(names[1]))
+    if ours.void_class_ids != theirs.void_class_ids:
+        return said.format('the void classes {}'.format(ours.void_class_ids), theirs.void_class_ids)
+    for field in ImageRules._fields:
+        mine, others = getattr(first.image_rules, field), getattr(other.image_rules, field)
+        if mine != others:
+            return said.format('{} {!r} as a rule for images'.format(field, mine), repr(others))
+    return ''
+
+
+class Ensemble:
+    """Open networks whose soft-max is averaged; a context manager that closes them.
+
+    `Predictor(ensemble.predict, ensemble.num_classes, averages=True)` predicts images of any size with it.
+
+    Attributes:
+        models: The networks.
+        label_space: The classes of the first that has names for them; num_classes = C.
+        image_rules: How image files become what the networks take.
+        precision, engine, model_dir: Those of the networks, with ' + ' between those that differ.
+    """
+
+    def __init__(self, models: Sequence[Any]) -> None:
+        """
+        Args:
+            models: What `open_model` returns, one or more. From here on they belong to the ensemble: where it cannot
+                be made, they are closed.
+
+        Raises:
+            ValueError: There are none, or their classes or image rules differ; the message names what does.
+        """
+        self.models: List[Any] = list(models)
+        try:
+            if not self.models:
+                raise ValueError('models is empty; it has to hold one or more open networks.')
+            check_members([Member(model.model_dir, model.label_space, model.image_rules) for model in self.models])
+        except BaseException:
+            self.close()
+            raise
+        spaces = [model.label_space for model in self.models]
+        self.label_space: LabelSpace = next((space for space in spaces if not is_nameless(space)), spaces[0])
+        self.num_classes: int = self.label_space.num_classes
+        self.image_rules: ImageRules = self.models[0].image_rules
+        self.precision, self.engine, self.model_dir = (
+            ' + '.join(dict.fromkeys(getattr(model, name) for model in self.models))
+            for name in ('precision', 'engine', 'model_dir')
+        )
+
+    def predict(self, images: Any, argmax: bool = True) -> np.ndarray:
+        """Predicts images of one size.
+
+        Args:
+            images: uint8 [N, H, W, channels], RGB as a rule, or a list of images.
+
+        Returns:
+            Class IDs, uint8 [N, H, W], or with `argmax=False` the mean soft-max, float32 [N, H, W, C].
+
+        Raises:
+            ValueError: As `predict` of each network.
+        """
+        total = self.models[0].predict(images, argmax=False)
+        for model in self.models[1:]:
+            total = total + model.predict(images, argmax=False)
+        total = total / np.float32(len(self.models))
+        return np.argmax(total, axis=-1).astype(np.uint8) if argmax else total
+
+    def close(self) -> None:
+        """Frees the networks; may be called again."""
+        for model in self.models:
+            model.close()
+
+    def __enter__(self) -> 'Ensemble':
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.close()
