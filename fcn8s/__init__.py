@@ -4,12 +4,13 @@ This is the table of contents. What a name stands for is loaded when it is first
 and the version are instant, and what needs no TensorFlow does not load it.
 """
 
+from fcn8s.foreign_folders import explained, refuse_foreign
+
 try:
     from helpers.lazy_imports import keep_moved_modules, lazy_names
 except ImportError as error:
-    from fcn8s.foreign_folders import explained
-
     raise explained(error) from error
+refuse_foreign('helpers')
 
 __version__ = '1.1.0'
 

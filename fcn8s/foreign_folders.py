@@ -15,14 +15,31 @@ _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 def explained(error: ImportError) -> ImportError:
     """The error with its cause, where a foreign folder is one; else the error as it came."""
     for name in OURS:
-        found = _place(name)
-        if found is not None and not os.path.samefile(found, os.path.join(_HOME, name)):
-            return ImportError(
-                "{}: 'import {}' finds {}, which does not belong to this library but comes first, as files beside a "
-                'script do. Rename that, or start the script from elsewhere; docs/migrating.md says what replaces the '
-                'files of 2017.'.format(error, name, found)
-            )
+        cause = _cause(name)
+        if cause is not None:
+            return ImportError('{}: {}'.format(error, cause))
     return error
+
+
+def refuse_foreign(name: str) -> None:
+    """Raises ImportError where a package of this library is found elsewhere.
+
+    Not every foreign folder lacks what is imported first: an editable installation adds this library's modules to it.
+    """
+    cause = _cause(name)
+    if cause is not None:
+        raise ImportError(cause)
+
+
+def _cause(name: str) -> Optional[str]:
+    found = _place(name)
+    if found is None or os.path.realpath(found) == os.path.realpath(os.path.join(_HOME, name)):
+        return None
+    return (
+        "'import {}' finds {}, which does not belong to this library but comes first, as files beside a script do. "
+        'Rename that, or start the script from elsewhere; docs/migrating.md says what replaces the files of '
+        '2017.'.format(name, found)
+    )
 
 
 def _place(name: str) -> Optional[str]:

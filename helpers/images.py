@@ -295,8 +295,10 @@ def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, 
     ]
     if not found:
         raise FileNotFoundError(
-            'There is no image with one of the extensions {} in {}.'.format(
-                ', '.join(extension.lstrip('.') for extension in extensions), source
+            'There is no image with one of the extensions {} in {}{}.'.format(
+                ', '.join(extension.lstrip('.') for extension in extensions),
+                source,
+                ' itself (its subfolders are not looked into)' if os.path.isdir(source) and not recursive else '',
             )
         )
     return sorted(found, key=natural_sort_key)

@@ -309,3 +309,13 @@ def test_a_folder_of_2017_beside_the_script_gets_a_clear_word(root_dir, tmp_path
     last = done.stderr.strip().splitlines()[-1]
     assert 'which does not belong to this library' in last and str(tmp_path / folder) in last, done.stderr
     assert 'docs/migrating.md' in last
+
+
+def test_a_folder_of_2017_is_told_also_where_an_editable_installation_adds_to_it(monkeypatch, tmp_path):
+    """There `helpers.lazy_imports` is found although `helpers` is foreign."""
+    from fcn8s import foreign_folders
+
+    foreign_folders.refuse_foreign('helpers')
+    monkeypatch.setattr(foreign_folders, '_HOME', str(tmp_path))
+    with pytest.raises(ImportError, match="'import helpers' finds .*helpers, which does not belong to this library"):
+        foreign_folders.refuse_foreign('helpers')

@@ -352,6 +352,8 @@ def test_finding(tree):
     assert names(find_images(tree, ['.png']), tree) == ['frame2.PNG', 'frame10.png', 'sub/frame3.png']
     assert names(find_images(str(tree / 'sub' / '**' / '*')), tree) == ['sub/deep/frame4.webp', 'sub/frame3.png']
     assert find_images(tree / 'notes.txt') == [str(tree / 'notes.txt')]
+    with pytest.raises(FileNotFoundError, match='extensions webp in .* itself .its subfolders are not looked into.'):
+        find_images(tree, ['.webp'], recursive=False)
 
 
 def test_finding_leaves_hidden_folders_out(tree):
