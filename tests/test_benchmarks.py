@@ -22,7 +22,8 @@ SMALL = {
     'bench_plan.py': NETWORK + '--precision float32',
     'bench_video.py': NETWORK + '--rounds 1 --frames 4',
     'bench_evaluation.py': NETWORK + '--rounds 1 --images 2',
-    'bench_export.py': '--size 64 128 --width-divisor 64 --rounds 1 --frames 3 --scenes 3',
+    'bench_export.py': '--size 64 128 --width-divisor 64 --rounds 1 --frames 3 --scenes 3 --formats openvino '
+    '--only sizes,engine,video',
     'bench_distributed.py': '--quick',
     'bench_data.py': '--size 128 256 --rounds 1 --pairs 4',
     'ablation.py': '--scenes 4 --batch 2 --epochs 1 --eval-every 1 --width-divisor 16 --only 0',
