@@ -39,7 +39,7 @@ from data_generator.files.legends import Legend, find_legend, read_legend
 from data_generator.files.masks import Conversion, own_conversion
 from data_generator.files.palettes import color_palette
 from data_generator.files.processed import converted_labels
-from data_generator.files.splits import begin_with
+from data_generator.files.splits import Folds, begin_with, divide
 from data_generator.transforms.options import TRANSFORM_NAMES
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
 from helpers.images import extensions_for
@@ -286,6 +286,24 @@ class BatchGenerator:
                 )
             )
         return self._part(not held for held in is_held), self._part(is_held)
+
+    def folds(self, number: int, seed: int = 0) -> Folds:
+        """Divides the dataset for cross-validation, into parts of about the same size.
+
+        `for prefixes in data.folds(5).prefixes: train, held = data.hold_out(*prefixes)` trains and scores on each.
+
+        Args:
+            number: How many parts, from 2.
+            seed: Of the division; the same on every machine.
+
+        Returns:
+            `prefixes`, of each part; and `unit`, what is never divided: 'folders' where there are so many, else
+            'sequences' (images whose names are alike up to the first underscore), else 'images'.
+
+        Raises:
+            ValueError: There are no so many images, or `number` is below 2.
+        """
+        return divide(self.pairs, number, seed)
 
     def only(self, *prefixes: str) -> 'BatchGenerator':
         """Takes the images whose file names begin with one of `prefixes`. Raises as `hold_out`, but for all of them."""

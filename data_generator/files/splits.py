@@ -1,7 +1,9 @@
-"""Choosing images of a dataset by how their file names begin."""
+"""Choosing images of a dataset by how their file names begin, and dividing it for cross-validation."""
 
+import bisect
 import os
-from typing import List, Sequence
+import random
+from typing import Collection, Dict, List, NamedTuple, Sequence
 
 from data_generator.errors import DataError
 from data_generator.files.discovery import Pair
@@ -9,6 +11,8 @@ from data_generator.files.discovery import Pair
 
 def begin_with(pairs: Sequence[Pair], prefixes: Sequence[str]) -> List[bool]:
     """Says of each pair whether the name of its image, without folders, begins with one of `prefixes`.
+
+    A prefix with a slash in it is compared with the path, from any of its folders on.
 
     Raises:
         ValueError: No prefix, or an empty one.
@@ -21,11 +25,88 @@ def begin_with(pairs: Sequence[Pair], prefixes: Sequence[str]) -> List[bool]:
             )
         )
     names = [os.path.basename(pair.image) for pair in pairs]
+    ordered = sorted(names)
+    paths = ['/' + path for path in _relative_paths(pairs)] if any('/' in prefix for prefix in prefixes) else []
     for prefix in prefixes:
-        if not any(name.startswith(prefix) for name in names):
+        if '/' in prefix:
+            is_there = any('/' + prefix in path for path in paths)
+        else:
+            first = bisect.bisect_left(ordered, prefix)  # names that begin so come there
+            is_there = first < len(ordered) and ordered[first].startswith(prefix)
+        if not is_there:
             raise DataError(
                 'None of {} images has a name that begins with {!r}; they are called {} to {}.'.format(
                     len(names), prefix, min(names), max(names)
                 )
             )
-    return [name.startswith(tuple(prefixes)) for name in names]
+    of_names = tuple(prefix for prefix in prefixes if '/' not in prefix)
+    of_paths = ['/' + prefix for prefix in prefixes if '/' in prefix]
+    found = [name.startswith(of_names) for name in names]
+    if not of_paths:
+        return found
+    return [is_found or any(part in path for part in of_paths) for is_found, path in zip(found, paths)]
+
+
+def _relative_paths(pairs: Sequence[Pair]) -> List[str]:
+    """The images' paths below the folder that they have in common, with slashes."""
+    root = os.path.commonpath([os.path.dirname(os.path.abspath(pair.image)) for pair in pairs])
+    return [os.path.relpath(os.path.abspath(pair.image), root).replace(os.sep, '/') for pair in pairs]
+
+
+class Folds(NamedTuple):
+    """A division into parts that are held out in turn.
+
+    prefixes: of each part, as `begin_with` takes them. unit: what stays together: 'folders', 'sequences' (images whose
+    names are alike up to the first underscore), or 'images', each by itself.
+    """
+
+    prefixes: List[List[str]]
+    unit: str
+
+
+def divide(pairs: Sequence[Pair], number: int, seed: int = 0) -> Folds:
+    """Divides a dataset into `number` parts of about the same size, by folders or sequences where there are so many.
+
+    Images of one drive are too alike to be trained on and scored: where there are folders enough each goes into one
+    part as a whole, else sequences do.
+
+    Raises:
+        ValueError: `number` is no whole number from 2 to the number of images.
+    """
+    if isinstance(number, bool) or not isinstance(number, int) or not 2 <= number <= len(pairs):
+        raise ValueError(
+            '{!r} folds of {} images were asked for; the number has to be from 2 to that of the images, for example '
+            '5.'.format(number, len(pairs))
+        )
+    paths = _relative_paths(pairs)
+    names = [os.path.basename(path) for path in paths]
+    folders = [path[: -len(name)] for path, name in zip(paths, names)]
+    sequences = [name.split('_')[0] + '_' if '_' in name else name for name in names]
+    for unit, keys in (('folders', folders), ('sequences', sequences)):
+        if number <= len(set(keys)) < len(pairs) and (unit == 'sequences' or _are_apart(set(folders))):
+            return Folds(_shared_out(keys, number, seed), unit)
+    return Folds(_shared_out(names if len(set(names)) == len(names) else paths, number, seed), 'images')
+
+
+def _are_apart(folders: Collection[str]) -> bool:
+    """Whether each folder, as a prefix, is of its own images and no others."""
+    if '' in folders:
+        return False
+    return not any('/' + one in '/' + other for one in folders for other in folders if one != other)
+
+
+def _shared_out(keys: Sequence[str], number: int, seed: int) -> List[List[str]]:
+    """The different keys in `number` parts: in random order, the most frequent first, each to the smallest part."""
+    counts: Dict[str, int] = {}
+    for key in keys:
+        counts[key] = counts.get(key, 0) + 1
+    order = sorted(counts)
+    random.Random(seed).shuffle(order)
+    order.sort(key=lambda key: -counts[key])
+    parts: List[List[str]] = [[] for _ in range(number)]
+    sizes = [0] * number
+    for key in order:
+        smallest = sizes.index(min(sizes))
+        parts[smallest].append(key)
+        sizes[smallest] += counts[key]
+    return [sorted(part) for part in parts]

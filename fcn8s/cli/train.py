@@ -4,8 +4,9 @@ import argparse
 import contextlib
 import os
 import shlex
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+from fcn8s.cli import cross_validation
 from fcn8s.cli.options import labels, training
 from fcn8s.cli.options.images import image_rules, rules_to_begin_with
 from fcn8s.cli.options.workers import silent_output
@@ -41,7 +42,9 @@ def add_parser(subparsers: Any) -> None:
         '--run', dest='run_dir', metavar='DIR', help='the run directory to make (default: runs/DATE-TIME)'
     )
     parser.add_argument('--seed', type=int, default=0, help='of shuffling, augmentation and dropout (default: 0)')
-    training.add_data_arguments(parser.add_argument_group('data'))
+    data = parser.add_argument_group('data')
+    training.add_data_arguments(data)
+    cross_validation.add_arguments(data)
     training.add_augmentation_arguments(parser.add_argument_group('augmentation'))
     training.add_network_arguments(parser.add_argument_group('network'))
     training.add_training_arguments(parser.add_argument_group('training'))
@@ -58,8 +61,16 @@ def run(args: argparse.Namespace) -> int:
         return 0
     cluster = cluster_from_environment(os.environ)
     if typed.get('workers', 1) > 1 and 'of_cluster' not in typed:
+        if cross_validation.is_asked_for(typed) and 'fold' not in typed:
+            raise ValueError(cross_validation.ONE_AFTER_THE_OTHER)
         return _launch(args.argv, typed['workers'], cluster)
     is_first = cluster is None or cluster.is_first
+    if cross_validation.is_asked_for(typed):
+        with contextlib.nullcontext() if is_first else silent_output():
+            cross_validation.cross_validate(
+                typed, args.defaults, cluster is not None, is_first, _trainer(args, cluster)
+            )
+        return 0
     options = training.resolve(typed, args.defaults, writes=is_first)
     if options.overfit_one_batch is not None:
         return _overfit(options)
@@ -67,6 +78,16 @@ def run(args: argparse.Namespace) -> int:
         workers = 1 if cluster is None else cluster.size
         train_run(options, workers, is_first, _recipe_watchers(options, args.defaults, workers))
     return 0
+
+
+def _trainer(args: argparse.Namespace, cluster: Any) -> Callable[[argparse.Namespace], None]:
+    """What trains by options, in the cluster of this process."""
+    workers, is_first = (1, True) if cluster is None else (cluster.size, cluster.is_first)
+
+    def train(options: argparse.Namespace) -> None:
+        train_run(options, workers, is_first, _recipe_watchers(options, args.defaults, workers))
+
+    return train
 
 
 def _launch(argv: List[str], workers: int, cluster: Any) -> int:
@@ -207,7 +228,8 @@ def _evaluates(options: argparse.Namespace) -> bool:
 def _closing_lines(options: argparse.Namespace) -> str:
     run_dir, fcn8s = shlex.quote(options.run_dir), program()
     evaluate = ''
-    if _evaluates(options):
+    # The names of single images, as cross-validation may have drawn them, are no line to type.
+    if _evaluates(options) and len(options.hold_out or []) <= 8:
         evaluate = 'evaluate:\n  {} evaluate {} {}\n'.format(fcn8s, run_dir, _data_flags(options))
     return (
         '\nThe run is in {run}\n{evaluate}predict:\n  {fcn8s} predict {run} IMAGE '

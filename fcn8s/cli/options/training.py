@@ -27,6 +27,7 @@ RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout
 _NOT_STORED = (
     *('resume', 'run_dir', 'list_recipes', 'overfit_one_batch'),
     *('workers', 'wire', 'timeout', 'of_cluster'),
+    *('folds', 'fold'),
 )
 # What a parser's result holds besides options.
 NO_OPTIONS = ('run', 'defaults', 'command', 'argv')
@@ -322,6 +323,8 @@ def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.N
     _check_belongings(typed, given)
     _check_network(given)
     options = argparse.Namespace(**dict(defaults, **given))
+    if getattr(options, 'folds', None) is not None:
+        raise ValueError('folds in a recipe; say --folds {} in the command.'.format(options.folds))
     check_threads(options.threads)
     check_loss(options.loss, options.normalize, options.class_weights, options.label_smoothing)
     if options.rate_multipliers is not None:

@@ -1,0 +1,248 @@
+"""`fcn8s train --folds K`: K trainings, each scored on a part of the data that it has not seen.
+
+RUN/folds.json             the settings, each fold's scores, their mean and standard error
+RUN/fold-1 ... fold-K      a run each, as `fcn8s train --hold-out` makes it
+RUN/fold-I/fold.json       written when that fold is done
+"""
+
+import argparse
+import json
+import math
+import os
+import shlex
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from fcn8s.cli.options import training
+from fcn8s.cli.terminal import program
+from fcn8s.evaluation.scores import METRICS
+
+FOLDS_FILE = 'folds.json'
+FOLD_FILE = 'fold.json'
+ONE_AFTER_THE_OTHER = (
+    '--folds trains one network after the other, and several workers train one. Give them one with --fold I.'
+)
+# What may differ between the calls that make one cross-validation.
+_MAY_DIFFER = ('run_dir', 'folds', 'fold', 'threads', 'cache', 'workers', 'wire', 'timeout', 'of_cluster', 'report')
+# What says by itself what is evaluated on, or is no training.
+_CONTRADICT = ('resume', 'overfit_one_batch', 'hold_out', 'val_split', 'val_images', 'val_labels')
+
+
+def add_arguments(group: Any) -> None:
+    """--folds and --fold."""
+    group.add_argument(
+        '--folds',
+        type=int,
+        metavar='K',
+        help='cross-validation: divide the training data into K parts, by folders or sequences where there are enough, '
+        'and train K networks, RUN/fold-1 ..., each scored on the part that it has not seen; the same command goes on',
+    )
+    group.add_argument('--fold', type=int, metavar='I', help='with --folds: train only the I-th network')
+
+
+def is_asked_for(typed: Dict[str, Any]) -> bool:
+    """Whether the options ask for folds. Raises ValueError for --fold alone."""
+    if 'fold' in typed and 'folds' not in typed:
+        raise ValueError('--fold came without --folds, to which it belongs. Add that, or leave it out.')
+    return 'folds' in typed
+
+
+def cross_validate(
+    typed: Dict[str, Any], defaults: Dict[str, Any], is_one_of_several: bool, is_first: bool, train: Callable
+) -> None:
+    """Trains what is asked for and not done yet, and prints the table of scores.
+
+    Args:
+        typed: Options that were typed. defaults: Of all.
+        is_one_of_several: Whether several workers train together. is_first: Whether this one writes.
+        train: Trains by options (a Namespace) and leaves their run.
+
+    Raises:
+        ValueError: Options do not go together, or are others than those that this cross-validation began with.
+    """
+    _check(typed, is_one_of_several)
+    number, root = typed['folds'], typed['run_dir']
+    options = _options_of_a_fold(typed, defaults, ['?'], os.path.join(root, 'fold-1'))
+    prefixes, unit, sizes = _divide(options, number)
+    _begin(root, number, options, is_first)
+    chosen = [typed['fold']] if 'fold' in typed else range(1, number + 1)
+    print('{} folds of {}: {} images'.format(number, unit, ', '.join(map(str, sizes))))
+    for fold in chosen:
+        place = os.path.join(root, 'fold-{}'.format(fold))
+        if os.path.exists(os.path.join(place, FOLD_FILE)):
+            print('fold {} of {} is done'.format(fold, number))
+            continue
+        print('\nfold {} of {}: {} images are held out'.format(fold, number, sizes[fold - 1]), flush=True)
+        try:
+            train(_options_to_go_on(typed, defaults, prefixes[fold - 1], place))
+        except KeyboardInterrupt:
+            print('interrupted in fold {}; the same command goes on from there'.format(fold))
+            raise
+        if is_first:
+            _note_done(place, fold, prefixes[fold - 1], sizes[fold - 1])
+    if is_first:
+        print(summarize(root, number))
+
+
+def _check(typed: Dict[str, Any], is_one_of_several: bool) -> None:
+    number = typed['folds']
+    if number < 2:
+        raise ValueError('--folds is {}; it has to be 2 or more, for example 5.'.format(number))
+    if not 1 <= typed.get('fold', 1) <= number:
+        raise ValueError('--fold is {}; it has to be from 1 to {}.'.format(typed['fold'], number))
+    strays = ['--' + name.replace('_', '-') for name in _CONTRADICT if name in typed]
+    if strays:
+        raise ValueError(
+            '--folds evaluates each network on its part of the training data, and {} came too. Leave one out; an '
+            'interrupted cross-validation goes on with the command that began it.'.format(', '.join(strays))
+        )
+    if 'run_dir' not in typed:
+        raise ValueError('--folds needs --run DIR: the same command with it goes on where one was interrupted.')
+    if is_one_of_several and 'fold' not in typed:
+        raise ValueError(ONE_AFTER_THE_OTHER)
+
+
+def _options_of_a_fold(
+    typed: Dict[str, Any], defaults: Dict[str, Any], prefixes: List[str], place: str
+) -> argparse.Namespace:
+    own = {name: value for name, value in typed.items() if name not in ('folds', 'fold', 'run_dir')}
+    return training.resolve(dict(own, hold_out=prefixes, run_dir=place), defaults, writes=False)
+
+
+def _options_to_go_on(
+    typed: Dict[str, Any], defaults: Dict[str, Any], prefixes: List[str], place: str
+) -> argparse.Namespace:
+    """Of a fold from its beginning, or from where it was interrupted."""
+    from fcn8s.saving import runs
+
+    if not runs.is_run(place):
+        runs.check_free(place)
+        return _options_of_a_fold(typed, defaults, prefixes, place)
+    own = {name: typed[name] for name in training.RESUMABLE + ('of_cluster',) if name in typed and name != 'epochs'}
+    return training.resolve(dict(own, resume=place), defaults)
+
+
+def _divide(options: argparse.Namespace, number: int) -> Tuple[List[List[str]], str, List[int]]:
+    """The prefixes of each fold, what is not divided, and how many images each fold holds out."""
+    from data_generator.files.splits import begin_with
+    from fcn8s.cli.train import open_datasets
+
+    whole, _ = open_datasets(argparse.Namespace(**dict(vars(options), hold_out=None, val_split='', val_images=None)))
+    folds = whole.folds(number, options.seed)
+    sizes = [sum(begin_with(whole.pairs, prefixes)) for prefixes in folds.prefixes]
+    return folds.prefixes, folds.unit, sizes
+
+
+def _begin(root: str, number: int, options: argparse.Namespace, is_first: bool) -> None:
+    """Writes down what is trained, or compares it with what is written down."""
+    from fcn8s.saving import runs
+    from helpers.files import atomic_write_json, to_json
+
+    command = {name: value for name, value in training.storable(options).items() if name not in _MAY_DIFFER}
+    settings = to_json(dict({name: value for name, value in command.items() if name != 'hold_out'}, folds=number))
+    path = os.path.join(root, FOLDS_FILE)
+    if os.path.exists(path):
+        known = _read(path).get('command')
+        if not isinstance(known, dict):
+            raise ValueError('{} is damaged: it has no settings. Take another --run.'.format(path))
+        different = sorted(name for name in set(known) | set(settings) if known.get(name) != settings.get(name))
+        if different:
+            raise ValueError(
+                '{} was begun with other settings ({}). Give those, or another --run.'.format(
+                    root, ', '.join(different)
+                )
+            )
+        return
+    if is_first:
+        if runs.is_run(root):
+            raise ValueError('{} holds a run. Give --folds another --run.'.format(root))
+        os.makedirs(root, exist_ok=True)
+        atomic_write_json(path, {'command': settings})
+
+
+def _read(path: str) -> Dict[str, Any]:
+    try:
+        with open(path, encoding='utf-8') as file:
+            content = json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise ValueError('{} is damaged: {}'.format(path, error)) from error
+    if not isinstance(content, dict):
+        raise ValueError('{} is damaged: it holds no table of settings.'.format(path))
+    return content
+
+
+def _note_done(place: str, fold: int, prefixes: List[str], size: int) -> None:
+    from fcn8s.saving import runs
+    from helpers.files import atomic_write_json, to_json
+
+    records = [record for record in runs.read_metrics(runs.open_run(place)) if record.get('evaluation')]
+    best = max(records, key=lambda record: record['evaluation']['mean_iou'])
+    found = dict(
+        fold=fold,
+        run=os.path.basename(place),
+        num_images=size,
+        held_out=prefixes,
+        epoch=records[-1].get('epoch'),
+        scores=_scores_of(records[-1]),
+        best=dict(epoch=best.get('epoch'), scores=_scores_of(best)),
+    )
+    atomic_write_json(os.path.join(place, FOLD_FILE), to_json(found))
+
+
+def _scores_of(record: Dict[str, Any]) -> Dict[str, float]:
+    return {name: record['evaluation'][name] for name in METRICS if name in record['evaluation']}
+
+
+def mean_and_error(values: List[float]) -> Tuple[float, float]:
+    """The mean, and its standard error; NaN for that of one value."""
+    mean = sum(values) / len(values)
+    if len(values) < 2:
+        return mean, math.nan
+    return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values))
+
+
+def summarize(root: str, number: int) -> str:
+    """Writes the scores of all folds that are done into RUN/folds.json, and returns the table that is printed."""
+    from helpers.files import atomic_write_json, to_json
+
+    paths = [os.path.join(root, 'fold-{}'.format(fold), FOLD_FILE) for fold in range(1, number + 1)]
+    done = [_read(path) for path in paths if os.path.exists(path)]
+    names = [name for name in METRICS if all(name in fold['scores'] for fold in done)]
+    statistics = {name: mean_and_error([fold['scores'][name] for fold in done]) for name in names}
+    content = dict(
+        _read(os.path.join(root, FOLDS_FILE)),
+        folds=done,
+        mean={name: mean for name, (mean, _) in statistics.items()},
+        standard_error={name: None if math.isnan(error) else error for name, (_, error) in statistics.items()},
+    )
+    atomic_write_json(os.path.join(root, FOLDS_FILE), to_json(content))
+    return _table(root, number, done, statistics)
+
+
+def _table(root: str, number: int, done: List[Dict[str, Any]], statistics: Dict[str, Tuple[float, float]]) -> str:
+    from helpers.tables import align_columns
+
+    rows = [['fold', 'images', 'epoch'] + [METRICS[name].title for name in statistics] + ['best mean IoU']]
+    for fold in done:
+        scores = [_number(name, fold['scores'][name]) for name in statistics]
+        best = _number('mean_iou', fold['best']['scores']['mean_iou'])
+        rows.append([str(fold['fold']), str(fold['num_images']), str(fold['epoch'])] + scores + [best])
+    for title, place in (('mean', 0), ('standard error', 1)):
+        values = [_number(name, pair[place]) for name, pair in statistics.items()]
+        rows.append([title, '', ''] + values + [''])
+    lines = align_columns(rows)
+    runs = ' '.join(shlex.quote(os.path.join(root, fold['run'])) for fold in done)
+    lines += [
+        '',
+        'Scores after the last evaluation, in per cent but for the loss. The best one was chosen by the very images '
+        'that it is of, and is too good.',
+    ]
+    if len(done) < number:
+        lines.append('{} of {} folds are done.'.format(len(done), number))
+    lines += ['scores: {}'.format(os.path.join(root, FOLDS_FILE)), 'their mean as one network, on other images:']
+    return '\n' + '\n'.join(lines + ['  {} evaluate {} --data DATA'.format(program(), runs)])
+
+
+def _number(name: str, value: Optional[float]) -> str:
+    if value is None or math.isnan(value):
+        return '-'
+    return '{:.4f}'.format(value) if name == 'loss' else '{:.2f}'.format(100 * value)

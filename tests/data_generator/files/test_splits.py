@@ -1,0 +1,71 @@
+"""Folds of a dataset: every image in one of them, whole folders and sequences where there are enough."""
+
+import os
+
+import pytest
+
+from data_generator.files.discovery import Pair
+from data_generator.files.splits import begin_with, divide
+
+
+def pairs_of(*paths):
+    return [Pair(os.path.join(os.sep + 'data', *path.split('/')), None) for path in paths]
+
+
+def members(pairs, folds):
+    """The numbers of the images in each fold; each in one alone."""
+    found = [
+        {number for number, is_held in enumerate(begin_with(pairs, prefixes)) if is_held} for prefixes in folds.prefixes
+    ]
+    assert sorted(number for fold in found for number in fold) == list(range(len(pairs)))
+    return found
+
+
+def test_folders_stay_whole_and_parts_are_alike_in_size():
+    counts = {'aachen': 9, 'bochum': 4, 'bremen': 3, 'ulm': 2}
+    pairs = pairs_of(*['{0}/{0}_{1}.png'.format(city, n) for city, count in counts.items() for n in range(count)])
+    folds = divide(pairs, 2)
+    assert folds.unit == 'folders'
+    assert sorted(len(fold) for fold in members(pairs, folds)) == [9, 9]
+    assert sorted(map(sorted, folds.prefixes)) == [['aachen/'], ['bochum/', 'bremen/', 'ulm/']]
+
+
+def test_sequences_stay_whole_where_there_are_no_folders():
+    names = ['{}_{:04d}.png'.format(film, n) for film in ('0001TP', '0006R0', '0016E5') for n in range(4)]
+    pairs = pairs_of(*names)
+    folds = divide(pairs, 3)
+    assert folds.unit == 'sequences' and sorted(folds.prefixes) == [['0001TP_'], ['0006R0_'], ['0016E5_']]
+    single = divide(pairs, 4)  # more than there are sequences
+    assert single.unit == 'images' and [len(fold) for fold in members(pairs, single)] == [3, 3, 3, 3]
+
+
+def test_folders_whose_images_are_called_alike():
+    pairs = pairs_of('a/0.png', 'a/1.png', 'b/0.png', 'b/1.png', 'ab/0.png')
+    folds = divide(pairs, 3)
+    assert folds.unit == 'folders' and members(pairs, folds)
+    assert divide(pairs, 5).unit == 'images' and members(pairs, divide(pairs, 5))
+
+
+def test_a_folder_within_another_divides_by_images():
+    pairs = pairs_of('a/0.png', 'a/1.png', 'a/b/2.png', 'c/3.png')
+    folds = divide(pairs, 2)
+    assert folds.unit == 'images' and [len(fold) for fold in members(pairs, folds)] == [2, 2]
+
+
+def test_the_seed_decides_and_nothing_else():
+    pairs = pairs_of(*['{}.png'.format(number) for number in range(20)])
+    assert divide(pairs, 4, seed=3) == divide(list(reversed(pairs)), 4, seed=3) != divide(pairs, 4, seed=4)
+    # Written down: another machine, Python or NumPy divides alike.
+    assert divide(pairs, 4, seed=0).prefixes[0] == ['{}.png'.format(number) for number in (0, 11, 12, 16, 18)]
+
+
+@pytest.mark.parametrize('number', [0, 1, 4, True, 2.0])
+def test_numbers_that_cannot_be(number):
+    with pytest.raises(ValueError, match='folds of 3 images were asked for; the number has to be from 2'):
+        divide(pairs_of('0.png', '1.png', '2.png'), number)
+
+
+def test_a_prefix_with_a_slash_is_of_the_path():
+    pairs = pairs_of('x/a/0.png', 'x/b/0.png', 'y/a/1.png')
+    assert begin_with(pairs, ['a/']) == [True, False, True]
+    assert begin_with(pairs, ['x/a/', '1']) == [True, False, True]
