@@ -12,8 +12,9 @@ from workplace import make_workplace, python_blocks, shell_commands, working_in
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Pages whose Python is no program: signatures; and those with a test of their own.
 ELSEWHERE = {'api.md', 'deploying.md', 'callbacks.md'}
-# Pages of measurements, which begin with what they are about.
-WITHOUT_AIM = {'ablation.md', 'plan.md', 'api.md'}
+# Pages of measurements, whose commands take long, and the reference.
+MEASURED = {'ablation.md', 'plan.md'}
+WITHOUT_AIM = {'api.md'}
 # What takes hours, a download or a GPU: the words are checked, and nothing is run.
 NOT_RUN = re.compile(r'--weights (keras|hed|vgg|VGG)|--recipe|SOURCE|mixed_float16|camera:|fcn8s demo|benchmarks/')
 
@@ -50,7 +51,7 @@ def test_python_is_executed(place, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    'name', [name for name in PAGES if shell_commands(page(name)) and name not in WITHOUT_AIM | ELSEWHERE]
+    'name', [name for name in PAGES if shell_commands(page(name)) and name not in MEASURED | WITHOUT_AIM | ELSEWHERE]
 )
 def test_commands_are_run(place, name):
     from fcn8s.cli import main
@@ -62,7 +63,7 @@ def test_commands_are_run(place, name):
                 assert main(words) == 0, command
 
 
-@pytest.mark.parametrize('name', [name for name in PAGES if name not in WITHOUT_AIM])
+@pytest.mark.parametrize('name', [name for name in PAGES if name not in MEASURED | WITHOUT_AIM])
 def test_commands_are_spelled_right(name):
     from fcn8s.cli import build_parser
 
@@ -92,6 +93,14 @@ def test_links_lead_somewhere(name):
         if anchor and full.endswith('.md'):
             with open(full, encoding='utf-8') as file:
                 assert anchor in anchors(file.read()), target
+
+
+@pytest.mark.parametrize('name', PAGES + ['../README.md', '../CONTRIBUTING.md'])
+def test_files_that_are_named_are_there(name):
+    # What a user has, and what 2017 had, is called otherwise.
+    folders = 'fcn8s|tests|data_generator|benchmarks|docs|example_images'
+    for path in re.findall(r'`(?:python )?((?:{})/[\w/.-]+\.\w+)'.format(folders), page(name)):
+        assert os.path.exists(os.path.join(ROOT, path)), path
 
 
 @pytest.mark.parametrize('name', [name for name in PAGES if name not in WITHOUT_AIM])
