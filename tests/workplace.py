@@ -70,6 +70,23 @@ def make_annotations(directory):
         atomic_write_json(os.path.join(directory, '{}.json'.format(number)), content)
 
 
+def make_masks(directory):
+    """Fields whose labels are colours, with the table of them; and robots, whose masks are black and white."""
+    rng = np.random.RandomState(6)
+    colors = np.array([[110, 80, 50], [60, 160, 60], [0, 0, 0]], np.uint8)
+    for number in range(3):
+        ids = rng.randint(0, 3, [3, 4]).repeat(16, axis=0).repeat(16, axis=1)
+        name = '{}.png'.format(number)
+        write_image(os.path.join(directory, 'farm', 'images', name), colors[ids] // 2 + 60)
+        write_image(os.path.join(directory, 'farm', 'labels', name), colors[ids])
+        write_image(
+            os.path.join(directory, 'robots', 'images', name), (ids[..., None] * 90).repeat(3, axis=-1).astype(np.uint8)
+        )
+        write_labels(os.path.join(directory, 'robots', 'masks', name), np.where(ids == 1, 255, 0).astype(np.uint8))
+    with open(os.path.join(directory, 'farm', 'colors.txt'), 'w') as file:
+        file.write('soil 110 80 50\ncrop 60 160 60\nvoid 0 0 0\n')
+
+
 def make_labelme(directory):
     """Two photographs with a polygon each, as labelme writes them."""
     for number in range(2):
@@ -135,6 +152,7 @@ def make_workplace(place, encoder):
     make_camvid(os.path.join(place, 'CamVid'))
     make_kitti_road(os.path.join(place, 'data_road'))
     make_own_data(os.path.join(place, 'my'))
+    make_masks(place)
     make_labelme(os.path.join(place, 'labelme'))
     make_annotations(os.path.join(place, 'my', 'annotations'))
     make_caffemodel(os.path.join(place, 'voc-fcn8s.caffemodel'))

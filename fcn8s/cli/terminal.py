@@ -14,7 +14,7 @@ import warnings
 from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 # Lines that are typed or read by programs; a break would change what they say, or hide where a command ends.
-_COMMAND = re.compile(r'\s*(\$ )?(\S*/)?(fcn8s|python\S*|pip|tensorboard) (?!.*: error: )')
+_COMMAND = re.compile(r'\s*(\$ )?(\S*/)?(fcn8s|python\S*|pip|tensorboard) (?!.*: (error|note): )')
 _DATA = re.compile(r'\s*["{}\[\]]')
 
 

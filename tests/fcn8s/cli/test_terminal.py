@@ -159,4 +159,4 @@ def test_a_note_stands_on_lines_of_its_own_beside_a_bar(monkeypatch):
     (first,) = [number for number, line in enumerate(lines) if 'note:' in line]
     assert lines[first].split('\r')[-1].startswith('fcn8s train: note: No pixel')
     assert all(len(part) <= 80 for line in lines for part in line.split('\r'))
-    assert lines[first + 1].startswith('  ') and 'class' in lines[first + 1]
+    assert lines[first + 1].startswith('  ') and 'class' in lines[first + 1] and '\\' not in screen.getvalue()
