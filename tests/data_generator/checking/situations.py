@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from data_generator import BatchGenerator
-from helpers.label_spaces import VOC
+from helpers.label_spaces import CAMVID32, VOC
 
 SIZE = (32, 48)
 NUM_TRAIN, NUM_VAL = 6, 3
@@ -79,13 +79,18 @@ def dataset(
     labels: str = 'labels/{}',
     name: str = '{}.png',
     splits: Sequence[Tuple[str, int, int]] = (('train', 0, NUM_TRAIN), ('val', 50, NUM_VAL)),
+    suffix: str = '',
 ) -> str:
-    """Images and labels of toy shapes; `write_label` is given the path of a label and its classes."""
+    """Images and labels of toy shapes; `write_label` is given the path of a label and its classes.
+
+    A label is called like its image, but for a `suffix` in place of what stands behind the number.
+    """
     for split, seed, count in splits:
         for number in range(count):
             image, label = shapes(seed + number)
             write(os.path.join(root, images.format(split), name.format(number)), image)
-            write_label(os.path.join(root, labels.format(split), name.format(number)), label)
+            label_name = name[: name.index('}') + 1] + '_{}.png'.format(suffix) if suffix else name
+            write_label(os.path.join(root, labels.format(split), label_name.format(number)), label)
     return root
 
 
@@ -313,6 +318,41 @@ def layout_voc(root: str) -> Situation:
     for split, names in (('train', '0\n1\n2'), ('val', '3\n4\n5')):
         text(os.path.join(root, 'ImageSets/Segmentation', split + '.txt'), names, 'utf-16')
     return Situation(words=['--layout voc'], classes=None)
+
+
+def layout_cityscapes(root: str) -> Situation:
+    """Road, sky and car, as the files of `labelIds` number them."""
+    dataset(
+        root,
+        values(7, 23, 26),
+        'leftImg8bit/{}/ulm',
+        'gtFine/{}/ulm',
+        'ulm_{}_leftImg8bit.png',
+        suffix='gtFine_labelIds',
+    )
+    return Situation(words=['--layout cityscapes'], classes=None)
+
+
+def layout_camvid32(root: str) -> Situation:
+    colors = [CAMVID32.colors[index] for index in range(3)]
+    dataset(root, values(*colors), '{}', '{}_labels', suffix='L')
+    return Situation(words=['--layout camvid32'])
+
+
+def layout_kitti_road(root: str) -> Situation:
+    """Published without a split: a sixth of the images validates."""
+    dataset(
+        root,
+        values((255, 0, 0), (255, 0, 255), (0, 0, 0)),
+        'training/image_2',
+        'training/gt_image_2',
+        'um_{:06d}.png',
+        [('', 0, NUM_TRAIN)],
+    )
+    folder = os.path.join(root, 'training/gt_image_2')
+    for name in os.listdir(folder):
+        os.rename(os.path.join(folder, name), os.path.join(folder, name.replace('um_', 'um_road_')))
+    return Situation(words=['--layout kitti_road'], classes=None)
 
 
 def written_by_process_all(root: str) -> Situation:
