@@ -9,7 +9,6 @@ import warnings
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union, cast
 
 import numpy as np
-from tqdm import tqdm
 
 from data_generator.batches.batching import BatchIterator, BatchOrder, stack
 from data_generator.batches.offline import ProcessedDataset, process_all, writing_to_disk
@@ -426,6 +425,8 @@ class BatchGenerator:
                 'class pixels are counted by labels and num_classes, and this BatchGenerator lacks them. Pass '
                 'ground_truth_dirs=... and num_classes=... to it.'
             )
+        from tqdm import tqdm
+
         with self.generate(1, shuffle=False, workers=workers) as batches:
             numbers = tqdm(
                 range(batches.num_batches), desc='class frequencies', unit='image', disable=not show_progress

@@ -7,6 +7,7 @@ same way in both generations, eager execution or not.
 from typing import Tuple
 
 from fcn8s.native_log import quiet_start
+from helpers.lazy_imports import put_off
 
 __all__ = [
     'ConfigProto',
@@ -27,7 +28,8 @@ __all__ = [
 ]
 
 try:
-    with quiet_start():
+    # TensorFlow 2 loads Keras as its last act, and goes on without where that fails; tf.keras loads it when it is used.
+    with quiet_start(), put_off('keras', 'tensorflow'):
         import tensorflow.compat.v1 as tf
         from google.protobuf import text_format
         from tensorflow.core.framework.variable_pb2 import VariableDef

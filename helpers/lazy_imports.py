@@ -3,12 +3,13 @@
 A package that imports everything when it is imported makes `--help` wait for TensorFlow.
 """
 
+import contextlib
 import importlib
 import importlib.abc
 import importlib.machinery
 import sys
 from types import ModuleType
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 
 def lazy_names(package: str, places: Dict[str, str]) -> Tuple[Callable[[str], Any], Callable[[], List[str]]]:
@@ -57,3 +58,42 @@ class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 def keep_moved_modules(places: Dict[str, str]) -> None:
     """Lets `import OLD` and `from OLD import ...` go on working; places: old module name -> new module name."""
     sys.meta_path.append(_MovedModules(places))
+
+
+class _PutOff(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds a package where it lies, and refuses to load it."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Optional[importlib.machinery.ModuleSpec]:
+        if name != self._package:
+            return None
+        found = importlib.machinery.PathFinder.find_spec(name, path)
+        if found is not None:
+            found.loader = self
+        return found
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> Optional[ModuleType]:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        raise ImportError('{} is not loaded yet; import it again.'.format(self._package))
+
+
+@contextlib.contextmanager
+def put_off(package: str, importer: str) -> Iterator[None]:
+    """While it is open, importing `package` raises ImportError, as if it were broken; afterwards it works as ever.
+
+    For an import of `importer` that loads the package for others, and can do without. Where either of them is loaded
+    already, nothing happens.
+    """
+    if package in sys.modules or importer in sys.modules:
+        yield
+        return
+    finder = _PutOff(package)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)

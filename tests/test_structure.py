@@ -206,6 +206,37 @@ def test_does_not_load_tensorflow(statement):
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
+SLOW_TO_LOAD = {'tensorflow', 'keras', 'torch', 'scipy', 'sklearn', 'matplotlib', 'pandas', 'moviepy', 'tqdm', 'PIL'}
+
+
+@pytest.mark.parametrize(
+    'statement, needed',
+    [
+        ('import fcn8s', set()),
+        ('import fcn8s.cli; fcn8s.cli.build_parser()', set()),
+        ('import data_generator', set()),
+        # TensorFlow itself loads scipy, and Keras, which loads the others, when somebody asks for it.
+        ('import fcn8s.backend', {'tensorflow', 'scipy'}),
+        ('from fcn8s.prediction.frozen_network import open_model', {'tensorflow', 'scipy'}),
+    ],
+)
+def test_loads_nothing_that_is_slow_and_not_needed(statement, needed):
+    if needed and sys.version_info < (3, 8):
+        pytest.skip('TensorFlow 1.15 has Keras inside of it, and loads what that loads')
+    code = statement + '; import sys; print(" ".join(sys.modules))'
+    loaded = subprocess.run([sys.executable, '-c', code], check=True, stdout=subprocess.PIPE).stdout.decode().split()
+    assert SLOW_TO_LOAD & set(loaded) <= needed
+
+
+def test_keras_is_there_for_whoever_asks_for_it():
+    code = (
+        'from fcn8s.backend import tf; import tensorflow; from tensorflow.keras import layers; '
+        'print(tensorflow.keras.layers.Dense(3).units, layers.Dense(4).units)'
+    )
+    printed = subprocess.run([sys.executable, '-c', code], check=True, stdout=subprocess.PIPE).stdout
+    assert printed.split() == [b'3', b'4']
+
+
 def test_tensorflow_is_not_switched_globally():
     code = (
         'import tensorflow as tf; before = tf.executing_eagerly(); from fcn8s import FCN8s; '

@@ -6,8 +6,6 @@ Threads and not processes, because the time goes into decoding, during which Ope
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Callable, List, Sequence, TypeVar
 
-from tqdm import tqdm
-
 Item = TypeVar('Item')
 Result = TypeVar('Result')
 
@@ -21,6 +19,8 @@ def map_in_threads(
         workers: Number of threads; 0 and 1 are the same.
         description: What is shown beside the bar.
     """
+    from tqdm import tqdm
+
     with tqdm(total=len(items), desc=description, unit='file', disable=not show_progress) as bar, ThreadPoolExecutor(
         max(1, workers)
     ) as executor:

@@ -5,7 +5,6 @@ import warnings
 from typing import Dict, List, Optional, Sequence
 
 import numpy as np
-from PIL import Image
 
 from data_generator.errors import DataError
 from helpers.aliases import Color
@@ -103,6 +102,8 @@ def color_palette(path: str) -> Optional[np.ndarray]:
             head = file.read(_HEAD_SIZE)
         palette = png_palette(head)
         if palette is None and not head.startswith(b'\x89PNG'):
+            from PIL import Image
+
             with Image.open(path) as image:
                 entries = image.getpalette() if image.mode == 'P' else None
             palette = None if entries is None else np.array(entries, np.uint8).reshape(-1, 3)

@@ -1,0 +1,47 @@
+"""Putting off a package that is slow to load."""
+
+import importlib
+import sys
+
+import pytest
+
+from helpers.lazy_imports import put_off
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """The name of a package that can be imported and is not loaded."""
+    (tmp_path / 'slow_package').mkdir()
+    (tmp_path / 'slow_package' / '__init__.py').write_text('from slow_package.part import VALUE')
+    (tmp_path / 'slow_package' / 'part.py').write_text('VALUE = 3')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield 'slow_package'
+    for name in ('slow_package', 'slow_package.part'):
+        sys.modules.pop(name, None)
+
+
+def test_a_package_that_is_put_off_is_found_and_not_loaded(package):
+    with put_off(package, 'nobody'):
+        assert importlib.util.find_spec(package).origin.endswith('__init__.py')
+        for name in (package, package + '.part'):
+            with pytest.raises(ImportError, match='slow_package is not loaded yet; import it again'):
+                importlib.import_module(name)
+        assert importlib.import_module('json')
+    assert importlib.import_module(package + '.part').VALUE == 3
+    assert importlib.import_module(package).VALUE == 3
+
+
+def test_nothing_is_put_off_that_is_loaded_or_whose_importer_is(package):
+    finders = list(sys.meta_path)
+    with put_off(package, 'sys'):
+        assert sys.meta_path == finders
+    importlib.import_module(package)
+    with put_off(package, 'nobody'):
+        assert sys.meta_path == finders
+
+
+def test_a_package_that_is_not_installed_is_missing_as_ever():
+    with put_off('not_installed', 'nobody'):
+        assert importlib.util.find_spec('not_installed') is None
+        with pytest.raises(ModuleNotFoundError, match='not_installed'):
+            importlib.import_module('not_installed')
