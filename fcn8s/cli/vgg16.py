@@ -32,6 +32,19 @@ def add_parser(subparsers: Any) -> None:
         help='fc6 with K x K kernels and C filters, fc7 with C filters, for weights that have neither: 3x3x1024 trains '
         "several times as fast as VGG-16's 7x7x4096, which is the default",
     )
+    parser.add_argument(
+        '--head-dilation',
+        type=int,
+        default=1,
+        metavar='D',
+        help='of fc6, in steps of 32 pixels: with 3, a 3x3 kernel spans as much as that of VGG-16 (default: 1, which '
+        'spans 3 of its 7 steps)',
+    )
+    parser.add_argument(
+        '--head-norm',
+        metavar='NORM',
+        help="'layer': layer normalisation behind fc6 and fc7, over the channels of each position (default: none)",
+    )
     parser.add_argument('--seed', type=int, default=0, help='of layers that the source does not have (default: 0)')
     parser.add_argument(
         '--preprocessing',
@@ -92,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
         args.trust,
         _further(args),
         args.head,
+        args.head_dilation,
+        args.head_norm,
     )
     print('\n'.join(describe(args.out, manifest)))
     return 0
@@ -105,7 +120,11 @@ def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
         'source: {}{}, width 1/{}'.format(
             source['kind'], ' ' + source['path'] if source['path'] else '', manifest['width_divisor']
         ),
-        'head: fc6 and fc7 of {}'.format(manifest['head']),
+        'head: fc6 and fc7 of {}{}{}'.format(
+            manifest['head'],
+            '' if manifest['head_dilation'] == 1 else ', fc6 dilated by {}'.format(manifest['head_dilation']),
+            '' if manifest['head_norm'] is None else ', {} normalisation'.format(manifest['head_norm']),
+        ),
     ]
     lines += ['  SHA-256 {}  {}'.format(digest, name) for name, digest in source['sha256'].items()]
     lines += [_preprocessing_line(manifest['preprocessing'])]

@@ -4,7 +4,7 @@ The two dense layers fc6 and fc7 of VGG-16 become a 7x7 and a 1x1 convolution (S
 section 3.1), so that the network takes images of any size.
 """
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -44,15 +44,48 @@ def _prepare_colours(image: Any, preprocessing: Preprocessing) -> Any:
     return image
 
 
-def _convolution(inputs: Any, name: str, shape: Tuple[int, ...], padding: str = 'SAME') -> Any:
-    """Convolution, biases, ReLU; the variables have the names of the published encoders."""
+def _convolution(
+    inputs: Any,
+    name: str,
+    shape: Tuple[int, ...],
+    padding: str = 'SAME',
+    dilation: int = 1,
+    norm: Optional[str] = None,
+) -> Any:
+    """Convolution, biases, normalisation, ReLU; the variables have the names of the published encoders."""
     with tf.variable_scope(name):
         zeros = tf.zeros_initializer()  # values are fed through the initialiser, see `_initialise`
         kernel_name = layers.kernel_variable(name).split('/')[1]
         kernel = tf.get_variable(kernel_name, shape, tf.float32, zeros, use_resource=True)
         biases = tf.get_variable('biases', shape[-1:], tf.float32, zeros, use_resource=True)
+        if dilation > 1:
+            # Shifted copies and a 1x1 convolution: TensorFlow 1.15 has no gradient of dilated convolutions on CPUs.
+            inputs, kernel = _shifted(inputs, shape[0], dilation), tf.reshape(kernel, [1, 1, -1, shape[-1]])
         outputs = tf.nn.conv2d(inputs, kernel, strides=[1, 1, 1, 1], padding=padding, name='Conv2D')
-        return tf.nn.relu(tf.nn.bias_add(outputs, biases, name='BiasAdd'), name='Relu')
+        outputs = tf.nn.bias_add(outputs, biases, name='BiasAdd')
+        if norm is not None:
+            gamma = tf.get_variable('gamma', shape[-1:], tf.float32, zeros, use_resource=True)
+            beta = tf.get_variable('beta', shape[-1:], tf.float32, zeros, use_resource=True)
+            outputs = layer_norm(outputs, gamma, beta, layers.NORM_EPSILON)
+        return tf.nn.relu(outputs, name='Relu')
+
+
+def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
+    """gamma (x - mean) / sqrt(variance + epsilon) + beta, over the last axis (Ba, Kiros, Hinton, "Layer normalization",
+    2016, equation 4)."""
+    centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+    variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+    return centred * tf.rsqrt(variance + epsilon) * gamma + beta
+
+
+def _shifted(inputs: Any, size: int, dilation: int) -> Any:
+    """[N, H, W, C] -> [N, H, W, size x size x C]: what a dilated kernel sees at each position, zeros outside."""
+    margin = [dilation * (size // 2)] * 2
+    padded = tf.pad(inputs, [[0, 0], margin, margin, [0, 0]])
+    height, width = tf.shape(inputs)[1], tf.shape(inputs)[2]
+    starts = [dilation * index for index in range(size)]
+    parts = [padded[:, row : row + height, column : column + width] for row in starts for column in starts]
+    return tf.concat(parts, axis=-1)
 
 
 def _dropout_seed() -> Any:
@@ -107,7 +140,9 @@ def build_encoder(
         pools[block] = outputs
     for name in layers.ENCODER_DENSE:
         padding = 'VALID' if name in unpadded else 'SAME'
-        outputs = _dropout(_convolution(outputs, name, shapes[name], padding), keep_prob, seed, name)
+        dilation = head.dilation if name == 'fc6' else 1
+        outputs = _convolution(outputs, name, shapes[name], padding, dilation, head.norm)
+        outputs = _dropout(outputs, keep_prob, seed, name)
     tf.identity(pools[3], name='layer3_out')
     tf.identity(pools[4], name='layer4_out')
     tf.identity(outputs, name='layer7_out')
@@ -140,8 +175,16 @@ def _initialise(session: Session, kernels: Dict[str, Weights]) -> None:
     variables = {variable.op.name: variable for variable in tf.global_variables()}
     for name, (kernel, biases) in kernels.items():
         for variable_name, value in ((layers.kernel_variable(name), kernel), (name + '/biases', biases)):
-            initializer = variables[variable_name].initializer
-            session.run(initializer, {initializer.inputs[1]: value})
+            _feed_initializer(session, variables[variable_name], value)
+    for variable_name, variable in variables.items():
+        if variable_name.endswith('/gamma'):  # beta starts at zero, as its initialiser says
+            _feed_initializer(session, variable, np.ones(variable.shape.as_list(), np.float32))
+        elif variable_name.endswith('/beta'):
+            session.run(variable.initializer)
+
+
+def _feed_initializer(session: Session, variable: Any, value: np.ndarray) -> None:
+    session.run(variable.initializer, {variable.initializer.inputs[1]: value})
 
 
 def cpu_session() -> Any:

@@ -112,13 +112,15 @@ def forward_convolutions(image: np.ndarray, source: Source, num_blocks: int = 5)
 def forward(image: np.ndarray, source: Source) -> Activations:
     """The dense VGG-16 on one image of 224x224, RGB 0 to 255."""
     pools = forward_convolutions(image, source)
-    margin = (layers.FC6_SIZE - source.head.size) // 2
-    pool5 = pools[4]
-    seen = pool5[margin : len(pool5) - margin, margin : len(pool5) - margin]
+    pool5, head = pools[4], source.head
+    margin = (layers.FC6_SIZE - 1 - head.dilation * (head.size - 1)) // 2
+    seen = pool5[margin : len(pool5) - margin : head.dilation, margin : len(pool5) - margin : head.dilation]
     outputs = (seen if source.dense_layout == 'HWC' else seen.transpose(2, 0, 1)).reshape(-1)
     dense: Dict[str, np.ndarray] = {}
     for name in [name for name in ('fc6', 'fc7', 'fc8') if name in source.dense]:
         outputs = multiply_dense(outputs, source.dense[name], source.dense_layout)
+        if head.norm and name != 'fc8':
+            outputs = (outputs - outputs.mean()) / np.sqrt(outputs.var() + layers.NORM_EPSILON)
         outputs = outputs if name == 'fc8' else np.maximum(outputs, 0)
         dense[name] = outputs
     return Activations(pools[2], pools[3], pool5, dense)

@@ -104,6 +104,8 @@ def write_encoder(
     trust: bool = False,
     further: FurtherChannels = NO_FURTHER_CHANNELS,
     head: Optional[str] = None,
+    head_dilation: int = 1,
+    head_norm: Optional[str] = None,
 ) -> Dict[str, Any]:
     """Writes a convolutionalised VGG-16 as a SavedModel with `manifest.json` beside it, and proves it.
 
@@ -117,10 +119,12 @@ def write_encoder(
     classify: an image file, whose likeliest ImageNet classes go into the manifest under 'classification'.
     trust: of an encoder SavedModel, whether ops are run that a network does not need.
     further: the channels of the images behind red, green and blue; `fcn8s.vgg16.further_channels` makes it.
-
-    head: 'KxKxC', such as '3x3x1024': fc6 with KxK kernels (1, 3, 5 or 7, not dilated) and C filters, fc7 with C, both
-        drawn at random; None is VGG-16's 7x7x4096. Only for sources without fc6 and fc7. Of a width divisor C is
-        divided, too.
+    head: 'KxKxC', such as '3x3x1024': fc6 with KxK kernels (1, 3, 5 or 7) and C filters, fc7 with C, both drawn at
+        random; None is VGG-16's 7x7x4096. Only for sources without fc6 and fc7. Of a width divisor C is divided, too.
+    head_dilation: of fc6, in positions of pool5, 32 pixels each: 1, and for 3x3 up to 3, which spans the seven
+        positions of VGG-16's 7x7.
+    head_norm: 'layer' for layer normalisation behind fc6 and fc7, over the channels of each position; None for none.
+        Both are, as `head`, only for sources without fc6 and fc7.
 
     Returns the manifest: 'source', 'head', 'width_divisor', 'seed', 'initialised' (layers drawn at random),
     'preprocessing', 'versions', 'proof' ('relative_errors' by layer and 'conv1_1' statistics), 'classification'.
@@ -131,11 +135,17 @@ def write_encoder(
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError('seed is {!r}; it is a whole number from 0.'.format(seed))
     shape = layers.VGG16_HEAD if head is None else layers.parse_head(head, width_divisor)
+    shape = layers.refined_head(shape, head_dilation, head_norm)
     source = _with_preprocessing(recognise.read_source(weights, width_divisor, seed, trust), preprocessing, trust)
     if source.dense and head is not None:
         raise ValueError(
             'head is {!r}, but the {} weights have an fc6 and an fc7 of their own ({}). Leave it out, or take weights '
             "of the convolutions alone, such as 'hed'.".format(head, source.kind, layers.VGG16_HEAD)
+        )
+    if source.dense and shape != layers.VGG16_HEAD:
+        raise ValueError(
+            'head_dilation is {} and head_norm {!r}, but the {} weights have an fc6 and an fc7 that were trained '
+            'without. Leave them out.'.format(head_dilation, head_norm, source.kind)
         )
     source = source._replace(head=shape)
     image = None if classify is None else _classification_image(source, classify)
@@ -176,6 +186,8 @@ def _manifest(source: Source, seed: int, drawn: List[str]) -> Dict[str, Any]:
         'source': described,
         'width_divisor': source.width_divisor,
         'head': str(source.head),
+        'head_dilation': source.head.dilation,
+        'head_norm': source.head.norm,
         'seed': seed if initialised else None,
         'initialised': initialised,
         'preprocessing': source.preprocessing._asdict(),

@@ -1,7 +1,7 @@
 """The layers of VGG-16 (Simonyan, Zisserman, ICLR 2015, table 1, column D): names, kernel shapes and widths."""
 
 import re
-from typing import Dict, NamedTuple, Tuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 # Output channels of each convolution, block by block; a 2x2 max pooling follows each block.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -11,11 +11,25 @@ NUM_IMAGENET_CLASSES = 1000
 FC6_SIZE = 7
 
 
+# What may follow the convolutions of the head: layer normalisation (Ba, Kiros, Hinton, 2016) over the channels of each
+# position. It has no state and no training of its own, and sees nothing beyond its position, so that tiles do not
+# change what it answers.
+HEAD_NORMS = ('layer',)
+# Keeps the deviation of equal channels from being divided by.
+NORM_EPSILON = 1e-5
+
+
 class Head(NamedTuple):
-    """fc6 and fc7 as convolutions: fc6 has `size` x `size` kernels without dilation, both have `width` filters."""
+    """fc6 and fc7 as convolutions: fc6 has `size` x `size` kernels, both have `width` filters.
+
+    dilation: of fc6, in positions of pool5, which are 32 pixels apart. norm: None, or of `HEAD_NORMS`: what follows the
+    convolutions and their biases.
+    """
 
     size: int = FC6_SIZE
     width: int = DENSE_WIDTH
+    dilation: int = 1
+    norm: Optional[str] = None
 
     def __str__(self) -> str:
         return '{0}x{0}x{1}'.format(self.size, self.width)
@@ -41,6 +55,23 @@ def check_width_divisor(width_divisor: int) -> None:
             'width_divisor is {!r}; it divides the widths of VGG-16 (64 to 4096 channels) and is 1, 2, 4, '
             '8, 16, 32 or 64. 1 is VGG-16 itself.'.format(width_divisor)
         )
+
+
+def refined_head(head: Head, dilation: int = 1, norm: Optional[str] = None) -> Head:
+    """The head with a dilation and a normalisation. Raises ValueError for what does not exist."""
+    widest = (FC6_SIZE - 1) // (head.size - 1) if head.size > 1 else 1
+    if isinstance(dilation, bool) or not isinstance(dilation, int) or not 1 <= dilation <= widest:
+        raise ValueError(
+            'head_dilation is {!r}; for {} it has to be from 1 to {}: fc6 then spans {} positions of pool5 at most, as '
+            'that of VGG-16 does and as tiles count on. 3x3 takes the widest range.'.format(
+                dilation, head, widest, FC6_SIZE
+            )
+        )
+    if norm is not None and norm not in HEAD_NORMS:
+        raise ValueError(
+            'head_norm is {!r}; choose {}, or leave it out.'.format(norm, ' or '.join(map(repr, HEAD_NORMS)))
+        )
+    return head._replace(dilation=dilation, norm=norm)
 
 
 def parse_head(text: str, width_divisor: int = 1) -> Head:

@@ -219,6 +219,101 @@ def test_a_lighter_head_computes_what_numpy_says(tmp_path):
     np.testing.assert_allclose(fc6[0], np.maximum(expected, 0), rtol=1e-4, atol=1e-5)
 
 
+@pytest.fixture(scope='module')
+def refined(tmp_path_factory):
+    """An encoder whose fc6 is dilated, with normalisation, and its manifest."""
+    path = str(tmp_path_factory.mktemp('refined') / 'encoder')
+    manifest = write.write_encoder(path, 'random', 64, seed=2, head='3x3x1024', head_dilation=3, head_norm='layer')
+    return path, manifest
+
+
+def test_dilation_and_normalisation_compute_what_numpy_says(refined):
+    path, manifest = refined
+    assert (manifest['head'], manifest['head_dilation'], manifest['head_norm']) == ('3x3x1024', 3, 'layer')
+    assert max(manifest['proof']['relative_errors'].values()) < 1e-4
+    with Loaded(path) as encoder:
+        names = ['fc6/weights', 'fc6/biases', 'fc6/gamma', 'fc6/beta']
+        values = dict(zip(names, encoder.session.run([name + '/Read/ReadVariableOp:0' for name in names])))
+        pool5, fc6 = encoder(['pool5:0', 'fc6/Relu:0'], images(100, 140))
+    assert (values['fc6/gamma'] == 1).all() and (values['fc6/beta'] == 0).all()
+    height, width = pool5.shape[1:3]
+    expected = np.zeros((height, width, 16))
+    for y, x, row, column in np.ndindex(height, width, 3, 3):
+        place = (y + 3 * (row - 1), x + 3 * (column - 1))
+        if 0 <= place[0] < height and 0 <= place[1] < width:
+            expected[y, x] += pool5[0][place].astype(np.float64) @ values['fc6/weights'][row, column]
+    expected += values['fc6/biases']
+    expected -= expected.mean(axis=-1, keepdims=True)
+    expected /= np.sqrt(np.square(expected).mean(axis=-1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(fc6[0], np.maximum(expected, 0), rtol=1e-3, atol=1e-4)
+
+
+def test_a_network_with_them_is_trained_predicted_exported_and_packed(refined, tmp_path):
+    """What goes on with an encoder takes the five tensors and nothing else."""
+    from fcn8s import FCN8s, open_model
+
+    rng = np.random.RandomState(0)
+    batch = rng.randint(0, 256, (2, 64, 96, 3)).astype(np.uint8), rng.randint(0, 3, (2, 64, 96)).astype(np.uint8)
+    with FCN8s(vgg16_dir=refined[0], num_classes=3) as network:
+        before = {variable.op.name: network.sess.run(variable) for variable in network.model.encoder.variables}
+        schedule = lambda step: 1e-3  # noqa: E731
+        network.train(iter([batch] * 4), 1, 4, learning_rate_schedule=schedule)
+        after = {variable.op.name: network.sess.run(variable) for variable in network.model.encoder.variables}
+        for name in ('fc6/weights', 'fc6/gamma', 'fc6/beta', 'fc7/gamma', 'conv1_1/filter'):
+            assert np.any(before[name] != after[name]), name
+        expected = network.predict(batch[0], argmax=False)
+        saved = network.save(str(tmp_path / 'saved'), 'saved_model', name='refined', force_save=True)
+    assert expected.std(axis=(0, 1, 2)).max() > 1e-4
+    with open_model(saved) as model:
+        np.testing.assert_allclose(model.predict(batch[0], argmax=False), expected, atol=1e-5)
+    from fcn8s import runs
+    from fcn8s.cli import main
+
+    made = {'pack': str(tmp_path / 'packed.zip')}
+    if int(tf.__version__.split('.')[0]) > 1:  # exports are made there alone
+        made['export'] = str(tmp_path / 'export')
+    for verb, path in made.items():
+        assert main([verb, saved, path] + ['--format', 'saved_model'] * (verb == 'export')) == 0
+        with open_model(runs.resolve_model(path)) as model:
+            np.testing.assert_allclose(model.predict(batch[0], argmax=False), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('precision', ['bfloat16'])
+def test_they_are_predicted_in_bfloat16(refined, tmp_path, precision):
+    from fcn8s import FCN8s, open_model
+    from fcn8s.prediction.frozen_network import checked_config
+
+    try:
+        checked_config(precision, None)
+    except ValueError as error:
+        pytest.skip(str(error))
+    image = np.random.RandomState(1).randint(0, 256, (1, 64, 96, 3)).astype(np.uint8)
+    with FCN8s(vgg16_dir=refined[0], num_classes=3) as network:
+        for variable in network.model.decoder.kernels:
+            if '/score_' in variable.op.name:
+                value = np.random.RandomState(2).normal(0, 0.1, variable.shape.as_list())
+                network.sess.run(variable.initializer, {variable.initializer.inputs[1]: value})
+        saved = network.save(str(tmp_path), 'saved_model', name='refined', force_save=True)
+        expected = network.predict(image, argmax=False)
+    with open_model(saved, precision=precision) as model:
+        np.testing.assert_allclose(model.predict(image, argmax=False), expected, atol=0.03)
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(head='3x3x1024', head_dilation=4), 'head_dilation is 4; for 3x3x1024 it has to be from 1 to 3'),
+        (dict(head_dilation=2), 'head_dilation is 2; for 7x7x4096 it has to be from 1 to 1'),
+        (dict(head='1x1x64', head_dilation=0), 'head_dilation is 0; for 1x1x64'),
+        (dict(head='3x3x1024', head_norm='batch'), "head_norm is 'batch'; choose 'layer', or leave it out"),
+    ],
+)
+def test_dilations_and_normalisations_that_do_not_exist(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        write.write_encoder(str(tmp_path / 'out'), 'random', width_divisor=64, **options)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize('head', ['3x3', '3x5x64', '2x2x64', '9x9x64', '3x3x0', '3x3x4160', '3x3x100', '3x3x1024 ', ''])
 def test_a_head_that_does_not_exist_is_refused(tmp_path, head):
     with pytest.raises(ValueError, match=r'head is .*; it has to be KxKxC: .* a multiple of the width divisor 64'):
@@ -228,6 +323,8 @@ def test_a_head_that_does_not_exist_is_refused(tmp_path, head):
 def test_a_head_for_weights_that_have_one_is_refused(tiny_encoder, tmp_path):
     with pytest.raises(ValueError, match='have an fc6 and an fc7 of their own'):
         write.write_encoder(str(tmp_path / 'out'), tiny_encoder, head='3x3x1024')
+    with pytest.raises(ValueError, match="head_norm 'layer', but the saved_model weights have an fc6"):
+        write.write_encoder(str(tmp_path / 'out'), tiny_encoder, head_norm='layer')
 
 
 def run_command(*arguments):
