@@ -5,10 +5,14 @@ processes, whichever is faster, and does nothing else. All candidates take turns
 for what else a machine does only ever adds time.
 
     python benchmarks/bench_data.py [--pairs 24] [--rounds 5] [--workers 2] [--size 1024 2048]
+
+benchmarks/run.py measures the same, and peers that read the same files, each in a process of its own (--child).
 """
 
 import argparse
+import contextlib
 import functools
+import json
 import os
 import sys
 import tempfile
@@ -17,6 +21,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import cv2
 import numpy as np
+from measuring import peak_memory
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 from data_generator import BatchGenerator  # noqa: E402
@@ -124,29 +129,70 @@ def report(times):
     )
 
 
-def main():
+@contextlib.contextmanager
+def all_runs(root, size, workers):
+    """Name -> run of every candidate, on a dataset below `root`."""
+    # The processes start first: a fork would copy the locks of threads that are already there.
+    with ProcessPoolExecutor(workers) as processes, ThreadPoolExecutor(workers) as threads:
+        list(processes.map(abs, range(workers)))
+        dataset = BatchGenerator.from_layout('cityscapes', root)
+        options = dict(TRANSFORMS, resize=(size[0] // 2, size[1] // 2))
+        runs = floor_runs({'threads': threads, 'processes': processes}, dataset.pairs)
+        runs.update(generator_runs(dataset, options, os.path.join(root, 'cache'), workers))
+        yield runs
+
+
+def child(args):
+    """Prints, as JSON, the seconds a pair of one candidate: 'decode', the fastest of all ways, or of a generator."""
+    name, root = args.child
+    with all_runs(root, args.size, args.workers) as runs:
+        decoders = [run for run in runs if run.startswith('decode only')]
+        times = measure({run: runs[run] for run in (decoders if name == 'decode' else [name])}, args.rounds)
+    print(json.dumps({'seconds': min(times.values()) / 1e3, 'peak_rss_gb': peak_memory()}))
+
+
+def first_batch(root):
+    """Prints, as JSON, the seconds until a dataset is found and its first batch is there."""
+    start = time.perf_counter()
+    with BatchGenerator.from_layout('cityscapes', root).generate(1, shuffle=True, workers=1) as batches:
+        next(batches)
+        passed = time.perf_counter() - start
+    print(json.dumps({'seconds': passed, 'peak_rss_gb': peak_memory()}))
+
+
+def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--pairs', type=int, default=24)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--workers', type=int, default=os.cpu_count())
     parser.add_argument('--size', type=int, nargs=2, default=(1024, 2048), metavar=('H', 'W'))
-    arguments = parser.parse_args()
+    parser.add_argument('--prepare', metavar='ROOT', help=argparse.SUPPRESS)
+    parser.add_argument('--child', nargs=2, metavar=('NAME', 'DATA'), help=argparse.SUPPRESS)
+    parser.add_argument('--first-batch', metavar='DATA', help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse_arguments()
+    if arguments.prepare:
+        write_dataset(arguments.prepare, arguments.pairs, arguments.size)
+        print(json.dumps(arguments.prepare))
+        return
+    if arguments.child:
+        child(arguments)
+        return
+    if arguments.first_batch:
+        first_batch(arguments.first_batch)
+        return
     print(
         'OpenCV {}, NumPy {}, Python {}, {} cores, {} workers'.format(
             cv2.__version__, np.__version__, sys.version.split()[0], os.cpu_count(), arguments.workers
         )
     )
-    # The processes start first: a fork would copy the locks of threads that are already there.
-    with tempfile.TemporaryDirectory() as root, ProcessPoolExecutor(arguments.workers) as processes, ThreadPoolExecutor(
-        arguments.workers
-    ) as threads:
-        list(processes.map(abs, range(arguments.workers)))
+    with tempfile.TemporaryDirectory() as root:
         write_dataset(root, arguments.pairs, arguments.size)
-        dataset = BatchGenerator.from_layout('cityscapes', root)
-        options = dict(TRANSFORMS, resize=(arguments.size[0] // 2, arguments.size[1] // 2))
-        runs = floor_runs({'threads': threads, 'processes': processes}, dataset.pairs)
-        runs.update(generator_runs(dataset, options, os.path.join(root, 'cache'), arguments.workers))
-        report(measure(runs, arguments.rounds))
+        with all_runs(root, arguments.size, arguments.workers) as runs:
+            report(measure(runs, arguments.rounds))
 
 
 if __name__ == '__main__':

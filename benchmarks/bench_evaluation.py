@@ -2,7 +2,8 @@
 
 Prediction reads the images, runs the network and returns class IDs; it writes nothing. Evaluation reads the labels as
 well, scores at their size, and with boundaries measures trimaps and boundary F1 too. All take turns, and the fastest
-round of each counts, for what else a machine does only ever adds time.
+round of each counts, for what else a machine does only ever adds time. They share one process and one network; it is
+started by one that holds no TensorFlow.
 
     python benchmarks/bench_evaluation.py [--images 8] [--size 256 512] [--rounds 3] [--width-divisor 1] [--workers 2]
 
@@ -10,6 +11,7 @@ The target is a ratio of 1.10 at most.
 """
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -17,14 +19,10 @@ import time
 
 import cv2
 import numpy as np
+from measuring import peak_memory, run_and_read
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 from data_generator import BatchGenerator  # noqa: E402
-from fcn8s import FCN8s  # noqa: E402
-from fcn8s.evaluation.evaluate import attach_scorer, evaluate_model  # noqa: E402
-from fcn8s.prediction.frozen_network import open_model  # noqa: E402
-from fcn8s.saving.runs import resolve_model  # noqa: E402
-from fcn8s.vgg16.write import write_encoder  # noqa: E402
 from helpers.images import write_image, write_labels  # noqa: E402
 from helpers.label_spaces import CITYSCAPES  # noqa: E402
 
@@ -53,6 +51,9 @@ def write_dataset(root, num_images, size):
 
 def write_model(root, width_divisor):
     """A network whose decoder has random weights, so that its predictions have boundaries to measure."""
+    from fcn8s import FCN8s
+    from fcn8s.vgg16.write import write_encoder
+
     encoder = os.path.join(root, 'vgg16')
     write_encoder(encoder, 'random', width_divisor)
     with FCN8s(vgg16_dir=encoder, label_space=CITYSCAPES) as model:
@@ -75,6 +76,8 @@ def predict(model, root, workers):
 
 
 def evaluate(model, scorer, root, workers, with_boundaries=False):
+    from fcn8s.evaluation.evaluate import evaluate_model
+
     data = BatchGenerator.from_layout('cityscapes', root, 'val')
     with data.generate(1, shuffle=False, workers=workers) as batches:
         evaluate_model(model.run, scorer, batches, batches.num_batches, with_boundaries, workers)
@@ -87,6 +90,57 @@ def seconds(function):
     return time.perf_counter() - start, time.process_time() - cpu_start
 
 
+def candidates_on(model, root, workers):
+    """Name -> what is timed."""
+    from fcn8s.evaluation.evaluate import attach_scorer
+
+    plain, calibrating = [
+        attach_scorer(model.images, model.logits, model.label_space, with_calibration=calibrate)
+        for calibrate in (False, True)
+    ]
+    return {
+        'prediction': lambda: predict(model, root, workers),
+        'evaluation': lambda: evaluate(model, plain, root, workers),
+        'and calibration': lambda: evaluate(model, calibrating, root, workers),
+        'and boundaries': lambda: evaluate(model, plain, root, workers, with_boundaries=True),
+    }
+
+
+def measure(args):
+    """Prints, as JSON, the seconds an image of each candidate."""
+    from fcn8s.prediction.frozen_network import open_model
+    from fcn8s.saving.runs import resolve_model
+
+    root, model_dir = args.child
+    with open_model(resolve_model(model_dir)) as model:
+        candidates = candidates_on(model, root, args.workers)
+        for function in candidates.values():
+            function()
+        times = {name: [] for name in candidates}
+        for _ in range(args.rounds):
+            for name, function in candidates.items():
+                times[name].append(seconds(function))
+    least = {name: np.min(values, axis=0) / args.images for name, values in times.items()}
+    measured = {name: {'seconds': passed, 'cpu_seconds': cpu} for name, (passed, cpu) in least.items()}
+    measured['and boundaries']['peak_gb'] = peak_memory()
+    print(json.dumps(measured))
+
+
+def report(measured):
+    first = measured['prediction']
+    for name, numbers in measured.items():
+        print(
+            '{:20s} {:8.1f} ms an image, ratio {:.3f}; {:8.1f} ms on all CPUs, ratio {:.3f}'.format(
+                ('  ' if name.startswith('and') else '') + name,
+                1000 * numbers['seconds'],
+                numbers['seconds'] / first['seconds'],
+                1000 * numbers['cpu_seconds'],
+                numbers['cpu_seconds'] / first['cpu_seconds'],
+            )
+        )
+    print('target: {:.2f} at most'.format(TARGET_RATIO))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--images', type=int, default=8)
@@ -94,40 +148,24 @@ def main():
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--width-divisor', type=int, default=1)
     parser.add_argument('--workers', type=int, default=2)
+    parser.add_argument('--prepare', metavar='ROOT', help=argparse.SUPPRESS)
+    parser.add_argument('--child', nargs=2, metavar=('DATA', 'MODEL'), help=argparse.SUPPRESS)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as root:
-        write_dataset(root, args.images, args.size)
-        with open_model(resolve_model(write_model(root, args.width_divisor))) as model:
-            plain, calibrating = [
-                attach_scorer(model.images, model.logits, model.label_space, with_calibration=calibrate)
-                for calibrate in (False, True)
-            ]
-            candidates = {
-                'prediction': lambda: predict(model, root, args.workers),
-                'evaluation': lambda: evaluate(model, plain, root, args.workers),
-                '  and calibration': lambda: evaluate(model, calibrating, root, args.workers),
-                '  and boundaries': lambda: evaluate(model, plain, root, args.workers, with_boundaries=True),
-            }
-            for function in candidates.values():
-                function()
-            times = {name: [] for name in candidates}
-            for _ in range(args.rounds):
-                for name, function in candidates.items():
-                    times[name].append(seconds(function))
+    if args.prepare:
+        write_dataset(args.prepare, args.images, args.size)
+        print(json.dumps([args.prepare, write_model(args.prepare, args.width_divisor)]))
+        return
+    if args.child:
+        measure(args)
+        return
     print(
         '{} images of {} x {}, VGG-16 of width 1/{}, {} CPUs, best of {} rounds'.format(
             args.images, args.size[0], args.size[1], args.width_divisor, os.cpu_count(), args.rounds
         )
     )
-    first = [min(values) for values in zip(*times['prediction'])]
-    for name, values in times.items():
-        passed, cpu = [min(numbers) for numbers in zip(*values)]
-        print(
-            '{:20s} {:8.1f} ms an image, ratio {:.3f}; {:8.1f} ms on all CPUs, ratio {:.3f}'.format(
-                name, 1000 * passed / args.images, passed / first[0], 1000 * cpu / args.images, cpu / first[1]
-            )
-        )
-    print('target: {:.2f} at most'.format(TARGET_RATIO))
+    with tempfile.TemporaryDirectory() as root:
+        words = [os.path.abspath(__file__)] + sys.argv[1:]
+        report(run_and_read(words + ['--child'] + run_and_read(words + ['--prepare', root])))
 
 
 if __name__ == '__main__':

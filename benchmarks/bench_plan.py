@@ -1,7 +1,7 @@
 """What `fcn8s plan` expects of a training, beside the training itself, in one run.
 
-The plan and the training are processes of their own, one after the other. Seconds are those of a step, memory is the
-peak of the training process.
+The plan and the training are processes of their own, one after the other, started by one that holds no TensorFlow.
+Seconds are those of a step, memory is the peak of the training process.
 
     python benchmarks/bench_plan.py [--size 256 512] [--batch 2] [--precision P] [--width-divisor 1]
 
@@ -14,17 +14,18 @@ import os
 import sys
 import tempfile
 
-from bench_prediction import NUM_CLASSES, precisions, write_model
+from bench_prediction import NUM_CLASSES, prepare
 from measuring import run_and_read
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-from fcn8s.planning.plan import PlanRequest, make_plan  # noqa: E402
 
 TARGET = 0.25
 BENCH_TRAINING = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'bench_training.py')
 
 
 def print_plan(args):
+    from fcn8s.planning.plan import PlanRequest, make_plan
+
     plan = make_plan(
         PlanRequest(NUM_CLASSES, tuple(args.size), args.batch, args.width_divisor, precision=args.precision)
     )
@@ -44,10 +45,10 @@ def main():
         print_plan(args)
         return
     with tempfile.TemporaryDirectory() as root:
-        _, model_dir = write_model(root, args.width_divisor)
+        _, model_dir, precisions, _ = prepare(root, args.width_divisor, args.precision)
         print('{:10} {:>20} {:>29}'.format('precision', 'seconds of a step', 'peak memory, GB'))
         print('{:10} {:>8} {:>9} {:>6} {:>11} {:>9} {:>7}'.format('', *['planned', 'measured', 'ratio'] * 2))
-        for precision in precisions(args.precision):
+        for precision in precisions:
             options = ['--precision', precision, '--batch', str(args.batch), '--size'] + [
                 str(side) for side in args.size
             ]

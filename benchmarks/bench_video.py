@@ -1,7 +1,8 @@
 """Frames per second of a segmented video, from reading to the finished file, beside the bare network, in one run.
 
-The bare network predicts frames that are in memory already, one after the other. Both take turns, and the fastest round
-of each counts, for what else a machine does only ever adds time.
+The bare network predicts frames that are in memory already, one after the other. Both take turns in one process, which
+holds one network, and the fastest round of each counts, for what else a machine does only ever adds time. Each
+precision is a process of its own, started by one that holds no TensorFlow.
 
     python benchmarks/bench_video.py [--size 256 512] [--frames 40] [--rounds 3] [--precision P] [--width-divisor 1]
                                      [--layout overlay]
@@ -10,6 +11,7 @@ The target is 0.9 of the bare network. A second line says how memory depends on 
 """
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -18,15 +20,9 @@ import time
 import cv2
 import numpy as np
 from bench_prediction import precisions
-from measuring import peak_memory
+from measuring import peak_memory, run_and_read
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
-from fcn8s import FCN8s  # noqa: E402
-from fcn8s.prediction.drawing import LAYOUTS, Style  # noqa: E402
-from fcn8s.prediction.frozen_network import open_model  # noqa: E402
-from fcn8s.prediction.predictor import Predictor  # noqa: E402
-from fcn8s.prediction.video import render_video  # noqa: E402
-from fcn8s.vgg16.write import write_encoder  # noqa: E402
 from helpers.label_spaces import CITYSCAPES  # noqa: E402
 from helpers.video import VideoWriter, open_frames  # noqa: E402
 
@@ -49,6 +45,9 @@ def write_video(path, num_frames, size):
 
 
 def write_model(root, width_divisor):
+    from fcn8s import FCN8s
+    from fcn8s.vgg16.write import write_encoder
+
     encoder = os.path.join(root, 'vgg16')
     write_encoder(encoder, 'random', width_divisor)
     with FCN8s(vgg16_dir=encoder, label_space=CITYSCAPES) as network:
@@ -62,58 +61,79 @@ def bare_frames_per_second(model, frames):
     return len(frames) / (time.perf_counter() - start)
 
 
+def prepare(args):
+    """Writes a video and a network below args.prepare; prints the paths and the precisions."""
+    source = os.path.join(args.prepare, 'source.mp4')
+    write_video(source, args.frames, tuple(args.size))
+    print(json.dumps([source, write_model(args.prepare, args.width_divisor), precisions(args.precision)]))
+
+
+def measure(args):
+    """Prints, as JSON, the seconds a frame of each round and the memory after this video and one of three times it."""
+    from fcn8s.prediction.drawing import Style
+    from fcn8s.prediction.frozen_network import open_model
+    from fcn8s.prediction.predictor import Predictor
+    from fcn8s.prediction.video import render_video
+
+    source, model_dir = args.child
+    with open_frames(source) as opened:
+        frames = list(opened)
+    style = Style(args.layout)
+    with tempfile.TemporaryDirectory() as root, open_model(model_dir, precision=args.precision) as model:
+        predictor = Predictor(model.predict, model.num_classes)
+        out, longer = (os.path.join(root, name) for name in ('out.mp4', 'longer.mp4'))
+        bare_frames_per_second(model, frames[:3])
+        bare, rendered = [], []
+        for _ in range(args.rounds):
+            bare.append(bare_frames_per_second(model, frames))
+            rendered.append(render_video(predictor, source, out, CITYSCAPES, style).frames_per_second)
+        peaks = [peak_memory()]
+        write_video(longer, 3 * len(frames), tuple(args.size))
+        render_video(predictor, longer, out, CITYSCAPES, style)
+        peaks.append(peak_memory())
+    frames_in_memory, video = ({'seconds': 1 / max(rates)} for rates in (bare, rendered))
+    video.update(peak_gb=peaks[0], peak_gb_of_three_times_the_frames=peaks[1])
+    print(json.dumps({'frames in memory': frames_in_memory, 'video': video}))
+
+
+def report(measured, num_frames):
+    bare, video = (1 / measured[name]['seconds'] for name in ('frames in memory', 'video'))
+    peaks = measured['video']['peak_gb'], measured['video']['peak_gb_of_three_times_the_frames']
+    print(
+        'peak memory {:.2f} GB after {} frames, {:.2f} GB after {}'.format(
+            peaks[0], num_frames, peaks[1], 3 * num_frames
+        )
+    )
+    print(
+        'bare network {:.2f} frames/s, video {:.2f} frames/s, ratio {:.3f} {}'.format(
+            bare, video, video / bare, 'ok' if video / bare >= TARGET_RATIO else 'TOO SLOW'
+        )
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--size', type=int, nargs=2, default=(256, 512), metavar=('H', 'W'))
     parser.add_argument('--frames', type=int, default=40)
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--width-divisor', type=int, default=1)
-    parser.add_argument('--layout', choices=LAYOUTS, default='overlay')
+    parser.add_argument('--layout', default='overlay', help='as of `fcn8s video`')
     parser.add_argument('--precision', choices=('float32', 'bfloat16'), help='default: all that this machine has')
+    parser.add_argument('--prepare', metavar='ROOT', help=argparse.SUPPRESS)
+    parser.add_argument('--child', nargs=2, metavar=('VIDEO', 'MODEL'), help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.prepare:
+        prepare(args)
+        return
+    if args.child:
+        measure(args)
+        return
     with tempfile.TemporaryDirectory() as root:
-        source, out = os.path.join(root, 'source.mp4'), os.path.join(root, 'out.mp4')
-        write_video(source, args.frames, tuple(args.size))
-        with open_frames(source) as opened:
-            frames = list(opened)
-        model_dir = write_model(root, args.width_divisor)
-        for number, precision in enumerate(precisions(args.precision)):
+        words = [os.path.abspath(__file__)] + sys.argv[1:]
+        source, model_dir, available = run_and_read(words + ['--prepare', root])
+        for precision in available:
             print('{} frames of {}x{}, {}, {}'.format(args.frames, *args.size, args.layout, precision))
-            with open_model(model_dir, precision=precision) as model:
-                predictor = Predictor(model.predict, model.num_classes)
-                compare(model, predictor, frames, source, out, args)
-                # The peak of a process never falls, so a second precision could not show its own.
-                if number == 0:
-                    report_memory(predictor, args)
-
-
-def compare(model, predictor, frames, source, out, args):
-    bare_frames_per_second(model, frames[:3])
-    bare, rendered = [], []
-    for _ in range(args.rounds):
-        bare.append(bare_frames_per_second(model, frames))
-        rendered.append(render_video(predictor, source, out, CITYSCAPES, Style(args.layout)).frames_per_second)
-    ratio = max(rendered) / max(bare)
-    print(
-        'bare network {:.2f} frames/s, video {:.2f} frames/s, ratio {:.3f} {}'.format(
-            max(bare), max(rendered), ratio, 'ok' if ratio >= TARGET_RATIO else 'TOO SLOW'
-        )
-    )
-
-
-def report_memory(predictor, args):
-    peaks = []
-    with tempfile.TemporaryDirectory() as root:
-        for num_frames in (args.frames, 3 * args.frames):
-            source = os.path.join(root, 'source{}.mp4'.format(num_frames))
-            write_video(source, num_frames, tuple(args.size))
-            render_video(predictor, source, os.path.join(root, 'out.mp4'), CITYSCAPES, Style(args.layout))
-            peaks.append(peak_memory())
-    print(
-        'peak memory {:.2f} GB after {} frames, {:.2f} GB after {}'.format(
-            peaks[0], args.frames, peaks[1], 3 * args.frames
-        )
-    )
+            report(run_and_read(words + ['--precision', precision, '--child', source, model_dir]), args.frames)
 
 
 if __name__ == '__main__':

@@ -12,6 +12,10 @@ from suite.environments import ROOT, TENSORFLOW_1
 HERE = os.path.join(ROOT, 'benchmarks')
 OURS, OURS_TF1 = 'fcn8s', 'fcn8s on TensorFlow 1.15'
 NUM_CLASSES = 20
+# The network of demo and tutorial, where everything around the convolutions weighs most.
+SMALL_DIVISOR = 16
+# Of the network that growth is measured with, so that its largest images still fit.
+GROWTH_DIVISOR = 4
 
 
 class Choice(NamedTuple):
@@ -162,9 +166,76 @@ def start_up(choice, made):
         yield Case('start-up', settings, candidates, None)
 
 
+def evaluation(choice, made):
+    """An evaluation beside the prediction of the same images: of the chosen network, and of a small one."""
+    size, images = choice.sizes[0], 2 if choice.quick else 8
+    for divisor in sorted({choice.width_divisor, max(choice.width_divisor, SMALL_DIVISOR)}):
+        words = ['--size', *size, '--images', images, '--width-divisor', divisor, '--rounds', 1 if choice.quick else 3]
+        data, model = made.files('bench_evaluation.py', words)
+        settings = {'size': list(size), 'width_divisor': divisor, 'images': images}
+        command = script('bench_evaluation.py', *words, '--child', data, model)
+        yield Case('evaluation', settings, {OURS: command}, None, True)
+
+
+def generator(choice, made):
+    """Seconds a pair of images and labels, decoded, halved and augmented."""
+    size, pairs = ((128, 256), 4) if choice.quick else ((1024, 2048), 24)
+    words = ['--size', *size, '--rounds', 1 if choice.quick else 3]
+    data = made.files('bench_data.py', ['--size', *size, '--pairs', pairs])
+    candidates = {
+        name: script('bench_data.py', *words, '--child', run, data)
+        for name, run in (('decoding alone', 'decode'), (OURS, 'generator'), (OURS + ', cached', 'generator, cached'))
+    }
+    if 'tensorflow' in choice.peers:
+        candidates['tf.data'] = script('peer_tfdata.py', data, *words)
+    if 'dataloader' in choice.peers:
+        candidates['torch DataLoader'] = script('peer_dataloader.py', data, *words)
+    yield Case('generator', {'size': list(size), 'pairs': pairs}, candidates)
+
+
+def video(choice, made):
+    """Seconds a frame from file to file, beside the network on frames in memory."""
+    size, frames = choice.sizes[0], 4 if choice.quick else 40
+    for precision in choice.precisions:
+        words = ['--size', *size, '--frames', frames, '--width-divisor', choice.width_divisor, '--precision', precision]
+        source, model = made.files('bench_video.py', words)[:2]
+        words += ['--rounds', 1 if choice.quick else 3]
+        settings = {'size': list(size), 'precision': precision, 'width_divisor': choice.width_divisor, 'frames': frames}
+        command = script('bench_video.py', *words, '--child', source, model)
+        yield Case('video', settings, {OURS: command}, None, True)
+
+
+def growth(choice, made):
+    """How predictions, steps and the start of a dataset grow; of a network of a quarter of the width, in float32."""
+    choice = choice._replace(width_divisor=max(choice.width_divisor, GROWTH_DIVISOR))
+    base, precision = choice.sizes[0], 'float32'
+    sizes = [(base[0] * factor, base[1] * factor) for factor in ((1, 2) if choice.quick else (0.5, 1, 2, 4))]
+    shapes = [('area', tuple(map(int, size)), 1, NUM_CLASSES) for size in sizes]
+    if not choice.quick:
+        shapes += [('batch', base, batch, NUM_CLASSES) for batch in (2, 4, 8)]
+        shapes += [('classes', base, 1, classes) for classes in (2, 50, 150)]
+    for along, size, batch, classes in shapes:
+        for make in (predict_case, train_case):
+            if make is train_case and size[0] > 2 * base[0]:
+                continue  # a step takes three times as long, and as much memory as activations
+            case = make('growth', choice, made, size, batch, precision, classes)
+            settings = dict(case.settings, along=along, what='prediction' if make is predict_case else 'training')
+            ours = (OURS, 'bare TensorFlow')
+            commands = {name: words for name, words in case.candidates.items() if name in ours}
+            yield case._replace(settings=settings, candidates=commands)
+    for pairs in (10, 20) if choice.quick else (100, 1000, 10000):
+        data = made.files('bench_data.py', ['--size', 64, 128, '--pairs', pairs])
+        settings = {'along': 'dataset', 'what': 'first batch', 'pairs': pairs}
+        yield Case('growth', settings, {OURS: script('bench_data.py', '--first-batch', data)})
+
+
 PARTS = {
     'limits': limits,
     'prediction': prediction,
     'training': training,
+    'evaluation': evaluation,
+    'generator': generator,
+    'video': video,
     'start-up': start_up,
+    'growth': growth,
 }

@@ -30,6 +30,12 @@ class Prepared:
         words = [os.path.join(HERE, 'prepare_export.py'), model, folder, kind]
         return self._once(folder, words, self.environments.python(peer))
 
+    def files(self, name, words):
+        """What `name --prepare FOLDER` with these options prints."""
+        words = [str(word) for word in words]
+        folder = self._path('-'.join([os.path.splitext(name)[0]] + [word.strip('-') for word in words]))
+        return self._once(folder, script(name, *words, '--prepare', folder))
+
     def _path(self, name):
         return os.path.join(self.root, 'prepared', name)
 
@@ -39,6 +45,7 @@ class Prepared:
         if not os.path.exists(said):
             os.makedirs(os.path.dirname(folder), exist_ok=True)
             shutil.rmtree(folder, ignore_errors=True)  # what an interrupted process left
+            os.makedirs(folder)
             answer = run_and_read([python] + words)
             with open(said + '.partial', 'w', encoding='utf-8') as file:
                 json.dump(answer, file)
