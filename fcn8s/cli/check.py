@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 from fcn8s.cli.options import labels
 from fcn8s.cli.options.images import add_image_arguments, image_rules, image_words
 from fcn8s.cli.options.layouts import LayoutHelp
-from fcn8s.cli.terminal import program, short_path
+from fcn8s.cli.terminal import pretrained_encoder, program, short_path
 
 if TYPE_CHECKING:
     from data_generator.checking.report import DatasetReport
@@ -189,9 +189,9 @@ def _verdict(report: 'DatasetReport', command: Optional[str], rules: Any) -> str
             '' if command is None else '\nThen:\n  ' + command
         )
     return (
-        'Training can start. Make an encoder, once:\n  {} vgg16 ENCODER --weights hed{}\nand train:\n  {}\n'
+        'Training can start. Make an encoder, once:\n{}\nand train:\n  {}\n'
         'Add --class-weights median_frequency for the weights above.'.format(
-            program(), _encoder_words(report, rules), command
+            pretrained_encoder(_encoder_words(report, rules)), command
         )
     )
 

