@@ -217,6 +217,60 @@ def test_results_are_kept_by_case_and_a_failed_candidate_is_said(suite_run, tmp_
         resumed.add_versions('this environment', {'tensorflow': '0.1'})
 
 
+def kept(part, settings, **candidates):
+    """A case of one, two and six seconds times what is given."""
+    rounds = {name: [factor * seconds for seconds in (1, 6, 2)] for name, factor in candidates.items()}
+    shown = {
+        name: {'seconds': {'median': sorted(values)[1], 'min': min(values), 'max': max(values), 'rounds': values}}
+        for name, values in rounds.items()
+    }
+    return {'part': part, 'settings': settings, 'commit': 'abc', 'load': [0.5, 1.5], 'candidates': shown}
+
+
+def test_tables_are_made_from_results(suite_run, tmp_path):
+    tables = importlib.import_module('tables')
+    prediction = kept('prediction', {'size': [256, 512], 'batch': 1, 'classes': 20}, fcn8s=1, bare=0.5)
+    prediction['candidates']['broken'] = {'error': 'out of luck'}
+    grown = [
+        kept('growth', {'size': [side, 2], 'along': 'area', 'what': 'training'}, fcn8s=side / 10) for side in (4, 2)
+    ]
+    machine = {'processor': 'P', 'flags': ['avx2'], 'cores': 2, 'memory_gb': 8, 'system': 'S'}
+    content = {'format': 1, 'machine': machine, 'versions': {'this': {'numpy': '2'}}, 'cases': [prediction] + grown}
+    (tmp_path / 'results.json').write_text(json.dumps(content))
+    readme = tmp_path / 'README.md'
+    readme.write_text('before\n{}\nold\n{}\nafter\n'.format(tables.BEGIN, tables.END))
+    words = [str(tmp_path / 'results.json'), '--readme', str(readme)]
+    tables.main(words)
+    made = readme.read_text()
+    assert made.startswith('before\n') and made.endswith('after\n') and 'old' not in made
+    assert '| 256x512, batch 1 | fcn8s | 2.000 (1.000 to 6.000) | 1.000 |  |  |' in made
+    assert '| 256x512, batch 1 | bare | 1.000 (0.500 to 3.000) | 0.500 |  |  |' in made
+    assert '| 256x512, batch 1 | broken | failed |  |  |  |' in made and '0.5 to 1.5' in made
+    for name in re.findall(r'\((plots/.*?)\)', made):
+        assert (tmp_path / name).read_text().startswith('<?xml')
+    assert made.count('](plots/') == 2
+    tables.main(words)
+    assert readme.read_text() == made
+    readme.write_text('no marks')
+    with pytest.raises(SystemExit, match='has to have the lines'):
+        tables.main(words)
+    with pytest.raises(SystemExit, match='there is no such file'):
+        tables.main(words[:2] + [str(tmp_path / 'none')])
+    (tmp_path / 'results.json').write_text(json.dumps(dict(content, cases=[])))
+    with pytest.raises(SystemExit, match='has no cases yet'):
+        tables.main(words)
+
+
+def test_figures_of_the_readme_have_a_place(root_dir, suite_run):
+    tables = importlib.import_module('tables')
+    text = read(root_dir, 'benchmarks', 'README.md')
+    assert text.count(tables.BEGIN) == text.count(tables.END) == 1
+    for name in list(suite_run.PARTS) + list(suite_run.PEERS):
+        assert '`{}`'.format(name) in text, name
+    for name in re.findall(r'\((plots/.*?)\)', text):
+        assert os.path.isfile(os.path.join(root_dir, 'benchmarks', name))
+
+
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='benchmarks read the peak memory from /proc')
 def test_the_suite_runs_and_goes_on_where_it_was(root_dir, tmp_path):
     out = str(tmp_path / 'out.json')

@@ -26,7 +26,9 @@ TENSORFLOW_1 = 'tensorflow1'
 PEERS = {
     'tensorflow': Peer(('bare TensorFlow', 'tf.data')),
     TENSORFLOW_1: Peer(('fcn8s on TensorFlow 1.15',), packages=('-e', ROOT + '[cpu]')),
-    'pytorch': Peer(('PyTorch eager', 'PyTorch channels_last', 'PyTorch compiled'), ('torch',), ('torch',)),
+    'pytorch': Peer(('PyTorch eager',), ('torch',), ('torch',)),
+    'pytorch-channels-last': Peer(('PyTorch channels_last',), ('torch',), ('torch',)),
+    'pytorch-compiled': Peer(('PyTorch compiled',), ('torch',), ('torch',)),
     'onnxruntime': Peer(('ONNX Runtime',), ('onnxruntime', 'tf2onnx'), ('onnxruntime', 'tf2onnx', 'onnx')),
     'openvino': Peer(('OpenVINO',), ('openvino',), ('openvino',)),
     'dataloader': Peer(('torch DataLoader',), ('torch', 'albumentations'), ('torch', 'albumentations')),
@@ -84,7 +86,9 @@ class Environments:
         return self.given.get(name) or self._make(name)
 
     def _made(self, name):
-        return os.path.join(self.cache, 'environments', name, 'bin', 'python')
+        """Peers that need the same packages share an environment."""
+        folder = '-'.join(PEERS[name].modules) or name
+        return os.path.join(self.cache, 'environments', folder, 'bin', 'python')
 
     def _make(self, name):
         """The folder gets its name when everything is installed, so that half an environment is never found again."""

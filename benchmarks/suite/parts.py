@@ -7,11 +7,12 @@ A case is made of settings, and of candidates that take turns. The commands are 
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from suite.environments import ROOT, TENSORFLOW_1
+from suite.environments import PEERS, ROOT, TENSORFLOW_1
 
 HERE = os.path.join(ROOT, 'benchmarks')
 OURS, OURS_TF1 = 'fcn8s', 'fcn8s on TensorFlow 1.15'
 NUM_CLASSES = 20
+PYTORCH_OPTIONS = {'pytorch': (), 'pytorch-channels-last': ('--channels-last',), 'pytorch-compiled': ('--compiled',)}
 # The network of demo and tutorial, where everything around the convolutions weighs most.
 SMALL_DIVISOR = 16
 # Of the network that growth is measured with, so that its largest images still fit.
@@ -107,10 +108,10 @@ def _floors(choice, encoder, size, batch, precision, classes, options=()):
     floors = {}
     if 'tensorflow' in choice.peers:
         floors['bare TensorFlow'] = script('bare_tensorflow.py', *words)
-    if 'pytorch' in choice.peers and choice.width_divisor == 1:
-        floors['PyTorch eager'] = script('peer_pytorch.py', *words)
-        floors['PyTorch channels_last'] = script('peer_pytorch.py', *words, '--channels-last')
-        floors['PyTorch compiled'] = script('peer_pytorch.py', *words, '--compiled')
+    if choice.width_divisor == 1:  # the network of peer_pytorch.py has one width
+        for peer, option in PYTORCH_OPTIONS.items():
+            if peer in choice.peers:
+                floors[PEERS[peer].candidates[0]] = script('peer_pytorch.py', *words, *option)
     return floors
 
 

@@ -98,6 +98,6 @@ class Results:
         self.content['cases'].append(case)
         beside = '{}.{}.partial'.format(self.path, os.getpid())
         with open(beside, 'w', encoding='utf-8') as file:
-            json.dump(self.content, file, indent=1, sort_keys=True)
+            json.dump(self.content, file, indent=1)
             file.write('\n')
         os.replace(beside, self.path)

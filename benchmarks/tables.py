@@ -1,0 +1,224 @@
+"""Makes the tables and plots of benchmarks/README.md from the results of benchmarks/run.py.
+
+    python benchmarks/tables.py results.json [--readme benchmarks/README.md]
+
+What stands between the two marks in the README is replaced; plots are SVG files in a folder `plots` beside it. A cell
+has the median, with least and most in brackets, and what it is of this library's median.
+"""
+
+import argparse
+import os
+import sys
+
+from suite.results import ResultsError, read
+
+BEGIN, END = '<!-- figures: made by tables.py -->', '<!-- end of figures -->'
+OURS = 'fcn8s'
+# The candidate that a ratio is of, where it is not this library.
+BASES = {'evaluation': 'prediction', 'generator': 'decoding alone', 'video': 'frames in memory'}
+UNITS = {
+    'prediction': 'seconds an image',
+    'training': 'seconds an image, of a step of Adam',
+    'evaluation': 'seconds an image',
+    'generator': 'seconds a pair',
+    'video': 'seconds a frame',
+    'start-up': 'seconds of a whole process',
+    'growth': 'seconds an image, or until the first batch',
+}
+# Axes of the plots of growth: a number that the settings of a case give.
+ALONG = {
+    'area': ('pixels of an image', lambda settings: settings['size'][0] * settings['size'][1]),
+    'batch': ('images of a batch', lambda settings: settings['batch']),
+    'classes': ('classes', lambda settings: settings['classes']),
+    'dataset': ('pairs of the dataset', lambda settings: settings['pairs']),
+}
+
+
+def in_words(settings):
+    """Settings of a case, without those that are as usual."""
+    usual = {'classes': 20, 'width_divisor': 1}
+    words = ['{}x{}'.format(*settings['size'])] if 'size' in settings else []
+    for name, value in settings.items():
+        if name in ('what', 'along', 'precision'):
+            words.append(str(value))
+        elif name != 'size' and usual.get(name) != value:
+            words.append('{} {}'.format(name.replace('_', ' '), value))
+    return ', '.join(words)
+
+
+def number(value):
+    """Three digits, without an exponent."""
+    return '{:.3f}'.format(value) if value >= 0.1 else '{:.5f}'.format(value)
+
+
+def cell(numbers):
+    """Median, and least to most where there were several rounds."""
+    if numbers['min'] == numbers['max']:
+        return number(numbers['median'])
+    return '{} ({} to {})'.format(*(number(numbers[name]) for name in ('median', 'min', 'max')))
+
+
+def rows_of_case(case):
+    """A row a candidate."""
+    base = case['candidates'].get(BASES.get(case['part'], OURS), {}).get('seconds')
+    for name, metrics in case['candidates'].items():
+        words = [in_words(case['settings']), name]
+        if 'error' in metrics:
+            yield words + ['failed', '', '', '']
+            continue
+        ratio = number(metrics['seconds']['median'] / base['median']) if base else ''
+        others = [number(metrics[key]['median']) if key in metrics else '' for key in ('cpu_seconds', 'peak_gb')]
+        yield words + [cell(metrics['seconds']), ratio] + others
+
+
+def table(header, rows):
+    lines = ['| {} |'.format(' | '.join(header)), '|{}'.format(' --- |' * len(header))]
+    return '\n'.join(lines + ['| {} |'.format(' | '.join(row)) for row in rows])
+
+
+def table_of_part(part, cases):
+    header = ['what', 'candidate', UNITS[part], 'of ' + BASES.get(part, OURS), 'of all CPUs', 'peak GB']
+    return table(header, [row for case in cases for row in rows_of_case(case)])
+
+
+def table_of_limits(cases):
+    header = ['what', 'G multiply-adds/s', 'GB/s', 'prediction at least, s', 'step at least, s']
+    rows = []
+    for case in cases:
+        found = {name: numbers['median'] for name, numbers in case['candidates']['machine'].items()}
+        rows.append(
+            [
+                in_words(case['settings']),
+                '{:.0f}'.format(found['multiply_adds_per_s'] / 1e9),
+                '{:.1f}'.format(found['bytes_per_s'] / 1e9),
+                number(max(found['predict_floor_s_per_image'], found['predict_bytes_s_per_image'])),
+                number(max(found['train_floor_s_per_image'], found['train_bytes_s_per_image'])),
+            ]
+        )
+    return table(header, rows)
+
+
+def machine_in_words(content, cases):
+    machine = content['machine']
+    loads = [load for case in cases for load in case['load']]
+    lines = [
+        '{processor}, {cores} cores, {memory_gb} GB; {system}.'.format(**machine),
+        'Flags: {}.'.format(' '.join(machine['flags'])),
+        'Load average before and after the cases: {} to {}.'.format(min(loads), max(loads)),
+        'Commits: {}.'.format(', '.join(sorted({str(case['commit']) for case in cases}))),
+    ]
+    for environment, versions in sorted(content['versions'].items()):
+        lines.append('{}: {}.'.format(environment, ', '.join(' '.join(item) for item in sorted(versions.items()))))
+    return '\n'.join('- ' + line for line in lines)
+
+
+def draw_bars(cases, path, title):
+    """The medians of a part as bars, with least and most."""
+    figure, axes = _new_figure(len(cases), (8, 0.6 + 1.9 * len(cases)))
+    for axis, case in zip(axes[:, 0], cases):
+        shown = {name: one['seconds'] for name, one in case['candidates'].items() if 'seconds' in one}
+        medians = [one['median'] for one in shown.values()]
+        errors = [
+            [one['median'] - one['min'] for one in shown.values()],
+            [one['max'] - one['median'] for one in shown.values()],
+        ]
+        colors = ['#2f6f9f' if name.startswith(OURS) else '#b8c4ce' for name in shown]
+        axis.barh(range(len(shown)), medians, xerr=errors, color=colors)
+        axis.set_yticks(range(len(shown)), list(shown))
+        axis.invert_yaxis()
+        axis.set_title(in_words(case['settings']), fontsize=9)
+    figure.supxlabel(title, fontsize=9)
+    _save(figure, path)
+
+
+def draw_growth(cases, along, path):
+    """Seconds against what grows, a line a candidate, on logarithmic axes."""
+    label, value_of = ALONG[along]
+    figure, ((axis,),) = _new_figure(1, (6, 4))
+    lines = {}
+    for case in cases:
+        for name, one in case['candidates'].items():
+            if 'seconds' in one:
+                point = value_of(case['settings']), one['seconds']['median']
+                lines.setdefault('{}, {}'.format(case['settings']['what'], name), []).append(point)
+    for name, points in lines.items():
+        axis.loglog(*zip(*sorted(points)), marker='o', label=name)
+    axis.set_xlabel(label)
+    axis.set_ylabel('seconds')
+    axis.legend(fontsize=8)
+    _save(figure, path)
+
+
+def _new_figure(rows, size):
+    """(figure, axes), drawn into a file alone."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+
+    return pyplot.subplots(rows, 1, figsize=size, squeeze=False)
+
+
+def _save(figure, path):
+    """Without a date and with ids of its own, so that the same figures make the same file."""
+    from matplotlib import pyplot, rc_context
+
+    figure.tight_layout()
+    with rc_context({'svg.hashsalt': OURS}):
+        figure.savefig(path, metadata={'Date': None})
+    pyplot.close(figure)
+
+
+def figures(content, folder):
+    """The Markdown between the marks; writes the plots into `folder`."""
+    cases = content['cases']
+    if not cases:
+        raise ResultsError('The results file has no cases yet; run benchmarks/run.py first.')
+    os.makedirs(folder, exist_ok=True)
+    text = [machine_in_words(content, cases)]
+    for part in ['limits'] + list(UNITS):
+        found = [case for case in cases if case['part'] == part]
+        if not found:
+            continue
+        text += ['### ' + part.capitalize(), table_of_limits(found) if part == 'limits' else table_of_part(part, found)]
+        if part in ('prediction', 'training'):
+            draw_bars(found, os.path.join(folder, part + '.svg'), UNITS[part])
+            text.append('![{0}](plots/{0}.svg)'.format(part))
+        for along in ALONG if part == 'growth' else ():
+            grown = [case for case in found if case['settings']['along'] == along]
+            if grown:
+                draw_growth(grown, along, os.path.join(folder, 'growth-{}.svg'.format(along)))
+                text.append('![growth with {0}](plots/growth-{0}.svg)'.format(along))
+    return '\n\n'.join(text)
+
+
+def put_into(readme, text):
+    """Replaces what is between the marks of a file."""
+    with open(readme, encoding='utf-8') as file:
+        old = file.read()
+    if old.count(BEGIN) != 1 or old.count(END) != 1 or old.index(BEGIN) > old.index(END):
+        raise ResultsError('{} has to have the lines {!r} and {!r}, once and in this order.'.format(readme, BEGIN, END))
+    before, after = old.split(BEGIN)[0], old.split(END)[1]
+    beside = '{}.{}.partial'.format(readme, os.getpid())
+    with open(beside, 'w', encoding='utf-8') as file:
+        file.write('{}{}\n\n{}\n\n{}{}'.format(before, BEGIN, text, END, after))
+    os.replace(beside, readme)
+
+
+def main(words=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('results', metavar='RESULTS.json')
+    here = os.path.dirname(os.path.abspath(__file__))
+    parser.add_argument('--readme', default=os.path.join(here, 'README.md'), metavar='FILE')
+    args = parser.parse_args(words)
+    try:
+        if not os.path.isfile(args.readme):
+            raise ResultsError('--readme is {}; there is no such file.'.format(args.readme))
+        folder = os.path.join(os.path.dirname(os.path.abspath(args.readme)), 'plots')
+        put_into(args.readme, figures(read(args.results), folder))
+    except ResultsError as error:
+        sys.exit(str(error))
+
+
+if __name__ == '__main__':
+    main()
