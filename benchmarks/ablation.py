@@ -150,6 +150,7 @@ def measure_step(words: List[str], variant: Variant, pixels: int) -> float:
         None,
         None,
     )
+    options.head_warmup = 0  # the steps after it are the expensive ones
     _, seconds = train(options, open_datasets(options), None, evaluates=False)
     return sum(seconds[FIRST_STEPS:]) / MEASURED_STEPS
 

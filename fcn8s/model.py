@@ -47,6 +47,7 @@ class FCN8s:
             pixels, or the paper's 'sum'. class_weights: one a class (`helpers.class_weights`). label_smoothing: share
             of the truth that is spread over all classes, such as 0.1. docs/custom_loss.md has more on these.
         freeze: 'encoder', or the number of encoder blocks that are not trained. seed: of dropout, not of the data.
+        head_warmup: for how many epochs all blocks are frozen before that, so that fc6, fc7 and decoder train alone.
         precision: 'float32', 'bfloat16' or 'mixed_float16'; xla: compile with XLA. Refused where the machine cannot.
         config: a `tf.ConfigProto` for the session; it is copied. gpu_memory_growth: take GPU memory as needed.
         image_rules: how image files are read; those of the training data by default. trust: open a SavedModel whatever
@@ -88,11 +89,12 @@ class FCN8s:
         distributed: Union[None, bool, DistributedSettings] = None,
         label_smoothing: float = 0.0,
         engine: Optional[str] = None,
+        head_warmup: int = 0,
     ) -> None:
         beginning = Beginning(model_load_dir, tags, vgg16_dir, variables_load_dir, fine_tune_from, trust)
         architecture = Architecture(num_classes, label_space, ignore_id, variant, upsampling, skip_scales, image_rules)
         rule = optimizer_settings(optimizer, accumulate_batches)
-        training = TrainingSettings(rule, loss, normalize, class_weights, freeze, label_smoothing=label_smoothing)
+        training = TrainingSettings(rule, loss, normalize, class_weights, freeze, None, label_smoothing, head_warmup)
         arithmetic = Arithmetic(precision, xla, gpu_memory_growth, config)
         wanted = NetworkRequest(beginning, architecture, training, arithmetic, seed, distributed)
         self.network: Any = open_elsewhere(wanted, engine) or open_network(wanted)

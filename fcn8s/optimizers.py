@@ -190,6 +190,14 @@ def rate_factors(names: Sequence[str], multipliers: Optional[RateMultipliers]) -
     return factors
 
 
+def matching_multipliers(
+    names: Sequence[str], multipliers: Optional[RateMultipliers]
+) -> Optional[Tuple[Tuple[str, float], ...]]:
+    """Returns the rate multipliers whose patterns match one of the names; None without any."""
+    pairs = _multiplier_pairs(multipliers or ())
+    return tuple(pair for pair in pairs if any(_matches(name, pair[0]) for name in names)) or None
+
+
 def _matches(name: str, pattern: str) -> bool:
     parts = name.split('/')
     return any(fnmatch.fnmatchcase('/'.join(parts[first:]), pattern + '*') for first in range(len(parts)))

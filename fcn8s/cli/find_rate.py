@@ -18,6 +18,7 @@ _MEANINGLESS = (
     'epochs',
     'steps_per_epoch',
     'ema',
+    'head_warmup',
     'swa',
     'rate',
     'eval_every',
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     data, _ = open_datasets(options)
     with train_batches(options, data) as batches:
         options.ema = options.swa = None  # a recipe may have them
+        options.head_warmup = 0
         settings = network_settings(options, data)
         from fcn8s import FCN8s
 

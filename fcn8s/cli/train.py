@@ -131,6 +131,7 @@ def _overfit(options: argparse.Namespace) -> int:
     data, _ = open_datasets(options)
     with train_batches(options, data) as batches:
         options.ema = options.swa = None  # what one batch teaches is seen in the weights themselves
+        options.head_warmup = 0
         settings = network_settings(options, data)
         from fcn8s import FCN8s
 
@@ -357,6 +358,7 @@ def network_settings(options: argparse.Namespace, data: Any) -> Dict[str, Any]:
         normalize=options.normalize,
         class_weights=_class_weights(options, data),
         freeze=freeze,
+        head_warmup=options.head_warmup,
         precision=options.precision,
         xla=options.xla,
         trust=options.trust,

@@ -13,10 +13,12 @@ from fcn8s.graph.losses import Loss, build_loss, l2_penalty, sparse_labels
 from fcn8s.graph.scoring import PredictorTensors, Scoring, build_predictor, score_logits
 from fcn8s.graph.update_rules import LossScaling, TrainOps, build_train_op
 from fcn8s.graph.weight_average import WeightAverage, build_weight_average
-from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings
+from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings, matching_multipliers
 from fcn8s.settings import ModelSettings, check_loss
 
 NUM_BLOCKS = 5
+# Of the state of the steps that train the head alone.
+WARMUP_SCOPE = 'optimizer/head_warmup'
 
 
 class TrainingSettings(NamedTuple):
@@ -24,6 +26,7 @@ class TrainingSettings(NamedTuple):
     meaning of each.
 
     freeze: 'encoder', a number n for the encoder's first n blocks (conv1_* to convn_*), or None to train everything.
+    head_warmup: for how many epochs all five blocks are frozen, before the rest of the training begins; 0 for none.
     """
 
     optimizer: OptimizerSettings = OptimizerSettings()
@@ -33,6 +36,7 @@ class TrainingSettings(NamedTuple):
     freeze: Optional[Union[str, int]] = None
     loss_scaling: Optional[LossScaling] = None
     label_smoothing: float = 0.0
+    head_warmup: int = 0
 
 
 class TrainingTensors(NamedTuple):
@@ -41,6 +45,7 @@ class TrainingTensors(NamedTuple):
     total_loss: the value of `loss` plus `penalty`.
     step_op: a whole step: `ops.apply_op`, and the exponential average of the weights where there is one.
     average: of the weights; None without one.
+    warmup: the ops of a step of the head alone, with a state of their own; None without a warm-up.
     """
 
     labels: Tensor
@@ -54,6 +59,7 @@ class TrainingTensors(NamedTuple):
     scoring: Scoring
     step_op: Operation
     average: Optional[WeightAverage] = None
+    warmup: Optional[TrainOps] = None
 
 
 class Model(NamedTuple):
@@ -75,7 +81,8 @@ class Model(NamedTuple):
         """Every variable that a training run needs to go on: the weights, the optimiser's state, the global step."""
         average = self.training.average
         averaged = () if average is None else average.state
-        return self.weights + self.training.ops.state + averaged + (self.training.global_step,)
+        warmup = () if self.training.warmup is None else self.training.warmup.state
+        return self.weights + self.training.ops.state + averaged + warmup + (self.training.global_step,)
 
 
 # The attributes of `FCN8s` that scripts have fed and fetched since its first version: name -> place in a `Model`.
@@ -112,8 +119,29 @@ def assemble(
     encoder = import_encoder(encoder_meta_graph)
     decoder = build_decoder(encoder.pool3, encoder.pool4, encoder.fc7, encoder.image_input, settings)
     predictor = build_predictor(decoder.logits)
-    trained = trained_encoder_variables(encoder.variables, training.freeze) + decoder.kernels + decoder.biases
-    return Model(settings, encoder, decoder, predictor, _build_training(decoder, settings, training, trained, exchange))
+    of_decoder = decoder.kernels + decoder.biases
+    trained = trained_encoder_variables(encoder.variables, training.freeze) + of_decoder
+    warmed_up = _warmed_up(encoder.variables, training, exchange) + of_decoder if training.head_warmup else ()
+    tensors = _build_training(decoder, settings, training, trained, warmed_up, exchange)
+    return Model(settings, encoder, decoder, predictor, tensors)
+
+
+def _warmed_up(
+    variables: Sequence[Variable], training: TrainingSettings, exchange: Optional[Any]
+) -> Tuple[Variable, ...]:
+    """The encoder variables that are trained during the warm-up of the head: those of fc6 and fc7."""
+    if exchange is not None:
+        raise ValueError(
+            'head_warmup is {}; it is for a training of one process. Warm the head up alone, with freeze=5, and '
+            'fine-tune from that with several workers.'.format(training.head_warmup)
+        )
+    found = trained_encoder_variables(variables, NUM_BLOCKS)
+    if set(found) >= set(trained_encoder_variables(variables, training.freeze)):
+        raise ValueError(
+            'head_warmup is {}, but freeze={!r} trains no convolution of the encoder, so that there is nothing to wait '
+            'for. Leave one of the two out.'.format(training.head_warmup, training.freeze)
+        )
+    return found
 
 
 def trained_encoder_variables(variables: Sequence[Variable], freeze: Optional[Union[str, int]]) -> Tuple[Variable, ...]:
@@ -146,6 +174,9 @@ def check_training_settings(training: TrainingSettings) -> None:
     check_optimizer_settings(training.optimizer)
     check_loss(training.loss, training.normalize, training.class_weights, training.label_smoothing)
     check_freeze(training.freeze)
+    warmup = training.head_warmup
+    if isinstance(warmup, bool) or not isinstance(warmup, Integral) or warmup < 0:
+        raise ValueError('head_warmup is {!r}; it has to be a number of epochs, 0 for none.'.format(warmup))
 
 
 def check_freeze(freeze: Optional[Union[str, int]]) -> None:
@@ -169,6 +200,7 @@ def _build_training(
     settings: ModelSettings,
     training: TrainingSettings,
     trained: Sequence[Variable],
+    warmed_up: Sequence[Variable],
     exchange: Optional[Any],
 ) -> TrainingTensors:
     # Rank unknown: class IDs [N, H, W] and one-hot labels [N, H, W, C] both fit.
@@ -209,6 +241,24 @@ def _build_training(
         training.loss_scaling,
         exchange=exchange,
     )
+    warmup = None
+    if warmed_up:
+        rule = training.optimizer._replace(
+            rate_multipliers=matching_multipliers(
+                [variable.op.name for variable in warmed_up], training.optimizer.rate_multipliers
+            )
+        )
+        warmup = build_train_op(
+            loss,
+            penalty,
+            warmed_up,
+            learning_rate,
+            global_step,
+            rule,
+            training.loss_scaling,
+            name='warmup_op',
+            scope=WARMUP_SCOPE,
+        )
     average = None
     if training.optimizer.averages_weights:
         average = build_weight_average(trained, training.optimizer, ops.apply_op)
@@ -216,5 +266,5 @@ def _build_training(
     with tf.name_scope('scored_logits'):
         scoring = score_logits(decoder.logits, labels, class_ids, valid, settings.label_space)
     return TrainingTensors(
-        labels, l2_rate, loss, penalty, total_loss, learning_rate, global_step, ops, scoring, step_op, average
+        labels, l2_rate, loss, penalty, total_loss, learning_rate, global_step, ops, scoring, step_op, average, warmup
     )

@@ -63,6 +63,7 @@ def build_train_op(
     loss_scaling: Optional[LossScaling] = None,
     name: str = 'train_op',
     exchange: Optional[Any] = None,
+    scope: str = STATE_SCOPE,
 ) -> TrainOps:
     """Adds the ops of a training step to the current graph. Call it outside of any variable scope.
 
@@ -80,6 +81,7 @@ def build_train_op(
         loss_scaling: None for no scaling.
         name: of apply_op, within the current name scope.
         exchange: a `fcn8s.distributed.exchange.Exchange`, which adds up what several workers have; None for one.
+        scope: of the state.
 
     Raises:
         ValueError: for settings out of range, no variables, a variable that the loss does not depend on, or a pattern
@@ -88,7 +90,7 @@ def build_train_op(
     settings = check_optimizer_settings(settings)
     if not variables:
         raise ValueError('There are no variables to train: everything is frozen.')
-    with tf.variable_scope(STATE_SCOPE):
+    with tf.variable_scope(scope):
         scale = _LossScale(loss_scaling) if loss_scaling else None
         loss = exchange.of_share(loss) if exchange else loss
         gradients = _loss_gradients(loss.value, variables, scale)

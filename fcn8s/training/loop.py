@@ -26,6 +26,7 @@ class LoopOptions(NamedTuple):
     """What `FCN8s.train` was asked for, checked. Frequencies are in epochs but for summaries_frequency, in steps.
 
     average_epochs: the ends of how many of the last epochs go into an average of the weights.
+    warmup_epochs: how many of the first epochs train the head alone.
     """
 
     epochs: int
@@ -43,6 +44,7 @@ class LoopOptions(NamedTuple):
     loss_averaging: int
     seed: int
     average_epochs: int = 0
+    warmup_epochs: int = 0
 
 
 class Fetches(NamedTuple):
@@ -54,6 +56,7 @@ class Fetches(NamedTuple):
     accumulate: adds one batch's gradients to the sum; None without accumulation.
     count(images): how many images a batch has; with those of other workers.
     averaging_op: of the last step of an epoch whose end goes into the average of the weights; None without such.
+    warmup_op, warmup_accumulate: as train_op and accumulate, of the head alone; None without a warm-up.
     """
 
     loss: Dict[str, Any]
@@ -62,6 +65,8 @@ class Fetches(NamedTuple):
     feed: Callable[..., Dict[Any, Any]]
     count: Callable[[Any], int] = len
     averaging_op: Optional[Any] = None
+    warmup_op: Optional[Any] = None
+    warmup_accumulate: Optional[Any] = None
 
 
 class Actions(NamedTuple):
@@ -308,12 +313,20 @@ class TrainingLoop:
         # The dropout mask is a function of this pair alone, so that a resumed run draws what the first would have.
         dropout_seed = (options.seed, number)
         feed = self.fetches.feed(images, labels, options.keep_prob, dropout_seed, rate, options.l2_regularization)
-        loss, _ = self.run((self.fetches.loss, self._train_op() if is_last else self.fetches.accumulate), feed)
+        loss, _ = self.run((self.fetches.loss, self._train_op() if is_last else self._accumulate_op()), feed)
         return loss
+
+    def _accumulate_op(self) -> Any:
+        return self.fetches.warmup_accumulate if self._is_warmup() else self.fetches.accumulate
+
+    def _is_warmup(self) -> bool:
+        return self._epoch() < self.options.warmup_epochs
 
     def _train_op(self) -> Any:
         """The op of this step. Averaging is part of a step, so that what is saved depends on the step alone."""
         options = self.options
+        if self._is_warmup():
+            return self.fetches.warmup_op
         ends_epoch = len(self.state.losses) + 1 == options.steps_per_epoch
         if ends_epoch and self._epoch() + options.average_epochs >= options.epochs:
             return self.fetches.averaging_op

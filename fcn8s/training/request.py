@@ -98,13 +98,19 @@ def check_request(request: TrainRequest, class_names: Sequence[str]) -> None:
     )
 
 
-def check_last_epochs(request: TrainRequest, swa: Optional[int]) -> None:
-    """Raises ValueError where the last `swa` epochs cannot be averaged."""
+def check_last_epochs(request: TrainRequest, swa: Optional[int], head_warmup: int = 0) -> None:
+    """Raises ValueError where the head is warmed up for all epochs, or the last `swa` ones cannot be averaged."""
+    _require(
+        head_warmup < request.epochs,
+        'head_warmup is {} and epochs is {}; the warm-up has to leave epochs to train everything. To train the head '
+        'alone, freeze the five blocks: freeze=5 (--freeze 5).',
+        head_warmup,
+        request.epochs,
+    )
     if swa is None:
         return
-    _require(
-        swa <= request.epochs, 'swa is {}; it has to be at most the {} epochs of the training.', swa, request.epochs
-    )
+    left = request.epochs - head_warmup
+    _require(swa <= left, 'swa is {}; it has to be at most the {} epochs of the training.', swa, left)
     _require(
         request.early_stopping_patience is None,
         'swa is {} and early_stopping_patience is {}; the last epochs are not known where patience may end the '

@@ -47,7 +47,8 @@ def train(network: Network, request: TrainRequest, model: Any = None) -> List[Di
     for generator in (request.train_generator, request.val_generator):
         label_space = check_same_classes(label_space, getattr(generator, 'label_space', None))
     check_request(request, label_space.class_names)
-    check_last_epochs(request, network.training_settings.optimizer.swa)
+    settings = network.training_settings
+    check_last_epochs(request, settings.optimizer.swa, settings.head_warmup)
     image_rules = _image_rules(request)
     network.set_label_space(label_space)
     if image_rules is not None:
@@ -242,6 +243,7 @@ class _Training:
             loss_averaging=request.training_loss_display_averaging,
             seed=self.network.seed,
             average_epochs=average_epochs,
+            warmup_epochs=self.network.training_settings.head_warmup,
         )
         loss = {'value': training.loss.value, 'penalty': training.penalty}
         if training.loss.weight is not None:
@@ -253,6 +255,8 @@ class _Training:
             training.ops.accumulate_op,
             self.network.training_feed,
             averaging_op=averaging_op,
+            warmup_op=training.warmup and training.warmup.apply_op,
+            warmup_accumulate=training.warmup and training.warmup.accumulate_op,
         )
         run: Any = self.network.run_step
         saves = request.run_dir is not None or request.save_during_training
@@ -360,7 +364,7 @@ class _Training:
         wanted: Dict[str, Tuple[Any, Any]] = {
             'seed': (config['seed'], self.network.seed),
             'model': (dict({'image_rules': RGB_RULES.to_json()}, **config['model']), self.network.settings.to_dict()),
-            'training': (dict(dict(training, label_smoothing=0.0), **config['training']), training),
+            'training': (dict(dict(training, label_smoothing=0.0, head_warmup=0), **config['training']), training),
         }
         wanted.update({name: (config['train'][name], getattr(self.request, name)) for name in FIXED_IN_A_RUN})
         for name, (before, today) in wanted.items():

@@ -18,6 +18,7 @@ from fcn8s.optimizers import OptimizerSettings
 from fcn8s.saving import restoring, saved_models
 from fcn8s.saving.runs import Run
 from fcn8s.stopping import TrainingInterrupted
+from fcn8s.training.request import TrainingEvent
 from fcn8s.training.schedules import constant
 from helpers.label_spaces import CAMVID, generic_label_space
 
@@ -587,6 +588,66 @@ def test_freeze_leaves_the_encoder_as_it_was(tiny_encoder):
         for name in before:
             same = np.array_equal(before[name], after[name])
             assert same == name.startswith(tuple(unchanged.split())), (freeze, name)
+
+
+def test_the_head_is_warmed_up_alone_and_then_everything_begins_by_the_usual_rule(tiny_encoder):
+    values, rate = [], 1e-3
+
+    def collect(event):
+        if event.kind == 'epoch':
+            values.append(
+                {v.op.name: x for v, x in zip(model.model.weights, model.sess.run(list(model.model.weights)))}
+            )
+
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, head_warmup=1, freeze=1) as model:
+        collect(TrainingEvent('epoch', 0, {}, model))
+        model.train(Stream(), 2, 1, constant(rate), callbacks=[collect])
+        assert not any('average' in v.op.name for v in model.model.state)
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, freeze=5) as model:
+        model.train(Stream(), 1, 1, constant(rate))
+        frozen = {v.op.name: x for v, x in zip(model.model.weights, model.sess.run(list(model.model.weights)))}
+    before, warm, after = values
+    for name in before:
+        np.testing.assert_array_equal(warm[name], frozen[name], err_msg=name)
+        moved = np.abs(after[name] - warm[name]).max()
+        if name.startswith('conv1_'):
+            assert moved == 0, name
+        elif name.endswith(('filter', 'weights')):
+            # The first step of Adam is the rate, with its corrected moments; without the correction three times that.
+            assert 0.9 * rate < moved < 1.01 * rate, (name, moved)
+    assert any(np.any(warm[name] != before[name]) for name in before if name.startswith('decoder/'))
+    assert all(np.array_equal(warm[name], before[name]) for name in before if name.startswith('conv'))
+
+
+@pytest.mark.parametrize(
+    'stop_at, settings',
+    [
+        (2, dict(head_warmup=1)),
+        (
+            9,
+            dict(
+                head_warmup=1, accumulate_batches=2, optimizer=OptimizerSettings(ema=0.5, rate_multipliers={'conv': 2})
+            ),
+        ),
+    ],
+)
+def test_a_warmed_up_run_resumes_bit_for_bit(tiny_encoder, tmp_path, stop_at, settings):
+    whole = run_training(tiny_encoder, str(tmp_path / 'whole'), epochs=2, **settings)
+    run_training(tiny_encoder, str(tmp_path / 'parts'), epochs=2, stop_at=stop_at, **settings)
+    resumed = run_training(tiny_encoder, str(tmp_path / 'parts'), epochs=2, resume=True, **settings)
+    assert_equal_values(resumed, whole)
+    with pytest.raises(ValueError, match='was started with training.head_warmup 1 and cannot go on with 0'):
+        run_training(tiny_encoder, str(tmp_path / 'parts'), epochs=2, resume=True, **dict(settings, head_warmup=0))
+
+
+def test_a_warm_up_that_cannot_be_is_refused(tiny_encoder):
+    with pytest.raises(ValueError, match='head_warmup is -1; it has to be a number of epochs, 0 for none'):
+        FCN8s(vgg16_dir=tiny_encoder, num_classes=2, head_warmup=-1)
+    with pytest.raises(ValueError, match="head_warmup is 1, but freeze='encoder' trains no convolution"):
+        FCN8s(vgg16_dir=tiny_encoder, num_classes=2, head_warmup=1, freeze='encoder')
+    too_long = pytest.raises(ValueError, match='head_warmup is 2 and epochs is 2; the warm-up has to leave epochs')
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2, head_warmup=2) as model, too_long:
+        model.train(Stream(), 2, 1, constant(1e-3))
 
 
 def test_fine_tuning_carries_classes_over_by_name(tmp_path, tiny_encoder, capsys):

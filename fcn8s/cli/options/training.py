@@ -169,6 +169,14 @@ def add_network_arguments(group: Any) -> None:
 def add_training_arguments(group: Any) -> None:
     """How the network is trained, evaluated and saved."""
     _add_step_arguments(group)
+    group.add_argument(
+        '--head-warmup',
+        type=int,
+        default=0,
+        metavar='EPOCHS',
+        help='freeze all encoder blocks for the first EPOCHS, so that fc6, fc7 and the decoder train alone, then as '
+        'the other options say (default: 0)',
+    )
     _add_evaluation_arguments(group)
 
 
