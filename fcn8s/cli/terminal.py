@@ -16,6 +16,8 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 # Lines that are typed or read by programs; a break would change what they say, or hide where a command ends.
 _COMMAND = re.compile(r'\s*(\$ )?(\S*/)?(fcn8s|python\S*|pip|tensorboard) (?!.*: (error|note): )')
 _DATA = re.compile(r'\s*["{}\[\]]')
+# Of a usage above an error: one that fills the screen hides what is wrong.
+_USAGE_LINES = 8
 
 
 def fit(line: str, width: int) -> str:
@@ -179,9 +181,14 @@ class Parser(argparse.ArgumentParser):
         if wrong:
             choices = re.findall(r"[^\s,']+", wrong.group(2))
             message += '.' + _did_you_mean(wrong.group(1), choices)
-        self.print_usage(sys.stderr)
-        complain('{}: error: {}'.format(self.prog, message))
+        complain('{}{}: error: {}'.format(self._short_usage(), self.prog, message))
         sys.exit(2)
+
+    def _short_usage(self) -> str:
+        usage = self.format_usage()
+        if usage.count('\n') > _USAGE_LINES:
+            return '{} --help lists the options.\n'.format(self.prog)
+        return usage
 
 
 def _did_you_mean(word: str, candidates: Sequence[str]) -> str:

@@ -87,7 +87,9 @@ def test_progress_keeps_what_people_look_for():
 def test_a_mistyped_word_is_answered_with_what_was_meant(words, answer, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(words)
-    assert stopped.value.code == 2 and answer in ' '.join(capsys.readouterr().err.split())
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2 and answer in ' '.join(error.split())
+    assert error.count('\n') <= 12  # half a screen
 
 
 def test_a_word_like_no_other_is_not_guessed_at(capsys):
