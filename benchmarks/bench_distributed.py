@@ -10,25 +10,36 @@ buffers take.
 
 0 Gbit/s is the loopback device, unshaped. The last lines are the factors of `fcn8s.planning.workers` that fit best, and
 the model's seconds in units of each row's.
+
+    python benchmarks/bench_distributed.py --step [--workers 2] [--size 256 512] [--batch 4] [--steps 3]
+                                           [--width-divisor 1] [--rounds 2]
+
+This measures whole steps of `FCN8s.train` instead, on this machine: one worker with all cores, N workers with a share
+each, and N processes with a share each that train apart, which shows what the exchange and the waiting for each other
+take. The three take turns; the fastest round of each counts.
 """
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
 from measuring import peak_memory
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
+from fcn8s.distributed.cluster import free_addresses, tf_config  # noqa: E402
 from fcn8s.distributed.launching import core_shares, pin  # noqa: E402
 from fcn8s.planning.workers import ExchangeFactors, exchange_seconds, wire_bytes  # noqa: E402
 
 MEGABYTE = 10**6
 LARGE = 64 * MEGABYTE
+NUM_CLASSES = 20
 BRIDGE = 'fcn8s-br'
 
 
@@ -176,6 +187,74 @@ def model(row, factors):
     return exchange_seconds(count, size, gbit or float('inf'), factors)
 
 
+def step_child(encoder, cores, size, batch, steps):
+    """One process that trains: prints the seconds of a step, of all CPUs too, and its memory."""
+    pin([int(core) for core in cores.split(',')])
+    from fcn8s import FCN8s
+
+    random = np.random.RandomState(0)
+    images = random.randint(256, size=[batch] + size + [3]).astype(np.uint8)
+    labels = random.randint(NUM_CLASSES, size=images.shape[:3]).astype(np.uint8)
+    batches = itertools.repeat((images, labels))
+    with FCN8s(vgg16_dir=encoder, num_classes=NUM_CLASSES) as model:
+        for count in (1, steps):  # the first warms up
+            start = time.process_time()
+            (record,) = model.train(batches, 1, count, lambda step: 1e-6, keep_prob=0.5)
+    found = {'seconds': record['seconds'] / steps, 'cpu': (time.process_time() - start) / steps}
+    print(json.dumps(dict(found, peak_rss_gb=peak_memory())), flush=True)
+
+
+def measure_step(encoder, shares, is_together, args):
+    """Seconds and CPU seconds of a step, and the most memory, of processes with these shares of the cores."""
+    addresses, processes = free_addresses(len(shares)), []
+    for number, cores in enumerate(shares):
+        environment = dict(os.environ, TF_CONFIG=tf_config(addresses, number) if is_together else '')
+        child = ['--step-child', encoder, ','.join(map(str, cores)), '--size'] + [str(side) for side in args.size]
+        child += ['--batch', str(args.batch), '--steps', str(args.steps)]
+        command = [sys.executable, os.path.abspath(__file__)] + child
+        processes.append(
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        )
+    found = []
+    for process in processes:
+        out, err = process.communicate()
+        if process.returncode:
+            sys.exit('a worker failed:\n{}'.format(err[-3000:]))
+        found.append(json.loads(out.strip().splitlines()[-1]))
+    return [max(result[name] for result in found) for name in ('seconds', 'cpu', 'peak_rss_gb')]
+
+
+def measure_steps(args):
+    """Prints what a step takes by one worker with all cores, by several, and by several that train apart."""
+    print('{:>9} {:>8} {:>10} {:>10} {:>10} {:>9}'.format('', 'workers', 'seconds', 'CPU s', 'images/s', 'peak GB'))
+    with tempfile.TemporaryDirectory() as root:
+        encoder = os.path.join(root, 'encoder')
+        words = "'{}', weights='random', width_divisor={}, seed=0".format(encoder, args.width_divisor)
+        code = 'from fcn8s.vgg16.write import write_encoder; write_encoder({})'.format(words)
+        subprocess.run(fcn8s_python(code), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for count in args.workers:
+            cases = {'alone': (1, False), 'together': (count, True), 'apart': (count, False)}
+            rounds = {name: [] for name in cases}
+            for _ in range(args.rounds):
+                for name, (number, is_together) in cases.items():
+                    rounds[name].append(measure_step(encoder, core_shares(number), is_together, args))
+            best = {name: [min(column) for column in zip(*found)] for name, found in rounds.items()}
+            for name, (number, _) in cases.items():
+                seconds, cpu, memory = best[name]
+                pace = number * args.batch / seconds
+                line = '{:>9} {:>8} {:>10.3f} {:>10.3f} {:>10.3f} {:>9.2f}'
+                print(line.format(name, number, seconds, cpu, pace, memory), flush=True)
+            alone, together, apart = (best[name][0] for name in ('alone', 'together', 'apart'))
+            print('{} workers do {:.2f} of the images/s of one; exchange and waiting: {:.3f} s of a step'.format(
+                count, count * alone / together, together - apart
+            ))  # fmt: skip
+
+
+def fcn8s_python(code):
+    """The command that runs code which imports this library."""
+    return [sys.executable, '-c', 'import sys; sys.path[:] = {!r}; {}'.format(sys.path, code)]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--workers', type=int, nargs='+', default=[2, 4])
@@ -184,7 +263,28 @@ def main():
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--quick', action='store_true', help='two processes, loopback and small buffers: that it runs')
     parser.add_argument('--child', nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument('--step', action='store_true', help='measure whole steps of training')
+    parser.add_argument('--size', type=int, nargs=2, default=[256, 512], metavar=('H', 'W'))
+    parser.add_argument('--batch', type=int, default=4, help='images of a worker in a step')
+    parser.add_argument('--steps', type=int, default=3)
+    parser.add_argument('--width-divisor', type=int, default=1)
+    parser.add_argument('--step-child', nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.step_child:
+        step_child(*args.step_child, args.size, args.batch, args.steps)
+        return
+    if args.step:
+        if args.quick:
+            args.workers, args.size, args.batch, args.steps, args.rounds, args.width_divisor = (
+                [2],
+                [32, 32],
+                1,
+                1,
+                1,
+                64,
+            )
+        measure_steps(args)
+        return
     if args.child:
         number, addresses, device, cores = args.child
         pin([int(core) for core in cores.split(',')])

@@ -93,9 +93,9 @@ class Network:
         self.graph = tf.Graph()
         with self.graph.as_default():
             if workers is not None:
-                from fcn8s.distributed.exchange import EXCHANGE_KEYS, Exchange
+                from fcn8s.distributed.exchange import Exchange
 
-                self.exchange = Exchange(workers.size, workers.keys(EXCHANGE_KEYS), workers.wire)
+                self.exchange = Exchange(workers.size, lambda: workers.keys(1), workers.wire)
             self.tensors: Model = assemble(self._graph_to_train(), plan.settings, training, self.exchange)
         config = session_config(*arithmetic)
         self.session = workers.session(self.graph, config) if workers else tf.Session(graph=self.graph, config=config)

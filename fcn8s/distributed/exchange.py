@@ -3,7 +3,7 @@
 A step is that of one worker with all images: sums of losses over sums of weights, never a mean of means.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from fcn8s.backend import TF_VERSION, Operation, Tensor, Variable, tf
 from fcn8s.graph.losses import Loss
@@ -11,6 +11,9 @@ from fcn8s.graph.losses import Loss
 WIRES = ('float32', 'bfloat16')
 # All workers of a cluster are one group of collectives.
 _GROUP = 1
+# A gradient of so many numbers (16 MB) leaves on its own, as soon as it is there: fc6 and fc7 have nine tenths of all
+# bytes, and come first in the backward pass. Measured against one buffer of all: docs/several-workers.md.
+_LARGE = 2**22
 
 
 def check_wire(wire: str) -> None:
@@ -41,16 +44,21 @@ class ShareInputs(NamedTuple):
 class Exchange:
     """The seam between the gradients of a batch and what is done with them, for `build_train_op`.
 
-    One fused buffer holds all gradients, and the loss with them.
+    Large gradients leave while the backward pass still runs, one after the other, in the same order everywhere. Then
+    goes one fused buffer with all others, and the loss with them.
+
+    Args:
+        next_key: returns a key for a collective that no other has; the same in all workers.
 
     Attributes:
         inputs: to feed.
         totals: of the step over all workers: 'value' and 'weight' of the loss, 'images', 'stops'. Scalars.
     """
 
-    def __init__(self, num_workers: int, first_key: int, wire: str = 'float32') -> None:
+    def __init__(self, num_workers: int, next_key: Callable[[], int], wire: str = 'float32') -> None:
         check_wire(wire)
-        self.num_workers, self.first_key, self.wire = num_workers, first_key, wire
+        self.num_workers, self.next_key, self.wire = num_workers, next_key, wire
+        self._last: Optional[Tensor] = None
         with tf.name_scope('share'):
             self.inputs = ShareInputs(
                 tf.placeholder_with_default(1.0, [], 'is_real'),
@@ -74,38 +82,50 @@ class Exchange:
         weight = tf.ones([]) if loss.weight is None else loss.weight
         numbers = tf.concat([[loss.value * weight, weight, self.inputs.images], [self.inputs.stops]], axis=0)
         numbers += tf.concat([self.inputs.carried, [0.0]], axis=0)
-        buffers = [numbers] + [tf.reshape(gradient, [-1]) for gradient in sums]
-        sizes = [4] + [gradient.shape.num_elements() for gradient in sums]
-        if self.wire == 'float32':
-            parts = tf.split(self._reduce(tf.concat(buffers, axis=0), 0), sizes)
-        else:
-            narrow = tf.cast(tf.concat(buffers[1:], axis=0), tf.bfloat16)
-            wide = tf.cast(self._reduce(narrow, 1), tf.float32)
-            parts = [self._reduce(numbers, 0)] + tf.split(wide, sizes[1:])
-        return self._normalised(parts, sums, loss)
+        flat = [tf.reshape(gradient, [-1]) for gradient in sums]
+        sizes = [gradient.shape.num_elements() for gradient in sums]
+        # Backwards: the last layer's gradient is the first to be there.
+        large = [place for place in reversed(range(len(flat))) if sizes[place] >= _LARGE]
+        reduced = {place: self._reduce_gradient(flat[place]) for place in large}
+        small = [place for place in range(len(flat)) if place not in reduced]
+        numbers, *others = self._reduce_fused(numbers, [flat[place] for place in small], [sizes[p] for p in small])
+        reduced.update(zip(small, others))
+        return self._normalised(numbers, [reduced[place] for place in range(len(flat))], sums, loss)
 
-    def _normalised(self, parts: Sequence[Tensor], sums: Sequence[Tensor], loss: Loss) -> List[Tensor]:
-        weighted_value, weight, images, stops = tf.unstack(parts[0])
+    def _reduce_fused(self, numbers: Tensor, gradients: List[Tensor], sizes: List[int]) -> List[Tensor]:
+        if self.wire == 'float32':
+            return tf.split(self._reduce(tf.concat([numbers] + gradients, axis=0)), [4] + sizes)
+        if not gradients:
+            return [self._reduce(numbers)]
+        # The numbers count pixels: they stay as precise as they are.
+        return [self._reduce(numbers)] + tf.split(self._reduce_gradient(tf.concat(gradients, axis=0)), sizes)
+
+    def _reduce_gradient(self, gradient: Tensor) -> Tensor:
+        if self.wire == 'float32':
+            return self._reduce(gradient)
+        return tf.cast(self._reduce(tf.cast(gradient, tf.bfloat16)), tf.float32)
+
+    def _normalised(self, numbers: Tensor, parts: Sequence[Tensor], sums: Sequence[Tensor], loss: Loss) -> List[Tensor]:
+        weighted_value, weight, images, stops = tf.unstack(numbers)
         per_weight = tf.ones([]) if loss.weight is None else tf.div_no_nan(1.0, weight)
         self.totals = {'value': weighted_value * per_weight, 'images': images, 'stops': stops}
         if loss.weight is not None:
             self.totals['weight'] = weight
-        return [tf.reshape(part, total.shape) * per_weight for part, total in zip(parts[1:], sums)]
+        return [tf.reshape(part, total.shape) * per_weight for part, total in zip(parts, sums)]
 
-    def _reduce(self, tensor: Tensor, number: int) -> Tensor:
-        return tf.raw_ops.CollectiveReduce(
-            input=tensor,
-            group_size=self.num_workers,
-            group_key=_GROUP,
-            instance_key=self.first_key + number,
-            merge_op='Add',
-            final_op='Id',
-            subdiv_offsets=[0],
-        )
-
-
-# Keys that an Exchange takes.
-EXCHANGE_KEYS = 2
+    def _reduce(self, tensor: Tensor) -> Tensor:
+        """Adds the op that sums a buffer up; it begins when the one before is done, so that no two wait crosswise."""
+        with tf.control_dependencies([] if self._last is None else [self._last]):
+            self._last = tf.raw_ops.CollectiveReduce(
+                input=tensor,
+                group_size=self.num_workers,
+                group_key=_GROUP,
+                instance_key=self.next_key(),
+                merge_op='Add',
+                final_op='Id',
+                subdiv_offsets=[0],
+            )
+        return self._last
 
 
 def take_over(variables: Sequence[Variable], num_workers: int, is_first: bool, first_key: int) -> Operation:

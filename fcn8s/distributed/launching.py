@@ -2,10 +2,12 @@
 
 Each worker leads a process group of its own, so that Ctrl-C reaches the launcher alone, which decides. A worker's
 standard input is a pipe that the launcher holds and writes nothing into: when the launcher dies, whatever of, the pipe
-ends, and so does the worker (`follow_launcher`). Nothing here loads TensorFlow.
+ends, and so does the worker (`follow_launcher`); on Linux, one that SIGSTOP holds up is woken for that. Nothing here
+loads TensorFlow.
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -23,6 +25,8 @@ _POLL = 0.05
 _LAUNCHED = 'FCN8S_LAUNCHED'
 _GPUS = 'CUDA_VISIBLE_DEVICES'
 _NVIDIA_DEVICES = '/proc/driver/nvidia/gpus'
+# https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
+_PR_SET_PDEATHSIG = 1
 
 
 class Worker(NamedTuple):
@@ -149,7 +153,15 @@ def follow_launcher() -> None:
         return
     if cores:
         pin([int(core) for core in cores.split(',')])
+    _wake_when_the_launcher_dies()
     threading.Thread(target=_end_with_input, daemon=True).start()
+
+
+def _wake_when_the_launcher_dies() -> None:
+    """Has the system send SIGCONT then: to a stopped process, so that it sees its input end; others ignore it."""
+    if sys.platform == 'linux':
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT), 0, 0, 0)
 
 
 def _end_with_input() -> None:

@@ -6,7 +6,8 @@ JSON. Nothing here loads TensorFlow.
 
 Collectives of TensorFlow 1.15 wait for ever for a worker that is gone. So each worker says every second or so that it
 lives and which step it has begun; whoever is silent, gone or behind for too long is lost, and all others stop: with a
-`WorkerLostError` where their main thread can raise it, else the process ends with `EXIT_STATUS`.
+`WorkerLostError` where their main thread can raise it, else the process ends with `EXIT_STATUS`. Where all hang alike,
+nobody is behind: worker 0 stops all when nobody has finished a batch for much longer than one takes (`_stall_limit`).
 """
 
 import atexit
@@ -26,6 +27,11 @@ EXIT_STATUS = 3
 # Shares of the time-out: after so much silence a worker is lost; a main thread that waits in TensorFlow has so long.
 _SILENCE = 0.7
 _GRACE = 0.1
+# All hang alike where nobody has finished a batch for so many time-outs, and so many times as long as one ever took.
+# The first of a kind compiles, and has thrice as long.
+_STALL = 10.0
+_STALL_OF_FIRST = 3 * _STALL
+_STALL_OF_LONGEST = 10.0
 _LONGEST_LINE = 2**26
 
 
@@ -45,6 +51,10 @@ class Watch:
         self._heard: Dict[int, float] = {}
         self._progress = dict.fromkeys(range(cluster.size), 0)
         self._behind_since: Dict[int, float] = {}
+        self._done = dict.fromkeys(range(cluster.size), 0)
+        self._done_at = time.monotonic()
+        self._longest: Dict[str, float] = {}
+        self._kind = 'step'
         self._left: Dict[int, str] = {}
         self._round = 0
         self._values: Dict[int, Dict[int, Any]] = {}
@@ -58,7 +68,8 @@ class Watch:
     def working(self) -> Iterator[None]:
         """While open, the others are needed: one that is lost ends this process or raises WorkerLostError."""
         with self._changed:
-            self._is_working = True
+            self._is_working, self._longest = True, {}
+            self.turn_to('step')
             if self._left:
                 worker, how = sorted(self._left.items())[0]
                 self._lose(worker, how)
@@ -81,8 +92,22 @@ class Watch:
         try:
             yield
         finally:
-            self._is_saving = False
+            self._is_saving, self._done_at = False, time.monotonic()
         self.check()
+
+    def turn_to(self, kind: str) -> None:
+        """Says what batches are for from now on, 'step' or 'evaluation'; the first of a kind may take long."""
+        with self._changed:
+            self._kind, self._done_at = kind, time.monotonic()
+
+    def finished(self) -> None:
+        """Says that this worker has finished a batch."""
+        with self._changed:
+            now = time.monotonic()
+            is_first = self._kind not in self._longest
+            self._longest[self._kind] = 0.0 if is_first else max(self._longest[self._kind], now - self._done_at)
+            self._done_at = now
+            self._done[self.cluster.worker] += 1
 
     def begin(self, step: int) -> None:
         """Says that this worker has begun what all do together. Raises WorkerLostError where one is lost."""
@@ -176,6 +201,8 @@ class Watch:
         kind = message['kind']
         if kind == 'alive':
             self._progress[worker] = message['progress']
+            if self._done[worker] != message['done']:
+                self._done[worker], self._done_at = message['done'], time.monotonic()
         elif kind == 'value':
             self._take_value(worker, message['round'], message['value'])
         elif kind == 'values':
@@ -212,12 +239,21 @@ class Watch:
         interval = min(1.0, self.timeout / 20)
         while not self._is_closed and self._loss is None:
             with self._changed:
-                progress = self._progress[self.cluster.worker]
-            self._send_all({'kind': 'alive', 'progress': progress})
+                progress, done = self._progress[self.cluster.worker], self._done[self.cluster.worker]
+            self._send_all({'kind': 'alive', 'progress': progress, 'done': done})
+            start = time.monotonic()
             time.sleep(interval)
             with self._changed:
+                self._leave_out(time.monotonic() - start - interval)
                 if self._is_working:
                     self._look()
+
+    def _leave_out(self, seconds: float) -> None:
+        """Leaves time out in which this process itself was stopped, as a queue may do with a whole job."""
+        if seconds > _SILENCE * self.timeout / 2:
+            self._heard = {worker: heard + seconds for worker, heard in self._heard.items()}
+            self._behind_since = {worker: since + seconds for worker, since in self._behind_since.items()}
+            self._done_at += seconds
 
     def _look(self) -> None:
         now, limit = time.monotonic(), _SILENCE * self.timeout
@@ -232,11 +268,22 @@ class Watch:
                 self._behind_since.pop(worker, None)
             elif now - self._behind_since.setdefault(worker, now) > limit:
                 self._lose(worker, 'hangs: it has not come to the step that others wait in')
+        limit = self._stall_limit()
+        if now - self._done_at > limit and not self._is_saving:
+            self._stop('all workers hang: none has finished a batch for {:.0f} s'.format(limit))
+
+    def _stall_limit(self) -> float:
+        longest = self._longest.get(self._kind)
+        if longest is None:
+            return _STALL_OF_FIRST * self.timeout
+        return max(_STALL * self.timeout, _STALL_OF_LONGEST * longest)
 
     def _lose(self, worker: int, how: str, step: Optional[int] = None) -> None:
-        step = self.step if step is None else step
-        text = '{} {}, at step {}. All workers stop; go on from the last checkpoint with --resume.'.format(
-            self.cluster.name(worker), how, step + 1
+        self._stop('{} {}'.format(self.cluster.name(worker), how), step)
+
+    def _stop(self, why: str, step: Optional[int] = None) -> None:
+        text = '{}, at step {}. All workers stop; go on from the last checkpoint with --resume.'.format(
+            why, (self.step if step is None else step) + 1
         )
         if self._loss is None:
             self._send_all({'kind': 'lost', 'text': text})

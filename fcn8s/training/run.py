@@ -141,6 +141,7 @@ class _Training:
         self.records: List[Dict[str, Any]] = []
         self.events: Optional[tensorboard.EventWriter] = None
         self.weight_statistics: Optional[tensorboard.WeightStatistics] = None
+        self.num_worst = self._num_worst()
 
     def train(self) -> List[Dict[str, Any]]:
         with contextlib.ExitStack() as stack:
@@ -197,10 +198,12 @@ class _Training:
                 'times': self._run_workers(),
                 'position': position,
                 'records': self.records,
+                'worst': self._num_worst(),
             }
         first = workers.watch.gather(to_json(mine))[0]
         self.state = TrainingState.from_dict(first['state'])
         self.records = first['records']
+        self.num_worst = first['worst']
         self._share_generators(workers, first['times'], first['position'])
         self.network.place_average()
         workers.take_over(self.network.session, self.network.tensors.state)
@@ -427,15 +430,13 @@ class _Training:
         # Every evaluation sees the same images, where the generator allows it.
         if request.eval_dataset == 'val' and hasattr(generator, 'seek'):
             generator.seek(0)
-        worst = None
-        if self.events and request.summaries_worst:
-            worst = tensorboard.WorstImages(request.summaries_worst, self.network.label_space)
+        worst = tensorboard.WorstImages(self.num_worst, self.network.label_space) if self.num_worst else None
         if self.workers is not None:
             num_batches = num_eval_batches(request) * (self.workers.size if request.eval_dataset == 'train' else 1)
             scores = shared.evaluate_shared(
-                self.network, self.workers, generator, num_batches, request.l2_regularization
+                self.network, self.workers, generator, num_batches, request.l2_regularization, worst
             )
-            self._report_scores(scores)
+            self._report_scores(scores, worst)
             return scores
         try:
             scores = self.network.evaluate(
@@ -448,13 +449,10 @@ class _Training:
             if hasattr(generator, 'seek') and position is not None:
                 generator.seek(position)  # the resumed run evaluates the same training batches
             raise
-        self._report_scores(scores)
-        if self.events and worst:
-            for number, strip in enumerate(worst.strips(), 1):
-                self.events.image(self.state.step, '{}_worst/{}'.format(request.eval_dataset, number), strip)
+        self._report_scores(scores, worst)
         return scores
 
-    def _report_scores(self, scores: Dict[str, Any]) -> None:
+    def _report_scores(self, scores: Dict[str, Any], worst: Optional[tensorboard.WorstImages]) -> None:
         request = self.request
         self.network.last_scores = {name: scores[name] for name in request.metrics}
         print(
@@ -471,6 +469,8 @@ class _Training:
             self.events.scalars(step, self._weight_statistics())
             picture = tensorboard.confusion_picture(scores['confusion_matrix'], self.network.label_space.class_names)
             self.events.image(step, '{}/confusion_matrix'.format(request.eval_dataset), picture)
+            for number, strip in enumerate(worst.strips() if worst else [], 1):
+                self.events.image(step, '{}_worst/{}'.format(request.eval_dataset, number), strip)
 
     def _record(self, record: Dict[str, Any]) -> None:
         if self.workers is not None:
@@ -505,6 +505,12 @@ class _Training:
         self.checkpoints.save(state.step, self.network.write_checkpoint_files, content, is_best)
 
     # TensorBoard
+
+    def _num_worst(self) -> int:
+        """Returns how many of the worst images the events show; none without events."""
+        request = self.request
+        is_wanted = request.record_summaries and (request.summaries_dir, request.run_dir) != (None, None)
+        return int(request.summaries_worst) if is_wanted else 0
 
     def _open_events(self) -> None:
         request = self.request

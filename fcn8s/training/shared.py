@@ -1,15 +1,17 @@
 """A training that several workers share: their parts of batches, their common steps, and when they stop."""
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from fcn8s.batches import as_pair
 from fcn8s.distributed.watch import guarded
 from fcn8s.distributed.workers import Workers
+from fcn8s.evaluation.scores import summarize
 from fcn8s.graph.dropout_rows import FIRST_ROW_TENSOR
 from fcn8s.network import Network
 from fcn8s.stopping import StopRequest
+from fcn8s.training.tensorboard import WorstImages
 
 
 class SharedBatches:
@@ -110,6 +112,7 @@ class SharedSteps:
             weight = float(values.get('weight', 1.0)) * feed[inputs.is_real]
             value = float(values['value']) if feed[inputs.is_real] else 0.0
             self._carried += [weight * value, weight, feed[inputs.images]]
+            self.workers.watch.finished()
             return dict.fromkeys(loss, 0.0), None
         feed = dict(feed)
         feed.update({inputs.carried: self._carried, inputs.stops: float(self.stop.own is not None)})
@@ -117,38 +120,84 @@ class SharedSteps:
         self.workers.watch.begin(self.step)
         wanted = dict(self.network.exchange.totals, penalty=loss['penalty'])
         values, _ = guarded(self.workers.watch, lambda: self.network.run_step((wanted, op), feed))
+        self.workers.watch.finished()
         self.step += 1
         if values['stops']:
             self.stop.agree()
         return {name: values[name] for name in loss}, None
 
 
-def evaluate_shared(network: Network, workers: Workers, batches: SharedBatches, num_batches: int, l2: float) -> Any:
+class Found(NamedTuple):
+    """What a worker found in its part of an evaluation.
+
+    matrix: [C, C]. losses: [number of the batch, sum of its losses]. valid: pixels. worst: (mean IoU, number
+    of the batch, place in it) of its worst images.
+    """
+
+    matrix: List[List[int]]
+    losses: List[Tuple[int, float]]
+    valid: int
+    worst: List[Tuple[float, int, int]]
+
+
+def evaluate_shared(
+    network: Network,
+    workers: Workers,
+    batches: SharedBatches,
+    num_batches: int,
+    l2: float,
+    worst: Optional[WorstImages] = None,
+) -> Any:
     """Returns the scores of so many batches, this worker's and those of the others: matrices are added as integers.
 
     The losses of batches are added in the order in which one process takes them.
-    """
-    from fcn8s.evaluation.scores import summarize
 
+    worst: sees the batches of this worker; in the end it holds the worst images of all.
+    """
+    workers.watch.turn_to('evaluation')
+    mine = _evaluate_part(network, workers, batches, num_batches, worst)
+    parts = [Found(*part) for part in workers.watch.gather(mine)]
+    if worst is not None:
+        _gather_worst(workers, worst, [key for part in parts for key in part.worst])
+    workers.watch.turn_to('step')
+    loss_sum = 0.0
+    for _, loss in sorted(tuple(row) for part in parts for row in part.losses):
+        loss_sum += loss
+    matrix = np.sum([np.array(part.matrix, np.int64) for part in parts], axis=0)
+    scores = summarize(matrix, loss_sum, sum(part.valid for part in parts), network.label_space_with(batches))
+    if l2:
+        penalty, rate = network.tensors.training.penalty, network.tensors.training.l2_rate
+        scores['loss'] += float(network.session.run(penalty, {rate: l2}))
+    return scores
+
+
+def _evaluate_part(
+    network: Network, workers: Workers, batches: SharedBatches, num_batches: int, worst: Optional[WorstImages]
+) -> Found:
     network.place_average()
-    training = network.tensors.training
-    totals, rows = training.scoring.totals, []
-    matrix, num_valid = np.zeros([network.settings.num_classes] * 2, np.int64), 0
+    scoring, losses = network.tensors.training.scoring, []
+    totals = scoring.totals
+    fetches = {} if worst is None else scoring.fetches(worst.fetches)
+    matrix, valid = np.zeros([network.settings.num_classes] * 2, np.int64), 0
     for number in range(workers.number, -(-num_batches // workers.size) * workers.size, workers.size):
         images, labels = as_pair(next(batches))
         if batches.rows[0] == batches.rows[1] or number >= num_batches:
             continue
         network.session.run(totals.reset)
-        network.session.run(totals.update, network.evaluation_feed(images, labels))
+        values = network.session.run(dict(fetches, update=totals.update), network.evaluation_feed(images, labels))
         found = network.session.run((totals.confusion_matrix, totals.loss_sum, totals.num_valid))
-        matrix, num_valid = matrix + found[0], num_valid + int(found[2])
-        rows.append((number, float(found[1])))
-    parts: List[Any] = workers.watch.gather({'matrix': matrix.tolist(), 'losses': rows, 'valid': num_valid})
-    loss_sum = 0.0
-    for _, loss in sorted(tuple(row) for part in parts for row in part['losses']):
-        loss_sum += loss
-    matrix = np.sum([np.array(part['matrix'], np.int64) for part in parts], axis=0)
-    scores = summarize(matrix, loss_sum, sum(part['valid'] for part in parts), network.label_space_with(batches))
-    if l2:
-        scores['loss'] += float(network.session.run(training.penalty, {training.l2_rate: l2}))
-    return scores
+        matrix, valid = matrix + found[0], valid + int(found[2])
+        losses.append((number, float(found[1])))
+        if worst is not None:
+            worst.batch = number
+            worst.add(images, labels, values)
+        workers.watch.finished()
+    return Found(matrix.tolist(), losses, valid, [] if worst is None else worst.keys())
+
+
+def _gather_worst(workers: Workers, worst: WorstImages, keys: Sequence[Sequence[Any]]) -> None:
+    """Gives all workers the pictures of the worst images of all: those alone go round, as PNG."""
+    worst.keep(sorted(tuple(key) for key in keys))
+    for part in workers.watch.gather(worst.to_json()):
+        worst.take_over(part)
+    worst.keep(sorted(worst.keys()))

@@ -1,5 +1,6 @@
 """TensorBoard event files: scalars, a strip of image, ground truth and prediction, and statistics of the weights."""
 
+import base64
 import math
 import os
 import socket
@@ -155,11 +156,16 @@ def _name_column(class_names: Sequence[str], cell: int) -> np.ndarray:
     return column
 
 
+# Mean IoU, number of the batch, place in it.
+WorstKey = Tuple[float, int, int]
+
+
 class WorstImages:
     """The images with the lowest mean IoU of an evaluation; an observer of it.
 
     Attributes:
         fetches: what `add` needs of each batch.
+        batch: the number of the batch that comes next; of images that are equally bad, those of earlier ones count.
     """
 
     fetches = ('class_ids', 'image_confusions')
@@ -167,26 +173,46 @@ class WorstImages:
     def __init__(self, count: int, label_space: LabelSpace) -> None:
         self._count = count
         self._label_space = label_space
-        self._worst: List[Tuple[float, int, np.ndarray]] = []
-        self._seen = 0
+        self._worst: Dict[WorstKey, np.ndarray] = {}
+        self.batch = 0
 
     def add(self, images: np.ndarray, labels: np.ndarray, values: Dict[str, np.ndarray]) -> None:
         """Takes in a batch; as `fcn8s.evaluation.one_pass.run_evaluation` calls it."""
         counts = count_classes(values['image_confusions'], self._label_space.void_class_ids)
         for number, iou in enumerate(np.atleast_1d(mean_iou(counts))):
-            self._seen += 1
-            is_wanted = len(self._worst) < self._count or iou < self._worst[-1][0]
-            if is_wanted and not math.isnan(iou):
+            key = (float(iou), self.batch, number)
+            if not math.isnan(iou) and (len(self._worst) < self._count or key < max(self._worst)):
                 truth = class_id_labels(np.asarray(labels[number]), self._label_space.ignore_id)
-                strip = prediction_strip(
+                self._worst[key] = prediction_strip(
                     np.asarray(images[number]), truth, values['class_ids'][number], self._label_space
                 )
-                self._worst = sorted(self._worst + [(float(iou), self._seen, strip)], key=lambda entry: entry[:2])
-                del self._worst[self._count :]
+                self.keep(self.keys())
+        self.batch += 1
 
     def strips(self) -> List[np.ndarray]:
-        """Yields image, ground truth and prediction of each, the worst first."""
-        return [strip for _, _, strip in self._worst]
+        """Returns image, ground truth and prediction of each, the worst first."""
+        return [self._worst[key] for key in self.keys()]
+
+    def keys(self) -> List[WorstKey]:
+        """Returns the mean IoU of each, the number of its batch and its place there; the worst first."""
+        return sorted(self._worst)
+
+    def keep(self, keys: Sequence[WorstKey]) -> None:
+        """Forgets all but the first of these, as many as are wanted."""
+        kept = set(keys[: self._count])
+        self._worst = {key: strip for key, strip in self._worst.items() if key in kept}
+
+    def to_json(self) -> List[Any]:
+        """Returns what `take_over` takes: keys and pictures, these as PNG."""
+        encoded = [cv2.imencode('.png', strip)[1].tobytes() for strip in self.strips()]
+        return [(key, base64.b64encode(png).decode()) for key, png in zip(self.keys(), encoded)]
+
+    def take_over(self, found: Sequence[Any]) -> None:
+        """Takes in what another has found, as `to_json` gave it."""
+        for (iou, batch, number), text in found:
+            png = np.frombuffer(base64.b64decode(text), np.uint8)
+            strip: Any = cv2.imdecode(png, cv2.IMREAD_COLOR)
+            self._worst[iou, batch, number] = strip
 
 
 def class_id_labels(labels: np.ndarray, ignore_id: int) -> np.ndarray:

@@ -144,6 +144,16 @@ def test_workers_end_with_their_launcher(tmp_path, number):
     wait_for(lambda: not any(map(is_running, ids)))
 
 
+@pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere nobody wakes a stopped process')
+def test_a_stopped_worker_ends_with_a_killed_launcher(tmp_path):
+    launcher = launch([sleeper(tmp_path, 0), sleeper(tmp_path, 1)])
+    ids = read_ids(tmp_path, 2)
+    os.kill(ids[0], signal.SIGSTOP)
+    launcher.kill()
+    launcher.communicate()
+    wait_for(lambda: not any(map(is_running, ids)))
+
+
 def test_signals_are_handed_on_and_the_workers_decide(tmp_path):
     patient = 'signal.signal(signal.SIGINT, lambda *_: (time.sleep(0.3), open({!r}, "w"), sys.exit(130)))\n'
     codes = [sleeper(tmp_path, n, patient.format(str(tmp_path / 'done{}'.format(n)))) for n in range(2)]

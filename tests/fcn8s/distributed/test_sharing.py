@@ -15,7 +15,7 @@ from fcn8s.distributed import launching, sharing
 from fcn8s.evaluation import parts
 from fcn8s.evaluation.calibration import summarize_calibration
 from helpers.files import atomic_write_json
-from helpers.images import write_image
+from helpers.images import write_image, write_labels
 
 
 def command(*words):
@@ -88,6 +88,44 @@ def test_predictions_are_the_same_files(small_model, images, tmp_path, capsys):
         failures = err.split('1 of the images could not be read:\n')[1]
         assert '2.png' in failures and failures.count('\n') == 1
     assert not said_by_workers(outputs[1][1])
+
+
+@pytest.mark.slow
+def test_submissions_error_maps_and_maps_are_the_same_files(small_model, tmp_path):
+    for number in range(2):
+        random = np.random.RandomState(number)
+        name = 'berlin_00000{}_000019'.format(number)
+        coarse = random.randint(0, 256, [32, 64, 3]).astype(np.uint8)
+        write_image(str(tmp_path / 'test' / (name + '_leftImg8bit.png')), coarse.repeat(32, 0).repeat(32, 1))
+        labels = random.randint(0, 34, [32, 64]).astype(np.uint8).repeat(32, 0).repeat(32, 1)
+        write_labels(str(tmp_path / 'labels' / (name + '_gtFine_labelIds.png')), labels)
+    words = ['--submission', 'cityscapes', '--error-map', tmp_path / 'labels']
+    found = predicted_alone_and_together(small_model, tmp_path / 'test', tmp_path / 'of the server', *words)
+    assert {'cityscapes_submission.zip', 'berlin_000001_000019_leftImg8bit_errors.png'} < set(found)
+    maps = tmp_path / 'maps'
+    for number, size in enumerate([(192, 320), (192, 224), (40, 40)]):
+        write_geotiff(maps / '{}.tif'.format(number), np.random.RandomState(number).randint(0, 256, size + (3,)))
+    words = ['--tile', 192, 192, '--overlap', 64, '--ids', '--polygons', 'geojson']
+    found = predicted_alone_and_together(small_model, maps, tmp_path / 'of maps', *words)
+    assert {'0_ids.tif', '1.geojson', '2_ids.png'} < set(found)
+
+
+def predicted_alone_and_together(model, images, out, *words):
+    """The files of one process, which two have to write, too."""
+    for workers in (1, 2):
+        assert command('predict', model, images, '--out', out / str(workers), *words, '--workers', workers) == 0
+    found = contents(out / '1')
+    assert contents(out / '2') == found
+    return found
+
+
+def write_geotiff(path, values):
+    rasterio = pytest.importorskip('rasterio')
+    path.parent.mkdir(exist_ok=True)
+    place = rasterio.transform.from_origin(500000, 5400000, 0.5, 0.25)
+    profile = dict(driver='GTiff', height=values.shape[0], width=values.shape[1], count=3, dtype='uint8')
+    with rasterio.open(str(path), 'w', crs='EPSG:25832', transform=place, **profile) as file:
+        file.write(np.moveaxis(values.astype(np.uint8), -1, 0))
 
 
 def test_without_keep_going_the_reason_comes_with_the_name_of_who_met_it(small_model, images, tmp_path, capsys):

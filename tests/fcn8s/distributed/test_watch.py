@@ -1,12 +1,16 @@
 """Workers that meet, compare and watch over each other; in threads of one process."""
 
 import socket
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
+from fcn8s.distributed import watch as watch_module
 from fcn8s.distributed.cluster import Cluster, free_addresses
-from fcn8s.distributed.watch import WorkerLostError, meet
+from fcn8s.distributed.watch import EXIT_STATUS, Watch, WorkerLostError, meet
 
 
 def in_workers(function, count, present=None, timeout=10):
@@ -65,6 +69,73 @@ def test_a_worker_that_never_comes_is_named_by_the_others():
     for error in errors:
         assert isinstance(error, WorkerLostError) and 'worker 2 (127' in str(error), error
         assert 'did not come in time' in str(error)
+
+
+def test_all_that_hang_alike_are_stopped(monkeypatch):
+    monkeypatch.setattr(watch_module, '_STALL', 0.3)
+
+    def work(watch, worker):
+        with watch.working():
+            for step in range(5):
+                watch.begin(step)
+                watch.finished()
+                time.sleep(0.1)
+            start = time.monotonic()
+            while time.monotonic() < start + 30:
+                watch.check()
+                time.sleep(0.01)
+
+    for error in in_workers(work, 3, timeout=4):
+        assert isinstance(error, WorkerLostError), error
+        assert str(error).startswith('all workers hang: none has finished a batch for 1 s, at step 5. All workers stop')
+
+
+def test_what_takes_long_is_no_hang():
+    """The first batch of a kind, and what takes less than ten times as long as others did."""
+    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
+    assert watch._stall_limit() == 300
+    watch.finished()
+    assert watch._stall_limit() == 100
+    watch._done_at -= 40
+    watch.finished()
+    assert 400 < watch._stall_limit() < 401
+    watch.turn_to('evaluation')
+    assert watch._stall_limit() == 300
+
+
+def test_time_that_a_worker_was_stopped_itself_is_left_out():
+    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
+    watch._heard, before = {1: 5.0}, watch._done_at
+    watch._leave_out(1.0)
+    assert (watch._heard, watch._done_at) == ({1: 5.0}, before)
+    watch._leave_out(100.0)
+    assert (watch._heard, watch._done_at) == ({1: 105.0}, before + 100)
+
+
+def test_a_process_that_waits_in_what_cannot_be_interrupted_is_ended():
+    """The same in processes: their main threads hear nothing."""
+    addresses, processes = free_addresses(2), []
+    for worker in range(2):
+        code = HANGING.format(addresses, worker)
+        processes.append(subprocess.Popen([sys.executable, '-c', code], stderr=subprocess.PIPE))
+    for process in processes:
+        said = process.communicate(timeout=60)[1].decode()
+        assert process.returncode == EXIT_STATUS
+        assert said.startswith('fcn8s: all workers hang: none has finished a batch for') and 'at step 8' in said
+
+
+HANGING = """
+import time
+from fcn8s.distributed import watch
+from fcn8s.distributed.cluster import Cluster
+
+watch._STALL = 0.2
+watch._STALL_OF_FIRST = 0.3
+met = watch.meet(Cluster({!r}, {}), 3)
+with met.working():
+    met.begin(7)
+    time.sleep(600)
+"""
 
 
 def test_a_taken_port_is_refused():

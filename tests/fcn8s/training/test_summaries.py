@@ -1,3 +1,4 @@
+import json
 import os
 
 import numpy as np
@@ -130,6 +131,29 @@ def test_the_worst_images_of_an_evaluation():
     strips = worst.strips()
     assert [int(strip[0, 0, 0]) for strip in strips] == [1, 4]
     assert tuple(strips[1][0, 4]) == space.colors[0] and tuple(strips[1][0, 8]) == space.colors[1]
+
+
+def test_the_worst_images_of_two_workers_are_those_of_one():
+    space, ious = generic_label_space(2), [8, 2, 5, 2, 3, 16, 2]
+    alone, shared = WorstImages(3, space), [WorstImages(3, space), WorstImages(3, space)]
+    for number, right in enumerate(ious):
+        values = {
+            'class_ids': np.ones((1, 4, 4), np.uint8),
+            'image_confusions': np.array([[[right, 16 - right], [0, 0]]]),
+        }
+        image, labels = np.full((1, 4, 4, 3), number, np.uint8), np.zeros((1, 4, 4), np.uint8)
+        shared[number % 2].batch = number
+        for worst in (alone, shared[number % 2]):
+            worst.add(image, labels, values)
+    keys = sorted(shared[0].keys() + shared[1].keys())
+    for worst in shared:
+        worst.keep(keys)
+    sent = [json.loads(json.dumps(worst.to_json())) for worst in shared]
+    assert [len(part) for part in sent] == [1, 2]
+    for worst in shared:
+        for part in sent:
+            worst.take_over(part)
+        np.testing.assert_array_equal(worst.strips(), alone.strips())
 
 
 def test_one_hot_labels_as_class_ids():
