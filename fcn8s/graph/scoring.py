@@ -111,7 +111,12 @@ def attach_scoring_of_probabilities(
         labels, truth, valid = _labels_placeholder(label_space)
         scored = _resize(probabilities, truth)
         log_probabilities = tf.log(tf.maximum(scored, _SMALLEST_PROBABILITY))
-        return _score(scored, log_probabilities, labels, truth, valid, label_space, with_calibration)
+        pixels = _Pixels(
+            tf.argmax(scored, axis=-1, output_type=tf.int32),
+            true_class_loss(log_probabilities, truth),
+            tf.exp(tf.reduce_max(log_probabilities, axis=-1)),
+        )
+        return _score(pixels, labels, truth, valid, label_space, with_calibration)
 
 
 def score_logits(
@@ -132,8 +137,29 @@ def score_logits(
         labels: what is fed for the labels, of any form.
         truth: int32 [N, H, W], class IDs. valid: bool [N, H, W], False on pixels that count nowhere.
     """
-    scored = _resize(logits, truth)
-    return _score(scored, tf.nn.log_softmax(scored), labels, truth, valid, label_space, with_calibration)
+    return _score(_pixels_of_logits(_resize(logits, truth), truth), labels, truth, valid, label_space, with_calibration)
+
+
+class _Pixels(NamedTuple):
+    """What is scored, each [N, H, W]. class_ids: int32, the predicted classes; losses: float, -ln of the soft-max of
+    the true class; confidences: float, the soft-max of the predicted one.
+    """
+
+    class_ids: Tensor
+    losses: Tensor
+    confidences: Tensor
+
+
+def _pixels_of_logits(logits: Tensor, truth: Tensor) -> _Pixels:
+    """Scores pixels without a log soft-max of all classes, which takes as long as a small network's prediction.
+
+    With m the largest logit and s = ln sum exp(z - m), -ln softmax(z)[c] is s - (z[c] - m), and the largest soft-max
+    exp(-s). `top_k` finds m and its class together, sooner than `argmax` alone; of equal ones the first, as that does.
+    """
+    largest, class_ids = tf.nn.top_k(logits, 1)
+    relative = logits - largest
+    log_sums = tf.log(tf.reduce_sum(tf.exp(relative), axis=-1))
+    return _Pixels(class_ids[..., 0], log_sums + true_class_loss(relative, truth), tf.exp(-log_sums))
 
 
 def _labels_placeholder(label_space: LabelSpace) -> Tuple[Tensor, Tensor, Tensor]:
@@ -149,18 +175,14 @@ def _resize(values: Tensor, truth: Tensor) -> Tensor:
 
 
 def _score(
-    scored: Tensor,
-    log_probabilities: Tensor,
+    pixels: _Pixels,
     labels: Tensor,
     truth: Tensor,
     valid: Tensor,
     label_space: LabelSpace,
     with_calibration: bool,
 ) -> Scoring:
-    """Scores from what the class is the largest of, and the log soft-max, both float [N, H, W, C]."""
-    class_ids = tf.argmax(scored, axis=-1, output_type=tf.int32)
-    pixel_losses = true_class_loss(log_probabilities, truth)
-    confidences = tf.exp(tf.reduce_max(log_probabilities, axis=-1))
+    class_ids, pixel_losses, confidences = pixels
     totals = build_totals(truth, class_ids, pixel_losses, valid, label_space.num_classes)
     calibration = None
     if with_calibration:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from fcn8s.backend import tf
-from fcn8s.graph.scoring import build_totals
+from fcn8s.graph.scoring import attach_scoring, build_totals
+from helpers.label_spaces import generic_label_space
 
 NUM_CLASSES = 4
 
@@ -119,3 +120,39 @@ def test_an_empty_batch_adds_nothing(totals):
     session, metrics, feed = totals
     session.run(metrics.update, feed(*[values[:0] for values in random_batch(np.random.RandomState(4))]))
     assert fetch(session, metrics)[2] == 0
+
+
+def slow_pixel_scores(logits, label):
+    """Class, loss and confidence of one pixel, in float64."""
+    shifted = [float(z) - float(max(logits)) for z in logits]
+    total = sum(np.exp(z) for z in shifted)
+    return list(logits).index(max(logits)), np.log(total) - shifted[label], 1 / total
+
+
+def test_pixels_of_logits_are_scored_as_by_hand():
+    rng = np.random.RandomState(2)
+    # Whole numbers are often equal; the largest are far beyond what exp() holds.
+    logits = np.concatenate([rng.randint(3, size=(1, 6, 7, NUM_CLASSES)), rng.normal(0, 2e4, (1, 6, 7, NUM_CLASSES))])
+    logits = logits.astype(np.float32)
+    labels = rng.choice([0, 1, 2, 3, 255], size=logits.shape[:3]).astype(np.uint8)
+    graph = tf.Graph()
+    with graph.as_default():
+        fed = tf.placeholder(tf.float32, [None, None, None, NUM_CLASSES])
+        scoring = attach_scoring(fed, generic_label_space(NUM_CLASSES))
+    with tf.Session(graph=graph) as session:
+        session.run(scoring.totals.reset)
+        fetches = (scoring.class_ids, scoring.surprises, scoring.confidences, scoring.totals.update)
+        class_ids, losses, confidences, _ = session.run(fetches, {fed: logits, scoring.labels: labels})
+        confusion, loss_sum, num_valid = fetch(session, scoring.totals)
+    expected_ids, expected_losses = np.zeros_like(labels), np.zeros(labels.shape)
+    for place in np.ndindex(*labels.shape):
+        label = min(labels[place], NUM_CLASSES - 1)
+        expected_ids[place], expected_losses[place], confidence = slow_pixel_scores(logits[place], label)
+        assert confidences[place] == pytest.approx(confidence, rel=1e-6)
+    np.testing.assert_array_equal(class_ids, expected_ids)
+    valid = labels != 255
+    np.testing.assert_allclose(losses[valid], expected_losses[valid], rtol=1e-6, atol=1e-6)
+    expected = slow_totals(labels, expected_ids, expected_losses)
+    np.testing.assert_array_equal(confusion, expected[0])
+    assert loss_sum == pytest.approx(expected[1], rel=1e-6)
+    assert num_valid == expected[2]
