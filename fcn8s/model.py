@@ -43,7 +43,7 @@ class FCN8s:
         variant: '8s' (default), '16s' or '32s'. upsampling: 'learned' (default) or 'bilinear' (fixed kernels).
         skip_scales: factors of pool3 and pool4; None: the paper's (1e-4, 1e-2) with SGD, (1, 1) with Adam.
         optimizer: 'adam', 'sgd' (the paper's) or an `OptimizerSettings`. accumulate_batches: as one larger batch.
-        loss: of `fcn8s.losses.LOSSES`, or a function (logits, labels, valid) -> scalar. normalize: 'mean' over valid
+        loss: of `fcn8s.settings.LOSSES`, or a function (logits, labels, valid) -> scalar. normalize: 'mean' over valid
             pixels, or the paper's 'sum'. class_weights: one a class (`helpers.class_weights`). label_smoothing: share
             of the truth that is spread over all classes, such as 0.1. docs/custom_loss.md has more on these.
         freeze: 'encoder', or the number of encoder blocks that are not trained. seed: of dropout, not of the data.

@@ -29,20 +29,22 @@ UPSAMPLINGS = ('learned', 'bilinear')
 NORMALIZATIONS = ('mean', 'sum')
 
 
-class LossOptions(NamedTuple):
-    """Which options a loss has a meaning for; the others it refuses. `fcn8s.graph.losses` has the losses."""
+class NamedLoss(NamedTuple):
+    """A loss that has a name: the function of `fcn8s.graph.losses` that builds it, and the options that it has a
+    meaning for; the others it refuses."""
 
+    function: str
     class_weights: bool
     sum: bool
     label_smoothing: bool
 
 
 LOSSES = {
-    'cross_entropy': LossOptions(class_weights=True, sum=True, label_smoothing=True),
-    'ohem': LossOptions(class_weights=True, sum=False, label_smoothing=True),
-    'focal': LossOptions(class_weights=True, sum=True, label_smoothing=False),
-    'dice': LossOptions(class_weights=False, sum=False, label_smoothing=False),
-    'lovasz': LossOptions(class_weights=False, sum=False, label_smoothing=False),
+    'cross_entropy': NamedLoss('build_cross_entropy', class_weights=True, sum=True, label_smoothing=True),
+    'ohem': NamedLoss('build_ohem', class_weights=True, sum=False, label_smoothing=True),
+    'focal': NamedLoss('build_focal', class_weights=True, sum=True, label_smoothing=False),
+    'dice': NamedLoss('build_dice', class_weights=False, sum=False, label_smoothing=False),
+    'lovasz': NamedLoss('build_lovasz', class_weights=False, sum=False, label_smoothing=False),
 }
 
 # Class IDs are fed and returned as uint8, and 255 stays free for ignored pixels.

@@ -1,6 +1,7 @@
 """Writes generated street scenes in the Cityscapes layout."""
 
 import os
+import sys
 import zlib
 from typing import Dict, Iterable, Iterator, NamedTuple, Tuple
 
@@ -75,7 +76,7 @@ def write_dataset(
     ) as bar:
         if num_shards > 1:
             numbers = (num_train, num_val, num_drive_frames, size[0], size[1], seed)
-            run_shards([root] + [str(number) for number in numbers], num_shards, bar.update)
+            run_shards(__name__, [root] + [str(number) for number in numbers], num_shards, bar.update)
         else:
             for _ in write_shard(root, plan, 0, 1):
                 bar.update()
@@ -105,6 +106,14 @@ def write_shard(root: str, plan: DatasetPlan, shard: int, num_shards: int) -> It
     for index, scene in zip(indices, _draw_drive(indices, plan.num_drive_frames, plan.size, plan.seed)):
         _write_scene(os.path.join(root, 'drive'), '', '{}_{:06d}_{:06d}'.format(DRIVE_CITY, 0, index), scene)
         yield
+
+
+def main() -> None:
+    """Writes one shard, as `run_shards` asks for it: a line of output for each scene."""
+    root, num_train, num_val, num_drive_frames, height, width, seed, shard, num_shards = sys.argv[1:]
+    plan = DatasetPlan(int(num_train), int(num_val), int(num_drive_frames), (int(height), int(width)), int(seed))
+    for _ in write_shard(root, plan, int(shard), int(num_shards)):
+        print('.', flush=True)
 
 
 def drive_frames(num_frames: int, size: Tuple[int, int], seed: int) -> Iterator[Scene]:

@@ -15,15 +15,13 @@ from typing import Callable, List
 
 # A process imports from where this one does, in the same order: PYTHONPATH would put packages before Python's own
 # library, and packages of the same names as modules there (`typing`) are not rare.
-COMMAND = 'import os, sys; sys.path[:] = sys.argv.pop(1).split(os.pathsep); from {} import main; main()'.format(
-    __name__
-)
+COMMAND = 'import os, sys; sys.path[:] = sys.argv.pop(1).split(os.pathsep); from {} import main; main()'
 
 
-def run_shards(arguments: List[str], num_shards: int, on_scene: Callable[[], None]) -> None:
-    """Runs `main` with ARGUMENTS SHARD NUM_SHARDS for every shard at once, each in a process of its own.
+def run_shards(module: str, arguments: List[str], num_shards: int, on_scene: Callable[[], None]) -> None:
+    """Runs `main` of a module with ARGUMENTS SHARD NUM_SHARDS for every shard at once, each in a process of its own.
 
-    on_scene is called for every scene that a process reports. Raises OSError with the last line of what a process wrote
+    on_scene is called for every line that a process writes. Raises OSError with the last line of what a process wrote
     to its standard error where one fails; the others are ended then, as they are on Ctrl-C.
     """
     lock = threading.Lock()
@@ -43,7 +41,8 @@ def run_shards(arguments: List[str], num_shards: int, on_scene: Callable[[], Non
 
     with contextlib.ExitStack() as pipes:
         processes = [
-            pipes.enter_context(_start(arguments + [str(shard), str(num_shards)])) for shard in range(num_shards)
+            pipes.enter_context(_start(module, arguments + [str(shard), str(num_shards)]))
+            for shard in range(num_shards)
         ]
         with ThreadPoolExecutor(num_shards) as executor:
             try:
@@ -53,9 +52,9 @@ def run_shards(arguments: List[str], num_shards: int, on_scene: Callable[[], Non
                 _end(processes)
 
 
-def _start(arguments: List[str]) -> 'subprocess.Popen[str]':
+def _start(module: str, arguments: List[str]) -> 'subprocess.Popen[str]':
     return subprocess.Popen(
-        [sys.executable, '-c', COMMAND, os.pathsep.join(sys.path)] + arguments,
+        [sys.executable, '-c', COMMAND.format(module), os.pathsep.join(sys.path)] + arguments,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -70,13 +69,3 @@ def _end(processes: List['subprocess.Popen[str]']) -> None:
             process.terminate()
     for process in processes:
         process.wait()
-
-
-def main() -> None:
-    """One shard: every NUM_SHARDS-th scene of a dataset, a line of output for each."""
-    from data_generator.street_scenes.dataset import DatasetPlan, write_shard
-
-    root, num_train, num_val, num_drive_frames, height, width, seed, shard, num_shards = sys.argv[1:]
-    plan = DatasetPlan(int(num_train), int(num_val), int(num_drive_frames), (int(height), int(width)), int(seed))
-    for _ in write_shard(root, plan, int(shard), int(num_shards)):
-        print('.', flush=True)

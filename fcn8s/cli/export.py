@@ -4,6 +4,7 @@ import argparse
 from typing import Any, Dict, List
 
 from fcn8s.cli.options.prediction import add_trust_argument
+from fcn8s.export.formats import EXPORT_PRECISIONS, FORMATS
 
 DESCRIPTION = """Writes a trained network for other runtimes, runs the result again in its own runtime beside
 TensorFlow, and keeps what came out as certificate.json. An export that is not as good as it has to be is not kept.
@@ -21,10 +22,10 @@ def add_parser(subparsers: Any) -> None:
         '--format',
         default='saved_model',
         metavar='FORMAT',
-        help='saved_model (default; for serving), frozen (a GraphDef), onnx, tflite or openvino',
+        help='{} (default: saved_model, for serving)'.format(', '.join(FORMATS)),
     )
     parser.add_argument(
-        '--precision', default='float32', metavar='P', help='float32 (default), float16, bfloat16 or int8'
+        '--precision', default='float32', metavar='P', help='{} (default: float32)'.format(', '.join(EXPORT_PRECISIONS))
     )
     parser.add_argument(
         '--size',

@@ -1,14 +1,35 @@
-"""What a converter says when it cannot, in a sentence that names the ops."""
+"""What a format's module is asked to write, and what a converter says when it cannot: a sentence that names the ops."""
 
 import contextlib
 import re
-from typing import Iterable, Iterator
+from typing import Iterable, Iterator, NamedTuple, Optional, Tuple
+
+import numpy as np
 
 # How the converters name ops that they have no counterpart of: OpenVINO and TFLite.
 _OP_PATTERNS = (
     r'No conversion rule found for operations: (\w+(?:, \w+)*)',
     r"'tf\.(\w+)' op is neither a custom op nor a flex op",
 )
+
+
+class Conversion(NamedTuple):
+    """What `write(conversion, directory)` of a format's module is given; the directory exists.
+
+    model_dir: a saved FCN-8s.
+    precision: one of those that the format comes in.
+    size: (height, width) of the only images that the format takes, or None.
+    warm_up_image: uint8 [H, W, channels], for a server that predicts once when it loads a model.
+    calibration: images uint8 [H, W, channels] to measure ranges on, for int8.
+    trust: take a graph whatever ops it holds.
+    """
+
+    model_dir: str
+    precision: str
+    size: Optional[Tuple[int, int]]
+    warm_up_image: np.ndarray
+    calibration: Iterable[np.ndarray]
+    trust: bool
 
 
 def lacking(format_name: str, ops: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fcn8s.batches import as_image_batch
 from fcn8s.export import runtimes
-from fcn8s.export.formats import ENGINES, check_packages
+from fcn8s.export.formats import ENGINES, FORMATS, check_packages
 from fcn8s.export.names import CLASS_IDS, LOGITS, PROBABILITIES
 from fcn8s.saving.descriptions import SERVING_TAGS, SavedFCN8s, read_description
 from helpers.image_rules import ImageRules
@@ -156,7 +156,7 @@ def _open_export(
     description: SavedFCN8s, precision: Optional[str], session_config: Optional[Any], engine: Optional[str], trust: bool
 ) -> Any:
     export = runtimes.read_export(description.directory)
-    own_engine = 'tensorflow' if export['format'] in ('saved_model', 'frozen') else export['format']
+    own_engine = export['format'] if FORMATS[export['format']].packages else 'tensorflow'
     if engine is not None and engine != own_engine:
         raise ValueError(
             'engine is {!r}, but {!r} is an export to {}, which {} runs. Leave the engine out, or take the model that '

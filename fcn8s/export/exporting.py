@@ -1,5 +1,6 @@
 """Exports a saved FCN-8s: checks the request, converts, runs the result again in its own runtime and certifies it."""
 
+import importlib
 import json
 import os
 import tempfile
@@ -18,6 +19,7 @@ from fcn8s.export.certificate import (
     misses,
     seconds_in_alternation,
 )
+from fcn8s.export.conversion import Conversion
 from fcn8s.export.formats import FORMATS, check_export_precision, check_packages, check_size
 from fcn8s.export.names import CLASS_IDS, IMAGES, LOGITS, OUTPUTS, PROBABILITIES
 from fcn8s.export.runner import Runner
@@ -145,31 +147,16 @@ def _check_is_no_export(model: str, description: Any) -> None:
 
 def _convert(wanted: _Export, directory: str, warm_up_image: np.ndarray) -> None:
     """Writes the files of the format."""
-    rules = wanted.description.settings.image_rules
-    model_dir, precision, trust = wanted.model_dir, wanted.precision, wanted.trust
-    if wanted.format == 'saved_model':
-        from fcn8s.export import saved_model
-
-        saved_model.write(model_dir, directory, precision, warm_up_image, trust)
-    elif wanted.format == 'frozen':
-        from fcn8s.export import frozen
-
-        frozen.write(model_dir, directory, precision, trust)
-    elif wanted.format == 'onnx':
-        from fcn8s.export import onnx
-
-        onnx.write(model_dir, directory, precision, trust)
-    elif wanted.format == 'tflite':
-        from fcn8s.export import tflite
-
-        images = samples.read_calibration(wanted.calibration, wanted.size, rules)
-        tflite.write(model_dir, directory, precision, wanted.size or (0, 0), images, trust)
-    else:
-        from fcn8s.export import openvino
-
-        openvino.write(
-            model_dir, directory, precision, samples.read_calibration(wanted.calibration, wanted.input_size, rules)
-        )
+    size, rules = wanted.size or wanted.input_size, wanted.description.settings.image_rules
+    conversion = Conversion(
+        wanted.model_dir,
+        wanted.precision,
+        wanted.size,
+        warm_up_image,
+        samples.read_calibration(wanted.calibration, size, rules),
+        wanted.trust,
+    )
+    importlib.import_module('fcn8s.export.' + wanted.format).write(conversion, directory)
 
 
 def _write_description(wanted: _Export, directory: str) -> None:

@@ -11,7 +11,8 @@ class Format(NamedTuple):
 
     file: what its runtime opens, inside the directory of the export; None for the directory itself.
     precisions: of EXPORT_PRECISIONS.
-    extra: the extra of this package that installs `packages`, which are looked for by their import names.
+    extra: the extra of this package that installs `packages` and `int8_packages` (which make int8), by their import
+        names. Without packages, TensorFlow runs the format.
     takes_any_size: whether one file takes images of any size, and any number of them.
     """
 
@@ -20,14 +21,16 @@ class Format(NamedTuple):
     extra: Optional[str] = None
     packages: Tuple[str, ...] = ()
     takes_any_size: bool = True
+    int8_packages: Tuple[str, ...] = ()
 
 
+# The module of that name in this folder has `write(conversion, directory)` (`fcn8s.export.conversion`) and `Runtime`.
 FORMATS: Dict[str, Format] = {
     'saved_model': Format(None, ('float32', 'bfloat16')),
     'frozen': Format('model.pb', ('float32', 'bfloat16')),
     'onnx': Format('model.onnx', ('float32', 'float16'), 'export', ('tf2onnx', 'onnx', 'onnxruntime')),
     'tflite': Format('model.tflite', ('float32', 'float16', 'int8'), 'tflite', ('ai_edge_litert',), False),
-    'openvino': Format('model.xml', EXPORT_PRECISIONS, 'openvino', ('openvino',)),
+    'openvino': Format('model.xml', EXPORT_PRECISIONS, 'openvino', ('openvino',), int8_packages=('nncf',)),
 }
 
 # What predicts on request (--engine): TensorFlow, or the runtime of a format.
@@ -64,7 +67,7 @@ def check_export_precision(name: str, precision: str) -> None:
 
 def check_packages(name: str, precision: str = 'float32') -> None:
     """Raises ImportError with the line to type where a format's packages are not installed."""
-    packages = check_format(name).packages + (('nncf',) if (name, precision) == ('openvino', 'int8') else ())
+    packages = check_format(name).packages + (FORMATS[name].int8_packages if precision == 'int8' else ())
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         raise ImportError(

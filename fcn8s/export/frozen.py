@@ -6,6 +6,7 @@ from typing import Any, Dict, Sequence
 import numpy as np
 
 from fcn8s.backend import tf
+from fcn8s.export.conversion import Conversion
 from fcn8s.export.names import IMAGES
 from fcn8s.export.serving_graph import freeze
 from fcn8s.graph.graph_defs import make_portable
@@ -13,9 +14,9 @@ from fcn8s.graph.graph_defs import make_portable
 GRAPH_FILE = 'model.pb'
 
 
-def write(model_dir: str, directory: str, precision: str, trust: bool = False) -> None:
+def write(conversion: Conversion, directory: str) -> None:
     """Writes `model.pb`; in bfloat16 the weights of convolutions have half their size."""
-    graph_def = freeze(model_dir, precision == 'bfloat16', trust=trust)
+    graph_def = freeze(conversion.model_dir, conversion.precision == 'bfloat16', trust=conversion.trust)
     make_portable(graph_def)
     with open(os.path.join(directory, GRAPH_FILE), 'wb') as file:
         file.write(graph_def.SerializeToString())

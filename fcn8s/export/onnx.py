@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, Sequence
 
 import numpy as np
 
-from fcn8s.export.conversion import explain_conversion_errors, lacking
+from fcn8s.export.conversion import Conversion, explain_conversion_errors, lacking
 from fcn8s.export.formats import FORMATS
 from fcn8s.export.names import IMAGES, OUTPUTS
 
@@ -15,15 +15,15 @@ from fcn8s.export.names import IMAGES, OUTPUTS
 OPSET = 18
 
 
-def write(model_dir: str, directory: str, precision: str, trust: bool = False) -> None:
+def write(conversion: Conversion, directory: str) -> None:
     """Writes `model.onnx`: uint8 [N, H, W, 3] in, any N, H, W; in float16, inputs and outputs stay as they are."""
     import onnx
 
     from fcn8s.export.serving_graph import freeze
 
-    model = _convert(freeze(model_dir, trust=trust))
+    model = _convert(freeze(conversion.model_dir, trust=conversion.trust))
     _name_ends(model.graph)
-    if precision == 'float16':
+    if conversion.precision == 'float16':
         from onnxruntime.transformers.float16 import convert_float_to_float16
 
         model = convert_float_to_float16(model, keep_io_types=True)

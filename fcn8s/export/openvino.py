@@ -6,11 +6,11 @@ for, and this engine asks for exactly that.
 
 import os
 import tempfile
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from fcn8s.export.conversion import explain_conversion_errors
+from fcn8s.export.conversion import Conversion, explain_conversion_errors
 from fcn8s.export.formats import FORMATS
 from fcn8s.export.names import IMAGES, OUTPUTS
 
@@ -24,24 +24,15 @@ CACHE_DIR = '.openvino_cache'
 _KEPT_WIDE = ('decoder/.*',)
 
 
-def write(
-    model_dir: str,
-    directory: str,
-    precision: str,
-    calibration: Optional[Iterable[np.ndarray]] = None,
-    trust: bool = False,
-) -> None:
-    """Writes `model.xml` and `model.bin`. In float16 and bfloat16, weights take two bytes each.
-
-    calibration: uint8 [H, W, 3] images, for int8.
-    """
+def write(conversion: Conversion, directory: str) -> None:
+    """Writes `model.xml` and `model.bin`. In float16 and bfloat16, weights take two bytes each."""
     import openvino
 
-    model = convert(model_dir, trust)
-    if precision == 'int8':
-        model = _quantize(model, list(calibration or []))
+    model = convert(conversion.model_dir, conversion.trust)
+    if conversion.precision == 'int8':
+        model = _quantize(model, list(conversion.calibration))
     path = os.path.join(directory, str(FORMATS['openvino'].file))
-    openvino.save_model(model, path, compress_to_fp16=precision in ('float16', 'bfloat16'))
+    openvino.save_model(model, path, compress_to_fp16=conversion.precision in ('float16', 'bfloat16'))
 
 
 def convert(model_dir: str, trust: bool = False) -> Any:

@@ -8,15 +8,6 @@ from typing import Any, Dict
 from fcn8s.export.formats import FORMATS, check_packages
 from fcn8s.saving.descriptions import DESCRIPTION_FILE
 
-# The packages whose versions say what ran an export, by format.
-_PACKAGES = {
-    'saved_model': ('tensorflow',),
-    'frozen': ('tensorflow',),
-    'onnx': ('onnxruntime', 'onnx', 'tf2onnx'),
-    'tflite': ('ai-edge-litert',),
-    'openvino': ('openvino', 'nncf'),
-}
-
 
 def read_export(directory: str) -> Dict[str, Any]:
     """What `fcn8s.json` says of an export: its format, precision and size; loads no TensorFlow.
@@ -66,9 +57,10 @@ def versions(format_name: str) -> Dict[str, str]:
     from importlib import metadata
 
     found = {}
-    for package in _PACKAGES[format_name]:
+    packages = FORMATS[format_name].packages + FORMATS[format_name].int8_packages
+    for package in packages or ('tensorflow',):
         try:
-            found[package] = metadata.version(package)
+            found[package] = metadata.version(package.replace('_', '-'))
         except metadata.PackageNotFoundError:
             continue
     return found

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from fcn8s.backend import tf
+from fcn8s.export.conversion import Conversion
 from fcn8s.export.names import IMAGES
 from fcn8s.export.serving_graph import ENCODED_SCOPE, IMAGE_BYTES, ServingNetwork
 from fcn8s.saving import saved_models
@@ -22,15 +23,9 @@ from fcn8s.saving.descriptions import SERVING_TAGS
 WARM_UP_FILE = os.path.join('assets.extra', 'tf_serving_warmup_requests')
 
 
-def write(model_dir: str, directory: str, precision: str, warm_up_image: np.ndarray, trust: bool = False) -> None:
-    """Writes a saved FCN-8s for serving into an existing directory.
-
-    Args:
-        model_dir: a saved FCN-8s.
-        precision: 'float32' or 'bfloat16', in which the encoder is computed; variables stay float32.
-        warm_up_image: uint8 [H, W, 3], what TensorFlow Serving predicts when it loads the model.
-    """
-    with ServingNetwork(model_dir, precision == 'bfloat16', trust) as network:
+def write(conversion: Conversion, directory: str) -> None:
+    """Writes a SavedModel for serving. In bfloat16 the encoder is computed in it; variables stay float32."""
+    with ServingNetwork(conversion.model_dir, conversion.precision == 'bfloat16', conversion.trust) as network:
         saved_models.write_graph(directory, network.meta_graph(SERVING_TAGS))
         prefix = saved_models.variables_prefix(directory)
         os.makedirs(os.path.dirname(prefix))
@@ -39,7 +34,7 @@ def write(model_dir: str, directory: str, precision: str, warm_up_image: np.ndar
     path = os.path.join(directory, WARM_UP_FILE)
     os.makedirs(os.path.dirname(path))
     with tf.python_io.TFRecordWriter(path) as writer:
-        for record in _warm_up_records(warm_up_image, network.has_encoded):
+        for record in _warm_up_records(conversion.warm_up_image, network.has_encoded):
             writer.write(record)
 
 

@@ -1,43 +1,35 @@
 """TFLite, now LiteRT: one file for phones and small boards. It takes images of one size."""
 
 import os
-from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
+from typing import Any, Dict, Sequence
 
 import numpy as np
 
-from fcn8s.export.conversion import explain_conversion_errors
+from fcn8s.export.conversion import Conversion, explain_conversion_errors
 from fcn8s.export.formats import FORMATS
 from fcn8s.export.names import IMAGES, OUTPUTS
 
 
-def write(
-    model_dir: str,
-    directory: str,
-    precision: str,
-    size: Tuple[int, int],
-    calibration: Optional[Iterable[np.ndarray]] = None,
-    trust: bool = False,
-) -> None:
-    """Writes `model.tflite` for one image [1, H, W, 3] of `size`.
+def write(conversion: Conversion, directory: str) -> None:
+    """Writes `model.tflite` for one image [1, H, W, 3] of the size.
 
-    float16: weights take two bytes each. int8: weights and what flows between layers, by TFLite's own quantiser;
-    calibration: uint8 [H, W, 3] images of that size.
+    float16: weights take two bytes each. int8: weights and what flows between layers, by TFLite's own quantiser.
     """
     from fcn8s.backend import tf
     from fcn8s.export.serving_graph import freeze
 
     graph = tf.Graph()
     with graph.as_default():
-        tf.import_graph_def(freeze(model_dir, size=size, trust=trust), name='')
+        tf.import_graph_def(freeze(conversion.model_dir, size=conversion.size, trust=conversion.trust), name='')
     tensors = [graph.get_tensor_by_name(name + ':0') for name in (IMAGES,) + OUTPUTS]
     with tf.Session(graph=graph) as session:
         converter = tf.lite.TFLiteConverter.from_session(session, tensors[:1], tensors[1:])
-        if precision != 'float32':
+        if conversion.precision != 'float32':
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if precision == 'float16':
+        if conversion.precision == 'float16':
             converter.target_spec.supported_types = [tf.float16]
-        if precision == 'int8':
-            converter.representative_dataset = lambda: ([image[np.newaxis]] for image in calibration or ())
+        if conversion.precision == 'int8':
+            converter.representative_dataset = lambda: ([image[np.newaxis]] for image in conversion.calibration)
         with explain_conversion_errors('tflite'):
             content = converter.convert()
     with open(os.path.join(directory, str(FORMATS['tflite'].file)), 'wb') as file:

@@ -12,13 +12,13 @@ and through images with few valid pixels, which weigh less in a sum.
 """
 
 import functools
-from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from fcn8s.backend import tf
 from fcn8s.graph.region_losses import dice_loss, lovasz_loss
-from fcn8s.settings import check_loss
+from fcn8s.settings import LOSSES, check_loss
 
 LossFunction = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -197,11 +197,13 @@ class LossInputs(NamedTuple):
     label_smoothing: float
 
 
-def _cross_entropy(given: LossInputs) -> Loss:
+def build_cross_entropy(given: LossInputs) -> Loss:
+    """Builds the cross-entropy of pixels, reduced as asked for."""
     return _of_pixels(pixel_cross_entropy(given.logits, given.class_ids, given.valid, given.label_smoothing), given)
 
 
-def _focal(given: LossInputs) -> Loss:
+def build_focal(given: LossInputs) -> Loss:
+    """Builds the focal loss of pixels, reduced as asked for."""
     return _of_pixels(pixel_focal_loss(given.logits, given.class_ids, given.valid), given)
 
 
@@ -210,8 +212,8 @@ def _of_pixels(pixel_losses: tf.Tensor, given: LossInputs) -> Loss:
     return Loss(value, tf.reduce_sum(given.weights) if given.normalize == 'mean' else None)
 
 
-def _ohem(given: LossInputs) -> Loss:
-    """Online hard example mining: the mean over the hardest OHEM_SHARE of the valid pixels, rounded up.
+def build_ohem(given: LossInputs) -> Loss:
+    """Builds online hard example mining: the mean over the hardest OHEM_SHARE of the valid pixels, rounded up.
 
     Source: Shrivastava, Gupta, Girshick, CVPR 2016; for pixels Wu, Shen, van den Hengel, "High-performance
     semantic segmentation using very deep fully convolutional networks", 2016, who take a number in place of a share.
@@ -230,14 +232,14 @@ def _of_regions(function: LossFunction, given: LossInputs) -> Loss:
     return Loss(value, tf.cast(tf.reduce_any(given.valid), tf.float32))
 
 
-# The losses that have a name; `fcn8s.settings.LOSSES` says which options each of them takes.
-LOSSES: Dict[str, Callable[[LossInputs], Loss]] = {
-    'cross_entropy': _cross_entropy,
-    'ohem': _ohem,
-    'focal': _focal,
-    'dice': functools.partial(_of_regions, dice_loss),
-    'lovasz': functools.partial(_of_regions, lovasz_loss),
-}
+def build_dice(given: LossInputs) -> Loss:
+    """Builds `fcn8s.graph.region_losses.dice_loss` of the batch."""
+    return _of_regions(dice_loss, given)
+
+
+def build_lovasz(given: LossInputs) -> Loss:
+    """Builds `fcn8s.graph.region_losses.lovasz_loss` of the batch."""
+    return _of_regions(lovasz_loss, given)
 
 
 def build_loss(
@@ -259,11 +261,11 @@ def build_loss(
     Args:
         logits: [N, H, W, C].
         class_ids, valid: from `sparse_labels`.
-        loss: a name in `LOSSES`, or a function (logits, labels, valid) -> float scalar. It is given float32 logits that
-            are constant 0 at ignored pixels (so these can give no gradient), int32 class IDs that are 0 there, and the
-            bool mask. Over accumulated batches the mean of its values is taken.
+        loss: a name in `fcn8s.settings.LOSSES`, or a function (logits, labels, valid) -> float scalar. It is given
+            float32 logits that are constant 0 at ignored pixels (so these can give no gradient), int32 class IDs that
+            are 0 there, and the bool mask. Over accumulated batches the mean of its values is taken.
         normalize, class_weights: see `reduce_loss`; class_weights [C], at least 0.
-        label_smoothing: see `pixel_cross_entropy`. `fcn8s.settings.LOSSES` has the losses that take these three.
+        label_smoothing: see `pixel_cross_entropy`. The table says which losses take these three.
 
     Raises:
         ValueError: for an unknown loss or normalisation, weights that do not fit the classes, options that have no
@@ -274,7 +276,8 @@ def build_loss(
         return _custom_loss(loss, logits, class_ids, valid)
     checked = None if class_weights is None else check_class_weights(class_weights, logits.shape.as_list()[-1])
     weights = pixel_weights(class_ids, valid, checked)
-    return LOSSES[loss](LossInputs(logits, class_ids, valid, weights, normalize, label_smoothing))
+    build = globals()[LOSSES[loss].function]  # the table is where no TensorFlow is loaded
+    return build(LossInputs(logits, class_ids, valid, weights, normalize, label_smoothing))
 
 
 def _custom_loss(

@@ -137,7 +137,8 @@ def slow(name, options, logits, labels):
 
 
 def test_every_loss_has_its_options():
-    assert set(losses.LOSSES) == set(LOSSES) == set(SLOW)
+    assert set(LOSSES) == set(SLOW)
+    assert all(callable(getattr(losses, loss.function)) for loss in LOSSES.values())
 
 
 @pytest.mark.parametrize('name, options', CASES)
