@@ -1,7 +1,8 @@
 """`fcn8s plan`: memory and time of a training before it is started."""
 
 import argparse
-from typing import Any
+import math
+from typing import Any, Optional
 
 from fcn8s.cli.options.counts import batch_size, count
 from fcn8s.cli.options.network import (
@@ -11,7 +12,7 @@ from fcn8s.cli.options.network import (
     add_precision_argument,
 )
 from fcn8s.optimizers import optimizer_settings
-from fcn8s.planning.workers import check_workers, estimate_gain, format_gain
+from fcn8s.planning.workers import check_workers, epoch_steps, estimate_gain, format_gain
 from fcn8s.vgg16.weights.layers import VGG16_HEAD, parse_head
 
 DESCRIPTION = """Says how much memory a training takes, how long a step and an epoch last on this machine, and the
@@ -55,12 +56,19 @@ def add_parser(subparsers: Any) -> None:
         '--workers', type=int, metavar='N', help='also: what N machines like this one gain, each with this batch'
     )
     parser.add_argument('--bandwidth', type=float, metavar='GBIT', help='with --workers: of their links, in Gbit/s')
+    parser.add_argument(
+        '--gpu-tflops',
+        type=float,
+        metavar='X',
+        help='also: what a GPU of so many TFLOPS in this precision takes at least, computed; with --gpu-gbs',
+    )
+    parser.add_argument('--gpu-gbs', type=float, metavar='Y', help='with --gpu-tflops: its memory bandwidth in GB/s')
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
-    from fcn8s.planning import plan
+    from fcn8s.planning import cost, plan
 
     request = plan.PlanRequest(
         args.classes,
@@ -75,9 +83,16 @@ def run(args: argparse.Namespace) -> int:
     )
     made = plan.make_plan(request, None if args.memory is None else args.memory * plan.GIB, args.seconds)
     print(plan.format_plan(made, request, args.images))
+    counted = cost.cost_of(request)
+    print(cost.format_cost(counted))
     if args.workers is not None and made.seconds_per_step is not None:
         gain = estimate_gain(args.workers, made.seconds_per_step, plan.parameter_bytes(request), args.bandwidth)
-        print(format_gain(gain, args.workers, args.bandwidth, args.batch * args.accumulate))
+        epoch = None
+        if args.images is not None:
+            epoch = args.images, epoch_steps(args.images, args.batch, args.accumulate, args.workers)
+        print(format_gain(gain, args.workers, args.bandwidth, args.batch * args.accumulate, epoch))
+    if args.gpu_tflops is not None:
+        print(cost.format_gpu(counted, request, args.gpu_tflops, args.gpu_gbs, args.images))
     return 0 if made.memory <= made.memory_limit else 1
 
 
@@ -93,5 +108,19 @@ def _check(args: argparse.Namespace) -> None:
             raise ValueError(
                 '--workers needs the seconds of a step, and --seconds 0 measures nothing. Leave --seconds out.'
             )
+    _check_gpu(args.gpu_tflops, args.gpu_gbs)
     if args.seconds < 0:
         raise ValueError('--seconds is {}; it has to be at least 0.'.format(args.seconds))
+
+
+def _check_gpu(tflops: Optional[float], gbs: Optional[float]) -> None:
+    """Raises ValueError unless both rates came, and are rates, or neither."""
+    if (tflops is None) != (gbs is None):
+        raise ValueError(
+            '--gpu-tflops is {}, and --gpu-gbs is {}; they belong together. The data sheet of a GPU has both.'.format(
+                tflops, gbs
+            )
+        )
+    for name, value in (('--gpu-tflops', tflops), ('--gpu-gbs', gbs)):
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise ValueError('{} is {}; it has to be a number above 0.'.format(name, value))

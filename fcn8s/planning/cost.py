@@ -12,11 +12,12 @@ whichever takes longer, and the ops follow one another.
 """
 
 import math
-from typing import List, NamedTuple, Sequence
+from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from fcn8s.planning.plan import FLOAT_BYTES, Layer, PlanRequest, check_request, decoder_layers, encoder_layers
+from fcn8s.planning.workers import duration, epoch_steps
 from fcn8s.vgg16.weights import layers
 
 HALF_BYTES = 2
@@ -136,3 +137,30 @@ def _loss(request: PlanRequest) -> OpCost:
 def _update(request: PlanRequest, counted: Sequence[_Counted]) -> OpCost:
     weights = sum(layer.kernel for layer in counted if layer.is_trained)
     return OpCost('update', 0.0, FLOAT_BYTES * UPDATE_VALUES[request.optimizer.name] * weights)
+
+
+def format_cost(cost: Cost) -> str:
+    """The cost of a step as a line for a person."""
+    return 'cost           {:.4g} G multiply-adds a step, which moves {:.3g} GB or more'.format(
+        cost.train.multiply_adds / 1e9, cost.train.bytes_moved / 1e9
+    )
+
+
+def format_gpu(cost: Cost, request: PlanRequest, tflops: float, gbs: float, images_per_epoch: Optional[int]) -> str:
+    """What a device of these rates takes at least, as lines for a person.
+
+    tflops: 10^12 floating point operations a second in the precision of the request; a multiply-add is two. gbs: 10^9
+    bytes a second of its memory.
+    """
+    batches = request.optimizer.accumulate_batches
+    seconds = cost.train.seconds(tflops * 1e12 / 2, gbs * 1e9)
+    lines = [
+        'GPU            {:.3g} s a step or more ({:.3g} images/s at most) at {:g} TFLOPS and {:g} GB/s; computed, not '
+        'measured'.format(seconds, request.batch * batches / seconds, tflops, gbs)
+    ]
+    if images_per_epoch is not None:
+        steps = epoch_steps(images_per_epoch, request.batch, batches)
+        lines.append(
+            'epoch on it    {} or more for {} images; computed'.format(duration(steps * seconds), images_per_epoch)
+        )
+    return '\n'.join(lines)

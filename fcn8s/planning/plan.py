@@ -18,6 +18,7 @@ from fcn8s.graph.encoder import in_bfloat16
 from fcn8s.graph.losses import build_loss, l2_penalty, sparse_labels
 from fcn8s.graph.update_rules import LossScaling, build_train_op
 from fcn8s.optimizers import OptimizerSettings
+from fcn8s.planning.workers import duration, epoch_steps
 from fcn8s.precision import converts_graph, needs_loss_scaling, session_config
 from fcn8s.settings import UPSAMPLINGS, VARIANTS, check_choice, check_num_classes, new_model_settings
 from fcn8s.vgg16.graph import build_encoder
@@ -391,11 +392,10 @@ def format_plan(plan: Plan, request: PlanRequest, images_per_epoch: Optional[int
             'step           {:.3g} s ({:.3g} images/s)'.format(plan.seconds_per_step, images / plan.seconds_per_step)
         )
         if images_per_epoch is not None:
-            # As fcn8s train counts: what is left of the last step begins the next epoch.
-            steps = max(1, math.ceil(images_per_epoch / request.batch) // request.optimizer.accumulate_batches)
+            steps = epoch_steps(images_per_epoch, request.batch, request.optimizer.accumulate_batches)
             lines.append(
                 'epoch          {} for {} images, without evaluation'.format(
-                    _duration(steps * plan.seconds_per_step), images_per_epoch
+                    duration(steps * plan.seconds_per_step), images_per_epoch
                 )
             )
     lines.append('largest batch  {}'.format(plan.largest_batch or 'none: not even one image of this size fits'))
@@ -405,11 +405,3 @@ def format_plan(plan: Plan, request: PlanRequest, images_per_epoch: Optional[int
         )
     )
     return '\n'.join(lines)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return '{:.3g} s'.format(seconds)
-    if seconds < 7200:
-        return '{:.3g} min'.format(seconds / 60)
-    return '{:.3g} h'.format(seconds / 3600)

@@ -6,7 +6,7 @@ clusters of workstations", JPDC 2009, section 3). Letters: N workers, S bytes of
 """
 
 import math
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Tuple
 
 # Workers pay while each does at least this share of what one alone does.
 WORTH = 0.5
@@ -75,22 +75,38 @@ def _most_workers(step_seconds: float, size: float, gbit: float) -> Optional[int
     return None
 
 
-def format_gain(gain: Gain, workers: int, gbit: float, images: int) -> str:
-    """The gain as lines for a person. images: of a step of one worker."""
+def epoch_steps(images_per_epoch: int, batch: int, accumulate: int = 1, workers: int = 1) -> int:
+    """Returns the steps of an epoch as `fcn8s train` counts: what is left of the last step begins the next epoch."""
+    return max(1, math.ceil(images_per_epoch / (workers * batch)) // accumulate)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that reads best."""
+    if seconds < 120:
+        return '{:.3g} s'.format(seconds)
+    if seconds < 7200:
+        return '{:.3g} min'.format(seconds / 60)
+    return '{:.3g} h'.format(seconds / 3600)
+
+
+def format_gain(gain: Gain, workers: int, gbit: float, images: int, epoch: Optional[Tuple[int, int]] = None) -> str:
+    """The gain as lines for a person. images: of a step of one worker. epoch: its (images, steps)."""
     most = 'more than {}'.format(MAX_WORKERS) if gain.most_workers is None else gain.most_workers
-    return '\n'.join(
-        [
-            '{:<14} {:.3g} s a step, of them {:.3g} s for the gradients at {:g} Gbit/s'.format(
-                '{} workers'.format(workers), gain.seconds, gain.exchange, gbit
-            ),
-            'together       {:.3g} images/s, efficiency {:.0f} %'.format(
-                workers * images / gain.seconds, 100 * gain.efficiency
-            ),
-            'workers pay    up to {}; of more, each does less than half of what one alone does'.format(most)
-            if most != 1
-            else 'workers pay    not at all: two do less than one alone',
-        ]
-    )
+    lines = [
+        '{:<14} {:.3g} s a step, of them {:.3g} s for the gradients at {:g} Gbit/s'.format(
+            '{} workers'.format(workers), gain.seconds, gain.exchange, gbit
+        ),
+        'together       {:.3g} images/s, efficiency {:.0f} %'.format(
+            workers * images / gain.seconds, 100 * gain.efficiency
+        ),
+        'workers pay    up to {}; of more, each does less than half of what one alone does'.format(most)
+        if most != 1
+        else 'workers pay    not at all: two do less than one alone',
+    ]
+    if epoch is not None:
+        images_per_epoch, steps = epoch
+        lines.append('their epoch    {} for {} images'.format(duration(steps * gain.seconds), images_per_epoch))
+    return '\n'.join(lines)
 
 
 def check_workers(workers: int, gbit: Optional[float]) -> None:

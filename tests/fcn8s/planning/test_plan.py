@@ -2,6 +2,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -245,12 +246,66 @@ def test_the_command(capsys):
         assert word in printed
 
 
+def test_the_command_says_what_a_step_costs_and_what_a_gpu_would_take(capsys):
+    """A step of VGG-16 at 224 x 224 is bound by bytes on a GPU that computes without end, and the other way round."""
+    request = PlanRequest(20, (224, 224), batch=2, optimizer=OptimizerSettings(accumulate_batches=2))
+    step = cost.cost_of(request).train
+    words = ['--size', '224', '224', '--classes', '20', '--batch', '2', '--accumulate', '2', '--seconds', '0']
+    for rates, seconds in (((1e9, 1e3), step.bytes_moved / 1e12), ((1.0, 1e12), 2 * step.multiply_adds / 1e12)):
+        run_command(*words, '--images', '100', '--gpu-tflops', str(rates[0]), '--gpu-gbs', str(rates[1]))
+        printed = capsys.readouterr().out
+        assert 'cost           {:.4g} G multiply-adds a step'.format(step.multiply_adds / 1e9) in printed
+        assert 'GPU            {:.3g} s a step or more'.format(seconds) in printed and 'not measured' in printed
+        # 50 batches of 2, 2 of them a step.
+        assert 'epoch on it    {:.3g} s or more for 100 images; computed'.format(25 * seconds) in printed
+
+
+def rows_of_docs(start):
+    """Cells of the table rows of docs/plan.md that begin so."""
+    text = pathlib.Path(REPOSITORY, 'docs', 'plan.md').read_text(encoding='utf-8')
+    rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in text.splitlines() if line.startswith('| ')]
+    return [row for row in rows if re.match(start, row[0])]
+
+
+def test_the_measured_memory_of_the_docs_is_planned_within_a_fifth(monkeypatch):
+    """The process held 0.59 GB (TensorFlow 2.21, with Keras) or 0.22 GB (1.15) with no network when these were measured."""
+    rows = rows_of_docs(r'2\.21|1\.15')
+    assert len(rows) == 15
+    for version, width, classes, shape, kind, measured, _ in rows:
+        first = version.startswith('1')
+        monkeypatch.setattr(plan, 'FACTORS', plan._TENSORFLOW_1 if first else plan._TENSORFLOW_2)
+        height, side, batch = (int(number) for number in re.findall(r'\d+', shape))
+        request = PlanRequest(
+            int(classes.split(',')[0]),
+            (height, side),
+            batch,
+            int(width.split('/')[-1]),
+            (re.findall(r'\d+s', classes) or ['8s'])[0],
+            'bilinear' if 'bilinear' in classes else 'learned',
+            kind.split()[0],
+        )
+        planned = plan.estimate_memory(request, (0.22 if first else 0.59) * GIB) / GIB
+        assert planned == pytest.approx(float(measured), rel=0.2), (version, width, classes, shape)
+
+
+def test_the_costs_of_the_docs_are_those_of_the_model():
+    rows = rows_of_docs(r'\d+x\d+, \d')
+    assert len(rows) >= 6
+    for shape, kind, head, *figures in rows:
+        height, width, batch = (int(number) for number in re.findall(r'\d+', shape))
+        request = PlanRequest(20, (height, width), batch, precision=kind, head=layers.parse_head(head))
+        counted = cost.cost_of(request)
+        expected = [counted.predict.multiply_adds, counted.predict.bytes_moved]
+        expected += [counted.train.multiply_adds, counted.train.bytes_moved, plan.parameter_bytes(request)]
+        assert figures == ['{:.4g}'.format(value / 1e9) for value in expected]
+
+
 def test_the_command_says_what_does_not_fit(capsys):
     status = run_command('--size', '512', '1024', '--classes', '19', '--memory', '0.5')
     printed = capsys.readouterr().out
     assert status == 1
     assert 'which does not fit 0.5 GB' in printed and 'not even one image of this size fits' in printed
-    assert 'largest crop   none' in printed and 'step' not in printed
+    assert 'largest crop   none' in printed and '\nstep ' not in printed
 
 
 @pytest.mark.parametrize(
@@ -262,6 +317,15 @@ def test_the_command_says_what_does_not_fit(capsys):
         (['--size', '32', '64', '--classes', '3', '--memory', '-1'], '--memory is -1.0; it has to be above 0'),
         (['--size', '32', '64', '--classes', '3', '--images', '0'], '--images is 0; it has to be above 0'),
         (['--size', '32', '64', '--classes', '3', '--seconds', '-2'], '--seconds is -2.0; it has to be at least 0'),
+        (
+            ['--size', '32', '64', '--classes', '3', '--gpu-gbs', '9'],
+            '--gpu-tflops is None, and --gpu-gbs is 9.0; they',
+        ),
+        (
+            ['--size', '32', '64', '--classes', '3', '--gpu-tflops', '0', '--gpu-gbs', '9'],
+            '--gpu-tflops is 0.0; it has',
+        ),
+        (['--size', '32', '64', '--classes', '3', '--gpu-tflops', '1', '--gpu-gbs', 'inf'], '--gpu-gbs is inf; it has'),
     ],
 )
 def test_refusals(arguments, message):

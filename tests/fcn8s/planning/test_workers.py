@@ -1,6 +1,7 @@
 """What several workers gain, against sums that are written out."""
 
 import math
+import re
 
 import pytest
 
@@ -69,6 +70,9 @@ def test_what_is_refused(words, message, capsys):
 def test_the_command_prints_it(monkeypatch, capsys):
     monkeypatch.setattr(plan, 'measure_step_seconds', lambda *_: 2.0)
     words = ['plan', '--size', '32', '32', '--classes', '3', '--batch', '3', '--width-divisor', '16']
-    assert cli.main(words + ['--workers', '4', '--bandwidth', '10']) == 0
+    assert cli.main(words + ['--workers', '4', '--bandwidth', '10', '--images', '2975']) == 0
     out = capsys.readouterr().out
     assert '4 workers      2' in out and 'efficiency 99 %' in out and 'workers pay    up to' in out
+    # 2975 images, 12 a step: 248 steps, and one worker alone takes 992 of 2 s.
+    assert '\nepoch          33.1 min for 2975 images' in out
+    assert re.search(r'their epoch    8\.[2-9]\d? min for 2975 images', out)
