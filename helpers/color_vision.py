@@ -3,9 +3,7 @@
 import cv2
 import numpy as np
 
-from helpers.label_spaces import LabelSpace
-
-PALETTES = ('dataset', 'color-blind')
+from helpers.label_spaces import PALETTES, LabelSpace
 
 # Linear RGB as seen with protanopia and with deuteranopia: Machado, Oliveira, Fernandes, "A Physiologically-based Model
 # for Simulation of Color Vision Deficiency", IEEE TVCG 2009, table of severity 1.0.

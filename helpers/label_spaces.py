@@ -11,6 +11,8 @@ import numpy as np
 from helpers.aliases import Color
 from helpers.cityscapes_labels import CITYSCAPES_LABELS
 
+#: Where the colours of classes come from: `helpers.color_vision.with_palette`.
+PALETTES = ('dataset', 'color-blind')
 #: The label of pixels that never count, unless said otherwise.
 DEFAULT_IGNORE_ID = 255
 # What a pixel without a class has in the files of Cityscapes ('unlabeled') and ADE20K ('other objects').

@@ -36,6 +36,9 @@ _CAPTION_STRIP = 0.45
 
 # At this height a contour is one pixel on either side of the border between two classes; it grows in proportion.
 _CONTOUR_REFERENCE_HEIGHT = 540
+# A contour is seen where a channel differs from the picture around it by this much; luma is that of ITU-R BT.601.
+_SMALLEST_CONTRAST = 48
+_LUMA = (0.299, 0.587, 0.114)
 
 
 class Picture(np.ndarray):
@@ -67,7 +70,8 @@ def print_segmentation_onto_image(
         color_map: A label space; or a dict from class ID to (r, g, b) or (r, g, b, a); or an array [C, 3] or [C, 4].
             The fourth number, 0 to 255, is the opacity of that class and takes precedence over `alpha`.
         alpha: The opacity, 0 (only the image) to 1 (only the colours).
-        contours: Whether to draw the borders of the segments in their full colours.
+        contours: Whether to draw the borders of the segments in their full colours; in black or white where that colour
+            is all but that of the picture around the border.
         void_ids: Class IDs that are left transparent, beside those that have no colour and those that the label space
             leaves out of its scores.
 
@@ -92,7 +96,7 @@ def print_segmentation_onto_image(
         cv2.copyTo(cv2.addWeighted(painted, opacity, image, 1.0 - opacity, 0.0), mask, overlay)
     if contours:
         visible = _paint(ids, palette.is_visible.astype(np.uint8))
-        cv2.copyTo(painted, visible & _borders(ids), overlay)
+        _draw_contours(overlay, painted, (visible & _borders(ids)).astype(bool))
     return overlay.view(Picture)
 
 
@@ -361,6 +365,17 @@ def _paint(ids: np.ndarray, table: np.ndarray) -> np.ndarray:
     if table.ndim == 1:
         return cv2.LUT(ids, table[:256])
     return cv2.applyColorMap(ids, np.ascontiguousarray(table[:256, np.newaxis]))
+
+
+def _draw_contours(overlay: np.ndarray, painted: np.ndarray, lines: np.ndarray) -> None:
+    """Colours the pixels of `lines`, bool [H, W], as `painted` has them, or so that they differ from what is around."""
+    side = 4 * max(1, int(round(lines.shape[0] / _CONTOUR_REFERENCE_HEIGHT))) + 1
+    around = cv2.blur(overlay, (side, side))[lines].astype(np.int16)
+    colors = painted[lines]
+    is_lost = np.abs(colors - around).max(axis=-1) < _SMALLEST_CONTRAST
+    is_light = around.dot(_LUMA) > 127.5
+    colors[is_lost & is_light], colors[is_lost & ~is_light] = 0, 255
+    overlay[lines] = colors
 
 
 def _borders(ids: np.ndarray) -> np.ndarray:

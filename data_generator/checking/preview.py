@@ -6,6 +6,7 @@ import numpy as np
 
 from data_generator.batch_generator import BatchGenerator
 from data_generator.batches.batching import Made, Sample
+from helpers.color_vision import with_palette
 from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace
 from helpers.visualization_utils import add_legend, create_split_view, print_segmentation_onto_image
@@ -37,6 +38,7 @@ def preview_grid(
     num_pairs: int = 6,
     num_augmented: int = 2,
     mean_picture: Optional[np.ndarray] = None,
+    palette: str = 'dataset',
 ) -> np.ndarray:
     """A row for each of `num_pairs` pairs, spread over the dataset, and a legend.
 
@@ -47,12 +49,13 @@ def preview_grid(
         generator: A dataset with labels and a label space.
         transforms: Options of `BatchGenerator.generate`.
         mean_picture: uint8 [h, w, 3]; shown in a row of its own if given.
+        palette: 'dataset', the colours of the classes, or 'color-blind', others that everybody can tell apart.
 
     Returns:
         uint8 [H, W, 3], RGB.
 
     Raises:
-        ValueError: The dataset has no labels or no label space; a transform is wrong.
+        ValueError: The dataset has no labels or no label space; a transform is wrong; there is no such palette.
         DataError: A file cannot be used.
     """
     if not generator.has_labels or generator.label_space is None:
@@ -60,15 +63,14 @@ def preview_grid(
             'A preview shows labels in the colours of their classes. Give a dataset with labels, and '
             'num_classes or a layout.'
         )
+    label_space = with_palette(generator.label_space, palette)
     plain, augmented = generator.sample_maker({}), generator.sample_maker(transforms)
     indices = np.unique(np.linspace(0, len(generator.pairs) - 1, num_pairs).round().astype(int))
     rows, captions = [], []
     for index in indices:
         original = plain(Sample(index, index))
         drawn = [augmented(Sample(index + k * len(generator.pairs), index)) for k in range(num_augmented)]
-        rows.append(
-            [shown_channels(original.image)] + [_overlay(made, generator.label_space) for made in [original] + drawn]
-        )
+        rows.append([shown_channels(original.image)] + [_overlay(made, label_space) for made in [original] + drawn])
         captions.append(
             [original.source.replace('\\', '/').split('/')[-1], 'labels']
             + ['augmented {}'.format(k + 1) for k in range(num_augmented)]
@@ -76,7 +78,7 @@ def preview_grid(
     if mean_picture is not None:
         rows.append([mean_picture])
         captions.append(['mean of all images'])
-    return add_legend(_grid(rows, captions), generator.label_space)
+    return add_legend(_grid(rows, captions), label_space)
 
 
 def _overlay(made: Made, label_space: LabelSpace) -> np.ndarray:

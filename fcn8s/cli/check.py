@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 from fcn8s.cli.options import labels
 from fcn8s.cli.options.images import add_image_arguments, image_rules, image_words
 from fcn8s.cli.options.layouts import LayoutHelp
+from fcn8s.cli.options.prediction import add_palette_argument
 from fcn8s.cli.terminal import pretrained_encoder, program, short_path
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--preview', metavar='FILE.png', help='write a picture of augmented pairs with their labels laid over them'
     )
+    add_palette_argument(parser)
     parser.add_argument('--json', action='store_true', help='print all as JSON')
     parser.set_defaults(run=run)
 
@@ -90,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         print(report.to_text())
         print('\n' + _verdict(report, command, rules))
     if args.preview is not None:
-        _write_preview(args.preview, report, rules)
+        _write_preview(args.preview, report, rules, args.palette)
     return 0 if report.can_train else 1
 
 
@@ -196,7 +198,7 @@ def _verdict(report: 'DatasetReport', command: Optional[str], rules: Any) -> str
     )
 
 
-def _write_preview(path: str, report: 'DatasetReport', rules: Any) -> None:
+def _write_preview(path: str, report: 'DatasetReport', rules: Any, palette: str) -> None:
     from data_generator import BatchGenerator
     from data_generator.checking.preview import preview_grid, typical_augmentation
     from helpers.images import write_image
@@ -209,5 +211,5 @@ def _write_preview(path: str, report: 'DatasetReport', rules: Any) -> None:
         pairs=split.good_pairs, layout=report.layout, color_tolerance=report.color_tolerance, image_rules=rules
     )
     transforms = typical_augmentation(split.sizes[0][0])
-    write_image(path, preview_grid(generator, transforms, mean_picture=split.mean_picture))
+    write_image(path, preview_grid(generator, transforms, mean_picture=split.mean_picture, palette=palette))
     print('Preview: {}'.format(path), file=sys.stderr)

@@ -16,7 +16,12 @@ from fcn8s.cli.options.evaluation import (
     find_subjects,
     image_names,
 )
-from fcn8s.cli.options.prediction import add_also_argument, check_overlap, check_sampling_arguments
+from fcn8s.cli.options.prediction import (
+    add_also_argument,
+    add_palette_argument,
+    check_overlap,
+    check_sampling_arguments,
+)
 from fcn8s.cli.terminal import program
 
 DESCRIPTION = """Evaluates a model and writes one HTML file that opens from disk and needs no network: scores with their
@@ -38,6 +43,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('--resamples', type=int, default=2000, metavar='N', help='of the bootstrap (default: 2000)')
     add_data_arguments(parser.add_argument_group('data'))
     add_prediction_arguments(parser.add_argument_group('prediction'))
+    add_palette_argument(parser.add_argument_group('drawing'))
     parser.set_defaults(run=run, calibration=True, boundaries=True)
 
 
@@ -64,14 +70,14 @@ def write(args: argparse.Namespace, command: str) -> str:
     if args.data is None and args.images is None and is_run:
         _refuse_without_data(args)
         print('{} has no validation data: the report shows its training. Give --data or --images.'.format(args.model))
-        return write_report(args.model, path=args.out, command=command)
+        return write_report(args.model, path=args.out, command=command, palette=args.palette)
     check_data(args)
     if args.out is None and not is_run:
         raise ValueError('{} is no run directory: say with --out FILE where the report goes.'.format(args.model))
     subject, other = find_subjects(args)
     evaluated = _evaluated(args, subject, ' + '.join(subject.paths))
     against = None if other is None else _evaluated(args, other, args.against)
-    return write_report(args.model, evaluated, against, args.out, command, args.resamples)
+    return write_report(args.model, evaluated, against, args.out, command, args.resamples, args.palette)
 
 
 def _refuse_without_data(args: argparse.Namespace) -> None:
@@ -104,8 +110,10 @@ def _with_data_of_run(args: argparse.Namespace) -> argparse.Namespace:
 def _evaluated(args: argparse.Namespace, subject: Any, path: str) -> Any:
     from fcn8s.report.observations import Observations
     from fcn8s.report.page import Evaluated
+    from helpers.color_vision import with_palette
 
-    observations = Observations(subject.label_space)
+    shown = with_palette(subject.label_space, args.palette)
+    observations = Observations(shown)
     evaluation, description = evaluate_subject(args, subject, observations)
     known = {name.replace('_', ' '): value for name, value in description.items() if value not in (None, False)}
-    return Evaluated(path, known, subject.label_space, image_names(subject.data), evaluation, observations)
+    return Evaluated(path, known, shown, image_names(subject.data), evaluation, observations)

@@ -30,6 +30,7 @@ from fcn8s.evaluation.scores import (
 )
 from fcn8s.report.charts import BLUE, GREEN, PURPLE, VERMILION, Chart, Curve, bar_chart, line_chart
 from fcn8s.report.observations import Observations, risk_against_coverage
+from helpers.color_vision import color_blind_colors
 from helpers.files import to_json
 from helpers.label_spaces import LabelSpace
 
@@ -74,6 +75,7 @@ def page_context(
     versions: Dict[str, str],
     command: str,
     resamples: int = 2000,
+    palette: str = 'dataset',
 ) -> Dict[str, Any]:
     """All that the template needs, by name."""
     context: Dict[str, Any] = {
@@ -90,7 +92,7 @@ def page_context(
     }
     if recorded:
         context['charts'] += training_charts(recorded.records)
-        context['classes_of_training'] = last_classes(recorded)
+        context['classes_of_training'] = last_classes(recorded, palette)
     if evaluated:
         context.update(_evaluated_context(evaluated, resamples))
         context['charts'] += evaluation_charts(evaluated)
@@ -154,16 +156,17 @@ def training_charts(records: Sequence[Dict[str, Any]]) -> List[Chart]:
     return [chart for chart in charts if chart]
 
 
-def last_classes(recorded: Recorded) -> Optional[Dict[str, Any]]:
+def last_classes(recorded: Recorded, palette: str = 'dataset') -> Optional[Dict[str, Any]]:
     """The classes' scores in the last evaluation of a training; None without any."""
     evaluated = [record for record in recorded.records if record.get('evaluation')]
     if not evaluated:
         return None
     space, scores = recorded.config['model']['label_space'], evaluated[-1]['evaluation']
+    colors = space['colors'] if palette == 'dataset' else color_blind_colors(len(space['class_names']))
     rows = [
         {
             'name': str(name),
-            'color': css_color(space['colors'][class_id]),
+            'color': css_color(colors[class_id]),
             'iou': scores['per_class_iou'][class_id],
             'recall': scores['per_class_accuracy'][class_id],
             'precision': scores['precision'][class_id],

@@ -19,6 +19,7 @@ def write_report(
     path: Optional[str] = None,
     command: str = '',
     resamples: int = 2000,
+    palette: str = 'dataset',
 ) -> str:
     """Writes the report of a run directory, or of a saved FCN-8s; returns its path.
 
@@ -29,6 +30,7 @@ def write_report(
         path: The file; None for `report.html` in `run_dir`.
         command: What was typed.
         resamples: Of the bootstrap.
+        palette: Of the classes of the training, 'dataset' or 'color-blind'; an evaluation brings its own colours.
 
     Raises:
         FileNotFoundError: The directory holds no run, and there is no evaluation to show.
@@ -40,7 +42,7 @@ def write_report(
         recorded = Recorded(runs.read_config(run), runs.read_metrics(run))
     path = os.path.join(run_dir, REPORT_FILE) if path is None else path
     title = os.path.basename(os.path.abspath(run_dir))
-    page = render(page_context(title, recorded, evaluated, against, library_versions(), command, resamples))
+    page = render(page_context(title, recorded, evaluated, against, library_versions(), command, resamples, palette))
     with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8', errors='replace') as file:
         file.write(page)
     return path

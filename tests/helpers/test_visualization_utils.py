@@ -103,6 +103,14 @@ def test_contours_alone_are_drawn_at_an_opacity_of_zero():
     assert {tuple(color) for color in found.reshape(-1, 3)} == {(100, 100, 100), (255, 0, 0), (0, 255, 0)}
 
 
+@pytest.mark.parametrize('grey, seen', [(100, (255, 255, 255)), (170, (0, 0, 0))])
+def test_contours_of_the_colour_that_they_lie_on_are_white_on_dark_and_black_on_light(grey, seen):
+    image, ids = np.full((16, 16, 3), grey, np.uint8), np.repeat([[0] * 8 + [1] * 8], 16, axis=0)
+    found = print_segmentation_onto_image(image, ids, [(grey + 30,) * 3, (220, 0, 40)], alpha=0, contours=True)
+    assert (found[:, 7] == seen).all() and (found[:, 8] == (220, 0, 40)).all()
+    assert (found[:, :7] == grey).all() and (found[:, 9:] == grey).all()
+
+
 @pytest.mark.parametrize('ignored', [255, 999])
 def test_contours_run_along_the_borders_in_full_colour(ignored):
     image = image_of((20, 30))

@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from fcn8s.cli.options.images import add_image_arguments, image_rules
 from fcn8s.cli.options.workers import model_path, share_of
+from helpers.label_spaces import PALETTES
 
 
 def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
@@ -175,13 +176,17 @@ def add_drawing_arguments(parser: argparse.ArgumentParser) -> Any:
     group.add_argument(
         '--zoom', type=int, default=1, metavar='N', help='draw N times larger, for small images (default: 1)'
     )
+    add_palette_argument(group)
+    return group
+
+
+def add_palette_argument(group: Any) -> None:
     group.add_argument(
         '--palette',
-        choices=['dataset', 'color-blind'],
+        choices=PALETTES,
         default='dataset',
         help="colours of the classes: the dataset's (default), or some that the colour-blind can tell apart",
     )
-    return group
 
 
 def add_sampling_arguments(group: Any) -> None:

@@ -16,6 +16,7 @@ from data_generator.checking.preview import PANEL_WIDTH, preview_grid, typical_a
 from data_generator.files.layouts import LAYOUTS
 from fcn8s.cli import check as check_command
 from helpers.class_weights import median_frequency_weights
+from helpers.color_vision import color_blind_colors
 
 SIZE = (12, 16)
 
@@ -371,6 +372,11 @@ def test_a_preview_is_written(camvid, tmp_path, capsys):
     assert run(camvid, '--preview', tmp_path / 'preview.png') == 1
     picture = cv2.imread(str(tmp_path / 'preview.png'))
     assert picture.shape[1] > 4 * PANEL_WIDTH and picture.shape[0] > 5 * PANEL_WIDTH * 12 // 16
+    assert run(camvid, '--preview', tmp_path / 'other.png', '--palette', 'color-blind') == 1
+    legend = cv2.imread(str(tmp_path / 'other.png'))[-120:, :, ::-1].reshape(-1, 3)
+    for color in color_blind_colors(3):
+        assert (legend == color).all(axis=1).any()
+        assert not (picture[-120:, :, ::-1].reshape(-1, 3) == color).all(axis=1).any()
 
 
 def test_a_preview_without_a_good_pair_is_not_written(tmp_path, capsys):

@@ -1,13 +1,16 @@
 """`fcn8s report` on a tiny network and a tiny dataset."""
 
+import base64
 import json
 import re
 
+import cv2
 import numpy as np
 import pytest
 
 from fcn8s import cli
 from fcn8s.saving import runs
+from helpers.color_vision import color_blind_colors
 from helpers.images import write_image, write_labels
 from helpers.label_spaces import LABEL_SPACES
 
@@ -51,8 +54,13 @@ def test_a_run_brings_its_own_data(small_model, data, tmp_path, monkeypatch):
     config = {'model': {'variant': '8s', 'num_classes': 20, 'label_space': space}, 'versions': {'tensorflow': '2'}}
     run = runs.create_run(str(tmp_path / 'run'), dict(config, command=command))
     monkeypatch.setattr(runs, 'resolve_model', lambda path: small_model)
-    assert report(run.directory, '--resamples', 20) == 0
-    assert len(data_of(tmp_path / 'run' / 'report.html')[1]['images']) == NUM_IMAGES
+    assert report(run.directory, '--resamples', 20, '--palette', 'color-blind') == 0
+    page, shown = data_of(tmp_path / 'run' / 'report.html')
+    assert len(shown['images']) == NUM_IMAGES
+    assert shown['colors'] == ['#{:02x}{:02x}{:02x}'.format(*color) for color in color_blind_colors(20)]
+    truth = cv2.imdecode(np.frombuffer(base64.b64decode(shown['pictures']['0'][1]), np.uint8), cv2.IMREAD_COLOR)
+    drawn = {tuple(color) for color in truth[..., ::-1].reshape(-1, 3)}
+    assert len(drawn) > 5 and drawn <= {tuple(color) for color in color_blind_colors(20)} | {(0, 0, 0)}
 
 
 def test_a_run_without_data_shows_its_training(tmp_path, capsys):
