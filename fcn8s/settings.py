@@ -1,5 +1,7 @@
 """What a network is made of: the settings that fix its graph and travel with every saved model."""
 
+import math
+import re
 from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple, Union
 
 from fcn8s.optimizers import OPTIMIZERS, PAPER_SKIP_SCALES, UNIT_SKIP_SCALES
@@ -46,6 +48,48 @@ LOSSES = {
     'dice': NamedLoss('build_dice', class_weights=False, sum=False, label_smoothing=False),
     'lovasz': NamedLoss('build_lovasz', class_weights=False, sum=False, label_smoothing=False),
 }
+
+# Of the loss 'ohem': the share of the valid pixels that counts, unless its name says another ('ohem:share=0.1').
+OHEM_SHARE = 0.25
+_OHEM = re.compile('ohem:(share|below)=(.+)', re.DOTALL)
+
+
+class Ohem(NamedTuple):
+    """Which pixels online hard example mining counts: the hardest `share`, or those whose class has a probability
+    below `below`; one of the two is None."""
+
+    share: Optional[float] = OHEM_SHARE
+    below: Optional[float] = None
+
+
+def parse_ohem(loss: str) -> Ohem:
+    """Returns what 'ohem', 'ohem:share=S' or 'ohem:below=P' says; raises ValueError for numbers out of range."""
+    match = _OHEM.fullmatch(loss)
+    if match is None:
+        return Ohem()
+    kind = match.group(1)
+    try:
+        number = float(match.group(2))
+    except ValueError:
+        number = math.nan
+    if not (0 < number < 1 or number == 1 and kind == 'share'):
+        raise ValueError(
+            'loss is {!r}; {} it has to be a number above 0 and {} 1, such as ohem:{}.'.format(
+                loss,
+                'the share of the pixels that counts:'
+                if kind == 'share'
+                else 'the probability below which they count:',
+                'up to' if kind == 'share' else 'below',
+                'share=0.25' if kind == 'share' else 'below=0.7',
+            )
+        )
+    return Ohem(number, None) if kind == 'share' else Ohem(None, number)
+
+
+def loss_name(loss: str) -> str:
+    """Returns the name in `LOSSES` of a loss that is given with a setting: 'ohem' for 'ohem:below=0.7'."""
+    return 'ohem' if isinstance(loss, str) and _OHEM.fullmatch(loss) else loss
+
 
 # Class IDs are fed and returned as uint8, and 255 stays free for ignored pixels.
 MAX_CLASSES = 255
@@ -135,12 +179,14 @@ def check_loss(
     label_smoothing: float = 0.0,
 ) -> None:
     """Raises ValueError for an unknown loss, and for options that are wrong or have no meaning for this loss."""
-    if not callable(loss) and loss not in tuple(LOSSES):
+    if not callable(loss) and loss_name(loss) not in tuple(LOSSES):
         raise ValueError(
             'loss is {!r}; it must be {} or a function (logits, labels, valid) -> scalar.'.format(
                 loss, ', '.join(repr(name) for name in LOSSES)
             )
         )
+    if isinstance(loss, str):
+        parse_ohem(loss)
     if normalize not in NORMALIZATIONS:
         raise ValueError('normalize is {!r}; it must be one of {}.'.format(normalize, ', '.join(NORMALIZATIONS)))
     is_number = isinstance(label_smoothing, (int, float)) and not isinstance(label_smoothing, bool)
@@ -166,7 +212,7 @@ def _check_loss_takes(loss: Union[str, Callable], option: str) -> None:
             'class_weights, normalize and label_smoothing belong to losses that have a name; a loss function of your '
             'own decides all three itself. Leave {} out.'.format(spelled)
         )
-    if not getattr(LOSSES[loss], option):
+    if not getattr(LOSSES[loss_name(loss)], option):
         takers = [name for name, options in LOSSES.items() if getattr(options, option)]
         raise ValueError(
             '{} has no meaning for loss={!r}. Leave it out, or take the loss {}.'.format(

@@ -12,18 +12,19 @@ and through images with few valid pixels, which weigh less in a sum.
 """
 
 import functools
+import math
 from typing import Callable, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from fcn8s.backend import tf
 from fcn8s.graph.region_losses import dice_loss, lovasz_loss
-from fcn8s.settings import LOSSES, check_loss
+from fcn8s.settings import LOSSES, check_loss, loss_name, parse_ohem
 
 LossFunction = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
-# Of 'ohem': the share of the valid pixels that counts.
-OHEM_SHARE = 0.25
+# Of 'ohem:below=P': the hardest share of the valid pixels that counts where fewer are below P.
+OHEM_LEAST_SHARE = 1 / 16
 # Of 'focal': the exponent gamma, the best of Lin et al., table 1b.
 FOCAL_GAMMA = 2
 
@@ -195,6 +196,7 @@ class LossInputs(NamedTuple):
     weights: tf.Tensor
     normalize: str
     label_smoothing: float
+    loss: str
 
 
 def build_cross_entropy(given: LossInputs) -> Loss:
@@ -213,17 +215,30 @@ def _of_pixels(pixel_losses: tf.Tensor, given: LossInputs) -> Loss:
 
 
 def build_ohem(given: LossInputs) -> Loss:
-    """Builds online hard example mining: the mean over the hardest OHEM_SHARE of the valid pixels, rounded up.
+    """Builds online hard example mining: the mean over the hardest share of the valid pixels, rounded up; or over those
+    whose class has a probability below a bound, and where these are few, over the hardest OHEM_LEAST_SHARE.
 
     Source: Shrivastava, Gupta, Girshick, CVPR 2016; for pixels Wu, Shen, van den Hengel, "High-performance
-    semantic segmentation using very deep fully convolutional networks", 2016, who take a number in place of a share.
+    semantic segmentation using very deep fully convolutional networks", 2016, who take both a bound and a least number.
     """
+    rule = parse_ohem(given.loss)
     pixel_losses = pixel_cross_entropy(given.logits, given.class_ids, given.valid, given.label_smoothing)
     num_valid = tf.reduce_sum(tf.cast(given.valid, tf.int32))
-    num_hardest = tf.cast(tf.ceil(tf.cast(num_valid, tf.float64) * OHEM_SHARE), tf.int32)
+    share = OHEM_LEAST_SHARE if rule.share is None else rule.share
+    num_hardest = tf.cast(tf.ceil(tf.cast(num_valid, tf.float64) * share), tf.int32)
     losses, weights = hardest_pixels(pixel_losses, given.weights, tf.maximum(num_hardest, 1))
-    weight = tf.reduce_sum(weights)
-    return Loss(tf.div_no_nan(tf.reduce_sum(losses * weights), weight), weight)
+    total, weight = tf.reduce_sum(losses * weights), tf.reduce_sum(weights)
+    if rule.below is not None:
+        # NaN is below nothing, and has to count. Smoothing changes a loss, but not a probability.
+        plain = (
+            pixel_cross_entropy(given.logits, given.class_ids, given.valid) if given.label_smoothing else pixel_losses
+        )
+        is_sure = tf.less_equal(tf.stop_gradient(plain), -math.log(rule.below))
+        below = given.weights * tf.cast(tf.logical_and(given.valid, tf.logical_not(is_sure)), tf.float32)
+        are_enough = tf.greater_equal(tf.math.count_nonzero(below, dtype=tf.int32), num_hardest)
+        total = tf.where(are_enough, tf.reduce_sum(pixel_losses * below), total)
+        weight = tf.where(are_enough, tf.reduce_sum(below), weight)
+    return Loss(tf.div_no_nan(total, weight), weight)
 
 
 def _of_regions(function: LossFunction, given: LossInputs) -> Loss:
@@ -261,9 +276,10 @@ def build_loss(
     Args:
         logits: [N, H, W, C].
         class_ids, valid: from `sparse_labels`.
-        loss: a name in `fcn8s.settings.LOSSES`, or a function (logits, labels, valid) -> float scalar. It is given
-            float32 logits that are constant 0 at ignored pixels (so these can give no gradient), int32 class IDs that
-            are 0 there, and the bool mask. Over accumulated batches the mean of its values is taken.
+        loss: a name in `fcn8s.settings.LOSSES` ('ohem:share=S' and 'ohem:below=P' too), or a function (logits, labels,
+            valid) -> float scalar. It is given float32 logits that are constant 0 at ignored pixels (so these can give
+            no gradient), int32 class IDs that are 0 there, and the bool mask. Over accumulated batches the mean of its
+            values is taken.
         normalize, class_weights: see `reduce_loss`; class_weights [C], at least 0.
         label_smoothing: see `pixel_cross_entropy`. The table says which losses take these three.
 
@@ -276,8 +292,8 @@ def build_loss(
         return _custom_loss(loss, logits, class_ids, valid)
     checked = None if class_weights is None else check_class_weights(class_weights, logits.shape.as_list()[-1])
     weights = pixel_weights(class_ids, valid, checked)
-    build = globals()[LOSSES[loss].function]  # the table is where no TensorFlow is loaded
-    return build(LossInputs(logits, class_ids, valid, weights, normalize, label_smoothing))
+    build = globals()[LOSSES[loss_name(loss)].function]  # the table is where no TensorFlow is loaded
+    return build(LossInputs(logits, class_ids, valid, weights, normalize, label_smoothing, loss))
 
 
 def _custom_loss(

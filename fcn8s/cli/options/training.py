@@ -210,9 +210,12 @@ def _add_step_arguments(group: Any) -> None:
     )
     group.add_argument(
         '--loss',
-        choices=list(LOSSES),
+        metavar='LOSS',
         default='cross_entropy',
-        help='what is trained on; docs/custom_loss.md says what each is (default: cross_entropy)',
+        help='what is trained on: {}; ohem:share=S for another share of the pixels than 0.25, ohem:below=P for those '
+        'whose class has a probability below P; docs/custom_loss.md says what each is (default: cross_entropy)'.format(
+            ', '.join(LOSSES)
+        ),
     )
     group.add_argument(
         '--label-smoothing',

@@ -236,6 +236,13 @@ def test_l2_penalty():
         ({'loss': lambda *_: tf.zeros([]), 'class_weights': [1, 1, 1, 1]}, 'Leave class_weights out'),
         ({'loss': lambda *_: tf.zeros([]), 'label_smoothing': 0.1}, 'Leave label_smoothing out'),
         ({'loss': ['dice']}, "loss is ['dice']"),
+        (
+            {'loss': 'ohem:share=1.5'},
+            "loss is 'ohem:share=1.5'; the share of the pixels that counts: it has to be a number",
+        ),
+        ({'loss': 'ohem:below=1'}, 'above 0 and below 1, such as ohem:below=0.7'),
+        ({'loss': 'ohem:below=x'}, 'such as ohem:below=0.7'),
+        ({'loss': 'ohem:gamma=2'}, "loss is 'ohem:gamma=2'; it must be 'cross_entropy'"),
         ({'label_smoothing': 1.0}, 'label_smoothing is 1.0; it must be a number from 0 up to but not including 1'),
         ({'label_smoothing': -0.1}, 'label_smoothing is -0.1'),
         ({'label_smoothing': float('nan')}, 'label_smoothing is nan'),

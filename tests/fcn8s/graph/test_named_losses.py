@@ -254,6 +254,36 @@ def test_the_mean_of_ohem_is_over_the_hardest_pixels_alone(built):
     assert np.flatnonzero(np.any(found['gradient'] != 0, axis=-1)).tolist() == [1, 4] and found['weight'] == 2
 
 
+@pytest.mark.parametrize(
+    'loss, counted',
+    [
+        ('ohem:share=0.125', [4]),
+        ('ohem:below=0.55', [1, 3, 4]),
+        ('ohem:below=0.05', [4]),  # none is: the hardest sixteenth, rounded up
+    ],
+)
+def test_ohem_with_a_share_or_a_bound(built, loss, counted):
+    probabilities = np.array([0.9, 0.2, 0.8, 0.5, 0.1, 0.7, 0.6, 0.95])
+    logits = np.log(np.stack([probabilities, 1 - probabilities], axis=-1)).reshape(1, 2, 4, 2)
+    found = built(loss=loss, num_classes=2)(logits, np.zeros((1, 2, 4), np.uint8))
+    assert found['value'] == pytest.approx(-np.log(probabilities[counted]).mean(), rel=1e-5)
+    assert np.flatnonzero(np.any(found['gradient'] != 0, axis=-1)).tolist() == counted
+    assert found['weight'] == len(counted)
+
+
+def test_ohem_below_a_bound_on_a_batch_with_weights_smoothing_and_void(built, batch):
+    logits, labels = batch
+    kept = [(CLASS_WEIGHTS[c], slow_smoothed(p, c, 0.2)) for p, c in slow_pixels(logits, labels) if p[c] < 0.3]
+    assert 0 < len(kept) < (labels != VOID).sum()
+    found = built(loss='ohem:below=0.3', class_weights=CLASS_WEIGHTS, label_smoothing=0.2)(logits, labels)
+    assert found['weight'] == pytest.approx(sum(w for w, _ in kept), rel=1e-5)
+    assert found['value'] == pytest.approx(sum(w * x for w, x in kept) / sum(w for w, _ in kept), rel=1e-4)
+    nothing = built(loss='ohem:below=0.3')(logits, np.full_like(labels, VOID))
+    assert nothing['value'] == 0 and not nothing['gradient'].any()
+    logits[0, 0, 0], labels[0, 0, 0] = np.nan, 1
+    assert np.isnan(built(loss='ohem:below=0.3')(logits, labels)['value'])
+
+
 def test_lovasz_of_hard_predictions_is_one_minus_the_mean_iou(built):
     labels = np.array([[[0, 0, 0, 1, 1, VOID]]], np.uint8)
     predicted = np.array([[[0, 0, 1, 1, 0, 1]]])
