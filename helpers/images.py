@@ -305,10 +305,10 @@ def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, 
 
 
 def extensions_for(rules: ImageRules) -> Sequence[str]:
-    """The extensions of images for a network: NumPy files count for others than RGB, beside whose images they are
-    features or results as often as not.
+    """The extensions of images for a network: NumPy files count where bands are chosen and for others than RGB, beside
+    whose images they are features or results as often as not.
     """
-    return IMAGE_EXTENSIONS if rules.channels == 3 else IMAGE_EXTENSIONS + ('npy',)
+    return IMAGE_EXTENSIONS if rules.channels == 3 and rules.bands is None else IMAGE_EXTENSIONS + ('npy',)
 
 
 def natural_sort_key(name: str) -> Tuple[Any, ...]:

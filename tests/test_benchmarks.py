@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 NETWORK = '--size 64 128 --width-divisor 16 '
@@ -314,3 +315,27 @@ def test_runs(root_dir, script):
         )
         assert result.returncode == 0, '{}\n{}'.format(command, result.stderr[-3000:])
         assert re.search(r'\d\.\d', result.stdout.splitlines()[-1]), result.stdout
+
+
+def test_depth_is_compared_with_colours_seed_by_seed(suite_run, tmp_path):
+    """A stack is the picture with its nearness behind, and what was trained is not trained again."""
+    import rgbd
+
+    from data_generator.street_scenes import write_dataset
+    from helpers.images import read_image, read_labels
+
+    write_dataset(str(tmp_path / 'scenes'), 2, 1, 0, (32, 64), with_depth=True)
+    arguments = [str(tmp_path / 'scenes'), str(tmp_path / 'out'), '--epochs', '1', '--width-divisor', '64']
+    scores = rgbd.main(arguments + ['--seeds', '0'])
+    assert (
+        list(scores) == [0] and set(scores[0]) == {'RGB', 'RGB-D'} and rgbd.main(arguments + ['--seeds', '0']) == scores
+    )
+    stack = np.load(str(tmp_path / 'out/train/images/alphaville_000000_000019.npy'))
+    picture = tmp_path / 'scenes/leftImg8bit/train/alphaville/alphaville_000000_000019_leftImg8bit.png'
+    np.testing.assert_array_equal(stack[..., :3], read_image(str(picture)))
+    depth = read_labels(str(tmp_path / 'scenes/depth/train/alphaville/alphaville_000000_000019_depth.png')) / 256
+    np.testing.assert_array_equal(stack[..., 3] == 0, depth == 0)  # the sky
+    shares = 1 - np.log(np.where(depth == 0, 160, depth)) / np.log(160)
+    np.testing.assert_allclose(stack[..., 3][depth > 2], 255 * shares[depth > 2], atol=1)
+    rows = rgbd.table({0: {'RGB': 20.0, 'RGB-D': 23.0}, 1: {'RGB': 22.0, 'RGB-D': 23.0}}).splitlines()[2:]
+    assert rows[0] == '| 0 | 20.0 | 23.0 | +3.0 |' and rows[2] == '| mean | 21.0 | 23.0 | +2.0 +- 1.0 |'

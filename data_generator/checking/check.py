@@ -72,7 +72,7 @@ def check_dataset(
         FileNotFoundError: No such directory.
         DataError: No images.
     """
-    extensions = None if image_rules.channels == 3 else tuple(extensions_for(image_rules))
+    extensions = tuple(extensions_for(image_rules))
     surveys = [survey(os.fspath(root), layout, extensions) for root in roots]
     _check_one_space(surveys)
     if ignore_id is None and legend is not None:

@@ -9,7 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from data_generator.street_scenes.city import City, daylight, random_city
-from data_generator.street_scenes.rendering import VIEW_DISTANCE, check_size, make_scene, random_lens, render
+from data_generator.street_scenes.depth import stored
+from data_generator.street_scenes.rendering import VIEW_DISTANCE, Scene, check_size, draw_scene, random_lens, render
 from data_generator.street_scenes.shards import run_shards
 from data_generator.street_scenes.world import random_world
 from helpers.aliases import PathLike
@@ -28,8 +29,6 @@ FRAME_OF_SEQUENCE = 19  # Cityscapes labels the 20th frame of each of its sequen
 # Below this a process takes longer to start than to draw its share.
 SCENES_WORTH_A_PROCESS = 20
 
-Scene = Tuple[np.ndarray, np.ndarray]
-
 
 def write_dataset(
     out_dir: PathLike,
@@ -39,12 +38,14 @@ def write_dataset(
     size: Tuple[int, int] = (128, 256),
     seed: int = 0,
     progress: bool = False,
+    with_depth: bool = False,
 ) -> None:
     """Writes a dataset of generated street scenes, whole or not at all.
 
     Below `out_dir` there will be `leftImg8bit/<split>/<city>/<city>_<number>_000019_leftImg8bit.png` with
     `gtFine/<split>/<city>/<city>_<number>_000019_gtFine_labelIds.png` for the splits train and val, which share no
     city, and `drive/leftImg8bit/` with `drive/gtFine/`, the consecutive frames of one drive through a third city.
+    With depth there is `depth/...<stem>_depth.png` beside both: 16 bits, metres * 256, 0 in the sky.
 
     Arguments:
         out_dir: The directory to write; it must not exist, or be empty.
@@ -54,6 +55,7 @@ def write_dataset(
         size: Height and width in pixels, at least 16 each.
         seed: Different seeds give different datasets; the same seed gives the same pixels.
         progress: Whether to show a progress bar.
+        with_depth: Whether to write the depth of every pixel.
 
     Raises:
         ValueError: A number or the size is too small.
@@ -69,13 +71,13 @@ def write_dataset(
     ):
         if value < smallest:
             raise ValueError('{} is {}, but must be at least {}.'.format(name, value, smallest))
-    plan = DatasetPlan(num_train, num_val, num_drive_frames, (size[0], size[1]), seed)
+    plan = DatasetPlan(num_train, num_val, num_drive_frames, (size[0], size[1]), seed, with_depth)
     num_shards = min(os.cpu_count() or 1, plan.num_scenes // SCENES_WORTH_A_PROCESS)
     with atomic_directory(out_dir) as root, tqdm(
         total=plan.num_scenes, desc='scenes', unit='image', disable=not progress, mininterval=0.5
     ) as bar:
         if num_shards > 1:
-            numbers = (num_train, num_val, num_drive_frames, size[0], size[1], seed)
+            numbers = (num_train, num_val, num_drive_frames, size[0], size[1], seed, int(with_depth))
             run_shards(__name__, [root] + [str(number) for number in numbers], num_shards, bar.update)
         else:
             for _ in write_shard(root, plan, 0, 1):
@@ -90,6 +92,7 @@ class DatasetPlan(NamedTuple):
     num_drive_frames: int
     size: Tuple[int, int]
     seed: int
+    with_depth: bool = False
 
     @property
     def num_scenes(self) -> int:
@@ -100,28 +103,33 @@ def write_shard(root: str, plan: DatasetPlan, shard: int, num_shards: int) -> It
     """Writes every `num_shards`-th scene of a dataset, from number `shard` on; yields after each."""
     for split, count in (('train', plan.num_train), ('val', plan.num_val)):
         for index in range(shard, count, num_shards):
-            _write_split_scene(root, split, index, count, plan.size, plan.seed)
+            _write_split_scene(root, split, index, count, plan)
             yield
     indices = range(shard, plan.num_drive_frames, num_shards)
-    for index, scene in zip(indices, _draw_drive(indices, plan.num_drive_frames, plan.size, plan.seed)):
+    drive = _draw_drive(indices, plan.num_drive_frames, plan.size, plan.seed, plan.with_depth)
+    for index, scene in zip(indices, drive):
         _write_scene(os.path.join(root, 'drive'), '', '{}_{:06d}_{:06d}'.format(DRIVE_CITY, 0, index), scene)
         yield
 
 
 def main() -> None:
     """Writes one shard, as `run_shards` asks for it: a line of output for each scene."""
-    root, num_train, num_val, num_drive_frames, height, width, seed, shard, num_shards = sys.argv[1:]
-    plan = DatasetPlan(int(num_train), int(num_val), int(num_drive_frames), (int(height), int(width)), int(seed))
+    root, num_train, num_val, num_drive_frames, height, width, seed, with_depth, shard, num_shards = sys.argv[1:]
+    size = (int(height), int(width))
+    plan = DatasetPlan(int(num_train), int(num_val), int(num_drive_frames), size, int(seed), with_depth == '1')
     for _ in write_shard(root, plan, int(shard), int(num_shards)):
         print('.', flush=True)
 
 
-def drive_frames(num_frames: int, size: Tuple[int, int], seed: int) -> Iterator[Scene]:
+def drive_frames(num_frames: int, size: Tuple[int, int], seed: int) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
     """Yields the consecutive frames of a drive as pairs of image and label IDs, as `make_scene` returns them."""
-    return _draw_drive(range(num_frames), num_frames, size, seed)
+    for scene in _draw_drive(range(num_frames), num_frames, size, seed):
+        yield scene.image, scene.label_ids
 
 
-def _draw_drive(indices: Iterable[int], num_frames: int, size: Tuple[int, int], seed: int) -> Iterator[Scene]:
+def _draw_drive(
+    indices: Iterable[int], num_frames: int, size: Tuple[int, int], seed: int, with_depth: bool = False
+) -> Iterator[Scene]:
     """Yields some frames of a drive. A frame depends on its index alone."""
     rng = np.random.default_rng([seed, _number(DRIVE_CITY)])
     length = VIEW_DISTANCE + DRIVE_SPEED * num_frames / DRIVE_FRAME_RATE
@@ -130,14 +138,15 @@ def _draw_drive(indices: Iterable[int], num_frames: int, size: Tuple[int, int], 
     cache: Dict = {}
     for index in indices:
         noise_rng = np.random.default_rng([seed, _number(DRIVE_CITY), index])
-        yield render(world, lens, size, index / DRIVE_FRAME_RATE, cache, noise_rng)
+        yield render(world, lens, size, index / DRIVE_FRAME_RATE, cache, noise_rng, with_depth)
 
 
-def _write_split_scene(root: str, split: str, index: int, count: int, size: Tuple[int, int], seed: int) -> None:
+def _write_split_scene(root: str, split: str, index: int, count: int, plan: DatasetPlan) -> None:
     cities = SPLIT_CITIES[split]
     name = cities[index * len(cities) // count]
     first = -(-cities.index(name) * count // len(cities))
-    scene = make_scene(np.random.default_rng([seed, _number(split), index]), size, _city(name, seed))
+    rng = np.random.default_rng([plan.seed, _number(split), index])
+    scene = draw_scene(rng, plan.size, _city(name, plan.seed), plan.with_depth)
     _write_scene(
         root, os.path.join(split, name), '{}_{:06d}_{:06d}'.format(name, index - first, FRAME_OF_SEQUENCE), scene
     )
@@ -153,6 +162,7 @@ def _number(name: str) -> int:
 
 
 def _write_scene(root: str, directory: str, stem: str, scene: Scene) -> None:
-    image, label_ids = scene
-    write_image(os.path.join(root, 'leftImg8bit', directory, stem + '_leftImg8bit.png'), image)
-    write_labels(os.path.join(root, 'gtFine', directory, stem + '_gtFine_labelIds.png'), label_ids)
+    write_image(os.path.join(root, 'leftImg8bit', directory, stem + '_leftImg8bit.png'), scene.image)
+    write_labels(os.path.join(root, 'gtFine', directory, stem + '_gtFine_labelIds.png'), scene.label_ids)
+    if scene.depth is not None:
+        write_labels(os.path.join(root, 'depth', directory, stem + '_depth.png'), stored(scene.depth))

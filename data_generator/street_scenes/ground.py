@@ -38,6 +38,8 @@ def draw_ground(painter: Painter, shadows: Sequence[np.ndarray]) -> None:
     )
     haze = (1 - np.exp(-points.distance / painter.light.haze_distance)).astype(np.float32)[..., None]
     color += haze * (painter.light.sky_horizon.astype(np.float32) - color)
+    if painter.depth is not None:
+        painter.depth.nearness[points.first_row :] = 1 / points.distance
     painter.image[points.first_row :] = np.clip(color, 0, 255).astype(np.uint8)
 
 

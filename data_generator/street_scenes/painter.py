@@ -12,6 +12,7 @@ import numpy as np
 from data_generator.street_scenes import labels
 from data_generator.street_scenes.camera import NEAR, Camera, clip_near
 from data_generator.street_scenes.city import AnyColor, City, Light
+from data_generator.street_scenes.depth import DepthMap
 from data_generator.street_scenes.street import Street
 
 Points = Union[Sequence[Sequence[float]], Sequence[np.ndarray], np.ndarray]
@@ -28,13 +29,15 @@ class Painter:
     Attributes:
         image: uint8 `[H, W, 3]`, RGB.
         label_ids: uint8 `[H, W]`, Cityscapes label IDs.
+        depth: the depth of what the label IDs name; None where nobody asked for it.
         cache: textures and sprites by key, kept from frame to frame of a drive.
     """
 
-    def __init__(self, camera: Camera, street: Street, city: City, light: Light, cache: Dict):
+    def __init__(self, camera: Camera, street: Street, city: City, light: Light, cache: Dict, with_depth: bool = False):
         self.camera, self.street, self.city, self.light, self.cache = camera, street, city, light, cache
         self.image = np.zeros((camera.height, camera.width, 3), np.uint8)
         self.label_ids = np.full((camera.height, camera.width), labels.UNLABELED, np.uint8)
+        self.depth = DepthMap(camera) if with_depth else None
 
     def to_camera(self, street_points: Points) -> np.ndarray:
         """Street points `[N, 3]` as camera points `[N, 3]`."""
@@ -57,14 +60,23 @@ class Painter:
         """Fill a polygon of camera points `[N, 3]`. A label of None leaves the label map alone."""
         visible = clip_near(face)
         if len(visible) >= 3:
-            self.fill(self.camera.project(visible), color, label)
+            image_points = self.camera.project(visible)
+            self.fill(image_points, color, label)
+            if label is not None and self.depth is not None:
+                region = self.visible_region(image_points)
+                if region is not None:
+                    self.depth.put(_mask_of(image_points, region), region, visible)
 
-    def fill(self, polygon: np.ndarray, color: AnyColor, label: Optional[int]) -> None:
-        """Fill a polygon of image points `[N, 2]`."""
+    def fill(
+        self, polygon: np.ndarray, color: AnyColor, label: Optional[int], distance: Optional[float] = None
+    ) -> None:
+        """Fill a polygon of image points `[N, 2]`, at a distance in metres if it is upright before the camera."""
         points = [fixed_point(polygon)]
         cv2.fillPoly(self.image, points, np.asarray(color).tolist(), cv2.LINE_8, SUBPIXEL_BITS)
         if label is not None:
             cv2.fillPoly(self.label_ids, points, label, cv2.LINE_8, SUBPIXEL_BITS)
+            if self.depth is not None and distance is not None:
+                self.depth.fill(points, distance, SUBPIXEL_BITS)
 
     def textured_quad(self, texture: np.ndarray, left: np.ndarray, right: np.ndarray, label: int) -> None:
         """Draw a planar quadrilateral covered by a texture.
@@ -85,7 +97,7 @@ class Painter:
             np.array([[begin * width, 0], [end * width, 0], [end * width, height], [begin * width, height]], np.float32)
             - 0.5
         )
-        self._warp(texture, source, self.camera.project(corners), self.haze(float(corners[:, 2].mean())), label)
+        self._warp(texture, source, corners, label)
 
     def sees_any(self, points: np.ndarray) -> bool:
         """Whether a body with these camera points as corners may be in the picture."""
@@ -102,7 +114,8 @@ class Painter:
             span is not None and self.visible_region(self.camera.project(_quad_corners(left, right, span))) is not None
         )
 
-    def _warp(self, texture: np.ndarray, source: np.ndarray, target: np.ndarray, haze: float, label: int) -> None:
+    def _warp(self, texture: np.ndarray, source: np.ndarray, corners: np.ndarray, label: int) -> None:
+        target = self.camera.project(corners)
         region = self.visible_region(target)
         if region is None:
             return
@@ -113,9 +126,10 @@ class Painter:
         warped = cv2.warpPerspective(
             texture, matrix, shape[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
-        mask = np.zeros(shape, np.uint8)
-        cv2.fillPoly(mask, [fixed_point(local)], 255, cv2.LINE_8, SUBPIXEL_BITS)
-        self._stamp(warped, mask, region, haze, label)
+        mask = _mask_of(target, region)
+        self._stamp(warped, mask, region, self.haze(float(corners[:, 2].mean())), label)
+        if self.depth is not None:
+            self.depth.put(mask, region, corners)
 
     def stamp_sprite(self, sprite: np.ndarray, mask: np.ndarray, box: np.ndarray, distance: float, label: int) -> None:
         """Draw a picture `[h, w, 3]` where its mask `[h, w]` is over 127.
@@ -131,7 +145,10 @@ class Painter:
         size = (columns.stop - columns.start, rows.stop - rows.start)
         pixels = cv2.warpAffine(sprite, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         coverage = cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_LINEAR, borderValue=0)
-        self._stamp(pixels, (coverage > 127).astype(np.uint8), region, self.haze(distance), label)
+        opaque = (coverage > 127).astype(np.uint8)
+        self._stamp(pixels, opaque, region, self.haze(distance), label)
+        if self.depth is not None:
+            self.depth.put(opaque, region, np.array([(0.0, 0.0, distance)]))
 
     def visible_region(self, points: np.ndarray) -> Optional[Tuple[slice, slice]]:
         """Rows and columns of the canvas that hold these image points, or None."""
@@ -178,7 +195,8 @@ class Figure(NamedTuple):
     def polygon(self, points: Points, color: AnyColor, label: Optional[int]) -> None:
         """Fill a polygon. The colour is lit already; haze is added."""
         image_points = self.foot + np.asarray(points, np.float64) * (self.scale, -self.scale)
-        self.painter.fill(image_points, self.painter.hazed(np.asarray(color), self.distance), label)
+        hazed = self.painter.hazed(np.asarray(color), self.distance)
+        self.painter.fill(image_points, hazed, label, self.distance)
 
     def ellipse(
         self, center: Tuple[float, float], radii: Tuple[float, float], color: AnyColor, label: Optional[int]
@@ -216,6 +234,15 @@ class Figure(NamedTuple):
 def fixed_point(polygon: np.ndarray) -> np.ndarray:
     """Image points as OpenCV's fixed-point integers. OpenCV puts pixel centres at integers, this package at halves."""
     return np.rint((polygon - 0.5) * 2**SUBPIXEL_BITS).astype(np.int32)
+
+
+def _mask_of(polygon: np.ndarray, region: Tuple[slice, slice]) -> np.ndarray:
+    """The pixels of a region that a polygon of image points covers: uint8, 255 there."""
+    rows, columns = region
+    mask = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
+    local = polygon - (columns.start, rows.start)
+    cv2.fillPoly(mask, [fixed_point(local)], 255, cv2.LINE_8, SUBPIXEL_BITS)
+    return mask
 
 
 def _quad_corners(left: np.ndarray, right: np.ndarray, span: Tuple[float, float]) -> np.ndarray:

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 
 from data_generator.street_scenes import labels
-from data_generator.street_scenes.camera import Camera
+from data_generator.street_scenes.camera import NEAR, Camera
 from data_generator.street_scenes.city import City, random_city, random_light
+from data_generator.street_scenes.depth import metres
 from data_generator.street_scenes.ground import draw_ground
 from data_generator.street_scenes.painter import Painter
 from data_generator.street_scenes.sky import draw_backdrop, draw_sky
@@ -34,6 +35,18 @@ class Lens(NamedTuple):
     vignette: float
 
 
+class Scene(NamedTuple):
+    """A picture and what is known of every pixel of it.
+
+    image: uint8 `[height, width, 3]`, RGB. label_ids: Cityscapes label IDs, uint8 `[height, width]`. depth: metres
+    along the view, float32 `[height, width]`, infinite in the sky; None if nobody asked for it.
+    """
+
+    image: np.ndarray
+    label_ids: np.ndarray
+    depth: Optional[np.ndarray]
+
+
 def make_scene(
     rng: np.random.Generator, size: Tuple[int, int] = (128, 256), city: Optional[City] = None
 ) -> Tuple[np.ndarray, np.ndarray]:
@@ -50,10 +63,17 @@ def make_scene(
     Raises:
         ValueError: if the size is too small.
     """
+    return draw_scene(rng, size, city)[:2]
+
+
+def draw_scene(
+    rng: np.random.Generator, size: Tuple[int, int], city: Optional[City] = None, with_depth: bool = False
+) -> Scene:
+    """Draw a random street scene as `make_scene` does, and its depth if that is asked for."""
     check_size(size)
     city = random_city(rng) if city is None else city
     world = random_world(rng, city, random_light(rng), VIEW_DISTANCE, 0.0)
-    return render(world, random_lens(rng), size, 0.0, {}, rng)
+    return render(world, random_lens(rng), size, 0.0, {}, rng, with_depth)
 
 
 def check_size(size: Tuple[int, int]) -> None:
@@ -82,8 +102,14 @@ def random_lens(rng: np.random.Generator) -> Lens:
 
 
 def render(
-    world: World, lens: Lens, size: Tuple[int, int], time: float, cache: Dict, noise_rng: np.random.Generator
-) -> Tuple[np.ndarray, np.ndarray]:
+    world: World,
+    lens: Lens,
+    size: Tuple[int, int],
+    time: float,
+    cache: Dict,
+    noise_rng: np.random.Generator,
+    with_depth: bool = False,
+) -> Scene:
     """Take a picture of a world.
 
     Args:
@@ -93,12 +119,10 @@ def render(
         time: seconds since the camera was at z = 0.
         cache: where textures are kept between pictures of one world at one size; a dict that begins empty.
         noise_rng: draws the noise of the sensor.
-
-    Returns:
-        The picture, uint8 `[height, width, 3]`, and its label IDs, uint8 `[height, width]`.
+        with_depth: whether to draw the depth too.
     """
     camera = _place_camera(world, lens, size, time)
-    painter = Painter(camera, world.street, world.city, world.light, cache)
+    painter = Painter(camera, world.street, world.city, world.light, cache, with_depth)
     items = _visible_items(world, camera.z, time)
     draw_sky(painter, world.seed)
     draw_ground(
@@ -111,9 +135,11 @@ def render(
     if world.city.bonnet is not None:
         _draw_bonnet(painter)
     picture = cv2.resize(painter.image, size[::-1], interpolation=cv2.INTER_AREA)
-    label_ids = painter.label_ids[SUPERSAMPLING // 2 :: SUPERSAMPLING, SUPERSAMPLING // 2 :: SUPERSAMPLING].copy()
+    middle = slice(SUPERSAMPLING // 2, None, SUPERSAMPLING)
+    label_ids = painter.label_ids[middle, middle].copy()
     _mark_border(label_ids)
-    return _expose(picture, lens, noise_rng), label_ids
+    depth = None if painter.depth is None else metres(painter.depth.nearness[middle, middle])
+    return Scene(_expose(picture, lens, noise_rng), label_ids, depth)
 
 
 def _place_camera(world: World, lens: Lens, size: Tuple[int, int], time: float) -> Camera:
@@ -149,7 +175,7 @@ def _draw_bonnet(painter: Painter) -> None:
         outline = np.concatenate(
             [np.stack([columns, edge + depth * height], axis=1), [(width, height + 2), (0, height + 2)]]
         )
-        painter.fill(outline, color * factor, label)
+        painter.fill(outline, color * factor, label, NEAR)
 
 
 def _mark_border(label_ids: np.ndarray) -> None:

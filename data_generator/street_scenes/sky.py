@@ -69,7 +69,7 @@ def draw_backdrop(painter: Painter, seed: int) -> None:
 def _draw_far_house(painter: Painter, box: tuple, albedo: np.ndarray) -> None:
     left, top, right, bottom = box
     color = painter.lit(albedo, (0.0, 0.3, -0.95), FAR)
-    painter.fill(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]), color, labels.BUILDING)
+    painter.fill(np.array([(left, top), (right, top), (right, bottom), (left, bottom)]), color, labels.BUILDING, FAR)
     for row in np.arange(0.15, 0.85, 0.22):
         y = top + row * (bottom - top)
         line = np.array([(left, y), (right, y), (right, y + 0.08 * (bottom - top)), (left, y + 0.08 * (bottom - top))])
@@ -82,4 +82,4 @@ def _draw_far_tree(painter: Painter, box: tuple, albedo: np.ndarray) -> None:
     center, radius = (left + right) / 2, 0.7 * (right - left)
     angles = np.linspace(0, np.pi, 9)
     outline = np.stack([center + radius * np.cos(angles), bottom - (bottom - top) * np.sin(angles) ** 0.6], axis=1)
-    painter.fill(outline, color, labels.VEGETATION)
+    painter.fill(outline, color, labels.VEGETATION, FAR)

@@ -26,18 +26,26 @@ def add_parser(subparsers: Any) -> None:
         help='in pixels (default: 128 256)',
     )
     parser.add_argument('--seed', type=int, default=0, help='another seed gives other scenes (default: 0)')
+    parser.add_argument(
+        '--depth',
+        action='store_true',
+        help='write depth/..._depth.png too: 16 bits, metres * 256, 0 in the sky (default: images and labels alone)',
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     from data_generator.street_scenes import write_dataset
 
-    write_dataset(args.out, args.train, args.val, args.drive, tuple(args.size), args.seed, progress=True)
+    size = tuple(args.size)
+    write_dataset(args.out, args.train, args.val, args.drive, size, args.seed, progress=True, with_depth=args.depth)
     print(
         '{}: {} scenes to train on and {} to validate on, {} x {} pixels, in the Cityscapes layout'.format(
             args.out, args.train, args.val, *args.size
         )
     )
+    if args.depth:
+        print('{}/depth: their depth, in 1/256 metres'.format(args.out))
     if args.drive:
         print('{}/drive/leftImg8bit: {} frames of a drive'.format(args.out, args.drive))
     return 0

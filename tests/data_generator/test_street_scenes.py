@@ -12,7 +12,9 @@ from data_generator.street_scenes import drive_frames, make_scene, write_dataset
 from data_generator.street_scenes.camera import NEAR, Camera, clip_near
 from data_generator.street_scenes.city import random_city, random_light
 from data_generator.street_scenes.dataset import SPLIT_CITIES
+from data_generator.street_scenes.depth import metres, stored
 from data_generator.street_scenes.painter import Painter
+from data_generator.street_scenes.rendering import draw_scene
 from data_generator.street_scenes.street import random_street
 from data_generator.street_scenes.textures import TILE_SIZE, noise_tile, phase, sample_tile
 from fcn8s.cli import sample_data
@@ -195,6 +197,60 @@ def test_the_ground_under_a_pixel_projects_back_to_it():
     assert camera.to_camera(world)[0, 2] == pytest.approx(float(distance[5, 0]), rel=1e-5)
 
 
+@pytest.fixture
+def painter():
+    rng = np.random.default_rng(0)
+    city, light = random_city(rng), random_light(rng)
+    camera = Camera(height=40, width=60, focal=50.0, horizon=18.0, eye=1.5, x=0.0, z=0.0, heading=0.0)
+    return Painter(camera, random_street(rng, city, 50.0), city, light, {}, with_depth=True)
+
+
+@pytest.mark.parametrize('draw', ['face', 'texture'])
+def test_the_depth_of_a_wall_is_where_rays_meet_it(painter, draw):
+    """A slanted wall from 4 m to 10 m; the ray of each pixel is cut with it in the ground plan."""
+    left, right = (-1.0, 4.0), (3.0, 10.0)
+    wall = np.array([(left[0], 1, left[1]), (right[0], 1, right[1]), (right[0], -1, right[1]), (left[0], -1, left[1])])
+    if draw == 'face':
+        painter.fill_face(wall, (9, 9, 9), 11)
+    else:
+        painter.textured_quad(np.full((8, 8, 3), 9, np.uint8), wall[[0, 3]], wall[[1, 2]], 11)
+    found = metres(painter.depth.nearness)
+    assert (painter.label_ids == 11).sum() > 200
+    for row, column in np.argwhere(painter.label_ids == 11)[::7]:
+        slope = (column + 0.5 - 30) / 50
+        along = (slope * left[1] - left[0]) / ((right[0] - left[0]) - slope * (right[1] - left[1]))
+        assert found[row, column] == pytest.approx(left[1] + np.clip(along, 0, 1) * (right[1] - left[1]), rel=1e-4)
+    assert np.isinf(found[painter.label_ids != 11]).all()
+
+
+def test_figures_and_details_have_the_depth_of_their_place(painter):
+    figure = painter.figure(0.0, 6.0, 1.0, 1.0)
+    figure.box(-0.5, 0, 0.5, 1.5, (9, 9, 9), 24)
+    figure.box(-0.9, 0, 0.9, 0.5, (9, 9, 9), None)  # a detail that is no object
+    depth = metres(painter.depth.nearness)
+    np.testing.assert_allclose(depth[painter.label_ids == 24], figure.distance, rtol=1e-6)
+    assert np.isinf(depth[painter.label_ids != 24]).all()
+
+
+def test_depth_belongs_to_what_labels_name_and_changes_no_pixel():
+    rng = np.random.default_rng(3)
+    drawn = draw_scene(rng, (64, 128), with_depth=True)
+    image, label_ids = scene(3, (64, 128))
+    np.testing.assert_array_equal(drawn.image, image)
+    np.testing.assert_array_equal(drawn.label_ids, label_ids)
+    sky = name2label['sky'].id
+    inside = label_ids != name2label['out of roi'].id
+    np.testing.assert_array_equal(np.isinf(drawn.depth)[inside], (label_ids == sky)[inside])
+    road = np.where(label_ids == name2label['road'].id, drawn.depth, np.nan)
+    rows = np.nanmax(road[np.isfinite(road).any(axis=1)], axis=1)
+    assert (np.diff(rows) < 0).all() and 1 < rows[-1] < 10 < rows[0] <= 160
+
+
+def test_depth_in_files_is_in_256ths_of_a_metre():
+    depth = np.array([[0.5, 1e-9, 10.0, 1000.0, np.inf]], np.float32)
+    assert stored(depth).tolist() == [[128, 1, 2560, 255 * 256, 0]] and stored(depth).dtype == np.uint16
+
+
 def test_clipping_keeps_what_is_before_the_near_plane():
     square = np.array([[0.0, 0.0, NEAR - 1], [1.0, 0.0, NEAR - 1], [1.0, 0.0, NEAR + 1], [0.0, 0.0, NEAR + 1]])
     clipped = clip_near(square)
@@ -222,9 +278,9 @@ def test_the_command_writes_a_dataset(tmp_path, capsys):
     parser = argparse.ArgumentParser()
     sample_data.add_parser(parser.add_subparsers())
     counts = ['--train', '2', '--val', '1', '--drive', '1']
-    args = parser.parse_args(['sample-data', str(tmp_path / 'out'), '--size', '32', '64'] + counts)
+    args = parser.parse_args(['sample-data', str(tmp_path / 'out'), '--size', '32', '64', '--depth'] + counts)
     assert args.run(args) == 0
-    assert len(files_below(tmp_path / 'out')) == 8
+    assert len(files_below(tmp_path / 'out')) == 12
     printed = capsys.readouterr().out
     assert '2 scenes to train on and 1 to validate on, 32 x 64 pixels' in printed and 'drive' in printed
 
@@ -232,15 +288,15 @@ def test_the_command_writes_a_dataset(tmp_path, capsys):
 def test_processes_draw_the_same_dataset(tmp_path, monkeypatch):
     from data_generator.street_scenes import dataset
 
-    write_dataset(str(tmp_path / 'alone'), 3, 2, 3, (32, 64), seed=4)
+    write_dataset(str(tmp_path / 'alone'), 3, 2, 3, (32, 64), seed=4, with_depth=True)
     monkeypatch.setattr(dataset, 'SCENES_WORTH_A_PROCESS', 1)
     monkeypatch.setattr(dataset.os, 'cpu_count', lambda: 3)
-    write_dataset(str(tmp_path / 'shared'), 3, 2, 3, (32, 64), seed=4)
+    write_dataset(str(tmp_path / 'shared'), 3, 2, 3, (32, 64), seed=4, with_depth=True)
     files = [
         sorted(str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob('*.png'))
         for name in ('alone', 'shared')
     ]
-    assert files[0] == files[1] and len(files[0]) == 16
+    assert files[0] == files[1] and len(files[0]) == 24
     for name in files[0]:
         assert (tmp_path / 'alone' / name).read_bytes() == (tmp_path / 'shared' / name).read_bytes(), name
 

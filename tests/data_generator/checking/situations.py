@@ -306,6 +306,22 @@ def images_in_grey(root: str) -> Situation:
     return Situation(['grey_image'])
 
 
+def stacks_of_which_bands_are_chosen(root: str) -> Situation:
+    """NumPy files of five bands: green, nothing, red, nothing, blue."""
+
+    def stack(path: str, label: np.ndarray) -> None:
+        place = path.replace('labels', 'images')
+        image = np.asarray(Image.open(place))
+        os.remove(place)
+        bands = np.zeros(image.shape[:2] + (5,), np.uint8)
+        bands[..., [2, 0, 4]] = image
+        np.save(place.replace('.png', '.npy'), bands)
+        write(path, label)
+
+    dataset(root, stack)
+    return Situation(options=['--bands', '3', '1', '5'], words=['--bands 3 1 5'])
+
+
 def layout_camvid(root: str) -> Situation:
     dataset(root, images='{}', labels='{}annot')
     return Situation(words=['--layout camvid'])
