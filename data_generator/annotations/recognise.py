@@ -3,7 +3,7 @@
 import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from data_generator.annotations import cityscapes, coco, cvat, labelme, supervisely, voc, yolo
+from data_generator.annotations import cityscapes, class_masks, coco, cvat, labelme, supervisely, voc, yolo
 from data_generator.annotations.documents import read_json, read_text, read_xml
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import LeftOut, Source
@@ -34,22 +34,27 @@ FORMATS: Dict[str, Format] = {
     'voc': Format('.xml', voc.is_voc, voc.read_voc),
     'yolo': Format('.txt', lambda content: yolo.is_yolo(*content), yolo.read_yolo),
 }
-NAMES = tuple(FORMATS)
+#: What is read without a document, from images alone; looked for last.
+_MASKS = 'masks'
+NAMES = (*FORMATS, _MASKS)
 
 
 def read_source(folder: Folder, name: Optional[str], left_out: LeftOut) -> Source:
     """The annotations in a folder.
 
     Arguments:
-        name: Of FORMATS; None to tell it by the content.
+        name: Of NAMES; None to tell it by the content.
 
     Raises:
         DataError: There are no annotations, or of several tools, or a file of many images is damaged.
     """
-    found = _documents_by_format(folder, [name] if name is not None else list(FORMATS), left_out)
+    found = _documents_by_format(folder, [name] if name in FORMATS else [] if name else list(FORMATS), left_out)
     if name is None and len(found) > 1:
         found.pop('yolo', None)  # lists of names and the like look like its files
     if not found:
+        masks = class_masks.read_class_masks(folder, left_out) if name in (None, _MASKS) else None
+        if masks is not None:
+            return masks
         raise DataError(
             '{} holds no annotations{}. Known are {}.{}'.format(
                 folder.root, '' if name is None else ' of ' + name, ', '.join(NAMES), _unreadable(left_out)

@@ -79,7 +79,11 @@ def _record(
         named = root.findtext('filename') or stem + '.jpg'
         size = whole_size(root.findtext('size/height'), root.findtext('size/width'))
         mask = masks.get(stem)
-        shapes = _polygons(root, path, left_out) if mask is None else _shapes_of_mask(mask, colors)
+        if mask is None:
+            shapes = _polygons(root, path, left_out)
+        else:
+            codes = _codes(mask)
+            size, shapes = codes.shape, _shapes_of_mask(mask, codes, colors)
         return AnnotatedImage(named, size, shapes, path, beside=os.path.join(os.path.dirname(path), '../JPEGImages'))
 
     return Record(read, splits.get(stem) or split_of(path, folder.root), path)
@@ -108,9 +112,13 @@ def _points(polygon: Optional[Element]) -> Optional[np.ndarray]:
     return points if len(points) >= 3 else None
 
 
-def _shapes_of_mask(path: str, colors: Dict[str, Color]) -> List[Shape]:
+def _codes(path: str) -> np.ndarray:
+    """A number for the colour of each pixel of a mask, int32 [H, W]."""
+    return read_color_labels(path).astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+
+
+def _shapes_of_mask(path: str, codes: np.ndarray, colors: Dict[str, Color]) -> List[Shape]:
     """A shape for each colour of a mask; the border of objects in VOC is void."""
-    codes = read_color_labels(path).astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
     classes: Dict[int, object] = {_code(color): name for name, color in colors.items()}
     for color in VOC.ignore_colors:
         classes.setdefault(_code(color), VOID)

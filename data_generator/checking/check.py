@@ -152,7 +152,8 @@ def _with_legend_beside(surveys: Sequence[Survey], said: Said) -> Said:
         return said
     try:
         legend = read_legend(path)
-    except DataError:  # some other file of this name
+    except DataError as error:  # damaged, or some other file of this name
+        split.faults.append(Fault('unused_legend', path, str(error)))
         return said
     if said.num_classes not in (None, len(legend.class_names)):
         return said

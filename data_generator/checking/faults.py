@@ -39,7 +39,7 @@ FAULT_KINDS = {
     'file_per_class': FaultKind(
         True,
         'labels in several files an image, one for each class',
-        'Write one label for each image, pixels numbered by class: data_generator.files.class_masks.combine does',
+        'Make one label of them, pixels numbered by class: fcn8s import SOURCE OUT',
         hides_classes=True,
     ),
     'label_without_image': FaultKind(False, 'labels without an image', 'They are passed over'),
@@ -93,6 +93,11 @@ FAULT_KINDS = {
         'fewer than two classes',
         'Add labels with other classes, or say how many there are with --num-classes',
         hides_classes=True,
+    ),
+    'unused_legend': FaultKind(
+        False,
+        'tables of classes that are not used',
+        'Mend them, or name the classes with --class-names or --colors',
     ),
     'size_mismatch': FaultKind(
         True, 'labels of another size than their image', 'Bring both to one size, labels without interpolation'

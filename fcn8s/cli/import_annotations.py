@@ -9,8 +9,9 @@ from fcn8s.cli.terminal import pretrained_encoder, program
 
 DESCRIPTION = """Makes a dataset that fcn8s check, train and evaluate take (images/SPLIT, labels/SPLIT, classes.json)
 from annotations of labelme, COCO (polygons, RLE; crowds are void), CVAT for images, YOLO segmentation, Supervisely,
-PASCAL VOC (masks, or polygons in the XML) or Cityscapes (polygons). The tool is told by the content of the files. What
-was left out, and why, is printed and written to OUT/import.json."""
+PASCAL VOC (masks, or polygons in the XML) or Cityscapes (polygons), or from one mask for each class and image
+(masks/CLASS/NAME.png or masks/NAME_CLASS.png). The tool is told by the content of the files. What was left out, and
+why, is printed and written to OUT/import.json."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -23,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--format',
         metavar='NAME',
-        help='labelme, coco, cvat, yolo, supervisely, voc or cityscapes (default: told by the content)',
+        help='labelme, coco, cvat, yolo, supervisely, voc, cityscapes or masks (default: told by the content)',
     )
     parser.add_argument('--copy', action='store_true', help='copy images (default: symbolic links to them)')
     _add_label_arguments(parser.add_argument_group('labels'))

@@ -148,6 +148,21 @@ def cityscapes(root):
         write_json(root / 'gtFine' / 'town' / (stem + '_gtFine_polygons.json'), content)
 
 
+def masks(root):
+    """Folders for train, suffixes for the other images; those of b have colours and transparency."""
+    a, b = EXPECTED == 1, EXPECTED == 2
+    for number in range(NUM_IMAGES):
+        write_image(root / 'images' / 'x{}.jpg'.format(number), seed=number)
+        names = ('masks/{1}/x{0}.png', 'masks/x{0}_{1}.png')[number % 2]
+        for name, mask in (
+            ('a', np.where(a, 255, 0)),
+            ('b', np.dstack([np.full(SIZE + (3,), 9), np.where(b, 200, 0)])),
+        ):
+            path = root / names.format(number, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(path), mask.astype(np.uint8))
+
+
 TOOLS = {
     'labelme': labelme,
     'coco': coco,
@@ -156,4 +171,5 @@ TOOLS = {
     'supervisely': supervisely,
     'voc': voc,
     'cityscapes': cityscapes,
+    'masks': masks,
 }

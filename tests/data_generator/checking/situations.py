@@ -265,6 +265,12 @@ def names_typed(root: str) -> Situation:
     return Situation(options=['--class-names', 'ground,box,disc'], words=['--class-names ground,box,disc'])
 
 
+def names_in_a_damaged_file(root: str) -> Situation:
+    dataset(root)
+    text(os.path.join(root, 'classes.json'), '[' * 10000 + ']' * 10000)
+    return Situation(['unused_legend'], words=['classes.json is no table of classes'])
+
+
 def names_in_mixed_case(root: str) -> Situation:
     dataset(root)
     for number in range(NUM_TRAIN):
@@ -538,7 +544,7 @@ def a_file_for_each_class(root: str) -> Situation:
             write(os.path.join(folder, class_name, name), np.where(label == class_id, 255, 0).astype(np.uint8))
 
     dataset(root, masks)
-    return Situation(['file_per_class'], False, words=['class_masks.combine'])
+    return Situation(['file_per_class'], False, words=['fcn8s import'])
 
 
 def values_beyond_the_classes(root: str) -> Situation:
