@@ -69,7 +69,7 @@
       photo.append(mark);
     }
     const grid = make('div', { className: 'pictures' }, figure('image', photo), figure('truth', picture(pictures[1], 'truth')),
-      figure('prediction, and the truth over it', ...compared(pictures)), figure('wrong pixels', picture(pictures[3], 'wrong pixels')));
+      figure(make('span', {}, 'prediction', make('span', { className: 'hint' }, ', and the truth over it')), ...compared(pictures)), figure('wrong pixels', picture(pictures[3], 'wrong pixels')));
     if (pictures[4]) grid.append(figure('prediction of the other model', picture(pictures[4], 'prediction of the other model')));
     made.append(grid);
     return made;
