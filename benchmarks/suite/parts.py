@@ -80,11 +80,11 @@ def predict_case(part, choice, made, size, batch, precision, classes=NUM_CLASSES
     candidates = {OURS: ours, **_floors(choice, encoder, size, batch, precision, classes)}
     if TENSORFLOW_1 in choice.peers and precision == 'float32':
         candidates[OURS_TF1] = ours
-    if 'openvino' in choice.peers and not choice.quick:
+    if 'openvino' in choice.peers:
         export = made.export(choice.width_divisor, classes, 'openvino')
         words = ['--size', *size, '--batch', batch, '--child', 'bare', export, precision, 'none']
         candidates['OpenVINO'] = script('bench_export.py', *words)
-    if 'onnxruntime' in choice.peers and precision == 'float32' and not choice.quick:
+    if 'onnxruntime' in choice.peers and precision == 'float32':
         export = made.export(choice.width_divisor, classes, 'onnx')
         candidates['ONNX Runtime'] = script('peer_onnxruntime.py', export, *size, batch)
     settings = _network(choice, size, batch, precision, classes)
@@ -108,10 +108,10 @@ def _floors(choice, encoder, size, batch, precision, classes, options=()):
     floors = {}
     if 'tensorflow' in choice.peers:
         floors['bare TensorFlow'] = script('bare_tensorflow.py', *words)
-    if choice.width_divisor == 1:  # the network of peer_pytorch.py has one width
-        for peer, option in PYTORCH_OPTIONS.items():
-            if peer in choice.peers:
-                floors[PEERS[peer].candidates[0]] = script('peer_pytorch.py', *words, *option)
+    words += ['--width-divisor', choice.width_divisor]
+    for peer, option in PYTORCH_OPTIONS.items():
+        if peer in choice.peers:
+            floors[PEERS[peer].candidates[0]] = script('peer_pytorch.py', *words, *option)
     return floors
 
 
