@@ -141,7 +141,7 @@ def build_sample_maker(
         key += ' {}'.format(dataset.image_rules)
     cache = None if cache_dir is None else PairCache(os.fspath(cache_dir), key)
     one_hot_classes = _one_hot_classes(dataset) if convert_to_one_hot else None
-    palettes = PaletteRule([pair.label for pair in dataset.pairs if pair.label is not None], dataset.space)
+    palettes = PaletteRule([pair.label for pair in dataset.pairs if pair.label is not None], dataset.space, id_map)
     labels = LabelReader(legal_ids, palettes, colors, dataset.color_tolerance)
     return SampleMaker(dataset.pairs, pipeline, labels, one_hot_classes, ignore_id, cache, seed, dataset.image_rules)
 

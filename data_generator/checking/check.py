@@ -165,7 +165,7 @@ def _look(found: Survey, said: Said) -> LabelLook:
     """How the labels below one root are looked at."""
     labels = [pair.label for split in found.splits for pair in split.pairs if pair.label is not None]
     if found.knows_classes:
-        return LabelLook(PaletteRule(labels, found.layout.label_space), found.layout.color_map)
+        return LabelLook(PaletteRule(labels, found.layout.label_space, found.layout.id_map), found.layout.color_map)
     space = said.space
     has_colors = space is not None and has_own_colors(space)
     look = LabelLook(PaletteRule(labels, space if has_colors else None), None, said.color_tolerance)

@@ -2,7 +2,7 @@
 
 import threading
 import warnings
-from typing import Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -25,11 +25,12 @@ class PaletteRule:
     Args:
         labels: All label files, in their order.
         space: The classes of a dataset that is known by name; None for others.
+        id_map: From the IDs in the files to class IDs, a mapping or a table; None where the files hold class IDs.
     """
 
-    def __init__(self, labels: Sequence[str], space: Optional[LabelSpace] = None) -> None:
+    def __init__(self, labels: Sequence[str], space: Optional[LabelSpace] = None, id_map: Any = None) -> None:
         self._labels = labels
-        self._of_space = {} if space is None or space.file_ids is not None else _colors_of(space)
+        self._of_space = {} if space is None else _colors_of(space, id_map)
         self._of_files: Optional[Dict[int, Color]] = None
         self._lock = threading.Lock()
         #: Files that were read by their colours, because their palette has another order.
@@ -116,8 +117,12 @@ def _entries(palette: np.ndarray) -> Dict[int, Color]:
     return {index: as_color(color) for index, color in enumerate(palette)}
 
 
-def _colors_of(space: LabelSpace) -> Dict[int, Color]:
+def _colors_of(space: LabelSpace, id_map: Any) -> Dict[int, Color]:
+    """From each ID of the files to the colour of its class."""
     colors = dict(enumerate(space.colors))
     if space.ignore_colors:
         colors.setdefault(space.ignore_id, space.ignore_colors[0])
-    return colors
+    if id_map is None:
+        return colors
+    pairs = id_map.items() if isinstance(id_map, Mapping) else enumerate(np.asarray(id_map).tolist())
+    return {file_id: colors[class_id] for file_id, class_id in pairs if class_id in colors}

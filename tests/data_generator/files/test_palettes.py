@@ -9,7 +9,7 @@ from PIL import Image
 
 from data_generator import BatchGenerator, DataError
 from helpers.images import read_label_file, read_labels, write_image
-from helpers.label_spaces import VOC
+from helpers.label_spaces import CITYSCAPES, VOC
 
 IDS = np.array([[0, 7, 15, 255], [7, 7, 0, 15]], np.uint8)
 RED, GREEN, BLUE = (250, 0, 0), (0, 250, 0), (0, 0, 250)
@@ -132,3 +132,25 @@ def test_voc_files_are_read_by_the_colours_of_voc(tmp_path):
     np.testing.assert_array_equal(voc(tmp_path / 'sorted', *recoloured(IDS, color_of)), IDS)
     grey_of = {value: (value,) * 3 for value in range(256)}
     np.testing.assert_array_equal(voc(tmp_path / 'grey', *recoloured(IDS, grey_of)), IDS)
+
+
+@pytest.mark.parametrize(
+    'ids, classes, is_reordered', [([7, 23, 26], [0, 10, 13], False), ([0, 1, 2], [0, 10, 13], True)]
+)
+def test_palettes_of_a_layout_whose_files_have_ids_of_their_own(tmp_path, ids, classes, is_reordered):
+    """Road, sky and car of Cityscapes: indices are IDs of its files, or the colours say what they are."""
+    colors = [(1, 1, 1)] * 256
+    for index, class_id in zip(ids, classes):
+        colors[index] = CITYSCAPES.colors[class_id]
+    write_image_of(tmp_path / 'leftImg8bit/train/u/u_0_leftImg8bit.png')
+    write_palette(tmp_path / 'gtFine/train/u/u_0_gtFine_labelIds.png', [ids], colors)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter('always')
+        with BatchGenerator.from_layout('cityscapes', str(tmp_path)).generate(1) as batches:
+            assert next(batches)[1].tolist() == [[classes]]
+    assert any('read by colour' in str(warning.message) for warning in told) == is_reordered
+
+
+def write_image_of(path):
+    os.makedirs(os.path.dirname(str(path)), exist_ok=True)
+    write_image(str(path), np.zeros((1, 3, 3), np.uint8))
