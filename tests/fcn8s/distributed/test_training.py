@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import socket
-import subprocess
 import sys
 import time
 
@@ -53,12 +52,14 @@ for number, case in enumerate(cases):
     fcn8s.network.LossScaling = lambda: scaling
     case.update(label_space=data.label_space, skip_scales=(1, 1), distributed=settings)
     with FCN8s(vgg16_dir=encoder, **case) as model:
-        batches = data.generate(int(batch), shuffle=number > 0, flip=0.5, random_crop=(32, 32), workers=1)
+        resumes = run_dir is not None and os.path.exists(run_dir + '/config.json')
+        # Two workers began with batches of two each: a run keeps them, whoever goes on.
+        batches = data.generate(2 if resumes else int(batch), shuffle=number > 0, flip=0.5, random_crop=(32, 32), workers=1)
         rate = 1e-6 if case.get('normalize') else 1e-3
         options = dict(summaries_dir=out + '-events', summaries_worst=2, summaries_frequency=100) if number == 0 else {}
         steps = 20
         if run_dir:
-            options.update(run_dir=run_dir, resume=os.path.exists(run_dir + '/config.json'))
+            options.update(run_dir=run_dir, resume=resumes)
             steps = 5
         history = model.train(batches, int(epochs) if run_dir else 1, steps, schedules.constant(rate),
                               val_generator=val.generate(1, shuffle=False), val_steps=3, metrics=('loss', 'mean_iou'),
@@ -82,21 +83,56 @@ def data(tmp_path_factory):
     return root
 
 
-def start(command, worker, addresses, **options):
-    environ = dict(os.environ, TF_CONFIG=tf_config(addresses, worker))
-    return subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, **options)
-
-
 def trained(data, out, workers, run, epochs):
-    addresses = free_addresses(workers)
-    processes = []
-    for worker in range(workers):
-        path = '{}-{}-{}.npz'.format(out, workers, worker)
-        command = [sys.executable, '-c', TRAIN, data, data + '/encoder', path, str(4 // workers), run, str(epochs)]
-        processes.append(start(command, worker, addresses))
-    for process in processes:
-        assert process.wait(timeout=500) == 0, process.stderr.read().decode()[-2000:]
-    return [dict(np.load('{}-{}-{}.npz'.format(out, workers, worker))) for worker in range(workers)]
+    addresses, processes = free_addresses(workers), []
+    paths = ['{}-{}-{}.npz'.format(out, workers, worker) for worker in range(workers)]
+    try:
+        for worker, path in enumerate(paths):
+            arguments = [data, data + '/encoder', path, str(4 // workers), run, str(epochs)]
+            processes.append(started(be_trainer, arguments, addresses, worker, path + '.txt'))
+        for process, path in zip(processes, paths):
+            process.join(600)
+            assert process.exitcode == 0, read_text(path + '.txt')[-2000:]
+    finally:
+        for process in processes:
+            process.kill()
+    return [dict(np.load(path)) for path in paths]
+
+
+def started(target, arguments, addresses, worker, path):
+    """A process that is forked from one that has imported TensorFlow; it writes what it says into a file."""
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['fcn8s.backend', 'fcn8s.cli', 'fcn8s.model', 'data_generator'])
+    config = tf_config(addresses, worker) if len(addresses) > 1 else ''
+    process = context.Process(target=target, args=(arguments, config, path))
+    process.start()
+    return process
+
+
+def be_trainer(arguments, config, path):
+    take_environment(config, path)
+    sys.argv[1:] = arguments
+    exec(compile(TRAIN, 'TRAIN', 'exec'), {'__name__': 'trainer'})
+
+
+def be_worker(arguments, config, path):
+    from fcn8s import cli
+
+    take_environment(config, path)
+    sys.exit(cli.main(arguments))
+
+
+def take_environment(config, path):
+    os.environ['TF_CONFIG'] = config
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    sys.stdout, sys.stderr = os.fdopen(1, 'w'), os.fdopen(2, 'w')
+
+
+def read_text(path):
+    with open(path, encoding='utf-8', errors='replace') as file:
+        return file.read()
 
 
 def test_several_workers_take_the_steps_of_one(data, tmp_path):
@@ -124,7 +160,9 @@ def compare_case(one, several, workers):
     """State and scores of a case. Kernel and biases together: biases of 0 are hardly more than rounding at first."""
     for layer in {name.rpartition('/')[0] for name in one if '/' in name}:
         value, other = (flat(weights, layer) for weights in (one, {name: several[name] for name in one}))
-        assert np.linalg.norm(other - value) <= 1e-6 * np.linalg.norm(value), (workers, layer)
+        # Adam's second moments are squares: twice as far off as what they are made of.
+        limit = 1e-5 if ' optimizer/' in layer else 1e-6
+        assert np.linalg.norm(other - value) <= limit * np.linalg.norm(value), (workers, layer)
     number = min(one).split()[0]
     np.testing.assert_allclose(several[number + ' loss'], one[number + ' loss'], rtol=1e-6)
     matrix, other = one[number + ' matrix'], several[number + ' matrix']
@@ -162,35 +200,21 @@ def test_the_others_stop_in_time_when_one_is_killed_or_stopped(data, tmp_path):
         murder(command + ['--timeout', str(TIMEOUT)], rng.choice([2, 3]), how, run, in_training, rng, tmp_path)
     epochs = len(records(run)) + 2
     assert [record['epoch'] for record in records(run)] == list(range(1, epochs - 1))
-    addresses = free_addresses(2)
-    processes = [
-        worker_process(['train', '--resume', run, '--epochs', str(epochs)], addresses, w, tmp_path) for w in (0, 1)
-    ]
+    addresses, said = free_addresses(2), str(tmp_path / 'said by ')
+    arguments = ['train', '--resume', run, '--epochs', str(epochs)]
+    processes = [started(be_worker, arguments, addresses, worker, said + str(worker)) for worker in range(2)]
     for process in processes:
         process.join(300)
-    assert [process.exitcode for process in processes] == [0, 0], said_by(0, tmp_path)
+    assert [process.exitcode for process in processes] == [0, 0], read_text(said + '0')
     assert len(records(run)) == epochs
-
-
-def worker_process(command, addresses, worker, folder):
-    """A started process, forked from one that has imported TensorFlow."""
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['fcn8s.backend', 'fcn8s.cli', 'fcn8s.model', 'data_generator'])
-    path = str(folder / 'said by {}'.format(worker))
-    process = context.Process(target=be_worker, args=(command, tf_config(addresses, worker), path))
-    process.start()
-    return process
-
-
-def said_by(worker, folder):
-    return (folder / 'said by {}'.format(worker)).read_text()
 
 
 def murder(command, size, how, run, in_training, rng, folder):
     """Starts workers, kills or stops one, and sees that the others stop in time and say why."""
     addresses, victim = free_addresses(size), rng.randrange(size)
     before = last_checkpoint(run)
-    processes = [worker_process(command, addresses, worker, folder) for worker in range(size)]
+    said = [str(folder / 'said by {}'.format(worker)) for worker in range(size)]
+    processes = [started(be_worker, command, addresses, worker, said[worker]) for worker in range(size)]
     try:
         limit = time.monotonic() + 120
         while in_training and last_checkpoint(run) == before and time.monotonic() < limit:
@@ -202,7 +226,7 @@ def murder(command, size, how, run, in_training, rng, folder):
         for worker, process in enumerate(processes):
             if worker != victim:
                 process.join(max(0, limit - time.monotonic()))
-                text = said_by(worker, folder)
+                text = read_text(said[worker])
                 assert process.exitcode == 3, text
                 assert 'worker {} ({})'.format(victim, addresses[victim]) in text and 'at step' in text
     finally:
@@ -213,17 +237,6 @@ def murder(command, size, how, run, in_training, rng, folder):
         with socket.socket() as listener:  # no port stays taken
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(split_address(address))
-
-
-def be_worker(command, config, path):
-    from fcn8s import cli
-
-    os.environ['TF_CONFIG'] = config
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    sys.stdout, sys.stderr = os.fdopen(1, 'w'), os.fdopen(2, 'w')
-    sys.exit(cli.main(command))
 
 
 def last_checkpoint(run):
