@@ -11,8 +11,8 @@ downloaded. With --run, a trained one is taken: any run directory or saved FCN-8
     architecture.png              the full network, its layers, strides and shapes read from its graph
 
 photo.webp was made once: china.jpg of scikit-learn (danielbuechele, CC BY 2.0), segmented by the checkpoint of epoch 60
-of a run of the recipe `camvid` (100 epochs): fcn8s predict RUN china.jpg --size 213 320 --alpha 0.6 --out DIR, and beside
-it the photograph.
+of a run of the recipe `camvid` (100 epochs): fcn8s predict RUN china.jpg --size 213 320 --alpha 0.6 --out DIR, beside
+the photograph.
 """
 
 import argparse
