@@ -78,6 +78,7 @@ def page_context(
     palette: str = 'dataset',
 ) -> Dict[str, Any]:
     """All that the template needs, by name."""
+    evaluated, against = [part and part._replace(label_space=_named(part.label_space)) for part in (evaluated, against)]
     context: Dict[str, Any] = {
         'title': title,
         'evaluated': '',
@@ -346,6 +347,12 @@ def browser_data(evaluated: Evaluated, against: Optional[Evaluated] = None) -> D
             'pictures': encoded_pictures(wanted, evaluated.observations, against and against.observations),
         }
     )
+
+
+def _named(label_space: LabelSpace) -> LabelSpace:
+    """The label space with a name for classes that have none to be seen."""
+    names = tuple(name.strip() or 'class {}'.format(number) for number, name in enumerate(label_space.class_names))
+    return label_space._replace(class_names=names)
 
 
 def _text(name: str) -> str:

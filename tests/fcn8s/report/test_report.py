@@ -129,6 +129,12 @@ def test_the_classes_of_a_training_are_in_the_colours_of_the_palette(run):
         assert 'background:#{:02x}{:02x}{:02x}'.format(red, green, blue) in page.source
 
 
+def test_a_class_whose_name_cannot_be_seen_has_its_number(run):
+    shown = evaluated()
+    page = report(run, [], shown._replace(label_space=SPACE._replace(class_names=('', ' ', 'sky', 'void'))))
+    assert 'class 0' in page.text and data_of(page)['classes'][:3] == ['class 0', 'class 1', 'sky']
+
+
 def test_names_are_text_and_never_markup(run):
     page = report(run, [record(10, 1.0, scores(0.5))], evaluated(), evaluated(seed=9, title=HOSTILE), command=HOSTILE)
     assert page.scripts == 2 and HOSTILE not in page.source and HOSTILE in page.text
