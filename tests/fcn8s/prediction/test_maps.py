@@ -11,6 +11,7 @@ from fcn8s.cli import main
 from fcn8s.prediction.maps import is_map
 from fcn8s.prediction.tiling import FULL_MARGIN, cuts
 from helpers.images import read_image, write_image
+from helpers.raster_windows import window_reader
 
 rasterio = pytest.importorskip('rasterio')
 
@@ -62,7 +63,26 @@ def read(path):
         return file.read(), file.crs, file.transform
 
 
-def test_windows_have_no_seam_and_keep_their_place(small_model, ortho, tmp_path):
+@pytest.fixture
+def windows_read(monkeypatch):
+    """The sizes (height, width) of all parts of maps that are read."""
+    sizes = []
+
+    def noting(*arguments):
+        read = window_reader(*arguments)
+
+        def read_and_note(rows, columns):
+            part = read(rows, columns)
+            sizes.append(part.shape[:2])
+            return part
+
+        return read_and_note
+
+    monkeypatch.setattr('fcn8s.prediction.maps.window_reader', noting)
+    return sizes
+
+
+def test_windows_have_no_seam_and_keep_their_place(small_model, ortho, tmp_path, windows_read):
     predict(small_model, ortho, tmp_path / 'once', '--ids', '--color', '--overlay')
     predict(small_model, ortho, tmp_path / 'windows', '--tile', '608', '608', '--ids')
     expected = read_image(tmp_path / 'once' / 'ortho_ids.png', convert=True)[..., 0]
@@ -80,6 +100,8 @@ def test_windows_have_no_seam_and_keep_their_place(small_model, ortho, tmp_path)
         '--color',
         '--overlay',
     )
+    # What memory holds of a map does not grow with the map: no part that is read is larger than a tile.
+    assert len(windows_read) > 6 and np.max(windows_read, axis=0).tolist() == [192, 192]
     found, crs, transform = read(tmp_path / 'windows' / 'ortho_ids.tif')
     with rasterio.open(ortho) as source:
         assert (crs, transform) == (source.crs, source.transform)
