@@ -154,12 +154,27 @@ def test_what_misses_its_tolerance_is_not_kept(narrow_model, out, monkeypatch):
 def test_an_export_that_does_not_run_is_not_kept(narrow_model, out, monkeypatch):
     from fcn8s.export import frozen
 
-    def write_rubbish(model_dir, directory, precision, trust=False):
+    def write_rubbish(conversion, directory):
         with open(os.path.join(directory, 'model.pb'), 'wb') as file:
             file.write(b'\xff' * 100)
 
     monkeypatch.setattr(frozen, 'write', write_rubbish)
     refused('the export does not run in its own runtime.*model.pb is damaged', narrow_model, out, 'frozen')
+
+
+@ON_2
+@pytest.mark.parametrize('name, reads', [('onnx', 'serving_graph.freeze'), ('openvino', 'openvino.convert')])
+def test_a_trusted_graph_is_not_checked_for_its_ops(narrow_model, out, monkeypatch, name, reads):
+    def stop(model_dir, trust):
+        raise ValueError('trust is {}'.format(trust))
+
+    try:
+        formats.check_packages(name)
+    except ImportError as error:
+        pytest.skip(str(error))
+    monkeypatch.setattr('fcn8s.export.' + reads, stop)
+    refused('trust is True', narrow_model, out, name, trust=True)
+    refused('trust is False', narrow_model, out, name)
 
 
 @ON_2
