@@ -336,3 +336,28 @@ def test_batches_that_are_dealt_out_are_those_of_the_whole():
         for k in range(share.num_batches * 2):
             past, place = divmod(k, share.num_batches)
             assert share.samples(k) == whole.samples(past * whole.num_batches + number + 4 * place)
+
+
+# ---- Parts for several workers ----
+
+
+@pytest.mark.parametrize('shuffle', [True, False])
+def test_parts_of_workers_make_the_batches_that_are_as_many_times_as_large(shuffle):
+    def pairs_of(batch_size, deal=None):
+        iterator = iterate(lambda sample: made(sample.pair_index), batch_size=batch_size, shuffle=shuffle)
+        with iterator:
+            if deal is not None:
+                iterator.deal(*deal)
+            # Without a shuffle, the second batch of four has one of the five pairs, and the second worker none.
+            return [numbers(next(iterator))[slice(*(0, 9) if deal is None else _rows(iterator))] for _ in range(2)]
+
+    whole = pairs_of(batch_size=4)
+    one, other = pairs_of(2, (0, 2)), pairs_of(2, (1, 2))
+    assert [first + second for first, second in zip(one, other)] == whole
+    assert pairs_of(2, (0, 1, 2)) == whole
+
+
+def _rows(iterator):
+    """Of what came, as much as counts: a sample that stands in for none does not."""
+    first, end = iterator.rows
+    return 0, end - first
