@@ -12,7 +12,7 @@ from PIL import Image
 from data_generator import BatchGenerator, DataError
 from data_generator.checking.check import check_dataset
 from data_generator.checking.faults import FAULT_KINDS
-from data_generator.checking.preview import PANEL_WIDTH, preview_grid, typical_augmentation
+from data_generator.checking.preview import GAP, PANEL_WIDTH, _grid, preview_grid, typical_augmentation
 from data_generator.files.layouts import LAYOUTS
 from fcn8s.cli import check as check_command
 from helpers.class_weights import median_frequency_weights
@@ -395,6 +395,19 @@ def test_wrong_arguments_are_refused_before_reading(camvid, words, message):
 
 
 # ---- The preview ----
+
+
+def test_panels_of_the_preview_lie_beside_each_other():
+    colors = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
+    one, two, three = (np.full((10, 20, 3), color, np.uint8) for color in colors)
+    picture = _grid([[one, two], [three]], [['', ''], ['']])
+    height, width = PANEL_WIDTH // 2, PANEL_WIDTH
+    assert picture.shape == (GAP + 2 * (height + GAP), GAP + 2 * (width + GAP), 3)
+    for color, top, left in zip(colors, (0, 0, height + GAP), (0, width + GAP, 0)):
+        rows, columns = np.nonzero((picture == color).all(axis=-1))
+        assert (rows.min(), rows.max() + 1) == (GAP + top, GAP + top + height)
+        assert (columns.min(), columns.max() + 1) == (GAP + left, GAP + left + width)
+        assert len(rows) == height * width
 
 
 def test_the_preview_shows_images_labels_and_augmented_pairs(camvid):
