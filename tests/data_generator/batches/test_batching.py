@@ -219,7 +219,8 @@ def test_opencv_keeps_to_one_thread_while_there_are_workers():
     with iterate(lambda sample: seen.append(cv2.getNumThreads()) or made(0), num_workers=1) as one:
         with iterate(lambda sample: made(0), num_workers=2) as two:
             next(two)
-        next(one)
+        for _ in range(40):  # also after the workers of the other have ended
+            next(one)
     assert set(seen) == {1}
     wait_for_workers_to_end()
     assert cv2.getNumThreads() == before
