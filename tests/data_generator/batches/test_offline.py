@@ -284,6 +284,11 @@ def test_the_first_pass_of_an_iterator_can_be_written(dataset, tmp_path):
         assert next(batches)[1].shape == (1, 12, 16, 4)
     process(generator_of(dataset, export_dir=str(tmp_path / 'other')), {'flip': 0.5})
     assert_equal_trees(tmp_path / 'out', tmp_path / 'other')
+    before = tree(tmp_path / 'out')
+    again = generator_of(dataset).generate(1, flip=0.5, to_disk=True, shuffle=False)
+    for _ in range(NUM_PAIRS):
+        next(again)
+    assert tree(tmp_path / 'out') == before  # what is finished is not written a second time
 
 
 def test_a_processed_dataset_is_read_as_its_layout_and_not_converted_again(tmp_path):
