@@ -60,7 +60,7 @@ class Watch:
         self._values: Dict[int, Dict[int, Any]] = {}
         self._answers: Dict[int, List[Any]] = {}
         self._loss: Optional[str] = None
-        self._is_working = self._is_saving = self._is_told = self._is_closed = False
+        self._is_working = self._is_waiting = self._is_saving = self._is_told = self._is_closed = False
 
     # What the training does
 
@@ -142,9 +142,14 @@ class Watch:
                 self._take_value(0, number, value)
             else:
                 self._send(0, {'kind': 'value', 'round': number, 'value': value})
-            while number not in self._answers:
-                self.check()
-                self._changed.wait(0.1)
+            self._is_waiting = number > 0  # in the first round worker 0 is silent until all have come
+            try:
+                while number not in self._answers:
+                    self._lose_who_left_before(number)
+                    self.check()
+                    self._changed.wait(0.1)
+            finally:
+                self._is_waiting = False
             return self._answers.pop(number)
 
     def compare(self, description: Dict[str, Any]) -> None:
@@ -245,8 +250,10 @@ class Watch:
             time.sleep(interval)
             with self._changed:
                 self._leave_out(time.monotonic() - start - interval)
-                if self._is_working:
-                    self._look()
+                if self._is_working or self._is_waiting:
+                    self._look_for_silence()
+                if self._is_working and self.cluster.is_first:
+                    self._look_for_hangs()
 
     def _leave_out(self, seconds: float) -> None:
         """Leaves time out in which this process itself was stopped, as a queue may do with a whole job."""
@@ -255,13 +262,21 @@ class Watch:
             self._behind_since = {worker: since + seconds for worker, since in self._behind_since.items()}
             self._done_at += seconds
 
-    def _look(self) -> None:
+    def _lose_who_left_before(self, number: int) -> None:
+        """Loses a worker that is gone and has given nothing for this round: it would be waited for for ever."""
+        given = self._values.get(number, {})
+        for worker, how in sorted(self._left.items()):
+            if worker not in given:
+                self._lose(worker, how)
+
+    def _look_for_silence(self) -> None:
         now, limit = time.monotonic(), _SILENCE * self.timeout
         for worker, heard in self._heard.items():
             if now - heard > limit:
                 self._lose(worker, 'gives no sign of life (stopped, or cut off)')
-        if not self.cluster.is_first:
-            return
+
+    def _look_for_hangs(self) -> None:
+        now, limit = time.monotonic(), _SILENCE * self.timeout
         furthest = max(self._progress.values())
         for worker, progress in self._progress.items():
             if progress == furthest or worker == 0 and self._is_saving:

@@ -170,7 +170,7 @@ def test_the_printed_commands_train_on_five_channels(stacks, tmp_path, capsys, m
     data = str(stacks)
     assert main(['check', data, '--channels', '5', '--window', '0', '1000', '--preview', 'preview.png']) == 0
     lines = capsys.readouterr().out.splitlines()
-    vgg16 = re.search(r'vgg16 (ENCODER --weights) hed( --channels 5 --mean .* --deviation .*)\):', '\n'.join(lines))
+    vgg16 = re.search(r'vgg16 (ENCODER --weights) hed( --channels 5 --mean .* --deviation .*)', '\n'.join(lines))
     training = next(line for line in lines if ' train --images' in line)
     words = (vgg16.group(1) + ' random' + vgg16.group(2)).split()
     assert [round(float(mean)) for mean in words[6:8]] == pytest.approx([128, 128], abs=50)

@@ -64,6 +64,20 @@ def test_a_worker_that_fails_is_named_with_the_step():
         assert 'stopped: ValueError: the file x.png is damaged, at step 17' in str(error)
 
 
+@pytest.mark.parametrize('gone', [0, 1])
+def test_a_worker_that_is_gone_before_the_work_begins_is_not_waited_for(gone):
+    """Between meeting and working: graphs are built, servers started."""
+
+    def build(watch, worker):
+        if worker != gone:
+            watch.gather(None)
+
+    for worker, error in enumerate(in_workers(build, 3)):
+        if worker != gone:
+            assert isinstance(error, WorkerLostError), error
+            assert 'worker {} (127'.format(gone) in str(error) and 'has ended, at step 1' in str(error)
+
+
 def test_a_worker_that_never_comes_is_named_by_the_others():
     errors = in_workers(lambda watch, worker: None, 3, present=[0, 1], timeout=1)
     for error in errors:
