@@ -197,9 +197,13 @@ def _did_you_mean(word: str, candidates: Sequence[str]) -> str:
 
 
 def _bars_cleared() -> Any:
-    """While open, the progress bars of standard error are not there; afterwards they go on below what was printed."""
-    loaded = sys.modules.get('tqdm')  # who has not loaded it has no bar
-    return contextlib.nullcontext() if loaded is None else loaded.tqdm.external_write_mode(file=sys.stderr)
+    """While open, the progress bars of standard error are not there; afterwards they go on below what was printed.
+
+    No bar begins meanwhile, and no other thread that opens this prints.
+    """
+    from tqdm import tqdm
+
+    return tqdm.external_write_mode(file=sys.stderr)
 
 
 @contextlib.contextmanager
