@@ -32,6 +32,16 @@ def tiny_encoder(tmp_path_factory):
 
 
 @pytest.fixture(scope='session')
+def narrow_encoder(tmp_path_factory):
+    """A VGG-16 encoder SavedModel, a sixty-fourth as wide, with random weights."""
+    from fcn8s.vgg16.write import write_encoder
+
+    path = str(tmp_path_factory.mktemp('narrow') / 'vgg16')
+    write_encoder(path, weights='random', width_divisor=64, seed=0)
+    return path
+
+
+@pytest.fixture(scope='session')
 def other_python():
     """A Python with the other TensorFlow generation in it, named by FCN8S_OTHER_PYTHON."""
     path = os.environ.get('FCN8S_OTHER_PYTHON')

@@ -16,15 +16,6 @@ SHORT = ['--epochs', '1', '--steps-per-epoch', '1', '--batch', '2', '--threads',
 
 
 @pytest.fixture(scope='module')
-def narrow_encoder(tmp_path_factory):
-    from fcn8s.vgg16.write import write_encoder
-
-    path = str(tmp_path_factory.mktemp('encoder') / 'vgg16')
-    write_encoder(path, weights='random', width_divisor=64, seed=0)
-    return path
-
-
-@pytest.fixture(scope='module')
 def networks():
     """The networks that were opened, by what tells them apart: building one takes longer than training a step."""
     opened = {}

@@ -7,16 +7,6 @@ CLASSES = ('road', 'car', 'tree', 'sky', 'person')
 
 
 @pytest.fixture(scope='session')
-def narrow_encoder(tmp_path_factory):
-    """A VGG-16 encoder SavedModel, a sixty-fourth as wide."""
-    from fcn8s.vgg16.write import write_encoder
-
-    path = str(tmp_path_factory.mktemp('narrow') / 'vgg16')
-    write_encoder(path, weights='random', width_divisor=64, seed=0)
-    return path
-
-
-@pytest.fixture(scope='session')
 def narrow_model(tmp_path_factory, narrow_encoder):
     """The path of a saved FCN-8s with five named classes; its predictions differ from place to place."""
     from fcn8s import FCN8s
