@@ -17,7 +17,7 @@ import os
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Container, Dict, Iterator, List, Optional, Tuple
 
 from fcn8s.distributed.cluster import Cluster, split_address
 
@@ -70,9 +70,7 @@ class Watch:
         with self._changed:
             self._is_working, self._longest = True, {}
             self.turn_to('step')
-            if self._left:
-                worker, how = sorted(self._left.items())[0]
-                self._lose(worker, how)
+            self._lose_who_left()
         self.check()
         try:
             yield
@@ -145,7 +143,7 @@ class Watch:
             self._is_waiting = number > 0  # in the first round worker 0 is silent until all have come
             try:
                 while number not in self._answers:
-                    self._lose_who_left_before(number)
+                    self._lose_who_left(self._values.get(number, {}))
                     self.check()
                     self._changed.wait(0.1)
             finally:
@@ -262,9 +260,8 @@ class Watch:
             self._behind_since = {worker: since + seconds for worker, since in self._behind_since.items()}
             self._done_at += seconds
 
-    def _lose_who_left_before(self, number: int) -> None:
-        """Loses a worker that is gone and has given nothing for this round: it would be waited for for ever."""
-        given = self._values.get(number, {})
+    def _lose_who_left(self, given: Container[int] = ()) -> None:
+        """Loses a worker that is gone, unless it has given what it is needed for: it would be waited for for ever."""
         for worker, how in sorted(self._left.items()):
             if worker not in given:
                 self._lose(worker, how)
