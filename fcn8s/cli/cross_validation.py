@@ -10,6 +10,7 @@ import json
 import math
 import os
 import shlex
+import statistics
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from fcn8s.cli.options import training
@@ -21,8 +22,20 @@ FOLD_FILE = 'fold.json'
 ONE_AFTER_THE_OTHER = (
     '--folds trains one network after the other, and several workers train one. Give them one with --fold I.'
 )
-# What may differ between the calls that make one cross-validation.
-_MAY_DIFFER = ('run_dir', 'folds', 'fold', 'threads', 'cache', 'workers', 'wire', 'timeout', 'of_cluster', 'report')
+# What may differ between the calls and the folds of one cross-validation.
+_MAY_DIFFER = (
+    'hold_out',
+    'run_dir',
+    'folds',
+    'fold',
+    'threads',
+    'cache',
+    'workers',
+    'wire',
+    'timeout',
+    'of_cluster',
+    'report',
+)
 # What says by itself what is evaluated on, or is no training.
 _CONTRADICT = ('resume', 'overfit_one_batch', 'hold_out', 'val_split', 'val_images', 'val_labels')
 
@@ -138,7 +151,7 @@ def _begin(root: str, number: int, options: argparse.Namespace, is_first: bool) 
     from helpers.files import atomic_write_json, to_json
 
     command = {name: value for name, value in training.storable(options).items() if name not in _MAY_DIFFER}
-    settings = to_json(dict({name: value for name, value in command.items() if name != 'hold_out'}, folds=number))
+    settings = to_json(dict(command, folds=number))
     path = os.path.join(root, FOLDS_FILE)
     if os.path.exists(path):
         known = _read(path).get('command')
@@ -194,10 +207,8 @@ def _scores_of(record: Dict[str, Any]) -> Dict[str, float]:
 
 def mean_and_error(values: List[float]) -> Tuple[float, float]:
     """The mean, and its standard error; NaN for that of one value."""
-    mean = sum(values) / len(values)
-    if len(values) < 2:
-        return mean, math.nan
-    return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values))
+    error = math.nan if len(values) < 2 else statistics.stdev(values) / math.sqrt(len(values))
+    return statistics.mean(values), error
 
 
 def summarize(root: str, number: int) -> str:
@@ -207,27 +218,27 @@ def summarize(root: str, number: int) -> str:
     paths = [os.path.join(root, 'fold-{}'.format(fold), FOLD_FILE) for fold in range(1, number + 1)]
     done = [_read(path) for path in paths if os.path.exists(path)]
     names = [name for name in METRICS if all(name in fold['scores'] for fold in done)]
-    statistics = {name: mean_and_error([fold['scores'][name] for fold in done]) for name in names}
+    of_folds = {name: mean_and_error([fold['scores'][name] for fold in done]) for name in names}
     content = dict(
         _read(os.path.join(root, FOLDS_FILE)),
         folds=done,
-        mean={name: mean for name, (mean, _) in statistics.items()},
-        standard_error={name: None if math.isnan(error) else error for name, (_, error) in statistics.items()},
+        mean={name: mean for name, (mean, _) in of_folds.items()},
+        standard_error={name: None if math.isnan(error) else error for name, (_, error) in of_folds.items()},
     )
     atomic_write_json(os.path.join(root, FOLDS_FILE), to_json(content))
-    return _table(root, number, done, statistics)
+    return _table(root, number, done, of_folds)
 
 
-def _table(root: str, number: int, done: List[Dict[str, Any]], statistics: Dict[str, Tuple[float, float]]) -> str:
+def _table(root: str, number: int, done: List[Dict[str, Any]], of_folds: Dict[str, Tuple[float, float]]) -> str:
     from helpers.tables import align_columns
 
-    rows = [['fold', 'images', 'epoch'] + [METRICS[name].title for name in statistics] + ['best mean IoU']]
+    rows = [['fold', 'images', 'epoch'] + [METRICS[name].title for name in of_folds] + ['best mean IoU']]
     for fold in done:
-        scores = [_number(name, fold['scores'][name]) for name in statistics]
+        scores = [_number(name, fold['scores'][name]) for name in of_folds]
         best = _number('mean_iou', fold['best']['scores']['mean_iou'])
         rows.append([str(fold['fold']), str(fold['num_images']), str(fold['epoch'])] + scores + [best])
     for title, place in (('mean', 0), ('standard error', 1)):
-        values = [_number(name, pair[place]) for name, pair in statistics.items()]
+        values = [_number(name, pair[place]) for name, pair in of_folds.items()]
         rows.append([title, '', ''] + values + [''])
     lines = align_columns(rows)
     runs = ' '.join(shlex.quote(os.path.join(root, fold['run'])) for fold in done)
