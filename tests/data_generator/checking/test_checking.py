@@ -142,6 +142,8 @@ def test_classes_are_counted_and_weighted(tmp_path):
     report = check(tmp_path)
     (split,) = report.splits
     assert split.class_pixels[:, :3].tolist() == [[12, 4, 0], [4, 0, 8]] and split.void_pixels == 4
+    described = report.to_dict()['splits'][0]
+    assert described['class_pixels'][:3] == [16, 4, 8] and described['class_images'][:3] == [2, 1, 1]
     assert split.void_share == pytest.approx(4 / 32)
     assert report.classes_never_seen == list(range(3, 11))
     # Frequencies in the images that hold the class: 16/28, 4/16, 8/12; their median is 16/28.

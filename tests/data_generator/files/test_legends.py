@@ -3,7 +3,7 @@
 import pytest
 
 from data_generator import DataError
-from data_generator.files.legends import find_legend, read_legend
+from data_generator.files.legends import find_legend, parse_color, read_legend
 
 SKY_AND_ROAD = (('sky', 'dirt road'), ((1, 2, 3), (4, 5, 6)))
 
@@ -125,3 +125,10 @@ def test_colours_in_a_legend_beside_the_data_convert_labels_of_these_colours(tmp
     data = own_dataset(tmp_path, [[[(4, 5, 6), (1, 2, 3)]]])
     with data.generate(1) as batches:
         assert next(batches)[1].tolist() == [[[1, 0]]]
+
+
+def test_colors_are_three_numbers_or_hexadecimal_digits():
+    assert parse_color('#1a2B3c') == parse_color([26, 43, 60]) == (26, 43, 60)
+    for wrong in ('#1a2b3', '1a2b3c4d', [1, 2], [1, 2, 3, 4], [0, 0, 256], [0, -1, 0], [True, 0, 0], 7):
+        with pytest.raises(ValueError):
+            parse_color(wrong)
