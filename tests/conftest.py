@@ -1,3 +1,4 @@
+import contextlib
 import os
 import sys
 
@@ -11,8 +12,19 @@ def pytest_configure(config):
     paths = [ROOT] + [path for path in os.environ.get('PYTHONPATH', '').split(os.pathsep) if path]
     os.environ['PYTHONPATH'] = os.pathsep.join(dict.fromkeys(paths))
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-    # Commands fit their lines to this, and a runner may set it: tests that are about it say so themselves.
-    os.environ.pop('COLUMNS', None)
+    _forget_terminal_size()
+
+
+def _forget_terminal_size():
+    """Commands fit their lines to COLUMNS, and a runner may set it: tests that are about it say so themselves.
+
+    The readline library sets it too, for child processes only, when somebody imports it: so it is imported now.
+    """
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401
+    for name in ('COLUMNS', 'LINES'):
+        os.environ.pop(name, None)
+        os.unsetenv(name)
 
 
 @pytest.fixture(scope='session')

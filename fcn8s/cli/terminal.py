@@ -112,7 +112,8 @@ def complain(text: str) -> None:
         return
     width = terminal_width(sys.stderr)
     lines = text.split('\n')
-    print('\n'.join(lines if width is None else [fit(line, width) for line in lines]), file=sys.stderr)
+    # In one piece: where standard error is buffered, other threads come between a text and the end of its line.
+    sys.stderr.write('\n'.join(lines if width is None else [fit(line, width) for line in lines]) + '\n')
 
 
 def program() -> str:
@@ -212,10 +213,10 @@ def plain_warnings(command: str) -> Iterator[None]:
     before, told = warnings.formatwarning, set()
 
     def line(message: Any, *_: Any, **__: Any) -> str:
-        # Python forgets what it has shown whenever somebody changes a filter.
-        if str(message) not in told:
-            told.add(str(message))
-            with _bars_cleared():
+        with _bars_cleared():  # of the threads that say the same at once, one says it
+            # Python forgets what it has shown whenever somebody changes a filter.
+            if str(message) not in told:
+                told.add(str(message))
                 complain('fcn8s {}: note: {}'.format(command, message))
         return ''
 

@@ -650,11 +650,11 @@ def test_what_was_converted_is_said_once(small_model, tmp_path):
         command + ['--out', str(tmp_path / 'out')], stderr=subprocess.PIPE, universal_newlines=True, check=False
     )
     notes = [line for line in done.stderr.splitlines() if 'fcn8s predict: note: ' in line]
-    assert done.returncode == 0 and len(notes) == 3
+    assert done.returncode == 0 and len(notes) == 3, done.stderr
     for text in (
         'become three equal channels',
         '8 bits: 0 to 65535 becomes 0 to 255',
         'nearly black.*--window LOW HIGH',
     ):
-        assert sum(bool(re.search(text, note)) for note in notes) == 1
+        assert sum(bool(re.search(text, note)) for note in notes) == 1, done.stderr
     assert '.py' not in ''.join(notes)
