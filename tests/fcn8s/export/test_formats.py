@@ -262,9 +262,9 @@ def test_a_network_exports_itself(export, narrow_model, tmp_path, pictures):
         np.testing.assert_array_equal(model.predict(pictures[:1]), expected)
 
 
-def _labelled(pictures, one_hot=False):
+def _labelled(pictures, one_hot=False, which=0):
     """One batch, twice; 255 is ignored, and one-hot labels have no 1 there."""
-    image = pictures[0]
+    image = pictures[which]
     labels = np.where(image[..., 1] > 250, 255, image[..., 0] % 5).astype(np.uint8)
     if one_hot:
         labels = (labels[..., None] == np.arange(5)).astype(np.uint8)
@@ -303,6 +303,20 @@ def test_fcn8s_in_another_engine_predicts_and_evaluates(export, narrow_model, an
         with pytest.raises(ValueError, match='this FCN8s was closed'):
             network.predict(pictures[:1])
     shutil.rmtree(os.path.join(narrow_model, '.openvino_cache'), ignore_errors=True)
+
+
+def test_fcn8s_on_a_tflite_export_at_its_size(export, narrow_model, answers, pictures):
+    from fcn8s import FCN8s
+
+    with FCN8s(model_load_dir=narrow_model) as network:
+        expected = network.evaluate(_labelled(pictures, which=1), 2)
+    with FCN8s(model_load_dir=export('tflite')) as network:
+        np.testing.assert_array_equal(network.predict(pictures[1:])[0], answers[1][0])
+        scores = network.evaluate(_labelled(pictures, which=1), 2)
+        np.testing.assert_array_equal(scores['confusion_matrix'], expected['confusion_matrix'])
+        np.testing.assert_allclose(scores['loss'], expected['loss'], rtol=1e-5)
+        with pytest.raises(ValueError, match='64x96'):
+            network.predict(pictures[:1])
 
 
 def test_what_another_engine_cannot_do_is_refused_by_name(export, narrow_model):
