@@ -34,10 +34,11 @@ from data_generator.files.discovery import (
     read_pair_list,
 )
 from data_generator.files.layouts import Layout, find_layout, variants_of
-from data_generator.files.legends import Legend, find_legend, read_legend
+from data_generator.files.legends import Legend, find_legend, read_legend, transparent_color
 from data_generator.files.masks import Conversion, own_conversion
 from data_generator.files.palettes import color_palette
 from data_generator.files.processed import converted_labels
+from data_generator.files.reading import ColorRule
 from data_generator.files.splits import Folds, begin_with, divide
 from data_generator.transforms.options import TRANSFORM_NAMES
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
@@ -96,6 +97,8 @@ class BatchGenerator:
             Without it labels of two classes that hold 0 and 255 alone are background and foreground.
         color_tolerance: Where labels are colours: how far a colour may be from that of a class, the largest difference
             in a channel. 0 refuses other colours; some 40 take borders that are anti-aliased or went through JPEG.
+        label_transparency: Where labels are colours: what transparent pixels are, the name of a class, or 'void' for
+            what never counts. None refuses them.
         pairs: A list of (image, label) or of images, or the path of a text or CSV file of them, instead of
             `image_dirs` and all that says which files in these belong together. `Pair`s, as those of another
             BatchGenerator, are taken as they are, whatever `root_dir`.
@@ -136,6 +139,7 @@ class BatchGenerator:
         ignore_id: Optional[int] = None,
         id_map: Optional[Union[Mapping[int, int], np.ndarray]] = None,
         color_tolerance: int = 0,
+        label_transparency: Optional[str] = None,
         pairs: Optional[Union[str, Sequence]] = None,
         seed: int = 0,
         image_rules: ImageRules = RGB_RULES,
@@ -194,7 +198,8 @@ class BatchGenerator:
         self.root_dir = _common_root(self.pairs) if root_dir is None else os.fspath(root_dir)
         self.export_dir = export_dir
         self.seed = seed
-        self.color_tolerance = color_tolerance
+        self.color_tolerance, self.label_transparency = color_tolerance, label_transparency
+        self._color_rule = _color_rule(self.label_space, color_tolerance, label_transparency)
         self._conversion = _said_conversion(self._layout, id_map, self.was_converted)
         self._fingerprint: Optional[str] = None
         self._mean_color: Optional[Tuple[float, ...]] = None
@@ -483,7 +488,7 @@ class BatchGenerator:
             conversion.id_map,
             conversion.color_map,
             self.was_converted,
-            self.color_tolerance,
+            self._color_rule,
             self.label_space if is_named else None,
             self.image_rules,
         )
@@ -504,6 +509,17 @@ def _without_writing_options(options: Mapping[str, Any]) -> Dict[str, Any]:
         )
     accepted = ('to_disk', 'convert_to_one_hot', 'shuffle', 'batch_size')
     return {name: value for name, value in options.items() if name not in accepted}
+
+
+def _color_rule(space: Optional[LabelSpace], tolerance: int, transparency: Optional[str]) -> ColorRule:
+    if transparency is None:
+        return ColorRule(tolerance)
+    if space is None:
+        raise ValueError(
+            'label_transparency is {!r}, and no class is known. Give the classes with their colours '
+            '(label_space).'.format(transparency)
+        )
+    return ColorRule(tolerance, transparent_color(space, transparency))
 
 
 def _legend_beside(path: str) -> Optional[Legend]:

@@ -29,6 +29,9 @@ IMAGE_EXTENSIONS = ('png', 'jpg', 'jpeg', 'tif', 'tiff', 'webp', 'bmp')
 
 _LABEL_EXTENSIONS = ('.png', '.tif', '.tiff')
 
+#: Formats that change values, by what `helpers.image_headers` calls them.
+LOSSY_FORMATS = ('jpeg', 'webp', 'jp2')
+
 # Folders in which systems keep what is no image of anybody's: Synology's thumbnails, and what macOS adds to archives.
 _FOLDERS_OF_SYSTEMS = ('@eadir', '__macosx', '#recycle', '$recycle.bin', 'lost+found')
 
@@ -58,6 +61,14 @@ class NotRgbError(ValueError):
     def __init__(self, message: str, kind: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class TransparentLabelError(ValueError):
+    """Colour labels with transparent pixels came, and nobody said what these are; `share` of the pixels are."""
+
+    def __init__(self, message: str, share: float) -> None:
+        super().__init__(message)
+        self.share = share
 
 
 def read_image(path: PathLike, convert: bool = False, rules: Optional[ImageRules] = None) -> np.ndarray:
@@ -130,7 +141,7 @@ def read_label_file(path: PathLike) -> LabelFile:
     """
     data = _read_bytes(path)
     header = _header(data, path)
-    if header.format in ('jpeg', 'webp', 'jp2'):
+    if header.format in LOSSY_FORMATS:
         raise ValueError(
             '{} is a {} file, a format that changes label values. Labels must be stored without loss: '
             'give PNG files.'.format(path, header.format.upper())
@@ -144,17 +155,20 @@ def read_label_file(path: PathLike) -> LabelFile:
     return _labels_by_pillow(data, header, path)
 
 
-def read_color_labels(path: PathLike, lossy: bool = False) -> np.ndarray:
+def read_color_labels(path: PathLike, lossy: bool = False, keep_alpha: bool = False) -> np.ndarray:
     """Reads a label file whose classes are told apart by colour, as the CamVid originals and KITTI Road are.
 
     Args:
         lossy: Whether JPEG, and grey as a colour, are taken: for readers that go to the nearest colour of a table.
+        keep_alpha: Whether transparent pixels are taken: for readers that know what these are.
 
     Returns:
-        A uint8 array of shape [H, W, 3], RGB. An alpha channel that is opaque everywhere is dropped.
+        A uint8 array of shape [H, W, 3], RGB, or with `keep_alpha` [H, W, 4] where some pixels are transparent, with an
+        alpha of 0. A pixel that is transparent in part has the colour that the file gives it.
 
     Raises:
         FileNotFoundError: There is no such file.
+        TransparentLabelError: There are transparent pixels, which may be void or a class.
         ValueError: As `read_labels`, and for a file of class IDs, which `read_labels` reads.
     """
     data = _read_bytes(path)
@@ -174,9 +188,17 @@ def read_color_labels(path: PathLike, lossy: bool = False) -> np.ndarray:
                 path, _describe(values)
             )
         )
-    if values.shape[2] == 4 and values[..., 3].min() < 255:
-        raise ValueError('{} has transparent pixels, whose class is unknown. Store labels without alpha.'.format(path))
-    return np.ascontiguousarray(values[..., :3])
+    transparent = values[..., 3] == 0 if values.shape[2] == 4 else None
+    if transparent is None or not transparent.any():
+        return np.ascontiguousarray(values[..., :3])
+    if not keep_alpha:
+        raise TransparentLabelError(
+            '{} has transparent pixels ({:.1%}), and may mean two things by them. If they do not count: '
+            "label_transparency='void' (--label-transparency void). If they are a class, such as the background: its "
+            'name instead of void.'.format(path, transparent.mean()),
+            float(transparent.mean()),
+        )
+    return values
 
 
 def write_image(path: PathLike, rgb: np.ndarray) -> None:

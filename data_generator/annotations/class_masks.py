@@ -1,20 +1,17 @@
 """One mask for each class and image: masks/CLASS/NAME.png, or masks/NAME_CLASS.png, beside images/NAME.jpg.
 
-What is not 0 in a mask belongs to its class; in a mask with transparency, what is not transparent.
+`files.class_masks.read_mask` says which pixels of a mask belong to its class.
 """
 
 import os
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-import numpy as np
-
-from data_generator.annotations.bitmaps import window_of_bitmap
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import split_of
+from data_generator.files.class_masks import read_mask
 from data_generator.files.discovery import stem_of
-from helpers.image_headers import read_header
-from helpers.images import natural_sort_key, read_labels
+from helpers.images import natural_sort_key
 from helpers.polygons import Window
 
 # Folders that hold masks and no photographs.
@@ -30,8 +27,11 @@ class _Mask(NamedTuple):
     class_name: str
 
 
-def read_class_masks(folder: Folder, left_out: LeftOut) -> Optional[Source]:
-    """The photographs that have masks; None where there are no masks of single classes."""
+def read_class_masks(folder: Folder, left_out: LeftOut, color_tolerance: int = 0) -> Optional[Source]:
+    """The photographs that have masks; None where there are no masks of single classes.
+
+    `color_tolerance` is that of `read_mask`; the pixels that it moves are counted in `left_out`.
+    """
     is_mask = {path: _is_mask(path, folder.root) for path in folder.images}
     photographs: Dict[str, List[str]] = {}
     for path in folder.images:
@@ -48,11 +48,11 @@ def read_class_masks(folder: Folder, left_out: LeftOut) -> Optional[Source]:
     if not masks:
         return None
     names = sorted({mask.class_name for found in masks.values() for mask in found}, key=natural_sort_key)
-    records = [
-        _record(photograph, sorted(found, key=lambda mask: names.index(mask.class_name)), folder.root)
-        for photograph, found in masks.items()
+    photographed = [
+        _Photograph(path, sorted(found, key=lambda mask: names.index(mask.class_name)), color_tolerance, left_out)
+        for path, found in masks.items()
     ]
-    return Source('masks', records, names)
+    return Source('masks', [one.record(folder.root) for one in photographed], names)
 
 
 def _is_mask(path: str, root: str) -> bool:
@@ -80,41 +80,28 @@ def _of_split(candidates: List[str], mask: str, root: str) -> Optional[str]:
     return candidates[0] if len(candidates) == 1 else None
 
 
-def _record(photograph: str, masks: List[_Mask], root: str) -> Record:
-    def read() -> AnnotatedImage:
-        size = read_mask(masks[0].path).shape
-        shapes = [Shape(mask.class_name, draw=_drawing(mask.path, size)) for mask in masks]
-        return AnnotatedImage(photograph, size, shapes, masks[0].path)
+class _Photograph(NamedTuple):
+    """A photograph and its masks, in the order of their classes."""
 
-    return Record(read, split_of(photograph, root), masks[0].path)
+    path: str
+    masks: List[_Mask]
+    color_tolerance: int
+    left_out: LeftOut
 
+    def record(self, root: str) -> Record:
+        return Record(self._read, split_of(self.path, root), self.masks[0].path)
 
-def _drawing(path: str, size: Tuple[int, int]):  # type: ignore[no-untyped-def]
-    def draw() -> Window:
-        mask = read_mask(path)
-        if mask.shape != size:
-            raise ValueError('a mask of another size than the others of its image')
-        return Window(0, 0, mask)
+    def _read(self) -> AnnotatedImage:
+        size = read_mask(self.masks[0].path, self.color_tolerance)[0].shape
+        shapes = [Shape(mask.class_name, draw=self._drawing(mask.path, size)) for mask in self.masks]
+        return AnnotatedImage(self.path, size, shapes, self.masks[0].path)
 
-    return draw
+    def _drawing(self, path: str, size: Tuple[int, int]):  # type: ignore[no-untyped-def]
+        def draw() -> Window:
+            mask, moved = read_mask(path, self.color_tolerance)
+            if mask.shape != size:
+                raise ValueError('a mask of another size than the others of its image')
+            self.left_out.count_moved(path, moved)
+            return Window(0, 0, mask)
 
-
-def read_mask(path: str) -> np.ndarray:
-    """The pixels of a class, bool [H, W].
-
-    Raises:
-        ValueError: It cannot be read, or has more than two values: which of them belong to the class is not known.
-    """
-    with open(path, 'rb') as file:
-        data = file.read()
-    header = read_header(data)
-    if header.format == 'png' and header.has_alpha and not header.has_palette:
-        return window_of_bitmap(data, 0, 0).mask
-    values = read_labels(path)
-    found = np.unique(values)
-    if len(found) > 2 or (len(found) == 2 and found[0] != 0):
-        raise ValueError(
-            '{} holds the values {}{}; a mask of one class holds 0 and one other. Save it without smoothing, as '
-            'PNG.'.format(path, ', '.join(map(str, found[:5].tolist())), ', ...' if len(found) > 5 else '')
-        )
-    return values > 0
+        return draw

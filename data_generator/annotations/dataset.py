@@ -34,7 +34,8 @@ class Options(NamedTuple):
     image_dir: where the images are, if not with the annotations. kind: of `recognise.NAMES`. order: 'file', later
     shapes over earlier ones, or 'area', smaller over larger. rest: 'background' or 'void', what pixels without a shape
     are. classes: those to take, in this order. void: classes whose pixels never count. val_share, seed, lists: see
-    `splits.assign_splits`. copy_images: whether images are copied; links otherwise.
+    `splits.assign_splits`. copy_images: whether images are copied; links otherwise. color_tolerance: of masks of single
+    classes, see `files.class_masks.read_mask`.
     """
 
     image_dir: Optional[str] = None
@@ -47,6 +48,7 @@ class Options(NamedTuple):
     seed: int = 0
     lists: Dict[str, str] = {}
     copy_images: bool = False
+    color_tolerance: int = 0
 
 
 DEFAULTS = Options()
@@ -56,7 +58,7 @@ class Imported(NamedTuple):
     """What was made.
 
     kind: the tool. splits: images per split. objects: per label. pixels: per class, void last. left_out: places by
-    reason.
+    reason. moved: pixels that count as another colour than they have, per mask.
     """
 
     out_dir: str
@@ -68,6 +70,7 @@ class Imported(NamedTuple):
     objects: Dict[str, int]
     pixels: List[int]
     left_out: Dict[str, List[str]]
+    moved: Dict[str, int]
 
 
 class _Planned(NamedTuple):
@@ -100,7 +103,7 @@ def import_annotations(source: str, out_dir: str, options: Options = DEFAULTS, p
     _check_options(options)
     with atomic_directory(out_dir) as root:
         folder, left_out = Folder(source, options.image_dir), LeftOut()
-        annotations = read_source(folder, options.kind, left_out)
+        annotations = read_source(folder, options.kind, left_out, options.color_tolerance)
         planned, objects = _plan(annotations, folder, left_out, progress)
         order, rest = options.order or annotations.order, options.rest or annotations.rest
         classes = plan_classes(annotations, list(objects), rest, options.classes, options.void)
@@ -129,6 +132,7 @@ def import_annotations(source: str, out_dir: str, options: Options = DEFAULTS, p
             named,
             writer.pixels.tolist(),
             left_out.places,
+            left_out.moved,
         )
         _write_texts(root, imported)
     return imported
@@ -319,6 +323,12 @@ def describe(imported: Imported) -> str:
     absent = [name for name, count in zip(space.class_names, imported.pixels) if not count]
     if absent:
         lines.append('without a pixel: {}'.format(', '.join(absent)))
+    if imported.moved:
+        lines.append(
+            'neither black nor white: {} pixels of {} masks, which count as the nearer of the two'.format(
+                sum(imported.moved.values()), len(imported.moved)
+            )
+        )
     for reason, places in imported.left_out.items():
         lines.append('left out: {} {}, the first: {}'.format(len(places), reason, places[0]))
     return '\n'.join(lines)

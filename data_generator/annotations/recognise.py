@@ -39,20 +39,22 @@ _MASKS = 'masks'
 NAMES = (*FORMATS, _MASKS)
 
 
-def read_source(folder: Folder, name: Optional[str], left_out: LeftOut) -> Source:
+def read_source(folder: Folder, name: Optional[str], left_out: LeftOut, color_tolerance: int = 0) -> Source:
     """The annotations in a folder.
 
     Arguments:
         name: Of NAMES; None to tell it by the content.
+        color_tolerance: Of masks of single classes, see `files.class_masks.read_mask`.
 
     Raises:
         DataError: There are no annotations, or of several tools, or a file of many images is damaged.
+        ValueError: A tolerance came, and the annotations are no masks of single classes.
     """
     found = _documents_by_format(folder, [name] if name in FORMATS else [] if name else list(FORMATS), left_out)
     if name is None and len(found) > 1:
         found.pop('yolo', None)  # lists of names and the like look like its files
     if not found:
-        masks = class_masks.read_class_masks(folder, left_out) if name in (None, _MASKS) else None
+        masks = class_masks.read_class_masks(folder, left_out, color_tolerance) if name in (None, _MASKS) else None
         if masks is not None:
             return masks
         raise DataError(
@@ -68,6 +70,11 @@ def read_source(folder: Folder, name: Optional[str], left_out: LeftOut) -> Sourc
             )
         )
     ((kind_name, documents),) = found.items()
+    if color_tolerance:
+        raise ValueError(
+            '--color-tolerance is {}, and is about masks of single classes; {} holds annotations of {}. Leave it '
+            'out.'.format(color_tolerance, folder.root, kind_name)
+        )
     try:
         return FORMATS[kind_name].read(folder, documents, left_out)
     except DataError:

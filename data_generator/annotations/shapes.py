@@ -74,10 +74,16 @@ class Source(NamedTuple):
 
 
 class LeftOut:
-    """What was left out and why: reasons with the places that they are about."""
+    """What was left out and why: reasons with their places; and masks that were not taken as they are.
+
+    Attributes:
+        places: By reason.
+        moved: For each mask with pixels that count as another colour than they have, how many these are.
+    """
 
     def __init__(self) -> None:
         self.places: Dict[str, List[str]] = {}
+        self.moved: Dict[str, int] = {}
         self._is_paused = False
 
     @contextlib.contextmanager
@@ -93,6 +99,11 @@ class LeftOut:
         if self._is_paused:
             return
         self.places.setdefault(reason, []).append(place)
+
+    def count_moved(self, path: str, pixels: int) -> None:
+        """Notes how many pixels of a mask count as another colour than they have; twice is once."""
+        if pixels:
+            self.moved[path] = pixels
 
     def readable(
         self, objects: Iterable[Any], shapes_of: Callable[[Any], Sequence[Shape]], place: str, what: str = 'objects'

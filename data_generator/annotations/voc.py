@@ -21,6 +21,7 @@ from helpers.polygons import Window
 
 _MASK_FOLDER = 'SegmentationClass'
 _COLOR_FILE = 'labelmap.txt'
+_NOTHING = -1  # in place of a colour where a mask is transparent
 
 
 def is_voc(root: Element) -> bool:
@@ -113,17 +114,21 @@ def _points(polygon: Optional[Element]) -> Optional[np.ndarray]:
 
 
 def _codes(path: str) -> np.ndarray:
-    """A number for the colour of each pixel of a mask, int32 [H, W]."""
-    return read_color_labels(path).astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    """A number for the colour of each pixel of a mask, int32 [H, W]; -1 for those that are transparent."""
+    colors = read_color_labels(path, keep_alpha=True).astype(np.int32)
+    codes = colors[..., :3] @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    if colors.shape[2] == 4:
+        codes[colors[..., 3] == 0] = _NOTHING
+    return codes
 
 
 def _shapes_of_mask(path: str, codes: np.ndarray, colors: Dict[str, Color]) -> List[Shape]:
-    """A shape for each colour of a mask; the border of objects in VOC is void."""
+    """A shape for each colour of a mask, and none where it is transparent; the border of objects in VOC is void."""
     classes: Dict[int, object] = {_code(color): name for name, color in colors.items()}
     for color in VOC.ignore_colors:
         classes.setdefault(_code(color), VOID)
     shapes = []
-    for code in np.unique(codes).tolist():
+    for code in np.unique(codes[codes != _NOTHING]).tolist():
         if code not in classes:
             raise DataError(
                 '{} has the colour {}, which is none of the classes. List all in {}, a line name:r,g,b:: each.'.format(

@@ -11,7 +11,7 @@ from data_generator.batches.batching import Made, Sample, sample_rng
 from data_generator.files.cache import PairCache
 from data_generator.files.discovery import Pair
 from data_generator.files.palettes import PaletteRule
-from data_generator.files.reading import LabelReader, LegalIds, naming_the_file, read_pair
+from data_generator.files.reading import EXACT_COLORS, ColorRule, LabelReader, LegalIds, naming_the_file, read_pair
 from data_generator.transforms.augmentations import AUGMENTATIONS
 from data_generator.transforms.options import TRANSFORM_NAMES
 from data_generator.transforms.pipeline import Pipeline, build_pipeline
@@ -38,7 +38,7 @@ class Dataset(NamedTuple):
         ignore_id: The ID of pixels that never count.
         id_map, color_map: From what the label files hold to class IDs; None where they hold class IDs.
         was_converted: Whether `process_all` wrote the labels, from others that held no class IDs.
-        color_tolerance: How far a colour may be from the nearest of `color_map`, in each channel.
+        color_rule: Which colours beside those of `color_map` are taken.
         space: The label space, where its colours are those of the dataset.
         image_rules: How images that are not 8-bit RGB are read.
     """
@@ -51,7 +51,7 @@ class Dataset(NamedTuple):
     id_map: Any
     color_map: Any
     was_converted: bool
-    color_tolerance: int = 0
+    color_rule: ColorRule = EXACT_COLORS
     space: Optional[LabelSpace] = None
     image_rules: ImageRules = RGB_RULES
 
@@ -136,13 +136,15 @@ def build_sample_maker(
         options['pad_value'] = (0,) * num_channels  # of nothing, as nothing is padded
     pipeline = build_pipeline(**options)
     # What is in the cache was checked when it was put there, so by the same rule.
-    key = '{} {} {} {}'.format(pipeline.prepare_key, num_classes, ignore_id, dataset.color_tolerance)
+    key = '{} {} {} {}'.format(pipeline.prepare_key, num_classes, ignore_id, dataset.color_rule.tolerance)
+    if dataset.color_rule.transparent is not None:
+        key += ' {}'.format(dataset.color_rule.transparent)
     if dataset.image_rules != RGB_RULES:
         key += ' {}'.format(dataset.image_rules)
     cache = None if cache_dir is None else PairCache(os.fspath(cache_dir), key)
     one_hot_classes = _one_hot_classes(dataset) if convert_to_one_hot else None
     palettes = PaletteRule([pair.label for pair in dataset.pairs if pair.label is not None], dataset.space, id_map)
-    labels = LabelReader(legal_ids, palettes, colors, dataset.color_tolerance)
+    labels = LabelReader(legal_ids, palettes, colors, dataset.color_rule)
     return SampleMaker(dataset.pairs, pipeline, labels, one_hot_classes, ignore_id, cache, seed, dataset.image_rules)
 
 

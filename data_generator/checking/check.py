@@ -17,10 +17,11 @@ from data_generator.errors import DataError
 from data_generator.files.counting import class_pixels
 from data_generator.files.discovery import Pair
 from data_generator.files.layouts import Layout
-from data_generator.files.legends import Legend, find_legend, read_legend
+from data_generator.files.legends import Legend, find_legend, read_legend, transparent_color
 from data_generator.files.masks import ask, num_classes_of, own_conversion, readings, spell
 from data_generator.files.palettes import PaletteRule
 from data_generator.files.processed import converted_labels
+from data_generator.files.reading import ColorRule
 from helpers.aliases import Size
 from helpers.class_weights import median_frequency_weights
 from helpers.image_rules import RGB_RULES, ImageRules
@@ -52,6 +53,7 @@ def check_dataset(
     id_map: Optional[Mapping[int, int]] = None,
     legend: Optional[Legend] = None,
     color_tolerance: int = 0,
+    label_transparency: Optional[str] = None,
 ) -> DatasetReport:
     """Reads a whole dataset and reports what it is, what is wrong with it, and what to train it with.
 
@@ -66,9 +68,11 @@ def check_dataset(
         legend: For such a dataset: its classes, and the colours that stand for them in labels; None for the one that is
             found beside it.
         color_tolerance: How far a colour in a label may be from that of a class, in each channel.
+        label_transparency: What transparent pixels in such labels are: the name of a class, or 'void'.
 
     Raises:
-        ValueError: No such layout; the directories are of different layouts; what a named layout says was given.
+        ValueError: No such layout; the directories are of different layouts; what a named layout says was given; no
+            such class.
         FileNotFoundError: No such directory.
         DataError: No images.
     """
@@ -77,7 +81,7 @@ def check_dataset(
     _check_one_space(surveys)
     if ignore_id is None and legend is not None:
         ignore_id = legend.ignore_id
-    said = Said(num_classes, ignore_id, id_map, legend, color_tolerance)
+    said = Said(num_classes, ignore_id, id_map, legend, color_tolerance, label_transparency)
     if surveys[0].knows_classes:
         _check_nothing_said(surveys[0].layout, said)
     else:
@@ -101,7 +105,16 @@ class Said(NamedTuple):
     id_map: Optional[Mapping[int, int]]
     legend: Optional[Legend]
     color_tolerance: int
+    label_transparency: Optional[str] = None
     legend_path: Optional[str] = None
+
+    @property
+    def color_rule(self) -> ColorRule:
+        """Which colours beside those of the classes are taken. Raises ValueError."""
+        if self.label_transparency is None:
+            return ColorRule(self.color_tolerance)
+        space = self.space or generic_label_space(2)
+        return ColorRule(self.color_tolerance, transparent_color(space, self.label_transparency))
 
     @property
     def space(self) -> Optional[LabelSpace]:
@@ -168,7 +181,7 @@ def _look(found: Survey, said: Said) -> LabelLook:
         return LabelLook(PaletteRule(labels, found.layout.label_space, found.layout.id_map), found.layout.color_map)
     space = said.space
     has_colors = space is not None and has_own_colors(space)
-    look = LabelLook(PaletteRule(labels, space if has_colors else None), None, said.color_tolerance)
+    look = LabelLook(PaletteRule(labels, space if has_colors else None), None, said.color_rule)
     if space is None or not has_colors or said.id_map is not None:
         return look
     conversion = own_conversion(labels, space, said_ignore_id=True)
@@ -439,6 +452,7 @@ def _report(
         class_weights=median_frequency_weights(pixels) if pixels.any() else None,
         said_ignore_id=said.ignore_id is not None,
         color_tolerance=said.color_tolerance,
+        label_transparency=said.label_transparency,
         legend_path=said.legend_path,
     )
 

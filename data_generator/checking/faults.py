@@ -75,6 +75,13 @@ FAULT_KINDS = {
         'Write them as PNG, or have them read by the nearest colour: --colors FILE --color-tolerance 40',
         hides_classes=True,
     ),
+    'transparent_label': FaultKind(
+        True,
+        'labels with transparent pixels',
+        'Say what these are: --label-transparency void if they do not count, or --label-transparency CLASS if they are '
+        'a class such as the background',
+        hides_classes=True,
+    ),
     'color_label': FaultKind(
         True,
         'labels that hold colours',

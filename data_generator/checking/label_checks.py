@@ -9,20 +9,20 @@ from data_generator.checking.faults import Fault
 from data_generator.errors import DataError
 from data_generator.files.discovery import LOSSY_EXTENSIONS
 from data_generator.files.palettes import PaletteRule
+from data_generator.files.reading import EXACT_COLORS, ColorRule, read_colors
 from helpers.aliases import Color
-from helpers.ground_truth import nearest_colors
-from helpers.images import read_color_labels, read_label_file
+from helpers.images import TransparentLabelError, read_color_labels, read_label_file
 
 
 class LabelLook(NamedTuple):
-    """How labels are looked at: as IDs, or as the colours of `color_map`, within `tolerance` of it in each channel.
+    """How labels are looked at: as IDs, or as the colours of `color_map`, by `color_rule`.
 
     `id_map` is what IDs mean where the colours of the classes say that.
     """
 
     palettes: PaletteRule
     color_map: Optional[Mapping[Color, int]] = None
-    tolerance: int = 0
+    color_rule: ColorRule = EXACT_COLORS
     id_map: Optional[Mapping[int, int]] = None
 
 
@@ -50,6 +50,8 @@ def check_label(path: str, look: LabelLook, faults: List[Fault]) -> Tuple[Option
         return _colors(path, look) if look.color_map is not None else _ids(path, look, faults)
     except DataError as error:
         faults.append(Fault('palette_differs', path, str(error)))
+    except TransparentLabelError as error:
+        faults.append(Fault('transparent_label', path, '{:.1%} of the pixels'.format(error.share)))
     except (ValueError, OSError) as error:
         is_lossy = path.lower().endswith(LOSSY_EXTENSIONS)
         if look.color_map is None and (is_lossy or 'holds colours' in str(error)) and _is_colored(path):
@@ -70,22 +72,20 @@ def _ids(path: str, look: LabelLook, faults: List[Fault]) -> Tuple[LabelFacts, n
 
 
 def _colors(path: str, look: LabelLook) -> Tuple[LabelFacts, np.ndarray]:
-    colors, moved = read_color_labels(path, lossy=look.tolerance > 0), 0
-    if look.tolerance:
-        colors, moved = nearest_colors(colors, look.color_map or {}, look.tolerance)
+    colors, moved = read_colors(path, look.color_map or {}, look.color_rule)
     return LabelFacts(colors.shape[:2], count_values(colors), moved=moved), colors
 
 
 def _is_colored(path: str) -> bool:
     try:
-        read_color_labels(path, lossy=True)
+        read_color_labels(path, lossy=True, keep_alpha=True)
     except (ValueError, OSError):
         return False
     return True
 
 
 def _unnamed_colors(path: str, faults: List[Fault]) -> Tuple[LabelFacts, np.ndarray]:
-    colors = read_color_labels(path, lossy=True)
+    colors = np.ascontiguousarray(read_color_labels(path, lossy=True, keep_alpha=True)[..., :3])
     values = count_values(colors)
     most = sorted(values.items(), key=lambda item: -item[1])[:3]
     faults.append(

@@ -78,6 +78,7 @@ class DatasetReport(NamedTuple):
         class_weights: Median frequency weights of the training images, [C]; None without labels.
         said_ignore_id: Whether the caller said which ID is ignored.
         color_tolerance: How far a colour in a label may be from that of a class.
+        label_transparency: What transparent pixels in labels are, as the caller said.
         legend_path: The table of classes that was found beside the data.
     """
 
@@ -90,6 +91,7 @@ class DatasetReport(NamedTuple):
     class_weights: Optional[np.ndarray]
     said_ignore_id: bool = False
     color_tolerance: int = 0
+    label_transparency: Optional[str] = None
     legend_path: Optional[str] = None
 
     @property

@@ -1,26 +1,41 @@
-"""Labels that come as one mask for each class: put together into one label an image."""
+"""Masks of single classes: read, and put together into one label an image.
+
+What is not 0 in a mask belongs to its class; in a mask with transparent pixels, what is not transparent.
+"""
 
 import os
-from typing import Dict, List, Sequence
+from typing import Dict, List, Sequence, Tuple
 
+import cv2
 import numpy as np
 
 from data_generator.errors import DataError
 from data_generator.files.discovery import LABEL_EXTENSIONS, list_files, stem_of
-from helpers.images import read_labels, write_labels
+from helpers.ground_truth import nearest_colors
+from helpers.image_headers import read_header
+from helpers.images import LOSSY_FORMATS, read_color_labels, read_labels, write_labels
+
+_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
+_FARTHEST_GREY = 127  # from the nearer of the two
 
 
-def combine(label_dir: str, class_names: Sequence[str], out_dir: str, ignore_overlaps: bool = False) -> List[str]:
+def combine(
+    label_dir: str,
+    class_names: Sequence[str],
+    out_dir: str,
+    ignore_overlaps: bool = False,
+    color_tolerance: int = 0,
+) -> List[str]:
     """Writes one label for each image from masks of single classes: class 0 is what no mask marks.
 
     A mask lies in the folder of its class (`road/a.png`) or has its class behind its name (`a_road.png`, `a-road.png`).
-    What is not 0 in it belongs to the class.
 
     Args:
         label_dir: Below which the masks lie.
         class_names: The classes, which get the IDs 1, 2, ... in this order.
         out_dir: Where `NAME.png` is written, class IDs, uint8; a file that is there is never replaced.
         ignore_overlaps: Whether pixels that two masks mark get 255, which is ignored; they are refused otherwise.
+        color_tolerance: See `read_mask`.
 
     Returns:
         The files that were written.
@@ -38,8 +53,52 @@ def combine(label_dir: str, class_names: Sequence[str], out_dir: str, ignore_ove
         if os.path.lexists(path):
             raise FileExistsError('{} exists already. Give another out_dir.'.format(path))
     for name, paths in masks.items():
-        write_labels(targets[name], _combined(paths, ignore_overlaps))
+        write_labels(targets[name], _combined(paths, ignore_overlaps, color_tolerance))
     return sorted(targets.values())
+
+
+def read_mask(path: str, color_tolerance: int = 0) -> Tuple[np.ndarray, int]:
+    """Reads the pixels of a class.
+
+    Args:
+        color_tolerance: How far a pixel of a smoothed mask, or of one in JPEG, may be from black or white, in each
+            channel; it then counts as the nearer of the two. 0 refuses such masks.
+
+    Returns:
+        bool [H, W], and the number of pixels that counted as another colour than they have.
+
+    Raises:
+        FileNotFoundError: It is gone.
+        ValueError: It cannot be read, or has more than two values: which of them belong to the class is not known.
+    """
+    with open(path, 'rb') as file:
+        data = file.read()
+    header = read_header(data)
+    if header.format == 'png' and header.has_alpha and not header.has_palette:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if pixels is not None and pixels.shape[-1] == 4 and (pixels[..., 3] == 0).any():
+            return pixels[..., 3] > 0, 0
+    if header.format in LOSSY_FORMATS:
+        return _nearer_of_two(path, color_tolerance)
+    values = read_labels(path)
+    found = np.unique(values[values > 0])
+    return (values > 0, 0) if len(found) < 2 else _nearer_of_two(path, color_tolerance)
+
+
+def _nearer_of_two(path: str, tolerance: int) -> Tuple[np.ndarray, int]:
+    """A mask in which each pixel within the tolerance of black or white is that."""
+    colors = read_color_labels(path, lossy=True)
+    distance = int(np.minimum(colors.max(axis=2), 255 - colors.min(axis=2)).max())
+    if distance > _FARTHEST_GREY:
+        raise ValueError('{} holds colours; a mask of one class holds 0 and one other value.'.format(path))
+    if distance > tolerance:  # said in the same words for all files, so that reports count them as one reason
+        raise ValueError(
+            '{} has pixels between black and white; a mask of one class holds 0 and one other value. Save it without '
+            'smoothing, as PNG, or take pixels up to N away from black or white as that: --color-tolerance N, of which '
+            '{} takes all.'.format(path, _FARTHEST_GREY)
+        )
+    colors, moved = nearest_colors(colors, (_BLACK, _WHITE), tolerance)
+    return colors[..., 0] > 0, moved
 
 
 def _masks_by_name(label_dir: str, class_names: Sequence[str]) -> Dict[str, Dict[int, str]]:
@@ -60,10 +119,13 @@ def _masks_by_name(label_dir: str, class_names: Sequence[str]) -> Dict[str, Dict
     return found
 
 
-def _combined(paths: Dict[int, str], ignore_overlaps: bool) -> np.ndarray:
+def _combined(paths: Dict[int, str], ignore_overlaps: bool, color_tolerance: int) -> np.ndarray:
     label = None
     for class_id, path in sorted(paths.items()):
-        marked = read_labels(path) > 0
+        try:
+            marked = read_mask(path, color_tolerance)[0]
+        except ValueError as error:
+            raise DataError(str(error)) from error
         if label is None:
             label = np.zeros(marked.shape, np.uint8)
         if marked.shape != label.shape:

@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tu
 
 from data_generator.errors import DataError
 from helpers.aliases import Color
-from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space
+from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
 
 #: Files that are looked for beside the data.
 LEGEND_NAMES = ('classes.json', 'classes.txt', 'label_map.pbtxt', 'labelmap.txt')
@@ -97,6 +97,38 @@ def find_legend(label_dir: str, image_dir: str) -> Optional[str]:
             if os.path.isfile(path):
                 return path
     return None
+
+
+def transparent_color(space: LabelSpace, name: str) -> Color:
+    """Finds the colour that transparent pixels of colour labels stand for.
+
+    Args:
+        space: The classes and their colours.
+        name: Of the class that these pixels are, or 'void', which stands for the first colour that does not count.
+
+    Raises:
+        ValueError: There is no such class, or the classes have no colours of their own.
+    """
+    if not has_own_colors(space):
+        raise ValueError(
+            'label_transparency is {!r}, and is about labels that hold colours. Give a table of them (--colors FILE), '
+            'or leave it out.'.format(name)
+        )
+    if name in space.class_names:
+        return space.colors[space.class_names.index(name)]
+    is_void = isinstance(name, str) and name.lower() in VOID_NAMES
+    if is_void and space.ignore_colors:
+        return space.ignore_colors[0]
+    if is_void:
+        raise ValueError(
+            'label_transparency is {!r}, and no colour of the table is one that does not count. Add a line to the '
+            'table, with a colour that no class has: void 1 2 3.'.format(name)
+        )
+    raise ValueError(
+        "label_transparency is {!r}; it has to be 'void' or the name of a class: {}.".format(
+            name, ', '.join(space.class_names)
+        )
+    )
 
 
 def parse_color(value: Any) -> Color:

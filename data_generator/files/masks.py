@@ -104,7 +104,7 @@ def _by_color(labels: Sequence[str], space: LabelSpace) -> Optional[Conversion]:
 
 def _holds_colors(path: str) -> bool:
     try:
-        read_color_labels(path, lossy=True)
+        read_color_labels(path, lossy=True, keep_alpha=True)
     except (ValueError, OSError):
         return False
     return True

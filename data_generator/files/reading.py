@@ -1,7 +1,7 @@
 """Reading the two files of a pair, and refusing labels that belong to no class."""
 
 import contextlib
-from typing import Any, Iterator, Mapping, Optional, Tuple
+from typing import Any, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -114,6 +114,38 @@ class LegalIds:
         )
 
 
+class ColorRule(NamedTuple):
+    """How colours in labels are taken.
+
+    tolerance: how far a colour may be from the nearest of the table, in each channel. transparent: the colour of the
+    table that transparent pixels get; None to refuse them.
+    """
+
+    tolerance: int = 0
+    transparent: Optional[Color] = None
+
+
+#: Those of the table, and no others.
+EXACT_COLORS = ColorRule()
+
+
+def read_colors(path: str, table: Mapping[Color, int], rule: ColorRule) -> Tuple[np.ndarray, int]:
+    """Reads labels that hold colours, uint8 [H, W, 3], and counts the pixels that got a colour of the table.
+
+    Raises:
+        FileNotFoundError: The file is gone.
+        ValueError: It cannot be read, or holds no colours, or transparent pixels that no rule names.
+    """
+    colors = read_color_labels(path, lossy=rule.tolerance > 0, keep_alpha=rule.transparent is not None)
+    is_transparent = colors[..., 3] == 0 if colors.shape[2] == 4 else None
+    colors, moved = np.ascontiguousarray(colors[..., :3]), 0
+    if is_transparent is not None:
+        colors[is_transparent] = rule.transparent
+    if rule.tolerance:
+        colors, moved = nearest_colors(colors, table, rule.tolerance)
+    return colors, moved
+
+
 class LabelReader:
     """Reads label files as the numbers or colours that a pipeline converts, and refuses what is no class.
 
@@ -121,7 +153,7 @@ class LabelReader:
         legal_ids: Which IDs the files may hold.
         palettes: What their palettes mean.
         color_map: From colours to IDs where files hold colours; None where they hold IDs.
-        color_tolerance: How far a colour may be from the nearest of the map, in each channel.
+        color_rule: Which other colours are taken.
     """
 
     def __init__(
@@ -129,12 +161,12 @@ class LabelReader:
         legal_ids: LegalIds,
         palettes: PaletteRule,
         color_map: Optional[Mapping[Color, int]] = None,
-        color_tolerance: int = 0,
+        color_rule: ColorRule = EXACT_COLORS,
     ) -> None:
         self._legal_ids = legal_ids
         self._palettes = palettes
         self._color_map = color_map
-        self._tolerance = color_tolerance
+        self._color_rule = color_rule
 
     def read(self, path: str) -> np.ndarray:
         """IDs as in the file, uint8 or uint16 [H, W], or colours, uint8 [H, W, 3].
@@ -145,8 +177,7 @@ class LabelReader:
             DataError: It holds illegal IDs.
         """
         if self._color_map is not None:
-            colors = read_color_labels(path, lossy=self._tolerance > 0)
-            return nearest_colors(colors, self._color_map, self._tolerance)[0] if self._tolerance else colors
+            return read_colors(path, self._color_map, self._color_rule)[0]
         label = self._palettes.ids(read_label_file(path), path)
         self._legal_ids.check(label, path)
         return label.astype(np.uint8, copy=False) if self._legal_ids.fit_8_bits else label

@@ -20,7 +20,9 @@ DESCRIPTION = """Reads every file of a dataset and reports what was recognised, 
 the classes with their shares and weights, and the fcn8s train line to go on with. Exit status: 0 if training can start,
 1 if not, 2 if there is nothing to check."""
 
-# Images of several sizes are trained on in crops: as large as the smallest image allows, and no larger than this.
+# Images of several sizes are trained on in crops: of a size that all but this share of the images have, and no larger
+# than this. Smaller images are padded, and what is padded does not count.
+PADDED_SHARE = 0.1
 LARGEST_CROP = (512, 1024)
 
 
@@ -84,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         id_map=None if args.id_map is None else labels.parse_id_map(args.id_map),
         legend=labels.legend_of(args),
         color_tolerance=args.color_tolerance or 0,
+        label_transparency=args.label_transparency,
     )
     command = train_command(report, args.colors, args.class_names, image_words(args))
     if args.json:
@@ -139,7 +142,7 @@ def train_command(
         words += [] if val is None else ['--val-images', val.image_dir, '--val-labels', val.label_dir]
         words += _label_words(report, colors, class_names)
     words += images
-    words += _crop_words([size for split in report.splits for size, _ in split.sizes])
+    words += _crop_words([size for split in report.splits for size, count in split.sizes for _ in range(count)])
     return ' '.join(['fcn8s train'] + [shlex.quote(word) for word in words] + ['--encoder ENCODER'])
 
 
@@ -160,14 +163,16 @@ def _label_words(report: 'DatasetReport', colors: Optional[str], class_names: Op
         words += ['--id-map', spell(report.layout.id_map)]
     if report.said_ignore_id or (report.layout.id_map is None and report.layout.color_map is None):
         words += ['--ignore-id', str(report.label_space.ignore_id)]
-    return words + (['--color-tolerance', str(report.color_tolerance)] if report.color_tolerance else [])
+    words += ['--color-tolerance', str(report.color_tolerance)] if report.color_tolerance else []
+    return words + (['--label-transparency', report.label_transparency] if report.label_transparency else [])
 
 
 def _crop_words(sizes: List[Any]) -> List[str]:
     if len(set(sizes)) <= 1:
         return []
+    place = int(PADDED_SHARE * len(sizes))
     return ['--crop'] + [
-        str(min([largest] + [size[axis] for size in sizes])) for axis, largest in enumerate(LARGEST_CROP)
+        str(min(largest, sorted(size[axis] for size in sizes)[place])) for axis, largest in enumerate(LARGEST_CROP)
     ]
 
 
@@ -208,7 +213,11 @@ def _write_preview(path: str, report: 'DatasetReport', rules: Any, palette: str)
         print('fcn8s check: no preview, for there is no pair without an error', file=sys.stderr)
         return
     generator = BatchGenerator(
-        pairs=split.good_pairs, layout=report.layout, color_tolerance=report.color_tolerance, image_rules=rules
+        pairs=split.good_pairs,
+        layout=report.layout,
+        color_tolerance=report.color_tolerance,
+        label_transparency=report.label_transparency,
+        image_rules=rules,
     )
     transforms = typical_augmentation(split.sizes[0][0])
     write_image(path, preview_grid(generator, transforms, mean_picture=split.mean_picture, palette=palette))

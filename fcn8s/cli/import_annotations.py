@@ -5,6 +5,7 @@ import os
 import shlex
 from typing import Any
 
+from fcn8s.cli.options.labels import tolerance
 from fcn8s.cli.terminal import pretrained_encoder, program
 
 DESCRIPTION = """Makes a dataset that fcn8s check, train and evaluate take (images/SPLIT, labels/SPLIT, classes.json)
@@ -49,6 +50,14 @@ def _add_label_arguments(group: Any) -> None:
         '--classes', nargs='+', metavar='NAME', help='take these classes alone, in this order (default: all)'
     )
     group.add_argument(
+        '--color-tolerance',
+        type=tolerance,
+        default=0,
+        metavar='N',
+        help='in masks of single classes: take pixels up to N away from black or white as that, for smoothed borders '
+        'and JPEG (default: such masks are left out)',
+    )
+    group.add_argument(
         '--void', nargs='+', default=[], metavar='NAME', help='classes whose pixels never count, such as unclear ones'
     )
 
@@ -84,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         lists={split: path for split, path in lists.items() if path is not None},
         copy_images=args.copy,
+        color_tolerance=args.color_tolerance,
     )
     imported = import_annotations(args.source, args.out, options, progress=True)
     print(describe(imported))

@@ -290,12 +290,12 @@ def _open_folders(options: argparse.Namespace, rules: Any) -> Tuple[Any, Optiona
         label_space=train.label_space,
         ignore_id=train.ignore_id,
         id_map=train.conversion.id_map,
+        color_tolerance=train.color_tolerance,
+        label_transparency=train.label_transparency,
         seed=options.seed,
         image_rules=rules,
     )
-    return train, BatchGenerator(
-        [options.val_images], None, [options.val_labels], color_tolerance=train.color_tolerance, **read_alike
-    )
+    return train, BatchGenerator([options.val_images], None, [options.val_labels], **read_alike)
 
 
 def _begun_model(options: argparse.Namespace) -> Optional[str]:

@@ -14,6 +14,7 @@ from PIL import Image
 from helpers import memory
 from helpers.image_rules import ImageRules
 from helpers.images import (
+    TransparentLabelError,
     find_images,
     natural_sort_key,
     read_color_labels,
@@ -276,9 +277,12 @@ def test_colour_labels(tmp_path, rgb):
     np.testing.assert_array_equal(read_color_labels(save(tmp_path / 'a.png', rgb)), rgb)
     opaque = np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])
     np.testing.assert_array_equal(read_color_labels(save(tmp_path / 'b.png', opaque)), rgb)
-    opaque[0, 0, 3] = 9
-    with pytest.raises(ValueError, match='transparent pixels'):
+    opaque[0, 0, 3] = 9  # transparent in part: the colour is still that of the file
+    np.testing.assert_array_equal(read_color_labels(save(tmp_path / 'f.png', opaque)), rgb)
+    opaque[0, 0, 3] = 0
+    with pytest.raises(TransparentLabelError, match=r"do not count: label_transparency='void' .*If they are a class"):
         read_color_labels(save(tmp_path / 'c.png', opaque))
+    np.testing.assert_array_equal(read_color_labels(tmp_path / 'c.png', keep_alpha=True), opaque)
     with pytest.raises(ValueError, match='1 channel of uint8, not 8-bit colours'):
         read_color_labels(save(tmp_path / 'd.png', rgb[..., 0]))
     with pytest.raises(ValueError, match='JPEG file, whose compression changes colours'):

@@ -22,8 +22,9 @@ def add_error_arguments(group: Any) -> None:
 def check_error_arguments(args: argparse.Namespace, streams: Sequence[str]) -> None:
     """Raises ValueError or FileNotFoundError where the flags cannot be followed."""
     if args.error_map is None:
-        for flag, value in (('--id-map', args.id_map), ('--color-tolerance', args.color_tolerance)):
-            if value is not None:
+        for name in ('id_map', 'color_tolerance', 'label_transparency'):
+            if getattr(args, name) is not None:
+                flag = '--' + name.replace('_', '-')
                 raise ValueError('{} is about labels, and came without --error-map LABELS.'.format(flag))
         return
     if streams:

@@ -21,7 +21,7 @@ from fcn8s.cli.options.prediction import (
 from fcn8s.cli.options.workers import add_threads_argument, check_threads, is_sharer, share_of
 
 # Options that mean nothing without another one.
-_BELONG_TO = {'data': ('layout', 'split'), 'images': ('labels', 'id_map', 'color_tolerance')}
+_BELONG_TO = {'data': ('layout', 'split'), 'images': ('labels', 'id_map', 'color_tolerance', 'label_transparency')}
 
 
 # Beyond that, nothing changes in an interval that is quoted with two decimals.

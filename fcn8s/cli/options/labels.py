@@ -21,7 +21,7 @@ def add_label_arguments(group: Any) -> None:
 
 
 def add_reading_arguments(group: Any) -> None:
-    """The two of them that a network, which knows its classes and their colours, leaves open."""
+    """Those of them that a network, which knows its classes and their colours, leaves open."""
     group.add_argument(
         '--id-map', metavar='V:ID,...', help='what values in labels become class IDs, for example 0:0,255:1'
     )
@@ -30,6 +30,11 @@ def add_reading_arguments(group: Any) -> None:
         type=tolerance,
         metavar='N',
         help='in labels that hold colours: take those up to N away from that of a class, for smoothed borders and JPEG',
+    )
+    group.add_argument(
+        '--label-transparency',
+        metavar='void|CLASS',
+        help='in labels that hold colours: what transparent pixels are (default: they are refused)',
     )
 
 
@@ -80,7 +85,11 @@ def dataset_options(options: Any, num_classes: Optional[int]) -> Dict[str, Any]:
 
     num_classes: As the user gave it, or None.
     """
-    made: Dict[str, Any] = dict(ignore_id=options.ignore_id, color_tolerance=options.color_tolerance or 0)
+    made: Dict[str, Any] = dict(
+        ignore_id=options.ignore_id,
+        color_tolerance=options.color_tolerance or 0,
+        label_transparency=options.label_transparency,
+    )
     if options.id_map is not None:
         made['id_map'] = parse_id_map(options.id_map)
     legend = legend_of(options)
@@ -115,11 +124,16 @@ def read_as_trained(args: Any, path: str) -> Dict[str, Any]:
     command = runs.read_config(run).get('command') if os.path.isfile(run.config_path) else None
     if command is not None:
         command = as_trained(command)
-        made = dict(ignore_id=command.get('ignore_id'), color_tolerance=command.get('color_tolerance') or 0)
+        made = dict(
+            ignore_id=command.get('ignore_id'),
+            color_tolerance=command.get('color_tolerance') or 0,
+            label_transparency=command.get('label_transparency'),
+        )
         if command.get('id_map') is not None:
             made['id_map'] = parse_id_map(command['id_map'])
     if args.id_map is not None:
         made['id_map'] = parse_id_map(args.id_map)
-    if args.color_tolerance is not None:
-        made['color_tolerance'] = args.color_tolerance
+    for name in ('color_tolerance', 'label_transparency'):
+        if getattr(args, name) is not None:
+            made[name] = getattr(args, name)
     return made

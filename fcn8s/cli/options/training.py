@@ -37,7 +37,7 @@ _BELONG_TO = {
     'data': ('layout', 'split', 'val_split'),
     'images': (
         ('labels', 'val_images', 'val_labels', 'classes', 'ignore_id')
-        + ('id_map', 'colors', 'color_tolerance', 'class_names')
+        + ('id_map', 'colors', 'color_tolerance', 'label_transparency', 'class_names')
     ),
     'crop': ('random_scale', 'max_class_share', 'crop_on_classes'),
 }

@@ -236,10 +236,43 @@ def test_masks_of_single_classes_that_cannot_be_used(tmp_path):
     np.testing.assert_array_equal(labels_of(tmp_path / 'out')['train/x2.png'], np.where(EXPECTED == 2, 2, 1))
     reasons = '; '.join(imported.left_out)
     assert 'x1' not in ''.join(labels_of(tmp_path / 'out')) and 'x3' not in ''.join(labels_of(tmp_path / 'out'))
-    assert 'a mask of one class holds 0 and one other. Save it without smoothing' in reasons
+    assert 'a mask of one class holds 0 and one other value. Save it without smoothing' in reasons
     assert 'its image has 20 x 30 pixels, not those that the annotations say' in reasons
     assert 'masks whose image or class cannot be told by their name' in reasons
     assert 'train/x4.png' in labels_of(tmp_path / 'out') and 'shapes that cannot be drawn' in reasons
+
+
+def test_smoothed_masks_and_jpeg_are_read_on_request_and_what_moved_is_counted(tmp_path, capsys):
+    root, out = tmp_path / 'source', tmp_path / 'out'
+    tools.masks(root)
+    mask = np.uint8(EXPECTED == 1) * 255
+    (root / 'masks' / 'a' / 'x2.png').unlink()
+    cv2.imwrite(str(root / 'masks' / 'a' / 'x2.jpg'), mask, [cv2.IMWRITE_JPEG_QUALITY, 70])
+    smoothed = cv2.GaussianBlur(mask, (0, 0), 0.6)
+    cv2.imwrite(str(root / 'masks' / 'x1_a.png'), smoothed)
+    assert cli.main(['import', str(root), str(out), '--color-tolerance', '127', '--val-share', '0']) == 0
+    for name, label in labels_of(out).items():
+        np.testing.assert_array_equal(label, EXPECTED, name)
+    assert (
+        len(labels_of(out)) == NUM_IMAGES
+        and 'of 2 masks, which count as the nearer of the two' in capsys.readouterr().out
+    )
+    moved = json.loads((out / 'import.json').read_text())['moved']
+    assert moved[str(root / 'masks' / 'x1_a.png')] == np.count_nonzero((smoothed > 0) & (smoothed < 255)) > 0
+    tools.coco(tmp_path / 'other')
+    assert cli.main(['import', str(tmp_path / 'other'), str(tmp_path / 'out2'), '--color-tolerance', '9']) == 2
+    assert '--color-tolerance is 9, and is about masks of single classes' in capsys.readouterr().err
+
+
+def test_transparent_pixels_of_voc_masks_are_those_without_a_shape(tmp_path):
+    tools.voc(tmp_path / 'source')
+    path = str(tmp_path / 'source' / 'SegmentationClass' / '0.png')
+    alpha = np.where(EXPECTED > 0, 255, 0).astype(np.uint8)
+    cv2.imwrite(path, np.dstack([np.maximum(cv2.imread(path), 255 - alpha[..., np.newaxis]), alpha]))
+    import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'), Options(val_share=0, rest='void'))
+    labels = labels_of(tmp_path / 'out')
+    np.testing.assert_array_equal(labels['train/0.png'], np.where(EXPECTED > 0, EXPECTED, 255))
+    np.testing.assert_array_equal(labels['train/1.png'], EXPECTED)
 
 
 def test_a_voc_mask_of_another_size_is_left_out(tmp_path):

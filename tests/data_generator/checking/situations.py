@@ -207,6 +207,22 @@ def colors_with_alpha(root: str) -> Situation:
     return Situation(options=['--colors', legend(root)])
 
 
+def _with_transparent_ground(root: str) -> None:
+    dataset(root, values((255, 255, 255, 0), *(color + (255,) for color in COLORS[1:])))
+
+
+def colors_on_transparent_ground(root: str) -> Situation:
+    _with_transparent_ground(root)
+    options = ['--colors', legend(root), '--label-transparency', 'ground']
+    return Situation(options=options, words=['--label-transparency ground'])
+
+
+def colors_on_transparent_void(root: str) -> Situation:
+    _with_transparent_ground(root)
+    table = text(os.path.join(root, 'table.txt'), 'box 200 0 30\ndisc 0 60 250\nvoid 0 0 0')
+    return Situation(options=['--colors', table, '--label-transparency', 'void'], classes=(255, 0, 1))
+
+
 def imported_annotations(root: str) -> Situation:
     """As `fcn8s import` writes it: 255 is void, and classes.json says so."""
     dataset(root, values(0, 1, 255))
@@ -300,7 +316,7 @@ def links_to_images(root: str) -> Situation:
 def images_of_many_sizes(root: str) -> Situation:
     dataset(root)
     for number in range(3):
-        image, label = shapes(number, (36 + number, 52))
+        image, label = shapes(number, (SIZE[0] + 4 + number, SIZE[1] + 4))
         write(image_path(root, number), image)
         write(label_path(root, number), label)
     return Situation(words=['--crop 32 48'], classes=None)
@@ -421,6 +437,16 @@ def a_split_of_a_single_class(root: str) -> Situation:
 def colors_without_legend(root: str) -> Situation:
     dataset(root, values(*COLORS))
     return Situation(['color_label'], False, words=['--colors FILE', '(10, 10, 10)'])
+
+
+def colors_on_transparent_what(root: str) -> Situation:
+    _with_transparent_ground(root)
+    return Situation(
+        ['transparent_label'],
+        False,
+        ['--colors', legend(root)],
+        words=['79.3% of the pixels', '--label-transparency void'],
+    )
 
 
 def smoothed_colors_without_tolerance(root: str) -> Situation:

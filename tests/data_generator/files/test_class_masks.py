@@ -2,11 +2,12 @@
 
 import os
 
+import cv2
 import numpy as np
 import pytest
 
 from data_generator import DataError
-from data_generator.files.class_masks import combine
+from data_generator.files.class_masks import combine, read_mask
 from data_generator.files.counting import class_pixels
 from helpers.images import read_labels, write_labels
 
@@ -44,6 +45,42 @@ def test_overlaps_are_refused_or_left_out(tmp_path):
         combine(*arguments)
     assert not os.path.exists(arguments[2])
     assert read_labels(combine(*arguments, ignore_overlaps=True)[0]).tolist() == [[255, 2, 0, 0]]
+
+
+@pytest.mark.parametrize('name', ['a_box.png', 'a_box.tif'])
+def test_smoothed_masks_are_read_by_the_nearer_of_two_on_request(tmp_path, name):
+    path = str(tmp_path / name)
+    write_labels(path, np.array([[0, 100, 128, 254, 255]], np.uint8))
+    with pytest.raises(
+        ValueError, match=r'a_box\.\w+ has pixels between black and white.*--color-tolerance N, of which 127'
+    ):
+        read_mask(path, 126)
+    mask, moved = read_mask(path, 127)
+    assert mask.tolist() == [[False, False, True, True, True]] and moved == 3
+    with pytest.raises(DataError, match='between black and white'):
+        combine(str(tmp_path), ['box'], str(tmp_path / 'out'))
+    assert read_labels(combine(str(tmp_path), ['box'], str(tmp_path / 'out'), color_tolerance=127)[0]).tolist() == [
+        [0, 0, 1, 1, 1]
+    ]
+
+
+def test_jpeg_masks_and_masks_with_alpha(tmp_path):
+    box = np.zeros((40, 40), np.uint8)
+    box[8:30, 5:21] = 255
+    cv2.imwrite(str(tmp_path / 'a.jpg'), box, [cv2.IMWRITE_JPEG_QUALITY, 60])
+    with pytest.raises(ValueError, match='between black and white'):
+        read_mask(str(tmp_path / 'a.jpg'))
+    mask, moved = read_mask(str(tmp_path / 'a.jpg'), 127)
+    np.testing.assert_array_equal(mask, box > 0)
+    lossy = cv2.imread(str(tmp_path / 'a.jpg'), cv2.IMREAD_GRAYSCALE)
+    assert moved == np.count_nonzero((lossy > 0) & (lossy < 255)) > 0
+    for alpha, expected in ((box, box > 0), (np.full_like(box, 255), box > 0), (np.zeros_like(box), box > 255)):
+        shown = box if alpha is not box else np.full_like(box, 9)  # what is transparent decides where anything is
+        cv2.imwrite(str(tmp_path / 'b.png'), np.dstack([shown] * 3 + [alpha]))
+        np.testing.assert_array_equal(read_mask(str(tmp_path / 'b.png'))[0], expected)
+    cv2.imwrite(str(tmp_path / 'c.png'), np.dstack([box, box // 2, box * 0]))
+    with pytest.raises(ValueError, match='holds colours'):
+        read_mask(str(tmp_path / 'c.png'), 255)
 
 
 def test_what_cannot_be_put_together_is_named(tmp_path):

@@ -84,6 +84,37 @@ def test_colours_beside_those_of_the_classes_are_refused_unless_near_enough(tmp_
         labels_of(own_dataset(tmp_path, [label], label_space=SPACE, color_tolerance=4))
 
 
+def test_transparent_pixels_are_what_the_user_says(tmp_path, own_dataset):
+    data = own_dataset(tmp_path, [[[SKY, ROAD, ROAD]]], label_space=SPACE)
+    rgba = np.uint8([[[*SKY, 255], [*ROAD, 1], [7, 8, 9, 0]]])  # the colour below a transparent pixel is anything
+    cv2.imwrite(data.pairs[0].label, cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA))
+    folders = dict(image_dirs=[str(tmp_path / 'images')], ground_truth_dirs=[str(tmp_path / 'labels')])
+
+    def read(**options):
+        return labels_of(BatchGenerator(label_space=SPACE, **folders, **options))
+
+    with pytest.raises(DataError, match=r'has transparent pixels \(33\.3%\).*--label-transparency void'):
+        read()
+    assert read(label_transparency='void') == [[[0, 1, 255]]]
+    assert read(label_transparency='sky') == [[[0, 1, 0]]]
+    assert read(label_transparency='road', color_tolerance=10) == [[[0, 1, 1]]]
+
+
+@pytest.mark.parametrize(
+    'space, what, message',
+    [
+        (SPACE, 'tree', r"label_transparency is 'tree'; it has to be 'void' or the name of a class: sky, road\."),
+        (SPACE, 3, 'label_transparency is 3; it has to be'),
+        (SPACE._replace(ignore_colors=()), 'void', 'no colour of the table is one that does not count. Add a line'),
+        (generic_label_space(2), 'void', r'is about labels that hold colours. Give a table of them \(--colors FILE\)'),
+        (None, 'void', 'no class is known. Give the classes with their colours'),
+    ],
+)
+def test_what_transparent_pixels_cannot_be(tmp_path, own_dataset, space, what, message):
+    with pytest.raises(ValueError, match=message):
+        own_dataset(tmp_path, [[[SKY, ROAD]]], label_space=space, label_transparency=what)
+
+
 def test_jpeg_masks_are_found_and_read_on_request(tmp_path, own_dataset):
     data = own_dataset(tmp_path, [np.full((16, 16, 3), SKY)], label_space=SPACE)
     os.remove(data.pairs[0].label)
