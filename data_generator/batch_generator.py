@@ -33,9 +33,9 @@ from data_generator.files.discovery import (
     find_pairs,
     read_pair_list,
 )
-from data_generator.files.layouts import Layout, find_layout, variants_of
+from data_generator.files.layouts import Layout, find_layout, places_of, variants_of
 from data_generator.files.legends import Legend, find_legend, read_legend, transparent_color
-from data_generator.files.masks import Conversion, own_conversion
+from data_generator.files.masks import Conversion, in_black_and_white, own_conversion
 from data_generator.files.palettes import color_palette
 from data_generator.files.processed import converted_labels
 from data_generator.files.reading import ColorRule
@@ -96,7 +96,8 @@ class BatchGenerator:
             `process_all` wrote with a map holds class IDs already, and a layout does not apply its own to it again.
             Without it labels of two classes that hold 0 and 255 alone are background and foreground.
         color_tolerance: Where labels are colours: how far a colour may be from that of a class, the largest difference
-            in a channel. 0 refuses other colours; some 40 take borders that are anti-aliased or went through JPEG.
+            in a channel. 0 refuses other colours; some 40 take borders that are anti-aliased or went through JPEG. Two
+            classes without colours are black and white, of which 127 takes all greys.
         label_transparency: Where labels are colours: what transparent pixels are, the name of a class, or 'void' for
             what never counts. None refuses them.
         pairs: A list of (image, label) or of images, or the path of a text or CSV file of them, instead of
@@ -191,6 +192,8 @@ class BatchGenerator:
         self.label_space = _label_space(self._layout, label_space, num_classes, ignore_id)
         if self._layout is None and label_space is None:
             self.label_space = self._with_names_beside(as_path_list(ground_truth_dirs), ignore_id)
+        if self._layout is None:
+            self.label_space = in_black_and_white(self.label_space, color_tolerance)
         self.num_classes = self.label_space.num_classes if self.label_space else None
         self.ignore_id = (
             self.label_space.ignore_id if self.label_space else DEFAULT_IGNORE_ID if ignore_id is None else ignore_id
@@ -236,7 +239,7 @@ class BatchGenerator:
             self._conversion = (
                 Conversion()
                 if self.label_space is None or not labels
-                else own_conversion(labels, self.label_space, self._said_ignore_id)
+                else own_conversion(labels, self.label_space, self._said_ignore_id, self.color_tolerance)
             )
         return self._conversion
 
@@ -265,7 +268,7 @@ class BatchGenerator:
         made = cls(
             pairs=pairs, layout=variant, root_dir=root, export_dir=export_dir, seed=seed, image_rules=image_rules
         )
-        made.image_dirs = [os.path.join(root, variant.images.format(split=(variant.splits or {}).get(split, split)))]
+        made.image_dirs = [places_of(variant, os.fspath(root), split).image_dir]
         return made
 
     @property

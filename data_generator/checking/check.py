@@ -18,7 +18,16 @@ from data_generator.files.counting import class_pixels
 from data_generator.files.discovery import Pair
 from data_generator.files.layouts import Layout
 from data_generator.files.legends import Legend, find_legend, read_legend, transparent_color
-from data_generator.files.masks import ask, num_classes_of, own_conversion, readings, spell
+from data_generator.files.masks import (
+    MOST_BORDER,
+    ask,
+    in_black_and_white,
+    is_smoothed_mask,
+    num_classes_of,
+    own_conversion,
+    readings,
+    spell,
+)
 from data_generator.files.palettes import PaletteRule
 from data_generator.files.processed import converted_labels
 from data_generator.files.reading import ColorRule
@@ -30,9 +39,6 @@ from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_sp
 
 #: What a network is fed are 8 bits, one of which values is ignored.
 MOST_CLASSES = 255
-
-#: Up to which share of the pixels colours that belong to no class look like borders between classes.
-MOST_BORDER = 0.3
 
 #: From which correlation on images agree in where they are red and where blue, and below which one was swapped: of
 #: the 367 training images of CamVid, whose lights differ, two are at -0.3.
@@ -120,12 +126,12 @@ class Said(NamedTuple):
     def space(self) -> Optional[LabelSpace]:
         """The classes, where they were said."""
         if self.legend is not None:
-            return self.legend.label_space(self.ignore_id)
+            return in_black_and_white(self.legend.label_space(self.ignore_id), self.color_tolerance)
         ignore_id = DEFAULT_IGNORE_ID if self.ignore_id is None else self.ignore_id
         if self.num_classes is None and self.id_map is None:
             return None
         count = num_classes_of(self.id_map or {}, ignore_id) if self.num_classes is None else self.num_classes
-        return generic_label_space(max(1, count), ignore_id)
+        return in_black_and_white(generic_label_space(max(1, count), ignore_id), self.color_tolerance)
 
 
 def _check_one_space(surveys: Sequence[Survey]) -> None:
@@ -184,7 +190,7 @@ def _look(found: Survey, said: Said) -> LabelLook:
     look = LabelLook(PaletteRule(labels, space if has_colors else None), None, said.color_rule)
     if space is None or not has_colors or said.id_map is not None:
         return look
-    conversion = own_conversion(labels, space, said_ignore_id=True)
+    conversion = own_conversion(labels, space, True, said.color_tolerance)
     return look._replace(color_map=conversion.color_map, id_map=conversion.id_map)
 
 
@@ -253,6 +259,10 @@ def _own_classes(look: LabelLook, said: Said, facts: Sequence[Sequence[PairFacts
             maps = [m for m in maps or () if num_classes_of(m) == space.num_classes == 2] or None
     if maps is not None and len(maps) == 1:
         id_map = maps[0]
+    if id_map is None and said.ignore_id is None and (space is None or space.num_classes == 2):
+        smoothed = _smoothed_mask(facts)
+        if smoothed is not None:
+            return smoothed
     if space is None:
         space = _guessed_label_space(values, DEFAULT_IGNORE_ID if said.ignore_id is None else said.ignore_id, id_map)
     is_guess = said.space is None
@@ -263,6 +273,19 @@ def _own_classes(look: LabelLook, said: Said, facts: Sequence[Sequence[PairFacts
         None if question else _suggested_id_map(values, value_to_id, value_to_id, space, is_guess and not id_map)
     )
     return Classes(space, [value_to_id], id_map, suggested, is_guess, question)
+
+
+def _smoothed_mask(facts: Sequence[Sequence[PairFacts]]) -> Optional[Classes]:
+    """A question where labels look like masks in black and white whose borders were smoothed; their nearer colour."""
+    pixels: 'Counter[Any]' = sum((Counter(pair.values) for split in facts for pair in split), Counter())
+    if _have_palettes(facts) or not all(isinstance(value, int) for value in pixels) or not is_smoothed_mask(pixels):
+        return None
+    question = (
+        'Values between 0 and 255 on {:.1%} of the pixels look like smoothed borders of masks in black and white. To '
+        'take the nearer of the two: --classes 2 --color-tolerance 127. If they are classes: --id-map VALUE:ID,...'
+    ).format(1 - (pixels[0] + pixels[255]) / sum(pixels.values()))
+    nearer = {value: int(value > 127) for value in pixels}
+    return Classes(generic_label_space(2), [nearer], None, None, True, question)
 
 
 def _check_targets(id_map: Optional[Mapping[int, int]], space: LabelSpace) -> None:

@@ -72,7 +72,8 @@ FAULT_KINDS = {
     'lossy_label': FaultKind(
         True,
         'labels in JPEG or the like, which changes their values',
-        'Write them as PNG, or have them read by the nearest colour: --colors FILE --color-tolerance 40',
+        'Write them as PNG, or have them read by the nearest colour: --colors FILE --color-tolerance 40, or of masks '
+        'in black and white --classes 2 --color-tolerance 127',
         hides_classes=True,
     ),
     'transparent_label': FaultKind(
@@ -120,6 +121,11 @@ FAULT_KINDS = {
     ),
     'mixed_case': FaultKind(
         False, 'labels that differ from their image in upper and lower case', 'They are taken, where it is clear which'
+    ),
+    'renamed_label': FaultKind(
+        False,
+        'labels whose names have other words than those of their images',
+        'They are taken, as all names have them',
     ),
     'system_file': FaultKind(False, 'files that systems leave beside data', 'They are passed over'),
     'unusual_size': FaultKind(False, 'images of another size than most', 'Train with a random crop or a resize'),

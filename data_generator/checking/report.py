@@ -271,7 +271,7 @@ def _remarks(report: DatasetReport) -> List[str]:
             '  Classes that no training image holds: {}. They cannot be learnt, and are left out of mean scores where '
             'val lacks them too.'.format(', '.join('{} {}'.format(c, names[c]) for c in never))
         ]
-        if never
+        if never and report.class_pixels.any()
         else []
     )
     lines += [

@@ -5,7 +5,7 @@
 
 import os
 import re
-from typing import Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from data_generator.checking.faults import Fault
 from data_generator.errors import DataError, Problem
@@ -26,19 +26,12 @@ SPLITS = ('train', 'val')
 # Stands for classes that are not known: what the labels hold is looked at first.
 _UNKNOWN_CLASSES = generic_label_space(1)
 
-# How people arrange datasets of their own; '' is a dataset without splits.
-_IMAGE_NAMES = ('images', 'image', 'imgs', 'img', 'rgb')
-_LABEL_NAMES = ('labels', 'label', 'masks', 'mask', 'annotations', 'gt')
-_OWN_ARRANGEMENTS = [
-    arrangement
-    for images in _IMAGE_NAMES
-    for labels in _LABEL_NAMES
-    for arrangement in (
-        (images + '/{split}', labels + '/{split}'),
-        ('{split}/' + images, '{split}/' + labels),
-        (images, labels),
-    )
-]
+# How people arrange datasets of their own, in any letter case, and what they call the two splits.
+_IMAGE_NAMES = ('images', 'image', 'imgs', 'img', 'rgb', 'photos', 'frames', 'inputs', 'input', 'jpegimages')
+_LABEL_NAMES = ('labels', 'label', 'masks', 'mask', 'annotations', 'annotation', 'gt', 'ground_truth', 'groundtruth')
+_LABEL_NAMES += ('segmentations', 'segmentation', 'segmentationclass', 'targets', 'target')
+_OWN_SPLITS = (None, {'val': 'valid'}, {'val': 'validation'}, {'train': 'training', 'val': 'validation'})
+_SPLIT_WORDS = ('train', 'training', 'val', 'valid', 'validation')
 
 
 _SYSTEM_NAMES = ('.ds_store', 'thumbs.db', 'desktop.ini', '__macosx', '@eadir')
@@ -96,10 +89,46 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
         return found
     named = [(variant, True) for variants in LAYOUTS.values() for variant in variants]
     own = [
-        (Layout('own', _UNKNOWN_CLASSES, images, labels, image_file_extension=extensions), False)
-        for images, labels in _OWN_ARRANGEMENTS
+        (Layout('own', _UNKNOWN_CLASSES, images, labels, image_file_extension=extensions, splits=splits), False)
+        for images, labels, splits in _own_arrangements(root)
     ]
-    return _best(root, named + own, labels_needed=True) or _images_alone(root)
+    divided = [(layout, knows_classes) for layout, knows_classes in own if '{split}' in layout.images]
+    # All in one would train on folders for test, too.
+    found = [_best(root, named + divided, labels_needed=True)]
+    if found[0] is None or not any(split.num_labels for split in found[0].splits):
+        found.append(_best(root, [entry for entry in own if entry not in divided], labels_needed=True))
+    there = [one for one in found if one is not None]
+    there.sort(key=lambda one: -sum(split.num_labels for split in one.splits))
+    return there[0] if there else _images_alone(root)
+
+
+def _own_arrangements(root: str) -> Iterator[Tuple[str, str, Optional[Mapping[str, str]]]]:
+    """Folders of images and of labels, and the names of splits, in which a dataset of one's own may lie."""
+    words = _words_of_folders(root)
+    label_names = [name for name in _LABEL_NAMES if name in words]
+    for splits in _OWN_SPLITS:
+        if splits is not None and not words.issuperset(splits.values()):
+            continue
+        for images in [name for name in _IMAGE_NAMES if name in words]:
+            for labels in label_names:
+                yield images + '/{split}', labels + '/{split}', splits
+                yield '{split}/' + images, '{split}/' + labels, splits
+                yield '{split}_' + images, '{split}_' + labels, splits
+                yield images, labels, None
+        for labels in label_names:
+            yield '{split}', '{split}_' + labels, splits
+
+
+def _words_of_folders(root: str) -> Set[str]:
+    """The names of folders below a root and in these, in small letters; of train_masks both words."""
+    words: Set[str] = set()
+    for place, folders, _ in os.walk(root):
+        names = [name.lower() for name in folders]
+        words.update(names)
+        words.update(word for name in names for word in name.split('_', 1) if name.startswith(_SPLIT_WORDS))
+        if place != root:
+            folders[:] = []
+    return words
 
 
 def _best(root: str, candidates: Iterable[Tuple[Layout, bool]], labels_needed: bool) -> Optional[Survey]:
@@ -161,7 +190,7 @@ def _survey_split(root: str, layout: Layout, split: str) -> Optional[SplitFiles]
     faults = [fault for fault in faults if fault.kind != 'ambiguous_label' or fault.path in chosen]
     without = [pair.image for pair in pairs if pair.label is None and pair.image not in ambiguous]
     faults += [Fault('thumbnail' if _is_thumbnail(image) else 'image_without_label', image) for image in without]
-    faults += _in_mixed_case(pairs, layout)
+    faults += _in_mixed_case(pairs, layout) + _renamed(pairs, layout)
     if _has_file_per_class(pairs, faults):
         kinds = ('ambiguous_label', 'image_without_label', 'label_without_image')
         faults = [fault for fault in faults if fault.kind not in kinds]
@@ -184,6 +213,18 @@ def _in_mixed_case(pairs: Sequence[Pair], layout: Layout) -> List[Fault]:
         and stem_of(pair.label) != layout.name_rule.label_stem(stem_of(pair.image))
         and stem_of(pair.label).lower() == layout.name_rule.label_stem(stem_of(pair.image)).lower()
     ]
+
+
+def _renamed(pairs: Sequence[Pair], layout: Layout) -> List[Fault]:
+    """A word about labels that are not called like their images, with an example."""
+    for pair in pairs:
+        if pair.label is not None:
+            expected = layout.name_rule.label_stem(stem_of(pair.image))
+            if stem_of(pair.label).lower() == expected.lower():
+                return []
+            example = '{} is the label of {}'.format(*map(os.path.basename, (pair.label, pair.image)))
+            return [Fault('renamed_label', os.path.dirname(pair.label), example)]
+    return []
 
 
 def _has_file_per_class(pairs: Sequence[Pair], faults: Sequence[Fault]) -> bool:

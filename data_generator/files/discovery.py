@@ -6,6 +6,7 @@ import os
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from data_generator.errors import DataError, Problem
+from data_generator.files.renaming import Renaming, find_renaming
 from helpers.images import IMAGE_EXTENSIONS, find_images
 
 #: What label maps are read from: lossless formats only, for JPEG changes the IDs.
@@ -67,8 +68,8 @@ def find_pairs(
     """All images below `image_dirs` in natural order, each with its label from the directory beside it in the list.
 
     A label lies at the same place below its directory as the image below its own, or else anywhere below it under a
-    name that is there once, unless another image lies at that label's place; its extension may differ. Labels without
-    an image are passed over.
+    name that is there once, unless another image lies at that label's place; its extension may differ, and so may words
+    that all names have, see `pair_with_labels`. Labels without an image are passed over.
 
     Args:
         ground_truth_dirs: One for each of `image_dirs`; empty for a dataset without labels.
@@ -166,6 +167,11 @@ class LabelIndex:
             self._by_folded_place.setdefault(place.lower(), []).append(path)
         self._image_of: Dict[str, str] = {}
 
+    def renaming(self, stems: Sequence[str]) -> Optional[Renaming]:
+        """How the labels of images of these names are called, where none is called like its image."""
+        folded = {name.lower() for name in self._by_name}
+        return None if any(stem.lower() in folded for stem in stems) else find_renaming(stems, self._by_name)
+
     def find(self, place: str, image: str) -> Optional[str]:
         """The label at `place` (relative, without extension) for this image, or else the one of that name.
 
@@ -208,6 +214,9 @@ def pair_with_labels(
 ) -> List[Pair]:
     """Gives each image its label below `label_dir`; None where there is none.
 
+    Where neither a separator nor a suffix is given and no label is called like its image, words that all names have in
+    common are passed over, see `data_generator.files.renaming`.
+
     Args:
         problems: Where images with several labels are noted, which then get none; None to refuse them.
 
@@ -216,9 +225,11 @@ def pair_with_labels(
         DataError: An image has several labels or that of another one, and `problems` is None.
     """
     index = LabelIndex(label_dir)
+    renaming = index.renaming([stem_of(image) for image in images]) if rule == NameRule() else None
+    label_stem = rule.label_stem if renaming is None else renaming.label_stem
     pairs = []
     for image in images:
-        place = os.path.join(os.path.dirname(os.path.relpath(image, image_dir)), rule.label_stem(stem_of(image)))
+        place = os.path.join(os.path.dirname(os.path.relpath(image, image_dir)), label_stem(stem_of(image)))
         try:
             label = index.find(place, image)
         except DataError as error:

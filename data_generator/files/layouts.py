@@ -1,5 +1,6 @@
 """Where well-known datasets keep their files, and what the values in their label maps mean."""
 
+import functools
 import os
 import re
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
@@ -192,12 +193,38 @@ class Places(NamedTuple):
 
 
 def places_of(layout: Layout, root: str, split: str) -> Places:
-    """Says where a split lies below `root`."""
+    """Says where a split lies below `root`. Folders are found whatever the letter case of their names."""
     folder = (layout.splits or {}).get(split, split)
     images, labels, list_file = (part.format(split=folder) for part in (layout.images, layout.labels, layout.list_file))
-    return Places(
-        os.path.join(root, images), os.path.join(root, labels), os.path.join(root, list_file) if list_file else ''
-    )
+    return Places(_below(root, images), _below(root, labels), _below(root, list_file) if list_file else '')
+
+
+def _below(root: str, place: str) -> str:
+    """The path of a place; if nothing is there, of the one that differs in upper and lower case alone, if any."""
+    whole = os.path.join(root, place)
+    if os.path.lexists(whole):
+        return whole
+    path = root
+    for name in place.split('/'):
+        exact = os.path.join(path, name)
+        alike = [name] if os.path.lexists(exact) else [n for n in _names_in(path) if n.lower() == name.lower()]
+        if len(alike) != 1:
+            return whole
+        path = os.path.join(path, alike[0])
+    return path
+
+
+def _names_in(folder: str) -> Tuple[str, ...]:
+    try:
+        return _listed_names(folder, os.stat(folder).st_mtime_ns)
+    except OSError:
+        return ()
+
+
+@functools.lru_cache(maxsize=64)
+def _listed_names(folder: str, changed: int) -> Tuple[str, ...]:
+    """The names in a folder as of its last change: it is asked for one name after another."""
+    return tuple(os.listdir(folder))
 
 
 def find_split(

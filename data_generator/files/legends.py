@@ -14,7 +14,7 @@ from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_sp
 LEGEND_NAMES = ('classes.json', 'classes.txt', 'label_map.pbtxt', 'labelmap.txt')
 
 #: Folders that hold a part of a dataset, which a legend lies beside and not in.
-SPLIT_NAMES = ('train', 'training', 'val', 'validation', 'test')
+SPLIT_NAMES = ('train', 'training', 'val', 'valid', 'validation', 'test')
 
 #: Names of what is no class: pixels of these colours do not count. The underlined ones are labelme's.
 VOID_NAMES = ('void', 'ignore', 'ignored', 'unlabeled', 'unlabelled', '__ignore__')

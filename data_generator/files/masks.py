@@ -17,6 +17,13 @@ BINARY_MAP: Dict[int, int] = {0: 0, 255: 1}
 NUM_SAMPLED = 16
 
 
+#: What masks of two classes look like.
+BLACK_AND_WHITE = ((0, 0, 0), (255, 255, 255))
+
+#: Up to which share of the pixels values between 0 and 255 look like the smoothed borders of masks.
+MOST_BORDER = 0.3
+
+
 class Conversion(NamedTuple):
     """From what label files hold to class IDs; both None where they hold class IDs."""
 
@@ -50,6 +57,25 @@ def readings(values: Iterable[int]) -> Optional[List[Dict[int, int]]]:
     return [{**classes, 255: len(others)}, {**classes, 255: 255}]
 
 
+def in_black_and_white(space: Optional[LabelSpace], color_tolerance: int) -> Optional[LabelSpace]:
+    """Gives two classes without colours of their own those of masks, which a tolerance of colours is then about."""
+    if not color_tolerance or space is None or space.num_classes != 2 or has_own_colors(space):
+        return space
+    return space._replace(colors=BLACK_AND_WHITE)
+
+
+def is_smoothed_mask(pixels: Mapping[int, int]) -> bool:
+    """Tells whether values, of which there are so many pixels each, look like masks of 0 and 255 that were smoothed."""
+    between = sum(count for value, count in pixels.items() if 0 < value < 255)
+    return (
+        {0, 255} <= set(pixels)
+        and len(pixels) >= 8
+        and max(pixels) == 255
+        and between <= MOST_BORDER * sum(pixels.values())
+        and between > 0
+    )
+
+
 def num_classes_of(id_map: Mapping[int, int], ignore_id: int = DEFAULT_IGNORE_ID) -> int:
     """Counts the classes that a map leads to."""
     return len(set(id_map.values()) - {ignore_id})
@@ -60,19 +86,22 @@ def spell(id_map: Mapping[int, int]) -> str:
     return ','.join('{}:{}'.format(*entry) for entry in sorted(id_map.items()))
 
 
-def own_conversion(labels: Sequence[str], space: LabelSpace, said_ignore_id: bool) -> Conversion:
+def own_conversion(
+    labels: Sequence[str], space: LabelSpace, said_ignore_id: bool, color_tolerance: int = 0
+) -> Conversion:
     """Finds how the labels of a dataset without a layout become class IDs.
 
     Reads `NUM_SAMPLED` label files where the classes have colours, or are two, and more while these do not tell.
 
     Args:
         said_ignore_id: Whether the user said which ID is ignored, so that 255 needs no guess.
+        color_tolerance: Of greys, too, where the files hold more of them than there are classes.
 
     Raises:
         DataError: Two readings are possible.
     """
     if has_own_colors(space):
-        found = _by_color(labels, space)
+        found = _by_color(labels, space, color_tolerance)
         if found is not None:
             return found
     if space.num_classes != 2 or space.ignore_id != DEFAULT_IGNORE_ID or said_ignore_id:
@@ -80,12 +109,14 @@ def own_conversion(labels: Sequence[str], space: LabelSpace, said_ignore_id: boo
     return Conversion(_binary_map(labels))
 
 
-def _by_color(labels: Sequence[str], space: LabelSpace) -> Optional[Conversion]:
+def _by_color(labels: Sequence[str], space: LabelSpace, tolerance: int) -> Optional[Conversion]:
     """By the colours of the classes, where the files hold them and no class IDs."""
     colors = space.color_to_id
     greys = {color[0]: class_id for color, class_id in colors.items() if len(set(color)) == 1}
     values: Set[int] = set()
-    for path in _spread(labels)[:NUM_SAMPLED]:
+    for number, path in enumerate(_spread(labels)):
+        if number >= NUM_SAMPLED and not (tolerance and values <= {0}):
+            break
         try:
             label = read_label_file(path)
         except FileNotFoundError:
@@ -97,9 +128,10 @@ def _by_color(labels: Sequence[str], space: LabelSpace) -> Optional[Conversion]:
         if label.palette is not None:
             return None
         values |= set(np.unique(label.values).tolist())
-    if values and values <= set(greys) and max(values) >= space.num_classes:
-        return Conversion({value: greys[value] for value in greys})
-    return None
+    has_greys = bool(values) and len(greys) > 1 and max(values) >= space.num_classes
+    if tolerance and has_greys:
+        return Conversion(color_map=colors)
+    return Conversion(dict(greys)) if has_greys and values <= set(greys) else None
 
 
 def _holds_colors(path: str) -> bool:

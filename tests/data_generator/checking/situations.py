@@ -249,6 +249,60 @@ def jpeg_masks(root: str) -> Situation:
     return Situation(options=['--colors', legend(root), '--color-tolerance', '120'], classes=None)
 
 
+def _smoothed_masks(root: str) -> None:
+    def smooth(path: str, label: np.ndarray) -> None:
+        write(path, cv2.GaussianBlur(np.where(label > 0, 255, 0).astype(np.uint8), (0, 0), 0.7))
+
+    dataset(root, smooth)
+
+
+def smoothed_masks_said(root: str) -> Situation:
+    _smoothed_masks(root)
+    options = ['--classes', '2', '--color-tolerance', '127']
+    return Situation(
+        options=options, classes=None, words=['got that of the nearest', '--classes 2 --color-tolerance 127']
+    )
+
+
+def jpeg_masks_in_black_and_white(root: str) -> Situation:
+    def jpeg(path: str, label: np.ndarray) -> None:
+        Image.fromarray(np.where(label > 0, 255, 0).astype(np.uint8)).save(
+            _made(path.replace('.png', '.jpg')), quality=95
+        )
+
+    dataset(root, jpeg)
+    return Situation(options=['--classes', '2', '--color-tolerance', '127'], classes=(0, 1, 1))
+
+
+def labels_with_a_word_behind(root: str) -> Situation:
+    dataset(root, suffix='mask')
+    return Situation(['renamed_label'], words=['0_mask.png is the label of 0.png'])
+
+
+def labels_with_another_word_before(root: str) -> Situation:
+    dataset(root, name='image_{}.png')
+    for split, count in (('train', NUM_TRAIN), ('val', NUM_VAL)):
+        for number in range(count):
+            folder = os.path.join(root, 'labels', split)
+            os.rename(*(os.path.join(folder, '{}_{}.png'.format(word, number)) for word in ('image', 'label')))
+    return Situation(['renamed_label'], words=['label_0.png is the label of image_0.png'])
+
+
+def folders_in_capitals(root: str) -> Situation:
+    dataset(root, images='Images/{}', labels='MASKS/{}')
+    return Situation()
+
+
+def folders_of_splits(root: str) -> Situation:
+    dataset(root, images='{}_images', labels='{}_masks')
+    return Situation()
+
+
+def a_split_called_valid_and_one_for_test(root: str) -> Situation:
+    dataset(root, splits=[('train', 0, NUM_TRAIN), ('valid', 50, NUM_VAL), ('test', 80, NUM_VAL)])
+    return Situation(words=['images/valid'])
+
+
 def grey_in_three_channels(root: str) -> Situation:
     dataset(root, values(*((v,) * 3 for v in range(3))))
     return Situation()
@@ -447,6 +501,11 @@ def colors_on_transparent_what(root: str) -> Situation:
         ['--colors', legend(root)],
         words=['79.3% of the pixels', '--label-transparency void'],
     )
+
+
+def smoothed_masks(root: str) -> Situation:
+    _smoothed_masks(root)
+    return Situation(['ambiguous_values'], False, words=['--classes 2 --color-tolerance 127'])
 
 
 def smoothed_colors_without_tolerance(root: str) -> Situation:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_generator import BatchGenerator, DataError
-from data_generator.files.masks import readings, spell
+from data_generator.files.masks import is_smoothed_mask, readings, spell
 from helpers.ground_truth import nearest_colors
 from helpers.label_spaces import generic_label_space
 
@@ -113,6 +113,28 @@ def test_transparent_pixels_are_what_the_user_says(tmp_path, own_dataset):
 def test_what_transparent_pixels_cannot_be(tmp_path, own_dataset, space, what, message):
     with pytest.raises(ValueError, match=message):
         own_dataset(tmp_path, [[[SKY, ROAD]]], label_space=space, label_transparency=what)
+
+
+def test_smoothed_masks_are_read_by_the_nearer_of_black_and_white(tmp_path, own_dataset):
+    masks = [[[0, 0, 0, 0]]] * 20 + [[[0, 100, 128, 255]]]  # the first say nothing
+    assert labels_of(own_dataset(tmp_path, masks, num_classes=2, color_tolerance=127))[-1] == [[0, 0, 1, 1]]
+    with pytest.raises(DataError, match=r'\(128, 128, 128\) is not in the table'):
+        labels_of(own_dataset(tmp_path, masks, num_classes=2, color_tolerance=126))
+    ids = [[[0, 1, 1, 0]]]  # numbers of classes are no greys
+    assert labels_of(own_dataset(tmp_path / 'ids', ids, num_classes=2, color_tolerance=127)) == ids
+
+
+@pytest.mark.parametrize(
+    'pixels, expected',
+    [
+        ({0: 80, 255: 10, **dict.fromkeys(range(20, 26), 1)}, True),
+        ({0: 80, 255: 10, 128: 6}, False),
+        ({0: 10, 255: 10, **dict.fromkeys(range(1, 11), 3)}, False),
+        ({0: 80, **dict.fromkeys(range(1, 20), 1)}, False),
+    ],
+)
+def test_what_looks_like_a_smoothed_mask(pixels, expected):
+    assert is_smoothed_mask(pixels) is expected
 
 
 def test_jpeg_masks_are_found_and_read_on_request(tmp_path, own_dataset):

@@ -1,0 +1,56 @@
+"""Labels that are called like their images but for words that all names have."""
+
+import numpy as np
+import pytest
+
+from data_generator import BatchGenerator, DataError
+from data_generator.files.renaming import find_renaming
+from helpers.images import write_image, write_labels
+
+
+@pytest.mark.parametrize(
+    'images, labels',
+    [
+        ({'7', '8', '10'}, {'7': '7_mask', '8': '8_mask', '10': '10_mask'}),
+        ({'cat', 'car', 'dog'}, {'cat': 'cat_mask', 'car': 'car_mask'}),
+        ({'image_1', 'image_2'}, {'image_1': 'label_1', 'image_2': 'label_2'}),
+        ({'img_10', 'img_11', 'img_12'}, {'img_10': 'mask_10', 'img_11': 'mask_11'}),
+        ({'img10', 'img11'}, {'img10': 'mask10', 'img11': 'mask11'}),
+        ({'a_rgb', 'b_rgb'}, {'a_rgb': 'a', 'b_rgb': 'b'}),
+        ({'a_rgb', 'b_rgb'}, {'a_rgb': 'gt_a_seg', 'b_rgb': 'gt_b_seg'}),
+        ({'photo'}, {'photo': 'photo_mask'}),
+    ],
+)
+def test_words_that_all_names_have_are_passed_over(images, labels):
+    renaming = find_renaming(images, set(labels.values()))
+    for image, label in labels.items():
+        assert renaming.label_stem(image) == label
+
+
+@pytest.mark.parametrize(
+    'images, labels',
+    [
+        ({'1', '2', '3'}, {'11', '12', '13'}),  # numbers that happen to begin alike
+        ({'1', '2'}, {'1_car', '1_road', '2_car', '2_road'}),  # a file for each class
+        ({'a', 'b', 'c'}, {'x_mask', 'y_mask', 'a_mask'}),  # fewer than half
+        ({'a', 'b'}, {'c', 'd'}),
+        ({'a'}, set()),
+    ],
+)
+def test_names_that_say_nothing(images, labels):
+    assert find_renaming(images, labels) is None
+
+
+def test_datasets_with_such_names(tmp_path):
+    for number in range(3):
+        write_image(tmp_path / 'images' / 'deep' / 'image_{}.png'.format(number), np.zeros((1, 2, 3), np.uint8))
+        write_labels(tmp_path / 'labels' / 'deep' / 'label_{}.png'.format(number), np.array([[number, 0]], np.uint8))
+    folders = [str(tmp_path / 'images')], None, [str(tmp_path / 'labels')]
+    with BatchGenerator(*folders, num_classes=3).generate(3, shuffle=False) as batches:
+        assert next(batches)[1][:, 0, 0].tolist() == [0, 1, 2]
+    write_image(tmp_path / 'images' / 'other.png', np.zeros((1, 2, 3), np.uint8))  # has no word that the others have
+    with pytest.raises(DataError, match='4 of 4 images below .* have no label'):
+        BatchGenerator(*folders, num_classes=3)
+    write_labels(tmp_path / 'labels' / 'other.png', np.zeros((1, 2), np.uint8))  # called alike: so are all
+    with pytest.raises(DataError, match='3 of 4 images below .* have no label'):
+        BatchGenerator(*folders, num_classes=3)
