@@ -31,6 +31,7 @@ _LABEL_EXTENSIONS = ('.png', '.tif', '.tiff')
 
 #: Formats that change values, by what `helpers.image_headers` calls them.
 LOSSY_FORMATS = ('jpeg', 'webp', 'jp2')
+LOSSY_EXTENSIONS = ('.jpg', '.jpeg', '.webp')
 
 # Folders in which systems keep what is no image of anybody's: Synology's thumbnails, and what macOS adds to archives.
 _FOLDERS_OF_SYSTEMS = ('@eadir', '__macosx', '#recycle', '$recycle.bin', 'lost+found')

@@ -7,11 +7,10 @@ import numpy as np
 
 from data_generator.checking.faults import Fault
 from data_generator.errors import DataError
-from data_generator.files.discovery import LOSSY_EXTENSIONS
 from data_generator.files.palettes import PaletteRule
 from data_generator.files.reading import EXACT_COLORS, ColorRule, read_colors
 from helpers.aliases import Color
-from helpers.images import TransparentLabelError, read_color_labels, read_label_file
+from helpers.images import LOSSY_EXTENSIONS, TransparentLabelError, read_color_labels, read_label_file
 
 
 class LabelLook(NamedTuple):

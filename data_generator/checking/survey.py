@@ -92,14 +92,24 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
         (Layout('own', _UNKNOWN_CLASSES, images, labels, image_file_extension=extensions, splits=splits), False)
         for images, labels, splits in _own_arrangements(root)
     ]
-    divided = [(layout, knows_classes) for layout, knows_classes in own if '{split}' in layout.images]
-    # All in one would train on folders for test, too.
-    found = [_best(root, named + divided, labels_needed=True)]
-    if found[0] is None or not any(split.num_labels for split in found[0].splits):
-        found.append(_best(root, [entry for entry in own if entry not in divided], labels_needed=True))
-    there = [one for one in found if one is not None]
-    there.sort(key=lambda one: -sum(split.num_labels for split in one.splits))
-    return there[0] if there else _images_alone(root)
+    divided = [entry for entry in own if '{split}' in entry[0].images]
+    # Those without splits come behind, for they would train on folders for test, too.
+    whole = [entry for entry in own if entry not in divided]
+    ways = [_best(root, named + divided, labels_needed=True)]
+    for candidates in (whole, _in_one_folder(extensions)):
+        if not _has_labels(ways[-1]):
+            ways.append(_best(root, candidates, labels_needed=True))
+    return ways[-1] if _has_labels(ways[-1]) else ways[0] or ways[1] or _images_alone(root)
+
+
+def _has_labels(found: Optional[Survey]) -> bool:
+    return found is not None and any(split.num_labels for split in found.splits)
+
+
+def _in_one_folder(extensions: Optional[Tuple[str, ...]]) -> List[Tuple[Layout, bool]]:
+    """Labels beside their images, which `discovery` tells apart."""
+    places = ('{split}', 'images/{split}', '{split}/images', '', 'images')
+    return [(Layout('own', _UNKNOWN_CLASSES, place, place, image_file_extension=extensions), False) for place in places]
 
 
 def _own_arrangements(root: str) -> Iterator[Tuple[str, str, Optional[Mapping[str, str]]]]:
@@ -251,6 +261,8 @@ def _system_files(root: str) -> List[Fault]:
 def _orphans(places: Places, layout: Layout, ambiguous: Set[str]) -> List[Fault]:
     """Labels without an image. Files that are not named like labels of this layout are something else."""
     rule = layout.name_rule
+    if places.image_dir == places.label_dir:
+        return []  # what is no label is an image
     images = find_images_of(places.image_dir, layout.image_file_extension, rule)
     labels = list_files(places.label_dir, LABEL_EXTENSIONS)
     if not labels:

@@ -6,14 +6,11 @@ import os
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from data_generator.errors import DataError, Problem
-from data_generator.files.renaming import Renaming, find_renaming
-from helpers.images import IMAGE_EXTENSIONS, find_images
+from data_generator.files.renaming import Renaming, find_renaming, labels_among
+from helpers.images import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, find_images
 
 #: What label maps are read from: lossless formats only, for JPEG changes the IDs.
 LABEL_EXTENSIONS = ('.png', '.tif', '.tiff', '.bmp', '.gif')
-
-#: Labels of these formats are found where there is no other, so that it can be said why they are refused.
-LOSSY_EXTENSIONS = ('.jpg', '.jpeg', '.webp')
 
 LIST_COLUMN_NAMES = ('image', 'images', 'image_path', 'label', 'labels', 'label_path', 'ground_truth', 'mask')
 
@@ -160,6 +157,7 @@ class LabelIndex:
         self._by_name: Dict[str, List[str]] = {}
         self._by_folded_place: Dict[str, List[str]] = {}
         lossless = list_files(directory, LABEL_EXTENSIONS)
+        # Where there are no others, so that it can be said why they are refused.
         for path in lossless or list_files(directory, LOSSY_EXTENSIONS):
             place = os.path.splitext(os.path.relpath(path, directory))[0]
             self._by_place.setdefault(place, []).append(path)
@@ -215,7 +213,8 @@ def pair_with_labels(
     """Gives each image its label below `label_dir`; None where there is none.
 
     Where neither a separator nor a suffix is given and no label is called like its image, words that all names have in
-    common are passed over, see `data_generator.files.renaming`.
+    common are passed over, see `data_generator.files.renaming`, and of files that all lie in one folder those that are
+    labels of others are no images.
 
     Args:
         problems: Where images with several labels are noted, which then get none; None to refuse them.
@@ -225,6 +224,11 @@ def pair_with_labels(
         DataError: An image has several labels or that of another one, and `problems` is None.
     """
     index = LabelIndex(label_dir)
+    if rule == NameRule() and os.path.samefile(image_dir, label_dir):
+        labels = labels_among(images)
+        if labels:
+            are_labels = set(labels.values())
+            return [Pair(image, labels.get(image)) for image in images if image not in are_labels]
     renaming = index.renaming([stem_of(image) for image in images]) if rule == NameRule() else None
     label_stem = rule.label_stem if renaming is None else renaming.label_stem
     pairs = []

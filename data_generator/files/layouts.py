@@ -201,7 +201,7 @@ def places_of(layout: Layout, root: str, split: str) -> Places:
 
 def _below(root: str, place: str) -> str:
     """The path of a place; if nothing is there, of the one that differs in upper and lower case alone, if any."""
-    whole = os.path.join(root, place)
+    whole = os.path.join(root, place) if place else root
     if os.path.lexists(whole):
         return whole
     path = root

@@ -1,7 +1,12 @@
-"""Labels that are called like their images but for words that all names have: 7 and 7_mask, image_7 and label_7."""
+"""Labels that are called like their images but for words that all names have: 7 and 7_mask, image_7 and label_7; and
+labels that lie in one folder with their images.
+"""
 
 import os
-from typing import Collection, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from collections import Counter
+from typing import Collection, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from helpers.images import LOSSY_EXTENSIONS
 
 # By so many images, spread over all, it is told what the names have in common.
 _NUM_COMPARED = 500
@@ -41,6 +46,35 @@ def find_renaming(images: Collection[str], labels: Collection[str]) -> Optional[
             if count > most:
                 best, most = renaming, count
     return best
+
+
+def labels_among(paths: Sequence[str]) -> Dict[str, str]:
+    """Tells labels from images that lie beside them: 7.png beside 7.jpg, or 7_mask.png beside 7.png.
+
+    Args:
+        paths: Images and labels.
+
+    Returns:
+        The label of each image that has one; empty where fewer than half of the files are such pairs.
+    """
+    places = {os.path.splitext(path)[0]: path for path in paths if not path.lower().endswith(LOSSY_EXTENSIONS)}
+    pairs = {path: places[os.path.splitext(path)[0]] for path in paths if os.path.splitext(path)[0] in places}
+    pairs = {image: label for image, label in pairs.items() if image != label}
+    if not pairs:
+        stems = {os.path.splitext(path)[0]: path for path in paths}
+        words = Counter(place[len(stem) :] for place in places for stem in _shorter(place) if stem in stems)
+        if words:
+            ((word, _),) = words.most_common(1)
+            pairs = {stems[stem]: places[stem + word] for stem in stems if stem + word in places}
+    return pairs if 4 * len(pairs) > len(paths) else {}
+
+
+def _shorter(place: str) -> Iterator[str]:
+    """What stands before each separator in a file name."""
+    folder, name = os.path.split(place)
+    for index, letter in enumerate(name):
+        if index and not letter.isalnum():
+            yield os.path.join(folder, name[:index])
 
 
 def _words_around(stems: Sequence[str]) -> Iterator[Tuple[str, str]]:

@@ -288,6 +288,23 @@ def labels_with_another_word_before(root: str) -> Situation:
     return Situation(['renamed_label'], words=['label_0.png is the label of image_0.png'])
 
 
+def labels_beside_their_images(root: str) -> Situation:
+    dataset(root, images='{}', labels='{}', suffix='mask')
+    return Situation(['renamed_label'])
+
+
+def labels_beside_images_in_jpeg(root: str) -> Situation:
+    dataset(root, images='{}', labels='{}', suffix='mask')
+    for folder, _, names in os.walk(root):
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            if name.endswith('_mask.png'):
+                os.replace(path, path.replace('_mask', ''))  # where the image was
+            else:
+                Image.open(path).save(path.replace('.png', '.jpg'), quality=95, subsampling=0)
+    return Situation()
+
+
 def folders_in_capitals(root: str) -> Situation:
     dataset(root, images='Images/{}', labels='MASKS/{}')
     return Situation()
@@ -374,6 +391,14 @@ def images_of_many_sizes(root: str) -> Situation:
         write(image_path(root, number), image)
         write(label_path(root, number), label)
     return Situation(words=['--crop 32 48'], classes=None)
+
+
+def a_small_image_among_many(root: str) -> Situation:
+    dataset(root, splits=[('train', 0, 8), ('val', 50, NUM_VAL)])
+    image, label = shapes(3, (SIZE[0] // 2, SIZE[1] // 2))
+    write(image_path(root, 3), image)
+    write(label_path(root, 3), label)
+    return Situation(['unusual_size'], words=['--crop {} {}'.format(*SIZE)], classes=None)
 
 
 def images_in_grey(root: str) -> Situation:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_generator import BatchGenerator, DataError
-from data_generator.files.renaming import find_renaming
+from data_generator.files.renaming import find_renaming, labels_among
 from helpers.images import write_image, write_labels
 
 
@@ -39,6 +39,24 @@ def test_words_that_all_names_have_are_passed_over(images, labels):
 )
 def test_names_that_say_nothing(images, labels):
     assert find_renaming(images, labels) is None
+
+
+@pytest.mark.parametrize(
+    'paths, expected',
+    [
+        (['1.jpg', '1.png', '2.JPG', '2.png'], {'1.jpg': '1.png', '2.JPG': '2.png'}),
+        (
+            ['d/1.png', 'd/1_mask.png', 'd/2.png', 'd/2_mask.tif'],
+            {'d/1.png': 'd/1_mask.png', 'd/2.png': 'd/2_mask.tif'},
+        ),
+        (['a_b.jpg', 'a_b_gt.png', 'c.jpg', 'c_gt.png', 'd.jpg'], {'a_b.jpg': 'a_b_gt.png', 'c.jpg': 'c_gt.png'}),
+        (['1.jpg', '1_mask.jpg', '2.jpg', '2_mask.jpg'], {}),  # no format for labels
+        (['1.png', '2.png', '3.png', '1_x.png'], {}),
+        (['1.png', '2.png'], {}),
+    ],
+)
+def test_labels_beside_their_images(paths, expected):
+    assert labels_among(paths) == expected
 
 
 def test_datasets_with_such_names(tmp_path):
