@@ -138,7 +138,8 @@ def read_label_file(path: PathLike) -> LabelFile:
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file is no image, truncated, damaged or too large for the memory; or it holds colours, alpha,
-            fractions or numbers beyond 0 to 65535; or its compression changes labels, as JPEG does.
+            fractions or numbers beyond 0 to 65535; or its compression changes labels, as JPEG does. Whole numbers of a
+            floating type are IDs.
     """
     data = _read_bytes(path)
     header = _header(data, path)
@@ -540,7 +541,8 @@ def _ids(pixels: Pixels, path: PathLike) -> np.ndarray:
             '(convert_colors_to_ids), or name the files with the class IDs.'.format(path, values.shape[2])
         )
     ids = values[..., 0]
-    if not np.issubdtype(ids.dtype, np.integer):
+    is_whole = np.issubdtype(ids.dtype, np.integer) or (np.isfinite(ids).all() and (ids == np.rint(ids)).all())
+    if not is_whole:
         raise ValueError(
             '{} holds fractions ({}), not class IDs. Write the IDs as integers of 8 or 16 bits.'.format(path, ids.dtype)
         )

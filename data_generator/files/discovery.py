@@ -156,9 +156,10 @@ class LabelIndex:
         self._by_place: Dict[str, List[str]] = {}
         self._by_name: Dict[str, List[str]] = {}
         self._by_folded_place: Dict[str, List[str]] = {}
-        lossless = list_files(directory, LABEL_EXTENSIONS)
-        # Where there are no others, so that it can be said why they are refused.
-        for path in lossless or list_files(directory, LOSSY_EXTENSIONS):
+        # NumPy files may be anything, and lossy ones are found so that it can be said why they are refused: where there
+        # is nothing else.
+        kinds = (list_files(directory, extensions) for extensions in (LABEL_EXTENSIONS, ('.npy',), LOSSY_EXTENSIONS))
+        for path in next(filter(None, kinds), []):
             place = os.path.splitext(os.path.relpath(path, directory))[0]
             self._by_place.setdefault(place, []).append(path)
             self._by_name.setdefault(os.path.basename(place), []).append(path)

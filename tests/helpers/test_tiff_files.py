@@ -123,9 +123,12 @@ def test_labels_of_any_integers(tmp_path, kind):
 
 
 def test_labels_that_are_none(tmp_path):
-    tifffile.imwrite(str(tmp_path / 'a.tif'), np.zeros((4, 5), np.float32))
-    with pytest.raises(ValueError, match=r'a.tif holds fractions \(float32\), not class IDs'):
-        read_labels(tmp_path / 'a.tif')
+    for value in (0.5, np.nan, np.inf):
+        tifffile.imwrite(str(tmp_path / 'a.tif'), np.full((4, 5), value, np.float32))
+        with pytest.raises(ValueError, match=r'a.tif holds fractions \(float32\), not class IDs'):
+            read_labels(tmp_path / 'a.tif')
+    tifffile.imwrite(str(tmp_path / 'a.tif'), np.arange(20, dtype=np.float32).reshape(4, 5))
+    np.testing.assert_array_equal(read_labels(tmp_path / 'a.tif'), np.arange(20).reshape(4, 5))
     Image.fromarray(np.zeros((16, 16), np.uint8)).save(str(tmp_path / 'a.tif'), compression='jpeg')
     with pytest.raises(ValueError, match='has a compression that changes label values'):
         read_labels(tmp_path / 'a.tif')

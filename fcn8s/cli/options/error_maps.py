@@ -84,7 +84,12 @@ def _paired(
         if pairs:
             return pairs, {'layout': layout}
     index = LabelIndex(args.error_map)
-    found = [(job.image_path, index.find(job.stem, job.image_path)) for job in jobs]
+    renaming = index.renaming([os.path.basename(job.stem) for job in jobs])
+    found = []
+    for job in jobs:
+        folder, stem = os.path.split(job.stem)
+        place = os.path.join(folder, stem if renaming is None else renaming.label_stem(stem))
+        found.append((job.image_path, index.find(place, job.image_path)))
     plain = [(image, label) for image, label in found if label is not None]
     missing = [image for image, label in found if label is None]
     if missing:

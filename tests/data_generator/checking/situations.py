@@ -335,6 +335,16 @@ def labels_of_32_bits(root: str) -> Situation:
     return Situation()
 
 
+def labels_of_whole_floats(root: str) -> Situation:
+    dataset(root, lambda p, label: Image.fromarray(label.astype(np.float32)).save(_made(p.replace('.png', '.tif'))))
+    return Situation()
+
+
+def labels_in_numpy_files(root: str) -> Situation:
+    dataset(root, lambda path, label: np.save(_made(path).replace('.png', '.npy'), label.astype(np.int64)))
+    return Situation()
+
+
 def names_in_text(root: str) -> Situation:
     dataset(root)
     text(os.path.join(root, 'classes.txt'), '\n'.join(NAMES))
@@ -394,7 +404,7 @@ def images_of_many_sizes(root: str) -> Situation:
 
 
 def a_small_image_among_many(root: str) -> Situation:
-    dataset(root, splits=[('train', 0, 8), ('val', 50, NUM_VAL)])
+    dataset(root, splits=[('train', 0, 10), ('val', 50, NUM_VAL)])
     image, label = shapes(3, (SIZE[0] // 2, SIZE[1] // 2))
     write(image_path(root, 3), image)
     write(label_path(root, 3), label)

@@ -185,9 +185,10 @@ def wrong_pixels(path):
     return (picture == (213, 94, 0)).all(axis=-1) | (picture == (86, 180, 233)).all(axis=-1)
 
 
-@pytest.mark.parametrize('naming', ['plain', 'cityscapes', 'one file'])
+@pytest.mark.parametrize('naming', ['plain', 'cityscapes', 'one file', 'a word more'])
 def test_error_maps_show_where_prediction_and_label_differ(small_model, tmp_path, naming):
-    stem, label_stem = ('x_leftImg8bit', 'x_gtFine_labelIds') if naming == 'cityscapes' else ('x', 'x')
+    names = {'cityscapes': ('x_leftImg8bit', 'x_gtFine_labelIds'), 'a word more': ('x', 'x_mask')}
+    stem, label_stem = names.get(naming, ('x', 'x'))
     image = random_image(24, 36, 0)
     write_image(str(tmp_path / 'images' / (stem + '.png')), image)
     class_ids = expected_ids(small_model, image)

@@ -43,7 +43,9 @@ def shared_networks(networks, monkeypatch):
 
     def network(**settings):
         space = settings['label_space']
-        key = repr(sorted(dict(settings, label_space=(space.num_classes, space.ignore_id)).items()))
+        key = repr(
+            sorted(dict(settings, label_space=(space.num_classes, space.ignore_id, space.void_class_ids)).items())
+        )
         if key not in opened:
             model = stack.enter_context(build(**settings))
             opened[key] = model, model.sess.run(model.model.state)
