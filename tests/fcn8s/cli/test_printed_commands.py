@@ -50,8 +50,10 @@ def shared_networks(networks, monkeypatch):
             model = stack.enter_context(build(**settings))
             opened[key] = model, model.sess.run(model.model.state)
         model, beginning = opened[key]
-        for variable, value in zip(model.model.state, beginning):
-            variable.load(value, model.sess)
+        model.sess.run(
+            [variable.initializer for variable in model.model.state],
+            {variable.initializer.inputs[1]: value for variable, value in zip(model.model.state, beginning)},
+        )
         model.network.set_label_space(space)
         return contextlib.nullcontext(model)
 
