@@ -28,8 +28,10 @@ _UNKNOWN_CLASSES = generic_label_space(1)
 
 # How people arrange datasets of their own, in any letter case, and what they call the two splits.
 _IMAGE_NAMES = ('images', 'image', 'imgs', 'img', 'rgb', 'photos', 'frames', 'inputs', 'input', 'jpegimages')
-_LABEL_NAMES = ('labels', 'label', 'masks', 'mask', 'annotations', 'annotation', 'gt', 'ground_truth', 'groundtruth')
-_LABEL_NAMES += ('segmentations', 'segmentation', 'segmentationclass', 'targets', 'target')
+_LABEL_NAMES = (
+    *('labels', 'label', 'masks', 'mask', 'annotations', 'annotation', 'gt', 'ground_truth', 'groundtruth'),
+    *('segmentations', 'segmentation', 'segmentationclass', 'targets', 'target'),
+)
 _OWN_SPLITS = (None, {'val': 'valid'}, {'val': 'validation'}, {'train': 'training', 'val': 'validation'})
 _SPLIT_WORDS = ('train', 'training', 'val', 'valid', 'validation')
 
@@ -59,6 +61,10 @@ class Survey(NamedTuple):
     knows_classes: bool
     splits: List[SplitFiles]
     faults: Sequence[Fault] = ()
+
+    @property
+    def has_labels(self) -> bool:
+        return any(split.num_labels for split in self.splits)
 
 
 def survey(
@@ -95,15 +101,14 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
     divided = [entry for entry in own if '{split}' in entry[0].images]
     # Those without splits come behind, for they would train on folders for test, too.
     whole = [entry for entry in own if entry not in divided]
-    ways = [_best(root, named + divided, labels_needed=True)]
-    for candidates in (whole, _in_one_folder(extensions)):
-        if not _has_labels(ways[-1]):
-            ways.append(_best(root, candidates, labels_needed=True))
-    return ways[-1] if _has_labels(ways[-1]) else ways[0] or ways[1] or _images_alone(root)
-
-
-def _has_labels(found: Optional[Survey]) -> bool:
-    return found is not None and any(split.num_labels for split in found.splits)
+    without = None
+    for candidates in (named + divided, whole):
+        found = _best(root, candidates, labels_needed=True)
+        if found is not None and found.has_labels:
+            return found
+        without = without or found
+    found = _best(root, _in_one_folder(extensions), labels_needed=True)
+    return found if found is not None and found.has_labels else without or _images_alone(root)
 
 
 def _in_one_folder(extensions: Optional[Tuple[str, ...]]) -> List[Tuple[Layout, bool]]:
