@@ -15,6 +15,7 @@ import numpy as np
 
 from fcn8s.prediction.drawing import Drawing, Style
 from fcn8s.prediction.tiling import STRIDE, Cut, cuts
+from helpers.color_vision import with_palette
 from helpers.files import atomic_path
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
@@ -96,6 +97,7 @@ def predict_map(predict: Callable[[np.ndarray], np.ndarray], path: str, stem: st
     """
     rasterio = importlib.import_module('rasterio')
     check_map_request(request)
+    request = request._replace(label_space=with_palette(request.label_space, request.style.palette))
     paths = {kind: stem + _SUFFIXES[kind] for kind in request.kinds}
     try:
         with rasterio.Env(GDAL_CACHEMAX=_CACHE_MEGABYTES), rasterio.open(path, driver='GTiff') as source:

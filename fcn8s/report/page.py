@@ -163,16 +163,19 @@ def last_classes(recorded: Recorded, palette: str = 'dataset') -> Optional[Dict[
     if not evaluated:
         return None
     space, scores = recorded.config['model']['label_space'], evaluated[-1]['evaluation']
-    colors = space['colors'] if palette == 'dataset' else color_blind_colors(len(space['class_names']))
+    names, colors = [str(name) for name in space['class_names']], [css_color(color) for color in space['colors']]
+    if palette != 'dataset':
+        own = [tuple(bytes.fromhex(color[1:])) for color in colors]
+        colors = [css_color(color) for color in color_blind_colors(names, own)]
     rows = [
         {
-            'name': str(name),
-            'color': css_color(colors[class_id]),
+            'name': name,
+            'color': colors[class_id],
             'iou': scores['per_class_iou'][class_id],
             'recall': scores['per_class_accuracy'][class_id],
             'precision': scores['precision'][class_id],
         }
-        for class_id, name in enumerate(space['class_names'])
+        for class_id, name in enumerate(names)
     ]
     return {'step': evaluated[-1]['step'], 'rows': rows}
 

@@ -83,23 +83,12 @@ def windows_read(monkeypatch):
 
 
 def test_windows_have_no_seam_and_keep_their_place(small_model, ortho, tmp_path, windows_read):
-    predict(small_model, ortho, tmp_path / 'once', '--ids', '--color', '--overlay')
+    drawn = ['--ids', '--color', '--overlay', '--palette', 'color-blind']
+    predict(small_model, ortho, tmp_path / 'once', *drawn)
     predict(small_model, ortho, tmp_path / 'windows', '--tile', '608', '608', '--ids')
     expected = read_image(tmp_path / 'once' / 'ortho_ids.png', convert=True)[..., 0]
     assert not (tmp_path / 'windows' / 'ortho_ids.tif').exists()  # no larger than a tile: as without --tile
-    predict(
-        small_model,
-        ortho,
-        tmp_path / 'windows',
-        '--tile',
-        '192',
-        '192',
-        '--overlap',
-        '64',
-        '--ids',
-        '--color',
-        '--overlay',
-    )
+    predict(small_model, ortho, tmp_path / 'windows', '--tile', '192', '192', '--overlap', '64', *drawn)
     # What memory holds of a map does not grow with the map: no part that is read is larger than a tile.
     assert len(windows_read) > 6 and np.max(windows_read, axis=0).tolist() == [192, 192]
     found, crs, transform = read(tmp_path / 'windows' / 'ortho_ids.tif')

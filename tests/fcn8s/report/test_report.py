@@ -12,7 +12,7 @@ from fcn8s.report.page import browser_data, css_color, encoded_pictures
 from fcn8s.report.pictures import make_pictures
 from fcn8s.report.run_report import write_report
 from fcn8s.saving import runs
-from helpers.color_vision import color_blind_colors
+from helpers.color_vision import with_palette
 
 
 class Page(HTMLParser):
@@ -125,8 +125,8 @@ def test_colours_that_are_markup_are_grey(run):
 
 def test_the_classes_of_a_training_are_in_the_colours_of_the_palette(run):
     page = report(run, [record(10, 1.0, scores(0.5))], palette='color-blind')
-    for red, green, blue in color_blind_colors(len(CONFIG['model']['label_space']['class_names'])):
-        assert 'background:#{:02x}{:02x}{:02x}'.format(red, green, blue) in page.source
+    for color in with_palette(SPACE, 'color-blind').colors:
+        assert 'background:#{:02x}{:02x}{:02x}'.format(*color) in page.source
 
 
 def test_a_class_whose_name_cannot_be_seen_has_its_number(run):
