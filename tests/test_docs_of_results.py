@@ -85,3 +85,20 @@ def test_labels_are_damaged_in_three_ways(root_dir):
     shifted = damage(labels, 'mask shifted', 3, random)
     assert (shifted == 1).sum() == 100 and (shifted != labels).any()
     assert damage(np.zeros((40, 60), np.uint8), 'object missing', 3, random) is None
+
+
+def test_damaged_labels_are_counted_by_their_kind_and_by_what_the_network_sees(root_dir):
+    script = runpy.run_path(os.path.join(root_dir, 'benchmarks', 'label_doubts.py'))
+    labels = np.zeros((20, 40, 60), np.uint8)
+    labels[:, 10:20, 10:20] = 1
+    damaged = script['damage_some'](labels, 0.3, 3, np.random.RandomState(0))
+    assert len(damaged) == 6 and sorted(one.kind for one in damaged.values()) == sorted(script['KINDS'] * 2)
+    one = next(one for one in damaged.values() if one.kind == 'object missing')
+    assert one.changed.sum() == 100
+    tally = script['Tally']()
+    for class_ids, is_found in ((labels[0], True), (labels[0], True), (labels[0] * 0, False)):
+        for heading in script['headings'](one, class_ids):
+            tally.add(heading, is_found)
+    assert tally.share('all') == tally.share('object missing, above 2 %') == 2 / 3
+    assert tally.share('object missing, the network sees it') == 1
+    assert tally.lines()[-1].split()[-4:] == ['2', 'of', '2', '1.00']
