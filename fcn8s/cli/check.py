@@ -93,13 +93,15 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(dict(report.to_dict(), train_command=command), indent=2))
     else:
         print(report.to_text())
-        print('\n' + _verdict(report, command, rules))
+        print('\n' + _verdict(report, command, rules) + _left_out(report, command))
     if args.preview is not None:
         _write_preview(args.preview, report, rules, args.palette)
     return 0 if report.can_train else 1
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
+    if args.preview is None and args.palette != 'dataset':
+        raise ValueError('--palette is about the preview, and there is none. Add --preview FILE.png, or leave it out.')
     if args.preview is not None and not args.preview.lower().endswith(('.png', '.jpg', '.jpeg')):
         raise ValueError('--preview {}: must be the name of a .png or .jpg file.'.format(args.preview))
     for flag, value, low, high in (
@@ -200,6 +202,18 @@ def _verdict(report: 'DatasetReport', command: Optional[str], rules: Any) -> str
         'Add --class-weights median_frequency for the weights above.'.format(
             pretrained_encoder(_encoder_words(report, rules)), command
         )
+    )
+
+
+def _left_out(report: 'DatasetReport', command: Optional[str]) -> str:
+    """A line on the directories that the command does not train on; nothing where there are none."""
+    roots = [split.root for split in report.splits if split.is_for_training and split.good_pairs]
+    roots = list(dict.fromkeys(roots))
+    if command is None or len(roots) < 2:
+        return ''
+    return (
+        '\nThat line trains on {} alone, for fcn8s train takes one directory. In Python, BatchGenerator takes lists of '
+        'directories.'.format(roots[0])
     )
 
 

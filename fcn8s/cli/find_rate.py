@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from typing import Any, Dict
+from typing import Any
 
 from fcn8s.cli.options import training
 from fcn8s.cli.options.evaluation import check_can_write
@@ -13,24 +13,7 @@ the loss over the rate, and suggests a rate: the one at which the loss falls fas
 which say what is trained on what; writes no run."""
 
 
-# Options of training that say nothing about a step.
-_MEANINGLESS = (
-    'epochs',
-    'steps_per_epoch',
-    'ema',
-    'head_warmup',
-    'swa',
-    'rate',
-    'eval_every',
-    'eval_batch',
-    'eval_at_input_size',
-    'monitor',
-    'patience',
-    'save_every',
-    'keep_checkpoints',
-    'report',
-    'summary_worst',
-)
+_MEANINGLESS = training.NOT_OF_STEPS + ('rate',)
 
 
 def add_parser(subparsers: Any) -> None:
@@ -48,6 +31,9 @@ def add_parser(subparsers: Any) -> None:
     training.add_augmentation_arguments(parser.add_argument_group('augmentation'))
     training.add_network_arguments(parser.add_argument_group('network'))
     training.add_training_arguments(parser.add_argument_group('training'))
+    for action in parser._actions:  # argparse has no other way to keep an option, for its message, out of the help
+        if action.dest in _MEANINGLESS:
+            action.help = argparse.SUPPRESS
     parser.set_defaults(run=run, defaults=dict(training.take_defaults(parser), run_dir=None, resume=None))
 
 
@@ -56,14 +42,14 @@ def run(args: argparse.Namespace) -> int:
     from fcn8s.training.probes import check_sweep, sweep_rates
 
     typed = {name: value for name, value in vars(args).items() if name not in training.NO_OPTIONS}
-    _refuse_what_means_nothing(typed)
-    options = training.resolve_steps(typed, args.defaults)
+    training.refuse(
+        typed, _MEANINGLESS, 'means nothing to a sweep of rates, which neither evaluates nor saves. Leave it out.'
+    )
+    options = training.without_validation(training.resolve_steps(typed, args.defaults))
     check_sweep(options.low, options.high, options.steps)
     check_can_write('--out', options.out, 'rate.svg')
     data, _ = open_datasets(options)
     with train_batches(options, data) as batches:
-        options.ema = options.swa = None  # a recipe may have them
-        options.head_warmup = 0
         settings = network_settings(options, data)
         from fcn8s import FCN8s
 
@@ -91,16 +77,6 @@ def _tell(sweep: Any, out: str) -> int:
         return 1
     print('suggestion: --rate poly:{:.1g}'.format(sweep.suggestion))
     return 0
-
-
-def _refuse_what_means_nothing(typed: Dict[str, Any]) -> None:
-    strays = ['--' + name.replace('_', '-') for name in _MEANINGLESS if name in typed]
-    if strays:
-        raise ValueError(
-            '{} means nothing to a sweep of rates, which neither evaluates nor saves. Leave it out.'.format(
-                ', '.join(strays)
-            )
-        )
 
 
 def _draw(sweep: Any, path: str) -> None:

@@ -108,6 +108,11 @@ def _check(args: argparse.Namespace) -> None:
             raise ValueError(
                 '--workers needs the seconds of a step, and --seconds 0 measures nothing. Leave --seconds out.'
             )
+    if args.images is not None and args.seconds == 0 and args.gpu_tflops is None:
+        raise ValueError(
+            '--images is for the time of an epoch, and --seconds 0 measures none. Leave one of them out, or give '
+            '--gpu-tflops and --gpu-gbs.'
+        )
     _check_gpu(args.gpu_tflops, args.gpu_gbs)
     if args.seconds < 0:
         raise ValueError('--seconds is {}; it has to be at least 0.'.format(args.seconds))

@@ -14,6 +14,7 @@ from fcn8s.cli.options.prediction import (
     add_prediction_arguments,
     add_reading_arguments,
     add_sampling_arguments,
+    check_drawing,
     check_models,
     check_overlap,
     check_sampling_arguments,
@@ -134,9 +135,12 @@ def run(args: argparse.Namespace) -> int:
     show = None if args.show is None else tuple(args.show)
     style = Style('overlay', args.alpha, args.contours, args.legend, args.zoom, show, palette=args.palette)
     check_style(style)
+    _check_drawn(args)
     streams = [source for source in args.inputs if _is_stream(source)]
     images = [source for source in args.inputs if not _is_stream(source)]
     _check_streams(streams)
+    if args.keep_going and not images:
+        raise ValueError('--keep-going is about images that cannot be read, and {} is none.'.format(streams[0]))
     _check_no_models(images)
     check_models(args)
     if streams and args.workers > 1:
@@ -222,10 +226,12 @@ def _writers(args: argparse.Namespace, jobs: List[Any], label_space: Any, style:
     """All that writes results. Raises ValueError or DataError where something could not be written."""
     from fcn8s.prediction.polygon_files import PolygonFiles
     from fcn8s.prediction.result_files import ResultFiles
+    from helpers.color_vision import with_palette
 
     kinds, polygons, results = _kinds(args), None, None
     if args.polygons:
-        polygons = PolygonFiles(args.out, label_space, args.polygons, args.polygon_tolerance)
+        painted = with_palette(label_space, args.palette)
+        polygons = PolygonFiles(args.out, painted, args.polygons, args.polygon_tolerance)
     if kinds or polygons:
         results = ResultFiles(args.out, label_space, kinds, style, args.ids or 'class', polygons)
     error_maps = ErrorMaps(args, jobs, label_space, rules) if args.error_map else None
@@ -308,6 +314,19 @@ def _kinds(args: argparse.Namespace) -> List[str]:
     kinds = [kind for kind in FLAGGED_KINDS if getattr(args, kind)]
     kinds = kinds if kinds or args.submission or args.polygons or args.error_map else ['overlay']
     return kinds if args.samples is None else kinds + list(DOUBT_KINDS)
+
+
+def _check_drawn(args: argparse.Namespace) -> None:
+    """Raises ValueError where drawings are described and none is asked for."""
+    kinds = _kinds(args)
+    if 'overlay' not in kinds:
+        why = 'is about overlays, and none is asked for. Add --overlay, or leave it out.'
+        check_drawing(args, ('alpha', 'contours', 'legend', 'zoom', 'show'), why)
+    # GeoJSON has the colours of the classes, and so have the IDs of a map.
+    if not {'overlay', 'color'} & set(kinds) and args.polygons != 'geojson' and args.tile is None:
+        why = 'is about the colours of classes, and nothing with them is asked for. Add --overlay or --color, or leave '
+        why += 'it out.'
+        check_drawing(args, ('palette',), why)
 
 
 def _check_polygons(args: argparse.Namespace, streams: List[str]) -> None:

@@ -44,7 +44,9 @@ def add_parser(subparsers: Any) -> None:
     add_data_arguments(parser.add_argument_group('data'))
     add_prediction_arguments(parser.add_argument_group('prediction'))
     add_palette_argument(parser.add_argument_group('drawing'))
-    parser.set_defaults(run=run, calibration=True, boundaries=True)
+    without_data = ('help', 'model', 'out', 'palette')
+    untyped = {action.dest: action.default for action in parser._actions if action.dest not in without_data}
+    parser.set_defaults(run=run, calibration=True, boundaries=True, of_evaluations=untyped)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,11 +83,11 @@ def write(args: argparse.Namespace, command: str) -> str:
 
 
 def _refuse_without_data(args: argparse.Namespace) -> None:
-    if args.against is not None:
+    strays = [name for name, untyped in args.of_evaluations.items() if getattr(args, name) != untyped]
+    if strays:
         raise ValueError(
-            '--against {} needs data to evaluate both on: give --data ROOT, or --images DIR --labels DIR.'.format(
-                args.against
-            )
+            '{}: {} has no validation data, and nothing else to evaluate on came. Give --data ROOT, or --images DIR '
+            '--labels DIR.'.format(', '.join('--' + name.replace('_', '-') for name in strays), args.model)
         )
 
 

@@ -19,6 +19,8 @@ from fcn8s.vgg16.weights.layers import VGG16_HEAD
 DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard,
 metrics.jsonl. Ctrl-C and SIGTERM finish the step and save; go on with --resume RUN."""
 
+_NOT_OF_ONE_BATCH = training.NOT_OF_STEPS + ('keep_prob', 'run_dir', 'workers', 'wire', 'timeout')
+
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser('train', help='train on a dataset', description=DESCRIPTION)
@@ -59,7 +61,11 @@ def run(args: argparse.Namespace) -> int:
     if 'list_recipes' in typed:
         print(recipes.format_recipes())
         return 0
+    if 'overfit_one_batch' in typed and not {'resume', 'folds', 'fold'} & set(typed):
+        return _overfit(typed, args.defaults)
     cluster = cluster_from_environment(os.environ)
+    if cluster is None and typed.get('workers', 1) == 1:
+        training.refuse_workers_of_one(typed)
     if typed.get('workers', 1) > 1 and 'of_cluster' not in typed:
         if cross_validation.is_asked_for(typed) and 'fold' not in typed:
             raise ValueError(cross_validation.ONE_AFTER_THE_OTHER)
@@ -72,8 +78,6 @@ def run(args: argparse.Namespace) -> int:
             )
         return 0
     options = training.resolve(typed, args.defaults, writes=is_first)
-    if options.overfit_one_batch is not None:
-        return _overfit(options)
     with contextlib.nullcontext() if is_first else silent_output():
         workers = 1 if cluster is None else cluster.size
         train_run(options, workers, is_first, _recipe_watchers(options, args.defaults, workers))
@@ -119,19 +123,23 @@ def _launch(argv: List[str], workers: int, cluster: Any) -> int:
     return 0
 
 
-def _overfit(options: argparse.Namespace) -> int:
+def _overfit(typed: Dict[str, Any], defaults: Dict[str, Any]) -> int:
     """Learns one batch by heart and says whether that worked; leaves no run."""
     from fcn8s.training.probes import ENOUGH, overfit_one_batch
     from fcn8s.training.schedules import parse_schedule
 
+    training.refuse(
+        typed,
+        _NOT_OF_ONE_BATCH,
+        'means nothing to --overfit-one-batch, which learns one batch and keeps nothing. Leave it out.',
+    )
+    options = training.without_validation(training.resolve_steps(typed, defaults))
     steps = options.overfit_one_batch
     if steps < 1:
         raise ValueError('--overfit-one-batch is {}; it has to be 1 step or more, for example 200.'.format(steps))
     schedule = parse_schedule(options.rate, steps)
     data, _ = open_datasets(options)
     with train_batches(options, data) as batches:
-        options.ema = options.swa = None  # what one batch teaches is seen in the weights themselves
-        options.head_warmup = 0
         settings = network_settings(options, data)
         from fcn8s import FCN8s
 

@@ -9,6 +9,7 @@ from fcn8s.cli.options.prediction import (
     add_also_argument,
     add_drawing_arguments,
     add_prediction_arguments,
+    check_drawing,
     check_models,
     check_overlap,
     models_of,
@@ -87,6 +88,9 @@ def run(args: argparse.Namespace) -> int:
         palette=args.palette,
     )
     check_style(style)
+    if args.layout == 'map':
+        why = 'is about the frame below the colours, which --layout map leaves out. Leave one of them out.'
+        check_drawing(args, ('alpha', 'contours'), why)
     check_smoothing(args.smoothing)
     check_clockwork(args.clockwork, args.smoothing)
     check_places(args.source, args.out, args.frame_rate)

@@ -180,6 +180,17 @@ def add_drawing_arguments(parser: argparse.ArgumentParser) -> Any:
     return group
 
 
+def check_drawing(args: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    """Raises ValueError where one of the options of drawings was typed, and nothing would be drawn by it.
+
+    names: of the options. why: what follows their flags in the message.
+    """
+    untouched = {'alpha': 0.5, 'zoom': 1, 'palette': 'dataset', 'contours': False, 'legend': False, 'show': None}
+    strays = ['--' + name for name in names if getattr(args, name) != untouched[name]]
+    if strays:
+        raise ValueError('{} {}'.format(', '.join(strays), why))
+
+
 def add_palette_argument(group: Any) -> None:
     group.add_argument(
         '--palette',

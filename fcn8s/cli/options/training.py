@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import itertools
 import os
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 from fcn8s.cli.options import labels, stored
 from fcn8s.cli.options.counts import batch_size, count
@@ -32,7 +32,15 @@ _NOT_STORED = (
 # What a parser's result holds besides options.
 NO_OPTIONS = ('run', 'defaults', 'command', 'argv')
 _PATHS = ('data', 'images', 'labels', 'val_images', 'val_labels', 'colors', 'encoder', 'fine_tune_from', 'cache')
-# Options that mean nothing without another one, which says where their data come from.
+#: Options that say nothing about single steps, which are neither evaluated nor saved and use no validation data.
+NOT_OF_STEPS = (
+    *('epochs', 'steps_per_epoch', 'ema', 'swa', 'head_warmup'),
+    *('val_split', 'val_images', 'val_labels', 'eval_every', 'eval_batch', 'eval_at_input_size', 'summary_worst'),
+    *('monitor', 'patience', 'save_every', 'keep_checkpoints', 'report'),
+)
+# Of a training by one process.
+_OF_WORKERS = ('wire', 'timeout')
+# Options that mean nothing without another one.
 _BELONG_TO = {
     'data': ('layout', 'split', 'val_split'),
     'images': (
@@ -40,6 +48,7 @@ _BELONG_TO = {
         + ('id_map', 'colors', 'color_tolerance', 'label_transparency', 'class_names')
     ),
     'crop': ('random_scale', 'max_class_share', 'crop_on_classes'),
+    'size': ('eval_at_input_size',),
 }
 
 
@@ -314,7 +323,7 @@ def resolve(typed: Dict[str, Any], defaults: Dict[str, Any], writes: bool = True
         return _resumed(typed, defaults)
     options = resolve_steps(typed, defaults)
     if options.overfit_one_batch is not None:
-        return options
+        raise ValueError('overfit_one_batch in a recipe; say --overfit-one-batch in the command.')
     if not writes:
         options.run_dir = options.run_dir or 'runs'
         return options
@@ -387,6 +396,24 @@ def _flags(names: Any) -> str:
     return ', '.join('--run' if name == 'run_dir' else '--' + name.replace('_', '-') for name in names)
 
 
+def refuse(typed: Dict[str, Any], names: Sequence[str], why: str) -> None:
+    """Raises ValueError where one of the options was typed. why: what follows their names in the message."""
+    strays = [name for name in names if name in typed]
+    if strays:
+        raise ValueError('{} {}'.format(_flags(strays), why))
+
+
+def refuse_workers_of_one(typed: Dict[str, Any]) -> None:
+    """Raises ValueError for options of several workers where a training has one."""
+    refuse(typed, _OF_WORKERS, 'is about several workers, and there is one. Add --workers N, or leave it out.')
+
+
+def without_validation(options: argparse.Namespace) -> argparse.Namespace:
+    """The options of a training that is not evaluated, so that nothing is opened but what it trains on."""
+    changed = dict(val_split='', val_images=None, val_labels=None, ema=None, swa=None, head_warmup=0)
+    return argparse.Namespace(**dict(vars(options), **changed))
+
+
 def _rules() -> Dict[str, argparse.Action]:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('--seed', type=int)
@@ -431,7 +458,8 @@ def _check_data(given: Dict[str, Any]) -> None:
         if others:
             raise ValueError('--hold-out says what to evaluate on, and so does {}. Give one.'.format(_flags(others)))
     elif not ('val_images' in given if 'images' in given else given.get('val_split', 'val')):
-        without = [name for name in ('eval_every', 'eval_batch', 'eval_at_input_size') if name in given]
+        of_evaluations = ('eval_every', 'eval_batch', 'eval_at_input_size', 'summary_worst')
+        without = [name for name in of_evaluations if name in given]
         if without:
             raise ValueError('{} came, but there are no data to evaluate on.'.format(_flags(without)))
 

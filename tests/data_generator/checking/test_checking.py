@@ -16,7 +16,8 @@ from data_generator.checking.preview import GAP, PANEL_WIDTH, _grid, preview_gri
 from data_generator.files.layouts import LAYOUTS
 from fcn8s.cli import check as check_command
 from helpers.class_weights import median_frequency_weights
-from helpers.color_vision import color_blind_colors
+from helpers.color_vision import with_palette
+from helpers.label_spaces import CAMVID
 
 SIZE = (12, 16)
 
@@ -293,6 +294,19 @@ def test_several_directories_are_checked_as_one(camvid, tmp_path):
     assert list(faults_of(report, 'in_train_and_val')) == ['good0.png']
 
 
+def test_the_command_says_which_of_several_directories_its_line_trains_on(camvid, tmp_path, capsys):
+    add_pair(tmp_path / 'more', 'train', 'x')
+    run(camvid, tmp_path / 'more')
+    assert 'That line trains on {} alone, for fcn8s train takes one directory'.format(camvid) in capsys.readouterr().out
+    run(camvid)
+    assert 'alone' not in capsys.readouterr().out
+
+
+def test_a_palette_without_a_picture_is_refused(camvid):
+    with pytest.raises(ValueError, match='--palette is about the preview, and there is none'):
+        run(camvid, '--palette', 'color-blind')
+
+
 def test_directories_of_different_layouts_are_refused(camvid, tmp_path):
     root = cityscapes(tmp_path / 'c', 'labelIds', np.full(SIZE, 7, np.uint8))
     with pytest.raises(ValueError, match='is camvid and .* is cityscapes: their label IDs mean different things'):
@@ -376,7 +390,7 @@ def test_a_preview_is_written(camvid, tmp_path, capsys):
     assert picture.shape[1] > 4 * PANEL_WIDTH and picture.shape[0] > 5 * PANEL_WIDTH * 12 // 16
     assert run(camvid, '--preview', tmp_path / 'other.png', '--palette', 'color-blind') == 1
     legend = cv2.imread(str(tmp_path / 'other.png'))[-120:, :, ::-1].reshape(-1, 3)
-    for color in color_blind_colors(3):
+    for color in with_palette(CAMVID, 'color-blind').colors[:3]:
         assert (legend == color).all(axis=1).any()
         assert not (picture[-120:, :, ::-1].reshape(-1, 3) == color).all(axis=1).any()
 

@@ -235,6 +235,11 @@ def test_a_broken_image_is_named_and_stops(small_model, images, tmp_path, capsys
     assert files_in(str(tmp_path / 'out')) == ['one_overlay.png']
 
 
+def test_keep_going_is_about_images(small_model, tmp_path, capsys):
+    assert predict(small_model, 'camera:0', '--out', tmp_path / 'out', '--keep-going') == 2
+    assert '--keep-going is about images that cannot be read, and camera:0 is none' in capsys.readouterr().err
+
+
 def test_keep_going_predicts_the_rest(small_model, images, tmp_path, capsys):
     broken = os.path.join(images, 'town', 'three.png')
     os.truncate(broken, os.path.getsize(broken) // 2)
@@ -336,6 +341,8 @@ def test_refuses_two_videos_of_one_name(small_model, tmp_path, capsys):
         (['--tile', '64', '64'], 'tiles of 64 pixels overlap by 128'),
         (['--submission', 'cityscapes'], 'is not named like a Cityscapes image'),
         (['--overlap', '16'], '--overlap is 16, but there are no tiles; give --tile H W too'),
+        (['--color', '--alpha', '0.4', '--legend'], '--alpha, --legend is about overlays, and none is asked for'),
+        (['--ids', '--palette', 'color-blind'], '--palette is about the colours of classes, and nothing with them'),
         (['--size', '0', '64'], 'size is (0, 64); it has to be (height, width), each at least 1'),
         (['--size', '1000000', '1000000'], 'size is 1000000 x 1000000: an image of that size and the soft-max of 2'),
     ],
@@ -632,6 +639,9 @@ def test_video_command(small_model, tmp_path, capsys):
     assert out.is_file() and '3 frames in' in capsys.readouterr().out
     assert cli.main(['video', small_model, str(tmp_path / 'frames'), str(out), '--layout', 'mosaic']) == 2
     assert "layout is 'mosaic'" in capsys.readouterr().err
+    map_of_colours = ['--layout', 'map', '--contours', '--alpha', '0.3']
+    assert cli.main(['video', small_model, str(tmp_path / 'frames'), str(out)] + map_of_colours) == 2
+    assert '--alpha, --contours is about the frame below the colours' in capsys.readouterr().err
 
 
 def test_help_does_not_load_tensorflow():

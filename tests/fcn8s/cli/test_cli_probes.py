@@ -1,6 +1,8 @@
 """`fcn8s find-rate` and `fcn8s train --overfit-one-batch` on a tiny network and generated scenes."""
 
 import os
+import re
+import shutil
 import xml.etree.ElementTree
 
 import pytest
@@ -31,6 +33,7 @@ def test_find_rate_draws_the_curve_and_suggests_a_rate(arguments, tmp_path, caps
     'words, message',
     [
         (['--epochs', '3', '--save-every', '2'], '--epochs, --save-every means nothing to a sweep of rates'),
+        (['--val-split', 'test'], '--val-split means nothing to a sweep of rates'),
         (['--low', '2'], 'the rates go from 2 to 1; both have to be above 0'),
         (['--out', '.'], '--out . is a directory'),
     ],
@@ -38,6 +41,22 @@ def test_find_rate_draws_the_curve_and_suggests_a_rate(arguments, tmp_path, caps
 def test_sweeps_that_are_refused(arguments, words, message, capsys):
     assert main(['find-rate'] + arguments + words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_help_of_a_sweep_leaves_out_what_means_nothing_to_it(capsys):
+    with pytest.raises(SystemExit):
+        main(['find-rate', '--help'])
+    flags = re.findall('^  (--[a-z-]+)', capsys.readouterr().out, re.M)
+    assert {'--batch', '--hold-out', '--rate-multipliers', '--steps'} <= set(flags)
+    assert not {'--epochs', '--val-split', '--rate', '--patience', '--no-report'} & set(flags)
+
+
+def test_probes_need_no_validation_data(arguments, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(arguments[1], 'streets', ignore=shutil.ignore_patterns('val'))
+    monkeypatch.setattr('fcn8s.training.probes.ENOUGH', 0.0)
+    assert main(['train', '--data', 'streets'] + arguments[2:] + ['--overfit-one-batch', '1']) == 0
+    assert '1 steps' in capsys.readouterr().out
 
 
 def test_one_batch_by_heart(arguments, tmp_path, capsys, monkeypatch):

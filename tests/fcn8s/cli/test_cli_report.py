@@ -10,7 +10,7 @@ import pytest
 
 from fcn8s import cli
 from fcn8s.saving import runs
-from helpers.color_vision import color_blind_colors
+from helpers.color_vision import with_palette
 from helpers.images import write_image, write_labels
 from helpers.label_spaces import LABEL_SPACES
 
@@ -57,10 +57,11 @@ def test_a_run_brings_its_own_data(small_model, data, tmp_path, monkeypatch):
     assert report(run.directory, '--resamples', 20, '--palette', 'color-blind') == 0
     page, shown = data_of(tmp_path / 'run' / 'report.html')
     assert len(shown['images']) == NUM_IMAGES
-    assert shown['colors'] == ['#{:02x}{:02x}{:02x}'.format(*color) for color in color_blind_colors(20)]
+    colors = with_palette(LABEL_SPACES['cityscapes20'], 'color-blind').colors
+    assert shown['colors'] == ['#{:02x}{:02x}{:02x}'.format(*color) for color in colors]
     truth = cv2.imdecode(np.frombuffer(base64.b64decode(shown['pictures']['0'][1]), np.uint8), cv2.IMREAD_COLOR)
     drawn = {tuple(color) for color in truth[..., ::-1].reshape(-1, 3)}
-    assert len(drawn) > 5 and drawn <= {tuple(color) for color in color_blind_colors(20)} | {(0, 0, 0)}
+    assert len(drawn) > 5 and drawn <= set(colors) | {(0, 0, 0)}
 
 
 def test_a_run_without_data_shows_its_training(tmp_path, capsys):
@@ -69,8 +70,8 @@ def test_a_run_without_data_shows_its_training(tmp_path, capsys):
     assert report(run.directory) == 0
     assert 'has no validation data: the report shows its training' in capsys.readouterr().out
     assert data_of(tmp_path / 'run' / 'report.html')[1] == {}
-    assert report(run.directory, '--against', run.directory) == 2
-    assert 'needs data to evaluate both on' in capsys.readouterr().err
+    assert report(run.directory, '--against', run.directory, '--mirror', '--samples', 4) == 2
+    assert '--against, --mirror, --samples: {} has no validation data'.format(run.directory) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

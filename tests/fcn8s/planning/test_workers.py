@@ -60,6 +60,7 @@ def test_gain_and_the_number_beyond_which_workers_do_not_pay(monkeypatch):
         (['--workers', '2', '--bandwidth', 'nan'], '--bandwidth is nan; it has to be'),
         (['--bandwidth', '1'], '--bandwidth is 1.0, and came without --workers N'),
         (['--workers', '2', '--bandwidth', '1', '--seconds', '0'], '--workers needs the seconds of a step'),
+        (['--images', '5', '--seconds', '0'], '--images is for the time of an epoch, and --seconds 0 measures none'),
     ],
 )
 def test_what_is_refused(words, message, capsys):
