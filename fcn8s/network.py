@@ -20,13 +20,12 @@ from fcn8s.distributed.workers import DistributedSettings, Workers, cluster_sett
 from fcn8s.evaluation.one_pass import run_evaluation
 from fcn8s.graph.assembly import PUBLISHED_TENSORS, Model, TrainingSettings, assemble, check_training_settings
 from fcn8s.graph.dropout_rows import with_dropout_rows
-from fcn8s.graph.encoder import in_bfloat16
+from fcn8s.graph.encoder import as_trained
 from fcn8s.graph.losses import check_class_weights, describe_loss
 from fcn8s.graph.update_rules import LossScaling
 from fcn8s.precision import (
     Arithmetic,
     check_precision,
-    converts_graph,
     needs_loss_scaling,
     session_config,
     this_machine,
@@ -108,8 +107,7 @@ class Network:
             raise
 
     def _graph_to_train(self) -> Any:
-        converts = converts_graph(self.arithmetic.precision, self.arithmetic.config)
-        meta_graph = in_bfloat16(self._encoder_meta_graph) if converts else self._encoder_meta_graph
+        meta_graph = as_trained(self._encoder_meta_graph, self.arithmetic.precision, self.arithmetic.config)
         return meta_graph if self.workers is None else with_dropout_rows(meta_graph)
 
     def take_over_weights(self) -> None:

@@ -171,7 +171,12 @@ def converts_graph(precision: str, base: Optional[Any] = None) -> bool:
 
     base: the tf.ConfigProto that the session is to have, or None.
     """
-    return precision == 'bfloat16' and bool(this_machine(base).gpus)
+    return precision == 'bfloat16' and has_gpus(base)
+
+
+def has_gpus(base: Optional[Any] = None) -> bool:
+    """Tells whether a session with the tf.ConfigProto `base` (or the default one) computes on GPUs."""
+    return bool(this_machine(base).gpus)
 
 
 def session_config(

@@ -8,6 +8,7 @@ from fcn8s.cli.options.counts import batch_size, count
 from fcn8s.cli.options.network import (
     add_architecture_arguments,
     add_average_arguments,
+    add_head_warmup_argument,
     add_optimizer_argument,
     add_precision_argument,
 )
@@ -44,6 +45,7 @@ def add_parser(subparsers: Any) -> None:
     add_architecture_arguments(parser)
     add_optimizer_argument(parser)
     add_average_arguments(parser)
+    add_head_warmup_argument(parser)
     add_precision_argument(parser)
     parser.add_argument('--images', type=int, metavar='N', help='images of an epoch, for the time of an epoch')
     parser.add_argument(
@@ -80,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
         args.precision,
         optimizer_settings(args.optimizer, args.accumulate, ema=args.ema, swa=args.swa),
         parse_head(args.head, args.width_divisor),
+        args.head_warmup > 0,
     )
     made = plan.make_plan(request, None if args.memory is None else args.memory * plan.GIB, args.seconds)
     print(plan.format_plan(made, request, args.images))
@@ -102,7 +105,15 @@ def _check(args: argparse.Namespace) -> None:
             raise ValueError('{} is {}; it has to be above 0.'.format(name, value))
     if args.bandwidth is not None and args.workers is None:
         raise ValueError('--bandwidth is {}, and came without --workers N, to which it belongs.'.format(args.bandwidth))
+    if args.head_warmup < 0:
+        raise ValueError('--head-warmup is {}; it has to be a number of epochs, 0 for none.'.format(args.head_warmup))
     if args.workers is not None:
+        if args.head_warmup:
+            raise ValueError(
+                '--head-warmup is {}; it is for a training of one process. Leave it or --workers out.'.format(
+                    args.head_warmup
+                )
+            )
         check_workers(args.workers, args.bandwidth)
         if args.seconds == 0:
             raise ValueError(

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Optional, Tuple
 from fcn8s.backend import MetaGraphDef, Tensor, Variable, tf
 from fcn8s.graph.bfloat16 import convert_convolutions
 from fcn8s.graph.graph_defs import node_name
+from fcn8s.graph.products import with_products
+from fcn8s.precision import converts_graph, has_gpus
 
 INPUT_TENSORS = ('image_input:0', 'keep_prob:0')
 OUTPUT_TENSORS = ('layer3_out:0', 'layer4_out:0', 'layer7_out:0')
@@ -48,6 +50,17 @@ def in_bfloat16(meta_graph: MetaGraphDef) -> MetaGraphDef:
     converted.CopyFrom(meta_graph)
     convert_convolutions(converted.graph_def, float32_outputs=[node_name(name) for name in OUTPUT_TENSORS])
     return converted
+
+
+def as_trained(meta_graph: MetaGraphDef, precision: str, config: Optional[Any] = None) -> MetaGraphDef:
+    """Returns an encoder's MetaGraphDef as this machine trains it: on CPUs its largest convolutions are products, on
+    GPUs bfloat16 is written into the graph. Variables, inputs and outputs are those of the encoder.
+
+    config: the tf.ConfigProto that the session is to have, or None.
+    """
+    if converts_graph(precision, config):
+        return in_bfloat16(meta_graph)
+    return meta_graph if has_gpus(config) else with_products(meta_graph)
 
 
 def import_encoder(meta_graph: MetaGraphDef) -> Encoder:

@@ -14,12 +14,12 @@ import numpy as np
 
 from fcn8s.backend import TF_VERSION, tf
 from fcn8s.graph.decoder import build_decoder
-from fcn8s.graph.encoder import in_bfloat16
+from fcn8s.graph.encoder import as_trained
 from fcn8s.graph.losses import build_loss, l2_penalty, sparse_labels
 from fcn8s.graph.update_rules import LossScaling, build_train_op
 from fcn8s.optimizers import OptimizerSettings
 from fcn8s.planning.workers import duration, epoch_steps
-from fcn8s.precision import converts_graph, needs_loss_scaling, session_config
+from fcn8s.precision import needs_loss_scaling, session_config
 from fcn8s.settings import UPSAMPLINGS, VARIANTS, check_choice, check_num_classes, new_model_settings
 from fcn8s.vgg16.graph import build_encoder
 from fcn8s.vgg16.weights import layers
@@ -78,8 +78,9 @@ class PlanRequest(NamedTuple):
     """A training to plan.
 
     num_classes: C. size: (height, width) of what the network sees: images after resizing and cropping.
-    batch: images. width_divisor, head: of the encoder, see `fcn8s.vgg16.write`. The rest as in `FCN8s`;
-        nothing is frozen.
+    batch: images. width_divisor, head: of the encoder, see `fcn8s.vgg16.write`. head_warmup: whether the head trains
+        alone at first, whose memory counts; seconds are those of the steps after that. The rest as in `FCN8s`; nothing
+        else is frozen.
     """
 
     num_classes: int
@@ -91,6 +92,7 @@ class PlanRequest(NamedTuple):
     precision: str = 'float32'
     optimizer: OptimizerSettings = OptimizerSettings()
     head: layers.Head = layers.VGG16_HEAD
+    head_warmup: bool = False
 
 
 class Layer(NamedTuple):
@@ -148,9 +150,27 @@ def decoder_layers(request: PlanRequest) -> List[Layer]:
 
 def parameter_bytes(request: PlanRequest) -> float:
     """Bytes of all trained weights, as float32."""
-    trained = encoder_layers(request.width_divisor, request.head) + [
-        layer for layer in decoder_layers(request) if request.upsampling == 'learned' or layer.name.startswith('score')
-    ]
+    return _weight_bytes(encoder_layers(request.width_divisor, request.head) + _trained_decoder_layers(request))
+
+
+def warmup_state_bytes(request: PlanRequest) -> float:
+    """Bytes of the state of the steps that train the head alone, held beside that of the others; 0 without a warm-up.
+
+    Slots, and sums of gradients where batches accumulate, of fc6, fc7 and the decoder.
+    """
+    if not request.head_warmup:
+        return 0.0
+    head = [layer for layer in encoder_layers(request.width_divisor, request.head) if layer.stride == 32]
+    copies = SLOT_COPIES[request.optimizer.name] + (request.optimizer.accumulate_batches > 1)
+    return copies * _weight_bytes(head + _trained_decoder_layers(request))
+
+
+def _trained_decoder_layers(request: PlanRequest) -> List[Layer]:
+    is_learned = request.upsampling == 'learned'
+    return [layer for layer in decoder_layers(request) if is_learned or layer.name.startswith('score')]
+
+
+def _weight_bytes(trained: Sequence[Layer]) -> float:
     return float(sum(FLOAT_BYTES * (np.prod(layer.kernel) + layer.kernel[3]) for layer in trained))
 
 
@@ -186,7 +206,8 @@ def fixed_memory(request: PlanRequest, base_memory: float) -> float:
     upsampling = sum(
         FLOAT_BYTES * np.prod(layer.kernel) for layer in decoder_layers(request) if layer.name.startswith('upsample')
     )
-    return base_memory + GRAPH_BYTES + copies * parameter_bytes(request) + FACTORS.initial_kernels * upsampling
+    weights = copies * parameter_bytes(request) + warmup_state_bytes(request)
+    return base_memory + GRAPH_BYTES + weights + FACTORS.initial_kernels * upsampling
 
 
 def memory_of_images(request: PlanRequest) -> float:
@@ -250,13 +271,10 @@ class _Probe:
             self.session.run(tf.global_variables_initializer())
 
     def _build_encoder(self) -> None:
-        if not converts_graph(self.request.precision):
-            build_encoder(self.request.width_divisor, UNIT_VARIANCE_BGR, head=self.request.head)
-            return
         with tf.Graph().as_default():
             build_encoder(self.request.width_divisor, UNIT_VARIANCE_BGR, head=self.request.head)
             meta_graph = tf.train.export_meta_graph()
-        tf.train.import_meta_graph(in_bfloat16(meta_graph))
+        tf.train.import_meta_graph(as_trained(meta_graph, self.request.precision))
 
     def _build_training(self) -> None:
         request = self.request

@@ -2,26 +2,28 @@
 
 Weights become constants, which oneDNN packs once, and are read from the checkpoint one at a time. A session holds a
 constant many times over while it prepares a run, so the large filters (of VGG-16's 537 MB, fc6 alone has 411) are held
-once, as variables. Packing a variable anew in every run costs little for 3x3 filters, which are used at many positions,
-but much for fc6 and fc7. Those become matrix products over image patches: products read one operand as it lies.
+once, as variables. oneDNN does not pack those. It reads a float32 filter of 64 channels as it lies as fast as a packed
+one, and wider ones at half the speed: convolutions with these are split by output channels (`BLOCK_CHANNELS`). fc6 and
+fc7 become matrix products over image patches, which read one operand as it lies.
 """
 
+import functools
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
-from fcn8s.backend import GraphDef, Session, tf
+from fcn8s.backend import TF_VERSION, GraphDef, Session, tf
 from fcn8s.graph.bfloat16 import convert_convolutions
 from fcn8s.graph.graph_defs import RANDOM_OPS, extract_sub_graph, variable_behind
+from fcn8s.graph.products import at_positions, is_product, nodes_in_place_of, patches_of
 from fcn8s.precision import this_machine
 from fcn8s.saving.paths import plain_prefix
 from fcn8s.saving.saved_models import checkpoint_reader
 
 # Above this a filter is a variable: all of VGG-16's 3x3 filters with 512 channels in and out.
 MAX_CONSTANT_BYTES = 4 * 2**20
-# Above this its convolution is a product as well. The patches of one position of fc6 have 100 kB, those of its
-# 32x32 pixels' first layer 524 kB: the product does not set the need of memory.
-MAX_CONVOLUTION_BYTES = 20 * 2**20
+# How many output channels a convolution has that oneDNN computes with a variable as fast as with a constant.
+BLOCK_CHANNELS = 64
 # How many rows of a filter are converted and transposed at a time: what stays in a processor's cache.
 _CHUNK = 64
 
@@ -35,12 +37,15 @@ class LargeFilter(NamedTuple):
     A variable that a loop or a branch reads itself is held in the same way, whatever its size and shape.
 
     dtype: tf.float32 or tf.bfloat16. is_transposed: whether the variable has the shape [out, kh * kw * in] instead.
+    blocks: into how many filters of fewer output channels it is split; with more than one the variable has the shape
+        [blocks, kh, kw, in, out / blocks].
     """
 
     name: str
     shape: Tuple[int, ...]
     dtype: Any
-    is_transposed: bool
+    is_transposed: bool = False
+    blocks: int = 1
 
     @property
     def patch_size(self) -> int:
@@ -50,6 +55,8 @@ class LargeFilter(NamedTuple):
     @property
     def variable_shape(self) -> List[int]:
         """The shape of the variable."""
+        if self.blocks > 1:
+            return [self.blocks, *self.shape[:-1], self.shape[-1] // self.blocks]
         return [self.shape[-1], self.patch_size] if self.is_transposed else list(self.shape)
 
     def handle(self) -> Any:
@@ -132,7 +139,12 @@ def _filter_value(filters: LargeFilter, prefix: str) -> Tuple[Any, Dict[Any, np.
     value = tf.raw_ops.RestoreV2(
         prefix=prefix, tensor_names=[filters.name], shape_and_slices=[''], dtypes=[tf.float32]
     )[0]
-    return tf.cast(tf.reshape(value, filters.shape), filters.dtype), {}
+    value = tf.reshape(value, filters.shape)
+    if filters.blocks > 1:
+        height, width, channels_in, channels_out = filters.shape
+        split = tf.reshape(value, [height, width, channels_in, filters.blocks, channels_out // filters.blocks])
+        value = tf.transpose(split, [3, 0, 1, 2, 4])
+    return tf.cast(value, filters.dtype), {}
 
 
 def _transposed(value: np.ndarray, dtype: Any) -> np.ndarray:
@@ -187,11 +199,14 @@ def _separate_large_filters(graph_def: GraphDef) -> Tuple[LargeFilter, ...]:
         num_bytes = int(np.prod(shape)) * dtype.size
         if num_bytes <= MAX_CONSTANT_BYTES:
             continue
-        is_product = num_bytes > MAX_CONVOLUTION_BYTES and _reads_every_patch(convolution)
-        filters = LargeFilter(variable.name, shape, dtype, is_transposed=is_product and dtype == tf.bfloat16)
+        as_product = is_product(convolution, num_bytes)
+        filters = LargeFilter(variable.name, shape, dtype, is_transposed=as_product and dtype == tf.bfloat16)
+        if not as_product and _gains_by_blocks(convolution, filters):
+            filters = filters._replace(blocks=shape[-1] // BLOCK_CHANNELS)
         large_filters.append(filters)
-        if is_product:
-            graph_def.node.extend(_product_nodes(convolution.name, convolution.input[0], filters))
+        if as_product or filters.blocks > 1:
+            compute = _product if as_product else functools.partial(_block_by_block, convolution)
+            graph_def.node.extend(nodes_in_place_of(convolution, shape[2], functools.partial(compute, filters)))
             graph_def.node.remove(convolution)
         else:
             graph_def.node.extend(_read_nodes(convolution, filters))
@@ -207,20 +222,8 @@ def _variables_of_functions(graph_def: GraphDef) -> Tuple[LargeFilter, ...]:
             variable.name,
             tuple(dim.size for dim in variable.attr['shape'].shape.dim),
             tf.as_dtype(variable.attr['dtype'].type),
-            is_transposed=False,
         )
         for variable in variables
-    )
-
-
-def _reads_every_patch(convolution: Any) -> bool:
-    """Whether a convolution has one patch per position, centred: what `_product` computes."""
-    attributes = convolution.attr
-    return (
-        attributes['padding'].s == b'SAME'
-        and attributes['data_format'].s == b'NHWC'
-        and set(attributes['strides'].list.i) == {1}
-        and set(attributes['dilations'].list.i) == {1}
     )
 
 
@@ -232,29 +235,38 @@ def _read_nodes(convolution: Any, filters: LargeFilter) -> List[Any]:
     return list(graph.as_graph_def().node)
 
 
-def _product_nodes(convolution: str, features_name: str, filters: LargeFilter) -> List[Any]:
-    """Nodes that compute a convolution of the tensor `features_name`; the last has the name of the convolution."""
-    graph = tf.Graph()
-    with graph.as_default():
-        with tf.name_scope(convolution + '_product/'):
-            features = tf.placeholder(filters.dtype, [None, None, None, filters.shape[2]], name='features')
-            output = _product(features, filters)
-        tf.identity(output, name=convolution)
-    nodes = [node for node in graph.as_graph_def().node if node.name != features.op.name]
-    for node in nodes:
-        sources = [features_name if source == features.op.name else source for source in node.input]
-        del node.input[:]
-        node.input.extend(sources)
-    return nodes
+def _gains_by_blocks(convolution: Any, filters: LargeFilter) -> bool:
+    """Whether a convolution is faster with its filter split by output channels: where oneDNN computes it in float32 on
+    a processor for which that was measured.
+    """
+    machine = this_machine()
+    return (
+        TF_VERSION >= (2, 0)
+        and filters.dtype == tf.float32
+        and convolution.attr['data_format'].s == b'NHWC'
+        and convolution.attr['padding'].s in (b'SAME', b'VALID')
+        and filters.shape[-1] % BLOCK_CHANNELS == 0
+        and not machine.gpus
+        and 'avx512f' in machine.cpu_flags
+    )
 
 
-def _product(features: Any, filters: LargeFilter) -> Any:
+def _block_by_block(convolution: Any, filters: LargeFilter, features: Any) -> Any:
+    """The convolution of features [N, H, W, in], a block of output channels after the other."""
+    attributes = convolution.attr
+    options = dict(
+        strides=list(attributes['strides'].list.i),
+        padding=attributes['padding'].s.decode(),
+        dilations=list(attributes['dilations'].list.i),
+    )
+    blocks = tf.unstack(filters.read(), filters.blocks)
+    return tf.concat([tf.nn.conv2d(features, block, **options) for block in blocks], axis=-1)
+
+
+def _product(filters: LargeFilter, features: Any) -> Any:
     """The SAME convolution of features [N, H, W, in] with a filter [kh, kw, in, out], as one product over patches."""
     height, width, _, channels_out = filters.shape
-    patches = tf.raw_ops.ExtractImagePatches(
-        images=features, ksizes=[1, height, width, 1], strides=[1, 1, 1, 1], rates=[1, 1, 1, 1], padding='SAME'
-    )
-    patches = tf.reshape(patches, [-1, filters.patch_size])
+    patches = patches_of(features, height, width)
     if filters.is_transposed and 'amx_bf16' in this_machine().cpu_flags:
         # Measured on such a CPU: fc6 takes 20 ms in this order and 27 ms in the other.
         output = tf.matmul(patches, filters.read(), transpose_b=True)
@@ -263,4 +275,4 @@ def _product(features: Any, filters: LargeFilter) -> Any:
         output = tf.transpose(tf.matmul(filters.read(), patches, transpose_b=True))
     else:
         output = tf.matmul(patches, tf.reshape(filters.read(), [filters.patch_size, channels_out]))
-    return tf.reshape(output, tf.concat([tf.shape(features)[:3], [channels_out]], axis=0))
+    return at_positions(output, features)

@@ -40,6 +40,18 @@ def add_average_arguments(group: Any) -> None:
     )
 
 
+def add_head_warmup_argument(group: Any) -> None:
+    """Adds --head-warmup."""
+    group.add_argument(
+        '--head-warmup',
+        type=int,
+        default=0,
+        metavar='EPOCHS',
+        help='freeze all encoder blocks for the first EPOCHS, so that fc6, fc7 and the decoder train alone, then as '
+        'the other options say (default: 0)',
+    )
+
+
 def add_precision_argument(group: Any) -> None:
     """Adds --precision of a training."""
     group.add_argument('--precision', choices=list(SESSION_PRECISIONS), default='float32', help='default: float32')

@@ -265,10 +265,12 @@ def check_overlap(args: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def open_predictor(args: argparse.Namespace) -> Iterator[Tuple[Any, Any]]:
-    """The model and the `fcn8s.prediction.predictor.Predictor` that the flags ask for."""
+    """The model and the `fcn8s.prediction.predictor.Predictor` that the flags ask for.
+
+    Several models have gone through `check_models` before.
+    """
     from fcn8s.prediction.predictor import Predictor
 
-    check_models(args)
     options, share, paths = predictor_options(args), share_of(args), models_of(args)
     with open_models(args, paths) as model:
         if share is not None:

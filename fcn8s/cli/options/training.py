@@ -13,6 +13,7 @@ from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.network import (
     add_architecture_arguments,
     add_average_arguments,
+    add_head_warmup_argument,
     add_optimizer_argument,
     add_precision_argument,
 )
@@ -178,14 +179,7 @@ def add_network_arguments(group: Any) -> None:
 def add_training_arguments(group: Any) -> None:
     """How the network is trained, evaluated and saved."""
     _add_step_arguments(group)
-    group.add_argument(
-        '--head-warmup',
-        type=int,
-        default=0,
-        metavar='EPOCHS',
-        help='freeze all encoder blocks for the first EPOCHS, so that fc6, fc7 and the decoder train alone, then as '
-        'the other options say (default: 0)',
-    )
+    add_head_warmup_argument(group)
     _add_evaluation_arguments(group)
 
 

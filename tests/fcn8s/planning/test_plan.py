@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from fcn8s import precision
+from fcn8s import FCN8s, precision
 from fcn8s.backend import TF_VERSION, tf
 from fcn8s.cli import plan as plan_command
 from fcn8s.optimizers import PAPER_SGD, OptimizerSettings
@@ -152,6 +152,18 @@ def test_memory_grows_with_everything_that_takes_memory():
         assert plan.estimate_memory(larger, 0.0) > base
     assert plan.estimate_memory(TINY, GIB) == pytest.approx(base + GIB)
     assert plan.estimate_memory(TINY._replace(optimizer=PAPER_SGD), 0.0) < base
+
+
+@pytest.mark.parametrize('optimizer', [OptimizerSettings(accumulate_batches=2), PAPER_SGD])
+def test_the_state_of_a_warm_up_is_planned(tiny_encoder, optimizer):
+    request = TINY._replace(width_divisor=16, optimizer=optimizer)  # the width of the fixture
+    warmed_up = request._replace(head_warmup=True)
+    planned = plan.estimate_memory(warmed_up, 0.0) - plan.estimate_memory(request, 0.0)
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=3, optimizer=optimizer, head_warmup=1) as model:
+        shapes = [variable.shape.as_list() for variable in model.model.training.warmup.state if variable.shape.ndims]
+    # The transposed convolutions have no biases; theirs are planned, a class's worth each, in each copy.
+    copies = 3 if optimizer.name == 'adam' else 1
+    assert planned == pytest.approx(4 * (sum(np.prod(shape) for shape in shapes) + copies * 3 * 3))
 
 
 def test_a_lighter_head_is_planned_with_its_own_weights():
@@ -324,6 +336,11 @@ def test_the_command_says_what_does_not_fit(capsys):
         (
             ['--size', '32', '64', '--classes', '3', '--gpu-tflops', '0', '--gpu-gbs', '9'],
             '--gpu-tflops is 0.0; it has',
+        ),
+        (['--size', '32', '64', '--classes', '3', '--head-warmup', '-1'], '--head-warmup is -1; it has to be a number'),
+        (
+            ['--size', '32', '64', '--classes', '3', '--head-warmup', '2', '--workers', '2'],
+            '--head-warmup is 2; it is for a training of one process. Leave it or --workers out',
         ),
         (['--size', '32', '64', '--classes', '3', '--gpu-tflops', '1', '--gpu-gbs', 'inf'], '--gpu-gbs is inf; it has'),
     ],

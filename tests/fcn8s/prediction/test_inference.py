@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fcn8s.backend import TF_VERSION, tf
+from fcn8s.graph import products
 from fcn8s.graph.graph_defs import extract_sub_graph
 from fcn8s.precision import check_precision
 from fcn8s.prediction import freezing, frozen_network
@@ -36,13 +37,16 @@ def saved(small_model):
         yield lambda images: session.run(names, {'images_uint8:0': images})
 
 
-@pytest.fixture(params=['constants', 'variables', 'products'])
+@pytest.fixture(params=['constants', 'variables', 'blocks', 'products'])
 def kind_of_weights(request, monkeypatch):
     """The small network's filters held in each of the ways in which a full-width network holds its."""
     if request.param != 'constants':
         monkeypatch.setattr(freezing, 'MAX_CONSTANT_BYTES', 1000)
+    are_split = request.param == 'blocks'
+    monkeypatch.setattr(freezing, '_gains_by_blocks', lambda _, filters: are_split and filters.shape[-1] % 4 == 0)
+    monkeypatch.setattr(freezing, 'BLOCK_CHANNELS', 4)
     if request.param == 'products':
-        monkeypatch.setattr(freezing, 'MAX_CONVOLUTION_BYTES', 20000)
+        monkeypatch.setattr(products, 'MAX_CONVOLUTION_BYTES', 20000)
     return request.param
 
 
@@ -51,6 +55,8 @@ def test_predicts_what_the_saved_graph_predicts(small_model, saved, kind_of_weig
     images = random_images(shape)
     logits, probabilities, class_ids = saved(images)
     with frozen_network.open_model(small_model) as model:
+        kinds = [operation.type for operation in model.graph.get_operations()]
+        assert ('Unpack' in kinds, 'MatMul' in kinds) == (kind_of_weights == 'blocks', kind_of_weights == 'products')
         np.testing.assert_allclose(model.run(model.logits, {model.images: images}), logits, atol=1e-4)
         np.testing.assert_allclose(model.predict(images, argmax=False), probabilities, atol=1e-5)
         predicted = model.predict(images)
@@ -223,8 +229,8 @@ def test_a_config_without_gpus_is_judged_by_the_cpu(small_model, monkeypatch):
 @pytest.mark.skipif(not has_bfloat16(), reason='no bfloat16 on this machine')
 @pytest.mark.parametrize('flag', ['amx_bf16', 'avx512_bf16'])
 def test_products_in_bfloat16_are_the_same_in_either_order(small_model, saved, monkeypatch, flag):
-    for name, value in (('MAX_CONSTANT_BYTES', 1000), ('MAX_CONVOLUTION_BYTES', 20000)):
-        monkeypatch.setattr(freezing, name, value)
+    monkeypatch.setattr(freezing, 'MAX_CONSTANT_BYTES', 1000)
+    monkeypatch.setattr(products, 'MAX_CONVOLUTION_BYTES', 20000)
     machine = freezing.this_machine()._replace(cpu_flags=frozenset([flag]))
     monkeypatch.setattr(freezing, 'this_machine', lambda: machine)
     images = random_images((1, 64, 96))

@@ -1,0 +1,103 @@
+"""Large convolutions as matrix products over image patches.
+
+What computes a convolution on a CPU first brings the filter into an order of its own, in every run unless the filter is
+a constant, and its gradient from there. That costs little for filters that are used at many positions, but much for
+VGG-16's fc6 (411 MB) and fc7, which are used at a few. A product reads and writes such a filter as it lies.
+"""
+
+from typing import Any, Callable, List, Sequence
+
+import numpy as np
+
+from fcn8s.backend import MetaGraphDef, Tensor, tf
+from fcn8s.graph.graph_defs import variable_behind
+
+# From this size on a convolution becomes a product. The patches of one position of fc6 have 100 kB, those of its
+# 32x32 pixels' first layer 524 kB: the product does not set the need of memory.
+MAX_CONVOLUTION_BYTES = 20 * 2**20
+
+
+def is_product(convolution: Any, num_bytes: int) -> bool:
+    """Tells whether a convolution with a filter of so many bytes becomes a product: it has one patch per position,
+    centred, which `patches_of` gives.
+    """
+    attributes = convolution.attr
+    return (
+        num_bytes > MAX_CONVOLUTION_BYTES
+        and attributes['padding'].s == b'SAME'
+        and set(attributes['strides'].list.i) == {1}
+        # A saved graph leaves out what has its default value.
+        and ('data_format' not in attributes or attributes['data_format'].s == b'NHWC')
+        and ('dilations' not in attributes or set(attributes['dilations'].list.i) == {1})
+    )
+
+
+def patches_of(features: Tensor, height: int, width: int) -> Tensor:
+    """Returns the patches around each position of features [N, H, W, C], [N H W, height width C]; zeros outside."""
+    patches = tf.raw_ops.ExtractImagePatches(
+        images=features, ksizes=[1, height, width, 1], strides=[1, 1, 1, 1], rates=[1, 1, 1, 1], padding='SAME'
+    )
+    return tf.reshape(patches, [-1, height * width * int(features.shape[3])])
+
+
+def at_positions(products: Tensor, features: Tensor) -> Tensor:
+    """Returns products [N H W, channels] as a map of the height and width of features [N, H, W, C]."""
+    return tf.reshape(products, tf.concat([tf.shape(features)[:3], [int(products.shape[1])]], axis=0))
+
+
+def nodes_in_place_of(convolution: Any, channels: int, build: Callable[[Tensor], Tensor]) -> List[Any]:
+    """Returns nodes that compute what a convolution did, of the same tensor; the last has its name.
+
+    channels: of its input. build: adds to the current graph what computes the result of float features
+        [N, H, W, channels], and returns it.
+    """
+    graph = tf.Graph()
+    with graph.as_default():
+        with tf.name_scope(convolution.name + '_product/'):
+            dtype = tf.as_dtype(convolution.attr['T'].type)
+            features = tf.placeholder(dtype, [None, None, None, channels], name='features')
+            output = build(features)
+        tf.identity(output, name=convolution.name)
+    nodes = [node for node in graph.as_graph_def().node if node.name != features.op.name]
+    for node in nodes:
+        sources = [convolution.input[0] if source == features.op.name else source for source in node.input]
+        del node.input[:]
+        node.input.extend(sources)
+    return nodes
+
+
+def with_products(meta_graph: MetaGraphDef) -> MetaGraphDef:
+    """Returns a copy of an encoder's MetaGraphDef that computes its largest convolutions as products; variables and all
+    other names stay.
+    """
+    changed = tf.MetaGraphDef()
+    changed.CopyFrom(meta_graph)
+    graph_def = changed.graph_def
+    nodes = {node.name: node for node in graph_def.node}
+    for convolution in [node for node in graph_def.node if node.op == 'Conv2D']:
+        variable = variable_behind(convolution.input[1], nodes)
+        if variable is None:
+            continue
+        shape = [dim.size for dim in variable.attr['shape'].shape.dim]
+        if is_product(convolution, int(np.prod(shape)) * tf.as_dtype(convolution.attr['T'].type).size):
+            graph_def.node.extend(_product_with(convolution, shape))
+            graph_def.node.remove(convolution)
+    return changed
+
+
+def _product_with(convolution: Any, shape: Sequence[int]) -> List[Any]:
+    """The nodes of a product with the filter that a convolution reads, [kh, kw, in, out]."""
+    height, width, channels_in, channels_out = shape
+
+    def build(features: Tensor) -> Tensor:
+        filters = tf.placeholder(features.dtype, shape, name='filters')
+        rows = tf.reshape(filters, [height * width * channels_in, channels_out])
+        return at_positions(tf.matmul(patches_of(features, height, width), rows), features)
+
+    name = '{}_product/filters'.format(convolution.name)
+    nodes = [node for node in nodes_in_place_of(convolution, channels_in, build) if node.name != name]
+    for node in nodes:
+        for index, source in enumerate(node.input):
+            if source == name:
+                node.input[index] = convolution.input[1]
+    return nodes
