@@ -73,7 +73,7 @@ def _add_score_arguments(group: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from fcn8s.evaluation.bootstrap import mean_iou_interval, paired_difference
-    from fcn8s.evaluation.per_image import as_record, format_worst, write_csv
+    from fcn8s.evaluation.per_image import as_records, format_worst, write_csv
     from fcn8s.evaluation.score_table import format_difference, format_scores
     from helpers.files import atomic_write_json, to_json
 
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         print('\n' + format_difference(difference, ' + '.join(subject.paths), args.against))
     if args.per_image is not None:
         write_csv(args.per_image, names, evaluation.rows, subject.label_space, other and other.rows)
-        report['images'] = [as_record(name, row, subject.label_space) for name, row in zip(names, evaluation.rows)]
+        report['images'] = as_records(names, evaluation.rows, subject.label_space, other and other.rows)
     if args.json is not None:
         atomic_write_json(args.json, to_json(report))
     return 0

@@ -105,9 +105,14 @@ def worst_first(rows: Sequence[ImageScores]) -> List[int]:
     return sorted(range(len(rows)), key=lambda row: (math.isnan(rows[row].mean_iou), rows[row].mean_iou))
 
 
-def as_record(name: str, row: ImageScores, label_space: LabelSpace) -> Dict[str, Any]:
+def as_record(
+    name: str, row: ImageScores, label_space: LabelSpace, against: Optional[ImageScores] = None
+) -> Dict[str, Any]:
     """Returns one image as a dict by column name; scores that are not known are NaN, an image without mistakes has no
     confused classes (None).
+
+    Args:
+        against: The same image's scores by another model; adds its mean IoU and the difference.
     """
     confusion = row.confusion
     record: Dict[str, Any] = {'image': name, 'pixels': row.pixels, 'void': row.void}
@@ -124,8 +129,21 @@ def as_record(name: str, row: ImageScores, label_space: LabelSpace) -> Dict[str,
         )
     )
     record.update(zip(_CONFUSION_COLUMNS, values))
+    if against is not None:
+        record.update(against_mean_iou=against.mean_iou, mean_iou_difference=row.mean_iou - against.mean_iou)
     record['per_class_iou'] = row.per_class_iou
     return record
+
+
+def as_records(
+    names: Sequence[str],
+    rows: Sequence[ImageScores],
+    label_space: LabelSpace,
+    against: Optional[Sequence[ImageScores]] = None,
+) -> List[Dict[str, Any]]:
+    """Returns `as_record` of each image."""
+    others: Sequence[Optional[ImageScores]] = [None] * len(rows) if against is None else against
+    return [as_record(name, row, label_space, other) for name, row, other in zip(names, rows, others)]
 
 
 def write_csv(
@@ -139,22 +157,18 @@ def write_csv(
 
     Args:
         names: Of the images.
-        against: The same images' scores by another model; adds its mean IoU and the difference.
+        against: As of `as_records`.
     """
-    records = [as_record(name, row, label_space) for name, row in zip(names, rows)]
+    records = as_records(names, rows, label_space, against)
     left_out = [field for field in _ON_REQUEST if all(math.isnan(r[field]) for r in records)]
     scored = [class_id for class_id in range(label_space.num_classes) if class_id not in label_space.void_class_ids]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
-    fields = [
-        field for field in as_record('', _NOTHING, label_space) if field not in left_out and field != 'per_class_iou'
-    ]
-    header = fields + ([] if against is None else ['against_mean_iou', 'mean_iou_difference'])
-    writer.writerow(header + ['iou:' + label_space.class_names[class_id] for class_id in scored])
-    for number, (row, record) in enumerate(zip(rows, records)):
+    columns = as_record('', _NOTHING, label_space, None if against is None else _NOTHING)
+    fields = [field for field in columns if field not in left_out and field != 'per_class_iou']
+    writer.writerow(fields + ['iou:' + label_space.class_names[class_id] for class_id in scored])
+    for row, record in zip(rows, records):
         cells = [record[field] for field in fields]
-        if against is not None:
-            cells += [against[number].mean_iou, row.mean_iou - against[number].mean_iou]
         writer.writerow([_cell(value) for value in cells + row.per_class_iou[scored].tolist()])
     # A name of bytes that are no UTF-8 keeps them.
     with atomic_path(path) as temporary, open(temporary, 'wb') as file:

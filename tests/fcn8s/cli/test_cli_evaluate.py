@@ -422,6 +422,7 @@ def test_every_image_has_a_row(networks, dataset, tmp_path, capsys):
         accuracy = (labels[number] == predictions[number])[valid].mean()
         assert float(row['accuracy']) == pytest.approx(accuracy) == report['images'][number]['accuracy']
         assert 0.05 < float(row['confidence']) <= 1 and float(row['mean_iou_difference']) == 0
+        assert float(row['against_mean_iou']) == report['images'][number]['against_mean_iou']
     printed = capsys.readouterr().out
     assert 'The 2 images with the lowest mean IoU, of 3' in printed
     worst = min(rows, key=lambda row: float(row['mean_iou']))
