@@ -50,7 +50,7 @@ class Watch:
         self._sending = threading.Lock()
         self._heard: Dict[int, float] = {}
         self._progress = dict.fromkeys(range(cluster.size), 0)
-        self._behind_since: Dict[int, float] = {}
+        self._behind: Dict[int, Tuple[int, float]] = {}  # progress, and since when it is behind with it
         self._done = dict.fromkeys(range(cluster.size), 0)
         self._done_at = time.monotonic()
         self._longest: Dict[str, float] = {}
@@ -257,7 +257,7 @@ class Watch:
         """Leaves time out in which this process itself was stopped, as a queue may do with a whole job."""
         if seconds > _SILENCE * self.timeout / 2:
             self._heard = {worker: heard + seconds for worker, heard in self._heard.items()}
-            self._behind_since = {worker: since + seconds for worker, since in self._behind_since.items()}
+            self._behind = {worker: (step, since + seconds) for worker, (step, since) in self._behind.items()}
             self._done_at += seconds
 
     def _lose_who_left(self, given: Container[int] = ()) -> None:
@@ -276,9 +276,12 @@ class Watch:
         now, limit = time.monotonic(), _SILENCE * self.timeout
         furthest = max(self._progress.values())
         for worker, progress in self._progress.items():
+            # What is known of others is up to a second old, many steps: only who stays where it is hangs.
             if progress == furthest or worker == 0 and self._is_saving:
-                self._behind_since.pop(worker, None)
-            elif now - self._behind_since.setdefault(worker, now) > limit:
+                self._behind.pop(worker, None)
+            elif self._behind.get(worker, (-1, now))[0] != progress:
+                self._behind[worker] = progress, now
+            elif now - self._behind[worker][1] > limit:
                 self._lose(worker, 'hangs: it has not come to the step that others wait in')
         limit = self._stall_limit()
         if now - self._done_at > limit and not self._is_saving:

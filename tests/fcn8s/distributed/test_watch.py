@@ -104,6 +104,25 @@ def test_all_that_hang_alike_are_stopped(monkeypatch):
         assert str(error).startswith('all workers hang: none has finished a batch for 1 s, at step 5. All workers stop')
 
 
+def test_who_is_behind_hangs_only_where_it_stays():
+    """In fast steps what is known of the others is always some steps old."""
+    watch = Watch(Cluster(('a:1', 'b:2'), 0), 0.2)
+
+    def look():
+        with watch._changed:
+            watch._look_for_hangs()
+        time.sleep(0.01)
+
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        watch._progress = {0: watch._progress[0] + 9, 1: watch._progress[0] + 8}
+        look()
+    assert watch._loss is None
+    while watch._loss is None and time.monotonic() < end + 10:
+        look()
+    assert watch._loss.startswith('worker 1 (b:2) hangs: it has not come to the step that others wait in')
+
+
 def test_what_takes_long_is_no_hang():
     """The first batch of a kind, and what takes less than ten times as long as others did."""
     watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
