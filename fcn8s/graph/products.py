@@ -34,6 +34,8 @@ def is_product(convolution: Any, num_bytes: int) -> bool:
 
 def patches_of(features: Tensor, height: int, width: int) -> Tensor:
     """Returns the patches around each position of features [N, H, W, C], [N H W, height width C]; zeros outside."""
+    if height == width == 1:
+        return tf.reshape(features, [-1, int(features.shape[3])])
     patches = tf.raw_ops.ExtractImagePatches(
         images=features, ksizes=[1, height, width, 1], strides=[1, 1, 1, 1], rates=[1, 1, 1, 1], padding='SAME'
     )

@@ -5,7 +5,7 @@ loss scale) lies in global variables under the fixed names `optimizer/...`, so t
 next.
 """
 
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from fcn8s.backend import tf
 from fcn8s.graph.losses import Loss
@@ -20,6 +20,9 @@ ADAM_EPSILON = 1e-8
 # Scaling must let the gradients of float16 layers through without leaving float16's range, and float32 outside of it.
 MIN_LOSS_SCALE = 2.0**-10
 MAX_LOSS_SCALE = 2.0**24
+
+# Ops whose result lies where their input does.
+_VIEWS = ('Identity', 'Reshape')
 
 FloatOrTensor = Union[float, tf.Tensor]
 
@@ -100,6 +103,7 @@ def build_train_op(
         finite = _all_finite(totals) if scale else None
         norm = tf.global_norm(totals)
         directions = _decay(_clip(totals, norm, settings.gradient_clip_norm), variables, settings.weight_decay)
+        directions = _after_readers(directions, gradients, variables)
         rates = _rates(variables, learning_rate, settings)
         # The check leaves a momentum to SGD alone, and never leaves SGD without.
         rule = _Adam(variables) if settings.momentum is None else _Momentum(variables, settings.momentum)
@@ -173,6 +177,46 @@ def _decay(gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable], wei
         gradient if _is_bias(variable) else gradient + weight_decay * variable
         for gradient, variable in zip(gradients, variables)
     ]
+
+
+def _after_readers(
+    directions: Sequence[tf.Tensor], gradients: Sequence[tf.Tensor], variables: Sequence[tf.Variable]
+) -> List[tf.Tensor]:
+    """Lets the direction of each variable wait for the ops of the backward pass that read the variable.
+
+    TensorFlow copies a variable that is updated while somebody holds its value: VGG-16's fc6, 411 MB, in every step.
+    """
+    of_backward_pass = _ops_before(gradients)
+    waiting = []
+    for direction, variable in zip(directions, variables):
+        with tf.control_dependencies([op for op in _readers(variable) if op in of_backward_pass]):
+            waiting.append(tf.identity(direction))
+    return waiting
+
+
+def _ops_before(tensors: Sequence[tf.Tensor]) -> Set[tf.Operation]:
+    """All ops that the tensors are computed from."""
+    found: Set[tf.Operation] = set()
+    left = [tensor.op for tensor in tensors]
+    while left:
+        op = left.pop()
+        if op not in found:
+            found.add(op)
+            left += [source.op for source in op.inputs] + list(op.control_inputs)
+    return found
+
+
+def _readers(variable: tf.Variable) -> List[tf.Operation]:
+    """The ops that use the value of a resource variable, whatever shape it is given before."""
+    if not _is_resource(variable):
+        return []
+    found: List[tf.Operation] = []
+    left = [op for op in _reference(variable).consumers() if op.type == 'ReadVariableOp']
+    while left:
+        consumers = left.pop().outputs[0].consumers()
+        left += [op for op in consumers if op.type in _VIEWS]
+        found += [op for op in consumers if op.type not in _VIEWS]
+    return found
 
 
 def _rates(variables: Sequence[tf.Variable], learning_rate: tf.Tensor, settings: OptimizerSettings) -> List[tf.Tensor]:

@@ -447,3 +447,34 @@ def test_variables_that_cannot_be_trained_are_refused():
         with pytest.raises(ValueError) as error:
             update_rules.build_train_op(loss, None, [], tf.constant(0.1), step, OptimizerSettings())
         assert 'no variables to train' in str(error.value)
+
+
+def ancestors(op):
+    found, left = set(), [op]
+    while left:
+        op = left.pop()
+        if op.name not in found:
+            found.add(op.name)
+            left += [source.op for source in op.inputs] + list(op.control_inputs)
+    return found
+
+
+@pytest.mark.parametrize('is_first_trained', [True, False])
+def test_a_variable_is_updated_after_the_backward_pass_has_read_it(is_first_trained):
+    """Else TensorFlow copies it first. What the step does not need stays out of it."""
+    with tf.Graph().as_default() as graph:
+        features = tf.placeholder(tf.float32, [None, 3])
+        first, second = (tf.get_variable(name, [3, 3], use_resource=True) for name in ('first', 'second'))
+        reshaped = tf.reshape(tf.reshape(second, [9]), [3, 3])
+        value = tf.reduce_sum(tf.square(tf.matmul(tf.nn.relu(tf.matmul(features, first)), reshaped)))
+        step = tf.get_variable('step', [], tf.int64, tf.zeros_initializer(), use_resource=True)
+        trained = [first, second] if is_first_trained else [second]
+        update_rules.build_train_op(
+            losses.Loss(value, None), None, trained, tf.constant(0.1), step, OptimizerSettings()
+        )
+        updates = {op.inputs[0].op.name: op for op in graph.get_operations() if op.type == 'ResourceApplyAdam'}
+        products = {op.name for op in graph.get_operations() if op.type == 'MatMul'}
+        # Forwards: two. Backwards: the gradient of each weight, and of what the second is multiplied with.
+        assert len(products & ancestors(updates['second'])) == (4 if is_first_trained else 3)
+        if is_first_trained:
+            assert len(products & ancestors(updates['first'])) == 4
