@@ -12,7 +12,7 @@ buffers take.
 the model's seconds in units of each row's.
 
     python benchmarks/bench_distributed.py --step [--workers 2] [--size 256 512] [--batch 4] [--steps 3]
-                                           [--width-divisor 1] [--rounds 2]
+                                           [--width-divisor 1] [--rounds 2] [--wire bfloat16]
 
 This measures whole steps of `FCN8s.train` instead, on this machine: one worker with all cores, N workers with a share
 each, and N processes with a share each that train apart, which shows what the exchange and the waiting for each other
@@ -187,16 +187,18 @@ def model(row, factors):
     return exchange_seconds(count, size, gbit or float('inf'), factors)
 
 
-def step_child(encoder, cores, size, batch, steps):
+def step_child(encoder, cores, size, batch, steps, wire):
     """One process that trains: prints the seconds of a step, of all CPUs too, and its memory."""
     pin([int(core) for core in cores.split(',')])
     from fcn8s import FCN8s
+    from fcn8s.distributed.workers import DistributedSettings
 
     random = np.random.RandomState(0)
     images = random.randint(256, size=[batch] + size + [3]).astype(np.uint8)
     labels = random.randint(NUM_CLASSES, size=images.shape[:3]).astype(np.uint8)
     batches = itertools.repeat((images, labels))
-    with FCN8s(vgg16_dir=encoder, num_classes=NUM_CLASSES) as model:
+    settings = DistributedSettings(wire=wire)
+    with FCN8s(vgg16_dir=encoder, num_classes=NUM_CLASSES, distributed=settings) as model:
         for count in (1, steps):  # the first warms up
             start = time.process_time()
             (record,) = model.train(batches, 1, count, lambda step: 1e-6, keep_prob=0.5)
@@ -210,7 +212,7 @@ def measure_step(encoder, shares, is_together, args):
     for number, cores in enumerate(shares):
         environment = dict(os.environ, TF_CONFIG=tf_config(addresses, number) if is_together else '')
         child = ['--step-child', encoder, ','.join(map(str, cores)), '--size'] + [str(side) for side in args.size]
-        child += ['--batch', str(args.batch), '--steps', str(args.steps)]
+        child += ['--batch', str(args.batch), '--steps', str(args.steps), '--wire', args.wire]
         command = [sys.executable, os.path.abspath(__file__)] + child
         processes.append(
             subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -268,21 +270,16 @@ def main():
     parser.add_argument('--batch', type=int, default=4, help='images of a worker in a step')
     parser.add_argument('--steps', type=int, default=3)
     parser.add_argument('--width-divisor', type=int, default=1)
+    parser.add_argument('--wire', choices=('float32', 'bfloat16'), default='float32', help='what gradients travel as')
     parser.add_argument('--step-child', nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.step_child:
-        step_child(*args.step_child, args.size, args.batch, args.steps)
+        step_child(*args.step_child, args.size, args.batch, args.steps, args.wire)
         return
     if args.step:
         if args.quick:
-            args.workers, args.size, args.batch, args.steps, args.rounds, args.width_divisor = (
-                [2],
-                [32, 32],
-                1,
-                1,
-                1,
-                64,
-            )
+            args.workers, args.size, args.batch, args.steps, args.rounds = [2], [32, 32], 1, 1, 1
+            args.width_divisor = 64
         measure_steps(args)
         return
     if args.child:
