@@ -4,7 +4,7 @@ import argparse
 from typing import Any, Dict, List
 
 from fcn8s.cli.options.prediction import add_trust_argument
-from fcn8s.export.formats import EXPORT_PRECISIONS, FORMATS
+from fcn8s.export.formats import CALIBRATION_IMAGES, EXPORT_PRECISIONS, FORMATS
 
 DESCRIPTION = """Writes a trained network for other runtimes, runs the result again in its own runtime beside
 TensorFlow, and keeps what came out as certificate.json. An export that is not as good as it has to be is not kept.
@@ -47,7 +47,11 @@ def _add_calibration_arguments(group: Any) -> None:
         help='images like those to come, from which the ranges of all layers are measured',
     )
     group.add_argument(
-        '--calibration-images', type=int, default=100, metavar='N', help='how many of them are drawn (default: 100)'
+        '--calibration-images',
+        type=int,
+        default=CALIBRATION_IMAGES,
+        metavar='N',
+        help='how many of them are drawn (default: {})'.format(CALIBRATION_IMAGES),
     )
     group.add_argument('--seed', type=int, default=0, help='another seed draws others (default: 0)')
 
@@ -67,6 +71,7 @@ def _add_check_arguments(group: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from fcn8s.export.exporting import export_model
 
+    _check_calibration(args)
     certificate = export_model(
         args.model,
         args.out,
@@ -85,6 +90,18 @@ def run(args: argparse.Namespace) -> int:
     )
     print('\n'.join(describe(args.out, certificate)))
     return 0
+
+
+def _check_calibration(args: argparse.Namespace) -> None:
+    """Raises ValueError where it is said how images for int8 are drawn, and there are none to draw from."""
+    drawn = (('--calibration-images', args.calibration_images, CALIBRATION_IMAGES), ('--seed', args.seed, 0))
+    strays = [flag for flag, value, untyped in drawn if value != untyped]
+    if strays and args.calibration is None:
+        raise ValueError(
+            '{} is about images for int8, and none came. Add --calibration DIR, or leave it out.'.format(
+                ' and '.join(strays)
+            )
+        )
 
 
 def _scenes() -> List[Any]:

@@ -20,7 +20,7 @@ from fcn8s.export.certificate import (
     seconds_in_alternation,
 )
 from fcn8s.export.conversion import Conversion
-from fcn8s.export.formats import FORMATS, check_export_precision, check_packages, check_size
+from fcn8s.export.formats import CALIBRATION_IMAGES, FORMATS, check_export_precision, check_packages, check_size
 from fcn8s.export.names import CLASS_IDS, IMAGES, LOGITS, OUTPUTS, PROBABILITIES
 from fcn8s.export.runner import Runner
 from fcn8s.prediction.frozen_network import InferenceGraph, open_model
@@ -29,8 +29,6 @@ from fcn8s.saving.model_files import describe, library_versions
 from fcn8s.saving.runs import input_size, resolve_model
 from helpers.files import atomic_directory, atomic_write_json, to_json
 from helpers.label_spaces import LabelSpace
-
-CALIBRATION_IMAGES = 100
 
 
 class _Export(NamedTuple):

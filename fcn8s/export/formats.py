@@ -4,6 +4,8 @@ import importlib.util
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 EXPORT_PRECISIONS = ('float32', 'float16', 'bfloat16', 'int8')
+# How many images are drawn for int8, unless said otherwise.
+CALIBRATION_IMAGES = 100
 
 
 class Format(NamedTuple):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fcn8s.backend import TF_VERSION
+from fcn8s.cli import main
 from fcn8s.export import formats
 from helpers.images import write_image, write_labels
 
@@ -99,6 +100,11 @@ def test_calibration(narrow_model, out, tmp_path, monkeypatch):
     write_image(os.path.join(empty, 'a.png'), np.zeros([8, 8, 3], np.uint8))
     refused('0 calibration images', narrow_model, out, 'openvino', 'int8', calibration=empty, calibration_images=0)
     refused("calibration belongs to int8, and precision is 'float32'", narrow_model, out, calibration=empty)
+
+
+def test_drawing_images_that_there_are_none_of_is_refused(capsys):
+    assert main(['export', 'MODEL', 'OUT', '--calibration-images', '5', '--seed', '3']) == 2
+    assert '--calibration-images and --seed is about images for int8, and none came' in capsys.readouterr().err
 
 
 def test_calibration_images_are_drawn_by_the_seed(tmp_path):
