@@ -185,8 +185,9 @@ def check_drawing(args: argparse.Namespace, names: Sequence[str], why: str) -> N
 
     names: of the options. why: what follows their flags in the message.
     """
-    untouched = {'alpha': 0.5, 'zoom': 1, 'palette': 'dataset', 'contours': False, 'legend': False, 'show': None}
-    strays = ['--' + name for name in names if getattr(args, name) != untouched[name]]
+    from fcn8s.prediction.drawing import DEFAULT_STYLE
+
+    strays = ['--' + name for name in names if getattr(args, name) != getattr(DEFAULT_STYLE, name)]
     if strays:
         raise ValueError('{} {}'.format(', '.join(strays), why))
 
