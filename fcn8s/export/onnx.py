@@ -13,6 +13,8 @@ from fcn8s.export.names import IMAGES, OUTPUTS
 
 # ONNX Runtime 1.14 and newer read it, and so do TensorRT 8.6 and onnxruntime-web.
 OPSET = 18
+# Filters of so many bytes are kept away from the converter, of which the full VGG-16 took more than 16 GB.
+_LARGE = 2**16
 
 
 def write(conversion: Conversion, directory: str) -> None:
@@ -21,7 +23,10 @@ def write(conversion: Conversion, directory: str) -> None:
 
     from fcn8s.export.serving_graph import freeze
 
-    model = _convert(freeze(conversion.model_dir, trust=conversion.trust))
+    graph_def = freeze(conversion.model_dir, trust=conversion.trust)
+    filters = _take_filters_out(graph_def)
+    model = _convert(graph_def, list(filters))
+    _put_filters_in(model.graph, filters)
     _name_ends(model.graph)
     if conversion.precision == 'float16':
         from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -31,15 +36,55 @@ def write(conversion: Conversion, directory: str) -> None:
     onnx.save_model(model, os.path.join(directory, str(FORMATS['onnx'].file)))
 
 
-def _convert(graph_def: Any) -> Any:
-    """GraphDef -> ModelProto."""
+def _take_filters_out(graph_def: Any) -> Dict[str, np.ndarray]:
+    """Replaces the large filters of convolutions by placeholders, in place: the converter copies constants many times.
+
+    Returns:
+        The filters by the names of the placeholders.
+    """
+    from fcn8s.backend import tf
+
+    nodes = {node.name: node for node in graph_def.node}
+    filters = {}
+    for node in graph_def.node:
+        constant = nodes.get(node.input[1]) if node.op == 'Conv2D' else None
+        if constant is not None and constant.op == 'Const' and constant.ByteSize() >= _LARGE:
+            filters[constant.name] = value = tf.make_ndarray(constant.attr['value'].tensor)
+            dtype = constant.attr['dtype'].type
+            constant.Clear()
+            constant.op, constant.name = 'Placeholder', node.input[1]
+            constant.attr['dtype'].type = dtype
+            constant.attr['shape'].shape.CopyFrom(tf.TensorShape(value.shape).as_proto())
+    return filters
+
+
+def _put_filters_in(graph: Any, filters: Dict[str, np.ndarray]) -> None:
+    """Makes the inputs that stand for filters constants, in place, transposed where the graph transposes them."""
+    import onnx
+
+    names = {name + ':0': name for name in filters}
+    inputs = [value for value in graph.input if value.name not in names]
+    del graph.input[:]
+    graph.input.extend(inputs)
+    for node in [node for node in graph.node if node.op_type == 'Transpose' and node.input[0] in names]:
+        order = onnx.helper.get_node_attr_value(node, 'perm')
+        transposed = np.ascontiguousarray(filters[names[node.input[0]]].transpose(order))
+        graph.initializer.append(onnx.numpy_helper.from_array(transposed, node.output[0]))
+        graph.node.remove(node)
+    used = {name for node in graph.node for name in node.input}
+    for tensor in sorted(used.intersection(names)):
+        graph.initializer.append(onnx.numpy_helper.from_array(filters[names[tensor]], tensor))
+
+
+def _convert(graph_def: Any, filters: Sequence[str]) -> Any:
+    """GraphDef -> ModelProto; filters: names of placeholders that become inputs as well."""
     import onnx
     import tf2onnx
 
     with _quiet('tf2onnx', 'tensorflow'), explain_conversion_errors('onnx'):
         model, _ = tf2onnx.convert.from_graph_def(
             graph_def,
-            input_names=[IMAGES + ':0'],
+            input_names=[name + ':0' for name in [IMAGES] + list(filters)],
             output_names=[name + ':0' for name in OUTPUTS],
             opset=OPSET,
         )
