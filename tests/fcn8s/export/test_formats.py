@@ -315,7 +315,7 @@ def test_fcn8s_on_a_tflite_export_at_its_size(export, narrow_model, answers, pic
         scores = network.evaluate(_labelled(pictures, which=1), 2)
         np.testing.assert_array_equal(scores['confusion_matrix'], expected['confusion_matrix'])
         np.testing.assert_allclose(scores['loss'], expected['loss'], rtol=1e-5)
-        with pytest.raises(ValueError, match='64x96'):
+        with pytest.raises(ValueError, match='takes 64 x 96 alone'):
             network.predict(pictures[:1])
 
 
