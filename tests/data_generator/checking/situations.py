@@ -441,8 +441,8 @@ def layout_camvid(root: str) -> Situation:
 def layout_voc(root: str) -> Situation:
     colors = [VOC.colors[index] for index in range(3)]
     places = ('JPEGImages', 'SegmentationClass')
-    dataset(root, lambda path, label: write_palette(path, label, colors), *places, splits=[('', 0, 6)])
-    for split, names in (('train', '0\n1\n2'), ('val', '3\n4\n5')):
+    dataset(root, lambda path, label: write_palette(path, label, colors), *places, splits=[('', 0, 9)])
+    for split, names in (('train', '0\n1\n2\n3\n4\n5'), ('val', '6\n7\n8')):
         text(os.path.join(root, 'ImageSets/Segmentation', split + '.txt'), names, 'utf-16')
     return Situation(words=['--layout voc'], classes=None)
 
