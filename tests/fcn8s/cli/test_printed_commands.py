@@ -110,7 +110,9 @@ def taught_encoder(tmp_path_factory, tiny_encoder):
     root, steps = tmp_path_factory.mktemp('taught'), 300
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(situations, 'SIZE', LARGE)
-        situations.dataset(str(root), splits=[('train', 100, 12)])
+        situations.dataset(str(root), splits=[('train', 100, 16)])
+        for number in range(0, 16, 4):  # some of them without colour
+            situations.write(situations.image_path(str(root), number), situations.shapes(100 + number)[0][..., 0])
     data = BatchGenerator([str(root / 'images')], None, [str(root / 'labels')], num_classes=3)
     shutil.copytree(tiny_encoder, str(root / 'vgg16'))
     with fcn8s.FCN8s(vgg16_dir=tiny_encoder, num_classes=3, seed=1) as model, data.generate(2, flip=0.5) as batches:
