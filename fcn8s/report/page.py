@@ -340,6 +340,7 @@ def browser_data(evaluated: Evaluated, against: Optional[Evaluated] = None) -> D
         {
             'classes': [_text(name) for name in space.class_names],
             'colors': [css_color(color) for color in space.colors],
+            'distinct': [css_color(color) for color in color_blind_colors(space.class_names, space.colors)],
             'scored': _scored_classes(space),
             'matrix': evaluated.evaluation.scores['confusion_matrix'],
             'images': images,

@@ -40,12 +40,57 @@
     return make('img', { src: 'data:image/webp;base64,' + source, alt: alternative, decoding: 'async' });
   }
 
+  // Pictures of classes, and swatches, have the colours of the dataset, or others that everybody can tell apart.
+  const number = (color) => parseInt(color.slice(1), 16);
+  const others = new Map(data.scored.map((id) => [number(data.colors[id]), number(data.distinct[id])]));
+  const distinct = document.getElementById('distinct');
+  const isDistinct = () => distinct.getAttribute('aria-pressed') === 'true';
+
+  function recolored(image) {
+    const canvas = make('canvas', { width: image.naturalWidth, height: image.naturalHeight });
+    const context = canvas.getContext('2d');
+    context.drawImage(image, 0, 0);
+    const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
+    for (let i = 0; i < pixels.data.length; i += 4) {
+      const other = others.get(pixels.data[i] << 16 | pixels.data[i + 1] << 8 | pixels.data[i + 2]);
+      if (other !== undefined) pixels.data.set([other >> 16, other >> 8 & 255, other & 255], i);
+    }
+    context.putImageData(pixels, 0, 0);
+    return canvas.toDataURL();
+  }
+
+  function paint(shown) {
+    if (!isDistinct()) { shown.src = shown.dataset.own; return; }
+    const own = make('img', { src: shown.dataset.own });
+    own.decode().then(() => { if (isDistinct()) shown.src = recolored(own); });
+  }
+
+  function classPicture(source, alternative) {
+    const shown = picture(source, alternative);
+    shown.dataset.own = shown.src;
+    if (isDistinct()) paint(shown);
+    return shown;
+  }
+
+  const swatches = Array.from(document.querySelectorAll('.swatch'), (swatch) => {
+    const [red, green, blue] = getComputedStyle(swatch).backgroundColor.match(/\d+/g).map(Number);
+    return [swatch, swatch.style.background, others.get(red << 16 | green << 8 | blue)];
+  });
+  distinct.hidden = Array.from(others).every(([own, other]) => own === other);
+  distinct.addEventListener('click', () => {
+    distinct.setAttribute('aria-pressed', String(!isDistinct()));
+    swatches.forEach(([swatch, own, other]) => {
+      swatch.style.background = isDistinct() && other !== undefined ? '#' + other.toString(16).padStart(6, '0') : own;
+    });
+    document.querySelectorAll('img[data-own]').forEach(paint);
+  });
+
   function figure(name, ...content) {
     return make('figure', {}, ...content, make('figcaption', {}, name));
   }
 
   function compared(pictures) {
-    const stack = make('div', { className: 'stack' }, picture(pictures[2], 'prediction'), picture(pictures[1], 'truth'), make('i'));
+    const stack = make('div', { className: 'stack' }, classPicture(pictures[2], 'prediction'), classPicture(pictures[1], 'truth'), make('i'));
     const slider = make('input', { type: 'range', min: 0, max: 100, value: 0 });
     slider.setAttribute('aria-label', 'how much of the truth lies over the prediction');
     slider.addEventListener('input', () => stack.style.setProperty('--share', slider.value + '%'));
@@ -68,9 +113,9 @@
         height: 100 * (box[2] - box[0]) + '%', width: 100 * (box[3] - box[1]) + '%' });
       photo.append(mark);
     }
-    const grid = make('div', { className: 'pictures' }, figure('image', photo), figure('truth', picture(pictures[1], 'truth')),
+    const grid = make('div', { className: 'pictures' }, figure('image', photo), figure('truth', classPicture(pictures[1], 'truth')),
       figure(make('span', {}, 'prediction', make('span', { className: 'hint' }, ', and the truth over it')), ...compared(pictures)), figure('wrong pixels', picture(pictures[3], 'wrong pixels')));
-    if (pictures[4]) grid.append(figure('prediction of the other model', picture(pictures[4], 'prediction of the other model')));
+    if (pictures[4]) grid.append(figure('prediction of the other model', classPicture(pictures[4], 'prediction of the other model')));
     made.append(grid);
     return made;
   }

@@ -8,12 +8,15 @@ import time
 from urllib.parse import unquote
 
 import pytest
-from made_up_evaluations import CONFIG, HOSTILE, evaluated, record, scores
+from made_up_evaluations import CONFIG, HOSTILE, SPACE, evaluated, record, scores
 
 from fcn8s.report.run_report import write_report
 from fcn8s.saving import runs
+from helpers.color_vision import with_palette
 
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
+
+SPACES = (SPACE, with_palette(SPACE, 'color-blind'))
 
 # Runs in the page after its own script, and writes what it found to the console, where the test waits for it: a page that is dumped
 # after a given time may not have come to its end on a busy machine. (The page may not send anything anywhere: its policy forbids it.)
@@ -43,9 +46,29 @@ cell.click();
 found.cell = [cell.textContent, document.getElementById('cell-name').textContent, document.querySelectorAll('#cell-images .card').length];
 found.doubts = document.querySelectorAll('#doubts .card .mark').length;
 found.changed = document.querySelectorAll('#gained .card, #lost .card').length;
+const truth = document.querySelectorAll('#gallery img')[1];
+function pixelsOf(image) {
+  const canvas = Object.assign(document.createElement('canvas'), { width: image.naturalWidth, height: image.naturalHeight });
+  canvas.getContext('2d').drawImage(image, 0, 0);
+  const values = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data, seen = new Set();
+  for (let i = 0; i < values.length; i += 4) seen.add([values[i], values[i + 1], values[i + 2]].join());
+  return Array.from(seen);
+}
+const swatch = document.querySelector('#classes .swatch'), button = document.getElementById('distinct');
+found.swatches = [getComputedStyle(swatch).backgroundColor];
+const repainted = truth.decode().then(() => {
+  found.own = pixelsOf(truth);
+  button.click();
+  found.swatches.push(getComputedStyle(swatch).backgroundColor);
+  return new Promise((resolve) => truth.addEventListener('load', resolve, { once: true }));
+}).then(() => truth.decode()).then(() => {
+  found.distinct = pixelsOf(truth);
+  button.click();
+  found.swatches.push(getComputedStyle(swatch).backgroundColor);
+});
 found.wider = document.documentElement.scrollWidth - document.documentElement.clientWidth;
 found.fetched = performance.getEntriesByType('resource').map((e) => e.name).filter((name) => !name.startsWith('data:'));
-Promise.all(Array.from(document.images, (image) => image.decode().then(() => image.naturalWidth, () => 0))).then((widths) => {
+repainted.then(() => Promise.all(Array.from(document.images, (image) => image.decode().then(() => image.naturalWidth, () => 0)))).then((widths) => {
   found.widths = widths;
   console.info('ANSWER ' + encodeURIComponent(JSON.stringify(found)) + ' END');
 });
@@ -97,5 +120,9 @@ def test_the_report_works_in_a_browser(width, tmp_path):
     assert len(found['worst']) == 5 and found['best'] == found['worst'][::-1]
     assert found['ofClass'] > 0 and found['cell'][2] > 0 and 'road taken for <sky>' in found['cell'][1]
     assert found['doubts'] > 0 and found['changed'] > 0
+    own, distinct = ({','.join(map(str, color)) for color in space.colors[:3]} for space in SPACES)
+    assert set(found['own']) <= own | {'0,0,0'} and set(found['distinct']) <= distinct | {'0,0,0'}
+    assert len(found['own']) == len(found['distinct']) > 2
+    assert found['swatches'][0] == found['swatches'][2] != found['swatches'][1]
     assert found['wider'] <= 0  # wide tables scroll in their own box
     assert len(found['widths']) > 20 and min(found['widths']) > 0
