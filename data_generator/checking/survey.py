@@ -63,8 +63,8 @@ class Survey(NamedTuple):
     faults: Sequence[Fault] = ()
 
     @property
-    def has_labels(self) -> bool:
-        return any(split.num_labels for split in self.splits)
+    def num_labels(self) -> int:
+        return sum(split.num_labels for split in self.splits)
 
 
 def survey(
@@ -99,16 +99,15 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
         for images, labels, splits in _own_arrangements(root)
     ]
     divided = [entry for entry in own if '{split}' in entry[0].images]
-    # Those without splits come behind, for they would train on folders for test, too.
-    whole = [entry for entry in own if entry not in divided]
-    without = None
-    for candidates in (named + divided, whole):
-        found = _best(root, candidates, labels_needed=True)
-        if found is not None and found.has_labels:
-            return found
-        without = without or found
-    found = _best(root, _in_one_folder(extensions), labels_needed=True)
-    return found if found is not None and found.has_labels else without or _images_alone(root)
+    # Where there is a folder to train on, all in one would train on folders for test, too.
+    found = _best(root, named + divided, labels_needed=True)
+    has_train = found is not None and any(split.num_labels for split in found.splits if split.name != 'val')
+    if found is None or not (found.knows_classes or has_train):
+        found = _best(root, named + own, labels_needed=True)
+    if found is None or not found.num_labels:
+        beside = _best(root, _in_one_folder(extensions), labels_needed=True)
+        found = beside if beside is not None and beside.num_labels else found
+    return found or _images_alone(root)
 
 
 def _in_one_folder(extensions: Optional[Tuple[str, ...]]) -> List[Tuple[Layout, bool]]:

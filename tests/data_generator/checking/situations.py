@@ -288,6 +288,11 @@ def labels_with_another_word_before(root: str) -> Situation:
     return Situation(['renamed_label'], words=['label_0.png is the label of image_0.png'])
 
 
+def a_folder_val_among_images(root: str) -> Situation:
+    dataset(root, splits=[('', 0, NUM_TRAIN), ('val', 50, NUM_VAL)])
+    return Situation(classes=None, words=['all: 9 images'])
+
+
 def labels_beside_their_images(root: str) -> Situation:
     dataset(root, images='{}', labels='{}', suffix='mask')
     return Situation(['renamed_label'])
