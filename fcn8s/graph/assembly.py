@@ -12,6 +12,7 @@ from fcn8s.graph.encoder import Encoder, import_encoder
 from fcn8s.graph.losses import Loss, build_loss, l2_penalty, sparse_labels
 from fcn8s.graph.scoring import PredictorTensors, Scoring, build_predictor, score_logits
 from fcn8s.graph.update_rules import LossScaling, TrainOps, build_train_op
+from fcn8s.graph.upsampling import faster_kernel_gradients
 from fcn8s.graph.weight_average import WeightAverage, build_weight_average
 from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings, matching_multipliers
 from fcn8s.settings import ModelSettings, check_loss
@@ -117,7 +118,8 @@ def assemble(
     exchange: as in `build_train_op`.
     """
     encoder = import_encoder(encoder_meta_graph)
-    decoder = build_decoder(encoder.pool3, encoder.pool4, encoder.fc7, encoder.image_input, settings)
+    with faster_kernel_gradients():
+        decoder = build_decoder(encoder.pool3, encoder.pool4, encoder.fc7, encoder.image_input, settings)
     predictor = build_predictor(decoder.logits)
     of_decoder = decoder.kernels + decoder.biases
     trained = trained_encoder_variables(encoder.variables, training.freeze) + of_decoder
