@@ -52,8 +52,9 @@ def kernel_gradient(inputs: Tensor, gradient: Tensor, stride: int, channels_in: 
     blocks = _blocks(_pad(gradient, before, cut - before), size + 1, stride, channels_out)
     # Where the input of a block's rows r = 0 to s - 1 lies for a = 0 and for a = 1: at the block, and one before it.
     moved = [tf.pad(inputs, [[0, 0], [a, 1 - a], [b, 1 - b], [0, 0]]) for a in (0, 1) for b in (0, 1)]
-    neighbours = tf.reshape(tf.concat(moved, axis=-1), [-1, 4 * channels_in])
-    product = tf.matmul(neighbours, blocks, transpose_a=True)
+    neighbours = tf.reshape(tf.concat(moved, axis=-1), tf.stack([-1, tf.reduce_prod(size + 1), 4 * channels_in]))
+    # Image by image: what an image adds does not depend on those beside it, and sums stay short.
+    product = tf.reduce_sum(tf.matmul(neighbours, blocks, transpose_a=True), axis=0)
     product = tf.reshape(product, [2, 2, channels_in, stride, stride, channels_out])
     return tf.reshape(tf.transpose(product, [0, 3, 1, 4, 5, 2]), [2 * stride, 2 * stride, channels_out, channels_in])
 
@@ -64,8 +65,8 @@ def _pad(values: Tensor, before: Tensor, after: Tensor) -> Tensor:
 
 
 def _blocks(values: Tensor, size: Tensor, stride: int, channels: int) -> Tensor:
-    """values [N, s h, s w, C] -> [N h w, s s C], block by block; size: (h, w)."""
+    """values [N, s h, s w, C] -> [N, h w, s s C], block by block; size: (h, w)."""
     # The channels stay beside each other in whole rows of a block, which are moved at once.
     rows = tf.reshape(values, tf.stack([-1, stride, size[1], stride * channels]))
     rows = tf.transpose(rows, [0, 2, 1, 3])
-    return tf.reshape(rows, [-1, stride * stride * channels])
+    return tf.reshape(rows, tf.stack([-1, tf.reduce_prod(size), stride * stride * channels]))

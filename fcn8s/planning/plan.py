@@ -16,6 +16,7 @@ from fcn8s.backend import TF_VERSION, tf
 from fcn8s.graph.decoder import build_decoder
 from fcn8s.graph.encoder import as_trained
 from fcn8s.graph.losses import build_loss, l2_penalty, sparse_labels
+from fcn8s.graph.products import MAX_CONVOLUTION_BYTES
 from fcn8s.graph.update_rules import LossScaling, build_train_op
 from fcn8s.graph.upsampling import faster_kernel_gradients
 from fcn8s.optimizers import OptimizerSettings
@@ -36,7 +37,8 @@ class MemoryFactors(NamedTuple):
     """Fitted to the peak resident memory of training processes (docs/plan.md); sizes are of float32.
 
     weights: in units of all weights: gradients, reordered and converted kernels and the temporaries of the update, at
-        the moment when most of them live. accumulation: what accumulating gradients adds to that.
+        the moment when most of them live. products: the same of the largest filters, whose convolutions are computed
+        as products (`fcn8s.graph.products`). accumulation: what accumulating gradients adds to that.
     activations: in units of the encoder's activations, by precision.
     logits: in units of the logits of the batch.
     columns: in units of the logits of one image: the unrolled patches of the last transposed convolution.
@@ -45,6 +47,7 @@ class MemoryFactors(NamedTuple):
     """
 
     weights: float
+    products: float
     accumulation: float
     activations: Dict[str, float]
     logits: float
@@ -54,10 +57,18 @@ class MemoryFactors(NamedTuple):
 
 
 _TENSORFLOW_1 = MemoryFactors(
-    2.8, 3.0, {'float32': 1.5, 'mixed_float16': 1.0}, logits=1.9, columns=4.0, initial_kernels=2.0, pixel_bytes=120.0
+    2.8,
+    2.8,
+    3.0,
+    {'float32': 1.5, 'mixed_float16': 1.0},
+    logits=1.9,
+    columns=4.0,
+    initial_kernels=2.0,
+    pixel_bytes=120.0,
 )
 _TENSORFLOW_2 = MemoryFactors(
     4.9,
+    3.2,
     3.0,
     {'float32': 1.6, 'bfloat16': 1.2, 'mixed_float16': 1.2},
     logits=1.0,
@@ -154,6 +165,12 @@ def parameter_bytes(request: PlanRequest) -> float:
     return _weight_bytes(encoder_layers(request.width_divisor, request.head) + _trained_decoder_layers(request))
 
 
+def product_bytes(request: PlanRequest) -> float:
+    """Bytes of the filters whose convolutions are computed as products, as float32."""
+    kernels = [FLOAT_BYTES * np.prod(layer.kernel) for layer in encoder_layers(request.width_divisor, request.head)]
+    return float(sum(kernel for kernel in kernels if kernel > MAX_CONVOLUTION_BYTES))
+
+
 def warmup_state_bytes(request: PlanRequest) -> float:
     """Bytes of the state of the steps that train the head alone, held beside that of the others; 0 without a warm-up.
 
@@ -199,7 +216,7 @@ def logit_bytes(request: PlanRequest) -> float:
 
 def fixed_memory(request: PlanRequest, base_memory: float) -> float:
     """Bytes of a training process whatever its images: TensorFlow, the graph, weights, slots, gradients."""
-    copies = 1.0 + SLOT_COPIES[request.optimizer.name] + FACTORS.weights
+    copies = 1.0 + SLOT_COPIES[request.optimizer.name]
     if request.optimizer.accumulate_batches > 1:
         copies += FACTORS.accumulation
     if request.optimizer.averages_weights:
@@ -207,7 +224,9 @@ def fixed_memory(request: PlanRequest, base_memory: float) -> float:
     upsampling = sum(
         FLOAT_BYTES * np.prod(layer.kernel) for layer in decoder_layers(request) if layer.name.startswith('upsample')
     )
-    weights = copies * parameter_bytes(request) + warmup_state_bytes(request)
+    weights, large = parameter_bytes(request), product_bytes(request)
+    working = FACTORS.weights * (weights - large) + FACTORS.products * large
+    weights = copies * weights + working + warmup_state_bytes(request)
     return base_memory + GRAPH_BYTES + weights + FACTORS.initial_kernels * upsampling
 
 
