@@ -89,3 +89,4 @@ def test_a_network_trains_with_products_as_without_and_files_do_not_show_it(tiny
     assert num_with > num_without
     assert loss_with == pytest.approx(loss, rel=1e-5)
     assert graph_def_with == graph_def
+    assert not any('_gradient_op_type' in node.attr for node in graph_def.node)  # of `fcn8s.graph.upsampling`
