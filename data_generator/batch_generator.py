@@ -34,7 +34,7 @@ from data_generator.files.discovery import (
     read_pair_list,
 )
 from data_generator.files.layouts import Layout, find_layout, places_of, variants_of
-from data_generator.files.legends import Legend, find_legend, read_legend, transparent_color
+from data_generator.files.legends import Legend, check_color_tolerance, find_legend, read_legend, transparent_color
 from data_generator.files.masks import Conversion, in_black_and_white, own_conversion
 from data_generator.files.palettes import color_palette
 from data_generator.files.processed import converted_labels
@@ -194,6 +194,7 @@ class BatchGenerator:
             self.label_space = self._with_names_beside(as_path_list(ground_truth_dirs), ignore_id)
         if self._layout is None:
             self.label_space = in_black_and_white(self.label_space, color_tolerance)
+            check_color_tolerance(self.label_space, color_tolerance)
         self.num_classes = self.label_space.num_classes if self.label_space else None
         self.ignore_id = (
             self.label_space.ignore_id if self.label_space else DEFAULT_IGNORE_ID if ignore_id is None else ignore_id

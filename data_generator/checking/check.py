@@ -17,7 +17,7 @@ from data_generator.errors import DataError
 from data_generator.files.counting import class_pixels
 from data_generator.files.discovery import Pair
 from data_generator.files.layouts import Layout
-from data_generator.files.legends import Legend, find_legend, read_legend, transparent_color
+from data_generator.files.legends import Legend, check_color_tolerance, find_legend, read_legend, transparent_color
 from data_generator.files.masks import (
     MOST_BORDER,
     ask,
@@ -92,6 +92,7 @@ def check_dataset(
         _check_nothing_said(surveys[0].layout, said)
     else:
         said = _with_legend_beside(surveys, said)
+        check_color_tolerance(said.space, color_tolerance)
     looks = [_look(found, said) for found in surveys]
     splits = [(found, look, split) for found, look in zip(surveys, looks) for split in found.splits]
     facts = _read_all([(look, split) for _, look, split in splits], workers, show_progress, image_rules)

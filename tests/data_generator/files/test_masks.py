@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from data_generator import BatchGenerator, DataError
+from data_generator.checking.check import check_dataset
 from data_generator.files.masks import is_smoothed_mask, readings, spell
 from helpers.ground_truth import nearest_colors
 from helpers.label_spaces import generic_label_space
@@ -113,6 +114,14 @@ def test_transparent_pixels_are_what_the_user_says(tmp_path, own_dataset):
 def test_what_transparent_pixels_cannot_be(tmp_path, own_dataset, space, what, message):
     with pytest.raises(ValueError, match=message):
         own_dataset(tmp_path, [[[SKY, ROAD]]], label_space=space, label_transparency=what)
+
+
+def test_a_tolerance_of_colours_is_not_passed_over_where_there_are_none(tmp_path, own_dataset):
+    message = 'color_tolerance is 10, and is about labels that hold colours; those of 3 classes without colours'
+    with pytest.raises(ValueError, match=message):
+        own_dataset(tmp_path, [[[0, 1, 2]]], num_classes=3, color_tolerance=10)
+    with pytest.raises(ValueError, match=message):
+        check_dataset(str(tmp_path), num_classes=3, color_tolerance=10)
 
 
 def test_smoothed_masks_are_read_by_the_nearer_of_black_and_white(tmp_path, own_dataset):
