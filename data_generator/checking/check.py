@@ -1,6 +1,5 @@
 """Checking a dataset before a day is wasted on it: every file is read, and everything that is wrong is reported."""
 
-import os
 from collections import Counter
 from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -15,7 +14,7 @@ from data_generator.checking.report import DatasetReport, SplitReport
 from data_generator.checking.survey import SplitFiles, Survey, survey
 from data_generator.errors import DataError
 from data_generator.files.counting import class_pixels
-from data_generator.files.discovery import Pair
+from data_generator.files.discovery import Pair, Paths, as_path_list
 from data_generator.files.layouts import Layout
 from data_generator.files.legends import Legend, check_color_tolerance, find_legend, read_legend, transparent_color
 from data_generator.files.masks import (
@@ -49,7 +48,7 @@ USUAL_SHARE = 0.9
 
 
 def check_dataset(
-    roots: Sequence[str],
+    roots: Paths,
     layout: Optional[Union[str, Layout]] = None,
     num_classes: Optional[int] = None,
     ignore_id: Optional[int] = None,
@@ -64,7 +63,7 @@ def check_dataset(
     """Reads a whole dataset and reports what it is, what is wrong with it, and what to train it with.
 
     Args:
-        roots: Root directories of the dataset, or of several that are to be trained on together.
+        roots: Root directory of the dataset, or those of several that are to be trained on together.
         layout: Their layout; None to recognise it.
         num_classes, ignore_id: For a dataset that is not in a named layout: which label values are legal. By default
             all are, and 255 is the ignored one where it is no class.
@@ -83,7 +82,7 @@ def check_dataset(
         DataError: No images.
     """
     extensions = tuple(extensions_for(image_rules))
-    surveys = [survey(os.fspath(root), layout, extensions) for root in roots]
+    surveys = [survey(root, layout, extensions) for root in as_path_list(roots)]
     _check_one_space(surveys)
     if ignore_id is None and legend is not None:
         ignore_id = legend.ignore_id

@@ -103,8 +103,8 @@ def check_color_tolerance(space: Optional[LabelSpace], tolerance: int) -> None:
     """Raises ValueError where a tolerance of colours would be about nothing: classes without colours of their own."""
     if tolerance and space is not None and not has_own_colors(space):
         raise ValueError(
-            'color_tolerance is {}, and is about labels that hold colours; those of {} classes without colours are read '
-            'by their values. Give a table of the colours (--colors FILE), or leave it out.'.format(
+            'color_tolerance is {}, and is about labels that hold colours; those of {} classes without colours are '
+            'read by their values. Give a table of the colours (--colors FILE), or leave it out.'.format(
                 tolerance, space.num_classes
             )
         )
