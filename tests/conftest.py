@@ -2,7 +2,12 @@ import contextlib
 import os
 import sys
 
+import hypothesis
 import pytest
+
+# No test depends on time: a machine may be busy with others.
+hypothesis.settings.register_profile('untimed', deadline=None)
+hypothesis.settings.load_profile('untimed')
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
