@@ -190,11 +190,10 @@ class BatchGenerator:
         self._layout = _for_converted(converted, len(self.pairs), found or (variants[0] if variants else None), id_map)
         self._said_ignore_id = ignore_id is not None
         self.label_space = _label_space(self._layout, label_space, num_classes, ignore_id)
-        if self._layout is None and label_space is None:
-            self.label_space = self._with_names_beside(as_path_list(ground_truth_dirs), ignore_id)
         if self._layout is None:
-            self.label_space = in_black_and_white(self.label_space, color_tolerance)
-            check_color_tolerance(self.label_space, color_tolerance)
+            if label_space is None:
+                self.label_space = self._with_names_beside(as_path_list(ground_truth_dirs), ignore_id)
+            self.label_space = _with_colors_to_be_near(self.label_space, color_tolerance)
         self.num_classes = self.label_space.num_classes if self.label_space else None
         self.ignore_id = (
             self.label_space.ignore_id if self.label_space else DEFAULT_IGNORE_ID if ignore_id is None else ignore_id
@@ -513,6 +512,13 @@ def _without_writing_options(options: Mapping[str, Any]) -> Dict[str, Any]:
         )
     accepted = ('to_disk', 'convert_to_one_hot', 'shuffle', 'batch_size')
     return {name: value for name, value in options.items() if name not in accepted}
+
+
+def _with_colors_to_be_near(space: Optional[LabelSpace], tolerance: int) -> Optional[LabelSpace]:
+    """The classes with the colours that a tolerance is about. Raises ValueError where they have none."""
+    space = in_black_and_white(space, tolerance)
+    check_color_tolerance(space, tolerance)
+    return space
 
 
 def _color_rule(space: Optional[LabelSpace], tolerance: int, transparency: Optional[str]) -> ColorRule:
