@@ -145,11 +145,7 @@ class BatchGenerator:
         seed: int = 0,
         image_rules: ImageRules = RGB_RULES,
     ) -> None:
-        if (image_dirs is None) == (pairs is None):
-            raise ValueError(
-                'image_dirs={!r} and pairs={!r}: give one of the two, the directories of the images or a '
-                'list of pairs.'.format(image_dirs, pairs)
-            )
+        _check_source(image_dirs, pairs)
         # The default cannot be told from what was left out.
         extension = None if image_file_extension == 'png' else image_file_extension
         _check_not_both(
@@ -546,6 +542,14 @@ def _said_conversion(layout: Optional[Layout], id_map: Any, was_converted: bool)
     if layout is not None:
         return Conversion(layout.id_map, layout.color_map)
     return Conversion(id_map) if id_map is not None or was_converted else None
+
+
+def _check_source(image_dirs: Optional[Paths], pairs: Optional[Union[str, Sequence]]) -> None:
+    if (image_dirs is None) == (pairs is None):
+        raise ValueError(
+            'image_dirs is {!r} and pairs is {!r}; one of the two has to be None. Give the directories of the images, '
+            'or a list of pairs.'.format(image_dirs, pairs)
+        )
 
 
 def _check_not_both(layout: Any, **others: Any) -> None:

@@ -157,9 +157,8 @@ class FCN8s:
                 steps. summaries_worst: how many of the worst images they show.
             run_dir: keep a run directory with all that `resume=True` needs to go on, saved every save_frequency
                 epochs, at each best score, at the end and on a signal. keep_checkpoints: how many, besides the best.
-            training_loss_display_averaging: over how many steps. early_stopping_patience: stop after so many
-                evaluations without a better score. config: more for config.json. callbacks: functions of a
-                `fcn8s.training.request.TrainingEvent`, called after each step, evaluation, epoch.
+            training_loss_display_averaging: in steps. early_stopping_patience: in evaluations without a better score.
+            config: more for config.json. callbacks: functions that get each `fcn8s.training.request.TrainingEvent`.
 
         Raises:
             ValueError: before the first step, for what cannot work.
@@ -177,8 +176,7 @@ class FCN8s:
     ) -> Dict[str, Any]:
         """Evaluates `num_batches` batches at the size of the labels, prints a table, and returns the scores.
 
-        metrics: which of 'loss', 'mean_iou', 'accuracy' to return. `per_class_iou` [C], `confusion_matrix` int64 [C, C]
-        (rows: ground truth) and the rest of `fcn8s.scores.summarize` come too. dataset: for the heading.
+        metrics: which of these to return; what else `fcn8s.scores.summarize` makes comes too. dataset: for the heading.
         """
         wanted = request.check_metrics(metrics)
         scores = self.run_evaluation(data_generator, num_batches, l2_regularization)

@@ -69,6 +69,27 @@ def imported_modules(path):
             yield node.module, node
 
 
+def lines_of_body(function):
+    """Without the docstring."""
+    body = function.body[1:] if ast.get_docstring(function) is not None and len(function.body) > 1 else function.body
+    return body[-1].end_lineno - body[0].lineno + 1
+
+
+@pytest.mark.skipif(sys.version_info < (3, 8), reason='Python 3.7 does not say where a statement ends')
+@pytest.mark.parametrize('package', sorted(OURS))
+def test_no_function_is_longer_than_60_lines(root_dir, package):
+    for path in python_files(root_dir, package):
+        with open(os.path.join(root_dir, path), encoding='utf-8') as file:
+            functions = [node for node in ast.walk(ast.parse(file.read())) if isinstance(node, ast.FunctionDef)]
+        for function in functions:
+            assert lines_of_body(function) <= 60, '{}: {}'.format(path, function.name)
+
+
+def test_the_class_that_people_read_stays_short(root_dir):
+    with open(os.path.join(root_dir, 'fcn8s', 'model.py'), encoding='utf-8') as file:
+        assert len(file.readlines()) <= 250
+
+
 @pytest.mark.parametrize('package', sorted(OURS))
 def test_imports_point_one_way(root_dir, package):
     for path in python_files(root_dir, package):

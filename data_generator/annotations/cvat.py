@@ -19,6 +19,7 @@ from data_generator.annotations.values import (
     whole_size,
 )
 from data_generator.errors import DataError
+from data_generator.files.splits import SPLIT_NAMES
 from helpers.aliases import Color
 
 _ELLIPSE_POINTS = 64
@@ -54,7 +55,7 @@ def read_cvat(folder: Folder, documents: List[str], left_out: LeftOut) -> Source
 def _record(image: Element, path: str, split: Any, left_out: LeftOut) -> Record:
     named = image.get('name', '')
     place = '{}, {}'.format(path, named)
-    subset = {'train': 'train', 'validation': 'val', 'val': 'val', 'test': 'test'}.get(image.get('subset', '').lower())
+    subset = SPLIT_NAMES.get(image.get('subset', '').lower())
 
     def read() -> AnnotatedImage:
         elements = (element for element in image if element.tag != 'tag')

@@ -6,11 +6,10 @@ from typing import Any, Optional, Tuple
 
 import numpy as np
 
+from data_generator.files.splits import SPLIT_NAMES
+
 #: What it raises to take a value for something that it is not.
 BAD_VALUES = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
-
-# What folders and files of a split are called, in the words of the tools.
-_SPLITS = {'train': 'train', 'training': 'train', 'val': 'val', 'valid': 'val', 'validation': 'val', 'test': 'test'}
 
 
 def points_of(values: Any) -> np.ndarray:
@@ -61,12 +60,12 @@ def split_of(path: str, root: str) -> Optional[str]:
     relative = os.path.splitext(os.path.relpath(path, root))[0]
     *folders, name = relative.split(os.sep)
     for folder in folders:
-        if folder.lower() in _SPLITS:
-            return _SPLITS[folder.lower()]
-    return _SPLITS.get(name.lower())
+        if folder.lower() in SPLIT_NAMES:
+            return SPLIT_NAMES[folder.lower()]
+    return SPLIT_NAMES.get(name.lower())
 
 
 def split_in_name(path: str) -> Optional[str]:
     """The split that a word of a file's name says, as 'instances_train2017.json' does, or None."""
     words = re.findall(r'[a-z]+', os.path.basename(path).lower())
-    return next((_SPLITS[word] for word in words if word in _SPLITS), None)
+    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)

@@ -18,6 +18,7 @@ from data_generator.files.discovery import (
     stem_of,
 )
 from data_generator.files.layouts import LAYOUTS, Layout, Places, find_split, places_of, variants_of
+from data_generator.files.splits import SPLIT_NAMES
 from helpers.images import IMAGE_EXTENSIONS
 from helpers.label_spaces import generic_label_space
 
@@ -33,9 +34,6 @@ _LABEL_NAMES = (
     *('segmentations', 'segmentation', 'segmentationclass', 'targets', 'target'),
 )
 _OWN_SPLITS = (None, {'val': 'valid'}, {'val': 'validation'}, {'train': 'training', 'val': 'validation'})
-_SPLIT_WORDS = ('train', 'training', 'val', 'valid', 'validation')
-
-
 _SYSTEM_NAMES = ('.ds_store', 'thumbs.db', 'desktop.ini', '__macosx', '@eadir')
 
 
@@ -139,7 +137,7 @@ def _words_of_folders(root: str) -> Set[str]:
     for place, folders, _ in os.walk(root):
         names = [name.lower() for name in folders]
         words.update(names)
-        words.update(word for name in names for word in name.split('_', 1) if name.startswith(_SPLIT_WORDS))
+        words.update(word for name in names for word in name.split('_', 1) if name.startswith(tuple(SPLIT_NAMES)))
         if place != root:
             folders[:] = []
     return words

@@ -7,14 +7,12 @@ import re
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from data_generator.errors import DataError
+from data_generator.files.splits import SPLIT_NAMES
 from helpers.aliases import Color
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
 
 #: Files that are looked for beside the data.
 LEGEND_NAMES = ('classes.json', 'classes.txt', 'label_map.pbtxt', 'labelmap.txt')
-
-#: Folders that hold a part of a dataset, which a legend lies beside and not in.
-SPLIT_NAMES = ('train', 'training', 'val', 'valid', 'validation', 'test')
 
 #: Names of what is no class: pixels of these colours do not count. The underlined ones are labelme's.
 VOID_NAMES = ('void', 'ignore', 'ignored', 'unlabeled', 'unlabelled', '__ignore__')
@@ -89,7 +87,7 @@ def find_legend(label_dir: str, image_dir: str) -> Optional[str]:
     label_dir, image_dir = os.path.abspath(label_dir), os.path.abspath(image_dir)
     together = os.path.commonpath([label_dir, image_dir])
     places = [label_dir, os.path.dirname(label_dir), together]
-    if os.path.basename(together) in SPLIT_NAMES:
+    if os.path.basename(together) in SPLIT_NAMES:  # a legend of all parts lies beside them
         places.append(os.path.dirname(together))
     for place in dict.fromkeys(places):
         for name in LEGEND_NAMES:

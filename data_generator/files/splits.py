@@ -8,6 +8,16 @@ from typing import Collection, Dict, List, NamedTuple, Sequence
 from data_generator.errors import DataError
 from data_generator.files.discovery import Pair
 
+#: What folders and files of a part of a dataset are called, by publishers, people and tools -> which part it is.
+SPLIT_NAMES = {
+    'train': 'train',
+    'training': 'train',
+    'val': 'val',
+    'valid': 'val',
+    'validation': 'val',
+    'test': 'test',
+}
+
 
 def begin_with(pairs: Sequence[Pair], prefixes: Sequence[str]) -> List[bool]:
     """Says of each pair whether the name of its image, without folders, begins with one of `prefixes`.

@@ -7,12 +7,11 @@ from numbers import Integral
 from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
 
 from fcn8s.backend import MetaGraphDef, Operation, Tensor, Variable, tf
-from fcn8s.graph.decoder import Decoder, build_decoder
+from fcn8s.graph.decoder import Decoder, build_decoder_to_train
 from fcn8s.graph.encoder import Encoder, import_encoder
 from fcn8s.graph.losses import Loss, build_loss, l2_penalty, sparse_labels
 from fcn8s.graph.scoring import PredictorTensors, Scoring, build_predictor, score_logits
 from fcn8s.graph.update_rules import LossScaling, TrainOps, build_train_op
-from fcn8s.graph.upsampling import faster_kernel_gradients
 from fcn8s.graph.weight_average import WeightAverage, build_weight_average
 from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings, matching_multipliers
 from fcn8s.settings import ModelSettings, check_loss
@@ -118,8 +117,7 @@ def assemble(
     exchange: as in `build_train_op`.
     """
     encoder = import_encoder(encoder_meta_graph)
-    with faster_kernel_gradients():
-        decoder = build_decoder(encoder.pool3, encoder.pool4, encoder.fc7, encoder.image_input, settings)
+    decoder = build_decoder_to_train(encoder.pool3, encoder.pool4, encoder.fc7, encoder.image_input, settings)
     predictor = build_predictor(decoder.logits)
     of_decoder = decoder.kernels + decoder.biases
     trained = trained_encoder_variables(encoder.variables, training.freeze) + of_decoder
@@ -243,24 +241,7 @@ def _build_training(
         training.loss_scaling,
         exchange=exchange,
     )
-    warmup = None
-    if warmed_up:
-        rule = training.optimizer._replace(
-            rate_multipliers=matching_multipliers(
-                [variable.op.name for variable in warmed_up], training.optimizer.rate_multipliers
-            )
-        )
-        warmup = build_train_op(
-            loss,
-            penalty,
-            warmed_up,
-            learning_rate,
-            global_step,
-            rule,
-            training.loss_scaling,
-            name='warmup_op',
-            scope=WARMUP_SCOPE,
-        )
+    warmup = _build_warmup(loss, penalty, warmed_up, learning_rate, global_step, training) if warmed_up else None
     average = None
     if training.optimizer.averages_weights:
         average = build_weight_average(trained, training.optimizer, ops.apply_op)
@@ -269,4 +250,28 @@ def _build_training(
         scoring = score_logits(decoder.logits, labels, class_ids, valid, settings.label_space)
     return TrainingTensors(
         labels, l2_rate, loss, penalty, total_loss, learning_rate, global_step, ops, scoring, step_op, average, warmup
+    )
+
+
+def _build_warmup(
+    loss: Loss,
+    penalty: Tensor,
+    warmed_up: Sequence[Variable],
+    learning_rate: Tensor,
+    global_step: Variable,
+    training: TrainingSettings,
+) -> TrainOps:
+    """A step of the head alone, by the rates that were given for its variables."""
+    names = [variable.op.name for variable in warmed_up]
+    rates = matching_multipliers(names, training.optimizer.rate_multipliers)
+    return build_train_op(
+        loss,
+        penalty,
+        warmed_up,
+        learning_rate,
+        global_step,
+        training.optimizer._replace(rate_multipliers=rates),
+        training.loss_scaling,
+        name='warmup_op',
+        scope=WARMUP_SCOPE,
     )

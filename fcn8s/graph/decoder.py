@@ -9,6 +9,7 @@ from typing import Any, List, NamedTuple, Tuple
 import numpy as np
 
 from fcn8s.backend import Tensor, Variable, tf
+from fcn8s.graph.upsampling import faster_kernel_gradients
 from fcn8s.settings import VARIANTS, ModelSettings
 
 # Where the nets of the paper's authors crop: pool4 and pool3 for the map that is added to them, and the logits for the
@@ -148,3 +149,11 @@ def build_decoder(pool3: Tensor, pool4: Tensor, fc7: Tensor, image: Tensor, sett
             logits = _crop(logits, image, CAFFE_IMAGE_OFFSET[settings.variant])
         logits = tf.identity(logits, name='fcn8s_output')
     return Decoder(logits, tuple(layers.kernels), tuple(layers.biases))
+
+
+def build_decoder_to_train(
+    pool3: Tensor, pool4: Tensor, fc7: Tensor, image: Tensor, settings: ModelSettings
+) -> Decoder:
+    """Builds the decoder of a graph that is trained here: as `build_decoder`, with gradients that take less time."""
+    with faster_kernel_gradients():
+        return build_decoder(pool3, pool4, fc7, image, settings)

@@ -13,12 +13,11 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from fcn8s.backend import TF_VERSION, tf
-from fcn8s.graph.decoder import build_decoder
+from fcn8s.graph.decoder import build_decoder_to_train
 from fcn8s.graph.encoder import as_trained
 from fcn8s.graph.losses import build_loss, l2_penalty, sparse_labels
 from fcn8s.graph.products import MAX_CONVOLUTION_BYTES
 from fcn8s.graph.update_rules import LossScaling, build_train_op
-from fcn8s.graph.upsampling import faster_kernel_gradients
 from fcn8s.optimizers import OptimizerSettings
 from fcn8s.planning.workers import duration, epoch_steps
 from fcn8s.precision import needs_loss_scaling, session_config
@@ -303,8 +302,7 @@ class _Probe:
             self.graph.get_tensor_by_name(name + ':0')
             for name in ('layer3_out', 'layer4_out', 'layer7_out', 'image_input')
         )
-        with faster_kernel_gradients():
-            decoder = build_decoder(pool3, pool4, fc7, self.images, settings)
+        decoder = build_decoder_to_train(pool3, pool4, fc7, self.images, settings)
         self.labels = tf.placeholder(tf.uint8)
         loss = build_loss(decoder.logits, *sparse_labels(self.labels, settings.label_space.ignore_id))
         step = tf.get_variable('probe_step', [], tf.int64, tf.zeros_initializer(), trainable=False, use_resource=True)

@@ -470,7 +470,7 @@ def test_wrong_options_are_refused_at_once(root, options, message):
 @pytest.mark.parametrize(
     'options, message',
     [
-        (dict(pairs=['a.png']), 'give one of the two'),
+        (dict(pairs=['a.png']), 'one of the two has to be None'),
         (dict(num_classes=0), 'num_classes=0: must be an integer of at least 1'),
         (dict(seed=True), 'seed=True'),
         (
@@ -491,7 +491,7 @@ def test_arguments_that_are_wrong_or_do_not_go_together(root, options, message):
 
 
 def test_neither_directories_nor_pairs():
-    with pytest.raises(ValueError, match='image_dirs=None and pairs=None: give one of the two'):
+    with pytest.raises(ValueError, match='image_dirs is None and pairs is None; one of the two has to be None'):
         BatchGenerator()
 
 
