@@ -12,7 +12,7 @@ import io
 import operator
 import os
 import re
-from typing import Any, Callable, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -53,6 +53,14 @@ _PLUGINS = {
 }
 
 
+class EncodedImage(NamedTuple):
+    """An image file as it is on the disk, for readers that look at one file in several ways."""
+
+    path: PathLike
+    data: bytes
+    header: ImageHeader
+
+
 class NotRgbError(ValueError):
     """An image that is not 8-bit RGB came where no conversion was asked for; `kind` is what it is.
 
@@ -89,8 +97,7 @@ def read_image(path: PathLike, convert: bool = False, rules: Optional[ImageRules
         ValueError: The file is no image, truncated, damaged or too large for the memory; or it is grey, has alpha or 16
             bits and no conversion is asked for; or the rules cannot use it. The message names the file and what it is.
     """
-    data = _read_bytes(path)
-    header = _header(data, path)
+    _, data, header = read_encoded(path)
     if rules is None and convert:
         rules = RGB_RULES
     is_plain = header.channels == 3 and header.bit_depth == 8 and header.has_alpha is False
@@ -117,8 +124,32 @@ def read_size(path: PathLike) -> Optional[Tuple[int, int]]:
     return int.from_bytes(start[20:24], 'big'), int.from_bytes(start[16:20], 'big')
 
 
-def read_labels(path: PathLike) -> np.ndarray:
+def read_encoded(path: PathLike) -> EncodedImage:
+    """Reads a file's bytes and what its header says; nothing is decoded.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is a directory, or its header is damaged.
+    """
+    data = _read_bytes(path)
+    return EncodedImage(path, data, _header(data, path))
+
+
+def read_alpha(file: EncodedImage) -> Optional[np.ndarray]:
+    """Reads the alpha channel of an image, [H, W], as the file lies; None without one.
+
+    Raises:
+        ValueError: The file is truncated, damaged or too large for the memory.
+    """
+    pixels = _pixels(file.data, file.header._replace(orientation=1), file.path)
+    return pixels.values[..., -1] if pixels.alpha else None
+
+
+def read_labels(source: Union[PathLike, EncodedImage]) -> np.ndarray:
     """Reads a label file as numbers: values of a grey file, grey values of a palette of greys, else palette indices.
+
+    Arguments:
+        source: A file's path, or what `read_encoded` read of it.
 
     Returns:
         A uint8 array of shape [H, W], or uint16 for a file of more than 8 bits.
@@ -127,13 +158,16 @@ def read_labels(path: PathLike) -> np.ndarray:
         FileNotFoundError: There is no such file.
         ValueError: As `read_label_file`.
     """
-    return read_label_file(path).values
+    return read_label_file(source).values
 
 
-def read_label_file(path: PathLike) -> LabelFile:
+def read_label_file(source: Union[PathLike, EncodedImage]) -> LabelFile:
     """Reads a label file with the palette that its values stand for.
 
     Colours that are all grey are these grey values, whether a palette or the three channels of a PNG hold them.
+
+    Arguments:
+        source: A file's path, or what `read_encoded` read of it.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -141,8 +175,7 @@ def read_label_file(path: PathLike) -> LabelFile:
             fractions or numbers beyond 0 to 65535; or its compression changes labels, as JPEG does. Whole numbers of a
             floating type are IDs.
     """
-    data = _read_bytes(path)
-    header = _header(data, path)
+    path, data, header = source if isinstance(source, EncodedImage) else read_encoded(source)
     if header.format in LOSSY_FORMATS:
         raise ValueError(
             '{} is a {} file, a format that changes label values. Labels must be stored without loss: '
@@ -157,10 +190,13 @@ def read_label_file(path: PathLike) -> LabelFile:
     return _labels_by_pillow(data, header, path)
 
 
-def read_color_labels(path: PathLike, lossy: bool = False, keep_alpha: bool = False) -> np.ndarray:
+def read_color_labels(
+    source: Union[PathLike, EncodedImage], lossy: bool = False, keep_alpha: bool = False
+) -> np.ndarray:
     """Reads a label file whose classes are told apart by colour, as the CamVid originals and KITTI Road are.
 
     Args:
+        source: A file's path, or what `read_encoded` read of it.
         lossy: Whether JPEG, and grey as a colour, are taken: for readers that go to the nearest colour of a table.
         keep_alpha: Whether transparent pixels are taken: for readers that know what these are.
 
@@ -173,8 +209,7 @@ def read_color_labels(path: PathLike, lossy: bool = False, keep_alpha: bool = Fa
         TransparentLabelError: There are transparent pixels, which may be void or a class.
         ValueError: As `read_labels`, and for a file of class IDs, which `read_labels` reads.
     """
-    data = _read_bytes(path)
-    header = _header(data, path)
+    path, data, header = source if isinstance(source, EncodedImage) else read_encoded(source)
     pixels = _pixels(data, header._replace(orientation=1), path)
     if (header.format in ('jpeg', 'jp2') or pixels.is_lossy) and not lossy:
         raise ValueError(

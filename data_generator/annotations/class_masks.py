@@ -3,8 +3,11 @@
 `files.class_masks.read_mask` says which pixels of a mask belong to its class.
 """
 
+import functools
 import os
 from typing import Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
 
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
@@ -92,16 +95,14 @@ class _Photograph(NamedTuple):
         return Record(self._read, split_of(self.path, root), self.masks[0].path)
 
     def _read(self) -> AnnotatedImage:
-        size = read_mask(self.masks[0].path, self.color_tolerance)[0].shape
-        shapes = [Shape(mask.class_name, draw=self._drawing(mask.path, size)) for mask in self.masks]
-        return AnnotatedImage(self.path, size, shapes, self.masks[0].path)
+        first = read_mask(self.masks[0].path, self.color_tolerance)
+        shapes = [Shape(mask.class_name, draw=functools.partial(self._draw, mask.path, first)) for mask in self.masks]
+        return AnnotatedImage(self.path, first[0].shape, shapes, self.masks[0].path)
 
-    def _drawing(self, path: str, size: Tuple[int, int]):  # type: ignore[no-untyped-def]
-        def draw() -> Window:
-            mask, moved = read_mask(path, self.color_tolerance)
-            if mask.shape != size:
-                raise ValueError('a mask of another size than the others of its image')
-            self.left_out.count_moved(path, moved)
-            return Window(0, 0, mask)
-
-        return draw
+    def _draw(self, path: str, first: Tuple[np.ndarray, int]) -> Window:
+        """Reads a mask; the first one was read already, for the size that all have."""
+        mask, moved = first if path == self.masks[0].path else read_mask(path, self.color_tolerance)
+        if mask.shape != first[0].shape:
+            raise ValueError('a mask of another size than the others of its image')
+        self.left_out.count_moved(path, moved)
+        return Window(0, 0, mask)

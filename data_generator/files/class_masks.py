@@ -6,14 +6,20 @@ What is not 0 in a mask belongs to its class; in a mask with transparent pixels,
 import os
 from typing import Dict, List, Sequence, Tuple
 
-import cv2
 import numpy as np
 
 from data_generator.errors import DataError
 from data_generator.files.discovery import LABEL_EXTENSIONS, list_files, stem_of
 from helpers.ground_truth import nearest_colors
-from helpers.image_headers import read_header
-from helpers.images import LOSSY_FORMATS, read_color_labels, read_labels, write_labels
+from helpers.images import (
+    LOSSY_FORMATS,
+    EncodedImage,
+    read_alpha,
+    read_color_labels,
+    read_encoded,
+    read_labels,
+    write_labels,
+)
 
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 _FARTHEST_GREY = 127  # from the nearer of the two
@@ -69,25 +75,25 @@ def read_mask(path: str, color_tolerance: int = 0) -> Tuple[np.ndarray, int]:
 
     Raises:
         FileNotFoundError: It is gone.
-        ValueError: It cannot be read, or has more than two values: which of them belong to the class is not known.
+        ValueError: It cannot be read, or is too large for the memory; or it has more than two values, and which of them
+            belong to the class is not known.
     """
-    with open(path, 'rb') as file:
-        data = file.read()
-    header = read_header(data)
+    file = read_encoded(path)
+    header = file.header
     if header.format == 'png' and header.has_alpha and not header.has_palette:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        if pixels is not None and pixels.shape[-1] == 4 and (pixels[..., 3] == 0).any():
-            return pixels[..., 3] > 0, 0
+        alpha = read_alpha(file)
+        if alpha is not None and (alpha == 0).any():
+            return alpha > 0, 0
     if header.format in LOSSY_FORMATS:
-        return _nearer_of_two(path, color_tolerance)
-    values = read_labels(path)
+        return _nearer_of_two(file, color_tolerance)
+    values = read_labels(file)
     found = np.unique(values[values > 0])
-    return (values > 0, 0) if len(found) < 2 else _nearer_of_two(path, color_tolerance)
+    return (values > 0, 0) if len(found) < 2 else _nearer_of_two(file, color_tolerance)
 
 
-def _nearer_of_two(path: str, tolerance: int) -> Tuple[np.ndarray, int]:
+def _nearer_of_two(file: EncodedImage, tolerance: int) -> Tuple[np.ndarray, int]:
     """A mask in which each pixel within the tolerance of black or white is that."""
-    colors = read_color_labels(path, lossy=True)
+    path, colors = file.path, read_color_labels(file, lossy=True)
     distance = int(np.minimum(colors.max(axis=2), 255 - colors.min(axis=2)).max())
     if distance > _FARTHEST_GREY:
         raise ValueError('{} holds colours; a mask of one class holds 0 and one other value.'.format(path))

@@ -1,6 +1,8 @@
 """Masks of single classes become one label an image; pixels are counted by class."""
 
 import os
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -13,6 +15,18 @@ from helpers.images import read_labels, write_labels
 
 BOX = np.array([[255, 0, 0, 0]], np.uint8)
 DISC = np.array([[0, 0, 1, 0]], np.uint8)
+
+
+def png(pixels, size=None):
+    """A PNG of grey and alpha or of RGBA, [H, W, 2 or 4]; `size` is what its header claims."""
+
+    def chunk(kind, data):
+        return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+
+    height, width = pixels.shape[:2] if size is None else size
+    header = struct.pack('>IIBBBBB', width, height, 8 * pixels.itemsize, {2: 4, 4: 6}[pixels.shape[2]], 0, 0, 0)
+    rows = b''.join(b'\0' + row.astype(row.dtype.newbyteorder('>')).tobytes() for row in pixels)
+    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', zlib.compress(rows)) + chunk(b'IEND', b'')
 
 
 def put(root, **masks):
@@ -81,6 +95,33 @@ def test_jpeg_masks_and_masks_with_alpha(tmp_path):
     cv2.imwrite(str(tmp_path / 'c.png'), np.dstack([box, box // 2, box * 0]))
     with pytest.raises(ValueError, match='holds colours'):
         read_mask(str(tmp_path / 'c.png'), 255)
+
+
+@pytest.mark.parametrize('channels', [2, 4])
+def test_grey_and_colours_with_alpha_of_any_depth_are_told_by_their_alpha(tmp_path, channels):
+    path = str(tmp_path / 'a.png')
+    for dtype in (np.uint8, np.uint16):
+        pixels = np.full((1, 4, channels), 7, dtype)
+        pixels[..., -1] = DISC
+        with open(path, 'wb') as file:
+            file.write(png(pixels))
+        np.testing.assert_array_equal(read_mask(path)[0], DISC > 0)
+
+
+def test_masks_larger_than_the_memory_and_damaged_ones_are_refused(tmp_path):
+    path = str(tmp_path / 'a.png')
+    whole = png(np.zeros((1, 4, 4), np.uint8))
+    for data, message in (
+        (png(np.zeros((1, 4, 4), np.uint8), size=(2**20, 2**20)), r'a\.png .*1048576 x 1048576 pixels'),
+        (whole[:-20], r'a\.png .*Replace it by a whole copy'),
+        (b'', r'a\.png is empty\. Replace it'),
+    ):
+        with open(path, 'wb') as file:
+            file.write(data)
+        with pytest.raises(ValueError, match=message):
+            read_mask(path)
+    with pytest.raises(FileNotFoundError, match=r'b\.png does not exist'):
+        read_mask(str(tmp_path / 'b.png'))
 
 
 def test_what_cannot_be_put_together_is_named(tmp_path):
