@@ -133,24 +133,6 @@ def hardest_pixels(pixel_losses: tf.Tensor, weights: tf.Tensor, num_pixels: tf.T
     return tf.gather(pixel_losses, hardest), tf.gather(weights, hardest)
 
 
-def true_class_loss(log_probabilities: tf.Tensor, class_ids: tf.Tensor) -> tf.Tensor:
-    """Computes -log p of the true class, for scores: with no gradient to prepare, half the time of
-    `pixel_cross_entropy`.
-
-    Args:
-        log_probabilities: float [N, H, W, C].
-        class_ids: integers [N, H, W].
-
-    Returns:
-        float [N, H, W]; any number where class_ids holds no class.
-    """
-    # Eight images of 1024x2048 and 150 classes have more numbers than int32 counts.
-    num_classes = tf.shape(log_probabilities, out_type=tf.int64)[-1]
-    class_ids = tf.minimum(tf.cast(class_ids, tf.int64), num_classes - 1)
-    places = tf.range(tf.size(class_ids, out_type=tf.int64)) * num_classes + tf.reshape(class_ids, [-1])
-    return -tf.reshape(tf.gather(tf.reshape(log_probabilities, [-1]), places), tf.shape(class_ids))
-
-
 def pixel_weights(
     class_ids: tf.Tensor, valid: tf.Tensor, class_weights: Optional[Union[Sequence[float], np.ndarray]] = None
 ) -> tf.Tensor:

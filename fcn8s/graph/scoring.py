@@ -8,12 +8,11 @@ section 2).
 Letters: N images, H and W height and width of the ground truth, C classes, B bins of confidence.
 """
 
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from fcn8s.backend import Operation, Tensor, Variable, tf
-from fcn8s.graph.losses import true_class_loss
+from fcn8s.backend import TF_VERSION, Operation, Tensor, Variable, tf
 from helpers.label_spaces import LabelSpace
 
 NUM_BINS = 15
@@ -21,6 +20,8 @@ NUM_BINS = 15
 _SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
 # Confidences are added up in these units: 2^-31, of which 2^32 pixels of 1 fit an int64.
 _CONFIDENCE_UNITS = 2.0**31
+# Where the largest logits stay within this, their exponentials and sums of them are far from the ends of float32.
+_LARGE_LOGIT = 60.0
 
 
 class PredictorTensors(NamedTuple):
@@ -110,12 +111,10 @@ def attach_scoring_of_probabilities(
     with probabilities.graph.as_default(), tf.name_scope('fed_evaluation'):
         labels, truth, valid = _labels_placeholder(label_space)
         scored = _resize(probabilities, truth)
-        log_probabilities = tf.log(tf.maximum(scored, _SMALLEST_PROBABILITY))
-        pixels = _Pixels(
-            tf.argmax(scored, axis=-1, output_type=tf.int32),
-            true_class_loss(log_probabilities, truth),
-            tf.exp(tf.reduce_max(log_probabilities, axis=-1)),
-        )
+        largest, class_ids = tf.nn.top_k(scored, 1)
+        losses = -tf.log(tf.maximum(_of_classes(scored, truth), _SMALLEST_PROBABILITY))
+        confidences = tf.maximum(largest[..., 0], _SMALLEST_PROBABILITY)
+        pixels = _Pixels(class_ids[..., 0], losses, confidences)
         return _score(pixels, labels, truth, valid, label_space, with_calibration)
 
 
@@ -129,8 +128,8 @@ def score_logits(
 ) -> Scoring:
     """Adds the scoring part behind logits, for ground truth that is in the graph already.
 
-    The logits are interpolated to the size of the ground truth before a class is chosen (a copy where the sizes agree):
-    class boundaries then lie between the network's pixels, which copied class IDs could not do.
+    The logits are interpolated to the size of the ground truth before a class is chosen, where the sizes differ: class
+    boundaries then lie between the network's pixels, which copied class IDs could not do.
 
     Args:
         logits: float [N, h, w, C] of any height and width.
@@ -153,13 +152,45 @@ class _Pixels(NamedTuple):
 def _pixels_of_logits(logits: Tensor, truth: Tensor) -> _Pixels:
     """Scores pixels without a log soft-max of all classes, which takes as long as a small network's prediction.
 
-    With m the largest logit and s = ln sum exp(z - m), -ln softmax(z)[c] is s - (z[c] - m), and the largest soft-max
-    exp(-s). `top_k` finds m and its class together, sooner than `argmax` alone; of equal ones the first, as that does.
+    -ln softmax(z)[c] is ln sum exp(z - r) + r - z[c] for any r: 0 costs least, and the largest logit m serves them all.
+    The largest soft-max is exp(m - r) / sum exp(z - r). `top_k` finds m and its class together, sooner than `argmax`
+    alone; of equal ones the first, as that does.
     """
     largest, class_ids = tf.nn.top_k(logits, 1)
-    relative = logits - largest
-    log_sums = tf.log(tf.reduce_sum(tf.exp(relative), axis=-1))
-    return _Pixels(class_ids[..., 0], log_sums + true_class_loss(relative, truth), tf.exp(-log_sums))
+    is_plain = tf.reduce_all(tf.abs(largest) < _LARGE_LOGIT)  # False with NaN, too
+    sums = _either(
+        is_plain,
+        logits,
+        lambda z: tf.reduce_sum(tf.exp(z), axis=-1),
+        lambda z: tf.reduce_sum(tf.exp(z - largest), axis=-1),
+    )
+    largest = largest[..., 0]
+    reference = largest * tf.cast(tf.logical_not(is_plain), tf.float32)
+    losses = tf.log(sums) + (reference - _of_classes(logits, truth))
+    return _Pixels(class_ids[..., 0], losses, tf.exp(largest - reference) / sums)
+
+
+def _of_classes(values: Tensor, class_ids: Tensor) -> Tensor:
+    """From each pixel of values [N, H, W, C] that of its class, float [N, H, W]; any one where class_ids has none."""
+    num_classes = int(values.shape[-1])
+    rows = tf.reshape(values, [-1, num_classes])
+    class_ids = tf.minimum(class_ids, num_classes - 1)
+    places = tf.reshape(class_ids, [-1])
+    if TF_VERSION >= (2, 0):
+        taken = tf.raw_ops.GatherV2(params=rows, indices=places, axis=1, batch_dims=1)
+    else:  # On CPUs it has no such op. Eight images of 1024x2048 and 150 classes have more numbers than int32 counts.
+        starts = tf.range(tf.size(places, out_type=tf.int64)) * num_classes
+        taken = tf.gather(tf.reshape(rows, [-1]), starts + tf.cast(places, tf.int64))
+    return tf.reshape(taken, tf.shape(class_ids))
+
+
+def _either(condition: Tensor, values: Tensor, if_met: Callable, if_not: Callable) -> Tensor:
+    """Computes `if_met(values)` or `if_not(values)`, and only one of them; condition: bool scalar.
+
+    Not with tf.cond, of which TensorFlow 2 makes functions: what cuts and rewrites graphs here would have to follow.
+    """
+    unmet, met = tf.raw_ops.Switch(data=values, pred=condition)
+    return tf.raw_ops.Merge(inputs=[if_not(unmet), if_met(met)])[0]
 
 
 def _labels_placeholder(label_space: LabelSpace) -> Tuple[Tensor, Tensor, Tensor]:
@@ -170,8 +201,17 @@ def _labels_placeholder(label_space: LabelSpace) -> Tuple[Tensor, Tensor, Tensor
 
 
 def _resize(values: Tensor, truth: Tensor) -> Tensor:
-    # Half-pixel centres: the corners of both grids coincide, as they do when OpenCV resizes the image.
-    return tf.raw_ops.ResizeBilinear(images=values, size=tf.shape(truth)[1:3], half_pixel_centers=True)
+    """float32 [N, h, w, C] -> [N, H, W, C], interpolated; as it is where the sizes agree."""
+    values, size = tf.cast(values, tf.float32), tf.shape(truth)[1:3]
+    resized = _either(
+        tf.reduce_all(tf.equal(tf.shape(values)[1:3], size)),
+        values,
+        tf.identity,
+        # Half-pixel centres: the corners of both grids coincide, as they do when OpenCV resizes the image.
+        lambda others: tf.raw_ops.ResizeBilinear(images=others, size=size, half_pixel_centers=True),
+    )
+    resized.set_shape([values.shape[0], None, None, values.shape[-1]])
+    return resized
 
 
 def _score(
@@ -205,8 +245,8 @@ def build_totals(labels: Tensor, class_ids: Tensor, pixel_losses: Tensor, valid:
     """Adds the running totals to the graph of its arguments.
 
     Args:
-        labels: Integer ground truth [N, H, W].
-        class_ids: Integer prediction [N, H, W].
+        labels: Ground truth [N, H, W], integers from 0.
+        class_ids: Prediction [N, H, W], integers from 0 to C - 1.
         pixel_losses: Loss per pixel, float [N, H, W]; what it holds on pixels that are not valid does not matter.
         valid: bool [N, H, W], False on pixels that count nowhere. A valid pixel whose label is no class enters
             `num_valid` and not the matrix; `fcn8s.evaluation.scores.summarize` refuses totals that disagree.
@@ -216,7 +256,7 @@ def build_totals(labels: Tensor, class_ids: Tensor, pixel_losses: Tensor, valid:
         image_confusions = _count_confusions(labels, class_ids, valid, num_classes)
         batch = (
             tf.reduce_sum(image_confusions, axis=0),
-            tf.reduce_sum(tf.where(valid, tf.cast(pixel_losses, tf.float64), tf.zeros(tf.shape(valid), tf.float64))),
+            tf.reduce_sum(tf.cast(tf.where(valid, pixel_losses, tf.zeros_like(pixel_losses)), tf.float64)),
             tf.reduce_sum(tf.cast(valid, tf.int64)),
         )
         totals = [
@@ -234,17 +274,13 @@ def _count_confusions(labels: Tensor, class_ids: Tensor, valid: Tensor, num_clas
     """Confusion matrices int64 [N, C, C] in one pass over the pixels, without one-hot and without boolean masks."""
     labels, class_ids = tf.cast(labels, tf.int32), tf.cast(class_ids, tf.int32)
     num_images = tf.shape(labels)[0]
-    num_bins = num_images * num_classes**2
-    first_bins = tf.reshape(tf.range(num_images) * num_classes**2, [-1, 1, 1])
-    counted = valid & _within(labels, num_classes) & _within(class_ids, num_classes)
-    # Bincount leaves out values beyond its last bin: that is where pixels go that do not count.
-    bins = tf.where(counted, first_bins + labels * num_classes + class_ids, tf.fill(tf.shape(labels), num_bins))
+    # Pixels that do not count, and those whose label is no class, go to a row of their own behind those of the classes.
+    rows = tf.minimum(tf.where(valid, labels, tf.fill(tf.shape(labels), num_classes)), num_classes)
+    first_rows = tf.reshape(tf.range(num_images) * (num_classes + 1), [-1, 1, 1])
+    bins = (first_rows + rows) * num_classes + class_ids
+    num_bins = num_images * (num_classes + 1) * num_classes
     counts = tf.raw_ops.Bincount(arr=tf.reshape(bins, [-1]), size=num_bins, weights=tf.constant([], tf.int64))
-    return tf.reshape(counts, [num_images, num_classes, num_classes])
-
-
-def _within(ids: Tensor, num_classes: int) -> Tensor:
-    return (ids >= 0) & (ids < num_classes)
+    return tf.reshape(counts, [num_images, num_classes + 1, num_classes])[:, :num_classes]
 
 
 def _zero_variable(name: str, shape: List[int], dtype: tf.DType) -> Variable:
