@@ -7,7 +7,7 @@ same way in both generations, eager execution or not.
 from typing import Tuple
 
 from fcn8s.native_log import quiet_start
-from helpers.lazy_imports import put_off
+from helpers.lazy_imports import put_off, without_garbage_collection
 
 __all__ = [
     'ConfigProto',
@@ -29,7 +29,7 @@ __all__ = [
 
 try:
     # TensorFlow 2 loads Keras as its last act, and goes on without where that fails; tf.keras loads it when it is used.
-    with quiet_start(), put_off('keras', 'tensorflow'):
+    with quiet_start(), put_off('keras', 'tensorflow'), without_garbage_collection():
         import tensorflow.compat.v1 as tf
         from google.protobuf import text_format
         from tensorflow.core.framework.variable_pb2 import VariableDef

@@ -4,6 +4,7 @@ A package that imports everything when it is imported makes `--help` wait for Te
 """
 
 import contextlib
+import gc
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -97,3 +98,19 @@ def put_off(package: str, importer: str) -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(finder)
+
+
+@contextlib.contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """Keeps the collector of reference cycles from running while it is open; afterwards it is as it was.
+
+    For an import that makes hundreds of thousands of objects: they stay, and the collector looks at them again and
+    again.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

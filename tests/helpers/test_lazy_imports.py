@@ -1,11 +1,12 @@
 """Putting off a package that is slow to load."""
 
+import gc
 import importlib
 import sys
 
 import pytest
 
-from helpers.lazy_imports import put_off
+from helpers.lazy_imports import put_off, without_garbage_collection
 
 
 @pytest.fixture
@@ -45,3 +46,16 @@ def test_a_package_that_is_not_installed_is_missing_as_ever():
         assert importlib.util.find_spec('not_installed') is None
         with pytest.raises(ModuleNotFoundError, match='not_installed'):
             importlib.import_module('not_installed')
+
+
+@pytest.mark.parametrize('is_enabled', [True, False])
+def test_the_garbage_collector_is_off_for_a_while_and_then_as_it_was(is_enabled):
+    before = gc.isenabled()
+    try:
+        (gc.enable if is_enabled else gc.disable)()
+        with pytest.raises(KeyError), without_garbage_collection():
+            assert not gc.isenabled()
+            raise KeyError
+        assert gc.isenabled() == is_enabled
+    finally:
+        (gc.enable if before else gc.disable)()
