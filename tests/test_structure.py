@@ -159,6 +159,28 @@ def test_there_is_no_circle_of_rooms(package):
             del left[room]
 
 
+def imports_of_modules(root, package):
+    """Module -> the modules of ours that it imports, those inside functions among them."""
+    paths = {path[:-3].replace(os.sep, '.'): path for path in python_files(root, package)}
+    found = {}
+    for module, path in paths.items():
+        found[module] = set()
+        for name, node in imported_modules(os.path.join(root, path)):
+            names = [name] if isinstance(node, ast.Import) else ['{}.{}'.format(name, a.name) for a in node.names]
+            found[module].update(({name} | set(names)) & set(paths))
+    return found
+
+
+@pytest.mark.parametrize('package', sorted(OURS))
+def test_there_is_no_circle_of_modules(root_dir, package):
+    left = imports_of_modules(root_dir, package)
+    while left:
+        lowest = [module for module, below in left.items() if not below & set(left)]
+        assert lowest, 'a circle among {}'.format(sorted(left))
+        for module in lowest:
+            del left[module]
+
+
 def test_every_public_name_is_there(root_dir):
     code = (
         'import fcn8s; from fcn8s import *; '

@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from fcn8s.cli.options import training
 from fcn8s.cli.terminal import program
+from fcn8s.cli.training_inputs import open_datasets
 from fcn8s.evaluation.scores import METRICS
 
 FOLDS_FILE = 'folds.json'
@@ -137,7 +138,6 @@ def _options_to_go_on(
 def _divide(options: argparse.Namespace, number: int) -> Tuple[List[List[str]], str, List[int]]:
     """The prefixes of each fold, what is not divided, and how many images each fold holds out."""
     from data_generator.files.splits import begin_with
-    from fcn8s.cli.train import open_datasets
 
     whole, _ = open_datasets(argparse.Namespace(**dict(vars(options), hold_out=None, val_split='', val_images=None)))
     folds = whole.folds(number, options.seed)

@@ -38,7 +38,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from fcn8s.cli.train import network_settings, open_datasets, train_batches
+    from fcn8s.cli.training_inputs import network_settings, open_datasets, train_batches
     from fcn8s.training.probes import check_sweep, sweep_rates
 
     typed = {name: value for name, value in vars(args).items() if name not in training.NO_OPTIONS}

@@ -7,13 +7,19 @@ import shlex
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from fcn8s.cli import cross_validation
-from fcn8s.cli.options import labels, training
-from fcn8s.cli.options.images import image_rules, rules_to_begin_with
+from fcn8s.cli.options import training
 from fcn8s.cli.options.workers import silent_output
 from fcn8s.cli.terminal import program, tensorboard
+from fcn8s.cli.training_inputs import (
+    network_settings,
+    open_datasets,
+    optimizer_of,
+    train_arguments,
+    train_batches,
+    val_batches,
+    workers_of_the_run,
+)
 from fcn8s.distributed.cluster import cluster_from_environment
-from fcn8s.evaluation.scores import METRICS
-from fcn8s.optimizers import optimizer_settings, parse_rate_multipliers
 from fcn8s.vgg16.weights.layers import VGG16_HEAD
 
 DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard,
@@ -204,7 +210,7 @@ def _recipe_watchers(options: argparse.Namespace, defaults: Dict[str, Any], work
         if not _evaluates(options):
             raise ValueError('there are no data to evaluate on.')
         recipe = recipe._replace(arguments=training.recipe_arguments(options.recipe, defaults))
-        settings = dict(vars(options), workers=_workers_of_the_run(options, workers))
+        settings = dict(vars(options), workers=workers_of_the_run(options, workers))
         curve = recipe_curves.lay_over(recipe, settings, dict(defaults, workers=1))
     except (ValueError, OSError) as error:
         print('The curve of the recipe {!r} is not compared: {}'.format(options.recipe, error))
@@ -264,190 +270,6 @@ def _train(model: Any, options: argparse.Namespace, batches: Any, arguments: Dic
         raise
 
 
-def open_datasets(options: argparse.Namespace) -> Tuple[Any, Optional[Any]]:
-    """The training data, and the validation data or None."""
-    from data_generator import BatchGenerator
-
-    rules = image_rules(options, rules_to_begin_with(options.encoder, _begun_model(options)))
-    if options.data is not None:
-
-        def split(name: str) -> Any:
-            return BatchGenerator.from_layout(options.layout, options.data, name, seed=options.seed, image_rules=rules)
-
-        if options.hold_out is not None:
-            return split(options.split).hold_out(*options.hold_out)
-        return split(options.split), split(options.val_split) if options.val_split else None
-
-    return _open_folders(options, rules)
-
-
-def _open_folders(options: argparse.Namespace, rules: Any) -> Tuple[Any, Optional[Any]]:
-    """As `open_datasets`; the labels to evaluate on are read as those to train on."""
-    from data_generator import BatchGenerator
-    from data_generator.files.masks import spell
-
-    said = labels.dataset_options(options, options.classes)
-    train = BatchGenerator([options.images], None, [options.labels], seed=options.seed, image_rules=rules, **said)
-    if options.id_map is None and train.conversion.id_map is not None:
-        options.id_map = spell(train.conversion.id_map)  # so that config.json says how labels were read
-    if options.hold_out is not None:
-        return train.hold_out(*options.hold_out)
-    if options.val_images is None:
-        return train, None
-    read_alike = dict(
-        label_space=train.label_space,
-        ignore_id=train.ignore_id,
-        id_map=train.conversion.id_map,
-        color_tolerance=train.color_tolerance,
-        label_transparency=train.label_transparency,
-        seed=options.seed,
-        image_rules=rules,
-    )
-    return train, BatchGenerator([options.val_images], None, [options.val_labels], **read_alike)
-
-
-def _begun_model(options: argparse.Namespace) -> Optional[str]:
-    """The saved network that the training goes on from, or begins with; None where it begins with an encoder."""
-    return options.fine_tune_from if _last_checkpoint(options) is None else options.resume
-
-
-def _last_checkpoint(options: argparse.Namespace) -> Optional[str]:
-    """The checkpoint that a resumed run goes on from; None without one, and without --resume."""
-    if options.resume is None:
-        return None
-    from fcn8s.saving import runs
-
-    return runs.open_run(options.resume).last_checkpoint()
-
-
-def _as_tuple(value: Optional[List[Any]]) -> Any:
-    return False if value is None else tuple(value)
-
-
-def train_batches(options: argparse.Namespace, data: Any) -> Any:
-    # With crops, --size is about the evaluation: a crop that were resized would be of another scale than that.
-    size = None if options.crop is not None else options.size
-    return data.generate(
-        options.batch,
-        shuffle=True,
-        workers=options.threads,
-        cache_dir=options.cache,
-        resize=_as_tuple(size),
-        **training.augmentations(options),
-    )
-
-
-def val_batches(options: argparse.Namespace, data: Optional[Any]) -> Any:
-    if data is None:
-        return contextlib.nullcontext()
-    return data.generate(
-        options.eval_batch,
-        shuffle=False,
-        resize=_as_tuple(options.size),
-        resize_labels=options.eval_at_input_size,
-        workers=options.threads,
-        cache_dir=options.cache,
-    )
-
-
-def network_settings(options: argparse.Namespace, data: Any) -> Dict[str, Any]:
-    freeze = int(options.freeze) if options.freeze is not None and options.freeze.isdigit() else options.freeze
-    return dict(
-        _beginning(options),
-        label_space=data.label_space,
-        image_rules=data.image_rules,
-        seed=options.seed,
-        variant=options.variant,
-        upsampling=options.upsampling,
-        skip_scales=None if options.skip_scales is None else tuple(options.skip_scales),
-        optimizer=_optimizer(options),
-        loss=options.loss,
-        label_smoothing=options.label_smoothing,
-        normalize=options.normalize,
-        class_weights=_class_weights(options, data),
-        freeze=freeze,
-        head_warmup=options.head_warmup,
-        precision=options.precision,
-        xla=options.xla,
-        trust=options.trust,
-    )
-
-
-def _beginning(options: argparse.Namespace) -> Dict[str, Optional[str]]:
-    """A run goes on from its own checkpoint, which holds the encoder too: where that came from may be gone."""
-    last = _last_checkpoint(options)
-    if last is not None:
-        return {'model_load_dir': last}
-    return {'vgg16_dir': options.encoder, 'fine_tune_from': options.fine_tune_from}
-
-
-def _optimizer(options: argparse.Namespace) -> Any:
-    given = {
-        'momentum': options.momentum,
-        'weight_decay': options.weight_decay,
-        'gradient_clip_norm': options.clip_norm,
-        'rate_multipliers': options.rate_multipliers and parse_rate_multipliers(options.rate_multipliers),
-        'ema': options.ema,
-        'swa': options.swa,
-    }
-    given = {name: value for name, value in given.items() if value is not None}
-    return optimizer_settings(options.optimizer, options.accumulate, **given)
-
-
-def _class_weights(options: argparse.Namespace, data: Any) -> Optional[List[float]]:
-    if options.class_weights is None or isinstance(options.class_weights, list):
-        return options.class_weights
-    if options.class_weights == 'median_frequency':
-        from helpers.class_weights import median_frequency_weights
-
-        return median_frequency_weights(data.count_class_pixels(options.threads, show_progress=True)).tolist()
-    try:
-        return [float(weight) for weight in options.class_weights.split(',')]
-    except ValueError:
-        raise ValueError(
-            "--class-weights is {!r}; it has to be 'median_frequency', or one number per class with commas "
-            'between.'.format(options.class_weights)
-        ) from None
-
-
-def _num_batches(options: argparse.Namespace, batches: Any, workers: int) -> int:
-    """Counts the batches of all workers in a pass over the data; of a resumed run, of those it was started with."""
-    return -(-batches.num_images // (options.batch * _workers_of_the_run(options, workers)))
-
-
-def _workers_of_the_run(options: argparse.Namespace, workers: int) -> int:
-    """Returns how many workers the run was started with: `workers` unless it is resumed."""
-    if options.resume is None:
-        return workers
-    from fcn8s.saving import runs
-
-    return int(runs.read_config(runs.open_run(options.resume)).get('workers', 1))
-
-
-def train_arguments(options: argparse.Namespace, batches: Any, val: Optional[Any], workers: int = 1) -> Dict[str, Any]:
-    from fcn8s.training.schedules import parse_schedule
-
-    steps = options.steps_per_epoch or max(1, _num_batches(options, batches, workers) // options.accumulate)
-    evaluates = val is not None
-    return dict(
-        epochs=options.epochs,
-        steps_per_epoch=steps,
-        learning_rate_schedule=parse_schedule(options.rate, options.epochs * steps),
-        keep_prob=options.keep_prob,
-        l2_regularization=options.l2,
-        eval_dataset='val' if evaluates else 'train',
-        eval_frequency=options.eval_every,
-        val_generator=val,
-        metrics=tuple(METRICS) if evaluates else (),
-        monitor=options.monitor or ('mean_iou' if evaluates else 'loss'),
-        save_frequency=options.save_every,
-        keep_checkpoints=options.keep_checkpoints,
-        early_stopping_patience=options.patience,
-        summaries_worst=options.summary_worst,
-        config={'command': training.storable(options)},
-    )
-
-
 def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: float) -> str:
     """What `fcn8s plan` expects of this training's memory, and the command that measures its time."""
     from fcn8s.planning.plan import GIB, PlanRequest, estimate_memory, machine_memory
@@ -466,7 +288,7 @@ def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: f
         model.settings.variant,
         model.settings.upsampling,
         options.precision,
-        _optimizer(options),
+        optimizer_of(options),
         head,
     )
     needed, there = estimate_memory(request, base_memory), machine_memory()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_generator.checking.faults import FAULT_KINDS
-from fcn8s.cli import build_parser, main, train
+from fcn8s.cli import build_parser, main, training_inputs
 from fcn8s.cli.options import training
 
 _spec = importlib.util.spec_from_file_location('situations', os.path.join(os.path.dirname(__file__), 'situations.py'))
@@ -43,7 +43,7 @@ def opened(words, encoder='ENCODER'):
     args = parser.parse_args(['train', *words])
     typed = {name: value for name, value in vars(args).items() if name not in ('run', 'defaults', 'command')}
     options = training.resolve(dict(typed, run_dir='never made'), args.defaults)
-    return train.open_datasets(options), options
+    return training_inputs.open_datasets(options), options
 
 
 def labels_of(data):
@@ -67,7 +67,7 @@ def test_check_names_what_is_wrong_and_what_is_ready_can_be_read(name, tmp_path,
         assert words is None or known, 'a command that guesses'
         return
     (data, val), options = opened(words)
-    with train.train_batches(options, data) as batches:
+    with training_inputs.train_batches(options, data) as batches:
         for _ in range(batches.num_batches):
             next(batches)
     for split, seed in ((data, 0), (val, 50)):
