@@ -21,6 +21,7 @@ PUBLIC_NAMES = {
     'Predictor': 'fcn8s.prediction.predictor:Predictor',
     'TrainingInterrupted': 'fcn8s.stopping:TrainingInterrupted',
     'architecture': 'fcn8s.planning.architecture',
+    'at_temperature': 'fcn8s.confidence:at_temperature',
     'boundaries': 'fcn8s.evaluation.boundaries',
     'diagnosis': 'fcn8s.training.diagnosis',
     'evaluate_predictions': 'fcn8s.evaluation.evaluate:evaluate_predictions',

@@ -11,7 +11,7 @@ ALLOWED = {'helpers': {'helpers'}, 'data_generator': {'data_generator', 'helpers
 OURS = set(ALLOWED)
 
 # Which room may import which; nothing else is permitted. `fcn8s.cli` alone may import everything below it.
-GROUND = {'backend', 'optimizers', 'settings', 'batches', 'precision', 'stopping'}
+GROUND = {'backend', 'optimizers', 'settings', 'batches', 'precision', 'stopping', 'confidence'}
 ARROWS = {
     'fcn8s': {
         'native_log': set(),
@@ -20,6 +20,7 @@ ARROWS = {
         'optimizers': set(),
         'settings': {'optimizers'},
         'stopping': set(),
+        'confidence': set(),
         'batches': {'settings'},
         'precision': {'backend'},
         'graph': GROUND,

@@ -15,7 +15,12 @@ from fcn8s.cli.options.evaluation import (
     hand_back,
     image_names,
 )
-from fcn8s.cli.options.prediction import check_overlap, check_sampling_arguments
+from fcn8s.cli.options.prediction import (
+    add_temperature_argument,
+    check_overlap,
+    check_sampling_arguments,
+    check_temperature_argument,
+)
 from fcn8s.cli.options.workers import add_sharing_arguments, check_workers, is_sharer, silent_output
 
 DESCRIPTION = """Scores a model by the rule of Cityscapes, at the resolution of the ground truth: IoU, accuracy (which
@@ -48,7 +53,12 @@ def _add_score_arguments(group: Any) -> None:
         help='trimap IoU within 4, 8 and 16 pixels of a boundary, and boundary F1 with a tolerance of '
         '0.75 %% of the diagonal',
     )
-    group.add_argument('--calibration', action='store_true', help='expected calibration error, 15 bins')
+    group.add_argument(
+        '--calibration',
+        action='store_true',
+        help='expected calibration error, 15 bins, and the temperature that fits these images',
+    )
+    add_temperature_argument(group, 'the soft-max that loss, calibration, confidence and entropy are of')
     group.add_argument('--resamples', type=int, default=2000, metavar='N', help='of the bootstrap (default: 2000)')
     group.add_argument('--seed', type=int, default=0, help='of the bootstrap (default: 0)')
     group.add_argument(
@@ -123,6 +133,9 @@ def _check(args: argparse.Namespace) -> None:
     check_data(args)
     check_overlap(args)
     check_sampling_arguments(args)
+    check_temperature_argument(args, True, '')
+    if args.temperature is not None and args.against is not None:
+        raise ValueError('--temperature is of one network, and --against brings another. Leave one of them out.')
     check_resamples(args.resamples)
     check_room(args.size, 2)
     if args.worst is not None and args.worst < 1:

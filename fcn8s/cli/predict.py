@@ -14,13 +14,16 @@ from fcn8s.cli.options.prediction import (
     add_prediction_arguments,
     add_reading_arguments,
     add_sampling_arguments,
+    add_temperature_argument,
     check_drawing,
     check_models,
     check_overlap,
     check_sampling_arguments,
+    check_temperature_argument,
     models_of,
     open_predictor,
     predictor_options,
+    temperature_of,
 )
 from fcn8s.cli.options.workers import add_sharing_arguments, check_workers, is_sharer, share_of, silent_output
 from fcn8s.prediction.result_kinds import DOUBT_KINDS, FLAGGED_KINDS, RESULT_KINDS
@@ -77,7 +80,9 @@ def add_parser(subparsers: Any) -> None:
         help='report an image that cannot be read at the end, with exit status 1, instead of stopping',
     )
     add_sharing_arguments(parser)
-    _add_result_arguments(parser.add_argument_group('results'))
+    results = parser.add_argument_group('results')
+    _add_result_arguments(results)
+    add_temperature_argument(results, 'the soft-max and, with --samples, of the entropy')
     add_error_arguments(parser.add_argument_group('errors'))
     add_prediction_arguments(parser)
     add_sampling_arguments(
@@ -131,6 +136,7 @@ def run(args: argparse.Namespace) -> int:
 
     check_overlap(args)
     check_sampling_arguments(args)
+    check_temperature_argument(args, args.softmax or args.samples is not None, 'Add --softmax or --samples N')
     check_workers(args.workers)
     show = None if args.show is None else tuple(args.show)
     style = Style('overlay', args.alpha, args.contours, args.legend, args.zoom, show, palette=args.palette)
@@ -233,7 +239,7 @@ def _writers(args: argparse.Namespace, jobs: List[Any], label_space: Any, style:
         painted = with_palette(label_space, args.palette)
         polygons = PolygonFiles(args.out, painted, args.polygons, args.polygon_tolerance)
     if kinds or polygons:
-        results = ResultFiles(args.out, label_space, kinds, style, args.ids or 'class', polygons)
+        results = ResultFiles(args.out, label_space, kinds, style, args.ids or 'class', polygons, temperature_of(args))
     error_maps = ErrorMaps(args, jobs, label_space, rules) if args.error_map else None
     submission = _Submission(args, label_space, jobs) if args.submission else None
     if results:

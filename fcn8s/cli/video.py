@@ -9,11 +9,14 @@ from fcn8s.cli.options.prediction import (
     add_also_argument,
     add_drawing_arguments,
     add_prediction_arguments,
+    add_temperature_argument,
     check_drawing,
     check_models,
     check_overlap,
+    check_temperature_argument,
     models_of,
     open_predictor,
+    temperature_of,
 )
 
 DESCRIPTION = """Writes a segmented MP4 (H.264, plays in browsers) of a video, a folder of frames or a camera. Sound is
@@ -53,6 +56,7 @@ def add_parser(subparsers: Any) -> None:
     drawing.add_argument(
         '--confidence', action='store_true', help='add a picture of where the network doubts (dark: it is sure)'
     )
+    add_temperature_argument(drawing, 'the soft-max whose doubt --confidence shows')
     parser.add_argument(
         '--compare',
         metavar='RUN_B',
@@ -91,6 +95,9 @@ def run(args: argparse.Namespace) -> int:
     if args.layout == 'map':
         why = 'is about the frame below the colours, which --layout map leaves out. Leave one of them out.'
         check_drawing(args, ('alpha', 'contours'), why)
+    check_temperature_argument(args, args.confidence, 'Add --confidence')
+    if args.temperature is not None and args.compare is not None:
+        raise ValueError('--temperature is of one network, and --compare brings another. Leave one of them out.')
     check_smoothing(args.smoothing)
     check_clockwork(args.clockwork, args.smoothing)
     check_places(args.source, args.out, args.frame_rate)
@@ -109,6 +116,7 @@ def run(args: argparse.Namespace) -> int:
             compare,
             '' if compare is None else ' + '.join(name_of(model) for model in models_of(args)),
             args.clockwork,
+            temperature_of(args),
         )
     print(
         '{}: {} frames in {:.1f} s, {:.2f} frames/s from reading to the finished file'.format(

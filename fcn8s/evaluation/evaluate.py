@@ -1,11 +1,12 @@
 """Evaluates an opened network on batches: wires the scoring part of the graph to the evaluation pass."""
 
-from typing import Any, Callable, Iterable, NamedTuple, Optional
+from typing import Any, Callable, Iterable, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from fcn8s.backend import tf
-from fcn8s.evaluation.calibration import summarize_calibration
+from fcn8s.confidence import check_temperature
+from fcn8s.evaluation.calibration import TemperatureFit, summarize_calibration, summarize_temperature
 from fcn8s.evaluation.one_pass import Evaluation, ImageStatistics, run_evaluation
 from fcn8s.graph.scoring import Scoring, attach_scoring, attach_scoring_of_probabilities
 from helpers.label_spaces import LabelSpace
@@ -28,6 +29,7 @@ def attach_scorer(
     label_space: LabelSpace,
     predict: Optional[PredictProbabilities] = None,
     with_calibration: bool = False,
+    temperature: float = 1.0,
 ) -> Scorer:
     """Adds the scoring part to the graph of an opened network.
 
@@ -36,20 +38,26 @@ def attach_scorer(
         logits: float32 [N, H, W, C].
         label_space: The classes of model and labels.
         predict: How to predict an image where the plain network is not enough (tiles, scales, mirrored).
-        with_calibration: Whether evaluations add the scores of `fcn8s.evaluation.calibration.summarize_calibration`.
+        with_calibration: Whether evaluations add the scores of `fcn8s.evaluation.calibration.summarize_calibration` and
+            `summarize_temperature`.
+        temperature: T of the soft-max that loss and confidences are of; what is predicted is the same with any.
+
+    Raises:
+        ValueError: The temperature is out of its range.
     """
+    check_temperature(temperature)
     if predict is None:
-        scoring = attach_scoring(logits, label_space, with_calibration)
+        scoring = attach_scoring(logits, label_space, with_calibration, temperature)
         return Scorer(scoring, lambda images_fed, labels: {images: images_fed, scoring.labels: labels}, label_space)
-    return _scorer_of_predictions(logits.graph, label_space, predict, with_calibration)
+    return _scorer_of_predictions(logits.graph, label_space, predict, with_calibration, temperature)
 
 
 def _scorer_of_predictions(
-    graph: Any, label_space: LabelSpace, predict: PredictProbabilities, with_calibration: bool
+    graph: Any, label_space: LabelSpace, predict: PredictProbabilities, with_calibration: bool, temperature: float
 ) -> Scorer:
     with graph.as_default():
         probabilities = tf.placeholder(tf.float32, [None, None, None, label_space.num_classes], 'fed_probabilities')
-    of_fed = attach_scoring_of_probabilities(probabilities, label_space, with_calibration)
+    of_fed = attach_scoring_of_probabilities(probabilities, label_space, with_calibration, temperature)
     return Scorer(
         of_fed,
         lambda images_fed, labels: {
@@ -69,6 +77,7 @@ def evaluate_model(
     workers: int = 2,
     progress: Optional[Callable] = None,
     observer: Optional[Any] = None,
+    part: Optional[Tuple[int, int, int]] = None,
 ) -> Evaluation:
     """Scores a network at the size of the labels.
 
@@ -81,12 +90,16 @@ def evaluate_model(
         progress: As of `fcn8s.evaluation.one_pass.run_evaluation`.
         observer: Sees every batch: its `add(images, labels, values)` is called with the values, by name, of its
             `fetches`, which `Scoring.fetches` knows.
+        part: (number, processes, batches): these are batch number, number + processes, ... of so many. None: all.
 
     Raises:
         ValueError: As `run_evaluation`.
     """
     scoring, label_space = scorer.scoring, scorer.label_space
+    number, processes, all_batches = part or (0, 1, num_batches)
+    fit = TemperatureFit(all_batches, number, processes) if scoring.calibration else None
     with ImageStatistics(label_space, with_boundaries, workers, scoring.calibration is not None) as statistics:
+        observers = [seeing for seeing in (statistics, observer, fit) if seeing is not None]
         scores = run_evaluation(
             run,
             scoring.totals,
@@ -95,13 +108,15 @@ def evaluate_model(
             num_batches,
             label_space,
             progress,
-            scoring.fetches(statistics.fetches + (observer.fetches if observer else ())),
-            _in_turn(statistics, observer) if observer else statistics.add,
+            scoring.fetches([name for seeing in observers for name in seeing.fetches]),
+            _in_turn(observers),
         )
         scores.update(statistics.boundary_scores())
-        if scoring.calibration:
+        if scoring.calibration and fit:
             scores.update(summarize_calibration(*run(tuple(scoring.calibration[:3]))))
-        return Evaluation(scores, statistics.counts(), statistics.rows(), statistics.boundaries())
+            scores.update(summarize_temperature(fit.halves))
+        sums = fit.halves if fit else ()
+        return Evaluation(scores, statistics.counts(), statistics.rows(), statistics.boundaries(), sums)
 
 
 def evaluate_predictions(
@@ -111,6 +126,7 @@ def evaluate_predictions(
     num_batches: int,
     with_boundaries: bool = False,
     with_calibration: bool = False,
+    temperature: float = 1.0,
     **options: Any,
 ) -> Evaluation:
     """Scores whatever predicts an image: tiles, scales, mirror images, several networks.
@@ -119,25 +135,26 @@ def evaluate_predictions(
         predict: uint8 [H, W, channels] -> soft-max float32 [H, W, C], as `Predictor.probabilities`.
         label_space: The classes of predictions and labels.
         batches, num_batches, with_boundaries: As of `fcn8s.evaluation.evaluate.evaluate_model`.
-        with_calibration: As of `fcn8s.evaluation.evaluate.attach_scorer`.
-        options: workers, progress, observer of `fcn8s.evaluation.evaluate.evaluate_model`.
+        with_calibration, temperature: As of `fcn8s.evaluation.evaluate.attach_scorer`.
+        options: workers, progress, observer, part of `fcn8s.evaluation.evaluate.evaluate_model`.
 
     Returns:
         An `Evaluation`: `scores` is a dict with 'mean_iou' and the other scores of `fcn8s.scores.summarize`; `rows` are
         the scores of each image.
 
     Raises:
-        ValueError: As `fcn8s.evaluation.one_pass.run_evaluation`.
+        ValueError: As `fcn8s.evaluation.one_pass.run_evaluation`; the temperature is out of its range.
     """
+    check_temperature(temperature)
     graph = tf.Graph()
-    scorer = _scorer_of_predictions(graph, label_space, predict, with_calibration)
+    scorer = _scorer_of_predictions(graph, label_space, predict, with_calibration, temperature)
     with tf.Session(graph=graph) as session:
         return evaluate_model(session.run, scorer, batches, num_batches, with_boundaries, **options)
 
 
-def _in_turn(first: Any, second: Any) -> Callable:
+def _in_turn(observers: Sequence[Any]) -> Callable:
     def add(*batch: Any) -> None:
-        first.add(*batch)
-        second.add(*batch)
+        for observer in observers:
+            observer.add(*batch)
 
     return add

@@ -2,12 +2,13 @@
 
 import collections
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optional
+from typing import Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from fcn8s.batches import as_iterator, as_pair
 from fcn8s.evaluation.boundaries import BoundaryTotals, measure_image
+from fcn8s.evaluation.calibration import TemperatureSums
 from fcn8s.evaluation.per_image import ImageScores, score_image
 from fcn8s.evaluation.scores import ClassCounts, count_classes, mean_of_present, summarize
 from helpers.label_spaces import LabelSpace
@@ -21,12 +22,16 @@ class ImageBoundaryScores(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """The scores of a dataset, the pixels per class of each of its images (int64 [I, C]), and each image's scores."""
+    """The scores of a dataset, the pixels per class of each of its images (int64 [I, C]), and each image's scores.
+
+    temperature_sums: of the two halves of the batches; empty where calibration was not asked for.
+    """
 
     scores: Dict[str, Any]
     image_counts: ClassCounts
     rows: List[ImageScores]
     boundaries: Optional[ImageBoundaryScores] = None
+    temperature_sums: Sequence[TemperatureSums] = ()
 
 
 def run_evaluation(

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from fcn8s.evaluation.boundaries import BoundaryTotals
-from fcn8s.evaluation.calibration import summarize_calibration
+from fcn8s.evaluation.calibration import TemperatureSums, no_sums, summarize_calibration, summarize_temperature
 from fcn8s.evaluation.one_pass import Evaluation, ImageBoundaryScores
 from fcn8s.evaluation.per_image import Confusion, ImageScores
 from fcn8s.evaluation.scores import ClassCounts, summarize
@@ -53,6 +53,9 @@ def part_to_json(evaluation: Evaluation, sums: BatchSums) -> Dict[str, Any]:
         'f1': None if boundaries is None else [f1.tolist() for f1 in boundaries.f1],
         'losses': sums.losses,
         'calibrations': sums.calibrations,
+        'temperatures': [
+            [half.losses] + [field.tolist() for field in half[1:]] for half in evaluation.temperature_sums
+        ],
     }
 
 
@@ -67,6 +70,10 @@ def part_from_json(content: Dict[str, Any]) -> Part:
         ClassCounts(*[np.array(counts, np.int64) for counts in content['counts']]),
         [_row(fields) for fields in content['rows']],
         boundaries,
+        [
+            TemperatureSums(losses, *[np.array(field, np.int64) for field in fields])
+            for losses, *fields in content['temperatures']
+        ],
     )
     return Part(evaluation, content['losses'], content['calibrations'])
 
@@ -103,6 +110,8 @@ def join(parts: Sequence[Part], label_space: LabelSpace, batch_size: int) -> Eva
         scores.update(totals.summarize())
     if parts[0].calibrations:
         scores.update(_join_calibrations([part.calibrations for part in parts]))
+        halves = zip(*[part.evaluation.temperature_sums for part in parts])
+        scores.update(summarize_temperature([sum(of_half, no_sums()) for of_half in halves]))
     counts = [np.concatenate(fields) for fields in zip(*[part.evaluation.image_counts for part in parts])]
     rows = [row for part in parts for row in part.evaluation.rows]
     return Evaluation(scores, ClassCounts(*[of_all[order] for of_all in counts]), [rows[i] for i in order], boundaries)

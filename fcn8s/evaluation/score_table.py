@@ -153,14 +153,22 @@ def _boundary_lines(scores: Dict[str, Any]) -> List[str]:
 def _calibration_lines(scores: Dict[str, Any]) -> List[str]:
     if 'expected_calibration_error' not in scores:
         return []
-    return align_columns(
+    rows = [
         [
-            [
-                'expected calibration error, {} bins'.format(len(scores['bin_counts'])),
-                _percent(scores['expected_calibration_error']),
-            ]
+            'expected calibration error, {} bins'.format(len(scores['bin_counts'])),
+            _percent(scores['expected_calibration_error']),
         ]
-    )
+    ]
+    temperature = scores.get('fitted_temperature', math.nan)
+    if not math.isnan(temperature):
+        rows += [
+            [
+                'the same, at a temperature that was fitted to the other half of the images',
+                _percent(scores['cross_fitted_calibration_error']),
+            ],
+            ['temperature that fits all of them (--temperature)', '{:.2f}'.format(temperature)],
+        ]
+    return align_columns(rows)
 
 
 def _percent(share: float) -> str:

@@ -13,15 +13,17 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tu
 import numpy as np
 
 from fcn8s.backend import TF_VERSION, Operation, Tensor, Variable, tf
+from fcn8s.confidence import NUM_BINS
 from helpers.label_spaces import LabelSpace
 
-NUM_BINS = 15
 # Keeps the logarithm of a probability of 0 finite. Smaller numbers TensorFlow's CPU kernels flush to 0.
 _SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
 # Confidences are added up in these units: 2^-31, of which 2^32 pixels of 1 fit an int64.
 _CONFIDENCE_UNITS = 2.0**31
 # Where the largest logits stay within this, their exponentials and sums of them are far from the ends of float32.
 _LARGE_LOGIT = 60.0
+# Of an image of any size, some of them void: a temperature has one value to be fitted.
+_SAMPLED_PIXELS = 2.0**14
 
 
 class PredictorTensors(NamedTuple):
@@ -67,6 +69,14 @@ class Calibration(NamedTuple):
     batch: Tuple[Tensor, Tensor, Tensor]  # what the batch being run adds to counts, correct and confidence_sums
 
 
+class SampledPixels(NamedTuple):
+    """Pixels of a grid over the batch's images that count for the calibration, to fit a temperature to."""
+
+    logits: Tensor  # float32 [P, C], but for one number per pixel, and whatever the temperature of the scores is
+    truth: Tensor  # int32 [P]
+    class_ids: Tensor  # int32 [P]
+
+
 class Scoring(NamedTuple):
     """Tensors of the scoring part. `totals.update` and `totals.reset` include those of `calibration`."""
 
@@ -76,37 +86,44 @@ class Scoring(NamedTuple):
     calibration: Optional[Calibration]
     confidences: Tensor  # float32 [N, H, W], soft-max of the predicted class
     surprises: Tensor  # float32 [N, H, W], -ln of the soft-max of the label's class; of no meaning where ignored
+    sampled_pixels: Optional[SampledPixels] = None
 
     def fetches(self, names: Iterable[str]) -> Dict[str, Any]:
         """Returns values of the batch by name, as `fcn8s.evaluation.one_pass.ImageStatistics` wants them: 'class_ids',
         'image_confusions', 'confidences', 'surprises', 'loss_sum' (of the batch), and with calibration
-        'image_confidences' and 'calibration' (the three sums of the batch)."""
+        'image_confidences', 'calibration' (the three sums of the batch) and 'sampled_pixels'."""
         values: Dict[str, Any] = {'class_ids': self.class_ids, 'image_confusions': self.totals.image_confusions}
         values.update(confidences=self.confidences, surprises=self.surprises, loss_sum=self.totals.batch_loss_sum)
         if self.calibration:
             values.update(image_confidences=self.calibration.image_confidences, calibration=self.calibration.batch)
+            values.update(sampled_pixels=self.sampled_pixels)
         return {name: values[name] for name in names}
 
 
-def attach_scoring(logits: Tensor, label_space: LabelSpace, with_calibration: bool = False) -> Scoring:
+def attach_scoring(
+    logits: Tensor, label_space: LabelSpace, with_calibration: bool = False, temperature: float = 1.0
+) -> Scoring:
     """Adds the scoring part, with a placeholder for the labels, to the graph of the logits.
 
     Args:
         logits: float [N, h, w, C] of any height and width.
         label_space: Its `ignore_id` says which pixels do not count. Ground truth of its void classes counts for the
             loss, which the network was trained on, and not for the calibration.
+        temperature: T of the soft-max that losses and confidences are of; classes are the same with any.
     """
     with logits.graph.as_default(), tf.name_scope('evaluation'):
         labels, truth, valid = _labels_placeholder(label_space)
-        return score_logits(logits, labels, truth, valid, label_space, with_calibration)
+        pixels = _pixels_of_logits(_resize(logits, truth), truth, temperature)
+        return _score(pixels, labels, truth, valid, label_space, with_calibration)
 
 
 def attach_scoring_of_probabilities(
-    probabilities: Tensor, label_space: LabelSpace, with_calibration: bool = False
+    probabilities: Tensor, label_space: LabelSpace, with_calibration: bool = False, temperature: float = 1.0
 ) -> Scoring:
     """Adds the same for probabilities (float [N, h, w, C], adding up to 1), such as means of several predictions.
 
-    These are what is interpolated; without that, classes are exactly those of the largest probabilities fed.
+    These are what is interpolated; without that, classes are exactly those of the largest probabilities fed. Their
+    logarithms are the logits that a temperature divides.
     """
     with probabilities.graph.as_default(), tf.name_scope('fed_evaluation'):
         labels, truth, valid = _labels_placeholder(label_space)
@@ -114,8 +131,19 @@ def attach_scoring_of_probabilities(
         largest, class_ids = tf.nn.top_k(scored, 1)
         losses = -tf.log(tf.maximum(_of_classes(scored, truth), _SMALLEST_PROBABILITY))
         confidences = tf.maximum(largest[..., 0], _SMALLEST_PROBABILITY)
-        pixels = _Pixels(class_ids[..., 0], losses, confidences)
-        return _score(pixels, labels, truth, valid, label_space, with_calibration)
+        pixels = _Pixels(class_ids[..., 0], losses, confidences, scored)
+        if temperature != 1:
+            scaled = _pixels_of_logits(_logarithm(scored), truth, temperature)
+            pixels = pixels._replace(losses=scaled.losses, confidences=scaled.confidences)
+        scoring = _score(pixels, labels, truth, valid, label_space, with_calibration)
+        sampled = scoring.sampled_pixels
+        if sampled is None:
+            return scoring
+        return scoring._replace(sampled_pixels=sampled._replace(logits=_logarithm(sampled.logits)))
+
+
+def _logarithm(probabilities: Tensor) -> Tensor:
+    return tf.log(tf.maximum(probabilities, _SMALLEST_PROBABILITY))
 
 
 def score_logits(
@@ -141,22 +169,27 @@ def score_logits(
 
 class _Pixels(NamedTuple):
     """What is scored, each [N, H, W]. class_ids: int32, the predicted classes; losses: float, -ln of the soft-max of
-    the true class; confidences: float, the soft-max of the predicted one.
+    the true class; confidences: float, the soft-max of the predicted one. And [N, H, W, C] the values, logits or
+    probabilities, that they are of before any temperature.
     """
 
     class_ids: Tensor
     losses: Tensor
     confidences: Tensor
+    values: Tensor
 
 
-def _pixels_of_logits(logits: Tensor, truth: Tensor) -> _Pixels:
+def _pixels_of_logits(logits: Tensor, truth: Tensor, temperature: float = 1.0) -> _Pixels:
     """Scores pixels without a log soft-max of all classes, which takes as long as a small network's prediction.
 
     -ln softmax(z)[c] is ln sum exp(z - r) + r - z[c] for any r: 0 costs least, and the largest logit m serves them all.
     The largest soft-max is exp(m - r) / sum exp(z - r). `top_k` finds m and its class together, sooner than `argmax`
     alone; of equal ones the first, as that does.
     """
+    values = logits
     largest, class_ids = tf.nn.top_k(logits, 1)
+    if temperature != 1:
+        logits, largest = logits / temperature, largest / temperature
     is_plain = tf.reduce_all(tf.abs(largest) < _LARGE_LOGIT)  # False with NaN, too
     sums = _either(
         is_plain,
@@ -167,7 +200,7 @@ def _pixels_of_logits(logits: Tensor, truth: Tensor) -> _Pixels:
     largest = largest[..., 0]
     reference = largest * tf.cast(tf.logical_not(is_plain), tf.float32)
     losses = tf.log(sums) + (reference - _of_classes(logits, truth))
-    return _Pixels(class_ids[..., 0], losses, tf.exp(largest - reference) / sums)
+    return _Pixels(class_ids[..., 0], losses, tf.exp(largest - reference) / sums, values)
 
 
 def _of_classes(values: Tensor, class_ids: Tensor) -> Tensor:
@@ -222,16 +255,26 @@ def _score(
     label_space: LabelSpace,
     with_calibration: bool,
 ) -> Scoring:
-    class_ids, pixel_losses, confidences = pixels
+    class_ids, pixel_losses, confidences, values = pixels
     totals = build_totals(truth, class_ids, pixel_losses, valid, label_space.num_classes)
-    calibration = None
+    calibration = sampled = None
     if with_calibration:
-        is_no_void = _is_none_of(truth, label_space.void_class_ids)
-        calibration = build_calibration(confidences, tf.equal(class_ids, truth), valid & is_no_void)
+        counted = valid & _is_none_of(truth, label_space.void_class_ids)
+        calibration = build_calibration(confidences, tf.equal(class_ids, truth), counted)
+        sampled = _sample_pixels(values, truth, class_ids, counted)
         totals = totals._replace(
             update=tf.group(totals.update, calibration.update), reset=tf.group(totals.reset, calibration.reset)
         )
-    return Scoring(labels, tf.cast(class_ids, tf.uint8), totals, calibration, confidences, pixel_losses)
+    return Scoring(labels, tf.cast(class_ids, tf.uint8), totals, calibration, confidences, pixel_losses, sampled)
+
+
+def _sample_pixels(values: Tensor, truth: Tensor, class_ids: Tensor, counted: Tensor) -> SampledPixels:
+    area = tf.cast(tf.size(truth) / tf.maximum(tf.shape(truth)[0], 1), tf.float32)
+    # An odd step meets the network's strides, which are powers of 2, in all their phases.
+    step = 1 + 2 * (tf.cast(tf.sqrt(area / _SAMPLED_PIXELS), tf.int32) // 2)
+    is_taken = counted[:, ::step, ::step]
+    is_taken.set_shape([None, None, None])
+    return SampledPixels(*[tf.boolean_mask(each[:, ::step, ::step], is_taken) for each in (values, truth, class_ids)])
 
 
 def _is_none_of(truth: Tensor, class_ids: Iterable[int]) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
+from fcn8s.confidence import at_temperature, check_temperature
 from fcn8s.prediction.drawing import DEFAULT_STYLE, Drawing, Style
 from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.result_kinds import DOUBT_KINDS, KINDS, RESULT_KINDS, Result
@@ -97,7 +98,8 @@ class ResultFiles:
 
     kinds: of `fcn8s.prediction.result_kinds.KINDS`. ids: which IDs are written: 'class', those of the network, to
     '_ids.png'; 'dataset', those of the dataset's own files (labelIds for Cityscapes), to '_dataset_ids.png'; 'train',
-    Cityscapes' train IDs, to '_train_ids.png'. polygons: writes polygons as well.
+    Cityscapes' train IDs, to '_train_ids.png'. polygons: writes polygons as well. temperature: of the soft-max that is
+    written; classes are the same with any, and doubt has the temperature of its predictor.
     """
 
     def __init__(
@@ -108,13 +110,16 @@ class ResultFiles:
         style: Style = DEFAULT_STYLE,
         ids: str = 'class',
         polygons: Optional[PolygonFiles] = None,
+        temperature: float = 1.0,
     ) -> None:
+        check_temperature(temperature)
         unknown = sorted(set(kinds) - set(KINDS))
         if unknown or not (kinds or polygons):
             raise ValueError('kinds of results are {}; choose one or more of {}.'.format(list(kinds), ', '.join(KINDS)))
         self.out_dir = out_dir
         self._kinds = set(kinds)
         self._polygons = polygons
+        self._temperature = temperature
         self._draw = Drawing(label_space, style)
         self._painted = with_palette(label_space, style.palette)
         self._id_map = id_map(label_space, ids)
@@ -150,12 +155,15 @@ class ResultFiles:
         of a `fcn8s.prediction.sampling.SampledPredictor`, which the kinds of doubt need.
         """
         if self._kinds & set(DOUBT_KINDS):
-            softmax, doubt = predictor.samples(image)
-            return {'class_ids': np.argmax(softmax, axis=-1).astype(np.uint8), 'softmax': softmax, 'doubt': doubt}
+            probabilities, doubt = predictor.samples(image)
+            return dict(self._with_softmax(probabilities), doubt=doubt)
         if 'softmax' not in self._kinds:
             return {'class_ids': predictor.class_ids(image)}
-        probabilities = predictor.probabilities(image)
-        return {'class_ids': np.argmax(probabilities, axis=-1).astype(np.uint8), 'softmax': probabilities}
+        return self._with_softmax(predictor.probabilities(image))
+
+    def _with_softmax(self, probabilities: np.ndarray) -> Dict[str, np.ndarray]:
+        class_ids = np.argmax(probabilities, axis=-1).astype(np.uint8)
+        return {'class_ids': class_ids, 'softmax': at_temperature(probabilities, self._temperature)}
 
     def write(self, stem: str, image: np.ndarray, prediction: Dict[str, Any], image_path: str = '') -> None:
         """Writes every kind of result of one image; existing ones of the same name are replaced.

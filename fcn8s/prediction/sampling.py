@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Set, Tuple
 import numpy as np
 
 from fcn8s.backend import Graph, GraphDef, tf
+from fcn8s.confidence import at_temperature, check_temperature
 from fcn8s.graph.graph_defs import RANDOM_OPS, extract_sub_graph, node_name
 from fcn8s.prediction.frozen_network import LOGITS_NODE, InferenceGraph
 from fcn8s.prediction.predictor import Predictor
@@ -39,12 +40,23 @@ class Doubt(NamedTuple):
     mutual_information: np.ndarray
 
 
-def doubt_of(samples: np.ndarray) -> Doubt:
-    """The doubt of what `Sampler.predict` returned for one image, float32 [H, W, C + 1]."""
+def doubt_of(samples: np.ndarray, temperature: float = 1.0) -> Doubt:
+    """The doubt of what `Sampler.predict` returned for one image, float32 [H, W, C + 1].
+
+    temperature: Of the mean soft-max that the entropy is of; the mutual information is that of the samples as they are.
+    """
     mean, expected_entropy = samples[..., :-1], samples[..., -1]
-    entropy = -(mean * np.log(np.maximum(mean, _SMALLEST_PROBABILITY))).sum(axis=-1)
+    entropy = _entropy_of(mean)
     # Rounding may make a difference of nothing negative.
-    return Doubt(entropy, np.maximum(entropy - expected_entropy, 0))
+    mutual_information = np.maximum(entropy - expected_entropy, 0)
+    return Doubt(
+        entropy if temperature == 1 else _entropy_of(at_temperature(mean, temperature)),
+        mutual_information,
+    )
+
+
+def _entropy_of(probabilities: np.ndarray) -> np.ndarray:
+    return -(probabilities * np.log(np.maximum(probabilities, _SMALLEST_PROBABILITY))).sum(axis=-1)
 
 
 def check_sampling(num_samples: int, keep_prob: float) -> None:
@@ -107,11 +119,14 @@ class SampledPredictor:
         means: (entropy, mutual information) of each image that was predicted, means over its pixels in nats.
     """
 
-    def __init__(self, sampler: Sampler, **options: Any) -> None:
+    def __init__(self, sampler: Sampler, temperature: float = 1.0, **options: Any) -> None:
         """
         Args:
+            temperature: As of `doubt_of`; soft-max and classes are those of the samples as they are.
             options: tile, overlap, scales, mirror, size as of `Predictor`.
         """
+        check_temperature(temperature)
+        self._temperature = temperature
         self.num_classes = sampler.num_classes
         self._predictor = Predictor(sampler.predict, sampler.num_classes + 1, averages=True, **options)
         self.means: List[Tuple[float, float]] = []
@@ -119,7 +134,7 @@ class SampledPredictor:
     def samples(self, image: np.ndarray) -> Tuple[np.ndarray, Doubt]:
         """uint8 [H, W, 3] -> the mean soft-max, float32 [H, W, C], and the doubt about it."""
         samples = self._predictor.probabilities(image)
-        doubt = doubt_of(samples)
+        doubt = doubt_of(samples, self._temperature)
         self.means.append((float(doubt.entropy.mean()), float(doubt.mutual_information.mean())))
         return samples[..., :-1], doubt
 

@@ -10,6 +10,7 @@ from typing import Any, Callable, Iterable, Iterator, NamedTuple, Optional, Sequ
 import cv2
 import numpy as np
 
+from fcn8s.confidence import at_temperature, check_temperature
 from fcn8s.prediction.clockwork import Clockwork, Seen, check_interval
 from fcn8s.prediction.drawing import DEFAULT_STYLE, Drawing, Style
 from fcn8s.prediction.pipelining import overlapped
@@ -74,8 +75,11 @@ class SmoothedPredictor:
     and predicts a frame that is the same as the one before only once: slow parts of a video consist of such.
     """
 
-    def __init__(self, predictor: Predictor, smoothing: float) -> None:
+    def __init__(self, predictor: Predictor, smoothing: float, temperature: float = 1.0) -> None:
+        """temperature: of the soft-max that doubt is of; classes are the same with any."""
         check_smoothing(smoothing)
+        check_temperature(temperature)
+        self._temperature = temperature
         self._predictor = predictor
         self._smoothing = smoothing
         self._mean = None  # type: Optional[np.ndarray]
@@ -92,7 +96,8 @@ class SmoothedPredictor:
     def with_doubt(self, image: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         """The same, and 1 minus the largest soft-max value, float32 [H, W]."""
         probabilities = self._probabilities(image)
-        return np.argmax(probabilities, axis=-1).astype(np.uint8), 1 - probabilities.max(axis=-1)
+        confidences = at_temperature(probabilities, self._temperature).max(axis=-1)
+        return np.argmax(probabilities, axis=-1).astype(np.uint8), 1 - confidences
 
     def _probabilities(self, image: np.ndarray) -> np.ndarray:
         probabilities = self._predictor.probabilities(image)
@@ -107,7 +112,8 @@ class View:
     """How one network sees the frames of a video: predicts them in one stage, draws them in another.
 
     caption: a line of text in the top left corner, which says which network it is. clockwork: the network sees every
-    so many-th frame, and the others by their motion (`fcn8s.prediction.clockwork`).
+    so many-th frame, and the others by their motion (`fcn8s.prediction.clockwork`). temperature: see
+    `SmoothedPredictor`.
     """
 
     def __init__(
@@ -118,9 +124,10 @@ class View:
         smoothing: float = 0.0,
         caption: str = '',
         clockwork: int = 1,
+        temperature: float = 1.0,
     ) -> None:
         check_clockwork(clockwork, smoothing)
-        self._smoothed = SmoothedPredictor(predictor, smoothing)
+        self._smoothed = SmoothedPredictor(predictor, smoothing, temperature)
         self._see = Clockwork(self._seen, clockwork) if clockwork > 1 else self._seen
         self._draw = Drawing(label_space, style)
         self._with_doubt = style.confidence
@@ -165,6 +172,7 @@ def render_video(
     compare: Optional[View] = None,
     caption: str = '',
     clockwork: int = 1,
+    temperature: float = 1.0,
 ) -> Rendered:
     """Writes the segmented video of a source.
 
@@ -179,7 +187,7 @@ def render_video(
         progress: Called with the frames to come and their number, if known; returns them to be iterated over. An
             iterator of it that can be closed is closed before any error is reported.
         compare: Another network, whose pictures go on the right of those of the first.
-        caption, clockwork: See `View`.
+        caption, clockwork, temperature: See `View`.
 
     The sound of a video is kept.
 
@@ -188,7 +196,7 @@ def render_video(
     raise `helpers.termination.Interrupted`, a KeyboardInterrupt.
     """
     check_places(source, out_path, frame_rate)
-    views = [View(predictor, label_space, style, smoothing, caption, clockwork)]
+    views = [View(predictor, label_space, style, smoothing, caption, clockwork, temperature)]
     views += [] if compare is None else [compare]
     start = time.perf_counter()
     with StopRequest() as stop, _without_interrupts(lambda: open_frames(source, frame_rate)) as frames, overlapped(

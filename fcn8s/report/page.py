@@ -203,6 +203,8 @@ def _evaluated_context(evaluated: Evaluated, resamples: int) -> Dict[str, Any]:
         ],
         'classes': _class_rows(evaluated, score_intervals(counts, intersection_over_union, num_resamples=resamples)),
         'calibration_error': _number(evaluated.evaluation.scores.get('expected_calibration_error', math.nan)),
+        'temperature': _number(evaluated.evaluation.scores.get('fitted_temperature', math.nan)),
+        'cross_fitted_error': _number(evaluated.evaluation.scores.get('cross_fitted_calibration_error', math.nan)),
     }
 
 

@@ -17,6 +17,7 @@ from fcn8s.cli.options.prediction import (
     models_of,
     open_models,
     sampled_predictor,
+    temperature_of,
 )
 from fcn8s.cli.options.workers import add_threads_argument, check_threads, is_sharer, share_of
 
@@ -209,6 +210,7 @@ def evaluate_subject(
                 workers=max(1, args.threads),
                 progress=share.counted if share else lambda numbers: tqdm(numbers, desc='evaluate', unit='batch'),
                 observer=observer,
+                part=None if share is None else (share.number, share.processes, _num_batches(args, subject)),
             )
     if args.samples is not None and predictor is not None:
         means = [dict(zip(('entropy', 'mutual_information'), pair)) for pair in predictor.means]
@@ -231,9 +233,10 @@ def _score(args: argparse.Namespace, model: Any, predictor: Optional[Any], batch
             batches.num_batches,
             args.boundaries,
             args.calibration,
+            temperature_of(args),
             **options,
         )
-    scorer = attach_scorer(model.images, model.logits, label_space, None, args.calibration)
+    scorer = attach_scorer(model.images, model.logits, label_space, None, args.calibration, temperature_of(args))
     return evaluate_model(model.run, scorer, batches, batches.num_batches, args.boundaries, **options)
 
 
@@ -315,6 +318,7 @@ def _description(args: argparse.Namespace, subject: Subject) -> Dict[str, Any]:
         'scales': args.scales,
         'mirror': args.mirror,
         'samples': args.samples,
+        'temperature': getattr(args, 'temperature', None),
     }
 
 

@@ -213,6 +213,40 @@ def add_sampling_arguments(group: Any) -> None:
     group.add_argument('--sample-seed', type=int, metavar='SEED', help='of the samples (default: 0)')
 
 
+def add_temperature_argument(group: Any, what: str) -> None:
+    """--temperature; what: it is of, as the help says it."""
+    group.add_argument(
+        '--temperature',
+        type=float,
+        metavar='T',
+        help='of {}: above 1 less sure, below 1 surer; classes stay as they are, and fcn8s evaluate --calibration '
+        'prints the one that fits (default: 1)'.format(what),
+    )
+
+
+def check_temperature_argument(args: argparse.Namespace, has_effect: bool, remedy: str) -> None:
+    """Raises ValueError where the temperature is out of its range, or nothing that is asked for has one.
+
+    remedy: what to add, as the message says it.
+    """
+    if args.temperature is None:
+        return
+    from fcn8s.confidence import check_temperature
+
+    check_temperature(args.temperature, '--temperature')
+    if not has_effect:
+        raise ValueError(
+            '--temperature is {:g}: it changes how sure the soft-max is and no class, and nothing of that is asked '
+            'for. {}, or leave it out.'.format(args.temperature, remedy)
+        )
+
+
+def temperature_of(args: argparse.Namespace) -> float:
+    """The temperature that the flags ask for, 1 without one."""
+    temperature = getattr(args, 'temperature', None)
+    return 1.0 if temperature is None else temperature
+
+
 def check_sampling_arguments(args: argparse.Namespace) -> None:
     """Raises ValueError where the samples that the flags ask for cannot be drawn, before a model is opened."""
     if args.samples is None:
@@ -255,7 +289,7 @@ def sampled_predictor(args: argparse.Namespace, path: str, model: Any, **options
             'of.'.format(path)
         )
     sampler = Sampler(model, args.samples, keep_prob_of(path), args.sample_seed or 0, args.trust)
-    return SampledPredictor(sampler, **options)
+    return SampledPredictor(sampler, temperature_of(args), **options)
 
 
 def check_overlap(args: argparse.Namespace) -> None:

@@ -160,8 +160,25 @@ def test_images_are_resized_as_the_run_was_trained(networks, tmp_path):
 def test_boundaries_and_calibration_on_request(networks, dataset, tmp_path, capsys):
     report = report_of(tmp_path, networks[0][0], '--data', dataset, '--boundaries', '--calibration')
     assert len(report['boundary_f1']) == 19 and len(report['trimap_mean_iou']) == 3
-    assert 0 <= report['expected_calibration_error'] <= 1
-    assert 'boundary F1, tolerance 0.75 %' in capsys.readouterr().out
+    assert 0 <= report['expected_calibration_error'] <= 1 and 0 <= report['cross_fitted_calibration_error'] <= 1
+    printed = capsys.readouterr().out
+    assert 'boundary F1, tolerance 0.75 %' in printed
+    assert '{:.2f}'.format(report['fitted_temperature']) in printed.split('(--temperature)')[1]
+
+
+@pytest.mark.parametrize('arguments', [[], ['--samples', '2']])
+def test_a_temperature_changes_loss_and_calibration_and_no_class(networks, dataset, tmp_path, arguments):
+    words = [networks[0][0], '--data', dataset, '--calibration', '--per-image', tmp_path / 'images.csv'] + arguments
+    plain = report_of(tmp_path, *words)
+    fitted = report_of(tmp_path, *words, '--temperature', plain['fitted_temperature'])
+    assert fitted['confusion_matrix'] == plain['confusion_matrix'] and fitted['mean_iou'] == plain['mean_iou']
+    assert fitted['loss'] < plain['loss'] and fitted['temperature'] == plain['fitted_temperature'] > 1
+    for key in ('fitted_temperature', 'cross_fitted_calibration_error'):
+        assert fitted[key] == plain[key]  # they are of the network as it is
+    for ours, theirs in zip(fitted['images'], plain['images']):
+        assert ours['confidence'] < theirs['confidence']
+        if arguments:
+            assert ours['entropy'] > theirs['entropy'] and ours['mutual_information'] == theirs['mutual_information']
 
 
 @pytest.mark.parametrize(
@@ -209,6 +226,8 @@ def test_a_model_against_itself_differs_by_nothing(networks, dataset, tmp_path):
         (['--data', 'a', '--seed', '-1'], '--seed is -1; it has to be from 0 to 4294967295, for example 0'),
         (['--data', 'a', '--seed', str(2**32)], '--seed is 4294967296; it has to be from 0'),
         (['--data', 'a', '--overlap', '16'], '--overlap is 16, but there are no tiles'),
+        (['--data', 'a', '--temperature', '0'], '--temperature is 0.0; it has to be a number from 0.01 to 100'),
+        (['--data', 'a', '--temperature', '2', '--against', 'b'], '--temperature is of one network, and --against'),
         (['--data', 'a', '--resamples', '0'], '--resamples is 0; it has to be from 1 to 1000000'),
         (['--data', 'a', '--sort', 'size'], "Sorting by 'size' .* one of class, name"),
         (['--data', 'a', '--at-input-size'], '--at-input-size: images are not resized.*give --size H W'),

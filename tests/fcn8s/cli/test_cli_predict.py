@@ -53,6 +53,22 @@ def test_a_folder_with_its_subfolders(small_model, images, tmp_path):
     assert files_in(str(tmp_path / 'out')) == ['one_overlay.png', 'town/three_overlay.png', 'town/two_overlay.png']
 
 
+@pytest.mark.parametrize('arguments', [[], ['--mirror', '--samples', 2]])
+def test_a_temperature_changes_the_soft_max_and_no_other_file(small_model, images, tmp_path, arguments):
+    words = [small_model, os.path.join(images, 'one.png'), '--overlay', '--ids', '--softmax'] + arguments
+    assert predict(*words, '--out', tmp_path / 'plain') == 0
+    assert predict(*words, '--out', tmp_path / 'hot', '--temperature', 1.6) == 0
+    changed = {'one_softmax.npz'} | ({'one_doubt.npz', 'one_entropy.png', 'doubt.csv'} if arguments else set())
+    for name in files_in(str(tmp_path / 'plain')):
+        is_same = (tmp_path / 'plain' / name).read_bytes() == (tmp_path / 'hot' / name).read_bytes()
+        assert is_same == (name not in changed), name
+    plain, hot = [
+        np.load(str(tmp_path / name / 'one_softmax.npz'))['softmax'].astype(np.float64) for name in ('plain', 'hot')
+    ]
+    powers = plain ** (1 / 1.6)
+    np.testing.assert_allclose(hot, powers / powers.sum(axis=-1, keepdims=True), atol=1e-5)
+
+
 def test_all_kinds_of_results(small_model, images, tmp_path):
     out = tmp_path / 'out'
     image_path = os.path.join(images, 'one.png')
@@ -308,6 +324,12 @@ def test_refuses_a_video_that_cannot_be_written_before_the_model_is_opened(tmp_p
         ('text.mp4', (), 'text.mp4 cannot be read as a video'),
         ('empty', (), 'empty'),
         ('camera:0', ('--frame-rate', '20'), 'frame_rate=20.0 came for camera:0, but only a directory of frames'),
+        ('empty', ('--temperature', '2'), 'nothing of that is asked for. Add --confidence, or leave it out'),
+        (
+            'empty',
+            ('--temperature', '2', '--confidence', '--compare', 'b'),
+            '--temperature is of one network, and --compare brings another. Leave one of them out',
+        ),
         ('empty', ('--frame-rate', '0'), 'frame_rate=0.0 came, but it must be from 0.001'),
     ],
 )
@@ -343,6 +365,11 @@ def test_refuses_two_videos_of_one_name(small_model, tmp_path, capsys):
         (['--overlap', '16'], '--overlap is 16, but there are no tiles; give --tile H W too'),
         (['--color', '--alpha', '0.4', '--legend'], '--alpha, --legend is about overlays, and none is asked for'),
         (['--ids', '--palette', 'color-blind'], '--palette is about the colours of classes, and nothing with them'),
+        (
+            ['--temperature', '2'],
+            '--temperature is 2: it changes how sure the soft-max is and no class, and nothing of',
+        ),
+        (['--softmax', '--temperature', 'inf'], '--temperature is inf; it has to be a number from 0.01 to 100'),
         (['--size', '0', '64'], 'size is (0, 64); it has to be (height, width), each at least 1'),
         (['--size', '1000000', '1000000'], 'size is 1000000 x 1000000: an image of that size and the soft-max of 2'),
     ],

@@ -70,6 +70,7 @@ def test_an_evaluation_is_the_same_to_the_bit(small_model, scenes, tmp_path, cap
         outputs.append(capsys.readouterr())
     assert contents(tmp_path / '1') == contents(tmp_path / '2') != {}
     assert outputs[0].out == outputs[1].out and 'expected calibration error' in outputs[0].out
+    assert 'temperature that fits all of them' in outputs[0].out
     assert not said_by_workers(outputs[1].err) and '6/6' in outputs[1].err
 
 

@@ -84,3 +84,83 @@ def test_mean_confidence_of_each_image():
     expected = [np.mean([c for c, v in zip(confidences[i].ravel(), valid[i].ravel()) if v]) for i in (0, 1)]
     np.testing.assert_allclose(found[:2], expected, rtol=1e-6)
     assert np.isnan(found[2])
+
+
+def slow_softmax(logits, temperature):
+    powers = np.exp(logits.astype(np.float64) / temperature)
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def made_up_pixels(num_pixels, scale, seed):
+    """Logits that are `scale` times too large for classes that are drawn from their soft-max."""
+    rng = np.random.RandomState(seed)
+    logits = rng.normal(0, 2, size=(num_pixels, 3))
+    drawn = [rng.choice(3, p=probabilities) for probabilities in slow_softmax(logits, 1)]
+    logits = (scale * logits).astype(np.float32)
+    return logits, np.array(drawn, np.int32), logits.argmax(axis=-1).astype(np.int32)
+
+
+def slow_loss(pixels, temperature):
+    logits, truth, _ = pixels
+    return -np.mean([np.log(row[c]) for row, c in zip(slow_softmax(logits, temperature), truth)])
+
+
+def slow_best(pixels):
+    losses = [slow_loss(pixels, temperature) for temperature in calibration.TEMPERATURES]
+    return calibration.TEMPERATURES[int(np.argmin(losses))]
+
+
+def fit(batches):
+    found = calibration.TemperatureFit(len(batches))
+    for batch in batches:
+        found.add(None, None, {'sampled_pixels': batch})
+    return found.halves
+
+
+def together(batches):
+    return tuple(np.concatenate(parts) for parts in zip(*batches))
+
+
+def test_temperature_is_judged_on_pixels_that_it_was_not_fitted_to():
+    batches = [made_up_pixels(300, scale, number) for number, scale in enumerate((2.4, 2.0, 1.6, 1.2, 1.4))]
+    halves = [together(batches[:3]), together(batches[3:])]
+    result = calibration.summarize_temperature(fit(batches))
+    assert result['fitted_temperature'] == slow_best(together(batches))
+    best = [slow_best(half) for half in halves]
+    assert best[0] > best[1] > 1  # each half has its own
+    confidences, correct = [], []
+    for (logits, truth, class_ids), temperature in zip(halves, best[::-1]):
+        confidences += slow_softmax(logits, temperature).max(axis=-1).tolist()
+        correct += (truth == class_ids).tolist()
+    expected = slow_ece(confidences, correct, 15)
+    assert result['cross_fitted_calibration_error'] == pytest.approx(expected, abs=1e-3)  # a pixel may change its bin
+
+
+def test_sums_do_not_depend_on_who_makes_them():
+    batches = [made_up_pixels(200, 2.0, number) for number in range(5)]
+    parts = []
+    for process in (0, 1):
+        own = calibration.TemperatureFit(len(batches), process, 2)
+        for batch in batches[process::2]:
+            own.add(None, None, {'sampled_pixels': batch})
+        parts.append(own.halves)
+    for half, of_one in enumerate(fit(batches)):
+        joined = parts[0][half] + parts[1][half]
+        assert joined.losses == of_one.losses
+        for ours, theirs in zip(joined[1:], of_one[1:]):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_what_a_temperature_cannot_be_fitted_to():
+    for batches in ([], [made_up_pixels(50, 2.0, 0)]):  # one image has no other half
+        assert all(np.isnan(value) for value in calibration.summarize_temperature(fit(batches)).values())
+    lost = np.full((4, 3), np.nan, np.float32)
+    lost[1:, 0] = np.inf, -np.inf, 1.0
+    nothing = np.zeros(4, np.int32)
+    result = calibration.summarize_temperature(fit([(lost, nothing, nothing)] * 2))
+    assert result['fitted_temperature'] in calibration.TEMPERATURES
+
+
+def test_temperatures_that_are_tried():
+    assert 1.0 in calibration.TEMPERATURES
+    assert (calibration.TEMPERATURES[0], calibration.TEMPERATURES[-1]) == (0.5, 4.98)

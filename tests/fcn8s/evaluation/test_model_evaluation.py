@@ -8,6 +8,7 @@ import pytest
 from fcn8s.backend import tf
 from fcn8s.evaluation.boundaries import BoundaryTotals, measure_image
 from fcn8s.evaluation.evaluate import attach_scorer, evaluate_model
+from fcn8s.graph import scoring
 from fcn8s.graph.scoring import attach_scoring
 from helpers.label_spaces import generic_label_space
 
@@ -43,8 +44,8 @@ def batches(sizes=((6, 8),) * 3, scale=1, num_images=2, seed=0):
     ]
 
 
-def evaluate(model, data, num_batches, label_space, predict=None, with_calibration=False, **options):
-    scorer = attach_scorer(model.images, model.logits, label_space, predict, with_calibration)
+def evaluate(model, data, num_batches, label_space, predict=None, with_calibration=False, temperature=1.0, **options):
+    scorer = attach_scorer(model.images, model.logits, label_space, predict, with_calibration, temperature)
     return evaluate_model(model.run, scorer, data, num_batches, **options)
 
 
@@ -126,6 +127,45 @@ def test_fed_probabilities_score_as_the_network_does(model):
     ]
     for key in KEYS + ('expected_calibration_error',):
         np.testing.assert_allclose(fed[key], plain[key], rtol=1e-5)
+
+
+def soft_max_at(temperature):
+    def predict(image):
+        exponentials = np.exp(image.astype(np.float64) / 40.0 / temperature)
+        return (exponentials / exponentials.sum(axis=-1, keepdims=True)).astype(np.float32)
+
+    return predict
+
+
+@pytest.mark.parametrize('predict', [None, soft_max_at(1.0)])
+def test_a_temperature_changes_how_sure_the_network_is_and_no_class(model, predict):
+    data = batches(sizes=((6, 8), (5, 5)))
+    plain, scaled = [
+        evaluate(model, data, 2, CLASSES, predict, True, temperature=temperature).scores for temperature in (1.0, 1.7)
+    ]
+    expected = evaluate(model, data, 2, CLASSES, soft_max_at(1.7), True).scores
+    assert abs(scaled['loss'] - plain['loss']) > 0.1
+    for key in KEYS + ('expected_calibration_error', 'bin_counts'):
+        np.testing.assert_allclose(scaled[key], expected[key], rtol=1e-4)
+    # What fits is about the network, whatever temperature it is scored at.
+    assert scaled['fitted_temperature'] == plain['fitted_temperature'] > 1
+    np.testing.assert_array_equal(scaled['confusion_matrix'], plain['confusion_matrix'])
+
+
+def test_a_temperature_is_fitted_to_valid_pixels_of_a_grid(model, monkeypatch):
+    monkeypatch.setattr(scoring, '_SAMPLED_PIXELS', 12.0)  # of 12 x 16 pixels: steps of 5
+    void = CLASSES._replace(name='with void', void_class_ids=(2,))
+    images, labels = batches(sizes=((12, 16),))[0]
+    with_grid = attach_scoring(model.logits, void, with_calibration=True)
+    model.run(with_grid.totals.reset)
+    feed = {model.images: images, with_grid.labels: labels}
+    logits, truth, class_ids = model.run(tuple(with_grid.sampled_pixels), feed)
+    taken = labels[:, ::5, ::5]
+    counted = taken < 2
+    np.testing.assert_array_equal(truth, taken[counted])
+    expected = images[:, ::5, ::5][counted] / 40.0
+    np.testing.assert_allclose(logits, expected, rtol=1e-6)
+    np.testing.assert_array_equal(class_ids, expected.argmax(axis=-1))
 
 
 def test_probabilities_of_zero_have_a_finite_loss(model):

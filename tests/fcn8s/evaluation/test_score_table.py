@@ -74,15 +74,21 @@ def test_boundaries_and_calibration_are_printed_where_they_are():
         trimap_mean_iou=np.array([0.1, 0.2]),
         expected_calibration_error=0.05,
         bin_counts=np.ones(15, np.int64),
+        fitted_temperature=1.2,
+        cross_fitted_calibration_error=0.01,
     )
     table = format_scores(everything, CLASSES)
     assert table.splitlines()[1].split()[4] == '50.00'
     for line in (
         'mean IoU within 8 px of a boundary' + 18 * ' ' + '20.00',
         'mean boundary F1, tolerance 0.75 % of the diagonal  37.50',
-        'expected calibration error, 15 bins  5.00',
+        'the same, at a temperature that was fitted to the other half of the images  1.00',
     ):
         assert line in table
+    assert 'expected calibration error, 15 bins 5.00' in ' '.join(table.split())
+    assert 'temperature that fits all of them (--temperature) 1.20' in ' '.join(table.split())
+    alone = format_scores(dict(everything, fitted_temperature=float('nan')), CLASSES)
+    assert 'expected calibration error, 15 bins  5.00' in alone and 'temperature' not in alone
 
 
 def test_difference_says_which_is_better_only_when_the_interval_does():

@@ -386,6 +386,19 @@ def test_doubt_is_one_minus_the_largest_soft_max():
     np.testing.assert_allclose(doubt, np.repeat([[0.02] * 4 + [0.5] * 4], 4, axis=0), atol=1e-6)
 
 
+def test_a_temperature_changes_the_doubt_and_neither_class_nor_running_mean():
+    image = np.zeros((4, 8, 3), np.uint8)
+    smoothed = video.SmoothedPredictor(Predictor(sure_on_the_left, 3), 0.5, temperature=2.0)
+    for _ in range(2):
+        class_ids, doubt = smoothed.with_doubt(image)
+        np.testing.assert_array_equal(class_ids, 1)
+        shares = [np.sqrt(values) for values in ((0.01, 0.98, 0.01), (0.01, 0.5, 0.49))]
+        expected = [1 - values[1] / sum(values) for values in shares]
+        np.testing.assert_allclose(doubt, np.repeat([np.repeat(expected, 4)], 4, axis=0), atol=1e-6)
+    with pytest.raises(ValueError, match='temperature is nan; it has to be a number'):
+        video.View(Predictor(sure_on_the_left, 3), SPACE, temperature=float('nan'))
+
+
 def test_two_models_side_by_side_each_with_its_own_classes(frames_dir, tmp_path):
     other = LabelSpace('other', ('everything', 'nothing'), ((10, 200, 10), (0, 0, 0)))
 

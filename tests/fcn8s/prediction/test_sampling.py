@@ -75,6 +75,18 @@ def test_samples_are_those_of_the_training_graph(opened, reference):
     np.testing.assert_array_equal(sampler.predict(IMAGES), found)
 
 
+def test_a_temperature_is_of_the_mean_soft_max_and_its_entropy(opened):
+    sampler = Sampler(opened, 2, KEEP, SEED)
+    softmax, doubt = SampledPredictor(sampler).samples(IMAGES[0])
+    same, hot = SampledPredictor(sampler, temperature=2.5).samples(IMAGES[0])
+    np.testing.assert_array_equal(same, softmax)
+    np.testing.assert_array_equal(hot.mutual_information, doubt.mutual_information)
+    for place in ((3, 5), (39, 55)):
+        powers = softmax[place].astype(np.float64) ** (1 / 2.5)
+        assert hot.entropy[place] == pytest.approx(slow_entropy(powers / powers.sum()), abs=1e-5)
+        assert hot.entropy[place] > doubt.entropy[place] + 0.01
+
+
 def test_what_is_computed_once_holds_every_convolution_up_to_fc6(opened, small_model):
     from fcn8s.saving import saved_models
 

@@ -1,0 +1,50 @@
+"""How sure a network is: the bins of its confidence, and the temperature of its soft-max.
+
+A temperature makes a soft-max as sure as it is right (Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural
+Networks", ICML 2017, section 4.2): with logits z and a temperature T it is soft-max(z / T). The logarithm of a soft-max
+p differs from its logits by one number a pixel, which a soft-max does not see, so that soft-max(ln p / T) is the same:
+whatever gives probabilities has a temperature, a mean over samples, tiles, scales or networks as well as an export. It
+comes last, and leaves the classes alone.
+"""
+
+import numpy as np
+
+# Of the expected calibration error.
+NUM_BINS = 15
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
+# Keeps the logarithm of a probability of 0 finite.
+_SMALLEST_PROBABILITY = np.finfo(np.float32).tiny
+
+
+def check_temperature(temperature: float, name: str = 'temperature') -> None:
+    """Raises ValueError unless it is a number from MIN_TEMPERATURE to MAX_TEMPERATURE."""
+    is_number = isinstance(temperature, (int, float, np.integer, np.floating)) and not isinstance(temperature, bool)
+    if not is_number or not MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE:  # NaN is in no range
+        raise ValueError(
+            '{} is {!r}; it has to be a number from {:g} to {:g}: 1 changes nothing, more makes the soft-max less '
+            'sure. fcn8s evaluate MODEL --calibration prints the one that fits.'.format(
+                name, temperature, MIN_TEMPERATURE, MAX_TEMPERATURE
+            )
+        )
+
+
+def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Returns soft-max(ln p / T) over the last axis; of a temperature of 1, the array itself.
+
+    Args:
+        probabilities: float32 [..., C], adding up to 1, as `predict(images, argmax=False)` gives them.
+        temperature: T, as of `check_temperature`.
+
+    Returns:
+        float32 [..., C]. The order of the classes stays; as rounding may make two of them equal, take `argmax` of
+        `probabilities`.
+    """
+    check_temperature(temperature)
+    if temperature == 1:
+        return probabilities
+    powers = np.log(np.maximum(probabilities, _SMALLEST_PROBABILITY))
+    powers -= powers.max(axis=-1, keepdims=True)
+    powers *= np.float32(1 / temperature)
+    np.exp(powers, out=powers)
+    powers /= powers.sum(axis=-1, keepdims=True)
+    return powers
