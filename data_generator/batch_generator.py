@@ -251,7 +251,7 @@ class BatchGenerator:
         seed: int = 0,
         image_rules: ImageRules = RGB_RULES,
     ) -> 'BatchGenerator':
-        """A split of a dataset that lies as its publishers laid it.
+        """Returns a split of a dataset that lies as its publishers laid it.
 
         Args:
             layout: 'cityscapes', 'cityscapes20' (void as class 0), 'camvid', 'camvid32', 'kitti_road', 'voc',
@@ -379,7 +379,7 @@ class BatchGenerator:
         seed: Optional[int] = None,
         share: Optional[Tuple[int, int]] = None,
     ) -> BatchIterator:
-        """An endless iterator over batches, each a function of the seed and its number alone.
+        """Returns an endless iterator over batches, each a function of the seed and its number alone.
 
         Args:
             batch_size: Images a batch. Shuffled, every batch is full and a pass over the dataset runs on into the

@@ -72,7 +72,7 @@ def as_iterator(batches: Any) -> Iterator[Any]:
 
 
 def as_pair(batch: Any) -> Tuple[Any, Any]:
-    """(images, labels) of what a generator yielded; raises ValueError where that is something else."""
+    """Returns (images, labels) of what a generator yielded; raises ValueError where that is something else."""
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         what = 'a {} of {}'.format(type(batch).__name__, len(batch)) if hasattr(batch, '__len__') else repr(batch)
         raise ValueError(

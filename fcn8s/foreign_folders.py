@@ -13,7 +13,7 @@ _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def explained(error: ImportError) -> ImportError:
-    """The error with its cause, where a foreign folder is one; else the error as it came."""
+    """Returns the error with its cause, where a foreign folder is one; else the error as it came."""
     for name in OURS:
         cause = _cause(name)
         if cause is not None:

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def median_frequency_weights(class_pixels: np.ndarray) -> np.ndarray:
-    """Median frequency balancing: median(frequency) / frequency of each class.
+    """Balances classes by median frequency: median(frequency) / frequency of each class.
 
     The frequency of a class is its share of the valid pixels of those images in which it appears (Eigen and Fergus,
     ICCV 2015, section 6.3.2, https://arxiv.org/abs/1411.4734). The median is that of the classes that appear.

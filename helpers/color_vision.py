@@ -76,7 +76,7 @@ _ALIASES = {
 
 
 def with_palette(label_space: LabelSpace, palette: str) -> LabelSpace:
-    """The label space with the colours of a palette.
+    """Returns the label space with the colours of a palette.
 
     Args:
         palette: 'dataset', its own colours, or 'color-blind'.
@@ -228,7 +228,7 @@ def as_seen(colors: np.ndarray) -> np.ndarray:
 
 
 def color_distances(colors: np.ndarray, others: Optional[np.ndarray] = None) -> np.ndarray:
-    """CIEDE2000 between colours, as the worst of the three visions sees it.
+    """Computes CIEDE2000 between colours, as the worst of the three visions sees it.
 
     Rounded to thousandths, so that nothing that is chosen by it depends on how a machine rounds.
 
@@ -244,8 +244,8 @@ def color_distances(colors: np.ndarray, others: Optional[np.ndarray] = None) -> 
 
 
 def ciede2000(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The difference of two colours by CIEDE2000, all weights 1: Sharma, Wu, Dalal, "The CIEDE2000 Color-Difference
-    Formula", Color Research and Application 2005, in its symbols.
+    """Computes the difference of two colours by CIEDE2000, all weights 1: Sharma, Wu, Dalal, "The CIEDE2000
+    Color-Difference Formula", Color Research and Application 2005, in its symbols.
 
     Args:
         first, second: CIELAB, [..., 3], broadcast against each other.

@@ -136,7 +136,7 @@ def sha256_of(path: PathLike) -> str:
 
 
 def to_json(value: Any) -> Any:
-    """The same with arrays as lists, named tuples as dicts and NaN, which JSON does not know, as None."""
+    """Returns the same with arrays as lists, named tuples as dicts and NaN, which JSON does not know, as None."""
     if isinstance(value, dict):
         return {key: to_json(item) for key, item in value.items()}
     if hasattr(value, '_asdict'):

@@ -46,7 +46,7 @@ class ImageRules(NamedTuple):
         return self.channels == 3
 
     def to_json(self) -> Dict[str, Any]:
-        """What `image_rules_from_json` takes."""
+        """Returns what `image_rules_from_json` takes."""
         window = [list(pair) for pair in self.window] if isinstance(self.window, tuple) else self.window
         return dict(self._asdict(), bands=None if self.bands is None else list(self.bands), window=window)
 
@@ -76,7 +76,7 @@ class Pixels(NamedTuple):
 
 
 def checked_rules(rules: ImageRules) -> ImageRules:
-    """The rules, their lists as tuples.
+    """Returns the rules, their lists as tuples.
 
     Raises:
         ValueError: A field is out of its range, or two do not go together.
@@ -90,7 +90,7 @@ def checked_rules(rules: ImageRules) -> ImageRules:
 
 
 def image_rules_from_json(values: Any) -> ImageRules:
-    """The rules of a config.json; those of RGB for None, as in files without them.
+    """Returns the rules of a config.json; those of RGB for None, as in files without them.
 
     Raises:
         ValueError: `values` is no set of rules.
@@ -104,7 +104,7 @@ def image_rules_from_json(values: Any) -> ImageRules:
 
 
 def window_of_numbers(numbers: Sequence[str]) -> Optional[Union[str, Tuple[Window, ...]]]:
-    """What is written behind `--window`: 'file', or low and high, or both for each channel one behind the other.
+    """Says what is written behind `--window`: 'file', or low and high, or both for each channel one behind the other.
 
     Raises:
         ValueError: It is none of these.
@@ -153,7 +153,7 @@ def apply_rules(pixels: Pixels, rules: ImageRules, name: Any) -> np.ndarray:
 
 
 def shown_channels(image: np.ndarray, show: Optional[Sequence[int]] = None) -> np.ndarray:
-    """Three channels of uint8 [H, W, C] to look at: those that `show` numbers from 1, by default the first three.
+    """Picks three channels of uint8 [H, W, C] to look at: those that `show` numbers from 1, by default the first three.
 
     A single channel is grey; of two the second is shown as green and blue.
     """

@@ -315,7 +315,7 @@ def resize_labels(labels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
 
 
 def by_four_channels(image: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """`change(image)` for any number of channels: OpenCV warps and averages at most four, and drops the axis of one."""
+    """Applies `change` to any number of channels: OpenCV warps and averages at most four, and drops the axis of one."""
     if image.ndim == 2 or image.shape[2] in (2, 3, 4):
         return change(image)
     parts = [change(np.ascontiguousarray(image[..., start : start + 4])) for start in range(0, image.shape[2], 4)]
@@ -364,14 +364,14 @@ def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, 
 
 
 def extensions_for(rules: ImageRules) -> Sequence[str]:
-    """The extensions of images for a network: NumPy files count where bands are chosen and for others than RGB, beside
-    whose images they are features or results as often as not.
+    """Returns the extensions of images for a network: NumPy files count where bands are chosen and for others than RGB,
+    beside whose images they are features or results as often as not.
     """
     return IMAGE_EXTENSIONS if rules.channels == 3 and rules.bands is None else IMAGE_EXTENSIONS + ('npy',)
 
 
 def natural_sort_key(name: str) -> Tuple[Any, ...]:
-    """A sorting key that compares runs of digits as numbers and directories level by level.
+    """Returns a sorting key that compares runs of digits as numbers and directories level by level.
 
     Letter case decides only between names that are equal without it, so the order is the same on every machine.
     """

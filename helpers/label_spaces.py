@@ -64,12 +64,12 @@ class LabelSpace(NamedTuple):
         return table
 
     def to_dict(self) -> Dict[str, Any]:
-        """The fields as what JSON can hold."""
+        """Returns the fields as what JSON can hold."""
         return {field: _as_lists(value) for field, value in self._asdict().items()}
 
     @staticmethod
     def from_dict(fields: Dict[str, Any]) -> 'LabelSpace':
-        """The inverse of `to_dict`. Fields that have a default may be missing.
+        """Makes a label space of what `to_dict` returned. Fields that have a default may be missing.
 
         Raises:
             ValueError: A field is missing or unknown, holds what it cannot hold, or the fields disagree about the
@@ -92,7 +92,7 @@ class LabelSpace(NamedTuple):
 def generic_label_space(
     num_classes: int, ignore_id: int = DEFAULT_IGNORE_ID, class_names: Optional[Sequence[str]] = None
 ) -> LabelSpace:
-    """A label space for a dataset that is not known by name.
+    """Returns a label space for a dataset that is not known by name.
 
     Arguments:
         num_classes: The number of classes, 1 to 65535.
@@ -112,7 +112,7 @@ def generic_label_space(
 
 
 def is_nameless(space: LabelSpace) -> bool:
-    """Whether the classes of a label space are called 'class 0', 'class 1', ..., because nobody named them."""
+    """Tells whether the classes of a label space are called 'class 0', 'class 1', ..., because nobody named them."""
     return list(space.class_names) == _default_names(space.num_classes)
 
 
@@ -126,7 +126,7 @@ def _default_names(num_classes: int) -> List[str]:
 
 
 def file_ids_to_class_ids(space: LabelSpace) -> np.ndarray:
-    """The map from the IDs in the dataset's own files to class IDs.
+    """Returns the map from the IDs in the dataset's own files to class IDs.
 
     Returns:
         A uint8 array of shape [256]. An ID that is no class becomes the void class where the network has one, and
@@ -141,7 +141,7 @@ def file_ids_to_class_ids(space: LabelSpace) -> np.ndarray:
 
 
 def class_ids_to_file_ids(space: LabelSpace) -> np.ndarray:
-    """The map from class IDs to the IDs in the dataset's own files, as its evaluation server expects them.
+    """Returns the map from class IDs to the IDs in the dataset's own files, as its evaluation server expects them.
 
     Returns:
         A uint8 array of shape [256]. An ID that is no class becomes 0, 'unlabeled'. For a space whose files hold class
@@ -160,7 +160,7 @@ def cityscapes_ids_to_train_ids() -> np.ndarray:
 
 
 def cityscapes_train_ids_to_ids() -> np.ndarray:
-    """The 19 official train IDs -> Cityscapes `labelIds`, 0 for the rest: a uint8 array of shape [256]."""
+    """Returns the map from the 19 official train IDs to Cityscapes `labelIds`, 0 for the rest: uint8 [256]."""
     return class_ids_to_file_ids(CITYSCAPES)
 
 
@@ -170,12 +170,12 @@ def cityscapes_ids_to_cityscapes20() -> np.ndarray:
 
 
 def cityscapes20_to_cityscapes_ids() -> np.ndarray:
-    """Void as class 0 and the 19 classes as 1 to 19 -> Cityscapes `labelIds`: a uint8 array of shape [256]."""
+    """Returns the map from void as class 0 and the 19 classes as 1 to 19 to Cityscapes `labelIds`: uint8 [256]."""
     return class_ids_to_file_ids(CITYSCAPES20)
 
 
 def cityscapes_train_ids_to_cityscapes20() -> np.ndarray:
-    """The 19 official train IDs -> 1 to 19, 0 for the rest: a uint8 array of shape [256]."""
+    """Returns the map from the 19 official train IDs to 1 to 19, 0 for the rest: a uint8 array of shape [256]."""
     return cityscapes_ids_to_cityscapes20()[cityscapes_train_ids_to_ids()]
 
 

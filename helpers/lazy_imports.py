@@ -84,7 +84,7 @@ class _PutOff(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 @contextlib.contextmanager
 def put_off(package: str, importer: str) -> Iterator[None]:
-    """While it is open, importing `package` raises ImportError, as if it were broken; afterwards it works as ever.
+    """Makes importing `package` raise ImportError while it is open, as if it were broken; afterwards it works as ever.
 
     For an import of `importer` that loads the package for others, and can do without. Where either of them is loaded
     already, nothing happens.

@@ -18,7 +18,7 @@ _SMALL = 1 << 26
 
 
 def free_memory() -> Optional[int]:
-    """Bytes that this process can still take, the smaller of what the machine and its control group have left.
+    """Returns the bytes that this process can still take: the smaller of what machine and control group have left.
 
     None where neither says so (macOS, Windows).
     """
@@ -39,7 +39,7 @@ def require_memory(name: Any, needed: int, what: str) -> None:
 
 
 def readable_size(size: float) -> str:
-    """Bytes as a number that people read: '512 B', '1.8 MB', '3.8 GB'."""
+    """Writes bytes as a number that people read: '512 B', '1.8 MB', '3.8 GB'."""
     units = ('B', 'kB', 'MB', 'GB', 'TB')
     power = 0
     while size >= 1000 and power + 1 < len(units):

@@ -35,7 +35,7 @@ class Region(NamedTuple):
 
 
 def fill_rings(rings: Sequence[np.ndarray], size: Tuple[int, int]) -> Window:
-    """The pixels whose centres lie inside of an odd number of rings, in continuous coordinates.
+    """Fills the pixels whose centres lie inside of an odd number of rings, in continuous coordinates.
 
     Arguments:
         rings: float [K, 2] each; the last point is joined to the first. They may reach beyond the image.
@@ -66,7 +66,7 @@ def fill_rings(rings: Sequence[np.ndarray], size: Tuple[int, int]) -> Window:
 
 
 def fill_pixels(ring: np.ndarray, size: Tuple[int, int]) -> Window:
-    """The pixels of a polygon in pixel coordinates, its outline included, cut to an image of this size.
+    """Fills the pixels of a polygon in pixel coordinates, its outline included, cut to an image of this size.
 
     Raises:
         ValueError: A coordinate is not finite.
@@ -101,7 +101,7 @@ def _bounds(low: np.ndarray, high: np.ndarray, size: Tuple[int, int]) -> Tuple[i
 
 
 def regions(class_ids: np.ndarray) -> Iterator[Region]:
-    """The connected regions of every class of a label map, uint8 [H, W], from the largest bounding box to the smallest.
+    """Yields the connected regions of every class of a label map, uint8 [H, W], the largest bounding box first.
 
     A region lies within a hole of another only after it, so that painting them in this order, holes filled, gives the
     label map again.
@@ -120,7 +120,7 @@ def regions(class_ids: np.ndarray) -> Iterator[Region]:
 
 
 def outlines(window: Window) -> List[np.ndarray]:
-    """The outline of a connected region along the sides of its pixels, then those of its holes.
+    """Returns the outline of a connected region along the sides of its pixels, then those of its holes.
 
     Returns:
         int [K, 2] each, corners in continuous coordinates, with the region on the right hand for the outline and for
@@ -174,13 +174,17 @@ def _cycles(along_row: List[int], along_column: List[int]) -> Iterator[List[int]
 
 
 def signed_area(ring: np.ndarray) -> float:
-    """The area of a ring in square pixels, positive if it is run clockwise as seen on a screen (y goes down)."""
+    """Returns the area of a ring in square pixels, positive if it is run clockwise as seen on a screen (y goes
+    down).
+    """
     x, y = ring[:, 0].astype(np.float64), ring[:, 1].astype(np.float64)
     return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
 
 
 def pixel_outline(window: Window) -> np.ndarray:
-    """The outline of a connected region in pixel coordinates, int [K, 2], K >= 3; `fill_pixels` of it has no holes."""
+    """Traces the outline of a connected region in pixel coordinates, int [K, 2], K >= 3; `fill_pixels` fills its
+    holes.
+    """
     found = cv2.findContours(window.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     contours = found[-2]  # OpenCV 3 returned the image before them
     ring = max(contours, key=len)[:, 0, :]
@@ -190,7 +194,7 @@ def pixel_outline(window: Window) -> np.ndarray:
 
 
 def simplified(ring: np.ndarray, tolerance: float) -> np.ndarray:
-    """The ring with fewer points, at most `tolerance` pixels from the one that came (Douglas and Peucker, 1973)."""
+    """Returns the ring with fewer points, at most `tolerance` pixels away (Douglas and Peucker, 1973)."""
     if tolerance == 0:
         return ring
     fewer = cv2.approxPolyDP(ring.astype(np.float32)[:, np.newaxis], tolerance, True)[:, 0, :]
@@ -207,7 +211,7 @@ def geojson(
     tolerance: float = 0.0,
     crs: Optional[str] = None,
 ) -> Dict[str, Any]:
-    """A label map as a GeoJSON FeatureCollection (RFC 7946): a Polygon, with holes, for each connected region.
+    """Returns a label map as a GeoJSON FeatureCollection (RFC 7946): a Polygon, with holes, for each connected region.
 
     Arguments:
         class_ids: uint8 [H, W].

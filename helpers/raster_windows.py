@@ -18,7 +18,7 @@ Read = Callable[[Tuple[int, int], Tuple[int, int]], np.ndarray]
 
 
 def load_rasterio() -> Optional[Any]:
-    """rasterio, or None where it is not installed."""
+    """Returns rasterio, or None where it is not installed."""
     try:
         return importlib.import_module('rasterio')
     except ImportError:
@@ -26,13 +26,13 @@ def load_rasterio() -> Optional[Any]:
 
 
 def is_tiff(path: str) -> bool:
-    """Whether the content of a file is that of a TIFF."""
+    """Tells whether the content of a file is that of a TIFF."""
     with open(path, 'rb') as file:
         return file.read(4) in _SIGNATURES
 
 
 def window_reader(source: Any, name: str, rules: ImageRules) -> Read:
-    """What reads windows of a dataset of rasterio as the rules say.
+    """Returns what reads windows of a dataset of rasterio as the rules say.
 
     Args:
         source: An open dataset.
@@ -105,7 +105,7 @@ class WindowedImage:
 
 
 def open_windowed(path: str, rules: ImageRules, min_pixels: int) -> Optional[WindowedImage]:
-    """A TIFF of at least so many pixels that is stored in tiles or without compression.
+    """Opens a TIFF of at least so many pixels that is stored in tiles or without compression.
 
     None for all other images, whose parts take as long as the whole, and without rasterio.
     """

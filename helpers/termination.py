@@ -23,13 +23,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 def exit_status(interruption: KeyboardInterrupt) -> int:
-    """The exit status of a command that this ended: 143 where SIGTERM was the cause, else 130."""
+    """Returns the exit status of a command that this ended: 143 where SIGTERM was the cause, else 130."""
     return _EXIT_STATUSES[getattr(interruption, 'signal_name', 'SIGINT')]
 
 
 @contextlib.contextmanager
 def termination_raised() -> Iterator[None]:
-    """While open, SIGTERM raises `Interrupted`, as Ctrl-C raises KeyboardInterrupt.
+    """Turns SIGTERM, while it is open, into `Interrupted`, as Ctrl-C is KeyboardInterrupt.
 
     Signal handlers belong to the main thread, and one that the program around this has set stays.
     """
@@ -45,7 +45,7 @@ def termination_raised() -> Iterator[None]:
 
 @contextlib.contextmanager
 def termination_delayed() -> Iterator[None]:
-    """As `termination_raised`, but at the end the process dies of the signal, as it would have done without this."""
+    """Turns SIGTERM into `Interrupted`, as `termination_raised`; the process then dies of it, as without this."""
     is_ours = _is_ours()
     try:
         with termination_raised():

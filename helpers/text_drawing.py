@@ -21,7 +21,7 @@ _BASELINE = 0.76
 
 
 def text_width(text: str, height: int) -> int:
-    """The width in pixels of one line of text that is `height` pixels high, descenders included."""
+    """Returns the width in pixels of one line of text that is `height` pixels high, descenders included."""
     return int(cv2.getTextSize(_drawable(text), _FONT, height / _LINE_HEIGHT, _thickness(height))[0][0])
 
 
@@ -40,7 +40,7 @@ def draw_text(image: np.ndarray, text: str, position: Tuple[int, int], height: i
 
 
 def shorten_text(text: str, height: int, width: int) -> str:
-    """The text, or as much of its beginning with '...' as is at most `width` pixels wide; empty where nothing fits."""
+    """Shortens a text to its beginning with '...', at most `width` pixels wide; empty where nothing fits."""
     if text_width(text, height) <= width:
         return text
     for length in range(len(text) - 1, 0, -1):

@@ -323,5 +323,5 @@ _UPRIGHT: Dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """[H, W] or [H, W, C] the way up that an orientation of 1 to 8 says; contiguous."""
+    """Turns [H, W] or [H, W, C] the way up that an orientation of 1 to 8 says; contiguous."""
     return np.ascontiguousarray(_UPRIGHT[orientation](pixels) if orientation in _UPRIGHT else pixels)

@@ -170,7 +170,7 @@ def _check_kind(source: str, frame_rate: Optional[float]) -> None:
 
 
 def check_frame_rate(frame_rate: float) -> float:
-    """The frame rate as a float; raises ValueError where it is out of its range."""
+    """Returns the frame rate as a float; raises ValueError where it is out of its range."""
     if not _SMALLEST_FRAME_RATE <= frame_rate <= _LARGEST_FRAME_RATE:
         raise ValueError(
             'frame_rate={} came, but it must be from {:g} to {:g} frames per second. 30 is usual.'.format(

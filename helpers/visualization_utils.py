@@ -187,7 +187,7 @@ def draw_legend(
 def legend_width(
     label_space: LabelSpace, width: int, class_ids: Optional[Sequence[int]] = None, line_height: Optional[int] = None
 ) -> int:
-    """The width of a legend for a picture of this width: more than that where names would not fit into a column.
+    """Returns the width of a legend for a picture of this width: more where names would not fit into a column.
 
     Names are given ten times the height of a line at most; longer ones are shortened.
     """
@@ -198,7 +198,7 @@ def legend_width(
 
 
 def put_above_legend(image: np.ndarray, legend: np.ndarray) -> np.ndarray:
-    """The picture and the legend under it, uint8; the narrower of both gets white on its right."""
+    """Returns the picture and the legend under it, uint8; the narrower of both gets white on its right."""
     width = max(image.shape[1], legend.shape[1])
     return np.vstack(
         [
@@ -214,7 +214,7 @@ def add_legend(
     class_ids: Optional[Sequence[int]] = None,
     line_height: Optional[int] = None,
 ) -> np.ndarray:
-    """The image with a legend under it; the arguments are those of `draw_legend`.
+    """Draws a legend under the image; the arguments are those of `draw_legend`.
 
     Both have the width of the image, or that of `legend_width` where the image is too narrow: white is added then.
     """

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 
@@ -84,6 +85,32 @@ def test_no_function_is_longer_than_60_lines(root_dir, package):
             functions = [node for node in ast.walk(ast.parse(file.read())) if isinstance(node, ast.FunctionDef)]
         for function in functions:
             assert lines_of_body(function) <= 60, '{}: {}'.format(path, function.name)
+
+
+NO_VERBS = {'This', 'As', 'Its', 'Is', 'Images', 'Labels', 'Pixels', 'Classes', 'Bytes', 'Seconds', 'Logits', 'Others'}
+
+
+def public_functions(nodes):
+    """Public functions and methods, without properties, whose docstrings name a value."""
+    for node in nodes:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith('_'):
+            yield from public_functions(node.body)
+        elif isinstance(node, ast.FunctionDef) and not node.name.startswith('_'):
+            decorators = {getattr(decorator, 'id', getattr(decorator, 'attr', '')) for decorator in node.decorator_list}
+            if not decorators & {'property', 'cached_property', 'setter'}:
+                yield node
+
+
+@pytest.mark.parametrize('package', sorted(OURS))
+def test_docstrings_of_functions_begin_with_a_verb(root_dir, package):
+    for path in python_files(root_dir, package):
+        with open(os.path.join(root_dir, path), encoding='utf-8') as file:
+            tree = ast.parse(file.read())
+        for function in public_functions(tree.body):
+            word = re.match('[^ .,:;(]*', ast.get_docstring(function) or 'Needs none').group()
+            assert re.match('[A-Z][a-z]+s$', word) and word not in NO_VERBS, '{}:{} begins with {}'.format(
+                path, function.lineno, word
+            )
 
 
 def test_the_class_that_people_read_stays_short(root_dir):

@@ -17,7 +17,7 @@ _MAX_BYTES = 2**27
 
 
 def window_of_bitmap(data: bytes, top: int, left: int, size: Optional[Tuple[int, int]] = None) -> Window:
-    """The mask that a PNG holds, with its first pixel at (top, left): where it is not 0, or not transparent.
+    """Returns the mask that a PNG holds, with its first pixel at (top, left): where it is not 0, or not transparent.
 
     Arguments:
         size: (height, width) that it has to have, if that is known.
@@ -45,7 +45,7 @@ def window_of_bitmap(data: bytes, top: int, left: int, size: Optional[Tuple[int,
 
 
 def unpacked_bitmap(text: Any) -> bytes:
-    """The PNG in Supervisely's form, which is packed by zlib and written in base64.
+    """Returns the PNG in Supervisely's form, which is packed by zlib and written in base64.
 
     Raises:
         ValueError: It is in another form, or too large.

@@ -24,7 +24,7 @@ def is_cityscapes(content: Any) -> bool:
 
 
 def read_cityscapes(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """The images that these documents are about; classes that Cityscapes does not score are void.
+    """Reads the images that these documents are about; classes that Cityscapes does not score are void.
 
     Files in which none of its classes occurs are somebody's own, in the same form, and their classes are as well.
     """

@@ -31,7 +31,7 @@ class _Mask(NamedTuple):
 
 
 def read_class_masks(folder: Folder, left_out: LeftOut, color_tolerance: int = 0) -> Optional[Source]:
-    """The photographs that have masks; None where there are no masks of single classes.
+    """Reads the photographs that have masks; None where there are no masks of single classes.
 
     `color_tolerance` is that of `read_mask`; the pixels that it moves are counted in `left_out`.
     """

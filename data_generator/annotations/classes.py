@@ -21,7 +21,7 @@ class Classes(NamedTuple):
     ids: Dict[object, int]
 
     def finder(self, left_out: LeftOut, place: str) -> Callable[[object], int]:
-        """A function from a label to its class ID; -1 for a class that was not asked for, which is noted."""
+        """Returns a function from a label to its class ID; -1 for a class that was not asked for, which is noted."""
 
         def class_id_of(label: object) -> int:
             if label not in self.ids:
@@ -38,7 +38,7 @@ def plan_classes(
     wanted: Optional[Sequence[str]] = None,
     void_names: Sequence[str] = (),
 ) -> Classes:
-    """The classes of a dataset.
+    """Plans the classes of a dataset.
 
     Arguments:
         labels: All that occur.

@@ -17,7 +17,7 @@ def is_coco(content: Any) -> bool:
 
 
 def read_coco(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """The images that these documents are about; crowds are void."""
+    """Reads the images that these documents are about; crowds are void."""
     names: List[str] = []
     colors: Dict[str, Color] = {}
     records: List[Record] = []

@@ -30,7 +30,7 @@ def is_cvat(root: Element) -> bool:
 
 
 def read_cvat(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """The images that these documents are about; z_order says what lies over what."""
+    """Reads the images that these documents are about; z_order says what lies over what."""
     names: List[str] = []
     colors: Dict[str, Color] = {}
     records: List[Record] = []

@@ -299,7 +299,7 @@ def _nothing_left(source: str, left_out: LeftOut) -> str:
 
 
 def describe(imported: Imported) -> str:
-    """What was made and what was left out, as lines for people."""
+    """Says what was made and what was left out, as lines for people."""
     space = imported.label_space
     lines = ['annotations   {}'.format(imported.kind)]
     counts = ['{} {}'.format(count, split) for split, count in sorted(imported.splits.items())]

@@ -19,7 +19,7 @@ _MAX_DEPTH = 64
 
 
 def read_json(path: str) -> Any:
-    """The content of a JSON file.
+    """Reads the content of a JSON file.
 
     Raises:
         DataError: It is too large, nested too deeply, or no JSON.
@@ -34,7 +34,9 @@ def read_json(path: str) -> Any:
 
 
 def read_xml(path: str) -> Element:
-    """The root of an XML file. What a document type could do (entities that expand or lead to other files) is refused.
+    """Reads the root of an XML file.
+
+    What a document type could do (entities that expand or lead to other files) is refused.
 
     Raises:
         DataError: It is too large, nested too deeply, has a document type, or is no XML.
@@ -50,7 +52,7 @@ def read_xml(path: str) -> Element:
 
 
 def read_text(path: str) -> str:
-    """The content of a text file in UTF-8.
+    """Reads the content of a text file in UTF-8.
 
     Raises:
         DataError: It is too large, or in another encoding.

@@ -52,11 +52,11 @@ class Folder:
             self._by_name.setdefault(posixpath.basename(key).lower(), []).append(key)
 
     def has_image(self, path: str) -> bool:
-        """Whether this is one of `images`."""
+        """Tells whether this is one of `images`."""
         return path in self._paths
 
     def find_image(self, named: str, beside: str = '') -> Optional[str]:
-        """The image that annotations call `named`, or None.
+        """Finds the image that annotations call `named`, or None.
 
         Its whole path counts, from the root or from `beside`, the folder of the document; then as many of its last
         parts as tell one image from the others.
@@ -74,7 +74,7 @@ class Folder:
         return self._only_one(nearby, parts) or self._only_one(candidates, parts)
 
     def find_stem(self, stem: str) -> Optional[str]:
-        """The image with this path from the root but for its extension, or None."""
+        """Finds the image with this path from the root but for its extension, or None."""
         return next(
             (found for extension in IMAGE_EXTENSIONS for found in [self.find_image(stem + '.' + extension)] if found),
             None,
@@ -90,7 +90,7 @@ class Folder:
         return None
 
     def name_of(self, image: str) -> str:
-        """The path of an image from the root that it was found in, with '/'."""
+        """Returns the path of an image from the root that it was found in, with '/'."""
         for root in self._image_roots:
             relative = os.path.relpath(image, root)
             if relative.split(os.sep)[0] != os.pardir and not os.path.isabs(relative):

@@ -25,7 +25,7 @@ def is_labelme(content: Any) -> bool:
 
 
 def read_labelme(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """The images that these documents are about."""
+    """Reads the images that these documents are about."""
 
     def record(path: str) -> Record:
         return Record(lambda: _read(path, left_out), split_of(path, folder.root), path)

@@ -17,7 +17,7 @@ def paint(
     order: str,
     left_out: LeftOut,
 ) -> np.ndarray:
-    """The label map of an image, uint8, the way up that the image is read.
+    """Paints the label map of an image, uint8, the way up that the image is read.
 
     Arguments:
         size: (height, width) that the points of the shapes refer to.

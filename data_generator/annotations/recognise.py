@@ -40,7 +40,7 @@ NAMES = (*FORMATS, _MASKS)
 
 
 def read_source(folder: Folder, name: Optional[str], left_out: LeftOut, color_tolerance: int = 0) -> Source:
-    """The annotations in a folder.
+    """Reads the annotations in a folder.
 
     Arguments:
         name: Of NAMES; None to tell it by the content.

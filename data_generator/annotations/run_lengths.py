@@ -12,7 +12,7 @@ from helpers.polygons import Window
 
 
 def window_of_runs(counts: Any, size: Tuple[int, int]) -> Window:
-    """The mask of COCO's RLE: runs of 0 and 1 in turn, 0 first, down the columns; `size` is (height, width).
+    """Returns the mask of COCO's RLE: runs of 0 and 1 in turn, 0 first, down the columns; `size` is (height, width).
 
     Raises:
         ValueError: The lengths do not make up this size.
@@ -22,7 +22,7 @@ def window_of_runs(counts: Any, size: Tuple[int, int]) -> Window:
 
 
 def window_of_box_runs(counts: Sequence[int], top: int, left: int, size: Tuple[int, int]) -> Window:
-    """The mask of CVAT's RLE: the same along the rows of a box."""
+    """Returns the mask of CVAT's RLE: the same along the rows of a box."""
     return Window(top, left, _expand(counts, size[0] * size[1]).reshape(size))
 
 
@@ -37,7 +37,7 @@ def _expand(lengths: Any, num_pixels: int) -> np.ndarray:
 
 
 def unpacked(text: Any) -> List[int]:
-    """The lengths in COCO's packed form.
+    """Returns the lengths in COCO's packed form.
 
     A number is written in groups of five bits, the lowest first, as the characters from '0' on; 32 is added where more
     follow, and the highest bit of the last is the sign. From the fourth number on it is the difference to the last but

@@ -88,7 +88,7 @@ class LeftOut:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """While open, nothing is noted: what is read twice would be noted twice."""
+        """Notes nothing while it is open: what is read twice would be noted twice."""
         self._is_paused = True
         try:
             yield
@@ -126,7 +126,7 @@ class LeftOut:
 
 
 def window_of(shape: Shape, size: Tuple[int, int]) -> Window:
-    """The pixels of a shape in an image of this size (height, width).
+    """Returns the pixels of a shape in an image of this size (height, width).
 
     Raises:
         ValueError: It cannot be drawn.
@@ -176,6 +176,6 @@ def _cut(window: Window, size: Tuple[int, int]) -> Window:
 
 
 def part_of(image: np.ndarray, window: Window) -> np.ndarray:
-    """The part of an image that a window is about, as a view."""
+    """Returns the part of an image that a window is about, as a view."""
     height, width = window.mask.shape
     return image[window.top : window.top + height, window.left : window.left + width]

@@ -23,7 +23,7 @@ def assign_splits(
     lists: Dict[str, str],
     left_out: LeftOut,
 ) -> List[Optional[str]]:
-    """The split of each image, or None for one that is in no list.
+    """Returns the split of each image, or None for one that is in no list.
 
     Arguments:
         names: The images' paths, with '/'.

@@ -33,7 +33,7 @@ def is_annotation(content: Any) -> bool:
 
 
 def read_supervisely(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """The images that these documents are about."""
+    """Reads the images that these documents are about."""
     names: List[str] = []
     colors: Dict[str, Color] = {}
     records = []

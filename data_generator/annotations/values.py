@@ -35,7 +35,7 @@ def points_of_text(text: str) -> np.ndarray:
 
 
 def whole_size(height: Any, width: Any) -> Optional[Tuple[int, int]]:
-    """(height, width) as integers; None unless both are numbers of at least 1."""
+    """Returns (height, width) as integers; None unless both are numbers of at least 1."""
     try:
         size = int(height), int(width)
     except (TypeError, ValueError, OverflowError):
@@ -44,7 +44,7 @@ def whole_size(height: Any, width: Any) -> Optional[Tuple[int, int]]:
 
 
 def color_of(value: Any) -> Optional[Tuple[int, int, int]]:
-    """RGB from '#rrggbb', 'r,g,b' or three numbers; None where it is no colour."""
+    """Reads RGB from '#rrggbb', 'r,g,b' or three numbers; None where it is no colour."""
     if isinstance(value, str):
         digits = re.match(r'#([0-9a-fA-F]{6})', value)
         value = [int(digits.group(1)[i : i + 2], 16) for i in (0, 2, 4)] if digits else value.split(',')
@@ -56,7 +56,7 @@ def color_of(value: Any) -> Optional[Tuple[int, int, int]]:
 
 
 def split_of(path: str, root: str) -> Optional[str]:
-    """'train', 'val' or 'test' if a folder or the name of a file below the root says so, else None."""
+    """Returns 'train', 'val' or 'test' if a folder or the name of a file below the root says so, else None."""
     relative = os.path.splitext(os.path.relpath(path, root))[0]
     *folders, name = relative.split(os.sep)
     for folder in folders:
@@ -66,6 +66,6 @@ def split_of(path: str, root: str) -> Optional[str]:
 
 
 def split_in_name(path: str) -> Optional[str]:
-    """The split that a word of a file's name says, as 'instances_train2017.json' does, or None."""
+    """Returns the split that a word of a file's name says, as 'instances_train2017.json' does, or None."""
     words = re.findall(r'[a-z]+', os.path.basename(path).lower())
     return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)

@@ -29,7 +29,7 @@ def is_voc(root: Element) -> bool:
 
 
 def read_voc(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """The images that these documents are about."""
+    """Reads the images that these documents are about."""
     lists = [path for path in folder.documents if os.path.basename(path) == _COLOR_FILE]
     colors = _listed_colors(lists[0]) if lists else dict(zip(VOC.class_names, VOC.colors))
     masks = {

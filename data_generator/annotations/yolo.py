@@ -18,7 +18,7 @@ _NAME_FILES = ('data.yaml', 'data.yml', 'dataset.yaml', 'dataset.yml', 'classes.
 
 
 def is_yolo(path: str, text: str) -> bool:
-    """Whether the first line of a text file is an object, or it is one of the files that name the classes."""
+    """Tells whether the first line of a text file is an object, or it is one of the files that name the classes."""
     first = next((line for line in text.splitlines() if line.strip()), '')
     return _is_name_file(path, text) or (path.lower().endswith('.txt') and _LINE.match(first) is not None)
 
@@ -33,7 +33,7 @@ def _is_list(path: str) -> bool:
 
 
 def read_yolo(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """The images beside these label files; images without a label file have no object, as YOLO takes it."""
+    """Reads the images beside these label files; images without a label file have no object, as YOLO takes it."""
     names: Optional[List[str]] = None
     records: List[Record] = []
     labelled = set()
@@ -111,7 +111,7 @@ def _naming(read: Any, names: List[str], left_out: LeftOut) -> Any:
 
 
 def names_of_yaml(text: str, path: str) -> List[str]:
-    """The class names of a data.yaml, which come as a list in brackets, a list of lines or numbered lines.
+    """Returns the class names of a data.yaml, which come as a list in brackets, a list of lines or numbered lines.
 
     Raises:
         DataError: They come in no such form.

@@ -55,7 +55,7 @@ class BatchOrder:
         self.is_share = share is not None
 
     def samples(self, k: int) -> List[Sample]:
-        """The samples of batch number k, which counts from 0."""
+        """Returns the samples of batch number k, which counts from 0."""
         n = self._num_pairs
         if self._shuffle:
             numbers = range(k * self._batch_size, (k + 1) * self._batch_size)
@@ -85,12 +85,12 @@ class BatchOrder:
 
 
 def sample_rng(seed: int, sample: Sample) -> np.random.Generator:
-    """The random numbers of one sample, whoever makes it and whenever."""
+    """Returns the random numbers of one sample, whoever makes it and whenever."""
     return np.random.default_rng([seed, sample.number])
 
 
 def stack(made: Sequence[Made]) -> Batch:
-    """Samples as one batch: images [N, H, W, 3], with labels [N, H, W] where there are any.
+    """Stacks samples to one batch: images [N, H, W, 3], with labels [N, H, W] where there are any.
 
     Raises:
         DataError: They are of different sizes.

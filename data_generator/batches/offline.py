@@ -124,7 +124,7 @@ class Targets(NamedTuple):
 
 
 def plan_targets(pairs: Sequence[Pair], root_dir: str, export_dir: Optional[str]) -> Targets:
-    """Where to write each pair. ValueError unless every file stays below `export_dir` and none meets another."""
+    """Plans where to write each pair. ValueError unless every file stays below `export_dir` and none meets another."""
     if export_dir is None:
         raise ValueError('export_dir=None: processed datasets need a directory. Pass export_dir=... to BatchGenerator.')
     export_dir = os.path.realpath(os.fspath(export_dir))

@@ -13,7 +13,9 @@ Result = TypeVar('Result')
 def map_in_threads(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int, description: str, show_progress: bool
 ) -> List[Result]:
-    """The results in the order of the items. The first exception, Ctrl-C too, drops what has not begun, and is raised.
+    """Returns the results in the order of the items.
+
+    The first exception, Ctrl-C too, drops what has not begun, and is raised.
 
     Args:
         workers: Number of threads; 0 and 1 are the same.

@@ -33,7 +33,7 @@ class InlineSource:
         self._samples = samples
 
     def close(self) -> None:
-        """Nothing runs, so there is nothing to end."""
+        """Does nothing, for nothing runs that were to be ended."""
 
 
 class ThreadedSource:

@@ -40,7 +40,7 @@ def preview_grid(
     mean_picture: Optional[np.ndarray] = None,
     palette: str = 'dataset',
 ) -> np.ndarray:
-    """A row for each of `num_pairs` pairs, spread over the dataset, and a legend.
+    """Returns a row for each of `num_pairs` pairs, spread over the dataset, and a legend.
 
     A row shows the image, the image under its labels, and that pair augmented `num_augmented` times. Pixels that do not
     count show the bare image.

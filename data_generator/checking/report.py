@@ -134,7 +134,7 @@ class DatasetReport(NamedTuple):
         return [class_id for class_id in self.scored_class_ids if not pixels[class_id]]
 
     def to_dict(self) -> Dict[str, Any]:
-        """All of it, pictures apart, as what JSON can hold."""
+        """Returns all of it, pictures apart, as what JSON can hold."""
         return OrderedDict(
             can_train=self.can_train,
             layout=self.layout.name if self.is_known_layout else None,
@@ -149,7 +149,7 @@ class DatasetReport(NamedTuple):
         )
 
     def to_text(self) -> str:
-        """All of it for people: what it is, what is wrong, and the classes."""
+        """Returns all of it for people: what it is, what is wrong, and the classes."""
         parts = [_headline(self)] + [_split_line(split) for split in self.splits]
         faults = self.all_faults
         for title, is_error in (('ERRORS, which training refuses', True), ('Worth knowing', False)):

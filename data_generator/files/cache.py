@@ -38,7 +38,7 @@ class PairCache:
         self._key = key
 
     def get(self, pair: Pair, make: Callable[[], Arrays]) -> Arrays:
-        """The arrays of this pair, read-only and mapped from the disk; made and kept first where they are not there."""
+        """Returns a pair's arrays, read-only and mapped from the disk; made and kept first where they are not there."""
         path = self._path(pair)
         stamp = _stamp(pair)
         arrays = _load(path, stamp)

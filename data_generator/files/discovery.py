@@ -47,7 +47,7 @@ class NameRule(NamedTuple):
 
 
 def as_path_list(paths: Optional[Paths]) -> List[str]:
-    """One path, several or None as a list of strings."""
+    """Returns one path, several or None as a list of strings."""
     if paths is None:
         return []
     if isinstance(paths, (str, os.PathLike)):
@@ -62,7 +62,8 @@ def find_pairs(
     rule: NameRule,
     check_existence: bool = True,
 ) -> List[Pair]:
-    """All images below `image_dirs` in natural order, each with its label from the directory beside it in the list.
+    """Finds the images below `image_dirs` in natural order, each with its label from the directory beside it in the
+    list.
 
     A label lies at the same place below its directory as the image below its own, or else anywhere below it under a
     name that is there once, unless another image lies at that label's place; its extension may differ, and so may words
@@ -140,7 +141,7 @@ def list_files(directory: str, extensions: Sequence[str]) -> List[str]:
 
 
 def stem_of(path: str) -> str:
-    """The name of a file without its directories and its extension."""
+    """Returns the name of a file without its directories and its extension."""
     return os.path.splitext(os.path.basename(path))[0]
 
 
@@ -167,12 +168,12 @@ class LabelIndex:
         self._image_of: Dict[str, str] = {}
 
     def renaming(self, stems: Sequence[str]) -> Optional[Renaming]:
-        """How the labels of images of these names are called, where none is called like its image."""
+        """Says how the labels of images of these names are called, where none is called like its image."""
         folded = {name.lower() for name in self._by_name}
         return None if any(stem.lower() in folded for stem in stems) else find_renaming(stems, self._by_name)
 
     def find(self, place: str, image: str) -> Optional[str]:
-        """The label at `place` (relative, without extension) for this image, or else the one of that name.
+        """Finds the label at `place` (relative, without extension) for this image, or else the one of that name.
 
         Returns None where there is none. Raises DataError where there are several, or where another image has it.
         """
@@ -274,7 +275,7 @@ def labelled_pairs(
 
 
 def read_pair_list(path: str, root_dir: Optional[str] = None) -> List[Pair]:
-    """The pairs of a list file: an image and its label a line, or only an image.
+    """Reads the pairs of a list file: an image and its label a line, or only an image.
 
     The columns are separated by tabs, semicolons, commas or, failing these, by blanks; a first line of column names,
     empty lines and lines that begin with '#' are passed over. Relative paths start at `root_dir`, or where that is None
@@ -311,7 +312,7 @@ def read_pair_list(path: str, root_dir: Optional[str] = None) -> List[Pair]:
 
 
 def read_names(path: str) -> List[str]:
-    """The first word of every line of a text file, such as the names of the images of a split.
+    """Reads the first word of every line of a text file, such as the names of the images of a split.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -348,7 +349,7 @@ def _split_line(line: str) -> List[str]:
 def check_pairs(
     pairs: Iterable[Union[str, Tuple[str, ...]]], source: str = 'pairs', root_dir: Optional[str] = None
 ) -> List[Pair]:
-    """Images, or (image, label) tuples, as `Pair`s: not empty, and all with a label or none. Raises DataError.
+    """Returns images, or (image, label) tuples, as `Pair`s: not empty, and all with a label or none. Raises DataError.
 
     Relative paths start at `root_dir`, if there is one. `Pair`s stay as they are: found by this package, their paths
     are whole already.
@@ -383,7 +384,7 @@ def _as_pair(row: Union[str, Tuple[str, ...]], source: str, root_dir: Optional[s
 
 
 def check_files_exist(pairs: Iterable[Pair], root_dir: Optional[str]) -> None:
-    """FileNotFoundError that names the first file of `pairs` that is not there."""
+    """Raises FileNotFoundError that names the first file of `pairs` that is not there."""
     for name in (name for pair in pairs for name in pair if name is not None):
         if not os.path.isfile(name):
             raise FileNotFoundError(

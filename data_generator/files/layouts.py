@@ -153,7 +153,10 @@ LAYOUTS: Dict[str, Tuple[Layout, ...]] = {
 
 
 def variants_of(layout: Union[str, Layout]) -> Tuple[Layout, ...]:
-    """The variants of a named layout, or the given layout alone. Raises ValueError for a name that is not known."""
+    """Returns the variants of a named layout, or the given layout alone.
+
+    Raises ValueError for a name that is not known.
+    """
     if isinstance(layout, Layout):
         return (layout,)
     if layout not in LAYOUTS:
@@ -168,7 +171,7 @@ def variants_of(layout: Union[str, Layout]) -> Tuple[Layout, ...]:
 def find_layout(
     layout: Union[str, Layout], root: str, split: str, with_labels: bool = True, check_existence: bool = True
 ) -> Tuple[Layout, List[Pair]]:
-    """The variant of a layout in which the dataset at `root` lies, and the pairs of a split.
+    """Finds the variant of a layout in which the dataset at `root` lies, and the pairs of a split.
 
     Raises:
         ValueError: No such layout.

@@ -169,7 +169,7 @@ class LabelReader:
         self._color_rule = color_rule
 
     def read(self, path: str) -> np.ndarray:
-        """IDs as in the file, uint8 or uint16 [H, W], or colours, uint8 [H, W, 3].
+        """Reads IDs as in the file, uint8 or uint16 [H, W], or colours, uint8 [H, W, 3].
 
         Raises:
             FileNotFoundError: The file is gone.

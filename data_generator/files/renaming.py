@@ -21,7 +21,7 @@ class Renaming(NamedTuple):
     label_suffix: str
 
     def label_stem(self, stem: str) -> str:
-        """The name of the label of an image that has the words of images."""
+        """Returns the name of the label of an image that has the words of images."""
         return self.label_prefix + stem[len(self.image_prefix) : len(stem) - len(self.image_suffix)] + self.label_suffix
 
 

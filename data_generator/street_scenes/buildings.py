@@ -47,7 +47,7 @@ class Building(NamedTuple):
         return self.floors * FLOOR_HEIGHT + 0.5
 
     def shadow(self, painter: Painter) -> List[np.ndarray]:
-        """The shadow on the ground, as polygons of camera points."""
+        """Returns the shadow on the ground, as polygons of camera points."""
         near, far = self.side * self.front, self.side * (self.front + self.depth)
         return box_shadow(
             painter,
@@ -56,7 +56,7 @@ class Building(NamedTuple):
         )
 
     def draw(self, painter: Painter) -> None:
-        """Draw the near end, the roof and the front."""
+        """Draws the near end, the roof and the front."""
         self._draw_end(painter)
         if self.roof:
             self._draw_roof(painter)
@@ -119,7 +119,7 @@ class Building(NamedTuple):
 def random_building(
     rng: np.random.Generator, city: City, side: int, front: float, start: float, end: float, stands_free: bool
 ) -> Building:
-    """Draw a house in the style of a city."""
+    """Draws a house in the style of a city."""
     is_brick = bool(rng.random() < city.brick_share)
     brick = hsv(rng.uniform(5, 24), rng.uniform(0.35, 0.6), rng.uniform(0.4, 0.68))
     wall = city.wall_colors[int(rng.integers(len(city.wall_colors)))]

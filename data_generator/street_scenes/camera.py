@@ -25,7 +25,7 @@ class Camera(NamedTuple):
     heading: float  # radians, clockwise from the z axis
 
     def to_camera(self, world: np.ndarray) -> np.ndarray:
-        """World points `[N, 3]` as camera points `[N, 3]`."""
+        """Turns world points `[N, 3]` into camera points `[N, 3]`."""
         sine, cosine = math.sin(self.heading), math.cos(self.heading)
         dx, dz = world[:, 0] - self.x, world[:, 2] - self.z
         points = np.empty((len(world), 3))
@@ -35,14 +35,16 @@ class Camera(NamedTuple):
         return points
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Camera points `[N, 3]` in front of the camera as image points `[N, 2]`."""
+        """Projects camera points `[N, 3]` in front of the camera to image points `[N, 2]`."""
         projected = points[:, :2] * (self.focal / points[:, 2:])
         projected[:, 0] += self.width / 2
         np.subtract(self.horizon, projected[:, 1], out=projected[:, 1])
         return projected
 
     def ground_points(self, first_row: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """World x and z, `[rows, width]`, and distance, `[rows, 1]`, of the ground from `first_row` down; float32."""
+        """Returns world x and z `[rows, width]` and distance `[rows, 1]` of the ground from `first_row` down;
+        float32.
+        """
         rows = np.arange(first_row, self.height, dtype=np.float32)[:, None] + 0.5
         forward = (self.focal * self.eye / (rows - self.horizon)).astype(np.float32)
         slope = ((np.arange(self.width, dtype=np.float32)[None] + 0.5 - self.width / 2) / self.focal).astype(np.float32)
@@ -53,7 +55,7 @@ class Camera(NamedTuple):
 
 
 def clip_near(points: np.ndarray) -> np.ndarray:
-    """The part of a polygon of camera points `[N, 3]` before the near plane (Sutherland and Hodgman, 1974)."""
+    """Returns the part of a polygon of camera points `[N, 3]` before the near plane (Sutherland and Hodgman, 1974)."""
     inside = points[:, 2] >= NEAR
     if inside.all():
         return points

@@ -50,20 +50,20 @@ class Light(NamedTuple):
     lamps: float  # share of windows and lamps that are lit, 0..1
 
     def shade(self, normal: Tuple[float, float, float]) -> np.ndarray:
-        """The RGB factor that a surface with this unit normal is lit with (Lambert)."""
+        """Returns the RGB factor that a surface with this unit normal is lit with (Lambert)."""
         incidence = max(0.0, float(np.dot(self.sun, normal)))
         skylight = 0.8 + 0.2 * normal[1]
         return self.ambient * skylight + self.sun_color * incidence
 
 
 def hsv(hue: float, saturation: float, value: float) -> Color:
-    """An RGB colour in 0..255 from hue in degrees and saturation and value in 0..1."""
+    """Returns an RGB colour in 0..255 from hue in degrees and saturation and value in 0..1."""
     red, green, blue = colorsys.hsv_to_rgb((hue % 360) / 360, min(max(saturation, 0), 1), min(max(value, 0), 1))
     return 255 * red, 255 * green, 255 * blue
 
 
 def random_city(rng: np.random.Generator) -> City:
-    """Draw a city."""
+    """Draws a city."""
     lowest = int(rng.integers(2, 4))
     return City(
         wall_colors=_wall_colors(rng),
@@ -113,13 +113,13 @@ def _foliage_colors(rng: np.random.Generator) -> Tuple[Color, ...]:
 
 
 def random_light(rng: np.random.Generator) -> Light:
-    """Draw an hour and its weather: clear or hazy days, low sun, overcast skies and dusk."""
+    """Draws an hour and its weather: clear or hazy days, low sun, overcast skies and dusk."""
     hours = (daylight, _low_sun, _overcast, _dusk)
     return hours[int(rng.choice(len(hours), p=[0.42, 0.2, 0.28, 0.1]))](rng)
 
 
 def daylight(rng: np.random.Generator) -> Light:
-    """Draw a bright day."""
+    """Draws a bright day."""
     sun_color, ambient = np.array([0.72, 0.67, 0.58]), np.array([0.66, 0.68, 0.73])
     return Light(
         _sun(rng, 32, 62),

@@ -39,13 +39,13 @@ class DepthMap:
 
 
 def metres(nearness: np.ndarray) -> np.ndarray:
-    """Depth in metres, float32, from nearness; infinite in the sky."""
+    """Computes the depth in metres, float32, from nearness; infinite in the sky."""
     with np.errstate(divide='ignore'):
         return (1 / nearness).astype(np.float32)
 
 
 def stored(depth: np.ndarray) -> np.ndarray:
-    """Depth as files hold it: uint16, metres * 256, 0 where nothing is measured (the sky)."""
+    """Turns depth into what files hold: uint16, metres * 256, 0 where nothing is measured (the sky)."""
     known = np.isfinite(depth)
     units = np.where(known, depth, 0).clip(0, LARGEST_DEPTH) * UNITS_PER_METRE
     return np.where(known, np.rint(units).clip(1), 0).astype(np.uint16)

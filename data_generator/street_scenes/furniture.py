@@ -51,7 +51,7 @@ class Post(NamedTuple):
         return self.z
 
     def shadow(self, painter: Painter) -> List[np.ndarray]:
-        """The shadow on the ground, as polygons of camera points."""
+        """Returns the shadow on the ground, as polygons of camera points."""
         half = self.width / 2
         return box_shadow(
             painter,
@@ -60,7 +60,7 @@ class Post(NamedTuple):
         )
 
     def draw(self, painter: Painter) -> None:
-        """Draw the post and what it carries."""
+        """Draws the post and what it carries."""
         figure = painter.figure(self.x, self.z, max(abs(self.arm) + 0.8, self.sign_radius), self.width)
         if figure is None:
             return
@@ -106,7 +106,7 @@ class Post(NamedTuple):
 
 
 def lamp_post(rng: np.random.Generator, city: City, x: float, z: float) -> Post:
-    """A street lamp whose arm reaches over the road."""
+    """Returns a street lamp whose arm reaches over the road."""
     return Post(
         x=x,
         z=z,
@@ -118,7 +118,7 @@ def lamp_post(rng: np.random.Generator, city: City, x: float, z: float) -> Post:
 
 
 def sign_post(rng: np.random.Generator, city: City, x: float, z: float) -> Post:
-    """A traffic sign on its post."""
+    """Returns a traffic sign on its post."""
     return Post(
         x=x,
         z=z,
@@ -131,12 +131,12 @@ def sign_post(rng: np.random.Generator, city: City, x: float, z: float) -> Post:
 
 
 def traffic_light(rng: np.random.Generator, city: City, x: float, z: float, lit_lamp: int) -> Post:
-    """A traffic light on its post."""
+    """Returns a traffic light on its post."""
     return Post(x=x, z=z, height=float(rng.uniform(2.4, 3.0)), width=0.28, color=city.pole, lit_lamp=lit_lamp)
 
 
 def bollard(city: City, x: float, z: float) -> Post:
-    """A short post that keeps cars off the pavement."""
+    """Returns a short post that keeps cars off the pavement."""
     return Post(x=x, z=z, height=0.95, width=0.24, color=city.pole)
 
 
@@ -153,11 +153,11 @@ class Bin(NamedTuple):
         return self.z
 
     def shadow(self, painter: Painter) -> List[np.ndarray]:
-        """The shadow on the ground, as polygons of camera points."""
+        """Returns the shadow on the ground, as polygons of camera points."""
         return box_shadow(painter, [(self.x - 0.3, self.z), (self.x + 0.3, self.z), (self.x, self.z + 0.5)], 1.1)
 
     def draw(self, painter: Painter) -> None:
-        """Draw the tapering body, the lid and the wheels."""
+        """Draws the tapering body, the lid and the wheels."""
         figure = painter.figure(self.x, self.z, 0.35, 0.2)
         if figure is None:
             return
@@ -181,11 +181,11 @@ class AdvertisingColumn(NamedTuple):
         return self.z
 
     def shadow(self, painter: Painter) -> List[np.ndarray]:
-        """The shadow on the ground, as polygons of camera points."""
+        """Returns the shadow on the ground, as polygons of camera points."""
         return box_shadow(painter, UNIT_CIRCLE * 0.6 + (self.x, self.z), 3.0)
 
     def draw(self, painter: Painter) -> None:
-        """Draw the base, a band of posters and the cap."""
+        """Draws the base, a band of posters and the cap."""
         figure = painter.figure(self.x, self.z, 0.75, 0.3)
         if figure is None:
             return

@@ -29,7 +29,7 @@ class GroundPoints(NamedTuple):
 
 
 def draw_ground(painter: Painter, shadows: Sequence[np.ndarray]) -> None:
-    """Draw all ground below the backdrop. `shadows` are polygons of camera points that lie on the ground."""
+    """Draws all ground below the backdrop. `shadows` are polygons of camera points that lie on the ground."""
     points = ground_points(painter)
     color = _surface_colors(painter, points)
     color *= (
@@ -44,7 +44,7 @@ def draw_ground(painter: Painter, shadows: Sequence[np.ndarray]) -> None:
 
 
 def ground_points(painter: Painter) -> GroundPoints:
-    """Where the rays of the pixels below the horizon meet the ground."""
+    """Says where the rays of the pixels below the horizon meet the ground."""
     camera, street = painter.camera, painter.street
     first_row = min(int(np.ceil(camera.horizon + camera.focal * camera.eye / FAR)), camera.height - 1)
     x, z, distance = camera.ground_points(first_row)

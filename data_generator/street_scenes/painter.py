@@ -40,24 +40,24 @@ class Painter:
         self.depth = DepthMap(camera) if with_depth else None
 
     def to_camera(self, street_points: Points) -> np.ndarray:
-        """Street points `[N, 3]` as camera points `[N, 3]`."""
+        """Turns street points `[N, 3]` into camera points `[N, 3]`."""
         return self.camera.to_camera(self.street.to_world(np.asarray(street_points, np.float64)))
 
     def lit(self, albedo: AnyColor, normal: Tuple[float, float, float], distance: float) -> np.ndarray:
-        """The colour, 0..255, of a surface under the light and behind the haze."""
+        """Returns the colour, 0..255, of a surface under the light and behind the haze."""
         return self.hazed(np.asarray(albedo) * self.light.shade(normal), distance)
 
     def hazed(self, color: np.ndarray, distance: float) -> np.ndarray:
-        """A colour as seen through `distance` metres of air."""
+        """Returns a colour as seen through `distance` metres of air."""
         haze = self.haze(distance)
         return (1 - haze) * color + haze * self.light.sky_horizon
 
     def haze(self, distance: float) -> float:
-        """The share of the haze in what is seen at a distance, 0..1."""
+        """Returns the share of the haze in what is seen at a distance, 0..1."""
         return 1 - math.exp(-max(distance, 0.0) / self.light.haze_distance)
 
     def fill_face(self, face: np.ndarray, color: AnyColor, label: Optional[int]) -> None:
-        """Fill a polygon of camera points `[N, 3]`. A label of None leaves the label map alone."""
+        """Fills a polygon of camera points `[N, 3]`. A label of None leaves the label map alone."""
         visible = clip_near(face)
         if len(visible) >= 3:
             image_points = self.camera.project(visible)
@@ -70,7 +70,7 @@ class Painter:
     def fill(
         self, polygon: np.ndarray, color: AnyColor, label: Optional[int], distance: Optional[float] = None
     ) -> None:
-        """Fill a polygon of image points `[N, 2]`, at a distance in metres if it is upright before the camera."""
+        """Fills a polygon of image points `[N, 2]`, at a distance in metres if it is upright before the camera."""
         points = [fixed_point(polygon)]
         cv2.fillPoly(self.image, points, np.asarray(color).tolist(), cv2.LINE_8, SUBPIXEL_BITS)
         if label is not None:
@@ -79,7 +79,7 @@ class Painter:
                 self.depth.fill(points, distance, SUBPIXEL_BITS)
 
     def textured_quad(self, texture: np.ndarray, left: np.ndarray, right: np.ndarray, label: int) -> None:
-        """Draw a planar quadrilateral covered by a texture.
+        """Draws a planar quadrilateral covered by a texture.
 
         Args:
             texture: uint8 `[h, w, 3]` in final colours, apart from the haze.
@@ -100,7 +100,7 @@ class Painter:
         self._warp(texture, source, corners, label)
 
     def sees_any(self, points: np.ndarray) -> bool:
-        """Whether a body with these camera points as corners may be in the picture."""
+        """Tells whether a body with these camera points as corners may be in the picture."""
         half_view = self.camera.width / 2 / self.camera.focal
         forward, right = np.maximum(points[:, 2], 0), points[:, 0]
         return bool(
@@ -108,7 +108,7 @@ class Painter:
         )
 
     def sees_quad(self, left: np.ndarray, right: np.ndarray) -> bool:
-        """Whether `textured_quad` with these edges would draw anything."""
+        """Tells whether `textured_quad` with these edges would draw anything."""
         span = visible_span(left, right)
         return (
             span is not None and self.visible_region(self.camera.project(_quad_corners(left, right, span))) is not None
@@ -132,7 +132,7 @@ class Painter:
             self.depth.put(mask, region, corners)
 
     def stamp_sprite(self, sprite: np.ndarray, mask: np.ndarray, box: np.ndarray, distance: float, label: int) -> None:
-        """Draw a picture `[h, w, 3]` where its mask `[h, w]` is over 127.
+        """Draws a picture `[h, w, 3]` where its mask `[h, w]` is over 127.
 
         It goes into the image box `((left, top), (right, bottom))`.
         """
@@ -169,7 +169,7 @@ class Painter:
         self.label_ids[region][mask > 0] = label
 
     def figure(self, x: float, z: float, reach: float, detail: float) -> Optional['Figure']:
-        """A flat figure that stands on a street point and faces the camera.
+        """Returns a flat figure that stands on a street point and faces the camera.
 
         None if it is out of sight: no part within `reach` metres to either side of its foot is in the picture, or its
         characteristic `detail`, in metres, is smaller than what a picture shows (`SMALLEST_DETAIL`).
@@ -193,7 +193,7 @@ class Figure(NamedTuple):
     distance: float
 
     def polygon(self, points: Points, color: AnyColor, label: Optional[int]) -> None:
-        """Fill a polygon. The colour is lit already; haze is added."""
+        """Fills a polygon. The colour is lit already; haze is added."""
         image_points = self.foot + np.asarray(points, np.float64) * (self.scale, -self.scale)
         hazed = self.painter.hazed(np.asarray(color), self.distance)
         self.painter.fill(image_points, hazed, label, self.distance)
@@ -201,11 +201,11 @@ class Figure(NamedTuple):
     def ellipse(
         self, center: Tuple[float, float], radii: Tuple[float, float], color: AnyColor, label: Optional[int]
     ) -> None:
-        """Fill an upright ellipse."""
+        """Fills an upright ellipse."""
         self.polygon(UNIT_CIRCLE * radii + center, color, label)
 
     def box(self, left: float, bottom: float, right: float, top: float, color: AnyColor, label: Optional[int]) -> None:
-        """Fill an upright rectangle."""
+        """Fills an upright rectangle."""
         self.polygon([(left, bottom), (right, bottom), (right, top), (left, top)], color, label)
 
     def limb(
@@ -216,7 +216,7 @@ class Figure(NamedTuple):
         color: AnyColor,
         label: Optional[int],
     ) -> None:
-        """Fill a straight, tapering stroke."""
+        """Fills a straight, tapering stroke."""
         direction = np.subtract(end, start)
         across = np.array([-direction[1], direction[0]]) / max(float(np.hypot(*direction)), 1e-6) / 2
         self.polygon(
@@ -232,7 +232,10 @@ class Figure(NamedTuple):
 
 
 def fixed_point(polygon: np.ndarray) -> np.ndarray:
-    """Image points as OpenCV's fixed-point integers. OpenCV puts pixel centres at integers, this package at halves."""
+    """Writes image points as OpenCV's fixed-point integers.
+
+    OpenCV puts pixel centres at integers, this package at halves.
+    """
     return np.rint((polygon - 0.5) * 2**SUBPIXEL_BITS).astype(np.int32)
 
 
@@ -251,7 +254,7 @@ def _quad_corners(left: np.ndarray, right: np.ndarray, span: Tuple[float, float]
 
 
 def visible_span(left: np.ndarray, right: np.ndarray) -> Optional[Tuple[float, float]]:
-    """The part of the way from the edge `left` to the edge `right` before the near plane, as a span within 0..1."""
+    """Returns which part of the way from edge `left` to edge `right` lies before the near plane, a span within 0..1."""
     near_left, near_right = left[:, 2].min(), right[:, 2].min()
     if near_left < NEAR and near_right < NEAR:
         return None

@@ -31,7 +31,7 @@ class Person(NamedTuple):
     time: float = 0.0
 
     def at(self, time: float) -> 'Person':
-        """The same person `time` seconds later."""
+        """Returns the same person `time` seconds later."""
         return self._replace(x=self.x + self.velocity_x * time, z=self.z + self.velocity_z * time, time=time)
 
     @property
@@ -40,13 +40,13 @@ class Person(NamedTuple):
         return self.z
 
     def shadow(self, painter: Painter) -> List[np.ndarray]:
-        """The shadow on the ground, as polygons of camera points."""
+        """Returns the shadow on the ground, as polygons of camera points."""
         return box_shadow(
             painter, [(self.x - 0.2, self.z), (self.x + 0.2, self.z), (self.x, self.z + 0.25)], self.height
         )
 
     def draw(self, painter: Painter) -> None:
-        """Draw legs, body, arms and head."""
+        """Draws legs, body, arms and head."""
         figure = painter.figure(self.x, self.z, 0.8, 0.13 * self.height)
         if figure is None:
             return
@@ -134,7 +134,7 @@ class Person(NamedTuple):
 
 
 def random_person(rng: np.random.Generator, x: float, z: float, velocity_x: float, velocity_z: float) -> Person:
-    """Draw somebody."""
+    """Draws somebody."""
     height = float(rng.uniform(1.1, 1.4) if rng.random() < 0.1 else rng.normal(1.72, 0.09))
     skins = ((236, 196, 168), (222, 172, 138), (178, 126, 94), (120, 82, 60))
     hairs = ((40, 30, 26), (86, 58, 38), (150, 110, 66), (140, 138, 136))

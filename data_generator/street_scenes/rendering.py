@@ -50,7 +50,7 @@ class Scene(NamedTuple):
 def make_scene(
     rng: np.random.Generator, size: Tuple[int, int] = (128, 256), city: Optional[City] = None
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Draw a random street scene.
+    """Draws a random street scene.
 
     Args:
         rng: decides everything about the scene; the same state gives the same scene.
@@ -69,7 +69,7 @@ def make_scene(
 def draw_scene(
     rng: np.random.Generator, size: Tuple[int, int], city: Optional[City] = None, with_depth: bool = False
 ) -> Scene:
-    """Draw a random street scene as `make_scene` does, and its depth if that is asked for."""
+    """Draws a random street scene as `make_scene` does, and its depth if that is asked for."""
     check_size(size)
     city = random_city(rng) if city is None else city
     world = random_world(rng, city, random_light(rng), VIEW_DISTANCE, 0.0)
@@ -77,7 +77,7 @@ def draw_scene(
 
 
 def check_size(size: Tuple[int, int]) -> None:
-    """Refuse sizes in which no street can be seen."""
+    """Refuses sizes in which no street can be seen."""
     if len(size) != 2 or min(size) < SMALLEST_SIDE:
         raise ValueError(
             'The size of a scene is {}, but must be (height, width), at least {} pixels each; try (128, 256).'.format(
@@ -87,7 +87,7 @@ def check_size(size: Tuple[int, int]) -> None:
 
 
 def random_lens(rng: np.random.Generator) -> Lens:
-    """Draw the aim and the faults of a camera."""
+    """Draws the aim and the faults of a camera."""
     return Lens(
         lane_offset=float(rng.normal(0, 0.3)),
         yaw=float(rng.normal(0, 0.05)),
@@ -110,7 +110,7 @@ def render(
     noise_rng: np.random.Generator,
     with_depth: bool = False,
 ) -> Scene:
-    """Take a picture of a world.
+    """Takes a picture of a world.
 
     Args:
         world: the street.

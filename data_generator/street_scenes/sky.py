@@ -11,7 +11,7 @@ CLOUD_HEIGHT = 60.0  # pixels of the noise tile between the eye and the cloud la
 
 
 def draw_sky(painter: Painter, seed: int) -> None:
-    """Fill the canvas above the ground with sky. `seed` picks the clouds."""
+    """Fills the canvas above the ground with sky. `seed` picks the clouds."""
     camera, light = painter.camera, painter.light
     rows = min(int(camera.horizon) + 8, camera.height)
     elevation = (camera.horizon - np.arange(rows, dtype=np.float32)[:, None]) / camera.focal
@@ -41,7 +41,7 @@ def _add_clouds(painter: Painter, color: np.ndarray, elevation: np.ndarray, seed
 
 
 def draw_backdrop(painter: Painter, seed: int) -> None:
-    """Draw the far houses and trees that close the view; only the camera's heading moves them."""
+    """Draws the far houses and trees that close the view; only the camera's heading moves them."""
     rng = np.random.default_rng([seed, 1])
     camera = painter.camera
     foot = camera.horizon + camera.focal * camera.eye / FAR

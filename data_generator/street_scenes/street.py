@@ -38,34 +38,34 @@ class Street(NamedTuple):
         return self.lanes * LANE_WIDTH + 0.3
 
     def kerb(self, side: int) -> float:
-        """Distance of the kerb from the middle of the road on a side (-1 left, 1 right)."""
+        """Returns the distance of the kerb from the middle of the road on a side (-1 left, 1 right)."""
         return self.half_width + PARKING_WIDTH * self.parking[side > 0]
 
     def building_line(self, side: int) -> float:
-        """Distance of the house fronts from the middle of the road."""
+        """Returns the distance of the house fronts from the middle of the road."""
         return self.kerb(side) + self.verge[side > 0] + self.pavement[side > 0] + self.garden[side > 0]
 
     def offset(self, z: Union[float, np.ndarray]) -> np.ndarray:
-        """World x of the middle of the road."""
+        """Returns the world x of the middle of the road."""
         return self.bend * np.sin(z / self.bend_length + self.bend_phase)
 
     def direction(self, z: float) -> float:
-        """Heading of the road, radians."""
+        """Returns the heading of the road, radians."""
         return float(np.arctan(self.bend / self.bend_length * np.cos(z / self.bend_length + self.bend_phase)))
 
     def to_world(self, points: np.ndarray) -> np.ndarray:
-        """Street points `[N, 3]` as world points."""
+        """Turns street points `[N, 3]` into world points."""
         world = points.copy()
         world[:, 0] += self.offset(points[:, 2])
         return world
 
     def is_clear(self, z: float, margin: float) -> bool:
-        """Whether no junction is within `margin` metres."""
+        """Tells whether no junction is within `margin` metres."""
         return all(z < start - margin or z > end + margin for start, end in self.junctions)
 
 
 def random_street(rng: np.random.Generator, city: City, length: float) -> Street:
-    """Draw a street."""
+    """Draws a street."""
     lanes = int(rng.choice([1, 2], p=[0.85, 0.15]))
     junctions = _random_junctions(rng, length)
     leafy = rng.random(2) < city.greenery * 0.55

@@ -10,7 +10,7 @@ TILE_SIZE = 256
 
 @lru_cache(maxsize=None)
 def noise_tile(seed: int, coarsest: int = 4) -> np.ndarray:
-    """Fractal value noise, float32 `[TILE_SIZE, TILE_SIZE]` in 0..1, that continues seamlessly when tiled.
+    """Makes fractal value noise, float32 `[TILE_SIZE, TILE_SIZE]` in 0..1, that continues seamlessly when tiled.
 
     `coarsest` is the number of bumps across the tile in the lowest octave. Every further octave has twice as many at
     0.6 times the amplitude. The array is shared between callers and therefore read-only.
@@ -36,7 +36,7 @@ def _periodic_octave(rng: np.random.Generator, cells: int) -> np.ndarray:
 
 
 def sample_tile(tile: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Bilinear samples of a tile at float32 coordinates, in pixels of the tile, which repeats endlessly."""
+    """Samples a tile bilinearly at float32 coordinates, in pixels of the tile, which repeats endlessly."""
     return cv2.remap(tile, _near_zero(x), _near_zero(y), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
 
@@ -46,7 +46,7 @@ def _near_zero(coordinates: np.ndarray) -> np.ndarray:
 
 
 def noise_patch(seed: int, height: int, width: int, pixels_per_bump: float) -> np.ndarray:
-    """A float32 `[height, width]` piece of noise in 0..1 from a place and at a slant that depend on `seed`."""
+    """Returns a float32 `[height, width]` piece of noise in 0..1 from a place and at a slant that depend on `seed`."""
     angle = 0.3 + seed % 5 * 0.23  # the slant hides the grid that value noise is made on
     step = 16.0 / pixels_per_bump
     matrix = np.array(
@@ -60,6 +60,6 @@ def noise_patch(seed: int, height: int, width: int, pixels_per_bump: float) -> n
 
 
 def phase(values: np.ndarray, period: float) -> np.ndarray:
-    """`values` modulo `period`, float32; much faster than np.mod."""
+    """Computes `values` modulo `period`, float32; much faster than np.mod."""
     turns = values * np.float32(1 / period)
     return (turns - np.floor(turns)) * np.float32(period)

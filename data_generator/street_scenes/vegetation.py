@@ -33,13 +33,13 @@ class Tree(NamedTuple):
     order: float  # things with a larger value are drawn earlier
 
     def shadow(self, painter: Painter) -> List[np.ndarray]:
-        """The shadow on the ground, as polygons of camera points."""
+        """Returns the shadow on the ground, as polygons of camera points."""
         middle = (self.height + self.trunk) / 2
         stem = [(self.x - 0.15, self.z), (self.x + 0.15, self.z), (self.x, self.z + 0.2)]
         return ball_shadow(painter, self.x, self.z, middle, self.radius * 0.9) + box_shadow(painter, stem, middle)
 
     def draw(self, painter: Painter) -> None:
-        """Draw the trunk and the crown; Cityscapes counts both as vegetation."""
+        """Draws the trunk and the crown; Cityscapes counts both as vegetation."""
         figure = painter.figure(self.x, self.z, self.radius, 0.2 * self.height)
         if figure is None:
             return
@@ -68,7 +68,7 @@ class Tree(NamedTuple):
 
 
 def crown_sprite(species: Species, light: Light, size: int) -> Tuple[np.ndarray, np.ndarray]:
-    """A crown as a picture uint8 `[size, size, 3]` and its mask uint8 `[size, size]`."""
+    """Returns a crown as a picture uint8 `[size, size, 3]` and its mask uint8 `[size, size]`."""
     rng = np.random.default_rng(species.seed)
     x, y = np.meshgrid(np.linspace(-1, 1, size, dtype=np.float32), np.linspace(-1, 1, size, dtype=np.float32))
     density, relief = _conifer(x, y) if species.is_conifer else _leaf_clumps(rng, x, y)
@@ -122,14 +122,14 @@ class Hedge(NamedTuple):
         return self.end
 
     def shadow(self, painter: Painter) -> List[np.ndarray]:
-        """The shadow on the ground, as polygons of camera points."""
+        """Returns the shadow on the ground, as polygons of camera points."""
         near, far = self.side * self.front, self.side * (self.front + 0.8)
         return box_shadow(
             painter, [(near, self.start), (far, self.start), (far, self.end), (near, self.end)], self.height
         )
 
     def draw(self, painter: Painter) -> None:
-        """Draw the end, the front and the top."""
+        """Draws the end, the front and the top."""
         near, far = self.side * self.front, self.side * (self.front + 0.8)
         self._draw_face(
             painter,
@@ -184,7 +184,7 @@ def _hedge_leaves(seed: int) -> np.ndarray:
 
 
 def random_species(rng: np.random.Generator, city: City, count: int) -> Tuple[Species, ...]:
-    """Draw the plants of a street in the style of a city; the first is never a conifer."""
+    """Draws the plants of a street in the style of a city; the first is never a conifer."""
     return tuple(
         Species(
             foliage=_foliage(rng, city), is_conifer=bool(index and rng.random() < 0.2), seed=int(rng.integers(2**31))
@@ -196,7 +196,7 @@ def random_species(rng: np.random.Generator, city: City, count: int) -> Tuple[Sp
 def random_tree(
     rng: np.random.Generator, species: Species, x: float, z: float, order: float, largest: float = 9.0
 ) -> Tree:
-    """Draw a tree, at most `largest` metres high."""
+    """Draws a tree, at most `largest` metres high."""
     height = float(rng.uniform(0.5, 1.0) * largest)
     trunk = 0.08 * height if species.is_conifer else rng.uniform(0.25, 0.38) * height
     return Tree(
@@ -211,7 +211,7 @@ def random_tree(
 
 
 def random_bush(rng: np.random.Generator, species: Species, x: float, z: float, order: float) -> Tree:
-    """Draw a bush."""
+    """Draws a bush."""
     height = float(rng.uniform(0.8, 1.8))
     return Tree(
         x=x, z=z, height=height, trunk=0.0, radius=float(height * rng.uniform(0.5, 0.8)), species=species, order=order
@@ -219,7 +219,7 @@ def random_bush(rng: np.random.Generator, species: Species, x: float, z: float, 
 
 
 def random_hedge(rng: np.random.Generator, city: City, side: int, front: float, start: float, end: float) -> Hedge:
-    """Draw a hedge in the style of a city."""
+    """Draws a hedge in the style of a city."""
     return Hedge(
         side=side,
         front=front,

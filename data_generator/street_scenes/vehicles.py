@@ -123,7 +123,7 @@ class Car(NamedTuple):
     is_braking: bool
 
     def at(self, time: float) -> 'Car':
-        """The same car `time` seconds later."""
+        """Returns the same car `time` seconds later."""
         return self._replace(z=self.z + self.speed * time)
 
     @property
@@ -132,13 +132,13 @@ class Car(NamedTuple):
         return self.z
 
     def shadow(self, painter: Painter) -> List[np.ndarray]:
-        """The shadow on the ground, as polygons of camera points."""
+        """Returns the shadow on the ground, as polygons of camera points."""
         length, half = self.body.profile[-1][0], self.body.width / 2
         corners = self._place(np.array([(half, 0, 0), (-half, 0, 0), (-half, 0, length), (half, 0, length)]))
         return box_shadow(painter, corners[:, ::2], 1.2) + box_shadow(painter, corners[:, ::2], 0.05)
 
     def draw(self, painter: Painter) -> None:
-        """Draw the faces that look at the camera, the farthest first."""
+        """Draws the faces that look at the camera, the farthest first."""
         edge = _edge(self.body)
         left, right = np.split(painter.to_camera(self._place(np.concatenate([edge * (-1, 1, 1), edge]))), 2)
         if not painter.sees_any(np.concatenate([left, right])):
@@ -240,7 +240,7 @@ class Car(NamedTuple):
 
 
 def random_car(rng: np.random.Generator, x: float, z: float, heading: float, speed: float = 0.0) -> Car:
-    """Draw a car."""
+    """Draws a car."""
     body = BODIES[int(rng.choice(len(BODIES), p=[0.38, 0.3, 0.2, 0.12]))]
     if rng.random() < 0.65:
         paint = hsv(

@@ -39,7 +39,9 @@ class World(NamedTuple):
 
 
 def random_world(rng: np.random.Generator, city: City, light: Light, length: float, speed: float) -> World:
-    """Draw a street of `length` metres ahead of z = 0 for a camera that starts there with `speed` metres per second."""
+    """Draws a street of `length` metres ahead of z = 0 for a camera that starts there with `speed` metres per
+    second.
+    """
     street = random_street(rng, city, length)
     plants = random_species(rng, city, 5)
     items: List = []

@@ -133,7 +133,7 @@ def draw_pixels_of_a_class(
 
 
 def place_on_pixel(pixel: Sequence[Any], image_size: Size, factor: float, size: Size) -> Tuple[int, int]:
-    """The upper left corner, in the scaled image, of the window whose centre is nearest to a pixel of the image.
+    """Finds the upper left corner, in the scaled image, of the window whose centre is nearest to a pixel of the image.
 
     The window stays within the scaled image; where it is larger than that, the image stays within the window.
 
@@ -149,7 +149,7 @@ def place_on_pixel(pixel: Sequence[Any], image_size: Size, factor: float, size: 
 
 
 def largest_class_share(label: np.ndarray, not_a_class: Sequence[int] = ()) -> float:
-    """The share of the valid pixels that the most frequent class has; infinite where no pixel is valid."""
+    """Returns the share of the valid pixels that the most frequent class has; infinite where no pixel is valid."""
     counts = np.bincount(label.ravel())
     for class_id in not_a_class:
         counts[class_id : class_id + 1] = 0
@@ -206,17 +206,19 @@ def _read_needed(image: Any, matrix: np.ndarray, size: Size) -> Tuple[np.ndarray
 
 
 def flip_matrix(size: Size) -> np.ndarray:
-    """3x3 matrix (acting on (x, y, 1)) that mirrors an image of (height, width) left to right."""
+    """Returns the 3x3 matrix (acting on (x, y, 1)) that mirrors an image of (height, width) left to right."""
     return np.array([[-1.0, 0, size[1] - 1], [0, 1, 0], [0, 0, 1]])
 
 
 def translation_matrix(right: float, down: float) -> np.ndarray:
-    """3x3 matrix that shifts by so many pixels."""
+    """Returns the 3x3 matrix that shifts by so many pixels."""
     return np.array([[1.0, 0, right], [0, 1, down], [0, 0, 1]])
 
 
 def similarity_matrix(size: Size, degrees: float, factor: float) -> np.ndarray:
-    """3x3 matrix that rotates counter-clockwise and scales about the centre of an image of (height, width)."""
+    """Returns the 3x3 matrix that rotates counter-clockwise and scales about the centre of an image of (height,
+    width).
+    """
     center = ((size[1] - 1) / 2, (size[0] - 1) / 2)
     return np.vstack([cv2.getRotationMatrix2D(center, degrees, factor), [[0, 0, 1]]])
 

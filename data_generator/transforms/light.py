@@ -28,10 +28,10 @@ def change_colors(image: np.ndarray, contrast: float, saturation: float, hue: fl
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur with a standard deviation in pixels; 0 leaves the image as it is."""
+    """Blurs by a Gaussian with a standard deviation in pixels; 0 leaves the image as it is."""
     return cv2.GaussianBlur(image, (0, 0), sigma) if sigma > 0 else image
 
 
 def to_gray(image: np.ndarray) -> np.ndarray:
-    """The luma in all three channels, so that an encoder for RGB still fits."""
+    """Returns the luma in all three channels, so that an encoder for RGB still fits."""
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)

@@ -75,7 +75,7 @@ class Pipeline:
         return image, label
 
     def augment(self, image: np.ndarray, label: Label, rng: np.random.Generator) -> Pair:
-        """All that is random, with the numbers that `rng` draws, and what comes after it."""
+        """Returns all that is random, with the numbers that `rng` draws, and what comes after it."""
         if not self._fixed_size_first:
             image, label = self._crop_and_resize(*self._random_crop(image, label, rng))
         matrix = np.eye(3)

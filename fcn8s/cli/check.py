@@ -119,7 +119,7 @@ def train_command(
     class_names: Optional[str] = None,
     images: Sequence[str] = (),
 ) -> Optional[str]:
-    """The `fcn8s train` line for this dataset; None if it has no labels to train on.
+    """Returns the `fcn8s train` line for this dataset; None if it has no labels to train on.
 
     Args:
         colors, class_names: The options of these names, as they were typed.

@@ -42,7 +42,7 @@ _CONTRADICT = ('resume', 'overfit_one_batch', 'hold_out', 'val_split', 'val_imag
 
 
 def add_arguments(group: Any) -> None:
-    """--folds and --fold."""
+    """Adds --folds and --fold."""
     group.add_argument(
         '--folds',
         type=int,
@@ -54,7 +54,7 @@ def add_arguments(group: Any) -> None:
 
 
 def is_asked_for(typed: Dict[str, Any]) -> bool:
-    """Whether the options ask for folds. Raises ValueError for --fold alone."""
+    """Tells whether the options ask for folds. Raises ValueError for --fold alone."""
     if 'fold' in typed and 'folds' not in typed:
         raise ValueError('--fold came without --folds, to which it belongs. Add that, or leave it out.')
     return 'folds' in typed
@@ -206,7 +206,7 @@ def _scores_of(record: Dict[str, Any]) -> Dict[str, float]:
 
 
 def mean_and_error(values: List[float]) -> Tuple[float, float]:
-    """The mean, and its standard error; NaN for that of one value."""
+    """Returns the mean, and its standard error; NaN for that of one value."""
     error = math.nan if len(values) < 2 else statistics.stdev(values) / math.sqrt(len(values))
     return statistics.mean(values), error
 

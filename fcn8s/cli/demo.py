@@ -44,7 +44,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def demo_steps(out: str, seed: int, epochs: Optional[int] = None) -> List[Step]:
-    """The commands of the demo, in order; everything that they write is below `out`.
+    """Returns the commands of the demo, in order; everything that they write is below `out`.
 
     Args:
         out: The directory to write.
@@ -140,7 +140,7 @@ def _check_out(out: str) -> None:
 
 
 def closing_page(out: str, seconds: float) -> str:
-    """What was made, how good it is, where it is, and what to type next."""
+    """Says what was made, how good it is, where it is, and what to type next."""
     with open(os.path.join(out, 'scores.json'), encoding='utf-8') as file:
         scores = json.load(file)
     page = """

@@ -114,7 +114,7 @@ def _scenes() -> List[Any]:
 
 
 def describe(out_dir: str, certificate: Dict[str, Any]) -> List[str]:
-    """The lines that `fcn8s export` prints about a finished export."""
+    """Returns the lines that `fcn8s export` prints about a finished export."""
     export, comparison = certificate['export'], certificate['comparison']
     seconds = certificate['seconds_per_image']
     lines = [

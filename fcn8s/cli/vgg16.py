@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
-    """The lines that `fcn8s vgg16` prints about a written encoder."""
+    """Returns the lines that `fcn8s vgg16` prints about a written encoder."""
     source = manifest['source']
     lines = [
         'encoder: {} (manifest.json beside saved_model.pb)'.format(out_dir),

@@ -139,5 +139,5 @@ def _compared(args: argparse.Namespace, style: Any) -> Iterator[Optional[Any]]:
 
 
 def name_of(model: str) -> str:
-    """What a run or model is called in a picture: the last part of its path."""
+    """Says what a run or model is called in a picture: the last part of its path."""
     return os.path.basename(os.path.abspath(model))

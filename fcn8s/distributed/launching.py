@@ -71,7 +71,7 @@ def _how(status: int) -> str:
 
 
 def names(count: int) -> List[str]:
-    """What messages call the workers: 'worker 1 of 2', 'worker 2 of 2'."""
+    """Says what messages call the workers: 'worker 1 of 2', 'worker 2 of 2'."""
     return ['worker {} of {}'.format(number, count) for number in range(1, count + 1)]
 
 

@@ -66,7 +66,7 @@ class Watch:
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
-        """While open, the others are needed: one that is lost ends this process or raises WorkerLostError."""
+        """Needs the others while it is open: one that is lost ends this process or raises WorkerLostError."""
         with self._changed:
             self._is_working, self._longest = True, {}
             self.turn_to('step')
@@ -85,7 +85,7 @@ class Watch:
 
     @contextlib.contextmanager
     def saving(self) -> Iterator[None]:
-        """While open, the process is not ended: what is being written is finished first."""
+        """Keeps the process from being ended while it is open: what is being written is finished first."""
         self._is_saving = True
         try:
             yield

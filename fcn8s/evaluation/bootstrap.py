@@ -91,7 +91,7 @@ def score_intervals(
     seed: int = 0,
     confidence: float = CONFIDENCE,
 ) -> Intervals:
-    """Scores of all images together with their intervals, for example `intersection_over_union` of each class.
+    """Returns scores of all images together with their intervals, for example `intersection_over_union` of each class.
 
     Args:
         images: Pixels per class of each image, integer [I, C].

@@ -195,11 +195,11 @@ class BoundaryTotals:
         self.add_f1(image.f1)
 
     def add_trimaps(self, trimaps: np.ndarray) -> None:
-        """Of one image or more, int64 [T, C, C + 1]."""
+        """Adds those of one image or more, int64 [T, C, C + 1]."""
         self._trimaps += trimaps
 
     def add_f1(self, f1: np.ndarray) -> None:
-        """Of one image, float64 [C]; the order of the images decides about the last digits."""
+        """Adds those of one image, float64 [C]; the order of the images decides about the last digits."""
         present = ~np.isnan(f1)
         self._f1_sums += np.where(present, f1, 0.0)
         self._f1_images += present

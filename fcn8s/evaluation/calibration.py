@@ -58,12 +58,12 @@ class TemperatureSums(NamedTuple):
         return TemperatureSums(losses, *[own + its for own, its in zip(self[1:], other[1:])])
 
     def best(self) -> int:
-        """The place of the temperature with the smallest loss."""
+        """Returns the place of the temperature with the smallest loss."""
         return int(np.argmin(self.losses))
 
 
 def no_sums() -> TemperatureSums:
-    """The sums over no pixel."""
+    """Returns the sums over no pixel."""
     return TemperatureSums([0] * len(TEMPERATURES), *np.zeros((3, len(TEMPERATURES), NUM_BINS), np.int64))
 
 

@@ -23,7 +23,7 @@ SIZE_NAMES = ('below 0.1 % of the image', '0.1 to 1 %', '1 to 10 %', 'above 10 %
 def size_counts(
     labels: np.ndarray, class_ids: np.ndarray, label_space: LabelSpace, limits: Sequence[float] = SIZE_LIMITS
 ) -> ClassCounts:
-    """Pixels per bin of size and class in one image.
+    """Counts pixels per bin of size and class in one image.
 
     Args:
         labels: Ground truth, integers [H, W]; pixels of `ignore_id` and of void classes count nowhere.

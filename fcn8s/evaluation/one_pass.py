@@ -137,7 +137,7 @@ class ImageStatistics:
             self._take_in(self._boundaries, self._max_pending)
 
     def counts(self) -> ClassCounts:
-        """Pixels per class of each image, int64 [I, C]."""
+        """Returns the pixels per class of each image, int64 [I, C]."""
         none = ClassCounts(*np.zeros((3, 0, self._label_space.num_classes), dtype=np.int64))
         return ClassCounts(*[np.concatenate(parts) for parts in zip(none, *self._counts)])
 
@@ -150,7 +150,7 @@ class ImageStatistics:
         return [row._replace(boundary_f1=mean) for row, mean in zip(self._rows, means)]
 
     def boundary_scores(self) -> Dict[str, Any]:
-        """As of `BoundaryTotals.summarize`; an empty dict where boundaries were not asked for."""
+        """Returns the scores of `BoundaryTotals.summarize`; an empty dict where boundaries were not asked for."""
         if not self._boundaries:
             return {}
         self._take_in(self._boundaries, 0)

@@ -60,7 +60,7 @@ def part_to_json(evaluation: Evaluation, sums: BatchSums) -> Dict[str, Any]:
 
 
 def part_from_json(content: Dict[str, Any]) -> Part:
-    """The part that `part_to_json` was given."""
+    """Returns the part that `part_to_json` was given."""
     boundaries = None
     if content['f1'] is not None:
         f1 = [np.array(values, np.float64) for values in content['f1']]

@@ -110,7 +110,7 @@ def check_confusion_matrix(confusion_matrix: np.ndarray) -> None:
 
 
 def count_classes(confusion_matrix: np.ndarray, void_class_ids: Sequence[int] = ()) -> ClassCounts:
-    """Pixels per class from confusion matrices [..., C, P] (rows are ground truth); void classes get zeros.
+    """Counts pixels per class from confusion matrices [..., C, P] (rows are ground truth); void classes get zeros.
 
     Raises:
         ValueError: The matrix is not one of counts, see `check_confusion_matrix`.
@@ -129,8 +129,8 @@ def count_classes(confusion_matrix: np.ndarray, void_class_ids: Sequence[int] = 
 def count_categories(
     confusion_matrix: np.ndarray, categories: Sequence[str], void_class_ids: Sequence[int] = ()
 ) -> Dict[str, ClassCounts]:
-    """Pixels per category of classes, in the order in which the categories first occur; confusing two classes of one
-    category is no mistake. Categories of nothing but void classes are left out.
+    """Counts pixels per category of classes, in the order in which the categories first occur; confusing two classes of
+    one category is no mistake. Categories of nothing but void classes are left out.
 
     Args:
         confusion_matrix: Integers [C, P], rows are ground truth.

@@ -79,7 +79,7 @@ class Comparison:
         return count_confusion(labels, class_ids, self._label_space.num_classes, self._label_space.ignore_id)
 
     def summary(self) -> Dict[str, Any]:
-        """The entry `comparison` of a certificate."""
+        """Returns the entry `comparison` of a certificate."""
         summary: Dict[str, Any] = {
             'images': len(self._sizes),
             'sizes': sorted(set(self._sizes)),
@@ -97,7 +97,7 @@ class Comparison:
 
 
 def misses(comparison: Dict[str, Any], precision: str) -> List[str]:
-    """What of a comparison is beyond the tolerance of a precision, in words; empty where nothing is."""
+    """Says what of a comparison is beyond the tolerance of a precision, in words; empty where nothing is."""
     tolerance = TOLERANCES[precision]
     found = []
     difference = comparison['relative_logit_difference']
@@ -123,7 +123,7 @@ def misses(comparison: Dict[str, Any], precision: str) -> List[str]:
 def seconds_in_alternation(
     reference: Callable[[], Any], export: Callable[[], float], rounds: int = TIMED_ROUNDS
 ) -> Dict[str, float]:
-    """The median seconds of TensorFlow and of an export, which take turns; a first round does not count.
+    """Measures the median seconds of TensorFlow and of an export, which take turns; a first round does not count.
 
     export: runs once and returns its seconds, measured where it runs.
     """
@@ -137,12 +137,12 @@ def seconds_in_alternation(
 
 
 def digests(directory: str, names: Iterable[str]) -> Dict[str, str]:
-    """SHA-256 of files, by their paths below the directory."""
+    """Computes the SHA-256 of files, by their paths below the directory."""
     return {name: sha256_of(os.path.join(directory, name)) for name in names}
 
 
 def files_below(directory: str) -> List[str]:
-    """The paths of all files below a directory, relative to it, without hidden ones."""
+    """Returns the paths of all files below a directory, relative to it, without hidden ones."""
     found = []
     for folder, folders, names in os.walk(directory):
         folders[:] = [name for name in folders if not name.startswith('.')]

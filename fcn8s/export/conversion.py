@@ -33,7 +33,7 @@ class Conversion(NamedTuple):
 
 
 def lacking(format_name: str, ops: Iterable[str]) -> str:
-    """The message about ops that a format lacks."""
+    """Returns the message about ops that a format lacks."""
     return (
         'the encoder has operations that {} lacks: {}. Export it with --format saved_model or frozen, or replace them '
         'in the encoder.'.format(format_name, ', '.join(sorted(set(ops))))

@@ -47,7 +47,7 @@ class ExportedModel:
         self._scoring: Optional[_Scoring] = None
 
     def info(self) -> Dict[str, Any]:
-        """The content of the model's `fcn8s.json`."""
+        """Returns the content of the model's `fcn8s.json`."""
         return dict(self._info)
 
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:

@@ -109,7 +109,9 @@ def export_model(
 def export_open_network(
     write_saved_model: Callable[[str, Sequence[str]], None], out_dir: str, *options: Any, **named: Any
 ) -> Any:
-    """`export_model` of a network that is open; write_saved_model: `fcn8s.network.Network.write_saved_model`."""
+    """Exports a network that is open, as `export_model`; write_saved_model:
+    `fcn8s.network.Network.write_saved_model`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         model_dir = os.path.join(folder, 'model')
         write_saved_model(model_dir, DEFAULT_TAGS)

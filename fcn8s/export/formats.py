@@ -48,7 +48,7 @@ _INT8_ELSEWHERE = 'Quantisation is made by OpenVINO and by TFLite.'
 
 
 def check_format(name: str) -> Format:
-    """The format of that name; raises ValueError listing the names."""
+    """Returns the format of that name; raises ValueError listing the names."""
     if name not in FORMATS:
         raise ValueError('format is {!r}; choose from {}.'.format(name, ', '.join(FORMATS)))
     return FORMATS[name]
@@ -80,7 +80,7 @@ def check_packages(name: str, precision: str = 'float32') -> None:
 
 
 def check_size(name: str, size: Any) -> Optional[Tuple[int, int]]:
-    """(height, width) of a format that takes one size, None of the others; raises ValueError where it does not fit."""
+    """Returns (height, width) for a format that takes one size, else None; raises ValueError where it does not fit."""
     if check_format(name).takes_any_size:
         if size is not None:
             raise ValueError('size is {} x {}; {} takes images of any size. Leave --size out.'.format(*size, name))

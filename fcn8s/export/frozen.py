@@ -23,7 +23,7 @@ def write(conversion: Conversion, directory: str) -> None:
 
 
 def read(directory: str) -> Any:
-    """The GraphDef of an export; raises ValueError where it is damaged."""
+    """Reads the GraphDef of an export; raises ValueError where it is damaged."""
     path = os.path.join(directory, GRAPH_FILE)
     graph_def = tf.GraphDef()
     try:
@@ -48,6 +48,6 @@ class Runtime:
         self._session = tf.Session(graph=graph)
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
-        """uint8 [N, H, W, 3] -> the outputs by name, see `fcn8s.export.names.OUTPUTS`."""
+        """Computes the outputs, by name, of uint8 [N, H, W, 3], see `fcn8s.export.names.OUTPUTS`."""
         values = self._session.run([name + ':0' for name in outputs], {IMAGES + ':0': images})
         return dict(zip(outputs, values))

@@ -131,5 +131,5 @@ class Runtime:
         self._session = onnxruntime.InferenceSession(path, providers=onnxruntime.get_available_providers())
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
-        """uint8 [N, H, W, 3] -> the outputs by name, see `fcn8s.export.names.OUTPUTS`."""
+        """Computes the outputs, by name, of uint8 [N, H, W, 3], see `fcn8s.export.names.OUTPUTS`."""
         return dict(zip(outputs, self._session.run(list(outputs), {IMAGES: images})))

@@ -36,7 +36,7 @@ def write(conversion: Conversion, directory: str) -> None:
 
 
 def convert(model_dir: str, trust: bool = False) -> Any:
-    """The openvino.Model of a saved FCN-8s, in float32."""
+    """Converts a saved FCN-8s to an openvino.Model, in float32."""
     import openvino
 
     from fcn8s.export.serving_graph import freeze
@@ -88,7 +88,7 @@ class Runtime:
         self._requests: Dict[Tuple[str, ...], Any] = {}
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
-        """uint8 [N, H, W, 3] -> the outputs by name, see `fcn8s.export.names.OUTPUTS`."""
+        """Computes the outputs, by name, of uint8 [N, H, W, 3], see `fcn8s.export.names.OUTPUTS`."""
         request = self._request(tuple(outputs))
         values = request.infer([images], share_inputs=True)
         return {name: values[index] for index, name in enumerate(outputs)}

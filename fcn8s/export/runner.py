@@ -45,14 +45,14 @@ class Runner:
             raise
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
-        """uint8 [N, H, W, 3] -> the outputs by name."""
+        """Computes the outputs, by name, of uint8 [N, H, W, 3]."""
         result = os.path.join(self._folder.name, 'result.npz')
         self._ask(images=self._put(images), outputs=list(outputs), result=result)
         with np.load(result) as values:
             return {name: values[name] for name in outputs}
 
     def seconds(self, images: np.ndarray, outputs: Sequence[str]) -> float:
-        """How long one run takes."""
+        """Measures how long one run takes."""
         return float(self._ask(images=self._put(images), outputs=list(outputs), result=None)['seconds'])
 
     def close(self) -> None:

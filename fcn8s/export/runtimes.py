@@ -10,7 +10,7 @@ from fcn8s.saving.descriptions import DESCRIPTION_FILE
 
 
 def read_export(directory: str) -> Dict[str, Any]:
-    """What `fcn8s.json` says of an export: its format, precision and size; loads no TensorFlow.
+    """Reads what `fcn8s.json` says of an export: its format, precision and size; loads no TensorFlow.
 
     Raises ValueError where the directory is no export or the file is damaged.
     """
@@ -39,7 +39,7 @@ def _is_sound(export: Any) -> bool:
 
 
 def open_runtime(directory: str, export: Dict[str, Any], with_cache: bool = True) -> Any:
-    """The `Runtime` of the export's format, of which `run(images, outputs)` gives the outputs by name.
+    """Opens the `Runtime` of the export's format, of which `run(images, outputs)` gives the outputs by name.
 
     with_cache: let a runtime that can keep what it compiled beside the model, for the next time.
 

@@ -59,7 +59,8 @@ def samples(
     settings: ModelSettings,
     size: Optional[Tuple[int, int]],
 ) -> Samples:
-    """What to run an export on: the images of a folder, with labels where they are given, or scenes, or generated ones.
+    """Returns what to run an export on: the images of a folder, with labels where they are given, or scenes, or
+    generated ones.
 
     Raises FileNotFoundError or ValueError where there is no image, labels are missing, or the first do not fit.
     """
@@ -114,7 +115,7 @@ def _read_labels(path: str, size: Tuple[int, ...], label_space: LabelSpace) -> n
 
 
 def calibration_paths(format_name: str, precision: str, images_dir: Optional[str], count: int, seed: int) -> List[str]:
-    """The images to calibrate with, drawn from a folder without repetition; none unless the precision is int8.
+    """Returns the images to calibrate with, drawn from a folder without repetition; none unless the precision is int8.
 
     Raises ValueError or FileNotFoundError where int8 has none, or another precision has some.
     """
@@ -136,7 +137,7 @@ def calibration_paths(format_name: str, precision: str, images_dir: Optional[str
 
 
 def read_calibration(paths: Sequence[str], size: Optional[Tuple[int, int]], rules: ImageRules) -> Iterator[np.ndarray]:
-    """The images of paths, uint8 [H, W, channels], resized where there is a size."""
+    """Reads the images of paths, uint8 [H, W, channels], resized where there is a size."""
     for path in paths:
         image = read_image(path, rules=rules)
         yield image if size is None else resize_image(image, size)

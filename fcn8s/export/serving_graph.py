@@ -28,7 +28,7 @@ _DECODED_CHANNELS = (1, 3)
 
 
 def freeze(model_dir: str, bfloat16: bool = False, size: Optional[Tuple[int, int]] = None, trust: bool = False) -> Any:
-    """The GraphDef of a saved FCN-8s for prediction, with every weight in it as a constant.
+    """Returns the GraphDef of a saved FCN-8s for prediction, with every weight in it as a constant.
 
     Args:
         model_dir: a saved FCN-8s.
@@ -124,9 +124,9 @@ class ServingNetwork:
         self.close()
 
     def meta_graph(self, tags: Sequence[str]) -> Any:
-        """The MetaGraphDef with the names of an export, its variables as its only collection, and the two signatures:
-        `serving_default`, see `OUTPUTS`, and `encoded`: image files (string [N], JPEG or PNG, of one size) -> PNG files
-        of class IDs (string [N]).
+        """Returns the MetaGraphDef with the names of an export, its variables as its only collection, and the two
+        signatures: `serving_default`, see `OUTPUTS`, and `encoded`: image files (string [N], JPEG or PNG, of one size)
+        -> PNG files of class IDs (string [N]).
         """
         with self.graph.as_default():
             meta_graph = tf.train.export_meta_graph(

@@ -49,7 +49,9 @@ class Runtime:
         self._outputs = {detail['name']: detail['index'] for detail in self._interpreter.get_output_details()}
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
-        """uint8 [N, H, W, 3] -> the outputs by name, see `fcn8s.export.names.OUTPUTS`; one after the other."""
+        """Computes the outputs, by name, of uint8 [N, H, W, 3], see `fcn8s.export.names.OUTPUTS`; one after the
+        other.
+        """
         parts = [self._run_one(image, outputs) for image in images]
         return {name: np.concatenate([part[name] for part in parts]) for name in outputs}
 

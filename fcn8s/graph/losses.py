@@ -65,7 +65,7 @@ def sparse_labels(labels: tf.Tensor, ignore_id: int) -> Tuple[tf.Tensor, tf.Tens
 
 
 def mask_logits(logits: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-    """Logits in float32, replaced by constant zeros at ignored pixels.
+    """Returns the logits in float32, replaced by constant zeros at ignored pixels.
 
     Multiplying a loss by zero is not enough to ignore a pixel: its logits may overflow, and 0 x inf is NaN in the loss
     and in the gradient. Through this no value and no gradient passes.

@@ -26,7 +26,7 @@ LONGEST_NAME, MOST_LAYERS, MOST_DIMENSIONS = 200, 10000, 8
 
 
 def is_caffe(head: bytes) -> bool:
-    """Whether a file begins like a NetParameter: with its name, field 1 as bytes, of printable characters."""
+    """Tells whether a file begins like a NetParameter: with its name, field 1 as bytes, of printable characters."""
     name = head[2 : 2 + head[1]] if len(head) > 2 else b''
     return head[:1] == b'\x0a' and bool(name) and all(32 <= byte < 127 for byte in name)
 

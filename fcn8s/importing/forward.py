@@ -36,7 +36,7 @@ class Weights(NamedTuple):
 
 
 def forward(image: np.ndarray, weights: Weights) -> np.ndarray:
-    """The logits, float64 [H, W, C], of an image [H, W, 3], RGB 0 to 255."""
+    """Returns the logits, float64 [H, W, C], of an image [H, W, 3], RGB 0 to 255."""
     is_caffe = weights.alignment == 'caffe'
     features = prepare(image, weights.preprocessing)
     if is_caffe:

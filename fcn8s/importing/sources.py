@@ -49,7 +49,7 @@ TORCHFCN = Kind('torchfcn', 'caffe', True, BERKELEY_BGR, None, {21: 'voc'})
 
 
 def label_space_of(kind: Kind, num_classes: int) -> LabelSpace:
-    """The classes that a network of this kind with so many classes has; nameless where that is not known."""
+    """Returns the classes that a network of this kind with so many classes has; nameless where that is not known."""
     name = kind.label_spaces.get(num_classes)
     return LABEL_SPACES[name] if name else generic_label_space(num_classes)
 
@@ -102,7 +102,7 @@ def _kind_of(names: List[str]) -> Kind:
 
 
 def files_of(path: str) -> List[str]:
-    """The files that a network was read from."""
+    """Returns the files that a network was read from."""
     if os.path.isfile(path):
         return [path]
     folder, name = os.path.split(path)

@@ -52,7 +52,7 @@ class Layer(NamedTuple):
 
 
 def read_architecture(model: Any, image_size: Tuple[int, int] = (256, 512)) -> List[Layer]:
-    """The layers that the logits of a `fcn8s.FCN8s` are computed from, each after its inputs.
+    """Reads the layers that the logits of a `fcn8s.FCN8s` are computed from, each after its inputs.
 
     image_size: (height, width) of a blank image that is sent through the network for the shapes.
 

@@ -140,14 +140,14 @@ def _update(request: PlanRequest, counted: Sequence[_Counted]) -> OpCost:
 
 
 def format_cost(cost: Cost) -> str:
-    """The cost of a step as a line for a person."""
+    """Formats the cost of a step as a line for a person."""
     return 'cost           {:.4g} G multiply-adds a step, which moves {:.3g} GB or more'.format(
         cost.train.multiply_adds / 1e9, cost.train.bytes_moved / 1e9
     )
 
 
 def format_gpu(cost: Cost, request: PlanRequest, tflops: float, gbs: float, images_per_epoch: Optional[int]) -> str:
-    """What a device of these rates takes at least, as lines for a person.
+    """Formats what a device of these rates takes at least, as lines for a person.
 
     tflops: 10^12 floating point operations a second in the precision of the request; a multiply-add is two. gbs: 10^9
     bytes a second of its memory.

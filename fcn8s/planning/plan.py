@@ -128,7 +128,7 @@ class Plan(NamedTuple):
 
 
 def check_request(request: PlanRequest) -> PlanRequest:
-    """The request; raises ValueError naming what is out of range."""
+    """Checks the request and returns it; raises ValueError naming what is out of range."""
     check_num_classes(request.num_classes)
     layers.check_width_divisor(request.width_divisor)
     check_choice('variant', request.variant, VARIANTS)
@@ -140,7 +140,7 @@ def check_request(request: PlanRequest) -> PlanRequest:
 
 
 def encoder_layers(width_divisor: int, head: layers.Head = layers.VGG16_HEAD) -> List[Layer]:
-    """The 15 convolutions of the encoder."""
+    """Returns the 15 convolutions of the encoder."""
     shapes = layers.kernel_shapes(width_divisor, head)
     found = []
     for block, names in enumerate(layers.block_names()):
@@ -149,7 +149,7 @@ def encoder_layers(width_divisor: int, head: layers.Head = layers.VGG16_HEAD) ->
 
 
 def decoder_layers(request: PlanRequest) -> List[Layer]:
-    """Score layers and transposed convolutions, with the strides of their outputs."""
+    """Returns score layers and transposed convolutions, with the strides of their outputs."""
     shapes, classes = layers.kernel_shapes(request.width_divisor, request.head), request.num_classes
     channels = {32: shapes['fc7'][3], 16: shapes['conv4_3'][3], 8: shapes['conv3_3'][3]}
     last = VARIANTS[request.variant].final_stride
@@ -160,18 +160,18 @@ def decoder_layers(request: PlanRequest) -> List[Layer]:
 
 
 def parameter_bytes(request: PlanRequest) -> float:
-    """Bytes of all trained weights, as float32."""
+    """Counts the bytes of all trained weights, as float32."""
     return _weight_bytes(encoder_layers(request.width_divisor, request.head) + _trained_decoder_layers(request))
 
 
 def product_bytes(request: PlanRequest) -> float:
-    """Bytes of the filters whose convolutions are computed as products, as float32."""
+    """Counts the bytes of the filters whose convolutions are computed as products, as float32."""
     kernels = [FLOAT_BYTES * np.prod(layer.kernel) for layer in encoder_layers(request.width_divisor, request.head)]
     return float(sum(kernel for kernel in kernels if kernel > MAX_CONVOLUTION_BYTES))
 
 
 def warmup_state_bytes(request: PlanRequest) -> float:
-    """Bytes of the state of the steps that train the head alone, held beside that of the others; 0 without a warm-up.
+    """Counts the bytes of the state of the steps of the head alone, held beside that of the others; 0 without warm-up.
 
     Slots, and sums of gradients where batches accumulate, of fc6, fc7 and the decoder.
     """
@@ -192,7 +192,7 @@ def _weight_bytes(trained: Sequence[Layer]) -> float:
 
 
 def encoder_activation_bytes(request: PlanRequest) -> float:
-    """Bytes of the encoder's outputs that one image leaves for the backward pass, as float32.
+    """Counts the bytes of the encoder's outputs that one image leaves for the backward pass, as float32.
 
     Each convolution leaves its rectified output; each block its pooled output; fc6 and fc7 also the dropped-out one.
     """
@@ -209,12 +209,14 @@ def encoder_activation_bytes(request: PlanRequest) -> float:
 
 
 def logit_bytes(request: PlanRequest) -> float:
-    """Bytes of one image's logits, float32 [H, W, C]."""
+    """Counts the bytes of one image's logits, float32 [H, W, C]."""
     return float(FLOAT_BYTES * request.size[0] * request.size[1] * request.num_classes)
 
 
 def fixed_memory(request: PlanRequest, base_memory: float) -> float:
-    """Bytes of a training process whatever its images: TensorFlow, the graph, weights, slots, gradients."""
+    """Estimates the bytes of a training process whatever its images: TensorFlow, the graph, weights, slots,
+    gradients.
+    """
     copies = 1.0 + SLOT_COPIES[request.optimizer.name]
     if request.optimizer.accumulate_batches > 1:
         copies += FACTORS.accumulation
@@ -230,7 +232,7 @@ def fixed_memory(request: PlanRequest, base_memory: float) -> float:
 
 
 def memory_of_images(request: PlanRequest) -> float:
-    """Bytes that the images of a batch add."""
+    """Estimates the bytes that the images of a batch add."""
     per_image = (
         FACTORS.activations[request.precision] * encoder_activation_bytes(request)
         + FACTORS.logits * logit_bytes(request)
@@ -240,18 +242,18 @@ def memory_of_images(request: PlanRequest) -> float:
 
 
 def estimate_memory(request: PlanRequest, base_memory: float) -> float:
-    """Peak resident bytes of a process that trains as requested; `base_memory` from `process_memory`."""
+    """Estimates the peak resident bytes of a process that trains as requested; `base_memory` from `process_memory`."""
     return fixed_memory(request, base_memory) + memory_of_images(request)
 
 
 def largest_batch(request: PlanRequest, memory_limit: float, base_memory: float) -> int:
-    """How many images of the requested size fit a batch; 0 where not even one does."""
+    """Says how many images of the requested size fit a batch; 0 where not even one does."""
     one, two = (estimate_memory(request._replace(batch=batch), base_memory) for batch in (1, 2))
     return 1 + int((memory_limit - one) // (two - one)) if one <= memory_limit else 0
 
 
 def largest_crop(request: PlanRequest, memory_limit: float, base_memory: float) -> Optional[Tuple[int, int]]:
-    """The largest (height, width) in multiples of 32, of about the requested shape, that fits at the requested batch.
+    """Finds the largest (height, width) in multiples of 32, of about the requested shape, that fits at this batch.
 
     None where not even 32 x 32 fits.
     """
@@ -262,7 +264,9 @@ def largest_crop(request: PlanRequest, memory_limit: float, base_memory: float) 
 
 
 def process_memory() -> float:
-    """Resident bytes of this process now: with TensorFlow loaded and no network yet, what a training starts from."""
+    """Returns the resident bytes of this process: with TensorFlow loaded and no network, what a training starts
+    from.
+    """
     try:
         with open('/proc/self/statm', encoding='ascii') as statm:
             return float(statm.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
@@ -273,7 +277,7 @@ def process_memory() -> float:
 
 
 def machine_memory() -> float:
-    """Bytes of memory that this machine has, whoever uses it."""
+    """Returns the bytes of memory that this machine has, whoever uses it."""
     return float(os.sysconf('SC_PHYS_PAGES')) * os.sysconf('SC_PAGE_SIZE')
 
 
@@ -338,7 +342,7 @@ class _Probe:
 
 
 def probe_shapes(request: PlanRequest) -> List[Tuple[int, Tuple[int, int]]]:
-    """(batch, size) of the probes, growing: parts of one image, one image, the whole batch."""
+    """Returns (batch, size) of the probes, growing: parts of one image, one image, the whole batch."""
     shapes = []
     for scale in PROBE_SCALES:
         height, width = (max(min(CROP_MULTIPLE, side), int(side * scale)) for side in request.size)
@@ -352,7 +356,7 @@ def _pixels(shape: Tuple[int, Tuple[int, int]]) -> int:
 
 
 def extrapolate(pixels: Sequence[int], seconds: Sequence[float], wanted: int) -> float:
-    """Seconds of a step on `wanted` pixels from the two largest measured: a straight line, never falling.
+    """Estimates the seconds of a step on `wanted` pixels from the two largest measured: a straight line, never falling.
 
     A line, because part of a step (the update of the weights) does not depend on the images.
     """
@@ -369,7 +373,7 @@ def measure_step_seconds(
     budget: float = PROBE_SECONDS,
     measure: Optional[Callable[[int, Tuple[int, int]], float]] = None,
 ) -> float:
-    """Seconds of one optimiser step on this machine as it is loaded now, without reading data.
+    """Measures the seconds of one optimiser step on this machine as it is loaded now, without reading data.
 
     Real steps are run at growing sizes, at least two, until the planned one is reached or the next would exceed
     `budget` seconds.
@@ -406,7 +410,7 @@ def make_plan(request: PlanRequest, memory_limit: Optional[float] = None, budget
 
 
 def format_plan(plan: Plan, request: PlanRequest, images_per_epoch: Optional[int] = None) -> str:
-    """The plan as lines for a person."""
+    """Formats the plan as lines for a person."""
     height, width = request.size
     fits = plan.memory <= plan.memory_limit
     lines = [

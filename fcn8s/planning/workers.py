@@ -81,7 +81,7 @@ def epoch_steps(images_per_epoch: int, batch: int, accumulate: int = 1, workers:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit that reads best."""
+    """Writes seconds in the unit that reads best."""
     if seconds < 120:
         return '{:.3g} s'.format(seconds)
     if seconds < 7200:
@@ -90,7 +90,7 @@ def duration(seconds: float) -> str:
 
 
 def format_gain(gain: Gain, workers: int, gbit: float, images: int, epoch: Optional[Tuple[int, int]] = None) -> str:
-    """The gain as lines for a person. images: of a step of one worker. epoch: its (images, steps)."""
+    """Formats the gain as lines for a person. images: of a step of one worker. epoch: its (images, steps)."""
     most = 'more than {}'.format(MAX_WORKERS) if gain.most_workers is None else gain.most_workers
     lines = [
         '{:<14} {:.3g} s a step, of them {:.3g} s for the gradients at {:g} Gbit/s'.format(

@@ -21,7 +21,7 @@ _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def prediction_name(image_path: str) -> str:
-    """'.../berlin_000000_000019_leftImg8bit.png' -> 'berlin_000000_000019_pred_labelIds.png'.
+    """Turns '.../berlin_000000_000019_leftImg8bit.png' into 'berlin_000000_000019_pred_labelIds.png'.
 
     Raises:
         ValueError: The image has no Cityscapes name.
@@ -61,7 +61,7 @@ def check_images(image_paths: Sequence[str]) -> None:
 
 
 def label_ids_of(label_space: LabelSpace) -> Tuple[int, ...]:
-    """The labelId of each class; raises ValueError for classes that have none."""
+    """Returns the labelId of each class; raises ValueError for classes that have none."""
     if label_space.file_ids is None or not label_space.name.startswith('cityscapes'):
         raise ValueError(
             'The model predicts the classes of {!r}, which have no Cityscapes labelIds. A submission '

@@ -97,7 +97,7 @@ class Drawing:
 
 
 def draw_doubt(image: np.ndarray, doubt: np.ndarray) -> np.ndarray:
-    """The image in dark grey, and where the network doubts, over it, from violet over orange to yellow.
+    """Draws the image in dark grey, and where the network doubts, over it, from violet over orange to yellow.
 
     Args:
         image: uint8 [H, W, 3], RGB.

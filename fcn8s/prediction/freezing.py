@@ -60,11 +60,11 @@ class LargeFilter(NamedTuple):
         return [self.shape[-1], self.patch_size] if self.is_transposed else list(self.shape)
 
     def handle(self) -> Any:
-        """The variable's handle, in the current graph."""
+        """Returns the variable's handle, in the current graph."""
         return tf.raw_ops.VarHandleOp(dtype=self.dtype, shape=self.variable_shape, shared_name=self.name)
 
     def read(self) -> Any:
-        """The variable's value, in the current graph."""
+        """Reads the variable's value, in the current graph."""
         return tf.raw_ops.ReadVariableOp(resource=self.handle(), dtype=self.dtype)
 
 
@@ -93,7 +93,7 @@ def cut_network(graph_def: GraphDef, output: str, bfloat16: bool = False, with_l
 
 
 def fold_variables(network: Network, prefix: str) -> Any:
-    """The GraphDef of `network` with the weights of the checkpoint `prefix` in it, apart from the large filters'.
+    """Puts the weights of the checkpoint `prefix` into the GraphDef of `network`, apart from the large filters'.
 
     Raises ValueError where the checkpoint is unreadable or lacks a variable of the graph.
     """

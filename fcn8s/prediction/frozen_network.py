@@ -58,11 +58,11 @@ class InferenceGraph:
             self.probabilities = tf.nn.softmax(self.logits, name='probabilities')
 
     def info(self) -> Dict[str, Any]:
-        """The content of the model's `fcn8s.json`."""
+        """Returns the content of the model's `fcn8s.json`."""
         return dict(self._info)
 
     def run(self, fetches: Any, feed: Optional[Dict[Any, Any]] = None) -> Any:
-        """`session.run` of this network."""
+        """Runs `session.run` of this network."""
         return self.session.run(fetches, feed)
 
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
@@ -145,7 +145,7 @@ def open_graph_def(
 
 
 def checked_config(precision: str, base: Optional[ConfigProto]) -> Any:
-    """The `tf.ConfigProto` to predict with in a precision; raises ValueError where this machine cannot."""
+    """Returns the `tf.ConfigProto` to predict with in a precision; raises ValueError where this machine cannot."""
     if precision not in PREDICTION_PRECISIONS:
         raise ValueError(
             'precision is {!r}; predictions are computed in {}.'.format(precision, ' or '.join(PREDICTION_PRECISIONS))

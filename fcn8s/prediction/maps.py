@@ -50,7 +50,7 @@ class MapRequest(NamedTuple):
 
 
 def is_map(path: str, tile: Tuple[int, int]) -> bool:
-    """Whether an image is predicted by windows: a TIFF larger than a tile that lies on a map, or is very large.
+    """Tells whether an image is predicted by windows: a TIFF larger than a tile that lies on a map, or is very large.
 
     False without rasterio, whatever the image.
     """

@@ -20,7 +20,7 @@ _END = object()
 
 @contextlib.contextmanager
 def overlapped(source: Iterable, *stages: Callable[[Any], Any]) -> Iterator[Iterator[Any]]:
-    """A context manager: an iterator over `stages[-1](...stages[0](item))` for the items of `source`, in order.
+    """Returns a context manager: an iterator over `stages[-1](...stages[0](item))` for the items of `source`, in order.
 
     Reading the source and every stage run at the same time, at most a few items ahead of the consumer. An exception in
     any of them is raised to the consumer after the results of all earlier items. Leaving the context ends the threads;

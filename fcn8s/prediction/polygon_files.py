@@ -50,7 +50,7 @@ class PolygonFiles:
         self._described: List[Described] = []
 
     def path(self, stem: str) -> str:
-        """Where the polygons of an image go."""
+        """Says where the polygons of an image go."""
         return os.path.join(self._out_dir, COCO_FILE if self._kind == 'coco' else stem + _SUFFIXES[self._kind])
 
     def write(self, stem: str, image_path: str, class_ids: np.ndarray) -> None:

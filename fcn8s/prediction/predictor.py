@@ -92,7 +92,7 @@ class Predictor:
         self._averages = averages
 
     def untiled(self) -> 'Predictor':
-        """The same, but for images that are predicted at once. Raises ValueError where images are resized."""
+        """Returns the same, but for images that are predicted at once. Raises ValueError where images are resized."""
         if self._size is not None:
             raise ValueError(
                 'images are resized to {} x {} for the network, and a map is predicted by windows at its own scale. '
@@ -101,7 +101,7 @@ class Predictor:
         return Predictor(self._predict, self.num_classes, scales=self._scales, mirror=self._mirror)
 
     def class_ids(self, image: np.ndarray) -> np.ndarray:
-        """uint8 [H, W, 3], RGB -> uint8 [H, W]."""
+        """Predicts the class IDs, uint8 [H, W], of an image, uint8 [H, W, 3], RGB."""
         if self._keeps_size(image) and self._scales == (1.0,) and not self._mirror and self._grid(image) is None:
             return self._predict(image[np.newaxis])[0]
         class_ids = np.empty(image.shape[:2], np.uint8)
@@ -110,7 +110,7 @@ class Predictor:
         return class_ids
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """uint8 [H, W, 3], RGB -> float32 [H, W, C]."""
+        """Predicts the soft-max, float32 [H, W, C], of an image, uint8 [H, W, 3], RGB."""
         are_logits = self._interpolates_logits and not self._keeps_size(image)
         return np.concatenate([_soft_max_of(band) if are_logits else band for _, band in self._bands(image)])
 

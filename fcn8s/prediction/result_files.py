@@ -128,7 +128,7 @@ class ResultFiles:
         self._suffixes['ids'] = _ID_SUFFIXES[ids]
 
     def path(self, stem: str, kind: str) -> str:
-        """Where a result goes."""
+        """Says where a result goes."""
         return os.path.join(self.out_dir, stem + self._suffixes[kind])
 
     def check_inputs(self, jobs: Iterable[Job]) -> None:
@@ -151,8 +151,8 @@ class ResultFiles:
                     )
 
     def predict(self, predictor: Any, image: np.ndarray) -> Dict[str, np.ndarray]:
-        """What `write` needs: 'class_ids' uint8 [H, W]; 'softmax' float32 [H, W, C] where it is to be written; 'doubt'
-        of a `fcn8s.prediction.sampling.SampledPredictor`, which the kinds of doubt need.
+        """Predicts what `write` needs: 'class_ids' uint8 [H, W]; 'softmax' float32 [H, W, C] where it is to be written;
+        'doubt' of a `fcn8s.prediction.sampling.SampledPredictor`, which the kinds of doubt need.
         """
         if self._kinds & set(DOUBT_KINDS):
             probabilities, doubt = predictor.samples(image)
@@ -200,7 +200,7 @@ class ResultFiles:
 
 
 def id_map(label_space: LabelSpace, ids: str) -> np.ndarray:
-    """The map from class IDs to the IDs that are written, uint8 [256]; see `ResultFiles`.
+    """Returns the map from class IDs to the IDs that are written, uint8 [256]; see `ResultFiles`.
 
     Raises ValueError where the label space has no such IDs.
     """

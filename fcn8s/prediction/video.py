@@ -86,7 +86,7 @@ class SmoothedPredictor:
         self._last: Optional[Tuple[np.ndarray, np.ndarray]] = None
 
     def class_ids(self, image: np.ndarray) -> np.ndarray:
-        """uint8 [H, W, 3], the next frame -> uint8 [H, W]."""
+        """Predicts the class IDs, uint8 [H, W], of the next frame, uint8 [H, W, 3]."""
         if self._smoothing:
             return np.argmax(self._probabilities(image), axis=-1).astype(np.uint8)
         if self._last is None or not np.array_equal(self._last[0], image):
@@ -94,7 +94,7 @@ class SmoothedPredictor:
         return self._last[1]
 
     def with_doubt(self, image: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """The same, and 1 minus the largest soft-max value, float32 [H, W]."""
+        """Returns the same, and 1 minus the largest soft-max value, float32 [H, W]."""
         probabilities = self._probabilities(image)
         confidences = at_temperature(probabilities, self._temperature).max(axis=-1)
         return np.argmax(probabilities, axis=-1).astype(np.uint8), 1 - confidences
@@ -141,7 +141,7 @@ class View:
         return Seen(*self._smoothed.with_doubt(image)) if self._with_doubt else Seen(self._smoothed.class_ids(image))
 
     def draw(self, image: np.ndarray, prediction: Seen) -> np.ndarray:
-        """The picture of a frame."""
+        """Draws the picture of a frame."""
         picture = self._draw(image, *prediction)
         if self._caption:
             picture = picture.copy()

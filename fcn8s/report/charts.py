@@ -83,7 +83,9 @@ def line_chart(
     x_limits: Optional[Limits] = None,
     y_limits: Optional[Limits] = None,
 ) -> Optional[Chart]:
-    """A chart of all curves that have a point; None where none has. Limits that are not given hold every point."""
+    """Returns a chart of all curves that have a point; None where none has. Limits that are not given hold every
+    point.
+    """
     shown = [curve._replace(points=_known(curve.points)) for curve in curves]
     shown = [curve for curve in shown if curve.points]
     if not shown:

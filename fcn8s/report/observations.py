@@ -85,8 +85,8 @@ def _cells(confusion_matrix: np.ndarray, label_space: LabelSpace) -> List[Cell]:
 
 
 def risk_against_coverage(counts: np.ndarray, correct: np.ndarray) -> List[Tuple[float, float]]:
-    """(coverage, risk) points: the share of the pixels that are kept when the least confident are given up, and the
-    share of the kept ones that are wrong (El-Yaniv, Wiener, JMLR 2010).
+    """Returns (coverage, risk) points: the share of the pixels that are kept when the least confident are given up, and
+    the share of the kept ones that are wrong (El-Yaniv, Wiener, JMLR 2010).
 
     Args:
         counts, correct: Pixels per bin of confidence, lowest first, and those of them that are right; integers [K].

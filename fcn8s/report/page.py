@@ -77,7 +77,7 @@ def page_context(
     resamples: int = 2000,
     palette: str = 'dataset',
 ) -> Dict[str, Any]:
-    """All that the template needs, by name."""
+    """Returns all that the template needs, by name."""
     evaluated, against = [part and part._replace(label_space=_named(part.label_space)) for part in (evaluated, against)]
     context: Dict[str, Any] = {
         'title': title,
@@ -158,7 +158,7 @@ def training_charts(records: Sequence[Dict[str, Any]]) -> List[Chart]:
 
 
 def last_classes(recorded: Recorded, palette: str = 'dataset') -> Optional[Dict[str, Any]]:
-    """The classes' scores in the last evaluation of a training; None without any."""
+    """Returns the classes' scores in the last evaluation of a training; None without any."""
     evaluated = [record for record in recorded.records if record.get('evaluation')]
     if not evaluated:
         return None
@@ -181,7 +181,7 @@ def last_classes(recorded: Recorded, palette: str = 'dataset') -> Optional[Dict[
 
 
 def css_color(color: Any) -> str:
-    """'#rrggbb' for three whole numbers from 0 to 255. Files of others may hold anything: that is grey."""
+    """Writes '#rrggbb' for three whole numbers from 0 to 255. Files of others may hold anything: that is grey."""
     try:
         channels = [int(channel) for channel in color]
     except (TypeError, ValueError):
@@ -239,7 +239,7 @@ def _scored_classes(space: LabelSpace) -> List[int]:
 
 
 def evaluation_charts(evaluated: Evaluated) -> List[Chart]:
-    """Reliability, risk against coverage, IoU by size of objects and by distance to a boundary."""
+    """Draws reliability, risk against coverage, IoU by size of objects and by distance to a boundary."""
     seen, scores = evaluated.observations, evaluated.evaluation.scores
     void = evaluated.label_space.void_class_ids
     curves = [Curve('perfect', GREEN, [(0.0, 0.0), (1.0, 1.0)])]
@@ -313,7 +313,7 @@ def _against_context(evaluated: Evaluated, against: Evaluated, resamples: int) -
 
 
 def browser_data(evaluated: Evaluated, against: Optional[Evaluated] = None) -> Dict[str, Any]:
-    """Images, galleries and the confusion matrix, as JSON; pictures as base64, the most wanted first while they fit."""
+    """Writes images, galleries and the confusion matrix as JSON; pictures as base64, the most wanted that fit."""
     space, rows = evaluated.label_space, evaluated.evaluation.rows
     galleries = _galleries(evaluated)
     cells = _largest_cells(evaluated.observations)
@@ -422,8 +422,8 @@ def _changed(rows: Sequence[Any], others: Sequence[Any]) -> Dict[str, List[int]]
 def encoded_pictures(
     wanted: Iterable[int], seen: Observations, other: Optional[Observations] = None, limit: int = MAX_PICTURE_BYTES
 ) -> Dict[str, List[str]]:
-    """Image number -> its pictures in base64 (image, truth, prediction, error, and the other model's prediction), in
-    the order in which they are wanted, until `limit` bytes."""
+    """Returns image number -> its pictures in base64 (image, truth, prediction, error, and the other model's
+    prediction), in the order in which they are wanted, until `limit` bytes."""
     encoded: Dict[str, List[str]] = {}
     left = limit
     for number in dict.fromkeys(wanted):

@@ -29,7 +29,7 @@ class Pictures(NamedTuple):
 
 
 def make_pictures(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, label_space: LabelSpace) -> Pictures:
-    """The four pictures of one image.
+    """Makes the four pictures of one image.
 
     Args:
         image: uint8 [h, w, channels], RGB first; may have another size than labels and prediction.

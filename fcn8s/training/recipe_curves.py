@@ -71,7 +71,7 @@ def lay_over(recipe: Recipe, settings: Dict[str, Any], defaults: Dict[str, Any])
 
 
 def evaluated_epochs(epochs: int, every: int) -> List[int]:
-    """The epochs, from 1, after which a training is evaluated: every so many, and the last."""
+    """Returns the epochs, from 1, after which a training is evaluated: every so many, and the last."""
     return sorted(set(range(every, epochs + 1, every)) | {epochs})
 
 

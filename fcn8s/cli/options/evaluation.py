@@ -111,7 +111,7 @@ def check_data(args: argparse.Namespace) -> None:
 
 
 def evaluated_in_training(options: Dict[str, Any]) -> Dict[str, Any]:
-    """The flags of what a training evaluated on: data, layout, split, only; or images, labels, only; else none.
+    """Returns the flags of what a training evaluated on: data, layout, split, only; or images, labels, only; else none.
 
     options: those of `fcn8s train`.
     """
@@ -128,7 +128,9 @@ def evaluated_in_training(options: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def find_subjects(args: argparse.Namespace) -> Tuple[Subject, Optional[Subject]]:
-    """What is evaluated, and what it is compared with. Whatever is wrong with either shows before the first pass."""
+    """Finds what is evaluated, and what it is compared with. Whatever is wrong with either shows before the first
+    pass.
+    """
     check_models(args)
     subject = _subject(args, models_of(args))
     if args.against is None:
@@ -168,7 +170,7 @@ def _check_comparable(args: argparse.Namespace, label_space: Any, other: Any) ->
 
 
 def image_names(data: Any) -> List[str]:
-    """The images' paths below the dataset, in the order of the evaluation."""
+    """Returns the images' paths below the dataset, in the order of the evaluation."""
     return [os.path.relpath(pair.image, data.root_dir) for pair in data.pairs]
 
 
@@ -186,7 +188,10 @@ def check_can_write(flag: str, path: str, example: str) -> None:
 def evaluate_subject(
     args: argparse.Namespace, subject: Subject, observer: Optional[Any] = None
 ) -> Tuple[Any, Dict[str, Any]]:
-    """An `Evaluation`, and what it was made of. observer: as of `fcn8s.evaluation.evaluate.evaluate_model`."""
+    """Evaluates a subject; returns an `Evaluation`, and what it was made of.
+
+    observer: as of `fcn8s.evaluation.evaluate.evaluate_model`.
+    """
     from tqdm import tqdm
 
     size, data, share = subject.input_size, subject.data, share_of(args)
@@ -241,7 +246,7 @@ def _score(args: argparse.Namespace, model: Any, predictor: Optional[Any], batch
 
 
 def evaluate_subjects(args: argparse.Namespace, subjects: Sequence[Subject]) -> Iterator[Tuple[Any, Dict[str, Any]]]:
-    """The same of several subjects, one by one, or dealt out to as many processes as the flags say."""
+    """Evaluates several subjects, one by one, or dealt out to as many processes as the flags say."""
     if is_sharer(args):
         yield from _share_out(args, subjects)
         return

@@ -40,7 +40,7 @@ def add_image_arguments(group: Any, default: str = '', besides: str = '') -> Non
 
 
 def image_rules(args: argparse.Namespace, base: Any) -> Any:
-    """The rules `base` with what the flags say instead.
+    """Returns the rules `base` with what the flags say instead.
 
     Raises:
         ValueError: A flag is wrong, or does not fit the channels of `base`.
@@ -58,7 +58,7 @@ def image_rules(args: argparse.Namespace, base: Any) -> Any:
 
 
 def image_words(args: argparse.Namespace) -> List[str]:
-    """The flags as they were typed, for another command."""
+    """Returns the flags as they were typed, for another command."""
     words: List[str] = []
     for name, value in (('--bands', args.bands), ('--window', args.window)):
         words += [] if value is None else [name] + [str(number) for number in value]
@@ -66,7 +66,7 @@ def image_words(args: argparse.Namespace) -> List[str]:
 
 
 def rules_to_begin_with(encoder: Optional[str], model: Optional[str]) -> Any:
-    """The rules of the network that a training begins with: of a model, or the channels of an encoder."""
+    """Returns the rules of the network that a training begins with: of a model, or the channels of an encoder."""
     from helpers.image_rules import ImageRules
 
     if model is not None:

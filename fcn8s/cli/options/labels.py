@@ -21,7 +21,7 @@ def add_label_arguments(group: Any) -> None:
 
 
 def add_reading_arguments(group: Any) -> None:
-    """Those of them that a network, which knows its classes and their colours, leaves open."""
+    """Adds those of them that a network, which knows its classes and their colours, leaves open."""
     group.add_argument(
         '--id-map', metavar='V:ID,...', help='what values in labels become class IDs, for example 0:0,255:1'
     )
@@ -39,14 +39,14 @@ def add_reading_arguments(group: Any) -> None:
 
 
 def tolerance(text: str) -> int:
-    """The argument of --color-tolerance: a whole number from 0 to 255."""
+    """Parses the argument of --color-tolerance: a whole number from 0 to 255."""
     if not text.isdigit() or int(text) > MAX_TOLERANCE:
         raise argparse.ArgumentTypeError('{!r} came; it has to be a whole number from 0 to 255'.format(text))
     return int(text)
 
 
 def parse_id_map(text: str) -> Dict[int, int]:
-    """The map that --id-map spells. Raises ValueError."""
+    """Parses the map that --id-map spells. Raises ValueError."""
     pairs = [part.split(':') for part in text.replace(' ', '').split(',') if part]
     is_legal = all(len(pair) == 2 and all(n.isdigit() and int(n) <= 65535 for n in pair) for pair in pairs)
     if not pairs or not is_legal or len({int(pair[0]) for pair in pairs}) < len(pairs):
@@ -58,7 +58,10 @@ def parse_id_map(text: str) -> Dict[int, int]:
 
 
 def legend_of(options: Any) -> Optional[Any]:
-    """The `Legend` that --colors or --class-names give; None without them. Raises ValueError and FileNotFoundError."""
+    """Returns the `Legend` that --colors or --class-names give; None without them.
+
+    Raises ValueError and FileNotFoundError.
+    """
     if options.colors is None and options.class_names is None:
         return None
     from data_generator.files.legends import Legend, read_legend
@@ -81,7 +84,7 @@ def _names(text: str) -> List[str]:
 
 
 def dataset_options(options: Any, num_classes: Optional[int]) -> Dict[str, Any]:
-    """The keywords of `BatchGenerator` that follow. Raises ValueError and FileNotFoundError.
+    """Returns the keywords of `BatchGenerator` that follow. Raises ValueError and FileNotFoundError.
 
     num_classes: As the user gave it, or None.
     """
@@ -106,14 +109,14 @@ def dataset_options(options: Any, num_classes: Optional[int]) -> Dict[str, Any]:
 
 
 def as_trained(command: Dict[str, Any]) -> Dict[str, Any]:
-    """The options of a run, and of one of version 1.0 what it did: to ignore 255 whatever else labels held."""
+    """Returns the options of a run, and of one of version 1.0 what it did: to ignore 255 whatever else labels held."""
     if command.get('images') is None or 'id_map' in command or command.get('ignore_id') is not None:
         return command
     return dict(command, ignore_id=255)
 
 
 def read_as_trained(args: Any, path: str) -> Dict[str, Any]:
-    """The keywords of `BatchGenerator` by which labels are read as those that the run at `path` was trained on.
+    """Returns the keywords of `BatchGenerator` by which labels are read as those that the run at `path` was trained on.
 
     What was typed wins. A saved model does not say how labels were read, so the labels themselves have to.
     """

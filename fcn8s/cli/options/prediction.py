@@ -11,7 +11,7 @@ from helpers.label_spaces import PALETTES
 
 
 def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
-    """How the network predicts."""
+    """Adds the flags of how the network predicts."""
     group = parser.add_argument_group(
         'prediction',
         'A run that was evaluated on resized images (--size of fcn8s train) is predicted at that size, as fcn8s '
@@ -53,7 +53,7 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_engine_arguments(group: Any) -> None:
-    """What computes, and in which numbers."""
+    """Adds the flags of what computes, and in which numbers."""
     group.add_argument(
         '--engine',
         metavar='E',
@@ -67,7 +67,7 @@ def add_engine_arguments(group: Any) -> None:
 
 
 def add_also_argument(parser: argparse.ArgumentParser) -> None:
-    """--also, where further models cannot stand beside MODEL."""
+    """Adds --also, where further models cannot stand beside MODEL."""
     parser.add_argument(
         '--also',
         action='append',
@@ -155,14 +155,14 @@ def add_trust_argument(group: Any) -> None:
 
 
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
-    """How image files become what the network takes."""
+    """Adds the flags of how image files become what the network takes."""
     add_image_arguments(
         parser.add_argument_group('images', 'Images are read as in training, unless said otherwise.'), 'as in training'
     )
 
 
 def add_drawing_arguments(parser: argparse.ArgumentParser) -> Any:
-    """How an overlay looks; returns the group, to be added to."""
+    """Adds the flags of how an overlay looks; returns the group, to be added to."""
     group = parser.add_argument_group('drawing')
     group.add_argument(
         '--alpha',
@@ -202,7 +202,7 @@ def add_palette_argument(group: Any) -> None:
 
 
 def add_sampling_arguments(group: Any) -> None:
-    """Samples of dropout."""
+    """Adds the flags of samples of dropout."""
     group.add_argument(
         '--samples',
         type=int,
@@ -214,7 +214,7 @@ def add_sampling_arguments(group: Any) -> None:
 
 
 def add_temperature_argument(group: Any, what: str) -> None:
-    """--temperature; what: it is of, as the help says it."""
+    """Adds --temperature; what: it is of, as the help says it."""
     group.add_argument(
         '--temperature',
         type=float,
@@ -242,7 +242,7 @@ def check_temperature_argument(args: argparse.Namespace, has_effect: bool, remed
 
 
 def temperature_of(args: argparse.Namespace) -> float:
-    """The temperature that the flags ask for, 1 without one."""
+    """Returns the temperature that the flags ask for, 1 without one."""
     temperature = getattr(args, 'temperature', None)
     return 1.0 if temperature is None else temperature
 
@@ -268,7 +268,7 @@ def check_sampling_arguments(args: argparse.Namespace) -> None:
 
 
 def keep_prob_of(path: str) -> float:
-    """What the run at `path` kept in dropout; that of VGG-16 where the path is a model of unknown training."""
+    """Says what the run at `path` kept in dropout; that of VGG-16 where the path is a model of unknown training."""
     from fcn8s.prediction.sampling import KEEP_PROB
     from fcn8s.saving import runs
 
@@ -279,7 +279,10 @@ def keep_prob_of(path: str) -> float:
 
 
 def sampled_predictor(args: argparse.Namespace, path: str, model: Any, **options: Any) -> Any:
-    """The `SampledPredictor` that the flags ask for. path: run or model, as it was typed. options: of `Predictor`."""
+    """Returns the `SampledPredictor` that the flags ask for.
+
+    path: run or model, as it was typed. options: of `Predictor`.
+    """
     from fcn8s.prediction.frozen_network import InferenceGraph
     from fcn8s.prediction.sampling import SampledPredictor, Sampler
 
@@ -300,7 +303,7 @@ def check_overlap(args: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def open_predictor(args: argparse.Namespace) -> Iterator[Tuple[Any, Any]]:
-    """The model and the `fcn8s.prediction.predictor.Predictor` that the flags ask for.
+    """Opens the model and the `fcn8s.prediction.predictor.Predictor` that the flags ask for.
 
     Several models have gone through `check_models` before.
     """
@@ -317,7 +320,10 @@ def open_predictor(args: argparse.Namespace) -> Iterator[Tuple[Any, Any]]:
 
 
 def predictor_options(args: argparse.Namespace) -> Dict[str, Any]:
-    """The keywords of `Predictor` that the flags ask for. Prints how images get to the network, as `_network_size`."""
+    """Returns the keywords of `Predictor` that the flags ask for.
+
+    Prints how images get to the network, as `_network_size`.
+    """
     from fcn8s.prediction.predictor import DEFAULT_OVERLAP, check_room
 
     size = _network_size(args)

@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterable
 
 
 def rules(parser: argparse.ArgumentParser) -> Dict[str, argparse.Action]:
-    """Option -> what the command line knows about it."""
+    """Returns option -> what the command line knows about it."""
     return {action.dest: action for action in parser._actions}
 
 
@@ -38,7 +38,7 @@ def check(options: Any, permitted: Dict[str, argparse.Action], where: str) -> No
 
 
 def with_threads(options: Any) -> Any:
-    """The options under the names of today: threads that read were called workers in version 1.0."""
+    """Returns the options under the names of today: threads that read were called workers in version 1.0."""
     if not isinstance(options, dict) or 'workers' not in options or 'threads' in options:
         return options
     renamed = {name: value for name, value in options.items() if name != 'workers'}

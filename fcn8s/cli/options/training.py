@@ -142,7 +142,7 @@ def add_augmentation_arguments(group: Any) -> None:
 
 
 def augmentations(options: argparse.Namespace) -> Dict[str, Any]:
-    """The augmentations that were asked for, by their names in `BatchGenerator.generate`."""
+    """Returns the augmentations that were asked for, by their names in `BatchGenerator.generate`."""
     given = {name: getattr(options, flag.get('dest', name)) for name, flag in AUGMENTATION_FLAGS.items()}
     if given['translate'] is not None:
         *pixels, probability = given['translate']
@@ -177,7 +177,7 @@ def add_network_arguments(group: Any) -> None:
 
 
 def add_training_arguments(group: Any) -> None:
-    """How the network is trained, evaluated and saved."""
+    """Adds the flags of how the network is trained, evaluated and saved."""
     _add_step_arguments(group)
     add_head_warmup_argument(group)
     _add_evaluation_arguments(group)
@@ -280,7 +280,7 @@ def _add_evaluation_arguments(group: Any) -> None:
 
 
 def add_cluster_arguments(group: Any) -> None:
-    """Several processes that train one network."""
+    """Adds the flags of several processes that train one network."""
     group.add_argument(
         '--workers',
         type=count,
@@ -307,7 +307,7 @@ def add_cluster_arguments(group: Any) -> None:
 
 
 def resolve(typed: Dict[str, Any], defaults: Dict[str, Any], writes: bool = True) -> argparse.Namespace:
-    """All options of a training. Raises ValueError and FileNotFoundError for what does not go together.
+    """Returns all options of a training. Raises ValueError and FileNotFoundError for what does not go together.
 
     typed: the options that were typed; they win over the recipe, and the recipe wins over the defaults. --resume takes
         the options of the run instead.
@@ -330,7 +330,7 @@ def resolve(typed: Dict[str, Any], defaults: Dict[str, Any], writes: bool = True
 
 
 def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespace:
-    """The same for steps that leave no run."""
+    """Returns the same for steps that leave no run."""
     recipe = recipe_arguments(typed['recipe'], defaults) if 'recipe' in typed else {}
     given = dict(recipe, **typed)
     _check_data(given)
@@ -374,7 +374,7 @@ def _remove_empty(directory: str) -> None:
 
 
 def storable(options: argparse.Namespace) -> Dict[str, Any]:
-    """The options as config.json keeps them, with absolute paths, so that --resume works from anywhere."""
+    """Returns the options as config.json keeps them, with absolute paths, so that --resume works from anywhere."""
     stored = {name: value for name, value in vars(options).items() if name not in _NOT_STORED}
     for name in _PATHS:
         if stored[name] is not None:
@@ -403,7 +403,7 @@ def refuse_workers_of_one(typed: Dict[str, Any]) -> None:
 
 
 def without_validation(options: argparse.Namespace) -> argparse.Namespace:
-    """The options of a training that is not evaluated, so that nothing is opened but what it trains on."""
+    """Returns the options of a training that is not evaluated, so that nothing is opened but what it trains on."""
     changed = dict(val_split='', val_images=None, val_labels=None, ema=None, swa=None, head_warmup=0)
     return argparse.Namespace(**dict(vars(options), **changed))
 
@@ -418,7 +418,7 @@ def _rules() -> Dict[str, argparse.Action]:
 
 
 def recipe_arguments(name: str, defaults: Dict[str, Any]) -> Dict[str, Any]:
-    """The options that a recipe names. Raises ValueError for one that `fcn8s train` does not take."""
+    """Returns the options that a recipe names. Raises ValueError for one that `fcn8s train` does not take."""
     from fcn8s.training import recipes
 
     arguments = stored.with_threads(recipes.read_recipe(name).arguments)

@@ -7,7 +7,7 @@ from typing import Any, Iterator, Optional
 
 
 def add_threads_argument(group: Any, what: str) -> None:
-    """--threads; what: they do, as the help says it."""
+    """Adds --threads; what: they do, as the help says it."""
     group.add_argument('--threads', type=int, default=2, metavar='N', help='{} (default: 2)'.format(what))
 
 
@@ -18,7 +18,7 @@ def check_threads(threads: int) -> None:
 
 
 def add_sharing_arguments(group: Any) -> None:
-    """--workers of a command whose images are dealt out, and --share, which its workers are started with."""
+    """Adds --workers of a command whose images are dealt out, and --share, which its workers are started with."""
     group.add_argument(
         '--workers',
         type=int,
@@ -59,6 +59,6 @@ def model_path(args: argparse.Namespace, path: str) -> str:
 
 @contextlib.contextmanager
 def silent_output() -> Iterator[None]:
-    """While open, what is printed goes nowhere: the process that deals the work out prints it, once."""
+    """Drops what is printed while it is open: the process that deals the work out prints it, once."""
     with open(os.devnull, 'w') as nowhere, contextlib.redirect_stdout(nowhere):
         yield

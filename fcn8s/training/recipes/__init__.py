@@ -25,12 +25,12 @@ class Recipe(NamedTuple):
 
 
 def recipe_names() -> List[str]:
-    """The recipes that ship with the library."""
+    """Returns the recipes that ship with the library."""
     return sorted(name[: -len('.json')] for name in os.listdir(HERE) if name.endswith('.json'))
 
 
 def read_recipe(name: str) -> Recipe:
-    """A shipped recipe by name, or one of your own by path.
+    """Reads a shipped recipe by name, or one of your own by path.
 
     Raises FileNotFoundError for neither, ValueError for a file that is no recipe.
     """
@@ -94,7 +94,7 @@ def _is_number(value: Any) -> bool:
 
 
 def format_recipes() -> str:
-    """What `fcn8s train --list-recipes` prints."""
+    """Formats what `fcn8s train --list-recipes` prints."""
     return '\n\n'.join(_format(read_recipe(name)) for name in recipe_names())
 
 

@@ -51,7 +51,7 @@ def assemble(
 
 
 def num_values(shape: Shape) -> int:
-    """The product of the lengths; a whole number however large."""
+    """Returns the product of the lengths; a whole number however large."""
     count = 1
     for length in shape:
         count *= int(length)
@@ -178,7 +178,7 @@ def _to_matrix(weights: Weights, layout: Layout) -> Weights:
 def paired_names(
     kernel: str, biases: str, layer_names: Optional[Mapping[str, str]] = None
 ) -> Dict[str, Tuple[str, str]]:
-    """Layer -> names in the file from two templates, such as `'{}_W'` and `'{}_b'`.
+    """Returns layer -> names in the file from two templates, such as `'{}_W'` and `'{}_b'`.
 
     layer_names: layer -> what the file calls it, where that differs.
     """

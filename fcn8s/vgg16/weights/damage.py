@@ -30,7 +30,7 @@ _LONGEST_LINE = 1 << 16
 
 
 def damaged(path: str, error: Any) -> ValueError:
-    """The error to raise where a weights file is damaged or truncated."""
+    """Returns the error to raise where a weights file is damaged or truncated."""
     return ValueError('{} is damaged or truncated: {}. Copy or download it again.'.format(path, str(error).rstrip('.')))
 
 

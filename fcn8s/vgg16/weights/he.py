@@ -10,7 +10,7 @@ from fcn8s.vgg16.weights.source import UNIT_VARIANCE_BGR, Source, Weights
 
 
 def he_normal(name: str, shape: Tuple[int, ...], seed: int) -> Weights:
-    """A kernel float32 of N(0, 2 / fan_in) and zero biases, a pure function of (seed, name, shape).
+    """Returns a kernel float32 of N(0, 2 / fan_in) and zero biases, a pure function of (seed, name, shape).
 
     shape: `(..., in, out)`; fan_in is the product of all but the last.
     """
@@ -21,7 +21,7 @@ def he_normal(name: str, shape: Tuple[int, ...], seed: int) -> Weights:
 
 
 def random_source(width_divisor: int, seed: int) -> Source:
-    """An untrained VGG-16; as in every source without them, fc6 and fc7 are left to `with_encoder_dense`."""
+    """Returns an untrained VGG-16; as in every source without them, fc6 and fc7 are left to `with_encoder_dense`."""
     convolutions = {
         name: he_normal(name, shape, seed) for name, shape in layers.convolution_shapes(width_divisor).items()
     }
@@ -29,7 +29,7 @@ def random_source(width_divisor: int, seed: int) -> Source:
 
 
 def with_encoder_dense(source: Source, seed: int) -> Source:
-    """The source with fc6 and fc7 drawn where it has none."""
+    """Returns the source with fc6 and fc7 drawn where it has none."""
     if source.dense:
         return source
     shapes = layers.dense_shapes(source.width_divisor, source.head)

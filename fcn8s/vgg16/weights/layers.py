@@ -58,7 +58,7 @@ def check_width_divisor(width_divisor: int) -> None:
 
 
 def refined_head(head: Head, dilation: int = 1, norm: Optional[str] = None) -> Head:
-    """The head with a dilation and a normalisation. Raises ValueError for what does not exist."""
+    """Returns the head with a dilation and a normalisation. Raises ValueError for what does not exist."""
     widest = (FC6_SIZE - 1) // (head.size - 1) if head.size > 1 else 1
     if isinstance(dilation, bool) or not isinstance(dilation, int) or not 1 <= dilation <= widest:
         raise ValueError(
@@ -93,7 +93,7 @@ def parse_head(text: str, width_divisor: int = 1) -> Head:
 
 
 def block_names() -> Tuple[Tuple[str, ...], ...]:
-    """The convolutions block by block: `(('conv1_1', 'conv1_2'), ('conv2_1', ...), ...)`."""
+    """Returns the convolutions block by block: `(('conv1_1', 'conv1_2'), ('conv2_1', ...), ...)`."""
     return tuple(
         tuple('conv{}_{}'.format(block, index) for index in range(1, len(widths) + 1))
         for block, widths in enumerate(BLOCKS, start=1)
@@ -101,7 +101,7 @@ def block_names() -> Tuple[Tuple[str, ...], ...]:
 
 
 def convolution_shapes(width_divisor: int = 1) -> Dict[str, Tuple[int, int, int, int]]:
-    """Kernel shape `(height, width, in, out)` of each convolution, in the order of the network."""
+    """Returns the kernel shape `(height, width, in, out)` of each convolution, in the order of the network."""
     shapes = {}
     channels = 3
     widths = [width // width_divisor for block in BLOCKS for width in block]
@@ -112,7 +112,7 @@ def convolution_shapes(width_divisor: int = 1) -> Dict[str, Tuple[int, int, int,
 
 
 def kernel_shapes(width_divisor: int = 1, head: Head = VGG16_HEAD) -> Dict[str, Tuple[int, int, int, int]]:
-    """Kernel shape `(height, width, in, out)` of each layer of the encoder, fc6 and fc7 as convolutions."""
+    """Returns the kernel shape `(height, width, in, out)` of each layer of the encoder, fc6 and fc7 as convolutions."""
     shapes = convolution_shapes(width_divisor)
     dense_width = head.width // width_divisor
     shapes['fc6'] = (head.size, head.size, BLOCKS[-1][-1] // width_divisor, dense_width)
@@ -121,12 +121,12 @@ def kernel_shapes(width_divisor: int = 1, head: Head = VGG16_HEAD) -> Dict[str, 
 
 
 def dense_shapes(width_divisor: int = 1, head: Head = VGG16_HEAD) -> Dict[str, Tuple[int, int]]:
-    """Weight shape `(inputs, outputs)` of each dense layer; fc8 has a variable number of outputs, here ImageNet's."""
+    """Returns the weight shape `(inputs, outputs)` of each dense layer; of fc8 with the outputs of ImageNet."""
     width = head.width // width_divisor
     inputs = head.size * head.size * BLOCKS[-1][-1] // width_divisor
     return {'fc6': (inputs, width), 'fc7': (width, width), 'fc8': (width, NUM_IMAGENET_CLASSES)}
 
 
 def kernel_variable(layer: str) -> str:
-    """The name of a layer's kernel in published encoders: `conv1_1/filter`, but `fc6/weights`."""
+    """Returns the name of a layer's kernel in published encoders: `conv1_1/filter`, but `fc6/weights`."""
     return layer + ('/weights' if layer in ENCODER_DENSE else '/filter')

@@ -59,7 +59,7 @@ def read_source(weights: str, width_divisor: int = 1, seed: int = 0, trust: bool
 
 
 def recognise(path: str) -> Tuple[str, str]:
-    """The kind of a file, directory or checkpoint prefix (a key of READERS), and the path to give to its reader.
+    """Recognises a file, directory or checkpoint prefix: its kind (a key of READERS), and the path for its reader.
 
     Raises FileNotFoundError where there is nothing, ValueError where the content is of no known kind.
     """
