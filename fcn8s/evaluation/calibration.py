@@ -126,6 +126,12 @@ class TemperatureFit:
         self._number += self._step
 
 
+def shown_temperature(temperature: float) -> str:
+    """Returns a fitted temperature as text, which says where it is at an end of what was tried."""
+    beyond = {TEMPERATURES[0]: ' or less', TEMPERATURES[-1]: ' or more'}
+    return '{:.2f}{}'.format(temperature, beyond.get(temperature, ''))
+
+
 def summarize_temperature(halves: Sequence[TemperatureSums]) -> Dict[str, float]:
     """Returns the temperature that fits, and the calibration error that it leaves.
 

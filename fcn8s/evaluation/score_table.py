@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from fcn8s.evaluation.bootstrap import Interval
+from fcn8s.evaluation.calibration import shown_temperature
 from fcn8s.evaluation.scores import METRICS
 from helpers.label_spaces import LabelSpace
 from helpers.tables import align_columns
@@ -166,7 +167,7 @@ def _calibration_lines(scores: Dict[str, Any]) -> List[str]:
                 'the same, at a temperature that was fitted to the other half of the images',
                 _percent(scores['cross_fitted_calibration_error']),
             ],
-            ['temperature that fits all of them (--temperature)', '{:.2f}'.format(temperature)],
+            ['temperature that fits all of them (--temperature)', shown_temperature(temperature)],
         ]
     return align_columns(rows)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from fcn8s.evaluation.bootstrap import Intervals, score_intervals
 from fcn8s.evaluation.boundaries import DISTANCE_LIMITS
+from fcn8s.evaluation.calibration import shown_temperature
 from fcn8s.evaluation.evaluate import Evaluation
 from fcn8s.evaluation.label_doubts import rank_doubts
 from fcn8s.evaluation.objects import SIZE_NAMES
@@ -203,7 +204,7 @@ def _evaluated_context(evaluated: Evaluated, resamples: int) -> Dict[str, Any]:
         ],
         'classes': _class_rows(evaluated, score_intervals(counts, intersection_over_union, num_resamples=resamples)),
         'calibration_error': _number(evaluated.evaluation.scores.get('expected_calibration_error', math.nan)),
-        'temperature': _number(evaluated.evaluation.scores.get('fitted_temperature', math.nan)),
+        'temperature': shown_temperature(evaluated.evaluation.scores.get('fitted_temperature', math.nan)),
         'cross_fitted_error': _number(evaluated.evaluation.scores.get('cross_fitted_calibration_error', math.nan)),
     }
 

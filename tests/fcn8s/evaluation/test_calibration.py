@@ -163,4 +163,6 @@ def test_what_a_temperature_cannot_be_fitted_to():
 
 def test_temperatures_that_are_tried():
     assert 1.0 in calibration.TEMPERATURES
+    shown = [calibration.shown_temperature(temperature) for temperature in (0.5, 1.2, 4.98)]
+    assert shown == ['0.50 or less', '1.20', '4.98 or more']
     assert (calibration.TEMPERATURES[0], calibration.TEMPERATURES[-1]) == (0.5, 4.98)
