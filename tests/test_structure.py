@@ -108,7 +108,7 @@ def test_docstrings_of_functions_begin_with_a_verb(root_dir, package):
             tree = ast.parse(file.read())
         for function in public_functions(tree.body):
             word = re.match('[^ .,:;(]*', ast.get_docstring(function) or 'Needs none').group()
-            assert re.match('[A-Z][a-z]+s$', word) and word not in NO_VERBS, '{}:{} begins with {}'.format(
+            assert re.match('[A-Z][a-z-]+s$', word) and word not in NO_VERBS, '{}:{} begins with {}'.format(
                 path, function.lineno, word
             )
 
