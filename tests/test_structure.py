@@ -223,6 +223,7 @@ def test_every_public_name_is_there(root_dir):
         'TrainingInterrupted',
         '__version__',
         'architecture',
+        'at_temperature',
         'boundaries',
         'diagnosis',
         'evaluate_predictions',

@@ -1,5 +1,6 @@
 """The ways to begin: on an encoder, from a saved FCN-8s, with variables on top, or from another network's weights."""
 
+import warnings
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from fcn8s.graph.assembly import TrainingSettings
@@ -194,9 +195,10 @@ def _with_scales_of(settings: ModelSettings, other: ModelSettings) -> ModelSetti
     pool3, pool4 = (theirs if has else ours for has, theirs, ours in zip(has_skip, other.skip_scales, default))
     scales = (pool3, pool4)
     if scales != default:
-        print(
-            'Skip scales {} as in the other network, whose score layers were trained with them; of this optimizer they '
-            'would be {}. skip_scales (--skip-scales) sets them.'.format(scales, default)
+        warnings.warn(
+            'skip_scales are {} as in the other network, whose score layers were trained with them; of this optimizer '
+            'they would be {}. skip_scales (--skip-scales) sets them.'.format(scales, default),
+            stacklevel=2,
         )
     return settings._replace(skip_scales=scales)
 

@@ -549,7 +549,8 @@ class _Training:
 
     def _warn_about_dropout(self) -> None:
         if self.run is not None and self.request.keep_prob < 1 and self.network.tensors.encoder.dropout_seed is None:
-            print(
+            warnings.warn(
                 "This encoder draws its dropout from TensorFlow's own random state, which no checkpoint holds: a "
-                'resumed run sees the same data but other dropout masks. Encoders written by fcn8s vgg16 repeat theirs.'
+                'resumed run sees the same data but other dropout masks. Those of fcn8s vgg16 repeat theirs.',
+                stacklevel=2,
             )
