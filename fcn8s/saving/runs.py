@@ -244,8 +244,9 @@ def resolve_model(path: str) -> str:
         return path
     if not os.path.isfile(os.path.join(path, CONFIG_FILE)):
         raise ValueError(
-            '{!r} is neither a run directory (no {}) nor a saved FCN-8s (no {}). A trained network of another program '
-            'is taken over with: fcn8s import-fcn8s {} OUT'.format(path, CONFIG_FILE, DESCRIPTION_FILE, path)
+            '{!r} is neither a run directory (no {}) nor a saved FCN-8s (no {}). {}'.format(
+                path, CONFIG_FILE, DESCRIPTION_FILE, _what_to_pass_instead_of(path)
+            )
         )
     checkpoints = Checkpoints(Run(path).checkpoints_dir)
     found = checkpoints.best() or checkpoints.last()
@@ -254,3 +255,18 @@ def resolve_model(path: str) -> str:
             'the run {!r} has no checkpoint yet. Let it train until it saves one, or start it again.'.format(path)
         )
     return found
+
+
+def _what_to_pass_instead_of(directory: str) -> str:
+    """A remedy: the models and runs that lie in it, where there are any."""
+    with os.scandir(directory) as entries:
+        inside = sorted(entry.name for entry in entries if entry.is_dir())
+    known = [
+        repr(os.path.join(directory, name))
+        for name in inside
+        if any(os.path.isfile(os.path.join(directory, name, file)) for file in (CONFIG_FILE, DESCRIPTION_FILE))
+    ]
+    if not known:
+        return 'A trained network of another program is taken over with: fcn8s import-fcn8s {} OUT'.format(directory)
+    further = '' if len(known) <= 3 else ' and {} more'.format(len(known) - 3)
+    return 'In it are: {}{}. Give one of them.'.format(', '.join(known[:3]), further)

@@ -87,6 +87,10 @@ def test_what_is_no_model(tmp_path):
         runs.resolve_model(str(tmp_path / 'none'))
     with pytest.raises(ValueError, match='neither a run directory .no config.json. nor a saved FCN-8s .no fcn8s.json.'):
         runs.resolve_model(str(tmp_path))
+    for name in 'abcde':
+        runs.create_run(str(tmp_path / name), {})
+    with pytest.raises(ValueError, match="In it are: '[^']*a', '[^']*b', '[^']*c' and 2 more. Give one of them."):
+        runs.resolve_model(str(tmp_path))
     run = runs.create_run(str(tmp_path), {})
     with open(os.path.join(run.checkpoints_dir, 'best.json'), 'w') as file:
         json.dump({'checkpoint': 'step-00000001'}, file)
