@@ -76,11 +76,12 @@ def predict(model, root, workers):
 
 
 def evaluate(model, scorer, root, workers, with_boundaries=False):
-    from fcn8s.evaluation.evaluate import evaluate_model
+    from fcn8s.evaluation.evaluate import batches_at_once, evaluate_model
 
     data = BatchGenerator.from_layout('cityscapes', root, 'val')
     with data.generate(1, shuffle=False, workers=workers) as batches:
-        evaluate_model(model.run, scorer, batches, batches.num_batches, with_boundaries, workers)
+        options = dict(workers=workers, at_once=batches_at_once())
+        evaluate_model(model.run, scorer, batches, batches.num_batches, with_boundaries, **options)
 
 
 def seconds(function):

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from fcn8s.backend import Tensor, Variable, tf
 from fcn8s.batches import PredictionTensors, as_image_batch, as_label_batch, check_same_classes, predict_in_chunks
 from fcn8s.distributed.workers import DistributedSettings, Workers, cluster_settings, join
+from fcn8s.evaluation.evaluate import batches_at_once
 from fcn8s.evaluation.one_pass import run_evaluation
 from fcn8s.graph.assembly import PUBLISHED_TENSORS, Model, TrainingSettings, assemble, check_training_settings
 from fcn8s.graph.dropout_rows import with_dropout_rows
@@ -314,6 +315,7 @@ class Network:
             progress,
             training.scoring.fetches(observer.fetches) if observer else None,
             observer.add if observer else None,
+            batches_at_once(),
         )
         if l2_regularization:
             scores['loss'] += float(self.session.run(training.penalty, {training.l2_rate: l2_regularization}))

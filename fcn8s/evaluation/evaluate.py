@@ -1,14 +1,15 @@
 """Evaluates an opened network on batches: wires the scoring part of the graph to the evaluation pass."""
 
-from typing import Any, Callable, Iterable, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from fcn8s.backend import tf
-from fcn8s.confidence import check_temperature
+from fcn8s.confidence import NUM_BINS, check_temperature
 from fcn8s.evaluation.calibration import TemperatureFit, summarize_calibration, summarize_temperature
 from fcn8s.evaluation.one_pass import Evaluation, ImageStatistics, run_evaluation
 from fcn8s.graph.scoring import Scoring, attach_scoring, attach_scoring_of_probabilities
+from fcn8s.precision import has_gpus
 from helpers.label_spaces import LabelSpace
 
 # Predicts one image: uint8 [H, W, 3] -> soft-max float32 [H, W, C].
@@ -78,6 +79,7 @@ def evaluate_model(
     progress: Optional[Callable] = None,
     observer: Optional[Any] = None,
     part: Optional[Tuple[int, int, int]] = None,
+    at_once: int = 1,
 ) -> Evaluation:
     """Scores a network at the size of the labels.
 
@@ -91,6 +93,7 @@ def evaluate_model(
         observer: Sees every batch: its `add(images, labels, values)` is called with the values, by name, of its
             `fetches`, which `Scoring.fetches` knows.
         part: (number, processes, batches): these are batch number, number + processes, ... of so many. None: all.
+        at_once: As of `run_evaluation`; `batches_at_once` tells it.
 
     Raises:
         ValueError: As `run_evaluation`.
@@ -99,7 +102,8 @@ def evaluate_model(
     number, processes, all_batches = part or (0, 1, num_batches)
     fit = TemperatureFit(all_batches, number, processes) if scoring.calibration else None
     with ImageStatistics(label_space, with_boundaries, workers, scoring.calibration is not None) as statistics:
-        observers = [seeing for seeing in (statistics, observer, fit) if seeing is not None]
+        calibration = _CalibrationTotals() if scoring.calibration else None
+        observers = [seeing for seeing in (statistics, observer, fit, calibration) if seeing is not None]
         scores = run_evaluation(
             run,
             scoring.totals,
@@ -110,13 +114,36 @@ def evaluate_model(
             progress,
             scoring.fetches([name for seeing in observers for name in seeing.fetches]),
             _in_turn(observers),
+            at_once,
         )
         scores.update(statistics.boundary_scores())
-        if scoring.calibration and fit:
-            scores.update(summarize_calibration(*run(tuple(scoring.calibration[:3]))))
+        if calibration and fit:
+            scores.update(summarize_calibration(*calibration.sums))
             scores.update(summarize_temperature(fit.halves))
         sums = fit.halves if fit else ()
         return Evaluation(scores, statistics.counts(), statistics.rows(), statistics.boundaries(), sums)
+
+
+def batches_at_once(engine: str = 'tensorflow') -> int:
+    """Tells how many small batches an evaluation by this engine runs at the same time.
+
+    One alone leaves some of a CPU idle: not all of it is computed by several threads. On a GPU two would only take more
+    memory, and other engines run one at a time.
+    """
+    return 2 if engine == 'tensorflow' and not has_gpus() else 1
+
+
+class _CalibrationTotals:
+    """Adds up what batches give to the bins of confidence; an observer of `run_evaluation`."""
+
+    fetches = ('calibration',)
+
+    def __init__(self) -> None:
+        # Pixels and right pixels of each bin are integers; sums of confidences are not.
+        self.sums: List[np.ndarray] = [np.zeros(NUM_BINS, dtype) for dtype in (np.int64, np.int64, np.float64)]
+
+    def add(self, images: np.ndarray, labels: np.ndarray, values: Dict[str, Any]) -> None:
+        self.sums = [total + part for total, part in zip(self.sums, values['calibration'])]
 
 
 def evaluate_predictions(

@@ -1,8 +1,22 @@
 """The evaluation pass: runs a model over batches and turns the totals into scores."""
 
 import collections
+import contextlib
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optional, Sequence
+from typing import (
+    Any,
+    Callable,
+    Deque,
+    Dict,
+    Generator,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import numpy as np
 
@@ -12,6 +26,9 @@ from fcn8s.evaluation.calibration import TemperatureSums
 from fcn8s.evaluation.per_image import ImageScores, score_image
 from fcn8s.evaluation.scores import ClassCounts, count_classes, mean_of_present, summarize
 from helpers.label_spaces import LabelSpace
+
+# Pixels of ground truth in a batch up to which it may run beside another: an image of 512x1024.
+SMALL_BATCH = 2**19
 
 
 class ImageBoundaryScores(NamedTuple):
@@ -44,18 +61,21 @@ def run_evaluation(
     progress: Optional[Callable] = None,
     fetches: Optional[Dict[str, Any]] = None,
     on_batch: Optional[Callable] = None,
+    at_once: int = 1,
 ) -> Dict[str, Any]:
-    """Adds up all batches in the graph, fetches the totals once and returns the scores.
+    """Runs all batches, adds up what they give in their order and returns the scores.
 
     Args:
         run: `run(fetches, feed)` as of a session.
-        totals: The running totals in the graph, a `fcn8s.graph.scoring.Totals`.
+        totals: What a batch adds to the totals, a `fcn8s.graph.scoring.Totals`.
         feed_batch: `feed_batch(images, labels)` returns the feed for a batch.
         batches: Yields (images, labels).
         num_batches: How many batches to take; `batches` may yield more or be infinite.
         progress: Called with the list of batch numbers, returns it to be iterated over (for instance tqdm).
-        fetches: Tensors by name to fetch with each batch, besides the update of the totals.
+        fetches: Tensors by name to fetch with each batch, besides those of the totals.
         on_batch: `on_batch(images, labels, values)` is called after each batch, with the values of `fetches` by name.
+        at_once: How many batches may run at the same time. Those of more than `SMALL_BATCH` pixels run alone: they keep
+            the processor busy, and take memory.
 
     Returns:
         The dict of `fcn8s.evaluation.scores.summarize`.
@@ -65,22 +85,54 @@ def run_evaluation(
     """
     if num_batches < 0:
         raise ValueError('{} batches to evaluate were asked for; the number has to be 0 or more.'.format(num_batches))
-    run(totals.reset, {})
+    confusion_matrix = np.zeros([label_space.num_classes] * 2, np.int64)
+    loss_sum, num_valid = np.float64(0.0), 0
+    wanted = {'totals': (totals.confusion_matrix, totals.loss_sum, totals.num_valid), **(fetches or {})}
     numbers = range(num_batches)
-    source = as_iterator(batches)
-    for number in progress(numbers) if progress else numbers:
-        batch = next(source, None)
+    taken = _take(as_iterator(batches), numbers)
+    with contextlib.closing(_run_all(run, wanted, feed_batch, taken, at_once)) as results:
+        for _ in progress(numbers) if progress else numbers:
+            images, labels, values = next(results)
+            matrix, loss, valid = values.pop('totals')
+            confusion_matrix, loss_sum, num_valid = confusion_matrix + matrix, loss_sum + loss, num_valid + int(valid)
+            if on_batch:
+                on_batch(images, labels, values)
+    return summarize(confusion_matrix, loss_sum, num_valid, label_space)
+
+
+def _take(batches: Iterator, numbers: Sequence[int]) -> Iterator[Tuple[Any, Any]]:
+    for number in numbers:
+        batch = next(batches, None)
         if batch is None:
             raise ValueError(
                 '{} batches to evaluate were asked for, but the data ended after {}. Ask for as many as '
-                'there are.'.format(num_batches, number)
+                'there are.'.format(len(numbers), number)
             )
-        images, labels = as_pair(batch)
-        values = run({'update': totals.update, **(fetches or {})}, feed_batch(images, labels))
-        if on_batch:
-            on_batch(images, labels, values)
-    confusion_matrix, loss_sum, num_valid = run((totals.confusion_matrix, totals.loss_sum, totals.num_valid), {})
-    return summarize(confusion_matrix, loss_sum, num_valid, label_space)
+        yield as_pair(batch)
+
+
+def _run_all(
+    run: Callable, fetches: Any, feed_batch: Callable, batches: Iterable, at_once: int
+) -> Generator[Tuple[Any, Any, Any], None, None]:
+    """Yields images, labels and what was fetched for them, in the order of the batches."""
+    running: Deque[Tuple[Any, Any, Future]] = collections.deque()
+    with ThreadPoolExecutor(at_once) as pool:
+        for images, labels in batches:
+            feed = feed_batch(images, labels)
+            is_alone = at_once == 1 or np.prod(np.shape(labels)[:3]) > SMALL_BATCH
+            while len(running) >= (1 if is_alone else at_once):
+                yield _finished(running)
+            if is_alone:
+                yield images, labels, run(fetches, feed)
+            else:
+                running.append((images, labels, pool.submit(run, fetches, feed)))
+        while running:
+            yield _finished(running)
+
+
+def _finished(running: Deque[Tuple[Any, Any, Future]]) -> Tuple[Any, Any, Any]:
+    images, labels, future = running.popleft()
+    return images, labels, future.result()
 
 
 class ImageStatistics:

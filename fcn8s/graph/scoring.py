@@ -8,11 +8,11 @@ section 2).
 Letters: N images, H and W height and width of the ground truth, C classes, B bins of confidence.
 """
 
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from fcn8s.backend import TF_VERSION, Operation, Tensor, Variable, tf
+from fcn8s.backend import TF_VERSION, Tensor, tf
 from fcn8s.confidence import NUM_BINS
 from helpers.label_spaces import LabelSpace
 
@@ -44,29 +44,23 @@ def build_predictor(logits: Tensor) -> PredictorTensors:
 
 
 class Totals(NamedTuple):
-    """Tensors and ops of the running totals. The variables are local to an evaluation: no saver writes them."""
+    """What the batch being run adds to the totals of an evaluation. The totals themselves are added up outside of the
+    graph, in the order of the batches, so that several batches may run at once.
+    """
 
     confusion_matrix: Tensor  # int64 [C, C], rows are ground truth
     loss_sum: Tensor  # float64 [], sum of the loss over the valid pixels
-    num_valid: Tensor  # int64 [], valid pixels so far
-    update: Operation  # adds one batch
-    reset: Operation  # sets all totals to zero, also before the first batch: it initialises them
-    variables: List[Variable]
-    image_confusions: Tensor  # int64 [N, C, C], of each image of the batch being run; needs no update
-    batch_loss_sum: Tensor  # float64 [], of the batch being run, likewise
+    num_valid: Tensor  # int64 [], valid pixels
+    image_confusions: Tensor  # int64 [N, C, C], of each image
 
 
 class Calibration(NamedTuple):
-    """Tensors and ops of the running totals per bin; bin b holds the confidences in (b / B, (b + 1) / B]."""
+    """The same per bin; bin b holds the confidences in (b / B, (b + 1) / B]."""
 
     counts: Tensor  # int64 [B]
     correct: Tensor  # int64 [B]
     confidence_sums: Tensor  # float64 [B]
-    update: Operation
-    reset: Operation
-    variables: List[Variable]
     image_confidences: Tensor  # float64 [N], means over the valid pixels of each image of the batch; NaN without any
-    batch: Tuple[Tensor, Tensor, Tensor]  # what the batch being run adds to counts, correct and confidence_sums
 
 
 class SampledPixels(NamedTuple):
@@ -78,7 +72,7 @@ class SampledPixels(NamedTuple):
 
 
 class Scoring(NamedTuple):
-    """Tensors of the scoring part. `totals.update` and `totals.reset` include those of `calibration`."""
+    """Tensors of the scoring part."""
 
     labels: Tensor  # uint8 [N, H, W] placeholder
     class_ids: Tensor  # uint8 [N, H, W]
@@ -93,9 +87,9 @@ class Scoring(NamedTuple):
         'image_confusions', 'confidences', 'surprises', 'loss_sum' (of the batch), and with calibration
         'image_confidences', 'calibration' (the three sums of the batch) and 'sampled_pixels'."""
         values: Dict[str, Any] = {'class_ids': self.class_ids, 'image_confusions': self.totals.image_confusions}
-        values.update(confidences=self.confidences, surprises=self.surprises, loss_sum=self.totals.batch_loss_sum)
+        values.update(confidences=self.confidences, surprises=self.surprises, loss_sum=self.totals.loss_sum)
         if self.calibration:
-            values.update(image_confidences=self.calibration.image_confidences, calibration=self.calibration.batch)
+            values.update(image_confidences=self.calibration.image_confidences, calibration=self.calibration[:3])
             values.update(sampled_pixels=self.sampled_pixels)
         return {name: values[name] for name in names}
 
@@ -262,9 +256,6 @@ def _score(
         counted = valid & _is_none_of(truth, label_space.void_class_ids)
         calibration = build_calibration(confidences, tf.equal(class_ids, truth), counted)
         sampled = _sample_pixels(values, truth, class_ids, counted)
-        totals = totals._replace(
-            update=tf.group(totals.update, calibration.update), reset=tf.group(totals.reset, calibration.reset)
-        )
     return Scoring(labels, tf.cast(class_ids, tf.uint8), totals, calibration, confidences, pixel_losses, sampled)
 
 
@@ -285,7 +276,7 @@ def _is_none_of(truth: Tensor, class_ids: Iterable[int]) -> Tensor:
 
 
 def build_totals(labels: Tensor, class_ids: Tensor, pixel_losses: Tensor, valid: Tensor, num_classes: int) -> Totals:
-    """Adds the running totals to the graph of its arguments.
+    """Adds to the graph of its arguments what they add to the totals.
 
     Args:
         labels: Ground truth [N, H, W], integers from 0.
@@ -294,23 +285,16 @@ def build_totals(labels: Tensor, class_ids: Tensor, pixel_losses: Tensor, valid:
         valid: bool [N, H, W], False on pixels that count nowhere. A valid pixel whose label is no class enters
             `num_valid` and not the matrix; `fcn8s.evaluation.scores.summarize` refuses totals that disagree.
     """
-    # The totals live on the CPU: TensorFlow has no GPU kernel that counts in int64, and what moves is one ID per pixel.
+    # On the CPU: TensorFlow has no GPU kernel that counts in int64, and what moves is one ID per pixel.
     with tf.name_scope('metrics'), tf.device('/cpu:0'):
         image_confusions = _count_confusions(labels, class_ids, valid, num_classes)
-        batch = (
+        losses = tf.where(valid, pixel_losses, tf.zeros_like(pixel_losses))
+        return Totals(
             tf.reduce_sum(image_confusions, axis=0),
-            tf.reduce_sum(tf.cast(tf.where(valid, pixel_losses, tf.zeros_like(pixel_losses)), tf.float64)),
+            tf.reduce_sum(tf.cast(losses, tf.float64)),
             tf.reduce_sum(tf.cast(valid, tf.int64)),
+            image_confusions,
         )
-        totals = [
-            _zero_variable('confusion_matrix', [num_classes, num_classes], tf.int64),
-            _zero_variable('loss_sum', [], tf.float64),
-            _zero_variable('num_valid', [], tf.int64),
-        ]
-        update = tf.group(*[total.assign_add(part) for total, part in zip(totals, batch)], name='update')
-        reset = tf.group(*[total.initializer for total in totals], name='reset')
-        confusion_matrix, loss_sum, num_valid = [total.read_value() for total in totals]
-    return Totals(confusion_matrix, loss_sum, num_valid, update, reset, totals, image_confusions, batch[1])
 
 
 def _count_confusions(labels: Tensor, class_ids: Tensor, valid: Tensor, num_classes: int) -> Tensor:
@@ -326,18 +310,8 @@ def _count_confusions(labels: Tensor, class_ids: Tensor, valid: Tensor, num_clas
     return tf.reshape(counts, [num_images, num_classes + 1, num_classes])[:, :num_classes]
 
 
-def _zero_variable(name: str, shape: List[int], dtype: tf.DType) -> Variable:
-    return tf.Variable(
-        tf.zeros(shape, dtype),
-        trainable=False,
-        collections=[tf.GraphKeys.LOCAL_VARIABLES],
-        name=name,
-        use_resource=True,
-    )
-
-
 def build_calibration(confidences: Tensor, correct: Tensor, valid: Tensor, num_bins: int = NUM_BINS) -> Calibration:
-    """Adds the running totals to the graph of its arguments.
+    """Adds to the graph of its arguments what they add to the totals.
 
     Args:
         confidences: float [N, H, W], the soft-max probability of the predicted class, above 0 and at most 1.
@@ -347,26 +321,12 @@ def build_calibration(confidences: Tensor, correct: Tensor, valid: Tensor, num_b
     """
     with tf.name_scope('calibration'), tf.device('/cpu:0'):
         bins = _bins(confidences, valid, num_bins)
-        batch = (
+        return Calibration(
             _sum_in_bins(bins, tf.ones_like(bins, tf.int64), num_bins),
             _sum_in_bins(bins, tf.cast(correct, tf.int64), num_bins),
             _exact_sum_in_bins(bins, confidences, num_bins),
+            _image_means(confidences, valid),
         )
-        totals = [
-            tf.Variable(
-                tf.zeros([num_bins], part.dtype),
-                trainable=False,
-                use_resource=True,
-                name=name,
-                collections=[tf.GraphKeys.LOCAL_VARIABLES],
-            )
-            for name, part in zip(('counts', 'correct', 'confidence_sums'), batch)
-        ]
-        update = tf.group(*[total.assign_add(part) for total, part in zip(totals, batch)], name='update')
-        reset = tf.group(*[total.initializer for total in totals], name='reset')
-        counts, correct_counts, confidence_sums = [total.read_value() for total in totals]
-    image_means = _image_means(confidences, valid)
-    return Calibration(counts, correct_counts, confidence_sums, update, reset, totals, image_means, batch)
 
 
 def _image_means(confidences: Tensor, valid: Tensor) -> Tensor:

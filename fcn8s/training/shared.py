@@ -176,16 +176,15 @@ def _evaluate_part(
 ) -> Found:
     network.place_average()
     scoring, losses = network.tensors.training.scoring, []
-    totals = scoring.totals
+    totals = {'totals': (scoring.totals.confusion_matrix, scoring.totals.loss_sum, scoring.totals.num_valid)}
     fetches = {} if worst is None else scoring.fetches(worst.fetches)
     matrix, valid = np.zeros([network.settings.num_classes] * 2, np.int64), 0
     for number in range(workers.number, -(-num_batches // workers.size) * workers.size, workers.size):
         images, labels = as_pair(next(batches))
         if batches.rows[0] == batches.rows[1] or number >= num_batches:
             continue
-        network.session.run(totals.reset)
-        values = network.session.run(dict(fetches, update=totals.update), network.evaluation_feed(images, labels))
-        found = network.session.run((totals.confusion_matrix, totals.loss_sum, totals.num_valid))
+        values = network.session.run(dict(fetches, **totals), network.evaluation_feed(images, labels))
+        found = values.pop('totals')
         matrix, valid = matrix + found[0], valid + int(found[2])
         losses.append((number, float(found[1])))
         if worst is not None:

@@ -212,6 +212,7 @@ def evaluate_subject(
                 model,
                 predictor,
                 batches,
+                share is None,
                 workers=max(1, args.threads),
                 progress=share.counted if share else lambda numbers: tqdm(numbers, desc='evaluate', unit='batch'),
                 observer=observer,
@@ -225,9 +226,11 @@ def evaluate_subject(
     )
 
 
-def _score(args: argparse.Namespace, model: Any, predictor: Optional[Any], batches: Any, **options: Any) -> Any:
+def _score(
+    args: argparse.Namespace, model: Any, predictor: Optional[Any], batches: Any, is_only_process: bool, **options: Any
+) -> Any:
     from fcn8s.batches import check_same_classes
-    from fcn8s.evaluation.evaluate import attach_scorer, evaluate_model, evaluate_predictions
+    from fcn8s.evaluation.evaluate import attach_scorer, batches_at_once, evaluate_model, evaluate_predictions
 
     label_space = check_same_classes(model.label_space, batches.label_space)
     if predictor is not None:
@@ -242,7 +245,8 @@ def _score(args: argparse.Namespace, model: Any, predictor: Optional[Any], batch
             **options,
         )
     scorer = attach_scorer(model.images, model.logits, label_space, None, args.calibration, temperature_of(args))
-    return evaluate_model(model.run, scorer, batches, batches.num_batches, args.boundaries, **options)
+    at_once = batches_at_once(model.engine) if is_only_process else 1
+    return evaluate_model(model.run, scorer, batches, batches.num_batches, args.boundaries, at_once=at_once, **options)
 
 
 def evaluate_subjects(args: argparse.Namespace, subjects: Sequence[Subject]) -> Iterator[Tuple[Any, Dict[str, Any]]]:

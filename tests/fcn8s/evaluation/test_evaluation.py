@@ -1,3 +1,6 @@
+import functools
+import threading
+
 import numpy as np
 import pytest
 
@@ -12,7 +15,6 @@ CLASSES = generic_label_space(3)
 class FakeMetrics:
     """Names for what a fake session runs; the confusion matrix is the numpy one."""
 
-    reset, update = 'reset', 'update'
     confusion_matrix, loss_sum, num_valid = 'confusion_matrix', 'loss_sum', 'num_valid'
 
 
@@ -24,15 +26,10 @@ class FakeSession:
 
     def run(self, fetches, feed):
         self.calls.append(fetches)
-        if fetches == 'reset':
-            self.confusion, self.num_valid = np.zeros((3, 3), np.int64), 0
-            return None
-        if isinstance(fetches, tuple):
-            return self.confusion, 0.5 * self.num_valid, self.num_valid
         class_ids = feed['images'].mean(axis=-1).astype(np.uint8)
-        self.confusion += count_confusion(np.where(feed['labels'] < 3, feed['labels'], 255), class_ids, 3)[:, :3]
-        self.num_valid += int((feed['labels'] != 255).sum())
-        return dict.fromkeys(fetches, class_ids)
+        confusion = count_confusion(np.where(feed['labels'] < 3, feed['labels'], 255), class_ids, 3)[:, :3]
+        num_valid = int((feed['labels'] != 255).sum())
+        return dict(dict.fromkeys(fetches, class_ids), totals=(confusion, 0.5 * num_valid, num_valid))
 
 
 def feed_batch(images, labels):
@@ -59,11 +56,59 @@ def test_scores_of_all_batches():
     assert scores['loss'] == 0.5
 
 
-def test_totals_are_fetched_once_and_reset_first():
+def test_totals_of_each_batch_are_fetched():
     _, session = evaluate(batches(), 3)
-    assert session.calls[0] == 'reset'
-    assert session.calls[-1] == ('confusion_matrix', 'loss_sum', 'num_valid')
-    assert session.calls[1:-1] == [{'update': 'update'}] * 3
+    assert session.calls == [{'totals': ('confusion_matrix', 'loss_sum', 'num_valid')}] * 3
+
+
+class MeetingSession(FakeSession):
+    """Each batch waits until so many run, and fails where they do not."""
+
+    def __init__(self, at_once, patience=20.0):
+        super().__init__()
+        self._all = threading.Barrier(at_once, timeout=patience)
+
+    def run(self, fetches, feed):
+        self._all.wait()
+        return super().run(fetches, feed)
+
+
+def test_batches_that_run_at_once_are_taken_in_their_order():
+    seen = []
+    options = dict(fetches={'class_ids': 'class_ids'}, on_batch=lambda *batch: seen.append(batch))
+    scores = run_evaluation(MeetingSession(2).run, FakeMetrics, feed_batch, batches(), 4, CLASSES, at_once=2, **options)
+    np.testing.assert_array_equal(scores['confusion_matrix'], evaluate(batches(), 4)[0]['confusion_matrix'])
+    assert len(seen) == 4
+    for (_, labels, values), (images, expected) in zip(seen, batches()):
+        np.testing.assert_array_equal(labels, expected)
+        np.testing.assert_array_equal(values['class_ids'], images.mean(axis=-1).astype(np.uint8))
+
+
+@pytest.mark.parametrize('small_batch, fails', [(39, True), (40, False)])
+def test_batches_that_are_not_small_run_alone(small_batch, fails, monkeypatch):
+    monkeypatch.setattr(one_pass, 'SMALL_BATCH', small_batch)  # a batch has 2 x 4 x 5 pixels
+    session = MeetingSession(2, 0.2 if fails else 20.0)
+    run = functools.partial(run_evaluation, session.run, FakeMetrics, feed_batch, batches(), 2, CLASSES, at_once=2)
+    if fails:
+        with pytest.raises(threading.BrokenBarrierError):
+            run()
+    else:
+        run()
+
+
+def test_an_error_of_a_batch_comes_after_the_batches_before_it():
+    def run(fetches, feed):
+        if feed['images'].sum() == 0:
+            raise RuntimeError('out of memory')
+        return FakeSession().run(fetches, feed)
+
+    seen, given = [], list(batches())
+    given[2][0][:] = 0
+    with pytest.raises(RuntimeError, match='out of memory'):
+        run_evaluation(
+            run, FakeMetrics, feed_batch, given, 4, CLASSES, on_batch=lambda *batch: seen.append(batch), at_once=2
+        )
+    assert len(seen) == 2
 
 
 def test_no_batches_is_an_empty_dataset():

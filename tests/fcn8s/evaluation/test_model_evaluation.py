@@ -157,7 +157,6 @@ def test_a_temperature_is_fitted_to_valid_pixels_of_a_grid(model, monkeypatch):
     void = CLASSES._replace(name='with void', void_class_ids=(2,))
     images, labels = batches(sizes=((12, 16),))[0]
     with_grid = attach_scoring(model.logits, void, with_calibration=True)
-    model.run(with_grid.totals.reset)
     feed = {model.images: images, with_grid.labels: labels}
     logits, truth, class_ids = model.run(tuple(with_grid.sampled_pixels), feed)
     taken = labels[:, ::5, ::5]

@@ -29,12 +29,11 @@ def totals():
         losses = tf.placeholder(tf.float32, [None, None, None])
         metrics = build_totals(labels, class_ids, losses, tf.not_equal(labels, 255), NUM_CLASSES)
     with tf.Session(graph=graph) as session:
-        session.run(metrics.reset)
         yield session, metrics, lambda *values: dict(zip((labels, class_ids, losses), values))
 
 
-def fetch(session, metrics):
-    return session.run((metrics.confusion_matrix, metrics.loss_sum, metrics.num_valid))
+def fetch(session, metrics, feed):
+    return session.run((metrics.confusion_matrix, metrics.loss_sum, metrics.num_valid), feed)
 
 
 def random_batch(rng, num_images=2):
@@ -45,12 +44,9 @@ def random_batch(rng, num_images=2):
 
 def test_totals_equal_a_pixel_by_pixel_count(totals):
     session, metrics, feed = totals
-    rng = np.random.RandomState(0)
-    batches = [random_batch(rng) for _ in range(3)]
-    for batch in batches:
-        session.run(metrics.update, feed(*batch))
-    confusion, loss_sum, num_valid = fetch(session, metrics)
-    expected = slow_totals(*[np.concatenate(parts) for parts in zip(*batches)])
+    batch = random_batch(np.random.RandomState(0), num_images=6)
+    confusion, loss_sum, num_valid = fetch(session, metrics, feed(*batch))
+    expected = slow_totals(*batch)
     np.testing.assert_array_equal(confusion, expected[0])
     assert confusion.dtype == np.int64
     assert loss_sum == pytest.approx(expected[1], rel=1e-12)
@@ -60,15 +56,15 @@ def test_totals_equal_a_pixel_by_pixel_count(totals):
 def test_splitting_a_batch_changes_nothing(totals):
     session, metrics, feed = totals
     batch = random_batch(np.random.RandomState(1), num_images=5)
-    session.run(metrics.update, feed(*batch))
-    at_once = fetch(session, metrics)
-    session.run(metrics.reset)
-    for part in (slice(0, 1), slice(1, 4), slice(4, 5)):
-        session.run(metrics.update, feed(*[values[part] for values in batch]))
-    in_parts = fetch(session, metrics)
-    np.testing.assert_array_equal(at_once[0], in_parts[0])
-    assert at_once[1] == pytest.approx(in_parts[1], rel=1e-14)
-    assert at_once[2] == in_parts[2]
+    at_once = fetch(session, metrics, feed(*batch))
+    parts = [
+        fetch(session, metrics, feed(*[values[part] for values in batch]))
+        for part in (slice(0, 1), slice(1, 4), slice(4, 5))
+    ]
+    confusions, loss_sums, nums_valid = zip(*parts)
+    np.testing.assert_array_equal(at_once[0], sum(confusions))
+    assert at_once[1] == pytest.approx(sum(loss_sums), rel=1e-14)
+    assert at_once[2] == sum(nums_valid)
 
 
 def test_what_lies_on_ignored_pixels_changes_nothing(totals):
@@ -78,8 +74,7 @@ def test_what_lies_on_ignored_pixels_changes_nothing(totals):
     class_ids = np.full((1, 6, 6), 1)
     losses = np.full((1, 6, 6), np.nan, np.float32)
     losses[:, 2:4, 1:5] = 0.5
-    session.run(metrics.update, feed(labels, class_ids, losses))
-    confusion, loss_sum, num_valid = fetch(session, metrics)
+    confusion, loss_sum, num_valid = fetch(session, metrics, feed(labels, class_ids, losses))
     assert confusion.sum() == confusion[3, 1] == num_valid == 8
     assert loss_sum == 4.0
 
@@ -90,36 +85,27 @@ def test_images_are_counted_apart(totals):
     apart = session.run(metrics.image_confusions, feed(labels, class_ids, losses))
     for image in range(3):
         np.testing.assert_array_equal(apart[image], slow_totals(labels[image], class_ids[image], losses[image])[0])
-    assert fetch(session, metrics)[2] == 0
 
 
 def test_a_label_that_is_no_class_is_valid_and_in_no_row(totals):
     session, metrics, feed = totals
     labels = np.array([[[0, 4, 200]]], np.uint8)
-    session.run(metrics.update, feed(labels, np.zeros((1, 1, 3), np.int64), np.zeros((1, 1, 3), np.float32)))
-    confusion, _, num_valid = fetch(session, metrics)
+    batch = feed(labels, np.zeros((1, 1, 3), np.int64), np.zeros((1, 1, 3), np.float32))
+    confusion, _, num_valid = fetch(session, metrics, batch)
     assert (confusion.sum(), num_valid) == (1, 3)
 
 
-def test_reset_forgets(totals):
-    session, metrics, feed = totals
-    session.run(metrics.update, feed(*random_batch(np.random.RandomState(3))))
-    session.run(metrics.reset)
-    confusion, loss_sum, num_valid = fetch(session, metrics)
-    assert confusion.sum() == loss_sum == num_valid == 0
-
-
-def test_no_saver_writes_the_totals(totals):
-    session, metrics, _ = totals
+def test_the_graph_keeps_nothing_that_a_saver_could_write(totals):
+    session, _, _ = totals
     with session.graph.as_default():
-        assert tf.global_variables() == []
-        assert {variable.name for variable in tf.local_variables()} == {v.name for v in metrics.variables}
+        assert tf.global_variables() == tf.local_variables() == []
 
 
 def test_an_empty_batch_adds_nothing(totals):
     session, metrics, feed = totals
-    session.run(metrics.update, feed(*[values[:0] for values in random_batch(np.random.RandomState(4))]))
-    assert fetch(session, metrics)[2] == 0
+    empty = [values[:0] for values in random_batch(np.random.RandomState(4))]
+    confusion, loss_sum, num_valid = fetch(session, metrics, feed(*empty))
+    assert confusion.sum() == loss_sum == num_valid == 0
 
 
 def slow_pixel_scores(logits, label):
@@ -143,10 +129,10 @@ def test_pixels_of_logits_are_scored_as_by_hand(deviation):
         fed = tf.placeholder(tf.float32, [None, None, None, NUM_CLASSES])
         scoring = attach_scoring(fed, generic_label_space(NUM_CLASSES))
     with tf.Session(graph=graph) as session:
-        session.run(scoring.totals.reset)
-        fetches = (scoring.class_ids, scoring.surprises, scoring.confidences, scoring.totals.update)
-        class_ids, losses, confidences, _ = session.run(fetches, {fed: logits, scoring.labels: labels})
-        confusion, loss_sum, num_valid = fetch(session, scoring.totals)
+        batch = {fed: logits, scoring.labels: labels}
+        fetches = (scoring.class_ids, scoring.surprises, scoring.confidences)
+        class_ids, losses, confidences = session.run(fetches, batch)
+        confusion, loss_sum, num_valid = fetch(session, scoring.totals, batch)
     expected_ids, expected_losses = np.zeros_like(labels), np.zeros(labels.shape)
     for place in np.ndindex(*labels.shape):
         label = min(labels[place], NUM_CLASSES - 1)
