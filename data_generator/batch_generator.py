@@ -566,10 +566,10 @@ def _check_share(share: Optional[Tuple[int, int]], shuffle: bool, num_batches: i
     if share is None:
         return
     if shuffle:
-        raise ValueError('share={!r}: is of batches in their order. Pass shuffle=False.'.format(share))
+        raise ValueError('share is {!r}; it is of batches in their order. Pass shuffle=False.'.format(share))
     if not 0 <= share[0] < share[1] <= num_batches:
         raise ValueError(
-            'share={!r}: must be (i, n) with 0 <= i < n, and n at most the {} batches of a pass.'.format(
+            'share is {!r}; it has to be (i, n) with 0 <= i < n, and n at most the {} batches of a pass.'.format(
                 share, num_batches
             )
         )
@@ -646,7 +646,7 @@ def _label_space(
     for name, value in (('num_classes', num_classes), ('ignore_id', ignore_id)):
         if value is not None and value != getattr(space, name):
             raise ValueError(
-                '{}={}: the label space {} has {}={}. Leave it out, or give another label space.'.format(
+                '{} is {}; the label space {} has {}={}. Leave it out, or give another label space.'.format(
                     name, value, space.name, name, getattr(space, name)
                 )
             )

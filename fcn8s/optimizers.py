@@ -107,7 +107,7 @@ def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
     that is out of its range.
     """
     if settings.name not in OPTIMIZERS:
-        raise ValueError('optimizer is {!r}; it must be one of {}.'.format(settings.name, ', '.join(OPTIMIZERS)))
+        raise ValueError('optimizer is {!r}; it has to be one of {}.'.format(settings.name, ', '.join(OPTIMIZERS)))
     default_momentum = OPTIMIZERS[settings.name].settings.momentum
     if default_momentum is None and settings.momentum is not None:
         raise ValueError(
@@ -209,7 +209,7 @@ def _multiplier_pairs(multipliers: Any) -> Tuple[Tuple[str, float], ...]:
         pairs = tuple((pattern, factor) for pattern, factor in items)
     except (TypeError, ValueError):
         raise ValueError(
-            "rate_multipliers is {!r}; it must be a dict such as {{'fc6': 10}}.".format(multipliers)
+            "rate_multipliers is {!r}; it has to be a dict such as {{'fc6': 10}}.".format(multipliers)
         ) from None
     for pattern, factor in pairs:
         _check(
@@ -254,4 +254,4 @@ def _check_average(settings: OptimizerSettings) -> None:
 
 def _check(holds: bool, name: str, value: object, rule: str) -> None:
     if not holds:
-        raise ValueError('{} is {}; it must be {}.'.format(name, value, rule))
+        raise ValueError('{} is {}; it has to be {}.'.format(name, value, rule))

@@ -97,7 +97,7 @@ def check_precision(precision: str, xla: bool = False, machine: Optional[Machine
         machine: None for this one.
     """
     if precision not in SESSION_PRECISIONS:
-        raise ValueError('precision is {!r}; it must be one of {}.'.format(precision, ', '.join(SESSION_PRECISIONS)))
+        raise ValueError('precision is {!r}; it has to be one of {}.'.format(precision, ', '.join(SESSION_PRECISIONS)))
     machine = machine or this_machine()
     reason = SESSION_PRECISIONS[precision].why_not(machine)
     if reason:

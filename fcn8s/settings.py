@@ -181,18 +181,18 @@ def check_loss(
     """Raises ValueError for an unknown loss, and for options that are wrong or have no meaning for this loss."""
     if not callable(loss) and loss_name(loss) not in tuple(LOSSES):
         raise ValueError(
-            'loss is {!r}; it must be {} or a function (logits, labels, valid) -> scalar.'.format(
+            'loss is {!r}; it has to be {} or a function (logits, labels, valid) -> scalar.'.format(
                 loss, ', '.join(repr(name) for name in LOSSES)
             )
         )
     if isinstance(loss, str):
         parse_ohem(loss)
     if normalize not in NORMALIZATIONS:
-        raise ValueError('normalize is {!r}; it must be one of {}.'.format(normalize, ', '.join(NORMALIZATIONS)))
+        raise ValueError('normalize is {!r}; it has to be one of {}.'.format(normalize, ', '.join(NORMALIZATIONS)))
     is_number = isinstance(label_smoothing, (int, float)) and not isinstance(label_smoothing, bool)
     if not is_number or not 0 <= label_smoothing < 1:
         raise ValueError(
-            'label_smoothing is {!r}; it must be a number from 0 up to but not including 1, such as 0.1.'.format(
+            'label_smoothing is {!r}; it has to be a number from 0 up to but not including 1, such as 0.1.'.format(
                 label_smoothing
             )
         )

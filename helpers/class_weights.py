@@ -21,7 +21,7 @@ def median_frequency_weights(class_pixels: np.ndarray) -> np.ndarray:
     counts = np.asarray(class_pixels, np.float64)
     if counts.ndim != 2 or not np.all(counts >= 0):
         raise ValueError(
-            'class_pixels has the shape {} and the minimum {}; it must hold one row of pixel counts, at least 0, for '
+            'class_pixels has the shape {} and the minimum {}; it has to hold one row of pixel counts, at least 0, for '
             'each image.'.format(counts.shape, counts.min() if counts.size else None)
         )
     pixels = counts.sum(axis=0)

@@ -176,7 +176,7 @@ def one_hot_to_ids(one_hot: np.ndarray, ignore_id: int = DEFAULT_IGNORE_ID) -> n
     counts = np.count_nonzero(marks, axis=-1)
     if counts.size and (counts.max() > 1 or (one_hot != marks).any()):
         raise ValueError(
-            'The vectors are not one-hot: every one must hold zeros and at most a single 1. For soft-max '
+            'The vectors are not one-hot: every one has to hold zeros and at most a single 1. For soft-max '
             'outputs use argmax.'
         )
     dtype = _id_dtype([one_hot.shape[-1] - 1, ignore_id])

@@ -652,7 +652,7 @@ def _describe(pixels: np.ndarray) -> str:
 
 def _require_suffix(path: PathLike, allowed: Tuple[str, ...]) -> None:
     if not os.fspath(path).lower().endswith(allowed):
-        raise ValueError('{} cannot be written: the suffix must be one of {}.'.format(path, ', '.join(allowed)))
+        raise ValueError('{} cannot be written: the suffix has to be one of {}.'.format(path, ', '.join(allowed)))
 
 
 def _write_encoded(path: PathLike, pixels: np.ndarray) -> None:

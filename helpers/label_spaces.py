@@ -103,7 +103,7 @@ def generic_label_space(
         ValueError: An argument is out of its range, or there is not one name per class.
     """
     if not 1 <= num_classes <= 65535:
-        raise ValueError('num_classes={} came, but it must be from 1 to 65535.'.format(num_classes))
+        raise ValueError('num_classes is {}; it has to be from 1 to 65535.'.format(num_classes))
     if class_names is None:
         class_names = _default_names(num_classes)
     space = LabelSpace('generic', tuple(class_names), _distinct_colors(num_classes), ignore_id)
@@ -229,15 +229,15 @@ def _check(space: LabelSpace) -> None:
         values = getattr(space, field)
         if values is not None and len(values) != num_classes:
             raise ValueError(
-                'The label space {} has {} class names, but {} {}. There must be one per class.'.format(
+                'The label space {} has {} class names, but {} {}. There has to be one per class.'.format(
                     space.name, num_classes, len(values), field
                 )
             )
     if not 0 <= space.ignore_id <= 65535:
-        raise ValueError('ignore_id={} came, but it must be from 0 to 65535.'.format(space.ignore_id))
+        raise ValueError('ignore_id is {}; it has to be from 0 to 65535.'.format(space.ignore_id))
     if any(not 0 <= class_id < num_classes for class_id in space.void_class_ids):
         raise ValueError(
-            'void_class_ids={} came, but they must be below the number of classes, {}.'.format(
+            'void_class_ids are {}; they have to be below the number of classes, {}.'.format(
                 space.void_class_ids, num_classes
             )
         )

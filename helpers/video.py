@@ -173,7 +173,7 @@ def check_frame_rate(frame_rate: float) -> float:
     """Returns the frame rate as a float; raises ValueError where it is out of its range."""
     if not _SMALLEST_FRAME_RATE <= frame_rate <= _LARGEST_FRAME_RATE:
         raise ValueError(
-            'frame_rate={} came, but it must be from {:g} to {:g} frames per second. 30 is usual.'.format(
+            'frame_rate is {}; it has to be from {:g} to {:g} frames per second. 30 is usual.'.format(
                 frame_rate, _SMALLEST_FRAME_RATE, _LARGEST_FRAME_RATE
             )
         )
@@ -244,7 +244,7 @@ class VideoWriter:
         """
         check_video_path(path)
         if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
-            raise ValueError('size={} came, but it must be (height, width), each at least 1.'.format(size))
+            raise ValueError('size is {}; it has to be (height, width), each at least 1.'.format(size))
         if audio_from is not None and not os.path.isfile(audio_from):
             raise FileNotFoundError('{} does not exist. Give the file whose sound to add.'.format(audio_from))
         self.path = os.path.abspath(os.fspath(path))

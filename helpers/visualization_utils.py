@@ -168,7 +168,7 @@ def draw_legend(
     line = _legend_line(width, line_height)
     if line < 1 or width < _ENTRY_LINES * line:
         raise ValueError(
-            'A legend of width {} with lines of height {} came, but it must be at least four lines wide. '
+            'A legend of width {} with lines of height {} came; it has to be at least four lines wide. '
             'Give a larger width or a smaller line_height.'.format(width, line)
         )
     widest = max(text_width(label_space.class_names[class_id], line) for class_id in shown)
@@ -304,7 +304,7 @@ class _Palette(NamedTuple):
 
 def _palette(color_map: ColorMap, alpha: float, void_ids: Sequence[int]) -> _Palette:
     if not 0 <= alpha <= 1:
-        raise ValueError('alpha={} came, but it must be from 0 (only the image) to 1 (only the colours).'.format(alpha))
+        raise ValueError('alpha is {}; it has to be from 0 (only the image) to 1 (only the colours).'.format(alpha))
     entries, hidden = _color_entries(color_map), set(void_ids)
     if isinstance(color_map, LabelSpace):
         hidden.update(color_map.void_class_ids + (color_map.ignore_id,))
@@ -452,7 +452,7 @@ def _check_split_view(
 def _check_pair(pair: Sequence[int], name: str, smallest: int) -> None:
     if len(pair) != 2 or any(int(number) != number or number < smallest for number in pair):
         raise ValueError(
-            '{}={} came, but it must be two whole numbers, vertical first, of at least {}.'.format(name, pair, smallest)
+            '{} is {}; it has to be two whole numbers, vertical first, of at least {}.'.format(name, pair, smallest)
         )
 
 

@@ -273,7 +273,9 @@ class BatchIterator:
     def seek(self, position: int) -> None:
         """Goes on with batch number `position`, counted from 0 at the very beginning."""
         if position != int(position) or position < 0:
-            raise ValueError('position={!r}: must be the number of a batch, an integer of at least 0.'.format(position))
+            raise ValueError(
+                'position is {!r}; it has to be the number of a batch, an integer of at least 0.'.format(position)
+            )
         self.position = int(position)
 
     def close(self) -> None:

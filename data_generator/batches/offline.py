@@ -126,7 +126,9 @@ class Targets(NamedTuple):
 def plan_targets(pairs: Sequence[Pair], root_dir: str, export_dir: Optional[str]) -> Targets:
     """Plans where to write each pair. ValueError unless every file stays below `export_dir` and none meets another."""
     if export_dir is None:
-        raise ValueError('export_dir=None: processed datasets need a directory. Pass export_dir=... to BatchGenerator.')
+        raise ValueError(
+            'export_dir is None; processed datasets need a directory. Pass export_dir=... to BatchGenerator.'
+        )
     export_dir = os.path.realpath(os.fspath(export_dir))
     if os.path.exists(export_dir) and not os.path.isdir(export_dir):
         raise ValueError('export_dir={} is a file. Give a directory.'.format(export_dir))

@@ -160,7 +160,7 @@ def _check_channels(transforms: Mapping[str, Any], num_channels: int) -> None:
     pad_value = transforms.get('pad_value')
     if pad_value is not None and pad_value is not False and np.size(pad_value) != num_channels:
         raise ValueError(
-            'pad_value={!r}: must be {} numbers, one for each channel that images are read with.'.format(
+            'pad_value is {!r}; it has to be {} numbers, one for each channel that images are read with.'.format(
                 pad_value, num_channels
             )
         )
@@ -182,7 +182,7 @@ def _conversions(dataset: Dataset, transforms: Mapping[str, Any]) -> Tuple[Any, 
 def _one_hot_classes(dataset: Dataset) -> int:
     if dataset.num_classes is None or not dataset.has_labels:
         raise ValueError(
-            'convert_to_one_hot=True: needs labels, and num_classes for their length. Pass num_classes=... to '
+            'convert_to_one_hot is True; it needs labels, and num_classes for their length. Pass num_classes=... to '
             'BatchGenerator.'
         )
     return dataset.num_classes
@@ -221,7 +221,7 @@ def check_integer(name: str, value: Any, low: int, high: Optional[int] = None) -
     is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
     if not is_integer or value < low or (high is not None and value > high):
         rule = 'of at least {}'.format(low) if high is None else 'from {} to {}'.format(low, high)
-        raise ValueError('{}={!r}: must be an integer {}.'.format(name, value, rule))
+        raise ValueError('{} is {!r}; it has to be an integer {}.'.format(name, value, rule))
 
 
 def check_names(given: Iterable[str], known: Sequence[str], method: str) -> None:

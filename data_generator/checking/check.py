@@ -147,13 +147,13 @@ def _check_one_space(surveys: Sequence[Survey]) -> None:
 
 def _check_nothing_said(layout: Layout, said: Said) -> None:
     given = [
-        '{}={}'.format(name, 'given' if name == 'legend' else value)
+        '{} is {}'.format(name, 'given' if name == 'legend' else value)
         for name, value in said._asdict().items()
         if value is not None and value != 0 or (name == 'ignore_id' and value == 0)
     ]
     if given:
         raise ValueError(
-            '{}: the layout {} has {} classes and ignores {}. Leave {} out.'.format(
+            '{}; the layout {} has {} classes and ignores {}. Leave {} out.'.format(
                 ' and '.join(given),
                 layout.name,
                 layout.label_space.num_classes,
@@ -293,7 +293,7 @@ def _check_targets(id_map: Optional[Mapping[int, int]], space: LabelSpace) -> No
     for value, class_id in (id_map or {}).items():
         if class_id >= space.num_classes and class_id != space.ignore_id:
             raise ValueError(
-                'id_map[{}]={}: is no class, with {} classes, of which the last is {}, and {} ignored. Number classes '
+                'id_map[{}] is {}; with {} classes it has to be from 0 to {}, or {}, which is ignored. Number classes '
                 'from 0 on without gaps.'.format(
                     value, class_id, space.num_classes, space.num_classes - 1, space.ignore_id
                 )

@@ -161,7 +161,7 @@ def variants_of(layout: Union[str, Layout]) -> Tuple[Layout, ...]:
         return (layout,)
     if layout not in LAYOUTS:
         raise ValueError(
-            'layout={!r}: must be one of {}, or a data_generator.files.layouts.Layout of your own.'.format(
+            'layout is {!r}; it has to be one of {}, or a data_generator.files.layouts.Layout of your own.'.format(
                 layout, ', '.join(repr(name) for name in LAYOUTS)
             )
         )
@@ -289,7 +289,7 @@ def _listed(
 def _matching(pairs: Sequence[Pair], layout: Layout, split: str) -> List[Pair]:
     if split not in ('train', 'val', 'all'):
         raise DataError(
-            "split={!r}: {} comes without splits. Take 'train', 'val' (images whose name matches {!r}) or "
+            "split is {!r}; {} comes without splits. Take 'train', 'val' (images whose name matches {!r}) or "
             "'all'.".format(split, layout.name, layout.val_pattern)
         )
     chosen = [

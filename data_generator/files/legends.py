@@ -169,7 +169,7 @@ def _read_text(path: str) -> str:
 
 def _checked_ignore_id(value: Any) -> Optional[int]:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 65535):
-        raise ValueError('ignore_id is {!r}, and has to be a number from 0 to 65535'.format(value))
+        raise ValueError('ignore_id is {!r}; it has to be a number from 0 to 65535'.format(value))
     return value
 
 

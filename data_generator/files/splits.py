@@ -30,7 +30,7 @@ def begin_with(pairs: Sequence[Pair], prefixes: Sequence[str]) -> List[bool]:
     """
     if not prefixes or not all(isinstance(prefix, str) and prefix for prefix in prefixes):
         raise ValueError(
-            'prefixes={!r}: has to be how file names begin, for example {!r}.'.format(
+            'prefixes is {!r}; it has to be how file names begin, for example {!r}.'.format(
                 prefixes, os.path.basename(pairs[0].image)[:6]
             )
         )

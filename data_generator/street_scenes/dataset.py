@@ -70,7 +70,7 @@ def write_dataset(
         ('seed', seed, 0),
     ):
         if value < smallest:
-            raise ValueError('{} is {}, but must be at least {}.'.format(name, value, smallest))
+            raise ValueError('{} is {}; it has to be at least {}.'.format(name, value, smallest))
     plan = DatasetPlan(num_train, num_val, num_drive_frames, (size[0], size[1]), seed, with_depth)
     num_shards = min(os.cpu_count() or 1, plan.num_scenes // SCENES_WORTH_A_PROCESS)
     with atomic_directory(out_dir) as root, tqdm(

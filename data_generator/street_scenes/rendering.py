@@ -80,7 +80,7 @@ def check_size(size: Tuple[int, int]) -> None:
     """Refuses sizes in which no street can be seen."""
     if len(size) != 2 or min(size) < SMALLEST_SIDE:
         raise ValueError(
-            'The size of a scene is {}, but must be (height, width), at least {} pixels each; try (128, 256).'.format(
+            'The size of a scene is {}; it has to be (height, width), at least {} pixels each; try (128, 256).'.format(
                 size, SMALLEST_SIDE
             )
         )

@@ -75,7 +75,7 @@ def _check_together(options: TransformOptions, has_labels: bool) -> None:
     for name, entry in AUGMENTATIONS.items():
         if augmentations[name] is not None and entry.belongs_to and augmentations[entry.belongs_to] is None:
             raise ValueError(
-                '{}={!r}: belongs to random crops, and {} is off. Add {}=(height, width).'.format(
+                '{} is {!r}; it belongs to random crops, and {} is off. Add {}=(height, width).'.format(
                     name, augmentations[name], entry.belongs_to, entry.belongs_to
                 )
             )
@@ -91,7 +91,7 @@ def _check_sizes_together(options: TransformOptions) -> None:
         (height, width), (top, bottom, left, right) = random_crop, options.crop
         if top + bottom >= height or left + right >= width:
             raise ValueError(
-                'crop={}: cuts away all of random_crop={}. Cut off less than {} rows and {} columns.'.format(
+                'crop is {}; it cuts away all of random_crop={}. Cut off less than {} rows and {} columns.'.format(
                     options.crop, random_crop, height, width
                 )
             )
@@ -100,7 +100,7 @@ def _check_sizes_together(options: TransformOptions) -> None:
         across, down = (max(abs(pixels) for pixels in shift) for shift in translate[:2])
         if across >= width or down >= height:
             raise ValueError(
-                'translate={}: can shift the whole image of {}x{} (height x width) out of sight. Shift by '
+                'translate is {}; it can shift the whole image of {}x{} (height x width) out of sight. Shift by '
                 'less than {} pixels across and {} down.'.format(translate, height, width, width, height)
             )
 
@@ -109,7 +109,7 @@ def _check_labels_may_keep_their_size(options: TransformOptions) -> None:
     for name, entry in AUGMENTATIONS.items():
         if entry.labels == MOVES and options.augmentations[name] is not None:
             raise ValueError(
-                '{}={!r}: moves pixels of the resized image, and with resize_labels=False the labels have '
+                '{} is {!r}; it moves pixels of the resized image, and with resize_labels=False the labels have '
                 'another size. Write {}=False, or resize_labels=True.'.format(name, options.augmentations[name], name)
             )
 

@@ -164,7 +164,7 @@ def build_pipeline(
 def _check_pair(image: np.ndarray, label: np.ndarray) -> None:
     if label.ndim != 2 or label.dtype not in (np.uint8, np.uint16):
         raise ValueError(
-            'A label of shape {} and type {}: must be class IDs, uint8 or uint16 [height, width]. For '
+            'A label has the shape {} and the type {}; it has to be class IDs, uint8 or uint16 [height, width]. For '
             'labels that are colours pass convert_colors_to_ids.'.format(label.shape, label.dtype)
         )
     if label.shape != image.shape[:2]:

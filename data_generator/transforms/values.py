@@ -23,7 +23,7 @@ def is_off(value: Any) -> bool:
 
 def _refuse(name: str, value: Any, rule: str, example: Any) -> ValueError:
     return ValueError(
-        '{}={!r}: {}. Write {}={!r}, or {}=False to do without.'.format(name, value, rule, name, example, name)
+        '{} is {!r}; {}. Write {}={!r}, or {}=False to do without.'.format(name, value, rule, name, example, name)
     )
 
 
@@ -41,13 +41,15 @@ def _is_sequence(value: Any, length: int) -> bool:
 
 def integer(name: str, value: Any, low: int, high: int, remedy: str) -> int:
     if not _is_integer(value) or not low <= value <= high:
-        raise ValueError('{}={!r}: must be an integer from {} to {}. Write {}.'.format(name, value, low, high, remedy))
+        raise ValueError(
+            '{} is {!r}; it has to be an integer from {} to {}. Write {}.'.format(name, value, low, high, remedy)
+        )
     return int(value)
 
 
 def boolean(name: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
-        raise ValueError('{}={!r}: must be True or False. Write {}={}.'.format(name, value, name, bool(value)))
+        raise ValueError('{} is {!r}; it has to be True or False. Write {}={}.'.format(name, value, name, bool(value)))
     return bool(value)
 
 
@@ -55,7 +57,7 @@ def size(name: str, value: Any) -> Optional[Tuple[int, int]]:
     if is_off(value):
         return None
     if not _is_sequence(value, 2) or not all(_is_integer(side) and side >= 1 for side in value):
-        raise _refuse(name, value, 'must be (height, width) in pixels, two integers of at least 1', (512, 1024))
+        raise _refuse(name, value, 'it has to be (height, width) in pixels, two integers of at least 1', (512, 1024))
     return int(value[0]), int(value[1])
 
 
@@ -66,7 +68,7 @@ def margins(name: str, value: Any) -> Optional[Tuple[int, int, int, int]]:
         raise _refuse(
             name,
             value,
-            'must be (top, bottom, left, right), the pixels to cut off at each side, four integers of at least 0',
+            'it has to be (top, bottom, left, right), the pixels to cut off at each side, four integers of at least 0',
             (0, 200, 0, 0),
         )
     top, bottom, left, right = (int(side) for side in value)
@@ -81,7 +83,7 @@ def probability(name: str, value: Any) -> Optional[float]:
     if is_off(value):
         return None
     if not _is_probability(value):
-        raise _refuse(name, value, 'must be the probability of a horizontal flip, a number from 0 to 1', 0.5)
+        raise _refuse(name, value, 'it has to be the probability of a horizontal flip, a number from 0 to 1', 0.5)
     return float(value)
 
 
@@ -98,7 +100,9 @@ def range_and_p(name: str, value: Any, low: float, high: float, example: Any) ->
         raise _refuse(
             name,
             value,
-            'must be (min, max, probability) with min <= max, both {}, and a probability from 0 to 1'.format(bounds),
+            'it has to be (min, max, probability) with min <= max, both {}, and a probability from 0 to 1'.format(
+                bounds
+            ),
             example,
         )
     return float(value[0]), float(value[1]), float(value[2])
@@ -107,7 +111,7 @@ def range_and_p(name: str, value: Any, low: float, high: float, example: Any) ->
 def magnification(name: str, value: Any) -> Optional[Tuple[float, float, float]]:
     checked = range_and_p(name, value, 0.0, math.inf, (0.75, 1.5, 0.5))
     if checked is not None and checked[0] == 0:
-        raise _refuse(name, value, 'min must be above 0, for an image scaled by 0 has no pixels', (0.75, 1.5, 0.5))
+        raise _refuse(name, value, 'min has to be above 0, for an image scaled by 0 has no pixels', (0.75, 1.5, 0.5))
     return checked
 
 
@@ -115,7 +119,7 @@ def factors(name: str, value: Any) -> Optional[Tuple[float, float]]:
     if is_off(value):
         return None
     if not _is_sequence(value, 2) or not all(_is_number(v) for v in value) or not 0 < value[0] <= value[1]:
-        raise _refuse(name, value, 'must be (min, max), two factors above 0 with min <= max', (0.5, 2.0))
+        raise _refuse(name, value, 'it has to be (min, max), two factors above 0 with min <= max', (0.5, 2.0))
     return float(value[0]), float(value[1])
 
 
@@ -126,7 +130,7 @@ def share(name: str, value: Any) -> Optional[float]:
         raise _refuse(
             name,
             value,
-            'must be the largest share of the valid pixels of a crop that one '
+            'it has to be the largest share of the valid pixels of a crop that one '
             'class may fill, a number above 0 and at most 1',
             0.75,
         )
@@ -137,7 +141,7 @@ def share_of_crops(name: str, value: Any) -> Optional[float]:
     if is_off(value):
         return None
     if not _is_number(value) or not 0 < value <= 1:
-        rule = 'must be the share of the crops that are placed on a class, a number above 0 and at most 1'
+        rule = 'it has to be the share of the crops that are placed on a class, a number above 0 and at most 1'
         raise _refuse(name, value, rule, 0.5)
     return float(value)
 
@@ -150,7 +154,7 @@ def color_jitter(name: str, value: Any) -> Optional[Tuple[float, float, float, f
         raise _refuse(
             name,
             value,
-            'must be (contrast, saturation, hue, probability), four numbers of at least 0',
+            'it has to be (contrast, saturation, hue, probability), four numbers of at least 0',
             example,
         )
     contrast, saturation, hue, probability = (float(v) for v in value)
@@ -180,7 +184,7 @@ def shifts(name: str, value: Any) -> Optional[Tuple[Tuple[int, int], Tuple[int, 
         raise _refuse(
             name,
             value,
-            'must be ((min, max), (min, max), probability): the horizontal and the '
+            'it has to be ((min, max), (min, max), probability): the horizontal and the '
             'vertical shift in whole pixels with min <= max, and a probability from 0 '
             'to 1',
             ((0, 40), (0, 20), 0.5),
@@ -193,13 +197,13 @@ def color_map(name: str, value: Any) -> Optional[Mapping[Tuple[int, int, int], i
     if is_off(value):
         return None
     if not isinstance(value, Mapping) or not value:
-        raise _refuse(name, value, 'must be a dict from (red, green, blue) to class ID', {(128, 64, 128): 0})
+        raise _refuse(name, value, 'it has to be a dict from (red, green, blue) to class ID', {(128, 64, 128): 0})
     for color, class_id in value.items():
         if not _is_sequence(color, 3) or not all(_is_integer(c) and 0 <= c <= 255 for c in color):
             raise _refuse(
                 name,
                 color,
-                'every key must be a colour (red, green, blue) of three integers from 0 to 255',
+                'every key has to be a colour (red, green, blue) of three integers from 0 to 255',
                 {(128, 64, 128): 0},
             )
         integer('{}[{}]'.format(name, tuple(color)), class_id, 0, MAX_ID, 'the class ID of this colour')
@@ -216,7 +220,7 @@ def id_map(name: str, value: Any) -> Optional[IdMap]:
         raise _refuse(
             name,
             value,
-            'must be a dict from ID to ID, or a one-dimensional integer array that holds at index k what ID k becomes',
+            'it has to be a dict from ID to ID, or a one-dimensional array of integers: at index k what ID k becomes',
             {7: 0, 8: 1},
         )
     if array.min() < 0 or array.max() > MAX_ID:
@@ -233,7 +237,7 @@ def id_map(name: str, value: Any) -> Optional[IdMap]:
 
 def _id_dict(name: str, value: Mapping[int, int]) -> Mapping[int, int]:
     if not value:
-        raise _refuse(name, value, 'must name at least one ID', {7: 0, 8: 1})
+        raise _refuse(name, value, 'it has to name at least one ID', {7: 0, 8: 1})
     for old, new in value.items():
         integer(name + ', the key', old, 0, MAX_ID, 'the ID as it stands in the label files')
         integer('{}[{}]'.format(name, old), new, 0, MAX_ID, 'a class ID, or ignore_id for what is to be left out')
@@ -246,7 +250,7 @@ def pad_id(void_class_id: Any, ignore_id: int, num_classes: Optional[int]) -> in
     pad_id = integer('void_class_id', void_class_id, 0, MAX_ID, 'void_class_id=None to pad with ignore_id')
     if num_classes is not None and pad_id >= num_classes and pad_id != ignore_id:
         raise ValueError(
-            'void_class_id={}: must be one of the num_classes={} class IDs or ignore_id={}. Write '
+            'void_class_id is {}; it has to be one of the num_classes={} class IDs or ignore_id={}. Write '
             'void_class_id=None to pad with ignore_id, or pass ignore_id={}.'.format(
                 pad_id, num_classes, ignore_id, pad_id
             )
@@ -259,7 +263,7 @@ def pad_value(value: Any) -> Tuple[int, ...]:
         return IMAGENET_MEAN
     if not _is_sequence(value, max(1, np.size(value))) or not all(_is_number(v) and 0 <= v <= 255 for v in value):
         raise ValueError(
-            'pad_value={!r}: must be (red, green, blue), or one number for each channel, from 0 to 255. Write '
+            'pad_value is {!r}; it has to be (red, green, blue), or one number for each channel, from 0 to 255. Write '
             'pad_value={!r}.'.format(value, IMAGENET_MEAN)
         )
     return tuple(int(round(float(v))) for v in value)

@@ -103,14 +103,14 @@ def _check_arguments(args: argparse.Namespace) -> None:
     if args.preview is None and args.palette != 'dataset':
         raise ValueError('--palette is about the preview, and there is none. Add --preview FILE.png, or leave it out.')
     if args.preview is not None and not args.preview.lower().endswith(('.png', '.jpg', '.jpeg')):
-        raise ValueError('--preview {}: must be the name of a .png or .jpg file.'.format(args.preview))
+        raise ValueError('--preview is {}; it has to be the name of a .png or .jpg file.'.format(args.preview))
     for flag, value, low, high in (
         ('--threads', args.threads, 1, 256),
         ('--num-classes', args.num_classes, 1, 65535),
         ('--ignore-id', args.ignore_id, 0, 65535),
     ):
         if value is not None and not low <= value <= high:
-            raise ValueError('{} {}: must be from {} to {}.'.format(flag, value, low, high))
+            raise ValueError('{} is {}; it has to be from {} to {}.'.format(flag, value, low, high))
 
 
 def train_command(

@@ -287,7 +287,7 @@ def _custom_loss(
     value = tf.convert_to_tensor(function(mask_logits(logits, valid), class_ids, valid))
     if value.shape.ndims != 0 or not value.dtype.is_floating:
         raise ValueError(
-            'The loss function returned {} of shape {}; it must return one float scalar. '
+            'The loss function returned {} of shape {}; it has to return one float scalar. '
             'Reduce it with tf.reduce_mean or tf.reduce_sum.'.format(value.dtype.name, value.shape)
         )
     return Loss(tf.cast(value, tf.float32), tf.ones([], tf.float32))
@@ -316,18 +316,18 @@ def check_class_weights(class_weights: Sequence[float], num_classes: int) -> np.
         weights = np.asarray(class_weights, np.float32)
     except (TypeError, ValueError):
         raise ValueError(
-            'class_weights is {!r}; it must hold one number for each of the {} classes. Median frequency balancing is '
+            'class_weights is {!r}; it has to hold one number for each of the {} classes. Median frequencies come from '
             'helpers.class_weights.median_frequency_weights(BatchGenerator(...).count_class_pixels()), or fcn8s train '
             '--class-weights median_frequency.'.format(class_weights, num_classes)
         ) from None
     if weights.shape != (num_classes,):
         raise ValueError(
-            'class_weights has the shape {}; it must hold one weight for each of the {} classes.'.format(
+            'class_weights has the shape {}; it has to hold one weight for each of the {} classes.'.format(
                 weights.shape, num_classes
             )
         )
     if not (np.all(np.isfinite(weights)) and np.all(weights >= 0) and np.any(weights > 0)):
         raise ValueError(
-            'class_weights is {}; weights must be finite, at least 0, and not all 0.'.format(weights.tolist())
+            'class_weights is {}; weights have to be finite, at least 0, and not all 0.'.format(weights.tolist())
         )
     return weights

@@ -422,4 +422,4 @@ class _LossScale:
 
 def _check(holds: bool, name: str, value: object, rule: str) -> None:
     if not holds:
-        raise ValueError('{} is {}; it must be {}.'.format(name, value, rule))
+        raise ValueError('{} is {}; it has to be {}.'.format(name, value, rule))

@@ -32,10 +32,12 @@ def steps(rate: float, boundaries: Sequence[int], factor: float = DEFAULT_STEP_F
     boundaries = tuple(boundaries)
     if not boundaries or boundaries[0] < 1 or any(a >= b for a, b in zip(boundaries, boundaries[1:])):
         raise ValueError(
-            'boundaries is {}; it must be one or more increasing steps, the first at least 1.'.format(list(boundaries))
+            'boundaries is {}; it has to be one or more increasing steps, the first at least 1.'.format(
+                list(boundaries)
+            )
         )
     if not 0 < factor <= 1:
-        raise ValueError('factor is {}; it must be above 0 and at most 1.'.format(factor))
+        raise ValueError('factor is {}; it has to be above 0 and at most 1.'.format(factor))
 
     def schedule(step: int) -> float:
         return rate * factor ** bisect.bisect_right(boundaries, step)
@@ -49,7 +51,7 @@ def polynomial(rate: float, total_steps: int, power: float = DEFAULT_POWER, end_
     """
     _check_decay(rate, total_steps, end_rate)
     if not power > 0:
-        raise ValueError('power is {}; it must be above 0.'.format(power))
+        raise ValueError('power is {}; it has to be above 0.'.format(power))
 
     def schedule(step: int) -> float:
         remaining = 1.0 - min(step, total_steps) / total_steps
@@ -76,7 +78,7 @@ def with_warm_up(schedule: Schedule, warm_up_steps: int) -> Schedule:
     step warm_up_steps is the first at the full rate. The schedule underneath counts from step 0 all the same.
     """
     if warm_up_steps < 0:
-        raise ValueError('warm_up_steps is {}; it must be at least 0.'.format(warm_up_steps))
+        raise ValueError('warm_up_steps is {}; it has to be at least 0.'.format(warm_up_steps))
 
     def warmed_up(step: int) -> float:
         return schedule(step) * min(1.0, (step + 1) / (warm_up_steps + 1))
@@ -136,12 +138,12 @@ def _number(text: Optional[str], default: float = 0.0) -> float:
 
 def _check_rate(name: str, rate: float) -> None:
     if not 0 < rate < math.inf:
-        raise ValueError('{} is {}; it must be a number above 0.'.format(name, rate))
+        raise ValueError('{} is {}; it has to be a number above 0.'.format(name, rate))
 
 
 def _check_decay(rate: float, total_steps: int, end_rate: float) -> None:
     _check_rate('rate', rate)
     if total_steps < 1:
-        raise ValueError('total_steps is {}; it must be at least 1.'.format(total_steps))
+        raise ValueError('total_steps is {}; it has to be at least 1.'.format(total_steps))
     if not 0 <= end_rate <= rate:
-        raise ValueError('end_rate is {}; it must be from 0 to the rate {}.'.format(end_rate, rate))
+        raise ValueError('end_rate is {}; it has to be from 0 to the rate {}.'.format(end_rate, rate))

@@ -70,8 +70,8 @@ def test_a_sequence_is_held_out_by_the_names_of_its_images(tmp_path):
 @pytest.mark.parametrize(
     'prefixes, error, message',
     [
-        ((), ValueError, "prefixes=(): has to be how file names begin, for example '0.png'"),
-        (('1', ''), ValueError, "prefixes=('1', '')"),
+        ((), ValueError, "prefixes is (); it has to be how file names begin, for example '0.png'"),
+        (('1', ''), ValueError, "prefixes is ('1', '')"),
         (('7',), DataError, "None of 5 images has a name that begins with '7'; they are called 0.png to 4.png."),
         (('0', '1', '2', '3', '4'), DataError, 'All of 5 images have names that begin with'),
     ],
@@ -191,7 +191,7 @@ def test_dataset_without_labels(root):
     data = BatchGenerator(str(root / 'images'))
     assert not data.has_labels and data.label_space is None
     assert next(data.generate(2, workers=1, flip=0.5)).shape == (2, 12, 16, 3)
-    with pytest.raises(ValueError, match='convert_to_one_hot=True: needs labels'):
+    with pytest.raises(ValueError, match='convert_to_one_hot is True; it needs labels'):
         data.generate(2, convert_to_one_hot=True)
 
 
@@ -446,15 +446,15 @@ def test_a_file_that_disappears_is_named(root):
 @pytest.mark.parametrize(
     'options, message',
     [
-        (dict(batch_size=0), 'batch_size=0: must be an integer of at least 1'),
-        (dict(batch_size=2.0), 'batch_size=2.0'),
-        (dict(batch_size=2, workers=-1), 'workers=-1: must be an integer of at least 0'),
-        (dict(batch_size=2, workers=2, prefetch=0), 'prefetch=0: must be an integer of at least 1'),
-        (dict(batch_size=2, share=(0, 2)), r'share=\(0, 2\): is of batches in their order. Pass shuffle=False.'),
-        (dict(batch_size=2, share=(2, 2), shuffle=False), r'share=\(2, 2\): must be \(i, n\) with 0 <= i < n'),
-        (dict(batch_size=2, seed=-1), 'seed=-1'),
-        (dict(batch_size=2, resize=7), 'resize=7'),
-        (dict(batch_size=2, to_disk=True), 'export_dir=None'),
+        (dict(batch_size=0), 'batch_size is 0; it has to be an integer of at least 1'),
+        (dict(batch_size=2.0), 'batch_size is 2.0'),
+        (dict(batch_size=2, workers=-1), 'workers is -1; it has to be an integer of at least 0'),
+        (dict(batch_size=2, workers=2, prefetch=0), 'prefetch is 0; it has to be an integer of at least 1'),
+        (dict(batch_size=2, share=(0, 2)), r'share is \(0, 2\); it is of batches in their order. Pass shuffle=False.'),
+        (dict(batch_size=2, share=(2, 2), shuffle=False), r'share is \(2, 2\); it has to be \(i, n\) with 0 <= i < n'),
+        (dict(batch_size=2, seed=-1), 'seed is -1'),
+        (dict(batch_size=2, resize=7), 'resize is 7'),
+        (dict(batch_size=2, to_disk=True), 'export_dir is None'),
         (
             dict(batch_size=2, rezise=7),
             r'rezise: generate has no such option\. Did you mean resize.*\? It has batch_size, ',
@@ -471,8 +471,8 @@ def test_wrong_options_are_refused_at_once(root, options, message):
     'options, message',
     [
         (dict(pairs=['a.png']), 'one of the two has to be None'),
-        (dict(num_classes=0), 'num_classes=0: must be an integer of at least 1'),
-        (dict(seed=True), 'seed=True'),
+        (dict(num_classes=0), 'num_classes is 0; it has to be an integer of at least 1'),
+        (dict(seed=True), 'seed is True'),
         (
             dict(layout='cityscapes', ground_truth_suffix='_x', num_classes=None),
             r'layout says already what ground_truth_suffix would\. Leave it out',
@@ -481,8 +481,11 @@ def test_wrong_options_are_refused_at_once(root, options, message):
             dict(layout='cityscapes', image_file_extension='jpg', num_classes=None),
             r'layout says already what image_file_extension would\. Leave it out',
         ),
-        (dict(label_space=CITYSCAPES), 'num_classes=5: the label space cityscapes has num_classes=19'),
-        (dict(label_space=CITYSCAPES, num_classes=None, ignore_id=0), 'ignore_id=0: .* cityscapes has ignore_id=255'),
+        (dict(label_space=CITYSCAPES), 'num_classes is 5; the label space cityscapes has num_classes=19'),
+        (
+            dict(label_space=CITYSCAPES, num_classes=None, ignore_id=0),
+            'ignore_id is 0; .* cityscapes has ignore_id=255',
+        ),
     ],
 )
 def test_arguments_that_are_wrong_or_do_not_go_together(root, options, message):
@@ -578,10 +581,10 @@ def test_a_record_of_another_program_says_nothing_about_labels(root):
 @pytest.mark.parametrize(
     'options, message',
     [
-        (dict(seed=-1), 'seed=-1: must be an integer of at least 0'),
-        (dict(seed='x'), "seed='x': must be"),
-        (dict(workers=-1), 'workers=-1: must be an integer of at least 0'),
-        (dict(workers=1.5), r'workers=1\.5: must be'),
+        (dict(seed=-1), 'seed is -1; it has to be an integer of at least 0'),
+        (dict(seed='x'), "seed is 'x'; it has to be"),
+        (dict(workers=-1), 'workers is -1; it has to be an integer of at least 0'),
+        (dict(workers=1.5), r'workers is 1\.5; it has to be'),
         (dict(rezise=(6, 8)), r'rezise: process_all has no such option\. Did you mean resize'),
         (dict(prefetch=2), r'prefetch: process_all has no such option\. It has .*resize, .*seed'),
     ],
@@ -674,7 +677,7 @@ def test_one_channel_and_chosen_bands(stacks):
 def test_what_needs_three_colours_is_refused(stacks):
     with pytest.raises(ValueError, match='gray: changes red, green and blue, and images are read with 1 channel'):
         stack_dataset(stacks, channels=1, bands=(1,)).generate(1, gray=True)
-    with pytest.raises(ValueError, match='must be 5 numbers, one for each channel'):
+    with pytest.raises(ValueError, match='it has to be 5 numbers, one for each channel'):
         stack_dataset(stacks, channels=5).generate(1, pad_value=(1, 2, 3))
     with pytest.raises(ValueError, match='images are read with 5 channels, and processed datasets hold RGB'):
         dataset(

@@ -160,7 +160,7 @@ def test_an_existing_directory_is_not_written_into(tmp_path):
     'name, value, smallest', [('num_train', 0, 1), ('num_val', -1, 1), ('num_drive_frames', -2, 0), ('seed', -1, 0)]
 )
 def test_numbers_that_make_no_dataset_are_refused_before_anything_is_written(tmp_path, name, value, smallest):
-    with pytest.raises(ValueError, match='{} is {}, but must be at least {}'.format(name, value, smallest)):
+    with pytest.raises(ValueError, match='{} is {}; it has to be at least {}'.format(name, value, smallest)):
         write_dataset(tmp_path / 'out', **{name: value})
     with pytest.raises(ValueError, match='size of a scene'):
         write_dataset(tmp_path / 'out', size=(4, 4))

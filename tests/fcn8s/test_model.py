@@ -835,8 +835,11 @@ def test_what_was_known_of_other_weights_is_forgotten_when_variables_are_loaded(
         (dict(num_classes=2, class_weights=[[1, 2]]), r'class_weights has the shape \(1, 2\)'),
         (dict(num_classes=2, seed='x'), "seed is 'x'; it has to be a whole number"),
         (dict(num_classes=2, optimizer=3), 'optimizer is 3; choose from'),
-        (dict(num_classes=2, optimizer=OptimizerSettings('sgd', momentum='a')), "momentum is 'a'; it must be a number"),
-        (dict(num_classes=2, accumulate_batches=2.0), 'accumulate_batches is 2.0; it must be a whole number'),
+        (
+            dict(num_classes=2, optimizer=OptimizerSettings('sgd', momentum='a')),
+            "momentum is 'a'; it has to be a number",
+        ),
+        (dict(num_classes=2, accumulate_batches=2.0), 'accumulate_batches is 2.0; it has to be a whole number'),
     ],
 )
 def test_arguments_that_were_once_let_through(tiny_encoder, arguments, message):

@@ -44,7 +44,7 @@ def test_what_works(wanted, machine):
 @pytest.mark.parametrize(
     'wanted, machine, message',
     [
-        ('float64', MODERN_CPU, "precision is 'float64'; it must be one of float32, bfloat16, mixed_float16"),
+        ('float64', MODERN_CPU, "precision is 'float64'; it has to be one of float32, bfloat16, mixed_float16"),
         (
             'bfloat16',
             MODERN_CPU._replace(tf_version=(1, 15), rewrites=frozenset(['auto_mixed_precision'])),

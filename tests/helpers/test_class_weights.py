@@ -22,5 +22,5 @@ def test_without_any_pixel_all_classes_weigh_the_same():
 
 @pytest.mark.parametrize('class_pixels', [[1, 2], [[-1, 2]], [[[1]]], 3])
 def test_what_are_no_counts_by_image(class_pixels):
-    with pytest.raises(ValueError, match='it must hold one row of pixel counts, at least 0, for each image'):
+    with pytest.raises(ValueError, match='it has to hold one row of pixel counts, at least 0, for each image'):
         median_frequency_weights(np.array(class_pixels))

@@ -318,9 +318,9 @@ def test_what_are_no_labels_are_not_written(tmp_path, array, message):
 
 
 def test_suffixes_that_cannot_be_written(tmp_path, rgb):
-    with pytest.raises(ValueError, match='a.gif cannot be written: the suffix must be one of .png'):
+    with pytest.raises(ValueError, match='a.gif cannot be written: the suffix has to be one of .png'):
         write_image(tmp_path / 'a.gif', rgb)
-    with pytest.raises(ValueError, match='a.jpg cannot be written: the suffix must be one of .png, .tif'):
+    with pytest.raises(ValueError, match='a.jpg cannot be written: the suffix has to be one of .png, .tif'):
         write_labels(tmp_path / 'a.jpg', rgb[..., 0])
 
 

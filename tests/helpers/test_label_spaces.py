@@ -125,8 +125,8 @@ def test_generic_space():
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        ((0,), 'num_classes=0 came, but it must be from 1'),
-        ((2, 70000), 'ignore_id=70000 came, but it must be from 0 to 65535'),
+        ((0,), 'num_classes is 0; it has to be from 1'),
+        ((2, 70000), 'ignore_id is 70000; it has to be from 0 to 65535'),
         ((2, 255, ['a']), 'has 1 class names, but 2 colors'),
     ],
 )
@@ -141,7 +141,7 @@ def test_from_dict_refuses():
         LabelSpace.from_dict({'name': 'x', 'class_names': ['a'], 'colours': []})
     with pytest.raises(ValueError, match='2 class names, but 1 file_ids'):
         LabelSpace.from_dict(dict(fields, file_ids=[1]))
-    with pytest.raises(ValueError, match=r'void_class_ids=\(2,\) came'):
+    with pytest.raises(ValueError, match=r'void_class_ids are \(2,\); they have to be'):
         LabelSpace.from_dict(dict(fields, void_class_ids=[2]))
 
 

@@ -342,7 +342,7 @@ def test_sources_that_are_not_there(tmp_path, videos):
         open_frames(tmp_path / 'b.mp4')
     with pytest.raises(ValueError, match='frame_rate=30 came .* only a directory of frames takes one'):
         open_frames(videos / 'silent.mp4', frame_rate=30)
-    with pytest.raises(ValueError, match='frame_rate=-1 came, but it must be from 0.001 to 1000 frames per second'):
+    with pytest.raises(ValueError, match='frame_rate is -1; it has to be from 0.001 to 1000 frames per second'):
         open_frames(tmp_path, frame_rate=-1)
 
 
@@ -391,12 +391,12 @@ def test_a_camera(monkeypatch):
     'arguments, error, message',
     [
         (('a.avi', (4, 4), 25), ValueError, r'a\.avi came as the name of a video.*ends in \.mp4'),
-        (('a.mp4', (4, 0), 25), ValueError, r'size=\(4, 0\) came'),
-        (('a.mp4', (4,), 25), ValueError, r'size=\(4,\) came'),
-        (('a.mp4', (4, 4), 0), ValueError, 'frame_rate=0 came'),
-        (('a.mp4', (4, 4), 0.0009), ValueError, 'frame_rate=0.0009 came, but it must be from 0.001 to 1000 frames'),
-        (('a.mp4', (4, 4), 1001), ValueError, 'frame_rate=1001 came'),
-        (('a.mp4', (4, 4), float('nan')), ValueError, 'frame_rate=nan came'),
+        (('a.mp4', (4, 0), 25), ValueError, r'size is \(4, 0\); it has to be'),
+        (('a.mp4', (4,), 25), ValueError, r'size is \(4,\); it has to be'),
+        (('a.mp4', (4, 4), 0), ValueError, 'frame_rate is 0; it has to be'),
+        (('a.mp4', (4, 4), 0.0009), ValueError, 'frame_rate is 0.0009; it has to be from 0.001 to 1000 frames'),
+        (('a.mp4', (4, 4), 1001), ValueError, 'frame_rate is 1001; it has to be'),
+        (('a.mp4', (4, 4), float('nan')), ValueError, 'frame_rate is nan; it has to be'),
         (('a.mp4', (4, 4), 25, 'missing.mp3'), FileNotFoundError, r'missing\.mp3 does not exist'),
     ],
 )

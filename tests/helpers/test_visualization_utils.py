@@ -133,7 +133,7 @@ def test_contours_run_along_the_borders_in_full_colour(ignored):
         (image_of((4, 4)), np.zeros((4, 5), int), {}, r'size \(4, 5\) came for an image of size \(4, 4\)'),
         (image_of((4, 4)), np.zeros((4, 4)), {}, r'dtype float64.*class IDs \[H, W\] or vectors'),
         (image_of((4, 4)), np.zeros((2, 4, 4, 5)), {}, r'shape \(2, 4, 4, 5\) came'),
-        (image_of((4, 4)), np.zeros((4, 4), int), {'alpha': 1.5}, 'alpha=1.5 came, but it must be from 0'),
+        (image_of((4, 4)), np.zeros((4, 4), int), {'alpha': 1.5}, 'alpha is 1.5; it has to be from 0'),
     ],
 )
 def test_overlays_refuse(image, prediction, options, message):
@@ -267,11 +267,11 @@ def test_captions_are_readable_on_any_picture():
     [
         ({'positions': [(0, 0)]}, "lengths came: {'images': 2, 'positions': 1, 'sizes': 2}"),
         ({'captions': ['a']}, "'captions': 1"),
-        ({'target_size': (10,)}, r'target_size=\(10,\) came, but it must be two whole numbers'),
-        ({'target_size': (0, 5)}, r'target_size=\(0, 5\) came'),
-        ({'positions': [(0, 0), (-1, 0)]}, r'positions\[1\]=\(-1, 0\) came.*at least 0'),
-        ({'positions': [(0, 0), (0.5, 0)]}, r'positions\[1\]=\(0.5, 0\) came'),
-        ({'sizes': [(4, 4), (0, 4)]}, r'sizes\[1\]=\(0, 4\) came.*at least 1'),
+        ({'target_size': (10,)}, r'target_size is \(10,\); it has to be two whole numbers'),
+        ({'target_size': (0, 5)}, r'target_size is \(0, 5\); it has to be'),
+        ({'positions': [(0, 0), (-1, 0)]}, r'positions\[1\] is \(-1, 0\); it has to be.*at least 0'),
+        ({'positions': [(0, 0), (0.5, 0)]}, r'positions\[1\] is \(0.5, 0\); it has to be'),
+        ({'sizes': [(4, 4), (0, 4)]}, r'sizes\[1\] is \(0, 4\); it has to be.*at least 1'),
         (
             {'positions': [(0, 0), (0, 10)], 'sizes': [(4, 4), (4, 7)]},
             r'Panel 1 of size \(4, 7\) at \(0, 10\) lies outside of target_size \(10, 10\)',
@@ -369,7 +369,7 @@ def test_video_from_nothing(tmp_path):
         create_video_from_images(str(tmp_path / 'out.mp4'), str(tmp_path / 'missing'))
     with pytest.raises(FileNotFoundError, match='no image with one of the extensions jpg'):
         create_video_from_images(str(tmp_path / 'out.mp4'), str(tmp_path), image_file_extension='jpg')
-    with pytest.raises(ValueError, match='frame_rate=0 came'):
+    with pytest.raises(ValueError, match='frame_rate is 0; it has to be'):
         create_video_from_images(str(tmp_path / 'out.mp4'), str(tmp_path), frame_rate=0)
 
 

@@ -244,7 +244,7 @@ def test_two_files_for_one_target_are_refused(dataset, tmp_path):
 
 
 def test_an_export_dir_is_needed(dataset):
-    with pytest.raises(ValueError, match='export_dir=None: .*Pass export_dir'):
+    with pytest.raises(ValueError, match='export_dir is None; .*Pass export_dir'):
         process(generator_of(dataset, export_dir=None), {})
 
 
@@ -262,9 +262,9 @@ def test_no_directory_can_be_made_below_a_file(dataset, tmp_path):
 
 
 def test_wrong_options_are_refused_before_anything_is_written(dataset, tmp_path):
-    with pytest.raises(ValueError, match='flip=2'):
+    with pytest.raises(ValueError, match='flip is 2'):
         process(generator_of(dataset), {'flip': 2})
-    with pytest.raises(ValueError, match='workers=-1'):
+    with pytest.raises(ValueError, match='workers is -1'):
         process(generator_of(dataset), {}, workers=-1)
     with pytest.raises(ValueError, match='fliip: .*no such option. Did you mean flip'):
         process(generator_of(dataset), {'fliip': 1})

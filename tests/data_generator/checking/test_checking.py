@@ -209,7 +209,7 @@ def test_a_named_layout_can_be_demanded(tmp_path):
     assert report.layout.name == 'cityscapes20' and report.class_pixels[1] == SIZE[0] * SIZE[1]
     with pytest.raises(DataError, match=r'No images of the layout camvid in .*expected .*train'):
         check(root, layout='camvid')
-    with pytest.raises(ValueError, match="layout='citscapes'"):
+    with pytest.raises(ValueError, match="layout is 'citscapes'"):
         check(root, layout='citscapes')
 
 
@@ -257,13 +257,13 @@ def test_given_classes_are_checked(tmp_path):
 
 def test_a_map_to_what_is_no_class_is_refused(tmp_path):
     own_dataset(tmp_path, [0, 1, 9])
-    with pytest.raises(ValueError, match=r'id_map\[9\]=7: is no class, with 3 classes, of which the last is 2'):
+    with pytest.raises(ValueError, match=r'id_map\[9\] is 7; with 3 classes it has to be from 0 to 2, or 255'):
         check(tmp_path, id_map={0: 0, 1: 1, 9: 7})
     assert check(tmp_path, id_map={0: 0, 1: 1, 9: 255}).can_train
 
 
 def test_classes_of_a_named_layout_are_not_the_callers(camvid):
-    with pytest.raises(ValueError, match='num_classes=12: the layout camvid has 11 classes.*Leave it out'):
+    with pytest.raises(ValueError, match='num_classes is 12; the layout camvid has 11 classes.*Leave it out'):
         check(camvid, num_classes=12)
 
 
@@ -403,7 +403,10 @@ def test_a_preview_without_a_good_pair_is_not_written(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     'words, message',
-    [(('--preview', 'a.txt'), 'a.txt: must be the name of a .png'), (('--workers', 0), '--threads 0: must be from 1')],
+    [
+        (('--preview', 'a.txt'), 'a.txt; it has to be the name of a .png'),
+        (('--workers', 0), '--threads is 0; it has to be from 1'),
+    ],
 )
 def test_wrong_arguments_are_refused_before_reading(camvid, words, message):
     with pytest.raises(ValueError, match=message):

@@ -148,7 +148,7 @@ def test_directories_with_a_layout(tmp_path):
 
 
 def test_faults_are_named(tmp_path):
-    with pytest.raises(ValueError, match="layout='citiscapes': must be one of 'cityscapes',"):
+    with pytest.raises(ValueError, match="layout is 'citiscapes'; it has to be one of 'cityscapes',"):
         variants_of('citiscapes')
     with pytest.raises(FileNotFoundError, match='No such directory of images: .*leftImg8bit'):
         find_layout('cityscapes', str(tmp_path), 'train')
@@ -158,7 +158,7 @@ def test_faults_are_named(tmp_path):
         find_layout('cityscapes', str(tmp_path), 'train')
     write_jpeg_or_png(tmp_path / 'training/image_2/um_000000.png')
     write_colors(tmp_path / 'training/gt_image_2/um_road_000000.png', [255, 0, 0])
-    with pytest.raises(DataError, match="split='testing': kitti_road comes without splits"):
+    with pytest.raises(DataError, match="split is 'testing'; kitti_road comes without splits"):
         find_layout('kitti_road', str(tmp_path), 'testing')
     with pytest.raises(DataError, match="The split 'val' of kitti_road is empty: none of the 1 images"):
         find_layout('kitti_road', str(tmp_path), 'val')

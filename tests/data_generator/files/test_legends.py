@@ -116,7 +116,7 @@ def test_a_legend_may_say_which_id_is_ignored(tmp_path, own_dataset):
     (tmp_path / 'classes.json').write_text(text.format(7))
     assert own_dataset(tmp_path, masks).ignore_id == 7
     (tmp_path / 'classes.json').write_text(text.format(-1))
-    with pytest.raises(DataError, match='ignore_id is -1, and has to be a number from 0 to 65535'):
+    with pytest.raises(DataError, match='ignore_id is -1; it has to be a number from 0 to 65535'):
         read_legend(str(tmp_path / 'classes.json'))
 
 

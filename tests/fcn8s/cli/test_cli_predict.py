@@ -330,7 +330,7 @@ def test_refuses_a_video_that_cannot_be_written_before_the_model_is_opened(tmp_p
             ('--temperature', '2', '--confidence', '--compare', 'b'),
             '--temperature is of one network, and --compare brings another. Leave one of them out',
         ),
-        ('empty', ('--frame-rate', '0'), 'frame_rate=0.0 came, but it must be from 0.001'),
+        ('empty', ('--frame-rate', '0'), 'frame_rate is 0.0; it has to be from 0.001'),
     ],
 )
 def test_a_source_is_checked_before_the_model_is_opened(tmp_path, capsys, source, options, message):

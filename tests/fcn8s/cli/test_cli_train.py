@@ -525,9 +525,12 @@ def test_flags_of_augmentations_become_options_of_generate():
             DATA + ['--loss', 'dice', '--class-weights', 'median_frequency'],
             "class_weights has no meaning for loss='dice'",
         ),
-        (DATA + ['--loss', 'hinge'], "loss is 'hinge'; it must be 'cross_entropy', 'ohem', 'focal', 'dice', 'lovasz'"),
+        (
+            DATA + ['--loss', 'hinge'],
+            "loss is 'hinge'; it has to be 'cross_entropy', 'ohem', 'focal', 'dice', 'lovasz'",
+        ),
         (DATA + ['--loss', 'ohem:below=2'], "loss is 'ohem:below=2'; the probability below which they count"),
-        (DATA + ['--label-smoothing', '1'], 'label_smoothing is 1.0; it must be a number from 0'),
+        (DATA + ['--label-smoothing', '1'], 'label_smoothing is 1.0; it has to be a number from 0'),
         (DATA + ['--recipe', 'none'], "there is no recipe 'none'"),
         (['--resume', 'no/such/run'], "'no/such/run' is no run directory"),
         (DATA, 'No such directory of images: D/leftImg8bit/train'),
@@ -569,7 +572,7 @@ def test_arguments_of_the_wrong_kind(words, message, capsys):
         ),
         (
             ['--class-weights', '1,2'],
-            'class_weights has the shape (2,); it must hold one weight for each of the 19 classes',
+            'class_weights has the shape (2,); it has to hold one weight for each of the 19 classes',
         ),
         (['--freeze', 'decoder'], "freeze is 'decoder'"),
         (['--momentum', '0.9'], 'Adam has its own moments'),

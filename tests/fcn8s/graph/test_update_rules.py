@@ -401,19 +401,22 @@ def test_biases_rate_with_adam():
 @pytest.mark.parametrize(
     'settings, message',
     [
-        (OptimizerSettings('rmsprop'), "optimizer is 'rmsprop'; it must be one of adam, sgd"),
+        (OptimizerSettings('rmsprop'), "optimizer is 'rmsprop'; it has to be one of adam, sgd"),
         (OptimizerSettings('adam', momentum=0.9), 'momentum is 0.9, but Adam has its own moments'),
-        (OptimizerSettings('sgd', momentum=1.0), 'momentum is 1.0; it must be at least 0 and below 1'),
-        (OptimizerSettings(weight_decay=-1e-4), 'weight_decay is -0.0001; it must be at least 0'),
-        (OptimizerSettings(bias_rate_multiplier=0), 'bias_rate_multiplier is 0; it must be above 0'),
-        (OptimizerSettings(gradient_clip_norm=0), 'gradient_clip_norm is 0; it must be above 0, or None'),
-        (OptimizerSettings(accumulate_batches=0), 'accumulate_batches is 0; it must be a whole number of at least 1'),
+        (OptimizerSettings('sgd', momentum=1.0), 'momentum is 1.0; it has to be at least 0 and below 1'),
+        (OptimizerSettings(weight_decay=-1e-4), 'weight_decay is -0.0001; it has to be at least 0'),
+        (OptimizerSettings(bias_rate_multiplier=0), 'bias_rate_multiplier is 0; it has to be above 0'),
+        (OptimizerSettings(gradient_clip_norm=0), 'gradient_clip_norm is 0; it has to be above 0, or None'),
+        (OptimizerSettings(accumulate_batches=0), 'accumulate_batches is 0; it has to be a whole number of at least 1'),
         (OptimizerSettings(accumulate_batches=1.5), 'accumulate_batches is 1.5'),
-        (OptimizerSettings(rate_multipliers='fc6=1'), "rate_multipliers is 'fc6=1'; it must be a dict"),
-        (OptimizerSettings(rate_multipliers=3), 'rate_multipliers is 3; it must be a dict'),
+        (OptimizerSettings(rate_multipliers='fc6=1'), "rate_multipliers is 'fc6=1'; it has to be a dict"),
+        (OptimizerSettings(rate_multipliers=3), 'rate_multipliers is 3; it has to be a dict'),
         (OptimizerSettings(rate_multipliers={6: 1}), 'a pattern of rate_multipliers is 6'),
-        (OptimizerSettings(rate_multipliers={'fc6': 0}), "the rate multiplier of 'fc6' is 0; it must be a finite"),
-        (OptimizerSettings(rate_multipliers={'fc6': float('inf')}), "'fc6' is inf; it must be a finite number above 0"),
+        (OptimizerSettings(rate_multipliers={'fc6': 0}), "the rate multiplier of 'fc6' is 0; it has to be a finite"),
+        (
+            OptimizerSettings(rate_multipliers={'fc6': float('inf')}),
+            "'fc6' is inf; it has to be a finite number above 0",
+        ),
         (OptimizerSettings(rate_multipliers={'fc6': '2'}), "the rate multiplier of 'fc6' is '2'"),
     ],
 )
@@ -426,8 +429,8 @@ def test_refused_settings(settings, message):
 @pytest.mark.parametrize(
     'scaling, message',
     [
-        (LossScaling(initial=0.0), 'the initial loss scale is 0.0; it must be from'),
-        (LossScaling(growth_steps=0), 'growth_steps of the loss scale is 0; it must be at least 1'),
+        (LossScaling(initial=0.0), 'the initial loss scale is 0.0; it has to be from'),
+        (LossScaling(growth_steps=0), 'growth_steps of the loss scale is 0; it has to be at least 1'),
     ],
 )
 def test_refused_loss_scaling(scaling, message):

@@ -339,7 +339,7 @@ def test_refuses_before_reading_or_writing(frames_dir, tmp_path):
         video.render_video(PREDICTOR, out, out, SPACE)
     with pytest.raises(ValueError, match="ends in '?.mp4"):
         video.render_video(None, frames_dir, str(tmp_path / 'out.avi'), SPACE)
-    with pytest.raises(ValueError, match='frame_rate=0.0001 came, but it must be from 0.001 to 1000'):
+    with pytest.raises(ValueError, match='frame_rate is 0.0001; it has to be from 0.001 to 1000'):
         video.render_video(None, frames_dir, out, SPACE, frame_rate=0.0001)
     assert os.listdir(str(tmp_path)) == ['frames']
     os.mkdir(out)

@@ -45,7 +45,7 @@ def test_what_this_library_writes_is_read(tmp_path):
         (dict(space_class_names=[1] + NAMES[1:]), 'class_names has 1; a name is 1 to 200 characters'),
         (dict(space_class_names=['x' * 200000] + NAMES[1:]), "class_names has 'xxx.*[.]{3}; a name is"),
         (dict(space_class_names=['\x1b[2J'] + NAMES[1:]), r"class_names has '.x1b\[2J'; a name is"),
-        (dict(space_class_names=NAMES[1:]), 'There must be one per class'),
+        (dict(space_class_names=NAMES[1:]), 'There has to be one per class'),
         (dict(space_class_names={}), 'class_names is .*has to be a list'),
         (dict(space_name='a\nb'), 'name has'),
         (dict(space_colors=[[0, 0, 256]] + COLORS[1:]), 'colors has .* three integers from 0 to 255'),

@@ -57,7 +57,7 @@ def test_parse_schedule(text, expected):
     [
         ('polly:1e-4', "'polly' with 1 value"),
         ('poly:fast', "'fast' is not a number"),
-        ('poly:-1', 'rate is -1.0; it must be a number above 0'),
+        ('poly:-1', 'rate is -1.0; it has to be a number above 0'),
         ('poly:1e-4:0.9:3', "'poly' with 3 value"),
         ('steps:1e-3', "'steps' with 1 value"),
         ('steps:1e-3:20,10', 'increasing steps'),
@@ -77,7 +77,7 @@ def test_parse_schedule_names_the_text_and_the_forms(text, message):
 @pytest.mark.parametrize(
     'make, message',
     [
-        (lambda: schedules.constant(0), 'rate is 0; it must be a number above 0'),
+        (lambda: schedules.constant(0), 'rate is 0; it has to be a number above 0'),
         (lambda: schedules.constant(float('nan')), 'rate is nan'),
         (lambda: schedules.constant(float('inf')), 'rate is inf'),
         (lambda: schedules.steps(1.0, []), 'boundaries is []'),
@@ -85,7 +85,7 @@ def test_parse_schedule_names_the_text_and_the_forms(text, message):
         (lambda: schedules.steps(1.0, [1], factor=2), 'factor is 2'),
         (lambda: schedules.polynomial(1.0, 0), 'total_steps is 0'),
         (lambda: schedules.polynomial(1.0, 5, power=0), 'power is 0'),
-        (lambda: schedules.cosine(1.0, 5, end_rate=2.0), 'end_rate is 2.0; it must be from 0 to the rate 1.0'),
+        (lambda: schedules.cosine(1.0, 5, end_rate=2.0), 'end_rate is 2.0; it has to be from 0 to the rate 1.0'),
         (lambda: schedules.with_warm_up(schedules.constant(1.0), -1), 'warm_up_steps is -1'),
     ],
 )

@@ -143,11 +143,11 @@ def test_without_an_average_the_graph_has_nothing_of_it(tiny_encoder):
 @pytest.mark.parametrize(
     'settings, message',
     [
-        (dict(ema=1.0), 'ema is 1.0; it must be above 0 and below 1'),
+        (dict(ema=1.0), 'ema is 1.0; it has to be above 0 and below 1'),
         (dict(ema=0.0), 'ema is 0.0'),
         (dict(ema=float('nan')), 'ema is nan'),
-        (dict(ema='much'), "ema is 'much'; it must be a number"),
-        (dict(swa=0), 'swa is 0; it must be a whole number of at least 1'),
+        (dict(ema='much'), "ema is 'much'; it has to be a number"),
+        (dict(swa=0), 'swa is 0; it has to be a whole number of at least 1'),
         (dict(swa=1.5), 'swa is 1.5'),
         (dict(ema=0.9, swa=2), 'there is one average'),
     ],
