@@ -72,7 +72,6 @@ def is_smoothed_mask(pixels: Mapping[int, int]) -> bool:
         and len(pixels) >= 8
         and max(pixels) == 255
         and between <= MOST_BORDER * sum(pixels.values())
-        and between > 0
     )
 
 

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from data_generator import DataError
+from data_generator.annotations import dataset, documents
 from data_generator.annotations.dataset import DEFAULTS, Options, describe, import_annotations
 from data_generator.checking.check import check_dataset
 from fcn8s import cli
@@ -113,7 +114,9 @@ def test_shapes_of_labelme(tmp_path):
     label = labels_of(tmp_path / 'out')['train/x.png']
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
     distance = np.hypot(rows - 10, columns - 20)
-    assert (label[distance < 3.5] == 2).all() and (label[(distance > 5) & (columns > 15)] == 0).all()
+    # With its outline, and not a pixel further: points are centres of pixels.
+    assert (label[distance <= 3.9] == 2).all() and (label[(distance > 4.6) & (columns > 15)] == 0).all()
+    assert [label[row, column] for row, column in ((6, 20), (14, 20), (10, 16), (10, 24))] == [2] * 4
     np.testing.assert_array_equal(label[4:12, 5:15], 1)
     np.testing.assert_array_equal(label[15:17, 1:4], [[1, 0, 1], [0, 1, 0]])
     assert sorted(imported.left_out) == [
@@ -542,3 +545,46 @@ def test_damaged_documents_end_in_a_sentence(tmp_path, kind):
         with contextlib.suppress(ValueError, OSError):
             import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out{}'.format(seed)))
         path.write_bytes(sound)
+
+
+def test_lists_of_voc_for_other_purposes_say_no_split(tmp_path):
+    root = tmp_path / 'source'
+    tools.voc(root)
+    for folder, split, names in (
+        ('Segmentation', 'train', '0\n1\n2\n'),
+        ('Segmentation', 'val', '3\n'),
+        ('Segmentation', 'trainval', '3\n'),
+        ('Main', 'train', '3\n'),
+        ('Main', 'val', '0\n4\n'),
+    ):
+        (root / 'ImageSets' / folder).mkdir(parents=True, exist_ok=True)
+        (root / 'ImageSets' / folder / (split + '.txt')).write_text(names)
+    import_annotations(str(root), str(tmp_path / 'out'))
+    # What Main says of 4 is about other tasks.
+    trained = ['train/{}.png'.format(number) for number in (0, 1, 2, 4)]
+    assert sorted(labels_of(tmp_path / 'out')) == trained + ['val/3.png']
+
+
+def test_images_of_any_format_have_their_size_and_the_report_counts_void(tmp_path):
+    root = tmp_path / 'source'
+    for name, extra in (
+        ('x.tif', []),
+        ('y.bmp', [{'label': '__ignore__', 'points': [[0, 0], [3, 0], [3, 1], [0, 1]]}]),
+    ):
+        tools.write_image(root / name)
+        content = tools.labelme_content(name)
+        tools.write_json(root / (name[0] + '.json'), dict(content, shapes=content['shapes'] + extra))
+    imported = import_annotations(str(root), str(tmp_path / 'out'), Options(val_share=0, rest='background'))
+    counts = [2 * np.count_nonzero(class_id == EXPECTED) for class_id in range(3)]
+    assert list(imported.pixels) == [counts[0] - 8, counts[1], counts[2], 8]
+    void = [line.split() for line in describe(imported).splitlines() if ' void ' in line]
+    assert void == [['255', 'void', '{:.2f}'.format(100 * 8 / sum(counts)), '%']]
+
+
+def test_documents_and_labels_take_no_more_memory_than_there_is(tmp_path, monkeypatch):
+    asked = {}
+    for module in (dataset, documents):
+        monkeypatch.setattr(module, 'require_memory', lambda name, needed, what: asked.setdefault(what, needed))
+    one_labelme(tmp_path, [('a', tools.A_PIXELS)])
+    assert asked['a label of this size'] == SIZE[0] * SIZE[1]
+    assert asked['0 MB of annotations'] > 10 * os.path.getsize(str(tmp_path / 'source' / 'x.json'))

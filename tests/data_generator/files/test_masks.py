@@ -100,6 +100,13 @@ def test_transparent_pixels_are_what_the_user_says(tmp_path, own_dataset):
     assert read(label_transparency='sky') == [[[0, 1, 0]]]
     assert read(label_transparency='road', color_tolerance=10) == [[[0, 1, 1]]]
 
+    def cached(what):
+        data = BatchGenerator(label_space=SPACE, label_transparency=what, **folders)
+        with data.generate(1, shuffle=False, cache_dir=str(tmp_path / 'cache')) as batches:
+            return next(batches)[1].tolist()
+
+    assert [cached(what) for what in ('void', 'sky', 'void')] == [[[[0, 1, 255]]], [[[0, 1, 0]]], [[[0, 1, 255]]]]
+
 
 @pytest.mark.parametrize(
     'space, what, message',

@@ -577,3 +577,15 @@ def test_numpy_numbers_and_lists_are_as_good_as_python_ones():
         resize=np.array([5, 6]), flip=np.float32(1), crop=[np.int64(1), 0, 0, 0], brightness=[1, np.float64(1.5), 1]
     )
     assert pipeline(image, label, rng_of(0))[1].shape == (5, 6)
+
+
+@pytest.mark.parametrize('factor', [0.5, 1, 2])
+@pytest.mark.parametrize('pixel', [(0, 0), (0, 9), (7, 0), (7, 9), (3, 6)])
+@pytest.mark.parametrize('size', [(3, 4), (8, 10), (30, 31)])
+def test_no_window_has_its_centre_nearer_to_the_pixel(pixel, factor, size):
+    corner = geometry.place_on_pixel(pixel, (8, 10), factor, size)
+    for at, extent, wanted, first in zip(pixel, (8, 10), size, corner):
+        slack = int(extent * factor) - wanted
+        allowed = range(min(0, slack), max(0, slack) + 1)
+        distances = {place: abs(place + wanted / 2 - (at + 0.5) * factor) for place in allowed}
+        assert distances[first] == min(distances.values())
