@@ -22,7 +22,7 @@ _SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
 _CONFIDENCE_UNITS = 2.0**31
 # Where the largest logits stay within this, their exponentials and sums of them are far from the ends of float32.
 _LARGE_LOGIT = 60.0
-# Of an image of any size, some of them void: a temperature has one value to be fitted.
+# About so many of a large image: a temperature has one value to be fitted.
 _SAMPLED_PIXELS = 2.0**14
 
 

@@ -47,7 +47,8 @@ def test_a_model_on_data(small_model, data, tmp_path, capsys):
     assert np.sum(shown['matrix']) == NUM_IMAGES * 40 * 64
     assert 'fcn8s report ' in page and '--resamples 20' in page and '+0.00' in page
     assert re.search(
-        r'Expected calibration error: [\d.]+ %\. At a temperature .* it is [\d.]+ %; .* \(--temperature\)', page
+        r'Expected calibration error: [\d.]+ %\. At a temperature .* it is [\d.]+ %; .* \(<span[^>]*>--temperature',
+        page,
     )
 
 
