@@ -29,6 +29,8 @@ VARIANTS = {
 UPSAMPLINGS = ('learned', 'bilinear')
 # How the losses of pixels become one: over valid pixels, or the paper's sum (`fcn8s.graph.losses`).
 NORMALIZATIONS = ('mean', 'sum')
+# What workers send each other gradients as (`fcn8s.distributed.exchange`).
+WIRES = ('float32', 'bfloat16')
 
 
 class NamedLoss(NamedTuple):

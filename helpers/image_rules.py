@@ -276,8 +276,8 @@ def _cmyk_to_rgb(inks: np.ndarray) -> np.ndarray:
 def _without_alpha(values: np.ndarray, alpha: str, rules: ImageRules, name: Any) -> np.ndarray:
     if rules.alpha == 'refuse':
         raise ValueError(
-            "{} has an alpha channel, which alpha='refuse' reads no image with. Take --alpha black or --alpha white, "
-            'or write the file without it.'.format(name)
+            "{} has an alpha channel, which alpha='refuse' reads no image with. Take alpha='black' or 'white' "
+            '(--transparency), or write the file without it.'.format(name)
         )
     _tell('Images with an alpha channel are laid over {}.'.format(rules.alpha))
     opacity = values[..., -1:].astype(np.uint32)

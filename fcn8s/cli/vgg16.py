@@ -4,6 +4,8 @@ import argparse
 from typing import Any, Dict, List
 
 from fcn8s.cli.options.prediction import add_trust_argument
+from fcn8s.vgg16.further_channels import FILLS
+from fcn8s.vgg16.weights.source import PREPROCESSINGS
 
 DESCRIPTION = """Writes a convolutionalised VGG-16 as the SavedModel that training starts from, from whatever VGG-16
 weights there are, and proves that it computes the same."""
@@ -48,7 +50,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('--seed', type=int, default=0, help='of layers that the source does not have (default: 0)')
     parser.add_argument(
         '--preprocessing',
-        choices=['caffe-bgr', 'caffe-rgb', 'torchvision'],
+        choices=list(PREPROCESSINGS),
         help='what the weights were trained on, where a file differs from others of its kind',
     )
     add_trust_argument(parser)
@@ -67,7 +69,7 @@ def _add_channel_arguments(group: Any) -> None:
     )
     group.add_argument(
         '--fill',
-        choices=['zero', 'mean'],
+        choices=FILLS,
         help='weights of conv1_1 for channels from the fourth on: zero, so that the network starts as that of three '
         'channels, or the mean of those of the colours (default: zero)',
     )

@@ -7,8 +7,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 from fcn8s.backend import TF_VERSION, Operation, Tensor, Variable, tf
 from fcn8s.graph.losses import Loss
+from fcn8s.settings import WIRES
 
-WIRES = ('float32', 'bfloat16')
 # All workers of a cluster are one group of collectives.
 _GROUP = 1
 # A gradient of so many numbers (16 MB) leaves on its own, as soon as it is there: fc6 and fc7 have nine tenths of all

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from fcn8s.vgg16.weights import layers
-from fcn8s.vgg16.weights.source import Preprocessing, Source, Weights
+from fcn8s.vgg16.weights.source import PREPROCESSINGS, Preprocessing, Source, Weights
 
 IMAGE_SIZE = 224
 TOLERANCE = 1e-4
@@ -251,13 +251,14 @@ def check_verdicts(source: Source, statistics: Dict[str, Any]) -> None:
     if contradicted:
         raise ValueError(
             'the weights of {} do not fit the preprocessing of their kind ({} minus {}, divided by {}) in '
-            '{}: {}. Say what they were trained on with --preprocessing caffe-bgr, caffe-rgb or '
-            'torchvision (keyword preprocessing); that is taken as given.'.format(
+            '{}: {}. Say what they were trained on with --preprocessing {} (keyword preprocessing); that is taken as '
+            'given.'.format(
                 source.path,
                 source.preprocessing.channel_order,
                 source.preprocessing.mean,
                 source.preprocessing.std,
                 ' and '.join(name.replace('_', ' ') for name in contradicted),
                 {name: statistics[name] for name in contradicted},
+                ' or '.join(PREPROCESSINGS),
             )
         )

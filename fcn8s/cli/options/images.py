@@ -5,6 +5,8 @@ import json
 import os
 from typing import Any, Dict, List, Optional
 
+from helpers.image_rules import ALPHAS
+
 NAMES = ('bands', 'window', 'transparency')
 
 
@@ -34,7 +36,7 @@ def add_image_arguments(group: Any, default: str = '', besides: str = '') -> Non
     )
     group.add_argument(
         '--transparency',
-        choices=['black', 'white', 'refuse'],
+        choices=ALPHAS,
         help='what images with an alpha channel are laid over (default: {}{})'.format(default or 'black', besides),
     )
 

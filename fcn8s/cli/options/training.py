@@ -20,7 +20,7 @@ from fcn8s.cli.options.network import (
 from fcn8s.cli.options.prediction import add_trust_argument
 from fcn8s.cli.options.workers import add_threads_argument, check_threads
 from fcn8s.optimizers import parse_rate_multipliers
-from fcn8s.settings import LOSSES, NORMALIZATIONS, check_loss
+from fcn8s.settings import LOSSES, NORMALIZATIONS, WIRES, check_loss
 
 # What --resume may change about a run.
 RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout')
@@ -291,7 +291,7 @@ def add_cluster_arguments(group: Any) -> None:
     )
     group.add_argument(
         '--wire',
-        choices=['float32', 'bfloat16'],
+        choices=WIRES,
         default='float32',
         help='what gradients are sent as, bfloat16 in half the bytes',
     )

@@ -8,9 +8,11 @@ import warnings
 import numpy as np
 import pytest
 
+from data_generator.checking.check import check_dataset
 from data_generator.checking.faults import FAULT_KINDS
 from fcn8s.cli import build_parser, main, training_inputs
 from fcn8s.cli.options import training
+from helpers.images import read_labels
 
 _spec = importlib.util.spec_from_file_location('situations', os.path.join(os.path.dirname(__file__), 'situations.py'))
 situations = importlib.util.module_from_spec(_spec)
@@ -84,3 +86,12 @@ def test_there_is_a_situation_for_every_fault(tmp_path):
     named = {kind for name, made in situations.SITUATIONS.items() for kind in made(str(tmp_path / name)).kinds}
     assert named == EVERY_FAULT - ELSEWHERE
     assert len(situations.SITUATIONS) >= 40
+
+
+def test_what_process_all_wrote_is_counted_by_its_class_ids_and_what_lies_beside_it_by_the_map(tmp_path):
+    situations.written_by_process_all(str(tmp_path / 'ade'))
+    train, val = check_dataset([str(tmp_path / 'ade')], 'ade20k', show_progress=False).splits
+    for split, shift in ((train, 0), (val, 1)):
+        for pixels, pair in zip(split.class_pixels, split.good_pairs):
+            label = read_labels(pair.label)
+            np.testing.assert_array_equal(pixels, np.bincount(label.ravel() - shift, minlength=150))

@@ -109,7 +109,9 @@ def test_other_biases_tell_nothing_about_the_scale():
 
 def test_a_contradiction_says_what_to_do():
     source = first_layer(reddish_kernels(), noise(64), CAFFE_BGR)
-    with pytest.raises(ValueError, match='do not fit .*BGR.* in colour order: .*--preprocessing caffe-bgr, caffe-rgb'):
+    with pytest.raises(
+        ValueError, match='do not fit .*BGR.* in colour order: .*--preprocessing caffe-bgr or caffe-rgb'
+    ):
         proof.check_verdicts(source, proof.first_layer_statistics(source))
 
 
