@@ -209,14 +209,16 @@ def test_coco_crowds_masks_parts_and_what_is_left_out(tmp_path):
 def test_cvat_masks_ellipses_and_tracks(tmp_path):
     elements = (
         '<mask label="a" rle="1,3,2" left="2" top="3" width="3" height="2" z_order="5"/>'
-        '<ellipse label="b" cx="20" cy="10" rx="4" ry="4"/><box label="a" xtl="0" ytl="0" xbr="5" ybr="5"/><tag label="a"/>'
+        '<ellipse label="b" cx="20" cy="10" rx="7" ry="3" rotation="30"/><box label="a" xtl="0" ytl="0" xbr="5" ybr="5"/><tag label="a"/>'
     )
     tools.cvat(tmp_path / 'source', elements)
     imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'), Options(val_share=0))
     label = labels_of(tmp_path / 'out')['train/0.png']
     np.testing.assert_array_equal(label[3:5, 2:5], [[0, 1, 1], [1, 0, 0]])
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
-    assert (label[np.hypot(rows + 0.5 - 10, columns + 0.5 - 20) < 3.9] == 2).all()
+    x, y, turn = columns + 0.5 - 20, rows + 0.5 - 10, math.radians(30)  # clockwise, as y goes down
+    distance = np.hypot((x * np.cos(turn) + y * np.sin(turn)) / 7, (y * np.cos(turn) - x * np.sin(turn)) / 3)
+    assert (label[distance < 0.95] == 2).all() and (label[(distance > 1.05) & (columns > 8)] == 0).all()
     assert list(imported.left_out) == ['shapes that are no area (box)']
     path = tmp_path / 'video' / 'a.xml'
     path.parent.mkdir()

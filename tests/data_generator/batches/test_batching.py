@@ -69,6 +69,15 @@ def test_batches_depend_on_seed_and_number_alone():
     assert passes[0] != passes[1]
 
 
+def test_the_order_is_that_of_version_1_0():
+    """A run that an older version began goes on with the batches that it would have had."""
+    order = BatchOrder(9, 9, True, 3)
+    assert [[sample.pair_index for sample in order.samples(k)] for k in (0, 1)] == [
+        [3, 8, 6, 4, 1, 7, 0, 2, 5],
+        [6, 5, 3, 1, 2, 0, 7, 4, 8],
+    ]
+
+
 def test_every_sample_has_random_numbers_of_its_own():
     draws = {sample_rng(seed, Sample(number, 0)).integers(1 << 62) for seed in range(3) for number in range(3)}
     assert len(draws) == 9
