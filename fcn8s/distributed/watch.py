@@ -27,6 +27,8 @@ EXIT_STATUS = 3
 # Shares of the time-out: after so much silence a worker is lost; a main thread that waits in TensorFlow has so long.
 _SILENCE = 0.7
 _GRACE = 0.1
+# A callback of a user's may take so many time-outs while others wait.
+_CALLBACK = 5.0
 # All hang alike where nobody has finished a batch for so many time-outs, and so many times as long as one ever took.
 # The first of a kind compiles, and has thrice as long.
 _STALL = 10.0
@@ -50,9 +52,11 @@ class Watch:
         self._sending = threading.Lock()
         self._heard: Dict[int, float] = {}
         self._progress = dict.fromkeys(range(cluster.size), 0)
-        self._behind: Dict[int, Tuple[int, float]] = {}  # progress, and since when it is behind with it
+        # Who is behind: with what progress, whether in a callback, and since when.
+        self._behind: Dict[int, Tuple[Tuple[int, bool], float]] = {}
         self._done = dict.fromkeys(range(cluster.size), 0)
         self._done_at = time.monotonic()
+        self._calls_back = dict.fromkeys(range(cluster.size), False)
         self._longest: Dict[str, float] = {}
         self._kind = 'step'
         self._left: Dict[int, str] = {}
@@ -92,6 +96,16 @@ class Watch:
         finally:
             self._is_saving, self._done_at = False, time.monotonic()
         self.check()
+
+    @contextlib.contextmanager
+    def calling_back(self) -> Iterator[None]:
+        """While open, code of the user's runs: it may take five times the time-out before it counts as hanging."""
+        worker = self.cluster.worker
+        self._calls_back[worker] = True
+        try:
+            yield
+        finally:
+            self._calls_back[worker], self._done_at = False, time.monotonic()
 
     def turn_to(self, kind: str) -> None:
         """Says what batches are for from now on, 'step' or 'evaluation'; the first of a kind may take long."""
@@ -203,7 +217,7 @@ class Watch:
     def _take(self, worker: int, message: Dict[str, Any]) -> None:
         kind = message['kind']
         if kind == 'alive':
-            self._progress[worker] = message['progress']
+            self._progress[worker], self._calls_back[worker] = message['progress'], message['calls_back']
             if self._done[worker] != message['done']:
                 self._done[worker], self._done_at = message['done'], time.monotonic()
         elif kind == 'value':
@@ -242,8 +256,8 @@ class Watch:
         interval = min(1.0, self.timeout / 20)
         while not self._is_closed and self._loss is None:
             with self._changed:
-                progress, done = self._progress[self.cluster.worker], self._done[self.cluster.worker]
-            self._send_all({'kind': 'alive', 'progress': progress, 'done': done})
+                mine = {name: values[self.cluster.worker] for name, values in self._said().items()}
+            self._send_all(dict(mine, kind='alive'))
             start = time.monotonic()
             time.sleep(interval)
             with self._changed:
@@ -252,6 +266,10 @@ class Watch:
                     self._look_for_silence()
                 if self._is_working and self.cluster.is_first:
                     self._look_for_hangs()
+
+    def _said(self) -> Dict[str, Dict[int, Any]]:
+        """What each worker says of itself once in a while."""
+        return {'progress': self._progress, 'done': self._done, 'calls_back': self._calls_back}
 
     def _leave_out(self, seconds: float) -> None:
         """Leaves time out in which this process itself was stopped, as a queue may do with a whole job."""
@@ -273,15 +291,15 @@ class Watch:
                 self._lose(worker, 'gives no sign of life (stopped, or cut off)')
 
     def _look_for_hangs(self) -> None:
-        now, limit = time.monotonic(), _SILENCE * self.timeout
+        now = time.monotonic()
         furthest = max(self._progress.values())
         for worker, progress in self._progress.items():
             # What is known of others is up to a second old, many steps: only who stays where it is hangs.
             if progress == furthest or worker == 0 and self._is_saving:
                 self._behind.pop(worker, None)
-            elif self._behind.get(worker, (-1, now))[0] != progress:
-                self._behind[worker] = progress, now
-            elif now - self._behind[worker][1] > limit:
+            elif self._behind.get(worker, (None, now))[0] != (progress, self._calls_back[worker]):
+                self._behind[worker] = (progress, self._calls_back[worker]), now
+            elif now - self._behind[worker][1] > (_CALLBACK if self._calls_back[worker] else _SILENCE) * self.timeout:
                 self._lose(worker, 'hangs: it has not come to the step that others wait in')
         limit = self._stall_limit()
         if now - self._done_at > limit and not self._is_saving:

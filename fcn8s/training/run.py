@@ -483,8 +483,9 @@ class _Training:
             runs.write_metrics(self.run, self.records)
 
     def _tell(self, kind: str, step: int, scores: Dict[str, Any]) -> None:
-        for callback in self.request.callbacks:
-            callback(TrainingEvent(kind, step, scores, self.model))
+        with self.workers.watch.calling_back() if self.workers else contextlib.nullcontext():
+            for callback in self.request.callbacks:
+                callback(TrainingEvent(kind, step, scores, self.model))
 
     def _save(self, state: TrainingState, is_best: bool) -> None:
         if self.workers is not None:

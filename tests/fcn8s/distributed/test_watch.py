@@ -123,6 +123,35 @@ def test_who_is_behind_hangs_only_where_it_stays():
     assert watch._loss.startswith('worker 1 (b:2) hangs: it has not come to the step that others wait in')
 
 
+def test_who_is_behind_in_a_callback_is_waited_for_longer():
+    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
+    watch._progress = {0: 2, 1: 1}
+    for seconds, calls_back in ((0, True), (49, True), (0, False), (6, False)):
+        watch._take(1, {'kind': 'alive', 'progress': 1, 'done': 0, 'calls_back': calls_back})
+        watch._behind = {worker: (state, since - seconds) for worker, (state, since) in watch._behind.items()}
+        look_for_hangs(watch)
+        assert watch._loss is None, (seconds, calls_back)
+    with watch.calling_back():
+        assert watch._said()['calls_back'] == {0: True, 1: False}
+    assert watch._said()['calls_back'] == {0: False, 1: False}
+    watch._behind = {worker: (state, since - 2) for worker, (state, since) in watch._behind.items()}
+    look_for_hangs(watch)
+    assert watch._loss.startswith('worker 1 (b:2) hangs')
+
+
+def test_a_callback_that_does_not_return_hangs():
+    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
+    watch._progress, watch._calls_back = {0: 2, 1: 1}, {0: False, 1: True}
+    watch._behind = {1: ((1, True), time.monotonic() - 51)}
+    look_for_hangs(watch)
+    assert watch._loss.startswith('worker 1 (b:2) hangs')
+
+
+def look_for_hangs(watch):
+    with watch._changed:
+        watch._look_for_hangs()
+
+
 def test_what_takes_long_is_no_hang():
     """The first batch of a kind, and what takes less than ten times as long as others did."""
     watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
