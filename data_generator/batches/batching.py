@@ -44,7 +44,7 @@ class BatchOrder:
         self, num_pairs: int, batch_size: int, shuffle: bool, seed: int, share: Optional[Tuple[int, int]] = None
     ) -> None:
         self.num_pairs = self._num_pairs = num_pairs
-        self._batch_size = batch_size
+        self.batch_size = self._batch_size = batch_size
         self._shuffle = shuffle
         self._seed = seed
         self._permutations: Dict[int, np.ndarray] = {}
@@ -190,6 +190,7 @@ class BatchIterator:
     Attributes:
         position: The number of the next batch, counted from 0.
         wait_seconds: How long `next` has kept its caller waiting, in total.
+        batch_size: Images a batch, as `generate` was asked for.
         num_batches: Batches in a pass over all pairs.
         label_space: The label space of the labels; None where no number of classes was given.
         fingerprint: A hash over the names and sizes of the files.
@@ -211,6 +212,7 @@ class BatchIterator:
     ) -> None:
         self.position = 0
         self.wait_seconds = 0.0
+        self.batch_size = order.batch_size
         self.num_batches = order.num_batches
         self.label_space = label_space
         self.fingerprint = fingerprint

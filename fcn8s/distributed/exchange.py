@@ -11,10 +11,10 @@ from fcn8s.settings import WIRES
 
 # All workers of a cluster are one group of collectives.
 _GROUP = 1
-# A gradient of so many numbers (16 MB) leaves on its own, as soon as it is there: fc6 and fc7 have nine tenths of all
-# bytes, and come first in the backward pass. It leaves in pieces of this size: larger ones take new memory from the
-# system for each of the copies that gRPC makes. Measured: docs/several-workers.md.
-_LARGE = 2**22
+# A gradient of so many numbers (4 MB) leaves on its own, as soon as it is there: of VGG-16 all but a fiftieth of the
+# bytes, and fc6 and fc7, nine tenths, come first in the backward pass. Rings send pieces of this size: larger ones take
+# new memory from the system for each of the copies that gRPC makes. Measured: docs/several-workers.md.
+_LARGE = 2**20
 
 
 def check_wire(wire: str) -> None:
@@ -45,8 +45,8 @@ class ShareInputs(NamedTuple):
 class Exchange:
     """The seam between the gradients of a batch and what is done with them, for `build_train_op`.
 
-    Large gradients leave while the backward pass still runs, piece after piece, in the same order everywhere. Then goes
-    one fused buffer with all others, and the loss with them.
+    Large gradients leave while the backward pass still runs, in the same order everywhere; each is summed up where it
+    lies. Then goes one fused buffer with all others, and the loss with them.
 
     Args:
         next_key: returns a key for a collective that no other has; the same in all workers.
@@ -86,11 +86,11 @@ class Exchange:
         sizes = [gradient.shape.num_elements() for gradient in sums]
         # Backwards: the last layer's gradient is the first to be there.
         large = [place for place in reversed(range(len(sums))) if sizes[place] >= _LARGE]
-        reduced = {place: [self._reduce_gradient(piece) for piece in _pieces(sums[place])] for place in large}
+        reduced = {place: self._reduce_gradient(sums[place]) for place in large}
         small = [place for place in range(len(sums)) if place not in reduced]
         flat = [tf.reshape(sums[place], [-1]) for place in small]
         numbers, *others = self._reduce_fused(numbers, flat, [sizes[place] for place in small])
-        reduced.update((place, [gradient]) for place, gradient in zip(small, others))
+        reduced.update(zip(small, others))
         return self._normalised(numbers, [reduced[place] for place in range(len(sums))], sums, loss)
 
     def _reduce_fused(self, numbers: Tensor, gradients: List[Tensor], sizes: List[int]) -> List[Tensor]:
@@ -107,16 +107,14 @@ class Exchange:
         return tf.cast(self._reduce(tf.cast(gradient, tf.bfloat16)), tf.float32)
 
     def _normalised(
-        self, numbers: Tensor, reduced: Sequence[List[Tensor]], sums: Sequence[Tensor], loss: Loss
+        self, numbers: Tensor, reduced: Sequence[Tensor], sums: Sequence[Tensor], loss: Loss
     ) -> List[Tensor]:
         weighted_value, weight, images, stops = tf.unstack(numbers)
         per_weight = tf.ones([]) if loss.weight is None else tf.div_no_nan(1.0, weight)
         self.totals = {'value': weighted_value * per_weight, 'images': images, 'stops': stops}
         if loss.weight is not None:
             self.totals['weight'] = weight
-        scaled = [[piece * per_weight for piece in pieces] for pieces in reduced]
-        joined = [tf.concat(pieces, axis=0) if len(pieces) > 1 else pieces[0] for pieces in scaled]
-        return [tf.reshape(gradient, total.shape) for gradient, total in zip(joined, sums)]
+        return [tf.reshape(gradient * per_weight, total.shape) for gradient, total in zip(reduced, sums)]
 
     def _reduce(self, tensor: Tensor) -> Tensor:
         """Adds the op that sums a buffer up; it begins when the one before is done, so that no two wait crosswise."""
@@ -128,17 +126,10 @@ class Exchange:
                 instance_key=self.next_key(),
                 merge_op='Add',
                 final_op='Id',
-                subdiv_offsets=[0],
+                # As many rings as make pieces of that size: each worker sends one of N pieces of a ring at a time.
+                subdiv_offsets=[0] * max(1, tensor.shape.num_elements() // (self.num_workers * _LARGE)),
             )
         return self._last
-
-
-def _pieces(gradient: Tensor) -> List[Tensor]:
-    """Rows of a gradient, as many together as make a large one; nothing is copied."""
-    rows = tf.reshape(gradient, [-1, gradient.shape.as_list()[-1]])
-    count, width = rows.shape.as_list()
-    step = max(1, _LARGE // width)
-    return tf.split(rows, [min(step, count - start) for start in range(0, count, step)])
 
 
 def take_over(variables: Sequence[Variable], num_workers: int, is_first: bool, first_key: int) -> Operation:

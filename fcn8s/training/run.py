@@ -350,8 +350,12 @@ class _Training:
         return config
 
     def _arguments(self) -> Dict[str, Any]:
-        """The arguments of this call that JSON can hold."""
-        return _plain_arguments(self.request)
+        """The arguments of this call that JSON can hold, and how many images the generator puts into a batch."""
+        return dict(_plain_arguments(self.request), batch_size=self._batch_size())
+
+    def _batch_size(self) -> Optional[int]:
+        size = getattr(self.request.train_generator, 'batch_size', None)
+        return None if size is None else int(size)
 
     def _check_continues(self, run: runs.Run, config: Dict[str, Any]) -> None:
         """A resumed run repeats the first one only where these agree."""
@@ -370,6 +374,9 @@ class _Training:
             'training': (dict(dict(training, label_smoothing=0.0, head_warmup=0), **config['training']), training),
         }
         wanted.update({name: (config['train'][name], getattr(self.request, name)) for name in FIXED_IN_A_RUN})
+        sizes = config['train'].get('batch_size'), self._batch_size()
+        if None not in sizes:  # older runs do not say, and not every generator
+            wanted['batch_size'] = sizes
         for name, (before, today) in wanted.items():
             for place, then, now in _differences(name, to_json(before), to_json(today)):
                 raise ValueError(

@@ -472,7 +472,7 @@ def timeless(path):
     ]
 
 
-def run_training(encoder, run_dir, epochs=3, resume=False, stop_at=None, eval_dataset='val', **settings):
+def run_training(encoder, run_dir, epochs=3, resume=False, stop_at=None, eval_dataset='val', batch=2, **settings):
     class Stopping(Stream):
         def __next__(self):
             if self.position == stop_at:
@@ -482,7 +482,7 @@ def run_training(encoder, run_dir, epochs=3, resume=False, stop_at=None, eval_da
     with FCN8s(vgg16_dir=encoder, num_classes=2, seed=5, **settings) as model:
         try:
             model.train(
-                Stopping(),
+                Stopping(batch_size=batch),
                 epochs,
                 4,
                 lambda step: 1e-3 / (step + 1),
@@ -541,6 +541,8 @@ def test_a_run_is_never_overwritten_and_resumes_only_as_itself(tiny_encoder, tmp
         run_training(tiny_encoder, str(tmp_path / 'run'), resume=True, label_smoothing=0.1)
     with pytest.raises(ValueError, match="training loss 'cross_entropy' and cannot go on with 'dice'"):
         run_training(tiny_encoder, str(tmp_path / 'run'), resume=True, loss='dice')
+    with pytest.raises(ValueError, match='was started with batch_size 2 and cannot go on with 4'):
+        run_training(tiny_encoder, str(tmp_path / 'run'), resume=True, batch=4)
     with pytest.raises(FileNotFoundError, match='is no run directory'):
         run_training(tiny_encoder, str(tmp_path / 'other'), resume=True)
 
