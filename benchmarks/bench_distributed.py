@@ -16,7 +16,7 @@ the model's seconds in units of each row's.
 
 This measures whole steps of `FCN8s.train` instead, on this machine: one worker with all cores, N workers with a share
 each, and N processes with a share each that train apart, which shows what the exchange and the waiting for each other
-take. The three take turns; the fastest round of each counts.
+take. The three take turns; the fastest round of each counts; each round has a line, too.
 """
 
 import argparse
@@ -197,13 +197,19 @@ def step_child(encoder, cores, size, batch, steps, wire):
     images = random.randint(256, size=[batch] + size + [3]).astype(np.uint8)
     labels = random.randint(NUM_CLASSES, size=images.shape[:3]).astype(np.uint8)
     batches = itertools.repeat((images, labels))
-    settings = DistributedSettings(wire=wire)
+    settings, clocks = DistributedSettings(wire=wire), []
+
+    def note(event):
+        if event.kind == 'step':
+            clocks.append((time.perf_counter(), time.process_time()))
+
     with FCN8s(vgg16_dir=encoder, num_classes=NUM_CLASSES, distributed=settings) as model:
-        for count in (1, steps):  # the first warms up
-            start = time.process_time()
-            (record,) = model.train(batches, 1, count, lambda step: 1e-6, keep_prob=0.5)
-    found = {'seconds': record['seconds'] / steps, 'cpu': (time.process_time() - start) / steps}
-    print(json.dumps(dict(found, peak_rss_gb=peak_memory())), flush=True)
+        # The first step warms up. Of several workers the first has callbacks; all take the same seconds.
+        model.train(batches, 1, 1 + steps, lambda step: 1e-6, keep_prob=0.5, callbacks=[note])
+    found = {'peak_rss_gb': peak_memory()}
+    if clocks:
+        found['seconds'], found['cpu'] = [(last - first) / steps for first, last in zip(clocks[0], clocks[-1])]
+    print(json.dumps(found), flush=True)
 
 
 def measure_step(encoder, shares, is_together, args):
@@ -223,7 +229,7 @@ def measure_step(encoder, shares, is_together, args):
         if process.returncode:
             sys.exit('a worker failed:\n{}'.format(err[-3000:]))
         found.append(json.loads(out.strip().splitlines()[-1]))
-    return [max(result[name] for result in found) for name in ('seconds', 'cpu', 'peak_rss_gb')]
+    return [max(result[name] for result in found if name in result) for name in ('seconds', 'cpu', 'peak_rss_gb')]
 
 
 def measure_steps(args):
@@ -240,6 +246,10 @@ def measure_steps(args):
             for _ in range(args.rounds):
                 for name, (number, is_together) in cases.items():
                     rounds[name].append(measure_step(encoder, core_shares(number), is_together, args))
+                alone, together = rounds['alone'][-1][0], rounds['together'][-1][0]
+                print('{} workers in this round: {:.3f} of the images/s of one, {:.3f} s a step for {:.3f} s'.format(
+                    count, count * alone / together, together, alone
+                ), flush=True)  # fmt: skip
             best = {name: [min(column) for column in zip(*found)] for name, found in rounds.items()}
             for name, (number, _) in cases.items():
                 seconds, cpu, memory = best[name]
