@@ -13,6 +13,7 @@ the model's seconds in units of each row's.
 
     python benchmarks/bench_distributed.py --step [--workers 2] [--size 256 512] [--batch 4] [--steps 3]
                                            [--width-divisor 1] [--rounds 2] [--wire bfloat16]
+                                           [--without-apart]
 
 This measures whole steps of `FCN8s.train` instead, on this machine: one worker with all cores, N workers with a share
 each, and N processes with a share each that train apart, which shows what the exchange and the waiting for each other
@@ -241,7 +242,9 @@ def measure_steps(args):
         code = 'from fcn8s.vgg16.write import write_encoder; write_encoder({})'.format(words)
         subprocess.run(fcn8s_python(code), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for count in args.workers:
-            cases = {'alone': (1, False), 'together': (count, True), 'apart': (count, False)}
+            cases = {'alone': (1, False), 'together': (count, True)}
+            if not args.without_apart:
+                cases['apart'] = count, False
             rounds = {name: [] for name in cases}
             for _ in range(args.rounds):
                 for name, (number, is_together) in cases.items():
@@ -256,10 +259,10 @@ def measure_steps(args):
                 pace = number * args.batch / seconds
                 line = '{:>9} {:>8} {:>10.3f} {:>10.3f} {:>10.3f} {:>9.2f}'
                 print(line.format(name, number, seconds, cpu, pace, memory), flush=True)
-            alone, together, apart = (best[name][0] for name in ('alone', 'together', 'apart'))
-            print('{} workers do {:.2f} of the images/s of one; exchange and waiting: {:.3f} s of a step'.format(
-                count, count * alone / together, together - apart
-            ))  # fmt: skip
+            alone, together = best['alone'][0], best['together'][0]
+            print('{} workers do {:.2f} of the images/s of one'.format(count, count * alone / together))
+            if 'apart' in best:
+                print('exchange and waiting: {:.3f} s of a step'.format(together - best['apart'][0]))
 
 
 def fcn8s_python(code):
@@ -281,6 +284,7 @@ def main():
     parser.add_argument('--steps', type=int, default=3)
     parser.add_argument('--width-divisor', type=int, default=1)
     parser.add_argument('--wire', choices=('float32', 'bfloat16'), default='float32', help='what gradients travel as')
+    parser.add_argument('--without-apart', action='store_true', help='leave out the processes that train apart')
     parser.add_argument('--step-child', nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.step_child:
