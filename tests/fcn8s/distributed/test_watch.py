@@ -1,5 +1,6 @@
 """Workers that meet, compare and watch over each other; in threads of one process."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -101,7 +102,10 @@ def test_all_that_hang_alike_are_stopped(monkeypatch):
 
     for error in in_workers(work, 3, timeout=4):
         assert isinstance(error, WorkerLostError), error
-        assert str(error).startswith('all workers hang: none has finished a batch for 1 s, at step 5. All workers stop')
+        # 1 s, and longer where the machine was slow with a step.
+        assert re.match(
+            r'all workers hang: none has finished a batch for \d+ s, at step 5\. All workers stop', str(error)
+        )
 
 
 def test_who_is_behind_hangs_only_where_it_stays():
