@@ -99,7 +99,7 @@ class Watch:
 
     @contextlib.contextmanager
     def calling_back(self) -> Iterator[None]:
-        """While open, code of the user's runs: it may take five times the time-out before it counts as hanging."""
+        """Says while it is open that code of the user's runs, which may take five times the time-out."""
         worker = self.cluster.worker
         self._calls_back[worker] = True
         try:
