@@ -49,6 +49,9 @@ LOSSES = {
     'focal': NamedLoss('build_focal', class_weights=True, sum=True, label_smoothing=False),
     'dice': NamedLoss('build_dice', class_weights=False, sum=False, label_smoothing=False),
     'lovasz': NamedLoss('build_lovasz', class_weights=False, sum=False, label_smoothing=False),
+    'cross_entropy+dice': NamedLoss(
+        'build_cross_entropy_and_dice', class_weights=True, sum=False, label_smoothing=True
+    ),
 }
 
 # Of the loss 'ohem': the share of the valid pixels that counts, unless its name says another ('ohem:share=0.1').

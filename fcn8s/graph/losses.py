@@ -239,6 +239,15 @@ def build_lovasz(given: LossInputs) -> Loss:
     return _of_regions(lovasz_loss, given)
 
 
+def build_cross_entropy_and_dice(given: LossInputs) -> Loss:
+    """Builds the mean cross-entropy of the batch, which weights and smoothing are of, plus its Dice loss.
+
+    Source: Isensee, Jaeger, Kohl, Petersen, Maier-Hein, "nnU-Net", Nature Methods 2021, who add the two up likewise.
+    """
+    of_regions = build_dice(given)
+    return Loss(build_cross_entropy(given).value + of_regions.value, of_regions.weight)
+
+
 def build_loss(
     logits: tf.Tensor,
     class_ids: tf.Tensor,
@@ -253,7 +262,7 @@ def build_loss(
 
     Over several batches of a step, 'cross_entropy' and 'focal' are those of one batch that holds them all. The others
     are defined for a batch, and the mean of their values is taken: for 'ohem' over the hardest pixels of each batch,
-    for 'dice' and 'lovasz' over the batches that have a valid pixel.
+    for 'dice', 'lovasz' and 'cross_entropy+dice' over the batches that have a valid pixel.
 
     Args:
         logits: [N, H, W, C].

@@ -527,7 +527,7 @@ def test_flags_of_augmentations_become_options_of_generate():
         ),
         (
             DATA + ['--loss', 'hinge'],
-            "loss is 'hinge'; it has to be 'cross_entropy', 'ohem', 'focal', 'dice', 'lovasz'",
+            "loss is 'hinge'; it has to be 'cross_entropy', 'ohem', 'focal', 'dice', 'lovasz', 'cross_entropy+dice'",
         ),
         (DATA + ['--loss', 'ohem:below=2'], "loss is 'ohem:below=2'; the probability below which they count"),
         (DATA + ['--label-smoothing', '1'], 'label_smoothing is 1.0; it has to be a number from 0'),

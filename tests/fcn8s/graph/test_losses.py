@@ -223,7 +223,7 @@ def test_l2_penalty():
     [
         (
             {'loss': 'hinge'},
-            "loss is 'hinge'; it has to be 'cross_entropy', 'ohem', 'focal', 'dice', 'lovasz' or a function",
+            "loss is 'hinge'; it has to be 'cross_entropy', 'ohem', 'focal', 'dice', 'lovasz', 'cross_entropy+dice' or a function",
         ),
         ({'normalize': 'median'}, "normalize is 'median'; it has to be one of mean, sum"),
         ({'class_weights': [1, 2, 3]}, 'class_weights has the shape (3,); it has to hold one weight for each of the 4'),

@@ -118,12 +118,17 @@ def slow_lovasz(pixels, weights):
     return sum(found) / len(found), 1
 
 
+def slow_cross_entropy_and_dice(pixels, weights, share=0.0):
+    return slow_cross_entropy(pixels, weights, share)[0] + slow_dice(pixels, weights)[0], 1
+
+
 SLOW = {
     'cross_entropy': slow_cross_entropy,
     'ohem': slow_ohem,
     'focal': slow_focal,
     'dice': slow_dice,
     'lovasz': slow_lovasz,
+    'cross_entropy+dice': slow_cross_entropy_and_dice,
 }
 CASES = [(name, {}) for name in NAMES]
 CASES += [(name, {'class_weights': CLASS_WEIGHTS}) for name in NAMES if LOSSES[name].class_weights]
