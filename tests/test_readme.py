@@ -19,7 +19,7 @@ LONG = ('--recipe',)
 FEW = {'fcn8s sample-data scenes': ['--train', '40', '--val', '8', '--drive', '12']}
 # Run by tests/test_demo.py, and with networks of others by the tests of that command.
 ELSEWHERE = ('fcn8s demo', 'fcn8s import-fcn8s OLD_NETWORK taken-over')
-PRETRAINED = 'fcn8s vgg16 VGG16 --weights hed --head 3x3x1024'
+PRETRAINED = 'fcn8s vgg16 VGG16 --weights hed --head 3x3x1024 --head-dilation 2 --head-norm layer'
 
 
 def read_readme(root_dir):
