@@ -12,8 +12,8 @@ import numpy as np
 # Of the expected calibration error.
 NUM_BINS = 15
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
-# Keeps the logarithm of a probability of 0 finite.
-_SMALLEST_PROBABILITY = np.finfo(np.float32).tiny
+# Keeps the logarithm of a probability of 0 finite. Smaller numbers TensorFlow's CPU kernels flush to 0.
+SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
 
 
 def check_temperature(temperature: float, name: str = 'temperature') -> None:
@@ -42,7 +42,7 @@ def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     check_temperature(temperature)
     if temperature == 1:
         return probabilities
-    powers = np.log(np.maximum(probabilities, _SMALLEST_PROBABILITY))
+    powers = np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
     powers -= powers.max(axis=-1, keepdims=True)
     powers *= np.float32(1 / temperature)
     np.exp(powers, out=powers)

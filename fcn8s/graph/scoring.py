@@ -10,14 +10,10 @@ Letters: N images, H and W height and width of the ground truth, C classes, B bi
 
 from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Tuple
 
-import numpy as np
-
 from fcn8s.backend import TF_VERSION, Tensor, tf
-from fcn8s.confidence import NUM_BINS
+from fcn8s.confidence import NUM_BINS, SMALLEST_PROBABILITY
 from helpers.label_spaces import LabelSpace
 
-# Keeps the logarithm of a probability of 0 finite. Smaller numbers TensorFlow's CPU kernels flush to 0.
-_SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
 # Confidences are added up in these units: 2^-31, of which 2^32 pixels of 1 fit an int64.
 _CONFIDENCE_UNITS = 2.0**31
 # Where the largest logits stay within this, their exponentials and sums of them are far from the ends of float32.
@@ -123,8 +119,8 @@ def attach_scoring_of_probabilities(
         labels, truth, valid = _labels_placeholder(label_space)
         scored = _resize(probabilities, truth)
         largest, class_ids = tf.nn.top_k(scored, 1)
-        losses = -tf.log(tf.maximum(_of_classes(scored, truth), _SMALLEST_PROBABILITY))
-        confidences = tf.maximum(largest[..., 0], _SMALLEST_PROBABILITY)
+        losses = -tf.log(tf.maximum(_of_classes(scored, truth), SMALLEST_PROBABILITY))
+        confidences = tf.maximum(largest[..., 0], SMALLEST_PROBABILITY)
         pixels = _Pixels(class_ids[..., 0], losses, confidences, scored)
         if temperature != 1:
             scaled = _pixels_of_logits(_logarithm(scored), truth, temperature)
@@ -137,7 +133,7 @@ def attach_scoring_of_probabilities(
 
 
 def _logarithm(probabilities: Tensor) -> Tensor:
-    return tf.log(tf.maximum(probabilities, _SMALLEST_PROBABILITY))
+    return tf.log(tf.maximum(probabilities, SMALLEST_PROBABILITY))
 
 
 def score_logits(

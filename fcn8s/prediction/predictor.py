@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from fcn8s.confidence import SMALLEST_PROBABILITY
 from fcn8s.prediction.tiling import Span, check_tile, spans
 from helpers.files import explain_os_errors
 from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
@@ -26,8 +27,6 @@ _IMAGE_BYTES = 3 + 12
 _RESIZED_CHANNELS = 64
 # How many rows of a map are enlarged at a time.
 _BAND_ROWS = 32
-# Keeps the logarithm of a probability of 0 finite.
-_SMALLEST_PROBABILITY = np.finfo(np.float32).tiny
 
 # predict(images, argmax): uint8 [N, H, W, 3] -> class IDs uint8 [N, H, W], or soft-max float32 [N, H, W, C] for
 # argmax=False. `FCN8s.predict` and `InferenceGraph.predict` are such functions.
@@ -136,7 +135,7 @@ class Predictor:
         values = np.concatenate([band for _, band in self._bands_of_tiles(resize_image(image, self._size))])
         if self._interpolates_logits:
             # But for a number per pixel, which changes neither class nor soft-max, that is what the logarithm gives.
-            values = np.log(np.maximum(values, _SMALLEST_PROBABILITY))
+            values = np.log(np.maximum(values, SMALLEST_PROBABILITY))
         yield from _enlarged_bands(values, image.shape[:2])
 
     def _bands_of_tiles(self, image: np.ndarray) -> Iterator[Band]:

@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Set, Tuple
 import numpy as np
 
 from fcn8s.backend import Graph, GraphDef, tf
-from fcn8s.confidence import at_temperature, check_temperature
+from fcn8s.confidence import SMALLEST_PROBABILITY, at_temperature, check_temperature
 from fcn8s.graph.graph_defs import RANDOM_OPS, extract_sub_graph, node_name
 from fcn8s.prediction.frozen_network import LOGITS_NODE, InferenceGraph
 from fcn8s.prediction.predictor import Predictor
@@ -25,8 +25,6 @@ KEEP_PROB = 0.5
 
 _KEEP_PROB_NODE = 'keep_prob'
 _SEED_NODE = 'sampling/dropout_seed_{}'
-# Keeps the logarithm of a probability of 0 finite. Smaller numbers TensorFlow's CPU kernels flush to 0.
-_SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
 
 
 class Doubt(NamedTuple):
@@ -56,7 +54,7 @@ def doubt_of(samples: np.ndarray, temperature: float = 1.0) -> Doubt:
 
 
 def _entropy_of(probabilities: np.ndarray) -> np.ndarray:
-    return -(probabilities * np.log(np.maximum(probabilities, _SMALLEST_PROBABILITY))).sum(axis=-1)
+    return -(probabilities * np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))).sum(axis=-1)
 
 
 def check_sampling(num_samples: int, keep_prob: float) -> None:
