@@ -269,6 +269,7 @@ class BatchGenerator:
 
     @property
     def has_labels(self) -> bool:
+        """Whether the dataset has labels: all its images, or none."""
         return self.pairs[0].label is not None
 
     def hold_out(self, *prefixes: str) -> Tuple['BatchGenerator', 'BatchGenerator']:

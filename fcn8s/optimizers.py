@@ -55,6 +55,7 @@ class OptimizerSettings(NamedTuple):
 
     @property
     def averages_weights(self) -> bool:
+        """Whether there is an average of the weights, of either kind."""
         return self.ema is not None or self.swa is not None
 
 

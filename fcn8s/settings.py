@@ -122,9 +122,11 @@ class ModelSettings(NamedTuple):
 
     @property
     def num_classes(self) -> int:
+        """How many classes the network tells apart."""
         return self.label_space.num_classes
 
     def to_dict(self) -> Dict[str, Any]:
+        """Returns the settings as JSON can hold them."""
         fields = {
             'num_classes': self.num_classes,
             'variant': self.variant,
@@ -139,6 +141,7 @@ class ModelSettings(NamedTuple):
 
     @classmethod
     def from_dict(cls, fields: Dict[str, Any]) -> 'ModelSettings':
+        """Returns the settings that `to_dict` wrote; raises ValueError or KeyError for any that cannot be."""
         label_space = LabelSpace.from_dict(fields['label_space'])
         if fields['num_classes'] != check_num_classes(label_space.num_classes):
             raise ValueError(

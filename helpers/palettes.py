@@ -83,6 +83,7 @@ def ids_by_palette(label: LabelFile, expected: Mapping[int, Color]) -> Optional[
 
 
 def as_color(entry: np.ndarray) -> Color:
+    """Returns one row of a palette, uint8 [3], as (red, green, blue)."""
     red, green, blue = (int(channel) for channel in entry)
     return red, green, blue
 

@@ -20,6 +20,7 @@ _LOOKED_INTO = 50
 
 
 def is_cityscapes(content: Any) -> bool:
+    """Tells whether the content of a JSON file is the polygons of one image in the form of Cityscapes."""
     return isinstance(content, dict) and isinstance(content.get('objects'), list) and 'imgHeight' in content
 
 

@@ -13,6 +13,7 @@ from helpers.aliases import Color
 
 
 def is_coco(content: Any) -> bool:
+    """Tells whether the content of a JSON file is a list of images and annotations in the form of COCO."""
     return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ('images', 'annotations'))
 
 

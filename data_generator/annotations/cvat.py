@@ -26,6 +26,7 @@ _ELLIPSE_POINTS = 64
 
 
 def is_cvat(root: Element) -> bool:
+    """Tells whether an XML document is an export of CVAT, of images or of tracks."""
     return root.tag == 'annotations' and (root.find('image') is not None or root.find('track') is not None)
 
 

@@ -21,6 +21,7 @@ _CIRCLE_POINTS = 64
 
 
 def is_labelme(content: Any) -> bool:
+    """Tells whether the content of a JSON file is the shapes of one image in the form of LabelMe."""
     return isinstance(content, dict) and isinstance(content.get('shapes'), list) and 'imagePath' in content
 
 

@@ -96,6 +96,7 @@ class LeftOut:
             self._is_paused = False
 
     def add(self, reason: str, place: str) -> None:
+        """Notes one more place of a reason, but not while `paused`."""
         if self._is_paused:
             return
         self.places.setdefault(reason, []).append(place)

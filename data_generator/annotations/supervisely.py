@@ -16,15 +16,18 @@ from helpers.aliases import Color
 
 
 def is_supervisely(content: Any) -> bool:
+    """Tells whether the content of a JSON file is of Supervisely: its classes, or one image."""
     return is_meta(content) or is_annotation(content)
 
 
 def is_meta(content: Any) -> bool:
+    """Tells whether the content of a JSON file is the list of classes of a Supervisely project."""
     classes = content.get('classes') if isinstance(content, dict) else None
     return isinstance(classes, list) and all(isinstance(one, dict) and 'title' in one for one in classes)
 
 
 def is_annotation(content: Any) -> bool:
+    """Tells whether the content of a JSON file is the objects of one image in the form of Supervisely."""
     if not isinstance(content, dict) or not isinstance(content.get('objects'), list):
         return False
     return isinstance(content.get('size'), dict) and all(

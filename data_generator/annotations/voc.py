@@ -25,6 +25,7 @@ _NOTHING = -1  # in place of a colour where a mask is transparent
 
 
 def is_voc(root: Element) -> bool:
+    """Tells whether an XML document is the annotation of one image in the form of Pascal VOC."""
     return root.tag == 'annotation' and root.find('filename') is not None
 
 

@@ -251,6 +251,7 @@ class BatchIterator:
 
     @property
     def num_images(self) -> int:
+        """How many images the dataset has."""
         return self._order.num_pairs
 
     def deal(self, worker: int, workers: int, times: Optional[int] = None) -> None:

@@ -120,6 +120,7 @@ class Targets(NamedTuple):
 
     @property
     def files(self) -> List[str]:
+        """The paths of all images and labels that are written."""
         return [path for pair in self.pairs for path in pair if path is not None]
 
 

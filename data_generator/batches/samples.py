@@ -57,6 +57,7 @@ class Dataset(NamedTuple):
 
     @property
     def has_labels(self) -> bool:
+        """Whether the dataset has labels: all its images, or none."""
         return self.pairs[0].label is not None
 
 

@@ -27,9 +27,11 @@ class InlineSource:
         self._assemble = assemble
 
     def get(self, number: int) -> Any:
+        """Makes the batch of this number."""
         return self._assemble([self._make(sample) for sample in self._samples(number)])
 
     def replace_samples(self, samples: Callable[[int], Sequence]) -> None:
+        """Makes the batches that are asked for from now on of other samples."""
         self._samples = samples
 
     def close(self) -> None:
@@ -54,12 +56,15 @@ class ThreadedSource:
         self._workers = [_Worker(self._queue, make) for _ in range(num_threads)]
 
     def get(self, number: int) -> Any:
+        """Returns the batch of this number, once its samples are made; raises what one of them raised."""
         return self._queue.get(number)
 
     def replace_samples(self, samples: Callable[[int], Sequence]) -> None:
+        """Makes all batches from now on of other samples; those made ahead are thrown away."""
         self._queue.replace_samples(samples)
 
     def close(self) -> None:
+        """Ends the threads, each after the sample that it is at."""
         self._queue.stop()
         for worker in self._workers:
             worker.join()

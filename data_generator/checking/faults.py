@@ -12,6 +12,7 @@ class Fault(NamedTuple):
 
     @property
     def is_error(self) -> bool:
+        """Whether the reader refuses such a file."""
         return FAULT_KINDS[self.kind].is_error
 
 

@@ -53,6 +53,7 @@ class SplitReport(NamedTuple):
 
     @property
     def is_for_training(self) -> bool:
+        """Whether training reads this split: 'train', or 'all' of a dataset without splits."""
         return self.name in ('train', 'all')
 
     @property
@@ -96,6 +97,7 @@ class DatasetReport(NamedTuple):
 
     @property
     def label_space(self) -> LabelSpace:
+        """The classes of the layout."""
         return self.layout.label_space
 
     @property
@@ -117,6 +119,7 @@ class DatasetReport(NamedTuple):
 
     @property
     def scored_class_ids(self) -> List[int]:
+        """The IDs of all classes that are not void."""
         return [c for c in range(self.label_space.num_classes) if c not in self.label_space.void_class_ids]
 
     @property

@@ -48,6 +48,7 @@ class SplitFiles(NamedTuple):
 
     @property
     def num_labels(self) -> int:
+        """How many images have a label."""
         return sum(pair.label is not None for pair in self.pairs)
 
 
@@ -62,6 +63,7 @@ class Survey(NamedTuple):
 
     @property
     def num_labels(self) -> int:
+        """How many images of all splits have a label."""
         return sum(split.num_labels for split in self.splits)
 
 

@@ -36,9 +36,11 @@ class NameRule(NamedTuple):
     suffix: Optional[str] = None
 
     def is_image(self, stem: str) -> bool:
+        """Tells whether a file of this name is an image: without a separator every file is."""
         return not self.separator or self.separator in stem
 
     def label_stem(self, stem: str) -> str:
+        """Returns the name of the label of an image of this name, without extension."""
         first, _, rest = stem.partition(self.separator) if self.separator else (stem, '', '')
         suffix = self.suffix or ''
         root, extension = os.path.splitext(suffix)

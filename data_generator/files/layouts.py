@@ -69,6 +69,7 @@ class Layout(NamedTuple):
 
     @property
     def name_rule(self) -> NameRule:
+        """How the name of a label follows from the name of its image."""
         return NameRule(self.image_name_split_separator, self.ground_truth_suffix)
 
 

@@ -96,6 +96,7 @@ class DatasetPlan(NamedTuple):
 
     @property
     def num_scenes(self) -> int:
+        """How many images are drawn: of both splits, and frames of the drive."""
         return self.num_train + self.num_val + self.num_drive_frames
 
 

@@ -18,6 +18,7 @@ IdMap = Union[np.ndarray, Sequence[int], Mapping[int, int]]
 
 
 def is_off(value: Any) -> bool:
+    """Tells whether an option is off: None or False."""
     return value is None or value is False or (isinstance(value, np.bool_) and not value)
 
 
@@ -40,6 +41,7 @@ def _is_sequence(value: Any, length: int) -> bool:
 
 
 def integer(name: str, value: Any, low: int, high: int, remedy: str) -> int:
+    """Returns an integer from `low` to `high`, or raises ValueError."""
     if not _is_integer(value) or not low <= value <= high:
         raise ValueError(
             '{} is {!r}; it has to be an integer from {} to {}. Write {}.'.format(name, value, low, high, remedy)
@@ -48,12 +50,14 @@ def integer(name: str, value: Any, low: int, high: int, remedy: str) -> int:
 
 
 def boolean(name: str, value: Any) -> bool:
+    """Returns True or False, or raises ValueError."""
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError('{} is {!r}; it has to be True or False. Write {}={}.'.format(name, value, name, bool(value)))
     return bool(value)
 
 
 def size(name: str, value: Any) -> Optional[Tuple[int, int]]:
+    """Returns (height, width) in pixels, each at least 1; None where the option is off."""
     if is_off(value):
         return None
     if not _is_sequence(value, 2) or not all(_is_integer(side) and side >= 1 for side in value):
@@ -62,6 +66,7 @@ def size(name: str, value: Any) -> Optional[Tuple[int, int]]:
 
 
 def margins(name: str, value: Any) -> Optional[Tuple[int, int, int, int]]:
+    """Returns (top, bottom, left, right) in pixels, each at least 0; None where the option is off."""
     if is_off(value):
         return None
     if not _is_sequence(value, 4) or not all(_is_integer(side) and side >= 0 for side in value):
@@ -80,6 +85,7 @@ def _is_probability(value: Any) -> bool:
 
 
 def probability(name: str, value: Any) -> Optional[float]:
+    """Returns the probability of a flip, 0 to 1; None where the option is off."""
     if is_off(value):
         return None
     if not _is_probability(value):
@@ -88,6 +94,7 @@ def probability(name: str, value: Any) -> Optional[float]:
 
 
 def range_and_p(name: str, value: Any, low: float, high: float, example: Any) -> Optional[Tuple[float, float, float]]:
+    """Returns (min, max, probability), both ends from `low` to `high`; None where the option is off."""
     if is_off(value):
         return None
     if (
@@ -109,6 +116,7 @@ def range_and_p(name: str, value: Any, low: float, high: float, example: Any) ->
 
 
 def magnification(name: str, value: Any) -> Optional[Tuple[float, float, float]]:
+    """Returns (min, max, probability) of a factor above 0; None where the option is off."""
     checked = range_and_p(name, value, 0.0, math.inf, (0.75, 1.5, 0.5))
     if checked is not None and checked[0] == 0:
         raise _refuse(name, value, 'min has to be above 0, for an image scaled by 0 has no pixels', (0.75, 1.5, 0.5))
@@ -116,6 +124,7 @@ def magnification(name: str, value: Any) -> Optional[Tuple[float, float, float]]
 
 
 def factors(name: str, value: Any) -> Optional[Tuple[float, float]]:
+    """Returns (min, max) of a factor above 0; None where the option is off."""
     if is_off(value):
         return None
     if not _is_sequence(value, 2) or not all(_is_number(v) for v in value) or not 0 < value[0] <= value[1]:
@@ -124,6 +133,7 @@ def factors(name: str, value: Any) -> Optional[Tuple[float, float]]:
 
 
 def share(name: str, value: Any) -> Optional[float]:
+    """Returns the largest share of a crop that one class may fill, above 0 to 1; None where the option is off."""
     if is_off(value):
         return None
     if not _is_number(value) or not 0 < value <= 1:
@@ -138,6 +148,7 @@ def share(name: str, value: Any) -> Optional[float]:
 
 
 def share_of_crops(name: str, value: Any) -> Optional[float]:
+    """Returns the share of the crops that are placed on a class, above 0 to 1; None where the option is off."""
     if is_off(value):
         return None
     if not _is_number(value) or not 0 < value <= 1:
@@ -147,6 +158,7 @@ def share_of_crops(name: str, value: Any) -> Optional[float]:
 
 
 def color_jitter(name: str, value: Any) -> Optional[Tuple[float, float, float, float]]:
+    """Returns (contrast, saturation, hue in degrees, probability); None where the option is off."""
     if is_off(value):
         return None
     example = (0.3, 0.3, 10, 0.5)
@@ -169,6 +181,7 @@ def color_jitter(name: str, value: Any) -> Optional[Tuple[float, float, float, f
 
 
 def shifts(name: str, value: Any) -> Optional[Tuple[Tuple[int, int], Tuple[int, int], float]]:
+    """Returns the ranges of the horizontal and the vertical shift in pixels, and a probability; None where off."""
     if is_off(value):
         return None
     ranges_are_right = (
@@ -194,6 +207,7 @@ def shifts(name: str, value: Any) -> Optional[Tuple[Tuple[int, int], Tuple[int, 
 
 
 def color_map(name: str, value: Any) -> Optional[Mapping[Tuple[int, int, int], int]]:
+    """Returns the dict from (red, green, blue) to class ID; None where the option is off."""
     if is_off(value):
         return None
     if not isinstance(value, Mapping) or not value:
@@ -211,6 +225,7 @@ def color_map(name: str, value: Any) -> Optional[Mapping[Tuple[int, int, int], i
 
 
 def id_map(name: str, value: Any) -> Optional[IdMap]:
+    """Returns the dict from ID to ID, or the array of what ID k becomes at index k; None where the option is off."""
     if is_off(value):
         return None
     if isinstance(value, Mapping):
@@ -245,6 +260,7 @@ def _id_dict(name: str, value: Mapping[int, int]) -> Mapping[int, int]:
 
 
 def pad_id(void_class_id: Any, ignore_id: int, num_classes: Optional[int]) -> int:
+    """Returns the ID that labels are padded with: a class, or the ignore ID, which None stands for."""
     if void_class_id is None:
         return ignore_id
     pad_id = integer('void_class_id', void_class_id, 0, MAX_ID, 'void_class_id=None to pad with ignore_id')
@@ -259,6 +275,7 @@ def pad_id(void_class_id: Any, ignore_id: int, num_classes: Optional[int]) -> in
 
 
 def pad_value(value: Any) -> Tuple[int, ...]:
+    """Returns what images are padded with, a whole number a channel, 0 to 255; None is the mean of ImageNet."""
     if value is None:
         return IMAGENET_MEAN
     if not _is_sequence(value, max(1, np.size(value))) or not all(_is_number(v) and 0 <= v <= 255 for v in value):

@@ -25,6 +25,7 @@ _MODULES = {'import': 'import_annotations'}
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """Builds the parser of the command line, with all commands."""
     parser = Parser(
         prog='fcn8s',
         description='FCN-8s semantic segmentation: from a dataset on disk to a score to trust and a video to show.',

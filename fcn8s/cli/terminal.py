@@ -174,6 +174,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]
         self, args: Optional[Sequence[str]] = None, namespace: Any = None
     ) -> Tuple[Any, List[str]]:
+        """Parses as argparse does, and refuses an option that is not known at once, with what was probably meant."""
         known, rest = super().parse_known_args(args, namespace)
         unknown = [word for word in rest if word.startswith('--')]
         if unknown:
@@ -182,6 +183,7 @@ class Parser(argparse.ArgumentParser):
         return known, rest
 
     def error(self, message: str) -> Any:
+        """Says what is wrong, with the nearest choice where one was mistyped, and exits with status 2."""
         wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
         if wrong:
             choices = re.findall(r"[^\s,']+", wrong.group(2))

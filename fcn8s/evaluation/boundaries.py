@@ -191,6 +191,7 @@ class BoundaryTotals:
         return self._trimaps
 
     def add(self, image: ImageBoundaries) -> None:
+        """Adds one image."""
         self.add_trimaps(image.trimaps)
         self.add_f1(image.f1)
 

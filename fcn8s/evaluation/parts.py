@@ -25,6 +25,7 @@ class BatchSums:
         self.calibrations: List[List[List[float]]] = []
 
     def add(self, images: Any, labels: Any, values: Dict[str, Any]) -> None:
+        """Keeps the sums of one more batch; images and labels are what every observer is given."""
         self.losses.append(float(values['loss_sum']))
         if 'calibration' in values:
             self.calibrations.append([sums.tolist() for sums in values['calibration']])

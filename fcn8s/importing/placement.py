@@ -60,6 +60,7 @@ class Placement(NamedTuple):
 
     @property
     def variant(self) -> str:
+        """The variant that has these layers: '8s', '16s' or '32s'."""
         if 'score_pool3' in self.kernels:
             return '8s'
         return '16s' if 'score_pool4' in self.kernels else '32s'

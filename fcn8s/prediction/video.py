@@ -35,6 +35,7 @@ class Rendered(NamedTuple):
 
     @property
     def frames_per_second(self) -> float:
+        """Frames a second of the rendering, not of the film."""
         return self.num_frames / self.seconds
 
 

@@ -36,18 +36,22 @@ class Run(NamedTuple):
 
     @property
     def config_path(self) -> str:
+        """The path of its settings."""
         return os.path.join(self.directory, CONFIG_FILE)
 
     @property
     def events_dir(self) -> str:
+        """The directory of TensorBoard's event files."""
         return os.path.join(self.directory, 'events')
 
     @property
     def metrics_path(self) -> str:
+        """The path of the scores of its epochs."""
         return os.path.join(self.directory, METRICS_FILE)
 
     @property
     def checkpoints_dir(self) -> str:
+        """The directory of its checkpoints."""
         return os.path.join(self.directory, 'checkpoints')
 
     def last_checkpoint(self) -> Optional[str]:

@@ -59,6 +59,7 @@ class SharedStopRequest(StopRequest):
 
     @property  # type: ignore[override]
     def requested(self) -> Optional[str]:
+        """The signal that all workers agreed on, or None."""
         return self._agreed
 
     @requested.setter
@@ -86,6 +87,7 @@ class SharedSteps:
         self._first_row = network.graph.get_tensor_by_name(FIRST_ROW_TENSOR) if has_rows else None
 
     def stop_request(self) -> SharedStopRequest:
+        """Returns the request to stop that all workers share."""
         return self.stop
 
     def count(self, images: Any) -> int:

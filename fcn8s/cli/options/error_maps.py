@@ -8,6 +8,7 @@ SUFFIX = '_errors.png'
 
 
 def add_error_arguments(group: Any) -> None:
+    """Adds the options of error maps, and how the labels that they need are read."""
     from fcn8s.cli.options.labels import add_reading_arguments
 
     group.add_argument(

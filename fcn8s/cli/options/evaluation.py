@@ -41,6 +41,7 @@ class Subject(NamedTuple):
 
 
 def add_data_arguments(group: Any) -> None:
+    """Adds the options that say what to evaluate on."""
     group.add_argument('--data', metavar='ROOT', help='root directory of a dataset in a layout that is known by name')
     group.add_argument(
         '--layout',
@@ -79,6 +80,7 @@ def add_data_arguments(group: Any) -> None:
 
 
 def add_prediction_arguments(group: Any) -> None:
+    """Adds the options that say how images are predicted, as far as they change the score."""
     group.add_argument(
         '--tile', type=int, nargs=2, metavar=('H', 'W'), help='cut larger images into tiles of this size'
     )

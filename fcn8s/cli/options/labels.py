@@ -9,6 +9,7 @@ MAX_TOLERANCE = 255
 
 
 def add_label_arguments(group: Any) -> None:
+    """Adds the options that say what labels mean: colours, names, the ignore ID."""
     group.add_argument(
         '--colors',
         metavar='FILE',

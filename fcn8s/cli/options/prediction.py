@@ -147,6 +147,7 @@ def open_models(args: argparse.Namespace, paths: Sequence[str]) -> Any:
 
 
 def add_trust_argument(group: Any) -> None:
+    """Adds `--trust`."""
     group.add_argument(
         '--trust',
         action='store_true',
@@ -193,6 +194,7 @@ def check_drawing(args: argparse.Namespace, names: Sequence[str], why: str) -> N
 
 
 def add_palette_argument(group: Any) -> None:
+    """Adds `--palette`."""
     group.add_argument(
         '--palette',
         choices=PALETTES,

@@ -64,6 +64,7 @@ def take_defaults(parser: argparse.ArgumentParser) -> Dict[str, Any]:
 
 
 def add_data_arguments(group: Any) -> None:
+    """Adds the options that say what to train on."""
     group.add_argument('--data', metavar='ROOT', help='root directory of a dataset in a layout that is known by name')
     group.add_argument(
         '--layout',
@@ -137,6 +138,7 @@ AUGMENTATION_FLAGS: Dict[str, Dict[str, Any]] = {
 
 
 def add_augmentation_arguments(group: Any) -> None:
+    """Adds the options of `AUGMENTATION_FLAGS`."""
     for name, flag in AUGMENTATION_FLAGS.items():
         group.add_argument('--' + flag.get('dest', name).replace('_', '-'), **flag)
 
@@ -157,6 +159,7 @@ def _as_tuple(value: Any) -> Any:
 
 
 def add_network_arguments(group: Any) -> None:
+    """Adds the options that say what the network is built on, and how."""
     group.add_argument(
         '--encoder', metavar='DIR', help='encoder SavedModel; write one with: fcn8s vgg16 OUT --weights SOURCE'
     )

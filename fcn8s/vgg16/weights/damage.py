@@ -59,11 +59,13 @@ class BoundedFile:
         self._size = size
 
     def read(self, count: int = -1) -> bytes:
+        """Reads bytes; raises EOFError where the file has fewer left than that, before memory is taken."""
         if count > self._size - self._file.tell():
             raise EOFError('{} bytes are announced, and the file ends before'.format(count))
         return self._file.read(count)
 
     def readline(self) -> bytes:
+        """Reads a line; raises EOFError for one that is longer than any name or number."""
         line = self._file.readline(_LONGEST_LINE)
         if len(line) == _LONGEST_LINE:
             raise EOFError('a line of {} bytes or more'.format(len(line)))
