@@ -85,13 +85,13 @@ def _shape(one: Dict[str, Any], categories: Dict[Any, str], image_size: Optional
     category = one.get('category_id')
     if not _hashable(category) or category not in categories:
         raise ValueError('of no known category')
-    label = VOID if one.get('iscrowd') else categories[category]
+    label = VOID if int(one.get('iscrowd') or 0) else categories[category]
     segmentation = one.get('segmentation')
     if isinstance(segmentation, dict):
         size = whole_size(*segmentation['size'])
         if size is None or image_size not in (None, size):
             raise ValueError('a mask of another size than its image')
-        return Shape(label, draw=lambda: window_of_runs(segmentation['counts'], size))
+        return Shape(label, draw=lambda: window_of_runs(segmentation['counts'], size), of_size=size)
     parts = [points_of(part) for part in segmentation or []]
     parts = [part for part in parts if len(part) >= 3]
     if not parts:

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_generator.annotations.classes import BACKGROUND, Classes, plan_classes
-from data_generator.annotations.folder import Folder
+from data_generator.annotations.folder import Folder, common_ending
 from data_generator.annotations.painting import paint
 from data_generator.annotations.recognise import NAMES, read_source
 from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Record, Source
@@ -18,7 +18,7 @@ from data_generator.annotations.values import BAD_VALUES, split_in_name
 from data_generator.errors import DataError
 from helpers.files import atomic_directory, atomic_write_json
 from helpers.image_headers import read_header
-from helpers.images import read_image, write_labels
+from helpers.images import IMAGE_EXTENSIONS, read_image, write_labels
 from helpers.label_spaces import LabelSpace
 from helpers.memory import require_memory
 
@@ -26,6 +26,9 @@ ORDERS = ('file', 'area')
 RESTS = ('background', 'void')
 CLASSES_FILE = 'classes.json'
 REPORT_FILE = 'import.json'
+
+# What annotations may call an image by: the formats that are read, and others from which it may have been converted.
+_EXTENSIONS = IMAGE_EXTENSIONS + ('gif', 'jfif', 'jp2', 'ppm', 'pgm', 'tga', 'heic', 'dng', 'npy')
 
 
 class Options(NamedTuple):
@@ -74,14 +77,21 @@ class Imported(NamedTuple):
 
 
 class _Planned(NamedTuple):
-    """An image of the dataset: its path (None if the annotations hold it), its name in the dataset, the frame of its
-    shapes and the orientation that leads from there to the image as it is read."""
+    """An image of the dataset.
+
+    image: its path; None if the annotations hold it. name: in the dataset. frame: (height, width) of its shapes.
+    orientation: what leads from there to the image as it is read. named: where the annotations say that it lies.
+    agreement: how many of the last parts of that are its own. objects: per label.
+    """
 
     record: Record
     image: Optional[str]
     name: str
     frame: Tuple[int, int]
     orientation: int
+    named: Tuple[str, ...]
+    agreement: int
+    objects: Dict[object, int]
 
 
 def import_annotations(source: str, out_dir: str, options: Options = DEFAULTS, progress: bool = False) -> Imported:
@@ -105,6 +115,8 @@ def import_annotations(source: str, out_dir: str, options: Options = DEFAULTS, p
         folder, left_out = Folder(source, options.image_dir), LeftOut()
         annotations = read_source(folder, options.kind, left_out, options.color_tolerance)
         planned, objects = _plan(annotations, folder, left_out, progress)
+        if not objects:
+            raise DataError(_nothing_left(source, 'object', left_out))
         order, rest = options.order or annotations.order, options.rest or annotations.rest
         classes = plan_classes(annotations, list(objects), rest, options.classes, options.void)
         splits = assign_splits(
@@ -117,10 +129,11 @@ def import_annotations(source: str, out_dir: str, options: Options = DEFAULTS, p
         )
         writer = _Writer(root, os.path.realpath(out_dir), classes, order, options.copy_images, left_out)
         chosen = [(item, split) for item, split in zip(planned, splits) if split is not None]
-        for item, split in tqdm(chosen, 'import', unit='image', disable=not progress):
-            writer.write(item, split)
+        names = _names_below_splits(chosen)
+        for (item, split), name in zip(tqdm(chosen, 'import', unit='image', disable=not progress), names):
+            writer.write(item, split, name)
         if not writer.counts:
-            raise DataError(_nothing_left(source, left_out))
+            raise DataError(_nothing_left(source, 'image', left_out))
         named = {'(void)' if label is VOID else str(label): count for label, count in objects.items()}
         imported = Imported(
             out_dir,
@@ -158,25 +171,47 @@ def _plan(
     annotations: Source, folder: Folder, left_out: LeftOut, progress: bool
 ) -> Tuple[List[_Planned], Dict[object, int]]:
     """The images that can be used, and the objects of each label in them."""
-    planned: List[_Planned] = []
-    objects: Dict[object, int] = {}
-    stems: Dict[str, str] = {}
+    found: List[_Planned] = []
     for record in tqdm(annotations.records, 'read', unit='image', disable=not progress):
         try:
-            with left_out.paused():  # until it is painted
+            with left_out.paused() as reasons:  # until it is painted
                 image = record.read()
-            item = _placed(record, image, folder)
+            if reasons and not image.shapes:  # without them it would be an image of nothing but background
+                raise DataError('none of its objects can be used: {}'.format(reasons[0]))
+            found.append(_placed(record, image, folder))
         except (*BAD_VALUES, OSError) as error:
             left_out.add('images that cannot be used: {}'.format(_without(str(error), record.place)), record.place)
-            continue
-        stem = os.path.splitext(item.name)[0].lower()
-        if stems.setdefault(stem, record.place) != record.place:
-            left_out.add('images annotated twice, or of one name but for the extension', record.place)
-            continue
-        planned.append(item)
-        for shape in image.shapes:
-            objects[shape.label] = objects.get(shape.label, 0) + 1
+    planned = _distinct(found, left_out)
+    objects: Dict[object, int] = {}
+    for item in planned:
+        for label, count in item.objects.items():
+            objects[label] = objects.get(label, 0) + count
     return _with_short_names(planned), objects
+
+
+def _distinct(found: Sequence[_Planned], left_out: LeftOut) -> List[_Planned]:
+    """One for each name in the dataset: of those that lead to one image, the one that names it best.
+
+    Annotations of seq1/1.png lead to seq2/1.png as well where seq1 is not there.
+    """
+    by_stem: Dict[str, List[_Planned]] = {}
+    for item in found:
+        by_stem.setdefault(os.path.splitext(item.name)[0].lower(), []).append(item)
+    planned = []
+    for items in by_stem.values():
+        most = max(item.agreement for item in items)
+        first, *others = [item for item in items if item.agreement == most]
+        if first.image is not None and any(o.image == first.image and o.named != first.named for o in others):
+            for item in items:
+                left_out.add(
+                    'images that are not where they are said to be, and may be those of others', item.record.place
+                )
+            continue
+        planned.append(first)
+        for item in items:
+            if item is not first:
+                left_out.add('images annotated twice, or of one name but for the extension', item.record.place)
+    return planned
 
 
 def _without(message: str, place: str) -> str:
@@ -185,17 +220,27 @@ def _without(message: str, place: str) -> str:
 
 def _placed(record: Record, image: AnnotatedImage, folder: Folder) -> _Planned:
     path = image.path if folder.has_image(image.path) else None
-    path = path or folder.find_image(image.path, image.beside) or folder.find_stem(os.path.splitext(image.path)[0])
+    path = path or folder.find_image(image.path, image.beside) or folder.find_stem(_without_extension(image.path))
     if path is None and image.content is None:
         raise DataError('its image is not there, or several have its name')
     size, orientation = _facts(path, image.content)
     upright = size[::-1] if orientation >= 5 else size
     name = folder.name_of(path) if path is not None else _safe_name(image.path)
-    if image.size in (None, upright):
-        return _Planned(record, path, name, upright, 1)
-    if image.size == size:
-        return _Planned(record, path, name, size, orientation)
-    raise DataError('its image has {} x {} pixels, not those that the annotations say'.format(*upright))
+    if image.size not in (None, upright, size):
+        raise DataError('its image has {} x {} pixels, not those that the annotations say'.format(*upright))
+    frame, orientation = (upright, 1) if image.size in (None, upright) else (size, orientation)
+    named = folder.parts_of(image.named or image.path, image.beside)
+    agreement = 0 if path is None else common_ending(named, folder.parts_of(os.path.abspath(path)))
+    objects: Dict[object, int] = {}
+    for shape in image.shapes:
+        objects[shape.label] = objects.get(shape.label, 0) + 1
+    return _Planned(record, path, name, frame, orientation, named, agreement, objects)
+
+
+def _without_extension(named: str) -> str:
+    """The name without the extension of an image, which may have been saved in another format since."""
+    stem, extension = os.path.splitext(named)
+    return stem if extension.lower().lstrip('.') in _EXTENSIONS else named
 
 
 def _facts(path: Optional[str], content: Optional[bytes]) -> Tuple[Tuple[int, int], int]:
@@ -226,6 +271,13 @@ def _with_short_names(planned: List[_Planned]) -> List[_Planned]:
     return [item._replace(name=posixpath.relpath(item.name, common) if common else item.name) for item in planned]
 
 
+def _names_below_splits(chosen: Sequence[Tuple[_Planned, str]]) -> List[str]:
+    """The names of `_below_split`; whole ones where two of these would meet."""
+    names = [_below_split(item, split) for item, split in chosen]
+    places = {(split, os.path.splitext(name)[0].lower()) for name, (_, split) in zip(names, chosen)}
+    return names if len(places) == len(names) else [item.name for item, _ in chosen]
+
+
 def _below_split(item: _Planned, split: str) -> str:
     """The name without a first folder that says the split that the image comes from and goes to."""
     first, slash, below = item.name.partition('/')
@@ -247,21 +299,19 @@ class _Writer:
         self.counts: Dict[str, int] = {}
         self.pixels = np.zeros(classes.label_space.num_classes + 1, np.int64)
 
-    def write(self, item: _Planned, split: str) -> None:
+    def write(self, item: _Planned, split: str, name: str) -> None:
         image = item.record.read()
-        label = paint(
-            image,
-            item.frame,
-            item.orientation,
-            self._classes.finder(self._left_out, image.place),
-            self._classes.rest,
-            self._order,
-            self._left_out,
-        )
+        class_id_of = self._classes.finder(self._left_out, image.place)
+        try:
+            label = paint(
+                image, item.frame, item.orientation, class_id_of, self._classes.rest, self._order, self._left_out
+            )
+        except ValueError as error:
+            self._left_out.add('images that cannot be used: {}'.format(error), image.place)
+            return
         if (label == self._classes.label_space.ignore_id).all():
             self._left_out.add('images in which everything is void', image.place)
             return
-        name = _below_split(item, split)
         write_labels(os.path.join(self._root, 'labels', split, os.path.splitext(name)[0] + '.png'), label)
         self._place_image(os.path.join('images', split, name), item.image, image.content)
         counts = np.bincount(label.ravel(), minlength=256)
@@ -291,11 +341,11 @@ def _write_texts(root: str, imported: Imported) -> None:
     atomic_write_json(os.path.join(root, REPORT_FILE), dict(report, label_space=imported.label_space.to_dict()))
 
 
-def _nothing_left(source: str, left_out: LeftOut) -> str:
+def _nothing_left(source: str, what: str, left_out: LeftOut) -> str:
     reasons = [
         '{} ({}, the first: {})'.format(reason, len(places), places[0]) for reason, places in left_out.places.items()
     ]
-    return '{} has no image that can be used: {}.'.format(source, '; '.join(reasons[:5]) or 'it lists none')
+    return '{} has no {} that can be used: {}.'.format(source, what, '; '.join(reasons[:5]) or 'it lists none')
 
 
 def describe(imported: Imported) -> str:

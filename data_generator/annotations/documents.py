@@ -55,7 +55,7 @@ def read_text(path: str) -> str:
     """Reads the content of a text file in UTF-8.
 
     Raises:
-        DataError: It is too large, or in another encoding.
+        DataError: It cannot be read, is too large, or in another encoding.
     """
     try:
         return _read_bytes(path).decode('utf-8-sig')
@@ -64,7 +64,16 @@ def read_text(path: str) -> str:
 
 
 def _read_bytes(path: str) -> bytes:
-    size = os.path.getsize(path)
+    try:
+        size = os.path.getsize(path)
+        with open(path, 'rb') as file:
+            _check_size(path, size)
+            return file.read()
+    except OSError as error:
+        raise DataError('{} cannot be read: {}. Mend it, or take it out.'.format(path, error.strerror)) from error
+
+
+def _check_size(path: str, size: int) -> None:
     if size > _MAX_BYTES:
         raise DataError(
             '{} has {} MB; annotations of more than {} MB are not read. Export them in parts.'.format(
@@ -72,8 +81,6 @@ def _read_bytes(path: str) -> bytes:
             )
         )
     require_memory(path, _BYTES_OF_A_BYTE * size, '{} MB of annotations'.format(size // 10**6))
-    with open(path, 'rb') as file:
-        return file.read()
 
 
 class _RefusedError(Exception):

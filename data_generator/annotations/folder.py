@@ -7,7 +7,8 @@ annotation, however many '..' or drive letters it has, leads outside.
 import os
 import posixpath
 import re
-from typing import Dict, Iterable, List, Optional, Sequence, Set
+import unicodedata
+from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from helpers.images import IMAGE_EXTENSIONS, find_images, natural_sort_key
 
@@ -49,7 +50,7 @@ class Folder:
         if self._by_path.setdefault(key, path) == path:
             self.images.append(path)
             self._paths.add(path)
-            self._by_name.setdefault(posixpath.basename(key).lower(), []).append(key)
+            self._by_name.setdefault(_folded(posixpath.basename(key)), []).append(key)
 
     def has_image(self, path: str) -> bool:
         """Tells whether this is one of `images`."""
@@ -69,7 +70,7 @@ class Folder:
             found = self._by_path.get(posixpath.normpath(posixpath.join(start, *parts)))
             if found is not None:
                 return found
-        candidates = self._by_name.get(parts[-1].lower(), [])
+        candidates = self._by_name.get(_folded(parts[-1]), [])
         nearby = [key for key in candidates if here != '.' and key.startswith(here + '/')]
         return self._only_one(nearby, parts) or self._only_one(candidates, parts)
 
@@ -82,12 +83,17 @@ class Folder:
 
     def _only_one(self, candidates: Sequence[str], parts: Sequence[str]) -> Optional[str]:
         for count in range(1, len(parts) + 1):
-            ending = '/'.join(parts[-count:]).lower()
-            matching = [key for key in candidates if ('/' + key.lower()).endswith('/' + ending)]
+            ending = _folded('/'.join(parts[-count:]))
+            matching = [key for key in candidates if ('/' + _folded(key)).endswith('/' + ending)]
             if len(matching) == 1:
                 return self._by_path[matching[0]]
             candidates = matching
         return None
+
+    def parts_of(self, named: str, beside: str = '') -> Tuple[str, ...]:
+        """Returns the parts of the path that annotations mean by a name, from `beside` or the root on, folded."""
+        here = os.path.abspath(beside or self.root)
+        return tuple(posixpath.normpath(_folded('/'.join([here, named]).replace('\\', '/'))).split('/'))
 
     def name_of(self, image: str) -> str:
         """Returns the path of an image from the root that it was found in, with '/'."""
@@ -96,6 +102,21 @@ class Folder:
             if relative.split(os.sep)[0] != os.pardir and not os.path.isabs(relative):
                 return relative.replace(os.sep, '/')
         return os.path.basename(image)
+
+
+def common_ending(one: Sequence[str], other: Sequence[str]) -> int:
+    """Counts how many parts two paths have in common at their ends, whatever their extensions."""
+    pairs = [tuple(map(_stem, pair)) if not index else pair for index, pair in enumerate(zip(one[::-1], other[::-1]))]
+    return next((index for index, (part, same) in enumerate(pairs) if part != same), len(pairs))
+
+
+def _stem(name: str) -> str:
+    return posixpath.splitext(name)[0]
+
+
+def _folded(name: str) -> str:
+    """Names that look alike as one: upper and lower case, and accents as macOS and as others write them."""
+    return unicodedata.normalize('NFC', name).lower()
 
 
 def _documents(source: str) -> List[str]:

@@ -26,22 +26,29 @@ def paint(
         rest: The ID of pixels without a shape.
         order: 'file', later shapes over earlier ones, or 'area', smaller ones over larger ones; higher layers lie over
             lower ones in both.
+
+    Raises:
+        ValueError: It has shapes, and none can be drawn: what comes out would say that nothing is there.
     """
     shapes = [(class_id_of(shape.label), _scaled(shape, size)) for shape in image.shapes]
     shapes = [(class_id, shape) for class_id, shape in shapes if class_id >= 0]
     # Drawn twice where areas decide: keeping all masks of an image would take memory without bound.
     areas = [_area(shape, size) if order == 'area' else 0 for _, shape in shapes]
     label_map = np.full(size, rest, np.uint8)
+    num_failed = 0
     for index in sorted(range(len(shapes)), key=lambda index: (shapes[index][1].layer, -areas[index])):
         class_id, shape = shapes[index]
         try:
             window = window_of(shape, size)
         except ValueError as error:
             left_out.add('shapes that cannot be drawn ({})'.format(error), image.place)
+            num_failed += 1
             continue
         if not window.mask.any():
             left_out.add('shapes outside of their image, or smaller than a pixel', image.place)
         part_of(label_map, window)[window.mask] = class_id
+    if shapes and num_failed == len(shapes):
+        raise ValueError('none of its shapes can be drawn')
     return turned(label_map, orientation)
 
 

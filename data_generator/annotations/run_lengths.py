@@ -10,6 +10,9 @@ import numpy as np
 
 from helpers.polygons import Window
 
+# Of a box, which no image bounds: as many as `bitmaps` takes.
+_MAX_PIXELS = 2**28
+
 
 def window_of_runs(counts: Any, size: Tuple[int, int]) -> Window:
     """Returns the mask of COCO's RLE: runs of 0 and 1 in turn, 0 first, down the columns; `size` is (height, width).
@@ -23,6 +26,8 @@ def window_of_runs(counts: Any, size: Tuple[int, int]) -> Window:
 
 def window_of_box_runs(counts: Sequence[int], top: int, left: int, size: Tuple[int, int]) -> Window:
     """Returns the mask of CVAT's RLE: the same along the rows of a box."""
+    if min(size) < 1 or size[0] * size[1] > _MAX_PIXELS:
+        raise ValueError('a mask of {} x {} pixels'.format(*size))
     return Window(top, left, _expand(counts, size[0] * size[1]).reshape(size))
 
 

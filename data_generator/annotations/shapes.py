@@ -18,8 +18,9 @@ class Shape(NamedTuple):
 
     label: its class, or VOID. parts: closed outlines, float [K, 2] of (x, y); what is in any of them belongs to the
     shape. holes: outlines of what does not. draw: instead of outlines, a function that makes the mask of a part of the
-    image. in_pixels: whether points are pixels or continuous coordinates (`helpers.polygons`). is_share: whether they
-    are shares of width and height instead. layer: shapes of a higher one lie over those of a lower.
+    image. of_size: the (height, width) that the image has to have for it. in_pixels: whether points are pixels or
+    continuous coordinates (`helpers.polygons`). is_share: whether they are shares of width and height instead. layer:
+    shapes of a higher one lie over those of a lower.
     """
 
     label: object
@@ -29,6 +30,7 @@ class Shape(NamedTuple):
     in_pixels: bool = False
     is_share: bool = False
     layer: float = 0.0
+    of_size: Optional[Tuple[int, int]] = None
 
 
 class AnnotatedImage(NamedTuple):
@@ -36,7 +38,7 @@ class AnnotatedImage(NamedTuple):
 
     path: the image as the annotations call it. size: (height, width) as they say; None where they do not. shapes: in
     their order. place: where this was written, for messages. content: the encoded image, where the annotations hold it.
-    beside: the folder that `path` may start from.
+    beside: the folder that `path` may start from. named: where the image had to lie, if `path` was found by that.
     """
 
     path: str
@@ -45,6 +47,7 @@ class AnnotatedImage(NamedTuple):
     place: str
     content: Optional[bytes] = None
     beside: str = ''
+    named: str = ''
 
 
 class Record(NamedTuple):
@@ -84,20 +87,21 @@ class LeftOut:
     def __init__(self) -> None:
         self.places: Dict[str, List[str]] = {}
         self.moved: Dict[str, int] = {}
-        self._is_paused = False
+        self._paused: Optional[List[str]] = None
 
     @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Notes nothing while it is open: what is read twice would be noted twice."""
-        self._is_paused = True
+    def paused(self) -> Iterator[List[str]]:
+        """Notes nothing while it is open, for what is read twice would be noted twice; yields the reasons that come."""
+        self._paused = []
         try:
-            yield
+            yield self._paused
         finally:
-            self._is_paused = False
+            self._paused = None
 
     def add(self, reason: str, place: str) -> None:
         """Notes one more place of a reason, but not while `paused`."""
-        if self._is_paused:
+        if self._paused is not None:
+            self._paused.append(reason)
             return
         self.places.setdefault(reason, []).append(place)
 
@@ -132,6 +136,8 @@ def window_of(shape: Shape, size: Tuple[int, int]) -> Window:
     Raises:
         ValueError: It cannot be drawn.
     """
+    if shape.of_size not in (None, size):
+        raise ValueError('a mask of another size than its image')
     if shape.draw is not None:
         return _cut(shape.draw(), size)
     windows = [_fill(part, shape.in_pixels, size) for part in shape.parts]

@@ -39,7 +39,7 @@ def read_voc(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
         if os.path.basename(os.path.dirname(path)) == _MASK_FOLDER
     }
     splits = _splits(folder)
-    records = [_record(path, folder, colors, masks, splits, left_out) for path in documents if path.endswith('.xml')]
+    records = [_record(path, folder, colors, masks, splits, left_out) for path in documents]
     return Source('voc', records, list(colors) if masks else None, colors, rest='background')
 
 

@@ -5,7 +5,7 @@ https://docs.ultralytics.com/datasets/segment/
 
 import os
 import re
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from data_generator.annotations.documents import read_text
 from data_generator.annotations.folder import Folder
@@ -13,8 +13,12 @@ from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, S
 from data_generator.annotations.values import points_of, split_of
 from data_generator.errors import DataError
 
-_LINE = re.compile(r'\d+( +[-+.\deE]+)+\s*$')
-_NAME_FILES = ('data.yaml', 'data.yml', 'dataset.yaml', 'dataset.yml', 'classes.txt')
+_LINE = re.compile(r'\s*\d+(\.0*)?([ \t]+[-+.\deE]+)+\s*$')
+# What a list in brackets consists of (YAML 1.2, section 7.4): quoted names, plain ones, comments, and its end.
+_TOKEN = re.compile(
+    r"""'(?P<single>(?:[^']|'')*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<end>\])|\#[^\n]*"""
+    r"""|(?P<plain>[^\s,\]#'"](?:(?!\s\#)[^,\]\n])*)"""
+)
 
 
 def is_yolo(path: str, text: str) -> bool:
@@ -34,62 +38,85 @@ def _is_list(path: str) -> bool:
 
 def read_yolo(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
     """Reads the images beside these label files; images without a label file have no object, as YOLO takes it."""
-    names: Optional[List[str]] = None
+    named: Dict[str, List[str]] = {}
     records: List[Record] = []
     labelled = set()
     for path in documents:
         text = read_text(path)
         if _is_name_file(path, text):
-            names = names or (text.split('\n') if _is_list(path) else names_of_yaml(text, path))
-            continue
-        if path.lower().endswith('.txt') and (not text.strip() or is_yolo(path, text)):
-            image = _image_of(folder, path)
-            if image is None:
-                left_out.add('label files without an image', path)
-            else:
+            named[path] = names_of_list(text, path) if _is_list(path) else names_of_yaml(text, path)
+        elif path.lower().endswith('.txt'):
+            image, place = _image_of(folder, path)
+            if image is not None:  # whatever the file holds: not to read it is not to say that nothing is there
                 labelled.add(image)
-                records.append(_record(path, image, names, left_out, folder))
-    if names is None:
+                records.append(_record(path, image, place, left_out, folder))
+            elif not text.strip() or is_yolo(path, text):
+                left_out.add('label files without an image', path)
+    names = _one_list(named, folder)
+    for image in folder.images:
+        if image not in labelled:
+            records.append(_without_objects(image, folder))
+    by_name = [record._replace(read=_naming(record.read, names, left_out)) for record in records]
+    return Source('yolo', by_name, names, order='area')
+
+
+def _one_list(named: Dict[str, List[str]], folder: Folder) -> List[str]:
+    """The names of the classes, on which the files that name them have to agree."""
+    if not named:
         raise DataError(
             'No data.yaml or classes.txt in {} names the classes. Add the data.yaml that belongs to these files, or a '
             'classes.txt with a name a line.'.format(folder.root)
         )
-    names = [name.strip() for name in names if name.strip()]
-    for image in folder.images:
-        if image not in labelled:
-            records.append(_without_objects(image, folder))
-    named = [record._replace(read=_naming(record.read, names, left_out)) for record in records]
-    return Source('yolo', named, names, order='area')
+    (first, names), *others = named.items()
+    for path, other in others:
+        if other != names:
+            raise DataError(
+                '{} and {} name the classes differently, and which of them the numbers mean is not known. Take one '
+                'out.'.format(first, path)
+            )
+    return names
 
 
-def _image_of(folder: Folder, path: str) -> Optional[str]:
-    """The image of a label file: beside it, or in 'images' where that is in 'labels'."""
+def _image_of(folder: Folder, path: str) -> Tuple[Optional[str], str]:
+    """The image of a label file: beside it, or in 'images' where that is in 'labels'; and where it had to lie."""
     stem = os.path.splitext(os.path.relpath(path, folder.root))[0].replace(os.sep, '/')
     parts = stem.split('/')
     places = [index for index, part in enumerate(parts[:-1]) if part == 'labels']
     if places:
         parts[places[-1]] = 'images'
-    return folder.find_stem('/'.join(parts)) or folder.find_stem(stem)
+    image, place = folder.find_stem('/'.join(parts)), '/'.join(parts)
+    if image is None:
+        image, place = folder.find_stem(stem), stem
+    return image, os.path.join(folder.root, place) + os.path.splitext(image or '')[1]
 
 
-def _record(path: str, image: str, names: Any, left_out: LeftOut, folder: Folder) -> Record:
+def _record(path: str, image: str, named: str, left_out: LeftOut, folder: Folder) -> Record:
     def read() -> AnnotatedImage:
+        text = read_text(path)
+        if text.strip() and not is_yolo(path, text):
+            raise DataError('its label file does not begin with an object, CLASS X1 Y1 X2 Y2 X3 Y3 ...')
         shapes = []
-        for number, line in enumerate(read_text(path).splitlines(), 1):
+        for number, line in enumerate(text.splitlines(), 1):
             if not line.strip():
                 continue
             place = '{}, line {}'.format(path, number)
             class_number, *values = line.split()
             try:
                 points = points_of(values)
-                if len(points) < 3 or not class_number.isdigit():
+                if len(points) < 3:
                     raise ValueError('only a box' if len(points) == 2 else 'no polygon')
-                shapes.append(Shape(int(class_number), [points]))
+                shapes.append(Shape(_class_number(class_number), [points]))
             except ValueError as error:
                 left_out.add('objects that are no area ({})'.format(error), place)
-        return AnnotatedImage(image, None, shapes, path)
+        return AnnotatedImage(image, None, shapes, path, named=named)
 
     return Record(read, split_of(image, folder.root), path)
+
+
+def _class_number(text: str) -> int:
+    if not re.match(r'\d+(\.0*)?$', text):
+        raise ValueError('of a class that is no number')
+    return int(text.partition('.')[0])
 
 
 def _without_objects(image: str, folder: Folder) -> Record:
@@ -120,8 +147,7 @@ def names_of_yaml(text: str, path: str) -> List[str]:
     assert match is not None
     first, rest = match.group(1).partition(' #')[0].strip(), text[match.end() :].split('\n')[1:]
     if first.startswith('['):
-        inside = text[match.start(1) :].partition('[')[2].partition(']')[0]
-        return [_unquoted(part) for part in inside.split(',') if part.strip()]
+        return _checked_names(_names_in_brackets(text[match.start(1) :].partition('[')[2]), text, path)
     numbered: Dict[int, str] = {}
     for line in rest:
         entry = re.match(r'\s*(?:-|(\d+)\s*:)\s+(.*\S)\s*$', line.partition(' #')[0])
@@ -131,7 +157,37 @@ def names_of_yaml(text: str, path: str) -> List[str]:
             break
     if not numbered or sorted(numbered) != list(range(len(numbered))):
         raise DataError("{} has no 'names' that number the classes from 0 on. Write a line for each.".format(path))
-    return [numbered[number] for number in range(len(numbered))]
+    return _checked_names([numbered[number] for number in range(len(numbered))], text, path)
+
+
+def names_of_list(text: str, path: str) -> List[str]:
+    """Returns the class names of a classes.txt, one a line. Raises DataError where one is empty."""
+    return _checked_names([line.strip() for line in text.strip().splitlines()], '', path)
+
+
+def _names_in_brackets(text: str) -> List[str]:
+    """The names up to the bracket that closes the list."""
+    names = []
+    for token in _TOKEN.finditer(text):
+        if token.group('end'):
+            break
+        if token.group('single') is not None:
+            names.append(token.group('single').replace("''", "'"))
+        elif token.group('double') is not None:
+            names.append(token.group('double').replace('\\"', '"'))
+        elif token.group('plain') is not None:
+            names.append(token.group('plain').strip())
+    return names
+
+
+def _checked_names(names: List[str], text: str, path: str) -> List[str]:
+    """The names, none of which may be missing: the numbers of those behind it would be others."""
+    if not all(names):
+        raise DataError('{} has no name for class {}. Name all classes.'.format(path, names.index('')))
+    number = re.search(r'^nc\s*:\s*(\d+)', text, re.MULTILINE)
+    if number is not None and int(number.group(1)) != len(names):
+        raise DataError('{} says nc: {} and names {} classes. Name all.'.format(path, number.group(1), len(names)))
+    return names
 
 
 def _unquoted(text: str) -> str:

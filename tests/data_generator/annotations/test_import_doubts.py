@@ -1,0 +1,206 @@
+"""Annotations that lead to two images, or to none, and objects that cannot be drawn: nothing becomes background by it."""
+
+import json
+import os
+import unicodedata
+
+import numpy as np
+import pytest
+
+from data_generator import DataError
+from data_generator.annotations.dataset import Options, import_annotations
+from data_generator.annotations.run_lengths import window_of_box_runs
+from helpers.images import read_labels
+from tests.data_generator.annotations import tools
+from tests.data_generator.annotations.tools import EXPECTED, SIZE
+
+A_LABEL, B_LABEL = np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8)
+A_LABEL[4:12, 5:15], B_LABEL[8:14, 10:18] = 1, 2
+
+
+def imported_from(root, out, **options):
+    """What was imported, and the labels by their place below labels/."""
+    found = {}
+    imported = import_annotations(str(root), str(out), Options(**options))
+    for folder, _, names in os.walk(str(out / 'labels')):
+        for name in names:
+            path = os.path.join(folder, name)
+            found[os.path.relpath(path, str(out / 'labels')).replace(os.sep, '/')] = read_labels(path)
+    return imported, found
+
+
+def write_coco(root, names, annotations, document='instances.json', **of_images):
+    images = [dict({'id': k, 'file_name': name, 'height': SIZE[0], 'width': SIZE[1]}, **of_images) for k, name in names]
+    tools.write_json(root / document, dict(tools.coco_content(annotations), images=images))
+
+
+def polygon(image_id, category, box, **more):
+    return dict({'image_id': image_id, 'category_id': category, 'segmentation': [tools.flat(box)]}, **more)
+
+
+OF_A, OF_B = polygon(0, 30, tools.A), polygon(1, 7, tools.B)
+
+
+@pytest.mark.parametrize('copy_images', [False, True])
+def test_an_image_that_is_listed_twice_is_taken_once_with_its_objects(tmp_path, copy_images):
+    tools.write_image(tmp_path / 'source' / '0.png')
+    write_coco(tmp_path / 'source', [(0, '0.png'), (0, '0.png')], [OF_A])
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0, copy_images=copy_images)
+    assert imported.splits == {'train': 1} and list(map(len, imported.left_out.values())) == [1]
+    np.testing.assert_array_equal(labels['train/0.png'], A_LABEL)
+
+
+def test_of_two_annotations_that_lead_to_one_image_the_one_that_names_it_whole_is_taken(tmp_path):
+    """seq1 was not copied; by its file name alone seq1/1.png would be seq2/1.png."""
+    tools.write_image(tmp_path / 'source' / 'seq2' / '1.png')
+    write_coco(tmp_path / 'source', [(0, 'seq1/1.png'), (1, 'seq2/1.png')], [OF_A, OF_B])
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    np.testing.assert_array_equal(labels['train/1.png'], B_LABEL)
+    assert [places[0].endswith('seq1/1.png') for places in imported.left_out.values()] == [True]
+    write_coco(tmp_path / 'source', [(0, 'seq1/1.png'), (1, 'seq3/1.png')], [OF_A, OF_B])
+    with pytest.raises(DataError, match='images that are not where they are said to be, and may be those of others'):
+        import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out2'))
+
+
+def test_labels_of_yolo_belong_to_the_image_at_their_place(tmp_path):
+    root = tmp_path / 'source'
+    tools.write_image(root / 'images' / 'val' / '1.png')
+    tools.write_image(root / 'images' / 'train' / '2.png', seed=1)
+    lines = ['0 .1 .1 .9 .1 .9 .9', '1 .1 .1 .9 .1 .9 .9']
+    for place, line in (('train/1', lines[0]), ('val/1', lines[1]), ('train/2', lines[0])):
+        (root / 'labels' / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / 'labels' / (place + '.txt')).write_text(line)
+    (root / 'classes.txt').write_text('a\nb\n')
+    _, labels = imported_from(root, tmp_path / 'out')
+    assert {name: set(np.unique(label)) for name, label in labels.items()} == {
+        'val/1.png': {0, 2},
+        'train/2.png': {0, 1},
+    }
+
+
+def test_images_of_one_name_in_two_folders_of_a_split_stay_apart(tmp_path):
+    for number, folder in enumerate(('train_A', 'train_B')):
+        tools.write_image(tmp_path / 'source' / folder / '1.png', seed=number)
+    names = [(0, 'train_A/1.png'), (1, 'train_B/1.png')]
+    write_coco(tmp_path / 'source', names, [OF_A, OF_B], 'instances_train.json')
+    _, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    np.testing.assert_array_equal(labels['train/train_A/1.png'], A_LABEL)
+    np.testing.assert_array_equal(labels['train/train_B/1.png'], B_LABEL)
+
+
+def test_names_with_points_and_accents_are_those_of_their_images(tmp_path):
+    root = tmp_path / 'source'
+    tools.write_image(root / (unicodedata.normalize('NFD', 'caf\u00e9') + '.png'))
+    tools.write_image(root / 'a.png', seed=1)
+    tools.write_image(root / 'a.b.png', seed=2)
+    names = [(0, 'caf\u00e9.png'), (1, 'a.b'), (2, 'a')]
+    write_coco(root, names, [OF_A, OF_B, polygon(2, 30, tools.A)])
+    _, labels = imported_from(root, tmp_path / 'out', val_share=0)
+    assert len(labels) == 3
+    np.testing.assert_array_equal(labels['train/a.b.png'], B_LABEL)
+    np.testing.assert_array_equal(labels['train/a.png'], A_LABEL)
+
+
+def test_images_whose_objects_cannot_be_drawn_do_not_become_background(tmp_path):
+    """VOC has masks for a sixth of its images, and boxes for all."""
+    root = tmp_path / 'source'
+    tools.voc(root)
+    os.unlink(str(root / 'SegmentationClass' / '0.png'))
+    (root / 'Annotations' / '0.xml').write_text(tools.voc_xml('0.jpg', '<object><name>a</name></object>'))
+    os.rename(str(root / 'Annotations' / '1.xml'), str(root / 'Annotations' / '1.XML'))
+    imported, labels = imported_from(root, tmp_path / 'out', val_share=0)
+    assert sorted(labels) == ['train/{}.png'.format(number) for number in (1, 2, 3, 4)]
+    ((reason, places),) = imported.left_out.items()
+    assert 'none of its objects can be used: objects that are no area (only a box' in reason and len(places) == 1
+
+
+@pytest.mark.parametrize(
+    'annotation, reason',
+    [
+        (polygon(0, 30, tools.A, segmentation=[], bbox=[1, 2, 3, 4]), 'only a box'),
+        (polygon(0, '30', tools.A), 'of no known category'),
+        (polygon('0', 30, tools.A), 'objects of images that are not listed'),
+        (polygon(0, 30, tools.A, segmentation=tools.flat(tools.A)), 'points that are no pairs of numbers'),
+    ],
+)
+def test_annotations_of_which_no_object_can_be_drawn_are_no_dataset(tmp_path, annotation, reason):
+    tools.write_image(tmp_path / 'source' / '0.png')
+    write_coco(tmp_path / 'source', [(0, '0.png')], [annotation])
+    with pytest.raises(DataError, match='has no object that can be used: .*' + reason):
+        import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+    assert not (tmp_path / 'out').exists()
+
+
+def test_masks_of_coco_have_the_size_of_their_image_also_where_it_is_not_written(tmp_path):
+    for number in (0, 1):
+        tools.write_image(tmp_path / 'source' / '{}.png'.format(number), seed=number)
+    half = {'size': [SIZE[0] // 2, SIZE[1] // 2], 'counts': [100, 50]}
+    objects = [polygon(0, 30, tools.A, segmentation=half), polygon(1, 7, tools.B, iscrowd='0')]
+    write_coco(tmp_path / 'source', [(0, '0.png'), (1, '1.png')], objects, height=None, width=None)
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    assert set(imported.left_out) == {
+        'shapes that cannot be drawn (a mask of another size than its image)',
+        'images that cannot be used: none of its shapes can be drawn',
+    }
+    assert list(labels) == ['train/1.png']
+    np.testing.assert_array_equal(labels['train/1.png'], B_LABEL)
+
+
+@pytest.mark.parametrize('size', [(10**6, 10**6), (0, 5), (-2, -3)])
+def test_boxes_of_cvat_take_no_memory_that_no_image_has(size):
+    with pytest.raises(ValueError, match='a mask of {} x {} pixels'.format(*size)):
+        window_of_box_runs([size[0] * size[1]], 0, 0, size)
+
+
+@pytest.mark.parametrize(
+    'change, left_out',
+    [
+        (lambda text: text.replace(' ', '\t'), 0),
+        (lambda text: '  ' + text.replace('1 ', '1.0 ', 1), 0),
+        (lambda text: text.replace('0.3', 'nan', 1), 1),
+        (lambda text: text.replace(' ', ','), 1),
+        (lambda text: 'x' + text, 1),
+    ],
+)
+def test_a_label_file_of_yolo_is_read_or_its_image_is_left_out(tmp_path, change, left_out):
+    tools.yolo(tmp_path / 'source')
+    path = tmp_path / 'source' / 'labels' / '0.txt'
+    path.write_text(change(path.read_text()))
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    assert ('train/0.png' in labels) is not bool(left_out) and len(labels) == 5 - left_out
+    assert sum(map(len, imported.left_out.values())) == left_out
+    assert left_out == 0 or 'its label file does not begin with an object, CLASS X1 Y1' in list(imported.left_out)[0]
+    for name, label in labels.items():
+        np.testing.assert_array_equal(label, EXPECTED, name)
+
+
+@pytest.mark.parametrize(
+    'files, names',
+    [
+        ({'classes.txt': 'a\r\nb\r\n\r\n'}, ['a', 'b']),
+        ({'classes.txt': 'a\n\nb\n'}, r'classes\.txt has no name for class 1\. Name all'),
+        ({'data.yaml': 'nc: 2\nnames: [\'a, or "c"\', b # ]\n ]\n'}, ['a, or "c"', 'b']),
+        ({'data.yaml': 'names: ["a]", driver\'s seat]\n'}, ['a]', "driver's seat"]),
+        ({'data.yaml': 'names: [a, b, c]\nnc: 2\n'}, r'data\.yaml says nc: 2 and names 3 classes'),
+        ({'data.yaml': 'names: [a, b]\n', 'classes.txt': 'b\na\n'}, 'name the classes differently.* Take one out'),
+    ],
+)
+def test_numbers_of_yolo_mean_the_names_at_their_places(tmp_path, files, names):
+    tools.yolo(tmp_path / 'source')
+    os.unlink(str(tmp_path / 'source' / 'data.yaml'))
+    for name, text in files.items():
+        (tmp_path / 'source' / name).write_bytes(text.encode())
+    if isinstance(names, str):
+        with pytest.raises(DataError, match=names):
+            import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+        return
+    imported, _ = imported_from(tmp_path / 'source', tmp_path / 'out')
+    assert list(imported.label_space.class_names) == ['background'] + names
+
+
+def test_a_document_that_is_not_there_is_left_out(tmp_path):
+    tools.labelme(tmp_path / 'source')
+    os.symlink('nowhere.json', str(tmp_path / 'source' / 'broken.json'))
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    assert len(labels) == 5
+    assert 'broken.json cannot be read: No such file or directory' in json.dumps(imported.left_out)
