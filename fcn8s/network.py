@@ -357,7 +357,7 @@ class Network:
         """
         check_folder(directory)
         needed = sum(int(np.prod(v.shape.as_list())) * v.dtype.base_dtype.size for v in variables)
-        free = shutil.disk_usage(directory).free
+        free = shutil.disk_usage(os.path.abspath(directory)).free  # '' is the working directory
         if free < needed:
             raise OSError(
                 errno.ENOSPC,

@@ -131,7 +131,7 @@ def tensorflow_graph(network, names, scales):
     return image, tf.identity(upsample(scores, 'upsample_image', image, FINAL[variant]), 'logits')
 
 
-def write_tensorflow(path, network, names, scales, saved_model=False, rename=lambda name: name):
+def write_tensorflow(path, network, names, scales, saved_model=False, rename=lambda name: name, version=2):
     """Writes a checkpoint or a SavedModel of an FCN with the slots of Adam, and returns its logits on IMAGES."""
     with tf.Graph().as_default(), tf.Session() as session:
         image, logits = tensorflow_graph(network, names, scales)
@@ -151,7 +151,8 @@ def write_tensorflow(path, network, names, scales, saved_model=False, rename=lam
             builder.save()
         else:
             stored = {rename(v.op.name): v for v in tf.global_variables()}
-            tf.train.Saver(stored).save(session, path, write_meta_graph=False, write_state=False)
+            saver = tf.train.Saver(stored, write_version=version)  # of TensorFlow 0.12 and before: format 1
+            saver.save(session, path, write_meta_graph=False, write_state=False)
         return session.run(logits, {image: IMAGES})
 
 

@@ -60,9 +60,11 @@ def read(path: str, use: Callable[[Kind, str, Mapping[str, Shape], Callable[[str
     Raises FileNotFoundError or ValueError for what is none of the kinds.
     """
     path = os.fspath(path)
+    if os.path.basename(path) in saved_models.GRAPH_FILES and os.path.isfile(path):
+        path = os.path.dirname(path) or '.'
     if os.path.isfile(os.path.join(path, DESCRIPTION_FILE)):
         raise ValueError('{!r} is a saved FCN-8s of this library already: pass it as it is.'.format(path))
-    if os.path.isdir(path) or os.path.isfile(path + '.index') or path.endswith('.index'):
+    if os.path.isdir(path) or restoring.checkpoint_of(path) is not None:
         return _read_checkpoint(restoring.find_checkpoint(path), use)
     if not os.path.isfile(path):
         raise FileNotFoundError('there is no network at {!r}. Accepted: {}.'.format(path, ACCEPTED))

@@ -42,12 +42,15 @@ def read_description(directory: str) -> SavedFCN8s:
     """
     directory = os.fspath(directory)
     path = os.path.join(directory, DESCRIPTION_FILE)
+    if os.path.isfile(directory):
+        raise what_a_file_is(directory)
     if not os.path.isdir(directory):
         raise FileNotFoundError('model directory {!r} does not exist.'.format(directory))
     if not os.path.isfile(path):
         raise ValueError(
-            '{!r} holds no {}, so it is no FCN-8s saved by this library. To build on a VGG-16 encoder, pass '
-            'the directory as vgg16_dir.'.format(directory, DESCRIPTION_FILE)
+            '{!r} holds no {}, so it is no FCN-8s saved by this library. To build on a VGG-16 encoder, pass the '
+            'directory as vgg16_dir. A trained network of another program is taken over with: fcn8s import-fcn8s {} '
+            'OUT'.format(directory, DESCRIPTION_FILE, directory)
         )
     try:
         with open(path, 'rb') as file:
@@ -70,6 +73,19 @@ def read_description(directory: str) -> SavedFCN8s:
     # RecursionError: lists in lists without end
     except (ValueError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise _damaged(path, error) from error
+
+
+def what_a_file_is(path: str) -> ValueError:
+    """Returns the error about a path that is to be a model or a run, and is a file or the prefix of a checkpoint."""
+    folder = os.path.dirname(path) or '.'
+    if os.path.isfile(os.path.join(folder, DESCRIPTION_FILE)):
+        return ValueError(
+            '{!r} is one file of a saved FCN-8s or an export. Pass its folder: {!r}.'.format(path, folder)
+        )
+    return ValueError(
+        '{!r} is no run directory and no saved FCN-8s. A trained network of another program is taken over with: '
+        'fcn8s import-fcn8s {} OUT'.format(path, path)
+    )
 
 
 def _damaged(path: str, reason: Any) -> ValueError:

@@ -1,6 +1,7 @@
 """Putting stored variables into a session: all of them, or those that fit another network."""
 
 import os
+import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from fcn8s.saving.paths import plain_directory, plain_prefix
 from fcn8s.settings import ModelSettings
 from helpers.tables import align_columns
 
+_FILE_OF_CHECKPOINT = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
 LEFT_OUT = 'left out: this network has no such layer'
 
 
@@ -23,16 +25,15 @@ class Fit(NamedTuple):
 
 
 def find_checkpoint(path: str) -> str:
-    """Returns the checkpoint prefix that `path` means: a prefix, a directory written by `tf.train.Saver`, or a
-    SavedModel.
+    """Returns the checkpoint prefix that `path` means: a prefix, one of its files, a directory written by
+    `tf.train.Saver`, or a SavedModel.
 
     Raises FileNotFoundError where there is none.
     """
     path = os.fspath(path)
-    if os.path.isfile(path + '.index'):
-        return path
-    if path.endswith('.index') and os.path.isfile(path):
-        return path[: -len('.index')]
+    prefix = checkpoint_of(path)
+    if prefix is not None:
+        return prefix
     if os.path.isfile(saved_models.variables_prefix(path) + '.index'):
         return saved_models.variables_prefix(path)
     if os.path.isdir(path):
@@ -40,17 +41,35 @@ def find_checkpoint(path: str) -> str:
             latest = tf.train.latest_checkpoint(plain)
         if latest is not None and latest.startswith(os.path.join(plain, '')):
             latest = os.path.join(path, os.path.relpath(latest, plain))
-        if latest is not None and os.path.isfile(latest + '.index'):
+        if latest is not None and checkpoint_of(latest) == latest:
             return latest
-        found = sorted(name for name in os.listdir(path) if name.endswith('.index'))
+        found = sorted(name for name in os.listdir(path) if _is_main_file(os.path.join(path, name)))
         if len(found) == 1:
-            return os.path.join(path, found[0][: -len('.index')])
+            return str(checkpoint_of(os.path.join(path, found[0])))
         if found:
             raise ValueError('{!r} holds several checkpoints: {}. Pass one of them.'.format(path, ', '.join(found)))
     raise FileNotFoundError(
         'there are no variables at {!r}. Pass a checkpoint prefix (NAME of NAME.index), or a directory '
         'with a checkpoint or a SavedModel in it.'.format(path)
     )
+
+
+def checkpoint_of(path: str) -> Optional[str]:
+    """Returns the prefix of the checkpoint that `path` is, or is a file of; None where it is neither.
+
+    Of format 1, as TensorFlow wrote them before 0.12, the one file is the prefix.
+    """
+    prefix = _FILE_OF_CHECKPOINT.sub('', path)
+    if os.path.isfile(path + '.index'):
+        return path
+    if prefix != path and os.path.isfile(path) and os.path.isfile(prefix + '.index'):
+        return prefix
+    return path if saved_models.is_table(path) and prefix == path else None
+
+
+def _is_main_file(path: str) -> bool:
+    """Whether a file is the index of a checkpoint, be it damaged, or a checkpoint of format 1."""
+    return path.endswith('.index') or saved_models.is_table(path)
 
 
 class Savers:

@@ -17,7 +17,7 @@ if sys.platform != 'win32':  # which has no advisory locks of this kind
     import fcntl
 
 from fcn8s.saving.checkpoints import Checkpoints
-from fcn8s.saving.descriptions import DESCRIPTION_FILE
+from fcn8s.saving.descriptions import DESCRIPTION_FILE, what_a_file_is
 from fcn8s.saving.packed import is_packed, unpack
 from helpers.files import TEMPORARY_PATTERN, atomic_path, atomic_write_json, explain_os_errors, to_json
 
@@ -234,10 +234,7 @@ def resolve_model(path: str) -> str:
     if is_packed(path):
         return unpack(path)
     if os.path.isfile(path) or os.path.isfile(path + '.index'):
-        raise ValueError(
-            '{!r} is no run directory and no saved FCN-8s. A trained network of another program is taken over with: '
-            'fcn8s import-fcn8s {} OUT'.format(path, path)
-        )
+        raise what_a_file_is(path)
     if not os.path.isdir(path):
         raise FileNotFoundError(
             'model {!r} does not exist. Pass a run directory (runs/NAME) or the directory of a saved FCN-8s.'.format(

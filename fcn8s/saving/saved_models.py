@@ -11,7 +11,10 @@ from fcn8s.saving.descriptions import SERVING_TAGS
 from fcn8s.saving.paths import plain_prefix
 
 VARIABLES_PREFIX = os.path.join('variables', 'variables')
+GRAPH_FILES = ('saved_model.pb', 'saved_model.pbtxt')
 SCHEMA_VERSION = 1
+# A checkpoint of format 1 (one file) and the index of format 2 both end with the magic number of a LevelDB table.
+_TABLE_MAGIC = bytes.fromhex('57fb808b247547db')
 
 
 def variables_prefix(directory: str) -> str:
@@ -68,9 +71,13 @@ def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model', tr
     graph with these tags, lacks its variables, or holds ops that a network does not need (see `check_ops`).
     """
     directory = os.fspath(directory)
+    if os.path.isfile(directory):
+        raise ValueError(
+            '{} {!r} is a file. Pass the folder that saved_model.pb and variables/ are in.'.format(what, directory)
+        )
     if not os.path.isdir(directory):
         raise FileNotFoundError('{} directory {!r} does not exist.'.format(what, directory))
-    candidates = [os.path.join(directory, name) for name in ('saved_model.pb', 'saved_model.pbtxt')]
+    candidates = [os.path.join(directory, name) for name in GRAPH_FILES]
     present = [path for path in candidates if os.path.isfile(path)]
     if not present:
         raise ValueError(
@@ -118,6 +125,16 @@ def checkpoint_shapes(prefix: str) -> Dict[str, List[int]]:
     """Returns variable name -> shape of a checkpoint; raises ValueError where it is missing or unreadable."""
     with checkpoint_reader(prefix) as reader:
         return reader.get_variable_to_shape_map()
+
+
+def is_table(path: str) -> bool:
+    """Tells whether a path is a checkpoint of format 1, as TensorFlow wrote them before 0.12, or an index of format
+    2."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, 'rb') as file:
+        file.seek(max(0, os.path.getsize(path) - len(_TABLE_MAGIC)))
+        return file.read() == _TABLE_MAGIC
 
 
 @contextlib.contextmanager

@@ -151,8 +151,9 @@ def test_process_all_refuses_what_it_cannot_mean(dataset, option, message):
     assert not os.path.exists(str(dataset / 'processed'))
 
 
-def test_a_whole_script(dataset, tiny_encoder, capsys):
+def test_a_whole_script(dataset, tiny_encoder, capsys, monkeypatch):
     """Build, train, evaluate, predict, save, load: each call with all its keywords."""
+    monkeypatch.chdir(dataset)
     data = open_dataset(dataset)
     model = FCN8s(
         model_load_dir=None, tags=None, vgg16_dir=tiny_encoder, num_classes=NUM_CLASSES, variables_load_dir=None
@@ -170,7 +171,7 @@ def test_a_whole_script(dataset, tiny_encoder, capsys):
         val_steps=1,
         metrics={'loss', 'mean_iou', 'accuracy'},
         save_during_training=True,
-        save_dir=str(dataset / 'models'),
+        save_dir='',  # as in the notebook of 2017: here
         save_best_only=True,
         save_tags=['default'],
         save_name='(batch-size-2)',
@@ -184,6 +185,7 @@ def test_a_whole_script(dataset, tiny_encoder, capsys):
         training_loss_display_averaging=3,
     )
     assert os.listdir(str(dataset / 'summaries'))
+    assert [name for name in os.listdir(str(dataset)) if name.startswith('(batch-size-2)_(globalstep-2)')]
     model.evaluate(
         data_generator=generate(data, shuffle=False),
         num_batches=1,

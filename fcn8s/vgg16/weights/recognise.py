@@ -4,6 +4,7 @@ import os
 import zipfile
 from typing import Optional, Tuple
 
+from fcn8s.saving.saved_models import is_table
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.damage import explain_damage
 from fcn8s.vgg16.weights.he import random_source
@@ -12,7 +13,7 @@ from fcn8s.vgg16.weights.keras_h5 import SIGNATURE as HDF5_SIGNATURE
 from fcn8s.vgg16.weights.keras_h5 import find_hed_weights, read_keras_h5
 from fcn8s.vgg16.weights.numpy_files import NPY_MAGIC, read_npy, read_npz
 from fcn8s.vgg16.weights.saved_model import read_saved_model
-from fcn8s.vgg16.weights.slim_checkpoint import INDEX_SUFFIX, TABLE_MAGIC, read_slim_checkpoint
+from fcn8s.vgg16.weights.slim_checkpoint import INDEX_SUFFIX, read_slim_checkpoint
 from fcn8s.vgg16.weights.source import Source
 from fcn8s.vgg16.weights.torch_files import read_pth_legacy, read_pth_zip, read_safetensors
 
@@ -86,12 +87,6 @@ def _head(path: str, count: int) -> bytes:
         return file.read(count)
 
 
-def _tail(path: str, count: int) -> bytes:
-    with open(path, 'rb') as file:
-        file.seek(max(0, os.path.getsize(path) - count))
-        return file.read(count)
-
-
 def _recognise_file(path: str) -> Optional[str]:
     head = _head(path, 64)
     if head.startswith(HDF5_SIGNATURE):
@@ -105,7 +100,7 @@ def _recognise_file(path: str) -> Optional[str]:
         return 'pth_legacy'
     if head[8:9] == b'{':
         return 'safetensors'
-    return 'slim' if _tail(path, len(TABLE_MAGIC)) == TABLE_MAGIC else None
+    return 'slim' if is_table(path) else None
 
 
 def _recognise_archive(path: str) -> str:

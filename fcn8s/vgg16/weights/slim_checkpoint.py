@@ -9,8 +9,6 @@ from fcn8s.vgg16.weights.assemble import Layout, assemble, paired_names
 from fcn8s.vgg16.weights.source import CAFFE_RGB, Source
 
 DENSE = ('fc6', 'fc7', 'fc8')
-# A checkpoint of format 1 (one file) and the index of format 2 both end with the magic number of a LevelDB table.
-TABLE_MAGIC = bytes.fromhex('57fb808b247547db')
 INDEX_SUFFIX = '.index'
 
 

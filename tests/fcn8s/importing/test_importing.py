@@ -34,7 +34,9 @@ def test_the_reference_of_2017_has_the_same_logits(tmp_path, saved_model):
     network = structures.random_network(num_classes=20)
     path = str(tmp_path / 'trained')
     expected = structures.write_tensorflow(path, network, structures.reference_names, (1e-4, 1e-2), saved_model)
-    manifest = import_network(path, str(tmp_path / 'out'))
+    # Whoever has no other name for it passes a file.
+    file = os.path.join(path, 'saved_model.pb') if saved_model else path + '.data-00000-of-00001'
+    manifest = import_network(file, str(tmp_path / 'out'))
     check(str(tmp_path / 'out'), expected)
     assert manifest['source']['kind'] == 'reference 2017' and manifest['settings']['output_bias']
     assert manifest['settings']['label_space']['name'] == 'cityscapes20'
@@ -48,11 +50,12 @@ def test_the_reference_of_2017_has_the_same_logits(tmp_path, saved_model):
     assert len(placed) == len(set(placed)) == 2 * (13 + 2 + 6)
 
 
-@pytest.mark.parametrize('variant', ['8s', '16s', '32s'])
-def test_tensorflow_fcn_has_the_same_logits(tmp_path, variant):
+@pytest.mark.parametrize('variant, version', [('8s', 2), ('16s', 2), ('32s', 1)])
+def test_tensorflow_fcn_has_the_same_logits(tmp_path, variant, version):
     network = structures.random_network(variant, num_classes=2)
     path = str(tmp_path / 'model.ckpt')
-    expected = structures.write_tensorflow(path, network, structures.tensorflow_fcn_names, (1, 1))
+    expected = structures.write_tensorflow(path, network, structures.tensorflow_fcn_names, (1, 1), version=version)
+    assert os.path.isfile(path) == (version == 1)
     manifest = import_network(path, str(tmp_path / 'out'))
     check(str(tmp_path / 'out'), expected)
     assert manifest['settings']['variant'] == variant and 'output_bias' not in manifest['settings']
@@ -237,6 +240,8 @@ def test_opening_such_a_file_says_which_command_to_type(tmp_path, tiny_encoder, 
         lambda: FCN8s(model_load_dir=path),
         lambda: FCN8s(vgg16_dir=tiny_encoder, num_classes=3, variables_load_dir=path),
         lambda: FCN8s(model_load_dir=caffemodel),
+        lambda: open_model(path),
+        lambda: open_model(caffemodel),
     ):
         with pytest.raises(ValueError, match='fcn8s import-fcn8s .* OUT'):
             opens()

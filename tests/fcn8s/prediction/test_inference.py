@@ -8,11 +8,13 @@ import sys
 import numpy as np
 import pytest
 
+from fcn8s import FCN8s
 from fcn8s.backend import TF_VERSION, tf
 from fcn8s.graph import products
 from fcn8s.graph.graph_defs import extract_sub_graph
 from fcn8s.precision import check_precision
 from fcn8s.prediction import freezing, frozen_network
+from fcn8s.saving.runs import resolve_model
 
 
 def random_images(shape, seed=0):
@@ -136,6 +138,18 @@ def test_refuses_what_is_no_saved_fcn8s(tmp_path, tiny_encoder):
         frozen_network.open_model(str(tmp_path / 'nowhere'))
     with pytest.raises(ValueError, match='holds no fcn8s.json'):
         frozen_network.open_model(tiny_encoder)
+
+
+def test_a_file_of_a_model_is_answered_with_its_folder(small_model, tiny_encoder):
+    file = os.path.join(small_model, 'saved_model.pb')
+    for opens in (frozen_network.open_model, resolve_model):
+        with pytest.raises(ValueError, match='is one file of a saved FCN-8s or an export. Pass its folder: ') as raised:
+            opens(file)
+        assert repr(small_model) in str(raised.value)
+    with pytest.raises(
+        ValueError, match='saved_model.pb. is a file. Pass the folder that saved_model.pb and variables'
+    ):
+        FCN8s(vgg16_dir=os.path.join(tiny_encoder, 'saved_model.pb'), num_classes=2)
 
 
 def test_names_the_variables_that_are_damaged(small_model, tmp_path):

@@ -10,7 +10,7 @@ from fcn8s.settings import ModelSettings
 from helpers.label_spaces import generic_label_space
 
 
-def save(path, names=('a', 'b'), shape=(2, 3)):
+def save(path, names=('a', 'b'), shape=(2, 3), write_version=2):
     """A checkpoint whose variables hold the numbers of their names' letters."""
     with tf.Graph().as_default(), tf.Session() as session:
         values = [
@@ -18,7 +18,7 @@ def save(path, names=('a', 'b'), shape=(2, 3)):
             for name in names
         ]
         session.run([value.initializer for value in values])
-        return tf.train.Saver(values).save(session, path, write_meta_graph=False)
+        return tf.train.Saver(values, write_version=write_version).save(session, path, write_meta_graph=False)
 
 
 class Network:
@@ -90,6 +90,28 @@ def test_finds_a_checkpoint_however_it_is_named(tmp_path):
     for name in os.listdir(str(model / 'variables')):
         os.rename(str(model / 'variables' / name), str(model / 'variables' / name.replace('x', 'variables', 1)))
     assert restoring.find_checkpoint(str(model)) == str(model / 'variables' / 'variables')
+
+
+def test_a_checkpoint_of_format_1_is_found_and_restored(tmp_path):
+    prefix = save(str(tmp_path / 'model.ckpt-10'), write_version=1)
+    assert os.path.isfile(prefix)
+    for state in (True, False):
+        assert restoring.find_checkpoint(prefix) == restoring.find_checkpoint(str(tmp_path)) == prefix
+        if state:
+            os.unlink(str(tmp_path / 'checkpoint'))
+    network = Network(a=[2, 3])
+    network.call(restoring.restore, prefix)
+    assert network.means() == [ord('a')]
+
+
+def test_a_file_of_a_checkpoint_stands_for_it(tmp_path):
+    prefix = save(str(tmp_path / 'x'))
+    open(prefix + '.meta', 'w').close()
+    for file in ('.index', '.data-00000-of-00001', '.meta'):
+        assert restoring.find_checkpoint(prefix + file) == prefix
+    os.unlink(prefix + '.index')
+    with pytest.raises(FileNotFoundError, match='there are no variables at'):
+        restoring.find_checkpoint(prefix + '.data-00000-of-00001')
 
 
 def test_what_is_no_checkpoint(tmp_path):
