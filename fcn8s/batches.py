@@ -113,6 +113,11 @@ def _as_one_hot(labels: np.ndarray) -> np.ndarray:
     return channels
 
 
+def class_ids_of(labels: np.ndarray, ignore_id: int) -> np.ndarray:
+    """Returns the class IDs [...] of one-hot labels [..., C]; pixels that are 0 in all of them are ignored."""
+    return np.where(labels.any(axis=-1), labels.argmax(axis=-1), ignore_id)
+
+
 def _check_ids(labels: np.ndarray, label_space: LabelSpace) -> None:
     if labels.dtype == np.uint8:
         present = np.flatnonzero(np.bincount(labels.reshape(-1), minlength=256))

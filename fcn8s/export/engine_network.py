@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional, Sequence, Union
 import numpy as np
 from tqdm import tqdm
 
-from fcn8s.batches import as_image_batch, as_label_batch, check_same_classes
+from fcn8s.batches import as_image_batch, as_label_batch, check_same_classes, class_ids_of
 from fcn8s.evaluation.evaluate import Scorer, attach_scorer
 from fcn8s.evaluation.one_pass import run_evaluation
 from fcn8s.export.engines import open_model
@@ -71,7 +71,7 @@ class EngineNetwork:
         images = as_image_batch(images, self.settings.image_rules.channels)
         labels = as_label_batch(labels, self.label_space, len(images))
         if labels.ndim == 4:
-            labels = np.where(labels.any(axis=-1), labels.argmax(axis=-1), self.label_space.ignore_id)
+            labels = class_ids_of(labels, self.label_space.ignore_id)
         return self._scorer.feed_batch(images, labels)
 
     def label_space_with(self, data: Any) -> LabelSpace:

@@ -548,9 +548,6 @@ class _Training:
 
     def _picture(self, events: tensorboard.EventWriter, step: int, batch: Any) -> None:
         images, labels = batch
-        labels = np.asarray(labels)
-        if labels.ndim == 4:
-            labels = labels.argmax(axis=-1)
         prediction = self.network.predict(images[:1])[0]
         strip = tensorboard.prediction_strip(np.asarray(images[0]), labels[0], prediction, self.network.label_space)
         events.image(step, 'train/image_truth_prediction', strip)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from fcn8s.backend import Session, Variable, tf
+from fcn8s.batches import class_ids_of
 from fcn8s.evaluation.scores import count_classes, mean_iou
 from fcn8s.graph.graph_defs import tensor_once
 from helpers.files import explain_os_errors
@@ -112,9 +113,12 @@ def prediction_strip(
 ) -> np.ndarray:
     """Returns image, ground truth and prediction side by side: uint8 [H, 3 W, 3], shrunk to at most 256 rows.
 
-    image: uint8 [H, W, C], of which the first three channels are seen; labels and prediction: class IDs [H, W]; ignored
-    pixels of the ground truth are black.
+    image: uint8 [H, W, C], of which the first three channels are seen; prediction: class IDs [H, W]; labels: these, or
+    one-hot [H, W, C]; ignored pixels of the ground truth are black.
     """
+    labels = np.asarray(labels)
+    if labels.ndim == 3:
+        labels = class_ids_of(labels, label_space.ignore_id)
     scale = min(1.0, MAX_STRIP_HEIGHT / image.shape[0])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     pictures = [cv2.resize(shown_channels(image.astype(np.uint8)), size, interpolation=cv2.INTER_AREA)]
@@ -182,9 +186,8 @@ class WorstImages:
         for number, iou in enumerate(np.atleast_1d(mean_iou(counts))):
             key = (float(iou), self.batch, number)
             if not math.isnan(iou) and (len(self._worst) < self._count or key < max(self._worst)):
-                truth = class_id_labels(np.asarray(labels[number]), self._label_space.ignore_id)
                 self._worst[key] = prediction_strip(
-                    np.asarray(images[number]), truth, values['class_ids'][number], self._label_space
+                    np.asarray(images[number]), labels[number], values['class_ids'][number], self._label_space
                 )
                 self.keep(self.keys())
         self.batch += 1
@@ -213,11 +216,6 @@ class WorstImages:
             png = np.frombuffer(base64.b64decode(text), np.uint8)
             strip: Any = cv2.imdecode(png, cv2.IMREAD_COLOR)
             self._worst[iou, batch, number] = strip
-
-
-def class_id_labels(labels: np.ndarray, ignore_id: int) -> np.ndarray:
-    """Class IDs [H, W] of the labels of one image, which may be one-hot [H, W, C]."""
-    return np.where(labels.any(axis=-1), labels.argmax(axis=-1), ignore_id) if labels.ndim == 3 else labels
 
 
 class WeightStatistics:

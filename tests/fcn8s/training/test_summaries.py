@@ -9,7 +9,6 @@ from fcn8s.training.tensorboard import (
     EventWriter,
     WeightStatistics,
     WorstImages,
-    class_id_labels,
     confusion_picture,
     prediction_strip,
     score_scalars,
@@ -156,7 +155,10 @@ def test_the_worst_images_of_two_workers_are_those_of_one():
         np.testing.assert_array_equal(worst.strips(), alone.strips())
 
 
-def test_one_hot_labels_as_class_ids():
-    one_hot = np.array([[[0, 1], [0, 0]]])
-    np.testing.assert_array_equal(class_id_labels(one_hot, 255), [[1, 255]])
-    np.testing.assert_array_equal(class_id_labels(np.array([[1, 0]]), 255), [[1, 0]])
+def test_one_hot_labels_are_drawn_like_class_ids():
+    space = generic_label_space(2)
+    one_hot = np.array([[[0, 1], [0, 0]]], np.uint8)  # the second pixel is ignored
+    image, prediction = np.zeros((1, 2, 3), np.uint8), np.array([[0, 0]], np.uint8)
+    strip = prediction_strip(image, one_hot, prediction, space)
+    np.testing.assert_array_equal(strip[0, 2:4], [space.colors[1], (0, 0, 0)])
+    np.testing.assert_array_equal(strip, prediction_strip(image, np.array([[1, 255]], np.uint8), prediction, space))
