@@ -129,6 +129,11 @@ FAULT_KINDS = {
         'They are taken, as all names have them',
     ),
     'system_file': FaultKind(False, 'files that systems leave beside data', 'They are passed over'),
+    'further_split': FaultKind(
+        False,
+        'folders of images beside train and val',
+        'They are passed over here and in training; fcn8s evaluate scores on one that has labels',
+    ),
     'unusual_size': FaultKind(False, 'images of another size than most', 'Train with a random crop or a resize'),
     'only_void': FaultKind(False, 'labels in which no pixel counts', 'Nothing is learnt from them'),
     'single_class': FaultKind(

@@ -84,7 +84,8 @@ def survey(
     """
     if not os.path.isdir(root):
         raise FileNotFoundError('No such directory: {}. Give the root directory of a dataset.'.format(root))
-    return _found(root, layout, extensions)._replace(faults=_system_files(root))
+    found = _found(root, layout, extensions)
+    return found._replace(faults=_system_files(root) + _further_splits(found))
 
 
 def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional[Tuple[str, ...]]) -> Survey:
@@ -259,6 +260,23 @@ def _system_files(root: str) -> List[Fault]:
         found = [name for name in folders + names if name.lower() in _SYSTEM_NAMES]
         faults += [Fault('system_file', os.path.join(folder, name)) for name in sorted(found)]
         folders[:] = [name for name in folders if name.lower() not in _SYSTEM_NAMES and not name.startswith('.')]
+    return faults
+
+
+def _further_splits(found: Survey) -> List[Fault]:
+    """Folders of images beside those of train and val, such as one for test."""
+    if '{split}' not in found.layout.images:
+        return []
+    known, faults = {split.image_dir for split in found.splits}, []
+    for name in SPLIT_NAMES:
+        place = places_of(found.layout._replace(splits=None), found.root, name).image_dir
+        if place in known:
+            continue
+        try:
+            find_images_of(place, found.layout.image_file_extension, found.layout.name_rule)
+        except (FileNotFoundError, DataError):  # not there, or without images
+            continue
+        faults.append(Fault('further_split', place))
     return faults
 
 

@@ -322,7 +322,7 @@ def folders_of_splits(root: str) -> Situation:
 
 def a_split_called_valid_and_one_for_test(root: str) -> Situation:
     dataset(root, splits=[('train', 0, NUM_TRAIN), ('valid', 50, NUM_VAL), ('test', 80, NUM_VAL)])
-    return Situation(words=['images/valid'])
+    return Situation(['further_split'], words=['images/valid', 'images/test'])
 
 
 def grey_in_three_channels(root: str) -> Situation:
