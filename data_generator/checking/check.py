@@ -16,7 +16,14 @@ from data_generator.errors import DataError
 from data_generator.files.counting import class_pixels
 from data_generator.files.discovery import Pair, Paths, as_path_list
 from data_generator.files.layouts import Layout
-from data_generator.files.legends import Legend, check_color_tolerance, find_legend, read_legend, transparent_color
+from data_generator.files.legends import (
+    Legend,
+    check_color_tolerance,
+    check_transparency,
+    find_legend,
+    read_legend,
+    transparent_color,
+)
 from data_generator.files.masks import (
     MOST_BORDER,
     ask,
@@ -95,6 +102,9 @@ def check_dataset(
     looks = [_look(found, said) for found in surveys]
     splits = [(found, look, split) for found, look in zip(surveys, looks) for split in found.splits]
     facts = _read_all([(look, split) for _, look, split in splits], workers, show_progress, image_rules)
+    values = [value for split in facts for pair in split for value in pair.values]
+    if values and all(isinstance(value, int) for value in values):
+        check_transparency(said.label_transparency, looks[0].color_map is not None)
     classes = _classes(surveys, looks, said, facts)
     reports = [
         _report_split(found.root, split, pairs, classes.label_space, classes.maps[surveys.index(found)])

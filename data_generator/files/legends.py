@@ -140,6 +140,15 @@ def transparent_color(space: LabelSpace, name: str) -> Color:
     )
 
 
+def check_transparency(name: Optional[str], have_colors: bool) -> None:
+    """Raises ValueError where it was said what transparent pixels are, and labels hold IDs: none of these is."""
+    if name is not None and not have_colors:
+        raise ValueError(
+            'label_transparency is {!r}, and is about labels that hold colours; these hold IDs, of which none is '
+            'transparent. Leave it out.'.format(name)
+        )
+
+
 def parse_color(value: Any) -> Color:
     """Reads (red, green, blue) from three numbers from 0 to 255 or '#rrggbb'. Raises ValueError for anything else."""
     if isinstance(value, str) and _HEX.match(value.strip()):

@@ -39,13 +39,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--num-classes', '--classes', type=int, metavar='N', help='of a layout of your own: class IDs are 0 to N - 1'
     )
-    parser.add_argument(
-        '--ignore-id',
-        type=int,
-        metavar='ID',
-        help='of a layout of your own: label of pixels that never count (default: 255)',
-    )
-    labels.add_label_arguments(parser)
+    labels.add_label_arguments(parser, 'of a layout of your own: label of pixels that never count (default: 255)')
     parser.add_argument(
         '--channels',
         type=int,

@@ -4,13 +4,13 @@ import argparse
 import os
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
+from fcn8s.cli.options.labels import add_reading_arguments, check_typed_transparency, read_as_trained
+
 SUFFIX = '_errors.png'
 
 
 def add_error_arguments(group: Any) -> None:
     """Adds the options of error maps, and how the labels that they need are read."""
-    from fcn8s.cli.options.labels import add_reading_arguments
-
     group.add_argument(
         '--error-map',
         metavar='LABELS',
@@ -23,15 +23,20 @@ def add_error_arguments(group: Any) -> None:
 def check_error_arguments(args: argparse.Namespace, streams: Sequence[str]) -> None:
     """Raises ValueError or FileNotFoundError where the flags cannot be followed."""
     if args.error_map is None:
-        for name in ('id_map', 'color_tolerance', 'label_transparency'):
-            if getattr(args, name) is not None:
-                flag = '--' + name.replace('_', '-')
-                raise ValueError('{} is about labels, and came without --error-map LABELS.'.format(flag))
+        typed = _typed_readings(args)
+        if typed:
+            raise ValueError('{} is about labels, and came without --error-map LABELS.'.format(typed[0]))
         return
     if streams:
         raise ValueError('--error-map takes images, which have labels, and {} is none.'.format(streams[0]))
     if not os.path.exists(args.error_map):
         raise FileNotFoundError('--error-map {} does not exist. Give the folder of the labels.'.format(args.error_map))
+
+
+def _typed_readings(args: argparse.Namespace) -> List[str]:
+    """The options that were typed of those that say how labels are read."""
+    names = ('id_map', 'color_tolerance', 'label_transparency')
+    return ['--' + name.replace('_', '-') for name in names if getattr(args, name) is not None]
 
 
 class ErrorMaps:
@@ -47,7 +52,12 @@ class ErrorMaps:
         self._label_space = label_space
         pairs, options = _paired(args, jobs, label_space)
         named = {} if 'layout' in options else {'label_space': label_space}
-        self._labels = _labels(pairs, dict(options, image_rules=rules, **named))
+        from data_generator import BatchGenerator
+
+        data = BatchGenerator(pairs=pairs, image_rules=rules, **named, **options)
+        if 'layout' not in options:
+            check_typed_transparency(args, data)
+        self._labels = _labels(data)
         self._index = {job.image_path: index for index, job in enumerate(jobs)}
 
     def write(self, stem: str, image_path: str, image: Any, class_ids: Any) -> None:
@@ -72,7 +82,6 @@ def _paired(
     from data_generator.errors import DataError
     from data_generator.files.discovery import LabelIndex, stem_of
     from data_generator.files.layouts import LAYOUTS
-    from fcn8s.cli.options.labels import read_as_trained
 
     if os.path.isfile(args.error_map):
         if len(jobs) > 1:
@@ -83,6 +92,12 @@ def _paired(
     for layout in LAYOUTS.get(label_space.name, ()):
         pairs = _by_rule(args.error_map, layout.name_rule, jobs) if layout.ground_truth_suffix else []
         if pairs:
+            typed = _typed_readings(args)
+            if typed:
+                raise ValueError(
+                    '{} came, and the labels in {} are named as those of {}, of which the layout says what they hold. '
+                    'Leave it out.'.format(typed[0], args.error_map, layout.name)
+                )
             return pairs, {'layout': layout}
     index = LabelIndex(args.error_map)
     renaming = index.renaming([os.path.basename(job.stem) for job in jobs])
@@ -117,10 +132,9 @@ def _by_rule(label_dir: str, rule: Any, jobs: Sequence[Any]) -> List[Tuple[str, 
     return pairs
 
 
-def _labels(pairs: List[Tuple[str, str]], options: Dict[str, Any]) -> Callable[[int], Any]:
+def _labels(data: Any) -> Callable[[int], Any]:
     """A function from the number of a pair to its label, class IDs [H, W]."""
-    from data_generator import BatchGenerator
     from data_generator.batches.batching import Sample
 
-    make = BatchGenerator(pairs=pairs, **options).sample_maker({})
+    make = data.sample_maker({})
     return lambda index: make(Sample(index, index)).label

@@ -362,7 +362,7 @@ def _open_data(args: argparse.Namespace, label_space: Any, rules: Any, path: str
                 'NAME (fcn8s check recognises it).'.format(path, args.data)
             )
         return BatchGenerator.from_layout(args.layout or label_space.name, args.data, _split(args), image_rules=rules)
-    return BatchGenerator(
+    data = BatchGenerator(
         [args.images],
         image_file_extension=None,
         ground_truth_dirs=[args.labels],
@@ -370,6 +370,8 @@ def _open_data(args: argparse.Namespace, label_space: Any, rules: Any, path: str
         image_rules=rules,
         **labels.read_as_trained(args, path),
     )
+    labels.check_typed_transparency(args, data)
+    return data
 
 
 def _input_size(args: argparse.Namespace, paths: Sequence[str]) -> Optional[Tuple[int, int]]:

@@ -8,8 +8,12 @@ from typing import Any, Dict, List, Optional
 MAX_TOLERANCE = 255
 
 
-def add_label_arguments(group: Any) -> None:
-    """Adds the options that say what labels mean: colours, names, the ignore ID."""
+def add_label_arguments(group: Any, ignore_id: str) -> None:
+    """Adds the options that say what labels mean: the ignore ID, colours, names.
+
+    ignore_id: the help of --ignore-id, for its default depends on the command.
+    """
+    group.add_argument('--ignore-id', type=int, metavar='ID', help=ignore_id)
     group.add_argument(
         '--colors',
         metavar='FILE',
@@ -107,6 +111,17 @@ def dataset_options(options: Any, num_classes: Optional[int]) -> Dict[str, Any]:
         )
     ignore_id = legend.ignore_id if options.ignore_id is None else options.ignore_id
     return dict(made, label_space=legend.label_space(ignore_id), ignore_id=ignore_id)
+
+
+def check_typed_transparency(options: Any, data: Any) -> None:
+    """Raises ValueError where --label-transparency was typed for labels without colours.
+
+    data: The `BatchGenerator` that the labels are of. One whose network was trained on colours may well hold IDs.
+    """
+    if options.label_transparency is not None:
+        from data_generator.files.legends import check_transparency
+
+        check_transparency(options.label_transparency, data.conversion.color_map is not None)
 
 
 def as_trained(command: Dict[str, Any]) -> Dict[str, Any]:

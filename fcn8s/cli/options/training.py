@@ -21,6 +21,7 @@ from fcn8s.cli.options.prediction import add_trust_argument
 from fcn8s.cli.options.workers import add_threads_argument, check_threads
 from fcn8s.optimizers import parse_rate_multipliers
 from fcn8s.settings import LOSSES, NORMALIZATIONS, WIRES, check_loss
+from helpers.files import explain_os_errors
 
 # What --resume may change about a run.
 RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout')
@@ -88,13 +89,7 @@ def add_data_arguments(group: Any) -> None:
     group.add_argument(
         '--classes', '--num-classes', type=count, metavar='N', help='with --images: the number of classes'
     )
-    group.add_argument(
-        '--ignore-id',
-        type=int,
-        metavar='ID',
-        help='label of pixels that never count (default: 255, or that of the layout)',
-    )
-    labels.add_label_arguments(group)
+    labels.add_label_arguments(group, 'label of pixels that never count (default: 255, or that of the layout)')
     group.add_argument(
         '--size',
         type=int,
@@ -359,13 +354,14 @@ def _new_run_dir() -> str:
     import atexit
     import datetime
 
-    os.makedirs('runs', exist_ok=True)
     name = os.path.join('runs', datetime.datetime.now().strftime('%Y%m%d-%H%M%S'))
-    for number in itertools.count(1):
-        run_dir = name if number == 1 else '{}-{}'.format(name, number)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(run_dir)
-            break
+    with explain_os_errors(name):
+        os.makedirs('runs', exist_ok=True)
+        for number in itertools.count(1):
+            run_dir = name if number == 1 else '{}-{}'.format(name, number)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(run_dir)
+                break
     atexit.register(_remove_empty, run_dir)
     return run_dir
 

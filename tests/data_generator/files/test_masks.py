@@ -8,6 +8,7 @@ import pytest
 
 from data_generator import BatchGenerator, DataError
 from data_generator.checking.check import check_dataset
+from data_generator.files.legends import Legend
 from data_generator.files.masks import is_smoothed_mask, readings, spell
 from helpers.ground_truth import nearest_colors
 from helpers.label_spaces import generic_label_space
@@ -121,6 +122,13 @@ def test_transparent_pixels_are_what_the_user_says(tmp_path, own_dataset):
 def test_what_transparent_pixels_cannot_be(tmp_path, own_dataset, space, what, message):
     with pytest.raises(ValueError, match=message):
         own_dataset(tmp_path, [[[SKY, ROAD]]], label_space=space, label_transparency=what)
+
+
+def test_labels_of_ids_have_no_transparent_pixels_to_speak_of(tmp_path, own_dataset):
+    own_dataset(tmp_path, [[[0, 1]]], label_space=SPACE)
+    legend = Legend(SPACE.class_names, SPACE.colors, SPACE.ignore_colors)
+    with pytest.raises(ValueError, match="label_transparency is 'sky', and .* these hold IDs, of which none is transp"):
+        check_dataset(str(tmp_path), legend=legend, label_transparency='sky', show_progress=False)
 
 
 def test_a_tolerance_of_colours_is_not_passed_over_where_there_are_none(tmp_path, own_dataset):

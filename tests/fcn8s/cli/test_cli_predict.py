@@ -202,7 +202,7 @@ def wrong_pixels(path):
 
 
 @pytest.mark.parametrize('naming', ['plain', 'cityscapes', 'one file', 'a word more'])
-def test_error_maps_show_where_prediction_and_label_differ(small_model, tmp_path, naming):
+def test_error_maps_show_where_prediction_and_label_differ(small_model, tmp_path, capsys, naming):
     names = {'cityscapes': ('x_leftImg8bit', 'x_gtFine_labelIds'), 'a word more': ('x', 'x_mask')}
     stem, label_stem = names.get(naming, ('x', 'x'))
     image = random_image(24, 36, 0)
@@ -219,6 +219,20 @@ def test_error_maps_show_where_prediction_and_label_differ(small_model, tmp_path
     assert files_in(str(tmp_path / 'out')) == [stem + '_errors.png']
     expected = (labels != class_ids) & (labels != 0)
     np.testing.assert_array_equal(wrong_pixels(tmp_path / 'out' / (stem + '_errors.png')), expected)
+    refused = {
+        'cityscapes': ('--id-map', '0:1', '--id-map came, and the labels in'),
+        'plain': (
+            '--label-transparency',
+            'road',
+            "label_transparency is 'road', and is about labels that hold colours",
+        ),
+    }
+    if naming in refused:
+        *typed, message = refused[naming]
+        capsys.readouterr()
+        arguments = (tmp_path / 'images', '--out', tmp_path / 'out', '--error-map', given)
+        assert predict(small_model, *arguments, *typed) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_error_maps_that_cannot_be_are_refused(small_model, images, tmp_path, capsys):

@@ -312,6 +312,17 @@ def folders(tmp_path_factory):
     }
 
 
+@pytest.mark.parametrize('command', ['train', 'evaluate'])
+def test_what_transparent_pixels_of_ids_are_is_not_asked(command, whole, folders, tiny_encoder, tmp_path, capsys):
+    (tmp_path / 'table.txt').write_text('dark 10 20 30\nbright 90 80 70\nvoid 1 2 3')
+    words = [word for pair in list(folders.items())[:2] for word in pair] + ['--label-transparency', 'XX']
+    further = ['--colors', str(tmp_path / 'table.txt'), '--ignore-id', '7', '--encoder', tiny_encoder]
+    words = ['train', *words, *further] if command == 'train' else ['evaluate', whole, *words]
+    words[words.index('XX')] = 'dark' if command == 'train' else 'road'
+    assert main(words) == 2
+    assert 'these hold IDs, of which none is transparent. Leave it out.' in capsys.readouterr().err
+
+
 def test_images_and_labels_in_folders(folders, tiny_encoder, tmp_path):
     run = str(tmp_path / 'run')
     words = [word for pair in folders.items() for word in pair]
@@ -540,6 +551,13 @@ def test_arguments_that_do_not_go_together(words, message, capsys):
     assert main(['train'] + words) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith('fcn8s train: error: ') and message in captured.err
+
+
+def test_a_file_in_the_place_of_the_folder_of_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'runs').write_text('a file')
+    assert main(['train'] + DATA) == 2
+    assert 'A file has the place of a directory: choose another directory' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
