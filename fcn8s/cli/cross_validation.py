@@ -11,7 +11,7 @@ import math
 import os
 import shlex
 import statistics
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from fcn8s.cli.options import training
 from fcn8s.cli.terminal import program
@@ -188,7 +188,7 @@ def _note_done(place: str, fold: int, prefixes: List[str], size: int) -> None:
     from helpers.files import atomic_write_json, to_json
 
     records = [record for record in runs.read_metrics(runs.open_run(place)) if record.get('evaluation')]
-    best = max(records, key=lambda record: record['evaluation']['mean_iou'])
+    best = max(records, key=_mean_iou)
     found = dict(
         fold=fold,
         run=os.path.basename(place),
@@ -201,12 +201,21 @@ def _note_done(place: str, fold: int, prefixes: List[str], size: int) -> None:
     atomic_write_json(os.path.join(place, FOLD_FILE), to_json(found))
 
 
-def _scores_of(record: Dict[str, Any]) -> Dict[str, float]:
+def _mean_iou(record: Dict[str, Any]) -> float:
+    """That of an epoch; null, where no pixel of the fold counts, is below all."""
+    value = record['evaluation']['mean_iou']
+    return -math.inf if value is None else value
+
+
+def _scores_of(record: Dict[str, Any]) -> Dict[str, Optional[float]]:
     return {name: record['evaluation'][name] for name in METRICS if name in record['evaluation']}
 
 
-def mean_and_error(values: List[float]) -> Tuple[float, float]:
-    """Returns the mean, and its standard error; NaN for that of one value."""
+def mean_and_error(found: Sequence[Optional[float]]) -> Tuple[float, float]:
+    """Returns the mean of the values that are not None, and its standard error; NaN for what they are too few for."""
+    values = [value for value in found if value is not None]
+    if not values:
+        return math.nan, math.nan
     error = math.nan if len(values) < 2 else statistics.stdev(values) / math.sqrt(len(values))
     return statistics.mean(values), error
 
@@ -223,7 +232,7 @@ def summarize(root: str, number: int) -> str:
         _read(os.path.join(root, FOLDS_FILE)),
         folds=done,
         mean={name: mean for name, (mean, _) in of_folds.items()},
-        standard_error={name: None if math.isnan(error) else error for name, (_, error) in of_folds.items()},
+        standard_error={name: error for name, (_, error) in of_folds.items()},
     )
     atomic_write_json(os.path.join(root, FOLDS_FILE), to_json(content))
     return _table(root, number, done, of_folds)

@@ -130,3 +130,19 @@ def test_mean_and_standard_error():
     mean, error = cross_validation.mean_and_error(values)
     assert (mean, error) == (pytest.approx(np.mean(values)), pytest.approx(np.std(values, ddof=1) / 2))
     assert np.isnan(cross_validation.mean_and_error([0.5])[1])
+
+
+def test_a_fold_in_which_no_pixel_counts_has_no_score(tmp_path):
+    scores = [[0.25, 0.5], [None, None]]  # after each epoch of each fold; JSON has no NaN
+    (tmp_path / 'folds.json').write_text('{"command": {}}')
+    for fold, of_epochs in enumerate(scores, 1):
+        place = tmp_path / 'fold-{}'.format(fold)
+        place.mkdir()
+        (place / 'config.json').write_text('{}')
+        records = [{'step': n, 'epoch': n, 'evaluation': {'mean_iou': s}} for n, s in enumerate(of_epochs, 1)]
+        (place / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, records)))
+        cross_validation._note_done(str(place), fold, ['a'], 3)
+    table = cross_validation.summarize(str(tmp_path), 2)
+    assert [line.split()[-2:] for line in table.splitlines()[2:4]] == [['50.00', '50.00'], ['-', '-']]
+    assert read(tmp_path, 'folds.json')['mean'] == {'mean_iou': 0.5}
+    assert read(tmp_path, 'folds.json')['standard_error'] == {'mean_iou': None}
