@@ -129,10 +129,9 @@ def diagnose_stuck(losses: np.ndarray, num_classes: int, num_steps: Optional[int
     num_steps = len(losses) if num_steps is None else num_steps
     if len(losses) < 2 or num_steps < MIN_STEPS_TO_BE_STUCK:
         return None
-    if np.median(np.abs(losses - uniform)) > UNIFORM_TOLERANCE * uniform:
-        return None
     recent = losses[-max(1, len(losses) // 4) :].mean()
-    if abs(recent - uniform) > UNIFORM_TOLERANCE * uniform:
+    distances = np.median(np.abs(losses - uniform)), abs(recent - uniform)
+    if not all(distance <= UNIFORM_TOLERANCE * uniform for distance in distances):  # NaN is no evidence
         return None
     return (
         'The loss stays at {:.3f}, which is ln({}) = {:.3f}: the network gives every class the same probability. '

@@ -4,7 +4,6 @@ Both take a `train(batches, epochs, steps_per_epoch, learning_rate_schedule, **o
 the losses from its callbacks.
 """
 
-import contextlib
 import itertools
 import math
 from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
@@ -64,6 +63,7 @@ def sweep_rates(
 
     Raises:
         ValueError: As `check_sweep`.
+        FloatingPointError: The loss is not finite at the first step, so that the rate is not the cause.
     """
     check_sweep(low, high, steps)
     points: List[Tuple[float, float]] = []
@@ -76,8 +76,11 @@ def sweep_rates(
             if len(smoothed) >= _FEWEST_POINTS and smoothed[-1] > _TOO_HIGH * min(smoothed) > 0:
                 raise _LossTooHighError
 
-    with contextlib.suppress(_LossTooHighError, FloatingPointError):  # what came before is the curve
+    try:
         train(batches, 1, steps, rising_rates(low, high, steps), callbacks=[watch], **options)
+    except (_LossTooHighError, FloatingPointError):  # what came before is the curve
+        if not points:
+            raise
     rates, losses = np.array([rate for rate, _ in points]), np.array([loss for _, loss in points])
     curve = smooth(losses.tolist())
     return RateSweep(rates, losses, curve, suggest_rate(rates, curve))

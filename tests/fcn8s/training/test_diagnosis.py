@@ -46,6 +46,8 @@ def test_stuck_at_ln_c():
     assert 'ln(5) = 1.609' in message and 'same probability' in message
     assert diagnose(stuck, CLASSES, mean_cross_entropy=False) == []
     assert diagnose(stuck[:20], CLASSES) == []  # too early to say
+    unknown = [math.nan] * 3  # where no pixel of the evaluation counts
+    assert diagnose(FALLING, CLASSES, unknown, mean_cross_entropy=False, num_steps=80) == []
     assert diagnose(np.concatenate([stuck, np.linspace(1.5, 0.9, 60)]), CLASSES) == []  # it has left
 
 

@@ -61,6 +61,14 @@ def test_a_loss_that_is_not_finite_ends_the_sweep():
     assert len(sweep.losses) == 20 and sweep.suggestion is not None
 
 
+def test_a_loss_that_is_not_finite_at_the_first_step_says_why():
+    def loss(rate, step):
+        raise FloatingPointError('the loss is nan at step 0')
+
+    with pytest.raises(FloatingPointError, match='nan at step 0'):
+        sweep_rates(train_with(loss), iter([0]), steps=50)
+
+
 def test_a_loss_that_never_falls_suggests_nothing():
     assert sweep_rates(train_with(lambda rate, step: 3.0), iter([0]), steps=30).suggestion is None
     assert suggest_rate(np.ones(3), np.array([3.0, 2.0, 1.0])) is None
