@@ -76,6 +76,7 @@ OPTIMIZERS = {
     'adam': Optimizer(OptimizerSettings(), UNIT_SKIP_SCALES),
     'sgd': Optimizer(PAPER_SGD, PAPER_SKIP_SCALES),
 }
+DEFAULT_OPTIMIZER = OptimizerSettings().name
 
 
 def optimizer_settings(

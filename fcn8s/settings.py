@@ -4,7 +4,7 @@ import math
 import re
 from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple, Union
 
-from fcn8s.optimizers import OPTIMIZERS, PAPER_SKIP_SCALES, UNIT_SKIP_SCALES
+from fcn8s.optimizers import DEFAULT_OPTIMIZER, OPTIMIZERS, PAPER_SKIP_SCALES, UNIT_SKIP_SCALES
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules, image_rules_from_json
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space
 
@@ -290,7 +290,7 @@ def new_model_settings(
     variant: str = '8s',
     upsampling: str = 'learned',
     skip_scales: Optional[Tuple[float, float]] = None,
-    optimizer: str = 'adam',
+    optimizer: str = DEFAULT_OPTIMIZER,
     image_rules: ImageRules = RGB_RULES,
 ) -> ModelSettings:
     """Checks the arguments and returns the settings of a new network.

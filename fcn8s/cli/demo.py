@@ -160,7 +160,7 @@ Done in {minutes:.0f} min {seconds:02.0f} s: a network that was trained from not
 Curves of the training:
   {curves}
 Segment an image of yours with the network of this demo:
-  {fcn8s} predict {out}/run IMAGE --out RESULTS
+  {fcn8s} predict {run} IMAGE --out RESULTS
 
 With your own data: is it as it should be? The line for training is printed.
   {fcn8s} check DATA
@@ -175,6 +175,7 @@ A pretrained encoder for that line:
         minutes=seconds // 60,
         seconds=seconds % 60,
         out=out,
+        run=shlex.quote(os.path.join(out, 'run')),
         mean_iou=100 * scores['mean_iou'],
         accuracy=100 * scores['accuracy'],
     )

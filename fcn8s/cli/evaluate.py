@@ -133,9 +133,7 @@ def _check(args: argparse.Namespace) -> None:
     check_data(args)
     check_overlap(args)
     check_sampling_arguments(args)
-    check_temperature_argument(args, True, '')
-    if args.temperature is not None and args.against is not None:
-        raise ValueError('--temperature is of one network, and --against brings another. Leave one of them out.')
+    check_temperature_argument(args, second='against')
     check_resamples(args.resamples)
     check_room(args.size, 2)
     if args.worst is not None and args.worst < 1:

@@ -168,8 +168,8 @@ def run(args: argparse.Namespace) -> int:
         share = share_of(args)
         if share is not None:
             # Maps go first and take long: the rest is dealt out from where they end.
-            dealt = share.of(maps + others)
-            maps, others = [job for job in dealt if job in maps], [job for job in dealt if job in others]
+            dealt, of_maps = share.of(maps + others), {number for number, _ in maps}
+            maps, others = ([job for job in dealt if (job[0] in of_maps) is wanted] for wanted in (True, False))
         failures: Failures = []
         if maps:
             failures += _predict_maps(args, maps, predictor, _map_request(args, model, style, rules))
@@ -188,15 +188,18 @@ def run(args: argparse.Namespace) -> int:
 def _share_out(args: argparse.Namespace, jobs: List[Any], style: Any, rules: Any) -> int:
     """Deals the images out, and writes what is made of all of them together."""
     from fcn8s.distributed.sharing import check_count, share_out
-    from fcn8s.prediction.predictor import Predictor
+    from fcn8s.prediction.predictor import check_predictor_options
     from fcn8s.saving.descriptions import read_description
     from fcn8s.saving.runs import resolve_model
 
     check_count(args.workers, len(jobs), 'images')
     models = {path: resolve_model(path) for path in models_of(args)}
     label_space = read_description(models[args.model]).settings.label_space
-    # Refuses what it would refuse in each of the processes.
-    Predictor(_predicts_nothing, label_space.num_classes, **predictor_options(args))
+    # Refuses once what would be refused in each of the processes.
+    options = predictor_options(args)
+    check_predictor_options(
+        label_space.num_classes, options['tile'], options['overlap'], options['scales'], options['size']
+    )
     writers = _writers(args, jobs, label_space, style, rules)
     _, others = _split_maps(args, list(enumerate(jobs)))
     found = share_out(args.argv, args.workers, models, len(others), 'predict', 'image')
@@ -206,10 +209,6 @@ def _share_out(args: argparse.Namespace, jobs: List[Any], style: Any, rules: Any
     if writers.results:
         writers.results.take_over_doubts(_in_order(found, 'doubts'))
     return _close(args, failures, writers)
-
-
-def _predicts_nothing(*_: Any, **__: Any) -> Any:
-    raise NotImplementedError('this process deals images out and predicts none')
 
 
 def _hand_back(share: Any, numbers: List[int], failures: 'Failures', writers: 'Writers') -> None:
@@ -306,9 +305,10 @@ def _predict_maps(args: argparse.Namespace, maps: 'Numbered', predictor: Any, re
     from fcn8s.prediction.maps import predict_map
 
     failures: Failures = []
+    untiled = predictor.untiled()
     for number, job in maps:
         try:
-            predict_map(predictor.untiled().class_ids, job.image_path, os.path.join(args.out, job.stem), request)
+            predict_map(untiled.class_ids, job.image_path, os.path.join(args.out, job.stem), request)
         except (ValueError, OSError) as error:
             if not args.keep_going:
                 raise

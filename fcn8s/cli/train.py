@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from fcn8s.cli import cross_validation
 from fcn8s.cli.options import training
+from fcn8s.cli.options.network import DEFAULTS
 from fcn8s.cli.options.workers import silent_output
 from fcn8s.cli.terminal import program, tensorboard
 from fcn8s.cli.training_inputs import (
@@ -20,6 +21,7 @@ from fcn8s.cli.training_inputs import (
     workers_of_the_run,
 )
 from fcn8s.distributed.cluster import cluster_from_environment
+from fcn8s.optimizers import DEFAULT_OPTIMIZER
 from fcn8s.vgg16.weights.layers import VGG16_HEAD
 
 DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard,
@@ -358,9 +360,9 @@ def _plan_command(options: argparse.Namespace, request: Any, train: Any) -> str:
         ('--width-divisor', request.width_divisor, 1),
         ('--head', str(request.head), str(VGG16_HEAD)),
         ('--accumulate', options.accumulate, 1),
-        ('--variant', request.variant, '8s'),
-        ('--upsampling', request.upsampling, 'learned'),
-        ('--optimizer', options.optimizer, 'adam'),
+        ('--variant', request.variant, DEFAULTS['variant']),
+        ('--upsampling', request.upsampling, DEFAULTS['upsampling']),
+        ('--optimizer', options.optimizer, DEFAULT_OPTIMIZER),
         ('--ema', options.ema, None),
         ('--swa', options.swa, None),
         ('--precision', request.precision, 'float32'),

@@ -95,9 +95,7 @@ def run(args: argparse.Namespace) -> int:
     if args.layout == 'map':
         why = 'is about the frame below the colours, which --layout map leaves out. Leave one of them out.'
         check_drawing(args, ('alpha', 'contours'), why)
-    check_temperature_argument(args, args.confidence, 'Add --confidence')
-    if args.temperature is not None and args.compare is not None:
-        raise ValueError('--temperature is of one network, and --compare brings another. Leave one of them out.')
+    check_temperature_argument(args, args.confidence, 'Add --confidence', second='compare')
     check_smoothing(args.smoothing)
     check_clockwork(args.clockwork, args.smoothing)
     check_places(args.source, args.out, args.frame_rate)

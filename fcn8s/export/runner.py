@@ -128,7 +128,7 @@ def _reply(replies: Any, message: Dict[str, Any]) -> None:
 
 
 def main(arguments: List[str]) -> None:
-    """Serves one export, whose description is the first argument, until standard input ends."""
+    """Serves the export in the directory that the first argument names, until standard input ends."""
     # What libraries print goes to standard error, so that the replies are alone on this one.
     with os.fdopen(os.dup(1), 'wb') as replies:
         os.dup2(2, 1)

@@ -55,7 +55,7 @@ def check_style(style: Style) -> None:
         raise ValueError(
             'alpha is {}; it has to be from 0 (only the image) to 1 (only the colours).'.format(style.alpha)
         )
-    if not 1 <= style.zoom <= MAX_ZOOM:
+    if style.zoom not in range(1, MAX_ZOOM + 1):
         raise ValueError('zoom is {}; it has to be a whole number from 1 to {}.'.format(style.zoom, MAX_ZOOM))
 
 

@@ -72,14 +72,7 @@ class Predictor:
 
         Raises ValueError where an argument is out of its range.
         """
-        if tile is not None:
-            check_tile(min(tile), overlap)
-        if not scales or not all(0 < scale <= MAX_SCALE for scale in scales):
-            raise ValueError(
-                'scales is {}; it has to be one or more positive numbers, at most {}, such as 0.75 1 1.25.'.format(
-                    list(scales), MAX_SCALE
-                )
-            )
+        check_predictor_options(num_classes, tile, overlap, scales, size)
         self.num_classes = num_classes
         self._predict = predict
         self._tile = tile
@@ -87,7 +80,6 @@ class Predictor:
         self._scales = tuple(scales)
         self._mirror = mirror
         self._size = _checked_size('size', size)
-        check_room(self._size, num_classes)
         self._averages = averages
 
     def untiled(self) -> 'Predictor':
@@ -174,6 +166,25 @@ class Predictor:
 
     def _soft_max(self, image: np.ndarray) -> np.ndarray:
         return self._predict(image[np.newaxis], argmax=False)[0]
+
+
+def check_predictor_options(
+    num_classes: int,
+    tile: Optional[Tuple[int, int]],
+    overlap: int,
+    scales: Sequence[float],
+    size: Optional[Tuple[int, int]],
+) -> None:
+    """Raises ValueError where one of these arguments of `Predictor` is out of its range, or memory is too small."""
+    if tile is not None:
+        check_tile(min(tile), overlap)
+    if not scales or not all(0 < scale <= MAX_SCALE for scale in scales):
+        raise ValueError(
+            'scales is {}; it has to be one or more positive numbers, at most {}, such as 0.75 1 1.25.'.format(
+                list(scales), MAX_SCALE
+            )
+        )
+    check_room(_checked_size('size', size), num_classes)
 
 
 def _resize_map(soft_max: np.ndarray, size: Tuple[int, int]) -> np.ndarray:

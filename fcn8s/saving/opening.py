@@ -4,7 +4,7 @@ import warnings
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from fcn8s.graph.assembly import TrainingSettings
-from fcn8s.optimizers import optimizer_settings
+from fcn8s.optimizers import DEFAULT_OPTIMIZER, optimizer_settings
 from fcn8s.precision import Arithmetic
 from fcn8s.saving.descriptions import DEFAULT_TAGS, SERVING_TAGS, check_tags, read_description
 from fcn8s.saving.encoder_files import ENCODER_TAGS, EncoderSource, read_encoder
@@ -50,7 +50,7 @@ class NetworkRequest(NamedTuple):
 
     beginning: Beginning = Beginning()
     architecture: Architecture = Architecture()
-    training: TrainingSettings = TrainingSettings(optimizer_settings('adam'))
+    training: TrainingSettings = TrainingSettings(optimizer_settings(DEFAULT_OPTIMIZER))
     arithmetic: Arithmetic = Arithmetic()
     seed: int = 0
     distributed: Any = None

@@ -57,7 +57,7 @@ def explain_graph_damage(directory: str, what: str) -> Iterator[None]:
     except Exception as error:
         raise ValueError(
             '{} SavedModel {!r} is damaged: {}: {}. Write or copy it again.'.format(
-                what, directory, type(error).__name__, str(error).splitlines()[:1]
+                what, directory, type(error).__name__, (str(error).splitlines() or [''])[0]
             )
         ) from error
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fcn8s.optimizers import OPTIMIZERS
+from fcn8s.optimizers import DEFAULT_OPTIMIZER, OPTIMIZERS
 from fcn8s.precision import SESSION_PRECISIONS
 from fcn8s.settings import UPSAMPLINGS, VARIANTS, ModelSettings
 
@@ -23,7 +23,12 @@ def add_architecture_arguments(group: Any, inherited: bool = False) -> None:
 
 def add_optimizer_argument(group: Any) -> None:
     """Adds --optimizer."""
-    group.add_argument('--optimizer', choices=list(OPTIMIZERS), default='adam', help='default: adam')
+    group.add_argument(
+        '--optimizer',
+        choices=list(OPTIMIZERS),
+        default=DEFAULT_OPTIMIZER,
+        help='default: {}'.format(DEFAULT_OPTIMIZER),
+    )
 
 
 def add_average_arguments(group: Any) -> None:

@@ -226,10 +226,16 @@ def add_temperature_argument(group: Any, what: str) -> None:
     )
 
 
-def check_temperature_argument(args: argparse.Namespace, has_effect: bool, remedy: str) -> None:
-    """Raises ValueError where the temperature is out of its range, or nothing that is asked for has one.
+def check_temperature_argument(
+    args: argparse.Namespace, has_effect: bool = True, remedy: str = '', second: Optional[str] = None
+) -> None:
+    """Raises ValueError where the temperature is out of its range, nothing that is asked for has one, or it is unclear
+    of which network it is.
 
-    remedy: what to add, as the message says it.
+    Args:
+        has_effect: Whether what is asked for has a temperature.
+        remedy: What to add if not, as the message says it.
+        second: The option that names a second network beside those that are averaged.
     """
     if args.temperature is None:
         return
@@ -240,6 +246,10 @@ def check_temperature_argument(args: argparse.Namespace, has_effect: bool, remed
         raise ValueError(
             '--temperature is {:g}: it changes how sure the soft-max is and no class, and nothing of that is asked '
             'for. {}, or leave it out.'.format(args.temperature, remedy)
+        )
+    if second is not None and getattr(args, second) is not None:
+        raise ValueError(
+            '--temperature is of one network, and --{} brings another. Leave one of them out.'.format(second)
         )
 
 

@@ -191,6 +191,7 @@ def test_a_path_that_is_no_text(small_model, ortho, tmp_path):
         (['--polygons', 'coco'], '--polygons coco cannot be written by windows'),
         (['--overlap', '96'], 'tiles of 192 pixels leave nothing between margins of 96; take --tile of 224'),
         (['--overlap', '64', '--size', '64', '64'], 'images are resized to 64 x 64 for the network, and a map'),
+        (['--overlap', '64', '--size', '64', '64', '--keep-going'], 'images are resized to 64 x 64 for the network'),
     ],
 )
 def test_what_maps_refuse(small_model, ortho, tmp_path, capsys, options, message):

@@ -355,7 +355,7 @@ def test_zoom_enlarges_the_picture_and_not_the_prediction():
     np.testing.assert_array_equal(large, small.repeat(3, axis=0).repeat(3, axis=1))
 
 
-@pytest.mark.parametrize('zoom', [0, 9])
+@pytest.mark.parametrize('zoom', [0, 9, 1.5])
 def test_zoom_out_of_range_is_refused(zoom):
     with pytest.raises(ValueError, match='zoom is {}; it has to be a whole number from 1 to 8'.format(zoom)):
         Drawing(SPACE, Style(zoom=zoom))
