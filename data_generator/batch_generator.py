@@ -4,6 +4,7 @@ import copy
 import functools
 import hashlib
 import inspect
+import itertools
 import os
 import warnings
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union, cast
@@ -36,11 +37,12 @@ from data_generator.files.discovery import (
 from data_generator.files.layouts import Layout, find_layout, places_of, variants_of
 from data_generator.files.legends import Legend, check_color_tolerance, find_legend, read_legend, transparent_color
 from data_generator.files.masks import Conversion, in_black_and_white, own_conversion
-from data_generator.files.palettes import color_palette
+from data_generator.files.palettes import PaletteRule, color_palette
 from data_generator.files.processed import converted_labels
 from data_generator.files.reading import ColorRule
 from data_generator.files.splits import Folds, begin_with, divide
 from data_generator.transforms.options import TRANSFORM_NAMES
+from helpers.aliases import Color
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
 from helpers.images import extensions_for
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
@@ -181,7 +183,8 @@ class BatchGenerator:
                 rule,
                 check_existence,
             )
-        converted = converted_labels([pair.label for pair in self.pairs if pair.label is not None])
+        self._palette_labels = [pair.label for pair in self.pairs if pair.label is not None]
+        converted = converted_labels(self._palette_labels)
         self.was_converted = bool(converted)
         self._layout = _for_converted(converted, len(self.pairs), found or (variants[0] if variants else None), id_map)
         self._said_ignore_id = ignore_id is not None
@@ -219,9 +222,12 @@ class BatchGenerator:
                 stacklevel=3,
             )
         palette = color_palette(self.pairs[0].label) if space is not None and self.pairs[0].label else None
-        if space is None or palette is None or len(palette) < space.num_classes:
+        if space is None or palette is None:
             return space
-        return space._replace(colors=tuple(as_color(color) for color in palette[: space.num_classes]))
+        colors = {index: as_color(color) for index, color in enumerate(palette)}
+        if len(palette) < space.num_classes:  # each file may have a palette of the colours in it alone
+            colors = PaletteRule(self._palette_labels).colors()
+        return space._replace(colors=_all_colors(colors, space))
 
     @property
     def conversion(self) -> Conversion:
@@ -491,7 +497,15 @@ class BatchGenerator:
             self._color_rule,
             self.label_space if is_named else None,
             self.image_rules,
+            self._palette_labels,
         )
+
+
+def _all_colors(known: Mapping[int, Color], space: LabelSpace) -> Tuple[Color, ...]:
+    """The colours of all classes: those that files have, and for the others spare ones of the label space."""
+    others = itertools.chain(space.colors, ((value, value, 255 - value) for value in range(256)))
+    spare = (color for color in others if color not in known.values())
+    return tuple(known[index] if index in known else next(spare) for index in range(space.num_classes))
 
 
 def _without_writing_options(options: Mapping[str, Any]) -> Dict[str, Any]:

@@ -41,6 +41,8 @@ class Dataset(NamedTuple):
         color_rule: Which colours beside those of `color_map` are taken.
         space: The label space, where its colours are those of the dataset.
         image_rules: How images that are not 8-bit RGB are read.
+        palette_labels: The label files by whose palettes labels are read: those of the pairs for None, and of a part
+            of a dataset those of the whole.
     """
 
     pairs: Sequence[Pair]
@@ -54,6 +56,7 @@ class Dataset(NamedTuple):
     color_rule: ColorRule = EXACT_COLORS
     space: Optional[LabelSpace] = None
     image_rules: ImageRules = RGB_RULES
+    palette_labels: Optional[Sequence[str]] = None
 
     @property
     def has_labels(self) -> bool:
@@ -142,9 +145,15 @@ def build_sample_maker(
         key += ' {}'.format(dataset.color_rule.transparent)
     if dataset.image_rules != RGB_RULES:
         key += ' {}'.format(dataset.image_rules)
-    cache = None if cache_dir is None else PairCache(os.fspath(cache_dir), key)
     one_hot_classes = _one_hot_classes(dataset) if convert_to_one_hot else None
-    palettes = PaletteRule([pair.label for pair in dataset.pairs if pair.label is not None], dataset.space, id_map)
+    of_palettes = dataset.palette_labels
+    if of_palettes is None:
+        of_palettes = [pair.label for pair in dataset.pairs if pair.label is not None]
+    palettes = PaletteRule(of_palettes, dataset.space, id_map)
+    cache = None
+    if cache_dir is not None:
+        key += '' if colors else palettes.described()
+        cache = PairCache(os.fspath(cache_dir), key)
     labels = LabelReader(legal_ids, palettes, colors, dataset.color_rule)
     return SampleMaker(dataset.pairs, pipeline, labels, one_hot_classes, ignore_id, cache, seed, dataset.image_rules)
 

@@ -51,6 +51,19 @@ class PaletteRule:
                 return ids
         raise DataError(self._message(label, path))
 
+    def colors(self) -> Dict[int, Color]:
+        """Returns the colour of each index in the files: by the first palette, and those that later ones add."""
+        return self._all_palettes()
+
+    def described(self) -> str:
+        """Returns what the IDs of the files depend on beside the files themselves; '' where the first has no palette.
+
+        It reads the beginning of every file that may have one.
+        """
+        if not self._labels or color_palette(self._labels[0]) is None:
+            return ''
+        return repr((sorted(self._of_space.items()), sorted(self.colors().items())))
+
     def _note(self, is_reordered: bool, path: str) -> None:
         if not is_reordered:
             return

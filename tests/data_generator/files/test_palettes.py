@@ -9,7 +9,7 @@ from PIL import Image
 
 from data_generator import BatchGenerator, DataError
 from helpers.images import read_label_file, read_labels, write_image
-from helpers.label_spaces import CITYSCAPES, VOC
+from helpers.label_spaces import CITYSCAPES, VOC, generic_label_space
 
 IDS = np.array([[0, 7, 15, 255], [7, 7, 0, 15]], np.uint8)
 RED, GREEN, BLUE = (250, 0, 0), (0, 250, 0), (0, 0, 250)
@@ -154,3 +154,51 @@ def test_palettes_of_a_layout_whose_files_have_ids_of_their_own(tmp_path, ids, c
 def write_image_of(path):
     os.makedirs(os.path.dirname(str(path)), exist_ok=True)
     write_image(str(path), np.zeros((1, 3, 3), np.uint8))
+
+
+@pytest.fixture
+def of_optimised_files(folder):
+    """Each file has a palette of its own colours, the most frequent first, as optimisers write them."""
+    for name, ids, colors in (
+        ('a', [[0, 0], [0, 1]], [RED, GREEN]),
+        ('b', [[0, 0], [1, 2]], [GREEN, RED, BLUE]),
+        ('c', [[0, 0], [1, 2]], [BLUE, GREEN, RED]),
+    ):
+        write_palette(folder / 'labels' / (name + '.png'), ids, colors)
+    return folder
+
+
+TRUE_IDS = {'a': [[0, 0], [0, 1]], 'b': [[1, 1], [0, 2]], 'c': [[2, 2], [1, 0]]}
+
+
+def ids_of(data, **options):
+    with data.generate(1, shuffle=False, **options) as batches, warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        return [next(batches)[1][0].tolist() for _ in range(batches.num_batches)]
+
+
+@pytest.mark.parametrize('is_given', [False, True])
+def test_what_is_held_out_is_read_by_the_palettes_of_the_whole(of_optimised_files, is_given):
+    classes = {'label_space': generic_label_space(3)} if is_given else {'num_classes': 3}
+    whole = BatchGenerator([str(of_optimised_files / 'images')], None, [str(of_optimised_files / 'labels')], **classes)
+    assert ids_of(whole) == list(TRUE_IDS.values())
+    train, held = whole.hold_out('b', 'c')
+    assert ids_of(train) == [TRUE_IDS['a']] and ids_of(held) == [TRUE_IDS['b'], TRUE_IDS['c']]
+
+
+def test_another_folder_is_read_by_the_colours_of_the_classes_that_one_had(of_optimised_files):
+    folder = of_optimised_files
+    train = BatchGenerator([str(folder / 'images')], None, [str(folder / 'labels')], num_classes=4)
+    assert train.label_space.colors[:3] == (RED, GREEN, BLUE) and len(set(train.label_space.colors)) == 4
+    pairs = [pair for pair in train.pairs if 'c.png' in pair.image]
+    assert ids_of(BatchGenerator(pairs=pairs, label_space=train.label_space)) == [TRUE_IDS['c']]
+
+
+def test_the_cache_knows_which_colours_the_classes_had(of_optimised_files):
+    folder = of_optimised_files
+    cache = str(folder / 'cache')
+    for colors in ((RED, GREEN, BLUE), (BLUE, RED, GREEN)):
+        space = generic_label_space(3)._replace(colors=colors)
+        data = BatchGenerator([str(folder / 'images')], None, [str(folder / 'labels')], label_space=space)
+        assert ids_of(data, cache_dir=cache) == ids_of(data)
+    assert ids_of(data)[0] == [[1, 1], [1, 2]]
