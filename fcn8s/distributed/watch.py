@@ -154,7 +154,7 @@ class Watch:
                 self._take_value(0, number, value)
             else:
                 self._send(0, {'kind': 'value', 'round': number, 'value': value})
-            self._is_waiting = number > 0  # in the first round worker 0 is silent until all have come
+            self._is_waiting = True
             try:
                 while number not in self._answers:
                     self._lose_who_left(self._values.get(number, {}))
@@ -191,7 +191,9 @@ class Watch:
     def start(self, connections: Dict[int, Tuple[socket.socket, Any]]) -> None:
         """Begins to listen to the others and to tell them that this worker lives."""
         self._connections = {worker: connection for worker, (connection, _) in connections.items()}
-        self._heard = dict.fromkeys(connections, time.monotonic())
+        # Worker 0 is silent while it waits for the others, which it does for at most a time-out.
+        patience = 0.0 if self.cluster.is_first else self.timeout
+        self._heard = dict.fromkeys(connections, time.monotonic() + patience)
         for worker, (_, lines) in connections.items():
             threading.Thread(target=self._listen, args=(worker, lines), daemon=True).start()
         threading.Thread(target=self._tick, daemon=True).start()

@@ -86,6 +86,19 @@ def test_a_worker_that_never_comes_is_named_by_the_others():
         assert 'did not come in time' in str(error)
 
 
+def test_a_first_worker_that_is_stopped_before_all_have_met_is_lost():
+    """The system accepts connections for a process that SIGSTOP holds up."""
+    with socket.socket() as stopped:
+        stopped.bind(('127.0.0.1', 0))
+        stopped.listen(1)
+        address = '127.0.0.1:{}'.format(stopped.getsockname()[1])
+        start = time.monotonic()
+        with pytest.raises(WorkerLostError, match=r'worker 0 \(127.* gives no sign of life'):
+            meet(Cluster((address,) + free_addresses(1), 1), 1)
+        # It may be silent for one time-out, in which it waits for the others.
+        assert 1 < time.monotonic() - start < 5
+
+
 def test_all_that_hang_alike_are_stopped(monkeypatch):
     monkeypatch.setattr(watch_module, '_STALL', 0.3)
 
