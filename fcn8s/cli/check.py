@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from data_generator.checking.report import DatasetReport
 
 DESCRIPTION = """Reads every file of a dataset and reports what was recognised, all faults with the files they are in,
-the classes with their shares and weights, and the fcn8s train line to go on with. Exit status: 0 if training can start,
-1 if not, 2 if there is nothing to check."""
+the classes with their shares and weights, and the fcn8s train command to go on with. Exit status: 0 if training can
+start, 1 if not, 2 if there is nothing to check."""
 
 # Images of several sizes are trained on in crops: of a size that all but this share of the images have, and no larger
 # than this. Smaller images are padded, and what is padded does not count.
@@ -37,15 +37,15 @@ def add_parser(subparsers: Any) -> None:
         help=LayoutHelp('%(layouts)s (default: recognised)'),
     )
     parser.add_argument(
-        '--num-classes', '--classes', type=int, metavar='N', help='of a layout of your own: class IDs are 0 to N - 1'
+        '--num-classes', '--classes', type=int, metavar='N', help='without --layout: class IDs are 0 to N - 1'
     )
-    labels.add_label_arguments(parser, 'of a layout of your own: label of pixels that never count (default: 255)')
+    labels.add_label_arguments(parser, 'without --layout: label of pixels to ignore (default: 255)')
     parser.add_argument(
         '--channels',
         type=int,
         default=3,
         metavar='N',
-        help='of the images, where they have others than red, green and blue (default: 3)',
+        help='how many the images have (default: 3)',
     )
     add_image_arguments(parser)
     parser.add_argument(
@@ -54,13 +54,13 @@ def add_parser(subparsers: Any) -> None:
         type=int,
         default=os.cpu_count() or 1,
         metavar='N',
-        help='threads that read (default: one a core)',
+        help='threads that read (default: one per core)',
     )
     parser.add_argument(
         '--preview', metavar='FILE.png', help='write a picture of augmented pairs with their labels laid over them'
     )
     add_palette_argument(parser)
-    parser.add_argument('--json', action='store_true', help='print all as JSON')
+    parser.add_argument('--json', action='store_true', help='print everything as JSON')
     parser.set_defaults(run=run)
 
 

@@ -47,8 +47,8 @@ def add_arguments(group: Any) -> None:
         '--folds',
         type=int,
         metavar='K',
-        help='cross-validation: divide the training data into K parts, by folders or sequences where there are enough, '
-        'and train K networks, RUN/fold-1 ..., each scored on the part that it has not seen; the same command goes on',
+        help='cross-validation: divide the training data into K parts, by folders or sequences if there are enough, '
+        'and train K networks, RUN/fold-1 ..., each scored on the part it has not seen; the same command resumes',
     )
     group.add_argument('--fold', type=int, metavar='I', help='with --folds: train only the I-th network')
 

@@ -13,9 +13,9 @@ from typing import Any, List, NamedTuple, Optional
 from fcn8s.cli.options.training import count
 from fcn8s.cli.terminal import pretrained_encoder, program, tensorboard
 
-DESCRIPTION = """Makes street scenes, writes a small encoder, trains on the scenes, evaluates, and renders a segmented
-video; then says what was made, the scores, and what to type next for data of one's own. Needs no download, no GPU, and
-about four minutes on two cores."""
+DESCRIPTION = """Generates street scenes, writes a small encoder, trains on the scenes, evaluates, and renders a
+segmented video; then lists what was made, the scores, and what to type next for your own data. Takes about
+three minutes on two cores, and needs neither a download nor a GPU."""
 
 ENCODER_WIDTH_DIVISOR = 8
 
@@ -29,7 +29,7 @@ class Step(NamedTuple):
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
-        'demo', help='make data, train, evaluate and render a video; start here', description=DESCRIPTION
+        'demo', help='generate data, train, evaluate and render a video; start here', description=DESCRIPTION
     )
     parser.add_argument(
         '--out', default='demo', metavar='DIR', help='directory to write; must not exist, or be empty (default: demo)'
@@ -38,7 +38,10 @@ def add_parser(subparsers: Any) -> None:
         '--seed', type=int, default=0, help='another seed makes other scenes and another network (default: 0)'
     )
     parser.add_argument(
-        '--epochs', type=count, metavar='N', help='fewer end sooner, with a lower score (default: 16, as the recipe)'
+        '--epochs',
+        type=count,
+        metavar='N',
+        help='fewer take less time and reach a lower score (default: 16, as the recipe)',
     )
     parser.set_defaults(run=run)
 

@@ -34,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
         'also',
         nargs='*',
         metavar='MODEL',
-        help='further ones of the same classes: the mean of their soft-max is scored',
+        help='more models with the same classes: the mean of their soft-max is scored',
     )
     add_data_arguments(parser.add_argument_group('data'))
     add_prediction_arguments(parser.add_argument_group('prediction'))
@@ -45,7 +45,7 @@ def add_parser(subparsers: Any) -> None:
 
 def _add_score_arguments(group: Any) -> None:
     group.add_argument(
-        '--against', metavar='MODEL', help='evaluate this model too, and the paired difference in mean IoU'
+        '--against', metavar='MODEL', help='evaluate this model too, and print the paired difference in mean IoU'
     )
     group.add_argument(
         '--boundaries',
@@ -56,10 +56,10 @@ def _add_score_arguments(group: Any) -> None:
     group.add_argument(
         '--calibration',
         action='store_true',
-        help='expected calibration error, 15 bins, and the temperature that fits these images',
+        help='expected calibration error in 15 bins, and the temperature that fits these images',
     )
-    add_temperature_argument(group, 'the soft-max that loss, calibration, confidence and entropy are of')
-    group.add_argument('--resamples', type=int, default=2000, metavar='N', help='of the bootstrap (default: 2000)')
+    add_temperature_argument(group, 'loss, calibration, confidence and entropy')
+    group.add_argument('--resamples', type=int, default=2000, metavar='N', help='bootstrap samples (default: 2000)')
     group.add_argument('--seed', type=int, default=0, help='of the bootstrap (default: 0)')
     group.add_argument(
         '--sort',
@@ -70,14 +70,14 @@ def _add_score_arguments(group: Any) -> None:
     group.add_argument(
         '--per-image',
         metavar='FILE',
-        help="write every image's scores there as CSV (and, with --json, there too): pixels, void, accuracy, mean IoU, "
+        help='write the scores of every image to a CSV file (and to that of --json): pixels, void, accuracy, mean IoU, '
         'the most costly confusion, IoU per class; boundary F1 with --boundaries, confidence with --calibration',
     )
     group.add_argument('--worst', type=int, metavar='N', help='print the N images with the lowest mean IoU')
     group.add_argument(
         '--json',
         metavar='FILE',
-        help='write all scores there too; per_class_accuracy and recall are two names of one score',
+        help='write all scores to a file; per_class_accuracy and recall are two names of one score',
     )
 
 

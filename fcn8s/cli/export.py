@@ -6,9 +6,9 @@ from typing import Any, Dict, List
 from fcn8s.cli.options.prediction import add_trust_argument
 from fcn8s.export.formats import CALIBRATION_IMAGES, EXPORT_PRECISIONS, FORMATS
 
-DESCRIPTION = """Writes a trained network for other runtimes, runs the result again in its own runtime beside
-TensorFlow, and keeps what came out as certificate.json. An export that is not as good as it has to be is not kept.
-Images go in as they are, uint8 RGB of any size: the mean is subtracted inside."""
+DESCRIPTION = """Writes a trained network for other runtimes, runs it there, compares it with TensorFlow, and records
+the comparison in certificate.json. An export that misses its tolerance is not kept. Exports take images as they are,
+uint8 RGB of any size: the graph subtracts the mean."""
 
 # How many generated scenes an export is run on, and their size.
 _SCENES, _SCENE_SIZE = 4, (128, 256)
@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
         type=int,
         nargs=2,
         metavar=('H', 'W'),
-        help='of the images that a tflite export takes, and of no other',
+        help='for tflite: size of the images that the export takes',
     )
     _add_calibration_arguments(parser.add_argument_group('int8'))
     _add_check_arguments(parser.add_argument_group('check'))
@@ -44,7 +44,7 @@ def _add_calibration_arguments(group: Any) -> None:
     group.add_argument(
         '--calibration',
         metavar='DIR',
-        help='images like those to come, from which the ranges of all layers are measured',
+        help='typical images, on which the ranges of all layers are measured',
     )
     group.add_argument(
         '--calibration-images',
@@ -63,7 +63,7 @@ def _add_check_arguments(group: Any) -> None:
     group.add_argument(
         '--labels',
         metavar='DIR',
-        help='with --verify: class IDs called like their images, for the mean IoU of both; it decides about int8',
+        help='with --verify: labels (class IDs) named like their images; int8 is then judged by its mean IoU',
     )
     group.add_argument('--allow-loss', action='store_true', help='keep an export that misses its tolerance')
 

@@ -17,16 +17,14 @@ _MEANINGLESS = training.NOT_OF_STEPS + ('rate',)
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser('find-rate', help='find a learning rate to begin with', description=DESCRIPTION)
+    parser = subparsers.add_parser('find-rate', help='suggest a learning rate', description=DESCRIPTION)
     group = parser.add_argument_group('sweep')
     group.add_argument('--low', type=float, default=1e-6, metavar='RATE', help='the first rate (default: 1e-6)')
     group.add_argument('--high', type=float, default=1.0, metavar='RATE', help='the last rate (default: 1)')
-    group.add_argument('--steps', type=int, default=100, metavar='N', help='from one to the other (default: 100)')
-    group.add_argument(
-        '--out', default='rate.svg', metavar='FILE', help='where the curve goes, an SVG picture (default: rate.svg)'
-    )
+    group.add_argument('--steps', type=int, default=100, metavar='N', help='steps from one to the other (default: 100)')
+    group.add_argument('--out', default='rate.svg', metavar='FILE', help='SVG picture of the curve (default: rate.svg)')
     parser.add_argument('--recipe', metavar='NAME|FILE', help='take the defaults of all options from a recipe')
-    parser.add_argument('--seed', type=int, default=0, help='of shuffling, augmentation and dropout (default: 0)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of shuffling, augmentation and dropout (default: 0)')
     training.add_data_arguments(parser.add_argument_group('data'))
     training.add_augmentation_arguments(parser.add_argument_group('augmentation'))
     training.add_network_arguments(parser.add_argument_group('network'))

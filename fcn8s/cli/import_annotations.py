@@ -11,8 +11,8 @@ from fcn8s.cli.terminal import pretrained_encoder, program
 DESCRIPTION = """Makes a dataset that fcn8s check, train and evaluate take (images/SPLIT, labels/SPLIT, classes.json)
 from annotations of labelme, COCO (polygons, RLE; crowds are void), CVAT for images, YOLO segmentation, Supervisely,
 PASCAL VOC (masks, or polygons in the XML) or Cityscapes (polygons), or from one mask for each class and image
-(masks/CLASS/NAME.png or masks/NAME_CLASS.png). The tool is told by the content of the files. What was left out, and
-why, is printed and written to OUT/import.json."""
+(masks/CLASS/NAME.png or masks/NAME_CLASS.png). The tool is recognised by the content of the files. What was left out,
+and why, is printed and written to OUT/import.json."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--format',
         metavar='NAME',
-        help='labelme, coco, cvat, yolo, supervisely, voc, cityscapes or masks (default: told by the content)',
+        help='labelme, coco, cvat, yolo, supervisely, voc, cityscapes or masks (default: recognised)',
     )
     parser.add_argument('--copy', action='store_true', help='copy images (default: symbolic links to them)')
     _add_label_arguments(parser.add_argument_group('labels'))
@@ -37,28 +37,28 @@ def _add_label_arguments(group: Any) -> None:
     group.add_argument(
         '--rest',
         metavar='WHAT',
-        help='what pixels without a shape are: background (class 0, the default) or void, which never counts (the '
+        help='what pixels without a shape are: background (class 0, the default) or void, which is ignored (the '
         'default for Cityscapes)',
     )
     group.add_argument(
         '--order',
         metavar='BY',
-        help='what lies over what: file, later shapes over earlier ones (default), or area, smaller over larger ones '
-        '(default for COCO and YOLO, which have no order); layers of CVAT go before both',
+        help='which of two overlapping shapes lies on top: file, the later one (default), or area, the smaller one '
+        '(default for COCO and YOLO, which have no order); layers of CVAT take precedence over both',
     )
     group.add_argument(
-        '--classes', nargs='+', metavar='NAME', help='take these classes alone, in this order (default: all)'
+        '--classes', nargs='+', metavar='NAME', help='take only these classes, in this order (default: all)'
     )
     group.add_argument(
         '--color-tolerance',
         type=tolerance,
         default=0,
         metavar='N',
-        help='in masks of single classes: take pixels up to N away from black or white as that, for smoothed borders '
-        'and JPEG (default: such masks are left out)',
+        help='in masks of single classes: read values up to N away from black or white as black or white, for smoothed '
+        'borders and JPEG (default: such masks are left out)',
     )
     group.add_argument(
-        '--void', nargs='+', default=[], metavar='NAME', help='classes whose pixels never count, such as unclear ones'
+        '--void', nargs='+', default=[], metavar='NAME', help='classes whose pixels are ignored, such as unclear ones'
     )
 
 
@@ -67,12 +67,14 @@ def _add_split_arguments(group: Any) -> None:
         '--val-share',
         type=float,
         metavar='S',
-        help='share of the images that become val, by chance (default: the splits of the source, or 0.2)',
+        help='share of the images that become val, at random (default: the splits of the source, or 0.2)',
     )
     group.add_argument('--seed', type=int, default=0, help='another seed chooses other images (default: 0)')
     for split in ('train', 'val', 'test'):
         group.add_argument(
-            '--{}-list'.format(split), metavar='FILE', help='text file of image names, one a line, that become ' + split
+            '--{}-list'.format(split),
+            metavar='FILE',
+            help='text file of image names, one per line, that become ' + split,
         )
 
 

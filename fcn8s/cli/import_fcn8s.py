@@ -3,15 +3,16 @@
 import argparse
 from typing import Any, Dict, List
 
-DESCRIPTION = """Takes over a trained FCN-8s, 16s or 32s of another program: reads it as data, finds the place of every
-tensor, writes it as a saved FCN-8s that fcn8s predict, evaluate and train --fine-tune-from open, and proves that its
-logits are the same. FILE is, told by its content, the SavedModel or checkpoint of the FCN-8s of 2017, a checkpoint of
-KittiSeg, tensorflow-fcn or a CarND project, tensorflow-fcn's .npy, a Berkeley .caffemodel or torchfcn's .pth."""
+DESCRIPTION = """Imports a trained FCN-8s, 16s or 32s of another program: reads it as data, assigns every tensor to a
+layer, verifies that the logits are the same, and writes a saved FCN-8s that fcn8s predict, evaluate and train
+--fine-tune-from open. FILE is the SavedModel or checkpoint of the FCN-8s of 2017, a checkpoint of KittiSeg,
+tensorflow-fcn or a CarND project, tensorflow-fcn's .npy, a Berkeley .caffemodel or torchfcn's .pth, and is recognised
+by its content."""
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
-        'import-fcn8s', help='take over a trained network of another program', description=DESCRIPTION
+        'import-fcn8s', help='import a trained network of another program', description=DESCRIPTION
     )
     parser.add_argument('file', metavar='FILE', help='file, checkpoint prefix or directory of the trained network')
     parser.add_argument('out', metavar='OUT', help='directory to write; must not exist, or be empty')
@@ -20,10 +21,12 @@ def add_parser(subparsers: Any) -> None:
         type=float,
         nargs=2,
         metavar=('POOL3', 'POOL4'),
-        help='factors of pool3 and pool4 before their score layers, where the file does not tell them',
+        help='factors of pool3 and pool4 before their score layers, if the file does not have them',
     )
     parser.add_argument(
-        '--label-space', metavar='NAME', help='classes by name (voc, kitti_road, ...) where they are not the usual ones'
+        '--label-space',
+        metavar='NAME',
+        help='name of the classes (voc, kitti_road, ...), if they are not the usual ones',
     )
     parser.add_argument(
         '--layer',
@@ -31,14 +34,14 @@ def add_parser(subparsers: Any) -> None:
         default=[],
         metavar='ROLE=LAYER',
         help='which layer of the file is score_fc7, score_pool4, score_pool3, upsample_fc7, upsample_pool4 or '
-        'upsample_image, where its name does not tell; may be repeated',
+        'upsample_image, if its name does not say so; may be repeated',
     )
     parser.add_argument(
         '--leave-out',
         action='append',
         default=[],
         metavar='NAME',
-        help='tensors that begin so are none of the network; may be repeated',
+        help='skip tensors whose names begin so; may be repeated',
     )
     parser.set_defaults(run=run)
 

@@ -9,13 +9,15 @@ FCN8s(model_load_dir=...), open the zip as it is."""
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser('pack', help='pack a trained network to pass it on', description=DESCRIPTION)
+    parser = subparsers.add_parser(
+        'pack', help='pack a trained network into one file to share', description=DESCRIPTION
+    )
     parser.add_argument('model', metavar='RUN', help='run directory (its best checkpoint) or saved FCN-8s')
     parser.add_argument('out', metavar='OUT.zip', help='file to write; must not exist')
-    parser.add_argument('--licence', metavar='TEXT', help='for the card: under which licence you pass it on')
+    parser.add_argument('--licence', metavar='TEXT', help='for the card: the licence under which you share it')
     parser.add_argument('--scores', metavar='FILE', help='for the card: what fcn8s evaluate --json wrote')
     parser.add_argument(
-        '--with-optimizer', action='store_true', help="take the optimiser's state along (about three times the size)"
+        '--with-optimizer', action='store_true', help="include the optimiser's state (about three times the size)"
     )
     parser.set_defaults(run=run)
 

@@ -16,15 +16,13 @@ from fcn8s.optimizers import optimizer_settings
 from fcn8s.planning.workers import check_workers, epoch_steps, estimate_gain, format_gain
 from fcn8s.vgg16.weights.layers import VGG16_HEAD, parse_head
 
-DESCRIPTION = """Says how much memory a training takes, how long a step and an epoch last on this machine, and the
-largest batch and crop that fit. Memory is computed; seconds are measured by running the network for some seconds. Needs
-no encoder and no data."""
+DESCRIPTION = """Estimates how much memory a training takes, how long a step and an epoch take on this machine, and the
+largest batch and crop that fit. Memory is computed; time is measured by running the network for some seconds. Needs
+neither an encoder nor data."""
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
-        'plan', help='memory and time of a training, before it starts', description=DESCRIPTION
-    )
+    parser = subparsers.add_parser('plan', help='estimate memory and time of a training', description=DESCRIPTION)
     parser.add_argument(
         '--size',
         type=int,
@@ -47,7 +45,7 @@ def add_parser(subparsers: Any) -> None:
     add_average_arguments(parser)
     add_head_warmup_argument(parser)
     add_precision_argument(parser)
-    parser.add_argument('--images', type=int, metavar='N', help='images of an epoch, for the time of an epoch')
+    parser.add_argument('--images', type=int, metavar='N', help='images per epoch, to estimate the time of an epoch')
     parser.add_argument(
         '--memory', type=float, metavar='GB', help='memory to fit into (default: what this machine has)'
     )
@@ -55,14 +53,16 @@ def add_parser(subparsers: Any) -> None:
         '--seconds', type=float, default=20.0, metavar='S', help='how long to measure; 0 measures nothing (default: 20)'
     )
     parser.add_argument(
-        '--workers', type=int, metavar='N', help='also: what N machines like this one gain, each with this batch'
+        '--workers', type=int, metavar='N', help='also estimate N machines like this one, each with this batch'
     )
-    parser.add_argument('--bandwidth', type=float, metavar='GBIT', help='with --workers: of their links, in Gbit/s')
+    parser.add_argument(
+        '--bandwidth', type=float, metavar='GBIT', help='with --workers: bandwidth of their links, in Gbit/s'
+    )
     parser.add_argument(
         '--gpu-tflops',
         type=float,
         metavar='X',
-        help='also: what a GPU of so many TFLOPS in this precision takes at least, computed; with --gpu-gbs',
+        help='also compute the least time on a GPU with so many TFLOPS in this precision; with --gpu-gbs',
     )
     parser.add_argument('--gpu-gbs', type=float, metavar='Y', help='with --gpu-tflops: its memory bandwidth in GB/s')
     parser.set_defaults(run=run)

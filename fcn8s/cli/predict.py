@@ -82,7 +82,7 @@ def add_parser(subparsers: Any) -> None:
     add_sharing_arguments(parser)
     results = parser.add_argument_group('results')
     _add_result_arguments(results)
-    add_temperature_argument(results, 'the soft-max and, with --samples, of the entropy')
+    add_temperature_argument(results, '--softmax and the entropy of --samples')
     add_error_arguments(parser.add_argument_group('errors'))
     add_prediction_arguments(parser)
     add_sampling_arguments(

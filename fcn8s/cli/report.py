@@ -32,7 +32,7 @@ evaluated on the validation data that it was trained with; a run without any sho
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
-        'report', help='one HTML file that shows where a model is wrong', description=DESCRIPTION
+        'report', help='write an HTML file that shows where a model is wrong', description=DESCRIPTION
     )
     parser.add_argument('model', metavar='MODEL', help='run directory (its best checkpoint) or saved FCN-8s')
     add_also_argument(parser)
@@ -40,7 +40,7 @@ def add_parser(subparsers: Any) -> None:
         '--out', metavar='FILE', help='the file to write (default: report.html in MODEL, a run directory)'
     )
     parser.add_argument('--against', metavar='MODEL', help='evaluate this model too, and show where the two differ')
-    parser.add_argument('--resamples', type=int, default=2000, metavar='N', help='of the bootstrap (default: 2000)')
+    parser.add_argument('--resamples', type=int, default=2000, metavar='N', help='bootstrap samples (default: 2000)')
     add_data_arguments(parser.add_argument_group('data'))
     add_prediction_arguments(parser.add_argument_group('prediction'))
     add_palette_argument(parser.add_argument_group('drawing'))

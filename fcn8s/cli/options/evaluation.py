@@ -42,7 +42,7 @@ class Subject(NamedTuple):
 
 def add_data_arguments(group: Any) -> None:
     """Adds the options that say what to evaluate on."""
-    group.add_argument('--data', metavar='ROOT', help='root directory of a dataset in a layout that is known by name')
+    group.add_argument('--data', metavar='ROOT', help='root directory of a dataset in a known layout')
     group.add_argument(
         '--layout',
         metavar='NAME',
@@ -53,7 +53,7 @@ def add_data_arguments(group: Any) -> None:
         '--only', nargs='+', metavar='PREFIX', help='only images whose file names begin with PREFIX: a sequence, a city'
     )
     group.add_argument('--images', metavar='DIR', help='instead of --data: a directory of images')
-    group.add_argument('--labels', metavar='DIR', help='with --images: the labels, called like their images')
+    group.add_argument('--labels', metavar='DIR', help='with --images: directory of labels, named like their images')
     labels.add_reading_arguments(group)
     add_image_arguments(group, 'as in training')
     group.add_argument(
@@ -84,7 +84,7 @@ def add_prediction_arguments(group: Any) -> None:
     group.add_argument(
         '--tile', type=int, nargs=2, metavar=('H', 'W'), help='cut larger images into tiles of this size'
     )
-    group.add_argument('--overlap', type=int, metavar='N', help='of neighbouring tiles, in pixels (default: 128)')
+    group.add_argument('--overlap', type=int, metavar='N', help='overlap of tiles in pixels (default: 128)')
     group.add_argument(
         '--scales',
         type=float,

@@ -31,13 +31,13 @@ def add_image_arguments(group: Any, default: str = '', besides: str = '') -> Non
         '--window',
         nargs='+',
         metavar='LOW HIGH',
-        help="what becomes 0 and 255 in files of more than 8 bits: LOW HIGH, or both for each channel, or 'file' for "
-        'the range of each file (default: {}{})'.format(default or 'the whole range', besides),
+        help="values that become 0 and 255 in files of more than 8 bits: LOW HIGH, or a pair per channel, or 'file' "
+        'for the range of each file (default: {}{})'.format(default or 'the whole range', besides),
     )
     group.add_argument(
         '--transparency',
         choices=ALPHAS,
-        help='what images with an alpha channel are laid over (default: {}{})'.format(default or 'black', besides),
+        help='background of images with an alpha channel (default: {}{})'.format(default or 'black', besides),
     )
 
 

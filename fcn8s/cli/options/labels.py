@@ -17,29 +17,30 @@ def add_label_arguments(group: Any, ignore_id: str) -> None:
     group.add_argument(
         '--colors',
         metavar='FILE',
-        help='names of the classes and their colours in labels: JSON, CSV, or a line NAME RED GREEN BLUE for each',
+        help='file of class names and their colours in labels: JSON, CSV, or a line NAME RED GREEN BLUE per class',
     )
     group.add_argument(
-        '--class-names', metavar='FILE|A,B,...', help='names of the classes (default: classes.json or the like beside)'
+        '--class-names',
+        metavar='FILE|A,B,...',
+        help='names of the classes (default: classes.json or the like beside the data)',
     )
     add_reading_arguments(group)
 
 
 def add_reading_arguments(group: Any) -> None:
     """Adds those of them that a network, which knows its classes and their colours, leaves open."""
-    group.add_argument(
-        '--id-map', metavar='V:ID,...', help='what values in labels become class IDs, for example 0:0,255:1'
-    )
+    group.add_argument('--id-map', metavar='V:ID,...', help='from values in labels to class IDs, for example 0:0,255:1')
     group.add_argument(
         '--color-tolerance',
         type=tolerance,
         metavar='N',
-        help='in labels that hold colours: take those up to N away from that of a class, for smoothed borders and JPEG',
+        help='in colour labels: read a colour up to N per channel away from that of a class as this class, for '
+        'smoothed borders and JPEG',
     )
     group.add_argument(
         '--label-transparency',
         metavar='void|CLASS',
-        help='in labels that hold colours: what transparent pixels are (default: they are refused)',
+        help='in colour labels: what transparent pixels are (default: they are refused)',
     )
 
 

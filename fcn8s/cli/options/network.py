@@ -37,11 +37,14 @@ def add_average_arguments(group: Any) -> None:
         '--ema',
         type=float,
         metavar='DECAY',
-        help='evaluate and save an exponential moving average of the weights, for example 0.999; the checkpoints keep '
-        'the raw ones too',
+        help='evaluate and save an exponential moving average of the weights, for example 0.999; checkpoints keep the '
+        'raw weights too',
     )
     group.add_argument(
-        '--swa', type=int, metavar='K', help='the same with the equal average of the weights after the last K epochs'
+        '--swa',
+        type=int,
+        metavar='K',
+        help='the same with the equal average of the weights after each of the last K epochs',
     )
 
 
@@ -52,8 +55,7 @@ def add_head_warmup_argument(group: Any) -> None:
         type=int,
         default=0,
         metavar='EPOCHS',
-        help='freeze all encoder blocks for the first EPOCHS, so that fc6, fc7 and the decoder train alone, then as '
-        'the other options say (default: 0)',
+        help='for the first EPOCHS train only fc6, fc7 and the decoder, then what the other options say (default: 0)',
     )
 
 

@@ -16,7 +16,7 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
         'prediction',
         'A run that was evaluated on resized images (--size of fcn8s train) is predicted at that size, as fcn8s '
         'evaluate does: images are resized for the network, and results have the size of the image. A line says so. '
-        '--size or --scales predict it otherwise.',
+        '--size or --scales choose another size.',
     )
     group.add_argument(
         '--size',
@@ -37,7 +37,7 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
         '--overlap',
         type=int,
         metavar='N',
-        help='pixels that tiles overlap by; their answers are blended there (default: 128)',
+        help='overlap of tiles in pixels, in which they are blended (default: 128)',
     )
     group.add_argument(
         '--scales',
@@ -62,7 +62,7 @@ def add_engine_arguments(group: Any) -> None:
     group.add_argument(
         '--precision',
         metavar='P',
-        help='float32 (default) or bfloat16, about twice as fast on CPUs that compute with it; an export has its own',
+        help='float32 (default) or bfloat16, about twice as fast on CPUs that have it; an export has its own',
     )
 
 
@@ -73,7 +73,7 @@ def add_also_argument(parser: argparse.ArgumentParser) -> None:
         action='append',
         default=[],
         metavar='MODEL',
-        help='average the soft-max with that of this model, of the same classes; may be given several times',
+        help='average the soft-max with that of this model, which needs the same classes; may be repeated',
     )
 
 
@@ -209,20 +209,20 @@ def add_sampling_arguments(group: Any) -> None:
         '--samples',
         type=int,
         metavar='N',
-        help='average N samples of the network with dropout switched on behind fc6 and fc7, as far as it was trained '
-        'with it: shows where the network doubts; for example 8',
+        help='average N predictions with dropout switched on after fc6 and fc7, at the rate of its training, to show '
+        'where the network is uncertain; for example 8',
     )
     group.add_argument('--sample-seed', type=int, metavar='SEED', help='of the samples (default: 0)')
 
 
 def add_temperature_argument(group: Any, what: str) -> None:
-    """Adds --temperature; what: it is of, as the help says it."""
+    """Adds --temperature; what: it changes, as the help says it."""
     group.add_argument(
         '--temperature',
         type=float,
         metavar='T',
-        help='of {}: above 1 less sure, below 1 surer; classes stay as they are, and fcn8s evaluate --calibration '
-        'prints the one that fits (default: 1)'.format(what),
+        help='divide logits by T for {}: above 1 less confident, below 1 more; predicted classes do not change. fcn8s '
+        'evaluate --calibration prints the T that fits (default: 1)'.format(what),
     )
 
 

@@ -66,36 +66,36 @@ def take_defaults(parser: argparse.ArgumentParser) -> Dict[str, Any]:
 
 def add_data_arguments(group: Any) -> None:
     """Adds the options that say what to train on."""
-    group.add_argument('--data', metavar='ROOT', help='root directory of a dataset in a layout that is known by name')
+    group.add_argument('--data', metavar='ROOT', help='root directory of a dataset in a known layout')
     group.add_argument(
         '--layout',
         default='cityscapes',
         metavar='NAME',
         help=LayoutHelp('%(layouts)s (default: cityscapes)'),
     )
-    group.add_argument('--split', default='train', help='what to train on (default: train)')
-    group.add_argument('--val-split', default='val', help="what to evaluate on; '' for no evaluation (default: val)")
+    group.add_argument('--split', default='train', help='split to train on (default: train)')
+    group.add_argument('--val-split', default='val', help="split to evaluate on; '' for none (default: val)")
     group.add_argument(
         '--hold-out',
         nargs='+',
         metavar='PREFIX',
-        help='do not train on images whose file names begin with PREFIX, for example a sequence or a city: they are '
-        'what is evaluated on, instead of --val-split',
+        help='do not train on images whose file names begin with PREFIX, for example a sequence or a city, but '
+        'evaluate on them, instead of on --val-split',
     )
     group.add_argument('--images', metavar='DIR', help='instead of --data: a directory of images')
-    group.add_argument('--labels', metavar='DIR', help='with --images: the labels, called like their images')
+    group.add_argument('--labels', metavar='DIR', help='with --images: directory of labels, named like their images')
     group.add_argument('--val-images', metavar='DIR', help='with --images: images to evaluate on')
     group.add_argument('--val-labels', metavar='DIR', help='with --val-images: their labels')
     group.add_argument(
         '--classes', '--num-classes', type=count, metavar='N', help='with --images: the number of classes'
     )
-    labels.add_label_arguments(group, 'label of pixels that never count (default: 255, or that of the layout)')
+    labels.add_label_arguments(group, 'label of pixels to ignore (default: 255, or that of the layout)')
     group.add_argument(
         '--size',
         type=int,
         nargs=2,
         metavar=('H', 'W'),
-        help='bring images to this size; with --crop: those of the evaluation, --random-scale is for training',
+        help='resize images to this size; with --crop: only for evaluation (for training: --random-scale)',
     )
     add_image_arguments(group, besides='; with --fine-tune-from as there')
     add_threads_argument(group, 'threads that read and augment')
@@ -105,11 +105,13 @@ def add_data_arguments(group: Any) -> None:
 #: The augmentations of `BatchGenerator.generate`: name -> how its flag is written. A test holds that none is missing.
 AUGMENTATION_FLAGS: Dict[str, Dict[str, Any]] = {
     'random_crop': dict(dest='crop', type=int, nargs=2, metavar=('H', 'W'), help='train on random crops of this size'),
-    'max_class_share': dict(type=float, metavar='SHARE', help='draw a crop again in which one class fills more'),
+    'max_class_share': dict(
+        type=float, metavar='SHARE', help='draw a crop again if one class fills more than this share'
+    ),
     'crop_on_classes': dict(
         type=float,
         metavar='SHARE',
-        help='centre this share of the crops on a pixel of a class drawn evenly among those of the image',
+        help='centre this share of the crops on a pixel of a class, chosen uniformly among those of the image',
     ),
     'random_scale': dict(type=float, nargs=2, metavar=('MIN', 'MAX'), help='scale before cropping, for example 0.5 2'),
     'flip': dict(type=float, default=0.5, metavar='P', help='mirror with this probability (default: 0.5)'),
@@ -188,15 +190,15 @@ def _add_step_arguments(group: Any) -> None:
     group.add_argument('--accumulate', type=count, default=1, metavar='K', help='batches per step (default: 1)')
     group.add_argument('--steps-per-epoch', type=count, metavar='N', help='default: one pass over the data')
     add_optimizer_argument(group)
-    group.add_argument('--momentum', type=float, help='of sgd (default: 0.99)')
+    group.add_argument('--momentum', type=float, help='momentum of sgd (default: 0.99)')
     group.add_argument('--weight-decay', type=float, help='default: 0 with adam, 5e-4 with sgd')
     group.add_argument('--clip-norm', type=float, help='scale gradients down to this norm')
     add_average_arguments(group)
     group.add_argument(
         '--rate-multipliers',
         metavar='PATTERN,...=FACTOR',
-        help="of the rate of variables whose layer's name begins with a pattern; groups with spaces or semicolons "
-        "between, the last that matches counts: 'fc6,fc7,score=10 conv1=0.1' (default: 1 for all)",
+        help='factors of the learning rate for layers whose names begin with a pattern; spaces or semicolons separate '
+        "groups, and the last match counts: 'fc6,fc7,score=10 conv1=0.1' (default: 1 for all)",
     )
     group.add_argument(
         '--rate',
@@ -205,7 +207,9 @@ def _add_step_arguments(group: Any) -> None:
         help='constant:R, poly:R[:POWER], cosine:R[:END], steps:R:STEP,...[:FACTOR], each with +warmup:STEPS '
         '(default: poly:1e-4)',
     )
-    group.add_argument('--keep-prob', type=float, default=0.5, help='of dropout; 1 turns it off (default: 0.5)')
+    group.add_argument(
+        '--keep-prob', type=float, default=0.5, help='keep probability of dropout; 1 is none (default: 0.5)'
+    )
     group.add_argument(
         '--l2', type=float, default=0.0, metavar='RATE', help='rate x 1/2 sum(w^2) over decoder kernels (default: 0)'
     )
@@ -213,8 +217,8 @@ def _add_step_arguments(group: Any) -> None:
         '--loss',
         metavar='LOSS',
         default='cross_entropy',
-        help='what is trained on: {}; ohem:share=S for another share of the pixels than 0.25, ohem:below=P for those '
-        'whose class has a probability below P; docs/custom_loss.md says what each is (default: cross_entropy)'.format(
+        help='{}; ohem:share=S for another share of the pixels than 0.25, ohem:below=P for those '
+        'whose class has a probability below P; docs/custom_loss.md explains them (default: cross_entropy)'.format(
             ', '.join(LOSSES)
         ),
     )
@@ -223,10 +227,10 @@ def _add_step_arguments(group: Any) -> None:
         type=float,
         default=0.0,
         metavar='SHARE',
-        help='of the truth, spread evenly over all classes, for example 0.1; with cross_entropy and ohem (default: 0)',
+        help='share of the target spread over all classes, such as 0.1; not with focal, dice, lovasz (default: 0)',
     )
     group.add_argument(
-        '--normalize', choices=list(NORMALIZATIONS), default='mean', help='loss over pixels (default: mean)'
+        '--normalize', choices=list(NORMALIZATIONS), default='mean', help='how the loss combines pixels (default: mean)'
     )
     group.add_argument('--class-weights', metavar='median_frequency|W,W,...', help='weights of the classes in the loss')
     add_precision_argument(group)
@@ -248,7 +252,8 @@ def _add_evaluation_arguments(group: Any) -> None:
         help="score at the network's size instead of the ground truth's",
     )
     group.add_argument(
-        '--monitor', help="score that 'best' is about: loss, mean_iou, accuracy, iou:CLASS (default: mean_iou)"
+        '--monitor',
+        help='score by which the best checkpoint is chosen: loss, mean_iou, accuracy, iou:CLASS (default: mean_iou)',
     )
     group.add_argument('--patience', type=count, metavar='N', help='stop after N evaluations without a better score')
     group.add_argument('--save-every', type=count, default=1, metavar='EPOCHS', help='default: 1')
@@ -273,7 +278,10 @@ def _add_evaluation_arguments(group: Any) -> None:
         help='do not evaluate the best checkpoint at the end and write report.html into the run directory',
     )
     group.add_argument(
-        '--report', action='store_true', default=True, help='write it, also where --no-report was stored (default)'
+        '--report',
+        action='store_true',
+        default=True,
+        help='write it (default); cancels the --no-report of a resumed run',
     )
 
 
@@ -284,22 +292,21 @@ def add_cluster_arguments(group: Any) -> None:
         type=count,
         default=1,
         metavar='N',
-        help='train with N processes on this machine, each on a GPU of its own or on its share of the cores; a step '
+        help='train with N processes on this machine, each with a GPU of its own or its share of the cores; a step '
         'takes N times --batch images (default: 1; over several machines: TF_CONFIG, SLURM or Kubernetes)',
     )
     group.add_argument(
         '--wire',
         choices=WIRES,
         default='float32',
-        help='what gradients are sent as, bfloat16 in half the bytes',
+        help='data type in which gradients are sent; bfloat16 halves the bytes',
     )
     group.add_argument(
         '--timeout',
         type=float,
         default=60.0,
         metavar='SECONDS',
-        help='after which a worker that is silent, behind or never came is given up, and all stop with status 3 '
-        '(default: 60)',
+        help='stop all workers with exit status 3 once one was silent, behind or missing for so long (default: 60)',
     )
     group.add_argument('--of-cluster', action='store_true', help=argparse.SUPPRESS)
 

@@ -24,8 +24,8 @@ def add_sharing_arguments(group: Any) -> None:
         type=int,
         default=1,
         metavar='N',
-        help='deal the images out to N processes, each on a GPU of its own or on its share of the cores; results are '
-        'those of one (default: 1)',
+        help='share the images among N processes, each with a GPU of its own or its share of the cores; results are '
+        'those of one process (default: 1)',
     )
     group.add_argument('--share', nargs=3, help=argparse.SUPPRESS)
 
