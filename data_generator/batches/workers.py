@@ -5,6 +5,7 @@ as two processes (benchmarks/bench_data.py) and need not copy images from one pr
 """
 
 import atexit
+import os
 import threading
 import weakref
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
@@ -51,12 +52,22 @@ class ThreadedSource:
         owner: Any,
     ) -> None:
         self._queue = _WorkQueue(samples, assemble, prefetch)
+        self._process_id = os.getpid()
         # The threads know the queue but not the owner, so it is collected when its user lets go of it.
         weakref.finalize(owner, self._queue.abandon).atexit = False
         self._workers = [_Worker(self._queue, make) for _ in range(num_threads)]
 
     def get(self, number: int) -> Any:
-        """Returns the batch of this number, once its samples are made; raises what one of them raised."""
+        """Returns the batch of this number, once its samples are made; raises what one of them raised.
+
+        Raises:
+            ValueError: In a fork of the process, which has no threads but its own and would wait for ever.
+        """
+        if os.getpid() != self._process_id:
+            raise ValueError(
+                'These batches are made by threads of process {}, and were asked for in a fork of it, process {}. Call '
+                'generate in the fork, or with workers=0.'.format(self._process_id, os.getpid())
+            )
         return self._queue.get(number)
 
     def replace_samples(self, samples: Callable[[int], Sequence]) -> None:
@@ -64,7 +75,9 @@ class ThreadedSource:
         self._queue.replace_samples(samples)
 
     def close(self) -> None:
-        """Ends the threads, each after the sample that it is at."""
+        """Ends the threads, each after the sample that it is at; in a fork there are none."""
+        if os.getpid() != self._process_id:  # where one of them may have held the lock for ever
+            return
         self._queue.stop()
         for worker in self._workers:
             worker.join()
@@ -76,6 +89,7 @@ class _Worker(threading.Thread):
     def __init__(self, queue: '_WorkQueue', make: Callable) -> None:
         super().__init__(name='data_generator worker', daemon=True)
         self.queue = queue
+        self.process_id = os.getpid()
         self._make = make
         self.start()
         _workers.add(self)
@@ -122,7 +136,7 @@ _workers: Any = weakref.WeakSet()
 @atexit.register
 def _stop_all_workers() -> None:
     """Ends all threads before the interpreter does: one that came back from C++ after that could abort the process."""
-    workers = list(_workers)
+    workers = [worker for worker in _workers if worker.process_id == os.getpid()]
     for worker in workers:
         worker.queue.stop()
     for worker in workers:

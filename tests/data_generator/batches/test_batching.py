@@ -278,6 +278,19 @@ except KeyboardInterrupt:
     print("caught", iterator.position)
     caught.set()
 """
+FORK = """
+import warnings
+warnings.simplefilter('ignore')  # Python 3.12 warns of forks of processes with threads
+if os.fork() == 0:
+    try:
+        next(iterator)
+    except ValueError as error:
+        print('asked for in a fork of it' in str(error) and 'Call generate in the fork' in str(error), flush=True)
+    iterator.close()
+else:
+    os.wait()
+    print('end')
+"""
 
 
 @pytest.mark.parametrize(
@@ -287,8 +300,9 @@ except KeyboardInterrupt:
         ('pass', 'next(iterator); del iterator; print("end")', 'end'),
         ('pass', 'kept = [iterator, BatchIterator]; kept.append(kept); print("end")', 'end'),
         (INTERRUPT, CATCH, 'caught 0'),
+        ('pass', FORK, 'True\nend'),
     ],
-    ids=['idle', 'abandoned', 'in a cycle', 'after Ctrl-C'],
+    ids=['idle', 'abandoned', 'in a cycle', 'after Ctrl-C', 'in a fork'],
 )
 def test_the_interpreter_exits_cleanly(body, main, output):
     process = subprocess.run(
