@@ -24,11 +24,17 @@ class Classes(NamedTuple):
         """Returns a function from a label to its class ID; -1 for a class that was not asked for, which is noted."""
 
         def class_id_of(label: object) -> int:
+            label = class_name(label)
             if label not in self.ids:
                 left_out.add('objects of the class {!r}, which was not asked for'.format(label), place)
             return self.ids.get(label, -1)
 
         return class_id_of
+
+
+def class_name(label: object) -> object:
+    """Returns the name that a label means: without the blanks around it, of which XML is full."""
+    return label.strip() if isinstance(label, str) else label
 
 
 def plan_classes(
@@ -48,14 +54,17 @@ def plan_classes(
             were trained on them would be said to have a class less.
 
     Raises:
-        ValueError: A class that is wanted does not occur, or there are too many or too few.
+        ValueError: A class that is wanted does not occur or comes twice; a class has no name that can be shown; there
+            are too many or too few.
     """
     void = set(void_names) | set(source.void_names)
-    occurring = sorted({str(label) for label in labels if label is not VOID}, key=natural_sort_key)
-    names = list(dict.fromkeys([*(source.class_names or []), *occurring]))
+    occurring = sorted({str(class_name(label)) for label in labels if label is not VOID}, key=natural_sort_key)
+    names = list(dict.fromkeys([*(str(class_name(name)) for name in source.class_names or []), *occurring]))
     _check_names('--void', [name for name in void_names if name not in names], names)
     if wanted is not None:
         _check_names('--classes', [name for name in wanted if name not in names], names)
+        if len(set(wanted)) < len(wanted):
+            raise ValueError('--classes is {}; each name has to be there once.'.format(' '.join(wanted)))
         names = list(wanted)
     void |= {name for name in names if name.lower() in VOID_NAMES}
     names = [name for name in names if name not in void]
@@ -87,16 +96,21 @@ def _check_names(flag: str, unknown: Sequence[str], names: Sequence[str]) -> Non
 
 
 def _label_space(source: Source, names: Sequence[str]) -> LabelSpace:
-    """The names with the colours of the tool, and others where it has none or one twice."""
+    """The names with the colours of the tool, and others where it has none or one twice. Raises ValueError."""
+    of_tool = {class_name(name): color for name, color in source.colors.items()}
     space = generic_label_space(len(names), DEFAULT_IGNORE_ID, names)
     taken: List[Color] = []
-    spare = [color for color in space.colors if color not in source.colors.values()]
+    spare = [color for color in space.colors if color not in of_tool.values()]
     for name in names:
-        color = (0, 0, 0) if name == BACKGROUND and name not in source.colors else source.colors.get(name)
+        color = (0, 0, 0) if name == BACKGROUND and name not in of_tool else of_tool.get(name)
         if color is None or color in taken:
             color = spare.pop(0) if spare else _unused(taken)
         taken.append(color)
-    return space._replace(name='imported', colors=tuple(taken))
+    space = space._replace(name='imported', colors=tuple(taken))
+    try:
+        return LabelSpace.from_dict(space.to_dict())  # as classes.json will be read
+    except ValueError as error:
+        raise ValueError('{} Name it in the annotations, or choose others with --classes.'.format(error)) from error
 
 
 def _unused(taken: Sequence[Color]) -> Color:

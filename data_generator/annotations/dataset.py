@@ -8,7 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 from tqdm import tqdm
 
-from data_generator.annotations.classes import BACKGROUND, Classes, plan_classes
+from data_generator.annotations.classes import BACKGROUND, Classes, class_name, plan_classes
 from data_generator.annotations.folder import Folder, common_ending
 from data_generator.annotations.painting import paint
 from data_generator.annotations.recognise import NAMES, read_source
@@ -232,8 +232,8 @@ def _placed(record: Record, image: AnnotatedImage, folder: Folder) -> _Planned:
     named = folder.parts_of(image.named or image.path, image.beside)
     agreement = 0 if path is None else common_ending(named, folder.parts_of(os.path.abspath(path)))
     objects: Dict[object, int] = {}
-    for shape in image.shapes:
-        objects[shape.label] = objects.get(shape.label, 0) + 1
+    for label in (class_name(shape.label) for shape in image.shapes):
+        objects[label] = objects.get(label, 0) + 1
     return _Planned(record, path, name, frame, orientation, named, agreement, objects)
 
 

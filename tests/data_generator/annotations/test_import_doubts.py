@@ -10,6 +10,7 @@ import pytest
 from data_generator import DataError
 from data_generator.annotations.dataset import Options, import_annotations
 from data_generator.annotations.run_lengths import window_of_box_runs
+from data_generator.files.legends import read_legend
 from helpers.images import read_labels
 from tests.data_generator.annotations import tools
 from tests.data_generator.annotations.tools import EXPECTED, SIZE
@@ -204,3 +205,28 @@ def test_a_document_that_is_not_there_is_left_out(tmp_path):
     imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
     assert len(labels) == 5
     assert 'broken.json cannot be read: No such file or directory' in json.dumps(imported.left_out)
+
+
+@pytest.mark.parametrize(
+    'label, classes, found',
+    [
+        (' a\n', None, ('background', 'a', 'b')),
+        ('', None, "class_names has ''; a name is 1 to 200 characters that can be printed. Name it in the annotations"),
+        ('a\nx', None, "has 'a.*nx'; a name is .* or choose others with --classes"),
+        ('a\nx', ['b'], ('background', 'b')),
+        ('a' * 201, None, 'a name is 1 to 200 characters'),
+        ('a', ['b', 'a', 'b'], '--classes is b a b; each name has to be there once'),
+    ],
+)
+def test_names_of_classes_are_such_as_classes_json_is_read_with(tmp_path, label, classes, found):
+    tools.write_image(tmp_path / 'source' / 'x.png')
+    shapes = [(label, tools.A_PIXELS), ('b', tools.B_PIXELS), ('b ', tools.B_PIXELS)]
+    tools.write_json(tmp_path / 'source' / 'x.json', tools.labelme_content('x.png', shapes))
+    if isinstance(found, str):
+        with pytest.raises(ValueError, match=found):
+            import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'), Options(classes=classes))
+        return
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', classes=classes, val_share=0)
+    assert read_legend(str(tmp_path / 'out' / 'classes.json')).class_names == found == imported.label_space.class_names
+    assert imported.objects['b'] == 2
+    np.testing.assert_array_equal(labels['train/x.png'], EXPECTED if classes is None else B_LABEL // 2)
