@@ -26,7 +26,8 @@ class _Scoring(NamedTuple):
 
 
 class ExportedModel:
-    """A network that another runtime computes, with the methods of `InferenceGraph`; a context manager.
+    """A network that another runtime computes, with the methods of `InferenceGraph`; a context manager. Several threads
+    may predict with it.
 
     Attributes:
         label_space: the classes; num_classes = C. image_rules: how image files become what the network takes.

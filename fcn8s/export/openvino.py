@@ -6,6 +6,7 @@ for, and this engine asks for exactly that.
 
 import os
 import tempfile
+import threading
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -86,12 +87,14 @@ class Runtime:
         self._model = model or self._core.read_model(os.path.join(directory, str(FORMATS['openvino'].file)))
         self._properties = _properties(directory if with_cache else None, precision, self._core)
         self._requests: Dict[Tuple[str, ...], Any] = {}
+        self._turn = threading.Lock()  # a request that another thread waits for takes no second one
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
         """Computes the outputs, by name, of uint8 [N, H, W, 3], see `fcn8s.export.names.OUTPUTS`."""
-        request = self._request(tuple(outputs))
-        values = request.infer([images], share_inputs=True)
-        return {name: values[index] for index, name in enumerate(outputs)}
+        with self._turn:
+            request = self._request(tuple(outputs))
+            values = request.infer([images], share_inputs=True)
+            return {name: values[index] for index, name in enumerate(outputs)}
 
     def _request(self, outputs: Tuple[str, ...]) -> Any:
         if outputs not in self._requests:

@@ -1,6 +1,7 @@
 """TFLite, now LiteRT: one file for phones and small boards. It takes images of one size."""
 
 import os
+import threading
 from typing import Any, Dict, Sequence
 
 import numpy as np
@@ -47,12 +48,14 @@ class Runtime:
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]['index']
         self._outputs = {detail['name']: detail['index'] for detail in self._interpreter.get_output_details()}
+        self._turn = threading.Lock()  # an interpreter has one set of buffers for all threads
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
         """Computes the outputs, by name, of uint8 [N, H, W, 3], see `fcn8s.export.names.OUTPUTS`; one after the
         other.
         """
-        parts = [self._run_one(image, outputs) for image in images]
+        with self._turn:
+            parts = [self._run_one(image, outputs) for image in images]
         return {name: np.concatenate([part[name] for part in parts]) for name in outputs}
 
     def _run_one(self, image: np.ndarray, outputs: Sequence[str]) -> Dict[str, Any]:

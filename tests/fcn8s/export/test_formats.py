@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -47,6 +48,20 @@ def test_tflite_takes_its_size_and_no_other(export, narrow_model, pictures):
             exported.predict(pictures[0][np.newaxis])
         with pytest.raises(ValueError, match=r'images hold numbers such as 7.5; this network takes whole numbers'):
             exported.predict(np.full([1, 64, 96, 3], 7.5))
+
+
+@pytest.mark.parametrize('format_name', ['onnx', 'openvino', 'tflite'])
+def test_several_threads_predict_with_one_model(export, format_name):
+    """As in a web server. Runtimes that have one set of buffers must not mix them up, nor refuse."""
+    import fcn8s
+
+    rng = np.random.RandomState(0)
+    batches = [rng.randint(0, 256, [2, 64, 96, 3]).astype(np.uint8) for _ in range(4)]
+    with fcn8s.open_model(export(format_name)) as exported, ThreadPoolExecutor(4) as threads:
+        expected = [exported.predict(images) for images in batches]
+        for result in [threads.map(exported.predict, batches) for _ in range(8)]:
+            for found, wanted in zip(result, expected):
+                np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize('format_name', EXACT + ('tflite',))
