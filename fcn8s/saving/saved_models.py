@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 from fcn8s.backend import MetaGraphDef, SavedModel, Session, text_format, tf
 from fcn8s.graph.graph_defs import make_portable
 from fcn8s.graph.permitted_ops import check_ops
-from fcn8s.saving.descriptions import SERVING_TAGS
+from fcn8s.saving.descriptions import DESCRIPTION_FILE, SERVING_TAGS, read_description
 from fcn8s.saving.paths import plain_prefix
 
 VARIABLES_PREFIX = os.path.join('variables', 'variables')
@@ -80,10 +80,7 @@ def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model', tr
     candidates = [os.path.join(directory, name) for name in GRAPH_FILES]
     present = [path for path in candidates if os.path.isfile(path)]
     if not present:
-        raise ValueError(
-            '{} directory {!r} is no SavedModel: it holds no saved_model.pb. Pass the folder that '
-            'saved_model.pb and variables/ are in.'.format(what, directory)
-        )
+        raise _without_graph(directory, what)
     meta_graphs = _parse(present[0]).meta_graphs
     for meta_graph in meta_graphs:
         if set(meta_graph.meta_info_def.tags) == set(tags):
@@ -98,6 +95,20 @@ def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model', tr
         '{} SavedModel {!r} has no graph with the tags {}; it has {}. {}'.format(
             what, directory, sorted(tags), found or 'none', _tag_hint(found)
         )
+    )
+
+
+def _without_graph(directory: str, what: str) -> ValueError:
+    if os.path.isfile(os.path.join(directory, DESCRIPTION_FILE)):
+        export = read_description(directory).description.get('export')
+        if isinstance(export, dict):
+            return ValueError(
+                '{} directory {!r} is an export to {}, for prediction only: go on from the model that it was made '
+                'of.'.format(what, directory, export.get('format'))
+            )
+    return ValueError(
+        '{} directory {!r} is no SavedModel: it holds no saved_model.pb. Pass the folder that saved_model.pb and '
+        'variables/ are in.'.format(what, directory)
     )
 
 

@@ -1,6 +1,7 @@
 """What cannot be exported is refused in a sentence, and nothing is left of it."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -256,7 +257,6 @@ def test_engines_and_precisions_that_do_not_go_with_a_model(export, narrow_model
     ],
 )
 def test_descriptions_that_were_tampered_with(narrow_model, tmp_path, entry):
-    import json
     import shutil
 
     import fcn8s
@@ -268,6 +268,21 @@ def test_descriptions_that_were_tampered_with(narrow_model, tmp_path, entry):
     with pytest.raises(ValueError, match='fcn8s.json is damaged: it says'):
         fcn8s.open_model(str(tmp_path))
     shutil.rmtree(str(tmp_path))
+
+
+def test_an_export_without_variables_is_no_beginning(narrow_model, tmp_path):
+    from fcn8s import FCN8s
+    from fcn8s.saving.packing import pack
+
+    with open(os.path.join(narrow_model, 'fcn8s.json'), encoding='utf-8') as file:
+        description = dict(json.load(file), export={'format': 'onnx', 'precision': 'float32', 'size': None})
+    with open(str(tmp_path / 'fcn8s.json'), 'w', encoding='utf-8') as file:
+        json.dump(description, file)
+    message = 'is an export to onnx, for prediction only: go on from the model that it was made of'
+    with pytest.raises(ValueError, match=message):
+        FCN8s(fine_tune_from=str(tmp_path), num_classes=3)
+    with pytest.raises(ValueError, match=message):
+        pack(str(tmp_path), str(tmp_path / 'model.zip'))
 
 
 @pytest.mark.parametrize('format_name', ['saved_model', 'frozen'])
