@@ -168,7 +168,7 @@ def _images_alone(root: str) -> Survey:
     layout = Layout('own', _UNKNOWN_CLASSES, '', '')
     images = list_files(root, IMAGE_EXTENSIONS)
     if not images:
-        raise DataError('No images below {}. Give the root directory of a dataset.'.format(root))
+        raise DataError('No images below {!r}. Give the root directory of a dataset.'.format(root))
     return Survey(
         root,
         layout,

@@ -206,8 +206,8 @@ def _left_out(report: 'DatasetReport', command: Optional[str]) -> str:
     if command is None or len(roots) < 2:
         return ''
     return (
-        '\nThat line trains on {} alone, for fcn8s train takes one directory. In Python, BatchGenerator takes lists of '
-        'directories.'.format(roots[0])
+        '\nThat command trains on {} alone, because fcn8s train takes one directory. In Python, BatchGenerator takes '
+        'lists of directories.'.format(roots[0])
     )
 
 

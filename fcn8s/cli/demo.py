@@ -148,9 +148,9 @@ def closing_page(out: str, seconds: float) -> str:
         scores = json.load(file)
     page = """
 {line}
-Done in {minutes:.0f} min {seconds:02.0f} s: a network that was trained from nothing on this machine.
+Done in {minutes:.0f} min {seconds:02.0f} s: a network trained from scratch on this machine.
 
-  mean IoU        {mean_iou:6.2f} %   on scenes of cities it has not seen, by Cityscapes' rule
+  mean IoU        {mean_iou:6.2f} %   on scenes of cities it has not seen, by the rule of Cityscapes
   pixel accuracy  {accuracy:6.2f} %
 
   {out}/drive.mp4      the segmented drive: open this first
@@ -162,12 +162,12 @@ Done in {minutes:.0f} min {seconds:02.0f} s: a network that was trained from not
 
 Curves of the training:
   {curves}
-Segment an image of yours with the network of this demo:
+Segment an image of your own with this network:
   {fcn8s} predict {run} IMAGE --out RESULTS
 
-With your own data: is it as it should be? The line for training is printed.
+Check your own data; this prints the command for training:
   {fcn8s} check DATA
-A pretrained encoder for that line:
+Write a pretrained encoder for that command:
 {encoder}
 {line}"""
     return page.format(

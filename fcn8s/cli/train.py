@@ -159,11 +159,11 @@ def _overfit(typed: Dict[str, Any], defaults: Dict[str, Any]) -> int:
         )
     )
     if found.learned:
-        print('The network learns one batch by heart: data, loss and optimiser go together.')
+        print('The network learns one batch by heart: data, loss and optimiser work together.')
         return 0
     print(
         'Below {:.0f} %, so it has not been learned by heart. Try more steps (--overfit-one-batch {}), then another '
-        '--rate ({} find-rate); where neither helps, look at the labels: {} check --preview.'.format(
+        '--rate ({} find-rate); if neither helps, look at the labels: {} check --preview.'.format(
             100 * ENOUGH, 5 * steps, program(), program()
         )
     )

@@ -297,7 +297,10 @@ def test_several_directories_are_checked_as_one(camvid, tmp_path):
 def test_the_command_says_which_of_several_directories_its_line_trains_on(camvid, tmp_path, capsys):
     add_pair(tmp_path / 'more', 'train', 'x')
     run(camvid, tmp_path / 'more')
-    assert 'That line trains on {} alone, for fcn8s train takes one directory'.format(camvid) in capsys.readouterr().out
+    assert (
+        'That command trains on {} alone, because fcn8s train takes one directory'.format(camvid)
+        in capsys.readouterr().out
+    )
     run(camvid)
     assert 'alone' not in capsys.readouterr().out
 
