@@ -7,7 +7,7 @@ The code is parsed, not imported, so that the page is the same on every Python a
 
 import ast
 import os
-from typing import Iterator, List, Tuple, Union
+from typing import Dict, Iterator, List, Tuple, Union
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PATH = os.path.join(ROOT, 'docs', 'api.md')
@@ -27,10 +27,24 @@ OTHERS = [
     ('helpers.visualization_utils', ''),
     ('helpers.video', ''),
 ]
+# What most scripts use: named above the table of modules.
+FIRST = [
+    'fcn8s.model.FCN8s',
+    'data_generator.batch_generator.BatchGenerator',
+    'fcn8s.vgg16.write.write_encoder',
+    'fcn8s.export.engines.open_model',
+    'fcn8s.prediction.predictor.Predictor',
+]
 INTRODUCTION = """# API reference
 
-Made from the docstrings by `python docs/make_api.py`; a test checks that it is current. Pages that say what to do with
-all this: [training](training.md), [evaluation](evaluation.md), [prediction](prediction.md).
+Made from the docstrings by `python docs/make_api.py`; a test checks that it is current. How to use it:
+[training](training.md), [evaluation](evaluation.md), [prediction](prediction.md).
+
+Most scripts use {first}.
+
+| module | about |
+| --- | --- |
+{modules}
 """
 
 Definition = Union[ast.FunctionDef, ast.ClassDef]
@@ -100,22 +114,34 @@ def of_definition(lines: List[str], node: Definition, module: str) -> Iterator[s
         yield from of_function(lines, node, '### {}.{}'.format(module, node.name))
 
 
+def link(text: str, heading: str) -> str:
+    """A link to a heading of the page, by the anchor that GitHub makes of it."""
+    return '[{}](#{})'.format(text, heading.lower().replace('.', ''))
+
+
+def introduction(modules: Dict[str, str]) -> str:
+    """What stands above the sections. modules: what each is about."""
+    first = ['`{}`'.format(name.rpartition('.')[2]) for name in FIRST]
+    rows = ['| {} | {} |'.format(link(module, module), line) for module, line in modules.items()]
+    return INTRODUCTION.format(first=', '.join(map(link, first, FIRST)), modules='\n'.join(rows))
+
+
 def render() -> str:
     """The whole page."""
-    parts = [INTRODUCTION]
-    seen = ''
+    parts: List[str] = []
+    modules: Dict[str, str] = {}
     for module, name in public_names():
         with open(module_path(module), encoding='utf-8') as file:
             source = file.read()
         tree, lines = ast.parse(source), source.split('\n')
-        if module != seen:
-            parts += ['## {}'.format(module), '', (ast.get_docstring(tree) or '').split('\n')[0], '']
-            seen = module
+        if module not in modules:
+            modules[module] = ' '.join((ast.get_docstring(tree) or '').split('\n\n')[0].split())
+            parts += ['## {}'.format(module), '', modules[module], '']
         nodes = [node for node in tree.body if is_public(node) and (not name or node.name == name)]
         for node in nodes:
             if ast.get_docstring(node):
                 parts += of_definition(lines, node, module)
-    return '\n'.join(parts).rstrip() + '\n'
+    return '\n'.join([introduction(modules)] + parts).rstrip() + '\n'
 
 
 if __name__ == '__main__':
