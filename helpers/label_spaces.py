@@ -15,6 +15,7 @@ from helpers.cityscapes_labels import CITYSCAPES_LABELS
 PALETTES = ('dataset', 'color-blind')
 #: The label of pixels that never count, unless said otherwise.
 DEFAULT_IGNORE_ID = 255
+_GENERIC = 'generic'
 # What a pixel without a class has in the files of Cityscapes ('unlabeled') and ADE20K ('other objects').
 _UNLABELED_FILE_ID = 0
 
@@ -106,7 +107,7 @@ def generic_label_space(
         raise ValueError('num_classes is {}; it has to be from 1 to 65535.'.format(num_classes))
     if class_names is None:
         class_names = _default_names(num_classes)
-    space = LabelSpace('generic', tuple(class_names), _distinct_colors(num_classes), ignore_id)
+    space = LabelSpace(_GENERIC, tuple(class_names), _distinct_colors(num_classes), ignore_id)
     _check(space)
     return space
 
@@ -119,6 +120,11 @@ def is_nameless(space: LabelSpace) -> bool:
 def has_own_colors(space: LabelSpace) -> bool:
     """Tells whether the colours of a label space are those of a dataset, and not this library's own."""
     return space.colors != _distinct_colors(space.num_classes)
+
+
+def is_of_a_table(space: LabelSpace) -> bool:
+    """Tells whether a label space was made of a table of somebody's classes, and is not one that is known by name."""
+    return space.name == _GENERIC
 
 
 def _default_names(num_classes: int) -> List[str]:

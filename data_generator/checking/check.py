@@ -200,7 +200,10 @@ def _look(found: Survey, said: Said) -> LabelLook:
     look = LabelLook(PaletteRule(labels, space if has_colors else None), None, said.color_rule)
     if space is None or not has_colors or said.id_map is not None:
         return look
-    conversion = own_conversion(labels, space, True, said.color_tolerance)
+    try:
+        conversion = own_conversion(labels, space, True, said.color_tolerance)
+    except DataError as error:
+        return look._replace(question=str(error))
     return look._replace(color_map=conversion.color_map, id_map=conversion.id_map)
 
 
@@ -261,6 +264,10 @@ def _own_classes(look: LabelLook, said: Said, facts: Sequence[Sequence[PairFacts
     space, id_map = said.space, said.id_map if said.id_map is not None else look.id_map
     if look.color_map is not None and space is not None:
         return Classes(space, [look.color_map], None, None, False)
+    if look.question and space is not None:
+        by_table = {file_id: class_id for class_id, file_id in enumerate(space.file_ids or ())}
+        value_to_id = {**dict.fromkeys(values, space.ignore_id), **by_table}
+        return Classes(space, [value_to_id], None, None, False, look.question)
     values = sorted(value for value in values if isinstance(value, int))
     maps = None
     if id_map is None and said.ignore_id is None and not _have_palettes(facts):

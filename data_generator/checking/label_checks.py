@@ -16,13 +16,15 @@ from helpers.images import LOSSY_EXTENSIONS, TransparentLabelError, read_color_l
 class LabelLook(NamedTuple):
     """How labels are looked at: as IDs, or as the colours of `color_map`, by `color_rule`.
 
-    `id_map` is what IDs mean where the colours of the classes say that.
+    `id_map` is what IDs mean where the colours of the classes say that. `question` is there where they can be read in
+    two ways.
     """
 
     palettes: PaletteRule
     color_map: Optional[Mapping[Color, int]] = None
     color_rule: ColorRule = EXACT_COLORS
     id_map: Optional[Mapping[int, int]] = None
+    question: str = ''
 
 
 class LabelFacts(NamedTuple):

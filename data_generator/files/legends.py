@@ -36,20 +36,24 @@ class Entry(NamedTuple):
 class Legend(NamedTuple):
     """The classes of a dataset by ID, and the colours of pixels that do not count.
 
-    `colors` is None where the file names classes and no colours, `ignore_id` where it does not say which ID is ignored.
+    `colors` is None where the file names classes and no colours, `ignore_id` where it does not say which ID is ignored,
+    `file_ids` where its own numbers for the classes, said or by their order with void among them, are the class IDs.
     """
 
     class_names: Tuple[str, ...]
     colors: Optional[Tuple[Color, ...]]
     ignore_colors: Tuple[Color, ...]
     ignore_id: Optional[int] = None
+    file_ids: Optional[Tuple[int, ...]] = None
 
     def label_space(self, ignore_id: Optional[int] = None) -> LabelSpace:
         """Makes the label space of a dataset that has these classes; 255 is ignored where nobody says otherwise."""
         if ignore_id is None:
             ignore_id = DEFAULT_IGNORE_ID if self.ignore_id is None else self.ignore_id
         space = generic_label_space(len(self.class_names), ignore_id, self.class_names)
-        return space._replace(colors=self.colors or space.colors, ignore_colors=self.ignore_colors)
+        return space._replace(
+            colors=self.colors or space.colors, ignore_colors=self.ignore_colors, file_ids=self.file_ids
+        )
 
 
 def read_legend(path: str) -> Legend:
@@ -316,7 +320,18 @@ def _legend(entries: List[Entry]) -> Legend:
         tuple(entry.name for entry in classes),
         tuple(entry.color for entry in classes if entry.color is not None) or None,
         tuple(entry.color for entry, void in zip(entries, is_void) if void and entry.color is not None),
+        file_ids=_own_numbers(entries, classes),
     )
+
+
+def _own_numbers(entries: Sequence[Entry], classes: Sequence[Entry]) -> Optional[Tuple[int, ...]]:
+    """The numbers that a table gives its classes, where these are others than their class IDs."""
+    is_numbered = all(isinstance(entry.class_id, int) for entry in classes)
+    numbers = tuple(entry.class_id if is_numbered else entries.index(entry) for entry in classes)
+    is_one_byte = all(isinstance(number, int) and 0 <= number <= 255 for number in numbers)
+    if numbers == tuple(range(len(classes))) or len(set(numbers)) < len(numbers) or not is_one_byte:
+        return None
+    return tuple(int(number) for number in numbers if number is not None)
 
 
 def _numbered(classes: List[Entry]) -> List[Entry]:

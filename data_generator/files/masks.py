@@ -8,7 +8,7 @@ import numpy as np
 from data_generator.errors import DataError
 from helpers.aliases import Color
 from helpers.images import read_color_labels, read_label_file
-from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, has_own_colors
+from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, has_own_colors, is_of_a_table
 
 #: What the values of a mask of 0 and 255 mean.
 BINARY_MAP: Dict[int, int] = {0: 0, 255: 1}
@@ -103,9 +103,36 @@ def own_conversion(
         found = _by_color(labels, space, color_tolerance)
         if found is not None:
             return found
+        _refuse_numbers_of_a_table(labels, space)
     if space.num_classes != 2 or space.ignore_id != DEFAULT_IGNORE_ID or said_ignore_id:
         return Conversion()
     return Conversion(_binary_map(labels))
+
+
+def _refuse_numbers_of_a_table(labels: Sequence[str], space: LabelSpace) -> None:
+    """Raises DataError where labels hold numbers, and the table of the classes numbers these otherwise than by ID.
+
+    A named label space says of its files; there, layouts do.
+    """
+    if space.file_ids is None or not is_of_a_table(space):
+        return
+    values = _sampled_values(labels)
+    if not values or values == {space.ignore_id}:
+        return
+    classes = {file_id: class_id for class_id, file_id in enumerate(space.file_ids)}
+    by_table = {**dict.fromkeys(values, space.ignore_id), **classes}
+    by_id = {value: value if value < space.num_classes else space.ignore_id for value in values}
+    raise DataError(
+        'Labels hold {}, and the table of the classes numbers them {}, where class IDs are 0 to {}. Say which they '
+        'are: the numbers of the table, id_map={} (--id-map {}), or class IDs, --id-map {}.'.format(
+            ', '.join(map(str, sorted(values)[:20])),
+            ', '.join(map(str, space.file_ids[:20])),
+            space.num_classes - 1,
+            by_table,
+            spell(by_table),
+            spell(by_id),
+        )
+    )
 
 
 def _by_color(labels: Sequence[str], space: LabelSpace, tolerance: int) -> Optional[Conversion]:

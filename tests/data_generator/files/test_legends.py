@@ -3,6 +3,7 @@
 import pytest
 
 from data_generator import DataError
+from data_generator.checking.check import check_dataset
 from data_generator.files.legends import find_legend, parse_color, read_legend
 
 SKY_AND_ROAD = (('sky', 'dirt road'), ((1, 2, 3), (4, 5, 6)))
@@ -132,3 +133,32 @@ def test_colors_are_three_numbers_or_hexadecimal_digits():
     for wrong in ('#1a2b3', '1a2b3c4d', [1, 2], [1, 2, 3, 4], [0, 0, 256], [0, -1, 0], [True, 0, 0], 7):
         with pytest.raises(ValueError):
             parse_color(wrong)
+
+
+@pytest.mark.parametrize(
+    'table, values, by_table',
+    [
+        ('0 void 0 0 0\n1 road 9 0 9\n2 sky 7 13 18\n3 bird 9 9 20\n', [0, 1, 2], '0:255,1:0,2:1,3:2'),
+        ('void 0 0 0\nroad 9 0 9\nsky 7 13 18\nbird 9 9 20\n', [0, 1, 2, 3], '0:255,1:0,2:1,3:2'),
+        ('1 road 9 0 9\n2 sky 7 13 18\n3 bird 9 9 20\n', [1, 2], '1:0,2:1,3:2'),
+    ],
+)
+def test_a_table_that_numbers_its_classes_otherwise_than_by_id_is_asked_about(
+    tmp_path, own_dataset, table, values, by_table
+):
+    (tmp_path / 'classes.txt').write_text(table)
+    data = own_dataset(tmp_path, [[values]])
+    assert data.label_space.class_names == ('road', 'sky', 'bird')
+    message = (
+        'the table of the classes numbers them 1, 2, 3, where class IDs are 0 to 2. Say which .*--id-map ' + by_table
+    )
+    with pytest.raises(DataError, match=message):
+        data.generate(1)
+    report = check_dataset([str(tmp_path)], show_progress=False)
+    assert not report.can_train and any(by_table in fault.detail for fault in report.all_faults)
+    id_map = {int(old): int(new) for old, new in (entry.split(':') for entry in by_table.split(','))}
+    with own_dataset(tmp_path, [[values]], id_map=id_map).generate(1) as batches:
+        assert next(batches)[1].tolist() == [[[id_map[value] for value in values]]]
+    report = check_dataset([str(tmp_path)], show_progress=False, id_map=id_map)
+    pixels = [values.count(number) for number in (1, 2, 3)]
+    assert report.can_train and report.class_pixels.tolist() == pixels
