@@ -12,6 +12,7 @@ import io
 import operator
 import os
 import re
+import unicodedata
 from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import cv2
@@ -384,6 +385,11 @@ def natural_sort_key(name: str) -> Tuple[Any, ...]:
         for level in re.split(r'[/\\]', name)
     )
     return levels, name
+
+
+def folded(name: str) -> str:
+    """Returns names that look alike as one: upper and lower case, and accents as macOS and as others write them."""
+    return unicodedata.normalize('NFC', name).lower()
 
 
 def _walk(directory: str, recursive: bool, above: Tuple[str, ...] = ()) -> Iterator[str]:

@@ -69,6 +69,8 @@ def _matched(path: str, photographs: Dict[str, List[str]], root: str) -> Optiona
     if stem.lower() in photographs and above.lower() not in _MASK_FOLDERS and split_of(above, '') is None:
         photograph = _of_split(photographs[stem.lower()], path, root)
         return None if photograph is None else _Mask(path, photograph, above)
+    if stem.lower() in photographs:  # a mask of all classes, and no single one of a photograph with a shorter name
+        return None
     for end in range(len(stem) - 2, 0, -1):
         if stem[end] in _SEPARATORS and stem[:end].lower() in photographs:
             photograph = _of_split(photographs[stem[:end].lower()], path, root)

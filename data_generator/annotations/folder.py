@@ -7,10 +7,9 @@ annotation, however many '..' or drive letters it has, leads outside.
 import os
 import posixpath
 import re
-import unicodedata
 from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
-from helpers.images import IMAGE_EXTENSIONS, find_images, natural_sort_key
+from helpers.images import IMAGE_EXTENSIONS, find_images, folded, natural_sort_key
 
 DOCUMENT_EXTENSIONS = ('.json', '.xml', '.txt', '.yaml', '.yml')
 _MAX_FILES = 2_000_000
@@ -50,7 +49,7 @@ class Folder:
         if self._by_path.setdefault(key, path) == path:
             self.images.append(path)
             self._paths.add(path)
-            self._by_name.setdefault(_folded(posixpath.basename(key)), []).append(key)
+            self._by_name.setdefault(folded(posixpath.basename(key)), []).append(key)
 
     def has_image(self, path: str) -> bool:
         """Tells whether this is one of `images`."""
@@ -70,7 +69,7 @@ class Folder:
             found = self._by_path.get(posixpath.normpath(posixpath.join(start, *parts)))
             if found is not None:
                 return found
-        candidates = self._by_name.get(_folded(parts[-1]), [])
+        candidates = self._by_name.get(folded(parts[-1]), [])
         nearby = [key for key in candidates if here != '.' and key.startswith(here + '/')]
         return self._only_one(nearby, parts) or self._only_one(candidates, parts)
 
@@ -83,8 +82,8 @@ class Folder:
 
     def _only_one(self, candidates: Sequence[str], parts: Sequence[str]) -> Optional[str]:
         for count in range(1, len(parts) + 1):
-            ending = _folded('/'.join(parts[-count:]))
-            matching = [key for key in candidates if ('/' + _folded(key)).endswith('/' + ending)]
+            ending = folded('/'.join(parts[-count:]))
+            matching = [key for key in candidates if ('/' + folded(key)).endswith('/' + ending)]
             if len(matching) == 1:
                 return self._by_path[matching[0]]
             candidates = matching
@@ -93,7 +92,7 @@ class Folder:
     def parts_of(self, named: str, beside: str = '') -> Tuple[str, ...]:
         """Returns the parts of the path that annotations mean by a name, from `beside` or the root on, folded."""
         here = os.path.abspath(beside or self.root)
-        return tuple(posixpath.normpath(_folded('/'.join([here, named]).replace('\\', '/'))).split('/'))
+        return tuple(posixpath.normpath(folded('/'.join([here, named]).replace('\\', '/'))).split('/'))
 
     def name_of(self, image: str) -> str:
         """Returns the path of an image from the root that it was found in, with '/'."""
@@ -112,11 +111,6 @@ def common_ending(one: Sequence[str], other: Sequence[str]) -> int:
 
 def _stem(name: str) -> str:
     return posixpath.splitext(name)[0]
-
-
-def _folded(name: str) -> str:
-    """Names that look alike as one: upper and lower case, and accents as macOS and as others write them."""
-    return unicodedata.normalize('NFC', name).lower()
 
 
 def _documents(source: str) -> List[str]:

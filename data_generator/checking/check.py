@@ -266,8 +266,8 @@ def _own_classes(look: LabelLook, said: Said, facts: Sequence[Sequence[PairFacts
         return Classes(space, [look.color_map], None, None, False)
     if look.question and space is not None:
         by_table = {file_id: class_id for class_id, file_id in enumerate(space.file_ids or ())}
-        value_to_id = {**dict.fromkeys(values, space.ignore_id), **by_table}
-        return Classes(space, [value_to_id], None, None, False, look.question)
+        likely = {**dict.fromkeys(values, space.ignore_id), **by_table}
+        return Classes(space, [likely], None, None, False, look.question)
     values = sorted(value for value in values if isinstance(value, int))
     maps = None
     if id_map is None and said.ignore_id is None and not _have_palettes(facts):

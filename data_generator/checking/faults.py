@@ -121,7 +121,9 @@ FAULT_KINDS = {
         False, 'images whose red and blue look swapped', 'OpenCV writes BGR: convert before imwrite, or write them anew'
     ),
     'mixed_case': FaultKind(
-        False, 'labels that differ from their image in upper and lower case', 'They are taken, where it is clear which'
+        False,
+        'labels that differ from their image in upper and lower case, or in how accents are written',
+        'They are taken, where it is clear which',
     ),
     'renamed_label': FaultKind(
         False,

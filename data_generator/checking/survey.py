@@ -19,7 +19,7 @@ from data_generator.files.discovery import (
 )
 from data_generator.files.layouts import LAYOUTS, Layout, Places, find_split, places_of, variants_of
 from data_generator.files.splits import SPLIT_NAMES
-from helpers.images import IMAGE_EXTENSIONS
+from helpers.images import IMAGE_EXTENSIONS, folded
 from helpers.label_spaces import generic_label_space
 
 SPLITS = ('train', 'val')
@@ -226,7 +226,7 @@ def _in_mixed_case(pairs: Sequence[Pair], layout: Layout) -> List[Fault]:
         for pair in pairs
         if pair.label is not None
         and stem_of(pair.label) != layout.name_rule.label_stem(stem_of(pair.image))
-        and stem_of(pair.label).lower() == layout.name_rule.label_stem(stem_of(pair.image)).lower()
+        and folded(stem_of(pair.label)) == folded(layout.name_rule.label_stem(stem_of(pair.image)))
     ]
 
 
@@ -235,7 +235,7 @@ def _renamed(pairs: Sequence[Pair], layout: Layout) -> List[Fault]:
     for pair in pairs:
         if pair.label is not None:
             expected = layout.name_rule.label_stem(stem_of(pair.image))
-            if stem_of(pair.label).lower() == expected.lower():
+            if folded(stem_of(pair.label)) == folded(expected):
                 return []
             example = '{} is the label of {}'.format(*map(os.path.basename, (pair.label, pair.image)))
             return [Fault('renamed_label', os.path.dirname(pair.label), example)]

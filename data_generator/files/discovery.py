@@ -7,7 +7,7 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, 
 
 from data_generator.errors import DataError, Problem
 from data_generator.files.renaming import Renaming, find_renaming, labels_among
-from helpers.images import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, find_images
+from helpers.images import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, find_images, folded
 
 #: What label maps are read from: lossless formats only, for JPEG changes the IDs.
 LABEL_EXTENSIONS = ('.png', '.tif', '.tiff', '.bmp', '.gif')
@@ -166,13 +166,13 @@ class LabelIndex:
             place = os.path.splitext(os.path.relpath(path, directory))[0]
             self._by_place.setdefault(place, []).append(path)
             self._by_name.setdefault(os.path.basename(place), []).append(path)
-            self._by_folded_place.setdefault(place.lower(), []).append(path)
+            self._by_folded_place.setdefault(folded(place), []).append(path)
         self._image_of: Dict[str, str] = {}
 
     def renaming(self, stems: Sequence[str]) -> Optional[Renaming]:
         """Says how the labels of images of these names are called, where none is called like its image."""
-        folded = {name.lower() for name in self._by_name}
-        return None if any(stem.lower() in folded for stem in stems) else find_renaming(stems, self._by_name)
+        known = {folded(name) for name in self._by_name}
+        return None if any(folded(stem) in known for stem in stems) else find_renaming(stems, self._by_name)
 
     def find(self, place: str, image: str) -> Optional[str]:
         """Finds the label at `place` (relative, without extension) for this image, or else the one of that name.
@@ -181,7 +181,7 @@ class LabelIndex:
         """
         found = [path for path in self._by_place.get(place, ()) if path != image] or self._namesakes(place, image)
         if not found:  # Windows and macOS do not tell IMG_1 from img_1, so people do not either
-            found = [path for path in self._by_folded_place.get(place.lower(), ()) if path != image]
+            found = [path for path in self._by_folded_place.get(folded(place), ()) if path != image]
         if len(found) > 1:
             raise DataError(
                 'Which label belongs to {}? Found {}. Keep one of them, or tell them apart with '

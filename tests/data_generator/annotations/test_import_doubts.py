@@ -11,7 +11,7 @@ from data_generator import DataError
 from data_generator.annotations.dataset import Options, import_annotations
 from data_generator.annotations.run_lengths import window_of_box_runs
 from data_generator.files.legends import read_legend
-from helpers.images import read_labels
+from helpers.images import read_labels, write_labels
 from tests.data_generator.annotations import tools
 from tests.data_generator.annotations.tools import EXPECTED, SIZE
 
@@ -230,3 +230,15 @@ def test_names_of_classes_are_such_as_classes_json_is_read_with(tmp_path, label,
     assert read_legend(str(tmp_path / 'out' / 'classes.json')).class_names == found == imported.label_space.class_names
     assert imported.objects['b'] == 2
     np.testing.assert_array_equal(labels['train/x.png'], EXPECTED if classes is None else B_LABEL // 2)
+
+
+def test_a_mask_that_is_called_like_a_photograph_is_of_no_class_of_another(tmp_path):
+    for name in ('a', 'a_1'):
+        tools.write_image(tmp_path / 'source' / 'images' / (name + '.png'))
+    (tmp_path / 'source' / 'masks').mkdir()
+    for name in ('a_1', 'a_car'):
+        write_labels(str(tmp_path / 'source' / 'masks' / (name + '.png')), EXPECTED.clip(0, 1))
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    assert imported.label_space.class_names == ('background', 'car') and list(labels) == ['train/a.png']
+    ((reason, places),) = imported.left_out.items()
+    assert 'cannot be told by their name' in reason and [os.path.basename(place) for place in places] == ['a_1.png']

@@ -1,4 +1,5 @@
 import os
+import unicodedata
 
 import numpy as np
 import pytest
@@ -61,6 +62,13 @@ def test_extensions_may_differ_in_kind_and_letter_case(tmp_path, touch):
     assert find(tmp_path, ['im'], ['gt'], 'jpg') == [('im/a.JPG', 'gt/a.png'), ('im/b.jpg', 'gt/b.PNG')]
     assert find(tmp_path, ['im'], [], None) == [('im/a.JPG', None), ('im/b.jpg', None)]
     assert find(tmp_path, ['im'], [], ['.Jpg', 'png']) == [('im/a.JPG', None), ('im/b.jpg', None)]
+
+
+def test_accents_are_one_however_they_are_written(tmp_path, touch):
+    """macOS writes a letter and an accent, others write both as one character."""
+    image, label = (unicodedata.normalize(form, 'caf\u00e9.png') for form in ('NFC', 'NFD'))
+    touch('im/' + image, 'gt/' + label, 'im/b.png', 'gt/b.png')
+    assert find(tmp_path, ['im'], ['gt']) == [('im/b.png', 'gt/b.png'), ('im/' + image, 'gt/' + label)]
 
 
 def test_equal_names_in_several_datasets_get_their_own_labels(tmp_path, touch):
