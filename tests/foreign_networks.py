@@ -131,8 +131,12 @@ def tensorflow_graph(network, names, scales):
     return image, tf.identity(upsample(scores, 'upsample_image', image, FINAL[variant]), 'logits')
 
 
-def write_tensorflow(path, network, names, scales, saved_model=False, rename=lambda name: name, version=2):
-    """Writes a checkpoint or a SavedModel of an FCN with the slots of Adam, and returns its logits on IMAGES."""
+def write_tensorflow(
+    path, network, names, scales, saved_model=False, rename=lambda name: name, version=2, frozen=False
+):
+    """Writes a checkpoint, a SavedModel or a frozen graph of an FCN with the slots of Adam, and returns its logits on
+    IMAGES.
+    """
     with tf.Graph().as_default(), tf.Session() as session:
         image, logits = tensorflow_graph(network, names, scales)
         weights = tf.global_variables()
@@ -145,7 +149,12 @@ def write_tensorflow(path, network, names, scales, saved_model=False, rename=lam
             for part, value in zip(('kernel', 'bias'), pair):
                 if names(layer, part) is not None:
                     by_name[names(layer, part)].load(value, session)
-        if saved_model:
+        if frozen:
+            graph_def = tf.get_default_graph().as_graph_def()
+            constants = tf.graph_util.convert_variables_to_constants(session, graph_def, ['logits'])
+            with open(path, 'wb') as file:
+                file.write(constants.SerializeToString())
+        elif saved_model:
             builder = tf.saved_model.Builder(path)
             builder.add_meta_graph_and_variables(session, ['default'])
             builder.save()

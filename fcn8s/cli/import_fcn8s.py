@@ -6,8 +6,8 @@ from typing import Any, Dict, List
 DESCRIPTION = """Imports a trained FCN-8s, 16s or 32s of another program: reads it as data, assigns every tensor to a
 layer, verifies that the logits are the same, and writes a saved FCN-8s that fcn8s predict, evaluate and train
 --fine-tune-from open. FILE is the SavedModel or checkpoint of the FCN-8s of 2017, a checkpoint of KittiSeg,
-tensorflow-fcn or a CarND project, tensorflow-fcn's .npy, a Berkeley .caffemodel or torchfcn's .pth, and is recognised
-by its content."""
+tensorflow-fcn or a CarND project, a frozen graph of these, tensorflow-fcn's .npy, a Berkeley .caffemodel or torchfcn's
+.pth, and is recognised by its content."""
 
 
 def add_parser(subparsers: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 import numpy as np
 
 from fcn8s.importing.caffe import is_caffe, read_caffemodel
+from fcn8s.importing.frozen_graphs import is_graph, read_frozen_graph
 from fcn8s.saving import restoring, saved_models
 from fcn8s.saving.descriptions import DESCRIPTION_FILE
 from fcn8s.vgg16.weights.damage import explain_damage
@@ -22,7 +23,7 @@ Use = Callable[[str, Mapping[str, Shape], Callable[[str], np.ndarray]], Any]
 BERKELEY_BGR = Preprocessing('BGR', (104.00698793, 116.66876762, 122.67891434), (1.0, 1.0, 1.0))
 ACCEPTED = (
     'the SavedModel or tf.train.Saver checkpoint of the FCN-8s of 2017, a checkpoint of KittiSeg, tensorflow-fcn or a '
-    "CarND project, tensorflow-fcn's .npy, a Berkeley .caffemodel, or torchfcn's .pth"
+    "CarND project, a frozen graph of any of these, tensorflow-fcn's .npy, a Berkeley .caffemodel, or torchfcn's .pth"
 )
 
 
@@ -78,6 +79,8 @@ def read(path: str, use: Callable[[Kind, str, Mapping[str, Shape], Callable[[str
         return read_pth_zip(path, lambda path, shapes, read: use(TORCHFCN, path, shapes, read))
     if is_caffe(head):
         return read_caffemodel(path, lambda path, shapes, read: use(CAFFE, path, shapes, read))
+    if is_graph(head):
+        return read_frozen_graph(path, lambda path, shapes, read: use(_kind_of(list(shapes)), path, shapes, read))
     raise ValueError(
         '{} is no trained FCN that this program knows: it begins with {!r}. Accepted: {}.'.format(
             path, head[:16], ACCEPTED

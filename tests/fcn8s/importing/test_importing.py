@@ -8,7 +8,7 @@ from foreign_networks import IMAGES
 from streams import Stream
 
 from fcn8s import FCN8s, open_model
-from fcn8s.backend import TF_VERSION
+from fcn8s.backend import TF_VERSION, tf
 from fcn8s.cli import main
 from fcn8s.importing import sources
 from fcn8s.importing.write import import_network
@@ -87,6 +87,37 @@ def test_a_carnd_network_asks_for_its_skip_scales_and_has_the_same_logits(tmp_pa
     assert not os.path.exists(str(tmp_path / 'out'))
     import_network(path, str(tmp_path / 'out'), skip_scales=(1e-4, 1e-2))
     check(str(tmp_path / 'out'), expected)
+
+
+def test_a_frozen_graph_has_the_same_logits_and_no_room_for_lies(tmp_path):
+    network = structures.random_network(num_classes=20, divisor=64)
+    path = str(tmp_path / 'frozen.pb')
+    expected = structures.write_tensorflow(path, network, structures.reference_names, (1e-4, 1e-2), frozen=True)
+    manifest = import_network(path, str(tmp_path / 'out'))
+    check(str(tmp_path / 'out'), expected)
+    assert manifest['source']['kind'] == 'reference 2017' and manifest['left_out'] == []
+    graph_def = tf.GraphDef()
+    with open(path, 'rb') as file:
+        content = file.read()
+    graph_def.ParseFromString(content)
+    bias = next(node for node in graph_def.node if node.name == 'conv1_1/biases').attr['value'].tensor
+    bias.tensor_content = b'123'
+    torn = graph_def.SerializeToString()
+    bias.tensor_content = b''
+    bias.float_val.append(1.0)  # one value for all of them
+    bias.tensor_shape.dim[0].size = 10**12
+    placeholder = tf.NodeDef(name='image_input', op='Placeholder')
+    for damage, message in (
+        (graph_def.SerializeToString(), 'conv1_1/biases has the shape .1000000000000,., which is more than the file'),
+        (torn, 'frozen.pb is damaged or truncated'),
+        (content[:-3], 'does not parse as a GraphDef'),
+        (tf.GraphDef(node=[placeholder]).SerializeToString(), 'is a graph without weights'),
+    ):
+        with open(path, 'wb') as file:
+            file.write(damage)
+        with pytest.raises(ValueError, match=message):
+            import_network(path, str(tmp_path / 'none'))
+    assert not os.path.exists(str(tmp_path / 'none'))
 
 
 def test_layers_that_only_their_student_knows_are_asked_for_and_placed(tmp_path):

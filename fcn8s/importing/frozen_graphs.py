@@ -1,0 +1,83 @@
+"""Frozen graphs: the weights in a GraphDef, which are constants there, under the names of the variables they were."""
+
+import functools
+import operator
+from typing import Any, Callable, Dict, List, Tuple
+
+import numpy as np
+
+from fcn8s.backend import tf
+from fcn8s.graph.graph_defs import node_name
+from fcn8s.vgg16.weights.damage import damaged, explain_damage
+
+Shape = Tuple[int, ...]
+
+_TAKES_WEIGHTS = ('Conv2D', 'Conv2DBackpropInput', 'BiasAdd', 'Add', 'AddV2')
+
+
+def is_graph(head: bytes) -> bool:
+    """Tells whether a file begins like a GraphDef: with a node, field 1, that begins with its name, field 1."""
+    # The length of the first node takes one byte or two.
+    return head[:1] == b'\x0a' and b'\x0a' in (head[2:3], head[3:4])
+
+
+def read_frozen_graph(path: str, use: Callable[[str, Dict[str, Shape], Callable[[str], np.ndarray]], Any]) -> Any:
+    """Calls `use(path, shapes, read)` with the weights of convolutions and the biases, and returns its answer.
+
+    The graph is read as data and not run. Raises ValueError where the file is damaged or holds no weights.
+    """
+    with open(path, 'rb') as file:
+        content = file.read()
+    graph_def = tf.GraphDef()
+    try:
+        graph_def.ParseFromString(content)
+    except Exception as error:  # protobuf's DecodeError has a different home in each protobuf generation
+        if type(error).__name__ != 'DecodeError':
+            raise
+        raise damaged(path, 'it does not parse as a GraphDef') from error
+    tensors = {node.name: node.attr['value'].tensor for node in _weights(graph_def)}
+    if not tensors:
+        raise ValueError(
+            '{} is a graph without weights: it was not frozen. Give the checkpoint that belongs to it.'.format(path)
+        )
+    shapes = {name: tuple(dim.size for dim in tensor.tensor_shape.dim) for name, tensor in tensors.items()}
+    for name, shape in shapes.items():
+        # Equal values are stored once, so that a shape alone could ask for any amount of memory.
+        if min(shape) < 0 or functools.reduce(operator.mul, shape, 4) > len(content):
+            raise damaged(path, '{} has the shape {}, which is more than the file can hold'.format(name, shape))
+
+    def read(name: str) -> np.ndarray:
+        with explain_damage(path):
+            return tf.make_ndarray(tensors[name])
+
+    return use(path, shapes, read)
+
+
+def _weights(graph_def: Any) -> List[Any]:
+    """The constants float32 [...] that convolutions and additions of biases take, be it through an Identity."""
+    nodes = {node.name: node for node in graph_def.node}
+    found = {}
+    for node in graph_def.node:
+        for source in node.input if node.op in _TAKES_WEIGHTS else ():
+            constant = _behind_identities(source, nodes)
+            if constant is not None and _is_weight(constant):
+                found[constant.name] = constant
+    return list(found.values())
+
+
+def _behind_identities(source: str, nodes: Dict[str, Any]) -> Any:
+    """The node that a tensor comes from; None where the graph lacks it or goes round in a circle."""
+    for _ in range(len(nodes)):
+        node = nodes.get(node_name(source))
+        if node is None or node.op != 'Identity' or not node.input:
+            return node
+        source = node.input[0]
+    return None
+
+
+def _is_weight(node: Any) -> bool:
+    return bool(
+        node.op == 'Const'
+        and node.attr['dtype'].type == tf.float32.as_datatype_enum
+        and node.attr['value'].tensor.tensor_shape.dim
+    )
