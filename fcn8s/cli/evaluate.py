@@ -1,7 +1,8 @@
 """`fcn8s evaluate`: the scores of a model on a dataset."""
 
 import argparse
-from typing import Any, Dict
+import os
+from typing import Any, Dict, Optional
 
 from fcn8s.cli.options.evaluation import (
     add_data_arguments,
@@ -96,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if is_sharer(args):
         check_shares(args, subject)
+    _check_apart(args.json, args.per_image)
     for flag, path, example in (('--json', args.json, 'scores.json'), ('--per-image', args.per_image, 'scores.csv')):
         if path is not None:
             check_can_write(flag, path, example)
@@ -140,6 +142,12 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError('--worst is {}; it has to be at least 1, for example 10.'.format(args.worst))
     if not 0 <= args.seed < 2**32:
         raise ValueError('--seed is {}; it has to be from 0 to {}, for example 0.'.format(args.seed, 2**32 - 1))
+
+
+def _check_apart(json_path: Optional[str], per_image_path: Optional[str]) -> None:
+    """Raises ValueError where one file would replace the other."""
+    if json_path and per_image_path and os.path.realpath(json_path) == os.path.realpath(per_image_path):
+        raise ValueError('--json and --per-image are both {}. Give each a file of its own.'.format(json_path))
 
 
 def _heading(description: Dict[str, Any]) -> str:

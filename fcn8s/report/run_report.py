@@ -39,13 +39,26 @@ def write_report(
     recorded = None
     if is_run or evaluated is None:
         run = runs.open_run(run_dir)
-        recorded = Recorded(runs.read_config(run), runs.read_metrics(run))
+        recorded = Recorded(_config_of(run), runs.read_metrics(run))
     path = os.path.join(run_dir, REPORT_FILE) if path is None else path
     title = os.path.basename(os.path.abspath(run_dir))
     page = render(page_context(title, recorded, evaluated, against, library_versions(), command, resamples, palette))
     with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8', errors='replace') as file:
         file.write(page)
     return path
+
+
+def _config_of(run: runs.Run) -> Dict[str, Any]:
+    """The settings of a run. Raises ValueError where another program wrote a file of that name, as many do."""
+    config = runs.read_config(run)
+    lacking = [name for name in ('model', 'versions') if not isinstance(config.get(name), dict)]
+    if lacking:
+        raise ValueError(
+            '{} is of no run, or damaged: it does not say {}. Give the directory that training wrote.'.format(
+                run.config_path, ' and '.join(lacking)
+            )
+        )
+    return config
 
 
 def write_chart(path: str, chart: Chart) -> None:

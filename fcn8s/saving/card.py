@@ -79,7 +79,8 @@ def _scores(model: SavedFCN8s, scores: Optional[Dict[str, Any]]) -> List[str]:
             lines.append('- pixel accuracy: {}'.format(_per_cent(scores.get('pixel_accuracy', scores.get('accuracy')))))
         return lines + ['']
     metrics = model.description.get('metrics', {})
-    lines += ['- {}: {:.4f}, when it was saved'.format(_line(name), value) for name, value in sorted(metrics.items())]
+    known = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
+    lines += ['- {}: {:.4f}, when it was saved'.format(_line(name), value) for name, value in sorted(known.items())]
     lines.append('- intervals: not measured; fcn8s pack --scores takes what fcn8s evaluate --json wrote')
     return lines + ['']
 

@@ -11,7 +11,7 @@ after training and one saved for prediction are the same file.
 import json
 import os
 import platform
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from fcn8s.graph.scoring import build_predictor
 from fcn8s.saving import saved_models
 from fcn8s.saving.descriptions import DEFAULT_TAGS, DESCRIPTION_FILE, FORMAT
 from fcn8s.settings import ModelSettings
-from helpers.files import atomic_directory
+from helpers.files import atomic_directory, to_json
 
 
 def build_meta_graph(
@@ -70,9 +70,12 @@ def library_versions() -> Dict[str, str]:
 
 
 def describe(
-    settings: ModelSettings, global_step: int, metrics: Dict[str, float], extra: Optional[Dict[str, Any]] = None
+    settings: ModelSettings,
+    global_step: int,
+    metrics: Mapping[str, Optional[float]],
+    extra: Optional[Dict[str, Any]] = None,
 ) -> Dict[str, Any]:
-    """Returns the content of `fcn8s.json`. metrics: score name -> float, for information only."""
+    """Returns the content of `fcn8s.json`. metrics: score name -> float or None, for information only."""
     description = {
         'format': FORMAT,
         'global_step': int(global_step),
@@ -92,7 +95,7 @@ def write_model_files(
     saved_models.write_graph(directory, meta_graph)
     save_variables(saved_models.variables_prefix(directory))
     with open(os.path.join(directory, DESCRIPTION_FILE), 'w', encoding='utf-8') as file:
-        json.dump(description, file, indent=1)
+        json.dump(to_json(description), file, indent=1)
 
 
 def write_model(

@@ -364,6 +364,12 @@ def test_refuses_a_directory_for_the_json(networks, dataset, tmp_path, no_pass, 
     assert not os.listdir(str(tmp_path))
 
 
+def test_refuses_one_file_for_two_things(networks, dataset, tmp_path, no_pass):
+    words = ['--json', tmp_path / 'scores', '--per-image', tmp_path / 'x' / '..' / 'scores']
+    with pytest.raises(ValueError, match='--json and --per-image are both .*scores. Give each a file of its own'):
+        evaluate_command(networks[0][0], '--data', dataset, *words)
+
+
 def test_refuses_a_place_for_the_json_that_cannot_be_written(networks, dataset, tmp_path, no_pass, monkeypatch):
     (tmp_path / 'file').write_text('mine')
     with pytest.raises(OSError, match='file'):

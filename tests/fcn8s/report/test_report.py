@@ -111,6 +111,9 @@ def test_a_run_that_was_not_evaluated_or_has_not_begun(run):
 def test_what_is_no_run(tmp_path):
     with pytest.raises(FileNotFoundError, match='is no run directory'):
         write_report(str(tmp_path))
+    (tmp_path / 'config.json').write_text('{"model": "bert"}')  # of another program
+    with pytest.raises(ValueError, match='config.json is of no run, or damaged: it does not say model and versions'):
+        write_report(str(tmp_path))
 
 
 def test_colours_that_are_markup_are_grey(run):

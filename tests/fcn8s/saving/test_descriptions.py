@@ -7,8 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
+from fcn8s.backend import MetaGraphDef
 from fcn8s.cli import main
 from fcn8s.saving.descriptions import read_description
+from fcn8s.saving.model_files import describe, write_model_files
 from fcn8s.settings import ModelSettings
 from helpers.images import write_image
 from helpers.label_spaces import LABEL_SPACES
@@ -30,6 +32,15 @@ COLORS = [list(color) for color in LABEL_SPACES['camvid'].colors]
 
 def test_what_this_library_writes_is_read(tmp_path):
     assert read_description(written(tmp_path)).settings.label_space == LABEL_SPACES['camvid']
+
+
+def test_scores_that_there_are_not_are_null(tmp_path):
+    scores = {'mean_iou': float('nan'), 'accuracy': 0.5}
+    description = describe(ModelSettings(LABEL_SPACES['camvid']), 3, scores)
+    write_model_files(str(tmp_path), MetaGraphDef(), description, lambda prefix: None)
+    text = (tmp_path / 'fcn8s.json').read_text()
+    assert json.loads(text, parse_constant=pytest.fail)['metrics'] == {'mean_iou': None, 'accuracy': 0.5}
+    assert read_description(str(tmp_path)).settings.label_space == LABEL_SPACES['camvid']
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,9 @@ def test_names_from_files_are_text_on_the_card(small_model):
     config = {'command': {'data': '<script>`|\n# x', 'layout': 'a'}, 'dataset_fingerprint': '[x](http://y)'}
     card = write_card(model, config, None, 'a\n# b')
     assert '<script>' not in card.split('```')[0] and '\n# ' not in card[2:] and '[x](http' not in card
+    metrics = {'loss': 0.5, 'mean_iou': None, 'accuracy': '<b>'}  # null where no pixel counted; and of others, anything
+    card = write_card(model._replace(description=dict(model.description, metrics=metrics)), None, None, None)
+    assert '- loss: 0.5000, when it was saved' in card and 'mean_iou' not in card and '<b>' not in card
 
 
 @pytest.mark.parametrize(
