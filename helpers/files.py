@@ -82,7 +82,7 @@ def atomic_directory(final_path: PathLike) -> Iterator[str]:
         OSError: As for `atomic_path`.
     """
     final = os.path.realpath(os.fspath(final_path))
-    _check_free(final)
+    check_new_directory(final)
     temporary = _temporary_sibling(final)
     with explain_os_errors(final):
         os.makedirs(temporary)
@@ -90,7 +90,7 @@ def atomic_directory(final_path: PathLike) -> Iterator[str]:
         try:
             yield temporary
             _fsync_tree(temporary)
-            _check_free(final)
+            check_new_directory(final)
             # POSIX renames onto an empty directory, and refuses one that has been filled in the meantime.
             os.rename(temporary, final)
         except BaseException:
@@ -246,7 +246,8 @@ def _is_alive(process_id: int) -> bool:
     return True
 
 
-def _check_free(final: str) -> None:
+def check_new_directory(final: PathLike) -> None:
+    """Raises FileExistsError unless nothing is there, or an empty directory."""
     if os.path.isdir(final) and not os.listdir(final):
         return
     if os.path.exists(final):

@@ -11,7 +11,7 @@ import sys
 from typing import Optional, Sequence
 
 from fcn8s import __version__
-from fcn8s.cli.terminal import Parser, complain, ensure_streams, fitted_output, plain_warnings
+from fcn8s.cli.terminal import Parser, complain, drop_output, ensure_streams, fitted_output, plain_warnings
 from fcn8s.distributed.launching import follow_launcher
 from fcn8s.foreign_folders import explained
 from helpers.termination import exit_status, termination_raised
@@ -40,8 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs one command.
 
-    Exit status: 0 done, 1 the command's own 'no', 2 bad input, 3 another worker was lost, 130 interrupted, 143 ended by
-    SIGTERM.
+    Exit status: 0 done, 1 the command's own 'no', 2 bad input, 3 another worker was lost, 130 interrupted, 141 whoever
+    read the output has closed it, 143 ended by SIGTERM.
     """
     ensure_streams()
     follow_launcher()
@@ -54,10 +54,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         # `fcn8s.stopping.StopRequest`, which some commands open, goes before `termination_raised`.
         with fitted_output(), plain_warnings(args.command), termination_raised():
-            return args.run(args)
+            status = args.run(args)
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where it is known what to do if nobody reads it
+            return status
     except KeyboardInterrupt as interruption:
         complain('fcn8s: {}'.format(str(interruption) or 'interrupted'))
         return exit_status(interruption)
+    except BrokenPipeError:
+        drop_output()
+        return 141
     except ImportError as error:
         complain('fcn8s {}: error: {}'.format(args.command, explained(error)))
         return 2

@@ -80,6 +80,12 @@ def ensure_streams() -> None:
             setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
+def drop_output() -> None:
+    """Gives standard output, which nobody reads any more, a place that takes what is left of it at the end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # what stands in its place may be no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def terminal_width(stream: Any) -> Optional[int]:
     """Returns the columns of the terminal that a stream goes to; None for a file or a pipe, whose lines stay whole."""
     if os.environ.get('COLUMNS', '').isdigit():

@@ -27,7 +27,7 @@ from fcn8s.prediction.frozen_network import InferenceGraph, open_model
 from fcn8s.saving.descriptions import DEFAULT_TAGS, DESCRIPTION_FILE, read_description
 from fcn8s.saving.model_files import describe, library_versions
 from fcn8s.saving.runs import input_size, resolve_model
-from helpers.files import atomic_directory, atomic_write_json, to_json
+from helpers.files import atomic_directory, atomic_write_json, check_new_directory, to_json
 from helpers.label_spaces import LabelSpace
 
 
@@ -86,7 +86,7 @@ def export_model(
     checked_size = check_size(format, size)
     _check_generation()
     check_packages(format, precision)
-    _check_free(out_dir)
+    check_new_directory(out_dir)
     calibration_paths = samples.calibration_paths(format, precision, calibration, calibration_images, seed)
     model_dir = resolve_model(model)
     description = read_description(model_dir)
@@ -124,15 +124,6 @@ def _check_generation() -> None:
             'TensorFlow is {}; exports are made on TensorFlow >= 2.16 (Python 3.10 to 3.13), which opens models and '
             'runs of this one. fcn8s predict opens an exported saved_model or frozen graph here, too.'.format(
                 tf.__version__
-            )
-        )
-
-
-def _check_free(out_dir: str) -> None:
-    if os.path.exists(out_dir) and not (os.path.isdir(out_dir) and not os.listdir(out_dir)):
-        raise FileExistsError(
-            '{} exists already and is not an empty directory. Choose another name or move it away first.'.format(
-                out_dir
             )
         )
 

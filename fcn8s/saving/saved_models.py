@@ -31,12 +31,9 @@ def _parse(path: str) -> Any:
             text_format.Parse(content.decode('utf-8'), saved_model)
         else:
             saved_model.ParseFromString(content)
-    except (ValueError, text_format.ParseError, tf.errors.OpError) as error:
-        raise ValueError(
-            '{} is damaged: it does not parse as a SavedModel ({}). Write or copy it again.'.format(path, error)
-        ) from error
-    except Exception as error:  # protobuf's DecodeError has a different home in each protobuf generation
-        if type(error).__name__ != 'DecodeError':
+    except Exception as error:
+        # Protobuf's DecodeError has a different home in each protobuf generation.
+        if not isinstance(error, (ValueError, text_format.ParseError)) and type(error).__name__ != 'DecodeError':
             raise
         raise ValueError(
             '{} is damaged: it does not parse as a SavedModel ({}). Write or copy it again.'.format(path, error)

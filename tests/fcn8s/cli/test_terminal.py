@@ -48,6 +48,17 @@ def test_check_fits_into_80_columns(tmp_path, monkeypatch, capsys):
     assert len(table) == 1 and table[0].count('%') == 2
 
 
+def test_whoever_reads_the_output_may_stop(monkeypatch, capsys):
+    """As `fcn8s check DATA | head` does."""
+
+    def closed():
+        raise BrokenPipeError
+
+    monkeypatch.setattr('fcn8s.training.recipes.format_recipes', closed)
+    assert main(['train', '--list-recipes']) == 141
+    assert capsys.readouterr().err == ''
+
+
 def test_without_a_terminal_lines_stay_whole(tmp_path, monkeypatch, capsys):
     make_dataset(str(tmp_path / 'd'))
     monkeypatch.delenv('COLUMNS', raising=False)
