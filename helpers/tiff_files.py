@@ -101,6 +101,17 @@ def read_tiff(data: bytes, name: Any) -> Pixels:
     )
 
 
+def tiff_palette(path: str) -> Optional[np.ndarray]:
+    """Reads the palette of a TIFF file from its tags, uint8 [K, 3]; None where it has none.
+
+    A damaged file raises whatever it makes tifffile meet.
+    """
+    tifffile = importlib.import_module('tifffile')
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        return _palette(page) if int(page.photometric) == _PALETTE else None
+
+
 def _damaged(name: Any, error: Exception) -> ValueError:
     reason = str(error).strip() or type(error).__name__
     return ValueError(

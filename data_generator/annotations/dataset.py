@@ -134,6 +134,8 @@ def import_annotations(source: str, out_dir: str, options: Options = DEFAULTS, p
             writer.write(item, split, name)
         if not writer.counts:
             raise DataError(_nothing_left(source, 'image', left_out))
+        if not np.delete(writer.pixels[:-1], [] if rest == RESTS[1] else classes.rest).any():
+            raise DataError(_nothing_left(source, 'object', left_out))
         named = {'(void)' if label is VOID else str(label): count for label, count in objects.items()}
         imported = Imported(
             out_dir,

@@ -10,9 +10,11 @@ from data_generator.errors import DataError
 from helpers.aliases import Color
 from helpers.label_spaces import LabelSpace
 from helpers.palettes import LabelFile, as_color, ids_by_palette, is_grey, png_palette, used_colors
+from helpers.tiff_files import tiff_palette
 
 #: So many bytes hold the palette of a PNG with all that usually comes before it.
 _HEAD_SIZE = 4096
+_INDEXED = b'\x03'  # the colour type of a PNG with a palette
 
 
 class PaletteRule:
@@ -114,16 +116,24 @@ def color_palette(path: str) -> Optional[np.ndarray]:
     try:
         with open(path, 'rb') as file:
             head = file.read(_HEAD_SIZE)
-        palette = png_palette(head)
-        if palette is None and not head.startswith(b'\x89PNG'):
-            from PIL import Image
-
-            with Image.open(path) as image:
-                entries = image.getpalette() if image.mode == 'P' else None
-            palette = None if entries is None else np.array(entries, np.uint8).reshape(-1, 3)
-    except (OSError, ValueError, SyntaxError):
+            palette = png_palette(head)
+            if palette is None and head.startswith(b'\x89PNG') and head[25:26] == _INDEXED:  # behind a long text
+                palette = png_palette(head + file.read())
+        if head[:2] in (b'II', b'MM'):
+            palette = tiff_palette(path)
+        elif head[:2] in (b'BM', b'GI'):
+            palette = _palette_by_pillow(path)
+    except Exception:  # whatever a damaged file makes the readers meet; reading it whole tells
         return None
     return None if palette is None or is_grey(palette) else palette
+
+
+def _palette_by_pillow(path: str) -> Optional[np.ndarray]:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        entries = image.getpalette() if image.mode == 'P' else None
+    return None if entries is None else np.array(entries, np.uint8).reshape(-1, 3)
 
 
 def _entries(palette: np.ndarray) -> Dict[int, Color]:

@@ -122,6 +122,7 @@ def test_images_whose_objects_cannot_be_drawn_do_not_become_background(tmp_path)
         (polygon(0, '30', tools.A), 'of no known category'),
         (polygon('0', 30, tools.A), 'objects of images that are not listed'),
         (polygon(0, 30, tools.A, segmentation=tools.flat(tools.A)), 'points that are no pairs of numbers'),
+        (polygon(0, 30, np.array(tools.A) / 1000), 'shapes outside of their image, or smaller than a pixel'),
     ],
 )
 def test_annotations_of_which_no_object_can_be_drawn_are_no_dataset(tmp_path, annotation, reason):

@@ -1,13 +1,16 @@
 """What label files look like decides what they hold, and one colour is one ID in all files of a dataset."""
 
 import os
+import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from data_generator import BatchGenerator, DataError
+from data_generator.files.palettes import color_palette
 from helpers.images import read_label_file, read_labels, write_image
 from helpers.label_spaces import CITYSCAPES, VOC, generic_label_space
 
@@ -202,3 +205,34 @@ def test_the_cache_knows_which_colours_the_classes_had(of_optimised_files):
         data = BatchGenerator([str(folder / 'images')], None, [str(folder / 'labels')], label_space=space)
         assert ids_of(data, cache_dir=cache) == ids_of(data)
     assert ids_of(data)[0] == [[1, 1], [1, 2]]
+
+
+def test_a_palette_is_found_behind_a_long_description(folder):
+    """As editors write it; without the palette of the others, one file could not be read."""
+    for name, ids, colors in (
+        ('a', [[0, 1]], [RED, GREEN]),
+        ('b', [[0, 1]], [GREEN, RED]),
+        ('c', [[0, 1]], [RED, GREEN]),
+    ):
+        path = folder / 'labels' / (name + '.png')
+        write_palette(path, ids, colors)
+        data, text = path.read_bytes(), b'tEXtComment\0' + b'x' * 9000
+        chunk = struct.pack('>I', len(text) - 4) + text + struct.pack('>I', zlib.crc32(text))
+        path.write_bytes(data[:33] + chunk + data[33:])  # behind IHDR
+    assert color_palette(str(folder / 'labels' / 'a.png'))[:2].tolist() == [[*RED], [*GREEN]]
+
+
+@pytest.mark.parametrize('entries', [0, 256])
+def test_large_maps_are_no_bombs(tmp_path, entries):
+    """A TIFF of 25000 x 25000 pixels, of which only the tags are looked at."""
+    photometric = 3 if entries else 1
+    tags = [(256, 4, 1, 25000), (257, 4, 1, 25000), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, photometric)]
+    tags += [(273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, 25000), (279, 4, 1, 8)]
+    tags += [(320, 3, 3 * entries, 200)] * bool(entries)
+    head = b'II*\0' + struct.pack('<IQH', 16, 0, len(tags)) + b''.join(struct.pack('<HHII', *tag) for tag in tags)
+    colors = np.random.default_rng(0).integers(0, 256, (3, 256), dtype=np.uint16)
+    (tmp_path / 'a.tif').write_bytes(head.ljust(200, b'\0') + (colors * 257).tobytes())
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        palette = color_palette(str(tmp_path / 'a.tif'))
+    assert palette is None if not entries else (palette == colors.T).all()
