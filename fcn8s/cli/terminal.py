@@ -205,7 +205,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _did_you_mean(word: str, candidates: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, candidates, 1)
+    close = difflib.get_close_matches(word, candidates, 1, cutoff=0.7)  # 0.6 finds --crop in --nope
     return " Did you mean '{}'?".format(close[0]) if close else ''
 
 

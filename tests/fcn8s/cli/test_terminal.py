@@ -103,11 +103,12 @@ def test_a_mistyped_word_is_answered_with_what_was_meant(words, answer, capsys):
     assert error.count('\n') <= 12  # half a screen
 
 
-def test_a_word_like_no_other_is_not_guessed_at(capsys):
+@pytest.mark.parametrize('word', ['--xyzzy', '--nope'])
+def test_a_word_like_no_other_is_not_guessed_at(word, capsys):
     with pytest.raises(SystemExit):
-        main(['train', '--xyzzy'])
+        main(['train', word])
     error = capsys.readouterr().err
-    assert 'unrecognized arguments: --xyzzy' in error and 'Did you mean' not in error
+    assert 'unrecognized arguments: ' + word in error and 'Did you mean' not in error
 
 
 def test_closing_lines_name_the_program_as_it_was_started(tmp_path, monkeypatch):
