@@ -216,7 +216,7 @@ def _to_8_bits(values: np.ndarray, bits: int, rules: ImageRules, name: Any) -> n
     if dtype == np.uint8:
         return values if bits == 8 else values * np.uint8(255 // (2**bits - 1))
     windows = _windows(values, bits, rules, name)
-    _tell_of_window(values, windows, rules, name)
+    _tell_of_window(values, windows, rules)
     if windows == ((0, 65535),) and dtype == np.uint16:
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     low, high = (np.array(ends, np.float64) for ends in zip(*windows))
@@ -250,7 +250,7 @@ def _windows(values: np.ndarray, bits: int, rules: ImageRules, name: Any) -> Tup
     return ((0, 2**bits - 1),)
 
 
-def _tell_of_window(values: np.ndarray, windows: Tuple[Window, ...], rules: ImageRules, name: Any) -> None:
+def _tell_of_window(values: np.ndarray, windows: Tuple[Window, ...], rules: ImageRules) -> None:
     if rules.window == FILE_RANGE:
         _tell('Images of more than 8 bits are brought to 8 bits by the range of each file.')
         return

@@ -48,7 +48,7 @@ class RankedDoubt(NamedTuple):
 
 
 def find_doubts(
-    labels: np.ndarray, class_ids: np.ndarray, surprises: np.ndarray, label_space: LabelSpace, opening: int = OPENING
+    labels: np.ndarray, class_ids: np.ndarray, surprises: np.ndarray, label_space: LabelSpace
 ) -> List[Doubt]:
     """Returns the regions of one image, the most surprising first, at most `MAX_REGIONS`.
 
@@ -60,7 +60,7 @@ def find_doubts(
     valid = (labels != label_space.ignore_id) & ~np.isin(labels, label_space.void_class_ids)
     is_denied = valid & (labels != class_ids)
     mask = is_denied & (surprises >= SMALLEST_SURPRISE)
-    mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((opening, opening), np.uint8))
+    mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((OPENING, OPENING), np.uint8))
     count, regions, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     if count == 1:
         return []

@@ -191,9 +191,8 @@ def format_worst(
     rows: Sequence[ImageScores],
     label_space: LabelSpace,
     count: int = NUM_WORST,
-    columns: int = SCREEN_COLUMNS,
 ) -> str:
-    """Returns the images with the lowest mean IoU as lines of at most `columns` characters, the worst first.
+    """Returns the images with the lowest mean IoU as lines of at most 80 characters, the worst first.
 
     Names lose what all of them share, and long ones their beginning.
     """
@@ -203,9 +202,9 @@ def format_worst(
     confusions = [_confusion_text(rows[i].confusion, label_space) for i in worst]
     longest_name = max([len(printable(names[i])) for i in worst] + [8])
     confusion_width = min(
-        max([len(text) for text in confusions] + [21]), max(columns // 3 + 1, columns - 25 - longest_name)
+        max([len(text) for text in confusions] + [21]), max(SCREEN_COLUMNS // 3 + 1, SCREEN_COLUMNS - 25 - longest_name)
     )
-    name_width = max(8, columns - confusion_width - 25)
+    name_width = max(8, SCREEN_COLUMNS - confusion_width - 25)
     table = [('image', 'mIoU', 'acc.', 'void', 'most costly confusion')]
     for i, numbers, confusion in zip(worst, cells, confusions):
         table.append((_tail(printable(names[i]), name_width), *numbers, _head(confusion, confusion_width)))

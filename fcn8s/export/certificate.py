@@ -120,20 +120,18 @@ def misses(comparison: Dict[str, Any], precision: str) -> List[str]:
     return found
 
 
-def seconds_in_alternation(
-    reference: Callable[[], Any], export: Callable[[], float], rounds: int = TIMED_ROUNDS
-) -> Dict[str, float]:
+def seconds_in_alternation(reference: Callable[[], Any], export: Callable[[], float]) -> Dict[str, float]:
     """Measures the median seconds of TensorFlow and of an export, which take turns; a first round does not count.
 
     export: runs once and returns its seconds, measured where it runs.
     """
     pairs = []
-    for _ in range(1 + rounds):
+    for _ in range(1 + TIMED_ROUNDS):
         start = time.perf_counter()
         reference()
         pairs.append((time.perf_counter() - start, export()))
     passed = np.median(pairs[1:], axis=0)
-    return {'tensorflow': float(passed[0]), 'export': float(passed[1]), 'rounds': rounds}
+    return {'tensorflow': float(passed[0]), 'export': float(passed[1]), 'rounds': TIMED_ROUNDS}
 
 
 def digests(directory: str, names: Iterable[str]) -> Dict[str, str]:

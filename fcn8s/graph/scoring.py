@@ -142,7 +142,6 @@ def score_logits(
     truth: Tensor,
     valid: Tensor,
     label_space: LabelSpace,
-    with_calibration: bool = False,
 ) -> Scoring:
     """Adds the scoring part behind logits, for ground truth that is in the graph already.
 
@@ -154,7 +153,7 @@ def score_logits(
         labels: what is fed for the labels, of any form.
         truth: int32 [N, H, W], class IDs. valid: bool [N, H, W], False on pixels that count nowhere.
     """
-    return _score(_pixels_of_logits(_resize(logits, truth), truth), labels, truth, valid, label_space, with_calibration)
+    return _score(_pixels_of_logits(_resize(logits, truth), truth), labels, truth, valid, label_space, False)
 
 
 class _Pixels(NamedTuple):

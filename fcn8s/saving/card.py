@@ -26,7 +26,7 @@ def write_card(
         'Licence: {}'.format(_line(licence) if licence else 'not stated; ask whoever passed this on'),
         '',
     ]
-    lines += _data_and_command(config) + _scores(model, scores) + _classes(model) + _versions(model, config)
+    lines += _data_and_command(config) + _scores(model, scores) + _classes(model) + _versions(model)
     return '\n'.join(lines).rstrip() + '\n'
 
 
@@ -98,7 +98,7 @@ def _classes(model: SavedFCN8s) -> List[str]:
     return lines + ['', 'Pixels labelled {} never count.'.format(space.ignore_id), '']
 
 
-def _versions(model: SavedFCN8s, config: Optional[Dict[str, Any]]) -> List[str]:
+def _versions(model: SavedFCN8s) -> List[str]:
     lines = ['## Versions', '']
     lines.append('- step: {}'.format(model.description.get('global_step', 'not known')))
     if 'imported_from' in model.description:

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from scipy.special import softmax
 
+# In pixels: what the shorter side is resized to, and both sides of the crop.
+_SHORT_SIDE, _CROP = 256, 224
 # The list that `keras.applications` downloads when it first decodes a prediction.
 CLASS_INDEX_FILE = 'imagenet_class_index.json'
 HOW_TO_GET_NAMES = (
@@ -45,14 +47,14 @@ class Classification(NamedTuple):
     probability: float
 
 
-def central_crop(image: np.ndarray, size: int = 224, short_side: int = 256) -> np.ndarray:
-    """Cuts the centre, uint8 [size, size, 3], out of uint8 [H, W, 3] with the shorter side resized to short_side."""
+def central_crop(image: np.ndarray) -> np.ndarray:
+    """Cuts the centre, uint8 [224, 224, 3], out of uint8 [H, W, 3] with the shorter side resized to 256."""
     height, width = image.shape[:2]
-    scale = short_side / min(height, width)
-    new_size = max(short_side, int(round(width * scale))), max(short_side, int(round(height * scale)))
+    scale = _SHORT_SIDE / min(height, width)
+    new_size = tuple(max(_SHORT_SIDE, int(round(side * scale))) for side in (width, height))
     resized = cv2.resize(image, new_size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    top, left = (resized.shape[0] - size) // 2, (resized.shape[1] - size) // 2
-    return resized[top : top + size, left : left + size]
+    top, left = ((side - _CROP) // 2 for side in resized.shape[:2])
+    return resized[top : top + _CROP, left : left + _CROP]
 
 
 def likeliest(logits: np.ndarray, count: int = 5) -> List[Classification]:

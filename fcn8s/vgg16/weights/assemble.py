@@ -9,6 +9,8 @@ from fcn8s.vgg16.weights.source import Preprocessing, Source, Weights
 from helpers.memory import free_memory, readable_size
 
 Shape = Tuple[int, ...]
+# Of a file, so many are named in a message.
+_MOST_NAMES = 6
 
 
 class Layout(NamedTuple):
@@ -39,7 +41,7 @@ def assemble(
     present = [layer for layer in layout.names if _is_needed(layer, layout, shapes)]
     _check_missing(path, present, layout, shapes)
     _check_unexpected(path, layout, shapes)
-    divisor = _width_divisor(path, layout, shapes)
+    divisor = _width_divisor(layout, shapes)
     for layer in present:
         _check_shape(path, layer, layout, shapes, divisor)
     _check_memory(path, sum(num_values(shapes[name]) for layer in present for name in layout.names[layer]))
@@ -102,12 +104,12 @@ def _check_unexpected(path: str, layout: Layout, shapes: Mapping[str, Shape]) ->
         )
 
 
-def _abridged(names: List[str], limit: int = 6) -> str:
-    text = ', '.join(repr(name) for name in names[:limit]) or 'nothing'
-    return text if len(names) <= limit else '{} and {} more'.format(text, len(names) - limit)
+def _abridged(names: List[str]) -> str:
+    text = ', '.join(repr(name) for name in names[:_MOST_NAMES]) or 'nothing'
+    return text if len(names) <= _MOST_NAMES else '{} and {} more'.format(text, len(names) - _MOST_NAMES)
 
 
-def _width_divisor(path: str, layout: Layout, shapes: Mapping[str, Shape]) -> int:
+def _width_divisor(layout: Layout, shapes: Mapping[str, Shape]) -> int:
     """64 / the width of conv1_1; for anything else than a narrowed VGG-16 the shapes are checked against 1."""
     biases = shapes[layout.names['conv1_1'][1]]
     width = biases[0] if len(biases) == 1 else 0
