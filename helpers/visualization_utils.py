@@ -65,8 +65,9 @@ def print_segmentation_onto_image(
 
     Arguments:
         image: uint8 [H, W, 3], RGB.
-        prediction: Class IDs [H, W], or one-hot or soft-max vectors [H, W, C], whose largest entry counts and which are
-            void where they are all zero. A leading dimension of 1 is dropped.
+        prediction: Class IDs [H, W] or [H, W, 1], integers; or one-hot or soft-max vectors [H, W, C], whose largest
+            entry counts and which are void where they are all zero. A leading dimension of 1, as `predict` gives one
+            image, is dropped.
         color_map: A label space; or a dict from class ID to (r, g, b) or (r, g, b, a); or an array [C, 3] or [C, 4].
             The fourth number, 0 to 255, is the opacity of that class and takes precedence over `alpha`.
         alpha: The opacity, 0 (only the image) to 1 (only the colours).
@@ -82,7 +83,7 @@ def print_segmentation_onto_image(
         ValueError: The image and the prediction differ in size, or an argument has another shape, dtype or range.
     """
     image = _checked_image(image, 'image')
-    ids = _class_ids(prediction)
+    ids = _class_ids(prediction, image.shape[:2])
     if ids.shape != image.shape[:2]:
         raise ValueError(
             'A prediction of size {} came for an image of size {}. Predict at the size of the image, or '
@@ -340,12 +341,19 @@ def _color_entries(color_map: ColorMap) -> Dict[int, Tuple[int, ...]]:
     return entries
 
 
-def _class_ids(prediction: np.ndarray) -> np.ndarray:
-    """Class IDs [H, W] from any of the forms that a prediction has; -1 for vectors of zeros."""
+def _class_ids(prediction: np.ndarray, size: Optional[Tuple[int, ...]] = None) -> np.ndarray:
+    """Class IDs [H, W] from any of the forms that a prediction has; -1 for vectors of zeros.
+
+    size: (H, W), where it is known: of integers [1, a, b] it tells IDs, of a x b pixels, from vectors.
+    """
     prediction = np.asarray(prediction)
-    if prediction.ndim == 4 and prediction.shape[0] == 1:
+    are_integers = np.issubdtype(prediction.dtype, np.integer)
+    are_ids = prediction.ndim == 3 and are_integers and size in (None, prediction.shape[1:])
+    if prediction.shape[:1] == (1,) and (prediction.ndim == 4 or are_ids):
         prediction = prediction[0]
-    if prediction.ndim == 3:
+    if prediction.ndim == 3 and are_integers and prediction.shape[2] == 1:
+        prediction = prediction[..., 0]
+    elif prediction.ndim == 3:
         prediction = np.where(prediction.any(axis=-1), np.argmax(prediction, axis=-1), -1)
     if prediction.ndim != 2 or prediction.size == 0 or not np.issubdtype(prediction.dtype, np.integer):
         raise ValueError(

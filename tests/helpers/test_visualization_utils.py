@@ -38,6 +38,20 @@ def blend(image, ids, colors, alpha, void):
     return expected
 
 
+@pytest.mark.parametrize('size', [(8, 9), (1, 9), (9, 1), (1, 1), (3, 3)])
+def test_every_form_of_a_prediction_gives_one_picture(size):
+    """Those of `predict` for one image, with and without argmax, and IDs with an axis of their own."""
+    ids = np.random.RandomState(1).randint(0, 3, size).astype(np.uint8)
+    image, vectors = image_of(size), np.eye(3, dtype=np.int64)[ids]
+    colors = {class_id: (80 * class_id, 255, 9) for class_id in range(3)}
+    expected = print_segmentation_onto_image(image, ids, colors)
+    for prediction in (ids[np.newaxis], ids[..., np.newaxis], ids[np.newaxis, ..., np.newaxis].astype(np.int64)):
+        np.testing.assert_array_equal(print_segmentation_onto_image(image, prediction, colors), expected)
+    for prediction in (vectors, vectors[np.newaxis], vectors.astype(np.float32), vectors[np.newaxis].astype(bool)):
+        np.testing.assert_array_equal(print_segmentation_onto_image(image, prediction, colors), expected)
+    np.testing.assert_array_equal(colorize(ids[np.newaxis], colors), colorize(ids, colors))
+
+
 @given(
     st.tuples(st.integers(1, 12), st.integers(1, 12)),
     st.floats(0, 1),
