@@ -191,7 +191,7 @@ def _entries_of_json(content: Any) -> List[Entry]:
         names, colors = content['class_names'], content.get('colors') or [None] * len(content['class_names'])
         if len(names) != len(colors):
             raise ValueError('{} class_names and {} colors'.format(len(names), len(colors)))
-        return [Entry(_name(name), color and parse_color(color)) for name, color in zip(names, colors)]
+        return [Entry(_name(n), None if color is None else parse_color(color)) for n, color in zip(names, colors)]
     for key in ('classes', 'labels', 'categories'):
         if isinstance(content, dict) and isinstance(content.get(key), (list, dict)):
             return _entries_of_json(content[key])
@@ -216,7 +216,10 @@ def _entry_of_object(item: Any) -> Entry:
         return Entry(_name(item))
     name = next((item[key] for key in ('name', 'label', 'title', 'class') if key in item), None)
     color = next((item[key] for key in ('color', 'colour', 'rgb', 'hex') if item.get(key) is not None), None)
-    return Entry(_name(name), None if color is None else parse_color(color), item.get('id', item.get('class_id')))
+    class_id = item.get('id', item.get('class_id'))
+    if isinstance(class_id, str) and class_id.isdigit():
+        class_id = int(class_id)
+    return Entry(_name(name), None if color is None else parse_color(color), class_id)
 
 
 def _entries_of_pbtxt(text: str) -> List[Entry]:

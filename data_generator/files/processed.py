@@ -67,8 +67,13 @@ def read_manifest(path: str) -> List[Dict[str, Any]]:
     try:
         with open(path, encoding='utf-8') as file:
             manifest = json.load(file)
-        if manifest['format'] == 1:
+        if manifest['format'] == 1 and all(map(_is_run, manifest['runs'])):
             return manifest['runs']
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise DataError('{} is no record of a processed dataset. Set export_dir to an empty directory.'.format(path))
+
+
+def _is_run(run: Any) -> bool:
+    """Whether an entry of a record is what was written: settings, and the names of files."""
+    return isinstance(run['settings'], dict) and all(isinstance(name, str) for name in run['files'])

@@ -192,9 +192,22 @@ def test_files_from_elsewhere_are_never_touched(dataset, tmp_path):
     assert mine.read_bytes() == b'mine' and set(tree(tmp_path / 'out')) == {'images/a/0.png'}
 
 
-def test_a_foreign_record_is_refused(dataset, tmp_path):
+@pytest.mark.parametrize(
+    'record',
+    [
+        '{"a": 1}',
+        '[]',
+        '{"format": 1, "runs": [{"files": []}]}',
+        '{"format": 1, "runs": [{"settings": {}, "files": [1]}]}',
+        '{"format": 1, "runs": [7]}',
+        '{"format": 1, "runs": null}',
+        '[' * 100000,
+    ],
+)
+def test_a_foreign_record_is_refused(dataset, tmp_path, record):
+    (tmp_path / MANIFEST_NAME).write_text(record)  # beside the dataset it is passed over
     (tmp_path / 'out').mkdir()
-    (tmp_path / 'out' / MANIFEST_NAME).write_text('{"a": 1}')
+    (tmp_path / 'out' / MANIFEST_NAME).write_text(record)
     with pytest.raises(DataError, match='is no record of a processed dataset'):
         process(generator_of(dataset), {})
 

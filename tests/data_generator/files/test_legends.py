@@ -40,6 +40,7 @@ def test_forms_of_names_and_colours(tmp_path, name, text):
     [
         ('a.json', '["background", "cat", "big dog"]'),
         ('a.json', '{"0": "background", "2": "big dog", "1": "cat"}'),
+        ('a.json', '[{"id": "1", "name": "cat"}, {"id": "0", "name": "background"}, {"id": "2", "name": "big dog"}]'),
         ('a.json', '{"background": 0, "big dog": 2, "cat": 1}'),
         ('a.txt', '\ufeffbackground\ncat\n\nbig dog\n'),
         ('a.txt', '0 background\n1 cat\n2 big dog\n'),
@@ -70,6 +71,7 @@ def test_colours_called_void_do_not_count(tmp_path):
         ('sky 1 2 3\nroad\n', "'road' has no colour, and others have one"),
         ('{"sky": [1, 2]}', r'\[1, 2\] is no colour'),
         ('{"a": null}', 'None is no colour'),
+        ('{"class_names": ["a", "b"], "colors": [0, ""]}', '0 is no colour'),
         ('[{"color": [1, 2, 3]}]', 'None is no name'),
         ('{"1": "sky", "2": "road"}', 'the IDs are .1, 2., and have to be 0 to 1'),
         ('[' * 100000, 'is no table of classes'),
