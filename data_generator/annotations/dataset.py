@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_generator.annotations.classes import BACKGROUND, Classes, class_name, plan_classes
-from data_generator.annotations.folder import Folder, common_ending
+from data_generator.annotations.folder import CLASSES_FILE, REPORT_FILE, Folder, common_ending
 from data_generator.annotations.painting import paint
 from data_generator.annotations.recognise import NAMES, read_source
 from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Record, Source
@@ -24,8 +24,6 @@ from helpers.memory import require_memory
 
 ORDERS = ('file', 'area')
 RESTS = ('background', 'void')
-CLASSES_FILE = 'classes.json'
-REPORT_FILE = 'import.json'
 
 # What annotations may call an image by: the formats that are read, and others from which it may have been converted.
 _EXTENSIONS = IMAGE_EXTENSIONS + ('gif', 'jfif', 'jp2', 'ppm', 'pgm', 'tga', 'heic', 'dng', 'npy')

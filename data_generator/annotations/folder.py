@@ -14,9 +14,13 @@ from helpers.images import IMAGE_EXTENSIONS, find_images, folded, natural_sort_k
 DOCUMENT_EXTENSIONS = ('.json', '.xml', '.txt', '.yaml', '.yml')
 _MAX_FILES = 2_000_000
 
+#: What a dataset that was made of annotations holds beside its images and labels.
+CLASSES_FILE = 'classes.json'
+REPORT_FILE = 'import.json'
+
 
 class Folder:
-    """What lies in SOURCE, and in the folder of images if that is another one.
+    """What lies in SOURCE, and in the folder of images if that is another one, but for datasets that were made there.
 
     Attributes:
         root: SOURCE, or the folder that it is in if it is a file.
@@ -117,16 +121,30 @@ def _documents(source: str) -> List[str]:
     if os.path.isfile(source):
         return [source]
     try:
-        return _within_bounds(find_images(source, DOCUMENT_EXTENSIONS), source)
+        return _of_the_source(find_images(source, DOCUMENT_EXTENSIONS), source)
     except FileNotFoundError:
         return []
 
 
 def _images(root: str) -> List[str]:
     try:
-        return _within_bounds(find_images(root), root)
+        return _of_the_source(find_images(root), root)
     except FileNotFoundError:
         return []
+
+
+def _of_the_source(paths: Iterable[str], source: str) -> List[str]:
+    """The files that lie in no dataset made of annotations below the source: its images are there a second time."""
+    is_made: Dict[str, bool] = {source: False, os.path.dirname(source): False}
+
+    def lies_in_one(folder: str) -> bool:
+        if folder not in is_made:
+            has_both = all(os.path.isfile(os.path.join(folder, name)) for name in (CLASSES_FILE, REPORT_FILE))
+            above = os.path.dirname(folder)
+            is_made[folder] = has_both or (above != folder and lies_in_one(above))
+        return is_made[folder]
+
+    return _within_bounds([path for path in paths if not lies_in_one(os.path.dirname(path))], source)
 
 
 def _within_bounds(paths: Iterable[str], source: str) -> List[str]:

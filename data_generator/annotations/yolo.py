@@ -53,11 +53,18 @@ def read_yolo(folder: Folder, documents: List[str], left_out: LeftOut) -> Source
             elif not text.strip() or is_yolo(path, text):
                 left_out.add('label files without an image', path)
     names = _one_list(named, folder)
+    in_images = bool(labelled) and all(_is_in_images(image, folder) for image in labelled)
     for image in folder.images:
-        if image not in labelled:
+        if in_images and not _is_in_images(image, folder):  # plots of a training, a picture for the README
+            left_out.add("images outside of the folders 'images'", image)
+        elif image not in labelled:
             records.append(_without_objects(image, folder))
     by_name = [record._replace(read=_naming(record.read, names, left_out)) for record in records]
     return Source('yolo', by_name, names, order='area')
+
+
+def _is_in_images(image: str, folder: Folder) -> bool:
+    return 'images' in folder.name_of(image).lower().split('/')[:-1]
 
 
 def _one_list(named: Dict[str, List[str]], folder: Folder) -> List[str]:

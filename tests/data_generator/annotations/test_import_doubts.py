@@ -243,3 +243,24 @@ def test_a_mask_that_is_called_like_a_photograph_is_of_no_class_of_another(tmp_p
     assert imported.label_space.class_names == ('background', 'car') and list(labels) == ['train/a.png']
     ((reason, places),) = imported.left_out.items()
     assert 'cannot be told by their name' in reason and [os.path.basename(place) for place in places] == ['a_1.png']
+
+
+@pytest.mark.parametrize('copy_images', [False, True])
+@pytest.mark.parametrize('kind', ['yolo', 'coco'])
+def test_a_dataset_that_was_made_within_the_source_is_none_of_it(tmp_path, kind, copy_images):
+    tools.TOOLS[kind](tmp_path / 'source')
+    first, _ = imported_from(tmp_path / 'source', tmp_path / 'source' / 'made', copy_images=copy_images)
+    second, labels = imported_from(tmp_path / 'source', tmp_path / 'source' / 'again')
+    assert second.splits == first.splits == {'train': 4, 'val': 1} and second.left_out == {}
+    for name, label in labels.items():
+        np.testing.assert_array_equal(label, EXPECTED, name)
+
+
+def test_pictures_beside_the_images_of_yolo_are_not_images_without_objects(tmp_path):
+    tools.yolo(tmp_path / 'source')
+    tools.write_image(tmp_path / 'source' / 'results.png')
+    tools.write_image(tmp_path / 'source' / 'images' / 'empty.png', seed=9)
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    assert len(labels) == 6 and not labels['train/empty.png'].any()
+    (places,) = imported.left_out.values()
+    assert [os.path.basename(place) for place in places] == ['results.png']
