@@ -174,6 +174,9 @@ def test_tolerances_are_those_that_are_said():
     assert misses(dict(good, equal_pixels=0.98), 'int8') == []
     scores = {'tensorflow': 0.5, 'export': 0.489}
     assert 'falls by 1.10 points' in misses(dict(good, equal_pixels=0.98, mean_iou=scores), 'int8')[0]
+    unknown = {'tensorflow': float('nan'), 'export': float('nan')}  # no pixel of the labels counts
+    assert misses(dict(good, mean_iou=unknown), 'int8') == []
+    assert '90.00% of the pixels' in misses(dict(good, equal_pixels=0.9, mean_iou=unknown), 'int8')[0]
     assert misses(dict(good, equal_pixels=0.5, mean_iou={'tensorflow': 0.5, 'export': 0.491}), 'int8') == []
 
 
