@@ -21,6 +21,9 @@ from helpers.polygons import Window
 _MASK_FOLDERS = ('masks', 'mask', 'labels', 'label', 'annotations', 'gt', 'ground_truth', 'segmentation')
 _SEPARATORS = '_-.'
 
+#: Why masks are left out that may be label maps of all classes.
+UNTOLD = 'masks whose image or class cannot be told by their name'
+
 
 class _Mask(NamedTuple):
     """The file of one class of one photograph, which are named by their paths."""
@@ -45,11 +48,14 @@ def read_class_masks(folder: Folder, left_out: LeftOut, color_tolerance: int = 0
         if is_mask[path]:
             found = _matched(path, photographs, folder.root)
             if found is None:
-                left_out.add('masks whose image or class cannot be told by their name', path)
+                left_out.add(UNTOLD, path)
             else:
                 masks.setdefault(found.photograph, []).append(found)
     if not masks:
         return None
+    for path in folder.images:
+        if not is_mask[path] and path not in masks:
+            left_out.add('photographs without a mask', path)
     names = sorted({mask.class_name for found in masks.values() for mask in found}, key=natural_sort_key)
     photographed = [
         _Photograph(path, sorted(found, key=lambda mask: names.index(mask.class_name)), color_tolerance, left_out)

@@ -89,7 +89,14 @@ def read_source(folder: Folder, name: Optional[str], left_out: LeftOut, color_to
 def _unreadable(left_out: LeftOut) -> str:
     faults = list(dict.fromkeys(left_out.places.get(_UNREADABLE, [])))
     more = ' ({} more)'.format(len(faults) - 1) if len(faults) > 1 else ''
-    return ' A file could not be read: {}{}'.format(faults[0], more) if faults else ''
+    masks = left_out.places.get(class_masks.UNTOLD, [])
+    text = ' A file could not be read: {}{}'.format(faults[0], more) if faults else ''
+    if masks:
+        text += (
+            ' The names of masks say no class, the first: {}. Label maps of all classes need no import: fcn8s check '
+            'says how to train on them.'.format(masks[0])
+        )
+    return text
 
 
 def _documents_by_format(folder: Folder, names: Sequence[str], left_out: LeftOut) -> Dict[str, List[str]]:

@@ -241,8 +241,13 @@ def test_a_mask_that_is_called_like_a_photograph_is_of_no_class_of_another(tmp_p
         write_labels(str(tmp_path / 'source' / 'masks' / (name + '.png')), EXPECTED.clip(0, 1))
     imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
     assert imported.label_space.class_names == ('background', 'car') and list(labels) == ['train/a.png']
-    ((reason, places),) = imported.left_out.items()
-    assert 'cannot be told by their name' in reason and [os.path.basename(place) for place in places] == ['a_1.png']
+    assert {reason: list(map(os.path.basename, places)) for reason, places in imported.left_out.items()} == {
+        'masks whose image or class cannot be told by their name': ['a_1.png'],
+        'photographs without a mask': ['a_1.png'],
+    }
+    os.unlink(str(tmp_path / 'source' / 'masks' / 'a_car.png'))
+    with pytest.raises(DataError, match=r'a_1\.png\. Label maps of all classes need no import: fcn8s check'):
+        import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out2'))
 
 
 @pytest.mark.parametrize('copy_images', [False, True])
