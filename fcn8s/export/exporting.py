@@ -26,7 +26,7 @@ from fcn8s.export.runner import Runner
 from fcn8s.prediction.frozen_network import InferenceGraph, open_model
 from fcn8s.saving.descriptions import DEFAULT_TAGS, DESCRIPTION_FILE, read_description
 from fcn8s.saving.model_files import describe, library_versions
-from fcn8s.saving.runs import input_size, resolve_model
+from fcn8s.saving.runs import input_size, open_current
 from helpers.files import atomic_directory, atomic_write_json, check_new_directory, to_json
 from helpers.label_spaces import LabelSpace
 
@@ -36,6 +36,7 @@ class _Export(NamedTuple):
 
     model_dir: the saved FCN-8s. input_size: what images are resized to for the network, as its run was evaluated.
     size: of the one image that the format takes, or None. calibration: paths of images.
+    digests: of the model's files, from before they were read: a training may remove them at any moment.
     """
 
     model_dir: str
@@ -46,6 +47,7 @@ class _Export(NamedTuple):
     calibration: Sequence[str]
     description: Any
     trust: bool
+    digests: Dict[str, str]
 
 
 def export_model(
@@ -88,14 +90,33 @@ def export_model(
     check_packages(format, precision)
     check_new_directory(out_dir)
     calibration_paths = samples.calibration_paths(format, precision, calibration, calibration_images, seed)
-    model_dir = resolve_model(model)
-    description = read_description(model_dir)
-    _check_is_no_export(model, description)
-    check = samples.samples(verify, labels, scenes, description.settings, checked_size)
-    network_size = checked_size or input_size(model)
-    wanted = _Export(model_dir, format, precision, checked_size, network_size, calibration_paths, description, trust)
+
+    def export(model_dir: str) -> Dict[str, Any]:
+        description = read_description(model_dir)
+        _check_is_no_export(model, description)
+        check = samples.samples(verify, labels, scenes, description.settings, checked_size)
+        network_size = checked_size or input_size(model)
+        wanted = _Export(
+            model_dir,
+            format,
+            precision,
+            checked_size,
+            network_size,
+            calibration_paths,
+            description,
+            trust,
+            _digests_of(model_dir),
+        )
+        return _export(wanted, out_dir, check, allow_loss, progress)
+
+    return open_current(model, export)
+
+
+def _export(
+    wanted: _Export, out_dir: str, check: samples.Samples, allow_loss: bool, progress: Callable[[str], Any]
+) -> Dict[str, Any]:
     with atomic_directory(out_dir) as temporary:
-        progress('converting to {} in {}'.format(format, precision))
+        progress('converting to {} in {}'.format(wanted.format, wanted.precision))
         _convert(wanted, temporary, next(iter(check)).image)
         _write_description(wanted, temporary)
         progress('running it again in a process of its own')
@@ -187,7 +208,7 @@ def _certify(wanted: _Export, directory: str, check: samples.Samples) -> Dict[st
         'seconds_per_image': dict(seconds, size=first.image.shape[:2]),
         'versions': dict(library_versions(), **runner_versions),
         'calibration': {'images': [os.path.basename(path) for path in wanted.calibration]},
-        'source': {'path': os.path.abspath(wanted.model_dir), 'sha256': _digests_of(wanted.model_dir)},
+        'source': {'path': os.path.abspath(wanted.model_dir), 'sha256': wanted.digests},
         'result': {'sha256': digests(directory, written)},
         'interface': _interface(wanted, label_space),
     }

@@ -15,7 +15,7 @@ from fcn8s.saving.descriptions import DEFAULT_TAGS, read_description
 from fcn8s.saving.encoder_files import variable_names
 from fcn8s.saving.packed import CARD_FILE, SUMS_FILE, is_permitted
 from fcn8s.saving.paths import plain_prefix
-from fcn8s.saving.runs import is_run, resolve_model
+from fcn8s.saving.runs import is_run, open_current
 from helpers.files import atomic_path, sha256_of
 
 # A zip has no earlier time.
@@ -46,7 +46,14 @@ def pack(
         raise FileExistsError('{} exists already. Choose another name or move it away first.'.format(out))
     if os.path.splitext(out)[1].lower() != '.zip':
         raise ValueError('out is {!r}; it has to end with .zip.'.format(out))
-    directory = resolve_model(model)
+    open_current(model, lambda directory: _pack(directory, model, out, licence, scores, with_optimizer))
+    return out
+
+
+def _pack(
+    directory: str, model: str, out: str, licence: Optional[str], scores: Optional[str], with_optimizer: bool
+) -> None:
+    """directory: of the saved FCN-8s that `model` stands for."""
     described = read_description(directory)
     evaluation = None if scores is None else _read_scores(scores)
     with tempfile.TemporaryDirectory(prefix='fcn8s-pack-') as folder:
@@ -57,7 +64,6 @@ def pack(
         with open(os.path.join(folder, CARD_FILE), 'w', encoding='utf-8', errors='backslashreplace') as file:
             file.write(card)
         _zip(folder, out)
-    return out
 
 
 def _copy_model(directory: str, folder: str, with_optimizer: bool) -> None:

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -206,7 +207,6 @@ def odd_model(tmp_path_factory, narrow_encoder):
 
     folder = tmp_path_factory.mktemp('odd')
     path = str(folder / 'vgg16')
-    import shutil
 
     shutil.copytree(narrow_encoder, path)
     meta_graph = saved_models.read_meta_graph(path, ['vgg16'])
@@ -257,8 +257,6 @@ def test_engines_and_precisions_that_do_not_go_with_a_model(export, narrow_model
     ],
 )
 def test_descriptions_that_were_tampered_with(narrow_model, tmp_path, entry):
-    import shutil
-
     import fcn8s
 
     with open(os.path.join(narrow_model, 'fcn8s.json'), encoding='utf-8') as file:
@@ -268,6 +266,57 @@ def test_descriptions_that_were_tampered_with(narrow_model, tmp_path, entry):
     with pytest.raises(ValueError, match='fcn8s.json is damaged: it says'):
         fcn8s.open_model(str(tmp_path))
     shutil.rmtree(str(tmp_path))
+
+
+def put_into_run(model, run, step):
+    """Makes a copy of a model the best and only checkpoint of a run."""
+    shutil.rmtree(os.path.join(run, 'checkpoints'), ignore_errors=True)
+    name = 'step-{:08d}'.format(step)
+    shutil.copytree(model, os.path.join(run, 'checkpoints', name))
+    for file, content in (('config.json', {}), ('checkpoints/best.json', {'checkpoint': name})):
+        with open(os.path.join(run, file), 'w', encoding='utf-8') as opened:
+            json.dump(content, opened)
+
+
+@ON_2
+def test_a_better_checkpoint_that_comes_meanwhile_is_exported(narrow_model, tmp_path, monkeypatch):
+    from fcn8s.export import exporting
+
+    converted = []
+
+    def convert(wanted, directory, image):
+        converted.append(os.path.basename(wanted.model_dir))
+        if len(converted) == 1:  # the training goes on
+            put_into_run(narrow_model, run, 2)
+
+    def certify(wanted, *_):
+        assert set(wanted.digests) > {'fcn8s.json', 'saved_model.pb'}
+        return {'misses': [], 'step': exporting.read_description(wanted.model_dir).description['global_step']}
+
+    run = str(tmp_path / 'run')
+    put_into_run(narrow_model, run, 1)
+    monkeypatch.setattr(exporting, '_convert', convert)
+    monkeypatch.setattr(exporting, '_certify', certify)
+    exporting.export_model(run, str(tmp_path / 'out'), 'frozen')
+    assert converted == ['step-00000001', 'step-00000002'] and sorted(os.listdir(str(tmp_path))) == ['out', 'run']
+
+
+def test_a_better_checkpoint_that_comes_meanwhile_is_packed(narrow_model, tmp_path, monkeypatch):
+    from fcn8s.saving import packing
+
+    copy, copied = packing._copy_model, []
+
+    def copy_slowly(directory, *arguments):
+        copied.append(os.path.basename(directory))
+        if len(copied) == 1:  # the training goes on
+            put_into_run(narrow_model, run, 2)
+        copy(directory, *arguments)
+
+    run = str(tmp_path / 'run')
+    put_into_run(narrow_model, run, 1)
+    monkeypatch.setattr(packing, '_copy_model', copy_slowly)
+    assert os.path.isfile(packing.pack(run, str(tmp_path / 'model.zip')))
+    assert copied == ['step-00000001', 'step-00000002']
 
 
 def test_an_export_without_variables_is_no_beginning(narrow_model, tmp_path):
@@ -288,8 +337,6 @@ def test_an_export_without_variables_is_no_beginning(narrow_model, tmp_path):
 @pytest.mark.parametrize('format_name', ['saved_model', 'frozen'])
 @pytest.mark.parametrize('place', ['graph', 'function'])
 def test_exports_hold_no_other_ops_even_where_nothing_needs_them(export, tmp_path, format_name, place):
-    import shutil
-
     import fcn8s
     from fcn8s.backend import SavedModel, tf
 
