@@ -8,7 +8,7 @@ fc7 become matrix products over image patches, which read one operand as it lies
 """
 
 import functools
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from fcn8s.graph.graph_defs import RANDOM_OPS, extract_sub_graph, variable_behin
 from fcn8s.graph.products import at_positions, is_product, nodes_in_place_of, patches_of
 from fcn8s.precision import this_machine
 from fcn8s.saving.paths import plain_prefix
-from fcn8s.saving.saved_models import checkpoint_reader
+from fcn8s.saving.saved_models import checkpoint_reader, explain_read_errors
 
 # Above this a filter is a variable: all of VGG-16's 3x3 filters with 512 channels in and out.
 MAX_CONSTANT_BYTES = 4 * 2**20
@@ -69,7 +69,7 @@ class LargeFilter(NamedTuple):
 
 
 class Network(NamedTuple):
-    """graph_def: a network whose weights are still to come, from `fold_variables` and `load_large_filter`."""
+    """graph_def: a network whose weights are still to come, from `fold_variables` and `load_large_filters`."""
 
     graph_def: GraphDef
     large_filters: Tuple[LargeFilter, ...]
@@ -118,15 +118,29 @@ def fold_variables(network: Network, prefix: str) -> Any:
     return folded
 
 
-def load_large_filter(session: Session, filters: LargeFilter, prefix: str) -> None:
-    """Fills a large filter's variable from the checkpoint, with at most one copy of it in float32 at any moment.
+def load_large_filters(session: Session, large_filters: Sequence[LargeFilter], prefix: str) -> None:
+    """Fills the variables of large filters from the checkpoint, with at most one copy of fc6 in float32 at any moment.
 
-    Raises ValueError where the checkpoint is unreadable or lacks it.
+    Raises ValueError where the checkpoint is unreadable or lacks one.
     """
+    # Those that are transposed here are held twice for a moment: one by one. TensorFlow reads the others side by side.
+    groups = [[filters] for filters in large_filters if filters.is_transposed]
+    groups.append([filters for filters in large_filters if not filters.is_transposed])
+    for group in filter(None, groups):
+        _load_at_once(session, group, prefix)
+
+
+def _load_at_once(session: Session, large_filters: Sequence[LargeFilter], prefix: str) -> None:
+    feeds: Dict[Any, np.ndarray] = {}
     with session.graph.as_default(), plain_prefix(prefix) as plain:
-        with tf.device('/cpu:0'):
-            value, feed = _filter_value(filters, plain)
-        session.run(tf.raw_ops.AssignVariableOp(resource=filters.handle(), value=value), feed)
+        assigned = []
+        for filters in large_filters:
+            with tf.device('/cpu:0'):
+                value, feed = _filter_value(filters, plain)
+            feeds.update(feed)
+            assigned.append(tf.raw_ops.AssignVariableOp(resource=filters.handle(), value=value))
+        with explain_read_errors(prefix, plain, (tf.errors.OpError,)):
+            session.run(assigned, feeds)
 
 
 def _filter_value(filters: LargeFilter, prefix: str) -> Tuple[Any, Dict[Any, np.ndarray]]:

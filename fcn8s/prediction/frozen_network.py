@@ -12,7 +12,7 @@ from fcn8s.batches import PredictionTensors, predict_in_chunks
 from fcn8s.graph.permitted_ops import check_ops
 from fcn8s.precision import check_precision, this_machine
 from fcn8s.precision import session_config as session_config_for
-from fcn8s.prediction.freezing import cut_network, fold_variables, load_large_filter
+from fcn8s.prediction.freezing import cut_network, fold_variables, load_large_filters
 from fcn8s.saving import saved_models
 from fcn8s.saving.descriptions import DEFAULT_TAGS, SavedFCN8s, read_description
 from helpers.image_rules import ImageRules
@@ -133,8 +133,7 @@ def open_graph_def(
     try:
         if prefix is not None:
             # Large filters come first: the memory that loading them takes for a moment is then free for the rest.
-            for filters in network.large_filters:
-                load_large_filter(session, filters, prefix)
+            load_large_filters(session, network.large_filters, prefix)
             network = network._replace(graph_def=fold_variables(network, prefix))
         with graph.as_default():
             tf.import_graph_def(network.graph_def, name='')

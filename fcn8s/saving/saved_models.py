@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from fcn8s.backend import MetaGraphDef, SavedModel, Session, text_format, tf
 from fcn8s.graph.graph_defs import make_portable
@@ -148,15 +148,31 @@ def is_table(path: str) -> bool:
 @contextlib.contextmanager
 def checkpoint_reader(prefix: str) -> Iterator[Any]:
     """Opens a reader of a checkpoint, good inside the context; raises ValueError where it is missing or damaged."""
-    with plain_prefix(prefix) as plain:
-        try:
-            yield tf.train.load_checkpoint(plain)
-        # IndexError: "Read less bytes than requested"; SystemError: names in the index that are not UTF-8
-        except (tf.errors.OpError, RuntimeError, IndexError, SystemError, UnicodeDecodeError) as error:
-            raise ValueError(
-                'the variables {!r} are missing or damaged or do not fit the graph beside them: {} Copy the variables/ '
-                'folder that belongs to it.'.format(prefix, str(error).replace(plain, prefix))
-            ) from error
+    with plain_prefix(prefix) as plain, explain_read_errors(prefix, plain):
+        yield tf.train.load_checkpoint(plain)
+
+
+# IndexError: "Read less bytes than requested"; SystemError: names in the index that are not UTF-8
+_OF_READERS = (tf.errors.OpError, RuntimeError, IndexError, SystemError, UnicodeDecodeError)
+# What TensorFlow raises where it reads and writes in one run, and reading failed.
+OF_READING_OPS = (tf.errors.DataLossError, tf.errors.OutOfRangeError)
+
+
+@contextlib.contextmanager
+def explain_read_errors(prefix: str, plain: str, kinds: Tuple[Any, ...] = _OF_READERS) -> Iterator[None]:
+    """Raises ValueError, in one line, where TensorFlow cannot read a checkpoint.
+
+    plain: the link to `prefix` that TensorFlow is given. kinds: of errors that come of reading.
+    """
+    try:
+        yield
+    except kinds as error:
+        # TensorFlow's message goes on about the graph, over dozens of lines.
+        reason = (str(getattr(error, 'message', error)).splitlines() or [''])[0]
+        raise ValueError(
+            'the variables {!r} are missing or damaged or do not fit the graph beside them: {} Copy the variables/ '
+            'folder that belongs to it.'.format(prefix, reason.replace(plain, prefix))
+        ) from error
 
 
 def save_variables(saver: Any, session: Session, prefix: str) -> None:

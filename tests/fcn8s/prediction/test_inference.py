@@ -152,7 +152,10 @@ def test_a_file_of_a_model_is_answered_with_its_folder(small_model, tiny_encoder
         FCN8s(vgg16_dir=os.path.join(tiny_encoder, 'saved_model.pb'), num_classes=2)
 
 
-def test_names_the_variables_that_are_damaged(small_model, tmp_path):
+@pytest.mark.parametrize('max_constant_bytes', [freezing.MAX_CONSTANT_BYTES, 1000])
+def test_names_the_variables_that_are_damaged(small_model, tmp_path, monkeypatch, max_constant_bytes):
+    """Weights that are read in Python, and large filters, which an op reads."""
+    monkeypatch.setattr(freezing, 'MAX_CONSTANT_BYTES', max_constant_bytes)
     broken = str(tmp_path / 'broken')
     shutil.copytree(small_model, broken)
     data = os.path.join(broken, 'variables', 'variables.data-00000-of-00001')

@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import re
+import shutil
 import stat
 import threading
 import zipfile
@@ -144,6 +145,19 @@ def test_a_file_that_was_changed_is_named(archive, tmp_path):
     files['fcn8s.json'] += b' '
     with pytest.raises(ValueError, match='fcn8s.json is not what SHA256SUMS says'):
         FCN8s(model_load_dir=rewrite(str(tmp_path / 'other.zip'), files))
+
+
+def test_damaged_variables_are_no_lack_of_space(run_dir, tmp_path):
+    broken, out = str(tmp_path / 'broken'), str(tmp_path / 'network.zip')
+    shutil.copytree(run_dir, broken)
+    for folder, _, names in os.walk(broken):
+        for name in names:
+            if '.data-' in name:
+                os.truncate(os.path.join(folder, name), os.path.getsize(os.path.join(folder, name)) // 2)
+    with pytest.raises(ValueError, match='variables .* are missing or damaged') as raised:
+        pack(broken, out)
+    assert len(str(raised.value).splitlines()) == 1
+    assert os.listdir(str(tmp_path)) == ['broken']
 
 
 def test_a_link_is_written_as_the_file_that_it_is(archive, tmp_path):
