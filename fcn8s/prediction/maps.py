@@ -194,22 +194,23 @@ class _Outputs:
         # Polygons are made in pixels and brought to the map afterwards.
         place = {} if kind == 'class_ids' else {'crs': self._source.crs, 'transform': self._source.transform}
         source, (height, width) = self._source, _block(self._request)
-        return self._rasterio.open(
-            path,
-            'w',
-            driver='GTiff',
-            height=source.height,
-            width=source.width,
-            count=bands,
-            dtype='uint8',
-            tiled=True,
-            blockysize=height,
-            blockxsize=width,
-            compress='deflate',
-            bigtiff='if_safer',
-            photometric='palette' if bands == 1 else 'rgb',
-            **place,
-        )
+        with _without_place(self._rasterio) if not place else contextlib.ExitStack():
+            return self._rasterio.open(
+                path,
+                'w',
+                driver='GTiff',
+                height=source.height,
+                width=source.width,
+                count=bands,
+                dtype='uint8',
+                tiled=True,
+                blockysize=height,
+                blockxsize=width,
+                compress='deflate',
+                bigtiff='if_safer',
+                photometric='palette' if bands == 1 else 'rgb',
+                **place,
+            )
 
     def write(self, kind: str, row: Cut, column: Cut, values: np.ndarray) -> None:
         bands = values[np.newaxis] if values.ndim == 2 else np.moveaxis(values, -1, 0)
@@ -241,9 +242,16 @@ def _colormap(request: MapRequest) -> Dict[int, Tuple[int, int, int, int]]:
 def _write_polygons(rasterio: Any, source: Any, ids_path: str, path: str, request: MapRequest) -> None:
     """The regions of a file of class IDs as GeoJSON in map coordinates."""
     features = importlib.import_module('rasterio.features')
-    with warnings.catch_warnings(), rasterio.open(ids_path) as ids, open(path, 'w', encoding='utf-8') as file:
-        warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)  # it is in pixels
+    with _without_place(rasterio), rasterio.open(ids_path) as ids, open(path, 'w', encoding='utf-8') as file:
         _write_features(file, features.shapes(rasterio.band(ids, 1), connectivity=4), source, request)
+
+
+@contextlib.contextmanager
+def _without_place(rasterio: Any) -> Iterator[None]:
+    """For a file that lies in pixels and nowhere on the map, and is meant to."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', rasterio.errors.NotGeoreferencedWarning)
+        yield
 
 
 def _write_features(file: Any, shapes: Any, source: Any, request: MapRequest) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -128,7 +129,9 @@ def test_a_map_whose_size_is_no_multiple_of_the_stride_has_no_seam(small_model, 
 
 def test_polygons_in_map_coordinates(small_model, ortho, tmp_path):
     options = ['--tile', '192', '192', '--overlap', '64', '--ids', '--polygons', 'geojson']
-    predict(small_model, ortho, tmp_path, *options)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', rasterio.errors.NotGeoreferencedWarning)  # the map has a place
+        predict(small_model, ortho, tmp_path, *options)
     with open(str(tmp_path / 'ortho.geojson'), encoding='utf-8') as file:
         collection = json.load(file)
     assert collection['crs']['properties']['name'] == 'urn:ogc:def:crs:EPSG::25832'
