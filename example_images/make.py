@@ -10,9 +10,9 @@ downloaded. With --run, a trained one is taken: any run directory or saved FCN-8
     drive.webp                    an animated strip of a drive: image on the left, segmentation on the right
     architecture.png              the full network, its layers, strides and shapes read from its graph
 
-photo.webp was made once: china.jpg of scikit-learn (danielbuechele, CC BY 2.0), segmented by the checkpoint of epoch 60
-of a run of the recipe `camvid` (100 epochs): fcn8s predict RUN china.jpg --size 213 320 --alpha 0.6 --out DIR, beside
-the photograph.
+photo.webp was made once: china.jpg of scikit-learn (danielbuechele, CC BY 2.0), segmented by a run of the recipe
+`camvid`: fcn8s predict RUN china.jpg --size 213 320 --alpha 0.6 --out DIR, beside the photograph, above a legend of the
+classes with at least a quarter of a per cent of the pixels.
 """
 
 import argparse
