@@ -9,7 +9,7 @@ from fcn8s.backend import tf
 from fcn8s.export.conversion import Conversion
 from fcn8s.export.names import IMAGES
 from fcn8s.export.serving_graph import freeze
-from fcn8s.graph.graph_defs import make_portable
+from fcn8s.graph.graph_defs import make_portable, parse_graph_def
 
 GRAPH_FILE = 'model.pb'
 
@@ -25,17 +25,12 @@ def write(conversion: Conversion, directory: str) -> None:
 def read(directory: str) -> Any:
     """Reads the GraphDef of an export; raises ValueError where it is damaged."""
     path = os.path.join(directory, GRAPH_FILE)
-    graph_def = tf.GraphDef()
+    with open(path, 'rb') as file:
+        content = file.read()
     try:
-        with open(path, 'rb') as file:
-            graph_def.ParseFromString(file.read())
-    except Exception as error:  # protobuf's DecodeError has a different home in each protobuf generation
-        if type(error).__name__ != 'DecodeError':
-            raise
-        raise ValueError('{} is damaged: it does not parse as a GraphDef. Copy or export it again.'.format(path)) from (
-            error
-        )
-    return graph_def
+        return parse_graph_def(content)
+    except ValueError as error:
+        raise ValueError('{} is damaged: {}. Copy or export it again.'.format(path, error)) from error
 
 
 class Runtime:

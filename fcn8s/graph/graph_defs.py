@@ -11,6 +11,18 @@ RANDOM_OPS = ('RandomUniform', 'StatelessRandomUniform', 'StatelessRandomUniform
 _NEWER_ATTRIBUTES = {'VarHandleOp': ('debug_name', 'allowed_devices')}
 
 
+def parse_graph_def(content: bytes) -> GraphDef:
+    """Returns the GraphDef that the bytes of a file hold; raises ValueError, without the file's name, for others."""
+    graph_def = tf.GraphDef()
+    try:
+        graph_def.ParseFromString(content)
+    except Exception as error:  # protobuf's DecodeError has a different home in each protobuf generation
+        if type(error).__name__ != 'DecodeError':
+            raise
+        raise ValueError('it does not parse as a GraphDef') from error
+    return graph_def
+
+
 def make_portable(graph_def: GraphDef) -> None:
     """Removes, in place, what TensorFlow 1.15 does not know from a graph that a newer TensorFlow made."""
     for node in graph_def.node:

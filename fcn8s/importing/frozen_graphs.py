@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Tuple
 import numpy as np
 
 from fcn8s.backend import tf
-from fcn8s.graph.graph_defs import node_name
+from fcn8s.graph.graph_defs import node_name, parse_graph_def
 from fcn8s.vgg16.weights.damage import damaged, explain_damage
 
 Shape = Tuple[int, ...]
@@ -28,13 +28,10 @@ def read_frozen_graph(path: str, use: Callable[[str, Dict[str, Shape], Callable[
     """
     with open(path, 'rb') as file:
         content = file.read()
-    graph_def = tf.GraphDef()
     try:
-        graph_def.ParseFromString(content)
-    except Exception as error:  # protobuf's DecodeError has a different home in each protobuf generation
-        if type(error).__name__ != 'DecodeError':
-            raise
-        raise damaged(path, 'it does not parse as a GraphDef') from error
+        graph_def = parse_graph_def(content)
+    except ValueError as error:
+        raise damaged(path, error) from error
     tensors = {node.name: node.attr['value'].tensor for node in _weights(graph_def)}
     if not tensors:
         raise ValueError(

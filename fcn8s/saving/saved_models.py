@@ -15,6 +15,10 @@ GRAPH_FILES = ('saved_model.pb', 'saved_model.pbtxt')
 SCHEMA_VERSION = 1
 # A checkpoint of format 1 (one file) and the index of format 2 both end with the magic number of a LevelDB table.
 _TABLE_MAGIC = bytes.fromhex('57fb808b247547db')
+# IndexError: "Read less bytes than requested"; SystemError: names in the index that are not UTF-8
+_OF_READERS = (tf.errors.OpError, RuntimeError, IndexError, SystemError, UnicodeDecodeError)
+# What TensorFlow raises where it reads and writes in one run, and reading failed.
+OF_READING_OPS = (tf.errors.DataLossError, tf.errors.OutOfRangeError)
 
 
 def variables_prefix(directory: str) -> str:
@@ -150,12 +154,6 @@ def checkpoint_reader(prefix: str) -> Iterator[Any]:
     """Opens a reader of a checkpoint, good inside the context; raises ValueError where it is missing or damaged."""
     with plain_prefix(prefix) as plain, explain_read_errors(prefix, plain):
         yield tf.train.load_checkpoint(plain)
-
-
-# IndexError: "Read less bytes than requested"; SystemError: names in the index that are not UTF-8
-_OF_READERS = (tf.errors.OpError, RuntimeError, IndexError, SystemError, UnicodeDecodeError)
-# What TensorFlow raises where it reads and writes in one run, and reading failed.
-OF_READING_OPS = (tf.errors.DataLossError, tf.errors.OutOfRangeError)
 
 
 @contextlib.contextmanager
