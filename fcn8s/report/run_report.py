@@ -49,12 +49,12 @@ def write_report(
 
 
 def _config_of(run: runs.Run) -> Dict[str, Any]:
-    """The settings of a run. Raises ValueError where another program wrote a file of that name, as many do."""
+    """The settings of a run. Raises ValueError where the file lacks what the report shows."""
     config = runs.read_config(run)
     lacking = [name for name in ('model', 'versions') if not isinstance(config.get(name), dict)]
     if lacking:
         raise ValueError(
-            '{} is of no run, or damaged: it does not say {}. Give the directory that training wrote.'.format(
+            '{} is damaged: it does not say {}. Give the directory that training wrote.'.format(
                 run.config_path, ' and '.join(lacking)
             )
         )

@@ -25,6 +25,16 @@ Opened = TypeVar('Opened')
 
 CONFIG_FILE = 'config.json'
 METRICS_FILE = 'metrics.jsonl'
+# Tables of a config.json that a training writes; what other programs call so is none of these.
+_OWN_TABLES = ('versions', 'command', 'training')
+# Entries of a config.json by which other programs are known. The first that fits counts.
+_OTHER_PROGRAMS = (
+    ('_diffusers_version', 'diffusers'),
+    ('architectures', 'Hugging Face Transformers'),
+    ('model_type', 'Hugging Face Transformers'),
+    ('transformers_version', 'Hugging Face Transformers'),
+    ('class_name', 'Keras'),
+)
 # What `helpers.files` calls a file of a run while it is being written.
 _UNFINISHED = re.compile(r'^\.(config|metrics|report)\.' + TEMPORARY_PATTERN + r'\.(json|jsonl|html)$')
 
@@ -62,6 +72,8 @@ class Run(NamedTuple):
 def check_free(directory: str) -> None:
     """Raises ValueError where the directory holds a run already."""
     run = Run(os.fspath(directory))
+    if os.path.isfile(run.config_path):
+        _check_own(run, 'Choose another directory.')
     if os.path.exists(run.config_path) or os.path.isdir(run.checkpoints_dir) and os.listdir(run.checkpoints_dir):
         raise ValueError(
             '{!r} holds a run already. Continue it with --resume (resume=True in Python), or choose another '
@@ -86,14 +98,34 @@ def create_run(directory: str, config: Dict[str, Any]) -> Run:
 
 
 def open_run(directory: str) -> Run:
-    """Returns an existing run directory; raises FileNotFoundError where there is none."""
+    """Returns an existing run directory.
+
+    Raises FileNotFoundError where there is none, ValueError where another program wrote its `config.json`.
+    """
     run = Run(os.fspath(directory))
     if not os.path.isfile(run.config_path):
         raise FileNotFoundError(
             '{!r} is no run directory: it holds no {}. Pass the directory that training wrote, '
             'for example runs/NAME.'.format(run.directory, CONFIG_FILE)
         )
+    _check_own(run)
     return run
+
+
+def _check_own(run: Run, remedy: str = 'Pass the directory that training wrote, for example runs/NAME.') -> None:
+    """Raises ValueError where another program wrote the `config.json`, as many do."""
+    try:
+        config = read_config(run)
+    except ValueError:
+        return  # damaged, which whoever needs a setting says
+    if any(isinstance(config.get(name), dict) for name in _OWN_TABLES):
+        return
+    program = next((name for entry, name in _OTHER_PROGRAMS if entry in config), 'another program')
+    raise ValueError(
+        '{!r} is no run directory: its {} is of {}, not of fcn8s. {}'.format(
+            run.directory, CONFIG_FILE, program, remedy
+        )
+    )
 
 
 @contextlib.contextmanager
@@ -252,6 +284,7 @@ def resolve_model(path: str) -> str:
     checkpoints = Checkpoints(Run(path).checkpoints_dir)
     found = checkpoints.best() or checkpoints.last()
     if found is None:
+        _check_own(Run(path))
         raise ValueError(
             'the run {!r} has no checkpoint yet. Let it train until it saves one, or start it again.'.format(path)
         )

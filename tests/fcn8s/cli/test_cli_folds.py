@@ -138,7 +138,7 @@ def test_a_fold_in_which_no_pixel_counts_has_no_score(tmp_path):
     for fold, of_epochs in enumerate(scores, 1):
         place = tmp_path / 'fold-{}'.format(fold)
         place.mkdir()
-        (place / 'config.json').write_text('{}')
+        (place / 'config.json').write_text('{"command": {}}')
         records = [{'step': n, 'epoch': n, 'evaluation': {'mean_iou': s}} for n, s in enumerate(of_epochs, 1)]
         (place / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, records)))
         cross_validation._note_done(str(place), fold, ['a'], 3)

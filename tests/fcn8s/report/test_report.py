@@ -112,7 +112,10 @@ def test_what_is_no_run(tmp_path):
     with pytest.raises(FileNotFoundError, match='is no run directory'):
         write_report(str(tmp_path))
     (tmp_path / 'config.json').write_text('{"model": "bert"}')  # of another program
-    with pytest.raises(ValueError, match='config.json is of no run, or damaged: it does not say model and versions'):
+    with pytest.raises(ValueError, match='is no run directory: its config.json is of another program'):
+        write_report(str(tmp_path))
+    (tmp_path / 'config.json').write_text('{"versions": {}}')
+    with pytest.raises(ValueError, match='config.json is damaged: it does not say model'):
         write_report(str(tmp_path))
 
 

@@ -8,6 +8,9 @@ from fcn8s.saving import runs
 from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.saving.descriptions import DESCRIPTION_FILE
 
+# As little as tells a run from what other programs write into a file of that name.
+OWN = {'versions': {'fcn8s': '1.0.0'}}
+
 
 def write_model(directory):
     with open(os.path.join(directory, DESCRIPTION_FILE), 'w') as file:
@@ -15,8 +18,9 @@ def write_model(directory):
 
 
 def test_config_and_metrics_come_back(tmp_path):
-    run = runs.create_run(str(tmp_path / 'run'), {'seed': np.int64(3), 'scales': (1.0, 2.0), 'set': None})
-    assert runs.read_config(runs.open_run(run.directory)) == {'seed': 3, 'scales': [1.0, 2.0], 'set': None}
+    run = runs.create_run(str(tmp_path / 'run'), dict(OWN, seed=np.int64(3), scales=(1.0, 2.0), set=None))
+    found = runs.read_config(runs.open_run(run.directory))
+    assert found == dict(OWN, seed=3, scales=[1.0, 2.0], set=None)
     assert runs.read_metrics(run) == []
     runs.write_metrics(
         run, [{'step': 1, 'evaluation': {'per_class_iou': np.array([0.5, np.nan])}}, {'step': 2, 'evaluation': None}]
@@ -29,16 +33,16 @@ def test_config_and_metrics_come_back(tmp_path):
 
 
 def test_a_line_that_was_cut_off_is_left_out(tmp_path):
-    run = runs.create_run(str(tmp_path), {})
+    run = runs.create_run(str(tmp_path), OWN)
     with open(run.metrics_path, 'w') as file:
         file.write('{"step": 1}\n{"step": 2}\n{"ste')
     assert runs.read_metrics(run) == [{'step': 1}, {'step': 2}]
 
 
 def test_a_directory_that_holds_a_run_is_refused(tmp_path):
-    runs.create_run(str(tmp_path), {'first': True})
+    runs.create_run(str(tmp_path), OWN)
     with pytest.raises(ValueError, match='holds a run already. Continue it with --resume .resume=True in Python.'):
-        runs.create_run(str(tmp_path), {})
+        runs.create_run(str(tmp_path), OWN)
     os.unlink(str(tmp_path / 'config.json'))
     runs.check_free(str(tmp_path))
     Checkpoints(str(tmp_path / 'checkpoints')).save(1, write_model, {}, False)
@@ -48,7 +52,7 @@ def test_a_directory_that_holds_a_run_is_refused(tmp_path):
 
 def test_a_directory_with_other_files_can_become_a_run(tmp_path):
     (tmp_path / 'notes.txt').write_text('mine')
-    runs.create_run(str(tmp_path), {})
+    runs.create_run(str(tmp_path), OWN)
     assert (tmp_path / 'notes.txt').read_text() == 'mine'
 
 
@@ -60,8 +64,29 @@ def test_what_is_no_run(tmp_path):
         runs.read_config(runs.open_run(str(tmp_path)))
 
 
+@pytest.mark.parametrize(
+    ('config', 'program'),
+    [
+        ({'architectures': ['SegformerForSemanticSegmentation'], 'model_type': 'segformer'}, 'Hugging Face Transform'),
+        ({'_class_name': 'UNet2DModel', '_diffusers_version': '0.30.0'}, 'diffusers'),
+        ({'module': 'keras', 'class_name': 'Functional', 'config': {'layers': []}}, 'Keras'),
+        ({'model': {'type': 'EncoderDecoder'}}, 'another program'),
+    ],
+)
+def test_a_config_of_another_program_makes_no_run(tmp_path, config, program):
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    message = 'is no run directory: its config.json is of {}.*, not of fcn8s. '.format(program)
+    with pytest.raises(ValueError, match=message + 'Pass the directory that training wrote'):
+        runs.resolve_model(str(tmp_path))
+    with pytest.raises(ValueError, match=message + 'Pass the directory'):
+        runs.open_run(str(tmp_path))
+    with pytest.raises(ValueError, match=message + 'Choose another directory.'):
+        runs.make_directory(str(tmp_path))
+    assert os.listdir(str(tmp_path)) == ['config.json']
+
+
 def test_one_process_at_a_time(tmp_path):
-    run = runs.create_run(str(tmp_path), {})
+    run = runs.create_run(str(tmp_path), OWN)
     refused = pytest.raises(ValueError, match='is being trained by another process')
     with runs.only_writer(run), refused, runs.only_writer(run):
         raise AssertionError('two writers')
@@ -70,7 +95,7 @@ def test_one_process_at_a_time(tmp_path):
 
 
 def test_a_model_is_the_best_checkpoint_of_a_run_else_the_last(tmp_path):
-    run = runs.create_run(str(tmp_path), {})
+    run = runs.create_run(str(tmp_path), OWN)
     with pytest.raises(ValueError, match='has no checkpoint yet'):
         runs.resolve_model(run.directory)
     assert run.last_checkpoint() is None
@@ -88,10 +113,10 @@ def test_what_is_no_model(tmp_path):
     with pytest.raises(ValueError, match='neither a run directory .no config.json. nor a saved FCN-8s .no fcn8s.json.'):
         runs.resolve_model(str(tmp_path))
     for name in 'abcde':
-        runs.create_run(str(tmp_path / name), {})
+        runs.create_run(str(tmp_path / name), OWN)
     with pytest.raises(ValueError, match="In it are: '[^']*a', '[^']*b', '[^']*c' and 2 more. Give one of them."):
         runs.resolve_model(str(tmp_path))
-    run = runs.create_run(str(tmp_path), {})
+    run = runs.create_run(str(tmp_path), OWN)
     with open(os.path.join(run.checkpoints_dir, 'best.json'), 'w') as file:
         json.dump({'checkpoint': 'step-00000001'}, file)
     with pytest.raises(ValueError, match="best.json names 'step-00000001', which does not exist"):
@@ -99,7 +124,7 @@ def test_what_is_no_model(tmp_path):
 
 
 def test_leftovers_of_a_killed_training_are_removed_and_nothing_else(tmp_path):
-    run = runs.create_run(str(tmp_path / 'run'), {'seed': 1})
+    run = runs.create_run(str(tmp_path / 'run'), dict(OWN, seed=1))
     keep = ['.metrics.mine.jsonl', '.config.0123456789ab.tmp', 'metrics.jsonl', '.hidden.0123456789ab.tmp.json']
     remove = ['.metrics.0123456789ab.tmp.jsonl', '.config.0123456789ab.tmp.json', '.report.ab0123456789.tmp.html']
     for name in keep + remove:
@@ -113,9 +138,9 @@ def test_the_refused_one_of_two_trainings_that_start_at_once_changes_nothing(tmp
     directory = str(tmp_path / 'run')
     first, second = runs.make_directory(directory), runs.make_directory(directory)
     with runs.only_writer(first):
-        runs.create_run(directory, {'seed': 1})
+        runs.create_run(directory, dict(OWN, seed=1))
         with pytest.raises(ValueError, match='is being trained by another process'), runs.only_writer(second):
-            runs.create_run(directory, {'seed': 2})
+            runs.create_run(directory, dict(OWN, seed=2))
     with pytest.raises(ValueError, match='holds a run already'), runs.only_writer(second):
-        runs.create_run(directory, {'seed': 2})
-    assert runs.read_config(first) == {'seed': 1}
+        runs.create_run(directory, dict(OWN, seed=2))
+    assert runs.read_config(first) == dict(OWN, seed=1)
