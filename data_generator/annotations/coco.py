@@ -11,6 +11,17 @@ from data_generator.annotations.values import color_of, points_of, split_in_name
 from data_generator.errors import DataError
 from helpers.aliases import Color
 
+# What COCO publishes beside its shapes: an entry that tells such a file -> what it is, and what to take instead.
+# https://cocodataset.org/#format-data
+_OTHER_KINDS = {
+    'caption': ('captions, which say no class of a pixel', 'Give instances_*.json or stuff_*.json of the same images'),
+    'segments_info': (
+        'panoptic segments, whose shapes are in PNGs',
+        'Give instances_*.json and stuff_*.json of the same images, or make a file of shapes of it: '
+        'panoptic2detection_coco_format.py of panopticapi does that',
+    ),
+}
+
 
 def is_coco(content: Any) -> bool:
     """Tells whether the content of a JSON file is a list of images and annotations in the form of COCO."""
@@ -18,18 +29,37 @@ def is_coco(content: Any) -> bool:
 
 
 def read_coco(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """Reads the images that these documents are about; crowds are void."""
+    """Reads the images that these documents are about; crowds are void.
+
+    Documents of captions and of panoptic segments are left out, and refused where there are no others.
+    """
     names: List[str] = []
     colors: Dict[str, Color] = {}
     records: List[Record] = []
+    others: List[str] = []
     for path in documents:
         content = read_json(path)
+        other = _other_kind(content)
+        if other is not None:
+            left_out.add('files of ' + other[0], path)
+            others.append('{} holds {}. {}.'.format(path, *other))
+            continue
         categories = _categories(content, path)
         names += [name for name in categories.values() if name not in names]
         colors.update(_colors(content))
         split = split_of(path, folder.root) or split_in_name(path)
         records += _records(content, categories, path, split, left_out)
+    if len(others) == len(documents):
+        raise DataError(' '.join(others[:2]))
     return Source('coco', records, names, colors, order='area')
+
+
+def _other_kind(content: Dict[str, Any]) -> Optional[Tuple[str, str]]:
+    """What a document holds in place of shapes and what to take instead; None where it may hold shapes."""
+    objects = [one for one in content['annotations'] if isinstance(one, dict)]
+    if not objects or any('segmentation' in one for one in objects):
+        return None
+    return next((kind for entry, kind in _OTHER_KINDS.items() if all(entry in one for one in objects)), None)
 
 
 def _categories(content: Dict[str, Any], path: str) -> Dict[Any, str]:

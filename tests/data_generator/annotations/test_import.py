@@ -206,6 +206,34 @@ def test_coco_crowds_masks_parts_and_what_is_left_out(tmp_path):
     }
 
 
+def test_captions_and_panoptic_segments_of_coco_are_left_out_beside_shapes(tmp_path):
+    tools.coco(tmp_path / 'source')
+    place = tmp_path / 'source' / 'annotations'
+    with_segments = tools.coco_content([{'image_id': 0, 'file_name': '0.png', 'segments_info': [{'category_id': 7}]}])
+    with_captions = {key: value for key, value in with_segments.items() if key != 'categories'}
+    with_captions['annotations'] = [{'image_id': 0, 'id': 1, 'caption': 'a bird'}]
+    tools.write_json(place / 'captions_train.json', with_captions)
+    tools.write_json(place / 'panoptic_train.json', with_segments)
+    imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+    assert imported.splits == {'train': 4, 'val': 1} and imported.objects == {'a': 5, 'b': 5}
+    assert imported.left_out == {
+        'files of captions, which say no class of a pixel': [str(place / 'captions_train.json')],
+        'files of panoptic segments, whose shapes are in PNGs': [str(place / 'panoptic_train.json')],
+    }
+    (place / 'instances.json').unlink()
+    for name, message in (
+        ('captions', 'captions_train.json holds captions, which say no class of a pixel. Give instances_'),
+        (
+            'panoptic',
+            r'panoptic_train.json holds panoptic segments, .*or make .*: panoptic2detection_coco_format.py of',
+        ),
+    ):
+        with pytest.raises(DataError, match=message):
+            import_annotations(str(place / (name + '_train.json')), str(tmp_path / 'other'))
+        with pytest.raises(DataError, match=message):
+            import_annotations(str(tmp_path / 'source'), str(tmp_path / 'other'))
+
+
 def test_cvat_masks_ellipses_and_tracks(tmp_path):
     elements = (
         '<mask label="a" rle="1,3,2" left="2" top="3" width="3" height="2" z_order="5"/>'
