@@ -105,6 +105,16 @@ def _png_header(data: bytes) -> ImageHeader:
     )
 
 
+def png_transparent_grey(data: bytes, bit_depth: int) -> Optional[int]:
+    """Reads which value of a grey PNG is transparent (its chunk tRNS), as the file counts; None where none is."""
+    for name, start, end in _png_chunks(data):
+        if name == b'IDAT':
+            return None  # behind the pixels it means nothing
+        if name == b'tRNS' and end - start == 2:
+            return int(struct.unpack_from('>H', data, start)[0]) & ((1 << bit_depth) - 1)
+    return None
+
+
 def _png_chunks(data: bytes) -> Iterator[Tuple[bytes, int, int]]:
     """Yields name, start and end of the content of each chunk; the end may lie behind the end of the data."""
     position = len(PNG_SIGNATURE)

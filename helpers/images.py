@@ -20,7 +20,7 @@ import numpy as np
 
 from helpers.aliases import PathLike
 from helpers.files import atomic_path
-from helpers.image_headers import ImageHeader, read_header
+from helpers.image_headers import ImageHeader, png_transparent_grey, read_header
 from helpers.image_rules import RGB_RULES, ImageRules, Pixels, apply_rules
 from helpers.memory import require_memory
 from helpers.palettes import LabelFile, by_look, check_png_checksums, png_palette
@@ -218,8 +218,8 @@ def read_color_labels(
             'loss: give PNG files.'.format(path)
         )
     values = pixels.values if pixels.palette is None else pixels.palette[pixels.values[..., 0]]
-    if lossy and values.shape[2] == 1 and values.dtype == np.uint8:
-        values = np.repeat(values, 3, axis=2)
+    if lossy and values.shape[2] - bool(pixels.alpha) == 1 and values.dtype == np.uint8:
+        values = np.concatenate([np.repeat(values[..., :1], 3, axis=2), values[..., 1:]], axis=2)
     if values.shape[2] not in (3, 4) or values.dtype != np.uint8 or (values.shape[2] == 4 and not pixels.alpha):
         raise ValueError(
             '{} holds {}, not 8-bit colours. If it holds class IDs, read it without a table of colours.'.format(
@@ -471,7 +471,8 @@ def _pixels(data: bytes, header: ImageHeader, path: PathLike) -> Pixels:
     if header.format == 'npy':
         return _npy_pixels(data, path)
     if header.format in ('png', 'jpeg', 'webp'):
-        pixels = _pixels_of_opencv(_decode(data, cv2.IMREAD_UNCHANGED, header, path), header)
+        decoded = _decode(data, cv2.IMREAD_UNCHANGED, header, path)
+        pixels = _pixels_of_opencv(_with_transparent_grey(decoded, data, header), header)
     elif header.format in _PLUGINS:
         pixels = _pixels_of_pillow(data, header, path)
     else:
@@ -480,6 +481,19 @@ def _pixels(data: bytes, header: ImageHeader, path: PathLike) -> Pixels:
             'and NumPy (.npy).'.format(path)
         )
     return pixels._replace(values=turned(pixels.values, header.orientation))
+
+
+def _with_transparent_grey(values: np.ndarray, data: bytes, header: ImageHeader) -> np.ndarray:
+    """A grey PNG with the alpha that one of its values stands for, as [H, W, 4]: OpenCV knows that of colours only."""
+    if values.ndim != 2 or header.format != 'png' or not header.has_alpha or header.bit_depth is None:
+        return values
+    grey = png_transparent_grey(data, header.bit_depth)
+    if grey is None:
+        return values
+    most = np.iinfo(values.dtype).max
+    # 1, 2 and 4 bits are stretched to 0..255.
+    alpha = np.where(values == grey * (most // (2**header.bit_depth - 1)), 0, most).astype(values.dtype)
+    return np.stack([values, values, values, alpha], axis=-1)
 
 
 def _pixels_of_opencv(values: np.ndarray, header: ImageHeader) -> Pixels:

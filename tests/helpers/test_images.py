@@ -243,26 +243,55 @@ def test_palette_labels_are_indices(tmp_path, bits):
     np.testing.assert_array_equal(read_labels(tmp_path / 'a.bmp'), labels)
 
 
-@pytest.mark.parametrize('bits', [1, 2, 4])
-def test_grey_labels_of_few_bits_are_not_stretched(tmp_path, bits):
-    # Pillow writes no grey PNG of 2 or 4 bits, so the bytes are put together here.
-    labels = np.arange(16, dtype=np.uint8).reshape(2, 8) % 2**bits
+def png_of(height, width, color_type, content, bits=8, further=b''):
+    header = struct.pack('>IIBBBBB', width, height, bits, color_type, 0, 0, 0)
+    chunks = [chunk(b'IHDR', header), further, chunk(b'IDAT', content), chunk(b'IEND', b'')]
+    return b'\x89PNG\r\n\x1a\n' + b''.join(chunks)
 
-    def chunk(name, content):
-        check = zlib.crc32(name + content) & 0xFFFFFFFF
-        return struct.pack('>I', len(content)) + name + content + struct.pack('>I', check)
 
+def chunk(name, content):
+    return struct.pack('>I', len(content)) + name + content + struct.pack('>I', zlib.crc32(name + content))
+
+
+def packed_rows(values, bits):
+    """Each row with filter 0, its numbers of `bits` bits one after the other; Pillow writes no grey PNG of 2 or 4."""
     rows = b''
-    for row in labels:
+    for row in np.reshape(values, (len(values), -1)).tolist():
         text = ''.join(format(value, '0{}b'.format(bits)) for value in row)
         rows += b'\x00' + int(text, 2).to_bytes(len(text) // 8, 'big')
-    (tmp_path / 'a.png').write_bytes(
-        b'\x89PNG\r\n\x1a\n'
-        + chunk(b'IHDR', struct.pack('>IIBBBBB', 8, 2, bits, 0, 0, 0, 0))
-        + chunk(b'IDAT', zlib.compress(rows))
-        + chunk(b'IEND', b'')
-    )
+    return zlib.compress(rows)
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4])
+def test_grey_labels_of_few_bits_are_not_stretched(tmp_path, bits):
+    labels = np.arange(16, dtype=np.uint8).reshape(2, 8) % 2**bits
+    (tmp_path / 'a.png').write_bytes(png_of(2, 8, 0, packed_rows(labels, bits), bits))
     np.testing.assert_array_equal(read_labels(tmp_path / 'a.png'), labels)
+
+
+@pytest.mark.parametrize('bits', [1, 2, 4, 8, 16])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_one_value_of_a_png_can_be_transparent(tmp_path, bits, channels):
+    if channels == 3 and bits < 8:
+        return  # there is no such PNG
+    most = 2**bits - 1
+    values = np.tile(np.array([[0, most, 1, most], [most, 0, most, 1]]), 2)[..., np.newaxis].repeat(channels, axis=2)
+    names = chunk(b'tRNS', struct.pack('>H', most) * channels)
+    color_type = {1: 0, 3: 2}[channels]
+    (tmp_path / 'a.png').write_bytes(png_of(2, 8, color_type, packed_rows(values, bits), bits, names))
+    with pytest.raises(ValueError, match='a.png has an alpha channel'):
+        read_image(tmp_path / 'a.png')
+    seen = np.where(values == most, 0, np.round(values * (255.0 / most))).astype(np.uint8)
+    np.testing.assert_array_equal(read_image(tmp_path / 'a.png', convert=True), np.broadcast_to(seen, (2, 8, 3)))
+    white = np.where(values == most, 255, seen)
+    found = read_image(tmp_path / 'a.png', rules=ImageRules(alpha='white'))
+    np.testing.assert_array_equal(found, np.broadcast_to(white, (2, 8, 3)))
+    if channels == 1:
+        np.testing.assert_array_equal(read_labels(tmp_path / 'a.png'), values[..., 0])
+    if bits == 8:
+        rgba = read_color_labels(tmp_path / 'a.png', lossy=True, keep_alpha=True)
+        np.testing.assert_array_equal(rgba[..., :3], np.broadcast_to(values, (2, 8, 3)))
+        np.testing.assert_array_equal(rgba[..., 3], np.where(values[..., 0] == most, 0, 255))
 
 
 def test_colours_are_no_labels(tmp_path, rgb):
@@ -496,14 +525,6 @@ def test_uncommon_bmp_files(tmp_path, bits, is_os2, gap):
     np.testing.assert_array_equal(read_image(tmp_path / 'a.bmp'), palette[indices])
     np.testing.assert_array_equal(read_color_labels(tmp_path / 'a.bmp'), palette[indices])
     np.testing.assert_array_equal(read_labels(tmp_path / 'a.bmp'), indices)
-
-
-def png_of(height, width, color_type, content):
-    def chunk(name, content):
-        return struct.pack('>I', len(content)) + name + content + struct.pack('>I', zlib.crc32(name + content))
-
-    header = struct.pack('>IIBBBBB', width, height, 8, color_type, 0, 0, 0)
-    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', content) + chunk(b'IEND', b'')
 
 
 @pytest.mark.parametrize('reader', [read_labels, read_color_labels, lambda path: read_image(path, convert=True)])
