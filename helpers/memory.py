@@ -1,17 +1,12 @@
 """How much memory there is, asked before it is taken."""
 
+import os
 from typing import Any, Optional
 
-# Where the kernel says it: meminfo(5), and the limits of a control group of version 2 and of version 1.
+from helpers import control_groups
+
+# Where the kernel says it, see meminfo(5).
 _MEMINFO = '/proc/meminfo'
-_GROUP_LIMITS = (
-    ('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory.current', '/sys/fs/cgroup/memory.stat'),
-    (
-        '/sys/fs/cgroup/memory/memory.limit_in_bytes',
-        '/sys/fs/cgroup/memory/memory.usage_in_bytes',
-        '/sys/fs/cgroup/memory/memory.stat',
-    ),
-)
 
 # So much is never asked for: looking costs more than it saves, and images are read by the thousand.
 _SMALL = 1 << 26
@@ -22,10 +17,17 @@ def free_memory() -> Optional[int]:
 
     None where neither says so (macOS, Windows).
     """
-    known = [
-        value for value in [_available_in_meminfo()] + [_left_in_group(*names) for names in _GROUP_LIMITS] if value
-    ]
+    known = [value for value in (_available_in_meminfo(), control_groups.memory_left()) if value]
     return min(known) if known else None
+
+
+def total_memory() -> int:
+    """Returns the bytes of memory that this process could have if nobody else used any: all that the machine has, or
+    what its container is limited to.
+    """
+    of_machine = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+    limit = control_groups.memory_limit()
+    return of_machine if limit is None else min(of_machine, limit)
 
 
 def require_memory(name: Any, needed: int, what: str) -> None:
@@ -56,23 +58,3 @@ def _available_in_meminfo() -> Optional[int]:
     except (OSError, ValueError, IndexError):
         pass
     return None
-
-
-def _left_in_group(limit: str, usage: str, statistics: str) -> Optional[int]:
-    try:
-        values = []
-        for name in (limit, usage):
-            with open(name, encoding='ascii') as file:
-                values.append(int(file.read()))
-        cached = _cached_in_group(statistics)
-    except (OSError, ValueError):  # no such group, or 'max'
-        return None
-    # Version 1 writes "no limit" as a number beyond every machine.
-    return None if values[0] >= 1 << 60 else max(1, values[0] - values[1] + cached)
-
-
-def _cached_in_group(statistics: str) -> int:
-    """Bytes of files that the group's usage counts and the kernel gives up when memory is wanted."""
-    with open(statistics, encoding='ascii') as file:
-        counts = dict(line.split() for line in file)
-    return int(counts.get('total_inactive_file', counts.get('inactive_file', 0)))

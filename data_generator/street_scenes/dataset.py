@@ -14,6 +14,7 @@ from data_generator.street_scenes.rendering import VIEW_DISTANCE, Scene, check_s
 from data_generator.street_scenes.shards import run_shards
 from data_generator.street_scenes.world import random_world
 from helpers.aliases import PathLike
+from helpers.cores import num_cores
 from helpers.files import atomic_directory
 from helpers.images import write_image, write_labels
 
@@ -72,7 +73,7 @@ def write_dataset(
         if value < smallest:
             raise ValueError('{} is {}; it has to be at least {}.'.format(name, value, smallest))
     plan = DatasetPlan(num_train, num_val, num_drive_frames, (size[0], size[1]), seed, with_depth)
-    num_shards = min(os.cpu_count() or 1, plan.num_scenes // SCENES_WORTH_A_PROCESS)
+    num_shards = min(num_cores(), plan.num_scenes // SCENES_WORTH_A_PROCESS)
     with atomic_directory(out_dir) as root, tqdm(
         total=plan.num_scenes, desc='scenes', unit='image', disable=not progress, mininterval=0.5
     ) as bar:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any, List, Optional, Sequence
@@ -12,6 +11,7 @@ from fcn8s.cli.options.images import add_image_arguments, image_rules, image_wor
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import add_palette_argument
 from fcn8s.cli.terminal import pretrained_encoder, program, short_path
+from helpers.cores import num_cores
 
 if TYPE_CHECKING:
     from data_generator.checking.report import DatasetReport
@@ -52,7 +52,7 @@ def add_parser(subparsers: Any) -> None:
         '--threads',
         '--workers',
         type=int,
-        default=os.cpu_count() or 1,
+        default=num_cores(),
         metavar='N',
         help='threads that read (default: one per core)',
     )

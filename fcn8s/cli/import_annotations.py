@@ -1,12 +1,12 @@
 """`fcn8s import SOURCE OUT`: a dataset in folders from the polygons and masks of annotation tools."""
 
 import argparse
-import os
 import shlex
 from typing import Any
 
 from fcn8s.cli.options.labels import tolerance
 from fcn8s.cli.terminal import pretrained_encoder, program
+from helpers.cores import num_cores
 
 DESCRIPTION = """Makes a dataset that fcn8s check, train and evaluate take (images/SPLIT, labels/SPLIT, classes.json)
 from annotations of labelme, COCO (polygons, RLE; crowds are void), CVAT for images, YOLO segmentation, Supervisely,
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     imported = import_annotations(args.source, args.out, options, progress=True)
     print(describe(imported))
     space = imported.label_space
-    report = check_dataset([args.out], None, space.num_classes, space.ignore_id, os.cpu_count() or 1)
+    report = check_dataset([args.out], None, space.num_classes, space.ignore_id, num_cores())
     command = train_command(report)
     where = shlex.quote(args.out)
     if not report.can_train or command is None:

@@ -47,7 +47,10 @@ def add_parser(subparsers: Any) -> None:
     add_precision_argument(parser)
     parser.add_argument('--images', type=int, metavar='N', help='images per epoch, to estimate the time of an epoch')
     parser.add_argument(
-        '--memory', type=float, metavar='GB', help='memory to fit into (default: what this machine has)'
+        '--memory',
+        type=float,
+        metavar='GB',
+        help='memory to fit into (default: all that this machine or its container has)',
     )
     parser.add_argument(
         '--seconds', type=float, default=20.0, metavar='S', help='how long to measure; 0 measures nothing (default: 20)'

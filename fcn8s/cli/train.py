@@ -272,8 +272,9 @@ def _train(model: Any, options: argparse.Namespace, batches: Any, arguments: Dic
 
 def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: float) -> str:
     """What `fcn8s plan` expects of this training's memory, and the command that measures its time."""
-    from fcn8s.planning.plan import GIB, PlanRequest, estimate_memory, machine_memory
+    from fcn8s.planning.plan import GIB, PlanRequest, estimate_memory
     from helpers.images import read_image
+    from helpers.memory import total_memory
 
     size = options.crop or options.size or read_image(train.pairs[0].image, rules=train.image_rules).shape[:2]
     widths = _encoder_widths(model.model.encoder.variables)
@@ -291,7 +292,7 @@ def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: f
         optimizer_of(options),
         head,
     )
-    needed, there = estimate_memory(request, base_memory), machine_memory()
+    needed, there = estimate_memory(request, base_memory), total_memory()
     line = _padding(options, train) + 'images of {} x {}, {} a batch: about {:.1f} GB of memory, of {:.1f} GB'.format(
         size[0], size[1], options.batch, needed / GIB, there / GIB
     )

@@ -16,6 +16,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from helpers.cores import available_cores
 from helpers.termination import Interrupted
 
 # How long workers that are asked to end may tidy up before they are killed, in seconds.
@@ -80,13 +81,6 @@ def fcn8s_command(arguments: Sequence[str]) -> List[str]:
     # Not `-m`: that looks for packages in the working directory first, where a folder may be called `helpers`.
     code = 'import sys; sys.path[:] = {!r}; sys.argv[0] = {!r}; from fcn8s.cli import main; sys.exit(main())'
     return [sys.executable, '-c', code.format(sys.path, sys.argv[0])] + list(arguments)
-
-
-def available_cores() -> List[int]:
-    """Returns the cores that this process may use."""
-    if hasattr(os, 'sched_getaffinity'):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def core_shares(count: int, cores: Optional[Sequence[int]] = None) -> List[List[int]]:

@@ -9,6 +9,7 @@ import numpy as np
 from fcn8s.export.conversion import Conversion, explain_conversion_errors
 from fcn8s.export.formats import FORMATS
 from fcn8s.export.names import IMAGES, OUTPUTS
+from helpers.cores import num_cores
 
 
 def write(conversion: Conversion, directory: str) -> None:
@@ -44,7 +45,7 @@ class Runtime:
         from ai_edge_litert.interpreter import Interpreter
 
         path = os.path.join(directory, str(FORMATS['tflite'].file))
-        self._interpreter = Interpreter(model_path=path, num_threads=os.cpu_count())
+        self._interpreter = Interpreter(model_path=path, num_threads=num_cores())
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]['index']
         self._outputs = {detail['name']: detail['index'] for detail in self._interpreter.get_output_details()}

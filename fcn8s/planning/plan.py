@@ -25,6 +25,7 @@ from fcn8s.settings import UPSAMPLINGS, VARIANTS, check_choice, check_num_classe
 from fcn8s.vgg16.graph import build_encoder
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.source import UNIT_VARIANCE_BGR
+from helpers.memory import total_memory
 
 GIB = 2.0**30
 FLOAT_BYTES = 4
@@ -276,11 +277,6 @@ def process_memory() -> float:
         return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
-def machine_memory() -> float:
-    """Returns the bytes of memory that this machine has, whoever uses it."""
-    return float(os.sysconf('SC_PHYS_PAGES')) * os.sysconf('SC_PAGE_SIZE')
-
-
 class _Probe:
     """The requested network in a graph and session of its own, on zero weights: convolutions take as long on any."""
 
@@ -398,12 +394,12 @@ def measure_step_seconds(
 def make_plan(request: PlanRequest, memory_limit: Optional[float] = None, budget: float = PROBE_SECONDS) -> Plan:
     """Plans a training; runs the network for about `budget` seconds where it fits the memory, and not at all at 0.
 
-    memory_limit: bytes; None is all that this machine has. Raises ValueError for what cannot be trained here.
+    memory_limit: bytes; None is all that machine or container have. Raises ValueError for what cannot be trained here.
     """
     check_request(request)
     session_config(request.precision)  # refuses what this machine cannot
     base = process_memory()
-    limit = machine_memory() if memory_limit is None else memory_limit
+    limit = total_memory() if memory_limit is None else memory_limit
     memory = estimate_memory(request, base)
     seconds = measure_step_seconds(request, budget) if budget > 0 and memory <= limit else None
     return Plan(memory, base, limit, seconds, largest_batch(request, limit, base), largest_crop(request, limit, base))

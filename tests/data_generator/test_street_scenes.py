@@ -290,7 +290,7 @@ def test_processes_draw_the_same_dataset(tmp_path, monkeypatch):
 
     write_dataset(str(tmp_path / 'alone'), 3, 2, 3, (32, 64), seed=4, with_depth=True)
     monkeypatch.setattr(dataset, 'SCENES_WORTH_A_PROCESS', 1)
-    monkeypatch.setattr(dataset.os, 'cpu_count', lambda: 3)
+    monkeypatch.setattr(dataset, 'num_cores', lambda: 3)
     write_dataset(str(tmp_path / 'shared'), 3, 2, 3, (32, 64), seed=4, with_depth=True)
     files = [
         sorted(str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob('*.png'))
@@ -305,7 +305,7 @@ def test_a_process_that_fails_is_reported_and_nothing_stays(tmp_path, monkeypatc
     from data_generator.street_scenes import dataset
 
     monkeypatch.setattr(dataset, 'SCENES_WORTH_A_PROCESS', 1)
-    monkeypatch.setattr(dataset.os, 'cpu_count', lambda: 2)
+    monkeypatch.setattr(dataset, 'num_cores', lambda: 2)
     monkeypatch.setattr('data_generator.street_scenes.shards.sys.executable', '/bin/false')
     with pytest.raises(OSError, match='a process that draws scenes ended with status 1'):
         write_dataset(str(tmp_path / 'out'), 3, 1, 0, (32, 64))
@@ -320,6 +320,6 @@ def test_a_process_imports_from_where_its_parent_does(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr('sys.path', sys.path[1:] + sys.path[:1])
     monkeypatch.setattr(dataset, 'SCENES_WORTH_A_PROCESS', 1)
-    monkeypatch.setattr(dataset.os, 'cpu_count', lambda: 2)
+    monkeypatch.setattr(dataset, 'num_cores', lambda: 2)
     write_dataset(str(tmp_path / 'out'), 3, 1, 0, (32, 64))
     assert len(files_below(tmp_path / 'out')) == 8

@@ -18,6 +18,7 @@ from fcn8s.distributed.launching import (
     run_workers,
     visible_gpus,
 )
+from helpers.cores import available_cores
 from helpers.termination import Interrupted
 
 FOLLOW = 'from fcn8s.distributed.launching import follow_launcher; follow_launcher()\n'
@@ -74,7 +75,7 @@ def test_a_worker_that_speaks_has_the_output_of_the_launcher(capfd):
 def test_environment_cores_and_the_code_that_runs():
     lines = []
     code = FOLLOW + 'import os; print(os.environ["A"], sorted(os.sched_getaffinity(0)), "FCN8S_LAUNCHED" in os.environ)'
-    core = launching.available_cores()[-1]
+    core = available_cores()[-1]
     run_workers([worker(1, code, environment={'A': 'x'}, cores=[core])], lines.append)
     assert lines == ['[worker 1 of 2] x [{}] False'.format(core)]
     lines = []
