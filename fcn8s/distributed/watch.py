@@ -5,9 +5,11 @@ server, and the connections stay. So a cluster needs no other ports than those o
 JSON. Nothing here loads TensorFlow.
 
 Collectives of TensorFlow 1.15 wait for ever for a worker that is gone. So each worker says every second or so that it
-lives and which step it has begun; whoever is silent, gone or behind for too long is lost, and all others stop: with a
-`WorkerLostError` where their main thread can raise it, else the process ends with `EXIT_STATUS`. Where all hang alike,
-nobody is behind: worker 0 stops all when nobody has finished a batch for much longer than one takes (`_stall_limit`).
+lives, which step it has begun, and what it does; whoever is silent, gone or behind for too long is lost, and all others
+stop: with a `WorkerLostError` where their main thread can raise it, else the process ends with `EXIT_STATUS`. How long
+is too long depends on what the worker does that others wait for (`_PATIENCE`): only steps take everyone about as long.
+Where all hang alike, nobody is behind: worker 0 stops all when nobody has finished a batch for much longer than one
+takes (`_stall_limit`). Workers that all prepare are waited for by nobody, and take as long as they take.
 """
 
 import atexit
@@ -17,7 +19,7 @@ import os
 import socket
 import threading
 import time
-from typing import Any, Callable, Container, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Container, ContextManager, Dict, Iterator, List, Optional, Tuple
 
 from fcn8s.distributed.cluster import Cluster, split_address
 
@@ -27,8 +29,15 @@ EXIT_STATUS = 3
 # Shares of the time-out: after so much silence a worker is lost; a main thread that waits in TensorFlow has so long.
 _SILENCE = 0.7
 _GRACE = 0.1
-# A callback of a user's may take so many time-outs while others wait.
-_CALLBACK = 5.0
+# So many time-outs may others wait for a worker, by what it does meanwhile. It prepares wherever it takes no steps: it
+# builds a network, reads a dataset, restores a checkpoint, or runs the user's script between two trainings.
+_PATIENCE = {'steps': _SILENCE, 'callback': 5.0, 'preparing': 10.0, 'saving': 10.0}
+_HANGS = {
+    'steps': 'hangs: it has not come to the step that others wait in',
+    'callback': 'hangs in a callback: others have waited for {:.0f} s',
+    'preparing': 'hangs before it trains: others have waited for {:.0f} s (more --timeout lets it prepare for longer)',
+    'saving': 'hangs while it saves: others have waited for {:.0f} s (more --timeout lets it save for longer)',
+}
 # All hang alike where nobody has finished a batch for so many time-outs, and so many times as long as one ever took.
 # The first of a kind compiles, and has thrice as long.
 _STALL = 10.0
@@ -52,11 +61,12 @@ class Watch:
         self._sending = threading.Lock()
         self._heard: Dict[int, float] = {}
         self._progress = dict.fromkeys(range(cluster.size), 0)
-        # Who is behind: with what progress, whether in a callback, and since when.
-        self._behind: Dict[int, Tuple[Tuple[int, bool], float]] = {}
+        self._doing = dict.fromkeys(range(cluster.size), 'preparing')
+        self._doing_since = time.monotonic()  # of this worker
         self._done = dict.fromkeys(range(cluster.size), 0)
         self._done_at = time.monotonic()
-        self._calls_back = dict.fromkeys(range(cluster.size), False)
+        # Who is behind: where it is (progress, batches done, what it does), and since when.
+        self._behind: Dict[int, Tuple[Tuple[int, int, str], float]] = {}
         self._longest: Dict[str, float] = {}
         self._kind = 'step'
         self._left: Dict[int, str] = {}
@@ -64,7 +74,7 @@ class Watch:
         self._values: Dict[int, Dict[int, Any]] = {}
         self._answers: Dict[int, List[Any]] = {}
         self._loss: Optional[str] = None
-        self._is_working = self._is_waiting = self._is_saving = self._is_told = self._is_closed = False
+        self._is_working = self._is_waiting = self._is_told = self._is_closed = False
 
     # What the training does
 
@@ -86,26 +96,32 @@ class Watch:
             raise
         finally:
             self._is_working = False
+            self._turn_to_doing('preparing')
 
     @contextlib.contextmanager
     def saving(self) -> Iterator[None]:
         """Keeps the process from being ended while it is open: what is being written is finished first."""
-        self._is_saving = True
-        try:
+        with self._while_doing('saving'):
             yield
-        finally:
-            self._is_saving, self._done_at = False, time.monotonic()
         self.check()
 
-    @contextlib.contextmanager
-    def calling_back(self) -> Iterator[None]:
+    def calling_back(self) -> ContextManager[None]:
         """Says while it is open that code of the user's runs, which may take five times the time-out."""
-        worker = self.cluster.worker
-        self._calls_back[worker] = True
+        return self._while_doing('callback')
+
+    @contextlib.contextmanager
+    def _while_doing(self, what: str) -> Iterator[None]:
+        before = self._doing[self.cluster.worker]
+        self._turn_to_doing(what)
         try:
             yield
         finally:
-            self._calls_back[worker], self._done_at = False, time.monotonic()
+            self._turn_to_doing(before)
+            self._done_at = time.monotonic()
+
+    def _turn_to_doing(self, what: str) -> None:
+        with self._changed:
+            self._doing[self.cluster.worker], self._doing_since = what, time.monotonic()
 
     def turn_to(self, kind: str) -> None:
         """Says what batches are for from now on, 'step' or 'evaluation'; the first of a kind may take long."""
@@ -122,10 +138,15 @@ class Watch:
             self._done[self.cluster.worker] += 1
 
     def begin(self, step: int) -> None:
-        """Says that this worker has begun what all do together. Raises WorkerLostError where one is lost."""
+        """Says that this worker has begun a step. Raises WorkerLostError where one is lost."""
+        self.step = step
+        self._turn_to_doing('steps')
+        self.arrive()
+
+    def arrive(self) -> None:
+        """Says that this worker has come to what all do together. Raises WorkerLostError where one is lost."""
         self.check()
         with self._changed:
-            self.step = step
             self._progress[self.cluster.worker] += 1
 
     def check(self) -> None:
@@ -147,7 +168,7 @@ class Watch:
 
     def gather(self, value: Any) -> List[Any]:
         """Returns what each worker has given, in their order; all have to call it. value: as JSON can hold it."""
-        self.begin(self.step)
+        self.arrive()
         with self._changed:
             number, self._round = self._round, self._round + 1
             if self.cluster.is_first:
@@ -219,7 +240,7 @@ class Watch:
     def _take(self, worker: int, message: Dict[str, Any]) -> None:
         kind = message['kind']
         if kind == 'alive':
-            self._progress[worker], self._calls_back[worker] = message['progress'], message['calls_back']
+            self._progress[worker], self._doing[worker] = message['progress'], message['doing']
             if self._done[worker] != message['done']:
                 self._done[worker], self._done_at = message['done'], time.monotonic()
         elif kind == 'value':
@@ -264,14 +285,20 @@ class Watch:
             time.sleep(interval)
             with self._changed:
                 self._leave_out(time.monotonic() - start - interval)
-                if self._is_working or self._is_waiting:
+                if self._is_working or self._is_waiting or self._is_waited_for():
                     self._look_for_silence()
-                if self._is_working and self.cluster.is_first:
+                if self.cluster.is_first:
                     self._look_for_hangs()
+                    if self._is_working:
+                        self._look_for_stall()
 
     def _said(self) -> Dict[str, Dict[int, Any]]:
         """What each worker says of itself once in a while."""
-        return {'progress': self._progress, 'done': self._done, 'calls_back': self._calls_back}
+        return {'progress': self._progress, 'done': self._done, 'doing': self._doing}
+
+    def _is_waited_for(self) -> bool:
+        """Tells, in worker 0, whether some have come to what others have not; the others hear of worker 0 alone."""
+        return self.cluster.is_first and len(set(self._progress.values())) > 1
 
     def _leave_out(self, seconds: float) -> None:
         """Leaves time out in which this process itself was stopped, as a queue may do with a whole job."""
@@ -293,23 +320,28 @@ class Watch:
                 self._lose(worker, 'gives no sign of life (stopped, or cut off)')
 
     def _look_for_hangs(self) -> None:
+        """Loses who is behind and stays where it is. What is known of others is up to a second old, many steps."""
         now = time.monotonic()
         furthest = max(self._progress.values())
         for worker, progress in self._progress.items():
-            # What is known of others is up to a second old, many steps: only who stays where it is hangs.
-            if progress == furthest or worker == 0 and self._is_saving:
+            doing = self._doing[worker]
+            place = progress, self._done[worker], doing
+            limit = _PATIENCE[doing] * self.timeout
+            if progress == furthest:
                 self._behind.pop(worker, None)
-            elif self._behind.get(worker, (None, now))[0] != (progress, self._calls_back[worker]):
-                self._behind[worker] = (progress, self._calls_back[worker]), now
-            elif now - self._behind[worker][1] > (_CALLBACK if self._calls_back[worker] else _SILENCE) * self.timeout:
-                self._lose(worker, 'hangs: it has not come to the step that others wait in')
+            elif self._behind.get(worker, (None, now))[0] != place:
+                self._behind[worker] = place, now
+            elif now - self._behind[worker][1] > limit:
+                self._lose(worker, _HANGS[doing].format(limit))
+
+    def _look_for_stall(self) -> None:
         limit = self._stall_limit()
-        if now - self._done_at > limit and not self._is_saving:
+        if time.monotonic() - self._done_at > limit:
             self._stop('all workers hang: none has finished a batch for {:.0f} s'.format(limit))
 
     def _stall_limit(self) -> float:
         longest = self._longest.get(self._kind)
-        if longest is None:
+        if longest is None or self._doing[self.cluster.worker] == 'saving':
             return _STALL_OF_FIRST * self.timeout
         return max(_STALL * self.timeout, _STALL_OF_LONGEST * longest)
 
@@ -334,13 +366,18 @@ class Watch:
     def _end(self) -> None:
         """Ends the process where its main thread has not raised the loss: it waits in TensorFlow for ever."""
         limit = time.monotonic() + max(0.5, _GRACE * self.timeout)
-        while time.monotonic() < limit or self._is_saving:
+        while time.monotonic() < limit or self._may_save():
             time.sleep(0.05)
             if self._is_told or not self._is_working:
                 return
         with contextlib.suppress(Exception):
             os.write(2, 'fcn8s: {}\n'.format(self._loss).encode())  # sys.stderr may be silenced
         os._exit(EXIT_STATUS)
+
+    def _may_save(self) -> bool:
+        """Tells whether something is being written that still has time to be finished."""
+        end = self._doing_since + _PATIENCE['saving'] * self.timeout
+        return self._doing[self.cluster.worker] == 'saving' and time.monotonic() < end
 
 
 # Meeting

@@ -90,6 +90,7 @@ class Workers:
 
         with session.graph.as_default():
             op = take_over(variables, self.size, self.is_first, self.keys(len(variables)))
+        self.watch.arrive()
         session.run(op)
 
 

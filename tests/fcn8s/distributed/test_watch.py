@@ -79,6 +79,25 @@ def test_a_worker_that_is_gone_before_the_work_begins_is_not_waited_for(gone):
             assert 'worker {} (127'.format(gone) in str(error) and 'has ended, at step 1' in str(error)
 
 
+@pytest.mark.parametrize('hanging', [0, 1])
+def test_a_worker_that_lives_but_hangs_before_the_work_begins_is_lost(monkeypatch, hanging):
+    """The others wait in the exchange of settings, or for its server."""
+    monkeypatch.setitem(watch_module._PATIENCE, 'preparing', 0.2)
+    all_know = threading.Barrier(3)
+
+    def build(watch, worker):
+        try:
+            if worker != hanging:
+                watch.compare({'seed': 0})
+        finally:
+            all_know.wait(30)
+
+    for worker, error in enumerate(in_workers(build, 3, timeout=2)):
+        if worker != hanging:
+            assert isinstance(error, WorkerLostError), error
+            assert 'worker {} (127'.format(hanging) in str(error) and 'hangs before it trains' in str(error)
+
+
 def test_a_worker_that_never_comes_is_named_by_the_others():
     errors = in_workers(lambda watch, worker: None, 3, present=[0, 1], timeout=1)
     for error in errors:
@@ -124,6 +143,7 @@ def test_all_that_hang_alike_are_stopped(monkeypatch):
 def test_who_is_behind_hangs_only_where_it_stays():
     """In fast steps what is known of the others is always some steps old."""
     watch = Watch(Cluster(('a:1', 'b:2'), 0), 0.2)
+    watch._doing = {0: 'steps', 1: 'steps'}
 
     def look():
         with watch._changed:
@@ -140,28 +160,55 @@ def test_who_is_behind_hangs_only_where_it_stays():
     assert watch._loss.startswith('worker 1 (b:2) hangs: it has not come to the step that others wait in')
 
 
-def test_who_is_behind_in_a_callback_is_waited_for_longer():
+@pytest.mark.parametrize(
+    'doing, seconds, how',
+    [
+        ('steps', 7, 'hangs: it has not come to the step that others wait in'),
+        ('callback', 50, 'hangs in a callback: others have waited for 50 s'),
+        ('preparing', 100, 'hangs before it trains: others have waited for 100 s (more --timeout lets it prepare'),
+        ('saving', 100, 'hangs while it saves: others have waited for 100 s (more --timeout lets it save'),
+    ],
+)
+def test_how_long_others_wait_depends_on_what_a_worker_does(doing, seconds, how):
     watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
     watch._progress = {0: 2, 1: 1}
-    for seconds, calls_back in ((0, True), (49, True), (0, False), (6, False)):
-        watch._take(1, {'kind': 'alive', 'progress': 1, 'done': 0, 'calls_back': calls_back})
-        watch._behind = {worker: (state, since - seconds) for worker, (state, since) in watch._behind.items()}
-        look_for_hangs(watch)
-        assert watch._loss is None, (seconds, calls_back)
-    with watch.calling_back():
-        assert watch._said()['calls_back'] == {0: True, 1: False}
-    assert watch._said()['calls_back'] == {0: False, 1: False}
-    watch._behind = {worker: (state, since - 2) for worker, (state, since) in watch._behind.items()}
-    look_for_hangs(watch)
-    assert watch._loss.startswith('worker 1 (b:2) hangs')
+    for step in (0, seconds - 1):
+        behind(watch, doing, 0, step)
+        assert watch._loss is None
+    behind(watch, doing, 0, 2)
+    assert watch._loss.startswith('worker 1 (b:2) ' + how)
 
 
-def test_a_callback_that_does_not_return_hangs():
+def test_who_is_behind_but_finishes_batches_does_not_hang():
+    """A slower part of an evaluation, or of the batches that are accumulated for one step."""
     watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
-    watch._progress, watch._calls_back = {0: 2, 1: 1}, {0: False, 1: True}
-    watch._behind = {1: ((1, True), time.monotonic() - 51)}
-    look_for_hangs(watch)
+    watch._progress = {0: 2, 1: 1}
+    for done in range(9):
+        behind(watch, 'steps', done, 5)
+    assert watch._loss is None
+    behind(watch, 'steps', 8, 5)
+    behind(watch, 'steps', 8, 3)
     assert watch._loss.startswith('worker 1 (b:2) hangs')
+
+
+def behind(watch, doing, done, seconds):
+    """Worker 1 says what it does after so many seconds, and worker 0 looks."""
+    watch._behind = {worker: (place, since - seconds) for worker, (place, since) in watch._behind.items()}
+    watch._take(1, {'kind': 'alive', 'progress': 1, 'done': done, 'doing': doing})
+    look_for_hangs(watch)
+
+
+def test_a_worker_says_what_it_does():
+    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
+    said = [watch._said()['doing'][0]]
+    with watch.saving():  # a network that is saved without a training
+        said.append(watch._said()['doing'][0])
+    said.append(watch._said()['doing'][0])
+    watch.begin(0)
+    with watch.calling_back():
+        said.append(watch._said()['doing'][0])
+    said.append(watch._said()['doing'][0])
+    assert said == ['preparing', 'saving', 'preparing', 'callback', 'steps']
 
 
 def look_for_hangs(watch):
@@ -180,6 +227,9 @@ def test_what_takes_long_is_no_hang():
     assert 400 < watch._stall_limit() < 401
     watch.turn_to('evaluation')
     assert watch._stall_limit() == 300
+    watch.turn_to('step')
+    with watch.saving():
+        assert watch._stall_limit() == 300
 
 
 def test_time_that_a_worker_was_stopped_itself_is_left_out():
@@ -214,6 +264,36 @@ met = watch.meet(Cluster({!r}, {}), 3)
 with met.working():
     met.begin(7)
     time.sleep(600)
+"""
+
+
+def test_a_first_worker_that_hangs_while_it_saves_is_lost():
+    """In processes: that of the hanging worker ends, too."""
+    addresses, processes = free_addresses(2), []
+    for worker in range(2):
+        code = SAVING.format(addresses, worker)
+        processes.append(subprocess.Popen([sys.executable, '-c', code], stderr=subprocess.PIPE))
+    for process in processes:
+        said = process.communicate(timeout=60)[1].decode()
+        assert 'worker 0 ({}) hangs while it saves'.format(addresses[0]) in said and 'at step 8' in said
+    # What waits for it raises WorkerLostError.
+    assert [process.returncode for process in processes] == [EXIT_STATUS, 1]
+
+
+SAVING = """
+import time
+from fcn8s.distributed import watch
+from fcn8s.distributed.cluster import Cluster
+
+watch._PATIENCE['saving'] = 0.2
+met = watch.meet(Cluster({!r}, {}), 3)
+with met.working():
+    met.begin(7)
+    if met.cluster.is_first:
+        with met.saving():
+            time.sleep(600)
+    met.begin(8)
+    met.gather(None)
 """
 
 
