@@ -108,23 +108,16 @@ def restore(session: Session, variables: Sequence[Variable], prefix: str, savers
                 prefix, _shorten(wrong), _import_hint(prefix, stored)
             )
         )
-    _restore_checked(session, variables, prefix, savers)
+    _restore_by_saver(session, variables, prefix, savers)
 
 
-def _restore_checked(session: Session, variables: Sequence[Variable], prefix: str, savers: Optional[Savers]) -> None:
+def _restore_by_saver(session: Session, variables: Sequence[Variable], prefix: str, savers: Optional[Savers]) -> None:
     if not variables:
         return
-    try:
-        with plain_prefix(prefix) as plain:
-            (savers or Savers()).of(variables).restore(session, plain)
-    except (tf.errors.OpError, ValueError) as error:
-        # TensorFlow's message goes on about the graph, over dozens of lines.
-        reason = str(getattr(error, 'message', error)).splitlines()[0]
-        raise ValueError(
-            'the variables in {!r} are damaged or incomplete: {} Copy the directory again, or write it anew.'.format(
-                prefix, reason
-            )
-        ) from error
+    saver = (savers or Savers()).of(variables)
+    kinds = (tf.errors.OpError, ValueError)  # ValueError: no checkpoint any more
+    with plain_prefix(prefix) as plain, saved_models.explain_read_errors(prefix, plain, kinds):
+        saver.restore(session, plain)
 
 
 def _import_hint(prefix: str, stored: Dict[str, Any]) -> str:
@@ -145,7 +138,7 @@ def restore_present(
     """Restores those of the variables that the checkpoint holds in the same shape; returns the others."""
     stored = saved_models.checkpoint_shapes(prefix)
     present = [v for v in variables if list(stored.get(v.op.name, [None])) == v.shape.as_list()]
-    _restore_checked(session, present, prefix, savers)
+    _restore_by_saver(session, present, prefix, savers)
     restored = {v.op.name for v in present}
     return tuple(v for v in variables if v.op.name not in restored)
 
@@ -161,7 +154,7 @@ def restore_fitting(
     """
     with saved_models.checkpoint_reader(prefix) as reader:
         fits, whole = _restore_by_class(session, model, stored_settings, reader)
-    _restore_checked(session, whole, prefix, savers)
+    _restore_by_saver(session, whole, prefix, savers)
     return fits
 
 

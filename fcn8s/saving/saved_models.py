@@ -168,8 +168,8 @@ def explain_read_errors(prefix: str, plain: str, kinds: Tuple[Any, ...] = _OF_RE
         # TensorFlow's message goes on about the graph, over dozens of lines.
         reason = (str(getattr(error, 'message', error)).splitlines() or [''])[0]
         raise ValueError(
-            'the variables {!r} are missing or damaged or do not fit the graph beside them: {} Copy the variables/ '
-            'folder that belongs to it.'.format(prefix, reason.replace(plain, prefix))
+            'the variables {!r} are missing or damaged or do not fit the graph: {} Copy the directory again, or write '
+            'it anew.'.format(prefix, reason.replace(plain, prefix))
         ) from error
 
 

@@ -74,7 +74,7 @@ def test_restores_what_is_there_and_returns_the_rest(tmp_path):
 def test_damaged_variables(tmp_path, what):
     prefix = save(str(tmp_path / 'x'))
     os.truncate('{}.{}'.format(prefix, what), 10)
-    with pytest.raises(ValueError, match='damaged'):
+    with pytest.raises(ValueError, match='are missing or damaged or do not fit the graph: .* Copy the directory again'):
         Network(a=[2, 3]).call(restoring.restore, prefix)
 
 
