@@ -5,6 +5,7 @@ training processes on CPUs (docs/plan.md has the runs). Seconds are measured: a 
 at growing sizes, for some seconds. What a GPU's memory holds was not calibrated.
 """
 
+import contextlib
 import math
 import os
 import time
@@ -289,6 +290,10 @@ class _Probe:
             self.session = tf.Session(graph=self.graph, config=session_config(request.precision))
             self.session.run(tf.global_variables_initializer())
 
+    def close(self) -> None:
+        """Gives up the session and the memory of the weights."""
+        self.session.close()
+
     def _build_encoder(self) -> None:
         with tf.Graph().as_default():
             build_encoder(self.request.width_divisor, UNIT_VARIANCE_BGR, head=self.request.head)
@@ -377,7 +382,9 @@ def measure_step_seconds(
     Args:
         measure: (batch, size) -> seconds; None runs the network here.
     """
-    measure = measure or _Probe(check_request(request)).seconds
+    if measure is None:
+        with contextlib.closing(_Probe(check_request(request))) as probe:
+            return measure_step_seconds(request, budget, probe.seconds)
     start = time.perf_counter()
     pixels: List[int] = []
     seconds: List[float] = []

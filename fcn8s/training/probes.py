@@ -67,13 +67,15 @@ def sweep_rates(
     """
     check_sweep(low, high, steps)
     points: List[Tuple[float, float]] = []
-    smoothed: List[float] = []
+    mean, lowest = _MovingMean(), math.inf
 
     def watch(event: Any) -> None:
+        nonlocal lowest
         if event.kind == 'step':
-            points.append((event.scores['learning_rate'], event.scores['loss']))
-            smoothed.append(smooth([loss for _, loss in points])[-1])
-            if len(smoothed) >= _FEWEST_POINTS and smoothed[-1] > _TOO_HIGH * min(smoothed) > 0:
+            points.append((event.scores['learning_rate'], float(event.scores['loss'])))
+            smoothed = mean.after(points[-1][1])
+            lowest = min(lowest, smoothed)
+            if len(points) >= _FEWEST_POINTS and smoothed > _TOO_HIGH * lowest > 0:
                 raise _LossTooHighError
 
     try:
@@ -88,11 +90,22 @@ def sweep_rates(
 
 def smooth(losses: Sequence[float]) -> np.ndarray:
     """Returns the exponential moving mean of the losses, without the pull of its start towards 0 (as Adam's)."""
-    mean, means = 0.0, []
-    for step, loss in enumerate(losses, 1):
-        mean = _SMOOTHING * mean + (1 - _SMOOTHING) * float(loss)
-        means.append(mean / (1 - _SMOOTHING**step))
-    return np.array(means)
+    mean = _MovingMean()
+    return np.array([mean.after(float(loss)) for loss in losses])
+
+
+class _MovingMean:
+    """The mean of `smooth`, one loss after the other."""
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+        self._steps = 0
+
+    def after(self, loss: float) -> float:
+        """Returns the mean of the losses so far and this one."""
+        self._steps += 1
+        self._sum = _SMOOTHING * self._sum + (1 - _SMOOTHING) * loss
+        return self._sum / (1 - _SMOOTHING**self._steps)
 
 
 def suggest_rate(rates: np.ndarray, smoothed: np.ndarray) -> Optional[float]:

@@ -1,4 +1,5 @@
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -25,6 +26,24 @@ REPOSITORY = str(pathlib.Path(__file__).parents[3])
 @pytest.fixture(scope='module')
 def probe():
     return plan._Probe(TINY)
+
+
+@pytest.mark.parametrize('error', [None, MemoryError])
+def test_the_session_of_a_measurement_is_closed(monkeypatch, error):
+    probe = plan._Probe.__new__(plan._Probe)
+    probe.session = tf.Session(graph=tf.Graph())
+
+    def seconds(batch, size):
+        if error:
+            raise error
+        return 1.0
+
+    probe.seconds = seconds
+    monkeypatch.setattr(plan, '_Probe', lambda request: probe)
+    with pytest.raises(error) if error else contextlib.ExitStack():
+        assert plan.measure_step_seconds(TINY, budget=1e9) == 1.0
+    with pytest.raises(RuntimeError, match='closed Session'):
+        probe.session.run([])
 
 
 def test_parameters_are_those_of_the_network(probe):

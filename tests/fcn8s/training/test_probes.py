@@ -51,6 +51,19 @@ def test_a_sweep_ends_when_the_loss_explodes_and_suggests_the_steepest_fall():
     np.testing.assert_allclose(sweep.smoothed, smooth(sweep.losses.tolist()))
 
 
+def test_a_sweep_looks_at_each_loss_once():
+    class Loss:
+        looked_at = 0
+
+        def __float__(self):
+            Loss.looked_at += 1
+            return 3.0 - 0.001 * Loss.looked_at
+
+    sweep = sweep_rates(train_with(lambda rate, step: Loss()), iter([0]), steps=300)
+    np.testing.assert_allclose(sweep.losses, 3.0 - 0.001 * np.arange(1, 301))
+    assert Loss.looked_at == 300
+
+
 def test_a_loss_that_is_not_finite_ends_the_sweep():
     def loss(rate, step):
         if step == 20:
