@@ -108,11 +108,4 @@ def _kind_of(names: List[str]) -> Kind:
 
 def files_of(path: str) -> List[str]:
     """Returns the files that a network was read from."""
-    if os.path.isfile(path):
-        return [path]
-    folder, name = os.path.split(path)
-    return [
-        os.path.join(folder, entry)
-        for entry in sorted(os.listdir(folder or '.'))
-        if entry == name + '.index' or entry.startswith(name + '.data-')
-    ]
+    return saved_models.checkpoint_files(path)

@@ -12,7 +12,9 @@ from typing import Iterator
 
 # `file_io` and the op RestoreV2 match these; a backslash escapes in TensorFlow's patterns.
 _SPECIAL = re.compile(r'[\[\]*?\\]') if os.sep == '/' else re.compile(r'[\[\]*?]')
-_CHECKPOINT_FILE = re.compile(r'^(|\.index|\.data-\d{5}-of-\d{5})$')
+_CHECKPOINT_FILE = re.compile(r'^(|\.index|\.data-\d{5}-of-\d{5}|-\d{5}-of-\d{5})$')
+# Of a checkpoint of format 1 in parts, as `tf.train.Saver(sharded=True)` names it: the one pattern that is meant.
+_SHARDED = re.compile(r'-\?{5}-of-\d{5}$')
 
 
 def is_plain(path: str) -> bool:
@@ -40,18 +42,23 @@ def plain_directory(directory: str) -> Iterator[str]:
 def plain_prefix(prefix: str) -> Iterator[str]:
     """Yields the prefix of a checkpoint, or one of links to it, that TensorFlow can read; a plain name can be written.
 
+    The prefix of a checkpoint of format 1 in parts ends with `-?????-of-` and their number.
+
     A reader that was opened on it is good as long as this context is.
     """
-    folder, name = os.path.split(prefix)
+    folder, whole = os.path.split(prefix)
+    parts = _SHARDED.search(whole)
+    ending = parts.group() if parts else ''
+    name = whole[: len(whole) - len(ending)]
     if is_plain(name):
         with plain_directory(folder) as plain:
-            yield os.path.join(plain, name)
+            yield os.path.join(plain, whole)
         return
     with _folder_of_links(prefix) as links:
         for entry in os.listdir(folder or '.'):
             if entry.startswith(name) and _CHECKPOINT_FILE.match(entry[len(name) :]):
                 _link(os.path.abspath(os.path.join(folder, entry)), os.path.join(links, 'link' + entry[len(name) :]))
-        yield os.path.join(links, 'link')
+        yield os.path.join(links, 'link' + ending)
 
 
 @contextlib.contextmanager

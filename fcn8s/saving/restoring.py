@@ -44,8 +44,9 @@ def find_checkpoint(path: str) -> str:
         if latest is not None and checkpoint_of(latest) == latest:
             return latest
         found = sorted(name for name in os.listdir(path) if _is_main_file(os.path.join(path, name)))
-        if len(found) == 1:
-            return str(checkpoint_of(os.path.join(path, found[0])))
+        prefixes = {checkpoint_of(os.path.join(path, name)) for name in found}
+        if len(prefixes) == 1:
+            return str(prefixes.pop())
         if found:
             raise ValueError('{!r} holds several checkpoints: {}. Pass one of them.'.format(path, ', '.join(found)))
     raise FileNotFoundError(
@@ -57,13 +58,17 @@ def find_checkpoint(path: str) -> str:
 def checkpoint_of(path: str) -> Optional[str]:
     """Returns the prefix of the checkpoint that `path` is, or is a file of; None where it is neither.
 
-    Of format 1, as TensorFlow wrote them before 0.12, the one file is the prefix.
+    Of format 1, as TensorFlow wrote them before 0.12, the one file is the prefix; of one in parts see
+    `saved_models.find_shards`, which raises ValueError where a part is missing.
     """
     prefix = _FILE_OF_CHECKPOINT.sub('', path)
     if os.path.isfile(path + '.index'):
         return path
     if prefix != path and os.path.isfile(path) and os.path.isfile(prefix + '.index'):
         return prefix
+    shards = saved_models.find_shards(path)
+    if shards is not None:
+        return shards
     return path if saved_models.is_table(path) and prefix == path else None
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from fcn8s.backend import MetaGraphDef, SavedModel, Session, text_format, tf
@@ -15,6 +16,8 @@ GRAPH_FILES = ('saved_model.pb', 'saved_model.pbtxt')
 SCHEMA_VERSION = 1
 # A checkpoint of format 1 (one file) and the index of format 2 both end with the magic number of a LevelDB table.
 _TABLE_MAGIC = bytes.fromhex('57fb808b247547db')
+# Of format 1 in parts: NAME, number of the part (or the five question marks that stand for all), how many there are.
+_SHARD = re.compile(r'^(.*)-(\d{5}|\?{5})-of-(\d{5})$', re.DOTALL)
 # IndexError: "Read less bytes than requested"; SystemError: names in the index that are not UTF-8
 _OF_READERS = (tf.errors.OpError, RuntimeError, IndexError, SystemError, UnicodeDecodeError)
 # What TensorFlow raises where it reads and writes in one run, and reading failed.
@@ -147,6 +150,55 @@ def is_table(path: str) -> bool:
     with open(path, 'rb') as file:
         file.seek(max(0, os.path.getsize(path) - len(_TABLE_MAGIC)))
         return file.read() == _TABLE_MAGIC
+
+
+def find_shards(path: str) -> Optional[str]:
+    """Returns the prefix of the checkpoint of format 1 in parts that `path` is; None where it is none.
+
+    `path` may be that prefix (NAME-?????-of-00002), NAME, or one of its parts.
+
+    Raises ValueError where a part is missing, or there are several of that NAME.
+    """
+    folder, name = os.path.split(path)
+    match = _SHARD.match(name)
+    if not os.path.isdir(folder or '.') or (match is None and os.path.exists(path)):
+        return None
+    stem, count = (match.group(1), match.group(3)) if match else (name, None)
+    found: Dict[str, List[int]] = {}
+    for entry in os.listdir(folder or '.'):
+        part = _SHARD.match(entry)
+        if part and part.group(1) == stem and count in (None, part.group(3)) and is_table(os.path.join(folder, entry)):
+            found.setdefault(part.group(3), []).append(int(part.group(2)))
+    if not found:
+        return None
+    if len(found) > 1:
+        raise ValueError(
+            '{!r} stands for checkpoints of {} parts. Pass a part of one.'.format(path, ' and '.join(sorted(found)))
+        )
+    ((count, numbers),) = found.items()
+    missing = sorted(set(range(int(count))) - set(numbers))
+    if missing:
+        raise ValueError(
+            'of the checkpoint {!r} {} of {} parts are missing, the first: {}-{:05d}-of-{}. Copy it whole.'.format(
+                os.path.join(folder, stem), len(missing), int(count), stem, missing[0], count
+            )
+        )
+    return os.path.join(folder, '{}-?????-of-{}'.format(stem, count))
+
+
+def checkpoint_files(prefix: str) -> List[str]:
+    """Returns the files of the checkpoint with this prefix, in order of their names."""
+    if os.path.isfile(prefix):
+        return [prefix]
+    folder, name = os.path.split(prefix)
+    entries = sorted(os.listdir(folder or '.'))
+    sharded = _SHARD.match(name)
+    if sharded:
+        kept = [entry for entry in entries if entry.startswith(sharded.group(1) + '-') and _SHARD.match(entry)]
+        kept = [entry for entry in kept if entry.endswith('-of-' + sharded.group(3))]
+    else:
+        kept = [entry for entry in entries if entry == name + '.index' or entry.startswith(name + '.data-')]
+    return [os.path.join(folder, entry) for entry in kept]
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import numpy as np
 
 from fcn8s.backend import tf
 from fcn8s.saving.model_files import library_versions
+from fcn8s.saving.saved_models import checkpoint_files
 from fcn8s.vgg16 import imagenet, proof
 from fcn8s.vgg16.further_channels import NO_FURTHER_CHANNELS, FurtherChannels
 from fcn8s.vgg16.graph import cpu_session, load_encoder, run_encoder, save_encoder
@@ -208,6 +209,4 @@ def _files_of(source: Source) -> List[str]:
             glob.glob(os.path.join(glob.escape(source.path), 'saved_model.pb*'))
             + glob.glob(os.path.join(glob.escape(source.path), 'variables', 'variables.*'))
         )
-    if os.path.isfile(source.path):
-        return [source.path]
-    return sorted(glob.glob(glob.escape(source.path) + '.data-*') + [source.path + '.index'])
+    return checkpoint_files(source.path)

@@ -4,7 +4,7 @@ import os
 import zipfile
 from typing import Optional, Tuple
 
-from fcn8s.saving.saved_models import is_table
+from fcn8s.saving.saved_models import find_shards, is_table
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.damage import explain_damage
 from fcn8s.vgg16.weights.he import random_source
@@ -71,6 +71,9 @@ def recognise(path: str) -> Tuple[str, str]:
     if not os.path.exists(path):
         if os.path.isfile(path + INDEX_SUFFIX):
             return 'slim', path
+        shards = find_shards(path)
+        if shards is not None:
+            return 'slim', shards
         raise FileNotFoundError('there are no weights at {!r}. Accepted: {}.'.format(path, ACCEPTED))
     kind = _recognise_file(path)
     if kind is None:
@@ -79,7 +82,7 @@ def recognise(path: str) -> Tuple[str, str]:
                 path, _head(path, 16), _download_hint(path), ACCEPTED
             )
         )
-    return kind, path
+    return kind, (find_shards(path) or path) if kind == 'slim' else path
 
 
 def _head(path: str, count: int) -> bytes:

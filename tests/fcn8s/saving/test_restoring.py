@@ -1,12 +1,15 @@
 import os
+import re
 import shutil
 
 import numpy as np
 import pytest
 
 from fcn8s.backend import tf
+from fcn8s.importing import sources
 from fcn8s.saving import restoring
 from fcn8s.settings import ModelSettings
+from fcn8s.vgg16.weights.recognise import recognise
 from helpers.label_spaces import generic_label_space
 
 
@@ -19,6 +22,21 @@ def save(path, names=('a', 'b'), shape=(2, 3), write_version=2):
         ]
         session.run([value.initializer for value in values])
         return tf.train.Saver(values, write_version=write_version).save(session, path, write_meta_graph=False)
+
+
+def save_in_parts(folder, name):
+    """Each variable on a device of its own, which is what `sharded` divides by."""
+    with tf.Graph().as_default():
+        values = []
+        for number, letter in enumerate('ab'):
+            with tf.device('/cpu:{}'.format(number)):
+                initial = tf.constant(float(ord(letter)), shape=(2, 3))
+                values.append(tf.get_variable(letter, initializer=initial, use_resource=False))
+        saver = tf.train.Saver(values, write_version=1, sharded=True)
+        config = tf.ConfigProto(device_count={'CPU': 2})
+        with tf.Session(config=config) as session:
+            session.run([value.initializer for value in values])
+            return saver.save(session, os.path.join(folder, name), write_meta_graph=False)
 
 
 class Network:
@@ -102,6 +120,48 @@ def test_a_checkpoint_of_format_1_is_found_and_restored(tmp_path):
     network = Network(a=[2, 3])
     network.call(restoring.restore, prefix)
     assert network.means() == [ord('a')]
+
+
+@pytest.mark.parametrize('folder', ['plain', 'one [old]'])
+@pytest.mark.parametrize('name', ['model.ckpt', 'model?.ckpt'])
+def test_a_checkpoint_of_format_1_in_parts(tmp_path, folder, name):
+    folder = tmp_path / folder
+    os.makedirs(str(folder))
+    save_in_parts(str(tmp_path), 'written')
+    parts = ['-0000{}-of-00002'.format(number) for number in range(2)]
+    for part in parts:
+        os.rename(str(tmp_path / ('written' + part)), str(folder / (name + part)))
+    stem = str(folder / name)
+    prefix = stem + '-?????-of-00002'
+    for path in (stem, stem + parts[0], stem + parts[1], prefix, str(folder)):
+        assert restoring.find_checkpoint(path) == prefix
+    files = [stem + part for part in parts]
+    network = Network(a=[2, 3], b=[2, 3])
+    network.call(restoring.restore, prefix)
+    assert network.means() == [ord('a'), ord('b')]
+    read = sources.read(stem, lambda kind, path, shapes, read: (path, shapes, read('b').mean()))
+    assert read == (prefix, {'a': (2, 3), 'b': (2, 3)}, ord('b')) and sources.files_of(prefix) == files
+    assert recognise(stem) == recognise(files[1]) == ('slim', prefix)
+
+    shutil.copyfile(stem + parts[0], stem + '-00000-of-00001')
+    with pytest.raises(ValueError, match='stands for checkpoints of 00001 and 00002 parts. Pass a part of one.'):
+        restoring.find_checkpoint(stem)
+    assert restoring.find_checkpoint(stem + parts[0]) == prefix
+    os.unlink(stem + '-00000-of-00001')
+    os.unlink(stem + parts[0])
+    message = r'1 of 2 parts are missing, the first: {}{}\. Copy it whole.'.format(re.escape(name), parts[0])
+    for path in (stem, stem + parts[1], str(folder)):
+        with pytest.raises(ValueError, match=message):
+            restoring.find_checkpoint(path)
+
+
+def test_the_state_file_names_the_newest_checkpoint_in_parts(tmp_path):
+    save_in_parts(str(tmp_path), 'old')
+    newest = save_in_parts(str(tmp_path), 'new')
+    assert restoring.find_checkpoint(str(tmp_path)) == newest == str(tmp_path / 'new-?????-of-00002')
+    os.unlink(str(tmp_path / 'checkpoint'))
+    with pytest.raises(ValueError, match='holds several checkpoints: new-00000-of-00002, new-00001-of-00002, old-'):
+        restoring.find_checkpoint(str(tmp_path))
 
 
 def test_a_file_of_a_checkpoint_stands_for_it(tmp_path):
