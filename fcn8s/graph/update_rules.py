@@ -263,10 +263,20 @@ def zeros_in_the_shape_of(variable: tf.Variable, name: str, use_resource: bool =
         name,
         variable.shape.as_list(),
         tf.float32,
-        tf.zeros_initializer(),
+        lambda shape, dtype=tf.float32, partition_info=None: zeros_to_keep(shape),
         trainable=False,
         use_resource=use_resource,
     )
+
+
+def zeros_to_keep(shape: Sequence[int]) -> tf.Tensor:
+    """Returns float32 zeros in memory of their own, for a variable to be assigned.
+
+    TensorFlow makes a constant of `tf.zeros`. A variable takes the memory of a constant for its own, its first update
+    copies it, and the session keeps the constant: two buffers instead of one. `Empty` counts as stateful, so it is not
+    folded.
+    """
+    return tf.raw_ops.Empty(shape=shape, dtype=tf.float32, init=True)
 
 
 def _scalar_variable(name: str, value: float, dtype: tf.DType = tf.float32) -> tf.Variable:
@@ -390,7 +400,7 @@ class _Accumulation:
         return [total * per_weight for total in totals]
 
     def clear(self) -> List[tf.Operation]:
-        return [tf.assign(variable, tf.zeros(variable.shape, tf.float32)).op for variable in self.state]
+        return [tf.assign(variable, zeros_to_keep(variable.shape.as_list())).op for variable in self.state]
 
 
 class _LossScale:

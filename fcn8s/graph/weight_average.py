@@ -10,7 +10,7 @@ exact.
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 from fcn8s.backend import Operation, Variable, tf
-from fcn8s.graph.update_rules import zeros_in_the_shape_of
+from fcn8s.graph.update_rules import zeros_in_the_shape_of, zeros_to_keep
 from fcn8s.optimizers import OptimizerSettings
 
 SCOPE = 'optimizer/raw_weights'
@@ -60,7 +60,7 @@ def build_weight_average(
             count,
             tf.group(*[_exchange(variable, other) for variable, other in zip(variables, others)], name='exchange'),
             _update(variables, others, count, settings, after),
-            tf.group(*[tf.assign(v, tf.zeros(v.shape, tf.float32)).op for v in state], name='restart'),
+            tf.group(*[tf.assign(v, zeros_to_keep(v.shape.as_list())).op for v in state], name='restart'),
             state,
         )
 
