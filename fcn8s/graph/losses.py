@@ -18,6 +18,7 @@ from typing import Callable, NamedTuple, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from fcn8s.backend import tf
+from fcn8s.graph.pixel_softmax import PixelSoftmax, build_pixel_softmax, cross_entropies, zeros_unless
 from fcn8s.graph.region_losses import dice_loss, lovasz_loss
 from fcn8s.settings import LOSSES, check_loss, loss_name, parse_ohem
 
@@ -71,10 +72,8 @@ def mask_logits(logits: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
     and in the gradient. Through this no value and no gradient passes.
     """
     logits = tf.cast(logits, tf.float32)
-    # Whole rows are selected: selecting with a condition that is broadcast takes several times as long.
     rows = tf.reshape(logits, tf.stack([-1, tf.shape(logits)[-1]]))
-    masked = tf.raw_ops.Select(condition=tf.reshape(valid, [-1]), x=rows, y=tf.zeros_like(rows))
-    masked = tf.reshape(masked, tf.shape(logits))
+    masked = tf.reshape(zeros_unless(tf.reshape(valid, [-1]), rows), tf.shape(logits))
     masked.set_shape(logits.shape)
     return masked
 
@@ -94,23 +93,19 @@ def pixel_cross_entropy(
     Returns:
         float32 [N, H, W].
     """
-    masked = mask_logits(logits, valid)
-    pixel_losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-        labels=class_ids * tf.cast(valid, tf.int32), logits=masked
-    )
-    if label_smoothing:
-        of_all_classes = -tf.reduce_mean(tf.nn.log_softmax(masked), axis=-1)
-        pixel_losses = (1.0 - label_smoothing) * pixel_losses + label_smoothing * of_all_classes
-    return pixel_losses * tf.cast(valid, tf.float32)
+    return _pixel_cross_entropy(build_pixel_softmax(logits, class_ids, valid), valid, label_smoothing)
 
 
-def pixel_focal_loss(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-    """Computes -(1 - p)^2 log p of every pixel, p the probability of its class; exactly 0 at ignored pixels.
+def _pixel_cross_entropy(softmax: PixelSoftmax, valid: tf.Tensor, label_smoothing: float = 0.0) -> tf.Tensor:
+    return tf.reshape(cross_entropies(softmax, label_smoothing), tf.shape(valid))
+
+
+def focal_losses(cross_entropy: tf.Tensor) -> tf.Tensor:
+    """Computes -(1 - p)^2 log p of every pixel from -log p, p the probability of its class.
 
     Source: Lin et al., "Focal loss for dense object detection", ICCV 2017, equation 4, with soft-max in place of
-    sigmoid; class weights are their alpha. Args, returns: as `pixel_cross_entropy`.
+    sigmoid; class weights are their alpha.
     """
-    cross_entropy = pixel_cross_entropy(logits, class_ids, valid)
     # 1 - p without the rounding of p near 1.
     return tf.pow(-tf.math.expm1(-cross_entropy), FOCAL_GAMMA) * cross_entropy
 
@@ -170,8 +165,11 @@ def reduce_loss(
 
 
 class LossInputs(NamedTuple):
-    """What a named loss is built from, checked. weights: from `pixel_weights`; the rest as in `build_loss`."""
+    """What a named loss is built from, checked. softmax: of the logits; weights: from `pixel_weights`; the rest as in
+    `build_loss`.
+    """
 
+    softmax: PixelSoftmax
     logits: tf.Tensor
     class_ids: tf.Tensor
     valid: tf.Tensor
@@ -183,12 +181,12 @@ class LossInputs(NamedTuple):
 
 def build_cross_entropy(given: LossInputs) -> Loss:
     """Builds the cross-entropy of pixels, reduced as asked for."""
-    return _of_pixels(pixel_cross_entropy(given.logits, given.class_ids, given.valid, given.label_smoothing), given)
+    return _of_pixels(_pixel_cross_entropy(given.softmax, given.valid, given.label_smoothing), given)
 
 
 def build_focal(given: LossInputs) -> Loss:
     """Builds the focal loss of pixels, reduced as asked for."""
-    return _of_pixels(pixel_focal_loss(given.logits, given.class_ids, given.valid), given)
+    return _of_pixels(focal_losses(_pixel_cross_entropy(given.softmax, given.valid)), given)
 
 
 def _of_pixels(pixel_losses: tf.Tensor, given: LossInputs) -> Loss:
@@ -204,7 +202,7 @@ def build_ohem(given: LossInputs) -> Loss:
     semantic segmentation using very deep fully convolutional networks", 2016, who take both a bound and a least number.
     """
     rule = parse_ohem(given.loss)
-    pixel_losses = pixel_cross_entropy(given.logits, given.class_ids, given.valid, given.label_smoothing)
+    pixel_losses = _pixel_cross_entropy(given.softmax, given.valid, given.label_smoothing)
     num_valid = tf.reduce_sum(tf.cast(given.valid, tf.int32))
     share = OHEM_LEAST_SHARE if rule.share is None else rule.share
     num_hardest = tf.cast(tf.ceil(tf.cast(num_valid, tf.float64) * share), tf.int32)
@@ -212,9 +210,7 @@ def build_ohem(given: LossInputs) -> Loss:
     total, weight = tf.reduce_sum(losses * weights), tf.reduce_sum(weights)
     if rule.below is not None:
         # NaN is below nothing, and has to count. Smoothing changes a loss, but not a probability.
-        plain = (
-            pixel_cross_entropy(given.logits, given.class_ids, given.valid) if given.label_smoothing else pixel_losses
-        )
+        plain = _pixel_cross_entropy(given.softmax, given.valid) if given.label_smoothing else pixel_losses
         is_sure = tf.less_equal(tf.stop_gradient(plain), -math.log(rule.below))
         below = given.weights * tf.cast(tf.logical_and(given.valid, tf.logical_not(is_sure)), tf.float32)
         are_enough = tf.greater_equal(tf.math.count_nonzero(below, dtype=tf.int32), num_hardest)
@@ -223,20 +219,19 @@ def build_ohem(given: LossInputs) -> Loss:
     return Loss(tf.div_no_nan(total, weight), weight)
 
 
-def _of_regions(function: LossFunction, given: LossInputs) -> Loss:
+def _of_regions(value: tf.Tensor, given: LossInputs) -> Loss:
     """A loss that is defined for a batch: batches with a valid pixel count alike."""
-    value = function(mask_logits(given.logits, given.valid), given.class_ids, given.valid)
     return Loss(value, tf.cast(tf.reduce_any(given.valid), tf.float32))
 
 
 def build_dice(given: LossInputs) -> Loss:
     """Builds `fcn8s.graph.region_losses.dice_loss` of the batch."""
-    return _of_regions(dice_loss, given)
+    return _of_regions(dice_loss(given.softmax), given)
 
 
 def build_lovasz(given: LossInputs) -> Loss:
     """Builds `fcn8s.graph.region_losses.lovasz_loss` of the batch."""
-    return _of_regions(lovasz_loss, given)
+    return _of_regions(lovasz_loss(mask_logits(given.logits, given.valid), given.class_ids, given.valid), given)
 
 
 def build_cross_entropy_and_dice(given: LossInputs) -> Loss:
@@ -284,7 +279,8 @@ def build_loss(
     checked = None if class_weights is None else check_class_weights(class_weights, logits.shape.as_list()[-1])
     weights = pixel_weights(class_ids, valid, checked)
     build = globals()[LOSSES[loss_name(loss)].function]  # the table is where no TensorFlow is loaded
-    return build(LossInputs(logits, class_ids, valid, weights, normalize, label_smoothing, loss))
+    softmax = build_pixel_softmax(logits, class_ids, valid)
+    return build(LossInputs(softmax, logits, class_ids, valid, weights, normalize, label_smoothing, loss))
 
 
 def _custom_loss(

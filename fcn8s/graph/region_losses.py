@@ -8,27 +8,21 @@ push. Without a valid pixel no class appears: the loss is 0, and so are its grad
 from typing import Tuple
 
 from fcn8s.backend import tf
+from fcn8s.graph.pixel_softmax import PixelSoftmax, region_sums
 
 
-def dice_loss(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+def dice_loss(softmax: PixelSoftmax) -> tf.Tensor:
     """Computes 1 - D, the mean over the classes that appear, with D = 2 sum(p g) / (sum(p^2) + sum(g^2)).
 
     p is the probability of the class, g is 1 at its pixels and 0 elsewhere; sums go over the valid pixels of the batch.
     Source: Milletari, Navab, Ahmadi, "V-Net", 3DV 2016, section 3.
 
-    Args:
-        logits: float32 [N, H, W, C], finite at ignored pixels (`losses.mask_logits`).
-        class_ids: int32 [N, H, W] in 0..C-1.
-        valid: bool [N, H, W].
-
     Returns:
         float32 scalar, from 0 to 1.
     """
-    probabilities, truth = _rows(logits, class_ids, valid)
-    areas = tf.reduce_sum(truth, axis=0)
-    both = tf.reduce_sum(probabilities * truth, axis=0)
-    dice = tf.div_no_nan(2.0 * both, tf.reduce_sum(tf.square(probabilities), axis=0) + areas)
-    return _mean_over_present(1.0 - dice, areas)
+    sums = region_sums(softmax)
+    dice = tf.div_no_nan(2.0 * sums.shared, sums.squares + sums.areas)
+    return _mean_over_present(1.0 - dice, sums.areas)
 
 
 def lovasz_loss(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
@@ -40,7 +34,13 @@ def lovasz_loss(logits: tf.Tensor, class_ids: tf.Tensor, valid: tf.Tensor) -> tf
     loss", CVPR 2018. All pixels of the batch are sorted for every class: this takes the time
     and several times the memory of [N, H, W, C] probabilities.
 
-    Args, returns: as `dice_loss`.
+    Args:
+        logits: float32 [N, H, W, C], finite at ignored pixels (`losses.mask_logits`).
+        class_ids: int32 [N, H, W] in 0..C-1.
+        valid: bool [N, H, W].
+
+    Returns:
+        float32 scalar, from 0.
     """
     probabilities, truth = _rows(logits, class_ids, valid)
     truth, areas = tf.transpose(truth), tf.reduce_sum(truth, axis=0)

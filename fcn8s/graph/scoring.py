@@ -8,10 +8,11 @@ section 2).
 Letters: N images, H and W height and width of the ground truth, C classes, B bins of confidence.
 """
 
-from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple
 
-from fcn8s.backend import TF_VERSION, Tensor, tf
+from fcn8s.backend import Tensor, tf
 from fcn8s.confidence import NUM_BINS, SMALLEST_PROBABILITY
+from fcn8s.graph.pixel_softmax import either, take_classes
 from helpers.label_spaces import LabelSpace
 
 # Confidences are added up in these units: 2^-31, of which 2^32 pixels of 1 fit an int64.
@@ -180,11 +181,11 @@ def _pixels_of_logits(logits: Tensor, truth: Tensor, temperature: float = 1.0) -
     if temperature != 1:
         logits, largest = logits / temperature, largest / temperature
     is_plain = tf.reduce_all(tf.abs(largest) < _LARGE_LOGIT)  # False with NaN, too
-    sums = _either(
+    (sums,) = either(
         is_plain,
-        logits,
-        lambda z: tf.reduce_sum(tf.exp(z), axis=-1),
-        lambda z: tf.reduce_sum(tf.exp(z - largest), axis=-1),
+        [logits],
+        lambda z: [tf.reduce_sum(tf.exp(z), axis=-1)],
+        lambda z: [tf.reduce_sum(tf.exp(z - largest), axis=-1)],
     )
     largest = largest[..., 0]
     reference = largest * tf.cast(tf.logical_not(is_plain), tf.float32)
@@ -195,24 +196,9 @@ def _pixels_of_logits(logits: Tensor, truth: Tensor, temperature: float = 1.0) -
 def _of_classes(values: Tensor, class_ids: Tensor) -> Tensor:
     """From each pixel of values [N, H, W, C] that of its class, float [N, H, W]; any one where class_ids has none."""
     num_classes = int(values.shape[-1])
-    rows = tf.reshape(values, [-1, num_classes])
     class_ids = tf.minimum(class_ids, num_classes - 1)
-    places = tf.reshape(class_ids, [-1])
-    if TF_VERSION >= (2, 0):
-        taken = tf.raw_ops.GatherV2(params=rows, indices=places, axis=1, batch_dims=1)
-    else:  # On CPUs it has no such op. Eight images of 1024x2048 and 150 classes have more numbers than int32 counts.
-        starts = tf.range(tf.size(places, out_type=tf.int64)) * num_classes
-        taken = tf.gather(tf.reshape(rows, [-1]), starts + tf.cast(places, tf.int64))
+    taken = take_classes(tf.reshape(values, [-1, num_classes]), tf.reshape(class_ids, [-1]))
     return tf.reshape(taken, tf.shape(class_ids))
-
-
-def _either(condition: Tensor, values: Tensor, if_met: Callable, if_not: Callable) -> Tensor:
-    """Computes `if_met(values)` or `if_not(values)`, and only one of them; condition: bool scalar.
-
-    Not with tf.cond, of which TensorFlow 2 makes functions: what cuts and rewrites graphs here would have to follow.
-    """
-    unmet, met = tf.raw_ops.Switch(data=values, pred=condition)
-    return tf.raw_ops.Merge(inputs=[if_not(unmet), if_met(met)])[0]
 
 
 def _labels_placeholder(label_space: LabelSpace) -> Tuple[Tensor, Tensor, Tensor]:
@@ -225,12 +211,12 @@ def _labels_placeholder(label_space: LabelSpace) -> Tuple[Tensor, Tensor, Tensor
 def _resize(values: Tensor, truth: Tensor) -> Tensor:
     """float32 [N, h, w, C] -> [N, H, W, C], interpolated; as it is where the sizes agree."""
     values, size = tf.cast(values, tf.float32), tf.shape(truth)[1:3]
-    resized = _either(
+    (resized,) = either(
         tf.reduce_all(tf.equal(tf.shape(values)[1:3], size)),
-        values,
-        tf.identity,
+        [values],
+        lambda same: [tf.identity(same)],
         # Half-pixel centres: the corners of both grids coincide, as they do when OpenCV resizes the image.
-        lambda others: tf.raw_ops.ResizeBilinear(images=others, size=size, half_pixel_centers=True),
+        lambda others: [tf.raw_ops.ResizeBilinear(images=others, size=size, half_pixel_centers=True)],
     )
     resized.set_shape([values.shape[0], None, None, values.shape[-1]])
     return resized

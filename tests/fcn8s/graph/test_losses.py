@@ -111,13 +111,22 @@ def test_gradient_is_softmax_minus_one_hot_over_the_valid_pixels(batch):
 
 @pytest.mark.parametrize('extreme', [np.inf, -np.inf, np.nan, 3e38])
 def test_ignored_pixels_with_extreme_logits_change_nothing(batch, extreme):
+    """But for rounding: exponentials that overflow anywhere are taken below the largest logit everywhere."""
     logits, labels = batch
     poisoned = logits.copy()
     poisoned[labels == IGNORE_ID] = extreme
     clean, result = run_loss(logits, labels), run_loss(poisoned, labels)
+    assert result['value'] == pytest.approx(clean['value'], rel=1e-6)
+    np.testing.assert_allclose(result['gradient'], clean['gradient'], rtol=1e-5, atol=1e-8)
+    assert np.all(result['gradient'][labels == IGNORE_ID] == 0)
+
+
+def test_other_logits_at_ignored_pixels_change_no_bit(batch):
+    logits, labels = batch
+    other = np.where(labels[..., None] == IGNORE_ID, -logits + 5, logits)
+    clean, result = run_loss(logits, labels), run_loss(other, labels)
     assert result['value'] == clean['value']
     np.testing.assert_array_equal(result['gradient'], clean['gradient'])
-    assert np.all(result['gradient'][labels == IGNORE_ID] == 0)
 
 
 @pytest.mark.parametrize('normalize', ['mean', 'sum'])

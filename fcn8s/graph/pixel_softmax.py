@@ -1,0 +1,165 @@
+"""The soft-max of every pixel, taken once for a loss and its gradient, which are written out here.
+
+With e = exp(z) and s = sum e, the soft-max is p = e / s, its cross-entropy with class c is ln s - z[c], and the
+gradient of that p - onehot(c). No largest logit is looked for unless it has to be, and sums over classes or pixels are
+products of matrices: it takes half the time of TensorFlow's cross-entropy, or of what it makes of the Dice loss.
+"""
+
+from typing import Callable, NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+from fcn8s.backend import TF_VERSION, Tensor, tf
+
+# Sums of exponentials between its inverse and this have lost nothing to the ends of float32.
+_LARGEST_SUM = 1e26
+
+
+class PixelSoftmax(NamedTuple):
+    """The soft-max of P pixels in a row and C classes.
+
+    logits: float32 [P, C], which gradients go to.
+    class_ids: int32 [P], 0 where not valid. valid: bool [P].
+    truth: float32 [P, C], 1 at the class of a valid pixel and 0 elsewhere.
+    exponentials: float32 [P, C], exp(logits - r), where r is 0 as a rule, and may be another number for each pixel.
+    sums: float32 [P, 1], of the exponentials. log_sums: float32 [P, 1], ln sum exp(logits).
+    """
+
+    logits: Tensor
+    class_ids: Tensor
+    valid: Tensor
+    truth: Tensor
+    exponentials: Tensor
+    sums: Tensor
+    log_sums: Tensor
+
+
+class RegionSums(NamedTuple):
+    """Sums over the valid pixels, float32 [C] each: of p at the pixels of the class, of p^2, and of these pixels."""
+
+    shared: Tensor
+    squares: Tensor
+    areas: Tensor
+
+
+def build_pixel_softmax(logits: Tensor, class_ids: Tensor, valid: Tensor) -> PixelSoftmax:
+    """Takes the exponentials of all pixels.
+
+    Args:
+        logits: [N, H, W, C] of any float type (computed in float32).
+        class_ids: int32 [N, H, W] in 0..C-1.
+        valid: bool [N, H, W].
+    """
+    num_classes = int(logits.shape[-1])
+    rows = tf.reshape(tf.cast(logits, tf.float32), [-1, num_classes])
+    valid = tf.reshape(valid, [-1])
+    class_ids = tf.reshape(class_ids, [-1]) * tf.cast(valid, tf.int32)
+    truth = tf.one_hot(tf.where(valid, class_ids, tf.fill(tf.shape(class_ids), -1)), num_classes)
+    return PixelSoftmax(rows, class_ids, valid, truth, *_exponentials(rows, valid))
+
+
+def _exponentials(rows: Tensor, valid: Tensor) -> Sequence[Tensor]:
+    """Exponentials, their sums, and ln sum exp(logits): finite at ignored pixels, whatever these hold."""
+    plain = tf.exp(rows)
+    sums = _sums_over_classes(plain)
+
+    def below_the_largest(values: Tensor, *_: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        values = zeros_unless(valid, values)
+        largest = tf.reduce_max(values, axis=1, keepdims=True)
+        exponentials = tf.exp(values - largest)
+        sums = _sums_over_classes(exponentials)
+        return exponentials, sums, tf.log(sums) + largest
+
+    return either(
+        tf.reduce_all((sums > 1 / _LARGEST_SUM) & (sums < _LARGEST_SUM)),  # False with NaN, too
+        [rows, plain, sums],
+        lambda _, plain, sums: (tf.identity(plain), tf.identity(sums), tf.log(sums)),
+        below_the_largest,
+    )
+
+
+def _sums_over_classes(rows: Tensor) -> Tensor:
+    return tf.matmul(rows, tf.ones([int(rows.shape[-1]), 1]))
+
+
+def cross_entropies(softmax: PixelSoftmax, label_smoothing: float = 0.0) -> Tensor:
+    """Computes -ln p[class_id] of every pixel, float32 [P]; exactly 0, as its gradient is, at ignored pixels.
+
+    label_smoothing: as in `fcn8s.graph.losses.pixel_cross_entropy`.
+    """
+    share = label_smoothing / int(softmax.logits.shape[-1])
+    truth = softmax.truth * (1.0 - label_smoothing) + share if label_smoothing else softmax.truth
+
+    @tf.custom_gradient
+    def of_logits(logits: Tensor) -> Tuple[Tensor, Callable]:
+        expected = take_classes(logits, softmax.class_ids)
+        if label_smoothing:
+            expected = (1.0 - label_smoothing) * expected + share * _sums_over_classes(logits)[:, 0]
+        values = softmax.log_sums[:, 0] - expected
+        zeros = tf.zeros_like(values)
+        # Rounding may put the loss of sure pixels below 0; NaN is below nothing, and stays.
+        values = tf.where(softmax.valid, tf.where(values < 0.0, zeros, values), zeros)
+
+        def gradient(of_values: Tensor) -> Tensor:
+            of_values = tf.where(softmax.valid, of_values, tf.zeros_like(of_values))[:, tf.newaxis]
+            return softmax.exponentials * (of_values / softmax.sums) - truth * of_values
+
+        return values, gradient
+
+    return of_logits(softmax.logits)
+
+
+def region_sums(softmax: PixelSoftmax) -> RegionSums:
+    """Adds up what losses of regions are made of."""
+    weights = tf.cast(softmax.valid, tf.float32)[:, tf.newaxis]
+
+    @tf.custom_gradient
+    def of_logits(logits: Tensor) -> Tuple[Tuple[Tensor, Tensor], Callable]:
+        probabilities = softmax.exponentials * (weights / softmax.sums)
+        squares = tf.square(probabilities)
+        of_truth = _sums_over_classes(probabilities * softmax.truth)
+
+        def gradient(of_shared: Tensor, of_squares: Tensor) -> Tensor:
+            # With g the gradient of p, that of z is p (g - sum g p); here g = 2 of_squares p + of_shared truth.
+            doubled = 2.0 * of_squares
+            of_own = of_truth * tf.gather(of_shared, softmax.class_ids)[:, tf.newaxis]
+            inner = tf.matmul(squares, doubled[:, tf.newaxis]) + of_own
+            return tf.matmul(squares, tf.diag(doubled)) - probabilities * inner + softmax.truth * of_own
+
+        return (_sums_over_pixels(softmax.truth, of_truth), _sums_over_pixels(squares, weights)), gradient
+
+    shared, squares = of_logits(softmax.logits)
+    return RegionSums(shared, squares, _sums_over_pixels(softmax.truth, weights))
+
+
+def _sums_over_pixels(rows: Tensor, weights: Tensor) -> Tensor:
+    """The sums [C] of the rows, times weights [P, 1]."""
+    return tf.matmul(rows, weights, transpose_a=True)[:, 0]
+
+
+def zeros_unless(valid: Tensor, rows: Tensor) -> Tensor:
+    """Replaces the rows [P, C] by constant zeros where `valid` [P] is False: no value and no gradient passes there."""
+    # Whole rows are selected: selecting with a condition that is broadcast takes several times as long.
+    return tf.raw_ops.Select(condition=valid, x=rows, y=tf.zeros_like(rows))
+
+
+def take_classes(rows: Tensor, class_ids: Tensor) -> Tensor:
+    """Takes from each of the rows [P, C] the value of its class, [P]; on CPUs a class outside of 0..C-1 is an error."""
+    if TF_VERSION >= (2, 0):
+        return tf.raw_ops.GatherV2(params=rows, indices=class_ids, axis=1, batch_dims=1)
+    # On CPUs it has no such op. Eight images of 1024x2048 and 150 classes have more numbers than int32 counts.
+    num_classes = int(rows.shape[-1])
+    places = tf.range(tf.size(class_ids, out_type=tf.int64)) * num_classes + tf.cast(class_ids, tf.int64)
+    is_class = (class_ids >= 0) & (class_ids < num_classes)
+    return tf.gather(tf.reshape(rows, [-1]), tf.where(is_class, places, tf.fill(tf.shape(places), np.int64(-1))))
+
+
+def either(
+    condition: Tensor, values: Sequence[Tensor], if_met: Callable[..., Sequence], if_not: Callable[..., Sequence]
+) -> Sequence[Tensor]:
+    """Computes the tensors `if_met(*values)` or `if_not(*values)`, and only those of one; condition: bool scalar.
+
+    Not with tf.cond, of which TensorFlow 2 makes functions: what cuts and rewrites graphs here would have to follow.
+    """
+    unmet, met = zip(*[tf.raw_ops.Switch(data=each, pred=condition) for each in values])
+    return [tf.raw_ops.Merge(inputs=list(pair))[0] for pair in zip(if_not(*unmet), if_met(*met))]
