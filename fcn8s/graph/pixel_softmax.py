@@ -5,14 +5,16 @@ gradient of that p - onehot(c). No largest logit is looked for unless it has to 
 products of matrices: it takes half the time of TensorFlow's cross-entropy, or of what it makes of the Dice loss.
 """
 
-from typing import Callable, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from fcn8s.backend import TF_VERSION, Tensor, tf
+from fcn8s.backend import TF_VERSION, Operation, Tensor, tf
 
 # Sums of exponentials between its inverse and this have lost nothing to the ends of float32.
 _LARGEST_SUM = 1e26
+
+_CROSS_ENTROPIES, _REGION_SUMS = 'FCN8sCrossEntropies', 'FCN8sRegionSums'
 
 
 class PixelSoftmax(NamedTuple):
@@ -87,49 +89,57 @@ def cross_entropies(softmax: PixelSoftmax, label_smoothing: float = 0.0) -> Tens
 
     label_smoothing: as in `fcn8s.graph.losses.pixel_cross_entropy`.
     """
-    share = label_smoothing / int(softmax.logits.shape[-1])
-    truth = softmax.truth * (1.0 - label_smoothing) + share if label_smoothing else softmax.truth
+    logits, truth, valid = softmax.logits, softmax.truth, softmax.valid
+    expected = take_classes(logits, softmax.class_ids)
+    if label_smoothing:
+        share = label_smoothing / int(logits.shape[-1])
+        truth = truth * (1.0 - label_smoothing) + share
+        expected = (1.0 - label_smoothing) * expected + share * _sums_over_classes(logits)[:, 0]
+    values = softmax.log_sums[:, 0] - expected
+    zeros = tf.zeros_like(values)
+    # Rounding may put the loss of sure pixels below 0; NaN is below nothing, and stays.
+    values = tf.where(valid, tf.where(values < 0.0, zeros, values), zeros)
+    with _gradients_from(_CROSS_ENTROPIES):
+        return tf.identity_n([values, logits, softmax.exponentials, softmax.sums, truth, valid])[0]
 
-    @tf.custom_gradient
-    def of_logits(logits: Tensor) -> Tuple[Tensor, Callable]:
-        expected = take_classes(logits, softmax.class_ids)
-        if label_smoothing:
-            expected = (1.0 - label_smoothing) * expected + share * _sums_over_classes(logits)[:, 0]
-        values = softmax.log_sums[:, 0] - expected
-        zeros = tf.zeros_like(values)
-        # Rounding may put the loss of sure pixels below 0; NaN is below nothing, and stays.
-        values = tf.where(softmax.valid, tf.where(values < 0.0, zeros, values), zeros)
 
-        def gradient(of_values: Tensor) -> Tensor:
-            of_values = tf.where(softmax.valid, of_values, tf.zeros_like(of_values))[:, tf.newaxis]
-            return softmax.exponentials * (of_values / softmax.sums) - truth * of_values
-
-        return values, gradient
-
-    return of_logits(softmax.logits)
+@tf.RegisterGradient(_CROSS_ENTROPIES)
+def _gradients_of_cross_entropies(op: Operation, of_values: Tensor, *_: Tensor) -> List[Optional[Tensor]]:
+    _, _, exponentials, sums, truth, valid = op.inputs
+    of_values = tf.where(valid, of_values, tf.zeros_like(of_values))[:, tf.newaxis]
+    return [None, exponentials * (of_values / sums) - truth * of_values, None, None, None, None]
 
 
 def region_sums(softmax: PixelSoftmax) -> RegionSums:
     """Adds up what losses of regions are made of."""
     weights = tf.cast(softmax.valid, tf.float32)[:, tf.newaxis]
+    probabilities = softmax.exponentials * (weights / softmax.sums)
+    squares = tf.square(probabilities)
+    of_truth = _sums_over_classes(probabilities * softmax.truth)
+    sums = [_sums_over_pixels(softmax.truth, of_truth), _sums_over_pixels(squares, weights)]
+    with _gradients_from(_REGION_SUMS):
+        shared, square_sums = tf.identity_n(
+            [*sums, softmax.logits, probabilities, squares, of_truth, softmax.truth, softmax.class_ids]
+        )[:2]
+    return RegionSums(shared, square_sums, _sums_over_pixels(softmax.truth, weights))
 
-    @tf.custom_gradient
-    def of_logits(logits: Tensor) -> Tuple[Tuple[Tensor, Tensor], Callable]:
-        probabilities = softmax.exponentials * (weights / softmax.sums)
-        squares = tf.square(probabilities)
-        of_truth = _sums_over_classes(probabilities * softmax.truth)
 
-        def gradient(of_shared: Tensor, of_squares: Tensor) -> Tensor:
-            # With g the gradient of p, that of z is p (g - sum g p); here g = 2 of_squares p + of_shared truth.
-            doubled = 2.0 * of_squares
-            of_own = of_truth * tf.gather(of_shared, softmax.class_ids)[:, tf.newaxis]
-            inner = tf.matmul(squares, doubled[:, tf.newaxis]) + of_own
-            return tf.matmul(squares, tf.diag(doubled)) - probabilities * inner + softmax.truth * of_own
+@tf.RegisterGradient(_REGION_SUMS)
+def _gradients_of_region_sums(
+    op: Operation, of_shared: Tensor, of_squares: Tensor, *_: Tensor
+) -> List[Optional[Tensor]]:
+    """With g the gradient of p, that of z is p (g - sum g p); here g is of_shared truth + 2 of_squares p."""
+    _, _, _, probabilities, squares, of_truth, truth, class_ids = op.inputs
+    doubled = 2.0 * of_squares
+    at_truth = of_truth * tf.gather(of_shared, class_ids)[:, tf.newaxis]
+    inner = tf.matmul(squares, doubled[:, tf.newaxis]) + at_truth
+    of_logits = tf.matmul(squares, tf.diag(doubled)) - probabilities * inner + truth * at_truth
+    return [None, None, of_logits, None, None, None, None, None]
 
-        return (_sums_over_pixels(softmax.truth, of_truth), _sums_over_pixels(squares, weights)), gradient
 
-    shared, squares = of_logits(softmax.logits)
-    return RegionSums(shared, squares, _sums_over_pixels(softmax.truth, weights))
+def _gradients_from(name: str) -> Any:
+    """A context in which IdentityN has the gradient of this name: of one of its inputs, computed from the others."""
+    return tf.get_default_graph().gradient_override_map({'IdentityN': name})
 
 
 def _sums_over_pixels(rows: Tensor, weights: Tensor) -> Tensor:
