@@ -26,6 +26,7 @@ SMALL = {
     'bench_export.py': '--size 64 128 --width-divisor 64 --rounds 1 --frames 3 --scenes 3 --formats openvino '
     '--only sizes,engine,video',
     'bench_distributed.py': '--quick',
+    'bench_losses.py': '--size 2 16 16 --rounds 1',
     'bench_data.py': '--size 128 256 --rounds 1 --pairs 4',
     'ablation.py': '--scenes 4 --batch 2 --epochs 1 --eval-every 1 --width-divisor 16 --only 0',
 }
