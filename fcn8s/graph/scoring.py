@@ -154,7 +154,8 @@ def score_logits(
         labels: what is fed for the labels, of any form.
         truth: int32 [N, H, W], class IDs. valid: bool [N, H, W], False on pixels that count nowhere.
     """
-    return _score(_pixels_of_logits(_resize(logits, truth), truth), labels, truth, valid, label_space, False)
+    pixels = _pixels_of_logits(_resize(logits, truth), truth)
+    return _score(pixels, labels, truth, valid, label_space, with_calibration=False)
 
 
 class _Pixels(NamedTuple):

@@ -190,27 +190,30 @@ class _Outputs:
         return self
 
     def _open(self, path: str, kind: str) -> Any:
-        bands = 1 if 'ids' in kind else 3
-        # Polygons are made in pixels and brought to the map afterwards.
-        place = {} if kind == 'class_ids' else {'crs': self._source.crs, 'transform': self._source.transform}
-        source, (height, width) = self._source, _block(self._request)
-        with _without_place(self._rasterio) if not place else contextlib.ExitStack():
-            return self._rasterio.open(
-                path,
-                'w',
-                driver='GTiff',
-                height=source.height,
-                width=source.width,
-                count=bands,
-                dtype='uint8',
-                tiled=True,
-                blockysize=height,
-                blockxsize=width,
-                compress='deflate',
-                bigtiff='if_safer',
-                photometric='palette' if bands == 1 else 'rgb',
-                **place,
-            )
+        if kind == 'class_ids':  # polygons are made in pixels and brought to the map afterwards
+            with _without_place(self._rasterio):
+                return self._create(path, bands=1)
+        bands = 1 if kind == 'ids' else 3
+        return self._create(path, bands, crs=self._source.crs, transform=self._source.transform)
+
+    def _create(self, path: str, bands: int, **place: Any) -> Any:
+        height, width = _block(self._request)
+        return self._rasterio.open(
+            path,
+            'w',
+            driver='GTiff',
+            height=self._source.height,
+            width=self._source.width,
+            count=bands,
+            dtype='uint8',
+            tiled=True,
+            blockysize=height,
+            blockxsize=width,
+            compress='deflate',
+            bigtiff='if_safer',
+            photometric='palette' if bands == 1 else 'rgb',
+            **place,
+        )
 
     def write(self, kind: str, row: Cut, column: Cut, values: np.ndarray) -> None:
         bands = values[np.newaxis] if values.ndim == 2 else np.moveaxis(values, -1, 0)
