@@ -99,9 +99,15 @@ class EventWriter:
         self.close()
 
 
+# Of an evaluation on the training images; 'train/loss' is the loss of the steps, with dropout and penalty.
+_MEAN_LOSS_ON_TRAIN = 'train/mean_loss'
+
+
 def score_scalars(scores: Dict[str, Any], prefix: str, class_names: Sequence[str]) -> Dict[str, float]:
     """Returns the scores that are plain numbers, and the IoU of every class, as tags."""
     values = {'{}/{}'.format(prefix, name): value for name, value in scores.items() if isinstance(value, float)}
+    if 'train/loss' in values:
+        values[_MEAN_LOSS_ON_TRAIN] = values.pop('train/loss')
     values.update(
         {'{}_iou/{}'.format(prefix, name): float(iou) for name, iou in zip(class_names, scores['per_class_iou'])}
     )
