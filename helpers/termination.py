@@ -1,10 +1,10 @@
-"""SIGTERM: what it interrupts removes what is half written, and the exit status says that it came."""
+"""SIGTERM and Ctrl-C: what one interrupts removes what is half written, and the exit status says that it came."""
 
 import contextlib
 import os
 import signal
 import threading
-from typing import Any, Iterator
+from typing import Any, Iterator, List
 
 #: Exit statuses of shells for programs that these signals ended: 128 and the number of the signal.
 _EXIT_STATUSES = {'SIGINT': 130, 'SIGTERM': 143}
@@ -41,6 +41,34 @@ def termination_raised() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def interruption_kept() -> Iterator[None]:
+    """Raises KeyboardInterrupt, while it is open, where Ctrl-C came and whoever was being imported says ImportError of
+    it, as NumPy does.
+
+    A handler of SIGINT that the program around this has set stays.
+    """
+    came: List[int] = []
+
+    def interrupt(number: int, frame: Any) -> None:
+        came.append(number)
+        signal.default_int_handler(number, frame)
+
+    is_main = threading.current_thread() is threading.main_thread()
+    is_ours = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_ours:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except ImportError as error:
+        if came:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if is_ours and signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextlib.contextmanager

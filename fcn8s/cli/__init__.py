@@ -14,7 +14,7 @@ from fcn8s import __version__
 from fcn8s.cli.terminal import Parser, complain, drop_output, ensure_streams, fitted_output, plain_warnings
 from fcn8s.distributed.launching import follow_launcher
 from fcn8s.foreign_folders import explained
-from helpers.termination import exit_status, termination_raised
+from helpers.termination import exit_status, interruption_kept, termination_raised
 
 COMMANDS = (
     *('demo', 'sample_data', 'import', 'check', 'vgg16', 'import_fcn8s', 'plan'),
@@ -43,24 +43,30 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     Exit status: 0 done, 1 the command's own 'no', 2 bad input, 3 another worker was lost, 130 interrupted, 141 whoever
     read the output has closed it, 143 ended by SIGTERM.
     """
+    try:
+        return _run(argv)
+    except KeyboardInterrupt as interruption:
+        complain('fcn8s: {}'.format(str(interruption) or 'interrupted'))
+        return exit_status(interruption)
+
+
+def _run(argv: Optional[Sequence[str]]) -> int:
     ensure_streams()
     follow_launcher()
-    parser = build_parser()
-    args = parser.parse_args(argv)
+    with interruption_kept():
+        parser = build_parser()
+        args = parser.parse_args(argv)
     args.argv = sys.argv[1:] if argv is None else list(argv)
     if args.command is None:
         parser.print_help()
         return 2
     try:
         # `fcn8s.stopping.StopRequest`, which some commands open, goes before `termination_raised`.
-        with fitted_output(), plain_warnings(args.command), termination_raised():
-            status = args.run(args)
+        with fitted_output(), plain_warnings(args.command), termination_raised(), interruption_kept():
+            status: int = args.run(args)
             if sys.stdout is not None:
                 sys.stdout.flush()  # here, where it is known what to do if nobody reads it
             return status
-    except KeyboardInterrupt as interruption:
-        complain('fcn8s: {}'.format(str(interruption) or 'interrupted'))
-        return exit_status(interruption)
     except BrokenPipeError:
         drop_output()
         return 141

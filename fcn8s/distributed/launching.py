@@ -79,7 +79,7 @@ def names(count: int) -> List[str]:
 def fcn8s_command(arguments: Sequence[str]) -> List[str]:
     """Returns the command that runs `fcn8s` with these arguments by the Python and the code that run this."""
     # Not `-m`: that looks for packages in the working directory first, where a folder may be called `helpers`.
-    code = 'import sys; sys.path[:] = {!r}; sys.argv[0] = {!r}; from fcn8s.cli import main; sys.exit(main())'
+    code = 'import sys; sys.path[:] = {!r}; sys.argv[0] = {!r}; from fcn8s.__main__ import main; sys.exit(main())'
     return [sys.executable, '-c', code.format(sys.path, sys.argv[0])] + list(arguments)
 
 

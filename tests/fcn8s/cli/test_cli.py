@@ -86,6 +86,51 @@ def test_sigterm_removes_what_is_half_written(tmp_path):
     assert os.listdir(str(tmp_path)) == []
 
 
+# What is imported at the moment of Ctrl-C: the command line itself, a command, and NumPy, which says that it cannot be
+# imported instead.
+INTERRUPTED = """
+import os, signal, sys
+
+MODULE = sys.argv[1]
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == MODULE:
+            sys.meta_path.remove(self)
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                sum(range(10**6))
+            except KeyboardInterrupt:
+                if name.startswith(('fcn8s', 'data_generator')):
+                    raise
+                raise ImportError('a bad install') from None
+
+sys.meta_path.insert(0, Finder())
+from fcn8s.__main__ import main
+sys.argv[1:] = ['check', 'nothing']
+sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='signals of POSIX')
+@pytest.mark.parametrize('module', ['fcn8s.cli', 'fcn8s.cli.train', 'numpy', 'data_generator.checking.check'])
+def test_ctrl_c_while_modules_are_imported(module):
+    done = subprocess.run(
+        [sys.executable, '-c', INTERRUPTED, module],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, b'', b'fcn8s: interrupted\n')
+
+
+def test_an_import_that_fails_by_itself_is_no_interruption(monkeypatch, capsys):
+    before = signal.getsignal(signal.SIGINT)
+    assert fail_with(ImportError('no such package'), monkeypatch) == 2
+    assert 'error: no such package' in capsys.readouterr().err and signal.getsignal(signal.SIGINT) is before
+
+
 @pytest.mark.skipif(os.name == 'nt', reason='signals of POSIX')
 @pytest.mark.parametrize('handler', [signal.SIG_DFL, signal.SIG_IGN, lambda number, frame: None])
 def test_the_handler_of_sigterm_is_as_before_after_a_command(monkeypatch, handler):
