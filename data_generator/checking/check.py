@@ -19,7 +19,7 @@ from data_generator.files.layouts import Layout
 from data_generator.files.legends import (
     Legend,
     check_color_tolerance,
-    check_transparency,
+    check_said_of_colors,
     find_legend,
     read_legend,
     transparent_color,
@@ -102,10 +102,11 @@ def check_dataset(
     looks = [_look(found, said) for found in surveys]
     splits = [(found, look, split) for found, look in zip(surveys, looks) for split in found.splits]
     facts = _read_all([(look, split) for _, look, split in splits], workers, show_progress, image_rules)
+    classes = _classes(surveys, looks, said, facts)
     values = [value for split in facts for pair in split for value in pair.values]
     if values and all(isinstance(value, int) for value in values):
-        check_transparency(said.label_transparency, looks[0].color_map is not None)
-    classes = _classes(surveys, looks, said, facts)
+        tolerance = 0 if classes.question else color_tolerance  # which may be the answer
+        check_said_of_colors(tolerance, said.label_transparency, looks[0].color_map is not None)
     reports = [
         _report_split(found.root, split, pairs, classes.label_space, classes.maps[surveys.index(found)])
         for (found, _, split), pairs in zip(splits, facts)

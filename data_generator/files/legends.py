@@ -144,12 +144,18 @@ def transparent_color(space: LabelSpace, name: str) -> Color:
     )
 
 
-def check_transparency(name: Optional[str], have_colors: bool) -> None:
-    """Raises ValueError where it was said what transparent pixels are, and labels hold IDs: none of these is."""
-    if name is not None and not have_colors:
+def check_said_of_colors(tolerance: Optional[int], transparency: Optional[str], have_colors: bool) -> None:
+    """Raises ValueError where it was said how colours in labels are read, or what transparent pixels are, and labels
+    hold IDs."""
+    if tolerance and not have_colors:
+        raise ValueError(
+            'color_tolerance is {}, and is about labels that hold colours; these hold IDs, which are read as they are. '
+            'Leave it out.'.format(tolerance)
+        )
+    if transparency is not None and not have_colors:
         raise ValueError(
             'label_transparency is {!r}, and is about labels that hold colours; these hold IDs, of which none is '
-            'transparent. Leave it out.'.format(name)
+            'transparent. Leave it out.'.format(transparency)
         )
 
 

@@ -35,7 +35,7 @@ def _open_folders(options: argparse.Namespace, rules: Any) -> Tuple[Any, Optiona
     said = labels.dataset_options(options, options.classes)
     train = BatchGenerator([options.images], None, [options.labels], seed=options.seed, image_rules=rules, **said)
     if options.resume is None:  # a run goes on as it was begun
-        labels.check_typed_transparency(options, train)
+        labels.check_typed_of_colors(options, train)
     if options.id_map is None and train.conversion.id_map is not None:
         options.id_map = spell(train.conversion.id_map)  # so that config.json says how labels were read
     if options.hold_out is not None:

@@ -4,7 +4,7 @@ import argparse
 import os
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
-from fcn8s.cli.options.labels import add_reading_arguments, check_typed_transparency, read_as_trained
+from fcn8s.cli.options.labels import add_reading_arguments, check_typed_of_colors, read_as_trained
 
 SUFFIX = '_errors.png'
 
@@ -56,7 +56,7 @@ class ErrorMaps:
 
         data = BatchGenerator(pairs=pairs, image_rules=rules, **named, **options)
         if 'layout' not in options:
-            check_typed_transparency(args, data)
+            check_typed_of_colors(args, data)
         self._labels = _labels(data)
         self._index = {job.image_path: index for index, job in enumerate(jobs)}
 

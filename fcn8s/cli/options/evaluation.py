@@ -370,7 +370,7 @@ def _open_data(args: argparse.Namespace, label_space: Any, rules: Any, path: str
         image_rules=rules,
         **labels.read_as_trained(args, path),
     )
-    labels.check_typed_transparency(args, data)
+    labels.check_typed_of_colors(args, data)
     return data
 
 

@@ -114,15 +114,16 @@ def dataset_options(options: Any, num_classes: Optional[int]) -> Dict[str, Any]:
     return dict(made, label_space=legend.label_space(ignore_id), ignore_id=ignore_id)
 
 
-def check_typed_transparency(options: Any, data: Any) -> None:
-    """Raises ValueError where --label-transparency was typed for labels without colours.
+def check_typed_of_colors(options: Any, data: Any) -> None:
+    """Raises ValueError where --color-tolerance or --label-transparency was typed for labels without colours.
 
     data: The `BatchGenerator` that the labels are of. One whose network was trained on colours may well hold IDs.
     """
-    if options.label_transparency is not None:
-        from data_generator.files.legends import check_transparency
+    if options.color_tolerance or options.label_transparency is not None:
+        from data_generator.files.legends import check_said_of_colors
 
-        check_transparency(options.label_transparency, data.conversion.color_map is not None)
+        have_colors = data.conversion.color_map is not None
+        check_said_of_colors(options.color_tolerance, options.label_transparency, have_colors)
 
 
 def as_trained(command: Dict[str, Any]) -> Dict[str, Any]:

@@ -129,6 +129,13 @@ def test_labels_of_ids_have_no_transparent_pixels_to_speak_of(tmp_path, own_data
     legend = Legend(SPACE.class_names, SPACE.colors, SPACE.ignore_colors)
     with pytest.raises(ValueError, match="label_transparency is 'sky', and .* these hold IDs, of which none is transp"):
         check_dataset(str(tmp_path), legend=legend, label_transparency='sky', show_progress=False)
+    with pytest.raises(ValueError, match='color_tolerance is 5, and .* these hold IDs, which are read as they are. Le'):
+        check_dataset(str(tmp_path), legend=legend, color_tolerance=5, show_progress=False)
+    with pytest.raises(ValueError, match='color_tolerance is 5, and .* these hold IDs'):
+        check_dataset(str(tmp_path), color_tolerance=5, show_progress=False)
+    own_dataset(tmp_path / 'smoothed', [[[0, 255] * 40 + list(range(60, 140, 10))]], num_classes=2, color_tolerance=127)
+    report = check_dataset(str(tmp_path / 'smoothed'), color_tolerance=5, show_progress=False)
+    assert '--classes 2 --color-tolerance 127' in report.to_text()  # what is not known yet is asked
 
 
 def test_a_tolerance_of_colours_is_not_passed_over_where_there_are_none(tmp_path, own_dataset):

@@ -313,14 +313,17 @@ def folders(tmp_path_factory):
 
 
 @pytest.mark.parametrize('command', ['train', 'evaluate'])
-def test_what_transparent_pixels_of_ids_are_is_not_asked(command, whole, folders, tiny_encoder, tmp_path, capsys):
+@pytest.mark.parametrize('flag', ['--label-transparency', '--color-tolerance'])
+def test_what_is_said_of_colours_is_refused_for_ids(command, flag, whole, folders, tiny_encoder, tmp_path, capsys):
     (tmp_path / 'table.txt').write_text('dark 10 20 30\nbright 90 80 70\nvoid 1 2 3')
-    words = [word for pair in list(folders.items())[:2] for word in pair] + ['--label-transparency', 'XX']
+    words = [word for pair in list(folders.items())[:2] for word in pair] + [flag, 'XX']
     further = ['--colors', str(tmp_path / 'table.txt'), '--ignore-id', '7', '--encoder', tiny_encoder]
     words = ['train', *words, *further] if command == 'train' else ['evaluate', whole, *words]
-    words[words.index('XX')] = 'dark' if command == 'train' else 'road'
+    of_a_class = 'dark' if command == 'train' else 'road'
+    words[words.index('XX')] = of_a_class if flag == '--label-transparency' else '9'
     assert main(words) == 2
-    assert 'these hold IDs, of which none is transparent. Leave it out.' in capsys.readouterr().err
+    why = 'of which none is transparent' if flag == '--label-transparency' else 'which are read as they are'
+    assert 'these hold IDs, {}. Leave it out.'.format(why) in capsys.readouterr().err
 
 
 def test_images_and_labels_in_folders(folders, tiny_encoder, tmp_path):
