@@ -114,18 +114,25 @@ def open_run(directory: str) -> Run:
 
 def _check_own(run: Run, remedy: str = 'Pass the directory that training wrote, for example runs/NAME.') -> None:
     """Raises ValueError where another program wrote the `config.json`, as many do."""
+    program = _other_program(run)
+    if program is not None:
+        raise ValueError(
+            '{!r} is no run directory: its {} is of {}, not of fcn8s. {}'.format(
+                run.directory, CONFIG_FILE, program, remedy
+            )
+        )
+
+
+def _other_program(run: Run) -> Optional[str]:
+    """The name of the program that wrote the `config.json`; None for this one, and where the file cannot be
+    read."""
     try:
         config = read_config(run)
-    except ValueError:
-        return  # damaged, which whoever needs a setting says
+    except (ValueError, OSError):
+        return None  # whoever needs a setting says so
     if any(isinstance(config.get(name), dict) for name in _OWN_TABLES):
-        return
-    program = next((name for entry, name in _OTHER_PROGRAMS if entry in config), 'another program')
-    raise ValueError(
-        '{!r} is no run directory: its {} is of {}, not of fcn8s. {}'.format(
-            run.directory, CONFIG_FILE, program, remedy
-        )
-    )
+        return None
+    return next((name for entry, name in _OTHER_PROGRAMS if entry in config), 'another program')
 
 
 @contextlib.contextmanager
@@ -291,15 +298,15 @@ def resolve_model(path: str) -> str:
     return found
 
 
+def _is_model_or_run(path: str) -> bool:
+    return os.path.isfile(os.path.join(path, DESCRIPTION_FILE)) or (is_run(path) and _other_program(Run(path)) is None)
+
+
 def _what_to_pass_instead_of(directory: str) -> str:
     """A remedy: the models and runs that lie in it, where there are any."""
     with os.scandir(directory) as entries:
         inside = sorted(entry.name for entry in entries if entry.is_dir())
-    known = [
-        repr(os.path.join(directory, name))
-        for name in inside
-        if any(os.path.isfile(os.path.join(directory, name, file)) for file in (CONFIG_FILE, DESCRIPTION_FILE))
-    ]
+    known = [repr(path) for path in (os.path.join(directory, name) for name in inside) if _is_model_or_run(path)]
     if not known:
         return 'A trained network of another program is taken over with: fcn8s import-fcn8s {} OUT'.format(directory)
     further = '' if len(known) <= 3 else ' and {} more'.format(len(known) - 3)

@@ -112,6 +112,8 @@ def test_what_is_no_model(tmp_path):
         runs.resolve_model(str(tmp_path / 'none'))
     with pytest.raises(ValueError, match='neither a run directory .no config.json. nor a saved FCN-8s .no fcn8s.json.'):
         runs.resolve_model(str(tmp_path))
+    os.makedirs(str(tmp_path / '0'))
+    (tmp_path / '0' / 'config.json').write_text('{"model_type": "bert"}')
     for name in 'abcde':
         runs.create_run(str(tmp_path / name), OWN)
     with pytest.raises(ValueError, match="In it are: '[^']*a', '[^']*b', '[^']*c' and 2 more. Give one of them."):
