@@ -16,6 +16,7 @@ import atexit
 import contextlib
 import json
 import os
+import queue
 import socket
 import threading
 import time
@@ -44,6 +45,10 @@ _STALL = 10.0
 _STALL_OF_FIRST = 3 * _STALL
 _STALL_OF_LONGEST = 10.0
 _LONGEST_LINE = 2**26
+# So long may the last messages of a process take, in seconds.
+_FAREWELL = 1.0
+# Of TensorFlow, which is not loaded here: what a collective raises when another worker is gone.
+_ERRORS_OF_THE_LOST = ('UnavailableError', 'AbortedError', 'CancelledError', 'InternalError')
 
 
 class WorkerLostError(RuntimeError):
@@ -58,7 +63,9 @@ class Watch:
         self.step = 0
         self._connections: Dict[int, socket.socket] = {}
         self._changed = threading.Condition(threading.RLock())
-        self._sending = threading.Lock()
+        # What is to go to each worker, and the threads that send it: one that takes nothing holds nobody up.
+        self._outboxes: Dict[int, 'queue.Queue[Optional[bytes]]'] = {}
+        self._senders: Dict[int, threading.Thread] = {}
         self._heard: Dict[int, float] = {}
         self._progress = dict.fromkeys(range(cluster.size), 0)
         self._doing = dict.fromkeys(range(cluster.size), 'preparing')
@@ -166,6 +173,17 @@ class Watch:
                 raise WorkerLostError(self._loss) from error
             self._is_told = False
 
+    def guarded(self, run: Callable[[], Any]) -> Any:
+        """Runs what waits for the other workers; an error that came of a lost one becomes WorkerLostError."""
+        try:
+            return run()
+        except (WorkerLostError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            if type(error).__name__ in _ERRORS_OF_THE_LOST:
+                self.explain(error)
+            raise
+
     def gather(self, value: Any) -> List[Any]:
         """Returns what each worker has given, in their order; all have to call it. value: as JSON can hold it."""
         self.arrive()
@@ -202,6 +220,10 @@ class Watch:
         if not self._is_closed:
             self._is_closed = True
             self._send_all({'kind': 'bye'})
+            limit = time.monotonic() + _FAREWELL
+            for worker, sender in self._senders.items():
+                self._outboxes[worker].put(None)
+                sender.join(max(0.0, limit - time.monotonic()))
             for connection in self._connections.values():
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
@@ -215,6 +237,10 @@ class Watch:
         # Worker 0 is silent while it waits for the others, which it does for at most a time-out.
         patience = 0.0 if self.cluster.is_first else self.timeout
         self._heard = dict.fromkeys(connections, time.monotonic() + patience)
+        for worker in connections:
+            self._outboxes[worker] = queue.Queue()
+            self._senders[worker] = threading.Thread(target=self._deliver, args=(worker,), daemon=True)
+            self._senders[worker].start()
         for worker, (_, lines) in connections.items():
             threading.Thread(target=self._listen, args=(worker, lines), daemon=True).start()
         threading.Thread(target=self._tick, daemon=True).start()
@@ -265,8 +291,12 @@ class Watch:
             self._send_all({'kind': 'values', 'round': number, 'values': listed})
 
     def _send(self, worker: int, message: Dict[str, Any]) -> None:
-        with contextlib.suppress(OSError), self._sending:
-            self._connections[worker].sendall(json.dumps(message).encode() + b'\n')
+        self._outboxes[worker].put(_line(message))
+
+    def _deliver(self, worker: int) -> None:
+        with contextlib.suppress(OSError):
+            for line in iter(self._outboxes[worker].get, None):
+                self._connections[worker].sendall(line)
 
     def _send_all(self, message: Dict[str, Any]) -> None:
         for worker in self._connections:
@@ -380,6 +410,10 @@ class Watch:
         return self._doing[self.cluster.worker] == 'saving' and time.monotonic() < end
 
 
+def _line(message: Dict[str, Any]) -> bytes:
+    return json.dumps(message).encode() + b'\n'
+
+
 # Meeting
 
 
@@ -436,7 +470,7 @@ def _receive_all(cluster: Cluster, listener: socket.socket, limit: float) -> Dic
             text = text.format(', '.join(map(cluster.name, missing)))
             for connection, _ in found.values():
                 with contextlib.suppress(OSError):
-                    connection.sendall(json.dumps({'kind': 'lost', 'text': text}).encode() + b'\n')
+                    connection.sendall(_line({'kind': 'lost', 'text': text}))
             raise WorkerLostError(text) from None
         visitor = _receive(cluster, connection)
         if visitor is not None:
@@ -455,7 +489,7 @@ def _receive(cluster: Cluster, connection: socket.socket) -> Optional[Tuple[int,
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return hello['worker'], (connection, lines)
         text = '{} has another list of workers than worker 0. Give all the same.'.format(cluster.source)
-        connection.sendall(json.dumps({'kind': 'lost', 'text': text}).encode() + b'\n')
+        connection.sendall(_line({'kind': 'lost', 'text': text}))
     except (OSError, ValueError, KeyError, TypeError):
         pass
     connection.close()
@@ -477,17 +511,5 @@ def _visit(cluster: Cluster, limit: float) -> Tuple[socket.socket, Any]:
             time.sleep(0.1)
     connection.settimeout(None)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.sendall(json.dumps(_hello(cluster)).encode() + b'\n')
+    connection.sendall(_line(_hello(cluster)))
     return connection, connection.makefile('rb')
-
-
-def guarded(watch: Watch, run: Callable[[], Any]) -> Any:
-    """Runs what waits for the other workers; an error that came of a lost one becomes WorkerLostError."""
-    try:
-        return run()
-    except (WorkerLostError, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        if type(error).__name__ in ('UnavailableError', 'AbortedError', 'CancelledError', 'InternalError'):
-            watch.explain(error)
-        raise

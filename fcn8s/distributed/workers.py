@@ -2,10 +2,11 @@
 
 import hashlib
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Union
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Union
 
 import fcn8s
 from fcn8s.distributed.cluster import Cluster, cluster_from_environment
+from fcn8s.distributed.launching import visible_gpus
 from fcn8s.distributed.watch import TIMEOUT, Watch, meet
 from helpers.files import to_json
 
@@ -77,8 +78,9 @@ class Workers:
         from fcn8s.backend import tf
         from fcn8s.distributed.exchange import cluster_config, server
 
-        if config.gpu_options.visible_device_list == '' and self.cluster.local_size > 1 and len(_gpus()) > 1:
-            config.gpu_options.visible_device_list = str(self.cluster.local_index % len(_gpus()))
+        num_gpus = len(visible_gpus())
+        if config.gpu_options.visible_device_list == '' and self.cluster.local_size > 1 and num_gpus > 1:
+            config.gpu_options.visible_device_list = str(self.cluster.local_index % num_gpus)
         if self._server is None:
             self._server = server(self.cluster.addresses, self.number, config)
         self.watch.gather(None)  # all servers are up before one is called
@@ -91,13 +93,7 @@ class Workers:
         with session.graph.as_default():
             op = take_over(variables, self.size, self.is_first, self.keys(len(variables)))
         self.watch.arrive()
-        session.run(op)
-
-
-def _gpus() -> List[str]:
-    from fcn8s.distributed.launching import visible_gpus
-
-    return visible_gpus()
+        self.watch.guarded(lambda: session.run(op))
 
 
 def join(settings: Optional[DistributedSettings], description: Dict[str, Any]) -> Optional[Workers]:

@@ -6,7 +6,7 @@ import functools
 import os
 import shlex
 import warnings
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -228,9 +228,27 @@ class _Training:
             print('note: ' + message)
 
     def _loop(self) -> TrainingLoop:
-        request, training = self.request, self.network.tensors.training
-        average_epochs = self._begin_average()
-        options = LoopOptions(
+        run: Any = self.network.run_step
+        fetches: Fetches = self._fetches()
+        stop_request: Callable[[], StopRequest] = StopRequest
+        if self.workers is not None:
+            steps = shared.SharedSteps(self.network, self.workers, self.request.train_generator)
+            steps.step = self.state.step
+            run, stop_request = steps.run, steps.stop_request
+            fetches = fetches._replace(feed=steps.feed, count=steps.count)
+        return TrainingLoop(
+            run,
+            fetches,
+            self.request.train_generator,
+            self._loop_options(self._begin_average()),
+            self._actions(stop_request),
+            self.network.label_space.class_names,
+            self.state,
+        )
+
+    def _loop_options(self, average_epochs: int) -> LoopOptions:
+        request = self.request
+        return LoopOptions(
             epochs=request.epochs,
             steps_per_epoch=request.steps_per_epoch,
             learning_rate_schedule=request.learning_rate_schedule,
@@ -248,27 +266,26 @@ class _Training:
             average_epochs=average_epochs,
             warmup_epochs=self.network.training_settings.head_warmup,
         )
+
+    def _fetches(self) -> Fetches:
+        training = self.network.tensors.training
         loss = {'value': training.loss.value, 'penalty': training.penalty}
         if training.loss.weight is not None:
             loss['weight'] = training.loss.weight
-        averaging_op = training.average.update if training.average else None
-        fetches = Fetches(
+        return Fetches(
             loss,
             training.step_op,
             training.ops.accumulate_op,
             self.network.training_feed,
-            averaging_op=averaging_op,
+            averaging_op=training.average.update if training.average else None,
             warmup_op=training.warmup and training.warmup.apply_op,
             warmup_accumulate=training.warmup and training.warmup.accumulate_op,
         )
-        run: Any = self.network.run_step
+
+    def _actions(self, stop_request: Callable[[], StopRequest]) -> Actions:
+        request = self.request
         saves = request.run_dir is not None or request.save_during_training
-        steps = None
-        if self.workers is not None:
-            steps = shared.SharedSteps(self.network, self.workers, request.train_generator)
-            steps.step, run = self.state.step, steps.run
-            fetches = fetches._replace(feed=steps.feed, count=steps.count)
-        actions = Actions(
+        return Actions(
             evaluate=self._evaluate if request.metrics else None,
             save=self._save if saves else None,
             record=self._record,
@@ -276,17 +293,8 @@ class _Training:
             summarize=functools.partial(self._summarize, self.events) if self.events else None,
             needs_evaluation=monitor_needs_evaluation(request),
             save_when_improved=request.run_dir is not None or request.save_best_only,
-            stop_request=steps.stop_request if steps else StopRequest,
+            stop_request=stop_request,
             how_to_go_on=None if self.run is None else self._how_to_go_on(self.run),
-        )
-        return TrainingLoop(
-            run,
-            fetches,
-            request.train_generator,
-            options,
-            actions,
-            self.network.label_space.class_names,
-            self.state,
         )
 
     def _begin_average(self) -> int:

@@ -5,7 +5,6 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from fcn8s.batches import as_pair
-from fcn8s.distributed.watch import guarded
 from fcn8s.distributed.workers import Workers
 from fcn8s.evaluation.scores import summarize
 from fcn8s.graph.dropout_rows import FIRST_ROW_TENSOR
@@ -21,7 +20,7 @@ class SharedBatches:
 
     Attributes:
         rows: first and end of the last part in the batch of all workers; equal where this worker has nothing of it.
-        total: how many images all workers had.
+        total: how many images all workers had; 0 where the generator deals, which knows of its own part alone.
     """
 
     def __init__(self, generator: Any, workers: Workers, times: Optional[int] = None) -> None:
@@ -121,7 +120,7 @@ class SharedSteps:
         self._carried = np.zeros(3)
         self.workers.watch.begin(self.step)
         wanted = dict(self.network.exchange.totals, penalty=loss['penalty'])
-        values, _ = guarded(self.workers.watch, lambda: self.network.run_step((wanted, op), feed))
+        values, _ = self.workers.watch.guarded(lambda: self.network.run_step((wanted, op), feed))
         self.workers.watch.finished()
         self.step += 1
         if values['stops']:

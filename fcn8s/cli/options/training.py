@@ -19,6 +19,7 @@ from fcn8s.cli.options.network import (
 )
 from fcn8s.cli.options.prediction import add_trust_argument
 from fcn8s.cli.options.workers import add_threads_argument, check_threads
+from fcn8s.distributed.watch import TIMEOUT
 from fcn8s.optimizers import parse_rate_multipliers
 from fcn8s.settings import LOSSES, NORMALIZATIONS, WIRES, check_loss
 from helpers.files import explain_os_errors
@@ -304,9 +305,10 @@ def add_cluster_arguments(group: Any) -> None:
     group.add_argument(
         '--timeout',
         type=float,
-        default=60.0,
+        default=TIMEOUT,
         metavar='SECONDS',
-        help='stop all workers with exit status 3 once one was silent, behind or missing for so long (default: 60)',
+        help='stop all workers with exit status 3 once one was silent, behind or missing for so long '
+        '(default: {:g})'.format(TIMEOUT),
     )
     group.add_argument('--of-cluster', action='store_true', help=argparse.SUPPRESS)
 

@@ -118,6 +118,29 @@ def test_a_first_worker_that_is_stopped_before_all_have_met_is_lost():
         assert 1 < time.monotonic() - start < 5
 
 
+def test_a_worker_that_takes_nothing_any_more_holds_nobody_up():
+    """More than the system keeps for it is on the way, as pictures of an evaluation may be."""
+    ours, theirs = socket.socketpair()
+    watch = Watch(Cluster(('a:1', 'b:2'), 0), 2)
+    watch.start({1: (ours, ours.makefile('rb'))})
+    theirs.sendall(b'{"kind": "value", "round": 0, "value": 0}\n')
+    errors = []
+
+    def work():
+        try:
+            watch.gather('x' * 2**25)
+            watch.gather(None)
+        except WorkerLostError as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert errors and errors[0].startswith('worker 1 (b:2) gives no sign of life'), errors
+    watch.close()
+    theirs.close()
+
+
 def test_all_that_hang_alike_are_stopped(monkeypatch):
     monkeypatch.setattr(watch_module, '_STALL', 0.3)
 
@@ -211,6 +234,11 @@ def test_a_worker_says_what_it_does():
     assert said == ['preparing', 'saving', 'preparing', 'callback', 'steps']
 
 
+def lose(watch, worker):
+    with watch._changed:
+        watch._lose(worker, 'is gone')
+
+
 def look_for_hangs(watch):
     with watch._changed:
         watch._look_for_hangs()
@@ -295,6 +323,40 @@ with met.working():
     met.begin(8)
     met.gather(None)
 """
+
+
+class UnavailableError(Exception):
+    """As TensorFlow calls what a collective raises when another worker is gone."""
+
+
+def test_an_error_of_tensorflow_that_came_of_a_lost_worker_names_that():
+    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
+    lose(watch, 1)
+
+    def collective():
+        raise UnavailableError('Socket closed')
+
+    with pytest.raises(WorkerLostError, match=r'worker 1 \(b:2\) is gone, at step 1'):
+        watch.guarded(collective)
+
+
+def test_weights_that_are_taken_over_from_a_lost_worker_name_it(monkeypatch):
+    from fcn8s.backend import tf
+    from fcn8s.distributed import exchange
+    from fcn8s.distributed.workers import Workers
+
+    class Session:
+        graph = tf.Graph()
+
+        def run(self, op):
+            lose(watch, 0)
+            raise UnavailableError('Socket closed')
+
+    watch = Watch(Cluster(('a:1', 'b:2'), 1), 10)
+    monkeypatch.setattr(exchange, 'take_over', lambda *_: None)
+    with pytest.raises(WorkerLostError, match=r'worker 0 \(a:1\) is gone'):
+        Workers(watch.cluster, watch, 'float32').take_over(Session(), [])
+    assert watch._progress[1] == 1  # it had come to what all do together
 
 
 def test_a_taken_port_is_refused():
