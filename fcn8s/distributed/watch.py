@@ -61,27 +61,33 @@ class Watch:
     def __init__(self, cluster: Cluster, timeout: float) -> None:
         self.cluster, self.timeout = cluster, timeout
         self.step = 0
-        self._connections: Dict[int, socket.socket] = {}
         self._changed = threading.Condition(threading.RLock())
+        self._connections: Dict[int, socket.socket] = {}
         # What is to go to each worker, and the threads that send it: one that takes nothing holds nobody up.
         self._outboxes: Dict[int, 'queue.Queue[Optional[bytes]]'] = {}
         self._senders: Dict[int, threading.Thread] = {}
+        # Of each worker, as far as it is known here: when it was last heard, how often it has come to what all do
+        # together, how many batches it has finished, what it does (of _PATIENCE), and how it left.
         self._heard: Dict[int, float] = {}
         self._progress = dict.fromkeys(range(cluster.size), 0)
-        self._doing = dict.fromkeys(range(cluster.size), 'preparing')
-        self._doing_since = time.monotonic()  # of this worker
         self._done = dict.fromkeys(range(cluster.size), 0)
-        self._done_at = time.monotonic()
-        # Who is behind: where it is (progress, batches done, what it does), and since when.
-        self._behind: Dict[int, Tuple[Tuple[int, int, str], float]] = {}
-        self._longest: Dict[str, float] = {}
-        self._kind = 'step'
+        self._doing = dict.fromkeys(range(cluster.size), 'preparing')
         self._left: Dict[int, str] = {}
+        # Who is behind: where it is (progress, batches finished, what it does), and since when.
+        self._behind: Dict[int, Tuple[Tuple[int, int, str], float]] = {}
+        # When this worker began what it does, and when any has last finished a batch; what batches are for, and how
+        # long the longest of each kind took.
+        self._doing_since = self._done_at = time.monotonic()
+        self._kind = 'step'
+        self._longest: Dict[str, float] = {}
+        # What is gathered, by the number of the round: values so far (in worker 0), and all of them.
         self._round = 0
         self._values: Dict[int, Dict[int, Any]] = {}
         self._answers: Dict[int, List[Any]] = {}
+        # Why all stop; whether the main thread knows.
         self._loss: Optional[str] = None
-        self._is_working = self._is_waiting = self._is_told = self._is_closed = False
+        self._is_told = False
+        self._is_working = self._is_waiting = self._is_closed = False
 
     # What the training does
 
@@ -113,7 +119,7 @@ class Watch:
         self.check()
 
     def calling_back(self) -> ContextManager[None]:
-        """Says while it is open that code of the user's runs, which may take five times the time-out."""
+        """Says while it is open that code of the user's runs, for which others wait longer."""
         return self._while_doing('callback')
 
     @contextlib.contextmanager

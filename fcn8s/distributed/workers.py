@@ -17,7 +17,8 @@ class DistributedSettings(NamedTuple):
     """How several workers train.
 
     cluster: None for what the environment says (TF_CONFIG, SLURM, Kubernetes).
-    timeout: seconds after which a worker that is silent, behind or never came is lost.
+    timeout: seconds after which a worker that is silent, behind or never came is lost; some times as many where it
+        prepares, saves or runs a callback (docs/several-workers.md).
     wire: 'float32', or 'bfloat16' for half the bytes: what gradients are sent as.
     """
 
