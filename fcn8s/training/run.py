@@ -126,6 +126,18 @@ def _plain_arguments(request: TrainRequest) -> Dict[str, Any]:
     }
 
 
+def _check_is_whole(run: runs.Run, config: Dict[str, Any]) -> None:
+    """Raises ValueError where config.json lacks what a run that goes on is compared with."""
+    lacking = [name for name in ('model', 'training', 'train') if not isinstance(config.get(name), dict)]
+    if 'seed' not in config:
+        lacking.append('seed')
+    lacking = lacking or [name for name in FIXED_IN_A_RUN if name not in config['train']]
+    if lacking:
+        raise ValueError(
+            '{} is damaged: {} of the run is missing. Copy it again.'.format(run.config_path, ', '.join(lacking))
+        )
+
+
 class _Training:
     """One training call: the loop's actions, carried out on a network."""
 
@@ -367,25 +379,8 @@ class _Training:
 
     def _check_continues(self, run: runs.Run, config: Dict[str, Any]) -> None:
         """A resumed run repeats the first one only where these agree."""
-        lacking = [name for name in ('seed', 'model', 'training', 'train') if name not in config]
-        lacking += [name for name in FIXED_IN_A_RUN if name not in config.get('train', {})]
-        if lacking or not isinstance(config['training'], dict):
-            raise ValueError(
-                '{} is damaged: {} of the run is missing. Copy it again.'.format(
-                    run.config_path, ', '.join(lacking) or 'training'
-                )
-            )
-        training = self.network.describe_training()
-        wanted: Dict[str, Tuple[Any, Any]] = {
-            'seed': (config['seed'], self.network.seed),
-            'model': (dict({'image_rules': RGB_RULES.to_json()}, **config['model']), self.network.settings.to_dict()),
-            'training': (dict(dict(training, label_smoothing=0.0, head_warmup=0), **config['training']), training),
-        }
-        wanted.update({name: (config['train'][name], getattr(self.request, name)) for name in FIXED_IN_A_RUN})
-        sizes = config['train'].get('batch_size'), self._batch_size()
-        if None not in sizes:  # older runs do not say, and not every generator
-            wanted['batch_size'] = sizes
-        for name, (before, today) in wanted.items():
+        _check_is_whole(run, config)
+        for name, (before, today) in self._has_to_agree(config).items():
             for place, then, now in _differences(name, to_json(before), to_json(today)):
                 raise ValueError(
                     'the run {!r} was started with {} {!r} and cannot go on with {!r}. Use the same, or start a new '
@@ -397,6 +392,20 @@ class _Training:
                 'The training data of the run {!r} have changed since it was started.'.format(run.directory),
                 stacklevel=2,
             )
+
+    def _has_to_agree(self, config: Dict[str, Any]) -> Dict[str, Tuple[Any, Any]]:
+        """Name -> (as config.json has it, as it is now); what older runs do not say was so in all of them."""
+        training, now = config['training'], self.network.describe_training()
+        agree: Dict[str, Tuple[Any, Any]] = {
+            'seed': (config['seed'], self.network.seed),
+            'model': (dict({'image_rules': RGB_RULES.to_json()}, **config['model']), self.network.settings.to_dict()),
+            'training': (dict(dict(now, label_smoothing=0.0, head_warmup=0), **training), now),
+        }
+        agree.update({name: (config['train'][name], getattr(self.request, name)) for name in FIXED_IN_A_RUN})
+        sizes = config['train'].get('batch_size'), self._batch_size()
+        if None not in sizes:  # older runs do not say, and not every generator
+            agree['batch_size'] = sizes
+        return agree
 
     def _resume(self, run: runs.Run, checkpoint: str) -> None:
         stored = read_state(checkpoint)
