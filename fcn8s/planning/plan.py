@@ -18,7 +18,7 @@ from fcn8s.graph.decoder import build_decoder_to_train
 from fcn8s.graph.encoder import as_trained
 from fcn8s.graph.losses import build_loss, l2_penalty, sparse_labels
 from fcn8s.graph.products import MAX_CONVOLUTION_BYTES
-from fcn8s.graph.update_rules import LossScaling, build_train_op
+from fcn8s.graph.update_rules import LossScaling, build_train_op, zeros_to_keep
 from fcn8s.optimizers import OptimizerSettings
 from fcn8s.planning.workers import duration, epoch_steps
 from fcn8s.precision import needs_loss_scaling, session_config
@@ -58,9 +58,9 @@ class MemoryFactors(NamedTuple):
 
 
 _TENSORFLOW_1 = MemoryFactors(
-    2.8,
-    2.8,
-    3.0,
+    1.7,
+    1.7,
+    1.3,
     {'float32': 1.5, 'mixed_float16': 1.0},
     logits=1.9,
     columns=4.0,
@@ -68,9 +68,9 @@ _TENSORFLOW_1 = MemoryFactors(
     pixel_bytes=120.0,
 )
 _TENSORFLOW_2 = MemoryFactors(
-    4.9,
-    3.2,
-    3.0,
+    2.9,
+    1.2,
+    1.3,
     {'float32': 1.6, 'bfloat16': 1.2, 'mixed_float16': 1.2},
     logits=1.0,
     columns=8.0,
@@ -286,9 +286,12 @@ class _Probe:
         self.graph = tf.Graph()
         with self.graph.as_default():
             self._build_encoder()
+            weights = tf.global_variables()
             self._build_training()
+            initial = [tf.assign(variable, zeros_to_keep(variable.shape.as_list())).op for variable in weights]
+            initial += [variable.initializer for variable in tf.global_variables()[len(weights) :]]
             self.session = tf.Session(graph=self.graph, config=session_config(request.precision))
-            self.session.run(tf.global_variables_initializer())
+            self.session.run(initial)
 
     def close(self) -> None:
         """Gives up the session and the memory of the weights."""

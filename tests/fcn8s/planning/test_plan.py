@@ -153,6 +153,25 @@ def test_the_probe_of_bfloat16_on_a_gpu_runs_the_converted_network(monkeypatch):
     assert converted.seconds(1, (32, 32)) > 0
 
 
+def test_the_probe_holds_its_weights_once():
+    """TensorFlow 2 copies weights in the first step that lie in a constant; 1.15 does not tell of it."""
+    probe, metadata = plan._Probe(TINY), tf.RunMetadata()
+    with contextlib.closing(probe):
+        feed = {
+            probe.images: np.zeros((1, 32, 32, 3), np.float32),
+            probe.labels: np.zeros((1, 32, 32), np.uint8),
+            probe.graph.get_tensor_by_name('keep_prob:0'): 0.5,
+        }
+        options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
+        probe.session.run(probe.train_ops.apply_op, feed, options=options, run_metadata=metadata)
+        updates = {op.name: op for op in probe.graph.get_operations() if op.type == 'ResourceApplyAdam'}
+    stats = [node for device in metadata.step_stats.dev_stats for node in device.node_stats]
+    copied = {node.node_name: node.memory_stats.temp_memory_size for node in stats if node.node_name in updates}
+    assert len(copied) == len(updates)
+    # Kernels of the decoder may still lie in constants; fc6 has this size.
+    assert max(copied.values()) < 4 * 7 * 7 * 16 * 128, copied
+
+
 @pytest.mark.parametrize('variant, upsampling', [('8s', 'bilinear'), ('16s', 'learned'), ('32s', 'learned')])
 def test_every_variant_has_its_layers(variant, upsampling):
     request = TINY._replace(variant=variant, upsampling=upsampling)
@@ -303,7 +322,7 @@ def rows_of_docs(start):
 
 
 def test_the_measured_memory_of_the_docs_is_planned_within_a_fifth(monkeypatch):
-    """The process held 0.59 GB (TensorFlow 2.21, with Keras) or 0.22 GB (1.15) with no network when these were measured."""
+    """The process held 0.52 GB (TensorFlow 2.21) or 0.22 GB (1.15) with no network when these were measured."""
     rows = rows_of_docs(r'2\.21|1\.15')
     assert len(rows) == 16
     for version, width, classes, shape, kind, measured, _ in rows:
@@ -319,7 +338,7 @@ def test_the_measured_memory_of_the_docs_is_planned_within_a_fifth(monkeypatch):
             'bilinear' if 'bilinear' in classes else 'learned',
             kind.split()[0],
         )
-        planned = plan.estimate_memory(request, (0.22 if first else 0.59) * GIB) / GIB
+        planned = plan.estimate_memory(request, (0.22 if first else 0.52) * GIB) / GIB
         assert planned == pytest.approx(float(measured), rel=0.2), (version, width, classes, shape)
 
 
