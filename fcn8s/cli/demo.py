@@ -41,7 +41,7 @@ def add_parser(subparsers: Any) -> None:
         '--epochs',
         type=count,
         metavar='N',
-        help='fewer take less time and reach a lower score (default: 16, as the recipe)',
+        help='fewer take less time and reach a lower score (default: 10, as the recipe)',
     )
     parser.set_defaults(run=run)
 
