@@ -1108,9 +1108,9 @@ def test_a_run_whose_best_checkpoint_is_replaced_while_it_is_opened_opens_all_th
 def test_a_resumed_run_reads_its_checkpoint_once(tiny_encoder, tmp_path, monkeypatch):
     run_dir = str(tmp_path / 'run')
     run_training(tiny_encoder, run_dir, epochs=1)
-    read, original = [], restoring._restore_checked
+    read, original = [], restoring._restore_by_saver
     monkeypatch.setattr(
-        restoring, '_restore_checked', lambda *arguments: read.append(arguments[1]) or original(*arguments)
+        restoring, '_restore_by_saver', lambda *arguments: read.append(arguments[1]) or original(*arguments)
     )
     with FCN8s(model_load_dir=Run(run_dir).last_checkpoint(), seed=5) as model:
         model.train(

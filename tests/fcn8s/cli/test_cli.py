@@ -92,6 +92,7 @@ INTERRUPTED = """
 import os, signal, sys
 
 MODULE = sys.argv[1]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 
 class Finder:
     def find_spec(self, name, path=None, target=None):
