@@ -65,7 +65,8 @@ def _start(module: str, arguments: List[str]) -> 'subprocess.Popen[str]':
 def _end(processes: List['subprocess.Popen[str]']) -> None:
     """Ends those that are still running; what they have written lies in a temporary directory that is thrown away."""
     for process in processes:
-        if process.poll() is None:
+        # Python 3.7 may not know yet that one is gone for which another thread waits.
+        with contextlib.suppress(ProcessLookupError):
             process.terminate()
     for process in processes:
         process.wait()

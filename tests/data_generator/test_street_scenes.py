@@ -312,6 +312,21 @@ def test_a_process_that_fails_is_reported_and_nothing_stays(tmp_path, monkeypatc
     assert not (tmp_path / 'out').exists()
 
 
+def test_a_process_that_is_gone_before_it_is_ended():
+    from data_generator.street_scenes import shards
+
+    class Gone:
+        def terminate(self):
+            raise ProcessLookupError(3, 'No such process')  # what Python 3.7 lets through
+
+        def wait(self):
+            ended.append(self)
+
+    ended = []
+    shards._end([Gone(), Gone()])
+    assert len(ended) == 2
+
+
 def test_a_process_imports_from_where_its_parent_does(tmp_path, monkeypatch):
     """An installed package lies beside others, such as the `typing` of old that some still install."""
     from data_generator.street_scenes import dataset
