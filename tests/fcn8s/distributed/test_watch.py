@@ -269,15 +269,20 @@ def test_time_that_a_worker_was_stopped_itself_is_left_out():
     assert (watch._heard, watch._done_at) == ({1: 105.0}, before + 100)
 
 
+def run_two(script, addresses):
+    """Runs a script, which has places for the addresses and the worker, as two processes: (exit status, stderr) of each."""
+    processes = [
+        subprocess.Popen([sys.executable, '-c', script.format(addresses, worker)], stderr=subprocess.PIPE)
+        for worker in range(2)
+    ]
+    said = [process.communicate(timeout=60)[1].decode() for process in processes]
+    return [(process.returncode, text) for process, text in zip(processes, said)]
+
+
 def test_a_process_that_waits_in_what_cannot_be_interrupted_is_ended():
     """The same in processes: their main threads hear nothing."""
-    addresses, processes = free_addresses(2), []
-    for worker in range(2):
-        code = HANGING.format(addresses, worker)
-        processes.append(subprocess.Popen([sys.executable, '-c', code], stderr=subprocess.PIPE))
-    for process in processes:
-        said = process.communicate(timeout=60)[1].decode()
-        assert process.returncode == EXIT_STATUS
+    for status, said in run_two(HANGING, free_addresses(2)):
+        assert status == EXIT_STATUS
         assert said.startswith('fcn8s: all workers hang: none has finished a batch for') and 'at step 8' in said
 
 
@@ -297,15 +302,12 @@ with met.working():
 
 def test_a_first_worker_that_hangs_while_it_saves_is_lost():
     """In processes: that of the hanging worker ends, too."""
-    addresses, processes = free_addresses(2), []
-    for worker in range(2):
-        code = SAVING.format(addresses, worker)
-        processes.append(subprocess.Popen([sys.executable, '-c', code], stderr=subprocess.PIPE))
-    for process in processes:
-        said = process.communicate(timeout=60)[1].decode()
+    addresses = free_addresses(2)
+    ended = run_two(SAVING, addresses)
+    for _, said in ended:
         assert 'worker 0 ({}) hangs while it saves'.format(addresses[0]) in said and 'at step 8' in said
     # What waits for it raises WorkerLostError.
-    assert [process.returncode for process in processes] == [EXIT_STATUS, 1]
+    assert [status for status, _ in ended] == [EXIT_STATUS, 1]
 
 
 SAVING = """
