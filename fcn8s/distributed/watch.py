@@ -1,8 +1,7 @@
-"""The workers of a cluster among themselves: they meet, compare, hand values round, and watch over each other.
+"""The workers of a cluster among themselves: they compare, hand values round, and watch over each other.
 
-Worker 0 listens on its address until all others have connected; then the listening socket makes room for TensorFlow's
-server, and the connections stay. So a cluster needs no other ports than those of its addresses. Messages are lines of
-JSON. Nothing here loads TensorFlow.
+Each has a connection to worker 0 (`fcn8s.distributed.meeting`). Messages are lines of JSON. Nothing here loads
+TensorFlow.
 
 Collectives of TensorFlow 1.15 wait for ever for a worker that is gone. So each worker says every second or so that it
 lives, which step it has begun, and what it does; whoever is silent, gone or behind for too long is lost, and all others
@@ -22,7 +21,7 @@ import threading
 import time
 from typing import Any, Callable, Container, ContextManager, Dict, Iterator, List, Optional, Tuple
 
-from fcn8s.distributed.cluster import Cluster, split_address
+from fcn8s.distributed.cluster import Cluster
 
 TIMEOUT = 60.0
 # Of a process that stops because another worker was lost.
@@ -297,7 +296,7 @@ class Watch:
             self._send_all({'kind': 'values', 'round': number, 'values': listed})
 
     def _send(self, worker: int, message: Dict[str, Any]) -> None:
-        self._outboxes[worker].put(_line(message))
+        self._outboxes[worker].put(to_line(message))
 
     def _deliver(self, worker: int) -> None:
         with contextlib.suppress(OSError):
@@ -416,106 +415,6 @@ class Watch:
         return self._doing[self.cluster.worker] == 'saving' and time.monotonic() < end
 
 
-def _line(message: Dict[str, Any]) -> bytes:
+def to_line(message: Dict[str, Any]) -> bytes:
+    """Returns a message as it is sent."""
     return json.dumps(message).encode() + b'\n'
-
-
-# Meeting
-
-
-def meet(cluster: Cluster, timeout: float) -> Watch:
-    """Waits until all workers are there.
-
-    Raises:
-        ValueError: The port of this worker is taken, or another cluster answers.
-        WorkerLostError: One did not come in time.
-    """
-    watch = Watch(cluster, timeout)
-    limit = time.monotonic() + timeout
-    with _listener(cluster) as listener:
-        if cluster.is_first:
-            connections = _receive_all(cluster, listener, limit)
-    if not cluster.is_first:
-        connections = {0: _visit(cluster, limit)}
-    watch.start(connections)
-    watch.gather(None)
-    return watch
-
-
-@contextlib.contextmanager
-def _listener(cluster: Cluster) -> Iterator[socket.socket]:
-    """A socket on the address of this worker: shows that the port is free, and in worker 0 the others come to it."""
-    port = split_address(cluster.addresses[cluster.worker])[1]
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(('', port))
-            listener.listen(cluster.size)
-        except OSError as error:
-            raise ValueError(
-                'port {} of {} is taken ({}). Give the worker another one in {}, or stop what has it.'.format(
-                    port, cluster.name(cluster.worker), error.strerror, cluster.source
-                )
-            ) from None
-        yield listener
-
-
-def _hello(cluster: Cluster) -> Dict[str, Any]:
-    return {'fcn8s': list(cluster.addresses), 'worker': cluster.worker}
-
-
-def _receive_all(cluster: Cluster, listener: socket.socket, limit: float) -> Dict[int, Tuple[socket.socket, Any]]:
-    found: Dict[int, Tuple[socket.socket, Any]] = {}
-    while len(found) < cluster.size - 1:
-        listener.settimeout(max(0.01, limit - time.monotonic()))
-        try:
-            connection, _ = listener.accept()
-        except socket.timeout:
-            missing = [w for w in range(1, cluster.size) if w not in found]
-            text = '{} did not come in time, at step 0. All workers stop; start them together, or give more --timeout.'
-            text = text.format(', '.join(map(cluster.name, missing)))
-            for connection, _ in found.values():
-                with contextlib.suppress(OSError):
-                    connection.sendall(_line({'kind': 'lost', 'text': text}))
-            raise WorkerLostError(text) from None
-        visitor = _receive(cluster, connection)
-        if visitor is not None:
-            found[visitor[0]] = visitor[1]
-    return found
-
-
-def _receive(cluster: Cluster, connection: socket.socket) -> Optional[Tuple[int, Tuple[socket.socket, Any]]]:
-    """The worker that has connected; None for whatever else it was."""
-    try:
-        connection.settimeout(5)
-        lines = connection.makefile('rb')
-        hello = json.loads(lines.readline(2**20).decode())
-        if hello['fcn8s'] == list(cluster.addresses) and 0 < hello['worker'] < cluster.size:
-            connection.settimeout(None)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return hello['worker'], (connection, lines)
-        text = '{} has another list of workers than worker 0. Give all the same.'.format(cluster.source)
-        connection.sendall(_line({'kind': 'lost', 'text': text}))
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    connection.close()
-    return None
-
-
-def _visit(cluster: Cluster, limit: float) -> Tuple[socket.socket, Any]:
-    """Connects to worker 0, which may start later than this one."""
-    while True:
-        try:
-            connection = socket.create_connection(split_address(cluster.addresses[0]), timeout=2)
-            break
-        except OSError as error:
-            if time.monotonic() > limit:
-                raise WorkerLostError(
-                    '{} did not come in time, at step 0 ({}). All workers stop; start them together, or give more '
-                    '--timeout.'.format(cluster.name(0), error)
-                ) from None
-            time.sleep(0.1)
-    connection.settimeout(None)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.sendall(_line(_hello(cluster)))
-    return connection, connection.makefile('rb')

@@ -7,7 +7,8 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Union
 import fcn8s
 from fcn8s.distributed.cluster import Cluster, cluster_from_environment
 from fcn8s.distributed.launching import visible_gpus
-from fcn8s.distributed.watch import TIMEOUT, Watch, meet
+from fcn8s.distributed.meeting import meet
+from fcn8s.distributed.watch import TIMEOUT, Watch
 from helpers.files import to_json
 
 _joined: Dict[Cluster, 'Workers'] = {}

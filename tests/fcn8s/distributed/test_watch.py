@@ -11,7 +11,8 @@ import pytest
 
 from fcn8s.distributed import watch as watch_module
 from fcn8s.distributed.cluster import Cluster, free_addresses
-from fcn8s.distributed.watch import EXIT_STATUS, Watch, WorkerLostError, meet
+from fcn8s.distributed.meeting import meet
+from fcn8s.distributed.watch import EXIT_STATUS, Watch, WorkerLostError
 
 
 def in_workers(function, count, present=None, timeout=10):
@@ -290,10 +291,11 @@ HANGING = """
 import time
 from fcn8s.distributed import watch
 from fcn8s.distributed.cluster import Cluster
+from fcn8s.distributed.meeting import meet
 
 watch._STALL = 0.2
 watch._STALL_OF_FIRST = 0.3
-met = watch.meet(Cluster({!r}, {}), 3)
+met = meet(Cluster({!r}, {}), 3)
 with met.working():
     met.begin(7)
     time.sleep(600)
@@ -314,9 +316,10 @@ SAVING = """
 import time
 from fcn8s.distributed import watch
 from fcn8s.distributed.cluster import Cluster
+from fcn8s.distributed.meeting import meet
 
 watch._PATIENCE['saving'] = 0.2
-met = watch.meet(Cluster({!r}, {}), 3)
+met = meet(Cluster({!r}, {}), 3)
 with met.working():
     met.begin(7)
     if met.cluster.is_first:
