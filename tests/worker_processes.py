@@ -83,26 +83,13 @@ def be_worker(arguments, config, path):
 
 
 def be_hanging_worker(arguments, config, path):
-    """A worker that comes to the function `arguments[0]`, 'module:class.function', and does not return from it.
-
-    Workers may prepare for one time-out.
-    """
-    from fcn8s.distributed import watch
-
+    """A worker that comes to the function `arguments[0]`, 'module:class.function', and does not return from it."""
     take_environment(config, path)
-    watch._PATIENCE['preparing'] = 1.0
     module, _, names = arguments[0].partition(':')
     *classes, function = names.split('.')
     owner = functools.reduce(getattr, classes, importlib.import_module(module))
     setattr(owner, function, lambda *_, **__: time.sleep(600))
     be_worker(arguments[1:], config, path)
-
-
-def be_impatient_worker(arguments, config, path):
-    from fcn8s.distributed import watch
-
-    watch._PATIENCE['preparing'] = 1.0
-    be_worker(arguments, config, path)
 
 
 def take_environment(config, path):

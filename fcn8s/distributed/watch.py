@@ -4,11 +4,13 @@ Each has a connection to worker 0 (`fcn8s.distributed.meeting`). Messages are li
 TensorFlow.
 
 Collectives of TensorFlow 1.15 wait for ever for a worker that is gone. So each worker says every second or so that it
-lives, which step it has begun, and what it does; whoever is silent, gone or behind for too long is lost, and all others
-stop: with a `WorkerLostError` where their main thread can raise it, else the process ends with `EXIT_STATUS`. How long
-is too long depends on what the worker does that others wait for (`_PATIENCE`): only steps take everyone about as long.
-Where all hang alike, nobody is behind: worker 0 stops all when nobody has finished a batch for much longer than one
-takes (`_stall_limit`). Workers that all prepare are waited for by nobody, and take as long as they take.
+lives, which step it has begun, what it does, and how many signs of work it has shown (`fcn8s.distributed.activity`);
+whoever is silent, gone or behind for too long is lost, and all others stop: with a `WorkerLostError` where their main
+thread can raise it, else the process ends with `EXIT_STATUS`. How long others wait for a worker that shows signs of
+work depends on what it does (`_PATIENCE`): only steps take everyone about as long.
+Where all hang alike, nobody is behind: worker 0 stops all when nobody shows signs of work any more, or when nobody has
+finished a batch for much longer than one takes (`_stall_limit`). Workers that all prepare are waited for by nobody, and
+take as long as they take.
 """
 
 import atexit
@@ -21,25 +23,27 @@ import threading
 import time
 from typing import Any, Callable, Container, ContextManager, Dict, Iterator, List, Optional, Tuple
 
+from fcn8s.distributed.activity import Activity
 from fcn8s.distributed.cluster import Cluster
 
 TIMEOUT = 60.0
 # Of a process that stops because another worker was lost.
 EXIT_STATUS = 3
-# Shares of the time-out: after so much silence a worker is lost; a main thread that waits in TensorFlow has so long.
+# Shares of the time-out: a worker is lost after so much silence, and one that others wait for after so long without a
+# sign of work; a main thread that waits in TensorFlow has so long.
 _SILENCE = 0.7
 _GRACE = 0.1
-# So many time-outs may others wait for a worker, by what it does meanwhile. It prepares wherever it takes no steps: it
-# builds a network, reads a dataset, restores a checkpoint, or runs the user's script between two trainings.
+# So many time-outs may others wait for a worker that works, by what it does meanwhile. It prepares wherever it takes no
+# steps: it builds a network, reads a dataset, restores a checkpoint, or runs the user's script between two trainings.
 _PATIENCE = {'steps': _SILENCE, 'callback': 5.0, 'preparing': 10.0, 'saving': 10.0}
 _HANGS = {
     'steps': 'hangs: it has not come to the step that others wait in',
-    'callback': 'hangs in a callback: others have waited for {:.0f} s',
-    'preparing': 'hangs before it trains: others have waited for {:.0f} s (more --timeout lets it prepare for longer)',
-    'saving': 'hangs while it saves: others have waited for {:.0f} s (more --timeout lets it save for longer)',
+    'callback': 'hangs in a callback: {}',
+    'preparing': 'hangs before it trains: {} (more --timeout lets it prepare for longer)',
+    'saving': 'hangs while it saves: {} (more --timeout lets it save for longer)',
 }
-# All hang alike where nobody has finished a batch for so many time-outs, and so many times as long as one ever took.
-# The first of a kind compiles, and has thrice as long.
+# All that work hang alike where nobody has finished a batch for so many time-outs, and so many times as long as one
+# ever took. The first of a kind compiles, and has thrice as long.
 _STALL = 10.0
 _STALL_OF_FIRST = 3 * _STALL
 _STALL_OF_LONGEST = 10.0
@@ -72,6 +76,11 @@ class Watch:
         self._done = dict.fromkeys(range(cluster.size), 0)
         self._doing = dict.fromkeys(range(cluster.size), 'preparing')
         self._left: Dict[int, str] = {}
+        # How many signs of work each has shown, and when it showed the last that is known here.
+        self._worked = dict.fromkeys(range(cluster.size), 0)
+        self._worked_at = dict.fromkeys(range(cluster.size), time.monotonic())
+        # Whether batches are computed where no sign of work shows: on a GPU.
+        self.computes_unseen = False
         # Who is behind: where it is (progress, batches finished, what it does), and since when.
         self._behind: Dict[int, Tuple[Tuple[int, int, str], float]] = {}
         # When this worker began what it does, and when any has last finished a batch; what batches are for, and how
@@ -274,6 +283,7 @@ class Watch:
             self._progress[worker], self._doing[worker] = message['progress'], message['doing']
             if self._done[worker] != message['done']:
                 self._done[worker], self._done_at = message['done'], time.monotonic()
+            self._note_work(worker, message['worked'])
         elif kind == 'value':
             self._take_value(worker, message['round'], message['value'])
         elif kind == 'values':
@@ -311,12 +321,13 @@ class Watch:
 
     def _tick(self) -> None:
         """Tells the others that this worker lives, and finds out who is silent or behind."""
-        interval = min(1.0, self.timeout / 20)
+        interval, activity = min(1.0, self.timeout / 20), Activity()
         while not self._is_closed and self._loss is None:
+            start, works = time.monotonic(), activity.look()
             with self._changed:
+                self._note_work(self.cluster.worker, self._worked[self.cluster.worker] + (works or self._is_unseen()))
                 mine = {name: values[self.cluster.worker] for name, values in self._said().items()}
             self._send_all(dict(mine, kind='alive'))
-            start = time.monotonic()
             time.sleep(interval)
             with self._changed:
                 self._leave_out(time.monotonic() - start - interval)
@@ -329,7 +340,15 @@ class Watch:
 
     def _said(self) -> Dict[str, Dict[int, Any]]:
         """What each worker says of itself once in a while."""
-        return {'progress': self._progress, 'done': self._done, 'doing': self._doing}
+        return {'progress': self._progress, 'done': self._done, 'doing': self._doing, 'worked': self._worked}
+
+    def _is_unseen(self) -> bool:
+        """Tells whether this worker may work although no sign of it shows."""
+        return self.computes_unseen and self._doing[self.cluster.worker] == 'steps'
+
+    def _note_work(self, worker: int, signs: int) -> None:
+        if self._worked[worker] != signs:
+            self._worked[worker], self._worked_at[worker] = signs, time.monotonic()
 
     def _is_waited_for(self) -> bool:
         """Tells, in worker 0, whether some have come to what others have not; the others hear of worker 0 alone."""
@@ -340,6 +359,7 @@ class Watch:
         if seconds > _SILENCE * self.timeout / 2:
             self._heard = {worker: heard + seconds for worker, heard in self._heard.items()}
             self._behind = {worker: (step, since + seconds) for worker, (step, since) in self._behind.items()}
+            self._worked_at = {worker: worked + seconds for worker, worked in self._worked_at.items()}
             self._done_at += seconds
 
     def _lose_who_left(self, given: Container[int] = ()) -> None:
@@ -355,24 +375,38 @@ class Watch:
                 self._lose(worker, 'gives no sign of life (stopped, or cut off)')
 
     def _look_for_hangs(self) -> None:
-        """Loses who is behind and stays where it is. What is known of others is up to a second old, many steps."""
+        """Loses who is behind all and stays where it is; who is ahead of one may wait for that one itself.
+
+        What is known of others is up to a second old, many steps.
+        """
         now = time.monotonic()
-        furthest = max(self._progress.values())
+        least, furthest = min(self._progress.values()), max(self._progress.values())
         for worker, progress in self._progress.items():
             doing = self._doing[worker]
             place = progress, self._done[worker], doing
-            limit = _PATIENCE[doing] * self.timeout
-            if progress == furthest:
+            if progress > least or progress == furthest:
                 self._behind.pop(worker, None)
             elif self._behind.get(worker, (None, now))[0] != place:
                 self._behind[worker] = place, now
-            elif now - self._behind[worker][1] > limit:
-                self._lose(worker, _HANGS[doing].format(limit))
+            else:
+                self._look_for_hang(worker, doing, now - self._behind[worker][1], now - self._worked_at[worker])
+
+    def _look_for_hang(self, worker: int, doing: str, waited: float, rested: float) -> None:
+        """Loses a worker that others have waited for too long; too long is less where it rests as long."""
+        patience, limit = _PATIENCE[doing] * self.timeout, _SILENCE * self.timeout
+        if waited > patience:
+            self._lose(worker, _HANGS[doing].format('others have waited for {:.0f} s'.format(patience)))
+        elif min(waited, rested) > limit:
+            self._lose(worker, _HANGS[doing].format('it has shown no sign of work for {:.0f} s'.format(limit)))
 
     def _look_for_stall(self) -> None:
-        limit = self._stall_limit()
-        if time.monotonic() - self._done_at > limit:
+        now, limit = time.monotonic(), self._stall_limit()
+        if now - self._done_at > limit:
             self._stop('all workers hang: none has finished a batch for {:.0f} s'.format(limit))
+        # Where one is behind, it is that one that hangs, sooner or later.
+        limit = _SILENCE * self.timeout
+        if not self._behind and now - max(self._done_at, *self._worked_at.values()) > limit:
+            self._stop('all workers hang: none has finished a batch or shown a sign of work for {:.0f} s'.format(limit))
 
     def _stall_limit(self) -> float:
         longest = self._longest.get(self._kind)
@@ -400,9 +434,11 @@ class Watch:
 
     def _end(self) -> None:
         """Ends the process where its main thread has not raised the loss: it waits in TensorFlow for ever."""
-        limit = time.monotonic() + max(0.5, _GRACE * self.timeout)
+        limit, activity = time.monotonic() + max(0.5, _GRACE * self.timeout), Activity()
         while time.monotonic() < limit or self._may_save():
             time.sleep(0.05)
+            if activity.look():
+                self._worked_at[self.cluster.worker] = time.monotonic()
             if self._is_told or not self._is_working:
                 return
         with contextlib.suppress(Exception):
@@ -411,8 +447,9 @@ class Watch:
 
     def _may_save(self) -> bool:
         """Tells whether something is being written that still has time to be finished."""
-        end = self._doing_since + _PATIENCE['saving'] * self.timeout
-        return self._doing[self.cluster.worker] == 'saving' and time.monotonic() < end
+        now, worked = time.monotonic(), max(self._doing_since, self._worked_at[self.cluster.worker])
+        has_time = now < self._doing_since + _PATIENCE['saving'] * self.timeout
+        return self._doing[self.cluster.worker] == 'saving' and has_time and now < worked + _SILENCE * self.timeout
 
 
 def to_line(message: Dict[str, Any]) -> bytes:

@@ -11,6 +11,8 @@ from fcn8s.distributed.meeting import meet
 from fcn8s.distributed.watch import TIMEOUT, Watch
 from helpers.files import to_json
 
+# Devices that compute on the cores, as TensorFlow calls them.
+_CPUS = ('CPU', 'XLA_CPU')
 _joined: Dict[Cluster, 'Workers'] = {}
 
 
@@ -19,7 +21,7 @@ class DistributedSettings(NamedTuple):
 
     cluster: None for what the environment says (TF_CONFIG, SLURM, Kubernetes).
     timeout: seconds after which a worker that is silent, behind or never came is lost; some times as many where it
-        prepares, saves or runs a callback (docs/several-workers.md).
+        works while it prepares, saves or runs a callback (docs/several-workers.md).
     wire: 'float32', or 'bfloat16' for half the bytes: what gradients are sent as.
     """
 
@@ -86,7 +88,9 @@ class Workers:
         if self._server is None:
             self._server = server(self.cluster.addresses, self.number, config)
         self.watch.gather(None)  # all servers are up before one is called
-        return tf.Session(self._server.target, graph=graph, config=cluster_config(config, self.number))
+        session = tf.Session(self._server.target, graph=graph, config=cluster_config(config, self.number))
+        self.watch.computes_unseen = any(device.device_type not in _CPUS for device in session.list_devices())
+        return session
 
     def take_over(self, session: Any, variables: Sequence[Any]) -> None:
         """Makes all variables those of worker 0."""

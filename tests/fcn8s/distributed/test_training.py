@@ -10,7 +10,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from worker_processes import be_hanging_worker, be_impatient_worker, be_trainer, be_worker, read_text, started
+from worker_processes import be_hanging_worker, be_trainer, be_worker, read_text, started
 
 from fcn8s.distributed.cluster import free_addresses, split_address
 
@@ -134,7 +134,7 @@ def test_the_others_stop_when_one_hangs_before_its_first_step(data, tmp_path, ha
     command = ['train', '--data', data, '--encoder', data + '/encoder', '--run', str(tmp_path / 'run'), '--batch', '1']
     command += ['--epochs', '1', '--steps-per-epoch', '2', '--no-report', '--timeout', str(TIMEOUT)]
     addresses, said = free_addresses(2), [str(tmp_path / 'said by {}'.format(worker)) for worker in range(2)]
-    first, second = (be_impatient_worker, command), (be_hanging_worker, [where] + command)
+    first, second = (be_worker, command), (be_hanging_worker, [where] + command)
     roles = [second, first] if hanging == 0 else [first, second]
     processes = [started(*role, addresses, worker, said[worker]) for worker, role in enumerate(roles)]
     try:
@@ -142,6 +142,7 @@ def test_the_others_stop_when_one_hangs_before_its_first_step(data, tmp_path, ha
         text = read_text(said[1 - hanging])
         assert processes[1 - hanging].exitcode == 3, text
         assert 'worker {} ({}) hangs before it trains'.format(hanging, addresses[hanging]) in text
+        assert 'it has shown no sign of work for 7 s' in text
     finally:
         for process in processes:
             process.kill()

@@ -14,6 +14,8 @@ from fcn8s.distributed.cluster import Cluster, free_addresses
 from fcn8s.distributed.meeting import meet
 from fcn8s.distributed.watch import EXIT_STATUS, Watch, WorkerLostError
 
+on_linux = pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere nobody knows who works')
+
 
 def in_workers(function, count, present=None, timeout=10):
     """What `function(watch, worker)` returned or raised in each worker."""
@@ -203,6 +205,43 @@ def test_how_long_others_wait_depends_on_what_a_worker_does(doing, seconds, how)
     assert watch._loss.startswith('worker 1 (b:2) ' + how)
 
 
+@pytest.mark.parametrize(
+    'doing, how',
+    [
+        ('steps', 'hangs: it has not come to the step that others wait in'),
+        ('callback', 'hangs in a callback: it has shown no sign of work for 7 s'),
+        ('preparing', 'hangs before it trains: it has shown no sign of work for 7 s (more --timeout lets it prepare'),
+        ('saving', 'hangs while it saves: it has shown no sign of work for 7 s (more --timeout lets it save'),
+    ],
+)
+def test_others_wait_less_for_who_does_not_work(doing, how):
+    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
+    watch._progress = {0: 2, 1: 1}
+    behind(watch, doing, 0, 60, works=False)  # nobody has waited for it until now
+    behind(watch, doing, 0, 6, works=False)
+    if doing != 'steps':
+        behind(watch, doing, 0, 5, works=True)
+        behind(watch, doing, 0, 6, works=False)
+    assert watch._loss is None
+    behind(watch, doing, 0, 2, works=False)
+    assert watch._loss.startswith('worker 1 (b:2) ' + how)
+
+
+def test_who_waits_for_one_that_is_further_behind_does_not_hang():
+    """Worker 0 need not wait until its weights have come to both others, who hand them on."""
+    watch = Watch(Cluster(('a:1', 'b:2', 'c:3'), 0), 10)
+    watch._progress = {0: 3, 1: 2, 2: 1}
+    for _ in range(9):
+        watch._take(
+            2, {'kind': 'alive', 'progress': 1, 'done': 0, 'doing': 'preparing', 'worked': watch._worked[2] + 1}
+        )
+        behind(watch, 'preparing', 0, 6, works=False, progress=2)
+    assert watch._loss is None
+    for _ in range(2):
+        behind(watch, 'preparing', 0, 6, works=False, progress=2)
+    assert watch._loss.startswith('worker 2 (c:3) hangs before it trains: it has shown no sign of work for 7 s')
+
+
 def test_who_is_behind_but_finishes_batches_does_not_hang():
     """A slower part of an evaluation, or of the batches that are accumulated for one step."""
     watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
@@ -215,10 +254,12 @@ def test_who_is_behind_but_finishes_batches_does_not_hang():
     assert watch._loss.startswith('worker 1 (b:2) hangs')
 
 
-def behind(watch, doing, done, seconds):
-    """Worker 1 says what it does after so many seconds, and worker 0 looks."""
+def behind(watch, doing, done, seconds, works=True, progress=1):
+    """Worker 1 says what it does after so many seconds, and whether it works; worker 0 looks."""
     watch._behind = {worker: (place, since - seconds) for worker, (place, since) in watch._behind.items()}
-    watch._take(1, {'kind': 'alive', 'progress': 1, 'done': done, 'doing': doing})
+    watch._worked_at = {worker: worked - seconds for worker, worked in watch._worked_at.items()}
+    worked = watch._worked[1] + works
+    watch._take(1, {'kind': 'alive', 'progress': progress, 'done': done, 'doing': doing, 'worked': worked})
     look_for_hangs(watch)
 
 
@@ -261,13 +302,51 @@ def test_what_takes_long_is_no_hang():
         assert watch._stall_limit() == 300
 
 
+def look_for_stall(watch, seconds):
+    watch._done_at -= seconds
+    watch._worked_at = {worker: worked - seconds for worker, worked in watch._worked_at.items()}
+    with watch._changed:
+        watch._look_for_stall()
+
+
+@pytest.mark.parametrize('working', [0, 1])
+def test_all_hang_where_none_works(working):
+    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
+    for _ in range(9):
+        look_for_stall(watch, 6)
+        watch._note_work(working, watch._worked[working] + 1)  # one of them computes: that takes long
+    look_for_stall(watch, 6)
+    assert watch._loss is None
+    look_for_stall(watch, 2)
+    assert watch._loss.startswith('all workers hang: none has finished a batch or shown a sign of work for 7 s')
+
+
+def test_where_one_is_behind_it_is_that_one_that_hangs():
+    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
+    watch._progress = {0: 2, 1: 1}
+    behind(watch, 'callback', 0, 0)
+    look_for_stall(watch, 60)
+    assert watch._loss is None
+
+
+def test_a_gpu_computes_batches_while_its_process_waits():
+    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
+    watch.begin(0)
+    assert not watch._is_unseen()
+    watch.computes_unseen = True
+    assert watch._is_unseen()
+    with watch.saving():
+        assert not watch._is_unseen()
+
+
 def test_time_that_a_worker_was_stopped_itself_is_left_out():
     watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
     watch._heard, before = {1: 5.0}, watch._done_at
+    watch._worked_at = {0: 6.0, 1: 7.0}
     watch._leave_out(1.0)
-    assert (watch._heard, watch._done_at) == ({1: 5.0}, before)
+    assert (watch._heard, watch._done_at, watch._worked_at) == ({1: 5.0}, before, {0: 6.0, 1: 7.0})
     watch._leave_out(100.0)
-    assert (watch._heard, watch._done_at) == ({1: 105.0}, before + 100)
+    assert (watch._heard, watch._done_at, watch._worked_at) == ({1: 105.0}, before + 100, {0: 106.0, 1: 107.0})
 
 
 def run_two(script, addresses):
@@ -302,6 +381,85 @@ with met.working():
 """
 
 
+@on_linux
+def test_processes_that_all_sleep_in_a_step_are_ended_in_time():
+    for status, said in run_two(HANGING.replace('watch._STALL', 'watch.UNUSED'), free_addresses(2)):
+        assert status == EXIT_STATUS
+        assert said.startswith('fcn8s: all workers hang: none has finished a batch or shown a sign of work for 2 s')
+
+
+@on_linux
+@pytest.mark.parametrize('phase', ['preparing', 'callback', 'saving'])
+def test_a_worker_that_sleeps_is_lost_in_time(phase):
+    seconds, said = waited_for(phase, 'time.sleep(600)')
+    assert 0.7 * 3 <= seconds < 3
+    assert 'it has shown no sign of work for 2 s' in said
+
+
+@on_linux
+@pytest.mark.parametrize(
+    'phase, work', [('preparing', 'read_slowly()'), ('callback', 'compute()'), ('saving', 'compute_in_a_child()')]
+)
+def test_a_worker_that_works_is_waited_for(phase, work):
+    seconds, said = waited_for(phase, work)
+    assert seconds >= 1.5 * 3
+    assert 'others have waited for 4 s' in said
+
+
+def waited_for(phase, work):
+    """Seconds for which worker 1 waited for worker 0, which does something for longer than any test; what it said."""
+    addresses = free_addresses(2)
+    _, (status, said) = run_two(SLOW.replace('PHASE', phase).replace('WORK', work), addresses)
+    assert status == 1 and 'WorkerLostError: worker 0 ({}) hangs '.format(addresses[0]) in said, said
+    return float(re.search(r'waited ([\d.]+) s', said).group(1)), said.split('WorkerLostError: ')[1]
+
+
+SLOW = """
+import contextlib, subprocess, sys, time
+from fcn8s.distributed import watch
+from fcn8s.distributed.cluster import Cluster
+from fcn8s.distributed.meeting import meet
+
+TWENTIETH_OF_A_CORE = '''
+import time
+start = time.monotonic()
+while time.monotonic() < start + 10:
+    busy = time.thread_time() + 0.005
+    while time.thread_time() < busy:
+        pass
+    time.sleep(0.095)
+'''
+
+def compute():
+    exec(TWENTIETH_OF_A_CORE)
+
+def compute_in_a_child():
+    subprocess.call([sys.executable, '-c', TWENTIETH_OF_A_CORE], stderr=subprocess.DEVNULL)
+
+def read_slowly():
+    file = open('/dev/zero', 'rb', buffering=0)
+    while True:
+        file.read(6554)
+        time.sleep(0.1)
+
+watch._PATIENCE['PHASE'] = 1.5
+met = meet(Cluster({!r}, {}), 3)
+phases = dict(preparing=contextlib.nullcontext, callback=met.calling_back, saving=met.saving)
+with met.working():
+    if 'PHASE' != 'preparing':
+        met.begin(0)
+        met.gather(None)
+    if met.cluster.is_first:
+        with phases['PHASE']():
+            WORK
+    start = time.monotonic()
+    try:
+        met.gather(None)
+    finally:
+        print('waited', round(time.monotonic() - start, 2), 's', file=sys.stderr)
+"""
+
+
 def test_a_first_worker_that_hangs_while_it_saves_is_lost():
     """In processes: that of the hanging worker ends, too."""
     addresses = free_addresses(2)
@@ -318,7 +476,6 @@ from fcn8s.distributed import watch
 from fcn8s.distributed.cluster import Cluster
 from fcn8s.distributed.meeting import meet
 
-watch._PATIENCE['saving'] = 0.2
 met = meet(Cluster({!r}, {}), 3)
 with met.working():
     met.begin(7)
