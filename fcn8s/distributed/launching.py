@@ -16,12 +16,15 @@ import threading
 import time
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from fcn8s.distributed.activity import Activity
 from helpers.cores import available_cores
 from helpers.termination import Interrupted
 
 # How long workers that are asked to end may tidy up before they are killed, in seconds.
 GRACE = 5.0
 _POLL = 0.05
+# How often signs of work are looked for, in seconds.
+_LOOK = 1.0
 # Tells a worker that a launcher started it, and which cores are its own (none: all).
 _LAUNCHED = 'FCN8S_LAUNCHED'
 _GPUS = 'CUDA_VISIBLE_DEVICES'
@@ -59,6 +62,10 @@ class WorkerEndedError(ChildProcessError):
     def __init__(self, name: str, status: int) -> None:
         super().__init__('{} {}, and all others were ended with it.'.format(name, _how(status)))
         self.name, self.status = name, status
+
+
+class WorkerHangsError(ChildProcessError):
+    """A worker showed no sign of work for too long, and all others were ended with it."""
 
 
 def _how(status: int) -> str:
@@ -172,8 +179,11 @@ def run_workers(
     write_line: Optional[Callable[[str], None]] = None,
     tick: Optional[Callable[[], None]] = None,
     passes_signals: bool = False,
+    patience: Optional[float] = None,
 ) -> None:
-    """Runs workers until all have ended well; when one does not, ends all. None is left when this returns or raises.
+    """Runs workers until all have ended well; when one does not, ends all.
+
+    None is left when this returns or raises, but for one that the system cannot end while it waits for a dead disk.
 
     Args:
         workers: What to start.
@@ -181,12 +191,16 @@ def run_workers(
         tick: Called some times a second.
         passes_signals: Hands SIGINT and SIGTERM on to the workers and goes on waiting: they decide when to stop. If
             not, these end the workers at once.
+        patience: Seconds for which a worker may show no sign of work. Only for workers that wait for nobody, and on
+            Linux; None: for ever.
 
     Raises:
         WorkerEndedError: One was killed or did not end with status 0.
+        WorkerHangsError: One showed no sign of work: it hangs, or is stopped (SIGSTOP).
         Interrupted: The workers ended after a signal that was handed on.
     """
     group = _Group(write_line or _to_standard_error)
+    search = None if patience is None else _HangSearch(group, patience)
     try:
         with _handed_on(group, passes_signals) as signals:
             for worker in workers:
@@ -194,6 +208,8 @@ def run_workers(
             while group.running():
                 if not signals:
                     group.check()
+                    if search:
+                        search.look()
                 if tick:
                     tick()
                 time.sleep(_POLL)
@@ -244,6 +260,8 @@ class _Group:
         self._said: Dict[str, str] = {}
         self._lock = threading.Lock()
         self._ended_first: Optional[Tuple[str, int]] = None
+        # Whether a line is being written; a terminal may take none for a while.
+        self.is_writing = False
 
     def start(self, worker: Worker) -> None:
         cores = ','.join(str(core) for core in worker.cores or ())
@@ -266,7 +284,13 @@ class _Group:
             text = line.decode(errors='backslashreplace').rstrip('\r\n').split('\r')[-1]
             with self._lock:
                 if text and self._said.setdefault(text, name) == name:
+                    self.is_writing = True
                     self._write_line('[{}] {}'.format(name, text))
+                    self.is_writing = False
+
+    def process_ids(self) -> Dict[str, int]:
+        """Returns those of the workers that run, by their names."""
+        return {worker.name: process.pid for worker, process in self._started if process.poll() is None}
 
     def running(self) -> bool:
         """Tells whether any runs; remembers which was the first that ended badly."""
@@ -303,7 +327,38 @@ class _Group:
             for _, process in self._started:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                with contextlib.suppress(subprocess.TimeoutExpired):  # nothing ends one that waits for a dead disk
+                    process.wait(GRACE)
                 process.stdin.close()
             for reader in self._readers:
                 reader.join(GRACE)
+
+
+class _HangSearch:
+    """Looks for a worker that shows no sign of work while this process sees it and takes what it says."""
+
+    def __init__(self, group: _Group, patience: float) -> None:
+        self._group, self._patience = group, patience
+        self._activities: Dict[str, Activity] = {}
+        self._worked_at: Dict[str, float] = {}
+        self._looked = time.monotonic()
+
+    def look(self) -> None:
+        """Raises WorkerHangsError where there is one. May be called at any time; looks once in a while."""
+        now = time.monotonic()
+        passed, interval = now - self._looked, min(_LOOK, self._patience / 20)
+        if passed < interval:
+            return
+        self._looked = now
+        # This process was stopped itself, perhaps with its workers, or they wait until somebody reads what they say.
+        is_blind = self._group.is_writing or passed > interval + self._patience / 4
+        for name, process_id in self._group.process_ids().items():
+            if name not in self._activities:
+                self._activities[name] = Activity(process_id)
+            if self._activities[name].look() or is_blind:
+                self._worked_at[name] = now
+            elif now - self._worked_at.setdefault(name, now) > self._patience:
+                raise WorkerHangsError(
+                    '{} hangs or is stopped: it has shown no sign of work for {:.0f} s. All others were ended with '
+                    'it.'.format(name, self._patience)
+                )

@@ -15,11 +15,15 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Seq
 from tqdm import tqdm
 
 from fcn8s.distributed import launching
+from fcn8s.distributed.watch import TIMEOUT
 from helpers.files import atomic_path
 from helpers.progress import bar_options
 
 Item = TypeVar('Item')
 _MODELS = 'models.json'
+# So long may a process show no sign of work, in seconds; a GPU may work while its process waits.
+_PATIENCE = TIMEOUT
+_PATIENCE_ON_GPU = 10 * TIMEOUT
 
 
 class Share(NamedTuple):
@@ -84,7 +88,7 @@ def share_out(
         total: How many items they count together. description, unit: of the progress bar.
 
     Raises:
-        WorkerEndedError: One ended before its work was done; all have ended.
+        WorkerEndedError, WorkerHangsError: One ended before its work was done, or hangs; all have ended.
     """
     with tempfile.TemporaryDirectory(prefix='fcn8s-') as folder:
         with open(os.path.join(folder, _MODELS), 'w', encoding='utf-8') as file:
@@ -94,6 +98,7 @@ def share_out(
                 _workers(arguments, count, folder),
                 write_line=_write_line,
                 tick=lambda: _show(bar, _num_done(folder, count)),
+                patience=_PATIENCE_ON_GPU if launching.visible_gpus() else _PATIENCE,
             )
         return [_read(_result_path(folder, index)) for index in range(count)]
 

@@ -13,6 +13,7 @@ from fcn8s.distributed import launching
 from fcn8s.distributed.launching import (
     Worker,
     WorkerEndedError,
+    WorkerHangsError,
     core_shares,
     gpu_environments,
     run_workers,
@@ -109,6 +110,63 @@ def test_who_ignores_sigterm_or_has_children_is_killed(tmp_path, monkeypatch):
     wait_for(lambda: not any(map(is_running, read_ids(tmp_path, 2))))
 
 
+WORKS = """
+import sys, time
+end = time.monotonic() + {}
+while time.monotonic() < end:
+    busy = time.thread_time() + 0.005
+    while time.thread_time() < busy:
+        pass
+    time.sleep(0.095)
+"""
+on_linux = pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere nobody knows who works')
+
+
+@on_linux
+@pytest.mark.parametrize('how', ['time.sleep(600)', 'os.kill(os.getpid(), signal.SIGSTOP)'])
+def test_when_one_shows_no_sign_of_work_all_end(tmp_path, monkeypatch, how):
+    monkeypatch.setattr(launching, 'GRACE', 0.3)
+    first = sleeper(tmp_path, 0).replace('time.sleep(600)', WORKS.format(60))
+    second = sleeper(tmp_path, 1).replace('time.sleep(600)', how)
+    message = 'worker 2 of 2 hangs or is stopped: it has shown no sign of work for 2 s'
+    with pytest.raises(WorkerHangsError, match=message):
+        run_workers([worker(1, first), worker(2, second)], patience=2)
+    assert not any(map(is_running, read_ids(tmp_path, 2)))
+
+
+@on_linux
+def test_who_works_for_long_or_has_ended_does_not_hang():
+    run_workers([worker(1, WORKS.format(4)), worker(2, 'pass')], patience=1.5)
+
+
+@on_linux
+def test_a_worker_that_waits_until_its_lines_are_read_does_not_hang():
+    """As where a terminal is held up; a pipe holds 64 kB."""
+    lines = []
+
+    def write(line):
+        if not lines:
+            time.sleep(4)
+        lines.append(line)
+
+    code = 'for number in range(3000): print("%05d" % number, "x" * 60)'
+    run_workers([worker(1, code)], write, patience=1.5)
+    assert len(lines) == 3000
+
+
+@on_linux
+def test_a_job_that_was_stopped_as_a_whole_goes_on(tmp_path):
+    codes = [sleeper(tmp_path, n).replace('time.sleep(600)', WORKS.format(6)) for n in range(2)]
+    launcher = launch(codes, patience=1.5)
+    ids = read_ids(tmp_path, 2) + [launcher.pid]
+    for process_id in ids:
+        os.kill(process_id, signal.SIGSTOP)
+    time.sleep(3)
+    for process_id in reversed(ids):
+        os.kill(process_id, signal.SIGCONT)
+    assert launcher.communicate()[0] == '' and launcher.returncode == 0
+
+
 def test_a_program_that_is_not_there_ends_those_that_run(tmp_path):
     with pytest.raises(FileNotFoundError):
         run_workers([worker(1, sleeper(tmp_path, 0)), Worker('w', ['/no/such/program'])])
@@ -123,15 +181,15 @@ from fcn8s.distributed.launching import Worker, run_workers
 from helpers.termination import Interrupted, termination_raised
 try:
     with termination_raised():
-        run_workers([Worker('w', [sys.executable, '-c', code]) for code in {codes!r}], passes_signals={passes})
+        run_workers([Worker('w', [sys.executable, '-c', code]) for code in {codes!r}], passes_signals={passes}, patience={patience})
 except KeyboardInterrupt as interruption:
     print(getattr(interruption, 'signal_name', 'SIGINT'), interruption)
     sys.exit(7)
 """
 
 
-def launch(codes, passes=False):
-    code = LAUNCHER.format(codes=codes, passes=passes)
+def launch(codes, passes=False, patience=None):
+    code = LAUNCHER.format(codes=codes, passes=passes, patience=patience)
     return subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, universal_newlines=True)
 
 

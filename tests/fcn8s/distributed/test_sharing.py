@@ -209,6 +209,36 @@ def test_a_kill_leaves_nothing_running_and_nothing_half_written(small_model, tmp
             assert np.load(io.BytesIO(content))['softmax'].shape == (40, 40, 20)
 
 
+@pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere nobody knows who works')
+def test_a_worker_that_is_stopped_ends_all(small_model, images, tmp_path, monkeypatch, capsys):
+    start = launching._Group.start
+
+    def start_and_stop(group, worker):
+        start(group, worker)
+        if worker.name == 'worker 2 of 2':
+            os.kill(group.process_ids()[worker.name], signal.SIGSTOP)
+
+    monkeypatch.setattr(launching._Group, 'start', start_and_stop)
+    monkeypatch.setattr(launching, 'GRACE', 0.3)
+    monkeypatch.setattr(sharing, '_PATIENCE', 3.0)
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+    assert command('predict', small_model, images, '--out', tmp_path / 'out', '--keep-going', '--workers', 2) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        'fcn8s predict: error: worker 2 of 2 hangs or is stopped: it has shown no sign of work for 3 s. All others '
+        'were ended with it.'
+    )
+
+
+@pytest.mark.parametrize('gpus, patience', [('', 60), ('0,1', 600)])
+def test_a_gpu_may_work_for_long_while_its_process_waits(monkeypatch, tmp_path, gpus, patience):
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', gpus)
+    found = []
+    monkeypatch.setattr(launching, 'run_workers', lambda workers, **options: found.append(options['patience']))
+    with pytest.raises(FileNotFoundError):  # they hand nothing back
+        sharing.share_out(['predict'], 2, {}, 2, 'predict', 'image')
+    assert found == [patience]
+
+
 def test_items_are_dealt_out_and_counted(tmp_path):
     atomic_write_json(str(tmp_path / 'models.json'), {'run': 'checkpoint'})
     shares = [sharing.Share(number, 2, str(tmp_path)) for number in range(2)]
