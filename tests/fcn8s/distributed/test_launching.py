@@ -114,10 +114,10 @@ WORKS = """
 import sys, time
 end = time.monotonic() + {}
 while time.monotonic() < end:
-    busy = time.thread_time() + 0.005
+    busy = time.thread_time() + 0.02
     while time.thread_time() < busy:
         pass
-    time.sleep(0.095)
+    time.sleep(0.08)
 """
 on_linux = pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere nobody knows who works')
 

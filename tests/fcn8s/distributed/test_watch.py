@@ -420,26 +420,26 @@ from fcn8s.distributed import watch
 from fcn8s.distributed.cluster import Cluster
 from fcn8s.distributed.meeting import meet
 
-TWENTIETH_OF_A_CORE = '''
+FIFTH_OF_A_CORE = '''
 import time
 start = time.monotonic()
 while time.monotonic() < start + 10:
-    busy = time.thread_time() + 0.005
+    busy = time.thread_time() + 0.02
     while time.thread_time() < busy:
         pass
-    time.sleep(0.095)
+    time.sleep(0.08)
 '''
 
 def compute():
-    exec(TWENTIETH_OF_A_CORE)
+    exec(FIFTH_OF_A_CORE)
 
 def compute_in_a_child():
-    subprocess.call([sys.executable, '-c', TWENTIETH_OF_A_CORE], stderr=subprocess.DEVNULL)
+    subprocess.call([sys.executable, '-c', FIFTH_OF_A_CORE], stderr=subprocess.DEVNULL)
 
 def read_slowly():
     file = open('/dev/zero', 'rb', buffering=0)
     while True:
-        file.read(6554)
+        file.read(20000)
         time.sleep(0.1)
 
 watch._PATIENCE['PHASE'] = 1.5
