@@ -14,6 +14,8 @@ from helpers.label_spaces import LabelSpace
 
 # Crossings of edges and rows that a polygon may have: no outline that somebody drew comes near it.
 _MAX_CROSSINGS = 2**25
+# Coordinates beyond this are none; differences and products of those below it are finite.
+_LARGEST = 1e100
 # OpenCV computes with 16 binary places behind the point, in 64 bits.
 _FARTHEST = 2**24
 
@@ -88,7 +90,7 @@ def _edges(rings: Sequence[np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
 
 def _finite(ring: np.ndarray) -> np.ndarray:
     ring = np.asarray(ring, np.float64)
-    if ring.ndim != 2 or ring.shape[1] != 2 or not np.isfinite(ring).all():
+    if ring.ndim != 2 or ring.shape[1] != 2 or not (np.abs(ring) <= _LARGEST).all():
         raise ValueError('a polygon has a point that is no pair of finite numbers')
     return ring
 
@@ -161,14 +163,16 @@ def _partners(order: np.ndarray) -> List[int]:
 
 
 def _cycles(along_row: List[int], along_column: List[int]) -> Iterator[List[int]]:
-    left = set(range(len(along_row)))
-    while left:
-        first = corner = min(left)
+    is_taken = bytearray(len(along_row))
+    for first in range(len(along_row)):
+        if is_taken[first]:
+            continue
+        corner = first
         ring: List[int] = []
         while not ring or corner != first:
             other = along_row[corner]
             ring += [corner, other]
-            left.difference_update((corner, other))
+            is_taken[corner] = is_taken[other] = True
             corner = along_column[other]
         yield ring
 

@@ -62,7 +62,15 @@ def test_vertices_that_are_pixels_belong_to_the_polygon():
     assert not fill_pixels(np.array([[20, 20], [30, 20], [25, 30]]), (6, 7)).mask.size
 
 
-@pytest.mark.parametrize('points', [[[0, 0], [np.nan, 1], [2, 2]], [[0, 0], [np.inf, 1], [2, 2]], [[0, 0, 0]]])
+@pytest.mark.parametrize(
+    'points',
+    [
+        [[0, 0], [np.nan, 1], [2, 2]],
+        [[0, 0], [np.inf, 1], [2, 2]],
+        [[0, 0, 0]],
+        [[1e308, -1e308], [-1e308, 1e308], [1, 2]],  # whose difference is infinite
+    ],
+)
 def test_points_that_are_none_are_refused(points):
     for fill in (lambda ring: fill_rings([ring], (4, 4)), lambda ring: fill_pixels(ring, (4, 4))):
         with pytest.raises(ValueError, match='a point that is no pair of finite numbers'):
