@@ -22,8 +22,14 @@ _JPEG_END_OF_IMAGE = b'\xff\xd9'
 # Markers without content: TEM, and RST0 to SOI (ITU T.81, table B.1).
 _JPEG_WITHOUT_CONTENT = frozenset([0x01]) | frozenset(range(0xD0, 0xD9))
 
-# Deflate makes at most 1032 bytes of one (zlib's technical details); twice that, for interlaced rows.
-_DEFLATE_LIMIT = 2 * 1032
+#: Deflate makes at most 1032 bytes of one (zlib's technical details).
+DEFLATE_LIMIT = 1032
+#: LZW makes at most the longest string of its table, below 4096 bytes, of a code of 12 bits.
+LZW_LIMIT = 2731
+#: Huffman-coded JPEG takes at least a bit for each block of 8 x 8 samples.
+JPEG_LIMIT = 512
+# JPEG frames that are Huffman-coded and transform blocks (ITU T.81, table B.1): baseline, extended, progressive.
+_JPEG_HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)
 
 _EXIF_ORIENTATION = 0x0112
 
@@ -68,12 +74,20 @@ def read_header(data: bytes) -> ImageHeader:
     return ImageHeader('unknown')
 
 
-def _require_room(size: Tuple[int, int], row_bytes: int, available: int) -> None:
-    """Refuse a size that `available` bytes can never hold, or that has no pixel."""
+def require_room(size: Tuple[int, int], row_bytes: int, available: int, expansion: int = 1) -> None:
+    """Refuses a size that `available` bytes can never hold, or that has no pixel.
+
+    Arguments:
+        size: (height, width).
+        expansion: The most bytes that the compression makes of one.
+
+    Raises:
+        ValueError: The size is refused; the message is what follows the name of the file.
+    """
     height, width = size
     if height < 1 or width < 1:
         raise ValueError('is damaged: its size is {} x {}'.format(height, width))
-    if height * row_bytes > available:
+    if height * row_bytes > available * expansion:
         raise ValueError('is damaged: its {} bytes cannot hold {} x {} pixels'.format(available, height, width))
 
 
@@ -93,7 +107,7 @@ def _png_header(data: bytes) -> ImageHeader:
     if not is_whole:
         raise ValueError('is truncated: its PNG data ends early')
     row_bytes = (width * _PNG_CHANNELS[color_type] * bit_depth + 7) // 8
-    _require_room((height, width), row_bytes, _DEFLATE_LIMIT * len(data))
+    require_room((height, width), row_bytes, len(data), 2 * DEFLATE_LIMIT)  # twice, for interlaced rows
     return ImageHeader(
         'png',
         _PNG_CHANNELS[color_type],
@@ -134,6 +148,8 @@ def _jpeg_header(data: bytes) -> ImageHeader:
         elif marker in _JPEG_FRAME_MARKERS:
             bit_depth, height, width, channels = struct.unpack_from('>BHHB', data, start)
             size = (height, width)
+            if marker in _JPEG_HUFFMAN_FRAMES:
+                require_room(size, width, len(data), JPEG_LIMIT)
         elif marker == _JPEG_APP1 and data[start : start + 6] == b'Exif\x00\x00':
             orientation = _exif_orientation(data[start + 6 : end])
     # Searched behind the start of the scan: an embedded thumbnail has an end marker too. Cameras append data behind it.
@@ -213,8 +229,10 @@ def _bmp_header(data: bytes) -> ImageHeader:
         width, height, _, bits, compression = struct.unpack_from('<iiHHI', data, 18)
     height = abs(height)  # negative where the first row is the uppermost
     is_packed = compression not in (1, 2)  # all but the two run-length encodings, which make at most 255 of 2 bytes
-    available = len(data) - offset if is_packed else 255 * len(data)
-    _require_room((height, width), (width * bits + 31) // 32 * 4 if is_packed else (width * bits + 7) // 8, available)
+    if is_packed:
+        require_room((height, width), (width * bits + 31) // 32 * 4, len(data) - offset)
+    else:
+        require_room((height, width), (width * bits + 7) // 8, len(data), 255)
     return ImageHeader('bmp', size=(height, width))
 
 

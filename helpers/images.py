@@ -5,6 +5,7 @@ Everything is RGB. What is read is what is in the file: an image that is not 8-b
 to convert it, and label files are never scaled, blended or turned into colours.
 """
 
+import contextlib
 import functools
 import glob
 import importlib
@@ -20,7 +21,7 @@ import numpy as np
 
 from helpers.aliases import PathLike
 from helpers.files import atomic_path
-from helpers.image_headers import ImageHeader, png_transparent_grey, read_header
+from helpers.image_headers import LZW_LIMIT, ImageHeader, png_transparent_grey, read_header, require_room
 from helpers.image_rules import RGB_RULES, ImageRules, Pixels, apply_rules
 from helpers.memory import require_memory
 from helpers.palettes import LabelFile, by_look, check_png_checksums, png_palette
@@ -52,6 +53,10 @@ _PLUGINS = {
     'pnm': ('PpmImagePlugin', 'PpmImageFile'),
     'jp2': ('Jpeg2KImagePlugin', 'Jpeg2KImageFile'),
 }
+
+
+# The most pixels that a byte of these stands for; those of the others are known from their headers, or without bound.
+_SMALLEST_PIXELS = {'gif': LZW_LIMIT, 'pnm': 8}
 
 
 class EncodedImage(NamedTuple):
@@ -378,7 +383,7 @@ def natural_sort_key(name: str) -> Tuple[Any, ...]:
     """
     levels = tuple(
         tuple(
-            (0, int(piece), '') if piece[0] in '0123456789' else (1, 0, piece)
+            (0, len(piece.lstrip('0')), piece.lstrip('0')) if piece[0] in '0123456789' else (1, 0, piece)
             for piece in re.split('([0-9]+)', level.lower())
             if piece
         )
@@ -430,11 +435,18 @@ def _read_bytes(path: PathLike) -> bytes:
         raise ValueError('{} is a directory. Give an image file.'.format(path)) from error
 
 
-def _header(data: bytes, path: PathLike) -> ImageHeader:
+@contextlib.contextmanager
+def _naming_the_file(path: PathLike) -> Iterator[None]:
+    """Adds the name of the file and the remedy to errors that begin with a verb: 'is truncated'."""
     try:
-        return read_header(data)
+        yield
     except ValueError as error:
         raise ValueError('{} {}. Replace it by a whole copy, or take it out.'.format(path, error)) from error
+
+
+def _header(data: bytes, path: PathLike) -> ImageHeader:
+    with _naming_the_file(path):
+        return read_header(data)
 
 
 def _decode(data: bytes, flags: int, header: ImageHeader, path: PathLike) -> np.ndarray:
@@ -521,6 +533,9 @@ def _by_pillow(data: bytes, kind: str, path: PathLike, as_colours: bool) -> Tupl
     module, name = _PLUGINS[kind]
     try:
         with getattr(importlib.import_module('PIL.' + module), name)(io.BytesIO(data)) as image:
+            if kind in _SMALLEST_PIXELS:
+                with _naming_the_file(path):
+                    require_room(image.size[::-1], image.size[0], len(data), _SMALLEST_PIXELS[kind])
             _require_memory(image.size[::-1], len(image.getbands()), image.mode.startswith('I'), path)
             image.load()  # NumPy of Python 3.7 swallows what goes wrong in np.array(image)
             is_wanted = not as_colours or image.mode in ('1', 'L', 'LA', 'RGB', 'RGBA', 'I', 'I;16')
@@ -628,10 +643,8 @@ def _grey_png_labels(data: bytes, header: ImageHeader, path: PathLike) -> np.nda
 
 
 def _by_look(indices: np.ndarray, palette: np.ndarray, path: PathLike) -> LabelFile:
-    try:
+    with _naming_the_file(path):
         return by_look(indices, np.asarray(palette, np.uint8))
-    except ValueError as error:
-        raise ValueError('{} {}. Replace it by a whole copy, or take it out.'.format(path, error)) from error
 
 
 def _labels_by_pillow(data: bytes, header: ImageHeader, path: PathLike) -> LabelFile:
@@ -642,7 +655,8 @@ def _labels_by_pillow(data: bytes, header: ImageHeader, path: PathLike) -> Label
             'BMP, GIF and NumPy (.npy).'.format(path)
         )
     if header.format == 'png':
-        _check_checksums(data, path)
+        with _naming_the_file(path):
+            check_png_checksums(data)
     labels, mode = _by_pillow(data, header.format, path, False)
     if mode == 'P':
         palette = png_palette(data)
@@ -656,13 +670,6 @@ def _labels_by_pillow(data: bytes, header: ImageHeader, path: PathLike) -> Label
         '{} holds pixels of mode {}, not class IDs of 8 or 16 bits. Give a table of colours to convert '
         'them by (convert_colors_to_ids), or name the files with the class IDs.'.format(path, mode)
     )
-
-
-def _check_checksums(data: bytes, path: PathLike) -> None:
-    try:
-        check_png_checksums(data)
-    except ValueError as error:
-        raise ValueError('{} {}. Replace it by a whole copy, or take it out.'.format(path, error)) from error
 
 
 def _describe(pixels: np.ndarray) -> str:

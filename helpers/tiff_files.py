@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 import cv2
 import numpy as np
 
+from helpers.image_headers import DEFLATE_LIMIT, JPEG_LIMIT, LZW_LIMIT
 from helpers.image_rules import Pixels
 from helpers.memory import require_memory
 
@@ -24,6 +25,9 @@ _CHECKED_COMPRESSIONS = (1, 8, 32946, 34925)
 _JPEG_COMPRESSIONS = (6, 7, 34892, 33007)
 # Those that may change values: JPEG, JPEG 2000, WebP, LERC, JPEG XL.
 _LOSSY_COMPRESSIONS = _JPEG_COMPRESSIONS + (33003, 33004, 33005, 34712, 34887, 50001, 50002, 52546)
+# Compression -> the most bytes that it makes of one: none, LZW, JPEG of up to four bands, deflate, PackBits. The others
+# know no bound.
+_EXPANSIONS = {1: 1, 5: LZW_LIMIT, 7: 4 * JPEG_LIMIT, 8: DEFLATE_LIMIT, 32946: DEFLATE_LIMIT, 32773: 64}
 _COMPRESSION_NAMES = {
     2: 'CCITT',
     3: 'CCITT fax 3',
@@ -190,7 +194,7 @@ def _damage(pages: List[Any], facts: TiffFacts, num_bytes: int) -> Optional[str]
     row_bytes = (width * facts.bits * (1 if facts.is_planar else facts.bands // len(pages)) + 7) // 8
     expected = height * row_bytes * (facts.bands if facts.is_planar else len(pages))
     held = sum(sum(page.databytecounts) for page in pages)
-    if facts.compression == 1 and held < expected:
+    if facts.compression in _EXPANSIONS and expected > held * _EXPANSIONS[facts.compression]:
         return 'is damaged: its {} bytes cannot hold {} x {} pixels'.format(held, height, width)
     return None
 

@@ -445,6 +445,12 @@ def test_any_names_can_be_sorted(texts):
     assert sorted(texts, key=natural_sort_key) == sorted(backwards, key=natural_sort_key)
 
 
+def test_numbers_of_any_length_sort_as_numbers():
+    long = '9' * 5000
+    assert sorted(['1' + long, long, '0' + long + 'a', '3'], key=natural_sort_key)[0] == '3'
+    assert sorted(['1' + long, long], key=natural_sort_key) == [long, '1' + long]
+
+
 def test_natural_order_of_mixed_names():
     wanted = ['1.png', '2/10.png', '2/b.png', '02.png', '10.png', 'a1.png', 'a2.png', 'B.png', 'b.png']
     backwards = wanted[::-1]
@@ -538,6 +544,30 @@ def test_sizes_that_a_file_cannot_hold(tmp_path, reader):
     (tmp_path / 'a.bmp').write_bytes(bytes(data))
     with pytest.raises(ValueError, match=r'a.bmp is damaged: its \d+ bytes cannot hold 65535 x 65535 pixels'):
         reader(tmp_path / 'a.bmp')
+
+
+@pytest.mark.parametrize('name', ['a.jpg', 'a.gif', 'a.pgm'])
+def test_sizes_that_other_formats_cannot_hold(tmp_path, name):
+    path = str(tmp_path / name)
+    Image.new('L', (16, 16)).save(path)
+    with open(path, 'rb') as file:
+        data = file.read()
+    size = {'a.jpg': b'\x00\x10\x00\x10\x01', 'a.gif': b'\x10\x00\x10\x00', 'a.pgm': b'16 16'}[name]
+    assert size in data
+    larger = {'a.jpg': b'\xff\xdc\xff\xdc\x01', 'a.gif': b'\xff\xff\xff\xff', 'a.pgm': b'65500 65500'}[name]
+    with open(path, 'wb') as file:
+        file.write(data.replace(size, larger))
+    with pytest.raises(
+        ValueError, match=r'^\S+{} is damaged: its \d+ bytes cannot hold 65\d+ x 65\d+ pix'.format(name)
+    ):
+        read_image(path, convert=True)
+
+
+@pytest.mark.parametrize('progressive', [False, True])
+@pytest.mark.parametrize('mode', ['L', 'RGB'])
+def test_a_jpeg_of_one_colour_is_read_however_small_it_is(tmp_path, mode, progressive):
+    Image.new(mode, (2000, 2000)).save(str(tmp_path / 'a.jpg'), optimize=True, progressive=progressive, quality=1)
+    assert read_image(str(tmp_path / 'a.jpg'), convert=True).shape == (2000, 2000, 3)
 
 
 def test_bombs_are_refused_before_memory_is_taken(tmp_path, monkeypatch):

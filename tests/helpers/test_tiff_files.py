@@ -214,8 +214,25 @@ def test_truth_about_what_is_not_read(tmp_path, monkeypatch):
 
 def test_memory_is_asked_for_first(tmp_path, monkeypatch):
     monkeypatch.setattr('helpers.memory.free_memory', lambda: 10**8)
-    content = zlib.compress(bytes(100))
-    path = write_tiff(tmp_path / 'a.tif', [content], t258=[8], t277=[1], t262=[1], t256=[30000], t257=[30000], t259=[8])
+    sides = dict(t256=[30000], t257=[30000])  # LZMA may well make as much of a few bytes
+    path = write_tiff(tmp_path / 'a.tif', [bytes(100)], t258=[8], t277=[1], t262=[1], t259=[34925], **sides)
     for reader in (read, read_labels):
         with pytest.raises(ValueError, match='holds 30000 x 30000 pixels of 1 bands, which take 1.8 GB'):
             reader(path)
+
+
+@pytest.mark.parametrize('compression', [5, 7, 8, 32946, 32773])
+def test_sizes_that_a_compressed_file_cannot_hold(tmp_path, compression):
+    tags = dict(t258=[8], t277=[1], t262=[1], t256=[60000], t257=[60000], t259=[compression])
+    path = write_tiff(tmp_path / 'a.tif', [bytes(100)], **tags)
+    for reader in (read, read_labels):
+        with pytest.raises(ValueError, match='a.tif is damaged: its 100 bytes cannot hold 60000 x 60000 pixels'):
+            reader(path)
+
+
+@pytest.mark.parametrize('bands', [1, 3])
+@pytest.mark.parametrize('compression', ['tiff_lzw', 'jpeg', 'tiff_adobe_deflate', 'packbits'])
+def test_one_colour_compressed_as_much_as_it_can_be_is_read(tmp_path, bands, compression):
+    picture = Image.new('L' if bands == 1 else 'RGB', (2000, 2000))
+    picture.save(str(tmp_path / 'a.tif'), compression=compression)
+    assert not read(str(tmp_path / 'a.tif'), channels=bands).any()
