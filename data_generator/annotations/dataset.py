@@ -29,6 +29,10 @@ RESTS = ('background', 'void')
 _EXTENSIONS = IMAGE_EXTENSIONS + ('gif', 'jfif', 'jp2', 'ppm', 'pgm', 'tga', 'heic', 'dng', 'npy')
 
 
+# Bytes of the longest name of an image; labels have another extension, and file systems mostly take 255.
+_LONGEST_NAME = 200
+
+
 class Options(NamedTuple):
     """How annotations become a dataset; None takes what fits the tool.
 
@@ -225,7 +229,7 @@ def _placed(record: Record, image: AnnotatedImage, folder: Folder) -> _Planned:
         raise DataError('its image is not there, or several have its name')
     size, orientation = _facts(path, image.content)
     upright = size[::-1] if orientation >= 5 else size
-    name = folder.name_of(path) if path is not None else _safe_name(image.path)
+    name = folder.name_of(path) if path is not None else _safe_name(image.path, image.content)
     if image.size not in (None, upright, size):
         raise DataError('its image has {} x {} pixels, not those that the annotations say'.format(*upright))
     frame, orientation = (upright, 1) if image.size in (None, upright) else (size, orientation)
@@ -259,9 +263,15 @@ def _facts(path: Optional[str], content: Optional[bytes]) -> Tuple[Tuple[int, in
     return header.size, header.orientation
 
 
-def _safe_name(named: str) -> str:
-    name = posixpath.basename(named.replace('\\', '/')) or 'image.png'
-    return name if not name.startswith('.') else 'image' + name
+def _safe_name(named: str, content: Optional[bytes]) -> str:
+    """The name of an image that the annotations hold, PNG or JPEG; with an extension by which it is found again."""
+    name = posixpath.basename(named.replace('\\', '/'))
+    name = name if name and not name.startswith('.') else 'image' + name
+    if not name.isprintable() or len(name.encode('utf-8')) > _LONGEST_NAME:
+        raise DataError('its image has no name that a file can have')
+    if posixpath.splitext(name)[1].lower().lstrip('.') not in IMAGE_EXTENSIONS:
+        name += '.' + read_header(content or b'').format
+    return name
 
 
 def _with_short_names(planned: List[_Planned]) -> List[_Planned]:

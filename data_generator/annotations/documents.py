@@ -45,8 +45,10 @@ def read_xml(path: str) -> Element:
     try:
         _refuse_bombs(data)
         return xml.etree.ElementTree.fromstring(data)
-    except (expat.ExpatError, xml.etree.ElementTree.ParseError, UnicodeError, LookupError) as error:
+    except (expat.ExpatError, xml.etree.ElementTree.ParseError) as error:
         raise DataError('{} is no XML: {}. Export it again.'.format(path, error)) from error
+    except (ValueError, LookupError) as error:
+        raise DataError('{} is in an encoding that is not read: {}. Save it in UTF-8.'.format(path, error)) from error
     except _RefusedError as refusal:
         raise DataError('{} {}. Remove it, or export it again.'.format(path, refusal)) from None
 

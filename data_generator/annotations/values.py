@@ -50,7 +50,7 @@ def color_of(value: Any) -> Optional[Tuple[int, int, int]]:
         value = [int(digits.group(1)[i : i + 2], 16) for i in (0, 2, 4)] if digits else value.split(',')
     try:
         red, green, blue = (int(part) for part in value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return (red, green, blue) if all(0 <= part <= 255 for part in (red, green, blue)) else None
 

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import re
 import zlib
 
 import cv2
@@ -144,6 +145,45 @@ def test_images_within_annotations_and_paths_of_other_systems(tmp_path):
     reason = 'images that cannot be used: its image is not there, or several have its name'
     assert len(imported.left_out[reason]) == 3
     assert (tmp_path / 'out' / 'images' / 'train' / 'x.png').read_bytes() == picture.read_bytes()
+
+
+def test_images_within_annotations_get_a_name_that_a_file_can_have(tmp_path):
+    data = base64.b64encode(tools.write_image(tmp_path / 'elsewhere.png').read_bytes()).decode()
+    names = ['run.sh', '', '.hidden.png', 'plain.png', 'a' * 5000, 'a\0b.png', '\ud800.png', '\n.png', 'ü' * 150]
+    for number, name in enumerate(names):
+        content = dict(tools.labelme_content(name), imageData=data)
+        tools.write_json(tmp_path / 'source' / '{}.json'.format(number), content)
+    imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'), Options(val_share=0))
+    found = sorted(os.listdir(str(tmp_path / 'out' / 'images' / 'train')))
+    assert found == ['1.png', 'image.hidden.png', 'plain.png', 'run.sh.png']
+    reason = 'images that cannot be used: its image has no name that a file can have'
+    assert len(imported.left_out[reason]) == 5
+
+
+def test_points_beyond_all_images_leave_out_their_shape(tmp_path):
+    tools.cvat(tmp_path / 'source')
+    path = tmp_path / 'source' / 'annotations.xml'
+    far = '1e308,-1e308;-1e308,1e308;1e308,1e308'
+    path.write_text(re.sub('(label="a" z_order="0" points=)"[^"]*"', r'\g<1>"{}"'.format(far), path.read_text()))
+    imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'), Options(val_share=0))
+    (reason,) = imported.left_out
+    assert reason == 'shapes that cannot be drawn (a polygon has a point that is no pair of finite numbers)'
+
+
+def test_names_of_thousands_of_digits_are_refused_in_a_sentence(tmp_path):
+    tools.yolo(tmp_path / 'source')
+    (tmp_path / 'source' / 'data.yaml').write_text('names: [a, "{}"]\n'.format('9' * 5000))
+    with pytest.raises(ValueError, match='a name is 1 to 200 characters'):
+        import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+
+
+def test_a_colour_that_is_none_is_no_reason_to_refuse(tmp_path):
+    tools.coco(tmp_path / 'source')
+    path = tmp_path / 'source' / 'annotations' / 'instances.json'
+    content = json.loads(path.read_text())
+    content['categories'][0]['color'] = [float('inf'), 0, 0]
+    path.write_text(json.dumps(content))
+    assert import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out')).splits
 
 
 @pytest.mark.parametrize('orientation', [1, 3, 6, 8])
@@ -473,6 +513,8 @@ BILLION_LAUGHS = (
         ),
         ('a.xml', b'<a>' * 1000, 'a.xml is nested too deeply'),
         ('a.xml', b'<annotations><image>', 'a.xml is no XML'),
+        ('a.xml', b'<?xml version="1.0" encoding="gb2312"?><a/>', 'a.xml is in an encoding that is not read'),
+        ('a.xml', b'<?xml version="1.0" encoding="klingon"?><a/>', 'a.xml is in an encoding that is not read'),
         ('a.txt', b'nothing', ''),
     ],
 )
