@@ -1,12 +1,14 @@
 """The record of a processed dataset, which says of each of its files whether it holds class IDs already."""
 
-import json
 import os
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from data_generator.errors import DataError
+from helpers.json_files import read_json
 
 MANIFEST_NAME = 'processing.json'
+# Bytes of the largest record: the names of some three million files.
+_LARGEST = 2**28
 
 #: Whether the source was a processed dataset itself, whose labels held class IDs already. Older records do not say.
 CONVERTED_BEFORE = 'converted_before'
@@ -65,11 +67,10 @@ def read_manifest(path: str) -> List[Dict[str, Any]]:
     if not os.path.exists(path):
         return []
     try:
-        with open(path, encoding='utf-8') as file:
-            manifest = json.load(file)
+        manifest = read_json(path, _LARGEST)
         if manifest['format'] == 1 and all(map(_is_run, manifest['runs'])):
             return manifest['runs']
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         pass
     raise DataError('{} is no record of a processed dataset. Set export_dir to an empty directory.'.format(path))
 

@@ -6,7 +6,6 @@ RUN/fold-I/fold.json       written when that fold is done
 """
 
 import argparse
-import json
 import math
 import os
 import shlex
@@ -17,6 +16,7 @@ from fcn8s.cli.options import training
 from fcn8s.cli.terminal import program
 from fcn8s.cli.training_inputs import open_datasets
 from fcn8s.evaluation.scores import METRICS
+from helpers.json_files import read_json
 
 FOLDS_FILE = 'folds.json'
 FOLD_FILE = 'fold.json'
@@ -174,9 +174,8 @@ def _begin(root: str, number: int, options: argparse.Namespace, is_first: bool) 
 
 def _read(path: str) -> Dict[str, Any]:
     try:
-        with open(path, encoding='utf-8') as file:
-            content = json.load(file)
-    except (ValueError, RecursionError) as error:
+        content = read_json(path)
+    except ValueError as error:
         raise ValueError('{} is damaged: {}'.format(path, error)) from error
     if not isinstance(content, dict):
         raise ValueError('{} is damaged: it holds no table of settings.'.format(path))

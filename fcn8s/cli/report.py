@@ -3,7 +3,7 @@
 import argparse
 import os
 import shlex
-from typing import Any, Dict
+from typing import Any
 
 from fcn8s.cli.options.evaluation import (
     add_data_arguments,
@@ -22,6 +22,7 @@ from fcn8s.cli.options.prediction import (
     check_overlap,
     check_sampling_arguments,
 )
+from fcn8s.cli.options.training import options_of_run
 from fcn8s.cli.terminal import program
 
 DESCRIPTION = """Evaluates a model and writes one HTML file that opens from disk and needs no network: scores with their
@@ -93,11 +94,9 @@ def _refuse_without_data(args: argparse.Namespace) -> None:
 
 def _with_data_of_run(args: argparse.Namespace) -> argparse.Namespace:
     """The arguments with the validation data that the run was trained with, where none were typed."""
-    from fcn8s.saving import runs
-
     if args.data is not None or args.images is not None:
         return args
-    options: Dict[str, Any] = runs.read_config(runs.open_run(args.model)).get('command') or {}
+    options = options_of_run(args.model)
     found = evaluated_in_training(options)
     for name in ('layout', 'split', 'only'):
         if getattr(args, name) is not None and name in found:

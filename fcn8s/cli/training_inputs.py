@@ -173,7 +173,7 @@ def workers_of_the_run(options: argparse.Namespace, workers: int) -> int:
         return workers
     from fcn8s.saving import runs
 
-    return int(runs.read_config(runs.open_run(options.resume)).get('workers', 1))
+    return runs.num_workers(runs.open_run(options.resume))
 
 
 def train_arguments(options: argparse.Namespace, batches: Any, val: Optional[Any], workers: int = 1) -> Dict[str, Any]:

@@ -1,12 +1,12 @@
 """Opening an export in the runtime that it was made for."""
 
 import importlib
-import json
 import os
 from typing import Any, Dict
 
 from fcn8s.export.formats import FORMATS, check_packages
 from fcn8s.saving.descriptions import DESCRIPTION_FILE
+from helpers.json_files import read_json
 
 
 def read_export(directory: str) -> Dict[str, Any]:
@@ -16,8 +16,7 @@ def read_export(directory: str) -> Dict[str, Any]:
     """
     path = os.path.join(directory, DESCRIPTION_FILE)
     try:
-        with open(path, encoding='utf-8') as file:
-            export = json.load(file).get('export')
+        export = read_json(path).get('export')
     except (ValueError, AttributeError) as error:
         raise ValueError('{} is damaged ({!r}). Export the model again.'.format(path, error)) from error
     if export is None:

@@ -109,15 +109,15 @@ def _training_summary(recorded: Optional[Recorded]) -> str:
         return ''
     model = recorded.config['model']
     text = 'FCN-{}, {} classes, {} {} so far'.format(
-        model['variant'],
-        model['num_classes'],
+        model.get('variant', '?'),
+        len(model['label_space']['class_names']),
         len(recorded.records),
         'epoch' if len(recorded.records) == 1 else 'epochs',
     )
     scores = [value for _, value in _scores(recorded.records, 'mean_iou')]
     if scores:
         text += ', mean IoU while training {:.2f} % (best {:.2f} %)'.format(100 * scores[-1], 100 * max(scores))
-    return text + ', TensorFlow {}.'.format(recorded.config['versions']['tensorflow'])
+    return text + ', TensorFlow {}.'.format(recorded.config['versions'].get('tensorflow', '?'))
 
 
 def _scores(records: Sequence[Dict[str, Any]], score: str) -> List[Tuple[float, float]]:
@@ -132,7 +132,7 @@ def training_charts(records: Sequence[Dict[str, Any]]) -> List[Chart]:
         line_chart(
             'Loss',
             [
-                Curve('training', BLUE, [(record['step'], record['training_loss']) for record in records]),
+                Curve('training', BLUE, [(record['step'], record.get('training_loss')) for record in records]),
                 Curve('evaluation', VERMILION, _scores(records, 'loss')),
             ],
             'step',
@@ -150,7 +150,7 @@ def training_charts(records: Sequence[Dict[str, Any]]) -> List[Chart]:
         ),
         line_chart(
             'Learning rate',
-            [Curve('rate', PURPLE, [(record['step'], record['learning_rate']) for record in records])],
+            [Curve('rate', PURPLE, [(record['step'], record.get('learning_rate')) for record in records])],
             'step',
             'rate',
         ),
@@ -172,20 +172,26 @@ def last_classes(recorded: Recorded, palette: str = 'dataset') -> Optional[Dict[
         {
             'name': name,
             'color': colors[class_id],
-            'iou': scores['per_class_iou'][class_id],
-            'recall': scores['per_class_accuracy'][class_id],
-            'precision': scores['precision'][class_id],
+            'iou': _of_class(scores, 'per_class_iou', class_id),
+            'recall': _of_class(scores, 'per_class_accuracy', class_id),
+            'precision': _of_class(scores, 'precision', class_id),
         }
         for class_id, name in enumerate(names)
     ]
     return {'step': evaluated[-1]['step'], 'rows': rows}
 
 
+def _of_class(scores: Dict[str, Any], name: str, class_id: int) -> Optional[float]:
+    """A score of one class; None where the record has fewer classes, or not this score."""
+    values = scores.get(name)
+    return values[class_id] if isinstance(values, list) and class_id < len(values) else None
+
+
 def css_color(color: Any) -> str:
     """Writes '#rrggbb' for three whole numbers from 0 to 255. Files of others may hold anything: that is grey."""
     try:
         channels = [int(channel) for channel in color]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return '#808080'
     if len(channels) != 3 or not all(0 <= channel <= 255 for channel in channels):
         return '#808080'

@@ -58,7 +58,18 @@ def _config_of(run: runs.Run) -> Dict[str, Any]:
                 run.config_path, ' and '.join(lacking)
             )
         )
+    if not _says_classes(config['model']):
+        raise ValueError(
+            '{} is damaged: it does not say the names and colours of the classes. Give the directory that training '
+            'wrote.'.format(run.config_path)
+        )
     return config
+
+
+def _says_classes(model: Dict[str, Any]) -> bool:
+    space = model.get('label_space')
+    lists = [space.get(name) for name in ('class_names', 'colors')] if isinstance(space, dict) else []
+    return bool(lists) and all(isinstance(entries, list) for entries in lists) and len(lists[0]) == len(lists[1])
 
 
 def write_chart(path: str, chart: Chart) -> None:

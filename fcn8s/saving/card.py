@@ -4,6 +4,7 @@ import shlex
 from typing import Any, Dict, List, Optional
 
 from fcn8s.saving.descriptions import SavedFCN8s
+from helpers.json_files import is_number
 
 # Options that are paths or say where results went, and nothing about the network.
 _NOT_SHOWN = ('resume', 'run_dir', 'list_recipes', 'workers', 'cache', 'report', 'keep_checkpoints')
@@ -71,15 +72,15 @@ def _scores(model: SavedFCN8s, scores: Optional[Dict[str, Any]]) -> List[str]:
     if scores is not None:
         lines.append('- mean IoU: {}'.format(_per_cent(scores['mean_iou'])))
         interval = scores.get('mean_iou_interval')
-        if isinstance(interval, dict) and all(isinstance(interval.get(end), float) for end in ('low', 'high')):
+        if isinstance(interval, dict) and all(is_number(interval.get(end)) for end in ('low', 'high')):
             lines[-1] += ' (95 % bootstrap interval {} to {}, over {} images)'.format(
                 _per_cent(interval['low']), _per_cent(interval['high']), _line(interval.get('num_images', '?'))
             )
-        if isinstance(scores.get('pixel_accuracy', scores.get('accuracy')), float):
+        if is_number(scores.get('pixel_accuracy', scores.get('accuracy'))):
             lines.append('- pixel accuracy: {}'.format(_per_cent(scores.get('pixel_accuracy', scores.get('accuracy')))))
         return lines + ['']
     metrics = model.description.get('metrics', {})
-    known = {name: value for name, value in metrics.items() if isinstance(value, (int, float))}
+    known = {name: value for name, value in metrics.items() if is_number(value)}
     lines += ['- {}: {:.4f}, when it was saved'.format(_line(name), value) for name, value in sorted(known.items())]
     lines.append('- intervals: not measured; fcn8s pack --scores takes what fcn8s evaluate --json wrote')
     return lines + ['']

@@ -17,6 +17,7 @@ import shutil
 from typing import Any, Callable, Dict, List, Optional
 
 from helpers.files import TEMPORARY_PATTERN, atomic_directory, atomic_write_json
+from helpers.json_files import read_json
 
 STATE_FILE = 'state.json'
 _NAME = re.compile(r'^step-(\d{8,})$')
@@ -112,9 +113,8 @@ class Checkpoints:
         if not os.path.exists(path):
             return None
         try:
-            with open(path, encoding='utf-8') as file:
-                name = str(json.load(file)['checkpoint'])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            name = str(read_json(path)['checkpoint'])
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 '{} is damaged ({!r}). It has to hold {{"checkpoint": NAME}}, with one of these: {}.'.format(
                     path, error, ', '.join(self.names()) or 'none is there'
@@ -167,10 +167,9 @@ def read_state(checkpoint: str) -> Dict[str, Any]:
     """Returns the state that was saved with a checkpoint; raises ValueError where it is missing or damaged."""
     path = os.path.join(checkpoint, STATE_FILE)
     try:
-        with open(path, encoding='utf-8') as file:
-            state = json.load(file)
+        state = read_json(path)
         if not isinstance(state, dict):
             raise ValueError('it holds a {}, no table'.format(type(state).__name__))
         return state
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError('the checkpoint {!r} cannot be continued: {}'.format(checkpoint, error)) from error

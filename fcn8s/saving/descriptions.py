@@ -1,11 +1,11 @@
 """What a saved network says about itself in `fcn8s.json`; read without TensorFlow."""
 
-import json
 import os
 from typing import Any, Dict, NamedTuple
 
 import fcn8s
 from fcn8s.settings import ModelSettings
+from helpers.json_files import read_json
 
 DEFAULT_TAGS = ('default',)
 # Of an exported SavedModel; TFLite's converter and TensorFlow Serving want exactly this one.
@@ -53,11 +53,7 @@ def read_description(directory: str) -> SavedFCN8s:
             'OUT'.format(directory, DESCRIPTION_FILE, directory)
         )
     try:
-        with open(path, 'rb') as file:
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise ValueError('it has more than {} bytes'.format(_MAX_BYTES))
-        description = json.loads(content.decode('utf-8'))
+        description = read_json(path, _MAX_BYTES)
         if description['format'] > FORMAT:
             raise _NewerFormatError(
                 '{} has format {}, and this version of fcn8s ({}) reads formats up to {}. Upgrade fcn8s.'.format(
@@ -70,7 +66,6 @@ def read_description(directory: str) -> SavedFCN8s:
         raise
     except KeyError as error:
         raise _damaged(path, '{} is missing'.format(error)) from error
-    # RecursionError: lists in lists without end
     except (ValueError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise _damaged(path, error) from error
 

@@ -1,7 +1,6 @@
 """Packing: a run or a saved FCN-8s as one zip to pass on, the same bytes every time."""
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
@@ -17,10 +16,13 @@ from fcn8s.saving.packed import CARD_FILE, SUMS_FILE, is_permitted
 from fcn8s.saving.paths import plain_prefix
 from fcn8s.saving.runs import is_run, open_current
 from helpers.files import atomic_path, sha256_of
+from helpers.json_files import LARGEST, is_number, read_json
 
 # A zip has no earlier time.
 _TIME = (1980, 1, 1, 0, 0, 0)
 STEP = 'optimizer/global_step'
+# Bytes of the largest file of scores: with those of each image, 50,000 of 150 classes.
+_LARGEST_SCORES = 2**28
 
 
 def pack(
@@ -102,13 +104,12 @@ def _copy_variables(prefix: str, names: List[str], target: str) -> None:
         session.run(save)
 
 
-def _read_json(path: str) -> Optional[Dict[str, Any]]:
+def _read_json(path: str, largest: int = LARGEST) -> Optional[Dict[str, Any]]:
     if not os.path.isfile(path):
         return None
     try:
-        with open(path, encoding='utf-8') as file:
-            content = json.load(file)
-    except (ValueError, RecursionError) as error:
+        content = read_json(path, largest)
+    except ValueError as error:
         raise ValueError('{} is damaged: {}'.format(path, error)) from error
     return content if isinstance(content, dict) else None
 
@@ -118,8 +119,8 @@ def _read_scores(path: str) -> Dict[str, Any]:
         raise FileNotFoundError(
             'there are no scores at {!r}. Write them with: fcn8s evaluate RUN --json FILE'.format(path)
         )
-    scores = _read_json(path)
-    if scores is None or not isinstance(scores.get('mean_iou'), (int, float)):
+    scores = _read_json(path, _LARGEST_SCORES)
+    if scores is None or not is_number(scores.get('mean_iou')):
         raise ValueError('{} holds no scores; write them with: fcn8s evaluate RUN --json FILE'.format(path))
     return scores
 

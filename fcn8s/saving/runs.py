@@ -20,6 +20,7 @@ from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.saving.descriptions import DESCRIPTION_FILE, what_a_file_is
 from fcn8s.saving.packed import is_packed, unpack
 from helpers.files import TEMPORARY_PATTERN, atomic_path, atomic_write_json, explain_os_errors, to_json
+from helpers.json_files import is_count, is_number, read_json
 
 Opened = TypeVar('Opened')
 
@@ -178,9 +179,8 @@ def update_config(run: Run, changes: Dict[str, Any]) -> None:
 def read_config(run: Run) -> Dict[str, Any]:
     """Returns the settings of a run, those of its last start; raises ValueError where the file is damaged."""
     try:
-        with open(run.config_path, encoding='utf-8') as file:
-            config = json.load(file)
-    except (ValueError, RecursionError) as error:
+        config = read_json(run.config_path)
+    except ValueError as error:
         raise ValueError('{} is damaged: {}'.format(run.config_path, error)) from error
     if not isinstance(config, dict):
         raise ValueError('{} is damaged: it holds a {}, no settings.'.format(run.config_path, type(config).__name__))
@@ -198,17 +198,38 @@ def input_size(path: str) -> Optional[Tuple[int, int]]:
     run = Run(unpack(path) if is_packed(path) else os.fspath(path))
     if not os.path.isfile(run.config_path):
         return _input_size_of_export(os.path.join(run.directory, DESCRIPTION_FILE))
-    size = read_config(run).get('command', {}).get('size')
-    return None if size is None else (int(size[0]), int(size[1]))
+    command = read_config(run).get('command')
+    return _checked_size(command.get('size') if isinstance(command, dict) else None, run.config_path)
 
 
 def _input_size_of_export(description_path: str) -> Optional[Tuple[int, int]]:
     try:
-        with open(description_path, encoding='utf-8') as file:
-            size = json.load(file)['export']['input_size']
+        size = read_json(description_path)['export']['input_size']
     except (OSError, ValueError, KeyError, TypeError):
         return None  # no export; what is wrong with it is told by whoever opens it
-    return None if size is None else (int(size[0]), int(size[1]))
+    return _checked_size(size, description_path)
+
+
+def _checked_size(size: Any, path: str) -> Optional[Tuple[int, int]]:
+    if size is None:
+        return None
+    if not isinstance(size, list) or len(size) != 2 or not all(is_count(side, 1) for side in size):
+        raise ValueError(
+            '{} is damaged: the size of the images is {:.60}; it has to be [HEIGHT, WIDTH].'.format(path, repr(size))
+        )
+    return size[0], size[1]
+
+
+def num_workers(run: Run) -> int:
+    """Returns how many workers a run was started with; raises ValueError where its `config.json` is damaged."""
+    workers = read_config(run).get('workers', 1)
+    if not is_count(workers, 1):
+        raise ValueError(
+            '{} is damaged: workers is {:.60}; it has to be a whole number of at least 1.'.format(
+                run.config_path, repr(workers)
+            )
+        )
+    return int(workers)
 
 
 def read_metrics(run: Run) -> List[Dict[str, Any]]:
@@ -222,10 +243,34 @@ def read_metrics(run: Run) -> List[Dict[str, Any]]:
                 record = json.loads(line)
             except (ValueError, RecursionError):
                 break
-            if not isinstance(record, dict) or not isinstance(record.get('step'), int):
+            if not _is_record(record):
                 break
             records.append(record)
     return records
+
+
+def _is_record(record: Any) -> bool:
+    """Whether a line is of an epoch. What it says is numbers, null where one was NaN; it need not say everything."""
+    if not isinstance(record, dict) or not is_count(record.get('step')):
+        return False
+    evaluation = record.get('evaluation')
+    numbers = [record.get('training_loss'), record.get('learning_rate')]
+    if isinstance(evaluation, dict):
+        numbers += [evaluation.get(name) for name in ('loss', 'mean_iou', 'accuracy')]
+        for name in ('per_class_iou', 'per_class_accuracy', 'precision'):
+            numbers += evaluation[name] if isinstance(evaluation.get(name), list) else [evaluation.get(name)]
+        numbers += [count for row in _rows(evaluation.get('confusion_matrix')) for count in row]
+    elif evaluation is not None:
+        return False
+    return all(number is None or is_number(number) for number in numbers)
+
+
+def _rows(matrix: Any) -> List[List[Any]]:
+    """The rows of a matrix; none where there is no matrix, and one that is no number where it is none."""
+    if matrix is None:
+        return []
+    is_matrix = isinstance(matrix, list) and all(isinstance(row, list) and len(row) == len(matrix[0]) for row in matrix)
+    return matrix if is_matrix else [['']]
 
 
 def write_metrics(run: Run, records: List[Dict[str, Any]]) -> None:

@@ -71,7 +71,7 @@ def diagnose_history(
     evaluations = [record['evaluation'] for record in history if record.get('evaluation')]
     matrices = [scores['confusion_matrix'] for scores in evaluations if scores.get('confusion_matrix') is not None]
     return diagnose(
-        [_number(record['training_loss']) for record in history],
+        [_number(record.get('training_loss')) for record in history],
         label_space.num_classes,
         [_number(scores['loss']) for scores in evaluations if 'loss' in scores] if validation_data else (),
         np.asarray(matrices[-1]) if matrices else None,

@@ -14,6 +14,7 @@ from fcn8s.batches import as_pair
 from fcn8s.evaluation.scores import CLASS_IOU, METRICS, metric_of
 from fcn8s.stopping import EvaluationAbandoned, StopRequest, TrainingInterrupted
 from fcn8s.training.diagnosis import cause_of_not_finite
+from helpers.json_files import is_count, is_number
 from helpers.progress import bar_options
 
 Scores = Dict[str, Any]
@@ -92,22 +93,14 @@ class Actions(NamedTuple):
     stop_request: Callable[[], StopRequest] = StopRequest
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and _is_number(value) and value >= 0
-
-
-_COUNT = (_is_count, 'a whole number of at least 0')
-_SECONDS = (lambda value: _is_number(value) and value >= 0, 'a number of at least 0')
+_COUNT = (is_count, 'a whole number of at least 0')
+_SECONDS = (lambda value: is_number(value) and value >= 0, 'a number of at least 0')
 # What a field of a `TrainingState` may be, and how messages say it.
 _STATE_RULES: Dict[str, Tuple[Callable[[Any], bool], str]] = {
     'step': _COUNT,
-    'losses': (lambda value: isinstance(value, list) and all(map(_is_number, value)), 'a list of numbers'),
-    'best': (lambda value: value is None or _is_number(value), 'a number or null'),
-    'best_step': (lambda value: value is None or _is_count(value), 'a whole number of at least 0, or null'),
+    'losses': (lambda value: isinstance(value, list) and all(map(is_number, value)), 'a list of numbers'),
+    'best': (lambda value: value is None or is_number(value), 'a number or null'),
+    'best_step': (lambda value: value is None or is_count(value), 'a whole number of at least 0, or null'),
     'evaluations_since_best': _COUNT,
     'seconds': _SECONDS,
     'waited': _SECONDS,

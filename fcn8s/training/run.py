@@ -184,7 +184,7 @@ class _Training:
     def _run_workers(self) -> int:
         """Returns how many workers' batches make a batch of the run: of those that it was started with."""
         if self.run is not None and self.request.resume:
-            return int(runs.read_config(self.run).get('workers', 1))
+            return runs.num_workers(self.run)
         return 1 if self.workers is None else self.workers.size
 
     def _take_the_batches_of_the_run(self) -> None:

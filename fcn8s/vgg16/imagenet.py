@@ -1,12 +1,13 @@
 """ImageNet classification: the 224x224 crop that VGG-16 was tested on, the likeliest classes, and their names."""
 
-import json
 import os
 from typing import List, NamedTuple, Optional, Sequence
 
 import cv2
 import numpy as np
 from scipy.special import softmax
+
+from helpers.json_files import read_json
 
 # In pixels: what the shorter side is resized to, and both sides of the crop.
 _SHORT_SIDE, _CROP = 256, 224
@@ -32,8 +33,7 @@ def find_class_names() -> Optional[List[str]]:
     if not os.path.isfile(path):
         return None
     try:
-        with open(path, encoding='utf-8') as file:
-            index = json.load(file)
+        index = read_json(path)
         return [str(index[str(class_id)][1]) for class_id in range(len(index))]
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise ValueError('{} is damaged: {!r}. Delete it; Keras fetches it again.'.format(path, error)) from error

@@ -5,6 +5,7 @@ import os
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from fcn8s.cli.options.labels import add_reading_arguments, check_typed_of_colors, read_as_trained
+from fcn8s.cli.options.training import options_of_run
 
 SUFFIX = '_errors.png'
 
@@ -88,7 +89,7 @@ def _paired(
             raise ValueError(
                 '--error-map {} is one label, for {} images. Give a folder.'.format(args.error_map, len(jobs))
             )
-        return [(jobs[0].image_path, args.error_map)], read_as_trained(args, args.model)
+        return [(jobs[0].image_path, args.error_map)], read_as_trained(args, options_of_run(args.model))
     for layout in LAYOUTS.get(label_space.name, ()):
         pairs = _by_rule(args.error_map, layout.name_rule, jobs) if layout.ground_truth_suffix else []
         if pairs:
@@ -113,7 +114,7 @@ def _paired(
             '{} of {} images have no label in {}, the first of them {}: expected {}.png. Name labels like their '
             'images.'.format(len(missing), len(jobs), args.error_map, missing[0], stem_of(missing[0]))
         )
-    return plain, read_as_trained(args, args.model)
+    return plain, read_as_trained(args, options_of_run(args.model))
 
 
 def _by_rule(label_dir: str, rule: Any, jobs: Sequence[Any]) -> List[Tuple[str, str]]:

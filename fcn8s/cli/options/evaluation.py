@@ -19,6 +19,7 @@ from fcn8s.cli.options.prediction import (
     sampled_predictor,
     temperature_of,
 )
+from fcn8s.cli.options.training import options_of_run
 from fcn8s.cli.options.workers import add_threads_argument, check_threads, is_sharer, share_of
 
 # Options that mean nothing without another one.
@@ -121,11 +122,13 @@ def evaluated_in_training(options: Dict[str, Any]) -> Dict[str, Any]:
     found: Dict[str, Any] = {}
     if options.get('data') and (held or options.get('val_split')):
         found = dict(
-            data=options['data'], layout=options['layout'], split=options['split'] if held else options['val_split']
+            data=options['data'],
+            layout=options.get('layout'),
+            split=options.get('split') if held else options['val_split'],
         )
     elif held or options.get('val_images'):
         prefix = '' if held else 'val_'
-        found = {name: options[prefix + name] for name in ('images', 'labels')}
+        found = {name: options.get(prefix + name) for name in ('images', 'labels')}
     return dict(found, only=held) if held else found
 
 
@@ -368,7 +371,7 @@ def _open_data(args: argparse.Namespace, label_space: Any, rules: Any, path: str
         ground_truth_dirs=[args.labels],
         label_space=label_space,
         image_rules=rules,
-        **labels.read_as_trained(args, path),
+        **labels.read_as_trained(args, options_of_run(path)),
     )
     labels.check_typed_of_colors(args, data)
     return data

@@ -1,11 +1,11 @@
 """The flags that say how image files become what a network takes."""
 
 import argparse
-import json
 import os
 from typing import Any, Dict, List, Optional
 
 from helpers.image_rules import ALPHAS
+from helpers.json_files import read_json
 
 NAMES = ('bands', 'window', 'transparency')
 
@@ -82,8 +82,7 @@ def rules_to_begin_with(encoder: Optional[str], model: Optional[str]) -> Any:
 def _channels_of(encoder: str) -> int:
     """What the manifest beside an encoder says; encoders without one are checked when they are opened."""
     try:
-        with open(os.path.join(encoder, 'manifest.json'), encoding='utf-8') as file:
-            channels = json.load(file).get('channels', 3)
+        channels = read_json(os.path.join(encoder, 'manifest.json')).get('channels', 3)
     except (OSError, ValueError, AttributeError):
         return 3
     return channels if type(channels) is int and 1 <= channels <= 64 else 3

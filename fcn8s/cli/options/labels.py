@@ -133,17 +133,15 @@ def as_trained(command: Dict[str, Any]) -> Dict[str, Any]:
     return dict(command, ignore_id=255)
 
 
-def read_as_trained(args: Any, path: str) -> Dict[str, Any]:
-    """Returns the keywords of `BatchGenerator` by which labels are read as those that the run at `path` was trained on.
+def read_as_trained(args: Any, command: Dict[str, Any]) -> Dict[str, Any]:
+    """Returns the keywords of `BatchGenerator` by which labels are read as those that a run was trained on.
 
     What was typed wins. A saved model does not say how labels were read, so the labels themselves have to.
-    """
-    from fcn8s.saving import runs
 
+    command: The options of the run, see `fcn8s.cli.options.training.options_of_run`.
+    """
     made: Dict[str, Any] = {}
-    run = runs.Run(path)
-    command = runs.read_config(run).get('command') if os.path.isfile(run.config_path) else None
-    if command is not None:
+    if command:
         command = as_trained(command)
         made = dict(
             ignore_id=command.get('ignore_id'),

@@ -1,8 +1,9 @@
 """Options that come from a file, a recipe or the config.json of a run: held to the rules of the command line."""
 
 import argparse
-import math
 from typing import Any, Dict, Iterable
+
+from helpers.json_files import is_number
 
 
 def rules(parser: argparse.ArgumentParser) -> Dict[str, argparse.Action]:
@@ -31,7 +32,7 @@ def check(options: Any, permitted: Dict[str, argparse.Action], where: str) -> No
             _require(len(value) == wanted, where, name, value, 'a list of {}'.format(wanted))
             values = value
         elif name == 'class_weights' and isinstance(value, list):  # as runs keep them
-            _require(all(map(_is_number, value)), where, name, value, 'a list of numbers')
+            _require(all(map(is_number, value)), where, name, value, 'a list of numbers')
             continue
         for entry in values:
             _check_entry(entry, action, where, name)
@@ -47,7 +48,7 @@ def with_threads(options: Any) -> Any:
 
 def _check_entry(value: Any, action: argparse.Action, where: str, name: str) -> None:
     if action.type is float:
-        _require(_is_number(value), where, name, value, 'a finite number')
+        _require(is_number(value), where, name, value, 'a finite number')
     elif action.type is not None:
         _require(isinstance(value, int) and not isinstance(value, bool), where, name, value, 'a whole number')
         if action.type is not int:
@@ -60,10 +61,6 @@ def _check_entry(value: Any, action: argparse.Action, where: str, name: str) -> 
     if action.choices is not None:
         choices = ', '.join(repr(choice) for choice in action.choices)
         _require(value in action.choices, where, name, value, 'one of ' + choices)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _require(holds: bool, where: str, name: str, value: Any, rule: str) -> None:

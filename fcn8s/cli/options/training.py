@@ -493,17 +493,31 @@ def _check_network(given: Dict[str, Any]) -> None:
         )
 
 
+def options_of_run(path: str) -> Dict[str, Any]:
+    """Returns the options of `fcn8s train` that a run was started with; none for other models, and runs from Python.
+
+    Raises ValueError where its config.json is damaged.
+    """
+    from fcn8s.saving import runs
+
+    config = runs.read_config(runs.Run(path)) if runs.is_run(path) else {}
+    if config.get('command') is None:
+        return {}
+    command = stored.with_threads(config['command'])
+    stored.check(command, _rules(), '{!r}: config.json'.format(path))
+    return command
+
+
 def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespace:
     from fcn8s.saving import runs
 
     config = runs.read_config(runs.open_run(typed['resume']))
-    if 'command' not in config:
+    if config.get('command') is None:
         raise ValueError(
             '{!r} was not started by fcn8s train, so its options are not known. Go on from Python with '
             'resume=True.'.format(typed['resume'])
         )
-    command = stored.with_threads(config['command'])
-    stored.check(command, _rules(), '{!r}: config.json'.format(typed['resume']))
+    command = options_of_run(typed['resume'])
     if not isinstance(config.get('training'), dict):
         raise ValueError('{!r}: config.json is damaged: it has no settings of training.'.format(typed['resume']))
     refused: List[str] = sorted(set(typed) - set(RESUMABLE) - {'resume', 'of_cluster'})

@@ -4,10 +4,10 @@ A recipe is a JSON file: name, description, command, arguments (options of `fcn8
 points, on what), measured (true, with a curve, only where this library produced the score).
 """
 
-import json
-import math
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
+
+from helpers.json_files import is_number, read_json
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -41,13 +41,12 @@ def read_recipe(name: str) -> Recipe:
                 name, ', '.join(recipe_names())
             )
         )
-    with open(path, encoding='utf-8') as file:
-        try:
-            recipe = Recipe(**json.load(file))
-        except (TypeError, ValueError, RecursionError) as error:
-            raise ValueError(
-                '{} is no recipe: {}. It needs the fields {}.'.format(path, error, ', '.join(Recipe._fields))
-            ) from error
+    try:
+        recipe = Recipe(**read_json(path))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            '{} is no recipe: {}. It needs the fields {}.'.format(path, error, ', '.join(Recipe._fields))
+        ) from error
     _check_fields(recipe, path)
     if recipe.measured != (recipe.curve is not None):
         raise ValueError(
@@ -76,21 +75,17 @@ def _check_curve(recipe: Recipe, path: str) -> None:
     """Raises ValueError where runs could not be compared with what was measured."""
     if not recipe.measured:
         return
-    if not recipe.curve or not all(map(_is_number, recipe.curve)):
+    if not recipe.curve or not all(map(is_number, recipe.curve)):
         raise ValueError(
             '{} is no recipe: curve is {!r:.60}; it has to be a list of numbers in per cent, one for each '
             'evaluation.'.format(path, str(recipe.curve))
         )
     target = recipe.target
-    if 'score' not in target or not _is_number(target.get('tolerance')) or target['tolerance'] < 0:
+    if 'score' not in target or not is_number(target.get('tolerance')) or target['tolerance'] < 0:
         raise ValueError(
             '{} is no recipe: target is {!r:.60}; where it was measured it has to have a score and a tolerance in '
             'points, 0 or more.'.format(path, str(target))
         )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def format_recipes() -> str:

@@ -100,3 +100,26 @@ def test_a_model_that_is_no_run_needs_a_place(small_model, data, capsys):
 def test_what_is_no_model(tmp_path, capsys):
     assert report(tmp_path / 'nowhere') == 2
     assert "nowhere' does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'command, message',
+    [
+        ([1], r"config.json is damaged: its options are '\[1\]', no table of options"),
+        ({'data': 5, 'val_split': 'val'}, 'config.json: data is 5; it has to be a text'),
+        ({'layout': [1], 'data': 'D', 'val_split': 'val'}, r'config.json: layout is \[1\]; it has to be a text'),
+        ({'id_map': [1], 'images': 'I', 'val_images': 'I'}, r'config.json: id_map is \[1\]; it has to be a text'),
+        ({'l2': 10**400}, 'config.json: l2 is 1000.*; it has to be a finite number'),
+    ],
+)
+def test_options_of_a_run_that_cannot_be_are_refused_in_a_line(tmp_path, capsys, command, message):
+    run = runs.create_run(str(tmp_path / 'run'), {'versions': {}, 'model': {}, 'command': command})
+    assert report(run.directory) == 2
+    printed = capsys.readouterr().err
+    assert re.search(message, printed) and 'Traceback' not in printed
+
+
+def test_options_of_a_run_that_are_not_all_there(tmp_path, capsys):
+    run = runs.create_run(str(tmp_path / 'run'), {'versions': {}, 'command': {'val_images': 'I'}})
+    assert report(run.directory) == 2
+    assert 'Traceback' not in capsys.readouterr().err

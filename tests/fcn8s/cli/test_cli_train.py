@@ -19,6 +19,7 @@ from data_generator.transforms.pipeline import build_pipeline
 from fcn8s.backend import tf
 from fcn8s.cli import build_parser, main, train
 from fcn8s.cli.options import training as train_options
+from fcn8s.cli.options.images import rules_to_begin_with
 from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.training import recipes
 
@@ -761,3 +762,9 @@ def test_runs_of_version_1_0_go_on_ignoring_255():
     assert as_trained({'images': 'I', 'classes': 2, 'ignore_id': None})['ignore_id'] == 255
     assert as_trained({'images': 'I', 'ignore_id': None, 'id_map': '0:0,255:1'})['ignore_id'] is None
     assert as_trained({'data': 'D', 'images': None}) == {'data': 'D', 'images': None}
+
+
+@pytest.mark.parametrize('content', ['[' * 100000, '[]', '{"channels": "4"}', '{"channels": 0}', '\udcff'])
+def test_a_manifest_that_says_no_channels_is_of_an_encoder_of_three(tmp_path, content):
+    (tmp_path / 'manifest.json').write_bytes(content.encode('utf-8', 'surrogateescape'))
+    assert rules_to_begin_with(str(tmp_path), None).channels == 3

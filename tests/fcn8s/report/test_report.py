@@ -119,9 +119,37 @@ def test_what_is_no_run(tmp_path):
         write_report(str(tmp_path))
 
 
+def test_records_that_say_little_and_settings_that_say_little_are_shown(run):
+    runs.update_config(run, {'model': {'label_space': SPACE.to_dict()}, 'versions': {}})
+    page = report(run, [{'step': 1}, {'step': 2, 'evaluation': {'mean_iou': 0.5, 'per_class_iou': [0.25]}}])
+    assert 'FCN-?, 4 classes, 2 epochs so far' in page.text and 'TensorFlow ?' in page.text
+    assert '25.0 %' in page.text
+
+
+@pytest.mark.parametrize(
+    'space', [None, [], {}, {'class_names': 'ab', 'colors': []}, {'class_names': ['a'], 'colors': []}]
+)
+def test_settings_without_classes_are_refused(run, space):
+    runs.update_config(run, {'model': dict(CONFIG['model'], label_space=space)})
+    with pytest.raises(
+        ValueError, match='config.json is damaged: it does not say the names and colours of the classes'
+    ):
+        write_report(run.directory)
+
+
 def test_colours_that_are_markup_are_grey(run):
     assert css_color([255, 0, 16]) == '#ff0010'
-    for color in ('<script>', [1, 2], [0, 0, 256], [0, -1, 0], ['"><script>', 0, 0], None, 7, [[1], 2, 3]):
+    for color in (
+        '<script>',
+        [1, 2],
+        [0, 0, 256],
+        [0, -1, 0],
+        ['"><script>', 0, 0],
+        None,
+        7,
+        [[1], 2, 3],
+        [float('inf'), 0, 0],
+    ):
         assert css_color(color) == '#808080'
     hostile = dict(SPACE.to_dict(), colors=[['</style><script>alert(1)</script>', 0, 0]] * 4)
     runs.update_config(run, {'model': dict(CONFIG['model'], label_space=hostile)})

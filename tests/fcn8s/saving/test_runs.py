@@ -39,6 +39,52 @@ def test_a_line_that_was_cut_off_is_left_out(tmp_path):
     assert runs.read_metrics(run) == [{'step': 1}, {'step': 2}]
 
 
+@pytest.mark.parametrize(
+    'record',
+    [
+        {'step': True},
+        {'step': -1},
+        {'step': 2, 'training_loss': 'low'},
+        {'step': 2, 'learning_rate': [1]},
+        {'step': 2, 'evaluation': [1]},
+        {'step': 2, 'evaluation': {'mean_iou': '..'}},
+        {'step': 2, 'evaluation': {'per_class_iou': [0.5, '..']}},
+        {'step': 2, 'evaluation': {'precision': '.'}},
+        {'step': 2, 'evaluation': {'confusion_matrix': [[1, 2], [3]]}},
+        {'step': 2, 'evaluation': {'confusion_matrix': [[1, 2], [3, None], 4]}},
+        {'step': 2, 'evaluation': {'loss': 10**400}},
+    ],
+)
+def test_a_line_that_is_no_epoch_and_those_behind_it_are_left_out(tmp_path, record):
+    run = runs.create_run(str(tmp_path), OWN)
+    with open(run.metrics_path, 'w') as file:
+        file.write('\n'.join(json.dumps(line) for line in ({'step': 1}, record, {'step': 3})))
+    assert runs.read_metrics(run) == [{'step': 1}]
+
+
+@pytest.mark.parametrize('size', ['ab', [1], [1, 2, 3], 7, [0, 5], [1.5, 2], [None, None], [10**400, 1], {}, True])
+def test_a_size_that_is_none_is_refused(tmp_path, size):
+    run = runs.create_run(str(tmp_path / 'run'), dict(OWN, command={'size': [32, 64]}))
+    assert runs.input_size(run.directory) == (32, 64)
+    runs.update_config(run, {'command': {'size': size}})
+    with pytest.raises(ValueError, match=r'config.json is damaged: the size of the images is .*\[HEIGHT, WIDTH\]'):
+        runs.input_size(run.directory)
+    runs.update_config(run, {'command': [size]})
+    assert runs.input_size(run.directory) is None
+    (tmp_path / 'fcn8s.json').write_text(json.dumps({'export': {'input_size': size}}))
+    with pytest.raises(ValueError, match='fcn8s.json is damaged: the size of the images is '):
+        runs.input_size(str(tmp_path))
+
+
+@pytest.mark.parametrize('workers', ['2', 0, -1, [2], 1.5, None, 10**400])
+def test_a_number_of_workers_that_is_none_is_refused(tmp_path, workers):
+    run = runs.create_run(str(tmp_path), dict(OWN, workers=2))
+    assert runs.num_workers(run) == 2
+    runs.update_config(run, {'workers': workers})
+    with pytest.raises(ValueError, match='config.json is damaged: workers is .* a whole number of at least 1'):
+        runs.num_workers(run)
+
+
 def test_a_directory_that_holds_a_run_is_refused(tmp_path):
     runs.create_run(str(tmp_path), OWN)
     with pytest.raises(ValueError, match='holds a run already. Continue it with --resume .resume=True in Python.'):

@@ -146,6 +146,8 @@ def test_the_pace_of_a_resumed_epoch_counts_its_steps_before_the_interruption():
     [
         (dict(step=None), 'step is None; it has to be a whole number'),
         (dict(step=-1), 'step is -1'),
+        (dict(step=10**400), 'step is 1000'),
+        (dict(waited=10**400), 'waited is 1000.*; it has to be a number'),
         (dict(losses='abc'), "losses is 'abc'; it has to be a list of numbers"),
         (dict(losses=[1.0, float('nan')]), 'losses is .*nan'),
         (dict(best=[]), r'best is \[\]; it has to be a number or null'),

@@ -1,0 +1,53 @@
+"""JSON files of others: bounded before they take memory, and their numbers checked before they are used."""
+
+import json
+import math
+import os
+from typing import Any
+
+from helpers.aliases import PathLike
+from helpers.memory import readable_size, require_memory
+
+# What a byte of JSON takes as Python objects, at most: lists of nothing.
+_BYTES_OF_A_BYTE = 24
+#: Bytes of the largest JSON file that is read, but for annotations; the losses of 3 million steps take as many.
+LARGEST = 2**26
+
+
+def read_json(path: PathLike, largest: int = LARGEST) -> Any:
+    """Reads the content of a JSON file.
+
+    Arguments:
+        largest: Bytes that it may have.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is no file, larger than that, no text in UTF-8, no JSON or nested too deeply. The message says
+            which; the caller names the path and the remedy.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError('it is no file')  # to open a pipe would wait for whoever writes into it
+    with open(path, 'rb') as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise ValueError('it has more than {} bytes'.format(largest))
+    require_memory(path, _BYTES_OF_A_BYTE * len(content), readable_size(len(content)) + ' of JSON')
+    try:
+        return json.loads(content.decode('utf-8-sig'))
+    except UnicodeDecodeError:
+        raise ValueError('it is no text in UTF-8') from None
+    except RecursionError:
+        raise ValueError('it is nested too deeply') from None
+
+
+def is_number(value: Any) -> bool:
+    """Tells whether a value of a JSON file is a finite number that a float holds; true and false are none."""
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False
+
+
+def is_count(value: Any, least: int = 0) -> bool:
+    """Tells whether a value of a JSON file is a whole number of at least `least`."""
+    return isinstance(value, int) and is_number(value) and value >= least
