@@ -121,7 +121,8 @@ def _shape(one: Dict[str, Any], categories: Dict[Any, str], image_size: Optional
         size = whole_size(*segmentation['size'])
         if size is None or image_size not in (None, size):
             raise ValueError('a mask of another size than its image')
-        return Shape(label, draw=lambda: window_of_runs(segmentation['counts'], size), of_size=size)
+        counts = segmentation['counts']
+        return Shape(label, draw=lambda: window_of_runs(counts, size), of_size=size)
     parts = [points_of(part) for part in segmentation or []]
     parts = [part for part in parts if len(part) >= 3]
     if not parts:

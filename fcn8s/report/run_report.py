@@ -68,8 +68,8 @@ def _config_of(run: runs.Run) -> Dict[str, Any]:
 
 def _says_classes(model: Dict[str, Any]) -> bool:
     space = model.get('label_space')
-    lists = [space.get(name) for name in ('class_names', 'colors')] if isinstance(space, dict) else []
-    return bool(lists) and all(isinstance(entries, list) for entries in lists) and len(lists[0]) == len(lists[1])
+    names, colors = (space.get('class_names'), space.get('colors')) if isinstance(space, dict) else (None, None)
+    return isinstance(names, list) and isinstance(colors, list) and len(names) == len(colors)
 
 
 def write_chart(path: str, chart: Chart) -> None:

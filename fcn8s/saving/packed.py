@@ -9,6 +9,7 @@ Nothing of an archive is written under a name of its own choice: the names are t
 """
 
 import atexit
+import errno
 import hashlib
 import os
 import re
@@ -28,6 +29,13 @@ _SUM = re.compile(r'^([0-9a-f]{64})  ([^\n]+)$')
 LARGEST = 8 * 10**9
 LARGEST_SUMS = 1 << 16
 _CHUNK = 1 << 20
+# What reading damaged ones raises besides ValueError.
+_OF_ZIP_FILES = (
+    *(zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ArithmeticError, LookupError),
+    UnicodeDecodeError,
+)
+# Those of which the memory that unpacking takes is bounded, whatever the file says.
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 # What this process has unpacked: (path, size, time of change) -> folder.
 _unpacked: Dict[Tuple[str, int, int], str] = {}
@@ -85,12 +93,20 @@ def _unpack(path: str, folder: str) -> None:
                             path, member.filename, SUMS_FILE
                         )
                     )
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ArithmeticError, LookupError) as error:
-        raise ValueError('{} is damaged: {}. Get it again.'.format(path, error)) from error
+    except _OF_ZIP_FILES as error:
+        raise _damaged(path, error) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # that of a place before the beginning of the file
+            raise
+        raise _damaged(path, error) from error
     except Exception as error:
         if type(error).__name__ != 'error':  # that of zlib and of struct, which are no ValueErrors
             raise
-        raise ValueError('{} is damaged: {}. Get it again.'.format(path, error)) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: str, error: Exception) -> ValueError:
+    return ValueError('{} is damaged: {:.200}. Get it again.'.format(path, str(error)))
 
 
 def _check_members(path: str, members: List[zipfile.ZipInfo]) -> None:
@@ -100,6 +116,12 @@ def _check_members(path: str, members: List[zipfile.ZipInfo]) -> None:
         raise ValueError(
             '{} holds {!r:.100}, which is no file of a packed network; nothing of it was unpacked. A packed network '
             'holds {} and variables/.'.format(path, others[0], ', '.join(NAMES))
+        )
+    packed_otherwise = [member.filename for member in members if member.compress_type not in _COMPRESSIONS]
+    if packed_otherwise:
+        raise ValueError(
+            '{}: {} is compressed in a way that packed networks are not; nothing of it was unpacked. Pack it with '
+            'deflate, or without compression.'.format(path, packed_otherwise[0])
         )
     if len(set(names)) != len(names):
         raise ValueError('{} holds a file twice; nothing of it was unpacked.'.format(path))
@@ -119,7 +141,7 @@ def _check_space(path: str, folder: str, needed: int) -> None:
 
 def _read_sums(path: str, archive: zipfile.ZipFile, members: List[zipfile.ZipInfo]) -> Dict[str, str]:
     with archive.open(SUMS_FILE) as file:
-        text = file.read(LARGEST_SUMS).decode('utf-8')
+        text = file.read(LARGEST_SUMS).decode('utf-8', 'replace')
     sums = {}
     for line in text.splitlines():
         match = _SUM.match(line)

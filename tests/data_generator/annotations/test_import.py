@@ -177,6 +177,16 @@ def test_names_of_thousands_of_digits_are_refused_in_a_sentence(tmp_path):
         import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
 
 
+def test_a_mask_without_its_runs_is_left_out(tmp_path):
+    tools.coco(tmp_path / 'source')
+    path = tmp_path / 'source' / 'annotations' / 'instances.json'
+    content = json.loads(path.read_text())
+    content['annotations'][0]['segmentation'] = {'size': list(SIZE), 'count': [600]}
+    path.write_text(json.dumps(content))
+    imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'), Options(val_share=0))
+    assert list(imported.left_out) == ["objects that are no area ('counts')"]
+
+
 def test_a_colour_that_is_none_is_no_reason_to_refuse(tmp_path):
     tools.coco(tmp_path / 'source')
     path = tmp_path / 'source' / 'annotations' / 'instances.json'

@@ -1,5 +1,6 @@
 """Networks that change hands: `fcn8s pack`, and zips of others."""
 
+import errno
 import functools
 import hashlib
 import http.server
@@ -128,6 +129,7 @@ def test_names_from_files_are_text_on_the_card(small_model):
         (lambda files: files.pop('saved_model.pb'), 'lacks saved_model.pb'),
         (lambda files: files.update(SHA256SUMS=b''), 'SHA256SUMS is about nothing, and the archive holds'),
         (lambda files: files.update(SHA256SUMS=b'abc'), 'is no line of it'),
+        (lambda files: files.update(SHA256SUMS=b'\xff\xfe'), 'is no line of it'),
     ],
 )
 def test_archives_of_others_are_refused(archive, tmp_path, change, message):
@@ -138,6 +140,25 @@ def test_archives_of_others_are_refused(archive, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         FCN8s(model_load_dir=path)
     assert os.listdir(str(tmp_path)) == ['other.zip']
+
+
+@pytest.mark.parametrize('compression', [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_archives_of_other_compressions_are_refused(archive, tmp_path, compression):
+    path = str(tmp_path / 'other.zip')
+    with zipfile.ZipFile(path, 'w', compression) as file:
+        for name, content in contents(archive).items():
+            file.writestr(name, content)
+    with pytest.raises(ValueError, match='is compressed in a way that packed networks are not; nothing of it was unp'):
+        packed.unpack(path)
+
+
+def test_members_before_the_beginning_of_the_file_are_damage(archive, tmp_path, monkeypatch):
+    def open_nowhere(self, member, *_):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(zipfile.ZipFile, 'open', open_nowhere)
+    with pytest.raises(ValueError, match='network.zip is damaged: .*Invalid argument.*Get it again'):
+        packed.unpack(shutil.copy(archive, str(tmp_path / 'network.zip')))
 
 
 def test_a_file_that_was_changed_is_named(archive, tmp_path):
@@ -201,7 +222,7 @@ def test_damaged_archives_are_an_error_in_one_line(archive, tmp_path):
             if packed.is_packed(path):
                 packed.unpack(path)
         except ValueError as error:
-            assert str(error)
+            assert path in str(error) and len(str(error).splitlines()) == 1
 
 
 def test_what_the_page_says_about_pooch_works(archive, tmp_path, root_dir):
