@@ -56,9 +56,12 @@ def explain_graph_damage(directory: str, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, OSError, MemoryError, ImportError):
+    except (OSError, MemoryError, ImportError):
         raise
     except Exception as error:
+        # Errors of this library name the directory, as it is or as repr shows it.
+        if isinstance(error, ValueError) and any(name in str(error) for name in (directory, repr(directory))):
+            raise
         raise ValueError(
             '{} SavedModel {!r} is damaged: {}: {}. Write or copy it again.'.format(
                 what, directory, type(error).__name__, (str(error).splitlines() or [''])[0]

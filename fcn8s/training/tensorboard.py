@@ -16,7 +16,7 @@ from fcn8s.backend import Session, Variable, tf
 from fcn8s.batches import class_ids_of
 from fcn8s.evaluation.scores import count_classes, mean_iou
 from fcn8s.graph.graph_defs import tensor_once
-from helpers.files import explain_os_errors
+from helpers.files import check_folder
 from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace
 from helpers.text_drawing import draw_text, shorten_text, text_width
@@ -41,8 +41,7 @@ class EventWriter:
     """
 
     def __init__(self, directory: str, graph: Optional[Any] = None, first_step: int = 0) -> None:
-        with explain_os_errors(directory):
-            os.makedirs(directory, exist_ok=True)
+        check_folder(directory)
         # TensorBoard reads the files of a directory in the order of their names.
         name = 'events.out.tfevents.{:010d}.{}.{}'.format(int(time.time()), socket.gethostname(), uuid.uuid4().hex[:8])
         self.path = os.path.join(directory, name)

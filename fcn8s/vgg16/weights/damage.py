@@ -1,6 +1,7 @@
 """Files that end early, make no sense, or claim to hold more than they should: one message, and one list of errors."""
 
 import contextlib
+import errno
 import lzma
 import struct
 import tokenize
@@ -25,13 +26,17 @@ _DAMAGE = (
     SyntaxError,
     TypeError,
 )
+# Characters of a reason that are shown.
+_LONGEST_REASON = 500
 # The longest line of a pickle (a name, a number in digits).
 _LONGEST_LINE = 1 << 16
 
 
 def damaged(path: str, error: Any) -> ValueError:
     """Returns the error to raise where a weights file is damaged or truncated."""
-    return ValueError('{} is damaged or truncated: {}. Copy or download it again.'.format(path, str(error).rstrip('.')))
+    reason = str(error).rstrip('.')
+    reason = reason if len(reason) <= _LONGEST_REASON else reason[:_LONGEST_REASON] + '...'  # zip shows whole headers
+    return ValueError('{} is damaged or truncated: {}. Copy or download it again.'.format(path, reason))
 
 
 @contextlib.contextmanager
@@ -42,6 +47,10 @@ def explain_damage(path: str) -> Iterator[None]:
     except ValueError as error:
         # Readers below know nothing of the file's name.
         if path in str(error):
+            raise
+        raise damaged(path, error) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # that of a place before the beginning of the file
             raise
         raise damaged(path, error) from error
     except MemoryError as error:

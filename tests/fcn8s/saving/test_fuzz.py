@@ -17,7 +17,7 @@ import pytest
 from fcn8s.backend import TF_VERSION
 from fcn8s.cli.options import training as training_options
 from fcn8s.cli.train import add_parser
-from fcn8s.saving import runs
+from fcn8s.saving import runs, saved_models
 from fcn8s.saving.checkpoints import Checkpoints, read_state
 from fcn8s.saving.descriptions import read_description
 from fcn8s.saving.encoder_files import read_encoder
@@ -270,3 +270,13 @@ def test_a_recipe_is_held_to_the_rules_of_the_command_line(tmp_path, options, me
         json.dump(recipe, file)
     with pytest.raises(ValueError, match=message if isinstance(options, dict) else 'arguments is'):
         resolve('--recipe', path, '--data', 'D', '--encoder', 'E', '--run', str(tmp_path / 'run'))
+
+
+def test_what_tensorflow_says_of_a_damaged_graph_comes_with_the_name_of_the_model():
+    reading = saved_models.explain_graph_damage
+    damage = "^encoder SavedModel 'it.s' is damaged: ValueError: Dimension 2 in both"
+    with pytest.raises(ValueError, match=damage), reading('it.s', 'encoder'):
+        raise ValueError('Dimension 2 in both shapes must be equal.\nMore of it.')
+    for directory in ('plain', "it's", 'a\\b'):
+        with pytest.raises(ValueError, match='^encoder .* has no graph$'), reading(directory, 'encoder'):
+            raise ValueError('encoder {!r} has no graph'.format(directory))

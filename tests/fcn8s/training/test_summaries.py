@@ -41,6 +41,12 @@ def test_an_event_file_is_read_back_by_tensorflow(tmp_path):
     assert os.path.basename(writer.path).startswith('events.out.tfevents.')
 
 
+@pytest.mark.skipif(not os.path.isdir('/proc/self/task'), reason='a folder in which nobody can write')
+def test_a_folder_that_cannot_be_written_is_no_error_of_tensorflow():
+    with pytest.raises(OSError, match='/proc/'):
+        EventWriter('/proc/self/task')
+
+
 def test_two_writers_of_one_second_write_two_files(tmp_path):
     paths = set()
     for value in (1.0, 2.0):
