@@ -16,8 +16,9 @@ from helpers.label_spaces import LabelSpace
 _MAX_CROSSINGS = 2**25
 # Coordinates beyond this are none; differences and products of those below it are finite.
 _LARGEST = 1e100
-# OpenCV computes with 16 binary places behind the point, in 64 bits.
-_FARTHEST = 2**24
+# Pixels beside the image from which on polygons in pixel coordinates are cut: OpenCV runs along every row of an edge,
+# also where there is no image. Cut so far from it, an edge in it is off by less than a pixel.
+_FARTHEST = 2**15
 
 
 class Window(NamedTuple):
@@ -74,13 +75,31 @@ def fill_pixels(ring: np.ndarray, size: Tuple[int, int]) -> Window:
         ValueError: A coordinate is not finite.
     """
     ring = _finite(ring)
-    points = np.clip(np.rint(ring), -_FARTHEST, _FARTHEST).astype(np.int32)
+    ring = _cut(ring, np.full(2, -_FARTHEST), np.array(size[::-1]) + _FARTHEST)
+    if not len(ring):
+        return Window(0, 0, np.zeros((0, 0), bool))
+    points = np.rint(ring).astype(np.int32)
     top, left, bottom, right = _bounds(points, points + 1, size)
     if bottom <= top or right <= left:
         return Window(0, 0, np.zeros((0, 0), bool))
     mask = np.zeros((bottom - top, right - left), np.uint8)
     cv2.fillPoly(mask, [points - (left, top)], 1)
     return Window(top, left, mask.astype(bool))
+
+
+def _cut(ring: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The part of a polygon in a box, (x, y) of whose corners are given (Sutherland and Hodgman, 1974)."""
+    for axis in (0, 1):
+        for sign, bound in ((1, high[axis]), (-1, -low[axis])):
+            values = sign * ring[:, axis]
+            inside = values <= bound
+            if inside.all():
+                continue
+            crosses = inside != np.roll(inside, -1)
+            steps = np.where(crosses, np.roll(values, -1) - values, 1)
+            crossings = ring + ((bound - values) / steps)[:, np.newaxis] * (np.roll(ring, -1, axis=0) - ring)
+            ring = np.stack([ring, crossings], axis=1)[np.stack([inside, crosses], axis=1)]
+    return ring
 
 
 def _edges(rings: Sequence[np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:

@@ -60,6 +60,17 @@ def test_vertices_that_are_pixels_belong_to_the_polygon():
     np.testing.assert_array_equal(found, expected)
     assert whole(fill_pixels(np.array([[-1e9, -1e9], [1e9, -1e9], [1e9, 1e9], [-1e9, 1e9]]), (6, 7)), (6, 7)).all()
     assert not fill_pixels(np.array([[20, 20], [30, 20], [25, 30]]), (6, 7)).mask.size
+    assert not fill_pixels(np.array([[1e9, 1e9], [2e9, 1e9], [2e9, 2e9]]), (6, 7)).mask.size
+
+
+@pytest.mark.parametrize('farthest', [1e5, 2.0**24, 1e9])
+def test_polygons_that_reach_far_beyond_the_image_are_what_they_are_in_it(farthest):
+    """What lies on the right of, and below, a line through the middle that begins and ends far away."""
+    ring = np.array([[10 - farthest, 30 - farthest], [10 + farthest, 30 + farthest], [10 - farthest, 30 + farthest]])
+    rows, columns = np.indices((60, 50))
+    np.testing.assert_array_equal(whole(fill_pixels(ring, (60, 50)), (60, 50)), rows - 30 >= columns - 10)
+    upright = np.array([[20, -farthest], [farthest, -farthest], [farthest, farthest], [20, farthest]])
+    np.testing.assert_array_equal(whole(fill_pixels(upright, (60, 50)), (60, 50)), columns >= 20)
 
 
 @pytest.mark.parametrize(

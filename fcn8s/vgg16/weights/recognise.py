@@ -75,6 +75,8 @@ def recognise(path: str) -> Tuple[str, str]:
         if shards is not None:
             return 'slim', shards
         raise FileNotFoundError('there are no weights at {!r}. Accepted: {}.'.format(path, ACCEPTED))
+    if not os.path.isfile(path):  # to open a pipe would wait for whoever writes into it
+        raise ValueError('{} is neither a file nor a folder. Accepted: {}.'.format(path, ACCEPTED))
     kind = _recognise_file(path)
     if kind is None:
         raise ValueError(
