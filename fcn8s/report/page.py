@@ -110,7 +110,7 @@ def _training_summary(recorded: Optional[Recorded]) -> str:
     model = recorded.config['model']
     text = 'FCN-{}, {} classes, {} {} so far'.format(
         model.get('variant', '?'),
-        len(model['label_space']['class_names']),
+        model.get('num_classes', '?'),
         len(recorded.records),
         'epoch' if len(recorded.records) == 1 else 'epochs',
     )
@@ -161,9 +161,10 @@ def training_charts(records: Sequence[Dict[str, Any]]) -> List[Chart]:
 def last_classes(recorded: Recorded, palette: str = 'dataset') -> Optional[Dict[str, Any]]:
     """Returns the classes' scores in the last evaluation of a training; None without any."""
     evaluated = [record for record in recorded.records if record.get('evaluation')]
-    if not evaluated:
+    space = recorded.config['model'].get('label_space')
+    if not evaluated or space is None:
         return None
-    space, scores = recorded.config['model']['label_space'], evaluated[-1]['evaluation']
+    scores = evaluated[-1]['evaluation']
     names, colors = [str(name) for name in space['class_names']], [css_color(color) for color in space['colors']]
     if palette != 'dataset':
         own = [tuple(bytes.fromhex(color[1:])) for color in colors]

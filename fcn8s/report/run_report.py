@@ -58,7 +58,7 @@ def _config_of(run: runs.Run) -> Dict[str, Any]:
                 run.config_path, ' and '.join(lacking)
             )
         )
-    if not _says_classes(config['model']):
+    if config['model'].get('label_space') is not None and not _says_classes(config['model']['label_space']):
         raise ValueError(
             '{} is damaged: it does not say the names and colours of the classes. Give the directory that training '
             'wrote.'.format(run.config_path)
@@ -66,8 +66,7 @@ def _config_of(run: runs.Run) -> Dict[str, Any]:
     return config
 
 
-def _says_classes(model: Dict[str, Any]) -> bool:
-    space = model.get('label_space')
+def _says_classes(space: Any) -> bool:
     names, colors = (space.get('class_names'), space.get('colors')) if isinstance(space, dict) else (None, None)
     return isinstance(names, list) and isinstance(colors, list) and len(names) == len(colors)
 
