@@ -91,7 +91,7 @@ def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
             manifest['width_divisor'],
         )
     )
-    lines.append('tensors: {} placed, each once; {} left out{}'.format(placed, *_left_out(manifest['left_out'])))
+    lines.append('tensors: {} placed, each once; {}'.format(placed, _left_out(manifest['left_out'])))
     lines.append(
         'proof: largest relative difference of the logits from a NumPy network in float64 (at most {:.0e}): {}'.format(
             proof['tolerance'],

@@ -44,6 +44,8 @@ _NONE_OF_IT = re.compile(
 # The second network of the SIFT Flow nets, geometric classes; and the classifier of the VGG-16 that a file came from.
 _OTHER_HEADS = re.compile(r'(_geo|^fc8)([/.]|$)')
 _KERAS_NUMBER = re.compile(r'^(.*?)_?(\d*)$', re.DOTALL)
+# What TensorFlow calls transposed convolutions that nobody named; it counts all that a program makes.
+_AUTOMATIC = 'conv2d_transpose'
 
 
 class Placement(NamedTuple):
@@ -168,7 +170,7 @@ def _by_shape(
         if len(shapes[encoder[layer][0]]) == 4
     }
     placed: Dict[str, Dict[str, str]] = {}
-    upsamplings: List[str] = []
+    sides: Dict[str, int] = {}  # of the upsamplings
     for layer in sorted(rest, key=_number):
         parts = dict(rest[layer])
         shape = shapes[parts['kernel']] if 'kernel' in parts else ()
@@ -177,23 +179,26 @@ def _by_shape(
         if role is not None and role not in found and role not in placed:
             placed[role] = parts
         elif len(shape) == 4 and sizes[0] == sizes[1] > 1 and shape[inputs] == shape[outputs]:
-            upsamplings.append(layer)
+            sides[layer] = sizes[0]
         else:
             raise _not_placed(path, parts, shapes)
-    placed.update(_upsamplings(path, upsamplings, rest, found, shapes, placed))
+    placed.update(_upsamplings(path, sides, rest, found, shapes, placed))
     return placed
 
 
 def _upsamplings(
     path: str,
-    names: List[str],
+    sides: Mapping[str, int],
     rest: Mapping[str, Mapping[str, str]],
     found: Mapping[str, Mapping[str, str]],
     shapes: Mapping[str, Shape],
     placed: Mapping[str, Mapping[str, str]],
 ) -> Dict[str, Dict[str, str]]:
-    """Transposed convolutions of one name that are numbered come in the order of their numbers."""
-    if not names:
+    """Places transposed convolutions: the largest kernel is the last, the others come as their names are counted.
+
+    sides: layer -> height and width of its kernel.
+    """
+    if not sides:
         return {}
     roles = [role for role in UPSAMPLINGS if role not in found]
     present = set(found) | set(placed)
@@ -201,10 +206,26 @@ def _upsamplings(
         roles.remove('upsample_pool4')
     if 'score_pool4' not in present and 'upsample_fc7' in roles:
         roles.remove('upsample_fc7')
-    stems = {_KERAS_NUMBER.match(name).group(1) for name in names}  # type: ignore[union-attr]
-    if len(names) != len(roles) or len(stems) > 1 and len(names) > 1:
+    largest = max(sides.values())
+    names = sorted(sides, key=lambda name: (sides[name] == largest, _number(name)))
+    is_last_known = 'upsample_image' in roles and list(sides.values()).count(largest) == 1
+    others = names[:-1] if is_last_known else names
+    if len(names) != len(roles) or not _are_counted(others):
         raise _not_placed(path, rest[names[0]], shapes)
     return {role: dict(rest[name]) for role, name in zip(roles, names)}
+
+
+def _are_counted(names: List[str]) -> bool:
+    """Tells whether the numbers in names are an order: TensorFlow's own, or 1, 2, ... behind one name.
+
+    Those of 'up4' and 'up7' may be of the pools that they come from or lead to.
+    """
+    if len(names) < 2:
+        return True
+    stems, numbers = zip(*map(_number, names))
+    is_automatic = stems[0].split('/')[-1].lower() == _AUTOMATIC
+    in_a_row = numbers == tuple(range(numbers[0], numbers[0] + len(names)))
+    return len(set(stems)) == 1 and in_a_row and (numbers[0] < 2 or is_automatic)
 
 
 def _number(layer: str) -> Tuple[str, int]:
@@ -230,9 +251,10 @@ def _check_complete(path: str, placement: Placement, shapes: Mapping[str, Shape]
     missing = [role for role in needed if role not in placement.kernels]
     extra = [role for role in placement.kernels if role not in needed]
     if missing or extra:
+        found = ', '.join(sorted(placement.kernels)) or 'an encoder'
         raise ValueError(
             '{} has {} but not {}, which an FCN-{} needs. Say which layer it is with --layer ROLE=LAYER.'.format(
-                path, ', '.join(sorted(placement.kernels)), ', '.join(missing) or 'what these need', placement.variant
+                path, found, ', '.join(missing) or 'what these need', placement.variant
             )
         )
     lost = sorted(set(shapes) - set(placement.used) - set(placement.left_out))
