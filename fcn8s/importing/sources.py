@@ -13,7 +13,7 @@ from fcn8s.saving.descriptions import DESCRIPTION_FILE
 from fcn8s.vgg16.weights.damage import explain_damage
 from fcn8s.vgg16.weights.numpy_files import NPY_MAGIC, read_npy
 from fcn8s.vgg16.weights.source import CAFFE_BGR, Preprocessing
-from fcn8s.vgg16.weights.torch_files import read_pth_legacy, read_pth_zip
+from fcn8s.vgg16.weights.torch_files import read_pth_legacy, read_pth_zip, read_safetensors
 from helpers.label_spaces import LABEL_SPACES, LabelSpace, generic_label_space
 
 Shape = Tuple[int, ...]
@@ -23,7 +23,8 @@ Use = Callable[[str, Mapping[str, Shape], Callable[[str], np.ndarray]], Any]
 BERKELEY_BGR = Preprocessing('BGR', (104.00698793, 116.66876762, 122.67891434), (1.0, 1.0, 1.0))
 ACCEPTED = (
     'the SavedModel or tf.train.Saver checkpoint of the FCN-8s of 2017, a checkpoint of KittiSeg, tensorflow-fcn or a '
-    "CarND project, a frozen graph of any of these, tensorflow-fcn's .npy, a Berkeley .caffemodel, or torchfcn's .pth"
+    "CarND project, a frozen graph of any of these, tensorflow-fcn's .npy, a Berkeley .caffemodel, or torchfcn's .pth "
+    'or .safetensors'
 )
 
 
@@ -77,6 +78,8 @@ def read(path: str, use: Callable[[Kind, str, Mapping[str, Shape], Callable[[str
         return read_pth_legacy(path, lambda path, shapes, read: use(TORCHFCN, path, shapes, read))
     if head.startswith(b'PK') and _is_pth(path):
         return read_pth_zip(path, lambda path, shapes, read: use(TORCHFCN, path, shapes, read))
+    if head[8:9] == b'{':
+        return read_safetensors(path, lambda path, shapes, read: use(TORCHFCN, path, shapes, read))
     if is_caffe(head):
         return read_caffemodel(path, lambda path, shapes, read: use(CAFFE, path, shapes, read))
     if is_graph(head):

@@ -39,7 +39,8 @@ class _Unpickler(_PythonUnpickler):
         if (module, name) not in self._stand_ins:
             raise _RefusedError(
                 '{} asks for the Python object {}.{}, which weights have no use for: it is refused, '
-                'and nothing was run. Get the file from a source that you trust.'.format(self._path, module, name)
+                'and nothing was run. Get the file from a source that you trust. A whole network of PyTorch, if you '
+                'have its program: torch.save(network.state_dict(), path)'.format(self._path, module, name)
             )
         return self._stand_ins[module, name]
 

@@ -9,8 +9,9 @@ and https://huggingface.co/docs/safetensors.
 import io
 import json
 import os
+import re
 import zipfile
-from typing import IO, Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import IO, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -25,6 +26,8 @@ Use = Callable[[str, Mapping[str, Shape], Callable[[str], np.ndarray]], Any]
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
+# Where a checkpoint of training keeps the weights; by the first of these that it has.
+STATE_DICTS = ('state_dict', 'model_state_dict', 'model', 'model_state', 'net', 'network', 'weights')
 SAFETENSORS_DTYPES = {'F16': '<f2', 'F32': '<f4', 'F64': '<f8', 'BF16': '<u2', 'I64': '<i8', 'I32': '<i4', 'U8': '<u1'}
 LARGEST_HEADER = 100000000  # bytes; the limit of the safetensors format
 LARGEST_PICKLE = 1 << 24  # bytes; that of a VGG-16 has a few thousand
@@ -82,6 +85,8 @@ def _storage_type(dtype_name: str) -> type:
     return type('_StorageType', (_Inert,), {'dtype': dtype_name})
 
 
+_BFLOAT16 = 'V2'  # NumPy has none: two bytes, until they are float32
+
 TORCH_STAND_INS = {
     ('collections', 'OrderedDict'): _StateDict,
     ('torch._utils', '_rebuild_tensor_v2'): _Tensor,
@@ -89,12 +94,19 @@ TORCH_STAND_INS = {
     ('torch', 'FloatStorage'): _storage_type('<f4'),
     ('torch', 'DoubleStorage'): _storage_type('<f8'),
     ('torch', 'HalfStorage'): _storage_type('<f2'),
+    ('torch', 'BFloat16Storage'): _storage_type(_BFLOAT16),
     # Scores that a checkpoint of training holds beside the weights.
     ('numpy', 'dtype'): _Inert,
     ('numpy.core.multiarray', 'scalar'): _Inert,
     ('numpy._core.multiarray', 'scalar'): _Inert,
     ('_codecs', 'encode'): _Inert,
-    ('torch', 'LongStorage'): _storage_type('<i8'),  # the step counters of batch normalisation, named in the refusal
+    # Counters, such as those of batch normalisation, and masks, which a refusal names.
+    ('torch', 'LongStorage'): _storage_type('<i8'),
+    ('torch', 'IntStorage'): _storage_type('<i4'),
+    ('torch', 'ShortStorage'): _storage_type('<i2'),
+    ('torch', 'CharStorage'): _storage_type('i1'),
+    ('torch', 'ByteStorage'): _storage_type('u1'),
+    ('torch', 'BoolStorage'): _storage_type('?'),
 }
 
 
@@ -217,7 +229,7 @@ def _read_at(file: IO[bytes], path: str, offset: int, dtype: str, count: int) ->
 
 def _tensors(path: str, content: Any) -> Dict[str, _Tensor]:
     """Name -> tensor of a state dict, also of one inside a checkpoint of training."""
-    for key in ('state_dict', 'model_state_dict'):
+    for key in 2 * STATE_DICTS:  # one may lie in another
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict):
@@ -255,6 +267,8 @@ def _to_numpy(path: str, tensor: _Tensor) -> np.ndarray:
     flat = storage.read()
     if flat.size < storage.size:
         raise damaged(path, 'a tensor is shorter than it says')
+    if flat.dtype == _BFLOAT16:
+        flat = _bfloat16_to_float32(flat.view('<u2'))
     return np.lib.stride_tricks.as_strided(
         flat[offset:], shape, [stride * flat.itemsize for stride in strides], writeable=False
     )
@@ -281,14 +295,28 @@ def _check_storages(path: str, tensors: Mapping[str, _Tensor]) -> None:
 
 def _assemble_named(path: str, shapes: Mapping[str, Shape], read: Callable[[str], np.ndarray]) -> Source:
     """timm keeps fc6 and fc7 as convolutions, and its own names for the dense layers."""
+    plain = _without_wrappers(list(shapes))
+    shapes = {name: shapes[plain[name]] for name in plain}
     is_timm = any(name.startswith(('pre_logits.', 'head.')) for name in shapes)
     names = paired_names('{}.weight', '{}.bias', TIMM_LAYERS if is_timm else TORCHVISION_LAYERS)
     layout = Layout(names, TORCHVISION_RGB, channels_first=True, convolutional=('fc6', 'fc7') if is_timm else ())
-    return assemble('torchvision', path, layout, shapes, read)
+    return assemble('torchvision', path, layout, shapes, lambda name: read(plain[name]))
 
 
-def read_safetensors(path: str) -> Source:
+def _without_wrappers(names: List[str]) -> Dict[str, str]:
+    """Name of a VGG-16 alone -> name in the file, where `DataParallel` or a larger module puts something before it."""
+    plain = {re.sub(r'(^|\.)module\.', r'\1', name): name for name in names}
+    first = TORCHVISION_LAYERS['conv1_1'] + '.weight'
+    prefixes = [name[: -len(first)] for name in plain if name.endswith(first)]
+    if len(prefixes) == 1 and all(name.startswith(prefixes[0]) for name in plain):
+        plain = {name[len(prefixes[0]) :]: whole for name, whole in plain.items()}
+    return plain if len(plain) == len(names) else {name: name for name in names}
+
+
+def read_safetensors(path: str, use: Optional[Use] = None) -> Any:
     """Reads the tensors of a `.safetensors` file.
+
+    use: as of `read_pth_zip`.
 
     Raises ValueError where the file is truncated or holds another network.
     """
@@ -300,7 +328,7 @@ def read_safetensors(path: str) -> Source:
             array = _read_at(file, path, start + begin, SAFETENSORS_DTYPES[dtype], int(np.prod(shape, dtype=np.int64)))
             return _bfloat16_to_float32(array).reshape(shape) if dtype == 'BF16' else array.reshape(shape)
 
-        return _assemble_named(path, {name: shape for name, (_, shape, _) in entries.items()}, read)
+        return (use or _assemble_named)(path, {name: shape for name, (_, shape, _) in entries.items()}, read)
 
 
 def _bfloat16_to_float32(bits: np.ndarray) -> np.ndarray:

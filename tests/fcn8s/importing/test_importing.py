@@ -136,6 +136,33 @@ def test_layers_that_only_their_student_knows_are_asked_for_and_placed(tmp_path)
     check(str(tmp_path / 'out'), expected)
 
 
+@pytest.mark.parametrize(
+    'names, said',
+    [
+        # Named for the pools: 4 leads to pool4, or comes from it. Who does not say which gets no network.
+        (('up7', 'up4', 'final'), {'upsample_fc7': 'up7', 'upsample_pool4': 'up4'}),
+        (('up_4', 'up_3', 'final'), {'upsample_fc7': 'up_4'}),
+        (('up_1', 'up_2', 'final'), {}),
+        (('conv2d_transpose_3', 'conv2d_transpose_4', 'conv2d_transpose_5'), {}),
+    ],
+)
+def test_numbers_in_names_are_an_order_only_where_they_count(tmp_path, names, said):
+    network = structures.random_network(num_classes=2)
+    own = dict(zip(('conv2d_transpose', 'conv2d_transpose_1', 'conv2d_transpose_2'), names))
+
+    def rename(name):
+        return '/'.join(own.get(part, part) for part in name.split('/'))
+
+    path = str(tmp_path / 'model.ckpt')
+    expected = structures.write_tensorflow(path, network, structures.carnd_names, (1, 1), rename=rename)
+    if said:
+        for known in ({}, {'upsample_image': 'final'}):
+            with pytest.raises(ValueError, match="'up_?[34]/kernel' of the shape .* could not be placed"):
+                import_network(path, str(tmp_path / 'out'), skip_scales=(1, 1), said=known)
+    import_network(path, str(tmp_path / 'out'), skip_scales=(1, 1), said=said)
+    check(str(tmp_path / 'out'), expected)
+
+
 # What Caffe and PyTorch wrote
 
 
@@ -176,14 +203,19 @@ def test_of_sift_flow_the_semantic_net_is_taken_and_the_other_named(tmp_path):
     check(str(tmp_path / 'out'), structures.torch_logits(network, '32s', (1, 1)))
 
 
+def torch_state(torch, network):
+    return {
+        '{}.{}'.format(name, part): torch.tensor(array)
+        for name, arrays in structures.channels_first(network, '8s').items()
+        for part, array in zip(('weight', 'bias'), arrays)
+    }
+
+
 @pytest.mark.parametrize('zipped', [True, False])
 def test_torchfcn_has_the_logits_of_its_net(tmp_path, zipped):
     torch = pytest.importorskip('torch')
     network = structures.random_network(num_classes=21)
-    state = {}
-    for name, arrays in structures.channels_first(network, '8s').items():
-        for part, array in zip(('weight', 'bias'), arrays):
-            state['{}.{}'.format(name, part)] = torch.tensor(array)
+    state = torch_state(torch, network)
     path = str(tmp_path / 'fcn8s.pth')
     checkpoint = {'epoch': 3, 'model_state_dict': state, 'best_mean_iu': np.float64(0.5)}
     torch.save(checkpoint if zipped else state, path, _use_new_zipfile_serialization=zipped)
@@ -191,6 +223,45 @@ def test_torchfcn_has_the_logits_of_its_net(tmp_path, zipped):
         import_network(path, str(tmp_path / 'out'))
     import_network(path, str(tmp_path / 'out'), skip_scales=(1e-4, 1e-2))
     check(str(tmp_path / 'out'), structures.torch_logits(network, '8s', (1e-4, 1e-2)))
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+@pytest.mark.parametrize(
+    'pack',
+    [
+        lambda state: {'model': state, 'optimizer': {'state': {}, 'param_groups': [{'lr': 0.1}]}, 'epoch': 3},
+        lambda state: {'net': {'module.' + name: tensor for name, tensor in state.items()}, 'acc': 0.5},
+        lambda state: {'model': {'state_dict': {name: tensor.bfloat16() for name, tensor in state.items()}}},
+    ],
+)
+def test_weights_are_found_wherever_a_checkpoint_of_pytorch_keeps_them(tmp_path, pack, zipped):
+    torch = pytest.importorskip('torch')
+    network = {
+        layer: tuple(torch.tensor(array).bfloat16().float().numpy() for array in pair)
+        for layer, pair in structures.random_network(num_classes=3).items()
+    }
+    path = str(tmp_path / 'fcn8s.pth')
+    torch.save(pack(torch_state(torch, network)), path, _use_new_zipfile_serialization=zipped)
+    import_network(path, str(tmp_path / 'out'), skip_scales=(1, 1))
+    check(str(tmp_path / 'out'), structures.torch_logits(network, '8s', (1, 1)))
+
+
+def test_safetensors_are_read_and_a_whole_network_of_pytorch_is_refused_with_the_remedy(tmp_path):
+    torch = pytest.importorskip('torch')
+    network = structures.random_network(num_classes=3)
+    state = torch_state(torch, network)
+    path, offset, header = str(tmp_path / 'fcn8s.safetensors'), 0, {}
+    for name, tensor in state.items():
+        end = offset + 4 * tensor.numel()
+        header[name], offset = {'dtype': 'F32', 'shape': list(tensor.shape), 'data_offsets': [offset, end]}, end
+    text = json.dumps(header).encode()
+    with open(path, 'wb') as file:
+        file.write(len(text).to_bytes(8, 'little') + text + b''.join(t.numpy().tobytes() for t in state.values()))
+    import_network(path, str(tmp_path / 'out'), skip_scales=(1, 1))
+    check(str(tmp_path / 'out'), structures.torch_logits(network, '8s', (1, 1)))
+    torch.save(torch.nn.Conv2d(1, 1, 1), path)
+    with pytest.raises(ValueError, match=r'Conv2d, which .* torch.save\(network.state_dict\(\), path\)'):
+        import_network(path, str(tmp_path / 'none'))
 
 
 # What becomes of them
@@ -210,10 +281,18 @@ def imported(caffemodel, tmp_path_factory):
     return out
 
 
+def test_what_is_left_out_is_printed(tmp_path, capsys):
+    path, network = str(tmp_path / 'model.ckpt'), structures.random_network(num_classes=2)
+    structures.write_tensorflow(path, network, structures.carnd_names, (1, 1))
+    assert main(['import-fcn8s', path, str(tmp_path / 'out'), '--skip-scales', '1', '1']) == 0
+    left_out = 'conv1_1/filter/adam_optimizer, conv1_1/filter/adam_optimizer_1, optimizer/global_step'
+    assert 'tensors: 42 placed, each once; 3 left out: {}\n'.format(left_out) in capsys.readouterr().out
+
+
 def test_the_proof_is_printed_and_kept(caffemodel, tmp_path, capsys):
     assert main(['import-fcn8s', caffemodel, str(tmp_path / 'out')]) == 0
     printed = capsys.readouterr().out
-    assert '39 placed, each once; 0 left out' in printed and 'SHA-256' in printed
+    assert '39 placed, each once; 0 left out\n' in printed and 'SHA-256' in printed
     assert 'FCN-8s, 21 classes (voc), skip scales 1 1, maps aligned as in Caffe' in printed
     with open(str(tmp_path / 'out' / 'import.json')) as file:
         proof = json.load(file)['proof']
@@ -302,6 +381,13 @@ def test_what_does_not_fit_is_named(tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         import_network(path, out)
     assert not os.path.exists(out)
+
+
+def test_an_encoder_is_told_from_a_network(tmp_path, tiny_encoder):
+    with pytest.raises(ValueError, match='has an encoder but not score_fc7, upsample_image'):
+        import_network(tiny_encoder, str(tmp_path / 'out'))
+    with pytest.raises(ValueError, match=r'tag of an encoder: .* FCN8s\(vgg16_dir=.*, num_classes=...\)'):
+        FCN8s(model_load_dir=tiny_encoder)
 
 
 def test_values_in_pieces_are_refused(tmp_path):

@@ -449,6 +449,21 @@ def test_smaller_floats_are_read(tmp_path, weights):
         np.testing.assert_allclose(source.convolutions['conv3_2'][0], weights['conv3_2'][0], rtol=tolerance, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    'before, wrapper', [('module.', ''), ('', 'module.'), ('backbone.vgg.', ''), ('_orig_mod.', '')]
+)
+def test_names_of_wrapped_modules_are_read(tmp_path, weights, before, wrapper):
+    """DataParallel over the whole or over `features`, a larger network, torch.compile."""
+    tensors = OrderedDict(
+        (before + name.replace('features.', 'features.' + wrapper), array)
+        for name, array in to_state_dict(weights).items()
+    )
+    write_pth(str(tmp_path / 'wrapped.pth'), None, tensors)
+    source = read_source(str(tmp_path / 'wrapped.pth'))
+    np.testing.assert_array_equal(source.convolutions['conv3_2'][0], weights['conv3_2'][0])
+    np.testing.assert_array_equal(source.dense['fc7'][1], weights['fc7'][1])
+
+
 def test_tensors_that_are_views_are_read(tmp_path, weights):
     tensors = to_state_dict(weights)
     tensors['classifier.3.weight'] = np.asfortranarray(tensors['classifier.3.weight'])
