@@ -13,6 +13,11 @@ from data_generator.errors import DataError
 # So many files of an extension are looked into; of what comes after them, only tools that write one for each image have
 # any more.
 _LOOKED_INTO = 100
+# Programs whose own files are not read: what each image has there, and how its annotations become COCO.
+_OTHER_PROGRAMS = (
+    (('filename', 'regions'), 'VIA', 'Annotation > Export Annotations (COCO format)'),
+    (('annotations', 'data'), 'Label Studio', 'Export > COCO'),
+)
 _UNREADABLE = 'files that cannot be read'
 
 
@@ -58,8 +63,12 @@ def read_source(folder: Folder, name: Optional[str], left_out: LeftOut, color_to
         if masks is not None:
             return masks
         raise DataError(
-            '{} holds no annotations{}. Known are {}.{}'.format(
-                folder.root, '' if name is None else ' of ' + name, ', '.join(NAMES), _unreadable(left_out)
+            '{} holds no annotations{}. Known are {}.{}{}'.format(
+                folder.root,
+                '' if name is None else ' of ' + name,
+                ', '.join(NAMES),
+                _of_other_programs(folder),
+                _unreadable(left_out),
             )
         )
     if len(found) > 1:
@@ -84,6 +93,23 @@ def read_source(folder: Folder, name: Optional[str], left_out: LeftOut, color_to
             'The annotations of {} in {} are damaged, or of a version that is not known ({!r}). Export them '
             'again.'.format(kind_name, folder.root, error)
         ) from error
+
+
+def _of_other_programs(folder: Folder) -> str:
+    """Names the program that wrote a file and what it can export; nothing where none is known."""
+    for path in [path for path in folder.documents if path.lower().endswith('.json')][:_LOOKED_INTO]:
+        try:
+            content = read_json(path)
+        except DataError:
+            continue
+        if isinstance(content, dict):
+            content = content.get('_via_img_metadata', content)
+        entries = list(content.values()) if isinstance(content, dict) else content
+        first = entries[0] if isinstance(entries, list) and entries else None
+        for keys, program, export in _OTHER_PROGRAMS:
+            if isinstance(first, dict) and set(keys) <= set(first):
+                return ' {} is of {}; export its annotations as COCO: {}.'.format(path, program, export)
+    return ''
 
 
 def _unreadable(left_out: LeftOut) -> str:

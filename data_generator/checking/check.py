@@ -45,6 +45,8 @@ from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_sp
 
 #: What a network is fed are 8 bits, one of which values is ignored.
 MOST_CLASSES = 255
+# That a label space may have. The white of a mask in 16 bits, 65535, is beyond them; `_too_large` asks what it is.
+_MOST_IDS = 65535
 
 #: From which correlation on images agree in where they are red and where blue, and below which one was swapped: of
 #: the 367 training images of CamVid, whose lights differ, two are at -0.3.
@@ -336,7 +338,8 @@ def _have_palettes(facts: Sequence[Sequence[PairFacts]]) -> bool:
 def _guessed_label_space(values: Sequence[int], ignore_id: int, id_map: Optional[Mapping[int, int]]) -> LabelSpace:
     if id_map is not None:
         return generic_label_space(max(1, num_classes_of(id_map, ignore_id)), ignore_id)
-    return generic_label_space(max([value for value in values if value != ignore_id], default=0) + 1, ignore_id)
+    highest = max([value for value in values if value != ignore_id], default=0)
+    return generic_label_space(min(highest + 1, _MOST_IDS), ignore_id)
 
 
 def _identity(space: LabelSpace) -> Dict[int, int]:

@@ -537,6 +537,25 @@ def test_hostile_and_damaged_files_are_refused_in_a_sentence(tmp_path, capsys, n
     assert not (tmp_path / 'out').exists()
 
 
+VIA = {'a.png1': {'filename': 'a.png', 'size': 1, 'regions': [], 'file_attributes': {}}}
+
+
+@pytest.mark.parametrize(
+    'content, program',
+    [
+        (VIA, 'VIA'),
+        ({'_via_settings': {}, '_via_img_metadata': VIA}, 'VIA'),
+        ([{'id': 1, 'annotations': [], 'data': {'image': 'a.png'}}], 'Label Studio'),
+    ],
+)
+def test_a_program_whose_files_are_not_read_is_named_with_what_it_can_export(tmp_path, content, program):
+    (tmp_path / 'source').mkdir()
+    (tmp_path / 'source' / 'export.json').write_text(json.dumps(content))
+    message = 'holds no annotations.* export.json is of {}; export its annotations as COCO: '.format(program)
+    with pytest.raises(DataError, match=message.replace(' export.json', '.*export.json')):
+        import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+
+
 def test_hostile_values_leave_out_their_image_or_shape(tmp_path):
     bomb = base64.b64encode(zlib.compress(b'\0' * 2**28)).decode()
     tools.supervisely(tmp_path / 'source')
