@@ -161,4 +161,6 @@ def test_constants_of_2017_have_their_values():
     for category in range(8):
         last = [label.id for label in labels if label.categoryId == category and label.id >= 0][-1]
         assert namespace['CATEGORYIDS_TO_IDS_ARRAY'][category] == last == namespace['CATEGORYIDS_TO_IDS_DICT'][category]
+    assert namespace['COLORS_TO_IDS_DICT'][(0, 0, 142)] == 26, 'cars, which have the colour of the license plate'
+    assert namespace['COLORS_TO_IDS_DICT'][(0, 0, 0)] == 0
     assert namespace['COLORS_TO_IDS_DICT'][(128, 64, 128)] == 7 == namespace['name2label']['road'].id

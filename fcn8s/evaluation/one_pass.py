@@ -81,8 +81,13 @@ def run_evaluation(
         The dict of `fcn8s.evaluation.scores.summarize`.
 
     Raises:
-        ValueError: `num_batches` is negative, the batches end early, or the ground truth is of another ID space.
+        ValueError: `num_batches` is negative or no integer, the batches end early, or the ground truth is of another ID
+            space.
     """
+    if not isinstance(num_batches, (int, np.integer)):
+        raise ValueError(
+            'num_batches is {!r}; it has to be an integer, such as math.ceil(500 / 8).'.format(num_batches)
+        )
     if num_batches < 0:
         raise ValueError('{} batches to evaluate were asked for; the number has to be 0 or more.'.format(num_batches))
     confusion_matrix = np.zeros([label_space.num_classes] * 2, np.int64)

@@ -36,6 +36,10 @@ _OTHER_PROGRAMS = (
     ('transformers_version', 'Hugging Face Transformers'),
     ('class_name', 'Keras'),
 )
+_ENCODER = (
+    'Its graph has the tag of an encoder: a new network is built on one with FCN8s(vgg16_dir={!r}, num_classes=...).'
+)
+_LARGEST_GRAPH = 1 << 26  # bytes that are searched for that tag; the graph of an encoder has less than a megabyte
 # What `helpers.files` calls a file of a run while it is being written.
 _UNFINISHED = re.compile(r'^\.(config|metrics|report)\.' + TEMPORARY_PATTERN + r'\.(json|jsonl|html)$')
 
@@ -347,12 +351,24 @@ def _is_model_or_run(path: str) -> bool:
     return os.path.isfile(os.path.join(path, DESCRIPTION_FILE)) or (is_run(path) and _other_program(Run(path)) is None)
 
 
+def _has_tag_of_encoders(directory: str) -> bool:
+    """Looks for the tag as protobuf writes it: field 4, five letters. TensorFlow is not loaded for a message."""
+    path = os.path.join(directory, 'saved_model.pb')
+    if not os.path.isfile(path):
+        return False
+    with open(path, 'rb') as file:
+        return b'"\x05vgg16' in file.read(_LARGEST_GRAPH)
+
+
 def _what_to_pass_instead_of(directory: str) -> str:
     """A remedy: the models and runs that lie in it, where there are any."""
     with os.scandir(directory) as entries:
         inside = sorted(entry.name for entry in entries if entry.is_dir())
     known = [repr(path) for path in (os.path.join(directory, name) for name in inside) if _is_model_or_run(path)]
     if not known:
-        return 'A trained network of another program is taken over with: fcn8s import-fcn8s {} OUT'.format(directory)
+        imported = 'A trained network of another program is taken over with: fcn8s import-fcn8s {} OUT'.format(
+            directory
+        )
+        return (_ENCODER.format(directory) + ' ' if _has_tag_of_encoders(directory) else '') + imported
     further = '' if len(known) <= 3 else ' and {} more'.format(len(known) - 3)
     return 'In it are: {}{}. Give one of them.'.format(', '.join(known[:3]), further)

@@ -100,7 +100,7 @@ def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model', tr
     found = [sorted(meta_graph.meta_info_def.tags) for meta_graph in meta_graphs]
     raise ValueError(
         '{} SavedModel {!r} has no graph with the tags {}; it has {}. {}'.format(
-            what, directory, sorted(tags), found or 'none', _tag_hint(found)
+            what, directory, sorted(tags), found or 'none', _tag_hint(found, what)
         )
     )
 
@@ -119,11 +119,13 @@ def _without_graph(directory: str, what: str) -> ValueError:
     )
 
 
-def _tag_hint(found: List[List[str]]) -> str:
+def _tag_hint(found: List[List[str]], what: str) -> str:
     if ['vgg16'] in found:
         return 'This is a VGG-16 encoder: pass it as vgg16_dir.'
     if ['serve'] in found:
         return 'This is an export, for prediction only: go on from the model that it was made of.'
+    if ['default'] in found and what == 'model':
+        return "Pass tags=['default'], or leave tags out."
     if ['default'] in found:
         return 'This looks like a saved FCN-8s: pass it as model_load_dir.'
     return 'Pass one of those as tags, or the directory of another model.'

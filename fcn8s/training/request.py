@@ -151,9 +151,10 @@ def _check_counts(request: TrainRequest) -> None:
         value = getattr(request, name)
         _require(
             isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1,
-            '{} is {!r}; it has to be a whole number of at least 1.',
+            '{} is {!r}; it has to be a whole number of at least 1{}.',
             name,
             value,
+            ' and an int, as math.ceil gives it' if isinstance(value, (float, np.floating)) else '',
         )
 
 

@@ -342,6 +342,17 @@ def test_directories_that_are_not_there(name):
         FCN8s(num_classes=2, **{name: 'no/such/place'})
 
 
+def test_a_model_with_other_tags_is_opened_by_those_that_it_has(trained):
+    with pytest.raises(ValueError, match=r"it has \[\['default'\]\]. Pass tags=\['default'\], or leave tags out"):
+        FCN8s(model_load_dir=trained['saved'], tags=['trained'])
+
+
+def test_a_number_of_batches_that_is_no_integer_is_refused(trained):
+    refused = pytest.raises(ValueError, match='num_batches is .*2.0.*; it has to be an integer')
+    with FCN8s(model_load_dir=trained['saved']) as model, refused:
+        model.evaluate(Stream(), np.ceil(3 / 2))
+
+
 def test_variables_that_are_not_there(tiny_encoder):
     with pytest.raises(FileNotFoundError, match="there are no variables at 'no/such/place'"):
         FCN8s(vgg16_dir=tiny_encoder, num_classes=2, variables_load_dir='no/such/place')
@@ -352,6 +363,7 @@ def test_variables_that_are_not_there(tiny_encoder):
     [
         (dict(epochs=0), 'epochs is 0'),
         (dict(steps_per_epoch=2.5), 'steps_per_epoch is 2.5'),
+        (dict(steps_per_epoch=np.ceil(3 / 2)), r'whole number of at least 1 and an int, as math\.ceil gives it'),
         (dict(learning_rate_schedule=1e-4), 'learning_rate_schedule is 0.0001; it has to be a function step -> rate'),
         (dict(learning_rate_schedule=lambda step: float('nan')), r'learning_rate_schedule\(0\) is nan'),
         (dict(keep_prob=0.0), 'keep_prob is 0.0'),
