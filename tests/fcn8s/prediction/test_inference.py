@@ -52,13 +52,14 @@ def kind_of_weights(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize('shape', [(1, 1, 1), (2, 33, 47), (1, 64, 96)])
+@pytest.mark.parametrize('shape', [(1, 1, 1), (2, 33, 47), (1, 64, 96), (1, 260, 70)])
 def test_predicts_what_the_saved_graph_predicts(small_model, saved, kind_of_weights, shape):
     images = random_images(shape)
     logits, probabilities, class_ids = saved(images)
     with frozen_network.open_model(small_model) as model:
         kinds = [operation.type for operation in model.graph.get_operations()]
-        assert ('Unpack' in kinds, 'MatMul' in kinds) == (kind_of_weights == 'blocks', kind_of_weights == 'products')
+        is_split, is_product = kind_of_weights in ('blocks', 'products'), kind_of_weights == 'products'
+        assert ('Unpack' in kinds, 'MatMul' in kinds) == (is_split, is_product)
         np.testing.assert_allclose(model.run(model.logits, {model.images: images}), logits, atol=1e-4)
         np.testing.assert_allclose(model.predict(images, argmax=False), probabilities, atol=1e-5)
         predicted = model.predict(images)
@@ -258,6 +259,22 @@ def test_products_in_bfloat16_are_the_same_in_either_order(small_model, saved, m
             if node.op == 'MatMul'
         ]
         logits = model.run(model.logits, {model.images: images})
-    assert operands and all(('ReadVariableOp' in names[1]) == (flag == 'amx_bf16') for names in operands)
+    assert operands and all(names[1].startswith('unstack') == (flag == 'amx_bf16') for names in operands)
     exact = saved(images)[0]
     np.testing.assert_allclose(logits, exact, atol=0.05 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize('kernel', [(7, 7), (4, 3), (1, 1)])
+@pytest.mark.parametrize('size', [(1, 5), (3, 4), (9, 6)])
+def test_a_product_for_each_row_of_a_filter_is_its_convolution(kernel, size):
+    random = np.random.RandomState(0)
+    features = random.randn(2, *size, 8).astype(np.float32)
+    weights = random.randn(*kernel, 8, 5).astype(np.float32)
+    filters = freezing.LargeFilter('weights', weights.shape, tf.float32, is_product=True)
+    with tf.Graph().as_default(), tf.Session() as session:
+        value = tf.constant(weights.reshape(filters.variable_shape))
+        session.run(tf.raw_ops.AssignVariableOp(resource=filters.handle(), value=value))
+        placeholder = tf.placeholder(tf.float32, [None, None, None, 8])
+        both = freezing._product(filters, placeholder), tf.nn.conv2d(placeholder, weights, strides=1, padding='SAME')
+        product, convolution = session.run(both, {placeholder: features})
+    np.testing.assert_allclose(product, convolution, rtol=1e-4, atol=1e-4)
