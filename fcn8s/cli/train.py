@@ -6,7 +6,7 @@ import os
 import shlex
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from fcn8s.cli import cross_validation
+from fcn8s.cli import cross_validation, time_budget
 from fcn8s.cli.options import training
 from fcn8s.cli.options.network import DEFAULTS
 from fcn8s.cli.options.workers import silent_output
@@ -72,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     cluster = cluster_from_environment(os.environ)
     if cluster is None and typed.get('workers', 1) == 1:
         training.refuse_workers_of_one(typed)
+    if cluster is not None or typed.get('workers', 1) > 1 or cross_validation.is_asked_for(typed):
+        training.refuse(typed, ['minutes'], 'is for a single training by a single process. Give --epochs instead.')
     if typed.get('workers', 1) > 1 and 'of_cluster' not in typed:
         if cross_validation.is_asked_for(typed) and 'fold' not in typed:
             raise ValueError(cross_validation.ONE_AFTER_THE_OTHER)
@@ -84,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
             )
         return 0
     options = training.resolve(typed, args.defaults, writes=is_first)
+    if options.minutes is not None:
+        options.epochs = time_budget.epochs_that_fit(options)
     with contextlib.nullcontext() if is_first else silent_output():
         workers = 1 if cluster is None else cluster.size
         train_run(options, workers, is_first, _recipe_watchers(options, args.defaults, workers))

@@ -31,16 +31,19 @@ _NOT_STORED = (
     *('resume', 'run_dir', 'list_recipes', 'overfit_one_batch'),
     *('workers', 'wire', 'timeout', 'of_cluster'),
     *('folds', 'fold'),
+    'minutes',  # what it comes to, the epochs, is stored
 )
 # What a parser's result holds besides options.
 NO_OPTIONS = ('run', 'defaults', 'command', 'argv')
 _PATHS = ('data', 'images', 'labels', 'val_images', 'val_labels', 'colors', 'encoder', 'fine_tune_from', 'cache')
 #: Options that say nothing about single steps, which are neither evaluated nor saved and use no validation data.
 NOT_OF_STEPS = (
-    *('epochs', 'steps_per_epoch', 'ema', 'swa', 'head_warmup'),
+    *('epochs', 'minutes', 'steps_per_epoch', 'ema', 'swa', 'head_warmup'),
     *('val_split', 'val_images', 'val_labels', 'eval_every', 'eval_batch', 'eval_at_input_size', 'summary_worst'),
     *('monitor', 'patience', 'save_every', 'keep_checkpoints', 'report'),
 )
+# A year: more is a slip.
+_MOST_MINUTES = 366 * 24 * 60.0
 # Of a training by one process.
 _OF_WORKERS = ('wire', 'timeout')
 # Options that mean nothing without another one.
@@ -177,6 +180,18 @@ def add_network_arguments(group: Any) -> None:
     )
 
 
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = 0.0
+    if not 0 < minutes <= _MOST_MINUTES:
+        raise argparse.ArgumentTypeError(
+            '{!r} came; it has to be a number above 0, and at most {:g}'.format(text, _MOST_MINUTES)
+        )
+    return minutes
+
+
 def add_training_arguments(group: Any) -> None:
     """Adds the flags of how the network is trained, evaluated and saved."""
     _add_step_arguments(group)
@@ -187,6 +202,12 @@ def add_training_arguments(group: Any) -> None:
 def _add_step_arguments(group: Any) -> None:
     """What a step is: batches, optimiser, rate, loss, precision."""
     group.add_argument('--epochs', type=count, default=20, help='default: 20')
+    group.add_argument(
+        '--minutes',
+        type=_minutes,
+        metavar='M',
+        help='instead of --epochs: as many as fit into so many minutes on this machine, measured before',
+    )
     group.add_argument('--batch', type=batch_size, default=4, metavar='N', help='images per batch (default: 4)')
     group.add_argument('--accumulate', type=count, default=1, metavar='K', help='batches per step (default: 1)')
     group.add_argument('--steps-per-epoch', type=count, metavar='N', help='default: one pass over the data')
@@ -340,6 +361,10 @@ def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.N
     """Returns the same for steps that leave no run."""
     recipe = recipe_arguments(typed['recipe'], defaults) if 'recipe' in typed else {}
     given = dict(recipe, **typed)
+    if 'minutes' in recipe:
+        raise ValueError('minutes in a recipe; say --minutes {:g} in the command.'.format(recipe['minutes']))
+    if 'epochs' in typed and 'minutes' in typed:
+        raise ValueError('--epochs and --minutes both say how long to train. Give one of the two.')
     _check_data(given)
     _check_belongings(typed, given)
     _check_network(given)

@@ -1,5 +1,7 @@
-"""`fcn8s find-rate` and `fcn8s train --overfit-one-batch` on a tiny network and generated scenes."""
+"""`fcn8s find-rate`, `fcn8s train --overfit-one-batch` and `--minutes` on a tiny network and generated scenes."""
 
+import argparse
+import json
 import os
 import re
 import shutil
@@ -8,7 +10,7 @@ import xml.etree.ElementTree
 import pytest
 
 from data_generator.street_scenes import write_dataset
-from fcn8s.cli import main
+from fcn8s.cli import main, time_budget
 
 
 @pytest.fixture(scope='module')
@@ -70,3 +72,49 @@ def test_one_batch_by_heart(arguments, tmp_path, capsys, monkeypatch):
     assert os.listdir('.') == []
     assert main(['train'] + arguments + ['--overfit-one-batch', '0']) == 2
     assert '--overfit-one-batch is 0; it has to be 1 step or more' in capsys.readouterr().err
+
+
+def test_epochs_that_fit_into_minutes(arguments, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(time_budget, '_SECONDS', 0.1)
+    words = arguments + ['--keep-prob', '0.9', '--no-report']
+    assert main(['train'] + words + ['--minutes', '0.1', '--run', 'timed', '--steps-per-epoch', '20']) == 0
+    printed = capsys.readouterr().out
+    (epochs,) = re.findall(r'a step takes \S+ s .*: (\d+) epochs of 20 steps fit into 0.1 minutes', printed)
+    with open('timed/config.json') as file:
+        command = json.load(file)['command']
+    assert command['epochs'] == int(epochs) > 0 and 'minutes' not in command
+    # The steps that were measured left nothing behind: it is the run that so many epochs make.
+    assert main(['train'] + words + ['--epochs', epochs, '--run', 'counted', '--steps-per-epoch', '20']) == 0
+    losses = []
+    for run in ('timed', 'counted'):
+        with open(os.path.join(run, 'metrics.jsonl')) as file:
+            losses.append([json.loads(line)['training_loss'] for line in file])
+    assert losses[0] == losses[1] and len(losses[0]) == int(epochs)
+
+
+@pytest.mark.parametrize(
+    'evaluation, report, minutes, expected',
+    [(0.0, False, 1.0, 6), (5.0, False, 1.1, 5), (5.0, True, 1.1, 4), (0.0, True, 1.9, 11)],
+)
+def test_evaluations_and_report_take_their_part(evaluation, report, minutes, expected):
+    options = argparse.Namespace(minutes=minutes, eval_every=2, report=report)
+    pace = time_budget.Pace(step=2.0, evaluation=evaluation)
+    assert time_budget._epochs_within(60 * minutes, pace, 5, options) == expected
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['--minutes', '0.0001'], '--minutes is 0.0001, and 0 s of that are left after measuring; an epoch of 1 steps'),
+        (['--minutes', '3', '--epochs', '2'], '--epochs and --minutes both say how long to train'),
+        (['--minutes', '3', '--folds', '2'], '--minutes is for a single training by a single process'),
+        (['--minutes', '3', '--overfit-one-batch'], '--minutes means nothing to --overfit-one-batch'),
+        (['--minutes', '3', '--workers', '2'], '--minutes is for a single training by a single process'),
+    ],
+)
+def test_minutes_that_are_refused(arguments, words, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(time_budget, '_SECONDS', 0.1)
+    assert main(['train'] + arguments + words) == 2
+    assert message in capsys.readouterr().err
