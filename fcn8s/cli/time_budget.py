@@ -105,4 +105,9 @@ def _epochs_within(seconds: float, pace: Pace, steps_per_epoch: int, options: ar
                 options.minutes, max(0.0, seconds), steps_per_epoch, needed(1)
             )
         )
-    return next(epochs for epochs in itertools.count(1) if needed(epochs + 1) > seconds)
+    # So many fit for certain, and at most a few more.
+    evaluations = 2 if options.report else 1
+    certain = (seconds - evaluations * pace.evaluation) / (
+        steps_per_epoch * pace.step + pace.evaluation / options.eval_every
+    )
+    return next(epochs for epochs in itertools.count(max(1, int(certain))) if needed(epochs + 1) > seconds)

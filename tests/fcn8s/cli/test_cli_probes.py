@@ -95,7 +95,13 @@ def test_epochs_that_fit_into_minutes(arguments, tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize(
     'evaluation, report, minutes, expected',
-    [(0.0, False, 1.0, 6), (5.0, False, 1.1, 5), (5.0, True, 1.1, 4), (0.0, True, 1.9, 11)],
+    [
+        (0.0, False, 1.0, 6),
+        (5.0, False, 1.1, 5),
+        (5.0, True, 1.1, 4),
+        (0.0, True, 1.9, 11),
+        (5.0, True, 1e9, 4799999999),
+    ],
 )
 def test_evaluations_and_report_take_their_part(evaluation, report, minutes, expected):
     options = argparse.Namespace(minutes=minutes, eval_every=2, report=report)
