@@ -1,12 +1,17 @@
-"""How much memory there is, asked before it is taken."""
+"""How much memory there is, asked before it is taken; and memory that goes back before its array does."""
 
+import mmap
 import os
+import sys
 from typing import Any, Optional
 
 from helpers import control_groups
 
 # Where the kernel says it, see meminfo(5).
 _MEMINFO = '/proc/meminfo'
+
+# madvise(2): the pages are not needed; they are free at once, and would be read as zeros.
+_MADV_DONTNEED = 4
 
 # So much is never asked for: looking costs more than it saves, and images are read by the thousand.
 _SMALL = 1 << 26
@@ -38,6 +43,23 @@ def require_memory(name: Any, needed: int, what: str) -> None:
             '{} holds {}, which take {} of memory, and {} are free. Cut it into smaller files, or take a machine with '
             'more memory.'.format(name, what, readable_size(needed), readable_size(free))
         )
+
+
+def give_back(array: Any) -> bool:
+    """Gives the memory of an array that is no longer read back to the system; pages that it shares stay.
+
+    array: numpy.ndarray, contiguous; its values are lost. What it is a part of stays as it is.
+
+    Returns whether that was done: only Linux takes memory back from within an allocation.
+    """
+    if not sys.platform.startswith('linux'):
+        return False
+    import ctypes
+
+    start = -(-array.ctypes.data // mmap.PAGESIZE) * mmap.PAGESIZE
+    size = (array.ctypes.data + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE - start
+    advise = ctypes.CDLL(None).madvise
+    return size <= 0 or advise(ctypes.c_void_p(start), ctypes.c_size_t(size), ctypes.c_int(_MADV_DONTNEED)) == 0
 
 
 def readable_size(size: float) -> str:

@@ -20,9 +20,12 @@ from fcn8s.graph.products import at_positions, is_product, nodes_in_place_of, pa
 from fcn8s.precision import this_machine
 from fcn8s.saving.paths import plain_prefix
 from fcn8s.saving.saved_models import checkpoint_reader, explain_read_errors
+from helpers.memory import give_back
 
 # Above this a filter is a variable: all of VGG-16's 3x3 filters with 512 channels in and out.
 MAX_CONSTANT_BYTES = 4 * 2**20
+# And where it is split, above this: all with 256 channels in and out. These take no more time, and less memory.
+MAX_WHOLE_BYTES = 2**20
 # How many output channels a convolution has that oneDNN computes with a variable as fast as with a constant.
 BLOCK_CHANNELS = 64
 # How many rows of a filter are converted and transposed at a time: what stays in a processor's cache.
@@ -124,11 +127,11 @@ def fold_variables(network: Network, prefix: str) -> Any:
 
 
 def load_large_filters(session: Session, large_filters: Sequence[LargeFilter], prefix: str) -> None:
-    """Fills the variables of large filters from the checkpoint, with at most one copy of fc6 in float32 at any moment.
+    """Fills the variables of large filters from the checkpoint, with at most one copy of fc6 at any moment.
 
     Raises ValueError where the checkpoint is unreadable or lacks one.
     """
-    # Those that are transposed here are held twice for a moment: one by one. TensorFlow reads the others side by side.
+    # Those that are transposed here are read in float32 first: one by one. TensorFlow reads the others side by side.
     groups = [[filters] for filters in large_filters if filters.is_transposed]
     groups.append([filters for filters in large_filters if not filters.is_transposed])
     for group in filter(None, groups):
@@ -152,12 +155,10 @@ def _filter_value(filters: LargeFilter, prefix: str) -> Tuple[Any, Dict[Any, np.
     """A tensor of the filter's value, in the current graph, and what to feed for it."""
     if filters.is_transposed:
         with checkpoint_reader(prefix) as reader:
-            rows = reader.get_tensor(filters.name).reshape(filters.shape[0], -1, filters.shape[-1])
-        weights = np.empty(filters.variable_shape, filters.dtype.as_numpy_dtype)
-        for row, transposed in zip(rows, weights):
-            _transpose(row, transposed)
+            weights = reader.get_tensor(filters.name)
+        rows = weights.reshape(filters.shape[0], -1, filters.shape[-1])
         value = tf.placeholder(filters.dtype, filters.variable_shape)
-        return value, {value: weights}
+        return value, {value: _transpose_in_place(rows, filters.dtype.as_numpy_dtype)}
     value = tf.raw_ops.RestoreV2(
         prefix=prefix, tensor_names=[filters.name], shape_and_slices=[''], dtypes=[tf.float32]
     )[0]
@@ -166,6 +167,23 @@ def _filter_value(filters: LargeFilter, prefix: str) -> Tuple[Any, Dict[Any, np.
         split = tf.reshape(value, [height, width, channels_in, filters.blocks, channels_out // filters.blocks])
         value = tf.transpose(split, [3, 0, 1, 2, 4])
     return tf.cast(tf.reshape(value, filters.variable_shape), filters.dtype), {}
+
+
+def _transpose_in_place(rows: np.ndarray, dtype: Any) -> np.ndarray:
+    """float32 [k, n, m] -> a type of half its size, [k, m, n], in the first half of the same memory.
+
+    `rows` is lost. The other half goes back to the system; where that does not take it, the result is a copy.
+    """
+    rows = np.require(rows, requirements=['C', 'W'])
+    count, size_in, size_out = rows.shape
+    # A row is read before anything is written to its place: the results before it have taken half of what was read.
+    halves = rows.reshape(-1).view(dtype)
+    results = halves[: rows.size].reshape(count, size_out, size_in)
+    one = np.empty((size_out, size_in), dtype)
+    for row, result in zip(rows, results):
+        _transpose(row, one)
+        result[...] = one
+    return results if give_back(halves[rows.size :]) else results.copy()
 
 
 def _transpose(columns: np.ndarray, into: np.ndarray) -> None:
@@ -215,12 +233,13 @@ def _separate_large_filters(graph_def: GraphDef) -> Tuple[LargeFilter, ...]:
         shape = tuple(dim.size for dim in variable.attr['shape'].shape.dim)
         dtype = tf.as_dtype(convolution.attr['T'].type)
         num_bytes = int(np.prod(shape)) * dtype.size
-        if num_bytes <= MAX_CONSTANT_BYTES:
-            continue
         as_product = is_product(convolution, num_bytes)
         filters = LargeFilter(variable.name, shape, dtype, is_product=as_product)
         if not as_product and _gains_by_blocks(convolution, filters):
             filters = filters._replace(blocks=shape[-1] // BLOCK_CHANNELS)
+        limit = MAX_CONSTANT_BYTES if filters.blocks == 1 else min(MAX_WHOLE_BYTES, MAX_CONSTANT_BYTES)
+        if num_bytes <= limit:
+            continue
         large_filters.append(filters)
         if as_product or filters.blocks > 1:
             compute = _product if as_product else functools.partial(_block_by_block, convolution)

@@ -82,7 +82,8 @@ def test_bfloat16_is_close_to_float32(small_model, saved, kind_of_weights):
     assert 0 < np.abs(found - logits).max() < 0.05 * np.abs(logits).max()
 
 
-def test_graph_has_no_training_nodes_and_draws_no_random_number(small_model):
+def test_graph_has_no_training_nodes_and_draws_no_random_number(small_model, monkeypatch):
+    monkeypatch.setattr(freezing, '_gains_by_blocks', lambda *_: False)
     with frozen_network.open_model(small_model) as model:
         ops = {operation.type for operation in model.graph.get_operations()}
         placeholders = [operation.name for operation in model.graph.get_operations() if operation.type == 'Placeholder']
@@ -262,6 +263,29 @@ def test_products_in_bfloat16_are_the_same_in_either_order(small_model, saved, m
     assert operands and all(names[1].startswith('unstack') == (flag == 'amx_bf16') for names in operands)
     exact = saved(images)[0]
     np.testing.assert_allclose(logits, exact, atol=0.05 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize('is_split', [True, False])
+def test_filters_that_are_split_are_held_once_from_a_smaller_size_on(small_model, monkeypatch, is_split):
+    monkeypatch.setattr(freezing, 'MAX_WHOLE_BYTES', 1000)
+    monkeypatch.setattr(freezing, '_gains_by_blocks', lambda _, filters: is_split and filters.shape[-1] % 4 == 0)
+    monkeypatch.setattr(freezing, 'BLOCK_CHANNELS', 4)
+    with frozen_network.open_model(small_model) as model:
+        kinds = [operation.type for operation in model.graph.get_operations()]
+    assert ('VarHandleOp' in kinds) == is_split
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason='no bfloat16 on this machine')
+@pytest.mark.parametrize('is_given_back', [True, False])
+def test_rows_of_a_filter_are_transposed_in_their_own_memory(monkeypatch, is_given_back):
+    if not is_given_back:
+        monkeypatch.setattr(freezing, 'give_back', lambda array: False)
+    bfloat16 = tf.bfloat16.as_numpy_dtype
+    rows = np.random.RandomState(0).randn(3, 200, 130).astype(np.float32)
+    expected = rows.astype(bfloat16).transpose(0, 2, 1)
+    results = freezing._transpose_in_place(rows, bfloat16)
+    assert np.shares_memory(results, rows) == is_given_back
+    np.testing.assert_array_equal(results, expected)
 
 
 @pytest.mark.parametrize('kernel', [(7, 7), (4, 3), (1, 1)])
