@@ -9,6 +9,7 @@ which leaves out what would be multiplied with zeros above and below the map.
 """
 
 import functools
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from fcn8s.graph.products import at_positions, is_product, nodes_in_place_of, pa
 from fcn8s.precision import this_machine
 from fcn8s.saving.paths import plain_prefix
 from fcn8s.saving.saved_models import checkpoint_reader, explain_read_errors
+from helpers.cores import num_cores
 from helpers.memory import give_back
 
 # Above this a filter is a variable: all of VGG-16's 3x3 filters with 512 channels in and out.
@@ -180,16 +182,20 @@ def _transpose_in_place(rows: np.ndarray, dtype: Any) -> np.ndarray:
     halves = rows.reshape(-1).view(dtype)
     results = halves[: rows.size].reshape(count, size_out, size_in)
     one = np.empty((size_out, size_in), dtype)
-    for row, result in zip(rows, results):
-        _transpose(row, one)
-        result[...] = one
+    with ThreadPoolExecutor(num_cores()) as threads:
+        for row, result in zip(rows, results):
+            _transpose(row, one, threads)
+            result[...] = one
     return results if give_back(halves[rows.size :]) else results.copy()
 
 
-def _transpose(columns: np.ndarray, into: np.ndarray) -> None:
+def _transpose(columns: np.ndarray, into: np.ndarray, threads: Executor) -> None:
     """float32 [n, m] -> any dtype [m, n], piece by piece: numpy walks whole columns of a large matrix slowly."""
-    for start in range(0, len(columns), _CHUNK):
+
+    def transpose_piece(start: int) -> None:
         into[:, start : start + _CHUNK] = columns[start : start + _CHUNK].astype(into.dtype).T
+
+    list(threads.map(transpose_piece, range(0, len(columns), _CHUNK)))
 
 
 def _with_default_attributes(graph_def: GraphDef) -> Any:

@@ -59,3 +59,21 @@ def test_the_garbage_collector_is_off_for_a_while_and_then_as_it_was(is_enabled)
         assert gc.isenabled() == is_enabled
     finally:
         (gc.enable if before else gc.disable)()
+
+
+def test_what_was_made_without_the_garbage_collector_is_old_for_it():
+    """And what a program has taken from the collector stays taken."""
+    assert gc.get_freeze_count() == 0
+    with without_garbage_collection():
+        made = [[] for _ in range(5)]
+    assert gc.get_freeze_count() == 0
+    old = {id(thing) for thing in gc.get_objects(2)} if sys.version_info >= (3, 8) else set(map(id, made))
+    assert old.issuperset(map(id, made))
+    try:
+        gc.freeze()
+        before = gc.get_freeze_count()
+        with without_garbage_collection():
+            pass
+        assert gc.get_freeze_count() == before
+    finally:
+        gc.unfreeze()

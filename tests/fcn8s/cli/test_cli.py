@@ -126,6 +126,20 @@ def test_ctrl_c_while_modules_are_imported(module):
     assert (done.returncode, done.stdout, done.stderr) == (130, b'', b'fcn8s: interrupted\n')
 
 
+AT_ITS_END = """
+import atexit, gc, sys
+from fcn8s.__main__ import main
+atexit.register(lambda: print(gc.get_freeze_count() > 1000))
+sys.argv[1:] = ['--version']
+sys.exit(main())
+"""
+
+
+def test_a_command_that_ends_does_not_look_for_cycles():
+    done = subprocess.run([sys.executable, '-c', AT_ITS_END], stdout=subprocess.PIPE, timeout=120, check=True)
+    assert done.stdout.splitlines()[1:] == [b'True']
+
+
 def test_an_import_that_fails_by_itself_is_no_interruption(monkeypatch, capsys):
     before = signal.getsignal(signal.SIGINT)
     assert fail_with(ImportError('no such package'), monkeypatch) == 2
