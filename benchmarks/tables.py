@@ -1,12 +1,14 @@
 """Makes the tables and plots of benchmarks/README.md from the results of benchmarks/run.py.
 
-    python benchmarks/tables.py results.json [--readme benchmarks/README.md]
+    python benchmarks/tables.py results.json [results-OTHER.json ...] [--readme benchmarks/README.md]
 
-What stands between the two marks in the README is replaced; plots are SVG files in a folder `plots` beside it. A cell
-has the median, with least and most in brackets, and what it is of this library's median.
+What stands between the two marks in the README is replaced, by a section for each file, which is that of a machine.
+Plots are SVG files in a folder `plots` beside it; those of `results-OTHER.json` are called `...-OTHER.svg`. A cell has
+the median, with least and most in brackets, and what it is of this library's median.
 """
 
 import argparse
+import functools
 import os
 import sys
 
@@ -102,7 +104,7 @@ def machine_in_words(content, cases):
     machine = content['machine']
     loads = [load for case in cases for load in case['load']]
     lines = [
-        '{processor}, {cores} cores, {memory_gb} GB; {system}.'.format(**machine),
+        '{cores} cores, {memory_gb} GB; {system}.'.format(**machine),
         'Flags: {}.'.format(' '.join(machine['flags'])),
         'Load average before and after the cases: {} to {}.'.format(min(loads), max(loads)),
         'Commits: {}.'.format(', '.join(sorted({str(case['commit']) for case in cases}))),
@@ -169,27 +171,40 @@ def _save(figure, path):
     pyplot.close(figure)
 
 
-def figures(content, folder):
-    """The Markdown between the marks; writes the plots into `folder`."""
+def figures(content, folder, suffix=''):
+    """The Markdown of a results file; writes its plots, whose names end with `suffix`, into `folder`."""
     cases = content['cases']
     if not cases:
         raise ResultsError('The results file has no cases yet; run benchmarks/run.py first.')
     os.makedirs(folder, exist_ok=True)
-    text = [machine_in_words(content, cases)]
+    text = ['### ' + content['machine']['processor'], machine_in_words(content, cases)]
+
+    def plot(name, draw):
+        file_name = '{}{}.svg'.format(name, suffix)
+        draw(os.path.join(folder, file_name))
+        text.append('![{}](plots/{})'.format(name.replace('-', ' with '), file_name))
+
     for part in ['limits'] + list(UNITS):
         found = [case for case in cases if case['part'] == part]
         if not found:
             continue
-        text += ['### ' + part.capitalize(), table_of_limits(found) if part == 'limits' else table_of_part(part, found)]
+        text += [
+            '#### {}'.format(part.capitalize()),
+            table_of_limits(found) if part == 'limits' else table_of_part(part, found),
+        ]
         if part in ('prediction', 'training'):
-            draw_bars(found, os.path.join(folder, part + '.svg'), UNITS[part])
-            text.append('![{0}](plots/{0}.svg)'.format(part))
+            plot(part, functools.partial(draw_bars, found, title=UNITS[part]))
         for along in ALONG if part == 'growth' else ():
             grown = [case for case in found if case['settings']['along'] == along]
             if grown:
-                draw_growth(grown, along, os.path.join(folder, 'growth-{}.svg'.format(along)))
-                text.append('![growth with {0}](plots/growth-{0}.svg)'.format(along))
+                plot('growth-' + along, functools.partial(draw_growth, grown, along))
     return '\n\n'.join(text)
+
+
+def suffix_of(path):
+    """What the name of a results file has after its first hyphen: '-zen4' of results-zen4.json, '' of results.json."""
+    _, hyphen, label = os.path.splitext(os.path.basename(path))[0].partition('-')
+    return hyphen + label
 
 
 def put_into(readme, text):
@@ -207,7 +222,7 @@ def put_into(readme, text):
 
 def main(words=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('results', metavar='RESULTS.json')
+    parser.add_argument('results', nargs='+', metavar='RESULTS.json')
     here = os.path.dirname(os.path.abspath(__file__))
     parser.add_argument('--readme', default=os.path.join(here, 'README.md'), metavar='FILE')
     args = parser.parse_args(words)
@@ -215,7 +230,15 @@ def main(words=None):
         if not os.path.isfile(args.readme):
             raise ResultsError('--readme is {}; there is no such file.'.format(args.readme))
         folder = os.path.join(os.path.dirname(os.path.abspath(args.readme)), 'plots')
-        put_into(args.readme, figures(read(args.results), folder))
+        suffixes = [suffix_of(path) for path in args.results]
+        if len(set(suffixes)) < len(suffixes):
+            raise ResultsError(
+                'The files {} would write the same plots. Call them results.json, results-NAME.json and so on.'.format(
+                    ', '.join(args.results)
+                )
+            )
+        sections = [figures(read(path), folder, suffix) for path, suffix in zip(args.results, suffixes)]
+        put_into(args.readme, '\n\n'.join(sections))
     except ResultsError as error:
         sys.exit(str(error))
 

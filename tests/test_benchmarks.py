@@ -253,6 +253,15 @@ def test_tables_are_made_from_results(suite_run, tmp_path):
     assert made.count('](plots/') == 2
     tables.main(words)
     assert readme.read_text() == made
+    other = dict(content, machine=dict(machine, processor='Q'), cases=[prediction])
+    (tmp_path / 'results-q.json').write_text(json.dumps(other))
+    tables.main([str(tmp_path / 'results-q.json')] + words)
+    both = readme.read_text()
+    assert both.startswith('before\n{}\n\n### Q\n'.format(tables.BEGIN)) and both.count('#### Prediction') == 2
+    assert made.split('\n', 2)[2] in both and '](plots/prediction-q.svg)' in both
+    assert (tmp_path / 'plots' / 'prediction-q.svg').is_file()
+    with pytest.raises(SystemExit, match='would write the same plots'):
+        tables.main(words[:1] + words)
     readme.write_text('no marks')
     with pytest.raises(SystemExit, match='has to have the lines'):
         tables.main(words)
