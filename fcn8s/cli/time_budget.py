@@ -35,6 +35,7 @@ def epochs_that_fit(options: argparse.Namespace) -> int:
         ValueError: Not even one fits.
     """
     start = time.monotonic()
+    print('Measuring how fast this machine is, for --minutes; what these first steps learn is thrown away.', flush=True)
     train_data, val_data = open_datasets(options)
     with train_batches(options, train_data) as batches, val_batches(options, val_data) as val:
         arguments = train_arguments(options, batches, val)

@@ -80,6 +80,7 @@ def test_epochs_that_fit_into_minutes(arguments, tmp_path, capsys, monkeypatch):
     words = arguments + ['--keep-prob', '0.9', '--no-report']
     assert main(['train'] + words + ['--minutes', '0.1', '--run', 'timed', '--steps-per-epoch', '20']) == 0
     printed = capsys.readouterr().out
+    assert printed.startswith('Measuring how fast this machine is, for --minutes')
     (epochs,) = re.findall(r'a step takes \S+ s .*: (\d+) epochs of 20 steps fit into 0.1 minutes', printed)
     with open('timed/config.json') as file:
         command = json.load(file)['command']
