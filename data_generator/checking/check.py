@@ -45,7 +45,8 @@ from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_sp
 
 #: What a network is fed are 8 bits, one of which values is ignored.
 MOST_CLASSES = 255
-# That a label space may have. The white of a mask in 16 bits, 65535, is beyond them; `_too_large` asks what it is.
+# That a label space may have. The white of a mask in 16 bits, 65535, is beyond them; `_numbers_of_no_class` asks what
+# it is.
 _MOST_IDS = 65535
 
 #: From which correlation on images agree in where they are red and where blue, and below which one was swapped: of
@@ -286,9 +287,13 @@ def _own_classes(look: LabelLook, said: Said, facts: Sequence[Sequence[PairFacts
     if space is None:
         space = _guessed_label_space(values, DEFAULT_IGNORE_ID if said.ignore_id is None else said.ignore_id, id_map)
     is_guess = said.space is None
+    is_question = maps is not None and len(maps) > 1
+    unnumbered = None if is_question or not is_guess else _numbers_of_no_class(values, space)
+    if unnumbered is not None:
+        return unnumbered
     value_to_id = id_map if id_map is not None else _identity(space)
     _check_targets(said.id_map, space)
-    question = ask(maps) if maps is not None and len(maps) > 1 else _too_large(values, space) if is_guess else ''
+    question = ask(maps) if maps is not None and is_question else ''
     suggested = (
         None if question else _suggested_id_map(values, value_to_id, value_to_id, space, is_guess and not id_map)
     )
@@ -320,15 +325,17 @@ def _check_targets(id_map: Optional[Mapping[int, int]], space: LabelSpace) -> No
             )
 
 
-def _too_large(values: Sequence[int], space: LabelSpace) -> str:
-    """A question where values are too large for IDs of classes that somebody numbered."""
+def _numbers_of_no_class(values: Sequence[int], space: LabelSpace) -> Optional[Classes]:
+    """A question where values are too large for IDs of classes that somebody numbered; the classes that they may be."""
     if space.num_classes <= MOST_CLASSES:
-        return ''
+        return None
     others = [value for value in values if value != space.ignore_id]
     id_map = {value: class_id for class_id, value in enumerate(others[:MOST_CLASSES])}
-    return 'Values go up to {}, which is no number of a class. Say what they are: --id-map {}'.format(
+    question = 'Values go up to {}, which is no number of a class. Say what they are: --id-map {}'.format(
         max(others), spell(id_map) if len(others) <= 20 else 'VALUE:ID,...'
     )
+    likely = {**dict.fromkeys(values, space.ignore_id), **id_map}
+    return Classes(generic_label_space(len(id_map), space.ignore_id), [likely], None, None, True, question)
 
 
 def _have_palettes(facts: Sequence[Sequence[PairFacts]]) -> bool:

@@ -1,7 +1,7 @@
 """What is known about a dataset after it was checked, as data, as JSON and as text."""
 
 from collections import OrderedDict
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from helpers.tables import align_columns
 
 #: How many files of each kind of fault are shown in the text; the JSON holds all.
 NUM_SHOWN = 5
+
+#: How many classes are named one after the other in the text; how many rows its table of classes has (of more, those
+#: that no label holds are left out first); how many entries of an ID map are shown.
+NUM_NAMED, NUM_TABULATED, NUM_MAPPED = 20, 200, 300
 
 #: Above this share of pixels that do not count the text points them out.
 MUCH_VOID = 0.5
@@ -272,7 +276,7 @@ def _remarks(report: DatasetReport) -> List[str]:
     lines = (
         [
             '  Classes that no training image holds: {}. They cannot be learnt, and are left out of mean scores where '
-            'val lacks them too.'.format(', '.join('{} {}'.format(c, names[c]) for c in never))
+            'val lacks them too.'.format(_named(never, names))
         ]
         if never and report.class_pixels.any()
         else []
@@ -294,13 +298,24 @@ def _remarks(report: DatasetReport) -> List[str]:
     return lines
 
 
+def _named(class_ids: Sequence[int], names: Sequence[str]) -> str:
+    named = ', '.join('{} {}'.format(class_id, names[class_id]) for class_id in class_ids[:NUM_NAMED])
+    more = len(class_ids) - NUM_NAMED
+    return named if more <= 0 else '{} and {} more'.format(named, more)
+
+
 def _class_table(report: DatasetReport) -> List[str]:
     splits = [split for split in report.splits if split.scored_pixels.any()]
     if not splits or report.class_weights is None:
         return []
     share = '{:.3%}' if len(splits) < 3 else '{:.2%}'  # 80 columns
     rows = [['ID', 'name'] + [cell for split in splits for cell in (split.name[:9], 'images')] + ['weight']]
-    for class_id in report.scored_class_ids:
+    scored = report.scored_class_ids
+    shown = scored
+    if len(scored) > NUM_TABULATED:
+        held = np.any([split.scored_pixels.any(axis=0) for split in splits], axis=0)
+        shown = [class_id for class_id in scored if held[class_id]][:NUM_TABULATED]
+    for class_id in shown:
         cells = []
         for split in splits:
             pixels = split.scored_pixels
@@ -308,12 +323,17 @@ def _class_table(report: DatasetReport) -> List[str]:
         name = report.label_space.class_names[class_id][:16]
         rows.append([str(class_id), name] + cells + ['{:.4g}'.format(report.class_weights[class_id])])
     heading = 'Classes: share of the pixels that count, images that hold it, median frequency weight'
-    return ['', heading] + ['  ' + line for line in align_columns(rows, left=(1,))]
+    lines = ['', heading] + ['  ' + line for line in align_columns(rows, left=(1,))]
+    if len(shown) < len(scored):
+        lines.append('  ... and {} classes more, those without a pixel among them'.format(len(scored) - len(shown)))
+    return lines
 
 
 def _id_map_lines(report: DatasetReport) -> List[str]:
     if report.suggested_id_map is None:
         return []
+    if len(report.suggested_id_map) > NUM_MAPPED:
+        return ['', 'An ID map is needed; it has {} entries: --json has it.'.format(len(report.suggested_id_map))]
     id_map = spell(report.suggested_id_map)
     where = (
         'layout._replace(id_map=...)'

@@ -136,6 +136,18 @@ def test_long_lists_are_cut_in_the_text_but_not_in_the_json(camvid):
     assert len(report.to_dict()['faults']) == 9
 
 
+def test_the_text_about_many_classes_stays_short_and_the_json_has_all(tmp_path):
+    write(tmp_path / 'own' / 'images' / 'a.png', image_of(0, (20, 20)))
+    write(tmp_path / 'own' / 'labels' / 'a.png', np.arange(400, dtype=np.uint16).reshape(20, 20))
+    report = check(tmp_path / 'own', num_classes=390)
+    text = report.to_text()
+    assert len(text.splitlines()) < 240 and '... and 190 classes more, those without a pixel among them' in text
+    assert 'An ID map is needed; it has 400 entries: --json has it.' in text
+    assert len(report.to_dict()['suggested_id_map']) == 400
+    text = check(tmp_path / 'own', num_classes=60000).to_text()
+    assert '418 class 418 and 59581 more. They cannot be learnt' in text and len(text) < 20000
+
+
 def test_classes_are_counted_and_weighted(tmp_path):
     labels = [np.repeat(np.array([row], np.uint8), 4, axis=0) for row in ([0, 0, 0, 1], [0, 2, 2, 11])]
     for number, label in enumerate(labels):
