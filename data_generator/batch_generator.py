@@ -96,7 +96,7 @@ class BatchGenerator:
         ignore_id: The ID of pixels that never count; None for that of the label space, which is 255 by default.
         id_map: From the IDs in the files to class IDs, a dict or an array; it is applied to all that is read. What
             `process_all` wrote with a map holds class IDs already, and a layout does not apply its own to it again.
-            Without it labels of two classes that hold 0 and 255 alone are background and foreground.
+            Without it labels of two classes that hold 0 and 255 (or 65535) alone are background and foreground.
         color_tolerance: Where labels are colours: how far a colour may be from that of a class, the largest difference
             in a channel. 0 refuses other colours; some 40 take borders that are anti-aliased or went through JPEG. Two
             classes without colours are black and white, of which 127 takes all greys.

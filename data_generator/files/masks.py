@@ -1,4 +1,4 @@
-"""What label files of one's own hold: class IDs, masks of 0 and 255, or colours; told by looking at some of them."""
+"""What label files of one's own hold: class IDs, masks in black and white, or colours; told by looking at some."""
 
 import warnings
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
@@ -10,8 +10,8 @@ from helpers.aliases import Color
 from helpers.images import read_color_labels, read_label_file
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, has_own_colors, is_of_a_table
 
-#: What the values of a mask of 0 and 255 mean.
-BINARY_MAP: Dict[int, int] = {0: 0, 255: 1}
+#: White in files of 8 and of 16 bits, of masks in black and white.
+WHITES = (255, 65535)
 
 #: From so many files, spread over a dataset, it is told what its labels hold; from more where these do not say.
 NUM_SAMPLED = 16
@@ -39,14 +39,15 @@ def readings(values: Iterable[int]) -> Optional[List[Dict[int, int]]]:
 
     Returns:
         None where values are class IDs, 255 being ignored. One map, from values to class IDs, where there is one
-        reading: 0 and 255 alone are background and foreground. Two maps where both readings are met in practice: that
-        255 is a class, and that it marks pixels that do not count.
+        reading: 0 and 255 alone are background and foreground, and so are 0 and 65535. Two maps where both readings are
+        met in practice: that 255 is a class, and that it marks pixels that do not count.
     """
     found = set(values)
+    for white in WHITES:
+        if found == {0, white}:
+            return [{0: 0, white: 1}]
     if 255 not in found:
         return None
-    if found == set(BINARY_MAP):
-        return [dict(BINARY_MAP)]
     others = sorted(found - {255})
     # 0 to k and 255 with three classes and more is how datasets are published; gaps are how painted masks look.
     if max(found) > 255 or (len(others) >= 3 and others == list(range(len(others)))):
@@ -175,8 +176,8 @@ def _binary_map(labels: Sequence[str]) -> Optional[Dict[int, int]]:
         return None
     if len(maps) == 1:
         warnings.warn(
-            'Labels hold 0 and 255 alone, so 255 is class 1 and nothing is ignored. Pass id_map={} to say so, or '
-            'ignore_id=255 where these pixels do not count.'.format(BINARY_MAP),
+            'Labels hold 0 and {0} alone, so {0} is class 1 and nothing is ignored. Pass id_map={1} to say so, or '
+            'id_map={{0: 0, {0}: 255}} where these pixels do not count.'.format(max(found), maps[0]),
             stacklevel=5,
         )
         return maps[0]
@@ -215,7 +216,7 @@ def _sampled_values(labels: Sequence[str]) -> Optional[Set[int]]:
     """The values of some label files; None where they have palettes of colours, whose 255 is no white."""
     found: Set[int] = set()
     for number, path in enumerate(_spread(labels)):
-        if number >= NUM_SAMPLED and not found <= {0} and found != {255}:
+        if number >= NUM_SAMPLED and not found <= {0} and not (len(found) == 1 and found.issubset(WHITES)):
             break
         try:
             label = read_label_file(path)

@@ -517,8 +517,8 @@ def values_beyond_8_bits(root: str) -> Situation:
 
 
 def black_and_white_of_16_bits(root: str) -> Situation:
-    dataset(root, values(0, 0, 65535, dtype=np.uint16))
-    return Situation(['ambiguous_values'], False, words=['Values go up to 65535', '--id-map 0:0,65535:1'])
+    dataset(root, values(0, 65535, 65535, dtype=np.uint16))
+    return Situation(classes=(0, 1, 1), words=['0:0,65535:1', '--id-map 0:0,65535:1'])
 
 
 def a_single_class(root: str) -> Situation:

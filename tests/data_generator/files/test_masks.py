@@ -24,6 +24,8 @@ from helpers.label_spaces import generic_label_space
         ([0, 1, 255], [{0: 0, 1: 1, 255: 1}, {0: 0, 1: 1, 255: 255}]),
         ([0, 128, 255], [{0: 0, 128: 1, 255: 2}, {0: 0, 128: 1, 255: 255}]),
         ([0, 255, 300], None),
+        ([0, 65535], [{0: 0, 65535: 1}]),
+        ([0, 1, 65535], None),
     ],
 )
 def test_what_grey_values_may_mean(values, maps):
@@ -44,6 +46,14 @@ def test_masks_of_0_and_255_are_two_classes(tmp_path, own_dataset):
     with pytest.warns(UserWarning, match='255 is class 1 and nothing is ignored'):
         assert labels_of(data) == [[[0, 0]]] * 20 + [[[0, 1]], [[1, 1]]]
     assert data.conversion.id_map == {0: 0, 255: 1}
+
+
+def test_masks_of_16_bits_are_two_classes_too(tmp_path, own_dataset):
+    data = own_dataset(tmp_path, [[[0, 0]], [[0, 65535]]], num_classes=2)
+    with pytest.warns(UserWarning, match=r'65535 is class 1 and nothing is ignored. Pass id_map={0: 0, 65535: 1} to'):
+        assert labels_of(data) == [[[0, 0]], [[0, 1]]]
+    void = own_dataset(tmp_path, [[[0, 0]], [[0, 65535]]], num_classes=2, id_map={0: 0, 65535: 255})
+    assert labels_of(void) == [[[0, 0]], [[0, 255]]]
 
 
 def test_masks_of_0_1_and_255_are_asked_about(tmp_path, own_dataset):
