@@ -16,8 +16,25 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 # Lines that are typed or read by programs; a break would change what they say, or hide where a command ends.
 _COMMAND = re.compile(r'\s*(\$ )?(\S*/)?(fcn8s|python\S*|pip|tensorboard) (?!.*: (error|note): )')
 _DATA = re.compile(r'\s*["{}\[\]]')
+# What a terminal would obey: names of files and classes, and what else others have written, may hold it.
+_CONTROL = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f]')
+# To so many characters a line of an error is cut: what others have written may be quoted in it.
+_LONGEST = 4000
 # Of a usage above an error: one that fills the screen hides what is wrong.
 _USAGE_LINES = 8
+
+
+def readable(line: str) -> str:
+    """Shows the control characters of a line as what they are called in Python, so that no terminal obeys them."""
+    return _CONTROL.sub(lambda found: '\\x{:02x}'.format(ord(found.group())), line)
+
+
+def _cut(line: str) -> str:
+    """A line without its middle, where it is longer than anybody reads."""
+    if len(line) <= _LONGEST:
+        return line
+    kept = _LONGEST // 2
+    return '{} [{} characters left out] {}'.format(line[:kept], len(line) - 2 * kept, line[-kept:])
 
 
 def fit(line: str, width: int) -> str:
@@ -41,7 +58,9 @@ def fit(line: str, width: int) -> str:
 
 
 class _FittingStream:
-    """A text stream that breaks each line as `fit` does when it is complete; all else is that of the stream below."""
+    """A text stream to a terminal that breaks each line as `fit` does when it is complete, and shows it as `readable`
+    does; all else is that of the stream below.
+    """
 
     def __init__(self, stream: Any, width: int) -> None:
         self._stream = stream
@@ -54,11 +73,11 @@ class _FittingStream:
     def write(self, text: str) -> int:
         lines = (self._begun + text).split('\n')
         self._begun = lines.pop()
-        self._stream.write(''.join(fit(line, self._width) + '\n' for line in lines))
+        self._stream.write(''.join(fit(readable(line), self._width) + '\n' for line in lines))
         return len(text)
 
     def flush(self) -> None:
-        self._stream.write(self._begun)
+        self._stream.write(readable(self._begun))
         self._begun = ''
         self._stream.flush()
 
@@ -113,11 +132,13 @@ def fitted_output() -> Iterator[None]:
 
 
 def complain(text: str) -> None:
-    """Prints lines to standard error, fitted to the terminal, if there are both."""
+    """Prints lines to standard error, fitted to the terminal, if there are both; without the middle of very long ones,
+    and with control characters by name.
+    """
     if sys.stderr is None:
         return
     width = terminal_width(sys.stderr)
-    lines = text.split('\n')
+    lines = [readable(_cut(line)) for line in text.split('\n')]
     # In one piece: where standard error is buffered, other threads come between a text and the end of its line.
     sys.stderr.write('\n'.join(lines if width is None else [fit(line, width) for line in lines]) + '\n')
 

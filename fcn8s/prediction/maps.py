@@ -165,7 +165,7 @@ def _windows(source: Any, request: MapRequest) -> Iterator[Tuple[Cut, Cut]]:
     rows = cuts(source.height, request.tile[0], request.margin)
     columns = cuts(source.width, request.tile[1], request.margin)
     pairs = [(row, column) for row in rows for column in columns]
-    return iter(tqdm(pairs, desc=os.path.basename(source.name), unit='window', leave=False))
+    return iter(tqdm(pairs, desc='predict', unit='window', leave=False))
 
 
 class _Outputs:

@@ -73,6 +73,30 @@ def test_errors_fit_into_80_columns(monkeypatch, capsys):
     assert error.startswith('fcn8s check: error: ') and max(map(len, error.splitlines())) <= 80
 
 
+def test_a_terminal_is_not_told_what_to_do_by_names_of_files(tmp_path, monkeypatch, capsys):
+    """Colours, titles and worse; files and pipes get names as they are."""
+    name = '1\x1b[31m\x9b2J\r'
+    make_dataset(str(tmp_path / 'd'))
+    os.rename(str(tmp_path / 'd' / 'train' / '1.png'), str(tmp_path / 'd' / 'train' / (name + '.png')))
+    os.remove(str(tmp_path / 'd' / 'trainannot' / '1.png'))
+    monkeypatch.setenv('COLUMNS', '80')
+    assert main(['check', str(tmp_path / 'd')]) == 1
+    printed = capsys.readouterr().out
+    assert '1\\x1b[31m\\x9b2J\\x0d.png' in printed and not set(printed) & set('\x1b\x9b\r')
+    monkeypatch.delenv('COLUMNS')
+    assert main(['check', str(tmp_path / 'd')]) == 1
+    assert name in capsys.readouterr().out
+    assert main(['check', str(tmp_path / name)]) == 2
+    assert '\x1b' not in capsys.readouterr().err
+
+
+def test_very_long_errors_lose_their_middle(capsys):
+    terminal.complain('begin\n' + 'x' * 9000 + ' the remedy')
+    assert capsys.readouterr().err == 'begin\n{} [5011 characters left out] {} the remedy\n'.format(
+        'x' * 2000, 'x' * 1989
+    )
+
+
 def test_progress_keeps_what_people_look_for():
     from tqdm import tqdm
 
