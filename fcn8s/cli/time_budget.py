@@ -12,6 +12,8 @@ from fcn8s.cli.training_inputs import network_settings, open_datasets, train_arg
 _NOT_COUNTED, _SECONDS, _FEWEST, _MOST = 2, 10.0, 3, 100
 # Batches of an evaluation that are timed, after one that is not.
 _EVALUATED = 4
+# How many evaluations a report is worth: it looks at one image at a time.
+_REPORT = 2
 
 
 class _MeasuredError(Exception):
@@ -93,10 +95,11 @@ def _seconds_of_evaluation(model: Any, val: Any, options: argparse.Namespace) ->
 
 
 def _epochs_within(seconds: float, pace: Pace, steps_per_epoch: int, options: argparse.Namespace) -> int:
-    """The most epochs whose steps, evaluations, and report, which evaluates once more, take no more than `seconds`."""
+    """The most epochs whose steps, evaluations, and report, which evaluates again, take no more than `seconds`."""
+    report = _REPORT if options.report else 0
 
     def needed(epochs: int) -> float:
-        evaluations = -(-epochs // options.eval_every) + (1 if options.report else 0)
+        evaluations = -(-epochs // options.eval_every) + report
         return epochs * steps_per_epoch * pace.step + evaluations * pace.evaluation
 
     if needed(1) > seconds:
@@ -107,8 +110,7 @@ def _epochs_within(seconds: float, pace: Pace, steps_per_epoch: int, options: ar
             )
         )
     # So many fit for certain, and at most a few more.
-    evaluations = 2 if options.report else 1
-    certain = (seconds - evaluations * pace.evaluation) / (
+    certain = (seconds - (1 + report) * pace.evaluation) / (
         steps_per_epoch * pace.step + pace.evaluation / options.eval_every
     )
     return next(epochs for epochs in itertools.count(max(1, int(certain))) if needed(epochs + 1) > seconds)

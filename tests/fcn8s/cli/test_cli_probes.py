@@ -100,6 +100,7 @@ def test_epochs_that_fit_into_minutes(arguments, tmp_path, capsys, monkeypatch):
         (0.0, False, 1.0, 6),
         (5.0, False, 1.1, 5),
         (5.0, True, 1.1, 4),
+        (20.0, True, 1.5, 2),
         (0.0, True, 1.9, 11),
         (5.0, True, 1e9, 4799999999),
     ],
