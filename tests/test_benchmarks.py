@@ -12,6 +12,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -280,6 +281,20 @@ def test_figures_of_the_readme_have_a_place(root_dir, suite_run):
         assert '`{}`'.format(name) in text, name
     for name in re.findall(r'\((plots/.*?)\)', text):
         assert os.path.isfile(os.path.join(root_dir, 'benchmarks', name))
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='benchmarks read the peak memory from /proc')
+def test_a_suite_that_is_ended_leaves_nothing_running(root_dir, tmp_path):
+    command = [sys.executable, 'benchmarks/run.py', '--quick', '--only', 'start-up', '--out', str(tmp_path / 'o.json')]
+    suite = subprocess.Popen(command, cwd=root_dir, start_new_session=True)
+    children = '/proc/{0}/task/{0}/children'.format(suite.pid)
+    end = time.monotonic() + 60
+    while not read(children).strip() and time.monotonic() < end:
+        time.sleep(0.05)
+    suite.terminate()
+    assert suite.wait(60) == 143
+    with pytest.raises(ProcessLookupError):
+        os.killpg(suite.pid, 0)
 
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='benchmarks read the peak memory from /proc')
