@@ -99,31 +99,50 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
         (Layout('own', _UNKNOWN_CLASSES, images, labels, image_file_extension=extensions, splits=splits), False)
         for images, labels, splits in _own_arrangements(root)
     ]
-    divided = [entry for entry in own if '{split}' in entry[0].images]
-    # Where there is a folder to train on, all in one would train on folders for test, too.
-    found = _best(root, named + divided, labels_needed=True)
-    has_train = found is not None and any(split.num_labels for split in found.splits if split.name != 'val')
-    if found is None or not (found.knows_classes or has_train):
-        found = _best(root, named + own, labels_needed=True)
+    found = _best_to_train_on(root, named, own)
     if found is None or not found.num_labels:
-        beside = _best(root, _in_one_folder(extensions), labels_needed=True)
+        beside = _best_to_train_on(root, [], _in_one_folder(root, extensions))
         found = beside if beside is not None and beside.num_labels else found
     return found or _images_alone(root)
 
 
-def _in_one_folder(extensions: Optional[Tuple[str, ...]]) -> List[Tuple[Layout, bool]]:
+def _best_to_train_on(
+    root: str, named: Sequence[Tuple[Layout, bool]], own: Sequence[Tuple[Layout, bool]]
+) -> Optional[Survey]:
+    """The best of all; of one's own arrangements one with a folder to train on, where there is one: all in one would
+    train on folders for test, too.
+    """
+    divided = [entry for entry in own if '{split}' in entry[0].images]
+    found = _best(root, [*named, *divided], labels_needed=True)
+    has_train = found is not None and any(split.num_labels for split in found.splits if split.name != 'val')
+    if found is not None and (found.knows_classes or has_train):
+        return found
+    return _best(root, [*named, *own], labels_needed=True)
+
+
+def _in_one_folder(root: str, extensions: Optional[Tuple[str, ...]]) -> List[Tuple[Layout, bool]]:
     """Labels beside their images, which `discovery` tells apart."""
-    places = ('{split}', 'images/{split}', '{split}/images', '', 'images')
-    return [(Layout('own', _UNKNOWN_CLASSES, place, place, image_file_extension=extensions), False) for place in places]
+    places = [
+        (place, splits) for splits in _own_splits(root) for place in ('{split}', 'images/{split}', '{split}/images')
+    ]
+    places += [('', None), ('images', None)]
+    return [
+        (Layout('own', _UNKNOWN_CLASSES, place, place, image_file_extension=extensions, splits=splits), False)
+        for place, splits in places
+    ]
+
+
+def _own_splits(root: str) -> List[Optional[Mapping[str, str]]]:
+    """The names of splits that may be meant: those of which there are folders, and the usual ones."""
+    words = _words_of_folders(root)
+    return [splits for splits in _OWN_SPLITS if splits is None or words.issuperset(splits.values())]
 
 
 def _own_arrangements(root: str) -> Iterator[Tuple[str, str, Optional[Mapping[str, str]]]]:
     """Folders of images and of labels, and the names of splits, in which a dataset of one's own may lie."""
     words = _words_of_folders(root)
     label_names = [name for name in _LABEL_NAMES if name in words]
-    for splits in _OWN_SPLITS:
-        if splits is not None and not words.issuperset(splits.values()):
-            continue
+    for splits in _own_splits(root):
         for images in [name for name in _IMAGE_NAMES if name in words]:
             for labels in label_names:
                 yield images + '/{split}', labels + '/{split}', splits

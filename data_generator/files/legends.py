@@ -12,7 +12,7 @@ from helpers.aliases import Color
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
 
 #: Files that are looked for beside the data.
-LEGEND_NAMES = ('classes.json', 'classes.txt', 'label_map.pbtxt', 'labelmap.txt')
+LEGEND_NAMES = ('classes.json', 'classes.txt', 'label_map.pbtxt', 'labelmap.txt', '_classes.csv')
 
 #: Names of what is no class: pixels of these colours do not count. The underlined ones are labelme's.
 VOID_NAMES = ('void', 'ignore', 'ignored', 'unlabeled', 'unlabelled', '__ignore__')
@@ -269,7 +269,15 @@ def _split_numbers(field: str) -> List[str]:
     return words[:first] + ([' '.join(words[first:last])] if last > first else []) + words[last:]
 
 
-_HEADINGS = {'r': 'r', 'red': 'r', 'g': 'g', 'green': 'g', 'b': 'b', 'blue': 'b', 'id': 'id', 'class_id': 'id'}
+_HEADINGS = {
+    'r': 'r',
+    'red': 'r',
+    'g': 'g',
+    'green': 'g',
+    'b': 'b',
+    'blue': 'b',
+    **dict.fromkeys(('id', 'class_id', 'pixel value', 'pixel_value', 'value', 'index'), 'id'),
+}
 _NAME_HEADINGS = ('name', 'class', 'class_name', 'label', 'color', 'colour', 'hex', 'rgb')
 
 

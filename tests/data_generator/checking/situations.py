@@ -298,6 +298,17 @@ def labels_beside_their_images(root: str) -> Situation:
     return Situation(['renamed_label'])
 
 
+def labels_beside_their_images_and_a_part_for_test(root: str) -> Situation:
+    """As Roboflow exports masks. All in one folder would train on what the test is."""
+    parts = [('train', 0, NUM_TRAIN), ('valid', 50, NUM_VAL), ('test', 80, 9)]
+    dataset(root, images='{}', labels='{}', suffix='mask', splits=parts)
+    for part, _, _ in parts:
+        with open(os.path.join(root, part, '_classes.csv'), 'w') as file:
+            file.write('Pixel Value, Class\n0, background\n1, car\n2, tree\n')
+    words = ['train/_classes.csv)', 'val: ', '0  background', '2  tree', '--val-images', 'valid --val-labels']
+    return Situation(['renamed_label', 'further_split'], words=words)
+
+
 def labels_beside_images_in_jpeg(root: str) -> Situation:
     dataset(root, images='{}', labels='{}', suffix='mask')
     for folder, _, names in os.walk(root):
