@@ -11,7 +11,7 @@ from data_generator.checking.faults import Fault
 from data_generator.checking.file_checks import ImageFacts, PairFacts, check_pair
 from data_generator.checking.label_checks import LabelLook, far_from
 from data_generator.checking.report import DatasetReport, SplitReport
-from data_generator.checking.survey import SplitFiles, Survey, survey
+from data_generator.checking.survey import SplitFiles, Survey, survey, survey_folders
 from data_generator.errors import DataError
 from data_generator.files.counting import class_pixels
 from data_generator.files.discovery import Pair, Paths, as_path_list
@@ -69,11 +69,13 @@ def check_dataset(
     legend: Optional[Legend] = None,
     color_tolerance: int = 0,
     label_transparency: Optional[str] = None,
+    folders: Optional[Mapping[str, Tuple[str, str]]] = None,
 ) -> DatasetReport:
     """Reads a whole dataset and reports what it is, what is wrong with it, and what to train it with.
 
     Args:
-        roots: Root directory of the dataset, or those of several that are to be trained on together.
+        roots: Root directory of the dataset, or those of several that are to be trained on together; none with
+            `folders`.
         layout: Their layout; None to recognise it.
         num_classes, ignore_id: For a dataset that is not in a named layout: which label values are legal. By default
             all are, and 255 is the ignored one where it is no class.
@@ -84,15 +86,22 @@ def check_dataset(
             found beside it.
         color_tolerance: How far a colour in a label may be from that of a class, in each channel.
         label_transparency: What transparent pixels in such labels are: the name of a class, or 'void'.
+        folders: In place of roots, for 'train' and perhaps 'val', the directory of images and that of their labels.
 
     Raises:
-        ValueError: No such layout; the directories are of different layouts; what a named layout says was given; no
-            such class.
+        ValueError: No such layout, or one beside `folders`; the directories are of different layouts; what a named
+            layout says was given; no such class.
         FileNotFoundError: No such directory.
         DataError: No images.
     """
     extensions = tuple(extensions_for(image_rules))
-    surveys = [survey(root, layout, extensions) for root in as_path_list(roots)]
+    if folders and (as_path_list(roots) or layout is not None):
+        raise ValueError('folders are given, and roots or a layout beside them. Name the dataset in one of these ways.')
+    surveys = (
+        [survey_folders(folders, extensions)]
+        if folders
+        else [survey(root, layout, extensions) for root in as_path_list(roots)]
+    )
     _check_one_space(surveys)
     if ignore_id is None and legend is not None:
         ignore_id = legend.ignore_id

@@ -32,7 +32,8 @@ FAULT_KINDS = {
     'no_labels': FaultKind(
         True,
         'no labels found',
-        'Put images and labels into directories called images and labels, or name the layout with --layout',
+        'Put images and labels into directories called images and labels, name the layout with --layout, or the '
+        'directories: --images DIR --labels DIR',
     ),
     'no_train_split': FaultKind(True, 'no images to train on', 'Add a train split'),
     'image_without_label': FaultKind(True, 'images without a label', 'Add the labels or take the images out'),
@@ -40,7 +41,8 @@ FAULT_KINDS = {
     'file_per_class': FaultKind(
         True,
         'labels in several files an image, one for each class',
-        'Make one label of them, pixels numbered by class: fcn8s import SOURCE OUT',
+        'Make one label of them, pixels numbered by class: fcn8s import SOURCE OUT. If one of several directories has '
+        'whole labels, name it: --images DIR --labels DIR',
         hides_classes=True,
     ),
     'label_without_image': FaultKind(False, 'labels without an image', 'They are passed over'),

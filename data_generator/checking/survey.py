@@ -88,6 +88,32 @@ def survey(
     return found._replace(faults=_system_files(root) + _further_splits(found))
 
 
+def survey_folders(folders: Mapping[str, Tuple[str, str]], extensions: Optional[Tuple[str, ...]] = None) -> Survey:
+    """Finds the files of folders that are named one by one, wherever they lie.
+
+    Args:
+        folders: Of each part, 'train' and perhaps 'val', the folder of images and that of their labels.
+        extensions: Of the images; None for the usual ones.
+
+    Raises:
+        FileNotFoundError: One of them is not there.
+        DataError: No images in one.
+    """
+    splits = []
+    for name, places in folders.items():
+        for place in places:
+            if not os.path.isdir(place):
+                raise FileNotFoundError('No such directory: {}. Give that of images or labels.'.format(place))
+        # Layouts are templates, in which braces mean something.
+        images, labels = (place.replace('{', '{{').replace('}', '}}') for place in places)
+        layout = Layout('own', _UNKNOWN_CLASSES, images, labels, image_file_extension=extensions)
+        split = _survey_split('', layout, name)
+        if split is None:
+            raise DataError('No images in {!r}. Give the directory that holds them.'.format(places[0]))
+        splits.append(split)
+    return Survey(splits[0].image_dir, layout._replace(images='', labels=''), False, splits)
+
+
 def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional[Tuple[str, ...]]) -> Survey:
     if layout is not None:
         found = _best(root, [(variant, True) for variant in variants_of(layout)], labels_needed=False)

@@ -4,7 +4,7 @@ import argparse
 import json
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from fcn8s.cli.options import labels
 from fcn8s.cli.options.images import add_image_arguments, image_rules, image_words
@@ -20,6 +20,9 @@ DESCRIPTION = """Reads every file of a dataset and reports what was recognised, 
 the classes with their shares and weights, and the fcn8s train command to go on with. Exit status: 0 if training can
 start, 1 if not, 2 if there is nothing to check."""
 
+_FOLDERS = ('--images', '--labels', '--val-images', '--val-labels')
+_PARTNERS = ('--labels', '--images', '--val-labels', '--val-images')
+
 # Images of several sizes are trained on in crops: of a size that all but this share of the images have, and no larger
 # than this. Smaller images are padded, and what is padded does not count.
 PADDED_SHARE = 0.1
@@ -29,8 +32,12 @@ LARGEST_CROP = (512, 1024)
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser('check', help='check a dataset before training on it', description=DESCRIPTION)
     parser.add_argument(
-        'dirs', nargs='+', metavar='DIR', help='root directory of a dataset; several are checked as one'
+        'dirs', nargs='*', metavar='DIR', help='root directory of a dataset; several are checked as one'
     )
+    parser.add_argument('--images', metavar='DIR', help='instead of DIR: a directory of images')
+    parser.add_argument('--labels', metavar='DIR', help='with --images: directory of labels, named like their images')
+    parser.add_argument('--val-images', metavar='DIR', help='with --images: images to evaluate on')
+    parser.add_argument('--val-labels', metavar='DIR', help='with --val-images: their labels')
     parser.add_argument(
         '--layout',
         metavar='NAME',
@@ -81,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
         legend=labels.legend_of(args),
         color_tolerance=args.color_tolerance or 0,
         label_transparency=args.label_transparency,
+        folders=_folders(args),
     )
     command = train_command(report, args.colors, args.class_names, image_words(args))
     if args.json:
@@ -91,6 +99,25 @@ def run(args: argparse.Namespace) -> int:
     if args.preview is not None:
         _write_preview(args.preview, report, rules, args.palette)
     return 0 if report.can_train else 1
+
+
+def _folders(args: argparse.Namespace) -> Optional[Dict[str, Tuple[str, str]]]:
+    """The directories that were named one by one; raises ValueError where some are missing or there are two ways."""
+    typed = [flag for flag in _FOLDERS if getattr(args, flag[2:].replace('-', '_')) is not None]
+    if bool(typed) == bool(args.dirs):
+        raise ValueError(
+            'Name a dataset in one of two ways: DIR, or --images DIR and --labels DIR, perhaps with --val-images DIR '
+            'and --val-labels DIR.'
+        )
+    for flag, other in (*zip(_FOLDERS, _PARTNERS), ('--val-images', '--images')):
+        if flag in typed and other not in typed:
+            raise ValueError('{} came without {}, to which it belongs. Add that, or leave it out.'.format(flag, other))
+    if typed and args.layout is not None:
+        raise ValueError('--layout says where the images are, and so does --images. Leave one of them out.')
+    if not typed:
+        return None
+    train, val = (args.images, args.labels), (args.val_images, args.val_labels)
+    return {'train': train} if args.val_images is None else {'train': train, 'val': val}
 
 
 def _check_arguments(args: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from data_generator.checking.faults import FAULT_KINDS
 from data_generator.checking.preview import GAP, PANEL_WIDTH, _grid, preview_grid, typical_augmentation
 from data_generator.files.layouts import LAYOUTS
 from fcn8s.cli import check as check_command
+from fcn8s.cli import main
 from helpers.class_weights import median_frequency_weights
 from helpers.color_vision import with_palette
 from helpers.label_spaces import CAMVID
@@ -426,6 +428,57 @@ def test_a_preview_without_a_good_pair_is_not_written(tmp_path, capsys):
 def test_wrong_arguments_are_refused_before_reading(camvid, words, message):
     with pytest.raises(ValueError, match=message):
         run(camvid, *words)
+
+
+@pytest.mark.parametrize('image_dir', ['images/10k/{}', 'im{{ages/{}/a', '{}'])
+def test_folders_can_be_named_one_by_one(tmp_path, capsys, monkeypatch, image_dir):
+    """Wherever they lie: as in BDD100K, with labels of another kind beside these."""
+    monkeypatch.chdir(tmp_path)
+    for number, part in enumerate(('train', 'val')):
+        for name in 'abc':
+            write(tmp_path / image_dir.format(part) / (name + '.jpg'), image_of(number + ord(name)))
+            write(tmp_path / 'labels/masks' / part / (name + '.png'), label_of(number, 3))
+            write(tmp_path / 'labels/colormaps' / part / (name + '.png'), image_of(number))
+    words = ['--images', image_dir.format('train'), '--labels', 'labels/masks/train']
+    assert check_command_of(*words) == 0
+    printed = capsys.readouterr().out
+    assert 'train: 3 images in {}, 3 of them'.format(image_dir.format('train')) in printed and 'val: ' not in printed
+    words += ['--val-images', image_dir.format('val'), '--val-labels', 'labels/masks/val']
+    assert check_command_of(*words) == 0
+    printed = capsys.readouterr().out
+    command = 'train {} --classes 3 --ignore-id 255'.format(' '.join(shlex.quote(word) for word in words))
+    assert command in printed and 'val: 3 images' in printed
+
+
+def check_command_of(*words):
+    return main(['check', *words])
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        ([], 'Name a dataset in one of two ways: DIR, or --images DIR and --labels DIR'),
+        (['d', '--images', 'i', '--labels', 'l'], 'Name a dataset in one of two ways'),
+        (['--images', 'i'], '--images came without --labels, to which it belongs'),
+        (['--labels', 'i'], '--labels came without --images'),
+        (['--val-images', 'i', '--val-labels', 'l'], '--val-images came without --images'),
+        (['--images', 'i', '--labels', 'l', '--val-labels', 'v'], '--val-labels came without --val-images'),
+        (['--images', 'i', '--labels', 'l', '--layout', 'voc'], '--layout says where the images are'),
+        (['--images', 'i', '--labels', 'l'], 'No such directory: i. Give that of images or labels'),
+        (['--images', 'here', '--labels', 'here'], "No images in 'here'"),
+    ],
+)
+def test_folders_that_are_refused(tmp_path, capsys, monkeypatch, words, message):
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv('COLUMNS', raising=False)
+    assert check_command_of(*words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_folders_and_roots_are_two_ways(camvid):
+    with pytest.raises(ValueError, match='folders are given, and roots or a layout beside them'):
+        check(camvid, folders={'train': ('a', 'b')})
 
 
 # ---- The preview ----
