@@ -296,13 +296,12 @@ def _own_classes(look: LabelLook, said: Said, facts: Sequence[Sequence[PairFacts
     if space is None:
         space = _guessed_label_space(values, DEFAULT_IGNORE_ID if said.ignore_id is None else said.ignore_id, id_map)
     is_guess = said.space is None
-    is_question = maps is not None and len(maps) > 1
-    unnumbered = None if is_question or not is_guess else _numbers_of_no_class(values, space)
+    question = ask(maps) if maps is not None and len(maps) > 1 else ''
+    unnumbered = _numbers_of_no_class(values, space) if is_guess and not question else None
     if unnumbered is not None:
         return unnumbered
     value_to_id = id_map if id_map is not None else _identity(space)
     _check_targets(said.id_map, space)
-    question = ask(maps) if maps is not None and is_question else ''
     suggested = (
         None if question else _suggested_id_map(values, value_to_id, value_to_id, space, is_guess and not id_map)
     )

@@ -99,19 +99,18 @@ def survey_folders(folders: Mapping[str, Tuple[str, str]], extensions: Optional[
         FileNotFoundError: One of them is not there.
         DataError: No images in one.
     """
-    splits = []
+    base, splits = Layout('own', _UNKNOWN_CLASSES, '', '', image_file_extension=extensions), []
     for name, places in folders.items():
         for place in places:
             if not os.path.isdir(place):
                 raise FileNotFoundError('No such directory: {}. Give that of images or labels.'.format(place))
         # Layouts are templates, in which braces mean something.
         images, labels = (place.replace('{', '{{').replace('}', '}}') for place in places)
-        layout = Layout('own', _UNKNOWN_CLASSES, images, labels, image_file_extension=extensions)
-        split = _survey_split('', layout, name)
+        split = _survey_split('', base._replace(images=images, labels=labels), name)
         if split is None:
             raise DataError('No images in {!r}. Give the directory that holds them.'.format(places[0]))
         splits.append(split)
-    return Survey(splits[0].image_dir, layout._replace(images='', labels=''), False, splits)
+    return Survey(splits[0].image_dir, base, False, splits)
 
 
 def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional[Tuple[str, ...]]) -> Survey:
@@ -148,19 +147,17 @@ def _best_to_train_on(
 
 def _in_one_folder(root: str, extensions: Optional[Tuple[str, ...]]) -> List[Tuple[Layout, bool]]:
     """Labels beside their images, which `discovery` tells apart."""
-    places = [
-        (place, splits) for splits in _own_splits(root) for place in ('{split}', 'images/{split}', '{split}/images')
-    ]
-    places += [('', None), ('images', None)]
+    divided, whole = ('{split}', 'images/{split}', '{split}/images'), ('', 'images')
+    places = [(place, splits) for splits in _own_splits(_words_of_folders(root)) for place in divided]
+    places += [(place, None) for place in whole]
     return [
         (Layout('own', _UNKNOWN_CLASSES, place, place, image_file_extension=extensions, splits=splits), False)
         for place, splits in places
     ]
 
 
-def _own_splits(root: str) -> List[Optional[Mapping[str, str]]]:
-    """The names of splits that may be meant: those of which there are folders, and the usual ones."""
-    words = _words_of_folders(root)
+def _own_splits(words: Set[str]) -> List[Optional[Mapping[str, str]]]:
+    """The names of splits that folders of these names may mean."""
     return [splits for splits in _OWN_SPLITS if splits is None or words.issuperset(splits.values())]
 
 
@@ -168,7 +165,7 @@ def _own_arrangements(root: str) -> Iterator[Tuple[str, str, Optional[Mapping[st
     """Folders of images and of labels, and the names of splits, in which a dataset of one's own may lie."""
     words = _words_of_folders(root)
     label_names = [name for name in _LABEL_NAMES if name in words]
-    for splits in _own_splits(root):
+    for splits in _own_splits(words):
         for images in [name for name in _IMAGE_NAMES if name in words]:
             for labels in label_names:
                 yield images + '/{split}', labels + '/{split}', splits
