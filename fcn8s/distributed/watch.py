@@ -114,6 +114,7 @@ class Watch:
             if not isinstance(error, WorkerLostError):
                 text = '{}: {}'.format(type(error).__name__, error)[:500]
                 self._send_all({'kind': 'failed', 'text': text, 'step': self.step})
+                self._wait_until_sent()
             raise
         finally:
             self._is_working = False
@@ -173,8 +174,13 @@ class Watch:
     def check(self) -> None:
         """Raises WorkerLostError where a worker is lost."""
         if self._loss is not None:
-            self._is_told = True
-            raise WorkerLostError(self._loss)
+            self._raise_loss(self._loss)
+
+    def _raise_loss(self, loss: str, cause: Optional[Exception] = None) -> None:
+        """Raises WorkerLostError, which may end the process: the others are told before."""
+        self._is_told = True
+        self._wait_until_sent()
+        raise WorkerLostError(loss) from cause
 
     def explain(self, error: Exception) -> None:
         """Raises WorkerLostError where an error of TensorFlow came of a lost worker; waits for the news if need be."""
@@ -184,7 +190,7 @@ class Watch:
             while self._loss is None and time.monotonic() < limit:
                 self._changed.wait(0.1)
             if self._loss is not None:
-                raise WorkerLostError(self._loss) from error
+                self._raise_loss(self._loss, error)
             self._is_told = False
 
     def guarded(self, run: Callable[[], Any]) -> Any:
@@ -234,10 +240,10 @@ class Watch:
         if not self._is_closed:
             self._is_closed = True
             self._send_all({'kind': 'bye'})
-            limit = time.monotonic() + _FAREWELL
-            for worker, sender in self._senders.items():
-                self._outboxes[worker].put(None)
-                sender.join(max(0.0, limit - time.monotonic()))
+            if self._loss is None:
+                self._wait_until_sent()
+            for outbox in self._outboxes.values():
+                outbox.put(None)
             for connection in self._connections.values():
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
@@ -309,9 +315,22 @@ class Watch:
         self._outboxes[worker].put(to_line(message))
 
     def _deliver(self, worker: int) -> None:
-        with contextlib.suppress(OSError):
-            for line in iter(self._outboxes[worker].get, None):
+        outbox = self._outboxes[worker]
+        for line in iter(outbox.get, None):
+            with contextlib.suppress(OSError):  # it is gone, as the thread that listens to it finds out
                 self._connections[worker].sendall(line)
+            outbox.task_done()
+
+    def _wait_until_sent(self) -> None:
+        """Waits until what is to go to the others is on its way, though not long for those that take nothing.
+
+        A process that ends by os._exit, as all of `multiprocessing` do, calls nothing that was registered for its end.
+        """
+        limit = time.monotonic() + _FAREWELL
+        for outbox in self._outboxes.values():
+            with outbox.all_tasks_done:
+                while outbox.unfinished_tasks and outbox.all_tasks_done.wait(limit - time.monotonic()):
+                    pass
 
     def _send_all(self, message: Dict[str, Any]) -> None:
         for worker in self._connections:
@@ -443,6 +462,7 @@ class Watch:
                 return
         with contextlib.suppress(Exception):
             os.write(2, 'fcn8s: {}\n'.format(self._loss).encode())  # sys.stderr may be silenced
+        self._wait_until_sent()
         os._exit(EXIT_STATUS)
 
     def _may_save(self) -> bool:

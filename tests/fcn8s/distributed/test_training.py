@@ -166,9 +166,11 @@ def murder(command, size, how, run, in_training, rng, folder):
         for worker, process in enumerate(processes):
             if worker != victim:
                 process.join(max(0, limit - time.monotonic()))
-                text = read_text(said[worker])
-                assert process.exitcode == 3, text
-                assert 'worker {} ({})'.format(victim, addresses[victim]) in text and 'at step' in text
+                texts = [read_text(path) for path in said]
+                story = victim, worker, [process.exitcode for process in processes], texts
+                assert process.exitcode == 3, story
+                assert 'worker {} ({})'.format(victim, addresses[victim]) in texts[worker], story
+                assert 'at step' in texts[worker], story
     finally:
         for process in processes:
             process.kill()

@@ -144,6 +144,40 @@ def test_a_worker_that_takes_nothing_any_more_holds_nobody_up():
     theirs.close()
 
 
+class SlowConnection:
+    """Messages to the other worker are on their way for long, as from a thread that gets no core."""
+
+    def __init__(self, connection):
+        self._connection = connection
+
+    def sendall(self, line):
+        time.sleep(0.2)
+        self._connection.sendall(line)
+
+    def __getattr__(self, name):
+        return getattr(self._connection, name)
+
+
+@pytest.mark.parametrize('leaves', ['lost', 'failed'])
+def test_what_happened_is_sent_before_a_worker_leaves(leaves):
+    """It may end by os._exit, which calls nothing: the others would name it, and not the one that was lost."""
+    pairs = [socket.socketpair() for _ in range(2)]
+    watch = Watch(Cluster(('a:1', 'b:2', 'c:3'), 0), 10)
+    watch.start({worker: (SlowConnection(ours), ours.makefile('rb')) for worker, (ours, _) in enumerate(pairs, 1)})
+    with pytest.raises((WorkerLostError, ValueError)):
+        if leaves == 'failed':
+            with watch.working():
+                raise ValueError('the file x.png is damaged')
+        pairs[0][1].close()
+        watch.gather(None)
+    pairs[1][1].setblocking(False)
+    said = pairs[1][1].recv(2**16).decode()
+    assert '"kind": "{}"'.format(leaves) in said
+    assert 'worker 1 (b:2) is gone' in said or 'x.png' in said
+    watch.close()
+    pairs[1][1].close()
+
+
 def test_all_that_hang_alike_are_stopped(monkeypatch):
     monkeypatch.setattr(watch_module, '_STALL', 0.3)
 
