@@ -605,12 +605,7 @@ def _ids(pixels: Pixels, path: PathLike) -> np.ndarray:
             '{} has a compression that changes label values (JPEG or the like). Labels must be stored without loss: '
             'give PNG files.'.format(path)
         )
-    if values.shape[2] != 1:
-        raise ValueError(
-            '{} holds colours ({} channels), not class IDs. Give a table of colours to convert them by '
-            '(convert_colors_to_ids), or name the files with the class IDs.'.format(path, values.shape[2])
-        )
-    ids = values[..., 0]
+    ids = _one_channel(values, path)
     is_whole = np.issubdtype(ids.dtype, np.integer) or (np.isfinite(ids).all() and (ids == np.rint(ids)).all())
     if not is_whole:
         raise ValueError(
@@ -625,16 +620,27 @@ def _ids(pixels: Pixels, path: PathLike) -> np.ndarray:
     return np.ascontiguousarray(ids.astype(np.uint8 if ids.dtype.itemsize == 1 else np.uint16, copy=False))
 
 
-def _grey_png_labels(data: bytes, header: ImageHeader, path: PathLike) -> np.ndarray:
-    pixels = _decode(data, cv2.IMREAD_UNCHANGED, header, path)
-    if pixels.ndim == 3 and pixels.shape[2] == 4 and pixels[..., 3].min() == np.iinfo(pixels.dtype).max:
-        pixels = pixels[..., :3]  # alpha that is opaque everywhere
-    if header.channels != 1 and (pixels.ndim != 3 or pixels.shape[2] != 3 or (pixels != pixels[..., :1]).any()):
+def _one_channel(values: np.ndarray, path: PathLike) -> np.ndarray:
+    """Numbers [H, W] of what has one channel, or three that are equal, with alpha if that is opaque everywhere."""
+    values = values[..., np.newaxis] if values.ndim == 2 else values
+    colors = values[..., :-1] if values.shape[2] in (2, 4) and _is_opaque(values[..., -1]) else values
+    if colors.shape[2] not in (1, 3) or (colors.shape[2] == 3 and (colors != colors[..., :1]).any()):
         raise ValueError(
             '{} holds colours ({} channels), not class IDs. Give a table of colours to convert them by '
-            '(convert_colors_to_ids), or name the files with the class IDs.'.format(path, header.channels)
+            '(convert_colors_to_ids), or name the files with the class IDs.'.format(path, values.shape[2])
         )
-    if pixels.ndim != 2:  # three equal channels, or a grey file with a transparent grey
+    return np.ascontiguousarray(colors[..., 0])
+
+
+def _is_opaque(alpha: np.ndarray) -> bool:
+    return bool(np.issubdtype(alpha.dtype, np.integer) and alpha.min() == np.iinfo(alpha.dtype).max)
+
+
+def _grey_png_labels(data: bytes, header: ImageHeader, path: PathLike) -> np.ndarray:
+    pixels = _decode(data, cv2.IMREAD_UNCHANGED, header, path)
+    if header.channels != 1:
+        pixels = _one_channel(pixels, path)
+    elif pixels.ndim != 2:  # a grey file with a transparent grey
         pixels = np.ascontiguousarray(pixels[..., 0])
     if header.channels == 1 and header.bit_depth is not None and header.bit_depth < 8:
         # Decoders stretch 1, 2 and 4 bits to 0..255; the numbers in the file are wanted.
@@ -664,8 +670,8 @@ def _labels_by_pillow(data: bytes, header: ImageHeader, path: PathLike) -> Label
             palette = np.zeros((256, 3), np.uint8)
             palette[labels] = _by_pillow(data, header.format, path, True)[0][..., :3]
         return _by_look(labels.astype(np.uint8), palette, path)
-    if mode in ('L', '1'):
-        return LabelFile(labels.astype(np.uint8), None)
+    if mode in ('L', '1', 'RGB', 'RGBA'):
+        return LabelFile(_one_channel(labels.astype(np.uint8), path), None)
     raise ValueError(
         '{} holds pixels of mode {}, not class IDs of 8 or 16 bits. Give a table of colours to convert '
         'them by (convert_colors_to_ids), or name the files with the class IDs.'.format(path, mode)

@@ -45,8 +45,8 @@ ARROWS = {
         'files': {'errors', 'transforms'},
         'batches': {'errors', 'files', 'transforms'},
         'batch_generator': {'errors', 'files', 'transforms', 'batches'},
-        'checking': {'errors', 'files', 'batches', 'batch_generator'},
         'annotations': {'errors', 'files'},
+        'checking': {'errors', 'files', 'batches', 'batch_generator', 'annotations'},
         'street_scenes': set(),
     },
 }

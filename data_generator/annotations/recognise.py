@@ -95,6 +95,14 @@ def read_source(folder: Folder, name: Optional[str], left_out: LeftOut, color_to
         ) from error
 
 
+def documents_in(root: str) -> Dict[str, str]:
+    """Says of which formats there are annotations below a folder, with a file of each; nothing is imported."""
+    found = _documents_by_format(Folder(root), list(FORMATS), LeftOut())
+    if len(found) > 1:
+        found.pop('yolo', None)
+    return {name: documents[0] for name, documents in found.items()}
+
+
 def _of_other_programs(folder: Folder) -> str:
     """Names the program that wrote a file and what it can export; nothing where none is known."""
     for path in [path for path in folder.documents if path.lower().endswith('.json')][:_LOOKED_INTO]:

@@ -35,6 +35,11 @@ FAULT_KINDS = {
         'Put images and labels into directories called images and labels, name the layout with --layout, or the '
         'directories: --images DIR --labels DIR',
     ),
+    'other_folders': FaultKind(
+        False,
+        'folders that fit together, too, and look like pictures of the labels, instances or depth',
+        'They are passed over; to take them, fcn8s check and one of these lines',
+    ),
     'no_train_split': FaultKind(True, 'no images to train on', 'Add a train split'),
     'image_without_label': FaultKind(True, 'images without a label', 'Add the labels or take the images out'),
     'thumbnail': FaultKind(True, 'thumbnails beside the images', 'Move them out of the directory of the images'),
@@ -137,6 +142,9 @@ FAULT_KINDS = {
         False,
         'folders of images beside train and val',
         'They are passed over here and in training; fcn8s evaluate scores on one that has labels',
+    ),
+    'split_without_labels': FaultKind(
+        False, 'parts of which no image has a label', 'They are passed over here and in training'
     ),
     'unusual_size': FaultKind(False, 'images of another size than most', 'Train with a random crop or a resize'),
     'only_void': FaultKind(False, 'labels in which no pixel counts', 'Nothing is learnt from them'),

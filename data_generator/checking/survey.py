@@ -5,9 +5,12 @@
 
 import os
 import re
+import shlex
 from typing import Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
+from data_generator.annotations.recognise import documents_in
 from data_generator.checking.faults import Fault
+from data_generator.checking.folder_pairs import find_folder_pairs
 from data_generator.errors import DataError, Problem
 from data_generator.files.discovery import (
     LABEL_EXTENSIONS,
@@ -34,6 +37,8 @@ _LABEL_NAMES = (
     *('segmentations', 'segmentation', 'segmentationclass', 'targets', 'target'),
 )
 _OWN_SPLITS = (None, {'val': 'valid'}, {'val': 'validation'}, {'train': 'training', 'val': 'validation'})
+# So many folders are looked into for one that holds a named dataset.
+_MOST_INSIDE = 50
 _SYSTEM_NAMES = ('.ds_store', 'thumbs.db', 'desktop.ini', '__macosx', '@eadir')
 
 
@@ -80,12 +85,23 @@ def survey(
     Raises:
         ValueError: No such layout.
         FileNotFoundError: No such directory.
-        DataError: No images in the places of the layout.
+        DataError: No images in the places of the layout; annotations in place of labels; several folders that may be
+            those of images and labels.
     """
     if not os.path.isdir(root):
         raise FileNotFoundError('No such directory: {}. Give the root directory of a dataset.'.format(root))
     found = _found(root, layout, extensions)
-    return found._replace(faults=_system_files(root) + _further_splits(found))
+    faults = _system_files(root) + _further_splits(found)
+    if not found.knows_classes and found.num_labels:
+        unlabelled = [split for split in found.splits if not split.num_labels and not _says_why(split)]
+        faults += [Fault('split_without_labels', split.image_dir) for split in unlabelled]
+        found = found._replace(splits=[split for split in found.splits if split not in unlabelled])
+    return found._replace(faults=faults)
+
+
+def _says_why(split: SplitFiles) -> bool:
+    """Whether there is a reason why no image has a label, other than that there are no labels."""
+    return any(fault.kind != 'image_without_label' for fault in split.faults)
 
 
 def survey_folders(folders: Mapping[str, Tuple[str, str]], extensions: Optional[Tuple[str, ...]] = None) -> Survey:
@@ -125,10 +141,61 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
         for images, labels, splits in _own_arrangements(root)
     ]
     found = _best_to_train_on(root, named, own)
-    if found is None or not found.num_labels:
-        beside = _best_to_train_on(root, [], _in_one_folder(root, extensions))
-        found = beside if beside is not None and beside.num_labels else found
+    if found is not None and found.num_labels:
+        return found
+    for search in (_one_below, _by_pairs_of_folders, _beside):
+        other = search(root, extensions)
+        if other is not None:
+            return other
+    _refuse_annotations(root)
     return found or _images_alone(root)
+
+
+def _refuse_annotations(root: str) -> None:
+    """Refuses what has annotations in place of labels: they are imported first."""
+    documents = documents_in(root)
+    if documents:
+        raise DataError(
+            '{} has annotations of {} and no labels. Make labels of them, and check these: fcn8s import {} OUT'.format(
+                root,
+                ' and '.join('{} ({})'.format(name, path) for name, path in documents.items()),
+                shlex.quote(root),
+            )
+        )
+
+
+def _one_below(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Survey]:
+    """The dataset of a named layout in a folder below, as archives hold theirs; None where it is not the only one."""
+    named = [(variant, True) for variants in LAYOUTS.values() for variant in variants]
+    names = [name for name in sorted(os.listdir(root)) if not name.startswith('.')]
+    inside = [place for place in (os.path.join(root, name) for name in names) if os.path.isdir(place)]
+    surveys = [_best(place, named, labels_needed=True) for place in inside[:_MOST_INSIDE]]
+    found = [one for one in surveys if one is not None and one.num_labels]
+    return found[0] if len(found) == 1 else None
+
+
+def _by_pairs_of_folders(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Survey]:
+    """The only folders whose files belong together. Raises DataError where there are several such pairs."""
+    first, beside = find_folder_pairs(root)
+    if len(first) > 1:
+        raise DataError(
+            'In {} these folders of images and labels fit together. Say which they are with the options of one '
+            'line:\n{}'.format(root, '\n'.join('  fcn8s check ' + pair.options(root) for pair in first))
+        )
+    for pair in first:
+        layout = Layout('own', _UNKNOWN_CLASSES, pair.images, pair.labels, image_file_extension=extensions)
+        found = _best(root, [(layout._replace(splits=pair.splits), False)], labels_needed=True)
+        if found is not None and found.num_labels:
+            others = [Fault('other_folders', one.label_dir(root), one.options(root)) for one in beside]
+            found.splits[0].faults.extend(others)
+            return found
+    return None
+
+
+def _beside(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Survey]:
+    """Labels in one folder with their images."""
+    found = _best_to_train_on(root, [], _in_one_folder(root, extensions))
+    return found if found is not None and found.num_labels else None
 
 
 def _best_to_train_on(
@@ -156,9 +223,12 @@ def _in_one_folder(root: str, extensions: Optional[Tuple[str, ...]]) -> List[Tup
     ]
 
 
-def _own_splits(words: Set[str]) -> List[Optional[Mapping[str, str]]]:
+def _own_splits(words: Set[str]) -> Sequence[Optional[Mapping[str, str]]]:
     """The names of splits that folders of these names may mean."""
-    return [splits for splits in _OWN_SPLITS if splits is None or words.issuperset(splits.values())]
+    years = sorted(word[5:] for word in words if re.match(r'train\d{4}$', word))
+    dated = [{'train': 'train' + year, 'val': 'val' + year} for year in years]
+    known = [splits for splits in _OWN_SPLITS if splits is None or words.issuperset(splits.values())]
+    return known + [splits for splits in dated if splits['val'] in words]
 
 
 def _own_arrangements(root: str) -> Iterator[Tuple[str, str, Optional[Mapping[str, str]]]]:

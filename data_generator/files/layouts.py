@@ -91,6 +91,7 @@ _CITYSCAPES = Layout(
     'png',
     _id_map(CITYSCAPES, range(34)),
 )
+_VOC = Layout('voc', VOC, 'JPEGImages', 'SegmentationClass', list_file='ImageSets/Segmentation/{split}.txt')
 _TRAIN_IDS = tuple(range(CITYSCAPES.num_classes)) + (CITYSCAPES.ignore_id,)
 
 #: The named layouts, each with the variants in which the dataset is met; the first that fits is taken.
@@ -137,8 +138,9 @@ LAYOUTS: Dict[str, Tuple[Layout, ...]] = {
             val_pattern='[49]$',
         ),
     ),
-    # http://host.robots.ox.ac.uk/pascal/VOC/voc2012/: palette PNGs, 255 for the borders of objects.
-    'voc': (Layout('voc', VOC, 'JPEGImages', 'SegmentationClass', list_file='ImageSets/Segmentation/{split}.txt'),),
+    # http://host.robots.ox.ac.uk/pascal/VOC/voc2012/: palette PNGs, 255 for the borders of objects. Beside them often
+    # the labels of http://home.bharathh.info/pubs/codes/SBD/, in which more images are labelled.
+    'voc': (_VOC, _VOC._replace(labels='SegmentationClassAug', splits={'train': 'train_aug', 'val': 'val'})),
     # http://sceneparsing.csail.mit.edu/: 0 for what is none of the 150 classes, k for class k - 1.
     'ade20k': (
         Layout(

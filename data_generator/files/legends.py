@@ -12,7 +12,10 @@ from helpers.aliases import Color
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
 
 #: Files that are looked for beside the data.
-LEGEND_NAMES = ('classes.json', 'classes.txt', 'label_map.pbtxt', 'labelmap.txt', '_classes.csv')
+LEGEND_NAMES = (
+    *('classes.json', 'classes.txt', 'classes.csv', 'label_map.pbtxt', 'labelmap.txt', '_classes.csv'),
+    *('class_dict.csv', 'class_dict_seg.csv', 'label_colors.txt'),
+)
 
 #: Names of what is no class: pixels of these colours do not count. The underlined ones are labelme's.
 VOID_NAMES = ('void', 'ignore', 'ignored', 'unlabeled', 'unlabelled', '__ignore__')

@@ -3,11 +3,16 @@ labels that lie in one folder with their images.
 """
 
 import os
+import re
 from collections import Counter
 from typing import Collection, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from helpers.images import LOSSY_EXTENSIONS
 
+# What labels are called that lie beside images in a format without loss.
+_WORDS_OF_LABELS = ('mask', 'masks', 'label', 'labels', 'gt', 'seg', 'segmentation', 'annotation', 'target')
+# Of the words that many names in a folder have, so many are compared.
+_NUM_WORDS = 4
 # By so many images, spread over all, it is told what the names have in common.
 _NUM_COMPARED = 500
 
@@ -49,7 +54,7 @@ def find_renaming(images: Collection[str], labels: Collection[str]) -> Optional[
 
 
 def labels_among(paths: Sequence[str]) -> Dict[str, str]:
-    """Tells labels from images that lie beside them: 7.png beside 7.jpg, or 7_mask.png beside 7.png.
+    """Tells labels from images that lie beside them: 7.png beside 7.jpg, 7_mask.png beside 7.png or 7_sat.jpg.
 
     Args:
         paths: Images and labels.
@@ -66,7 +71,31 @@ def labels_among(paths: Sequence[str]) -> Dict[str, str]:
         if words:
             ((word, _),) = words.most_common(1)
             pairs = {stems[stem]: places[stem + word] for stem in stems if stem + word in places}
+    pairs = pairs or max((_by_words(paths, at_end) for at_end in (True, False)), key=len)
     return pairs if 4 * len(pairs) > len(paths) else {}
+
+
+def _by_words(paths: Sequence[str], at_end: bool) -> Dict[str, str]:
+    """Pairs of which both have a word, at the end (7_sat.jpg, 7_mask.png) or in front (image_7.png, label_7.png)."""
+    by_word: Dict[str, Dict[str, str]] = {}
+    for path in paths:
+        folder, name = os.path.split(os.path.splitext(path)[0])
+        parts = re.split(r'[_\-. ]', name)
+        if len(parts) > 1:
+            word, rest = (parts[-1], name[: -len(parts[-1])]) if at_end else (parts[0], name[len(parts[0]) :])
+            by_word.setdefault(word, {})[os.path.join(folder, rest)] = path
+    frequent = sorted(by_word, key=lambda word: -len(by_word[word]))[:_NUM_WORDS]
+    best: Dict[str, str] = {}
+    for of_labels in frequent:
+        labels = by_word[of_labels]
+        if any(path.lower().endswith(LOSSY_EXTENSIONS) for path in labels.values()):
+            continue
+        for images in (by_word[word] for word in frequent if word != of_labels):
+            is_told = all(path.lower().endswith(LOSSY_EXTENSIONS) for path in images.values())
+            pairs = {path: labels[rest] for rest, path in images.items() if rest in labels}
+            if (is_told or of_labels.lower() in _WORDS_OF_LABELS) and len(pairs) > len(best):
+                best = pairs
+    return best
 
 
 def _shorter(place: str) -> Iterator[str]:

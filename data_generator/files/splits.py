@@ -16,6 +16,7 @@ SPLIT_NAMES = {
     'valid': 'val',
     'validation': 'val',
     'test': 'test',
+    'testing': 'test',
 }
 
 

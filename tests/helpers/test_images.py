@@ -319,6 +319,20 @@ def test_colour_labels(tmp_path, rgb):
 
 
 @pytest.mark.parametrize('suffix', ['png', 'tif', 'bmp'])
+@pytest.mark.parametrize('mode', ['RGB', 'RGBA'])
+def test_grey_in_three_channels_is_read_as_grey(tmp_path, suffix, mode):
+    labels = np.array([[0, 1, 2], [7, 254, 255]], np.uint8)
+    Image.fromarray(np.stack([labels] * 3 + [np.full_like(labels, 255)] * (mode == 'RGBA'), axis=-1)).save(
+        str(tmp_path / 'a') + '.' + suffix
+    )
+    np.testing.assert_array_equal(read_labels(tmp_path / ('a.' + suffix)), labels)
+    colors = np.stack([labels, labels, labels // 2], axis=-1)
+    Image.fromarray(colors).save(str(tmp_path / 'b') + '.' + suffix)
+    with pytest.raises(ValueError, match=r'holds colours \(3 channels\), not class IDs'):
+        read_labels(tmp_path / ('b.' + suffix))
+
+
+@pytest.mark.parametrize('suffix', ['png', 'tif', 'bmp'])
 def test_images_round_trip(tmp_path, rgb, suffix):
     write_image(tmp_path / 'new' / ('a.' + suffix), rgb)
     np.testing.assert_array_equal(read_image(tmp_path / 'new' / ('a.' + suffix)), rgb)

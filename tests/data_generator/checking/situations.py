@@ -309,6 +309,71 @@ def labels_beside_their_images_and_a_part_for_test(root: str) -> Situation:
     return Situation(['renamed_label', 'further_split'], words=words)
 
 
+def labels_beside_their_images_of_two_words(root: str) -> Situation:
+    """As DeepGlobe has them, with the table of colours that Kaggle adds."""
+    dataset(root, values(*COLORS), images='{}', labels='{}', name='{}_sat.png', suffix='mask')
+    table = ''.join('{},{},{},{}\n'.format(name, *color) for name, color in zip(NAMES, COLORS))
+    text(os.path.join(root, 'class_dict.csv'), 'name,r,g,b\n' + table)
+    return Situation(['renamed_label'], words=['train: ', 'val: ', '2  disc'])
+
+
+def a_val_part_without_labels(root: str) -> Situation:
+    """As DeepGlobe has it: labels of val are with those who score."""
+    dataset(root, images='{}/images', labels='{}/masks')
+    shutil.rmtree(os.path.join(root, 'val/masks'))
+    return Situation(['split_without_labels'], words=['val/images'])
+
+
+def folders_called_otherwise(root: str) -> Situation:
+    """As KITTI has them, beside pictures of the labels and instances."""
+    only_train = [('training', 0, NUM_TRAIN)]
+    dataset(root, images='{}/image_2', labels='{}/semantic', splits=only_train)
+    dataset(root, values(*COLORS), '{}/image_2', '{}/semantic_rgb', splits=only_train)
+    dataset(root, values(0, 256, 513, dtype=np.uint16), '{}/image_2', '{}/instance', splits=only_train)
+    dataset(root, images='{}/image_2', labels='{}/semantic', splits=[('testing', 80, 3)])
+    words = ['--images', 'training/image_2', 'training/semantic_rgb', 'training/instance']
+    return Situation(['other_folders', 'further_split'], words=words)
+
+
+def folders_that_lie_deep(root: str) -> Situation:
+    """As BDD100K has them."""
+    dataset(root, images='images/10k/{}', labels='labels/sem_seg/masks/{}')
+    dataset(root, values(*COLORS), images='images/10k/{}', labels='labels/sem_seg/colormaps/{}')
+    return Situation(['other_folders'], words=['train: ', 'val: '])
+
+
+def folders_of_cities_in_unknown_folders(root: str) -> Situation:
+    """Half of the images lie in one city, half in another."""
+    for city, start in (('ulm', 0), ('jena', 4)):
+        parts = [('train', start, 4), ('val', 50 + start, 4)]
+        names = 'picture data/{}/' + city, 'truth {{}}/{}/' + city, city + '_{}.png'
+        dataset(root, write, *names, splits=parts)
+    return Situation(words=['train: 8 images', 'val: 8 images'], classes=None)
+
+
+def splits_with_a_year(root: str) -> Situation:
+    dataset(root, images='images/{}2017', labels='annotations/{}2017')
+    return Situation(words=['train: ', 'val: '])
+
+
+def images_and_labels_of_unknown_words(root: str) -> Situation:
+    """As tools of the OpenMMLab lay them out, in a folder of an archive."""
+    dataset(os.path.join(root, 'archive (1)'), images='img_dir/{}', labels='ann_dir/{}')
+    return Situation(words=['train: ', 'val: '])
+
+
+def a_named_layout_in_a_folder_of_an_archive(root: str) -> Situation:
+    layout_voc(os.path.join(root, 'VOC2012'))
+    return Situation(words=['VOC2012 --layout voc'], classes=None)
+
+
+def layout_voc_with_more_labels(root: str) -> Situation:
+    layout_voc(root)
+    for old, new in (('SegmentationClass', 'SegmentationClassAug'), ('ImageSets/Segmentation/train.txt',) * 2):
+        os.rename(os.path.join(root, old), os.path.join(root, new.replace('train', 'train_aug')))
+    return Situation(words=['--layout voc', 'train: 6 images', 'val: 3 images'], classes=None)
+
+
 def labels_beside_images_in_jpeg(root: str) -> Situation:
     dataset(root, images='{}', labels='{}', suffix='mask')
     for folder, _, names in os.walk(root):

@@ -1,13 +1,16 @@
 """`fcn8s check` on small datasets as people have them; what it calls ready can be read as it is to be."""
 
 import importlib.util
+import json
 import os
 import shlex
+import shutil
 import warnings
 
 import numpy as np
 import pytest
 
+from data_generator.checking import folder_pairs
 from data_generator.checking.check import check_dataset
 from data_generator.checking.faults import FAULT_KINDS
 from fcn8s.cli import build_parser, main, training_inputs
@@ -95,3 +98,42 @@ def test_what_process_all_wrote_is_counted_by_its_class_ids_and_what_lies_beside
         for pixels, pair in zip(split.class_pixels, split.good_pairs):
             label = read_labels(pair.label)
             np.testing.assert_array_equal(pixels, np.bincount(label.ravel() - shift, minlength=150))
+
+
+def test_folders_that_fit_in_several_ways_are_named_before_anything_is_read(tmp_path, capsys):
+    root = str(tmp_path / 'two versions')
+    for version in ('v1', 'v2'):
+        situations.dataset(root, images='{}/pictures', labels='{}/' + version + '/labels')
+    situations.text(root + '/train/pictures/damaged.png', 'no image')
+    assert main(['check', root]) == 2
+    said = capsys.readouterr().err
+    lines = [line.strip() for line in said.splitlines() if line.startswith('  fcn8s check --images')]
+    assert 'Say which they are' in said and len(lines) == 2 and 'damaged' not in said
+    assert [version in line for version, line in zip(('/v1/', '/v2/'), lines)] == [True, True]
+    os.remove(root + '/train/pictures/damaged.png')
+    for line in lines:
+        assert main(shlex.split(line)[1:]) == 0
+
+
+def test_annotations_in_place_of_labels_are_imported_first(tmp_path, capsys):
+    root = str(tmp_path / 'my data')
+    situations.dataset(root, images='images', labels='labels', splits=[('', 0, 3)])
+    shutil.rmtree(root + '/labels')
+    shape = {'label': 'box', 'points': [[1, 1], [20, 1], [20, 20]], 'shape_type': 'polygon'}
+    for number in range(3):
+        document = {'imagePath': '{}.png'.format(number), 'imageHeight': 32, 'imageWidth': 48, 'shapes': [shape]}
+        situations.text('{}/images/{}.json'.format(root, number), json.dumps(document))
+    assert main(['check', root]) == 2
+    said = capsys.readouterr().err
+    assert 'annotations of labelme' in said and '0.json' in said
+    command = shlex.split(said.strip().rpartition('fcn8s ')[2].replace('OUT', shlex.quote(str(tmp_path / 'out'))))
+    assert main(command) == 0
+    assert main(['check', str(tmp_path / 'out')]) == 0
+
+
+def test_trees_of_many_folders_are_not_compared(tmp_path, monkeypatch):
+    situations.dataset(str(tmp_path), images='{}/pictures', labels='{}/truth')
+    assert check_dataset(str(tmp_path), show_progress=False).can_train
+    monkeypatch.setattr(folder_pairs, '_MOST_FOLDERS', 3)
+    faults = check_dataset(str(tmp_path), show_progress=False).all_faults
+    assert [fault.kind for fault in faults if fault.is_error] == ['no_labels']

@@ -21,6 +21,7 @@ SKY_AND_ROAD = (('sky', 'dirt road'), ((1, 2, 3), (4, 5, 6)))
         ),
         ('a.json', '{"class_names": ["sky", "dirt road"], "colors": [[1, 2, 3], [4, 5, 6]]}'),
         ('a.csv', 'name,r,g,b\nsky,1,2,3\ndirt road,4,5,6\n'),
+        ('class_dict_seg.csv', 'name, r, g, b\nsky, 1, 2, 3\ndirt road, 4, 5, 6\n'),
         ('a.csv', 'r,g,b,name\n1,2,3,sky\n4,5,6,dirt road\n'),
         ('a.csv', 'name;color\nsky;#010203\n"dirt road";#040506\n'),
         ('a.txt', '1 2 3\tsky\n4 5 6\tdirt road\n'),

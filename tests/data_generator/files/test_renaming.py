@@ -50,6 +50,17 @@ def test_names_that_say_nothing(images, labels):
             {'d/1.png': 'd/1_mask.png', 'd/2.png': 'd/2_mask.tif'},
         ),
         (['a_b.jpg', 'a_b_gt.png', 'c.jpg', 'c_gt.png', 'd.jpg'], {'a_b.jpg': 'a_b_gt.png', 'c.jpg': 'c_gt.png'}),
+        (
+            ['1_sat.jpg', '1_mask.png', '2_sat.jpg', '2_mask.png'],
+            {'1_sat.jpg': '1_mask.png', '2_sat.jpg': '2_mask.png'},
+        ),
+        (['image_1.png', 'label_1.png', 'image_2.png'], {'image_1.png': 'label_1.png'}),
+        (
+            ['a_left.jpg', 'a_ids.png', 'b_left.jpg', 'b_ids.png'],
+            {'a_left.jpg': 'a_ids.png', 'b_left.jpg': 'b_ids.png'},
+        ),
+        (['1_left.png', '1_right.png', '2_left.png', '2_right.png'], {}),  # which would be the label?
+        (['1_jan.jpg', '2_feb.jpg', '3_mar.png'], {}),
         (['1.jpg', '1_mask.jpg', '2.jpg', '2_mask.jpg'], {}),  # no format for labels
         (['1.png', '2.png', '3.png', '1_x.png'], {}),
         (['1.png', '2.png'], {}),

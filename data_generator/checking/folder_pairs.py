@@ -1,0 +1,253 @@
+"""Which folders of a tree hold images, and which the labels of these, whatever they are called and wherever they lie.
+
+For datasets that lie in no arrangement that is known by name. Names tell which files belong together; a look into some
+of them tells images from labels.
+"""
+
+import os
+import posixpath
+import re
+import shlex
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from data_generator.files.discovery import LABEL_EXTENSIONS
+from data_generator.files.renaming import find_renaming
+from data_generator.files.splits import SPLIT_NAMES
+from helpers.images import (
+    IMAGE_EXTENSIONS,
+    LOSSY_EXTENSIONS,
+    find_images,
+    folded,
+    natural_sort_key,
+    read_color_labels,
+    read_label_file,
+)
+
+# Of trees with more folders of files than this no pairs are looked for: most have a folder for each image.
+_MOST_FOLDERS = 1000
+# Nor of those with more folders than this but for names of splits.
+_MOST_PLACES = 60
+# So many files of each are looked into.
+_NUM_LOOKED_INTO = 6
+# A label has no more values or colours than this; pictures of nature have, grey ones too.
+_MOST_VALUES = 100
+# What classes are shown as, and what is beside them: not what classes are read from, where there is something else.
+_BESIDE = re.compile(
+    r'(^|[^a-z])(colou?rs?|colou?rmaps?|colou?red|rgb|vis|viz|visuali[sz]ations?|overlays?|instances?|inst|panoptic|'
+    r'depths?|disparity|edges?|boundar(y|ies))($|[^a-z])'
+)
+_SPLIT = '{split}'
+
+# Of a place: the stems of its files, by what it calls a split; None where it names none.
+_Stems = Dict[Optional[str], List[str]]
+
+
+class FolderPair(NamedTuple):
+    """Folders of images and of their labels.
+
+    images, labels: Below the root, with slashes; '{split}' stands for the split.
+    splits: What the dataset calls 'train' and 'val'; None where it has no splits.
+    num_pairs: How many images have a label.
+    """
+
+    images: str
+    labels: str
+    splits: Optional[Mapping[str, str]]
+    num_pairs: int
+
+    def label_dir(self, root: str) -> str:
+        """Returns the folder of the labels to train on."""
+        return os.path.join(root, self.labels.format(split=(self.splits or {}).get('train')))
+
+    def options(self, root: str) -> str:
+        """Returns the options of `fcn8s check` and `fcn8s train` that name these folders."""
+        words = []
+        for split, prefix in (('train', '--'), ('val', '--val-')):
+            if split == 'train' or split in (self.splits or {}):
+                for kind, place in (('images', self.images), ('labels', self.labels)):
+                    folder = place.format(split=(self.splits or {}).get(split))
+                    words += [prefix + kind, shlex.quote(os.path.join(root, folder))]
+        return ' '.join(words)
+
+
+def find_folder_pairs(root: str) -> Tuple[List[FolderPair], List[FolderPair]]:
+    """Finds folders whose files belong together by their names, of which one holds images and the other labels.
+
+    Returns:
+        Those that may be what is looked for, most pairs first; and those whose labels are pictures for people,
+        instances, depth and the like, where there are others.
+    """
+    folders = _files_by_folder(root)
+    places = _places(folders) if len(folders) <= _MOST_FOLDERS else {}
+    if len(places) > _MOST_PLACES:
+        return [], []
+    roles = {place: _role([os.path.join(root, path) for path in _some_files(folders, place)]) for place in places}
+    found = []
+    for images in [place for place in places if roles[place] == 'images']:
+        for labels in [place for place in places if roles[place] in ('labels', 'masks')]:
+            count, splits = (0, None) if _are_nested(images, labels) else _count(places[images], places[labels])
+            if count:
+                found.append(FolderPair(_escaped(images), _escaped(labels), splits, count))
+    found.sort(key=lambda pair: (-pair.num_pairs, pair.splits is None, -_depth(pair), pair.images, pair.labels))
+    chosen: List[FolderPair] = []
+    for pair in found:
+        if not any(_are_nested(pair.images, one.images) and _are_nested(pair.labels, one.labels) for one in chosen):
+            chosen.append(pair)
+    masks = [pair for pair in chosen if roles[pair.labels.replace('{{', '{').replace('}}', '}')] == 'masks']
+    return _first_choices([pair for pair in chosen if not _is_of_class(pair, masks)])
+
+
+def _is_of_class(pair: FolderPair, masks: Sequence[FolderPair]) -> bool:
+    """Whether labels are masks of a class, which lie in a folder with those of others, and without the images."""
+    parent = posixpath.dirname(pair.labels)
+    beside = [one for one in masks if one.images == pair.images and posixpath.dirname(one.labels) == parent]
+    return pair in masks and len(beside) > 1 and not (pair.images + '/').startswith(parent + '/')
+
+
+def _first_choices(pairs: List[FolderPair]) -> Tuple[List[FolderPair], List[FolderPair]]:
+    beside = [pair for pair in pairs if _is_beside(pair.labels) or _is_beside(pair.images, but='rgb')]
+    first = [pair for pair in pairs if pair not in beside]
+    return (first, beside) if first else (pairs, [])
+
+
+def _is_beside(place: str, but: str = '') -> bool:
+    match = _BESIDE.search(place.lower())
+    return match is not None and match.group(2) != but
+
+
+def _depth(pair: FolderPair) -> int:
+    return pair.images.count('/') + pair.labels.count('/')
+
+
+def _escaped(place: str) -> str:
+    """A place as layouts write it, in which braces mean something."""
+    parts = place.split(_SPLIT)
+    return _SPLIT.join(part.replace('{', '{{').replace('}', '}}') for part in parts)
+
+
+def _are_nested(one: str, other: str) -> bool:
+    return (one + '/').startswith(other + '/') or (other + '/').startswith(one + '/')
+
+
+def _places(folders: Mapping[str, Sequence[str]]) -> Dict[str, _Stems]:
+    """The stems of all files below each folder, names of splits being '{split}', without what is for tests.
+
+    A folder that has no more files than one in it is left out.
+    """
+    places: Dict[str, _Stems] = {}
+    for folder, names in folders.items():
+        stems = [os.path.splitext(name)[0] for name in names]
+        parts = folder.split('/')
+        for end in range(1, len(parts) + 1):
+            place, word = _with_split(parts[:end])
+            if not _is_for_tests(word):
+                places.setdefault(place, {}).setdefault(word, []).extend(stems)
+    sizes = {place: sum(map(len, stems.values())) for place, stems in places.items()}
+    largest_in = dict.fromkeys(places, 0)
+    for place, size in sizes.items():
+        outer = place.rpartition('/')[0]
+        largest_in[outer] = max(largest_in.get(outer, 0), size)
+    return {place: stems for place, stems in places.items() if sizes[place] > largest_in[place]}
+
+
+def _files_by_folder(root: str) -> Dict[str, List[str]]:
+    """Names of the files that may be images or labels, by their folder below the root, with slashes."""
+    folders: Dict[str, List[str]] = {}
+    extensions = [*IMAGE_EXTENSIONS, *LABEL_EXTENSIONS]
+    try:
+        paths = find_images(root, extensions)
+    except FileNotFoundError:
+        return {}
+    for path in paths:
+        folder = os.path.relpath(os.path.dirname(path), root).replace(os.sep, '/')
+        if folder != '.':
+            folders.setdefault(folder, []).append(os.path.basename(path))
+    return folders
+
+
+def _with_split(parts: Sequence[str]) -> Tuple[str, Optional[str]]:
+    """A path in which the first name of a split is '{split}', and that name as it is written."""
+    for index, part in enumerate(parts):
+        for word in re.split(r'[_\-. ]', part):
+            split = _split_word(word)
+            if split is not None and (SPLIT_NAMES[split] != 'test' or part.startswith(word)):
+                replaced = part.replace(word, _SPLIT, 1)
+                return '/'.join([*parts[:index], replaced, *parts[index + 1 :]]), word
+    return '/'.join(parts), None
+
+
+def _split_word(word: str) -> Optional[str]:
+    """The name of a split that a word is, such as train of Train and train2017; None for other words."""
+    name = re.sub(r'\d{4}$', '', word.lower())
+    return name if name in SPLIT_NAMES else None
+
+
+def _is_for_tests(word: Optional[str]) -> bool:
+    return word is not None and SPLIT_NAMES[_split_word(word) or ''] == 'test'
+
+
+def _count(images: _Stems, labels: _Stems) -> Tuple[int, Optional[Mapping[str, str]]]:
+    """How many images have a label, and what train and val are called; 0 where fewer than half of them have."""
+    if None in images:
+        return _num_matches(images[None], labels.get(None, [])), None
+    splits: Dict[str, str] = {}
+    count = 0
+    for word, stems in images.items():
+        assert word is not None
+        split = SPLIT_NAMES[_split_word(word) or '']
+        matches = _num_matches(stems, labels[None] if None in labels else labels.get(word, []))
+        if matches and split not in splits:
+            splits[split] = word
+            count += matches
+    return (count, splits) if 'train' in splits else (0, None)
+
+
+def _num_matches(images: Sequence[str], labels: Sequence[str]) -> int:
+    known = {folded(stem) for stem in labels}
+    count = sum(folded(stem) in known for stem in images)
+    if not count and known:
+        renaming = find_renaming(images, labels)
+        if renaming is not None:
+            count = sum(folded(renaming.label_stem(stem)) in known for stem in images)
+    return count if 2 * count > len(images) else 0
+
+
+def _some_files(folders: Mapping[str, Sequence[str]], place: str) -> List[str]:
+    """A few files of a place, from different folders and of different names."""
+    within = []
+    for folder in sorted(folders):
+        path, word = _with_split(folder.split('/'))
+        if (path + '/').startswith(place + '/') and not _is_for_tests(word):
+            within.append(folder)
+    chosen: List[str] = []
+    for folder in within[:: -(-len(within) // _NUM_LOOKED_INTO)]:
+        ordered = sorted(folders[folder], key=natural_sort_key)
+        chosen += [folder + '/' + name for name in dict.fromkeys([*ordered[:2], ordered[-1]])]
+    return chosen[:: -(-len(chosen) // _NUM_LOOKED_INTO)]
+
+
+def _role(paths: Sequence[str]) -> str:
+    """What all these files are: 'images', 'labels', or 'masks', which are labels of two values; '' for a mixture."""
+    counts = [_num_values(path) for path in paths]
+    if all(count is None or count > _MOST_VALUES for count in counts):
+        return 'images'
+    if any(count is None or count > _MOST_VALUES for count in counts):
+        return ''
+    return 'masks' if all(count is not None and count <= 2 for count in counts) else 'labels'
+
+
+def _num_values(path: str) -> Optional[int]:
+    """How many values or colours a file holds; None for one that labels are not read from."""
+    if path.lower().endswith(LOSSY_EXTENSIONS):
+        return None
+    try:
+        return len(np.unique(read_label_file(path).values))
+    except (ValueError, OSError):
+        pass
+    try:
+        colors = read_color_labels(path, lossy=True, keep_alpha=True)[..., :3].astype(np.uint32)
+    except (ValueError, OSError):
+        return None  # of other channels or bits, or damaged: checking the image says so
+    return len(np.unique(colors @ np.array([1 << 16, 1 << 8, 1], np.uint32)))
