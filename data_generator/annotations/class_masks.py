@@ -107,7 +107,7 @@ class _Photograph(NamedTuple):
         shapes = [Shape(mask.class_name, draw=functools.partial(self._draw, mask.path, first)) for mask in self.masks]
         return AnnotatedImage(self.path, first[0].shape, shapes, self.masks[0].path)
 
-    def _draw(self, path: str, first: Tuple[np.ndarray, int]) -> Window:
+    def _draw(self, path: str, first: Tuple[np.ndarray, int], _: Tuple[int, int]) -> Window:
         """Reads a mask; the first one was read already, for the size that all have."""
         mask, moved = first if path == self.masks[0].path else read_mask(path, self.color_tolerance)
         if mask.shape != first[0].shape:

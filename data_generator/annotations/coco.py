@@ -45,7 +45,10 @@ def read_coco(folder: Folder, documents: List[str], left_out: LeftOut) -> Source
             others.append('{} holds {}. {}.'.format(path, *other))
             continue
         categories = _categories(content, path)
-        names += [name for name in categories.values() if name not in names]
+        holders = _holders(content)
+        for name in holders:
+            left_out.add('categories without objects that others belong to', '{}, {}'.format(path, name))
+        names += [name for name in categories.values() if name not in names and name not in holders]
         colors.update(_colors(content))
         split = split_of(path, folder.root) or split_in_name(path)
         records += _records(content, categories, path, split, left_out)
@@ -67,6 +70,18 @@ def _categories(content: Dict[str, Any], path: str) -> Dict[Any, str]:
         return {category['id']: str(category['name']) for category in content['categories']}
     except (KeyError, TypeError):
         raise DataError("{} has no list of 'categories' with 'id' and 'name'. Export it again.".format(path)) from None
+
+
+def _holders(content: Dict[str, Any]) -> List[str]:
+    """Categories of no object that are only there for others, as Roboflow writes one with the name of the project."""
+    objects = [one for one in content['annotations'] if isinstance(one, dict)]
+    used = {one['category_id'] for one in objects if _hashable(one.get('category_id'))}
+    above = {str(category.get('supercategory')) for category in content['categories']}
+    return [
+        str(category['name'])
+        for category in content['categories']
+        if category['id'] not in used and category.get('supercategory') == 'none' and str(category['name']) in above
+    ]
 
 
 def _colors(content: Dict[str, Any]) -> Dict[str, Color]:
@@ -122,7 +137,7 @@ def _shape(one: Dict[str, Any], categories: Dict[Any, str], image_size: Optional
         if size is None or image_size not in (None, size):
             raise ValueError('a mask of another size than its image')
         counts = segmentation['counts']
-        return Shape(label, draw=lambda: window_of_runs(counts, size), of_size=size)
+        return Shape(label, draw=lambda _: window_of_runs(counts, size), of_size=size)
     parts = [points_of(part) for part in segmentation or []]
     parts = [part for part in parts if len(part) >= 3]
     if not parts:

@@ -75,7 +75,7 @@ def _shape(element: Element) -> Shape:
     if element.tag == 'mask':
         top, left, height, width = (int(values[name]) for name in ('top', 'left', 'height', 'width'))
         counts = [int(count) for count in values['rle'].split(',')]
-        return Shape(label, draw=lambda: window_of_box_runs(counts, top, left, (height, width)), layer=layer)
+        return Shape(label, draw=lambda _: window_of_box_runs(counts, top, left, (height, width)), layer=layer)
     if element.tag == 'ellipse':
         return Shape(label, [_ellipse(values)], layer=layer)
     raise ValueError(element.tag)

@@ -16,6 +16,7 @@ _MAX_BYTES = 2**31
 # What a byte of JSON or XML takes as Python objects, at most: one-digit numbers in lists, empty elements.
 _BYTES_OF_A_BYTE = 16
 _MAX_DEPTH = 64
+_START = 2**16
 
 
 def read_json(path: str) -> Any:
@@ -63,6 +64,19 @@ def read_text(path: str) -> str:
         return _read_bytes(path).decode('utf-8-sig')
     except UnicodeDecodeError as error:
         raise DataError('{} is no text in UTF-8. Save it in that encoding.'.format(path)) from error
+
+
+def read_start(path: str) -> str:
+    """Reads the beginning of a text file in UTF-8, enough to tell what it is.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        with open(path, 'rb') as file:
+            return file.read(_START).decode('utf-8-sig', 'replace')
+    except OSError as error:
+        raise DataError('{} cannot be read: {}. Mend it, or take it out.'.format(path, error.strerror)) from error
 
 
 def _read_bytes(path: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from helpers.images import IMAGE_EXTENSIONS, find_images, folded, natural_sort_key
 
-DOCUMENT_EXTENSIONS = ('.json', '.xml', '.txt', '.yaml', '.yml')
+DOCUMENT_EXTENSIONS = ('.json', '.xml', '.txt', '.yaml', '.yml', '.csv')
 _MAX_FILES = 2_000_000
 
 #: What a dataset that was made of annotations holds beside its images and labels.

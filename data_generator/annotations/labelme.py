@@ -73,7 +73,7 @@ def _shapes(shape: Dict[str, Any]) -> List[Shape]:
         (left, top), (right, bottom) = np.rint(np.stack([points.min(axis=0), points.max(axis=0)])).astype(int).tolist()
         data = base64.b64decode(shape['mask'])
         size = (bottom - top + 1, right - left + 1)
-        return [Shape(label, draw=lambda: window_of_bitmap(data, top, left, size))]
+        return [Shape(label, draw=lambda _: window_of_bitmap(data, top, left, size))]
     raise ValueError('{} of {} points'.format(kind, len(points)))
 
 

@@ -3,8 +3,8 @@
 import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from data_generator.annotations import cityscapes, class_masks, coco, cvat, labelme, supervisely, voc, yolo
-from data_generator.annotations.documents import read_json, read_text, read_xml
+from data_generator.annotations import cityscapes, class_masks, coco, cvat, kaggle, labelme, supervisely, voc, yolo
+from data_generator.annotations.documents import read_json, read_start, read_text, read_xml
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import LeftOut, Source
 from data_generator.annotations.values import BAD_VALUES
@@ -37,6 +37,7 @@ FORMATS: Dict[str, Format] = {
     'supervisely': Format('.json', supervisely.is_supervisely, supervisely.read_supervisely),
     'cvat': Format('.xml', cvat.is_cvat, cvat.read_cvat, True),
     'voc': Format('.xml', voc.is_voc, voc.read_voc),
+    'kaggle': Format('.csv', lambda content: kaggle.is_kaggle(*content), kaggle.read_kaggle, True),
     'yolo': Format('.txt', lambda content: yolo.is_yolo(*content), yolo.read_yolo),
 }
 #: What is read without a document, from images alone; looked for last.
@@ -161,4 +162,6 @@ def _content(path: str) -> Any:
     extension = os.path.splitext(path)[1].lower()
     if extension == '.json':
         return read_json(path)
+    if extension == '.csv':
+        return path, read_start(path)
     return read_xml(path) if extension == '.xml' else (path, read_text(path))

@@ -1,4 +1,4 @@
-"""Masks as lengths of runs (COCO, CVAT).
+"""Masks as lengths of runs (COCO, CVAT), or as their starts and lengths (Kaggle).
 
 Both forms of COCO are read here: lists of numbers, and the text into which pycocotools packs them. In versions before
 2.0.8 its own decoder writes beyond its memory where lengths do not fit the mask.
@@ -29,6 +29,29 @@ def window_of_box_runs(counts: Sequence[int], top: int, left: int, size: Tuple[i
     if min(size) < 1 or size[0] * size[1] > _MAX_PIXELS:
         raise ValueError('a mask of {} x {} pixels'.format(*size))
     return Window(top, left, _expand(counts, size[0] * size[1]).reshape(size))
+
+
+def window_of_starts(text: str, size: Tuple[int, int], along_rows: bool) -> Window:
+    """Returns the mask of Kaggle's runs, 'start length start length ...', of an image of this (height, width).
+
+    Args:
+        along_rows: Whether pixels are numbered along the rows; else down the columns. The first one is 1.
+
+    Raises:
+        ValueError: No such numbers, or some beyond the image.
+    """
+    words = text.split()
+    if len(words) % 2 or not all(word.isdecimal() and len(word) < 10 for word in words):
+        raise ValueError('a mask that is no list of starts and lengths')
+    starts, lengths = np.array(words, np.int64).reshape(-1, 2).T
+    num_pixels = size[0] * size[1]
+    if len(starts) and (starts.min() < 1 or (starts + lengths).max() > num_pixels + 1):
+        raise ValueError('a mask with runs beyond its image')
+    changes = np.zeros(num_pixels + 1, np.int64)
+    np.add.at(changes, starts - 1, 1)
+    np.add.at(changes, starts - 1 + lengths, -1)
+    mask = changes[:-1].cumsum() > 0
+    return Window(0, 0, mask.reshape(size) if along_rows else mask.reshape(size[::-1]).T)
 
 
 def _expand(lengths: Any, num_pixels: int) -> np.ndarray:

@@ -17,16 +17,16 @@ class Shape(NamedTuple):
     """One shape of an object.
 
     label: its class, or VOID. parts: closed outlines, float [K, 2] of (x, y); what is in any of them belongs to the
-    shape. holes: outlines of what does not. draw: instead of outlines, a function that makes the mask of a part of the
-    image. of_size: the (height, width) that the image has to have for it. in_pixels: whether points are pixels or
-    continuous coordinates (`helpers.polygons`). is_share: whether they are shares of width and height instead. layer:
-    shapes of a higher one lie over those of a lower.
+    shape. holes: outlines of what does not. draw: instead of outlines, a function that makes the mask of a part of an
+    image, whose (height, width) it is given. of_size: the (height, width) that the image has to have for it. in_pixels:
+    whether points are pixels or continuous coordinates (`helpers.polygons`). is_share: whether they are shares of width
+    and height instead. layer: shapes of a higher one lie over those of a lower.
     """
 
     label: object
     parts: Sequence[np.ndarray] = ()
     holes: Sequence[np.ndarray] = ()
-    draw: Optional[Callable[[], Window]] = None
+    draw: Optional[Callable[[Tuple[int, int]], Window]] = None
     in_pixels: bool = False
     is_share: bool = False
     layer: float = 0.0
@@ -139,7 +139,7 @@ def window_of(shape: Shape, size: Tuple[int, int]) -> Window:
     if shape.of_size not in (None, size):
         raise ValueError('a mask of another size than its image')
     if shape.draw is not None:
-        return _cut(shape.draw(), size)
+        return _cut(shape.draw(size), size)
     windows = [_fill(part, shape.in_pixels, size) for part in shape.parts]
     drawn = _union([window for window in windows if window.mask.size])
     for hole in shape.holes:

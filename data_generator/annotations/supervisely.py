@@ -80,5 +80,5 @@ def _shape(one: Dict[str, Any]) -> Shape:
     if kind == 'bitmap':
         text = one['bitmap']['data']
         left, top = (int(value) for value in one['bitmap']['origin'])
-        return Shape(label, draw=lambda: window_of_bitmap(unpacked_bitmap(text), top, left))
+        return Shape(label, draw=lambda _: window_of_bitmap(unpacked_bitmap(text), top, left))
     raise ValueError(str(kind))

@@ -145,4 +145,4 @@ def _code(color: Color) -> int:
 
 
 def _drawing(codes: np.ndarray, code: int):  # type: ignore[no-untyped-def]
-    return lambda: Window(0, 0, codes == code)
+    return lambda _: Window(0, 0, codes == code)

@@ -636,7 +636,7 @@ def damaged(data, rng):
 def test_damaged_documents_end_in_a_sentence(tmp_path, kind):
     TOOLS[kind](tmp_path / 'source')
     documents = sorted(
-        path for path in (tmp_path / 'source').rglob('*') if path.suffix in ('.json', '.xml', '.txt', '.yaml')
+        path for path in (tmp_path / 'source').rglob('*') if path.suffix in ('.json', '.xml', '.txt', '.yaml', '.csv')
     )
     for seed in range(12):
         rng = random.Random(seed)
@@ -646,6 +646,73 @@ def test_damaged_documents_end_in_a_sentence(tmp_path, kind):
         with contextlib.suppress(ValueError, OSError):
             import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out{}'.format(seed)))
         path.write_bytes(sound)
+
+
+def kaggle(root, table, name='train.csv'):
+    for number in range(3):
+        tools.write_image(root / 'images' / 'x{}.jpg'.format(number), seed=number)
+    (root / name).write_text(table)
+    return import_annotations(
+        str(root), str(root.parent / ('out' if root.name == 'source' else root.name + ' out')), Options(val_share=0)
+    )
+
+
+@pytest.mark.parametrize(
+    'heads, image, along_rows, names',
+    [
+        ('ImageId,EncodedPixels', 'x{}', False, ('foreground',)),
+        ('id,rle_mask', 'x{}', False, ('foreground',)),
+        ('Image_Label,EncodedPixels', 'x{}.jpg_Fish', False, ('Fish',)),
+        ('ImageId_ClassId,EncodedPixels', 'x{}.jpg_3', False, ('3',)),
+        ('id,annotation,width,height,cell_type', 'x{}', True, ('astro',)),
+    ],
+)
+def test_tables_of_kaggle(tmp_path, heads, image, along_rows, names):
+    """Runs of several lines belong together; without runs there is no object; the example of answers is none."""
+    halves = [tools.runs_of((EXPECTED == 1) & part, along_rows) for part in (np.arange(30) < 9, np.arange(30) >= 9)]
+    more = ',30,20,astro' if 'cell_type' in heads else ''
+    lines = [heads] + [image.format(number) + ',' + runs + more for number in (0, 1) for runs in halves]
+    lines.append(image.format(2) + ',' + more)
+    (tmp_path / 'source').mkdir()
+    (tmp_path / 'source' / 'sample_submission.csv').write_text(heads + '\nx0,1 1\n')
+    imported = kaggle(tmp_path / 'source', '\n'.join(lines))
+    assert imported.kind == 'kaggle' and imported.label_space.class_names == ('background', *names)
+    for name, label in labels_of(tmp_path / 'out').items():
+        np.testing.assert_array_equal(label, 0 if 'x2' in name else EXPECTED == 1, name)
+    assert list(imported.left_out) == ['tables of answers, which are no labels']
+
+
+def test_runs_of_kaggle_that_do_not_fit_are_left_out_and_long_ones_are_read(tmp_path, monkeypatch):
+    long = ' '.join('{} 1'.format(1 + 2 * number) for number in range(300)) + ' 599 0' * 30000
+    table = 'ImageId,EncodedPixels\nx0,1 5\nx0,600 2\nx0,3 4 5\nx0,0 3\nx0,1 -1\nx0,7\nx1,{}\nx2,9 99999999999\n'
+    imported = kaggle(tmp_path / 'source', table.format(long))
+    labels = labels_of(tmp_path / 'out')
+    assert sorted(labels) == ['train/x0.png', 'train/x1.png']
+    assert labels['train/x0.png'].T.ravel().nonzero()[0].tolist() == [0, 1, 2, 3, 4]
+    assert (labels['train/x1.png'].T.ravel() == np.arange(600) % 2 ^ 1).all()
+    assert sorted(map(len, imported.left_out.values())) == [1, 2, 2, 2], imported.left_out
+    with pytest.raises(DataError, match='has a line without an image or its runs'):
+        kaggle(tmp_path / 'other', 'ImageId,EncodedPixels\nx0\n')
+    with pytest.raises(DataError, match='is a table of answers'):
+        kaggle(tmp_path / 'third', 'ImageId,EncodedPixels\nx0,1 1\n', 'sample_submission.csv')
+
+
+def test_a_category_that_only_holds_others_is_no_class(tmp_path):
+    """Roboflow writes one with the name of the project."""
+    tools.coco(tmp_path / 'source')
+    path = tmp_path / 'source' / 'annotations' / 'instances.json'
+    content = json.loads(path.read_text())
+    for one in content['categories']:
+        one['supercategory'] = 'my-project'
+    content['categories'].insert(0, {'id': 0, 'name': 'my-project', 'supercategory': 'none'})
+    path.write_text(json.dumps(content))
+    imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+    assert imported.label_space.class_names == ('background', 'a', 'b')
+    assert list(imported.left_out) == ['categories without objects that others belong to']
+    content['annotations'][0]['category_id'] = 0
+    path.write_text(json.dumps(content))
+    imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'other'))
+    assert imported.label_space.class_names == ('background', 'my-project', 'a', 'b')
 
 
 def test_lists_of_voc_for_other_purposes_say_no_split(tmp_path):

@@ -163,6 +163,23 @@ def masks(root):
             assert cv2.imwrite(str(path), mask.astype(np.uint8))
 
 
+def runs_of(mask, along_rows=False):
+    """As Kaggle writes them: starts, counted from 1 down the columns, and lengths."""
+    flat = np.concatenate([[0], mask.ravel() if along_rows else mask.T.ravel(), [0]]).astype(int)
+    starts, ends = np.flatnonzero(np.diff(flat) == 1) + 1, np.flatnonzero(np.diff(flat) == -1) + 1
+    return ' '.join('{} {}'.format(start, end - start) for start, end in zip(starts, ends))
+
+
+def kaggle(root):
+    lines = ['ImageId,ClassId,EncodedPixels']
+    for number in range(NUM_IMAGES):
+        write_image(root / 'train_images' / '{}.png'.format(number), seed=number)
+        lines += [
+            '{}.png,{},{}'.format(number, name, runs_of(value == EXPECTED)) for value, name in ((1, 'a'), (2, 'b'))
+        ]
+    (root / 'train.csv').write_text('\n'.join(lines) + '\n')
+
+
 TOOLS = {
     'labelme': labelme,
     'coco': coco,
@@ -172,4 +189,5 @@ TOOLS = {
     'voc': voc,
     'cityscapes': cityscapes,
     'masks': masks,
+    'kaggle': kaggle,
 }
