@@ -69,7 +69,7 @@ def check_dataset(
     legend: Optional[Legend] = None,
     color_tolerance: int = 0,
     label_transparency: Optional[str] = None,
-    folders: Optional[Mapping[str, Tuple[str, str]]] = None,
+    folders: Optional[Mapping[str, Tuple[Paths, Paths]]] = None,
 ) -> DatasetReport:
     """Reads a whole dataset and reports what it is, what is wrong with it, and what to train it with.
 
@@ -86,7 +86,8 @@ def check_dataset(
             found beside it.
         color_tolerance: How far a colour in a label may be from that of a class, in each channel.
         label_transparency: What transparent pixels in such labels are: the name of a class, or 'void'.
-        folders: In place of roots, for 'train' and perhaps 'val', the directory of images and that of their labels.
+        folders: In place of roots, for 'train' and perhaps 'val', the directory of images and that of their labels; or
+            directories, and those of their labels in the same order.
 
     Raises:
         ValueError: No such layout, or one beside `folders`; the directories are of different layouts; what a named
@@ -111,7 +112,7 @@ def check_dataset(
     else:
         said = _with_legend_beside(surveys, said)
         check_color_tolerance(said.space, color_tolerance)
-    looks = [_look(found, said) for found in surveys]
+    looks = _looks(surveys, said)
     splits = [(found, look, split) for found, look in zip(surveys, looks) for split in found.splits]
     facts = _read_all([(look, split) for _, look, split in splits], workers, show_progress, image_rules)
     classes = _classes(surveys, looks, said, facts)
@@ -188,26 +189,46 @@ def _check_nothing_said(layout: Layout, said: Said) -> None:
 
 def _with_legend_beside(surveys: Sequence[Survey], said: Said) -> Said:
     """With the legend that is found beside the data, unless the caller named other classes."""
-    split = surveys[0].splits[0]
-    path = None if said.legend is not None else find_legend(split.label_dir, split.image_dir)
-    if path is None:
+    if said.legend is not None:
         return said
-    try:
-        legend = read_legend(path)
-    except DataError as error:  # damaged, or some other file of this name
-        split.faults.append(Fault('unused_legend', path, str(error)))
+    found: Dict[str, Legend] = {}
+    for split in [split for one in surveys for split in one.splits]:
+        path = find_legend(split.label_dir, split.image_dir)
+        if path is None or path in found:
+            continue
+        try:
+            found[path] = read_legend(path)
+        except DataError as error:  # damaged, or some other file of this name
+            split.faults.append(Fault('unused_legend', path, str(error)))
+    if not found:
         return said
+    (path, legend), *others = found.items()
+    for other, classes in others:
+        if classes != legend:
+            raise ValueError(
+                '{} and {} name the classes differently. Say which holds for all: --class-names FILE or --colors '
+                'FILE.'.format(path, other)
+            )
     if said.num_classes not in (None, len(legend.class_names)):
         return said
     ignore_id = legend.ignore_id if said.ignore_id is None else said.ignore_id
     return said._replace(legend=legend, legend_path=path, ignore_id=ignore_id)
 
 
-def _look(found: Survey, said: Said) -> LabelLook:
-    """How the labels below one root are looked at."""
-    labels = [pair.label for split in found.splits for pair in split.pairs if pair.label is not None]
-    if found.knows_classes:
-        return LabelLook(PaletteRule(labels, found.layout.label_space, found.layout.id_map), found.layout.color_map)
+def _looks(surveys: Sequence[Survey], said: Said) -> List[LabelLook]:
+    """How the labels below each root are looked at; those of one's own all alike, as training reads them."""
+    labels = [
+        [pair.label for split in found.splits for pair in split.pairs if pair.label is not None] for found in surveys
+    ]
+    if not surveys[0].knows_classes:
+        return [_own_look(sum(labels, []), said)] * len(surveys)
+    return [
+        LabelLook(PaletteRule(paths, found.layout.label_space, found.layout.id_map), found.layout.color_map)
+        for found, paths in zip(surveys, labels)
+    ]
+
+
+def _own_look(labels: Sequence[str], said: Said) -> LabelLook:
     space = said.space
     has_colors = space is not None and has_own_colors(space)
     look = LabelLook(PaletteRule(labels, space if has_colors else None), None, said.color_rule)
@@ -263,7 +284,8 @@ def _classes(
         {value for split in facts for pair in split if not pair.was_converted for value in pair.values}, key=repr
     )
     if not first.knows_classes:
-        return _own_classes(looks[0], said, facts, values)
+        own = _own_classes(looks[0], said, facts, values)
+        return own._replace(maps=own.maps * len(surveys))
     space = first.layout.label_space
     maps: List[Mapping[Any, int]] = [
         found.layout.color_map or found.layout.id_map or _identity(space) for found in surveys

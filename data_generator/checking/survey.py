@@ -15,6 +15,8 @@ from data_generator.errors import DataError, Problem
 from data_generator.files.discovery import (
     LABEL_EXTENSIONS,
     Pair,
+    Paths,
+    as_path_list,
     find_images_of,
     list_files,
     pair_with_labels,
@@ -104,11 +106,12 @@ def _says_why(split: SplitFiles) -> bool:
     return any(fault.kind != 'image_without_label' for fault in split.faults)
 
 
-def survey_folders(folders: Mapping[str, Tuple[str, str]], extensions: Optional[Tuple[str, ...]] = None) -> Survey:
+def survey_folders(folders: Mapping[str, Tuple[Paths, Paths]], extensions: Optional[Tuple[str, ...]] = None) -> Survey:
     """Finds the files of folders that are named one by one, wherever they lie.
 
     Args:
-        folders: Of each part, 'train' and perhaps 'val', the folder of images and that of their labels.
+        folders: Of each part, 'train' and perhaps 'val', the folder of images and that of their labels; or folders, and
+            those of their labels in the same order.
         extensions: Of the images; None for the usual ones.
 
     Raises:
@@ -116,15 +119,16 @@ def survey_folders(folders: Mapping[str, Tuple[str, str]], extensions: Optional[
         DataError: No images in one.
     """
     base, splits = Layout('own', _UNKNOWN_CLASSES, '', '', image_file_extension=extensions), []
-    for name, places in folders.items():
-        for place in places:
+    named = [(name, pair) for name, places in folders.items() for pair in zip(*map(as_path_list, places))]
+    for name, pair in named:
+        for place in pair:
             if not os.path.isdir(place):
                 raise FileNotFoundError('No such directory: {}. Give that of images or labels.'.format(place))
         # Layouts are templates, in which braces mean something.
-        images, labels = (place.replace('{', '{{').replace('}', '}}') for place in places)
+        images, labels = (place.replace('{', '{{').replace('}', '}}') for place in pair)
         split = _survey_split('', base._replace(images=images, labels=labels), name)
         if split is None:
-            raise DataError('No images in {!r}. Give the directory that holds them.'.format(places[0]))
+            raise DataError('No images in {!r}. Give the directory that holds them.'.format(pair[0]))
         splits.append(split)
     return Survey(splits[0].image_dir, base, False, splits)
 
@@ -178,9 +182,16 @@ def _by_pairs_of_folders(root: str, extensions: Optional[Tuple[str, ...]]) -> Op
     """The only folders whose files belong together. Raises DataError where there are several such pairs."""
     first, beside = find_folder_pairs(root)
     if len(first) > 1:
+        lines = [pair.options(root) for pair in first]
+        if len({pair.images for pair in first}) == len(first):
+            lines.append(' '.join(lines))
         raise DataError(
             'In {} these folders of images and labels fit together. Say which they are with the options of one '
-            'line:\n{}'.format(root, '\n'.join('  fcn8s check ' + pair.options(root) for pair in first))
+            'line{}:\n{}'.format(
+                root,
+                ', all together with the last' * (len(lines) > len(first)),
+                '\n'.join('  fcn8s check ' + line for line in lines),
+            )
         )
     for pair in first:
         layout = Layout('own', _UNKNOWN_CLASSES, pair.images, pair.labels, image_file_extension=extensions)

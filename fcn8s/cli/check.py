@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from fcn8s.cli.options import labels
+from fcn8s.cli.options.folders import Folders, add_folder_arguments, check_counts
 from fcn8s.cli.options.images import add_image_arguments, image_rules, image_words
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import add_palette_argument
@@ -34,10 +35,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         'dirs', nargs='*', metavar='DIR', help='root directory of a dataset; several are checked as one'
     )
-    parser.add_argument('--images', metavar='DIR', help='instead of DIR: a directory of images')
-    parser.add_argument('--labels', metavar='DIR', help='with --images: directory of labels, named like their images')
-    parser.add_argument('--val-images', metavar='DIR', help='with --images: images to evaluate on')
-    parser.add_argument('--val-labels', metavar='DIR', help='with --val-images: their labels')
+    add_folder_arguments(parser, 'DIR')
     parser.add_argument(
         '--layout',
         metavar='NAME',
@@ -101,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.can_train else 1
 
 
-def _folders(args: argparse.Namespace) -> Optional[Dict[str, Tuple[str, str]]]:
+def _folders(args: argparse.Namespace) -> Optional[Dict[str, Tuple[Folders, Folders]]]:
     """The directories that were named one by one; raises ValueError where some are missing or there are two ways."""
     typed = [flag for flag in _FOLDERS if getattr(args, flag[2:].replace('-', '_')) is not None]
     if bool(typed) == bool(args.dirs):
@@ -114,6 +112,7 @@ def _folders(args: argparse.Namespace) -> Optional[Dict[str, Tuple[str, str]]]:
             raise ValueError('{} came without {}, to which it belongs. Add that, or leave it out.'.format(flag, other))
     if typed and args.layout is not None:
         raise ValueError('--layout says where the images are, and so does --images. Leave one of them out.')
+    check_counts(vars(args))
     if not typed:
         return None
     train, val = (args.images, args.labels), (args.val_images, args.val_labels)
@@ -146,23 +145,19 @@ def train_command(
         colors, class_names: The options of these names, as they were typed.
         images: The words that say how images are read.
     """
-    train = next((split for split in report.splits if split.is_for_training and split.good_pairs), None)
-    if train is None or not report.are_classes_known:
+    train = [split for split in report.splits if split.is_for_training and split.good_pairs]
+    val = [split for split in report.splits if not split.is_for_training and split.good_pairs]
+    if not train or not report.are_classes_known:
         return None
-    val = next(
-        (
-            split
-            for split in report.splits
-            if not split.is_for_training and split.good_pairs and split.root == train.root
-        ),
-        None,
-    )
     if report.is_known_layout:
-        words = ['--data', train.root, '--layout', report.layout.name]
-        words += [] if val is not None else ['--val-split=']
+        root = train[0].root
+        words = ['--data', root, '--layout', report.layout.name]
+        words += [] if any(split.root == root for split in val) else ['--val-split=']
     else:
-        words = ['--images', train.image_dir, '--labels', train.label_dir]
-        words += [] if val is None else ['--val-images', val.image_dir, '--val-labels', val.label_dir]
+        words = []
+        for prefix, splits in (('', train), ('val-', val)):
+            for split in splits:
+                words += ['--' + prefix + 'images', split.image_dir, '--' + prefix + 'labels', split.label_dir]
         words += _label_words(report, colors, class_names)
     words += images
     words += _crop_words([size for split in report.splits for size, count in split.sizes for _ in range(count)])
@@ -230,11 +225,11 @@ def _left_out(report: 'DatasetReport', command: Optional[str]) -> str:
     """A line on the directories that the command does not train on; nothing where there are none."""
     roots = [split.root for split in report.splits if split.is_for_training and split.good_pairs]
     roots = list(dict.fromkeys(roots))
-    if command is None or len(roots) < 2:
+    if command is None or len(roots) < 2 or not report.is_known_layout:
         return ''
     return (
-        '\nThat command trains on {} alone, because fcn8s train takes one directory. In Python, BatchGenerator takes '
-        'lists of directories.'.format(roots[0])
+        '\nThat command trains on {} alone, because fcn8s train takes one directory of a named layout. In Python, '
+        'BatchGenerator takes lists of directories.'.format(roots[0])
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from fcn8s.cli import cross_validation, time_budget
 from fcn8s.cli.options import training
+from fcn8s.cli.options.folders import as_words
 from fcn8s.cli.options.network import DEFAULTS
 from fcn8s.cli.options.workers import silent_output
 from fcn8s.cli.terminal import program, tensorboard
@@ -410,6 +411,6 @@ def _data_flags(options: argparse.Namespace) -> str:
 
     found = evaluated_in_training(vars(options))
     only = found.pop('only', [])
-    words = [word for name, value in found.items() for word in ('--' + name, value)]
+    words = [word for name, value in found.items() for word in as_words(name, value)]
     flags = ' '.join(map(shlex.quote, words + (['--only'] + only if only else [])))
     return flags + (' --at-input-size' if options.eval_at_input_size and options.size is not None else '')

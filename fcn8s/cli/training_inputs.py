@@ -5,6 +5,7 @@ import contextlib
 from typing import Any, Dict, List, Optional, Tuple
 
 from fcn8s.cli.options import labels, training
+from fcn8s.cli.options.folders import as_list
 from fcn8s.cli.options.images import image_rules, rules_to_begin_with
 from fcn8s.evaluation.scores import METRICS
 from fcn8s.optimizers import optimizer_settings, parse_rate_multipliers
@@ -33,7 +34,9 @@ def _open_folders(options: argparse.Namespace, rules: Any) -> Tuple[Any, Optiona
     from data_generator.files.masks import spell
 
     said = labels.dataset_options(options, options.classes)
-    train = BatchGenerator([options.images], None, [options.labels], seed=options.seed, image_rules=rules, **said)
+    train = BatchGenerator(
+        as_list(options.images), None, as_list(options.labels), seed=options.seed, image_rules=rules, **said
+    )
     if options.resume is None:  # a run goes on as it was begun
         labels.check_typed_of_colors(options, train)
     if options.id_map is None and train.conversion.id_map is not None:
@@ -51,7 +54,7 @@ def _open_folders(options: argparse.Namespace, rules: Any) -> Tuple[Any, Optiona
         seed=options.seed,
         image_rules=rules,
     )
-    return train, BatchGenerator([options.val_images], None, [options.val_labels], **read_alike)
+    return train, BatchGenerator(as_list(options.val_images), None, as_list(options.val_labels), **read_alike)
 
 
 def _begun_model(options: argparse.Namespace) -> Optional[str]:

@@ -7,6 +7,8 @@ from fcn8s.saving.descriptions import SavedFCN8s
 from helpers.json_files import is_number
 
 # Options that are paths or say where results went, and nothing about the network.
+# Options that come once for each folder.
+_REPEATED = ('images', 'labels', 'val_images', 'val_labels')
 _NOT_SHOWN = ('resume', 'run_dir', 'list_recipes', 'workers', 'cache', 'report', 'keep_checkpoints')
 
 
@@ -45,7 +47,8 @@ def _data_and_command(config: Optional[Dict[str, Any]]) -> List[str]:
         return lines + ['Not known: the network was saved, or taken over from another program, without a run.', '']
     command = config.get('command')
     command = command if isinstance(command, dict) else {}
-    where = [str(command[name]) for name in ('layout', 'data', 'images', 'split') if command.get(name)]
+    named = [command[name] for name in ('layout', 'data', 'images', 'split') if command.get(name)]
+    where = [str(entry) for value in named for entry in (value if isinstance(value, list) else [value])]
     lines.append('- data: {}'.format(_line(', '.join(where)) or 'given from Python'))
     lines.append('- fingerprint of the data: {}'.format(_line(config.get('dataset_fingerprint') or 'none')))
     lines.append('- recipe: {}'.format(_line(command.get('recipe') or 'none')))
@@ -61,9 +64,13 @@ def _command(command: Dict[str, Any]) -> str:
     for name, value in sorted(command.items()):
         if value is None or value is False or name in _NOT_SHOWN:
             continue
-        words.append('--' + name.replace('_', '-'))
-        if value is not True:
-            words += [shlex.quote(str(entry)) for entry in (value if isinstance(value, list) else [value])]
+        flag = '--' + name.replace('_', '-')
+        entries = [] if value is True else value if isinstance(value, list) else [value]
+        quoted = [shlex.quote(str(entry)) for entry in entries]
+        if name in _REPEATED:
+            words += [word for entry in quoted for word in (flag, entry)]
+        else:
+            words += [flag] + quoted
     return ' '.join(words)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 
 from fcn8s.cli.options import labels
 from fcn8s.cli.options.counts import batch_size
+from fcn8s.cli.options.folders import add_folder_arguments, as_list, as_text, check_counts
 from fcn8s.cli.options.images import add_image_arguments, image_rules
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import (
@@ -53,8 +54,7 @@ def add_data_arguments(group: Any) -> None:
     group.add_argument(
         '--only', nargs='+', metavar='PREFIX', help='only images whose file names begin with PREFIX: a sequence, a city'
     )
-    group.add_argument('--images', metavar='DIR', help='instead of --data: a directory of images')
-    group.add_argument('--labels', metavar='DIR', help='with --images: directory of labels, named like their images')
+    add_folder_arguments(group, '--data', with_val=False)
     labels.add_reading_arguments(group)
     add_image_arguments(group, 'as in training')
     group.add_argument(
@@ -111,6 +111,7 @@ def check_data(args: argparse.Namespace) -> None:
             )
     if args.images is not None and args.labels is None:
         raise ValueError('--images and --labels go together: a score needs the ground truth of each image.')
+    check_counts(vars(args))
 
 
 def evaluated_in_training(options: Dict[str, Any]) -> Dict[str, Any]:
@@ -320,7 +321,7 @@ def _description(args: argparse.Namespace, subject: Subject) -> Dict[str, Any]:
     return {
         'model': ' + '.join(subject.model_dirs),
         'models': list(subject.model_dirs) if len(subject.model_dirs) > 1 else None,
-        'data': args.data or args.images,
+        'data': args.data or as_text(args.images),
         'split': None if args.data is None else _split(args),
         'only': args.only,
         'num_images': subject.data.get_num_files(),
@@ -366,9 +367,9 @@ def _open_data(args: argparse.Namespace, label_space: Any, rules: Any, path: str
             )
         return BatchGenerator.from_layout(args.layout or label_space.name, args.data, _split(args), image_rules=rules)
     data = BatchGenerator(
-        [args.images],
+        as_list(args.images),
         image_file_extension=None,
-        ground_truth_dirs=[args.labels],
+        ground_truth_dirs=as_list(args.labels),
         label_space=label_space,
         image_rules=rules,
         **labels.read_as_trained(args, options_of_run(path)),

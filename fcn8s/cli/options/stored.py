@@ -3,6 +3,7 @@
 import argparse
 from typing import Any, Dict, Iterable
 
+from fcn8s.cli.options.folders import AddFolder
 from helpers.json_files import is_number
 
 
@@ -30,6 +31,9 @@ def check(options: Any, permitted: Dict[str, argparse.Action], where: str) -> No
             _require(isinstance(value, (list, tuple)), where, name, value, 'a list')
             wanted = action.nargs if isinstance(action.nargs, int) else len(value)
             _require(len(value) == wanted, where, name, value, 'a list of {}'.format(wanted))
+            values = value
+        elif isinstance(action, AddFolder) and isinstance(value, list):
+            _require(len(value) > 0, where, name, value, 'a text or a list of them')
             values = value
         elif name == 'class_weights' and isinstance(value, list):  # as runs keep them
             _require(all(map(is_number, value)), where, name, value, 'a list of numbers')

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Sequence
 
 from fcn8s.cli.options import labels, stored
 from fcn8s.cli.options.counts import batch_size, count
+from fcn8s.cli.options.folders import add_folder_arguments, as_absolute, as_list, check_counts
 from fcn8s.cli.options.images import add_image_arguments
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.network import (
@@ -86,10 +87,7 @@ def add_data_arguments(group: Any) -> None:
         help='do not train on images whose file names begin with PREFIX, for example a sequence or a city, but '
         'evaluate on them, instead of on --val-split',
     )
-    group.add_argument('--images', metavar='DIR', help='instead of --data: a directory of images')
-    group.add_argument('--labels', metavar='DIR', help='with --images: directory of labels, named like their images')
-    group.add_argument('--val-images', metavar='DIR', help='with --images: images to evaluate on')
-    group.add_argument('--val-labels', metavar='DIR', help='with --val-images: their labels')
+    add_folder_arguments(group, '--data')
     group.add_argument(
         '--classes', '--num-classes', type=count, metavar='N', help='with --images: the number of classes'
     )
@@ -411,7 +409,7 @@ def storable(options: argparse.Namespace) -> Dict[str, Any]:
     stored = {name: value for name, value in vars(options).items() if name not in _NOT_STORED}
     for name in _PATHS:
         if stored[name] is not None:
-            stored[name] = os.path.abspath(stored[name])
+            stored[name] = as_absolute(stored[name])
     if stored['class_names'] is not None and os.path.isfile(stored['class_names']):
         stored['class_names'] = os.path.abspath(stored['class_names'])
     if stored.get('recipe') is not None and os.path.isfile(stored['recipe']):
@@ -474,6 +472,7 @@ def _check_data(given: Dict[str, Any]) -> None:
         )
     if ('val_images' in given) != ('val_labels' in given):
         raise ValueError('--val-images DIR and --val-labels DIR go together; only one of them came.')
+    check_counts(given)
     if 'crop' in given and 'size' in given and 'random_scale' not in given:
         raise ValueError(
             '--crop takes its windows from the images as they are on disk, and the evaluation brings them to --size '
@@ -497,7 +496,7 @@ def _names_classes(given: Dict[str, Any]) -> bool:
         return True
     from data_generator.files.legends import find_legend
 
-    return find_legend(given['labels'], given['images']) is not None
+    return find_legend(as_list(given['labels'])[0], as_list(given['images'])[0]) is not None
 
 
 def _check_belongings(typed: Dict[str, Any], given: Dict[str, Any]) -> None:

@@ -312,7 +312,7 @@ def test_the_command_says_which_of_several_directories_its_line_trains_on(camvid
     add_pair(tmp_path / 'more', 'train', 'x')
     run(camvid, tmp_path / 'more')
     assert (
-        'That command trains on {} alone, because fcn8s train takes one directory'.format(camvid)
+        'That command trains on {} alone, because fcn8s train takes one directory of a named layout'.format(camvid)
         in capsys.readouterr().out
     )
     run(camvid)

@@ -115,6 +115,51 @@ def test_folders_that_fit_in_several_ways_are_named_before_anything_is_read(tmp_
         assert main(shlex.split(line)[1:]) == 0
 
 
+def test_several_datasets_of_ones_own_are_checked_and_trained_on_together(tmp_path, capsys):
+    roots = [str(tmp_path / name) for name in 'ab']
+    situations.dataset(roots[0], splits=[('train', 0, 3), ('val', 50, 2)])
+    situations.dataset(roots[1], splits=[('train', 3, 3)])
+    assert main(['check', *roots]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if ' train --' in line)
+    (data, val), _ = opened(shlex.split(line.split(' train ', 1)[1]))
+    assert len(val.pairs) == 2
+    for number, label in enumerate(labels_of(data)):
+        np.testing.assert_array_equal(label, situations.shapes(number)[1])
+    words = [
+        word for root in roots for kind in ('images', 'labels') for word in ('--' + kind, root + '/%s/train' % kind)
+    ]
+    assert main(['check', *words]) == 0
+    assert main(['check', *words[:-2]]) == 2
+    assert '--images came 2 times and --labels 1 times' in capsys.readouterr().err
+
+
+def test_palettes_of_several_datasets_are_read_by_colour_over_all_of_them(tmp_path, capsys):
+    """Training reads the labels of all folders by one order of colours."""
+    for root, order in (('a', (0, 1, 2)), ('b', (2, 1, 0))):
+        colors = [situations.COLORS[index] for index in order]
+
+        def write(path, label, colors=colors, order=order):
+            situations.write_palette(path, np.asarray(order, np.uint8)[label], colors)
+
+        situations.dataset(str(tmp_path / root), write, splits=[('train', 0, 3)])
+    main(['check', str(tmp_path / 'a'), str(tmp_path / 'b')])
+    printed = capsys.readouterr().out
+    assert FAULT_KINDS['palette_order'].description[1:] in printed
+    line = next(line for line in printed.splitlines() if ' train --' in line)
+    (data, _), _ = opened(shlex.split(line.split(' train ', 1)[1]))
+    for number, label in enumerate(labels_of(data)):
+        np.testing.assert_array_equal(label, situations.shapes(number % 3)[1])
+
+
+def test_tables_of_several_datasets_have_to_agree(tmp_path, capsys):
+    for name, names in (('a', 'ground\nbox\ndisc\n'), ('b', 'disc\nbox\nground\n')):
+        situations.dataset(str(tmp_path / name))
+        (tmp_path / name / 'classes.txt').write_text(names)
+    assert main(['check', str(tmp_path / 'a'), str(tmp_path / 'b')]) == 2
+    assert 'name the classes differently' in capsys.readouterr().err
+    assert main(['check', str(tmp_path / 'a'), str(tmp_path / 'b'), '--class-names', 'x,y,z']) == 0
+
+
 def test_annotations_in_place_of_labels_are_imported_first(tmp_path, capsys):
     root = str(tmp_path / 'my data')
     situations.dataset(root, images='images', labels='labels', splits=[('', 0, 3)])

@@ -4,10 +4,12 @@ import argparse
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import zipfile
 
 import cv2
 import numpy as np
@@ -391,6 +393,27 @@ def test_images_and_labels_in_folders(folders, tiny_encoder, tmp_path):
     assert read_json(run, 'config.json')['training']['optimizer']['accumulate_batches'] == 3
 
 
+def test_several_folders(folders, tiny_encoder, tmp_path, capsys):
+    """The same images twice, as two datasets: they are kept in the run, go on, and are evaluated on."""
+    run = str(tmp_path / 'run')
+    words = [word for pair in folders.items() for word in pair]
+    words += words + ['--classes', '2', '--ignore-id', '7', '--size', '32', '48', '--encoder', tiny_encoder]
+    assert main(['train', *words, '--run', run, '--epochs', '1', '--batch', '2']) == 0
+    printed = capsys.readouterr().out
+    assert '6 training images and 4 to evaluate on' in printed
+    command = read_json(run, 'config.json')['command']
+    assert command['images'] == [folders['--images']] * 2 and command['val_labels'] == [folders['--val-labels']] * 2
+    assert main(['train', '--resume', run, '--epochs', '2']) == 0
+    assert [record['step'] for record in records(run)] == [3, 6]
+    line = next(line for line in printed.splitlines() if ' evaluate ' + run in line)
+    assert main(shlex.split(line)[-1 - shlex.split(line)[::-1].index('evaluate') :]) == 0
+    assert '4 images of' in capsys.readouterr().out
+    assert main(['pack', run, str(tmp_path / 'packed.zip')]) == 0
+    with zipfile.ZipFile(str(tmp_path / 'packed.zip')) as archive:
+        (card,) = [archive.read(name).decode() for name in archive.namelist() if name.endswith('README.md')]
+    assert all(card.count('{} {}'.format(*pair)) == 2 for pair in folders.items())
+
+
 def test_a_sequence_that_is_held_out_is_evaluated_on_and_reported(data, tiny_encoder, tmp_path, capsys):
     run, cities = str(tmp_path / 'run'), os.path.join(data, 'leftImg8bit', 'train')
     held = sorted(name for _, _, names in os.walk(cities) for name in names)[0].split('_leftImg8bit')[0]
@@ -510,6 +533,7 @@ def test_flags_of_augmentations_become_options_of_generate():
         ([], 'say what to train on: either --data ROOT --layout NAME, or --images DIR'),
         (['--data', 'D', '--images', 'I'], 'say what to train on'),
         (['--images', 'I'], '--images needs --labels DIR and --classes N'),
+        (FOLDERS + ['--images', 'J'], '--images came 2 times and --labels 1 times'),
         (['--data', 'D'], 'give either --encoder DIR (write one with: fcn8s vgg16'),
         (DATA + ['--fine-tune-from', 'M'], 'give either --encoder DIR'),
         (DATA + ['--classes', '3', '--ignore-id', '0'], '--classes, --ignore-id came without --images'),

@@ -1,0 +1,73 @@
+"""The options that name folders of images and of their labels, which may be repeated."""
+
+import argparse
+import os
+import shlex
+from typing import Any, Dict, List, Sequence, Union
+
+#: A folder, or several.
+Folders = Union[str, List[str]]
+
+_PAIRS = (('images', 'labels'), ('val_images', 'val_labels'))
+
+
+class AddFolder(argparse.Action):
+    """Keeps a folder as text, and several, where the option is repeated, as a list."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        """Adds what came to what came before."""
+        before = getattr(namespace, self.dest, None)
+        setattr(namespace, self.dest, values if before is None else as_list(before) + [values])
+
+
+def add_folder_arguments(group: Any, owner: str, with_val: bool = True) -> None:
+    """Adds the options. owner: what they stand in place of, such as '--data'."""
+    wanted = [
+        ('--images', 'instead of {}: a directory of images; may be repeated, with --labels'.format(owner)),
+        ('--labels', 'with --images: directory of labels, named like their images'),
+    ]
+    if with_val:
+        wanted += [
+            ('--val-images', 'with --images: images to evaluate on'),
+            ('--val-labels', 'with --val-images: their labels'),
+        ]
+    for flag, text in wanted:
+        group.add_argument(flag, action=AddFolder, metavar='DIR', help=text)
+
+
+def as_list(folders: Folders) -> List[str]:
+    """Returns one folder or several as a list."""
+    return [folders] if isinstance(folders, str) else list(folders)
+
+
+def as_absolute(folders: Folders) -> Folders:
+    """Returns the absolute path of a folder, or those of several."""
+    return os.path.abspath(folders) if isinstance(folders, str) else [os.path.abspath(folder) for folder in folders]
+
+
+def as_text(folders: Folders) -> str:
+    """Returns one folder or several for a message."""
+    return ', '.join(as_list(folders))
+
+
+def as_words(name: str, folders: Folders) -> List[str]:
+    """Returns the words of a command that name them. name: of the option, without dashes."""
+    return [word for folder in as_list(folders) for word in ('--' + name.replace('_', '-'), folder)]
+
+
+def check_counts(given: Dict[str, Any]) -> None:
+    """Raises ValueError where folders of images lack those of their labels, or the reverse."""
+    for images, labels in _PAIRS:
+        counts = [len(as_list(given[name])) if given.get(name) else 0 for name in (images, labels)]
+        if all(counts) and counts[0] != counts[1]:
+            raise ValueError(
+                '--{} came {} times and --{} {} times; they go together, in their order. Repeat a folder that two '
+                'share.'.format(images.replace('_', '-'), counts[0], labels.replace('_', '-'), counts[1])
+            )
+
+
+def quoted(words: Sequence[str]) -> str:
+    """Returns words as a shell takes them."""
+    return ' '.join(map(shlex.quote, words))
