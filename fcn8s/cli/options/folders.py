@@ -2,8 +2,7 @@
 
 import argparse
 import os
-import shlex
-from typing import Any, Dict, List, Sequence, Union
+from typing import Any, Dict, List, Union
 
 #: A folder, or several.
 Folders = Union[str, List[str]]
@@ -66,8 +65,3 @@ def check_counts(given: Dict[str, Any]) -> None:
                 '--{} came {} times and --{} {} times; they go together, in their order. Repeat a folder that two '
                 'share.'.format(images.replace('_', '-'), counts[0], labels.replace('_', '-'), counts[1])
             )
-
-
-def quoted(words: Sequence[str]) -> str:
-    """Returns words as a shell takes them."""
-    return ' '.join(map(shlex.quote, words))
