@@ -4,6 +4,7 @@ For datasets that lie in no arrangement that is known by name. Names tell which 
 of them tells images from labels.
 """
 
+import itertools
 import os
 import posixpath
 import re
@@ -33,11 +34,16 @@ _MOST_PLACES = 60
 _NUM_LOOKED_INTO = 6
 # A label has no more values or colours than this; pictures of nature have, grey ones too.
 _MOST_VALUES = 100
-# What classes are shown as, and what is beside them: not what classes are read from, where there is something else.
-_BESIDE = re.compile(
-    r'(^|[^a-z])(colou?rs?|colou?rmaps?|colou?red|rgb|vis|viz|visuali[sz]ations?|overlays?|instances?|inst|panoptic|'
-    r'depths?|disparity|edges?|boundar(y|ies))($|[^a-z])'
+# What classes are shown as, and what is beside them and beside photographs: not what is taken where there is something
+# else.
+_WORD = r'(^|[^a-z])({})($|[^a-z])'
+_BESIDE_LABELS = re.compile(
+    _WORD.format(
+        'colou?rs?|colou?rmaps?|colou?red|rgb|human|vis|viz|visuali[sz]ations?|overlays?|instances?|inst|panoptic|'
+        'depths?|disparity|edges?|boundar(y|ies)'
+    )
 )
+_BESIDE_IMAGES = re.compile(_WORD.format('depths?|disparity|nir|infrared|ir|thermal|ndvi|evi2?|flow|normals?|edges?'))
 _SPLIT = '{split}'
 
 # Of a place: the stems of its files, by what it calls a split; None where it names none.
@@ -96,25 +102,34 @@ def find_folder_pairs(root: str) -> Tuple[List[FolderPair], List[FolderPair]]:
         if not any(_are_nested(pair.images, one.images) and _are_nested(pair.labels, one.labels) for one in chosen):
             chosen.append(pair)
     masks = [pair for pair in chosen if roles[pair.labels.replace('{{', '{').replace('}}', '}')] == 'masks']
-    return _first_choices([pair for pair in chosen if not _is_of_class(pair, masks)])
+    return _first_choices([pair for pair in chosen if not _is_of_class(pair, masks) and not _is_farther(pair, chosen)])
 
 
 def _is_of_class(pair: FolderPair, masks: Sequence[FolderPair]) -> bool:
     """Whether labels are masks of a class, which lie in a folder with those of others, and without the images."""
     parent = posixpath.dirname(pair.labels)
     beside = [one for one in masks if one.images == pair.images and posixpath.dirname(one.labels) == parent]
-    return pair in masks and len(beside) > 1 and not (pair.images + '/').startswith(parent + '/')
+    return pair in masks and len(beside) > 1 and bool(parent) and not _are_nested(pair.images, parent)
+
+
+def _is_farther(pair: FolderPair, pairs: Sequence[FolderPair]) -> bool:
+    """Whether labels lie farther from the images than others of that name: seq1/labels from seq2/images."""
+    name, common = posixpath.basename(pair.labels), _common(pair)
+    return any(
+        one.images == pair.images and posixpath.basename(one.labels) == name and _common(one) > common for one in pairs
+    )
+
+
+def _common(pair: FolderPair) -> int:
+    """How many folders the paths of images and labels have in common."""
+    parts = zip(pair.images.split('/'), pair.labels.split('/'))
+    return sum(1 for _ in itertools.takewhile(lambda names: names[0] == names[1], parts))
 
 
 def _first_choices(pairs: List[FolderPair]) -> Tuple[List[FolderPair], List[FolderPair]]:
-    beside = [pair for pair in pairs if _is_beside(pair.labels) or _is_beside(pair.images, but='rgb')]
-    first = [pair for pair in pairs if pair not in beside]
-    return (first, beside) if first else (pairs, [])
-
-
-def _is_beside(place: str, but: str = '') -> bool:
-    match = _BESIDE.search(place.lower())
-    return match is not None and match.group(2) != but
+    first = [pair for pair in pairs if not _BESIDE_IMAGES.search(pair.images.lower())] or pairs
+    first = [pair for pair in first if not _BESIDE_LABELS.search(pair.labels.lower())] or first
+    return first, [pair for pair in pairs if pair not in first]
 
 
 def _depth(pair: FolderPair) -> int:
@@ -168,13 +183,13 @@ def _files_by_folder(root: str) -> Dict[str, List[str]]:
 
 
 def _with_split(parts: Sequence[str]) -> Tuple[str, Optional[str]]:
-    """A path in which the first name of a split is '{split}', and that name as it is written."""
-    for index, part in enumerate(parts):
+    """A path in which the first name of a split is '{split}' wherever it stands, and that name as it is written."""
+    for part in parts:
         for word in re.split(r'[_\-. ]', part):
             split = _split_word(word)
             if split is not None and (SPLIT_NAMES[split] != 'test' or part.startswith(word)):
-                replaced = part.replace(word, _SPLIT, 1)
-                return '/'.join([*parts[:index], replaced, *parts[index + 1 :]]), word
+                whole = re.compile(r'(?<![^/_\-. ])' + re.escape(word) + r'(?![^/_\-. ])')
+                return whole.sub(_SPLIT, '/'.join(parts)), word
     return '/'.join(parts), None
 
 

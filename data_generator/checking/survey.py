@@ -183,7 +183,7 @@ def _by_pairs_of_folders(root: str, extensions: Optional[Tuple[str, ...]]) -> Op
     first, beside = find_folder_pairs(root)
     if len(first) > 1:
         lines = [pair.options(root) for pair in first]
-        if len({pair.images for pair in first}) == len(first):
+        if all(len({pair[kind] for pair in first}) == len(first) for kind in (0, 1)):
             lines.append(' '.join(lines))
         raise DataError(
             'In {} these folders of images and labels fit together. Say which they are with the options of one '
@@ -206,7 +206,11 @@ def _by_pairs_of_folders(root: str, extensions: Optional[Tuple[str, ...]]) -> Op
 def _beside(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Survey]:
     """Labels in one folder with their images."""
     found = _best_to_train_on(root, [], _in_one_folder(root, extensions))
-    return found if found is not None and found.num_labels else None
+    if found is None or not found.num_labels:
+        return None
+    pairs = [pair for split in found.splits for pair in split.pairs if pair.label is not None]
+    are_beside = all(os.path.dirname(pair.image) == os.path.dirname(pair.label or '') for pair in pairs)
+    return found if are_beside else None
 
 
 def _best_to_train_on(

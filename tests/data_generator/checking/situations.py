@@ -342,6 +342,25 @@ def folders_that_lie_deep(root: str) -> Situation:
     return Situation(['other_folders'], words=['train: ', 'val: '])
 
 
+def folders_that_name_their_split_twice(root: str) -> Situation:
+    """As FloodNet has them."""
+    dataset(root, images='{0}/{0}-org-img', labels='{0}/{0}-label-img', suffix='lab')
+    return Situation(['renamed_label'], words=['train: ', 'val: '])
+
+
+def folders_of_depth_and_infrared_beside_the_images(root: str) -> Situation:
+    """As the Freiburg forest has them; its only labels are called by their colours."""
+    for kind in ('rgb', 'nir_color', 'depth_color'):
+        dataset(root, values(*COLORS), images='{}/' + kind, labels='{}/GT_color')
+    return Situation(['color_label', 'other_folders'], False, words=['train/rgb, ', 'train/nir_color'])
+
+
+def masks_for_machines_and_for_people(root: str) -> Situation:
+    dataset(root, images='pictures', labels='masks_machine', splits=[('', 0, 3)])
+    dataset(root, values(*COLORS), images='pictures', labels='masks_human', splits=[('', 0, 3)])
+    return Situation(['other_folders'], words=['masks_machine'])
+
+
 def folders_of_cities_in_unknown_folders(root: str) -> Situation:
     """Half of the images lie in one city, half in another."""
     for city, start in (('ulm', 0), ('jena', 4)):

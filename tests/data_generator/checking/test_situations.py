@@ -160,6 +160,18 @@ def test_tables_of_several_datasets_have_to_agree(tmp_path, capsys):
     assert main(['check', str(tmp_path / 'a'), str(tmp_path / 'b'), '--class-names', 'x,y,z']) == 0
 
 
+def test_folders_of_sequences_with_files_of_the_same_names(tmp_path, capsys):
+    """As UAVid has them: labels of one sequence are not those of another."""
+    for number, name in enumerate(('seq1', 'seq2')):
+        situations.dataset(str(tmp_path), images=name + '/Shots', labels=name + '/Truth', splits=[('', 3 * number, 3)])
+    assert main(['check', str(tmp_path)]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith('  fcn8s check')]
+    assert len(lines) == 3
+    assert all(line.count('seq1') in (0, 2) and line.count('seq2') in (0, 2) for line in lines)
+    assert main(shlex.split(lines[-1])[1:]) == 0
+    assert capsys.readouterr().out.count('train: 3 images') == 2
+
+
 def test_annotations_in_place_of_labels_are_imported_first(tmp_path, capsys):
     root = str(tmp_path / 'my data')
     situations.dataset(root, images='images', labels='labels', splits=[('', 0, 3)])
