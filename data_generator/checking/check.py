@@ -11,10 +11,10 @@ from data_generator.checking.faults import Fault
 from data_generator.checking.file_checks import ImageFacts, PairFacts, check_pair
 from data_generator.checking.label_checks import LabelLook, far_from
 from data_generator.checking.report import DatasetReport, SplitReport
-from data_generator.checking.survey import SplitFiles, Survey, survey, survey_folders
+from data_generator.checking.survey import NO_RULE, SplitFiles, Survey, survey, survey_folders
 from data_generator.errors import DataError
 from data_generator.files.counting import class_pixels
-from data_generator.files.discovery import Pair, Paths, as_path_list
+from data_generator.files.discovery import NameRule, Pair, Paths, as_path_list
 from data_generator.files.layouts import Layout
 from data_generator.files.legends import (
     Legend,
@@ -70,6 +70,7 @@ def check_dataset(
     color_tolerance: int = 0,
     label_transparency: Optional[str] = None,
     folders: Optional[Mapping[str, Tuple[Paths, Paths]]] = None,
+    rule: NameRule = NO_RULE,
 ) -> DatasetReport:
     """Reads a whole dataset and reports what it is, what is wrong with it, and what to train it with.
 
@@ -88,6 +89,7 @@ def check_dataset(
         label_transparency: What transparent pixels in such labels are: the name of a class, or 'void'.
         folders: In place of roots, for 'train' and perhaps 'val', the directory of images and that of their labels; or
             directories, and those of their labels in the same order.
+        rule: With folders: how labels are called.
 
     Raises:
         ValueError: No such layout, or one beside `folders`; the directories are of different layouts; what a named
@@ -99,7 +101,7 @@ def check_dataset(
     if folders and (as_path_list(roots) or layout is not None):
         raise ValueError('folders are given, and roots or a layout beside them. Name the dataset in one of these ways.')
     surveys = (
-        [survey_folders(folders, extensions)]
+        [survey_folders(folders, extensions, rule)]
         if folders
         else [survey(root, layout, extensions) for root in as_path_list(roots)]
     )

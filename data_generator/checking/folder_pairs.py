@@ -13,8 +13,8 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from data_generator.files.discovery import LABEL_EXTENSIONS
-from data_generator.files.renaming import find_renaming
+from data_generator.files.discovery import LABEL_EXTENSIONS, NameRule
+from data_generator.files.renaming import find_kinds, find_renaming
 from data_generator.files.splits import SPLIT_NAMES
 from helpers.images import (
     IMAGE_EXTENSIONS,
@@ -56,12 +56,14 @@ class FolderPair(NamedTuple):
     images, labels: Below the root, with slashes; '{split}' stands for the split.
     splits: What the dataset calls 'train' and 'val'; None where it has no splits.
     num_pairs: How many images have a label.
+    rule: How labels are called, where those of one image differ by that.
     """
 
     images: str
     labels: str
     splits: Optional[Mapping[str, str]]
     num_pairs: int
+    rule: NameRule = NameRule()
 
     def label_dir(self, root: str) -> str:
         """Returns the folder of the labels to train on."""
@@ -76,6 +78,37 @@ class FolderPair(NamedTuple):
                     folder = place.format(split=(self.splits or {}).get(split))
                     words += [prefix + kind, shlex.quote(os.path.join(root, folder))]
         return ' '.join(words)
+
+
+def options_of(pairs: Sequence[FolderPair], root: str) -> str:
+    """Returns the options that name the folders of several pairs whose labels are called alike."""
+    words = [pair.options(root) for pair in pairs]
+    if pairs[0].rule.suffix is not None:
+        words.append(suffix_options(pairs[0].rule.separator or '', pairs[0].rule.suffix))
+    return ' '.join(words)
+
+
+def ways_to_take(pairs: Sequence[FolderPair], root: str) -> List[str]:
+    """Lists the options of each choice: a pair by itself, and those of other images together.
+
+    Where labels differ by their names as well, only together: there would be too many.
+    """
+    lines = []
+    rules = list(dict.fromkeys(pair.rule for pair in pairs))
+    for rule in rules:
+        alike = [pair for pair in pairs if pair.rule == rule]
+        are_apart = len({pair.images for pair in alike}) == len({pair.labels for pair in alike}) == len(alike)
+        if not are_apart or len(rules) == 1 or len(alike) == 1:
+            lines += [options_of([pair], root) for pair in alike]
+        if are_apart and len(alike) > 1:
+            lines.append(options_of(alike, root))
+    return lines
+
+
+def suffix_options(image_suffix: str, label_suffix: str) -> str:
+    """Returns the options that say what images and labels have behind the name that they share."""
+    words = ['--image-suffix=' + image_suffix] if image_suffix else []
+    return ' '.join(map(shlex.quote, words + ['--label-suffix=' + label_suffix]))
 
 
 def find_folder_pairs(root: str) -> Tuple[List[FolderPair], List[FolderPair]]:
@@ -93,16 +126,36 @@ def find_folder_pairs(root: str) -> Tuple[List[FolderPair], List[FolderPair]]:
     found = []
     for images in [place for place in places if roles[place] == 'images']:
         for labels in [place for place in places if roles[place] in ('labels', 'masks')]:
-            count, splits = (0, None) if _are_nested(images, labels) else _count(places[images], places[labels])
-            if count:
-                found.append(FolderPair(_escaped(images), _escaped(labels), splits, count))
-    found.sort(key=lambda pair: (-pair.num_pairs, pair.splits is None, -_depth(pair), pair.images, pair.labels))
+            if not _are_nested(images, labels):
+                for rule in _rules(places[images], places[labels]):
+                    count, splits = _count(places[images], places[labels], rule)
+                    if count:
+                        found.append(FolderPair(_escaped(images), _escaped(labels), splits, count, rule))
+    found.sort(key=lambda pair: (pair.splits is None, -pair.num_pairs, -_depth(pair), pair.images, pair.labels))
     chosen: List[FolderPair] = []
     for pair in found:
-        if not any(_are_nested(pair.images, one.images) and _are_nested(pair.labels, one.labels) for one in chosen):
+        if not any(_are_alike(pair, one) for one in chosen):
             chosen.append(pair)
     masks = [pair for pair in chosen if roles[pair.labels.replace('{{', '{').replace('}}', '}')] == 'masks']
     return _first_choices([pair for pair in chosen if not _is_of_class(pair, masks) and not _is_farther(pair, chosen)])
+
+
+def _are_alike(pair: FolderPair, other: FolderPair) -> bool:
+    """Whether two lead to the same files, or one to some of those of the other."""
+    are_nested = _are_nested(pair.images, other.images) and _are_nested(pair.labels, other.labels)
+    return are_nested and pair.rule == other.rule
+
+
+def _rules(images: _Stems, labels: _Stems) -> List[NameRule]:
+    """How labels may be called: like their images, or where they are not, by each kind of label that images have."""
+    word = next(iter(images))
+    stems, others = images[word], labels.get(word, labels.get(None, []))
+    if _num_matches(stems, others, NameRule()):
+        return [NameRule()]
+    kinds = find_kinds(stems, others)
+    if kinds is None:
+        return []
+    return [NameRule(kinds.image_suffix or None, suffix) for suffix in kinds.label_suffixes]
 
 
 def _is_of_class(pair: FolderPair, masks: Sequence[FolderPair]) -> bool:
@@ -203,26 +256,26 @@ def _is_for_tests(word: Optional[str]) -> bool:
     return word is not None and SPLIT_NAMES[_split_word(word) or ''] == 'test'
 
 
-def _count(images: _Stems, labels: _Stems) -> Tuple[int, Optional[Mapping[str, str]]]:
+def _count(images: _Stems, labels: _Stems, rule: NameRule) -> Tuple[int, Optional[Mapping[str, str]]]:
     """How many images have a label, and what train and val are called; 0 where fewer than half of them have."""
     if None in images:
-        return _num_matches(images[None], labels.get(None, [])), None
+        return _num_matches(images[None], labels.get(None, []), rule), None
     splits: Dict[str, str] = {}
     count = 0
     for word, stems in images.items():
         assert word is not None
         split = SPLIT_NAMES[_split_word(word) or '']
-        matches = _num_matches(stems, labels[None] if None in labels else labels.get(word, []))
+        matches = _num_matches(stems, labels[None] if None in labels else labels.get(word, []), rule)
         if matches and split not in splits:
             splits[split] = word
             count += matches
     return (count, splits) if 'train' in splits else (0, None)
 
 
-def _num_matches(images: Sequence[str], labels: Sequence[str]) -> int:
+def _num_matches(images: Sequence[str], labels: Sequence[str], rule: NameRule) -> int:
     known = {folded(stem) for stem in labels}
-    count = sum(folded(stem) in known for stem in images)
-    if not count and known:
+    count = sum(folded(rule.label_stem(stem)) in known for stem in images)
+    if not count and known and rule == NameRule():
         renaming = find_renaming(images, labels)
         if renaming is not None:
             count = sum(folded(renaming.label_stem(stem)) in known for stem in images)

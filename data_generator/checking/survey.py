@@ -10,10 +10,11 @@ from typing import Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequ
 
 from data_generator.annotations.recognise import documents_in
 from data_generator.checking.faults import Fault
-from data_generator.checking.folder_pairs import find_folder_pairs
+from data_generator.checking.folder_pairs import find_folder_pairs, options_of, suffix_options, ways_to_take
 from data_generator.errors import DataError, Problem
 from data_generator.files.discovery import (
     LABEL_EXTENSIONS,
+    NameRule,
     Pair,
     Paths,
     as_path_list,
@@ -23,11 +24,13 @@ from data_generator.files.discovery import (
     stem_of,
 )
 from data_generator.files.layouts import LAYOUTS, Layout, Places, find_split, places_of, variants_of
+from data_generator.files.renaming import find_kinds
 from data_generator.files.splits import SPLIT_NAMES
 from helpers.images import IMAGE_EXTENSIONS, folded
 from helpers.label_spaces import generic_label_space
 
 SPLITS = ('train', 'val')
+NO_RULE = NameRule()
 
 # Stands for classes that are not known: what the labels hold is looked at first.
 _UNKNOWN_CLASSES = generic_label_space(1)
@@ -106,19 +109,24 @@ def _says_why(split: SplitFiles) -> bool:
     return any(fault.kind != 'image_without_label' for fault in split.faults)
 
 
-def survey_folders(folders: Mapping[str, Tuple[Paths, Paths]], extensions: Optional[Tuple[str, ...]] = None) -> Survey:
+def survey_folders(
+    folders: Mapping[str, Tuple[Paths, Paths]],
+    extensions: Optional[Tuple[str, ...]] = None,
+    rule: NameRule = NO_RULE,
+) -> Survey:
     """Finds the files of folders that are named one by one, wherever they lie.
 
     Args:
         folders: Of each part, 'train' and perhaps 'val', the folder of images and that of their labels; or folders, and
             those of their labels in the same order.
         extensions: Of the images; None for the usual ones.
+        rule: How labels are called.
 
     Raises:
         FileNotFoundError: One of them is not there.
         DataError: No images in one.
     """
-    base, splits = Layout('own', _UNKNOWN_CLASSES, '', '', image_file_extension=extensions), []
+    base, splits = Layout('own', _UNKNOWN_CLASSES, '', '', *rule, image_file_extension=extensions), []
     named = [(name, pair) for name, places in folders.items() for pair in zip(*map(as_path_list, places))]
     for name, pair in named:
         for place in pair:
@@ -129,8 +137,25 @@ def survey_folders(folders: Mapping[str, Tuple[Paths, Paths]], extensions: Optio
         split = _survey_split('', base._replace(images=images, labels=labels), name)
         if split is None:
             raise DataError('No images in {!r}. Give the directory that holds them.'.format(pair[0]))
+        if not split.num_labels and rule == NO_RULE:
+            _ask_for_kind(split)
         splits.append(split)
     return Survey(splits[0].image_dir, base, False, splits)
+
+
+def _ask_for_kind(split: SplitFiles) -> None:
+    """Raises DataError where the images have labels of several kinds, of which one has to be chosen."""
+    labels = [stem_of(path) for path in list_files(split.label_dir, LABEL_EXTENSIONS)]
+    kinds = find_kinds([stem_of(pair.image) for pair in split.pairs], labels)
+    if kinds is not None and split.image_dir != split.label_dir:
+        raise DataError(
+            'In {} each image has labels of its own name and {}. Say which are to be read, with the other options: '
+            '{}'.format(
+                split.label_dir,
+                ', '.join(kinds.label_suffixes),
+                ' or '.join(suffix_options(kinds.image_suffix, suffix) for suffix in kinds.label_suffixes),
+            )
+        )
 
 
 def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional[Tuple[str, ...]]) -> Survey:
@@ -182,22 +207,16 @@ def _by_pairs_of_folders(root: str, extensions: Optional[Tuple[str, ...]]) -> Op
     """The only folders whose files belong together. Raises DataError where there are several such pairs."""
     first, beside = find_folder_pairs(root)
     if len(first) > 1:
-        lines = [pair.options(root) for pair in first]
-        if all(len({pair[kind] for pair in first}) == len(first) for kind in (0, 1)):
-            lines.append(' '.join(lines))
+        lines = '\n'.join('  fcn8s check ' + line for line in ways_to_take(first, root))
         raise DataError(
             'In {} these folders of images and labels fit together. Say which they are with the options of one '
-            'line{}:\n{}'.format(
-                root,
-                ', all together with the last' * (len(lines) > len(first)),
-                '\n'.join('  fcn8s check ' + line for line in lines),
-            )
+            'line:\n{}'.format(root, lines)
         )
     for pair in first:
-        layout = Layout('own', _UNKNOWN_CLASSES, pair.images, pair.labels, image_file_extension=extensions)
+        layout = Layout('own', _UNKNOWN_CLASSES, pair.images, pair.labels, *pair.rule, image_file_extension=extensions)
         found = _best(root, [(layout._replace(splits=pair.splits), False)], labels_needed=True)
         if found is not None and found.num_labels:
-            others = [Fault('other_folders', one.label_dir(root), one.options(root)) for one in beside]
+            others = [Fault('other_folders', one.label_dir(root), options_of([one], root)) for one in beside]
             found.splits[0].faults.extend(others)
             return found
     return None

@@ -203,6 +203,12 @@ def ask(maps: Sequence[Mapping[int, int]], where: str = '') -> str:
                 else 'id_map={} (--id-map {})'.format(id_map, spell(id_map)),
             )
         )
+    if all('--ignore-id' not in line for line in lines):
+        count = 1 + max(value for value in maps[0] if value != 255)
+        lines.append(
+            'If the others are the numbers of the classes, and it does not count ({} classes): ignore_id=255 '
+            '(--ignore-id 255)'.format(count)
+        )
     return 'Say which{}. '.format(' ' + where if where else '') + '; '.join(lines)
 
 

@@ -11,6 +11,8 @@ from helpers.images import LOSSY_EXTENSIONS
 
 # What labels are called that lie beside images in a format without loss.
 _WORDS_OF_LABELS = ('mask', 'masks', 'label', 'labels', 'gt', 'seg', 'segmentation', 'annotation', 'target')
+# An image has no more kinds of labels.
+_MOST_KINDS = 50
 # Of the words that many names in a folder have, so many are compared.
 _NUM_WORDS = 4
 # By so many images, spread over all, it is told what the names have in common.
@@ -51,6 +53,43 @@ def find_renaming(images: Collection[str], labels: Collection[str]) -> Optional[
             if count > most:
                 best, most = renaming, count
     return best
+
+
+class Kinds(NamedTuple):
+    """What stands behind the name that images and labels share: a word for images, and one for each kind of label."""
+
+    image_suffix: str
+    label_suffixes: List[str]
+
+
+def find_kinds(images: Collection[str], labels: Collection[str]) -> Optional[Kinds]:
+    """Finds the words by which several labels of each image differ: 7_rgb, and 7_ids beside 7_colors.
+
+    Args:
+        images, labels: Names without extension.
+
+    Returns:
+        None where no word gives labels to more than half of the images.
+    """
+    if not images or not labels:
+        return None
+    known = set(labels)
+    compared = sorted(images)[:: max(1, len(images) // _NUM_COMPARED)]
+    common = os.path.commonprefix([stem[::-1] for stem in images])[::-1]
+    starts = [index for index, letter in enumerate(common) if not letter.isalnum()]
+    for image_suffix in [common[start:] for start in starts] + ['']:
+        rests = [stem[: len(stem) - len(image_suffix)] for stem in compared]
+        first = min(rests)
+        words = [stem[len(first) :] for stem in known if stem.startswith(first)]
+        counts = {
+            word: sum(rest + word in known for rest in rests)
+            for word in sorted(words)[:_MOST_KINDS]
+            if word and not word[0].isalnum()
+        }
+        found = [word for word, count in counts.items() if 2 * count > len(compared)]
+        if all(rests) and found:
+            return Kinds(image_suffix, found)
+    return None
 
 
 def labels_among(paths: Sequence[str]) -> Dict[str, str]:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from fcn8s.cli.options import labels
-from fcn8s.cli.options.folders import Folders, add_folder_arguments, check_counts
+from fcn8s.cli.options.folders import Folders, add_folder_arguments, check_counts, suffix_words
 from fcn8s.cli.options.images import add_image_arguments, image_rules, image_words
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import add_palette_argument
@@ -71,6 +71,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from data_generator.checking.check import check_dataset
+    from data_generator.files.discovery import NameRule
     from helpers.image_rules import ImageRules
 
     _check_arguments(args)
@@ -87,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
         color_tolerance=args.color_tolerance or 0,
         label_transparency=args.label_transparency,
         folders=_folders(args),
+        rule=NameRule(args.image_suffix, args.label_suffix),
     )
     command = train_command(report, args.colors, args.class_names, image_words(args))
     if args.json:
@@ -114,6 +116,8 @@ def _folders(args: argparse.Namespace) -> Optional[Dict[str, Tuple[Folders, Fold
         raise ValueError('--layout says where the images are, and so does --images. Leave one of them out.')
     check_counts(vars(args))
     if not typed:
+        if args.image_suffix is not None or args.label_suffix is not None:
+            raise ValueError('--image-suffix and --label-suffix belong to --images. Add that, or leave them out.')
         return None
     train, val = (args.images, args.labels), (args.val_images, args.val_labels)
     return {'train': train} if args.val_images is None else {'train': train, 'val': val}
@@ -158,7 +162,7 @@ def train_command(
         for prefix, splits in (('', train), ('val-', val)):
             for split in splits:
                 words += ['--' + prefix + 'images', split.image_dir, '--' + prefix + 'labels', split.label_dir]
-        words += _label_words(report, colors, class_names)
+        words += suffix_words(report.layout.name_rule) + _label_words(report, colors, class_names)
     words += images
     words += _crop_words([size for split in report.splits for size, count in split.sizes for _ in range(count)])
     return ' '.join(['fcn8s train'] + [shlex.quote(word) for word in words] + ['--encoder ENCODER'])

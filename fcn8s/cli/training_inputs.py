@@ -5,7 +5,7 @@ import contextlib
 from typing import Any, Dict, List, Optional, Tuple
 
 from fcn8s.cli.options import labels, training
-from fcn8s.cli.options.folders import as_list
+from fcn8s.cli.options.folders import as_list, naming
 from fcn8s.cli.options.images import image_rules, rules_to_begin_with
 from fcn8s.evaluation.scores import METRICS
 from fcn8s.optimizers import optimizer_settings, parse_rate_multipliers
@@ -35,7 +35,13 @@ def _open_folders(options: argparse.Namespace, rules: Any) -> Tuple[Any, Optiona
 
     said = labels.dataset_options(options, options.classes)
     train = BatchGenerator(
-        as_list(options.images), None, as_list(options.labels), seed=options.seed, image_rules=rules, **said
+        as_list(options.images),
+        None,
+        as_list(options.labels),
+        seed=options.seed,
+        image_rules=rules,
+        **naming(options),
+        **said,
     )
     if options.resume is None:  # a run goes on as it was begun
         labels.check_typed_of_colors(options, train)
@@ -54,7 +60,9 @@ def _open_folders(options: argparse.Namespace, rules: Any) -> Tuple[Any, Optiona
         seed=options.seed,
         image_rules=rules,
     )
-    return train, BatchGenerator(as_list(options.val_images), None, as_list(options.val_labels), **read_alike)
+    return train, BatchGenerator(
+        as_list(options.val_images), None, as_list(options.val_labels), **naming(options), **read_alike
+    )
 
 
 def _begun_model(options: argparse.Namespace) -> Optional[str]:

@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 
 from fcn8s.cli.options import labels
 from fcn8s.cli.options.counts import batch_size
-from fcn8s.cli.options.folders import add_folder_arguments, as_list, as_text, check_counts
+from fcn8s.cli.options.folders import add_folder_arguments, as_list, as_text, check_counts, naming
 from fcn8s.cli.options.images import add_image_arguments, image_rules
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import (
@@ -24,7 +24,10 @@ from fcn8s.cli.options.training import options_of_run
 from fcn8s.cli.options.workers import add_threads_argument, check_threads, is_sharer, share_of
 
 # Options that mean nothing without another one.
-_BELONG_TO = {'data': ('layout', 'split'), 'images': ('labels', 'id_map', 'color_tolerance', 'label_transparency')}
+_BELONG_TO = {
+    'data': ('layout', 'split'),
+    'images': ('labels', 'image_suffix', 'label_suffix', 'id_map', 'color_tolerance', 'label_transparency'),
+}
 
 
 # Beyond that, nothing changes in an interval that is quoted with two decimals.
@@ -130,6 +133,9 @@ def evaluated_in_training(options: Dict[str, Any]) -> Dict[str, Any]:
     elif held or options.get('val_images'):
         prefix = '' if held else 'val_'
         found = {name: options.get(prefix + name) for name in ('images', 'labels')}
+        found.update(
+            {name: options[name] for name in ('image_suffix', 'label_suffix') if options.get(name) is not None}
+        )
     return dict(found, only=held) if held else found
 
 
@@ -370,6 +376,7 @@ def _open_data(args: argparse.Namespace, label_space: Any, rules: Any, path: str
         as_list(args.images),
         image_file_extension=None,
         ground_truth_dirs=as_list(args.labels),
+        **naming(args),
         label_space=label_space,
         image_rules=rules,
         **labels.read_as_trained(args, options_of_run(path)),

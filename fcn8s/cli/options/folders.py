@@ -34,6 +34,29 @@ def add_folder_arguments(group: Any, owner: str, with_val: bool = True) -> None:
         ]
     for flag, text in wanted:
         group.add_argument(flag, action=AddFolder, metavar='DIR', help=text)
+    group.add_argument(
+        '--image-suffix', metavar='TEXT', help='with --images: what image names have behind the part that labels share'
+    )
+    group.add_argument(
+        '--label-suffix',
+        metavar='TEXT',
+        help='with --images: what label names have behind it, such as _gt_labelIds; other files are passed over',
+    )
+
+
+def naming(options: Any) -> Dict[str, Any]:
+    """Returns the keywords of `BatchGenerator` that say how labels are called."""
+    return {'image_name_split_separator': options.image_suffix, 'ground_truth_suffix': options.label_suffix}
+
+
+def suffix_words(rule: Any) -> List[str]:
+    """Returns the words of a command that say how labels are called.
+
+    rule: `data_generator.files.discovery.NameRule`.
+    """
+    given = (('--image-suffix', rule.separator), ('--label-suffix', rule.suffix))
+    # '=', for what begins with a dash would be an option.
+    return ['{}={}'.format(flag, text) for flag, text in given if text is not None]
 
 
 def as_list(folders: Folders) -> List[str]:

@@ -51,7 +51,7 @@ _OF_WORKERS = ('wire', 'timeout')
 _BELONG_TO = {
     'data': ('layout', 'split', 'val_split'),
     'images': (
-        ('labels', 'val_images', 'val_labels', 'classes', 'ignore_id')
+        ('labels', 'val_images', 'val_labels', 'image_suffix', 'label_suffix', 'classes', 'ignore_id')
         + ('id_map', 'colors', 'color_tolerance', 'label_transparency', 'class_names')
     ),
     'crop': ('random_scale', 'max_class_share', 'crop_on_classes'),

@@ -342,6 +342,14 @@ def folders_that_lie_deep(root: str) -> Situation:
     return Situation(['other_folders'], words=['train: ', 'val: '])
 
 
+def labels_of_several_kinds(root: str) -> Situation:
+    """As ACDC has them; which of them is said."""
+    for suffix, table in (('gt_ids', (0, 1, 2)), ('gt_other', (2, 1, 0))):
+        dataset(root, values(*table), 'rgb/{}', 'gt/{}', 'shot_{}_rgb.png', suffix=suffix)
+    words = ['--images', root + '/rgb/train', '--labels', root + '/gt/train', '--image-suffix=_rgb']
+    return Situation(options=[*words, '--label-suffix=_gt_other'], classes=(2, 1, 0))
+
+
 def folders_that_name_their_split_twice(root: str) -> Situation:
     """As FloodNet has them."""
     dataset(root, images='{0}/{0}-org-img', labels='{0}/{0}-label-img', suffix='lab')
@@ -376,9 +384,10 @@ def splits_with_a_year(root: str) -> Situation:
 
 
 def images_and_labels_of_unknown_words(root: str) -> Situation:
-    """As tools of the OpenMMLab lay them out, in a folder of an archive."""
-    dataset(os.path.join(root, 'archive (1)'), images='img_dir/{}', labels='ann_dir/{}')
-    return Situation(words=['train: ', 'val: '])
+    """As tools of the OpenMMLab lay them out, in a folder of an archive. Those for tests are many."""
+    parts = [('train', 0, NUM_TRAIN), ('val', 50, NUM_VAL), ('test', 80, 20)]
+    dataset(os.path.join(root, 'archive (1)'), images='img_dir/{}', labels='ann_dir/{}', splits=parts)
+    return Situation(['further_split'], words=['train: 6 images', 'val: 3 images'])
 
 
 def a_named_layout_in_a_folder_of_an_archive(root: str) -> Situation:

@@ -33,9 +33,9 @@ def _images_tell_once():
         yield
 
 
-def check(root, options, capsys):
+def check(roots, options, capsys):
     """The exit status, the text, and the words behind 'fcn8s train' of the command that was printed."""
-    status = main(['check', str(root), '--workers', '1', *options])
+    status = main(['check', *roots, '--workers', '1', *options])
     printed = capsys.readouterr().out
     lines = [line for line in printed.splitlines() if ' train --' in line and 'ENCODER' in line]
     return status, printed, shlex.split(lines[0].split(' train ', 1)[1]) if lines else None
@@ -59,7 +59,8 @@ def labels_of(data):
 @pytest.mark.parametrize('name', sorted(situations.SITUATIONS))
 def test_check_names_what_is_wrong_and_what_is_ready_can_be_read(name, tmp_path, capsys):
     situation = situations.SITUATIONS[name](str(tmp_path / 'data'))
-    status, text, words = check(tmp_path / 'data', situation.options, capsys)
+    root = [] if '--images' in situation.options else [str(tmp_path / 'data')]
+    status, text, words = check(root, situation.options, capsys)
     assert status == (0 if situation.is_sound else 1), text
     for kind in situation.kinds:
         assert FAULT_KINDS[kind].description[1:] in text
@@ -170,6 +171,23 @@ def test_folders_of_sequences_with_files_of_the_same_names(tmp_path, capsys):
     assert all(line.count('seq1') in (0, 2) and line.count('seq2') in (0, 2) for line in lines)
     assert main(shlex.split(lines[-1])[1:]) == 0
     assert capsys.readouterr().out.count('train: 3 images') == 2
+
+
+def test_labels_of_several_kinds_are_asked_about(tmp_path, capsys):
+    root = str(tmp_path / 'drives')
+    for weather in ('fog', 'night'):
+        for suffix in ('gt_ids', 'gt_colors'):
+            names = 'rgb/{}/{{}}'.format(weather), 'gt/{}/{{}}'.format(weather), weather + '_{}_rgb.png'
+            situations.dataset(root, situations.write, *names, suffix=suffix)
+    assert main(['check', root]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith('  fcn8s check')]
+    assert [line.rpartition('=')[2] for line in lines] == ['_gt_colors', '_gt_ids']
+    assert main(shlex.split(lines[1])[1:]) == 0
+    assert '--image-suffix=_rgb --label-suffix=_gt_ids' in capsys.readouterr().out
+    assert main(['check', '--images', root + '/rgb/fog/train', '--labels', root + '/gt/fog/train']) == 2
+    assert 'labels of its own name and _gt_colors, _gt_ids' in capsys.readouterr().err
+    assert main(['check', root, '--label-suffix=_gt_ids']) == 2
+    assert 'belong to --images' in capsys.readouterr().err
 
 
 def test_annotations_in_place_of_labels_are_imported_first(tmp_path, capsys):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_generator import BatchGenerator, DataError
-from data_generator.files.renaming import find_renaming, labels_among
+from data_generator.files.renaming import Kinds, find_kinds, find_renaming, labels_among
 from helpers.images import write_image, write_labels
 
 
@@ -39,6 +39,21 @@ def test_words_that_all_names_have_are_passed_over(images, labels):
 )
 def test_names_that_say_nothing(images, labels):
     assert find_renaming(images, labels) is None
+
+
+@pytest.mark.parametrize(
+    'images, labels, expected',
+    [
+        (['a_rgb', 'b_rgb'], ['a_ids', 'a_color', 'b_ids', 'b_color'], Kinds('_rgb', ['_color', '_ids'])),
+        (['a', 'b'], ['a_ids', 'a_color', 'b_ids', 'b_color', 'c_x'], Kinds('', ['_color', '_ids'])),
+        (['x_1_rgb_anon', 'x_2_rgb_anon'], ['x_1_gt_Ids', 'x_2_gt_Ids', 'x_12_gt'], Kinds('_rgb_anon', ['_gt_Ids'])),
+        (['a', 'b', 'c'], ['a_ids', 'a_color'], None),
+        (['a1', 'a2'], ['a11', 'a12', 'a21', 'a22'], None),  # no word, but a part of the number
+        (['a', 'b'], [], None),
+    ],
+)
+def test_several_labels_of_an_image(images, labels, expected):
+    assert find_kinds(images, labels) == expected
 
 
 @pytest.mark.parametrize(

@@ -414,6 +414,28 @@ def test_several_folders(folders, tiny_encoder, tmp_path, capsys):
     assert all(card.count('{} {}'.format(*pair)) == 2 for pair in folders.items())
 
 
+def test_labels_that_are_called_otherwise(folders, tiny_encoder, tmp_path, capsys):
+    """One of two kinds of labels is read, in the training, when it goes on, and in the evaluation that it prints."""
+    run, words = str(tmp_path / 'run'), []
+    for flag, folder in folders.items():
+        copied = str(tmp_path / flag.strip('-'))
+        os.mkdir(copied)
+        for name in os.listdir(folder):
+            stem = os.path.join(copied, name[: -len('.png')])
+            for suffix in ('_rgb',) if 'images' in flag else ('_ids', '_other'):
+                pixels = cv2.imread(os.path.join(folder, name), cv2.IMREAD_UNCHANGED)
+                cv2.imwrite(stem + suffix + '.png', np.full_like(pixels, 99) if suffix == '_other' else pixels)
+        words += [flag, copied]
+    words += ['--image-suffix=_rgb', '--label-suffix=_ids']
+    words += ['--classes', '2', '--ignore-id', '7', '--size', '32', '48', '--encoder', tiny_encoder]
+    assert main(['train', *words, '--run', run, '--epochs', '1', '--batch', '1']) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if ' evaluate ' + run in line)
+    assert '--image-suffix _rgb --label-suffix _ids' in line
+    assert main(shlex.split(line)[-1 - shlex.split(line)[::-1].index('evaluate') :]) == 0
+    assert main(['train', '--resume', run, '--epochs', '2']) == 0
+    assert len(records(run)) == 2
+
+
 def test_a_sequence_that_is_held_out_is_evaluated_on_and_reported(data, tiny_encoder, tmp_path, capsys):
     run, cities = str(tmp_path / 'run'), os.path.join(data, 'leftImg8bit', 'train')
     held = sorted(name for _, _, names in os.walk(cities) for name in names)[0].split('_leftImg8bit')[0]
