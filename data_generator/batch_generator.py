@@ -35,7 +35,14 @@ from data_generator.files.discovery import (
     read_pair_list,
 )
 from data_generator.files.layouts import Layout, find_layout, places_of, variants_of
-from data_generator.files.legends import Legend, check_color_tolerance, find_legend, read_legend, transparent_color
+from data_generator.files.legends import (
+    Legend,
+    agreed_legend,
+    check_color_tolerance,
+    find_legends,
+    read_legend,
+    transparent_color,
+)
 from data_generator.files.masks import Conversion, in_black_and_white, own_conversion
 from data_generator.files.palettes import PaletteRule, color_palette
 from data_generator.files.processed import converted_labels
@@ -209,8 +216,7 @@ class BatchGenerator:
     def _with_names_beside(self, label_dirs: List[str], ignore_id: Optional[int]) -> Optional[LabelSpace]:
         """Finds names and colours beside the data, and makes the label space of them."""
         space = self.label_space
-        path = find_legend(label_dirs[0], self.image_dirs[0]) if label_dirs else None
-        legend = _legend_beside(path) if path is not None else None
+        path, legend = _legend_beside(list(zip(label_dirs, self.image_dirs)))
         if legend is not None and (space is None or len(legend.class_names) == space.num_classes):
             self._said_ignore_id |= legend.ignore_id is not None
             return legend.label_space(ignore_id)
@@ -261,7 +267,7 @@ class BatchGenerator:
 
         Args:
             layout: 'cityscapes', 'cityscapes20' (void as class 0), 'camvid', 'camvid32', 'kitti_road', 'voc',
-                'ade20k', or a `data_generator.files.layouts.Layout`.
+                'voc_aug', 'ade20k', or a `data_generator.files.layouts.Layout`.
             root: The directory of the dataset.
             split: 'train', 'val' or what the dataset has.
             with_labels: False for the images alone, as of a test split.
@@ -543,13 +549,18 @@ def _color_rule(space: Optional[LabelSpace], tolerance: int, transparency: Optio
     return ColorRule(tolerance, transparent_color(space, transparency))
 
 
-def _legend_beside(path: str) -> Optional[Legend]:
-    """Reads a table of classes that nobody named; None, and a warning, where it is another file of this name."""
-    try:
-        return read_legend(path)
-    except DataError as error:
-        warnings.warn('Not used beside the data: {}'.format(error), stacklevel=4)
-        return None
+def _legend_beside(places: Sequence[Tuple[str, str]]) -> Tuple[Optional[str], Optional[Legend]]:
+    """Reads the table of classes that lies beside the data and nobody named, with its path; None without one.
+
+    Warns of another file of this name. Raises DataError where several contradict each other.
+    """
+    found: Dict[str, Legend] = {}
+    for path in find_legends(places):
+        try:
+            found[path] = read_legend(path)
+        except DataError as error:
+            warnings.warn('Not used beside the data: {}'.format(error), stacklevel=4)
+    return (next(iter(found)), agreed_legend(found)) if found else (None, None)
 
 
 def _said_conversion(layout: Optional[Layout], id_map: Any, was_converted: bool) -> Optional[Conversion]:

@@ -77,10 +77,11 @@ def _holders(content: Dict[str, Any]) -> List[str]:
     objects = [one for one in content['annotations'] if isinstance(one, dict)]
     used = {one['category_id'] for one in objects if _hashable(one.get('category_id'))}
     above = {str(category.get('supercategory')) for category in content['categories']}
+    of_objects = {str(category['name']) for category in content['categories'] if category['id'] in used}
     return [
         str(category['name'])
         for category in content['categories']
-        if category['id'] not in used and category.get('supercategory') == 'none' and str(category['name']) in above
+        if category.get('supercategory') == 'none' and str(category['name']) in above - of_objects
     ]
 
 

@@ -1,10 +1,12 @@
 """Tables of Kaggle's competitions: a line for each mask, as starts and lengths of its runs.
 
-Pixels are counted from 1 on, down the columns, as most of these competitions say
-(https://www.kaggle.com/c/airbus-ship-detection/overview/evaluation). Tables whose column is called segmentation or
-annotation count along the rows (https://www.kaggle.com/competitions/sartorius-cell-instance-segmentation/overview).
+Pixels are counted from 1 on, in most competitions down the columns
+(https://www.kaggle.com/c/airbus-ship-detection/overview/evaluation), in some along the rows
+(https://www.kaggle.com/competitions/sartorius-cell-instance-segmentation/overview). The masks themselves tell which:
+runs that follow one another lie side by side.
 """
 
+import contextlib
 import csv
 import io
 import os
@@ -13,17 +15,20 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from data_generator.annotations.documents import read_text
 from data_generator.annotations.folder import Folder
-from data_generator.annotations.run_lengths import window_of_starts
+from data_generator.annotations.run_lengths import goes_along_rows, window_of_starts
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import split_in_name
 from data_generator.errors import DataError
-from helpers.images import IMAGE_EXTENSIONS
+from helpers.images import IMAGE_EXTENSIONS, natural_sort_key, read_image
 
-# What the columns are called, in small letters without underlines, and whether runs go along the rows.
+# What the columns are called, in small letters without underlines; and whether runs go along the rows where masks do
+# not tell, as in square images.
 _RUNS = {
     **dict.fromkeys(('encodedpixels', 'rle', 'rlemask', 'rlemasks', 'rleencoded', 'encoding'), False),
     **dict.fromkeys(('segmentation', 'annotation'), True),
 }
+# So many masks are asked.
+_NUM_ASKED = 50
 _IMAGES = ('imageid', 'image', 'imagename', 'img', 'imgid', 'filename', 'file', 'name', 'id')
 _CLASSES = ('classid', 'class', 'classname', 'label', 'category', 'categoryid', 'celltype')
 # One column for both, such as 0002cc93b.jpg_1.
@@ -33,7 +38,7 @@ _RUNS_PATTERN = re.compile(r'\d+ \d+(?: |$)')
 _NO_RUNS = ('', '-1', 'nan', 'NaN')
 # The class of what has no other name.
 _ONLY_CLASS = 'foreground'
-# Tables of answers, of which the published one is an example without sense.
+# In the names of tables of answers, which are no labels.
 _ANSWERS = 'submission'
 
 
@@ -43,10 +48,13 @@ class Row(NamedTuple):
     image: str
     label: str
     runs: str
+    along_rows: bool = False
 
 
 def is_kaggle(path: str, text: str) -> bool:
-    """Tells whether a table has a column of images and one of runs. text: of its beginning."""
+    """Tells whether a table has a column of images and one of runs, and is no table of answers. text: its beginning."""
+    if _ANSWERS in os.path.basename(path).lower():
+        return False
     try:
         lines = csv.reader(io.StringIO(text))
         columns = _columns(next(lines, []))
@@ -54,49 +62,52 @@ def is_kaggle(path: str, text: str) -> bool:
             return False
         runs = (line[columns.runs].strip() for line in lines if len(line) > columns.runs)
         first = next((run for run in runs if run not in _NO_RUNS), None)
-        return first is None or _RUNS_PATTERN.match(first) is not None
+        return first is not None and _RUNS_PATTERN.match(first) is not None
     except csv.Error:
         return False
 
 
 def read_kaggle(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
     """Reads the images that these tables name; an image whose runs are empty has no object."""
-    records: List[Record] = []
-    names: List[str] = []
-    tables = [path for path in documents if _ANSWERS not in os.path.basename(path).lower()]
+    by_image: Dict[Tuple[Optional[str], str], List[Row]] = {}
+    labels = set()
+    splits = {split_in_name(path) for path in documents}  # train.csv alone says nothing
     for path in documents:
-        if path not in tables:
-            left_out.add('tables of answers, which are no labels', path)
-    if not tables:
-        raise DataError('{} is a table of answers. Give that of the training images.'.format(documents[0]))
-    for path in tables:
         rows, along_rows = _read(path)
-        by_image: Dict[str, List[Row]] = {}
+        along_rows = _told_by_masks(rows, folder, os.path.dirname(path), along_rows)
+        split = split_in_name(path) if len(splits - {None}) > 1 else None
         for row in rows:
-            by_image.setdefault(row.image, []).append(row)
-        names += [label for label in sorted({row.label for row in rows}) if label not in names]
-        split = split_in_name(path) if len(tables) > 1 else None
-        records += [_record(name, masks, along_rows, path, split, left_out) for name, masks in by_image.items()]
-    return Source('kaggle', records, names)
+            by_image.setdefault((split, row.image), []).append(row._replace(along_rows=along_rows))
+            labels.add(row.label)
+    records = [_record(image, rows, documents[0], split, left_out) for (split, image), rows in by_image.items()]
+    return Source('kaggle', records, sorted(labels, key=natural_sort_key))
 
 
-def _record(
-    name: str, rows: Sequence[Row], along_rows: bool, path: str, split: Optional[str], left_out: LeftOut
-) -> Record:
+def _told_by_masks(rows: Sequence[Row], folder: Folder, beside: str, default: bool) -> bool:
+    """Whether runs go along the rows of the images: what most of some masks say."""
+    votes = 0.0
+    for row in [row for row in rows if row.runs][:_NUM_ASKED]:
+        image = folder.find_image(row.image, beside) or folder.find_stem(row.image)
+        if image is not None:
+            with contextlib.suppress(ValueError, OSError):
+                votes += goes_along_rows(row.runs, read_image(image, convert=True).shape[:2])
+    return votes > 0 if votes else default
+
+
+def _record(name: str, rows: Sequence[Row], path: str, split: Optional[str], left_out: LeftOut) -> Record:
     place = '{}, {}'.format(path, name)
 
     def read() -> AnnotatedImage:
-        masks = [row for row in rows if row.runs]
-        shapes = left_out.readable(masks, lambda row: [_shape(row, along_rows)], place, 'masks')
+        shapes = left_out.readable([row for row in rows if row.runs], lambda row: [_shape(row)], place, 'masks')
         return AnnotatedImage(name, None, shapes, place, beside=os.path.dirname(path))
 
     return Record(read, split, place)
 
 
-def _shape(row: Row, along_rows: bool) -> Shape:
+def _shape(row: Row) -> Shape:
     if not _RUNS_PATTERN.match(row.runs):
         raise ValueError('no starts and lengths of runs')
-    return Shape(row.label, draw=lambda size: window_of_starts(row.runs, size, along_rows))
+    return Shape(row.label, draw=lambda size: window_of_starts(row.runs, size, row.along_rows))
 
 
 class _Columns(NamedTuple):

@@ -98,8 +98,9 @@ def read_source(folder: Folder, name: Optional[str], left_out: LeftOut, color_to
 
 def documents_in(root: str) -> Dict[str, str]:
     """Says of which formats there are annotations below a folder, with a file of each; nothing is imported."""
-    found = _documents_by_format(Folder(root), list(FORMATS), LeftOut())
-    if len(found) > 1:
+    folder = Folder(root)
+    found = _documents_by_format(folder, list(FORMATS), LeftOut())
+    if len(found) > 1 or not yolo.belong_to_images(folder, found.get('yolo', [])):
         found.pop('yolo', None)
     return {name: documents[0] for name, documents in found.items()}
 

@@ -44,14 +44,33 @@ def window_of_starts(text: str, size: Tuple[int, int], along_rows: bool) -> Wind
     if len(words) % 2 or not all(word.isdecimal() and len(word) < 10 for word in words):
         raise ValueError('a mask that is no list of starts and lengths')
     starts, lengths = np.array(words, np.int64).reshape(-1, 2).T
+    if (starts[1:] < starts[:-1] + lengths[:-1]).any():
+        raise ValueError('a mask whose runs do not follow one another, such as one of relative starts')
     num_pixels = size[0] * size[1]
     if len(starts) and (starts.min() < 1 or (starts + lengths).max() > num_pixels + 1):
         raise ValueError('a mask with runs beyond its image')
-    changes = np.zeros(num_pixels + 1, np.int64)
-    np.add.at(changes, starts - 1, 1)
-    np.add.at(changes, starts - 1 + lengths, -1)
-    mask = changes[:-1].cumsum() > 0
+    mask = np.zeros(num_pixels, bool)
+    for start, length in zip(starts.tolist(), lengths.tolist()):
+        mask[start - 1 : start - 1 + length] = True
     return Window(0, 0, mask.reshape(size) if along_rows else mask.reshape(size[::-1]).T)
+
+
+def goes_along_rows(text: str, size: Tuple[int, int]) -> float:
+    """Says which way the runs of a mask go: more than 0 along the rows, less down the columns, 0 if it can't be told.
+
+    Runs that follow one another lie side by side in the direction in which they were counted.
+    """
+    words = text.split()
+    if len(words) % 2 or not all(word.isdecimal() and len(word) < 10 for word in words) or size[0] == size[1]:
+        return 0.0
+    starts, lengths = np.array(words, np.int64).reshape(-1, 2).T
+    shares = []
+    for side in (size[1], size[0]):
+        lines, places = np.divmod(starts - 1, side)
+        are_next = np.diff(lines) == 1
+        apart = np.abs(np.diff(places)) < np.maximum(lengths[1:], lengths[:-1])
+        shares.append(float((are_next & apart).mean()) if len(starts) > 1 else 0.0)
+    return shares[0] - shares[1]
 
 
 def _expand(lengths: Any, num_pixels: int) -> np.ndarray:

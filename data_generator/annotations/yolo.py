@@ -63,6 +63,14 @@ def read_yolo(folder: Folder, documents: List[str], left_out: LeftOut) -> Source
     return Source('yolo', by_name, names, order='area')
 
 
+def belong_to_images(folder: Folder, documents: List[str]) -> bool:
+    """Tells whether one of these files says an object of an image that is there; lists of classes alone do not."""
+    for path in documents:
+        if path.lower().endswith('.txt') and not _is_list(path) and _image_of(folder, path)[0] is not None:
+            return True
+    return False
+
+
 def _is_in_images(image: str, folder: Folder) -> bool:
     return 'images' in folder.name_of(image).lower().split('/')[:-1]
 

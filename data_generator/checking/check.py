@@ -18,9 +18,10 @@ from data_generator.files.discovery import NameRule, Pair, Paths, as_path_list
 from data_generator.files.layouts import Layout
 from data_generator.files.legends import (
     Legend,
+    agreed_legend,
     check_color_tolerance,
     check_said_of_colors,
-    find_legend,
+    find_legends,
     read_legend,
     transparent_color,
 )
@@ -193,24 +194,16 @@ def _with_legend_beside(surveys: Sequence[Survey], said: Said) -> Said:
     """With the legend that is found beside the data, unless the caller named other classes."""
     if said.legend is not None:
         return said
+    splits = [split for one in surveys for split in one.splits]
     found: Dict[str, Legend] = {}
-    for split in [split for one in surveys for split in one.splits]:
-        path = find_legend(split.label_dir, split.image_dir)
-        if path is None or path in found:
-            continue
+    for path in find_legends([(split.label_dir, split.image_dir) for split in splits]):
         try:
             found[path] = read_legend(path)
         except DataError as error:  # damaged, or some other file of this name
-            split.faults.append(Fault('unused_legend', path, str(error)))
+            splits[0].faults.append(Fault('unused_legend', path, str(error)))
     if not found:
         return said
-    (path, legend), *others = found.items()
-    for other, classes in others:
-        if classes != legend:
-            raise ValueError(
-                '{} and {} name the classes differently. Say which holds for all: --class-names FILE or --colors '
-                'FILE.'.format(path, other)
-            )
+    path, legend = next(iter(found)), agreed_legend(found)
     if said.num_classes not in (None, len(legend.class_names)):
         return said
     ignore_id = legend.ignore_id if said.ignore_id is None else said.ignore_id

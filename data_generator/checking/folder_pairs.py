@@ -4,12 +4,14 @@ For datasets that lie in no arrangement that is known by name. Names tell which 
 of them tells images from labels.
 """
 
+import contextlib
 import itertools
 import os
 import posixpath
 import re
 import shlex
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from collections import Counter
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -23,6 +25,7 @@ from helpers.images import (
     folded,
     natural_sort_key,
     read_color_labels,
+    read_image,
     read_label_file,
 )
 
@@ -34,6 +37,9 @@ _MOST_PLACES = 60
 _NUM_LOOKED_INTO = 6
 # A label has no more values or colours than this; pictures of nature have, grey ones too.
 _MOST_VALUES = 100
+_MANY = 1 << 30
+# By so many of its pixels a file is told.
+_NUM_PIXELS = 100000
 # What classes are shown as, and what is beside them and beside photographs: not what is taken where there is something
 # else.
 _WORD = r'(^|[^a-z])({})($|[^a-z])'
@@ -67,7 +73,11 @@ class FolderPair(NamedTuple):
 
     def label_dir(self, root: str) -> str:
         """Returns the folder of the labels to train on."""
-        return os.path.join(root, self.labels.format(split=(self.splits or {}).get('train')))
+        return os.path.join(root, _of_split(self.labels, (self.splits or {}).get('train')))
+
+    def templates(self) -> Tuple[str, str]:
+        """Returns both places as layouts write them, in which braces mean something."""
+        return _as_template(self.images), _as_template(self.labels)
 
     def options(self, root: str) -> str:
         """Returns the options of `fcn8s check` and `fcn8s train` that name these folders."""
@@ -75,9 +85,17 @@ class FolderPair(NamedTuple):
         for split, prefix in (('train', '--'), ('val', '--val-')):
             if split == 'train' or split in (self.splits or {}):
                 for kind, place in (('images', self.images), ('labels', self.labels)):
-                    folder = place.format(split=(self.splits or {}).get(split))
+                    folder = _of_split(place, (self.splits or {}).get(split))
                     words += [prefix + kind, shlex.quote(os.path.join(root, folder))]
         return ' '.join(words)
+
+
+def _of_split(place: str, word: Optional[str]) -> str:
+    return place if word is None else place.replace(_SPLIT, word)
+
+
+def _as_template(place: str) -> str:
+    return _SPLIT.join(part.replace('{', '{{').replace('}', '}}') for part in place.split(_SPLIT))
 
 
 def options_of(pairs: Sequence[FolderPair], root: str) -> str:
@@ -111,14 +129,19 @@ def suffix_options(image_suffix: str, label_suffix: str) -> str:
     return ' '.join(map(shlex.quote, words + ['--label-suffix=' + label_suffix]))
 
 
-def find_folder_pairs(root: str) -> Tuple[List[FolderPair], List[FolderPair]]:
+def find_folder_pairs(
+    root: str, extensions: Optional[Sequence[str]] = None
+) -> Tuple[List[FolderPair], List[FolderPair]]:
     """Finds folders whose files belong together by their names, of which one holds images and the other labels.
+
+    Args:
+        extensions: Of the images; None for the usual ones.
 
     Returns:
         Those that may be what is looked for, most pairs first; and those whose labels are pictures for people,
         instances, depth and the like, where there are others.
     """
-    folders = _files_by_folder(root)
+    folders = _files_by_folder(root, [*(extensions or IMAGE_EXTENSIONS), *LABEL_EXTENSIONS])
     places = _places(folders) if len(folders) <= _MOST_FOLDERS else {}
     if len(places) > _MOST_PLACES:
         return [], []
@@ -130,13 +153,13 @@ def find_folder_pairs(root: str) -> Tuple[List[FolderPair], List[FolderPair]]:
                 for rule in _rules(places[images], places[labels]):
                     count, splits = _count(places[images], places[labels], rule)
                     if count:
-                        found.append(FolderPair(_escaped(images), _escaped(labels), splits, count, rule))
+                        found.append(FolderPair(images, labels, splits, count, rule))
     found.sort(key=lambda pair: (pair.splits is None, -pair.num_pairs, -_depth(pair), pair.images, pair.labels))
     chosen: List[FolderPair] = []
     for pair in found:
         if not any(_are_alike(pair, one) for one in chosen):
             chosen.append(pair)
-    masks = [pair for pair in chosen if roles[pair.labels.replace('{{', '{').replace('}}', '}')] == 'masks']
+    masks = [pair for pair in chosen if roles[pair.labels] == 'masks']
     return _first_choices([pair for pair in chosen if not _is_of_class(pair, masks) and not _is_farther(pair, chosen)])
 
 
@@ -189,12 +212,6 @@ def _depth(pair: FolderPair) -> int:
     return pair.images.count('/') + pair.labels.count('/')
 
 
-def _escaped(place: str) -> str:
-    """A place as layouts write it, in which braces mean something."""
-    parts = place.split(_SPLIT)
-    return _SPLIT.join(part.replace('{', '{{').replace('}', '}}') for part in parts)
-
-
 def _are_nested(one: str, other: str) -> bool:
     return (one + '/').startswith(other + '/') or (other + '/').startswith(one + '/')
 
@@ -208,10 +225,11 @@ def _places(folders: Mapping[str, Sequence[str]]) -> Dict[str, _Stems]:
     for folder, names in folders.items():
         stems = [os.path.splitext(name)[0] for name in names]
         parts = folder.split('/')
+        if _is_for_tests(_with_split(parts)[1]):
+            continue
         for end in range(1, len(parts) + 1):
             place, word = _with_split(parts[:end])
-            if not _is_for_tests(word):
-                places.setdefault(place, {}).setdefault(word, []).extend(stems)
+            places.setdefault(place, {}).setdefault(word, []).extend(stems)
     sizes = {place: sum(map(len, stems.values())) for place, stems in places.items()}
     largest_in = dict.fromkeys(places, 0)
     for place, size in sizes.items():
@@ -220,10 +238,9 @@ def _places(folders: Mapping[str, Sequence[str]]) -> Dict[str, _Stems]:
     return {place: stems for place, stems in places.items() if sizes[place] > largest_in[place]}
 
 
-def _files_by_folder(root: str) -> Dict[str, List[str]]:
+def _files_by_folder(root: str, extensions: Sequence[str]) -> Dict[str, List[str]]:
     """Names of the files that may be images or labels, by their folder below the root, with slashes."""
     folders: Dict[str, List[str]] = {}
-    extensions = [*IMAGE_EXTENSIONS, *LABEL_EXTENSIONS]
     try:
         paths = find_images(root, extensions)
     except FileNotFoundError:
@@ -273,13 +290,18 @@ def _count(images: _Stems, labels: _Stems, rule: NameRule) -> Tuple[int, Optiona
 
 
 def _num_matches(images: Sequence[str], labels: Sequence[str], rule: NameRule) -> int:
-    known = {folded(stem) for stem in labels}
-    count = sum(folded(rule.label_stem(stem)) in known for stem in images)
+    known = Counter(folded(stem) for stem in labels)
+    count = _num_common((rule.label_stem(stem) for stem in images), known)
     if not count and known and rule == NameRule():
         renaming = find_renaming(images, labels)
         if renaming is not None:
-            count = sum(folded(renaming.label_stem(stem)) in known for stem in images)
+            count = _num_common(map(renaming.label_stem, images), known)
     return count if 2 * count > len(images) else 0
+
+
+def _num_common(wanted: Iterable[str], known: 'Counter[str]') -> int:
+    """How many labels there are for images: one label serves one image."""
+    return sum((Counter(map(folded, wanted)) & known).values())
 
 
 def _some_files(folders: Mapping[str, Sequence[str]], place: str) -> List[str]:
@@ -297,25 +319,34 @@ def _some_files(folders: Mapping[str, Sequence[str]], place: str) -> List[str]:
 
 
 def _role(paths: Sequence[str]) -> str:
-    """What all these files are: 'images', 'labels', or 'masks', which are labels of two values; '' for a mixture."""
-    counts = [_num_values(path) for path in paths]
-    if all(count is None or count > _MOST_VALUES for count in counts):
+    """What these files are: 'images', 'labels', or 'masks', which are labels of two values; '' for a mixture.
+
+    Damaged ones are passed over: checking names them.
+    """
+    counts = [count for count in map(_num_values, paths) if count is not None]
+    if all(count > _MOST_VALUES for count in counts):
         return 'images'
-    if any(count is None or count > _MOST_VALUES for count in counts):
+    if any(count > _MOST_VALUES for count in counts):
         return ''
-    return 'masks' if all(count is not None and count <= 2 for count in counts) else 'labels'
+    return 'masks' if all(count <= 2 for count in counts) else 'labels'
 
 
 def _num_values(path: str) -> Optional[int]:
-    """How many values or colours a file holds; None for one that labels are not read from."""
+    """How many values or colours a file holds, many for what labels are not read from; None for a damaged one."""
     if path.lower().endswith(LOSSY_EXTENSIONS):
-        return None
-    try:
-        return len(np.unique(read_label_file(path).values))
-    except (ValueError, OSError):
-        pass
-    try:
-        colors = read_color_labels(path, lossy=True, keep_alpha=True)[..., :3].astype(np.uint32)
-    except (ValueError, OSError):
-        return None  # of other channels or bits, or damaged: checking the image says so
-    return len(np.unique(colors @ np.array([1 << 16, 1 << 8, 1], np.uint32)))
+        return _MANY
+    with contextlib.suppress(ValueError, OSError):
+        return len(np.unique(_sampled(read_label_file(path).values)))
+    with contextlib.suppress(ValueError, OSError):
+        colors = _sampled(read_color_labels(path, lossy=True, keep_alpha=True)[..., :3]).astype(np.uint32)
+        return len(np.unique(colors @ np.array([1 << 16, 1 << 8, 1], np.uint32)))
+    with contextlib.suppress(ValueError, OSError):
+        read_image(path, convert=True)
+        return _MANY  # of other channels or bits
+    return None
+
+
+def _sampled(pixels: np.ndarray) -> np.ndarray:
+    """Some of the pixels, from everywhere: [N], or [N, 3] of colours."""
+    flat = pixels.reshape(-1, *pixels.shape[2:])
+    return flat[:: max(1, len(flat) // _NUM_PIXELS)]

@@ -176,7 +176,8 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
         other = search(root, extensions)
         if other is not None:
             return other
-    _refuse_annotations(root)
+    if found is None or not any(fault.kind == 'label_without_image' for one in found.splits for fault in one.faults):
+        _refuse_annotations(root)
     return found or _images_alone(root)
 
 
@@ -205,21 +206,22 @@ def _one_below(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Sur
 
 def _by_pairs_of_folders(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Survey]:
     """The only folders whose files belong together. Raises DataError where there are several such pairs."""
-    first, beside = find_folder_pairs(root)
+    first, beside = find_folder_pairs(root, extensions)
     if len(first) > 1:
         lines = '\n'.join('  fcn8s check ' + line for line in ways_to_take(first, root))
         raise DataError(
             'In {} these folders of images and labels fit together. Say which they are with the options of one '
             'line:\n{}'.format(root, lines)
         )
-    for pair in first:
-        layout = Layout('own', _UNKNOWN_CLASSES, pair.images, pair.labels, *pair.rule, image_file_extension=extensions)
-        found = _best(root, [(layout._replace(splits=pair.splits), False)], labels_needed=True)
-        if found is not None and found.num_labels:
-            others = [Fault('other_folders', one.label_dir(root), options_of([one], root)) for one in beside]
-            found.splits[0].faults.extend(others)
-            return found
-    return None
+    if not first:
+        return None
+    layout = Layout('own', _UNKNOWN_CLASSES, *first[0].templates(), *first[0].rule, image_file_extension=extensions)
+    found = _best(root, [(layout._replace(splits=first[0].splits), False)], labels_needed=True)
+    if found is None or not found.num_labels:
+        return None
+    others = [Fault('other_folders', one.label_dir(root), options_of([one], root)) for one in beside]
+    found.splits[0].faults.extend(others)
+    return found
 
 
 def _beside(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Survey]:
@@ -431,6 +433,8 @@ def _orphans(places: Places, layout: Layout, ambiguous: Set[str]) -> List[Fault]
     rule = layout.name_rule
     if places.image_dir == places.label_dir:
         return []  # what is no label is an image
+    if '{split}' in layout.images and '{split}' not in layout.labels:
+        return []  # it may be of another split
     images = find_images_of(places.image_dir, layout.image_file_extension, rule)
     labels = list_files(places.label_dir, LABEL_EXTENSIONS)
     if not labels:

@@ -138,9 +138,12 @@ LAYOUTS: Dict[str, Tuple[Layout, ...]] = {
             val_pattern='[49]$',
         ),
     ),
-    # http://host.robots.ox.ac.uk/pascal/VOC/voc2012/: palette PNGs, 255 for the borders of objects. Beside them often
-    # the labels of http://home.bharathh.info/pubs/codes/SBD/, in which more images are labelled.
-    'voc': (_VOC, _VOC._replace(labels='SegmentationClassAug', splits={'train': 'train_aug', 'val': 'val'})),
+    # http://host.robots.ox.ac.uk/pascal/VOC/voc2012/: palette PNGs, 255 for the borders of objects; and beside them the
+    # labels of http://home.bharathh.info/pubs/codes/SBD/, in which more images are labelled.
+    'voc': (_VOC,),
+    'voc_aug': (
+        _VOC._replace(name='voc_aug', labels='SegmentationClassAug', splits={'train': 'train_aug', 'val': 'val'}),
+    ),
     # http://sceneparsing.csail.mit.edu/: 0 for what is none of the 150 classes, k for class k - 1.
     'ade20k': (
         Layout(

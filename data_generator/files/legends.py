@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import re
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from data_generator.errors import DataError
 from data_generator.files.splits import SPLIT_NAMES
@@ -13,8 +13,8 @@ from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_sp
 
 #: Files that are looked for beside the data.
 LEGEND_NAMES = (
-    *('classes.json', 'classes.txt', 'classes.csv', 'label_map.pbtxt', 'labelmap.txt', '_classes.csv'),
-    *('class_dict.csv', 'class_dict_seg.csv', 'label_colors.txt'),
+    *('classes.json', 'classes.txt', 'label_map.pbtxt', 'labelmap.txt', '_classes.csv'),
+    *('class_dict.csv', 'class_dict_seg.csv', 'label_colors.txt', 'classes.csv'),
 )
 
 #: Names of what is no class: pixels of these colours do not count. The underlined ones are labelme's.
@@ -102,6 +102,31 @@ def find_legend(label_dir: str, image_dir: str) -> Optional[str]:
             if os.path.isfile(path):
                 return path
     return None
+
+
+def find_legends(places: Sequence[Tuple[str, str]]) -> List[str]:
+    """Looks for the legends beside several folders of labels and of their images; each file once."""
+    found = [find_legend(label_dir, image_dir) for label_dir, image_dir in places]
+    return list(dict.fromkeys(path for path in found if path is not None))
+
+
+def agreed_legend(legends: Mapping[str, Legend]) -> Legend:
+    """Returns the legend on which all agree, which were found beside several folders.
+
+    Args:
+        legends: By file; at least one.
+
+    Raises:
+        DataError: They do not.
+    """
+    (path, legend), *others = legends.items()
+    for other, classes in others:
+        if classes != legend:
+            raise DataError(
+                '{} and {} name the classes differently. Say which holds for all: --class-names FILE or --colors FILE '
+                '(in Python label_space).'.format(path, other)
+            )
+    return legend
 
 
 def check_color_tolerance(space: Optional[LabelSpace], tolerance: int) -> None:

@@ -10,9 +10,23 @@ from typing import Collection, Dict, Iterator, List, NamedTuple, Optional, Seque
 from helpers.images import LOSSY_EXTENSIONS
 
 # What labels are called that lie beside images in a format without loss.
-_WORDS_OF_LABELS = ('mask', 'masks', 'label', 'labels', 'gt', 'seg', 'segmentation', 'annotation', 'target')
+_WORDS_OF_LABELS = (
+    'mask',
+    'masks',
+    'label',
+    'labels',
+    'gt',
+    'lab',
+    'ids',
+    'seg',
+    'segmentation',
+    'annotation',
+    'target',
+)
 # An image has no more kinds of labels.
 _MOST_KINDS = 50
+# What is called so beside them is no photograph.
+_WORDS_BESIDE = ('depth', 'disparity', 'nir', 'ir', 'thermal', 'normal', 'normals', 'flow', 'edges')
 # Of the words that many names in a folder have, so many are compared.
 _NUM_WORDS = 4
 # By so many images, spread over all, it is told what the names have in common.
@@ -124,16 +138,14 @@ def _by_words(paths: Sequence[str], at_end: bool) -> Dict[str, str]:
             word, rest = (parts[-1], name[: -len(parts[-1])]) if at_end else (parts[0], name[len(parts[0]) :])
             by_word.setdefault(word, {})[os.path.join(folder, rest)] = path
     frequent = sorted(by_word, key=lambda word: -len(by_word[word]))[:_NUM_WORDS]
+    photographs = [word for word in frequent if word.lower() not in _WORDS_OF_LABELS + _WORDS_BESIDE]
     best: Dict[str, str] = {}
-    for of_labels in frequent:
-        labels = by_word[of_labels]
+    for labels in (by_word[word] for word in frequent if word.lower() in _WORDS_OF_LABELS):
         if any(path.lower().endswith(LOSSY_EXTENSIONS) for path in labels.values()):
             continue
-        for images in (by_word[word] for word in frequent if word != of_labels):
-            is_told = all(path.lower().endswith(LOSSY_EXTENSIONS) for path in images.values())
+        for images in (by_word[word] for word in photographs):
             pairs = {path: labels[rest] for rest, path in images.items() if rest in labels}
-            if (is_told or of_labels.lower() in _WORDS_OF_LABELS) and len(pairs) > len(best):
-                best = pairs
+            best = max(best, pairs, key=len)
     return best
 
 

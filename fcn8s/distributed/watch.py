@@ -240,7 +240,7 @@ class Watch:
         if not self._is_closed:
             self._is_closed = True
             self._send_all({'kind': 'bye'})
-            if self._loss is None:
+            if not self._is_told:  # what is told of a loss has been waited for
                 self._wait_until_sent()
             for outbox in self._outboxes.values():
                 outbox.put(None)

@@ -6,9 +6,9 @@ from typing import Any, Dict, List, Optional
 from fcn8s.saving.descriptions import SavedFCN8s
 from helpers.json_files import is_number
 
-# Options that are paths or say where results went, and nothing about the network.
 # Options that come once for each folder.
 _REPEATED = ('images', 'labels', 'val_images', 'val_labels')
+# Options that are paths or say where results went, and nothing about the network.
 _NOT_SHOWN = ('resume', 'run_dir', 'list_recipes', 'workers', 'cache', 'report', 'keep_checkpoints')
 
 

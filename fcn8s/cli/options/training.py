@@ -494,9 +494,9 @@ def _names_classes(given: Dict[str, Any]) -> bool:
     """Whether it is known how many classes there are."""
     if any(name in given for name in ('classes', 'colors', 'class_names')):
         return True
-    from data_generator.files.legends import find_legend
+    from data_generator.files.legends import find_legends
 
-    return find_legend(as_list(given['labels'])[0], as_list(given['images'])[0]) is not None
+    return bool(find_legends(list(zip(as_list(given['labels']), as_list(given['images'])))))
 
 
 def _check_belongings(typed: Dict[str, Any], given: Dict[str, Any]) -> None:

@@ -657,18 +657,19 @@ def kaggle(root, table, name='train.csv'):
     )
 
 
+@pytest.mark.parametrize('along_rows', [False, True])
 @pytest.mark.parametrize(
-    'heads, image, along_rows, names',
+    'heads, image, names',
     [
-        ('ImageId,EncodedPixels', 'x{}', False, ('foreground',)),
-        ('id,rle_mask', 'x{}', False, ('foreground',)),
-        ('Image_Label,EncodedPixels', 'x{}.jpg_Fish', False, ('Fish',)),
-        ('ImageId_ClassId,EncodedPixels', 'x{}.jpg_3', False, ('3',)),
-        ('id,annotation,width,height,cell_type', 'x{}', True, ('astro',)),
+        ('ImageId,EncodedPixels', 'x{}', ('foreground',)),
+        ('img,rle_mask', 'x{}.jpg', ('foreground',)),
+        ('Image_Label,EncodedPixels', 'x{}.jpg_Fish', ('Fish',)),
+        ('ImageId_ClassId,EncodedPixels', 'x{}.jpg_3', ('3',)),
+        ('id,annotation,width,height,cell_type', 'x{}', ('astro',)),
     ],
 )
 def test_tables_of_kaggle(tmp_path, heads, image, along_rows, names):
-    """Runs of several lines belong together; without runs there is no object; the example of answers is none."""
+    """Runs of several lines belong together; without runs there is no object; which way they go is told by the masks."""
     halves = [tools.runs_of((EXPECTED == 1) & part, along_rows) for part in (np.arange(30) < 9, np.arange(30) >= 9)]
     more = ',30,20,astro' if 'cell_type' in heads else ''
     lines = [heads] + [image.format(number) + ',' + runs + more for number in (0, 1) for runs in halves]
@@ -677,24 +678,38 @@ def test_tables_of_kaggle(tmp_path, heads, image, along_rows, names):
     (tmp_path / 'source' / 'sample_submission.csv').write_text(heads + '\nx0,1 1\n')
     imported = kaggle(tmp_path / 'source', '\n'.join(lines))
     assert imported.kind == 'kaggle' and imported.label_space.class_names == ('background', *names)
+    assert imported.left_out == {}
     for name, label in labels_of(tmp_path / 'out').items():
         np.testing.assert_array_equal(label, 0 if 'x2' in name else EXPECTED == 1, name)
-    assert list(imported.left_out) == ['tables of answers, which are no labels']
 
 
-def test_runs_of_kaggle_that_do_not_fit_are_left_out_and_long_ones_are_read(tmp_path, monkeypatch):
-    long = ' '.join('{} 1'.format(1 + 2 * number) for number in range(300)) + ' 599 0' * 30000
-    table = 'ImageId,EncodedPixels\nx0,1 5\nx0,600 2\nx0,3 4 5\nx0,0 3\nx0,1 -1\nx0,7\nx1,{}\nx2,9 99999999999\n'
-    imported = kaggle(tmp_path / 'source', table.format(long))
+def test_classes_of_several_tables_of_kaggle_are_numbered_as_they_are(tmp_path):
+    """A table for each class; what is no list of runs, or of relative ones, is left out; long lines are read."""
+    root = tmp_path / 'source'
+    root.mkdir()
+    (root / 'more.csv').write_text('ImageId,ClassId,EncodedPixels\nx0,10,300 5\nx0,2,400 5\nx1,11,\n')
+    long = ' '.join('{} 1'.format(1 + 2 * number) for number in range(300)) + ' 601 0' * 30000
+    table = 'ImageId,ClassId,EncodedPixels\nx0,1,1 5\nx0,1,600 2\nx0,1,3 4 5\nx0,1,0 3\nx0,1,1 -1\nx0,1,7\n'
+    table += 'x1,1,{}\nx2,1,9 99999999999\nx2,1,50 5 10 5\n'.format(long)
+    imported = kaggle(root, table)
+    assert imported.label_space.class_names == ('background', '1', '2', '10', '11')
     labels = labels_of(tmp_path / 'out')
     assert sorted(labels) == ['train/x0.png', 'train/x1.png']
-    assert labels['train/x0.png'].T.ravel().nonzero()[0].tolist() == [0, 1, 2, 3, 4]
+    found = labels['train/x0.png'].T.ravel()
+    assert found.nonzero()[0].tolist() == [0, 1, 2, 3, 4, *range(299, 304), *range(399, 404)]
+    assert found[[0, 299, 399]].tolist() == [1, 3, 2]
     assert (labels['train/x1.png'].T.ravel() == np.arange(600) % 2 ^ 1).all()
-    assert sorted(map(len, imported.left_out.values())) == [1, 2, 2, 2], imported.left_out
+    assert sum(map(len, imported.left_out.values())) == 8, imported.left_out
+    assert any('relative starts' in reason for reason in imported.left_out)
     with pytest.raises(DataError, match='has a line without an image or its runs'):
-        kaggle(tmp_path / 'other', 'ImageId,EncodedPixels\nx0\n')
-    with pytest.raises(DataError, match='is a table of answers'):
-        kaggle(tmp_path / 'third', 'ImageId,EncodedPixels\nx0,1 1\n', 'sample_submission.csv')
+        kaggle(tmp_path / 'other', 'ImageId,EncodedPixels\nx1,1 1\nx0\n')
+
+
+def test_an_example_of_answers_beside_annotations_is_passed_over(tmp_path):
+    for kind in ('yolo', 'masks'):
+        TOOLS[kind](tmp_path / kind)
+        (tmp_path / kind / 'sample_submission.csv').write_text('ImageId,EncodedPixels\nx0,\nx1,1 1\n')
+        assert import_annotations(str(tmp_path / kind), str(tmp_path / ('out ' + kind))).kind == kind
 
 
 def test_a_category_that_only_holds_others_is_no_class(tmp_path):
@@ -713,6 +728,13 @@ def test_a_category_that_only_holds_others_is_no_class(tmp_path):
     path.write_text(json.dumps(content))
     imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'other'))
     assert imported.label_space.class_names == ('background', 'my-project', 'a', 'b')
+    content['annotations'][0]['category_id'] = 7
+    content['categories'][0]['name'] = 'a'  # as a class is called
+    for one in content['categories'][1:]:
+        one['supercategory'] = 'a'
+    path.write_text(json.dumps(content))
+    imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'third'))
+    assert imported.label_space.class_names == ('background', 'a', 'b') and imported.left_out == {}
 
 
 def test_lists_of_voc_for_other_purposes_say_no_split(tmp_path):

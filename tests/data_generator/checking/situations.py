@@ -396,10 +396,40 @@ def a_named_layout_in_a_folder_of_an_archive(root: str) -> Situation:
 
 
 def layout_voc_with_more_labels(root: str) -> Situation:
+    """The labels of SBD lie beside those of VOC, as does their list."""
     layout_voc(root)
-    for old, new in (('SegmentationClass', 'SegmentationClassAug'), ('ImageSets/Segmentation/train.txt',) * 2):
-        os.rename(os.path.join(root, old), os.path.join(root, new.replace('train', 'train_aug')))
-    return Situation(words=['--layout voc', 'train: 6 images', 'val: 3 images'], classes=None)
+    shutil.copytree(os.path.join(root, 'SegmentationClass'), os.path.join(root, 'SegmentationClassAug'))
+    os.remove(os.path.join(root, 'SegmentationClass', '5.png'))
+    text(os.path.join(root, 'ImageSets/Segmentation/train.txt'), '0\n1\n2')
+    text(os.path.join(root, 'ImageSets/Segmentation/val.txt'), '6\n7\n8')
+    text(os.path.join(root, 'ImageSets/Segmentation/train_aug.txt'), '0\n1\n2\n3\n4\n5')
+    return Situation(words=['--layout voc_aug', 'train: 6 images', 'val: 3 images'], classes=None)
+
+
+def folders_of_scenes_with_the_same_names(root: str) -> Situation:
+    """A label is that of the image at its place."""
+    for number, scene in enumerate('abc'):
+        dataset(root, write, 'shots/' + scene, 'truth/' + scene, splits=[('', 3 * number, 3)])
+    return Situation(words=['all: 9 images', 'truth --classes'])
+
+
+def labelled_tests_beside_train_and_val(root: str) -> Situation:
+    dataset(
+        root, images='d/pics/{}', labels='d/classmap/{}', splits=[('train', 0, 6), ('val', 50, 3), ('test', 80, 30)]
+    )
+    return Situation(['further_split'], words=['train: 6 images', 'val: 3 images'])
+
+
+def a_damaged_label_in_a_folder_of_its_own(root: str) -> Situation:
+    dataset(root, images='x/pics', labels='x/maps', splits=[('', 0, 9)])
+    with open(os.path.join(root, 'x/maps/0.png'), 'r+b') as file:
+        file.truncate(60)
+    return Situation(['unreadable_label'], False, words=['x/maps/0.png', 'all: 9 images'])
+
+
+def images_for_tests_alone(root: str) -> Situation:
+    dataset(root, images='data/test', labels='data/test', splits=[('', 0, 3)])
+    return Situation(['no_labels', 'grey_image'], False)
 
 
 def labels_beside_images_in_jpeg(root: str) -> Situation:

@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 
+from data_generator import BatchGenerator, DataError
 from data_generator.checking import folder_pairs
 from data_generator.checking.check import check_dataset
 from data_generator.checking.faults import FAULT_KINDS
@@ -159,6 +160,11 @@ def test_tables_of_several_datasets_have_to_agree(tmp_path, capsys):
     assert main(['check', str(tmp_path / 'a'), str(tmp_path / 'b')]) == 2
     assert 'name the classes differently' in capsys.readouterr().err
     assert main(['check', str(tmp_path / 'a'), str(tmp_path / 'b'), '--class-names', 'x,y,z']) == 0
+    folders = [[str(tmp_path / name / kind / 'train') for name in 'ab'] for kind in ('images', 'labels')]
+    with pytest.raises(DataError, match='name the classes differently'):
+        BatchGenerator(folders[0], None, folders[1])
+    os.remove(str(tmp_path / 'a' / 'classes.txt'))
+    assert BatchGenerator(folders[0], None, folders[1]).label_space.class_names == ('disc', 'box', 'ground')
 
 
 def test_folders_of_sequences_with_files_of_the_same_names(tmp_path, capsys):
@@ -171,6 +177,27 @@ def test_folders_of_sequences_with_files_of_the_same_names(tmp_path, capsys):
     assert all(line.count('seq1') in (0, 2) and line.count('seq2') in (0, 2) for line in lines)
     assert main(shlex.split(lines[-1])[1:]) == 0
     assert capsys.readouterr().out.count('train: 3 images') == 2
+
+
+def test_training_reads_the_labels_of_voc_that_check_names(tmp_path):
+    situations.layout_voc_with_more_labels(str(tmp_path))
+    for layout, count in (('voc', 3), ('voc_aug', 6)):
+        data = BatchGenerator.from_layout(layout, str(tmp_path), 'train')
+        assert len(data.pairs) == count and ('Aug' in data.pairs[0].label) == (layout == 'voc_aug')
+
+
+def test_what_only_looks_like_annotations_is_none(tmp_path, capsys):
+    """The names of the classes, a list of numbers, and an example of answers."""
+    situations.dataset(str(tmp_path), labels='labels/{}', name='a{}.png', splits=[('train', 0, 3)])
+    for name in os.listdir(str(tmp_path / 'labels' / 'train')):
+        os.rename(str(tmp_path / 'labels' / 'train' / name), str(tmp_path / 'labels' / 'train' / ('x9' + name[1:])))
+    (tmp_path / 'classes.txt').write_text('ground\nbox\ndisc\n')
+    (tmp_path / 'readme.txt').write_text('3 0.5 0.25 0.3\n')
+    (tmp_path / 'sample_submission.csv').write_text('ImageId,EncodedPixels\na0.png,1 1\n')
+    for _ in range(2):
+        assert main(['check', str(tmp_path)]) == 1
+        assert 'annotations' not in capsys.readouterr().err
+        shutil.rmtree(str(tmp_path / 'labels'), ignore_errors=True)
 
 
 def test_labels_of_several_kinds_are_asked_about(tmp_path, capsys):

@@ -75,6 +75,8 @@ def test_several_labels_of_an_image(images, labels, expected):
             {'a_left.jpg': 'a_ids.png', 'b_left.jpg': 'b_ids.png'},
         ),
         (['1_left.png', '1_right.png', '2_left.png', '2_right.png'], {}),  # which would be the label?
+        (['IMG_1.jpg', 'DSC_1.png', 'IMG_2.jpg', 'DSC_2.png'], {}),  # photographs
+        (['1_rgb.png', '1_depth.png', '1_mask.png'], {'1_rgb.png': '1_mask.png'}),
         (['1_jan.jpg', '2_feb.jpg', '3_mar.png'], {}),
         (['1.jpg', '1_mask.jpg', '2.jpg', '2_mask.jpg'], {}),  # no format for labels
         (['1.png', '2.png', '3.png', '1_x.png'], {}),
