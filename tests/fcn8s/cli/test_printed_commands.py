@@ -97,7 +97,8 @@ def trains(printed, encoder, run_dir, more=ONE_STEP):
 @pytest.mark.parametrize('name', sorted(SITUATIONS))
 def test_what_check_calls_ready_trains(name, tmp_path, capsys, narrow_encoder, shared_networks):
     situation = SITUATIONS[name](str(tmp_path / 'my data'))
-    status = main(['check', str(tmp_path / 'my data'), '--workers', '1', *situation.options])
+    roots = [] if '--images' in situation.options else [str(tmp_path / 'my data')]
+    status = main(['check', *roots, '--workers', '1', *situation.options])
     printed = capsys.readouterr().out
     assert (status == 0) == situation.is_sound == ('Training can start' in printed)
     if situation.is_sound:
