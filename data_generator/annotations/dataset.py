@@ -11,6 +11,7 @@ from tqdm import tqdm
 from data_generator.annotations.classes import BACKGROUND, Classes, class_name, plan_classes
 from data_generator.annotations.folder import CLASSES_FILE, REPORT_FILE, Folder, common_ending
 from data_generator.annotations.painting import paint
+from data_generator.annotations.photographs import frame_of
 from data_generator.annotations.recognise import NAMES, read_source
 from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Record, Source
 from data_generator.annotations.splits import assign_splits, check_val_share
@@ -18,9 +19,8 @@ from data_generator.annotations.values import BAD_VALUES, split_in_name
 from data_generator.errors import DataError
 from helpers.files import atomic_directory, atomic_write_json
 from helpers.image_headers import read_header
-from helpers.images import IMAGE_EXTENSIONS, read_image, write_labels
+from helpers.images import IMAGE_EXTENSIONS, write_labels
 from helpers.label_spaces import LabelSpace
-from helpers.memory import require_memory
 
 ORDERS = ('file', 'area')
 RESTS = ('background', 'void')
@@ -227,7 +227,7 @@ def _placed(record: Record, image: AnnotatedImage, folder: Folder) -> _Planned:
     path = path or folder.find_image(image.path, image.beside) or folder.find_stem(_without_extension(image.path))
     if path is None and image.content is None:
         raise DataError('its image is not there, or several have its name')
-    size, orientation = _facts(path, image.content)
+    size, orientation = frame_of(path, image.content)
     upright = size[::-1] if orientation >= 5 else size
     name = folder.name_of(path) if path is not None else _safe_name(image.path, image.content)
     if image.size not in (None, upright, size):
@@ -245,22 +245,6 @@ def _without_extension(named: str) -> str:
     """The name without the extension of an image, which may have been saved in another format since."""
     stem, extension = os.path.splitext(named)
     return stem if extension.lower().lstrip('.') in _EXTENSIONS else named
-
-
-def _facts(path: Optional[str], content: Optional[bytes]) -> Tuple[Tuple[int, int], int]:
-    """(height, width) as an image is stored, and its Exif orientation."""
-    if path is not None:
-        with open(path, 'rb') as file:
-            content = file.read()
-    assert content is not None
-    header = read_header(content)
-    if header.size is None and path is not None:
-        height, width = read_image(path, convert=True).shape[:2]
-        return (height, width), 1
-    if header.size is None or (path is None and header.format not in ('png', 'jpeg')):
-        raise DataError('its image is no PNG or JPEG')
-    require_memory(path or 'The image', header.size[0] * header.size[1], 'a label of this size')
-    return header.size, header.orientation
 
 
 def _safe_name(named: str, content: Optional[bytes]) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 import xml.etree.ElementTree
-from typing import Any, List
+from typing import Any, List, Optional
 from xml.parsers import expat
 
 from data_generator.errors import DataError
@@ -72,19 +72,17 @@ def read_start(path: str) -> str:
     Raises:
         DataError: It cannot be read.
     """
-    try:
-        with open(path, 'rb') as file:
-            return file.read(_START).decode('utf-8-sig', 'replace')
-    except OSError as error:
-        raise DataError('{} cannot be read: {}. Mend it, or take it out.'.format(path, error.strerror)) from error
+    return _read_bytes(path, _START).decode('utf-8-sig', 'replace')
 
 
-def _read_bytes(path: str) -> bytes:
+def _read_bytes(path: str, most: Optional[int] = None) -> bytes:
+    """The first bytes of a file; None for all, of which there may be too many."""
     try:
         size = os.path.getsize(path)
         with open(path, 'rb') as file:
-            _check_size(path, size)
-            return file.read()
+            if most is None:
+                _check_size(path, size)
+            return file.read(most)
     except OSError as error:
         raise DataError('{} cannot be read: {}. Mend it, or take it out.'.format(path, error.strerror)) from error
 

@@ -15,11 +15,12 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from data_generator.annotations.documents import read_text
 from data_generator.annotations.folder import Folder
+from data_generator.annotations.photographs import frame_of
 from data_generator.annotations.run_lengths import goes_along_rows, window_of_starts
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import split_in_name
 from data_generator.errors import DataError
-from helpers.images import IMAGE_EXTENSIONS, natural_sort_key, read_image
+from helpers.images import IMAGE_EXTENSIONS, natural_sort_key
 
 # What the columns are called, in small letters without underlines; and whether runs go along the rows where masks do
 # not tell, as in square images.
@@ -90,7 +91,8 @@ def _told_by_masks(rows: Sequence[Row], folder: Folder, beside: str, default: bo
         image = folder.find_image(row.image, beside) or folder.find_stem(row.image)
         if image is not None:
             with contextlib.suppress(ValueError, OSError):
-                votes += goes_along_rows(row.runs, read_image(image, convert=True).shape[:2])
+                size, orientation = frame_of(image, None)
+                votes += goes_along_rows(row.runs, size[::-1] if orientation >= 5 else size)
     return votes > 0 if votes else default
 
 

@@ -40,10 +40,7 @@ def window_of_starts(text: str, size: Tuple[int, int], along_rows: bool) -> Wind
     Raises:
         ValueError: No such numbers, or some beyond the image.
     """
-    words = text.split()
-    if len(words) % 2 or not all(word.isdecimal() and len(word) < 10 for word in words):
-        raise ValueError('a mask that is no list of starts and lengths')
-    starts, lengths = np.array(words, np.int64).reshape(-1, 2).T
+    starts, lengths = _starts_and_lengths(text)
     if (starts[1:] < starts[:-1] + lengths[:-1]).any():
         raise ValueError('a mask whose runs do not follow one another, such as one of relative starts')
     num_pixels = size[0] * size[1]
@@ -58,12 +55,13 @@ def window_of_starts(text: str, size: Tuple[int, int], along_rows: bool) -> Wind
 def goes_along_rows(text: str, size: Tuple[int, int]) -> float:
     """Says which way the runs of a mask go: more than 0 along the rows, less down the columns, 0 if it can't be told.
 
-    Runs that follow one another lie side by side in the direction in which they were counted.
+    Runs that follow one another lie side by side in the direction in which they were counted. In square images they do
+    so in both.
+
+    Raises:
+        ValueError: No such numbers.
     """
-    words = text.split()
-    if len(words) % 2 or not all(word.isdecimal() and len(word) < 10 for word in words) or size[0] == size[1]:
-        return 0.0
-    starts, lengths = np.array(words, np.int64).reshape(-1, 2).T
+    starts, lengths = _starts_and_lengths(text)
     shares = []
     for side in (size[1], size[0]):
         lines, places = np.divmod(starts - 1, side)
@@ -71,6 +69,13 @@ def goes_along_rows(text: str, size: Tuple[int, int]) -> float:
         apart = np.abs(np.diff(places)) < np.maximum(lengths[1:], lengths[:-1])
         shares.append(float((are_next & apart).mean()) if len(starts) > 1 else 0.0)
     return shares[0] - shares[1]
+
+
+def _starts_and_lengths(text: str) -> np.ndarray:
+    words = text.split()
+    if len(words) % 2 or not all(word.isdecimal() and len(word) < 10 for word in words):
+        raise ValueError('a mask that is no list of starts and lengths')
+    return np.array(words, np.int64).reshape(-1, 2).T
 
 
 def _expand(lengths: Any, num_pixels: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 import numpy as np
 
 from data_generator.files.discovery import LABEL_EXTENSIONS, NameRule
-from data_generator.files.renaming import find_kinds, find_renaming
+from data_generator.files.renaming import WORDS_BESIDE, find_kinds, find_renaming
 from data_generator.files.splits import SPLIT_NAMES
 from helpers.images import (
     IMAGE_EXTENSIONS,
@@ -49,7 +49,7 @@ _BESIDE_LABELS = re.compile(
         'depths?|disparity|edges?|boundar(y|ies)'
     )
 )
-_BESIDE_IMAGES = re.compile(_WORD.format('depths?|disparity|nir|infrared|ir|thermal|ndvi|evi2?|flow|normals?|edges?'))
+_BESIDE_IMAGES = re.compile(_WORD.format('|'.join([*WORDS_BESIDE, 'depths|edge|infrared|ndvi|evi2?'])))
 _SPLIT = '{split}'
 
 # Of a place: the stems of its files, by what it calls a split; None where it names none.
@@ -100,10 +100,9 @@ def _as_template(place: str) -> str:
 
 def options_of(pairs: Sequence[FolderPair], root: str) -> str:
     """Returns the options that name the folders of several pairs whose labels are called alike."""
-    words = [pair.options(root) for pair in pairs]
-    if pairs[0].rule.suffix is not None:
-        words.append(suffix_options(pairs[0].rule.separator or '', pairs[0].rule.suffix))
-    return ' '.join(words)
+    return ' '.join(
+        [pair.options(root) for pair in pairs] + [shlex.quote(word) for word in suffix_words(pairs[0].rule)]
+    )
 
 
 def ways_to_take(pairs: Sequence[FolderPair], root: str) -> List[str]:
@@ -123,10 +122,11 @@ def ways_to_take(pairs: Sequence[FolderPair], root: str) -> List[str]:
     return lines
 
 
-def suffix_options(image_suffix: str, label_suffix: str) -> str:
+def suffix_words(rule: NameRule) -> List[str]:
     """Returns the options that say what images and labels have behind the name that they share."""
-    words = ['--image-suffix=' + image_suffix] if image_suffix else []
-    return ' '.join(map(shlex.quote, words + ['--label-suffix=' + label_suffix]))
+    given = (('--image-suffix', rule.separator), ('--label-suffix', rule.suffix))
+    # '=', for what begins with a dash would be an option.
+    return ['{}={}'.format(flag, text) for flag, text in given if text is not None]
 
 
 def find_folder_pairs(
@@ -175,7 +175,12 @@ def _rules(images: _Stems, labels: _Stems) -> List[NameRule]:
     stems, others = images[word], labels.get(word, labels.get(None, []))
     if _num_matches(stems, others, NameRule()):
         return [NameRule()]
-    kinds = find_kinds(stems, others)
+    return rules_of_kinds(stems, others)
+
+
+def rules_of_kinds(images: Sequence[str], labels: Sequence[str]) -> List[NameRule]:
+    """Says how each kind of label is called, where images have labels of several kinds; names are without extension."""
+    kinds = find_kinds(images, labels)
     if kinds is None:
         return []
     return [NameRule(kinds.image_suffix or None, suffix) for suffix in kinds.label_suffixes]

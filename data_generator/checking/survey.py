@@ -10,7 +10,13 @@ from typing import Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequ
 
 from data_generator.annotations.recognise import documents_in
 from data_generator.checking.faults import Fault
-from data_generator.checking.folder_pairs import find_folder_pairs, options_of, suffix_options, ways_to_take
+from data_generator.checking.folder_pairs import (
+    find_folder_pairs,
+    options_of,
+    rules_of_kinds,
+    suffix_words,
+    ways_to_take,
+)
 from data_generator.errors import DataError, Problem
 from data_generator.files.discovery import (
     LABEL_EXTENSIONS,
@@ -24,7 +30,6 @@ from data_generator.files.discovery import (
     stem_of,
 )
 from data_generator.files.layouts import LAYOUTS, Layout, Places, find_split, places_of, variants_of
-from data_generator.files.renaming import find_kinds
 from data_generator.files.splits import SPLIT_NAMES
 from helpers.images import IMAGE_EXTENSIONS, folded
 from helpers.label_spaces import generic_label_space
@@ -34,6 +39,9 @@ NO_RULE = NameRule()
 
 # Stands for classes that are not known: what the labels hold is looked at first.
 _UNKNOWN_CLASSES = generic_label_space(1)
+
+# The layouts that say what the labels mean.
+_NAMED = [(variant, True) for variants in LAYOUTS.values() for variant in variants]
 
 # How people arrange datasets of their own, in any letter case, and what they call the two splits.
 _IMAGE_NAMES = ('images', 'image', 'imgs', 'img', 'rgb', 'photos', 'frames', 'inputs', 'input', 'jpegimages')
@@ -146,14 +154,14 @@ def survey_folders(
 def _ask_for_kind(split: SplitFiles) -> None:
     """Raises DataError where the images have labels of several kinds, of which one has to be chosen."""
     labels = [stem_of(path) for path in list_files(split.label_dir, LABEL_EXTENSIONS)]
-    kinds = find_kinds([stem_of(pair.image) for pair in split.pairs], labels)
-    if kinds is not None and split.image_dir != split.label_dir:
+    rules = rules_of_kinds([stem_of(pair.image) for pair in split.pairs], labels)
+    if rules and split.image_dir != split.label_dir:
         raise DataError(
             'In {} each image has labels of its own name and {}. Say which are to be read, with the other options: '
             '{}'.format(
                 split.label_dir,
-                ', '.join(kinds.label_suffixes),
-                ' or '.join(suffix_options(kinds.image_suffix, suffix) for suffix in kinds.label_suffixes),
+                ', '.join(rule.suffix or '' for rule in rules),
+                ' or '.join(' '.join(map(shlex.quote, suffix_words(rule))) for rule in rules),
             )
         )
 
@@ -164,12 +172,11 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
         if found is None:
             raise DataError(_nothing_found(root, variants_of(layout)[0]))
         return found
-    named = [(variant, True) for variants in LAYOUTS.values() for variant in variants]
     own = [
         (Layout('own', _UNKNOWN_CLASSES, images, labels, image_file_extension=extensions, splits=splits), False)
         for images, labels, splits in _own_arrangements(root)
     ]
-    found = _best_to_train_on(root, named, own)
+    found = _best_to_train_on(root, _NAMED, own)
     if found is not None and found.num_labels:
         return found
     for search in (_one_below, _by_pairs_of_folders, _beside):
@@ -196,10 +203,9 @@ def _refuse_annotations(root: str) -> None:
 
 def _one_below(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Survey]:
     """The dataset of a named layout in a folder below, as archives hold theirs; None where it is not the only one."""
-    named = [(variant, True) for variants in LAYOUTS.values() for variant in variants]
     names = [name for name in sorted(os.listdir(root)) if not name.startswith('.')]
     inside = [place for place in (os.path.join(root, name) for name in names) if os.path.isdir(place)]
-    surveys = [_best(place, named, labels_needed=True) for place in inside[:_MOST_INSIDE]]
+    surveys = [_best(place, _NAMED, labels_needed=True) for place in inside[:_MOST_INSIDE]]
     found = [one for one in surveys if one is not None and one.num_labels]
     return found[0] if len(found) == 1 else None
 

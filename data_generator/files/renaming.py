@@ -25,8 +25,8 @@ _WORDS_OF_LABELS = (
 )
 # An image has no more kinds of labels.
 _MOST_KINDS = 50
-# What is called so beside them is no photograph.
-_WORDS_BESIDE = ('depth', 'disparity', 'nir', 'ir', 'thermal', 'normal', 'normals', 'flow', 'edges')
+#: What is called so beside photographs is none.
+WORDS_BESIDE = ('depth', 'disparity', 'nir', 'ir', 'thermal', 'normal', 'normals', 'flow', 'edges')
 # Of the words that many names in a folder have, so many are compared.
 _NUM_WORDS = 4
 # By so many images, spread over all, it is told what the names have in common.
@@ -138,7 +138,7 @@ def _by_words(paths: Sequence[str], at_end: bool) -> Dict[str, str]:
             word, rest = (parts[-1], name[: -len(parts[-1])]) if at_end else (parts[0], name[len(parts[0]) :])
             by_word.setdefault(word, {})[os.path.join(folder, rest)] = path
     frequent = sorted(by_word, key=lambda word: -len(by_word[word]))[:_NUM_WORDS]
-    photographs = [word for word in frequent if word.lower() not in _WORDS_OF_LABELS + _WORDS_BESIDE]
+    photographs = [word for word in frequent if word.lower() not in _WORDS_OF_LABELS + WORDS_BESIDE]
     best: Dict[str, str] = {}
     for labels in (by_word[word] for word in frequent if word.lower() in _WORDS_OF_LABELS):
         if any(path.lower().endswith(LOSSY_EXTENSIONS) for path in labels.values()):

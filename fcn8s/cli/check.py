@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from fcn8s.cli.options import labels
-from fcn8s.cli.options.folders import Folders, add_folder_arguments, check_counts, suffix_words
+from fcn8s.cli.options.folders import Folders, add_folder_arguments, check_counts
 from fcn8s.cli.options.images import add_image_arguments, image_rules, image_words
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import add_palette_argument
@@ -149,6 +149,8 @@ def train_command(
         colors, class_names: The options of these names, as they were typed.
         images: The words that say how images are read.
     """
+    from data_generator.checking.folder_pairs import suffix_words
+
     train = [split for split in report.splits if split.is_for_training and split.good_pairs]
     val = [split for split in report.splits if not split.is_for_training and split.good_pairs]
     if not train or not report.are_classes_known:

@@ -49,16 +49,6 @@ def naming(options: Any) -> Dict[str, Any]:
     return {'image_name_split_separator': options.image_suffix, 'ground_truth_suffix': options.label_suffix}
 
 
-def suffix_words(rule: Any) -> List[str]:
-    """Returns the words of a command that say how labels are called.
-
-    rule: `data_generator.files.discovery.NameRule`.
-    """
-    given = (('--image-suffix', rule.separator), ('--label-suffix', rule.suffix))
-    # '=', for what begins with a dash would be an option.
-    return ['{}={}'.format(flag, text) for flag, text in given if text is not None]
-
-
 def as_list(folders: Folders) -> List[str]:
     """Returns one folder or several as a list."""
     return [folders] if isinstance(folders, str) else list(folders)

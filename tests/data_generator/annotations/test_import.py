@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from data_generator import DataError
-from data_generator.annotations import dataset, documents
+from data_generator.annotations import documents, photographs
 from data_generator.annotations.dataset import DEFAULTS, Options, describe, import_annotations
 from data_generator.checking.check import check_dataset
 from fcn8s import cli
@@ -773,7 +773,7 @@ def test_images_of_any_format_have_their_size_and_the_report_counts_void(tmp_pat
 
 def test_documents_and_labels_take_no_more_memory_than_there_is(tmp_path, monkeypatch):
     asked = {}
-    for module in (dataset, documents):
+    for module in (photographs, documents):
         monkeypatch.setattr(module, 'require_memory', lambda name, needed, what: asked.setdefault(what, needed))
     one_labelme(tmp_path, [('a', tools.A_PIXELS)])
     assert asked['a label of this size'] == SIZE[0] * SIZE[1]

@@ -36,6 +36,10 @@ class Situation(NamedTuple):
     classes: Optional[Sequence[int]] = (0, 1, 2)
     words: Sequence[str] = ()
 
+    def arguments(self, root: str) -> Sequence[str]:
+        """The words behind `fcn8s check`: the root, unless folders are named, and the options."""
+        return [*([] if '--images' in self.options else [root]), '--workers', '1', *self.options]
+
 
 def shapes(seed: int, size: Optional[Tuple[int, int]] = None) -> Tuple[np.ndarray, np.ndarray]:
     """An image of a box and a disc on noisy ground, uint8 [H, W, 3], and its label with the classes 0, 1, 2."""

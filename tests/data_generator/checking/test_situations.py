@@ -34,9 +34,9 @@ def _images_tell_once():
         yield
 
 
-def check(roots, options, capsys):
+def check(arguments, capsys):
     """The exit status, the text, and the words behind 'fcn8s train' of the command that was printed."""
-    status = main(['check', *roots, '--workers', '1', *options])
+    status = main(['check', *arguments])
     printed = capsys.readouterr().out
     lines = [line for line in printed.splitlines() if ' train --' in line and 'ENCODER' in line]
     return status, printed, shlex.split(lines[0].split(' train ', 1)[1]) if lines else None
@@ -60,8 +60,7 @@ def labels_of(data):
 @pytest.mark.parametrize('name', sorted(situations.SITUATIONS))
 def test_check_names_what_is_wrong_and_what_is_ready_can_be_read(name, tmp_path, capsys):
     situation = situations.SITUATIONS[name](str(tmp_path / 'data'))
-    root = [] if '--images' in situation.options else [str(tmp_path / 'data')]
-    status, text, words = check(root, situation.options, capsys)
+    status, text, words = check(situation.arguments(str(tmp_path / 'data')), capsys)
     assert status == (0 if situation.is_sound else 1), text
     for kind in situation.kinds:
         assert FAULT_KINDS[kind].description[1:] in text

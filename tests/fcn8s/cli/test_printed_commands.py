@@ -97,8 +97,7 @@ def trains(printed, encoder, run_dir, more=ONE_STEP):
 @pytest.mark.parametrize('name', sorted(SITUATIONS))
 def test_what_check_calls_ready_trains(name, tmp_path, capsys, narrow_encoder, shared_networks):
     situation = SITUATIONS[name](str(tmp_path / 'my data'))
-    roots = [] if '--images' in situation.options else [str(tmp_path / 'my data')]
-    status = main(['check', *roots, '--workers', '1', *situation.options])
+    status = main(['check', *situation.arguments(str(tmp_path / 'my data'))])
     printed = capsys.readouterr().out
     assert (status == 0) == situation.is_sound == ('Training can start' in printed)
     if situation.is_sound:
@@ -131,7 +130,7 @@ def test_what_check_calls_sound_is_learnt(name, tmp_path, capsys, taught_encoder
     """All of them: FCN8S_TRAIN_ALL=1 pytest tests/fcn8s/cli/test_printed_commands.py -k learnt."""
     monkeypatch.setattr(situations, 'SIZE', LARGE)
     situation = SITUATIONS[name](str(tmp_path / 'my data'))
-    main(['check', str(tmp_path / 'my data'), '--workers', '1', *situation.options])
+    main(['check', *situation.arguments(str(tmp_path / 'my data'))])
     printed = capsys.readouterr().out
     if not situation.is_sound or any(FAULT_KINDS[kind].description[1:] in printed for kind in MISLEADING):
         pytest.skip('check says why nothing would be learnt')

@@ -1,0 +1,32 @@
+"""What is to be known of a photograph before it is decoded."""
+
+from typing import Optional, Tuple
+
+from data_generator.errors import DataError
+from helpers.image_headers import read_header
+from helpers.images import read_image
+from helpers.memory import require_memory
+
+
+def frame_of(path: Optional[str], content: Optional[bytes]) -> Tuple[Tuple[int, int], int]:
+    """Returns (height, width) as an image is stored, and its Exif orientation.
+
+    Args:
+        path: Of the image; None where the annotations hold it.
+        content: Then, the encoded image.
+
+    Raises:
+        ValueError: It is no image, or too large for the memory.
+    """
+    if path is not None:
+        with open(path, 'rb') as file:
+            content = file.read()
+    assert content is not None
+    header = read_header(content)
+    if header.size is None and path is not None:
+        height, width = read_image(path, convert=True).shape[:2]
+        return (height, width), 1
+    if header.size is None or (path is None and header.format not in ('png', 'jpeg')):
+        raise DataError('its image is no PNG or JPEG')
+    require_memory(path or 'The image', header.size[0] * header.size[1], 'a label of this size')
+    return header.size, header.orientation
