@@ -490,7 +490,9 @@ class BatchGenerator:
 
     def _dataset(self, transforms: Mapping[str, Any]) -> Dataset:
         conversion = self._conversion or Conversion() if has_conversion(transforms) else self.conversion
-        is_named = self.label_space is not None and has_own_colors(self.label_space)
+        # A map that was given is about the indices of palettes, whatever their colours.
+        is_mapped = self._layout is None and conversion.id_map is not None
+        is_named = self.label_space is not None and has_own_colors(self.label_space) and not is_mapped
         return Dataset(
             self.pairs,
             self.root_dir,

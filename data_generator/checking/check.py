@@ -7,6 +7,7 @@ import numpy as np
 
 from data_generator.batches.parallel import map_in_threads
 from data_generator.checking.alignment import shift_of
+from data_generator.checking.cityscapes_numbers import options_for
 from data_generator.checking.faults import Fault
 from data_generator.checking.file_checks import ImageFacts, PairFacts, check_pair
 from data_generator.checking.label_checks import LabelLook, far_from
@@ -27,6 +28,7 @@ from data_generator.files.legends import (
 )
 from data_generator.files.masks import (
     MOST_BORDER,
+    NAMED_MAPS,
     ask,
     in_black_and_white,
     is_smoothed_mask,
@@ -226,7 +228,8 @@ def _looks(surveys: Sequence[Survey], said: Said) -> List[LabelLook]:
 def _own_look(labels: Sequence[str], said: Said) -> LabelLook:
     space = said.space
     has_colors = space is not None and has_own_colors(space)
-    look = LabelLook(PaletteRule(labels, space if has_colors else None), None, said.color_rule)
+    are_told = has_colors and said.id_map is None  # a map is about the indices of palettes, whatever their colours
+    look = LabelLook(PaletteRule(labels, space if are_told else None), None, said.color_rule)
     if space is None or not has_colors or said.id_map is not None:
         return look
     try:
@@ -386,6 +389,8 @@ def _suggested_id_map(
     if is_guess and classes != list(range(len(classes))):
         return dict([(value, class_id) for class_id, value in enumerate(classes)] + [(space.ignore_id,) * 2])
     illegal = {value: space.ignore_id for value in values if value not in legal}
+    if illegal and set(values) <= set(NAMED_MAPS.get(space.name, ())):
+        return NAMED_MAPS[space.name]
     return {**value_to_id, **illegal} if illegal else None
 
 
@@ -501,8 +506,12 @@ def _report(
     faults = [fault for found in surveys for fault in found.faults] + _in_train_and_val(splits, facts)
     if not any(split.num_images for split in training):
         faults += [Fault('no_train_split', found.root) for found in surveys]
+    like_cityscapes = [] if surveys[0].knows_classes or said.space is not None else _options_of_cityscapes(facts)
     if classes.question:
-        faults.append(Fault('ambiguous_values', surveys[0].root, classes.question))
+        third = '; if they are those of Cityscapes: ' * bool(like_cityscapes) + ' or '.join(like_cityscapes)
+        faults.append(Fault('ambiguous_values', surveys[0].root, classes.question + third))
+    else:
+        faults += [Fault('like_cityscapes', splits[0].label_dir, options) for options in like_cityscapes]
     space = classes.label_space
     has_values = any(pair.values for split in facts for pair in split)
     if has_values and not classes.question and space.num_classes - len(space.void_class_ids) < 2:
@@ -531,6 +540,13 @@ def _report(
         label_transparency=said.label_transparency,
         legend_path=said.legend_path,
     )
+
+
+def _options_of_cityscapes(facts: Sequence[Sequence[PairFacts]]) -> List[str]:
+    """The options by which labels that look like those of Cityscapes are read so; none for others."""
+    found = [pair for split in facts for pair in split if pair.label is not None and not pair.was_converted]
+    values = {value for pair in found if pair.label is not None for value in pair.label.values}
+    return options_for(values, found[0].pair.label or '') if found else []
 
 
 def _shifted(splits: Sequence[SplitReport], facts: Sequence[Sequence[PairFacts]]) -> List[Fault]:

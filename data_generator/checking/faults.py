@@ -91,6 +91,12 @@ FAULT_KINDS = {
         'a class such as the background',
         hides_classes=True,
     ),
+    'like_cityscapes': FaultKind(
+        False,
+        'labels that look like those of Cityscapes, in its numbers or colours',
+        'If they are, these options of fcn8s check and fcn8s train give its 19 classes with their names, and leave out '
+        'what its evaluation leaves out',
+    ),
     'color_label': FaultKind(
         True,
         'labels that hold colours',

@@ -216,7 +216,7 @@ def _headline(report: DatasetReport) -> str:
         )
     ]
     if report.layout.id_map is not None:
-        lines.append('  Values in the labels become class IDs: ' + spell(report.layout.id_map))
+        lines.append('  Values in the labels become class IDs by --id-map ' + spell(report.layout.id_map))
     if report.layout.color_map is not None:
         lines.append('  Colours in the labels become class IDs, by the colours of the classes.')
     return '\n'.join(lines)

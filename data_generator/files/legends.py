@@ -9,7 +9,8 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 from data_generator.errors import DataError
 from data_generator.files.splits import SPLIT_NAMES
 from helpers.aliases import Color
-from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
+from helpers.cityscapes_labels import CITYSCAPES_LABELS
+from helpers.label_spaces import CITYSCAPES, DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
 
 #: Files that are looked for beside the data.
 LEGEND_NAMES = (
@@ -41,6 +42,7 @@ class Legend(NamedTuple):
 
     `colors` is None where the file names classes and no colours, `ignore_id` where it does not say which ID is ignored,
     `file_ids` where its own numbers for the classes, said or by their order with void among them, are the class IDs.
+    `named` is the label space where it is that of a dataset known by name.
     """
 
     class_names: Tuple[str, ...]
@@ -48,15 +50,31 @@ class Legend(NamedTuple):
     ignore_colors: Tuple[Color, ...]
     ignore_id: Optional[int] = None
     file_ids: Optional[Tuple[int, ...]] = None
+    named: Optional[LabelSpace] = None
 
     def label_space(self, ignore_id: Optional[int] = None) -> LabelSpace:
         """Makes the label space of a dataset that has these classes; 255 is ignored where nobody says otherwise."""
         if ignore_id is None:
             ignore_id = DEFAULT_IGNORE_ID if self.ignore_id is None else self.ignore_id
+        if self.named is not None:
+            return self.named._replace(ignore_id=ignore_id, ignore_colors=self.ignore_colors)
         space = generic_label_space(len(self.class_names), ignore_id, self.class_names)
         return space._replace(
             colors=self.colors or space.colors, ignore_colors=self.ignore_colors, file_ids=self.file_ids
         )
+
+
+_NOT_EVALUATED = [label.color for label in CITYSCAPES_LABELS if label.ignore_in_eval]
+
+#: What --class-names and --colors take by name: the classes of Cityscapes by train ID, and its colours.
+NAMED_LEGENDS = {
+    'cityscapes': Legend(
+        CITYSCAPES.class_names,
+        CITYSCAPES.colors,
+        tuple(color for color in dict.fromkeys(_NOT_EVALUATED) if color not in CITYSCAPES.colors),
+        named=CITYSCAPES,
+    )
+}
 
 
 def read_legend(path: str) -> Legend:

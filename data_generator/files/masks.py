@@ -8,10 +8,21 @@ import numpy as np
 from data_generator.errors import DataError
 from helpers.aliases import Color
 from helpers.images import read_color_labels, read_label_file
-from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, has_own_colors, is_of_a_table
+from helpers.label_spaces import (
+    DEFAULT_IGNORE_ID,
+    LabelSpace,
+    cityscapes_ids_to_train_ids,
+    has_own_colors,
+    is_of_a_table,
+)
 
 #: White in files of 8 and of 16 bits, of masks in black and white.
 WHITES = (255, 65535)
+
+#: What --id-map takes by name: from Cityscapes' label IDs to its train IDs. 34 are the licence plates of GTA5.
+NAMED_MAPS: Dict[str, Dict[int, int]] = {
+    'cityscapes': {file_id: int(cityscapes_ids_to_train_ids()[file_id]) for file_id in range(35)}
+}
 
 #: From so many files, spread over a dataset, it is told what its labels hold; from more where these do not say.
 NUM_SAMPLED = 16
@@ -82,7 +93,10 @@ def num_classes_of(id_map: Mapping[int, int], ignore_id: int = DEFAULT_IGNORE_ID
 
 
 def spell(id_map: Mapping[int, int]) -> str:
-    """Writes a map as --id-map takes it: '0:0,255:1'."""
+    """Writes a map as --id-map takes it: '0:0,255:1', or the name of one of `NAMED_MAPS`."""
+    for name, known in NAMED_MAPS.items():
+        if known == id_map:
+            return name
     return ','.join('{}:{}'.format(*entry) for entry in sorted(id_map.items()))
 
 

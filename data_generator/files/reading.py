@@ -107,7 +107,7 @@ class LegalIds:
         return (
             '{}: label IDs {} ({} pixels) belong to no class: with num_classes={} class IDs are 0 to {}, and {} is '
             'ignored. Set num_classes or ignore_id as the files have them, or map the IDs with '
-            "convert_ids_to_ids; for raw Cityscapes labelIds take layout='cityscapes', or "
+            "convert_ids_to_ids; for raw Cityscapes labelIds take layout='cityscapes', --id-map cityscapes, or "
             'convert_ids_to_ids=helpers.label_spaces.cityscapes_ids_to_train_ids() with num_classes=19.'.format(
                 path, shown, values.size, self._num_classes, (self._num_classes or 0) - 1, self._ignore_id
             )

@@ -17,19 +17,26 @@ def add_label_arguments(group: Any, ignore_id: str) -> None:
     group.add_argument(
         '--colors',
         metavar='FILE',
-        help='file of class names and their colours in labels: JSON, CSV, or a line NAME RED GREEN BLUE per class',
+        help='file of class names and their colours in labels: JSON, CSV, or a line NAME RED GREEN BLUE per class; or '
+        'cityscapes, for its colours',
     )
     group.add_argument(
         '--class-names',
         metavar='FILE|A,B,...',
-        help='names of the classes (default: classes.json or the like beside the data)',
+        help='names of the classes, or cityscapes for its 19 by train ID (default: classes.json or the like beside the '
+        'data)',
     )
     add_reading_arguments(group)
 
 
 def add_reading_arguments(group: Any) -> None:
     """Adds those of them that a network, which knows its classes and their colours, leaves open."""
-    group.add_argument('--id-map', metavar='V:ID,...', help='from values in labels to class IDs, for example 0:0,255:1')
+    group.add_argument(
+        '--id-map',
+        metavar='V:ID,...',
+        help='from values in labels to class IDs, for example 0:0,255:1; or cityscapes, from its label IDs to '
+        'its 19 classes',
+    )
     group.add_argument(
         '--color-tolerance',
         type=tolerance,
@@ -52,13 +59,17 @@ def tolerance(text: str) -> int:
 
 
 def parse_id_map(text: str) -> Dict[int, int]:
-    """Parses the map that --id-map spells. Raises ValueError."""
+    """Parses the map that --id-map spells or names. Raises ValueError."""
+    from data_generator.files.masks import NAMED_MAPS
+
+    if text in NAMED_MAPS:
+        return NAMED_MAPS[text]
     pairs = [part.split(':') for part in text.replace(' ', '').split(',') if part]
     is_legal = all(len(pair) == 2 and all(n.isdigit() and int(n) <= 65535 for n in pair) for pair in pairs)
     if not pairs or not is_legal or len({int(pair[0]) for pair in pairs}) < len(pairs):
         raise ValueError(
             '--id-map is {!r}; it has to be VALUE:ID for each value in the labels, with commas between and numbers '
-            'from 0 to 65535. Write 0:0,255:1.'.format(text)
+            'from 0 to 65535. Write 0:0,255:1. Known by name: {}.'.format(text, ', '.join(NAMED_MAPS))
         )
     return {int(value): int(class_id) for value, class_id in pairs}
 
@@ -70,16 +81,24 @@ def legend_of(options: Any) -> Optional[Any]:
     """
     if options.colors is None and options.class_names is None:
         return None
-    from data_generator.files.legends import Legend, read_legend
+    from data_generator.files.legends import NAMED_LEGENDS, Legend, read_legend
 
     if options.colors is not None and options.class_names is not None:
         raise ValueError('--colors names the classes too. Leave --class-names out.')
     if options.class_names is not None and ',' in options.class_names and not os.path.exists(options.class_names):
         return Legend(tuple(_names(options.class_names)), None, ())
-    legend = read_legend(options.class_names or options.colors)
+    named = options.class_names or options.colors
+    legend = NAMED_LEGENDS[named] if is_name(named) else read_legend(named)
     if options.colors is not None and legend.colors is None:
         raise ValueError('--colors {} names no colours. Give it as --class-names.'.format(options.colors))
     return legend
+
+
+def is_name(text: str) -> bool:
+    """Tells whether an argument of --colors or --class-names is the name of a dataset; a file of that name wins."""
+    from data_generator.files.legends import NAMED_LEGENDS
+
+    return text in NAMED_LEGENDS and not os.path.isfile(text)
 
 
 def _names(text: str) -> List[str]:

@@ -408,7 +408,7 @@ def storable(options: argparse.Namespace) -> Dict[str, Any]:
     """Returns the options as config.json keeps them, with absolute paths, so that --resume works from anywhere."""
     stored = {name: value for name, value in vars(options).items() if name not in _NOT_STORED}
     for name in _PATHS:
-        if stored[name] is not None:
+        if stored[name] is not None and not (name == 'colors' and labels.is_name(stored[name])):
             stored[name] = as_absolute(stored[name])
     if stored['class_names'] is not None and os.path.isfile(stored['class_names']):
         stored['class_names'] = os.path.abspath(stored['class_names'])

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from data_generator import BatchGenerator
+from helpers.cityscapes_labels import CITYSCAPES_LABELS
 from helpers.label_spaces import CAMVID32, VOC
 
 SIZE = (32, 48)
@@ -193,6 +194,42 @@ def palettes_in_another_order(root: str) -> Situation:
     dataset(root, lambda path, label: write_palette(path, label, COLORS))
     write_palette(label_path(root, 2), 2 - shapes(2)[1], COLORS[::-1])
     return Situation(['palette_order'])
+
+
+def labels_like_cityscapes(root: str) -> Situation:
+    """Road, building and car, below a row of sky."""
+
+    def colored(path: str, label: np.ndarray) -> None:
+        colors = np.array([(128, 64, 128), (70, 70, 70), (0, 0, 142)], np.uint8)[label]
+        colors[0] = 70, 130, 180
+        write(path, colors)
+
+    dataset(root, colored)
+    return Situation(['color_label', 'like_cityscapes'], False, words=['labels/train: --colors cityscapes'])
+
+
+def cityscapes_label_ids(root: str) -> Situation:
+    dataset(root, values(7, 11, 3))
+    options = ['--class-names', 'cityscapes', '--id-map', 'cityscapes']
+    return Situation(options=options, classes=(0, 2, 255), words=['by --id-map cityscapes', 'vegetation'])
+
+
+def cityscapes_train_ids(root: str) -> Situation:
+    dataset(root, values(0, 18, 255))
+    return Situation(options=['--class-names', 'cityscapes'], classes=(0, 18, 255), words=['bicycle'])
+
+
+def cityscapes_colors(root: str) -> Situation:
+    dataset(root, values((70, 70, 70), (111, 74, 0), (0, 0, 142)))
+    return Situation(options=['--colors', 'cityscapes'], classes=(2, 255, 13), words=['--colors cityscapes'])
+
+
+def cityscapes_label_ids_with_palettes(root: str) -> Situation:
+    """As in GTA5: licence plates have the colour of cars."""
+    colors = [one.color for one in CITYSCAPES_LABELS]
+    dataset(root, lambda path, label: write_palette(path, np.asarray((26, 34, 18), np.uint8)[label], colors))
+    options = ['--class-names', 'cityscapes', '--id-map', 'cityscapes']
+    return Situation(options=options, classes=(13, 255, 255))
 
 
 def colors_with_legend(root: str) -> Situation:

@@ -776,6 +776,35 @@ def test_masks_of_0_and_255_are_trained_on_and_scored_by_the_map_in_the_config(m
     assert np.sum(scores['confusion_matrix'], axis=1).tolist() == pixels[::-1]
 
 
+def test_labels_in_the_colours_and_in_the_numbers_of_cityscapes_are_its_19_classes(
+    tiny_encoder, tmp_path, monkeypatch, capsys
+):
+    """Trained on colours, gone on with elsewhere, scored on label IDs; one row in three is void."""
+    root = tmp_path / 'streets'
+    for folder, of_sky, of_void in (('rgb', 200, 30), ('colors', (70, 130, 180), (111, 74, 0)), ('ids', 23, 5)):
+        for number in range(3):
+            pixels = np.full((32, 48, 3), of_sky, np.uint8)
+            pixels[::3] = of_void
+            pixels[8:, : 8 + number] = {'rgb': 90, 'colors': (128, 64, 128), 'ids': 7}[folder]
+            (root / folder).mkdir(exist_ok=True, parents=True)
+            pixels = pixels[..., 0] if folder == 'ids' else pixels[..., ::-1]
+            cv2.imwrite(str(root / folder / '{}.png'.format(number)), pixels)
+    run, images = str(tmp_path / 'run'), ['--images', str(root / 'rgb')]
+    words = ['--labels', str(root / 'colors'), '--colors', 'cityscapes', '--encoder', tiny_encoder]
+    assert main(['train', *images, *words, '--run', run, '--epochs', '1', '--batch', '3']) == 0
+    monkeypatch.chdir(tmp_path)
+    assert main(['train', '--resume', run, '--epochs', '2']) == 0
+    capsys.readouterr()
+    found = []
+    for words in (['--labels', str(root / 'colors')], ['--labels', str(root / 'ids'), '--id-map', 'cityscapes']):
+        assert main(['evaluate', run, *images, *words, '--json', str(tmp_path / 'scores.json')]) == 0
+        scores = json.loads((tmp_path / 'scores.json').read_text())
+        found.append(np.sum(scores['confusion_matrix'], axis=1).tolist())
+    road = 24 * (8 + 9 + 10)
+    assert found[0] == found[1] and found[0][0] == road
+    assert sum(found[0]) == found[0][0] + found[0][10] < 3 * 32 * 48 and scores['class_names'][10] == 'sky'
+
+
 @pytest.mark.parametrize(
     'words, message',
     [
