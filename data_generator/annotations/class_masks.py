@@ -1,15 +1,18 @@
-"""One mask for each class and image: masks/CLASS/NAME.png, or masks/NAME_CLASS.png, beside images/NAME.jpg.
+"""One mask for each class and image: masks/CLASS/NAME.png, or masks/NAME_CLASS.png, beside images/NAME.jpg; or one for
+each object of an image that has a folder to itself: NAME/images/NAME.png with NAME/masks/*.png.
 
 `files.class_masks.read_mask` says which pixels of a mask belong to its class.
 """
 
 import functools
 import os
-from typing import Dict, List, NamedTuple, Optional, Tuple
+import re
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
 from data_generator.annotations.folder import Folder
+from data_generator.annotations.photographs import frame_of
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import split_of
 from data_generator.files.class_masks import read_mask
@@ -17,9 +20,17 @@ from data_generator.files.discovery import stem_of
 from helpers.images import natural_sort_key
 from helpers.polygons import Window
 
-# Folders that hold masks and no photographs.
+# Folders that hold masks and no photographs; where none is called so, those that have such a word in their name do.
 _MASK_FOLDERS = ('masks', 'mask', 'labels', 'label', 'annotations', 'gt', 'ground_truth', 'segmentation')
 _SEPARATORS = '_-.'
+# What masks of objects are masks of, where only their folder says of which image.
+_OBJECT = 'object'
+# The parts of CelebAMask-HQ as its authors paint them, later ones over earlier ones:
+# https://github.com/switchablenorms/CelebAMask-HQ/blob/master/face_parsing/Data_preprocessing/g_mask.py
+_PARTS_OF_FACES = (
+    *('skin', 'nose', 'eye_g', 'l_eye', 'r_eye', 'l_brow', 'r_brow', 'l_ear', 'r_ear'),
+    *('mouth', 'u_lip', 'l_lip', 'hair', 'hat', 'ear_r', 'neck_l', 'neck', 'cloth'),
+)
 
 #: Why masks are left out that may be label maps of all classes.
 UNTOLD = 'masks whose image or class cannot be told by their name'
@@ -38,15 +49,12 @@ def read_class_masks(folder: Folder, left_out: LeftOut, color_tolerance: int = 0
 
     `color_tolerance` is that of `read_mask`; the pixels that it moves are counted in `left_out`.
     """
-    is_mask = {path: _is_mask(path, folder.root) for path in folder.images}
-    photographs: Dict[str, List[str]] = {}
-    for path in folder.images:
-        if not is_mask[path]:
-            photographs.setdefault(stem_of(path).lower(), []).append(path)
+    is_mask = _are_masks(folder)
+    photographs = _Photographs([path for path in folder.images if not is_mask[path]], folder.root)
     masks: Dict[str, List[_Mask]] = {}
     for path in folder.images:
         if is_mask[path]:
-            found = _matched(path, photographs, folder.root)
+            found = photographs.of_mask(path)
             if found is None:
                 left_out.add(UNTOLD, path)
             else:
@@ -56,7 +64,7 @@ def read_class_masks(folder: Folder, left_out: LeftOut, color_tolerance: int = 0
     for path in folder.images:
         if not is_mask[path] and path not in masks:
             left_out.add('photographs without a mask', path)
-    names = sorted({mask.class_name for found in masks.values() for mask in found}, key=natural_sort_key)
+    names = _in_order({mask.class_name for found in masks.values() for mask in found})
     photographed = [
         _Photograph(path, sorted(found, key=lambda mask: names.index(mask.class_name)), color_tolerance, left_out)
         for path, found in masks.items()
@@ -64,31 +72,73 @@ def read_class_masks(folder: Folder, left_out: LeftOut, color_tolerance: int = 0
     return Source('masks', [one.record(folder.root) for one in photographed], names)
 
 
-def _is_mask(path: str, root: str) -> bool:
-    folders = os.path.relpath(os.path.dirname(path), root).lower().split(os.sep)
-    return any(name in _MASK_FOLDERS for name in folders)
+def _in_order(names: Set[str]) -> List[str]:
+    """The classes, of which a later one lies over an earlier one."""
+    if len(names) > 1 and names.issubset(_PARTS_OF_FACES):
+        return [name for name in _PARTS_OF_FACES if name in names]
+    return sorted(names, key=natural_sort_key)
 
 
-def _matched(path: str, photographs: Dict[str, List[str]], root: str) -> Optional[_Mask]:
-    """By the folder, where a photograph has the whole name; else by the longest name that the mask begins with."""
-    stem, above = stem_of(path), os.path.basename(os.path.dirname(path))
-    if stem.lower() in photographs and above.lower() not in _MASK_FOLDERS and split_of(above, '') is None:
-        photograph = _of_split(photographs[stem.lower()], path, root)
-        return None if photograph is None else _Mask(path, photograph, above)
-    if stem.lower() in photographs:  # a mask of all classes, and no single one of a photograph with a shorter name
-        return None
-    for end in range(len(stem) - 2, 0, -1):
-        if stem[end] in _SEPARATORS and stem[:end].lower() in photographs:
-            photograph = _of_split(photographs[stem[:end].lower()], path, root)
-            return None if photograph is None else _Mask(path, photograph, stem[end + 1 :])
-    return None
+def _are_masks(folder: Folder) -> Dict[str, bool]:
+    """Which files are masks: those below folders for these."""
+    folders = {
+        path: os.path.relpath(os.path.dirname(path), folder.root).lower().split(os.sep) for path in folder.images
+    }
+    found = {path: any(name in _MASK_FOLDERS for name in names) for path, names in folders.items()}
+    if any(found.values()):
+        return found
+    words = {path: {word for name in names for word in re.split('[_. -]', name)} for path, names in folders.items()}
+    return {path: not words[path].isdisjoint(_MASK_FOLDERS) for path in folder.images}
 
 
-def _of_split(candidates: List[str], mask: str, root: str) -> Optional[str]:
-    """The one photograph, or the one of the split that the mask is in."""
-    if len(candidates) > 1:
-        candidates = [path for path in candidates if split_of(path, root) == split_of(mask, root)]
-    return candidates[0] if len(candidates) == 1 else None
+class _Photographs:
+    """The photographs below a root by their names, and by the folder above those of images and masks."""
+
+    def __init__(self, paths: Sequence[str], root: str) -> None:
+        self._root = root
+        self._by_name: Dict[str, List[str]] = {}
+        self._by_number: Dict[int, List[str]] = {}
+        self._by_home: Dict[str, List[str]] = {}
+        for path in paths:
+            stem, above = stem_of(path).lower(), os.path.dirname(path)
+            self._by_name.setdefault(stem, []).append(path)
+            if _is_number(stem):
+                self._by_number.setdefault(int(stem), []).append(path)
+            for home in (above, os.path.dirname(above)):
+                self._by_home.setdefault(home, []).append(path)
+
+    def of_mask(self, path: str) -> Optional[_Mask]:
+        """By the folder, where a photograph has the whole name; else by the longest name that the mask begins with;
+        else by the only photograph beside the folder of the masks.
+        """
+        stem, above = stem_of(path), os.path.basename(os.path.dirname(path))
+        if stem.lower() in self._by_name:
+            if above.lower() in _MASK_FOLDERS or split_of(above, '') is not None:
+                return None  # a mask of all classes, and no single one of a photograph with a shorter name
+            return self._named(stem, path, above)
+        for end in range(len(stem) - 2, 0, -1):
+            if stem[end] in _SEPARATORS and self._called(stem[:end]):
+                return self._named(stem[:end], path, stem[end + 1 :])
+        home = os.path.dirname(os.path.dirname(path))
+        beside = self._by_home.get(home, [])
+        has_its_own = home != self._root and split_of(os.path.basename(home), '') is None
+        return _Mask(path, beside[0], _OBJECT) if has_its_own and len(beside) == 1 else None
+
+    def _called(self, name: str) -> List[str]:
+        """Those of this name; of numbers, those of this number: 7.jpg has 00007_hair.png."""
+        found = self._by_name.get(name.lower(), [])
+        return found or (self._by_number.get(int(name), []) if _is_number(name) else [])
+
+    def _named(self, name: str, mask: str, class_name: str) -> Optional[_Mask]:
+        """For the one photograph of this name, or the one of the split that the mask is in."""
+        candidates = self._called(name)
+        if len(candidates) > 1:
+            candidates = [path for path in candidates if split_of(path, self._root) == split_of(mask, self._root)]
+        return _Mask(mask, candidates[0], class_name) if len(candidates) == 1 else None
+
+
+def _is_number(name: str) -> bool:
+    return re.match('[0-9]+$', name) is not None
 
 
 class _Photograph(NamedTuple):
@@ -105,12 +155,22 @@ class _Photograph(NamedTuple):
     def _read(self) -> AnnotatedImage:
         first = read_mask(self.masks[0].path, self.color_tolerance)
         shapes = [Shape(mask.class_name, draw=functools.partial(self._draw, mask.path, first)) for mask in self.masks]
-        return AnnotatedImage(self.path, first[0].shape, shapes, self.masks[0].path)
+        size, orientation = frame_of(self.path, None)
+        upright = size[::-1] if orientation >= 5 else size
+        is_smaller = _enlargement(first[0].shape, upright) is not None
+        return AnnotatedImage(self.path, None if is_smaller else first[0].shape, shapes, self.masks[0].path)
 
-    def _draw(self, path: str, first: Tuple[np.ndarray, int], _: Tuple[int, int]) -> Window:
+    def _draw(self, path: str, first: Tuple[np.ndarray, int], size: Tuple[int, int]) -> Window:
         """Reads a mask; the first one was read already, for the size that all have."""
         mask, moved = first if path == self.masks[0].path else read_mask(path, self.color_tolerance)
         if mask.shape != first[0].shape:
             raise ValueError('a mask of another size than the others of its image')
         self.left_out.count_moved(path, moved)
-        return Window(0, 0, mask)
+        times = _enlargement(mask.shape, size) or 1
+        return Window(0, 0, mask.repeat(times, axis=0).repeat(times, axis=1) if times > 1 else mask)
+
+
+def _enlargement(size: Tuple[int, ...], target: Tuple[int, ...]) -> Optional[int]:
+    """How many times smaller than a target in both directions a size is; None where it is not, by a whole number."""
+    times = target[0] // size[0]
+    return times if times > 1 and (size[0] * times, size[1] * times) == tuple(target) else None

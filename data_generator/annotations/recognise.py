@@ -105,6 +105,12 @@ def documents_in(root: str) -> Dict[str, str]:
     return {name: documents[0] for name, documents in found.items()}
 
 
+def masks_in(root: str) -> Optional[str]:
+    """Finds a mask of a single class or object, whose name or place says of which image; None without any."""
+    masks = class_masks.read_class_masks(Folder(root), LeftOut())
+    return None if masks is None else masks.records[0].place
+
+
 def _of_other_programs(folder: Folder) -> str:
     """Names the program that wrote a file and what it can export; nothing where none is known."""
     for path in [path for path in folder.documents if path.lower().endswith('.json')][:_LOOKED_INTO]:

@@ -8,7 +8,7 @@ import re
 import shlex
 from typing import Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
-from data_generator.annotations.recognise import documents_in
+from data_generator.annotations.recognise import documents_in, masks_in
 from data_generator.checking.faults import Fault
 from data_generator.checking.folder_pairs import (
     find_folder_pairs,
@@ -185,6 +185,8 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
             return other
     if found is None or not any(fault.kind == 'label_without_image' for one in found.splits for fault in one.faults):
         _refuse_annotations(root)
+    if found is None:
+        _refuse_masks(root)
     return found or _images_alone(root)
 
 
@@ -198,6 +200,16 @@ def _refuse_annotations(root: str) -> None:
                 ' and '.join('{} ({})'.format(name, path) for name, path in documents.items()),
                 shlex.quote(root),
             )
+        )
+
+
+def _refuse_masks(root: str) -> None:
+    """Refuses what has a mask for each class or object in place of labels: they are imported first."""
+    mask = masks_in(root)
+    if mask is not None:
+        raise DataError(
+            '{} has a mask for each class or object ({}) and no labels. Make labels of them, and check these: fcn8s '
+            'import {} OUT'.format(root, mask, shlex.quote(root))
         )
 
 

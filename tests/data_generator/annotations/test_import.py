@@ -325,6 +325,54 @@ def test_masks_of_single_classes_that_cannot_be_used(tmp_path):
     assert 'train/x4.png' in labels_of(tmp_path / 'out') and 'shapes that cannot be drawn' in reasons
 
 
+def test_masks_of_objects_in_a_folder_for_each_image(tmp_path, capsys):
+    """As the nuclei of DSB2018: no name says of which image a mask is."""
+    root = tmp_path / 'stage1_train'
+    for number in range(3):
+        tools.write_image(root / 'ab{}'.format(number) / 'images' / 'ab{}.png'.format(number), seed=number)
+        for name, part in (('c0', EXPECTED == 1), ('f9', EXPECTED == 2)):
+            path = root / 'ab{}'.format(number) / 'masks' / (name + '.png')
+            path.parent.mkdir(exist_ok=True)
+            assert cv2.imwrite(str(path), np.uint8(part) * 255)
+    assert cli.main(['check', str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert 'has a mask for each class or object' in said and 'c0.png' in said
+    command = said.strip().rpartition('fcn8s ')[2].replace('OUT', str(tmp_path / 'out'))
+    assert cli.main([*command.split(), '--val-share', '0']) == 0
+    labels = labels_of(tmp_path / 'out')
+    assert len(labels) == 3
+    for label in labels.values():
+        np.testing.assert_array_equal(label, np.uint8(EXPECTED > 0))
+    found = json.loads((tmp_path / 'out' / 'import.json').read_text())
+    assert found['objects'] == {'object': 6} and found['left_out'] == {}
+
+
+def test_parts_of_faces_lie_over_each_other_as_their_authors_have_it(tmp_path, capsys):
+    """Numbers with and without zeros in front; masks half as large as images, which have to fit a whole number."""
+    parts = {'hair': slice(0, 5), 'skin': slice(3, 10), 'l_eye': slice(4, 6)}
+    for number in range(3):
+        height, width = SIZE if number < 2 else (SIZE[0] + 1, SIZE[1])
+        path = tmp_path / 'faces' / 'CelebA-HQ-img' / '{}.jpg'.format(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path), np.random.default_rng(number).integers(0, 255, (height, width, 3), np.uint8))
+        for name, rows in parts.items():
+            mask = np.zeros((SIZE[0] // 2, SIZE[1] // 2), np.uint8)
+            mask[rows] = 255
+            path = tmp_path / 'faces' / 'CelebAMask-HQ-mask-anno' / '0' / '0000{}_{}.png'.format(number, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(path), mask)
+    assert cli.main(['check', str(tmp_path / 'faces')]) == 2 and 'fcn8s import' in capsys.readouterr().err
+    imported = import_annotations(str(tmp_path / 'faces'), str(tmp_path / 'out'), Options(val_share=0))
+    assert imported.label_space.class_names == ('background', 'skin', 'l_eye', 'hair')
+    reasons = [reason.partition(',')[0] for reason in imported.left_out]
+    assert reasons == ['images that cannot be used: its image has 21 x 30 pixels']
+    expected = np.repeat([3] * 5 + [2] + [1] * 4, 2)
+    labels = labels_of(tmp_path / 'out')
+    assert sorted(labels) == ['train/0.png', 'train/1.png']
+    for label in labels.values():
+        np.testing.assert_array_equal(label, np.broadcast_to(expected[:, None], SIZE))
+
+
 def test_smoothed_masks_and_jpeg_are_read_on_request_and_what_moved_is_counted(tmp_path, capsys):
     root, out = tmp_path / 'source', tmp_path / 'out'
     tools.masks(root)
