@@ -5,7 +5,8 @@ when a session runs, except for bfloat16 on GPUs: it has no such rewrite, so the
 is trained (`fcn8s.graph.bfloat16`).
 
     bfloat16        convolutions in bfloat16, which has float32's range: no loss scaling.
-    mixed_float16   convolutions of a GPU session in float16, which has not: training needs `optimizers.LossScaling`.
+    mixed_float16   convolutions of a GPU session in float16, which has not: training scales the loss
+                    (`fcn8s.graph.update_rules.LossScaling`).
     xla             clusters of ops compiled together. Made for GPUs. On CPUs TensorFlow only does this when the process
                     was started with TF_XLA_FLAGS=--tf_xla_cpu_global_jit, and it was slower there in every
                     measurement made for this library (convolutions leave oneDNN for it).
@@ -161,7 +162,7 @@ SESSION_PRECISIONS = {
 
 
 def needs_loss_scaling(precision: str) -> bool:
-    """Tells whether gradients of this precision can underflow, so that training needs `optimizers.LossScaling`."""
+    """Tells whether gradients of this precision can underflow, so that the loss has to be scaled."""
     return SESSION_PRECISIONS[precision].needs_loss_scaling
 
 

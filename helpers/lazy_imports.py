@@ -1,4 +1,4 @@
-"""Public names that load their module when they are first used, and old import paths that go on working.
+"""How modules are loaded: public names when they are used, moved ones by old names, and TensorFlow without Keras.
 
 A package that imports everything when it is imported makes `--help` wait for TensorFlow.
 """

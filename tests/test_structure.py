@@ -209,6 +209,38 @@ def test_there_is_no_circle_of_modules(root_dir, package):
             del left[module]
 
 
+# Modules under their names of version 1.0, which documentation goes on using.
+SHORT_NAMES = {
+    'fcn8s.boundaries': 'fcn8s.evaluation.boundaries',
+    'fcn8s.runs': 'fcn8s.saving.runs',
+    'fcn8s.schedules': 'fcn8s.training.schedules',
+    'fcn8s.scores': 'fcn8s.evaluation.scores',
+}
+
+
+def source_of(root, name):
+    """The text of the longest module that a dotted name begins with, and what is behind it."""
+    parts = name.split('.')
+    for count in range(len(parts), 0, -1):
+        module = '.'.join(parts[:count])
+        place = os.path.join(root, *SHORT_NAMES.get(module, module).split('.'))
+        for path in (place + '.py', os.path.join(place, '__init__.py')):
+            if os.path.isfile(path):
+                with open(path, encoding='utf-8') as file:
+                    return file.read(), parts[count:]
+    return '', parts
+
+
+@pytest.mark.parametrize('package', sorted(OURS))
+def test_names_in_docstrings_and_comments_are_somewhere(root_dir, package):
+    for path in python_files(root_dir, package):
+        with open(os.path.join(root_dir, path), encoding='utf-8') as file:
+            named = set(re.findall(r'`((?:fcn8s|data_generator|helpers)(?:\.[a-zA-Z_]\w*)+)(?:\(|`)', file.read()))
+        for name in named - {'fcn8s.json'}:
+            text, rest = source_of(root_dir, name)
+            assert text and all(re.search(r'\b{}\b'.format(part), text) for part in rest), (path, name)
+
+
 def test_every_public_name_is_there(root_dir):
     code = (
         'import fcn8s; from fcn8s import *; '

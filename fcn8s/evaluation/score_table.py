@@ -1,4 +1,4 @@
-"""Scores as a table that a person reads, and as JSON."""
+"""Scores as a table that a person reads."""
 
 import math
 from typing import Any, Dict, List, Optional, Sequence, Tuple

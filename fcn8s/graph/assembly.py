@@ -111,10 +111,11 @@ def assemble(
     training: TrainingSettings,
     exchange: Optional[Any] = None,
 ) -> Model:
-    """Builds a network in the current graph, from an encoder read by `fcn8s.graph.encoder.read_encoder`. Raises
-    ValueError.
+    """Builds a network in the current graph, from an encoder read by `fcn8s.saving.encoder_files.read_encoder`.
 
     exchange: as in `build_train_op`.
+
+    Raises ValueError.
     """
     encoder = import_encoder(encoder_meta_graph)
     decoder = build_decoder_to_train(encoder.pool3, encoder.pool4, encoder.fc7, encoder.image_input, settings)

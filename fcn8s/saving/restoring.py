@@ -217,9 +217,8 @@ def copy_classes(stored: np.ndarray, value: np.ndarray, pairs: Sequence[Tuple[in
     """Returns `value` with the weights of the paired classes taken from `stored`; None where the shapes differ
     otherwise.
 
-    Biases [C], score kernels [1, 1, channels, C] and upsampling kernels [k, k, C, C] are told apart by the axes in
-    which
-    the class counts can differ: the last, and for square kernels the last two.
+    Biases [C], score kernels [1, 1, channels, C] and upsampling kernels [k, k, C, C] are told apart by the axes
+    in which the class counts can differ: the last, and for square kernels the last two.
     """
     if stored.ndim != value.ndim:
         return None

@@ -110,8 +110,7 @@ def _differences(name: str, first: Any, second: Any) -> Iterable[Tuple[str, Any,
     """(place, first value, second value) for every entry of two nested JSON values that differs."""
     if isinstance(first, dict) and isinstance(second, dict):
         for key in sorted(set(first) | set(second)):
-            for difference in _differences('{} {}'.format(name, key), first.get(key), second.get(key)):
-                yield difference
+            yield from _differences('{} {}'.format(name, key), first.get(key), second.get(key))
     elif first != second:
         yield name, first, second
 
@@ -481,7 +480,7 @@ class _Training:
         self.network.last_scores = {name: scores[name] for name in request.metrics}
         print(
             '  '.join(
-                ['{} on {}:'.format('scores', request.eval_dataset)]
+                ['scores on {}:'.format(request.eval_dataset)]
                 + ['{} {:.4f}'.format(name, scores[name]) for name in METRICS if name in request.metrics]
             )
         )

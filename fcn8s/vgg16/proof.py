@@ -98,9 +98,9 @@ def multiply_dense(inputs: np.ndarray, weights: Weights, dense_layout: str) -> n
 
 
 def forward_convolutions(image: np.ndarray, source: Source, num_blocks: int = 5) -> List[np.ndarray]:
-    """Computes pool1, pool2, ...
+    """Computes the pools of the first blocks, float64 [H, W, C] each, the first one first.
 
-    of the first blocks, float64. image: RGB 0 to 255; sides are multiples of 2 ** num_blocks.
+    image: RGB 0 to 255; sides are multiples of 2 ** num_blocks.
     """
     outputs = prepare(image, source.preprocessing)
     pools = []
