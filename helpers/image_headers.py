@@ -8,6 +8,8 @@ import struct
 from typing import Callable, Dict, Iterator, NamedTuple, Optional, Tuple
 
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+#: TIFF and BigTIFF, in both orders of bytes.
+TIFF_SIGNATURES = (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+')
 
 # PNG colour type -> channels (PNG specification, table 11.1). Type 3 is a palette, 4 and 6 carry alpha.
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -93,11 +95,11 @@ def require_room(size: Tuple[int, int], row_bytes: int, available: int, expansio
 
 def _png_header(data: bytes) -> ImageHeader:
     bit_depth, color_type = data[24], data[25]
-    if data[12:16] != b'IHDR' or color_type not in _PNG_CHANNELS:
+    size = png_size(data)
+    if size is None or color_type not in _PNG_CHANNELS:
         raise ValueError('is damaged: its PNG header is not legal')
-    width, height = struct.unpack_from('>II', data, 16)
     orientation, has_transparency, is_whole = 1, False, False
-    for name, start, end in _png_chunks(data):
+    for name, start, end in png_chunks(data):
         if end > len(data):
             break
         if name == b'eXIf':
@@ -106,8 +108,8 @@ def _png_header(data: bytes) -> ImageHeader:
         is_whole = is_whole or name == b'IEND'
     if not is_whole:
         raise ValueError('is truncated: its PNG data ends early')
-    row_bytes = (width * _PNG_CHANNELS[color_type] * bit_depth + 7) // 8
-    require_room((height, width), row_bytes, len(data), 2 * DEFLATE_LIMIT)  # twice, for interlaced rows
+    row_bytes = (size[1] * _PNG_CHANNELS[color_type] * bit_depth + 7) // 8
+    require_room(size, row_bytes, len(data), 2 * DEFLATE_LIMIT)  # twice, for interlaced rows
     return ImageHeader(
         'png',
         _PNG_CHANNELS[color_type],
@@ -115,13 +117,26 @@ def _png_header(data: bytes) -> ImageHeader:
         color_type == _PNG_PALETTE,
         color_type in (4, 6) or has_transparency,
         orientation,
-        (height, width),
+        size,
     )
+
+
+def png_size(data: bytes) -> Optional[Tuple[int, int]]:
+    """Reads (height, width) of a PNG from its first 24 bytes; None for what is none."""
+    if len(data) < 24 or not data.startswith(PNG_SIGNATURE) or data[12:16] != b'IHDR':
+        return None
+    width, height = struct.unpack_from('>II', data, 16)
+    return height, width
+
+
+def is_palette_png(data: bytes) -> bool:
+    """Tells by the first 26 bytes of a file whether it is a PNG of indices into a palette."""
+    return data.startswith(PNG_SIGNATURE) and data[25:26] == bytes([_PNG_PALETTE])
 
 
 def png_transparent_grey(data: bytes, bit_depth: int) -> Optional[int]:
     """Reads which value of a grey PNG is transparent (its chunk tRNS), as the file counts; None where none is."""
-    for name, start, end in _png_chunks(data):
+    for name, start, end in png_chunks(data):
         if name == b'IDAT':
             return None  # behind the pixels it means nothing
         if name == b'tRNS' and end - start == 2:
@@ -129,7 +144,7 @@ def png_transparent_grey(data: bytes, bit_depth: int) -> Optional[int]:
     return None
 
 
-def _png_chunks(data: bytes) -> Iterator[Tuple[bytes, int, int]]:
+def png_chunks(data: bytes) -> Iterator[Tuple[bytes, int, int]]:
     """Yields name, start and end of the content of each chunk; the end may lie behind the end of the data."""
     position = len(PNG_SIGNATURE)
     while position + 8 <= len(data):
@@ -261,10 +276,7 @@ _READERS: Dict[bytes, Callable[[bytes], ImageHeader]] = {
 }
 
 _SIGNATURES = {
-    b'II*\x00': 'tiff',
-    b'MM\x00*': 'tiff',
-    b'II+\x00': 'tiff',
-    b'MM\x00+': 'tiff',
+    **dict.fromkeys(TIFF_SIGNATURES, 'tiff'),
     b'\x93NUMPY': 'npy',
     b'GIF8': 'gif',
     b'P4': 'pnm',

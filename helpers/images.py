@@ -21,7 +21,7 @@ import numpy as np
 
 from helpers.aliases import PathLike
 from helpers.files import atomic_path
-from helpers.image_headers import LZW_LIMIT, ImageHeader, png_transparent_grey, read_header, require_room
+from helpers.image_headers import LZW_LIMIT, ImageHeader, png_size, png_transparent_grey, read_header, require_room
 from helpers.image_rules import RGB_RULES, ImageRules, Pixels, apply_rules
 from helpers.memory import require_memory
 from helpers.palettes import LabelFile, by_look, check_png_checksums, png_palette
@@ -125,9 +125,7 @@ def read_size(path: PathLike) -> Optional[Tuple[int, int]]:
             start = file.read(24)
     except OSError:
         return None
-    if len(start) < 24 or not start.startswith(b'\x89PNG\r\n\x1a\n') or start[12:16] != b'IHDR':
-        return None
-    return int.from_bytes(start[20:24], 'big'), int.from_bytes(start[16:20], 'big')
+    return png_size(start)
 
 
 def read_encoded(path: PathLike) -> EncodedImage:

@@ -11,7 +11,7 @@ from typing import Dict, Mapping, NamedTuple, Optional
 import numpy as np
 
 from helpers.aliases import Color
-from helpers.image_headers import PNG_SIGNATURE
+from helpers.image_headers import is_palette_png, png_chunks
 
 
 class LabelFile(NamedTuple):
@@ -90,30 +90,28 @@ def as_color(entry: np.ndarray) -> Color:
 
 def png_palette(data: bytes) -> Optional[np.ndarray]:
     """Reads the palette of a PNG from its first bytes: uint8 [K, 3]; None where there is none, or a damaged one."""
-    if not data.startswith(PNG_SIGNATURE) or data[25:26] != b'\x03':
+    if not is_palette_png(data):
         return None
-    position = len(PNG_SIGNATURE)
-    while position + 8 <= len(data):
-        length, name = struct.unpack_from('>I4s', data, position)
+    for name, start, end in png_chunks(data):
         if name == b'PLTE':
-            entries, checksum = data[position + 8 : position + 8 + length], data[position + 8 + length :][:4]
-            if checksum != struct.pack('>I', zlib.crc32(name + entries)):
-                return None
-            return np.frombuffer(entries[: len(entries) // 3 * 3], np.uint8).reshape(-1, 3)
-        position += 12 + length
+            entries = data[start:end]
+            is_sound = data[end : end + 4] == _checksum(name, entries)
+            return np.frombuffer(entries[: len(entries) // 3 * 3], np.uint8).reshape(-1, 3) if is_sound else None
     return None
 
 
 def check_png_checksums(data: bytes) -> None:
     """Raises ValueError for a PNG in which a bit has changed; of palette files Pillow does not look at that."""
-    position = len(PNG_SIGNATURE)
-    while position + 12 <= len(data):
-        length, name = struct.unpack_from('>I4s', data, position)
-        end = position + 8 + length
-        if data[end : end + 4] != struct.pack('>I', zlib.crc32(data[position + 4 : end])):
+    for name, start, end in png_chunks(data):
+        if start + 4 > len(data):  # too little is left for a checksum
+            return
+        if data[end : end + 4] != _checksum(name, data[start:end]):
             raise ValueError(
                 'is damaged: the checksum of its part {} is wrong'.format(name.decode('ascii', 'backslashreplace'))
             )
         if name == b'IEND':
             return
-        position += 12 + length
+
+
+def _checksum(name: bytes, content: bytes) -> bytes:
+    return struct.pack('>I', zlib.crc32(content, zlib.crc32(name)))

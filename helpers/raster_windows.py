@@ -5,9 +5,9 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 
+from helpers.image_headers import TIFF_SIGNATURES
 from helpers.image_rules import FILE_RANGE, ImageRules, Pixels, Window, apply_rules
 
-_SIGNATURES = (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+')
 # Rows of a file that are looked at together for its range.
 _SCANNED_ROWS = 256
 # TIFF 6.0, section 8: the tag that says how the image is turned, and its value for not at all.
@@ -28,7 +28,7 @@ def load_rasterio() -> Optional[Any]:
 def is_tiff(path: str) -> bool:
     """Tells whether the content of a file is that of a TIFF."""
     with open(path, 'rb') as file:
-        return file.read(4) in _SIGNATURES
+        return file.read(4) in TIFF_SIGNATURES
 
 
 def window_reader(source: Any, name: str, rules: ImageRules) -> Read:

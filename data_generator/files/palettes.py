@@ -8,13 +8,13 @@ import numpy as np
 
 from data_generator.errors import DataError
 from helpers.aliases import Color
+from helpers.image_headers import is_palette_png
 from helpers.label_spaces import LabelSpace
 from helpers.palettes import LabelFile, as_color, ids_by_palette, is_grey, png_palette, used_colors
 from helpers.tiff_files import tiff_palette
 
 #: So many bytes hold the palette of a PNG with all that usually comes before it.
 _HEAD_SIZE = 4096
-_INDEXED = b'\x03'  # the colour type of a PNG with a palette
 
 
 class PaletteRule:
@@ -117,7 +117,7 @@ def color_palette(path: str) -> Optional[np.ndarray]:
         with open(path, 'rb') as file:
             head = file.read(_HEAD_SIZE)
             palette = png_palette(head)
-            if palette is None and head.startswith(b'\x89PNG') and head[25:26] == _INDEXED:  # behind a long text
+            if palette is None and is_palette_png(head):  # behind a long text
                 palette = png_palette(head + file.read())
         if head[:2] in (b'II', b'MM'):
             palette = tiff_palette(path)
