@@ -247,27 +247,40 @@ def geojson(
     """
     features = []
     for region in regions(class_ids):
-        if region.class_id >= label_space.num_classes:
-            continue
-        rings = [simplified(ring, tolerance) for ring in outlines(region.window)]
-        properties = {
-            'class': label_space.class_names[region.class_id],
-            'class_id': region.class_id,
-            'color': '#{:02x}{:02x}{:02x}'.format(*label_space.colors[region.class_id]),
-            'pixels': region.area,
-        }
-        coordinates = [_closed(_mapped(ring, transform), index > 0) for index, ring in enumerate(rings)]
-        features.append(
-            {
-                'type': 'Feature',
-                'properties': properties,
-                'geometry': {'type': 'Polygon', 'coordinates': coordinates},
-            }
-        )
+        if region.class_id < label_space.num_classes:
+            rings = [_mapped(simplified(ring, tolerance), transform) for ring in outlines(region.window)]
+            features.append(geojson_feature(region.class_id, rings, region.area, label_space))
     collection: Dict[str, Any] = {'type': 'FeatureCollection', 'features': features}
     if crs is not None:
-        collection['crs'] = {'type': 'name', 'properties': {'name': crs}}
+        collection['crs'] = geojson_crs(crs)
     return collection
+
+
+def geojson_feature(class_id: int, rings: Sequence[np.ndarray], pixels: int, label_space: LabelSpace) -> Dict[str, Any]:
+    """Returns one region as a Feature of GeoJSON.
+
+    Arguments:
+        rings: [K, 2] each, in the coordinates of the file, run in any direction: the outline, then those of the holes.
+        pixels: The area of the region.
+    """
+    return {
+        'type': 'Feature',
+        'properties': {
+            'class': label_space.class_names[class_id],
+            'class_id': class_id,
+            'color': '#{:02x}{:02x}{:02x}'.format(*label_space.colors[class_id]),
+            'pixels': pixels,
+        },
+        'geometry': {
+            'type': 'Polygon',
+            'coordinates': [_closed(ring, index > 0) for index, ring in enumerate(rings)],
+        },
+    }
+
+
+def geojson_crs(name: str) -> Dict[str, Any]:
+    """Returns the entry `crs` of GeoJSON of 2008 for the name of a coordinate reference system."""
+    return {'type': 'name', 'properties': {'name': name}}
 
 
 def _mapped(ring: np.ndarray, transform: Optional[Transform]) -> np.ndarray:

@@ -19,7 +19,7 @@ from helpers.color_vision import with_palette
 from helpers.files import atomic_path
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
-from helpers.polygons import simplified
+from helpers.polygons import geojson_crs, geojson_feature, signed_area, simplified
 from helpers.raster_windows import is_tiff, load_rasterio, window_reader
 from helpers.visualization_utils import colorize
 
@@ -261,8 +261,7 @@ def _write_features(file: Any, shapes: Any, source: Any, request: MapRequest) ->
     """One feature after the other, as there may be more than memory holds."""
     file.write('{"type": "FeatureCollection",\n')
     if source.crs is not None:
-        name = {'type': 'name', 'properties': {'name': _crs_name(source.crs)}}
-        file.write('"crs": {},\n'.format(json.dumps(name)))
+        file.write('"crs": {},\n'.format(json.dumps(geojson_crs(_crs_name(source.crs)))))
     file.write('"features": [')
     separator = '\n'
     for shape, value in shapes:
@@ -280,25 +279,6 @@ def _crs_name(crs: Any) -> str:
 def _feature(shape: Any, class_id: int, transform: Any, request: MapRequest) -> Dict[str, Any]:
     """A polygon in map coordinates, with holes, of one in pixels."""
     rings = [np.array(ring, np.float64)[:-1] for ring in shape['coordinates']]
-    pixels = sum((1 if index == 0 else -1) * abs(_area(ring)) for index, ring in enumerate(rings))
-    coordinates = []
-    for index, ring in enumerate(rings):
-        columns, rows = simplified(ring, request.tolerance or 0.0).T
-        mapped = np.stack(transform * (columns, rows), axis=1)
-        if (_area(mapped) < 0) == (index == 0):  # RFC 7946: outlines counterclockwise, holes clockwise
-            mapped = mapped[::-1]
-        coordinates.append(np.concatenate([mapped, mapped[:1]]).tolist())
-    space = request.label_space
-    properties = {
-        'class': space.class_names[class_id],
-        'class_id': class_id,
-        'color': '#{:02x}{:02x}{:02x}'.format(*space.colors[class_id]),
-        'pixels': int(round(pixels)),
-    }
-    return {'type': 'Feature', 'properties': properties, 'geometry': {'type': 'Polygon', 'coordinates': coordinates}}
-
-
-def _area(ring: np.ndarray) -> float:
-    """The signed area of a ring [K, 2] (the shoelace formula); positive counterclockwise where y goes up."""
-    x, y = ring.T
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+    outline, *holes = (abs(signed_area(ring)) for ring in rings)
+    mapped = [np.stack(transform * tuple(simplified(ring, request.tolerance or 0.0).T), axis=1) for ring in rings]
+    return geojson_feature(class_id, mapped, int(round(outline - sum(holes))), request.label_space)
