@@ -8,7 +8,7 @@ from typing import Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from fcn8s.vgg16.proof import prepare
+from fcn8s.vgg16.proof import convolve, pad, pool, prepare
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.source import Preprocessing
 
@@ -40,14 +40,14 @@ def forward(image: np.ndarray, weights: Weights) -> np.ndarray:
     is_caffe = weights.alignment == 'caffe'
     features = prepare(image, weights.preprocessing)
     if is_caffe:
-        features = _pad(features, PADDING - 1)
+        features = pad(features, PADDING - 1)
     pools = {}
     for block, names in enumerate(layers.block_names(), 1):
         for name in names:
-            features = np.maximum(_convolve(features, weights.encoder[name], 1), 0)
-        features = pools[block] = _pool(features)
-    features = np.maximum(_convolve(features, weights.encoder['fc6'], 0 if is_caffe else 3), 0)
-    features = np.maximum(_convolve(features, weights.encoder['fc7'], 0), 0)
+            features = np.maximum(convolve(features, weights.encoder[name], 1), 0)
+        features = pools[block] = pool(features)
+    features = np.maximum(convolve(features, weights.encoder['fc6'], 0 if is_caffe else 3), 0)
+    features = np.maximum(convolve(features, weights.encoder['fc7'], 0), 0)
     scores = _score(features, weights, 'score_fc7')
     skips = ((4, 'score_pool4', 'upsample_fc7', 1), (3, 'score_pool3', 'upsample_pool4', 0))
     for block, role, upsampling, scale in skips[: {'8s': 2, '16s': 1, '32s': 0}[weights.variant]]:
@@ -60,29 +60,6 @@ def forward(image: np.ndarray, weights: Weights) -> np.ndarray:
     logits = _upsample(scores, weights, 'upsample_image', STRIDES[weights.variant], size)
     offset = IMAGE_OFFSETS[weights.variant] if is_caffe else 0
     return logits[offset : offset + image.shape[0], offset : offset + image.shape[1]]
-
-
-def _pad(features: np.ndarray, margin: int) -> np.ndarray:
-    return np.pad(features, ((margin, margin), (margin, margin), (0, 0)), mode='constant')
-
-
-def _convolve(features: np.ndarray, weights: Tuple[np.ndarray, np.ndarray], margin: int) -> np.ndarray:
-    kernel, biases = weights
-    padded = _pad(features, margin)
-    height, width = padded.shape[0] - kernel.shape[0] + 1, padded.shape[1] - kernel.shape[1] + 1
-    total = np.zeros((height * width, kernel.shape[-1])) + np.asarray(biases, np.float64)
-    for row in range(kernel.shape[0]):
-        for column in range(kernel.shape[1]):
-            window = padded[row : row + height, column : column + width].reshape(height * width, -1)
-            total += window @ np.asarray(kernel[row, column], np.float64)
-    return total.reshape(height, width, -1)
-
-
-def _pool(features: np.ndarray) -> np.ndarray:
-    """2x2 maxima; an odd last row or column is a window of its own, in Caffe as with SAME padding."""
-    height, width = features.shape[:2]
-    even = np.pad(features, ((0, height % 2), (0, width % 2), (0, 0)), mode='edge')
-    return even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2, -1).max(axis=(1, 3))
 
 
 def _score(features: np.ndarray, weights: Weights, role: str) -> np.ndarray:

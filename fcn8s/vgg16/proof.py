@@ -67,23 +67,35 @@ def prepare(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     return (ordered - np.array(preprocessing.mean)) / np.array(preprocessing.std)
 
 
-def convolve(image: np.ndarray, weights: Weights) -> np.ndarray:
-    """Computes a 3x3 convolution with zero padding, plus biases. image: [H, W, in] -> [H, W, out], float64."""
+def pad(image: np.ndarray, margin: int) -> np.ndarray:
+    """Adds zeros on all four sides. [H, W, C] -> [H + 2 margin, W + 2 margin, C]."""
+    return np.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode='constant')
+
+
+def convolve(image: np.ndarray, weights: Weights, margin: int = 1) -> np.ndarray:
+    """Computes a convolution with zero padding, plus biases, float64.
+
+    image: [H, W, in] -> [H + 2 margin - kh + 1, W + 2 margin - kw + 1, out], for a kernel of kh x kw.
+    """
     kernel, biases = weights
-    height, width = image.shape[:2]
-    padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode='constant')
+    padded = pad(image, margin)
+    height, width = padded.shape[0] - kernel.shape[0] + 1, padded.shape[1] - kernel.shape[1] + 1
     total = np.zeros((height * width, kernel.shape[-1])) + np.asarray(biases, np.float64)
-    for row in range(3):
-        for column in range(3):
+    for row in range(kernel.shape[0]):
+        for column in range(kernel.shape[1]):
             window = padded[row : row + height, column : column + width].reshape(height * width, -1)
             total += window @ np.asarray(kernel[row, column], np.float64)
     return total.reshape(height, width, -1)
 
 
 def pool(image: np.ndarray) -> np.ndarray:
-    """Takes the maximum of 2x2 pixels, of even sizes. [H, W, C] -> [H / 2, W / 2, C]."""
+    """Takes the maximum of 2x2 pixels. [H, W, C] -> [ceil(H / 2), ceil(W / 2), C].
+
+    An odd last row or column is a window of its own, in Caffe as with SAME padding.
+    """
     height, width, channels = image.shape
-    return image.reshape(height // 2, 2, width // 2, 2, channels).max(axis=(1, 3))
+    even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode='edge')
+    return even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2, channels).max(axis=(1, 3))
 
 
 def multiply_dense(inputs: np.ndarray, weights: Weights, dense_layout: str) -> np.ndarray:
