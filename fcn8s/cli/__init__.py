@@ -12,6 +12,7 @@ from typing import Optional, Sequence
 
 from fcn8s import __version__
 from fcn8s.cli.terminal import Parser, complain, drop_output, ensure_streams, fitted_output, plain_warnings
+from fcn8s.distributed import watch
 from fcn8s.distributed.launching import follow_launcher
 from fcn8s.foreign_folders import explained
 from helpers.termination import exit_status, interruption_kept, termination_raised
@@ -76,10 +77,10 @@ def _run(argv: Optional[Sequence[str]]) -> int:
     except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         complain('fcn8s {}: error: {}'.format(args.command, error))
         return 2
+    except watch.WorkerLostError as error:
+        complain('fcn8s: {}'.format(error))
+        return watch.EXIT_STATUS
     except Exception as error:
-        if type(error).__name__ == 'WorkerLostError':
-            complain('fcn8s: {}'.format(error))
-            return 3
         # TensorFlow's own type, told by its name, because this module does not load TensorFlow.
         if type(error).__name__ != 'ResourceExhaustedError':
             raise

@@ -14,8 +14,10 @@ import hashlib
 import os
 import re
 import shutil
+import struct
 import tempfile
 import zipfile
+import zlib
 from typing import Dict, List, Tuple
 
 from fcn8s.saving.descriptions import DESCRIPTION_FILE
@@ -32,7 +34,7 @@ _CHUNK = 1 << 20
 # What reading damaged ones raises besides ValueError.
 _OF_ZIP_FILES = (
     *(zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ArithmeticError, LookupError),
-    UnicodeDecodeError,
+    *(UnicodeDecodeError, zlib.error, struct.error),
 )
 # Those of which the memory that unpacking takes is bounded, whatever the file says.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -97,10 +99,6 @@ def _unpack(path: str, folder: str) -> None:
         raise _damaged(path, error) from error
     except OSError as error:
         if error.errno != errno.EINVAL:  # that of a place before the beginning of the file
-            raise
-        raise _damaged(path, error) from error
-    except Exception as error:
-        if type(error).__name__ != 'error':  # that of zlib and of struct, which are no ValueErrors
             raise
         raise _damaged(path, error) from error
 

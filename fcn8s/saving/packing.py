@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional
 from fcn8s.backend import tf
 from fcn8s.saving import saved_models
 from fcn8s.saving.card import write_card
-from fcn8s.saving.descriptions import DEFAULT_TAGS, read_description
+from fcn8s.saving.descriptions import DEFAULT_TAGS, DESCRIPTION_FILE, read_description
 from fcn8s.saving.encoder_files import variable_names
 from fcn8s.saving.packed import CARD_FILE, SUMS_FILE, is_permitted
 from fcn8s.saving.paths import plain_prefix
@@ -71,7 +71,7 @@ def _pack(
 def _copy_model(directory: str, folder: str, with_optimizer: bool) -> None:
     """Copies the files of a saved FCN-8s, without the optimiser's state unless that is asked for."""
     os.mkdir(os.path.join(folder, 'variables'))
-    for name in ('saved_model.pb', 'fcn8s.json', 'import.json', 'config.json'):
+    for name in ('saved_model.pb', DESCRIPTION_FILE, 'import.json', 'config.json'):
         if os.path.isfile(os.path.join(directory, name)):
             shutil.copyfile(os.path.join(directory, name), os.path.join(folder, name))
     meta_graph = saved_models.read_meta_graph(directory, DEFAULT_TAGS)
