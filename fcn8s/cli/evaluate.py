@@ -7,6 +7,7 @@ from typing import Any, Dict, Optional
 from fcn8s.cli.options.evaluation import (
     add_data_arguments,
     add_prediction_arguments,
+    add_resamples_argument,
     check_can_write,
     check_data,
     check_resamples,
@@ -60,7 +61,7 @@ def _add_score_arguments(group: Any) -> None:
         help='expected calibration error in 15 bins, and the temperature that fits these images',
     )
     add_temperature_argument(group, 'loss, calibration, confidence and entropy')
-    group.add_argument('--resamples', type=int, default=2000, metavar='N', help='bootstrap samples (default: 2000)')
+    add_resamples_argument(group)
     group.add_argument('--seed', type=int, default=0, help='of the bootstrap (default: 0)')
     group.add_argument(
         '--sort',

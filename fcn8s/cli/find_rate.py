@@ -6,7 +6,8 @@ from typing import Any
 
 from fcn8s.cli.options import training
 from fcn8s.cli.options.evaluation import check_can_write
-from fcn8s.cli.terminal import program
+from fcn8s.cli.terminal import Parser, program
+from fcn8s.training.probes import HIGH, LOW, STEPS, check_sweep, sweep_rates
 
 DESCRIPTION = """Trains for a few steps with a learning rate that rises from step to step until the loss explodes, draws
 the loss over the rate, and suggests a rate: the one at which the loss falls fastest. Takes the options of fcn8s train,
@@ -17,11 +18,17 @@ _MEANINGLESS = training.NOT_OF_STEPS + ('rate',)
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser('find-rate', help='suggest a learning rate', description=DESCRIPTION)
+    parser: Parser = subparsers.add_parser('find-rate', help='suggest a learning rate', description=DESCRIPTION)
     group = parser.add_argument_group('sweep')
-    group.add_argument('--low', type=float, default=1e-6, metavar='RATE', help='the first rate (default: 1e-6)')
-    group.add_argument('--high', type=float, default=1.0, metavar='RATE', help='the last rate (default: 1)')
-    group.add_argument('--steps', type=int, default=100, metavar='N', help='steps from one to the other (default: 100)')
+    group.add_argument(
+        '--low', type=float, default=LOW, metavar='RATE', help='the first rate (default: {:g})'.format(LOW)
+    )
+    group.add_argument(
+        '--high', type=float, default=HIGH, metavar='RATE', help='the last rate (default: {:g})'.format(HIGH)
+    )
+    group.add_argument(
+        '--steps', type=int, default=STEPS, metavar='N', help='steps from one to the other (default: {})'.format(STEPS)
+    )
     group.add_argument('--out', default='rate.svg', metavar='FILE', help='SVG picture of the curve (default: rate.svg)')
     parser.add_argument('--recipe', metavar='NAME|FILE', help='take the defaults of all options from a recipe')
     parser.add_argument('--seed', type=int, default=0, help='seed of shuffling, augmentation and dropout (default: 0)')
@@ -29,15 +36,14 @@ def add_parser(subparsers: Any) -> None:
     training.add_augmentation_arguments(parser.add_argument_group('augmentation'))
     training.add_network_arguments(parser.add_argument_group('network'))
     training.add_training_arguments(parser.add_argument_group('training'))
-    for action in parser._actions:  # argparse has no other way to keep an option, for its message, out of the help
-        if action.dest in _MEANINGLESS:
-            action.help = argparse.SUPPRESS
+    for option in parser.options:
+        if option.dest in _MEANINGLESS:
+            option.help = argparse.SUPPRESS  # not in the help, but known for its message
     parser.set_defaults(run=run, defaults=dict(training.take_defaults(parser), run_dir=None, resume=None))
 
 
 def run(args: argparse.Namespace) -> int:
     from fcn8s.cli.training_inputs import network_settings, open_datasets, train_batches
-    from fcn8s.training.probes import check_sweep, sweep_rates
 
     typed = {name: value for name, value in vars(args).items() if name not in training.NO_OPTIONS}
     training.refuse(

@@ -8,6 +8,7 @@ from typing import Any
 from fcn8s.cli.options.evaluation import (
     add_data_arguments,
     add_prediction_arguments,
+    add_resamples_argument,
     check_can_write,
     check_data,
     check_resamples,
@@ -23,7 +24,7 @@ from fcn8s.cli.options.prediction import (
     check_sampling_arguments,
 )
 from fcn8s.cli.options.training import options_of_run
-from fcn8s.cli.terminal import program
+from fcn8s.cli.terminal import Parser, program
 
 DESCRIPTION = """Evaluates a model and writes one HTML file that opens from disk and needs no network: scores with their
 intervals, classes, confusions and the images behind them, curves, reliability, worst and best images, IoU by size of
@@ -32,7 +33,7 @@ evaluated on the validation data that it was trained with; a run without any sho
 
 
 def add_parser(subparsers: Any) -> None:
-    parser = subparsers.add_parser(
+    parser: Parser = subparsers.add_parser(
         'report', help='write an HTML file that shows where a model is wrong', description=DESCRIPTION
     )
     parser.add_argument('model', metavar='MODEL', help='run directory (its best checkpoint) or saved FCN-8s')
@@ -41,12 +42,12 @@ def add_parser(subparsers: Any) -> None:
         '--out', metavar='FILE', help='the file to write (default: report.html in MODEL, a run directory)'
     )
     parser.add_argument('--against', metavar='MODEL', help='evaluate this model too, and show where the two differ')
-    parser.add_argument('--resamples', type=int, default=2000, metavar='N', help='bootstrap samples (default: 2000)')
+    add_resamples_argument(parser)
     add_data_arguments(parser.add_argument_group('data'))
     add_prediction_arguments(parser.add_argument_group('prediction'))
     add_palette_argument(parser.add_argument_group('drawing'))
     without_data = ('help', 'model', 'out', 'palette')
-    untyped = {action.dest: action.default for action in parser._actions if action.dest not in without_data}
+    untyped = {option.dest: option.default for option in parser.options if option.dest not in without_data}
     parser.set_defaults(run=run, calibration=True, boundaries=True, of_evaluations=untyped)
 
 

@@ -198,6 +198,11 @@ def short_path(path: str) -> str:
 class Parser(argparse.ArgumentParser):
     """An argument parser that says what was probably meant by a mistyped command, option or choice."""
 
+    @property
+    def options(self) -> List[argparse.Action]:
+        """All options and arguments that were added, which argparse does not tell."""
+        return self._actions
+
     def parse_known_args(  # type: ignore[override]
         self, args: Optional[Sequence[str]] = None, namespace: Any = None
     ) -> Tuple[Any, List[str]]:

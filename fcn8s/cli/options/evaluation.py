@@ -22,6 +22,7 @@ from fcn8s.cli.options.prediction import (
 )
 from fcn8s.cli.options.training import options_of_run
 from fcn8s.cli.options.workers import add_threads_argument, check_threads, is_sharer, share_of
+from fcn8s.evaluation.bootstrap import NUM_RESAMPLES
 
 # Options that mean nothing without another one.
 _BELONG_TO = {
@@ -394,6 +395,17 @@ def _input_size(args: argparse.Namespace, paths: Sequence[str]) -> Optional[Tupl
             'truth already. Leave it out, or give --size H W.'
         )
     return None if size is None else (size[0], size[1])
+
+
+def add_resamples_argument(group: Any) -> None:
+    """Adds --resamples."""
+    group.add_argument(
+        '--resamples',
+        type=int,
+        default=NUM_RESAMPLES,
+        metavar='N',
+        help='bootstrap samples (default: {})'.format(NUM_RESAMPLES),
+    )
 
 
 def check_resamples(resamples: int) -> None:

@@ -4,12 +4,13 @@ import argparse
 from typing import Any, Dict, Iterable
 
 from fcn8s.cli.options.folders import AddFolder
+from fcn8s.cli.terminal import Parser
 from helpers.json_files import is_number
 
 
-def rules(parser: argparse.ArgumentParser) -> Dict[str, argparse.Action]:
+def rules(parser: Parser) -> Dict[str, argparse.Action]:
     """Returns option -> what the command line knows about it."""
-    return {action.dest: action for action in parser._actions}
+    return {option.dest: option for option in parser.options}
 
 
 def check(options: Any, permitted: Dict[str, argparse.Action], where: str) -> None:

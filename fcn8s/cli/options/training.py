@@ -20,6 +20,7 @@ from fcn8s.cli.options.network import (
 )
 from fcn8s.cli.options.prediction import add_trust_argument
 from fcn8s.cli.options.workers import add_threads_argument, check_threads
+from fcn8s.cli.terminal import Parser
 from fcn8s.distributed.watch import TIMEOUT
 from fcn8s.optimizers import parse_rate_multipliers
 from fcn8s.settings import LOSSES, NORMALIZATIONS, WIRES, check_loss
@@ -59,13 +60,13 @@ _BELONG_TO = {
 }
 
 
-def take_defaults(parser: argparse.ArgumentParser) -> Dict[str, Any]:
+def take_defaults(parser: Parser) -> Dict[str, Any]:
     """Takes the defaults out of a parser and returns them: what it parses then holds what was typed and no more."""
     defaults = {}
-    for action in parser._actions:  # argparse has no other way to tell a typed option from its default
-        if action.default != argparse.SUPPRESS:
-            defaults[action.dest] = action.default
-            action.default = argparse.SUPPRESS
+    for option in parser.options:
+        if option.default != argparse.SUPPRESS:
+            defaults[option.dest] = option.default
+            option.default = argparse.SUPPRESS
     return defaults
 
 
@@ -440,7 +441,7 @@ def without_validation(options: argparse.Namespace) -> argparse.Namespace:
 
 
 def _rules() -> Dict[str, argparse.Action]:
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = Parser(add_help=False)
     parser.add_argument('--seed', type=int)
     parser.add_argument('--recipe')
     for add in (add_data_arguments, add_augmentation_arguments, add_network_arguments, add_training_arguments):
