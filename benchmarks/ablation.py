@@ -38,8 +38,8 @@ import numpy as np
 from data_generator.street_scenes import write_dataset
 from fcn8s import FCN8s
 from fcn8s.cli import build_parser
+from fcn8s.cli.inputs.training import network_settings, open_datasets, train_arguments, train_batches, val_batches
 from fcn8s.cli.options import training
-from fcn8s.cli.training_inputs import network_settings, open_datasets, train_arguments, train_batches, val_batches
 from fcn8s.vgg16.write import write_encoder
 
 # What holds where neither the command line nor a recipe says otherwise.

@@ -12,9 +12,9 @@ import shlex
 import statistics
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+from fcn8s.cli.inputs.training import open_datasets
 from fcn8s.cli.options import training
 from fcn8s.cli.terminal import program
-from fcn8s.cli.training_inputs import open_datasets
 from fcn8s.evaluation.scores import METRICS
 from helpers.json_files import read_json
 

@@ -4,6 +4,8 @@ import argparse
 import os
 from typing import Any, Dict, Optional
 
+from fcn8s.cli.inputs.evaluation import check_shares, evaluate_subjects, find_subjects, hand_back, image_names
+from fcn8s.cli.inputs.prediction import check_sampling_arguments
 from fcn8s.cli.options.evaluation import (
     add_data_arguments,
     add_prediction_arguments,
@@ -11,18 +13,8 @@ from fcn8s.cli.options.evaluation import (
     check_can_write,
     check_data,
     check_resamples,
-    check_shares,
-    evaluate_subjects,
-    find_subjects,
-    hand_back,
-    image_names,
 )
-from fcn8s.cli.options.prediction import (
-    add_temperature_argument,
-    check_overlap,
-    check_sampling_arguments,
-    check_temperature_argument,
-)
+from fcn8s.cli.options.prediction import add_temperature_argument, check_overlap, check_temperature_argument
 from fcn8s.cli.options.workers import add_sharing_arguments, check_workers, is_sharer, silent_output
 
 DESCRIPTION = """Scores a model by the rule of Cityscapes, at the resolution of the ground truth: IoU, accuracy (which

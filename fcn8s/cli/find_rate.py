@@ -43,7 +43,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from fcn8s.cli.training_inputs import network_settings, open_datasets, train_batches
+    from fcn8s.cli.inputs.training import network_settings, open_datasets, train_batches
 
     typed = {name: value for name, value in vars(args).items() if name not in training.NO_OPTIONS}
     training.refuse(

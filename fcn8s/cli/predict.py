@@ -6,7 +6,14 @@ import os
 import sys
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
-from fcn8s.cli.options.error_maps import ErrorMaps, add_error_arguments, check_error_arguments
+from fcn8s.cli.error_maps import ErrorMaps, add_error_arguments, check_error_arguments
+from fcn8s.cli.inputs.prediction import (
+    check_models,
+    check_sampling_arguments,
+    models_of,
+    open_predictor,
+    predictor_options,
+)
 from fcn8s.cli.options.images import image_rules
 from fcn8s.cli.options.prediction import (
     add_also_argument,
@@ -16,13 +23,8 @@ from fcn8s.cli.options.prediction import (
     add_sampling_arguments,
     add_temperature_argument,
     check_drawing,
-    check_models,
     check_overlap,
-    check_sampling_arguments,
     check_temperature_argument,
-    models_of,
-    open_predictor,
-    predictor_options,
     temperature_of,
 )
 from fcn8s.cli.options.workers import add_sharing_arguments, check_workers, is_sharer, share_of, silent_output

@@ -5,6 +5,8 @@ import os
 import shlex
 from typing import Any
 
+from fcn8s.cli.inputs.evaluation import evaluate_subject, find_subjects, image_names
+from fcn8s.cli.inputs.prediction import check_sampling_arguments
 from fcn8s.cli.options.evaluation import (
     add_data_arguments,
     add_prediction_arguments,
@@ -12,17 +14,9 @@ from fcn8s.cli.options.evaluation import (
     check_can_write,
     check_data,
     check_resamples,
-    evaluate_subject,
     evaluated_in_training,
-    find_subjects,
-    image_names,
 )
-from fcn8s.cli.options.prediction import (
-    add_also_argument,
-    add_palette_argument,
-    check_overlap,
-    check_sampling_arguments,
-)
+from fcn8s.cli.options.prediction import add_also_argument, add_palette_argument, check_overlap
 from fcn8s.cli.options.training import options_of_run
 from fcn8s.cli.terminal import Parser, program
 

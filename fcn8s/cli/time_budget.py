@@ -6,7 +6,7 @@ import itertools
 import time
 from typing import Any, List, NamedTuple
 
-from fcn8s.cli.training_inputs import network_settings, open_datasets, train_arguments, train_batches, val_batches
+from fcn8s.cli.inputs.training import network_settings, open_datasets, train_arguments, train_batches, val_batches
 
 # The first steps compile and fill queues; then for so many seconds, but for no more steps than are worth it.
 _NOT_COUNTED, _SECONDS, _FEWEST, _MOST = 2, 10.0, 3, 100

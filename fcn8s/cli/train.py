@@ -7,12 +7,7 @@ import shlex
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from fcn8s.cli import cross_validation, time_budget
-from fcn8s.cli.options import training
-from fcn8s.cli.options.folders import as_words
-from fcn8s.cli.options.network import DEFAULTS
-from fcn8s.cli.options.workers import silent_output
-from fcn8s.cli.terminal import program, tensorboard
-from fcn8s.cli.training_inputs import (
+from fcn8s.cli.inputs.training import (
     network_settings,
     open_datasets,
     optimizer_of,
@@ -21,6 +16,11 @@ from fcn8s.cli.training_inputs import (
     val_batches,
     workers_of_the_run,
 )
+from fcn8s.cli.options import training
+from fcn8s.cli.options.folders import as_words
+from fcn8s.cli.options.network import DEFAULTS
+from fcn8s.cli.options.workers import silent_output
+from fcn8s.cli.terminal import program, tensorboard
 from fcn8s.distributed.cluster import cluster_from_environment
 from fcn8s.optimizers import DEFAULT_OPTIMIZER
 from fcn8s.vgg16.weights.layers import VGG16_HEAD

@@ -5,17 +5,15 @@ import contextlib
 import os
 from typing import Any, Iterator, Optional
 
+from fcn8s.cli.inputs.prediction import check_models, models_of, open_predictor
 from fcn8s.cli.options.prediction import (
     add_also_argument,
     add_drawing_arguments,
     add_prediction_arguments,
     add_temperature_argument,
     check_drawing,
-    check_models,
     check_overlap,
     check_temperature_argument,
-    models_of,
-    open_predictor,
     temperature_of,
 )
 

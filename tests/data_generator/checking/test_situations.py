@@ -14,7 +14,8 @@ from data_generator import BatchGenerator, DataError
 from data_generator.checking import folder_pairs
 from data_generator.checking.check import check_dataset
 from data_generator.checking.faults import FAULT_KINDS
-from fcn8s.cli import build_parser, main, training_inputs
+from fcn8s.cli import build_parser, main
+from fcn8s.cli.inputs import training as training_inputs
 from fcn8s.cli.options import training
 from helpers.images import read_labels
 

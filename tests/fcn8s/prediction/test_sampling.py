@@ -8,7 +8,7 @@ import pytest
 
 from fcn8s import FCN8s, cli
 from fcn8s.backend import tf
-from fcn8s.cli.options.prediction import sampled_predictor
+from fcn8s.cli.inputs.prediction import sampled_predictor
 from fcn8s.graph.graph_defs import RANDOM_OPS
 from fcn8s.prediction.frozen_network import open_model
 from fcn8s.prediction.sampling import SampledPredictor, Sampler, check_sampling, cut_head, doubt_of
