@@ -11,14 +11,13 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 
 import numpy as np
 
+from data_generator.arguments import check_integer, check_names
 from data_generator.batches.batching import BatchIterator, BatchOrder, stack
 from data_generator.batches.offline import ProcessedDataset, process_all, writing_to_disk
 from data_generator.batches.samples import (
     Dataset,
     SampleMaker,
     build_sample_maker,
-    check_integer,
-    check_names,
     has_conversion,
     mean_color,
 )

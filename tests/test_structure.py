@@ -41,10 +41,11 @@ ARROWS = {
     },
     'data_generator': {
         'errors': set(),
+        'arguments': set(),
         'transforms': {'errors'},
         'files': {'errors', 'transforms'},
-        'batches': {'errors', 'files', 'transforms'},
-        'batch_generator': {'errors', 'files', 'transforms', 'batches'},
+        'batches': {'errors', 'arguments', 'files', 'transforms'},
+        'batch_generator': {'errors', 'arguments', 'files', 'transforms', 'batches'},
         'annotations': {'errors', 'files'},
         'checking': {'errors', 'files', 'batches', 'batch_generator', 'annotations'},
         'street_scenes': set(),

@@ -10,9 +10,10 @@ import json
 import os
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
+from data_generator.arguments import check_integer
 from data_generator.batches.batching import Made, Sample
 from data_generator.batches.parallel import map_in_threads
-from data_generator.batches.samples import Dataset, SampleMaker, check_integer
+from data_generator.batches.samples import Dataset, SampleMaker
 from data_generator.files.discovery import Pair
 from data_generator.files.processed import CONVERTED_BEFORE, MANIFEST_NAME, read_manifest
 from helpers.files import atomic_write_json

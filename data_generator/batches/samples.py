@@ -1,12 +1,12 @@
 """Making samples: a pair of files read, checked, converted to class IDs and transformed."""
 
 import contextlib
-import difflib
 import os
-from typing import Any, Callable, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from data_generator.arguments import check_integer, check_names
 from data_generator.batches.batching import Made, Sample, sample_rng
 from data_generator.files.cache import PairCache
 from data_generator.files.discovery import Pair
@@ -23,8 +23,6 @@ from helpers.label_spaces import LabelSpace
 
 #: From how many images, spread evenly over the dataset, its mean colour is estimated.
 NUM_IMAGES_FOR_MEAN = 16
-
-Color = Tuple[float, ...]
 
 
 class Dataset(NamedTuple):
@@ -104,7 +102,7 @@ class SampleMaker:
 def build_sample_maker(
     dataset: Dataset,
     transforms: Mapping[str, Any],
-    mean_color: Callable[[], Color],
+    mean_color: Callable[[], Tuple[float, ...]],
     convert_to_one_hot: bool = False,
     cache_dir: Optional[str] = None,
     seed: int = 0,
@@ -208,7 +206,7 @@ def _is_on(option: Any) -> bool:
     return option is not None and option is not False
 
 
-def mean_color(pairs: Sequence[Pair], exact: bool = False, image_rules: ImageRules = RGB_RULES) -> Color:
+def mean_color(pairs: Sequence[Pair], exact: bool = False, image_rules: ImageRules = RGB_RULES) -> Tuple[float, ...]:
     """Estimates (red, green, blue), or the mean of each channel of the rules, 0 to 255.
 
     It is taken over `NUM_IMAGES_FOR_MEAN` images spread over the dataset.
@@ -224,26 +222,3 @@ def mean_color(pairs: Sequence[Pair], exact: bool = False, image_rules: ImageRul
             means.append(read_image(pair.image, rules=image_rules).mean(axis=(0, 1)))
     fallback = (IMAGENET_MEAN + (128,) * image_rules.channels)[: image_rules.channels]
     return tuple(float(value) for value in (np.mean(means, axis=0) if means else fallback))
-
-
-def check_integer(name: str, value: Any, low: int, high: Optional[int] = None) -> None:
-    """Raises ValueError unless `value` is an integer of at least `low`, and at most `high` where there is one."""
-    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
-    if not is_integer or value < low or (high is not None and value > high):
-        rule = 'of at least {}'.format(low) if high is None else 'from {} to {}'.format(low, high)
-        raise ValueError('{} is {!r}; it has to be an integer {}.'.format(name, value, rule))
-
-
-def check_names(given: Iterable[str], known: Sequence[str], method: str) -> None:
-    """Raises ValueError for a name that a method lacks, with those that it has."""
-    for name in given:
-        if name not in known:
-            close = difflib.get_close_matches(name, known)
-            raise ValueError(
-                '{}: {} has no such option. {}It has {}.'.format(
-                    name,
-                    method,
-                    'Did you mean {}? '.format(' or '.join(close)) if close else '',
-                    ', '.join(known),
-                )
-            )

@@ -1,0 +1,29 @@
+"""Checks of what functions of this package are called with."""
+
+import difflib
+from typing import Any, Iterable, Optional, Sequence
+
+import numpy as np
+
+
+def check_integer(name: str, value: Any, low: int, high: Optional[int] = None) -> None:
+    """Raises ValueError unless `value` is an integer of at least `low`, and at most `high` where there is one."""
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+    if not is_integer or value < low or (high is not None and value > high):
+        rule = 'of at least {}'.format(low) if high is None else 'from {} to {}'.format(low, high)
+        raise ValueError('{} is {!r}; it has to be an integer {}.'.format(name, value, rule))
+
+
+def check_names(given: Iterable[str], known: Sequence[str], method: str) -> None:
+    """Raises ValueError for a name that a method lacks, with those that it has."""
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known)
+            raise ValueError(
+                '{}: {} has no such option. {}It has {}.'.format(
+                    name,
+                    method,
+                    'Did you mean {}? '.format(' or '.join(close)) if close else '',
+                    ', '.join(known),
+                )
+            )
