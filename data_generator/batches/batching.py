@@ -43,43 +43,42 @@ class BatchOrder:
     def __init__(
         self, num_pairs: int, batch_size: int, shuffle: bool, seed: int, share: Optional[Tuple[int, int]] = None
     ) -> None:
-        self.num_pairs = self._num_pairs = num_pairs
-        self.batch_size = self._batch_size = batch_size
-        self._shuffle = shuffle
+        self.num_pairs = num_pairs
+        self.batch_size = batch_size
+        self.shuffles = shuffle
         self._seed = seed
         self._permutations: Dict[int, np.ndarray] = {}
         self._first, self._step = share or (0, 1)
         self._pass_batches = -(-num_pairs // batch_size)
         self.num_batches = len(range(self._first, self._pass_batches, self._step))
-        self.shuffles = shuffle
         self.is_share = share is not None
 
     def samples(self, k: int) -> List[Sample]:
         """Returns the samples of batch number k, which counts from 0."""
-        n = self._num_pairs
-        if self._shuffle:
-            numbers = range(k * self._batch_size, (k + 1) * self._batch_size)
+        n = self.num_pairs
+        if self.shuffles:
+            numbers = range(k * self.batch_size, (k + 1) * self.batch_size)
             return [Sample(number, int(self._permutation(number // n)[number % n])) for number in numbers]
         past, place = divmod(k, self.num_batches)
         batch = self._first + place * self._step
-        indices = range(batch * self._batch_size, min((batch + 1) * self._batch_size, n))
+        indices = range(batch * self.batch_size, min((batch + 1) * self.batch_size, n))
         return [Sample(past * n + index, index) for index in indices]
 
     def enlarged(self, times: int) -> 'BatchOrder':
         """Returns the order of batches that are so many times as large."""
-        return BatchOrder(self._num_pairs, times * self._batch_size, self._shuffle, self._seed)
+        return BatchOrder(self.num_pairs, times * self.batch_size, self.shuffles, self._seed)
 
     def rows(self, k: int, worker: int, workers: int) -> Tuple[int, int]:
         """Returns first and end of one worker's samples of batch number k; a short batch fills the first workers."""
         size = len(self.samples(k))
-        first, end = [min(size, self._batch_size * part // workers) for part in (worker, worker + 1)]
+        first, end = [min(size, self.batch_size * part // workers) for part in (worker, worker + 1)]
         return first, end
 
     def _permutation(self, pass_number: int) -> np.ndarray:
         if pass_number not in self._permutations:
             if len(self._permutations) > 2:  # a batch touches two passes, unless it is larger than a pass
                 self._permutations.clear()
-            order = np.random.default_rng([self._seed, pass_number, 1]).permutation(self._num_pairs)
+            order = np.random.default_rng([self._seed, pass_number, 1]).permutation(self.num_pairs)
             self._permutations[pass_number] = order
         return self._permutations[pass_number]
 

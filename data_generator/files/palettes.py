@@ -46,16 +46,12 @@ class PaletteRule:
         """
         if label.palette is None:
             return label.values
-        for expected in (self._of_space, self._first_palette(), self._all_palettes()):
+        for expected in (self._of_space, self._first_palette(), self.colors()):
             ids = ids_by_palette(label, expected)
             if ids is not None:
                 self._note(ids is not label.values, path)
                 return ids
         raise DataError(self._message(label, path))
-
-    def colors(self) -> Dict[int, Color]:
-        """Returns the colour of each index in the files: by the first palette, and those that later ones add."""
-        return self._all_palettes()
 
     def described(self) -> str:
         """Returns what the IDs of the files depend on beside the files themselves; '' where the first has no palette.
@@ -86,8 +82,11 @@ class PaletteRule:
                 )
             return self._of_files
 
-    def _all_palettes(self) -> Dict[int, Color]:
-        """The first palette, with what later ones add: files may leave out entries that they do not use."""
+    def colors(self) -> Dict[int, Color]:
+        """Returns the colour of each index in the files: by the first palette, with what later ones add.
+
+        Files may leave out entries that they do not use.
+        """
         self._first_palette()
         with self._lock:
             known = dict(self._of_files or {})

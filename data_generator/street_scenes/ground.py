@@ -86,12 +86,12 @@ def _surface_colors(painter: Painter, points: GroundPoints) -> np.ndarray:
     painter.label_ids[points.first_row :] = cv2.LUT(kind, np.resize(ids, 256))
     palette = np.array([city.asphalt, np.multiply(city.pavement, 1.18), city.grass, city.pavement], np.float32)
     color = palette[kind]
-    color *= _texture(points, kind, city.slab, street)[..., None]
+    color *= _texture(points, kind, city.slab)[..., None]
     _mix_in_markings(painter, points, color, is_road)
     return color
 
 
-def _texture(points: GroundPoints, kind: np.ndarray, slab: float, street: Street) -> np.ndarray:
+def _texture(points: GroundPoints, kind: np.ndarray, slab: float) -> np.ndarray:
     """Brightness of the surface, around 1: coarse stains, fine grain, slab joints, wheel tracks and the gutter."""
     fine_period, coarse_period = 3.0, 40.0  # metres per noise tile
     stains = sample_tile(noise_tile(0), points.x * (TILE_SIZE / coarse_period), points.z * (TILE_SIZE / coarse_period))
