@@ -9,7 +9,7 @@ def median_frequency_weights(class_pixels: np.ndarray) -> np.ndarray:
     The frequency of a class is its share of the valid pixels of those images in which it appears (Eigen and Fergus,
     ICCV 2015, section 6.3.2, https://arxiv.org/abs/1411.4734). The median is that of the classes that appear.
 
-    Arguments:
+    Args:
         class_pixels: Valid pixels by image and class, [N, C].
 
     Returns:

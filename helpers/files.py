@@ -37,7 +37,7 @@ def atomic_path(final_path: PathLike) -> Iterator[str]:
 
     When the body raises, or wrote nothing, only the temporary is removed and `final_path` stays as it was.
 
-    Arguments:
+    Args:
         final_path: The file to write. An existing file is replaced when the body succeeds.
 
     Raises:

@@ -20,7 +20,7 @@ _LARGEST_ID = 65535
 def convert_colors_to_ids(label_rgb: np.ndarray, color_to_id: Mapping[Color, int]) -> np.ndarray:
     """Converts colour labels to class IDs.
 
-    Arguments:
+    Args:
         label_rgb: A uint8 array of shape [..., H, W, 3], RGB.
         color_to_id: (r, g, b) -> class ID, 0 to 65535. Several colours may have the same ID.
 
@@ -88,7 +88,7 @@ def nearest_colors(label_rgb: np.ndarray, colors: Collection[Color], tolerance: 
 def convert_ids_to_ids(labels: np.ndarray, id_map: IdMap) -> np.ndarray:
     """Replaces every ID by the one that a map gives for it.
 
-    Arguments:
+    Args:
         labels: An integer array of any shape.
         id_map: An array of integers whose entry at i is the new ID for i (its dtype makes no difference), or a dict
             from old to new IDs. New IDs are 0 to 65535.
@@ -115,7 +115,7 @@ def convert_ids_to_ids(labels: np.ndarray, id_map: IdMap) -> np.ndarray:
 def convert_ids_to_colors(ids: np.ndarray, colors: Sequence[Color]) -> np.ndarray:
     """Paints class IDs.
 
-    Arguments:
+    Args:
         ids: An integer array of shape [..., H, W].
         colors: RGB per class ID, [C, 3], 0 to 255.
 
@@ -135,7 +135,7 @@ def convert_ids_to_colors(ids: np.ndarray, colors: Sequence[Color]) -> np.ndarra
 def convert_to_one_hot(labels: np.ndarray, num_classes: int, ignore_id: int = DEFAULT_IGNORE_ID) -> np.ndarray:
     """Converts class IDs to one-hot vectors; ignored pixels become all zeros.
 
-    Arguments:
+    Args:
         labels: An integer array of shape [..., H, W].
         num_classes: C, the number of classes.
         ignore_id: The ID of pixels that do not count.
@@ -161,7 +161,7 @@ def convert_to_one_hot(labels: np.ndarray, num_classes: int, ignore_id: int = DE
 def one_hot_to_ids(one_hot: np.ndarray, ignore_id: int = DEFAULT_IGNORE_ID) -> np.ndarray:
     """Converts one-hot vectors to class IDs; vectors of zeros become `ignore_id`.
 
-    Arguments:
+    Args:
         one_hot: An array of shape [..., H, W, C] of zeros and ones (any dtype).
         ignore_id: The ID that pixels without a class get.
 

@@ -51,7 +51,7 @@ class ImageHeader(NamedTuple):
 def read_header(data: bytes) -> ImageHeader:
     """Reads the header of an encoded image and checks that the file is whole.
 
-    Arguments:
+    Args:
         data: All bytes of the file.
 
     Returns:
@@ -79,7 +79,7 @@ def read_header(data: bytes) -> ImageHeader:
 def require_room(size: Tuple[int, int], row_bytes: int, available: int, expansion: int = 1) -> None:
     """Refuses a size that `available` bytes can never hold, or that has no pixel.
 
-    Arguments:
+    Args:
         size: (height, width).
         expansion: The most bytes that the compression makes of one.
 

@@ -125,7 +125,7 @@ def window_of_numbers(numbers: Sequence[str]) -> Optional[Union[str, Tuple[Windo
 def apply_rules(pixels: Pixels, rules: ImageRules, name: Any) -> np.ndarray:
     """Brings an image to uint8 [H, W, rules.channels]; tells each kind of conversion once, as a warning.
 
-    Arguments:
+    Args:
         pixels: See `Pixels`.
         rules: Checked.
         name: Of the file, for messages.

@@ -89,7 +89,7 @@ class TransparentLabelError(ValueError):
 def read_image(path: PathLike, convert: bool = False, rules: Optional[ImageRules] = None) -> np.ndarray:
     """Reads an image as RGB, or as the channels that rules name, the way up that its Exif data says.
 
-    Arguments:
+    Args:
         path: A PNG, JPEG, TIFF, WebP or BMP file, or a NumPy file [H, W] or [H, W, C].
         convert: Whether to convert what is not 8-bit RGB, by `rules`.
         rules: See `helpers.image_rules.ImageRules`, which are those of RGB for None: grey becomes three equal channels,
@@ -152,7 +152,7 @@ def read_alpha(file: EncodedImage) -> Optional[np.ndarray]:
 def read_labels(source: Union[PathLike, EncodedImage]) -> np.ndarray:
     """Reads a label file as numbers: values of a grey file, grey values of a palette of greys, else palette indices.
 
-    Arguments:
+    Args:
         source: A file's path, or what `read_encoded` read of it.
 
     Returns:
@@ -170,7 +170,7 @@ def read_label_file(source: Union[PathLike, EncodedImage]) -> LabelFile:
 
     Colours that are all grey are these grey values, whether a palette or the three channels of a PNG hold them.
 
-    Arguments:
+    Args:
         source: A file's path, or what `read_encoded` read of it.
 
     Raises:
@@ -245,7 +245,7 @@ def read_color_labels(
 def write_image(path: PathLike, rgb: np.ndarray) -> None:
     """Writes an image in the format that the suffix of `path` names, whole or not at all.
 
-    Arguments:
+    Args:
         path: Where to write; an existing file is replaced.
         rgb: A uint8 array of shape [H, W, 3].
 
@@ -267,7 +267,7 @@ def write_image(path: PathLike, rgb: np.ndarray) -> None:
 def write_labels(path: PathLike, ids: np.ndarray) -> None:
     """Writes class IDs as a grey PNG or TIFF, whole or not at all.
 
-    Arguments:
+    Args:
         path: Where to write; an existing file is replaced.
         ids: An integer array of shape [H, W] with values from 0 to 65535. uint8 and uint16 are written as they are,
             other types as uint8 where all values fit and as uint16 otherwise.
@@ -329,7 +329,7 @@ def by_four_channels(image: np.ndarray, change: Callable[[np.ndarray], np.ndarra
 def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, recursive: bool = True) -> List[str]:
     """Lists image files in natural order ('frame2' before 'frame10').
 
-    Arguments:
+    Args:
         source: A file, a directory or a glob pattern (`**` crosses directories). Links are followed, and one that leads
             nowhere counts, so that reading tells of it; hidden files and directories, with a name that begins with a
             dot, and the folders @eaDir and __MACOSX are left out. A file that is named itself counts whatever its

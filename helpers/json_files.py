@@ -17,7 +17,7 @@ LARGEST = 2**26
 def read_json(path: PathLike, largest: int = LARGEST) -> Any:
     """Reads the content of a JSON file.
 
-    Arguments:
+    Args:
         largest: Bytes that it may have.
 
     Raises:

@@ -95,7 +95,7 @@ def generic_label_space(
 ) -> LabelSpace:
     """Returns a label space for a dataset that is not known by name.
 
-    Arguments:
+    Args:
         num_classes: The number of classes, 1 to 65535.
         ignore_id: The ID of pixels that never count, 0 to 65535.
         class_names: A name per class; 'class 0', 'class 1', ... by default.

@@ -40,7 +40,7 @@ class Region(NamedTuple):
 def fill_rings(rings: Sequence[np.ndarray], size: Tuple[int, int]) -> Window:
     """Fills the pixels whose centres lie inside of an odd number of rings, in continuous coordinates.
 
-    Arguments:
+    Args:
         rings: float [K, 2] each; the last point is joined to the first. They may reach beyond the image.
         size: (height, width) of the image, to which the window is cut.
 
@@ -236,7 +236,7 @@ def geojson(
 ) -> Dict[str, Any]:
     """Returns a label map as a GeoJSON FeatureCollection (RFC 7946): a Polygon, with holes, for each connected region.
 
-    Arguments:
+    Args:
         class_ids: uint8 [H, W].
         label_space: Names and colours of the classes; regions of ignored pixels are left out.
         transform: (x, y), arrays of continuous image coordinates -> (east, north), of map coordinates. None leaves
@@ -259,7 +259,7 @@ def geojson(
 def geojson_feature(class_id: int, rings: Sequence[np.ndarray], pixels: int, label_space: LabelSpace) -> Dict[str, Any]:
     """Returns one region as a Feature of GeoJSON.
 
-    Arguments:
+    Args:
         rings: [K, 2] each, in the coordinates of the file, run in any direction: the outline, then those of the holes.
         pixels: The area of the region.
     """

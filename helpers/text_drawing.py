@@ -28,7 +28,7 @@ def text_width(text: str, height: int) -> int:
 def draw_text(image: np.ndarray, text: str, position: Tuple[int, int], height: int, color: Color) -> None:
     """Draws one line of text into an image, cut off at its borders.
 
-    Arguments:
+    Args:
         image: A contiguous uint8 array of shape [H, W, 3], RGB, or a view of rows and columns of one; changed in place.
         text: The text. Under OpenCV 4 accents are dropped and letters outside ASCII become '?'.
         position: (y, x) of the top left corner of the line.

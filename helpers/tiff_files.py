@@ -67,7 +67,7 @@ class TiffFacts(NamedTuple):
 def read_tiff(data: bytes, name: Any) -> Pixels:
     """Reads the numbers of a TIFF file. Several pages of one size with a band each are the bands of one image.
 
-    Arguments:
+    Args:
         data: All bytes of the file.
         name: Of the file, for messages.
 

@@ -121,7 +121,7 @@ def open_frames(
 ) -> Frames:
     """Opens a video file, a directory of frames, or a camera.
 
-    Arguments:
+    Args:
         source: A video in any format that ffmpeg reads; or a directory whose image files (not those of subdirectories)
             are the frames, in natural order; or 'camera:N' for the camera of number N.
         frame_rate: Frames per second of a directory, 30 by default. A video or a camera has its own.
@@ -229,7 +229,7 @@ class VideoWriter:
     ):
         """Starts the encoder.
 
-        Arguments:
+        Args:
             path: The video to write; its name ends in '.mp4'. An existing one is replaced at the end.
             size: (height, width) of the frames. An odd one is made even by repeating the last row or column.
             frame_rate: Frames per second.
@@ -263,7 +263,7 @@ class VideoWriter:
     def write(self, frame: np.ndarray) -> None:
         """Appends a frame.
 
-        Arguments:
+        Args:
             frame: uint8 [H, W, 3], RGB, of the size that was given.
 
         Raises:
@@ -476,7 +476,7 @@ def _remedy(status: int, log: str, name: str) -> str:
 def _constant_rate(path: str, rate: fractions.Fraction, log: str) -> fractions.Fraction:
     """The constant rate at which to take frames from a video.
 
-    Arguments:
+    Args:
         rate: What ffmpeg takes for it: the rate of the file or, where its frames come at uneven times, their average.
         log: What ffmpeg logs of the file. 'tbr' in it is the rate of which all time stamps are multiples.
     """

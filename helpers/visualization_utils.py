@@ -63,7 +63,7 @@ def print_segmentation_onto_image(
 ) -> np.ndarray:
     """Lays the colours of a segmentation over an image.
 
-    Arguments:
+    Args:
         image: uint8 [H, W, 3], RGB.
         prediction: Class IDs [H, W] or [H, W, 1], integers; or one-hot or soft-max vectors [H, W, C], whose largest
             entry counts and which are void where they are all zero. A leading dimension of 1, as `predict` gives one
@@ -106,7 +106,7 @@ def colorize(
 ) -> np.ndarray:
     """Paints a segmentation without an image under it.
 
-    Arguments:
+    Args:
         prediction: As for `print_segmentation_onto_image`.
         color_map: As for `print_segmentation_onto_image`; a fourth number of a colour counts only when it is 0, which
             makes the class void.
@@ -127,7 +127,7 @@ def draw_errors(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, la
     Two colours, which people who do not see red and green apart tell from each other: vermilion where a pixel lies
     within its class, sky blue within a few pixels of a border between classes, where annotators differ too.
 
-    Arguments:
+    Args:
         image: uint8 [H, W, C], of which the first three channels (or the only one) are seen.
         labels: Class IDs [H, W]; pixels that are ignored or of a void class are not wrong, and dark.
         class_ids: The predicted ones, [H, W].
@@ -153,7 +153,7 @@ def draw_legend(
 ) -> np.ndarray:
     """Draws a legend on white: a swatch and a name per class, in as many columns as fit.
 
-    Arguments:
+    Args:
         label_space: The classes. Those that its scores leave out are not shown.
         width: The width of the legend in pixels.
         class_ids: The classes to show, in this order; all by default.
@@ -233,7 +233,7 @@ def create_split_view(
 ) -> np.ndarray:
     """Arranges images on one canvas, which is black where nothing lies.
 
-    Arguments:
+    Args:
         target_size: (height, width) of the canvas.
         images: uint8 arrays of shape [h, w, 3], RGB, or grey [h, w] or [h, w, 1], of any sizes.
         positions: (y, x) of the top left corner of each image on the canvas.
@@ -270,7 +270,7 @@ def create_video_from_images(
     only when the video is complete. When a frame is broken or has another size, what was made by then is left as
     'NAME.partial.mp4', numbered where such a file exists.
 
-    Arguments:
+    Args:
         video_output_name: The file to write; '.mp4' is appended where it is missing.
         image_input_dir: The directory; its subdirectories are not searched.
         frame_rate: Frames per second.

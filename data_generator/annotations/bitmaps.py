@@ -19,7 +19,7 @@ _MAX_BYTES = 2**27
 def window_of_bitmap(data: bytes, top: int, left: int, size: Optional[Tuple[int, int]] = None) -> Window:
     """Returns the mask that a PNG holds, with its first pixel at (top, left): where it is not 0, or not transparent.
 
-    Arguments:
+    Args:
         size: (height, width) that it has to have, if that is known.
 
     Raises:

@@ -46,7 +46,7 @@ def plan_classes(
 ) -> Classes:
     """Plans the classes of a dataset.
 
-    Arguments:
+    Args:
         labels: All that occur.
         rest: 'background', which is class 0 then, or 'void'.
         wanted: The classes to take, in this order; None for those of the source, and others that occur after them.

@@ -102,7 +102,7 @@ def import_annotations(source: str, out_dir: str, options: Options = DEFAULTS, p
     Below `out_dir` there will be images/SPLIT, labels/SPLIT (PNGs of class IDs, 255 for void), classes.json (names and
     colours) and import.json (what was left out and why). Nothing of the source is changed.
 
-    Arguments:
+    Args:
         source: A folder or file of annotations.
         out_dir: The directory to write; it must not exist, or be empty.
 

@@ -19,7 +19,7 @@ def paint(
 ) -> np.ndarray:
     """Paints the label map of an image, uint8, the way up that the image is read.
 
-    Arguments:
+    Args:
         size: (height, width) that the points of the shapes refer to.
         orientation: The Exif orientation that leads from there to the upright image; 1 where they refer to that.
         class_id_of: The class ID of a shape's label, negative for one to leave out.

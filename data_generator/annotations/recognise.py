@@ -48,7 +48,7 @@ NAMES = (*FORMATS, _MASKS)
 def read_source(folder: Folder, name: Optional[str], left_out: LeftOut, color_tolerance: int = 0) -> Source:
     """Reads the annotations in a folder.
 
-    Arguments:
+    Args:
         name: Of NAMES; None to tell it by the content.
         color_tolerance: Of masks of single classes, see `files.class_masks.read_mask`.
 

@@ -25,7 +25,7 @@ def assign_splits(
 ) -> List[Optional[str]]:
     """Returns the split of each image, or None for one that is in no list.
 
-    Arguments:
+    Args:
         names: The images' paths, with '/'.
         own: The split that the source has each in, or None.
         val_share: The share of images that become 'val', by chance; None takes the source's own splits if it has both

@@ -48,7 +48,7 @@ def write_dataset(
     city, and `drive/leftImg8bit/` with `drive/gtFine/`, the consecutive frames of one drive through a third city.
     With depth there is `depth/...<stem>_depth.png` beside both: 16 bits, metres * 256, 0 in the sky.
 
-    Arguments:
+    Args:
         out_dir: The directory to write; it must not exist, or be empty.
         num_train: Number of scenes of the train split, at least 1.
         num_val: Number of scenes of the val split, at least 1.
