@@ -78,14 +78,16 @@ class LargeFilter(NamedTuple):
         return tf.raw_ops.ReadVariableOp(resource=self.handle(), dtype=self.dtype)
 
 
-class Network(NamedTuple):
+class CutNetwork(NamedTuple):
     """graph_def: a network whose weights are still to come, from `fold_variables` and `load_large_filters`."""
 
     graph_def: GraphDef
     large_filters: Tuple[LargeFilter, ...]
 
 
-def cut_network(graph_def: GraphDef, output: str, bfloat16: bool = False, with_large_filters: bool = True) -> Network:
+def cut_network(
+    graph_def: GraphDef, output: str, bfloat16: bool = False, with_large_filters: bool = True
+) -> CutNetwork:
     """Cuts a graph down to what the node `output` needs, without dropout.
 
     graph_def: GraphDef whose placeholders with a default are to take it, keep_prob among them with 1.0.
@@ -99,10 +101,10 @@ def cut_network(graph_def: GraphDef, output: str, bfloat16: bool = False, with_l
     if bfloat16:
         convert_convolutions(cut, narrow_weights=True)
     large_filters = (_separate_large_filters(cut) if with_large_filters else ()) + _variables_of_functions(cut)
-    return Network(extract_sub_graph(cut, [output]), large_filters)
+    return CutNetwork(extract_sub_graph(cut, [output]), large_filters)
 
 
-def fold_variables(network: Network, prefix: str) -> Any:
+def fold_variables(network: CutNetwork, prefix: str) -> Any:
     """Puts the weights of the checkpoint `prefix` into the GraphDef of `network`, apart from the large filters'.
 
     Raises ValueError where the checkpoint is unreadable or lacks a variable of the graph.
