@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from fcn8s.evaluation.evaluate import Evaluation
-from fcn8s.evaluation.one_pass import ImageStatistics
+from fcn8s.evaluation.one_pass import Evaluation, ImageStatistics
 from fcn8s.evaluation.scores import count_confusion, summarize
 from fcn8s.report.observations import Observations
 from fcn8s.report.page import Evaluated

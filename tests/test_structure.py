@@ -1,6 +1,7 @@
 """The shape of the code: which package may import which, and what loads TensorFlow."""
 
 import ast
+import functools
 import os
 import re
 import subprocess
@@ -240,6 +241,26 @@ def test_names_in_docstrings_and_comments_are_somewhere(root_dir, package):
         for name in named - {'fcn8s.json'}:
             text, rest = source_of(root_dir, name)
             assert text and all(re.search(r'\b{}\b'.format(part), text) for part in rest), (path, name)
+
+
+@functools.lru_cache(maxsize=None)
+def imported_names(path):
+    """What a module itself has from others."""
+    with open(path, encoding='utf-8') as file:
+        imports = [node for node in ast.parse(file.read()).body if isinstance(node, ast.ImportFrom)]
+    return frozenset(alias.asname or alias.name for node in imports for alias in node.names)
+
+
+@pytest.mark.parametrize('package', sorted(OURS))
+def test_names_are_imported_from_the_module_that_defines_them(root_dir, package):
+    """But for those that a package or the backend offers."""
+    for path in python_files(root_dir, package):
+        for module, node in imported_modules(os.path.join(root_dir, path)):
+            source = os.path.join(root_dir, *module.split('.')) + '.py'
+            if isinstance(node, ast.Import) or not os.path.isfile(source) or module == 'fcn8s.backend':
+                continue
+            borrowed = imported_names(source) & {alias.name for alias in node.names}
+            assert not borrowed, '{}:{} has {} from {}'.format(path, node.lineno, sorted(borrowed), module)
 
 
 def test_every_public_name_is_there(root_dir):

@@ -10,7 +10,7 @@ import shlex
 import time
 from typing import Any, List, NamedTuple, Optional
 
-from fcn8s.cli.options.training import count
+from fcn8s.cli.options.counts import count
 from fcn8s.cli.terminal import pretrained_encoder, program, tensorboard
 
 DESCRIPTION = """Generates street scenes, writes a small encoder, trains on the scenes, evaluates, and renders a

@@ -17,7 +17,7 @@ from fcn8s.graph.graph_defs import RANDOM_OPS, extract_sub_graph, node_name
 from fcn8s.prediction.frozen_network import LOGITS_NODE, InferenceGraph
 from fcn8s.prediction.predictor import Predictor
 from fcn8s.saving import saved_models
-from fcn8s.saving.model_files import DEFAULT_TAGS
+from fcn8s.saving.descriptions import DEFAULT_TAGS
 
 MAX_SAMPLES = 1000
 # What the paper and VGG-16 train with.

@@ -14,9 +14,9 @@ import numpy as np
 from fcn8s.evaluation.bootstrap import Intervals, score_intervals
 from fcn8s.evaluation.boundaries import DISTANCE_LIMITS
 from fcn8s.evaluation.calibration import shown_temperature
-from fcn8s.evaluation.evaluate import Evaluation
 from fcn8s.evaluation.label_doubts import rank_doubts
 from fcn8s.evaluation.objects import SIZE_NAMES
+from fcn8s.evaluation.one_pass import Evaluation
 from fcn8s.evaluation.per_image import short_names, worst_first
 from fcn8s.evaluation.scores import (
     ClassCounts,
