@@ -14,7 +14,12 @@ from fcn8s.cli.options.evaluation import (
     check_data,
     check_resamples,
 )
-from fcn8s.cli.options.prediction import add_temperature_argument, check_overlap, check_temperature_argument
+from fcn8s.cli.options.prediction import (
+    add_model_argument,
+    add_temperature_argument,
+    check_overlap,
+    check_temperature_argument,
+)
 from fcn8s.cli.options.workers import add_sharing_arguments, check_workers, is_sharer, silent_output
 
 DESCRIPTION = """Scores a model by the rule of Cityscapes, at the resolution of the ground truth: IoU, accuracy (which
@@ -23,7 +28,7 @@ is the recall) and precision per class, their means, and the 95 % bootstrap inte
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser('evaluate', help='score a model on a dataset', description=DESCRIPTION)
-    parser.add_argument('model', metavar='MODEL', help='run directory (its best checkpoint) or saved FCN-8s')
+    add_model_argument(parser)
     parser.add_argument(
         'also',
         nargs='*',

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any, Dict, List
 
-from fcn8s.cli.options.prediction import add_trust_argument
+from fcn8s.cli.options.prediction import add_model_argument, add_trust_argument
 from fcn8s.export.formats import CALIBRATION_IMAGES, EXPORT_PRECISIONS, FORMATS
 
 DESCRIPTION = """Writes a trained network for other runtimes, runs it there, compares it with TensorFlow, and records
@@ -16,7 +16,7 @@ _SCENES, _SCENE_SIZE = 4, (128, 256)
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser('export', help='write a network for other runtimes', description=DESCRIPTION)
-    parser.add_argument('model', metavar='MODEL', help='run directory (its best checkpoint) or saved FCN-8s')
+    add_model_argument(parser)
     parser.add_argument('out', metavar='OUT', help='directory to write; must not exist, or be empty')
     parser.add_argument(
         '--format',

@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from fcn8s.cli.options.prediction import add_model_argument
+
 DESCRIPTION = """Packs the best checkpoint of a run, or a saved FCN-8s, into one zip: the model, a card (README.md) and
 the SHA-256 of each file. The same run gives the same bytes. fcn8s predict, evaluate and train --fine-tune-from, and
 FCN8s(model_load_dir=...), open the zip as it is."""
@@ -12,7 +14,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         'pack', help='pack a trained network into one file to share', description=DESCRIPTION
     )
-    parser.add_argument('model', metavar='RUN', help='run directory (its best checkpoint) or saved FCN-8s')
+    add_model_argument(parser, 'RUN')
     parser.add_argument('out', metavar='OUT.zip', help='file to write; must not exist')
     parser.add_argument('--licence', metavar='TEXT', help='for the card: the licence under which you share it')
     parser.add_argument('--scores', metavar='FILE', help='for the card: what fcn8s evaluate --json wrote')

@@ -18,6 +18,7 @@ from fcn8s.cli.options.images import image_rules
 from fcn8s.cli.options.prediction import (
     add_also_argument,
     add_drawing_arguments,
+    add_model_argument,
     add_prediction_arguments,
     add_reading_arguments,
     add_sampling_arguments,
@@ -67,7 +68,7 @@ Failures = List[Tuple[int, str]]
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser('predict', help='segment images, a video or a camera', description=DESCRIPTION)
-    parser.add_argument('model', metavar='MODEL', help='run directory (its best checkpoint) or saved FCN-8s')
+    add_model_argument(parser)
     parser.add_argument(
         'inputs',
         metavar='INPUT',

@@ -16,7 +16,7 @@ from fcn8s.cli.options.evaluation import (
     check_resamples,
     evaluated_in_training,
 )
-from fcn8s.cli.options.prediction import add_also_argument, add_palette_argument, check_overlap
+from fcn8s.cli.options.prediction import add_also_argument, add_model_argument, add_palette_argument, check_overlap
 from fcn8s.cli.options.training import options_of_run
 from fcn8s.cli.terminal import Parser, program
 
@@ -30,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
     parser: Parser = subparsers.add_parser(
         'report', help='write an HTML file that shows where a model is wrong', description=DESCRIPTION
     )
-    parser.add_argument('model', metavar='MODEL', help='run directory (its best checkpoint) or saved FCN-8s')
+    add_model_argument(parser)
     add_also_argument(parser)
     parser.add_argument(
         '--out', metavar='FILE', help='the file to write (default: report.html in MODEL, a run directory)'

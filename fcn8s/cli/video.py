@@ -9,6 +9,7 @@ from fcn8s.cli.inputs.prediction import check_models, models_of, open_predictor
 from fcn8s.cli.options.prediction import (
     add_also_argument,
     add_drawing_arguments,
+    add_model_argument,
     add_prediction_arguments,
     add_temperature_argument,
     check_drawing,
@@ -24,7 +25,7 @@ that exists), which plays; a camera records until Ctrl-C."""
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser('video', help='render a segmented video', description=DESCRIPTION)
-    parser.add_argument('model', metavar='MODEL', help='run directory (its best checkpoint) or saved FCN-8s')
+    add_model_argument(parser)
     parser.add_argument('source', metavar='IN', help='a video, a folder of frames (in natural order), or camera:0')
     parser.add_argument('out', metavar='OUT.mp4', help='the video to write; an existing one is replaced at the end')
     add_also_argument(parser)

@@ -9,7 +9,12 @@ from fcn8s.cli.options.counts import batch_size
 from fcn8s.cli.options.folders import add_folder_arguments, check_counts
 from fcn8s.cli.options.images import add_image_arguments
 from fcn8s.cli.options.layouts import LayoutHelp
-from fcn8s.cli.options.prediction import add_engine_arguments, add_sampling_arguments, add_trust_argument
+from fcn8s.cli.options.prediction import (
+    add_averaging_arguments,
+    add_engine_arguments,
+    add_sampling_arguments,
+    add_trust_argument,
+)
 from fcn8s.cli.options.workers import add_threads_argument, check_threads
 from fcn8s.evaluation.bootstrap import NUM_RESAMPLES
 
@@ -64,18 +69,7 @@ def add_data_arguments(group: Any) -> None:
 
 def add_prediction_arguments(group: Any) -> None:
     """Adds the options that say how images are predicted, as far as they change the score."""
-    group.add_argument(
-        '--tile', type=int, nargs=2, metavar=('H', 'W'), help='cut larger images into tiles of this size'
-    )
-    group.add_argument('--overlap', type=int, metavar='N', help='overlap of tiles in pixels (default: 128)')
-    group.add_argument(
-        '--scales',
-        type=float,
-        nargs='+',
-        metavar='S',
-        help='average over the image resized by these factors, for example 0.75 1 1.25',
-    )
-    group.add_argument('--mirror', action='store_true', help='average with the prediction of the mirror image')
+    add_averaging_arguments(group)
     add_engine_arguments(group)
     add_trust_argument(group)
     add_sampling_arguments(group)

@@ -7,6 +7,11 @@ from fcn8s.cli.options.images import add_image_arguments
 from helpers.label_spaces import PALETTES
 
 
+def add_model_argument(parser: argparse.ArgumentParser, metavar: str = 'MODEL') -> None:
+    """Adds the trained network that a command is about."""
+    parser.add_argument('model', metavar=metavar, help='run directory (its best checkpoint) or saved FCN-8s')
+
+
 def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of how the network predicts."""
     group = parser.add_argument_group(
@@ -23,6 +28,19 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
         help='resize images to this size for the network; tiles and scales are then those of the resized image '
         "(default: the size of the run's evaluations, if any, unless there are --scales)",
     )
+    add_averaging_arguments(
+        group,
+        '; without --size they are of the image as it is, so that 1 predicts at its own size (default: 1)',
+    )
+    add_engine_arguments(group)
+    add_trust_argument(group)
+
+
+def add_averaging_arguments(group: Any, of_scales: str = '') -> None:
+    """Adds the flags of what an image is cut into, and of what its predictions are averaged over.
+
+    of_scales: what the help of --scales says besides.
+    """
     group.add_argument(
         '--tile',
         type=int,
@@ -41,12 +59,9 @@ def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs='+',
         metavar='S',
-        help='average over the image resized by these factors, for example 0.75 1 1.25; without --size they are of the '
-        'image as it is, so that 1 predicts at its own size (default: 1)',
+        help='average over the image resized by these factors, for example 0.75 1 1.25' + of_scales,
     )
     group.add_argument('--mirror', action='store_true', help='average over the image and its mirror image')
-    add_engine_arguments(group)
-    add_trust_argument(group)
 
 
 def add_engine_arguments(group: Any) -> None:
