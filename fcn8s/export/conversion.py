@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from typing import Iterable, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ class Conversion(NamedTuple):
     warm_up_image: uint8 [H, W, channels], for a server that predicts once when it loads a model.
     calibration: images uint8 [H, W, channels] to measure ranges on, for int8.
     trust: take a graph whatever ops it holds.
+    interface: what a program that runs the export has to know, for formats that have a place for it.
     """
 
     model_dir: str
@@ -30,6 +31,7 @@ class Conversion(NamedTuple):
     warm_up_image: np.ndarray
     calibration: Iterable[np.ndarray]
     trust: bool
+    interface: Dict[str, Any]
 
 
 def lacking(format_name: str, ops: Iterable[str]) -> str:

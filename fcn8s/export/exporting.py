@@ -28,7 +28,6 @@ from fcn8s.saving.descriptions import DEFAULT_TAGS, DESCRIPTION_FILE, read_descr
 from fcn8s.saving.model_files import describe, library_versions
 from fcn8s.saving.runs import input_size, open_current
 from helpers.files import atomic_directory, atomic_write_json, check_new_directory, to_json
-from helpers.label_spaces import LabelSpace
 
 
 class _Export(NamedTuple):
@@ -167,6 +166,7 @@ def _convert(wanted: _Export, directory: str, warm_up_image: np.ndarray) -> None
         warm_up_image,
         samples.read_calibration(wanted.calibration, size, rules),
         wanted.trust,
+        to_json(_interface(wanted)),
     )
     importlib.import_module('fcn8s.export.' + wanted.format).write(conversion, directory)
 
@@ -210,7 +210,7 @@ def _certify(wanted: _Export, directory: str, check: samples.Samples) -> Dict[st
         'calibration': {'images': [os.path.basename(path) for path in wanted.calibration]},
         'source': {'path': os.path.abspath(wanted.model_dir), 'sha256': wanted.digests},
         'result': {'sha256': digests(directory, written)},
-        'interface': _interface(wanted, label_space),
+        'interface': _interface(wanted),
     }
 
 
@@ -226,9 +226,9 @@ def _reference_run(reference: InferenceGraph, images: np.ndarray) -> Dict[str, n
     return {LOGITS: logits, CLASS_IDS: class_ids}
 
 
-def _interface(wanted: _Export, label_space: LabelSpace) -> Dict[str, Any]:
+def _interface(wanted: _Export) -> Dict[str, Any]:
     """What a program that runs the export has to know."""
-    rules = wanted.description.settings.image_rules
+    rules, label_space = wanted.description.settings.image_rules, wanted.description.settings.label_space
     count, height, width = (1,) + wanted.size if wanted.size else ('N', 'H', 'W')
     shapes = {
         CLASS_IDS: ('uint8', [count, height, width]),

@@ -1,6 +1,7 @@
 """ONNX: one file for ONNX Runtime on servers, in browsers and in C++, for TensorRT and others."""
 
 import contextlib
+import json
 import logging
 import os
 from typing import Any, Dict, Iterator, Sequence
@@ -25,9 +26,11 @@ def write(conversion: Conversion, directory: str) -> None:
 
     graph_def = freeze(conversion.model_dir, trust=conversion.trust)
     filters = _take_filters_out(graph_def)
+    _gather_reversed(graph_def)
     model = _convert(graph_def, list(filters))
     _put_filters_in(model.graph, filters)
     _name_ends(model.graph)
+    onnx.helper.set_model_props(model, {name: json.dumps(value) for name, value in conversion.interface.items()})
     if conversion.precision == 'float16':
         from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -56,6 +59,26 @@ def _take_filters_out(graph_def: Any) -> Dict[str, np.ndarray]:
             constant.attr['dtype'].type = dtype
             constant.attr['shape'].shape.CopyFrom(tf.TensorShape(value.shape).as_proto())
     return filters
+
+
+def _gather_reversed(graph_def: Any) -> None:
+    """Gathers, in place, what is reversed along one axis, as colours are: the converter makes it a ReverseSequence,
+    which OpenCV does not have, and TensorRT 8 not for images of any size.
+    """
+    from fcn8s.backend import tf
+
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(graph_def, name='')
+        for node in [node for node in graph_def.node if node.op == 'ReverseV2']:
+            values, axes = graph.get_operation_by_name(node.name).inputs
+            axis = tf.get_static_value(axes)
+            length = values.shape[axis[0]] if axis is not None and len(axis) == 1 and values.shape.ndims else None
+            if length is not None:
+                gathered = tf.gather(values, list(range(length))[::-1], axis=int(axis[0]), name=node.name + '/gathered')
+                graph_def.node.extend(tensor.op.node_def for tensor in gathered.op.inputs[1:])
+                name = node.name
+                node.CopyFrom(gathered.op.node_def)
+                node.name = name
 
 
 def _put_filters_in(graph: Any, filters: Dict[str, np.ndarray]) -> None:
@@ -110,7 +133,10 @@ def _quiet(*names: str) -> Iterator[None]:
 
 
 def _name_ends(graph: Any) -> None:
-    """Calls inputs and outputs by their plain names, in place: 'images:0' -> 'images'."""
+    """Calls inputs and outputs by their plain names, in place: 'images:0' -> 'images', and their sides N, H and W."""
+    for value in list(graph.input) + list(graph.output):
+        for dimension, name in zip(value.type.tensor_type.shape.dim, 'NHW'):
+            dimension.dim_param = name
     names = {name + ':0': name for name in (IMAGES,) + OUTPUTS}
     for value in list(graph.input) + list(graph.output) + list(graph.value_info):
         value.name = names.get(value.name, value.name)

@@ -4,6 +4,7 @@ On CPUs that have bfloat16, OpenVINO computes in it unless it is told otherwise.
 for, and this engine asks for exactly that.
 """
 
+import json
 import os
 import tempfile
 import threading
@@ -32,6 +33,8 @@ def write(conversion: Conversion, directory: str) -> None:
     model = convert(conversion.model_dir, conversion.trust)
     if conversion.precision == 'int8':
         model = _quantize(model, list(conversion.calibration))
+    for name, value in conversion.interface.items():
+        model.set_rt_info(json.dumps(value), ['fcn8s', name])
     path = os.path.join(directory, str(FORMATS['openvino'].file))
     openvino.save_model(model, path, compress_to_fp16=conversion.precision in ('float16', 'bfloat16'))
 

@@ -183,6 +183,8 @@ def _add_encoded(graph: Graph, num_channels: int) -> None:
     contents = tf.placeholder(tf.string, [None], name=IMAGE_BYTES)
     images = tf.map_fn(decode, contents, fn_output_signature=tf.uint8)
     network = extract_sub_graph(graph.as_graph_def(), [CLASS_IDS])
+    for node in network.node:
+        node.attr.pop('_class', None)  # placed beside the variable that it reads, which has no copy here
     replaced = {
         '{}:0'.format(node.name): graph.get_tensor_by_name(node.name + ':0')
         for node in network.node

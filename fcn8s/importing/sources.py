@@ -12,6 +12,7 @@ from fcn8s.saving import restoring, saved_models
 from fcn8s.saving.descriptions import DESCRIPTION_FILE
 from fcn8s.vgg16.weights.damage import explain_damage
 from fcn8s.vgg16.weights.numpy_files import NPY_MAGIC, read_npy
+from fcn8s.vgg16.weights.recognise import download_hint
 from fcn8s.vgg16.weights.source import CAFFE_BGR, Preprocessing
 from fcn8s.vgg16.weights.torch_files import read_pth_legacy, read_pth_zip, read_safetensors
 from helpers.label_spaces import LABEL_SPACES, LabelSpace, generic_label_space
@@ -85,8 +86,8 @@ def read(path: str, use: Callable[[Kind, str, Mapping[str, Shape], Callable[[str
     if is_graph(head):
         return read_frozen_graph(path, lambda path, shapes, read: use(_kind_of(list(shapes)), path, shapes, read))
     raise ValueError(
-        '{} is no trained FCN that this program knows: it begins with {!r}. Accepted: {}.'.format(
-            path, head[:16], ACCEPTED
+        '{} is no trained FCN that this program knows: it begins with {!r}{}. Accepted: {}.'.format(
+            path, head[:16], download_hint(path), ACCEPTED
         )
     )
 

@@ -13,7 +13,7 @@ from fcn8s.importing import forward, sources
 from fcn8s.importing.placement import ROLES, Placement, place
 from fcn8s.saving import model_files, restoring, saved_models
 from fcn8s.saving.encoder_files import EncoderSource, read_encoder
-from fcn8s.settings import VARIANTS, ModelSettings, check_num_classes, check_skip_scales
+from fcn8s.settings import MAX_CLASSES, VARIANTS, ModelSettings, check_skip_scales
 from fcn8s.vgg16.graph import cpu_session, encoder_kernels, save_encoder
 from fcn8s.vgg16.proof import fixed_images
 from fcn8s.vgg16.weights import layers
@@ -119,8 +119,14 @@ def _hwio(shape: Tuple[int, ...], channels_first: bool) -> Tuple[int, ...]:
 
 def _check_decoder(path: str, placement: Placement, shapes: Mapping[str, Tuple[int, ...]], kind: sources.Kind) -> None:
     """Raises ValueError where a kernel or bias has another shape than an FCN of this variant."""
-    outputs = _hwio(tuple(shapes[placement.kernels['score_fc7']]), kind.channels_first)[-1]
-    num_classes = check_num_classes(outputs)
+    scores = placement.kernels['score_fc7']
+    num_classes = _hwio(tuple(shapes[scores]), kind.channels_first)[-1]
+    if not 2 <= num_classes <= MAX_CLASSES:
+        raise ValueError(
+            '{}: {!r} of the shape {} scores {} classes, and a network here has 2 to {}.'.format(
+                path, scores, tuple(shapes[scores]), num_classes, MAX_CLASSES
+            )
+        )
     widths = {
         role: _hwio(tuple(shapes[placement.encoder[layer][0]]), kind.channels_first)[-1]
         for role, layer in (('score_fc7', 'fc7'), ('score_pool4', 'conv4_3'), ('score_pool3', 'conv3_3'))

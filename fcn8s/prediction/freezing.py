@@ -16,7 +16,7 @@ import numpy as np
 
 from fcn8s.backend import TF_VERSION, GraphDef, Session, tf
 from fcn8s.graph.bfloat16 import convert_convolutions
-from fcn8s.graph.graph_defs import RANDOM_OPS, extract_sub_graph, variable_behind
+from fcn8s.graph.graph_defs import RANDOM_OPS, extract_sub_graph, node_name, variable_behind
 from fcn8s.graph.products import at_positions, is_product, nodes_in_place_of, patches_of
 from fcn8s.precision import this_machine
 from fcn8s.saving.paths import plain_prefix
@@ -210,8 +210,9 @@ def _with_default_attributes(graph_def: GraphDef) -> Any:
 
 def settle_inputs(graph_def: GraphDef) -> None:
     """Lets placeholders with a default pass it on, in place; random numbers become one constant, which the optimiser
-    folds away.
+    folds away, of the shape that was asked for where that is known, as the initial values of variables have it.
     """
+    nodes = {node.name: node for node in graph_def.node}
     for node in graph_def.node:
         if node.op == 'PlaceholderWithDefault':
             dtype = node.attr['dtype'].type
@@ -219,7 +220,9 @@ def settle_inputs(graph_def: GraphDef) -> None:
             node.attr.clear()
             node.attr['T'].type = dtype
         elif node.op in RANDOM_OPS:
-            _make_constant(node, tf.make_tensor_proto(_ANY_DRAW, tf.as_dtype(node.attr['dtype'].type)))
+            size = nodes[node_name(node.input[0])]
+            shape = tf.make_ndarray(size.attr['value'].tensor).tolist() if size.op == 'Const' else []
+            _make_constant(node, tf.make_tensor_proto(_ANY_DRAW, tf.as_dtype(node.attr['dtype'].type), shape))
 
 
 def _make_constant(node: Any, value: Any) -> None:

@@ -67,7 +67,7 @@ def _read_encoder(directory: str, tags: Sequence[str], what: str, trust: bool) -
     is_export = tuple(tags) == SERVING_TAGS
     meta_graph = saved_models.read_meta_graph(directory, tags, what, trust)
     if is_export:
-        rename_nodes(meta_graph.graph_def, {exported: name for name, exported in SERVING_NAMES.items()})
+        _undo_export(meta_graph.graph_def)
     _check_interface(meta_graph.graph_def, directory, what)
     _cut_inputs(meta_graph.graph_def)
     pruned = _prune(meta_graph)
@@ -183,6 +183,18 @@ def _input_nodes(channels: int) -> Any:
         )
         tf.placeholder_with_default(1.0, [], name='keep_prob')
     return graph.as_graph_def().node
+
+
+def _undo_export(graph_def: GraphDef) -> None:
+    """Calls the inputs of an export as a saved FCN-8s does, in place. Only its uint8 images say how many channels
+    there are.
+    """
+    rename_nodes(graph_def, {exported: name for name, exported in SERVING_NAMES.items()})
+    nodes = {node.name: node for node in graph_def.node}
+    if IMAGES_NODE in nodes and 'image_input' in nodes:
+        nodes['image_input'].attr['shape'].CopyFrom(nodes[IMAGES_NODE].attr['shape'])
+    if 'keep_prob' not in nodes:  # an encoder without dropout
+        graph_def.node.add(name='keep_prob', op='Placeholder')
 
 
 def _cut_inputs(graph_def: GraphDef) -> None:

@@ -11,6 +11,8 @@ from helpers.memory import free_memory, readable_size
 Shape = Tuple[int, ...]
 # Of a file, so many are named in a message.
 _MOST_NAMES = 6
+_OF_OTHERS = ', which VGG-16 does not have (VGG-19 and batch-normalised networks do)'
+_REMEDY = ' Pass the weights of a VGG-16 (configuration D, without batch normalisation).'
 
 
 class Layout(NamedTuple):
@@ -45,7 +47,7 @@ def assemble(
     for layer in present:
         _check_shape(path, layer, layout, shapes, divisor)
     _check_memory(path, sum(num_values(shapes[name]) for layer in present for name in layout.names[layer]))
-    values = {layer: _read_layer(path, layout.names[layer], read) for layer in present}
+    values = {layer: _read_layer(path, layer, layout.names[layer], read) for layer in present}
     convolutions = {layer: _to_hwio(values[layer], layout) for layer in layers.CONVOLUTIONS}
     dense = {layer: _to_matrix(values[layer], layout) for layer in present if layer.startswith('fc')}
     dense_layout = 'CHW' if layout.channels_first else 'HWC'
@@ -80,28 +82,29 @@ def _is_needed(layer: str, layout: Layout, shapes: Mapping[str, Shape]) -> bool:
 
 def _check_missing(path: str, present: Sequence[str], layout: Layout, shapes: Mapping[str, Shape]) -> None:
     missing = [(layer, name) for layer in present for name in layout.names[layer] if name not in shapes]
+    unexpected = _unexpected(layout, shapes)
     if missing:
         raise ValueError(
-            '{} is no complete VGG-16: {} ({!r}) is missing{}. The file has {}.'.format(
+            '{} is no complete VGG-16: {} ({!r}) is missing{}. The file has {}{}.{}'.format(
                 path,
                 missing[0][0],
                 missing[0][1],
                 ', and {} more'.format(len(missing) - 1) if len(missing) > 1 else '',
-                _abridged(sorted(shapes)),
+                _abridged(unexpected or sorted(shapes)),
+                _OF_OTHERS if unexpected else '',
+                _REMEDY if unexpected else '',
             )
         )
+
+
+def _unexpected(layout: Layout, shapes: Mapping[str, Shape]) -> List[str]:
+    return sorted(set(shapes) - {name for names in layout.names.values() for name in names})
 
 
 def _check_unexpected(path: str, layout: Layout, shapes: Mapping[str, Shape]) -> None:
-    expected = {name for names in layout.names.values() for name in names}
-    unexpected = sorted(set(shapes) - expected)
+    unexpected = _unexpected(layout, shapes)
     if unexpected:
-        raise ValueError(
-            '{} is no VGG-16: it has {}, which VGG-16 does not have (VGG-19 and batch-normalised networks '
-            'do). Pass the weights of a VGG-16 (configuration D, without batch normalisation).'.format(
-                path, _abridged(unexpected)
-            )
-        )
+        raise ValueError('{} is no VGG-16: it has {}{}.{}'.format(path, _abridged(unexpected), _OF_OTHERS, _REMEDY))
 
 
 def _abridged(names: List[str]) -> str:
@@ -148,19 +151,20 @@ def _width_note(divisor: int) -> str:
     return '' if divisor == 1 else ' with 1/{} of the channels, as conv1_1 has,'.format(divisor)
 
 
-def _read_layer(path: str, names: Tuple[str, str], read: Callable[[str], np.ndarray]) -> Weights:
-    return _as_float32(path, names[0], read(names[0])), _as_float32(path, names[1], read(names[1]))
+def _read_layer(path: str, layer: str, names: Tuple[str, str], read: Callable[[str], np.ndarray]) -> Weights:
+    kernel, biases = (_as_float32(path, layer, name, read(name)) for name in names)
+    return kernel, biases
 
 
-def _as_float32(path: str, name: str, array: np.ndarray) -> np.ndarray:
+def _as_float32(path: str, layer: str, name: str, array: np.ndarray) -> np.ndarray:
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError('{}: {!r} holds {}; weights are floating-point numbers.'.format(path, name, array.dtype))
     array = np.asarray(array, np.float32)
     # Chunk by chunk: fc6 has 103 million weights.
     if not all(np.isfinite(chunk).all() for chunk in np.array_split(array.reshape(-1), max(1, array.size >> 20))):
+        remedy = ' Where only the convolutions were trained (a "features" file), remove the dense layers from it.'
         raise ValueError(
-            '{}: {!r} holds NaN or infinite weights. Where only the convolutions were trained (a '
-            '"features" file), remove the dense layers from it.'.format(path, name)
+            '{}: {!r} holds NaN or infinite weights.{}'.format(path, name, remedy if layer.startswith('fc') else '')
         )
     return array
 

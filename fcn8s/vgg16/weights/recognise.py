@@ -81,7 +81,7 @@ def recognise(path: str) -> Tuple[str, str]:
     if kind is None:
         raise ValueError(
             '{} is no weights file that this program knows: it begins with {!r}{}. Accepted: {}.'.format(
-                path, _head(path, 16), _download_hint(path), ACCEPTED
+                path, _head(path, 16), download_hint(path), ACCEPTED
             )
         )
     return kind, (find_shards(path) or path) if kind == 'slim' else path
@@ -121,10 +121,13 @@ def _recognise_archive(path: str) -> str:
     )
 
 
-def _download_hint(path: str) -> str:
+def download_hint(path: str) -> str:
+    """Returns what a file is that holds no weights, in brackets; '' where that is not known."""
     head = _head(path, 256).lstrip().lower()
     if head.startswith((b'<!doctype', b'<html')):
         return ' (a web page, as a failed download leaves)'
     if head.startswith(b'version https://git-lfs'):
         return ' (a Git LFS pointer; fetch the file itself with: git lfs pull)'
+    if head.startswith(b'\x1f\x8b'):
+        return ' (compressed; unpack it first)'
     return ' (the file is empty)' if not head else ''

@@ -28,7 +28,10 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 # Where a checkpoint of training keeps the weights; by the first of these that it has.
 STATE_DICTS = ('state_dict', 'model_state_dict', 'model', 'model_state', 'net', 'network', 'weights')
-SAFETENSORS_DTYPES = {'F16': '<f2', 'F32': '<f4', 'F64': '<f8', 'BF16': '<u2', 'I64': '<i8', 'I32': '<i4', 'U8': '<u1'}
+SAFETENSORS_DTYPES = {'F16': '<f2', 'F32': '<f4', 'F64': '<f8', 'BF16': '<u2', 'F8_E4M3': 'V1', 'F8_E5M2': 'V1'}
+# Counters and masks, which a refusal names.
+SAFETENSORS_DTYPES.update({'I64': '<i8', 'I32': '<i4', 'I16': '<i2', 'I8': 'i1', 'BOOL': '?'})
+SAFETENSORS_DTYPES.update({'U64': '<u8', 'U32': '<u4', 'U16': '<u2', 'U8': 'u1'})
 LARGEST_HEADER = 100000000  # bytes; the limit of the safetensors format
 LARGEST_PICKLE = 1 << 24  # bytes; that of a VGG-16 has a few thousand
 
@@ -304,13 +307,18 @@ def _assemble_named(path: str, shapes: Mapping[str, Shape], read: Callable[[str]
 
 
 def _without_wrappers(names: List[str]) -> Dict[str, str]:
-    """Name of a VGG-16 alone -> name in the file, where `DataParallel` or a larger module puts something before it."""
+    """Name of a VGG-16 alone -> name in the file, where `DataParallel` or a larger module puts something before it.
+
+    What else the larger module has is left out.
+    """
     plain = {re.sub(r'(^|\.)module\.', r'\1', name): name for name in names}
+    if len(plain) < len(names):
+        return {name: name for name in names}
     first = TORCHVISION_LAYERS['conv1_1'] + '.weight'
     prefixes = [name[: -len(first)] for name in plain if name.endswith(first)]
-    if len(prefixes) == 1 and all(name.startswith(prefixes[0]) for name in plain):
-        plain = {name[len(prefixes[0]) :]: whole for name, whole in plain.items()}
-    return plain if len(plain) == len(names) else {name: name for name in names}
+    if len(prefixes) != 1:
+        return plain
+    return {name[len(prefixes[0]) :]: whole for name, whole in plain.items() if name.startswith(prefixes[0])}
 
 
 def read_safetensors(path: str, use: Optional[Use] = None) -> Any:

@@ -36,6 +36,36 @@ def test_images_of_any_size_one_after_the_other(export, narrow_model, format_nam
             assert (exported.predict(images) == expected.argmax(-1)).mean() > 0.999
 
 
+def test_the_onnx_file_alone_says_what_it_takes_and_opencv_reads_it(export, answers, pictures):
+    import cv2
+
+    onnxruntime = pytest.importorskip('onnxruntime')
+    path = os.path.join(export('onnx'), 'model.onnx')
+    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+    assert [value.shape for value in session.get_inputs() + session.get_outputs()] == [
+        ['N', 'H', 'W', 3],
+        ['N', 'H', 'W'],
+        ['N', 'H', 'W', 5],
+        ['N', 'H', 'W', 5],
+    ]
+    said = session.get_modelmeta().custom_metadata_map
+    interface = read_certificate(export('onnx'))['interface']
+    assert {name: json.loads(value) for name, value in said.items()} == interface
+    if int(cv2.__version__.split('.')[0]) < 5:
+        pytest.skip('older versions of OpenCV do not read shapes that are computed')
+    network = cv2.dnn.readNetFromONNX(path)
+    for picture, (class_ids, _) in zip(pictures, answers):
+        network.setInput(np.ascontiguousarray(picture[np.newaxis]))
+        np.testing.assert_array_equal(network.forward('class_ids')[0], class_ids)
+
+
+def test_the_openvino_file_alone_says_what_it_takes(export):
+    openvino = pytest.importorskip('openvino')
+    model = openvino.Core().read_model(os.path.join(export('openvino'), 'model.xml'))
+    for name, value in read_certificate(export('openvino'))['interface'].items():
+        assert json.loads(model.get_rt_info(['fcn8s', name]).astype(str)) == value
+
+
 def test_tflite_takes_its_size_and_no_other(export, narrow_model, pictures):
     import fcn8s
 

@@ -165,6 +165,48 @@ def test_image_files_in_png_files_out(export, outside, pictures, answers, narrow
     np.testing.assert_array_equal(read_labels(os.path.join(outside, 'picture.jpg.ids.png')), expected)
 
 
+def write_grey_encoder(path):
+    """One channel, and variables of TensorFlow 1's older kind, as published encoders have them."""
+    from fcn8s.backend import tf
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        features = tf.placeholder(tf.float32, [None, None, None, 1], name='image_input')
+        tf.placeholder(tf.float32, name='keep_prob')
+        for level in range(1, 6):
+            shape = [3, 3, features.shape.as_list()[-1], 4]
+            kernel = tf.get_variable('kernel{}'.format(level), shape, use_resource=False)
+            convolved = tf.nn.relu(tf.nn.conv2d(features, kernel, [1, 1, 1, 1], 'SAME'))
+            features = tf.nn.max_pool(convolved, [1, 2, 2, 1], [1, 2, 2, 1], 'SAME')
+            tf.identity(features, name={3: 'layer3_out', 4: 'layer4_out', 5: 'layer7_out'}.get(level))
+        session.run(tf.global_variables_initializer())
+        builder = tf.saved_model.Builder(path)
+        builder.add_meta_graph_and_variables(session, ['vgg16'])
+        builder.save()
+
+
+@pytest.mark.skipif(TF_VERSION < (2, 0), reason='exports are made on TensorFlow 2')
+def test_a_grey_network_with_variables_of_the_older_kind(tmp_path, outside, pictures):
+    import fcn8s
+    from fcn8s.export.exporting import export_model
+    from helpers.image_rules import ImageRules
+    from helpers.images import read_labels
+
+    write_grey_encoder(str(tmp_path / 'encoder'))
+    with fcn8s.FCN8s(
+        vgg16_dir=str(tmp_path / 'encoder'), num_classes=3, seed=1, image_rules=ImageRules(channels=1)
+    ) as network:
+        model = network.save(str(tmp_path), name='grey', force_save=True)
+    export_model(model, str(tmp_path / 'export'))
+    grey = pictures[0][..., :1]
+    with fcn8s.open_model(model) as reference, fcn8s.FCN8s(model_load_dir=str(tmp_path / 'export')) as exported:
+        expected = reference.predict([grey])
+        np.testing.assert_array_equal(exported.predict([grey]), expected)
+    for name in ('picture.png', 'picture.jpg'):
+        write_image(os.path.join(outside, name), pictures[0][..., [0, 0, 0]])
+    run_outside(outside, ENCODED, str(tmp_path / 'export'))
+    np.testing.assert_array_equal(read_labels(os.path.join(outside, 'picture.png.ids.png')), expected[0])
+
+
 def test_the_graph_is_for_prediction_only(export):
     from fcn8s.backend import tf
     from fcn8s.saving.saved_models import read_meta_graph

@@ -365,7 +365,9 @@ def test_opening_such_a_file_says_which_command_to_type(tmp_path, tiny_encoder, 
         (lambda layers: layers.pop('upscore2'), 'but not upsample_fc7, which an FCN-8s needs'),
         (lambda layers: layers['score_fr'].pop(1), None),
         (lambda layers: layers['conv1_1'][0].fill(np.nan), 'holds NaN'),
+        (lambda layers: layers['conv1_1'][0].fill(np.nan), 'infinite weights.$'),
         (lambda layers: layers['upscore8'][0].fill(np.inf), 'holds NaN or infinite'),
+        (lambda layers: layers['score_fr'].__setitem__(0, layers['score_fr'][0][:1]), 'scores 1 classes, and a netw'),
         (lambda layers: layers.update(upscore8=[np.zeros((21, 21, 8, 8), np.float32)]), "'upscore8/0' is .8, 8, 21"),
         (lambda layers: layers.update(fc6=[np.zeros((9, 9, 7, 7), np.float32), np.zeros(9, np.float32)]), 'no VGG-16'),
     ],
@@ -420,8 +422,10 @@ def test_damaged_caffemodels_are_an_error_in_one_line(tmp_path, caffemodel):
 
 def test_other_files_and_options_are_refused(tmp_path, small_model, capsys):
     (tmp_path / 'x').write_bytes(b'hello')
+    (tmp_path / 'page').write_bytes(b'<!DOCTYPE html>')
     for arguments, message in (
         ([str(tmp_path / 'x')], 'no trained FCN that this program knows'),
+        ([str(tmp_path / 'page')], '(a web page, as a failed download leaves)'),
         ([str(tmp_path / 'nothing')], 'there is no network at'),
         ([small_model], 'is a saved FCN-8s of this library already'),
         ([str(tmp_path / 'x'), '--layer', 'score'], 'it has to be ROLE=LAYER'),

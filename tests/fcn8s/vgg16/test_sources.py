@@ -464,6 +464,30 @@ def test_names_of_wrapped_modules_are_read(tmp_path, weights, before, wrapper):
     np.testing.assert_array_equal(source.dense['fc7'][1], weights['fc7'][1])
 
 
+def test_what_a_larger_network_has_beside_its_vgg16_is_left_out(tmp_path, weights):
+    tensors = OrderedDict(('backbone.' + name, array) for name, array in to_state_dict(weights).items())
+    head = {'head.weight': np.zeros((3, 3), np.float32), 'bn.running_mean': np.zeros(3, np.float32)}
+    write_pth(str(tmp_path / 'larger.pth'), None, OrderedDict(tensors, **head))
+    source = read_source(str(tmp_path / 'larger.pth'))
+    np.testing.assert_array_equal(source.convolutions['conv3_2'][0], weights['conv3_2'][0])
+
+
+def test_a_batch_normalised_network_is_told_from_an_incomplete_one(tmp_path, weights):
+    tensors = to_state_dict(weights)
+    tensors['features.1.running_mean'] = tensors.pop('features.2.bias')
+    write_pth(str(tmp_path / 'bn.pth'), None, tensors)
+    with pytest.raises(ValueError, match="The file has 'features.1.running_mean', which VGG-16 .* without batch norm"):
+        read_source(str(tmp_path / 'bn.pth'))
+
+
+def test_types_of_safetensors_that_are_no_weights_are_no_damage(tmp_path):
+    for dtype, size in (('BOOL', 1), ('I16', 2), ('U64', 8), ('F8_E4M3', 1)):
+        text = json.dumps({'mask': {'dtype': dtype, 'shape': [2], 'data_offsets': [0, 2 * size]}}).encode()
+        (tmp_path / 'file').write_bytes(struct.pack('<Q', len(text)) + text + bytes(2 * size))
+        with pytest.raises(ValueError, match="The file has 'mask', which VGG-16 does not have"):
+            read_source(str(tmp_path / 'file'))
+
+
 def test_tensors_that_are_views_are_read(tmp_path, weights):
     tensors = to_state_dict(weights)
     tensors['classifier.3.weight'] = np.asfortranarray(tensors['classifier.3.weight'])
@@ -626,6 +650,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, weights):
     [
         (b'<!DOCTYPE html><html>Quota exceeded</html>', 'a web page, as a failed download leaves'),
         (b'version https://git-lfs.github.com/spec/v1\noid sha256:0', 'a Git LFS pointer'),
+        (b'\x1f\x8b\x08\x00', 'compressed; unpack it first'),
         (b'', 'the file is empty'),
         (b'hello, world', "no weights file .* begins with b'hello, world'"),
         (b'PK\x03\x04 cut', 'damaged or truncated'),
