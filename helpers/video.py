@@ -41,16 +41,36 @@ _FASTEST_USUAL_RATE = 120
 # Frames that come at uneven times are taken at least so often, or movements would jerk.
 _SLOWEST_UNEVEN_RATE = fractions.Fraction(25)
 
+# Sound that ends so many seconds before its file does is whole: the file tells its duration in hundredths.
+_LAST_SOUND = 0.1
+
 # Averages of time stamps miss whole numbers by less than this; 29.97 and the like differ from them by more.
 _ROUNDING = 0.0002
 
 # ffmpeg's names of what may be read. Among what may not are lists (HLS, concat), which lead to files elsewhere.
 _CONTAINERS = (
     *('mov', 'mp4', 'matroska', 'webm', 'avi', 'mpegts', 'mpeg', 'mpegvideo', 'asf', 'flv', 'ogg', 'gif', 'apng'),
-    *('mxf', 'nut', 'h264', 'hevc', 'm4v', 'yuv4mpegpipe', 'ivf', 'dv', 'wtv', 'rm', 'mjpeg', 'obu', 'av1'),
+    *(
+        'mxf',
+        'nut',
+        'h264',
+        'hevc',
+        'm4v',
+        'yuv4mpegpipe',
+        'ivf',
+        'dv',
+        'wtv',
+        'rm',
+        'mjpeg',
+        'obu',
+        'av1',
+        'webp_anim',
+    ),
     *('mp3', 'wav', 'aac', 'flac', 'ac3', 'eac3', 'aiff', 'w64', 'caf', 'amr'),
 )
 _MAX_PIXELS = 2**26  # 8192 x 8192
+
+_DISK_FULL = 'No space left'  # in what ffmpeg says
 
 # Visually lossless at the flat areas and sharp edges of overlays; 'veryfast' leaves the processor to the network. No
 # frames that refer to later ones: they need an edit list, from which ffmpeg 4 loses the last frame of short videos.
@@ -233,8 +253,9 @@ class VideoWriter:
             path: The video to write; its name ends in '.mp4'. An existing one is replaced at the end.
             size: (height, width) of the frames. An odd one is made even by repeating the last row or column.
             frame_rate: Frames per second.
-            audio_from: A video or sound file whose sound is added, as far as the frames reach; its time 0 is that of
-                the first frame. One without sound is no error. None for a silent video.
+            audio_from: A video or sound file whose first sound track is added, as far as the frames reach; its time 0
+                is that of the first frame. One without sound is no error; where the sound cannot be converted, the
+                video is silent and a warning says so. None for a silent video.
             pixel_aspect: Width of a pixel by its height, for players: that of the `Frames` that the frames come from.
 
         Raises:
@@ -314,30 +335,38 @@ class VideoWriter:
             raise ValueError('{} would have no frame. Write at least one.'.format(self.path))
         if status != 0:
             raise self._stopped(complaint)
-        # The rate is said again because ffmpeg 4 does not know how long the last frame of a fragmented file lasts.
-        command = ['-r', str(self._rate), '-i', self.partial_path]
-        if self._audio_from is not None:
-            # Cut here and not by the shorter of both: sound that ends early must not end the video.
-            duration = float(self.num_written / self._rate)
-            command += [
-                '-t',
-                '{:.6f}'.format(duration),
-                *_input_of(self._audio_from),
-                '-map',
-                '0:v:0',
-                '-map',
-                '1:a:0?',
-            ]
-            # Silence where the sound begins later or has gaps: players would move what follows to an earlier time.
-            command += ['-af', 'aresample=async=1000:first_pts=0', '-c:a', 'aac', '-b:a', '192k']
         with atomic_path(self.path) as temporary:
-            problem = _run_ffmpeg(command + ['-c:v', 'copy', *_FAST_START, temporary])
+            problem = self._assemble(temporary)
             if problem is not None:
                 raise self._stopped(problem)
         os.unlink(self.partial_path)
 
+    def _assemble(self, path: str) -> Optional[str]:
+        """Makes the finished video of the partial one and the sound; returns None, or what ffmpeg said of a failure."""
+        # The rate is said again because ffmpeg 4 does not know how long the last frame of a fragmented file lasts.
+        picture, coding = ['-r', str(self._rate), '-i', self.partial_path], ['-c:v', 'copy', *_FAST_START, path]
+        if self._audio_from is None:
+            return _run_ffmpeg(picture + coding)
+        # Cut here and not by the shorter of both: sound that ends early must not end the video.
+        sound = ['-t', '{:.6f}'.format(float(self.num_written / self._rate)), *_input_of(self._audio_from)]
+        # Silence where the sound begins later or has gaps: players would move what follows to an earlier time.
+        sound += ['-map', '0:v:0', '-map', '1:a:0?', '-af', 'aresample=async=1000:first_pts=0']
+        complaint = _run_ffmpeg(picture + sound + ['-c:a', 'aac', '-b:a', '192k'] + coding)
+        if complaint is None or _DISK_FULL in complaint:
+            return complaint
+        # Sound that this ffmpeg cannot read, or with more channels than AAC takes, is no reason to lose the picture.
+        problem = _run_ffmpeg(picture + coding)
+        if problem is None:
+            _LOGGER.warning(
+                '%s is silent, because the sound of %s cannot be converted: %s',
+                self.path,
+                self._audio_from,
+                complaint.strip().partition('\n')[0],
+            )
+        return problem
+
     def _stopped(self, complaint: str) -> OSError:
-        is_full = 'No space left' in complaint
+        is_full = _DISK_FULL in complaint
         remedy = 'The disk is full: free some space or choose another directory.' if is_full else complaint.strip()
         return OSError(
             errno.ENOSPC if is_full else errno.EIO,
@@ -445,7 +474,7 @@ def _probe(path: str) -> _VideoFacts:
     """
     # The header of this format says all that in one line, whose form is fixed, unlike that of what ffmpeg logs.
     command = [*_input_of(path), '-map', '0:V:0', '-frames:v', '1', '-pix_fmt', 'yuv444p', '-f', 'yuv4mpegpipe', '-']
-    done = _ffmpeg(['-hide_banner', *command], 'info', stdout=subprocess.PIPE)
+    done = _ffmpeg(['-hide_banner', *command], 'level+info', stdout=subprocess.PIPE)
     log = done.stderr.decode('utf-8', 'replace')
     header = re.match(rb'YUV4MPEG2 W(\d+) H(\d+) F(\d+):(\d+) I\S+ A(\d+):(\d+)', done.stdout[:100])
     if header is None:
@@ -469,8 +498,18 @@ def _remedy(status: int, log: str, name: str) -> str:
         return (
             'The ffmpeg that moviepy brings crashed on it: install ffmpeg, which is then found, or convert it to MP4.'
         )
-    reason = log.strip().rpartition('\n')[2].replace(name + ': ', '')
-    return 'Convert it with ffmpeg, or give a directory of frames. (ffmpeg says: {})'.format(reason)
+    if 'matches no streams' in log:
+        return 'There are no pictures in it. Give a video file, a directory of frames, or camera:0.'
+    if 'not on whitelist' in log:
+        return (
+            'It is an image, a list of files, or of a format that is not read. Give a video or a directory of frames.'
+        )
+    # The first error is the cause; those after it only say what follows from it.
+    reason = re.search(r'\[(?:error|fatal)\] (.*)', log)
+    said = log.strip().rpartition('\n')[2] if reason is None else reason.group(1)
+    return 'Convert it with ffmpeg, or give a directory of frames. (ffmpeg says: {})'.format(
+        said.replace(name + ': ', '')
+    )
 
 
 def _constant_rate(path: str, rate: fractions.Fraction, log: str) -> fractions.Fraction:
@@ -498,16 +537,23 @@ def _constant_rate(path: str, rate: fractions.Fraction, log: str) -> fractions.F
 
 
 def _average_rate(path: str) -> Optional[fractions.Fraction]:
-    """Frames per second from the time stamps of all frames, which are not decoded; None where there are too few."""
-    done = _ffmpeg(
-        [*_input_of(path), '-map', '0:V:0', '-c', 'copy', '-f', 'framecrc', '-'], 'error', stdout=subprocess.PIPE
-    )
-    unit = re.search(rb'^#tb 0: (\d+)/(\d+)', done.stdout, re.MULTILINE)
-    stamps = [int(stamp) for stamp in re.findall(rb'^0,[^,]*, *(-?\d+),', done.stdout, re.MULTILINE)]
-    if unit is None or len(stamps) < 2 or max(stamps) == min(stamps):
+    """Frames per second from the time stamps of all frames; None where there are too few."""
+    stamps = [start for start, _ in _packets(path, '0:V:0')]
+    if len(stamps) < 2 or max(stamps) == min(stamps):
         return None
-    ticks_a_frame = fractions.Fraction(max(stamps) - min(stamps), len(stamps) - 1)
-    return (fractions.Fraction(int(unit.group(2)), int(unit.group(1))) / ticks_a_frame).limit_denominator(1001)
+    return ((len(stamps) - 1) / (max(stamps) - min(stamps))).limit_denominator(1001)
+
+
+def _packets(path: str, stream: str) -> List[Tuple[fractions.Fraction, fractions.Fraction]]:
+    """When each packet of a stream begins and ends, in seconds from the start of the file. Nothing is decoded."""
+    command = [*_input_of(path), '-map', stream, '-c', 'copy', '-f', 'framecrc', '-']
+    done = _ffmpeg(command, 'error', stdout=subprocess.PIPE)
+    unit = re.search(rb'^#tb 0: (\d+)/(\d+)', done.stdout, re.MULTILINE)
+    if unit is None:
+        return []
+    tick = fractions.Fraction(int(unit.group(1)), int(unit.group(2)))
+    found = re.findall(rb'^0,[^,]*, *(-?\d+), *(\d+),', done.stdout, re.MULTILINE)
+    return [(int(start) * tick, (int(start) + int(duration)) * tick) for start, duration in found]
 
 
 class _VideoDecoder:
@@ -553,16 +599,26 @@ class _VideoDecoder:
         status = self._process.wait()
         self._drain.join()
         complaints = b''.join(self._complaints).decode('utf-8', 'replace').strip().partition('\n')[0]
-        # A sound track longer than the picture makes the number of frames look too large, so that alone is no error.
         num_frames = self._facts.num_frames
+        # A sound track longer than the picture makes the number of frames look too large, so that alone is no error.
         is_short = num_frames is not None and count < num_frames - 1
-        if status != 0 or (complaints and is_short):
+        if status != 0 or (complaints and is_short and not self._is_whole(count)):
             raise ValueError(
                 '{} ends early: frame {} of about {} cannot be decoded. The file is truncated or damaged, '
                 'or reading was interrupted. {}'.format(self._path, count, num_frames, complaints)
             )
         if complaints:
             _LOGGER.warning('%s is damaged in places, some frames may look wrong: %s', self._path, complaints)
+
+    def _is_whole(self, count: int) -> bool:
+        """Whether all frames that are in the file came, and its sound lasts as long as it is said to: so that nothing
+        was cut off, and the picture is only shorter than the sound."""
+        if not self._facts.has_audio or self._facts.duration is None:
+            return False
+        picture_end, sound_end = (
+            max((end for _, end in _packets(self._path, stream)), default=0) for stream in ('0:V:0', '0:a:0')
+        )
+        return sound_end > self._facts.duration - _LAST_SOUND and count >= picture_end * self._facts.frame_rate - 1
 
     def close(self) -> None:
         # Not asked to end: it would first want to get rid of the frames that it has, and nobody takes them.

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import wave
 from typing import List, NamedTuple
 
 import cv2
@@ -68,7 +69,7 @@ def videos(tmp_path_factory):
     ffmpeg(*picture, *sound[:-1], sound[-1] + '0.4', *coded, '-c:a', 'libmp3lame', folder / 'short_sound.mkv')
     ffmpeg(*picture, *coded, '-f', 'matroska', '-live', '1', folder / 'no_duration.mkv')
     ffmpeg(*picture, '-vf', 'setsar=16/11', *coded, folder / 'wide_pixels.mp4')
-    ffmpeg(*picture, '-vf', 'setsar=16/11', *coded, folder / 'wide_pixels.mp4')
+    ffmpeg('-f', 'lavfi', '-i', 'sine=duration=1', '-c:a', 'aac', folder / 'only_sound.m4a')
     turned = bytearray((folder / 'silent.mp4').read_bytes())
     # The matrix of the track header, ISO 14496-12 section 8.3.2, as telephones write it when held upright.
     start = turned.index(b'tkhd') + 4 + 40
@@ -145,6 +146,16 @@ def test_sound_is_kept_and_never_changes_the_number_of_frames(tmp_path, videos, 
 def test_a_source_without_sound_makes_a_silent_video(tmp_path, videos):
     write_video(tmp_path / 'a.mp4', audio_from=videos / 'silent.mp4')
     assert 'Audio' not in facts(tmp_path / 'a.mp4')
+
+
+def test_sound_that_cannot_be_converted_costs_no_picture(tmp_path, caplog):
+    with wave.open(str(tmp_path / 'sound.wav'), 'wb') as sound:
+        sound.setparams((13, 2, 8000, 0, 'NONE', ''))  # AAC has no layout of 13 channels
+        sound.writeframes(np.ones((8000, 13), '<i2').tobytes())
+    write_video(tmp_path / 'a.mp4', 12, audio_from=tmp_path / 'sound.wav')
+    assert len(decode(tmp_path / 'a.mp4')) == 12 and 'Audio' not in facts(tmp_path / 'a.mp4')
+    assert sorted(os.listdir(str(tmp_path))) == ['a.mp4', 'sound.wav']
+    assert re.search(r'a\.mp4 is silent, because the sound of .*sound\.wav cannot be converted: .*channel', caplog.text)
 
 
 @pytest.mark.parametrize('name, num_frames', [('silent.mp4', 25), ('no_duration.mkv', None)])
@@ -330,11 +341,42 @@ def test_a_video_that_was_cut_off_names_the_frame(tmp_path, keep):
     assert 'frame {} of'.format(count) in str(caught.value) and 10 < count < 45
 
 
+def test_damage_is_told_from_an_end_where_sound_is_longer(tmp_path, caplog):
+    source = tmp_path / 'whole.mp4'
+    ffmpeg(
+        *('-f', 'lavfi', '-i', 'testsrc=size=64x48:rate=25:duration=1', '-f', 'lavfi', '-i', 'sine=duration=1.4'),
+        *('-c:v', 'libx264', '-pix_fmt', 'yuv420p', '-g', '5', '-bf', '0', '-b:a', '16k'),
+        *('-movflags', '+faststart', source),
+    )
+    whole = source.read_bytes()
+    start, length = whole.index(b'mdat'), len(whole) - whole.index(b'mdat')
+    middle, end = start + length // 3, start + 2 * length // 3
+    (tmp_path / 'damaged.mp4').write_bytes(whole[:middle] + bytes(300) + whole[middle + 300 :])
+    with open_frames(tmp_path / 'damaged.mp4') as frames:
+        assert len(list(frames)) == 25 and frames.num_frames in (35, 36)
+    assert 'damaged.mp4 is damaged in places' in caplog.text
+    (tmp_path / 'cut.mp4').write_bytes(whole[:end])
+    with pytest.raises(ValueError, match=r'cut\.mp4 ends early'), open_frames(tmp_path / 'cut.mp4') as frames:
+        list(frames)
+
+
 @pytest.mark.parametrize('content', [b'', b'no video at all' * 50])
 def test_what_is_no_video(tmp_path, content):
     (tmp_path / 'a.mp4').write_bytes(content)
     with pytest.raises(ValueError, match=r'a\.mp4 cannot be read as a video. Convert it with ffmpeg'):
         open_frames(tmp_path / 'a.mp4')
+
+
+def test_what_is_no_video_is_told_why(tmp_path, videos):
+    write_image(tmp_path / 'image.png', np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / 'cut.mp4').write_bytes((videos / 'silent.mp4').read_bytes()[:2000])
+    for path, reason in [
+        (videos / 'only_sound.m4a', 'There are no pictures in it. Give a video'),
+        (tmp_path / 'image.png', 'It is an image, a list of files, or of a format'),
+        (tmp_path / 'cut.mp4', r'ffmpeg says: moov atom not found\)'),
+    ]:
+        with pytest.raises(ValueError, match='cannot be read as a video. .*' + reason):
+            check_source(path)
 
 
 def test_sources_that_are_not_there(tmp_path, videos):
