@@ -34,6 +34,7 @@ from fcn8s.prediction.result_kinds import DOUBT_KINDS, FLAGGED_KINDS, RESULT_KIN
 VIDEO_EXTENSIONS = (
     *('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.wmv', '.flv', '.ogv'),
     *('.ts', '.mts', '.m2ts', '.3gp', '.3g2', '.mxf', '.vob', '.divx', '.asf'),
+    *('.m2v', '.h264', '.h265', '.hevc', '.ivf', '.y4m', '.dv'),
 )
 SUBMISSION_DIR = 'cityscapes_submission'
 
@@ -383,7 +384,20 @@ def _check_no_models(sources: List[str]) -> None:
 
 
 def _is_stream(source: str) -> bool:
-    return source.startswith('camera:') or (os.path.isfile(source) and source.lower().endswith(VIDEO_EXTENSIONS))
+    name = source.lower()
+    is_video = name.endswith(VIDEO_EXTENSIONS) or (name.endswith('.gif') and _moves(source))
+    return source.startswith('camera:') or (is_video and os.path.isfile(source))
+
+
+def _moves(path: str) -> bool:
+    """Whether it is a GIF of several frames, which as an image would be the first of them."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=('GIF',)) as image:
+            return image.is_animated
+    except (OSError, ValueError):
+        return False
 
 
 def _read_images(jobs: 'Numbered', keep_going: bool, rules: Any) -> Iterator[Loaded]:

@@ -8,6 +8,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from fcn8s import FCN8s, cli
 from fcn8s.prediction import frozen_network, result_files
@@ -152,6 +153,16 @@ def test_a_video(small_model, tmp_path):
             writer.write(random_image(32, 48, number))
     assert predict(small_model, source, '--out', tmp_path / 'out', '--ids') == 0
     assert files_in(str(tmp_path / 'out')) == ['drive/frame_{:06d}_ids.png'.format(number) for number in range(4)]
+
+
+def test_a_gif_is_a_video_where_it_moves(small_model, tmp_path):
+    moving, still = tmp_path / 'moving.gif', tmp_path / 'still.gif'
+    pictures = [Image.fromarray(random_image(32, 48, number)) for number in range(3)]
+    pictures[0].save(str(moving), save_all=True, append_images=pictures[1:], duration=100)
+    pictures[0].save(str(still))
+    assert predict(small_model, moving, still, '--out', tmp_path / 'out', '--ids') == 0
+    frames = ['moving/frame_{:06d}_ids.png'.format(number) for number in range(3)]
+    assert files_in(str(tmp_path / 'out')) == frames + ['still_ids.png']
 
 
 @pytest.mark.parametrize(
