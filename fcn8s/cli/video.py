@@ -18,9 +18,9 @@ from fcn8s.cli.options.prediction import (
     temperature_of,
 )
 
-DESCRIPTION = """Writes a segmented MP4 (H.264, plays in browsers) of a video, a folder of frames or a camera. Sound is
-kept. If it is interrupted (Ctrl-C, a broken frame, a full disk), what was done is left as NAME.partial.mp4 (numbered if
-that exists), which plays; a camera records until Ctrl-C."""
+DESCRIPTION = """Writes a segmented MP4 (H.264, plays in browsers) of a video, a folder of frames or a camera. The first
+sound track is kept. If it is interrupted (Ctrl-C, a broken frame, a full disk), what was done is left as
+NAME.partial.mp4 (numbered if that exists), which plays; a camera records until Ctrl-C."""
 
 
 def add_parser(subparsers: Any) -> None:

@@ -190,7 +190,7 @@ def render_video(
         compare: Another network, whose pictures go on the right of those of the first.
         caption, clockwork, temperature: See `View`.
 
-    The sound of a video is kept.
+    The first sound track of a video is kept; a warning names one that cannot be converted.
 
     Raises ValueError, FileNotFoundError or OSError naming what cannot be read or written and the frame. What was done
     by then stays as 'NAME.partial.mp4' (see `VideoWriter`), which plays; so it does after Ctrl-C or SIGTERM, which
