@@ -577,6 +577,8 @@ def _check_source(image_dirs: Optional[Paths], pairs: Optional[Union[str, Sequen
             'image_dirs is {!r} and pairs is {!r}; one of the two has to be None. Give the directories of the images, '
             'or a list of pairs.'.format(image_dirs, pairs)
         )
+    if image_dirs is not None and not as_path_list(image_dirs):
+        raise ValueError('image_dirs is empty; give the directories of the images.')
 
 
 def _check_not_both(layout: Any, **others: Any) -> None:

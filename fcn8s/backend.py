@@ -4,7 +4,8 @@ Nothing is switched globally. Every model of this library lives in its own `tf.G
 same way in both generations, eager execution or not.
 """
 
-from typing import Tuple
+import os
+from typing import List, Tuple
 
 from fcn8s.native_log import quiet_start
 from helpers.lazy_imports import put_off, without_garbage_collection
@@ -22,6 +23,7 @@ __all__ = [
     'Tensor',
     'Variable',
     'VariableDef',
+    'check_process',
     'check_version',
     'text_format',
     'tf',
@@ -59,6 +61,24 @@ def check_version(version: str) -> None:
 
 TF_VERSION = version_tuple(tf.__version__)
 check_version(tf.__version__)
+
+_process_of_sessions: List[int] = []
+
+
+def check_process() -> None:
+    """Has to be called wherever a session is opened or used.
+
+    Raises RuntimeError in a process that was forked from one with sessions: TensorFlow would wait there for threads
+    that were left behind, for ever.
+    """
+    if not _process_of_sessions:
+        _process_of_sessions.append(os.getpid())
+    if _process_of_sessions[0] != os.getpid():
+        raise RuntimeError(
+            'this process was forked from one in which TensorFlow computes, where it would hang. Start processes with '
+            "multiprocessing.get_context('spawn'), and open the network in each."
+        )
+
 
 # The types that cross the functions of this library.
 ConfigProto = tf.ConfigProto

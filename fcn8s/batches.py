@@ -17,7 +17,7 @@ def as_image_batch(images: Union[np.ndarray, Sequence[np.ndarray]], channels: in
     Raises ValueError for another rank, other channels, images of different sizes, or values out of range.
     """
     if not isinstance(images, np.ndarray):
-        images = list(images)
+        images = _as_list(images)
         shapes = sorted({np.shape(image) for image in images})
         if len(shapes) > 1:
             raise ValueError(
@@ -26,6 +26,11 @@ def as_image_batch(images: Union[np.ndarray, Sequence[np.ndarray]], channels: in
                 )
             )
         images = np.stack(images) if images else np.zeros([0, 1, 1, channels], np.uint8)
+    if images.dtype.kind not in 'iuf':
+        read = ' Read files with helpers.images.read_image.' if images.dtype.kind in 'OSU' else ''
+        raise ValueError(
+            'images have the dtype {}; expected uint8, or numbers from 0 to 255.{}'.format(images.dtype, read)
+        )
     if images.ndim != 4 or images.shape[-1] != channels:
         raise ValueError(
             'images have the shape {}; expected [N, H, W, {}]{}. {}'.format(
@@ -39,9 +44,21 @@ def as_image_batch(images: Union[np.ndarray, Sequence[np.ndarray]], channels: in
     return _as_float_images(images)
 
 
+def _as_list(images: Any) -> Sequence[Any]:
+    try:
+        return list(images)
+    except TypeError:
+        raise ValueError(
+            'images are of the type {}; expected an array [N, H, W, channels] or a list of arrays. Pass a single '
+            'image as [image], and read files with helpers.images.read_image.'.format(type(images).__name__)
+        ) from None
+
+
 def _shape_hint(images: np.ndarray, channels: int) -> str:
     if images.ndim == 3 and images.shape[-1] == channels:
         return 'Pass a single image as [image].'
+    if images.ndim == 4 and images.shape[1] == channels:
+        return 'Put the channels last: images.transpose(0, 2, 3, 1).'
     if channels != 3:
         return 'Read images with helpers.images.read_image and the rules of the network (settings.image_rules).'
     if images.shape and images.shape[-1] in (1, 4):
@@ -50,12 +67,13 @@ def _shape_hint(images: np.ndarray, channels: int) -> str:
 
 
 def _as_float_images(images: np.ndarray) -> np.ndarray:
-    if images.dtype.kind not in 'iuf':
-        raise ValueError('images have the dtype {}; expected uint8, or numbers from 0 to 255.'.format(images.dtype))
     if images.size and not (images.min() >= 0 and images.max() <= 255):
+        remedy = 'Pass the image as it was read.'
+        if images.dtype.kind == 'u':
+            remedy = 'Bring images of more than 8 bits to 8 (helpers.images.read_image does).'
         raise ValueError(
             'image values go from {} to {}; the network expects RGB from 0 to 255 and subtracts the mean '
-            'itself. Pass the image as it was read.'.format(images.min(), images.max())
+            'itself. {}'.format(images.min(), images.max(), remedy)
         )
     if images.dtype.kind == 'f' and images.size and 0 < images.max() <= 1:
         raise ValueError(
@@ -68,7 +86,25 @@ def _as_float_images(images: np.ndarray) -> np.ndarray:
 
 def as_iterator(batches: Any) -> Iterator[Any]:
     """Returns an iterator over batches. One that has `__next__` and no `__iter__` serves as well."""
-    return batches if hasattr(batches, '__next__') else iter(batches)
+    if hasattr(batches, '__next__'):
+        return batches
+    try:
+        return iter(batches)
+    except TypeError:
+        raise ValueError(
+            'the batches are {!r}; they have to be an iterator of (images, labels), such as BatchGenerator(...).'
+            'generate(batch_size=4).{}'.format(type(batches).__name__, how_to_iterate(batches, 'batches'))
+        ) from None
+
+
+def how_to_iterate(batches: Any, name: str) -> str:
+    """Returns a sentence on how what is no iterator becomes one, or ''. name: of the argument."""
+    if hasattr(batches, '__iter__') or hasattr(batches, '__getitem__'):
+        return (
+            ' Pass iter({0}) of one that never ends; one that ends is repeated by a generator of your own: '
+            'def forever(): while True: yield from {0}.'.format(name)
+        )
+    return ' It is a function: call it.' if callable(batches) else ''
 
 
 def as_pair(batch: Any) -> Tuple[Any, Any]:

@@ -141,7 +141,7 @@ class FCN8s:
         callbacks: Sequence[Callable[[request.TrainingEvent], Any]] = (),
         summaries_worst: int = 0,
     ) -> List[Dict[str, Any]]:
-        """Trains, and returns the history: one record per epoch (training loss, rate, speed, evaluation scores).
+        """Trains, and returns the history: one record per epoch of this call (loss, rate, speed, scores).
 
         Args:
             train_generator: endless iterator of (images uint8 [N, H, W, 3], labels uint8 [N, H, W] or one-hot).

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Se
 import numpy as np
 from tqdm import tqdm
 
-from fcn8s.backend import Tensor, Variable, tf
+from fcn8s.backend import Tensor, Variable, check_process, tf
 from fcn8s.batches import PredictionTensors, as_image_batch, as_label_batch, check_same_classes, predict_in_chunks
 from fcn8s.distributed.workers import DistributedSettings, Workers, cluster_settings, join
 from fcn8s.evaluation.evaluate import batches_at_once
@@ -97,6 +97,7 @@ class Network:
 
                 self.exchange = Exchange(workers.size, lambda: workers.keys(1), workers.wire)
             self.tensors: Model = assemble(self._graph_to_train(), plan.settings, training, self.exchange)
+        check_process()
         config = session_config(*arithmetic)
         self.session = workers.session(self.graph, config) if workers else tf.Session(graph=self.graph, config=config)
         self._is_closed = False
@@ -106,6 +107,12 @@ class Network:
         except BaseException:
             self.close()
             raise
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            'an open FCN8s cannot be copied or sent to another process. Save it, and open it there: '
+            'FCN8s(model_load_dir=...).'
+        )
 
     def _graph_to_train(self) -> Any:
         meta_graph = as_trained(self._encoder_meta_graph, self.arithmetic.precision, self.arithmetic.config)
@@ -250,6 +257,8 @@ class Network:
     def evaluation_feed(self, images: Any, labels: Any) -> Feed:
         """Returns the feed of images and labels; checks both."""
         images = as_image_batch(images, self.settings.image_rules.channels)
+        if not len(images):
+            raise ValueError('a batch holds no image; leave empty batches out.')
         feed = self.image_feed(images)
         feed[self.tensors.training.labels] = as_label_batch(labels, self.label_space, len(images))
         return feed
@@ -439,7 +448,8 @@ class Network:
         return {name: operator.attrgetter(path)(self.tensors) for name, path in PUBLISHED_TENSORS.items()}
 
     def opened(self) -> 'Network':
-        """Returns this network; raises ValueError once it was closed."""
+        """Returns this network; raises ValueError once it was closed, RuntimeError in a forked process."""
+        check_process()
         if self._is_closed:
             raise ValueError(
                 'this FCN8s was closed, and its session is gone. Make a new one: FCN8s(model_load_dir=...).'
@@ -468,6 +478,8 @@ def check_save(saver: str, tags: Sequence[str], name: Optional[str]) -> None:
     if saver not in SAVERS:
         raise ValueError('saver is {!r}; choose from {}.'.format(saver, list(SAVERS)))
     check_tags('tags', tags)
+    if name is not None and not isinstance(name, str):
+        raise ValueError('name is {!r}; it has to be a string.'.format(name))
     if name is not None and os.path.basename(name) != name:
         raise ValueError(
             'name is {!r}; it begins the name of a directory inside model_save_dir, so it must not hold a path. '

@@ -97,6 +97,12 @@ def optimizer_settings(
         raise ValueError(
             'optimizer is {!r}; choose from {}, or pass an OptimizerSettings.'.format(optimizer, list(OPTIMIZERS))
         )
+    if accumulate_batches != 1 and optimizer.accumulate_batches not in (1, accumulate_batches):
+        raise ValueError(
+            'accumulate_batches is {}, and {} in the OptimizerSettings. Leave one of them out.'.format(
+                accumulate_batches, optimizer.accumulate_batches
+            )
+        )
     if accumulate_batches != 1:
         optimizer = optimizer._replace(accumulate_batches=accumulate_batches)
     optimizer = optimizer._replace(**changes)
@@ -121,7 +127,8 @@ def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
         )
     for name, value in settings._asdict().items():
         is_number = name not in ('name', 'rate_multipliers')
-        _check(not is_number or value is None or isinstance(value, numbers.Real), name, repr(value), 'a number')
+        may_be_none = value is None and OptimizerSettings._field_defaults[name] is None
+        _check(not is_number or may_be_none or isinstance(value, numbers.Real), name, repr(value), 'a number')
     momentum = default_momentum if settings.momentum is None else settings.momentum
     _check(momentum is None or 0 <= momentum < 1, 'momentum', momentum, 'at least 0 and below 1')
     _check(0 <= settings.weight_decay < float('inf'), 'weight_decay', settings.weight_decay, 'at least 0')

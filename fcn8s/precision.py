@@ -62,6 +62,8 @@ def this_machine(base: Optional[Any] = None) -> Machine:
     """
     from fcn8s.backend import TF_VERSION, tf
 
+    if base is not None and not isinstance(base, tf.ConfigProto):
+        raise ValueError('config is {!r}; it has to be a tf.ConfigProto.'.format(base))
     rewrites = frozenset(tf.ConfigProto().graph_options.rewrite_options.DESCRIPTOR.fields_by_name)
     return Machine(TF_VERSION, rewrites, _cpu_flags(), _gpus(base), dict(os.environ))
 

@@ -136,7 +136,7 @@ def sha256_of(path: PathLike) -> str:
 
 
 def to_json(value: Any) -> Any:
-    """Returns the same with arrays as lists, named tuples as dicts and NaN, which JSON does not know, as None."""
+    """Returns the same with arrays as lists, named tuples as dicts, paths as strings, NaN (not JSON) as None."""
     if isinstance(value, dict):
         return {key: to_json(item) for key, item in value.items()}
     if hasattr(value, '_asdict'):
@@ -147,7 +147,9 @@ def to_json(value: Any) -> Any:
         return [to_json(item) for item in value]
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else None
-    return int(value) if isinstance(value, np.integer) else value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 @contextlib.contextmanager

@@ -81,6 +81,10 @@ def checked_rules(rules: ImageRules) -> ImageRules:
     Raises:
         ValueError: A field is out of its range, or two do not go together.
     """
+    if not isinstance(rules, ImageRules):
+        raise ValueError(
+            'image_rules is {!r}; it has to be an ImageRules, such as ImageRules(channels=3).'.format(rules)
+        )
     channels, alpha = rules.channels, rules.alpha
     if isinstance(channels, bool) or not isinstance(channels, int) or not 1 <= channels <= 64:
         raise ValueError('channels is {!r}; it has to be an integer from 1 to 64.'.format(channels))

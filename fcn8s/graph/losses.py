@@ -289,7 +289,17 @@ def _custom_loss(
     class_ids: tf.Tensor,
     valid: tf.Tensor,
 ) -> Loss:
-    value = tf.convert_to_tensor(function(mask_logits(logits, valid), class_ids, valid))
+    variables = len(tf.global_variables())
+    result = function(mask_logits(logits, valid), class_ids, valid)
+    made = [variable.op.name for variable in tf.global_variables()[variables:]]
+    if made:
+        raise ValueError(
+            'The loss function makes variables ({}), which would be neither trained nor saved. Compute the loss from '
+            'logits, labels and valid alone.'.format(', '.join(made))
+        )
+    if result is None:
+        raise ValueError('The loss function returned None; it has to return one float scalar.')
+    value = tf.convert_to_tensor(result)
     if value.shape.ndims != 0 or not value.dtype.is_floating:
         raise ValueError(
             'The loss function returned {} of shape {}; it has to return one float scalar. '

@@ -55,7 +55,7 @@ def _difference(first: Member, other: Member) -> str:
 
 
 class Ensemble:
-    """Open networks whose soft-max is averaged; a context manager that closes them.
+    """Networks, as `open_model` returns them, whose soft-max is averaged; a context manager that closes them.
 
     `Predictor(ensemble.predict, ensemble.num_classes, averages=True)` predicts images of any size with it.
 
@@ -79,6 +79,9 @@ class Ensemble:
         try:
             if not self.models:
                 raise ValueError('models is empty; it has to hold one or more open networks.')
+            others = [type(model).__name__ for model in self.models if not hasattr(model, 'model_dir')]
+            if others:
+                raise ValueError('models holds {}; open each network with fcn8s.open_model.'.format(', '.join(others)))
             check_members([Member(model.model_dir, model.label_space, model.image_rules) for model in self.models])
         except BaseException:
             self.close()

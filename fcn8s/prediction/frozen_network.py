@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional, Sequence, Union
 
 import numpy as np
 
-from fcn8s.backend import ConfigProto, Graph, GraphDef, Session, tf
+from fcn8s.backend import ConfigProto, Graph, GraphDef, Session, check_process, tf
 from fcn8s.batches import PredictionTensors, predict_in_chunks
 from fcn8s.graph.permitted_ops import check_ops
 from fcn8s.precision import check_precision, this_machine
@@ -63,6 +63,7 @@ class InferenceGraph:
 
     def run(self, fetches: Any, feed: Optional[Dict[Any, Any]] = None) -> Any:
         """Runs `session.run` of this network."""
+        check_process()
         return self.session.run(fetches, feed)
 
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
@@ -125,6 +126,7 @@ def open_graph_def(
 
     prefix: the checkpoint of its variables; None where it has none.
     """
+    check_process()
     network = cut_network(graph_def, LOGITS_NODE, precision == 'bfloat16')
     if not trust:
         check_ops(network.graph_def, 'model {!r}'.format(description.directory))

@@ -93,6 +93,7 @@ class Predictor:
 
     def class_ids(self, image: np.ndarray) -> np.ndarray:
         """Predicts the class IDs, uint8 [H, W], of an image, uint8 [H, W, 3], RGB."""
+        _check_is_image(image)
         if self._keeps_size(image) and self._scales == (1.0,) and not self._mirror and self._grid(image) is None:
             return self._predict(image[np.newaxis])[0]
         class_ids = np.empty(image.shape[:2], np.uint8)
@@ -102,6 +103,7 @@ class Predictor:
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
         """Predicts the soft-max, float32 [H, W, C], of an image, uint8 [H, W, 3], RGB."""
+        _check_is_image(image)
         are_logits = self._interpolates_logits and not self._keeps_size(image)
         return np.concatenate([_soft_max_of(band) if are_logits else band for _, band in self._bands(image)])
 
@@ -166,6 +168,16 @@ class Predictor:
 
     def _soft_max(self, image: np.ndarray) -> np.ndarray:
         return self._predict(image[np.newaxis], argmax=False)[0]
+
+
+def _check_is_image(image: Any) -> None:
+    if not isinstance(image, np.ndarray) or image.ndim != 3:
+        what = (
+            'has the shape {}'.format(image.shape) if isinstance(image, np.ndarray) else 'is a ' + type(image).__name__
+        )
+        raise ValueError(
+            'the image {}; it has to be one array uint8 [H, W, 3], as helpers.images.read_image reads it.'.format(what)
+        )
 
 
 def check_predictor_options(
@@ -257,6 +269,10 @@ def predict_and_save(
     if arrangement not in ARRANGEMENTS:
         raise ValueError('arrangement is {!r}; choose from {}.'.format(arrangement, ', '.join(ARRANGEMENTS)))
     size = _checked_size('resize', resize)
+    if not isinstance(image_file_extension, str):
+        raise ValueError(
+            "image_file_extension is {!r}; it has to be one extension, such as 'png'.".format(image_file_extension)
+        )
     # On one pixel, so that colours that cannot be drawn are refused before anything is predicted.
     print_segmentation_onto_image(np.zeros([1, 1, 3], np.uint8), np.zeros([1, 1], np.uint8), color_map)
     if os.path.realpath(results_dir) == os.path.realpath(images_dir):

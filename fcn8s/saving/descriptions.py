@@ -1,6 +1,7 @@
 """What a saved network says about itself in `fcn8s.json`; read without TensorFlow."""
 
 import os
+import shlex
 from typing import Any, Dict, NamedTuple
 
 import fcn8s
@@ -50,7 +51,7 @@ def read_description(directory: str) -> SavedFCN8s:
         raise ValueError(
             '{!r} holds no {}, so it is no FCN-8s saved by this library. To build on a VGG-16 encoder, pass the '
             'directory as vgg16_dir. A trained network of another program is taken over with: fcn8s import-fcn8s {} '
-            'OUT'.format(directory, DESCRIPTION_FILE, directory)
+            'OUT'.format(directory, DESCRIPTION_FILE, shlex.quote(directory))
         )
     try:
         description = read_json(path, _MAX_BYTES)
@@ -79,7 +80,7 @@ def what_a_file_is(path: str) -> ValueError:
         )
     return ValueError(
         '{!r} is no run directory and no saved FCN-8s. A trained network of another program is taken over with: '
-        'fcn8s import-fcn8s {} OUT'.format(path, path)
+        'fcn8s import-fcn8s {} OUT'.format(path, shlex.quote(path))
     )
 
 

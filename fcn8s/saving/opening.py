@@ -11,7 +11,7 @@ from fcn8s.saving.encoder_files import ENCODER_TAGS, EncoderSource, read_encoder
 from fcn8s.saving.restoring import find_checkpoint
 from fcn8s.saving.runs import resolve_model
 from fcn8s.settings import VARIANTS, ModelSettings, new_model_settings
-from helpers.image_rules import ImageRules
+from helpers.image_rules import ImageRules, checked_rules
 from helpers.label_spaces import LabelSpace, is_nameless
 
 
@@ -110,6 +110,8 @@ def plan_opening(beginning: Beginning, architecture: Architecture, optimizer: st
         if beginning.model_load_dir is None:
             raise ValueError('tags={!r} belongs to model_load_dir, which is not given.'.format(list(beginning.tags)))
     said = architecture.given()
+    if 'image_rules' in said:
+        checked_rules(said['image_rules'])
     if beginning.model_load_dir is not None:
         return _saved(beginning.model_load_dir, beginning.tags or DEFAULT_TAGS, said, beginning.trust)
     said['optimizer'] = optimizer

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -129,7 +130,9 @@ def _import_hint(prefix: str, stored: Dict[str, Any]) -> str:
     """What to type where the variables are those of an FCN that another program trained."""
     if any(name.startswith('decoder/') for name in stored) or not any('conv1_1/' in name for name in stored):
         return ''
-    return ' If another program trained them, take them over with: fcn8s import-fcn8s {} OUT'.format(prefix)
+    return ' If another program trained them, take them over with: fcn8s import-fcn8s {} OUT'.format(
+        shlex.quote(prefix)
+    )
 
 
 def _shorten(entries: List[str]) -> str:

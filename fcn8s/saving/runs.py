@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import sys
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, TypeVar
 
@@ -367,8 +368,14 @@ def _what_to_pass_instead_of(directory: str) -> str:
     known = [repr(path) for path in (os.path.join(directory, name) for name in inside) if _is_model_or_run(path)]
     if not known:
         imported = 'A trained network of another program is taken over with: fcn8s import-fcn8s {} OUT'.format(
-            directory
+            shlex.quote(directory)
         )
+        if any(name.endswith('.index') for name in os.listdir(directory)):
+            imported = (
+                "Variables that save(saver='train_saver') wrote are loaded by FCN8s(vgg16_dir=..., num_classes=..., "
+                'variables_load_dir={!r}). '.format(directory)
+                + imported
+            )
         return (_ENCODER.format(directory) + ' ' if _has_tag_of_encoders(directory) else '') + imported
     further = '' if len(known) <= 3 else ' and {} more'.format(len(known) - 3)
     return 'In it are: {}{}. Give one of them.'.format(', '.join(known[:3]), further)

@@ -3,6 +3,7 @@
 The loop touches no TensorFlow. It takes `run(fetches, feed)`, a session's `run` or anything that behaves like it.
 """
 
+import contextlib
 import math
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -14,6 +15,7 @@ from fcn8s.batches import as_pair
 from fcn8s.evaluation.scores import CLASS_IOU, METRICS, metric_of
 from fcn8s.stopping import EvaluationAbandoned, StopRequest, TrainingInterrupted
 from fcn8s.training.diagnosis import cause_of_not_finite
+from fcn8s.training.schedules import checked_rate
 from helpers.json_files import is_count, is_number
 from helpers.progress import bar_options
 
@@ -80,6 +82,7 @@ class Actions(NamedTuple):
     save_when_improved: whether an epoch with a new best score is saved in any case, also between two savings.
     stop_request: makes what hears of signals.
     how_to_go_on: what a person does to continue from what save() wrote; None where it is no more than a model.
+    saves_at_failure: whether what goes wrong between two steps, in the data or in an evaluation, has the run saved.
     """
 
     evaluate: Optional[Callable[[StopRequest], Scores]] = None
@@ -90,6 +93,7 @@ class Actions(NamedTuple):
     needs_evaluation: bool = False
     save_when_improved: bool = True
     how_to_go_on: Optional[str] = None
+    saves_at_failure: bool = True
     stop_request: Callable[[], StopRequest] = StopRequest
 
 
@@ -274,7 +278,8 @@ class TrainingLoop:
         look = dict(unit='step', desc=name, dynamic_ncols=True, mininterval=0.5, bar_format=PROGRESS, **bar_options())
         with tqdm(total=total, initial=done, **look) as bar:
             for _ in range(done, total):
-                rate = _checked_rate(self.options.learning_rate_schedule(self.state.step), self.state.step)
+                with self._saved_at_failure():
+                    rate = checked_rate(self.options.learning_rate_schedule(self.state.step), self.state.step)
                 self._take_step(rate)
                 self.state.seconds = time.perf_counter() - start
                 bar.set_postfix_str(self._progress(rate), refresh=False)
@@ -287,9 +292,11 @@ class TrainingLoop:
         """Takes one optimiser step: `accumulate_batches` batches, the last of which applies the update."""
         batches, losses = self.options.accumulate_batches, []
         for number in range(batches):
-            images, labels = as_pair(self._next_batch())
-            is_last = number == batches - 1
-            losses.append(self._run_batch(images, labels, rate, self.state.step * batches + number, is_last))
+            # In the middle of a step the gradients so far would be part of what is saved.
+            with self._saved_at_failure() if number == 0 else contextlib.nullcontext():
+                images, labels, feed = self._next_feed(rate, self.state.step * batches + number)
+            op = self._train_op() if number == batches - 1 else self._accumulate_op()
+            losses.append(self.run((self.fetches.loss, op), feed)[0])
         loss = step_loss(losses)
         if not math.isfinite(loss):
             raise FloatingPointError(self._not_finite_message(loss, rate))
@@ -299,15 +306,15 @@ class TrainingLoop:
         if self.actions.summarize and self.state.step % self.options.summaries_frequency == 0:
             self.actions.summarize(self.state.step, {'loss': loss, 'learning_rate': rate}, (images, labels))
 
-    def _run_batch(self, images: Any, labels: Any, rate: float, number: int, is_last: bool) -> Dict[str, float]:
-        """Runs one batch and returns what `step_loss` needs of it. number: of the batch within the whole run."""
+    def _next_feed(self, rate: float, number: int) -> Tuple[Any, Any, Dict[Any, Any]]:
+        """Returns images and labels of the next batch, and their feed. number: of the batch within the whole run."""
         options = self.options
-        self.state.images += self.fetches.count(images)
+        images, labels = as_pair(self._next_batch())
         # The dropout mask is a function of this pair alone, so that a resumed run draws what the first would have.
         dropout_seed = (options.seed, number)
         feed = self.fetches.feed(images, labels, options.keep_prob, dropout_seed, rate, options.l2_regularization)
-        loss, _ = self.run((self.fetches.loss, self._train_op() if is_last else self._accumulate_op()), feed)
-        return loss
+        self.state.images += self.fetches.count(images)
+        return images, labels, feed
 
     def _accumulate_op(self) -> Any:
         return self.fetches.warmup_accumulate if self._is_warmup() else self.fetches.accumulate
@@ -374,7 +381,8 @@ class TrainingLoop:
         options = self.options
         decides = self._is_save_due(epoch) and options.save_best_only and self.actions.needs_evaluation
         if (epoch + 1) % options.eval_frequency == 0 or epoch + 1 == options.epochs or decides:
-            return self.actions.evaluate(stop)
+            with self._saved_at_failure():
+                return self.actions.evaluate(stop)
         return None
 
     def _record(self, epoch: int, scores: Optional[Scores]) -> Dict[str, Any]:
@@ -452,6 +460,21 @@ class TrainingLoop:
             self._save_as_it_is()
             raise
 
+    @contextlib.contextmanager
+    def _saved_at_failure(self) -> Iterator[None]:
+        """Saves a run as a signal does where what is in here fails; a resumed run asks for the same batch again."""
+        position = getattr(self.batches, 'position', None)
+        try:
+            yield
+        except EvaluationAbandoned:
+            raise
+        except Exception:
+            if self.actions.saves_at_failure:
+                if position is not None and hasattr(self.batches, 'seek'):
+                    self.batches.seek(position)
+                self._save_as_it_is()
+            raise
+
     def _save_as_it_is(self) -> None:
         """Saves a run in the middle; who saves the best models only has them already."""
         if self._is_unsaved and not self.options.save_best_only:
@@ -467,11 +490,3 @@ class TrainingLoop:
             if self.actions.how_to_go_on is not None:
                 how = 'The state after this step was saved. ' + self.actions.how_to_go_on
         raise TrainingInterrupted('{} after step {}. {}'.format(signal_name, self.state.step, how), signal_name)
-
-
-def _checked_rate(rate: Any, step: int) -> float:
-    if not (math.isfinite(rate) and rate >= 0):
-        raise ValueError(
-            'learning_rate_schedule({}) is {!r}; the rate has to be a finite number of at least 0.'.format(step, rate)
-        )
-    return rate

@@ -1,12 +1,18 @@
 """What `FCN8s.train` was asked for, and whether it can work: checked before any step, any file and any batch."""
 
+import json
+import numbers
+import warnings
 from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from fcn8s.batches import how_to_iterate
 from fcn8s.evaluation.scores import CLASS_IOU, METRICS, metric_of
 from fcn8s.network import SAVERS, check_save
 from fcn8s.saving.descriptions import check_tags
+from fcn8s.training.schedules import checked_rate
+from helpers.files import to_json
 
 # What config.json holds in any case.
 CONFIG_ENTRIES = ('versions', 'workers', 'seed', 'model', 'training', 'dataset_fingerprint', 'started', 'train')
@@ -92,7 +98,9 @@ def check_request(request: TrainRequest, class_names: Sequence[str]) -> None:
     _check_saving(request)
     _check_worst(request)
     _require(
-        not isinstance(request.callbacks, str) and all(callable(callback) for callback in request.callbacks),
+        hasattr(request.callbacks, '__iter__')
+        and not isinstance(request.callbacks, str)
+        and all(callable(callback) for callback in request.callbacks),
         'callbacks is {!r}; it has to be a list of functions of one event.',
         request.callbacks,
     )
@@ -165,17 +173,12 @@ def _check_schedule(schedule: Any) -> None:
         'fcn8s.training.schedules.constant(1e-4) or lambda step: 1e-4.',
         schedule,
     )
-    rate = schedule(0)
-    _require(
-        isinstance(rate, (int, float, np.number)) and np.isfinite(rate) and rate >= 0,
-        'learning_rate_schedule(0) is {!r}; the rate has to be a finite number of at least 0.',
-        rate,
-    )
+    checked_rate(schedule(0), 0)
 
 
 def _check_rates(request: TrainRequest) -> None:
     _require(
-        0 < request.keep_prob <= 1,
+        isinstance(request.keep_prob, numbers.Real) and 0 < request.keep_prob <= 1,
         'keep_prob is {!r}; it has to be above 0 and at most 1 (1 is no dropout).',
         request.keep_prob,
     )
@@ -184,12 +187,13 @@ def _check_rates(request: TrainRequest) -> None:
 
 def check_l2_regularization(rate: float) -> None:
     """Raises ValueError unless the rate is finite and at least 0."""
-    _require(0 <= rate < float('inf'), 'l2_regularization is {!r}; it has to be at least 0.', rate)
+    is_right = isinstance(rate, numbers.Real) and 0 <= rate < float('inf')
+    _require(is_right, 'l2_regularization is {!r}; it has to be at least 0.', rate)
 
 
 def check_metrics(metrics: Iterable[str]) -> Tuple[str, ...]:
     """Returns the metrics asked for, or raises ValueError where one is unknown."""
-    wanted = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    wanted = (metrics,) if isinstance(metrics, str) else tuple(metrics or ())
     unknown = sorted(set(wanted) - set(METRICS))
     _require(not unknown, 'metrics has {}; choose from {}.', unknown, list(METRICS))
     return wanted
@@ -199,8 +203,9 @@ def _check_generators(request: TrainRequest) -> None:
     _require(
         hasattr(request.train_generator, '__next__'),
         'train_generator is {!r}; it has to be an iterator of (images, '
-        'labels), such as BatchGenerator(...).generate(batch_size=4).',
+        'labels), such as BatchGenerator(...).generate(batch_size=4).{}',
         type(request.train_generator).__name__,
+        how_to_iterate(request.train_generator, 'train_generator'),
     )
     check_metrics(request.metrics)
     _require(
@@ -213,11 +218,18 @@ def _check_generators(request: TrainRequest) -> None:
         "val_generator is given, but eval_dataset is 'train', so it would not be used. Leave eval_dataset out, or "
         'val_generator.',
     )
+    if request.val_generator is not None and not request.metrics:
+        warnings.warn(
+            "val_generator is given, but metrics is empty, so nothing is evaluated. Give metrics=['loss', 'mean_iou', "
+            "'accuracy'], or leave val_generator out.",
+            stacklevel=5,  # the call of FCN8s.train
+        )
     if request.metrics and request.eval_dataset == 'val':
         _require(
             hasattr(request.val_generator, '__next__'),
-            "eval_dataset is 'val', so val_generator has to be an iterator of (images, labels); it is {!r}.",
+            "eval_dataset is 'val', so val_generator has to be an iterator of (images, labels); it is {!r}.{}",
             type(request.val_generator).__name__,
+            how_to_iterate(request.val_generator, 'val_generator'),
         )
         _require(
             num_eval_batches(request) is not None,
@@ -263,6 +275,24 @@ def _check_monitor(request: TrainRequest, class_names: Sequence[str]) -> None:
     )
 
 
+def _check_config(config: Optional[Dict[str, Any]]) -> None:
+    reserved = sorted(set(config or {}) & set(CONFIG_ENTRIES))
+    _require(
+        not reserved,
+        'config has {}, which config.json holds already. Give your entries other names.',
+        reserved,
+    )
+    for name, value in (config or {}).items():
+        try:
+            json.dumps(to_json(value))
+        except TypeError:
+            raise ValueError(
+                'config[{!r}] is {!r}, which JSON cannot hold. Give a number, a string, a list or a dict.'.format(
+                    name, value
+                )
+            ) from None
+
+
 def _check_saving(request: TrainRequest) -> None:
     _require(request.saver in SAVERS, 'saver is {!r}; choose from {}.', request.saver, list(SAVERS))
     check_tags('save_tags', request.save_tags)
@@ -276,12 +306,7 @@ def _check_saving(request: TrainRequest) -> None:
         'save_during_training and run_dir are both given; a run '
         'directory keeps its own checkpoints, so leave save_during_training out.',
     )
-    reserved = sorted(set(request.config or {}) & set(CONFIG_ENTRIES))
-    _require(
-        not reserved,
-        'config has {}, which config.json holds already. Give your entries other names.',
-        reserved,
-    )
+    _check_config(request.config)
     _require(
         not request.resume or request.run_dir is not None,
         'resume is on, but run_dir does not say which run to go on with.',

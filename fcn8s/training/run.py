@@ -72,7 +72,8 @@ def _check_alike(workers: Workers, request: TrainRequest) -> None:
     described = {name: value for name, value in _plain_arguments(request).items() if name not in WHERE_IT_WRITES}
     for name in ('train_generator', 'val_generator'):
         described['the dataset of ' + name] = getattr(getattr(request, name), 'fingerprint', None)
-    rates = [float(request.learning_rate_schedule(step)) for step in (0, 1, 10, 100)]
+    steps = [step for step in (0, 1, 10, 100) if step < request.epochs * request.steps_per_epoch]
+    rates = [float(request.learning_rate_schedule(step)) for step in steps]
     workers.watch.compare(to_json(dict(described, learning_rates=rates)))
 
 
@@ -306,6 +307,7 @@ class _Training:
             save_when_improved=request.run_dir is not None or request.save_best_only,
             stop_request=stop_request,
             how_to_go_on=None if self.run is None else self._how_to_go_on(self.run),
+            saves_at_failure=self.workers is None,
         )
 
     def _begin_average(self) -> int:

@@ -6,7 +6,9 @@ int -> float and may be called with any step from 0 up, in any order; any functi
 
 import bisect
 import math
-from typing import Callable, List, Optional, Sequence
+from typing import Any, Callable, List, Optional, Sequence
+
+import numpy as np
 
 Schedule = Callable[[int], float]
 
@@ -84,6 +86,20 @@ def with_warm_up(schedule: Schedule, warm_up_steps: int) -> Schedule:
         return schedule(step) * min(1.0, (step + 1) / (warm_up_steps + 1))
 
     return warmed_up
+
+
+def checked_rate(rate: Any, step: int) -> float:
+    """Returns what a schedule gave for a step; raises ValueError where that is no finite number of at least 0."""
+    if isinstance(rate, (int, float, np.number)) and math.isfinite(rate) and rate >= 0:
+        return float(rate)
+    remedy = ''
+    if not isinstance(rate, (int, float, np.number)) and hasattr(rate, '__float__'):  # a tensor or an array
+        remedy = ' Convert it: lambda step: float(schedule(step)).'
+    raise ValueError(
+        'learning_rate_schedule({}) is {!r}; the rate has to be a finite number of at least 0.{}'.format(
+            step, rate, remedy
+        )
+    )
 
 
 def parse_schedule(text: str, total_steps: int) -> Schedule:

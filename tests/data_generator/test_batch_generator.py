@@ -471,6 +471,7 @@ def test_wrong_options_are_refused_at_once(root, options, message):
     'options, message',
     [
         (dict(pairs=['a.png']), 'one of the two has to be None'),
+        (dict(image_rules='rgb'), "image_rules is 'rgb'; it has to be an ImageRules"),
         (dict(num_classes=0), 'num_classes is 0; it has to be an integer of at least 1'),
         (dict(seed=True), 'seed is True'),
         (
@@ -496,6 +497,8 @@ def test_arguments_that_are_wrong_or_do_not_go_together(root, options, message):
 def test_neither_directories_nor_pairs():
     with pytest.raises(ValueError, match='image_dirs is None and pairs is None; one of the two has to be None'):
         BatchGenerator()
+    with pytest.raises(ValueError, match='image_dirs is empty; give the directories'):
+        BatchGenerator([])
 
 
 # ---- Writing ----

@@ -1,9 +1,13 @@
 """FCN8s as a research script uses it."""
 
+import copy
 import doctest
 import functools
 import json
+import multiprocessing
 import os
+import pathlib
+import pickle
 import shutil
 import subprocess
 import sys
@@ -12,7 +16,7 @@ import numpy as np
 import pytest
 from streams import Stream
 
-from fcn8s import FCN8s
+from fcn8s import FCN8s, open_model
 from fcn8s.backend import tf
 from fcn8s.optimizers import OptimizerSettings
 from fcn8s.saving import restoring, saved_models
@@ -185,6 +189,13 @@ def test_predict_sizes_types_and_forms(trained):
         (np.full([1, 4, 4, 3], 0.5), 'Multiply by 255'),
         (np.full([1, 4, 4, 3], -1.0), 'from 0 to 255 and subtracts the mean itself'),
         (np.full([1, 4, 4, 3], np.nan), 'from nan'),
+        (np.full([1, 4, 4, 3], 65535, np.uint16), 'from 65535 to 65535.* Bring images of more than 8 bits to 8'),
+        (np.zeros([1, 3, 4, 5], np.uint8), r'Put the channels last: images.transpose\(0, 2, 3, 1\)'),
+        (['a.png'], 'dtype <U5.* Read files with helpers.images.read_image'),
+        ([b'a.png'], 'dtype .S5.* Read files with'),
+        ([None], 'dtype object.* Read files with'),
+        (pathlib.Path('a.png'), 'of the type PosixPath; .*read files with'),
+        (None, 'of the type NoneType; expected an array'),
         (np.zeros([1, 0, 4, 3], np.uint8), 'at least 1'),
     ],
 )
@@ -366,13 +377,21 @@ def test_variables_that_are_not_there(tiny_encoder):
         (dict(steps_per_epoch=np.ceil(3 / 2)), r'whole number of at least 1 and an int, as math\.ceil gives it'),
         (dict(learning_rate_schedule=1e-4), 'learning_rate_schedule is 0.0001; it has to be a function step -> rate'),
         (dict(learning_rate_schedule=lambda step: float('nan')), r'learning_rate_schedule\(0\) is nan'),
+        (
+            dict(learning_rate_schedule=lambda step: np.array([1e-3])),
+            r'schedule\(0\) is array.*lambda step: float\(schedule\(step\)\)',
+        ),
         (dict(keep_prob=0.0), 'keep_prob is 0.0'),
+        (dict(keep_prob=None), 'keep_prob is None'),
         (dict(l2_regularization=-1), 'l2_regularization is -1'),
+        (dict(l2_regularization=None), 'l2_regularization is None'),
         (dict(metrics={'iou'}), r"metrics has \['iou'\]"),
         (dict(eval_dataset='test'), "eval_dataset is 'test'"),
         (dict(eval_dataset='train', val_generator=iter([])), "val_generator is given, but eval_dataset is 'train'"),
         (dict(summaries_worst=-1), 'summaries_worst is -1; it has to be a whole number from 0 to 100'),
         (dict(callbacks=[1]), r'callbacks is \[1\]; it has to be a list of functions'),
+        (dict(callbacks=len), 'callbacks is <built-in function len>; it has to be a list of functions'),
+        (dict(config={'when': object()}), r"config\['when'\] is <object.*JSON cannot hold"),
         (dict(eval_dataset='val', metrics={'loss'}), 'val_generator has to be an iterator'),
         (dict(eval_dataset='val', metrics={'loss'}, val_generator=iter([])), 'val_steps has to say'),
         (dict(monitor='mean_iou'), "monitor is 'mean_iou', but metrics"),
@@ -383,7 +402,8 @@ def test_variables_that_are_not_there(tiny_encoder):
         (dict(saver='pickle'), "saver is 'pickle'"),
         (dict(save_tags='default'), "save_tags is 'default'"),
         (dict(resume=True), 'run_dir does not say which run'),
-        (dict(train_generator=[1, 2]), 'train_generator is .list.'),
+        (dict(train_generator=[1, 2]), 'train_generator is .list.*while True: yield from train_generator'),
+        (dict(train_generator=Stream), 'train_generator is .type.* It is a function: call it'),
         (dict(train_generator=Stream(label_space=generic_label_space(3))), 'labelled in .*3 classes'),
         (dict(eval_frequency=0), 'eval_frequency is 0'),
     ],
@@ -855,6 +875,10 @@ def test_what_was_known_of_other_weights_is_forgotten_when_variables_are_loaded(
     assert saved == '(globalstep-10)'
 
 
+def _loss_with_a_variable(logits, labels, valid):
+    return tf.reduce_mean(logits) * tf.get_variable('own', [], initializer=tf.ones_initializer())
+
+
 @pytest.mark.parametrize(
     'arguments, message',
     [
@@ -870,11 +894,69 @@ def test_what_was_known_of_other_weights_is_forgotten_when_variables_are_loaded(
             "momentum is 'a'; it has to be a number",
         ),
         (dict(num_classes=2, accumulate_batches=2.0), 'accumulate_batches is 2.0; it has to be a whole number'),
+        (
+            dict(num_classes=2, accumulate_batches=3, optimizer=OptimizerSettings(accumulate_batches=2)),
+            'accumulate_batches is 3, and 2 in the OptimizerSettings',
+        ),
+        (dict(num_classes=2, optimizer=OptimizerSettings(weight_decay=None)), 'weight_decay is None; it has to be a'),
+        (dict(num_classes=2, config={'allow_growth': True}), "config is {'allow_growth': True}; it has to be a tf"),
+        (dict(num_classes=2, image_rules='RGB'), "image_rules is 'RGB'; it has to be an ImageRules"),
+        (dict(num_classes=2, loss=_loss_with_a_variable), r'makes variables \(loss/own\), which would be neither'),
+        (dict(num_classes=2, loss=lambda *_: None), 'The loss function returned None; it has to return one float'),
     ],
 )
 def test_arguments_that_were_once_let_through(tiny_encoder, arguments, message):
     with pytest.raises(ValueError, match=message):
         FCN8s(vgg16_dir=tiny_encoder, **arguments)
+
+
+@pytest.mark.parametrize('copied', [pickle.dumps, copy.deepcopy])
+def test_an_open_network_is_not_copied(trained, copied):
+    with FCN8s(model_load_dir=trained['saved']) as model:
+        with pytest.raises(TypeError, match='Save it, and open it there'):
+            copied(model)
+        assert copied(model.settings) is not None
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs fork')
+def test_a_forked_process_is_refused_instead_of_waiting_for_ever(trained, tiny_encoder):
+    def message_of(use):
+        try:
+            use()
+        except RuntimeError as error:
+            return str(error)
+
+    def in_child(queue):
+        uses = (
+            lambda: model.predict(IMAGES),
+            lambda: model.train(Stream(), 1, 1, constant(1e-3)),
+            lambda: FCN8s(vgg16_dir=tiny_encoder, num_classes=2),
+            lambda: inference.predict(IMAGES),
+            lambda: open_model(trained['saved']),
+        )
+        queue.put([message_of(use) for use in uses])
+
+    context = multiprocessing.get_context('fork')
+    queue = context.Queue()
+    with FCN8s(model_load_dir=trained['saved']) as model, open_model(trained['saved']) as inference:
+        child = context.Process(target=in_child, args=(queue,))
+        child.start()
+        try:
+            messages = queue.get(timeout=60)
+        finally:
+            child.terminate()
+            child.join()
+        assert model.predict(IMAGES).shape == IMAGES.shape[:3]
+    assert all("get_context('spawn')" in message for message in messages) and len(messages) == 5
+
+
+def test_batches_without_an_image_are_refused(trained):
+    batch = np.zeros([0, 64, 64, 3], np.uint8), np.zeros([0, 64, 64], np.uint8)
+    with FCN8s(model_load_dir=trained['saved']) as model:
+        with pytest.raises(ValueError, match='a batch holds no image'):
+            model.train(iter([batch]), 1, 1, constant(1e-3))
+        with pytest.raises(ValueError, match='a batch holds no image'):
+            model.run_evaluation([batch], 1)
 
 
 def test_tags_are_a_list_of_strings(trained, tmp_path):
@@ -900,6 +982,37 @@ def test_entries_of_the_config_have_names_of_their_own(tiny_encoder, tmp_path):
     message = r"config has \['seed'\], which config.json holds already"
     with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model, pytest.raises(ValueError, match=message):
         model.train(Stream(), 1, 1, constant(1e-3), run_dir=str(tmp_path / 'run'), config={'seed': 99})
+
+
+def test_the_config_of_a_run_takes_paths_and_numbers_of_numpy(tiny_encoder, tmp_path):
+    config = {'data': tmp_path / 'data', 'share': np.float32(0.5), 'is_test': np.bool_(True)}
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        model.train(Stream(), 1, 1, constant(1e-3), run_dir=tmp_path / 'run', config=config)
+    stored = json.loads((tmp_path / 'run' / 'config.json').read_text())
+    assert [stored[name] for name in config] == [str(tmp_path / 'data'), 0.5, True]
+
+
+def test_validation_data_without_metrics_are_told_of(tiny_encoder):
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model, pytest.warns(UserWarning, match='metrics is empty'):
+        model.train(Stream(), 1, 1, constant(1e-3), val_generator=Stream())
+
+
+def test_what_gives_no_batches_is_not_evaluated(trained):
+    with FCN8s(model_load_dir=trained['saved']) as model:
+        for batches, message in ((None, "are 'NoneType'"), (Stream, "are 'type'.* It is a function: call it")):
+            with pytest.raises(ValueError, match='the batches ' + message):
+                model.run_evaluation(batches, 1)
+
+
+def test_a_run_is_saved_where_its_first_evaluation_fails(tiny_encoder, tmp_path):
+    wrong = iter([(np.zeros([1, 64, 64, 3], np.uint8), np.full([1, 64, 64], 7, np.uint8))])
+    common = dict(epochs=1, steps_per_epoch=3, learning_rate_schedule=constant(1e-3), metrics=['loss'], val_steps=1)
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        with pytest.raises(ValueError, match=r'labels hold the IDs \[7\]'):
+            model.train(Stream(), val_generator=wrong, run_dir=tmp_path / 'run', **common)
+        (record,) = model.train(Stream(), val_generator=Stream(), run_dir=tmp_path / 'run', resume=True, **common)
+        assert record['step'] == 3 and record['evaluation']['loss'] > 0
+        assert model.sess.run(model.global_step) == 3
 
 
 def test_labels_of_another_size_than_the_images_are_refused(tiny_encoder):

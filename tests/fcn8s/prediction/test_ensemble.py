@@ -77,6 +77,15 @@ def test_networks_that_differ_are_refused_and_closed(first, other, message):
     assert all(model.is_closed for model in models)
 
 
+def test_networks_of_another_kind_are_refused():
+    class Other:
+        def close(self):
+            pass
+
+    with pytest.raises(ValueError, match='models holds Other; open each network with fcn8s.open_model'):
+        Ensemble([MadeUp(1), Other()])
+
+
 def test_none_is_refused():
     with pytest.raises(ValueError, match='models is empty; it has to hold one or more'):
         Ensemble([])

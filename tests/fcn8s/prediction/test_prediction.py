@@ -327,6 +327,8 @@ def test_predict_and_save_refuses_before_predicting(folders, tmp_path):
         save(predict, results, images, COLORS, resize=True)
     with pytest.raises(ValueError, match='resize is 5; it has to be'):
         save(predict, results, images, COLORS, resize=5)
+    with pytest.raises(ValueError, match='image_file_extension is None; it has to be one extension'):
+        save(predict, results, images, COLORS, image_file_extension=None)
     for colors in (None, 5, {0: 'red'}):
         with pytest.raises(ValueError, match='The colours .* came, but a LabelSpace'):
             save(predict, results, images, colors)
@@ -335,6 +337,14 @@ def test_predict_and_save_refuses_before_predicting(folders, tmp_path):
     with pytest.raises(FileNotFoundError, match='no image with one of the extensions jpg'):
         save(predict, results, images, COLORS, image_file_extension='jpg')
     assert not os.path.exists(results)
+
+
+@pytest.mark.parametrize('image', [np.zeros([1, 4, 4, 3], np.uint8), [[[0, 0, 0]]], 'a.png', None])
+def test_a_predictor_takes_one_array(image):
+    one = predictor.Predictor(lambda *_, **__: pytest.fail('predicted'), 3)
+    for predict in (one.class_ids, one.probabilities):
+        with pytest.raises(ValueError, match=r'the image .*; it has to be one array uint8 \[H, W, 3\]'):
+            predict(image)
 
 
 def test_predict_and_save_names_a_broken_image(folders):

@@ -158,6 +158,11 @@ def test_what_is_no_model(tmp_path):
         runs.resolve_model(str(tmp_path / 'none'))
     with pytest.raises(ValueError, match='neither a run directory .no config.json. nor a saved FCN-8s .no fcn8s.json.'):
         runs.resolve_model(str(tmp_path))
+    os.makedirs(str(tmp_path / '(a) b'))
+    (tmp_path / '(a) b' / 'variables.index').write_text('')
+    message = "saver='train_saver'.* wrote are loaded by FCN8s.*variables_load_dir=.*import-fcn8s '[^']*.a. b' OUT"
+    with pytest.raises(ValueError, match=message):
+        runs.resolve_model(str(tmp_path / '(a) b'))
     os.makedirs(str(tmp_path / '0'))
     (tmp_path / '0' / 'config.json').write_text('{"model_type": "bert"}')
     for name in 'abcde':

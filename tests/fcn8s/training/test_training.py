@@ -318,10 +318,89 @@ def test_a_loss_that_is_not_finite_stops_at_its_step_and_saves_nothing_more(loss
     assert recorder.saved == [(3, True)]
 
 
+@pytest.mark.parametrize('rate', [None, '1e-3', np.array([1e-3])])
+def test_a_rate_that_is_no_number_is_refused_with_its_step(rate):
+    options = OPTIONS._replace(learning_rate_schedule=lambda step: rate if step == 2 else 0.1)
+    with pytest.raises(ValueError, match=r'learning_rate_schedule\(2\) is .*; the rate has to be'):
+        Recorder().loop(options).train()
+
+
 def test_data_that_end_are_refused_with_the_step():
     data = itertools.islice(batches(), 5)
     with pytest.raises(ValueError, match='train_generator ended at step 5; it has to go on for ever'):
         Recorder().loop(data=data).train()
+
+
+class BreakingStream:
+    """Batches that count their position, as those of a BatchGenerator do; number 4 fails once."""
+
+    def __init__(self, failing=4):
+        self.position, self.failing = 0, failing
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.position += 1
+        if self.position - 1 == self.failing:
+            self.failing = None
+            raise OSError('no such file')
+        return np.full([2, 1, 1, 3], self.position - 1, np.uint8), np.zeros([2, 1, 1], np.uint8)
+
+    def seek(self, position):
+        self.position = position
+
+
+@pytest.mark.parametrize('accumulate_batches, saved', [(1, [(4, False)]), (2, [(2, False)]), (4, [(1, False)])])
+def test_data_that_fail_cost_no_step_and_a_resumed_run_asks_for_the_same_batch(accumulate_batches, saved):
+    options = OPTIONS._replace(epochs=3, save_frequency=3, accumulate_batches=accumulate_batches)
+    recorder, data = Recorder(losses=np.arange(50.0, 0, -1)), BreakingStream()
+    loop = recorder.loop(options, data=data, save_when_improved=False)
+    with pytest.raises(OSError, match='no such file'):
+        loop.train()
+    assert recorder.saved == saved and data.position == 4
+    again = Recorder()
+    again.loop(options, TrainingState.from_dict(loop.state.to_dict()), data, save_when_improved=False).train()
+    whole = [feed['first'] for feed in recorder.feeds + again.feeds]
+    assert whole == list(range(9 * accumulate_batches))
+
+
+def test_nothing_is_saved_where_data_fail_in_the_middle_of_a_step():
+    recorder = Recorder()
+    with pytest.raises(OSError, match='no such file'):
+        recorder.loop(
+            OPTIONS._replace(save_frequency=3, accumulate_batches=3), data=BreakingStream(), save_when_improved=False
+        ).train()
+    assert recorder.saved == []
+
+
+def test_nothing_is_saved_at_a_failure_where_the_loop_was_told_so():
+    recorder = Recorder()
+    with pytest.raises(OSError, match='no such file'):
+        recorder.loop(data=BreakingStream(2), saves_at_failure=False).train()
+    assert recorder.saved == []
+
+
+@pytest.mark.parametrize('part', ['evaluation', 'schedule'])
+def test_a_run_is_saved_where_its_evaluation_or_its_schedule_fails(part):
+    def broken(*_):
+        raise ValueError('labels hold the IDs [7]')
+
+    def schedule(step):
+        return [1.0, 1.0, 1.0][step]
+
+    recorder = Recorder()
+    options = OPTIONS._replace(eval_frequency=2, save_frequency=4, epochs=4)
+    if part == 'schedule':
+        options = options._replace(learning_rate_schedule=schedule)
+    loop = recorder.loop(
+        options,
+        evaluate=broken if part == 'evaluation' else None,
+        save_when_improved=False,
+    )
+    with pytest.raises((ValueError, IndexError)):
+        loop.train()
+    assert recorder.saved == [(6 if part == 'evaluation' else 3, False)]
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
