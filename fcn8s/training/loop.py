@@ -469,7 +469,7 @@ class TrainingLoop:
         except EvaluationAbandoned:
             raise
         except Exception:
-            if self.actions.saves_at_failure:
+            if self.actions.saves_at_failure and self.actions.save is not None:
                 if position is not None and hasattr(self.batches, 'seek'):
                     self.batches.seek(position)
                 self._save_as_it_is()
