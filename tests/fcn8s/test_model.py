@@ -403,7 +403,7 @@ def test_variables_that_are_not_there(tiny_encoder):
         (dict(save_tags='default'), "save_tags is 'default'"),
         (dict(resume=True), 'run_dir does not say which run'),
         (dict(train_generator=[1, 2]), 'train_generator is .list.*while True: yield from train_generator'),
-        (dict(train_generator=Stream), 'train_generator is .type.* It is a function: call it'),
+        (dict(train_generator=iter), 'train_generator is .builtin.* It is a function: call it'),
         (dict(train_generator=Stream(label_space=generic_label_space(3))), 'labelled in .*3 classes'),
         (dict(eval_frequency=0), 'eval_frequency is 0'),
     ],
@@ -901,7 +901,7 @@ def _loss_with_a_variable(logits, labels, valid):
         (dict(num_classes=2, optimizer=OptimizerSettings(weight_decay=None)), 'weight_decay is None; it has to be a'),
         (dict(num_classes=2, config={'allow_growth': True}), "config is {'allow_growth': True}; it has to be a tf"),
         (dict(num_classes=2, image_rules='RGB'), "image_rules is 'RGB'; it has to be an ImageRules"),
-        (dict(num_classes=2, loss=_loss_with_a_variable), r'makes variables \(loss/own\), which would be neither'),
+        (dict(num_classes=2, loss=_loss_with_a_variable), r'makes variables \(own\), which would be neither'),
         (dict(num_classes=2, loss=lambda *_: None), 'The loss function returned None; it has to return one float'),
     ],
 )
@@ -999,7 +999,7 @@ def test_validation_data_without_metrics_are_told_of(tiny_encoder):
 
 def test_what_gives_no_batches_is_not_evaluated(trained):
     with FCN8s(model_load_dir=trained['saved']) as model:
-        for batches, message in ((None, "are 'NoneType'"), (Stream, "are 'type'.* It is a function: call it")):
+        for batches, message in ((None, "are 'NoneType'"), (iter, "are 'builtin.* It is a function: call it")):
             with pytest.raises(ValueError, match='the batches ' + message):
                 model.run_evaluation(batches, 1)
 
