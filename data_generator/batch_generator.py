@@ -265,8 +265,8 @@ class BatchGenerator:
         """Returns a split of a dataset that lies as its publishers laid it.
 
         Args:
-            layout: 'cityscapes', 'cityscapes20' (void as class 0), 'camvid', 'camvid32', 'kitti_road', 'voc',
-                'voc_aug', 'ade20k', or a `data_generator.files.layouts.Layout`.
+            layout: 'cityscapes', 'foggy_cityscapes', 'cityscapes20' (void as class 0), 'camvid', 'camvid32',
+                'kitti_road', 'voc', 'voc_aug', 'ade20k', or a `data_generator.files.layouts.Layout`.
             root: The directory of the dataset.
             split: 'train', 'val' or what the dataset has.
             with_labels: False for the images alone, as of a test split.

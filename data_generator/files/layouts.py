@@ -91,12 +91,20 @@ _CITYSCAPES = Layout(
     'png',
     _id_map(CITYSCAPES, range(34)),
 )
+# https://people.ee.ethz.ch/~csakarid/SFSU_synthetic/: three images for each label of Cityscapes; those in the thickest
+# fog, with which most papers work.
+_FOGGY = _CITYSCAPES._replace(
+    name='foggy_cityscapes',
+    images='leftImg8bit_foggy/{split}',
+    image_name_split_separator='_leftImg8bit_foggy_beta_0.02',
+)
 _VOC = Layout('voc', VOC, 'JPEGImages', 'SegmentationClass', list_file='ImageSets/Segmentation/{split}.txt')
 _TRAIN_IDS = tuple(range(CITYSCAPES.num_classes)) + (CITYSCAPES.ignore_id,)
 
 #: The named layouts, each with the variants in which the dataset is met; the first that fits is taken.
 LAYOUTS: Dict[str, Tuple[Layout, ...]] = {
     'cityscapes': (_CITYSCAPES, _CITYSCAPES._replace(ground_truth_suffix='_gtFine_labelTrainIds', id_map=None)),
+    'foggy_cityscapes': (_FOGGY, _FOGGY._replace(ground_truth_suffix='_gtFine_labelTrainIds', id_map=None)),
     'cityscapes20': (
         _CITYSCAPES._replace(name='cityscapes20', label_space=CITYSCAPES20, id_map=_id_map(CITYSCAPES20, range(34))),
         _CITYSCAPES._replace(

@@ -208,6 +208,15 @@ def labels_like_cityscapes(root: str) -> Situation:
     return Situation(['color_label', 'like_cityscapes'], False, words=['labels/train: --colors cityscapes'])
 
 
+def layout_foggy_cityscapes(root: str) -> Situation:
+    """Images in fog of two densities have one label; the thicker one is taken."""
+    for fog in ('0.01', '0.02'):
+        name = '{}_leftImg8bit_foggy_beta_' + fog + '.png'
+        dataset(root, values(7, 11, 26), 'leftImg8bit_foggy/{}', 'gtFine/{}', name, suffix='gtFine_labelIds')
+    words = ['Recognised: foggy_cityscapes', 'train: {} images'.format(NUM_TRAIN), '--layout foggy_cityscapes']
+    return Situation(classes=(0, 2, 13), words=words)
+
+
 def cityscapes_label_ids(root: str) -> Situation:
     dataset(root, values(7, 11, 3))
     options = ['--class-names', 'cityscapes', '--id-map', 'cityscapes']

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from data_generator import BatchGenerator, DataError
+from data_generator.checking.survey import survey
 from data_generator.files.layouts import LAYOUTS, Layout, find_layout, variants_of
 from helpers.images import write_image, write_labels
 from helpers.label_spaces import LABEL_SPACES, generic_label_space
@@ -46,7 +47,7 @@ def labels_of(layout, root, split='train'):
 
 def test_every_layout_is_named_after_its_label_space():
     named = {name: variants[0].label_space.name for name, variants in LAYOUTS.items()}
-    assert named == {**{name: name for name in LABEL_SPACES}, 'voc_aug': 'voc'}
+    assert named == {**{name: name for name in LABEL_SPACES}, 'voc_aug': 'voc', 'foggy_cityscapes': 'cityscapes'}
 
 
 @pytest.mark.parametrize(
@@ -163,3 +164,13 @@ def test_faults_are_named(tmp_path):
         find_layout('kitti_road', str(tmp_path), 'testing')
     with pytest.raises(DataError, match="The split 'val' of kitti_road is empty: none of the 1 images"):
         find_layout('kitti_road', str(tmp_path), 'val')
+
+
+def test_cityscapes_goes_before_the_fog_that_lies_beside_it(tmp_path):
+    for name in ('leftImg8bit', 'leftImg8bit_foggy'):
+        for fog in ('_foggy_beta_0.01', '_foggy_beta_0.02') if 'foggy' in name else ('',):
+            write_jpeg_or_png(tmp_path / name / 'train/ulm/ulm_0_leftImg8bit{}.png'.format(fog))
+    write_ids(tmp_path / 'gtFine/train/ulm/ulm_0_gtFine_labelIds.png', 7, 0, 26)
+    assert survey(str(tmp_path)).layout.name == 'cityscapes'
+    (pair,) = BatchGenerator.from_layout('foggy_cityscapes', str(tmp_path)).pairs
+    assert pair.image.endswith('beta_0.02.png') and pair.label.endswith('ulm_0_gtFine_labelIds.png')
