@@ -1,6 +1,8 @@
 """COCO: one JSON file of many images (https://cocodataset.org/#format-data)."""
 
+import mmap
 import os
+import re
 from typing import Any, Dict, List, Optional, Tuple
 
 from data_generator.annotations.documents import read_json
@@ -26,6 +28,12 @@ _OTHER_KINDS = {
 def is_coco(content: Any) -> bool:
     """Tells whether the content of a JSON file is a list of images and annotations in the form of COCO."""
     return isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ('images', 'annotations'))
+
+
+def looks_like_coco(path: str) -> bool:
+    """Tells whether a JSON file has the two lists of COCO, without holding it in memory."""
+    with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return all(re.search(key, content) for key in (rb'"images"\s*:\s*\[', rb'"annotations"\s*:\s*\['))
 
 
 def read_coco(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:

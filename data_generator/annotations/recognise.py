@@ -13,6 +13,8 @@ from data_generator.errors import DataError
 # So many files of an extension are looked into; of what comes after them, only tools that write one for each image have
 # any more.
 _LOOKED_INTO = 100
+# From so many bytes on a file of COCO is told without being parsed, where nothing is read of it: its own have 470 MB.
+_LARGE = 1 << 20
 # Programs whose own files are not read: what each image has there, and how its annotations become COCO.
 _OTHER_PROGRAMS = (
     (('filename', 'regions'), 'VIA', 'Annotation > Export Annotations (COCO format)'),
@@ -99,7 +101,7 @@ def read_source(folder: Folder, name: Optional[str], left_out: LeftOut, color_to
 def documents_in(root: str) -> Dict[str, str]:
     """Says of which formats there are annotations below a folder, with a file of each; nothing is imported."""
     folder = Folder(root)
-    found = _documents_by_format(folder, list(FORMATS), LeftOut())
+    found = _documents_by_format(folder, list(FORMATS), LeftOut(), without_parsing=True)
     if len(found) > 1 or not yolo.belong_to_images(folder, found.get('yolo', [])):
         found.pop('yolo', None)
     return {name: documents[0] for name, documents in found.items()}
@@ -141,19 +143,34 @@ def _unreadable(left_out: LeftOut) -> str:
     return text
 
 
-def _documents_by_format(folder: Folder, names: Sequence[str], left_out: LeftOut) -> Dict[str, List[str]]:
-    """The files of each format: those that hold it, or all of its extension where there is one for each image."""
+def _documents_by_format(
+    folder: Folder, names: Sequence[str], left_out: LeftOut, without_parsing: bool = False
+) -> Dict[str, List[str]]:
+    """The files of each format: those that hold it, or all of its extension where there is one for each image.
+
+    `without_parsing`: whether two words are enough to tell a large file of COCO.
+    """
     found: Dict[str, List[str]] = {}
     for extension in sorted({FORMATS[name].extension for name in names}):
         endings = (extension, '.yaml', '.yml') if extension == '.txt' else (extension,)
         paths = [path for path in folder.documents if path.lower().endswith(endings)]
         for path in paths[:_LOOKED_INTO]:
+            if without_parsing and extension == '.json' and _is_large_coco(path):
+                found.setdefault('coco', []).append(path)
+                continue
             for name in _fitting(path, [name for name in names if FORMATS[name].extension == extension], left_out):
                 if FORMATS[name].is_one_file:
                     found.setdefault(name, []).append(path)
                 else:
                     found[name] = paths
     return found
+
+
+def _is_large_coco(path: str) -> bool:
+    try:
+        return os.path.getsize(path) > _LARGE and coco.looks_like_coco(path)
+    except (ValueError, OSError):
+        return False
 
 
 def _fitting(path: str, names: Sequence[str], left_out: LeftOut) -> List[str]:

@@ -293,6 +293,13 @@ def _remarks(report: DatasetReport) -> List[str]:
         for split in report.splits
         if split.moved_pixels
     ]
+    sizes = [size for split in report.splits for size, _ in split.sizes]
+    has_labels = not any(fault.kind == 'no_labels' for fault in report.all_faults)
+    if not has_labels and sizes and all(width == 2 * height for height, width in sizes):
+        lines.append(
+            '  All images are twice as wide as high: if each holds a picture and its label side by side, as those of '
+            'pix2pix do, cut them apart first.'
+        )
     if any(len(split.sizes) > 1 for split in report.splits):
         lines.append('  Images have different sizes: train with --crop or --size.')
     return lines

@@ -296,6 +296,14 @@ def test_images_alone_are_no_training_data(tmp_path):
     assert not report.can_train and [fault.kind for fault in report.all_faults] == ['no_labels']
 
 
+def test_images_that_may_hold_their_labels_beside_them_are_pointed_out(tmp_path):
+    for width, is_said in ((24, True), (25, False)):
+        for number in range(2):
+            write(tmp_path / str(width) / 'train' / '{}.jpg'.format(number), image_of(number, (12, width)))
+        report = check(tmp_path / str(width))
+        assert not report.can_train and ('picture and its label side by side' in report.to_text()) == is_said
+
+
 def test_a_dataset_with_val_alone_cannot_be_trained_on(tmp_path):
     add_pair(tmp_path, 'val', 'a')
     assert [fault.kind for fault in check(tmp_path).all_faults] == ['no_train_split']

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from data_generator import BatchGenerator, DataError
+from data_generator.annotations import recognise
+from data_generator.annotations.documents import read_json
 from data_generator.checking import folder_pairs
 from data_generator.checking.check import check_dataset
 from data_generator.checking.faults import FAULT_KINDS
@@ -231,6 +233,17 @@ def test_annotations_in_place_of_labels_are_imported_first(tmp_path, capsys):
     command = shlex.split(said.strip().rpartition('fcn8s ')[2].replace('OUT', shlex.quote(str(tmp_path / 'out'))))
     assert main(command) == 0
     assert main(['check', str(tmp_path / 'out')]) == 0
+
+
+def test_large_files_of_coco_are_told_without_being_parsed(tmp_path, capsys, monkeypatch):
+    situations.dataset(str(tmp_path), images='images', labels='labels', splits=[('', 0, 2)])
+    shutil.rmtree(str(tmp_path / 'labels'))
+    coco = {'images': [{'id': 1, 'file_name': '0.png'}], 'annotations': [], 'categories': [], 'info': 'x' * 2**20}
+    for content, is_told in ((coco, True), ({'images': [], 'info': coco['info']}, False)):
+        (tmp_path / 'a.json').write_text(json.dumps(content))
+        monkeypatch.setattr(recognise, 'read_json', None if is_told else read_json)
+        assert main(['check', str(tmp_path)]) == (2 if is_told else 1)
+        assert ('annotations of coco' in capsys.readouterr().err) == is_told
 
 
 def test_trees_of_many_folders_are_not_compared(tmp_path, monkeypatch):
