@@ -1,6 +1,9 @@
 """Tables of text, for terminals and files."""
 
+import unicodedata
 from typing import Iterable, List, Sequence
+
+SCREEN_COLUMNS = 80
 
 
 def align_columns(rows: Iterable[Sequence[str]], left: Sequence[int] = (0,)) -> List[str]:
@@ -11,12 +14,42 @@ def align_columns(rows: Iterable[Sequence[str]], left: Sequence[int] = (0,)) -> 
         left: The numbers of the columns that begin below each other. The others, of numbers, end below each other.
     """
     rows = [list(row) for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*rows)]
+    widths = [max(map(columns_of, column)) for column in zip(*rows)]
     return ['  '.join(_padded(row, widths, left)).rstrip() for row in rows]
 
 
 def _padded(row: Sequence[str], widths: Sequence[int], left: Sequence[int]) -> List[str]:
-    return [
-        cell.ljust(width) if number in left else cell.rjust(width)
-        for number, (cell, width) in enumerate(zip(row, widths))
-    ]
+    spaces = [' ' * (width - columns_of(cell)) for cell, width in zip(row, widths)]
+    return [cell + space if number in left else space + cell for number, (cell, space) in enumerate(zip(row, spaces))]
+
+
+def columns_of(text: str) -> int:
+    """Returns how many columns of a terminal a text takes: two for each wide character, such as those of Chinese,
+    Japanese and Korean, and none for combining accents.
+    """
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in 'WF') for c in text)
+
+
+def cut_end(text: str, columns: int) -> str:
+    """Returns a text that takes at most so many columns, at least 3: three dots stand for what is cut off its end."""
+    if columns_of(text) <= columns:
+        return text
+    while columns_of(text) > columns - 3:
+        text = text[:-1]
+    return text + '...'
+
+
+def cut_start(text: str, columns: int) -> str:
+    """Returns a text that takes at most so many columns, at least 3: three dots stand for what is cut off its start."""
+    if columns_of(text) <= columns:
+        return text
+    while columns_of(text) > columns - 3:
+        text = text[1:]
+    return '...' + text
+
+
+def spreadsheet_text(text: str) -> str:
+    """Returns a text as a cell of a CSV file that no spreadsheet computes: with an apostrophe before it where it would
+    be a formula (https://owasp.org/www-community/attacks/CSV_Injection).
+    """
+    return "'" + text if text[:1] in ('=', '+', '-', '@', '\t', '\r') else text

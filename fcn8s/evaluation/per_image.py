@@ -15,10 +15,9 @@ import numpy as np
 from fcn8s.evaluation.scores import count_classes, intersection_over_union, mean_iou, pixel_accuracy
 from helpers.files import atomic_path
 from helpers.label_spaces import LabelSpace
-from helpers.tables import align_columns
+from helpers.tables import SCREEN_COLUMNS, align_columns, columns_of, cut_end, cut_start, spreadsheet_text
 
 NUM_WORST = 10
-SCREEN_COLUMNS = 80
 
 _ON_REQUEST = ('boundary_f1', 'confidence', 'entropy', 'mutual_information')
 _CONFUSION_COLUMNS = ('confused_class', 'confused_with', 'confused_pixels', 'confusion_cost')
@@ -153,7 +152,8 @@ def write_csv(
     label_space: LabelSpace,
     against: Optional[Sequence[ImageScores]] = None,
 ) -> None:
-    """Writes one line an image, in the order of the dataset; shares from 0 to 1, an empty cell where there is none.
+    """Writes one line an image, in the order of the dataset; shares from 0 to 1, an empty cell where there is none, an
+    apostrophe before names that a spreadsheet would take for formulas.
 
     Args:
         names: Of the images.
@@ -179,6 +179,8 @@ _NOTHING = ImageScores(0, math.nan, math.nan, math.nan, np.zeros(0), None)
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return spreadsheet_text(value)
     return '' if value is None or (isinstance(value, float) and math.isnan(value)) else value
 
 
@@ -200,14 +202,13 @@ def format_worst(
     worst = worst_first(rows)[:count]
     cells = [(_percent(rows[i].mean_iou), _percent(rows[i].accuracy), _percent(rows[i].void)) for i in worst]
     confusions = [_confusion_text(rows[i].confusion, label_space) for i in worst]
-    longest_name = max([len(printable(names[i])) for i in worst] + [8])
-    confusion_width = min(
-        max([len(text) for text in confusions] + [21]), max(SCREEN_COLUMNS // 3 + 1, SCREEN_COLUMNS - 25 - longest_name)
-    )
+    longest_name = max([columns_of(printable(names[i])) for i in worst] + [8])
+    longest_confusion = max([columns_of(text) for text in confusions] + [21])
+    confusion_width = min(longest_confusion, max(SCREEN_COLUMNS // 3 + 1, SCREEN_COLUMNS - 25 - longest_name))
     name_width = max(8, SCREEN_COLUMNS - confusion_width - 25)
     table = [('image', 'mIoU', 'acc.', 'void', 'most costly confusion')]
     for i, numbers, confusion in zip(worst, cells, confusions):
-        table.append((_tail(printable(names[i]), name_width), *numbers, _head(confusion, confusion_width)))
+        table.append((cut_start(printable(names[i]), name_width), *numbers, cut_end(confusion, confusion_width)))
     heading = 'The {} images with the lowest mean IoU, of {}; in per cent'.format(len(worst), len(rows))
     return '\n'.join([heading] + align_columns(table, left=(0, 4)))
 
@@ -240,14 +241,6 @@ def _confusion_text(confusion: Optional[Confusion], label_space: LabelSpace) -> 
         printable(_class_name(confusion.truth, label_space)),
         printable(_class_name(confusion.predicted, label_space)),
     )
-
-
-def _head(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 3] + '...'
-
-
-def _tail(text: str, width: int) -> str:
-    return text if len(text) <= width else '...' + text[len(text) - width + 3 :]
 
 
 def _percent(share: float) -> str:

@@ -9,7 +9,7 @@ from fcn8s.evaluation.bootstrap import Interval
 from fcn8s.evaluation.calibration import shown_temperature
 from fcn8s.evaluation.scores import METRICS
 from helpers.label_spaces import LabelSpace
-from helpers.tables import align_columns
+from helpers.tables import SCREEN_COLUMNS, align_columns, columns_of, cut_end
 
 COLUMNS = (('IoU', 'per_class_iou'), ('accuracy', 'per_class_accuracy'), ('precision', 'precision'))
 BOUNDARY_COLUMN = ('bound. F1', 'boundary_f1')
@@ -26,7 +26,8 @@ SUMMARY = (
 def format_scores(
     scores: Dict[str, Any], label_space: LabelSpace, sort: str = 'class', interval: Optional[Interval] = None
 ) -> str:
-    """Returns the scores of `fcn8s.evaluation.scores.summarize` as lines of text, in per cent.
+    """Returns the scores of `fcn8s.evaluation.scores.summarize` as lines of text, in per cent. Names of classes lose
+    their end where a line would be longer than 80 characters.
 
     The accuracy of a class is its recall: the dict, and so the JSON, holds that one score under both names,
     'per_class_accuracy' and 'recall'.
@@ -52,7 +53,13 @@ def format_scores(
 
 
 def format_difference(difference: Interval, name: str, against: str) -> str:
-    """Returns one paragraph on the paired difference of two mean IoUs, in percentage points."""
+    """Returns one paragraph on the paired difference of two mean IoUs, in percentage points. One image has no
+    interval.
+    """
+    if difference.num_images == 1:
+        return 'mean IoU of {} minus {}: {:+.2f} points (one image: no interval)'.format(
+            name, against, 100 * difference.value
+        )
     verdict = 'The interval includes 0: these images do not tell the two apart.'
     if difference.low > 0 or difference.high < 0:
         verdict = '{} is better on these images.'.format(name if difference.low > 0 else against)
@@ -90,7 +97,9 @@ def _class_table(scores: Dict[str, Any], label_space: LabelSpace, sort: str) -> 
         + ['{:,}'.format(pixels[class_id])]
         for class_id in order
     ]
-    return align_columns([['class'] + [title for title, _ in columns] + ['pixels']] + rows)
+    table = [['class'] + [title for title, _ in columns] + ['pixels']] + rows
+    numbers = sum(2 + max(map(columns_of, column)) for column in list(zip(*table))[1:])
+    return align_columns([[cut_end(row[0], SCREEN_COLUMNS - numbers)] + row[1:] for row in table])
 
 
 def _class_order(scores: Dict[str, Any], label_space: LabelSpace, sort: str) -> Sequence[int]:
@@ -122,7 +131,9 @@ def _summary(scores: Dict[str, Any], interval: Optional[Interval]) -> List[str]:
         [title, _percent(scores[key])] for title, key in SUMMARY if key != 'mean_category_iou' or scores['category_iou']
     ]
     lines = align_columns(rows + [['loss', '-' if math.isnan(scores['loss']) else '{:.4f}'.format(scores['loss'])]])
-    if interval:
+    if interval and interval.num_images == 1:
+        lines[0] += '  (one image: no interval)'
+    elif interval:
         lines[0] += '  ({:.0f} % interval {} to {}, {} resamples of {} images)'.format(
             100 * interval.confidence,
             _percent(interval.low),

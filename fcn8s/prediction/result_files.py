@@ -15,6 +15,7 @@ from helpers.color_vision import with_palette
 from helpers.files import atomic_path
 from helpers.images import IMAGE_EXTENSIONS, find_images
 from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_ids_to_file_ids
+from helpers.tables import spreadsheet_text
 
 # Of ext4, XFS, NTFS, APFS and nearly all others.
 _MAX_NAME_BYTES = 255
@@ -194,7 +195,7 @@ class ResultFiles:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator='\n')
         writer.writerow(('image', 'entropy', 'mutual_information'))
-        writer.writerows(self._doubts)
+        writer.writerows((spreadsheet_text(name), *means) for name, *means in self._doubts)
         with atomic_path(os.path.join(self.out_dir, DOUBT_TABLE)) as temporary, open(temporary, 'wb') as file:
             file.write(text.getvalue().encode('utf-8', 'surrogateescape'))
 

@@ -1,4 +1,4 @@
-from helpers.tables import align_columns
+from helpers.tables import align_columns, columns_of, cut_end, cut_start, spreadsheet_text
 
 
 def test_text_begins_and_numbers_end_below_each_other():
@@ -12,3 +12,20 @@ def test_text_begins_and_numbers_end_below_each_other():
 
 def test_no_rows_are_no_lines():
     assert align_columns([]) == []
+
+
+def test_wide_characters_take_two_columns_and_accents_none():
+    assert [columns_of(text) for text in ('road', '\u9053\u8def', 'a\u0301', '')] == [4, 4, 1, 0]
+    assert align_columns([['\u9053\u8def', '1'], ['sky', '2']]) == ['\u9053\u8def  1', 'sky   2']
+
+
+def test_texts_are_cut_to_columns():
+    assert (cut_end('abcdef', 6), cut_end('abcdefg', 6), cut_start('abcdefg', 6)) == ('abcdef', 'abc...', '...efg')
+    assert cut_end('\u9053\u8def\u6a39', 6) == '\u9053\u8def\u6a39'
+    assert (cut_end('\u9053\u8def\u6a39', 5), cut_start('\u9053\u8def\u6a39', 5)) == ('\u9053...', '...\u6a39')
+
+
+def test_formulas_are_text_in_a_spreadsheet():
+    formulas = ['=1+1', '+1', '-1', '@sum(a1)', '\t=1', '\r=1']
+    assert [spreadsheet_text(text) for text in formulas] == ["'" + text for text in formulas]
+    assert [spreadsheet_text(text) for text in ('road', "'=1", '1=1', '')] == ['road', "'=1", '1=1', '']

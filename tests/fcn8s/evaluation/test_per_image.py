@@ -17,6 +17,7 @@ from fcn8s.evaluation.per_image import (
 )
 from fcn8s.evaluation.scores import count_confusion
 from helpers.label_spaces import generic_label_space
+from helpers.tables import columns_of
 
 SPACE = generic_label_space(4, class_names=['road', 'sky', '<b>, "car"', 'void'])._replace(void_class_ids=(3,))
 
@@ -124,6 +125,16 @@ def test_csv_has_a_line_an_image_and_empty_cells_where_nothing_is_known(tmp_path
     assert not {'iou:void', 'boundary_f1', 'confidence', 'against_mean_iou'} & set(first)
 
 
+def test_no_name_in_a_csv_is_a_formula(tmp_path):
+    path = tmp_path / 'scores.csv'
+    space = SPACE._replace(class_names=('=1+1', '@sky', 'car', 'void'))
+    write_csv(str(path), ['=cmd|x.png'], [row(0.5, Confusion(0, 1, 7, -0.1))], space)
+    with open(str(path), newline='') as file:
+        (only,) = csv.DictReader(file)
+    assert (only['image'], only['confused_class'], only['confused_with']) == ("'=cmd|x.png", "'=1+1", "'@sky")
+    assert only['confusion_cost'] == '-0.1' and only['iou:=1+1'] == '0.5'
+
+
 def test_csv_has_columns_for_what_was_asked_for(tmp_path):
     path = tmp_path / 'scores.csv'
     write_csv(str(path), ['a'], [row(0.5, boundary_f1=0.75, confidence=0.875)], SPACE, [row(0.25)])
@@ -148,6 +159,13 @@ def test_the_table_fits_eighty_columns_and_obeys_no_name():
     assert lines[3].startswith('...aaa') and lines[3].endswith('...') and '10.0: rrr' in lines[3]
     assert lines[4].startswith('x?[31m ') and '\x1b' not in lines[4]
     assert len(format_worst(names, rows, space, 1).splitlines()) == 3
+
+
+def test_wide_characters_keep_the_table_within_eighty_columns():
+    space = SPACE._replace(class_names=('\u9053' * 40, 'sky', 'car', 'void'))
+    lines = format_worst(['\u8def' * 50, 'b'], [row(0.5, Confusion(0, 2, 7, 0.1)), row(0.25)], space).splitlines()
+    assert max(map(columns_of, lines)) <= 80
+    assert len({columns_of(line[: line.rindex('25.0')]) for line in lines[2:]}) == 1
 
 
 def test_names_lose_what_all_of_them_share():

@@ -8,6 +8,7 @@ from fcn8s.evaluation.score_table import format_difference, format_scores
 from fcn8s.evaluation.scores import summarize
 from helpers.files import to_json
 from helpers.label_spaces import generic_label_space
+from helpers.tables import columns_of
 
 CLASSES = generic_label_space(4, class_names=['void', 'road', 'sky', 'car'])._replace(void_class_ids=(0,))
 CONFUSION = np.array([[5, 1, 0, 0], [0, 60, 20, 0], [0, 0, 10, 0], [0, 0, 0, 0]])
@@ -31,6 +32,20 @@ def test_table_of_classes_and_means():
     assert lines[5] == 'mean IoU                 54.17  (95 % interval 40.00 to 60.00, 2000 resamples of 12 images)'
     assert lines[-1].split() == ['loss', '0.2500']
     assert len({len(line) for line in lines[:4]}) == 1
+
+
+def test_long_and_wide_names_leave_the_table_within_eighty_columns():
+    space = CLASSES._replace(class_names=('void', 'road ' * 40, '\u9053' * 100, 'car'))
+    lines = format_scores(scores(space), space).splitlines()[:4]
+    assert {columns_of(line) for line in lines} <= {79, 80} and max(map(columns_of, lines)) == 80
+    assert lines[1].startswith('road road') and '...' in lines[1] and lines[3].startswith('car  ')
+
+
+def test_one_image_has_no_interval():
+    lines = format_scores(scores(), CLASSES, interval=Interval(0.5, 0.5, 0.5, 0.95, 1, 2000)).splitlines()
+    assert lines[5] == 'mean IoU                 54.17  (one image: no interval)'
+    difference = format_difference(Interval(0.02, 0.02, 0.02, 0.95, 1, 2000), 'a', 'b')
+    assert difference == 'mean IoU of a minus b: +2.00 points (one image: no interval)'
 
 
 def test_void_classes_are_not_listed():

@@ -77,3 +77,11 @@ def test_no_two_kinds_of_results_share_files_or_flags(tmp_path):
     assert DOUBT_KINDS == ('doubt', 'entropy', 'mutual_information')
     flags = {kind: result.flag for kind, result in RESULT_KINDS.items() if kind not in DOUBT_KINDS}
     assert flags == {kind: '--' + kind for kind in ('overlay', 'color', 'ids', 'softmax')}
+
+
+def test_no_name_in_the_table_of_doubts_is_a_formula(tmp_path):
+    results = ResultFiles(str(tmp_path), CAMVID, ['doubt'])
+    results.take_over_doubts([('=1+1', 0.5, 0.25), ('a,b', 1.0, 0.5)])
+    results.write_doubts()
+    table = (tmp_path / 'doubt.csv').read_text(encoding='utf-8')
+    assert table == 'image,entropy,mutual_information\n\'=1+1,0.5,0.25\n"a,b",1.0,0.5\n'
