@@ -40,14 +40,14 @@ def pair(seed, size=(40, 60)):
     return labels.astype(np.uint8), predicted.astype(np.uint8)
 
 
-def evaluated(count=5, seed=0, title='runs/<b>'):
+def evaluated(count=5, seed=0, title='runs/<b>', space=SPACE):
     """An evaluation of made-up predictions, in the places where the session's would be."""
-    rng = np.random.RandomState(seed)
-    seen, total = Observations(SPACE), np.zeros((4, 4), int)
-    with ImageStatistics(SPACE) as statistics:
+    rng, num_classes = np.random.RandomState(seed), space.num_classes
+    seen, total = Observations(space), np.zeros((num_classes, num_classes), int)
+    with ImageStatistics(space) as statistics:
         for number in range(count):
             labels, predicted = pair(seed + number)
-            confusion = count_confusion(labels, predicted, 4)[:, :4]
+            confusion = count_confusion(labels, predicted, num_classes)[:, :num_classes]
             values = {
                 'image_confusions': confusion[np.newaxis],
                 'class_ids': predicted[np.newaxis],
@@ -58,7 +58,7 @@ def evaluated(count=5, seed=0, title='runs/<b>'):
             statistics.add(image, labels[np.newaxis], values)
             seen.add(image, labels[np.newaxis], values)
             total += confusion
-        summary = summarize(total, np.nan, int(total.sum()), SPACE)
+        summary = summarize(total, np.nan, int(total.sum()), space)
         evaluation = Evaluation(summary, statistics.counts(), statistics.rows())
     names = ['val/{}_{}.png'.format(HOSTILE.replace('/', '') if n == 1 else 'image', n) for n in range(count)]
-    return Evaluated(title, {'model': title}, SPACE, names, evaluation, seen)
+    return Evaluated(title, {'model': title}, space, names, evaluation, seen)

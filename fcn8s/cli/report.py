@@ -3,7 +3,7 @@
 import argparse
 import os
 import shlex
-from typing import Any
+from typing import Any, Dict
 
 from fcn8s.cli.inputs.evaluation import evaluate_subject, find_subjects, image_names
 from fcn8s.cli.inputs.prediction import check_sampling_arguments
@@ -16,6 +16,7 @@ from fcn8s.cli.options.evaluation import (
     check_resamples,
     evaluated_in_training,
 )
+from fcn8s.cli.options.folders import as_list
 from fcn8s.cli.options.prediction import add_also_argument, add_model_argument, add_palette_argument, check_overlap
 from fcn8s.cli.options.training import options_of_run
 from fcn8s.cli.terminal import Parser, program
@@ -98,9 +99,21 @@ def _with_data_of_run(args: argparse.Namespace) -> argparse.Namespace:
             found[name] = getattr(args, name)
     if args.split is not None and args.only is None:
         found.pop('only', None)  # of another split
+    _check_found(args.model, found)
     if found and options.get('eval_at_input_size') and options.get('size'):
         found['at_input_size'] = True
     return argparse.Namespace(**dict(vars(args), **found))
+
+
+def _check_found(run: str, found: Dict[str, Any]) -> None:
+    """Raises FileNotFoundError where the data of the training are not there, as those of a run that was copied."""
+    for name in ('data', 'images', 'labels'):
+        for folder in as_list(found.get(name) or []):
+            if not os.path.isdir(folder):
+                raise FileNotFoundError(
+                    '{} was evaluated on {}, which is not there. Say where these images are now: --data ROOT, or '
+                    '--images DIR --labels DIR.'.format(run, folder)
+                )
 
 
 def _evaluated(args: argparse.Namespace, subject: Any, path: str) -> Any:

@@ -7,7 +7,7 @@ Letters: I images, C classes.
 import base64
 import json
 import math
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -206,14 +206,24 @@ def _evaluated_context(evaluated: Evaluated, resamples: int) -> Dict[str, Any]:
         'description': [(name, str(value)) for name, value in evaluated.description.items()],
         'num_images': len(evaluated.names),
         'resamples': resamples,
-        'headlines': [
-            _row_of(name, score_intervals(counts, score, num_resamples=resamples), 0) for name, score in HEADLINES
-        ],
-        'classes': _class_rows(evaluated, score_intervals(counts, intersection_over_union, num_resamples=resamples)),
+        'headlines': [_row_of(name, _intervals(counts, score, resamples), 0) for name, score in HEADLINES],
+        'classes': _class_rows(evaluated, _intervals(counts, intersection_over_union, resamples)),
         'calibration_error': _number(evaluated.evaluation.scores.get('expected_calibration_error', math.nan)),
         'temperature': shown_temperature(evaluated.evaluation.scores.get('fitted_temperature', math.nan)),
         'cross_fitted_error': _number(evaluated.evaluation.scores.get('cross_fitted_calibration_error', math.nan)),
     }
+
+
+def _intervals(
+    counts: ClassCounts,
+    score: Callable[[ClassCounts], np.ndarray],
+    resamples: int,
+    against: Optional[ClassCounts] = None,
+) -> Intervals:
+    """The scores and their intervals; one image has none, as every resample of it is the same."""
+    intervals = score_intervals(counts, score, against, resamples)
+    unknown = np.full_like(intervals.values, np.nan)
+    return intervals._replace(low=unknown, high=unknown) if len(counts.true_positives) == 1 else intervals
 
 
 def _row_of(name: str, intervals: Intervals, number: int) -> Dict[str, Any]:
@@ -251,7 +261,7 @@ def evaluation_charts(evaluated: Evaluated) -> List[Chart]:
     seen, scores = evaluated.observations, evaluated.evaluation.scores
     void = evaluated.label_space.void_class_ids
     curves = [Curve('perfect', GREEN, [(0.0, 0.0), (1.0, 1.0)])]
-    if 'bin_confidence' in scores:
+    if np.any(scores.get('bin_counts', 0)):
         points = list(zip(scores['bin_confidence'], scores['bin_accuracy']))
         curves.insert(0, Curve('network', BLUE, points))
     risks = risk_against_coverage(seen.confidence_counts, seen.confidence_correct)
@@ -301,14 +311,14 @@ def _distance_names() -> List[str]:
 
 def _against_context(evaluated: Evaluated, against: Evaluated, resamples: int) -> Dict[str, Any]:
     first, second = evaluated.evaluation.image_counts, against.evaluation.image_counts
-    differences = score_intervals(first, intersection_over_union, second, resamples)
+    differences = _intervals(first, intersection_over_union, resamples, second)
     space = evaluated.label_space
-    rows = [dict(_row_of('mean IoU', score_intervals(first, mean_iou, second, resamples), 0), color='')]
+    rows = [dict(_row_of('mean IoU', _intervals(first, mean_iou, resamples, second), 0), color='')]
     rows += [
         dict(_row_of(space.class_names[class_id], differences, class_id), color=css_color(space.colors[class_id]))
         for class_id in _scored_classes(space)
     ]
-    known = [abs(row[bound]) for row in rows for bound in ('low', 'high') if row[bound] is not None]
+    known = [abs(row[bound]) for row in rows for bound in ('value', 'low', 'high') if row[bound] is not None]
     return {
         'title': against.title,
         'description': [(name, str(value)) for name, value in against.description.items()],

@@ -79,7 +79,8 @@ def _scores(model: SavedFCN8s, scores: Optional[Dict[str, Any]]) -> List[str]:
     if scores is not None:
         lines.append('- mean IoU: {}'.format(_per_cent(scores['mean_iou'])))
         interval = scores.get('mean_iou_interval')
-        if isinstance(interval, dict) and all(is_number(interval.get(end)) for end in ('low', 'high')):
+        is_known = isinstance(interval, dict) and all(is_number(interval.get(end)) for end in ('low', 'high'))
+        if interval and is_known and interval.get('num_images') != 1:
             lines[-1] += ' (95 % bootstrap interval {} to {}, over {} images)'.format(
                 _per_cent(interval['low']), _per_cent(interval['high']), _line(interval.get('num_images', '?'))
             )

@@ -158,11 +158,11 @@
   }
   function fillMatrix() {
     const table = document.getElementById('matrix');
-    const dense = data.scored.length > 40;
-    table.classList.toggle('dense', dense);
     // Classes that neither truth nor prediction hold would be empty rows and columns.
     const total = (id) => data.matrix.reduce((sum, row, truth) => sum + row[id] + (truth === id ? row.reduce((a, b) => a + b, 0) : 0), 0);
     const columns = data.classes.map((_, id) => id).filter((id) => total(id) > 0);
+    const dense = columns.length > 40;
+    table.classList.toggle('dense', dense);
     table.append(make('thead', {}, make('tr', {}, make('th'), ...columns.map((id) =>
       make('th', { title: data.classes[id] }, make('span', {}, data.classes[id]))))));
     const body = make('tbody');

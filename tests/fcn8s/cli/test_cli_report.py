@@ -78,6 +78,12 @@ def test_a_run_without_data_shows_its_training(tmp_path, capsys):
     assert '--against, --mirror, --samples: {} has no validation data'.format(run.directory) in capsys.readouterr().err
 
 
+def test_a_run_without_the_data_it_was_evaluated_on(tmp_path, data, capsys):
+    run = runs.create_run(str(tmp_path / 'run'), {'command': {'val_images': data[1], 'val_labels': 'gone'}})
+    assert report(run.directory) == 2
+    assert '{} was evaluated on gone, which is not there. Say where'.format(run.directory) in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     'arguments, message',
     [

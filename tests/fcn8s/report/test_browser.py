@@ -13,6 +13,7 @@ from made_up_evaluations import CONFIG, HOSTILE, SPACE, evaluated, record, score
 from fcn8s.report.run_report import write_report
 from fcn8s.saving import runs
 from helpers.color_vision import with_palette
+from helpers.label_spaces import generic_label_space
 
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
 
@@ -44,6 +45,7 @@ found.ofClass = document.querySelectorAll('#gallery .card').length;
 const cell = document.querySelector('#matrix button[data-truth="0"][data-predicted="1"]');
 cell.click();
 found.cell = [cell.textContent, document.getElementById('cell-name').textContent, document.querySelectorAll('#cell-images .card').length];
+found.dense = document.getElementById('matrix').classList.contains('dense');
 found.doubts = document.querySelectorAll('#doubts .card .mark').length;
 found.changed = document.querySelectorAll('#gained .card, #lost .card').length;
 const truth = document.querySelectorAll('#gallery img')[1];
@@ -119,10 +121,21 @@ def test_the_report_works_in_a_browser(width, tmp_path):
     assert '100%' in found['clip'][0] and '40%' in found['clip'][1]
     assert len(found['worst']) == 5 and found['best'] == found['worst'][::-1]
     assert found['ofClass'] > 0 and found['cell'][2] > 0 and 'road taken for <sky>' in found['cell'][1]
-    assert found['doubts'] > 0 and found['changed'] > 0
+    assert found['doubts'] > 0 and found['changed'] > 0 and not found['dense']
     own, distinct = ({','.join(map(str, color)) for color in space.colors[:3]} for space in SPACES)
     assert set(found['own']) <= own | {'0,0,0'} and set(found['distinct']) <= distinct | {'0,0,0'}
     assert len(found['own']) == len(found['distinct']) > 2
     assert found['swatches'][0] == found['swatches'][2] != found['swatches'][1]
     assert found['wider'] <= 0  # wide tables scroll in their own box
     assert len(found['widths']) > 20 and min(found['widths']) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium, which is Debian's package")
+def test_few_classes_of_many_have_numbers_in_the_confusions(tmp_path):
+    run = runs.create_run(str(tmp_path / 'run'), CONFIG)
+    space = generic_label_space(45)
+    path = write_report(run.directory, evaluated(space=space), evaluated(seed=9, space=space))
+    with open(path, encoding='utf-8') as file:
+        found, console = browse(file.read(), 1280, tmp_path)
+    assert console == [] and not found['dense'] and float(found['cell'][0]) > 0

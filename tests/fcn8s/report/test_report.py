@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from made_up_evaluations import CONFIG, HOSTILE, SPACE, evaluated, pair, record, scores
 
+from fcn8s.evaluation.calibration import summarize_calibration
 from fcn8s.report.observations import risk_against_coverage
 from fcn8s.report.page import browser_data, css_color, encoded_pictures
 from fcn8s.report.pictures import make_pictures
@@ -187,6 +188,27 @@ def test_an_evaluation_is_shown_with_intervals_and_images(run):
     np.testing.assert_array_equal(data['matrix'], first.evaluation.scores['confusion_matrix'])
     for title in ('Mean IoU by size', 'by distance to a boundary', 'Risk against coverage'):
         assert title in page.text
+
+
+def test_one_image_has_no_interval(run):
+    text = report(run, [], evaluated(count=1), evaluated(count=1, seed=9)).text
+    assert text.count('one image: no interval') == 4 and ' to ' not in text.split('Confusions')[1].split('Curves')[0]
+    assert 'resample' not in text and 'higher' not in text and 'lower' not in text
+    assert 'one image' not in report(run, [], evaluated(count=2)).text
+
+
+def test_no_reliability_without_a_pixel(run):
+    first = evaluated()
+    for pixels in (0, 1):
+        counts = np.array([pixels] * 2)
+        first.evaluation.scores.update(summarize_calibration(counts, counts, 0.5 * counts))
+        assert ('Reliability' in report(run, [], first).text) == bool(pixels)
+
+
+def test_headings_are_printed_on_every_page(run):
+    # Chromium leaves buttons out where it repeats the head of a table; their text alone it repeats.
+    printed = report(run, [], evaluated()).source.split('@media print')[1]
+    assert 'th button { display: contents; }' in printed.splitlines()[0]
 
 
 def test_each_confusion_knows_the_images_with_most_of_it():

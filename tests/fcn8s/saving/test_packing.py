@@ -104,6 +104,9 @@ def test_scores_with_their_interval_go_onto_the_card(run_dir, tmp_path):
     card = contents(path)['README.md'].decode()
     assert 'mean IoU: 50.00 % (95 % bootstrap interval 40.00 % to 60.00 %, over 12 images)' in card
     assert 'Licence: not stated' in card
+    (tmp_path / 'one.json').write_text(json.dumps({'mean_iou': 0.5, 'mean_iou_interval': dict(interval, num_images=1)}))
+    path = pack(run_dir, str(tmp_path / 'one.zip'), scores=str(tmp_path / 'one.json'))
+    assert 'bootstrap' not in contents(path)['README.md'].decode()
 
 
 def test_names_from_files_are_text_on_the_card(small_model):
