@@ -1,11 +1,13 @@
 """Compares the scores of a run with the curve of the measured recipe that it was started with, while it trains.
 
 A curve holds a score for each evaluation of the recipe. It is laid over the epochs of a run by the share of the
-training that is done: with as many epochs as the recipe has, epoch for epoch.
+training that is done: with as many epochs as the recipe has, epoch for epoch, and between two scores by a straight line.
 """
 
 from fractions import Fraction
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
 
 from fcn8s.training.recipes import Recipe
 
@@ -57,15 +59,14 @@ def lay_over(recipe: Recipe, settings: Dict[str, Any], defaults: Dict[str, Any])
                 len(curve), len(evaluations), wanted['epochs']
             )
         )
-    theirs = {Fraction(epoch, wanted['epochs']): score for epoch, score in zip(evaluations, curve)}
-    epochs, every = settings['epochs'], settings['eval_every']
-    mine = {Fraction(epoch, epochs): epoch for epoch in evaluated_epochs(epochs, every)}
-    if not (set(mine) <= set(theirs) or set(theirs) <= set(mine)):
-        raise ValueError(
-            'the recipe is evaluated every {} of {} epochs, and this run every {} of {}, at other shares of the '
-            'training.'.format(wanted['eval_every'], wanted['epochs'], every, epochs)
-        )
-    scores = {epoch: theirs[share] for share, epoch in mine.items() if share in theirs}
+    shares = [Fraction(epoch, wanted['epochs']) for epoch in evaluations]
+    epochs = settings['epochs']
+    mine = [
+        epoch for epoch in evaluated_epochs(epochs, settings['eval_every']) if Fraction(epoch, epochs) >= shares[0]
+    ]
+    # Scores rise ever more slowly, so that a straight line between two of them is no more than the recipe had there.
+    expected = np.interp([epoch / epochs for epoch in mine], [float(share) for share in shares], curve)
+    scores = dict(zip(mine, map(float, expected)))
     tolerance = recipe.target['tolerance']
     return RecipeCurve(recipe.name, epochs, wanted['epochs'], scores, tolerance, _reason(settings, wanted))
 
@@ -91,7 +92,7 @@ def remark(curve: RecipeCurve, scores: Sequence[Tuple[int, Optional[float]]]) ->
     epoch, score = compared[-1]
     there = ''
     if curve.epochs != curve.recipe_epochs:
-        there = 'after epoch {} of {}, '.format(epoch * curve.recipe_epochs // curve.epochs, curve.recipe_epochs)
+        there = 'after epoch {} of {}, '.format(round(epoch * curve.recipe_epochs / curve.epochs), curve.recipe_epochs)
     return (
         'behind the recipe {!r}: {} {:.1f} % after epoch {} of {}, where its curve has {:.1f} % ({}tolerance {:g} '
         'points). {}'.format(

@@ -66,30 +66,33 @@ def test_weights_of_a_resumed_run_are_no_difference():
     'epochs, every, expected',
     [
         (8, 3, {3: 30.0, 6: 50.0, 8: 60.0}),
-        (8, 1, {3: 30.0, 6: 50.0, 8: 60.0}),  # more often
+        (8, 1, {3: 30.0, 4: 110 / 3, 5: 130 / 3, 6: 50.0, 7: 55.0, 8: 60.0}),  # more often
         (8, 6, {6: 50.0, 8: 60.0}),  # less often
+        (8, 4, {4: 110 / 3, 8: 60.0}),  # at other epochs
         (16, 6, {6: 30.0, 12: 50.0, 16: 60.0}),  # twice as long
+        (5, 1, {2: 30 + 4 / 3, 3: 30 + 20 * 1.8 / 3, 4: 52.0, 5: 60.0}),
+        (1, 3, {1: 60.0}),  # as short as can be
     ],
 )
 def test_a_curve_is_laid_over_by_the_share_of_the_training(epochs, every, expected):
-    assert curve_of(epochs=epochs, eval_every=every).scores == expected
+    assert curve_of(epochs=epochs, eval_every=every).scores == pytest.approx(expected)
 
 
 def test_another_number_of_epochs_says_where_the_recipe_was():
     line = remark(curve_of(epochs=16, eval_every=6), [(12, 0.1)])
     assert 'after epoch 12 of 16, where its curve has 50.0 % (after epoch 6 of 8, tolerance 2 points)' in line
     assert line.endswith('Likely reason: --epochs is 16 (recipe: 8), --eval-every is 6 (recipe: 3).')
+    line = remark(curve_of(epochs=5), [(3, 0.1)])
+    assert 'after epoch 3 of 5, where its curve has 42.0 % (after epoch 5 of 8, tolerance 2 points)' in line
 
 
 @pytest.mark.parametrize(
     'recipe, typed, message',
     [
-        (MEASURED, {'epochs': 10}, 'evaluated every 3 of 8 epochs, and this run every 3 of 10, at other shares'),
-        (MEASURED, {'eval_every': 4}, 'and this run every 4 of 8'),
         (MEASURED._replace(curve=[1.0]), {}, 'it has 1 scores, and the recipe 3 evaluations in 8 epochs'),
         (MEASURED._replace(target=dict(MEASURED.target, score='accuracy')), {}, 'it is of accuracy, and runs are comp'),
     ],
 )
-def test_evaluations_at_other_shares_are_not_compared(recipe, typed, message):
+def test_curves_that_say_nothing_to_expect_are_refused(recipe, typed, message):
     with pytest.raises(ValueError, match=message):
         curve_of(recipe, **typed)
