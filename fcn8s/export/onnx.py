@@ -34,6 +34,7 @@ def write(conversion: Conversion, directory: str) -> None:
     if conversion.precision == 'float16':
         from onnxruntime.transformers.float16 import convert_float_to_float16
 
+        _compare_whole_numbers(model.graph)
         model = convert_float_to_float16(model, keep_io_types=True)
     onnx.checker.check_model(model)
     onnx.save_model(model, os.path.join(directory, str(FORMATS['onnx'].file)))
@@ -130,6 +131,22 @@ def _quiet(*names: str) -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels):
             logger.setLevel(level)
+
+
+def _compare_whole_numbers(graph: Any) -> None:
+    """Takes maxima of sizes, which the converter compares as floats, as int64, in place: float16 overflows there."""
+    import onnx
+
+    casts = {node.output[0]: node for node in graph.node if node.op_type == 'Cast' and node.input[0] != IMAGES}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in [node for node in graph.node if node.op_type == 'Max']:
+        if node.input[0] in casts and node.input[1] in constants:
+            whole = onnx.numpy_helper.to_array(constants[node.input[1]]).astype(np.int64)
+            node.input[1] = node.output[0] + '_least'
+            graph.initializer.append(onnx.numpy_helper.from_array(whole, node.input[1]))
+            (kind,) = casts[node.input[0]].attribute
+            kind.i = onnx.TensorProto.INT64
+    del graph.value_info[:]  # of which some are no longer floats
 
 
 def _name_ends(graph: Any) -> None:

@@ -59,6 +59,17 @@ def test_the_onnx_file_alone_says_what_it_takes_and_opencv_reads_it(export, answ
         np.testing.assert_array_equal(network.forward('class_ids')[0], class_ids)
 
 
+def test_a_dilated_head_in_float16(tmp_path, export):
+    from fcn8s import FCN8s, write_encoder
+    from fcn8s.export.exporting import export_model
+
+    export('onnx', 'float16')  # or skips
+    write_encoder(str(tmp_path / 'vgg16'), width_divisor=64, head='3x3x64', head_dilation=3)
+    with FCN8s(vgg16_dir=str(tmp_path / 'vgg16'), num_classes=3) as network:
+        model = network.save(str(tmp_path), name='dilated', force_save=True)
+    assert export_model(model, str(tmp_path / 'export'), 'onnx', 'float16')['misses'] == []
+
+
 def test_the_openvino_file_alone_says_what_it_takes(export):
     openvino = pytest.importorskip('openvino')
     model = openvino.Core().read_model(os.path.join(export('openvino'), 'model.xml'))
