@@ -1,7 +1,8 @@
 """Compares the scores of a run with the curve of the measured recipe that it was started with, while it trains.
 
 A curve holds a score for each evaluation of the recipe. It is laid over the epochs of a run by the share of the
-training that is done: with as many epochs as the recipe has, epoch for epoch, and between two scores by a straight line.
+training that is done: with as many epochs as the recipe has, epoch for epoch, and between two scores by a straight
+line.
 """
 
 from fractions import Fraction
@@ -61,9 +62,7 @@ def lay_over(recipe: Recipe, settings: Dict[str, Any], defaults: Dict[str, Any])
         )
     shares = [Fraction(epoch, wanted['epochs']) for epoch in evaluations]
     epochs = settings['epochs']
-    mine = [
-        epoch for epoch in evaluated_epochs(epochs, settings['eval_every']) if Fraction(epoch, epochs) >= shares[0]
-    ]
+    mine = [epoch for epoch in evaluated_epochs(epochs, settings['eval_every']) if Fraction(epoch, epochs) >= shares[0]]
     # Scores rise ever more slowly, so that a straight line between two of them is no more than the recipe had there.
     expected = np.interp([epoch / epochs for epoch in mine], [float(share) for share in shares], curve)
     scores = dict(zip(mine, map(float, expected)))
