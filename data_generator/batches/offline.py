@@ -16,6 +16,7 @@ from data_generator.batches.parallel import map_in_threads
 from data_generator.batches.samples import Dataset, SampleMaker
 from data_generator.files.discovery import Pair
 from data_generator.files.processed import CONVERTED_BEFORE, MANIFEST_NAME, read_manifest
+from data_generator.transforms.augmentations import AUGMENTATIONS, KEEPS
 from helpers.files import atomic_write_json
 from helpers.ground_truth import one_hot_to_ids
 from helpers.image_rules import RGB_RULES
@@ -46,7 +47,8 @@ def process_all(
 
     Raises:
         ValueError: No `export_dir`; a file would be written outside `export_dir`, over a file of the dataset, among its
-            images or over another file; the directory holds files from other settings.
+            images or over another file; images share a label, and a transform moves each at random; the directory holds
+            files from other settings.
         OSError: `export_dir` cannot be made or written to, with its path and what to do.
         DataError: A file of the dataset cannot be used. What was written until then stays, and the next run goes on.
     """
@@ -89,6 +91,7 @@ def _claimed_targets(dataset: Dataset, make: SampleMaker, shuffle: bool, export_
         )
     targets = plan_targets(dataset.pairs, dataset.root_dir, export_dir)
     _check_apart(targets.export_dir, dataset.image_dirs)
+    _check_written_once(targets, dataset.pairs, make.pipeline.settings)
     settings = dict(make.pipeline.settings, seed=make.seed, shuffle=shuffle, dataset=_hash_of_names(dataset))
     settings[CONVERTED_BEFORE] = dataset.was_converted
     if dataset.image_rules != RGB_RULES:
@@ -111,6 +114,23 @@ def _check_apart(export_dir: str, image_dirs: Sequence[str]) -> None:
                 'export_dir={} lies in {}, where the images of the dataset are: what is written there would be found '
                 'as images of it. Set export_dir to a directory beside it.'.format(export_dir, image_dir)
             )
+
+
+def _check_written_once(targets: 'Targets', pairs: Sequence[Pair], settings: Mapping[str, Any]) -> None:
+    """Refuses random transforms of what several pairs write: a label that images share, an image that comes twice."""
+    drawn = [name for name in AUGMENTATIONS if settings[name] not in (None, False)]
+    moving = [name for name in drawn if AUGMENTATIONS[name].labels != KEEPS]
+    writer: Dict[str, str] = {}
+    for pair, target in zip(pairs, targets.pairs):
+        for path, names in ((target.label, moving), (target.image, drawn)):
+            if path is not None and names and path in writer:
+                raise ValueError(
+                    '{} would be written for {} and again for {}, and {} draws something else for each, so that it '
+                    'would fit one of them. Process each folder of images by itself, into an export_dir of its '
+                    'own.'.format(path, writer[path], pair.image, ', '.join(names))
+                )
+            if path is not None:
+                writer[path] = pair.image
 
 
 class Targets(NamedTuple):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -254,6 +255,34 @@ def test_two_files_for_one_target_are_refused(dataset, tmp_path):
     generator = BatchGenerator([str(dataset / 'images')], ('png', 'bmp'), export_dir=str(tmp_path / 'out'))
     with pytest.raises(ValueError, match=r'would both be written to .*0\.png'):
         process(generator, {})
+
+
+BRIGHTER = (0.5, 1.5, 0.5)
+
+
+def sharing_labels(dataset, images):
+    folders = [str(dataset / name) for name in images]
+    labels = [str(dataset / 'labels')] * len(images)
+    options = dict(num_classes=4, root_dir=str(dataset), export_dir=str(dataset.parent / 'out'))
+    return BatchGenerator(folders, ground_truth_dirs=labels, **options)
+
+
+def test_images_that_share_a_label_are_not_moved_at_random(dataset, tmp_path):
+    """The label would fit the image that was written last, and no other."""
+    shutil.copytree(str(dataset / 'images'), str(dataset / 'foggy'))
+    shared = sharing_labels(dataset, ['images', 'foggy'])
+    message = (
+        r'labels.a.0\.png would be written for .*images.a.0\.png and again for .*foggy.a.0\.png, and flip, translate'
+    )
+    with pytest.raises(ValueError, match=message):
+        process(shared, {'flip': 0.5, 'brightness': BRIGHTER, 'translate': ((1, 2), (1, 2), 1.0)})
+    with pytest.raises(ValueError, match='and random_crop draws'):
+        shared.generate(2, to_disk=True, random_crop=(6, 6))
+    with pytest.raises(ValueError, match='images.a.0.png and again for .*images.a.0.png, and brightness draws'):
+        process(sharing_labels(dataset, ['images', 'images']), {'brightness': BRIGHTER})
+    assert not (tmp_path / 'out').exists()
+    assert process(shared, {'resize': (6, 8), 'brightness': BRIGHTER, 'flip': False}).num_written == 2 * NUM_PAIRS
+    assert len(contents(tmp_path / 'out')) == 3 * NUM_PAIRS
 
 
 def test_an_export_dir_is_needed(dataset):
