@@ -87,8 +87,12 @@ def _are_masks(folder: Folder) -> Dict[str, bool]:
     found = {path: any(name in _MASK_FOLDERS for name in names) for path, names in folders.items()}
     if any(found.values()):
         return found
-    words = {path: {word for name in names for word in re.split('[_. -]', name)} for path, names in folders.items()}
-    return {path: not words[path].isdisjoint(_MASK_FOLDERS) for path in folder.images}
+    return {path: any(_speaks_of_masks(name) for name in names) for path, names in folders.items()}
+
+
+def _speaks_of_masks(name: str) -> bool:
+    """Whether the name of a folder, in small letters, has a word for masks in it."""
+    return not set(re.split('[_. -]', name)).isdisjoint(_MASK_FOLDERS)
 
 
 class _Photographs:
@@ -113,7 +117,7 @@ class _Photographs:
         """
         stem, above = stem_of(path), os.path.basename(os.path.dirname(path))
         if stem.lower() in self._by_name:
-            if above.lower() in _MASK_FOLDERS or split_of(above, '') is not None:
+            if not self._names_a_class(path):
                 return None  # a mask of all classes, and no single one of a photograph with a shorter name
             return self._named(stem, path, above)
         for end in range(len(stem) - 2, 0, -1):
@@ -123,6 +127,12 @@ class _Photographs:
         beside = self._by_home.get(home, [])
         has_its_own = home != self._root and split_of(os.path.basename(home), '') is None
         return _Mask(path, beside[0], _OBJECT) if has_its_own and len(beside) == 1 else None
+
+    def _names_a_class(self, path: str) -> bool:
+        """Whether the folder of a mask may be called like its class: below one for masks, which is no class."""
+        *before, above = os.path.relpath(os.path.dirname(path), self._root).lower().split(os.sep)
+        is_of_masks = above in _MASK_FOLDERS or not any(_speaks_of_masks(name) for name in before)
+        return not is_of_masks and split_of(above, '') is None
 
     def _called(self, name: str) -> List[str]:
         """Those of this name; of numbers, those of this number: 7.jpg has 00007_hair.png."""

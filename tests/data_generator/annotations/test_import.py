@@ -373,6 +373,17 @@ def test_parts_of_faces_lie_over_each_other_as_their_authors_have_it(tmp_path, c
         np.testing.assert_array_equal(label, np.broadcast_to(expected[:, None], SIZE))
 
 
+def test_a_folder_that_is_called_after_masks_is_no_class(tmp_path):
+    for split in ('train', 'val'):
+        tools.write_image(tmp_path / 'source' / split / (split + '.png'))
+        path = tmp_path / 'source' / (split + '_labels') / (split + '.png')
+        path.parent.mkdir()
+        assert cv2.imwrite(str(path), np.uint8(EXPECTED > 0))
+    with pytest.raises(DataError, match='The names of masks say no class, the first: .*train_labels'):
+        import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+    assert not (tmp_path / 'out').exists()
+
+
 def test_smoothed_masks_and_jpeg_are_read_on_request_and_what_moved_is_counted(tmp_path, capsys):
     root, out = tmp_path / 'source', tmp_path / 'out'
     tools.masks(root)
