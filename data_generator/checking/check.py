@@ -7,7 +7,7 @@ import numpy as np
 
 from data_generator.batches.parallel import map_in_threads
 from data_generator.checking.alignment import shift_of
-from data_generator.checking.cityscapes_numbers import options_for
+from data_generator.checking.cityscapes_numbers import are_label_ids, options_for
 from data_generator.checking.faults import Fault
 from data_generator.checking.file_checks import ImageFacts, PairFacts, check_pair
 from data_generator.checking.label_checks import LabelLook, far_from
@@ -389,7 +389,7 @@ def _suggested_id_map(
     if is_guess and classes != list(range(len(classes))):
         return dict([(value, class_id) for class_id, value in enumerate(classes)] + [(space.ignore_id,) * 2])
     illegal = {value: space.ignore_id for value in values if value not in legal}
-    if illegal and set(values) <= set(NAMED_MAPS.get(space.name, ())):
+    if space.name in NAMED_MAPS and are_label_ids(values, illegal):
         return NAMED_MAPS[space.name]
     return {**value_to_id, **illegal} if illegal else None
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import Any, Iterable, List
+from typing import Any, Collection, Iterable, List
 
 from data_generator.files.discovery import stem_of
 from data_generator.files.legends import NAMED_LEGENDS
@@ -16,6 +16,8 @@ _OF_LABEL_IDS = re.compile('label_?ids?', re.IGNORECASE)
 _TRAIN_IDS = {*range(CITYSCAPES.num_classes), CITYSCAPES.ignore_id}
 # Label IDs of road, building, vegetation and sky, which every street has; those of persons and vehicles are the last.
 _IN_STREETS, _PERSON = {7, 11, 21, 23}, 24
+# Train IDs of streets go up to vegetation at least; what lies behind the last may be void.
+_VEGETATION, _MAYBE_VOID = 8, {19, 20}
 # Fewer of its numbers or colours than this may be those of any dataset.
 _FEWEST = 4
 
@@ -41,9 +43,23 @@ def options_for(values: Iterable[Any], label: str) -> List[str]:
     says_label_ids = not says_train_ids and bool(_OF_LABEL_IDS.search(stem_of(label)))
     is_known = not says_train_ids and not says_label_ids and bool(_DATASETS.search(os.path.abspath(label)))
     options = []
-    if found <= _TRAIN_IDS and (says_train_ids or is_known or found == _TRAIN_IDS):
+    are_known = is_known and max(found - {CITYSCAPES.ignore_id}) >= _VEGETATION
+    if found <= _TRAIN_IDS and (says_train_ids or are_known or found == _TRAIN_IDS):
         options.append('--class-names cityscapes')
     looks_like_ids = found >= _IN_STREETS and max(found) >= _PERSON
-    if found <= set(NAMED_MAPS['cityscapes']) and (says_label_ids or is_known or looks_like_ids):
+    are_known = are_known and not (found >= {*range(CITYSCAPES.num_classes)} and found <= _TRAIN_IDS | _MAYBE_VOID)
+    if found <= set(NAMED_MAPS['cityscapes']) and (says_label_ids or are_known or looks_like_ids):
         options.append('--class-names cityscapes --id-map cityscapes')
     return options
+
+
+def are_label_ids(values: Collection[Any], illegal: Collection[Any]) -> bool:
+    """Tells whether labels that were called train IDs hold label IDs; a single other value may be void.
+
+    Args:
+        values: All that they hold.
+        illegal: Those of them that are no train ID.
+    """
+    if not set(values) <= set(NAMED_MAPS['cityscapes']):
+        return False
+    return len(illegal) > 1 and not set(illegal) <= _MAYBE_VOID

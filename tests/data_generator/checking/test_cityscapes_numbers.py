@@ -31,6 +31,10 @@ STREET = [0, 4, 7, 8, 11, 17, 21, 23, 24, 26]
         ([7, 8, 11, 18], 'own/gt/a_gt_labelTrainIds.png', [TRAIN_IDS]),
         ([7, 8, 11, 18], 'kitti/training/semantic/a.png', [TRAIN_IDS, LABEL_IDS]),
         ([0, 1, 255], 'kitti/road/a.png', []),
+        ([0, 1, 2, 3], 'ACDC/patient001/a.png', []),
+        ([*range(20)], 'kitti/a.png', []),
+        ([*range(19)], 'kitti/a.png', [TRAIN_IDS]),
+        ([*range(34)], 'kitti/a.png', [LABEL_IDS]),
         (STREET, 'own/labels/a.png', [LABEL_IDS]),
         (STREET + [255], 'own/labels/a.png', []),
         (STREET + [35], 'own/labels/a.png', []),
@@ -95,6 +99,13 @@ def test_label_ids_that_were_called_train_ids_get_the_map(tmp_path):
     data = BatchGenerator(*folders, label_space=LABEL_SPACES['cityscapes'])
     with pytest.raises(ValueError, match='--id-map cityscapes'), data.generate(1) as batches:
         next(batches)
+
+
+@pytest.mark.parametrize('void', [19, 20, 33])
+def test_train_ids_with_another_void_are_not_mapped_as_label_ids(tmp_path, void):
+    _dataset(tmp_path, [*range(19), void])
+    report = check_dataset(str(tmp_path), legend=_legend(), show_progress=False)
+    assert report.suggested_id_map == {**{value: value for value in range(19)}, void: 255, 255: 255}
 
 
 def _legend():
