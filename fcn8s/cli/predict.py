@@ -396,7 +396,7 @@ def _moves(path: str) -> bool:
     try:
         with Image.open(path, formats=('GIF',)) as image:
             return image.is_animated
-    except (OSError, ValueError):
+    except Exception:  # Pillow raises many kinds for damaged files; reading the image says what is wrong
         return False
 
 

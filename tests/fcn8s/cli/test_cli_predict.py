@@ -165,6 +165,17 @@ def test_a_gif_is_a_video_where_it_moves(small_model, tmp_path):
     assert files_in(str(tmp_path / 'out')) == frames + ['still_ids.png']
 
 
+@pytest.mark.parametrize('share', [0.1, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9])
+def test_a_damaged_gif_is_named(small_model, tmp_path, capsys, share):
+    path = tmp_path / 'cut.gif'
+    pictures = [Image.fromarray(random_image(32, 48, number)) for number in range(3)]
+    pictures[0].save(str(path), save_all=True, append_images=pictures[1:], duration=100)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    assert predict(small_model, path, '--out', tmp_path / 'out', '--ids') in (0, 2)
+    assert 'Traceback' not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     'kind, names', [('labelme', ['one.json', 'town/three.json', 'town/two.json']), ('coco', ['annotations.json'])]
 )
