@@ -519,6 +519,10 @@ def _constant_rate(path: str, rate: fractions.Fraction, log: str) -> fractions.F
         rate: What ffmpeg takes for it: the rate of the file or, where its frames come at uneven times, their average.
         log: What ffmpeg logs of the file. 'tbr' in it is the rate of which all time stamps are multiples.
     """
+    if 'Input #0, gif' in log:
+        stamps = [start for start, _ in _packets(path, '0:V:0')]
+        if len(stamps) == 2 and stamps[0] < stamps[1]:  # too few for ffmpeg, which takes their unit of 1/100 s instead
+            return _bounded(1 / (stamps[1] - stamps[0]))
     if rate > _FASTEST_USUAL_RATE:  # files of browsers tell no rate but the unit of their time stamps, 1000 a second
         rate = _average_rate(path) or rate
     ticks = re.search(r'([\d.]+)(k?) tbr', log)
@@ -532,6 +536,10 @@ def _constant_rate(path: str, rate: fractions.Fraction, log: str) -> fractions.F
         rate = fractions.Fraction(round(rate))
     if rate == 0:
         return fractions.Fraction(_DEFAULT_FRAME_RATE)
+    return _bounded(rate)
+
+
+def _bounded(rate: fractions.Fraction) -> fractions.Fraction:
     slowest, fastest = (fractions.Fraction(bound) for bound in ('{}'.format(_SMALLEST_FRAME_RATE), _LARGEST_FRAME_RATE))
     return max(slowest, min(rate, fastest))
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from helpers import video
 from helpers.images import write_image
@@ -224,6 +225,17 @@ def test_frames_come_at_a_constant_rate_by_their_time_stamps(tmp_path, timing, l
     # How long the last frame lasts is not said in every file (some say 1/25), and versions of ffmpeg guess differently.
     slack = 1.5 / frames.frame_rate + max(1 / 25, stamps[-1] - stamps[-2])
     assert stamps[-1] - 0.5 / frames.frame_rate <= len(shown) / frames.frame_rate <= stamps[-1] + slack
+
+
+@pytest.mark.parametrize('milliseconds, rate, count', [(40, 25, 2), (1000, 1, 2), ([20, 100], 50, 6), (5000, 0.2, 2)])
+def test_a_gif_of_two_frames_has_no_hundred_a_second(tmp_path, milliseconds, rate, count):
+    path = tmp_path / 'two.gif'
+    first, second = (Image.fromarray(np.full([24, 32, 3], level, np.uint8)) for level in (0, 200))
+    first.save(str(path), save_all=True, append_images=[second], duration=milliseconds, loop=0)
+    with open_frames(path) as frames:
+        levels = [int(frame.mean()) for frame in frames]
+    assert frames.frame_rate == rate
+    assert levels[0] < 10 and min(levels[1:]) > 190 and len(levels) == count
 
 
 @pytest.mark.parametrize(
