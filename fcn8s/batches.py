@@ -46,12 +46,13 @@ def as_image_batch(images: Union[np.ndarray, Sequence[np.ndarray]], channels: in
 
 def _as_list(images: Any) -> Sequence[Any]:
     try:
-        return list(images)
+        iterator = iter(images)
     except TypeError:
         raise ValueError(
             'images are of the type {}; expected an array [N, H, W, channels] or a list of arrays. Pass a single '
             'image as [image], and read files with helpers.images.read_image.'.format(type(images).__name__)
         ) from None
+    return list(iterator)
 
 
 def _shape_hint(images: np.ndarray, channels: int) -> str:

@@ -25,6 +25,15 @@ def test_black_images_are_no_mistake():
     assert not as_image_batch(np.zeros([1, 2, 2, 3], np.float32)).any()
 
 
+def test_a_type_error_in_a_generator_of_images_is_its_own():
+    def images():
+        yield np.zeros([2, 2, 3], np.uint8)
+        raise TypeError('of the generator')
+
+    with pytest.raises(TypeError, match='of the generator'):
+        as_image_batch(images())
+
+
 @pytest.mark.parametrize('dtype', [bool, object, complex])
 def test_images_that_hold_no_numbers(dtype):
     with pytest.raises(ValueError, match='expected uint8, or numbers from 0 to 255'):
