@@ -6,6 +6,7 @@ The loop touches no TensorFlow. It takes `run(fetches, feed)`, a session's `run`
 import contextlib
 import math
 import time
+import warnings
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -457,7 +458,8 @@ class TrainingLoop:
         try:
             self.actions.tell(kind, self.state.step, scores)
         except BaseException:
-            self._save_as_it_is()
+            with self._behind_another_failure():
+                self._save_as_it_is()
             raise
 
     @contextlib.contextmanager
@@ -470,10 +472,22 @@ class TrainingLoop:
             raise
         except Exception:
             if self.actions.saves_at_failure and self.actions.save is not None:
-                if position is not None and hasattr(self.batches, 'seek'):
-                    self.batches.seek(position)
-                self._save_as_it_is()
+                with self._behind_another_failure():
+                    if position is not None and hasattr(self.batches, 'seek'):
+                        self.batches.seek(position)
+                    self._save_as_it_is()
             raise
+
+    @contextlib.contextmanager
+    def _behind_another_failure(self) -> Iterator[None]:
+        """Warns of what goes wrong in here and goes on, so that what failed first is what is raised."""
+        try:
+            yield
+        except Exception as error:
+            warnings.warn(
+                'training fails, and its state after step {} could not be saved: {}'.format(self.state.step, error),
+                stacklevel=2,
+            )
 
     def _save_as_it_is(self) -> None:
         """Saves a run in the middle; who saves the best models only has them already."""

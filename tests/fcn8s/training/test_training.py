@@ -403,6 +403,28 @@ def test_a_run_is_saved_where_its_evaluation_or_its_schedule_fails(part):
     assert recorder.saved == [(6 if part == 'evaluation' else 3, False)]
 
 
+@pytest.mark.parametrize('part', ['data', 'callback', 'seek'])
+def test_a_failure_is_not_hidden_by_that_of_the_save_behind_it(part):
+    def fail(*_):
+        raise OSError('no such file')
+
+    def full(*_):
+        raise OSError('the disk is full')
+
+    data = BreakingStream(2 if part != 'callback' else None)
+    if part == 'seek':
+        data.seek = full
+    loop = Recorder().loop(
+        data=data,
+        save=full,
+        tell=fail if part == 'callback' else None,
+        save_when_improved=False,
+    )
+    full_disk = pytest.warns(UserWarning, match='after step . could not be saved: the disk is full')
+    with full_disk, pytest.raises(OSError, match='no such file'):
+        loop.train()
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize('at_step', [4, 5])
 def test_a_signal_finishes_the_step_saves_and_resuming_gives_the_same_history(number, at_step):
