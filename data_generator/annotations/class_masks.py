@@ -7,7 +7,8 @@ each object of an image that has a folder to itself: NAME/images/NAME.png with N
 import functools
 import os
 import re
-from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from collections import Counter
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -50,7 +51,8 @@ def read_class_masks(folder: Folder, left_out: LeftOut, color_tolerance: int = 0
     `color_tolerance` is that of `read_mask`; the pixels that it moves are counted in `left_out`.
     """
     is_mask = _are_masks(folder)
-    photographs = _Photographs([path for path in folder.images if not is_mask[path]], folder.root)
+    stems = Counter(stem_of(path) for path in folder.images if is_mask[path])
+    photographs = _Photographs([path for path in folder.images if not is_mask[path]], folder.root, stems)
     masks: Dict[str, List[_Mask]] = {}
     for path in folder.images:
         if is_mask[path]:
@@ -98,8 +100,9 @@ def _speaks_of_masks(name: str) -> bool:
 class _Photographs:
     """The photographs below a root by their names, and by the folder above those of images and masks."""
 
-    def __init__(self, paths: Sequence[str], root: str) -> None:
+    def __init__(self, paths: Sequence[str], root: str, stems_of_masks: Mapping[str, int]) -> None:
         self._root = root
+        self._stems_of_masks = stems_of_masks
         self._by_name: Dict[str, List[str]] = {}
         self._by_number: Dict[int, List[str]] = {}
         self._by_home: Dict[str, List[str]] = {}
@@ -122,11 +125,21 @@ class _Photographs:
             return self._named(stem, path, above)
         for end in range(len(stem) - 2, 0, -1):
             if stem[end] in _SEPARATORS and self._called(stem[:end]):
-                return self._named(stem[:end], path, stem[end + 1 :])
+                found = self._named(stem[:end], path, stem[end + 1 :])
+                if found is not None:
+                    return found
+                break
         home = os.path.dirname(os.path.dirname(path))
         beside = self._by_home.get(home, [])
         has_its_own = home != self._root and split_of(os.path.basename(home), '') is None
-        return _Mask(path, beside[0], _OBJECT) if has_its_own and len(beside) == 1 else None
+        return _Mask(path, beside[0], self._kind_of(stem)) if has_its_own and len(beside) == 1 else None
+
+    def _kind_of(self, stem: str) -> str:
+        """The class of a mask beside its photograph: a word that masks of several have for a name; numbers and others
+        count objects.
+        """
+        is_word = self._stems_of_masks[stem] > 1 and re.search('[0-9]', stem) is None and len(stem) > 1
+        return stem if is_word and not _speaks_of_masks(stem.lower()) else _OBJECT
 
     def _names_a_class(self, path: str) -> bool:
         """Whether the folder of a mask may be called like its class: below one for masks, which is no class."""

@@ -347,6 +347,24 @@ def test_masks_of_objects_in_a_folder_for_each_image(tmp_path, capsys):
     assert found['objects'] == {'object': 6} and found['left_out'] == {}
 
 
+@pytest.mark.parametrize(
+    ('names', 'classes'),
+    [(('road', 'roof'), ('background', 'road', 'roof')), (('image_0', 'image_1'), ('background', 'object'))],
+)
+def test_masks_in_a_folder_for_each_image_may_be_called_like_classes(tmp_path, names, classes):
+    """Images of one name in all folders, and masks: words are classes, numbers count objects."""
+    for number in range(2):
+        root = tmp_path / 'source' / 'scene{}'.format(number)
+        tools.write_image(root / 'images' / 'image.png', seed=number)
+        for index, name in enumerate(names):
+            (root / 'masks').mkdir(exist_ok=True)
+            assert cv2.imwrite(str(root / 'masks' / (name + '.png')), np.uint8(index + 1 == EXPECTED) * 255)
+    imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'), Options(val_share=0))
+    assert imported.label_space.class_names == classes and not imported.left_out
+    for label in labels_of(tmp_path / 'out').values():
+        np.testing.assert_array_equal(label, np.minimum(EXPECTED, len(classes) - 1))
+
+
 def test_parts_of_faces_lie_over_each_other_as_their_authors_have_it(tmp_path, capsys):
     """Numbers with and without zeros in front; masks half as large as images, which have to fit a whole number."""
     parts = {'hair': slice(0, 5), 'skin': slice(3, 10), 'l_eye': slice(4, 6)}
