@@ -3,7 +3,7 @@
 import json
 import numbers
 import warnings
-from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -191,9 +191,11 @@ def check_l2_regularization(rate: float) -> None:
     _require(is_right, 'l2_regularization is {!r}; it has to be at least 0.', rate)
 
 
-def check_metrics(metrics: Iterable[str]) -> Tuple[str, ...]:
+def check_metrics(metrics: Optional[Iterable[str]]) -> Tuple[str, ...]:
     """Returns the metrics asked for, or raises ValueError where one is unknown."""
-    wanted = (metrics,) if isinstance(metrics, str) else tuple(metrics or ())
+    if metrics is None:
+        return ()
+    wanted = (metrics,) if isinstance(metrics, str) else tuple(metrics)
     unknown = sorted(set(wanted) - set(METRICS))
     _require(not unknown, 'metrics has {}; choose from {}.', unknown, list(METRICS))
     return wanted
@@ -275,21 +277,22 @@ def _check_monitor(request: TrainRequest, class_names: Sequence[str]) -> None:
     )
 
 
-def _check_config(config: Optional[Dict[str, Any]]) -> None:
-    reserved = sorted(set(config or {}) & set(CONFIG_ENTRIES))
+def _check_config(config: Optional[Mapping[str, Any]]) -> None:
+    config = {} if config is None else config
+    _require(isinstance(config, Mapping), 'config is {!r}; it has to be a dict.', config)
+    reserved = sorted(set(config) & set(CONFIG_ENTRIES))
     _require(
         not reserved,
         'config has {}, which config.json holds already. Give your entries other names.',
         reserved,
     )
-    for name, value in (config or {}).items():
+    for name, value in config.items():
         try:
-            json.dumps(to_json(value))
+            json.dumps(to_json({name: value}))
         except TypeError:
             raise ValueError(
-                'config[{!r}] is {!r}, which JSON cannot hold. Give a number, a string, a list or a dict.'.format(
-                    name, value
-                )
+                'config[{!r}] is {!r}, which JSON cannot hold. Give a number, a string, a list or a dict, under a '
+                'name that is a string.'.format(name, value)
             ) from None
 
 

@@ -391,6 +391,8 @@ def test_variables_that_are_not_there(tiny_encoder):
         (dict(summaries_worst=-1), 'summaries_worst is -1; it has to be a whole number from 0 to 100'),
         (dict(callbacks=[1]), r'callbacks is \[1\]; it has to be a list of functions'),
         (dict(callbacks=len), 'callbacks is <built-in function len>; it has to be a list of functions'),
+        (dict(config=[('note', 1)]), r'config is \[.*it has to be a dict'),
+        (dict(config={('a', 1): 2}), r"config\[\('a', 1\)\] is 2, which JSON cannot hold"),
         (dict(config={'when': object()}), r"config\['when'\] is <object.*JSON cannot hold"),
         (dict(eval_dataset='val', metrics={'loss'}), 'val_generator has to be an iterator'),
         (dict(eval_dataset='val', metrics={'loss'}, val_generator=iter([])), 'val_steps has to say'),
