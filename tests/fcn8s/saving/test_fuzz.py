@@ -1,6 +1,5 @@
 """Damaged files: whatever the bytes, a reader answers with what it read or with one of the errors that commands print."""
 
-import argparse
 import contextlib
 import io
 import json
@@ -16,6 +15,7 @@ import pytest
 
 from fcn8s.backend import TF_VERSION
 from fcn8s.cli.options import training as training_options
+from fcn8s.cli.terminal import Parser
 from fcn8s.cli.train import add_parser
 from fcn8s.saving import runs, saved_models
 from fcn8s.saving.checkpoints import Checkpoints, read_state
@@ -75,7 +75,7 @@ def fuzz(path, read, count, seed=0):
 
 
 def train_parser():
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     add_parser(parser.add_subparsers())
     return parser
 
