@@ -178,9 +178,7 @@ class _Photograph(NamedTuple):
     def _read(self) -> AnnotatedImage:
         first = read_mask(self.masks[0].path, self.color_tolerance)
         shapes = [Shape(mask.class_name, draw=functools.partial(self._draw, mask.path, first)) for mask in self.masks]
-        size, orientation = frame_of(self.path, None)
-        upright = size[::-1] if orientation >= 5 else size
-        is_smaller = _enlargement(first[0].shape, upright) is not None
+        is_smaller = _enlargement(first[0].shape, frame_of(self.path, None).upright) is not None
         return AnnotatedImage(self.path, None if is_smaller else first[0].shape, shapes, self.masks[0].path)
 
     def _draw(self, path: str, first: Tuple[np.ndarray, int], size: Tuple[int, int]) -> Window:

@@ -227,12 +227,11 @@ def _placed(record: Record, image: AnnotatedImage, folder: Folder) -> _Planned:
     path = path or folder.find_image(image.path, image.beside) or folder.find_stem(_without_extension(image.path))
     if path is None and image.content is None:
         raise DataError('its image is not there, or several have its name')
-    size, orientation = frame_of(path, image.content)
-    upright = size[::-1] if orientation >= 5 else size
+    stored = frame_of(path, image.content)
     name = folder.name_of(path) if path is not None else _safe_name(image.path, image.content)
-    if image.size not in (None, upright, size):
-        raise DataError('its image has {} x {} pixels, not those that the annotations say'.format(*upright))
-    frame, orientation = (upright, 1) if image.size in (None, upright) else (size, orientation)
+    if image.size not in (None, stored.upright, stored.size):
+        raise DataError('its image has {} x {} pixels, not those that the annotations say'.format(*stored.upright))
+    frame, orientation = (stored.upright, 1) if image.size in (None, stored.upright) else stored
     named = folder.parts_of(image.named or image.path, image.beside)
     agreement = 0 if path is None else common_ending(named, folder.parts_of(os.path.abspath(path)))
     objects: Dict[object, int] = {}

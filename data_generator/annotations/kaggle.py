@@ -91,8 +91,7 @@ def _told_by_masks(rows: Sequence[Row], folder: Folder, beside: str, default: bo
         image = folder.find_image(row.image, beside) or folder.find_stem(row.image)
         if image is not None:
             with contextlib.suppress(ValueError, OSError):
-                size, orientation = frame_of(image, None)
-                votes += goes_along_rows(row.runs, size[::-1] if orientation >= 5 else size)
+                votes += goes_along_rows(row.runs, frame_of(image, None).upright)
     return votes > 0 if votes else default
 
 

@@ -1,6 +1,6 @@
 """What is to be known of a photograph before it is decoded."""
 
-from typing import Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 from data_generator.errors import DataError
 from helpers.image_headers import read_header
@@ -8,8 +8,21 @@ from helpers.images import read_image
 from helpers.memory import require_memory
 
 
-def frame_of(path: Optional[str], content: Optional[bytes]) -> Tuple[Tuple[int, int], int]:
-    """Returns (height, width) as an image is stored, and its Exif orientation.
+class Frame(NamedTuple):
+    """size: (height, width) as an image is stored. orientation: that of Exif, from 1."""
+
+    size: Tuple[int, int]
+    orientation: int
+
+    @property
+    def upright(self) -> Tuple[int, int]:
+        """(height, width) as the image is read."""
+        height, width = self.size
+        return (width, height) if self.orientation >= 5 else self.size
+
+
+def frame_of(path: Optional[str], content: Optional[bytes]) -> Frame:
+    """Returns the frame of an image.
 
     Args:
         path: Of the image; None where the annotations hold it.
@@ -25,8 +38,8 @@ def frame_of(path: Optional[str], content: Optional[bytes]) -> Tuple[Tuple[int, 
     header = read_header(content)
     if header.size is None and path is not None:
         height, width = read_image(path, convert=True).shape[:2]
-        return (height, width), 1
+        return Frame((height, width), 1)
     if header.size is None or (path is None and header.format not in ('png', 'jpeg')):
         raise DataError('its image is no PNG or JPEG')
     require_memory(path or 'The image', header.size[0] * header.size[1], 'a label of this size')
-    return header.size, header.orientation
+    return Frame(header.size, header.orientation)
