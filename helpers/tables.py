@@ -1,5 +1,7 @@
 """Tables of text, for terminals and files."""
 
+import bisect
+import itertools
 import unicodedata
 from typing import Iterable, List, Sequence
 
@@ -34,18 +36,13 @@ def cut_end(text: str, columns: int) -> str:
     """Returns a text that takes at most so many columns, at least 3: three dots stand for what is cut off its end."""
     if columns_of(text) <= columns:
         return text
-    while columns_of(text) > columns - 3:
-        text = text[:-1]
-    return text + '...'
+    ends = list(itertools.accumulate(map(columns_of, text)))
+    return text[: bisect.bisect_right(ends, columns - 3)] + '...'
 
 
 def cut_start(text: str, columns: int) -> str:
     """Returns a text that takes at most so many columns, at least 3: three dots stand for what is cut off its start."""
-    if columns_of(text) <= columns:
-        return text
-    while columns_of(text) > columns - 3:
-        text = text[1:]
-    return '...' + text
+    return cut_end(text[::-1], columns)[::-1]
 
 
 def spreadsheet_text(text: str) -> str:
