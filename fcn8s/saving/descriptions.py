@@ -50,8 +50,7 @@ def read_description(directory: str) -> SavedFCN8s:
     if not os.path.isfile(path):
         raise ValueError(
             '{!r} holds no {}, so it is no FCN-8s saved by this library. To build on a VGG-16 encoder, pass the '
-            'directory as vgg16_dir. A trained network of another program is taken over with: fcn8s import-fcn8s {} '
-            'OUT'.format(directory, DESCRIPTION_FILE, shlex.quote(directory))
+            'directory as vgg16_dir. {}'.format(directory, DESCRIPTION_FILE, how_to_import(directory))
         )
     try:
         description = read_json(path, _MAX_BYTES)
@@ -78,9 +77,13 @@ def what_a_file_is(path: str) -> ValueError:
         return ValueError(
             '{!r} is one file of a saved FCN-8s or an export. Pass its folder: {!r}.'.format(path, folder)
         )
-    return ValueError(
-        '{!r} is no run directory and no saved FCN-8s. A trained network of another program is taken over with: '
-        'fcn8s import-fcn8s {} OUT'.format(path, shlex.quote(path))
+    return ValueError('{!r} is no run directory and no saved FCN-8s. {}'.format(path, how_to_import(path)))
+
+
+def how_to_import(path: str) -> str:
+    """Returns a sentence on how a trained network of another program is taken over."""
+    return 'A trained network of another program is taken over with: fcn8s import-fcn8s {} OUT'.format(
+        shlex.quote(path)
     )
 
 

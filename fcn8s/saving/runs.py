@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import re
-import shlex
 import sys
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, TypeVar
 
@@ -18,7 +17,7 @@ if sys.platform != 'win32':  # which has no advisory locks of this kind
     import fcntl
 
 from fcn8s.saving.checkpoints import Checkpoints
-from fcn8s.saving.descriptions import DESCRIPTION_FILE, what_a_file_is
+from fcn8s.saving.descriptions import DESCRIPTION_FILE, how_to_import, what_a_file_is
 from fcn8s.saving.packed import is_packed, unpack
 from helpers.files import TEMPORARY_PATTERN, atomic_path, atomic_write_json, explain_os_errors, to_json
 from helpers.json_files import is_count, is_number, read_json
@@ -367,9 +366,7 @@ def _what_to_pass_instead_of(directory: str) -> str:
         inside = sorted(entry.name for entry in entries if entry.is_dir())
     known = [repr(path) for path in (os.path.join(directory, name) for name in inside) if _is_model_or_run(path)]
     if not known:
-        imported = 'A trained network of another program is taken over with: fcn8s import-fcn8s {} OUT'.format(
-            shlex.quote(directory)
-        )
+        imported = how_to_import(directory)
         if any(name.endswith('.index') for name in os.listdir(directory)):
             imported = (
                 "Variables that save(saver='train_saver') wrote are loaded by FCN8s(vgg16_dir=..., num_classes=..., "
