@@ -50,22 +50,8 @@ _ROUNDING = 0.0002
 # ffmpeg's names of what may be read. Among what may not are lists (HLS, concat), which lead to files elsewhere.
 _CONTAINERS = (
     *('mov', 'mp4', 'matroska', 'webm', 'avi', 'mpegts', 'mpeg', 'mpegvideo', 'asf', 'flv', 'ogg', 'gif', 'apng'),
-    *(
-        'mxf',
-        'nut',
-        'h264',
-        'hevc',
-        'm4v',
-        'yuv4mpegpipe',
-        'ivf',
-        'dv',
-        'wtv',
-        'rm',
-        'mjpeg',
-        'obu',
-        'av1',
-        'webp_anim',
-    ),
+    *('mxf', 'nut', 'h264', 'hevc', 'm4v', 'yuv4mpegpipe', 'ivf', 'dv', 'wtv', 'rm', 'mjpeg', 'obu', 'av1'),
+    'webp_anim',
     *('mp3', 'wav', 'aac', 'flac', 'ac3', 'eac3', 'aiff', 'w64', 'caf', 'amr'),
 )
 _MAX_PIXELS = 2**26  # 8192 x 8192
