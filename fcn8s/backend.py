@@ -25,6 +25,7 @@ __all__ = [
     'VariableDef',
     'check_process',
     'check_version',
+    'onednn_is_on',
     'text_format',
     'tf',
 ]
@@ -61,6 +62,16 @@ def check_version(version: str) -> None:
 
 TF_VERSION = version_tuple(tf.__version__)
 check_version(tf.__version__)
+
+
+def onednn_is_on() -> bool:
+    """Tells whether TensorFlow computes by oneDNN on CPUs, which the processor and TF_ENABLE_ONEDNN_OPTS decide."""
+    try:
+        from tensorflow.python.util._pywrap_util_port import IsMklEnabled
+    except ImportError:  # there is no public name for it
+        return False
+    return bool(IsMklEnabled())
+
 
 _process_of_sessions: List[int] = []
 

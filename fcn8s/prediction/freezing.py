@@ -2,10 +2,11 @@
 
 Weights become constants, which oneDNN packs once, and are read from the checkpoint one at a time. A session holds a
 constant many times over while it prepares a run, so the large filters (of VGG-16's 537 MB, fc6 alone has 411) are held
-once, as variables. oneDNN does not pack those. It reads a float32 filter of 64 channels as it lies as fast as a packed
-one, and wider ones at half the speed: convolutions with these are split by output channels (`BLOCK_CHANNELS`). fc6 and
-fc7 become matrix products over image patches, which read one operand as it lies; fc6 one for each row of its filter,
-which leaves out what would be multiplied with zeros above and below the map.
+once, as variables. In bfloat16 oneDNN can be told to pack these once, too (`fcn8s.graph.packed_filters`). A float32
+filter of 64 channels it reads as it lies as fast as a packed one, and wider ones at half the speed: convolutions with
+these are split by output channels (`BLOCK_CHANNELS`), which takes less memory than to pack them. fc6 and fc7 become
+matrix products over image patches, which read one operand as it lies; fc6 one for each row of its filter, which leaves
+out what would be multiplied with zeros above and below the map.
 """
 
 import functools
@@ -17,6 +18,7 @@ import numpy as np
 from fcn8s.backend import TF_VERSION, GraphDef, Session, tf
 from fcn8s.graph.bfloat16 import convert_convolutions
 from fcn8s.graph.graph_defs import RANDOM_OPS, extract_sub_graph, node_name, variable_behind
+from fcn8s.graph.packed_filters import is_packable
 from fcn8s.graph.products import at_positions, is_product, nodes_in_place_of, patches_of
 from fcn8s.precision import this_machine
 from fcn8s.saving.paths import plain_prefix
@@ -28,6 +30,8 @@ from helpers.memory import give_back
 MAX_CONSTANT_BYTES = 4 * 2**20
 # And where it is split, above this: all with 256 channels in and out. These take no more time, and less memory.
 MAX_WHOLE_BYTES = 2**20
+# And where oneDNN packs a variable once, above this.
+MAX_CONSTANT_BYTES_IF_PACKED = 2**18
 # How many output channels a convolution has that oneDNN computes with a variable as fast as with a constant.
 BLOCK_CHANNELS = 64
 # How many rows of a filter are converted and transposed at a time: what stays in a processor's cache.
@@ -244,12 +248,13 @@ def _separate_large_filters(graph_def: GraphDef) -> Tuple[LargeFilter, ...]:
         shape = tuple(dim.size for dim in variable.attr['shape'].shape.dim)
         dtype = tf.as_dtype(convolution.attr['T'].type)
         num_bytes = int(np.prod(shape)) * dtype.size
-        as_product = is_product(convolution, num_bytes)
+        is_packed = is_packable(convolution)
+        # Packed, fc7 as a convolution is faster than as a product; a packed fc6 would be 206 MB more.
+        as_product = is_product(convolution, num_bytes) and not (is_packed and shape[:2] == (1, 1))
         filters = LargeFilter(variable.name, shape, dtype, is_product=as_product)
         if not as_product and _gains_by_blocks(convolution, filters):
             filters = filters._replace(blocks=shape[-1] // BLOCK_CHANNELS)
-        limit = MAX_CONSTANT_BYTES if filters.blocks == 1 else min(MAX_WHOLE_BYTES, MAX_CONSTANT_BYTES)
-        if num_bytes <= limit:
+        if num_bytes <= _max_constant_bytes(filters, is_packed):
             continue
         large_filters.append(filters)
         if as_product or filters.blocks > 1:
@@ -259,6 +264,13 @@ def _separate_large_filters(graph_def: GraphDef) -> Tuple[LargeFilter, ...]:
         else:
             graph_def.node.extend(_read_nodes(convolution, filters))
     return tuple(large_filters)
+
+
+def _max_constant_bytes(filters: LargeFilter, is_packed: bool) -> int:
+    """Up to how many bytes a filter is held as a constant."""
+    if is_packed:
+        return min(MAX_CONSTANT_BYTES_IF_PACKED, MAX_CONSTANT_BYTES)
+    return min(MAX_WHOLE_BYTES, MAX_CONSTANT_BYTES) if filters.blocks > 1 else MAX_CONSTANT_BYTES
 
 
 def _variables_of_functions(graph_def: GraphDef) -> Tuple[LargeFilter, ...]:

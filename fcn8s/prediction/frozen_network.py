@@ -9,6 +9,7 @@ import numpy as np
 
 from fcn8s.backend import ConfigProto, Graph, GraphDef, Session, check_process, tf
 from fcn8s.batches import PredictionTensors, predict_in_chunks
+from fcn8s.graph.packed_filters import pack_filters
 from fcn8s.graph.permitted_ops import check_ops
 from fcn8s.precision import check_precision, this_machine
 from fcn8s.precision import session_config as session_config_for
@@ -137,6 +138,7 @@ def open_graph_def(
             # Large filters come first: the memory that loading them takes for a moment is then free for the rest.
             load_large_filters(session, network.large_filters, prefix)
             network = network._replace(graph_def=fold_variables(network, prefix))
+        pack_filters(network.graph_def)
         with graph.as_default():
             tf.import_graph_def(network.graph_def, name='')
         return InferenceGraph(graph, session, description, precision)

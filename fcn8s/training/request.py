@@ -2,6 +2,7 @@
 
 import json
 import numbers
+import os
 import warnings
 from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -90,6 +91,7 @@ def resolve_request(request: TrainRequest) -> TrainRequest:
 
 def check_request(request: TrainRequest, class_names: Sequence[str]) -> None:
     """Raises ValueError for the first thing that cannot work."""
+    _check_environment()
     _check_counts(request)
     _check_schedule(request.learning_rate_schedule)
     _check_rates(request)
@@ -142,6 +144,16 @@ def _check_worst(request: TrainRequest) -> None:
 def _require(holds: Union[bool, np.bool_], message: str, *values: Any) -> None:
     if not holds:
         raise ValueError(message.format(*values))
+
+
+def _check_environment() -> None:
+    frozen = os.environ.get('TF_ONEDNN_ASSUME_FROZEN_WEIGHTS', '')
+    _require(
+        frozen.lower() not in ('1', 'true'),
+        'TF_ONEDNN_ASSUME_FROZEN_WEIGHTS is {!r}: oneDNN would compute every step with the weights of the first one. '
+        'Unset it to train.',
+        frozen,
+    )
 
 
 def _check_counts(request: TrainRequest) -> None:

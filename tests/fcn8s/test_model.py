@@ -419,6 +419,13 @@ def test_what_cannot_work_is_refused_before_the_first_step(trained, arguments, m
         assert model.sess.run(model.global_step) == 10
 
 
+def test_training_is_refused_where_onednn_would_keep_the_first_weights(trained, monkeypatch):
+    monkeypatch.setenv('TF_ONEDNN_ASSUME_FROZEN_WEIGHTS', '1')
+    message = "TF_ONEDNN_ASSUME_FROZEN_WEIGHTS is '1'.*Unset it to train"
+    with FCN8s(model_load_dir=trained['saved']) as model, pytest.raises(ValueError, match=message):
+        model.train(Stream(), epochs=1, steps_per_epoch=1, learning_rate_schedule=constant(1e-3))
+
+
 def test_labels_outside_the_classes_are_named(trained):
     class Wrong(Stream):
         def __next__(self):
