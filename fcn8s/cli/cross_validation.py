@@ -186,7 +186,14 @@ def _note_done(place: str, fold: int, prefixes: List[str], size: int) -> None:
     from fcn8s.saving import runs
     from helpers.files import atomic_write_json, to_json
 
-    records = [record for record in runs.read_metrics(runs.open_run(place)) if record.get('evaluation')]
+    recorded = runs.read_metrics(runs.open_run(place))
+    records = [record for record in recorded if 'mean_iou' in (record.get('evaluation') or {})]
+    if not records:
+        raise ValueError(
+            '{} has no evaluation that can be read. Copy its {} again, or move the fold away and train it anew.'.format(
+                place, runs.METRICS_FILE
+            )
+        )
     best = max(records, key=_mean_iou)
     found = dict(
         fold=fold,

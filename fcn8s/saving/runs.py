@@ -11,7 +11,8 @@ import json
 import os
 import re
 import sys
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, TypeVar
+import warnings
+from typing import Any, Callable, ContextManager, Dict, Iterator, List, NamedTuple, Optional, Tuple, TypeVar
 
 if sys.platform != 'win32':  # which has no advisory locks of this kind
     import fcntl
@@ -26,6 +27,8 @@ Opened = TypeVar('Opened')
 
 CONFIG_FILE = 'config.json'
 METRICS_FILE = 'metrics.jsonl'
+# So many damaged lines are named by their numbers.
+_MOST_NAMED = 5
 # Tables of a config.json that a training writes; what other programs call so is none of these.
 _OWN_TABLES = ('versions', 'command', 'training')
 # Entries of a config.json by which other programs are known. The first that fits counts.
@@ -75,7 +78,7 @@ class Run(NamedTuple):
 
 
 def check_free(directory: str) -> None:
-    """Raises ValueError where the directory holds a run already."""
+    """Raises ValueError where the directory holds a run already, or epochs of one."""
     run = Run(os.fspath(directory))
     if os.path.isfile(run.config_path):
         _check_own(run, 'Choose another directory.')
@@ -83,6 +86,11 @@ def check_free(directory: str) -> None:
         raise ValueError(
             '{!r} holds a run already. Continue it with --resume (resume=True in Python), or choose another '
             'directory.'.format(run.directory)
+        )
+    if os.path.lexists(run.metrics_path):
+        raise ValueError(
+            '{!r} holds a {} of another run or program, behind which the epochs of this one would come. Choose another '
+            'directory, or move the file away.'.format(run.directory, METRICS_FILE)
         )
 
 
@@ -140,29 +148,52 @@ def _other_program(run: Run) -> Optional[str]:
     return next((name for entry, name in _OTHER_PROGRAMS if entry in config), 'another program')
 
 
-@contextlib.contextmanager
-def only_writer(run: Run) -> Iterator[None]:
+def only_writer(run: Run) -> ContextManager[None]:
     """Keeps a second process from training the same run at the same time. A process that dies lets go of it.
 
     Raises ValueError where another process has the run. File systems without locks go without this protection.
     """
+    return _locked(run.directory, 'the run {!r} is being trained by another process.'.format(run.directory))
+
+
+def only_saver(run: Run) -> ContextManager[None]:
+    """Keeps a second process from saving a checkpoint in the place of the writer of a run, as a worker that fails does.
+
+    Raises ValueError where another one does. File systems without locks go without this protection.
+    """
+    with explain_os_errors(run.checkpoints_dir):
+        os.makedirs(run.checkpoints_dir, exist_ok=True)
+    return _locked(run.checkpoints_dir, 'a worker that failed is still saving the run {!r}.'.format(run.directory))
+
+
+@contextlib.contextmanager
+def _locked(path: str, message: str) -> Iterator[None]:
     if sys.platform == 'win32':
         yield
         return
-    directory = os.open(run.directory, os.O_RDONLY)  # no file of it: those are replaced
+    directory = os.open(path, os.O_RDONLY)  # no file of it: those are replaced
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(directory)
-        raise ValueError(
-            'the run {!r} is being trained by another process. Wait for it, or stop it first.'.format(run.directory)
-        ) from error
+        raise ValueError(message + ' Wait for it, or stop it first.') from error
     except OSError:
         pass
     try:
         yield
     finally:
         os.close(directory)
+
+
+def has_writer(run: Run) -> bool:
+    """Tells whether a process has the run, which is seen on the same disk alone; False without locks."""
+    if not os.path.isdir(run.directory):
+        return False
+    try:
+        with only_writer(run):
+            return False
+    except ValueError:
+        return True
 
 
 def remove_leftovers(run: Run) -> None:
@@ -237,20 +268,69 @@ def num_workers(run: Run) -> int:
 
 
 def read_metrics(run: Run) -> List[Dict[str, Any]]:
-    """Returns the epochs recorded so far, up to the first line that is none: a kill can cut off the last."""
+    """Returns the epochs recorded so far.
+
+    Lines that are of no epoch, after a crash or a merge by hand, are left out, and a warning names them.
+    """
+    records = [_record_in(line) for line in _metrics_lines(run)]
+    damaged = [str(number) for number, record in enumerate(records, 1) if record is None]
+    if damaged:
+        further = '' if len(damaged) <= _MOST_NAMED else ' and {} more'.format(len(damaged) - _MOST_NAMED)
+        warnings.warn(
+            '{} has lines that cannot be read, which are left out: {}{}.'.format(
+                run.metrics_path, ', '.join(damaged[:_MOST_NAMED]), further
+            ),
+            stacklevel=1,  # from one place, so that Python shows one text once, whoever reads the file
+        )
+    return [record for record in records if record]
+
+
+def append_metrics(run: Run, record: Dict[str, Any]) -> None:
+    """Records an epoch behind those that are there, whose lines stay as they are."""
+    lines = _metrics_lines(run)
+    if lines and not lines[-1].endswith((b'\n', b'\r')):
+        lines[-1] += b'\n'
+    _write_lines(run, lines + [json.dumps(to_json(record)).encode() + b'\n'])
+
+
+def forget_metrics_after(run: Run, step: int) -> List[Dict[str, Any]]:
+    """Removes the epochs that ended after a step, which a resumed run trains and records anew; returns the others.
+
+    Lines that cannot be read stay where they are.
+    """
+    lines = _metrics_lines(run)
+    kept = [line for line in lines if (_record_in(line) or {'step': 0})['step'] <= step]
+    if kept != lines:
+        _write_lines(run, kept)
+    return read_metrics(run)
+
+
+def _metrics_lines(run: Run) -> List[bytes]:
+    """The lines of the file with their ends; none where there is no file."""
     if not os.path.exists(run.metrics_path):
         return []
-    records = []
-    with open(run.metrics_path, encoding='utf-8', errors='replace') as file:
-        for line in file:
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                break
-            if not _is_record(record):
-                break
-            records.append(record)
-    return records
+    if not os.path.isfile(run.metrics_path):  # to open a pipe would wait for whoever writes into it
+        raise ValueError('{} is no file. Move it away.'.format(run.metrics_path))
+    with open(run.metrics_path, 'rb') as file:
+        return file.read().splitlines(keepends=True)
+
+
+def _write_lines(run: Run, lines: List[bytes]) -> None:
+    """Writes them beside the file and moves it into place."""
+    with atomic_path(run.metrics_path) as temporary, open(temporary, 'wb') as file:
+        file.writelines(lines)
+
+
+def _record_in(line: bytes) -> Optional[Dict[str, Any]]:
+    """The epoch that a line is of; an empty record for a blank line, None where it cannot be read."""
+    text = line.decode('utf-8-sig', errors='replace')
+    if not text.strip():
+        return {}
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return record if _is_record(record) else None
 
 
 def _is_record(record: Any) -> bool:
@@ -275,13 +355,6 @@ def _rows(matrix: Any) -> List[List[Any]]:
         return []
     is_matrix = isinstance(matrix, list) and all(isinstance(row, list) and len(row) == len(matrix[0]) for row in matrix)
     return matrix if is_matrix else [['']]
-
-
-def write_metrics(run: Run, records: List[Dict[str, Any]]) -> None:
-    """Writes the records of all epochs, beside the file and moved into place."""
-    with atomic_path(run.metrics_path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
-        for record in records:
-            file.write(json.dumps(to_json(record)) + '\n')
 
 
 def is_run(path: str) -> bool:

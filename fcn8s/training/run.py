@@ -345,8 +345,10 @@ class _Training:
         checkpoints = Checkpoints(run.checkpoints_dir, self.request.keep_checkpoints)
         last = checkpoints.last()
         if last is not None:
-            self._resume(run, last)
+            self._resume(last)
         checkpoints.recover(self.state.best_step)
+        # Epochs that were finished after this checkpoint, or are finished by it only now, are recorded anew.
+        self.records = runs.forget_metrics_after(run, self.state.step - len(self.state.losses))
         return checkpoints
 
     def _how_to_go_on(self, run: runs.Run) -> str:
@@ -408,15 +410,11 @@ class _Training:
             agree['batch_size'] = sizes
         return agree
 
-    def _resume(self, run: runs.Run, checkpoint: str) -> None:
+    def _resume(self, checkpoint: str) -> None:
         stored = read_state(checkpoint)
         state = self._checked_state(stored, checkpoint)
         self.network.restore_state(checkpoint)
         self.state = state
-        # Epochs that were finished after this checkpoint, or are finished by it only now, are recorded anew.
-        finished = self.state.step - len(self.state.losses)
-        self.records = [record for record in runs.read_metrics(run) if record['step'] <= finished]
-        runs.write_metrics(run, self.records)
         generator = self.request.train_generator
         if hasattr(generator, 'seek') and stored.get('data_position') is not None:
             generator.seek(stored.get('data_position'))
@@ -505,7 +503,7 @@ class _Training:
         self.network.remember_training_loss(record['training_loss'])
         self.records.append(record)
         if self.run is not None:
-            runs.write_metrics(self.run, self.records)
+            runs.append_metrics(self.run, record)
 
     def _tell(self, kind: str, step: int, scores: Dict[str, Any]) -> None:
         with self.workers.watch.calling_back() if self.workers else contextlib.nullcontext():

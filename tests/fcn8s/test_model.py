@@ -582,6 +582,17 @@ def test_an_epoch_that_lacks_only_its_evaluation_is_finished_once(tiny_encoder, 
     assert timeless(str(tmp_path / 'parts' / 'metrics.jsonl')) == timeless(str(tmp_path / 'whole' / 'metrics.jsonl'))
 
 
+def test_a_damaged_line_of_the_records_stays_and_hides_no_epoch(tiny_encoder, tmp_path):
+    run_training(tiny_encoder, str(tmp_path / 'run'), epochs=3)
+    path = tmp_path / 'run' / 'metrics.jsonl'
+    first, _, third = path.read_bytes().splitlines()
+    path.write_bytes(first + b'\ndamaged\n' + third)
+    with pytest.warns(UserWarning, match='metrics.jsonl has lines that cannot be read, which are left out: 2.'):
+        run_training(tiny_encoder, str(tmp_path / 'run'), epochs=4, resume=True)
+    lines = path.read_bytes().splitlines()
+    assert lines[:3] == [first, b'damaged', third] and [json.loads(line)['epoch'] for line in lines[3:]] == [4]
+
+
 def test_a_run_is_never_overwritten_and_resumes_only_as_itself(tiny_encoder, tmp_path):
     run_training(tiny_encoder, str(tmp_path / 'run'), epochs=1)
     with pytest.raises(ValueError, match='holds a run already'):

@@ -142,6 +142,9 @@ def test_a_fold_in_which_no_pixel_counts_has_no_score(tmp_path):
         records = [{'step': n, 'epoch': n, 'evaluation': {'mean_iou': s}} for n, s in enumerate(of_epochs, 1)]
         (place / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, records)))
         cross_validation._note_done(str(place), fold, ['a'], 3)
+    (tmp_path / 'fold-1' / 'metrics.jsonl').write_text('{"step": 1}')
+    with pytest.raises(ValueError, match='fold-1 has no evaluation that can be read. Copy its metrics.jsonl again'):
+        cross_validation._note_done(str(tmp_path / 'fold-1'), 1, ['a'], 3)
     table = cross_validation.summarize(str(tmp_path), 2)
     assert [line.split()[-2:] for line in table.splitlines()[2:4]] == [['50.00', '50.00'], ['-', '-']]
     assert read(tmp_path, 'folds.json')['mean'] == {'mean_iou': 0.5}

@@ -108,7 +108,8 @@ def answer_in(log, browser, seconds=120):
 @pytest.mark.parametrize('width', [1280, 500])
 def test_the_report_works_in_a_browser(width, tmp_path):
     run = runs.create_run(str(tmp_path / 'run'), CONFIG)
-    runs.write_metrics(run, [record(10, 2.0, scores(0.25)), record(20, 1.0, scores(0.5))])
+    for epoch in (record(10, 2.0, scores(0.25)), record(20, 1.0, scores(0.5))):
+        runs.append_metrics(run, epoch)
     first, second = evaluated(), evaluated(seed=9)
     path = write_report(run.directory, first, second, command='fcn8s report run')
     with open(path, encoding='utf-8') as file:

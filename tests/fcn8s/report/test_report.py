@@ -1,4 +1,5 @@
 import json
+import os
 import re
 from html.parser import HTMLParser
 
@@ -59,7 +60,10 @@ def run(tmp_path):
 
 
 def report(run, records, *arguments, **options):
-    runs.write_metrics(run, records)
+    if os.path.exists(run.metrics_path):
+        os.unlink(run.metrics_path)
+    for epoch in records:
+        runs.append_metrics(run, epoch)
     with open(write_report(run.directory, *arguments, **options), encoding='utf-8') as file:
         return Page(file.read())
 

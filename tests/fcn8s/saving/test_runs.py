@@ -1,5 +1,6 @@
 import json
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -22,9 +23,8 @@ def test_config_and_metrics_come_back(tmp_path):
     found = runs.read_config(runs.open_run(run.directory))
     assert found == dict(OWN, seed=3, scales=[1.0, 2.0], set=None)
     assert runs.read_metrics(run) == []
-    runs.write_metrics(
-        run, [{'step': 1, 'evaluation': {'per_class_iou': np.array([0.5, np.nan])}}, {'step': 2, 'evaluation': None}]
-    )
+    runs.append_metrics(run, {'step': 1, 'evaluation': {'per_class_iou': np.array([0.5, np.nan])}})
+    runs.append_metrics(run, {'step': 2, 'evaluation': None})
     assert runs.read_metrics(run) == [
         {'step': 1, 'evaluation': {'per_class_iou': [0.5, None]}},
         {'step': 2, 'evaluation': None},
@@ -36,7 +36,8 @@ def test_a_line_that_was_cut_off_is_left_out(tmp_path):
     run = runs.create_run(str(tmp_path), OWN)
     with open(run.metrics_path, 'w') as file:
         file.write('{"step": 1}\n{"step": 2}\n{"ste')
-    assert runs.read_metrics(run) == [{'step': 1}, {'step': 2}]
+    with pytest.warns(UserWarning, match='metrics.jsonl has lines that cannot be read, which are left out: 3.$'):
+        assert runs.read_metrics(run) == [{'step': 1}, {'step': 2}]
 
 
 @pytest.mark.parametrize(
@@ -55,11 +56,61 @@ def test_a_line_that_was_cut_off_is_left_out(tmp_path):
         {'step': 2, 'evaluation': {'loss': 10**400}},
     ],
 )
-def test_a_line_that_is_no_epoch_and_those_behind_it_are_left_out(tmp_path, record):
+def test_a_line_that_is_no_epoch_is_left_out_and_those_behind_it_count(tmp_path, record):
     run = runs.create_run(str(tmp_path), OWN)
     with open(run.metrics_path, 'w') as file:
         file.write('\n'.join(json.dumps(line) for line in ({'step': 1}, record, {'step': 3})))
-    assert runs.read_metrics(run) == [{'step': 1}]
+    with pytest.warns(UserWarning, match='which are left out: 2.$'):
+        assert runs.read_metrics(run) == [{'step': 1}, {'step': 3}]
+
+
+# What a full disk, a crash, an editor of Windows and a merge by hand leave, and no newline at the end.
+DAMAGED = (
+    b'\xef\xbb\xbf{"step": 1}\r\n\n{"st\n'
+    + bytes(20)
+    + b'\n<<<<<<< HEAD\n{"step": 2, "note": "\xff"}\n[2]\n{"step": 3}'
+)
+
+
+def test_an_epoch_is_recorded_behind_lines_that_stay_as_they_are(tmp_path):
+    run = runs.create_run(str(tmp_path), OWN)
+    (tmp_path / 'metrics.jsonl').write_bytes(DAMAGED)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter('default')
+        assert [record['step'] for record in runs.read_metrics(run)] == [1, 2, 3]
+        runs.append_metrics(run, {'step': 4})
+        assert [record['step'] for record in runs.read_metrics(run)] == [1, 2, 3, 4]
+    assert [str(warning.message).split('left out: ')[1] for warning in told] == ['3, 4, 5, 7.']
+    assert (tmp_path / 'metrics.jsonl').read_bytes() == DAMAGED + b'\n{"step": 4}\n'
+
+
+@pytest.mark.filterwarnings('ignore:.*cannot be read')
+def test_epochs_behind_the_checkpoint_of_a_resumed_run_are_removed_and_nothing_else(tmp_path):
+    run, path = runs.create_run(str(tmp_path), OWN), tmp_path / 'metrics.jsonl'
+    assert runs.forget_metrics_after(run, 0) == [] and not path.exists()
+    path.write_bytes(DAMAGED)
+    assert [record['step'] for record in runs.forget_metrics_after(run, 3)] == [1, 2, 3]
+    assert path.read_bytes() == DAMAGED
+    assert [record['step'] for record in runs.forget_metrics_after(run, 2)] == [1, 2]
+    assert path.read_bytes() == DAMAGED[: -len(b'{"step": 3}')]
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match='metrics.jsonl is no file. Move it away.'):
+        runs.read_metrics(run)
+
+
+def test_many_damaged_lines_are_counted(tmp_path):
+    run = runs.create_run(str(tmp_path), OWN)
+    (tmp_path / 'metrics.jsonl').write_text('damaged\n' * 9)
+    with pytest.warns(UserWarning, match='which are left out: 1, 2, 3, 4, 5 and 4 more.$'):
+        assert runs.read_metrics(run) == []
+
+
+def test_a_directory_that_holds_epochs_of_something_else_makes_no_run(tmp_path):
+    (tmp_path / 'metrics.jsonl').write_text('mine')
+    with pytest.raises(ValueError, match='holds a metrics.jsonl of another run or program.*move the file away.'):
+        runs.create_run(str(tmp_path), OWN)
+    assert (tmp_path / 'metrics.jsonl').read_text() == 'mine'
 
 
 @pytest.mark.parametrize('size', ['ab', [1], [1, 2, 3], 7, [0, 5], [1.5, 2], [None, None], [10**400, 1], {}, True])
@@ -136,8 +187,12 @@ def test_one_process_at_a_time(tmp_path):
     refused = pytest.raises(ValueError, match='is being trained by another process')
     with runs.only_writer(run), refused, runs.only_writer(run):
         raise AssertionError('two writers')
-    with runs.only_writer(run):
-        pass
+    assert not runs.has_writer(run) and not runs.has_writer(runs.Run(str(tmp_path / 'on another disk')))
+    with runs.only_writer(run), runs.only_saver(run):
+        assert runs.has_writer(run)
+        refused = pytest.raises(ValueError, match='a worker that failed is still saving the run .* Wait for it')
+        with refused, runs.only_saver(run):
+            raise AssertionError('two savers')
 
 
 def test_a_model_is_the_best_checkpoint_of_a_run_else_the_last(tmp_path):
