@@ -196,7 +196,7 @@ def train_run(
         with FCN8s(distributed=distributed, **settings) as model:
             _announce(options, model, train_data, val_data, arguments['steps_per_epoch'])
             print(_planned(options, model, train_data, base_memory))
-            _train(model, options, batches, dict(arguments, callbacks=callbacks))
+            _train(model, options, batches, dict(arguments, callbacks=callbacks), writes)
     if options.report and writes:
         _report(options)
     print(_closing_lines(options))
@@ -262,16 +262,16 @@ def _closing_lines(options: argparse.Namespace) -> str:
     )
 
 
-def _train(model: Any, options: argparse.Namespace, batches: Any, arguments: Dict[str, Any]) -> None:
+def _train(model: Any, options: argparse.Namespace, batches: Any, arguments: Dict[str, Any], writes: bool) -> None:
     from fcn8s.stopping import TrainingInterrupted
 
     try:
         model.train(batches, run_dir=options.run_dir, resume=options.resume is not None, **arguments)
     except (TrainingInterrupted, FloatingPointError):
-        if options.report:
+        if options.report and writes:
             from fcn8s.report.run_report import write_report
 
-            print('Report: {}'.format(write_report(options.run_dir)))
+            _print_report(options, lambda: write_report(options.run_dir))
         raise
 
 
@@ -395,8 +395,13 @@ def _report(options: argparse.Namespace) -> None:
 
     args = build_parser().parse_args(['report', 'RUN'])
     args.model = options.run_dir
+    _print_report(options, lambda: report.write(args, '{} report {}'.format(program(), shlex.quote(options.run_dir))))
+
+
+def _print_report(options: argparse.Namespace, write: Callable[[], str]) -> None:
+    """Writes a report and prints its path, or why there is none."""
     try:
-        path = report.write(args, '{} report {}'.format(program(), shlex.quote(options.run_dir)))
+        path = write()
     except (ValueError, OSError, MemoryError) as error:
         print(
             'There is no report: {} Write it with: {} report {}'.format(error, program(), shlex.quote(options.run_dir))

@@ -75,11 +75,16 @@ class Checkpoints:
 
         best_step: the best step as the state saved with `last` knows it; `best` moves there where a kill came between
             the two pointers.
+
+        Raises:
+            ValueError: `best` names a checkpoint that is not there, of a run that was not copied whole, say: each
+                saving would fail.
         """
         if not os.path.isdir(self.directory):
             return
         if best_step is not None and _name(best_step) in self.names():
             self._point('best', _name(best_step))
+        self.best()
         self._finish_removals()
         for name in os.listdir(self.directory):
             if _UNFINISHED_CHECKPOINT.match(name):

@@ -545,6 +545,13 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
     command = options_of_run(typed['resume'])
     if not isinstance(config.get('training'), dict):
         raise ValueError('{!r}: config.json is damaged: it has no settings of training.'.format(typed['resume']))
+    # Of a later version; one that is off changes nothing.
+    unknown = sorted(name for name, value in command.items() if value and name not in defaults)
+    if unknown:
+        raise ValueError(
+            '{!r} was started with {}, which this version of fcn8s does not know. Go on with the version that its '
+            'config.json names.'.format(typed['resume'], _flags(unknown))
+        )
     refused: List[str] = sorted(set(typed) - set(RESUMABLE) - {'resume', 'of_cluster'})
     if refused:
         raise ValueError(

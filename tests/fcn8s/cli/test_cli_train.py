@@ -23,6 +23,7 @@ from fcn8s.cli import build_parser, main, train
 from fcn8s.cli.options import training as train_options
 from fcn8s.cli.options.images import rules_to_begin_with
 from fcn8s.saving.checkpoints import Checkpoints
+from fcn8s.stopping import TrainingInterrupted
 from fcn8s.training import recipes
 
 AUGMENTED = [
@@ -686,6 +687,26 @@ def test_a_run_is_never_overwritten(whole, data, tiny_encoder, capsys):
 def test_a_resumed_run_keeps_its_settings(whole, words, message, capsys):
     assert main(['train', '--resume', whole] + words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_run_with_options_of_a_later_version_is_left_to_that(whole, tmp_path, capsys):
+    config = read_json(whole, 'config.json')
+    config['command'].update(new_flag=None, other_flag=False, cut_mix=0.5)
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    assert main(['train', '--resume', str(tmp_path)]) == 2
+    assert 'was started with --cut-mix, which this version of fcn8s does not know' in capsys.readouterr().err
+
+
+def test_an_interruption_is_not_hidden_by_a_report_that_cannot_be_written(tmp_path, capsys):
+    class Model:
+        def train(self, *_, **__):
+            raise TrainingInterrupted('SIGTERM after step 3', 'SIGTERM')
+
+    options = argparse.Namespace(report=True, resume=None, run_dir=str(tmp_path))
+    for writes in (True, False):  # the others of several workers have no run
+        with pytest.raises(TrainingInterrupted, match='SIGTERM after step 3'):
+            train._train(Model(), options, None, {}, writes)
+        assert ('There is no report: ' in capsys.readouterr().out) == writes
 
 
 def test_a_run_of_a_script_is_resumed_by_that_script(whole, tmp_path, capsys):

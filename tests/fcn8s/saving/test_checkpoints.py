@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -80,6 +81,15 @@ def test_going_back_behind_the_best_by_hand(tmp_path):
     checkpoints.recover(None)
     checkpoints.save(2, write_files, {}, False)
     assert checkpoints.best() is None and os.path.basename(checkpoints.last()) == 'step-00000002'
+
+
+def test_a_best_checkpoint_that_is_missing_is_refused_before_a_run_goes_on(tmp_path):
+    checkpoints = Checkpoints(str(tmp_path), keep=1)
+    best = checkpoints.save(1, write_files, {}, True)
+    checkpoints.save(2, write_files, {}, False)
+    shutil.rmtree(best)
+    with pytest.raises(ValueError, match="best.json names 'step-00000001', which does not exist. .*: step-00000002"):
+        checkpoints.recover(1)
 
 
 KILLED_WHILE_SAVING = """
