@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import itertools
 import multiprocessing
 import os
 import sys
@@ -89,6 +90,21 @@ def be_hanging_worker(arguments, config, path):
     *classes, function = names.split('.')
     owner = functools.reduce(getattr, classes, importlib.import_module(module))
     setattr(owner, function, lambda *_, **__: time.sleep(600))
+    be_worker(arguments[1:], config, path)
+
+
+def be_failing_worker(arguments, config, path):
+    """A worker whose batch number `arguments[0]`, counted from 1, cannot be read."""
+    from fcn8s.training.shared import SharedBatches
+
+    take_batch, number = SharedBatches.__next__, itertools.count(1)
+
+    def take_or_fail(batches):
+        if next(number) == int(arguments[0]):
+            raise OSError('x.png is gone')
+        return take_batch(batches)
+
+    SharedBatches.__next__ = take_or_fail
     be_worker(arguments[1:], config, path)
 
 

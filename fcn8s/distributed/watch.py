@@ -25,6 +25,7 @@ from typing import Any, Callable, Container, ContextManager, Dict, Iterator, Lis
 
 from fcn8s.distributed.activity import Activity
 from fcn8s.distributed.cluster import Cluster
+from fcn8s.stopping import TrainingInterrupted
 
 TIMEOUT = 60.0
 # Of a process that stops because another worker was lost.
@@ -111,7 +112,9 @@ class Watch:
             yield
             self.gather(None)  # nobody goes before all are done
         except BaseException as error:
-            if not isinstance(error, WorkerLostError):
+            if isinstance(error, TrainingInterrupted):
+                self.gather(None)  # all raise it, after the same step: nobody goes before the first has saved
+            elif not isinstance(error, WorkerLostError):
                 text = '{}: {}'.format(type(error).__name__, error)[:500]
                 self._send_all({'kind': 'failed', 'text': text, 'step': self.step})
                 self._wait_until_sent()
@@ -126,6 +129,21 @@ class Watch:
         with self._while_doing('saving'):
             yield
         self.check()
+
+    def may_save_at_failure(self) -> bool:
+        """Tells whether this worker, where it fails between two steps, may write what all have alike.
+
+        Worker 0 may. It writes nothing while it waits for another in what all do together: then that one may, which
+        waits here for a while until it is so. Nobody may once a worker is lost.
+        """
+        own, limit = self.cluster.worker, time.monotonic() + _SILENCE * self.timeout / 2
+        with self._changed:
+            while own and self._progress[0] <= self._progress[own]:
+                self._lose_who_left()
+                if self._loss is not None or time.monotonic() > limit:
+                    return False
+                self._changed.wait(0.1)
+            return self._loss is None
 
     def calling_back(self) -> ContextManager[None]:
         """Says while it is open that code of the user's runs, for which others wait longer."""

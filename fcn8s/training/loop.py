@@ -83,7 +83,8 @@ class Actions(NamedTuple):
     save_when_improved: whether an epoch with a new best score is saved in any case, also between two savings.
     stop_request: makes what hears of signals.
     how_to_go_on: what a person does to continue from what save() wrote; None where it is no more than a model.
-    saves_at_failure: whether what goes wrong between two steps, in the data or in an evaluation, has the run saved.
+    save_at_failure(state): saves where something goes wrong between two steps, in the data or in an evaluation; None:
+        as save(state, False).
     """
 
     evaluate: Optional[Callable[[StopRequest], Scores]] = None
@@ -94,7 +95,7 @@ class Actions(NamedTuple):
     needs_evaluation: bool = False
     save_when_improved: bool = True
     how_to_go_on: Optional[str] = None
-    saves_at_failure: bool = True
+    save_at_failure: Optional[Callable[['TrainingState'], None]] = None
     stop_request: Callable[[], StopRequest] = StopRequest
 
 
@@ -471,11 +472,11 @@ class TrainingLoop:
         except EvaluationAbandoned:
             raise
         except Exception:
-            if self.actions.saves_at_failure and self.actions.save is not None:
+            if self.actions.save is not None:
                 with self._behind_another_failure():
                     if position is not None and hasattr(self.batches, 'seek'):
                         self.batches.seek(position)
-                    self._save_as_it_is()
+                    self._save_as_it_is(self.actions.save_at_failure)
             raise
 
     @contextlib.contextmanager
@@ -489,10 +490,14 @@ class TrainingLoop:
                 stacklevel=2,
             )
 
-    def _save_as_it_is(self) -> None:
-        """Saves a run in the middle; who saves the best models only has them already."""
-        if self._is_unsaved and not self.options.save_best_only:
+    def _save_as_it_is(self, save: Optional[Callable[[TrainingState], None]] = None) -> None:
+        """Saves a run in the middle; who saves the best models only has them already. save: None for the usual way."""
+        if self.options.save_best_only or not self._is_unsaved:
+            return
+        if save is None:
             self._save(False)
+        else:
+            save(self.state)
 
     def _interrupt(self, signal_name: str) -> None:
         self._save_as_it_is()

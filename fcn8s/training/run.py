@@ -147,7 +147,9 @@ class _Training:
         self.request = request
         self.workers = network.workers
         self.is_first = network.workers is None or network.workers.is_first
+        # The run that this process writes, and the one that worker 0 does.
         self.run: Optional[runs.Run] = None
+        self.run_of_first: Optional[runs.Run] = None
         self.checkpoints: Optional[Checkpoints] = None
         self.state = TrainingState()
         self.records: List[Dict[str, Any]] = []
@@ -207,6 +209,7 @@ class _Training:
         if self.is_first:
             mine = {
                 'state': self.state.to_dict(),
+                'run': None if self.run is None else os.path.abspath(self.run.directory),
                 'times': self._run_workers(),
                 'position': position,
                 'records': self.records,
@@ -214,6 +217,7 @@ class _Training:
             }
         first = workers.watch.gather(to_json(mine))[0]
         self.state = TrainingState.from_dict(first['state'])
+        self.run_of_first = None if first['run'] is None else runs.Run(first['run'])
         self.records = first['records']
         self.num_worst = first['worst']
         self._share_generators(workers, first['times'], first['position'])
@@ -307,7 +311,7 @@ class _Training:
             save_when_improved=request.run_dir is not None or request.save_best_only,
             stop_request=stop_request,
             how_to_go_on=None if self.run is None else self._how_to_go_on(self.run),
-            saves_at_failure=self.workers is None,
+            save_at_failure=(None if self.workers is None else functools.partial(self._save_at_failure, self.workers)),
         )
 
     def _begin_average(self) -> int:
@@ -335,7 +339,8 @@ class _Training:
         """
         run = runs.open_run(directory) if self.request.resume else runs.make_directory(directory)
         stack.enter_context(runs.only_writer(run))
-        runs.remove_leftovers(run)
+        with runs.only_saver(run):
+            runs.remove_leftovers(run)
         if not self.request.resume:
             return runs.create_run(directory, self._config())
         self._check_continues(run, runs.read_config(run))
@@ -517,6 +522,19 @@ class _Training:
                     self._write(state, is_best)
             return
         self._write(state, is_best)
+
+    def _save_at_failure(self, workers: Workers, state: TrainingState) -> None:
+        """Saves what all workers have alike, in the one that fails: the others may wait for it within a step."""
+        run = self.run_of_first
+        if not workers.watch.may_save_at_failure():
+            return
+        if self.is_first:
+            self._save(state, False)
+        # Another disk of this name, without the lock of worker 0, is none of this run's.
+        elif run is not None and runs.has_writer(run):
+            with runs.only_saver(run), workers.watch.saving():
+                self.checkpoints = Checkpoints(run.checkpoints_dir, self.request.keep_checkpoints)
+                self._write(state, False)
 
     def _write(self, state: TrainingState, is_best: bool) -> None:
         request = self.request

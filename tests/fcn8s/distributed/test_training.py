@@ -10,7 +10,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from worker_processes import be_hanging_worker, be_trainer, be_worker, read_text, started
+from worker_processes import be_failing_worker, be_hanging_worker, be_trainer, be_worker, read_text, started
 
 from fcn8s.distributed.cluster import free_addresses, split_address
 
@@ -147,6 +147,39 @@ def test_the_others_stop_when_one_hangs_before_its_first_step(data, tmp_path, ha
         for process in processes:
             process.kill()
             process.join()
+
+
+@pytest.mark.parametrize('failing', [0, 1])
+def test_a_run_is_saved_where_the_data_of_a_worker_fail(data, tmp_path, failing):
+    """The other one waits within a step, for gradients that do not come."""
+    run = str(tmp_path / 'run')
+    command = ['train', '--data', data, '--encoder', data + '/encoder', '--run', run, '--batch', '1', '--val-split', '']
+    command += ['--epochs', '1', '--steps-per-epoch', '5', '--no-report']
+    addresses, said = free_addresses(2), [str(tmp_path / 'said by {}'.format(worker)) for worker in range(2)]
+    roles = [(be_worker, command), (be_worker, command)]
+    roles[failing] = be_failing_worker, ['4'] + command
+    statuses = ended([started(*role, addresses, worker, said[worker]) for worker, role in enumerate(roles)])
+    texts = [read_text(path) for path in said]
+    assert statuses == ([2, 3] if failing == 0 else [3, 2]), texts
+    assert 'x.png is gone' in texts[failing]
+    assert 'worker {} ({}) stopped: OSError: x.png is gone'.format(failing, addresses[failing]) in texts[1 - failing]
+    assert 'step-00000003' in last_checkpoint(run), texts
+    addresses = free_addresses(2)
+    again = [started(be_worker, ['train', '--resume', run], addresses, worker, said[worker]) for worker in range(2)]
+    assert ended(again) == [0, 0], read_text(said[0])
+    assert 'Resumed from' in read_text(said[0]) and 'step-00000005' in last_checkpoint(run)
+    assert [record['step'] for record in records(run)] == [5]
+
+
+def ended(processes):
+    """The exit statuses of processes, which are waited for."""
+    try:
+        for process in processes:
+            process.join(300)
+        return [process.exitcode for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def murder(command, size, how, run, in_training, rng, folder):

@@ -13,6 +13,7 @@ from fcn8s.distributed import watch as watch_module
 from fcn8s.distributed.cluster import Cluster, free_addresses
 from fcn8s.distributed.meeting import meet
 from fcn8s.distributed.watch import EXIT_STATUS, Watch, WorkerLostError
+from fcn8s.stopping import TrainingInterrupted
 
 on_linux = pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere nobody knows who works')
 
@@ -66,6 +67,65 @@ def test_a_worker_that_fails_is_named_with_the_step():
     for error in (errors[0], errors[2]):
         assert isinstance(error, WorkerLostError)
         assert 'stopped: ValueError: the file x.png is damaged, at step 17' in str(error)
+
+
+def test_a_worker_that_fails_may_write_once_the_first_waits_for_it():
+    may = {}
+
+    def work(watch, worker):
+        with watch.working():
+            watch.begin(3)
+            if worker == 1:
+                may[worker] = watch.may_save_at_failure()
+                raise OSError('no such file')
+            watch.gather(None)
+
+    errors = in_workers(work, 3)
+    assert may == {1: True} and [type(error) for error in errors] == [WorkerLostError, OSError, WorkerLostError]
+
+
+def test_of_workers_that_all_fail_the_first_may_write():
+    may = {}
+
+    def work(watch, worker):
+        with watch.working():
+            watch.gather(None)
+            may[worker] = watch.may_save_at_failure()
+            raise OSError('no such file')
+
+    assert [type(error) for error in in_workers(work, 3)] == [OSError] * 3
+    assert may == {0: True, 1: False, 2: False}
+
+
+def test_a_worker_that_fails_does_not_wait_for_ever_until_it_may_write():
+    """The first is in a callback, say."""
+    may = {}
+
+    def work(watch, worker):
+        with watch.working():
+            if worker == 0:
+                with watch.calling_back():
+                    time.sleep(1.5)
+            else:
+                may[worker] = watch.may_save_at_failure()
+
+    in_workers(work, 2, timeout=2)
+    assert may == {1: False}
+
+
+def test_workers_that_stop_for_a_signal_wait_until_the_first_has_saved():
+    def work(watch, worker):
+        try:
+            with watch.working():
+                watch.begin(0)
+                if worker == 0:
+                    with watch.saving():
+                        time.sleep(0.5)
+                raise TrainingInterrupted('SIGTERM after step 1', 'SIGTERM')
+        except TrainingInterrupted as interruption:
+            return str(interruption)
+
+    assert in_workers(work, 3) == ['SIGTERM after step 1'] * 3
 
 
 @pytest.mark.parametrize('gone', [0, 1])

@@ -374,11 +374,11 @@ def test_nothing_is_saved_where_data_fail_in_the_middle_of_a_step():
     assert recorder.saved == []
 
 
-def test_nothing_is_saved_at_a_failure_where_the_loop_was_told_so():
-    recorder = Recorder()
+def test_nothing_is_saved_at_a_failure_but_by_what_the_loop_was_told_to_save_with():
+    recorder, asked = Recorder(), []
     with pytest.raises(OSError, match='no such file'):
-        recorder.loop(data=BreakingStream(2), saves_at_failure=False).train()
-    assert recorder.saved == []
+        recorder.loop(data=BreakingStream(2), save_at_failure=lambda state: asked.append(state.step)).train()
+    assert recorder.saved == [] and asked == [2]
 
 
 @pytest.mark.parametrize('part', ['evaluation', 'schedule'])
