@@ -8,7 +8,7 @@ import numpy as np
 from fcn8s.backend import tf
 from fcn8s.export.conversion import Conversion
 from fcn8s.export.names import IMAGES
-from fcn8s.export.serving_graph import freeze
+from fcn8s.export.serving_graph import check_image_shapes, freeze
 from fcn8s.graph.graph_defs import make_portable, parse_graph_def
 
 GRAPH_FILE = 'model.pb'
@@ -17,6 +17,7 @@ GRAPH_FILE = 'model.pb'
 def write(conversion: Conversion, directory: str) -> None:
     """Writes `model.pb`; in bfloat16 the weights of convolutions have half their size."""
     graph_def = freeze(conversion.model_dir, conversion.precision == 'bfloat16', trust=conversion.trust)
+    check_image_shapes(graph_def)
     make_portable(graph_def)
     with open(os.path.join(directory, GRAPH_FILE), 'wb') as file:
         file.write(graph_def.SerializeToString())

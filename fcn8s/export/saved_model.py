@@ -15,7 +15,7 @@ import numpy as np
 
 from fcn8s.backend import tf
 from fcn8s.export.conversion import Conversion
-from fcn8s.export.names import IMAGES
+from fcn8s.export.names import IMAGES, SIGNATURE
 from fcn8s.export.serving_graph import ENCODED_SCOPE, IMAGE_BYTES, ServingNetwork
 from fcn8s.saving import saved_models
 from fcn8s.saving.descriptions import SERVING_TAGS
@@ -43,7 +43,7 @@ class Runtime:
 
     def __init__(self, directory: str) -> None:
         self._module = tf.saved_model.load_v2(directory)
-        self._function = self._module.signatures['serving_default']
+        self._function = self._module.signatures[SIGNATURE]
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
         """Computes the outputs, by name, of uint8 [N, H, W, 3], see `fcn8s.export.names.OUTPUTS`."""
@@ -53,7 +53,7 @@ class Runtime:
 
 def _warm_up_records(image: np.ndarray, has_encoded: bool) -> Sequence[bytes]:
     """One PredictionLog for each signature."""
-    requests = {'serving_default': {IMAGES: image[np.newaxis]}}
+    requests = {SIGNATURE: {IMAGES: image[np.newaxis]}}
     if has_encoded:
         png = cv2.imencode('.png', np.ascontiguousarray(image[..., ::-1]))[1].tobytes()
         requests[ENCODED_SCOPE] = {IMAGE_BYTES: np.array([png], object)}

@@ -7,7 +7,7 @@ colours are part of the graph.
 from typing import Any, List, Optional, Sequence, Tuple
 
 from fcn8s.backend import Graph, tf
-from fcn8s.export.names import CLASS_IDS, IMAGES, LOGITS, OUTPUTS, PROBABILITIES
+from fcn8s.export.names import CLASS_IDS, IMAGES, LOGITS, OUTPUTS, PROBABILITIES, SIGNATURE
 from fcn8s.export.transposed import crop_transposed_convolutions
 from fcn8s.graph.decoder import build_decoder
 from fcn8s.graph.encoder import IMAGES_NODE, SERVING_NAMES, import_encoder, in_bfloat16
@@ -23,6 +23,7 @@ from fcn8s.saving.restoring import restore
 # TensorFlow Serving sends a string in base64 over REST where its name ends in '_bytes'.
 IMAGE_BYTES, CLASS_ID_BYTES = 'image_bytes', 'class_ids_bytes'
 ENCODED_SCOPE = 'encoded'
+_CHECKED_IMAGES = 'images_checked'
 # Grey and RGB.
 _DECODED_CHANNELS = (1, 3)
 
@@ -65,6 +66,22 @@ def freeze(model_dir: str, bfloat16: bool = False, size: Optional[Tuple[int, int
             for dim, length in zip(node.attr['shape'].shape.dim, (1,) + tuple(size)):
                 dim.size = length
     return graph_def
+
+
+def check_image_shapes(graph_def: Any) -> None:
+    """Has the graph refuse images of another shape than [N, H, W, channels] by an error, in place.
+
+    TensorFlow compares shapes with those of placeholders in Python's `Session.run` alone. Through a signature, an image
+    without its first dimension reached the convolutions of oneDNN, which ended the process.
+    """
+    (images,) = [node for node in graph_def.node if node.name == IMAGES]
+    for node in graph_def.node:
+        sources = [_CHECKED_IMAGES if source == IMAGES else source for source in node.input]
+        del node.input[:]
+        node.input.extend(sources)
+    checked = graph_def.node.add(name=_CHECKED_IMAGES, op='EnsureShape', input=[IMAGES])
+    checked.attr['T'].type = images.attr['dtype'].type
+    checked.attr['shape'].CopyFrom(images.attr['shape'])
 
 
 def _output_nodes() -> List[Any]:
@@ -137,8 +154,9 @@ class ServingNetwork:
         kept = extract_sub_graph(meta_graph.graph_def, self._names_to_keep())
         rename_nodes(kept, SERVING_NAMES)
         crop_transposed_convolutions(kept)
+        check_image_shapes(kept)
         meta_graph.graph_def.CopyFrom(kept)
-        meta_graph.signature_def['serving_default'].CopyFrom(self._signature([IMAGES_NODE], OUTPUTS))
+        meta_graph.signature_def[SIGNATURE].CopyFrom(self._signature([IMAGES_NODE], OUTPUTS))
         if self.has_encoded:
             meta_graph.signature_def[ENCODED_SCOPE].CopyFrom(self._signature([IMAGE_BYTES], [CLASS_ID_BYTES]))
         del meta_graph.meta_info_def.tags[:]

@@ -117,6 +117,28 @@ def test_every_program_is_run():
     assert sorted(tool for tools, _ in PROCESSES.values() for tool in tools) == sorted(PROGRAMS)
 
 
+WRONG_SHAPES = """
+import sys
+import tensorflow as tf
+signature = tf.saved_model.load(sys.argv[1]).signatures['serving_default']
+graph_def = tf.compat.v1.GraphDef.FromString(open(sys.argv[2] + '/model.pb', 'rb').read())
+frozen = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph_def, name=''), [])
+for function in (lambda images: signature(images=images), frozen.prune('images:0', 'class_ids:0')):
+    for shape in ([45, 70, 3], [1, 45, 70, 4], [1, 3, 45, 70]):
+        try:
+            function(tf.zeros(shape, tf.uint8))
+        except tf.errors.InvalidArgumentError as error:
+            print([line for line in error.message.splitlines() if 'images' in line][-1])
+"""
+
+
+def test_images_of_another_shape_are_refused_and_do_not_end_the_process(export, outside):
+    printed = run_outside(outside, WRONG_SHAPES, export('saved_model'), export('frozen'))
+    shapes = ('[45,70,3]', '[1,45,70,4]', '[1,3,45,70]')
+    expected = ['Shape of tensor images {} is not compatible with expected shape [?,?,?,3].'.format(s) for s in shapes]
+    assert [line.strip() for line in printed] == 2 * expected
+
+
 def test_saved_model_cli_shows_and_runs_it(export, outside, pictures, answers):
     path = export('saved_model')
     command = os.path.join(os.path.dirname(sys.executable), 'saved_model_cli')
