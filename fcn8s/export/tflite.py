@@ -2,18 +2,22 @@
 
 import os
 import threading
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
 from fcn8s.export.conversion import Conversion, explain_conversion_errors
 from fcn8s.export.formats import FORMATS
-from fcn8s.export.names import IMAGES, OUTPUTS
+from fcn8s.export.names import IMAGES, OUTPUTS, SIGNATURE
 from helpers.cores import num_cores
+
+_FILE_IDENTIFIER = b'TFL3'
+# Bytes that the signature may add without a second copy of the file in memory.
+_ROOM = 4096
 
 
 def write(conversion: Conversion, directory: str) -> None:
-    """Writes `model.tflite` for one image [1, H, W, 3] of the size.
+    """Writes `model.tflite` for one image [1, H, W, 3] of the size, with the signature `serving_default`.
 
     float16: weights take two bytes each. int8: weights and what flows between layers, by TFLite's own quantiser.
     """
@@ -35,7 +39,40 @@ def write(conversion: Conversion, directory: str) -> None:
         with explain_conversion_errors('tflite'):
             content = converter.convert()
     with open(os.path.join(directory, str(FORMATS['tflite'].file)), 'wb') as file:
-        file.write(content)
+        file.write(_with_signature(content))
+
+
+def _with_signature(content: bytes) -> Any:
+    """Adds the signature `serving_default`, in which input and outputs have the names of their tensors.
+
+    TensorFlow's converter gives a signature to SavedModels alone, and calls their tensors by other names.
+
+    Returns:
+        The file, as a buffer. Tensors, their order and the weights are those of `content`.
+    """
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))  # weights are views of `content`
+    signature = schema.SignatureDefT()
+    signature.signatureKey = SIGNATURE
+    graph = model.subgraphs[signature.subgraphIndex]
+    signature.inputs = _named(schema, graph, graph.inputs)
+    signature.outputs = _named(schema, graph, graph.outputs)
+    model.signatureDefs = [signature]
+    builder = flatbuffers.Builder(len(content) + _ROOM)
+    builder.Finish(model.Pack(builder), file_identifier=_FILE_IDENTIFIER)
+    return memoryview(builder.Bytes)[builder.Head() :]
+
+
+def _named(schema: Any, graph: Any, tensors: Sequence[int]) -> List[Any]:
+    """Returns the entries of a signature for tensors of a graph."""
+    entries = []
+    for index in tensors:
+        entry = schema.TensorMapT()
+        entry.name, entry.tensorIndex = graph.tensors[index].name, index
+        entries.append(entry)
+    return entries
 
 
 class Runtime:

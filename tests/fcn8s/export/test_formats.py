@@ -91,6 +91,71 @@ def test_tflite_takes_its_size_and_no_other(export, narrow_model, pictures):
             exported.predict(np.full([1, 64, 96, 3], 7.5))
 
 
+def calibrate(folder):
+    """The options of an export in int8, with few images."""
+    from fcn8s.export.samples import generated_images
+
+    for number, image in enumerate(generated_images(6)):
+        write_image(os.path.join(folder, '{}.png'.format(number)), image)
+    return dict(calibration=folder, calibration_images=4, allow_loss=True)
+
+
+@pytest.mark.parametrize('precision', ['float32', 'float16', 'int8'])
+def test_tflite_has_a_signature_with_the_names_of_every_format(export, tmp_path, pictures, precision):
+    import fcn8s
+
+    path = export('tflite', precision, **(calibrate(str(tmp_path)) if precision == 'int8' else {}))
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(os.path.join(path, 'model.tflite'))
+    (signature,) = interpreter.get_signature_list().items()
+    names = ['class_ids', 'logits', 'probabilities']
+    assert signature == ('serving_default', {'inputs': ['images'], 'outputs': names})
+    # Programs that know the file without its signature find tensors by name or number.
+    assert [detail['name'] for detail in interpreter.get_input_details()] == ['images']
+    outputs = interpreter.get_output_details()
+    assert [detail['name'] for detail in outputs] == ['class_ids', 'probabilities', 'logits']
+    values = interpreter.get_signature_runner()(images=pictures[1][np.newaxis])
+    assert [values[name].dtype for name in names] == [np.uint8, np.float32, np.float32]
+    with fcn8s.open_model(path) as exported:
+        np.testing.assert_array_equal(values['class_ids'], exported.predict(pictures[1:]))
+        np.testing.assert_array_equal(values['probabilities'], exported.predict(pictures[1:], argmax=False))
+    np.testing.assert_array_equal(values['logits'].argmax(-1), values['class_ids'])
+
+
+def test_a_tflite_file_of_before_signatures_is_opened(export, tmp_path, pictures, answers):
+    import fcn8s
+
+    path = shutil.copytree(export('tflite'), str(tmp_path / 'export'))
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.interpreter import Interpreter
+
+    file = os.path.join(path, 'model.tflite')
+    with open(file, 'rb') as opened:
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(opened.read(), 0))
+    model.signatureDefs = None
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b'TFL3')
+    with open(file, 'wb') as opened:
+        opened.write(builder.Output())
+    assert Interpreter(file).get_signature_list() == {}
+    with fcn8s.open_model(path) as exported:
+        np.testing.assert_array_equal(exported.predict(pictures[1:])[0], answers[1][0])
+
+
+def test_the_interpreter_refuses_another_size_where_it_is_asked_strictly(export):
+    """Otherwise it computes some of them, and answers of two images one."""
+    path = export('tflite')
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(os.path.join(path, 'model.tflite'))
+    index = interpreter.get_input_details()[0]['index']
+    for shape in ([2, 64, 96, 3], [1, 63, 95, 3]):
+        with pytest.raises(RuntimeError, match='only allows mutating unknown dimensions'):
+            interpreter.resize_tensor_input(index, shape, strict=True)
+
+
 @pytest.mark.parametrize('format_name', ['onnx', 'openvino', 'tflite'])
 def test_several_threads_predict_with_one_model(export, format_name):
     """As in a web server. Runtimes that have one set of buffers must not mix them up, nor refuse."""
@@ -161,12 +226,7 @@ def test_half_precision_is_half_the_size_and_99_percent_equal(export, format_nam
 
 @pytest.mark.parametrize('format_name', ['openvino', 'tflite'])
 def test_int8_is_calibrated_on_images(export, tmp_path, format_name, narrow_model):
-    from fcn8s.export.samples import generated_images
-
-    for number, image in enumerate(generated_images(6)):
-        write_image(str(tmp_path / '{}.png'.format(number)), image)
-    options = dict(calibration=str(tmp_path), calibration_images=4, allow_loss=True)
-    path = export(format_name, 'int8', **options)
+    path = export(format_name, 'int8', **calibrate(str(tmp_path)))
     certificate = read_certificate(path)
     assert len(certificate['calibration']['images']) == 4
     assert certificate['comparison']['equal_pixels'] > 0.7
