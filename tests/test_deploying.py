@@ -16,6 +16,7 @@ import threading
 
 import numpy as np
 import pytest
+from PIL import Image
 from workplace import shell_commands, working_in
 
 from fcn8s.backend import TF_VERSION
@@ -34,10 +35,18 @@ def page():
         return file.read()
 
 
+def section(heading):
+    return page().split('\n## {}\n'.format(heading))[1].split('\n## ')[0]
+
+
+def programs(heading, language):
+    """The blocks under a heading."""
+    return re.findall(r'^```{}\n(.*?)^```'.format(language), section(heading), re.MULTILINE | re.DOTALL)
+
+
 def program(heading, language):
     """The block under a heading."""
-    section = page().split('\n## {}\n'.format(heading))[1].split('\n## ')[0]
-    (block,) = re.findall(r'^```{}\n(.*?)^```'.format(language), section, re.MULTILINE | re.DOTALL)
+    (block,) = programs(heading, language)
     return block
 
 
@@ -137,6 +146,36 @@ def test_python_with_onnx_runtime(exports, expected):
 def test_python_with_openvino(exports, expected):
     pytest.importorskip('openvino')
     assert_shares(run(exports, sys.executable, '-c', program('Python with OpenVINO', 'python')), expected)
+
+
+def test_python_with_litert(exports):
+    pytest.importorskip('ai_edge_litert')
+    import fcn8s
+
+    photo = Image.open(os.path.join(exports, 'photo.jpg')).convert('RGB').resize((96, 64))
+    with fcn8s.open_model(os.path.join(exports, 'runs', 'first')) as model:
+        expected = model.predict(np.asarray(photo)[np.newaxis])[0]
+    code = program('Python with LiteRT (TFLite)', 'python')
+    assert_shares(run(exports, sys.executable, '-c', code), expected)
+
+
+def test_python_with_tensorflow(exports, expected):
+    saved_model, frozen = programs('Python with TensorFlow', 'python')
+    assert_shares(run(exports, sys.executable, '-c', saved_model), expected)
+    run(exports, sys.executable, '-c', frozen)
+    assert (np.asarray(Image.open(os.path.join(exports, 'photo_ids.png'))) == expected).mean() > 0.99
+
+
+def test_saved_model_cli(exports, expected):
+    tool = os.path.join(os.path.dirname(sys.executable), 'saved_model_cli')
+    if not os.path.exists(tool):
+        pytest.skip('there is no saved_model_cli beside this Python')
+    image = read_image(os.path.join(exports, 'photo.jpg'))
+    np.save(os.path.join(exports, 'images.npy'), image[np.newaxis])
+    lines = re.findall(r'^    saved_model_cli (.+)$', section('Python with TensorFlow'), re.MULTILINE)
+    shown, _ = [run(exports, tool, *shlex.split(line)) for line in lines]
+    assert "signature_def['serving_default']" in shown and "inputs['images']" in shown
+    np.testing.assert_array_equal(np.load(os.path.join(exports, 'answers', 'class_ids.npy'))[0], expected)
 
 
 def raw_photo(place, with_alpha):
