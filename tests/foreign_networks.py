@@ -120,22 +120,34 @@ def tensorflow_graph(network, names, scales):
         features = pools[block] = tf.nn.max_pool(features, [1, 2, 2, 1], [1, 2, 2, 1], 'SAME')
     for layer in ('fc6', 'fc7'):
         features = tf.nn.relu(convolve(features, layer))
+    # A program that scales nothing has no multiplication.
+    scaled = {pool: pools[pool] if np.all(scale == 1) else pools[pool] * scale for pool, scale in zip((3, 4), scales)}
     scores = convolve(features, 'score_fc7')
     variant = '32s'
     if 'score_pool4' in network:
-        variant, skip = '16s', convolve(pools[4] * scales[1], 'score_pool4')
+        variant, skip = '16s', convolve(scaled[4], 'score_pool4')
         scores = upsample(scores, 'upsample_fc7', skip, 2) + skip
     if 'score_pool3' in network:
-        variant, skip = '8s', convolve(pools[3] * scales[0], 'score_pool3')
+        variant, skip = '8s', convolve(scaled[3], 'score_pool3')
         scores = upsample(scores, 'upsample_pool4', skip, 2) + skip
     return image, tf.identity(upsample(scores, 'upsample_image', image, FINAL[variant]), 'logits')
 
 
 def write_tensorflow(
-    path, network, names, scales, saved_model=False, rename=lambda name: name, version=2, frozen=False
+    path,
+    network,
+    names,
+    scales,
+    saved_model=False,
+    rename=lambda name: name,
+    version=2,
+    frozen=False,
+    meta=False,
+    tags=('default',),
 ):
-    """Writes a checkpoint, a SavedModel or a frozen graph of an FCN with the slots of Adam, and returns its logits on
-    IMAGES.
+    """Writes a checkpoint (`meta`: with its graph), a SavedModel or a frozen graph of an FCN with the slots of Adam.
+
+    Returns its logits on IMAGES.
     """
     with tf.Graph().as_default(), tf.Session() as session:
         image, logits = tensorflow_graph(network, names, scales)
@@ -156,12 +168,12 @@ def write_tensorflow(
                 file.write(constants.SerializeToString())
         elif saved_model:
             builder = tf.saved_model.Builder(path)
-            builder.add_meta_graph_and_variables(session, ['default'])
+            builder.add_meta_graph_and_variables(session, list(tags))
             builder.save()
         else:
             stored = {rename(v.op.name): v for v in tf.global_variables()}
             saver = tf.train.Saver(stored, write_version=version)  # of TensorFlow 0.12 and before: format 1
-            saver.save(session, path, write_meta_graph=False, write_state=False)
+            saver.save(session, path, write_meta_graph=meta, write_state=False)
         return session.run(logits, {image: IMAGES})
 
 

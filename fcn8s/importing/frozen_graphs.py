@@ -12,6 +12,8 @@ from fcn8s.vgg16.weights.damage import damaged, explain_damage
 
 Shape = Tuple[int, ...]
 
+# What gives a tensor, or the value of a variable, as it is.
+_AS_IT_IS = ('Identity', 'ReadVariableOp', 'StopGradient')
 _TAKES_WEIGHTS = ('Conv2D', 'Conv2DBackpropInput', 'BiasAdd', 'Add', 'AddV2')
 
 
@@ -56,17 +58,17 @@ def _weights(graph_def: Any) -> List[Any]:
     found = {}
     for node in graph_def.node:
         for source in node.input if node.op in _TAKES_WEIGHTS else ():
-            constant = _behind_identities(source, nodes)
+            constant = behind(source, nodes)
             if constant is not None and _is_weight(constant):
                 found[constant.name] = constant
     return list(found.values())
 
 
-def _behind_identities(source: str, nodes: Dict[str, Any]) -> Any:
-    """The node that a tensor comes from; None where the graph lacks it or goes round in a circle."""
+def behind(source: str, nodes: Dict[str, Any]) -> Any:
+    """Returns the node that a tensor comes from; None where the graph lacks it or goes round in a circle."""
     for _ in range(len(nodes)):
         node = nodes.get(node_name(source))
-        if node is None or node.op != 'Identity' or not node.input:
+        if node is None or node.op not in _AS_IT_IS or not node.input:
             return node
         source = node.input[0]
     return None

@@ -11,6 +11,7 @@ from fcn8s.graph.decoder import build_decoder
 from fcn8s.graph.encoder import import_encoder
 from fcn8s.importing import forward, sources
 from fcn8s.importing.placement import ROLES, Placement, place
+from fcn8s.importing.skip_scales import factors_in_graph
 from fcn8s.saving import model_files, restoring, saved_models
 from fcn8s.saving.encoder_files import EncoderSource, read_encoder
 from fcn8s.settings import MAX_CLASSES, VARIANTS, ModelSettings, check_skip_scales
@@ -194,6 +195,10 @@ def _skip_scales(
             else:
                 kernels['score_' + pool] = kernels['score_' + pool] * values[:, np.newaxis]
         return scales['pool3'], scales['pool4']
+    pools = VARIANTS[placement.variant].skips
+    told = None if kind.channels_first else factors_in_graph(path, {p: placement.kernels['score_' + p] for p in pools})
+    if told is not None:
+        return _told(path, told, said)
     if said is None and kind.skip_scales is None:
         raise ValueError(
             '{} does not say whether pool3 and pool4 are scaled before they are scored, and programs of its kind '
@@ -201,6 +206,18 @@ def _skip_scales(
             'and where the program multiplies the pools by these).'.format(path)
         )
     return said or kind.skip_scales or (1.0, 1.0)
+
+
+def _told(path: str, factors: Mapping[str, float], said: Optional[Tuple[float, float]]) -> Tuple[float, float]:
+    """The factors that a graph has. Raises ValueError where the user says others."""
+    told = factors.get('pool3', 1.0), factors.get('pool4', 1.0)
+    if said is not None and any(said[('pool3', 'pool4').index(pool)] != factor for pool, factor in factors.items()):
+        raise ValueError(
+            'skip scales {:g} {:g} are given, and the graph beside {} multiplies {}. Leave --skip-scales out.'.format(
+                *said, path, ' and '.join('{} by {:g}'.format(*item) for item in sorted(factors.items()))
+            )
+        )
+    return told
 
 
 def _settings(imported: Imported, label_space: Optional[LabelSpace]) -> ModelSettings:

@@ -29,7 +29,8 @@ def variables_prefix(directory: str) -> str:
     return os.path.join(directory, VARIABLES_PREFIX)
 
 
-def _parse(path: str) -> Any:
+def parse(path: str) -> Any:
+    """Returns the SavedModel in a file, binary or text; raises ValueError where it is damaged."""
     saved_model = SavedModel()
     try:
         with open(path, 'rb') as file:
@@ -88,7 +89,7 @@ def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model', tr
     present = [path for path in candidates if os.path.isfile(path)]
     if not present:
         raise _without_graph(directory, what)
-    meta_graphs = _parse(present[0]).meta_graphs
+    meta_graphs = parse(present[0]).meta_graphs
     for meta_graph in meta_graphs:
         if set(meta_graph.meta_info_def.tags) == set(tags):
             _check_variables(directory, what)

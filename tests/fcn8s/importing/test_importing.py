@@ -50,6 +50,43 @@ def test_the_reference_of_2017_has_the_same_logits(tmp_path, saved_model):
     assert len(placed) == len(set(placed)) == 2 * (13 + 2 + 6)
 
 
+def test_the_first_versions_of_2017_scaled_nothing(tmp_path):
+    """Their layers have the same names; only the graph tells."""
+    network = structures.random_network(num_classes=2)
+    for name, kinds in (
+        ('saved', dict(saved_model=True, tags=['train', 'mine'])),
+        ('variables', dict(meta=True)),
+        ('frozen', dict(frozen=True)),
+    ):
+        path, out = str(tmp_path / name), str(tmp_path / (name + '.out'))
+        expected = structures.write_tensorflow(path, network, structures.reference_names, (1, 1), **kinds)
+        manifest = import_network(path, out)
+        assert manifest['settings']['skip_scales'] == [1, 1] and manifest['settings']['num_classes'] == 2
+        check(out, expected)
+
+
+def test_skip_scales_are_those_of_the_graph(tmp_path):
+    network, path = structures.random_network('16s', num_classes=5), str(tmp_path / 'model.ckpt')
+    expected = structures.write_tensorflow(path, network, structures.carnd_names, (1, 0.03), meta=True)
+    with pytest.raises(ValueError, match='scales 1 0.01 are given, and the graph .* multiplies pool4 by 0.03. Leave'):
+        import_network(path, str(tmp_path / 'out'), skip_scales=(1, 0.01))
+    manifest = import_network(path, str(tmp_path / 'out'), skip_scales=(1, 0.03))
+    assert manifest == dict(import_network(path, str(tmp_path / 'again')), proof=manifest['proof'])
+    assert manifest['settings']['skip_scales'] == [1, 0.03]
+    check(str(tmp_path / 'out'), expected)
+    with open(path + '.meta', 'r+b') as file:
+        file.truncate(1000)
+    with pytest.raises(ValueError, match='model.ckpt.meta is damaged .*it does not parse as a MetaGraphDef'):
+        import_network(path, str(tmp_path / 'none'))
+
+
+def test_a_graph_that_does_something_else_with_a_pool_does_not_tell(tmp_path):
+    network, path = structures.random_network('16s', num_classes=2), str(tmp_path / 'model.ckpt')
+    structures.write_tensorflow(path, network, structures.carnd_names, (1, np.full([16], 0.5, np.float32)), meta=True)
+    with pytest.raises(ValueError, match='give --skip-scales'):
+        import_network(path, str(tmp_path / 'out'))
+
+
 @pytest.mark.parametrize('variant, version', [('8s', 2), ('16s', 2), ('32s', 1)])
 def test_tensorflow_fcn_has_the_same_logits(tmp_path, variant, version):
     network = structures.random_network(variant, num_classes=2)
