@@ -52,6 +52,7 @@ from helpers.aliases import Color
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
 from helpers.images import extensions_for
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
+from helpers.names_of_2017 import OF_BATCH_GENERATOR, with_replacements
 from helpers.palettes import as_color
 
 Function = TypeVar('Function', bound=Callable[..., Any])
@@ -69,6 +70,7 @@ def _naming_unknown_options(method: Function) -> Function:
     return cast(Function, checked)
 
 
+@with_replacements(OF_BATCH_GENERATOR)
 class BatchGenerator:
     """A dataset: which images and labels belong together, and what the labels mean.
 

@@ -10,7 +10,7 @@ from fcn8s.evaluation.score_table import format_scores
 from fcn8s.export.engine_network import open_elsewhere
 from fcn8s.export.exporting import export_open_network
 from fcn8s.graph.assembly import TrainingSettings
-from fcn8s.network import SaveName, of_network, open_network, without_self
+from fcn8s.network import SaveName, of_network, open_network, telling_of_2017, without_self
 from fcn8s.optimizers import OptimizerSettings, optimizer_settings
 from fcn8s.precision import Arithmetic
 from fcn8s.prediction import predictor
@@ -20,6 +20,7 @@ from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 
 
+@telling_of_2017
 class FCN8s:
     """FCN-8s (or 16s, 32s) on a convolutionalised VGG-16. A context manager; `close()` frees session and graph.
 
@@ -153,11 +154,10 @@ class FCN8s:
             save_during_training: write models to save_dir every `save_frequency` epochs and after the last; with
                 save_best_only instead after each epoch whose monitored score is the best so far. saver: see `save`.
             monitor: 'loss' (of training, unless metrics holds 'loss'), 'mean_iou', 'accuracy' or 'iou:CLASS NAME'.
-            summaries_dir, summaries_name: where TensorBoard files go, if not into run_dir. summaries_frequency: in
-                steps. summaries_worst: how many of the worst images they show.
-            run_dir: keep a run directory with all that `resume=True` needs to go on, saved every save_frequency
-                epochs, at each best score, at the end and on a signal. keep_checkpoints: how many, besides the best.
-            training_loss_display_averaging: in steps. early_stopping_patience: in evaluations without a better score.
+            summaries_dir, summaries_name: of TensorBoard's files, if not run_dir. summaries_worst: how many images.
+            summaries_frequency, training_loss_display_averaging: in steps. keep_checkpoints: how many beside the best.
+            run_dir: keep a run directory with all that `resume=True` needs, saved every save_frequency epochs, at each
+                best score, at the end, on a signal. early_stopping_patience: in evaluations without a better score.
             config: more for config.json. callbacks: functions that get each `fcn8s.training.request.TrainingEvent`.
 
         Raises:

@@ -39,6 +39,7 @@ from fcn8s.settings import ModelSettings
 from helpers.files import atomic_directory, check_folder
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
+from helpers.names_of_2017 import OF_FCN8S, with_replacements
 from helpers.progress import bar_options
 
 Feed = Dict[Tensor, Any]
@@ -475,7 +476,7 @@ SAVERS: Dict[str, Callable[[Network, str, Sequence[str]], None]] = {
 
 def check_save(saver: str, tags: Sequence[str], name: Optional[str]) -> None:
     """Raises ValueError for an unknown saver, tags that are no list of strings, or a name that is a path."""
-    if saver not in SAVERS:
+    if saver not in list(SAVERS):  # where it may be of any type
         raise ValueError('saver is {!r}; choose from {}.'.format(saver, list(SAVERS)))
     check_tags('tags', tags)
     if name is not None and not isinstance(name, str):
@@ -499,6 +500,10 @@ def _numbered(path: str) -> str:
 def of_network(path: str, doc: str) -> Any:
     """Makes a property of a class that has its network as `network`: what is at `path` in there."""
     return property(operator.attrgetter('network.' + path), doc=doc)
+
+
+# Of a class that has its network as `network`: it says what replaces attributes of 2017.
+telling_of_2017 = with_replacements(OF_FCN8S)
 
 
 def without_self(arguments: Dict[str, Any]) -> Dict[str, Any]:

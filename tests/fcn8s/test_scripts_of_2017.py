@@ -293,6 +293,64 @@ def test_the_training_loss_is_remembered(dataset, tiny_encoder):
 
 
 @pytest.mark.parametrize(
+    'name, remedy',
+    [
+        ('metric_values', 'evaluate returns the scores'),
+        ('mean_iou_value', 'evaluate returns the scores'),
+        ('summaries_training', r'train\(summaries_dir=...\) writes'),
+        ('g_step', r'use model.sess.run\(model.global_step\)'),
+        ('loss', 'use model.total_loss'),
+        ('variables_updated', 'force_save=True'),
+    ],
+)
+def test_an_attribute_of_the_network_that_is_gone_names_what_replaces_it(name, remedy):
+    network = FCN8s.__new__(FCN8s)
+    with pytest.raises(AttributeError, match='no attribute {!r}, which is of 2017: .*{}'.format(name, remedy)):
+        getattr(network, name)
+    network.variables_updated = True  # as scripts did to have a network saved
+    assert network.variables_updated and not hasattr(network, 'g_step')
+
+
+@pytest.mark.parametrize(
+    'name, remedy',
+    [
+        ('image_paths', 'pair.image for pair in data.pairs'),
+        ('ground_truth_paths', 'pair.label for pair in data.pairs'),
+        ('dataset_size', r'get_num_files\(\)'),
+        ('ground_truth', 'has_labels'),
+    ],
+)
+def test_an_attribute_of_a_dataset_that_is_gone_names_what_replaces_it(dataset, name, remedy):
+    data = open_dataset(dataset)
+    with pytest.raises(AttributeError, match='no attribute {!r}, which is of 2017: .*{}'.format(name, remedy)):
+        getattr(data, name)
+
+
+def test_other_attributes_that_are_missing_are_missing_as_ever(dataset):
+    with pytest.raises(AttributeError, match="^'BatchGenerator' object has no attribute 'files'$"):
+        _ = open_dataset(dataset).files
+    with pytest.raises(AttributeError, match="object has no attribute 'network'"):  # by the property
+        _ = FCN8s.__new__(FCN8s).label_space
+
+
+@pytest.mark.parametrize(
+    'statement, remedy',
+    [
+        ('from helpers.ground_truth_conversion_utils import convert_IDs_to_IDs', 'helpers.ground_truth'),
+        ('from helpers import ground_truth_conversion_utils', 'helpers.ground_truth'),
+        ('from helpers.tf_variable_summaries import add_variable_summaries', 'FCN8s.train writes'),
+        ('from data_generator.batch_generator_KITTI import batch_generator', "from_layout.'kitti_road'"),
+        ('from fcn8s_tensorflow import FCN8s', 'from fcn8s import FCN8s'),
+    ],
+)
+def test_a_module_of_2017_names_what_replaces_it(statement, remedy):
+    with pytest.raises(
+        ImportError, match='no module named .*, which is of 2017: .*{}.*docs/migrating.md'.format(remedy)
+    ):
+        exec(statement, {})
+
+
+@pytest.mark.parametrize(
     'folder, statement',
     [('helpers', 'import fcn8s'), ('data_generator', 'from fcn8s.cli import main; main(["check", "."])')],
 )
