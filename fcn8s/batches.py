@@ -1,5 +1,6 @@
 """From a user's arrays to what the graph is fed: checked, and uint8 wherever possible."""
 
+import itertools
 from typing import Any, Callable, Iterator, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
@@ -52,7 +53,14 @@ def _as_list(images: Any) -> Sequence[Any]:
             'images are of the type {}; expected an array [N, H, W, channels] or a list of arrays. Pass a single '
             'image as [image], and read files with helpers.images.read_image.'.format(type(images).__name__)
         ) from None
-    return list(iterator)
+    first = list(itertools.islice(iterator, 1)) if hasattr(images, '__next__') else []
+    if first and (isinstance(first[0], tuple) or np.ndim(first[0]) == 4):  # and perhaps it never ends
+        raise ValueError(
+            'images are a {}, which gives batches. Pass the images of one: images, labels = next(batches).'.format(
+                type(images).__name__
+            )
+        )
+    return first + list(iterator)
 
 
 def _shape_hint(images: np.ndarray, channels: int) -> str:

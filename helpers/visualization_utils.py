@@ -249,7 +249,7 @@ def create_split_view(
         ValueError: The lists differ in length, an image has another shape or dtype, or a panel has no area or lies
             outside of the canvas.
     """
-    captions = captions or None  # scripts of 2017 pass an empty list
+    captions = None if captions is None or len(captions) == 0 else captions  # scripts of 2017 pass an empty list
     _check_split_view(target_size, images, positions, sizes, captions)
     canvas = np.zeros(tuple(target_size) + (3,), np.uint8)
     for index, (image, (y, x), (height, width)) in enumerate(zip(images, positions, sizes)):

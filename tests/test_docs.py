@@ -142,6 +142,9 @@ def test_constants_of_2017_have_their_values():
             continue
         assert namespace['IDS_TO_TRAINIDS_ARRAY'][label.id] == train_id[label.id]
         assert namespace['IDS_TO_TRAINIDS_DICT'][label.id] == train_id[label.id]
+        assert namespace['trainId2label'][train_id[label.id]].color in namespace['COLORS_TO_TRAINIDS_DICT']
+        if label.name != 'polegroup':  # which has the colour of poles
+            assert namespace['COLORS_TO_TRAINIDS_DICT'][label.color] == train_id[label.id], label.name
         assert (
             tuple(namespace['IDS_TO_COLORS_ARRAY'][label.id])
             == label.color

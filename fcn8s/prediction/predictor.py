@@ -1,5 +1,6 @@
 """Predicting images of any size: in tiles, at several scales, mirrored; and folders of images as overlays."""
 
+import numbers
 import os
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -323,7 +324,8 @@ def check_room(size: Optional[Sequence[int]], num_classes: int, num_images: int 
 def _checked_size(name: str, size: Any) -> Optional[Tuple[int, int]]:
     if size is False or size is None:
         return None
-    if not isinstance(size, (tuple, list)) or len(size) != 2 or any(int(side) != side or side < 1 for side in size):
+    is_pair = isinstance(size, (tuple, list, np.ndarray)) and len(size) == 2
+    if not is_pair or not all(isinstance(side, numbers.Real) and side >= 1 and side % 1 == 0 for side in size):
         raise ValueError(
             '{} is {!r}; it has to be (height, width), each at least 1. Leave it out to resize nothing.'.format(
                 name, size

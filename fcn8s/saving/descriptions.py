@@ -31,7 +31,8 @@ class SavedFCN8s(NamedTuple):
 
 def check_tags(name: str, tags: Any) -> None:
     """Raises ValueError unless `tags` is a sequence of at least one string; one string alone is a common slip."""
-    if isinstance(tags, str) or not tags or not all(isinstance(tag, str) for tag in tags):
+    is_list = hasattr(tags, '__len__') and not isinstance(tags, str)
+    if not is_list or not len(tags) or not all(isinstance(tag, str) for tag in tags):
         raise ValueError("{} is {!r}; it has to be a list of strings such as ['default'].".format(name, tags))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fcn8s.batches import how_to_iterate
 from fcn8s.evaluation.scores import CLASS_IOU, METRICS, metric_of
-from fcn8s.network import SAVERS, check_save
+from fcn8s.network import check_save
 from fcn8s.saving.descriptions import check_tags
 from fcn8s.training.schedules import checked_rate
 from helpers.files import to_json
@@ -207,8 +207,8 @@ def check_metrics(metrics: Optional[Iterable[str]]) -> Tuple[str, ...]:
     """Returns the metrics asked for, or raises ValueError where one is unknown."""
     if metrics is None:
         return ()
-    wanted = (metrics,) if isinstance(metrics, str) else tuple(metrics)
-    unknown = sorted(set(wanted) - set(METRICS))
+    wanted = tuple(metrics) if hasattr(metrics, '__iter__') and not isinstance(metrics, str) else (metrics,)
+    unknown = sorted((metric for metric in wanted if metric not in list(METRICS)), key=str)
     _require(not unknown, 'metrics has {}; choose from {}.', unknown, list(METRICS))
     return wanted
 
@@ -270,7 +270,7 @@ def monitor_needs_evaluation(request: TrainRequest) -> bool:
 
 def _check_monitor(request: TrainRequest, class_names: Sequence[str]) -> None:
     monitor = request.monitor
-    if monitor.startswith(CLASS_IOU):
+    if isinstance(monitor, str) and monitor.startswith(CLASS_IOU):
         _require(
             monitor[len(CLASS_IOU) :] in class_names,
             'monitor is {!r}, but there is no such class; the classes are {}.',
@@ -278,7 +278,8 @@ def _check_monitor(request: TrainRequest, class_names: Sequence[str]) -> None:
             ', '.join(class_names),
         )
     else:
-        _require(monitor in METRICS, "monitor is {!r}; choose from {} or 'iou:CLASS NAME'.", monitor, list(METRICS))
+        known = list(METRICS)
+        _require(monitor in known, "monitor is {!r}; choose from {} or 'iou:CLASS NAME'.", monitor, known)
     metric = metric_of(monitor)
     _require(
         monitor == 'loss' or metric in request.metrics,
@@ -309,12 +310,19 @@ def _check_config(config: Optional[Mapping[str, Any]]) -> None:
 
 
 def _check_saving(request: TrainRequest) -> None:
-    _require(request.saver in SAVERS, 'saver is {!r}; choose from {}.', request.saver, list(SAVERS))
     check_tags('save_tags', request.save_tags)
     check_save(request.saver, request.save_tags, request.save_name or None)
     _require(
         not request.save_during_training or request.save_dir is not None,
         'save_during_training is on, but save_dir is not given.',
+    )
+    _require(
+        request.summaries_name is None
+        or not request.record_summaries
+        or (request.summaries_dir, request.run_dir) != (None, None),
+        'summaries_name is {!r}, but summaries_dir does not say where, so nothing would be recorded. Give '
+        'summaries_dir, or leave summaries_name out.',
+        request.summaries_name,
     )
     _require(
         not (request.save_during_training and request.run_dir),

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,19 @@ def test_a_type_error_in_a_generator_of_images_is_its_own():
 
     with pytest.raises(TypeError, match='of the generator'):
         as_image_batch(images())
+
+
+@pytest.mark.parametrize(
+    'batch', [(np.zeros([1, 2, 2, 3], np.uint8), np.zeros([1, 2, 2], np.uint8)), np.zeros([1, 2, 2, 3], np.uint8)]
+)
+def test_endless_batches_are_no_images(batch):
+    with pytest.raises(ValueError, match=r'images are a repeat, which gives batches. .* = next\(batches\)'):
+        as_image_batch(itertools.repeat(batch))
+
+
+def test_a_generator_of_images_is_a_batch():
+    images = np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)
+    np.testing.assert_array_equal(as_image_batch(image for image in images), images)
 
 
 @pytest.mark.parametrize('dtype', [bool, object, complex])

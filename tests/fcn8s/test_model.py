@@ -398,11 +398,18 @@ def test_variables_that_are_not_there(tiny_encoder):
         (dict(eval_dataset='val', metrics={'loss'}, val_generator=iter([])), 'val_steps has to say'),
         (dict(monitor='mean_iou'), "monitor is 'mean_iou', but metrics"),
         (dict(monitor='recall'), "monitor is 'recall'"),
+        (dict(monitor=None), 'monitor is None; choose from'),
+        (dict(monitor=['loss']), r"monitor is \['loss'\]; choose from"),
+        (dict(metrics=19), r'metrics has \[19\]; choose from'),
+        (dict(metrics=[['loss']]), r"metrics has \[\['loss'\]\]; choose from"),
+        (dict(summaries_name='first'), "summaries_name is 'first', but summaries_dir does not say where"),
         (dict(monitor='iou:wheelbarrow', metrics={'mean_iou'}), 'there is no such class'),
         (dict(save_during_training=True), 'save_dir is not given'),
         (dict(save_during_training=True, save_dir='x', run_dir='y'), 'both given'),
         (dict(saver='pickle'), "saver is 'pickle'"),
+        (dict(saver=['default']), r"saver is \['default'\]; choose from"),
         (dict(save_tags='default'), "save_tags is 'default'"),
+        (dict(save_tags=4), 'save_tags is 4; it has to be a list'),
         (dict(resume=True), 'run_dir does not say which run'),
         (dict(train_generator=[1, 2]), 'train_generator is .list.*while True: yield from train_generator'),
         (dict(train_generator=iter), 'train_generator is .builtin.* It is a function: call it'),
@@ -981,7 +988,7 @@ def test_batches_without_an_image_are_refused(trained):
 
 def test_tags_are_a_list_of_strings(trained, tmp_path):
     with FCN8s(model_load_dir=trained['saved']) as model:
-        for tags in ('default', [], None, [1]):
+        for tags in ('default', [], None, [1], 4, iter(['default'])):
             with pytest.raises(ValueError, match='tags is .*it has to be a list of strings'):
                 model.save(str(tmp_path), tags=tags, force_save=True)
     with pytest.raises(ValueError, match="tags is 'default'; it has to be a list of strings"):

@@ -308,7 +308,7 @@ def test_split_views_refuse(changes, message):
 def test_panels_that_overhang_are_cut_and_grey_ones_are_drawn():
     image, grey = image_of((4, 6)), np.arange(24, dtype=np.uint8).reshape(4, 6)
     canvas = create_split_view(
-        (6, 8), [image, grey, grey[..., None]], [(0, 0), (3, 5), (4, 0)], [(4, 6)] * 3, captions=[]
+        (6, 8), [image, grey, grey[..., None]], [(0, 0), (3, 5), (4, 0)], [(4, 6)] * 3, captions=np.array([])
     )
     np.testing.assert_array_equal(canvas[:3, :6], image[:3])
     np.testing.assert_array_equal(canvas[3:, 5:][..., 1][:1], grey[:1, :3])

@@ -198,6 +198,9 @@ def test_an_image_of_the_size_is_predicted_as_it_is(model):
         ({'scales': (1e6,)}, r'scales is \[1000000.0\]; .* at most 16'),
         ({'tile': (64, 64), 'overlap': 64}, 'tiles of 64 pixels overlap by 64'),
         ({'size': (64, 0)}, r'size is \(64, 0\); it has to be \(height, width\), each at least 1. Leave it out'),
+        ({'size': ('64', 64)}, r"size is \('64', 64\); it has to be \(height, width\)"),
+        ({'size': (None, 64)}, r'size is \(None, 64\); it has to be \(height, width\)'),
+        ({'size': (64, 64.5)}, r'size is \(64, 64.5\); it has to be \(height, width\)'),
     ],
 )
 def test_refuses_options_out_of_range(options, message):
@@ -293,7 +296,7 @@ def test_predict_and_save_beside_the_image(folders, arrangement, size):
 
 def test_predict_and_save_resizes(folders):
     images, results = folders
-    written = predictor.predict_and_save(colour_classes, results, images, COLORS, resize=(6, 10))
+    written = predictor.predict_and_save(colour_classes, results, images, COLORS, resize=np.array([6, 10]))
     assert read(written[0]).shape == (6, 10, 3)
 
 
