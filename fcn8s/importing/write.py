@@ -211,7 +211,7 @@ def _skip_scales(
 def _told(path: str, factors: Mapping[str, float], said: Optional[Tuple[float, float]]) -> Tuple[float, float]:
     """The factors that a graph has. Raises ValueError where the user says others."""
     told = factors.get('pool3', 1.0), factors.get('pool4', 1.0)
-    if said is not None and any(said[('pool3', 'pool4').index(pool)] != factor for pool, factor in factors.items()):
+    if said is not None and not factors.items() <= {'pool3': said[0], 'pool4': said[1]}.items():
         raise ValueError(
             'skip scales {:g} {:g} are given, and the graph beside {} multiplies {}. Leave --skip-scales out.'.format(
                 *said, path, ' and '.join('{} by {:g}'.format(*item) for item in sorted(factors.items()))
