@@ -214,7 +214,10 @@ def _told(path: str, factors: Mapping[str, float], said: Optional[Tuple[float, f
     if said is not None and not factors.items() <= {'pool3': said[0], 'pool4': said[1]}.items():
         raise ValueError(
             'skip scales {:g} {:g} are given, and the graph beside {} multiplies {}. Leave --skip-scales out.'.format(
-                *said, path, ' and '.join('{} by {:g}'.format(*item) for item in sorted(factors.items()))
+                said[0],
+                said[1],
+                path,
+                ' and '.join('{} by {:g}'.format(pool, factors[pool]) for pool in sorted(factors)),
             )
         )
     return told

@@ -325,7 +325,8 @@ def _checked_size(name: str, size: Any) -> Optional[Tuple[int, int]]:
     if size is False or size is None:
         return None
     is_pair = isinstance(size, (tuple, list, np.ndarray)) and len(size) == 2
-    if not is_pair or not all(isinstance(side, numbers.Real) and side >= 1 and side % 1 == 0 for side in size):
+    are_numbers = is_pair and all(isinstance(side, numbers.Real) for side in size)
+    if not are_numbers or any(side < 1 or side % 1 != 0 for side in size):
         raise ValueError(
             '{} is {!r}; it has to be (height, width), each at least 1. Leave it out to resize nothing.'.format(
                 name, size

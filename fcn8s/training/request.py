@@ -203,7 +203,7 @@ def check_l2_regularization(rate: float) -> None:
     _require(is_right, 'l2_regularization is {!r}; it has to be at least 0.', rate)
 
 
-def check_metrics(metrics: Optional[Iterable[str]]) -> Tuple[str, ...]:
+def check_metrics(metrics: Any) -> Tuple[str, ...]:
     """Returns the metrics asked for, or raises ValueError where one is unknown."""
     if metrics is None:
         return ()
