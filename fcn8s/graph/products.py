@@ -5,11 +5,11 @@ a constant, and its gradient from there. That costs little for filters that are 
 VGG-16's fc6 (411 MB) and fc7, which are used at a few. A product reads and writes such a filter as it lies.
 """
 
-from typing import Any, Callable, List, Sequence
+from typing import Any, Callable, List, Optional, Sequence
 
 import numpy as np
 
-from fcn8s.backend import MetaGraphDef, Tensor, tf
+from fcn8s.backend import MetaGraphDef, Operation, Tensor, tf
 from fcn8s.graph.graph_defs import variable_behind
 
 # From this size on a convolution becomes a product. The patches of one position of fc6 have 100 kB, those of its
@@ -85,6 +85,19 @@ def with_products(meta_graph: MetaGraphDef) -> MetaGraphDef:
             graph_def.node.extend(_product_with(convolution, shape))
             graph_def.node.remove(convolution)
     return changed
+
+
+def filter_of(op: Operation) -> Optional[Tensor]:
+    """Returns the filter [kh, kw, in, out] of a convolution, be it computed as a product (`with_products`) or not; None
+    for an op that is no convolution.
+    """
+    if op.type == 'Conv2D':
+        return op.inputs[1]
+    try:
+        product = op.graph.get_operation_by_name(op.name + '_product/MatMul')
+    except KeyError:
+        return None
+    return product.inputs[1].op.inputs[0]
 
 
 def _product_with(convolution: Any, shape: Sequence[int]) -> List[Any]:

@@ -6,15 +6,16 @@ is what runs, for every variant and for encoders from elsewhere.
 
 import collections
 import itertools
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from fcn8s.backend import Operation, Tensor, tf
 from fcn8s.graph.graph_defs import tensor_once
+from fcn8s.graph.products import filter_of
 
 IMAGE, CONVOLUTION, POOLING, UPSAMPLING, SUM = 'image', 'convolution', 'pooling', 'transposed convolution', 'sum'
-_KIND_OF_OP = {'Conv2D': CONVOLUTION, 'MaxPool': POOLING, 'Conv2DBackpropInput': UPSAMPLING}
+_KIND_OF_OP = {'MaxPool': POOLING, 'Conv2DBackpropInput': UPSAMPLING}
 _SUM_OPS = ('Add', 'AddV2')
 # Where the data come in, of ops that also take the shape of other layers: those are no path of the data.
 _DATA_INPUT = {'Conv2DBackpropInput': 2}
@@ -64,7 +65,8 @@ def read_architecture(model: Any, image_size: Tuple[int, int] = (256, 512)) -> L
     tracer.trace(model.fcn8s_output)
     with model.graph.as_default():
         fetches = {name: _shape_of(op.outputs[0]) for name, op in tracer.ops.items()}
-    shapes = model.sess.run(fetches, {model.images_uint8: np.zeros((1,) + tuple(image_size) + (3,), np.uint8)})
+    image = np.zeros([1, *image_size, int(model.images_uint8.shape[-1])], np.uint8)
+    shapes = model.sess.run(fetches, {model.images_uint8: image})
     layers: Dict[str, Layer] = collections.OrderedDict()
     for name, op in tracer.ops.items():
         height, width, channels = (int(side) for side in shapes[name][1:])
@@ -90,12 +92,17 @@ class _Tracer:
         if op.name not in self._sources:
             data = [op.inputs[_DATA_INPUT[op.type]]] if op.type in _DATA_INPUT else list(op.inputs)
             sources = tuple(collections.OrderedDict.fromkeys(itertools.chain.from_iterable(map(self.trace, data))))
-            if op.type in _KIND_OF_OP or op.type in _SUM_OPS and len(sources) > 1:
+            if _kind_of(op) is not None or op.type in _SUM_OPS and len(sources) > 1:
                 name = _layer_name(op)
                 self.ops[name], self.inputs[name] = op, sources
                 sources = (name,)
             self._sources[op.name] = sources
         return self._sources[op.name]
+
+
+def _kind_of(op: Operation) -> Optional[str]:
+    """The kind of layer that an op is by itself; None for sums and for what is no layer."""
+    return CONVOLUTION if filter_of(op) is not None else _KIND_OF_OP.get(op.type)
 
 
 def _layer_name(op: Operation) -> str:
@@ -109,14 +116,15 @@ def _layer_name(op: Operation) -> str:
 def _layer(
     name: str, op: Operation, inputs: Tuple[str, ...], before: Dict[str, Layer], shape: Tuple[int, int, int]
 ) -> Layer:
-    kind = _KIND_OF_OP.get(op.type, SUM if inputs else IMAGE)
-    kernel, stride = (1, 1), 1
+    kind = _kind_of(op) or (SUM if inputs else IMAGE)
+    kernel = (1, 1)
     if kind in (CONVOLUTION, UPSAMPLING):
-        kernel = tuple(op.inputs[1].shape.as_list()[:2])
+        weights = op.inputs[1] if kind == UPSAMPLING else filter_of(op)
+        kernel = tuple(weights.shape.as_list()[:2])
     elif kind == POOLING:
         kernel = tuple(op.get_attr('ksize')[1:3])
-    if kind in (CONVOLUTION, UPSAMPLING, POOLING):
-        stride = int(op.get_attr('strides')[1])
+    # Sums, the image and products have none.
+    stride = int(op.get_attr('strides')[1]) if 'strides' in op.node_def.attr else 1
     total = before[inputs[0]].total_stride if inputs else 1
     total = total // stride if kind == UPSAMPLING else total * stride
     return Layer(name, kind, kernel, stride, total, shape, inputs, op.name.startswith(_DECODER_SCOPE))
@@ -239,7 +247,7 @@ def _caption(box: _Box) -> str:
     name = first.name if first is last else '{}–{}'.format(first.name, last.name.replace('conv', ''))
     kernel = '{}×{}'.format(*first.kernel)
     if first.kind == IMAGE:
-        return 'image\nRGB'
+        return 'image\n' + ('RGB' if first.shape[2] == 3 else '{} channels'.format(first.shape[2]))
     if first.kind == POOLING:
         return '{}\n{}, stride {}'.format(name, kernel, first.stride)
     if first.kind == UPSAMPLING:

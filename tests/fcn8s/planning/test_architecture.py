@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from fcn8s import FCN8s
+from fcn8s import FCN8s, write_encoder
+from fcn8s.graph import products
 from fcn8s.planning.architecture import draw_architecture, read_architecture
+from fcn8s.vgg16.further_channels import further_channels
+from helpers.image_rules import ImageRules
 
 # VGG-16 as its paper prints it (configuration D): convolutions per block, and their width.
 BLOCKS = [(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)]
@@ -94,6 +97,25 @@ def test_reading_leaves_the_prediction_as_it_is(tiny_encoder):
         np.testing.assert_array_equal(model.predict(image, argmax=False), before)
 
 
+def test_convolutions_that_are_computed_as_products_are_layers(tiny_encoder, architectures, monkeypatch):
+    monkeypatch.setattr(products, 'MAX_CONVOLUTION_BYTES', 0)
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=NUM_CLASSES) as model:
+        assert 'Conv2D' not in {op.type for op in model.graph.get_operations() if op.name.startswith(('conv', 'fc'))}
+        assert {layer.name: layer for layer in read_architecture(model, (70, 100))} == architectures['8s']
+
+
+def test_images_of_four_channels(tmp_path):
+    figure_module = pytest.importorskip('matplotlib.figure')
+    path = str(tmp_path / 'encoder')
+    write_encoder(path, width_divisor=64, further=further_channels(4))
+    with FCN8s(vgg16_dir=path, num_classes=2, image_rules=ImageRules(4)) as model:
+        layers = read_architecture(model, (33, 20))
+    assert layers[0].shape == (33, 20, 4)
+    axes = figure_module.Figure().add_subplot(111)
+    draw_architecture(axes, layers)
+    assert 'image\n4 channels' in [item.get_text() for item in axes.texts]
+
+
 @pytest.mark.parametrize('size', [(0, 32), (32,)])
 def test_size_that_is_none_is_refused(tiny_encoder, size):
     message = r'image_size is .*; it is \(height, width\), each at least 1'
@@ -136,6 +158,7 @@ def test_drawing_shows_every_layer_and_every_stride(architectures, variant, deco
     draw_architecture(axes, list(architectures[variant].values()))
     texts = [item.get_text() for item in axes.texts]
     assert set(ENCODER_CAPTIONS + decoder_captions) <= {text.split('\n')[0] for text in texts}
+    assert 'image\nRGB' in texts
     assert texts.count('+') == num_sums
     for stride in {layer.total_stride for layer in architectures[variant].values()}:
         assert 'stride {}\n{} × {}'.format(stride, rounded_up(70, stride), rounded_up(100, stride)) in texts
