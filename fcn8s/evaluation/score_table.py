@@ -54,8 +54,10 @@ def format_scores(
 
 def format_difference(difference: Interval, name: str, against: str) -> str:
     """Returns one paragraph on the paired difference of two mean IoUs, in percentage points. One image has no
-    interval.
+    interval, and images without a pixel that counts have no difference.
     """
+    if math.isnan(difference.value):
+        return 'mean IoU of {} minus {}: none, because no pixel of these images counts'.format(name, against)
     if difference.num_images == 1:
         return 'mean IoU of {} minus {}: {:+.2f} points (one image: no interval)'.format(
             name, against, 100 * difference.value

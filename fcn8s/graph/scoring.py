@@ -10,6 +10,8 @@ Letters: N images, H and W height and width of the ground truth, C classes, B bi
 
 from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple
 
+import numpy as np
+
 from fcn8s.backend import Tensor, tf
 from fcn8s.confidence import NUM_BINS, SMALLEST_PROBABILITY
 from fcn8s.graph.pixel_softmax import either, take_classes
@@ -52,11 +54,11 @@ class Totals(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """The same per bin; bin b holds the confidences in (b / B, (b + 1) / B]."""
+    """What the batch adds to each bin of confidence; bin b holds the confidences in (b / B, (b + 1) / B]."""
 
     counts: Tensor  # int64 [B]
     correct: Tensor  # int64 [B]
-    confidence_sums: Tensor  # float64 [B]
+    confidence_sums: Tensor  # float64 [B]; all NaN where the confidence of a pixel that counts is
     image_confidences: Tensor  # float64 [N], means over the valid pixels of each image of the batch; NaN without any
 
 
@@ -111,7 +113,7 @@ def attach_scoring(
 def attach_scoring_of_probabilities(
     probabilities: Tensor, label_space: LabelSpace, with_calibration: bool = False, temperature: float = 1.0
 ) -> Scoring:
-    """Adds the same for probabilities (float [N, h, w, C], adding up to 1), such as means of several predictions.
+    """Adds the scoring part behind probabilities (float [N, h, w, C], adding up to 1), such as means of predictions.
 
     These are what is interpolated; without that, classes are exactly those of the largest probabilities fed. Their
     logarithms are the logits that a temperature divides.
@@ -312,9 +314,9 @@ def build_calibration(confidences: Tensor, correct: Tensor, valid: Tensor, num_b
 
 
 def _image_means(confidences: Tensor, valid: Tensor) -> Tensor:
-    counted = tf.cast(valid, tf.float64)
-    sums = tf.reduce_sum(tf.cast(confidences, tf.float64) * counted, axis=[1, 2])
-    return sums / tf.reduce_sum(counted, axis=[1, 2])
+    counted = tf.where(valid, confidences, tf.zeros_like(confidences))  # 0 x NaN would be NaN
+    sums = tf.reduce_sum(tf.cast(counted, tf.float64), axis=[1, 2])
+    return sums / tf.reduce_sum(tf.cast(valid, tf.float64), axis=[1, 2])
 
 
 def _bins(confidences: Tensor, valid: Tensor, num_bins: int) -> Tensor:
@@ -326,10 +328,13 @@ def _bins(confidences: Tensor, valid: Tensor, num_bins: int) -> Tensor:
 def _exact_sum_in_bins(bins: Tensor, confidences: Tensor, num_bins: int) -> Tensor:
     """float64 [B], rounded once: threads add floats in an order that changes, and so would the last digits.
 
-    A confidence is at least 1 / 255, so that its float32 is a whole number of 2^-31.
+    A confidence is at least 1 / 255, so that its float32 is a whole number of 2^-31. NaN is none, and would become one
+    that looks like any other: a diverged network makes all sums NaN.
     """
     units = tf.cast(tf.cast(confidences, tf.float64) * _CONFIDENCE_UNITS, tf.int64)
-    return tf.cast(_sum_in_bins(bins, units, num_bins), tf.float64) / _CONFIDENCE_UNITS
+    sums = tf.cast(_sum_in_bins(bins, units, num_bins), tf.float64) / _CONFIDENCE_UNITS
+    has_nan = tf.reduce_any(tf.is_nan(confidences) & (bins < num_bins))
+    return sums + tf.where_v2(has_nan, tf.constant(np.nan, tf.float64), tf.constant(0.0, tf.float64))
 
 
 def _sum_in_bins(bins: Tensor, weights: Tensor, num_bins: int) -> Tensor:

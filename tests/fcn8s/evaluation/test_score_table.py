@@ -116,6 +116,13 @@ def test_difference_says_which_is_better_only_when_the_interval_does():
     assert 'includes 0' in format_difference(Interval(0.0, -0.01, 0.02, 0.95, 5, 9), 'a', 'b')
 
 
+def test_images_without_a_pixel_that_counts_have_no_difference():
+    nan = float('nan')
+    assert format_difference(Interval(nan, nan, nan, 0.95, 5, 9), 'a', 'b') == (
+        'mean IoU of a minus b: none, because no pixel of these images counts'
+    )
+
+
 def test_json_knows_no_nan_and_no_arrays():
     value = to_json(dict(scores(), interval=INTERVAL, count=np.int64(3)))
     read = json.loads(json.dumps(value, allow_nan=False))

@@ -145,3 +145,27 @@ def test_pixels_of_logits_are_scored_as_by_hand(deviation):
     np.testing.assert_array_equal(confusion, expected[0])
     assert loss_sum == pytest.approx(expected[1], rel=1e-6)
     assert num_valid == expected[2]
+
+
+@pytest.mark.parametrize('num_lost', [1, 2])
+def test_a_confidence_of_nan_counts_where_its_pixel_does(num_lost):
+    """Two of them: as whole numbers their sum is 0, and a calibration error of that looks like any other."""
+    rng = np.random.RandomState(3)
+    logits = rng.normal(size=(2, 4, 5, NUM_CLASSES)).astype(np.float32)
+    ignored = rng.randint(NUM_CLASSES, size=(2, 4, 5)).astype(np.uint8)
+    ignored[0, 0, :num_lost] = 255
+    counted = ignored.copy()
+    counted[0, 0, :num_lost] = 1
+    graph = tf.Graph()
+    with graph.as_default():
+        fed = tf.placeholder(tf.float32, [None, None, None, NUM_CLASSES])
+        scoring = attach_scoring(fed, generic_label_space(NUM_CLASSES), with_calibration=True)
+    with tf.Session(graph=graph) as session:
+        sound = session.run(scoring.calibration, {fed: logits, scoring.labels: ignored})
+        logits[0, 0, :num_lost] = np.nan
+        lost = session.run(scoring.calibration, {fed: logits, scoring.labels: counted})
+        kept = session.run(scoring.calibration, {fed: logits, scoring.labels: ignored})
+    assert np.isnan(lost.confidence_sums).all() and lost.counts.sum() == counted.size
+    np.testing.assert_array_equal(np.isnan(lost.image_confidences), [True, False])
+    for found, expected in zip(kept, sound):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
