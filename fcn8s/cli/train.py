@@ -296,6 +296,7 @@ def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: f
         options.precision,
         optimizer_of(options),
         head,
+        options.head_warmup > 0,
     )
     needed, there = estimate_memory(request, base_memory), total_memory()
     line = _padding(options, train) + 'images of {} x {}, {} a batch: about {:.1f} GB of memory, of {:.1f} GB'.format(
@@ -369,6 +370,7 @@ def _plan_command(options: argparse.Namespace, request: Any, train: Any) -> str:
         ('--optimizer', options.optimizer, DEFAULT_OPTIMIZER),
         ('--ema', options.ema, None),
         ('--swa', options.swa, None),
+        ('--head-warmup', options.head_warmup, 0),
         ('--precision', request.precision, 'float32'),
     ]
     return ' '.join([command] + ['{} {}'.format(name, value) for name, value, default in changed if value != default])

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import types
 import zipfile
 
 import cv2
@@ -18,10 +19,12 @@ import pytest
 from data_generator.street_scenes import write_dataset
 from data_generator.transforms.augmentations import AUGMENTATIONS
 from data_generator.transforms.pipeline import build_pipeline
+from fcn8s import FCN8s
 from fcn8s.backend import tf
 from fcn8s.cli import build_parser, main, train
 from fcn8s.cli.options import training as train_options
 from fcn8s.cli.options.images import rules_to_begin_with
+from fcn8s.planning import plan
 from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.stopping import TrainingInterrupted
 from fcn8s.training import recipes
@@ -737,6 +740,17 @@ def test_the_line_for_evaluation_scores_as_the_run_did_and_is_left_out_without_d
     line = next((line for line in lines.splitlines() if ' evaluate ' in line), None)
     assert (line is None) == (flags is None) and (line is None or line.endswith(' evaluate runs/x ' + flags))
     assert ' predict runs/x ' in lines
+
+
+def test_a_warm_up_of_the_head_is_in_the_memory_and_in_the_line_for_plan(tiny_encoder, tmp_path, monkeypatch):
+    planned = []
+    monkeypatch.setattr(plan, 'estimate_memory', lambda request, base: planned.append(request.head_warmup) or base)
+    words = ['--data', 'D', '--encoder', 'E', '--size', '16', '24', '--run', str(tmp_path / 'run')]
+    data = types.SimpleNamespace(get_num_files=lambda: 3)
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        lines = [train._planned(resolve(*words, *more), model, data, 1e9) for more in ([], ['--head-warmup', '1'])]
+    assert planned == [False, True]
+    assert [line.partition('--images 3 --width-divisor 16')[2] for line in lines] == ['', ' --head-warmup 1']
 
 
 @pytest.mark.parametrize('flag', ['--size', '--crop'])
