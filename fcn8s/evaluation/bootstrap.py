@@ -40,11 +40,7 @@ def mean_iou_interval(
     Raises:
         ValueError: There are no images, no resamples, or `confidence` is not between 0 and 1.
     """
-    _check(images, num_resamples, confidence)
-    resampled = np.concatenate(
-        [_resampled_mean_iou(weights, images) for weights in _draws(_num_images(images), num_resamples, seed)]
-    )
-    return _interval(float(mean_iou(_total(images))), resampled, confidence, _num_images(images))
+    return _interval_of_mean_iou(images, None, num_resamples, seed, confidence)
 
 
 def paired_difference(
@@ -63,20 +59,19 @@ def paired_difference(
     Raises:
         ValueError: As `mean_iou_interval`, or the two are not of the same images and classes.
     """
-    _check(first, num_resamples, confidence)
-    _check_paired(first, second)
-    resampled = np.concatenate(
-        [
-            _resampled_mean_iou(weights, first) - _resampled_mean_iou(weights, second)
-            for weights in _draws(_num_images(first), num_resamples, seed)
-        ]
-    )
-    value = float(mean_iou(_total(first)) - mean_iou(_total(second)))
-    return _interval(value, resampled, confidence, _num_images(first))
+    return _interval_of_mean_iou(first, second, num_resamples, seed, confidence)
+
+
+def _interval_of_mean_iou(
+    images: ClassCounts, against: Optional[ClassCounts], num_resamples: int, seed: int, confidence: float
+) -> Interval:
+    found = score_intervals(images, mean_iou, against, num_resamples, seed, confidence)
+    value, low, high = (float(of_score) for (of_score,) in found)
+    return Interval(value, low, high, confidence, len(images.true_positives), num_resamples)
 
 
 class Intervals(NamedTuple):
-    """The same for several scores at once: float64 [K] each; NaN where a score does not exist."""
+    """K scores of all images, and the bounds of their intervals: float64 [K] each; NaN where a score does not exist."""
 
     values: np.ndarray
     low: np.ndarray
@@ -109,10 +104,11 @@ def score_intervals(
         values = values if against is None else values - score(_weighted(weights, against))
         return values.reshape(len(weights), -1)
 
-    resampled = np.concatenate([measure(weights) for weights in _draws(_num_images(images), num_resamples, seed)])
+    num_images = len(images.true_positives)
+    resampled = np.concatenate([measure(weights) for weights in _draws(num_images, num_resamples, seed)])
     tail = 50.0 * (1.0 - confidence)
     bounds = np.array([_percentiles(column, tail) for column in resampled.T])
-    return Intervals(measure(np.ones((1, _num_images(images))))[0], bounds[:, 0], bounds[:, 1])
+    return Intervals(measure(np.ones((1, num_images)))[0], bounds[:, 0], bounds[:, 1])
 
 
 def _check(images: ClassCounts, num_resamples: int, confidence: float) -> None:
@@ -148,27 +144,11 @@ def _draws(num_images: int, num_resamples: int, seed: int) -> Iterator[np.ndarra
         yield random.multinomial(num_images, np.full(num_images, 1.0 / num_images), size=chunk).astype(np.float64)
 
 
-def _resampled_mean_iou(weights: np.ndarray, images: ClassCounts) -> np.ndarray:
-    """mean IoU of each resample, float64 [R]. The products are whole numbers below 2^53 and hence exact in float64."""
-    return mean_iou(_weighted(weights, images))
-
-
 def _weighted(weights: np.ndarray, images: ClassCounts) -> ClassCounts:
-    """Counts float64 [R, C] of resamples that hold each image as often as `weights`, [R, I], says."""
+    """Counts float64 [R, C] of resamples that hold each image as often as `weights`, [R, I], says. They are whole
+    numbers below 2^53 and hence exact.
+    """
     return ClassCounts(*[weights @ counts.astype(np.float64) for counts in images])
-
-
-def _total(images: ClassCounts) -> ClassCounts:
-    return ClassCounts(*[counts.sum(axis=0) for counts in images])
-
-
-def _num_images(images: ClassCounts) -> int:
-    return len(images.true_positives)
-
-
-def _interval(value: float, resampled: np.ndarray, confidence: float, num_images: int) -> Interval:
-    low, high = _percentiles(resampled, 50.0 * (1.0 - confidence))
-    return Interval(value, float(low), float(high), confidence, num_images, len(resampled))
 
 
 def _percentiles(resampled: np.ndarray, tail: float) -> np.ndarray:
