@@ -28,7 +28,6 @@ def attach_scorer(
     images: Any,
     logits: Any,
     label_space: LabelSpace,
-    predict: Optional[PredictProbabilities] = None,
     with_calibration: bool = False,
     temperature: float = 1.0,
 ) -> Scorer:
@@ -38,7 +37,6 @@ def attach_scorer(
         images: uint8 [N, H, W, 3] placeholder that the logits are computed from.
         logits: float32 [N, H, W, C].
         label_space: The classes of model and labels.
-        predict: How to predict an image where the plain network is not enough (tiles, scales, mirrored).
         with_calibration: Whether evaluations add the scores of `fcn8s.evaluation.calibration.summarize_calibration` and
             `summarize_temperature`.
         temperature: T of the soft-max that loss and confidences are of; what is predicted is the same with any.
@@ -47,10 +45,8 @@ def attach_scorer(
         ValueError: The temperature is out of its range.
     """
     check_temperature(temperature)
-    if predict is None:
-        scoring = attach_scoring(logits, label_space, with_calibration, temperature)
-        return Scorer(scoring, lambda images_fed, labels: {images: images_fed, scoring.labels: labels}, label_space)
-    return _scorer_of_predictions(logits.graph, label_space, predict, with_calibration, temperature)
+    scoring = attach_scoring(logits, label_space, with_calibration, temperature)
+    return Scorer(scoring, lambda images_fed, labels: {images: images_fed, scoring.labels: labels}, label_space)
 
 
 def _scorer_of_predictions(

@@ -130,7 +130,7 @@ def _score(
             temperature_of(args),
             **options,
         )
-    scorer = attach_scorer(model.images, model.logits, label_space, None, args.calibration, temperature_of(args))
+    scorer = attach_scorer(model.images, model.logits, label_space, args.calibration, temperature_of(args))
     at_once = batches_at_once(model.engine) if is_only_process else 1
     return evaluate_model(model.run, scorer, batches, batches.num_batches, args.boundaries, at_once=at_once, **options)
 
@@ -160,7 +160,6 @@ def hand_back(args: argparse.Namespace, subjects: Sequence[Subject]) -> None:
 
 def _share_out(args: argparse.Namespace, subjects: Sequence[Subject]) -> List[Tuple[Any, Dict[str, Any]]]:
     from data_generator.batches.batching import warn_of_few_classes
-    from fcn8s.batches import check_same_classes
     from fcn8s.distributed.sharing import share_out
     from fcn8s.evaluation.parts import join, part_from_json
 
@@ -175,7 +174,7 @@ def _share_out(args: argparse.Namespace, subjects: Sequence[Subject]) -> List[Tu
     evaluations = []
     for number, subject in enumerate(subjects):
         parts = [of_worker['subjects'][number] for of_worker in found]
-        label_space = check_same_classes(subject.label_space, subject.data.label_space)
+        label_space = subject.label_space
         evaluation = join([part_from_json(part) for part in parts], label_space, args.batch)
         pixels = evaluation.scores['confusion_matrix'].sum(axis=1)
         seen = [c for c in range(label_space.num_classes) if pixels[c] and c not in label_space.void_class_ids]

@@ -7,7 +7,7 @@ import pytest
 
 from fcn8s.backend import tf
 from fcn8s.evaluation.boundaries import BoundaryTotals, measure_image
-from fcn8s.evaluation.evaluate import attach_scorer, evaluate_model
+from fcn8s.evaluation.evaluate import attach_scorer, evaluate_model, evaluate_predictions
 from fcn8s.graph import scoring
 from fcn8s.graph.scoring import attach_scoring
 from helpers.label_spaces import generic_label_space
@@ -45,7 +45,10 @@ def batches(sizes=((6, 8),) * 3, scale=1, num_images=2, seed=0):
 
 
 def evaluate(model, data, num_batches, label_space, predict=None, with_calibration=False, temperature=1.0, **options):
-    scorer = attach_scorer(model.images, model.logits, label_space, predict, with_calibration, temperature)
+    if predict is not None:
+        calibration = dict(with_calibration=with_calibration, temperature=temperature)
+        return evaluate_predictions(predict, label_space, data, num_batches, **calibration, **options)
+    scorer = attach_scorer(model.images, model.logits, label_space, with_calibration, temperature)
     return evaluate_model(model.run, scorer, data, num_batches, **options)
 
 
