@@ -24,13 +24,7 @@ from fcn8s.graph.dropout_rows import with_dropout_rows
 from fcn8s.graph.encoder import as_trained
 from fcn8s.graph.losses import check_class_weights, describe_loss
 from fcn8s.graph.update_rules import LossScaling
-from fcn8s.precision import (
-    Arithmetic,
-    check_precision,
-    needs_loss_scaling,
-    session_config,
-    this_machine,
-)
+from fcn8s.precision import Arithmetic, check_precision, needs_loss_scaling, session_config, this_machine
 from fcn8s.saving import model_files, restoring, saved_models
 from fcn8s.saving.descriptions import check_tags
 from fcn8s.saving.opening import Beginning, NetworkRequest, Opening, plan_opening
@@ -239,9 +233,7 @@ class Network:
 
     def describe_training(self) -> Dict[str, Any]:
         """Describes the training settings as JSON can hold them; a loss function by its name."""
-        settings = self.training_settings
-        arithmetic = {'precision': self.arithmetic.precision, 'xla': self.arithmetic.xla}
-        return dict(settings._asdict(), loss=describe_loss(settings.loss), **arithmetic)
+        return _described(self.training_settings, self.arithmetic)
 
     @property
     def trains_mean_cross_entropy(self) -> bool:
@@ -346,14 +338,15 @@ class Network:
         check_save(saver, tags, name.name)
         if self.workers is not None and not self.workers.is_first:
             return None
-        if self._is_saved(directory, saver) and not force:
+        saved = (saver, os.path.realpath(directory), self.step())
+        if saved in self._saved and not force:
             print('Not saved: no step was trained since the last saving there (force_save=True saves anyway).')
             return None
         path = os.path.join(os.fspath(directory), self._save_name(name))
         if name.with_step or name.with_loss or name.with_scores:
             path = _numbered(path)
         SAVERS[saver](self, path, tags)
-        self._saved.add((saver, os.path.realpath(directory), self.step()))
+        self._saved.add(saved)
         print('Saved to {}'.format(path))
         if saver == 'saved_model':
             print('To deploy it: fcn8s export {} OUT'.format(shlex.quote(path)))
@@ -374,9 +367,6 @@ class Network:
                 '{} has {} MB free, and what is to be saved there takes {} MB. Free some space or choose another '
                 'directory.'.format(os.fspath(directory), free // 10**6, -(-needed // 10**6)),
             )
-
-    def _is_saved(self, directory: str, saver: str) -> bool:
-        return (saver, os.path.realpath(directory), self.step()) in self._saved
 
     def write_saved_model(self, path: str, tags: Sequence[str]) -> None:
         """Writes a new SavedModel directory, for prediction and fine-tuning."""
@@ -539,6 +529,12 @@ def _of_current_checkpoint(beginning: Beginning, build: Callable[[Beginning], Ne
     return build(beginning)
 
 
+def _described(training: TrainingSettings, arithmetic: Arithmetic) -> Dict[str, Any]:
+    """How a network is trained, as JSON can hold it; a loss function by its name."""
+    of_arithmetic = {'precision': arithmetic.precision, 'xla': arithmetic.xla}
+    return dict(training._asdict(), loss=describe_loss(training.loss), **of_arithmetic)
+
+
 def _build(request: NetworkRequest, beginning: Beginning, cluster: Optional[DistributedSettings]) -> Network:
     """Reads and builds what was asked for. beginning: that of the request, or of the checkpoint of its run."""
     training, arithmetic = request.training, request.arithmetic
@@ -546,7 +542,6 @@ def _build(request: NetworkRequest, beginning: Beginning, cluster: Optional[Dist
     if training.class_weights is not None:
         weights = check_class_weights(training.class_weights, plan.settings.num_classes)
         training = training._replace(class_weights=tuple(weights.tolist()))
-    described = dict(plan.settings.to_dict(), **dict(training._asdict(), loss=describe_loss(training.loss)))
-    described.update(precision=arithmetic.precision, xla=arithmetic.xla, seed=request.seed)
+    described = dict(plan.settings.to_dict(), **_described(training, arithmetic), seed=request.seed)
     workers = None if plan.for_prediction else join(cluster, described)
     return Network(plan, training, arithmetic, request.seed, workers)

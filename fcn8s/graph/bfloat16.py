@@ -7,7 +7,7 @@ serves predictions, which keep their weights in bfloat16, and training on GPUs, 
 from typing import Any, Dict, Sequence, Set
 
 from fcn8s.backend import GraphDef, tf
-from fcn8s.graph.graph_defs import node_name, variable_behind
+from fcn8s.graph.graph_defs import node_name, rename_nodes, variable_behind
 
 _FLOAT32, _BFLOAT16 = tf.float32.as_datatype_enum, tf.bfloat16.as_datatype_enum
 # What follows a convolution in bfloat16 without a conversion.
@@ -86,10 +86,5 @@ def _cast_node(name: str, source: str, dtype: Any) -> Any:
 def _give_float32(graph_def: GraphDef, name: str) -> None:
     """Renames a node that gives bfloat16; what converts its value to float32 takes its name."""
     renamed = name + '_in_bfloat16'
-    for node in graph_def.node:
-        if node.name == name:
-            node.name = renamed
-        for index, source in enumerate(node.input):
-            if node_name(source) == name:
-                node.input[index] = source.replace(name, renamed, 1)
+    rename_nodes(graph_def, {name: renamed})
     graph_def.node.append(_cast_node(name, renamed, tf.float32))

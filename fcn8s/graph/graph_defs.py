@@ -35,7 +35,7 @@ def extract_sub_graph(graph_def: GraphDef, names: Sequence[str]) -> GraphDef:
 
     TensorFlow's function of this name does the same and prints a notice of its deprecation into every program.
     """
-    inputs = {node.name: [name.lstrip('^').split(':')[0] for name in node.input] for node in graph_def.node}
+    inputs = {node.name: [node_name(name) for name in node.input] for node in graph_def.node}
     needed, waiting = set(), list(names)
     while waiting:
         name = waiting.pop()

@@ -43,9 +43,9 @@ def build_weight_average(
     """Adds an average of `variables` to the current graph. Call it outside of any variable scope.
 
     The n-th state of the weights goes into an exponential average a with a <- d a + (1 - d) w, where
-    d = min(ema, (n - 1) / (n + 8)); so the first is copied, and the initial weights, which `tf.train.
-    ExponentialMovingAverage` weighs by its min(decay, (1 + t) / (10 + t)), do not count. Into an equal average it goes
-    with d = (n - 1) / n (Izmailov et al., UAI 2018, algorithm 1).
+    d = min(ema, (n - 1) / (n + 8)). So the first state is copied, and the initial weights do not count, to which
+    `tf.train.ExponentialMovingAverage` gives a share by its d = min(decay, (1 + t) / (10 + t)). Into an equal average a
+    state goes with d = (n - 1) / n (Izmailov et al., UAI 2018, algorithm 1).
 
     Args:
         variables: resource or reference variables, float32.
