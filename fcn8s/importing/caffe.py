@@ -7,13 +7,13 @@ https://protobuf.dev/programming-guides/encoding/.
 
 import contextlib
 import mmap
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Tuple
 
 import numpy as np
 
+from fcn8s.vgg16.weights.assemble import Shape, Use
 from fcn8s.vgg16.weights.damage import damaged, explain_damage
 
-Shape = Tuple[int, ...]
 Field = Tuple[int, int, int, int]  # number, wire type, where its content begins and ends
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
@@ -76,7 +76,7 @@ class _Message:
         return _Message(self.path, self.content, begin, end)
 
 
-def read_caffemodel(path: str, use: Callable[[str, Dict[str, Shape], Callable[[str], np.ndarray]], Any]) -> Any:
+def read_caffemodel(path: str, use: Use) -> Any:
     """Calls `use(path, shapes, read)` with the blobs of a model, called LAYER/0, LAYER/1, ..., and returns its answer.
 
     Raises ValueError where the file is damaged or holds no layers.

@@ -2,15 +2,14 @@
 
 import functools
 import operator
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Dict, List
 
 import numpy as np
 
 from fcn8s.backend import tf
 from fcn8s.graph.graph_defs import node_name, parse_graph_def
+from fcn8s.vgg16.weights.assemble import Use
 from fcn8s.vgg16.weights.damage import damaged, explain_damage
-
-Shape = Tuple[int, ...]
 
 # What gives a tensor, or the value of a variable, as it is.
 _AS_IT_IS = ('Identity', 'ReadVariableOp', 'StopGradient')
@@ -23,7 +22,7 @@ def is_graph(head: bytes) -> bool:
     return head[:1] == b'\x0a' and b'\x0a' in (head[2:3], head[3:4])
 
 
-def read_frozen_graph(path: str, use: Callable[[str, Dict[str, Shape], Callable[[str], np.ndarray]], Any]) -> Any:
+def read_frozen_graph(path: str, use: Use) -> Any:
     """Calls `use(path, shapes, read)` with the weights of convolutions and the biases, and returns its answer.
 
     The graph is read as data and not run. Raises ValueError where the file is damaged or holds no weights.

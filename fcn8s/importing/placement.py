@@ -7,8 +7,7 @@ import re
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from fcn8s.vgg16.weights import layers
-
-Shape = Tuple[int, ...]
+from fcn8s.vgg16.weights.assemble import Shape
 
 SCORES = ('score_fc7', 'score_pool4', 'score_pool3')
 UPSAMPLINGS = ('upsample_fc7', 'upsample_pool4', 'upsample_image')
@@ -230,7 +229,7 @@ def _are_counted(names: List[str]) -> bool:
 
 def _number(layer: str) -> Tuple[str, int]:
     match = _KERAS_NUMBER.match(layer)
-    assert match is not None  # the pattern takes any text without a line break
+    assert match is not None  # the pattern takes any text
     return match.group(1), int(match.group(2) or 0)
 
 

@@ -1,5 +1,6 @@
 """Trained FCNs of other programs as named tensors, the kind told by the content; nothing that a file holds is run."""
 
+import functools
 import os
 import zipfile
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
@@ -10,15 +11,13 @@ from fcn8s.importing.caffe import is_caffe, read_caffemodel
 from fcn8s.importing.frozen_graphs import is_graph, read_frozen_graph
 from fcn8s.saving import restoring, saved_models
 from fcn8s.saving.descriptions import DESCRIPTION_FILE
+from fcn8s.vgg16.weights.assemble import Shape
 from fcn8s.vgg16.weights.damage import explain_damage
 from fcn8s.vgg16.weights.numpy_files import NPY_MAGIC, read_npy
 from fcn8s.vgg16.weights.recognise import download_hint
 from fcn8s.vgg16.weights.source import CAFFE_BGR, Preprocessing
-from fcn8s.vgg16.weights.torch_files import read_pth_legacy, read_pth_zip, read_safetensors
+from fcn8s.vgg16.weights.torch_files import LEGACY_HEAD, read_pth_legacy, read_pth_zip, read_safetensors
 from helpers.label_spaces import LABEL_SPACES, LabelSpace, generic_label_space
-
-Shape = Tuple[int, ...]
-Use = Callable[[str, Mapping[str, Shape], Callable[[str], np.ndarray]], Any]
 
 # What Berkeley's nets and torchfcn subtract, BGR (voc_layers.py; torchfcn/datasets/voc.py).
 BERKELEY_BGR = Preprocessing('BGR', (104.00698793, 116.66876762, 122.67891434), (1.0, 1.0, 1.0))
@@ -74,15 +73,15 @@ def read(path: str, use: Callable[[Kind, str, Mapping[str, Shape], Callable[[str
     with open(path, 'rb') as file:
         head = file.read(256)
     if head.startswith(NPY_MAGIC):
-        return read_npy(path, lambda path, shapes, read: use(TENSORFLOW_FCN, path, shapes, read))
-    if head.startswith(b'\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19'):
-        return read_pth_legacy(path, lambda path, shapes, read: use(TORCHFCN, path, shapes, read))
+        return read_npy(path, functools.partial(use, TENSORFLOW_FCN))
+    if head.startswith(LEGACY_HEAD):
+        return read_pth_legacy(path, functools.partial(use, TORCHFCN))
     if head.startswith(b'PK') and _is_pth(path):
-        return read_pth_zip(path, lambda path, shapes, read: use(TORCHFCN, path, shapes, read))
+        return read_pth_zip(path, functools.partial(use, TORCHFCN))
     if head[8:9] == b'{':
-        return read_safetensors(path, lambda path, shapes, read: use(TORCHFCN, path, shapes, read))
+        return read_safetensors(path, functools.partial(use, TORCHFCN))
     if is_caffe(head):
-        return read_caffemodel(path, lambda path, shapes, read: use(CAFFE, path, shapes, read))
+        return read_caffemodel(path, functools.partial(use, CAFFE))
     if is_graph(head):
         return read_frozen_graph(path, lambda path, shapes, read: use(_kind_of(list(shapes)), path, shapes, read))
     raise ValueError(

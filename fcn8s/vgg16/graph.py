@@ -241,7 +241,7 @@ def run_encoder(
     trust: bool = False,
     further: FurtherChannels = NO_FURTHER_CHANNELS,
 ) -> List[Dict[str, np.ndarray]]:
-    """Runs a written encoder on each image, for `vgg16_proof.compare`.
+    """Runs a written encoder on each image, for `fcn8s.vgg16.proof.compare`.
 
     images: [N, 224, 224, 3] RGB 0 to 255. source: where fc8 is taken from, if it has one.
     further: the channels behind the colours, which are fed their means.

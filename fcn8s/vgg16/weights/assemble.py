@@ -1,6 +1,6 @@
 """From named tensors of a file to a `Source`: count, names and shapes are checked before one value is copied."""
 
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -9,6 +9,8 @@ from fcn8s.vgg16.weights.source import Preprocessing, Source, Weights
 from helpers.memory import free_memory, readable_size
 
 Shape = Tuple[int, ...]
+# What becomes of a file's tensors: called with its path, name -> shape, and name -> array.
+Use = Callable[[str, Mapping[str, Shape], Callable[[str], np.ndarray]], Any]
 # Of a file, so many are named in a message.
 _MOST_NAMES = 6
 _OF_OTHERS = ', which VGG-16 does not have (VGG-19 and batch-normalised networks do)'

@@ -17,7 +17,7 @@ from fcn8s.vgg16.weights.source import CAFFE_BGR, Preprocessing, Source
 
 SIGNATURE = b'\x89HDF\r\n\x1a\n'
 KERAS_LAYERS = dict(
-    {'conv{}_{}'.format(name[4], name[6]): 'block{}_conv{}'.format(name[4], name[6]) for name in layers.CONVOLUTIONS},
+    {name: 'block{}_conv{}'.format(name[4], name[6]) for name in layers.CONVOLUTIONS},
     fc6='fc1',
     fc7='fc2',
     fc8='predictions',

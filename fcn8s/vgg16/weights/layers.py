@@ -10,7 +10,6 @@ NUM_IMAGENET_CLASSES = 1000
 # Height and width of pool5 for the 224x224 images of ImageNet training, and so of the kernel that fc6 becomes.
 FC6_SIZE = 7
 
-
 # What may follow the convolutions of the head: layer normalisation (Ba, Kiros, Hinton, 2016) over the channels of each
 # position. It has no state and no training of its own, and sees nothing beyond its position, so that tiles do not
 # change what it answers.
@@ -37,11 +36,16 @@ class Head(NamedTuple):
 
 VGG16_HEAD = Head()
 
-CONVOLUTIONS = tuple(
-    'conv{}_{}'.format(block, index)
-    for block, widths in enumerate(BLOCKS, start=1)
-    for index in range(1, len(widths) + 1)
-)
+
+def block_names() -> Tuple[Tuple[str, ...], ...]:
+    """Returns the convolutions block by block: `(('conv1_1', 'conv1_2'), ('conv2_1', ...), ...)`."""
+    return tuple(
+        tuple('conv{}_{}'.format(block, index) for index in range(1, len(widths) + 1))
+        for block, widths in enumerate(BLOCKS, start=1)
+    )
+
+
+CONVOLUTIONS = tuple(name for names in block_names() for name in names)
 ENCODER_DENSE = ('fc6', 'fc7')
 ALL = CONVOLUTIONS + ENCODER_DENSE + ('fc8',)
 WIDEST_DIVISOR = BLOCKS[0][0]
@@ -90,14 +94,6 @@ def parse_head(text: str, width_divisor: int = 1) -> Head:
             )
         )
     return head
-
-
-def block_names() -> Tuple[Tuple[str, ...], ...]:
-    """Returns the convolutions block by block: `(('conv1_1', 'conv1_2'), ('conv2_1', ...), ...)`."""
-    return tuple(
-        tuple('conv{}_{}'.format(block, index) for index in range(1, len(widths) + 1))
-        for block, widths in enumerate(BLOCKS, start=1)
-    )
 
 
 def convolution_shapes(width_divisor: int = 1) -> Dict[str, Tuple[int, int, int, int]]:

@@ -7,16 +7,14 @@
 import io
 import os
 import zipfile
-from typing import IO, Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import IO, Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
-from fcn8s.vgg16.weights.assemble import Layout, Shape, assemble, paired_names
+from fcn8s.vgg16.weights.assemble import Layout, Shape, Use, assemble, paired_names
 from fcn8s.vgg16.weights.damage import explain_damage
 from fcn8s.vgg16.weights.pickles import load_inert
 from fcn8s.vgg16.weights.source import CAFFE_BGR, CAFFE_RGB, Source
-
-Use = Callable[[str, Mapping[str, Shape], Callable[[str], np.ndarray]], Any]
 
 NPY_MAGIC = b'\x93NUMPY'
 LONGEST_HEADER = 10000  # bytes; the limit of NumPy itself
@@ -83,8 +81,8 @@ NUMPY_STAND_INS = {
     ('numpy', 'ndarray'): _ArrayType,
     ('_codecs', 'encode'): _Latin1Bytes,
     ('numpy.core.multiarray', '_reconstruct'): _Array,  # NumPy 1
-    ('numpy._core.multiarray', '_reconstruct'): _Array,
-}  # NumPy 2
+    ('numpy._core.multiarray', '_reconstruct'): _Array,  # NumPy 2
+}
 
 
 def _read_header(file: IO[bytes], path: str) -> Tuple[Shape, bool, np.dtype]:

@@ -15,7 +15,7 @@ from fcn8s.vgg16.weights.numpy_files import NPY_MAGIC, read_npy, read_npz
 from fcn8s.vgg16.weights.saved_model import read_saved_model
 from fcn8s.vgg16.weights.slim_checkpoint import INDEX_SUFFIX, read_slim_checkpoint
 from fcn8s.vgg16.weights.source import Source
-from fcn8s.vgg16.weights.torch_files import read_pth_legacy, read_pth_zip, read_safetensors
+from fcn8s.vgg16.weights.torch_files import LEGACY_HEAD, read_pth_legacy, read_pth_zip, read_safetensors
 
 RANDOM, HED, KERAS = 'random', 'hed', 'keras'
 READERS = {
@@ -100,8 +100,7 @@ def _recognise_file(path: str) -> Optional[str]:
         return 'npy'
     if head.startswith(b'PK'):
         return _recognise_archive(path)
-    # A pickle whose first object is the integer LEGACY_MAGIC, of ten bytes.
-    if head.startswith(b'\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19'):
+    if head.startswith(LEGACY_HEAD):
         return 'pth_legacy'
     if head[8:9] == b'{':
         return 'safetensors'

@@ -16,16 +16,15 @@ from typing import IO, Any, Callable, Dict, List, Mapping, NamedTuple, Optional,
 import numpy as np
 
 from fcn8s.vgg16.weights import layers
-from fcn8s.vgg16.weights.assemble import Layout, Shape, assemble, num_values, paired_names
+from fcn8s.vgg16.weights.assemble import Layout, Shape, Use, assemble, num_values, paired_names
 from fcn8s.vgg16.weights.damage import damaged, explain_damage
 from fcn8s.vgg16.weights.pickles import load_inert
 from fcn8s.vgg16.weights.source import TORCHVISION_RGB, Source
 
-# What becomes of a file's tensors: called with its path, name -> shape, and name -> array.
-Use = Callable[[str, Mapping[str, Shape], Callable[[str], np.ndarray]], Any]
-
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
+# What such a file begins with: a pickle whose first object is LEGACY_MAGIC, an integer of ten bytes.
+LEGACY_HEAD = b'\x80\x02\x8a\x0a' + LEGACY_MAGIC.to_bytes(10, 'little')
 # Where a checkpoint of training keeps the weights; by the first of these that it has.
 STATE_DICTS = ('state_dict', 'model_state_dict', 'model', 'model_state', 'net', 'network', 'weights')
 SAFETENSORS_DTYPES = {'F16': '<f2', 'F32': '<f4', 'F64': '<f8', 'BF16': '<u2', 'F8_E4M3': 'V1', 'F8_E5M2': 'V1'}
