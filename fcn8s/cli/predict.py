@@ -14,13 +14,12 @@ from fcn8s.cli.inputs.prediction import (
     open_predictor,
     predictor_options,
 )
-from fcn8s.cli.options.images import image_rules
+from fcn8s.cli.options.images import add_image_arguments, image_rules
 from fcn8s.cli.options.prediction import (
     add_also_argument,
     add_drawing_arguments,
     add_model_argument,
     add_prediction_arguments,
-    add_reading_arguments,
     add_sampling_arguments,
     add_temperature_argument,
     check_drawing,
@@ -96,7 +95,8 @@ def add_parser(subparsers: Any) -> None:
             'for C classes), both in nats in NAME_doubt.npz, and doubt.csv with the means of each image.',
         )
     )
-    add_reading_arguments(parser)
+    images = parser.add_argument_group('images', 'Images are read as in training, unless said otherwise.')
+    add_image_arguments(images, 'as in training')
     drawing = add_drawing_arguments(parser)
     drawing.add_argument(
         '--show',

@@ -66,7 +66,7 @@ class Drawing:
         check_style(style)
         self._label_space = with_palette(label_space, style.palette)
         self._style = style
-        self._legend = None  # type: Optional[np.ndarray]
+        self._legend: Optional[np.ndarray] = None
         self._legend_is_for = 0  # the width of the picture above it
 
     def __call__(self, image: np.ndarray, class_ids: np.ndarray, doubt: Optional[np.ndarray] = None) -> np.ndarray:

@@ -19,9 +19,7 @@ from fcn8s.stopping import StopRequest
 from helpers.label_spaces import LabelSpace
 from helpers.termination import Interrupted
 from helpers.video import VideoWriter, check_frame_rate, check_source, check_video_path, open_frames
-from helpers.visualization_utils import (
-    draw_caption,
-)
+from helpers.visualization_utils import draw_caption
 
 CAMERA_PREFIX = 'camera:'
 
@@ -83,7 +81,7 @@ class SmoothedPredictor:
         self._temperature = temperature
         self._predictor = predictor
         self._smoothing = smoothing
-        self._mean = None  # type: Optional[np.ndarray]
+        self._mean: Optional[np.ndarray] = None
         self._last: Optional[Tuple[np.ndarray, np.ndarray]] = None
 
     def class_ids(self, image: np.ndarray) -> np.ndarray:
@@ -95,7 +93,7 @@ class SmoothedPredictor:
         return self._last[1]
 
     def with_doubt(self, image: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """Returns the same, and 1 minus the largest soft-max value, float32 [H, W]."""
+        """Predicts class IDs as `class_ids`, and the doubt, 1 minus the largest soft-max value, float32 [H, W]."""
         probabilities = self._probabilities(image)
         confidences = at_temperature(probabilities, self._temperature).max(axis=-1)
         return np.argmax(probabilities, axis=-1).astype(np.uint8), 1 - confidences

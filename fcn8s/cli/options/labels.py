@@ -30,7 +30,7 @@ def add_label_arguments(group: Any, ignore_id: str) -> None:
 
 
 def add_reading_arguments(group: Any) -> None:
-    """Adds those of them that a network, which knows its classes and their colours, leaves open."""
+    """Adds the options about label files that are open even where a network says what the classes and colours are."""
     group.add_argument(
         '--id-map',
         metavar='V:ID,...',

@@ -3,7 +3,6 @@
 import argparse
 from typing import Any, Optional, Sequence
 
-from fcn8s.cli.options.images import add_image_arguments
 from helpers.label_spaces import PALETTES
 
 
@@ -95,13 +94,6 @@ def add_trust_argument(group: Any) -> None:
         '--trust',
         action='store_true',
         help='open a graph with ops that a network does not need; such a file can then read and write your files',
-    )
-
-
-def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of how image files become what the network takes."""
-    add_image_arguments(
-        parser.add_argument_group('images', 'Images are read as in training, unless said otherwise.'), 'as in training'
     )
 
 

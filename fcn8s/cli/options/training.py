@@ -357,7 +357,7 @@ def resolve(typed: Dict[str, Any], defaults: Dict[str, Any], writes: bool = True
 
 
 def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespace:
-    """Returns the same for steps that leave no run."""
+    """Returns all options of steps that leave no run; arguments and errors as of `resolve`."""
     recipe = recipe_arguments(typed['recipe'], defaults) if 'recipe' in typed else {}
     given = dict(recipe, **typed)
     if 'minutes' in recipe:
