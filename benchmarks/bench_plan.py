@@ -24,7 +24,8 @@ BENCH_TRAINING = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'bench
 
 
 def print_plan(args):
-    from fcn8s.planning.plan import PlanRequest, make_plan
+    from fcn8s.planning.memory import PlanRequest
+    from fcn8s.planning.plan import make_plan
 
     plan = make_plan(
         PlanRequest(NUM_CLASSES, tuple(args.size), args.batch, args.width_divisor, precision=args.precision)

@@ -57,7 +57,7 @@ def main():
     parser.add_argument('--side', type=int, default=4096, help='of the matrices')
     args = parser.parse_args()
     from fcn8s.planning.cost import cost_of
-    from fcn8s.planning.plan import PlanRequest
+    from fcn8s.planning.memory import PlanRequest
 
     size = (args.height, args.width)
     cost = cost_of(PlanRequest(args.classes, size, args.batch, args.width_divisor, precision=args.precision))

@@ -74,8 +74,9 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     _check(args)
     from fcn8s.planning import cost, plan
+    from fcn8s.planning.memory import GIB, PlanRequest, parameter_bytes
 
-    request = plan.PlanRequest(
+    request = PlanRequest(
         args.classes,
         tuple(args.size),
         args.batch,
@@ -87,12 +88,12 @@ def run(args: argparse.Namespace) -> int:
         parse_head(args.head, args.width_divisor),
         args.head_warmup > 0,
     )
-    made = plan.make_plan(request, None if args.memory is None else args.memory * plan.GIB, args.seconds)
+    made = plan.make_plan(request, None if args.memory is None else args.memory * GIB, args.seconds)
     print(plan.format_plan(made, request, args.images))
     counted = cost.cost_of(request)
     print(cost.format_cost(counted))
     if args.workers is not None and made.seconds_per_step is not None:
-        gain = estimate_gain(args.workers, made.seconds_per_step, plan.parameter_bytes(request), args.bandwidth)
+        gain = estimate_gain(args.workers, made.seconds_per_step, parameter_bytes(request), args.bandwidth)
         epoch = None
         if args.images is not None:
             epoch = args.images, epoch_steps(args.images, args.batch, args.accumulate, args.workers)

@@ -189,7 +189,7 @@ def train_run(
         settings = network_settings(options, train_data)
         from fcn8s import FCN8s
         from fcn8s.distributed.workers import DistributedSettings
-        from fcn8s.planning.plan import process_memory
+        from fcn8s.planning.memory import process_memory
 
         base_memory = process_memory()
         distributed = DistributedSettings(timeout=options.timeout, wire=options.wire)
@@ -277,7 +277,7 @@ def _train(model: Any, options: argparse.Namespace, batches: Any, arguments: Dic
 
 def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: float) -> str:
     """What `fcn8s plan` expects of this training's memory, and the command that measures its time."""
-    from fcn8s.planning.plan import GIB, PlanRequest, estimate_memory
+    from fcn8s.planning.memory import GIB, PlanRequest, estimate_memory
     from helpers.images import read_image
     from helpers.memory import total_memory
 

@@ -16,7 +16,7 @@ from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from fcn8s.planning.plan import FLOAT_BYTES, Layer, PlanRequest, check_request, decoder_layers, encoder_layers
+from fcn8s.planning.memory import FLOAT_BYTES, Layer, PlanRequest, check_request, decoder_layers, encoder_layers
 from fcn8s.planning.workers import duration, epoch_steps
 from fcn8s.vgg16.weights import layers
 

@@ -24,7 +24,7 @@ from fcn8s.backend import tf
 from fcn8s.cli import build_parser, main, train
 from fcn8s.cli.options import training as train_options
 from fcn8s.cli.options.images import rules_to_begin_with
-from fcn8s.planning import plan
+from fcn8s.planning import memory
 from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.stopping import TrainingInterrupted
 from fcn8s.training import recipes
@@ -744,7 +744,7 @@ def test_the_line_for_evaluation_scores_as_the_run_did_and_is_left_out_without_d
 
 def test_a_warm_up_of_the_head_is_in_the_memory_and_in_the_line_for_plan(tiny_encoder, tmp_path, monkeypatch):
     planned = []
-    monkeypatch.setattr(plan, 'estimate_memory', lambda request, base: planned.append(request.head_warmup) or base)
+    monkeypatch.setattr(memory, 'estimate_memory', lambda request, base: planned.append(request.head_warmup) or base)
     words = ['--data', 'D', '--encoder', 'E', '--size', '16', '24', '--run', str(tmp_path / 'run')]
     data = types.SimpleNamespace(get_num_files=lambda: 3)
     with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:

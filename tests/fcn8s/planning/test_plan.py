@@ -15,8 +15,8 @@ from fcn8s.backend import TF_VERSION, tf
 from fcn8s.cli import plan as plan_command
 from fcn8s.graph import upsampling
 from fcn8s.optimizers import PAPER_SGD, OptimizerSettings
-from fcn8s.planning import cost, plan
-from fcn8s.planning.plan import GIB, PlanRequest
+from fcn8s.planning import cost, memory, step_time
+from fcn8s.planning.memory import GIB, PlanRequest
 from fcn8s.vgg16.weights import layers
 
 TINY = PlanRequest(num_classes=3, size=(40, 72), batch=2, width_divisor=32)
@@ -25,12 +25,12 @@ REPOSITORY = str(pathlib.Path(__file__).parents[3])
 
 @pytest.fixture(scope='module')
 def probe():
-    return plan._Probe(TINY)
+    return step_time._Probe(TINY)
 
 
 @pytest.mark.parametrize('error', [None, MemoryError])
 def test_the_session_of_a_measurement_is_closed(monkeypatch, error):
-    probe = plan._Probe.__new__(plan._Probe)
+    probe = step_time._Probe.__new__(step_time._Probe)
     probe.session = tf.Session(graph=tf.Graph())
 
     def seconds(batch, size):
@@ -39,9 +39,9 @@ def test_the_session_of_a_measurement_is_closed(monkeypatch, error):
         return 1.0
 
     probe.seconds = seconds
-    monkeypatch.setattr(plan, '_Probe', lambda request: probe)
+    monkeypatch.setattr(step_time, '_Probe', lambda request: probe)
     with pytest.raises(error) if error else contextlib.ExitStack():
-        assert plan.measure_step_seconds(TINY, budget=1e9) == 1.0
+        assert step_time.measure_step_seconds(TINY, budget=1e9) == 1.0
     with pytest.raises(RuntimeError, match='closed Session'):
         probe.session.run([])
 
@@ -51,7 +51,7 @@ def test_parameters_are_those_of_the_network(probe):
         shapes = [variable.shape.as_list() for variable in tf.trainable_variables()]
     # The transposed convolutions have no biases; theirs are counted, a class's worth each.
     transposed = 3
-    assert plan.parameter_bytes(TINY) == 4 * (sum(np.prod(shape) for shape in shapes) + transposed * TINY.num_classes)
+    assert memory.parameter_bytes(TINY) == 4 * (sum(np.prod(shape) for shape in shapes) + transposed * TINY.num_classes)
 
 
 def test_activations_are_the_outputs_of_relu_pool_and_dropout(probe):
@@ -67,7 +67,7 @@ def test_activations_are_the_outputs_of_relu_pool_and_dropout(probe):
         probe.graph.get_tensor_by_name('keep_prob:0'): 1.0,
     }
     sizes = [value.nbytes for value in probe.session.run(kept, feed)]
-    assert plan.encoder_activation_bytes(TINY) == sum(sizes)
+    assert memory.encoder_activation_bytes(TINY) == sum(sizes)
 
 
 def ops_before(fetch):
@@ -96,7 +96,7 @@ def multiply_adds_in_graph(probe, fetch, feed):
 def test_the_cost_counts_the_multiply_adds_of_the_graph(monkeypatch):
     # With TensorFlow's own gradients, whose ops say what they multiply.
     monkeypatch.setattr(upsampling, 'has_gpus', lambda: True)
-    probe = plan._Probe(TINY)
+    probe = step_time._Probe(TINY)
     feed = {
         probe.images: np.zeros((TINY.batch,) + TINY.size + (3,), np.float32),
         probe.labels: np.zeros((TINY.batch,) + TINY.size, np.uint8),
@@ -125,7 +125,7 @@ def test_bytes_are_those_of_operands_and_results():
         assert found == [2 * item * values + 4 * 4096 * 4096] * 3
     (update,) = [op for op in counted.train.ops if op.name == 'update']
     biases = 4224 + 2 * 4096 + 3 * 20 + 3 * 20  # of convolutions, fc6 and fc7, scores, and transposed convolutions
-    assert update.bytes_moved == 7 * (plan.parameter_bytes(request) - 4 * biases)
+    assert update.bytes_moved == 7 * (memory.parameter_bytes(request) - 4 * biases)
 
 
 def test_the_roofline_waits_for_the_slower_of_both():
@@ -147,7 +147,7 @@ def test_accumulated_batches_cost_one_update():
 def test_the_probe_of_bfloat16_on_a_gpu_runs_the_converted_network(monkeypatch):
     machine = precision.this_machine()._replace(gpus=((8, 0),))
     monkeypatch.setattr(precision, 'this_machine', lambda base=None: machine)
-    converted = plan._Probe(TINY._replace(precision='bfloat16'))
+    converted = step_time._Probe(TINY._replace(precision='bfloat16'))
     types = [o.get_attr('T') for o in converted.graph.get_operations() if o.type == 'Conv2D']
     assert types.count(tf.bfloat16) == 15
     assert converted.seconds(1, (32, 32)) > 0
@@ -155,7 +155,7 @@ def test_the_probe_of_bfloat16_on_a_gpu_runs_the_converted_network(monkeypatch):
 
 def test_the_probe_holds_its_weights_once():
     """TensorFlow 2 copies weights in the first step that lie in a constant; 1.15 does not tell of it."""
-    probe, metadata = plan._Probe(TINY), tf.RunMetadata()
+    probe, metadata = step_time._Probe(TINY), tf.RunMetadata()
     with contextlib.closing(probe):
         feed = {
             probe.images: np.zeros((1, 32, 32, 3), np.float32),
@@ -175,15 +175,15 @@ def test_the_probe_holds_its_weights_once():
 @pytest.mark.parametrize('variant, upsampling', [('8s', 'bilinear'), ('16s', 'learned'), ('32s', 'learned')])
 def test_every_variant_has_its_layers(variant, upsampling):
     request = TINY._replace(variant=variant, upsampling=upsampling)
-    built = plan._Probe(request)
+    built = step_time._Probe(request)
     with built.graph.as_default():
         kernels = sum(np.prod(v.shape.as_list()) for v in tf.trainable_variables() if v.shape.ndims == 4)
         biases = sum(np.prod(v.shape.as_list()) for v in tf.trainable_variables() if v.shape.ndims == 1)
-    assert 0 <= plan.parameter_bytes(request) - 4 * (kernels + biases) <= 4 * 3 * request.num_classes
+    assert 0 <= memory.parameter_bytes(request) - 4 * (kernels + biases) <= 4 * 3 * request.num_classes
 
 
 def test_memory_grows_with_everything_that_takes_memory():
-    base = plan.estimate_memory(TINY, 0.0)
+    base = memory.estimate_memory(TINY, 0.0)
     for larger in (
         TINY._replace(batch=3),
         TINY._replace(size=(80, 72)),
@@ -191,16 +191,16 @@ def test_memory_grows_with_everything_that_takes_memory():
         TINY._replace(width_divisor=16),
         TINY._replace(optimizer=OptimizerSettings(accumulate_batches=2)),
     ):
-        assert plan.estimate_memory(larger, 0.0) > base
-    assert plan.estimate_memory(TINY, GIB) == pytest.approx(base + GIB)
-    assert plan.estimate_memory(TINY._replace(optimizer=PAPER_SGD), 0.0) < base
+        assert memory.estimate_memory(larger, 0.0) > base
+    assert memory.estimate_memory(TINY, GIB) == pytest.approx(base + GIB)
+    assert memory.estimate_memory(TINY._replace(optimizer=PAPER_SGD), 0.0) < base
 
 
 @pytest.mark.parametrize('optimizer', [OptimizerSettings(accumulate_batches=2), PAPER_SGD])
 def test_the_state_of_a_warm_up_is_planned(tiny_encoder, optimizer):
     request = TINY._replace(width_divisor=16, optimizer=optimizer)  # the width of the fixture
     warmed_up = request._replace(head_warmup=True)
-    planned = plan.estimate_memory(warmed_up, 0.0) - plan.estimate_memory(request, 0.0)
+    planned = memory.estimate_memory(warmed_up, 0.0) - memory.estimate_memory(request, 0.0)
     with FCN8s(vgg16_dir=tiny_encoder, num_classes=3, optimizer=optimizer, head_warmup=1) as model:
         shapes = [variable.shape.as_list() for variable in model.model.training.warmup.state if variable.shape.ndims]
     # The transposed convolutions have no biases; theirs are planned, a class's worth each, in each copy.
@@ -213,40 +213,40 @@ def test_a_lighter_head_is_planned_with_its_own_weights():
     kernels = layers.kernel_shapes(32), layers.kernel_shapes(32, lighter.head)
     scores = [4 * TINY.num_classes * shapes['fc7'][3] for shapes in kernels]
     heads = [4 * sum(np.prod(shapes[name]) + shapes[name][3] for name in ('fc6', 'fc7')) for shapes in kernels]
-    difference = plan.parameter_bytes(TINY) - plan.parameter_bytes(lighter)
+    difference = memory.parameter_bytes(TINY) - memory.parameter_bytes(lighter)
     assert difference == heads[0] - heads[1] + scores[0] - scores[1]
-    assert plan.estimate_memory(lighter, 0) < plan.estimate_memory(TINY, 0)
+    assert memory.estimate_memory(lighter, 0) < memory.estimate_memory(TINY, 0)
 
 
 def test_the_largest_batch_fits_and_one_more_does_not():
     limit = 2 * GIB
-    batch = plan.largest_batch(TINY, limit, 0.2 * GIB)
-    assert plan.estimate_memory(TINY._replace(batch=batch), 0.2 * GIB) <= limit
-    assert plan.estimate_memory(TINY._replace(batch=batch + 1), 0.2 * GIB) > limit
-    assert plan.largest_batch(TINY, 0.1 * GIB, 0.2 * GIB) == 0
+    batch = memory.largest_batch(TINY, limit, 0.2 * GIB)
+    assert memory.estimate_memory(TINY._replace(batch=batch), 0.2 * GIB) <= limit
+    assert memory.estimate_memory(TINY._replace(batch=batch + 1), 0.2 * GIB) > limit
+    assert memory.largest_batch(TINY, 0.1 * GIB, 0.2 * GIB) == 0
 
 
 def test_the_largest_crop_fits_and_keeps_the_shape():
     request = PlanRequest(num_classes=19, size=(1024, 2048), batch=4)
     limit = 12 * GIB
-    height, width = plan.largest_crop(request, limit, 0.6 * GIB)
+    height, width = memory.largest_crop(request, limit, 0.6 * GIB)
     assert height % 32 == width % 32 == 0 and abs(width / height - 2) < 0.15
-    assert plan.estimate_memory(request._replace(size=(height, width)), 0.6 * GIB) <= limit
-    assert plan.estimate_memory(request._replace(size=(height + 64, width + 64)), 0.6 * GIB) > limit
-    assert plan.largest_crop(request, 1 * GIB, 0.6 * GIB) is None
+    assert memory.estimate_memory(request._replace(size=(height, width)), 0.6 * GIB) <= limit
+    assert memory.estimate_memory(request._replace(size=(height + 64, width + 64)), 0.6 * GIB) > limit
+    assert memory.largest_crop(request, 1 * GIB, 0.6 * GIB) is None
 
 
 def test_extrapolation_is_a_line_that_never_falls():
-    assert plan.extrapolate([100], [2.0], 300) == pytest.approx(6.0)
-    assert plan.extrapolate([100, 200], [2.0, 3.0], 400) == pytest.approx(5.0)
-    assert plan.extrapolate([100, 200], [3.0, 2.0], 400) == pytest.approx(2.0)
-    assert plan.extrapolate([100, 400], [2.0, 7.0], 400) == 7.0
+    assert step_time.extrapolate([100], [2.0], 300) == pytest.approx(6.0)
+    assert step_time.extrapolate([100, 200], [2.0, 3.0], 400) == pytest.approx(5.0)
+    assert step_time.extrapolate([100, 200], [3.0, 2.0], 400) == pytest.approx(2.0)
+    assert step_time.extrapolate([100, 400], [2.0, 7.0], 400) == 7.0
 
 
 def test_probes_grow_to_the_planned_shape():
     request = PlanRequest(num_classes=3, size=(256, 512), batch=4)
-    assert plan.probe_shapes(request) == [(1, (64, 128)), (1, (128, 256)), (1, (256, 512)), (4, (256, 512))]
-    assert plan.probe_shapes(request._replace(size=(20, 40), batch=1)) == [(1, (20, 32)), (1, (20, 40))]
+    assert step_time.probe_shapes(request) == [(1, (64, 128)), (1, (128, 256)), (1, (256, 512)), (4, (256, 512))]
+    assert step_time.probe_shapes(request._replace(size=(20, 40), batch=1)) == [(1, (20, 32)), (1, (20, 40))]
 
 
 def test_measuring_stops_before_the_budget_and_extrapolates():
@@ -257,15 +257,15 @@ def test_measuring_stops_before_the_budget_and_extrapolates():
         asked.append((batch, size))
         return 1.0 + batch * size[0] * size[1] / 65536.0
 
-    assert plan.measure_step_seconds(request, budget=1e9, measure=linear) == 9.0
-    assert asked == plan.probe_shapes(request)
+    assert step_time.measure_step_seconds(request, budget=1e9, measure=linear) == 9.0
+    assert asked == step_time.probe_shapes(request)
     del asked[:]
-    assert plan.measure_step_seconds(request, budget=6.0, measure=linear) == pytest.approx(9.0)
+    assert step_time.measure_step_seconds(request, budget=6.0, measure=linear) == pytest.approx(9.0)
     assert asked == [(1, (64, 128)), (1, (128, 256))]
 
 
 def test_a_real_probe_takes_time(probe):
-    accumulated = plan._Probe(TINY._replace(optimizer=OptimizerSettings(accumulate_batches=3)))
+    accumulated = step_time._Probe(TINY._replace(optimizer=OptimizerSettings(accumulate_batches=3)))
     assert probe.seconds(1, (32, 32)) > 0
     assert accumulated.seconds(1, (32, 32)) > 0
 
@@ -327,7 +327,7 @@ def test_the_measured_memory_of_the_docs_is_planned_within_a_fifth(monkeypatch):
     assert len(rows) == 16
     for version, width, classes, shape, kind, measured, _ in rows:
         first = version.startswith('1')
-        monkeypatch.setattr(plan, 'FACTORS', plan._TENSORFLOW_1 if first else plan._TENSORFLOW_2)
+        monkeypatch.setattr(memory, 'FACTORS', memory._TENSORFLOW_1 if first else memory._TENSORFLOW_2)
         height, side, batch = (int(number) for number in re.findall(r'\d+', shape))
         request = PlanRequest(
             int(classes.split(',')[0]),
@@ -338,7 +338,7 @@ def test_the_measured_memory_of_the_docs_is_planned_within_a_fifth(monkeypatch):
             'bilinear' if 'bilinear' in classes else 'learned',
             kind.split()[0],
         )
-        planned = plan.estimate_memory(request, (0.22 if first else 0.52) * GIB) / GIB
+        planned = memory.estimate_memory(request, (0.22 if first else 0.52) * GIB) / GIB
         assert planned == pytest.approx(float(measured), rel=0.2), (version, width, classes, shape)
 
 
@@ -350,7 +350,7 @@ def test_the_costs_of_the_docs_are_those_of_the_model():
         request = PlanRequest(20, (height, width), batch, precision=kind, head=layers.parse_head(head))
         counted = cost.cost_of(request)
         expected = [counted.predict.multiply_adds, counted.predict.bytes_moved]
-        expected += [counted.train.multiply_adds, counted.train.bytes_moved, plan.parameter_bytes(request)]
+        expected += [counted.train.multiply_adds, counted.train.bytes_moved, memory.parameter_bytes(request)]
         assert figures == ['{:.4g}'.format(value / 1e9) for value in expected]
 
 
@@ -397,16 +397,16 @@ MEASURED = r"""
 import json, re, sys
 import numpy as np
 from fcn8s import precision
-from fcn8s.planning import plan
+from fcn8s.planning import memory, step_time
 from fcn8s.backend import tf
 with tf.Graph().as_default(), tf.Session() as session:
     session.run(tf.constant(1.0))
-base = plan.process_memory()
-request = plan.PlanRequest(num_classes=20, size=(256, 512), batch=4, width_divisor=int(sys.argv[1]))
-plan._Probe(request).seconds(request.batch, request.size)
+base = memory.process_memory()
+request = memory.PlanRequest(num_classes=20, size=(256, 512), batch=4, width_divisor=int(sys.argv[1]))
+step_time._Probe(request).seconds(request.batch, request.size)
 # Not ru_maxrss: a process begins with that of the process that started it.
 peak = 1024.0 * int(re.search(r'VmHWM:\s+(\d+) kB', open('/proc/self/status').read()).group(1))
-print(json.dumps([plan.estimate_memory(request, base), peak]))
+print(json.dumps([memory.estimate_memory(request, base), peak]))
 """
 
 
