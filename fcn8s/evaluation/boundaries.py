@@ -48,6 +48,12 @@ def squared_distances(mask: np.ndarray) -> np.ndarray:
     return np.rint(distances * distances)
 
 
+def _squared_distances_to_boundary(labels: np.ndarray, ignore_id: int) -> np.ndarray:
+    """float32 [H, W] of the ground truth [H, W]; infinite where it has no boundary."""
+    boundary = boundary_mask(labels, ignore_id)
+    return squared_distances(boundary) if boundary.any() else np.full(labels.shape, np.inf, np.float32)
+
+
 def trimap_confusions(
     labels: np.ndarray,
     class_ids: np.ndarray,
@@ -67,10 +73,7 @@ def trimap_confusions(
         int64 [T, C, C + 1] as of `fcn8s.evaluation.scores.count_confusion`; zeros where the ground truth has no
             boundary.
     """
-    boundary = boundary_mask(labels, ignore_id)
-    if not boundary.any():
-        return np.zeros((len(widths), num_classes, num_classes + 1), dtype=np.int64)
-    distances = squared_distances(boundary)
+    distances = _squared_distances_to_boundary(labels, ignore_id)
     bands = [distances <= width**2 for width in widths]
     return np.stack([count_confusion(labels[band], class_ids[band], num_classes, ignore_id) for band in bands])
 
@@ -88,9 +91,7 @@ def distance_confusions(
     Band b holds the pixels from `limits[b - 1]` (exclusive; the first band has no lower bound) to `limits[b]` pixels
     (inclusive); the last band those beyond all limits, or all pixels where there is no boundary.
     """
-    boundary = boundary_mask(labels, ignore_id)
-    far = np.full(labels.shape, np.inf, np.float32)
-    bands = np.searchsorted(np.square(limits), squared_distances(boundary) if boundary.any() else far)
+    bands = np.searchsorted(np.square(limits), _squared_distances_to_boundary(labels, ignore_id))
     return np.stack(
         [
             count_confusion(labels[bands == band], class_ids[bands == band], num_classes, ignore_id)

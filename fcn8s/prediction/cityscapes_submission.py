@@ -36,7 +36,7 @@ def prediction_name(image_path: str) -> str:
 
 
 def check_images(image_paths: Sequence[str]) -> None:
-    """Raises ValueError where the server would not take the predictions of some images, without decoding them.
+    """Checks that the server would take the predictions of images, without decoding these.
 
     Args:
         image_paths: All images to predict. What cannot be read is left to whoever reads it.
