@@ -118,8 +118,8 @@ def _layer(
 ) -> Layer:
     kind = _kind_of(op) or (SUM if inputs else IMAGE)
     kernel = (1, 1)
-    if kind in (CONVOLUTION, UPSAMPLING):
-        weights = op.inputs[1] if kind == UPSAMPLING else filter_of(op)
+    weights = op.inputs[1] if kind == UPSAMPLING else filter_of(op)
+    if weights is not None:
         kernel = tuple(weights.shape.as_list()[:2])
     elif kind == POOLING:
         kernel = tuple(op.get_attr('ksize')[1:3])
