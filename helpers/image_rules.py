@@ -18,6 +18,9 @@ FILE_RANGE = 'file'
 # At which share of its range the brightest pixel of a file makes one ask whether the range is the right one.
 _DARK_SHARE = 1 / 8.0
 
+# Up to so many bands share one range: they are colours.
+_MOST_BANDS_ALIKE = 4
+
 Window = Tuple[float, float]
 
 
@@ -29,9 +32,11 @@ class ImageRules(NamedTuple):
     """The rule. All fields are plain values, for JSON.
 
     channels: Of the network: 3 are red, green and blue, into which a grey image is repeated.
-    bands: Which bands of a file they are, counted from 1, such as (4, 3, 2); None for all in their order.
+    bands: Which bands of a file they are, counted from 1, such as (4, 3, 2), as the file holds them: printing inks stay
+        inks. None for all in their order.
     window: What becomes 0 and 255 in files of more than 8 bits: None for the whole range of an unsigned type, 'file'
-        for the range of each file, or ((low, high),), or one such pair for each channel. 8 bits stay as they are.
+        for the range of each file, or ((low, high),), or one such pair for each channel. 8 bits stay as they are. An
+        alpha band that is no channel has the whole range of its type, or 0 to 1 where it holds fractions.
     alpha: Of `ALPHAS`. A network of as many channels as a file has with its alpha takes alpha as a channel.
     """
 
@@ -139,15 +144,16 @@ def apply_rules(pixels: Pixels, rules: ImageRules, name: Any) -> np.ndarray:
             do not state.
     """
     values, bits, alpha = _without_palette(pixels)
-    values, alpha = _chosen_bands(values, alpha, rules, name)
-    values = _to_8_bits(values, bits, rules, name)
+    values, alpha = chosen_bands(values, alpha, rules, name)
+    opacity = _opacity(values[..., -1:], bits) if alpha else None
+    values = _to_8_bits(values[..., :-1] if alpha else values, bits, rules, name)
     if pixels.is_inverted:
         values = 255 - values
-    if pixels.is_cmyk:
+    if pixels.is_cmyk and rules.bands is None:
         _tell('Images in printing inks (CMYK) become RGB: (255 - ink) x (255 - black) / 255.')
         values = _cmyk_to_rgb(values)
-    if alpha:
-        values = _without_alpha(values, alpha, rules, name)
+    if opacity is not None:
+        values = _over_background(values, opacity, alpha == 'straight', rules, name)
     if values.shape[2] == 1 and rules.channels == 3:
         _tell('Grey images become three equal channels.')
         values = np.repeat(values, 3, axis=2)
@@ -196,10 +202,19 @@ def _without_palette(pixels: Pixels) -> Tuple[np.ndarray, int, Optional[str]]:
     return palette[pixels.values[..., 0]], 8, 'straight' if palette.shape[1] == 4 else None
 
 
-def _chosen_bands(
+def chosen_bands(
     values: np.ndarray, alpha: Optional[str], rules: ImageRules, name: Any
 ) -> Tuple[np.ndarray, Optional[str]]:
-    """The bands that the rules name, and what of alpha is left among them."""
+    """Picks the bands that the rules name, and says what alpha the last of them is.
+
+    Args:
+        values: [H, W, B].
+        alpha: As in `Pixels`, of all bands.
+        name: Of the file, for messages.
+
+    Raises:
+        ValueError: The rules name a band that there is not.
+    """
     num_bands = values.shape[2]
     if rules.bands is not None and (num_bands > 1 or rules.channels == 1):
         if max(rules.bands) > num_bands:
@@ -216,12 +231,27 @@ def _chosen_bands(
 
 
 def _to_8_bits(values: np.ndarray, bits: int, rules: ImageRules, name: Any) -> np.ndarray:
-    dtype = values.dtype
-    if dtype == np.uint8:
-        return values if bits == 8 else values * np.uint8(255 // (2**bits - 1))
+    if values.dtype == np.uint8:
+        return _stretched(values, bits)
     windows = _windows(values, bits, rules, name)
     _tell_of_window(values, windows, rules)
-    if windows == ((0, 65535),) and dtype == np.uint16:
+    return _scaled(values, windows)
+
+
+def _opacity(values: np.ndarray, bits: int) -> np.ndarray:
+    """An alpha band as uint8: the whole range of its type becomes 0 to 255, and 0 to 1 where it holds fractions."""
+    if values.dtype == np.uint8:
+        return _stretched(values, bits)
+    largest = {'u': 2**bits - 1, 'i': 2 ** (bits - 1) - 1}.get(values.dtype.kind, 1)
+    return _scaled(values, ((0, largest),))
+
+
+def _stretched(values: np.ndarray, bits: int) -> np.ndarray:
+    return values if bits == 8 else values * np.uint8(255 // (2**bits - 1))
+
+
+def _scaled(values: np.ndarray, windows: Tuple[Window, ...]) -> np.ndarray:
+    if windows == ((0, 65535),) and values.dtype == np.uint16:
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     low, high = (np.array(ends, np.float64) for ends in zip(*windows))
     scaled = np.empty(values.shape, np.uint8)
@@ -233,10 +263,9 @@ def _to_8_bits(values: np.ndarray, bits: int, rules: ImageRules, name: Any) -> n
 def _windows(values: np.ndarray, bits: int, rules: ImageRules, name: Any) -> Tuple[Window, ...]:
     """One pair for all bands, or one for each."""
     if rules.window == FILE_RANGE:
-        axis = (0, 1) if values.shape[2] > 4 else None
+        axis = (0, 1) if values.shape[2] > _MOST_BANDS_ALIKE else None
         finite = values if np.issubdtype(values.dtype, np.integer) else np.nan_to_num(values)
-        lows, highs = np.atleast_1d(finite.min(axis=axis)), np.atleast_1d(finite.max(axis=axis))
-        return tuple((float(low), float(max(high, low + 1e-6))) for low, high in zip(lows, highs))
+        return file_windows(np.atleast_1d(finite.min(axis=axis)), np.atleast_1d(finite.max(axis=axis)))
     if rules.window is not None:
         if len(rules.window) not in (1, values.shape[2]):
             raise ValueError(
@@ -252,6 +281,17 @@ def _windows(values: np.ndarray, bits: int, rules: ImageRules, name: Any) -> Tup
             )
         )
     return ((0, 2**bits - 1),)
+
+
+def file_windows(lows: np.ndarray, highs: np.ndarray) -> Tuple[Window, ...]:
+    """Returns the windows of a file by its own range: one for all bands, or for more than four bands one for each.
+
+    Args:
+        lows, highs: The smallest and the largest number of each band, or of all.
+    """
+    if len(lows) <= _MOST_BANDS_ALIKE:
+        lows, highs = lows.min(keepdims=True), highs.max(keepdims=True)
+    return tuple((float(low), float(max(high, low + 1e-6))) for low, high in zip(lows, highs))
 
 
 def _tell_of_window(values: np.ndarray, windows: Tuple[Window, ...], rules: ImageRules) -> None:
@@ -277,16 +317,17 @@ def _cmyk_to_rgb(inks: np.ndarray) -> np.ndarray:
     return ((left[..., :3] * left[..., 3:].astype(np.uint32) + 127) // 255).astype(np.uint8)
 
 
-def _without_alpha(values: np.ndarray, alpha: str, rules: ImageRules, name: Any) -> np.ndarray:
+def _over_background(
+    values: np.ndarray, opacity: np.ndarray, is_straight: bool, rules: ImageRules, name: Any
+) -> np.ndarray:
     if rules.alpha == 'refuse':
         raise ValueError(
             "{} has an alpha channel, which alpha='refuse' reads no image with. Take alpha='black' or 'white' "
             '(--transparency), or write the file without it.'.format(name)
         )
     _tell('Images with an alpha channel are laid over {}.'.format(rules.alpha))
-    opacity = values[..., -1:].astype(np.uint32)
-    colours = values[..., :-1].astype(np.uint32)
-    colours = colours * opacity if alpha == 'straight' else 255 * np.minimum(colours, opacity)
+    colours, opacity = values.astype(np.uint32), opacity.astype(np.uint32)
+    colours = colours * opacity if is_straight else 255 * np.minimum(colours, opacity)
     background = 255 if rules.alpha == 'white' else 0
     return ((colours + background * (255 - opacity) + 127) // 255).astype(np.uint8)
 

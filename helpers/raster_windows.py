@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 import numpy as np
 
 from helpers.image_headers import TIFF_SIGNATURES
-from helpers.image_rules import FILE_RANGE, ImageRules, Pixels, Window, apply_rules
+from helpers.image_rules import FILE_RANGE, ImageRules, Pixels, Window, apply_rules, chosen_bands, file_windows
 
 # Rows of a file that are looked at together for its range.
 _SCANNED_ROWS = 256
@@ -41,7 +41,7 @@ def window_reader(source: Any, name: str, rules: ImageRules) -> Read:
     windows = importlib.import_module('rasterio.windows')
     about = _about(source)
     if rules.window == FILE_RANGE and source.dtypes[0] != 'uint8':
-        rules = rules._replace(window=_range_of(source))
+        rules = rules._replace(window=_range_of(source, about['alpha'], rules, name))
 
     def read(rows: Tuple[int, int], columns: Tuple[int, int]) -> np.ndarray:
         window = windows.Window(columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0])
@@ -63,21 +63,22 @@ def _about(source: Any) -> Dict[str, Any]:
         alpha='straight' if interpretation[-1] == 'alpha' and source.count in (2, 4) else None,
         palette=palette,
         is_inverted=source.tags(ns='IMAGE_STRUCTURE').get('MINISWHITE') == 'YES',
-        is_cmyk=interpretation[:4] == ['cyan', 'magenta', 'yellow', 'black'],
+        is_cmyk=interpretation == ['cyan', 'magenta', 'yellow', 'black'],
     )
 
 
-def _range_of(source: Any) -> Tuple[Window, ...]:
-    """The smallest and the largest number of the whole file, for each band by itself where there are more than four."""
+def _range_of(source: Any, alpha: Optional[str], rules: ImageRules, name: str) -> Tuple[Window, ...]:
+    """The windows by the range of the whole file, of the bands that the rules take."""
     windows = importlib.import_module('rasterio.windows')
-    lows, highs = np.full(source.count, np.inf), np.full(source.count, -np.inf)
+    lows: Any = np.inf
+    highs: Any = -np.inf
     for start in range(0, source.height, _SCANNED_ROWS):
         rows = min(_SCANNED_ROWS, source.height - start)
-        values = np.nan_to_num(source.read(window=windows.Window(0, start, source.width, rows)))
-        lows, highs = np.minimum(lows, values.min(axis=(1, 2))), np.maximum(highs, values.max(axis=(1, 2)))
-    if source.count <= 4:
-        lows, highs = lows.min(keepdims=True), highs.max(keepdims=True)
-    return tuple((float(low), float(max(high, low + 1e-6))) for low, high in zip(lows, highs))
+        values = np.moveaxis(source.read(window=windows.Window(0, start, source.width, rows)), 0, -1)
+        values, left = chosen_bands(np.nan_to_num(values), alpha, rules, name)
+        colors = values[..., :-1] if left else values
+        lows, highs = np.minimum(lows, colors.min(axis=(0, 1))), np.maximum(highs, colors.max(axis=(0, 1)))
+    return file_windows(lows, highs)
 
 
 class WindowedImage:

@@ -86,6 +86,33 @@ def test_a_fourth_band_without_a_mark_is_no_alpha(tmp_path):
     np.testing.assert_array_equal(read(path, channels=4), values)
 
 
+@pytest.mark.parametrize('kind, opaque', [(np.uint16, 65535), (np.int16, 32767), (np.float32, 1)])
+@pytest.mark.parametrize('window', ['file', ((100, 1100),), ((100, 1100),) * 3])
+def test_a_window_is_about_colours_and_not_about_alpha(tmp_path, kind, opaque, window):
+    colors = RNG.randint(100, 1101, (HEIGHT, WIDTH, 3))
+    colors[0, 0], colors[0, 1] = 100, 1100
+    share = RNG.choice([0, 0.2, 1], (HEIGHT, WIDTH, 1))
+    path = tmp_path / 'a.tif'
+    values = np.dstack([colors, share * opaque]).astype(kind)
+    tifffile.imwrite(str(path), values, photometric='rgb', extrasamples=['unassalpha'])
+    expected = (colors - 100) * 255 / 1000.0 * share
+    np.testing.assert_allclose(read(path, window=window), expected, atol=1.01)  # rounded to 8 bits, and laid over black
+
+
+def test_where_white_is_zero_alpha_is_as_ever(tmp_path):
+    values = RNG.randint(0, 256, (HEIGHT, WIDTH, 2)).astype(np.uint8)
+    path = write_tiff(tmp_path / 'a.tif', [values.tobytes()], t258=[8] * 2, t262=[0], t277=[2], t338=[2])
+    expected = (255 - values[..., :1].astype(float)) * values[..., 1:] / 255
+    np.testing.assert_allclose(read(path), np.repeat(expected, 3, axis=2), atol=0.51)
+
+
+def test_chosen_bands_of_printing_inks_are_inks(tmp_path):
+    inks = RNG.randint(0, 256, (HEIGHT, WIDTH, 4)).astype(np.uint8)
+    Image.fromarray(inks, 'CMYK').save(str(tmp_path / 'a.tif'))
+    np.testing.assert_array_equal(read(tmp_path / 'a.tif', bands=(1, 2, 3)), inks[..., :3])
+    np.testing.assert_array_equal(read(tmp_path / 'a.tif', channels=4, bands=(4, 3, 2, 1)), inks[..., ::-1])
+
+
 def test_three_bands_of_no_stated_colour(tmp_path):
     values = RNG.randint(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
     path = write_tiff(tmp_path / 'a.tif', [values.tobytes()], t258=[8] * 3, t262=[1], t338=[0, 0])

@@ -11,6 +11,7 @@ import pytest
 from fcn8s.cli import main
 from fcn8s.prediction.maps import is_map
 from fcn8s.prediction.tiling import FULL_MARGIN, cuts
+from helpers.image_rules import ImageRules
 from helpers.images import read_image, write_image
 from helpers.raster_windows import window_reader
 
@@ -156,6 +157,19 @@ def test_deep_maps_are_read_by_the_rule(small_model, tmp_path):
         predict(small_model, path, tmp_path / 'windows', '--tile', '128', '128', '--overlap', '32', *options)
         found = np.moveaxis(read(tmp_path / 'windows' / 'deep_overlay.tif')[0], 0, -1)
         np.testing.assert_array_equal(found, read_image(tmp_path / 'once' / 'deep_overlay.png'))
+
+
+@pytest.mark.parametrize('bands', [(5, 1, 2), None])
+def test_the_range_of_a_map_is_that_of_the_bands_that_are_taken(tmp_path, bands):
+    values = np.random.RandomState(2).randint(100, 1100, SIZE + (6 if bands else 4,)).astype(np.uint16)
+    values[..., 3] = 65535  # of no colour, or opaque
+    options = {} if bands else {'photometric': 'rgb', 'alpha': 'non-premultiplied'}
+    path = write_map(tmp_path / 'deep.tif', values, **options)
+    rules = ImageRules(bands=bands, window='file')
+    with rasterio.open(path) as source:
+        found = window_reader(source, path, rules)((32, 96), (0, SIZE[1]))
+    np.testing.assert_array_equal(found, read_image(path, rules=rules)[32:96])
+    assert found.max() > 250
 
 
 def test_what_is_no_map(ortho, tmp_path, monkeypatch):
