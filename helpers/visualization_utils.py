@@ -251,8 +251,8 @@ def create_split_view(
     """
     captions = None if captions is None or len(captions) == 0 else captions  # scripts of 2017 pass an empty list
     _check_split_view(target_size, images, positions, sizes, captions)
-    canvas = np.zeros(tuple(target_size) + (3,), np.uint8)
-    for index, (image, (y, x), (height, width)) in enumerate(zip(images, positions, sizes)):
+    canvas = np.zeros(_whole(target_size) + (3,), np.uint8)
+    for index, (image, (y, x), (height, width)) in enumerate(zip(images, map(_whole, positions), map(_whole, sizes))):
         panel = canvas[y : y + height, x : x + width]
         whole = _resize(_checked_image(_as_rgb(image), 'images[{}]'.format(index)), height, width)
         panel[:] = whole[: panel.shape[0], : panel.shape[1]]
@@ -462,6 +462,11 @@ def _check_pair(pair: Sequence[int], name: str, smallest: int) -> None:
         raise ValueError(
             '{} is {}; it has to be two whole numbers, vertical first, of at least {}.'.format(name, pair, smallest)
         )
+
+
+def _whole(pair: Sequence[float]) -> Tuple[int, int]:
+    """As integers: half of a size is a float in Python."""
+    return int(pair[0]), int(pair[1])
 
 
 def _checked_image(image: np.ndarray, name: str) -> np.ndarray:

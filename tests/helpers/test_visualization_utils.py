@@ -249,6 +249,12 @@ def test_split_view_places_panels():
     assert np.abs(found.astype(int) - expected).max() <= 1
 
 
+def test_whole_numbers_that_are_floats_place_panels_as_well():
+    images = [image_of((4, 6)), image_of((10, 10), 1)]
+    found = create_split_view((24 / 2, 20), images, [(1.0, 2), (6, 20 / 2)], [(8 / 2, 6), (5.0, np.float32(5))])
+    np.testing.assert_array_equal(found, create_split_view((12, 20), images, [(1, 2), (6, 10)], [(4, 6), (5, 5)]))
+
+
 def test_later_panels_lie_on_top():
     found = create_split_view(
         (4, 4), [image_of((4, 4)), np.full((2, 2, 3), 7, np.uint8)], [(0, 0), (1, 1)], [(4, 4), (2, 2)]
