@@ -711,6 +711,14 @@ def test_class_pixels_are_counted_with_any_ignored_id(tmp_path, own_dataset):
     assert data.count_class_pixels().tolist() == [[1, 1]]
 
 
+@pytest.mark.parametrize('options', [{}, {'id_map': {0: 0, 1: 1}}])
+def test_padding_whose_id_has_16_bits_has_room_in_labels_of_8(tmp_path, own_dataset, options):
+    data = own_dataset(tmp_path, [[[0, 1, 1]]], num_classes=2, ignore_id=65535, **options)
+    for random_crop, rotate in (((2, 3), False), (False, (45, 45, 1.0))):
+        ((_, labels),) = take(data.generate(1, random_crop=random_crop, rotate=rotate, shuffle=False), 1)
+        assert labels.dtype == np.uint16 and {65535} < set(labels.ravel().tolist()) <= {0, 1, 65535}
+
+
 def test_a_list_with_an_empty_column_of_labels_names_images_alone(tmp_path, own_dataset):
     data = own_dataset(tmp_path, [[[0, 1]], [[1, 1]]], num_classes=2)
     images = [pair.image for pair in data.pairs]
