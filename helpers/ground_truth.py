@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from helpers.aliases import Color
+from helpers.color_codes import color_code, color_codes, color_of_code
 from helpers.label_spaces import DEFAULT_IGNORE_ID
 
 IdMap = Union[np.ndarray, Sequence[int], Mapping[int, int]]
@@ -41,18 +42,13 @@ def convert_colors_to_ids(label_rgb: np.ndarray, color_to_id: Mapping[Color, int
     # are not allocated.
     table = np.zeros(1 << 24, np.int32)
     for color, class_id in color_to_id.items():
-        table[_color_code(color)] = _checked_id(class_id) + 1
-    codes = label_rgb[..., 0].astype(np.int32)
-    for channel in (1, 2):
-        codes = (codes << 8) | label_rgb[..., channel]
+        table[color_code(_checked_color(color))] = _checked_id(class_id) + 1
+    codes = color_codes(label_rgb)
     ids = table[codes] - 1
     if ids.size and ids.min() < 0:
-        code = int(codes[ids < 0][0])
         raise ValueError(
             'The colour (r, g, b) = {} is not in the table of {} colours. Add it to the table, with the '
-            'ID of an ignored pixel if it has no class.'.format(
-                (code >> 16, code >> 8 & 255, code & 255), len(color_to_id)
-            )
+            'ID of an ignored pixel if it has no class.'.format(color_of_code(codes[ids < 0][0]), len(color_to_id))
         )
     return ids.astype(_id_dtype(color_to_id.values()))
 
@@ -69,7 +65,7 @@ def nearest_colors(label_rgb: np.ndarray, colors: Collection[Color], tolerance: 
     Returns:
         A uint8 array of shape [H, W, 3], and the number of pixels that were moved.
     """
-    codes = label_rgb[..., 0].astype(np.int32) << 16 | label_rgb[..., 1].astype(np.int32) << 8 | label_rgb[..., 2]
+    codes = color_codes(label_rgb)
     found, places = np.unique(codes, return_inverse=True)
     there = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=-1)
     table = np.array(sorted(colors), np.int64)
@@ -230,11 +226,10 @@ def _checked_id(value: int) -> int:
     return int(value)
 
 
-def _color_code(color: Color) -> int:
+def _checked_color(color: Color) -> Color:
     if len(color) != 3 or not all(0 <= channel <= 255 for channel in color):
         raise ValueError('The colour {} came in a table, but colours are (r, g, b), each 0 to 255.'.format(color))
-    red, green, blue = (int(channel) for channel in color)
-    return red << 16 | green << 8 | blue
+    return color
 
 
 def _id_dtype(ids: Collection[int]) -> type:

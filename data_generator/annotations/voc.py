@@ -5,7 +5,7 @@ labelmap.txt lists (CVAT, Datumaro), or with polygons in the XML (Roboflow).
 """
 
 import os
-from typing import Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Rec
 from data_generator.annotations.values import color_of, points_of, split_of, whole_size
 from data_generator.errors import DataError
 from helpers.aliases import Color
+from helpers.color_codes import color_code, color_codes, color_of_code
 from helpers.images import read_color_labels
 from helpers.label_spaces import VOC
 from helpers.polygons import Window
@@ -116,8 +117,8 @@ def _points(polygon: Optional[Element]) -> Optional[np.ndarray]:
 
 def _codes(path: str) -> np.ndarray:
     """A number for the colour of each pixel of a mask, int32 [H, W]; -1 for those that are transparent."""
-    colors = read_color_labels(path, keep_alpha=True).astype(np.int32)
-    codes = colors[..., :3] @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    colors = read_color_labels(path, keep_alpha=True)
+    codes = color_codes(colors)
     if colors.shape[2] == 4:
         codes[colors[..., 3] == 0] = _NOTHING
     return codes
@@ -125,24 +126,20 @@ def _codes(path: str) -> np.ndarray:
 
 def _shapes_of_mask(path: str, codes: np.ndarray, colors: Dict[str, Color]) -> List[Shape]:
     """A shape for each colour of a mask, and none where it is transparent; the border of objects in VOC is void."""
-    classes: Dict[int, object] = {_code(color): name for name, color in colors.items()}
+    classes: Dict[int, object] = {color_code(color): name for name, color in colors.items()}
     for color in VOC.ignore_colors:
-        classes.setdefault(_code(color), VOID)
+        classes.setdefault(color_code(color), VOID)
     shapes = []
     for code in np.unique(codes[codes != _NOTHING]).tolist():
         if code not in classes:
             raise DataError(
                 '{} has the colour {}, which is none of the classes. List all in {}, a line name:r,g,b:: each.'.format(
-                    path, (code >> 16, code >> 8 & 255, code & 255), _COLOR_FILE
+                    path, color_of_code(code), _COLOR_FILE
                 )
             )
         shapes.append(Shape(classes[code], draw=_drawing(codes, code)))
     return shapes
 
 
-def _code(color: Color) -> int:
-    return color[0] << 16 | color[1] << 8 | color[2]
-
-
-def _drawing(codes: np.ndarray, code: int):  # type: ignore[no-untyped-def]
+def _drawing(codes: np.ndarray, code: int) -> Callable[[Any], Window]:
     return lambda _: Window(0, 0, codes == code)

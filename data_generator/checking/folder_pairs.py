@@ -18,6 +18,7 @@ import numpy as np
 from data_generator.files.discovery import LABEL_EXTENSIONS, NameRule
 from data_generator.files.renaming import WORDS_BESIDE, find_kinds, find_renaming
 from data_generator.files.splits import SPLIT_NAMES
+from helpers.color_codes import color_codes
 from helpers.images import (
     IMAGE_EXTENSIONS,
     LOSSY_EXTENSIONS,
@@ -343,8 +344,7 @@ def _num_values(path: str) -> Optional[int]:
     with contextlib.suppress(ValueError, OSError):
         return len(np.unique(_sampled(read_label_file(path).values)))
     with contextlib.suppress(ValueError, OSError):
-        colors = _sampled(read_color_labels(path, lossy=True, keep_alpha=True)[..., :3]).astype(np.uint32)
-        return len(np.unique(colors @ np.array([1 << 16, 1 << 8, 1], np.uint32)))
+        return len(np.unique(color_codes(_sampled(read_color_labels(path, lossy=True, keep_alpha=True)))))
     with contextlib.suppress(ValueError, OSError):
         read_image(path, convert=True)
         return _MANY  # of other channels or bits
@@ -352,6 +352,6 @@ def _num_values(path: str) -> Optional[int]:
 
 
 def _sampled(pixels: np.ndarray) -> np.ndarray:
-    """Some of the pixels, from everywhere: [N], or [N, 3] of colours."""
+    """Some of the pixels, from everywhere: [N], or [N, C] of colours."""
     flat = pixels.reshape(-1, *pixels.shape[2:])
     return flat[:: max(1, len(flat) // _NUM_PIXELS)]

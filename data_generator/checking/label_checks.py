@@ -7,9 +7,11 @@ import numpy as np
 
 from data_generator.checking.faults import Fault
 from data_generator.errors import DataError
+from data_generator.files.masks import holds_colors
 from data_generator.files.palettes import PaletteRule
 from data_generator.files.reading import EXACT_COLORS, ColorRule, read_colors
 from helpers.aliases import Color
+from helpers.color_codes import color_codes, color_of_code
 from helpers.images import LOSSY_EXTENSIONS, TransparentLabelError, read_color_labels, read_label_file
 
 
@@ -55,7 +57,7 @@ def check_label(path: str, look: LabelLook, faults: List[Fault]) -> Tuple[Option
         faults.append(Fault('transparent_label', path, '{:.1%} of the pixels'.format(error.share)))
     except (ValueError, OSError) as error:
         is_lossy = path.lower().endswith(LOSSY_EXTENSIONS)
-        if look.color_map is None and (is_lossy or 'holds colours' in str(error)) and _is_colored(path):
+        if look.color_map is None and (is_lossy or 'holds colours' in str(error)) and holds_colors(path):
             return _unnamed_colors(path, faults)
         kind = 'lossy_label' if is_lossy else 'unreadable_label'
         faults.append(Fault(kind, path, str(error)))
@@ -75,14 +77,6 @@ def _ids(path: str, look: LabelLook, faults: List[Fault]) -> Tuple[LabelFacts, n
 def _colors(path: str, look: LabelLook) -> Tuple[LabelFacts, np.ndarray]:
     colors, moved = read_colors(path, look.color_map or {}, look.color_rule)
     return LabelFacts(colors.shape[:2], count_values(colors), moved=moved), colors
-
-
-def _is_colored(path: str) -> bool:
-    try:
-        read_color_labels(path, lossy=True, keep_alpha=True)
-    except (ValueError, OSError):
-        return False
-    return True
 
 
 def _unnamed_colors(path: str, faults: List[Fault]) -> Tuple[LabelFacts, np.ndarray]:
@@ -106,9 +100,8 @@ def count_values(label: np.ndarray) -> Dict[Any, int]:
     if label.ndim == 2:
         counts = np.bincount(label.ravel())
         return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
-    red, green, blue = (label[..., channel].astype(np.int32) for channel in range(3))
-    codes, counts = np.unique(red << 16 | green << 8 | blue, return_counts=True)
-    return {(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255): int(n) for code, n in zip(codes, counts)}
+    codes, counts = np.unique(color_codes(label), return_counts=True)
+    return {color_of_code(code): int(n) for code, n in zip(codes, counts)}
 
 
 def far_from(colors: Iterable[Color], table: Iterable[Color]) -> int:

@@ -163,7 +163,7 @@ def _by_color(labels: Sequence[str], space: LabelSpace, tolerance: int) -> Optio
         except FileNotFoundError:
             continue
         except ValueError:
-            if _holds_colors(path):
+            if holds_colors(path):
                 return Conversion(color_map=colors)
             continue
         if label.palette is not None:
@@ -175,7 +175,8 @@ def _by_color(labels: Sequence[str], space: LabelSpace, tolerance: int) -> Optio
     return Conversion(dict(greys)) if has_greys and values <= set(greys) else None
 
 
-def _holds_colors(path: str) -> bool:
+def holds_colors(path: str) -> bool:
+    """Tells whether a label file can be read as colours, in JPEG or with transparent pixels, too."""
     try:
         read_color_labels(path, lossy=True, keep_alpha=True)
     except (ValueError, OSError):
