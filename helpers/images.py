@@ -140,7 +140,7 @@ def read_encoded(path: PathLike) -> EncodedImage:
 
 
 def read_alpha(file: EncodedImage) -> Optional[np.ndarray]:
-    """Reads the alpha channel of an image, [H, W], as the file lies; None without one.
+    """Reads the alpha channel of an image, [H, W], the way up that `read_labels` reads it; None without one.
 
     Raises:
         ValueError: The file is truncated, damaged or too large for the memory.
@@ -682,7 +682,7 @@ def _describe(pixels: np.ndarray) -> str:
 
 
 def _require_suffix(path: PathLike, allowed: Tuple[str, ...]) -> None:
-    if not os.fspath(path).lower().endswith(allowed):
+    if os.path.splitext(os.fspath(path))[1].lower() not in allowed:
         raise ValueError('{} cannot be written: the suffix has to be one of {}.'.format(path, ', '.join(allowed)))
 
 

@@ -28,7 +28,7 @@ def by_look(indices: np.ndarray, palette: np.ndarray) -> LabelFile:
     """Resolves a palette of greys.
 
     Args:
-        indices: uint8 [H, W].
+        indices: uint8 or uint16 [H, W].
         palette: uint8 [K, 3], RGB.
 
     Returns:
@@ -41,9 +41,7 @@ def by_look(indices: np.ndarray, palette: np.ndarray) -> LabelFile:
     if used.size and used[-1] >= len(palette):
         raise ValueError('has pixels of index {}, and its palette has {} entries'.format(used[-1], len(palette)))
     if is_grey(palette):
-        table = np.zeros(256, np.uint8)
-        table[: len(palette)] = palette[:, 0]
-        return LabelFile(table[indices], None)
+        return LabelFile(palette[:, 0][indices], None)
     return LabelFile(indices, palette)
 
 
@@ -76,7 +74,7 @@ def ids_by_palette(label: LabelFile, expected: Mapping[int, Color]) -> Optional[
     id_of = {color: index for index, color in sorted(expected.items(), reverse=True)}
     if not all(color in id_of for color in colors.values()):
         return None
-    table = np.zeros(256, np.uint8)
+    table = np.zeros(max(colors) + 1, np.min_scalar_type(max(expected)))
     for index, color in colors.items():
         table[index] = id_of[color]
     return table[label.values]

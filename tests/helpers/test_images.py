@@ -365,6 +365,8 @@ def test_suffixes_that_cannot_be_written(tmp_path, rgb):
         write_image(tmp_path / 'a.gif', rgb)
     with pytest.raises(ValueError, match='a.jpg cannot be written: the suffix has to be one of .png, .tif'):
         write_labels(tmp_path / 'a.jpg', rgb[..., 0])
+    with pytest.raises(ValueError, match=r'\.png cannot be written: the suffix has to be'):
+        write_image(tmp_path / '.png', rgb)  # a name without a suffix
 
 
 @pytest.fixture

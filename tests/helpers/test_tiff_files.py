@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from helpers.image_rules import ImageRules
-from helpers.images import read_color_labels, read_image, read_labels
+from helpers.images import read_color_labels, read_image, read_label_file, read_labels
+from helpers.palettes import ids_by_palette
 
 tifffile = pytest.importorskip('tifffile')
 
@@ -135,6 +136,19 @@ def test_few_bits(tmp_path, bits, photometric):
     np.testing.assert_array_equal(read_labels(path), indices)  # the numbers, whatever they look like
     if photometric == 3:
         np.testing.assert_array_equal(read_color_labels(path), expected)
+
+
+def test_palettes_of_16_bits(tmp_path):
+    path, indices = tmp_path / 'a.tif', RNG.randint(0, 65536, (HEIGHT, WIDTH)).astype(np.uint16)
+    greys, colors = np.repeat(RNG.randint(0, 256, (1, 65536)), 3, axis=0), RNG.randint(0, 256, (3, 65536))
+    for palette, expected in ((greys, greys[0][indices]), (colors, indices)):
+        tifffile.imwrite(str(path), indices, photometric='palette', colormap=(palette * 257).astype(np.uint16))
+        np.testing.assert_array_equal(read_labels(path), expected)
+    ids = {int(index): tuple(colors[:, index].tolist()) for index in indices.ravel()}
+    in_another_order = {65535 - index: color for index, color in ids.items()}
+    found = ids_by_palette(read_label_file(path), in_another_order)
+    assert len(set(ids.values())) == len(ids) and found.dtype == np.uint16
+    np.testing.assert_array_equal(found, 65535 - indices)
 
 
 @pytest.mark.parametrize('kind', [np.int8, np.int16, np.int32, np.uint16, np.uint32, np.int64])
