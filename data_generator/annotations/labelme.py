@@ -15,8 +15,8 @@ from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Rec
 from data_generator.annotations.values import points_of, split_of, whole_size
 from data_generator.errors import DataError
 
-# labelme's own scripts give these names to what is no object and to what is not to be learned.
-_BACKGROUND, _IGNORED = '_background_', '__ignore__'
+# labelme's own scripts give this name to what is not to be learned.
+_IGNORED = '__ignore__'
 _CIRCLE_POINTS = 64
 
 

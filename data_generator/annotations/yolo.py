@@ -139,7 +139,7 @@ def _without_objects(image: str, folder: Folder) -> Record:
 
 
 def _naming(read: Any, names: List[str], left_out: LeftOut) -> Any:
-    """Class numbers as names. Points stay shares of the sides: see `data_generator.annotations.dataset`."""
+    """Class numbers as names. Points stay shares of the sides, which `data_generator.annotations.painting` scales."""
 
     def read_named() -> AnnotatedImage:
         image = read()

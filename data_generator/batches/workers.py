@@ -36,7 +36,7 @@ class InlineSource:
         self._samples = samples
 
     def close(self) -> None:
-        """Does nothing, for nothing runs that were to be ended."""
+        """Does nothing: there is no thread to end."""
 
 
 class ThreadedSource:

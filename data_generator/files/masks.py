@@ -27,7 +27,6 @@ NAMED_MAPS: Dict[str, Dict[int, int]] = {
 #: From so many files, spread over a dataset, it is told what its labels hold; from more where these do not say.
 NUM_SAMPLED = 16
 
-
 #: What masks of two classes look like.
 BLACK_AND_WHITE = ((0, 0, 0), (255, 255, 255))
 

@@ -19,7 +19,7 @@ _RGB_TO_YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.21
 
 
 def change_colors(image: np.ndarray, contrast: float, saturation: float, hue: float) -> np.ndarray:
-    """Spreads grey values about the middle (128) and colours about grey by two factors; turn the hue by degrees."""
+    """Spreads grey values about the middle (128) and colours about grey by two factors; turns the hue by degrees."""
     angle = np.deg2rad(hue)
     cosine, sine = saturation * np.cos(angle), saturation * np.sin(angle)
     in_yiq = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])

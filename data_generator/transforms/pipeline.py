@@ -75,7 +75,7 @@ class Pipeline:
         return image, label
 
     def augment(self, image: np.ndarray, label: Label, rng: np.random.Generator) -> Pair:
-        """Returns all that is random, with the numbers that `rng` draws, and what comes after it."""
+        """Applies all that is random, by the numbers that `rng` draws, and what comes after it."""
         if label is not None and self._padding.label_id > np.iinfo(label.dtype).max:
             label = label.astype(np.uint16)  # which has room for the ID of the padding
         if not self._fixed_size_first:
