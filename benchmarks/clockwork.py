@@ -20,7 +20,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from fcn8s.prediction.clockwork import Clockwork, Seen
 from fcn8s.prediction.frozen_network import open_model
 from fcn8s.saving.runs import resolve_model
-from helpers.images import find_images, read_image, read_labels, resize_image, write_image
+from helpers.image_search import find_images
+from helpers.images import read_image, read_labels, resize_image, write_image
 from helpers.label_spaces import file_ids_to_class_ids
 from helpers.visualization_utils import print_segmentation_onto_image
 

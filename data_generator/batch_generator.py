@@ -50,7 +50,7 @@ from data_generator.files.splits import Folds, begin_with, divide
 from data_generator.transforms.options import TRANSFORM_NAMES
 from helpers.aliases import Color
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
-from helpers.images import extensions_for
+from helpers.image_search import extensions_for
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
 from helpers.names_of_2017 import OF_BATCH_GENERATOR, with_replacements
 from helpers.palettes import as_color

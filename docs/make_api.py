@@ -24,6 +24,7 @@ OTHERS = [
     ('helpers.class_weights', ''),
     ('helpers.ground_truth', ''),
     ('helpers.images', ''),
+    ('helpers.image_search', ''),
     ('helpers.visualization_utils', ''),
     ('helpers.video', ''),
 ]

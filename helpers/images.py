@@ -1,5 +1,4 @@
-"""Reading, writing and resizing images, reading and writing label files, and finding both in the order that people
-expect.
+"""Reading, writing and resizing images, and reading and writing label files.
 
 Everything is RGB. What is read is what is in the file: an image that is not 8-bit RGB is refused unless a rule says how
 to convert it, and label files are never scaled, blended or turned into colours.
@@ -7,14 +6,11 @@ to convert it, and label files are never scaled, blended or turned into colours.
 
 import contextlib
 import functools
-import glob
 import importlib
 import io
 import operator
 import os
-import re
-import unicodedata
-from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Iterator, NamedTuple, Optional, Tuple, Union
 
 import cv2
 import numpy as np
@@ -23,20 +19,15 @@ from helpers.aliases import PathLike
 from helpers.files import atomic_path
 from helpers.image_headers import LZW_LIMIT, ImageHeader, png_size, png_transparent_grey, read_header, require_room
 from helpers.image_rules import RGB_RULES, ImageRules, Pixels, apply_rules
+from helpers.image_search import IMAGE_EXTENSIONS, find_images, natural_sort_key  # noqa: F401 (of 1.0)
 from helpers.memory import require_memory
 from helpers.palettes import LabelFile, by_look, check_png_checksums, png_palette
 from helpers.tiff_files import read_tiff, turned
-
-IMAGE_EXTENSIONS = ('png', 'jpg', 'jpeg', 'tif', 'tiff', 'webp', 'bmp')
 
 _LABEL_EXTENSIONS = ('.png', '.tif', '.tiff')
 
 #: Formats that change values, by what `helpers.image_headers` calls them.
 LOSSY_FORMATS = ('jpeg', 'webp', 'jp2')
-LOSSY_EXTENSIONS = ('.jpg', '.jpeg', '.webp')
-
-# Folders in which systems keep what is no image of anybody's: Synology's thumbnails, and what macOS adds to archives.
-_FOLDERS_OF_SYSTEMS = ('@eadir', '__macosx', '#recycle', '$recycle.bin', 'lost+found')
 
 # Decodes to RGB without a second pass over the pixels; OpenCV has it since 4.11.
 _DECODE_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)
@@ -53,7 +44,6 @@ _PLUGINS = {
     'pnm': ('PpmImagePlugin', 'PpmImageFile'),
     'jp2': ('Jpeg2KImagePlugin', 'Jpeg2KImageFile'),
 }
-
 
 # The most pixels that a byte of these stands for; those of the others are known from their headers, or without bound.
 _SMALLEST_PIXELS = {'gif': LZW_LIMIT, 'pnm': 8}
@@ -324,97 +314,6 @@ def by_four_channels(image: np.ndarray, change: Callable[[np.ndarray], np.ndarra
         return change(image)
     parts = [change(np.ascontiguousarray(image[..., start : start + 4])) for start in range(0, image.shape[2], 4)]
     return np.concatenate([part if part.ndim == 3 else part[..., np.newaxis] for part in parts], axis=-1)
-
-
-def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, recursive: bool = True) -> List[str]:
-    """Lists image files in natural order ('frame2' before 'frame10').
-
-    Args:
-        source: A file, a directory or a glob pattern (`**` crosses directories). Links are followed, and one that leads
-            nowhere counts, so that reading tells of it; hidden files and directories, with a name that begins with a
-            dot, and the folders @eaDir and __MACOSX are left out. A file that is named itself counts whatever its
-            extension.
-        extensions: The extensions that count, with or without the dot, in any letter case.
-        recursive: Whether a directory is searched with everything below it.
-
-    Returns:
-        Paths that begin with `source` as it was given; at least one.
-
-    Raises:
-        FileNotFoundError: There is no such file or directory, or it holds no image.
-    """
-    source = os.fspath(source)
-    wanted = tuple('.' + extension.lower().lstrip('.') for extension in extensions)
-    if os.path.isfile(source):
-        return [source]
-    if os.path.isdir(source):
-        candidates: Iterable[str] = _walk(source, recursive)
-    elif glob.has_magic(source):
-        candidates = (path for path in glob.glob(source, recursive=True) if _is_file(path) and not _is_of_system(path))
-    else:
-        raise FileNotFoundError('{} does not exist. Give a file, a directory or a glob pattern.'.format(source))
-    found = [
-        path for path in candidates if path.lower().endswith(wanted) and not os.path.basename(path).startswith('.')
-    ]
-    if not found:
-        raise FileNotFoundError(
-            'There is no image with one of the extensions {} in {}{}.'.format(
-                ', '.join(extension.lstrip('.') for extension in extensions),
-                source,
-                ' itself (its subfolders are not looked into)' if os.path.isdir(source) and not recursive else '',
-            )
-        )
-    return sorted(found, key=natural_sort_key)
-
-
-def extensions_for(rules: ImageRules) -> Sequence[str]:
-    """Returns the extensions of images for a network: NumPy files count where bands are chosen and for others than RGB,
-    beside whose images they are features or results as often as not.
-    """
-    return IMAGE_EXTENSIONS if rules.channels == 3 and rules.bands is None else IMAGE_EXTENSIONS + ('npy',)
-
-
-def natural_sort_key(name: str) -> Tuple[Any, ...]:
-    """Returns a sorting key that compares runs of digits as numbers and directories level by level.
-
-    Letter case decides only between names that are equal without it, so the order is the same on every machine.
-    """
-    levels = tuple(
-        tuple(
-            (0, len(piece.lstrip('0')), piece.lstrip('0')) if piece[0] in '0123456789' else (1, 0, piece)
-            for piece in re.split('([0-9]+)', level.lower())
-            if piece
-        )
-        for level in re.split(r'[/\\]', name)
-    )
-    return levels, name
-
-
-def folded(name: str) -> str:
-    """Returns names that look alike as one: upper and lower case, and accents as macOS and as others write them."""
-    return unicodedata.normalize('NFC', name).lower()
-
-
-def _walk(directory: str, recursive: bool, above: Tuple[str, ...] = ()) -> Iterator[str]:
-    here = os.path.realpath(directory)
-    if here in above:
-        return  # a link to a directory that contains it
-    for name in os.listdir(directory):
-        path = os.path.join(directory, name)
-        if _is_file(path):
-            yield path
-        # Hidden folders hold what programs left for themselves: .ipynb_checkpoints, results half written.
-        elif recursive and os.path.isdir(path) and not name.startswith('.') and not _is_of_system(name):
-            yield from _walk(path, recursive, above + (here,))
-
-
-def _is_file(path: str) -> bool:
-    """Whether it is a file, or a link to one that is not there."""
-    return os.path.isfile(path) or (os.path.islink(path) and not os.path.exists(path))
-
-
-def _is_of_system(path: str) -> bool:
-    return any(name.lower() in _FOLDERS_OF_SYSTEMS for name in re.split(r'[/\\]', path))
 
 
 def _read_bytes(path: PathLike) -> bytes:

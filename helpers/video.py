@@ -24,7 +24,8 @@ import numpy as np
 
 from helpers.aliases import PathLike
 from helpers.files import atomic_path, explain_os_errors
-from helpers.images import IMAGE_EXTENSIONS, find_images, read_image
+from helpers.image_search import IMAGE_EXTENSIONS, find_images
+from helpers.images import read_image
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -311,6 +311,7 @@ def test_every_public_name_is_there(root_dir):
         'from data_generator.checking import check_dataset',
         'from data_generator.layouts import Layout, LAYOUTS',
         'from data_generator.street_scenes import make_scene, write_dataset',
+        'from helpers.images import find_images, natural_sort_key',
     ],
 )
 def test_import_paths_of_version_1_0_go_on_working(statement):

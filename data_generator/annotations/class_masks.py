@@ -18,7 +18,7 @@ from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, S
 from data_generator.annotations.values import split_of
 from data_generator.files.class_masks import read_mask
 from data_generator.files.discovery import stem_of
-from helpers.images import natural_sort_key
+from helpers.image_search import natural_sort_key
 from helpers.polygons import Window
 
 # Folders that hold masks and no photographs; where none is called so, those that have such a word in their name do.

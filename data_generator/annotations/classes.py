@@ -5,7 +5,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 from data_generator.annotations.shapes import VOID, LeftOut, Source
 from data_generator.files.legends import VOID_NAMES
 from helpers.aliases import Color
-from helpers.images import natural_sort_key
+from helpers.image_search import natural_sort_key
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space
 
 BACKGROUND = 'background'

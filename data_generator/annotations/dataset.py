@@ -19,7 +19,8 @@ from data_generator.annotations.values import BAD_VALUES, split_in_name
 from data_generator.errors import DataError
 from helpers.files import atomic_directory, atomic_write_json
 from helpers.image_headers import read_header
-from helpers.images import IMAGE_EXTENSIONS, write_labels
+from helpers.image_search import IMAGE_EXTENSIONS
+from helpers.images import write_labels
 from helpers.label_spaces import LabelSpace
 
 ORDERS = ('file', 'area')

@@ -9,7 +9,7 @@ import posixpath
 import re
 from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
-from helpers.images import IMAGE_EXTENSIONS, find_images, folded, natural_sort_key
+from helpers.image_search import IMAGE_EXTENSIONS, find_images, folded, natural_sort_key
 
 DOCUMENT_EXTENSIONS = ('.json', '.xml', '.txt', '.yaml', '.yml', '.csv')
 _MAX_FILES = 2_000_000

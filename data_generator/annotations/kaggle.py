@@ -20,7 +20,7 @@ from data_generator.annotations.run_lengths import goes_along_rows, window_of_st
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import split_in_name
 from data_generator.errors import DataError
-from helpers.images import IMAGE_EXTENSIONS, natural_sort_key
+from helpers.image_search import IMAGE_EXTENSIONS, natural_sort_key
 
 # What the columns are called, in small letters without underlines; and whether runs go along the rows where masks do
 # not tell, as in square images.

@@ -43,7 +43,7 @@ from data_generator.files.reading import ColorRule
 from helpers.aliases import Size
 from helpers.class_weights import median_frequency_weights
 from helpers.image_rules import RGB_RULES, ImageRules
-from helpers.images import extensions_for
+from helpers.image_search import extensions_for
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
 
 #: What a network is fed are 8 bits, one of which values is ignored.

@@ -19,16 +19,8 @@ from data_generator.files.discovery import LABEL_EXTENSIONS, NameRule
 from data_generator.files.renaming import WORDS_BESIDE, find_kinds, find_renaming
 from data_generator.files.splits import SPLIT_NAMES
 from helpers.color_codes import color_codes
-from helpers.images import (
-    IMAGE_EXTENSIONS,
-    LOSSY_EXTENSIONS,
-    find_images,
-    folded,
-    natural_sort_key,
-    read_color_labels,
-    read_image,
-    read_label_file,
-)
+from helpers.image_search import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, find_images, folded, natural_sort_key
+from helpers.images import read_color_labels, read_image, read_label_file
 
 # Of trees with more folders of files than this no pairs are looked for: most have a folder for each image.
 _MOST_FOLDERS = 1000

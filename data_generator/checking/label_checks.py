@@ -12,7 +12,8 @@ from data_generator.files.palettes import PaletteRule
 from data_generator.files.reading import EXACT_COLORS, ColorRule, read_colors
 from helpers.aliases import Color
 from helpers.color_codes import color_codes, color_of_code
-from helpers.images import LOSSY_EXTENSIONS, TransparentLabelError, read_color_labels, read_label_file
+from helpers.image_search import LOSSY_EXTENSIONS
+from helpers.images import TransparentLabelError, read_color_labels, read_label_file
 
 
 class LabelLook(NamedTuple):

@@ -31,7 +31,7 @@ from data_generator.files.discovery import (
 )
 from data_generator.files.layouts import LAYOUTS, Layout, Places, find_split, places_of, variants_of
 from data_generator.files.splits import SPLIT_NAMES
-from helpers.images import IMAGE_EXTENSIONS, folded
+from helpers.image_search import IMAGE_EXTENSIONS, folded
 from helpers.label_spaces import generic_label_space
 
 SPLITS = ('train', 'val')

@@ -7,7 +7,7 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, 
 
 from data_generator.errors import DataError, Problem
 from data_generator.files.renaming import Renaming, find_renaming, labels_among
-from helpers.images import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, find_images, folded
+from helpers.image_search import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, find_images, folded
 
 #: What label maps are read from: lossless formats only, for JPEG changes the IDs.
 LABEL_EXTENSIONS = ('.png', '.tif', '.tiff', '.bmp', '.gif')

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from typing import Collection, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from helpers.images import LOSSY_EXTENSIONS
+from helpers.image_search import LOSSY_EXTENSIONS
 
 # What labels are called that lie beside images in a format without loss.
 _WORDS_OF_LABELS = (

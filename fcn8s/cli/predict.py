@@ -136,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
     from fcn8s.prediction.drawing import Style, check_style
     from fcn8s.prediction.result_files import plan_jobs
     from helpers.files import check_folder
-    from helpers.images import extensions_for
+    from helpers.image_search import extensions_for
 
     check_overlap(args)
     check_sampling_arguments(args)

@@ -11,7 +11,8 @@ from fcn8s.export.formats import check_format
 from fcn8s.settings import ModelSettings
 from helpers.aliases import PathLike
 from helpers.image_rules import ImageRules
-from helpers.images import find_images, read_image, read_labels, resize_image, resize_labels
+from helpers.image_search import find_images
+from helpers.images import read_image, read_labels, resize_image, resize_labels
 from helpers.label_spaces import LabelSpace
 
 # Of a folder, so many images are run at most.

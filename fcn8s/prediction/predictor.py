@@ -12,7 +12,8 @@ from fcn8s.confidence import SMALLEST_PROBABILITY
 from fcn8s.prediction.tiling import Span, check_tile, spans
 from helpers.files import explain_os_errors
 from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
-from helpers.images import find_images, read_image, resize_image, write_image
+from helpers.image_search import find_images
+from helpers.images import read_image, resize_image, write_image
 from helpers.memory import free_memory, readable_size
 from helpers.progress import bar_options
 from helpers.visualization_utils import print_segmentation_onto_image

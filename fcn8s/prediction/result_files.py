@@ -13,7 +13,7 @@ from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.result_kinds import DOUBT_KINDS, KINDS, RESULT_KINDS, Result
 from helpers.color_vision import with_palette
 from helpers.files import atomic_path
-from helpers.images import IMAGE_EXTENSIONS, find_images
+from helpers.image_search import IMAGE_EXTENSIONS, find_images
 from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_ids_to_file_ids
 from helpers.tables import spreadsheet_text
 
