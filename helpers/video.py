@@ -1,10 +1,8 @@
 """Reading frames from a video, a directory or a camera, and writing an H.264 MP4 that browsers play.
 
-moviepy, 1 on Python 3.7 and 2 elsewhere, is met here and nowhere else, and imported when a video is opened: it writes,
-and brings the ffmpeg that reads. Both ways stream: one frame at a time is in memory, however long the video.
+Both ways stream: one frame at a time is in memory, however long the video.
 """
 
-import collections
 import contextlib
 import errno
 import fractions
@@ -12,66 +10,24 @@ import itertools
 import logging
 import os
 import re
-import shutil
-import subprocess
 import tempfile
-import threading
 from types import TracebackType
-from typing import Any, Callable, Deque, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, Type
 
 import cv2
 import numpy as np
 
 from helpers.aliases import PathLike
+from helpers.ffmpeg import DISK_FULL, FAST_START, complaint_of_ffmpeg, end_encoder, input_of, start_encoder
 from helpers.files import atomic_path, explain_os_errors
 from helpers.image_search import IMAGE_EXTENSIONS, find_images
 from helpers.images import read_image
+from helpers.video_decoding import DEFAULT_FRAME_RATE, LARGEST_FRAME_RATE, SMALLEST_FRAME_RATE, VideoDecoder, probe
 
 _LOGGER = logging.getLogger(__name__)
 
 _CAMERA = re.compile(r'camera:(\d+)$')
 _SQUARE = fractions.Fraction(1)
-
-_DEFAULT_FRAME_RATE = 30.0
-# A frame lasts at most a thousand seconds: the fraction that ffmpeg is told of a slower rate would come near 0.
-_SMALLEST_FRAME_RATE = 0.001
-_LARGEST_FRAME_RATE = 1000.0
-
-# Above this a rate that a file tells is compared with the time stamps of its frames.
-_FASTEST_USUAL_RATE = 120
-# Frames that come at uneven times are taken at least so often, or movements would jerk.
-_SLOWEST_UNEVEN_RATE = fractions.Fraction(25)
-
-# Sound that ends so many seconds before its file does is whole: the file tells its duration in hundredths.
-_LAST_SOUND = 0.1
-
-# Averages of time stamps miss whole numbers by less than this; 29.97 and the like differ from them by more.
-_ROUNDING = 0.0002
-
-# ffmpeg's names of what may be read. Among what may not are lists (HLS, concat), which lead to files elsewhere.
-_CONTAINERS = (
-    *('mov', 'mp4', 'matroska', 'webm', 'avi', 'mpegts', 'mpeg', 'mpegvideo', 'asf', 'flv', 'ogg', 'gif', 'apng'),
-    *('mxf', 'nut', 'h264', 'hevc', 'm4v', 'yuv4mpegpipe', 'ivf', 'dv', 'wtv', 'rm', 'mjpeg', 'obu', 'av1'),
-    'webp_anim',
-    *('mp3', 'wav', 'aac', 'flac', 'ac3', 'eac3', 'aiff', 'w64', 'caf', 'amr'),
-)
-_MAX_PIXELS = 2**26  # 8192 x 8192
-
-_DISK_FULL = 'No space left'  # in what ffmpeg says
-
-# Visually lossless at the flat areas and sharp edges of overlays; 'veryfast' leaves the processor to the network. No
-# frames that refer to later ones: they need an edit list, from which ffmpeg 4 loses the last frame of short videos.
-_QUALITY = ('-crf', '18', '-bf', '0')
-_PRESET = 'veryfast'
-
-# Fragments of a second: what is on the disk can be played up to the last whole fragment, whatever stops the encoder.
-_FRAGMENTED = ('-movflags', '+frag_keyframe+empty_moov+default_base_moof', '-frag_duration', '1000000')
-# The index at the front: browsers start playing before the whole file has arrived.
-_FAST_START = ('-movflags', '+faststart')
-
-# High definition's colour matrix, said in the file: players guess by the size otherwise, and colours of classes shift.
-_COLOR_MATRIX = 'bt709'
-_COLOR_TAGS = ('-colorspace', _COLOR_MATRIX, '-color_primaries', _COLOR_MATRIX, '-color_trc', _COLOR_MATRIX)
 
 
 class Frames:
@@ -142,7 +98,7 @@ def open_frames(
     source = os.fspath(source)
     _check_kind(source, frame_rate)
     if os.path.isdir(source):
-        return _open_directory(source, _DEFAULT_FRAME_RATE if frame_rate is None else float(frame_rate), extensions)
+        return _open_directory(source, DEFAULT_FRAME_RATE if frame_rate is None else float(frame_rate), extensions)
     camera = _CAMERA.match(source)
     return _open_camera(int(camera.group(1))) if camera else _open_video(source)
 
@@ -157,7 +113,7 @@ def check_source(source: PathLike, frame_rate: Optional[float] = None) -> None:
     if os.path.isdir(source):
         find_images(source, IMAGE_EXTENSIONS, recursive=False)
     elif not _CAMERA.match(source):
-        _probe(source)
+        probe(source)
 
 
 def _check_kind(source: str, frame_rate: Optional[float]) -> None:
@@ -178,10 +134,10 @@ def _check_kind(source: str, frame_rate: Optional[float]) -> None:
 
 def check_frame_rate(frame_rate: float) -> float:
     """Returns the frame rate as a float; raises ValueError where it is out of its range."""
-    if not _SMALLEST_FRAME_RATE <= frame_rate <= _LARGEST_FRAME_RATE:
+    if not SMALLEST_FRAME_RATE <= frame_rate <= LARGEST_FRAME_RATE:
         raise ValueError(
             'frame_rate is {}; it has to be from {:g} to {:g} frames per second. 30 is usual.'.format(
-                frame_rate, _SMALLEST_FRAME_RATE, _LARGEST_FRAME_RATE
+                frame_rate, SMALLEST_FRAME_RATE, LARGEST_FRAME_RATE
             )
         )
     return float(frame_rate)
@@ -263,7 +219,7 @@ class VideoWriter:
         with explain_os_errors(self.path):
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             self.partial_path = _new_partial_file(self.path)
-        self._encoder = _start_encoder(self.partial_path, self._size, self._rate, pixel_aspect)
+        self._encoder = start_encoder(self.partial_path, self._size, self._rate, pixel_aspect)
 
     def __enter__(self) -> 'VideoWriter':
         return self
@@ -304,7 +260,7 @@ class VideoWriter:
         if exception_type is None:
             self._finish()
             return
-        _end_encoder(self._encoder)
+        end_encoder(self._encoder)
         if self.num_written == 0:
             os.unlink(self.partial_path)
         else:
@@ -316,7 +272,7 @@ class VideoWriter:
             )
 
     def _finish(self) -> None:
-        status, complaint = _end_encoder(self._encoder)
+        status, complaint = end_encoder(self._encoder)
         if self.num_written == 0:
             os.unlink(self.partial_path)
             raise ValueError('{} would have no frame. Write at least one.'.format(self.path))
@@ -331,18 +287,18 @@ class VideoWriter:
     def _assemble(self, path: str) -> Optional[str]:
         """Makes the finished video of the partial one and the sound; returns None, or what ffmpeg said of a failure."""
         # The rate is said again because ffmpeg 4 does not know how long the last frame of a fragmented file lasts.
-        picture, coding = ['-r', str(self._rate), '-i', self.partial_path], ['-c:v', 'copy', *_FAST_START, path]
+        picture, coding = ['-r', str(self._rate), '-i', self.partial_path], ['-c:v', 'copy', *FAST_START, path]
         if self._audio_from is None:
-            return _run_ffmpeg(picture + coding)
+            return complaint_of_ffmpeg(picture + coding)
         # Cut here and not by the shorter of both: sound that ends early must not end the video.
-        sound = ['-t', '{:.6f}'.format(float(self.num_written / self._rate)), *_input_of(self._audio_from)]
+        sound = ['-t', '{:.6f}'.format(float(self.num_written / self._rate)), *input_of(self._audio_from)]
         # Silence where the sound begins later or has gaps: players would move what follows to an earlier time.
         sound += ['-map', '0:v:0', '-map', '1:a:0?', '-af', 'aresample=async=1000:first_pts=0']
-        complaint = _run_ffmpeg(picture + sound + ['-c:a', 'aac', '-b:a', '192k'] + coding)
-        if complaint is None or _DISK_FULL in complaint:
+        complaint = complaint_of_ffmpeg(picture + sound + ['-c:a', 'aac', '-b:a', '192k'] + coding)
+        if complaint is None or DISK_FULL in complaint:
             return complaint
         # Sound that this ffmpeg cannot read, or with more channels than AAC takes, is no reason to lose the picture.
-        problem = _run_ffmpeg(picture + coding)
+        problem = complaint_of_ffmpeg(picture + coding)
         if problem is None:
             _LOGGER.warning(
                 '%s is silent, because the sound of %s cannot be converted: %s',
@@ -353,7 +309,7 @@ class VideoWriter:
         return problem
 
     def _stopped(self, complaint: str) -> OSError:
-        is_full = _DISK_FULL in complaint
+        is_full = DISK_FULL in complaint
         remedy = 'The disk is full: free some space or choose another directory.' if is_full else complaint.strip()
         return OSError(
             errno.ENOSPC if is_full else errno.EIO,
@@ -402,8 +358,8 @@ def _open_camera(number: int) -> Frames:
             'camera:{} cannot be opened. Check that it is connected, free, and that this is its number.'.format(number),
         )
     frame_rate = camera.get(cv2.CAP_PROP_FPS)
-    if not 0 < frame_rate <= _LARGEST_FRAME_RATE:
-        frame_rate = _DEFAULT_FRAME_RATE  # many drivers do not say
+    if not 0 < frame_rate <= LARGEST_FRAME_RATE:
+        frame_rate = DEFAULT_FRAME_RATE  # many drivers do not say
     return Frames(first.shape[:2], frame_rate, None, False, _camera_frames(camera, number, first), camera.release)
 
 
@@ -420,8 +376,8 @@ def _camera_frames(camera: Any, number: int, first: np.ndarray) -> Iterator[np.n
 
 
 def _open_video(path: str) -> Frames:
-    facts = _probe(path)
-    decoder = _VideoDecoder(path, facts)
+    facts = probe(path)
+    decoder = VideoDecoder(path, facts)
     return Frames(
         facts.size,
         float(facts.frame_rate),
@@ -431,273 +387,3 @@ def _open_video(path: str) -> Frames:
         decoder.close,
         facts.pixel_aspect,
     )
-
-
-class _VideoFacts(NamedTuple):
-    """What is known of a video before its frames are read.
-
-    binary: the ffmpeg that can read it. size: (height, width) as it is shown: turned, if it was filmed upright.
-    frame_rate: the constant rate at which frames are taken from it. duration: seconds, of the longer of picture and
-    sound; None where the file does not say.
-    """
-
-    binary: str
-    size: Tuple[int, int]
-    frame_rate: fractions.Fraction
-    pixel_aspect: fractions.Fraction
-    duration: Optional[float]
-    has_audio: bool
-
-    @property
-    def num_frames(self) -> Optional[int]:
-        return None if self.duration is None else max(1, int(round(self.duration * self.frame_rate)))
-
-
-def _probe(path: str) -> _VideoFacts:
-    """Decodes the first frame, after which ffmpeg knows how the picture is turned and what shape its pixels have.
-
-    Raises:
-        ValueError: The file cannot be read as a video.
-    """
-    # The header of this format says all that in one line, whose form is fixed, unlike that of what ffmpeg logs.
-    command = [*_input_of(path), '-map', '0:V:0', '-frames:v', '1', '-pix_fmt', 'yuv444p', '-f', 'yuv4mpegpipe', '-']
-    done = _ffmpeg(['-hide_banner', *command], 'level+info', stdout=subprocess.PIPE)
-    log = done.stderr.decode('utf-8', 'replace')
-    header = re.match(rb'YUV4MPEG2 W(\d+) H(\d+) F(\d+):(\d+) I\S+ A(\d+):(\d+)', done.stdout[:100])
-    if header is None:
-        raise ValueError(
-            '{} cannot be read as a video. {}'.format(path, _remedy(done.returncode, log, _ffmpeg_name(path)))
-        )
-    width, height, *rate, aspect_width, aspect_height = (int(number) for number in header.groups())
-    duration = re.search(r'Duration: (\d+):(\d+):([\d.]+)', log)
-    return _VideoFacts(
-        done.args[0],
-        (height, width),
-        _constant_rate(path, fractions.Fraction(rate[0], max(1, rate[1])), log),
-        fractions.Fraction(aspect_width, aspect_height) if aspect_width and aspect_height else fractions.Fraction(1),
-        sum(float(part) * unit for part, unit in zip(duration.groups(), (3600, 60, 1))) if duration else None,
-        re.search(r'Stream #\S+: Audio: ', log) is not None,
-    )
-
-
-def _remedy(status: int, log: str, name: str) -> str:
-    if status < 0:
-        return (
-            'The ffmpeg that moviepy brings crashed on it: install ffmpeg, which is then found, or convert it to MP4.'
-        )
-    if 'matches no streams' in log:
-        return 'There are no pictures in it. Give a video file, a directory of frames, or camera:0.'
-    if 'not on whitelist' in log:
-        return (
-            'It is an image, a list of files, or of a format that is not read. Give a video or a directory of frames.'
-        )
-    # The first error is the cause; those after it only say what follows from it.
-    reason = re.search(r'\[(?:error|fatal)\] (.*)', log)
-    said = log.strip().rpartition('\n')[2] if reason is None else reason.group(1)
-    return 'Convert it with ffmpeg, or give a directory of frames. (ffmpeg says: {})'.format(
-        said.replace(name + ': ', '')
-    )
-
-
-def _constant_rate(path: str, rate: fractions.Fraction, log: str) -> fractions.Fraction:
-    """The constant rate at which to take frames from a video.
-
-    Args:
-        rate: What ffmpeg takes for it: the rate of the file or, where its frames come at uneven times, their average.
-        log: What ffmpeg logs of the file. 'tbr' in it is the rate of which all time stamps are multiples.
-    """
-    if 'Input #0, gif' in log:
-        stamps = [start for start, _ in _packets(path, '0:V:0')]
-        if len(stamps) == 2 and stamps[0] < stamps[1]:  # too few for ffmpeg, which takes their unit of 1/100 s instead
-            return _bounded(1 / (stamps[1] - stamps[0]))
-    if rate > _FASTEST_USUAL_RATE:  # files of browsers tell no rate but the unit of their time stamps, 1000 a second
-        rate = _average_rate(path) or rate
-    ticks = re.search(r'([\d.]+)(k?) tbr', log)
-    if ticks is not None:
-        finest = fractions.Fraction(ticks.group(1)) * (1000 if ticks.group(2) else 1)
-        if (
-            rate < 0.9 * finest
-        ):  # a recording of a screen: the frames of its short movements come faster than on average
-            rate = max(rate, min(finest, _SLOWEST_UNEVEN_RATE))
-    if abs(round(rate) - rate) < _ROUNDING * rate:
-        rate = fractions.Fraction(round(rate))
-    if rate == 0:
-        return fractions.Fraction(_DEFAULT_FRAME_RATE)
-    return _bounded(rate)
-
-
-def _bounded(rate: fractions.Fraction) -> fractions.Fraction:
-    slowest, fastest = (fractions.Fraction(bound) for bound in ('{}'.format(_SMALLEST_FRAME_RATE), _LARGEST_FRAME_RATE))
-    return max(slowest, min(rate, fastest))
-
-
-def _average_rate(path: str) -> Optional[fractions.Fraction]:
-    """Frames per second from the time stamps of all frames; None where there are too few."""
-    stamps = [start for start, _ in _packets(path, '0:V:0')]
-    if len(stamps) < 2 or max(stamps) == min(stamps):
-        return None
-    return ((len(stamps) - 1) / (max(stamps) - min(stamps))).limit_denominator(1001)
-
-
-def _packets(path: str, stream: str) -> List[Tuple[fractions.Fraction, fractions.Fraction]]:
-    """When each packet of a stream begins and ends, in seconds from the start of the file. Nothing is decoded."""
-    command = [*_input_of(path), '-map', stream, '-c', 'copy', '-f', 'framecrc', '-']
-    done = _ffmpeg(command, 'error', stdout=subprocess.PIPE)
-    unit = re.search(rb'^#tb 0: (\d+)/(\d+)', done.stdout, re.MULTILINE)
-    if unit is None:
-        return []
-    tick = fractions.Fraction(int(unit.group(1)), int(unit.group(2)))
-    found = re.findall(rb'^0,[^,]*, *(-?\d+), *(\d+),', done.stdout, re.MULTILINE)
-    return [(int(start) * tick, (int(start) + int(duration)) * tick) for start, duration in found]
-
-
-class _VideoDecoder:
-    """A process of ffmpeg that hands out frames at a constant rate, by their time stamps.
-
-    A frame that is shown for longer comes several times, and of frames that come faster some are left out, so that
-    frame k is what a player shows at k / frame_rate seconds after the start of the file, sound included.
-    """
-
-    def __init__(self, path: str, facts: _VideoFacts):
-        self._path = path
-        self._facts = facts
-        rate = facts.frame_rate
-        # Scaled, although the size is that of the first frame, because it may change on the way.
-        filters = 'fps={}/{}:start_time=0,scale={}:{}'.format(
-            rate.numerator, rate.denominator, facts.size[1], facts.size[0]
-        )
-        command = [*_input_of(path), '-map', '0:V:0', '-vf', filters, '-pix_fmt', 'rgb24', '-f', 'rawvideo', '-']
-        self._process = subprocess.Popen(
-            _ffmpeg_command(facts.binary, command, 'error'),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        # ffmpeg stops and waits when nobody empties the pipe of its complaints, so a thread does.
-        self._complaints: Deque[bytes] = collections.deque(maxlen=20)
-        self._drain = threading.Thread(target=self._complaints.extend, args=(self._process.stderr,), daemon=True)
-        self._drain.start()
-
-    def frames(self) -> Iterator[np.ndarray]:
-        height, width = self._facts.size
-        assert self._process.stdout is not None
-        count = 0
-        while True:
-            data = self._process.stdout.read(height * width * 3)
-            if len(data) < height * width * 3:
-                break
-            yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
-            count += 1
-        self._check_end(count)
-
-    def _check_end(self, count: int) -> None:
-        status = self._process.wait()
-        self._drain.join()
-        complaints = b''.join(self._complaints).decode('utf-8', 'replace').strip().partition('\n')[0]
-        num_frames = self._facts.num_frames
-        # A sound track longer than the picture makes the number of frames look too large, so that alone is no error.
-        is_short = num_frames is not None and count < num_frames - 1
-        if status != 0 or (complaints and is_short and not self._is_whole(count)):
-            raise ValueError(
-                '{} ends early: frame {} of about {} cannot be decoded. The file is truncated or damaged, '
-                'or reading was interrupted. {}'.format(self._path, count, num_frames, complaints)
-            )
-        if complaints:
-            _LOGGER.warning('%s is damaged in places, some frames may look wrong: %s', self._path, complaints)
-
-    def _is_whole(self, count: int) -> bool:
-        """Whether all frames that are in the file came, and its sound lasts as long as it is said to: so that nothing
-        was cut off, and the picture is only shorter than the sound."""
-        if not self._facts.has_audio or self._facts.duration is None:
-            return False
-        picture_end, sound_end = (
-            max((end for _, end in _packets(self._path, stream)), default=0) for stream in ('0:V:0', '0:a:0')
-        )
-        return sound_end > self._facts.duration - _LAST_SOUND and count >= picture_end * self._facts.frame_rate - 1
-
-    def close(self) -> None:
-        # Not asked to end: it would first want to get rid of the frames that it has, and nobody takes them.
-        self._process.kill()
-        self._process.wait()
-        self._drain.join()
-        for pipe in (self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
-
-
-def _start_encoder(path: str, size: Tuple[int, int], rate: fractions.Fraction, pixel_aspect: fractions.Fraction) -> Any:
-    from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
-
-    height, width = size[0] + size[0] % 2, size[1] + size[1] % 2
-    # moviepy rounds frame rates to two decimals, which lets the sound of a long video drift. So frames are stamped anew
-    # with the exact rate.
-    filters = 'settb={}/{},setpts=N,scale=out_color_matrix={}:out_range=tv,format=yuv420p,setsar={}/{}'.format(
-        rate.denominator, rate.numerator, _COLOR_MATRIX, pixel_aspect.numerator, pixel_aspect.denominator
-    )
-    return FFMPEG_VideoWriter(
-        path,
-        (width, height),
-        max(0.01, float(rate)),
-        codec='libx264',
-        preset=_PRESET,
-        ffmpeg_params=[
-            '-vf',
-            filters,
-            '-r',
-            '{}/{}'.format(rate.numerator, rate.denominator),
-            *_QUALITY,
-            *_COLOR_TAGS,
-            *_FRAGMENTED,
-        ],
-    )
-
-
-def _end_encoder(encoder: Any) -> Tuple[int, str]:
-    """Ends the encoder after the frames that it has, and returns its exit status and what it complained about."""
-    process = encoder.proc
-    complaint = b''
-    with contextlib.suppress(OSError):  # of an encoder that is gone, which its status says
-        process.stdin.close()
-    if not process.stderr.closed:
-        complaint = process.stderr.read()
-    status = process.wait()
-    encoder.close()
-    return status, complaint.decode('utf-8', 'replace')
-
-
-def _run_ffmpeg(arguments: List[str]) -> Optional[str]:
-    """Runs ffmpeg; returns None, or what it said when it failed."""
-    done = _ffmpeg(['-y', *arguments], 'error', stdout=subprocess.DEVNULL)
-    return None if done.returncode == 0 else done.stderr.decode('utf-8', 'replace')
-
-
-def _ffmpeg(arguments: List[str], log_level: str, stdout: int) -> 'subprocess.CompletedProcess[bytes]':
-    """Runs moviepy's ffmpeg or, where that crashes, the one of the system; `args[0]` of the result says which."""
-    from moviepy import config
-
-    # Static builds, as imageio-ffmpeg brings, crash on every MPEG-TS file where the system's C library is newer:
-    # https://github.com/gradio-app/gradio/issues/13848
-    for binary in filter(None, (config.FFMPEG_BINARY, shutil.which('ffmpeg'))):
-        done = subprocess.run(
-            _ffmpeg_command(binary, arguments, log_level), stdout=stdout, stderr=subprocess.PIPE, check=False
-        )
-        if done.returncode >= 0:  # a signal ended it otherwise
-            break
-    return done
-
-
-def _ffmpeg_command(binary: str, arguments: List[str], log_level: str) -> List[str]:
-    return [binary, '-nostdin', '-loglevel', log_level, *arguments]
-
-
-def _input_of(path: PathLike) -> List[str]:
-    """Arguments that read a file of somebody else's: no list of other files or addresses, no giant pictures."""
-    return [
-        *('-protocol_whitelist', 'file', '-format_whitelist', ','.join(_CONTAINERS), '-max_pixels', str(_MAX_PIXELS)),
-        *('-i', _ffmpeg_name(path)),
-    ]
-
-
-def _ffmpeg_name(path: PathLike) -> str:
-    # Said to be a file: what stands before a colon would otherwise be taken for a protocol, as in '12:30:15.mp4'.
-    return 'file:' + os.path.abspath(os.fspath(path))

@@ -141,11 +141,11 @@ def test_only_the_backend_imports_tensorflow(root_dir, package):
 
 
 @pytest.mark.parametrize('package', sorted(OURS))
-def test_moviepy_is_imported_inside_functions_of_the_video_module_only(root_dir, package):
+def test_moviepy_is_imported_inside_functions_of_one_module_only(root_dir, package):
     for path in python_files(root_dir, package):
         for module, node in imported_modules(os.path.join(root_dir, path)):
             if module.split('.')[0] == 'moviepy':
-                assert path == os.path.join('helpers', 'video.py') and node.col_offset > 0, '{}:{}'.format(
+                assert path == os.path.join('helpers', 'ffmpeg.py') and node.col_offset > 0, '{}:{}'.format(
                     path, node.lineno
                 )
 

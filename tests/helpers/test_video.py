@@ -602,7 +602,7 @@ def test_a_full_disk_is_called_so(tmp_path, monkeypatch):
 
 def test_a_failure_of_the_last_step_keeps_the_frames(tmp_path, monkeypatch):
     (tmp_path / 'a.mp4').write_text('an older video')
-    monkeypatch.setattr(video, '_run_ffmpeg', lambda arguments: 'No space left on device')
+    monkeypatch.setattr(video, 'complaint_of_ffmpeg', lambda arguments: 'No space left on device')
     with pytest.raises(OSError, match='The disk is full'):
         write_video(tmp_path / 'a.mp4', 5)
     assert sorted(os.listdir(str(tmp_path))) == ['a.mp4', 'a.partial.mp4']

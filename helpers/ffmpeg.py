@@ -1,0 +1,132 @@
+"""ffmpeg, as moviepy brings it: run on files of others, and as the encoder of an MP4.
+
+moviepy, 1 on Python 3.7 and 2 elsewhere, is met here and nowhere else, and imported when ffmpeg is run.
+"""
+
+import contextlib
+import fractions
+import os
+import shutil
+import subprocess
+from typing import Any, List, Optional, Tuple
+
+from helpers.aliases import PathLike
+
+# ffmpeg's names of what may be read. Among what may not are lists (HLS, concat), which lead to files elsewhere.
+_CONTAINERS = (
+    *('mov', 'mp4', 'matroska', 'webm', 'avi', 'mpegts', 'mpeg', 'mpegvideo', 'asf', 'flv', 'ogg', 'gif', 'apng'),
+    *('mxf', 'nut', 'h264', 'hevc', 'm4v', 'yuv4mpegpipe', 'ivf', 'dv', 'wtv', 'rm', 'mjpeg', 'obu', 'av1'),
+    'webp_anim',
+    *('mp3', 'wav', 'aac', 'flac', 'ac3', 'eac3', 'aiff', 'w64', 'caf', 'amr'),
+)
+_MAX_PIXELS = 2**26  # 8192 x 8192
+
+DISK_FULL = 'No space left'  # in what ffmpeg says
+
+# Visually lossless at the flat areas and sharp edges of overlays; 'veryfast' leaves the processor to the network. No
+# frames that refer to later ones: they need an edit list, from which ffmpeg 4 loses the last frame of short videos.
+_QUALITY = ('-crf', '18', '-bf', '0')
+_PRESET = 'veryfast'
+
+# Fragments of a second: what is on the disk can be played up to the last whole fragment, whatever stops the encoder.
+_FRAGMENTED = ('-movflags', '+frag_keyframe+empty_moov+default_base_moof', '-frag_duration', '1000000')
+# The index at the front: browsers start playing before the whole file has arrived.
+FAST_START = ('-movflags', '+faststart')
+
+# High definition's colour matrix, said in the file: players guess by the size otherwise, and colours of classes shift.
+_COLOR_MATRIX = 'bt709'
+_COLOR_TAGS = ('-colorspace', _COLOR_MATRIX, '-color_primaries', _COLOR_MATRIX, '-color_trc', _COLOR_MATRIX)
+
+
+def run_ffmpeg(arguments: List[str], log_level: str, stdout: int) -> 'subprocess.CompletedProcess[bytes]':
+    """Runs moviepy's ffmpeg or, where that crashes, the one of the system; `args[0]` of the result says which.
+
+    Args:
+        log_level: Of ffmpeg, such as 'error'.
+        stdout: Where what it writes goes, as `subprocess.run` takes it.
+    """
+    from moviepy import config
+
+    # Static builds, as imageio-ffmpeg brings, crash on every MPEG-TS file where the system's C library is newer:
+    # https://github.com/gradio-app/gradio/issues/13848
+    for binary in filter(None, (config.FFMPEG_BINARY, shutil.which('ffmpeg'))):
+        done = subprocess.run(
+            ffmpeg_command(binary, arguments, log_level), stdout=stdout, stderr=subprocess.PIPE, check=False
+        )
+        if done.returncode >= 0:  # a signal ended it otherwise
+            break
+    return done
+
+
+def complaint_of_ffmpeg(arguments: List[str]) -> Optional[str]:
+    """Runs ffmpeg; returns None, or what it said when it failed."""
+    done = run_ffmpeg(['-y', *arguments], 'error', stdout=subprocess.DEVNULL)
+    return None if done.returncode == 0 else done.stderr.decode('utf-8', 'replace')
+
+
+def ffmpeg_command(binary: str, arguments: List[str], log_level: str) -> List[str]:
+    """Returns the command that runs an ffmpeg, which waits for no input of the terminal."""
+    return [binary, '-nostdin', '-loglevel', log_level, *arguments]
+
+
+def input_of(path: PathLike) -> List[str]:
+    """Returns the arguments that read somebody else's file: no list of other files or addresses, no giant pictures."""
+    return [
+        *('-protocol_whitelist', 'file', '-format_whitelist', ','.join(_CONTAINERS), '-max_pixels', str(_MAX_PIXELS)),
+        *('-i', ffmpeg_name(path)),
+    ]
+
+
+def ffmpeg_name(path: PathLike) -> str:
+    """Returns what ffmpeg calls a file.
+
+    Without the word what stands before a colon would be taken for a protocol, as in '12:30:15.mp4'.
+    """
+    return 'file:' + os.path.abspath(os.fspath(path))
+
+
+def start_encoder(path: str, size: Tuple[int, int], rate: fractions.Fraction, pixel_aspect: fractions.Fraction) -> Any:
+    """Starts moviepy's writer of an MP4 that can be played up to where it was stopped; `end_encoder` ends it.
+
+    Args:
+        size: (height, width) of the frames; `write_frame` takes the next even ones.
+        rate: Frames per second.
+        pixel_aspect: Width of a pixel by its height.
+    """
+    from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
+
+    height, width = size[0] + size[0] % 2, size[1] + size[1] % 2
+    # moviepy rounds frame rates to two decimals, which lets the sound of a long video drift. So frames are stamped anew
+    # with the exact rate.
+    filters = 'settb={}/{},setpts=N,scale=out_color_matrix={}:out_range=tv,format=yuv420p,setsar={}/{}'.format(
+        rate.denominator, rate.numerator, _COLOR_MATRIX, pixel_aspect.numerator, pixel_aspect.denominator
+    )
+    return FFMPEG_VideoWriter(
+        path,
+        (width, height),
+        max(0.01, float(rate)),
+        codec='libx264',
+        preset=_PRESET,
+        ffmpeg_params=[
+            '-vf',
+            filters,
+            '-r',
+            '{}/{}'.format(rate.numerator, rate.denominator),
+            *_QUALITY,
+            *_COLOR_TAGS,
+            *_FRAGMENTED,
+        ],
+    )
+
+
+def end_encoder(encoder: Any) -> Tuple[int, str]:
+    """Ends the encoder after the frames that it has, and returns its exit status and what it complained about."""
+    process = encoder.proc
+    complaint = b''
+    with contextlib.suppress(OSError):  # of an encoder that is gone, which its status says
+        process.stdin.close()
+    if not process.stderr.closed:
+        complaint = process.stderr.read()
+    status = process.wait()
+    encoder.close()
+    return status, complaint.decode('utf-8', 'replace')

@@ -1,0 +1,226 @@
+"""The frames of a video file, at a constant rate, as a player shows them."""
+
+import collections
+import fractions
+import logging
+import re
+import subprocess
+import threading
+from typing import Deque, Iterator, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from helpers.ffmpeg import ffmpeg_command, ffmpeg_name, input_of, run_ffmpeg
+
+_LOGGER = logging.getLogger(__name__)
+
+#: Of a source that does not say.
+DEFAULT_FRAME_RATE = 30.0
+# A frame lasts at most a thousand seconds: the fraction that ffmpeg is told of a slower rate would come near 0.
+SMALLEST_FRAME_RATE = 0.001
+LARGEST_FRAME_RATE = 1000.0
+
+# Above this a rate that a file tells is compared with the time stamps of its frames.
+_FASTEST_USUAL_RATE = 120
+# Frames that come at uneven times are taken at least so often, or movements would jerk.
+_SLOWEST_UNEVEN_RATE = fractions.Fraction(25)
+
+# Sound that ends so many seconds before its file does is whole: the file tells its duration in hundredths.
+_LAST_SOUND = 0.1
+
+# Averages of time stamps miss whole numbers by less than this; 29.97 and the like differ from them by more.
+_ROUNDING = 0.0002
+
+
+class VideoFacts(NamedTuple):
+    """What is known of a video before its frames are read.
+
+    binary: the ffmpeg that can read it. size: (height, width) as it is shown: turned, if it was filmed upright.
+    frame_rate: the constant rate at which frames are taken from it. duration: seconds, of the longer of picture and
+    sound; None where the file does not say.
+    """
+
+    binary: str
+    size: Tuple[int, int]
+    frame_rate: fractions.Fraction
+    pixel_aspect: fractions.Fraction
+    duration: Optional[float]
+    has_audio: bool
+
+    @property
+    def num_frames(self) -> Optional[int]:
+        """About how many frames there are, by the duration; None where that is not known."""
+        return None if self.duration is None else max(1, int(round(self.duration * self.frame_rate)))
+
+
+def probe(path: str) -> VideoFacts:
+    """Decodes the first frame, after which ffmpeg knows how the picture is turned and what shape its pixels have.
+
+    Raises:
+        ValueError: The file cannot be read as a video.
+    """
+    # The header of this format says all that in one line, whose form is fixed, unlike that of what ffmpeg logs.
+    command = [*input_of(path), '-map', '0:V:0', '-frames:v', '1', '-pix_fmt', 'yuv444p', '-f', 'yuv4mpegpipe', '-']
+    done = run_ffmpeg(['-hide_banner', *command], 'level+info', stdout=subprocess.PIPE)
+    log = done.stderr.decode('utf-8', 'replace')
+    header = re.match(rb'YUV4MPEG2 W(\d+) H(\d+) F(\d+):(\d+) I\S+ A(\d+):(\d+)', done.stdout[:100])
+    if header is None:
+        raise ValueError(
+            '{} cannot be read as a video. {}'.format(path, _remedy(done.returncode, log, ffmpeg_name(path)))
+        )
+    width, height, *rate, aspect_width, aspect_height = (int(number) for number in header.groups())
+    duration = re.search(r'Duration: (\d+):(\d+):([\d.]+)', log)
+    return VideoFacts(
+        done.args[0],
+        (height, width),
+        _constant_rate(path, fractions.Fraction(rate[0], max(1, rate[1])), log),
+        fractions.Fraction(aspect_width, aspect_height) if aspect_width and aspect_height else fractions.Fraction(1),
+        sum(float(part) * unit for part, unit in zip(duration.groups(), (3600, 60, 1))) if duration else None,
+        re.search(r'Stream #\S+: Audio: ', log) is not None,
+    )
+
+
+def _remedy(status: int, log: str, name: str) -> str:
+    if status < 0:
+        return (
+            'The ffmpeg that moviepy brings crashed on it: install ffmpeg, which is then found, or convert it to MP4.'
+        )
+    if 'matches no streams' in log:
+        return 'There are no pictures in it. Give a video file, a directory of frames, or camera:0.'
+    if 'not on whitelist' in log:
+        return (
+            'It is an image, a list of files, or of a format that is not read. Give a video or a directory of frames.'
+        )
+    # The first error is the cause; those after it only say what follows from it.
+    reason = re.search(r'\[(?:error|fatal)\] (.*)', log)
+    said = log.strip().rpartition('\n')[2] if reason is None else reason.group(1)
+    return 'Convert it with ffmpeg, or give a directory of frames. (ffmpeg says: {})'.format(
+        said.replace(name + ': ', '')
+    )
+
+
+def _constant_rate(path: str, rate: fractions.Fraction, log: str) -> fractions.Fraction:
+    """The constant rate at which to take frames from a video.
+
+    Args:
+        rate: What ffmpeg takes for it: the rate of the file or, where its frames come at uneven times, their average.
+        log: What ffmpeg logs of the file. 'tbr' in it is the rate of which all time stamps are multiples.
+    """
+    if 'Input #0, gif' in log:
+        stamps = [start for start, _ in _packets(path, '0:V:0')]
+        if len(stamps) == 2 and stamps[0] < stamps[1]:  # too few for ffmpeg, which takes their unit of 1/100 s instead
+            return _bounded(1 / (stamps[1] - stamps[0]))
+    if rate > _FASTEST_USUAL_RATE:  # files of browsers tell no rate but the unit of their time stamps, 1000 a second
+        rate = _average_rate(path) or rate
+    ticks = re.search(r'([\d.]+)(k?) tbr', log)
+    if ticks is not None:
+        finest = fractions.Fraction(ticks.group(1)) * (1000 if ticks.group(2) else 1)
+        # A recording of a screen: the frames of its short movements come faster than on average.
+        if rate < 0.9 * finest:
+            rate = max(rate, min(finest, _SLOWEST_UNEVEN_RATE))
+    if abs(round(rate) - rate) < _ROUNDING * rate:
+        rate = fractions.Fraction(round(rate))
+    if rate == 0:
+        return fractions.Fraction(DEFAULT_FRAME_RATE)
+    return _bounded(rate)
+
+
+def _bounded(rate: fractions.Fraction) -> fractions.Fraction:
+    slowest, fastest = (fractions.Fraction(bound) for bound in ('{}'.format(SMALLEST_FRAME_RATE), LARGEST_FRAME_RATE))
+    return max(slowest, min(rate, fastest))
+
+
+def _average_rate(path: str) -> Optional[fractions.Fraction]:
+    """Frames per second from the time stamps of all frames; None where there are too few."""
+    stamps = [start for start, _ in _packets(path, '0:V:0')]
+    if len(stamps) < 2 or max(stamps) == min(stamps):
+        return None
+    return ((len(stamps) - 1) / (max(stamps) - min(stamps))).limit_denominator(1001)
+
+
+def _packets(path: str, stream: str) -> List[Tuple[fractions.Fraction, fractions.Fraction]]:
+    """When each packet of a stream begins and ends, in seconds from the start of the file. Nothing is decoded."""
+    command = [*input_of(path), '-map', stream, '-c', 'copy', '-f', 'framecrc', '-']
+    done = run_ffmpeg(command, 'error', stdout=subprocess.PIPE)
+    unit = re.search(rb'^#tb 0: (\d+)/(\d+)', done.stdout, re.MULTILINE)
+    if unit is None:
+        return []
+    tick = fractions.Fraction(int(unit.group(1)), int(unit.group(2)))
+    found = re.findall(rb'^0,[^,]*, *(-?\d+), *(\d+),', done.stdout, re.MULTILINE)
+    return [(int(start) * tick, (int(start) + int(duration)) * tick) for start, duration in found]
+
+
+class VideoDecoder:
+    """A process of ffmpeg that hands out frames at a constant rate, by their time stamps.
+
+    A frame that is shown for longer comes several times, and of frames that come faster some are left out, so that
+    frame k is what a player shows at k / frame_rate seconds after the start of the file, sound included.
+    """
+
+    def __init__(self, path: str, facts: VideoFacts):
+        self._path = path
+        self._facts = facts
+        rate = facts.frame_rate
+        # Scaled, although the size is that of the first frame, because it may change on the way.
+        filters = 'fps={}/{}:start_time=0,scale={}:{}'.format(
+            rate.numerator, rate.denominator, facts.size[1], facts.size[0]
+        )
+        command = [*input_of(path), '-map', '0:V:0', '-vf', filters, '-pix_fmt', 'rgb24', '-f', 'rawvideo', '-']
+        self._process = subprocess.Popen(
+            ffmpeg_command(facts.binary, command, 'error'),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        # ffmpeg stops and waits when nobody empties the pipe of its complaints, so a thread does.
+        self._complaints: Deque[bytes] = collections.deque(maxlen=20)
+        self._drain = threading.Thread(target=self._complaints.extend, args=(self._process.stderr,), daemon=True)
+        self._drain.start()
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yields uint8 arrays of shape [H, W, 3], RGB. Raises ValueError where the file ends early."""
+        height, width = self._facts.size
+        assert self._process.stdout is not None
+        count = 0
+        while True:
+            data = self._process.stdout.read(height * width * 3)
+            if len(data) < height * width * 3:
+                break
+            yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+            count += 1
+        self._check_end(count)
+
+    def _check_end(self, count: int) -> None:
+        status = self._process.wait()
+        self._drain.join()
+        complaints = b''.join(self._complaints).decode('utf-8', 'replace').strip().partition('\n')[0]
+        num_frames = self._facts.num_frames
+        # A sound track longer than the picture makes the number of frames look too large, so that alone is no error.
+        is_short = num_frames is not None and count < num_frames - 1
+        if status != 0 or (complaints and is_short and not self._is_whole(count)):
+            raise ValueError(
+                '{} ends early: frame {} of about {} cannot be decoded. The file is truncated or damaged, '
+                'or reading was interrupted. {}'.format(self._path, count, num_frames, complaints)
+            )
+        if complaints:
+            _LOGGER.warning('%s is damaged in places, some frames may look wrong: %s', self._path, complaints)
+
+    def _is_whole(self, count: int) -> bool:
+        """Whether all frames that are in the file came, and its sound lasts as long as it is said to: so that nothing
+        was cut off, and the picture is only shorter than the sound."""
+        if not self._facts.has_audio or self._facts.duration is None:
+            return False
+        picture_end, sound_end = (
+            max((end for _, end in _packets(self._path, stream)), default=0) for stream in ('0:V:0', '0:a:0')
+        )
+        return sound_end > self._facts.duration - _LAST_SOUND and count >= picture_end * self._facts.frame_rate - 1
+
+    def close(self) -> None:
+        """Ends the process."""
+        # Not asked to end: it would first want to get rid of the frames that it has, and nobody takes them.
+        self._process.kill()
+        self._process.wait()
+        self._drain.join()
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
