@@ -219,7 +219,11 @@ class VideoWriter:
         with explain_os_errors(self.path):
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
             self.partial_path = _new_partial_file(self.path)
-        self._encoder = start_encoder(self.partial_path, self._size, self._rate, pixel_aspect)
+        try:
+            self._encoder = start_encoder(self.partial_path, self._size, self._rate, pixel_aspect)
+        except BaseException:
+            os.unlink(self.partial_path)
+            raise
 
     def __enter__(self) -> 'VideoWriter':
         return self

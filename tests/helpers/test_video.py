@@ -461,6 +461,16 @@ def test_writers_refuse(tmp_path, monkeypatch, arguments, error, message):
     assert os.listdir(str(tmp_path)) == []
 
 
+def test_an_encoder_that_does_not_start_leaves_nothing(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError('there is no ffmpeg')
+
+    monkeypatch.setattr(video, 'start_encoder', refuse)
+    with pytest.raises(OSError, match='there is no ffmpeg'):
+        VideoWriter(tmp_path / 'a.mp4', (4, 4), 25)
+    assert os.listdir(str(tmp_path)) == []
+
+
 def test_a_place_for_a_video_is_checked_without_a_trace(tmp_path, monkeypatch):
     (tmp_path / 'file').write_text('')
     (tmp_path / 'folder.mp4').mkdir()
