@@ -4,7 +4,7 @@ What is not 0 in a mask belongs to its class; in a mask with transparent pixels,
 """
 
 import os
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -49,7 +49,8 @@ def combine(
     Raises:
         ValueError: A name twice, or too many of them.
         FileExistsError: A file is there already.
-        DataError: No mask; masks of different sizes or that overlap; a mask that cannot be read.
+        DataError: No mask; two of one class for an image; masks of different sizes or that overlap; a mask that cannot
+            be read.
     """
     if not class_names or len(set(class_names)) < len(class_names) or len(class_names) > 254:
         raise ValueError('class_names is {!r}; it has to be 1 to 254 different names.'.format(list(class_names)))
@@ -111,18 +112,34 @@ def _masks_by_name(label_dir: str, class_names: Sequence[str]) -> Dict[str, Dict
     """Name of the image -> class ID -> mask."""
     found: Dict[str, Dict[int, str]] = {}
     for path in list_files(label_dir, LABEL_EXTENSIONS):
-        folder, stem = os.path.basename(os.path.dirname(path)), stem_of(path)
-        for class_id, class_name in enumerate(class_names, 1):
-            if folder == class_name:
-                found.setdefault(stem, {})[class_id] = path
-            elif stem.endswith(('_' + class_name, '-' + class_name)):
-                found.setdefault(stem[: -len(class_name) - 1], {})[class_id] = path
+        name, class_name = _name_and_class(path, class_names)
+        if class_name is None:
+            continue
+        masks = found.setdefault(name, {})
+        other = masks.setdefault(class_names.index(class_name) + 1, path)
+        if other != path:
+            raise DataError(
+                '{} and {} are both the mask of {} for an image called {}. Combine folders with images of the same '
+                'names one by one.'.format(other, path, class_name, name)
+            )
     if not found:
         raise DataError(
             'No masks of {} below {}: expected {}/NAME.png or NAME_{}.png. Give the names that the folders or files '
             'have.'.format(', '.join(class_names), label_dir, class_names[0], class_names[0])
         )
     return found
+
+
+def _name_and_class(path: str, class_names: Sequence[str]) -> Tuple[str, Optional[str]]:
+    """The name of a mask's image and its class, None where it has none: by its folder, else by the end of its name."""
+    folder, stem = os.path.basename(os.path.dirname(path)), stem_of(path)
+    if folder in class_names:
+        return stem, folder
+    ends = [name for name in class_names if stem.endswith(('_' + name, '-' + name))]
+    if not ends:
+        return stem, None
+    class_name = max(ends, key=len)  # of 'light' and 'traffic_light' the latter
+    return stem[: -len(class_name) - 1], class_name
 
 
 def _combined(paths: Dict[int, str], ignore_overlaps: bool, color_tolerance: int) -> np.ndarray:

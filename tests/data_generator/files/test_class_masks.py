@@ -46,6 +46,22 @@ def test_masks_in_folders_or_with_the_class_behind_the_name(tmp_path, names):
     assert read_labels(written[0]).tolist() == [[1, 0, 2, 0]]
 
 
+def test_the_longest_class_behind_a_name_counts_and_a_folder_before_it(tmp_path):
+    masks, _, out = put(tmp_path, a_traffic_box=BOX, a_box=DISC, box__b_disc=BOX)
+    written = combine(masks, ['box', 'traffic_box', 'disc'], out)
+    assert [os.path.basename(path) for path in written] == ['a.png', 'b_disc.png']
+    assert [read_labels(path).tolist() for path in written] == [[[2, 0, 1, 0]], [[1, 0, 0, 0]]]
+
+
+def test_two_masks_of_a_class_for_one_name_are_refused(tmp_path):
+    arguments = put(tmp_path, train__box__a=BOX, val__box__a=DISC)
+    with pytest.raises(
+        DataError, match=r'train.box.a\.png and .*val.box.a\.png are both the mask of box .* called a\.'
+    ):
+        combine(*arguments)
+    assert not os.path.exists(arguments[2])
+
+
 def test_an_image_may_lack_classes_and_what_is_there_is_never_replaced(tmp_path):
     arguments = put(tmp_path, box__a=BOX, disc__b=DISC)
     assert [read_labels(path).tolist() for path in combine(*arguments)] == [[[1, 0, 0, 0]], [[0, 0, 2, 0]]]
