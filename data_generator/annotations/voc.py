@@ -14,6 +14,7 @@ from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import color_of, points_of, split_of, whole_size
 from data_generator.errors import DataError
+from data_generator.files.discovery import stem_of
 from helpers.aliases import Color
 from helpers.color_codes import color_code, color_codes, color_of_code
 from helpers.images import read_color_labels
@@ -22,6 +23,8 @@ from helpers.polygons import Window
 
 _MASK_FOLDER = 'SegmentationClass'
 _COLOR_FILE = 'labelmap.txt'
+# A folder with Annotations, SegmentationClass and ImageSets -> name without extension -> its mask, or its split.
+_ByDataset = Dict[str, Dict[str, str]]
 _NOTHING = -1  # in place of a colour where a mask is transparent
 
 
@@ -32,16 +35,43 @@ def is_voc(root: Element) -> bool:
 
 def read_voc(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
     """Reads the images that these documents are about."""
-    lists = [path for path in folder.documents if os.path.basename(path) == _COLOR_FILE]
-    colors = _listed_colors(lists[0]) if lists else dict(zip(VOC.class_names, VOC.colors))
-    masks = {
-        os.path.splitext(os.path.basename(path))[0]: path
-        for path in folder.images
-        if os.path.basename(os.path.dirname(path)) == _MASK_FOLDER
-    }
+    colors = _colors(folder)
+    masks: _ByDataset = {}
+    for path in folder.images:
+        if os.path.basename(os.path.dirname(path)) == _MASK_FOLDER:
+            masks.setdefault(_above(path, 2), {})[stem_of(path)] = path
     splits = _splits(folder)
     records = [_record(path, folder, colors, masks, splits, left_out) for path in documents]
     return Source('voc', records, list(colors) if masks else None, colors, rest='background')
+
+
+def _above(path: str, levels: int) -> str:
+    path = os.path.abspath(path)
+    for _ in range(levels):
+        path = os.path.dirname(path)
+    return path
+
+
+def _of_document(path: str, found: _ByDataset) -> Optional[str]:
+    """What has the name of a document in its dataset, or where that has nothing of the kind, alone in all of them."""
+    dataset = _above(path, 2)
+    datasets = [found[dataset]] if dataset in found else found.values()
+    values = {names[stem_of(path)] for names in datasets if stem_of(path) in names}
+    return values.pop() if len(values) == 1 else None
+
+
+def _colors(folder: Folder) -> Dict[str, Color]:
+    """The colours of the classes: those of labelmap.txt, or of PASCAL VOC."""
+    lists = [path for path in folder.documents if os.path.basename(path) == _COLOR_FILE]
+    if not lists:
+        return dict(zip(VOC.class_names, VOC.colors))
+    colors = _listed_colors(lists[0])
+    for path in lists[1:]:
+        if _listed_colors(path) != colors:
+            raise DataError(
+                '{} and {} give the classes other colours. Import one dataset at a time.'.format(lists[0], path)
+            )
+    return colors
 
 
 def _listed_colors(path: str) -> Dict[str, Color]:
@@ -57,13 +87,14 @@ def _listed_colors(path: str) -> Dict[str, Color]:
     return colors
 
 
-def _splits(folder: Folder) -> Dict[str, str]:
+def _splits(folder: Folder) -> _ByDataset:
     """The split of each name in ImageSets/Segmentation/train.txt and val.txt."""
-    found = {}
+    found: _ByDataset = {}
     for path in folder.documents:
-        split = os.path.splitext(os.path.basename(path))[0]
+        split = stem_of(path)
         if os.path.basename(os.path.dirname(path)) == 'Segmentation' and split in ('train', 'val', 'test'):
-            found.update({name.strip(): split for name in read_text(path).splitlines() if name.strip()})
+            names = (line.strip() for line in read_text(path).splitlines())
+            found.setdefault(_above(path, 3), {}).update({name: split for name in names if name})
     return found
 
 
@@ -71,17 +102,15 @@ def _record(
     path: str,
     folder: Folder,
     colors: Dict[str, Color],
-    masks: Dict[str, str],
-    splits: Dict[str, str],
+    masks: _ByDataset,
+    splits: _ByDataset,
     left_out: LeftOut,
 ) -> Record:
-    stem = os.path.splitext(os.path.basename(path))[0]
-
     def read() -> AnnotatedImage:
         root = read_xml(path)
-        named = root.findtext('filename') or stem + '.jpg'
+        named = root.findtext('filename') or stem_of(path) + '.jpg'
         size = whole_size(root.findtext('size/height'), root.findtext('size/width'))
-        mask = masks.get(stem)
+        mask = _of_document(path, masks)
         if mask is None:
             shapes = _polygons(root, path, left_out)
         else:
@@ -89,7 +118,7 @@ def _record(
             size, shapes = codes.shape, _shapes_of_mask(mask, codes, colors)
         return AnnotatedImage(named, size, shapes, path, beside=os.path.join(os.path.dirname(path), '../JPEGImages'))
 
-    return Record(read, splits.get(stem) or split_of(path, folder.root), path)
+    return Record(read, _of_document(path, splits) or split_of(path, folder.root), path)
 
 
 def _polygons(root: Element, path: str, left_out: LeftOut) -> List[Shape]:

@@ -435,6 +435,25 @@ def test_transparent_pixels_of_voc_masks_are_those_without_a_shape(tmp_path):
     np.testing.assert_array_equal(labels['train/1.png'], EXPECTED)
 
 
+def test_masks_and_lists_of_voc_are_those_of_the_dataset_that_they_lie_in(tmp_path):
+    root = tmp_path / 'source'
+    names = ''.join('{}\n'.format(number) for number in range(NUM_IMAGES))
+    for name, split in (('one', 'train'), ('two', 'val')):
+        tools.voc(root / name)
+        lists = root / name / 'ImageSets' / 'Segmentation'
+        lists.mkdir(parents=True)
+        (lists / (split + '.txt')).write_text(names)
+    path = str(root / 'two' / 'SegmentationClass' / '0.png')
+    cv2.imwrite(path, np.where(EXPECTED[..., np.newaxis] == 1, 0, cv2.imread(path)))
+    import_annotations(str(root), str(tmp_path / 'out'))
+    labels = labels_of(tmp_path / 'out')
+    np.testing.assert_array_equal(labels['train/one/JPEGImages/0.png'], EXPECTED)
+    np.testing.assert_array_equal(labels['val/two/JPEGImages/0.png'], np.where(EXPECTED == 1, 0, EXPECTED))
+    (root / 'two' / 'labelmap.txt').write_text('background:0,0,0::\na:40,50,60::\nb:10,20,30::\n')
+    with pytest.raises(DataError, match=r'one.labelmap\.txt and .*two.labelmap\.txt give the classes other colours'):
+        import_annotations(str(root), str(tmp_path / 'out2'))
+
+
 def test_a_voc_mask_of_another_size_is_left_out(tmp_path):
     tools.voc(tmp_path / 'source')
     cv2.imwrite(str(tmp_path / 'source' / 'SegmentationClass' / '0.png'), np.zeros((7, 7, 3), np.uint8))
