@@ -9,9 +9,8 @@ import numpy as np
 from data_generator.errors import DataError
 from data_generator.files.discovery import Pair
 from data_generator.files.palettes import PaletteRule
-from data_generator.transforms.values import IdMap
 from helpers.aliases import Color
-from helpers.ground_truth import nearest_colors
+from helpers.ground_truth import IdMap, nearest_colors
 from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.images import read_color_labels, read_image, read_label_file
 from helpers.raster_windows import open_windowed

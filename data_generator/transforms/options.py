@@ -4,7 +4,7 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from data_generator.transforms import values
 from data_generator.transforms.augmentations import AUGMENTATIONS, MOVES
-from data_generator.transforms.values import IdMap
+from helpers.ground_truth import IdMap
 
 #: Transforms that draw nothing at random: name -> what an option has to be, of (name, value).
 _PREPARATIONS: Dict[str, Callable[[str, Any], Any]] = {

@@ -4,17 +4,17 @@ write instead. None and False stand for an option that is off.
 
 import math
 import numbers
-from typing import Any, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Mapping, Optional, Tuple
 
 import numpy as np
+
+from helpers.ground_truth import IdMap
 
 #: Mean RGB of the images that VGG-16 was trained on (https://arxiv.org/abs/1409.1556), rounded: what images are padded
 #: with where the mean of the dataset itself is not known.
 IMAGENET_MEAN = (124, 117, 104)
 
 MAX_ID = 65535  # labels are written as PNG, which holds at most 16 bits
-
-IdMap = Union[np.ndarray, Sequence[int], Mapping[int, int]]
 
 
 def is_off(value: Any) -> bool:
