@@ -334,23 +334,6 @@ def test_other_attributes_that_are_missing_are_missing_as_ever(dataset):
 
 
 @pytest.mark.parametrize(
-    'statement, remedy',
-    [
-        ('from helpers.ground_truth_conversion_utils import convert_IDs_to_IDs', 'helpers.ground_truth'),
-        ('from helpers import ground_truth_conversion_utils', 'helpers.ground_truth'),
-        ('from helpers.tf_variable_summaries import add_variable_summaries', 'FCN8s.train writes'),
-        ('from data_generator.batch_generator_KITTI import batch_generator', "from_layout.'kitti_road'"),
-        ('from fcn8s_tensorflow import FCN8s', 'from fcn8s import FCN8s'),
-    ],
-)
-def test_a_module_of_2017_names_what_replaces_it(statement, remedy):
-    with pytest.raises(
-        ImportError, match='no module named .*, which is of 2017: .*{}.*docs/migrating.md'.format(remedy)
-    ):
-        exec(statement, {})
-
-
-@pytest.mark.parametrize(
     'folder, statement',
     [('helpers', 'import fcn8s'), ('data_generator', 'from fcn8s.cli import main; main(["check", "."])')],
 )
