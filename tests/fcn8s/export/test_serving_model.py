@@ -128,7 +128,7 @@ for function in (lambda images: signature(images=images), frozen.prune('images:0
         try:
             function(tf.zeros(shape, tf.uint8))
         except tf.errors.InvalidArgumentError as error:
-            print([line for line in error.message.splitlines() if 'images' in line][-1])
+            print([line for line in error.message.splitlines() if 'Shape of tensor' in line][-1])
 """
 
 
