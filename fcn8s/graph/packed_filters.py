@@ -9,7 +9,7 @@ Measured in bfloat16 alone. In float32 what is packed takes twice the memory.
 """
 
 import functools
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from fcn8s.backend import GraphDef, onednn_is_on, tf
 from fcn8s.graph.graph_defs import node_name, variable_behind
@@ -21,35 +21,41 @@ _KERNEL_LABEL = b'MklNameChangeOp'
 _ATTRIBUTES = ('T', 'strides', 'padding', 'data_format', 'dilations')
 
 
-def is_packable(convolution: Any) -> bool:
-    """Tells whether `pack_filters` can serve a Conv2D node."""
-    attributes = convolution.attr
-    return (
-        tf.as_dtype(attributes['T'].type) == tf.bfloat16
-        and attributes['padding'].s in (b'SAME', b'VALID')
-        and _has_op()
-    )
+class Packable(NamedTuple):
+    """Nodes that become one: a Conv2D in bfloat16, its BiasAdd, and the ReLU behind that where there is one."""
+
+    convolution: Any
+    bias: Any
+    relu: Optional[Any]
 
 
-def pack_filters(graph_def: GraphDef) -> None:
-    """Lets the convolutions of a graph for prediction, in place, keep what oneDNN packs of filters in variables.
-
-    Those without a bias stay as they are. A bias or ReLU that alone reads its convolution becomes part of it.
-    """
-    nodes = {node.name: node for node in graph_def.node}
+def packable_convolutions(graph_def: GraphDef) -> Dict[str, Packable]:
+    """Returns the convolutions that `pack_filters` can serve, by name: those with a bias that alone reads them."""
+    if not _has_op():
+        return {}
     readers: Dict[str, List[Any]] = {}
     for node in graph_def.node:
         for name in node.input:
             readers.setdefault(node_name(name), []).append(node)
-    for convolution in [node for node in graph_def.node if node.op == 'Conv2D' and is_packable(node)]:
-        bias = _only_reader(readers, convolution, 'BiasAdd')
-        if bias is None or variable_behind(convolution.input[1], nodes) is None:
-            continue
-        relu = _only_reader(readers, bias, 'Relu')
-        _fuse(convolution, bias, relu)
-        graph_def.node.remove(convolution)
-        if relu is not None:
-            graph_def.node.remove(bias)
+    found = {}
+    for node in graph_def.node:
+        attributes = node.attr
+        is_one = node.op == 'Conv2D' and tf.as_dtype(attributes['T'].type) == tf.bfloat16
+        bias = _only_reader(readers, node, 'BiasAdd')
+        if is_one and attributes['padding'].s in (b'SAME', b'VALID') and bias is not None:
+            found[node.name] = Packable(node, bias, _only_reader(readers, bias, 'Relu'))
+    return found
+
+
+def pack_filters(graph_def: GraphDef) -> None:
+    """Lets the convolutions of a graph for prediction, in place, keep what oneDNN packs of filters in variables."""
+    nodes = {node.name: node for node in graph_def.node}
+    for packable in packable_convolutions(graph_def).values():
+        if variable_behind(packable.convolution.input[1], nodes) is not None:
+            _fuse(packable)
+            graph_def.node.remove(packable.convolution)
+            if packable.relu is not None:
+                graph_def.node.remove(packable.bias)
 
 
 @functools.lru_cache(maxsize=None)
@@ -63,7 +69,7 @@ def _has_op() -> bool:
         tf.nn.bias_add(tf.nn.conv2d(features, filters, strides=[1] * 4, padding='SAME', name='conv'), bias, name='bias')
     graph_def = graph.as_graph_def()
     nodes = {node.name: node for node in graph_def.node}
-    _fuse(nodes['conv'], nodes['bias'], None)
+    _fuse(Packable(nodes['conv'], nodes['bias'], None))
     try:
         with tf.Graph().as_default():
             tf.import_graph_def(graph_def, name='')
@@ -78,8 +84,9 @@ def _only_reader(readers: Dict[str, List[Any]], node: Any, op: str) -> Optional[
     return found[0] if len(found) == 1 and found[0].op == op else None
 
 
-def _fuse(convolution: Any, bias: Any, relu: Optional[Any]) -> None:
+def _fuse(packable: Packable) -> None:
     """Makes of the last of these nodes, in place, what computes all of them."""
+    convolution, bias, relu = packable
     last, inputs = relu or bias, [*convolution.input, bias.input[1]]
     last.op = _OP
     del last.input[:]

@@ -18,7 +18,7 @@ import numpy as np
 from fcn8s.backend import TF_VERSION, GraphDef, Session, tf
 from fcn8s.graph.bfloat16 import convert_convolutions
 from fcn8s.graph.graph_defs import RANDOM_OPS, extract_sub_graph, node_name, variable_behind
-from fcn8s.graph.packed_filters import is_packable
+from fcn8s.graph.packed_filters import packable_convolutions
 from fcn8s.graph.products import at_positions, is_product, nodes_in_place_of, patches_of
 from fcn8s.precision import this_machine
 from fcn8s.saving.paths import plain_prefix
@@ -240,6 +240,7 @@ def _make_constant(node: Any, value: Any) -> None:
 def _separate_large_filters(graph_def: GraphDef) -> Tuple[LargeFilter, ...]:
     """Lets large filters be read from variables of their own; convolutions with the largest become products."""
     nodes = {node.name: node for node in graph_def.node}
+    packable = packable_convolutions(graph_def)
     large_filters = []
     for convolution in [node for node in graph_def.node if node.op == 'Conv2D']:
         variable = variable_behind(convolution.input[1], nodes)
@@ -248,7 +249,7 @@ def _separate_large_filters(graph_def: GraphDef) -> Tuple[LargeFilter, ...]:
         shape = tuple(dim.size for dim in variable.attr['shape'].shape.dim)
         dtype = tf.as_dtype(convolution.attr['T'].type)
         num_bytes = int(np.prod(shape)) * dtype.size
-        is_packed = is_packable(convolution)
+        is_packed = convolution.name in packable
         # Packed, fc7 as a convolution is faster than as a product; a packed fc6 would be 206 MB more.
         as_product = is_product(convolution, num_bytes) and not (is_packed and shape[:2] == (1, 1))
         filters = LargeFilter(variable.name, shape, dtype, is_product=as_product)

@@ -86,6 +86,7 @@ def layers():
 
 @needs_packing
 def test_fuses_what_nothing_else_reads(layers):
+    assert set(packed_filters.packable_convolutions(layers)) == {'a', 'b'}
     packed_filters.pack_filters(layers)
     nodes = {node.name: node for node in layers.node}
     assert {'a', 'a_bias', 'b'}.isdisjoint(nodes)
