@@ -13,14 +13,19 @@ _NEWER_ATTRIBUTES = {'VarHandleOp': ('debug_name', 'allowed_devices')}
 
 def parse_graph_def(content: bytes) -> GraphDef:
     """Returns the GraphDef that the bytes of a file hold; raises ValueError, without the file's name, for others."""
-    graph_def = tf.GraphDef()
+    return parse_message(content, tf.GraphDef)
+
+
+def parse_message(content: bytes, kind: Any) -> Any:
+    """Returns the protobuf message of a kind, `tf.MetaGraphDef` say, as `parse_graph_def` returns a GraphDef."""
+    message = kind()
     try:
-        graph_def.ParseFromString(content)
+        message.ParseFromString(content)
     except Exception as error:  # protobuf's DecodeError has a different home in each protobuf generation
         if type(error).__name__ != 'DecodeError':
             raise
-        raise ValueError('it does not parse as a GraphDef') from error
-    return graph_def
+        raise ValueError('it does not parse as a {}'.format(kind.DESCRIPTOR.name)) from error
+    return message
 
 
 def make_portable(graph_def: GraphDef) -> None:

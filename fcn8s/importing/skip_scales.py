@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional
 import numpy as np
 
 from fcn8s.backend import GraphDef, MetaGraphDef, tf
-from fcn8s.graph.graph_defs import parse_graph_def
+from fcn8s.graph.graph_defs import parse_graph_def, parse_message
 from fcn8s.importing.frozen_graphs import behind, is_graph
 from fcn8s.saving import saved_models
 from fcn8s.vgg16.weights.damage import damaged, explain_damage
@@ -48,16 +48,12 @@ def _graphs_beside(path: str) -> List[GraphDef]:
 
 
 def _read_meta_graph(path: str) -> MetaGraphDef:
-    meta_graph = MetaGraphDef()
     with open(path, 'rb') as file:
         content = file.read()
     try:
-        meta_graph.ParseFromString(content)
-    except Exception as error:  # protobuf's DecodeError has a different home in each protobuf generation
-        if type(error).__name__ != 'DecodeError':
-            raise
-        raise damaged(path, 'it does not parse as a MetaGraphDef') from error
-    return meta_graph
+        return parse_message(content, MetaGraphDef)
+    except ValueError as error:
+        raise damaged(path, str(error)) from error
 
 
 def _factor(path: str, kernel: str, nodes: Dict[str, Any]) -> Optional[float]:
