@@ -33,7 +33,11 @@ _NOT_OF_ONE_BATCH = training.NOT_OF_STEPS + ('keep_prob', 'run_dir', 'workers', 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser('train', help='train on a dataset', description=DESCRIPTION)
-    parser.add_argument('--resume', metavar='RUN', help='resume an interrupted run with its own settings')
+    parser.add_argument(
+        '--resume',
+        metavar='RUN',
+        help='resume an interrupted run with its own settings; say with --data, or --images ..., where data have moved',
+    )
     parser.add_argument(
         '--recipe', metavar='NAME|FILE', help='take the defaults of all other options from a recipe (--list-recipes)'
     )

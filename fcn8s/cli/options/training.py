@@ -28,6 +28,8 @@ from helpers.files import explain_os_errors
 
 # What --resume may change about a run.
 RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout')
+# Where the data of a run lie; --resume takes another place for each that the run was started with.
+PLACES = ('data', 'images', 'labels', 'val_images', 'val_labels', 'colors', 'class_names')
 # Options that are not settings of the run and do not go into its config.json.
 _NOT_STORED = (
     *('resume', 'run_dir', 'list_recipes', 'overfit_one_batch'),
@@ -552,16 +554,33 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
             '{!r} was started with {}, which this version of fcn8s does not know. Go on with the version that its '
             'config.json names.'.format(typed['resume'], _flags(unknown))
         )
-    refused: List[str] = sorted(set(typed) - set(RESUMABLE) - {'resume', 'of_cluster'})
+    places = [name for name in PLACES if command.get(name) is not None]
+    refused: List[str] = sorted(set(typed) - set(RESUMABLE) - set(places) - {'resume', 'of_cluster'})
     if refused:
         raise ValueError(
-            '--resume goes on with the settings that the run was started with; leave out {}. Only {} may '
-            'change.'.format(_flags(refused), _flags(RESUMABLE))
+            '--resume goes on with the settings that the run was started with; leave out {}. Only {} may change, '
+            'and {} where its data have moved.'.format(_flags(refused), _flags(RESUMABLE), _flags(places))
         )
-    options = argparse.Namespace(**dict(defaults, **dict(labels.as_trained(command), **typed)))
+    given = dict(labels.as_trained(command), **typed)
+    _check_places(given, places, typed['resume'])
+    check_counts(given)
+    options = argparse.Namespace(**dict(defaults, **given))
     check_threads(options.threads)
     options.run_dir = typed['resume']
     # Not counted again: they are part of what the run was started with.
     options.class_weights = config['training'].get('class_weights')
     stored.check({'class_weights': options.class_weights}, _rules(), '{!r}: config.json'.format(typed['resume']))
     return options
+
+
+def _check_places(given: Dict[str, Any], names: Sequence[str], run_dir: str) -> None:
+    """Raises FileNotFoundError where data that a resumed run needs are not where they were."""
+    for name in names:
+        if name in ('colors', 'class_names') and not os.path.isabs(given[name]):
+            continue  # a name of a dataset or names of classes; of files runs keep the whole path
+        for place in as_list(given[name]):
+            if not os.path.exists(place):
+                raise FileNotFoundError(
+                    'the run {!r} was started with {} {!r}, which is not there. If it has moved, add {} with the '
+                    'place where it is now.'.format(run_dir, _flags([name]), place, _flags([name]))
+                )

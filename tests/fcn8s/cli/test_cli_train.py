@@ -681,8 +681,10 @@ def test_a_run_is_never_overwritten(whole, data, tiny_encoder, capsys):
     [
         (
             ['--batch', '8'],
-            'leave out --batch. Only --epochs, --threads, --cache, --report, --workers, --wire, --timeout may',
+            'leave out --batch. Only --epochs, --threads, --cache, --report, --workers, --wire, --timeout may '
+            'change, and --data where its data have moved.',
         ),
+        (['--images', 'X', '--labels', 'Y'], 'leave out --images, --labels. Only '),  # it was started with --data
         (['--batch', '2', '--run', 'X'], 'leave out --batch, --run.'),
         (['--recipe', 'demo'], 'leave out --recipe'),
     ],
@@ -690,6 +692,34 @@ def test_a_run_is_never_overwritten(whole, data, tiny_encoder, capsys):
 def test_a_resumed_run_keeps_its_settings(whole, words, message, capsys):
     assert main(['train', '--resume', whole] + words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_run_whose_data_have_moved_goes_on_where_they_are_now(data, tiny_encoder, tmp_path, capsys):
+    run, before, after = (str(tmp_path / name) for name in ('run', 'before', 'after'))
+    shutil.copytree(data, before)
+    words = ['--crop', '32', '32', '--steps-per-epoch', '1', '--no-report', '--epochs', '1']
+    assert main(['train', '--data', before, '--encoder', tiny_encoder, '--run', run] + words) == 0
+    os.rename(before, after)
+    capsys.readouterr()
+    assert main(['train', '--resume', run, '--epochs', '2']) == 2
+    error = ' '.join(capsys.readouterr().err.split())
+    assert "was started with --data '{}', which is not there. If it has moved, add --data with".format(before) in error
+    assert main(['train', '--resume', run, '--epochs', '2', '--data', after]) == 0
+    assert 'have changed' not in capsys.readouterr().err
+    assert len(records(run)) == 2 and read_json(run, 'config.json')['command']['data'] == after
+    assert main(['train', '--resume', run, '--epochs', '3']) == 0  # the place is kept
+    assert len(records(run)) == 3
+
+
+def test_folders_that_have_moved_are_named_one_by_one(whole, tmp_path, capsys):
+    config = read_json(whole, 'config.json')
+    there, gone = str(tmp_path), str(tmp_path / 'gone')
+    config['command'].update(data=None, images=[there, gone], labels=[there, there], colors=None, classes=19)
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    assert main(['train', '--resume', str(tmp_path)]) == 2
+    assert "--images '{}', which is not there".format(gone) in ' '.join(capsys.readouterr().err.split())
+    assert main(['train', '--resume', str(tmp_path), '--images', there]) == 2
+    assert '--images came 1 times and --labels 2 times' in capsys.readouterr().err
 
 
 def test_a_run_with_options_of_a_later_version_is_left_to_that(whole, tmp_path, capsys):
