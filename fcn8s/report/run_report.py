@@ -9,8 +9,6 @@ from fcn8s.saving import runs
 from fcn8s.saving.model_files import library_versions
 from helpers.files import atomic_path
 
-REPORT_FILE = 'report.html'
-
 
 def write_report(
     run_dir: str,
@@ -40,7 +38,7 @@ def write_report(
     if is_run or evaluated is None:
         run = runs.open_run(run_dir)
         recorded = Recorded(_config_of(run), runs.read_metrics(run))
-    path = os.path.join(run_dir, REPORT_FILE) if path is None else path
+    path = runs.Run(run_dir).report_path if path is None else path
     title = os.path.basename(os.path.abspath(run_dir))
     page = render(page_context(title, recorded, evaluated, against, library_versions(), command, resamples, palette))
     with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8', errors='replace') as file:

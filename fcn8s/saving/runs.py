@@ -4,6 +4,7 @@ runs/NAME/config.json             every setting, library versions, dataset finge
 runs/NAME/checkpoints/            see fcn8s.saving.checkpoints
 runs/NAME/events/                 TensorBoard
 runs/NAME/metrics.jsonl           one line per epoch
+runs/NAME/report.html             see fcn8s.report
 """
 
 import contextlib
@@ -27,6 +28,7 @@ Opened = TypeVar('Opened')
 
 CONFIG_FILE = 'config.json'
 METRICS_FILE = 'metrics.jsonl'
+REPORT_FILE = 'report.html'
 # So many damaged lines are named by their numbers.
 _MOST_NAMED = 5
 # Tables of a config.json that a training writes; what other programs call so is none of these.
@@ -68,6 +70,11 @@ class Run(NamedTuple):
         return os.path.join(self.directory, METRICS_FILE)
 
     @property
+    def report_path(self) -> str:
+        """The path of the page that shows it."""
+        return os.path.join(self.directory, REPORT_FILE)
+
+    @property
     def checkpoints_dir(self) -> str:
         """The directory of its checkpoints."""
         return os.path.join(self.directory, 'checkpoints')
@@ -78,7 +85,7 @@ class Run(NamedTuple):
 
 
 def check_free(directory: str) -> None:
-    """Raises ValueError where the directory holds a run already, or epochs of one."""
+    """Raises ValueError where the directory holds a run already, or a file that a new one would write to."""
     run = Run(os.fspath(directory))
     if os.path.isfile(run.config_path):
         _check_own(run, 'Choose another directory.')
@@ -87,11 +94,15 @@ def check_free(directory: str) -> None:
             '{!r} holds a run already. Continue it with --resume (resume=True in Python), or choose another '
             'directory.'.format(run.directory)
         )
-    if os.path.lexists(run.metrics_path):
-        raise ValueError(
-            '{!r} holds a {} of another run or program, behind which the epochs of this one would come. Choose another '
-            'directory, or move the file away.'.format(run.directory, METRICS_FILE)
-        )
+    for path, loss in (
+        (run.metrics_path, 'behind which the epochs of this one would come'),
+        (run.report_path, 'which the report of this one would replace'),
+    ):
+        if os.path.lexists(path):
+            raise ValueError(
+                '{!r} holds a {} of another run or program, {}. Choose another directory, or move the file '
+                'away.'.format(run.directory, os.path.basename(path), loss)
+            )
 
 
 def make_directory(directory: str) -> Run:

@@ -106,11 +106,12 @@ def test_many_damaged_lines_are_counted(tmp_path):
         assert runs.read_metrics(run) == []
 
 
-def test_a_directory_that_holds_epochs_of_something_else_makes_no_run(tmp_path):
-    (tmp_path / 'metrics.jsonl').write_text('mine')
-    with pytest.raises(ValueError, match='holds a metrics.jsonl of another run or program.*move the file away.'):
+@pytest.mark.parametrize('name', ['metrics.jsonl', 'report.html'])
+def test_a_directory_that_holds_a_file_of_something_else_makes_no_run(tmp_path, name):
+    (tmp_path / name).write_text('mine')
+    with pytest.raises(ValueError, match='holds a {} of another run or program.*move the file away.'.format(name)):
         runs.create_run(str(tmp_path), OWN)
-    assert (tmp_path / 'metrics.jsonl').read_text() == 'mine'
+    assert (tmp_path / name).read_text() == 'mine' and os.listdir(str(tmp_path)) == [name]
 
 
 @pytest.mark.parametrize('size', ['ab', [1], [1, 2, 3], 7, [0, 5], [1.5, 2], [None, None], [10**400, 1], {}, True])
