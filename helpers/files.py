@@ -4,6 +4,7 @@ import contextlib
 import errno
 import functools
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -256,6 +257,13 @@ def check_new_directory(final: PathLike) -> None:
         raise FileExistsError(
             '{} exists already and is not an empty directory. Choose another name or move it away first.'.format(final)
         )
+
+
+def numbered(path: str) -> str:
+    """Returns the path, with a number before its suffix where something is there: 'a.svg', 'a-2.svg', 'a-3.svg'."""
+    stem, suffix = os.path.splitext(path)
+    paths = itertools.chain([path], ('{}-{}{}'.format(stem, number, suffix) for number in itertools.count(2)))
+    return next(free for free in paths if not os.path.lexists(free))
 
 
 def _fsync(path: str) -> None:

@@ -6,7 +6,6 @@ Both ways stream: one frame at a time is in memory, however long the video.
 import contextlib
 import errno
 import fractions
-import itertools
 import logging
 import os
 import re
@@ -19,7 +18,7 @@ import numpy as np
 
 from helpers.aliases import PathLike
 from helpers.ffmpeg import DISK_FULL, FAST_START, complaint_of_ffmpeg, end_encoder, input_of, start_encoder
-from helpers.files import atomic_path, explain_os_errors
+from helpers.files import atomic_path, explain_os_errors, numbered
 from helpers.image_search import IMAGE_EXTENSIONS, find_images
 from helpers.images import read_image
 from helpers.video_decoding import DEFAULT_FRAME_RATE, LARGEST_FRAME_RATE, SMALLEST_FRAME_RATE, VideoDecoder, probe
@@ -326,12 +325,11 @@ class VideoWriter:
 def _new_partial_file(path: str) -> str:
     """Makes an empty file beside the video and returns its path. Files that exist are somebody's, and stay."""
     stem, suffix = os.path.splitext(path)
-    for number in itertools.count(1):
-        partial_path = '{}.partial{}{}'.format(stem, '' if number == 1 else '-{}'.format(number), suffix)
-        with contextlib.suppress(FileExistsError):
+    while True:
+        partial_path = numbered('{}.partial{}'.format(stem, suffix))
+        with contextlib.suppress(FileExistsError):  # taken by another process in the meantime
             open(partial_path, 'xb').close()
-            break
-    return partial_path
+            return partial_path
 
 
 def _open_directory(directory: str, frame_rate: float, extensions: Sequence[str]) -> Frames:

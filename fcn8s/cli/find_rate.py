@@ -8,6 +8,7 @@ from fcn8s.cli.options import training
 from fcn8s.cli.options.evaluation import check_can_write
 from fcn8s.cli.terminal import Parser, program
 from fcn8s.training.probes import HIGH, LOW, STEPS, check_sweep, sweep_rates
+from helpers.files import numbered
 
 DESCRIPTION = """Trains for a few steps with a learning rate that rises from step to step until the loss explodes, draws
 the loss over the rate, and suggests a rate: the one at which the loss falls fastest. Takes the options of fcn8s train,
@@ -29,7 +30,12 @@ def add_parser(subparsers: Any) -> None:
     group.add_argument(
         '--steps', type=int, default=STEPS, metavar='N', help='steps from one to the other (default: {})'.format(STEPS)
     )
-    group.add_argument('--out', default='rate.svg', metavar='FILE', help='SVG picture of the curve (default: rate.svg)')
+    group.add_argument(
+        '--out',
+        default='rate.svg',
+        metavar='FILE',
+        help='SVG picture of the curve (default: rate.svg, numbered where that is there)',
+    )
     parser.add_argument('--recipe', metavar='NAME|FILE', help='take the defaults of all options from a recipe')
     parser.add_argument('--seed', type=int, default=0, help='seed of shuffling, augmentation and dropout (default: 0)')
     training.add_data_arguments(parser.add_argument_group('data'))
@@ -51,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
     )
     options = training.without_validation(training.resolve_steps(typed, args.defaults))
     check_sweep(options.low, options.high, options.steps)
+    if 'out' not in typed:
+        options.out = numbered(options.out)
     check_can_write('--out', options.out, 'rate.svg')
     data, _ = open_datasets(options)
     with train_batches(options, data) as batches:

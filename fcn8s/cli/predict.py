@@ -39,7 +39,8 @@ SUBMISSION_DIR = 'cityscapes_submission'
 
 DESCRIPTION = """Predicts every pixel's class, at the size of the image, and writes files named like the image:
 NAME_overlay.png (the default), NAME_ids.png, NAME_color.png, NAME_softmax.npz, NAME_errors.png, polygons. Results of a
-folder keep its subfolders. Existing results of the same names are replaced; nothing else in the folder is touched."""
+folder keep its subfolders. Existing results of the same names are replaced, but for polygons, which may have been
+corrected; nothing else in the folder is touched."""
 
 
 class Loaded(NamedTuple):
@@ -161,8 +162,7 @@ def run(args: argparse.Namespace) -> int:
     check_error_arguments(args, streams)
     rules = _rules(args, streams)
     jobs = plan_jobs(images, args.out, extensions_for(rules)) if images else []
-    if args.submission:
-        _check_submission(args, jobs, streams)
+    _check_places(args, jobs, streams)
     check_folder(args.out)
     if is_sharer(args):
         return _share_out(args, jobs, style, rules)
@@ -349,6 +349,16 @@ def _check_polygons(args: argparse.Namespace, streams: List[str]) -> None:
         raise ValueError('--polygon-tolerance came without --polygons. Say which: {}.'.format(', '.join(FORMATS)))
     if args.polygons is not None and streams:
         raise ValueError('--polygons takes images, which annotation tools open, and {} is none.'.format(streams[0]))
+
+
+def _check_places(args: argparse.Namespace, jobs: List[Any], streams: List[str]) -> None:
+    """Raises ValueError where there are files that no result may replace or be mixed with."""
+    from fcn8s.prediction.polygon_files import check_no_polygons
+
+    if args.submission:
+        _check_submission(args, jobs, streams)
+    if args.polygons and args.share is None:  # those who share the work find files of one another
+        check_no_polygons(args.out, [job.stem for job in jobs], args.polygons)
 
 
 def _check_submission(args: argparse.Namespace, jobs: List[Any], streams: List[str]) -> None:

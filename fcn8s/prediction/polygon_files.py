@@ -31,6 +31,21 @@ def check_tolerance(tolerance: float) -> None:
         )
 
 
+def polygon_path(out_dir: str, stem: str, kind: str) -> str:
+    """Says where the polygons of an image go. kind: of FORMATS."""
+    return os.path.join(out_dir, COCO_FILE if kind == 'coco' else stem + _SUFFIXES[kind])
+
+
+def check_no_polygons(out_dir: str, stems: Iterable[str], kind: str) -> None:
+    """Raises ValueError where a file of polygons is there already: somebody may have drawn or corrected them."""
+    for path in (polygon_path(out_dir, stem, kind) for stem in stems):
+        if os.path.lexists(path):
+            raise ValueError(
+                '{} is there already, and may hold polygons that were drawn or corrected by hand. Give another folder '
+                'to --out, or move the file away.'.format(path)
+            )
+
+
 class PolygonFiles:
     """Writes the polygons of predictions into a folder: a file for each image, or one of all for COCO.
 
@@ -51,7 +66,7 @@ class PolygonFiles:
 
     def path(self, stem: str) -> str:
         """Says where the polygons of an image go."""
-        return os.path.join(self._out_dir, COCO_FILE if self._kind == 'coco' else stem + _SUFFIXES[self._kind])
+        return polygon_path(self._out_dir, stem, self._kind)
 
     def write(self, stem: str, image_path: str, class_ids: np.ndarray) -> None:
         """Writes the polygons of one prediction, uint8 [H, W]; those for COCO with `close`."""

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from helpers.files import atomic_directory, atomic_path, atomic_write_json, explain_os_errors
+from helpers.files import atomic_directory, atomic_path, atomic_write_json, explain_os_errors, numbered
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path):
@@ -20,6 +20,16 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path):
         assert not final.exists()
     assert final.read_text() == 'whole'
     assert os.listdir(str(final.parent)) == ['table.csv']
+
+
+def test_a_name_that_is_taken_gets_a_number(tmp_path):
+    path = str(tmp_path / 'a.b' / 'rate.svg')
+    assert numbered(path) == path
+    os.mkdir(str(tmp_path / 'a.b'))
+    (tmp_path / 'a.b' / 'rate.svg').write_text('mine')
+    os.symlink('nowhere', str(tmp_path / 'a.b' / 'rate-2.svg'))
+    assert numbered(path) == str(tmp_path / 'a.b' / 'rate-3.svg')
+    assert numbered(str(tmp_path / 'a.b')) == str(tmp_path / 'a-2.b')
 
 
 @pytest.mark.parametrize('interruption', [ValueError, KeyboardInterrupt])

@@ -179,10 +179,15 @@ def test_a_damaged_gif_is_named(small_model, tmp_path, capsys, share):
 @pytest.mark.parametrize(
     'kind, names', [('labelme', ['one.json', 'town/three.json', 'town/two.json']), ('coco', ['annotations.json'])]
 )
-def test_polygons_are_imported_as_what_was_predicted(small_model, images, tmp_path, kind, names):
+def test_polygons_are_imported_as_what_was_predicted(small_model, images, tmp_path, capsys, kind, names):
     out = str(tmp_path / 'out')
     assert predict(small_model, images, '--out', out, '--polygons', kind, '--ids') == 0
     assert [name for name in files_in(out) if name.endswith('.json')] == names
+    assert predict(small_model, images, '--out', out, '--polygons', kind) == 2
+    refused = '{} is there already, and may hold polygons that were drawn or corrected'.format(
+        os.path.join(out, names[0])
+    )
+    assert refused in capsys.readouterr().err
     dataset = tmp_path / 'dataset'
     command = ['import', out, str(dataset), '--images', images, '--rest', 'void', '--val-share', '0']
     assert cli.main(command) == 0

@@ -22,13 +22,15 @@ def arguments(tiny_encoder, tmp_path_factory):
 
 def test_find_rate_draws_the_curve_and_suggests_a_rate(arguments, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(['find-rate'] + arguments + ['--steps', '40', '--high', '0.1', '--out', 'curve.svg']) == 0
+    (tmp_path / 'rate.svg').write_text('mine')
+    assert main(['find-rate'] + arguments + ['--steps', '40', '--high', '0.1']) == 0
     printed = capsys.readouterr().out
-    assert 'curve: curve.svg\n' in printed and 'suggestion: --rate poly:' in printed, printed
-    root = xml.etree.ElementTree.parse('curve.svg').getroot()
+    assert 'curve: rate-2.svg\n' in printed and 'suggestion: --rate poly:' in printed, printed
+    root = xml.etree.ElementTree.parse('rate-2.svg').getroot()
     lines = root.findall('{http://www.w3.org/2000/svg}polyline')
     assert [len(line.get('points').split()) for line in lines][2] == 2 and len(lines) == 3
-    assert os.listdir('.') == ['curve.svg']  # no run
+    assert sorted(os.listdir('.')) == ['rate-2.svg', 'rate.svg']  # no run
+    assert (tmp_path / 'rate.svg').read_text() == 'mine'
 
 
 @pytest.mark.parametrize(
