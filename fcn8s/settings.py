@@ -299,6 +299,12 @@ def new_model_settings(
     """
     if skip_scales is None:
         skip_scales = OPTIMIZERS[optimizer].skip_scales
+    elif not VARIANTS[check_choice('variant', variant, VARIANTS)].skips:
+        raise ValueError(
+            'skip_scales is {!r}, and an FCN-{} has no skips. Leave it out, or take another variant.'.format(
+                skip_scales, variant
+            )
+        )
     return ModelSettings(
         resolve_label_space(num_classes, label_space, ignore_id),
         check_choice('variant', variant, VARIANTS),

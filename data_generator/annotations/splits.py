@@ -31,10 +31,15 @@ def assign_splits(
         val_share: The share of images that become 'val', by chance; None takes the source's own splits if it has both
             'train' and 'val', and a fifth otherwise.
         lists: Text files of image names by split; they go before all else.
+
+    Raises:
+        ValueError: A name is in two lists, or there is a seed and nothing to be chosen by chance.
     """
     if lists:
+        _refuse_seed(seed, 'the lists of names decide')
         return _by_lists(names, lists, left_out)
     if val_share is None and {'train', 'val'} <= set(own):
+        _refuse_seed(seed, 'the source has splits of its own, unless there is a --val-share')
         return [split or 'train' for split in own]
     share = DEFAULT_VAL_SHARE if val_share is None else val_share
     choice = [index for index, split in enumerate(own) if split != 'test']
@@ -45,6 +50,15 @@ def assign_splits(
     choice.sort(key=lambda index: names[index])
     val = set(random.Random(seed).sample(choice, count))
     return ['val' if index in val else 'test' if own[index] == 'test' else 'train' for index in range(len(names))]
+
+
+def _refuse_seed(seed: int, who_decides: str) -> None:
+    if seed:
+        raise ValueError(
+            '--seed is {}; it says which images are chosen by chance, and nothing is: {}. Leave it out.'.format(
+                seed, who_decides
+            )
+        )
 
 
 def _by_lists(names: Sequence[str], lists: Dict[str, str], left_out: LeftOut) -> List[Optional[str]]:

@@ -92,6 +92,13 @@ def _with_data_of_run(args: argparse.Namespace) -> argparse.Namespace:
     """The arguments with the validation data that the run was trained with, where none were typed."""
     if args.data is not None or args.images is not None:
         return args
+    strays = [name for name in ('labels', 'image_suffix', 'label_suffix') if getattr(args, name) is not None]
+    if strays:
+        raise ValueError(
+            '{} came without --images, to which it belongs. Add that, or leave it out.'.format(
+                ', '.join('--' + name.replace('_', '-') for name in strays)
+            )
+        )
     options = options_of_run(args.model)
     found = evaluated_in_training(options)
     for name in ('layout', 'split', 'only'):

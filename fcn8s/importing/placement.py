@@ -45,6 +45,8 @@ _OTHER_HEADS = re.compile(r'(_geo|^fc8)([/.]|$)')
 _KERAS_NUMBER = re.compile(r'^(.*?)_?(\d*)$', re.DOTALL)
 # What TensorFlow calls transposed convolutions that nobody named; it counts all that a program makes.
 _AUTOMATIC = 'conv2d_transpose'
+# So many tensors are listed for whoever names one that is not there.
+_MOST_NAMED = 60
 
 
 class Placement(NamedTuple):
@@ -90,9 +92,11 @@ def place(
         leave_out: Names, or beginnings of names, that the user says are none of the network.
 
     Raises:
-        ValueError: A layer is missing or ambiguous, or a tensor has no place.
+        ValueError: A layer is missing or ambiguous, a tensor has no place, or the user names what is not there.
     """
-    named = _by_layer(path, shapes, said or {})
+    said, leave_out = said or {}, tuple(leave_out)
+    _check_said(path, shapes, said, leave_out)
+    named = _by_layer(path, shapes, said)
     left_out = [name for name in shapes if _is_none_of_it(name) or any(name.startswith(each) for each in leave_out)]
     named = {layer: parts for layer, parts in named.items() if not set(parts.values()) <= set(left_out)}
     encoder = {layer: _pair(path, layer, named.get(layer, {})) for layer in layers.CONVOLUTIONS + layers.ENCODER_DENSE}
@@ -112,6 +116,25 @@ def place(
     return placement
 
 
+def _check_said(path: str, shapes: Mapping[str, Shape], said: Mapping[str, str], leave_out: Iterable[str]) -> None:
+    """Raises ValueError where the user names a layer or a tensor that the file does not have."""
+    layers_there = {layer for name in shapes for layer in _layers_of(name)}
+    unknown = ['--layer {}={}'.format(role, layer) for role, layer in said.items() if layer not in layers_there]
+    unknown += ['--leave-out ' + each for each in leave_out if not any(name.startswith(each) for name in shapes)]
+    if unknown:
+        raise ValueError(
+            '{}: {} names nothing that is there. The tensors are {}{}.'.format(
+                path, unknown[0], ', '.join(sorted(shapes)[:_MOST_NAMED]), ', ...' if len(shapes) > _MOST_NAMED else ''
+            )
+        )
+
+
+def _layers_of(name: str) -> Tuple[str, str]:
+    """The layer that a tensor is of, as --layer may call it: by its whole name, or by the last part of that."""
+    parts = re.split(r'[/.]', name)
+    return name[: -len(parts[-1]) - 1], parts[-2] if len(parts) > 1 else ''
+
+
 def _is_none_of_it(name: str) -> bool:
     return bool(_NONE_OF_IT.search(name) or _OTHER_HEADS.search(name))
 
@@ -125,8 +148,7 @@ def _by_layer(path: str, shapes: Mapping[str, Shape], said: Mapping[str, str]) -
             continue
         parts = re.split(r'[/.]', name)
         part = 'kernel' if parts[-1] in _KERNELS else 'bias' if parts[-1] in _BIASES else None
-        layer = parts[-2] if len(parts) > 1 else ''
-        whole = name[: -len(parts[-1]) - 1]
+        whole, layer = _layers_of(name)
         known = layer.replace('-', '_')
         known = known[: -len('_sem')] if known.endswith('_sem') else known
         key = roles.get(whole) or roles.get(layer) or ROLE_OF.get(known) or known

@@ -183,6 +183,8 @@ def _skip_scales(
 ) -> Tuple[float, float]:
     """The factors of pool3 and pool4; those that a file has for each channel go into the score kernels."""
     if placement.variant == '32s':
+        if said is not None:
+            raise ValueError('{} is an FCN-32s, which has no skips to scale. Leave --skip-scales out.'.format(path))
         return (1.0, 1.0)
     if placement.scales:
         if said is not None:

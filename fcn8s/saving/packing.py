@@ -39,7 +39,8 @@ def pack(
         out: The file to write; must not exist.
         licence: For the card; None leaves the field for the reader to ask.
         scores: A file that `fcn8s evaluate --json` wrote; its scores and intervals go onto the card.
-        with_optimizer: Whether the optimiser's state comes along, three times the size with Adam.
+        with_optimizer: Whether the optimiser's state comes along, three times the size with Adam; checkpoints of runs
+            have one.
 
     Raises:
         ValueError, FileNotFoundError, FileExistsError, OSError: Before the file appears.
@@ -78,6 +79,11 @@ def _copy_model(directory: str, folder: str, with_optimizer: bool) -> None:
     prefix = saved_models.variables_prefix(directory)
     stored = saved_models.checkpoint_shapes(prefix)
     weights = [name for name in variable_names(meta_graph) + [STEP] if name in stored]
+    if with_optimizer and set(weights) == set(stored):
+        raise ValueError(
+            "{} holds no optimiser's state to pack; checkpoints of runs do. Leave --with-optimizer (with_optimizer) "
+            'out.'.format(directory)
+        )
     if with_optimizer or set(weights) == set(stored):
         for name in os.listdir(os.path.dirname(prefix)):
             if is_permitted('variables/' + name):

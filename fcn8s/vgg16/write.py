@@ -148,6 +148,12 @@ def write_encoder(
             'head_dilation is {} and head_norm {!r}, but the {} weights have an fc6 and an fc7 that were trained '
             'without. Leave them out.'.format(head_dilation, head_norm, source.kind)
         )
+    if seed and source.dense:
+        raise ValueError(
+            'seed is {}, but the {} weights have all layers, and nothing is drawn at random. Leave it out.'.format(
+                seed, source.kind
+            )
+        )
     source = source._replace(head=shape)
     image = None if classify is None else _classification_image(source, classify)
     drawn = list(layers.ENCODER_DENSE) if not source.dense else []

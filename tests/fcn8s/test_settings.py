@@ -24,6 +24,8 @@ def test_skip_scales_follow_the_optimizer_unless_given():
     assert new_model_settings(2).skip_scales == UNIT_SKIP_SCALES
     assert new_model_settings(2, optimizer='sgd').skip_scales == PAPER_SKIP_SCALES
     assert new_model_settings(2, optimizer='sgd', skip_scales=[1, 0.5]).skip_scales == (1.0, 0.5)
+    with pytest.raises(ValueError, match=r'skip_scales is \(1, 0.5\), and an FCN-32s has no skips. Leave it out'):
+        new_model_settings(2, variant='32s', skip_scales=(1, 0.5))
 
 
 def test_label_spaces_from_what_was_given():

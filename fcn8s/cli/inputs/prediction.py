@@ -91,6 +91,8 @@ def check_sampling_arguments(args: argparse.Namespace) -> None:
         raise ValueError('--samples is {}; it has to be from 2 to {}, for example 8.'.format(args.samples, MAX_SAMPLES))
     if not 0 <= (args.sample_seed or 0) < 2**31:
         raise ValueError('--sample-seed is {}; it has to be from 0 to {}.'.format(args.sample_seed, 2**31 - 1))
+    if args.engine not in (None, 'tensorflow'):
+        raise ValueError('--samples are drawn by TensorFlow, and --engine is {}. Leave one out.'.format(args.engine))
     if not 0 < keep_prob_of(args.model) < 1:
         raise ValueError(
             '--samples: {} was trained without dropout (--keep-prob 1), so there is nothing to sample.'.format(

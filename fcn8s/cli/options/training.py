@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import itertools
 import os
 from typing import Any, Dict, List, Sequence
 
@@ -24,7 +23,7 @@ from fcn8s.cli.terminal import Parser
 from fcn8s.distributed.watch import TIMEOUT
 from fcn8s.optimizers import parse_rate_multipliers
 from fcn8s.settings import LOSSES, NORMALIZATIONS, WIRES, check_loss
-from helpers.files import explain_os_errors
+from helpers.files import explain_os_errors, numbered
 
 # What --resume may change about a run.
 RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout')
@@ -369,6 +368,8 @@ def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.N
     _check_data(given)
     _check_belongings(typed, given)
     _check_network(given)
+    if given.get('variant') == '32s' and 'skip_scales' not in typed:
+        given.pop('skip_scales', None)  # of a recipe for another variant
     options = argparse.Namespace(**dict(defaults, **given))
     if getattr(options, 'folds', None) is not None:
         raise ValueError('folds in a recipe; say --folds {} in the command.'.format(options.folds))
@@ -392,8 +393,8 @@ def _new_run_dir() -> str:
     name = os.path.join('runs', datetime.datetime.now().strftime('%Y%m%d-%H%M%S'))
     with explain_os_errors(name):
         os.makedirs('runs', exist_ok=True)
-        for number in itertools.count(1):
-            run_dir = name if number == 1 else '{}-{}'.format(name, number)
+        while True:
+            run_dir = numbered(name)
             with contextlib.suppress(FileExistsError):
                 os.mkdir(run_dir)
                 break

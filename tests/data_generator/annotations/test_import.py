@@ -565,6 +565,8 @@ def test_splits_by_share_by_lists_and_of_the_source(tmp_path):
         'images that are in no list': ['2.png', '4.png'],
         'names in lists without an image': ['none'],
     }
+    with pytest.raises(ValueError, match='--seed is 1; .* nothing is: the lists of names decide. Leave it out'):
+        import_annotations(str(root), str(tmp_path / '4'), Options(lists=lists, seed=1))
     (tmp_path / 'val.txt').write_text('1\n')
     with pytest.raises(ValueError, match='1 is in the lists of two splits. Take it out of one'):
         import_annotations(str(root), str(tmp_path / '4'), Options(lists=lists))
@@ -575,6 +577,8 @@ def test_splits_by_share_by_lists_and_of_the_source(tmp_path):
             folder = 'valid' if number in (1, 2) else 'train'
             os.rename(str(root / (str(number) + suffix)), str(root / folder / (str(number) + suffix)))
     assert names(Options(), '5') == {'train': ['0.png', '3.png', '4.png'], 'val': ['1.png', '2.png']}
+    with pytest.raises(ValueError, match='--seed is 1; .* the source has splits of its own, unless there is a --val-'):
+        names(Options(seed=1), '6')
 
 
 @pytest.mark.parametrize(

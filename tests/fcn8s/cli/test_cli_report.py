@@ -82,6 +82,8 @@ def test_a_run_without_the_data_it_was_evaluated_on(tmp_path, data, capsys):
     run = runs.create_run(str(tmp_path / 'run'), {'command': {'val_images': data[1], 'val_labels': 'gone'}})
     assert report(run.directory) == 2
     assert '{} was evaluated on gone, which is not there. Say where'.format(run.directory) in capsys.readouterr().err
+    assert report(run.directory, *data[2:]) == 2
+    assert '--labels came without --images, to which it belongs' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

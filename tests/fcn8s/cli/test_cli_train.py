@@ -511,6 +511,12 @@ def resolve(*words):
     )
 
 
+def test_a_variant_without_skips_leaves_out_the_scales_of_a_recipe():
+    base = ['--recipe', 'voc-atonce', '--data', 'D', '--encoder', 'E', '--run', 'R']
+    assert resolve(*base).skip_scales == [1e-4, 1e-2]
+    assert resolve(*base, '--variant', '32s').skip_scales is None
+
+
 def test_typed_options_win_over_the_recipe_also_where_they_are_the_defaults():
     base = ['--recipe', 'demo', '--data', 'D', '--encoder', 'E']
     recipe = recipes.read_recipe('demo').arguments

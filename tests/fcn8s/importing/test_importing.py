@@ -457,6 +457,21 @@ def test_damaged_caffemodels_are_an_error_in_one_line(tmp_path, caffemodel):
             assert str(error)
 
 
+def test_options_that_say_nothing_about_the_file_are_refused(tmp_path):
+    path = str(tmp_path / 'fcn.caffemodel')
+    structures.write_caffemodel(path, structures.channels_first(structures.random_network('32s', num_classes=2), '32s'))
+    for options, message in (
+        (dict(skip_scales=(1, 1)), 'fcn.caffemodel is an FCN-32s, which has no skips to scale. Leave --skip-scales'),
+        (
+            dict(said={'score_fc7': 'scores'}),
+            '--layer score_fc7=scores names nothing that is there. The tensors are co',
+        ),
+        (dict(leave_out=['upscore', 'fc9']), '--leave-out fc9 names nothing that is there'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            import_network(path, str(tmp_path / 'out'), **options)
+
+
 def test_other_files_and_options_are_refused(tmp_path, small_model, capsys):
     (tmp_path / 'x').write_bytes(b'hello')
     (tmp_path / 'page').write_bytes(b'<!DOCTYPE html>')

@@ -8,7 +8,7 @@ import pytest
 
 from fcn8s import FCN8s, cli
 from fcn8s.backend import tf
-from fcn8s.cli.inputs.prediction import sampled_predictor
+from fcn8s.cli.inputs.prediction import check_sampling_arguments, sampled_predictor
 from fcn8s.graph.graph_defs import RANDOM_OPS
 from fcn8s.prediction.frozen_network import open_model
 from fcn8s.prediction.sampling import SampledPredictor, Sampler, check_sampling, cut_head, doubt_of
@@ -163,6 +163,12 @@ def test_a_network_in_bfloat16_has_samples_too(small_model, reference):
     with model:
         found = Sampler(model, SAMPLES, KEEP, SEED).predict(IMAGES)
     assert 0 < np.abs(found[..., :-1] - reference.mean(axis=0)).mean() < 0.02
+
+
+def test_an_engine_without_dropout_has_no_samples():
+    args = argparse.Namespace(samples=2, sample_seed=None, engine='openvino', model='run')
+    with pytest.raises(ValueError, match='--samples are drawn by TensorFlow, and --engine is openvino. Leave one out'):
+        check_sampling_arguments(args)
 
 
 def test_an_export_has_no_samples():

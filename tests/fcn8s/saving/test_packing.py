@@ -84,6 +84,9 @@ def test_the_same_run_gives_the_same_bytes_without_the_optimizers_state(run_dir,
     assert not [name for name in names if 'Adam' in name or 'adam' in name] and 'conv1_1/filter' in names
     whole = pack(run_dir, str(tmp_path / 'whole.zip'), with_optimizer=True)
     assert os.path.getsize(whole) > 2.5 * os.path.getsize(archive)
+    with pytest.raises(ValueError, match="holds no optimiser's state to pack; checkpoints of runs do"):
+        pack(archive, str(tmp_path / 'none.zip'), with_optimizer=True)
+    assert not (tmp_path / 'none.zip').exists()
 
 
 def test_sums_and_card_are_right(archive, run_dir):

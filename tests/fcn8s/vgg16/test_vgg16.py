@@ -325,6 +325,10 @@ def test_a_head_for_weights_that_have_one_is_refused(tiny_encoder, tmp_path):
         write.write_encoder(str(tmp_path / 'out'), tiny_encoder, head='3x3x1024')
     with pytest.raises(ValueError, match="head_norm 'layer', but the saved_model weights have an fc6"):
         write.write_encoder(str(tmp_path / 'out'), tiny_encoder, head_norm='layer')
+    with pytest.raises(
+        ValueError, match='seed is 3, but the saved_model weights have all layers, and nothing is drawn'
+    ):
+        write.write_encoder(str(tmp_path / 'out'), tiny_encoder, seed=3)
 
 
 def run_command(*arguments):
