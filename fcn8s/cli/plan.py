@@ -74,7 +74,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     _check(args)
     from fcn8s.planning import cost, plan
-    from fcn8s.planning.memory import GIB, PlanRequest, parameter_bytes
+    from fcn8s.planning.memory import GB, PlanRequest, parameter_bytes
 
     request = PlanRequest(
         args.classes,
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         parse_head(args.head, args.width_divisor),
         args.head_warmup > 0,
     )
-    made = plan.make_plan(request, None if args.memory is None else args.memory * GIB, args.seconds)
+    made = plan.make_plan(request, None if args.memory is None else args.memory * GB, args.seconds)
     print(plan.format_plan(made, request, args.images))
     counted = cost.cost_of(request)
     print(cost.format_cost(counted))

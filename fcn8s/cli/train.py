@@ -281,7 +281,7 @@ def _train(model: Any, options: argparse.Namespace, batches: Any, arguments: Dic
 
 def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: float) -> str:
     """What `fcn8s plan` expects of this training's memory, and the command that measures its time."""
-    from fcn8s.planning.memory import GIB, PlanRequest, estimate_memory
+    from fcn8s.planning.memory import GB, PlanRequest, estimate_memory
     from helpers.images import read_image
     from helpers.memory import total_memory
 
@@ -304,7 +304,7 @@ def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: f
     )
     needed, there = estimate_memory(request, base_memory), total_memory()
     line = _padding(options, train) + 'images of {} x {}, {} a batch: about {:.1f} GB of memory, of {:.1f} GB'.format(
-        size[0], size[1], options.batch, needed / GIB, there / GIB
+        size[0], size[1], options.batch, needed / GB, there / GB
     )
     if needed > there:
         line += '. This will not fit: take a smaller --batch (and --accumulate) or --crop.'

@@ -24,6 +24,8 @@ HALF_BYTES = 2
 # float32 values that an update reads and writes for each weight: Adam the gradient, the weight and two moments, and
 # writes the last three; momentum the gradient, the weight and the velocity, and writes the last two.
 UPDATE_VALUES = {'adam': 7, 'sgd': 5}
+# The same of an exponential moving average: it reads the weight and the average, and writes the average.
+AVERAGE_VALUES = 3
 
 
 class OpCost(NamedTuple):
@@ -136,7 +138,8 @@ def _loss(request: PlanRequest) -> OpCost:
 
 def _update(request: PlanRequest, counted: Sequence[_Counted]) -> OpCost:
     weights = sum(layer.kernel for layer in counted if layer.is_trained)
-    return OpCost('update', 0.0, FLOAT_BYTES * UPDATE_VALUES[request.optimizer.name] * weights)
+    values = UPDATE_VALUES[request.optimizer.name] + (0 if request.optimizer.ema is None else AVERAGE_VALUES)
+    return OpCost('update', 0.0, FLOAT_BYTES * values * weights)
 
 
 def format_cost(cost: Cost) -> str:

@@ -15,7 +15,7 @@ from fcn8s.optimizers import OptimizerSettings
 from fcn8s.settings import UPSAMPLINGS, VARIANTS, check_choice, check_num_classes
 from fcn8s.vgg16.weights import layers
 
-GIB = 2.0**30
+GB = 1e9
 FLOAT_BYTES = 4
 # Crops are offered in multiples of the network's coarsest stride.
 CROP_MULTIPLE = 32
@@ -67,7 +67,7 @@ _TENSORFLOW_2 = MemoryFactors(
 FACTORS = _TENSORFLOW_1 if TF_VERSION < (2, 0) else _TENSORFLOW_2
 
 SLOT_COPIES = {'adam': 2.0, 'sgd': 1.0}
-GRAPH_BYTES = 0.09 * GIB
+GRAPH_BYTES = 0.097 * GB
 
 
 class PlanRequest(NamedTuple):

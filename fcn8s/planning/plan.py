@@ -3,7 +3,7 @@
 from typing import NamedTuple, Optional, Tuple
 
 from fcn8s.planning.memory import (
-    GIB,
+    GB,
     PlanRequest,
     check_request,
     estimate_memory,
@@ -60,7 +60,7 @@ def format_plan(plan: Plan, request: PlanRequest, images_per_epoch: Optional[int
             '' if request.head == layers.VGG16_HEAD else ', head {}'.format(request.head),
         ),
         'memory         {:.1f} GB, {} {:.1f} GB'.format(
-            plan.memory / GIB, 'of' if fits else 'which does not fit', plan.memory_limit / GIB
+            plan.memory / GB, 'of' if fits else 'which does not fit', plan.memory_limit / GB
         ),
     ]
     if plan.seconds_per_step is not None:

@@ -13,6 +13,7 @@ from fcn8s.graph.decoder import build_decoder_to_train
 from fcn8s.graph.encoder import as_trained
 from fcn8s.graph.losses import build_loss, l2_penalty, sparse_labels
 from fcn8s.graph.update_rules import LossScaling, build_train_op, zeros_to_keep
+from fcn8s.graph.weight_average import build_weight_average
 from fcn8s.planning.memory import CROP_MULTIPLE, PlanRequest, check_request
 from fcn8s.precision import needs_loss_scaling, session_config
 from fcn8s.settings import new_model_settings
@@ -70,6 +71,9 @@ class _Probe:
             request.optimizer,
             scaling,
         )
+        self.step_op = self.train_ops.apply_op
+        if request.optimizer.ema is not None:
+            self.step_op = build_weight_average(tf.trainable_variables(), request.optimizer, self.step_op).update
 
     def seconds(self, batch: int, size: Tuple[int, int]) -> float:
         """Of one optimiser step; the better of two after one that warms up."""
@@ -83,7 +87,7 @@ class _Probe:
 
     def _step(self, feed: Any) -> float:
         times = []
-        for op in [self.train_ops.accumulate_op, self.train_ops.apply_op]:
+        for op in [self.train_ops.accumulate_op, self.step_op]:
             start = time.perf_counter()
             if op is not None:
                 self.session.run(op, feed)
