@@ -6,6 +6,16 @@ import unicodedata
 from typing import Iterable, List, Sequence
 
 SCREEN_COLUMNS = 80
+# What would end a line, or shift what follows it.
+_BREAKS = str.maketrans({'\n': '\\x0a', '\t': '\\x09'})
+
+
+def one_line(text: str) -> str:
+    """Returns a text, a path say, whose ends of lines and tabs stand as Python can write them, so that it is one line.
+
+    Other control characters stay for files and pipes; `fcn8s.cli.terminal` shows them on a terminal.
+    """
+    return text.translate(_BREAKS)
 
 
 def align_columns(rows: Iterable[Sequence[str]], left: Sequence[int] = (0,)) -> List[str]:
@@ -15,7 +25,7 @@ def align_columns(rows: Iterable[Sequence[str]], left: Sequence[int] = (0,)) -> 
         rows: The cells of each row, equally many in all.
         left: The numbers of the columns that begin below each other. The others, of numbers, end below each other.
     """
-    rows = [list(row) for row in rows]
+    rows = [list(map(one_line, row)) for row in rows]
     widths = [max(map(columns_of, column)) for column in zip(*rows)]
     return ['  '.join(_padded(row, widths, left)).rstrip() for row in rows]
 

@@ -22,6 +22,7 @@ from helpers.image_headers import read_header
 from helpers.image_search import IMAGE_EXTENSIONS
 from helpers.images import write_labels
 from helpers.label_spaces import LabelSpace
+from helpers.tables import one_line
 
 ORDERS = ('file', 'area')
 RESTS = ('background', 'void')
@@ -375,4 +376,4 @@ def describe(imported: Imported) -> str:
         )
     for reason, places in imported.left_out.items():
         lines.append('left out: {} {}, the first: {}'.format(len(places), reason, places[0]))
-    return '\n'.join(lines)
+    return '\n'.join(map(one_line, lines))

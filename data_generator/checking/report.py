@@ -10,7 +10,7 @@ from data_generator.files.discovery import Pair
 from data_generator.files.layouts import Layout
 from data_generator.files.masks import spell
 from helpers.label_spaces import LabelSpace
-from helpers.tables import align_columns
+from helpers.tables import align_columns, one_line
 
 #: How many files of each kind of fault are shown in the text; the JSON holds all.
 NUM_SHOWN = 5
@@ -209,7 +209,7 @@ def _headline(report: DatasetReport) -> str:
         return 'Recognised: {} ({}; {})'.format(report.layout.name, classes, conversion)
     source = 'by the values in the labels; --num-classes checks them' if report.classes_are_guessed else 'as given'
     if report.legend_path is not None:
-        source = 'named by ' + report.legend_path
+        source = 'named by ' + one_line(report.legend_path)
     lines = [
         'Recognised: no layout known by name; images and labels in directories of their own ({}; {})'.format(
             classes, source
@@ -230,9 +230,9 @@ def _split_line(split: SplitReport) -> str:
         '  {}: {} images in {}, {} of them with a sound label{}'.format(
             split.name,
             split.num_images,
-            split.image_dir,
+            one_line(split.image_dir),
             len(split.good_pairs),
-            ' in ' + split.label_dir if split.label_dir else '',
+            ' in ' + one_line(split.label_dir) if split.label_dir else '',
         )
     ]
     if split.mean_color is not None and split.deviation is not None:
@@ -258,7 +258,7 @@ def _fault_lines(faults: List[Fault]) -> List[str]:
         found = [fault for fault in faults if fault.kind == kind]
         if found:
             lines.append('  {}: {}. {}.'.format(description[0].upper() + description[1:], len(found), remedy))
-            lines += ['    ' + _file_line(fault) for fault in found[:NUM_SHOWN]]
+            lines += ['    ' + one_line(_file_line(fault)) for fault in found[:NUM_SHOWN]]
         if len(found) > NUM_SHOWN:
             lines.append('    ... and {} more'.format(len(found) - NUM_SHOWN))
     return lines

@@ -29,6 +29,7 @@ from fcn8s.cli.options.prediction import (
 )
 from fcn8s.cli.options.workers import add_sharing_arguments, check_workers, is_sharer, share_of, silent_output
 from fcn8s.prediction.result_kinds import DOUBT_KINDS, FLAGGED_KINDS, RESULT_KINDS
+from helpers.tables import one_line
 
 VIDEO_EXTENSIONS = (
     *('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.wmv', '.flv', '.ogv'),
@@ -501,10 +502,10 @@ def _close(args: argparse.Namespace, failures: 'Failures', writers: 'Writers') -
         writers.results.write_doubts()
     if failures:
         print('{} of the images could not be read:'.format(len(failures)), file=sys.stderr)
-        print('\n'.join(text for _, text in failures), file=sys.stderr)
+        print('\n'.join(one_line(text) for _, text in failures), file=sys.stderr)
     if writers.submission and not failures:
         print('submission: {}'.format(writers.submission.finish()))
-    print('results: {}'.format(args.out))
+    print('results: {}'.format(one_line(args.out)))
     return 1 if failures else 0
 
 

@@ -17,7 +17,7 @@ from typing import Any, Iterator, List, Optional, Sequence, Tuple
 _COMMAND = re.compile(r'\s*(\$ )?(\S*/)?(fcn8s|python\S*|pip|tensorboard) (?!.*: (error|note): )')
 _DATA = re.compile(r'\s*["{}\[\]]')
 # What a terminal would obey: names of files and classes, and what else others have written, may hold it.
-_CONTROL = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f]')
+_CONTROL = re.compile('[\x00-\x1f\x7f-\x9f]')
 # To so many characters a line of an error is cut: what others have written may be quoted in it.
 _LONGEST = 4000
 # Of a usage above an error: one that fills the screen hides what is wrong.

@@ -1,4 +1,4 @@
-from helpers.tables import align_columns, columns_of, cut_end, cut_start, spreadsheet_text
+from helpers.tables import align_columns, columns_of, cut_end, cut_start, one_line, spreadsheet_text
 
 
 def test_text_begins_and_numbers_end_below_each_other():
@@ -8,6 +8,11 @@ def test_text_begins_and_numbers_end_below_each_other():
         'a           -  12',
     ]
     assert align_columns([['1', 'road', 'x'], ['10', 'sky', 'yy']], left=(1, 2)) == [' 1  road  x', '10  sky   yy']
+
+
+def test_names_stay_in_their_line():
+    assert one_line('a\nb\tc\x1b[31m \u3000\u9053\udcff') == 'a\\x0ab\\x09c\x1b[31m \u3000\u9053\udcff'
+    assert align_columns([['a\nb', '1'], ['c', '22']]) == ['a\\x0ab   1', 'c       22']
 
 
 def test_no_rows_are_no_lines():

@@ -129,6 +129,7 @@ def test_shapes_of_labelme(tmp_path):
     text = describe(imported)
     assert 'left out: 1 shapes that are no area (point of 1 points), the first: {}'.format(root / 'x.json') in text
     assert json.loads((tmp_path / 'out' / 'import.json').read_text())['left_out'] == imported.left_out
+    assert describe(imported._replace(left_out={'gone': ['a\nb']})).endswith('left out: 1 gone, the first: a\\x0ab')
 
 
 def test_images_within_annotations_and_paths_of_other_systems(tmp_path):

@@ -90,6 +90,16 @@ def test_a_terminal_is_not_told_what_to_do_by_names_of_files(tmp_path, monkeypat
     assert '\x1b' not in capsys.readouterr().err
 
 
+def test_the_names_of_files_stay_in_their_line_on_terminals_and_in_pipes(tmp_path, monkeypatch, capsys):
+    make_dataset(str(tmp_path / 'd'))
+    os.rename(str(tmp_path / 'd' / 'train' / '1.png'), str(tmp_path / 'd' / 'train' / '1\n\t2.png'))
+    os.remove(str(tmp_path / 'd' / 'trainannot' / '1.png'))
+    for columns in ('80', ''):
+        monkeypatch.setenv('COLUMNS', columns)
+        assert main(['check', str(tmp_path / 'd')]) == 1
+        assert '1\\x0a\\x092.png' in capsys.readouterr().out
+
+
 def test_very_long_errors_lose_their_middle(capsys):
     terminal.complain('begin\n' + 'x' * 9000 + ' the remedy')
     assert capsys.readouterr().err == 'begin\n{} [5011 characters left out] {} the remedy\n'.format(
