@@ -42,7 +42,7 @@ def atomic_path(final_path: PathLike) -> Iterator[str]:
         final_path: The file to write. An existing file is replaced when the body succeeds.
 
     Raises:
-        ValueError: `final_path` is a directory.
+        ValueError: `final_path` is a directory, a device or a pipe.
         FileNotFoundError: The body ended without having written the temporary file.
         OSError: With the path and what to do, for a full disk, missing permission, a read-only file system or a file in
             the place of a directory.
@@ -50,6 +50,7 @@ def atomic_path(final_path: PathLike) -> Iterator[str]:
     final = os.path.realpath(os.fspath(final_path))
     if os.path.isdir(final):
         raise ValueError('{} is a directory, but a file is to be written there. Give a file name.'.format(final))
+    check_no_device(final_path)
     with _moved_into_place(final, final) as temporary:
         yield temporary
 
@@ -98,6 +99,14 @@ def atomic_directory(final_path: PathLike) -> Iterator[str]:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         _fsync_directory(os.path.dirname(final))
+
+
+def check_no_device(path: PathLike) -> None:
+    """Raises ValueError for a device or a pipe, which would be gone once a file has been moved into its place."""
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        raise ValueError(
+            '{} is a device or a pipe, and a file would take its place. Give a file name.'.format(os.fspath(path))
+        )
 
 
 def check_folder(directory: PathLike) -> None:

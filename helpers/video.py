@@ -18,7 +18,7 @@ import numpy as np
 
 from helpers.aliases import PathLike
 from helpers.ffmpeg import DISK_FULL, FAST_START, complaint_of_ffmpeg, end_encoder, input_of, start_encoder
-from helpers.files import atomic_path, explain_os_errors, numbered
+from helpers.files import atomic_path, check_no_device, explain_os_errors, numbered
 from helpers.image_search import IMAGE_EXTENSIONS, find_images
 from helpers.images import read_image
 from helpers.video_decoding import DEFAULT_FRAME_RATE, LARGEST_FRAME_RATE, SMALLEST_FRAME_RATE, VideoDecoder, probe
@@ -146,7 +146,7 @@ def check_video_path(path: PathLike) -> None:
     """Finds out, before any work, whether a video can be written there; leaves no trace.
 
     Raises:
-        ValueError: The name does not end in '.mp4', or is that of a directory.
+        ValueError: The name does not end in '.mp4', or is that of a directory, a device or a pipe.
         OSError: The directory, or the nearest one that exists, cannot be written to.
     """
     final = os.path.abspath(os.fspath(path))
@@ -156,6 +156,7 @@ def check_video_path(path: PathLike) -> None:
         )
     if os.path.isdir(final):
         raise ValueError('{} is a directory, but a video is to be written there. Give another name.'.format(path))
+    check_no_device(final)
     directory = os.path.dirname(final)
     while not os.path.lexists(directory):
         directory = os.path.dirname(directory)

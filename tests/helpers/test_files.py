@@ -7,7 +7,14 @@ import sys
 
 import pytest
 
-from helpers.files import atomic_directory, atomic_path, atomic_write_json, explain_os_errors, numbered
+from helpers.files import (
+    atomic_directory,
+    atomic_path,
+    atomic_write_json,
+    check_no_device,
+    explain_os_errors,
+    numbered,
+)
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path):
@@ -20,6 +27,20 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path):
         assert not final.exists()
     assert final.read_text() == 'whole'
     assert os.listdir(str(final.parent)) == ['table.csv']
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='there are no pipes with names')
+def test_pipes_and_devices_are_not_replaced_by_files(tmp_path):
+    pipe, link = str(tmp_path / 'pipe'), str(tmp_path / 'link')
+    os.mkfifo(pipe)
+    os.symlink('pipe', link)
+    for path in (pipe, link, os.devnull):
+        with pytest.raises(ValueError, match='is a device or a pipe, and a file would take its place'):
+            check_no_device(path)
+    for path in (pipe, link):
+        with pytest.raises(ValueError, match='is a device or a pipe'), atomic_path(path):
+            pass
+    assert stat.S_ISFIFO(os.stat(pipe).st_mode) and sorted(os.listdir(str(tmp_path))) == ['link', 'pipe']
 
 
 def test_a_name_that_is_taken_gets_a_number(tmp_path):

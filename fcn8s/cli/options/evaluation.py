@@ -114,12 +114,13 @@ def evaluated_in_training(options: Dict[str, Any]) -> Dict[str, Any]:
 
 def check_can_write(flag: str, path: str, example: str) -> None:
     """Raises ValueError or OSError where no file can be written at `path`."""
-    from helpers.files import check_folder
+    from helpers.files import check_folder, check_no_device
 
     if os.path.isdir(path) or path.endswith(('/', os.sep)):
         raise ValueError(
             '{} {} is a directory; give it the name of a file, for example {}.'.format(flag, path, example)
         )
+    check_no_device(path)
     check_folder(os.path.dirname(os.path.realpath(path)))
 
 
