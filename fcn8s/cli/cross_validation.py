@@ -16,7 +16,7 @@ from fcn8s.cli.inputs.training import open_datasets
 from fcn8s.cli.options import training
 from fcn8s.cli.terminal import program
 from fcn8s.evaluation.scores import METRICS
-from helpers.json_files import read_json
+from helpers.json_files import is_number, read_json
 
 FOLDS_FILE = 'folds.json'
 FOLD_FILE = 'fold.json'
@@ -83,6 +83,7 @@ def cross_validate(
     for fold in chosen:
         place = os.path.join(root, 'fold-{}'.format(fold))
         if os.path.exists(os.path.join(place, FOLD_FILE)):
+            _read_fold(os.path.join(place, FOLD_FILE))
             print('fold {} of {} is done'.format(fold, number))
             continue
         print('\nfold {} of {}: {} images are held out'.format(fold, number, sizes[fold - 1]), flush=True)
@@ -182,6 +183,23 @@ def _read(path: str) -> Dict[str, Any]:
     return content
 
 
+def _read_fold(path: str) -> Dict[str, Any]:
+    """What `_note_done` wrote. Raises ValueError where that is something else."""
+    fold = _read(path)
+    best = fold.get('best')
+    tables = [fold.get('scores'), best.get('scores') if isinstance(best, dict) else None]
+    are_scores = all(
+        isinstance(table, dict) and 'mean_iou' in table and all(v is None or is_number(v) for v in table.values())
+        for table in tables
+    )
+    if not are_scores or not isinstance(fold.get('run'), str) or not {'fold', 'num_images', 'epoch'} <= set(fold):
+        raise ValueError(
+            '{} does not say the scores of a fold. Move it away; where the fold is trained, the same command writes it '
+            'again.'.format(path)
+        )
+    return fold
+
+
 def _note_done(place: str, fold: int, prefixes: List[str], size: int) -> None:
     from fcn8s.saving import runs
     from helpers.files import atomic_write_json, to_json
@@ -231,7 +249,7 @@ def summarize(root: str, number: int) -> str:
     from helpers.files import atomic_write_json, to_json
 
     paths = [os.path.join(root, 'fold-{}'.format(fold), FOLD_FILE) for fold in range(1, number + 1)]
-    done = [_read(path) for path in paths if os.path.exists(path)]
+    done = [_read_fold(path) for path in paths if os.path.exists(path)]
     names = [name for name in METRICS if all(name in fold['scores'] for fold in done)]
     of_folds = {name: mean_and_error([fold['scores'][name] for fold in done]) for name in names}
     content = dict(

@@ -149,3 +149,13 @@ def test_a_fold_in_which_no_pixel_counts_has_no_score(tmp_path):
     assert [line.split()[-2:] for line in table.splitlines()[2:4]] == [['50.00', '50.00'], ['-', '-']]
     assert read(tmp_path, 'folds.json')['mean'] == {'mean_iou': 0.5}
     assert read(tmp_path, 'folds.json')['standard_error'] == {'mean_iou': None}
+    best = {'scores': {'mean_iou': 0.5}}
+    for other in (
+        {},
+        {'scores': {}},
+        dict(best, best=best),
+        dict(read(tmp_path, 'fold-1', 'fold.json'), scores={'a': 1}),
+    ):
+        (tmp_path / 'fold-1' / 'fold.json').write_text(json.dumps(other))
+        with pytest.raises(ValueError, match='fold-1.fold.json does not say the scores of a fold. Move it away'):
+            cross_validation.summarize(str(tmp_path), 2)
