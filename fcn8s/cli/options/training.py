@@ -21,7 +21,7 @@ from fcn8s.cli.options.prediction import add_trust_argument
 from fcn8s.cli.options.workers import add_threads_argument, check_threads
 from fcn8s.cli.terminal import Parser
 from fcn8s.distributed.watch import TIMEOUT
-from fcn8s.optimizers import parse_rate_multipliers
+from fcn8s.optimizers import OPTIMIZERS, parse_rate_multipliers
 from fcn8s.settings import LOSSES, NORMALIZATIONS, WIRES, check_loss
 from helpers.files import explain_os_errors, numbered
 
@@ -360,7 +360,7 @@ def resolve(typed: Dict[str, Any], defaults: Dict[str, Any], writes: bool = True
 def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespace:
     """Returns all options of steps that leave no run; arguments and errors as of `resolve`."""
     recipe = recipe_arguments(typed['recipe'], defaults) if 'recipe' in typed else {}
-    given = dict(recipe, **typed)
+    given = dict(_beside(recipe, typed), **typed)
     if 'minutes' in recipe:
         raise ValueError('minutes in a recipe; say --minutes {:g} in the command.'.format(recipe['minutes']))
     if 'epochs' in typed and 'minutes' in typed:
@@ -368,8 +368,6 @@ def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.N
     _check_data(given)
     _check_belongings(typed, given)
     _check_network(given)
-    if given.get('variant') == '32s' and 'skip_scales' not in typed:
-        given.pop('skip_scales', None)  # of a recipe for another variant
     options = argparse.Namespace(**dict(defaults, **given))
     if getattr(options, 'folds', None) is not None:
         raise ValueError('folds in a recipe; say --folds {} in the command.'.format(options.folds))
@@ -383,6 +381,17 @@ def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.N
         # Of two classes, the fewest: they are counted when the data are read.
         check_room(getattr(options, name), 2, options.batch, name)
     return options
+
+
+def _beside(recipe: Dict[str, Any], typed: Dict[str, Any]) -> Dict[str, Any]:
+    """The options of a recipe without those that are refused beside what was typed, and that no flag takes back."""
+    displaced = {
+        'skip_scales': typed.get('variant') == '32s',
+        'momentum': 'optimizer' in typed and OPTIMIZERS[typed['optimizer']].settings.momentum is None,
+        'ema': 'swa' in typed,
+        'swa': 'ema' in typed,
+    }
+    return {name: value for name, value in recipe.items() if not displaced.get(name)}
 
 
 def _new_run_dir() -> str:

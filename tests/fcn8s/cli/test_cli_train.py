@@ -511,10 +511,16 @@ def resolve(*words):
     )
 
 
-def test_a_variant_without_skips_leaves_out_the_scales_of_a_recipe():
-    base = ['--recipe', 'voc-atonce', '--data', 'D', '--encoder', 'E', '--run', 'R']
-    assert resolve(*base).skip_scales == [1e-4, 1e-2]
-    assert resolve(*base, '--variant', '32s').skip_scales is None
+def test_what_is_typed_displaces_options_of_a_recipe_that_do_not_go_with_it(tmp_path):
+    base = ['--data', 'D', '--encoder', 'E', '--run', 'R', '--recipe']
+    options = resolve(*base, 'voc-atonce')
+    assert (options.skip_scales, options.momentum) == ([1e-4, 1e-2], 0.99)
+    options = resolve(*base, 'voc-atonce', '--variant', '32s', '--optimizer', 'adam')
+    assert (options.skip_scales, options.momentum) == (None, None)
+    own = recipes.read_recipe('voc-atonce')._replace(arguments={'ema': 0.9})
+    (tmp_path / 'own.json').write_text(json.dumps(own._asdict()))
+    options = resolve(*base, str(tmp_path / 'own.json'), '--swa', '3')
+    assert (options.ema, options.swa) == (None, 3)
 
 
 def test_typed_options_win_over_the_recipe_also_where_they_are_the_defaults():
