@@ -26,6 +26,8 @@ LossFunction = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 # Of 'ohem:below=P': the hardest share of the valid pixels that counts where fewer are below P.
 OHEM_LEAST_SHARE = 1 / 16
+# What rounding may add to the product of a share in decimals and a number of pixels: 25 x 0.28 is 7.000000000000001.
+SHARE_ROUNDING = 1e-6
 # Of 'focal': the exponent gamma, the best of Lin et al., table 1b.
 FOCAL_GAMMA = 2
 
@@ -205,7 +207,7 @@ def build_ohem(given: LossInputs) -> Loss:
     pixel_losses = _pixel_cross_entropy(given.softmax, given.valid, given.label_smoothing)
     num_valid = tf.reduce_sum(tf.cast(given.valid, tf.int32))
     share = OHEM_LEAST_SHARE if rule.share is None else rule.share
-    num_hardest = tf.cast(tf.ceil(tf.cast(num_valid, tf.float64) * share), tf.int32)
+    num_hardest = tf.cast(tf.ceil(tf.cast(num_valid, tf.float64) * share - SHARE_ROUNDING), tf.int32)
     losses, weights = hardest_pixels(pixel_losses, given.weights, tf.maximum(num_hardest, 1))
     total, weight = tf.reduce_sum(losses * weights), tf.reduce_sum(weights)
     if rule.below is not None:

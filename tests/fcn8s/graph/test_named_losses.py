@@ -289,6 +289,15 @@ def test_ohem_with_a_share_or_a_bound(built, loss, counted):
     assert found['weight'] == len(counted)
 
 
+@pytest.mark.parametrize('share, counted', [('0.28', 7), ('0.29', 8), ('0.04', 1), ('0.01', 1), ('1', 25)])
+def test_the_share_of_ohem_is_that_of_its_decimals(built, share, counted):
+    """25 x 0.28 is 7, and in floating point a little more."""
+    assert counted == max(1, math.ceil(25 * fractions.Fraction(share)))
+    logits = np.random.RandomState(0).normal(size=(1, 5, 5, 2))
+    found = built(loss='ohem:share=' + share, num_classes=2)(logits, np.zeros((1, 5, 5), np.uint8))
+    assert found['weight'] == counted
+
+
 def test_ohem_below_a_bound_on_a_batch_with_weights_smoothing_and_void(built, batch):
     logits, labels = batch
     kept = [(CLASS_WEIGHTS[c], slow_smoothed(p, c, 0.2)) for p, c in slow_pixels(logits, labels) if p[c] < 0.3]
