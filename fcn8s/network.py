@@ -141,6 +141,10 @@ class Network:
     def _restore_stored(self, prefix: str) -> Tuple[Any, ...]:
         """Restores the weights and what else of the state is stored; returns the rest."""
         self._restore(self.tensors.weights, prefix)
+        return self._restore_others(prefix)
+
+    def _restore_others(self, prefix: str) -> Tuple[Any, ...]:
+        """Restores what is stored of the state besides the weights; returns the rest."""
         others = self.tensors.state[len(self.tensors.weights) :]
         with self.graph.as_default():
             return restoring.restore_present(self.session, others, prefix, self._savers)
@@ -394,10 +398,12 @@ class Network:
 
     def load_variables(self, path: str) -> None:
         """Loads weights, and what is stored of the optimiser's state, from a `tf.train.Saver` file or a SavedModel."""
+        prefix = restoring.find_checkpoint(path)
+        self._restore(self.tensors.weights, prefix)  # first: what does not fit is refused before anything is forgotten
         average = self.tensors.training.average
         if average is not None:
             self.session.run(average.restart)
-        self._restore_stored(restoring.find_checkpoint(path))
+        self._restore_others(prefix)
         self.note_average()
         # What was known of the weights before is not about these.
         self._state_is_of, self.last_training_loss, self.last_scores = None, None, {}

@@ -134,6 +134,20 @@ def test_an_equal_average_of_the_last_epochs_and_a_run_that_goes_on_begins_it_an
             _train(model, None, epochs=1)
 
 
+def test_variables_that_are_refused_change_neither_the_weights_nor_their_average(tiny_encoder, tmp_path):
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as other:
+        unfitting = other.save(str(tmp_path), saver='train_saver')
+    with _open(tiny_encoder, OptimizerSettings(ema=0.5)) as model:
+        _train(model, None, epochs=1)
+        state = list(model.model.state)
+        before = model.sess.run(state)
+        for path, error in ((str(tmp_path / 'nothing'), FileNotFoundError), (unfitting, ValueError)):
+            with pytest.raises(error):
+                model.load_variables(path)
+        for value, expected in zip(model.sess.run(state), before):
+            np.testing.assert_array_equal(value, expected)
+
+
 def test_without_an_average_the_graph_has_nothing_of_it(tiny_encoder):
     with _open(tiny_encoder, 'adam') as model:
         assert model.model.training.step_op is model.train_op
