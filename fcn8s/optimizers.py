@@ -139,10 +139,10 @@ def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
         'above 0',
     )
     _check(
-        settings.gradient_clip_norm is None or settings.gradient_clip_norm > 0,
+        settings.gradient_clip_norm is None or 0 < settings.gradient_clip_norm < float('inf'),
         'gradient_clip_norm',
         settings.gradient_clip_norm,
-        'above 0, or None for no clipping',
+        'finite and above 0, or None for no clipping',
     )
     _check(
         isinstance(settings.accumulate_batches, (int, np.integer)) and settings.accumulate_batches >= 1,
