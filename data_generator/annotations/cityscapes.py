@@ -4,7 +4,7 @@ import os
 import re
 from typing import Any, Dict, List, Set
 
-from data_generator.annotations.documents import read_json
+from data_generator.annotations.documents import read_json_document
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import points_of, split_of, whole_size
@@ -40,7 +40,7 @@ def read_cityscapes(folder: Folder, documents: List[str], left_out: LeftOut) -> 
 
 def _labels(path: str) -> Set[str]:
     try:
-        return {_without_group(str(one['label'])) for one in read_json(path)['objects']}
+        return {_without_group(str(one['label'])) for one in read_json_document(path)['objects']}
     except (DataError, KeyError, TypeError):
         return set()
 
@@ -50,7 +50,7 @@ def _record(path: str, folder: Folder, left_out: LeftOut) -> Record:
 
 
 def _read(path: str, left_out: LeftOut) -> AnnotatedImage:
-    content = read_json(path)
+    content = read_json_document(path)
     if not is_cityscapes(content):
         raise DataError("{} is no annotation of Cityscapes: it lacks 'imgHeight' or 'objects'.".format(path))
     shapes = left_out.readable(content['objects'], lambda one: [] if one.get('deleted') else [_shape(one)], path)

@@ -5,7 +5,7 @@ import os
 import re
 from typing import Any, Dict, List, Optional, Tuple
 
-from data_generator.annotations.documents import read_json
+from data_generator.annotations.documents import read_json_document
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.run_lengths import window_of_runs
 from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Record, Shape, Source
@@ -46,7 +46,7 @@ def read_coco(folder: Folder, documents: List[str], left_out: LeftOut) -> Source
     records: List[Record] = []
     others: List[str] = []
     for path in documents:
-        content = read_json(path)
+        content = read_json_document(path)
         other = _other_kind(content)
         if other is not None:
             left_out.add('files of ' + other[0], path)

@@ -19,7 +19,7 @@ _MAX_DEPTH = 64
 _START = 2**16
 
 
-def read_json(path: str) -> Any:
+def read_json_document(path: str) -> Any:
     """Reads the content of a JSON file.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 
 from data_generator.annotations.bitmaps import window_of_bitmap
-from data_generator.annotations.documents import read_json
+from data_generator.annotations.documents import read_json_document
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import points_of, split_of, whole_size
@@ -35,7 +35,7 @@ def read_labelme(folder: Folder, documents: List[str], left_out: LeftOut) -> Sou
 
 
 def _read(path: str, left_out: LeftOut) -> AnnotatedImage:
-    content = read_json(path)
+    content = read_json_document(path)
     if not is_labelme(content):
         raise DataError('{} is no file of labelme: it lacks shapes or imagePath.'.format(path))
     named = content['imagePath'] if isinstance(content['imagePath'], str) else ''

@@ -4,7 +4,7 @@ import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from data_generator.annotations import cityscapes, class_masks, coco, cvat, kaggle, labelme, supervisely, voc, yolo
-from data_generator.annotations.documents import read_json, read_start, read_text, read_xml
+from data_generator.annotations.documents import read_json_document, read_start, read_text, read_xml
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import LeftOut, Source
 from data_generator.annotations.values import BAD_VALUES
@@ -117,7 +117,7 @@ def _of_other_programs(folder: Folder) -> str:
     """Names the program that wrote a file and what it can export; nothing where none is known."""
     for path in [path for path in folder.documents if path.lower().endswith('.json')][:_LOOKED_INTO]:
         try:
-            content = read_json(path)
+            content = read_json_document(path)
         except DataError:
             continue
         if isinstance(content, dict):
@@ -185,7 +185,7 @@ def _fitting(path: str, names: Sequence[str], left_out: LeftOut) -> List[str]:
 def _content(path: str) -> Any:
     extension = os.path.splitext(path)[1].lower()
     if extension == '.json':
-        return read_json(path)
+        return read_json_document(path)
     if extension == '.csv':
         return path, read_start(path)
     return read_xml(path) if extension == '.xml' else (path, read_text(path))

@@ -7,7 +7,7 @@ import os
 from typing import Any, Dict, List
 
 from data_generator.annotations.bitmaps import unpacked_bitmap, window_of_bitmap
-from data_generator.annotations.documents import read_json
+from data_generator.annotations.documents import read_json_document
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import color_of, points_of, split_of, whole_size
@@ -44,7 +44,7 @@ def read_supervisely(folder: Folder, documents: List[str], left_out: LeftOut) ->
         if os.path.basename(os.path.dirname(path)) == 'ann':
             records.append(_record(path, folder, left_out))
             continue
-        content = read_json(path)
+        content = read_json_document(path)
         for one in content['classes'] if is_meta(content) else []:
             names += [str(one['title'])]
             color = color_of(one.get('color'))
@@ -58,7 +58,7 @@ def _record(path: str, folder: Folder, left_out: LeftOut) -> Record:
 
 
 def _read(path: str, left_out: LeftOut) -> AnnotatedImage:
-    content = read_json(path)
+    content = read_json_document(path)
     if not is_annotation(content):
         raise DataError("{} is no annotation of Supervisely: it lacks 'size' or 'objects'.".format(path))
     shapes = left_out.readable(content['objects'], lambda one: [_shape(one)], path)

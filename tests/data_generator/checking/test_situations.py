@@ -12,7 +12,7 @@ import pytest
 
 from data_generator import BatchGenerator, DataError
 from data_generator.annotations import recognise
-from data_generator.annotations.documents import read_json
+from data_generator.annotations.documents import read_json_document
 from data_generator.checking import folder_pairs
 from data_generator.checking.check import check_dataset
 from data_generator.checking.faults import FAULT_KINDS
@@ -241,7 +241,7 @@ def test_large_files_of_coco_are_told_without_being_parsed(tmp_path, capsys, mon
     coco = {'images': [{'id': 1, 'file_name': '0.png'}], 'annotations': [], 'categories': [], 'info': 'x' * 2**20}
     for content, is_told in ((coco, True), ({'images': [], 'info': coco['info']}, False)):
         (tmp_path / 'a.json').write_text(json.dumps(content))
-        monkeypatch.setattr(recognise, 'read_json', None if is_told else read_json)
+        monkeypatch.setattr(recognise, 'read_json_document', None if is_told else read_json_document)
         assert main(['check', str(tmp_path)]) == (2 if is_told else 1)
         assert ('annotations of coco' in capsys.readouterr().err) == is_told
 
