@@ -263,8 +263,7 @@ def _write_network(
         decoder = build_decoder(encoder.pool3, encoder.pool4, encoder.fc7, encoder.image_input, settings)
         restoring.restore(session, encoder.variables, encoder_source.variables_prefix)
         for variable in decoder.kernels + decoder.biases:
-            value = _value_of(variable.op.name, imported.weights)
-            session.run(variable.initializer, {variable.initializer.inputs[1]: value})
+            restoring.feed_initializer(session, variable, _value_of(variable.op.name, imported.weights))
 
         def logits(image: np.ndarray) -> np.ndarray:
             return session.run(decoder.logits, {encoder.images_uint8: image[np.newaxis]})[0]

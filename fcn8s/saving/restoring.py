@@ -190,15 +190,17 @@ def _restore_by_class(
             if copied is None:
                 fits.append(Fit(name, 'new: {} there, {} here'.format(list(stored[name]), shape)))
             else:
-                _load(session, variable, copied)
+                feed_initializer(session, variable, copied)
                 fits.append(Fit(name, 'loaded for {} of {} classes'.format(len(pairs), model.settings.num_classes)))
     here = {variable.op.name for variable in model.weights}
     left_out = sorted(name for name in stored if name.startswith('decoder/') and name not in here)
     return fits + [Fit(name, LEFT_OUT) for name in left_out], whole
 
 
-def _load(session: Session, variable: Variable, value: np.ndarray) -> None:
-    """Feeds the variable's initialiser, so that no node is added and the value does not enter the graph."""
+def feed_initializer(session: Session, variable: Variable, value: np.ndarray) -> None:
+    """Sets a variable by feeding its initialiser: no node is added, and the value does not enter the graph, which as a
+    constant would meet protobuf's limit of 2 GB.
+    """
     session.run(variable.initializer, {variable.initializer.inputs[1]: value})
 
 

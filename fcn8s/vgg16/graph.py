@@ -13,7 +13,7 @@ from fcn8s.graph.encoder import DROPOUT_SEED_TENSOR, import_encoder
 from fcn8s.saving import saved_models
 from fcn8s.saving.encoder_files import ENCODER_TAGS, read_encoder
 from fcn8s.saving.paths import plain_directory
-from fcn8s.saving.restoring import restore
+from fcn8s.saving.restoring import feed_initializer, restore
 from fcn8s.vgg16.further_channels import NO_FURTHER_CHANNELS, FurtherChannels
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.source import Preprocessing, Source, Weights
@@ -172,20 +172,16 @@ def encoder_kernels(source: Source) -> Dict[str, Weights]:
 
 
 def _initialise(session: Session, kernels: Dict[str, Weights]) -> None:
-    """Feeds each variable's initialiser: constants in the graph would meet protobuf's limit of 2 GB."""
+    """Sets every variable of the encoder in the current graph."""
     variables = {variable.op.name: variable for variable in tf.global_variables()}
     for name, (kernel, biases) in kernels.items():
         for variable_name, value in ((layers.kernel_variable(name), kernel), (name + '/biases', biases)):
-            _feed_initializer(session, variables[variable_name], value)
+            feed_initializer(session, variables[variable_name], value)
     for variable_name, variable in variables.items():
         if variable_name.endswith('/gamma'):  # beta starts at zero, as its initialiser says
-            _feed_initializer(session, variable, np.ones(variable.shape.as_list(), np.float32))
+            feed_initializer(session, variable, np.ones(variable.shape.as_list(), np.float32))
         elif variable_name.endswith('/beta'):
             session.run(variable.initializer)
-
-
-def _feed_initializer(session: Session, variable: Any, value: np.ndarray) -> None:
-    session.run(variable.initializer, {variable.initializer.inputs[1]: value})
 
 
 def cpu_session() -> Any:
