@@ -6,7 +6,7 @@ import re
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from fcn8s.backend import MetaGraphDef, SavedModel, Session, text_format, tf
-from fcn8s.graph.graph_defs import make_portable
+from fcn8s.graph.graph_defs import make_portable, parse_message
 from fcn8s.graph.permitted_ops import check_ops
 from fcn8s.saving.descriptions import DESCRIPTION_FILE, SERVING_TAGS, read_description
 from fcn8s.saving.paths import plain_prefix
@@ -31,22 +31,14 @@ def variables_prefix(directory: str) -> str:
 
 def parse(path: str) -> Any:
     """Returns the SavedModel in a file, binary or text; raises ValueError where it is damaged."""
-    saved_model = SavedModel()
+    with open(path, 'rb') as file:
+        content = file.read()
     try:
-        with open(path, 'rb') as file:
-            content = file.read()
         if path.endswith('.pbtxt'):
-            text_format.Parse(content.decode('utf-8'), saved_model)
-        else:
-            saved_model.ParseFromString(content)
-    except Exception as error:
-        # Protobuf's DecodeError has a different home in each protobuf generation.
-        if not isinstance(error, (ValueError, text_format.ParseError)) and type(error).__name__ != 'DecodeError':
-            raise
-        raise ValueError(
-            '{} is damaged: it does not parse as a SavedModel ({}). Write or copy it again.'.format(path, error)
-        ) from error
-    return saved_model
+            return text_format.Parse(content.decode('utf-8'), SavedModel())
+        return parse_message(content, SavedModel)
+    except (ValueError, text_format.ParseError) as error:
+        raise ValueError('{} is damaged: {}. Write or copy it again.'.format(path, error)) from error
 
 
 @contextlib.contextmanager
