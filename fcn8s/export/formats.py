@@ -1,6 +1,7 @@
 """The formats that a network is exported to: what each can hold, and what it needs to be installed."""
 
 import importlib.util
+import numbers
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 EXPORT_PRECISIONS = ('float32', 'float16', 'bfloat16', 'int8')
@@ -83,13 +84,14 @@ def check_size(name: str, size: Any) -> Optional[Tuple[int, int]]:
     """Returns (height, width) for a format that takes one size, else None; raises ValueError where it does not fit."""
     if check_format(name).takes_any_size:
         if size is not None:
-            raise ValueError('size is {} x {}; {} takes images of any size. Leave --size out.'.format(*size, name))
+            raise ValueError('size is {!r}; {} takes images of any size. Leave --size out.'.format(size, name))
         return None
     if size is None:
         raise ValueError(
             'size is missing; {} takes images of one size, because a transposed convolution whose output size is '
             'computed makes its graph dynamic. Give --size H W, for example --size 256 512.'.format(name)
         )
-    if len(size) != 2 or any(isinstance(side, bool) or int(side) != side or side < 1 for side in size):
+    is_pair = hasattr(size, '__len__') and len(size) == 2 and all(isinstance(side, numbers.Real) for side in size)
+    if not is_pair or any(isinstance(side, bool) or side < 1 or side % 1 != 0 for side in size):
         raise ValueError('size is {!r}; it has to be (height, width), each at least 1.'.format(size))
     return int(size[0]), int(size[1])

@@ -77,7 +77,7 @@ class Predictor:
         check_predictor_options(num_classes, tile, overlap, scales, size)
         self.num_classes = num_classes
         self._predict = predict
-        self._tile = tile
+        self._tile = _checked_size('tile', tile)
         self._overlap = overlap
         self._scales = tuple(scales)
         self._mirror = mirror
@@ -190,12 +190,14 @@ def check_predictor_options(
     size: Optional[Tuple[int, int]],
 ) -> None:
     """Raises ValueError where one of these arguments of `Predictor` is out of its range, or memory is too small."""
-    if tile is not None:
-        check_tile(min(tile), overlap)
-    if not scales or not all(0 < scale <= MAX_SCALE for scale in scales):
+    checked_tile = _checked_size('tile', tile)
+    if checked_tile is not None:
+        check_tile(min(checked_tile), overlap)
+    listed = list(scales) if hasattr(scales, '__len__') else scales
+    if not isinstance(listed, list) or not listed or not all(0 < scale <= MAX_SCALE for scale in listed):
         raise ValueError(
             'scales is {}; it has to be one or more positive numbers, at most {}, such as 0.75 1 1.25.'.format(
-                list(scales), MAX_SCALE
+                listed, MAX_SCALE
             )
         )
     check_room(_checked_size('size', size), num_classes)
@@ -329,8 +331,6 @@ def _checked_size(name: str, size: Any) -> Optional[Tuple[int, int]]:
     are_numbers = is_pair and all(isinstance(side, numbers.Real) for side in size)
     if not are_numbers or any(side < 1 or side % 1 != 0 for side in size):
         raise ValueError(
-            '{} is {!r}; it has to be (height, width), each at least 1. Leave it out to resize nothing.'.format(
-                name, size
-            )
+            '{} is {!r}; it has to be (height, width), each at least 1. Leave it out for none.'.format(name, size)
         )
     return int(size[0]), int(size[1])

@@ -52,7 +52,9 @@ def test_formats_and_precisions(narrow_model, out, format_name, precision, match
 def test_sizes(narrow_model, out):
     refused('tflite takes images of one size, because a transposed convolution', narrow_model, out, 'tflite')
     refused('onnx takes images of any size. Leave --size out', narrow_model, out, 'onnx', size=(32, 32))
-    refused(r'it has to be \(height, width\), each at least 1', narrow_model, out, 'tflite', size=(0, 32))
+    refused('size is 256; onnx takes images of any size', narrow_model, out, 'onnx', size=256)
+    for size in ((0, 32), 256, ('a', 32), (32, 32.5), (32, float('inf'))):
+        refused(r'it has to be \(height, width\), each at least 1', narrow_model, out, 'tflite', size=size)
 
 
 @ON_2
