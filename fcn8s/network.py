@@ -26,7 +26,7 @@ from fcn8s.graph.losses import check_class_weights, describe_loss
 from fcn8s.graph.update_rules import LossScaling
 from fcn8s.precision import Arithmetic, check_precision, needs_loss_scaling, session_config, this_machine
 from fcn8s.saving import model_files, restoring, saved_models
-from fcn8s.saving.descriptions import check_tags
+from fcn8s.saving.descriptions import check_tags, closed
 from fcn8s.saving.opening import Beginning, NetworkRequest, Opening, plan_opening
 from fcn8s.saving.runs import is_run, open_current
 from fcn8s.settings import ModelSettings
@@ -448,9 +448,7 @@ class Network:
         """Returns this network; raises ValueError once it was closed, RuntimeError in a forked process."""
         check_process()
         if self._is_closed:
-            raise ValueError(
-                'this FCN8s was closed, and its session is gone. Make a new one: FCN8s(model_load_dir=...).'
-            )
+            raise closed('this FCN8s', 'FCN8s(model_load_dir=...)')
         return self
 
     def to_train(self) -> 'Network':

@@ -11,9 +11,9 @@ from fcn8s.evaluation.evaluate import Scorer, attach_scorer
 from fcn8s.evaluation.one_pass import run_evaluation
 from fcn8s.export.engines import open_model
 from fcn8s.export.formats import ENGINES
-from fcn8s.saving.descriptions import read_description
+from fcn8s.saving.descriptions import closed, read_description
 from fcn8s.saving.opening import NetworkRequest
-from fcn8s.saving.runs import open_current, resolve_model
+from fcn8s.saving.runs import resolve_model
 from helpers.label_spaces import LabelSpace
 from helpers.progress import bar_options
 
@@ -85,7 +85,7 @@ class EngineNetwork:
     def opened(self) -> 'EngineNetwork':
         """Returns this network; raises ValueError once it was closed."""
         if self._model is None:
-            raise ValueError('this FCN8s was closed. Make a new one: FCN8s(model_load_dir=...).')
+            raise closed('this FCN8s', 'FCN8s(model_load_dir=...)')
         return self
 
     def to_train(self) -> Any:
@@ -131,7 +131,7 @@ def open_elsewhere(request: NetworkRequest, engine: Optional[str]) -> Optional[E
     precision = request.arithmetic.precision
     own = None if precision == 'float32' else precision  # an export has one, whatever the default is
     trust = request.beginning.trust
-    return EngineNetwork(open_current(path, lambda found: open_model(found, precision=own, engine=engine, trust=trust)))
+    return EngineNetwork(open_model(path, precision=own, engine=engine, trust=trust))
 
 
 def _is_without_variables(path: str) -> bool:

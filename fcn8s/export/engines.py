@@ -11,7 +11,8 @@ from fcn8s.batches import as_image_batch
 from fcn8s.export import runtimes
 from fcn8s.export.formats import ENGINES, FORMATS, check_packages
 from fcn8s.export.names import CLASS_IDS, LOGITS, PROBABILITIES
-from fcn8s.saving.descriptions import SERVING_TAGS, SavedFCN8s, read_description
+from fcn8s.saving.descriptions import SERVING_TAGS, SavedFCN8s, closed, read_description
+from fcn8s.saving.runs import open_current
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 
@@ -58,11 +59,16 @@ class ExportedModel:
 
         Returns class IDs, uint8 [N, H, W], or with `argmax=False` the soft-max, float32 [N, H, W, C]. Raises ValueError
         as `fcn8s.batches.as_image_batch`, for numbers that uint8 does not hold, and for a size that the export does not
-        take.
+        take, and once the network was closed.
         """
         return self._run(as_image_batch(images, self.image_rules.channels), CLASS_IDS if argmax else PROBABILITIES)
 
+    def _check_open(self) -> None:
+        if self._runtime is None:
+            raise closed('the network of {!r}'.format(self.model_dir), 'fcn8s.open_model(...)')
+
     def _run(self, images: np.ndarray, output: str) -> np.ndarray:
+        self._check_open()
         if not len(images):
             channels = () if output == CLASS_IDS else (self.num_classes,)
             return np.zeros(images.shape[:3] + channels, np.uint8 if output == CLASS_IDS else np.float32)
@@ -89,7 +95,10 @@ class ExportedModel:
         return self._scoring_part().logits
 
     def run(self, fetches: Any, feed: Optional[Dict[Any, Any]] = None) -> Any:
-        """Fetches tensors of `graph`. Images in the feed go through the network first."""
+        """Fetches tensors of `graph`. Images in the feed go through the network first. Raises ValueError once it was
+        closed.
+        """
+        self._check_open()
         scoring, feed = self._scoring_part(), dict(feed or {})
         images = feed.pop(scoring.images, None)
         if images is not None:
@@ -131,7 +140,7 @@ def open_model(
     """Opens a saved FCN-8s or an export for prediction only: an `InferenceGraph` or an `ExportedModel`.
 
     Args:
-        model_dir: a saved FCN-8s (`fcn8s.saving.runs.resolve_model` finds the one of a run directory) or an export.
+        model_dir: a saved FCN-8s, a run (its best checkpoint), an export, or a packed network.
         tags, session_config, trust: see `fcn8s.prediction.frozen_network.open_model`.
         precision: of a saved FCN-8s 'float32' (None) or 'bfloat16'; an export has the one that it was made in.
         engine: 'tensorflow' (None), or 'openvino', which converts a saved FCN-8s as it is opened. An export has the
@@ -143,14 +152,18 @@ def open_model(
     """
     if engine is not None and engine not in ENGINES:
         raise ValueError('engine is {!r}; choose from {}.'.format(engine, ', '.join(ENGINES)))
-    description = read_description(model_dir)
-    if 'export' in description.description:
-        return _open_export(description, precision, session_config, engine, trust)
-    if engine == 'openvino':
-        return _open_in_openvino(description, precision or 'float32', trust)
-    from fcn8s.prediction import frozen_network
 
-    return frozen_network.open_model(model_dir, tags, precision or 'float32', session_config, trust)
+    def open_directory(directory: str) -> Any:
+        description = read_description(directory)
+        if 'export' in description.description:
+            return _open_export(description, precision, session_config, engine, trust)
+        if engine == 'openvino':
+            return _open_in_openvino(description, precision or 'float32', trust)
+        from fcn8s.prediction import frozen_network
+
+        return frozen_network.open_model(directory, tags, precision or 'float32', session_config, trust)
+
+    return open_current(model_dir, open_directory)
 
 
 def _open_export(

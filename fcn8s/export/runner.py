@@ -1,4 +1,4 @@
-"""The fresh process in which an export is run again: `python -m fcn8s.export.runner DIRECTORY`.
+"""The fresh process in which an export is run again.
 
 The parent writes lines of JSON to its standard input and reads one back for each. Arrays travel as NumPy files.
 """
@@ -16,6 +16,8 @@ import numpy as np
 
 # How much of what a process said on its way out is repeated in a message.
 _LAST_LINES = 3
+# Finds packages where the parent does. Not `-m`, which looks in the working directory first.
+_COMMAND = 'import sys; sys.path[:] = {!r}; from fcn8s.export.runner import main; main(sys.argv[1:])'
 
 
 class Runner:
@@ -32,11 +34,10 @@ class Runner:
         self._folder = tempfile.TemporaryDirectory()
         self._errors = open(os.path.join(self._folder.name, 'errors'), 'w+b')  # noqa: SIM115 closed by close()
         self._process = subprocess.Popen(
-            [sys.executable, '-m', 'fcn8s.export.runner', directory],
+            [sys.executable, '-c', _COMMAND.format(sys.path), directory],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=_environment(),
         )
         try:
             self.versions: Dict[str, str] = self._read()['versions']
@@ -98,13 +99,6 @@ class Runner:
         )
 
 
-def _environment() -> Dict[str, str]:
-    """Finds this package wherever the parent found it."""
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    paths = [root] + [path for path in os.environ.get('PYTHONPATH', '').split(os.pathsep) if path]
-    return dict(os.environ, PYTHONPATH=os.pathsep.join(paths))
-
-
 def _serve(directory: str, requests: Any, replies: Any) -> None:
     from fcn8s.export.runtimes import open_runtime, read_export, versions
 
@@ -133,7 +127,3 @@ def main(arguments: List[str]) -> None:
     with os.fdopen(os.dup(1), 'wb') as replies:
         os.dup2(2, 1)
         _serve(arguments[0], sys.stdin, replies)
-
-
-if __name__ == '__main__':
-    main(sys.argv[1:])

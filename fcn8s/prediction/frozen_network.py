@@ -15,7 +15,7 @@ from fcn8s.precision import check_precision, this_machine
 from fcn8s.precision import session_config as session_config_for
 from fcn8s.prediction.freezing import cut_network, fold_variables, load_large_filters
 from fcn8s.saving import saved_models
-from fcn8s.saving.descriptions import DEFAULT_TAGS, SavedFCN8s, read_description
+from fcn8s.saving.descriptions import DEFAULT_TAGS, SavedFCN8s, closed, read_description
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 
@@ -52,6 +52,7 @@ class InferenceGraph:
         self.num_classes = description.settings.num_classes
         self.image_rules: ImageRules = description.settings.image_rules
         self._info = description.description
+        self._is_closed = False
         with graph.as_default(), tf.name_scope('inference'):
             # The class that argmax gives, also of equal logits and of NaN, in two thirds of its time.
             best = tf.nn.top_k(self.logits, 1).indices[..., 0]
@@ -63,8 +64,10 @@ class InferenceGraph:
         return dict(self._info)
 
     def run(self, fetches: Any, feed: Optional[Dict[Any, Any]] = None) -> Any:
-        """Runs `session.run` of this network."""
+        """Runs `session.run` of this network. Raises ValueError once it was closed."""
         check_process()
+        if self._is_closed:
+            raise closed('the network of {!r}'.format(self.model_dir), 'fcn8s.open_model(...)')
         return self.session.run(fetches, feed)
 
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
@@ -73,7 +76,7 @@ class InferenceGraph:
         images: [N, H, W, channels], RGB as a rule, or a list of images; uint8, or numbers from 0 to 255.
 
         Returns class IDs, uint8 [N, H, W], or with `argmax=False` the soft-max, float32 [N, H, W, C]. Raises ValueError
-        as `fcn8s.batches.as_image_batch`.
+        as `fcn8s.batches.as_image_batch`, and once the network was closed.
         """
         tensors = PredictionTensors(self.images, self._float_images, self.class_ids, self.probabilities)
         return predict_in_chunks(self.run, tensors, images, self.num_classes, argmax)
@@ -81,6 +84,7 @@ class InferenceGraph:
     def close(self) -> None:
         """Frees the session and its weights; may be called again."""
         self.session.close()
+        self._is_closed = True
 
     def __enter__(self) -> 'InferenceGraph':
         return self

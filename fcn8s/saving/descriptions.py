@@ -88,6 +88,13 @@ def how_to_import(path: str) -> str:
     )
 
 
+def closed(what: str, how_to_open: str) -> ValueError:
+    """Returns the error about a network that is used after `close()` or the end of its `with`."""
+    return ValueError(
+        '{} was closed, by close() or at the end of its with. Open it again: {}.'.format(what, how_to_open)
+    )
+
+
 def _damaged(path: str, reason: Any) -> ValueError:
     return ValueError(
         '{} is damaged: {} Copy it again from where the model was saved.'.format(path, str(reason).rstrip('.') + '.')

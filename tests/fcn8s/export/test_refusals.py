@@ -233,6 +233,44 @@ def test_ops_that_a_format_lacks_are_named(odd_model, out, format_name):
     refused('operations that {} lacks: Digamma'.format(format_name), odd_model, out, format_name, size=size)
 
 
+def test_an_export_is_run_by_this_library_whatever_lies_in_the_working_directory(tmp_path, monkeypatch):
+    from fcn8s.export.runner import Runner
+
+    monkeypatch.chdir(tmp_path)
+    for name in ('helpers.py', 'json.py', 'fcn8s.py'):
+        (tmp_path / name).write_text('raise SystemExit("another module of this name")')
+    (tmp_path / 'fcn8s.json').write_text('{}')
+    with pytest.raises(ValueError, match='does not run in its own runtime .* is no export. Make one with'):
+        Runner(str(tmp_path))
+
+
+def test_an_export_that_was_closed_says_so(narrow_model):
+    from fcn8s.export.engines import ExportedModel
+    from fcn8s.saving.descriptions import read_description
+
+    class Runtime:
+        def run(self, images, outputs):
+            return {name: np.zeros(images.shape[:3], np.uint8) for name in outputs}
+
+    images = np.zeros((1, 4, 4, 3), np.uint8)
+    with ExportedModel(Runtime(), 'onnx', read_description(narrow_model), 'float32') as model:
+        assert model.predict(images).shape == (1, 4, 4)
+    for call in (lambda: model.predict(images), lambda: model.predict([]), lambda: model.run(model.logits, {})):
+        with pytest.raises(ValueError, match='the network of .* was closed, .* Open it again: fcn8s.open_model'):
+            call()
+
+
+def test_the_model_of_a_run_is_opened(narrow_model, tmp_path):
+    import fcn8s
+
+    run = str(tmp_path / 'run')
+    put_into_run(narrow_model, run, 1)
+    with fcn8s.open_model(run) as model:
+        assert model.model_dir == os.path.join(run, 'checkpoints', 'step-00000001')
+    with pytest.raises(FileNotFoundError, match='does not exist. Pass a run directory'):
+        fcn8s.open_model(str(tmp_path / 'nothing'))
+
+
 @ON_2
 def test_engines_and_precisions_that_do_not_go_with_a_model(export, narrow_model):
     import fcn8s

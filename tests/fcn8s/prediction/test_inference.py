@@ -120,8 +120,10 @@ def test_closing_twice_is_fine_and_predicting_afterwards_is_not(small_model):
     model = frozen_network.open_model(small_model)
     model.close()
     model.close()
-    with pytest.raises(RuntimeError):
-        model.predict(random_images((1, 4, 4)))
+    images = random_images((1, 4, 4))
+    for call in (lambda: model.predict(images), lambda: model.run(model.class_ids, {model.images: images})):
+        with pytest.raises(ValueError, match='the network of .* was closed, .* Open it again: fcn8s.open_model'):
+            call()
 
 
 def test_refuses_an_unknown_precision(small_model):
