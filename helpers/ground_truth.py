@@ -119,13 +119,17 @@ def convert_ids_to_colors(ids: np.ndarray, colors: Sequence[Color]) -> np.ndarra
         A uint8 array of shape [..., H, W, 3]. IDs that have no colour, such as ignored pixels, are black.
     """
     rgb = np.asarray(colors)
-    if rgb.ndim != 2 or rgb.shape[1] != 3 or rgb.min() < 0 or rgb.max() > 255:
+    is_table = rgb.ndim == 2 and rgb.shape[1] == 3 and rgb.size > 0
+    if not is_table or rgb.min() < 0 or rgb.max() > 255 or (rgb != np.floor(rgb)).any():
         raise ValueError(
-            'Colours of shape {} came, but [C, 3] with values from 0 to 255 is expected.'.format(rgb.shape)
+            'Colours of shape {} and dtype {} came, but [C, 3] with values from 0 to 255, whole numbers, is expected.'.format(
+                rgb.shape, rgb.dtype
+            )
         )
     ids = np.asarray(ids)
     table = np.vstack([rgb, np.zeros((1, 3), int)]).astype(np.uint8)
-    return table[np.where((ids < 0) | (ids >= len(rgb)), len(rgb), ids)]
+    # In a type that has room for the number of colours, which NumPy 2 would wrap into that of the IDs.
+    return table[np.where((ids < 0) | (ids >= len(rgb)), len(rgb), ids.astype(np.intp))]
 
 
 def convert_to_one_hot(labels: np.ndarray, num_classes: int, ignore_id: int = DEFAULT_IGNORE_ID) -> np.ndarray:
@@ -151,7 +155,7 @@ def convert_to_one_hot(labels: np.ndarray, num_classes: int, ignore_id: int = DE
             'labels first.'.format(labels[illegal].flat[0], num_classes - 1, ignore_id)
         )
     vectors = np.vstack([np.eye(num_classes, dtype=np.uint8), np.zeros((1, num_classes), np.uint8)])
-    return vectors[np.where(ignored, num_classes, labels)]
+    return vectors[np.where(ignored, num_classes, labels.astype(np.intp))]
 
 
 def one_hot_to_ids(one_hot: np.ndarray, ignore_id: int = DEFAULT_IGNORE_ID) -> np.ndarray:
@@ -227,8 +231,10 @@ def _checked_id(value: int) -> int:
 
 
 def _checked_color(color: Color) -> Color:
-    if len(color) != 3 or not all(0 <= channel <= 255 for channel in color):
-        raise ValueError('The colour {} came in a table, but colours are (r, g, b), each 0 to 255.'.format(color))
+    if len(color) != 3 or not all(0 <= channel <= 255 and int(channel) == channel for channel in color):
+        raise ValueError(
+            'The colour {} came in a table, but colours are whole numbers (r, g, b), each 0 to 255.'.format(color)
+        )
     return color
 
 

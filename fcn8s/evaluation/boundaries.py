@@ -123,7 +123,7 @@ def boundary_f1(
         float64 [C]; NaN for a class without boundary in both, 0 for one with a boundary in only one of them.
     """
     truth = _boundary_points(labels, num_classes, ignore_id)
-    predicted = _boundary_points(np.where(labels == ignore_id, ignore_id, class_ids), num_classes, ignore_id)
+    predicted = _boundary_points(np.where(labels == ignore_id, np.int32(ignore_id), class_ids), num_classes, ignore_id)
     return np.array([_f1(*pair, tolerance=tolerance) for pair in zip(truth, predicted)])
 
 
@@ -164,7 +164,7 @@ def measure_image(
     labels: np.ndarray, class_ids: np.ndarray, label_space: LabelSpace, widths: Sequence[float] = TRIMAP_WIDTHS
 ) -> ImageBoundaries:
     """Measures the boundaries of one image from integers [H, W]; ground truth of void classes counts as ignored."""
-    labels = np.where(np.isin(labels, label_space.void_class_ids), label_space.ignore_id, labels)
+    labels = np.where(np.isin(labels, label_space.void_class_ids), np.int32(label_space.ignore_id), labels)
     f1 = boundary_f1(
         labels, class_ids, label_space.num_classes, tolerance_in_pixels(*labels.shape), label_space.ignore_id
     )

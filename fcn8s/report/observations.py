@@ -60,7 +60,7 @@ class Observations:
 
     def _add_image(self, image: np.ndarray, labels: np.ndarray, values: Dict[str, np.ndarray]) -> None:
         space, class_ids = self._label_space, values['class_ids']
-        counted = np.where(np.isin(labels, space.void_class_ids), space.ignore_id, labels)
+        counted = np.where(np.isin(labels, space.void_class_ids), np.int32(space.ignore_id), labels)
         self.pictures.append(make_pictures(image, labels, class_ids, space))
         self.sizes.append((labels.shape[0], labels.shape[1]))
         self.cells.append(_cells(values['image_confusions'], space))

@@ -39,6 +39,7 @@ def test_an_unmapped_colour_is_named():
     [
         ({(0, 0): 1}, r'colour \(0, 0\) came in a table'),
         ({(0, 0, 256): 1}, r'each 0 to 255'),
+        ({(0.5, 0, 1.0): 1}, r'colour \(0.5, 0, 1.0\) came in a table, but colours are whole numbers'),
         ({(0, 0, 0): -1}, 'The ID -1 came in a table'),
         ({(0, 0, 0): 65536}, 'The ID 65536 came'),
     ],
@@ -117,6 +118,25 @@ def test_ids_without_a_colour_are_black():
     np.testing.assert_array_equal(painted, [[[1, 2, 3], [0, 0, 0]], [[0, 0, 0], [4, 5, 6]]])
     with pytest.raises(ValueError, match=r'but \[C, 3\] with values from 0 to 255'):
         convert_ids_to_colors(np.zeros((1, 1), int), [(1, 2, 300)])
+
+
+@pytest.mark.parametrize('colors', [[(0.5, 0.1, 1.0)], np.zeros((0, 3)), [(np.nan, 0, 0)]])
+def test_colours_of_other_programs_are_not_cut_down_to_black(colors):
+    with pytest.raises(ValueError, match='values from 0 to 255, whole numbers, is expected'):
+        convert_ids_to_colors(np.zeros((1, 1), int), colors)
+
+
+@pytest.mark.parametrize('dtype', ['int8', 'uint8', 'int16', 'uint64', 'int64'])
+def test_as_many_classes_as_a_type_has_numbers(dtype):
+    """What stands for no class is beyond the type then."""
+    count = min(256, np.iinfo(dtype).max + 1)
+    ids = np.array([[0, count - 1, 5]], dtype)
+    one_hot = convert_to_one_hot(ids, count, ignore_id=5)
+    assert one_hot.sum(axis=-1).tolist() == [[1, 1, 0]] and one_hot.argmax(axis=-1)[0, 1] == count - 1
+    colors = [(value, 1, 2) for value in range(count)]
+    assert convert_ids_to_colors(ids, colors)[0, :, 0].tolist() == [0, count - 1, 5]
+    if np.iinfo(dtype).min < 0:
+        assert convert_ids_to_colors(np.array([[-1]], dtype), colors).tolist() == [[[0, 0, 0]]]
 
 
 @given(st.integers(1, 300), st.sampled_from([255, 3, 1000]), st.integers(0, 2**31))

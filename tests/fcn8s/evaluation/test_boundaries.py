@@ -124,6 +124,15 @@ def test_the_edge_of_ignored_pixels_is_no_boundary():
     assert np.isnan(boundaries.boundary_f1(labels, np.ones_like(labels), 2, 1.0)).all()
 
 
+@pytest.mark.parametrize('dtype', [np.uint8, np.int32])
+def test_an_ignored_id_beyond_the_type_of_the_prediction_makes_no_boundary(dtype):
+    labels = np.repeat([[0] * 10 + [1] * 10], 12, axis=0).astype(np.uint16)
+    predicted = labels.astype(dtype)
+    labels[4:8, 4:16] = 300  # 44 in 8 bits
+    found = boundaries.boundary_f1(labels, predicted, 60, 2.0, ignore_id=300)
+    np.testing.assert_array_equal(np.flatnonzero(~np.isnan(found)), [0, 1])
+
+
 def test_adding_ignored_pixels_changes_nothing():
     labels, class_ids = random_pair(0)
     padded = np.pad(labels, 4, 'constant', constant_values=255), np.pad(class_ids, 4, 'constant', constant_values=3)
