@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 import cv2
 import numpy as np
 
-from helpers.aliases import Color
+from helpers.aliases import Color, PathLike
 from helpers.label_spaces import LabelSpace
 from helpers.text_drawing import draw_text, shorten_text, text_width
 from helpers.video import VideoWriter, open_frames
@@ -262,7 +262,7 @@ def create_split_view(
 
 
 def create_video_from_images(
-    video_output_name: str, image_input_dir: str, frame_rate: float = 30.0, image_file_extension: str = 'png'
+    video_output_name: PathLike, image_input_dir: PathLike, frame_rate: float = 30.0, image_file_extension: str = 'png'
 ) -> str:
     """Makes an MP4 of the image files of a directory, in natural order ('2.png' before '10.png').
 
@@ -287,7 +287,8 @@ def create_video_from_images(
     """
     if not os.path.isdir(image_input_dir):
         raise FileNotFoundError('{} is no directory. Give the directory that holds the frames.'.format(image_input_dir))
-    path = video_output_name if video_output_name.lower().endswith('.mp4') else video_output_name + '.mp4'
+    path = os.fspath(video_output_name)
+    path = path if path.lower().endswith('.mp4') else path + '.mp4'
     frames = open_frames(image_input_dir, frame_rate=frame_rate, extensions=(image_file_extension,))
     with frames, VideoWriter(path, frames.size, frames.frame_rate) as writer:
         for frame in frames:
@@ -326,17 +327,19 @@ def _color_entries(color_map: ColorMap) -> Dict[int, Tuple[int, ...]]:
         items: Iterable[Tuple[int, Sequence[int]]] = (
             color_map.items() if isinstance(color_map, Mapping) else enumerate(color_map)
         )
-        entries = {int(class_id): tuple(int(channel) for channel in color) for class_id, color in items}
-    except (TypeError, ValueError):
+        given = {int(class_id): tuple(color) for class_id, color in items}
+        entries = {class_id: tuple(int(channel) for channel in color) for class_id, color in given.items()}
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(
             'The colours {!r} came, but a LabelSpace, a dict from class ID to (r, g, b) or (r, g, b, a), or a list of '
             'these is expected.'.format(color_map)
         ) from None
-    for class_id, color in entries.items():
-        if class_id < 0 or len(color) not in (3, 4) or not all(0 <= channel <= 255 for channel in color):
+    for class_id, color in given.items():
+        is_whole = color == entries[class_id]
+        if class_id < 0 or len(color) not in (3, 4) or not is_whole or not all(0 <= channel <= 255 for channel in color):
             raise ValueError(
                 'The colour {} came for class {}, but class IDs are not negative and colours are '
-                '(r, g, b) or (r, g, b, a), each 0 to 255.'.format(color, class_id)
+                '(r, g, b) or (r, g, b, a), each a whole number from 0 to 255.'.format('({})'.format(', '.join(map(str, color))), class_id)
             )
     return entries
 
@@ -368,7 +371,7 @@ def _class_ids(prediction: np.ndarray, size: Optional[Tuple[int, ...]] = None) -
 def _paint(ids: np.ndarray, table: np.ndarray) -> np.ndarray:
     """table[ids], where IDs that the table lacks get its last entry. The table is uint8 [K] or [K, 3] with K > 256."""
     if ids.dtype != np.uint8:
-        return table[np.where((ids < 0) | (ids >= len(table)), len(table) - 1, ids)]
+        return table[np.where((ids < 0) | (ids >= len(table)), len(table) - 1, ids.astype(np.intp))]
     # Several times faster than indexing, which matters for every frame of a video.
     if table.ndim == 1:
         return cv2.LUT(ids, table[:256])

@@ -155,7 +155,13 @@ def test_overlays_refuse(image, prediction, options, message):
         print_segmentation_onto_image(image, prediction, CAMVID, **options)
 
 
-@pytest.mark.parametrize('color_map', [{0: (1, 2)}, {0: (1, 2, 300)}, {-1: (1, 2, 3)}, [(1, 2, 3, 4, 5)]])
+@pytest.mark.parametrize(
+    'color_map',
+    [
+        *({0: (1, 2)}, {0: (1, 2, 300)}, {-1: (1, 2, 3)}, [(1, 2, 3, 4, 5)]),
+        *(np.array([[0.5, 0.25, 1.0]]), {0: (9, 8, 7, 0.5)}),  # of matplotlib, and an opacity from 0 to 1
+    ],
+)
 def test_malformed_colour_maps(color_map):
     with pytest.raises(ValueError, match='class IDs are not negative and colours are'):
         print_segmentation_onto_image(image_of((2, 2)), np.zeros((2, 2), int), color_map)
@@ -167,6 +173,12 @@ def test_colorize():
     expected = [[(9, 8, 7), CITYSCAPES.colors[0], (9, 8, 7)], [CITYSCAPES.colors[18], CITYSCAPES.colors[1], (9, 8, 7)]]
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(colorize(np.array([[1]]), CITYSCAPES20, void_ids=(1,)), [[(0, 0, 0)]])
+
+
+@pytest.mark.parametrize('dtype', ['int8', 'int16', 'int64'])
+def test_what_is_below_zero_is_no_class(dtype):
+    ids = np.array([[-1, 0], [1, -128]], dtype)
+    assert colorize(ids, [(9, 9, 9), (1, 2, 3)]).tolist() == [[[0, 0, 0], [9, 9, 9]], [[1, 2, 3], [0, 0, 0]]]
 
 
 def swatches(legend, colors):
@@ -356,7 +368,7 @@ def write_frames(directory, values, size=(16, 24)):
 
 def test_video_from_images_in_natural_order(tmp_path):
     write_frames(tmp_path / 'in', {'10.png': 200, '2.PNG': 120, '1.png': 40, '3.jpg': 0})
-    path = create_video_from_images(str(tmp_path / 'out'), str(tmp_path / 'in'), frame_rate=10.0)
+    path = create_video_from_images(tmp_path / 'out', tmp_path / 'in', frame_rate=10.0)
     assert path == str(tmp_path / 'out.mp4')
     with open_frames(path) as frames:
         assert (frames.size, frames.frame_rate) == ((16, 24), 10.0)
