@@ -33,7 +33,8 @@ class PaletteRule:
     def __init__(self, labels: Sequence[str], space: Optional[LabelSpace] = None, id_map: Any = None) -> None:
         self._labels = labels
         self._of_space = {} if space is None else _colors_of(space, id_map)
-        self._of_files: Optional[Dict[int, Color]] = None
+        self._of_first: Optional[Dict[int, Color]] = None
+        self._of_all: Optional[Dict[int, Color]] = None
         self._lock = threading.Lock()
         #: Files that were read by their colours, because their palette has another order.
         self.reordered: List[str] = []
@@ -46,8 +47,9 @@ class PaletteRule:
         """
         if label.palette is None:
             return label.values
-        for expected in (self._of_space, self._first_palette(), self.colors()):
-            ids = ids_by_palette(label, expected)
+        # Each only where those before it do not say: for the last, the palettes of all files are read.
+        for expected in (lambda: self._of_space, self._first_palette, self.colors):
+            ids = ids_by_palette(label, expected())
             if ids is not None:
                 self._note(ids is not label.values, path)
                 return ids
@@ -76,29 +78,30 @@ class PaletteRule:
 
     def _first_palette(self) -> Dict[int, Color]:
         with self._lock:
-            if self._of_files is None:
-                self._of_files = next(
+            if self._of_first is None:
+                self._of_first = next(
                     (_entries(palette) for palette in map(color_palette, self._labels) if palette is not None), {}
                 )
-            return self._of_files
+            return self._of_first
 
     def colors(self) -> Dict[int, Color]:
         """Returns the colour of each index in the files: by the first palette, with what later ones add.
 
-        Files may leave out entries that they do not use.
+        Files may leave out entries that they do not use. All are looked at, once.
         """
-        self._first_palette()
+        first = self._first_palette()
         with self._lock:
-            known = dict(self._of_files or {})
-            for palette in map(color_palette, self._labels):
-                for index, color in _entries(palette).items() if palette is not None else ():
-                    if color not in known.values():
-                        known.setdefault(index, color)
-            self._of_files = known
-            return known
+            if self._of_all is None:
+                known = dict(first)
+                for palette in map(color_palette, self._labels):
+                    for index, color in _entries(palette).items() if palette is not None else ():
+                        if color not in known.values():
+                            known.setdefault(index, color)
+                self._of_all = known
+            return self._of_all
 
     def _message(self, label: LabelFile, path: str) -> str:
-        known = self._of_files or {}
+        known = self.colors()
         index, color = next(
             (index, color) for index, color in used_colors(label).items() if color not in known.values()
         )

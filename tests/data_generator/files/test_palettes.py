@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from data_generator import BatchGenerator, DataError
-from data_generator.files.palettes import color_palette
+from data_generator.files import palettes
+from data_generator.files.palettes import PaletteRule, color_palette
 from helpers.images import read_label_file, read_labels, write_image
 from helpers.label_spaces import CITYSCAPES, VOC, generic_label_space
 
@@ -99,6 +100,24 @@ def test_palettes_may_leave_out_what_they_do_not_use(folder):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         assert labels_of(folder) == [[[0, 1], [1, 0]], [[0, 1], [2, 2]], [[2, 2], [2, 2]]]
+
+
+def test_the_palettes_of_all_files_are_read_once_and_only_where_the_first_does_not_say(tmp_path, monkeypatch):
+    paths = [str(tmp_path / '{}.png'.format(number)) for number in range(6)]
+    for path in paths[:3]:
+        write_palette(path, [[0, 1]], [RED, GREEN])
+    for path in paths[3:]:
+        write_palette(path, [[0, 1]], [RED, BLUE])
+    looked_at = []
+    monkeypatch.setattr(palettes, 'color_palette', lambda path: looked_at.append(path) or color_palette(path))
+    rule = PaletteRule(paths)
+    for path in paths[:3]:
+        rule.ids(read_label_file(path), path)
+    assert looked_at == paths[:1]
+    for path in paths[3:]:
+        with pytest.raises(DataError):
+            rule.ids(read_label_file(path), path)
+    assert looked_at == paths[:1] + paths
 
 
 def test_palettes_that_contradict_each_other_are_refused(folder):
