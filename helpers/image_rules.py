@@ -35,8 +35,9 @@ class ImageRules(NamedTuple):
     bands: Which bands of a file they are, counted from 1, such as (4, 3, 2), as the file holds them: printing inks stay
         inks. None for all in their order.
     window: What becomes 0 and 255 in files of more than 8 bits: None for the whole range of an unsigned type, 'file'
-        for the range of each file, or ((low, high),), or one such pair for each channel. 8 bits stay as they are. An
-        alpha band that is no channel has the whole range of its type, or 0 to 1 where it holds fractions.
+        for the range of each file (of its finite numbers), or ((low, high),), or one such pair for each channel. 8 bits
+        stay as they are. An alpha band that is no channel has the whole range of its type, or 0 to 1 where it holds
+        fractions.
     alpha: Of `ALPHAS`. A network of as many channels as a file has with its alpha takes alpha as a channel.
     """
 
@@ -263,9 +264,7 @@ def _scaled(values: np.ndarray, windows: Tuple[Window, ...]) -> np.ndarray:
 def _windows(values: np.ndarray, bits: int, rules: ImageRules, name: Any) -> Tuple[Window, ...]:
     """One pair for all bands, or one for each."""
     if rules.window == FILE_RANGE:
-        axis = (0, 1) if values.shape[2] > _MOST_BANDS_ALIKE else None
-        finite = values if np.issubdtype(values.dtype, np.integer) else np.nan_to_num(values)
-        return file_windows(np.atleast_1d(finite.min(axis=axis)), np.atleast_1d(finite.max(axis=axis)))
+        return file_windows(*band_ranges(values))
     if rules.window is not None:
         if len(rules.window) not in (1, values.shape[2]):
             raise ValueError(
@@ -283,15 +282,34 @@ def _windows(values: np.ndarray, bits: int, rules: ImageRules, name: Any) -> Tup
     return ((0, 2**bits - 1),)
 
 
+def band_ranges(values: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Returns the smallest and the largest number of each band of [H, W, B]; inf and -inf where none is finite.
+
+    NaN and infinity are no numbers of an image: they stand for pixels without data.
+    """
+    if np.issubdtype(values.dtype, np.integer):
+        return values.min(axis=(0, 1)), values.max(axis=(0, 1))
+    is_finite = np.isfinite(values)
+    lows = values.min(axis=(0, 1), where=is_finite, initial=np.inf)
+    return lows, values.max(axis=(0, 1), where=is_finite, initial=-np.inf)
+
+
 def file_windows(lows: np.ndarray, highs: np.ndarray) -> Tuple[Window, ...]:
     """Returns the windows of a file by its own range: one for all bands, or for more than four bands one for each.
 
     Args:
-        lows, highs: The smallest and the largest number of each band, or of all.
+        lows, highs: Of the bands, as `band_ranges` returns them.
     """
     if len(lows) <= _MOST_BANDS_ALIKE:
         lows, highs = lows.min(keepdims=True), highs.max(keepdims=True)
-    return tuple((float(low), float(max(high, low + 1e-6))) for low, high in zip(lows, highs))
+    return tuple(_widened(float(low), float(high)) for low, high in zip(lows, highs))
+
+
+def _widened(low: float, high: float) -> Window:
+    """The window from low to high; one of hardly any width where a single number is all there is, or none."""
+    if low > high:
+        low = high = 0.0
+    return low, max(high, low + max(1e-6, float(np.spacing(abs(low)))))
 
 
 def _tell_of_window(values: np.ndarray, windows: Tuple[Window, ...], rules: ImageRules) -> None:

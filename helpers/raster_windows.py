@@ -6,7 +6,16 @@ from typing import Any, Callable, Dict, Optional, Tuple
 import numpy as np
 
 from helpers.image_headers import TIFF_SIGNATURES
-from helpers.image_rules import FILE_RANGE, ImageRules, Pixels, Window, apply_rules, chosen_bands, file_windows
+from helpers.image_rules import (
+    FILE_RANGE,
+    ImageRules,
+    Pixels,
+    Window,
+    apply_rules,
+    band_ranges,
+    chosen_bands,
+    file_windows,
+)
 
 # Rows of a file that are looked at together for its range.
 _SCANNED_ROWS = 256
@@ -75,9 +84,9 @@ def _range_of(source: Any, alpha: Optional[str], rules: ImageRules, name: str) -
     for start in range(0, source.height, _SCANNED_ROWS):
         rows = min(_SCANNED_ROWS, source.height - start)
         values = np.moveaxis(source.read(window=windows.Window(0, start, source.width, rows)), 0, -1)
-        values, left = chosen_bands(np.nan_to_num(values), alpha, rules, name)
-        colors = values[..., :-1] if left else values
-        lows, highs = np.minimum(lows, colors.min(axis=(0, 1))), np.maximum(highs, colors.max(axis=(0, 1)))
+        values, left = chosen_bands(values, alpha, rules, name)
+        low, high = band_ranges(values[..., :-1] if left else values)
+        lows, highs = np.minimum(lows, low), np.maximum(highs, high)
     return file_windows(lows, highs)
 
 

@@ -100,6 +100,20 @@ def test_a_window_is_about_colours_and_not_about_alpha(tmp_path, kind, opaque, w
     np.testing.assert_allclose(read(path, window=window), expected, atol=1.01)  # rounded to 8 bits, and laid over black
 
 
+@pytest.mark.parametrize('bands', [1, 3, 5])
+def test_pixels_without_data_are_not_in_the_range_of_a_file(tmp_path, bands):
+    values = RNG.randint(1000, 1201, (HEIGHT, WIDTH, bands)).astype(np.float32)
+    values[0, 0], values[0, 1] = 1000, 1200
+    expected = (values - 1000) * 255 / 200
+    for row, (value, black_or_white) in enumerate(((np.nan, 0), (np.inf, 255), (-np.inf, 0)), 1):
+        values[row, 2:4], expected[row, 2:4] = value, black_or_white
+    np.save(str(tmp_path / 'a.npy'), values)
+    np.testing.assert_allclose(read(tmp_path / 'a.npy', channels=bands, window='file'), expected, atol=0.51)
+    for value in (np.nan, -7, 1e15):
+        np.save(str(tmp_path / 'a.npy'), np.full((HEIGHT, WIDTH, bands), value))
+        assert not read(tmp_path / 'a.npy', channels=bands, window='file').any()
+
+
 def test_where_white_is_zero_alpha_is_as_ever(tmp_path):
     values = RNG.randint(0, 256, (HEIGHT, WIDTH, 2)).astype(np.uint8)
     path = write_tiff(tmp_path / 'a.tif', [values.tobytes()], t258=[8] * 2, t262=[0], t277=[2], t338=[2])
