@@ -24,7 +24,7 @@ def edge_correlation(image: np.ndarray, label: np.ndarray) -> Optional[np.ndarra
 
     Returns:
         float64 [2 R + 1, 2 R + 1]: at (R + down, R + right) how well the label would fit if it were shifted so. None
-        for a pair that is too small, or of different sizes, or without a border.
+        for a pair that is too small, or of different sizes, or whose borders or edges are nowhere, or everywhere alike.
     """
     if image.shape[:2] != label.shape[:2] or min(image.shape[:2]) < SMALLEST_WINDOW:
         return None
@@ -32,7 +32,7 @@ def edge_correlation(image: np.ndarray, label: np.ndarray) -> Optional[np.ndarra
     grey = np.ascontiguousarray(image, np.float32).mean(axis=2)
     edges = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
     borders = _borders(label)
-    if not borders.any() or not edges.any():
+    if np.ptp(borders) == 0 or np.ptp(edges) == 0:  # nowhere, or everywhere
         return None
     spectra = [np.fft.rfft2((part - part.mean()) / part.std()) for part in (edges, borders)]
     whole = np.fft.irfft2(spectra[0] * np.conj(spectra[1]), grey.shape) / grey.size

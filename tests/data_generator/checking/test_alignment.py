@@ -74,5 +74,6 @@ def test_pairs_that_say_nothing_are_passed_over():
     image, label = scene(0)
     assert edge_correlation(image, np.zeros_like(label)) is None
     assert edge_correlation(np.full_like(image, 7), label) is None
+    assert edge_correlation(image, (np.indices(label.shape).sum(axis=0) % 2).astype(np.uint8)) is None  # all borders
     assert edge_correlation(image[:20], label[:20]) is None
     assert edge_correlation(image, label[:-1]) is None
