@@ -135,29 +135,33 @@ def file_ids_to_class_ids(space: LabelSpace) -> np.ndarray:
     """Returns the map from the IDs in the dataset's own files to class IDs.
 
     Returns:
-        A uint8 array of shape [256]. An ID that is no class becomes the void class where the network has one, and
-        `space.ignore_id` otherwise. For a space whose files hold class IDs the map is the identity, so that wrong
-        labels stay visible.
+        A uint8 array of shape [256]; longer, or uint16, where an ID above 255 takes it. An ID that is no class becomes
+        the void class where the network has one, and `space.ignore_id` otherwise. For a space whose files hold class
+        IDs the map is the identity, so that wrong labels stay visible.
     """
     if space.file_ids is None:
         return np.arange(256, dtype=np.uint8)
-    id_map = np.full(256, space.void_class_ids[0] if space.void_class_ids else space.ignore_id, np.uint8)
-    id_map[list(space.file_ids)] = np.arange(space.num_classes)
-    return id_map
+    rest = space.void_class_ids[0] if space.void_class_ids else space.ignore_id
+    return _id_table(rest, dict(zip(space.file_ids, range(space.num_classes))))
 
 
 def class_ids_to_file_ids(space: LabelSpace) -> np.ndarray:
     """Returns the map from class IDs to the IDs in the dataset's own files, as its evaluation server expects them.
 
     Returns:
-        A uint8 array of shape [256]. An ID that is no class becomes 0, 'unlabeled'. For a space whose files hold class
-        IDs the map is the identity.
+        A uint8 array of shape [256]; longer, or uint16, where an ID above 255 takes it. An ID that is no class becomes
+        0, 'unlabeled'. For a space whose files hold class IDs the map is the identity.
     """
     if space.file_ids is None:
         return np.arange(256, dtype=np.uint8)
-    id_map = np.full(256, _UNLABELED_FILE_ID, np.uint8)
-    id_map[: space.num_classes] = space.file_ids
-    return id_map
+    return _id_table(_UNLABELED_FILE_ID, dict(enumerate(space.file_ids)))
+
+
+def _id_table(rest: int, entries: Dict[int, int]) -> np.ndarray:
+    """What each ID becomes, of at least 256: by the entries, and `rest` without one."""
+    table = np.full(max(256, max(entries) + 1), rest)
+    table[list(entries)] = list(entries.values())
+    return table.astype(np.uint8 if table.max() <= 255 else np.uint16)
 
 
 def cityscapes_ids_to_train_ids() -> np.ndarray:

@@ -53,6 +53,12 @@ def test_class_ids_survive_the_way_through_the_file_ids(space):
     np.testing.assert_array_equal(from_files[to_files[classes]], classes)
 
 
+def test_ids_above_255_have_room_in_maps():
+    space = LabelSpace('own', ('a', 'b'), ((1, 1, 1), (2, 2, 2)), ignore_id=300, file_ids=(7, 800))
+    from_files, to_files = label_spaces.file_ids_to_class_ids(space), label_spaces.class_ids_to_file_ids(space)
+    assert from_files[[7, 800, 0, 255]].tolist() == [0, 1, 300, 300] and to_files[[0, 1, 2]].tolist() == [7, 800, 0]
+
+
 def test_the_table_of_cityscapes_is_that_of_the_scripts_in_every_field():
     assert [tuple(label) for label in CITYSCAPES_LABELS] == [tuple(label) for label in official_labels]
     names = [re.sub(r'_(.)', lambda match: match.group(1).upper(), name) for name in CITYSCAPES_LABELS[0]._fields]
