@@ -99,12 +99,17 @@ class Outcome(NamedTuple):
 
 def train_options(words: List[str], variant: Variant, seed: int) -> argparse.Namespace:
     """The options of `fcn8s train` for one training."""
-    defaults = [] if '--recipe' in words else shlex.split(DEFAULTS)
+    defaults = [] if has_option(words, '--recipe') else shlex.split(DEFAULTS)
     parsed = build_parser().parse_args(
         ['train'] + defaults + words + shlex.split(variant.options) + ['--seed', str(seed)]
     )
     typed = {name: value for name, value in vars(parsed).items() if name not in training.NO_OPTIONS}
     return training.resolve_steps(typed, parsed.defaults)
+
+
+def has_option(words: List[str], *flags: str) -> bool:
+    """Whether one of these options is among the words of a command line, also as FLAG=VALUE."""
+    return any(word.partition('=')[0] in flags for word in words)
 
 
 def user_seconds() -> float:
@@ -319,7 +324,7 @@ def parse_arguments(argv: Optional[List[str]] = None) -> Tuple[argparse.Namespac
     if args.seeds < 1 or args.cpu_seconds is not None and args.cpu_seconds <= 0:
         parser.error('--seeds has to be 1 or more, and --cpu-seconds more than 0')
     made = ['scenes', args.scenes, 'width divisor', args.width_divisor]
-    args.said = words + (made if '--data' not in words or '--encoder' not in words else [])
+    args.said = words + ([] if has_option(words, '--data') and has_option(words, '--encoder') else made)
     args.seed_numbers = range(args.first_seed, args.first_seed + args.seeds)
     return args, words
 
@@ -336,10 +341,10 @@ def choose(args: argparse.Namespace) -> List[Variant]:
 def with_data(args: argparse.Namespace, words: List[str], scratch: str) -> List[str]:
     """The options with generated scenes and a small encoder, made in `scratch`, where none were named."""
     made = []
-    if '--data' not in words and '--images' not in words:
+    if not has_option(words, '--data', '--images'):
         write_dataset(os.path.join(scratch, 'scenes'), args.scenes, 60, 0, seed=0)
         made += ['--data', os.path.join(scratch, 'scenes'), '--layout', 'cityscapes']
-    if '--encoder' not in words and '--fine-tune-from' not in words:
+    if not has_option(words, '--encoder', '--fine-tune-from'):
         write_encoder(os.path.join(scratch, 'encoder'), 'random', args.width_divisor, seed=0)
         made += ['--encoder', os.path.join(scratch, 'encoder')]
     return words + made

@@ -109,6 +109,16 @@ def test_options_that_the_ablation_does_not_know_are_those_of_training(ablation,
         assert 'it has to be NAME=OPTIONS' in capsys.readouterr().err
 
 
+def test_options_of_the_ablation_may_have_their_value_behind_an_equals_sign(ablation, tmp_path):
+    args, words = ablation.parse_arguments(['--data=D', '--layout=camvid', '--encoder=E', '--recipe=camvid'])
+    assert ablation.with_data(args, words, str(tmp_path)) == words == args.said
+    found, expected = [
+        ablation.train_options(given, ablation.BASELINE, 0)
+        for given in (words, ['--data', 'D', '--layout', 'camvid', '--encoder', 'E', '--recipe', 'camvid'])
+    ]
+    assert vars(found) == vars(expected)
+
+
 def test_outcomes_that_are_kept_are_found_again_and_say_the_steps(ablation, tmp_path):
     path = str(tmp_path / 'kept.jsonl')
     args, words = ablation.parse_arguments(['--data', 'D', '--encoder', 'E', '--cpu-seconds', '9', '--results', path])
