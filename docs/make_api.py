@@ -26,6 +26,8 @@ OTHERS = [
     ('helpers.images', ''),
     ('helpers.image_search', ''),
     ('helpers.visualization_utils', ''),
+    ('helpers.legend_drawing', ''),
+    ('helpers.split_views', ''),
     ('helpers.video', ''),
 ]
 # What most scripts use: named above the table of modules.

@@ -40,7 +40,8 @@ from fcn8s.training import schedules  # noqa: E402
 from fcn8s.vgg16.write import write_encoder  # noqa: E402
 from helpers.files import atomic_path  # noqa: E402
 from helpers.images import write_image  # noqa: E402
-from helpers.visualization_utils import add_legend, print_segmentation_onto_image  # noqa: E402
+from helpers.legend_drawing import add_legend  # noqa: E402
+from helpers.visualization_utils import print_segmentation_onto_image  # noqa: E402
 
 PICTURES = ('street_scene.png', 'street_scene_segmented.png', 'drive.webp', 'architecture.png')
 # Sizes are (height, width) in pixels. The network sees images of TRAINING_SIZE; the large scene is shrunk to it.

@@ -122,9 +122,8 @@ def convert_ids_to_colors(ids: np.ndarray, colors: Sequence[Color]) -> np.ndarra
     is_table = rgb.ndim == 2 and rgb.shape[1] == 3 and rgb.size > 0
     if not is_table or rgb.min() < 0 or rgb.max() > 255 or (rgb != np.floor(rgb)).any():
         raise ValueError(
-            'Colours of shape {} and dtype {} came, but [C, 3] with values from 0 to 255, whole numbers, is expected.'.format(
-                rgb.shape, rgb.dtype
-            )
+            'Colours of shape {} and dtype {} came, but [C, 3] with values from 0 to 255, whole numbers, is '
+            'expected.'.format(rgb.shape, rgb.dtype)
         )
     ids = np.asarray(ids)
     table = np.vstack([rgb, np.zeros((1, 3), int)]).astype(np.uint8)

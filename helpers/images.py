@@ -232,6 +232,18 @@ def read_color_labels(
     return values
 
 
+def checked_rgb(image: np.ndarray, name: str) -> np.ndarray:
+    """Returns an image as an array; raises ValueError, naming it, unless it is uint8 [H, W, 3] with a pixel."""
+    image = np.asarray(image)
+    if not _is_rgb(image):
+        raise ValueError(
+            '{} has dtype {} and shape {}, but uint8 [H, W, 3] is expected. Convert it first.'.format(
+                name, image.dtype, image.shape
+            )
+        )
+    return image
+
+
 def write_image(path: PathLike, rgb: np.ndarray) -> None:
     """Writes an image in the format that the suffix of `path` names, whole or not at all.
 
@@ -244,7 +256,7 @@ def write_image(path: PathLike, rgb: np.ndarray) -> None:
         OSError: As `helpers.files.atomic_path`.
     """
     rgb = np.asarray(rgb)
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+    if not _is_rgb(rgb):
         raise ValueError(
             'An image of dtype {} and shape {} came for {}, but uint8 [H, W, 3] is written. Convert it first.'.format(
                 rgb.dtype, rgb.shape, path
@@ -314,6 +326,10 @@ def by_four_channels(image: np.ndarray, change: Callable[[np.ndarray], np.ndarra
         return change(image)
     parts = [change(np.ascontiguousarray(image[..., start : start + 4])) for start in range(0, image.shape[2], 4)]
     return np.concatenate([part if part.ndim == 3 else part[..., np.newaxis] for part in parts], axis=-1)
+
+
+def _is_rgb(image: np.ndarray) -> bool:
+    return image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size > 0
 
 
 def _read_bytes(path: PathLike) -> bytes:

@@ -12,6 +12,9 @@ import numpy as np
 
 from helpers.aliases import Color
 
+#: The smallest height of a line that is still readable, in pixels.
+SMALLEST_LINE = 12
+
 _FONT = cv2.FONT_HERSHEY_SIMPLEX  # which OpenCV 5 takes as the name of a typeface of the same proportions
 _HAS_TYPEFACES = hasattr(cv2, 'FontFace')
 

@@ -323,6 +323,41 @@ class VideoWriter:
         )
 
 
+def create_video_from_images(
+    video_output_name: PathLike, image_input_dir: PathLike, frame_rate: float = 30.0, image_file_extension: str = 'png'
+) -> str:
+    """Makes an MP4 of the image files of a directory, in natural order ('2.png' before '10.png').
+
+    Frames are read and encoded one by one, so memory does not grow with their number. An existing file is replaced, and
+    only when the video is complete. When a frame is broken or has another size, what was made by then is left as
+    'NAME.partial.mp4', numbered where such a file exists.
+
+    Args:
+        video_output_name: The file to write; '.mp4' is appended where it is missing.
+        image_input_dir: The directory; its subdirectories are not searched.
+        frame_rate: Frames per second.
+        image_file_extension: The extension of the frames, in any letter case.
+
+    Returns:
+        The path of the video.
+
+    Raises:
+        FileNotFoundError: There is no such directory or no such image in it.
+        ValueError: A frame, which is named, cannot be read or differs in size from the first; or the frame rate is out
+            of its range.
+        OSError: The video cannot be written, for a full disk, say.
+    """
+    if not os.path.isdir(image_input_dir):
+        raise FileNotFoundError('{} is no directory. Give the directory that holds the frames.'.format(image_input_dir))
+    path = os.fspath(video_output_name)
+    path = path if path.lower().endswith('.mp4') else path + '.mp4'
+    frames = open_frames(image_input_dir, frame_rate=frame_rate, extensions=(image_file_extension,))
+    with frames, VideoWriter(path, frames.size, frames.frame_rate) as writer:
+        for frame in frames:
+            writer.write(frame)
+    return path
+
+
 def _new_partial_file(path: str) -> str:
     """Makes an empty file beside the video and returns its path. Files that exist are somebody's, and stay."""
     stem, suffix = os.path.splitext(path)

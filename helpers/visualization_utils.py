@@ -1,38 +1,27 @@
-"""Pictures of segmentations: overlays, colour maps, legends, split views, and a video made of image files.
+"""Pictures of segmentations: overlays, colour maps and errors. Legends and split views can be imported from here, too.
 
 Images are uint8 arrays of shape [H, W, 3], RGB. Nothing that comes in is changed.
 """
 
-import os
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 
-from helpers.aliases import Color, PathLike
+from helpers.aliases import Color
+from helpers.images import checked_rgb
 from helpers.label_spaces import LabelSpace
-from helpers.text_drawing import draw_text, shorten_text, text_width
-from helpers.video import VideoWriter, open_frames
+from helpers.legend_drawing import add_legend, draw_legend, legend_width, put_above_legend  # noqa: F401 (of 1.0)
+from helpers.split_views import create_split_view, draw_caption  # noqa: F401 (of 1.0)
+from helpers.video import create_video_from_images  # noqa: F401 (of 1.0)
 
 ColorMap = Union[LabelSpace, Mapping[int, Sequence[int]], np.ndarray, Sequence[Sequence[int]]]
 
-_WHITE = (255, 255, 255)
-_INK = (32, 32, 32)
-
-# The share of a panel's height that its caption takes, and the smallest line that is still readable.
-_CAPTION_SHARE = 0.055
-_SMALLEST_LINE = 12
 # Okabe and Ito's vermilion and sky blue, on an image that is faded (a + b * grey), or dark where pixels do not count.
 _WRONG, _WRONG_AT_BORDER = (213, 94, 0), (86, 180, 233)
 _FADED, _DARKENED = (90.0, 0.45), 0.3
 # Borders reach so far, as a share of the longer side: 2 pixels of 512.
 _ERROR_REACH = 256.0
-
-# What an entry of a legend takes beside its name, and the most that a picture is widened for names; in lines.
-_ENTRY_LINES = 4
-_NAME_LINES = 10
-# How much of the picture shows through the strip under a caption.
-_CAPTION_STRIP = 0.45
 
 # At this height a contour is one pixel on either side of the border between two classes; it grows in proportion.
 _CONTOUR_REFERENCE_HEIGHT = 540
@@ -82,7 +71,7 @@ def print_segmentation_onto_image(
     Raises:
         ValueError: The image and the prediction differ in size, or an argument has another shape, dtype or range.
     """
-    image = _checked_image(image, 'image')
+    image = checked_rgb(image, 'image')
     ids = _class_ids(prediction, image.shape[:2])
     if ids.shape != image.shape[:2]:
         raise ValueError(
@@ -148,154 +137,6 @@ def draw_errors(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, la
     return picture.astype(np.uint8)
 
 
-def draw_legend(
-    label_space: LabelSpace, width: int, class_ids: Optional[Sequence[int]] = None, line_height: Optional[int] = None
-) -> np.ndarray:
-    """Draws a legend on white: a swatch and a name per class, in as many columns as fit.
-
-    Args:
-        label_space: The classes. Those that its scores leave out are not shown.
-        width: The width of the legend in pixels.
-        class_ids: The classes to show, in this order; all by default.
-        line_height: The height of a line in pixels; by default in proportion to the width.
-
-    Returns:
-        uint8 [h, width, 3], RGB; the height follows from the number of rows.
-
-    Raises:
-        ValueError: The width is too small for a swatch, or there is nothing to show or no such class.
-    """
-    shown = _legend_classes(label_space, class_ids)
-    line = _legend_line(width, line_height)
-    if line < 1 or width < _ENTRY_LINES * line:
-        raise ValueError(
-            'A legend of width {} with lines of height {} came; it has to be at least four lines wide. '
-            'Give a larger width or a smaller line_height.'.format(width, line)
-        )
-    widest = max(text_width(label_space.class_names[class_id], line) for class_id in shown)
-    columns = min(len(shown), max(1, (width - line) // (widest + 3 * line)))
-    rows = -(-len(shown) // columns)
-    columns = -(-len(shown) // rows)  # no empty columns
-    legend = np.full((int(rows * 1.5 * line + line), width, 3), 255, np.uint8)
-    column_width = (width - line) // columns
-    for index, class_id in enumerate(shown):
-        top = int(0.75 * line + index % rows * 1.5 * line)
-        left = line + index // rows * column_width
-        _draw_legend_entry(legend, label_space, class_id, (top, left), line, column_width)
-    return legend
-
-
-def legend_width(
-    label_space: LabelSpace, width: int, class_ids: Optional[Sequence[int]] = None, line_height: Optional[int] = None
-) -> int:
-    """Returns the width of a legend for a picture of this width: more where names would not fit into a column.
-
-    Names are given ten times the height of a line at most; longer ones are shortened.
-    """
-    line = _legend_line(width, line_height)
-    shown = _legend_classes(label_space, class_ids)
-    widest = max(text_width(label_space.class_names[class_id], line) for class_id in shown)
-    return max(width, _ENTRY_LINES * line + min(widest, _NAME_LINES * line))
-
-
-def put_above_legend(image: np.ndarray, legend: np.ndarray) -> np.ndarray:
-    """Returns the picture and the legend under it, uint8; the narrower of both gets white on its right."""
-    width = max(image.shape[1], legend.shape[1])
-    return np.vstack(
-        [
-            cv2.copyMakeBorder(part, 0, 0, 0, width - part.shape[1], cv2.BORDER_CONSTANT, value=_WHITE)
-            for part in (image, legend)
-        ]
-    )
-
-
-def add_legend(
-    image: np.ndarray,
-    label_space: LabelSpace,
-    class_ids: Optional[Sequence[int]] = None,
-    line_height: Optional[int] = None,
-) -> np.ndarray:
-    """Draws a legend under the image; the arguments are those of `draw_legend`.
-
-    Both have the width of the image, or that of `legend_width` where the image is too narrow: white is added then.
-    """
-    image = _checked_image(image, 'image')
-    width = legend_width(label_space, image.shape[1], class_ids, line_height)
-    return put_above_legend(image, draw_legend(label_space, width, class_ids, line_height))
-
-
-def create_split_view(
-    target_size: Tuple[int, int],
-    images: Sequence[np.ndarray],
-    positions: Sequence[Tuple[int, int]],
-    sizes: Sequence[Tuple[int, int]],
-    captions: Optional[Sequence[Optional[str]]] = None,
-) -> np.ndarray:
-    """Arranges images on one canvas, which is black where nothing lies.
-
-    Args:
-        target_size: (height, width) of the canvas.
-        images: uint8 arrays of shape [h, w, 3], RGB, or grey [h, w] or [h, w, 1], of any sizes.
-        positions: (y, x) of the top left corner of each image on the canvas.
-        sizes: (height, width) to which each image is resized. Where panels overlap, later ones lie on top; what lies
-            outside of the canvas is cut off.
-        captions: A text for the top left corner of each image, None for an image without; None or an empty list for no
-            captions.
-
-    Returns:
-        uint8 [height, width, 3], RGB.
-
-    Raises:
-        ValueError: The lists differ in length, an image has another shape or dtype, or a panel has no area or lies
-            outside of the canvas.
-    """
-    captions = None if captions is None or len(captions) == 0 else captions  # scripts of 2017 pass an empty list
-    _check_split_view(target_size, images, positions, sizes, captions)
-    canvas = np.zeros(_whole(target_size) + (3,), np.uint8)
-    for index, (image, (y, x), (height, width)) in enumerate(zip(images, map(_whole, positions), map(_whole, sizes))):
-        panel = canvas[y : y + height, x : x + width]
-        whole = _resize(_checked_image(_as_rgb(image), 'images[{}]'.format(index)), height, width)
-        panel[:] = whole[: panel.shape[0], : panel.shape[1]]
-        if captions is not None and captions[index]:
-            draw_caption(panel, str(captions[index]))
-    return canvas
-
-
-def create_video_from_images(
-    video_output_name: PathLike, image_input_dir: PathLike, frame_rate: float = 30.0, image_file_extension: str = 'png'
-) -> str:
-    """Makes an MP4 of the image files of a directory, in natural order ('2.png' before '10.png').
-
-    Frames are read and encoded one by one, so memory does not grow with their number. An existing file is replaced, and
-    only when the video is complete. When a frame is broken or has another size, what was made by then is left as
-    'NAME.partial.mp4', numbered where such a file exists.
-
-    Args:
-        video_output_name: The file to write; '.mp4' is appended where it is missing.
-        image_input_dir: The directory; its subdirectories are not searched.
-        frame_rate: Frames per second.
-        image_file_extension: The extension of the frames, in any letter case.
-
-    Returns:
-        The path of the video.
-
-    Raises:
-        FileNotFoundError: There is no such directory or no such image in it.
-        ValueError: A frame, which is named, cannot be read or differs in size from the first; or the frame rate is out
-            of its range.
-        OSError: The video cannot be written, for a full disk, say.
-    """
-    if not os.path.isdir(image_input_dir):
-        raise FileNotFoundError('{} is no directory. Give the directory that holds the frames.'.format(image_input_dir))
-    path = os.fspath(video_output_name)
-    path = path if path.lower().endswith('.mp4') else path + '.mp4'
-    frames = open_frames(image_input_dir, frame_rate=frame_rate, extensions=(image_file_extension,))
-    with frames, VideoWriter(path, frames.size, frames.frame_rate) as writer:
-        for frame in frames:
-            writer.write(frame)
-    return path
-
-
 class _Palette(NamedTuple):
     """Colour and opacity per class ID. The last entry stands for all IDs that have none and is transparent."""
 
@@ -335,11 +176,13 @@ def _color_entries(color_map: ColorMap) -> Dict[int, Tuple[int, ...]]:
             'these is expected.'.format(color_map)
         ) from None
     for class_id, color in given.items():
-        is_whole = color == entries[class_id]
-        if class_id < 0 or len(color) not in (3, 4) or not is_whole or not all(0 <= channel <= 255 for channel in color):
+        is_color = len(color) in (3, 4) and color == entries[class_id] and all(0 <= channel <= 255 for channel in color)
+        if class_id < 0 or not is_color:
             raise ValueError(
-                'The colour {} came for class {}, but class IDs are not negative and colours are '
-                '(r, g, b) or (r, g, b, a), each a whole number from 0 to 255.'.format('({})'.format(', '.join(map(str, color))), class_id)
+                'The colour ({}) came for class {}, but class IDs are not negative and colours are '
+                '(r, g, b) or (r, g, b, a), each a whole number from 0 to 255.'.format(
+                    ', '.join(map(str, color)), class_id
+                )
             )
     return entries
 
@@ -395,115 +238,3 @@ def _borders(ids: np.ndarray) -> np.ndarray:
     side = 2 * max(1, int(round(ids.shape[0] / _CONTOUR_REFERENCE_HEIGHT))) + 1
     kernel = np.ones((side, side), np.uint8)
     return (cv2.dilate(labels, kernel) != cv2.erode(labels, kernel)).astype(np.uint8)
-
-
-def _legend_classes(label_space: LabelSpace, class_ids: Optional[Sequence[int]]) -> List[int]:
-    if class_ids is None:
-        class_ids = range(label_space.num_classes)
-    unknown = [
-        class_id
-        for class_id in class_ids
-        if not 0 <= class_id < label_space.num_classes and class_id != label_space.ignore_id
-    ]
-    if unknown:
-        raise ValueError(
-            'The class IDs {} came for a legend, but {} has the classes 0 to {}.'.format(
-                unknown, label_space.name, label_space.num_classes - 1
-            )
-        )
-    shown = [
-        int(class_id)
-        for class_id in class_ids
-        if class_id not in label_space.void_class_ids and class_id != label_space.ignore_id
-    ]
-    if not shown:
-        raise ValueError('There is no class to show in the legend. Give at least one class ID that is not void.')
-    return shown
-
-
-def _legend_line(width: int, line_height: Optional[int]) -> int:
-    return line_height if line_height is not None else max(_SMALLEST_LINE, int(round(width / 45.0)))
-
-
-def _draw_legend_entry(
-    legend: np.ndarray, label_space: LabelSpace, class_id: int, position: Tuple[int, int], line: int, column_width: int
-) -> None:
-    (top, left), bottom, right = position, position[0] + line - 1, position[1] + int(1.5 * line)
-    cv2.rectangle(legend, (left, top), (right, bottom), label_space.colors[class_id], cv2.FILLED)
-    # An outline, so that a white swatch is seen on white paper.
-    cv2.rectangle(legend, (left, top), (right, bottom), (128, 128, 128), 1)
-    name = shorten_text(label_space.class_names[class_id], line, column_width - int(2.2 * line))
-    draw_text(legend, name, (top, left + int(2.0 * line)), line, _INK)
-
-
-def _check_split_view(
-    target_size: Tuple[int, int],
-    images: Sequence[np.ndarray],
-    positions: Sequence[Tuple[int, int]],
-    sizes: Sequence[Tuple[int, int]],
-    captions: Optional[Sequence[Optional[str]]],
-) -> None:
-    counts = {'images': len(images), 'positions': len(positions), 'sizes': len(sizes)}
-    if captions is not None:
-        counts['captions'] = len(captions)
-    if len(set(counts.values())) > 1:
-        raise ValueError('Lists of different lengths came: {}. Give one entry per image in each.'.format(counts))
-    _check_pair(target_size, 'target_size', smallest=1)
-    for index, (position, size) in enumerate(zip(positions, sizes)):
-        _check_pair(position, 'positions[{}]'.format(index), smallest=0)
-        _check_pair(size, 'sizes[{}]'.format(index), smallest=1)
-        if position[0] >= target_size[0] or position[1] >= target_size[1]:
-            raise ValueError(
-                'Panel {} of size {} at {} lies outside of target_size {}. Move it.'.format(
-                    index, tuple(size), tuple(position), tuple(target_size)
-                )
-            )
-
-
-def _check_pair(pair: Sequence[int], name: str, smallest: int) -> None:
-    if len(pair) != 2 or any(int(number) != number or number < smallest for number in pair):
-        raise ValueError(
-            '{} is {}; it has to be two whole numbers, vertical first, of at least {}.'.format(name, pair, smallest)
-        )
-
-
-def _whole(pair: Sequence[float]) -> Tuple[int, int]:
-    """As integers: half of a size is a float in Python."""
-    return int(pair[0]), int(pair[1])
-
-
-def _checked_image(image: np.ndarray, name: str) -> np.ndarray:
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ValueError(
-            '{} has dtype {} and shape {}, but uint8 [H, W, 3] is expected. Convert it first.'.format(
-                name, image.dtype, image.shape
-            )
-        )
-    return image
-
-
-def _as_rgb(image: np.ndarray) -> np.ndarray:
-    """A grey image [h, w] or [h, w, 1] with three channels; all else as it is."""
-    image = np.asarray(image)
-    if image.ndim == 2:
-        image = image[..., np.newaxis]
-    return image.repeat(3, axis=-1) if image.ndim == 3 and image.shape[-1] == 1 else image
-
-
-def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    if image.shape[:2] == (height, width):
-        return image
-    is_smaller = height * width < image.shape[0] * image.shape[1]
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR)
-
-
-def draw_caption(panel: np.ndarray, caption: str) -> None:
-    """Writes into the top left corner, on a strip that is darkened so that white is readable on any picture."""
-    line = min(panel.shape[0], max(_SMALLEST_LINE, int(round(_CAPTION_SHARE * panel.shape[0]))))
-    margin = line // 2
-    text = shorten_text(caption, line, panel.shape[1] - 2 * margin)
-    strip = panel[: int(1.5 * line), : text_width(text, line) + 2 * margin]
-    if text:
-        strip[:] = (_CAPTION_STRIP * strip).astype(np.uint8)
-        draw_text(panel, text, (line // 4, margin), line, _WHITE)

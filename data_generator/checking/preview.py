@@ -9,7 +9,9 @@ from data_generator.batches.batching import Made, Sample
 from helpers.color_vision import with_palette
 from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace
-from helpers.visualization_utils import add_legend, create_split_view, print_segmentation_onto_image
+from helpers.legend_drawing import add_legend
+from helpers.split_views import create_split_view
+from helpers.visualization_utils import print_segmentation_onto_image
 
 #: Width of one picture of the grid in pixels, and the space around it.
 PANEL_WIDTH = 360

@@ -8,13 +8,8 @@ import numpy as np
 from helpers.color_vision import with_palette
 from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace
-from helpers.visualization_utils import (
-    colorize,
-    draw_legend,
-    legend_width,
-    print_segmentation_onto_image,
-    put_above_legend,
-)
+from helpers.legend_drawing import draw_legend, legend_width, put_above_legend
+from helpers.visualization_utils import colorize, print_segmentation_onto_image
 
 LAYOUTS = ('overlay', 'side-by-side', 'stacked', 'map')
 MAX_ZOOM = 8

@@ -17,9 +17,9 @@ from fcn8s.prediction.pipelining import overlapped
 from fcn8s.prediction.predictor import Predictor
 from fcn8s.stopping import StopRequest
 from helpers.label_spaces import LabelSpace
+from helpers.split_views import draw_caption
 from helpers.termination import Interrupted
 from helpers.video import VideoWriter, check_frame_rate, check_source, check_video_path, open_frames
-from helpers.visualization_utils import draw_caption
 
 CAMERA_PREFIX = 'camera:'
 

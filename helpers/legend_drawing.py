@@ -1,0 +1,135 @@
+"""Legends: which colour stands for which class, drawn on white, below a picture perhaps.
+
+Images are uint8 arrays of shape [H, W, 3], RGB. Nothing that comes in is changed.
+"""
+
+from typing import List, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from helpers.images import checked_rgb
+from helpers.label_spaces import LabelSpace
+from helpers.text_drawing import SMALLEST_LINE, draw_text, shorten_text, text_width
+
+_WHITE = (255, 255, 255)
+_INK = (32, 32, 32)
+
+# What an entry of a legend takes beside its name, and the most that a picture is widened for names; in lines.
+_ENTRY_LINES = 4
+_NAME_LINES = 10
+
+
+def draw_legend(
+    label_space: LabelSpace, width: int, class_ids: Optional[Sequence[int]] = None, line_height: Optional[int] = None
+) -> np.ndarray:
+    """Draws a legend on white: a swatch and a name per class, in as many columns as fit.
+
+    Args:
+        label_space: The classes. Those that its scores leave out are not shown.
+        width: The width of the legend in pixels.
+        class_ids: The classes to show, in this order; all by default.
+        line_height: The height of a line in pixels; by default in proportion to the width.
+
+    Returns:
+        uint8 [h, width, 3], RGB; the height follows from the number of rows.
+
+    Raises:
+        ValueError: The width is too small for a swatch, or there is nothing to show or no such class.
+    """
+    shown = _legend_classes(label_space, class_ids)
+    line = _legend_line(width, line_height)
+    if line < 1 or width < _ENTRY_LINES * line:
+        raise ValueError(
+            'A legend of width {} with lines of height {} came; it has to be at least four lines wide. '
+            'Give a larger width or a smaller line_height.'.format(width, line)
+        )
+    widest = max(text_width(label_space.class_names[class_id], line) for class_id in shown)
+    columns = min(len(shown), max(1, (width - line) // (widest + 3 * line)))
+    rows = -(-len(shown) // columns)
+    columns = -(-len(shown) // rows)  # no empty columns
+    legend = np.full((int(rows * 1.5 * line + line), width, 3), 255, np.uint8)
+    column_width = (width - line) // columns
+    for index, class_id in enumerate(shown):
+        top = int(0.75 * line + index % rows * 1.5 * line)
+        left = line + index // rows * column_width
+        _draw_legend_entry(legend, label_space, class_id, (top, left), line, column_width)
+    return legend
+
+
+def legend_width(
+    label_space: LabelSpace, width: int, class_ids: Optional[Sequence[int]] = None, line_height: Optional[int] = None
+) -> int:
+    """Returns the width of a legend for a picture of this width: more where names would not fit into a column.
+
+    Names are given ten times the height of a line at most; longer ones are shortened.
+    """
+    line = _legend_line(width, line_height)
+    shown = _legend_classes(label_space, class_ids)
+    widest = max(text_width(label_space.class_names[class_id], line) for class_id in shown)
+    return max(width, _ENTRY_LINES * line + min(widest, _NAME_LINES * line))
+
+
+def put_above_legend(image: np.ndarray, legend: np.ndarray) -> np.ndarray:
+    """Returns the picture and the legend under it, uint8; the narrower of both gets white on its right."""
+    width = max(image.shape[1], legend.shape[1])
+    return np.vstack(
+        [
+            cv2.copyMakeBorder(part, 0, 0, 0, width - part.shape[1], cv2.BORDER_CONSTANT, value=_WHITE)
+            for part in (image, legend)
+        ]
+    )
+
+
+def add_legend(
+    image: np.ndarray,
+    label_space: LabelSpace,
+    class_ids: Optional[Sequence[int]] = None,
+    line_height: Optional[int] = None,
+) -> np.ndarray:
+    """Draws a legend under the image; the arguments are those of `draw_legend`.
+
+    Both have the width of the image, or that of `legend_width` where the image is too narrow: white is added then.
+    """
+    image = checked_rgb(image, 'image')
+    width = legend_width(label_space, image.shape[1], class_ids, line_height)
+    return put_above_legend(image, draw_legend(label_space, width, class_ids, line_height))
+
+
+def _legend_classes(label_space: LabelSpace, class_ids: Optional[Sequence[int]]) -> List[int]:
+    if class_ids is None:
+        class_ids = range(label_space.num_classes)
+    unknown = [
+        class_id
+        for class_id in class_ids
+        if not 0 <= class_id < label_space.num_classes and class_id != label_space.ignore_id
+    ]
+    if unknown:
+        raise ValueError(
+            'The class IDs {} came for a legend, but {} has the classes 0 to {}.'.format(
+                unknown, label_space.name, label_space.num_classes - 1
+            )
+        )
+    shown = [
+        int(class_id)
+        for class_id in class_ids
+        if class_id not in label_space.void_class_ids and class_id != label_space.ignore_id
+    ]
+    if not shown:
+        raise ValueError('There is no class to show in the legend. Give at least one class ID that is not void.')
+    return shown
+
+
+def _legend_line(width: int, line_height: Optional[int]) -> int:
+    return line_height if line_height is not None else max(SMALLEST_LINE, int(round(width / 45.0)))
+
+
+def _draw_legend_entry(
+    legend: np.ndarray, label_space: LabelSpace, class_id: int, position: Tuple[int, int], line: int, column_width: int
+) -> None:
+    (top, left), bottom, right = position, position[0] + line - 1, position[1] + int(1.5 * line)
+    cv2.rectangle(legend, (left, top), (right, bottom), label_space.colors[class_id], cv2.FILLED)
+    # An outline, so that a white swatch is seen on white paper.
+    cv2.rectangle(legend, (left, top), (right, bottom), (128, 128, 128), 1)
+    name = shorten_text(label_space.class_names[class_id], line, column_width - int(2.2 * line))
+    draw_text(legend, name, (top, left + int(2.0 * line)), line, _INK)

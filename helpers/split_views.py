@@ -1,0 +1,117 @@
+"""Split views: several pictures with captions on one canvas.
+
+Images are uint8 arrays of shape [H, W, 3], RGB. But for panels that get a caption, nothing that comes in is changed.
+"""
+
+from typing import Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from helpers.images import checked_rgb
+from helpers.text_drawing import SMALLEST_LINE, draw_text, shorten_text, text_width
+
+_WHITE = (255, 255, 255)
+
+# The share of a panel's height that its caption takes, and how much of the picture shows through the strip under it.
+_CAPTION_SHARE = 0.055
+_CAPTION_STRIP = 0.45
+
+
+def create_split_view(
+    target_size: Tuple[int, int],
+    images: Sequence[np.ndarray],
+    positions: Sequence[Tuple[int, int]],
+    sizes: Sequence[Tuple[int, int]],
+    captions: Optional[Sequence[Optional[str]]] = None,
+) -> np.ndarray:
+    """Arranges images on one canvas, which is black where nothing lies.
+
+    Args:
+        target_size: (height, width) of the canvas.
+        images: uint8 arrays of shape [h, w, 3], RGB, or grey [h, w] or [h, w, 1], of any sizes.
+        positions: (y, x) of the top left corner of each image on the canvas.
+        sizes: (height, width) to which each image is resized. Where panels overlap, later ones lie on top; what lies
+            outside of the canvas is cut off.
+        captions: A text for the top left corner of each image, None for an image without; None or an empty list for no
+            captions.
+
+    Returns:
+        uint8 [height, width, 3], RGB.
+
+    Raises:
+        ValueError: The lists differ in length, an image has another shape or dtype, or a panel has no area or lies
+            outside of the canvas.
+    """
+    captions = None if captions is None or len(captions) == 0 else captions  # scripts of 2017 pass an empty list
+    _check_split_view(target_size, images, positions, sizes, captions)
+    canvas = np.zeros(_whole(target_size) + (3,), np.uint8)
+    for index, (image, (y, x), (height, width)) in enumerate(zip(images, map(_whole, positions), map(_whole, sizes))):
+        panel = canvas[y : y + height, x : x + width]
+        whole = _resize(checked_rgb(_as_rgb(image), 'images[{}]'.format(index)), height, width)
+        panel[:] = whole[: panel.shape[0], : panel.shape[1]]
+        if captions is not None and captions[index]:
+            draw_caption(panel, str(captions[index]))
+    return canvas
+
+
+def draw_caption(panel: np.ndarray, caption: str) -> None:
+    """Writes into the top left corner, on a strip that is darkened so that white is readable on any picture."""
+    line = min(panel.shape[0], max(SMALLEST_LINE, int(round(_CAPTION_SHARE * panel.shape[0]))))
+    margin = line // 2
+    text = shorten_text(caption, line, panel.shape[1] - 2 * margin)
+    strip = panel[: int(1.5 * line), : text_width(text, line) + 2 * margin]
+    if text:
+        strip[:] = (_CAPTION_STRIP * strip).astype(np.uint8)
+        draw_text(panel, text, (line // 4, margin), line, _WHITE)
+
+
+def _check_split_view(
+    target_size: Tuple[int, int],
+    images: Sequence[np.ndarray],
+    positions: Sequence[Tuple[int, int]],
+    sizes: Sequence[Tuple[int, int]],
+    captions: Optional[Sequence[Optional[str]]],
+) -> None:
+    counts = {'images': len(images), 'positions': len(positions), 'sizes': len(sizes)}
+    if captions is not None:
+        counts['captions'] = len(captions)
+    if len(set(counts.values())) > 1:
+        raise ValueError('Lists of different lengths came: {}. Give one entry per image in each.'.format(counts))
+    _check_pair(target_size, 'target_size', smallest=1)
+    for index, (position, size) in enumerate(zip(positions, sizes)):
+        _check_pair(position, 'positions[{}]'.format(index), smallest=0)
+        _check_pair(size, 'sizes[{}]'.format(index), smallest=1)
+        if position[0] >= target_size[0] or position[1] >= target_size[1]:
+            raise ValueError(
+                'Panel {} of size {} at {} lies outside of target_size {}. Move it.'.format(
+                    index, tuple(size), tuple(position), tuple(target_size)
+                )
+            )
+
+
+def _check_pair(pair: Sequence[int], name: str, smallest: int) -> None:
+    if len(pair) != 2 or any(int(number) != number or number < smallest for number in pair):
+        raise ValueError(
+            '{} is {}; it has to be two whole numbers, vertical first, of at least {}.'.format(name, pair, smallest)
+        )
+
+
+def _whole(pair: Sequence[float]) -> Tuple[int, int]:
+    """As integers: half of a size is a float in Python."""
+    return int(pair[0]), int(pair[1])
+
+
+def _as_rgb(image: np.ndarray) -> np.ndarray:
+    """A grey image [h, w] or [h, w, 1] with three channels; all else as it is."""
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = image[..., np.newaxis]
+    return image.repeat(3, axis=-1) if image.ndim == 3 and image.shape[-1] == 1 else image
+
+
+def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    if image.shape[:2] == (height, width):
+        return image
+    is_smaller = height * width < image.shape[0] * image.shape[1]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR)
