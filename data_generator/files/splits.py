@@ -1,6 +1,7 @@
 """Choosing images of a dataset by how their file names begin, and dividing it for cross-validation."""
 
 import bisect
+import numbers
 import os
 import random
 from typing import Collection, Dict, List, NamedTuple, Sequence
@@ -84,7 +85,8 @@ def divide(pairs: Sequence[Pair], number: int, seed: int = 0) -> Folds:
     Raises:
         ValueError: `number` is no whole number from 2 to the number of images.
     """
-    if isinstance(number, bool) or not isinstance(number, int) or not 2 <= number <= len(pairs):
+    is_whole = isinstance(number, numbers.Integral) and not isinstance(number, bool)
+    if not is_whole or not 2 <= number <= len(pairs):
         raise ValueError(
             '{!r} folds of {} images were asked for; the number has to be from 2 to that of the images, for example '
             '5.'.format(number, len(pairs))
@@ -95,8 +97,9 @@ def divide(pairs: Sequence[Pair], number: int, seed: int = 0) -> Folds:
     sequences = [name.split('_')[0] + '_' if '_' in name else name for name in names]
     for unit, keys in (('folders', folders), ('sequences', sequences)):
         if number <= len(set(keys)) < len(pairs) and (unit == 'sequences' or _are_apart(set(folders))):
-            return Folds(_shared_out(keys, number, seed), unit)
-    return Folds(_shared_out(names if len(set(names)) == len(names) else paths, number, seed), 'images')
+            return Folds(_shared_out(keys, int(number), int(seed)), unit)
+    keys = names if len(set(names)) == len(names) else paths
+    return Folds(_shared_out(keys, int(number), int(seed)), 'images')
 
 
 def _are_apart(folders: Collection[str]) -> bool:

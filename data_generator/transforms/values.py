@@ -231,11 +231,12 @@ def id_map(name: str, value: Any) -> Optional[IdMap]:
     if isinstance(value, Mapping):
         return _id_dict(name, value)
     array = np.asarray(value)
-    if array.ndim != 1 or array.size == 0 or array.dtype.kind not in 'iu':
+    if array.ndim != 1 or not 1 <= array.size <= MAX_ID + 1 or array.dtype.kind not in 'iu':
         raise _refuse(
             name,
             value,
-            'it has to be a dict from ID to ID, or a one-dimensional array of integers: at index k what ID k becomes',
+            'it has to be a dict from ID to ID, or a one-dimensional array of integers, 65536 at most: at index k what '
+            'ID k becomes',
             {7: 0, 8: 1},
         )
     if array.min() < 0 or array.max() > MAX_ID:

@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 
 from data_generator.files.discovery import Pair
@@ -55,6 +56,7 @@ def test_a_folder_within_another_divides_by_images():
 def test_the_seed_decides_and_nothing_else():
     pairs = pairs_of(*['{}.png'.format(number) for number in range(20)])
     assert divide(pairs, 4, seed=3) == divide(list(reversed(pairs)), 4, seed=3) != divide(pairs, 4, seed=4)
+    assert divide(pairs, np.int64(4), seed=np.int64(3)) == divide(pairs, 4, seed=3)
     # Written down: another machine, Python or NumPy divides alike.
     assert divide(pairs, 4, seed=0).prefixes[0] == ['{}.png'.format(number) for number in (0, 11, 12, 16, 18)]
 

@@ -546,6 +546,7 @@ def test_the_size_of_the_output_is_known_where_it_is_fixed(options, size):
         ),
         (dict(convert_ids_to_ids=np.zeros((2, 2), int)), r'one-dimensional array of integers'),
         (dict(convert_ids_to_ids=np.zeros(3)), r'one-dimensional array of integers'),
+        (dict(convert_ids_to_ids=np.zeros(65537, int)), r'one-dimensional array of integers, 65536 at most'),
         (dict(convert_ids_to_ids=[0, -1]), r'holds -1; IDs are integers from 0'),
         (dict(convert_ids_to_ids={}), r'at least one ID'),
         (dict(convert_ids_to_ids={0: 'road'}), r"convert_ids_to_ids\[0\] is 'road'"),
