@@ -177,7 +177,7 @@ def _calibration_lines(scores: Dict[str, Any]) -> List[str]:
     if not math.isnan(temperature):
         rows += [
             [
-                'the same, at a temperature that was fitted to the other half of the images',
+                'the same, at a temperature fitted to the other half',
                 _percent(scores['cross_fitted_calibration_error']),
             ],
             ['temperature that fits all of them (--temperature)', shown_temperature(temperature)],

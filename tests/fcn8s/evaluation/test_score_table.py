@@ -97,10 +97,11 @@ def test_boundaries_and_calibration_are_printed_where_they_are():
     for line in (
         'mean IoU within 8 px of a boundary' + 18 * ' ' + '20.00',
         'mean boundary F1, tolerance 0.75 % of the diagonal  37.50',
-        'the same, at a temperature that was fitted to the other half of the images  1.00',
+        'the same, at a temperature fitted to the other half  1.00',
     ):
         assert line in table
     assert 'expected calibration error, 15 bins 5.00' in ' '.join(table.split())
+    assert max(map(len, format_scores(dict(everything, fitted_temperature=0.5), CLASSES).splitlines())) <= 80
     assert 'temperature that fits all of them (--temperature) 1.20' in ' '.join(table.split())
     alone = format_scores(dict(everything, fitted_temperature=float('nan')), CLASSES)
     assert 'expected calibration error, 15 bins  5.00' in alone and 'temperature' not in alone
