@@ -10,9 +10,10 @@ from helpers.cores import num_cores
 
 DESCRIPTION = """Makes a dataset that fcn8s check, train and evaluate take (images/SPLIT, labels/SPLIT, classes.json)
 from annotations of labelme, COCO (polygons, RLE; crowds are void), CVAT for images, YOLO segmentation, Supervisely,
-PASCAL VOC (masks, or polygons in the XML) or Cityscapes (polygons), or from one mask for each class and image
-(masks/CLASS/NAME.png or masks/NAME_CLASS.png). The tool is recognised by the content of the files. What was left out,
-and why, is printed and written to OUT/import.json."""
+PASCAL VOC (masks, or polygons in the XML), Cityscapes (polygons) or Kaggle (CSV with runs of pixels), or from masks:
+one for each class and image (masks/CLASS/NAME.png or masks/NAME_CLASS.png), for each object, or for each part of a
+face. The tool is recognised by the content of the files. What was left out, and why, is printed and written to
+OUT/import.json."""
 
 
 def add_parser(subparsers: Any) -> None:

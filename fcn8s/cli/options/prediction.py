@@ -51,7 +51,8 @@ def add_averaging_arguments(group: Any, of_scales: str = '') -> None:
         '--overlap',
         type=int,
         metavar='N',
-        help='overlap of tiles in pixels, in which they are blended (default: 128)',
+        help='overlap of tiles in pixels, in which they are blended (default: 128); of a GeoTIFF that fcn8s predict '
+        'cuts, the margin of each tile that is discarded (default: 288)',
     )
     group.add_argument(
         '--scales',

@@ -86,8 +86,8 @@ def add_data_arguments(group: Any) -> None:
         '--hold-out',
         nargs='+',
         metavar='PREFIX',
-        help='do not train on images whose file names begin with PREFIX, for example a sequence or a city, but '
-        'evaluate on them, instead of on --val-split',
+        help='do not train on images whose file names begin with PREFIX, for example a sequence or a city; '
+        'evaluations are then of these images',
     )
     add_folder_arguments(group, '--data')
     group.add_argument(
