@@ -16,7 +16,7 @@ _SCENES, _SCENE_SIZE = 4, (128, 256)
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser('export', help='write a network for other runtimes', description=DESCRIPTION)
-    add_model_argument(parser)
+    add_model_argument(parser, exports=False)
     parser.add_argument('out', metavar='OUT', help='directory to write; must not exist, or be empty')
     parser.add_argument(
         '--format',

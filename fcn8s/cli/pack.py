@@ -14,7 +14,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         'pack', help='pack a trained network into one file to share', description=DESCRIPTION
     )
-    add_model_argument(parser, 'RUN')
+    add_model_argument(parser, 'RUN', exports=False)
     parser.add_argument('out', metavar='OUT.zip', help='file to write; must not exist')
     parser.add_argument('--licence', metavar='TEXT', help='for the card: the licence under which you share it')
     parser.add_argument('--scores', metavar='FILE', help='for the card: what fcn8s evaluate --json wrote')

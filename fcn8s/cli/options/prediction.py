@@ -6,9 +6,10 @@ from typing import Any, Optional, Sequence
 from helpers.label_spaces import PALETTES
 
 
-def add_model_argument(parser: argparse.ArgumentParser, metavar: str = 'MODEL') -> None:
-    """Adds the trained network that a command is about."""
-    parser.add_argument('model', metavar=metavar, help='run directory (its best checkpoint) or saved FCN-8s')
+def add_model_argument(parser: argparse.ArgumentParser, metavar: str = 'MODEL', exports: bool = True) -> None:
+    """Adds the trained network that a command is about. exports: whether it may be an export."""
+    kinds = 'run directory (its best checkpoint), saved FCN-8s, {}or zip of fcn8s pack'
+    parser.add_argument('model', metavar=metavar, help=kinds.format('export, ' if exports else ''))
 
 
 def add_prediction_arguments(parser: argparse.ArgumentParser) -> None:

@@ -165,7 +165,9 @@ def add_network_arguments(group: Any) -> None:
         '--encoder', metavar='DIR', help='encoder SavedModel; write one with: fcn8s vgg16 OUT --weights SOURCE'
     )
     group.add_argument(
-        '--fine-tune-from', metavar='MODEL', help='instead of --encoder: start from a run or saved FCN-8s'
+        '--fine-tune-from',
+        metavar='MODEL',
+        help='instead of --encoder: start from a run, saved FCN-8s, or zip of fcn8s pack',
     )
     add_architecture_arguments(group, inherited=True)
     group.add_argument(

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -165,6 +166,17 @@ def test_version_and_help(capsys):
     printed = capsys.readouterr().out
     for command in cli.COMMANDS:
         assert command.replace('_', '-') in printed
+
+
+@pytest.mark.parametrize('command', [name.replace('_', '-') for name in cli.COMMANDS])
+def test_help_names_no_option_that_the_command_lacks(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([command, '--help'])
+    text = capsys.readouterr().out
+    flags = [re.split('  +', line.strip())[0] for line in text.splitlines() if line.startswith('  -')]
+    of_others = r'\b({}) (OUT )?--[\w-]+'.format('|'.join(cli.COMMANDS))
+    named = re.findall(r'(?<![\w-])--[\w-]+', re.sub(of_others, '', ' '.join(text.split())))
+    assert set(named) <= set(re.findall(r'--[\w-]+', ' '.join(flags)))
 
 
 @pytest.mark.parametrize('closed', ['2>&-', '>&- 2>&-', '<&- >&- 2>&-'])
