@@ -23,6 +23,9 @@ _OTHER_KINDS = {
         'panoptic2detection_coco_format.py of panopticapi does that',
     ),
 }
+# What it calls its documents of things and of stuff of the same images, before the name of the split.
+_THINGS, _STUFF = 'instances_', 'stuff_'
+_Named = List[Tuple[str, Record]]  # by the file_name of the image
 
 
 def is_coco(content: Any) -> bool:
@@ -39,11 +42,12 @@ def looks_like_coco(path: str) -> bool:
 def read_coco(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
     """Reads the images that these documents are about; crowds are void.
 
-    Documents of captions and of panoptic segments are left out, and refused where there are no others.
+    The objects of an image are those of one document, and of instances_X.json and stuff_X.json together. Documents of
+    captions and of panoptic segments are left out, and refused where there are no others.
     """
     names: List[str] = []
     colors: Dict[str, Color] = {}
-    records: List[Record] = []
+    found: Dict[str, _Named] = {}
     others: List[str] = []
     for path in documents:
         content = read_json_document(path)
@@ -59,10 +63,10 @@ def read_coco(folder: Folder, documents: List[str], left_out: LeftOut) -> Source
         names += [name for name in categories.values() if name not in names and name not in holders]
         colors.update(_colors(content))
         split = split_of(path, folder.root) or split_in_name(path)
-        records += _records(content, categories, path, split, left_out)
+        found[path] = _records(content, categories, path, split, left_out)
     if len(others) == len(documents):
         raise DataError(' '.join(others[:2]))
-    return Source('coco', records, names, colors, order='area')
+    return Source('coco', _things_over_stuff(found), names, colors, order='area')
 
 
 def _other_kind(content: Dict[str, Any]) -> Optional[Tuple[str, str]]:
@@ -74,10 +78,22 @@ def _other_kind(content: Dict[str, Any]) -> Optional[Tuple[str, str]]:
 
 
 def _categories(content: Dict[str, Any], path: str) -> Dict[Any, str]:
+    names: Dict[Any, str] = {}
     try:
-        return {category['id']: str(category['name']) for category in content['categories']}
+        for category in content['categories']:
+            _refuse_second(names, category['id'], str(category['name']), 'categories', path)
     except (KeyError, TypeError):
         raise DataError("{} has no list of 'categories' with 'id' and 'name'. Export it again.".format(path)) from None
+    return names
+
+
+def _refuse_second(names: Dict[Any, str], key: Any, name: str, what: str, path: str) -> None:
+    """Notes the name of an id. Raises DataError where it has another: of which an object is would be a guess."""
+    if names.setdefault(key, name) != name:
+        raise DataError(
+            '{}: the {} {!r} and {!r} have the same id, {!r}. Give each an id of its own, and its objects the same '
+            'id.'.format(path, what, names[key], name, key)
+        )
 
 
 def _holders(content: Dict[str, Any]) -> List[str]:
@@ -98,24 +114,54 @@ def _colors(content: Dict[str, Any]) -> Dict[str, Color]:
     return {name: color for name, color in found.items() if color is not None}
 
 
-def _records(
-    content: Dict[str, Any], categories: Dict[Any, str], path: str, split: Any, left_out: LeftOut
-) -> List[Record]:
+def _records(content: Dict[str, Any], categories: Dict[Any, str], path: str, split: Any, left_out: LeftOut) -> _Named:
     objects: Dict[Any, List[Dict[str, Any]]] = {}
     for one in content['annotations']:
         if isinstance(one, dict) and _hashable(one.get('image_id')):
             objects.setdefault(one['image_id'], []).append(one)
         else:
             left_out.add('objects of no image', path)
-    records = []
+    records: _Named = []
+    names: Dict[Any, str] = {}
     for image in content['images']:
         if not isinstance(image, dict) or not isinstance(image.get('file_name'), str) or not _hashable(image.get('id')):
             left_out.add('images without file_name or id', path)
             continue
-        records.append(_record(image, objects.pop(image.get('id'), []), categories, path, split, left_out))
+        _refuse_second(names, image['id'], image['file_name'], 'images', path)
+        record = _record(image, objects.pop(image['id'], []), categories, path, split, left_out)
+        records.append((image['file_name'], record))
     for image_id in objects:
         left_out.add('objects of images that are not listed', '{}, image_id {}'.format(path, image_id))
     return records
+
+
+def _things_over_stuff(found: Dict[str, _Named]) -> List[Record]:
+    """The records of all documents; an image of instances_X.json with what stuff_X.json beside it says of it."""
+    records = []
+    for path, named in found.items():
+        stuff = dict(found.get(_of_same_images(path, _THINGS, _STUFF), []))
+        things = dict(found.get(_of_same_images(path, _STUFF, _THINGS), []))
+        for name, record in named:
+            if name not in things:
+                records.append(_over(record, stuff[name]) if name in stuff else record)
+    return records
+
+
+def _of_same_images(path: str, prefix: str, other: str) -> str:
+    """The document whose name begins with `other` where that of `path` begins with `prefix`; '' where it does not."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, other + name[len(prefix) :]) if name.startswith(prefix) else ''
+
+
+def _over(things: Record, stuff: Record) -> Record:
+    def read() -> AnnotatedImage:
+        image, below = things.read(), stuff.read()
+        if None not in (image.size, below.size) and image.size != below.size:
+            raise DataError('its size is another one in {}'.format(stuff.place))
+        shapes = [shape._replace(layer=-1.0) for shape in below.shapes] + image.shapes
+        return image._replace(size=image.size or below.size, shapes=shapes)
+
+    return things._replace(read=read)
 
 
 def _hashable(value: Any) -> bool:

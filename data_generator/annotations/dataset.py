@@ -136,7 +136,7 @@ def import_annotations(source: str, out_dir: str, options: Options = DEFAULTS, p
         names = _names_below_splits(chosen)
         for (item, split), name in zip(tqdm(chosen, 'import', unit='image', disable=not progress), names):
             writer.write(item, split, name)
-        if not writer.counts:
+        if not chosen:
             raise DataError(_nothing_left(source, 'image', left_out))
         if not np.delete(writer.pixels[:-1], [] if rest == RESTS[1] else classes.rest).any():
             raise DataError(_nothing_left(source, 'object', left_out))

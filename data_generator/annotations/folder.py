@@ -9,6 +9,7 @@ import posixpath
 import re
 from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
+from data_generator.errors import DataError
 from helpers.image_search import IMAGE_EXTENSIONS, find_images, folded, natural_sort_key
 
 DOCUMENT_EXTENSIONS = ('.json', '.xml', '.txt', '.yaml', '.yml', '.csv')
@@ -33,10 +34,13 @@ class Folder:
 
         Raises:
             FileNotFoundError: One of them does not exist.
+            DataError: One is a pipe or a device.
         """
         for path in filter(None, (source, image_dir)):
             if not os.path.exists(path):
                 raise FileNotFoundError('{} does not exist. Give the folder or file of the annotations.'.format(path))
+            if not os.path.isdir(path) and not os.path.isfile(path):
+                raise DataError('{} is neither a folder nor a file. Save what it gives as a file.'.format(path))
         self.root = source if os.path.isdir(source) else os.path.dirname(os.path.abspath(source))
         self.documents = _documents(source)
         self._image_roots = [self.root] if image_dir is None else [image_dir, self.root]

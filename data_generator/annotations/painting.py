@@ -45,7 +45,10 @@ def paint(
             num_failed += 1
             continue
         if not window.mask.any():
-            left_out.add('shapes outside of their image, or smaller than a pixel', image.place)
+            is_mask = shape.draw is not None and window.mask.size > 0  # of a class that is not there
+            reason = 'masks without a pixel' if is_mask else 'shapes outside of their image, or smaller than a pixel'
+            left_out.add(reason, image.place)
+            num_failed += not is_mask
         part_of(label_map, window)[window.mask] = class_id
     if shapes and num_failed == len(shapes):
         raise ValueError('none of its shapes can be drawn')

@@ -20,6 +20,7 @@ _OTHER_PROGRAMS = (
     (('filename', 'regions'), 'VIA', 'Annotation > Export Annotations (COCO format)'),
     (('annotations', 'data'), 'Label Studio', 'Export > COCO'),
 )
+_ABOUT_LABEL_MAPS = ' Label maps of all classes need no import: fcn8s check says how to train on them.'
 _UNREADABLE = 'files that cannot be read'
 
 
@@ -66,12 +67,13 @@ def read_source(folder: Folder, name: Optional[str], left_out: LeftOut, color_to
         if masks is not None:
             return masks
         raise DataError(
-            '{} holds no annotations{}. Known are {}.{}{}'.format(
+            '{} holds no annotations{}. Known are {}.{}{}{}'.format(
                 folder.root,
                 '' if name is None else ' of ' + name,
                 ', '.join(NAMES),
                 _of_other_programs(folder),
                 _unreadable(left_out),
+                _ABOUT_LABEL_MAPS if folder.images else '',
             )
         )
     if len(found) > 1:
@@ -136,10 +138,7 @@ def _unreadable(left_out: LeftOut) -> str:
     masks = left_out.places.get(class_masks.UNTOLD, [])
     text = ' A file could not be read: {}{}'.format(faults[0], more) if faults else ''
     if masks:
-        text += (
-            ' The names of masks say no class, the first: {}. Label maps of all classes need no import: fcn8s check '
-            'says how to train on them.'.format(masks[0])
-        )
+        text += ' The names of masks say no class, the first: {}.'.format(masks[0])
     return text
 
 

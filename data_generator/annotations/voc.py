@@ -76,12 +76,15 @@ def _colors(folder: Folder) -> Dict[str, Color]:
 
 def _listed_colors(path: str) -> Dict[str, Color]:
     """The lines 'name:r,g,b:parts:actions' of labelmap.txt."""
-    colors = {}
+    colors: Dict[str, Color] = {}
     for line in read_text(path).splitlines():
         name, _, rest = line.strip().partition(':')
         color = color_of(rest.partition(':')[0])
-        if name and not name.startswith('#') and color is not None:
-            colors[name] = color
+        if not name or name.startswith('#') or color is None:
+            continue
+        if color in colors.values() and colors.get(name) != color:
+            raise DataError('{} has the colour {} twice. Give each class a colour of its own.'.format(path, color))
+        colors[name] = color
     if not colors:
         raise DataError('{} has no line of the form name:r,g,b::. Write one for each class.'.format(path))
     return colors

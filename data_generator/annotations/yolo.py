@@ -167,7 +167,9 @@ def names_of_yaml(text: str, path: str) -> List[str]:
     for line in rest:
         entry = re.match(r'\s*(?:-|(\d+)\s*:)\s+(.*\S)\s*$', line.partition(' #')[0])
         if entry is not None:
-            numbered[int(entry.group(1) or len(numbered))] = _unquoted(entry.group(2))
+            number, name = int(entry.group(1) or len(numbered)), _unquoted(entry.group(2))
+            if numbered.setdefault(number, name) != name:
+                raise DataError('{} names class {} twice. Take one of its lines out.'.format(path, number))
         elif line.strip() and not line.strip().startswith('#'):
             break
     if not numbered or sorted(numbered) != list(range(len(numbered))):

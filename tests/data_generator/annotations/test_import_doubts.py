@@ -269,3 +269,85 @@ def test_pictures_beside_the_images_of_yolo_are_not_images_without_objects(tmp_p
     assert len(labels) == 6 and not labels['train/empty.png'].any()
     (places,) = imported.left_out.values()
     assert [os.path.basename(place) for place in places] == ['results.png']
+
+
+def test_instances_and_stuff_of_coco_are_of_one_image_and_things_lie_over_stuff(tmp_path):
+    """The stuff is smaller than the thing, and would lie over it by its area."""
+    root = tmp_path / 'source'
+    for number in range(3):
+        tools.write_image(root / 'images' / '{}.png'.format(number), seed=number)
+    names = [(number, '{}.png'.format(number)) for number in range(3)]
+    (root / 'annotations').mkdir()
+    write_coco(root / 'annotations', names[:2], [OF_A], 'instances_val.json')
+    stuff = [polygon(number, 7, tools.B) for number in (0, 2)]
+    write_coco(root / 'annotations', names[::2], stuff, 'stuff_val.json')
+    imported, labels = imported_from(root, tmp_path / 'out', val_share=0)
+    assert imported.left_out == {} and imported.objects == {'a': 1, 'b': 2}
+    np.testing.assert_array_equal(labels['train/0.png'], np.where(A_LABEL, A_LABEL, B_LABEL))
+    np.testing.assert_array_equal(labels['train/1.png'], 0)
+    np.testing.assert_array_equal(labels['train/2.png'], B_LABEL)
+    write_coco(root / 'annotations', names[:1], stuff, 'stuff_val.json', height=99)
+    write_coco(root / 'annotations', names[:2], [OF_A, polygon(1, 30, tools.A)], 'instances_val.json')
+    imported, labels = imported_from(root, tmp_path / 'other', val_share=0)
+    assert any('its size is another one in ' in reason for reason in imported.left_out)
+    assert list(labels) == ['train/1.png']
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda content: content['images'][1].update(id=0), "the images '0.png' and '1.png' have the same id, 0. Give"),
+        (lambda content: content['categories'][1].update(id=30), "the categories 'a' and 'b' have the same id, 30"),
+    ],
+)
+def test_an_id_of_two_in_coco_is_refused(tmp_path, change, message):
+    """The objects of both images were in the first, and the second was background."""
+    for number in (0, 1):
+        tools.write_image(tmp_path / 'source' / '{}.png'.format(number), seed=number)
+    content = tools.coco_content([OF_A, OF_B], 2)
+    change(content)
+    tools.write_json(tmp_path / 'source' / 'instances.json', content)
+    with pytest.raises(DataError, match='instances.json: ' + message):
+        import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+    assert not (tmp_path / 'out').exists()
+
+
+def test_an_image_whose_shapes_all_lie_outside_of_it_does_not_become_background(tmp_path):
+    """As points of YOLO in pixels do; a mask without a pixel says that its class is not there."""
+    tools.yolo(tmp_path / 'yolo')
+    (tmp_path / 'yolo' / 'labels' / '0.txt').write_text('0 5 4 15 4 15 12\n')
+    imported, labels = imported_from(tmp_path / 'yolo', tmp_path / 'out', val_share=0)
+    assert 'images that cannot be used: none of its shapes can be drawn' in imported.left_out
+    assert sorted(labels) == ['train/{}.png'.format(number) for number in (1, 2, 3, 4)]
+    for number, mask in enumerate((EXPECTED.clip(0, 1), np.zeros(SIZE, np.uint8))):
+        tools.write_image(tmp_path / 'masks' / 'images' / '{}.png'.format(number), seed=number)
+        path = tmp_path / 'masks' / 'masks' / 'car' / '{}.png'.format(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_labels(str(path), mask)
+    imported, labels = imported_from(tmp_path / 'masks', tmp_path / 'out2', val_share=0)
+    assert list(imported.left_out) == ['masks without a pixel'] and not labels['train/1.png'].any()
+
+
+@pytest.mark.parametrize(
+    'tool, name, text, message',
+    [
+        ('voc', 'labelmap.txt', 'a:1,2,3::\nb:1,2,3::\n', r'has the colour \(1, 2, 3\) twice. Give each class'),
+        ('yolo', 'data.yaml', 'names:\n  0: a\n  0: b\n  1: c\n', 'names class 0 twice. Take one of its lines out'),
+    ],
+)
+def test_a_class_that_is_listed_twice_is_refused(tmp_path, tool, name, text, message):
+    tools.TOOLS[tool](tmp_path / 'source')
+    (tmp_path / 'source' / name).write_text(text)
+    with pytest.raises(DataError, match=name + ' ' + message):
+        import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+
+
+def test_a_pipe_is_no_source_and_label_maps_are_for_check(tmp_path):
+    os.mkfifo(str(tmp_path / 'pipe.json'))
+    with pytest.raises(DataError, match='pipe.json is neither a folder nor a file. Save what it gives as a file'):
+        import_annotations(str(tmp_path / 'pipe.json'), str(tmp_path / 'out'))
+    tools.voc(tmp_path / 'source')  # CVAT's 'Segmentation mask' has no XML
+    for number in range(tools.NUM_IMAGES):
+        (tmp_path / 'source' / 'Annotations' / '{}.xml'.format(number)).unlink()
+    with pytest.raises(DataError, match='holds no annotations.* Label maps of all classes need no import: fcn8s check'):
+        import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
