@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import os
-import sys
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from fcn8s.cli.error_maps import ErrorMaps, add_error_arguments, check_error_arguments
@@ -28,6 +27,7 @@ from fcn8s.cli.options.prediction import (
     temperature_of,
 )
 from fcn8s.cli.options.workers import add_sharing_arguments, check_workers, is_sharer, share_of, silent_output
+from fcn8s.cli.terminal import complain
 from fcn8s.prediction.result_kinds import DOUBT_KINDS, FLAGGED_KINDS, RESULT_KINDS
 from helpers.tables import one_line
 
@@ -501,8 +501,8 @@ def _close(args: argparse.Namespace, failures: 'Failures', writers: 'Writers') -
     if writers.results and args.samples is not None:
         writers.results.write_doubts()
     if failures:
-        print('{} of the images could not be read:'.format(len(failures)), file=sys.stderr)
-        print('\n'.join(one_line(text) for _, text in failures), file=sys.stderr)
+        heading = '{} of the images could not be read:'.format(len(failures))
+        complain('\n'.join([heading] + [one_line(text) for _, text in failures]))
     if writers.submission and not failures:
         print('submission: {}'.format(writers.submission.finish()))
     print('results: {}'.format(one_line(args.out)))

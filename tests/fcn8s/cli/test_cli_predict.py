@@ -300,9 +300,10 @@ def test_keep_going_is_about_images(small_model, tmp_path, capsys):
 def test_keep_going_predicts_the_rest(small_model, images, tmp_path, capsys):
     broken = os.path.join(images, 'town', 'three.png')
     os.truncate(broken, os.path.getsize(broken) // 2)
+    os.rename(broken, os.path.join(images, 'town', 'three\n\x1b[31m.png'))
     assert predict(small_model, images, '--out', tmp_path / 'out', '--keep-going') == 1
-    error = capsys.readouterr().err
-    assert '1 of the images could not be read' in error and 'three.png' in error
+    _, _, failures = capsys.readouterr().err.partition('1 of the images could not be read:\n')
+    assert 'three\\x0a\\x1b[31m.png' in failures and failures.count('\n') == 1
     assert files_in(str(tmp_path / 'out')) == ['one_overlay.png', 'town/two_overlay.png']
 
 
