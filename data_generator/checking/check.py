@@ -96,7 +96,7 @@ def check_dataset(
 
     Raises:
         ValueError: No such layout, or one beside `folders`; the directories are of different layouts; what a named
-            layout says was given; no such class.
+            layout says was given; no such class; another number of classes than the legend names.
         FileNotFoundError: No such directory.
         DataError: No images.
     """
@@ -109,6 +109,12 @@ def check_dataset(
         else [survey(root, layout, extensions) for root in as_path_list(roots)]
     )
     _check_one_space(surveys)
+    if legend is not None and num_classes not in (None, len(legend.class_names)):
+        raise ValueError(
+            'num_classes is {}, and {} classes are named. Leave num_classes out, or name them all.'.format(
+                num_classes, len(legend.class_names)
+            )
+        )
     if ignore_id is None and legend is not None:
         ignore_id = legend.ignore_id
     said = Said(num_classes, ignore_id, id_map, legend, color_tolerance, label_transparency)

@@ -15,6 +15,7 @@ from data_generator.checking.check import check_dataset
 from data_generator.checking.faults import FAULT_KINDS
 from data_generator.checking.preview import GAP, PANEL_WIDTH, _grid, preview_grid, typical_augmentation
 from data_generator.files.layouts import LAYOUTS
+from data_generator.files.legends import Legend
 from fcn8s.cli import check as check_command
 from fcn8s.cli import main
 from helpers.class_weights import median_frequency_weights
@@ -267,6 +268,8 @@ def test_given_classes_are_checked(tmp_path):
     assert faults_of(report, 'illegal_label') == {'a.png': '9 (1 px)'}
     assert report.suggested_id_map == {0: 0, 1: 1, 2: 2, 9: 255, 255: 255}
     assert check(own_dataset(tmp_path, [0, 1, 9]), num_classes=3, ignore_id=9).can_train
+    with pytest.raises(ValueError, match='num_classes is 3, and 2 classes are named. Leave num_classes out, or name'):
+        check(tmp_path, num_classes=3, legend=Legend(('a', 'b'), None, ()))
 
 
 def test_a_map_to_what_is_no_class_is_refused(tmp_path):
