@@ -56,8 +56,8 @@ class Network:
         tensors: every tensor of the network by its role.
         settings: the architecture and the label space.
         training_settings, arithmetic, seed: how it is trained.
-        last_training_loss, last_scores: of the weights as they are, where training knows them; and
-        best_training_loss: of the epochs so far.
+        last_scores: of the weights as they are, where training knows them.
+        last_training_loss, best_training_loss: of the last epoch, and of the epochs so far.
         workers, exchange: the cluster that this process is part of, and the ops that join its gradients; None in a
             single process.
     """
@@ -286,8 +286,9 @@ class Network:
     # What is run
 
     def run_step(self, fetches: Any, feed: Feed) -> Any:
-        """Runs part of a training step, on the raw weights."""
+        """Runs part of a training step, on the raw weights; scores of before are of other weights."""
         self.place_raw()
+        self.last_scores = {}
         return self.session.run(fetches, feed)
 
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:

@@ -262,6 +262,18 @@ def test_save_names_and_force(trained, tiny_encoder, tmp_path, capsys):
             model.save(str(tmp_path), 'pickle')
 
 
+def test_scores_are_saved_with_the_weights_that_they_are_of(tiny_encoder, tmp_path):
+    every = dict(save_during_training=True, save_dir=str(tmp_path), save_best_only=False, save_frequency=1)
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+        model.train(Stream(), 4, 1, constant(1e-3), metrics={'mean_iou'}, val_steps=1, eval_frequency=2, **every)
+    has_scores = {}
+    for name in sorted(os.listdir(str(tmp_path))):
+        with open(str(tmp_path / name / 'fcn8s.json'), encoding='utf-8') as file:
+            description = json.load(file)
+        has_scores[description['global_step']] = ('(eval_mean_iou-' in name, 'mean_iou' in description['metrics'])
+    assert has_scores == {1: (False, False), 2: (True, True), 3: (False, False), 4: (True, True)}
+
+
 def test_own_tags(trained, tmp_path):
     with FCN8s(model_load_dir=trained['saved']) as model:
         path = model.save(str(tmp_path), 'saved_model', tags=['mine'], force_save=True)
