@@ -83,11 +83,7 @@ def export_model(
         ValueError, FileNotFoundError, ImportError: what is asked for cannot be done; before anything is written.
         ValueError: the export fails to convert, to run or to be within the tolerance; nothing is left of it.
     """
-    check_export_precision(format, precision)
-    checked_size = check_size(format, size)
-    _check_generation()
-    check_packages(format, precision)
-    check_new_directory(out_dir)
+    checked_size = _checked(out_dir, format, precision, size)
     calibration_paths = samples.calibration_paths(format, precision, calibration, calibration_images, seed)
 
     def export(model_dir: str) -> Dict[str, Any]:
@@ -127,15 +123,30 @@ def _export(
 
 
 def export_open_network(
-    write_saved_model: Callable[[str, Sequence[str]], None], out_dir: str, *options: Any, **named: Any
+    write_saved_model: Callable[[str, Sequence[str]], None],
+    out_dir: str,
+    format: str = 'saved_model',
+    precision: str = 'float32',
+    **options: Any,
 ) -> Any:
     """Exports a network that is open, as `export_model`; write_saved_model:
     `fcn8s.network.Network.write_saved_model`.
     """
+    _checked(out_dir, format, precision, options.get('size'))
     with tempfile.TemporaryDirectory() as folder:
         model_dir = os.path.join(folder, 'model')
         write_saved_model(model_dir, DEFAULT_TAGS)
-        return export_model(model_dir, out_dir, *options, **named)
+        return export_model(model_dir, out_dir, format, precision, **options)
+
+
+def _checked(out_dir: str, format: str, precision: str, size: Any) -> Optional[Tuple[int, int]]:
+    """The size of a format that takes images of one; raises for what needs no network to be refused."""
+    check_export_precision(format, precision)
+    checked_size = check_size(format, size)
+    _check_generation()
+    check_packages(format, precision)
+    check_new_directory(out_dir)
+    return checked_size
 
 
 def _check_generation() -> None:

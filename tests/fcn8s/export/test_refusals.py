@@ -57,6 +57,14 @@ def test_sizes(narrow_model, out):
         refused(r'it has to be \(height, width\), each at least 1', narrow_model, out, 'tflite', size=size)
 
 
+def test_an_open_network_is_not_written_for_an_export_that_is_refused(out):
+    from fcn8s.export.exporting import export_open_network
+
+    for options, match in ((dict(format='torch'), "format is 'torch'"), (dict(format='tflite'), 'size is missing')):
+        with pytest.raises(ValueError, match=match):
+            export_open_network(lambda *_: pytest.fail('it was written'), out, **options)
+
+
 @ON_2
 @pytest.mark.parametrize(
     'format_name, precision, package, extra',
