@@ -407,7 +407,10 @@ def test_biases_rate_with_adam():
         (OptimizerSettings(weight_decay=-1e-4), 'weight_decay is -0.0001; it has to be at least 0'),
         (OptimizerSettings(bias_rate_multiplier=0), 'bias_rate_multiplier is 0; it has to be above 0'),
         (OptimizerSettings(gradient_clip_norm=0), 'gradient_clip_norm is 0; it has to be finite and above 0, or'),
-        (OptimizerSettings(gradient_clip_norm=float('inf')), 'gradient_clip_norm is inf; .* or None for no clipping'),
+        (
+            OptimizerSettings(gradient_clip_norm=float('inf')),
+            'gradient_clip_norm is inf; it has to be finite and above 0, or None',
+        ),
         (OptimizerSettings(accumulate_batches=0), 'accumulate_batches is 0; it has to be a whole number of at least 1'),
         (OptimizerSettings(accumulate_batches=1.5), 'accumulate_batches is 1.5'),
         (OptimizerSettings(rate_multipliers='fc6=1'), "rate_multipliers is 'fc6=1'; it has to be a dict"),
