@@ -54,13 +54,14 @@ class LabelSpace(NamedTuple):
         """(r, g, b) -> class ID for the dataset's own colour labels, ignored colours among them.
 
         Raises:
-            ValueError: Two classes have the same colour, so colours do not tell the class.
+            ValueError: Two classes have the same colour, or a class and ignored pixels: colours do not tell the class.
         """
         table = {color: class_id for class_id, color in enumerate(self.colors)}
-        if len(table) != len(self.colors):
+        are_distinct = len(table) == len(self.colors)
+        if not are_distinct or not table.keys().isdisjoint(self.ignore_colors):
             raise ValueError(
-                'Two classes of the label space {} have the same colour, so colours do not tell the '
-                'class. Read the files with class IDs instead.'.format(self.name)
+                '{} of the label space {} have the same colour, so colours do not tell the class. Read the files with '
+                'class IDs instead.'.format('A class and ignored pixels' if are_distinct else 'Two classes', self.name)
             )
         table.update(dict.fromkeys(self.ignore_colors, self.ignore_id))
         return table

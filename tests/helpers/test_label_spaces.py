@@ -155,3 +155,6 @@ def test_colours_that_do_not_tell_the_class():
     space = generic_label_space(2)._replace(colors=((1, 2, 3), (1, 2, 3)))
     with pytest.raises(ValueError, match='Two classes of the label space generic have the same colour'):
         _ = space.color_to_id
+    space = generic_label_space(1)._replace(colors=((1, 2, 3),), ignore_colors=((0, 0, 0), (1, 2, 3)))
+    with pytest.raises(ValueError, match='A class and ignored pixels of the label space generic have the same colour'):
+        _ = space.color_to_id
