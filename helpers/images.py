@@ -35,6 +35,9 @@ _DECODE_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)
 # Beyond this OpenCV refuses to decode (CV_IO_MAX_IMAGE_PIXELS).
 _OPENCV_MAX_PIXELS = 1 << 30
 
+#: Of larger images OpenCV 4 picks wrong pixels (INTER_NEAREST_EXACT) or refuses to move them (warpAffine).
+MAX_OPENCV_SIDE = 32766
+
 # What Pillow decodes, by the module of PIL and its class: not by Image.open, whose limit of pixels is not ours and
 # which would try every format there is.
 _PLUGINS = {
@@ -315,6 +318,9 @@ def resize_image(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
 
 def resize_labels(labels: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     """Resizes integer labels [h, w] to `size` (height, width): each pixel takes the ID of the nearest."""
+    if max(labels.shape) > MAX_OPENCV_SIDE:
+        rows, columns = ((2 * np.arange(to) + 1) * side // (2 * to) for side, to in zip(labels.shape, size))
+        return labels[rows[:, np.newaxis], columns]
     # INTER_NEAREST samples at the upper left corner of a pixel and so shifts labels against images by up to half a
     # source pixel; INTER_NEAREST_EXACT samples at its centre.
     return cv2.resize(labels, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)

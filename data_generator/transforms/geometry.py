@@ -186,13 +186,13 @@ def _sample_scaled(
     # Scaling by f takes the pixel centre x to f (x + 1/2) - 1/2. Only the window is computed, never the whole image.
     down, across = scaled_height / height, scaled_width / width
     matrix = np.array([[across, 0, (across - 1) / 2 - left], [0, down, (down - 1) / 2 - top], [0, 0, 1]])
-    if not isinstance(array, np.ndarray):
+    if not isinstance(array, np.ndarray) or max(array.shape[:2]) > images.MAX_OPENCV_SIDE:
         array, matrix = _read_needed(array, matrix, size)
     return _warp(array, matrix, size, interpolation, fill)
 
 
 def _read_needed(image: Any, matrix: np.ndarray, size: Size) -> Tuple[np.ndarray, np.ndarray]:
-    """The part of a large image that a window of `size` shows under `matrix`, and the matrix for that part."""
+    """The part of a large image or label that a window of `size` shows under `matrix`, and the matrix for that part."""
     firsts, parts = [], []
     for axis in (0, 1):
         factor, shift = matrix[1 - axis, 1 - axis], matrix[1 - axis, 2]

@@ -535,3 +535,13 @@ def test_resized_labels_take_the_nearest_pixel(size):
         np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1) for new, old in zip(size, labels.shape)
     ]
     np.testing.assert_array_equal(resize_labels(labels, size), labels[rows][:, columns])
+
+
+def test_labels_that_are_too_wide_for_opencv_4_are_resized_without_it(monkeypatch):
+    """It took nearly all pixels from wrong places."""
+    labels = np.arange(33000, dtype=np.uint16)[np.newaxis].repeat(3, axis=0)
+    monkeypatch.setattr('cv2.resize', None)
+    for height, width in ((1, 16500), (5, 66000), (3, 1000)):
+        columns = ((np.arange(width) + 0.5) * 33000 / width).astype(int)
+        np.testing.assert_array_equal(resize_labels(labels, (height, width)), [columns] * height)
+        np.testing.assert_array_equal(resize_labels(labels.T.copy(), (width, height)).T, [columns] * height)

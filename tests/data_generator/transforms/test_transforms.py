@@ -2,6 +2,7 @@
 
 import colorsys
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -271,6 +272,22 @@ def test_a_crop_on_a_class_holds_its_pixel_at_every_scale(factor, size):
         options = dict(random_crop=size, random_scale=(factor, factor), crop_on_classes=1)
         cut = build_pipeline(**options)(image, label, rng_of(number))[1]
         assert cut.shape == size and (cut == 1).any() and (cut[:, 0] == 255).any()
+
+
+def test_images_that_are_too_wide_for_opencv_4_are_scaled_and_cropped(monkeypatch):
+    label = (np.arange(40000) // 1000).astype(np.uint8)[np.newaxis].repeat(20, axis=0)
+    image, warp = 5 * np.stack([label] * 3, axis=-1), cv2.warpAffine
+
+    def as_opencv_4(source, *arguments, **options):
+        assert max(source.shape[:2]) < 32767
+        return warp(source, *arguments, **options)
+
+    monkeypatch.setattr('cv2.warpAffine', as_opencv_4)
+    for seed in range(4):
+        found, ids = geometry.random_crop(
+            image, label, rng_of(seed), (9, 9), PADDING, (0.5, 2.0), not_a_class=set(range(40)) - {25}, on_classes=1.0
+        )
+        assert (ids[4, 4], found[4, 4].tolist()) == (25, [125, 125, 125])
 
 
 def test_a_label_without_classes_is_cropped_anywhere_and_redrawn_crops_stay_on_their_class():
