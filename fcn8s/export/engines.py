@@ -182,6 +182,7 @@ def _open_export(
                 precision, description.directory, export['precision']
             )
         )
+    runtimes.check_file(description.directory, export)
     if own_engine == 'tensorflow':
         return _open_in_tensorflow(description, export, session_config, trust)
     runtime = runtimes.open_runtime(description.directory, export)

@@ -42,13 +42,28 @@ def open_runtime(directory: str, export: Dict[str, Any], with_cache: bool = True
 
     with_cache: let a runtime that can keep what it compiled beside the model, for the next time.
 
-    Raises ImportError where the runtime is not installed.
+    Raises ImportError where the runtime is not installed, and ValueError where it does not read the file.
     """
     check_packages(export['format'])
     module = importlib.import_module('fcn8s.export.' + export['format'])
-    if export['format'] == 'openvino':
-        return module.Runtime(directory, export['precision'], with_cache=with_cache)
-    return module.Runtime(directory)
+    try:
+        if export['format'] == 'openvino':
+            return module.Runtime(directory, export['precision'], with_cache=with_cache)
+        return module.Runtime(directory)
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # ONNX Runtime and OpenVINO have types of their own
+        raise ValueError(
+            'the export {!r} does not open in {}: it is damaged, or of another version than is installed. Export the '
+            'model again. ({})'.format(directory, export['format'], ' '.join(str(error).split()))
+        ) from error
+
+
+def check_file(directory: str, export: Dict[str, Any]) -> None:
+    """Raises FileNotFoundError where an export lacks the file that its network is in."""
+    path = os.path.join(directory, FORMATS[export['format']].file or 'saved_model.pb')
+    if not os.path.isfile(path):
+        raise FileNotFoundError('{} is missing. Copy the whole export, or export the model again.'.format(path))
 
 
 def versions(format_name: str) -> Dict[str, str]:

@@ -316,6 +316,31 @@ def test_descriptions_that_were_tampered_with(narrow_model, tmp_path, entry):
     shutil.rmtree(str(tmp_path))
 
 
+@ON_2
+@pytest.mark.parametrize(
+    'format_name, name',
+    [
+        *(('onnx', 'model.onnx'), ('openvino', 'model.xml'), ('openvino', 'model.bin'), ('tflite', 'model.tflite')),
+        *(('frozen', 'model.pb'), ('saved_model', 'saved_model.pb')),
+    ],
+)
+def test_files_of_an_export_that_are_damaged_or_missing(export, tmp_path, capsys, format_name, name):
+    broken = str(tmp_path / 'broken')
+    shutil.copytree(export(format_name), broken)
+    path = os.path.join(broken, name)
+    with open(path, 'r+b') as file:
+        file.truncate(os.path.getsize(path) // 2)
+    write_image(str(tmp_path / 'a.png'), np.zeros((64, 96, 3), np.uint8))
+    command = ['predict', broken, str(tmp_path / 'a.png'), '--out', str(tmp_path / 'results')]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert broken in said and ('damaged' in said) and ('again' in said)
+    os.unlink(path)
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert broken in said and ('is missing. Copy the whole export' in said or name == 'model.bin')
+
+
 def put_into_run(model, run, step):
     """Makes a copy of a model the best and only checkpoint of a run."""
     shutil.rmtree(os.path.join(run, 'checkpoints'), ignore_errors=True)
