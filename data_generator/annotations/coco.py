@@ -40,7 +40,7 @@ def looks_like_coco(path: str) -> bool:
 
 
 def read_coco(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """Reads the images that these documents are about; crowds are void.
+    """Reads the images that these documents are about; crowds are void (see `_is_crowd`).
 
     The objects of an image are those of one document, and of instances_X.json and stuff_X.json together. Documents of
     captions and of panoptic segments are left out, and refused where there are no others.
@@ -181,11 +181,21 @@ def _record(
     return Record(read, split, place)
 
 
+def _is_crowd(one: Dict[str, Any]) -> bool:
+    """Whether an object is a crowd. CVAT, which writes whether an object is occluded, calls every mask one.
+
+    https://github.com/cvat-ai/datumaro, plugins/data_formats/coco/exporter.py
+    """
+    attributes = one.get('attributes')
+    is_of_cvat = isinstance(attributes, dict) and 'occluded' in attributes
+    return bool(int(one.get('iscrowd') or 0)) and not is_of_cvat
+
+
 def _shape(one: Dict[str, Any], categories: Dict[Any, str], image_size: Optional[Tuple[int, int]]) -> Shape:
     category = one.get('category_id')
     if not _hashable(category) or category not in categories:
         raise ValueError('of no known category')
-    label = VOID if int(one.get('iscrowd') or 0) else categories[category]
+    label = VOID if _is_crowd(one) else categories[category]
     segmentation = one.get('segmentation')
     if isinstance(segmentation, dict):
         size = whole_size(*segmentation['size'])

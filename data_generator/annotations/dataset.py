@@ -34,6 +34,9 @@ _EXTENSIONS = IMAGE_EXTENSIONS + ('gif', 'jfif', 'jp2', 'ppm', 'pgm', 'tga', 'he
 # Bytes of the longest name of an image; labels have another extension, and file systems mostly take 255.
 _LONGEST_NAME = 200
 
+# What objects that never count are called among those of the classes.
+_VOID_OBJECTS = '(void)'
+
 
 class Options(NamedTuple):
     """How annotations become a dataset; None takes what fits the tool.
@@ -139,8 +142,8 @@ def import_annotations(source: str, out_dir: str, options: Options = DEFAULTS, p
         if not chosen:
             raise DataError(_nothing_left(source, 'image', left_out))
         if not np.delete(writer.pixels[:-1], [] if rest == RESTS[1] else classes.rest).any():
-            raise DataError(_nothing_left(source, 'object', left_out))
-        named = {'(void)' if label is VOID else str(label): count for label, count in objects.items()}
+            raise DataError(_nothing_left(source, 'object', left_out, 'all are void'))
+        named = {_VOID_OBJECTS if label is VOID else str(label): count for label, count in objects.items()}
         imported = Imported(
             out_dir,
             annotations.kind,
@@ -336,11 +339,11 @@ def _write_texts(root: str, imported: Imported) -> None:
     atomic_write_json(os.path.join(root, REPORT_FILE), dict(report, label_space=imported.label_space.to_dict()))
 
 
-def _nothing_left(source: str, what: str, left_out: LeftOut) -> str:
+def _nothing_left(source: str, what: str, left_out: LeftOut, otherwise: str = 'it lists none') -> str:
     reasons = [
         '{} ({}, the first: {})'.format(reason, len(places), places[0]) for reason, places in left_out.places.items()
     ]
-    return '{} has no {} that can be used: {}.'.format(source, what, '; '.join(reasons[:5]) or 'it lists none')
+    return '{} has no {} that can be used: {}.'.format(source, what, '; '.join(reasons[:5]) or otherwise)
 
 
 def describe(imported: Imported) -> str:
@@ -365,6 +368,8 @@ def describe(imported: Imported) -> str:
     lines.append(
         '{:5d}  {:24s} {:14s} {:7.2f} %'.format(space.ignore_id, 'void', '', 100 * imported.pixels[-1] / total)
     )
+    if _VOID_OBJECTS in imported.objects:
+        lines.append('never count   {} objects, such as crowds: they are void'.format(imported.objects[_VOID_OBJECTS]))
     absent = [name for name, count in zip(space.class_names, imported.pixels) if not count]
     if absent:
         lines.append('without a pixel: {}'.format(', '.join(absent)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_generator import DataError
-from data_generator.annotations.dataset import Options, import_annotations
+from data_generator.annotations.dataset import Options, describe, import_annotations
 from data_generator.annotations.run_lengths import window_of_box_runs
 from data_generator.files.legends import read_legend
 from helpers.images import read_labels, write_labels
@@ -351,3 +351,20 @@ def test_a_pipe_is_no_source_and_label_maps_are_for_check(tmp_path):
         (tmp_path / 'source' / 'Annotations' / '{}.xml'.format(number)).unlink()
     with pytest.raises(DataError, match='holds no annotations.* Label maps of all classes need no import: fcn8s check'):
         import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
+
+
+def test_a_mask_that_cvat_calls_a_crowd_is_an_object_and_void_objects_are_counted(tmp_path):
+    for number in (0, 1):
+        tools.write_image(tmp_path / 'source' / '{}.png'.format(number), seed=number)
+    counts = np.diff(np.flatnonzero(np.diff(np.r_[2, A_LABEL.T.ravel(), 2]))).tolist()
+    mask = {'size': list(SIZE), 'counts': counts}
+    of_cvat = polygon(0, 30, tools.A, segmentation=mask, iscrowd=1, attributes={'occluded': False})
+    crowd = polygon(1, 30, tools.A, segmentation=mask, iscrowd=1, attributes={'color': 'red'})
+    write_coco(tmp_path / 'source', [(0, '0.png'), (1, '1.png')], [of_cvat, crowd])
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    np.testing.assert_array_equal(labels['train/0.png'], A_LABEL)
+    np.testing.assert_array_equal(labels['train/1.png'], 255 * A_LABEL)
+    assert imported.left_out == {} and 'never count   1 objects, such as crowds' in describe(imported)
+    write_coco(tmp_path / 'source', [(1, '1.png')], [crowd])
+    with pytest.raises(DataError, match='has no object that can be used: all are void'):
+        import_annotations(str(tmp_path / 'source'), str(tmp_path / 'other'))
