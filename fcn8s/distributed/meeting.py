@@ -11,7 +11,7 @@ import socket
 import time
 from typing import Any, Dict, Iterator, Optional, Tuple
 
-from fcn8s.distributed.cluster import Cluster, split_address
+from fcn8s.distributed.cluster import PORT_VARIABLE, TF_CONFIG, Cluster, split_address
 from fcn8s.distributed.watch import Watch, WorkerLostError, to_line
 
 
@@ -46,7 +46,10 @@ def _listener(cluster: Cluster) -> Iterator[socket.socket]:
         except OSError as error:
             raise ValueError(
                 'port {} of {} is taken ({}). Give the worker another one in {}, or stop what has it.'.format(
-                    port, cluster.name(cluster.worker), error.strerror, cluster.source
+                    port,
+                    cluster.name(cluster.worker),
+                    error.strerror,
+                    TF_CONFIG if cluster.source == TF_CONFIG else PORT_VARIABLE,
                 )
             ) from None
         yield listener

@@ -49,11 +49,11 @@ def cluster_settings(distributed: Union[None, bool, DistributedSettings]) -> Opt
     cluster = settings.cluster or cluster_from_environment(os.environ)
     if not 1 <= settings.timeout < float('inf'):
         raise ValueError('timeout is {!r}; it has to be a number of seconds of at least 1.'.format(settings.timeout))
-    if cluster is None:
-        return None
     from fcn8s.distributed.exchange import check_wire
 
     check_wire(settings.wire)
+    if cluster is None:
+        return None
     return settings._replace(cluster=cluster)
 
 

@@ -122,3 +122,17 @@ def test_splits_addresses():
 def test_does_not_load_tensorflow():
     code = 'import fcn8s.distributed.cluster, sys; sys.exit("tensorflow" in sys.modules)'
     subprocess.run([sys.executable, '-c', code], check=True)
+
+
+@pytest.mark.parametrize(
+    'settings, message',
+    [
+        (dict(wire='int8'), "wire is 'int8'; choose from"),
+        (dict(timeout=0), 'timeout is 0; it has to be a number of seconds of at least 1'),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_a_single_process_too(settings, message):
+    from fcn8s.distributed.workers import DistributedSettings, cluster_settings
+
+    with pytest.raises(ValueError, match=message):
+        cluster_settings(DistributedSettings(**settings))

@@ -620,5 +620,6 @@ def test_a_taken_port_is_refused():
         taken.bind(('127.0.0.1', 0))
         taken.listen(1)
         address = '127.0.0.1:{}'.format(taken.getsockname()[1])
-        with pytest.raises(ValueError, match='port .* of worker 0 .* is taken'):
-            meet(Cluster((address, '127.0.0.1:1'), 0), 1)
+        for source, where in (('TF_CONFIG', 'TF_CONFIG'), ('SLURM', 'FCN8S_PORT')):
+            with pytest.raises(ValueError, match='port .* of worker 0 .* is taken .* another one in ' + where):
+                meet(Cluster((address, '127.0.0.1:1'), 0, source), 1)
