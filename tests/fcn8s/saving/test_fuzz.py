@@ -128,7 +128,7 @@ def recipe_case(folder, fixtures):
 
 
 def config_case(folder, fixtures):
-    command = dict(train_parser().parse_args(['train']).defaults, data='D', encoder='E')
+    command = dict(train_parser().parse_args(['train']).defaults, data=str(folder), encoder='E')
     command = {key: value for key, value in command.items() if key not in ('resume', 'run_dir', 'recipe')}
     config = {'command': command, 'training': {'class_weights': None}}
     run = runs.create_run(str(folder / 'run'), config)
