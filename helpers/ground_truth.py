@@ -125,10 +125,13 @@ def convert_ids_to_colors(ids: np.ndarray, colors: Sequence[Color]) -> np.ndarra
             'Colours of shape {} and dtype {} came, but [C, 3] with values from 0 to 255, whole numbers, is '
             'expected.'.format(rgb.shape, rgb.dtype)
         )
-    ids = np.asarray(ids)
-    table = np.vstack([rgb, np.zeros((1, 3), int)]).astype(np.uint8)
-    # In a type that has room for the number of colours, which NumPy 2 would wrap into that of the IDs.
-    return table[np.where((ids < 0) | (ids >= len(rgb)), len(rgb), ids.astype(np.intp))]
+    return look_up(np.asarray(ids), np.vstack([rgb, np.zeros((1, 3), int)]).astype(np.uint8))
+
+
+def look_up(ids: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Returns table[ids], where IDs that the table lacks get its last entry."""
+    # In a type that has room for the length of the table, which NumPy 2 would wrap into that of the IDs.
+    return table[np.where((ids < 0) | (ids >= len(table)), len(table) - 1, ids.astype(np.intp))]
 
 
 def convert_to_one_hot(labels: np.ndarray, num_classes: int, ignore_id: int = DEFAULT_IGNORE_ID) -> np.ndarray:

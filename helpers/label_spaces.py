@@ -129,6 +129,11 @@ def is_of_a_table(space: LabelSpace) -> bool:
     return space.name == _GENERIC
 
 
+def ignore_void(labels: np.ndarray, space: LabelSpace) -> np.ndarray:
+    """Returns integer labels in which pixels of void classes are ignored, in a type that has room for `ignore_id`."""
+    return np.where(np.isin(labels, space.void_class_ids), np.int32(space.ignore_id), labels)
+
+
 def _default_names(num_classes: int) -> List[str]:
     return ['class {}'.format(class_id) for class_id in range(num_classes)]
 

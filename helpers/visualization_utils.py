@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from helpers.aliases import Color
+from helpers.ground_truth import look_up
 from helpers.images import checked_rgb
 from helpers.label_spaces import LabelSpace
 from helpers.legend_drawing import add_legend, draw_legend, legend_width, put_above_legend  # noqa: F401 (of 1.0)
@@ -214,7 +215,7 @@ def _class_ids(prediction: np.ndarray, size: Optional[Tuple[int, ...]] = None) -
 def _paint(ids: np.ndarray, table: np.ndarray) -> np.ndarray:
     """table[ids], where IDs that the table lacks get its last entry. The table is uint8 [K] or [K, 3] with K > 256."""
     if ids.dtype != np.uint8:
-        return table[np.where((ids < 0) | (ids >= len(table)), len(table) - 1, ids.astype(np.intp))]
+        return look_up(ids, table)
     # Several times faster than indexing, which matters for every frame of a video.
     if table.ndim == 1:
         return cv2.LUT(ids, table[:256])

@@ -11,6 +11,7 @@ from fcn8s.cli.options.evaluation import (
     add_data_arguments,
     add_prediction_arguments,
     add_resamples_argument,
+    check_belongings,
     check_can_write,
     check_data,
     check_resamples,
@@ -92,13 +93,7 @@ def _with_data_of_run(args: argparse.Namespace) -> argparse.Namespace:
     """The arguments with the validation data that the run was trained with, where none were typed."""
     if args.data is not None or args.images is not None:
         return args
-    strays = [name for name in ('labels', 'image_suffix', 'label_suffix') if getattr(args, name) is not None]
-    if strays:
-        raise ValueError(
-            '{} came without --images, to which it belongs. Add that, or leave it out.'.format(
-                ', '.join('--' + name.replace('_', '-') for name in strays)
-            )
-        )
+    check_belongings(args, 'images', ('labels', 'image_suffix', 'label_suffix'))
     options = options_of_run(args.model)
     found = evaluated_in_training(options)
     for name in ('layout', 'split', 'only'):

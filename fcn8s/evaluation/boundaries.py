@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from fcn8s.evaluation.scores import count_classes, count_confusion, intersection_over_union, mean_iou
-from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace
+from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, ignore_void
 
 TRIMAP_WIDTHS = (4, 8, 16)
 RELATIVE_TOLERANCE = 0.0075
@@ -164,7 +164,7 @@ def measure_image(
     labels: np.ndarray, class_ids: np.ndarray, label_space: LabelSpace, widths: Sequence[float] = TRIMAP_WIDTHS
 ) -> ImageBoundaries:
     """Measures the boundaries of one image from integers [H, W]; ground truth of void classes counts as ignored."""
-    labels = np.where(np.isin(labels, label_space.void_class_ids), np.int32(label_space.ignore_id), labels)
+    labels = ignore_void(labels, label_space)
     f1 = boundary_f1(
         labels, class_ids, label_space.num_classes, tolerance_in_pixels(*labels.shape), label_space.ignore_id
     )

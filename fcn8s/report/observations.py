@@ -12,7 +12,7 @@ from fcn8s.evaluation.label_doubts import Doubt, find_doubts
 from fcn8s.evaluation.objects import SIZE_LIMITS, size_counts
 from fcn8s.evaluation.scores import ClassCounts
 from fcn8s.report.pictures import Pictures, make_pictures
-from helpers.label_spaces import LabelSpace
+from helpers.label_spaces import LabelSpace, ignore_void
 
 # Fine enough for a curve of risk against coverage.
 CONFIDENCE_BINS = 500
@@ -60,7 +60,7 @@ class Observations:
 
     def _add_image(self, image: np.ndarray, labels: np.ndarray, values: Dict[str, np.ndarray]) -> None:
         space, class_ids = self._label_space, values['class_ids']
-        counted = np.where(np.isin(labels, space.void_class_ids), np.int32(space.ignore_id), labels)
+        counted = ignore_void(labels, space)
         self.pictures.append(make_pictures(image, labels, class_ids, space))
         self.sizes.append((labels.shape[0], labels.shape[1]))
         self.cells.append(_cells(values['image_confusions'], space))

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from typing import Any, Dict
+from typing import Any, Dict, Sequence
 
 from fcn8s.cli.options import labels
 from fcn8s.cli.options.counts import batch_size
@@ -80,14 +80,19 @@ def check_data(args: argparse.Namespace) -> None:
     if (args.data is None) == (args.images is None):
         raise ValueError('say what to evaluate on: either --data ROOT, or --images DIR --labels DIR.')
     for owner, names in _BELONG_TO.items():
-        strays = ['--' + name.replace('_', '-') for name in names if getattr(args, name) is not None]
-        if strays and getattr(args, owner) is None:
-            raise ValueError(
-                '{} came without --{}, to which it belongs. Add that, or leave it out.'.format(', '.join(strays), owner)
-            )
+        check_belongings(args, owner, names)
     if args.images is not None and args.labels is None:
         raise ValueError('--images and --labels go together: a score needs the ground truth of each image.')
     check_counts(vars(args))
+
+
+def check_belongings(args: argparse.Namespace, owner: str, names: Sequence[str]) -> None:
+    """Raises ValueError for options, by their names, that mean nothing without another one, which did not come."""
+    strays = ['--' + name.replace('_', '-') for name in names if getattr(args, name) is not None]
+    if strays and getattr(args, owner) is None:
+        raise ValueError(
+            '{} came without --{}, to which it belongs. Add that, or leave it out.'.format(', '.join(strays), owner)
+        )
 
 
 def evaluated_in_training(options: Dict[str, Any]) -> Dict[str, Any]:

@@ -27,8 +27,9 @@ from helpers.files import explain_os_errors, numbered
 
 # What --resume may change about a run.
 RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout')
+_DATA_PATHS = ('data', 'images', 'labels', 'val_images', 'val_labels', 'colors')
 # Where the data of a run lie; --resume takes another place for each that the run was started with.
-PLACES = ('data', 'images', 'labels', 'val_images', 'val_labels', 'colors', 'class_names')
+PLACES = _DATA_PATHS + ('class_names',)
 # Options that are not settings of the run and do not go into its config.json.
 _NOT_STORED = (
     *('resume', 'run_dir', 'list_recipes', 'overfit_one_batch'),
@@ -38,7 +39,7 @@ _NOT_STORED = (
 )
 # What a parser's result holds besides options.
 NO_OPTIONS = ('run', 'defaults', 'command', 'argv')
-_PATHS = ('data', 'images', 'labels', 'val_images', 'val_labels', 'colors', 'encoder', 'fine_tune_from', 'cache')
+_PATHS = _DATA_PATHS + ('encoder', 'fine_tune_from', 'cache')
 #: Options that say nothing about single steps, which are neither evaluated nor saved and use no validation data.
 NOT_OF_STEPS = (
     *('epochs', 'minutes', 'steps_per_epoch', 'ema', 'swa', 'head_warmup'),
