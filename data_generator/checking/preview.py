@@ -13,8 +13,9 @@ from helpers.legend_drawing import add_legend
 from helpers.split_views import create_split_view
 from helpers.visualization_utils import print_segmentation_onto_image
 
-#: Width of one picture of the grid in pixels, and the space around it.
+#: Width of one picture of the grid in pixels, the most that its height may be, and the space around it.
 PANEL_WIDTH = 360
+MAX_PANEL_HEIGHT = 2 * PANEL_WIDTH
 GAP = 6
 
 #: Opacity of the labels.
@@ -95,6 +96,8 @@ def _grid(rows: List[List[np.ndarray]], captions: List[List[str]]) -> np.ndarray
     for row in rows:
         height, width = row[0].shape[:2]  # every row keeps the proportions of its image
         panel = (max(1, PANEL_WIDTH * height // width), PANEL_WIDTH)
+        if panel[0] > MAX_PANEL_HEIGHT:
+            panel = (MAX_PANEL_HEIGHT, max(1, MAX_PANEL_HEIGHT * width // height))
         positions += [(top, GAP + x * (PANEL_WIDTH + GAP)) for x in range(len(row))]
         sizes += [panel] * len(row)
         top += panel[0] + GAP

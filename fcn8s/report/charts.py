@@ -8,10 +8,10 @@ import math
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 BLUE, VERMILION, GREEN, PURPLE = '#0072b2', '#d55e00', '#007a5a', '#a3568c'
-# A phone shows a chart at two thirds and writes larger: there is room for 0.0001 on the left, and below for lines of
-# ticks, of the axis and of the legend.
+# A phone shows a chart at two thirds and writes larger: there is room for 0.0001 beside the name of the axis on the
+# left, and below for lines of ticks, of the axis and of the legend.
 WIDTH, HEIGHT = 560, 320
-LEFT, RIGHT, TOP, BOTTOM = 68, 14, 14, 64
+LEFT, RIGHT, TOP, BOTTOM = 88, 14, 14, 64
 _DASHES = ('', '7 4', '2 4', '9 3 2 3')
 
 Point = Tuple[float, float]

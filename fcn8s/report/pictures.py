@@ -37,7 +37,7 @@ def make_pictures(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, 
     """
     size = _small_size(labels.shape)
     small_labels, small_ids = (
-        cv2.resize(ids.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) for ids in (labels, class_ids)
+        cv2.resize(ids.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST) for ids in (labels, class_ids)
     )
     image = shown_channels(image.astype(np.uint8))
     interpolation = cv2.INTER_AREA if size[0] < image.shape[1] else cv2.INTER_LINEAR

@@ -128,7 +128,7 @@ def prediction_strip(
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     pictures = [cv2.resize(shown_channels(image.astype(np.uint8)), size, interpolation=cv2.INTER_AREA)]
     for ids in (labels, prediction):
-        pictures.append(colorize(cv2.resize(ids.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST), label_space))
+        pictures.append(colorize(cv2.resize(ids.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST), label_space))
     return np.concatenate(pictures, axis=1)
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from data_generator import BatchGenerator, DataError
 from data_generator.checking.check import check_dataset
 from data_generator.checking.faults import FAULT_KINDS
-from data_generator.checking.preview import GAP, PANEL_WIDTH, _grid, preview_grid, typical_augmentation
+from data_generator.checking.preview import GAP, MAX_PANEL_HEIGHT, PANEL_WIDTH, _grid, preview_grid, typical_augmentation
 from data_generator.files.layouts import LAYOUTS
 from data_generator.files.legends import Legend
 from fcn8s.cli import check as check_command
@@ -506,6 +506,15 @@ def test_panels_of_the_preview_lie_beside_each_other():
         assert (rows.min(), rows.max() + 1) == (GAP + top, GAP + top + height)
         assert (columns.min(), columns.max() + 1) == (GAP + left, GAP + left + width)
         assert len(rows) == height * width
+
+
+def test_tall_images_of_the_preview_are_no_higher_than_a_screen():
+    color = (200, 0, 0)
+    picture = _grid([[np.full((1500, 20, 3), color, np.uint8)]], [['']])
+    assert picture.shape == (MAX_PANEL_HEIGHT + 2 * GAP, PANEL_WIDTH + 2 * GAP, 3)
+    rows, columns = np.nonzero((picture == color).all(axis=-1))
+    assert (rows.min(), rows.max() + 1) == (GAP, GAP + MAX_PANEL_HEIGHT)
+    assert columns.max() + 1 - columns.min() == MAX_PANEL_HEIGHT * 20 // 1500
 
 
 def test_the_preview_shows_images_labels_and_augmented_pairs(camvid):

@@ -9,12 +9,14 @@ import pytest
 from made_up_evaluations import CONFIG, HOSTILE, SPACE, evaluated, pair, record, scores
 
 from fcn8s.evaluation.calibration import summarize_calibration
+from fcn8s.report.charts import HEIGHT, LEFT
 from fcn8s.report.observations import risk_against_coverage
 from fcn8s.report.page import browser_data, css_color, encoded_pictures
 from fcn8s.report.pictures import make_pictures
 from fcn8s.report.run_report import write_report
 from fcn8s.saving import runs
 from helpers.color_vision import with_palette
+from helpers.label_spaces import generic_label_space
 
 
 class Page(HTMLParser):
@@ -86,6 +88,14 @@ def test_points_are_where_their_numbers_say(run):
     (x10, y2), (x20, y1), (x40, y05) = page.lines['#0072b2'][0]
     assert (x40 - x20) == pytest.approx(2 * (x20 - x10), abs=0.2)
     assert (y05 - y1) == pytest.approx((y1 - y2) / 2, abs=0.2) and y05 > y1 > y2  # downwards on the screen is less
+
+
+def test_both_axes_of_a_curve_are_named(run):
+    page = report(run, [record(10, 2.0), record(20, 1.0, scores(0.25))])
+    for name in ('step', 'loss', 'score', 'rate'):
+        assert '>{}</text>'.format(name) in page.source
+    named = re.findall('<text transform="rotate\\(-90\\)" x="(.*?)" y="(.*?)"', page.source)
+    assert named and all(-HEIGHT < float(x) < 0 < float(y) < LEFT for x, y in named)
 
 
 def test_negative_losses_stay_on_the_canvas(run):
@@ -275,6 +285,15 @@ def test_pixels_are_counted_by_confidence():
     valid = (labels != 255) & (labels != 3)
     assert seen.confidence_counts.sum() == seen.confidence_counts[375] == valid.sum()
     assert seen.confidence_correct[375] == (labels == predicted)[valid].sum()
+
+
+def test_pixels_of_an_ignored_id_above_255_do_not_count_in_pictures():
+    space = generic_label_space(60, ignore_id=300)  # 300 - 256 is class 44
+    labels = np.array([[300, 44]])
+    pictures = make_pictures(np.zeros((1, 2, 3), np.uint8), labels, np.array([[3, 3]]), space)
+    truth, error = (cv2.imdecode(np.frombuffer(part, np.uint8), 1)[0, :, ::-1] for part in (pictures[1], pictures[3]))
+    assert [tuple(color) for color in truth] == [(0, 0, 0), space.colors[44]]
+    assert [tuple(color) for color in error] == [(120, 126, 134), (213, 94, 0)]
 
 
 @pytest.mark.parametrize('channels', [1, 2, 3, 5])

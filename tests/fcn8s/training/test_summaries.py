@@ -81,6 +81,12 @@ def test_a_strip_shows_image_truth_and_prediction():
     assert (strip[1:, 6:12] == space.colors[0]).all() and (strip[:, 12:] == space.colors[1]).all()
 
 
+def test_pixels_of_an_ignored_id_above_255_are_black_in_a_strip():
+    space = generic_label_space(60, ignore_id=300)  # 300 - 256 is class 44
+    strip = prediction_strip(np.zeros([1, 2, 3], np.uint8), np.array([[300, 44]]), np.array([[44, 44]]), space)
+    assert [tuple(color) for color in strip[0, 2:]] == [(0, 0, 0)] + 3 * [space.colors[44]]
+
+
 def test_a_strip_of_a_large_image_is_small():
     strip = prediction_strip(
         np.zeros([1024, 2048, 3], np.uint8),
