@@ -142,9 +142,11 @@ def draw_growth(cases, along, path):
         for name, one in case['candidates'].items():
             if 'seconds' in one:
                 point = value_of(case['settings']), one['seconds']['median']
-                lines.setdefault('{}, {}'.format(case['settings']['what'], name), []).append(point)
-    for name, points in lines.items():
-        axis.loglog(*zip(*sorted(points)), marker='o', label=name)
+                lines.setdefault((case['settings']['what'], name), []).append(point)
+    for (what, name), points in lines.items():
+        # Dashes, since some do not see the colours apart.
+        style = 'o-' if name.startswith(OURS) else 's--'
+        axis.loglog(*zip(*sorted(points)), style, label='{}, {}'.format(what, name))
     axis.set_xlabel(label)
     axis.set_ylabel('seconds')
     axis.legend(fontsize=8)
