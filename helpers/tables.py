@@ -6,6 +6,8 @@ import unicodedata
 from typing import Iterable, List, Sequence
 
 SCREEN_COLUMNS = 80
+# Names are not cut to less than that, however many columns stand beside them.
+_SHORTEST_NAME = 16
 # What would end a line, or shift what follows it.
 _BREAKS = str.maketrans({'\n': '\\x0a', '\t': '\\x09'})
 
@@ -28,6 +30,15 @@ def align_columns(rows: Iterable[Sequence[str]], left: Sequence[int] = (0,)) -> 
     rows = [list(map(one_line, row)) for row in rows]
     widths = [max(map(columns_of, column)) for column in zip(*rows)]
     return ['  '.join(_padded(row, widths, left)).rstrip() for row in rows]
+
+
+def fit_names(rows: Sequence[Sequence[str]], place: int, columns: int = SCREEN_COLUMNS) -> List[List[str]]:
+    """Returns the rows with the names in their column of number `place` cut where lines of `align_columns` would take
+    more than so many columns.
+    """
+    widths = [2 + max(map(columns_of, column)) for column in zip(*rows)]
+    left = max(_SHORTEST_NAME, columns - sum(widths) + widths[place])
+    return [[*row[:place], cut_end(row[place], left), *row[place + 1 :]] for row in rows]
 
 
 def _padded(row: Sequence[str], widths: Sequence[int], left: Sequence[int]) -> List[str]:

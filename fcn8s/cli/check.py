@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from fcn8s.cli.options import labels
+from fcn8s.cli.options.evaluation import check_can_write
 from fcn8s.cli.options.folders import Folders, add_folder_arguments, check_counts
 from fcn8s.cli.options.images import add_image_arguments, image_rules, image_words
 from fcn8s.cli.options.layouts import LayoutHelp
@@ -128,6 +129,8 @@ def _check_arguments(args: argparse.Namespace) -> None:
         raise ValueError('--palette is about the preview, and there is none. Add --preview FILE.png, or leave it out.')
     if args.preview is not None and not args.preview.lower().endswith(('.png', '.jpg', '.jpeg')):
         raise ValueError('--preview is {}; it has to be the name of a .png or .jpg file.'.format(args.preview))
+    if args.preview is not None:
+        check_can_write('--preview', args.preview, 'preview.png')
     for flag, value, low, high in (
         ('--threads', args.threads, 1, 256),
         ('--num-classes', args.num_classes, 1, 65535),

@@ -48,10 +48,12 @@ class ErrorMaps:
 
         Raises:
             DataError: An image has no label, or several.
+            ValueError: A picture would replace an image or a label.
         """
         self._out_dir = args.out
         self._label_space = label_space
         pairs, options = _paired(args, jobs, label_space)
+        _check_replaced([self._path(job.stem) for job in jobs], pairs)
         named = {} if 'layout' in options else {'label_space': label_space}
         from data_generator import BatchGenerator
 
@@ -71,9 +73,21 @@ class ErrorMaps:
         from helpers.visualization_utils import draw_errors
 
         labels = self._labels(self._index[image_path])
-        write_image(
-            os.path.join(self._out_dir, stem + SUFFIX), draw_errors(image, labels, class_ids, self._label_space)
-        )
+        write_image(self._path(stem), draw_errors(image, labels, class_ids, self._label_space))
+
+    def _path(self, stem: str) -> str:
+        return os.path.join(self._out_dir, stem + SUFFIX)
+
+
+def _check_replaced(results: Sequence[str], pairs: Sequence[Tuple[str, str]]) -> None:
+    inputs = {os.path.realpath(path) for pair in pairs for path in pair}
+    for result in results:
+        if os.path.realpath(result) in inputs:
+            raise ValueError(
+                'the result {} would replace an image or a label of that name. Give another folder to --out.'.format(
+                    result
+                )
+            )
 
 
 def _paired(

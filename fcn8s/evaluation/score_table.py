@@ -9,7 +9,7 @@ from fcn8s.evaluation.bootstrap import Interval
 from fcn8s.evaluation.calibration import shown_temperature
 from fcn8s.evaluation.scores import METRICS
 from helpers.label_spaces import LabelSpace
-from helpers.tables import SCREEN_COLUMNS, align_columns, columns_of, cut_end
+from helpers.tables import align_columns, fit_names
 
 COLUMNS = (('IoU', 'per_class_iou'), ('accuracy', 'per_class_accuracy'), ('precision', 'precision'))
 BOUNDARY_COLUMN = ('bound. F1', 'boundary_f1')
@@ -100,8 +100,7 @@ def _class_table(scores: Dict[str, Any], label_space: LabelSpace, sort: str) -> 
         for class_id in order
     ]
     table = [['class'] + [title for title, _ in columns] + ['pixels']] + rows
-    numbers = sum(2 + max(map(columns_of, column)) for column in list(zip(*table))[1:])
-    return align_columns([[cut_end(row[0], SCREEN_COLUMNS - numbers)] + row[1:] for row in table])
+    return align_columns(fit_names(table, 0))
 
 
 def _class_order(scores: Dict[str, Any], label_space: LabelSpace, sort: str) -> Sequence[int]:

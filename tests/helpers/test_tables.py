@@ -1,4 +1,4 @@
-from helpers.tables import align_columns, columns_of, cut_end, cut_start, one_line, spreadsheet_text
+from helpers.tables import align_columns, columns_of, cut_end, cut_start, fit_names, one_line, spreadsheet_text
 
 
 def test_text_begins_and_numbers_end_below_each_other():
@@ -28,6 +28,14 @@ def test_texts_are_cut_to_columns():
     assert (cut_end('abcdef', 6), cut_end('abcdefg', 6), cut_start('abcdefg', 6)) == ('abcdef', 'abc...', '...efg')
     assert cut_end('\u9053\u8def\u6a39', 6) == '\u9053\u8def\u6a39'
     assert (cut_end('\u9053\u8def\u6a39', 5), cut_start('\u9053\u8def\u6a39', 5)) == ('\u9053...', '...\u6a39')
+
+
+def test_names_are_cut_so_that_lines_fit_into_the_screen():
+    rows = [['1', 40 * 'ab', '2.5'], ['2', 'sky', '10']]
+    lines = align_columns(fit_names(rows, 1, 40), left=(1,))
+    assert lines == ['1  {}...  2.5'.format(14 * 'ab' + 'a'), '2  sky' + 32 * ' ' + '10'.rjust(2)]
+    assert {len(line) for line in lines} == {40}
+    assert fit_names([['a' * 20, '1' * 90]], 0) == [['a' * 13 + '...', '1' * 90]]  # a name is still one
 
 
 def test_formulas_are_text_in_a_spreadsheet():

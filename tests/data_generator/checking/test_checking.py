@@ -13,7 +13,14 @@ from PIL import Image
 from data_generator import BatchGenerator, DataError
 from data_generator.checking.check import check_dataset
 from data_generator.checking.faults import FAULT_KINDS
-from data_generator.checking.preview import GAP, MAX_PANEL_HEIGHT, PANEL_WIDTH, _grid, preview_grid, typical_augmentation
+from data_generator.checking.preview import (
+    GAP,
+    MAX_PANEL_HEIGHT,
+    PANEL_WIDTH,
+    _grid,
+    preview_grid,
+    typical_augmentation,
+)
 from data_generator.files.layouts import LAYOUTS
 from data_generator.files.legends import Legend
 from fcn8s.cli import check as check_command
@@ -21,6 +28,7 @@ from fcn8s.cli import main
 from helpers.class_weights import median_frequency_weights
 from helpers.color_vision import with_palette
 from helpers.label_spaces import CAMVID
+from helpers.tables import columns_of
 
 SIZE = (12, 16)
 
@@ -149,6 +157,16 @@ def test_the_text_about_many_classes_stays_short_and_the_json_has_all(tmp_path):
     assert len(report.to_dict()['suggested_id_map']) == 400
     text = check(tmp_path / 'own', num_classes=60000).to_text()
     assert '418 class 418 and 59581 more. They cannot be learnt' in text and len(text) < 20000
+
+
+def test_names_of_classes_are_cut_where_a_line_ends_and_that_is_seen(tmp_path):
+    write(tmp_path / 'own' / 'images' / 'a.png', image_of(0, (20, 20)))
+    write(tmp_path / 'own' / 'labels' / 'a.png', np.arange(400, dtype=np.uint16).reshape(20, 20) % 3)
+    names = ['traffic sign on the left', 'traffic sign on the right', '\u9053' * 40]
+    text = check(tmp_path / 'own', legend=Legend(tuple(names), None, ())).to_text()
+    table = text[text.index('Classes: share') :].splitlines()[2:5]
+    assert names[0] in table[0] and names[1] in table[1] and '\u9053...' in table[2]
+    assert len(set(map(columns_of, table))) == 1 and columns_of(table[0]) == 80
 
 
 def test_classes_are_counted_and_weighted(tmp_path):
@@ -421,6 +439,13 @@ def test_a_preview_is_written(camvid, tmp_path, capsys):
     for color in with_palette(CAMVID, 'color-blind').colors[:3]:
         assert (legend == color).all(axis=1).any()
         assert not (picture[-120:, :, ::-1].reshape(-1, 3) == color).all(axis=1).any()
+
+
+def test_a_preview_that_cannot_be_written_is_refused_before_reading(camvid, tmp_path, monkeypatch):
+    monkeypatch.setattr(check_command, 'image_rules', None)  # what comes first of the reading
+    with pytest.raises(ValueError, match='camvid.png is a directory; give it the name of a file'):
+        (tmp_path / 'camvid.png').mkdir()
+        run(camvid, '--preview', tmp_path / 'camvid.png')
 
 
 def test_a_preview_without_a_good_pair_is_not_written(tmp_path, capsys):

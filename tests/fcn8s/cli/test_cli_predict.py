@@ -277,6 +277,16 @@ def test_error_maps_that_cannot_be_are_refused(small_model, images, tmp_path, ca
         assert message in capsys.readouterr().err
 
 
+def test_error_maps_replace_no_image(small_model, tmp_path, capsys):
+    images = [str(tmp_path / name) for name in ('x.png', 'x_errors.png')]
+    for image in images:
+        write_image(image, random_image(8, 8, 0))
+        write_labels(str(tmp_path / 'labels' / os.path.basename(image)), np.zeros((8, 8), np.uint8))
+    assert predict(small_model, *images, '--out', tmp_path, '--error-map', tmp_path / 'labels') == 2
+    assert 'x_errors.png would replace an image or a label of that name' in capsys.readouterr().err
+    assert sorted(os.listdir(str(tmp_path))) == ['labels', 'x.png', 'x_errors.png']
+
+
 def test_grey_and_alpha_images(small_model, tmp_path):
     cv2.imwrite(str(tmp_path / 'grey.png'), np.full((9, 11), 90, np.uint8))
     cv2.imwrite(str(tmp_path / 'alpha.png'), np.full((9, 11, 4), 90, np.uint8))
