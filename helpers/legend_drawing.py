@@ -10,7 +10,7 @@ import numpy as np
 
 from helpers.images import checked_rgb
 from helpers.label_spaces import LabelSpace
-from helpers.text_drawing import SMALLEST_LINE, draw_text, shorten_text, text_width
+from helpers.text_drawing import SMALLEST_LINE, draw_text, drawable_name, shorten_text, text_width
 
 _WHITE = (255, 255, 255)
 _INK = (32, 32, 32)
@@ -44,7 +44,7 @@ def draw_legend(
             'A legend of width {} with lines of height {} came; it has to be at least four lines wide. '
             'Give a larger width or a smaller line_height.'.format(width, line)
         )
-    widest = max(text_width(label_space.class_names[class_id], line) for class_id in shown)
+    widest = max(text_width(_name(label_space, class_id), line) for class_id in shown)
     columns = min(len(shown), max(1, (width - line) // (widest + 3 * line)))
     rows = -(-len(shown) // columns)
     columns = -(-len(shown) // rows)  # no empty columns
@@ -66,7 +66,7 @@ def legend_width(
     """
     line = _legend_line(width, line_height)
     shown = _legend_classes(label_space, class_ids)
-    widest = max(text_width(label_space.class_names[class_id], line) for class_id in shown)
+    widest = max(text_width(_name(label_space, class_id), line) for class_id in shown)
     return max(width, _ENTRY_LINES * line + min(widest, _NAME_LINES * line))
 
 
@@ -120,6 +120,10 @@ def _legend_classes(label_space: LabelSpace, class_ids: Optional[Sequence[int]])
     return shown
 
 
+def _name(label_space: LabelSpace, class_id: int) -> str:
+    return drawable_name(label_space.class_names[class_id], class_id)
+
+
 def _legend_line(width: int, line_height: Optional[int]) -> int:
     return line_height if line_height is not None else max(SMALLEST_LINE, int(round(width / 45.0)))
 
@@ -131,5 +135,5 @@ def _draw_legend_entry(
     cv2.rectangle(legend, (left, top), (right, bottom), label_space.colors[class_id], cv2.FILLED)
     # An outline, so that a white swatch is seen on white paper.
     cv2.rectangle(legend, (left, top), (right, bottom), (128, 128, 128), 1)
-    name = shorten_text(label_space.class_names[class_id], line, column_width - int(2.2 * line))
+    name = shorten_text(_name(label_space, class_id), line, column_width - int(2.2 * line))
     draw_text(legend, name, (top, left + int(2.0 * line)), line, _INK)

@@ -53,6 +53,11 @@ def shorten_text(text: str, height: int, width: int) -> str:
     return ''
 
 
+def drawable_name(name: str, number: int) -> str:
+    """Returns the name of a class; 'class NUMBER' where nothing of it can be drawn."""
+    return name if _drawable(name).strip('? ') else 'class {}'.format(number)
+
+
 def _thickness(height: int) -> int:
     # A weight for typefaces, which scale by themselves; the width of a stroke otherwise.
     return 1 if _HAS_TYPEFACES else max(1, int(round(1.6 * height / _LINE_HEIGHT)))

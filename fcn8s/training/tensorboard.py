@@ -19,7 +19,7 @@ from fcn8s.graph.graph_defs import tensor_once
 from helpers.files import check_folder
 from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace
-from helpers.text_drawing import draw_text, shorten_text, text_width
+from helpers.text_drawing import draw_text, drawable_name, shorten_text, text_width
 from helpers.visualization_utils import colorize
 
 # Event files are for looking at: a strip of three pictures stays small enough to load in a browser.
@@ -157,6 +157,7 @@ def confusion_picture(confusion_matrix: np.ndarray, class_names: Sequence[str]) 
 def _name_column(class_names: Sequence[str], cell: int) -> np.ndarray:
     """The names below each other, uint8 [C * cell, w, 3]."""
     line = min(cell, 16)
+    class_names = [drawable_name(name, number) for number, name in enumerate(class_names)]
     width = min(max(text_width(name, line) for name in class_names), 10 * line) + line
     column = np.full((len(class_names) * cell, width, 3), 255, np.uint8)
     for number, name in enumerate(class_names):

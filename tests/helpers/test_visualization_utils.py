@@ -416,6 +416,15 @@ def test_opencv_4_draws_text_too(monkeypatch):
     assert text_drawing._drawable('é道') == 'e?'
 
 
+def test_a_legend_of_names_that_cannot_be_drawn_has_numbers(monkeypatch):
+    from helpers import text_drawing
+
+    monkeypatch.setattr(text_drawing, '_HAS_TYPEFACES', False)
+    expected = draw_legend(generic_label_space(3, class_names=['class 0', '? (road)', 'class 2']), 200)
+    found = draw_legend(generic_label_space(3, class_names=['\u9053\u8def', '\u9053 (road)', ' ']), 200)
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize('width', [3, 20, 50])
 def test_a_legend_of_any_width_goes_under_a_picture(width):
     picture, legend = np.full((4, 20, 3), 7, np.uint8), np.full((2, width, 3), 9, np.uint8)
