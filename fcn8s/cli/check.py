@@ -127,10 +127,8 @@ def _folders(args: argparse.Namespace) -> Optional[Dict[str, Tuple[Folders, Fold
 def _check_arguments(args: argparse.Namespace) -> None:
     if args.preview is None and args.palette != 'dataset':
         raise ValueError('--palette is about the preview, and there is none. Add --preview FILE.png, or leave it out.')
-    if args.preview is not None and not args.preview.lower().endswith(('.png', '.jpg', '.jpeg')):
-        raise ValueError('--preview is {}; it has to be the name of a .png or .jpg file.'.format(args.preview))
     if args.preview is not None:
-        check_can_write('--preview', args.preview, 'preview.png')
+        check_can_write('--preview', args.preview, 'preview.png', ('.png', '.jpg', '.jpeg'))
     for flag, value, low, high in (
         ('--threads', args.threads, 1, 256),
         ('--num-classes', args.num_classes, 1, 65535),

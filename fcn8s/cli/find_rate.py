@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     check_sweep(options.low, options.high, options.steps)
     if 'out' not in typed:
         options.out = numbered(options.out)
-    check_can_write('--out', options.out, 'rate.svg')
+    check_can_write('--out', options.out, 'rate.svg', ('.svg',))
     data, _ = open_datasets(options)
     with train_batches(options, data) as batches:
         settings = network_settings(options, data)

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     check_sampling_arguments(args)
     check_resamples(args.resamples)
     if args.out is not None:
-        check_can_write('--out', args.out, 'report.html')
+        check_can_write('--out', args.out, 'report.html', ('.html', '.htm'))
     print('report: {}'.format(write(args, program() + ' ' + ' '.join(shlex.quote(word) for word in args.argv))))
     return 0
 

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Sequence, Tuple
 
 from fcn8s.cli.options import labels
 from fcn8s.cli.options.counts import batch_size
@@ -117,8 +117,11 @@ def evaluated_in_training(options: Dict[str, Any]) -> Dict[str, Any]:
     return dict(found, only=held) if held else found
 
 
-def check_can_write(flag: str, path: str, example: str) -> None:
-    """Raises ValueError or OSError where no file can be written at `path`."""
+def check_can_write(flag: str, path: str, example: str, endings: Tuple[str, ...] = ('',)) -> None:
+    """Raises ValueError or OSError where no file can be written at `path`.
+
+    endings: of names by which programs know what is written.
+    """
     from helpers.files import check_folder, check_no_device
 
     if os.path.isdir(path) or path.endswith(('/', os.sep)):
@@ -126,6 +129,12 @@ def check_can_write(flag: str, path: str, example: str) -> None:
             '{} {} is a directory; give it the name of a file, for example {}.'.format(flag, path, example)
         )
     check_no_device(path)
+    if not path.lower().endswith(endings):
+        raise ValueError(
+            '{} is {}; it has to be the name of a {} file, for example {}.'.format(
+                flag, path, ' or '.join(endings), example
+            )
+        )
     check_folder(os.path.dirname(os.path.realpath(path)))
 
 

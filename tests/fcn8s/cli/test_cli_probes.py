@@ -40,6 +40,7 @@ def test_find_rate_draws_the_curve_and_suggests_a_rate(arguments, tmp_path, caps
         (['--val-split', 'test'], '--val-split means nothing to a sweep of rates'),
         (['--low', '2'], 'the rates go from 2 to 1; both have to be above 0'),
         (['--out', '.'], '--out . is a directory'),
+        (['--out', 'rate.png'], '--out is rate.png; it has to be the name of a .svg file, for example rate.svg'),
         (['--out', os.devnull], 'is a device or a pipe, and a file would take its place. Give a file name'),
     ],
 )

@@ -92,6 +92,7 @@ def test_a_run_without_the_data_it_was_evaluated_on(tmp_path, data, capsys):
         ([], 'say what to evaluate on: either --data ROOT, or --images DIR --labels DIR'),
         (['--resamples', '0'], '--resamples is 0; it has to be from 1'),
         (['--out', '.'], '--out . is a directory; give it the name of a file, for example report.html'),
+        (['--out', 'page.pdf'], '--out is page.pdf; it has to be the name of a .html or .htm file, for example report'),
         (['--overlap', '3'], 'there are no tiles'),
     ],
 )
