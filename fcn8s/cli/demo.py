@@ -148,7 +148,7 @@ def closing_page(out: str, seconds: float) -> str:
         scores = json.load(file)
     page = """
 {line}
-Done in {minutes:.0f} min {seconds:02.0f} s: a network trained from scratch on this machine.
+Done in {minutes} min {seconds:02} s: a network trained from scratch on this machine.
 
   mean IoU        {mean_iou:6.2f} %   on scenes of cities it has not seen, by the rule of Cityscapes
   pixel accuracy  {accuracy:6.2f} %
@@ -175,8 +175,8 @@ Write a pretrained encoder for that command:
         fcn8s=program(),
         encoder=pretrained_encoder(),
         curves=tensorboard(os.path.join(out, 'run', 'events')),
-        minutes=seconds // 60,
-        seconds=seconds % 60,
+        minutes=round(seconds) // 60,
+        seconds=round(seconds) % 60,
         out=out,
         run=shlex.quote(os.path.join(out, 'run')),
         mean_iou=100 * scores['mean_iou'],

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fcn8s.cli import main, terminal
+from fcn8s.cli.demo import closing_page
 from helpers.images import write_image, write_labels
 
 
@@ -117,6 +118,12 @@ def test_progress_keeps_what_people_look_for():
     assert len(line) <= 80 and line.startswith(
         'epoch 12/20: 900/2000 <02:02, loss 2.944, rate 1.0e-04, data wait 12%, 12'
     )
+
+
+def test_a_demo_takes_no_sixty_seconds(tmp_path):
+    (tmp_path / 'scores.json').write_text('{"mean_iou": 0.5, "accuracy": 0.75}')
+    assert 'Done in 2 min 00 s' in closing_page(str(tmp_path), 119.7)
+    assert 'Done in 0 min 59 s' in closing_page(str(tmp_path), 59.4)
 
 
 @pytest.mark.parametrize(
