@@ -18,7 +18,7 @@ from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, S
 from data_generator.annotations.values import split_of
 from data_generator.files.class_masks import read_mask
 from data_generator.files.discovery import stem_of
-from helpers.image_search import natural_sort_key
+from helpers.image_search import folded, natural_sort_key
 from helpers.polygons import Window
 
 # Folders that hold masks and no photographs; where none is called so, those that have such a word in their name do.
@@ -107,7 +107,7 @@ class _Photographs:
         self._by_number: Dict[int, List[str]] = {}
         self._by_home: Dict[str, List[str]] = {}
         for path in paths:
-            stem, above = stem_of(path).lower(), os.path.dirname(path)
+            stem, above = folded(stem_of(path)), os.path.dirname(path)
             self._by_name.setdefault(stem, []).append(path)
             if _is_number(stem):
                 self._by_number.setdefault(int(stem), []).append(path)
@@ -119,7 +119,7 @@ class _Photographs:
         else by the only photograph beside the folder of the masks.
         """
         stem, above = stem_of(path), os.path.basename(os.path.dirname(path))
-        if stem.lower() in self._by_name:
+        if folded(stem) in self._by_name:
             if not self._names_a_class(path):
                 return None  # a mask of all classes, and no single one of a photograph with a shorter name
             return self._named(stem, path, above)
@@ -149,7 +149,7 @@ class _Photographs:
 
     def _called(self, name: str) -> List[str]:
         """Those of this name; of numbers, those of this number: 7.jpg has 00007_hair.png."""
-        found = self._by_name.get(name.lower(), [])
+        found = self._by_name.get(folded(name), [])
         return found or (self._by_number.get(int(name), []) if _is_number(name) else [])
 
     def _named(self, name: str, mask: str, class_name: str) -> Optional[_Mask]:

@@ -118,7 +118,7 @@ def _records(content: Dict[str, Any], categories: Dict[Any, str], path: str, spl
     objects: Dict[Any, List[Dict[str, Any]]] = {}
     for one in content['annotations']:
         if isinstance(one, dict) and _hashable(one.get('image_id')):
-            objects.setdefault(one['image_id'], []).append(one)
+            objects.setdefault(_as_number(one['image_id']), []).append(one)
         else:
             left_out.add('objects of no image', path)
     records: _Named = []
@@ -127,8 +127,9 @@ def _records(content: Dict[str, Any], categories: Dict[Any, str], path: str, spl
         if not isinstance(image, dict) or not isinstance(image.get('file_name'), str) or not _hashable(image.get('id')):
             left_out.add('images without file_name or id', path)
             continue
-        _refuse_second(names, image['id'], image['file_name'], 'images', path)
-        record = _record(image, objects.pop(image['id'], []), categories, path, split, left_out)
+        image_id = _as_number(image['id'])
+        _refuse_second(names, image_id, image['file_name'], 'images', path)
+        record = _record(image, objects.pop(image_id, []), categories, path, split, left_out)
         records.append((image['file_name'], record))
     for image_id in objects:
         left_out.add('objects of images that are not listed', '{}, image_id {}'.format(path, image_id))
@@ -168,6 +169,12 @@ def _hashable(value: Any) -> bool:
     return isinstance(value, (int, str, float))
 
 
+def _as_number(image_id: Any) -> Any:
+    """An ID that is a number in quotes as that number: older versions of VIA put those of objects in quotes."""
+    is_number = isinstance(image_id, str) and re.match('(0|[1-9][0-9]{0,17})$', image_id)
+    return int(image_id) if is_number else image_id
+
+
 def _record(
     image: Dict[str, Any], objects: List[Any], categories: Dict[Any, str], path: str, split: Any, left_out: LeftOut
 ) -> Record:
@@ -203,7 +210,10 @@ def _shape(one: Dict[str, Any], categories: Dict[Any, str], image_size: Optional
             raise ValueError('a mask of another size than its image')
         counts = segmentation['counts']
         return Shape(label, draw=lambda _: window_of_runs(counts, size), of_size=size)
-    parts = [points_of(part) for part in segmentation or []]
+    outlines = segmentation or []
+    if outlines and not isinstance(outlines[0], list):  # older versions of VIA write the numbers of the only one
+        outlines = [outlines]
+    parts = [points_of(part) for part in outlines]
     parts = [part for part in parts if len(part) >= 3]
     if not parts:
         raise ValueError('only a box' if 'bbox' in one else 'no polygon')

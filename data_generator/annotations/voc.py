@@ -15,15 +15,17 @@ from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Rec
 from data_generator.annotations.values import color_of, points_of, split_of, whole_size
 from data_generator.errors import DataError
 from data_generator.files.discovery import stem_of
+from data_generator.files.splits import SPLIT_NAMES
 from helpers.aliases import Color
 from helpers.color_codes import color_code, color_codes, color_of_code
+from helpers.image_search import folded
 from helpers.images import read_color_labels
 from helpers.label_spaces import VOC
 from helpers.polygons import Window
 
 _MASK_FOLDER = 'SegmentationClass'
 _COLOR_FILE = 'labelmap.txt'
-# A folder with Annotations, SegmentationClass and ImageSets -> name without extension -> its mask, or its split.
+# A folder with Annotations, SegmentationClass and ImageSets -> folded name without extension -> its mask, or split.
 _ByDataset = Dict[str, Dict[str, str]]
 _NOTHING = -1  # in place of a colour where a mask is transparent
 
@@ -39,7 +41,7 @@ def read_voc(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
     masks: _ByDataset = {}
     for path in folder.images:
         if os.path.basename(os.path.dirname(path)) == _MASK_FOLDER:
-            masks.setdefault(_above(path, 2), {})[stem_of(path)] = path
+            masks.setdefault(_above(path, 2), {})[folded(stem_of(path))] = path
     splits = _splits(folder)
     records = [_record(path, folder, colors, masks, splits, left_out) for path in documents]
     return Source('voc', records, list(colors) if masks else None, colors, rest='background')
@@ -54,9 +56,9 @@ def _above(path: str, levels: int) -> str:
 
 def _of_document(path: str, found: _ByDataset) -> Optional[str]:
     """What has the name of a document in its dataset, or where that has nothing of the kind, alone in all of them."""
-    dataset = _above(path, 2)
+    dataset, name = _above(path, 2), folded(stem_of(path))
     datasets = [found[dataset]] if dataset in found else found.values()
-    values = {names[stem_of(path)] for names in datasets if stem_of(path) in names}
+    values = {names[name] for names in datasets if name in names}
     return values.pop() if len(values) == 1 else None
 
 
@@ -91,13 +93,13 @@ def _listed_colors(path: str) -> Dict[str, Color]:
 
 
 def _splits(folder: Folder) -> _ByDataset:
-    """The split of each name in ImageSets/Segmentation/train.txt and val.txt."""
+    """The split of each name in ImageSets/Segmentation/train.txt and val.txt, or as tools call these."""
     found: _ByDataset = {}
     for path in folder.documents:
-        split = stem_of(path)
-        if os.path.basename(os.path.dirname(path)) == 'Segmentation' and split in ('train', 'val', 'test'):
+        split = SPLIT_NAMES.get(stem_of(path).lower())
+        if os.path.basename(os.path.dirname(path)) == 'Segmentation' and split is not None:
             names = (line.strip() for line in read_text(path).splitlines())
-            found.setdefault(_above(path, 3), {}).update({name: split for name in names if name})
+            found.setdefault(_above(path, 3), {}).update({folded(name): split for name in names if name})
     return found
 
 

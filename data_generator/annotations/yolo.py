@@ -44,6 +44,7 @@ def read_yolo(folder: Folder, documents: List[str], left_out: LeftOut) -> Source
     for path in documents:
         text = read_text(path)
         if _is_name_file(path, text):
+            _refuse_keypoints(text, path)
             named[path] = names_of_list(text, path) if _is_list(path) else names_of_yaml(text, path)
         elif path.lower().endswith('.txt'):
             image, place = _image_of(folder, path)
@@ -61,6 +62,15 @@ def read_yolo(folder: Folder, documents: List[str], left_out: LeftOut) -> Source
             records.append(_without_objects(image, folder))
     by_name = [record._replace(read=_naming(record.read, names, left_out)) for record in records]
     return Source('yolo', by_name, names, order='area')
+
+
+def _refuse_keypoints(text: str, path: str) -> None:
+    """Raises DataError for labels of poses, in which a box and points stand where outlines do in others."""
+    if re.search(r'^kpt_shape\s*:', text, re.MULTILINE):
+        raise DataError(
+            "{} has 'kpt_shape': its labels are boxes and keypoints, which say no class of a pixel. Export the "
+            'outlines of the objects.'.format(path)
+        )
 
 
 def belong_to_images(folder: Folder, documents: List[str]) -> bool:

@@ -120,8 +120,8 @@ def test_images_whose_objects_cannot_be_drawn_do_not_become_background(tmp_path)
     [
         (polygon(0, 30, tools.A, segmentation=[], bbox=[1, 2, 3, 4]), 'only a box'),
         (polygon(0, '30', tools.A), 'of no known category'),
-        (polygon('0', 30, tools.A), 'objects of images that are not listed'),
-        (polygon(0, 30, tools.A, segmentation=tools.flat(tools.A)), 'points that are no pairs of numbers'),
+        (polygon('00', 30, tools.A), 'objects of images that are not listed'),
+        (polygon(0, 30, tools.A, segmentation=tools.flat(tools.A)[:-1]), 'points that are no pairs of numbers'),
         (polygon(0, 30, np.array(tools.A) / 1000), 'shapes outside of their image, or smaller than a pixel'),
     ],
 )
@@ -368,3 +368,62 @@ def test_a_mask_that_cvat_calls_a_crowd_is_an_object_and_void_objects_are_counte
     write_coco(tmp_path / 'source', [(1, '1.png')], [crowd])
     with pytest.raises(DataError, match='has no object that can be used: all are void'):
         import_annotations(str(tmp_path / 'source'), str(tmp_path / 'other'))
+
+
+def test_coco_as_older_versions_of_via_write_it(tmp_path):
+    """The numbers of an outline stand in one list, and the image of an object in quotes."""
+    annotations = []
+    for number in (0, 1):
+        tools.write_image(tmp_path / 'source' / '{}.png'.format(number), seed=number)
+        for category, box in ((30, tools.A), (7, tools.B)):
+            annotations.append(polygon(str(number), category, box, segmentation=tools.flat(box)))
+    write_coco(tmp_path / 'source', [(0, '0.png'), (1, '1.png')], annotations)
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    assert imported.left_out == {}
+    for number in (0, 1):
+        np.testing.assert_array_equal(labels['train/{}.png'.format(number)], EXPECTED)
+
+
+@pytest.mark.parametrize('place', ['masks/road/{}.png', 'masks/{}_road.png'])
+def test_masks_of_classes_are_called_like_their_images_however_accents_are_written(tmp_path, place):
+    for number in range(2):
+        name = 'caf\u00e9 {}'.format(number)
+        tools.write_image(tmp_path / 'source' / 'images' / (unicodedata.normalize('NFC', name) + '.jpg'), seed=number)
+        path = tmp_path / 'source' / place.format(unicodedata.normalize('NFD', name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_labels(str(path), 255 * A_LABEL)
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    assert imported.left_out == {} and len(labels) == 2
+    for label in labels.values():
+        np.testing.assert_array_equal(label, A_LABEL)
+
+
+def test_masks_and_lists_of_voc_are_found_however_letters_and_splits_are_written(tmp_path):
+    """An image whose mask was not found became background, and lists that CVAT calls Train and Validation were none."""
+    tools.voc(tmp_path / 'source')
+    for folder, form, extension in (('SegmentationClass', 'NFD', '.png'), ('JPEGImages', 'NFD', '.jpg')):
+        for path in sorted((tmp_path / 'source' / folder).iterdir()):
+            path.rename(path.parent / (unicodedata.normalize(form, 'caf\u00e9') + path.stem + extension))
+    for number in range(tools.NUM_IMAGES):
+        (tmp_path / 'source' / 'Annotations' / '{}.xml'.format(number)).unlink()
+        document = tmp_path / 'source' / 'Annotations' / 'CAF\u00c9{}.xml'.format(number)
+        document.write_text(tools.voc_xml('caf\u00e9{}.jpg'.format(number)), encoding='utf-8')
+    (tmp_path / 'source' / 'ImageSets' / 'Segmentation').mkdir(parents=True)
+    for split, numbers in (('Train', (0, 3, 4)), ('Validation', (1, 2))):
+        names = ''.join('caf\u00e9{}\n'.format(number) for number in numbers)
+        path = tmp_path / 'source' / 'ImageSets' / 'Segmentation' / (split + '.txt')
+        path.write_text(names, encoding='utf-8')
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out')
+    assert imported.left_out == {} and imported.splits == {'train': 3, 'val': 2}
+    numbers = sorted((os.path.dirname(name), name[-5]) for name in labels)
+    assert numbers == [('train', '0'), ('train', '3'), ('train', '4'), ('val', '1'), ('val', '2')]
+    for label in labels.values():
+        np.testing.assert_array_equal(label, EXPECTED)
+
+
+def test_keypoints_of_yolo_are_no_outlines(tmp_path):
+    tools.yolo(tmp_path / 'source')
+    with open(str(tmp_path / 'source' / 'data.yaml'), 'a') as file:
+        file.write('kpt_shape: [17, 3]\n')
+    with pytest.raises(DataError, match="data.yaml has 'kpt_shape': its labels are boxes and keypoints"):
+        imported_from(tmp_path / 'source', tmp_path / 'out')
