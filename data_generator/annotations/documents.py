@@ -7,6 +7,7 @@ from typing import Any, List, Optional
 from xml.parsers import expat
 
 from data_generator.errors import DataError
+from data_generator.files.texts import decoded
 from helpers.memory import require_memory
 
 Element = xml.etree.ElementTree.Element
@@ -55,24 +56,24 @@ def read_xml(path: str) -> Element:
 
 
 def read_text(path: str) -> str:
-    """Reads the content of a text file in UTF-8.
+    """Reads the content of a text file, see `files.texts.decoded`.
 
     Raises:
         DataError: It cannot be read, is too large, or in another encoding.
     """
     try:
-        return _read_bytes(path).decode('utf-8-sig')
+        return decoded(_read_bytes(path))
     except UnicodeDecodeError as error:
         raise DataError('{} is no text in UTF-8. Save it in that encoding.'.format(path)) from error
 
 
 def read_start(path: str) -> str:
-    """Reads the beginning of a text file in UTF-8, enough to tell what it is.
+    """Reads the beginning of a text file, enough to tell what it is.
 
     Raises:
         DataError: It cannot be read.
     """
-    return _read_bytes(path, _START).decode('utf-8-sig', 'replace')
+    return decoded(_read_bytes(path, _START), 'replace')
 
 
 def _read_bytes(path: str, most: Optional[int] = None) -> bytes:

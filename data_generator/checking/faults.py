@@ -152,6 +152,11 @@ FAULT_KINDS = {
     'split_without_labels': FaultKind(
         False, 'parts of which no image has a label', 'They are passed over here and in training'
     ),
+    'unused_list': FaultKind(
+        False,
+        'lists of the images of a part, in a layout that is not known by name',
+        'They are not used: give each part folders of its own, or hold images out of training by name: --hold-out',
+    ),
     'unusual_size': FaultKind(False, 'images of another size than most', 'Train with a random crop or a resize'),
     'only_void': FaultKind(False, 'labels in which no pixel counts', 'Nothing is learnt from them'),
     'single_class': FaultKind(

@@ -30,9 +30,10 @@ from data_generator.files.discovery import (
     stem_of,
 )
 from data_generator.files.layouts import LAYOUTS, Layout, Places, find_split, places_of, variants_of
+from data_generator.files.legends import read_legend
 from data_generator.files.splits import SPLIT_NAMES
 from helpers.image_search import IMAGE_EXTENSIONS, folded
-from helpers.label_spaces import generic_label_space
+from helpers.label_spaces import VOC, generic_label_space
 
 SPLITS = ('train', 'val')
 NO_RULE = NameRule()
@@ -42,12 +43,15 @@ _UNKNOWN_CLASSES = generic_label_space(1)
 
 # The layouts that say what the labels mean.
 _NAMED = [(variant, True) for variants in LAYOUTS.values() for variant in variants]
+# What tools that write the folders of PASCAL VOC (CVAT, Datumaro) say of the classes, and where lists of splits are.
+_LABEL_MAP, _LISTS = 'labelmap.txt', os.path.join('ImageSets', 'Segmentation')
 
 # How people arrange datasets of their own, in any letter case, and what they call the two splits.
 _IMAGE_NAMES = ('images', 'image', 'imgs', 'img', 'rgb', 'photos', 'frames', 'inputs', 'input', 'jpegimages')
 _LABEL_NAMES = (
     *('labels', 'label', 'masks', 'mask', 'annotations', 'annotation', 'gt', 'ground_truth', 'groundtruth'),
-    *('segmentations', 'segmentation', 'segmentationclass', 'targets', 'target'),
+    # labelme's converter writes PNGs beside NumPy files, in which -1 does not count.
+    *('segmentations', 'segmentation', 'segmentationclasspng', 'segmentationclass', 'targets', 'target'),
 )
 _OWN_SPLITS = (None, {'val': 'valid'}, {'val': 'validation'}, {'train': 'training', 'val': 'validation'})
 # So many folders are looked into for one that holds a named dataset.
@@ -104,7 +108,7 @@ def survey(
     if not os.path.isdir(root):
         raise FileNotFoundError('No such directory: {}. Give the root directory of a dataset.'.format(root))
     found = _found(root, layout, extensions)
-    faults = _system_files(root) + _further_splits(found)
+    faults = _system_files(root) + _further_splits(found) + _unused_lists(found)
     if not found.knows_classes and found.num_labels:
         unlabelled = [split for split in found.splits if not split.num_labels and not _says_why(split)]
         faults += [Fault('split_without_labels', split.image_dir) for split in unlabelled]
@@ -176,7 +180,7 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
         (Layout('own', _UNKNOWN_CLASSES, images, labels, image_file_extension=extensions, splits=splits), False)
         for images, labels, splits in _own_arrangements(root)
     ]
-    found = _best_to_train_on(root, _NAMED, own)
+    found = _best_to_train_on(root, _named(root), own)
     if found is not None and found.num_labels:
         return found
     for search in (_one_below, _by_pairs_of_folders, _beside):
@@ -188,6 +192,15 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
     if found is None:
         _refuse_masks(root)
     return found or _images_alone(root)
+
+
+def _named(root: str) -> List[Tuple[Layout, bool]]:
+    """The named layouts, without PASCAL VOC where its folders hold other classes."""
+    try:
+        has_others = read_legend(os.path.join(root, _LABEL_MAP)).class_names != VOC.class_names
+    except (FileNotFoundError, DataError):
+        has_others = False
+    return [entry for entry in _NAMED if not has_others or entry[0].label_space is not VOC]
 
 
 def _refuse_annotations(root: str) -> None:
@@ -217,7 +230,7 @@ def _one_below(root: str, extensions: Optional[Tuple[str, ...]]) -> Optional[Sur
     """The dataset of a named layout in a folder below, as archives hold theirs; None where it is not the only one."""
     names = [name for name in sorted(os.listdir(root)) if not name.startswith('.')]
     inside = [place for place in (os.path.join(root, name) for name in names) if os.path.isdir(place)]
-    surveys = [_best(place, _NAMED, labels_needed=True) for place in inside[:_MOST_INSIDE]]
+    surveys = [_best(place, _named(place), labels_needed=True) for place in inside[:_MOST_INSIDE]]
     found = [one for one in surveys if one is not None and one.num_labels]
     return found[0] if len(found) == 1 else None
 
@@ -444,6 +457,15 @@ def _further_splits(found: Survey) -> List[Fault]:
             continue
         faults.append(Fault('further_split', place))
     return faults
+
+
+def _unused_lists(found: Survey) -> List[Fault]:
+    """Lists of the images of train and val in the place of PASCAL VOC, where these are not divided by lists."""
+    place = os.path.join(found.root, _LISTS)
+    if found.layout.list_file or not os.path.isdir(place):
+        return []
+    names = [name for name in sorted(os.listdir(place)) if SPLIT_NAMES.get(stem_of(name).lower()) in SPLITS]
+    return [Fault('unused_list', os.path.join(place, name)) for name in names]
 
 
 def _orphans(places: Places, layout: Layout, ambiguous: Set[str]) -> List[Fault]:

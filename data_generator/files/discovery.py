@@ -1,12 +1,12 @@
 """Finding the images and labels of a dataset, and which label belongs to which image."""
 
-import codecs
 import csv
 import os
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from data_generator.errors import DataError, Problem
 from data_generator.files.renaming import Renaming, find_renaming, labels_among
+from data_generator.files.texts import decoded
 from helpers.image_search import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, find_images, folded
 
 #: What label maps are read from: lossless formats only, for JPEG changes the IDs.
@@ -329,12 +329,11 @@ def read_names(path: str) -> List[str]:
 
 
 def _read_lines(path: str) -> List[str]:
-    """The lines of a text file, stripped: in UTF-8, or in UTF-16 as Windows writes it, with a byte order mark."""
+    """The lines of a text file, stripped."""
     with open(path, 'rb') as file:
         data = file.read()
-    encoding = 'utf-16' if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else 'utf-8-sig'
     try:
-        return [line.strip() for line in data.decode(encoding).splitlines()]
+        return [line.strip() for line in decoded(data).splitlines()]
     except UnicodeDecodeError as error:
         raise DataError(
             '{} is not in UTF-8, which lists of files are read as ({}). Save it as UTF-8.'.format(path, error)

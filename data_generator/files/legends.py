@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 
 from data_generator.errors import DataError
 from data_generator.files.splits import SPLIT_NAMES
+from data_generator.files.texts import decoded
 from helpers.aliases import Color
 from helpers.cityscapes_labels import CITYSCAPES_LABELS
 from helpers.label_spaces import CITYSCAPES, DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
@@ -15,11 +16,13 @@ from helpers.label_spaces import CITYSCAPES, DEFAULT_IGNORE_ID, LabelSpace, gene
 #: Files that are looked for beside the data.
 LEGEND_NAMES = (
     *('classes.json', 'classes.txt', 'label_map.pbtxt', 'labelmap.txt', '_classes.csv'),
-    *('class_dict.csv', 'class_dict_seg.csv', 'label_colors.txt', 'classes.csv'),
+    *('class_dict.csv', 'class_dict_seg.csv', 'label_colors.txt', 'classes.csv', 'class_names.txt'),
 )
 
 #: Names of what is no class: pixels of these colours do not count. The underlined ones are labelme's.
 VOID_NAMES = ('void', 'ignore', 'ignored', 'unlabeled', 'unlabelled', '__ignore__')
+# In lists of names it stands for no number: labelme counts from the line behind it.
+_UNNUMBERED = '__ignore__'
 
 #: No legend is larger; what is, is another file.
 MAX_BYTES = 4 << 20
@@ -88,7 +91,7 @@ def read_legend(path: str) -> Legend:
     names.
 
     Classes are numbered in their order unless the file numbers them. Names of `VOID_NAMES` are no classes where the
-    file gives them a colour.
+    file gives them a colour, and `__ignore__` is none anywhere.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -227,7 +230,7 @@ def _read_text(path: str) -> str:
     with open(path, 'rb') as file:
         data = file.read()
     try:
-        return data.decode('utf-16' if data[:2] in (b'\xff\xfe', b'\xfe\xff') else 'utf-8-sig')
+        return decoded(data)
     except UnicodeDecodeError as error:
         raise DataError('{} is not in UTF-8 ({}). Save it as UTF-8.'.format(path, error)) from error
 
@@ -369,6 +372,7 @@ def _name(value: Any) -> str:
 
 
 def _legend(entries: List[Entry]) -> Legend:
+    entries = [entry for entry in entries if entry._replace(name=entry.name.lower()) != Entry(_UNNUMBERED)]
     if not entries:
         raise ValueError('it names no class')
     has_colors = [entry.color is not None for entry in entries]

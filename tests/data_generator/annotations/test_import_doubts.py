@@ -427,3 +427,17 @@ def test_keypoints_of_yolo_are_no_outlines(tmp_path):
         file.write('kpt_shape: [17, 3]\n')
     with pytest.raises(DataError, match="data.yaml has 'kpt_shape': its labels are boxes and keypoints"):
         imported_from(tmp_path / 'source', tmp_path / 'out')
+
+
+@pytest.mark.parametrize('tool, name', [('labelme', '0.json'), ('kaggle', 'train.csv'), ('yolo', 'data.yaml')])
+def test_files_in_utf_16_are_read_as_windows_writes_them(tmp_path, tool, name):
+    tools.TOOLS[tool](tmp_path / 'source')
+    path = tmp_path / 'source' / name
+    path.write_text(path.read_text(encoding='utf-8'), encoding='utf-16')
+    names = tmp_path / 'val.txt'
+    names.write_text('1.png\n', encoding='utf-16')
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out')
+    assert imported.left_out == {} and len(labels) == tools.NUM_IMAGES
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'listed', lists={'val': str(names)})
+    assert list(labels) == ['val/1.png']
+    np.testing.assert_array_equal(labels['val/1.png'], EXPECTED)

@@ -445,6 +445,31 @@ def a_named_layout_in_a_folder_of_an_archive(root: str) -> Situation:
     return Situation(words=['VOC2012 --layout voc'], classes=None)
 
 
+def folders_of_voc_with_other_classes(root: str) -> Situation:
+    """As CVAT exports masks of parts that it calls Train and Validation: its label map tells the colours."""
+    places = ('JPEGImages', 'SegmentationClass')
+    dataset(root, values(*COLORS), *places, splits=[('', 0, 9)])
+    table = ''.join('{}:{},{},{}::\n'.format(name, *color) for name, color in zip(NAMES, COLORS))
+    text(os.path.join(root, 'labelmap.txt'), '# label:color_rgb:parts:actions\n' + table)
+    for split, names in (('Train', '0\n1\n2\n3\n4\n5'), ('Validation', '6\n7\n8')):
+        text(os.path.join(root, 'ImageSets/Segmentation', split + '.txt'), names)
+    return Situation(['unused_list'], words=['all: 9 images', '--colors', 'Validation.txt'])
+
+
+def what_the_converter_of_labelme_writes(root: str) -> Situation:
+    """Labels in NumPy files, in which -1 does not count, and as PNGs beside these."""
+
+    def write_both(path: str, label: np.ndarray) -> None:
+        label = label.astype(np.int32)
+        label[0] = -1
+        np.save(_made(path).replace('.png', '.npy'), label)
+        write(path.replace('SegmentationClass', 'SegmentationClassPNG'), label.astype(np.uint8))
+
+    dataset(root, write_both, 'JPEGImages', 'SegmentationClass', splits=[('', 0, NUM_TRAIN)])
+    text(os.path.join(root, 'class_names.txt'), '_background_\nbox\ndisc\n')
+    return Situation(classes=None, words=['class_names.txt', '2  disc', 'void: 3.1%'])
+
+
 def layout_voc_with_more_labels(root: str) -> Situation:
     """The labels of SBD lie beside those of VOC, as does their list."""
     layout_voc(root)

@@ -46,6 +46,7 @@ def test_forms_of_names_and_colours(tmp_path, name, text):
         ('a.txt', '\ufeffbackground\ncat\n\nbig dog\n'),
         ('a.txt', '0 background\n1 cat\n2 big dog\n'),
         ('_classes.csv', 'Pixel Value, Class\n0, background\n2, big dog\n1, cat\n'),
+        ('labels.txt', '__ignore__\nbackground\ncat\nbig dog\n'),  # labelme numbers them -1, 0, 1, 2
         ('a.pbtxt', "item {\n  id: 1\n  name: \"cat\"\n}\nitem { id: 2 name: 'x' display_name: 'big dog' }\n"),
     ],
 )
