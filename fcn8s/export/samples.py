@@ -9,7 +9,6 @@ from fcn8s.batches import as_image_batch
 from fcn8s.export.certificate import Sample
 from fcn8s.export.formats import check_format
 from fcn8s.settings import ModelSettings
-from helpers.aliases import PathLike
 from helpers.image_rules import ImageRules
 from helpers.image_search import find_images
 from helpers.images import read_image, read_labels, resize_image, resize_labels
@@ -75,27 +74,46 @@ def samples(
         found = Samples(pairs, settings, size)
     else:
         paths = find_images(images_dir)[:MAX_SAMPLES]
-        labels = _labels_of(paths, labels_dir) if labels_dir is not None else {}
+        labels = _labels_of(paths, images_dir, labels_dir) if labels_dir is not None else {}
         found = Samples([(path, labels.get(path)) for path in paths], settings, size)
     next(iter(found))
     return found
 
 
-def _labels_of(image_paths: Sequence[str], labels_dir: str) -> Dict[str, str]:
-    """Image path -> path of its labels, by the name without its ending."""
-    by_stem = {_stem(path): path for path in find_images(labels_dir)}
-    missing = [path for path in image_paths if _stem(path) not in by_stem]
+def _labels_of(image_paths: Sequence[str], images_dir: str, labels_dir: str) -> Dict[str, str]:
+    """Image path -> path of its labels: at the same place below its folder, else the only ones of its name."""
+    by_place = {_place(path, labels_dir): path for path in find_images(labels_dir)}
+    places: Dict[str, List[str]] = {}
+    for place in by_place:
+        places.setdefault(os.path.basename(place), []).append(place)
+    found: Dict[str, str] = {}
+    missing = []
+    for path in image_paths:
+        place = _place(path, images_dir)
+        candidates = [place] if place in by_place else places.get(os.path.basename(place), [])
+        if len(candidates) > 1:
+            raise ValueError(
+                'labels of {} may be {}. Put them at the same place below {!r} as the image below its folder.'.format(
+                    path, ' or '.join(by_place[one] for one in candidates[:2]), labels_dir
+                )
+            )
+        if candidates:
+            found[path] = by_place[candidates[0]]
+        else:
+            missing.append(path)
     if missing:
         raise ValueError(
             '{} of {} images have no labels in {!r}, for example {}. Labels are called like their images.'.format(
                 len(missing), len(image_paths), labels_dir, missing[0]
             )
         )
-    return {path: by_stem[_stem(path)] for path in image_paths}
+    return found
 
 
-def _stem(path: PathLike) -> str:
-    return os.path.splitext(os.path.basename(os.fspath(path)))[0]
+def _place(path: str, directory: str) -> str:
+    """A path below a directory, without its ending; of a file that was named itself its name."""
+    below = os.path.relpath(path, directory) if os.path.isdir(directory) else os.path.basename(path)
+    return os.path.splitext(below)[0]
 
 
 def _read_labels(path: str, size: Tuple[int, ...], label_space: LabelSpace) -> np.ndarray:

@@ -144,6 +144,26 @@ def test_labels_that_do_not_fit(narrow_model, out, tmp_path):
     assert 'the classes 0 to 4 and ignores 255' in message
 
 
+def test_labels_lie_where_their_images_do(tmp_path):
+    """The labels of the last sequence were those of the images of the same names in all."""
+    from fcn8s.export.samples import samples
+    from fcn8s.settings import ModelSettings
+    from helpers.label_spaces import generic_label_space
+
+    images, labels = str(tmp_path / 'images'), str(tmp_path / 'labels')
+    for number, sequence in enumerate(('seq1', 'seq2')):
+        write_image(os.path.join(images, sequence, '0.png'), np.full([20, 30, 3], number, np.uint8))
+        write_labels(os.path.join(labels, sequence, '0.png'), np.full([20, 30], number, np.uint8))
+    settings = ModelSettings(label_space=generic_label_space(2))
+    pairs = [(one.image, one.labels) for one in samples(images, labels, None, settings, (20, 30))]
+    assert [(image[0, 0, 0], label[0, 0]) for image, label in pairs] == [(0, 0), (1, 1)]
+    file = os.path.join(images, 'seq2', '0.png')
+    with pytest.raises(ValueError, match='labels of .*0.png may be .*seq1/0.png or .*seq2/0.png. Put them at the same'):
+        samples(file, labels, None, settings, (20, 30))
+    (one,) = samples(file, os.path.join(labels, 'seq2'), None, settings, (20, 30))
+    assert one.labels[0, 0] == 1
+
+
 @ON_2
 def test_models_that_are_none(narrow_encoder, out, tmp_path):
     refused('does not exist', str(tmp_path / 'nothing'), out)
