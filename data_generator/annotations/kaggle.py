@@ -18,7 +18,7 @@ from data_generator.annotations.folder import Folder
 from data_generator.annotations.photographs import frame_of
 from data_generator.annotations.run_lengths import goes_along_rows, window_of_starts
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
-from data_generator.annotations.values import split_in_name
+from data_generator.annotations.values import split_in_name, split_of
 from data_generator.errors import DataError
 from helpers.image_search import IMAGE_EXTENSIONS, natural_sort_key
 
@@ -70,17 +70,19 @@ def is_kaggle(path: str, text: str) -> bool:
 
 def read_kaggle(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
     """Reads the images that these tables name; an image whose runs are empty has no object."""
-    by_image: Dict[Tuple[Optional[str], str], List[Row]] = {}
+    # By the folder of the table, the split and the name: tables of other folders mean other images by it.
+    found: Dict[Tuple[str, Optional[str], str], Tuple[str, List[Row]]] = {}
     labels = set()
-    splits = {split_in_name(path) for path in documents}  # train.csv alone says nothing
+    splits = {path: split_of(path, folder.root) or split_in_name(path) for path in documents}
+    are_several = len(set(splits.values()) - {None}) > 1  # train.csv alone says nothing
     for path in documents:
         rows, along_rows = _read(path)
         along_rows = _told_by_masks(rows, folder, os.path.dirname(path), along_rows)
-        split = split_in_name(path) if len(splits - {None}) > 1 else None
         for row in rows:
-            by_image.setdefault((split, row.image), []).append(row._replace(along_rows=along_rows))
+            key = os.path.dirname(path), splits[path] if are_several else None, row.image
+            found.setdefault(key, (path, []))[1].append(row._replace(along_rows=along_rows))
             labels.add(row.label)
-    records = [_record(image, rows, documents[0], split, left_out) for (split, image), rows in by_image.items()]
+    records = [_record(image, rows, path, split, left_out) for (_, split, image), (path, rows) in found.items()]
     return Source('kaggle', records, sorted(labels, key=natural_sort_key))
 
 

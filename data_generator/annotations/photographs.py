@@ -35,7 +35,10 @@ def frame_of(path: Optional[str], content: Optional[bytes]) -> Frame:
         with open(path, 'rb') as file:
             content = file.read()
     assert content is not None
-    header = read_header(content)
+    try:
+        header = read_header(content)
+    except ValueError as error:  # its message begins with a verb
+        raise DataError('its image {}'.format(error)) from error
     if header.size is None and path is not None:
         height, width = read_image(path, convert=True).shape[:2]
         return Frame((height, width), 1)

@@ -10,8 +10,7 @@ from data_generator.annotations.shapes import LeftOut, Source
 from data_generator.annotations.values import BAD_VALUES
 from data_generator.errors import DataError
 
-# So many files of an extension are looked into; of what comes after them, only tools that write one for each image have
-# any more.
+# So many files of an extension are looked into, and the others where one of them is of many images.
 _LOOKED_INTO = 100
 # From so many bytes on a file of COCO is told without being parsed, where nothing is read of it: its own have 470 MB.
 _LARGE = 1 << 20
@@ -153,11 +152,14 @@ def _documents_by_format(
     for extension in sorted({FORMATS[name].extension for name in names}):
         endings = (extension, '.yaml', '.yml') if extension == '.txt' else (extension,)
         paths = [path for path in folder.documents if path.lower().endswith(endings)]
-        for path in paths[:_LOOKED_INTO]:
+        possible = [name for name in names if FORMATS[name].extension == extension]
+        for number, path in enumerate(paths):
+            if number >= _LOOKED_INTO and not any(FORMATS[name].is_one_file for name in found if name in possible):
+                break
             if without_parsing and extension == '.json' and _is_large_coco(path):
                 found.setdefault('coco', []).append(path)
                 continue
-            for name in _fitting(path, [name for name in names if FORMATS[name].extension == extension], left_out):
+            for name in _fitting(path, possible, left_out):
                 if FORMATS[name].is_one_file:
                     found.setdefault(name, []).append(path)
                 else:

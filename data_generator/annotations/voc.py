@@ -129,9 +129,12 @@ def _record(
 def _polygons(root: Element, path: str, left_out: LeftOut) -> List[Shape]:
     shapes = []
     for one in root.findall('object'):
-        points = _points(one.find('polygon'))
+        polygon = one.find('polygon')
+        points = _points(polygon)
         if points is None:
-            left_out.add('objects that are no area (only a box: there is no mask in {})'.format(_MASK_FOLDER), path)
+            is_box = 'only a box: there is no mask in {}'.format(_MASK_FOLDER)
+            reason = is_box if polygon is None else 'a polygon without x1, y1, x2, y2, x3, y3, ...'
+            left_out.add('objects that are no area ({})'.format(reason), path)
         else:
             shapes.append(Shape(one.findtext('name') or '', [points]))
     return shapes

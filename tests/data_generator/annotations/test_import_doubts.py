@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from data_generator import DataError
+from data_generator.annotations import recognise
 from data_generator.annotations.dataset import Options, describe, import_annotations
 from data_generator.annotations.run_lengths import window_of_box_runs
 from data_generator.files.legends import read_legend
@@ -441,3 +442,40 @@ def test_files_in_utf_16_are_read_as_windows_writes_them(tmp_path, tool, name):
     imported, labels = imported_from(tmp_path / 'source', tmp_path / 'listed', lists={'val': str(names)})
     assert list(labels) == ['val/1.png']
     np.testing.assert_array_equal(labels['val/1.png'], EXPECTED)
+
+
+def test_tables_of_kaggle_in_two_folders_are_of_the_images_there(tmp_path):
+    """An image of train had the masks of that of val, which was left out."""
+    for split, label in (('train', A_LABEL == 1), ('val', B_LABEL == 2)):
+        tools.write_image(tmp_path / 'source' / split / 'images' / '1.png', seed=len(split))
+        table = 'ImageId,EncodedPixels\n1.png,{}\n'.format(tools.runs_of(label))
+        (tmp_path / 'source' / split / 'labels.csv').write_text(table)
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out')
+    assert imported.left_out == {} and sorted(labels) == ['train/images/1.png', 'val/images/1.png']
+    np.testing.assert_array_equal(labels['train/images/1.png'], A_LABEL == 1)
+    np.testing.assert_array_equal(labels['val/images/1.png'], B_LABEL == 2)
+
+
+def test_all_files_of_many_images_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(recognise, '_LOOKED_INTO', 2)
+    for number in range(4):
+        tools.write_image(tmp_path / 'source' / '{}.png'.format(number), seed=number)
+        annotation = polygon(number, 30, tools.A)
+        name = '{}.png'.format(number)
+        write_coco(tmp_path / 'source', [(number, name)], [annotation], '{}.json'.format(number))
+    (tmp_path / 'source' / '5.json').write_text('{}')
+    _, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    assert sorted(labels) == ['train/{}.png'.format(number) for number in range(4)]
+
+
+def test_what_is_wrong_with_an_image_or_a_polygon_is_said_of_it(tmp_path):
+    tools.labelme(tmp_path / 'source')
+    path = tmp_path / 'source' / '0.png'
+    path.write_bytes(path.read_bytes()[:-20])
+    imported, _ = imported_from(tmp_path / 'source', tmp_path / 'out')
+    assert list(imported.left_out) == ['images that cannot be used: its image is truncated: its PNG data ends early']
+    of_mit = '<object><name>a</name><polygon><pt><x>1</x><y>1</y></pt></polygon></object>'
+    tools.write_image(tmp_path / 'mit' / '0.png')
+    (tmp_path / 'mit' / '0.xml').write_text(tools.voc_xml('0.png', of_mit))
+    with pytest.raises(DataError, match=r'no area \(a polygon without x1, y1, x2'):
+        imported_from(tmp_path / 'mit', tmp_path / 'other')
