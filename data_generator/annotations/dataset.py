@@ -27,9 +27,9 @@ from helpers.tables import one_line
 ORDERS = ('file', 'area')
 RESTS = ('background', 'void')
 
-# What annotations may call an image by: the formats that are read, and others from which it may have been converted.
-_EXTENSIONS = IMAGE_EXTENSIONS + ('gif', 'jfif', 'jp2', 'ppm', 'pgm', 'tga', 'heic', 'dng', 'npy')
-
+# Formats that are not read: an image may have been converted since annotations called it by one.
+_UNREAD_EXTENSIONS = ('gif', 'jfif', 'jp2', 'ppm', 'pgm', 'tga', 'heic', 'heif', 'avif', 'dng', 'npy')
+_EXTENSIONS = IMAGE_EXTENSIONS + _UNREAD_EXTENSIONS
 
 # Bytes of the longest name of an image; labels have another extension, and file systems mostly take 255.
 _LONGEST_NAME = 200
@@ -231,6 +231,11 @@ def _placed(record: Record, image: AnnotatedImage, folder: Folder) -> _Planned:
     path = image.path if folder.has_image(image.path) else None
     path = path or folder.find_image(image.path, image.beside) or folder.find_stem(_without_extension(image.path))
     if path is None and image.content is None:
+        extension = os.path.splitext(image.path)[1].lower().lstrip('.')
+        if extension in _UNREAD_EXTENSIONS:
+            raise DataError(
+                'no image of its name is in a format that is read ({} is not). Save it as PNG'.format(extension)
+            )
         raise DataError('its image is not there, or several have its name')
     stored = frame_of(path, image.content)
     name = folder.name_of(path) if path is not None else _safe_name(image.path, image.content)

@@ -474,6 +474,12 @@ def test_what_is_wrong_with_an_image_or_a_polygon_is_said_of_it(tmp_path):
     path.write_bytes(path.read_bytes()[:-20])
     imported, _ = imported_from(tmp_path / 'source', tmp_path / 'out')
     assert list(imported.left_out) == ['images that cannot be used: its image is truncated: its PNG data ends early']
+    tools.write_json(path.with_suffix('.json'), tools.labelme_content('0.GIF'))
+    path.unlink()
+    imported, _ = imported_from(tmp_path / 'source', tmp_path / 'converted')
+    assert list(imported.left_out) == [
+        'images that cannot be used: no image of its name is in a format that is read (gif is not). Save it as PNG'
+    ]
     of_mit = '<object><name>a</name><polygon><pt><x>1</x><y>1</y></pt></polygon></object>'
     tools.write_image(tmp_path / 'mit' / '0.png')
     (tmp_path / 'mit' / '0.xml').write_text(tools.voc_xml('0.png', of_mit))
