@@ -30,10 +30,10 @@ from data_generator.files.discovery import (
     stem_of,
 )
 from data_generator.files.layouts import LAYOUTS, Layout, Places, find_split, places_of, variants_of
-from data_generator.files.legends import read_legend
+from data_generator.files.legends import find_legend, read_legend
 from data_generator.files.splits import SPLIT_NAMES
 from helpers.image_search import IMAGE_EXTENSIONS, folded
-from helpers.label_spaces import VOC, generic_label_space
+from helpers.label_spaces import VOC, LabelSpace, generic_label_space
 
 SPLITS = ('train', 'val')
 NO_RULE = NameRule()
@@ -43,8 +43,8 @@ _UNKNOWN_CLASSES = generic_label_space(1)
 
 # The layouts that say what the labels mean.
 _NAMED = [(variant, True) for variants in LAYOUTS.values() for variant in variants]
-# What tools that write the folders of PASCAL VOC (CVAT, Datumaro) say of the classes, and where lists of splits are.
-_LABEL_MAP, _LISTS = 'labelmap.txt', os.path.join('ImageSets', 'Segmentation')
+# Where the lists of PASCAL VOC are, whose folders CVAT and others write, too.
+_LISTS = os.path.join('ImageSets', 'Segmentation')
 
 # How people arrange datasets of their own, in any letter case, and what they call the two splits.
 _IMAGE_NAMES = ('images', 'image', 'imgs', 'img', 'rgb', 'photos', 'frames', 'inputs', 'input', 'jpegimages')
@@ -195,12 +195,22 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
 
 
 def _named(root: str) -> List[Tuple[Layout, bool]]:
-    """The named layouts, without PASCAL VOC where its folders hold other classes."""
-    try:
-        has_others = read_legend(os.path.join(root, _LABEL_MAP)).class_names != VOC.class_names
-    except (FileNotFoundError, DataError):
-        has_others = False
+    """The named layouts, without PASCAL VOC where a table beside its folders tells of other classes."""
+    table = find_legend(os.path.join(root, 'SegmentationClass'), os.path.join(root, 'JPEGImages'))
+    has_others = table is not None and _tells_of_others(table, VOC)
     return [entry for entry in _NAMED if not has_others or entry[0].label_space is not VOC]
+
+
+def _tells_of_others(table: str, space: LabelSpace) -> bool:
+    """Whether a table has a class that is none of these, or one in another colour; not so for what is no table."""
+    try:
+        legend = read_legend(table)
+    except DataError:
+        return False
+    colors = dict(zip(space.class_names, space.colors))
+    if legend.colors is None:
+        return not set(legend.class_names) <= set(colors)
+    return any(colors.get(name) != color for name, color in zip(legend.class_names, legend.colors))
 
 
 def _refuse_annotations(root: str) -> None:

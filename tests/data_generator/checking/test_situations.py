@@ -104,6 +104,23 @@ def test_what_process_all_wrote_is_counted_by_its_class_ids_and_what_lies_beside
             np.testing.assert_array_equal(pixels, np.bincount(label.ravel() - shift, minlength=150))
 
 
+@pytest.mark.parametrize(
+    'table, is_voc',
+    [
+        ('aeroplane\nbicycle\n', True),
+        ('background\ngoat\nbicycle\n', False),
+        ('background:0,0,0::\naeroplane:128,0,0::\nbicycle:0,128,0::\n', True),
+        ('background:0,0,0::\naeroplane:0,128,0::\nbicycle:128,0,0::\n', False),
+        ('1 2 3\n', True),
+    ],
+)
+def test_a_table_beside_folders_of_voc_tells_whether_its_classes_are_meant(tmp_path, table, is_voc):
+    situations.layout_voc(str(tmp_path / 'data'))
+    (tmp_path / 'data' / 'labelmap.txt').write_text(table)
+    assert check_dataset(str(tmp_path / 'data'), show_progress=False).is_known_layout == is_voc
+    assert check_dataset(str(tmp_path), show_progress=False).is_known_layout == is_voc
+
+
 def test_folders_that_fit_in_several_ways_are_named_before_anything_is_read(tmp_path, capsys):
     root = str(tmp_path / 'two versions')
     for version in ('v1', 'v2'):
