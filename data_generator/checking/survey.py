@@ -33,7 +33,7 @@ from data_generator.files.layouts import LAYOUTS, Layout, Places, find_split, pl
 from data_generator.files.legends import find_legend, read_legend
 from data_generator.files.splits import SPLIT_NAMES
 from helpers.image_search import IMAGE_EXTENSIONS, folded
-from helpers.label_spaces import VOC, LabelSpace, generic_label_space
+from helpers.label_spaces import ADE20K, VOC, LabelSpace, generic_label_space
 
 SPLITS = ('train', 'val')
 NO_RULE = NameRule()
@@ -43,7 +43,9 @@ _UNKNOWN_CLASSES = generic_label_space(1)
 
 # The layouts that say what the labels mean.
 _NAMED = [(variant, True) for variants in LAYOUTS.values() for variant in variants]
-# Where the lists of PASCAL VOC are, whose folders CVAT and others write, too.
+# Of datasets in folders that people and tools (CVAT) use for classes of their own, too.
+_IMITATED = (VOC, ADE20K)
+# Where the lists of PASCAL VOC are.
 _LISTS = os.path.join('ImageSets', 'Segmentation')
 
 # How people arrange datasets of their own, in any letter case, and what they call the two splits.
@@ -195,10 +197,14 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
 
 
 def _named(root: str) -> List[Tuple[Layout, bool]]:
-    """The named layouts, without PASCAL VOC where a table beside its folders tells of other classes."""
-    table = find_legend(os.path.join(root, 'SegmentationClass'), os.path.join(root, 'JPEGImages'))
-    has_others = table is not None and _tells_of_others(table, VOC)
-    return [entry for entry in _NAMED if not has_others or entry[0].label_space is not VOC]
+    """The named layouts, without those where a table beside the folders tells of other classes."""
+    return [entry for entry in _NAMED if entry[0].label_space not in _IMITATED or not _is_imitated(root, entry[0])]
+
+
+def _is_imitated(root: str, layout: Layout) -> bool:
+    places = places_of(layout, root, 'train')
+    table = find_legend(places.label_dir, places.image_dir)
+    return table is not None and _tells_of_others(table, layout.label_space)
 
 
 def _tells_of_others(table: str, space: LabelSpace) -> bool:

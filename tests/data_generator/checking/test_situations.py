@@ -121,6 +121,19 @@ def test_a_table_beside_folders_of_voc_tells_whether_its_classes_are_meant(tmp_p
     assert check_dataset(str(tmp_path), show_progress=False).is_known_layout == is_voc
 
 
+def test_a_table_beside_folders_like_those_of_ade20k_tells_of_other_classes(tmp_path):
+    """Class 0 did not count, and the others had the name of the class before theirs."""
+    splits = [('training', 0, 6), ('validation', 50, 3)]
+    situations.dataset(str(tmp_path), labels='annotations/{}', splits=splits)
+    assert check_dataset(str(tmp_path), show_progress=False).layout.name == 'ade20k'
+    (tmp_path / 'classes.txt').write_text('\n'.join(situations.NAMES))
+    report = check_dataset(str(tmp_path), show_progress=False)
+    assert report.label_space.class_names == situations.NAMES and [split.name for split in report.splits] == [
+        'train',
+        'val',
+    ]
+
+
 def test_folders_that_fit_in_several_ways_are_named_before_anything_is_read(tmp_path, capsys):
     root = str(tmp_path / 'two versions')
     for version in ('v1', 'v2'):
