@@ -34,13 +34,19 @@ class Folder:
 
         Raises:
             FileNotFoundError: One of them does not exist.
-            DataError: One is a pipe or a device.
+            DataError: One is a pipe or a device, or SOURCE another file than of annotations.
         """
         for path in filter(None, (source, image_dir)):
             if not os.path.exists(path):
                 raise FileNotFoundError('{} does not exist. Give the folder or file of the annotations.'.format(path))
             if not os.path.isdir(path) and not os.path.isfile(path):
                 raise DataError('{} is neither a folder nor a file. Save what it gives as a file.'.format(path))
+        if os.path.isfile(source) and not source.lower().endswith(DOCUMENT_EXTENSIONS):
+            raise DataError(
+                '{} is no file of annotations, which end in {}. Unpack an archive, and give the folder.'.format(
+                    source, ', '.join(DOCUMENT_EXTENSIONS)
+                )
+            )
         self.root = source if os.path.isdir(source) else os.path.dirname(os.path.abspath(source))
         self.documents = _documents(source)
         self._image_roots = [self.root] if image_dir is None else [image_dir, self.root]

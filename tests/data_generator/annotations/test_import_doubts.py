@@ -347,6 +347,9 @@ def test_a_pipe_is_no_source_and_label_maps_are_for_check(tmp_path):
     os.mkfifo(str(tmp_path / 'pipe.json'))
     with pytest.raises(DataError, match='pipe.json is neither a folder nor a file. Save what it gives as a file'):
         import_annotations(str(tmp_path / 'pipe.json'), str(tmp_path / 'out'))
+    (tmp_path / 'export.zip').write_bytes(b'PK')
+    with pytest.raises(DataError, match='export.zip is no file of annotations, .* Unpack an archive, and give the'):
+        import_annotations(str(tmp_path / 'export.zip'), str(tmp_path / 'out'))
     tools.voc(tmp_path / 'source')  # CVAT's 'Segmentation mask' has no XML
     for number in range(tools.NUM_IMAGES):
         (tmp_path / 'source' / 'Annotations' / '{}.xml'.format(number)).unlink()
