@@ -34,6 +34,8 @@ _EXTENSIONS = IMAGE_EXTENSIONS + _UNREAD_EXTENSIONS
 # Bytes of the longest name of an image; labels have another extension, and file systems mostly take 255.
 _LONGEST_NAME = 200
 
+_NO_IMAGE = 'its image is not there, or several have its name'
+
 # What objects that never count are called among those of the classes.
 _VOID_OBJECTS = '(void)'
 
@@ -236,7 +238,7 @@ def _placed(record: Record, image: AnnotatedImage, folder: Folder) -> _Planned:
             raise DataError(
                 'no image of its name is in a format that is read ({} is not). Save it as PNG'.format(extension)
             )
-        raise DataError('its image is not there, or several have its name')
+        raise DataError(_NO_IMAGE)
     stored = frame_of(path, image.content)
     name = folder.name_of(path) if path is not None else _safe_name(image.path, image.content)
     if image.size not in (None, stored.upright, stored.size):
@@ -348,7 +350,8 @@ def _nothing_left(source: str, what: str, left_out: LeftOut, otherwise: str = 'i
     reasons = [
         '{} ({}, the first: {})'.format(reason, len(places), places[0]) for reason, places in left_out.places.items()
     ]
-    return '{} has no {} that can be used: {}.'.format(source, what, '; '.join(reasons[:5]) or otherwise)
+    remedy = ' Say where the images are: --images DIR.' if any(_NO_IMAGE in reason for reason in reasons) else ''
+    return '{} has no {} that can be used: {}.{}'.format(source, what, '; '.join(reasons[:5]) or otherwise, remedy)
 
 
 def describe(imported: Imported) -> str:

@@ -425,6 +425,15 @@ def test_masks_and_lists_of_voc_are_found_however_letters_and_splits_are_written
         np.testing.assert_array_equal(label, EXPECTED)
 
 
+def test_where_no_image_is_found_it_is_said_how_to_name_their_folder(tmp_path):
+    tools.coco(tmp_path / 'source')
+    document = str(tmp_path / 'source' / 'annotations' / 'instances.json')
+    with pytest.raises(DataError, match=r'its image is not there.*\. Say where the images are: --images DIR\.$'):
+        imported_from(document, tmp_path / 'out')
+    imported, _ = imported_from(document, tmp_path / 'out', image_dir=str(tmp_path / 'source' / 'images'))
+    assert imported.left_out == {}
+
+
 def test_keypoints_of_yolo_are_no_outlines(tmp_path):
     tools.yolo(tmp_path / 'source')
     with open(str(tmp_path / 'source' / 'data.yaml'), 'a') as file:
