@@ -18,6 +18,8 @@ from data_generator.errors import DataError
 # labelme's own scripts give this name to what is not to be learned.
 _IGNORED = '__ignore__'
 _CIRCLE_POINTS = 64
+# Turned ones have four points; 'rotation' is what X-AnyLabeling calls them.
+_RECTANGLES = ('rectangle', 'oriented_rectangle', 'rotation')
 
 
 def is_labelme(content: Any) -> bool:
@@ -64,7 +66,7 @@ def _shapes(shape: Dict[str, Any]) -> List[Shape]:
     label = VOID if shape['label'] == _IGNORED else str(shape['label'])
     if kind == 'polygon' and len(points) >= 3:
         return [Shape(label, [points], in_pixels=True)]
-    if kind == 'rectangle' and len(points) in (2, 4):
+    if kind in _RECTANGLES and len(points) in (2, 4):
         corners = points if len(points) == 4 else _rectangle(points)
         return [Shape(label, [corners], in_pixels=True)]
     if kind == 'circle' and len(points) == 2:

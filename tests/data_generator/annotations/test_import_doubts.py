@@ -434,6 +434,16 @@ def test_where_no_image_is_found_it_is_said_how_to_name_their_folder(tmp_path):
     assert imported.left_out == {}
 
 
+@pytest.mark.parametrize('kind', ['oriented_rectangle', 'rotation'])
+def test_turned_rectangles_of_labelme_and_x_anylabeling_are_areas(tmp_path, kind):
+    content = tools.labelme_content('0.png', [('a', tools.A_PIXELS)])
+    content['shapes'][0]['shape_type'] = kind
+    tools.write_image(tmp_path / 'source' / '0.png')
+    tools.write_json(tmp_path / 'source' / '0.json', content)
+    _, labels = imported_from(tmp_path / 'source', tmp_path / 'out')
+    np.testing.assert_array_equal(labels['train/0.png'], A_LABEL)
+
+
 def test_keypoints_of_yolo_are_no_outlines(tmp_path):
     tools.yolo(tmp_path / 'source')
     with open(str(tmp_path / 'source' / 'data.yaml'), 'a') as file:
