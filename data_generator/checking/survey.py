@@ -104,9 +104,11 @@ def survey(
     Raises:
         ValueError: No such layout.
         FileNotFoundError: No such directory.
-        DataError: No images in the places of the layout; annotations in place of labels; several folders that may be
-            those of images and labels.
+        DataError: A file; no images in the places of the layout; annotations in place of labels; several folders that
+            may be those of images and labels.
     """
+    if os.path.isfile(root):
+        raise DataError('{} is a file. Unpack an archive, and give the root directory of the dataset.'.format(root))
     if not os.path.isdir(root):
         raise FileNotFoundError('No such directory: {}. Give the root directory of a dataset.'.format(root))
     found = _found(root, layout, extensions)

@@ -380,6 +380,9 @@ def test_the_weights_are_those_that_training_takes_where_void_is_a_class(tmp_pat
 
 
 def test_nothing_to_check_is_an_error(tmp_path):
+    (tmp_path / 'data.zip').write_bytes(b'PK')
+    with pytest.raises(DataError, match='data.zip is a file. Unpack an archive, and give the root directory'):
+        check_dataset([str(tmp_path / 'data.zip')])
     with pytest.raises(FileNotFoundError, match='No such directory: .*nowhere'):
         check(tmp_path / 'nowhere')
     with pytest.raises(DataError, match='No images below'):
