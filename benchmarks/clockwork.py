@@ -1,14 +1,15 @@
 """What `fcn8s video --clockwork K` costs and gains: scores, flicker and speed on a drive whose every frame is labelled.
 
-    fcn8s sample-data data && ... fcn8s train --data data --run run
-    python benchmarks/clockwork.py run data/drive
+    fcn8s demo
+    python benchmarks/clockwork.py demo/run demo/data/drive
 
 Frames per second are those of predicting alone, rounds of all intervals in alternation; the medians are printed. With
---strip FILE.png, frames of the longest interval are drawn one after the other: the frame, every frame predicted, and
-the clockwork's classes.
+--strip FILE.png, the first frames are drawn one below the other: the frame, its own prediction, and that of the
+clockwork at the last interval.
 """
 
 import argparse
+import itertools
 import os
 import sys
 import time
@@ -57,7 +58,7 @@ def flicker(predictions, labels):
         stays = labels[index] == labels[index - 1]
         same += stays.sum()
         changed += (stays & (predictions[index] != predictions[index - 1])).sum()
-    return 100 * changed / same
+    return 100 * changed / max(1, same)
 
 
 def run_through(model, frames, interval):
@@ -69,11 +70,11 @@ def run_through(model, frames, interval):
 
 
 def draw_strip(path, frames, every, clocked, label_space):
-    """Rows of the frame, each frame predicted, the clockwork; from a key frame to the one before the next."""
+    """A row for each of the first frames: the frame, its own prediction, and the clockwork's."""
     rows = []
-    for index in range(STRIP_FRAMES):
-        drawn = [print_segmentation_onto_image(frames[index], ids[index], label_space, 0.7) for ids in (every, clocked)]
-        rows.append(np.hstack([frames[index]] + drawn))
+    for frame, *predictions in itertools.islice(zip(frames, every, clocked), STRIP_FRAMES):
+        drawn = [print_segmentation_onto_image(frame, ids, label_space, 0.7) for ids in predictions]
+        rows.append(np.hstack([frame] + drawn))
     write_image(path, np.vstack(rows))
 
 

@@ -1,6 +1,6 @@
 """A prediction by ONNX Runtime, without this library, of a network that it exported.
 
-python -m fcn8s export --model RUN --out EXPORT --format onnx
+fcn8s export MODEL EXPORT --format onnx
 python benchmarks/peer_onnxruntime.py EXPORT HEIGHT WIDTH BATCH
 """
 

@@ -3,6 +3,7 @@
 python benchmarks/prepare_export.py MODEL DIR openvino|onnx
 """
 
+import argparse
 import json
 import os
 import sys
@@ -12,9 +13,13 @@ from fcn8s.export.exporting import export_model  # noqa: E402
 
 
 def main():
-    model, directory, kind = sys.argv[1:]
-    export_model(model, directory, kind, 'float32', allow_loss=True)
-    print(json.dumps(directory))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('model')
+    parser.add_argument('directory')
+    parser.add_argument('format', choices=('openvino', 'onnx'))
+    args = parser.parse_args()
+    export_model(args.model, args.directory, args.format, 'float32', allow_loss=True)
+    print(json.dumps(args.directory))
 
 
 if __name__ == '__main__':

@@ -145,7 +145,8 @@ class Suite:
         self.errors = []
 
     def run(self, case, again):
-        if not again and self.results.has(case.part, case.settings, case.candidates, self.rounds):
+        names = () if case.together else case.candidates
+        if not again and self.results.has(case.part, case.settings, names, self.rounds):
             print('{}: is in the file already'.format(describe(case)), flush=True)
             return
         pythons = {name: self._python(name) for name in case.candidates}

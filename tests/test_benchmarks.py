@@ -130,6 +130,14 @@ def test_outcomes_that_are_kept_are_found_again_and_say_the_steps(ablation, tmp_
     assert ablation.steps_for(args, words, missing, results, 100) == {'baseline': 33}
 
 
+def test_every_script_says_what_it_takes(root_dir):
+    folder = os.path.join(root_dir, 'benchmarks')
+    for name in sorted(os.listdir(folder)):
+        text = read(root_dir, 'benchmarks', name) if name.endswith('.py') else ''
+        # What floors and readers are called with is parsed by a function that they share.
+        assert '__main__' not in text or re.search(r'ArgumentParser\(|parse_\w+_arguments\(__doc__', text), name
+
+
 @pytest.fixture()
 def suite_run(root_dir, monkeypatch):
     """benchmarks/run.py as a module."""
@@ -228,6 +236,21 @@ def test_results_are_kept_by_case_and_a_failed_candidate_is_said(suite_run, tmp_
     assert not resumed.has('prediction', {'size': [2, 2]}, ['fcn8s'], 3)
     with pytest.raises(results_module.ResultsError, match='measured with other versions'):
         resumed.add_versions('this environment', {'tensorflow': '0.1'})
+
+
+def test_what_one_process_measures_of_several_is_in_the_file_already(suite_run, tmp_path):
+    """Its JSON names the candidates, which the case does not."""
+    parts, results_module = importlib.import_module('suite.parts'), importlib.import_module('suite.results')
+    environments = importlib.import_module('suite.environments').Environments(None, {})
+    turns, out = tmp_path / 'turns', str(tmp_path / 'out.json')
+    answer = {'frames in memory': {'seconds': 1}, 'video': {'seconds': 2}}
+    code = 'open({!r}, "a").write("x"); print({!r})'.format(str(turns), json.dumps(answer))
+    case = parts.Case('video', {'size': [1, 2]}, {'fcn8s': ['-c', code]}, None, True)
+    for rounds, taken in ((2, 'xx'), (2, 'xx'), (3, 'xxxxx')):
+        results = results_module.Results(out, {'processor': 'P', 'flags': [], 'cores': 2})
+        suite_run.Suite(results, environments, rounds).run(case, False)
+        assert turns.read_text() == taken
+    assert set(results.find('video', {'size': [1, 2]})['candidates']) == set(answer)
 
 
 def kept(part, settings, **candidates):

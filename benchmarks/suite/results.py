@@ -40,6 +40,11 @@ def read(path):
     return content
 
 
+def _is_enough(metrics, rounds):
+    """Whether a candidate was measured in so many rounds, or failed; `metrics` are those of `summary`, or an error."""
+    return 'error' in metrics or all(len(one['rounds']) >= rounds for one in metrics.values())
+
+
 class Results:
     """Results of one machine, kept in a file."""
 
@@ -77,18 +82,15 @@ class Results:
         return same[0] if same else None
 
     def has(self, part, settings, candidates, rounds):
-        """Whether a case is there, with at least these candidates, without errors, and as many rounds."""
+        """Whether a case is there with these candidates, each with at least as many rounds; one that failed counts.
+
+        candidates: their names; () where one process measures several and names them itself: those that are there.
+        """
         case = self.find(part, settings)
-        return (
-            case is not None
-            and all(
-                min([len(metric['rounds']) for metric in case['candidates'].get(name, {}).values()], default=0)
-                >= rounds
-                for name in candidates
-                if 'error' not in case['candidates'].get(name, {})
-            )
-            and all(name in case['candidates'] for name in candidates)
-        )
+        if case is None:
+            return False
+        kept = case['candidates']
+        return all(name in kept and _is_enough(kept[name], rounds) for name in candidates or kept)
 
     def add(self, case):
         """Puts a case in the place of one with the same settings, and writes the file."""
