@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from fcn8s.cli.inputs.training import open_datasets
 from fcn8s.cli.options import training
+from fcn8s.cli.options.flags import flags, refuse_without
 from fcn8s.cli.terminal import program
 from fcn8s.evaluation.scores import METRICS
 from helpers.json_files import is_number, read_json
@@ -56,7 +57,7 @@ def add_arguments(group: Any) -> None:
 def is_asked_for(typed: Dict[str, Any]) -> bool:
     """Tells whether the options ask for folds. Raises ValueError for --fold alone."""
     if 'fold' in typed and 'folds' not in typed:
-        raise ValueError('--fold came without --folds, to which it belongs. Add that, or leave it out.')
+        refuse_without('--folds', ['--fold'])
     return 'folds' in typed
 
 
@@ -104,11 +105,11 @@ def _check(typed: Dict[str, Any], is_one_of_several: bool) -> None:
         raise ValueError('--folds is {}; it has to be 2 or more, for example 5.'.format(number))
     if not 1 <= typed.get('fold', 1) <= number:
         raise ValueError('--fold is {}; it has to be from 1 to {}.'.format(typed['fold'], number))
-    strays = ['--' + name.replace('_', '-') for name in _CONTRADICT if name in typed]
+    strays = [name for name in _CONTRADICT if name in typed]
     if strays:
         raise ValueError(
             '--folds evaluates each network on its part of the training data, and {} came too. Leave one out; an '
-            'interrupted cross-validation goes on with the command that began it.'.format(', '.join(strays))
+            'interrupted cross-validation goes on with the command that began it.'.format(flags(strays))
         )
     if 'run_dir' not in typed:
         raise ValueError('--folds needs --run DIR: the same command with it goes on where one was interrupted.')

@@ -4,6 +4,7 @@ import argparse
 import os
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
+from fcn8s.cli.options.flags import flag
 from fcn8s.cli.options.labels import add_reading_arguments, check_typed_of_colors, read_as_trained
 from fcn8s.cli.options.training import options_of_run
 
@@ -37,7 +38,7 @@ def check_error_arguments(args: argparse.Namespace, streams: Sequence[str]) -> N
 def _typed_readings(args: argparse.Namespace) -> List[str]:
     """The options that were typed of those that say how labels are read."""
     names = ('id_map', 'color_tolerance', 'label_transparency')
-    return ['--' + name.replace('_', '-') for name in names if getattr(args, name) is not None]
+    return [flag(name) for name in names if getattr(args, name) is not None]
 
 
 class ErrorMaps:

@@ -5,6 +5,7 @@ import math
 from typing import Any, Optional
 
 from fcn8s.cli.options.counts import batch_size, count
+from fcn8s.cli.options.flags import refuse_without
 from fcn8s.cli.options.network import (
     add_architecture_arguments,
     add_average_arguments,
@@ -108,7 +109,7 @@ def _check(args: argparse.Namespace) -> None:
         if value is not None and value <= 0:
             raise ValueError('{} is {}; it has to be above 0.'.format(name, value))
     if args.bandwidth is not None and args.workers is None:
-        raise ValueError('--bandwidth is {}, and came without --workers N, to which it belongs.'.format(args.bandwidth))
+        refuse_without('--workers N', ['--bandwidth'])
     if args.head_warmup < 0:
         raise ValueError('--head-warmup is {}; it has to be a number of epochs, 0 for none.'.format(args.head_warmup))
     if args.workers is not None:

@@ -17,6 +17,7 @@ from fcn8s.cli.options.evaluation import (
     check_resamples,
     evaluated_in_training,
 )
+from fcn8s.cli.options.flags import flags
 from fcn8s.cli.options.folders import as_list
 from fcn8s.cli.options.prediction import add_also_argument, add_model_argument, add_palette_argument, check_overlap
 from fcn8s.cli.options.training import options_of_run
@@ -85,7 +86,7 @@ def _refuse_without_data(args: argparse.Namespace) -> None:
     if strays:
         raise ValueError(
             '{}: {} has no validation data, and nothing else to evaluate on came. Give --data ROOT, or --images DIR '
-            '--labels DIR.'.format(', '.join('--' + name.replace('_', '-') for name in strays), args.model)
+            '--labels DIR.'.format(flags(strays), args.model)
         )
 
 

@@ -83,30 +83,21 @@ def run(args: argparse.Namespace) -> int:
         if cross_validation.is_asked_for(typed) and 'fold' not in typed:
             raise ValueError(cross_validation.ONE_AFTER_THE_OTHER)
         return _launch(args.argv, typed['workers'], cluster)
-    is_first = cluster is None or cluster.is_first
-    if cross_validation.is_asked_for(typed):
-        with contextlib.nullcontext() if is_first else silent_output():
-            cross_validation.cross_validate(
-                typed, args.defaults, cluster is not None, is_first, _trainer(args, cluster)
-            )
-        return 0
-    options = training.resolve(typed, args.defaults, writes=is_first)
-    if options.minutes is not None:
-        options.epochs = time_budget.epochs_that_fit(options)
-    with contextlib.nullcontext() if is_first else silent_output():
-        workers = 1 if cluster is None else cluster.size
-        train_run(options, workers, is_first, _recipe_watchers(options, args.defaults, workers))
-    return 0
-
-
-def _trainer(args: argparse.Namespace, cluster: Any) -> Callable[[argparse.Namespace], None]:
-    """What trains by options, in the cluster of this process."""
     workers, is_first = (1, True) if cluster is None else (cluster.size, cluster.is_first)
 
     def train(options: argparse.Namespace) -> None:
         train_run(options, workers, is_first, _recipe_watchers(options, args.defaults, workers))
 
-    return train
+    if cross_validation.is_asked_for(typed):
+        with contextlib.nullcontext() if is_first else silent_output():
+            cross_validation.cross_validate(typed, args.defaults, cluster is not None, is_first, train)
+        return 0
+    options = training.resolve(typed, args.defaults, writes=is_first)
+    if options.minutes is not None:
+        options.epochs = time_budget.epochs_that_fit(options)
+    with contextlib.nullcontext() if is_first else silent_output():
+        train(options)
+    return 0
 
 
 def _launch(argv: List[str], workers: int, cluster: Any) -> int:

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any, Dict, List
 
+from fcn8s.cli.options.flags import refuse_without
 from fcn8s.cli.options.prediction import add_trust_argument
 from fcn8s.vgg16.further_channels import FILLS
 from fcn8s.vgg16.weights.source import PREPROCESSINGS
@@ -92,12 +93,8 @@ def _further(args: argparse.Namespace) -> Any:
     from fcn8s.vgg16.further_channels import further_channels
 
     strays = ['--' + name for name in ('fill', 'mean', 'deviation') if getattr(args, name) is not None]
-    if strays and args.channels == 3:
-        raise ValueError(
-            '{} came without --channels N above 3, to which it belongs. Add that, or leave it out.'.format(
-                ', '.join(strays)
-            )
-        )
+    if args.channels == 3:
+        refuse_without('--channels N above 3', strays)
     return further_channels(args.channels, args.fill or 'zero', args.mean or (), args.deviation or ())
 
 

@@ -233,6 +233,35 @@ def read_config(run: Run) -> Dict[str, Any]:
     return config
 
 
+def _run_at(path: str) -> Run:
+    """The run at a path, or in a packed network, which has the config.json of its run; there may be none."""
+    return Run(unpack(path) if is_packed(path) else os.fspath(path))
+
+
+def config_of(path: str) -> Dict[str, Any]:
+    """Returns the settings of the run at `path`, or of the one that a packed network is of; empty where there is none.
+
+    Raises ValueError where the file is damaged.
+    """
+    run = _run_at(path)
+    return read_config(run) if os.path.isfile(run.config_path) else {}
+
+
+def keep_prob(path: str) -> Optional[float]:
+    """Returns what the run at `path`, or that of a packed network, kept in dropout; None where that is not known."""
+    arguments = config_of(path).get('train')
+    found = arguments.get('keep_prob') if isinstance(arguments, dict) else None
+    if found is None:
+        return None
+    if not is_number(found) or not 0 < found <= 1:
+        raise ValueError(
+            '{!r}: config.json is damaged: keep_prob is {:.60}; it has to be above 0 and at most 1.'.format(
+                path, repr(found)
+            )
+        )
+    return float(found)
+
+
 def input_size(path: str) -> Optional[Tuple[int, int]]:
     """Returns (height, width) that the run at `path` was evaluated at; None where it took images as they are, or is no
     run.
@@ -241,7 +270,7 @@ def input_size(path: str) -> Optional[Tuple[int, int]]:
 
     Without --crop it was trained at that size too; with it, on windows of the images as they are on disk.
     """
-    run = Run(unpack(path) if is_packed(path) else os.fspath(path))
+    run = _run_at(path)
     if not os.path.isfile(run.config_path):
         return _input_size_of_export(os.path.join(run.directory, DESCRIPTION_FILE))
     command = read_config(run).get('command')

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import os
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from fcn8s.cli.options.images import image_rules
@@ -104,12 +103,10 @@ def check_sampling_arguments(args: argparse.Namespace) -> None:
 def keep_prob_of(path: str) -> float:
     """Says what the run at `path` kept in dropout; that of VGG-16 where the path is a model of unknown training."""
     from fcn8s.prediction.sampling import KEEP_PROB
-    from fcn8s.saving import runs
+    from fcn8s.saving.runs import keep_prob
 
-    run = runs.Run(os.fspath(path))
-    if not os.path.isfile(run.config_path):
-        return KEEP_PROB
-    return float(runs.read_config(run).get('train', {}).get('keep_prob', KEEP_PROB))
+    known = keep_prob(path)
+    return KEEP_PROB if known is None else known
 
 
 def sampled_predictor(args: argparse.Namespace, path: str, model: Any, **options: Any) -> Any:

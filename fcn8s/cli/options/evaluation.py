@@ -6,6 +6,7 @@ from typing import Any, Dict, Sequence, Tuple
 
 from fcn8s.cli.options import labels
 from fcn8s.cli.options.counts import batch_size
+from fcn8s.cli.options.flags import flag, refuse_without
 from fcn8s.cli.options.folders import add_folder_arguments, check_counts
 from fcn8s.cli.options.images import add_image_arguments
 from fcn8s.cli.options.layouts import LayoutHelp
@@ -88,11 +89,8 @@ def check_data(args: argparse.Namespace) -> None:
 
 def check_belongings(args: argparse.Namespace, owner: str, names: Sequence[str]) -> None:
     """Raises ValueError for options, by their names, that mean nothing without another one, which did not come."""
-    strays = ['--' + name.replace('_', '-') for name in names if getattr(args, name) is not None]
-    if strays and getattr(args, owner) is None:
-        raise ValueError(
-            '{} came without --{}, to which it belongs. Add that, or leave it out.'.format(', '.join(strays), owner)
-        )
+    if getattr(args, owner) is None:
+        refuse_without(flag(owner), [flag(name) for name in names if getattr(args, name) is not None])
 
 
 def evaluated_in_training(options: Dict[str, Any]) -> Dict[str, Any]:

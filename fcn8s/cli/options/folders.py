@@ -4,6 +4,8 @@ import argparse
 import os
 from typing import Any, Dict, List, Union
 
+from fcn8s.cli.options.flags import flag
+
 #: A folder, or several.
 Folders = Union[str, List[str]]
 
@@ -32,8 +34,8 @@ def add_folder_arguments(group: Any, owner: str, with_val: bool = True) -> None:
             ('--val-images', 'with --images: images to evaluate on'),
             ('--val-labels', 'with --val-images: their labels'),
         ]
-    for flag, text in wanted:
-        group.add_argument(flag, action=AddFolder, metavar='DIR', help=text)
+    for option, text in wanted:
+        group.add_argument(option, action=AddFolder, metavar='DIR', help=text)
     group.add_argument(
         '--image-suffix', metavar='TEXT', help='with --images: what image names have behind the part that labels share'
     )
@@ -66,7 +68,7 @@ def as_text(folders: Folders) -> str:
 
 def as_words(name: str, folders: Folders) -> List[str]:
     """Returns the words of a command that name them. name: of the option, without dashes."""
-    return [word for folder in as_list(folders) for word in ('--' + name.replace('_', '-'), folder)]
+    return [word for folder in as_list(folders) for word in (flag(name), folder)]
 
 
 def check_counts(given: Dict[str, Any]) -> None:
@@ -75,6 +77,6 @@ def check_counts(given: Dict[str, Any]) -> None:
         counts = [len(as_list(given[name])) if given.get(name) else 0 for name in (images, labels)]
         if all(counts) and counts[0] != counts[1]:
             raise ValueError(
-                '--{} came {} times and --{} {} times; they go together, in their order. Repeat a folder that two '
-                'share.'.format(images.replace('_', '-'), counts[0], labels.replace('_', '-'), counts[1])
+                '{} came {} times and {} {} times; they go together, in their order. Repeat a folder that two '
+                'share.'.format(flag(images), counts[0], flag(labels), counts[1])
             )

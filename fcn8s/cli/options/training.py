@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Sequence
 
 from fcn8s.cli.options import labels, stored
 from fcn8s.cli.options.counts import batch_size, count
+from fcn8s.cli.options.flags import flag, flags, refuse_without
 from fcn8s.cli.options.folders import add_folder_arguments, as_absolute, as_list, check_counts
 from fcn8s.cli.options.images import add_image_arguments
 from fcn8s.cli.options.layouts import LayoutHelp
@@ -141,13 +142,13 @@ AUGMENTATION_FLAGS: Dict[str, Dict[str, Any]] = {
 
 def add_augmentation_arguments(group: Any) -> None:
     """Adds the options of `AUGMENTATION_FLAGS`."""
-    for name, flag in AUGMENTATION_FLAGS.items():
-        group.add_argument('--' + flag.get('dest', name).replace('_', '-'), **flag)
+    for name, written in AUGMENTATION_FLAGS.items():
+        group.add_argument(flag(written.get('dest', name)), **written)
 
 
 def augmentations(options: argparse.Namespace) -> Dict[str, Any]:
     """Returns the augmentations that were asked for, by their names in `BatchGenerator.generate`."""
-    given = {name: getattr(options, flag.get('dest', name)) for name, flag in AUGMENTATION_FLAGS.items()}
+    given = {name: getattr(options, written.get('dest', name)) for name, written in AUGMENTATION_FLAGS.items()}
     if given['translate'] is not None:
         *pixels, probability = given['translate']
         whole = [int(number) if float(number).is_integer() else number for number in pixels]
@@ -433,15 +434,11 @@ def storable(options: argparse.Namespace) -> Dict[str, Any]:
     return stored
 
 
-def _flags(names: Any) -> str:
-    return ', '.join('--run' if name == 'run_dir' else '--' + name.replace('_', '-') for name in names)
-
-
 def refuse(typed: Dict[str, Any], names: Sequence[str], why: str) -> None:
     """Raises ValueError where one of the options was typed. why: what follows their names in the message."""
     strays = [name for name in names if name in typed]
     if strays:
-        raise ValueError('{} {}'.format(_flags(strays), why))
+        raise ValueError('{} {}'.format(flags(strays), why))
 
 
 def refuse_workers_of_one(typed: Dict[str, Any]) -> None:
@@ -498,12 +495,12 @@ def _check_data(given: Dict[str, Any]) -> None:
     if 'hold_out' in given:
         others = [name for name in ('val_split', 'val_images', 'val_labels') if name in given]
         if others:
-            raise ValueError('--hold-out says what to evaluate on, and so does {}. Give one.'.format(_flags(others)))
+            raise ValueError('--hold-out says what to evaluate on, and so does {}. Give one.'.format(flags(others)))
     elif not ('val_images' in given if 'images' in given else given.get('val_split', 'val')):
         of_evaluations = ('eval_every', 'eval_batch', 'eval_at_input_size', 'summary_worst')
         without = [name for name in of_evaluations if name in given]
         if without:
-            raise ValueError('{} came, but there are no data to evaluate on.'.format(_flags(without)))
+            raise ValueError('{} came, but there are no data to evaluate on.'.format(flags(without)))
 
 
 def _names_classes(given: Dict[str, Any]) -> bool:
@@ -517,13 +514,8 @@ def _names_classes(given: Dict[str, Any]) -> bool:
 
 def _check_belongings(typed: Dict[str, Any], given: Dict[str, Any]) -> None:
     for owner, names in _BELONG_TO.items():
-        strays = [name for name in names if name in typed]
-        if strays and owner not in given:
-            raise ValueError(
-                '{} came without {}, to which it belongs. Add that, or leave it out.'.format(
-                    _flags(strays), _flags([owner])
-                )
-            )
+        if owner not in given:
+            refuse_without(flag(owner), [flag(name) for name in names if name in typed])
 
 
 def _check_network(given: Dict[str, Any]) -> None:
@@ -534,13 +526,15 @@ def _check_network(given: Dict[str, Any]) -> None:
 
 
 def options_of_run(path: str) -> Dict[str, Any]:
-    """Returns the options of `fcn8s train` that a run was started with; none for other models, and runs from Python.
+    """Returns the options of `fcn8s train` that the run at `path`, or that of a packed network, was started with.
+
+    There are none for other models, and runs from Python.
 
     Raises ValueError where its config.json is damaged.
     """
     from fcn8s.saving import runs
 
-    config = runs.read_config(runs.Run(path)) if runs.is_run(path) else {}
+    config = runs.config_of(path)
     if config.get('command') is None:
         return {}
     command = stored.with_threads(config['command'])
@@ -565,14 +559,14 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
     if unknown:
         raise ValueError(
             '{!r} was started with {}, which this version of fcn8s does not know. Go on with the version that its '
-            'config.json names.'.format(typed['resume'], _flags(unknown))
+            'config.json names.'.format(typed['resume'], flags(unknown))
         )
     places = [name for name in PLACES if command.get(name) is not None]
     refused: List[str] = sorted(set(typed) - set(RESUMABLE) - set(places) - {'resume', 'of_cluster'})
     if refused:
         raise ValueError(
             '--resume goes on with the settings that the run was started with; leave out {}. Only {} may change, '
-            'and {} where its data have moved.'.format(_flags(refused), _flags(RESUMABLE), _flags(places))
+            'and {} where its data have moved.'.format(flags(refused), flags(RESUMABLE), flags(places))
         )
     given = dict(labels.as_trained(command), **typed)
     _check_places(given, places, typed['resume'])
@@ -595,5 +589,5 @@ def _check_places(given: Dict[str, Any], names: Sequence[str], run_dir: str) -> 
             if not os.path.exists(place):
                 raise FileNotFoundError(
                     'the run {!r} was started with {} {!r}, which is not there. If it has moved, add {} with the '
-                    'place where it is now.'.format(run_dir, _flags([name]), place, _flags([name]))
+                    'place where it is now.'.format(run_dir, flag(name), place, flag(name))
                 )

@@ -58,7 +58,7 @@ def test_gain_and_the_number_beyond_which_workers_do_not_pay(monkeypatch):
         (['--workers', '2'], '--bandwidth is None; it has to be a number above 0, in Gbit/s, for example 10.'),
         (['--workers', '2', '--bandwidth', '0'], '--bandwidth is 0.0; it has to be a number above 0'),
         (['--workers', '2', '--bandwidth', 'nan'], '--bandwidth is nan; it has to be'),
-        (['--bandwidth', '1'], '--bandwidth is 1.0, and came without --workers N'),
+        (['--bandwidth', '1'], '--bandwidth came without --workers N, to which it belongs. Add that'),
         (['--workers', '2', '--bandwidth', '1', '--seconds', '0'], '--workers needs the seconds of a step'),
         (['--images', '5', '--seconds', '0'], '--images is for the time of an epoch, and --seconds 0 measures none'),
     ],

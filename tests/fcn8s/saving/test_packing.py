@@ -19,7 +19,9 @@ from streams import Stream
 from fcn8s import FCN8s
 from fcn8s.backend import tf
 from fcn8s.cli import main
-from fcn8s.saving import packed
+from fcn8s.cli.inputs.prediction import keep_prob_of
+from fcn8s.cli.options.training import options_of_run
+from fcn8s.saving import packed, runs
 from fcn8s.saving.packing import pack
 from fcn8s.training.schedules import constant
 from helpers.images import write_image
@@ -73,6 +75,16 @@ def test_the_commands_open_it(archive, tmp_path, capsys):
     write_image(image, IMAGES[0])
     assert main(['predict', archive, image, '--out', str(tmp_path / 'out'), '--ids']) == 0
     assert os.listdir(str(tmp_path / 'out')) == ['image_ids.png']
+
+
+def test_what_the_run_says_of_its_training_is_known_of_its_zip(tiny_encoder, tmp_path):
+    run, archive = str(tmp_path / 'run'), str(tmp_path / 'network.zip')
+    command = {'color_tolerance': 40, 'size': [32, 64]}
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as network:
+        network.train(Stream(), 1, 1, constant(1e-3), keep_prob=0.75, run_dir=run, config={'command': command})
+    pack(run, archive)
+    for path in (run, archive):
+        assert keep_prob_of(path) == 0.75 and options_of_run(path) == command and runs.input_size(path) == (32, 64)
 
 
 def test_the_same_run_gives_the_same_bytes_without_the_optimizers_state(run_dir, archive, tmp_path):

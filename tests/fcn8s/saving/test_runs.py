@@ -128,6 +128,18 @@ def test_a_size_that_is_none_is_refused(tmp_path, size):
         runs.input_size(str(tmp_path))
 
 
+@pytest.mark.parametrize('keep_prob', ['half', 0, 1.5, [0.5], True, {}, 10**400])
+def test_a_keep_probability_that_is_none_is_refused(tmp_path, keep_prob):
+    run = runs.create_run(str(tmp_path / 'run'), dict(OWN, train={'keep_prob': 0.8}))
+    assert runs.keep_prob(run.directory) == 0.8 and runs.keep_prob(str(tmp_path)) is None
+    runs.update_config(run, {'train': {'keep_prob': keep_prob}})
+    with pytest.raises(ValueError, match='config.json is damaged: keep_prob is .* above 0 and at most 1.'):
+        runs.keep_prob(run.directory)
+    for unknown in (None, [keep_prob], {'keep_prob': None}):
+        runs.update_config(run, {'train': unknown})
+        assert runs.keep_prob(run.directory) is None
+
+
 @pytest.mark.parametrize('workers', ['2', 0, -1, [2], 1.5, None, 10**400])
 def test_a_number_of_workers_that_is_none_is_refused(tmp_path, workers):
     run = runs.create_run(str(tmp_path), dict(OWN, workers=2))
