@@ -1,16 +1,17 @@
 """Checking a dataset before a day is wasted on it: every file is read, and everything that is wrong is reported."""
 
 from collections import Counter
-from typing import Any, Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from data_generator.batches.parallel import map_in_threads
 from data_generator.checking.alignment import shift_of
-from data_generator.checking.cityscapes_numbers import are_label_ids, options_for
+from data_generator.checking.cityscapes_numbers import options_for
 from data_generator.checking.faults import Fault
 from data_generator.checking.file_checks import ImageFacts, PairFacts, check_pair
 from data_generator.checking.label_checks import LabelLook, far_from
+from data_generator.checking.meaning import Classes, Said, classes_of, identity, looks_of
 from data_generator.checking.report import DatasetReport, SplitReport
 from data_generator.checking.survey import NO_RULE, SplitFiles, Survey, survey, survey_folders
 from data_generator.errors import DataError
@@ -24,33 +25,16 @@ from data_generator.files.legends import (
     check_said_of_colors,
     find_legends,
     read_legend,
-    transparent_color,
 )
 from data_generator.files.masks import (
     MOST_BORDER,
-    NAMED_MAPS,
-    ask,
-    in_black_and_white,
-    is_smoothed_mask,
-    num_classes_of,
-    own_conversion,
-    readings,
-    spell,
 )
-from data_generator.files.palettes import PaletteRule
 from data_generator.files.processed import converted_labels
-from data_generator.files.reading import ColorRule
 from helpers.aliases import Size
 from helpers.class_weights import median_frequency_weights
 from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.image_search import extensions_for
-from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
-
-#: What a network is fed are 8 bits, one of which values is ignored.
-MOST_CLASSES = 255
-# That a label space may have. The white of a mask in 16 bits, 65535, is beyond them; `_numbers_of_no_class` asks what
-# it is.
-_MOST_IDS = 65535
+from helpers.label_spaces import LabelSpace
 
 #: From which correlation on images agree in where they are red and where blue, and below which one was swapped: of
 #: the 367 training images of CamVid, whose lights differ, two are at -0.3.
@@ -123,10 +107,10 @@ def check_dataset(
     else:
         said = _with_legend_beside(surveys, said)
         check_color_tolerance(said.space, color_tolerance)
-    looks = _looks(surveys, said)
+    looks = looks_of(surveys, said)
     splits = [(found, look, split) for found, look in zip(surveys, looks) for split in found.splits]
     facts = _read_all([(look, split) for _, look, split in splits], workers, show_progress, image_rules)
-    classes = _classes(surveys, looks, said, facts)
+    classes = classes_of(surveys, looks, said, facts)
     values = [value for split in facts for pair in split for value in pair.values]
     if values and all(isinstance(value, int) for value in values):
         tolerance = 0 if classes.question else color_tolerance  # which may be the answer
@@ -136,37 +120,6 @@ def check_dataset(
         for (found, _, split), pairs in zip(splits, facts)
     ]
     return _report(surveys, reports, facts, classes, said)
-
-
-class Said(NamedTuple):
-    """What the caller said about a dataset of his own, see `check_dataset`; `legend_path` is that found beside it."""
-
-    num_classes: Optional[int]
-    ignore_id: Optional[int]
-    id_map: Optional[Mapping[int, int]]
-    legend: Optional[Legend]
-    color_tolerance: int
-    label_transparency: Optional[str] = None
-    legend_path: Optional[str] = None
-
-    @property
-    def color_rule(self) -> ColorRule:
-        """Which colours beside those of the classes are taken. Raises ValueError."""
-        if self.label_transparency is None:
-            return ColorRule(self.color_tolerance)
-        space = self.space or generic_label_space(2)
-        return ColorRule(self.color_tolerance, transparent_color(space, self.label_transparency))
-
-    @property
-    def space(self) -> Optional[LabelSpace]:
-        """The classes, where they were said."""
-        if self.legend is not None:
-            return in_black_and_white(self.legend.label_space(self.ignore_id), self.color_tolerance)
-        ignore_id = DEFAULT_IGNORE_ID if self.ignore_id is None else self.ignore_id
-        if self.num_classes is None and self.id_map is None:
-            return None
-        count = num_classes_of(self.id_map or {}, ignore_id) if self.num_classes is None else self.num_classes
-        return in_black_and_white(generic_label_space(max(1, count), ignore_id), self.color_tolerance)
 
 
 def _check_one_space(surveys: Sequence[Survey]) -> None:
@@ -218,33 +171,6 @@ def _with_legend_beside(surveys: Sequence[Survey], said: Said) -> Said:
     return said._replace(legend=legend, legend_path=path, ignore_id=ignore_id)
 
 
-def _looks(surveys: Sequence[Survey], said: Said) -> List[LabelLook]:
-    """How the labels below each root are looked at; those of one's own all alike, as training reads them."""
-    labels = [
-        [pair.label for split in found.splits for pair in split.pairs if pair.label is not None] for found in surveys
-    ]
-    if not surveys[0].knows_classes:
-        return [_own_look(sum(labels, []), said)] * len(surveys)
-    return [
-        LabelLook(PaletteRule(paths, found.layout.label_space, found.layout.id_map), found.layout.color_map)
-        for found, paths in zip(surveys, labels)
-    ]
-
-
-def _own_look(labels: Sequence[str], said: Said) -> LabelLook:
-    space = said.space
-    has_colors = space is not None and has_own_colors(space)
-    are_told = has_colors and said.id_map is None  # a map is about the indices of palettes, whatever their colours
-    look = LabelLook(PaletteRule(labels, space if are_told else None), None, said.color_rule)
-    if space is None or not has_colors or said.id_map is not None:
-        return look
-    try:
-        conversion = own_conversion(labels, space, True, said.color_tolerance)
-    except DataError as error:
-        return look._replace(question=str(error))
-    return look._replace(color_map=conversion.color_map, id_map=conversion.id_map)
-
-
 def _read_all(
     splits: Sequence[Tuple[LabelLook, SplitFiles]], workers: int, show_progress: bool, image_rules: ImageRules
 ) -> List[List[PairFacts]]:
@@ -263,149 +189,12 @@ def _read_all(
     return [[next(facts) for _ in split.pairs] for _, split in splits]
 
 
-class Classes(NamedTuple):
-    """What the values in label files mean.
-
-    Attributes:
-        maps: For each root, from values to class IDs or the ignored ID; what is not in it is illegal.
-        id_map: Of a dataset of one's own: the map that training needs, where it needs one.
-        question: The readings, where there are several.
-    """
-
-    label_space: LabelSpace
-    maps: List[Mapping[Any, int]]
-    id_map: Optional[Mapping[int, int]]
-    suggested_id_map: Optional[Dict[int, int]]
-    are_guessed: bool
-    question: str = ''
-
-
-def _classes(
-    surveys: Sequence[Survey], looks: Sequence[LabelLook], said: Said, facts: Sequence[Sequence[PairFacts]]
-) -> Classes:
-    first = surveys[0]
-    values = sorted(
-        {value for split in facts for pair in split if not pair.was_converted for value in pair.values}, key=repr
-    )
-    if not first.knows_classes:
-        own = _own_classes(looks[0], said, facts, values)
-        return own._replace(maps=own.maps * len(surveys))
-    space = first.layout.label_space
-    maps: List[Mapping[Any, int]] = [
-        found.layout.color_map or found.layout.id_map or _identity(space) for found in surveys
-    ]
-    legal = {value for value_to_id in maps for value in value_to_id}
-    suggested = None if first.layout.color_map else _suggested_id_map(values, legal, maps[0], space, False)
-    return Classes(space, maps, None, suggested, False)
-
-
-def _own_classes(look: LabelLook, said: Said, facts: Sequence[Sequence[PairFacts]], values: Sequence[Any]) -> Classes:
-    space, id_map = said.space, said.id_map if said.id_map is not None else look.id_map
-    if look.color_map is not None and space is not None:
-        return Classes(space, [look.color_map], None, None, False)
-    if look.question and space is not None:
-        by_table = {file_id: class_id for class_id, file_id in enumerate(space.file_ids or ())}
-        likely = {**dict.fromkeys(values, space.ignore_id), **by_table}
-        return Classes(space, [likely], None, None, False, look.question)
-    values = sorted(value for value in values if isinstance(value, int))
-    maps = None
-    if id_map is None and said.ignore_id is None and not _have_palettes(facts):
-        maps = readings(values)
-        if space is not None:
-            maps = [m for m in maps or () if num_classes_of(m) == space.num_classes == 2] or None
-    if maps is not None and len(maps) == 1:
-        id_map = maps[0]
-    if id_map is None and said.ignore_id is None and (space is None or space.num_classes == 2):
-        smoothed = _smoothed_mask(facts)
-        if smoothed is not None:
-            return smoothed
-    if space is None:
-        space = _guessed_label_space(values, DEFAULT_IGNORE_ID if said.ignore_id is None else said.ignore_id, id_map)
-    is_guess = said.space is None
-    question = ask(maps) if maps is not None and len(maps) > 1 else ''
-    unnumbered = _numbers_of_no_class(values, space) if is_guess and not question else None
-    if unnumbered is not None:
-        return unnumbered
-    value_to_id = id_map if id_map is not None else _identity(space)
-    _check_targets(said.id_map, space)
-    suggested = (
-        None if question else _suggested_id_map(values, value_to_id, value_to_id, space, is_guess and not id_map)
-    )
-    return Classes(space, [value_to_id], id_map, suggested, is_guess, question)
-
-
-def _smoothed_mask(facts: Sequence[Sequence[PairFacts]]) -> Optional[Classes]:
-    """A question where labels look like masks in black and white whose borders were smoothed; their nearer colour."""
-    pixels: 'Counter[Any]' = sum((Counter(pair.values) for split in facts for pair in split), Counter())
-    if _have_palettes(facts) or not all(isinstance(value, int) for value in pixels) or not is_smoothed_mask(pixels):
-        return None
-    question = (
-        'Values between 0 and 255 on {:.1%} of the pixels look like smoothed borders of masks in black and white. To '
-        'take the nearer of the two: --classes 2 --color-tolerance 127. If they are classes: --id-map VALUE:ID,...'
-    ).format(1 - (pixels[0] + pixels[255]) / sum(pixels.values()))
-    nearer = {value: int(value > 127) for value in pixels}
-    return Classes(generic_label_space(2), [nearer], None, None, True, question)
-
-
-def _check_targets(id_map: Optional[Mapping[int, int]], space: LabelSpace) -> None:
-    """Refuses a map that leads to what is no class."""
-    for value, class_id in (id_map or {}).items():
-        if class_id >= space.num_classes and class_id != space.ignore_id:
-            raise ValueError(
-                'id_map[{}] is {}; with {} classes it has to be from 0 to {}, or {}, which is ignored. Number classes '
-                'from 0 on without gaps.'.format(
-                    value, class_id, space.num_classes, space.num_classes - 1, space.ignore_id
-                )
-            )
-
-
-def _numbers_of_no_class(values: Sequence[int], space: LabelSpace) -> Optional[Classes]:
-    """A question where values are too large for IDs of classes that somebody numbered; the classes that they may be."""
-    if space.num_classes <= MOST_CLASSES:
-        return None
-    others = [value for value in values if value != space.ignore_id]
-    id_map = {value: class_id for class_id, value in enumerate(others[:MOST_CLASSES])}
-    question = 'Values go up to {}, which is no number of a class. Say what they are: --id-map {}'.format(
-        max(others), spell(id_map) if len(others) <= 20 else 'VALUE:ID,...'
-    )
-    likely = {**dict.fromkeys(values, space.ignore_id), **id_map}
-    return Classes(generic_label_space(len(id_map), space.ignore_id), [likely], None, None, True, question)
-
-
-def _have_palettes(facts: Sequence[Sequence[PairFacts]]) -> bool:
-    return any(pair.label is not None and pair.label.has_palette for split in facts for pair in split)
-
-
-def _guessed_label_space(values: Sequence[int], ignore_id: int, id_map: Optional[Mapping[int, int]]) -> LabelSpace:
-    if id_map is not None:
-        return generic_label_space(max(1, num_classes_of(id_map, ignore_id)), ignore_id)
-    highest = max([value for value in values if value != ignore_id], default=0)
-    return generic_label_space(min(highest + 1, _MOST_IDS), ignore_id)
-
-
-def _identity(space: LabelSpace) -> Dict[int, int]:
-    return {class_id: class_id for class_id in list(range(space.num_classes)) + [space.ignore_id]}
-
-
-def _suggested_id_map(
-    values: Sequence[Any], legal: Collection[Any], value_to_id: Mapping[int, int], space: LabelSpace, is_guess: bool
-) -> Optional[Dict[int, int]]:
-    """From label values to class IDs without gaps, from illegal ones to the ignored ID; None if none is needed."""
-    classes = [value for value in values if value != space.ignore_id]
-    if is_guess and classes != list(range(len(classes))):
-        return dict([(value, class_id) for class_id, value in enumerate(classes)] + [(space.ignore_id,) * 2])
-    illegal = {value: space.ignore_id for value in values if value not in legal}
-    if space.name in NAMED_MAPS and are_label_ids(values, illegal):
-        return NAMED_MAPS[space.name]
-    return {**value_to_id, **illegal} if illegal else None
-
-
 def _report_split(
     root: str, split: SplitFiles, facts: Sequence[PairFacts], space: LabelSpace, value_to_id: Mapping[Any, int]
 ) -> SplitReport:
     images = [pair.image for pair in facts if pair.image is not None]
     sizes = Counter(image.size for image in images)
-    maps = [_identity(space) if pair.was_converted else value_to_id for pair in facts]
+    maps = [identity(space) if pair.was_converted else value_to_id for pair in facts]
     pixels = np.zeros((len(facts), space.num_classes), np.int64)
     for row, pair, id_map in zip(pixels, facts, maps):
         row[:] = class_pixels(pair.values, space.num_classes, space.ignore_id, id_map)
