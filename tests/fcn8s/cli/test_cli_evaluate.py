@@ -473,7 +473,7 @@ def test_samples_of_dropout_are_scored(networks, dataset, tmp_path):
     assert report['samples'] == 2 and report['confusion_matrix'] != plain['confusion_matrix']
     with open(str(csv_path), newline='') as file:
         rows = list(csv.DictReader(file))
-    assert all(0 < float(row['mutual_information']) < float(row['entropy']) < np.log(19) for row in rows)
+    assert rows and all(0 < float(row['mutual_information']) < float(row['entropy']) < np.log(19) for row in rows)
     again = report_of(tmp_path, path, '--data', dataset, '--samples', 2)
     assert again['confusion_matrix'] == report['confusion_matrix']
 
