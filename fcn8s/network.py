@@ -4,7 +4,6 @@ The class that people use, `fcn8s.FCN8s`, and the training stand above this; nei
 """
 
 import errno
-import functools
 import operator
 import os
 import shlex
@@ -12,7 +11,6 @@ import shutil
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
-from tqdm import tqdm
 
 from fcn8s.backend import Tensor, Variable, check_process, tf
 from fcn8s.batches import PredictionTensors, as_image_batch, as_label_batch, check_same_classes, predict_in_chunks
@@ -34,7 +32,7 @@ from helpers.files import atomic_directory, check_folder
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 from helpers.names_of_2017 import OF_FCN8S, with_replacements
-from helpers.progress import bar_options
+from helpers.progress import evaluation_bar
 
 Feed = Dict[Tensor, Any]
 
@@ -310,8 +308,6 @@ class Network:
         self.place_average()
         label_space = self.label_space_with(batches)
         training = self.tensors.training
-        look = dict(desc='evaluate', unit='batch', leave=False, dynamic_ncols=True, **bar_options())
-        progress = functools.partial(tqdm, **look)
         scores = run_evaluation(
             self.session.run,
             training.scoring.totals,
@@ -319,7 +315,7 @@ class Network:
             batches,
             num_batches,
             label_space,
-            progress,
+            evaluation_bar,
             training.scoring.fetches(observer.fetches) if observer else None,
             observer.add if observer else None,
             batches_at_once(),

@@ -1,7 +1,7 @@
-"""Options of progress bars."""
+"""Progress bars."""
 
 import sys
-from typing import Any, Dict
+from typing import Any, Dict, Sequence
 
 
 def bar_options() -> Dict[str, Any]:
@@ -10,3 +10,10 @@ def bar_options() -> Dict[str, Any]:
     Else nothing: `disable=False` would overrule TQDM_DISABLE, by which notebooks and services switch bars off.
     """
     return {'disable': True} if sys.stderr is None else {}
+
+
+def evaluation_bar(numbers: Sequence[int]) -> Any:
+    """Makes the bar over the batches of an evaluation in the middle of something else, which leaves no line behind."""
+    from tqdm import tqdm
+
+    return tqdm(numbers, desc='evaluate', unit='batch', leave=False, dynamic_ncols=True, **bar_options())

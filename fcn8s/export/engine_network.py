@@ -1,10 +1,8 @@
 """What an `FCN8s` holds where TensorFlow has no variables of it: a network that another engine computes."""
 
-import functools
 from typing import Any, Dict, Optional, Sequence, Union
 
 import numpy as np
-from tqdm import tqdm
 
 from fcn8s.batches import as_image_batch, as_label_batch, check_same_classes, class_ids_of
 from fcn8s.evaluation.evaluate import Scorer, attach_scorer
@@ -15,7 +13,7 @@ from fcn8s.saving.descriptions import closed, read_description
 from fcn8s.saving.opening import NetworkRequest
 from fcn8s.saving.runs import resolve_model
 from helpers.label_spaces import LabelSpace
-from helpers.progress import bar_options
+from helpers.progress import evaluation_bar
 
 # What of an `FCN8s`'s arguments another engine goes by.
 _MEANS_SOMETHING = ('model_load_dir', 'trust', 'precision')
@@ -55,7 +53,6 @@ class EngineNetwork:
             )
         if self._scorer is None:
             self._scorer = attach_scorer(self._model.images, self._model.logits, self.label_space)
-        look = dict(desc='evaluate', unit='batch', leave=False, dynamic_ncols=True, **bar_options())
         return run_evaluation(
             self._model.run,
             self._scorer.scoring.totals,
@@ -63,7 +60,7 @@ class EngineNetwork:
             batches,
             num_batches,
             self.label_space_with(batches),
-            functools.partial(tqdm, **look),
+            evaluation_bar,
         )
 
     def _feed(self, images: Any, labels: Any) -> Dict[Any, Any]:

@@ -9,6 +9,7 @@ from fcn8s.cli.options.folders import as_list, naming
 from fcn8s.cli.options.images import image_rules, rules_to_begin_with
 from fcn8s.evaluation.scores import METRICS
 from fcn8s.optimizers import optimizer_settings, parse_rate_multipliers
+from fcn8s.planning.workers import epoch_steps
 
 
 def open_datasets(options: argparse.Namespace) -> Tuple[Any, Optional[Any]]:
@@ -173,11 +174,6 @@ def _class_weights(options: argparse.Namespace, data: Any) -> Optional[List[floa
         ) from None
 
 
-def _num_batches(options: argparse.Namespace, batches: Any, workers: int) -> int:
-    """Counts the batches of all workers in a pass over the data; of a resumed run, of those it was started with."""
-    return -(-batches.num_images // (options.batch * workers_of_the_run(options, workers)))
-
-
 def workers_of_the_run(options: argparse.Namespace, workers: int) -> int:
     """Returns how many workers the run was started with: `workers` unless it is resumed."""
     if options.resume is None:
@@ -191,7 +187,8 @@ def train_arguments(options: argparse.Namespace, batches: Any, val: Optional[Any
     """Returns the arguments of `FCN8s.train` but for the batches to train on."""
     from fcn8s.training.schedules import parse_schedule
 
-    steps = options.steps_per_epoch or max(1, _num_batches(options, batches, workers) // options.accumulate)
+    together = workers_of_the_run(options, workers)
+    steps = options.steps_per_epoch or epoch_steps(batches.num_images, options.batch, options.accumulate, together)
     evaluates = val is not None
     return dict(
         epochs=options.epochs,
