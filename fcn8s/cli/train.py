@@ -131,7 +131,7 @@ def _launch(argv: List[str], workers: int, cluster: Any) -> int:
 
 def _overfit(typed: Dict[str, Any], defaults: Dict[str, Any]) -> int:
     """Learns one batch by heart and says whether that worked; leaves no run."""
-    from fcn8s.training.probes import ENOUGH, overfit_one_batch
+    from fcn8s.training.probes import ENOUGH, check_steps_of_one_batch, overfit_one_batch
     from fcn8s.training.schedules import parse_schedule
 
     training.refuse(
@@ -141,8 +141,7 @@ def _overfit(typed: Dict[str, Any], defaults: Dict[str, Any]) -> int:
     )
     options = training.without_validation(training.resolve_steps(typed, defaults))
     steps = options.overfit_one_batch
-    if steps < 1:
-        raise ValueError('--overfit-one-batch is {}; it has to be 1 step or more, for example 200.'.format(steps))
+    check_steps_of_one_batch(steps)
     schedule = parse_schedule(options.rate, steps)
     data, _ = open_datasets(options)
     with train_batches(options, data) as batches:

@@ -8,7 +8,7 @@ from fcn8s.batches import as_image_batch, as_label_batch, check_same_classes, cl
 from fcn8s.evaluation.evaluate import Scorer, attach_scorer
 from fcn8s.evaluation.one_pass import run_evaluation
 from fcn8s.export.engines import open_model
-from fcn8s.export.formats import ENGINES
+from fcn8s.export.formats import check_engine
 from fcn8s.saving.descriptions import closed, read_description
 from fcn8s.saving.opening import NetworkRequest
 from fcn8s.saving.runs import resolve_model
@@ -115,8 +115,7 @@ def open_elsewhere(request: NetworkRequest, engine: Optional[str]) -> Optional[E
         FileNotFoundError, ValueError, ImportError: as `fcn8s.open_model`.
     """
     path = request.beginning.model_load_dir
-    if engine is not None and engine not in ENGINES:
-        raise ValueError('engine is {!r}; choose from {}.'.format(engine, ', '.join(ENGINES)))
+    check_engine(engine)
     if engine in (None, 'tensorflow') and (path is None or not _is_without_variables(path)):
         return None
     if path is None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fcn8s.batches import as_image_batch
 from fcn8s.export import runtimes
-from fcn8s.export.formats import ENGINES, FORMATS, check_packages
+from fcn8s.export.formats import FORMATS, check_engine, check_packages
 from fcn8s.export.names import CLASS_IDS, LOGITS, PROBABILITIES
 from fcn8s.saving.descriptions import SERVING_TAGS, SavedFCN8s, closed, read_description
 from fcn8s.saving.runs import open_current
@@ -150,8 +150,7 @@ def open_model(
         FileNotFoundError, ValueError, ImportError: no model there, a damaged one, one that the engine does not run, a
             runtime that is not installed, a precision that the model or the machine does not have.
     """
-    if engine is not None and engine not in ENGINES:
-        raise ValueError('engine is {!r}; choose from {}.'.format(engine, ', '.join(ENGINES)))
+    check_engine(engine)
 
     def open_directory(directory: str) -> Any:
         description = read_description(directory)

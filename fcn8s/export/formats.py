@@ -55,6 +55,12 @@ def check_format(name: str) -> Format:
     return FORMATS[name]
 
 
+def check_engine(engine: Optional[str]) -> None:
+    """Raises ValueError for an engine that is not known; None is left to the format."""
+    if engine is not None and engine not in ENGINES:
+        raise ValueError('engine is {!r}; choose from {}.'.format(engine, ', '.join(ENGINES)))
+
+
 def check_export_precision(name: str, precision: str) -> None:
     """Raises ValueError where a format does not come in that precision."""
     available = check_format(name).precisions

@@ -137,6 +137,12 @@ class Overfit(NamedTuple):
 ENOUGH = 0.95
 
 
+def check_steps_of_one_batch(steps: int) -> None:
+    """Raises ValueError unless it is 1 or more."""
+    if steps < 1:
+        raise ValueError('--overfit-one-batch is {}; it has to be 1 step or more, for example 200.'.format(steps))
+
+
 def overfit_one_batch(
     train: Callable[..., Any],
     evaluate: Callable[..., Any],
@@ -155,8 +161,7 @@ def overfit_one_batch(
     Raises:
         ValueError: `steps` is below 1.
     """
-    if steps < 1:
-        raise ValueError('--overfit-one-batch is {}; it has to be 1 step or more, for example 200.'.format(steps))
+    check_steps_of_one_batch(steps)
     losses: List[float] = []
 
     def watch(event: Any) -> None:
