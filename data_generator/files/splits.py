@@ -84,6 +84,7 @@ def divide(pairs: Sequence[Pair], number: int, seed: int = 0) -> Folds:
 
     Raises:
         ValueError: `number` is no whole number from 2 to the number of images.
+        DataError: Images have to be taken one by one, and one path is the end of another, as 1.png is of sub/1.png.
     """
     is_whole = isinstance(number, numbers.Integral) and not isinstance(number, bool)
     if not is_whole or not 2 <= number <= len(pairs):
@@ -98,7 +99,7 @@ def divide(pairs: Sequence[Pair], number: int, seed: int = 0) -> Folds:
     for unit, keys in (('folders', folders), ('sequences', sequences)):
         if number <= len(set(keys)) < len(pairs) and (unit == 'sequences' or _are_apart(set(folders))):
             return Folds(_shared_out(keys, int(number), int(seed)), unit)
-    keys = names if len(set(names)) == len(names) else paths
+    keys = names if len(set(names)) == len(names) else _told_apart(paths)
     return Folds(_shared_out(keys, int(number), int(seed)), 'images')
 
 
@@ -107,6 +108,20 @@ def _are_apart(folders: Collection[str]) -> bool:
     if '' in folders:
         return False
     return not any('/' + one in '/' + other for one in folders for other in folders if one != other)
+
+
+def _told_apart(paths: Sequence[str]) -> Sequence[str]:
+    """Returns the paths. Raises DataError where one, as a prefix, is of another image, too."""
+    there = set(paths)
+    for path in paths:
+        ends = (path[place + 1 :] for place, letter in enumerate(path) if letter == '/')
+        for end in there.intersection(ends):
+            raise DataError(
+                '{} and {} cannot be told apart as parts of a dataset. Put the first into a folder of its own.'.format(
+                    end, path
+                )
+            )
+    return paths
 
 
 def _shared_out(keys: Sequence[str], number: int, seed: int) -> List[List[str]]:

@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+from data_generator.errors import DataError
 from data_generator.files.discovery import Pair
 from data_generator.files.splits import begin_with, divide
 
@@ -51,6 +52,11 @@ def test_a_folder_within_another_divides_by_images():
     pairs = pairs_of('a/0.png', 'a/1.png', 'a/b/2.png', 'c/3.png')
     folds = divide(pairs, 2)
     assert folds.unit == 'images' and [len(fold) for fold in members(pairs, folds)] == [2, 2]
+
+
+def test_images_that_would_be_in_two_parts():
+    with pytest.raises(DataError, match='^1.png and sub/1.png cannot be told apart as parts of a dataset. Put'):
+        divide(pairs_of('1.png', 'sub/1.png', '2.png'), 3)
 
 
 def test_the_seed_decides_and_nothing_else():
