@@ -59,7 +59,7 @@ class Activity:
     def _unless_it_cannot_be_told(self) -> Iterator[None]:
         try:
             yield
-        except OSError:
+        except (OSError, ValueError, IndexError):  # no such file, or one of another form, as sandboxes have them
             self._can_tell = False
 
     def _growth_of(self, process: str, stat: List[str]) -> float:
@@ -112,4 +112,4 @@ class Activity:
         with open(os.path.join(_PROC, *names), 'rb', buffering=0) as file:
             content = b''.join(iter(lambda: file.read(2**16), b''))
         self._num_read += len(content)
-        return content.decode()
+        return content.decode(errors='replace')  # a name of 15 bytes may end within a letter

@@ -285,7 +285,9 @@ class _Group:
             with self._lock:
                 if text and self._said.setdefault(text, name) == name:
                     self.is_writing = True
-                    self._write_line('[{}] {}'.format(name, text))
+                    # Where nobody reads any more, the workers still go on.
+                    with contextlib.suppress(OSError, ValueError):
+                        self._write_line('[{}] {}'.format(name, text))
                     self.is_writing = False
 
     def process_ids(self) -> Dict[str, int]:

@@ -38,21 +38,36 @@ def meet(cluster: Cluster, timeout: float) -> Watch:
 def _listener(cluster: Cluster) -> Iterator[socket.socket]:
     """A socket on the address of this worker: shows that the port is free, and in worker 0 the others come to it."""
     port = split_address(cluster.addresses[cluster.worker])[1]
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(('', port))
-            listener.listen(cluster.size)
-        except OSError as error:
-            raise ValueError(
-                'port {} of {} is taken ({}). Give the worker another one in {}, or stop what has it.'.format(
-                    port,
-                    cluster.name(cluster.worker),
-                    error.strerror,
-                    TF_CONFIG if cluster.source == TF_CONFIG else PORT_VARIABLE,
-                )
-            ) from None
+    try:
+        listener = _listen(port, cluster.size)
+    except OSError as error:
+        raise ValueError(
+            'port {} of {} is taken ({}). Give the worker another one in {}, or stop what has it.'.format(
+                port,
+                cluster.name(cluster.worker),
+                error.strerror,
+                TF_CONFIG if cluster.source == TF_CONFIG else PORT_VARIABLE,
+            )
+        ) from None
+    with listener:
         yield listener
+
+
+def _listen(port: int, backlog: int) -> socket.socket:
+    """Listens on all addresses of this machine: those of IPv6, too, where it has such, as TensorFlow's server does."""
+    try:
+        listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    except (OSError, AttributeError):  # the system has no IPv6, or Python 3.7 on Windows
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(('', port))
+        listener.listen(backlog)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _hello(cluster: Cluster) -> Dict[str, Any]:
@@ -70,13 +85,23 @@ def _receive_all(cluster: Cluster, listener: socket.socket, limit: float) -> Dic
             text = '{} did not come in time, at step 0. All workers stop; start them together, or give more --timeout.'
             text = text.format(', '.join(map(cluster.name, missing)))
             for connection, _ in found.values():
-                with contextlib.suppress(OSError):
-                    connection.sendall(to_line({'kind': 'lost', 'text': text}))
+                _turn_away(connection, text)
             raise WorkerLostError(text) from None
         visitor = _receive(cluster, connection)
-        if visitor is not None:
-            found[visitor[0]] = visitor[1]
+        if visitor is None:
+            continue
+        worker, connected = visitor
+        if worker in found:  # it was started anew, or two say that they are this one
+            text = 'another process came as {}, too. Give each worker an index of its own.'
+            _turn_away(found[worker][0], text.format(cluster.name(worker)))
+        found[worker] = connected
     return found
+
+
+def _turn_away(connection: socket.socket, why: str) -> None:
+    """Tells whoever has connected that the workers do not come together with it; it may be gone."""
+    with contextlib.suppress(OSError):
+        connection.sendall(to_line({'kind': 'lost', 'text': why}))
 
 
 def _receive(cluster: Cluster, connection: socket.socket) -> Optional[Tuple[int, Tuple[socket.socket, Any]]]:
@@ -89,8 +114,9 @@ def _receive(cluster: Cluster, connection: socket.socket) -> Optional[Tuple[int,
             connection.settimeout(None)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return hello['worker'], (connection, lines)
-        text = '{} has another list of workers than worker 0. Give all the same.'.format(cluster.source)
-        connection.sendall(to_line({'kind': 'lost', 'text': text}))
+        _turn_away(
+            connection, '{} has another list of workers than worker 0. Give all the same.'.format(cluster.source)
+        )
     except (OSError, ValueError, KeyError, TypeError):
         pass
     connection.close()

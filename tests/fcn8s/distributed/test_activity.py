@@ -101,6 +101,36 @@ def test_where_it_cannot_be_told_all_work(monkeypatch, tmp_path):
     assert activity.look() and activity.look()
 
 
+def test_files_of_another_form_cannot_be_told_from(monkeypatch, tmp_path):
+    (tmp_path / '7' / 'task' / '7').mkdir(parents=True)
+    (tmp_path / '7' / 'task' / '7' / 'children').write_text('')
+    (tmp_path / '7' / 'stat').write_text('7 (short) S 1\n')
+    monkeypatch.setattr(activity_module, '_PROC', str(tmp_path))
+    activity = Activity(7)
+    assert activity.look() and activity.look()
+
+
+def test_a_process_whose_name_ends_within_a_letter(tmp_path):
+    """The system keeps 15 bytes of the name of a script that is started as a program."""
+    script = tmp_path / 'entra\u00eenement-\u00e9t\u00e9'
+    script.write_text('#!{}\nimport sys\nsys.stdin.read()\n'.format(sys.executable), encoding='utf-8')
+    script.chmod(0o700)
+    process = subprocess.Popen([str(script)], stdin=subprocess.PIPE)
+    try:
+        while b'entra' not in (name_of(process)):
+            time.sleep(0.01)
+        with pytest.raises(UnicodeDecodeError):
+            name_of(process).decode()
+        assert not Activity(process.pid).look()
+    finally:
+        process.communicate()
+
+
+def name_of(process):
+    with open('/proc/{}/comm'.format(process.pid), 'rb') as file:
+        return file.read().rstrip(b'\n')
+
+
 def test_who_waits_for_a_disk_works_while_the_system_writes(monkeypatch, tmp_path):
     """As in fsync of a checkpoint, which takes long where the disk is slow."""
     monkeypatch.setattr(activity_module, '_PROC', str(tmp_path))

@@ -84,6 +84,15 @@ def test_environment_cores_and_the_code_that_runs():
     assert lines[0].startswith('[w] fcn8s ')
 
 
+def test_workers_go_on_where_nobody_reads_what_they_say():
+    """As after `2>&1 | head`; more than a pipe holds is on the way."""
+
+    def write_line(line):
+        raise BrokenPipeError
+
+    run_workers([worker(1, 'for number in range(20000): print("line", number)')], write_line)
+
+
 @pytest.mark.parametrize(
     'ending, message',
     [

@@ -18,9 +18,9 @@ from fcn8s.stopping import TrainingInterrupted
 on_linux = pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere nobody knows who works')
 
 
-def in_workers(function, count, present=None, timeout=10):
+def in_workers(function, count, present=None, timeout=10, addresses=None):
     """What `function(watch, worker)` returned or raised in each worker."""
-    addresses, found = free_addresses(count), {}
+    addresses, found = addresses or free_addresses(count), {}
 
     def work(worker):
         try:
@@ -42,6 +42,44 @@ def in_workers(function, count, present=None, timeout=10):
 
 def test_all_get_what_each_gave():
     assert in_workers(lambda watch, worker: watch.gather(worker * 2), 3) == [[0, 2, 4]] * 3
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as opened:
+            opened.bind(('::1', 0))
+        return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason='this machine has no IPv6')
+def test_workers_meet_over_ipv6_and_ipv4():
+    ports = [address.rpartition(':')[2] for address in free_addresses(3)]
+    addresses = tuple('{}:{}'.format(host, port) for host, port in zip(('[::1]', '127.0.0.1', '[::1]'), ports))
+    assert in_workers(lambda watch, worker: watch.gather(worker), 3, addresses=addresses) == [[0, 1, 2]] * 3
+
+
+def test_of_two_that_have_one_index_the_first_is_told_and_the_second_counts():
+    """A command was copied to the next machine with its index; or a worker was started anew."""
+    addresses, found = free_addresses(3), {}
+
+    def come(name, worker):
+        try:
+            found[name] = meet(Cluster(addresses, worker), 10)
+        except WorkerLostError as error:
+            found[name] = str(error)
+
+    names = {'first': 0, 'one': 1, 'another': 1, 'last': 2}
+    threads = [threading.Thread(target=come, args=entry) for entry in names.items()]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.5)
+    for thread in threads:
+        thread.join()
+    assert found.pop('one').startswith('another process came as worker 1 ({}), too. Give each'.format(addresses[1]))
+    for watch in found.values():
+        watch.close()
 
 
 def test_a_difference_is_named_in_all_workers():
