@@ -194,13 +194,8 @@ class _Training:
         times = self._run_workers()
         if self.workers is not None or times == 1:
             return
-        deal = getattr(self.request.train_generator, 'deal', None)
-        if deal is None:
-            raise ValueError(
-                'the run was started by {} workers, and train_generator cannot make their batches. Take '
-                'BatchGenerator.generate, or as many workers.'.format(times)
-            )
-        deal(0, 1, times)
+        shared.check_deals(self.request.train_generator, times, 1)
+        self.request.train_generator.deal(0, 1, times)
 
     def _take_over_from_the_first(self, workers: Workers) -> None:
         """Gives all workers the state, the place in the data and the weights of the first, and each its share."""
@@ -459,26 +454,23 @@ class _Training:
         if request.eval_dataset == 'val' and hasattr(generator, 'seek'):
             generator.seek(0)
         worst = tensorboard.WorstImages(self.num_worst, self.network.label_space) if self.num_worst else None
-        if self.workers is not None:
-            num_batches = num_eval_batches(request) * (self.workers.size if request.eval_dataset == 'train' else 1)
-            scores = shared.evaluate_shared(
-                self.network, self.workers, generator, num_batches, request.l2_regularization, worst
-            )
-            self._report_scores(scores, worst)
-            return scores
         try:
-            scores = self.network.evaluate(
-                until_stopped(as_iterator(generator), stop),
-                num_eval_batches(request),
-                request.l2_regularization,
-                worst,
-            )
+            scores = self._scores(generator, stop, worst)
         except EvaluationAbandoned:
             if hasattr(generator, 'seek') and position is not None:
                 generator.seek(position)  # the resumed run evaluates the same training batches
             raise
         self._report_scores(scores, worst)
         return scores
+
+    def _scores(self, generator: Any, stop: Any, worst: Optional[tensorboard.WorstImages]) -> Dict[str, Any]:
+        """The scores of an evaluation, of all workers together where there are several."""
+        l2, num_batches = self.request.l2_regularization, num_eval_batches(self.request)
+        if self.workers is None:
+            return self.network.evaluate(until_stopped(as_iterator(generator), stop), num_batches, l2, worst)
+        if self.request.eval_dataset == 'train':
+            num_batches *= self.workers.size
+        return shared.evaluate_shared(self.network, self.workers, generator, num_batches, l2, stop, worst)
 
     def _report_scores(self, scores: Dict[str, Any], worst: Optional[tensorboard.WorstImages]) -> None:
         request = self.request

@@ -9,8 +9,20 @@ from fcn8s.distributed.workers import Workers
 from fcn8s.evaluation.scores import summarize
 from fcn8s.graph.dropout_rows import FIRST_ROW_TENSOR
 from fcn8s.network import Network
-from fcn8s.stopping import StopRequest
+from fcn8s.stopping import EvaluationAbandoned, StopRequest
 from fcn8s.training.tensorboard import WorstImages
+
+
+def check_deals(generator: Any, times: int, workers: int) -> None:
+    """Raises ValueError where so many workers go on with batches of `times` workers, which the generator cannot make.
+
+    times: how many the run was started by.
+    """
+    if times != workers and not hasattr(generator, 'deal'):
+        raise ValueError(
+            'the run was started by {} worker{}, and train_generator cannot make the same batches for {}. Take '
+            'BatchGenerator.generate, or as many workers.'.format(times, '' if times == 1 else 's', workers)
+        )
 
 
 class SharedBatches:
@@ -18,17 +30,26 @@ class SharedBatches:
 
     A generator that cannot `deal` is read in full by each worker, which takes every N-th batch.
 
+    Args:
+        times: how many workers' batches make a batch of the run; None for those of all workers.
+
     Attributes:
         rows: first and end of the last part in the batch of all workers; equal where this worker has nothing of it.
-        total: how many images all workers had; 0 where the generator deals, which knows of its own part alone.
+        total: how many images the batch of all workers has.
+
+    Raises:
+        ValueError: as `check_deals`.
     """
 
     def __init__(self, generator: Any, workers: Workers, times: Optional[int] = None) -> None:
+        times = workers.size if times is None else times
+        check_deals(generator, times, workers.size)
         self._generator, self._workers = generator, workers
         self.rows, self.total = (0, 0), 0
         self._deals = hasattr(generator, 'deal')
         if self._deals:
             generator.deal(workers.number, workers.size, times)
+            self.total = generator.batch_size * times
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._generator, name)
@@ -66,7 +87,9 @@ class SharedStopRequest(StopRequest):
         self.own = name
 
     def agree(self) -> None:
-        """Agrees with the others on the signal; called by all after the step that one of them was asked to stop in."""
+        """Agrees with the others on the signal; called by all after the step, or the evaluation, in which one of them
+        was asked to stop.
+        """
         self._agreed = self.own or 'SIGTERM'
 
 
@@ -90,9 +113,8 @@ class SharedSteps:
         return self.stop
 
     def count(self, images: Any) -> int:
-        """Counts the images of all workers; of whole batches, where the generator deals them out."""
-        start, end = self.batches.rows
-        return self.batches.total or (end - start) * self.workers.size
+        """Counts the images of all workers."""
+        return self.batches.total
 
     def feed(self, *arguments: Any) -> Dict[Any, Any]:
         """Makes the feed of `Network.training_feed`, for this worker's part of the batch."""
@@ -132,13 +154,14 @@ class Found(NamedTuple):
     """What a worker found in its part of an evaluation.
 
     matrix: [C, C]. losses: [number of the batch, sum of its losses]. valid: pixels. worst: (mean IoU, number
-    of the batch, place in it) of its worst images.
+    of the batch, place in it) of its worst images. is_whole: whether nothing asked it to stop before its end.
     """
 
     matrix: List[List[int]]
     losses: List[Tuple[int, float]]
     valid: int
     worst: List[Tuple[float, int, int]]
+    is_whole: bool
 
 
 def evaluate_shared(
@@ -147,17 +170,25 @@ def evaluate_shared(
     batches: SharedBatches,
     num_batches: int,
     l2: float,
+    stop: SharedStopRequest,
     worst: Optional[WorstImages] = None,
 ) -> Any:
     """Returns the scores of so many batches, this worker's and those of the others: matrices are added as integers.
 
     The losses of batches are added in the order in which one process takes them.
 
+    stop: all agree on it where a signal came to one.
     worst: sees the batches of this worker; in the end it holds the worst images of all.
+
+    Raises:
+        EvaluationAbandoned: in all workers, once one was asked to stop.
     """
     workers.watch.turn_to('evaluation')
-    mine = _evaluate_part(network, workers, batches, num_batches, worst)
+    mine = _evaluate_part(network, workers, batches, num_batches, stop, worst)
     parts = [Found(*part) for part in workers.watch.gather(mine)]
+    if not all(part.is_whole for part in parts):
+        stop.agree()
+        raise EvaluationAbandoned
     if worst is not None:
         _gather_worst(workers, worst, [key for part in parts for key in part.worst])
     workers.watch.turn_to('step')
@@ -173,7 +204,12 @@ def evaluate_shared(
 
 
 def _evaluate_part(
-    network: Network, workers: Workers, batches: SharedBatches, num_batches: int, worst: Optional[WorstImages]
+    network: Network,
+    workers: Workers,
+    batches: SharedBatches,
+    num_batches: int,
+    stop: SharedStopRequest,
+    worst: Optional[WorstImages],
 ) -> Found:
     network.place_average()
     scoring, losses = network.tensors.training.scoring, []
@@ -181,6 +217,8 @@ def _evaluate_part(
     fetches = {} if worst is None else scoring.fetches(worst.fetches)
     matrix, valid = np.zeros([network.settings.num_classes] * 2, np.int64), 0
     for number in range(workers.number, -(-num_batches // workers.size) * workers.size, workers.size):
+        if stop.own:
+            break
         images, labels = as_pair(next(batches))
         if batches.rows[0] == batches.rows[1] or number >= num_batches:
             continue
@@ -192,7 +230,7 @@ def _evaluate_part(
             worst.batch = number
             worst.add(images, labels, values)
         workers.watch.finished()
-    return Found(matrix.tolist(), losses, valid, [] if worst is None else worst.keys())
+    return Found(matrix.tolist(), losses, valid, [] if worst is None else worst.keys(), stop.own is None)
 
 
 def _gather_worst(workers: Workers, worst: WorstImages, keys: Sequence[Sequence[Any]]) -> None:

@@ -1,0 +1,85 @@
+"""What workers of one training share, beside the watch and the exchange: batches, counts, and when they stop."""
+
+import itertools
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from data_generator import BatchGenerator
+from fcn8s.stopping import EvaluationAbandoned
+from fcn8s.training import shared
+from helpers.label_spaces import generic_label_space
+
+
+def workers(number, size, watch=None):
+    return SimpleNamespace(number=number, size=size, watch=watch)
+
+
+@pytest.fixture
+def generator(tmp_path):
+    for number in range(5):
+        for folder in ('images', 'labels'):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            shape = (4, 4, 3) if folder == 'images' else (4, 4)
+            cv2.imwrite(str(tmp_path / folder / '{}.png'.format(number)), np.full(shape, number % 2, np.uint8))
+    places = [str(tmp_path / folder) for folder in ('images', 'labels')]
+    return BatchGenerator(places[0], None, places[1], label_space=generic_label_space(2))
+
+
+@pytest.mark.parametrize('batch, times, size', [(1, 1, 2), (3, 1, 2), (2, 2, 3), (2, 2, 2)])
+def test_all_images_of_a_step_count_in_each_worker(generator, batch, times, size):
+    """A run of one worker, say, that two go on with: the first may have fewer images than the second, or none."""
+    for number in range(size):
+        with generator.generate(batch, workers=0) as batches:
+            dealt = shared.SharedBatches(batches, workers(number, size), times)
+            steps = shared.SharedSteps(network_without_dropout(), workers(number, size), dealt)
+            images, _ = next(dealt)
+            assert steps.count(images) == batch * times, number
+
+
+def network_without_dropout():
+    return SimpleNamespace(graph=SimpleNamespace(get_operations=lambda: []))
+
+
+@pytest.mark.parametrize('times, size', [(1, 2), (2, 4), (2, 1)])
+def test_other_workers_do_not_take_larger_batches_where_a_generator_cannot_deal(times, size):
+    with pytest.raises(ValueError, match=r'started by {} worker.* same batches for {}\. Take Batch'.format(times, size)):
+        shared.SharedBatches(itertools.repeat(None), workers(0, size), times)
+
+
+@pytest.mark.parametrize('asked', [True, False])
+def test_an_evaluation_is_given_up_by_all_once_one_is_asked_to_stop(generator, asked):
+    """The state after the last step is saved then: the time until the end may not be given."""
+    run = []
+
+    class Watch:
+        def gather(self, mine):
+            other = shared.Found([[0, 0], [0, 0]], [], 0, [], is_whole=asked)
+            return [list(mine), list(other)]
+
+        turn_to = finished = lambda *_: None
+
+    class Session:
+        def run(self, *_):
+            run.append(1)
+            return {'totals': (np.zeros([2, 2], int), 0.0, 0)}
+
+    totals = SimpleNamespace(confusion_matrix=None, loss_sum=None, num_valid=None)
+    network = SimpleNamespace(
+        place_average=lambda: None,
+        evaluation_feed=lambda *_: {},
+        session=Session(),
+        settings=SimpleNamespace(num_classes=2),
+        tensors=SimpleNamespace(training=SimpleNamespace(scoring=SimpleNamespace(totals=totals))),
+    )
+    stop, mine = shared.SharedStopRequest(), workers(0, 2, Watch())
+    if asked:
+        stop._handle(15, None)
+    assert stop.requested is None
+    with generator.generate(1, shuffle=False, workers=0) as batches:
+        dealt = shared.SharedBatches(batches, mine)
+        with pytest.raises(EvaluationAbandoned):
+            shared.evaluate_shared(network, mine, dealt, 5, 0.0, stop)
+    assert stop.requested == 'SIGTERM' and len(run) == (0 if asked else 3)
