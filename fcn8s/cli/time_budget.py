@@ -43,6 +43,7 @@ def epochs_that_fit(options: argparse.Namespace) -> int:
         arguments = train_arguments(options, batches, val)
         # With a warm-up of the head its epochs are cheaper than the others: those count.
         settings = dict(network_settings(options, train_data), head_warmup=0)
+        settings['optimizer'] = settings['optimizer']._replace(swa=None)  # these steps have no last epochs
         from fcn8s import FCN8s
 
         with FCN8s(distributed=False, **settings) as model:

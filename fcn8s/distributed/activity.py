@@ -59,7 +59,7 @@ class Activity:
     def _unless_it_cannot_be_told(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError, IndexError):  # no such file, or one of another form, as sandboxes have them
+        except (OSError, ValueError):  # no such file, or one of another form, as sandboxes have them
             self._can_tell = False
 
     def _growth_of(self, process: str, stat: List[str]) -> float:

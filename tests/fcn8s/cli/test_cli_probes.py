@@ -119,6 +119,7 @@ def test_evaluations_and_report_take_their_part(evaluation, report, minutes, exp
     'words, message',
     [
         (['--minutes', '0.0001'], '--minutes is 0.0001, and 0 s of that are left after measuring; an epoch of 1 steps'),
+        (['--minutes', '0.0001', '--swa', '2'], '--minutes is 0.0001, and 0 s of that are left after measuring'),
         (['--minutes', '3', '--epochs', '2'], '--epochs and --minutes both say how long to train'),
         (['--minutes', '3', '--folds', '2'], '--minutes is for a single training by a single process'),
         (['--minutes', '3', '--overfit-one-batch'], '--minutes means nothing to --overfit-one-batch'),

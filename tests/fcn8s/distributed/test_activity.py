@@ -102,9 +102,12 @@ def test_where_it_cannot_be_told_all_work(monkeypatch, tmp_path):
 
 
 def test_files_of_another_form_cannot_be_told_from(monkeypatch, tmp_path):
+    """As sandboxes have them; an error would end the thread that tells other workers that this one lives."""
     (tmp_path / '7' / 'task' / '7').mkdir(parents=True)
     (tmp_path / '7' / 'task' / '7' / 'children').write_text('')
-    (tmp_path / '7' / 'stat').write_text('7 (short) S 1\n')
+    (tmp_path / '7' / 'io').write_text('rchar: 9\nwchar: 9\n')
+    (tmp_path / '7' / 'stat').write_text('7 (waits) D 1 7 7 0 -1 4194560 0 0 0 0 5 6 0 0 20 0\n')
+    (tmp_path / 'vmstat').write_text('nr_dirty 5\n')
     monkeypatch.setattr(activity_module, '_PROC', str(tmp_path))
     activity = Activity(7)
     assert activity.look() and activity.look()
