@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 from typing import Any, Callable, Dict, List, Optional
 
 from helpers.files import TEMPORARY_PATTERN, atomic_directory, atomic_write_json
@@ -148,12 +149,21 @@ class Checkpoints:
         if os.path.isdir(removed):
             shutil.rmtree(removed)
         os.rename(path, removed)
-        shutil.rmtree(removed)
+        self._finish_removals()
 
     def _finish_removals(self) -> None:
+        """Goes on without where files are held, as NFS and Windows hold those that a process reads: next time, then."""
         for name in os.listdir(self.directory):
             if _REMOVED.match(name):
-                shutil.rmtree(os.path.join(self.directory, name))
+                try:
+                    shutil.rmtree(os.path.join(self.directory, name))
+                except OSError as error:
+                    warnings.warn(
+                        'an old checkpoint could not be removed whole yet, {!r} in {}: {}'.format(
+                            name, self.directory, error
+                        ),
+                        stacklevel=2,
+                    )
 
 
 def _name(step: int) -> str:

@@ -53,6 +53,23 @@ def test_a_removal_that_was_cut_off_is_finished(tmp_path):
     assert not (tmp_path / '.removed-step-00000001').exists()
 
 
+def test_an_old_checkpoint_whose_files_are_held_does_not_stop_a_training(tmp_path, monkeypatch):
+    """Whoever reads from it on NFS or Windows keeps its folder from being removed for a while."""
+    remove, checkpoints = shutil.rmtree, Checkpoints(str(tmp_path), keep=1)
+
+    def refuse(path, *_, **__):
+        raise OSError(39, 'Directory not empty', path)
+
+    checkpoints.save(1, write_files, {}, False)
+    monkeypatch.setattr(shutil, 'rmtree', refuse)
+    with pytest.warns(UserWarning, match=r"old checkpoint .* not be removed whole yet, '.removed-step-00000001'"):
+        checkpoints.save(2, write_files, {}, False)
+    assert os.path.basename(checkpoints.last()) == 'step-00000002' and checkpoints.names() == ['step-00000002']
+    monkeypatch.setattr(shutil, 'rmtree', remove)
+    checkpoints.save(3, write_files, {}, False)
+    assert sorted(os.listdir(str(tmp_path))) == ['last.json', 'step-00000003']
+
+
 def no_writing(directory):
     raise AssertionError('the weights of this step are there already')
 
