@@ -39,6 +39,8 @@ _NOT_STORED = (
     *('folds', 'fold'),
     'minutes',  # what it comes to, the epochs, is stored
 )
+# What a command does is decided by these, before it reads a recipe.
+_ONLY_TYPED = ('resume', 'recipe', 'overfit_one_batch', 'minutes', 'folds', 'fold', 'workers')
 # What a parser's result holds besides options.
 NO_OPTIONS = ('run', 'defaults', 'command', 'argv')
 _PATHS = _DATA_PATHS + ('encoder', 'fine_tune_from', 'cache')
@@ -349,8 +351,6 @@ def resolve(typed: Dict[str, Any], defaults: Dict[str, Any], writes: bool = True
     if 'resume' in typed:
         return _resumed(typed, defaults)
     options = resolve_steps(typed, defaults)
-    if options.overfit_one_batch is not None:
-        raise ValueError('overfit_one_batch in a recipe; say --overfit-one-batch in the command.')
     if not writes:
         options.run_dir = options.run_dir or 'runs'
         return options
@@ -366,16 +366,12 @@ def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.N
     """Returns all options of steps that leave no run; arguments and errors as of `resolve`."""
     recipe = recipe_arguments(typed['recipe'], defaults) if 'recipe' in typed else {}
     given = dict(_beside(recipe, typed), **typed)
-    if 'minutes' in recipe:
-        raise ValueError('minutes in a recipe; say --minutes {:g} in the command.'.format(recipe['minutes']))
     if 'epochs' in typed and 'minutes' in typed:
         raise ValueError('--epochs and --minutes both say how long to train. Give one of the two.')
     _check_data(given)
     _check_belongings(typed, given)
     _check_network(given)
     options = argparse.Namespace(**dict(defaults, **given))
-    if getattr(options, 'folds', None) is not None:
-        raise ValueError('folds in a recipe; say --folds {} in the command.'.format(options.folds))
     check_threads(options.threads)
     check_loss(options.loss, options.normalize, options.class_weights, options.label_smoothing)
     if options.rate_multipliers is not None:
@@ -468,6 +464,11 @@ def recipe_arguments(name: str, defaults: Dict[str, Any]) -> Dict[str, Any]:
 
     arguments = stored.with_threads(recipes.read_recipe(name).arguments)
     stored.check(arguments, _rules(), 'the recipe {!r}'.format(name))
+    for option in _ONLY_TYPED:
+        if arguments.get(option) is not None:
+            raise ValueError(
+                '{} in a recipe; say {} {} in the command.'.format(option, _flags([option]), arguments[option])
+            )
     unknown = sorted(set(arguments) - set(defaults))
     if unknown:
         raise ValueError('the recipe {!r} has options that fcn8s train does not: {}.'.format(name, ', '.join(unknown)))

@@ -60,6 +60,18 @@ def test_a_recipe_of_ones_own(tmp_path):
     assert recipes.read_recipe(str(path)).curve == [10.0, 49.5]
 
 
+@pytest.mark.parametrize('name', ['minutes', 'folds', 'fold', 'workers', 'overfit_one_batch', 'resume'])
+def test_what_a_command_does_is_no_part_of_a_recipe(tmp_path, name):
+    """It would be passed over: the command has decided before it reads the recipe."""
+    arguments = dict(VALID['arguments'], threads=2, **{name: 2})
+    (tmp_path / 'mine.json').write_text(json.dumps(dict(VALID, arguments=arguments)))
+    defaults = vars(build_parser().parse_args(['train']))['defaults']
+    typed = {'recipe': str(tmp_path / 'mine.json'), 'data': 'D', 'encoder': 'E', 'run_dir': str(tmp_path / 'run')}
+    flag = '--' + name.replace('_', '-')
+    with pytest.raises(ValueError, match='{} in a recipe; say {} 2 in the command'.format(name, flag)):
+        train_options.resolve(typed, defaults)
+
+
 def test_a_recipe_that_is_not_there():
     with pytest.raises(FileNotFoundError, match="there is no recipe 'carmvid'. Choose one of .*camvid, .*demo"):
         recipes.read_recipe('carmvid')
