@@ -72,6 +72,7 @@ def _check_alike(workers: Workers, request: TrainRequest) -> None:
     described = {name: value for name, value in _plain_arguments(request).items() if name not in WHERE_IT_WRITES}
     for name in ('train_generator', 'val_generator'):
         described['the dataset of ' + name] = getattr(getattr(request, name), 'fingerprint', None)
+        described['the batch_size of ' + name] = getattr(getattr(request, name), 'batch_size', None)
     steps = [step for step in (0, 1, 10, 100) if step < request.epochs * request.steps_per_epoch]
     rates = [float(request.learning_rate_schedule(step)) for step in steps]
     workers.watch.compare(to_json(dict(described, learning_rates=rates)))
@@ -294,7 +295,7 @@ class _Training:
         )
 
     def _actions(self, stop_request: Callable[[], StopRequest]) -> Actions:
-        request = self.request
+        request, run = self.request, self.run or self.run_of_first
         saves = request.run_dir is not None or request.save_during_training
         return Actions(
             evaluate=self._evaluate if request.metrics else None,
@@ -305,7 +306,7 @@ class _Training:
             needs_evaluation=monitor_needs_evaluation(request),
             save_when_improved=request.run_dir is not None or request.save_best_only,
             stop_request=stop_request,
-            how_to_go_on=None if self.run is None else self._how_to_go_on(self.run),
+            how_to_go_on=None if run is None else self._how_to_go_on(run),
             save_at_failure=(None if self.workers is None else functools.partial(self._save_at_failure, self.workers)),
         )
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from data_generator import BatchGenerator
+from fcn8s.saving.runs import Run
 from fcn8s.stopping import EvaluationAbandoned
-from fcn8s.training import shared
+from fcn8s.training import run, shared
+from fcn8s.training.request import TrainRequest
 from helpers.label_spaces import generic_label_space
 
 
@@ -40,19 +42,38 @@ def test_all_images_of_a_step_count_in_each_worker(generator, batch, times, size
 
 
 def network_without_dropout():
-    return SimpleNamespace(graph=SimpleNamespace(get_operations=lambda: []))
+    return SimpleNamespace(graph=SimpleNamespace(get_operations=list))
 
 
 @pytest.mark.parametrize('times, size', [(1, 2), (2, 4), (2, 1)])
 def test_other_workers_do_not_take_larger_batches_where_a_generator_cannot_deal(times, size):
-    with pytest.raises(ValueError, match=r'started by {} worker.* same batches for {}\. Take Batch'.format(times, size)):
+    with pytest.raises(
+        ValueError, match=r'started by {} worker.* same batches for {}\. Take Batch'.format(times, size)
+    ):
         shared.SharedBatches(itertools.repeat(None), workers(0, size), times)
+
+
+def test_workers_compare_the_sizes_of_their_batches(generator):
+    """With another size one would take images of the others, and some would be nobody's."""
+    compared = []
+    with generator.generate(2, workers=0) as train, generator.generate(3, shuffle=False, workers=0) as val:
+        request = TrainRequest(train, 1, 1, lambda step: 1e-3, val_generator=val)
+        run._check_alike(workers(0, 2, SimpleNamespace(compare=compared.append)), request)
+    sizes = {name: value for name, value in compared[0].items() if 'batch_size' in name}
+    assert sizes == {'the batch_size of train_generator': 2, 'the batch_size of val_generator': 3}
+
+
+def test_all_workers_say_how_to_go_on_with_the_run_of_the_first():
+    request = TrainRequest(None, 1, 1, lambda step: 1e-3, run_dir='runs/x', config={'command': {}})
+    training = run._Training(SimpleNamespace(workers=SimpleNamespace(is_first=False)), request, None)
+    training.run_of_first = Run('/data/runs/x')
+    assert training._actions(shared.SharedStopRequest).how_to_go_on.endswith('fcn8s train --resume /data/runs/x')
 
 
 @pytest.mark.parametrize('asked', [True, False])
 def test_an_evaluation_is_given_up_by_all_once_one_is_asked_to_stop(generator, asked):
     """The state after the last step is saved then: the time until the end may not be given."""
-    run = []
+    ran = []
 
     class Watch:
         def gather(self, mine):
@@ -63,7 +84,7 @@ def test_an_evaluation_is_given_up_by_all_once_one_is_asked_to_stop(generator, a
 
     class Session:
         def run(self, *_):
-            run.append(1)
+            ran.append(1)
             return {'totals': (np.zeros([2, 2], int), 0.0, 0)}
 
     totals = SimpleNamespace(confusion_matrix=None, loss_sum=None, num_valid=None)
@@ -82,4 +103,4 @@ def test_an_evaluation_is_given_up_by_all_once_one_is_asked_to_stop(generator, a
         dealt = shared.SharedBatches(batches, mine)
         with pytest.raises(EvaluationAbandoned):
             shared.evaluate_shared(network, mine, dealt, 5, 0.0, stop)
-    assert stop.requested == 'SIGTERM' and len(run) == (0 if asked else 3)
+    assert stop.requested == 'SIGTERM' and len(ran) == (0 if asked else 3)
