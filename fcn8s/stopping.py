@@ -20,7 +20,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested: Optional[str] = None
-        self._requested_at = 0.0
+        self._requested_at: Optional[float] = None
         self._previous: List[Tuple[int, Any]] = []
 
     def __enter__(self) -> 'StopRequest':
@@ -39,7 +39,7 @@ class StopRequest:
 
     def _handle(self, number: int, _: Any) -> None:
         name = signal.Signals(number).name
-        if self.requested is None:
+        if self._requested_at is None:
             self.requested, self._requested_at = name, time.monotonic()
         elif number != signal.SIGTERM or time.monotonic() > self._requested_at + self._TOGETHER:
             self._restore()

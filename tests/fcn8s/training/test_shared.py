@@ -1,6 +1,7 @@
 """What workers of one training share, beside the watch and the exchange: batches, counts, and when they stop."""
 
 import itertools
+import signal
 from types import SimpleNamespace
 
 import cv2
@@ -13,6 +14,7 @@ from fcn8s.stopping import EvaluationAbandoned
 from fcn8s.training import run, shared
 from fcn8s.training.request import TrainRequest
 from helpers.label_spaces import generic_label_space
+from helpers.termination import Interrupted
 
 
 def workers(number, size, watch=None):
@@ -70,6 +72,14 @@ def test_all_workers_say_how_to_go_on_with_the_run_of_the_first():
     assert training._actions(shared.SharedStopRequest).how_to_go_on.endswith('fcn8s train --resume /data/runs/x')
 
 
+def test_a_second_signal_interrupts_a_worker_that_waits_for_the_others_to_agree():
+    stop = shared.SharedStopRequest()
+    stop._handle(signal.SIGINT, None)
+    assert stop.requested is None and stop.own == 'SIGINT'
+    with pytest.raises(Interrupted, match='at once by a second signal, SIGINT'):
+        stop._handle(signal.SIGINT, None)
+
+
 @pytest.mark.parametrize('asked', [True, False])
 def test_an_evaluation_is_given_up_by_all_once_one_is_asked_to_stop(generator, asked):
     """The state after the last step is saved then: the time until the end may not be given."""
@@ -97,7 +107,7 @@ def test_an_evaluation_is_given_up_by_all_once_one_is_asked_to_stop(generator, a
     )
     stop, mine = shared.SharedStopRequest(), workers(0, 2, Watch())
     if asked:
-        stop._handle(15, None)
+        stop._handle(signal.SIGTERM, None)
     assert stop.requested is None
     with generator.generate(1, shuffle=False, workers=0) as batches:
         dealt = shared.SharedBatches(batches, mine)
