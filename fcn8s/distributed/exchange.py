@@ -3,9 +3,11 @@
 A step is that of one worker with all images: sums of losses over sums of weights, never a mean of means.
 """
 
+import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from fcn8s.backend import TF_VERSION, Operation, Tensor, Variable, tf
+from fcn8s.distributed.cluster import split_address
 from fcn8s.graph.losses import Loss
 from fcn8s.settings import WIRES
 
@@ -151,10 +153,23 @@ def take_over(variables: Sequence[Variable], num_workers: int, is_first: bool, f
 
 def server(addresses: Tuple[str, ...], worker: int, config: Any) -> Any:
     """Starts TensorFlow's server of this worker; it runs until the process ends."""
+    _pass_by_proxies(addresses)
     cluster = tf.train.ClusterSpec({'worker': list(addresses)}).as_cluster_def()
     definition = tf.train.ServerDef(cluster=cluster, job_name='worker', task_index=worker, protocol='grpc')
     definition.default_session_config.CopyFrom(cluster_config(config, worker))
     return tf.train.Server(definition)
+
+
+def _pass_by_proxies(addresses: Sequence[str]) -> None:
+    """Has gRPC connect to the workers itself: where `http_proxy` is set it asks that, which does not know them.
+
+    A proxy that was set for gRPC alone stays (https://github.com/grpc/grpc/blob/master/doc/environment_variables.md;
+    that of TensorFlow 1.15 knows `no_proxy` only).
+    """
+    if 'grpc_proxy' not in os.environ:
+        hosts = [split_address(address)[0] for address in addresses]
+        known = [name for name in os.environ.get('no_proxy', '').split(',') if name]
+        os.environ['no_proxy'] = ','.join(dict.fromkeys(known + ['localhost'] + hosts))
 
 
 def cluster_config(config: Any, worker: int) -> Any:

@@ -1,5 +1,6 @@
 """Workers that meet, compare and watch over each other; in threads of one process."""
 
+import os
 import re
 import socket
 import subprocess
@@ -651,6 +652,22 @@ def test_weights_that_are_taken_over_from_a_lost_worker_name_it(monkeypatch):
     with pytest.raises(WorkerLostError, match=r'worker 0 \(a:1\) is gone'):
         Workers(watch.cluster, watch, 'float32').take_over(Session(), [])
     assert watch._progress[1] == 1  # it had come to what all do together
+
+
+@pytest.mark.parametrize(
+    'before, after',
+    [
+        ({}, 'localhost,a,::1'),
+        ({'no_proxy': '.example.org,a'}, '.example.org,a,localhost,::1'),
+        ({'grpc_proxy': 'http://p:1'}, None),
+    ],
+)
+def test_a_proxy_for_web_pages_does_not_come_between_workers(monkeypatch, before, after):
+    from fcn8s.distributed import exchange
+
+    monkeypatch.setattr(os, 'environ', dict(before))
+    exchange._pass_by_proxies(('a:1', 'a:2', '[::1]:3'))
+    assert os.environ.get('no_proxy') == after
 
 
 def test_a_taken_port_is_refused():
