@@ -232,6 +232,13 @@ def _check_generators(request: TrainRequest) -> None:
         "val_generator is given, but eval_dataset is 'train', so it would not be used. Leave eval_dataset out, or "
         'val_generator.',
     )
+    _require(
+        request.val_generator is None
+        or request.val_generator is not request.train_generator
+        or not hasattr(request.val_generator, 'seek'),
+        'train_generator and val_generator are the same iterator: each evaluation would set the training data back to '
+        'their first batch. Call generate() once for each, or leave val_generator out.',
+    )
     if request.val_generator is not None and not request.metrics:
         warnings.warn(
             "val_generator is given, but metrics is empty, so nothing is evaluated. Give metrics=['loss', 'mean_iou', "
