@@ -14,6 +14,13 @@ def check_integer(name: str, value: Any, low: int, high: Optional[int] = None) -
         raise ValueError('{} is {!r}; it has to be an integer {}.'.format(name, value, rule))
 
 
+def check_strings(**values: Any) -> None:
+    """Raises ValueError for a value, by its name, that is neither a string nor None."""
+    for name, value in values.items():
+        if value is not None and not isinstance(value, str):
+            raise ValueError('{} is {!r}; it has to be a string, or None for none.'.format(name, value))
+
+
 def check_names(given: Iterable[str], known: Sequence[str], method: str) -> None:
     """Raises ValueError for a name that a method lacks, with those that it has."""
     for name in given:

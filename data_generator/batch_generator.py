@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 
 import numpy as np
 
-from data_generator.arguments import check_integer, check_names
+from data_generator.arguments import check_integer, check_names, check_strings
 from data_generator.batches.batching import BatchIterator, BatchOrder, stack
 from data_generator.batches.offline import ProcessedDataset, process_all, writing_to_disk
 from data_generator.batches.samples import (
@@ -49,9 +49,10 @@ from data_generator.files.reading import ColorRule
 from data_generator.files.splits import Folds, begin_with, divide
 from data_generator.transforms.options import TRANSFORM_NAMES
 from helpers.aliases import Color
+from helpers.flags import check_flags
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
 from helpers.image_search import extensions_for
-from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
+from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, check_label_space, generic_label_space, has_own_colors
 from helpers.names_of_2017 import OF_BATCH_GENERATOR, with_replacements
 from helpers.palettes import as_color
 
@@ -166,12 +167,19 @@ class BatchGenerator:
             id_map=id_map,
             image_file_extension=extension,
         )
+        check_flags(check_existence=check_existence)
+        check_strings(
+            image_name_split_separator=image_name_split_separator,
+            ground_truth_suffix=ground_truth_suffix,
+            label_transparency=label_transparency,
+        )
         check_integer('seed', seed, 0)
         check_integer('color_tolerance', color_tolerance, 0, 255)
         self.image_rules = checked_rules(image_rules)
         variants = variants_of(layout) if layout is not None else ()
         found = None
-        self.image_dirs = as_path_list(image_dirs)
+        self.image_dirs = as_path_list(image_dirs, 'image_dirs')
+        label_dirs = as_path_list(ground_truth_dirs, 'ground_truth_dirs')
         if pairs is not None:
             _check_not_with_pairs(
                 ground_truth_dirs=ground_truth_dirs,
@@ -186,7 +194,7 @@ class BatchGenerator:
             found, self.pairs = _find(
                 variants,
                 self.image_dirs,
-                as_path_list(ground_truth_dirs),
+                label_dirs,
                 extensions_for(self.image_rules) if image_file_extension is None else image_file_extension,
                 rule,
                 check_existence,
@@ -199,7 +207,7 @@ class BatchGenerator:
         self.label_space = _label_space(self._layout, label_space, num_classes, ignore_id)
         if self._layout is None:
             if label_space is None:
-                self.label_space = self._with_names_beside(as_path_list(ground_truth_dirs), ignore_id)
+                self.label_space = self._with_names_beside(label_dirs, ignore_id)
             self.label_space = _with_colors_to_be_near(self.label_space, color_tolerance)
         self.num_classes = self.label_space.num_classes if self.label_space else None
         self.ignore_id = (
@@ -273,6 +281,9 @@ class BatchGenerator:
             split: 'train', 'val' or what the dataset has.
             with_labels: False for the images alone, as of a test split.
         """
+        check_flags(with_labels=with_labels, check_existence=check_existence)
+        if not isinstance(split, str):
+            raise ValueError("split is {!r}; it has to be the name of one, such as 'train'.".format(split))
         variant, pairs = find_layout(layout, os.fspath(root), split, with_labels, check_existence)
         made = cls(
             pairs=pairs, layout=variant, root_dir=root, export_dir=export_dir, seed=seed, image_rules=image_rules
@@ -418,6 +429,7 @@ class BatchGenerator:
         """
         given = dict(locals())  # an augmentation is named once more than in its table, as a keyword above
         transforms = {name: given[name] for name in TRANSFORM_NAMES}
+        check_flags(convert_to_one_hot=convert_to_one_hot, to_disk=to_disk, shuffle=shuffle)
         for name, value, low in (('batch_size', batch_size, 1), ('workers', workers, 0), ('prefetch', prefetch, 1)):
             check_integer(name, value, low)
         _check_share(share, shuffle, -(-len(self.pairs) // batch_size))
@@ -579,7 +591,7 @@ def _check_source(image_dirs: Optional[Paths], pairs: Optional[Union[str, Sequen
             'image_dirs is {!r} and pairs is {!r}; one of the two has to be None. Give the directories of the images, '
             'or a list of pairs.'.format(image_dirs, pairs)
         )
-    if image_dirs is not None and not as_path_list(image_dirs):
+    if image_dirs is not None and not as_path_list(image_dirs, 'image_dirs'):
         raise ValueError('image_dirs is empty; give the directories of the images.')
 
 
@@ -598,7 +610,8 @@ def _check_share(share: Optional[Tuple[int, int]], shuffle: bool, num_batches: i
         return
     if shuffle:
         raise ValueError('share is {!r}; it is of batches in their order. Pass shuffle=False.'.format(share))
-    if not 0 <= share[0] < share[1] <= num_batches:
+    are_integers = isinstance(share, (tuple, list)) and [isinstance(n, (int, np.integer)) for n in share] == [True] * 2
+    if not are_integers or not 0 <= share[0] < share[1] <= num_batches:
         raise ValueError(
             'share is {!r}; it has to be (i, n) with 0 <= i < n, and n at most the {} batches of a pass.'.format(
                 share, num_batches
@@ -674,6 +687,7 @@ def _label_space(
             return None
         check_integer('num_classes', num_classes, 1)
         return generic_label_space(num_classes, DEFAULT_IGNORE_ID if ignore_id is None else ignore_id)
+    check_label_space(space)
     for name, value in (('num_classes', num_classes), ('ignore_id', ignore_id)):
         if value is not None and value != getattr(space, name):
             raise ValueError(

@@ -5,6 +5,7 @@ from typing import Any, Callable, Iterator, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
+from helpers.flags import check_flags
 from helpers.label_spaces import LabelSpace, is_nameless
 
 # How many images one run of the session predicts, so that a long list does not need memory for all at once.
@@ -17,6 +18,8 @@ def as_image_batch(images: Union[np.ndarray, Sequence[np.ndarray]], channels: in
 
     Raises ValueError for another rank, other channels, images of different sizes, or values out of range.
     """
+    if isinstance(images, tuple) and [getattr(part, 'ndim', 0) for part in images] in ([4, 3], [4, 4]):
+        raise ValueError('images are (images, labels). Pass the images alone: predict(images).')
     if not isinstance(images, np.ndarray):
         images = _as_list(images)
         shapes = sorted({np.shape(image) for image in images})
@@ -239,6 +242,7 @@ def predict_in_chunks(
     Raises:
         ValueError: as `as_image_batch`.
     """
+    check_flags(argmax=argmax)
     images = as_image_batch(images, int(tensors.images_uint8.shape[-1]))
     if not len(images):
         shape = images.shape[:3] + (() if argmax else (num_classes,))

@@ -29,6 +29,7 @@ from fcn8s.saving.opening import Beginning, NetworkRequest, Opening, plan_openin
 from fcn8s.saving.runs import is_run, open_current
 from fcn8s.settings import ModelSettings
 from helpers.files import atomic_directory, check_folder
+from helpers.flags import check_flags
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 from helpers.names_of_2017 import OF_FCN8S, with_replacements
@@ -337,6 +338,12 @@ class Network:
             ValueError: for an unknown saver, tags that are no list, or a name that is a path.
         """
         check_save(saver, tags, name.name)
+        check_flags(
+            include_global_step=name.with_step,
+            include_last_training_loss=name.with_loss,
+            include_metrics=name.with_scores,
+            force_save=force,
+        )
         if self.workers is not None and not self.workers.is_first:
             return None
         saved = (saver, os.path.realpath(directory), self.step())
@@ -422,7 +429,7 @@ class Network:
         return model_files.describe(self.settings, self.step(), self.last_scores)
 
     def _save_name(self, wanted: SaveName) -> str:
-        parts = [] if wanted.name is None else [wanted.name]
+        parts = [wanted.name] if wanted.name else []
         if wanted.with_step:
             parts.append('(globalstep-{})'.format(self.step()))
         if wanted.with_loss and self.last_training_loss is not None:
@@ -510,8 +517,10 @@ def open_network(request: NetworkRequest) -> Network:
             is read.
     """
     seed, arithmetic = request.seed, request.arithmetic
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise ValueError('seed is {!r}; it has to be a whole number.'.format(seed))
+    largest = np.iinfo(np.int32).max  # of a seed of dropout in the graph
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not -largest <= seed <= largest:
+        raise ValueError('seed is {!r}; it has to be a whole number, up to {}.'.format(seed, largest))
+    check_flags(xla=arithmetic.xla, gpu_memory_growth=arithmetic.gpu_memory_growth, trust=request.beginning.trust)
     check_precision(arithmetic.precision, arithmetic.xla, this_machine(arithmetic.config))
     if needs_loss_scaling(arithmetic.precision):
         request = request._replace(training=request.training._replace(loss_scaling=LossScaling()))

@@ -42,11 +42,12 @@ def atomic_path(final_path: PathLike) -> Iterator[str]:
         final_path: The file to write. An existing file is replaced when the body succeeds.
 
     Raises:
-        ValueError: `final_path` is a directory, a device or a pipe.
+        ValueError: `final_path` is a directory, a device or a pipe, or begins with `~`.
         FileNotFoundError: The body ended without having written the temporary file.
         OSError: With the path and what to do, for a full disk, missing permission, a read-only file system or a file in
             the place of a directory.
     """
+    check_home(final_path)
     final = os.path.realpath(os.fspath(final_path))
     if os.path.isdir(final):
         raise ValueError('{} is a directory, but a file is to be written there. Give a file name.'.format(final))
@@ -81,8 +82,10 @@ def atomic_directory(final_path: PathLike) -> Iterator[str]:
 
     Raises:
         FileExistsError: `final_path` is a file or a directory that is not empty. Nothing is ever written into it.
+        ValueError: `final_path` begins with `~`.
         OSError: As for `atomic_path`.
     """
+    check_home(final_path)
     final = os.path.realpath(os.fspath(final_path))
     check_new_directory(final)
     temporary = _temporary_sibling(final)
@@ -101,6 +104,21 @@ def atomic_directory(final_path: PathLike) -> Iterator[str]:
         _fsync_directory(os.path.dirname(final))
 
 
+def check_home(path: PathLike) -> None:
+    """Raises ValueError for a path to write that begins with `~`, of which Python makes a folder of that name.
+
+    Shells put the home directory in its place, but neither within quotes nor in `--run=~/runs`. Where there is a folder
+    of that name, it is meant.
+    """
+    first, _, rest = os.fspath(path).partition(os.sep)
+    home = os.path.expanduser(first)
+    if home != first and not os.path.lexists(first):
+        raise ValueError(
+            '{!r} begins with {!r}, and a folder of that name would be made here. Write {}, or {} for such a '
+            'folder.'.format(os.fspath(path), first, os.path.join(home, rest), os.path.join(os.curdir, first, rest))
+        )
+
+
 def check_no_device(path: PathLike) -> None:
     """Raises ValueError for a device or a pipe, which would be gone once a file has been moved into its place."""
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
@@ -114,6 +132,7 @@ def check_folder(directory: PathLike) -> None:
 
     What is written to find out has a name of its own: two processes may look at once.
     """
+    check_home(directory)
     folder = os.path.realpath(os.fspath(directory))
     probe = _temporary_sibling(os.path.join(folder, 'can-write'))
     with _moved_into_place(probe, folder) as temporary, open(temporary, 'wb'):
@@ -190,6 +209,7 @@ _SPACE_REMEDIES = {
 _PLACE_REMEDIES = {
     errno.EACCES: 'Choose a directory that you may write to.',
     errno.EPERM: 'Choose a directory that you may write to.',
+    errno.ENAMETOOLONG: 'Choose a shorter name.',
     errno.EEXIST: 'A file has the place of a directory: choose another directory, or move the file away.',
     errno.ENOTDIR: 'A part of this path is a file: choose another directory, or move the file away.',
 }
@@ -259,7 +279,8 @@ def _is_alive(process_id: int) -> bool:
 
 
 def check_new_directory(final: PathLike) -> None:
-    """Raises FileExistsError unless nothing is there, or an empty directory."""
+    """Raises FileExistsError unless nothing is there, or an empty directory; ValueError for `~` as `check_home`."""
+    check_home(final)
     if os.path.isdir(final) and not os.listdir(final):
         return
     if os.path.exists(final):

@@ -15,7 +15,7 @@ from helpers.label_spaces import DEFAULT_IGNORE_ID
 
 IdMap = Union[np.ndarray, Sequence[int], Mapping[int, int]]
 
-_LARGEST_ID = 65535
+LARGEST_ID = 65535
 
 
 def convert_colors_to_ids(label_rgb: np.ndarray, color_to_id: Mapping[Color, int]) -> np.ndarray:
@@ -38,6 +38,8 @@ def convert_colors_to_ids(label_rgb: np.ndarray, color_to_id: Mapping[Color, int
                 label_rgb.dtype, label_rgb.shape
             )
         )
+    if not isinstance(color_to_id, Mapping):
+        raise ValueError('A {} came, but a dict from (r, g, b) to ID is expected.'.format(type(color_to_id).__name__))
     # One entry for every colour there is, holding ID + 1. The zeros cost no memory: pages that are never written to
     # are not allocated.
     table = np.zeros(1 << 24, np.int32)
@@ -95,9 +97,7 @@ def convert_ids_to_ids(labels: np.ndarray, id_map: IdMap) -> np.ndarray:
     Raises:
         ValueError: An ID in `labels` is not in the map; the labels or the map are malformed.
     """
-    labels = np.asarray(labels)
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError('Labels of dtype {} came, but IDs are integers.'.format(labels.dtype))
+    labels = _integers(labels)
     known, table = _lookup_table(id_map)
     if labels.dtype == np.uint8:
         return _map_uint8(labels, known, table)
@@ -117,6 +117,9 @@ def convert_ids_to_colors(ids: np.ndarray, colors: Sequence[Color]) -> np.ndarra
 
     Returns:
         A uint8 array of shape [..., H, W, 3]. IDs that have no colour, such as ignored pixels, are black.
+
+    Raises:
+        ValueError: The IDs are no integers, or the colours are malformed.
     """
     rgb = np.asarray(colors)
     is_table = rgb.ndim == 2 and rgb.shape[1] == 3 and rgb.size > 0
@@ -125,7 +128,7 @@ def convert_ids_to_colors(ids: np.ndarray, colors: Sequence[Color]) -> np.ndarra
             'Colours of shape {} and dtype {} came, but [C, 3] with values from 0 to 255, whole numbers, is '
             'expected.'.format(rgb.shape, rgb.dtype)
         )
-    return look_up(np.asarray(ids), np.vstack([rgb, np.zeros((1, 3), int)]).astype(np.uint8))
+    return look_up(_integers(ids), np.vstack([rgb, np.zeros((1, 3), int)]).astype(np.uint8))
 
 
 def look_up(ids: np.ndarray, table: np.ndarray) -> np.ndarray:
@@ -146,9 +149,9 @@ def convert_to_one_hot(labels: np.ndarray, num_classes: int, ignore_id: int = DE
         A uint8 array of shape [..., H, W, C].
 
     Raises:
-        ValueError: An ID is neither below `num_classes` nor `ignore_id`.
+        ValueError: An ID is neither below `num_classes` nor `ignore_id`; the labels are no integers.
     """
-    labels = np.asarray(labels)
+    labels = _integers(labels)
     ignored = labels == ignore_id
     illegal = ~ignored & ((labels < 0) | (labels >= num_classes))
     if illegal.any():
@@ -183,6 +186,16 @@ def one_hot_to_ids(one_hot: np.ndarray, ignore_id: int = DEFAULT_IGNORE_ID) -> n
         )
     dtype = _id_dtype([one_hot.shape[-1] - 1, ignore_id])
     return np.where(counts == 0, ignore_id, marks.argmax(axis=-1)).astype(dtype)
+
+
+def _integers(labels: np.ndarray) -> np.ndarray:
+    """Labels as an array of integers. Others are refused: to an index, 0.7 would be 0."""
+    labels = np.asarray(labels)
+    if labels.dtype == bool:
+        return labels.astype(np.uint8)
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError('Labels of dtype {} came, but IDs are integers.'.format(labels.dtype))
+    return labels
 
 
 def _map_uint8(labels: np.ndarray, known: np.ndarray, table: np.ndarray) -> np.ndarray:
@@ -224,10 +237,10 @@ def _lookup_table(id_map: IdMap) -> Tuple[np.ndarray, np.ndarray]:
 
 
 def _checked_id(value: int) -> int:
-    if int(value) != value or not 0 <= value <= _LARGEST_ID:
+    if int(value) != value or not 0 <= value <= LARGEST_ID:
         raise ValueError(
             'The ID {} came in a table, but IDs are whole numbers from 0 to {}. For pixels without a '
-            'class use the ID of ignored pixels, such as 255.'.format(value, _LARGEST_ID)
+            'class use the ID of ignored pixels, such as 255.'.format(value, LARGEST_ID)
         )
     return int(value)
 

@@ -4,6 +4,7 @@ What the datasets' publishers say is in `helpers/cityscapes_labels.py` and `help
 """
 
 import colorsys
+import numbers
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -105,13 +106,24 @@ def generic_label_space(
     Raises:
         ValueError: An argument is out of its range, or there is not one name per class.
     """
-    if not 1 <= num_classes <= 65535:
-        raise ValueError('num_classes is {}; it has to be from 1 to 65535.'.format(num_classes))
+    if not _is_id(num_classes, 65535) or num_classes < 1:
+        raise ValueError('num_classes is {!r}; it has to be from 1 to 65535.'.format(num_classes))
+    if isinstance(class_names, str):
+        raise ValueError('class_names is {!r}; it has to be a list of names.'.format(class_names))
     if class_names is None:
         class_names = _default_names(num_classes)
     space = LabelSpace(_GENERIC, tuple(class_names), _distinct_colors(num_classes), ignore_id)
     _check(space)
     return space
+
+
+def check_label_space(space: Any) -> None:
+    """Raises ValueError for anything but a label space, such as a list of names."""
+    if not isinstance(space, LabelSpace):
+        raise ValueError(
+            'label_space is {!r}; it has to be a LabelSpace, such as helpers.label_spaces.CAMVID, '
+            'generic_label_space(2, class_names=[...]) or that of a BatchGenerator.'.format(space)
+        )
 
 
 def is_nameless(space: LabelSpace) -> bool:
@@ -237,7 +249,7 @@ def _check_name(field: str, name: Any) -> None:
 
 
 def _is_id(value: Any, largest: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= value <= largest
 
 
 def _check(space: LabelSpace) -> None:
@@ -250,8 +262,8 @@ def _check(space: LabelSpace) -> None:
                     space.name, num_classes, len(values), field
                 )
             )
-    if not 0 <= space.ignore_id <= 65535:
-        raise ValueError('ignore_id is {}; it has to be from 0 to 65535.'.format(space.ignore_id))
+    if not _is_id(space.ignore_id, 65535):
+        raise ValueError('ignore_id is {!r}; it has to be from 0 to 65535.'.format(space.ignore_id))
     if any(not 0 <= class_id < num_classes for class_id in space.void_class_ids):
         raise ValueError(
             'void_class_ids are {}; they have to be below the number of classes, {}.'.format(

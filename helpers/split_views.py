@@ -3,6 +3,7 @@
 Images are uint8 arrays of shape [H, W, 3], RGB. But for panels that get a caption, nothing that comes in is changed.
 """
 
+import numbers
 from typing import Optional, Sequence, Tuple
 
 import cv2
@@ -73,6 +74,8 @@ def _check_split_view(
     sizes: Sequence[Tuple[int, int]],
     captions: Optional[Sequence[Optional[str]]],
 ) -> None:
+    if isinstance(captions, str):
+        raise ValueError('captions is {!r}; it has to be a list, with a text for each image.'.format(captions))
     counts = {'images': len(images), 'positions': len(positions), 'sizes': len(sizes)}
     if captions is not None:
         counts['captions'] = len(captions)
@@ -91,7 +94,8 @@ def _check_split_view(
 
 
 def _check_pair(pair: Sequence[int], name: str, smallest: int) -> None:
-    if len(pair) != 2 or any(int(number) != number or number < smallest for number in pair):
+    is_pair = isinstance(pair, (tuple, list, np.ndarray)) and len(pair) == 2
+    if not is_pair or not all(isinstance(n, numbers.Real) and n % 1 == 0 and n >= smallest for n in pair):
         raise ValueError(
             '{} is {}; it has to be two whole numbers, vertical first, of at least {}.'.format(name, pair, smallest)
         )

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import fractions
 import logging
+import numbers
 import os
 import re
 import tempfile
@@ -18,7 +19,7 @@ import numpy as np
 
 from helpers.aliases import PathLike
 from helpers.ffmpeg import DISK_FULL, FAST_START, complaint_of_ffmpeg, end_encoder, input_of, start_encoder
-from helpers.files import atomic_path, check_no_device, explain_os_errors, numbered
+from helpers.files import atomic_path, check_home, check_no_device, explain_os_errors, numbered
 from helpers.image_search import IMAGE_EXTENSIONS, find_images
 from helpers.images import read_image
 from helpers.video_decoding import DEFAULT_FRAME_RATE, LARGEST_FRAME_RATE, SMALLEST_FRAME_RATE, VideoDecoder, probe
@@ -133,9 +134,9 @@ def _check_kind(source: str, frame_rate: Optional[float]) -> None:
 
 def check_frame_rate(frame_rate: float) -> float:
     """Returns the frame rate as a float; raises ValueError where it is out of its range."""
-    if not SMALLEST_FRAME_RATE <= frame_rate <= LARGEST_FRAME_RATE:
+    if not isinstance(frame_rate, numbers.Real) or not SMALLEST_FRAME_RATE <= frame_rate <= LARGEST_FRAME_RATE:
         raise ValueError(
-            'frame_rate is {}; it has to be from {:g} to {:g} frames per second. 30 is usual.'.format(
+            'frame_rate is {!r}; it has to be from {:g} to {:g} frames per second. 30 is usual.'.format(
                 frame_rate, SMALLEST_FRAME_RATE, LARGEST_FRAME_RATE
             )
         )
@@ -149,6 +150,7 @@ def check_video_path(path: PathLike) -> None:
         ValueError: The name does not end in '.mp4', or is that of a directory, a device or a pipe.
         OSError: The directory, or the nearest one that exists, cannot be written to.
     """
+    check_home(path)
     final = os.path.abspath(os.fspath(path))
     if os.path.splitext(final)[1].lower() != '.mp4':
         raise ValueError(
@@ -347,6 +349,10 @@ def create_video_from_images(
             of its range.
         OSError: The video cannot be written, for a full disk, say.
     """
+    if not isinstance(image_file_extension, str):
+        raise ValueError(
+            "image_file_extension is {!r}; it has to be one extension, such as 'png'.".format(image_file_extension)
+        )
     if not os.path.isdir(image_input_dir):
         raise FileNotFoundError('{} is no directory. Give the directory that holds the frames.'.format(image_input_dir))
     path = os.fspath(video_output_name)

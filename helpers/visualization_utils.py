@@ -3,13 +3,14 @@
 Images are uint8 arrays of shape [H, W, 3], RGB. Nothing that comes in is changed.
 """
 
+import numbers
 from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 
 from helpers.aliases import Color
-from helpers.ground_truth import look_up
+from helpers.ground_truth import LARGEST_ID, look_up
 from helpers.images import checked_rgb
 from helpers.label_spaces import LabelSpace
 from helpers.legend_drawing import add_legend, draw_legend, legend_width, put_above_legend  # noqa: F401 (of 1.0)
@@ -107,6 +108,8 @@ def colorize(
         uint8 [H, W, 3], RGB.
     """
     palette = _palette(color_map, 1.0, void_ids)
+    if len(void_color) != 3 or not all(channel in range(256) for channel in void_color):
+        raise ValueError('void_color is {!r}; it has to be (r, g, b), each from 0 to 255.'.format(void_color))
     colors = np.where(palette.opacities[:, np.newaxis] > 0, palette.colors, np.array(void_color)).astype(np.uint8)
     return _paint(_class_ids(prediction), colors)
 
@@ -147,7 +150,7 @@ class _Palette(NamedTuple):
 
 
 def _palette(color_map: ColorMap, alpha: float, void_ids: Sequence[int]) -> _Palette:
-    if not 0 <= alpha <= 1:
+    if not isinstance(alpha, numbers.Real) or not 0 <= alpha <= 1:
         raise ValueError('alpha is {}; it has to be from 0 (only the image) to 1 (only the colours).'.format(alpha))
     entries, hidden = _color_entries(color_map), set(void_ids)
     if isinstance(color_map, LabelSpace):
@@ -169,7 +172,7 @@ def _color_entries(color_map: ColorMap) -> Dict[int, Tuple[int, ...]]:
         items: Iterable[Tuple[int, Sequence[int]]] = (
             color_map.items() if isinstance(color_map, Mapping) else enumerate(color_map)
         )
-        given = {int(class_id): tuple(color) for class_id, color in items}
+        given = {_whole(class_id): tuple(color) for class_id, color in items}
         entries = {class_id: tuple(int(channel) for channel in color) for class_id, color in given.items()}
     except (TypeError, ValueError, OverflowError):
         raise ValueError(
@@ -178,6 +181,8 @@ def _color_entries(color_map: ColorMap) -> Dict[int, Tuple[int, ...]]:
         ) from None
     for class_id, color in given.items():
         is_color = len(color) in (3, 4) and color == entries[class_id] and all(0 <= channel <= 255 for channel in color)
+        if class_id > LARGEST_ID:
+            raise ValueError('A colour came for class {}, but class IDs are at most {}.'.format(class_id, LARGEST_ID))
         if class_id < 0 or not is_color:
             raise ValueError(
                 'The colour ({}) came for class {}, but class IDs are not negative and colours are '
@@ -186,6 +191,13 @@ def _color_entries(color_map: ColorMap) -> Dict[int, Tuple[int, ...]]:
                 )
             )
     return entries
+
+
+def _whole(class_id: Any) -> int:
+    """A class ID as an int; of JSON, where keys are text, too."""
+    if int(class_id) != float(class_id):
+        raise ValueError('a part of a class')
+    return int(class_id)
 
 
 def _class_ids(prediction: np.ndarray, size: Optional[Tuple[int, ...]] = None) -> np.ndarray:

@@ -17,7 +17,7 @@ from data_generator.batches.samples import Dataset, SampleMaker
 from data_generator.files.discovery import Pair
 from data_generator.files.processed import CONVERTED_BEFORE, MANIFEST_NAME, read_manifest
 from data_generator.transforms.augmentations import AUGMENTATIONS, KEEPS
-from helpers.files import atomic_write_json
+from helpers.files import atomic_write_json, check_home
 from helpers.ground_truth import one_hot_to_ids
 from helpers.image_rules import RGB_RULES
 from helpers.images import write_image, write_labels
@@ -151,6 +151,7 @@ def plan_targets(pairs: Sequence[Pair], root_dir: str, export_dir: Optional[str]
         raise ValueError(
             'export_dir is None; processed datasets need a directory. Pass export_dir=... to BatchGenerator.'
         )
+    check_home(export_dir)
     export_dir = os.path.realpath(os.fspath(export_dir))
     if os.path.exists(export_dir) and not os.path.isdir(export_dir):
         raise ValueError('export_dir={} is a file. Give a directory.'.format(export_dir))

@@ -48,13 +48,16 @@ class NameRule(NamedTuple):
         return first + suffix.replace('{rest}', rest)
 
 
-def as_path_list(paths: Optional[Paths]) -> List[str]:
-    """Returns one path, several or None as a list of strings."""
+def as_path_list(paths: Optional[Paths], name: str = 'paths') -> List[str]:
+    """Returns one path, several or None as a list of strings. Raises ValueError for anything else, by its `name`."""
     if paths is None:
         return []
     if isinstance(paths, (str, os.PathLike)):
         return [os.fspath(paths)]
-    return [os.fspath(path) for path in paths]
+    try:
+        return [os.fspath(path) for path in paths]
+    except TypeError:
+        raise ValueError('{} is {!r}; it has to be a path, or a list of paths.'.format(name, paths)) from None
 
 
 def find_pairs(

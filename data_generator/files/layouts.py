@@ -173,7 +173,7 @@ def variants_of(layout: Union[str, Layout]) -> Tuple[Layout, ...]:
     """
     if isinstance(layout, Layout):
         return (layout,)
-    if layout not in LAYOUTS:
+    if layout not in tuple(LAYOUTS):  # where it may be of any type
         raise ValueError(
             'layout is {!r}; it has to be one of {}, or a data_generator.files.layouts.Layout of your own.'.format(
                 layout, ', '.join(repr(name) for name in LAYOUTS)

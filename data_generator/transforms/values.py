@@ -52,7 +52,7 @@ def integer(name: str, value: Any, low: int, high: int, remedy: str) -> int:
 def boolean(name: str, value: Any) -> bool:
     """Returns True or False, or raises ValueError."""
     if not isinstance(value, (bool, np.bool_)):
-        raise ValueError('{} is {!r}; it has to be True or False. Write {}={}.'.format(name, value, name, bool(value)))
+        raise ValueError('{} is {!r}; it has to be True or False.'.format(name, value))
     return bool(value)
 
 

@@ -150,8 +150,9 @@ def _divide(options: argparse.Namespace, number: int) -> Tuple[List[List[str]], 
 def _begin(root: str, number: int, options: argparse.Namespace, is_first: bool) -> None:
     """Writes down what is trained, or compares it with what is written down."""
     from fcn8s.saving import runs
-    from helpers.files import atomic_write_json, to_json
+    from helpers.files import atomic_write_json, check_home, to_json
 
+    check_home(root)
     command = {name: value for name, value in training.storable(options).items() if name not in _MAY_DIFFER}
     settings = to_json(dict(command, folds=number))
     path = os.path.join(root, FOLDS_FILE)

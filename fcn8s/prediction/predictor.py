@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from fcn8s.confidence import SMALLEST_PROBABILITY
 from fcn8s.prediction.tiling import Span, check_tile, spans
-from helpers.files import explain_os_errors
+from helpers.files import check_home, explain_os_errors
+from helpers.flags import check_flags
 from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
 from helpers.image_search import find_images
 from helpers.images import read_image, resize_image, write_image
@@ -273,6 +274,7 @@ def predict_and_save(
     if arrangement not in ARRANGEMENTS:
         raise ValueError('arrangement is {!r}; choose from {}.'.format(arrangement, ', '.join(ARRANGEMENTS)))
     size = _checked_size('resize', resize)
+    check_flags(include_unprocessed_image=include_unprocessed_image, overwrite_existing=overwrite_existing)
     if not isinstance(image_file_extension, str):
         raise ValueError(
             "image_file_extension is {!r}; it has to be one extension, such as 'png'.".format(image_file_extension)
@@ -290,6 +292,7 @@ def predict_and_save(
         (path, os.path.join(results_dir, os.path.basename(path)))
         for path in find_images(images_dir, (image_file_extension,), recursive=False)
     ]
+    check_home(results_dir)
     with explain_os_errors(results_dir):
         os.makedirs(results_dir, exist_ok=True)
     pairs = [pair for pair in pairs if overwrite_existing or not os.path.exists(pair[1])]

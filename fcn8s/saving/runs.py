@@ -21,7 +21,7 @@ if sys.platform != 'win32':  # which has no advisory locks of this kind
 from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.saving.descriptions import DESCRIPTION_FILE, how_to_import, what_a_file_is
 from fcn8s.saving.packed import is_packed, unpack
-from helpers.files import TEMPORARY_PATTERN, atomic_path, atomic_write_json, explain_os_errors, to_json
+from helpers.files import TEMPORARY_PATTERN, atomic_path, atomic_write_json, check_home, explain_os_errors, to_json
 from helpers.json_files import is_count, is_number, read_json
 
 Opened = TypeVar('Opened')
@@ -85,7 +85,10 @@ class Run(NamedTuple):
 
 
 def check_free(directory: str) -> None:
-    """Raises ValueError where the directory holds a run already, or a file that a new one would write to."""
+    """Raises ValueError where the directory holds a run already, or a file that a new one would write to, and for `~`
+    as `check_home`.
+    """
+    check_home(directory)
     run = Run(os.fspath(directory))
     if os.path.isfile(run.config_path):
         _check_own(run, 'Choose another directory.')

@@ -10,6 +10,7 @@ from fcn8s.graph.graph_defs import make_portable, parse_message
 from fcn8s.graph.permitted_ops import check_ops
 from fcn8s.saving.descriptions import DESCRIPTION_FILE, SERVING_TAGS, read_description
 from fcn8s.saving.paths import plain_prefix
+from helpers.flags import check_flags
 
 VARIABLES_PREFIX = os.path.join('variables', 'variables')
 GRAPH_FILES = ('saved_model.pb', 'saved_model.pbtxt')
@@ -70,6 +71,7 @@ def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model', tr
     Raises FileNotFoundError where there is no such directory, ValueError where it is no SavedModel, is damaged, has no
     graph with these tags, lacks its variables, or holds ops that a network does not need (see `check_ops`).
     """
+    check_flags(trust=trust)
     directory = os.fspath(directory)
     if os.path.isfile(directory):
         raise ValueError(

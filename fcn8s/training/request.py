@@ -14,13 +14,14 @@ from fcn8s.network import check_save
 from fcn8s.saving.descriptions import check_tags
 from fcn8s.training.schedules import checked_rate
 from helpers.files import to_json
+from helpers.flags import check_flags
 
 # What config.json holds in any case.
 CONFIG_ENTRIES = ('versions', 'workers', 'seed', 'model', 'training', 'dataset_fingerprint', 'started', 'train')
 # Arguments that a resumed run has to repeat.
 FIXED_IN_A_RUN = ('steps_per_epoch', 'keep_prob', 'l2_regularization', 'eval_dataset', 'monitor')
-
-
+# Arguments that are on or off.
+FLAGS = ('save_during_training', 'save_best_only', 'record_summaries', 'resume')
 # Pictures of one evaluation; they are kept in memory.
 MAX_WORST = 100
 
@@ -92,6 +93,7 @@ def resolve_request(request: TrainRequest) -> TrainRequest:
 def check_request(request: TrainRequest, class_names: Sequence[str]) -> None:
     """Raises ValueError for the first thing that cannot work."""
     _check_environment()
+    check_flags(**{name: getattr(request, name) for name in FLAGS})
     _check_counts(request)
     _check_schedule(request.learning_rate_schedule)
     _check_rates(request)
@@ -138,6 +140,13 @@ def _check_worst(request: TrainRequest) -> None:
         'summaries_worst is {!r}; it has to be a whole number from 0 to {}.',
         request.summaries_worst,
         MAX_WORST,
+    )
+    _require(
+        not request.summaries_worst or bool(request.record_summaries and request.metrics),
+        'summaries_worst is {}, and {}, so there would be no worst images. Leave it out, or give {}.',
+        request.summaries_worst,
+        'metrics is empty' if request.record_summaries else 'record_summaries is off',
+        'metrics' if request.record_summaries else 'record_summaries=True',
     )
 
 

@@ -455,6 +455,11 @@ def test_a_file_that_disappears_is_named(root):
         (dict(batch_size=2, seed=-1), 'seed is -1'),
         (dict(batch_size=2, resize=7), 'resize is 7'),
         (dict(batch_size=2, to_disk=True), 'export_dir is None'),
+        (dict(batch_size=2, to_disk='no'), "to_disk is 'no'; it has to be True or False"),
+        (dict(batch_size=2, shuffle='no'), "shuffle is 'no'; it has to be True or False"),
+        (dict(batch_size=2, convert_to_one_hot='no'), "convert_to_one_hot is 'no'; it has to be True or False"),
+        (dict(batch_size=2, share=3, shuffle=False), r'share is 3; it has to be \(i, n\)'),
+        (dict(batch_size=2, share='01', shuffle=False), r"share is '01'; it has to be \(i, n\)"),
         (
             dict(batch_size=2, rezise=7),
             r'rezise: generate has no such option\. Did you mean resize.*\? It has batch_size, ',
@@ -474,6 +479,13 @@ def test_wrong_options_are_refused_at_once(root, options, message):
         (dict(image_rules='rgb'), "image_rules is 'rgb'; it has to be an ImageRules"),
         (dict(num_classes=0), 'num_classes is 0; it has to be an integer of at least 1'),
         (dict(seed=True), 'seed is True'),
+        (dict(ground_truth_dirs=True), 'ground_truth_dirs is True; it has to be a path, or a list of paths'),
+        (dict(ground_truth_suffix=3), 'ground_truth_suffix is 3; it has to be a string'),
+        (dict(check_existence='no'), "check_existence is 'no'; it has to be True or False"),
+        (dict(ignore_id='255'), "ignore_id is '255'; it has to be from 0 to 65535"),
+        (dict(label_space='camvid', num_classes=None), "label_space is 'camvid'; it has to be a LabelSpace"),
+        (dict(label_space=['a', 'b'], num_classes=None), 'label_space is .*; it has to be a LabelSpace'),
+        (dict(layout=['camvid'], num_classes=None), r"layout is \['camvid'\]; it has to be one of"),
         (
             dict(layout='cityscapes', ground_truth_suffix='_x', num_classes=None),
             r'layout says already what ground_truth_suffix would\. Leave it out',
@@ -494,9 +506,16 @@ def test_arguments_that_are_wrong_or_do_not_go_together(root, options, message):
         dataset(root, **options)
 
 
+def test_a_split_is_one(root):
+    with pytest.raises(ValueError, match=r"split is \['train', 'val'\]; it has to be the name of one"):
+        BatchGenerator.from_layout('cityscapes', str(root), ['train', 'val'])
+
+
 def test_neither_directories_nor_pairs():
     with pytest.raises(ValueError, match='image_dirs is None and pairs is None; one of the two has to be None'):
         BatchGenerator()
+    with pytest.raises(ValueError, match='image_dirs is 5; it has to be a path, or a list of paths'):
+        BatchGenerator(5)
     with pytest.raises(ValueError, match='image_dirs is empty; give the directories'):
         BatchGenerator([])
 

@@ -44,6 +44,12 @@ def test_endless_batches_are_no_images(batch):
         as_image_batch(itertools.repeat(batch))
 
 
+@pytest.mark.parametrize('shape', [[1, 2, 2], [1, 2, 2, 5]])
+def test_a_batch_with_its_labels_is_no_images(shape):
+    with pytest.raises(ValueError, match=r'images are \(images, labels\). Pass the images alone'):
+        as_image_batch((np.zeros([1, 2, 2, 3], np.uint8), np.zeros(shape, np.uint8)))
+
+
 def test_a_generator_of_images_is_a_batch():
     images = np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)
     np.testing.assert_array_equal(as_image_batch(image for image in images), images)

@@ -258,8 +258,15 @@ def test_save_names_and_force(trained, tiny_encoder, tmp_path, capsys):
                 include_metrics=False,
                 force_save=True,
             )
+        assert os.path.basename(model.save(str(tmp_path), name='', force_save=True)).startswith('(globalstep-2)')
         with pytest.raises(ValueError, match="saver is 'pickle'"):
             model.save(str(tmp_path), 'pickle')
+        with pytest.raises(ValueError, match="force_save is 'no'; it has to be True or False"):
+            model.save(str(tmp_path), force_save='no')
+        with pytest.raises(ValueError, match="include_metrics is 'no'; it has to be True or False"):
+            model.save(str(tmp_path), include_metrics='no')
+        with pytest.raises(ValueError, match="argmax is 'no'; it has to be True or False"):
+            model.predict(next(Stream())[0], argmax='no')
 
 
 def test_scores_are_saved_with_the_weights_that_they_are_of(tiny_encoder, tmp_path):
@@ -400,6 +407,13 @@ def test_variables_that_are_not_there(tiny_encoder):
         (dict(metrics={'iou'}), r"metrics has \['iou'\]"),
         (dict(eval_dataset='test'), "eval_dataset is 'test'"),
         (dict(eval_dataset='train', val_generator=iter([])), "val_generator is given, but eval_dataset is 'train'"),
+        (dict(resume='no'), "resume is 'no'; it has to be True or False"),
+        (dict(save_best_only=None), 'save_best_only is None; it has to be True or False'),
+        (dict(summaries_worst=2), 'summaries_worst is 2, and metrics is empty'),
+        (
+            dict(summaries_worst=2, metrics={'loss'}, record_summaries=False),
+            'summaries_worst is 2, and record_summaries is off',
+        ),
         (dict(summaries_worst=-1), 'summaries_worst is -1; it has to be a whole number from 0 to 100'),
         (dict(callbacks=[1]), r'callbacks is \[1\]; it has to be a list of functions'),
         (dict(callbacks=len), 'callbacks is <built-in function len>; it has to be a list of functions'),
@@ -927,6 +941,10 @@ def _loss_with_a_variable(logits, labels, valid):
         (dict(num_classes=2, class_weights='median_frequency'), 'class_weights is .*count_class_pixels'),
         (dict(num_classes=2, class_weights=[[1, 2]]), r'class_weights has the shape \(1, 2\)'),
         (dict(num_classes=2, seed='x'), "seed is 'x'; it has to be a whole number"),
+        (dict(num_classes=2, seed=2**31), 'seed is 2147483648; it has to be a whole number, up to 2147483647'),
+        (dict(num_classes=2, trust='no'), "trust is 'no'; it has to be True or False"),
+        (dict(num_classes=2, xla='no'), "xla is 'no'; it has to be True or False"),
+        (dict(num_classes=2, gpu_memory_growth='no'), "gpu_memory_growth is 'no'; it has to be True or False"),
         (dict(num_classes=2, optimizer=3), 'optimizer is 3; choose from'),
         (
             dict(num_classes=2, optimizer=OptimizerSettings('sgd', momentum='a')),

@@ -11,6 +11,8 @@ from helpers.files import (
     atomic_directory,
     atomic_path,
     atomic_write_json,
+    check_folder,
+    check_home,
     check_no_device,
     explain_os_errors,
     numbered,
@@ -41,6 +43,27 @@ def test_pipes_and_devices_are_not_replaced_by_files(tmp_path):
         with pytest.raises(ValueError, match='is a device or a pipe'), atomic_path(path):
             pass
     assert stat.S_ISFIFO(os.stat(pipe).st_mode) and sorted(os.listdir(str(tmp_path))) == ['link', 'pipe']
+
+
+def test_a_home_directory_that_no_shell_put_in_is_no_folder_called_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('HOME', '/home/ada')
+    for write in (check_home, check_folder, lambda path: atomic_path(path).__enter__()):
+        with pytest.raises(ValueError, match='begins with .~., .* Write /home/ada/runs/a, or ./~/runs/a for such a'):
+            write('~/runs/a')
+    with pytest.raises(ValueError, match='begins with'), atomic_directory('~'):
+        pass
+    assert os.listdir(str(tmp_path)) == []
+    for path in ('./~/a', 'a~', '~no-user-of-this-machine/a'):
+        check_folder(path)
+    check_folder('~/b')  # there is one now
+
+
+def test_a_name_that_is_too_long_is_said_to_be(tmp_path):
+    path = str(tmp_path / ('x' * 300))
+    with pytest.raises(OSError, match='Choose a shorter name'), atomic_directory(path):
+        pass
+    assert os.listdir(str(tmp_path)) == []
 
 
 def test_a_name_that_is_taken_gets_a_number(tmp_path):

@@ -109,8 +109,20 @@ def test_malformed_id_maps(id_map, message):
 
 
 def test_labels_that_are_no_integers():
-    with pytest.raises(ValueError, match='Labels of dtype float64 came'):
-        convert_ids_to_ids(np.zeros((1, 1)), [0])
+    conversions = [
+        lambda labels: convert_ids_to_ids(labels, [0, 1]),
+        lambda labels: convert_ids_to_colors(labels, [(1, 2, 3)] * 2),
+        lambda labels: convert_to_one_hot(labels, 2),
+    ]
+    for convert in conversions:
+        with pytest.raises(ValueError, match='Labels of dtype float64 came'):
+            convert(np.full((1, 1), 0.7))  # as an index it would be 0
+        np.testing.assert_array_equal(convert(np.array([[True]])), convert(np.array([[1]])))
+
+
+def test_a_table_of_colours_is_a_dict():
+    with pytest.raises(ValueError, match=r'A list came, but a dict from \(r, g, b\) to ID is expected'):
+        convert_colors_to_ids(np.zeros((1, 1, 3), np.uint8), [(0, 0, 0)])
 
 
 def test_ids_without_a_colour_are_black():

@@ -167,6 +167,21 @@ def test_malformed_colour_maps(color_map):
         print_segmentation_onto_image(image_of((2, 2)), np.zeros((2, 2), int), color_map)
 
 
+@pytest.mark.parametrize('color_map', [{0.5: (1, 2, 3)}, {10**9: (1, 2, 3)}])
+def test_class_ids_of_a_colour_map_are_neither_cut_nor_beyond_those_of_labels(color_map):
+    """The second would take gigabytes."""
+    with pytest.raises(ValueError, match='came'):
+        colorize(np.zeros((2, 2), np.uint8), color_map)
+    colored = colorize(np.ones((1, 1), np.uint8), {'1': (1, 2, 3)})  # as JSON has keys
+    assert colored.tolist() == [[[1, 2, 3]]]
+
+
+@pytest.mark.parametrize('void_color', ['black', (300, 0, 0), (0, 0)])
+def test_a_void_colour_that_is_none(void_color):
+    with pytest.raises(ValueError, match=r'void_color is .*; it has to be \(r, g, b\), each from 0 to 255'):
+        colorize(np.zeros((2, 2), np.uint8), CITYSCAPES20, void_color)
+
+
 def test_colorize():
     ids = np.array([[0, 1, 255], [19, 2, 300]])
     found = colorize(ids, CITYSCAPES20, void_color=(9, 8, 7))
@@ -299,6 +314,10 @@ def test_captions_are_readable_on_any_picture():
     [
         ({'positions': [(0, 0)]}, "lengths came: {'images': 2, 'positions': 1, 'sizes': 2}"),
         ({'captions': ['a']}, "'captions': 1"),
+        ({'captions': 'ab'}, "captions is 'ab'; it has to be a list"),
+        ({'target_size': 10}, 'target_size is 10; it has to be two whole numbers'),
+        ({'target_size': 'ab'}, 'target_size is ab; it has to be two whole numbers'),
+        ({'target_size': (float('nan'), 5)}, r'target_size is \(nan, 5\); it has to be'),
         ({'target_size': (10,)}, r'target_size is \(10,\); it has to be two whole numbers'),
         ({'target_size': (0, 5)}, r'target_size is \(0, 5\); it has to be'),
         ({'positions': [(0, 0), (-1, 0)]}, r'positions\[1\] is \(-1, 0\); it has to be.*at least 0'),
@@ -401,6 +420,10 @@ def test_video_from_nothing(tmp_path):
         create_video_from_images(str(tmp_path / 'out.mp4'), str(tmp_path / 'missing'))
     with pytest.raises(FileNotFoundError, match='no image with one of the extensions jpg'):
         create_video_from_images(str(tmp_path / 'out.mp4'), str(tmp_path), image_file_extension='jpg')
+    with pytest.raises(ValueError, match=r"image_file_extension is \['png'\]; it has to be one extension"):
+        create_video_from_images(str(tmp_path / 'out.mp4'), str(tmp_path), image_file_extension=['png'])
+    with pytest.raises(ValueError, match="frame_rate is '30'; it has to be"):
+        create_video_from_images(str(tmp_path / 'out.mp4'), str(tmp_path), frame_rate='30')
     with pytest.raises(ValueError, match='frame_rate is 0; it has to be'):
         create_video_from_images(str(tmp_path / 'out.mp4'), str(tmp_path), frame_rate=0)
 

@@ -204,6 +204,6 @@ def train_arguments(options: argparse.Namespace, batches: Any, val: Optional[Any
         save_frequency=options.save_every,
         keep_checkpoints=options.keep_checkpoints,
         early_stopping_patience=options.patience,
-        summaries_worst=options.summary_worst,
+        summaries_worst=options.summary_worst if evaluates else 0,
         config={'command': training.storable(options)},
     )

@@ -327,6 +327,10 @@ def test_predict_and_save_refuses_before_predicting(folders, tmp_path):
     save = predictor.predict_and_save
     with pytest.raises(ValueError, match='are the same folder'):
         save(predict, images, images, COLORS)
+    with pytest.raises(ValueError, match="overwrite_existing is 'no'; it has to be True or False"):
+        save(predict, results, images, COLORS, overwrite_existing='no')
+    with pytest.raises(ValueError, match="'~/results' begins with '~'"):
+        save(predict, '~/results', images, COLORS)
     with pytest.raises(ValueError, match="arrangement is 'diagonal'; choose from vertical, horizontal"):
         save(predict, results, images, COLORS, arrangement='diagonal')
     with pytest.raises(ValueError, match='resize is True; it has to be'):

@@ -83,6 +83,8 @@ def test_parse_schedule_names_the_text_and_the_forms(text, message):
         (lambda: schedules.steps(1.0, []), 'boundaries is []'),
         (lambda: schedules.steps(1.0, [0, 3]), 'the first at least 1'),
         (lambda: schedules.steps(1.0, [1], factor=2), 'factor is 2'),
+        (lambda: schedules.constant('1e-4'), "rate is '1e-4'; it has to be a number above 0"),
+        (lambda: schedules.polynomial(1.0, '20'), "total_steps is '20'; it has to be at least 1"),
         (lambda: schedules.polynomial(1.0, 0), 'total_steps is 0'),
         (lambda: schedules.polynomial(1.0, 5, power=0), 'power is 0'),
         (lambda: schedules.cosine(1.0, 5, end_rate=2.0), 'end_rate is 2.0; it has to be from 0 to the rate 1.0'),
