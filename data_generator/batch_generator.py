@@ -49,6 +49,7 @@ from data_generator.files.reading import ColorRule
 from data_generator.files.splits import Folds, begin_with, divide
 from data_generator.transforms.options import TRANSFORM_NAMES
 from helpers.aliases import Color
+from helpers.counted import counted
 from helpers.flags import check_flags
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
 from helpers.image_search import extensions_for
@@ -613,8 +614,8 @@ def _check_share(share: Optional[Tuple[int, int]], shuffle: bool, num_batches: i
     are_integers = isinstance(share, (tuple, list)) and [isinstance(n, (int, np.integer)) for n in share] == [True] * 2
     if not are_integers or not 0 <= share[0] < share[1] <= num_batches:
         raise ValueError(
-            'share is {!r}; it has to be (i, n) with 0 <= i < n, and n at most the {} batches of a pass.'.format(
-                share, num_batches
+            'share is {!r}; it has to be (i, n) with 0 <= i < n, and n at most the {} of a pass.'.format(
+                share, counted(num_batches, 'batch')
             )
         )
 

@@ -5,6 +5,7 @@ from typing import Any, Callable, Iterator, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
+from helpers.counted import counted
 from helpers.flags import check_flags
 from helpers.label_spaces import LabelSpace, is_nameless
 
@@ -139,8 +140,8 @@ def as_label_batch(labels: np.ndarray, label_space: LabelSpace, num_images: int)
     classes = label_space.num_classes
     if labels.ndim not in (3, 4) or len(labels) != num_images or (labels.ndim == 4 and labels.shape[-1] != classes):
         raise ValueError(
-            'labels have the shape {} for {} images; expected class IDs [N, H, W] or one-hot [N, H, W, {}].'.format(
-                labels.shape, num_images, classes
+            'labels have the shape {} for {}; expected class IDs [N, H, W] or one-hot [N, H, W, {}].'.format(
+                labels.shape, counted(num_images, 'image'), classes
             )
         )
     if labels.ndim == 4:

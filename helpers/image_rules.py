@@ -9,6 +9,8 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from helpers.counted import counted
+
 #: What transparent pixels may be laid over; 'refuse' reads no image with alpha.
 ALPHAS = ('black', 'white', 'refuse')
 
@@ -220,8 +222,8 @@ def chosen_bands(
     if rules.bands is not None and (num_bands > 1 or rules.channels == 1):
         if max(rules.bands) > num_bands:
             raise ValueError(
-                '{} has {} band{}, and bands {} are asked for. Choose from 1 to {}.'.format(
-                    name, num_bands, '' if num_bands == 1 else 's', _listed(rules.bands), num_bands
+                '{} has {}, and bands {} are asked for. Choose from 1 to {}.'.format(
+                    name, counted(num_bands, 'band'), _listed(rules.bands), num_bands
                 )
             )
         return values[..., [band - 1 for band in rules.bands]], None
@@ -351,8 +353,8 @@ def _over_background(
 
 
 def _wrong_bands(num_bands: int, rules: ImageRules, name: Any) -> str:
-    what = '{} has {} band{}, and the network takes {} channels. '.format(
-        name, num_bands, '' if num_bands == 1 else 's', rules.channels
+    what = '{} has {}, and the network takes {}. '.format(
+        name, counted(num_bands, 'band'), counted(rules.channels, 'channel')
     )
     if num_bands < rules.channels:
         return what + 'Give images of {} bands (TIFF or NumPy files), or take a network of 3 channels.'.format(

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from helpers.aliases import PathLike
+from helpers.counted import counted
 from helpers.files import atomic_path
 from helpers.image_headers import LZW_LIMIT, ImageHeader, png_size, png_transparent_grey, read_header, require_room
 from helpers.image_rules import RGB_RULES, ImageRules, Pixels, apply_rules
@@ -599,7 +600,7 @@ def _labels_by_pillow(data: bytes, header: ImageHeader, path: PathLike) -> Label
 
 def _describe(pixels: np.ndarray) -> str:
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    return '{} channel{} of {}'.format(channels, '' if channels == 1 else 's', pixels.dtype)
+    return '{} of {}'.format(counted(channels, 'channel'), pixels.dtype)
 
 
 def _require_suffix(path: PathLike, allowed: Tuple[str, ...]) -> None:

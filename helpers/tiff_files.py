@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 import cv2
 import numpy as np
 
+from helpers.counted import counted
 from helpers.image_headers import DEFLATE_LIMIT, JPEG_LIMIT, LZW_LIMIT
 from helpers.image_rules import Pixels
 from helpers.memory import require_memory
@@ -314,11 +315,10 @@ def _by_rasterio(data: bytes, facts: TiffFacts) -> Optional[np.ndarray]:
 
 def _unread(facts: TiffFacts, name: Any) -> str:
     return (
-        '{} holds {} band{} of {} bits with {} compression, a kind of TIFF that is not read here. pip install '
+        '{} holds {} of {} bits with {} compression, a kind of TIFF that is not read here. pip install '
         "'fcn8s[geo]' reads it, or write the file without compression or with deflate.".format(
             name,
-            facts.bands,
-            '' if facts.bands == 1 else 's',
+            counted(facts.bands, 'band'),
             facts.bits,
             'no' if facts.compression == 1 else _COMPRESSION_NAMES.get(facts.compression, str(facts.compression)),
         )

@@ -16,6 +16,7 @@ from data_generator.transforms.augmentations import AUGMENTATIONS
 from data_generator.transforms.options import TRANSFORM_NAMES
 from data_generator.transforms.pipeline import Pipeline, build_pipeline
 from data_generator.transforms.values import IMAGENET_MEAN
+from helpers.counted import counted
 from helpers.ground_truth import convert_to_one_hot as ids_to_one_hot
 from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.images import read_image
@@ -161,8 +162,8 @@ def _check_channels(transforms: Mapping[str, Any], num_channels: int) -> None:
     for name in ('color_jitter', 'gray'):
         if num_channels < 3 and _is_on(transforms.get(name)):
             raise ValueError(
-                '{}: changes red, green and blue, and images are read with {} channel{}. Leave it out.'.format(
-                    name, num_channels, 's' * (num_channels > 1)
+                '{}: changes red, green and blue, and images are read with {}. Leave it out.'.format(
+                    name, counted(num_channels, 'channel')
                 )
             )
     pad_value = transforms.get('pad_value')

@@ -9,6 +9,7 @@ from data_generator.checking.faults import FAULT_KINDS, Fault
 from data_generator.files.discovery import Pair
 from data_generator.files.layouts import Layout
 from data_generator.files.masks import spell
+from helpers.counted import counted
 from helpers.label_spaces import LabelSpace
 from helpers.tables import SCREEN_COLUMNS, align_columns, fit_names, one_line
 
@@ -197,7 +198,7 @@ def _with_text_keys(id_map: Optional[Mapping[int, int]]) -> Optional[Dict[str, i
 
 def _headline(report: DatasetReport) -> str:
     space = report.label_space
-    classes = '{} classes, {} is ignored'.format(len(report.scored_class_ids), space.ignore_id)
+    classes = '{}, {} is ignored'.format(counted(len(report.scored_class_ids), 'class'), space.ignore_id)
     if report.is_known_layout:
         conversion = (
             'colours are converted to class IDs'
@@ -225,11 +226,11 @@ def _headline(report: DatasetReport) -> str:
 def _split_line(split: SplitReport) -> str:
     sizes = ', '.join('{}x{} ({})'.format(size[0], size[1], n) for size, n in split.sizes[:3])
     if len(split.sizes) > 3:
-        sizes += ' and {} sizes more'.format(len(split.sizes) - 3)
+        sizes += ' and {} more'.format(counted(len(split.sizes) - 3, 'size'))
     lines = [
-        '  {}: {} images in {}, {} of them with a sound label{}'.format(
+        '  {}: {} in {}, {} of them with a sound label{}'.format(
             split.name,
-            split.num_images,
+            counted(split.num_images, 'image'),
             one_line(split.image_dir),
             len(split.good_pairs),
             ' in ' + one_line(split.label_dir) if split.label_dir else '',

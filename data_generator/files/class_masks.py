@@ -10,6 +10,7 @@ import numpy as np
 
 from data_generator.errors import DataError
 from data_generator.files.discovery import LABEL_EXTENSIONS, list_files, stem_of
+from helpers.counted import counted
 from helpers.ground_truth import nearest_colors
 from helpers.images import (
     LOSSY_FORMATS,
@@ -156,8 +157,8 @@ def _combined(paths: Dict[int, str], ignore_overlaps: bool, color_tolerance: int
         twice = marked & (label > 0)
         if twice.any() and not ignore_overlaps:
             raise DataError(
-                '{} marks {} pixels that another class has too. Pass ignore_overlaps=True to leave them out.'.format(
-                    path, int(twice.sum())
+                '{} marks {} that another class has too. Pass ignore_overlaps=True to leave them out.'.format(
+                    path, counted(int(twice.sum()), 'pixel')
                 )
             )
         label[marked] = class_id

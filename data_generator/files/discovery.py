@@ -7,6 +7,7 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, 
 from data_generator.errors import DataError, Problem
 from data_generator.files.renaming import Renaming, find_renaming, labels_among
 from data_generator.files.texts import decoded
+from helpers.counted import counted
 from helpers.image_search import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, find_images, folded
 
 #: What label maps are read from: lossless formats only, for JPEG changes the IDs.
@@ -122,9 +123,9 @@ def find_images_of(directory: str, extensions: Optional[Paths], rule: NameRule) 
     images = [path for path in found if rule.is_image(stem_of(path))]
     if not images:
         raise DataError(
-            'None of the {} images below {} has {!r} in its name (the first is {}): set '
+            'Of {} below {} none has {!r} in its name (the first is {}): set '
             'image_name_split_separator to what the names have, or to None where image and label are '
-            'called alike.'.format(len(found), directory, rule.separator, os.path.basename(found[0]))
+            'called alike.'.format(counted(len(found), 'image'), directory, rule.separator, os.path.basename(found[0]))
         )
     return images
 

@@ -16,6 +16,7 @@ from data_generator.files.discovery import (
     stem_of,
 )
 from helpers.aliases import Color
+from helpers.counted import counted
 from helpers.label_spaces import (
     ADE20K,
     CAMVID,
@@ -294,8 +295,10 @@ def _listed(
         problems += [Problem('listed_but_missing', name, 'named in ' + list_file) for name in missing]
     elif missing and check_existence:
         raise DataError(
-            '{} names {} images that are not there or have no label, the first of them {}. Add them, or '
-            'pass check_existence=False to leave them out.'.format(list_file, len(missing), missing[0])
+            '{} names {} not there or without a label, the first of them {}. Add them, or '
+            'pass check_existence=False to leave them out.'.format(
+                list_file, counted(len(missing), 'image'), missing[0]
+            )
         )
     return [by_name[name] for name in names if name in by_name]
 
@@ -313,8 +316,8 @@ def _matching(pairs: Sequence[Pair], layout: Layout, split: str) -> List[Pair]:
     ]
     if not chosen:
         raise DataError(
-            "The split {!r} of {} is empty: none of the {} images belongs to it. Take split='all'.".format(
-                split, layout.name, len(pairs)
+            "The split {!r} of {} is empty: of {} none belongs to it. Take split='all'.".format(
+                split, layout.name, counted(len(pairs), 'image')
             )
         )
     return chosen

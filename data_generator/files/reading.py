@@ -10,6 +10,7 @@ from data_generator.errors import DataError
 from data_generator.files.discovery import Pair
 from data_generator.files.palettes import PaletteRule
 from helpers.aliases import Color
+from helpers.counted import counted
 from helpers.ground_truth import IdMap, nearest_colors
 from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.images import read_color_labels, read_image, read_label_file
@@ -99,16 +100,21 @@ class LegalIds:
         shown = ', '.join(str(i) for i in ids[:10]) + (', ...' if len(ids) > 10 else '')
         if self._entries is not None:
             return (
-                '{}: label IDs {} ({} pixels) are not in the ID map, or it maps them to no class. Add them to the '
+                '{}: label IDs {} ({}) are not in the ID map, or it maps them to no class. Add them to the '
                 'map, with ignore_id={} for what is to be left out; files that hold class IDs already need no '
-                'map.'.format(path, shown, values.size, self._ignore_id)
+                'map.'.format(path, shown, counted(values.size, 'pixel'), self._ignore_id)
             )
         return (
-            '{}: label IDs {} ({} pixels) belong to no class: with num_classes={} class IDs are 0 to {}, and {} is '
+            '{}: label IDs {} ({}) belong to no class: with num_classes={} class IDs are 0 to {}, and {} is '
             'ignored. Set num_classes or ignore_id as the files have them, or map the IDs with '
             "convert_ids_to_ids; for raw Cityscapes labelIds take layout='cityscapes', --id-map cityscapes, or "
             'convert_ids_to_ids=helpers.label_spaces.cityscapes_ids_to_train_ids() with num_classes=19.'.format(
-                path, shown, values.size, self._num_classes, (self._num_classes or 0) - 1, self._ignore_id
+                path,
+                shown,
+                counted(values.size, 'pixel'),
+                self._num_classes,
+                (self._num_classes or 0) - 1,
+                self._ignore_id,
             )
         )
 

@@ -8,6 +8,7 @@ from typing import Collection, Dict, List, NamedTuple, Sequence
 
 from data_generator.errors import DataError
 from data_generator.files.discovery import Pair
+from helpers.counted import counted
 
 #: What folders and files of a part of a dataset are called, by publishers, people and tools -> which part it is.
 SPLIT_NAMES = {
@@ -89,8 +90,9 @@ def divide(pairs: Sequence[Pair], number: int, seed: int = 0) -> Folds:
     is_whole = isinstance(number, numbers.Integral) and not isinstance(number, bool)
     if not is_whole or not 2 <= number <= len(pairs):
         raise ValueError(
-            '{!r} folds of {} images were asked for; the number has to be from 2 to that of the images, for example '
-            '5.'.format(number, len(pairs))
+            '{!r} folds of {} were asked for; the number has to be from 2 to that of the images, for example 5.'.format(
+                number, counted(len(pairs), 'image')
+            )
         )
     paths = _relative_paths(pairs)
     names = [os.path.basename(path) for path in paths]

@@ -17,6 +17,7 @@ from fcn8s.cli.options import training
 from fcn8s.cli.options.flags import flags, refuse_without
 from fcn8s.cli.terminal import program
 from fcn8s.evaluation.scores import METRICS
+from helpers.counted import counted
 from helpers.json_files import is_number, read_json
 
 FOLDS_FILE = 'folds.json'
@@ -87,7 +88,7 @@ def cross_validate(
             _read_fold(os.path.join(place, FOLD_FILE))
             print('fold {} of {} is done'.format(fold, number))
             continue
-        print('\nfold {} of {}: {} images are held out'.format(fold, number, sizes[fold - 1]), flush=True)
+        print('\nfold {} of {}, which holds out {}'.format(fold, number, counted(sizes[fold - 1], 'image')), flush=True)
         try:
             train(_options_to_go_on(typed, defaults, prefixes[fold - 1], place))
         except KeyboardInterrupt:

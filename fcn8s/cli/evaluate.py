@@ -21,6 +21,7 @@ from fcn8s.cli.options.prediction import (
     check_temperature_argument,
 )
 from fcn8s.cli.options.workers import add_sharing_arguments, check_workers, is_sharer, silent_output
+from helpers.counted import counted
 
 DESCRIPTION = """Scores a model by the rule of Cityscapes, at the resolution of the ground truth: IoU, accuracy (which
 is the recall) and precision per class, their means, and the 95 % bootstrap interval of the mean IoU over images."""
@@ -154,9 +155,9 @@ def _heading(description: Dict[str, Any]) -> str:
     resized = 'images as they are' if size is None else 'images resized to {} x {}'.format(*size)
     where = "the network's size" if description['at_input_size'] else 'the size of the ground truth'
     only = description['only']
-    return '{}\n{} images of {}{}{}, {}, scored at {}\n'.format(
+    return '{}\n{} of {}{}{}, {}, scored at {}\n'.format(
         description['model'],
-        description['num_images'],
+        counted(description['num_images'], 'image'),
         description['data'],
         ' ({})'.format(description['split']) if description['split'] else '',
         ', only {}'.format(' '.join(only)) if only else '',

@@ -5,6 +5,7 @@ from typing import Any, Dict, List
 
 from fcn8s.cli.options.prediction import add_model_argument, add_trust_argument
 from fcn8s.export.formats import CALIBRATION_IMAGES, EXPORT_PRECISIONS, FORMATS
+from helpers.counted import counted
 
 DESCRIPTION = """Writes a trained network for other runtimes, runs it there, compares it with TensorFlow, and records
 the comparison in certificate.json. An export that misses its tolerance is not kept. Exports take images as they are,
@@ -119,8 +120,8 @@ def describe(out_dir: str, certificate: Dict[str, Any]) -> List[str]:
     seconds = certificate['seconds_per_image']
     lines = [
         'export: {} ({}, {}; certificate.json tells all)'.format(out_dir, export['format'], export['precision']),
-        '{} images of {}: logits differ by up to {:.2g} ({:.1e} of the largest), equal pixels {:.3%}'.format(
-            comparison['images'],
+        '{} of {}: logits differ by up to {:.2g} ({:.1e} of the largest), equal pixels {:.3%}'.format(
+            counted(comparison['images'], 'image'),
             ', '.join('{} x {}'.format(*size) for size in comparison['sizes'][:3]),
             comparison['largest_logit_difference'],
             comparison['relative_logit_difference'],

@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from helpers.counted import counted
+
 DESCRIPTION = """Writes generated street scenes with labels that are exact to the pixel, in the Cityscapes layout: a
 train and a val split from different cities, and a drive, the consecutive frames of a moving camera."""
 
@@ -40,12 +42,12 @@ def run(args: argparse.Namespace) -> int:
     size = tuple(args.size)
     write_dataset(args.out, args.train, args.val, args.drive, size, args.seed, progress=True, with_depth=args.depth)
     print(
-        '{}: {} scenes to train on and {} to validate on, {} x {} pixels, in the Cityscapes layout'.format(
-            args.out, args.train, args.val, *args.size
+        '{}: {} to train on and {} to validate on, {} x {} pixels, in the Cityscapes layout'.format(
+            args.out, counted(args.train, 'scene'), args.val, *args.size
         )
     )
     if args.depth:
         print('{}/depth: their depth, in 1/256 metres'.format(args.out))
     if args.drive:
-        print('{}/drive/leftImg8bit: {} frames of a drive'.format(args.out, args.drive))
+        print('{}/drive/leftImg8bit: {} of a drive'.format(args.out, counted(args.drive, 'frame')))
     return 0

@@ -7,6 +7,7 @@ import time
 from typing import Any, List, NamedTuple
 
 from fcn8s.cli.inputs.training import network_settings, open_datasets, train_arguments, train_batches, val_batches
+from helpers.counted import counted
 
 # The first steps compile and fill queues; then for so many seconds, but for no more steps than are worth it.
 _NOT_COUNTED, _SECONDS, _FEWEST, _MOST = 2, 10.0, 3, 100
@@ -52,12 +53,12 @@ def epochs_that_fit(options: argparse.Namespace) -> int:
     left = 60 * options.minutes - (time.monotonic() - start)
     epochs = _epochs_within(left, pace, arguments['steps_per_epoch'], options)
     print(
-        'a step takes {:.3g} s on this machine, {}: {} epochs of {} steps fit into {:g} minutes'.format(
+        'a step takes {:.3g} s on this machine, {}: {} of {} fit into {}'.format(
             pace.step,
             'an evaluation {:.3g} s'.format(pace.evaluation) if val_data else 'nothing is evaluated',
-            epochs,
-            arguments['steps_per_epoch'],
-            options.minutes,
+            counted(epochs, 'epoch'),
+            counted(arguments['steps_per_epoch'], 'step'),
+            counted('{:g}'.format(options.minutes), 'minute'),
         )
     )
     return epochs
@@ -105,9 +106,9 @@ def _epochs_within(seconds: float, pace: Pace, steps_per_epoch: int, options: ar
 
     if needed(1) > seconds:
         raise ValueError(
-            '--minutes is {:g}, and {:.0f} s of that are left after measuring; an epoch of {} steps and what is '
+            '--minutes is {:g}, and {:.0f} s of that are left after measuring; an epoch of {} and what is '
             'evaluated take {:.0f} s on this machine. Give more minutes, or fewer --steps-per-epoch.'.format(
-                options.minutes, max(0.0, seconds), steps_per_epoch, needed(1)
+                options.minutes, max(0.0, seconds), counted(steps_per_epoch, 'step'), needed(1)
             )
         )
     # So many fit for certain, and at most a few more.

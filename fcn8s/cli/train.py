@@ -24,6 +24,7 @@ from fcn8s.cli.terminal import program, tensorboard
 from fcn8s.distributed.cluster import cluster_from_environment
 from fcn8s.optimizers import DEFAULT_OPTIMIZER
 from fcn8s.vgg16.weights.layers import VGG16_HEAD
+from helpers.counted import counted
 
 DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard,
 metrics.jsonl. Ctrl-C and SIGTERM finish the step and save; go on with --resume RUN."""
@@ -372,14 +373,14 @@ def _plan_command(options: argparse.Namespace, request: Any, train: Any) -> str:
 
 def _announce(options: argparse.Namespace, model: Any, train: Any, val: Optional[Any], steps_per_epoch: int) -> None:
     print(
-        '{} training images{}, {} classes ({}), FCN-{}, {} epochs of {} steps, run directory {}'.format(
-            train.get_num_files(),
+        '{}{}, {} classes ({}), FCN-{}, {} of {}, run directory {}'.format(
+            counted(train.get_num_files(), 'training image'),
             '' if val is None else ' and {} to evaluate on'.format(val.get_num_files()),
             model.num_classes,
             model.label_space.name,
             model.settings.variant,
-            options.epochs,
-            steps_per_epoch,
+            counted(options.epochs, 'epoch'),
+            counted(steps_per_epoch, 'step'),
             options.run_dir,
         )
     )

@@ -17,6 +17,7 @@ from fcn8s.cli.options.prediction import (
     check_temperature_argument,
     temperature_of,
 )
+from helpers.counted import counted
 
 DESCRIPTION = """Writes a segmented MP4 (H.264, plays in browsers) of a video, a folder of frames or a camera. The first
 sound track is kept. If it is interrupted (Ctrl-C, a broken frame, a full disk), what was done is left as
@@ -116,8 +117,8 @@ def run(args: argparse.Namespace) -> int:
             temperature_of(args),
         )
     print(
-        '{}: {} frames in {:.1f} s, {:.2f} frames/s from reading to the finished file'.format(
-            rendered.path, rendered.num_frames, rendered.seconds, rendered.frames_per_second
+        '{}: {} in {:.1f} s, {:.2f} frames/s from reading to the finished file'.format(
+            rendered.path, counted(rendered.num_frames, 'frame'), rendered.seconds, rendered.frames_per_second
         )
     )
     return 0

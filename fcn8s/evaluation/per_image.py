@@ -13,6 +13,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from fcn8s.evaluation.scores import count_classes, intersection_over_union, mean_iou, pixel_accuracy
+from helpers.counted import counted
 from helpers.files import atomic_path
 from helpers.label_spaces import LabelSpace
 from helpers.tables import SCREEN_COLUMNS, align_columns, columns_of, cut_end, cut_start, spreadsheet_text
@@ -209,7 +210,7 @@ def format_worst(
     table = [('image', 'mIoU', 'acc.', 'void', 'most costly confusion')]
     for i, numbers, confusion in zip(worst, cells, confusions):
         table.append((cut_start(printable(names[i]), name_width), *numbers, cut_end(confusion, confusion_width)))
-    heading = 'The {} images with the lowest mean IoU, of {}; in per cent'.format(len(worst), len(rows))
+    heading = 'The {} with the lowest mean IoU, of {}; in per cent'.format(counted(len(worst), 'image'), len(rows))
     return '\n'.join([heading] + align_columns(table, left=(0, 4)))
 
 

@@ -20,6 +20,7 @@ from fcn8s.vgg16.proof import fixed_images
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.assemble import Layout, assemble
 from fcn8s.vgg16.weights.source import Source
+from helpers.counted import counted
 from helpers.files import atomic_directory, atomic_write_json, sha256_of
 from helpers.label_spaces import LabelSpace
 
@@ -124,8 +125,8 @@ def _check_decoder(path: str, placement: Placement, shapes: Mapping[str, Tuple[i
     num_classes = _hwio(tuple(shapes[scores]), kind.channels_first)[-1]
     if not 2 <= num_classes <= MAX_CLASSES:
         raise ValueError(
-            '{}: {!r} of the shape {} scores {} classes, and a network here has 2 to {}.'.format(
-                path, scores, tuple(shapes[scores]), num_classes, MAX_CLASSES
+            '{}: {!r} of the shape {} scores {}, and a network here has 2 to {}.'.format(
+                path, scores, tuple(shapes[scores]), counted(num_classes, 'class'), MAX_CLASSES
             )
         )
     widths = {

@@ -19,6 +19,7 @@ import numpy as np
 from fcn8s.planning.memory import FLOAT_BYTES, Layer, PlanRequest, check_request, decoder_layers, encoder_layers
 from fcn8s.planning.workers import duration, epoch_steps
 from fcn8s.vgg16.weights import layers
+from helpers.counted import counted
 
 HALF_BYTES = 2
 # float32 values that an update reads and writes for each weight: Adam the gradient, the weight and two moments, and
@@ -164,6 +165,8 @@ def format_gpu(cost: Cost, request: PlanRequest, tflops: float, gbs: float, imag
     if images_per_epoch is not None:
         steps = epoch_steps(images_per_epoch, request.batch, batches)
         lines.append(
-            'epoch on it    {} or more for {} images; computed'.format(duration(steps * seconds), images_per_epoch)
+            'epoch on it    {} or more for {}; computed'.format(
+                duration(steps * seconds), counted(images_per_epoch, 'image')
+            )
         )
     return '\n'.join(lines)

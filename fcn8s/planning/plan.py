@@ -15,6 +15,7 @@ from fcn8s.planning.step_time import PROBE_SECONDS, measure_step_seconds
 from fcn8s.planning.workers import duration, epoch_steps
 from fcn8s.precision import session_config
 from fcn8s.vgg16.weights import layers
+from helpers.counted import counted
 from helpers.memory import total_memory
 
 
@@ -71,8 +72,8 @@ def format_plan(plan: Plan, request: PlanRequest, images_per_epoch: Optional[int
         if images_per_epoch is not None:
             steps = epoch_steps(images_per_epoch, request.batch, request.optimizer.accumulate_batches)
             lines.append(
-                'epoch          {} for {} images, without evaluation'.format(
-                    duration(steps * plan.seconds_per_step), images_per_epoch
+                'epoch          {} for {}, without evaluation'.format(
+                    duration(steps * plan.seconds_per_step), counted(images_per_epoch, 'image')
                 )
             )
     lines.append('largest batch  {}'.format(plan.largest_batch or 'none: not even one image of this size fits'))

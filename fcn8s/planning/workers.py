@@ -8,6 +8,8 @@ clusters of workstations", JPDC 2009, section 3). Letters: N workers, S bytes of
 import math
 from typing import NamedTuple, Optional, Tuple
 
+from helpers.counted import counted
+
 # Workers pay while each does at least this share of what one alone does.
 WORTH = 0.5
 MAX_WORKERS = 1024
@@ -105,7 +107,9 @@ def format_gain(gain: Gain, workers: int, gbit: float, images: int, epoch: Optio
     ]
     if epoch is not None:
         images_per_epoch, steps = epoch
-        lines.append('their epoch    {} for {} images'.format(duration(steps * gain.seconds), images_per_epoch))
+        lines.append(
+            'their epoch    {} for {}'.format(duration(steps * gain.seconds), counted(images_per_epoch, 'image'))
+        )
     return '\n'.join(lines)
 
 

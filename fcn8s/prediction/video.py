@@ -16,6 +16,7 @@ from fcn8s.prediction.drawing import DEFAULT_STYLE, Drawing, Style
 from fcn8s.prediction.pipelining import overlapped
 from fcn8s.prediction.predictor import Predictor
 from fcn8s.stopping import StopRequest
+from helpers.counted import counted
 from helpers.label_spaces import LabelSpace
 from helpers.split_views import draw_caption
 from helpers.termination import Interrupted
@@ -250,8 +251,8 @@ def _write_all(writer: VideoWriter, pictures: Iterable, stop: StopRequest, is_en
             return
         if stop.requested:
             raise Interrupted(
-                '{} after {} frames; what was done is in {}'.format(
-                    stop.requested, writer.num_written, writer.partial_path
+                '{} after {}; what was done is in {}'.format(
+                    stop.requested, counted(writer.num_written, 'frame'), writer.partial_path
                 ),
                 stop.requested,
             )

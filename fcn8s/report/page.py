@@ -32,6 +32,7 @@ from fcn8s.evaluation.scores import (
 from fcn8s.report.charts import BLUE, GREEN, PURPLE, VERMILION, Chart, Curve, bar_chart, line_chart
 from fcn8s.report.observations import Observations, risk_against_coverage
 from helpers.color_vision import color_blind_colors
+from helpers.counted import counted
 from helpers.files import to_json
 from helpers.label_spaces import LabelSpace
 
@@ -108,11 +109,8 @@ def _training_summary(recorded: Optional[Recorded]) -> str:
     if recorded is None:
         return ''
     model = recorded.config['model']
-    text = 'FCN-{}, {} classes, {} {} so far'.format(
-        model.get('variant', '?'),
-        model.get('num_classes', '?'),
-        len(recorded.records),
-        'epoch' if len(recorded.records) == 1 else 'epochs',
+    text = 'FCN-{}, {} classes, {} so far'.format(
+        model.get('variant', '?'), model.get('num_classes', '?'), counted(len(recorded.records), 'epoch')
     )
     scores = [value for _, value in _scores(recorded.records, 'mean_iou')]
     if scores:

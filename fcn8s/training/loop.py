@@ -17,6 +17,7 @@ from fcn8s.evaluation.scores import CLASS_IOU, METRICS, metric_of
 from fcn8s.stopping import EvaluationAbandoned, StopRequest, TrainingInterrupted
 from fcn8s.training.diagnosis import cause_of_not_finite
 from fcn8s.training.schedules import checked_rate
+from helpers.counted import counted
 from helpers.json_files import is_count, is_number
 from helpers.progress import bar_options
 
@@ -447,8 +448,8 @@ class TrainingLoop:
         if self.state.best is not None:
             best = 'best {:.4f} at step {}'.format(self.state.best, self.state.best_step)
         print(
-            'Stopped early: {} has not improved in {} evaluations ({}).'.format(
-                self.options.monitor, self.options.patience, best
+            'Stopped early: {} has not improved in {} ({}).'.format(
+                self.options.monitor, counted(self.options.patience, 'evaluation'), best
             )
         )
 

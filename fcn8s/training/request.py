@@ -13,6 +13,7 @@ from fcn8s.evaluation.scores import CLASS_IOU, METRICS, metric_of
 from fcn8s.network import check_save
 from fcn8s.saving.descriptions import check_tags
 from fcn8s.training.schedules import checked_rate
+from helpers.counted import counted
 from helpers.files import to_json
 from helpers.flags import check_flags
 
@@ -122,7 +123,7 @@ def check_last_epochs(request: TrainRequest, swa: Optional[int], head_warmup: in
     if swa is None:
         return
     left = request.epochs - head_warmup
-    _require(swa <= left, 'swa is {}; it has to be at most the {} epochs of the training.', swa, left)
+    _require(swa <= left, 'swa is {}; it has to be at most the {} of the training.', swa, counted(left, 'epoch'))
     _require(
         request.early_stopping_patience is None,
         'swa is {} and early_stopping_patience is {}; the last epochs are not known where patience may end the '

@@ -30,6 +30,7 @@ from fcn8s.training.request import (
     num_eval_batches,
     resolve_request,
 )
+from helpers.counted import counted
 from helpers.files import to_json
 from helpers.image_rules import RGB_RULES
 
@@ -65,8 +66,8 @@ def _check_alike(workers: Workers, request: TrainRequest) -> None:
     images = getattr(request.train_generator, 'num_images', None)
     if images is not None and workers.size > images:
         raise ValueError(
-            'there are {} workers, and {} training images. Start as many workers as images, or fewer.'.format(
-                workers.size, images
+            'there are {} workers, and {}. Start as many workers as images, or fewer.'.format(
+                workers.size, counted(images, 'training image')
             )
         )
     described = {name: value for name, value in _plain_arguments(request).items() if name not in WHERE_IT_WRITES}

@@ -106,7 +106,7 @@ def test_the_ignore_id_of_the_network_is_the_one_that_is_allowed():
 
 @pytest.mark.parametrize('shape', [(2, 2), (1, 2, 2, 4), (1, 2, 2, 1), (2, 2, 2), (1, 1, 2, 2, 3)])
 def test_labels_of_another_shape(shape):
-    with pytest.raises(ValueError, match=r'for 1 images; expected class IDs \[N, H, W\] or one-hot \[N, H, W, 3\]'):
+    with pytest.raises(ValueError, match=r'for 1 image; expected class IDs \[N, H, W\] or one-hot \[N, H, W, 3\]'):
         as_label_batch(np.zeros(shape, np.uint8), SPACE, 1)
 
 

@@ -71,7 +71,7 @@ def test_an_image_may_lack_classes_and_what_is_there_is_never_replaced(tmp_path)
 
 def test_overlaps_are_refused_or_left_out(tmp_path):
     arguments = put(tmp_path, box__a=BOX, disc__a=np.array([[255, 255, 0, 0]], np.uint8))
-    with pytest.raises(DataError, match=r'disc.a\.png marks 1 pixels that another class has too.*ignore_overlaps'):
+    with pytest.raises(DataError, match=r'disc.a\.png marks 1 pixel that another class has too.*ignore_overlaps'):
         combine(*arguments)
     assert not os.path.exists(arguments[2])
     assert read_labels(combine(*arguments, ignore_overlaps=True)[0]).tolist() == [[255, 2, 0, 0]]

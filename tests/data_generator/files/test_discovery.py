@@ -162,7 +162,7 @@ def test_missing_directories_and_images_are_named(tmp_path, touch):
         find(tmp_path, ['im'], [], 'jpg')
     with pytest.raises(DataError, match='No images ending in .*below .*empty'):
         find(tmp_path, ['empty'], [], None)
-    with pytest.raises(DataError, match="None of the 1 images .*'_rgb'.*1.png.*image_name_split_separator"):
+    with pytest.raises(DataError, match="Of 1 image .*none has '_rgb'.*1.png.*image_name_split_separator"):
         find(tmp_path, ['im'], [], rule=NameRule('_rgb', '_mask'))
 
 

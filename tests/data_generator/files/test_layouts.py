@@ -114,7 +114,7 @@ def test_voc_reads_listed_palette_images_as_indices(tmp_path):
     assert labels_of('voc', tmp_path) == [0, 20, 255] * 2
     assert len(find_layout('voc', str(tmp_path), 'train')[1]) == 1
     (tmp_path / 'ImageSets/Segmentation/val.txt').write_text('2007_2\nunlabelled\n')
-    with pytest.raises(DataError, match='names 1 images that are not there or have no label.*unlabelled'):
+    with pytest.raises(DataError, match='names 1 image not there or without a label.*unlabelled'):
         find_layout('voc', str(tmp_path), 'val')
     assert len(find_layout('voc', str(tmp_path), 'val', check_existence=False)[1]) == 1
     with pytest.raises(FileNotFoundError, match='No such list of images: .*test.txt'):
@@ -162,7 +162,7 @@ def test_faults_are_named(tmp_path):
     write_colors(tmp_path / 'training/gt_image_2/um_road_000000.png', [255, 0, 0])
     with pytest.raises(DataError, match="split is 'testing'; kitti_road comes without splits"):
         find_layout('kitti_road', str(tmp_path), 'testing')
-    with pytest.raises(DataError, match="The split 'val' of kitti_road is empty: none of the 1 images"):
+    with pytest.raises(DataError, match="The split 'val' of kitti_road is empty: of 1 image none belongs to it"):
         find_layout('kitti_road', str(tmp_path), 'val')
 
 
