@@ -169,18 +169,13 @@ class BatchGenerator:
             image_file_extension=extension,
         )
         check_flags(check_existence=check_existence)
-        check_strings(
-            image_name_split_separator=image_name_split_separator,
-            ground_truth_suffix=ground_truth_suffix,
-            label_transparency=label_transparency,
-        )
+        check_strings(image_name_split_separator=image_name_split_separator, ground_truth_suffix=ground_truth_suffix)
         check_integer('seed', seed, 0)
         check_integer('color_tolerance', color_tolerance, 0, 255)
         self.image_rules = checked_rules(image_rules)
         variants = variants_of(layout) if layout is not None else ()
         found = None
         self.image_dirs = as_path_list(image_dirs, 'image_dirs')
-        label_dirs = as_path_list(ground_truth_dirs, 'ground_truth_dirs')
         if pairs is not None:
             _check_not_with_pairs(
                 ground_truth_dirs=ground_truth_dirs,
@@ -195,7 +190,7 @@ class BatchGenerator:
             found, self.pairs = _find(
                 variants,
                 self.image_dirs,
-                label_dirs,
+                as_path_list(ground_truth_dirs, 'ground_truth_dirs'),
                 extensions_for(self.image_rules) if image_file_extension is None else image_file_extension,
                 rule,
                 check_existence,
@@ -208,7 +203,7 @@ class BatchGenerator:
         self.label_space = _label_space(self._layout, label_space, num_classes, ignore_id)
         if self._layout is None:
             if label_space is None:
-                self.label_space = self._with_names_beside(label_dirs, ignore_id)
+                self.label_space = self._with_names_beside(as_path_list(ground_truth_dirs), ignore_id)
             self.label_space = _with_colors_to_be_near(self.label_space, color_tolerance)
         self.num_classes = self.label_space.num_classes if self.label_space else None
         self.ignore_id = (
