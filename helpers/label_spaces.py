@@ -4,7 +4,6 @@ What the datasets' publishers say is in `helpers/cityscapes_labels.py` and `help
 """
 
 import colorsys
-import numbers
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -249,7 +248,7 @@ def _check_name(field: str, name: Any) -> None:
 
 
 def _is_id(value: Any, largest: int) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= value <= largest
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= int(value) <= largest
 
 
 def _check(space: LabelSpace) -> None:
