@@ -112,7 +112,7 @@ def _are_apart(folders: Collection[str]) -> bool:
     return not any('/' + one in '/' + other for one in folders for other in folders if one != other)
 
 
-def _told_apart(paths: Sequence[str]) -> Sequence[str]:
+def _told_apart(paths: List[str]) -> List[str]:
     """Returns the paths. Raises DataError where one, as a prefix, is of another image, too."""
     there = set(paths)
     for path in paths:
