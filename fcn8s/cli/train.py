@@ -154,8 +154,8 @@ def _overfit(typed: Dict[str, Any], defaults: Dict[str, Any]) -> int:
                 model.train, model.run_evaluation, next(batches), steps, schedule, l2_regularization=options.l2
             )
     print(
-        'one batch of {}, {} steps: loss {:.4g} -> {:.4g}, {:.2f} % of its pixels right'.format(
-            options.batch, steps, found.first_loss, found.last_loss, 100 * found.accuracy
+        'one batch of {}, {}: loss {:.4g} -> {:.4g}, {:.2f} % of its pixels right'.format(
+            options.batch, counted(steps, 'step'), found.first_loss, found.last_loss, 100 * found.accuracy
         )
     )
     if found.learned:

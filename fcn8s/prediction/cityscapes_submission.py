@@ -9,6 +9,7 @@ from typing import Iterable, List, Sequence, Tuple
 
 import numpy as np
 
+from helpers.counted import counted
 from helpers.files import atomic_path
 from helpers.images import read_labels, read_size, write_labels
 from helpers.label_spaces import LabelSpace, class_ids_to_file_ids
@@ -154,8 +155,8 @@ def _check_names(predictions_dir: str, names: Sequence[str]) -> None:
         )
     if extra:
         raise ValueError(
-            '{} holds {} files that belong to no image, the first is {}. The server refuses or misreads '
-            'them; predict into an empty folder.'.format(predictions_dir, len(extra), extra[0])
+            '{} holds {} of no image, the first is {}. The server refuses or misreads them; predict into an empty '
+            'folder.'.format(predictions_dir, counted(len(extra), 'file'), extra[0])
         )
 
 

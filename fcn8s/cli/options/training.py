@@ -7,8 +7,7 @@ from typing import Any, Dict, List, Sequence
 
 from fcn8s.cli.options import labels, stored
 from fcn8s.cli.options.counts import batch_size, count
-from fcn8s.cli.options.flags import flag, refuse_without
-from fcn8s.cli.options.flags import flags as _flags
+from fcn8s.cli.options.flags import flag, flags, refuse_without
 from fcn8s.cli.options.folders import add_folder_arguments, as_absolute, as_list, check_counts
 from fcn8s.cli.options.images import add_image_arguments
 from fcn8s.cli.options.layouts import LayoutHelp
@@ -435,7 +434,7 @@ def refuse(typed: Dict[str, Any], names: Sequence[str], why: str) -> None:
     """Raises ValueError where one of the options was typed. why: what follows their names in the message."""
     strays = [name for name in names if name in typed]
     if strays:
-        raise ValueError('{} {}'.format(_flags(strays), why))
+        raise ValueError('{} {}'.format(flags(strays), why))
 
 
 def refuse_workers_of_one(typed: Dict[str, Any]) -> None:
@@ -467,7 +466,7 @@ def recipe_arguments(name: str, defaults: Dict[str, Any]) -> Dict[str, Any]:
     for option in _ONLY_TYPED:
         if arguments.get(option) is not None:
             raise ValueError(
-                '{} in a recipe; say {} {} in the command.'.format(option, _flags([option]), arguments[option])
+                '{} in a recipe; say {} {} in the command.'.format(option, flags([option]), arguments[option])
             )
     unknown = sorted(set(arguments) - set(defaults))
     if unknown:
@@ -497,12 +496,12 @@ def _check_data(given: Dict[str, Any]) -> None:
     if 'hold_out' in given:
         others = [name for name in ('val_split', 'val_images', 'val_labels') if name in given]
         if others:
-            raise ValueError('--hold-out says what to evaluate on, and so does {}. Give one.'.format(_flags(others)))
+            raise ValueError('--hold-out says what to evaluate on, and so does {}. Give one.'.format(flags(others)))
     elif not ('val_images' in given if 'images' in given else given.get('val_split', 'val')):
         of_evaluations = ('eval_every', 'eval_batch', 'eval_at_input_size', 'summary_worst')
         without = [name for name in of_evaluations if name in given]
         if without:
-            raise ValueError('{} came, but there are no data to evaluate on.'.format(_flags(without)))
+            raise ValueError('{} came, but there are no data to evaluate on.'.format(flags(without)))
 
 
 def _names_classes(given: Dict[str, Any]) -> bool:
@@ -561,14 +560,14 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
     if unknown:
         raise ValueError(
             '{!r} was started with {}, which this version of fcn8s does not know. Go on with the version that its '
-            'config.json names.'.format(typed['resume'], _flags(unknown))
+            'config.json names.'.format(typed['resume'], flags(unknown))
         )
     places = [name for name in PLACES if command.get(name) is not None]
     refused: List[str] = sorted(set(typed) - set(RESUMABLE) - set(places) - {'resume', 'of_cluster'})
     if refused:
         raise ValueError(
             '--resume goes on with the settings that the run was started with; leave out {}. Only {} may change, '
-            'and {} where its data have moved.'.format(_flags(refused), _flags(RESUMABLE), _flags(places))
+            'and {} where its data have moved.'.format(flags(refused), flags(RESUMABLE), flags(places))
         )
     given = dict(labels.as_trained(command), **typed)
     _check_places(given, places, typed['resume'])

@@ -62,7 +62,7 @@ def test_probes_need_no_validation_data(arguments, tmp_path, capsys, monkeypatch
     shutil.copytree(arguments[1], 'streets', ignore=shutil.ignore_patterns('val'))
     monkeypatch.setattr('fcn8s.training.probes.ENOUGH', 0.0)
     assert main(['train', '--data', 'streets'] + arguments[2:] + ['--overfit-one-batch', '1']) == 0
-    assert '1 steps' in capsys.readouterr().out
+    assert ', 1 step: loss' in capsys.readouterr().out
 
 
 def test_one_batch_by_heart(arguments, tmp_path, capsys, monkeypatch):
@@ -118,7 +118,7 @@ def test_evaluations_and_report_take_their_part(evaluation, report, minutes, exp
 @pytest.mark.parametrize(
     'words, message',
     [
-        (['--minutes', '0.0001'], '--minutes is 0.0001, and 0 s of that are left after measuring; an epoch of 1 steps'),
+        (['--minutes', '0.0001'], '--minutes is 0.0001, and 0 s of that are left after measuring; an epoch of 1 step'),
         (['--minutes', '0.0001', '--swa', '2'], '--minutes is 0.0001, and 0 s of that are left after measuring'),
         (['--minutes', '3', '--epochs', '2'], '--epochs and --minutes both say how long to train'),
         (['--minutes', '3', '--folds', '2'], '--minutes is for a single training by a single process'),

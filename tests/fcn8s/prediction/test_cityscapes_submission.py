@@ -110,7 +110,7 @@ def break_by_train_ids(predictions):
     'spoil, message',
     [
         (break_by_removing, '1 of 2 predictions are missing .* bonn_000001_000019_pred_labelIds.png. Predict all'),
-        (break_by_adding, 'holds 1 files that belong to no image, the first is notes.txt.*empty folder'),
+        (break_by_adding, 'holds 1 file of no image, the first is notes.txt.*empty folder'),
         (
             break_by_size,
             r'bonn_000001_000019_pred_labelIds.png holds uint8 of shape \(512, 1024\).*maps of 1024 x 2048',

@@ -130,7 +130,7 @@ def test_an_equal_average_of_the_last_epochs_and_a_run_that_goes_on_begins_it_an
         assert [record['weights'] for record in history] == ['average', 'average']
         stored = _read(os.path.join(run, 'checkpoints/step-00000010'), name)
         np.testing.assert_allclose(stored, (states[3] + states[4]) / 2, rtol=1e-5, atol=1e-8)
-        with pytest.raises(ValueError, match='swa is 2; it has to be at most the 1 epochs'):
+        with pytest.raises(ValueError, match='swa is 2; it has to be at most the 1 epoch'):
             _train(model, None, epochs=1)
 
 
