@@ -119,6 +119,18 @@ def check_home(path: PathLike) -> None:
         )
 
 
+def make_directory(directory: PathLike) -> None:
+    """Makes a directory where there is none.
+
+    Raises:
+        ValueError: It begins with `~`, see `check_home`.
+        OSError: With the path and what to do.
+    """
+    check_home(directory)
+    with explain_os_errors(directory):
+        os.makedirs(directory, exist_ok=True)
+
+
 def check_no_device(path: PathLike) -> None:
     """Raises ValueError for a device or a pipe, which would be gone once a file has been moved into its place."""
     if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):

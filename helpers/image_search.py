@@ -59,6 +59,14 @@ def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, 
     return sorted(found, key=natural_sort_key)
 
 
+def check_extension(image_file_extension: str) -> None:
+    """Raises ValueError for anything but one extension, such as a list of them."""
+    if not isinstance(image_file_extension, str):
+        raise ValueError(
+            "image_file_extension is {!r}; it has to be one extension, such as 'png'.".format(image_file_extension)
+        )
+
+
 def extensions_for(rules: ImageRules) -> Sequence[str]:
     """Returns the extensions of images for a network: NumPy files count where bands are chosen and for others than RGB,
     beside whose images they are features or results as often as not.

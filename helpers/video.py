@@ -20,7 +20,7 @@ import numpy as np
 from helpers.aliases import PathLike
 from helpers.ffmpeg import DISK_FULL, FAST_START, complaint_of_ffmpeg, end_encoder, input_of, start_encoder
 from helpers.files import atomic_path, check_home, check_no_device, explain_os_errors, numbered
-from helpers.image_search import IMAGE_EXTENSIONS, find_images
+from helpers.image_search import IMAGE_EXTENSIONS, check_extension, find_images
 from helpers.images import read_image
 from helpers.video_decoding import DEFAULT_FRAME_RATE, LARGEST_FRAME_RATE, SMALLEST_FRAME_RATE, VideoDecoder, probe
 
@@ -349,10 +349,7 @@ def create_video_from_images(
             of its range.
         OSError: The video cannot be written, for a full disk, say.
     """
-    if not isinstance(image_file_extension, str):
-        raise ValueError(
-            "image_file_extension is {!r}; it has to be one extension, such as 'png'.".format(image_file_extension)
-        )
+    check_extension(image_file_extension)
     if not os.path.isdir(image_input_dir):
         raise FileNotFoundError('{} is no directory. Give the directory that holds the frames.'.format(image_input_dir))
     path = os.fspath(video_output_name)

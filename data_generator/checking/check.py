@@ -26,9 +26,7 @@ from data_generator.files.legends import (
     find_legends,
     read_legend,
 )
-from data_generator.files.masks import (
-    MOST_BORDER,
-)
+from data_generator.files.masks import MOST_BORDER
 from data_generator.files.processed import converted_labels
 from helpers.aliases import Size
 from helpers.class_weights import median_frequency_weights

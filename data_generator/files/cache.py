@@ -8,7 +8,7 @@ from typing import Callable, Optional, Tuple
 import numpy as np
 
 from data_generator.files.discovery import Pair
-from helpers.files import atomic_path, check_home, explain_os_errors
+from helpers.files import atomic_path, make_directory
 
 #: Part of the name of every entry: a change of the format makes old entries unread.
 FORMAT = 'pair-2'
@@ -32,9 +32,7 @@ class PairCache:
     """
 
     def __init__(self, directory: str, key: str) -> None:
-        check_home(directory)
-        with explain_os_errors(directory):
-            os.makedirs(directory, exist_ok=True)
+        make_directory(directory)
         self._directory = directory
         self._key = key
 

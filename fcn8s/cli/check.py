@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from fcn8s.cli.options import labels
 from fcn8s.cli.options.evaluation import check_can_write
+from fcn8s.cli.options.flags import refuse_without
 from fcn8s.cli.options.folders import Folders, add_folder_arguments, check_counts
 from fcn8s.cli.options.images import add_image_arguments, image_rules, image_words
 from fcn8s.cli.options.layouts import LayoutHelp
@@ -112,7 +113,7 @@ def _folders(args: argparse.Namespace) -> Optional[Dict[str, Tuple[Folders, Fold
         )
     for flag, other in (*zip(_FOLDERS, _PARTNERS), ('--val-images', '--images')):
         if flag in typed and other not in typed:
-            raise ValueError('{} came without {}, to which it belongs. Add that, or leave it out.'.format(flag, other))
+            refuse_without(other, [flag])
     if typed and args.layout is not None:
         raise ValueError('--layout says where the images are, and so does --images. Leave one of them out.')
     check_counts(vars(args))

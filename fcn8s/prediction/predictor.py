@@ -10,10 +10,10 @@ from tqdm import tqdm
 
 from fcn8s.confidence import SMALLEST_PROBABILITY
 from fcn8s.prediction.tiling import Span, check_tile, spans
-from helpers.files import check_home, explain_os_errors
+from helpers.files import make_directory
 from helpers.flags import check_flags
 from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
-from helpers.image_search import find_images
+from helpers.image_search import check_extension, find_images
 from helpers.images import read_image, resize_image, write_image
 from helpers.memory import free_memory, readable_size
 from helpers.progress import bar_options
@@ -275,10 +275,7 @@ def predict_and_save(
         raise ValueError('arrangement is {!r}; choose from {}.'.format(arrangement, ', '.join(ARRANGEMENTS)))
     size = _checked_size('resize', resize)
     check_flags(include_unprocessed_image=include_unprocessed_image, overwrite_existing=overwrite_existing)
-    if not isinstance(image_file_extension, str):
-        raise ValueError(
-            "image_file_extension is {!r}; it has to be one extension, such as 'png'.".format(image_file_extension)
-        )
+    check_extension(image_file_extension)
     # On one pixel, so that colours that cannot be drawn are refused before anything is predicted.
     print_segmentation_onto_image(np.zeros([1, 1, 3], np.uint8), np.zeros([1, 1], np.uint8), color_map)
     if os.path.realpath(results_dir) == os.path.realpath(images_dir):
@@ -292,9 +289,7 @@ def predict_and_save(
         (path, os.path.join(results_dir, os.path.basename(path)))
         for path in find_images(images_dir, (image_file_extension,), recursive=False)
     ]
-    check_home(results_dir)
-    with explain_os_errors(results_dir):
-        os.makedirs(results_dir, exist_ok=True)
+    make_directory(results_dir)
     pairs = [pair for pair in pairs if overwrite_existing or not os.path.exists(pair[1])]
     for image_path, result_path in tqdm(pairs, desc='predict', unit='image', **bar_options()):
         image = read_image(image_path, rules=image_rules)
