@@ -18,6 +18,14 @@ def pytest_configure(config):
     os.environ['PYTHONPATH'] = os.pathsep.join(dict.fromkeys(paths))
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     _forget_terminal_size()
+    if hasattr(config.option, 'loadscopereorder'):  # several processes begin with the files of the most tests otherwise
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """Files with slow tests come first, so that no process is left alone with one of them at the end."""
+    slow = {str(item.fspath) for item in items if item.get_closest_marker('slow')}
+    items.sort(key=lambda item: str(item.fspath) not in slow)
 
 
 def _forget_terminal_size():
