@@ -312,8 +312,13 @@ def resize_image(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     if (height, width) == tuple(size):
         return image
     # Bilinear interpolation looks at two pixels along each side: from half the size on it would pass over some.
-    passes_over = 2 * size[0] <= height or 2 * size[1] <= width
-    interpolation = cv2.INTER_AREA if passes_over else cv2.INTER_LINEAR
+    if 2 * size[0] <= height or 2 * size[1] <= width:
+        # OpenCV averages only where no side grows; a side that does, grows afterwards.
+        image = _interpolated(image, (min(size[0], height), min(size[1], width)), cv2.INTER_AREA)
+    return image if image.shape[:2] == tuple(size) else _interpolated(image, size, cv2.INTER_LINEAR)
+
+
+def _interpolated(image: np.ndarray, size: Tuple[int, int], interpolation: int) -> np.ndarray:
     return by_four_channels(image, lambda part: cv2.resize(part, (size[1], size[0]), interpolation=interpolation))
 
 

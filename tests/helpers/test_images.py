@@ -394,6 +394,16 @@ def test_resizing_averages_from_half_the_size_on(factor):
     assert np.abs(resize_image(image, expected.shape[:2]) - expected).max() <= 0.5
 
 
+@pytest.mark.parametrize('turned', [False, True])
+def test_a_side_that_shrinks_is_averaged_where_the_other_grows(turned):
+    image = np.random.RandomState(3).randint(0, 256, (32, 10, 3)).astype(np.uint8)
+    expected = slow_bilinear(image.reshape(4, 8, 10, 3).astype(float).mean(axis=1), 4, 15)
+    resized = (
+        resize_image(image.transpose(1, 0, 2), (15, 4)).transpose(1, 0, 2) if turned else resize_image(image, (4, 15))
+    )
+    assert np.abs(resized - expected).max() <= 1.5
+
+
 def test_resizing_to_the_same_size_copies_nothing(rgb):
     assert resize_image(rgb, rgb.shape[:2]) is rgb
 
