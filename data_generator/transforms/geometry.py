@@ -193,13 +193,15 @@ def _sample_scaled(
 
 def _read_needed(image: Any, matrix: np.ndarray, size: Size) -> Tuple[np.ndarray, np.ndarray]:
     """The part of a large image or label that a window of `size` shows under `matrix`, and the matrix for that part."""
-    firsts, parts = [], []
+    firsts, parts, step = [], [], _averaged_pixels(matrix)
     for axis in (0, 1):
         factor, shift = matrix[1 - axis, 1 - axis], matrix[1 - axis, 2]
         ends = [(end - shift) / factor for end in (-1, size[axis])]
         # Two pixels more than interpolation looks at, and at least one pixel where the window lies outside.
-        first = int(np.clip(np.floor(min(ends)) - 2, 0, image.shape[axis] - 1))
-        last = int(np.clip(np.ceil(max(ends)) + 3, first + 1, image.shape[axis]))
+        first = int(np.clip(np.floor(min(ends)) - 2 * step, 0, image.shape[axis] - 1))
+        first -= first % step
+        last = int(np.clip(np.ceil(max(ends)) + 3 * step, first + 1, image.shape[axis]))
+        last = min(last + (first - last) % step, image.shape[axis])
         firsts.append(first)
         parts.append(slice(first, last))
     return image[parts[0], parts[1]], matrix.dot(translation_matrix(firsts[1], firsts[0]))
@@ -295,12 +297,40 @@ def _covered(factor: float, shift: float, source_length: int, length: int) -> Tu
 
 
 def _warp_repeating_rim(array: np.ndarray, matrix: np.ndarray, size: Size, interpolation: int) -> np.ndarray:
+    if interpolation == cv2.INTER_LINEAR:
+        array, matrix = _averaged(array, matrix)
+
     def warp_part(part: np.ndarray) -> np.ndarray:
         return cv2.warpAffine(
             part, matrix[:2], (size[1], size[0]), flags=interpolation, borderMode=cv2.BORDER_REPLICATE
         )
 
     return by_four_channels(array, warp_part)
+
+
+def _averaged_pixels(matrix: np.ndarray) -> int:
+    """How many pixels along a side fall on one, if the image shrinks to half or less; 1 otherwise."""
+    return max(1, int(1 / np.linalg.norm(matrix[:2, :2], axis=0).max() + 1e-6))
+
+
+def _averaged(image: np.ndarray, matrix: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """The image with as many pixels averaged as fall on one, and the matrix for that.
+
+    Bilinear interpolation looks at two pixels along each side and would pass over others, which evaluation, at the same
+    size, does not (`images.resize_image`).
+    """
+    step = _averaged_pixels(matrix)
+    if step == 1:
+        return image, matrix
+    rows, columns = (-(-extent // step) for extent in image.shape[:2])
+    below, beside = rows * step - image.shape[0], columns * step - image.shape[1]
+
+    def average(part: np.ndarray) -> np.ndarray:
+        whole = cv2.copyMakeBorder(part, 0, below, 0, beside, cv2.BORDER_REPLICATE)
+        return cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+
+    of_blocks = np.array([[step, 0, (step - 1) / 2], [0, step, (step - 1) / 2], [0, 0, 1]])
+    return by_four_channels(image, average), matrix.dot(of_blocks)
 
 
 def _filled(array: np.ndarray, size: Size, fill) -> np.ndarray:

@@ -224,6 +224,48 @@ def test_random_scale_and_crop_pad_only_where_no_image_is(sides, seed):
     assert_aligned(out_image, out_label, width)
 
 
+@pytest.mark.parametrize('step', [2, 3, 4])
+def test_crops_of_images_that_shrink_to_half_or_less_are_averages(step):
+    """As the same size in evaluation; bilinear interpolation would pass over pixels."""
+    image, label = noise_pair(12 * step, 15 * step)
+    pipeline = build_pipeline(random_crop=(12, 15), random_scale=(1 / step, 1 / step))
+    means = image.reshape(12, step, 15, step, 3).mean(axis=(1, 3))
+    assert np.abs(pipeline(image, label, rng_of(0))[0] - means).max() <= 0.5
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.1, 0.5), st.integers(0, 10**6))
+def test_averaged_crops_stay_on_their_labels(factor, seed):
+    image, label = coordinate_pair(47, 80)
+    pipeline = build_pipeline(random_crop=(9, 11), random_scale=(factor, factor), ignore_id=PAD_ID)
+    out_image, out_label = pipeline(image, label, rng_of(seed))
+    # At the rim as many pixels are averaged as there are, and each takes the place of a whole block.
+    assert_aligned(out_image, out_label, 80, pixels=0.55 + (1 / factor - 1) / 2)
+
+
+class InParts:
+    """An image that is read in parts, like a large TIFF."""
+
+    ndim, dtype = 3, np.dtype(np.uint8)
+
+    def __init__(self, image):
+        self.image, self.shape = image, image.shape
+
+    def __getitem__(self, place):
+        return self.image[place]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.1, 1.5), st.tuples(st.integers(-9, 40), st.integers(-9, 40)))
+def test_an_image_read_in_parts_gives_the_same_crops(factor, place):
+    image, _ = noise_pair(61, 83)
+    crops = [
+        geometry._sample_scaled(source, factor, place, (9, 12), cv2.INTER_LINEAR, PADDING.color)
+        for source in (image, InParts(image))
+    ]
+    assert np.abs(crops[0].astype(int) - crops[1]).max() <= 8  # warpAffine rounds places to 1/32 of a pixel
+
+
 def test_random_crop_reaches_every_place():
     image, label = coordinate_pair(5, 6)
     pipeline = build_pipeline(random_crop=(4, 4))
