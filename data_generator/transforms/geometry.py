@@ -179,16 +179,22 @@ def _cut_scaled(
 def _sample_scaled(
     array: np.ndarray, factor: float, place: Tuple[int, int], size: Size, interpolation: int, fill
 ) -> np.ndarray:
-    (top, left), (height, width) = place, array.shape[:2]
-    scaled_height, scaled_width = _scaled_size((height, width), factor)
-    if (scaled_height, scaled_width) == (height, width):
+    (top, left), scaled = place, _scaled_size(array.shape[:2], factor)
+    if scaled == tuple(array.shape[:2]):
         return _cut(array, top, left, size, fill)
-    # Scaling by f takes the pixel centre x to f (x + 1/2) - 1/2. Only the window is computed, never the whole image.
-    down, across = scaled_height / height, scaled_width / width
-    matrix = np.array([[across, 0, (across - 1) / 2 - left], [0, down, (down - 1) / 2 - top], [0, 0, 1]])
-    if not isinstance(array, np.ndarray) or max(array.shape[:2]) > images.MAX_OPENCV_SIDE:
+    # Only the window is computed, never the whole image.
+    matrix = _scaling_matrix(array.shape[:2], scaled, place)
+    is_array = isinstance(array, np.ndarray)
+    if not is_array or max(array.shape[:2]) > images.MAX_OPENCV_SIDE or _averaged_pixels(matrix) > 1:
         array, matrix = _read_needed(array, matrix, size)
     return _warp(array, matrix, size, interpolation, fill)
+
+
+def _scaling_matrix(size: Size, scaled: Size, place: Tuple[int, int]) -> np.ndarray:
+    """Takes an image of one size to another, and `place` there to the origin."""
+    (down, across), (top, left) = (to / side for to, side in zip(scaled, size)), place
+    # Scaling by f takes the pixel centre x to f (x + 1/2) - 1/2.
+    return np.array([[across, 0, (across - 1) / 2 - left], [0, down, (down - 1) / 2 - top], [0, 0, 1]])
 
 
 def _read_needed(image: Any, matrix: np.ndarray, size: Size) -> Tuple[np.ndarray, np.ndarray]:
