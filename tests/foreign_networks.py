@@ -91,8 +91,11 @@ def tensorflow_fcn_names(layer, part):
     return '{}/{}'.format(TENSORFLOW_FCN[layer], {'kernel': 'weights', 'bias': 'biases'}[part])
 
 
-def tensorflow_graph(network, names, scales):
-    """The graph of an FCN with SAME padding; (image placeholder, logits)."""
+def tensorflow_graph(network, names, scales, after_pool4=lambda scores: scores):
+    """The graph of an FCN with SAME padding; (image placeholder, logits).
+
+    after_pool4: what a derived program does with the scores of pool4.
+    """
 
     def variable(layer, part, value):
         name = names(layer, part)
@@ -125,7 +128,7 @@ def tensorflow_graph(network, names, scales):
     scores = convolve(features, 'score_fc7')
     variant = '32s'
     if 'score_pool4' in network:
-        variant, skip = '16s', convolve(scaled[4], 'score_pool4')
+        variant, skip = '16s', after_pool4(convolve(scaled[4], 'score_pool4'))
         scores = upsample(scores, 'upsample_fc7', skip, 2) + skip
     if 'score_pool3' in network:
         variant, skip = '8s', convolve(scaled[3], 'score_pool3')
@@ -144,13 +147,14 @@ def write_tensorflow(
     frozen=False,
     meta=False,
     tags=('default',),
+    after_pool4=lambda scores: scores,
 ):
     """Writes a checkpoint (`meta`: with its graph), a SavedModel or a frozen graph of an FCN with the slots of Adam.
 
     Returns its logits on IMAGES.
     """
     with tf.Graph().as_default(), tf.Session() as session:
-        image, logits = tensorflow_graph(network, names, scales)
+        image, logits = tensorflow_graph(network, names, scales, after_pool4)
         weights = tf.global_variables()
         for suffix in ('adam_optimizer', 'adam_optimizer_1'):
             tf.get_variable('conv1_1/filter/' + suffix, [2], initializer=tf.zeros_initializer(), use_resource=False)

@@ -101,6 +101,12 @@ def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
             ),
         )
     )
+    own_error = proof.get('own_graph_error')
+    lines.append(
+        '  no graph that could be run lies beside the weights: its layers are assumed to be those of its kind'
+        if own_error is None
+        else '  and of the logits of its own graph: {:.1e} on {} x {}'.format(own_error, *proof['sizes'][0])
+    )
     return lines
 
 

@@ -22,7 +22,7 @@ def factors_in_graph(path: str, kernels: Mapping[str, str]) -> Optional[Dict[str
     Raises:
         ValueError: The graph is damaged.
     """
-    for graph_def in _graphs_beside(path):
+    for graph_def in graphs_beside(path):
         nodes = {node.name: node for node in graph_def.node}
         factors = {pool: _factor(path, kernel, nodes) for pool, kernel in kernels.items()}
         told = {pool: factor for pool, factor in factors.items() if factor is not None}
@@ -31,8 +31,8 @@ def factors_in_graph(path: str, kernels: Mapping[str, str]) -> Optional[Dict[str
     return None
 
 
-def _graphs_beside(path: str) -> List[GraphDef]:
-    """The graphs of a SavedModel, that of NAME.meta beside a checkpoint, or the frozen one that a file is."""
+def graphs_beside(path: str) -> List[GraphDef]:
+    """Returns the graphs of a SavedModel, that of NAME.meta beside a checkpoint, or the frozen one that a file is."""
     if path.endswith(saved_models.VARIABLES_PREFIX):
         folder = path[: -len(saved_models.VARIABLES_PREFIX)]
         for file in (os.path.join(folder, name) for name in saved_models.GRAPH_FILES):

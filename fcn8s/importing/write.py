@@ -10,13 +10,14 @@ from fcn8s.backend import tf
 from fcn8s.graph.decoder import build_decoder
 from fcn8s.graph.encoder import import_encoder
 from fcn8s.importing import forward, sources
+from fcn8s.importing.own_graph import run_own_graph
 from fcn8s.importing.placement import ROLES, Placement, place
 from fcn8s.importing.skip_scales import factors_in_graph
 from fcn8s.saving import model_files, restoring, saved_models
 from fcn8s.saving.encoder_files import EncoderSource, read_encoder
 from fcn8s.settings import MAX_CLASSES, VARIANTS, ModelSettings, check_skip_scales
 from fcn8s.vgg16.graph import cpu_session, encoder_kernels, save_encoder
-from fcn8s.vgg16.proof import fixed_images
+from fcn8s.vgg16.proof import fixed_images, prepare
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.assemble import Layout, assemble
 from fcn8s.vgg16.weights.source import Source
@@ -31,13 +32,17 @@ PROOF_SIZES = ((64, 64), (45, 58))
 
 
 class Imported(NamedTuple):
-    """A network that was read and placed, before it is written."""
+    """A network that was read and placed, before it is written.
+
+    own_error: how far the logits of its own graph are from the NumPy network's; None where no graph could be run.
+    """
 
     kind: sources.Kind
     path: str
     placement: Placement
     source: Source
     weights: forward.Weights
+    own_error: Optional[float]
 
 
 def import_network(
@@ -102,7 +107,43 @@ def _take(
     scales = _skip_scales(path, kind, placement, read, kernels, skip_scales)
     encoder = encoder_kernels(source)
     weights = forward.Weights(encoder, kernels, biases, placement.variant, scales, kind.alignment, kind.preprocessing)
-    return Imported(kind, path, placement, source, weights)
+    return Imported(kind, path, placement, source, weights, _compare_with_own_graph(path, placement, read, weights))
+
+
+def _compare_with_own_graph(
+    path: str, placement: Placement, read: Callable[[str], np.ndarray], weights: forward.Weights
+) -> Optional[float]:
+    """Returns how far the logits of the graph beside the weights are from those expected; None without one to run.
+
+    Raises ValueError where they differ: the program that made it has other layers than its kind.
+    """
+    if weights.alignment == 'caffe':
+        return None
+    image = fixed_images(PROOF_SIZES[0][0], 1)[0]
+    # Some programs subtract the mean in their graph, others before it.
+    images = [image.astype(np.float32), prepare(image, weights.preprocessing).astype(np.float32)]
+    kernel, bias = placement.kernels['upsample_image'], placement.biases.get('upsample_image')
+    found = run_own_graph(path, kernel, bias, read, images)
+    if found is None:
+        return None
+    expected = forward.forward(image, weights)
+    error = min(_relative_error(logits, expected) for logits in found)
+    if not error <= TOLERANCE:
+        raise ValueError(
+            'the graph of {} predicts something else than an FCN-{} with these weights: the logits differ by {:.2g} '
+            '(at most {:.0e} is allowed), so that its program has other layers, or prepares images otherwise. Predict '
+            'with that graph (docs/migrating.md, TensorFlow 1 graph code). To start a training from the weights alone, '
+            'copy the variables to a folder without their graph (.meta, saved_model.pb), and import these.'.format(
+                path, weights.variant, error, TOLERANCE
+            )
+        )
+    return error
+
+
+def _relative_error(logits: np.ndarray, expected: np.ndarray) -> float:
+    if logits.shape != expected.shape:
+        return float('inf')
+    return float(np.abs(logits - expected).max() / max(1.0, np.abs(expected).max()))
 
 
 def _is_bias(name: str, placement: Placement) -> bool:
@@ -297,14 +338,18 @@ def _prove(imported: Imported, logits: Callable[[np.ndarray], np.ndarray]) -> Di
     for height, width in PROOF_SIZES:
         image = fixed_images(max(height, width), 1)[0][:height, :width]
         expected = forward.forward(image, imported.weights)
-        difference = np.abs(logits(image) - expected).max()
-        errors.append(float(difference / max(1.0, np.abs(expected).max())))
+        errors.append(_relative_error(logits(image), expected))
     if not max(errors) <= TOLERANCE:
         raise ValueError(
             '{} was read, but the written network differs from it by {:.2g} (at most {:.0e} is allowed). Please report '
             'this with the file.'.format(imported.path, max(errors), TOLERANCE)
         )
-    return {'relative_errors': errors, 'tolerance': TOLERANCE, 'sizes': [list(size) for size in PROOF_SIZES]}
+    return {
+        'relative_errors': errors,
+        'tolerance': TOLERANCE,
+        'sizes': [list(size) for size in PROOF_SIZES],
+        'own_graph_error': imported.own_error,
+    }
 
 
 def _manifest(imported: Imported, settings: ModelSettings, proof: Dict[str, Any]) -> Dict[str, Any]:

@@ -10,6 +10,7 @@ from streams import Stream
 from fcn8s import FCN8s, open_model
 from fcn8s.backend import TF_VERSION, tf
 from fcn8s.cli import main
+from fcn8s.cli.import_fcn8s import describe
 from fcn8s.importing import sources
 from fcn8s.importing.write import import_network
 from fcn8s.training.schedules import constant
@@ -62,7 +63,45 @@ def test_the_first_versions_of_2017_scaled_nothing(tmp_path):
         expected = structures.write_tensorflow(path, network, structures.reference_names, (1, 1), **kinds)
         manifest = import_network(path, out)
         assert manifest['settings']['skip_scales'] == [1, 1] and manifest['settings']['num_classes'] == 2
+        assert manifest['proof']['own_graph_error'] < 1e-5
         check(out, expected)
+
+
+def write_derived(path, after_pool4, **kinds):
+    network = structures.random_network(num_classes=2)
+    structures.write_tensorflow(
+        path, network, structures.reference_names, (1e-4, 1e-2), after_pool4=after_pool4, **kinds
+    )
+
+
+@pytest.mark.parametrize('kinds', [dict(saved_model=True), dict(meta=True), dict(frozen=True)])
+def test_a_derived_program_with_other_layers_is_refused(tmp_path, kinds):
+    """Its variables have the names and shapes of 2017; only its graph predicts as it did."""
+    path, out = str(tmp_path / 'elu'), str(tmp_path / 'out')
+    write_derived(path, tf.nn.elu, **kinds)
+    with pytest.raises(ValueError, match='predicts something else than an FCN-8s with these weights: the logits diff'):
+        import_network(path, out)
+    assert not os.path.exists(out)
+
+
+def test_weights_without_their_graph_are_imported_as_what_their_kind_is(tmp_path):
+    write_derived(str(tmp_path / 'elu'), tf.nn.elu)
+    manifest = import_network(str(tmp_path / 'elu'), str(tmp_path / 'out'))
+    assert manifest['proof']['own_graph_error'] is None
+    assert 'no graph that could be run lies beside the weights' in describe('out', manifest)[-1]
+
+
+@pytest.mark.parametrize(
+    'after_pool4',
+    [
+        lambda scores: tf.nn.dropout(scores, 0.5),
+        lambda scores: scores + tf.cast(tf.strings.length(tf.read_file(__file__)), tf.float32),
+    ],
+    ids=['it is random', 'it reads a file'],
+)
+def test_a_graph_that_is_random_or_reaches_outside_is_not_compared(tmp_path, after_pool4):
+    write_derived(str(tmp_path / 'graph'), after_pool4, meta=True)
+    assert import_network(str(tmp_path / 'graph'), str(tmp_path / 'out'))['proof']['own_graph_error'] is None
 
 
 def test_skip_scales_are_those_of_the_graph(tmp_path):
