@@ -1,6 +1,7 @@
 """From a user's arrays to what the graph is fed: checked, and uint8 wherever possible."""
 
 import itertools
+import warnings
 from typing import Any, Callable, Iterator, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
@@ -118,6 +119,24 @@ def how_to_iterate(batches: Any, name: str) -> str:
             'def forever(): while True: yield from {0}.'.format(name)
         )
     return ' It is a function: call it.' if callable(batches) else ''
+
+
+def warn_of_repeated_images(batches: Any, num_batches: int, stacklevel: int) -> None:
+    """Warns where as many batches as a pass has are evaluated, and the last is filled up, as those that are shuffled.
+
+    stacklevel: of the warning, counted from the caller.
+    """
+    if not getattr(batches, 'shuffles', False) or num_batches != batches.num_batches:
+        return
+    repeated = num_batches * batches.batch_size - batches.num_images
+    if repeated > 0:
+        warnings.warn(
+            'the evaluation of {} of {} takes {} into account twice, because the data are shuffled and so every batch '
+            'is full. Evaluate generate(..., shuffle=False), whose last batch of a pass is short.'.format(
+                counted(num_batches, 'batch'), counted(batches.batch_size, 'image'), counted(repeated, 'image')
+            ),
+            stacklevel=stacklevel + 1,
+        )
 
 
 def as_pair(batch: Any) -> Tuple[Any, Any]:

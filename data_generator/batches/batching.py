@@ -195,6 +195,7 @@ class BatchIterator:
         fingerprint: A hash over the names and sizes of the files.
         image_rules: How images are read.
         num_images: In a pass.
+        shuffles: Whether every batch is full, so that the last of a pass may hold images of the next.
         rows: First and end of what was handed out last in its whole batch, after `deal`; None without.
     """
 
@@ -213,6 +214,7 @@ class BatchIterator:
         self.wait_seconds = 0.0
         self.batch_size = order.batch_size
         self.num_batches = order.num_batches
+        self.shuffles = order.shuffles
         self.label_space = label_space
         self.fingerprint = fingerprint
         self.image_rules = image_rules

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Optional,
 
 import numpy as np
 
-from fcn8s.batches import how_to_iterate
+from fcn8s.batches import how_to_iterate, warn_of_repeated_images
 from fcn8s.evaluation.scores import CLASS_IOU, METRICS, metric_of
 from fcn8s.network import check_save
 from fcn8s.saving.descriptions import check_tags
@@ -213,6 +213,12 @@ def check_l2_regularization(rate: float) -> None:
     _require(is_right, 'l2_regularization is {!r}; it has to be at least 0.', rate)
 
 
+def check_evaluation(batches: Any, num_batches: int, l2_regularization: float) -> None:
+    """Raises ValueError for a wrong rate, and warns of images that count twice."""
+    check_l2_regularization(l2_regularization)
+    warn_of_repeated_images(batches, num_batches, stacklevel=3)
+
+
 def check_metrics(metrics: Any) -> Tuple[str, ...]:
     """Returns the metrics asked for, or raises ValueError where one is unknown."""
     if metrics is None:
@@ -266,6 +272,7 @@ def _check_generators(request: TrainRequest) -> None:
             num_eval_batches(request) is not None,
             "eval_dataset is 'val', so val_steps has to say how many batches of val_generator to evaluate.",
         )
+        warn_of_repeated_images(request.val_generator, num_eval_batches(request), stacklevel=5)
 
 
 def num_eval_batches(request: TrainRequest) -> Any:

@@ -4,6 +4,7 @@ import inspect
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -243,6 +244,24 @@ def test_a_whole_script(dataset, tiny_encoder, capsys, monkeypatch):
         variables_load_dir=os.path.join(saved['train_saver'], 'variables'),
     ) as restored:
         np.testing.assert_allclose(restored.predict([image], argmax=False), soft_max, atol=1e-5)
+
+
+def test_an_evaluation_of_shuffled_batches_says_which_images_count_twice(dataset, tiny_encoder):
+    """In 2017 the last batch of a pass was short, so that ceil(3 / 2) batches held every image once."""
+    data = open_dataset(dataset)
+    message = 'the evaluation of 2 batches of 2 images takes 1 image into account twice.*shuffle=False'
+    with FCN8s(vgg16_dir=tiny_encoder, num_classes=NUM_CLASSES) as model:
+        with pytest.warns(UserWarning, match=message):
+            model.evaluate(data.generate(2), 2)
+        options = dict(eval_dataset='val', val_steps=2, metrics={'loss'}, record_summaries=False)
+        with pytest.warns(UserWarning, match=message) as caught:
+            model.train(data.generate(2), 1, 1, lambda step: 1e-4, val_generator=data.generate(2), **options)
+        assert [w.filename for w in caught if 'twice' in str(w.message)] == [__file__]
+        for whole, num_batches in ((data.generate(2, shuffle=False), 2), (data.generate(3), 1), (data.generate(2), 1)):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter('always')
+                model.evaluate(whole, num_batches)
+            assert not [w for w in caught if 'twice' in str(w.message)]
 
 
 def test_a_step_by_hand_with_the_names_of_then(dataset, tiny_encoder):
