@@ -66,6 +66,13 @@ def trained(tiny_encoder, tmp_path_factory):
         )
 
 
+@pytest.fixture(scope='module')
+def opened(trained):
+    """That network, open, for tests that leave it as it is."""
+    with FCN8s(model_load_dir=trained['saved']) as model:
+        yield model
+
+
 def test_loaded_encoder_weights_survive_initialisation(tiny_encoder):
     reader = tf.train.load_checkpoint(os.path.join(tiny_encoder, 'variables', 'variables'))
     with FCN8s(vgg16_dir=tiny_encoder, num_classes=5) as model:
@@ -199,9 +206,9 @@ def test_predict_sizes_types_and_forms(trained):
         (np.zeros([1, 0, 4, 3], np.uint8), 'at least 1'),
     ],
 )
-def test_bad_images_are_refused(trained, images, message):
-    with FCN8s(model_load_dir=trained['saved']) as model, pytest.raises(ValueError, match=message):
-        model.predict(images)
+def test_bad_images_are_refused(opened, images, message):
+    with pytest.raises(ValueError, match=message):
+        opened.predict(images)
 
 
 def test_saved_model_loads_and_predicts_the_same(trained):
@@ -443,13 +450,12 @@ def test_variables_that_are_not_there(tiny_encoder):
         (dict(eval_frequency=0), 'eval_frequency is 0'),
     ],
 )
-def test_what_cannot_work_is_refused_before_the_first_step(trained, arguments, message):
-    with FCN8s(model_load_dir=trained['saved']) as model:
-        request = dict(train_generator=Stream(), epochs=1, steps_per_epoch=1, learning_rate_schedule=constant(1e-3))
-        request.update(arguments)
-        with pytest.raises(ValueError, match=message):
-            model.train(**request)
-        assert model.sess.run(model.global_step) == 10
+def test_what_cannot_work_is_refused_before_the_first_step(opened, arguments, message):
+    request = dict(train_generator=Stream(), epochs=1, steps_per_epoch=1, learning_rate_schedule=constant(1e-3))
+    request.update(arguments)
+    with pytest.raises(ValueError, match=message):
+        opened.train(**request)
+    assert opened.sess.run(opened.global_step) == 10
 
 
 def test_training_is_refused_where_onednn_would_keep_the_first_weights(trained, monkeypatch):
@@ -590,29 +596,31 @@ def test_a_run_whose_config_is_not_whole_does_not_go_on(tmp_path, damaged, missi
         _check_is_whole(Run(str(tmp_path)), config)
 
 
-@pytest.mark.parametrize('stop_at', [5, 7])
 @pytest.mark.parametrize('settings', [{}, dict(optimizer='sgd', normalize='mean'), dict(accumulate_batches=2)])
-def test_interrupted_and_resumed_is_bit_identical(tiny_encoder, tmp_path, stop_at, settings):
+def test_interrupted_and_resumed_is_bit_identical(tiny_encoder, tmp_path, settings):
     whole = run_training(tiny_encoder, str(tmp_path / 'whole'), **settings)
-    run_training(tiny_encoder, str(tmp_path / 'parts'), stop_at=stop_at, **settings)
-    resumed = run_training(tiny_encoder, str(tmp_path / 'parts'), resume=True, **settings)
-    assert_equal_values(resumed, whole)
-    assert timeless(str(tmp_path / 'parts' / 'metrics.jsonl')) == timeless(str(tmp_path / 'whole' / 'metrics.jsonl'))
+    records = timeless(str(tmp_path / 'whole' / 'metrics.jsonl'))
+    for stop_at in (5, 7):
+        parts = tmp_path / 'stopped_at_{}'.format(stop_at)
+        run_training(tiny_encoder, str(parts), stop_at=stop_at, **settings)
+        assert_equal_values(run_training(tiny_encoder, str(parts), resume=True, **settings), whole)
+        assert timeless(str(parts / 'metrics.jsonl')) == records
 
 
-@pytest.mark.parametrize('stop_at', [3, 5])
-def test_an_epoch_that_lacks_only_its_evaluation_is_finished_once(tiny_encoder, tmp_path, stop_at):
+def test_an_epoch_that_lacks_only_its_evaluation_is_finished_once(tiny_encoder, tmp_path):
     """Stopped in the last step of an epoch, or in the evaluation behind it, which sees the next training batches."""
 
     def run(run_dir, epochs, **arguments):
         return run_training(tiny_encoder, str(tmp_path / run_dir), epochs, eval_dataset='train', **arguments)
 
     whole = run('whole', 2)
-    run('parts', 1, stop_at=stop_at)
-    assert not os.path.exists(str(tmp_path / 'parts' / 'metrics.jsonl'))
-    run('parts', 1, resume=True)
-    assert_equal_values(run('parts', 2, resume=True), whole)
-    assert timeless(str(tmp_path / 'parts' / 'metrics.jsonl')) == timeless(str(tmp_path / 'whole' / 'metrics.jsonl'))
+    for stop_at, parts in ((3, 'in_the_last_step'), (5, 'in_the_evaluation')):
+        run(parts, 1, stop_at=stop_at)
+        records = tmp_path / parts / 'metrics.jsonl'
+        assert not records.exists()
+        run(parts, 1, resume=True)
+        assert_equal_values(run(parts, 2, resume=True), whole)
+        assert timeless(str(records)) == timeless(str(tmp_path / 'whole' / 'metrics.jsonl'))
 
 
 def test_a_damaged_line_of_the_records_stays_and_hides_no_epoch(tiny_encoder, tmp_path):
