@@ -28,6 +28,8 @@ _RUNS = {
     **dict.fromkeys(('encodedpixels', 'rle', 'rlemask', 'rlemasks', 'rleencoded', 'encoding'), False),
     **dict.fromkeys(('segmentation', 'annotation'), True),
 }
+# Spreadsheets write semicolons where the comma separates decimals.
+_SEPARATORS = (',', ';', '\t')
 # So many masks are asked.
 _NUM_ASKED = 50
 _IMAGES = ('imageid', 'image', 'imagename', 'img', 'imgid', 'filename', 'file', 'name', 'id')
@@ -57,8 +59,7 @@ def is_kaggle(path: str, text: str) -> bool:
     if _ANSWERS in os.path.basename(path).lower():
         return False
     try:
-        lines = csv.reader(io.StringIO(text))
-        columns = _columns(next(lines, []))
+        columns, lines = _table(text)
         if columns is None:
             return False
         runs = (line[columns.runs].strip() for line in lines if len(line) > columns.runs)
@@ -130,13 +131,22 @@ def _columns(heads: Sequence[str]) -> Optional[_Columns]:
     return _Columns(words.index(image), words.index(runs), label, _RUNS[runs])
 
 
+def _table(text: str) -> Tuple[Optional[_Columns], Iterator[List[str]]]:
+    """The columns of a table, None where some are missing, and its lines behind the head."""
+    for separator in _SEPARATORS:
+        lines = csv.reader(io.StringIO(text), delimiter=separator)
+        columns = _columns(next(lines, []))
+        if columns is not None:
+            break
+    return columns, lines
+
+
 def _read(path: str) -> Tuple[List[Row], bool]:
     """The rows of a table, and whether runs go along the rows."""
     text = read_text(path)
     before = csv.field_size_limit(max(len(text), 1))  # the runs of a large mask are longer than Python takes
     try:
-        lines = csv.reader(io.StringIO(text))
-        columns = _columns(next(lines, []))
+        columns, lines = _table(text)
         if columns is None:
             raise DataError('{} has no column of images, or none of runs.'.format(path))
         return list(_rows(lines, columns, path)), columns.along_rows

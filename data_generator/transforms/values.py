@@ -8,6 +8,7 @@ from typing import Any, Mapping, Optional, Tuple
 
 import numpy as np
 
+from helpers.flags import check_flags
 from helpers.ground_truth import IdMap
 
 #: Mean RGB of the images that VGG-16 was trained on (https://arxiv.org/abs/1409.1556), rounded: what images are padded
@@ -51,8 +52,7 @@ def integer(name: str, value: Any, low: int, high: int, remedy: str) -> int:
 
 def boolean(name: str, value: Any) -> bool:
     """Returns True or False, or raises ValueError."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise ValueError('{} is {!r}; it has to be True or False.'.format(name, value))
+    check_flags(**{name: value})
     return bool(value)
 
 

@@ -51,10 +51,12 @@ class ErrorMaps:
             DataError: An image has no label, or several.
             ValueError: A picture would replace an image or a label.
         """
+        from fcn8s.prediction.result_files import check_replaces_none
+
         self._out_dir = args.out
         self._label_space = label_space
         pairs, options = _paired(args, jobs, label_space)
-        _check_replaced([self._path(job.stem) for job in jobs], pairs)
+        check_replaces_none([self._path(job.stem) for job in jobs], [path for pair in pairs for path in pair])
         named = {} if 'layout' in options else {'label_space': label_space}
         from data_generator import BatchGenerator
 
@@ -78,17 +80,6 @@ class ErrorMaps:
 
     def _path(self, stem: str) -> str:
         return os.path.join(self._out_dir, stem + SUFFIX)
-
-
-def _check_replaced(results: Sequence[str], pairs: Sequence[Tuple[str, str]]) -> None:
-    inputs = {os.path.realpath(path) for pair in pairs for path in pair}
-    for result in results:
-        if os.path.realpath(result) in inputs:
-            raise ValueError(
-                'the result {} would replace an image or a label of that name. Give another folder to --out.'.format(
-                    result
-                )
-            )
 
 
 def _paired(

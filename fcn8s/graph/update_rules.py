@@ -44,14 +44,12 @@ class TrainOps(NamedTuple):
     accumulate_op: adds the batch's gradient to the accumulated one, for the first k - 1 of k batches; None when k is 1.
     apply_op: takes the k-th batch, changes the weights, clears the accumulated gradient and counts the global step (a
         step that loss scaling skips counts too, so that steps stay in line with the batches drawn).
-    gradient_norm: float32 scalar, the Euclidean norm of this step's gradient before clipping.
     loss_scale: float32 scalar variable, or None without loss scaling.
     state: the variables made here, all among the global variables.
     """
 
     accumulate_op: Optional[tf.Operation]
     apply_op: tf.Operation
-    gradient_norm: tf.Tensor
     loss_scale: Optional[tf.Variable]
     state: Tuple[tf.Variable, ...]
 
@@ -101,8 +99,7 @@ def build_train_op(
         totals = _totals(gradients, loss, accumulation, exchange)
         totals = _add_penalty_gradients(totals, penalty, variables)
         finite = _all_finite(totals) if scale else None
-        norm = tf.global_norm(totals)
-        directions = _decay(_clip(totals, norm, settings.gradient_clip_norm), variables, settings.weight_decay)
+        directions = _decay(_clip(totals, settings.gradient_clip_norm), variables, settings.weight_decay)
         directions = _after_readers(directions, gradients, variables)
         rates = _rates(variables, learning_rate, settings)
         # The check leaves a momentum to SGD alone, and never leaves SGD without.
@@ -117,7 +114,6 @@ def build_train_op(
         return TrainOps(
             accumulation.add(gradients) if accumulation else None,
             tf.group(*updates, name=name),
-            norm,
             scale.scale if scale else None,
             tuple(v for part in parts for v in part.state),
         )
@@ -162,11 +158,11 @@ def _add_penalty_gradients(
     ]
 
 
-def _clip(gradients: Sequence[tf.Tensor], norm: tf.Tensor, clip_norm: Optional[float]) -> List[tf.Tensor]:
+def _clip(gradients: Sequence[tf.Tensor], clip_norm: Optional[float]) -> List[tf.Tensor]:
     """g x min(1, clip_norm / |g|) (Pascanu et al., ICML 2013, algorithm 1)."""
     if clip_norm is None:
         return list(gradients)
-    factor = clip_norm / tf.maximum(norm, clip_norm)
+    factor = clip_norm / tf.maximum(tf.global_norm(gradients), clip_norm)
     return [gradient * factor for gradient in gradients]
 
 

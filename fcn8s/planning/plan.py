@@ -20,12 +20,11 @@ from helpers.memory import total_memory
 
 
 class Plan(NamedTuple):
-    """memory, base_memory: bytes of the training process, and what it takes without a network. seconds_per_step: one
-    optimiser step (all accumulated batches). largest_batch and largest_crop (height, width): what fits `memory_limit`
-    when the other stays; 0 and None where nothing does."""
+    """memory: bytes of the training process. seconds_per_step: one optimiser step (all accumulated batches).
+    largest_batch and largest_crop (height, width): what fits `memory_limit` when the other stays; 0 and None where
+    nothing does."""
 
     memory: float
-    base_memory: float
     memory_limit: float
     seconds_per_step: Optional[float]
     largest_batch: int
@@ -43,7 +42,7 @@ def make_plan(request: PlanRequest, memory_limit: Optional[float] = None, budget
     limit = total_memory() if memory_limit is None else memory_limit
     memory = estimate_memory(request, base)
     seconds = measure_step_seconds(request, budget) if budget > 0 and memory <= limit else None
-    return Plan(memory, base, limit, seconds, largest_batch(request, limit, base), largest_crop(request, limit, base))
+    return Plan(memory, limit, seconds, largest_batch(request, limit, base), largest_crop(request, limit, base))
 
 
 def format_plan(plan: Plan, request: PlanRequest, images_per_epoch: Optional[int] = None) -> str:

@@ -31,6 +31,18 @@ class Job(NamedTuple):
     stem: str
 
 
+def check_replaces_none(results: Iterable[str], inputs: Iterable[str]) -> None:
+    """Raises ValueError for a result that would be written over one of the files that are read."""
+    read = {os.path.realpath(path) for path in inputs}
+    for result in results:
+        if os.path.realpath(result) in read:
+            raise ValueError(
+                'the result {} would replace an image or a label of that name. Give another folder to --out.'.format(
+                    result
+                )
+            )
+
+
 def plan_jobs(inputs: Sequence[str], out_dir: str, extensions: Sequence[str] = IMAGE_EXTENSIONS) -> List[Job]:
     """Finds the images of files, folders (with their subfolders) and glob patterns.
 
@@ -135,7 +147,8 @@ class ResultFiles:
     def check_inputs(self, jobs: Iterable[Job]) -> None:
         """Raises ValueError where a result would replace one of the images, or have too long a name."""
         jobs = list(jobs)
-        images = {os.path.realpath(job.image_path) for job in jobs}
+        results = [self.path(job.stem, kind) for job in jobs for kind in self._kinds]
+        check_replaces_none(results, [job.image_path for job in jobs])
         for job in jobs:
             for kind in self._kinds:
                 length = len(os.fsencode(os.path.basename(self.path(job.stem, kind))))
@@ -143,12 +156,6 @@ class ResultFiles:
                     raise ValueError(
                         'the result of {} would have a name of {} bytes, and file systems take {}. Give the image a '
                         'shorter name.'.format(job.image_path, length, _MAX_NAME_BYTES)
-                    )
-                if os.path.realpath(self.path(job.stem, kind)) in images:
-                    raise ValueError(
-                        'the result {} would replace an image of that name. Give another folder to --out.'.format(
-                            self.path(job.stem, kind)
-                        )
                     )
 
     def predict(self, predictor: Any, image: np.ndarray) -> Dict[str, np.ndarray]:

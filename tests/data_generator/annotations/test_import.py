@@ -786,6 +786,15 @@ def test_tables_of_kaggle(tmp_path, heads, image, along_rows, names):
         np.testing.assert_array_equal(label, 0 if 'x2' in name else EXPECTED == 1, name)
 
 
+@pytest.mark.parametrize('separator', [';', '\t'])
+def test_tables_of_kaggle_that_a_spreadsheet_wrote(tmp_path, separator):
+    (tmp_path / 'source').mkdir()
+    table = 'ImageId,ClassId,EncodedPixels\nx0,2,1 5\nx1,2,9 3\nx2,1,1 1\n'.replace(',', separator)
+    imported = kaggle(tmp_path / 'source', table)
+    assert imported.kind == 'kaggle' and imported.label_space.class_names == ('background', '1', '2')
+    assert [int((label == 2).sum()) for _, label in sorted(labels_of(tmp_path / 'out').items())] == [5, 3, 0]
+
+
 def test_classes_of_several_tables_of_kaggle_are_numbered_as_they_are(tmp_path):
     """A table for each class; what is no list of runs, or of relative ones, is left out; long lines are read."""
     root = tmp_path / 'source'

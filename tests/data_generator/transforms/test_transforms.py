@@ -573,7 +573,7 @@ def test_the_size_of_the_output_is_known_where_it_is_fixed(options, size):
         (dict(scale=(0, 2, 0.5)), r'scale is \(0, 2, 0.5\); min has to be above 0'),
         (dict(scale=(1, 2, -1)), r'scale'),
         (dict(rotate=(-200, 10, 0.5)), r'rotate is \(-200, 10, 0.5\); .*from -180 to 180'),
-        (dict(gray=1), r'gray is 1; it has to be True or False'),
+        (dict(gray=2), r'gray is 2; it has to be True or False'),
         (dict(color_jitter=(0.1, 0.1, 0.5)), r'color_jitter is .*\(contrast, saturation, hue, probability\)'),
         (dict(color_jitter=(2, 0, 0, 1)), r'at most 1'),
         (dict(blur=(0, 99, 1)), r'blur is .*from 0 to 50'),
