@@ -21,7 +21,9 @@ _PLACEHOLDERS = ('Placeholder', 'PlaceholderV2', 'PlaceholderWithDefault')
 def run_own_graph(
     path: str, kernel: str, bias: Optional[str], read: Callable[[str], np.ndarray], images: List[np.ndarray]
 ) -> Optional[List[np.ndarray]]:
-    """Returns the logits [H, W, C] of each image by the graph beside the weights; None where none of them can be run.
+    """Returns the logits [H, W, C] of the images by the graph beside the weights; None where none of them can be run.
+
+    They come twice where a placeholder may be the probability with which dropout keeps, or with which it drops.
 
     Args:
         path: The prefix of a checkpoint, of a SavedModel perhaps, or a file.
@@ -66,16 +68,21 @@ def _run(
     check_ops(needed, 'the graph')
     with tf.Graph().as_default() as graph, cpu_session() as session:
         tf.import_graph_def(needed, name='')
-        image, others = _placeholders(graph, variables)
+        image, switches, of_dropout = _placeholders(graph, variables)
         if image is None:
             return None
         feed = {graph.get_tensor_by_name(name + ':0'): read(variable) for name, variable in variables.items()}
-        feed.update(others)
+        feed.update(switches)
         logits = graph.get_tensor_by_name(output + ':0')
-        found = [session.run(logits, {**feed, image: picture[np.newaxis]})[0] for picture in images]
-        again = session.run(logits, {**feed, image: images[0][np.newaxis]})[0]
-    # With dropout that no placeholder turns off there is nothing to compare with.
-    return found if np.array_equal(found[0], again) else None
+        found = []
+        for value in (1.0, 0.0) if of_dropout else (1.0,):  # the probability with which dropout keeps, or drops
+            feed.update(dict.fromkeys(of_dropout, value))
+            results = [session.run(logits, {**feed, image: picture[np.newaxis]})[0] for picture in images]
+            again = session.run(logits, {**feed, image: images[0][np.newaxis]})[0]
+            # With dropout that no placeholder turns off there is nothing to compare with.
+            if np.array_equal(results[0], again) and np.isfinite(again).all():
+                found += results
+    return found or None
 
 
 def _with_variables_fed(graph_def: GraphDef) -> Tuple[GraphDef, Dict[str, str]]:
@@ -110,10 +117,14 @@ def _variable_of(node: Any, nodes: Dict[str, Any]) -> str:
     return str(variable.name)
 
 
-def _placeholders(graph: Any, variables: Dict[str, str]) -> Tuple[Any, Dict[Any, Any]]:
-    """The placeholder of images, and what the others are fed: no dropout, no training. None where it is not clear."""
+def _placeholders(graph: Any, variables: Dict[str, str]) -> Tuple[Any, Dict[Any, Any], List[Any]]:
+    """The placeholder of images, what switches are fed (no training), and the placeholders of dropout.
+
+    None in place of the first where it is not clear.
+    """
     images: List[Any] = []
-    others: Dict[Any, Any] = {}
+    switches: Dict[Any, Any] = {}
+    of_dropout: List[Any] = []
     for operation in graph.get_operations():
         if operation.type not in _PLACEHOLDERS or operation.name in variables:
             continue
@@ -122,9 +133,9 @@ def _placeholders(graph: Any, variables: Dict[str, str]) -> Tuple[Any, Dict[Any,
         if shape is not None and len(shape) == 4 and shape[-1] in (3, None):
             images.append(tensor)
         elif tensor.dtype == tf.bool:
-            others[tensor] = False
+            switches[tensor] = False
         elif tensor.dtype == tf.float32 and not shape:
-            others[tensor] = 1.0  # the probability with which dropout keeps
+            of_dropout.append(tensor)
         elif operation.type != 'PlaceholderWithDefault':
-            return None, {}
-    return (images[0] if len(images) == 1 else None), others
+            return None, {}, []
+    return (images[0] if len(images) == 1 else None), switches, of_dropout

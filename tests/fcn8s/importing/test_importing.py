@@ -104,6 +104,15 @@ def test_a_graph_that_is_random_or_reaches_outside_is_not_compared(tmp_path, aft
     assert import_network(str(tmp_path / 'graph'), str(tmp_path / 'out'))['proof']['own_graph_error'] is None
 
 
+@pytest.mark.parametrize('argument', ['rate', 'keep_prob'])
+def test_dropout_is_off_in_the_graph_whatever_its_placeholder_means(tmp_path, argument):
+    path = str(tmp_path / 'graph')
+    write_derived(
+        path, lambda scores: tf.nn.dropout(scores, **{argument: tf.placeholder_with_default(0.5, [])}), meta=True
+    )
+    assert import_network(path, str(tmp_path / 'out'))['proof']['own_graph_error'] < 1e-5
+
+
 def test_skip_scales_are_those_of_the_graph(tmp_path):
     network, path = structures.random_network('16s', num_classes=5), str(tmp_path / 'model.ckpt')
     expected = structures.write_tensorflow(path, network, structures.carnd_names, (1, 0.03), meta=True)
