@@ -195,6 +195,24 @@ def short_path(path: str) -> str:
     return path if relative.startswith(os.pardir) else os.path.join(os.curdir, relative)
 
 
+# How commands call arguments that are paths.
+_PATHS = (
+    'DIR',
+    'FILE',
+    'FILE.png',
+    'IMAGE',
+    'IN',
+    'INPUT',
+    'LABELS',
+    'MODEL',
+    'OUT',
+    'OUT.mp4',
+    'OUT.zip',
+    'ROOT',
+    'RUN',
+)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that says what was probably meant by a mistyped command, option or choice."""
 
@@ -212,7 +230,16 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             hints = [_did_you_mean(word.split('=')[0], list(self._option_string_actions)) for word in unknown]
             self.error('unrecognized arguments: {}.{}'.format(' '.join(rest), ''.join(hints)))
+        self._refuse_empty_paths(known)
         return known, rest
+
+    def _refuse_empty_paths(self, known: Any) -> None:
+        """An empty path, of a variable that is not set in a shell, would be the current directory."""
+        for action in self._actions:
+            given = getattr(known, action.dest, None)
+            if action.metavar in _PATHS and '' in (given if isinstance(given, list) else [given]):
+                name = action.option_strings[-1] if action.option_strings else action.metavar
+                self.error("{} is empty. Give a path; '.' is the current directory.".format(name))
 
     def error(self, message: str) -> Any:
         """Says what is wrong, with the nearest choice where one was mistyped, and exits with status 2."""

@@ -144,6 +144,24 @@ def test_a_mistyped_word_is_answered_with_what_was_meant(words, answer, capsys):
     assert error.count('\n') <= 12  # half a screen
 
 
+@pytest.mark.parametrize(
+    'words, name',
+    [
+        (['demo', '--out', ''], '--out'),
+        (['predict', 'm', 'i', '', '--out', 'o'], 'INPUT'),
+        (['train', '--data', 'd', '--encoder', 'e', '--run='], '--run'),
+        (['vgg16', '', '--weights', 'random'], 'OUT'),
+    ],
+)
+def test_an_empty_path_is_not_the_current_directory(words, name, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    assert "error: {} is empty. Give a path; '.' is the current directory.".format(name) in capsys.readouterr().err
+    assert not os.listdir(str(tmp_path))
+
+
 @pytest.mark.parametrize('word', ['--xyzzy', '--nope'])
 def test_a_word_like_no_other_is_not_guessed_at(word, capsys):
     with pytest.raises(SystemExit):
