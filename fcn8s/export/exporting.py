@@ -26,6 +26,7 @@ from fcn8s.export.runner import Runner
 from fcn8s.prediction.frozen_network import InferenceGraph, open_model
 from fcn8s.saving.descriptions import DEFAULT_TAGS, DESCRIPTION_FILE, read_description
 from fcn8s.saving.model_files import describe, library_versions
+from fcn8s.saving.packed import name_of
 from fcn8s.saving.runs import input_size, open_current
 from helpers.files import atomic_directory, atomic_write_json, check_new_directory, to_json
 
@@ -136,7 +137,10 @@ def export_open_network(
     with tempfile.TemporaryDirectory() as folder:
         model_dir = os.path.join(folder, 'model')
         write_saved_model(model_dir, DEFAULT_TAGS)
-        return export_model(model_dir, out_dir, format, precision, **options)
+        certificate = export_model(model_dir, out_dir, format, precision, **options)
+    certificate['source']['path'] = None  # it was in memory
+    atomic_write_json(os.path.join(out_dir, CERTIFICATE_FILE), to_json(certificate))
+    return certificate
 
 
 def _checked(out_dir: str, format: str, precision: str, size: Any) -> Optional[Tuple[int, int]]:
@@ -219,7 +223,7 @@ def _certify(wanted: _Export, directory: str, check: samples.Samples) -> Dict[st
         'seconds_per_image': dict(seconds, size=first.image.shape[:2]),
         'versions': dict(library_versions(), **runner_versions),
         'calibration': {'images': [os.path.basename(path) for path in wanted.calibration]},
-        'source': {'path': os.path.abspath(wanted.model_dir), 'sha256': wanted.digests},
+        'source': {'path': os.path.abspath(name_of(wanted.model_dir)), 'sha256': wanted.digests},
         'result': {'sha256': digests(directory, written)},
         'interface': _interface(wanted),
     }

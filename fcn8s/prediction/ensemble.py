@@ -8,6 +8,7 @@ from typing import Any, List, NamedTuple, Sequence
 
 import numpy as np
 
+from fcn8s.saving.packed import name_of
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace, is_nameless
 
@@ -91,8 +92,12 @@ class Ensemble:
         self.num_classes: int = self.label_space.num_classes
         self.image_rules: ImageRules = self.models[0].image_rules
         self.precision, self.engine, self.model_dir = (
-            ' + '.join(dict.fromkeys(getattr(model, name) for model in self.models))
-            for name in ('precision', 'engine', 'model_dir')
+            ' + '.join(dict.fromkeys(parts))
+            for parts in (
+                [model.precision for model in self.models],
+                [model.engine for model in self.models],
+                [name_of(model.model_dir) for model in self.models],
+            )
         )
 
     def predict(self, images: Any, argmax: bool = True) -> np.ndarray:

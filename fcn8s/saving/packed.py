@@ -79,6 +79,11 @@ def unpack(path: str) -> str:
     return _unpacked[key]
 
 
+def name_of(directory: str) -> str:
+    """Returns what records call a saved FCN-8s: the zip that this process unpacked there, else the directory."""
+    return next((key[0] for key, folder in _unpacked.items() if folder == directory), directory)
+
+
 def _unpack(path: str, folder: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:

@@ -80,6 +80,8 @@ def evaluate_subject(
     """
     from tqdm import tqdm
 
+    from fcn8s.saving.packed import name_of
+
     size, data, share = subject.input_size, subject.data, share_of(args)
     with open_models(args, subject.paths) as model:
         if share is not None:
@@ -108,7 +110,7 @@ def evaluate_subject(
         means = [dict(zip(('entropy', 'mutual_information'), pair)) for pair in predictor.means]
         evaluation = evaluation._replace(rows=[row._replace(**mean) for row, mean in zip(evaluation.rows, means)])
     return evaluation, dict(
-        _description(args, subject), model=model.model_dir, computed_in=model.precision, engine=model.engine
+        _description(args, subject), model=name_of(model.model_dir), computed_in=model.precision, engine=model.engine
     )
 
 
@@ -197,9 +199,12 @@ def _num_batches(args: argparse.Namespace, subject: Subject) -> int:
 
 
 def _description(args: argparse.Namespace, subject: Subject) -> Dict[str, Any]:
+    from fcn8s.saving.packed import name_of
+
+    names = [name_of(directory) for directory in subject.model_dirs]
     return {
-        'model': ' + '.join(subject.model_dirs),
-        'models': list(subject.model_dirs) if len(subject.model_dirs) > 1 else None,
+        'model': ' + '.join(names),
+        'models': names if len(names) > 1 else None,
         'data': args.data or as_text(args.images),
         'split': None if args.data is None else _split(args),
         'only': args.only,

@@ -377,8 +377,20 @@ def test_a_network_exports_itself(export, narrow_model, tmp_path, pictures):
         certificate = network.export(str(tmp_path / 'out'), format='frozen')
         expected = network.predict(pictures[:1])
     assert certificate['misses'] == []
+    assert certificate['source']['path'] is None  # the folder that it was written to is gone
+    assert read_certificate(str(tmp_path / 'out'))['source'] == certificate['source']
     with fcn8s.open_model(str(tmp_path / 'out')) as model:
         np.testing.assert_array_equal(model.predict(pictures[:1]), expected)
+
+
+def test_the_certificate_names_the_zip_of_a_packed_network(export, narrow_model, tmp_path):
+    from fcn8s.export.exporting import export_model
+    from fcn8s.saving.packing import pack
+
+    export('frozen')
+    archive = pack(narrow_model, str(tmp_path / 'network.zip'))
+    export_model(archive, str(tmp_path / 'out'), 'frozen')
+    assert read_certificate(str(tmp_path / 'out'))['source']['path'] == archive
 
 
 def _labelled(pictures, one_hot=False, which=0):

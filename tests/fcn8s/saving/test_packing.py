@@ -24,7 +24,8 @@ from fcn8s.cli.options.training import options_of_run
 from fcn8s.saving import packed, runs
 from fcn8s.saving.packing import pack
 from fcn8s.training.schedules import constant
-from helpers.images import write_image
+from helpers.images import write_image, write_labels
+from helpers.json_files import read_json
 
 IMAGES = np.random.RandomState(2).randint(0, 256, (1, 40, 56, 3)).astype(np.uint8)
 
@@ -75,6 +76,20 @@ def test_the_commands_open_it(archive, tmp_path, capsys):
     write_image(image, IMAGES[0])
     assert main(['predict', archive, image, '--out', str(tmp_path / 'out'), '--ids']) == 0
     assert os.listdir(str(tmp_path / 'out')) == ['image_ids.png']
+
+
+def test_records_name_the_zip_and_not_the_folder_that_it_was_unpacked_to(run_dir, archive, tmp_path, capsys):
+    for folder in ('images', 'labels'):
+        os.makedirs(str(tmp_path / folder))
+    write_image(str(tmp_path / 'images' / 'one.png'), IMAGES[0])
+    write_labels(str(tmp_path / 'labels' / 'one.png'), IMAGES[0, ..., 0] % 2)
+    labelled = ['--images', str(tmp_path / 'images'), '--labels', str(tmp_path / 'labels')]
+    for models in ([archive], [archive, run_dir]):
+        scores = str(tmp_path / '{}.json'.format(len(models)))
+        assert main(['evaluate', *models, *labelled, '--json', scores]) == 0
+        found = read_json(scores)
+        assert found['model'].split(' + ')[0] == archive and 'fcn8s-packed' not in str(found)
+        assert capsys.readouterr().out.startswith(archive)
 
 
 def test_what_the_run_says_of_its_training_is_known_of_its_zip(tiny_encoder, tmp_path):
