@@ -90,8 +90,8 @@ def export_model(
     def export(model_dir: str) -> Dict[str, Any]:
         description = read_description(model_dir)
         _check_is_no_export(model, description)
-        check = samples.samples(verify, labels, scenes, description.settings, checked_size)
         network_size = checked_size or input_size(model)
+        check = samples.samples(verify, labels, scenes, description.settings, network_size, checked_size is None)
         wanted = _Export(
             model_dir,
             format,
@@ -257,11 +257,23 @@ def _interface(wanted: _Export) -> Dict[str, Any]:
         'colour_order': 'RGB' if rules.are_colours else None,
         'image_rules': rules.to_json(),
         'value_range': [0, 255],
-        'preprocessing': 'none: the mean is subtracted inside the graph',
+        'input_size': wanted.input_size,
+        'preprocessing': _preprocessing(wanted),
         'class_names': label_space.class_names,
         'colors': label_space.colors,
         'ignore_id': label_space.ignore_id,
     }
+
+
+def _preprocessing(wanted: _Export) -> str:
+    """What a program does to images before; a size that the file itself states is no part of it."""
+    if wanted.size is not None or wanted.input_size is None:
+        return 'none: the mean is subtracted inside the graph'
+    return (
+        'resize to {} x {} (height x width), as its run was evaluated; the mean is subtracted inside the graph'.format(
+            *wanted.input_size
+        )
+    )
 
 
 def _refusal(wanted: _Export, certificate: Dict[str, Any]) -> str:

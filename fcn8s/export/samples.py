@@ -24,17 +24,19 @@ _GENERATED_SIZE = (96, 160)
 class Samples:
     """The images that an export is run on, read as they are needed; may be iterated over again.
 
-    The first comes once more at another size, unless the format takes one size, to which all are then resized.
+    All are resized where there is a size. Where the format takes any, the first comes once more at another.
     """
 
-    def __init__(self, pairs: Sequence[Tuple[Any, Optional[str]]], settings: ModelSettings, size: Any) -> None:
-        self._pairs, self._settings, self._size = pairs, settings, size
+    def __init__(
+        self, pairs: Sequence[Tuple[Any, Optional[str]]], settings: ModelSettings, size: Any, takes_any_size: bool
+    ) -> None:
+        self._pairs, self._settings, self._size, self._takes_any_size = pairs, settings, size, takes_any_size
 
     def __iter__(self) -> Iterator[Sample]:
         for index, (image, labels) in enumerate(self._pairs):
             sample = self._read(image, labels)
             yield sample
-            if index == 0 and self._size is None:
+            if index == 0 and self._takes_any_size:
                 height, width = (
                     max(1, int(side * factor)) for side, factor in zip(sample.image.shape, _SECOND_SIZE_FACTORS)
                 )
@@ -58,9 +60,10 @@ def samples(
     scenes: Optional[Sequence[np.ndarray]],
     settings: ModelSettings,
     size: Optional[Tuple[int, int]],
+    takes_any_size: bool,
 ) -> Samples:
     """Returns what to run an export on: the images of a folder, with labels where they are given, or scenes, or
-    generated ones.
+    generated ones, resized where there is a size.
 
     Raises FileNotFoundError or ValueError where there is no image, labels are missing, or the first do not fit.
     """
@@ -71,11 +74,11 @@ def samples(
         # A network of other channels gets these colours in turn.
         channels = np.arange(settings.image_rules.channels) % 3
         pairs = [(np.ascontiguousarray(as_image_batch([picture])[0][..., channels]), None) for picture in pictures]
-        found = Samples(pairs, settings, size)
+        found = Samples(pairs, settings, size, takes_any_size)
     else:
         paths = find_images(images_dir)[:MAX_SAMPLES]
         labels = _labels_of(paths, images_dir, labels_dir) if labels_dir is not None else {}
-        found = Samples([(path, labels.get(path)) for path in paths], settings, size)
+        found = Samples([(path, labels.get(path)) for path in paths], settings, size, takes_any_size)
     next(iter(found))
     return found
 

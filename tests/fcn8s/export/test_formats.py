@@ -393,6 +393,44 @@ def test_the_certificate_names_the_zip_of_a_packed_network(export, narrow_model,
     assert read_certificate(str(tmp_path / 'out'))['source']['path'] == archive
 
 
+def test_a_run_that_resized_images_is_checked_at_its_size_and_says_so(export, narrow_model, tmp_path, pictures):
+    import fcn8s
+    from fcn8s.evaluation.scores import count_classes, count_confusion, mean_iou
+    from fcn8s.export.exporting import export_model
+    from helpers.images import resize_image, resize_labels
+
+    export('frozen')
+    run, size = str(tmp_path / 'run'), (32, 64)
+    shutil.copytree(narrow_model, os.path.join(run, 'checkpoints', 'step-00000001'))
+    for name, content in (
+        ('config.json', {'command': {'size': size}}),
+        ('checkpoints/best.json', {'checkpoint': 'step-00000001'}),
+    ):
+        with open(os.path.join(run, name), 'w', encoding='utf-8') as file:
+            json.dump(content, file)
+    images, labels = str(tmp_path / 'images'), str(tmp_path / 'images' / 'labels')
+    os.makedirs(labels)
+    folder_of_images(images, pictures)
+    shutil.move(labels, str(tmp_path / 'labels'))
+    options = dict(verify=images, labels=str(tmp_path / 'labels'))
+    certificate = export_model(run, str(tmp_path / 'out'), 'frozen', **options)
+    assert certificate['comparison']['sizes'] == [(24, 40), size]
+    assert certificate['interface']['input_size'] == size
+    assert certificate['interface']['preprocessing'].startswith('resize to 32 x 64 (height x width)')
+    with fcn8s.open_model(narrow_model) as model:
+        confusion = sum(
+            count_confusion(
+                resize_labels((image[..., 0] % 5).astype(np.uint8), size),
+                model.predict([resize_image(image, size)])[0],
+                5,
+            )
+            for image in pictures
+        )
+    np.testing.assert_allclose(
+        certificate['comparison']['mean_iou']['export'], mean_iou(count_classes(confusion)), rtol=1e-6
+    )
+
+
 def _labelled(pictures, one_hot=False, which=0):
     """One batch, twice; 255 is ignored, and one-hot labels have no 1 there."""
     image = pictures[which]

@@ -155,12 +155,12 @@ def test_labels_lie_where_their_images_do(tmp_path):
         write_image(os.path.join(images, sequence, '0.png'), np.full([20, 30, 3], number, np.uint8))
         write_labels(os.path.join(labels, sequence, '0.png'), np.full([20, 30], number, np.uint8))
     settings = ModelSettings(label_space=generic_label_space(2))
-    pairs = [(one.image, one.labels) for one in samples(images, labels, None, settings, (20, 30))]
+    pairs = [(one.image, one.labels) for one in samples(images, labels, None, settings, (20, 30), False)]
     assert [(image[0, 0, 0], label[0, 0]) for image, label in pairs] == [(0, 0), (1, 1)]
     file = os.path.join(images, 'seq2', '0.png')
     with pytest.raises(ValueError, match='labels of .*0.png may be .*seq1/0.png or .*seq2/0.png. Put them at the same'):
-        samples(file, labels, None, settings, (20, 30))
-    (one,) = samples(file, os.path.join(labels, 'seq2'), None, settings, (20, 30))
+        samples(file, labels, None, settings, (20, 30), False)
+    (one,) = samples(file, os.path.join(labels, 'seq2'), None, settings, (20, 30), False)
     assert one.labels[0, 0] == 1
 
 
