@@ -196,7 +196,7 @@ def short_path(path: str) -> str:
 
 
 # How commands call arguments that are paths.
-_PATHS = (
+_PATHS = [
     'DIR',
     'FILE',
     'FILE.png',
@@ -210,7 +210,9 @@ _PATHS = (
     'OUT.zip',
     'ROOT',
     'RUN',
-)
+    'RUN_B',
+    'SOURCE',
+]
 
 
 class Parser(argparse.ArgumentParser):

@@ -151,6 +151,8 @@ def test_a_mistyped_word_is_answered_with_what_was_meant(words, answer, capsys):
         (['predict', 'm', 'i', '', '--out', 'o'], 'INPUT'),
         (['train', '--data', 'd', '--encoder', 'e', '--run='], '--run'),
         (['vgg16', '', '--weights', 'random'], 'OUT'),
+        (['import', '', 'o'], 'SOURCE'),
+        (['video', 'm', 'i', 'o.mp4', '--compare', ''], '--compare'),
     ],
 )
 def test_an_empty_path_is_not_the_current_directory(words, name, capsys, tmp_path, monkeypatch):
