@@ -94,7 +94,7 @@ def _take(
     placement: Placement,
     skip_scales: Optional[Tuple[float, float]],
 ) -> Imported:
-    """Checks every shape, then reads every tensor once."""
+    """Checks every shape, then reads every tensor, and once more where the graph beside the weights is run."""
     encoder_shapes = {name: tuple(shapes[name]) for pair in placement.encoder.values() for name in pair}
     flat = {
         name: _without_ones(shape) if _is_bias(name, placement) else shape for name, shape in encoder_shapes.items()
