@@ -22,6 +22,11 @@ def pytest_configure(config):
         config.option.loadscopereorder = False
 
 
+def pytest_xdist_auto_num_workers():
+    """What `-n auto` means: one process more than processors, since many tests wait for processes of their own."""
+    return int(os.environ.get('PYTEST_XDIST_AUTO_NUM_WORKERS') or (os.cpu_count() or 1) + 1)
+
+
 def pytest_collection_modifyitems(items):
     """Files with slow tests come first, so that no process is left alone with one of them at the end."""
     slow = {str(item.fspath) for item in items if item.get_closest_marker('slow')}

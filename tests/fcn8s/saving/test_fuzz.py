@@ -161,7 +161,7 @@ READ_BY_NATIVE_CODE = ('encoder graph', 'encoder index', 'slim', 'hed', 'keras_o
 
 
 @pytest.mark.parametrize('case', sorted(CASES))
-@pytest.mark.parametrize('count', [6, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize('count', [6, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_damaged_file_is_an_error_in_one_line(case, count, tmp_path, small_model, tiny_encoder):
     if case in READ_BY_NATIVE_CODE and count > 6 and TF_VERSION < (2, 0):
         pytest.skip('the libraries of Python 3.7, TensorFlow 1.15 and an old HDF5, crash on one file in some hundreds')
