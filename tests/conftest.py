@@ -22,6 +22,7 @@ def pytest_configure(config):
         config.option.loadscopereorder = False
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """What `-n auto` means: one process more than processors, since many tests wait for processes of their own."""
     return int(os.environ.get('PYTEST_XDIST_AUTO_NUM_WORKERS') or (os.cpu_count() or 1) + 1)
