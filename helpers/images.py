@@ -4,13 +4,8 @@ Everything is RGB. What is read is what is in the file: an image that is not 8-b
 to convert it, and label files are never scaled, blended or turned into colours.
 """
 
-import contextlib
-import functools
-import importlib
-import io
-import operator
 import os
-from typing import Callable, Iterator, NamedTuple, Optional, Tuple, Union
+from typing import Callable, NamedTuple, Optional, Tuple, Union
 
 import cv2
 import numpy as np
@@ -18,12 +13,12 @@ import numpy as np
 from helpers.aliases import PathLike
 from helpers.counted import counted
 from helpers.files import atomic_path
-from helpers.image_headers import LZW_LIMIT, ImageHeader, png_size, png_transparent_grey, read_header, require_room
+from helpers.image_decoding import decode, decode_by_opencv, decode_by_pillow, naming_the_file
+from helpers.image_headers import ImageHeader, png_size, read_header
 from helpers.image_rules import RGB_RULES, ImageRules, Pixels, apply_rules
 from helpers.image_search import IMAGE_EXTENSIONS, find_images, natural_sort_key  # noqa: F401 (of 1.0)
-from helpers.memory import require_memory
 from helpers.palettes import LabelFile, by_look, check_png_checksums, png_palette
-from helpers.tiff_files import read_tiff, turned
+from helpers.tiff_files import turned
 
 _LABEL_EXTENSIONS = ('.png', '.tif', '.tiff')
 
@@ -33,24 +28,8 @@ LOSSY_FORMATS = ('jpeg', 'webp', 'jp2')
 # Decodes to RGB without a second pass over the pixels; OpenCV has it since 4.11.
 _DECODE_RGB = getattr(cv2, 'IMREAD_COLOR_RGB', None)
 
-# Beyond this OpenCV refuses to decode (CV_IO_MAX_IMAGE_PIXELS).
-_OPENCV_MAX_PIXELS = 1 << 30
-
 #: Of larger images OpenCV 4 picks wrong pixels (INTER_NEAREST_EXACT) or refuses to move them (warpAffine).
 MAX_OPENCV_SIDE = 32766
-
-# What Pillow decodes, by the module of PIL and its class: not by Image.open, whose limit of pixels is not ours and
-# which would try every format there is.
-_PLUGINS = {
-    'png': ('PngImagePlugin', 'PngImageFile'),
-    'bmp': ('BmpImagePlugin', 'BmpImageFile'),
-    'gif': ('GifImagePlugin', 'GifImageFile'),
-    'pnm': ('PpmImagePlugin', 'PpmImageFile'),
-    'jp2': ('Jpeg2KImagePlugin', 'Jpeg2KImageFile'),
-}
-
-# The most pixels that a byte of these stands for; those of the others are known from their headers, or without bound.
-_SMALLEST_PIXELS = {'gif': LZW_LIMIT, 'pnm': 8}
 
 
 class EncodedImage(NamedTuple):
@@ -102,8 +81,10 @@ def read_image(path: PathLike, convert: bool = False, rules: Optional[ImageRules
         rules = RGB_RULES
     is_plain = header.channels == 3 and header.bit_depth == 8 and header.has_alpha is False
     if is_plain and _DECODE_RGB is not None and (rules is None or rules == RGB_RULES):
-        return turned(_decode(data, _DECODE_RGB | cv2.IMREAD_IGNORE_ORIENTATION, header, path), header.orientation)
-    pixels = _pixels(data, header, path)
+        return turned(
+            decode_by_opencv(data, _DECODE_RGB | cv2.IMREAD_IGNORE_ORIENTATION, header, path), header.orientation
+        )
+    pixels = decode(data, header, path)
     if rules is None:
         _require_rgb(pixels, path)
     return apply_rules(pixels, rules or RGB_RULES, path)
@@ -139,7 +120,7 @@ def read_alpha(file: EncodedImage) -> Optional[np.ndarray]:
     Raises:
         ValueError: The file is truncated, damaged or too large for the memory.
     """
-    pixels = _pixels(file.data, file.header._replace(orientation=1), file.path)
+    pixels = decode(file.data, file.header._replace(orientation=1), file.path)
     return pixels.values[..., -1] if pixels.alpha else None
 
 
@@ -182,7 +163,7 @@ def read_label_file(source: Union[PathLike, EncodedImage]) -> LabelFile:
     if header.format == 'png' and not header.has_palette:
         return LabelFile(_grey_png_labels(data, header, path), None)
     if header.format in ('tiff', 'npy'):
-        pixels = _pixels(data, header, path)
+        pixels = decode(data, header, path)
         ids = _ids(pixels, path)
         return LabelFile(ids, None) if pixels.palette is None else _by_look(ids, pixels.palette[:, :3], path)
     return _labels_by_pillow(data, header, path)
@@ -208,7 +189,7 @@ def read_color_labels(
         ValueError: As `read_labels`, and for a file of class IDs, which `read_labels` reads.
     """
     path, data, header = source if isinstance(source, EncodedImage) else read_encoded(source)
-    pixels = _pixels(data, header._replace(orientation=1), path)
+    pixels = decode(data, header._replace(orientation=1), path)
     if (header.format in ('jpeg', 'jp2') or pixels.is_lossy) and not lossy:
         raise ValueError(
             '{} is a JPEG file, whose compression changes colours. Colour labels must be stored without '
@@ -360,145 +341,9 @@ def _read_bytes(path: PathLike) -> bytes:
         raise ValueError('{} is a directory. Give an image file.'.format(path)) from error
 
 
-@contextlib.contextmanager
-def _naming_the_file(path: PathLike) -> Iterator[None]:
-    """Adds the name of the file and the remedy to errors that begin with a verb: 'is truncated'."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError('{} {}. Replace it by a whole copy, or take it out.'.format(path, error)) from error
-
-
 def _header(data: bytes, path: PathLike) -> ImageHeader:
-    with _naming_the_file(path):
+    with naming_the_file(path):
         return read_header(data)
-
-
-def _decode(data: bytes, flags: int, header: ImageHeader, path: PathLike) -> np.ndarray:
-    """The pixels as OpenCV hands them out."""
-    if header.size is not None:
-        _require_memory(header.size, header.channels or 4, (header.bit_depth or 8) > 8, path)
-        if header.size[0] * header.size[1] > _OPENCV_MAX_PIXELS:
-            raise ValueError(
-                '{} has {} x {} pixels, and {} files are decoded up to {} pixels. Cut it, or save it as a tiled '
-                'TIFF.'.format(path, header.size[0], header.size[1], header.format.upper(), _OPENCV_MAX_PIXELS)
-            )
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:
-        raise ValueError('{} cannot be decoded: {}'.format(path, str(error).strip())) from error
-    if pixels is None:
-        raise ValueError(
-            '{} cannot be decoded: it is truncated, damaged or no image. Replace it by a whole copy, or '
-            'take it out.'.format(path)
-        )
-    return pixels
-
-
-def _require_memory(size: Tuple[int, int], channels: int, is_deep: bool, path: PathLike) -> None:
-    # Twice: what is decoded is converted into a copy.
-    needed = 2 * size[0] * size[1] * channels * (2 if is_deep else 1)
-    require_memory(path, needed, '{} x {} pixels'.format(*size))
-
-
-def _pixels(data: bytes, header: ImageHeader, path: PathLike) -> Pixels:
-    """What an image of any format holds, upright."""
-    if header.format == 'tiff':
-        return read_tiff(data, path)
-    if header.format == 'npy':
-        return _npy_pixels(data, path)
-    if header.format in ('png', 'jpeg', 'webp'):
-        decoded = _decode(data, cv2.IMREAD_UNCHANGED, header, path)
-        pixels = _pixels_of_opencv(_with_transparent_grey(decoded, data, header), header)
-    elif header.format in _PLUGINS:
-        pixels = _pixels_of_pillow(data, header, path)
-    else:
-        raise ValueError(
-            '{} cannot be decoded: it is no image, or in none of the formats that are read: PNG, JPEG, TIFF, WebP, BMP '
-            'and NumPy (.npy).'.format(path)
-        )
-    return pixels._replace(values=turned(pixels.values, header.orientation))
-
-
-def _with_transparent_grey(values: np.ndarray, data: bytes, header: ImageHeader) -> np.ndarray:
-    """A grey PNG with the alpha that one of its values stands for, as [H, W, 4]: OpenCV knows that of colours only."""
-    if values.ndim != 2 or header.format != 'png' or not header.has_alpha or header.bit_depth is None:
-        return values
-    grey = png_transparent_grey(data, header.bit_depth)
-    if grey is None:
-        return values
-    most = np.iinfo(values.dtype).max
-    # 1, 2 and 4 bits are stretched to 0..255.
-    alpha = np.where(values == grey * (most // (2**header.bit_depth - 1)), 0, most).astype(values.dtype)
-    return np.stack([values, values, values, alpha], axis=-1)
-
-
-def _pixels_of_opencv(values: np.ndarray, header: ImageHeader) -> Pixels:
-    bits = 8 * values.dtype.itemsize
-    if values.ndim == 2:
-        return Pixels(values[..., np.newaxis], bits)
-    if values.shape[2] == 3:
-        return Pixels(cv2.cvtColor(values, cv2.COLOR_BGR2RGB), bits)
-    if header.channels in (1, 2) and not header.has_palette:  # grey with alpha
-        return Pixels(np.ascontiguousarray(values[..., [0, 3]]), bits, alpha='straight')
-    return Pixels(cv2.cvtColor(values, cv2.COLOR_BGRA2RGBA), bits, alpha='straight')
-
-
-def _pixels_of_pillow(data: bytes, header: ImageHeader, path: PathLike) -> Pixels:
-    values, mode = _by_pillow(data, header.format, path, True)
-    if values.ndim == 2:
-        values = values[..., np.newaxis]
-    if mode in ('I', 'I;16'):
-        return Pixels(values.astype(np.uint16), 16)
-    return Pixels(values.astype(np.uint8), 1 if mode == '1' else 8, 'straight' if mode in ('RGBA', 'LA') else None)
-
-
-def _by_pillow(data: bytes, kind: str, path: PathLike, as_colours: bool) -> Tuple[np.ndarray, str]:
-    """The pixels and the mode of what Pillow decodes; with `as_colours` palettes are looked up."""
-    module, name = _PLUGINS[kind]
-    try:
-        with getattr(importlib.import_module('PIL.' + module), name)(io.BytesIO(data)) as image:
-            if kind in _SMALLEST_PIXELS:
-                with _naming_the_file(path):
-                    require_room(image.size[::-1], image.size[0], len(data), _SMALLEST_PIXELS[kind])
-            _require_memory(image.size[::-1], len(image.getbands()), image.mode.startswith('I'), path)
-            image.load()  # NumPy of Python 3.7 swallows what goes wrong in np.array(image)
-            is_wanted = not as_colours or image.mode in ('1', 'L', 'LA', 'RGB', 'RGBA', 'I', 'I;16')
-            shown = image if is_wanted else image.convert('RGBA' if 'transparency' in image.info else 'RGB')
-            return np.array(shown), shown.mode
-    except Exception as error:  # a damaged file makes Pillow raise whatever it meets
-        if str(error).startswith(str(path)):
-            raise
-        raise ValueError(
-            '{} cannot be decoded: it is truncated or damaged ({}). Replace it by a whole copy, or take it out.'.format(
-                path, str(error).strip() or type(error).__name__
-            )
-        ) from error
-
-
-def _npy_pixels(data: bytes, path: PathLike) -> Pixels:
-    """A NumPy file, whose header is read without running or unpickling anything."""
-    file = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, is_fortran, dtype = read(file)
-    except Exception as error:  # the header is an expression of Python, which can be damaged in any way
-        raise ValueError('{} is damaged: its NumPy header cannot be read ({}).'.format(path, error)) from error
-    if dtype.kind not in 'uifb' or len(shape) not in (2, 3) or min(shape, default=0) < 1:
-        raise ValueError(
-            '{} holds an array of dtype {} and shape {}. Numbers [H, W] or [H, W, C] are read as an image.'.format(
-                path, dtype, shape
-            )
-        )
-    rest = data[file.tell() :]
-    num_values = functools.reduce(operator.mul, shape)  # in Python's numbers, which do not run over
-    if len(rest) != dtype.itemsize * num_values:
-        raise ValueError('{} is damaged: its {} bytes are not those of shape {}.'.format(path, len(rest), shape))
-    values = np.frombuffer(rest, dtype).reshape(shape, order='F' if is_fortran else 'C')
-    values = values.astype(np.uint8) if dtype.kind == 'b' else values.astype(dtype.newbyteorder('='))
-    bits = 1 if dtype.kind == 'b' else 8 * dtype.itemsize
-    return Pixels(np.ascontiguousarray(values if values.ndim == 3 else values[..., np.newaxis]), bits)
 
 
 def _require_rgb(pixels: Pixels, path: PathLike) -> None:
@@ -562,7 +407,7 @@ def _is_opaque(alpha: np.ndarray) -> bool:
 
 
 def _grey_png_labels(data: bytes, header: ImageHeader, path: PathLike) -> np.ndarray:
-    pixels = _decode(data, cv2.IMREAD_UNCHANGED, header, path)
+    pixels = decode_by_opencv(data, cv2.IMREAD_UNCHANGED, header, path)
     if header.channels != 1:
         pixels = _one_channel(pixels, path)
     elif pixels.ndim != 2:  # a grey file with a transparent grey
@@ -574,7 +419,7 @@ def _grey_png_labels(data: bytes, header: ImageHeader, path: PathLike) -> np.nda
 
 
 def _by_look(indices: np.ndarray, palette: np.ndarray, path: PathLike) -> LabelFile:
-    with _naming_the_file(path):
+    with naming_the_file(path):
         return by_look(indices, np.asarray(palette, np.uint8))
 
 
@@ -586,14 +431,14 @@ def _labels_by_pillow(data: bytes, header: ImageHeader, path: PathLike) -> Label
             'BMP, GIF and NumPy (.npy).'.format(path)
         )
     if header.format == 'png':
-        with _naming_the_file(path):
+        with naming_the_file(path):
             check_png_checksums(data)
-    labels, mode = _by_pillow(data, header.format, path, False)
+    labels, mode = decode_by_pillow(data, header.format, path, False)
     if mode == 'P':
         palette = png_palette(data)
         if palette is None:
             palette = np.zeros((256, 3), np.uint8)
-            palette[labels] = _by_pillow(data, header.format, path, True)[0][..., :3]
+            palette[labels] = decode_by_pillow(data, header.format, path, True)[0][..., :3]
         return _by_look(labels.astype(np.uint8), palette, path)
     if mode in ('L', '1', 'RGB', 'RGBA'):
         return LabelFile(_one_channel(labels.astype(np.uint8), path), None)
