@@ -39,7 +39,7 @@ from data_generator.street_scenes import write_dataset
 from fcn8s import FCN8s
 from fcn8s.cli import build_parser
 from fcn8s.cli.inputs.training import network_settings, open_datasets, train_arguments, train_batches, val_batches
-from fcn8s.cli.options import training
+from fcn8s.cli.options import resolving, training
 from fcn8s.vgg16.write import write_encoder
 
 # What holds where neither the command line nor a recipe says otherwise.
@@ -104,7 +104,7 @@ def train_options(words: List[str], variant: Variant, seed: int) -> argparse.Nam
         ['train'] + defaults + words + shlex.split(variant.options) + ['--seed', str(seed)]
     )
     typed = {name: value for name, value in vars(parsed).items() if name not in training.NO_OPTIONS}
-    return training.resolve_steps(typed, parsed.defaults)
+    return resolving.resolve_steps(typed, parsed.defaults)
 
 
 def has_option(words: List[str], *flags: str) -> bool:

@@ -13,7 +13,7 @@ import statistics
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from fcn8s.cli.inputs.training import open_datasets
-from fcn8s.cli.options import training
+from fcn8s.cli.options import resolving
 from fcn8s.cli.options.flags import flags, refuse_without
 from fcn8s.cli.terminal import program
 from fcn8s.evaluation.scores import METRICS
@@ -122,7 +122,7 @@ def _options_of_a_fold(
     typed: Dict[str, Any], defaults: Dict[str, Any], prefixes: List[str], place: str
 ) -> argparse.Namespace:
     own = {name: value for name, value in typed.items() if name not in ('folds', 'fold', 'run_dir')}
-    return training.resolve(dict(own, hold_out=prefixes, run_dir=place), defaults, writes=False)
+    return resolving.resolve(dict(own, hold_out=prefixes, run_dir=place), defaults, writes=False)
 
 
 def _options_to_go_on(
@@ -134,8 +134,8 @@ def _options_to_go_on(
     if not runs.is_run(place):
         runs.check_free(place)
         return _options_of_a_fold(typed, defaults, prefixes, place)
-    own = {name: typed[name] for name in training.RESUMABLE + ('of_cluster',) if name in typed and name != 'epochs'}
-    return training.resolve(dict(own, resume=place), defaults)
+    own = {name: typed[name] for name in resolving.RESUMABLE + ('of_cluster',) if name in typed and name != 'epochs'}
+    return resolving.resolve(dict(own, resume=place), defaults)
 
 
 def _divide(options: argparse.Namespace, number: int) -> Tuple[List[List[str]], str, List[int]]:
@@ -154,7 +154,7 @@ def _begin(root: str, number: int, options: argparse.Namespace, is_first: bool) 
     from helpers.files import atomic_write_json, check_home, to_json
 
     check_home(root)
-    command = {name: value for name, value in training.storable(options).items() if name not in _MAY_DIFFER}
+    command = {name: value for name, value in resolving.storable(options).items() if name not in _MAY_DIFFER}
     settings = to_json(dict(command, folds=number))
     path = os.path.join(root, FOLDS_FILE)
     if os.path.exists(path):

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from fcn8s.cli.options.flags import flag
 from fcn8s.cli.options.labels import add_reading_arguments, check_typed_of_colors, read_as_trained
-from fcn8s.cli.options.training import options_of_run
+from fcn8s.cli.options.resolving import options_of_run
 
 SUFFIX = '_errors.png'
 

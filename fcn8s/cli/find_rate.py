@@ -4,7 +4,7 @@ import argparse
 import math
 from typing import Any
 
-from fcn8s.cli.options import training
+from fcn8s.cli.options import resolving, training
 from fcn8s.cli.options.evaluation import check_can_write
 from fcn8s.cli.terminal import Parser, program
 from fcn8s.training.probes import HIGH, LOW, STEPS, check_sweep, sweep_rates
@@ -15,7 +15,7 @@ the loss over the rate, and suggests a rate: the one at which the loss falls fas
 which say what is trained on what; writes no run."""
 
 
-_MEANINGLESS = training.NOT_OF_STEPS + ('rate',)
+_MEANINGLESS = resolving.NOT_OF_STEPS + ('rate',)
 
 
 def add_parser(subparsers: Any) -> None:
@@ -52,10 +52,10 @@ def run(args: argparse.Namespace) -> int:
     from fcn8s.cli.inputs.training import network_settings, open_datasets, train_batches
 
     typed = {name: value for name, value in vars(args).items() if name not in training.NO_OPTIONS}
-    training.refuse(
+    resolving.refuse(
         typed, _MEANINGLESS, 'means nothing to a sweep of rates, which neither evaluates nor saves. Leave it out.'
     )
-    options = training.without_validation(training.resolve_steps(typed, args.defaults))
+    options = resolving.without_validation(resolving.resolve_steps(typed, args.defaults))
     check_sweep(options.low, options.high, options.steps)
     if 'out' not in typed:
         options.out = numbered(options.out)

@@ -20,7 +20,7 @@ from fcn8s.cli.options.evaluation import (
 from fcn8s.cli.options.flags import flags
 from fcn8s.cli.options.folders import as_list
 from fcn8s.cli.options.prediction import add_also_argument, add_model_argument, add_palette_argument, check_overlap
-from fcn8s.cli.options.training import options_of_run
+from fcn8s.cli.options.resolving import options_of_run
 from fcn8s.cli.terminal import Parser, program
 
 DESCRIPTION = """Evaluates a model and writes one HTML file that opens from disk and needs no network: scores with their

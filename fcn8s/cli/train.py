@@ -16,7 +16,7 @@ from fcn8s.cli.inputs.training import (
     val_batches,
     workers_of_the_run,
 )
-from fcn8s.cli.options import training
+from fcn8s.cli.options import resolving, training
 from fcn8s.cli.options.folders import as_words
 from fcn8s.cli.options.network import DEFAULTS
 from fcn8s.cli.options.workers import silent_output
@@ -29,7 +29,7 @@ from helpers.counted import counted
 DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard,
 metrics.jsonl. Ctrl-C and SIGTERM finish the step and save; go on with --resume RUN."""
 
-_NOT_OF_ONE_BATCH = training.NOT_OF_STEPS + ('keep_prob', 'run_dir', 'workers', 'wire', 'timeout')
+_NOT_OF_ONE_BATCH = resolving.NOT_OF_STEPS + ('keep_prob', 'run_dir', 'workers', 'wire', 'timeout')
 
 
 def add_parser(subparsers: Any) -> None:
@@ -77,9 +77,9 @@ def run(args: argparse.Namespace) -> int:
         return _overfit(typed, args.defaults)
     cluster = cluster_from_environment(os.environ)
     if cluster is None and typed.get('workers', 1) == 1:
-        training.refuse_workers_of_one(typed)
+        resolving.refuse_workers_of_one(typed)
     if cluster is not None or typed.get('workers', 1) > 1 or cross_validation.is_asked_for(typed):
-        training.refuse(typed, ['minutes'], 'is for a single training by a single process. Give --epochs instead.')
+        resolving.refuse(typed, ['minutes'], 'is for a single training by a single process. Give --epochs instead.')
     if typed.get('workers', 1) > 1 and 'of_cluster' not in typed:
         if cross_validation.is_asked_for(typed) and 'fold' not in typed:
             raise ValueError(cross_validation.ONE_AFTER_THE_OTHER)
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         with contextlib.nullcontext() if is_first else silent_output():
             cross_validation.cross_validate(typed, args.defaults, cluster is not None, is_first, train)
         return 0
-    options = training.resolve(typed, args.defaults, writes=is_first)
+    options = resolving.resolve(typed, args.defaults, writes=is_first)
     if options.minutes is not None:
         options.epochs = time_budget.epochs_that_fit(options)
     with contextlib.nullcontext() if is_first else silent_output():
@@ -135,12 +135,12 @@ def _overfit(typed: Dict[str, Any], defaults: Dict[str, Any]) -> int:
     from fcn8s.training.probes import ENOUGH, check_steps_of_one_batch, overfit_one_batch
     from fcn8s.training.schedules import parse_schedule
 
-    training.refuse(
+    resolving.refuse(
         typed,
         _NOT_OF_ONE_BATCH,
         'means nothing to --overfit-one-batch, which learns one batch and keeps nothing. Leave it out.',
     )
-    options = training.without_validation(training.resolve_steps(typed, defaults))
+    options = resolving.without_validation(resolving.resolve_steps(typed, defaults))
     steps = options.overfit_one_batch
     check_steps_of_one_batch(steps)
     schedule = parse_schedule(options.rate, steps)
@@ -209,7 +209,7 @@ def _recipe_watchers(options: argparse.Namespace, defaults: Dict[str, Any], work
             return []
         if not _evaluates(options):
             raise ValueError('there are no data to evaluate on.')
-        recipe = recipe._replace(arguments=training.recipe_arguments(options.recipe, defaults))
+        recipe = recipe._replace(arguments=resolving.recipe_arguments(options.recipe, defaults))
         settings = dict(vars(options), workers=workers_of_the_run(options, workers))
         curve = recipe_curves.lay_over(recipe, settings, dict(defaults, workers=1))
     except (ValueError, OSError) as error:

@@ -9,7 +9,7 @@ from fcn8s.cli.options import labels
 from fcn8s.cli.options.folders import as_list, as_text, naming
 from fcn8s.cli.options.images import image_rules
 from fcn8s.cli.options.prediction import temperature_of
-from fcn8s.cli.options.training import options_of_run
+from fcn8s.cli.options.resolving import options_of_run
 from fcn8s.cli.options.workers import is_sharer, share_of
 
 

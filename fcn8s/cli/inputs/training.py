@@ -4,7 +4,7 @@ import argparse
 import contextlib
 from typing import Any, Dict, List, Optional, Tuple
 
-from fcn8s.cli.options import labels, training
+from fcn8s.cli.options import labels, resolving, training
 from fcn8s.cli.options.folders import as_list, naming
 from fcn8s.cli.options.images import image_rules, rules_to_begin_with
 from fcn8s.evaluation.scores import METRICS
@@ -205,5 +205,5 @@ def train_arguments(options: argparse.Namespace, batches: Any, val: Optional[Any
         keep_checkpoints=options.keep_checkpoints,
         early_stopping_patience=options.patience,
         summaries_worst=options.summary_worst if evaluates else 0,
-        config={'command': training.storable(options)},
+        config={'command': resolving.storable(options)},
     )

@@ -157,7 +157,7 @@ def read_as_trained(args: Any, command: Dict[str, Any]) -> Dict[str, Any]:
 
     What was typed wins. A saved model does not say how labels were read, so the labels themselves have to.
 
-    command: The options of the run, see `fcn8s.cli.options.training.options_of_run`.
+    command: The options of the run, see `fcn8s.cli.options.resolving.options_of_run`.
     """
     made: Dict[str, Any] = {}
     if command:

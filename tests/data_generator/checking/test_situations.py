@@ -18,7 +18,7 @@ from data_generator.checking.check import check_dataset
 from data_generator.checking.faults import FAULT_KINDS
 from fcn8s.cli import build_parser, main
 from fcn8s.cli.inputs import training as training_inputs
-from fcn8s.cli.options import training
+from fcn8s.cli.options import resolving
 from helpers.images import read_labels
 
 _spec = importlib.util.spec_from_file_location('situations', os.path.join(os.path.dirname(__file__), 'situations.py'))
@@ -51,7 +51,7 @@ def opened(words, encoder='ENCODER'):
     parser = build_parser()
     args = parser.parse_args(['train', *words])
     typed = {name: value for name, value in vars(args).items() if name not in ('run', 'defaults', 'command')}
-    options = training.resolve(dict(typed, run_dir='never made'), args.defaults)
+    options = resolving.resolve(dict(typed, run_dir='never made'), args.defaults)
     return training_inputs.open_datasets(options), options
 
 

@@ -22,6 +22,7 @@ from data_generator.transforms.pipeline import build_pipeline
 from fcn8s import FCN8s
 from fcn8s.backend import tf
 from fcn8s.cli import build_parser, main, train
+from fcn8s.cli.options import resolving
 from fcn8s.cli.options import training as train_options
 from fcn8s.cli.options.images import rules_to_begin_with
 from fcn8s.planning import memory
@@ -505,7 +506,7 @@ def test_lists_the_recipes(capsys):
 
 def resolve(*words):
     parsed = vars(build_parser().parse_args(['train'] + list(words)))
-    return train_options.resolve(
+    return resolving.resolve(
         {name: value for name, value in parsed.items() if name not in ('run', 'defaults', 'command')},
         parsed['defaults'],
     )

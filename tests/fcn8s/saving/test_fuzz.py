@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fcn8s.backend import TF_VERSION
-from fcn8s.cli.options import training as training_options
+from fcn8s.cli.options import resolving
 from fcn8s.cli.terminal import Parser
 from fcn8s.cli.train import add_parser
 from fcn8s.saving import runs, saved_models
@@ -83,7 +83,7 @@ def train_parser():
 def resolve(*arguments):
     args = train_parser().parse_args(['train'] + list(arguments))
     typed = {name: value for name, value in vars(args).items() if name not in ('run', 'defaults')}
-    return training_options.resolve(typed, args.defaults)
+    return resolving.resolve(typed, args.defaults)
 
 
 @contextlib.contextmanager

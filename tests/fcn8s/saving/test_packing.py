@@ -20,7 +20,7 @@ from fcn8s import FCN8s
 from fcn8s.backend import tf
 from fcn8s.cli import main
 from fcn8s.cli.inputs.prediction import keep_prob_of
-from fcn8s.cli.options.training import options_of_run
+from fcn8s.cli.options.resolving import options_of_run
 from fcn8s.saving import packed, runs
 from fcn8s.saving.packing import pack
 from fcn8s.training.schedules import constant

@@ -4,7 +4,7 @@ import shlex
 import pytest
 
 from fcn8s.cli import build_parser
-from fcn8s.cli.options import training as train_options
+from fcn8s.cli.options import resolving
 from fcn8s.training import recipes
 from fcn8s.training.schedules import parse_schedule
 
@@ -37,7 +37,7 @@ def test_what_ships_can_be_typed(name):
     assert {argument: parsed[argument] for argument in recipe.arguments} == recipe.arguments
     parse_schedule(recipe.arguments['rate'], 10)
     typed = {'recipe': name, 'data': 'D', 'encoder': 'E', 'run_dir': 'R'}
-    assert train_options.resolve(typed, parsed['defaults']).epochs == recipe.arguments['epochs']
+    assert resolving.resolve(typed, parsed['defaults']).epochs == recipe.arguments['epochs']
     command = vars(build_parser().parse_args(shlex.split(recipe.command)[1:]))
     assert command['recipe'] == name and {'data', 'encoder'} <= set(command)
 
@@ -69,7 +69,7 @@ def test_what_a_command_does_is_no_part_of_a_recipe(tmp_path, name):
     typed = {'recipe': str(tmp_path / 'mine.json'), 'data': 'D', 'encoder': 'E', 'run_dir': str(tmp_path / 'run')}
     flag = '--' + name.replace('_', '-')
     with pytest.raises(ValueError, match='{} in a recipe; say {} 2 in the command'.format(name, flag)):
-        train_options.resolve(typed, defaults)
+        resolving.resolve(typed, defaults)
 
 
 def test_a_recipe_that_is_not_there():

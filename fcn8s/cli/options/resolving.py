@@ -1,0 +1,309 @@
+"""What the options of `fcn8s train` come to after --recipe and --resume had their say, and what runs keep of them."""
+
+import argparse
+import contextlib
+import os
+from typing import Any, Dict, List, Sequence
+
+from fcn8s.cli.options import labels, stored
+from fcn8s.cli.options.flags import flag, flags, refuse_without
+from fcn8s.cli.options.folders import as_absolute, as_list, check_counts
+from fcn8s.cli.options.training import (
+    add_augmentation_arguments,
+    add_data_arguments,
+    add_network_arguments,
+    add_training_arguments,
+)
+from fcn8s.cli.options.workers import check_threads
+from fcn8s.cli.terminal import Parser
+from fcn8s.optimizers import OPTIMIZERS, parse_rate_multipliers
+from fcn8s.settings import check_loss
+from helpers.files import explain_os_errors, numbered
+
+# What --resume may change about a run.
+RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout')
+_DATA_PATHS = ('data', 'images', 'labels', 'val_images', 'val_labels', 'colors')
+# Where the data of a run lie; --resume takes another place for each that the run was started with.
+PLACES = _DATA_PATHS + ('class_names',)
+# Options that are not settings of the run and do not go into its config.json.
+_NOT_STORED = (
+    *('resume', 'run_dir', 'list_recipes', 'overfit_one_batch'),
+    *('workers', 'wire', 'timeout', 'of_cluster'),
+    *('folds', 'fold'),
+    'minutes',  # what it comes to, the epochs, is stored
+)
+# What a command does is decided by these, before it reads a recipe.
+_ONLY_TYPED = ('resume', 'recipe', 'overfit_one_batch', 'minutes', 'folds', 'fold', 'workers')
+_PATHS = _DATA_PATHS + ('encoder', 'fine_tune_from', 'cache')
+#: Options that say nothing about single steps, which are neither evaluated nor saved and use no validation data.
+NOT_OF_STEPS = (
+    *('epochs', 'minutes', 'steps_per_epoch', 'ema', 'swa', 'head_warmup'),
+    *('val_split', 'val_images', 'val_labels', 'eval_every', 'eval_batch', 'eval_at_input_size', 'summary_worst'),
+    *('monitor', 'patience', 'save_every', 'keep_checkpoints', 'report'),
+)
+# They mean nothing to a training by one process.
+_OF_WORKERS = ('wire', 'timeout')
+# Options that mean nothing without another one.
+_BELONG_TO = {
+    'data': ('layout', 'split', 'val_split'),
+    'images': (
+        ('labels', 'val_images', 'val_labels', 'image_suffix', 'label_suffix', 'classes', 'ignore_id')
+        + ('id_map', 'colors', 'color_tolerance', 'label_transparency', 'class_names')
+    ),
+    'crop': ('random_scale', 'max_class_share', 'crop_on_classes'),
+    'size': ('eval_at_input_size',),
+}
+
+
+def resolve(typed: Dict[str, Any], defaults: Dict[str, Any], writes: bool = True) -> argparse.Namespace:
+    """Returns all options of a training. Raises ValueError and FileNotFoundError for what does not go together.
+
+    typed: the options that were typed; they win over the recipe, and the recipe wins over the defaults. --resume takes
+        the options of the run instead.
+    writes: whether this process is the one that makes the run directory.
+    """
+    if 'resume' in typed:
+        return _resumed(typed, defaults)
+    options = resolve_steps(typed, defaults)
+    if not writes:
+        options.run_dir = options.run_dir or 'runs'
+        return options
+    if options.run_dir is None:
+        options.run_dir = _new_run_dir()
+    from fcn8s.saving import runs
+
+    runs.check_free(options.run_dir)
+    return options
+
+
+def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespace:
+    """Returns all options of steps that leave no run; arguments and errors as of `resolve`."""
+    recipe = recipe_arguments(typed['recipe'], defaults) if 'recipe' in typed else {}
+    given = dict(_beside(recipe, typed), **typed)
+    if 'epochs' in typed and 'minutes' in typed:
+        raise ValueError('--epochs and --minutes both say how long to train. Give one of the two.')
+    _check_data(given)
+    _check_belongings(typed, given)
+    _check_network(given)
+    options = argparse.Namespace(**dict(defaults, **given))
+    check_threads(options.threads)
+    check_loss(options.loss, options.normalize, options.class_weights, options.label_smoothing)
+    if options.rate_multipliers is not None:
+        parse_rate_multipliers(options.rate_multipliers)
+    from fcn8s.prediction.predictor import check_room
+
+    for name in ('size', 'crop'):
+        # Of two classes, the fewest: they are counted when the data are read.
+        check_room(getattr(options, name), 2, options.batch, name)
+    return options
+
+
+def _beside(recipe: Dict[str, Any], typed: Dict[str, Any]) -> Dict[str, Any]:
+    """The options of a recipe without those that are refused beside what was typed, and that no flag takes back."""
+    displaced = {
+        'skip_scales': typed.get('variant') == '32s',
+        'momentum': 'optimizer' in typed and OPTIMIZERS[typed['optimizer']].settings.momentum is None,
+        'ema': 'swa' in typed,
+        'swa': 'ema' in typed,
+    }
+    return {name: value for name, value in recipe.items() if not displaced.get(name)}
+
+
+def _new_run_dir() -> str:
+    """Takes runs/DATE-TIME, numbered where another process took it in the same second, by making the directory."""
+    import atexit
+    import datetime
+
+    name = os.path.join('runs', datetime.datetime.now().strftime('%Y%m%d-%H%M%S'))
+    with explain_os_errors(name):
+        os.makedirs('runs', exist_ok=True)
+        while True:
+            run_dir = numbered(name)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(run_dir)
+                break
+    atexit.register(_remove_empty, run_dir)
+    return run_dir
+
+
+def _remove_empty(directory: str) -> None:
+    """Removes a directory that nothing was written into."""
+    with contextlib.suppress(OSError):
+        os.rmdir(directory)
+
+
+def storable(options: argparse.Namespace) -> Dict[str, Any]:
+    """Returns the options as config.json keeps them, with absolute paths, so that --resume works from anywhere."""
+    stored = {name: value for name, value in vars(options).items() if name not in _NOT_STORED}
+    for name in _PATHS:
+        if stored[name] is not None and not (name == 'colors' and labels.is_name(stored[name])):
+            stored[name] = as_absolute(stored[name])
+    if stored['class_names'] is not None and os.path.isfile(stored['class_names']):
+        stored['class_names'] = os.path.abspath(stored['class_names'])
+    if stored.get('recipe') is not None and os.path.isfile(stored['recipe']):
+        stored['recipe'] = os.path.abspath(stored['recipe'])
+    return stored
+
+
+def refuse(typed: Dict[str, Any], names: Sequence[str], why: str) -> None:
+    """Raises ValueError where one of the options was typed. why: what follows their names in the message."""
+    strays = [name for name in names if name in typed]
+    if strays:
+        raise ValueError('{} {}'.format(flags(strays), why))
+
+
+def refuse_workers_of_one(typed: Dict[str, Any]) -> None:
+    """Raises ValueError for options of several workers where a training has one."""
+    refuse(typed, _OF_WORKERS, 'is about several workers, and there is one. Add --workers N, or leave it out.')
+
+
+def without_validation(options: argparse.Namespace) -> argparse.Namespace:
+    """Returns the options of a training that is not evaluated, so that nothing is opened but what it trains on."""
+    changed = dict(val_split='', val_images=None, val_labels=None, ema=None, swa=None, head_warmup=0)
+    return argparse.Namespace(**dict(vars(options), **changed))
+
+
+def _rules() -> Dict[str, argparse.Action]:
+    parser = Parser(add_help=False)
+    parser.add_argument('--seed', type=int)
+    parser.add_argument('--recipe')
+    for add in (add_data_arguments, add_augmentation_arguments, add_network_arguments, add_training_arguments):
+        add(parser)
+    return stored.rules(parser)
+
+
+def recipe_arguments(name: str, defaults: Dict[str, Any]) -> Dict[str, Any]:
+    """Returns the options that a recipe names. Raises ValueError for one that `fcn8s train` does not take."""
+    from fcn8s.training import recipes
+
+    arguments = stored.with_threads(recipes.read_recipe(name).arguments)
+    stored.check(arguments, _rules(), 'the recipe {!r}'.format(name))
+    for option in _ONLY_TYPED:
+        if arguments.get(option) is not None:
+            raise ValueError(
+                '{} in a recipe; say {} {} in the command.'.format(option, flags([option]), arguments[option])
+            )
+    unknown = sorted(set(arguments) - set(defaults))
+    if unknown:
+        raise ValueError('the recipe {!r} has options that fcn8s train does not: {}.'.format(name, ', '.join(unknown)))
+    return arguments
+
+
+def _check_data(given: Dict[str, Any]) -> None:
+    if ('data' in given) == ('images' in given):
+        raise ValueError(
+            'say what to train on: either --data ROOT --layout NAME, or --images DIR --labels DIR --classes N.'
+        )
+    if 'images' in given and not ('labels' in given and _names_classes(given)):
+        raise ValueError(
+            '--images needs --labels DIR and --classes N, --colors FILE or --class-names FILE; a classes.txt beside '
+            'the data does too.'
+        )
+    if ('val_images' in given) != ('val_labels' in given):
+        raise ValueError('--val-images DIR and --val-labels DIR go together; only one of them came.')
+    check_counts(given)
+    if 'crop' in given and 'size' in given and 'random_scale' not in given:
+        raise ValueError(
+            '--crop takes its windows from the images as they are on disk, and the evaluation brings them to --size '
+            '{} {}. Say with --random-scale MIN MAX how training scales them: for half the size, something like '
+            '0.4 0.8.'.format(*given['size'])
+        )
+    if 'hold_out' in given:
+        others = [name for name in ('val_split', 'val_images', 'val_labels') if name in given]
+        if others:
+            raise ValueError('--hold-out says what to evaluate on, and so does {}. Give one.'.format(flags(others)))
+    elif not ('val_images' in given if 'images' in given else given.get('val_split', 'val')):
+        of_evaluations = ('eval_every', 'eval_batch', 'eval_at_input_size', 'summary_worst')
+        without = [name for name in of_evaluations if name in given]
+        if without:
+            raise ValueError('{} came, but there are no data to evaluate on.'.format(flags(without)))
+
+
+def _names_classes(given: Dict[str, Any]) -> bool:
+    """Whether it is known how many classes there are."""
+    if any(name in given for name in ('classes', 'colors', 'class_names')):
+        return True
+    from data_generator.files.legends import find_legends
+
+    return bool(find_legends(list(zip(as_list(given['labels']), as_list(given['images'])))))
+
+
+def _check_belongings(typed: Dict[str, Any], given: Dict[str, Any]) -> None:
+    for owner, names in _BELONG_TO.items():
+        if owner not in given:
+            refuse_without(flag(owner), [flag(name) for name in names if name in typed])
+
+
+def _check_network(given: Dict[str, Any]) -> None:
+    if ('encoder' in given) == ('fine_tune_from' in given):
+        raise ValueError(
+            'give either --encoder DIR (write one with: fcn8s vgg16 OUT --weights hed) or --fine-tune-from MODEL.'
+        )
+
+
+def options_of_run(path: str) -> Dict[str, Any]:
+    """Returns the options of `fcn8s train` that the run at `path`, or that of a packed network, was started with.
+
+    There are none for other models, and runs from Python.
+
+    Raises ValueError where its config.json is damaged.
+    """
+    from fcn8s.saving import runs
+
+    config = runs.config_of(path)
+    if config.get('command') is None:
+        return {}
+    command = stored.with_threads(config['command'])
+    stored.check(command, _rules(), '{!r}: config.json'.format(path))
+    return command
+
+
+def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namespace:
+    from fcn8s.saving import runs
+
+    config = runs.read_config(runs.open_run(typed['resume']))
+    if config.get('command') is None:
+        raise ValueError(
+            '{!r} was not started by fcn8s train, so its options are not known. Go on from Python with '
+            'resume=True.'.format(typed['resume'])
+        )
+    command = options_of_run(typed['resume'])
+    if not isinstance(config.get('training'), dict):
+        raise ValueError('{!r}: config.json is damaged: it has no settings of training.'.format(typed['resume']))
+    # Of a later version; one that is off changes nothing.
+    unknown = sorted(name for name, value in command.items() if value and name not in defaults)
+    if unknown:
+        raise ValueError(
+            '{!r} was started with {}, which this version of fcn8s does not know. Go on with the version that its '
+            'config.json names.'.format(typed['resume'], flags(unknown))
+        )
+    places = [name for name in PLACES if command.get(name) is not None]
+    refused: List[str] = sorted(set(typed) - set(RESUMABLE) - set(places) - {'resume', 'of_cluster'})
+    if refused:
+        raise ValueError(
+            '--resume goes on with the settings that the run was started with; leave out {}. Only {} may change, '
+            'and {} where its data have moved.'.format(flags(refused), flags(RESUMABLE), flags(places))
+        )
+    given = dict(labels.as_trained(command), **typed)
+    _check_places(given, places, typed['resume'])
+    check_counts(given)
+    options = argparse.Namespace(**dict(defaults, **given))
+    check_threads(options.threads)
+    options.run_dir = typed['resume']
+    # Not counted again: they are part of what the run was started with.
+    options.class_weights = config['training'].get('class_weights')
+    stored.check({'class_weights': options.class_weights}, _rules(), '{!r}: config.json'.format(typed['resume']))
+    return options
+
+
+def _check_places(given: Dict[str, Any], names: Sequence[str], run_dir: str) -> None:
+    """Raises FileNotFoundError where data that a resumed run needs are not where they were."""
+    for name in names:
+        if name in ('colors', 'class_names') and not os.path.isabs(given[name]):
+            continue  # a name of a dataset or names of classes; of files runs keep the whole path
+        for place in as_list(given[name]):
+            if not os.path.exists(place):
+                raise FileNotFoundError(
+                    'the run {!r} was started with {} {!r}, which is not there. If it has moved, add {} with the '
+                    'place where it is now.'.format(run_dir, flag(name), place, flag(name))
+                )
