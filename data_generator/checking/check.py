@@ -255,10 +255,10 @@ def _borders(illegal: Mapping[Any, int], table: Mapping[Any, int], num_pixels: i
     )
 
 
-def _only_void(facts: Sequence[PairFacts], class_pixels: np.ndarray) -> List[Fault]:
+def _only_void(facts: Sequence[PairFacts], scored_pixels: np.ndarray) -> List[Fault]:
     return [
         Fault('only_void', pair.pair.label)
-        for pair, counts in zip(facts, class_pixels)
+        for pair, counts in zip(facts, scored_pixels)
         if pair.pair.label is not None and pair.values and not counts.any()
     ]
 

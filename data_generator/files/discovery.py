@@ -79,6 +79,7 @@ def find_pairs(
         ground_truth_dirs: One for each of `image_dirs`; empty for a dataset without labels.
         extensions: Extensions of the images in any letter case; None for all formats that can be read.
         check_existence: If False, images without a label are left out instead of refused.
+
     Raises:
         ValueError: The two lists of directories differ in length.
         FileNotFoundError: A directory is not there.

@@ -70,8 +70,8 @@ def _seconds_of_step(model: Any, batches: Any, options: argparse.Namespace, argu
     def watch(event: Any) -> None:
         if event.kind == 'step':
             ends.append(time.monotonic())
-            counted = ends[_NOT_COUNTED:]
-            if len(counted) > _FEWEST and (counted[-1] - counted[0] > _SECONDS or len(counted) > _MOST):
+            timed = ends[_NOT_COUNTED:]
+            if len(timed) > _FEWEST and (timed[-1] - timed[0] > _SECONDS or len(timed) > _MOST):
                 raise _MeasuredError
 
     with contextlib.suppress(_MeasuredError):
@@ -84,8 +84,8 @@ def _seconds_of_step(model: Any, batches: Any, options: argparse.Namespace, argu
             options.l2,
             callbacks=[watch],
         )
-    counted = ends[_NOT_COUNTED:]
-    return (counted[-1] - counted[0]) / (len(counted) - 1)
+    timed = ends[_NOT_COUNTED:]
+    return (timed[-1] - timed[0]) / (len(timed) - 1)
 
 
 def _seconds_of_evaluation(model: Any, val: Any, options: argparse.Namespace) -> float:

@@ -395,7 +395,7 @@ class Watch:
         """Leaves time out in which this process itself was stopped, as a queue may do with a whole job."""
         if seconds > _SILENCE * self.timeout / 2:
             self._heard = {worker: heard + seconds for worker, heard in self._heard.items()}
-            self._behind = {worker: (step, since + seconds) for worker, (step, since) in self._behind.items()}
+            self._behind = {worker: (place, since + seconds) for worker, (place, since) in self._behind.items()}
             self._worked_at = {worker: worked + seconds for worker, worked in self._worked_at.items()}
             self._done_at += seconds
 

@@ -67,16 +67,16 @@ class Cost(NamedTuple):
 def cost_of(request: PlanRequest) -> Cost:
     """Counts what a network costs; raises ValueError as `check_request` does."""
     check_request(request)
-    counted = [_Counted(layer, request) for layer in encoder_layers(request.width_divisor, request.head)]
-    counted += [_Counted(layer, request) for layer in decoder_layers(request)]
-    forward = [layer.forward() for layer in counted] + _poolings(request)
-    backward = [op for layer in counted for op in layer.backward()]
+    sized = [_SizedLayer(layer, request) for layer in encoder_layers(request.width_divisor, request.head)]
+    sized += [_SizedLayer(layer, request) for layer in decoder_layers(request)]
+    forward = [layer.forward() for layer in sized] + _poolings(request)
+    backward = [op for layer in sized for op in layer.backward()]
     batches = request.optimizer.accumulate_batches
     steps = (forward + backward + [_loss(request)] + _pooling_gradients(request)) * batches
-    return Cost(Work(forward), Work(steps + [_update(request, counted)]))
+    return Cost(Work(forward), Work(steps + [_update(request, sized)]))
 
 
-class _Counted:
+class _SizedLayer:
     """A layer with the sizes of its tensors, in values of a batch."""
 
     def __init__(self, layer: Layer, request: PlanRequest) -> None:
@@ -137,8 +137,8 @@ def _loss(request: PlanRequest) -> OpCost:
     return OpCost('loss', 0.0, 2 * FLOAT_BYTES * positions(request, 1) * request.num_classes)
 
 
-def _update(request: PlanRequest, counted: Sequence[_Counted]) -> OpCost:
-    weights = sum(layer.kernel for layer in counted if layer.is_trained)
+def _update(request: PlanRequest, sized: Sequence[_SizedLayer]) -> OpCost:
+    weights = sum(layer.kernel for layer in sized if layer.is_trained)
     values = UPDATE_VALUES[request.optimizer.name] + (0 if request.optimizer.ema is None else AVERAGE_VALUES)
     return OpCost('update', 0.0, FLOAT_BYTES * values * weights)
 

@@ -91,8 +91,8 @@ def line_chart(
     if not shown:
         return None
     points = [point for curve in shown for point in curve.points]
-    xs = x_limits or _limits([x for x, _ in points], from_zero=True)
-    ys = y_limits or _limits([y for _, y in points if y is not None], from_zero=True)
+    xs = x_limits or _limits([x for x, _ in points])
+    ys = y_limits or _limits([y for _, y in points if y is not None])
     lines, legend_x = [], float(LEFT + 8)
     for number, curve in enumerate(shown):
         places = [(_x(x, xs), _y(y, ys)) for x, y in curve.points if y is not None]
@@ -132,10 +132,9 @@ def _known(points: Sequence[Any]) -> List[Any]:
     return [(x, y) for x, y in points if x is not None and y is not None and math.isfinite(x) and math.isfinite(y)]
 
 
-def _limits(values: Sequence[float], from_zero: bool) -> Limits:
-    low, high = min(values), max(values)
-    if from_zero:
-        low, high = min(0.0, low), max(0.0, high)
+def _limits(values: Sequence[float]) -> Limits:
+    """From 0 to all values, with room behind the last."""
+    low, high = min(0.0, *values), max(0.0, *values)
     room = 0.05 * (high - low) or 1.0
     return low - (room if low < 0 else 0.0), high + room
 

@@ -568,10 +568,9 @@ class _Training:
 
     def _summarize(self, events: tensorboard.EventWriter, step: int, values: Dict[str, float], batch: Any) -> None:
         events.scalars(step, {'train/' + name: value for name, value in values.items()})
+        frequency = self.request.summaries_frequency
         # A picture every tenth time: they are a hundred times as large as the numbers.
-        if (
-            step // self.request.summaries_frequency
-        ) % 10 == 1 or self.request.summaries_frequency >= self.request.steps_per_epoch:
+        if step // frequency % 10 == 1 or frequency >= self.request.steps_per_epoch:
             self._picture(events, step, batch)
 
     def _picture(self, events: tensorboard.EventWriter, step: int, batch: Any) -> None:

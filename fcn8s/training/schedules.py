@@ -21,7 +21,7 @@ SCHEDULE_FORMS = ('constant:RATE', 'poly:RATE[:POWER]', 'cosine:RATE[:END_RATE]'
 
 def constant(rate: float) -> Schedule:
     """Gives the same rate at every step."""
-    _check_rate('rate', rate)
+    _check_rate(rate)
 
     def schedule(step: int) -> float:
         return rate
@@ -31,7 +31,7 @@ def constant(rate: float) -> Schedule:
 
 def steps(rate: float, boundaries: Sequence[int], factor: float = DEFAULT_STEP_FACTOR) -> Schedule:
     """Returns `rate`, multiplied by `factor` (in (0, 1]) at each of the increasing step numbers in `boundaries`."""
-    _check_rate('rate', rate)
+    _check_rate(rate)
     boundaries = tuple(boundaries)
     if not boundaries or boundaries[0] < 1 or any(a >= b for a, b in zip(boundaries, boundaries[1:])):
         raise ValueError(
@@ -153,13 +153,13 @@ def _number(text: Optional[str], default: float = 0.0) -> float:
         raise ValueError('{!r} is not a number.'.format(text)) from None
 
 
-def _check_rate(name: str, rate: float) -> None:
+def _check_rate(rate: float) -> None:
     if not isinstance(rate, numbers.Real) or not 0 < rate < math.inf:
-        raise ValueError('{} is {!r}; it has to be a number above 0.'.format(name, rate))
+        raise ValueError('rate is {!r}; it has to be a number above 0.'.format(rate))
 
 
 def _check_decay(rate: float, total_steps: int, end_rate: float) -> None:
-    _check_rate('rate', rate)
+    _check_rate(rate)
     if not isinstance(total_steps, numbers.Real) or not total_steps >= 1:
         raise ValueError('total_steps is {!r}; it has to be at least 1.'.format(total_steps))
     if not 0 <= end_rate <= rate:

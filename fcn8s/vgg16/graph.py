@@ -48,7 +48,7 @@ def _convolution(
     inputs: Any,
     name: str,
     shape: Tuple[int, ...],
-    padding: str = 'SAME',
+    padding: str,
     dilation: int = 1,
     norm: Optional[str] = None,
 ) -> Any:

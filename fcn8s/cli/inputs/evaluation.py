@@ -168,7 +168,7 @@ def _share_out(args: argparse.Namespace, subjects: Sequence[Subject]) -> List[Tu
     found = share_out(
         args.argv,
         args.workers,
-        {path: found for subject in subjects for path, found in zip(subject.paths, subject.model_dirs)},
+        {path: directory for subject in subjects for path, directory in zip(subject.paths, subject.model_dirs)},
         _num_batches(args, subjects[0]) * len(subjects),
         'evaluate',
         'batch',

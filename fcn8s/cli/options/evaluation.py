@@ -115,22 +115,22 @@ def evaluated_in_training(options: Dict[str, Any]) -> Dict[str, Any]:
     return dict(found, only=held) if held else found
 
 
-def check_can_write(flag: str, path: str, example: str, endings: Tuple[str, ...] = ('',)) -> None:
+def check_can_write(option: str, path: str, example: str, endings: Tuple[str, ...] = ('',)) -> None:
     """Raises ValueError or OSError where no file can be written at `path`.
 
-    endings: of names by which programs know what is written.
+    option: as it is typed. endings: of names by which programs know what is written.
     """
     from helpers.files import check_folder, check_no_device
 
     if os.path.isdir(path) or path.endswith(('/', os.sep)):
         raise ValueError(
-            '{} {} is a directory; give it the name of a file, for example {}.'.format(flag, path, example)
+            '{} {} is a directory; give it the name of a file, for example {}.'.format(option, path, example)
         )
     check_no_device(path)
     if not path.lower().endswith(endings):
         raise ValueError(
             '{} is {}; it has to be the name of a {} file, for example {}.'.format(
-                flag, path, ' or '.join(endings), example
+                option, path, ' or '.join(endings), example
             )
         )
     check_folder(os.path.dirname(os.path.realpath(path)))

@@ -134,15 +134,15 @@ def _remove_empty(directory: str) -> None:
 
 def storable(options: argparse.Namespace) -> Dict[str, Any]:
     """Returns the options as config.json keeps them, with absolute paths, so that --resume works from anywhere."""
-    stored = {name: value for name, value in vars(options).items() if name not in _NOT_STORED}
+    kept = {name: value for name, value in vars(options).items() if name not in _NOT_STORED}
     for name in _PATHS:
-        if stored[name] is not None and not (name == 'colors' and labels.is_name(stored[name])):
-            stored[name] = as_absolute(stored[name])
-    if stored['class_names'] is not None and os.path.isfile(stored['class_names']):
-        stored['class_names'] = os.path.abspath(stored['class_names'])
-    if stored.get('recipe') is not None and os.path.isfile(stored['recipe']):
-        stored['recipe'] = os.path.abspath(stored['recipe'])
-    return stored
+        if kept[name] is not None and not (name == 'colors' and labels.is_name(kept[name])):
+            kept[name] = as_absolute(kept[name])
+    if kept['class_names'] is not None and os.path.isfile(kept['class_names']):
+        kept['class_names'] = os.path.abspath(kept['class_names'])
+    if kept.get('recipe') is not None and os.path.isfile(kept['recipe']):
+        kept['recipe'] = os.path.abspath(kept['recipe'])
+    return kept
 
 
 def refuse(typed: Dict[str, Any], names: Sequence[str], why: str) -> None:
