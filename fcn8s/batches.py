@@ -233,7 +233,7 @@ def check_same_classes(model: LabelSpace, data: Any) -> LabelSpace:
 class PredictionTensors(NamedTuple):
     """What a prediction feeds and fetches.
 
-    images_uint8: uint8 [N, H, W, 3]; image_input: float32 [N, H, W, 3], 0 to 255: one of them is fed.
+    images_uint8: uint8 [N, H, W, channels]; image_input: float32, likewise, 0 to 255: one of them is fed.
     class_ids: uint8 [N, H, W]. probabilities: float32 [N, H, W, C].
     """
 
@@ -254,7 +254,7 @@ def predict_in_chunks(
 
     Args:
         run: `session.run` of an open network.
-        images: [N, H, W, 3], RGB, or a list of images; uint8, or numbers from 0 to 255.
+        images: [N, H, W, channels], RGB as a rule, or a list of images; uint8, or numbers from 0 to 255.
 
     Returns:
         Class IDs, uint8 [N, H, W], or with argmax=False the soft-max, float32 [N, H, W, C].

@@ -55,9 +55,9 @@ class FCN8s:
             ops its graph holds. distributed: False: alone; None: as TF_CONFIG, SLURM or Kubernetes say; or settings.
         engine: as of `fcn8s.open_model`. What 'openvino' computes, and an export, is for prediction and evaluation.
 
-    Attributes: `image_input` float32 [N, H, W, 3] RGB 0..255 (or feed uint8 to `images_uint8`), `keep_prob`, `labels`
-    uint8 [N, H, W] or one-hot, `fcn8s_output` logits [N, H, W, C], `softmax_output`, `predictions_argmax` int64,
-    `total_loss`, `train_op`, `learning_rate`, `l2_regularization_rate`, `global_step`, `pool3_out`, `pool4_out`,
+    Attributes: `image_input` float32 [N, H, W, channels] 0..255, RGB as a rule (uint8: `images_uint8`), `keep_prob`,
+    `labels` uint8 [N, H, W] or one-hot, `fcn8s_output` logits [N, H, W, C], `softmax_output`, `predictions_argmax`
+    int64, `total_loss`, `train_op`, `learning_rate`, `l2_regularization_rate`, `global_step`, `pool3_out`, `pool4_out`,
     `fc7_out`; and `sess`, `graph`, `num_classes`, `label_space`, `training_loss` and `best_training_loss` (of epochs).
     """
 
@@ -145,7 +145,7 @@ class FCN8s:
         """Trains, and returns the history: one record per epoch of this call (loss, rate, speed, scores).
 
         Args:
-            train_generator: endless iterator of (images uint8 [N, H, W, 3], labels uint8 [N, H, W] or one-hot).
+            train_generator: endless iterator of (images uint8 [N, H, W, channels], labels uint8 [N, H, W] or one-hot).
             learning_rate_schedule: step (from 0, of this call) -> rate; see `fcn8s.schedules`. keep_prob: of dropout.
             l2_regularization: rate r of r x 1/2 sum(w^2) over the decoder's kernels.
             metrics: any of 'loss', 'mean_iou', 'accuracy': evaluated every `eval_frequency` epochs and after the last,
@@ -191,7 +191,7 @@ class FCN8s:
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
         """Predicts class IDs, uint8 [N, H, W], or with argmax=False the soft-max, float32 [N, H, W, C].
 
-        images: [N, H, W, 3] or a list of images of one size, from 1 x 1; uint8, or numbers from 0 to 255.
+        images: [N, H, W, channels] or a list of images of one size, from 1 x 1; uint8, or numbers from 0 to 255.
         """
         return self.network.opened().predict(images, argmax)
 

@@ -249,7 +249,7 @@ class Network:
     # What is fed
 
     def image_feed(self, images: np.ndarray) -> Feed:
-        """Returns the feed of checked images [N, H, W, 3], uint8 or float32."""
+        """Returns the feed of checked images [N, H, W, channels], uint8 or float32."""
         encoder = self.tensors.encoder
         return {encoder.images_uint8 if images.dtype == np.uint8 else encoder.image_input: images}
 

@@ -93,7 +93,7 @@ def with_palette(label_space: LabelSpace, palette: str) -> LabelSpace:
 
 
 def color_blind_colors(class_names: Sequence[str], own_colors: Sequence[Sequence[int]]) -> np.ndarray:
-    """Colours that stay far apart, and off black and white, in normal vision, with protanopia and with deuteranopia.
+    """Chooses colours far apart, and off black and white, in normal vision, with protanopia and with deuteranopia.
 
     The smallest distance between any two (CIEDE2000, the worst of the three visions) is as large as a search with
     many beginnings makes it. Then classes that touch each other often in street scenes, and else the first classes,
@@ -211,7 +211,7 @@ def _swapped(order: np.ndarray, forces: np.ndarray, frequencies: np.ndarray, unl
 
 
 def as_seen(colors: np.ndarray) -> np.ndarray:
-    """Colours as they look in normal vision, with protanopia and with deuteranopia.
+    """Returns colours as they look in normal vision, with protanopia and with deuteranopia.
 
     Args:
         colors: [N, 3], RGB, 0 to 255.

@@ -183,7 +183,7 @@ def _id_table(rest: int, entries: Dict[int, int]) -> np.ndarray:
 
 
 def cityscapes_ids_to_train_ids() -> np.ndarray:
-    """Cityscapes `labelIds` -> the 19 official train IDs, 255 for the rest: a uint8 array of shape [256]."""
+    """Returns the map from Cityscapes `labelIds` to the 19 official train IDs, 255 for the rest: uint8 [256]."""
     return file_ids_to_class_ids(CITYSCAPES)
 
 
@@ -193,7 +193,7 @@ def cityscapes_train_ids_to_ids() -> np.ndarray:
 
 
 def cityscapes_ids_to_cityscapes20() -> np.ndarray:
-    """Cityscapes `labelIds` -> void as class 0 and the 19 classes as 1 to 19: a uint8 array of shape [256]."""
+    """Returns the map from Cityscapes `labelIds` to void as class 0 and the 19 classes as 1 to 19: uint8 [256]."""
     return file_ids_to_class_ids(CITYSCAPES20)
 
 

@@ -59,7 +59,7 @@ def used_colors(label: LabelFile) -> Dict[int, Color]:
 
 
 def ids_by_palette(label: LabelFile, expected: Mapping[int, Color]) -> Optional[np.ndarray]:
-    """Class IDs [H, W] of a palette file by the colours that stand for them.
+    """Finds the class IDs [H, W] of a palette file by the colours that stand for them.
 
     Args:
         expected: From ID to its colour.

@@ -5,7 +5,7 @@ from typing import Any, Dict, Sequence
 
 
 def bar_options() -> Dict[str, Any]:
-    """Options for tqdm: no bar where there is no standard error.
+    """Returns options for tqdm: no bar where there is no standard error.
 
     Else nothing: `disable=False` would overrule TQDM_DISABLE, by which notebooks and services switch bars off.
     """

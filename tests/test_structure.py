@@ -89,7 +89,10 @@ def test_no_function_is_longer_than_60_lines(root_dir, package):
             assert lines_of_body(function) <= 60, '{}: {}'.format(path, function.name)
 
 
-NO_VERBS = {'This', 'As', 'Its', 'Is', 'Images', 'Labels', 'Pixels', 'Classes', 'Bytes', 'Seconds', 'Logits', 'Others'}
+NO_VERBS = {
+    *('This', 'As', 'Its', 'Is', 'Images', 'Labels', 'Pixels', 'Classes', 'Bytes', 'Seconds', 'Logits', 'Others'),
+    *('Bars', 'Cityscapes', 'Class', 'Colours', 'Loss', 'Options', 'Pictures', 'Pieces', 'Points', 'Rows', 'Versions'),
+}
 
 
 def public_functions(nodes):

@@ -13,7 +13,7 @@ BAD_VALUES = (ValueError, KeyError, TypeError, IndexError, AttributeError, Overf
 
 
 def points_of(values: Any) -> np.ndarray:
-    """Points as float [K, 2] of (x, y), from pairs of numbers or from x and y in turn.
+    """Returns points as float [K, 2] of (x, y), from pairs of numbers or from x and y in turn.
 
     Raises:
         ValueError: They are something else.
@@ -30,7 +30,7 @@ def points_of(values: Any) -> np.ndarray:
 
 
 def points_of_text(text: str) -> np.ndarray:
-    """Points in the form of CVAT, 'x,y;x,y;...'."""
+    """Reads points in the form of CVAT, 'x,y;x,y;...'."""
     return points_of([pair.split(',') for pair in text.split(';')])
 
 

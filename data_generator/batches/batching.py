@@ -23,7 +23,7 @@ class Sample(NamedTuple):
 
 
 class Made(NamedTuple):
-    """A finished sample: image uint8 [H, W, 3], label [H, W] or None, and the file that the image came from."""
+    """A finished sample: image uint8 [H, W, C], label [H, W] or None, and the file that the image came from."""
 
     image: np.ndarray
     label: Optional[np.ndarray]
@@ -89,7 +89,7 @@ def sample_rng(seed: int, sample: Sample) -> np.random.Generator:
 
 
 def stack(made: Sequence[Made]) -> Batch:
-    """Stacks samples to one batch: images [N, H, W, 3], with labels [N, H, W] where there are any.
+    """Stacks samples to one batch: images [N, H, W, C], with labels [N, H, W] where there are any.
 
     Raises:
         DataError: They are of different sizes.

@@ -23,7 +23,7 @@ ALPHA = 0.55
 
 
 def typical_augmentation(image_size: Tuple[int, int]) -> Dict[str, Any]:
-    """Transforms as one would train with, all of which happen often, for images of (height, width)."""
+    """Returns transforms as one would train with, all of which happen often, for images of (height, width)."""
     height, width = image_size
     return dict(
         flip=0.5,

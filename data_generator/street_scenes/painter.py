@@ -151,7 +151,7 @@ class Painter:
             self.depth.put(opaque, region, np.array([(0.0, 0.0, distance)]))
 
     def visible_region(self, points: np.ndarray) -> Optional[Tuple[slice, slice]]:
-        """Rows and columns of the canvas that hold these image points, or None."""
+        """Returns rows and columns of the canvas that hold these image points, or None."""
         left, top = np.maximum(np.floor(points.min(axis=0)).astype(int), 0)
         right = min(int(np.ceil(points[:, 0].max())) + 1, self.camera.width)
         bottom = min(int(np.ceil(points[:, 1].max())) + 1, self.camera.height)

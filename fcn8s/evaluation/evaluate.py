@@ -12,7 +12,7 @@ from fcn8s.graph.scoring import Scoring, attach_scoring, attach_scoring_of_proba
 from fcn8s.precision import has_gpus
 from helpers.label_spaces import LabelSpace
 
-# Predicts one image: uint8 [H, W, 3] -> soft-max float32 [H, W, C].
+# Predicts one image: uint8 [H, W, channels] -> soft-max float32 [H, W, C].
 PredictProbabilities = Callable[[np.ndarray], np.ndarray]
 
 
@@ -34,7 +34,7 @@ def attach_scorer(
     """Adds the scoring part to the graph of an opened network.
 
     Args:
-        images: uint8 [N, H, W, 3] placeholder that the logits are computed from.
+        images: uint8 [N, H, W, channels] placeholder that the logits are computed from.
         logits: float32 [N, H, W, C].
         label_space: The classes of model and labels.
         with_calibration: Whether evaluations add the scores of `fcn8s.evaluation.calibration.summarize_calibration` and
@@ -81,7 +81,7 @@ def evaluate_model(
 
     Args:
         run: `session.run` of the network that the scorer was attached to.
-        batches: Yields (images uint8 [N, h, w, 3], labels uint8 [N, H, W]); the two sizes may differ.
+        batches: Yields (images uint8 [N, h, w, channels], labels uint8 [N, H, W]); the two sizes may differ.
         num_batches: How many batches to take.
         with_boundaries: Adds the scores of `fcn8s.evaluation.boundaries.BoundaryTotals.summarize`.
         workers: Threads that measure boundaries.

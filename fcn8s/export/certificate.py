@@ -38,7 +38,7 @@ TOLERANCES = {
 
 
 class Sample(NamedTuple):
-    """image: uint8 [H, W, 3]; labels: class IDs, uint8 [H, W], or None."""
+    """image: uint8 [H, W, channels]; labels: class IDs, uint8 [H, W], or None."""
 
     image: np.ndarray
     labels: Optional[np.ndarray] = None

@@ -44,6 +44,6 @@ class Runtime:
         self._session = tf.Session(graph=graph)
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
-        """Computes the outputs, by name, of uint8 [N, H, W, 3], see `fcn8s.export.names.OUTPUTS`."""
+        """Computes the outputs, by name, of uint8 [N, H, W, channels], see `fcn8s.export.names.OUTPUTS`."""
         values = self._session.run([name + ':0' for name in outputs], {IMAGES + ':0': images})
         return dict(zip(outputs, values))

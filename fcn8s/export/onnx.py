@@ -19,7 +19,7 @@ _LARGE = 2**16
 
 
 def write(conversion: Conversion, directory: str) -> None:
-    """Writes `model.onnx`: uint8 [N, H, W, 3] in, any N, H, W; in float16, inputs and outputs stay as they are."""
+    """Writes `model.onnx`: uint8 [N, H, W, channels] in, any N, H, W; in float16, inputs and outputs stay so."""
     import onnx
 
     from fcn8s.export.serving_graph import freeze
@@ -174,5 +174,5 @@ class Runtime:
         self._session = onnxruntime.InferenceSession(path, providers=onnxruntime.get_available_providers())
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
-        """Computes the outputs, by name, of uint8 [N, H, W, 3], see `fcn8s.export.names.OUTPUTS`."""
+        """Computes the outputs, by name, of uint8 [N, H, W, channels], see `fcn8s.export.names.OUTPUTS`."""
         return dict(zip(outputs, self._session.run(list(outputs), {IMAGES: images})))

@@ -93,7 +93,7 @@ class Runtime:
         self._turn = threading.Lock()  # a request that another thread waits for takes no second one
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
-        """Computes the outputs, by name, of uint8 [N, H, W, 3], see `fcn8s.export.names.OUTPUTS`."""
+        """Computes the outputs, by name, of uint8 [N, H, W, channels], see `fcn8s.export.names.OUTPUTS`."""
         with self._turn:
             request = self._request(tuple(outputs))
             values = request.infer([images], share_inputs=True)

@@ -46,7 +46,7 @@ class Runner:
             raise
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
-        """Computes the outputs, by name, of uint8 [N, H, W, 3]."""
+        """Computes the outputs, by name, of uint8 [N, H, W, channels]."""
         result = os.path.join(self._folder.name, 'result.npz')
         self._ask(images=self._put(images), outputs=list(outputs), result=result)
         with np.load(result) as values:

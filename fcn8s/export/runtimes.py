@@ -67,7 +67,7 @@ def check_file(directory: str, export: Dict[str, Any]) -> None:
 
 
 def versions(format_name: str) -> Dict[str, str]:
-    """Versions of the packages that make and run a format, as far as they are installed."""
+    """Returns the versions of the packages that make and run a format, as far as they are installed."""
     from importlib import metadata
 
     found = {}

@@ -166,7 +166,7 @@ def read_calibration(paths: Sequence[str], size: Optional[Tuple[int, int]], rule
 
 
 def generated_images(count: int = 3, seed: int = 0) -> List[np.ndarray]:
-    """Pictures of coloured boxes before a gradient, with noise: uint8 [96, 160, 3]."""
+    """Draws pictures of coloured boxes before a gradient, with noise: uint8 [96, 160, 3]."""
     rng = np.random.RandomState(seed)
     height, width = _GENERATED_SIZE
     pictures = []

@@ -46,7 +46,7 @@ class Runtime:
         self._function = self._module.signatures[SIGNATURE]
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
-        """Computes the outputs, by name, of uint8 [N, H, W, 3], see `fcn8s.export.names.OUTPUTS`."""
+        """Computes the outputs, by name, of uint8 [N, H, W, channels], see `fcn8s.export.names.OUTPUTS`."""
         values = self._function(**{IMAGES: tf.convert_to_tensor(images)})
         return {name: values[name].numpy() for name in outputs}
 

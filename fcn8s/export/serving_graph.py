@@ -34,7 +34,7 @@ def freeze(model_dir: str, bfloat16: bool = False, size: Optional[Tuple[int, int
     Args:
         model_dir: a saved FCN-8s.
         bfloat16: weights, convolutions and what follows them in bfloat16.
-        size: (height, width) of the one image [1, H, W, 3] that it takes; None for any number of images of any size.
+        size: (height, width) of the one image, [1, H, W, channels], that it takes; None for any number of any size.
         trust: take a graph whatever ops it holds.
 
     Raises:

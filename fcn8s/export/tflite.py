@@ -17,7 +17,7 @@ _ROOM = 4096
 
 
 def write(conversion: Conversion, directory: str) -> None:
-    """Writes `model.tflite` for one image [1, H, W, 3] of the size, with the signature `serving_default`.
+    """Writes `model.tflite` for one image [1, H, W, channels] of the size, with the signature `serving_default`.
 
     float16: weights take two bytes each. int8: weights and what flows between layers, by TFLite's own quantiser.
     """
@@ -89,7 +89,7 @@ class Runtime:
         self._turn = threading.Lock()  # an interpreter has one set of buffers for all threads
 
     def run(self, images: np.ndarray, outputs: Sequence[str]) -> Dict[str, np.ndarray]:
-        """Computes the outputs, by name, of uint8 [N, H, W, 3], see `fcn8s.export.names.OUTPUTS`; one after the
+        """Computes the outputs, by name, of uint8 [N, H, W, channels], see `fcn8s.export.names.OUTPUTS`; one after the
         other.
         """
         with self._turn:

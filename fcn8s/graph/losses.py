@@ -46,7 +46,7 @@ class Loss(NamedTuple):
 
 
 def sparse_labels(labels: tf.Tensor, ignore_id: int) -> Tuple[tf.Tensor, tf.Tensor]:
-    """Class IDs and validity from labels of either form; the rank may be known only when the graph runs.
+    """Returns class IDs and validity from labels of either form; the rank may be known only when the graph runs.
 
     Args:
         labels: integers, [N, H, W] (or [N, H, W, 1]) class IDs, or [N, H, W, C] one-hot with C > 1.

@@ -31,7 +31,7 @@ _RESIZED_CHANNELS = 64
 # How many rows of a map are enlarged at a time.
 _BAND_ROWS = 32
 
-# predict(images, argmax): uint8 [N, H, W, 3] -> class IDs uint8 [N, H, W], or soft-max float32 [N, H, W, C] for
+# predict(images, argmax): uint8 [N, H, W, channels] -> class IDs uint8 [N, H, W], or soft-max float32 [N, H, W, C] for
 # argmax=False. `FCN8s.predict` and `InferenceGraph.predict` are such functions.
 Predict = Callable[..., np.ndarray]
 # The first row of a band of an image, and float32 [h, W, C] of its rows.
@@ -95,7 +95,7 @@ class Predictor:
         return Predictor(self._predict, self.num_classes, scales=self._scales, mirror=self._mirror)
 
     def class_ids(self, image: np.ndarray) -> np.ndarray:
-        """Predicts the class IDs, uint8 [H, W], of an image, uint8 [H, W, 3], RGB."""
+        """Predicts the class IDs, uint8 [H, W], of an image, uint8 [H, W, channels], RGB as a rule."""
         _check_is_image(image)
         if self._keeps_size(image) and self._scales == (1.0,) and not self._mirror and self._grid(image) is None:
             return self._predict(image[np.newaxis])[0]
@@ -105,7 +105,7 @@ class Predictor:
         return class_ids
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """Predicts the soft-max, float32 [H, W, C], of an image, uint8 [H, W, 3], RGB."""
+        """Predicts the soft-max, float32 [H, W, C], of an image, uint8 [H, W, channels], RGB as a rule."""
         _check_is_image(image)
         are_logits = self._interpolates_logits and not self._keeps_size(image)
         return np.concatenate([_soft_max_of(band) if are_logits else band for _, band in self._bands(image)])

@@ -103,9 +103,9 @@ class Sampler:
             self._samples = _sample(model, head, num_samples, keep_prob, seed)
 
     def predict(self, images: np.ndarray, argmax: bool = False) -> np.ndarray:
-        """Predicts, of uint8 [N, H, W, 3], float32 [N, H, W, C + 1]: the mean soft-max of the samples, and behind it
-        the mean of their entropies in nats; both may be averaged further, over tiles and scales. With `argmax` class
-        IDs, uint8 [N, H, W], of the mean soft-max."""
+        """Predicts, of uint8 [N, H, W, channels], float32 [N, H, W, C + 1]: the mean soft-max of the samples, and
+        behind it the mean of their entropies in nats; both may be averaged further, over tiles and scales. With
+        `argmax` class IDs, uint8 [N, H, W], of the mean soft-max."""
         samples = self._model.run(self._samples, {self._model.images: images})
         return np.argmax(samples[..., :-1], axis=-1).astype(np.uint8) if argmax else samples
 
@@ -130,18 +130,18 @@ class SampledPredictor:
         self.means: List[Tuple[float, float]] = []
 
     def samples(self, image: np.ndarray) -> Tuple[np.ndarray, Doubt]:
-        """Predicts, of uint8 [H, W, 3], the mean soft-max, float32 [H, W, C], and the doubt about it."""
+        """Predicts, of uint8 [H, W, channels], the mean soft-max, float32 [H, W, C], and the doubt about it."""
         samples = self._predictor.probabilities(image)
         doubt = doubt_of(samples, self._temperature)
         self.means.append((float(doubt.entropy.mean()), float(doubt.mutual_information.mean())))
         return samples[..., :-1], doubt
 
     def probabilities(self, image: np.ndarray) -> np.ndarray:
-        """Predicts, of uint8 [H, W, 3], the mean soft-max, float32 [H, W, C]."""
+        """Predicts, of uint8 [H, W, channels], the mean soft-max, float32 [H, W, C]."""
         return self.samples(image)[0]
 
     def class_ids(self, image: np.ndarray) -> np.ndarray:
-        """Predicts the class IDs, uint8 [H, W], of uint8 [H, W, 3]."""
+        """Predicts the class IDs, uint8 [H, W], of uint8 [H, W, channels]."""
         return np.argmax(self.samples(image)[0], axis=-1).astype(np.uint8)
 
 

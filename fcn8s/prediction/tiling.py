@@ -85,7 +85,7 @@ class Cut(NamedTuple):
 
 
 def cuts(length: int, tile: int, margin: int) -> List[Cut]:
-    """Pieces that cover a line without overlap, each predicted with `margin` more pixels on both sides.
+    """Returns pieces that cover a line without overlap, each predicted with `margin` more pixels on both sides.
 
     All begin at multiples of the network's stride, so that it computes for each what it would for the whole line.
 

@@ -134,7 +134,7 @@ class View:
         self._caption = caption
 
     def predict(self, image: np.ndarray) -> Seen:
-        """Class IDs of the next frame and, where it is to be shown, the doubt."""
+        """Predicts the class IDs of the next frame and, where it is to be shown, the doubt."""
         return self._see(image)
 
     def _seen(self, image: np.ndarray) -> Seen:

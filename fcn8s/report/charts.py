@@ -106,7 +106,7 @@ def line_chart(
 def bar_chart(
     title: str, names: Sequence[str], values: Sequence[float], x_label: str, y_label: str, note: str = ''
 ) -> Optional[Chart]:
-    """Bars of shares from 0 to 1, written in per cent; NaN is a dash instead of a bar. None without any."""
+    """Returns a chart of shares from 0 to 1, in per cent; NaN is a dash instead of a bar. None where all are NaN."""
     if all(math.isnan(value) for value in values):
         return None
     step = (WIDTH - LEFT - RIGHT) / len(names)

@@ -125,7 +125,7 @@ def _scores(records: Sequence[Dict[str, Any]], score: str) -> List[Tuple[float, 
 
 
 def training_charts(records: Sequence[Dict[str, Any]]) -> List[Chart]:
-    """Loss, scores and learning rate over the steps; those that there are."""
+    """Draws loss, scores and learning rate over the steps; those that there are."""
     charts = [
         line_chart(
             'Loss',

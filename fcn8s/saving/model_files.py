@@ -31,7 +31,7 @@ def build_meta_graph(
 ) -> MetaGraphDef:
     """Returns the MetaGraphDef of a network for prediction, with its Saver and the signature `serving_default`.
 
-    The signature takes `images` (uint8 [N, H, W, 3], RGB) and gives `class_ids` (uint8 [N, H, W]) and `probabilities`
+    The signature takes `images` (uint8 [N, H, W, channels]) and gives `class_ids` (uint8 [N, H, W]) and `probabilities`
     (float32 [N, H, W, C]).
     """
     graph = tf.Graph()
@@ -60,7 +60,7 @@ def _tensor_info(tensor: Tensor) -> Any:
 
 
 def library_versions() -> Dict[str, str]:
-    """Versions of this library and of what its results depend on."""
+    """Returns the versions of this library and of what its results depend on."""
     return {
         'fcn8s': fcn8s.__version__,
         'tensorflow': tf.__version__,

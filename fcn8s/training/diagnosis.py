@@ -121,7 +121,7 @@ def cause_of_not_finite(before: np.ndarray, learning_rate: Optional[float] = Non
 
 
 def diagnose_stuck(losses: np.ndarray, num_classes: int, num_steps: Optional[int] = None) -> Optional[str]:
-    """Loss at ln(C), that of equal probabilities for all C classes, from the first step to the last.
+    """Finds a loss at ln(C), that of equal probabilities for all C classes, from the first step to the last.
 
     num_steps: how many steps the losses are means or samples of; None: one each. One loss alone is no evidence.
     """
