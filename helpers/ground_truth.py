@@ -15,7 +15,7 @@ from helpers.label_spaces import DEFAULT_IGNORE_ID
 
 IdMap = Union[np.ndarray, Sequence[int], Mapping[int, int]]
 
-LARGEST_ID = 65535
+LARGEST_ID = 65535  # PNG holds at most 16 bits
 
 
 def convert_colors_to_ids(label_rgb: np.ndarray, color_to_id: Mapping[Color, int]) -> np.ndarray:

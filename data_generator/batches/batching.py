@@ -129,11 +129,10 @@ class _ClassWatch:
 
     def __init__(self, label_space: Optional[LabelSpace], order: BatchOrder) -> None:
         self._space = label_space
+        self._missing: Set[int] = set()
         # Of a share nothing is told: whoever puts the shares together knows what the whole holds.
-        is_watched = label_space is not None and not order.is_share
-        self._missing = set(range(label_space.num_classes)) if label_space is not None and is_watched else set()
-        if label_space is not None:
-            self._missing -= set(label_space.void_class_ids)
+        if label_space is not None and not order.is_share:
+            self._missing = set(range(label_space.num_classes)) - set(label_space.void_class_ids)
         self._shuffles, self._left = order.shuffles, order.num_batches
 
     def see(self, batch: Batch) -> None:

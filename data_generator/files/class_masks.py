@@ -10,6 +10,7 @@ import numpy as np
 
 from data_generator.errors import DataError
 from data_generator.files.discovery import LABEL_EXTENSIONS, list_files, stem_of
+from data_generator.files.masks import BLACK_AND_WHITE
 from helpers.counted import counted
 from helpers.ground_truth import nearest_colors
 from helpers.images import (
@@ -22,8 +23,7 @@ from helpers.images import (
     write_labels,
 )
 
-_BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
-_FARTHEST_GREY = 127  # from the nearer of the two
+_FARTHEST_GREY = 127  # from the nearer of black and white
 
 
 def combine(
@@ -105,7 +105,7 @@ def _nearer_of_two(file: EncodedImage, tolerance: int) -> Tuple[np.ndarray, int]
             'smoothing, as PNG, or take pixels up to N away from black or white as that: --color-tolerance N, of which '
             '{} takes all.'.format(path, _FARTHEST_GREY)
         )
-    colors, moved = nearest_colors(colors, (_BLACK, _WHITE), tolerance)
+    colors, moved = nearest_colors(colors, BLACK_AND_WHITE, tolerance)
     return colors[..., 0] > 0, moved
 
 

@@ -11,7 +11,7 @@ from data_generator.files.discovery import Pair
 from data_generator.files.palettes import PaletteRule
 from helpers.aliases import Color
 from helpers.counted import counted
-from helpers.ground_truth import IdMap, nearest_colors
+from helpers.ground_truth import LARGEST_ID, IdMap, nearest_colors
 from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.images import read_color_labels, read_image, read_label_file
 from helpers.raster_windows import open_windowed
@@ -19,7 +19,7 @@ from helpers.raster_windows import open_windowed
 #: From so many pixels on, crops are read from the file where that can be: 16 million take a tenth of a second.
 LARGE_IMAGE = 1 << 24
 
-NUM_IDS = 65536  # label files hold at most 16 bits
+NUM_IDS = LARGEST_ID + 1
 
 
 class LegalIds:

@@ -9,13 +9,11 @@ from typing import Any, Mapping, Optional, Tuple
 import numpy as np
 
 from helpers.flags import check_flags
-from helpers.ground_truth import IdMap
+from helpers.ground_truth import LARGEST_ID, IdMap
 
 #: Mean RGB of the images that VGG-16 was trained on (https://arxiv.org/abs/1409.1556), rounded: what images are padded
 #: with where the mean of the dataset itself is not known.
 IMAGENET_MEAN = (124, 117, 104)
-
-MAX_ID = 65535  # labels are written as PNG, which holds at most 16 bits
 
 
 def is_off(value: Any) -> bool:
@@ -220,7 +218,7 @@ def color_map(name: str, value: Any) -> Optional[Mapping[Tuple[int, int, int], i
                 'every key has to be a colour (red, green, blue) of three integers from 0 to 255',
                 {(128, 64, 128): 0},
             )
-        integer('{}[{}]'.format(name, tuple(color)), class_id, 0, MAX_ID, 'the class ID of this colour')
+        integer('{}[{}]'.format(name, tuple(color)), class_id, 0, LARGEST_ID, 'the class ID of this colour')
     return value
 
 
@@ -231,7 +229,7 @@ def id_map(name: str, value: Any) -> Optional[IdMap]:
     if isinstance(value, Mapping):
         return _id_dict(name, value)
     array = np.asarray(value)
-    if array.ndim != 1 or not 1 <= array.size <= MAX_ID + 1 or array.dtype.kind not in 'iu':
+    if array.ndim != 1 or not 1 <= array.size <= LARGEST_ID + 1 or array.dtype.kind not in 'iu':
         raise _refuse(
             name,
             value,
@@ -239,12 +237,12 @@ def id_map(name: str, value: Any) -> Optional[IdMap]:
             'ID k becomes',
             {7: 0, 8: 1},
         )
-    if array.min() < 0 or array.max() > MAX_ID:
+    if array.min() < 0 or array.max() > LARGEST_ID:
         raise _refuse(
             name,
             value,
             'holds {}; IDs are integers from 0 to {}, so map what is to be left out to ignore_id'.format(
-                array.min() if array.min() < 0 else array.max(), MAX_ID
+                array.min() if array.min() < 0 else array.max(), LARGEST_ID
             ),
             {7: 0, 8: 1},
         )
@@ -255,8 +253,8 @@ def _id_dict(name: str, value: Mapping[int, int]) -> Mapping[int, int]:
     if not value:
         raise _refuse(name, value, 'it has to name at least one ID', {7: 0, 8: 1})
     for old, new in value.items():
-        integer(name + ', the key', old, 0, MAX_ID, 'the ID as it stands in the label files')
-        integer('{}[{}]'.format(name, old), new, 0, MAX_ID, 'a class ID, or ignore_id for what is to be left out')
+        integer(name + ', the key', old, 0, LARGEST_ID, 'the ID as it stands in the label files')
+        integer('{}[{}]'.format(name, old), new, 0, LARGEST_ID, 'a class ID, or ignore_id for what is to be left out')
     return value
 
 
@@ -264,7 +262,7 @@ def pad_id(void_class_id: Any, ignore_id: int, num_classes: Optional[int]) -> in
     """Returns the ID that labels are padded with: a class, or the ignore ID, which None stands for."""
     if void_class_id is None:
         return ignore_id
-    pad_id = integer('void_class_id', void_class_id, 0, MAX_ID, 'void_class_id=None to pad with ignore_id')
+    pad_id = integer('void_class_id', void_class_id, 0, LARGEST_ID, 'void_class_id=None to pad with ignore_id')
     if num_classes is not None and pad_id >= num_classes and pad_id != ignore_id:
         raise ValueError(
             'void_class_id is {}; it has to be one of the num_classes={} class IDs or ignore_id={}. Write '

@@ -11,6 +11,7 @@ from fcn8s.graph.dropout_rows import FIRST_ROW_TENSOR
 from fcn8s.network import Network
 from fcn8s.stopping import EvaluationAbandoned, StopRequest
 from fcn8s.training.tensorboard import WorstImages
+from helpers.counted import counted
 
 
 def check_deals(generator: Any, times: int, workers: int) -> None:
@@ -20,8 +21,8 @@ def check_deals(generator: Any, times: int, workers: int) -> None:
     """
     if times != workers and not hasattr(generator, 'deal'):
         raise ValueError(
-            'the run was started by {} worker{}, and train_generator cannot make the same batches for {}. Take '
-            'BatchGenerator.generate, or as many workers.'.format(times, '' if times == 1 else 's', workers)
+            'the run was started by {}, and train_generator cannot make the same batches for {}. Take '
+            'BatchGenerator.generate, or as many workers.'.format(counted(times, 'worker'), workers)
         )
 
 
