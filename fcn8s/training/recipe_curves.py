@@ -16,7 +16,8 @@ SCORE = 'mean IoU'
 # Options that are no reason for another score: where data and encoder lie, what is kept, what reads and computes.
 _NO_REASONS = frozenset(
     ('recipe', 'resume', 'run_dir', 'list_recipes', 'overfit_one_batch', 'of_cluster', 'wire', 'timeout')
-    + ('data', 'images', 'labels', 'val_images', 'val_labels', 'encoder', 'cache', 'threads', 'seed')
+    + ('data', 'images', 'labels', 'val_images', 'val_labels', 'image_suffix', 'label_suffix')
+    + ('encoder', 'cache', 'threads', 'seed')
     + ('classes', 'ignore_id', 'id_map', 'colors', 'color_tolerance', 'label_transparency', 'class_names')
     + ('report', 'save_every', 'keep_checkpoints', 'summary_worst', 'monitor', 'patience', 'eval_batch')
     + ('trust', 'xla')

@@ -57,6 +57,11 @@ def test_options_that_differ_are_named_with_both_values():
     )
 
 
+def test_where_data_lie_and_how_they_are_called_is_no_reason():
+    reason = curve_of(data=None, images='I', labels='L', image_suffix='_rgb', label_suffix='_ids').reason
+    assert reason.startswith("The settings are the recipe's")
+
+
 def test_weights_of_a_resumed_run_are_no_difference():
     assert "The settings are the recipe's" in curve_of(class_weights=[1.0, 2.0]).reason
     assert '--class-weights is not given (recipe: median_frequency)' in curve_of(class_weights=None).reason
