@@ -26,7 +26,9 @@ from helpers.video_decoding import DEFAULT_FRAME_RATE, LARGEST_FRAME_RATE, SMALL
 
 _LOGGER = logging.getLogger(__name__)
 
-_CAMERA = re.compile(r'camera:(\d+)$')
+#: What a source begins with that is a camera; its number follows.
+CAMERA_PREFIX = 'camera:'
+_CAMERA = re.compile(CAMERA_PREFIX + r'(\d+)$')
 _SQUARE = fractions.Fraction(1)
 
 

@@ -395,9 +395,11 @@ def _check_no_models(sources: List[str]) -> None:
 
 
 def _is_stream(source: str) -> bool:
+    from helpers.video import CAMERA_PREFIX
+
     name = source.lower()
     is_video = name.endswith(VIDEO_EXTENSIONS) or (name.endswith('.gif') and _moves(source))
-    return source.startswith('camera:') or (is_video and os.path.isfile(source))
+    return source.startswith(CAMERA_PREFIX) or (is_video and os.path.isfile(source))
 
 
 def _moves(path: str) -> bool:

@@ -20,9 +20,7 @@ from helpers.counted import counted
 from helpers.label_spaces import LabelSpace
 from helpers.split_views import draw_caption
 from helpers.termination import Interrupted
-from helpers.video import VideoWriter, check_frame_rate, check_source, check_video_path, open_frames
-
-CAMERA_PREFIX = 'camera:'
+from helpers.video import CAMERA_PREFIX, VideoWriter, check_frame_rate, check_source, check_video_path, open_frames
 
 
 class Rendered(NamedTuple):
