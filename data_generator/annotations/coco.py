@@ -81,6 +81,8 @@ def _categories(content: Dict[str, Any], path: str) -> Dict[Any, str]:
     names: Dict[Any, str] = {}
     try:
         for category in content['categories']:
+            if not _is_id(category['id']):
+                raise TypeError
             _refuse_second(names, category['id'], str(category['name']), 'categories', path)
     except (KeyError, TypeError):
         raise DataError("{} has no list of 'categories' with 'id' and 'name'. Export it again.".format(path)) from None
@@ -99,7 +101,7 @@ def _refuse_second(names: Dict[Any, str], key: Any, name: str, what: str, path: 
 def _holders(content: Dict[str, Any]) -> List[str]:
     """Categories of no object that are only there for others, as Roboflow writes one with the name of the project."""
     objects = [one for one in content['annotations'] if isinstance(one, dict)]
-    used = {one['category_id'] for one in objects if _hashable(one.get('category_id'))}
+    used = {one['category_id'] for one in objects if _is_id(one.get('category_id'))}
     above = {str(category.get('supercategory')) for category in content['categories']}
     of_objects = {str(category['name']) for category in content['categories'] if category['id'] in used}
     return [
@@ -117,14 +119,14 @@ def _colors(content: Dict[str, Any]) -> Dict[str, Color]:
 def _records(content: Dict[str, Any], categories: Dict[Any, str], path: str, split: Any, left_out: LeftOut) -> _Named:
     objects: Dict[Any, List[Dict[str, Any]]] = {}
     for one in content['annotations']:
-        if isinstance(one, dict) and _hashable(one.get('image_id')):
+        if isinstance(one, dict) and _is_id(one.get('image_id')):
             objects.setdefault(_as_number(one['image_id']), []).append(one)
         else:
             left_out.add('objects of no image', path)
     records: _Named = []
     names: Dict[Any, str] = {}
     for image in content['images']:
-        if not isinstance(image, dict) or not isinstance(image.get('file_name'), str) or not _hashable(image.get('id')):
+        if not isinstance(image, dict) or not isinstance(image.get('file_name'), str) or not _is_id(image.get('id')):
             left_out.add('images without file_name or id', path)
             continue
         image_id = _as_number(image['id'])
@@ -165,8 +167,8 @@ def _over(things: Record, stuff: Record) -> Record:
     return things._replace(read=read)
 
 
-def _hashable(value: Any) -> bool:
-    return isinstance(value, (int, str, float))
+def _is_id(value: Any) -> bool:
+    return isinstance(value, (int, str, float)) and not isinstance(value, bool)  # true would be 1
 
 
 def _as_number(image_id: Any) -> Any:
@@ -200,7 +202,7 @@ def _is_crowd(one: Dict[str, Any]) -> bool:
 
 def _shape(one: Dict[str, Any], categories: Dict[Any, str], image_size: Optional[Tuple[int, int]]) -> Shape:
     category = one.get('category_id')
-    if not _hashable(category) or category not in categories:
+    if not _is_id(category) or category not in categories:
         raise ValueError('of no known category')
     label = VOID if _is_crowd(one) else categories[category]
     segmentation = one.get('segmentation')

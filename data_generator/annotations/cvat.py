@@ -12,10 +12,12 @@ from data_generator.annotations.run_lengths import window_of_box_runs
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import (
     color_of,
+    number_of,
     points_of,
     points_of_text,
     split_in_name,
     split_of,
+    whole_number_of,
     whole_size,
 )
 from data_generator.errors import DataError
@@ -69,12 +71,12 @@ def _record(image: Element, path: str, split: Any, left_out: LeftOut) -> Record:
 
 def _shape(element: Element) -> Shape:
     values = element.attrib
-    label, layer = values['label'], float(values.get('z_order', 0))
+    label, layer = values['label'], number_of(values.get('z_order', 0))
     if element.tag == 'polygon':
         return Shape(label, [points_of_text(values['points'])], layer=layer)
     if element.tag == 'mask':
-        top, left, height, width = (int(values[name]) for name in ('top', 'left', 'height', 'width'))
-        counts = [int(count) for count in values['rle'].split(',')]
+        top, left, height, width = (whole_number_of(values[name]) for name in ('top', 'left', 'height', 'width'))
+        counts = [whole_number_of(count) for count in values['rle'].split(',')]
         return Shape(label, draw=lambda _: window_of_box_runs(counts, top, left, (height, width)), layer=layer)
     if element.tag == 'ellipse':
         return Shape(label, [_ellipse(values)], layer=layer)
@@ -82,8 +84,8 @@ def _shape(element: Element) -> Shape:
 
 
 def _ellipse(values: Any) -> np.ndarray:
-    x, y, radius_x, radius_y = (float(values[name]) for name in ('cx', 'cy', 'rx', 'ry'))
-    turn = math.radians(float(values.get('rotation', 0)))
+    x, y, radius_x, radius_y = (number_of(values[name]) for name in ('cx', 'cy', 'rx', 'ry'))
+    turn = math.radians(number_of(values.get('rotation', 0)))
     angles = np.arange(_ELLIPSE_POINTS) * 2 * math.pi / _ELLIPSE_POINTS
     across, along = radius_x * np.cos(angles), radius_y * np.sin(angles)
     return points_of(

@@ -8,6 +8,7 @@ from typing import Any, List, Sequence, Tuple
 
 import numpy as np
 
+from data_generator.annotations.values import whole_number_of
 from helpers.polygons import Window
 
 # Of a box, which no image bounds: as many as `bitmaps` takes.
@@ -73,12 +74,17 @@ def goes_along_rows(text: str, size: Tuple[int, int]) -> float:
 
 def _starts_and_lengths(text: str) -> np.ndarray:
     words = text.split()
-    if len(words) % 2 or not all(word.isdecimal() and len(word) < 10 for word in words):
+    others = [word for word in words if not (word.isascii() and word.isdecimal() and len(word) < 10)]
+    if others:
+        raise ValueError('a mask with {!r:.40}, which is no start or length of a run'.format(others[0]))
+    if len(words) % 2:
         raise ValueError('a mask that is no list of starts and lengths')
     return np.array(words, np.int64).reshape(-1, 2).T
 
 
 def _expand(lengths: Any, num_pixels: int) -> np.ndarray:
+    if isinstance(lengths, list) and not set(map(type, lengths)) <= {int}:
+        lengths = [whole_number_of(length) for length in lengths]
     try:
         runs = np.asarray(lengths, np.int64)
     except (ValueError, TypeError, OverflowError):

@@ -10,7 +10,7 @@ from data_generator.annotations.bitmaps import unpacked_bitmap, window_of_bitmap
 from data_generator.annotations.documents import read_json_document
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
-from data_generator.annotations.values import color_of, points_of, split_of, whole_size
+from data_generator.annotations.values import color_of, points_of, split_of, whole_number_of, whole_size
 from data_generator.errors import DataError
 from helpers.aliases import Color
 
@@ -79,6 +79,6 @@ def _shape(one: Dict[str, Any]) -> Shape:
         return Shape(label, [points], holes, in_pixels=True)
     if kind == 'bitmap':
         text = one['bitmap']['data']
-        left, top = (int(value) for value in one['bitmap']['origin'])
+        left, top = map(whole_number_of, one['bitmap']['origin'])
         return Shape(label, draw=lambda _: window_of_bitmap(unpacked_bitmap(text), top, left))
     raise ValueError(str(kind))

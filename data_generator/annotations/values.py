@@ -1,5 +1,6 @@
 """Values in the files of annotation tools: points, sizes, colours, splits; each checked before it is used."""
 
+import itertools
 import os
 import re
 from typing import Any, Optional, Tuple
@@ -11,6 +12,23 @@ from data_generator.files.splits import SPLIT_NAMES
 #: What it raises to take a value for something that it is not.
 BAD_VALUES = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
 
+# What files write as numbers. float() and int() also take '1_0', digits of other scripts, and the true of JSON for 1.
+_NUMBER = re.compile(r'\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$', re.ASCII)
+
+
+def number_of(value: Any) -> float:
+    """Returns the number that an entry of a file is. Raises ValueError where it is none."""
+    if type(value) not in (int, float) and not (isinstance(value, str) and _NUMBER.match(value)):
+        raise ValueError('{!r:.40}, which is no number'.format(value))
+    return float(value)
+
+
+def whole_number_of(value: Any) -> int:
+    """Returns the whole number that an entry of a file is. Raises ValueError where it is none."""
+    if type(value) is not int and not number_of(value).is_integer():
+        raise ValueError('{!r:.40}, which is no whole number'.format(value))
+    return value if type(value) is int else int(float(value))
+
 
 def points_of(values: Any) -> np.ndarray:
     """Returns points as float [K, 2] of (x, y), from pairs of numbers or from x and y in turn.
@@ -18,6 +36,8 @@ def points_of(values: Any) -> np.ndarray:
     Raises:
         ValueError: They are something else.
     """
+    if isinstance(values, (list, tuple)):
+        _check_numbers(values)
     try:
         points = np.asarray(values, np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -29,15 +49,26 @@ def points_of(values: Any) -> np.ndarray:
     return points
 
 
+def _check_numbers(values: Any) -> None:
+    flat = list(itertools.chain.from_iterable(one if isinstance(one, (list, tuple)) else (one,) for one in values))
+    if set(map(type, flat)) <= {int, float}:
+        return
+    try:
+        for value in flat:
+            number_of(value)
+    except ValueError as error:
+        raise ValueError('points with {}'.format(error)) from None
+
+
 def points_of_text(text: str) -> np.ndarray:
     """Reads points in the form of CVAT, 'x,y;x,y;...'."""
     return points_of([pair.split(',') for pair in text.split(';')])
 
 
 def whole_size(height: Any, width: Any) -> Optional[Tuple[int, int]]:
-    """Returns (height, width) as integers; None unless both are numbers of at least 1."""
+    """Returns (height, width) as integers; None unless both are whole numbers of at least 1."""
     try:
-        size = int(height), int(width)
+        size = whole_number_of(height), whole_number_of(width)
     except (TypeError, ValueError, OverflowError):
         return None
     return size if min(size) >= 1 else None
@@ -49,7 +80,7 @@ def color_of(value: Any) -> Optional[Tuple[int, int, int]]:
         digits = re.match(r'#([0-9a-fA-F]{6})', value)
         value = [int(digits.group(1)[i : i + 2], 16) for i in (0, 2, 4)] if digits else value.split(',')
     try:
-        red, green, blue = (int(part) for part in value)
+        red, green, blue = map(whole_number_of, value)
     except (TypeError, ValueError, OverflowError):
         return None
     return (red, green, blue) if all(0 <= part <= 255 for part in (red, green, blue)) else None

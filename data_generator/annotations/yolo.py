@@ -139,8 +139,8 @@ def _record(path: str, image: str, named: str, left_out: LeftOut, folder: Folder
 
 
 def _class_number(text: str) -> int:
-    if not re.match(r'\d+(\.0*)?$', text):
-        raise ValueError('of a class that is no number')
+    if not re.match(r'[0-9]+(\.0*)?$', text):
+        raise ValueError('of class {!r:.40}, which is no number'.format(text))
     return int(text.partition('.')[0])
 
 

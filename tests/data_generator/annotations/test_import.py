@@ -123,7 +123,7 @@ def test_shapes_of_labelme(tmp_path):
         'shapes outside of their image, or smaller than a pixel',
         'shapes that are no area (line of 2 points)',
         'shapes that are no area (point of 1 points)',
-        'shapes that are no area (points that are no numbers)',
+        "shapes that are no area (points with 'x', which is no number)",
     ]
     text = describe(imported)
     assert 'left out: 1 shapes that are no area (point of 1 points), the first: {}'.format(root / 'x.json') in text

@@ -121,6 +121,11 @@ def test_images_whose_objects_cannot_be_drawn_do_not_become_background(tmp_path)
     [
         (polygon(0, 30, tools.A, segmentation=[], bbox=[1, 2, 3, 4]), 'only a box'),
         (polygon(0, '30', tools.A), 'of no known category'),
+        (polygon(0, 30, tools.A, segmentation=[[True, *tools.flat(tools.A)[1:]]]), 'points with True, which is no n'),
+        (polygon(0, 30, tools.A, segmentation=[['1_0', *tools.flat(tools.A)[1:]]]), "points with '1_0', which is no"),
+        (polygon(0, 30, tools.A, segmentation=[[None, *tools.flat(tools.A)[1:]]]), 'points with None, which is no n'),
+        (polygon(0, True, tools.A), 'of no known category'),
+        (polygon(False, 30, tools.A), 'objects of no image'),
         (polygon('00', 30, tools.A), 'objects of images that are not listed'),
         (polygon(0, 30, tools.A, segmentation=tools.flat(tools.A)[:-1]), 'points that are no pairs of numbers'),
         (polygon(0, 30, np.array(tools.A) / 1000), 'shapes outside of their image, or smaller than a pixel'),
@@ -132,6 +137,27 @@ def test_annotations_of_which_no_object_can_be_drawn_are_no_dataset(tmp_path, an
     with pytest.raises(DataError, match='has no object that can be used: .*' + reason):
         import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    'tool, document, written, other, value',
+    [
+        ('yolo', 'labels/0.txt', ' 0.', ' 0_0.', "points with '0_0."),
+        ('yolo', 'labels/0.txt', ' 0.', ' \u0660.', "points with '\u0660."),
+        ('yolo', 'labels/0.txt', '\n0 ', '\n\u0661 ', "of class '\u0661', which is no number"),
+        ('cvat', 'annotations.xml', 'points="', 'points="1_0,2;', "points with '1_0', which is no number"),
+        ('kaggle', 'train.csv', ' ', ' \u0661', "a mask with '\u0661"),
+    ],
+)
+def test_what_only_python_takes_for_numbers_is_left_out_with_its_value(tmp_path, tool, document, written, other, value):
+    tools.TOOLS[tool](tmp_path / 'source')
+    path = tmp_path / 'source' / document
+    assert written in path.read_text()
+    before, _, after = path.read_text().rpartition(written)  # the first line tells what the file is
+    path.write_text(before + other + after, encoding='utf-8')
+    imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'), Options(val_share=0))
+    assert value in json.dumps(imported.left_out, ensure_ascii=False)
+    assert document in json.dumps(imported.left_out)
 
 
 def test_masks_of_coco_have_the_size_of_their_image_also_where_it_is_not_written(tmp_path):
