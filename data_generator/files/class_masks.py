@@ -35,6 +35,8 @@ def combine(
 ) -> List[str]:
     """Writes one label for each image from masks of single classes: class 0 is what no mask marks.
 
+    Where a mask is refused, nothing is left of the labels that were written before.
+
     A mask lies in the folder of its class (`road/a.png`) or has its class behind its name (`a_road.png`, `a-road.png`).
 
     Args:
@@ -60,8 +62,15 @@ def combine(
     for path in targets.values():
         if os.path.lexists(path):
             raise FileExistsError('{} exists already. Give another out_dir.'.format(path))
-    for name, paths in masks.items():
-        write_labels(targets[name], _combined(paths, ignore_overlaps, color_tolerance))
+    written: List[str] = []
+    try:
+        for name, paths in masks.items():
+            write_labels(targets[name], _combined(paths, ignore_overlaps, color_tolerance))
+            written.append(targets[name])
+    except BaseException:
+        for path in written:  # which the next call would find in its way
+            os.unlink(path)
+        raise
     return sorted(targets.values())
 
 

@@ -74,6 +74,11 @@ def test_overlaps_are_refused_or_left_out(tmp_path):
     with pytest.raises(DataError, match=r'disc.a\.png marks 1 pixel that another class has too.*ignore_overlaps'):
         combine(*arguments)
     assert not os.path.exists(arguments[2])
+    put(tmp_path, box__0=BOX)  # the first of all, which is sound
+    with pytest.raises(DataError, match='another class has too'):
+        combine(*arguments)
+    assert os.listdir(arguments[2]) == []
+    os.unlink(os.path.join(arguments[0], 'box', '0.png'))
     assert read_labels(combine(*arguments, ignore_overlaps=True)[0]).tolist() == [[255, 2, 0, 0]]
 
 
