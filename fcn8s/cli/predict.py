@@ -136,6 +136,7 @@ def _add_result_arguments(group: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from fcn8s.prediction.drawing import Style, check_style
+    from fcn8s.prediction.maps import is_map
     from fcn8s.prediction.result_files import plan_jobs
     from helpers.files import check_folder
     from helpers.image_search import extensions_for
@@ -164,6 +165,8 @@ def run(args: argparse.Namespace) -> int:
     rules = _rules(args, streams)
     jobs = plan_jobs(images, args.out, extensions_for(rules)) if images else []
     _check_places(args, jobs, streams)
+    if args.tile is not None and args.palette != 'dataset':
+        _check_palette(args, any(is_map(job.image_path, tuple(args.tile)) for job in jobs))
     check_folder(args.out)
     if is_sharer(args):
         return _share_out(args, jobs, style, rules)
@@ -333,8 +336,13 @@ def _check_drawn(args: argparse.Namespace) -> None:
     if 'overlay' not in kinds:
         why = 'is about overlays, and none is asked for. Add --overlay, or leave it out.'
         check_drawing(args, ('alpha', 'contours', 'legend', 'zoom', 'show'), why)
+    _check_palette(args, args.tile is not None)
+
+
+def _check_palette(args: argparse.Namespace, has_maps: bool) -> None:
+    """Raises ValueError where colours are chosen and nothing is painted with them."""
     # GeoJSON has the colours of the classes, and so have the IDs of a map.
-    if not {'overlay', 'color'} & set(kinds) and args.polygons != 'geojson' and args.tile is None:
+    if not {'overlay', 'color'} & set(_kinds(args)) and args.polygons != 'geojson' and not has_maps:
         why = 'is about the colours of classes, and nothing with them is asked for. Add --overlay or --color, or leave '
         why += 'it out.'
         check_drawing(args, ('palette',), why)

@@ -418,6 +418,10 @@ def test_refuses_two_videos_of_one_name(small_model, tmp_path, capsys):
         (['--color', '--alpha', '0.4', '--legend'], '--alpha, --legend is about overlays, and none is asked for'),
         (['--ids', '--palette', 'color-blind'], '--palette is about the colours of classes, and nothing with them'),
         (
+            ['--ids', '--palette', 'color-blind', '--tile', '512', '512'],
+            '--palette is about the colours of classes, and nothing with them',
+        ),
+        (
             ['--temperature', '2'],
             '--temperature is 2: it changes how sure the soft-max is and no class, and nothing of',
         ),
