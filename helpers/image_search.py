@@ -10,9 +10,9 @@ from helpers.aliases import PathLike
 from helpers.image_rules import ImageRules
 
 #: Of the formats that are read and written.
-IMAGE_EXTENSIONS = ('png', 'jpg', 'jpeg', 'tif', 'tiff', 'webp', 'bmp')
+IMAGE_EXTENSIONS = ('png', 'jpg', 'jpeg', 'jfif', 'tif', 'tiff', 'webp', 'bmp')
 #: Of formats that change values.
-LOSSY_EXTENSIONS = ('.jpg', '.jpeg', '.webp')
+LOSSY_EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.webp')
 
 # Folders in which systems keep what is no image of anybody's: Synology's thumbnails, and what macOS adds to archives.
 _FOLDERS_OF_SYSTEMS = ('@eadir', '__macosx', '#recycle', '$recycle.bin', 'lost+found')

@@ -459,7 +459,8 @@ def _require_suffix(path: PathLike, allowed: Tuple[str, ...]) -> None:
 
 
 def _write_encoded(path: PathLike, pixels: np.ndarray) -> None:
-    ok, encoded = cv2.imencode(os.path.splitext(os.fspath(path))[1].lower(), pixels)
+    suffix = os.path.splitext(os.fspath(path))[1].lower()
+    ok, encoded = cv2.imencode('.jpg' if suffix == '.jfif' else suffix, pixels)  # OpenCV does not know that name
     if not ok:
         raise ValueError('{} could not be encoded.'.format(path))
     with atomic_path(path) as temporary, open(temporary, 'wb') as file:

@@ -28,7 +28,7 @@ ORDERS = ('file', 'area')
 RESTS = ('background', 'void')
 
 # Formats that are not read: an image may have been converted since annotations called it by one.
-_UNREAD_EXTENSIONS = ('gif', 'jfif', 'jp2', 'ppm', 'pgm', 'tga', 'heic', 'heif', 'avif', 'dng', 'npy')
+_UNREAD_EXTENSIONS = ('gif', 'jp2', 'ppm', 'pgm', 'tga', 'heic', 'heif', 'avif', 'dng', 'npy')
 _EXTENSIONS = IMAGE_EXTENSIONS + _UNREAD_EXTENSIONS
 
 # Bytes of the longest name of an image; labels have another extension, and file systems mostly take 255.

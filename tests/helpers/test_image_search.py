@@ -1,11 +1,13 @@
 import os
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.image_headers import read_header
 from helpers.image_search import find_images, natural_sort_key
-from helpers.images import read_image, read_labels
+from helpers.images import read_image, read_labels, write_image
 
 
 @pytest.fixture
@@ -42,6 +44,15 @@ def test_finding(tree):
     assert find_images(tree / 'notes.txt') == [str(tree / 'notes.txt')]
     with pytest.raises(FileNotFoundError, match='extensions webp in .* itself .its subfolders are not looked into.'):
         find_images(tree, ['.webp'], recursive=False)
+
+
+def test_jpegs_are_found_and_written_by_each_of_their_names(tmp_path):
+    for name in ('a.JFIF', 'b.jpeg', 'c.jpg'):
+        write_image(tmp_path / name, np.full((8, 8, 3), 90, np.uint8))
+    paths = find_images(tmp_path)
+    assert names(paths, tmp_path) == ['a.JFIF', 'b.jpeg', 'c.jpg']
+    assert {read_header((tmp_path / name).read_bytes()).format for name in os.listdir(str(tmp_path))} == {'jpeg'}
+    assert [int(read_image(path).mean()) for path in paths] == [90] * 3
 
 
 def test_finding_leaves_hidden_folders_out(tree):
