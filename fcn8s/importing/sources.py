@@ -66,7 +66,7 @@ def read(path: str, use: Callable[[Kind, str, Mapping[str, Shape], Callable[[str
         path = os.path.dirname(path) or '.'
     if os.path.isfile(os.path.join(path, DESCRIPTION_FILE)):
         raise ValueError('{!r} is a saved FCN-8s of this library already: pass it as it is.'.format(path))
-    if os.path.isdir(path) or restoring.checkpoint_of(path) is not None:
+    if os.path.isdir(path) or restoring.is_state_file(path) or restoring.checkpoint_of(path) is not None:
         return _read_checkpoint(restoring.find_checkpoint(path), use)
     if not os.path.isfile(path):
         raise FileNotFoundError('there is no network at {!r}. Accepted: {}.'.format(path, ACCEPTED))

@@ -35,6 +35,8 @@ def find_checkpoint(path: str) -> str:
     prefix = checkpoint_of(path)
     if prefix is not None:
         return prefix
+    if is_state_file(path):
+        path = os.path.dirname(path) or '.'
     if os.path.isfile(saved_models.variables_prefix(path) + '.index'):
         return saved_models.variables_prefix(path)
     if os.path.isdir(path):
@@ -54,6 +56,11 @@ def find_checkpoint(path: str) -> str:
         'there are no variables at {!r}. Pass a checkpoint prefix (NAME of NAME.index), or a directory '
         'with a checkpoint or a SavedModel in it.'.format(path)
     )
+
+
+def is_state_file(path: str) -> bool:
+    """Tells whether a path is the file in which `tf.train.Saver` writes the name of its last checkpoint."""
+    return os.path.basename(path) == 'checkpoint' and os.path.isfile(path) and checkpoint_of(path) is None
 
 
 def checkpoint_of(path: str) -> Optional[str]:

@@ -30,13 +30,15 @@ def check(model_dir, expected):
 # What TensorFlow wrote
 
 
-@pytest.mark.parametrize('saved_model', [True, False])
-def test_the_reference_of_2017_has_the_same_logits(tmp_path, saved_model):
+@pytest.mark.parametrize('named', ['saved_model.pb', 'trained.data-00000-of-00001', 'checkpoint'])
+def test_the_reference_of_2017_has_the_same_logits(tmp_path, named):
     network = structures.random_network(num_classes=20)
     path = str(tmp_path / 'trained')
+    saved_model = named == 'saved_model.pb'
     expected = structures.write_tensorflow(path, network, structures.reference_names, (1e-4, 1e-2), saved_model)
+    (tmp_path / 'checkpoint').write_text('model_checkpoint_path: "trained"\n')
     # Whoever has no other name for it passes a file.
-    file = os.path.join(path, 'saved_model.pb') if saved_model else path + '.data-00000-of-00001'
+    file = os.path.join(path if saved_model else str(tmp_path), named)
     manifest = import_network(file, str(tmp_path / 'out'))
     check(str(tmp_path / 'out'), expected)
     assert manifest['source']['kind'] == 'reference 2017' and manifest['settings']['output_bias']

@@ -101,6 +101,7 @@ def test_finds_a_checkpoint_however_it_is_named(tmp_path):
     assert restoring.find_checkpoint(prefix) == prefix
     assert restoring.find_checkpoint(prefix + '.index') == prefix
     assert restoring.find_checkpoint(str(tmp_path / 'one')) == prefix
+    assert restoring.find_checkpoint(str(tmp_path / 'one' / 'checkpoint')) == prefix
     os.unlink(str(tmp_path / 'one' / 'checkpoint'))  # the list that tf.train.Saver keeps beside
     assert restoring.find_checkpoint(tmp_path / 'one') == prefix
     model = tmp_path / 'model'
