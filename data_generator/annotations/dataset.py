@@ -17,6 +17,7 @@ from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Rec
 from data_generator.annotations.splits import assign_splits, check_val_share
 from data_generator.annotations.values import BAD_VALUES, split_in_name
 from data_generator.errors import DataError
+from helpers.counted import counted
 from helpers.files import atomic_directory, atomic_write_json
 from helpers.image_headers import read_header
 from helpers.image_search import IMAGE_EXTENSIONS
@@ -369,24 +370,28 @@ def describe(imported: Imported) -> str:
         if not imported.pixels[class_id]:
             continue
         lines.append(
-            '{:5d}  {:24s} {:6d} objects {:7.2f} % of the pixels'.format(
-                class_id, name, imported.objects.get(name, 0), 100 * imported.pixels[class_id] / total
+            '{:5d}  {:24s} {:>14s} {:7.2f} % of the pixels'.format(
+                class_id, name, _objects(imported, name), 100 * imported.pixels[class_id] / total
             )
         )
     lines.append(
         '{:5d}  {:24s} {:14s} {:7.2f} %'.format(space.ignore_id, 'void', '', 100 * imported.pixels[-1] / total)
     )
     if _VOID_OBJECTS in imported.objects:
-        lines.append('never count   {} objects, such as crowds: they are void'.format(imported.objects[_VOID_OBJECTS]))
+        lines.append('never count   {}, such as crowds: void'.format(_objects(imported, _VOID_OBJECTS)))
     absent = [name for name, count in zip(space.class_names, imported.pixels) if not count]
     if absent:
         lines.append('without a pixel: {}'.format(', '.join(absent)))
     if imported.moved:
         lines.append(
-            'neither black nor white: {} pixels of {} masks, which count as the nearer of the two'.format(
-                sum(imported.moved.values()), len(imported.moved)
+            'neither black nor white, and counted as the nearer of the two: {} of {}'.format(
+                counted(sum(imported.moved.values()), 'pixel'), counted(len(imported.moved), 'mask')
             )
         )
     for reason, places in imported.left_out.items():
-        lines.append('left out: {} {}, the first: {}'.format(len(places), reason, places[0]))
+        lines.append('left out: {}: {}, the first: {}'.format(reason, len(places), places[0]))
     return '\n'.join(map(one_line, lines))
+
+
+def _objects(imported: Imported, name: str) -> str:
+    return counted(imported.objects.get(name, 0), 'object')

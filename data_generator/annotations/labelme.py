@@ -14,6 +14,7 @@ from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import points_of, split_of, whole_size
 from data_generator.errors import DataError
+from helpers.counted import counted
 
 # labelme's own scripts give this name to what is not to be learned.
 _IGNORED = '__ignore__'
@@ -76,7 +77,7 @@ def _shapes(shape: Dict[str, Any]) -> List[Shape]:
         data = base64.b64decode(shape['mask'])
         size = (bottom - top + 1, right - left + 1)
         return [Shape(label, draw=lambda _: window_of_bitmap(data, top, left, size))]
-    raise ValueError('{} of {} points'.format(kind, len(points)))
+    raise ValueError('{} of {}'.format(kind, counted(len(points), 'point')))
 
 
 def _rectangle(points: np.ndarray) -> np.ndarray:

@@ -394,7 +394,7 @@ def test_a_mask_that_cvat_calls_a_crowd_is_an_object_and_void_objects_are_counte
     imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
     np.testing.assert_array_equal(labels['train/0.png'], A_LABEL)
     np.testing.assert_array_equal(labels['train/1.png'], 255 * A_LABEL)
-    assert imported.left_out == {} and 'never count   1 objects, such as crowds' in describe(imported)
+    assert imported.left_out == {} and 'never count   1 object, such as crowds' in describe(imported)
     write_coco(tmp_path / 'source', [(1, '1.png')], [crowd])
     with pytest.raises(DataError, match='has no object that can be used: all are void'):
         import_annotations(str(tmp_path / 'source'), str(tmp_path / 'other'))
