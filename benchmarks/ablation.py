@@ -250,8 +250,7 @@ def compare(args: argparse.Namespace, words: List[str], chosen: List[Variant]) -
     results = Results(args.results)
     pixels = pixels_of_a_batch(words)
     chosen = [with_rate(variant, pixels) for variant in chosen]
-    for variant in chosen:
-        train_options(words, variant, 0)  # which refuses what cannot be trained, before the first hour of training
+    chosen = trainable(words, chosen, args.variants is None and args.only is None)
     wanted = []
     for seed in args.seed_numbers:
         for variant in chosen:
@@ -266,6 +265,25 @@ def compare(args: argparse.Namespace, words: List[str], chosen: List[Variant]) -
         outcomes.append(outcome)
         print('\n' + table_of_runs([outcome]).splitlines()[-1], flush=True)
     print('\n' + table_of_runs(outcomes) + '\n\n' + table_of_differences(outcomes))
+
+
+def trainable(words: List[str], chosen: List[Variant], may_leave_out: bool) -> List[Variant]:
+    """The variants, once none is refused: before the first hour of training.
+
+    may_leave_out: where nobody chose them, those that contradict the options of all are left out: no Dice loss is
+    summed over pixels.
+    """
+    found = []
+    for variant in chosen:
+        try:
+            train_options(words, variant, 0)
+        except ValueError as error:
+            if variant.name == BASELINE.name or not may_leave_out:
+                raise
+            print('left out: {}: {}'.format(variant.name, error), flush=True)
+            continue
+        found.append(variant)
+    return found
 
 
 def settings_of(args: argparse.Namespace, variant: Variant, seed: int) -> Dict[str, Any]:

@@ -84,6 +84,17 @@ def test_the_difference_to_the_baseline_is_taken_seed_by_seed(ablation):
     assert ablation.table_of_runs(outcomes).splitlines()[3] == '| EMA | 0 | 1.0 43.0 | 7 | 60 |'
 
 
+def test_variants_that_contradict_the_options_of_all_are_left_out_unless_they_were_asked_for(ablation, capsys):
+    words = ['--data', 'D', '--encoder', 'E', '--loss', 'dice']
+    names = [variant.name for variant in ablation.trainable(words, list(ablation.VARIANTS), True)]
+    assert names == [variant.name for variant in ablation.VARIANTS if '--normalize sum' not in variant.options]
+    assert 'left out: loss summed over pixels (Adam): ' in capsys.readouterr().out
+    with pytest.raises(ValueError, match='sum'):
+        ablation.trainable(words, list(ablation.VARIANTS), False)
+    with pytest.raises(ValueError, match='sum'):
+        ablation.trainable(words + ['--normalize', 'sum'], list(ablation.VARIANTS), True)
+
+
 def test_options_that_the_ablation_does_not_know_are_those_of_training(ablation, capsys):
     args, words = ablation.parse_arguments(
         [
