@@ -124,6 +124,11 @@ FAULT_KINDS = {
     'size_mismatch': FaultKind(
         True, 'labels of another size than their image', 'Bring both to one size, labels without interpolation'
     ),
+    'turned_image': FaultKind(
+        False,
+        'images that their Exif orientation turns, with labels that may lie as the image is stored',
+        'Labels are not turned, and their size does not tell: look at --preview FILE.png',
+    ),
     'illegal_label': FaultKind(
         True, 'labels with values that are no class', 'Map them to class IDs, or to the ignored ID'
     ),

@@ -12,7 +12,7 @@ from data_generator.checking.label_checks import LabelFacts, LabelLook, check_la
 from data_generator.files.discovery import Pair
 from helpers.aliases import Size
 from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
-from helpers.images import NotRgbError, read_image
+from helpers.images import NotRgbError, read_encoded, read_image
 
 #: (height, width) at which the images of a split are averaged.
 THUMBNAIL_SIZE = (48, 96)
@@ -54,11 +54,29 @@ def check_pair(pair: Pair, look: LabelLook, image_rules: ImageRules = RGB_RULES)
     pixels = _read_image(pair.image, faults, image_rules)
     image = None if pixels is None else _image_facts(pixels)
     label, ids = (None, None) if pair.label is None else check_label(pair.label, look, faults)
-    if label is not None and pixels is not None and pair.label and label.size != pixels.shape[:2]:
-        detail = '{}x{}, its image {}x{}'.format(*(label.size + pixels.shape[:2]))
-        faults.append(Fault('size_mismatch', pair.label, detail))
+    if label is not None and pixels is not None and pair.label:
+        _check_size(pair, label.size, pixels.shape[:2], faults)
     correlation = None if pixels is None or ids is None else edge_correlation(pixels, ids)
     return PairFacts(pair, image, label, faults, correlation=correlation)
+
+
+def _check_size(pair: Pair, label_size: Size, size: Size, faults: List[Fault]) -> None:
+    """Notes labels of another size than their image as it is read, and those that would fit it turned or not."""
+    orientation = _orientation(pair.image)
+    if label_size != size:
+        detail = '{}x{}, its image {}x{}'.format(*(label_size + size))
+        if orientation != 1 and label_size == size[::-1]:
+            detail += ' since its Exif orientation, {}, turns it'.format(orientation)
+        faults.append(Fault('size_mismatch', str(pair.label), detail))
+    elif orientation != 1 and (orientation < 5 or size[0] == size[1]):
+        faults.append(Fault('turned_image', pair.image, 'orientation {}'.format(orientation)))
+
+
+def _orientation(path: str) -> int:
+    try:
+        return read_encoded(path).header.orientation
+    except ValueError:  # NumPy files have none
+        return 1
 
 
 def _read_image(path: str, faults: List[Fault], image_rules: ImageRules) -> Optional[np.ndarray]:

@@ -13,6 +13,8 @@ from PIL import Image
 from data_generator import BatchGenerator, DataError
 from data_generator.checking.check import check_dataset
 from data_generator.checking.faults import FAULT_KINDS
+from data_generator.checking.file_checks import check_pair
+from data_generator.checking.label_checks import LabelLook
 from data_generator.checking.preview import (
     GAP,
     MAX_PANEL_HEIGHT,
@@ -21,12 +23,15 @@ from data_generator.checking.preview import (
     preview_grid,
     typical_augmentation,
 )
+from data_generator.files.discovery import Pair
 from data_generator.files.layouts import LAYOUTS
 from data_generator.files.legends import Legend
+from data_generator.files.palettes import PaletteRule
 from fcn8s.cli import check as check_command
 from fcn8s.cli import main
 from helpers.class_weights import median_frequency_weights
 from helpers.color_vision import with_palette
+from helpers.images import write_labels
 from helpers.label_spaces import CAMVID
 from helpers.tables import columns_of
 
@@ -104,6 +109,25 @@ def test_a_sound_dataset_is_recognised_and_can_be_trained_on(camvid):
     ]
     assert report.suggested_id_map is None
     assert 'Recognised: camvid (11 classes, 11 is ignored' in report.to_text()
+
+
+@pytest.mark.parametrize(
+    'size, label_size, orientation, kind, detail',
+    [
+        ((12, 16), (16, 12), 6, None, ''),  # only upright
+        ((12, 16), (12, 16), 6, 'size_mismatch', '12x16, its image 16x12 since its Exif orientation, 6, turns it'),
+        ((12, 16), (12, 16), 3, 'turned_image', 'orientation 3'),
+        ((16, 16), (16, 16), 6, 'turned_image', 'orientation 6'),
+        ((16, 16), (16, 16), 1, None, ''),
+    ],
+)
+def test_labels_beside_images_that_exif_turns(tmp_path, size, label_size, orientation, kind, detail):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.full((*size, 3), 90, np.uint8)).save(str(tmp_path / 'a.jpg'), exif=exif)
+    write_labels(tmp_path / 'a.png', np.arange(np.prod(label_size)).reshape(label_size) % 2)
+    found = check_pair(Pair(str(tmp_path / 'a.jpg'), str(tmp_path / 'a.png')), LabelLook(PaletteRule([]))).faults
+    assert [(fault.kind, fault.detail) for fault in found] == ([] if kind is None else [(kind, detail)])
 
 
 def test_every_fault_is_found_with_its_files(camvid):
