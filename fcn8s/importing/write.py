@@ -34,7 +34,8 @@ PROOF_SIZES = ((64, 64), (45, 58))
 class Imported(NamedTuple):
     """A network that was read and placed, before it is written.
 
-    own_error: how far the logits of its own graph are from the NumPy network's; None where no graph could be run.
+    expected: the logits of the NumPy network for the images of the proof. own_error: how far the logits of its own
+    graph are from these; None where no graph could be run.
     """
 
     kind: sources.Kind
@@ -42,6 +43,7 @@ class Imported(NamedTuple):
     placement: Placement
     source: Source
     weights: forward.Weights
+    expected: List[np.ndarray]
     own_error: Optional[float]
 
 
@@ -107,11 +109,21 @@ def _take(
     scales = _skip_scales(path, kind, placement, read, kernels, skip_scales)
     encoder = encoder_kernels(source)
     weights = forward.Weights(encoder, kernels, biases, placement.variant, scales, kind.alignment, kind.preprocessing)
-    return Imported(kind, path, placement, source, weights, _compare_with_own_graph(path, placement, read, weights))
+    expected = [forward.forward(image, weights) for image in _proof_images()]
+    own_error = _compare_with_own_graph(path, placement, read, weights, expected[0])
+    return Imported(kind, path, placement, source, weights, expected, own_error)
+
+
+def _proof_images() -> List[np.ndarray]:
+    return [fixed_images(max(size), 1)[0][: size[0], : size[1]] for size in PROOF_SIZES]
 
 
 def _compare_with_own_graph(
-    path: str, placement: Placement, read: Callable[[str], np.ndarray], weights: forward.Weights
+    path: str,
+    placement: Placement,
+    read: Callable[[str], np.ndarray],
+    weights: forward.Weights,
+    expected: np.ndarray,
 ) -> Optional[float]:
     """Returns how far the logits of the graph beside the weights are from those expected; None without one to run.
 
@@ -119,14 +131,13 @@ def _compare_with_own_graph(
     """
     if weights.alignment == 'caffe':
         return None
-    image = fixed_images(PROOF_SIZES[0][0], 1)[0]
+    image = _proof_images()[0]
     # Some programs subtract the mean in their graph, others before it.
     images = [image.astype(np.float32), prepare(image, weights.preprocessing).astype(np.float32)]
     kernel, bias = placement.kernels['upsample_image'], placement.biases.get('upsample_image')
     found = run_own_graph(path, kernel, bias, read, images)
     if found is None:
         return None
-    expected = forward.forward(image, weights)
     error = min(_relative_error(logits, expected) for logits in found)
     if not error <= TOLERANCE:
         raise ValueError(
@@ -334,11 +345,7 @@ def _value_of(variable: str, weights: forward.Weights) -> np.ndarray:
 
 def _prove(imported: Imported, logits: Callable[[np.ndarray], np.ndarray]) -> Dict[str, Any]:
     """Compares the graph with the NumPy network on fixed images; raises ValueError where they differ."""
-    errors = []
-    for height, width in PROOF_SIZES:
-        image = fixed_images(max(height, width), 1)[0][:height, :width]
-        expected = forward.forward(image, imported.weights)
-        errors.append(_relative_error(logits(image), expected))
+    errors = [_relative_error(logits(image), wanted) for image, wanted in zip(_proof_images(), imported.expected)]
     if not max(errors) <= TOLERANCE:
         raise ValueError(
             '{} was read, but the written network differs from it by {:.2g} (at most {:.0e} is allowed). Please report '
