@@ -83,7 +83,9 @@ class Ensemble:
             others = [type(model).__name__ for model in self.models if not hasattr(model, 'model_dir')]
             if others:
                 raise ValueError('models holds {}; open each network with fcn8s.open_model.'.format(', '.join(others)))
-            check_members([Member(model.model_dir, model.label_space, model.image_rules) for model in self.models])
+            check_members(
+                [Member(name_of(model.model_dir), model.label_space, model.image_rules) for model in self.models]
+            )
         except BaseException:
             self.close()
             raise

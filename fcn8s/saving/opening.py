@@ -8,6 +8,7 @@ from fcn8s.optimizers import DEFAULT_OPTIMIZER, optimizer_settings
 from fcn8s.precision import Arithmetic
 from fcn8s.saving.descriptions import DEFAULT_TAGS, SERVING_TAGS, check_tags, read_description
 from fcn8s.saving.encoder_files import ENCODER_TAGS, EncoderSource, read_encoder
+from fcn8s.saving.packed import name_of
 from fcn8s.saving.restoring import find_checkpoint
 from fcn8s.saving.runs import resolve_model
 from fcn8s.settings import VARIANTS, ModelSettings, new_model_settings
@@ -184,7 +185,12 @@ def _with_rules(
         raise ValueError(
             'image_rules has {} channels, but {!r} takes images of {}. Read the images with ImageRules(channels={}, '
             '...), or take an encoder of {} channels (fcn8s vgg16 OUT --weights SOURCE --channels {}).'.format(
-                rules.channels, encoder.directory, encoder.channels, encoder.channels, rules.channels, rules.channels
+                rules.channels,
+                name_of(encoder.directory),
+                encoder.channels,
+                encoder.channels,
+                rules.channels,
+                rules.channels,
             )
         )
     return settings._replace(image_rules=rules)
@@ -229,5 +235,5 @@ def _check_agrees(settings: ModelSettings, given: Dict[str, Any], directory: str
         if value is not None and value != saved[name]:
             raise ValueError(
                 '{} is {!r}, but the model saved in {!r} has {!r}. Leave it out, or start a new network from that '
-                "model's weights with fine_tune_from.".format(name, value, directory, saved[name])
+                "model's weights with fine_tune_from.".format(name, value, name_of(directory), saved[name])
             )

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from streams import Stream
 
-from fcn8s import FCN8s
+from fcn8s import Ensemble, FCN8s, open_model
 from fcn8s.backend import tf
 from fcn8s.cli import main
 from fcn8s.cli.inputs.prediction import keep_prob_of
@@ -24,6 +24,7 @@ from fcn8s.cli.options.resolving import options_of_run
 from fcn8s.saving import packed, runs
 from fcn8s.saving.packing import pack
 from fcn8s.training.schedules import constant
+from helpers.image_rules import ImageRules
 from helpers.images import write_image, write_labels
 from helpers.json_files import read_json
 
@@ -90,6 +91,14 @@ def test_records_name_the_zip_and_not_the_folder_that_it_was_unpacked_to(run_dir
         found = read_json(scores)
         assert found['model'].split(' + ')[0] == archive and 'fcn8s-packed' not in str(found)
         assert capsys.readouterr().out.startswith(archive)
+
+
+def test_errors_name_the_zip_and_not_the_folder_that_it_was_unpacked_to(archive, small_model):
+    for given in ({'variant': '32s'}, {'image_rules': ImageRules(channels=4)}):
+        with pytest.raises(ValueError, match=re.escape(repr(archive))):
+            FCN8s(model_load_dir=archive, **given)
+    with pytest.raises(ValueError, match='need the same .*' + re.escape(archive)):
+        Ensemble([open_model(archive), open_model(small_model)])
 
 
 def test_what_the_run_says_of_its_training_is_known_of_its_zip(tiny_encoder, tmp_path):
