@@ -94,7 +94,13 @@ class Checkpoints:
                 os.unlink(os.path.join(self.directory, name))
 
     def last(self) -> Optional[str]:
-        """Returns the directory of the newest checkpoint, or None."""
+        """Returns the directory of the newest checkpoint, or None.
+
+        Without `last.json`, as in a run that was not copied whole, it is the one of the most steps: a run that began
+        again would replace those that are there.
+        """
+        if not os.path.exists(self._pointer_path('last')) and self.names():
+            return os.path.join(self.directory, self.names()[-1])
         return self._follow('last')
 
     def best(self) -> Optional[str]:

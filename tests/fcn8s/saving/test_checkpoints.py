@@ -90,6 +90,16 @@ def test_a_checkpoint_that_no_pointer_reached_is_written_anew(tmp_path):
     assert read_state(second) == {'stale': False} and checkpoints.best() == first
 
 
+def test_without_its_pointer_the_newest_checkpoint_is_the_last(tmp_path):
+    checkpoints = Checkpoints(str(tmp_path))
+    for step in (1, 2):
+        newest = checkpoints.save(step, write_files, {}, step == 1)
+    (tmp_path / 'last.json').unlink()
+    assert checkpoints.last() == newest
+    third = checkpoints.save(3, write_files, {}, False)
+    assert checkpoints.last() == third
+
+
 def test_going_back_behind_the_best_by_hand(tmp_path):
     checkpoints = Checkpoints(str(tmp_path), keep=3)
     checkpoints.save(1, write_files, {}, False)
