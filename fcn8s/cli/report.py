@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 def write(args: argparse.Namespace, command: str) -> str:
     """Evaluates what is there to be evaluated, and writes the report; returns its path."""
-    from fcn8s.report.run_report import write_report
+    from fcn8s.report.run_report import read_records, write_report
     from fcn8s.saving import runs
 
     is_run = os.path.isfile(runs.Run(args.model).config_path)
@@ -75,6 +75,8 @@ def write(args: argparse.Namespace, command: str) -> str:
     check_data(args)
     if args.out is None and not is_run:
         raise ValueError('{} is no run directory: say with --out FILE where the report goes.'.format(args.model))
+    if is_run:
+        read_records(args.model)  # what is damaged is refused before the evaluation, which may take hours
     subject, other = find_subjects(args)
     evaluated = _evaluated(args, subject, ' + '.join(subject.paths))
     against = None if other is None else _evaluated(args, other, args.against)

@@ -36,14 +36,19 @@ def write_report(
     is_run = os.path.isfile(runs.Run(run_dir).config_path)
     recorded = None
     if is_run or evaluated is None:
-        run = runs.open_run(run_dir)
-        recorded = Recorded(_config_of(run), runs.read_metrics(run))
+        recorded = read_records(run_dir)
     path = runs.Run(run_dir).report_path if path is None else path
     title = os.path.basename(os.path.abspath(run_dir))
     page = render(page_context(title, recorded, evaluated, against, library_versions(), command, resamples, palette))
     with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8', errors='replace') as file:
         file.write(page)
     return path
+
+
+def read_records(run_dir: str) -> Recorded:
+    """Reads what a report shows of a run; raises FileNotFoundError or ValueError where it is missing or damaged."""
+    run = runs.open_run(run_dir)
+    return Recorded(_config_of(run), runs.read_metrics(run))
 
 
 def _config_of(run: runs.Run) -> Dict[str, Any]:

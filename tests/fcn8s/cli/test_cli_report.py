@@ -68,6 +68,20 @@ def test_a_run_brings_its_own_data(small_model, data, tmp_path, monkeypatch):
     assert len(drawn) > 5 and drawn <= set(colors) | {(0, 0, 0)}
 
 
+@pytest.mark.parametrize(
+    'damaged, message', [('config.json', 'it does not say model'), ('metrics.jsonl', 'is no file')]
+)
+def test_a_damaged_run_is_refused_before_its_evaluation(data, tmp_path, monkeypatch, capsys, damaged, message):
+    config = {'model': {'variant': '8s', 'num_classes': 20}, 'versions': {}}
+    run = runs.create_run(str(tmp_path / 'run'), dict(config, model=None) if damaged == 'config.json' else config)
+    if damaged == 'metrics.jsonl':
+        (tmp_path / 'run' / damaged).mkdir()
+    monkeypatch.setattr('fcn8s.cli.report.find_subjects', lambda args: pytest.fail('the evaluation began'))
+    assert report(run.directory, *data) == 2
+    error = capsys.readouterr().err
+    assert damaged in error and message in error
+
+
 def test_a_run_without_data_shows_its_training(tmp_path, capsys):
     config = {'model': {'variant': '8s', 'num_classes': 2}, 'versions': {'tensorflow': '2'}}
     run = runs.create_run(str(tmp_path / 'run'), config)
