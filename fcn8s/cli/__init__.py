@@ -23,6 +23,8 @@ COMMANDS = (
 )
 # The modules of commands whose names Python has other uses for.
 _MODULES = {'import': 'import_annotations'}
+# A MemoryError of Python's own has no text.
+_OUT_OF_MEMORY = 'out of memory. Take a smaller --batch, --crop, --size or --tile; fcn8s plan says what fits.'
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -75,7 +77,7 @@ def _run(argv: Optional[Sequence[str]]) -> int:
         complain('fcn8s {}: error: {}'.format(args.command, explained(error)))
         return 2
     except (ValueError, OSError, FloatingPointError, MemoryError) as error:
-        complain('fcn8s {}: error: {}'.format(args.command, error))
+        complain('fcn8s {}: error: {}'.format(args.command, str(error) or _OUT_OF_MEMORY))
         return 2
     except watch.WorkerLostError as error:
         complain('fcn8s: {}'.format(error))
@@ -84,8 +86,5 @@ def _run(argv: Optional[Sequence[str]]) -> int:
         # TensorFlow's own type, told by its name, because this module does not load TensorFlow.
         if type(error).__name__ != 'ResourceExhaustedError':
             raise
-        complain(
-            'fcn8s {}: error: out of memory. Take a smaller --batch, --crop, --size or --tile; fcn8s plan says what '
-            'fits.'.format(args.command)
-        )
+        complain('fcn8s {}: error: {}'.format(args.command, _OUT_OF_MEMORY))
         return 2

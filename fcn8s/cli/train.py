@@ -401,7 +401,9 @@ def _print_report(options: argparse.Namespace, write: Callable[[], str]) -> None
         path = write()
     except (ValueError, OSError, MemoryError) as error:
         print(
-            'There is no report: {} Write it with: {} report {}'.format(error, program(), shlex.quote(options.run_dir))
+            'There is no report: {} Write it with: {} report {}'.format(
+                str(error) or 'out of memory.', program(), shlex.quote(options.run_dir)
+            )
         )
     else:
         print('Report: {}'.format(path))

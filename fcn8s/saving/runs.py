@@ -23,12 +23,15 @@ from fcn8s.saving.descriptions import DESCRIPTION_FILE, how_to_import, what_a_fi
 from fcn8s.saving.packed import is_packed, unpack
 from helpers.files import TEMPORARY_PATTERN, atomic_path, atomic_write_json, check_home, explain_os_errors, to_json
 from helpers.json_files import is_count, is_number, read_json
+from helpers.memory import readable_size, require_memory
 
 Opened = TypeVar('Opened')
 
 CONFIG_FILE = 'config.json'
 METRICS_FILE = 'metrics.jsonl'
 REPORT_FILE = 'report.html'
+# What a byte of it takes, read, cut into lines and as Python objects.
+_BYTES_OF_A_BYTE = 8
 # So many damaged lines are named by their numbers.
 _MOST_NAMED = 5
 # Tables of a config.json that a training writes; what other programs call so is none of these.
@@ -354,6 +357,8 @@ def _metrics_lines(run: Run) -> List[bytes]:
         return []
     if not os.path.isfile(run.metrics_path):  # to open a pipe would wait for whoever writes into it
         raise ValueError('{} is no file. Move it away.'.format(run.metrics_path))
+    size = os.path.getsize(run.metrics_path)
+    require_memory(run.metrics_path, _BYTES_OF_A_BYTE * size, readable_size(size) + ' of records')
     with open(run.metrics_path, 'rb') as file:
         return file.read().splitlines(keepends=True)
 

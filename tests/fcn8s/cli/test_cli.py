@@ -39,6 +39,8 @@ def fail_with(error, monkeypatch):
         (TrainingInterrupted('after step 3', 'SIGINT'), 130, 'fcn8s: after step 3'),
         (TrainingInterrupted('after step 3', 'SIGTERM'), 143, 'fcn8s: after step 3'),
         (ResourceExhaustedError('OOM when allocating'), 2, 'out of memory. Take a smaller --batch'),
+        (MemoryError('Unable to allocate 9 GiB'), 2, 'fcn8s fail: error: Unable to allocate 9 GiB'),
+        (MemoryError(), 2, 'fcn8s fail: error: out of memory. Take a smaller --batch'),
     ],
 )
 def test_errors_become_a_line_and_a_status(error, status, message, monkeypatch, capsys):

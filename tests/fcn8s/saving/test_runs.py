@@ -99,6 +99,15 @@ def test_epochs_behind_the_checkpoint_of_a_resumed_run_are_removed_and_nothing_e
         runs.read_metrics(run)
 
 
+def test_records_beyond_the_free_memory_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    run = runs.create_run(str(tmp_path), OWN)
+    with open(run.metrics_path, 'wb') as file:
+        file.truncate(2**24)
+    monkeypatch.setattr('helpers.memory.free_memory', lambda: 10**8)
+    with pytest.raises(ValueError, match='metrics.jsonl holds 16.8 MB of records, which take 134.2 MB of memory'):
+        runs.read_metrics(run)
+
+
 def test_many_damaged_lines_are_counted(tmp_path):
     run = runs.create_run(str(tmp_path), OWN)
     (tmp_path / 'metrics.jsonl').write_text('damaged\n' * 9)
