@@ -217,12 +217,19 @@ def explain_read_errors(prefix: str, plain: str, kinds: Tuple[Any, ...] = _OF_RE
     try:
         yield
     except kinds as error:
-        # TensorFlow's message goes on about the graph, over dozens of lines.
-        reason = (str(getattr(error, 'message', error)).splitlines() or [''])[0]
         raise ValueError(
-            'the variables {!r} are missing or damaged or do not fit the graph: {} Copy the directory again, or write '
-            'it anew.'.format(prefix, reason.replace(plain, prefix))
+            'the variables {!r} are missing or damaged or do not fit the graph: {}. Copy the directory again, or write '
+            'it anew.'.format(prefix, _reason_in(str(getattr(error, 'message', error))).replace(plain, prefix))
         ) from error
+
+
+def _reason_in(message: str) -> str:
+    """The line of TensorFlow's message that says what happened; dozens of others are about the graph.
+
+    They come after it, and from TensorFlow 2.10 on before it, too, in a part for each op.
+    """
+    reason = re.split(r"^Node: '.*'$", message, flags=re.MULTILINE)[-1].strip()
+    return reason.splitlines()[0].rstrip('. ') if reason else 'TensorFlow does not say why'
 
 
 def save_variables(saver: Any, session: Session, prefix: str) -> None:
@@ -241,8 +248,7 @@ def explain_write_errors(path: str, shown: Optional[str] = None) -> Iterator[Non
         yield
     except tf.errors.OpError as error:
         # TensorFlow's message goes on about the graph; the line with the file says what happened to it.
-        lines = error.message.splitlines()
-        reason = next((line for line in lines if path in line), lines[0])
+        reason = next((line for line in error.message.splitlines() if path in line), _reason_in(error.message))
         raise OSError(
             'the variables could not be written: {}. Free some space or choose another directory.'.format(
                 reason.strip().replace(path, shown or path)
