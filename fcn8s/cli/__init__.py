@@ -77,7 +77,7 @@ def _run(argv: Optional[Sequence[str]]) -> int:
         complain('fcn8s {}: error: {}'.format(args.command, explained(error)))
         return 2
     except (ValueError, OSError, FloatingPointError, MemoryError) as error:
-        complain('fcn8s {}: error: {}'.format(args.command, str(error) or _OUT_OF_MEMORY))
+        complain('fcn8s {}: error: {}'.format(args.command, _with_names_of_zips(str(error) or _OUT_OF_MEMORY)))
         return 2
     except watch.WorkerLostError as error:
         complain('fcn8s: {}'.format(error))
@@ -88,3 +88,11 @@ def _run(argv: Optional[Sequence[str]]) -> int:
             raise
         complain('fcn8s {}: error: {}'.format(args.command, _OUT_OF_MEMORY))
         return 2
+
+
+def _with_names_of_zips(message: str) -> str:
+    """See `fcn8s.saving.packed`, which is not loaded for this: then there is nothing to be named."""
+    packed = sys.modules.get('fcn8s.saving.packed')
+    if packed is not None:
+        message = packed.with_names_of_zips(message)
+    return message

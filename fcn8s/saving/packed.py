@@ -84,6 +84,13 @@ def name_of(directory: str) -> str:
     return next((key[0] for key, folder in _unpacked.items() if folder == directory), directory)
 
 
+def with_names_of_zips(message: str) -> str:
+    """Returns a message that names the zips that this process unpacked; the folders are gone when it is read."""
+    for (path, _, _), folder in _unpacked.items():
+        message = message.replace(folder, path)
+    return message
+
+
 def _unpack(path: str, folder: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:

@@ -203,6 +203,14 @@ def test_members_before_the_beginning_of_the_file_are_damage(archive, tmp_path, 
         packed.unpack(shutil.copy(archive, str(tmp_path / 'network.zip')))
 
 
+def test_errors_about_what_is_in_a_zip_name_the_zip(archive, tmp_path, capsys):
+    files = dict(contents(archive), **{'fcn8s.json': b'{"format": 2}'})
+    del files['SHA256SUMS']
+    path = rewrite(str(tmp_path / 'newer.zip'), files)
+    assert main(['pack', path, str(tmp_path / 'again.zip')]) == 2
+    assert '{}{}fcn8s.json has format 2'.format(path, os.sep) in capsys.readouterr().err
+
+
 def test_a_file_that_was_changed_is_named(archive, tmp_path):
     files = contents(archive)
     files['fcn8s.json'] += b' '
