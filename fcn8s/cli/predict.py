@@ -13,7 +13,8 @@ from fcn8s.cli.inputs.prediction import (
     open_predictor,
     predictor_options,
 )
-from fcn8s.cli.options.images import add_image_arguments, image_rules
+from fcn8s.cli.options.flags import flags
+from fcn8s.cli.options.images import NAMES, add_image_arguments, image_rules
 from fcn8s.cli.options.prediction import (
     add_also_argument,
     add_drawing_arguments,
@@ -154,6 +155,7 @@ def run(args: argparse.Namespace) -> int:
     _check_streams(streams)
     if args.keep_going and not images:
         raise ValueError('--keep-going is about images that cannot be read, and {} is none.'.format(streams[0]))
+    _check_read_by_rules(args, images, streams)
     _check_no_models(images)
     check_models(args)
     if streams and args.workers > 1:
@@ -328,6 +330,15 @@ def _kinds(args: argparse.Namespace) -> List[str]:
     kinds = [kind for kind in FLAGGED_KINDS if getattr(args, kind)]
     kinds = kinds if kinds or args.submission or args.polygons or args.error_map else ['overlay']
     return kinds if args.samples is None else kinds + list(DOUBT_KINDS)
+
+
+def _check_read_by_rules(args: argparse.Namespace, images: List[str], streams: List[str]) -> None:
+    """Raises ValueError where it is said how image files are read, and there are only streams, whose frames are RGB."""
+    typed = [name for name in NAMES if getattr(args, name) is not None]
+    if typed and not images:
+        raise ValueError(
+            '{} is about how image files are read, and {} is none. Leave it out.'.format(flags(typed), streams[0])
+        )
 
 
 def _check_drawn(args: argparse.Namespace) -> None:

@@ -307,6 +307,13 @@ def test_keep_going_is_about_images(small_model, tmp_path, capsys):
     assert '--keep-going is about images that cannot be read, and camera:0 is none' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('words', [('--bands', '3', '2', '1'), ('--window', '0', '100'), ('--transparency', 'white')])
+def test_how_image_files_are_read_means_nothing_to_streams(tmp_path, words, capsys):
+    assert predict('no/model', 'camera:0', '--out', tmp_path / 'out', *words) == 2
+    message = words[0] + ' is about how image files are read, and camera:0 is none. Leave it out.'
+    assert message in capsys.readouterr().err
+
+
 def test_keep_going_predicts_the_rest(small_model, images, tmp_path, capsys):
     broken = os.path.join(images, 'town', 'three.png')
     os.truncate(broken, os.path.getsize(broken) // 2)
