@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         typed, _MEANINGLESS, 'means nothing to a sweep of rates, which neither evaluates nor saves. Leave it out.'
     )
     options = resolving.without_validation(resolving.resolve_steps(typed, args.defaults))
+    resolving.refuse_size_of_evaluations(typed, options)
     check_sweep(options.low, options.high, options.steps)
     if 'out' not in typed:
         options.out = numbered(options.out)

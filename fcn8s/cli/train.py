@@ -141,6 +141,7 @@ def _overfit(typed: Dict[str, Any], defaults: Dict[str, Any]) -> int:
         'means nothing to --overfit-one-batch, which learns one batch and keeps nothing. Leave it out.',
     )
     options = resolving.without_validation(resolving.resolve_steps(typed, defaults))
+    resolving.refuse_size_of_evaluations(typed, options)
     steps = options.overfit_one_batch
     check_steps_of_one_batch(steps)
     schedule = parse_schedule(options.rate, steps)

@@ -157,6 +157,12 @@ def refuse_workers_of_one(typed: Dict[str, Any]) -> None:
     refuse(typed, _OF_WORKERS, 'is about several workers, and there is one. Add --workers N, or leave it out.')
 
 
+def refuse_size_of_evaluations(typed: Dict[str, Any], options: argparse.Namespace) -> None:
+    """Raises ValueError for --size beside --crop in what is not evaluated: it is about evaluations then."""
+    if options.crop is not None:
+        refuse(typed, ['size'], 'is about evaluations where there is a --crop, and nothing is evaluated. Leave it out.')
+
+
 def without_validation(options: argparse.Namespace) -> argparse.Namespace:
     """Returns the options of a training that is not evaluated, so that nothing is opened but what it trains on."""
     changed = dict(val_split='', val_images=None, val_labels=None, ema=None, swa=None, head_warmup=0)

@@ -49,6 +49,13 @@ def test_sweeps_that_are_refused(arguments, words, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('command', [['find-rate'], ['train', '--overfit-one-batch']])
+def test_the_size_of_evaluations_means_nothing_where_there_are_none(command, capsys):
+    words = ['--data', 'no/data', '--encoder', 'no/encoder', '--crop', '32', '32', '--random-scale', '0.5', '1']
+    assert main(command + words + ['--size', '16', '24']) == 2
+    assert '--size is about evaluations where there is a --crop, and nothing is evaluated' in capsys.readouterr().err
+
+
 def test_the_help_of_a_sweep_leaves_out_what_means_nothing_to_it(capsys):
     with pytest.raises(SystemExit):
         main(['find-rate', '--help'])
