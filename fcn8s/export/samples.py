@@ -7,7 +7,7 @@ import numpy as np
 
 from fcn8s.batches import as_image_batch
 from fcn8s.export.certificate import Sample
-from fcn8s.export.formats import check_format
+from fcn8s.export.formats import CALIBRATION_IMAGES, check_format
 from fcn8s.settings import ModelSettings
 from helpers.image_rules import ImageRules
 from helpers.image_search import find_images
@@ -145,6 +145,11 @@ def calibration_paths(format_name: str, precision: str, images_dir: Optional[str
     if precision != 'int8':
         if images_dir is not None:
             raise ValueError('calibration belongs to int8, and precision is {!r}. Leave it out.'.format(precision))
+        if (count, seed) != (CALIBRATION_IMAGES, 0):
+            raise ValueError(
+                'calibration_images is {} and seed {}; they belong to int8, and precision is {!r}. Leave them '
+                'out.'.format(count, seed, precision)
+            )
         return []
     if images_dir is None:
         raise ValueError(

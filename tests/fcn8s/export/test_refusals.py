@@ -128,6 +128,9 @@ def test_calibration_images_are_drawn_by_the_seed(tmp_path):
     assert draws[0] == draws[1] != draws[2]
     assert all(len(set(draw)) == 4 for draw in draws)
     assert len(calibration_paths('openvino', 'int8', str(tmp_path), 100, 0)) == 10
+    for count, seed in ((4, 0), (100, 1)):
+        with pytest.raises(ValueError, match='seed {}; they belong to int8, and precision is .float32.'.format(seed)):
+            calibration_paths('openvino', 'float32', None, count, seed)
 
 
 @ON_2
