@@ -194,6 +194,8 @@ def check_predictor_options(
     checked_tile = _checked_size('tile', tile)
     if checked_tile is not None:
         check_tile(min(checked_tile), overlap)
+    elif overlap != DEFAULT_OVERLAP:
+        raise ValueError('overlap is {}, but there are no tiles; give tile=(height, width) too.'.format(overlap))
     listed = list(scales) if hasattr(scales, '__len__') else scales
     if not isinstance(listed, list) or not listed or not all(0 < scale <= MAX_SCALE for scale in listed):
         raise ValueError(

@@ -200,6 +200,7 @@ def test_an_image_of_the_size_is_predicted_as_it_is(model):
         ({'tile': 512}, r'tile is 512; it has to be \(height, width\), each at least 1. Leave it out'),
         ({'tile': (512, 512.5)}, r'tile is \(512, 512.5\); it has to be \(height, width\)'),
         ({'tile': (64, 64), 'overlap': 64}, 'tiles of 64 pixels overlap by 64'),
+        ({'overlap': 64}, 'overlap is 64, but there are no tiles'),
         ({'size': (64, 0)}, r'size is \(64, 0\); it has to be \(height, width\), each at least 1. Leave it out'),
         ({'size': ('64', 64)}, r"size is \('64', 64\); it has to be \(height, width\)"),
         ({'size': (None, 64)}, r'size is \(None, 64\); it has to be \(height, width\)'),
