@@ -133,6 +133,41 @@ def check_last_epochs(request: TrainRequest, swa: Optional[int], head_warmup: in
     )
 
 
+def check_is_written(request: TrainRequest) -> None:
+    """Raises ValueError for arguments about files that are not written, and warns of a save_dir that stays empty.
+
+    It is about the process that writes: others may be called without a place.
+    """
+    _require(
+        not request.config or request.run_dir is not None,
+        'config has {}, and is for the config.json of a run, but run_dir is not given. Give run_dir, or leave config '
+        'out.',
+        sorted(request.config or {}),
+    )
+    _require(
+        request.keep_checkpoints == TrainRequest._field_defaults['keep_checkpoints'] or request.run_dir is not None,
+        'keep_checkpoints is {}, and is about the checkpoints of a run, but run_dir is not given. Give run_dir, or '
+        'leave keep_checkpoints out.',
+        request.keep_checkpoints,
+    )
+    _require(
+        not request.summaries_worst or (request.summaries_dir, request.run_dir) != (None, None),
+        'summaries_worst is {}, but neither summaries_dir nor run_dir says where they go. Give one of the two, or '
+        'leave summaries_worst out.',
+        request.summaries_worst,
+    )
+    if request.save_dir is not None and not request.save_during_training:
+        warnings.warn(
+            'save_dir is {!r}, but save_during_training is off, so nothing is saved there. {}.'.format(
+                request.save_dir,
+                'Give save_during_training=True, or leave save_dir out'
+                if request.run_dir is None
+                else 'Leave save_dir out: the checkpoints go to run_dir',
+            ),
+            stacklevel=4,  # the call of FCN8s.train
+        )
+
+
 def _check_worst(request: TrainRequest) -> None:
     _require(
         isinstance(request.summaries_worst, (int, np.integer))
@@ -255,10 +290,12 @@ def _check_generators(request: TrainRequest) -> None:
         'train_generator and val_generator are the same iterator: each evaluation would set the training data back to '
         'their first batch. Call generate() once for each, or leave val_generator out.',
     )
-    if request.val_generator is not None and not request.metrics:
+    given = [name for name in ('val_generator', 'val_steps') if getattr(request, name) is not None]
+    given = given or ['eval_dataset'] * (request.eval_dataset == 'val')
+    if given and not request.metrics:
         warnings.warn(
-            "val_generator is given, but metrics is empty, so nothing is evaluated. Give metrics=['loss', 'mean_iou', "
-            "'accuracy'], or leave val_generator out.",
+            "{0} is given, but metrics is empty, so nothing is evaluated. Give metrics=['loss', 'mean_iou', "
+            "'accuracy'], or leave {0} out.".format(given[0]),
             stacklevel=5,  # the call of FCN8s.train
         )
     if request.metrics and request.eval_dataset == 'val':

@@ -24,6 +24,7 @@ from fcn8s.training.request import (
     FIXED_IN_A_RUN,
     TrainingEvent,
     TrainRequest,
+    check_is_written,
     check_last_epochs,
     check_request,
     monitor_needs_evaluation,
@@ -50,6 +51,8 @@ def train(network: Network, request: TrainRequest, model: Any = None) -> List[Di
     check_request(request, label_space.class_names)
     settings = network.training_settings
     check_last_epochs(request, settings.optimizer.swa, settings.head_warmup)
+    if network.workers is None or network.workers.is_first:
+        check_is_written(request)
     image_rules = _image_rules(request)
     network.set_label_space(label_space)
     if image_rules is not None:

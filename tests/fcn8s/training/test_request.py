@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fcn8s.training.request import TrainRequest, check_metrics, check_request
+from fcn8s.training.request import TrainRequest, check_is_written, check_metrics, check_request
 
 
 def test_metrics_come_as_one_name_as_none_or_as_any_names_in_a_row():
@@ -27,3 +27,41 @@ def test_one_iterator_for_training_and_validation_is_refused():
     check_request(TrainRequest(train, 1, 1, lambda step: 1e-3, val_generator=val, **options), ('a', 'b'))
     with pytest.raises(ValueError, match='are the same iterator.* Call generate'):
         check_request(TrainRequest(train, 1, 1, lambda step: 1e-3, val_generator=train, **options), ('a', 'b'))
+
+
+def request_with(**options):
+    return TrainRequest(Seekable(), 1, 1, lambda step: 1e-3, **options)
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(config={'note': 1}), r"config has \['note'\], .* run_dir is not given"),
+        (dict(keep_checkpoints=5), 'keep_checkpoints is 5, .* run_dir is not given'),
+        (dict(keep_checkpoints=5, save_during_training=True, save_dir='x'), 'keep_checkpoints is 5'),
+        (dict(summaries_worst=3, metrics=('loss',)), 'summaries_worst is 3, but neither summaries_dir nor run_dir'),
+    ],
+)
+def test_what_would_be_written_nowhere_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        check_is_written(request_with(**options))
+    check_is_written(request_with(keep_checkpoints=2, config={}))
+    check_is_written(request_with(run_dir='run', **dict(options, save_dir=None)))
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(save_dir='x'), "save_dir is 'x', but save_during_training is off, .* Give save_during_training=True"),
+        (dict(save_dir='x', run_dir='y'), 'nothing is saved there. Leave save_dir out: the checkpoints go to run_dir'),
+    ],
+)
+def test_a_folder_that_stays_empty_is_told(options, message):
+    with pytest.warns(UserWarning, match=message):
+        check_is_written(request_with(**options))
+
+
+@pytest.mark.parametrize('options', [dict(val_steps=3, eval_dataset='train'), dict(eval_dataset='val')])
+def test_evaluations_that_nobody_asked_for_are_told(options):
+    with pytest.warns(UserWarning, match='{} is given, but metrics is empty'.format(next(iter(options)))):
+        check_request(request_with(**options), ('a', 'b'))
