@@ -9,6 +9,7 @@ import pytest
 hypothesis.settings.register_profile('untimed', deadline=None)
 hypothesis.settings.load_profile('untimed')
 
+LONGEST = ('test_tutorial.py', 'test_demo.py', 'test_benchmarks.py')
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -29,9 +30,9 @@ def pytest_xdist_auto_num_workers():
 
 
 def pytest_collection_modifyitems(items):
-    """Files with slow tests come first, so that no process is left alone with one of them at the end."""
+    """Files with slow tests come first, the longest before all, so that no process is left with one of them alone."""
     slow = {str(item.fspath) for item in items if item.get_closest_marker('slow')}
-    items.sort(key=lambda item: str(item.fspath) not in slow)
+    items.sort(key=lambda item: (item.fspath.basename not in LONGEST, str(item.fspath) not in slow))
 
 
 def _forget_terminal_size():
