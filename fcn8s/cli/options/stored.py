@@ -8,6 +8,10 @@ from fcn8s.cli.terminal import Parser
 from helpers.json_files import is_number
 
 
+# Nothing is trained without them. None of another one is off, or is refused where it is used.
+_NEEDED = ('threads', 'epochs', 'rate', 'timeout')
+
+
 def rules(parser: Parser) -> Dict[str, argparse.Action]:
     """Returns option -> what the command line knows about it."""
     return {option.dest: option for option in parser.options}
@@ -21,6 +25,7 @@ def check(options: Any, permitted: Dict[str, argparse.Action], where: str) -> No
     if not isinstance(options, dict):
         raise ValueError('{} is damaged: its options are {!r:.60}, no table of options.'.format(where, str(options)))
     for name, value in options.items():
+        _require(value is not None or name not in _NEEDED, where, name, value, 'given, or left out of the file')
         if value is None or name not in permitted:
             continue
         action = permitted[name]
