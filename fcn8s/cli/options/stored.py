@@ -7,7 +7,6 @@ from fcn8s.cli.options.folders import AddFolder
 from fcn8s.cli.terminal import Parser
 from helpers.json_files import is_number
 
-
 # Nothing is trained without them. None of another one is off, or is refused where it is used.
 _NEEDED = ('threads', 'epochs', 'rate', 'timeout')
 
