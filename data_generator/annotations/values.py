@@ -25,9 +25,12 @@ def number_of(value: Any) -> float:
 
 def whole_number_of(value: Any) -> int:
     """Returns the whole number that an entry of a file is. Raises ValueError where it is none."""
-    if type(value) is not int and not number_of(value).is_integer():
+    if type(value) is int:
+        return value
+    number = number_of(value)
+    if not number.is_integer():
         raise ValueError('{!r:.40}, which is no whole number'.format(value))
-    return value if type(value) is int else int(float(value))
+    return int(number)
 
 
 def points_of(values: Any) -> np.ndarray:

@@ -99,9 +99,8 @@ class Checkpoints:
         Without `last.json`, as in a run that was not copied whole, it is the one of the most steps: a run that began
         again would replace those that are there.
         """
-        if not os.path.exists(self._pointer_path('last')) and self.names():
-            return os.path.join(self.directory, self.names()[-1])
-        return self._follow('last')
+        names = [] if os.path.exists(self._pointer_path('last')) else self.names()
+        return os.path.join(self.directory, names[-1]) if names else self._follow('last')
 
     def best(self) -> Optional[str]:
         """Returns the directory of the checkpoint with the best monitored score, or None."""
