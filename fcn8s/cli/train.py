@@ -11,6 +11,7 @@ from fcn8s.cli.inputs.training import (
     network_settings,
     open_datasets,
     optimizer_of,
+    run_arguments,
     train_arguments,
     train_batches,
     val_batches,
@@ -181,7 +182,7 @@ def train_run(
     """
     train_data, val_data = open_datasets(options)
     with train_batches(options, train_data) as batches, val_batches(options, val_data) as val:
-        arguments = train_arguments(options, batches, val, workers)
+        arguments = dict(train_arguments(options, batches, val, workers), **run_arguments(options, val is not None))
         settings = network_settings(options, train_data)
         from fcn8s import FCN8s
         from fcn8s.distributed.workers import DistributedSettings
@@ -262,7 +263,7 @@ def _train(model: Any, options: argparse.Namespace, batches: Any, arguments: Dic
     from fcn8s.stopping import TrainingInterrupted
 
     try:
-        model.train(batches, run_dir=options.run_dir, resume=options.resume is not None, **arguments)
+        model.train(batches, **arguments)
     except (TrainingInterrupted, FloatingPointError):
         if options.report and writes:
             from fcn8s.report.run_report import write_report

@@ -184,7 +184,7 @@ def workers_of_the_run(options: argparse.Namespace, workers: int) -> int:
 
 
 def train_arguments(options: argparse.Namespace, batches: Any, val: Optional[Any], workers: int = 1) -> Dict[str, Any]:
-    """Returns the arguments of `FCN8s.train` but for the batches to train on."""
+    """Returns the arguments of `FCN8s.train` without the batches to train on, and without those about its run."""
     from fcn8s.training.schedules import parse_schedule
 
     together = workers_of_the_run(options, workers)
@@ -202,8 +202,16 @@ def train_arguments(options: argparse.Namespace, batches: Any, val: Optional[Any
         metrics=tuple(METRICS) if evaluates else (),
         monitor=options.monitor or ('mean_iou' if evaluates else 'loss'),
         save_frequency=options.save_every,
-        keep_checkpoints=options.keep_checkpoints,
         early_stopping_patience=options.patience,
+    )
+
+
+def run_arguments(options: argparse.Namespace, evaluates: bool) -> Dict[str, Any]:
+    """Returns the arguments of `FCN8s.train` about the run that it makes, which benchmarks have none of."""
+    return dict(
+        run_dir=options.run_dir,
+        resume=options.resume is not None,
+        keep_checkpoints=options.keep_checkpoints,
         summaries_worst=options.summary_worst if evaluates else 0,
         config={'command': resolving.storable(options)},
     )
