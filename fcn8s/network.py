@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Se
 
 import numpy as np
 
-from fcn8s.backend import Tensor, Variable, check_process, tf
+from fcn8s.backend import MetaGraphDef, Tensor, Variable, check_process, tf
 from fcn8s.batches import PredictionTensors, as_image_batch, as_label_batch, check_same_classes, predict_in_chunks
 from fcn8s.distributed.workers import DistributedSettings, Workers, cluster_settings, join
 from fcn8s.evaluation.evaluate import batches_at_once
@@ -24,7 +24,7 @@ from fcn8s.graph.losses import check_class_weights, describe_loss
 from fcn8s.graph.update_rules import LossScaling
 from fcn8s.precision import Arithmetic, check_precision, needs_loss_scaling, session_config, this_machine
 from fcn8s.saving import model_files, restoring, saved_models
-from fcn8s.saving.descriptions import check_tags, closed
+from fcn8s.saving.descriptions import DEFAULT_TAGS, check_tags, closed
 from fcn8s.saving.opening import Beginning, NetworkRequest, Opening, plan_opening
 from fcn8s.saving.runs import is_run, open_current
 from fcn8s.settings import ModelSettings
@@ -80,6 +80,7 @@ class Network:
         self._encoder_meta_graph = plan.encoder.meta_graph
         self._saved: Set[Tuple[str, str, int]] = set()
         self._savers = restoring.Savers()
+        self._graphs_to_save: Dict[Tuple[str, ...], MetaGraphDef] = {}
         self._state_is_of: Optional[Tuple[str, int]] = None
         self.workers = workers
         self.exchange: Any = None
@@ -381,8 +382,8 @@ class Network:
 
     def write_saved_model(self, path: str, tags: Sequence[str]) -> None:
         """Writes a new SavedModel directory, for prediction and fine-tuning."""
-        meta_graph = model_files.build_meta_graph(self._encoder_meta_graph, self.settings, tags)
-        model_files.write_model(path, meta_graph, self._description(), self._writer(self._weights_to_save()))
+        write_variables = self._writer(self._weights_to_save())
+        model_files.write_model(path, self._graph_to_save(tags), self._description(), write_variables)
 
     def write_variables(self, path: str, tags: Sequence[str]) -> None:
         """Writes a new directory with a checkpoint of every variable, the optimiser's state among them."""
@@ -391,8 +392,16 @@ class Network:
 
     def write_checkpoint_files(self, directory: str) -> None:
         """Writes a SavedModel whose variables file also holds the optimiser's state into an existing directory."""
-        meta_graph = model_files.build_meta_graph(self._encoder_meta_graph, self.settings)
-        model_files.write_model_files(directory, meta_graph, self._description(), self._writer(self.tensors.state))
+        write_variables = self._writer(self.tensors.state)
+        model_files.write_model_files(directory, self._graph_to_save(), self._description(), write_variables)
+
+    def _graph_to_save(self, tags: Sequence[str] = DEFAULT_TAGS) -> MetaGraphDef:
+        """The graph for prediction, built once: a run saves it again and again, and what may change is not in it."""
+        key = tuple(tags)
+        if key not in self._graphs_to_save:
+            built = model_files.build_meta_graph(self._encoder_meta_graph, self.settings, tags)
+            self._graphs_to_save[key] = built
+        return self._graphs_to_save[key]
 
     def restore_state(self, model_dir: str) -> None:
         """Restores weights, optimiser state and step from a checkpoint of a run; all of them have to be there.
