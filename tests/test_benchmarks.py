@@ -16,6 +16,7 @@ import time
 
 import numpy as np
 import pytest
+from thorough import THOROUGH
 
 NETWORK = '--size 64 128 --width-divisor 16 '
 SMALL = {
@@ -32,7 +33,7 @@ SMALL = {
     'ablation.py': '--scenes 4 --batch 2 --epochs 1 --eval-every 1 --width-divisor 16 --only 0',
 }
 # What else gives a figure, and is run by a test of its own.
-ELSEWHERE = ('fcn8s demo', 'python -m pytest tests/fcn8s/training/test_kill.py')
+ELSEWHERE = ('fcn8s demo', 'FCN8S_THOROUGH=1 python -m pytest tests/fcn8s/training/test_kill.py')
 
 
 def read(root_dir, *parts):
@@ -369,6 +370,7 @@ def test_the_suite_runs_and_goes_on_where_it_was(root_dir, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='benchmarks read the peak memory from /proc')
+@pytest.mark.skipif(sys.version_info < (3, 8) and not THOROUGH, reason='they measure the current TensorFlow')
 @pytest.mark.parametrize('script', sorted(SMALL))
 def test_runs(root_dir, script):
     commands = {c for row in commands_of_figures(root_dir) for c in row} | {'python benchmarks/ablation.py'}

@@ -7,13 +7,13 @@ import shutil
 
 import numpy as np
 import pytest
+from thorough import THOROUGH
 
 nbformat = pytest.importorskip('nbformat')
 
 NOTEBOOK = 'fcn8s_tutorial.ipynb'
-# Every cell runs, with the notebook's own switch for a short training. FCN8S_WHOLE_TUTORIAL=1 trains as long as a reader
-# does, and compares every score that the text quotes.
-WHOLE = os.environ.get('FCN8S_WHOLE_TUTORIAL') == '1'
+# Every cell runs, with the notebook's own switch for a short training unless the tests are thorough: these train as long
+# as a reader does, and compare every score that the text quotes.
 MAX_BYTES = 3 * 1024 * 1024
 
 # Whose directories and machines have no place in a saved page.
@@ -212,7 +212,7 @@ def with_paths(notebook, *changes):
 @pytest.mark.slow
 def test_executes_and_gives_the_scores_of_its_text(notebook, tmp_path):
     """The notebook, then the code of the exercises, then the expressions behind the quotes, all in one kernel."""
-    cells = with_paths(notebook, *([] if WHOLE else [('QUICK = False', 'QUICK = True')]))
+    cells = with_paths(notebook, *([] if THOROUGH else [('QUICK = False', 'QUICK = True')]))
     nbclient = pytest.importorskip('nbclient')
     text = text_of(notebook)
     answers = re.findall(r'```python\n(.*?)```', notebook.cells[-1].source, re.DOTALL)
@@ -229,9 +229,9 @@ def test_executes_and_gives_the_scores_of_its_text(notebook, tmp_path):
     assert os.listdir(str(tmp_path)) == ['tutorial']
     found = json.loads(executed.cells[-1].outputs[0]['text'])
     in_order = found[len(QUOTES) :][:3]  # 32s, 16s, 8s
-    assert not WHOLE or sorted(set(in_order)) == in_order
+    assert not THOROUGH or sorted(set(in_order)) == in_order
     for (pattern, _, tolerance), score in zip(quotes, found):
-        if WHOLE or tolerance < 1:  # computed from the ground truth alone
+        if THOROUGH or tolerance < 1:  # computed from the ground truth alone
             assert quoted(text, pattern) == pytest.approx(score, abs=tolerance), pattern
         else:  # one class everywhere has at most a mean IoU of 5 %
             assert 8 < score < quoted(text, pattern) + tolerance, pattern

@@ -2,11 +2,11 @@
 
 import contextlib
 import math
-import os
 import shlex
 import shutil
 
 import pytest
+from thorough import THOROUGH
 
 import fcn8s
 from data_generator import BatchGenerator
@@ -25,20 +25,9 @@ LEARN = ['--steps-per-epoch', '80', '--rate', 'poly:1e-3', '--keep-prob', '1', '
 LARGE = (96, 144)
 # What check warns of, and nobody learns much from: labels that contradict their images, scores that say nothing.
 MISLEADING = ('shifted_labels', 'swapped_colors', 'single_class')
-# One of each way in which labels and images are read. FCN8S_TRAIN_ALL=1 trains on all that is sound, in some minutes.
-LEARNT = [
-    *('masks_0_255', 'smoothed_masks_said', 'jpeg_masks_in_black_and_white', 'jpeg_masks', 'labels_of_16_bits'),
-    *(
-        'colors_with_legend_beside',
-        'colors_on_transparent_ground',
-        'palettes_in_another_order',
-        'labels_in_numpy_files',
-    ),
-    *('labels_beside_their_images', 'without_splits', 'images_of_many_sizes', 'images_in_grey', 'layout_cityscapes'),
-    'stacks_of_which_bands_are_chosen',
-]
-if os.environ.get('FCN8S_TRAIN_ALL'):
-    LEARNT = sorted(SITUATIONS)
+# Numbers, colours and palettes, compressed or not, and a layout. Thorough tests train on all that is sound.
+FEW = ['masks_0_255', 'colors_with_legend_beside', 'palettes_in_another_order', 'jpeg_masks', 'layout_cityscapes']
+LEARNT = sorted(SITUATIONS) if THOROUGH else FEW
 
 
 @pytest.fixture(scope='module')
@@ -127,7 +116,6 @@ def taught_encoder(tmp_path_factory, tiny_encoder):
 @pytest.mark.filterwarnings('ignore')
 @pytest.mark.parametrize('name', LEARNT)
 def test_what_check_calls_sound_is_learnt(name, tmp_path, capsys, taught_encoder, shared_networks, monkeypatch):
-    """All of them: FCN8S_TRAIN_ALL=1 pytest tests/fcn8s/cli/test_printed_commands.py -k learnt."""
     monkeypatch.setattr(situations, 'SIZE', LARGE)
     situation = SITUATIONS[name](str(tmp_path / 'my data'))
     main(['check', *situation.arguments(str(tmp_path / 'my data'))])

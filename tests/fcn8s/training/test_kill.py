@@ -8,14 +8,14 @@ import subprocess
 import sys
 
 import pytest
+from thorough import THOROUGH
 
 from fcn8s.saving.checkpoints import Checkpoints, read_state
 
 pytestmark = pytest.mark.slow
 
 TESTS = str(pathlib.Path(__file__).parents[2])
-LIGHT_KILLS = 80
-TRAINING_KILLS = 20
+LIGHT_KILLS, TRAINING_KILLS = (80, 20) if THOROUGH else (24, 6)
 
 # Saves checkpoints for ever, with files in place of a network, and says so after each.
 SAVE_FOR_EVER = """
