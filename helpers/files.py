@@ -58,20 +58,26 @@ def atomic_path(final_path: PathLike) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _moved_into_place(final: str, shown: str) -> Iterator[str]:
-    """Does what `atomic_path` says. shown: the path that messages name."""
+    """Does what `atomic_path` says. shown: the path that messages name.
+
+    What goes into the temporary directory of an `atomic_directory` is not made to last: that is done with all of it.
+    """
     temporary = _temporary_sibling(final)
+    lasts = not any(_TEMPORARY.match(part) for part in os.path.dirname(final).split(os.sep))
     with explain_os_errors(shown):
         os.makedirs(os.path.dirname(final), exist_ok=True)
         _remove_leftovers(os.path.dirname(final))
         try:
             yield temporary
-            _fsync(temporary)
+            if lasts:
+                _fsync(temporary)
             os.replace(temporary, final)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
-        _fsync_directory(os.path.dirname(final))
+        if lasts:
+            _fsync_directory(os.path.dirname(final))
 
 
 @contextlib.contextmanager

@@ -31,6 +31,19 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path):
     assert os.listdir(str(final.parent)) == ['table.csv']
 
 
+def test_every_file_and_its_directory_are_made_to_last_once(tmp_path, monkeypatch):
+    """Also those that are whole before the directory around them is."""
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, 'fsync', lambda file: (synced.append(os.fstat(file).st_ino), fsync(file)))
+    with atomic_directory(tmp_path / 'data') as temporary:
+        atomic_write_json(os.path.join(temporary, 'part', 'inner.json'), [1])
+        assert synced == []
+    atomic_write_json(tmp_path / 'outer.json', [1])
+    there = ['data/part/inner.json', 'data/part', 'data', 'outer.json']
+    expected = [os.stat(str(tmp_path / name)).st_ino for name in there] + 2 * [os.stat(str(tmp_path)).st_ino]
+    assert sorted(synced) == sorted(expected)
+
+
 @pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='there are no pipes with names')
 def test_pipes_and_devices_are_not_replaced_by_files(tmp_path):
     pipe, link = str(tmp_path / 'pipe'), str(tmp_path / 'link')
