@@ -38,6 +38,7 @@ from data_generator.files.legends import (
     Legend,
     agreed_legend,
     check_color_tolerance,
+    check_said_of_colors,
     find_legends,
     read_legend,
     transparent_color,
@@ -199,6 +200,12 @@ class BatchGenerator:
         converted = converted_labels(self._palette_labels)
         self.was_converted = bool(converted)
         self._layout = _for_converted(converted, len(self.pairs), found or (variants[0] if variants else None), id_map)
+        if not self._palette_labels:
+            _check_not_without_labels(
+                id_map=id_map, color_tolerance=color_tolerance or None, label_transparency=label_transparency
+            )
+        if self._layout is not None:
+            check_said_of_colors(color_tolerance, label_transparency, self._layout.color_map is not None)
         self._said_ignore_id = ignore_id is not None
         self.label_space = _label_space(self._layout, label_space, num_classes, ignore_id)
         if self._layout is None:
@@ -622,6 +629,16 @@ def _check_not_with_pairs(**others: Any) -> None:
             raise ValueError(
                 '{}={!r} and pairs: a list of pairs names its files itself. Leave {} out, or give image_dirs in place '
                 'of pairs.'.format(name, value, name)
+            )
+
+
+def _check_not_without_labels(**others: Any) -> None:
+    """Refuses what says how labels are read. None stands for what was left out."""
+    for name, value in others.items():
+        if value is not None:
+            raise ValueError(
+                '{}={!r}: it is about labels, and these images have none. Give their labels (ground_truth_dirs, or '
+                'pairs), or leave {} out.'.format(name, value, name)
             )
 
 

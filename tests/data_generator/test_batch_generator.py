@@ -472,6 +472,9 @@ def test_wrong_options_are_refused_at_once(root, options, message):
         dataset(root).generate(**options)
 
 
+FARM = Layout('farm', generic_label_space(NUM_CLASSES), 'images', 'labels')
+
+
 @pytest.mark.parametrize(
     'options, message',
     [
@@ -494,6 +497,10 @@ def test_wrong_options_are_refused_at_once(root, options, message):
             dict(layout='cityscapes', image_file_extension='jpg', num_classes=None),
             r'layout says already what image_file_extension would\. Leave it out',
         ),
+        (dict(layout=FARM, color_tolerance=5), 'color_tolerance is 5, and .* these hold IDs'),
+        (dict(layout=FARM, label_transparency='void'), "label_transparency is 'void', and .* these hold IDs"),
+        (dict(id_map={0: 1}, ground_truth_dirs=None), r'id_map={0: 1}: it is about labels, and these images have none'),
+        (dict(color_tolerance=5, ground_truth_dirs=None, num_classes=2), 'color_tolerance=5: it is about labels, and'),
         (dict(label_space=CITYSCAPES), 'num_classes is 5; the label space cityscapes has num_classes=19'),
         (
             dict(label_space=CITYSCAPES, num_classes=None, ignore_id=0),
