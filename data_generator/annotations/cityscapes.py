@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Set
 
 from data_generator.annotations.documents import read_json_document
 from data_generator.annotations.folder import Folder
-from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
-from data_generator.annotations.values import points_of, split_of, whole_size
+from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Shape, Source, record_of_document
+from data_generator.annotations.values import points_of, whole_size
 from data_generator.errors import DataError
 from helpers.aliases import Color
 from helpers.cityscapes_labels import CITYSCAPES_LABELS
@@ -29,7 +29,7 @@ def read_cityscapes(folder: Folder, documents: List[str], left_out: LeftOut) -> 
 
     Files in which none of its classes occurs are somebody's own, in the same form, and their classes are as well.
     """
-    records = [_record(path, folder, left_out) for path in documents]
+    records = [record_of_document(path, folder.root, lambda one: _read(one, left_out)) for path in documents]
     if not any(_labels(path) & set(CITYSCAPES.class_names) for path in documents[:_LOOKED_INTO]):
         return Source('cityscapes', records, rest='void')
     names = list(CITYSCAPES.class_names)
@@ -43,10 +43,6 @@ def _labels(path: str) -> Set[str]:
         return {_without_group(str(one['label'])) for one in read_json_document(path)['objects']}
     except (DataError, KeyError, TypeError):
         return set()
-
-
-def _record(path: str, folder: Folder, left_out: LeftOut) -> Record:
-    return Record(lambda: _read(path, left_out), split_of(path, folder.root), path)
 
 
 def _read(path: str, left_out: LeftOut) -> AnnotatedImage:

@@ -11,8 +11,8 @@ import numpy as np
 from data_generator.annotations.bitmaps import window_of_bitmap
 from data_generator.annotations.documents import read_json_document
 from data_generator.annotations.folder import Folder
-from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Record, Shape, Source
-from data_generator.annotations.values import points_of, split_of, whole_size
+from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Shape, Source, record_of_document
+from data_generator.annotations.values import points_of, whole_size
 from data_generator.errors import DataError
 from helpers.counted import counted
 
@@ -30,11 +30,8 @@ def is_labelme(content: Any) -> bool:
 
 def read_labelme(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
     """Reads the images that these documents are about."""
-
-    def record(path: str) -> Record:
-        return Record(lambda: _read(path, left_out), split_of(path, folder.root), path)
-
-    return Source('labelme', [record(path) for path in documents], void_names=(_IGNORED,))
+    records = [record_of_document(path, folder.root, lambda one: _read(one, left_out)) for path in documents]
+    return Source('labelme', records, void_names=(_IGNORED,))
 
 
 def _read(path: str, left_out: LeftOut) -> AnnotatedImage:

@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Op
 
 import numpy as np
 
-from data_generator.annotations.values import BAD_VALUES
+from data_generator.annotations.values import BAD_VALUES, split_of
 from helpers.aliases import Color
 from helpers.polygons import Window, fill_pixels, fill_rings
 
@@ -56,6 +56,11 @@ class Record(NamedTuple):
     read: Callable[[], AnnotatedImage]
     split: Optional[str]
     place: str
+
+
+def record_of_document(path: str, root: str, read: Callable[[str], AnnotatedImage]) -> Record:
+    """Returns the image of a document that is about one image; read: the document -> its image."""
+    return Record(lambda: read(path), split_of(path, root), path)
 
 
 class Source(NamedTuple):

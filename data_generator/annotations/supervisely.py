@@ -9,8 +9,8 @@ from typing import Any, Dict, List
 from data_generator.annotations.bitmaps import unpacked_bitmap, window_of_bitmap
 from data_generator.annotations.documents import read_json_document
 from data_generator.annotations.folder import Folder
-from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
-from data_generator.annotations.values import color_of, points_of, split_of, whole_number_of, whole_size
+from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Shape, Source, record_of_document
+from data_generator.annotations.values import color_of, points_of, whole_number_of, whole_size
 from data_generator.errors import DataError
 from helpers.aliases import Color
 
@@ -42,7 +42,7 @@ def read_supervisely(folder: Folder, documents: List[str], left_out: LeftOut) ->
     records = []
     for path in documents:
         if os.path.basename(os.path.dirname(path)) == 'ann':
-            records.append(_record(path, folder, left_out))
+            records.append(record_of_document(path, folder.root, lambda one: _read(one, left_out)))
             continue
         content = read_json_document(path)
         for one in content['classes'] if is_meta(content) else []:
@@ -51,10 +51,6 @@ def read_supervisely(folder: Folder, documents: List[str], left_out: LeftOut) ->
             if color is not None:
                 colors[names[-1]] = color
     return Source('supervisely', records, names or None, colors)
-
-
-def _record(path: str, folder: Folder, left_out: LeftOut) -> Record:
-    return Record(lambda: _read(path, left_out), split_of(path, folder.root), path)
 
 
 def _read(path: str, left_out: LeftOut) -> AnnotatedImage:
