@@ -17,6 +17,7 @@ from helpers.image_decoding import decode, decode_by_opencv, decode_by_pillow, n
 from helpers.image_headers import ImageHeader, png_size, read_header
 from helpers.image_rules import RGB_RULES, ImageRules, Pixels, apply_rules
 from helpers.image_search import IMAGE_EXTENSIONS, find_images, natural_sort_key  # noqa: F401 (of 1.0)
+from helpers.memory import require_memory
 from helpers.palettes import LabelFile, by_look, check_png_checksums, png_palette
 from helpers.tiff_files import turned
 
@@ -59,11 +60,14 @@ class TransparentLabelError(ValueError):
         self.share = share
 
 
-def read_image(path: PathLike, convert: bool = False, rules: Optional[ImageRules] = None) -> np.ndarray:
+def read_image(
+    path: Union[PathLike, EncodedImage], convert: bool = False, rules: Optional[ImageRules] = None
+) -> np.ndarray:
     """Reads an image as RGB, or as the channels that rules name, the way up that its Exif data says.
 
     Args:
-        path: A PNG, JPEG, TIFF, WebP or BMP file, or a NumPy file [H, W] or [H, W, C].
+        path: A PNG, JPEG, TIFF, WebP or BMP file, or a NumPy file [H, W] or [H, W, C]; or what `read_encoded` read of
+            one.
         convert: Whether to convert what is not 8-bit RGB, by `rules`.
         rules: See `helpers.image_rules.ImageRules`, which are those of RGB for None: grey becomes three equal channels,
             alpha is laid over black, 16 bits are scaled to 8. Rules that are given ask for conversion.
@@ -76,18 +80,18 @@ def read_image(path: PathLike, convert: bool = False, rules: Optional[ImageRules
         ValueError: The file is no image, truncated, damaged or too large for the memory; or it is grey, has alpha or 16
             bits and no conversion is asked for; or the rules cannot use it. The message names the file and what it is.
     """
-    _, data, header = read_encoded(path)
+    name, data, header = path if isinstance(path, EncodedImage) else read_encoded(path)
     if rules is None and convert:
         rules = RGB_RULES
     is_plain = header.channels == 3 and header.bit_depth == 8 and header.has_alpha is False
     if is_plain and _DECODE_RGB is not None and (rules is None or rules == RGB_RULES):
         return turned(
-            decode_by_opencv(data, _DECODE_RGB | cv2.IMREAD_IGNORE_ORIENTATION, header, path), header.orientation
+            decode_by_opencv(data, _DECODE_RGB | cv2.IMREAD_IGNORE_ORIENTATION, header, name), header.orientation
         )
-    pixels = decode(data, header, path)
+    pixels = decode(data, header, name)
     if rules is None:
-        _require_rgb(pixels, path)
-    return apply_rules(pixels, rules or RGB_RULES, path)
+        _require_rgb(pixels, name)
+    return apply_rules(pixels, rules or RGB_RULES, name)
 
 
 def read_size(path: PathLike) -> Optional[Tuple[int, int]]:
@@ -328,6 +332,8 @@ def _is_rgb(image: np.ndarray) -> bool:
 def _read_bytes(path: PathLike) -> bytes:
     try:
         with open(path, 'rb') as file:
+            num_bytes = os.fstat(file.fileno()).st_size
+            require_memory(path, num_bytes, '{} bytes'.format(num_bytes))
             return file.read()
     except FileNotFoundError as error:
         if os.path.islink(path):

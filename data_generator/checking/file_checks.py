@@ -1,7 +1,7 @@
 """Reading the two files of a pair to the end, and noting all that is to be known about them."""
 
 import hashlib
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -51,18 +51,17 @@ class PairFacts(NamedTuple):
 def check_pair(pair: Pair, look: LabelLook, image_rules: ImageRules = RGB_RULES) -> PairFacts:
     """Reads both files. Whatever is wrong with them becomes a fault, never an exception."""
     faults: List[Fault] = []
-    pixels = _read_image(pair.image, faults, image_rules)
+    pixels, orientation = _read_image(pair.image, faults, image_rules)
     image = None if pixels is None else _image_facts(pixels)
     label, ids = (None, None) if pair.label is None else check_label(pair.label, look, faults)
     if label is not None and pixels is not None and pair.label:
-        _check_size(pair, label.size, pixels.shape[:2], faults)
+        _check_size(pair, label.size, pixels.shape[:2], orientation, faults)
     correlation = None if pixels is None or ids is None else edge_correlation(pixels, ids)
     return PairFacts(pair, image, label, faults, correlation=correlation)
 
 
-def _check_size(pair: Pair, label_size: Size, size: Size, faults: List[Fault]) -> None:
+def _check_size(pair: Pair, label_size: Size, size: Size, orientation: int, faults: List[Fault]) -> None:
     """Notes labels of another size than their image as it is read, and those that would fit it turned or not."""
-    orientation = _orientation(pair.image)
     if label_size != size:
         detail = '{}x{}, its image {}x{}'.format(*(label_size + size))
         if orientation != 1 and label_size == size[::-1]:
@@ -72,25 +71,22 @@ def _check_size(pair: Pair, label_size: Size, size: Size, faults: List[Fault]) -
         faults.append(Fault('turned_image', pair.image, 'orientation {}'.format(orientation)))
 
 
-def _orientation(path: str) -> int:
-    try:
-        return read_encoded(path).header.orientation
-    except ValueError:  # NumPy files have none
-        return 1
+def _read_image(path: str, faults: List[Fault], image_rules: ImageRules) -> Tuple[Optional[np.ndarray], int]:
+    """The image as training reads it, and its Exif orientation (1 where it is not turned).
 
-
-def _read_image(path: str, faults: List[Fault], image_rules: ImageRules) -> Optional[np.ndarray]:
-    """The image as training reads it. That it is converted is noted as a fault, which keeps nothing from starting."""
+    That it is converted is noted as a fault, which keeps nothing from starting.
+    """
     try:
+        file = read_encoded(path)
         try:
-            return read_image(path, rules=None if image_rules == RGB_RULES else image_rules)
+            return read_image(file, rules=None if image_rules == RGB_RULES else image_rules), file.header.orientation
         except NotRgbError as error:
-            pixels = read_image(path, rules=image_rules)
+            pixels = read_image(file, rules=image_rules)
             faults.append(Fault(error.kind + '_image', path))
-            return pixels
+            return pixels, file.header.orientation
     except (ValueError, OSError) as error:
         faults.append(Fault('unreadable_image', path, str(error)))
-        return None
+        return None, 1
 
 
 def _image_facts(pixels: np.ndarray) -> ImageFacts:

@@ -501,6 +501,17 @@ def test_bombs_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
                 reader(tmp_path / (name + '.png'))
 
 
+def test_a_file_larger_than_the_memory_is_named_before_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, 'free_memory', lambda: 10**8)
+    with open(str(tmp_path / 'a.npy'), 'wb') as file:
+        file.truncate(2 * 10**8)  # without a byte on the disk
+    for reader in (read_labels, read_image):
+        with pytest.raises(
+            ValueError, match='a.npy holds 200000000 bytes, which take 200.0 MB of memory, and 100.0 MB'
+        ):
+            reader(tmp_path / 'a.npy')
+
+
 def test_maps_beyond_the_limit_of_pillow_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
     labels = np.random.RandomState(0).randint(0, 3, (40, 50)).astype(np.uint8)
