@@ -70,6 +70,7 @@ def write(args: argparse.Namespace, command: str) -> str:
         runs.resolve_model(args.model)  # which says what is wrong with it
     if args.data is None and args.images is None and is_run:
         _refuse_without_data(args)
+        _check_palette(args)
         print('{} has no validation data: the report shows its training. Give --data or --images.'.format(args.model))
         return write_report(args.model, path=args.out, command=command, palette=args.palette)
     check_data(args)
@@ -89,6 +90,18 @@ def _refuse_without_data(args: argparse.Namespace) -> None:
         raise ValueError(
             '{}: {} has no validation data, and nothing else to evaluate on came. Give --data ROOT, or --images DIR '
             '--labels DIR.'.format(flags(strays), args.model)
+        )
+
+
+def _check_palette(args: argparse.Namespace) -> None:
+    """Raises ValueError where a palette was chosen for the report of a training that shows no class."""
+    from fcn8s.report.page import last_classes
+    from fcn8s.report.run_report import read_records
+
+    if args.palette != 'dataset' and last_classes(read_records(args.model)) is None:
+        raise ValueError(
+            '--palette is {}, and {} was never evaluated: its report shows no class. Leave it out, or give what to '
+            'evaluate on: --data ROOT, or --images DIR --labels DIR.'.format(args.palette, args.model)
         )
 
 

@@ -126,6 +126,11 @@ class View:
     ) -> None:
         check_clockwork(clockwork, smoothing)
         self._smoothed = SmoothedPredictor(predictor, smoothing, temperature)
+        if temperature != 1 and not style.confidence:
+            raise ValueError(
+                'temperature is {:g}: it changes how sure the soft-max is and no class, and the style shows nothing of '
+                'that. Give Style(confidence=True), or leave it out.'.format(temperature)
+            )
         self._see = Clockwork(self._seen, clockwork) if clockwork > 1 else self._seen
         self._draw = Drawing(label_space, style)
         self._with_doubt = style.confidence

@@ -90,6 +90,9 @@ def test_a_run_without_data_shows_its_training(tmp_path, capsys):
     assert data_of(tmp_path / 'run' / 'report.html')[1] == {}
     assert report(run.directory, '--against', run.directory, '--mirror', '--samples', 4) == 2
     assert '--against, --mirror, --samples: {} has no validation data'.format(run.directory) in capsys.readouterr().err
+    assert report(run.directory, '--palette', 'color-blind') == 2
+    said = '--palette is color-blind, and {} was never evaluated: its report shows no class'.format(run.directory)
+    assert said in capsys.readouterr().err
 
 
 def test_a_run_without_the_data_it_was_evaluated_on(tmp_path, data, capsys):

@@ -397,6 +397,8 @@ def test_a_temperature_changes_the_doubt_and_neither_class_nor_running_mean():
         np.testing.assert_allclose(doubt, np.repeat([np.repeat(expected, 4)], 4, axis=0), atol=1e-6)
     with pytest.raises(ValueError, match='temperature is nan; it has to be a number'):
         video.View(Predictor(sure_on_the_left, 3), SPACE, temperature=float('nan'))
+    with pytest.raises(ValueError, match='temperature is 2: .* and the style shows nothing of that'):
+        video.View(Predictor(sure_on_the_left, 3), SPACE, temperature=2.0)
 
 
 def test_two_models_side_by_side_each_with_its_own_classes(frames_dir, tmp_path):
