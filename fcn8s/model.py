@@ -233,7 +233,7 @@ class FCN8s:
 
     def export(self, out_dir: str, format: str = 'saved_model', precision: str = 'float32', **options: Any) -> Any:
         """Exports the weights as they are for another runtime; see `fcn8s.export.exporting.export_model`."""
-        return export_open_network(self.network.to_train().write_saved_model, out_dir, format, precision, **options)
+        return export_open_network(self.network.to_train(), out_dir, format, precision, **options)
 
     def load_variables(self, path: str) -> None:
         """Loads weights, and what is stored of the optimiser's state, from a `tf.train.Saver` file or a SavedModel."""

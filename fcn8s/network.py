@@ -26,7 +26,7 @@ from fcn8s.precision import Arithmetic, check_precision, needs_loss_scaling, ses
 from fcn8s.saving import model_files, restoring, saved_models
 from fcn8s.saving.descriptions import DEFAULT_TAGS, check_tags, closed
 from fcn8s.saving.opening import Beginning, NetworkRequest, Opening, plan_opening
-from fcn8s.saving.runs import is_run, open_current
+from fcn8s.saving.runs import input_size, is_run, open_current
 from fcn8s.settings import ModelSettings
 from helpers.files import atomic_directory, check_folder
 from helpers.flags import check_flags
@@ -77,6 +77,7 @@ class Network:
         self.best_training_loss: Optional[float] = None
         self.last_scores: Dict[str, float] = {}
         self.for_prediction = plan.for_prediction
+        self.input_size: Optional[Tuple[int, int]] = None  # that its run was evaluated at
         self._encoder_meta_graph = plan.encoder.meta_graph
         self._saved: Set[Tuple[str, str, int]] = set()
         self._savers = restoring.Savers()
@@ -566,4 +567,8 @@ def _build(request: NetworkRequest, beginning: Beginning, cluster: Optional[Dist
         training = training._replace(class_weights=tuple(weights.tolist()))
     described = dict(plan.settings.to_dict(), **_described(training, arithmetic), seed=request.seed)
     workers = None if plan.for_prediction else join(cluster, described)
-    return Network(plan, training, arithmetic, request.seed, workers)
+    opened_from = request.beginning.model_load_dir
+    size = None if opened_from is None else input_size(opened_from)
+    network = Network(plan, training, arithmetic, request.seed, workers)
+    network.input_size = size
+    return network

@@ -11,7 +11,7 @@ from fcn8s.batches import as_image_batch
 from fcn8s.export import runtimes
 from fcn8s.export.formats import FORMATS, check_engine, check_packages
 from fcn8s.export.names import CLASS_IDS, LOGITS, PROBABILITIES
-from fcn8s.saving.descriptions import SERVING_TAGS, SavedFCN8s, closed, read_description
+from fcn8s.saving.descriptions import SERVING_TAGS, SavedFCN8s, check_tags_of_export, closed, read_description
 from fcn8s.saving.runs import open_current
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
@@ -155,8 +155,9 @@ def open_model(
     def open_directory(directory: str) -> Any:
         description = read_description(directory)
         if 'export' in description.description:
-            return _open_export(description, precision, session_config, engine, trust)
+            return _open_export(description, tags, precision, session_config, engine, trust)
         if engine == 'openvino':
+            _check_not_of_tensorflow(engine, tags=tags, session_config=session_config)
             return _open_in_openvino(description, precision or 'float32', trust)
         from fcn8s.prediction import frozen_network
 
@@ -166,7 +167,12 @@ def open_model(
 
 
 def _open_export(
-    description: SavedFCN8s, precision: Optional[str], session_config: Optional[Any], engine: Optional[str], trust: bool
+    description: SavedFCN8s,
+    tags: Optional[Sequence[str]],
+    precision: Optional[str],
+    session_config: Optional[Any],
+    engine: Optional[str],
+    trust: bool,
 ) -> Any:
     export = runtimes.read_export(description.directory)
     own_engine = export['format'] if FORMATS[export['format']].packages else 'tensorflow'
@@ -181,11 +187,24 @@ def _open_export(
                 precision, description.directory, export['precision']
             )
         )
+    check_tags_of_export(tags, description.directory, export['format'])
+    if own_engine != 'tensorflow':
+        _check_not_of_tensorflow(own_engine, session_config=session_config)
     runtimes.check_file(description.directory, export)
     if own_engine == 'tensorflow':
         return _open_in_tensorflow(description, export, session_config, trust)
     runtime = runtimes.open_runtime(description.directory, export)
     return ExportedModel(runtime, own_engine, description, export['precision'], export.get('size'))
+
+
+def _check_not_of_tensorflow(engine: str, **others: Any) -> None:
+    """Raises ValueError for what only TensorFlow goes by. None stands for what was left out."""
+    for name, value in others.items():
+        if value is not None:
+            raise ValueError(
+                '{} is about TensorFlow, and {} computes this network. Leave {} out, or take the saved model in '
+                'TensorFlow.'.format(name, engine, name)
+            )
 
 
 def _open_in_tensorflow(

@@ -1,6 +1,7 @@
 """Exports a saved FCN-8s: checks the request, converts, runs the result again in its own runtime and certifies it."""
 
 import importlib
+import inspect
 import json
 import os
 import tempfile
@@ -34,12 +35,14 @@ from helpers.files import atomic_directory, atomic_write_json, check_new_directo
 class _Export(NamedTuple):
     """What was asked for, checked.
 
-    model_dir: the saved FCN-8s. input_size: what images are resized to for the network, as its run was evaluated.
+    model_dir: the saved FCN-8s. source: its path, or None where it was in memory.
+    input_size: what images are resized to for the network, as its run was evaluated.
     size: of the one image that the format takes, or None. calibration: paths of images.
     digests: of the model's files, from before they were read: a training may remove them at any moment.
     """
 
     model_dir: str
+    source: Optional[str]
     format: str
     precision: str
     size: Optional[Tuple[int, int]]
@@ -84,16 +87,39 @@ def export_model(
         ValueError, FileNotFoundError, ImportError: what is asked for cannot be done; before anything is written.
         ValueError: the export fails to convert, to run or to be within the tolerance; nothing is left of it.
     """
+    return _export_saved(input_size, lambda model_dir: os.path.abspath(name_of(model_dir)), **locals())
+
+
+def _export_saved(
+    size_of: Callable[[str], Optional[Tuple[int, int]]],
+    source_of: Callable[[str], Optional[str]],
+    model: str,
+    out_dir: str,
+    format: str,
+    precision: str,
+    size: Optional[Tuple[int, int]],
+    calibration: Optional[str],
+    calibration_images: int,
+    seed: int,
+    verify: Optional[str],
+    labels: Optional[str],
+    allow_loss: bool,
+    trust: bool,
+    scenes: Optional[Sequence[np.ndarray]],
+    progress: Callable[[str], Any],
+) -> Dict[str, Any]:
+    """As `export_model`. size_of: the size that `model` was evaluated at. source_of: what the certificate calls it."""
     checked_size = _checked(out_dir, format, precision, size)
     calibration_paths = samples.calibration_paths(format, precision, calibration, calibration_images, seed)
 
     def export(model_dir: str) -> Dict[str, Any]:
         description = read_description(model_dir)
         _check_is_no_export(model, description)
-        network_size = checked_size or input_size(model)
+        network_size = checked_size or size_of(model)
         check = samples.samples(verify, labels, scenes, description.settings, network_size, checked_size is None)
         wanted = _Export(
             model_dir,
+            source_of(model_dir),
             format,
             precision,
             checked_size,
@@ -124,23 +150,16 @@ def _export(
 
 
 def export_open_network(
-    write_saved_model: Callable[[str, Sequence[str]], None],
-    out_dir: str,
-    format: str = 'saved_model',
-    precision: str = 'float32',
-    **options: Any,
+    network: Any, out_dir: str, format: str = 'saved_model', precision: str = 'float32', **options: Any
 ) -> Any:
-    """Exports a network that is open, as `export_model`; write_saved_model:
-    `fcn8s.network.Network.write_saved_model`.
-    """
+    """Exports an open network (`fcn8s.network.Network`), as `export_model`."""
     _checked(out_dir, format, precision, options.get('size'))
     with tempfile.TemporaryDirectory() as folder:
         model_dir = os.path.join(folder, 'model')
-        write_saved_model(model_dir, DEFAULT_TAGS)
-        certificate = export_model(model_dir, out_dir, format, precision, **options)
-    certificate['source']['path'] = None  # it was in memory
-    atomic_write_json(os.path.join(out_dir, CERTIFICATE_FILE), to_json(certificate))
-    return certificate
+        wanted = inspect.signature(export_model).bind(model_dir, out_dir, format, precision, **options)
+        wanted.apply_defaults()
+        network.write_saved_model(model_dir, DEFAULT_TAGS)
+        return _export_saved(lambda _: network.input_size, lambda _: None, **wanted.arguments)
 
 
 def _checked(out_dir: str, format: str, precision: str, size: Any) -> Optional[Tuple[int, int]]:
@@ -223,7 +242,7 @@ def _certify(wanted: _Export, directory: str, check: samples.Samples) -> Dict[st
         'seconds_per_image': dict(seconds, size=first.image.shape[:2]),
         'versions': dict(library_versions(), **runner_versions),
         'calibration': {'images': [os.path.basename(path) for path in wanted.calibration]},
-        'source': {'path': os.path.abspath(name_of(wanted.model_dir)), 'sha256': wanted.digests},
+        'source': {'path': wanted.source, 'sha256': wanted.digests},
         'result': {'sha256': digests(directory, written)},
         'interface': _interface(wanted),
     }

@@ -69,6 +69,8 @@ def samples(
     """
     if labels_dir is not None and images_dir is None:
         raise ValueError('labels came without images: give --verify DIR, the images that they belong to.')
+    if images_dir is not None and scenes is not None:
+        raise ValueError('scenes came beside verify, whose images are run. Leave one of the two out.')
     if images_dir is None:
         pictures = list(scenes) if scenes is not None else generated_images()
         # A network of other channels gets these colours in turn.

@@ -36,6 +36,17 @@ def check_tags(name: str, tags: Any) -> None:
         raise ValueError("{} is {!r}; it has to be a list of strings such as ['default'].".format(name, tags))
 
 
+def check_tags_of_export(tags: Any, directory: str, format_name: str) -> None:
+    """Raises ValueError where tags that an export does not have were asked for; None is left to it."""
+    own = SERVING_TAGS if format_name == 'saved_model' else ()
+    if tags is not None and tuple(tags) != own:
+        raise ValueError(
+            'tags is {!r}, but {!r} is an export to {}, which has {}. Leave the tags out.'.format(
+                tags, directory, format_name, list(own) if own else 'none'
+            )
+        )
+
+
 def read_description(directory: str) -> SavedFCN8s:
     """Reads `fcn8s.json` of a saved model.
 

@@ -6,7 +6,7 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 from fcn8s.graph.assembly import TrainingSettings
 from fcn8s.optimizers import DEFAULT_OPTIMIZER, optimizer_settings
 from fcn8s.precision import Arithmetic
-from fcn8s.saving.descriptions import DEFAULT_TAGS, SERVING_TAGS, check_tags, read_description
+from fcn8s.saving.descriptions import DEFAULT_TAGS, SERVING_TAGS, check_tags, check_tags_of_export, read_description
 from fcn8s.saving.encoder_files import ENCODER_TAGS, EncoderSource, read_encoder
 from fcn8s.saving.packed import name_of
 from fcn8s.saving.restoring import find_checkpoint
@@ -114,7 +114,7 @@ def plan_opening(beginning: Beginning, architecture: Architecture, optimizer: st
     if 'image_rules' in said:
         checked_rules(said['image_rules'])
     if beginning.model_load_dir is not None:
-        return _saved(beginning.model_load_dir, beginning.tags or DEFAULT_TAGS, said, beginning.trust)
+        return _saved(beginning.model_load_dir, beginning.tags, said, beginning.trust)
     said['optimizer'] = optimizer
     if beginning.fine_tune_from is not None:
         return _from_other(beginning.fine_tune_from, said, beginning.trust)
@@ -129,7 +129,7 @@ def _on_encoder(vgg16_dir: str, variables_load_dir: Optional[str], given: Dict[s
     return Opening(encoder, settings, weights_prefix=prefix)
 
 
-def _saved(model_load_dir: str, tags: Sequence[str], given: Dict[str, Any], trust: bool) -> Opening:
+def _saved(model_load_dir: str, tags: Optional[Sequence[str]], given: Dict[str, Any], trust: bool) -> Opening:
     directory = resolve_model(model_load_dir)
     saved = read_description(directory)
     settings, named = saved.settings, given.get('label_space')
@@ -139,8 +139,9 @@ def _saved(model_load_dir: str, tags: Sequence[str], given: Dict[str, Any], trus
     export = saved.description.get('export')
     if export is not None:
         _check_opens(export, directory)
+        check_tags_of_export(tags, directory, export['format'])
         tags = SERVING_TAGS
-    encoder = read_encoder(directory, tags, 'model', trust)
+    encoder = read_encoder(directory, tags or DEFAULT_TAGS, 'model', trust)
     settings = _with_rules(settings, encoder, given.get('image_rules'), settings.image_rules)
     return Opening(encoder, settings, encoder.variables_prefix, for_prediction=export is not None)
 

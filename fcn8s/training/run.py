@@ -55,6 +55,7 @@ def train(network: Network, request: TrainRequest, model: Any = None) -> List[Di
         check_is_written(request)
     image_rules = _image_rules(request)
     network.set_label_space(label_space)
+    network.input_size = None  # of the run that it was opened from
     if image_rules is not None:
         network.set_image_rules(image_rules)
     if network.workers is None:

@@ -355,6 +355,17 @@ def test_an_export_predicts_without_tensorflow(export):
     assert os.path.isdir(os.path.join(path, '.openvino_cache'))
 
 
+def put_into_run(model, run, size):
+    """Makes a copy of a model the checkpoint of a run that was evaluated at a size."""
+    shutil.copytree(model, os.path.join(run, 'checkpoints', 'step-00000001'))
+    for name, content in (
+        ('config.json', {'command': {'size': size}}),
+        ('checkpoints/best.json', {'checkpoint': 'step-00000001'}),
+    ):
+        with open(os.path.join(run, name), 'w', encoding='utf-8') as file:
+            json.dump(content, file)
+
+
 def test_fcn8s_opens_an_exported_saved_model_for_prediction(export, narrow_model, answers, pictures, tmp_path):
     from fcn8s import FCN8s
 
@@ -368,19 +379,50 @@ def test_fcn8s_opens_an_exported_saved_model_for_prediction(export, narrow_model
         FCN8s(fine_tune_from=export('saved_model'), num_classes=3)
 
 
-def test_a_network_exports_itself(export, narrow_model, tmp_path, pictures):
+def test_a_network_exports_itself_as_its_run_is_exported(export, narrow_model, tmp_path, pictures):
     import fcn8s
     from fcn8s import FCN8s
 
     export('frozen')
-    with FCN8s(model_load_dir=narrow_model) as network:
-        certificate = network.export(str(tmp_path / 'out'), format='frozen')
+    run, size = str(tmp_path / 'run'), (32, 64)
+    put_into_run(narrow_model, run, size)
+    image = str(tmp_path / 'image.png')
+    write_image(image, pictures[0])
+    with FCN8s(model_load_dir=run) as network:
+        certificate = network.export(
+            str(tmp_path / 'out'), format='frozen', verify=folder_of_images(tmp_path, pictures)
+        )
         expected = network.predict(pictures[:1])
     assert certificate['misses'] == []
+    assert size in certificate['comparison']['sizes'] and certificate['interface']['input_size'] == size
     assert certificate['source']['path'] is None  # the folder that it was written to is gone
     assert read_certificate(str(tmp_path / 'out'))['source'] == certificate['source']
     with fcn8s.open_model(str(tmp_path / 'out')) as model:
         np.testing.assert_array_equal(model.predict(pictures[:1]), expected)
+
+
+def test_what_is_said_to_tensorflow_alone_is_refused_of_other_exports(export):
+    import fcn8s
+    from fcn8s import FCN8s
+    from fcn8s.backend import tf
+
+    for format_name, options, message in (
+        (
+            'saved_model',
+            dict(tags=['default']),
+            r"tags is \['default'\], but '.*' is an export to saved_model.*\['serve'\]",
+        ),
+        ('frozen', dict(tags=['default']), 'is an export to frozen, which has none. Leave the tags out'),
+        (
+            'openvino',
+            dict(session_config=tf.ConfigProto()),
+            'session_config is about TensorFlow, and openvino computes',
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fcn8s.open_model(export(format_name), **options)
+    with pytest.raises(ValueError, match='is an export to saved_model, which has'):
+        FCN8s(model_load_dir=export('saved_model'), tags=['default'])
 
 
 def test_the_certificate_names_the_zip_of_a_packed_network(export, narrow_model, tmp_path):
@@ -401,13 +443,7 @@ def test_a_run_that_resized_images_is_checked_at_its_size_and_says_so(export, na
 
     export('frozen')
     run, size = str(tmp_path / 'run'), (32, 64)
-    shutil.copytree(narrow_model, os.path.join(run, 'checkpoints', 'step-00000001'))
-    for name, content in (
-        ('config.json', {'command': {'size': size}}),
-        ('checkpoints/best.json', {'checkpoint': 'step-00000001'}),
-    ):
-        with open(os.path.join(run, name), 'w', encoding='utf-8') as file:
-            json.dump(content, file)
+    put_into_run(narrow_model, run, size)
     images, labels = str(tmp_path / 'images'), str(tmp_path / 'images' / 'labels')
     os.makedirs(labels)
     folder_of_images(images, pictures)

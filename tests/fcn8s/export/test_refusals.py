@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -60,9 +61,16 @@ def test_sizes(narrow_model, out):
 def test_an_open_network_is_not_written_for_an_export_that_is_refused(out):
     from fcn8s.export.exporting import export_open_network
 
+    network = SimpleNamespace(write_saved_model=lambda *_: pytest.fail('it was written'))
     for options, match in ((dict(format='torch'), "format is 'torch'"), (dict(format='tflite'), 'size is missing')):
         with pytest.raises(ValueError, match=match):
-            export_open_network(lambda *_: pytest.fail('it was written'), out, **options)
+            export_open_network(network, out, **options)
+
+
+@ON_2
+def test_scenes_beside_a_folder_of_images(narrow_model, out, tmp_path):
+    scenes = [np.zeros((8, 8, 3), np.uint8)]
+    refused('scenes came beside verify', narrow_model, out, 'frozen', verify=str(tmp_path), scenes=scenes)
 
 
 @ON_2
