@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from fcn8s.cli.inputs.training import open_datasets
 from fcn8s.cli.options import resolving
 from fcn8s.cli.options.flags import flags, refuse_without
+from fcn8s.cli.options.folders import as_list
 from fcn8s.cli.terminal import program
 from fcn8s.evaluation.scores import METRICS
 from helpers.counted import counted
@@ -134,7 +135,8 @@ def _options_to_go_on(
     if not runs.is_run(place):
         runs.check_free(place)
         return _options_of_a_fold(typed, defaults, prefixes, place)
-    own = {name: typed[name] for name in resolving.RESUMABLE + ('of_cluster',) if name in typed and name != 'epochs'}
+    may_change = resolving.RESUMABLE + resolving.PLACES + ('of_cluster',)
+    own = {name: typed[name] for name in may_change if name in typed and name != 'epochs'}
     return resolving.resolve(dict(own, resume=place), defaults)
 
 
@@ -161,7 +163,11 @@ def _begin(root: str, number: int, options: argparse.Namespace, is_first: bool) 
         known = _read(path).get('command')
         if not isinstance(known, dict):
             raise ValueError('{} is damaged: it has no settings. Take another --run.'.format(path))
-        different = sorted(name for name in set(known) | set(settings) if known.get(name) != settings.get(name))
+        different = sorted(
+            name
+            for name in set(known) | set(settings)
+            if known.get(name) != settings.get(name) and not _has_moved(name, known.get(name), settings.get(name))
+        )
         if different:
             raise ValueError(
                 '{} was begun with other settings ({}). Give those, or another --run.'.format(
@@ -174,6 +180,13 @@ def _begin(root: str, number: int, options: argparse.Namespace, is_first: bool) 
             raise ValueError('{} holds a run. Give --folds another --run.'.format(root))
         os.makedirs(root, exist_ok=True)
         atomic_write_json(path, {'command': settings})
+
+
+def _has_moved(name: str, before: Any, now: Any) -> bool:
+    """Tells whether data that a cross-validation began with are not there any more, and came from another place."""
+    if name not in resolving.PLACES or before is None or now is None:
+        return False
+    return any(os.path.isabs(place) and not os.path.exists(place) for place in as_list(before))
 
 
 def _read(path: str) -> Dict[str, Any]:

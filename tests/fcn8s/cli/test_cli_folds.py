@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -39,13 +40,17 @@ def test_every_image_is_scored_once_and_interruptions_change_nothing(data, tiny_
         if event.kind == 'evaluation' and os.path.exists(str(run / 'fold-1' / 'fold.json')):
             raise KeyboardInterrupt('stopped by the test')
 
+    root, begun, moved = os.path.dirname(data[1]), str(tmp_path / 'begun'), str(tmp_path / 'moved')
+    shutil.copytree(root, begun)
     monkeypatch.setattr(train, '_recipe_watchers', lambda *_: [interrupt])
-    assert main(words(data, tiny_encoder, run)) == 130
+    assert main(words([word.replace(root, begun) for word in data], tiny_encoder, run)) == 130
     assert 'interrupted in fold 2; the same command goes on' in capsys.readouterr().out
     assert len(read(run, 'folds.json')) == 1  # the settings
     monkeypatch.setattr(train, '_recipe_watchers', lambda *_: [])
     before = os.stat(str(run / 'fold-1' / 'config.json')).st_mtime_ns
-    assert main(words(data, tiny_encoder, run)) == 0
+    os.rename(begun, moved)
+    elsewhere = words([word.replace(root, moved) for word in data], tiny_encoder, run)
+    assert main(elsewhere) == 0
     printed = capsys.readouterr().out
     assert 'fold 1 of 2 is done' in printed and 'standard error' in printed and 'fold-1 ' in printed
     assert os.stat(str(run / 'fold-1' / 'config.json')).st_mtime_ns == before
@@ -72,6 +77,9 @@ def test_every_image_is_scored_once_and_interruptions_change_nothing(data, tiny_
         assert main(['evaluate', str(run / 'fold-2'), *arguments]) == 0
         assert read(scored)['mean_iou'] == pytest.approx(fold['scores']['mean_iou'], abs=1e-6)
 
+    elsewhere[elsewhere.index(str(run))] = str(other)
+    assert main(elsewhere) == 2  # where it was begun with is there
+    assert 'was begun with other settings (images, labels)' in ' '.join(capsys.readouterr().err.split())
     assert main(words(data, tiny_encoder, run, '--keep-prob', '0.7')) == 2
     assert 'was begun with other settings (keep_prob)' in ' '.join(capsys.readouterr().err.split())
     folds = [str(run / 'fold-{}'.format(number)) for number in (1, 2)]
