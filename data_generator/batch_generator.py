@@ -200,12 +200,7 @@ class BatchGenerator:
         converted = converted_labels(self._palette_labels)
         self.was_converted = bool(converted)
         self._layout = _for_converted(converted, len(self.pairs), found or (variants[0] if variants else None), id_map)
-        if not self._palette_labels:
-            _check_not_without_labels(
-                id_map=id_map, color_tolerance=color_tolerance or None, label_transparency=label_transparency
-            )
-        if self._layout is not None:
-            check_said_of_colors(color_tolerance, label_transparency, self._layout.color_map is not None)
+        _check_said_of_labels(self._layout, self._palette_labels, id_map, color_tolerance, label_transparency)
         self._said_ignore_id = ignore_id is not None
         self.label_space = _label_space(self._layout, label_space, num_classes, ignore_id)
         if self._layout is None:
@@ -217,8 +212,7 @@ class BatchGenerator:
             self.label_space.ignore_id if self.label_space else DEFAULT_IGNORE_ID if ignore_id is None else ignore_id
         )
         self.root_dir = _common_root(self.pairs) if root_dir is None else os.fspath(root_dir)
-        self.export_dir = export_dir
-        self.seed = seed
+        self.export_dir, self.seed = export_dir, seed
         self.color_tolerance, self.label_transparency = color_tolerance, label_transparency
         self._color_rule = _color_rule(self.label_space, color_tolerance, label_transparency)
         self._conversion = _said_conversion(self._layout, id_map, self.was_converted)
@@ -632,14 +626,19 @@ def _check_not_with_pairs(**others: Any) -> None:
             )
 
 
-def _check_not_without_labels(**others: Any) -> None:
-    """Refuses what says how labels are read. None stands for what was left out."""
-    for name, value in others.items():
-        if value is not None:
-            raise ValueError(
-                '{}={!r}: it is about labels, and these images have none. Give their labels (ground_truth_dirs, or '
-                'pairs), or leave {} out.'.format(name, value, name)
-            )
+def _check_said_of_labels(
+    layout: Optional[Layout], labels: Sequence[str], id_map: Any, tolerance: int, transparency: Optional[str]
+) -> None:
+    """Refuses what says how labels are read where there are none, or where those of a layout are read by their IDs."""
+    said = dict(id_map=id_map, color_tolerance=tolerance or None, label_transparency=transparency)
+    given = [name for name, value in said.items() if value is not None]
+    if given and not labels:
+        raise ValueError(
+            '{}={!r}: it is about labels, and these images have none. Give their labels (ground_truth_dirs, or pairs), '
+            'or leave {} out.'.format(given[0], said[given[0]], given[0])
+        )
+    if layout is not None:
+        check_said_of_colors(tolerance, transparency, layout.color_map is not None)
 
 
 def _given_pairs(pairs: Union[str, Sequence], root_dir: Optional[str]) -> List[Pair]:
