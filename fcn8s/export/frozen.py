@@ -10,6 +10,7 @@ from fcn8s.export.conversion import Conversion
 from fcn8s.export.names import IMAGES
 from fcn8s.export.serving_graph import check_image_shapes, freeze
 from fcn8s.graph.graph_defs import make_portable, parse_graph_def
+from fcn8s.saving.saved_models import read_bytes
 
 GRAPH_FILE = 'model.pb'
 
@@ -26,10 +27,8 @@ def write(conversion: Conversion, directory: str) -> None:
 def read(directory: str) -> Any:
     """Reads the GraphDef of an export; raises ValueError where it is damaged."""
     path = os.path.join(directory, GRAPH_FILE)
-    with open(path, 'rb') as file:
-        content = file.read()
     try:
-        return parse_graph_def(content)
+        return parse_graph_def(read_bytes(path))
     except ValueError as error:
         raise ValueError('{} is damaged: {}. Copy or export it again.'.format(path, error)) from error
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from fcn8s.backend import tf
 from fcn8s.graph.graph_defs import node_name, parse_graph_def
+from fcn8s.saving.saved_models import read_bytes
 from fcn8s.vgg16.weights.assemble import Use
 from fcn8s.vgg16.weights.damage import damaged, explain_damage
 
@@ -27,9 +28,8 @@ def read_frozen_graph(path: str, use: Use) -> Any:
 
     The graph is read as data and not run. Raises ValueError where the file is damaged or holds no weights.
     """
-    with open(path, 'rb') as file:
-        content = file.read()
     try:
+        content = read_bytes(path)
         graph_def = parse_graph_def(content)
     except ValueError as error:
         raise damaged(path, error) from error

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional
 import numpy as np
 
 from fcn8s.backend import GraphDef, MetaGraphDef, tf
-from fcn8s.graph.graph_defs import parse_graph_def, parse_message
+from fcn8s.graph.graph_defs import parse_message
 from fcn8s.importing.frozen_graphs import behind, is_graph
 from fcn8s.saving import saved_models
 from fcn8s.vgg16.weights.damage import damaged, explain_damage
@@ -39,19 +39,17 @@ def graphs_beside(path: str) -> List[GraphDef]:
             if os.path.isfile(file):
                 return [meta_graph.graph_def for meta_graph in saved_models.parse(file).meta_graphs]
     if os.path.isfile(path + '.meta'):
-        return [_read_meta_graph(path + '.meta').graph_def]
+        return [_read(path + '.meta', MetaGraphDef).graph_def]
     if not os.path.isfile(path):
         return []
     with open(path, 'rb') as opened:
-        content = opened.read()
-    return [parse_graph_def(content)] if is_graph(content[:4]) else []
+        is_frozen = is_graph(opened.read(4))
+    return [_read(path, GraphDef)] if is_frozen else []
 
 
-def _read_meta_graph(path: str) -> MetaGraphDef:
-    with open(path, 'rb') as file:
-        content = file.read()
+def _read(path: str, kind: Any) -> Any:
     try:
-        return parse_message(content, MetaGraphDef)
+        return parse_message(saved_models.read_bytes(path), kind)
     except ValueError as error:
         raise damaged(path, str(error)) from error
 

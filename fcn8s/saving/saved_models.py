@@ -11,10 +11,13 @@ from fcn8s.graph.permitted_ops import check_ops
 from fcn8s.saving.descriptions import DESCRIPTION_FILE, SERVING_TAGS, read_description
 from fcn8s.saving.paths import plain_prefix
 from helpers.flags import check_flags
+from helpers.memory import readable_size
 
 VARIABLES_PREFIX = os.path.join('variables', 'variables')
 GRAPH_FILES = ('saved_model.pb', 'saved_model.pbtxt')
 SCHEMA_VERSION = 1
+# Bytes; of protobuf's own, for every message.
+_LARGEST_GRAPH = 2**31 - 1
 # A checkpoint of format 1 (one file) and the index of format 2 both end with the magic number of a LevelDB table.
 _TABLE_MAGIC = bytes.fromhex('57fb808b247547db')
 # Of format 1 in parts: NAME, number of the part (or the five question marks that stand for all), how many there are.
@@ -30,11 +33,23 @@ def variables_prefix(directory: str) -> str:
     return os.path.join(directory, VARIABLES_PREFIX)
 
 
+def read_bytes(path: str) -> bytes:
+    """Returns the content of a file with a graph; raises ValueError, without the file's name, where it cannot be one:
+    a pipe would be waited for, and what protobuf does not read would take memory for nothing.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError('it is no file')
+    size = os.path.getsize(path)
+    if size > _LARGEST_GRAPH:
+        raise ValueError('it has {}, and a graph at most {}'.format(readable_size(size), readable_size(_LARGEST_GRAPH)))
+    with open(path, 'rb') as file:
+        return file.read()
+
+
 def parse(path: str) -> Any:
     """Returns the SavedModel in a file, binary or text; raises ValueError where it is damaged."""
-    with open(path, 'rb') as file:
-        content = file.read()
     try:
+        content = read_bytes(path)
         if path.endswith('.pbtxt'):
             return text_format.Parse(content.decode('utf-8'), SavedModel())
         return parse_message(content, SavedModel)
@@ -115,6 +130,8 @@ def _without_graph(directory: str, what: str) -> ValueError:
 
 
 def _tag_hint(found: List[List[str]], what: str) -> str:
+    if not found:
+        return 'It is empty: write or copy it again.'
     if ['vgg16'] in found:
         return 'This is a VGG-16 encoder: pass it as vgg16_dir.'
     if ['serve'] in found:
@@ -204,8 +221,18 @@ def checkpoint_files(prefix: str) -> List[str]:
 @contextlib.contextmanager
 def checkpoint_reader(prefix: str) -> Iterator[Any]:
     """Opens a reader of a checkpoint, good inside the context; raises ValueError where it is missing or damaged."""
+    _check_files(prefix)
     with plain_prefix(prefix) as plain, explain_read_errors(prefix, plain):
         yield tf.train.load_checkpoint(plain)
+
+
+def _check_files(prefix: str) -> None:
+    """TensorFlow would wait for whoever writes into a pipe, and read a device without end."""
+    others = [path for path in checkpoint_files(prefix) if os.path.exists(path) and not os.path.isfile(path)]
+    if others:
+        raise ValueError(
+            'the variables {!r} are damaged: {} is no file. Copy the directory again.'.format(prefix, others[0])
+        )
 
 
 @contextlib.contextmanager

@@ -222,6 +222,8 @@ def damage(directory, what):
     if what == 'graph':
         with open(os.path.join(directory, 'saved_model.pb'), 'wb') as file:
             file.write(b'no protocol buffer')
+    elif what in ('nothing', 'too much'):
+        os.truncate(os.path.join(directory, 'saved_model.pb'), 0 if what == 'nothing' else 2**31)
     elif what == 'no variables':
         shutil.rmtree(os.path.join(directory, 'variables'))
     elif what == 'index':
@@ -239,6 +241,8 @@ def damage(directory, what):
     'what, message',
     [
         ('graph', 'saved_model.pb is damaged: it does not parse as a SavedModel'),
+        ('nothing', 'has no graph with the tags .*; it has none. It is empty: write or copy it again'),
+        ('too much', 'saved_model.pb is damaged: it has 2.1 GB, and a graph at most 2.1 GB'),
         ('no variables', 'has no variables: .*variables.index is missing'),
         ('index', 'the variables .* are missing or damaged'),
         ('other variables', 'lack conv1_1/biases, .*which the graph beside them needs'),

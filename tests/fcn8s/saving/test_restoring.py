@@ -97,6 +97,16 @@ def test_damaged_variables(tmp_path, what, reason):
         Network(a=[2, 3]).call(restoring.restore, prefix)
 
 
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='there are no pipes with names')
+def test_a_pipe_in_place_of_variables_is_not_waited_for(tmp_path):
+    prefix = save(str(tmp_path / 'x'))
+    data = prefix + '.data-00000-of-00001'
+    os.unlink(data)
+    os.mkfifo(data)
+    with pytest.raises(ValueError, match='are damaged: .*/x.data-00000-of-00001 is no file. Copy the directory again'):
+        Network(a=[2, 3]).call(restoring.restore, prefix)
+
+
 def test_finds_a_checkpoint_however_it_is_named(tmp_path):
     prefix = save(str(tmp_path / 'one' / 'x'))
     assert restoring.find_checkpoint(prefix) == prefix
