@@ -22,7 +22,7 @@ from fcn8s.graph.packed_filters import packable_convolutions
 from fcn8s.graph.products import at_positions, is_product, nodes_in_place_of, patches_of
 from fcn8s.precision import this_machine
 from fcn8s.saving.paths import plain_prefix
-from fcn8s.saving.saved_models import checkpoint_reader, explain_read_errors
+from fcn8s.saving.saved_models import check_finite, checkpoint_reader, explain_read_errors
 from helpers.cores import num_cores
 from helpers.memory import give_back
 
@@ -129,7 +129,9 @@ def fold_variables(network: CutNetwork, prefix: str) -> Any:
             is_read = source.op == 'ReadVariableOp' and source.input[0] in small
             if is_read or source.op in ('VariableV2', 'Variable'):
                 dtype = tf.as_dtype(source.attr['dtype'].type).as_numpy_dtype
-                value = reader.get_tensor(source.input[0] if is_read else source.name)
+                name = source.input[0] if is_read else source.name
+                value = reader.get_tensor(name)
+                check_finite(name, value, prefix)
                 _make_constant(node, tf.make_tensor_proto(value.astype(dtype, copy=False)))
     return folded
 
@@ -164,12 +166,14 @@ def _filter_value(filters: LargeFilter, prefix: str) -> Tuple[Any, Dict[Any, np.
     if filters.is_transposed:
         with checkpoint_reader(prefix) as reader:
             weights = reader.get_tensor(filters.name)
+        check_finite(filters.name, weights, prefix)
         rows = weights.reshape(filters.shape[0], -1, filters.shape[-1])
         value = tf.placeholder(filters.dtype, filters.variable_shape)
         return value, {value: _transpose_in_place(rows, filters.dtype.as_numpy_dtype)}
     value = tf.raw_ops.RestoreV2(
         prefix=prefix, tensor_names=[filters.name], shape_and_slices=[''], dtypes=[tf.float32]
     )[0]
+    value = tf.debugging.check_numerics(value, filters.name)
     if filters.blocks > 1:
         height, width, channels_in, channels_out = filters.shape
         split = tf.reshape(value, [height, width, channels_in, filters.blocks, channels_out // filters.blocks])

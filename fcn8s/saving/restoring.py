@@ -104,7 +104,8 @@ def restore(session: Session, variables: Sequence[Variable], prefix: str, savers
 
     savers: those of the graph, where it is restored more than once.
 
-    Raises ValueError naming the variables that are missing or of another shape, before any is restored.
+    Raises ValueError naming the variables that are missing or of another shape, or one that holds NaN or infinity,
+    before any is restored.
     """
     stored = saved_models.checkpoint_shapes(prefix)
     wrong = []
@@ -121,7 +122,15 @@ def restore(session: Session, variables: Sequence[Variable], prefix: str, savers
                 prefix, _shorten(wrong), _import_hint(prefix, stored)
             )
         )
+    _check_finite(variables, prefix)
     _restore_by_saver(session, variables, prefix, savers)
+
+
+def _check_finite(variables: Sequence[Variable], prefix: str) -> None:
+    """ReLUs make 0 of NaN: a network with such weights would predict, and not learn, without a word."""
+    with saved_models.checkpoint_reader(prefix) as reader:
+        for variable in variables:
+            saved_models.check_finite(variable.op.name, reader.get_tensor(variable.op.name), prefix)
 
 
 def _restore_by_saver(session: Session, variables: Sequence[Variable], prefix: str, savers: Optional[Savers]) -> None:
@@ -169,6 +178,7 @@ def restore_fitting(
     """
     with saved_models.checkpoint_reader(prefix) as reader:
         fits, whole = _restore_by_class(session, model, stored_settings, reader)
+    _check_finite(whole, prefix)
     _restore_by_saver(session, whole, prefix, savers)
     return fits
 

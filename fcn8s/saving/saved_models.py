@@ -5,6 +5,8 @@ import os
 import re
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
+import numpy as np
+
 from fcn8s.backend import MetaGraphDef, SavedModel, Session, text_format, tf
 from fcn8s.graph.graph_defs import make_portable, parse_message
 from fcn8s.graph.permitted_ops import check_ops
@@ -224,6 +226,16 @@ def checkpoint_reader(prefix: str) -> Iterator[Any]:
     _check_files(prefix)
     with plain_prefix(prefix) as plain, explain_read_errors(prefix, plain):
         yield tf.train.load_checkpoint(plain)
+
+
+def check_finite(name: str, value: Any, prefix: str) -> None:
+    """Raises ValueError where a variable of the checkpoint `prefix` holds NaN or infinity; value: numpy.ndarray."""
+    # The extremes of an array are NaN where one value is; a mask of all would take memory.
+    if value.dtype.kind == 'f' and value.size and not np.isfinite([value.min(), value.max()]).all():
+        raise ValueError(
+            'the variables {!r} hold NaN or infinite values in {}: they are damaged, or of a training that diverged. '
+            'Take an earlier checkpoint, or write them anew.'.format(prefix, name)
+        )
 
 
 def _check_files(prefix: str) -> None:

@@ -97,6 +97,17 @@ def test_damaged_variables(tmp_path, what, reason):
         Network(a=[2, 3]).call(restoring.restore, prefix)
 
 
+def test_variables_that_are_no_numbers_are_refused_before_anything_is_restored(tmp_path):
+    for value in (np.nan, np.inf, -np.inf):
+        with tf.Graph().as_default(), tf.Session() as session:
+            a, b = (tf.get_variable(name, [2], initializer=tf.zeros_initializer(), use_resource=True) for name in 'ab')
+            session.run([a.initializer, b.initializer])
+            session.run(b.assign([0.0, value]))
+            prefix = tf.train.Saver([a, b]).save(session, str(tmp_path / 'x'), write_meta_graph=False)
+        with pytest.raises(ValueError, match="/x' hold NaN or infinite values in b: .* Take an earlier checkpoint"):
+            Network(a=[2], b=[2]).call(restoring.restore, prefix)
+
+
 @pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='there are no pipes with names')
 def test_a_pipe_in_place_of_variables_is_not_waited_for(tmp_path):
     prefix = save(str(tmp_path / 'x'))
