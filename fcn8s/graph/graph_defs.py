@@ -63,7 +63,7 @@ def _copy_functions(library: Any, graph_def: GraphDef) -> None:
     waiting = [graph_def.node]
     while waiting:
         for node in waiting.pop():
-            for name in _functions_of(node):
+            for name in functions_of(node):
                 if name in by_name and name not in needed:
                     needed.add(name)
                     waiting.append(by_name[name].node_def)
@@ -71,7 +71,7 @@ def _copy_functions(library: Any, graph_def: GraphDef) -> None:
     graph_def.library.gradient.extend(gradient for gradient in library.gradient if gradient.function_name in needed)
 
 
-def _functions_of(node: NodeDef) -> Iterator[str]:
+def functions_of(node: NodeDef) -> Iterator[str]:
     """The names that a node may call a function by: its op, and functions among its attributes."""
     yield node.op
     for value in node.attr.values():

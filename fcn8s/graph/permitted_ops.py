@@ -7,6 +7,7 @@ Nothing is listed for what it does not do; what is not listed is refused, whatev
 from typing import Any, Iterable, List
 
 from fcn8s.backend import GraphDef, tf
+from fcn8s.graph.graph_defs import functions_of
 
 _STRUCTURE = """
 Const Placeholder PlaceholderV2 PlaceholderWithDefault Identity IdentityN NoOp StopGradient PreventGradient Snapshot
@@ -81,6 +82,9 @@ SAVER_OPS |= frozenset(('RestoreSlice', 'Save', 'Restore'))
 # The signature `encoded` of an export decodes image files that are fed, and encodes class IDs. No file is touched.
 IMAGE_FILE_OPS = frozenset(('DecodePng', 'DecodeJpeg', 'DecodeImage', 'EncodePng'))
 
+# Functions that call each other, the first of them the last; branches and loops within each other are a few.
+_DEEPEST_CALLS = 50
+
 
 def check_ops(graph_def: GraphDef, what: str, saver: bool = False, image_files: bool = False) -> None:
     """Raises ValueError where a graph, or a function of its library, holds an op that a network does not need.
@@ -99,6 +103,8 @@ def check_ops(graph_def: GraphDef, what: str, saver: bool = False, image_files: 
     # A function may be called by its name; one that takes the name of an op of TensorFlow's is no excuse for that.
     called = {name for name in functions if not hasattr(tf.raw_ops, name)}
     refused = [text for text in dict.fromkeys(refused) if text.split(' ')[0] not in called]
+    if not refused:
+        refused = _too_deep(graph_def.library.function)
     if refused:
         shown = ', '.join(refused[:6]) + (' and {} more'.format(len(refused) - 6) if len(refused) > 6 else '')
         raise ValueError(
@@ -106,6 +112,16 @@ def check_ops(graph_def: GraphDef, what: str, saver: bool = False, image_files: 
             'reach outside it. Get it from a source that you trust; --trust (trust=True in Python) opens it all the '
             'same.'.format(what, shown)
         )
+
+
+def _too_deep(functions: Iterable[Any]) -> List[str]:
+    """The functions that call themselves, be it through others, or many within each other: TensorFlow, which follows
+    the calls, runs out of its stack on them and ends the process.
+    """
+    calls = {f.signature.name: {name for node in f.node_def for name in functions_of(node)} for f in functions}
+    for _ in range(_DEEPEST_CALLS):
+        calls = {name: called & set(calls) for name, called in calls.items() if called & set(calls)}
+    return ['the function {!r}, which calls itself or too deep a chain of others'.format(name) for name in calls]
 
 
 def _other_than(permitted: Iterable[str], nodes: Iterable[Any]) -> List[str]:

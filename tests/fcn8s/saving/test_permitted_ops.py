@@ -102,6 +102,23 @@ def test_a_function_called_like_an_op_is_no_excuse_for_that_op():
         check_ops(graph_def, 'thing')
 
 
+@pytest.mark.parametrize('chain, is_refused', [('aa', True), ('aba', True), ('abc', False), (range(200), True)])
+def test_functions_that_call_themselves_or_too_deep_a_chain_are_refused(chain, is_refused):
+    """TensorFlow ends the process over them."""
+    names = ['f{}'.format(part) for part in chain]
+    graph_def = tf.GraphDef()
+    for name in dict.fromkeys(names):
+        graph_def.library.function.add().signature.name = name
+    functions = {function.signature.name: function for function in graph_def.library.function}
+    for name, called in zip(names, names[1:]):
+        functions[name].node_def.add(name='call', op='PartitionedCall').attr['f'].func.name = called
+    if is_refused:
+        with pytest.raises(ValueError, match='^thing is refused.* holds the function .*, which calls itself or'):
+            check_ops(graph_def, 'thing')
+    else:
+        check_ops(graph_def, 'thing')
+
+
 def test_no_permitted_op_reads_or_writes_files_or_runs_code():
     words = ('File', 'PyFunc', 'Save', 'Restore', 'Print', 'Dataset', 'Iterator', 'Queue', 'Rpc', 'Send', 'Recv')
     assert not [op for op in NETWORK_OPS if any(word in op for word in words)]
