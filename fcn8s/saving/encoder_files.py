@@ -26,6 +26,9 @@ ENCODER_TAGS = ('vgg16',)
 PLACEHOLDER_OPS = ('Placeholder', 'PlaceholderV2')
 # The decoder and the predictor are found by these names in a saved FCN-8s.
 RESERVED_SCOPES = ('decoder/', 'predictor/')
+# Of pool3, pool4 and fc7; and (height, width) of images of which each stride leaves a rest.
+_STRIDES = (8, 16, 32)
+_PROBE = (292, 324)
 # The largest constant that an initialiser keeps; shapes and strides are far smaller.
 MAX_INITIAL_BYTES = 1024
 
@@ -81,6 +84,35 @@ def _read_encoder(directory: str, tags: Sequence[str], what: str, trust: bool) -
     prefix = saved_models.variables_prefix(directory)
     _check_stored_variables(pruned, prefix)
     return EncoderSource(pruned, prefix, directory)
+
+
+def check_strides(source: EncoderSource) -> None:
+    """Raises ValueError where an encoder's outputs are not at strides 8, 16 and 32, as far as TensorFlow infers the
+    shapes; nothing is run.
+    """
+    with saved_models.explain_graph_damage(source.directory, 'encoder'):
+        _check_strides(source.meta_graph, source.directory)
+
+
+def _check_strides(meta_graph: MetaGraphDef, directory: str) -> None:
+    sized = tf.MetaGraphDef()
+    sized.CopyFrom(meta_graph)
+    for node in sized.graph_def.node:
+        if node.name in (IMAGES_NODE, 'image_input'):
+            for dimension, side in zip(node.attr['shape'].shape.dim[1:3], _PROBE):
+                dimension.size = side
+    with tf.Graph().as_default():
+        encoder = import_encoder(sized)
+    for output, stride in zip((encoder.pool3, encoder.pool4, encoder.fc7), _STRIDES):
+        sides = output.shape.as_list()[1:3]
+        wanted = [-(-side // stride) for side in _PROBE]
+        if any(side not in (None, right) for side, right in zip(sides, wanted)):
+            raise ValueError(
+                'encoder SavedModel {!r} makes {} of {} x {} from images of {} x {}; an encoder has it at stride {}, '
+                'sizes rounded up: {} x {}. Save it again with padding SAME and the five pools of VGG-16.'.format(
+                    directory, output.name, *sides, *_PROBE, stride, *wanted
+                )
+            )
 
 
 def variable_names(meta_graph: MetaGraphDef) -> List[str]:
@@ -255,6 +287,12 @@ def _check_sizes(meta_graph: MetaGraphDef, directory: str, what: str) -> None:
         shape = output.shape.as_list() if output.shape.ndims is not None else None
         if shape is None or len(shape) != 4 or shape[:3] != [None] * 3 or shape[3] is None:
             fixed.append('{} of the shape {}'.format(output.name, shape))
+        elif output.dtype != tf.float32:
+            raise ValueError(
+                '{} SavedModel {!r} gives {} at {}; the interface is float32. Save it again with a cast there.'.format(
+                    what, directory, output.dtype.name, output.name
+                )
+            )
     if fixed:
         raise ValueError(
             '{} SavedModel {!r} has {} whatever the size of the images; an encoder computes [N, H, W, channels] that '

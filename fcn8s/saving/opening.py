@@ -7,7 +7,7 @@ from fcn8s.graph.assembly import TrainingSettings
 from fcn8s.optimizers import DEFAULT_OPTIMIZER, optimizer_settings
 from fcn8s.precision import Arithmetic
 from fcn8s.saving.descriptions import DEFAULT_TAGS, SERVING_TAGS, check_tags, check_tags_of_export, read_description
-from fcn8s.saving.encoder_files import ENCODER_TAGS, EncoderSource, read_encoder
+from fcn8s.saving.encoder_files import ENCODER_TAGS, EncoderSource, check_strides, read_encoder
 from fcn8s.saving.packed import name_of
 from fcn8s.saving.restoring import find_checkpoint
 from fcn8s.saving.runs import resolve_model
@@ -124,6 +124,7 @@ def plan_opening(beginning: Beginning, architecture: Architecture, optimizer: st
 def _on_encoder(vgg16_dir: str, variables_load_dir: Optional[str], given: Dict[str, Any], trust: bool) -> Opening:
     settings = new_model_settings(**given)
     encoder = read_encoder(vgg16_dir, ENCODER_TAGS, trust=trust)
+    check_strides(encoder)
     settings = _with_rules(settings, encoder, given.get('image_rules'), ImageRules(encoder.channels))
     prefix = None if variables_load_dir is None else find_checkpoint(variables_load_dir)
     return Opening(encoder, settings, weights_prefix=prefix)

@@ -194,9 +194,19 @@ def unlist_variables(meta_graph):
     listed[:] = [value for value in listed if b'conv2_1' not in value]
 
 
+def give_float64(meta_graph):
+    for node in meta_graph.graph_def.node:
+        if node.name == 'layer7_out':
+            node.name = 'narrow'
+    node = meta_graph.graph_def.node.add(name='layer7_out', op='Cast', input=['narrow'])
+    node.attr['SrcT'].type = tf.float32.as_datatype_enum
+    node.attr['DstT'].type = tf.float64.as_datatype_enum
+
+
 @pytest.mark.parametrize(
     'change, message',
     [
+        (give_float64, 'gives float64 at layer7_out:0; the interface is float32. Save it again with a cast'),
         (
             set_tag,
             r"encoder SavedModel .* has no graph with the tags \['vgg16'\]; it has \[\['other'\]\]. Pass one of those",
@@ -216,6 +226,31 @@ def test_other_interfaces_are_refused(published, tmp_path, change, message):
     edit_graph(copy, change)
     with pytest.raises(ValueError, match=message):
         read_encoder(copy)
+
+
+def stride_of_conv2(meta_graph):
+    node = next(node for node in meta_graph.graph_def.node if node.op == 'Conv2D' and 'conv2_1' in node.input[1])
+    node.attr['strides'].list.i[1:3] = [2, 2]
+
+
+def padding_of_pools(meta_graph):
+    for node in meta_graph.graph_def.node:
+        if node.op == 'MaxPool':
+            node.attr['padding'].s = b'VALID'
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (stride_of_conv2, 'makes layer3_out:0 of 19 x 21 from images of 292 x 324; .* at stride 8, .*: 37 x 41. Save'),
+        (padding_of_pools, 'makes layer3_out:0 of 36 x 40 .*with padding SAME and the five pools of VGG-16'),
+    ],
+)
+def test_other_strides_are_refused(published, tmp_path, change, message):
+    copy = shutil.copytree(published, str(tmp_path / 'copy'))
+    edit_graph(copy, change)
+    with pytest.raises(ValueError, match=message):
+        FCN8s(vgg16_dir=copy, num_classes=2)
 
 
 def damage(directory, what):
