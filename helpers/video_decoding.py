@@ -64,7 +64,7 @@ def probe(path: str) -> VideoFacts:
     done = run_ffmpeg(['-hide_banner', *command], 'level+info', stdout=subprocess.PIPE)
     log = done.stderr.decode('utf-8', 'replace')
     header = re.match(rb'YUV4MPEG2 W(\d+) H(\d+) F(\d+):(\d+) I\S+ A(\d+):(\d+)', done.stdout[:100])
-    if header is None:
+    if header is None or b'\nFRAME' not in done.stdout[:1000]:
         raise ValueError(
             '{} cannot be read as a video. {}'.format(path, _remedy(done.returncode, log, ffmpeg_name(path)))
         )
@@ -197,10 +197,12 @@ class VideoDecoder:
         num_frames = self._facts.num_frames
         # A sound track longer than the picture makes the number of frames look too large, so that alone is no error.
         is_short = num_frames is not None and count < num_frames - 1
-        if status != 0 or (complaints and is_short and not self._is_whole(count)):
+        if status != 0 or count == 0 or (complaints and is_short and not self._is_whole(count)):
             raise ValueError(
-                '{} ends early: frame {} of about {} cannot be decoded. The file is truncated or damaged, '
-                'or reading was interrupted. {}'.format(self._path, count, num_frames, complaints)
+                '{} ends early: frame {}{} cannot be decoded. The file is truncated or damaged, or reading was '
+                'interrupted. {}'.format(
+                    self._path, count, '' if num_frames is None else ' of about {}'.format(num_frames), complaints
+                )
             )
         if complaints:
             _LOGGER.warning('%s is damaged in places, some frames may look wrong: %s', self._path, complaints)

@@ -379,6 +379,12 @@ def test_what_is_no_video(tmp_path, content):
         open_frames(tmp_path / 'a.mp4')
 
 
+def test_a_video_without_a_frame(tmp_path):
+    (tmp_path / 'a.y4m').write_bytes(b'YUV4MPEG2 W64 H48 F10:1 Ip A1:1 C420\n')
+    with pytest.raises(ValueError, match=r'a\.y4m cannot be read as a video'):
+        open_frames(tmp_path / 'a.y4m')
+
+
 def test_what_is_no_video_is_told_why(tmp_path, videos):
     write_image(tmp_path / 'image.png', np.zeros((8, 8, 3), np.uint8))
     (tmp_path / 'cut.mp4').write_bytes((videos / 'silent.mp4').read_bytes()[:2000])
