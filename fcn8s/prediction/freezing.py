@@ -166,14 +166,12 @@ def _filter_value(filters: LargeFilter, prefix: str) -> Tuple[Any, Dict[Any, np.
     if filters.is_transposed:
         with checkpoint_reader(prefix) as reader:
             weights = reader.get_tensor(filters.name)
-        check_finite(filters.name, weights, prefix)
         rows = weights.reshape(filters.shape[0], -1, filters.shape[-1])
         value = tf.placeholder(filters.dtype, filters.variable_shape)
         return value, {value: _transpose_in_place(rows, filters.dtype.as_numpy_dtype)}
     value = tf.raw_ops.RestoreV2(
         prefix=prefix, tensor_names=[filters.name], shape_and_slices=[''], dtypes=[tf.float32]
     )[0]
-    value = tf.debugging.check_numerics(value, filters.name)
     if filters.blocks > 1:
         height, width, channels_in, channels_out = filters.shape
         split = tf.reshape(value, [height, width, channels_in, filters.blocks, channels_out // filters.blocks])

@@ -16,6 +16,8 @@ from helpers.tables import align_columns
 
 _FILE_OF_CHECKPOINT = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
 LEFT_OUT = 'left out: this network has no such layer'
+# Values of a variable; fc6 and fc7 of VGG-16 have more.
+_MOST_CHECKED = 2**22
 
 
 class Fit(NamedTuple):
@@ -127,10 +129,14 @@ def restore(session: Session, variables: Sequence[Variable], prefix: str, savers
 
 
 def _check_finite(variables: Sequence[Variable], prefix: str) -> None:
-    """ReLUs make 0 of NaN: a network with such weights would predict, and not learn, without a word."""
+    """ReLUs make 0 of NaN: a network with such weights would predict, and not learn, without a word.
+
+    A training that diverged has them everywhere, so the largest variables are not read twice for it.
+    """
     with saved_models.checkpoint_reader(prefix) as reader:
         for variable in variables:
-            saved_models.check_finite(variable.op.name, reader.get_tensor(variable.op.name), prefix)
+            if variable.shape.num_elements() <= _MOST_CHECKED:
+                saved_models.check_finite(variable.op.name, reader.get_tensor(variable.op.name), prefix)
 
 
 def _restore_by_saver(session: Session, variables: Sequence[Variable], prefix: str, savers: Optional[Savers]) -> None:
