@@ -64,12 +64,13 @@ def as_trained(meta_graph: MetaGraphDef, precision: str, config: Optional[Any] =
 
 
 def import_encoder(meta_graph: MetaGraphDef) -> Encoder:
-    """Adds a read encoder's graph to the current graph. Nothing is initialised or restored."""
+    """Adds a read encoder's graph to the current graph. Nothing is initialised or restored.
+
+    In `meta_graph` too, the attributes that a saved graph leaves out have their defaults from then on.
+    """
     # TensorFlow adds the ops of a Saver, which nobody uses, to a graph that names none.
-    with_saver = tf.MetaGraphDef()
-    with_saver.CopyFrom(meta_graph)
-    with_saver.saver_def.CopyFrom(tf.train.SaverDef(save_tensor_name='unused:0', restore_op_name='unused'))
-    tf.train.import_meta_graph(with_saver, clear_devices=True)
+    meta_graph.saver_def.CopyFrom(tf.train.SaverDef(save_tensor_name='unused:0', restore_op_name='unused'))
+    tf.train.import_meta_graph(meta_graph, clear_devices=True)
     graph = tf.get_default_graph()
     names = {operation.name for operation in graph.get_operations()}
 
