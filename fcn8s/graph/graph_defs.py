@@ -72,7 +72,7 @@ def _copy_functions(library: Any, graph_def: GraphDef) -> None:
 
 
 def functions_of(node: NodeDef) -> Iterator[str]:
-    """The names that a node may call a function by: its op, and functions among its attributes."""
+    """Yields the names that a node may call a function by: its op, and functions among its attributes."""
     yield node.op
     for value in node.attr.values():
         yield value.func.name
