@@ -241,13 +241,16 @@ def _predictor(args: argparse.Namespace, subject: Subject, model: Any) -> Option
 
 def _open_data(args: argparse.Namespace, label_space: Any, rules: Any, path: str) -> Any:
     from data_generator import BatchGenerator
+    from data_generator.files.layouts import LAYOUTS
     from helpers.label_spaces import is_nameless
 
     if args.data is not None:
-        if args.layout is None and is_nameless(label_space):
+        if args.layout is None and label_space.name not in LAYOUTS:
             raise ValueError(
-                'the classes of {} have no names, so that it does not say what layout --data {} is in. Give --layout '
-                'NAME (fcn8s check recognises it).'.format(path, args.data)
+                'the classes of {} {}, so that it does not say what layout --data {} is in. Give --layout NAME '
+                '(fcn8s check recognises it).'.format(
+                    path, 'have no names' if is_nameless(label_space) else 'are those of no layout', args.data
+                )
             )
         return BatchGenerator.from_layout(args.layout or label_space.name, args.data, _split(args), image_rules=rules)
     data = BatchGenerator(

@@ -20,7 +20,7 @@ from fcn8s.evaluation import scores
 from fcn8s.prediction.frozen_network import open_model
 from fcn8s.prediction.predictor import Predictor
 from helpers.images import write_image, write_labels
-from helpers.label_spaces import CITYSCAPES, cityscapes_ids_to_train_ids
+from helpers.label_spaces import CITYSCAPES, cityscapes_ids_to_train_ids, generic_label_space
 
 SIZE = (40, 64)
 NUM_IMAGES = 3
@@ -478,10 +478,11 @@ def test_samples_of_dropout_are_scored(networks, dataset, tmp_path):
     assert again['confusion_matrix'] == report['confusion_matrix']
 
 
-def test_a_network_without_class_names_needs_a_layout(tiny_encoder, dataset, tmp_path):
-    with FCN8s(vgg16_dir=tiny_encoder, num_classes=19) as model:
+@pytest.mark.parametrize('names, said', [(None, 'have no names'), (['farm', 'road'], 'are those of no layout')])
+def test_a_network_whose_classes_are_of_no_layout_needs_one(narrow_encoder, dataset, tmp_path, names, said):
+    with FCN8s(vgg16_dir=narrow_encoder, label_space=generic_label_space(2, class_names=names)) as model:
         path = model.save(str(tmp_path))
-    with pytest.raises(ValueError, match='the classes of .* have no names, so .* Give --layout NAME'):
+    with pytest.raises(ValueError, match='the classes of .* {}, so .* Give --layout NAME'.format(said)):
         evaluate_command(path, '--data', dataset)
 
 
