@@ -95,9 +95,6 @@ class Network:
             self.tensors: Model = assemble(self._graph_to_train(), plan.settings, training, self.exchange)
         check_process()
         config = session_config(*arithmetic)
-        # Threads that wait for work in a loop take the cores from those that read and augment the next batch, and from
-        # other processes. Alone, a step takes no longer without (benchmarks/NOTES.md).
-        config.experimental.disable_thread_spinning = True
         self.session = workers.session(self.graph, config) if workers else tf.Session(graph=self.graph, config=config)
         self._is_closed = False
         try:

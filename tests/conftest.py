@@ -10,7 +10,7 @@ import pytest
 hypothesis.settings.register_profile('untimed', deadline=None)
 hypothesis.settings.load_profile('untimed')
 
-LONGEST = ('test_tutorial.py', 'test_demo.py', 'test_benchmarks.py')
+LONGEST = ('test_tutorial.py', 'test_demo.py', 'test_benchmarks.py', 'test_model.py')
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
