@@ -15,7 +15,6 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from fcn8s.cli.inputs.training import open_datasets
 from fcn8s.cli.options import resolving
 from fcn8s.cli.options.flags import flags, refuse_without
-from fcn8s.cli.options.folders import as_list
 from fcn8s.cli.terminal import program
 from fcn8s.evaluation.scores import METRICS
 from helpers.counted import counted
@@ -186,7 +185,7 @@ def _has_moved(name: str, before: Any, now: Any) -> bool:
     """Tells whether data that a cross-validation began with are not there any more, and came from another place."""
     if name not in resolving.PLACES or before is None or now is None:
         return False
-    return any(os.path.isabs(place) and not os.path.exists(place) for place in as_list(before))
+    return bool(resolving.missing_places(name, before))
 
 
 def _read(path: str) -> Dict[str, Any]:

@@ -305,11 +305,15 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
 def _check_places(given: Dict[str, Any], names: Sequence[str], run_dir: str) -> None:
     """Raises FileNotFoundError where data that a resumed run needs are not where they were."""
     for name in names:
-        if name in ('colors', 'class_names') and not os.path.isabs(given[name]):
-            continue  # a name of a dataset or names of classes; of files runs keep the whole path
-        for place in as_list(given[name]):
-            if not os.path.exists(place):
-                raise FileNotFoundError(
-                    'the run {!r} was started with {} {!r}, which is not there. If it has moved, add {} with the '
-                    'place where it is now.'.format(run_dir, flag(name), place, flag(name))
-                )
+        for place in missing_places(name, given[name]):
+            raise FileNotFoundError(
+                'the run {!r} was started with {} {!r}, which is not there. If it has moved, add {} with the '
+                'place where it is now.'.format(run_dir, flag(name), place, flag(name))
+            )
+
+
+def missing_places(name: str, value: Any) -> List[str]:
+    """Returns what is not there of the places that an option of PLACES names."""
+    if name in ('colors', 'class_names') and not os.path.isabs(value):
+        return []  # a name of a dataset or names of classes; of files runs keep the whole path
+    return [place for place in as_list(value) if not os.path.exists(place)]
