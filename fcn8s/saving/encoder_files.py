@@ -90,18 +90,13 @@ def check_strides(source: EncoderSource) -> None:
     """Raises ValueError where an encoder's outputs are not at strides 8, 16 and 32, as far as TensorFlow infers the
     shapes; nothing is run.
     """
-    with saved_models.explain_graph_damage(source.directory, 'encoder'):
-        _check_strides(source.meta_graph, source.directory)
-
-
-def _check_strides(meta_graph: MetaGraphDef, directory: str) -> None:
     sized = tf.MetaGraphDef()
-    sized.CopyFrom(meta_graph)
+    sized.CopyFrom(source.meta_graph)
     for node in sized.graph_def.node:
         if node.name in (IMAGES_NODE, 'image_input'):
             for dimension, side in zip(node.attr['shape'].shape.dim[1:3], _PROBE):
                 dimension.size = side
-    with tf.Graph().as_default():
+    with saved_models.explain_graph_damage(source.directory, 'encoder'), tf.Graph().as_default():
         encoder = import_encoder(sized)
     for output, stride in zip((encoder.pool3, encoder.pool4, encoder.fc7), _STRIDES):
         sides = output.shape.as_list()[1:3]
@@ -110,7 +105,7 @@ def _check_strides(meta_graph: MetaGraphDef, directory: str) -> None:
             raise ValueError(
                 'encoder SavedModel {!r} makes {} of {} x {} from images of {} x {}; an encoder has it at stride {}, '
                 'sizes rounded up: {} x {}. Save it again with padding SAME and the five pools of VGG-16.'.format(
-                    directory, output.name, *sides, *_PROBE, stride, *wanted
+                    source.directory, output.name, *sides, *_PROBE, stride, *wanted
                 )
             )
 

@@ -109,7 +109,13 @@ def restore(session: Session, variables: Sequence[Variable], prefix: str, savers
     Raises ValueError naming the variables that are missing or of another shape, or one that holds NaN or infinity,
     before any is restored.
     """
-    stored = saved_models.checkpoint_shapes(prefix)
+    with saved_models.checkpoint_reader(prefix) as reader:
+        _check_shapes(variables, prefix, reader.get_variable_to_shape_map())
+        _check_finite(variables, prefix, reader)
+    _restore_by_saver(session, variables, prefix, savers)
+
+
+def _check_shapes(variables: Sequence[Variable], prefix: str, stored: Dict[str, Any]) -> None:
     wrong = []
     for variable in variables:
         name, shape = variable.op.name, variable.shape.as_list()
@@ -124,19 +130,16 @@ def restore(session: Session, variables: Sequence[Variable], prefix: str, savers
                 prefix, _shorten(wrong), _import_hint(prefix, stored)
             )
         )
-    _check_finite(variables, prefix)
-    _restore_by_saver(session, variables, prefix, savers)
 
 
-def _check_finite(variables: Sequence[Variable], prefix: str) -> None:
+def _check_finite(variables: Sequence[Variable], prefix: str, reader: Any) -> None:
     """ReLUs make 0 of NaN: a network with such weights would predict, and not learn, without a word.
 
     A training that diverged has them everywhere, so the largest variables are not read twice for it.
     """
-    with saved_models.checkpoint_reader(prefix) as reader:
-        for variable in variables:
-            if variable.shape.num_elements() <= _MOST_CHECKED:
-                saved_models.check_finite(variable.op.name, reader.get_tensor(variable.op.name), prefix)
+    for variable in variables:
+        if variable.shape.num_elements() <= _MOST_CHECKED:
+            saved_models.check_finite(variable.op.name, reader.get_tensor(variable.op.name), prefix)
 
 
 def _restore_by_saver(session: Session, variables: Sequence[Variable], prefix: str, savers: Optional[Savers]) -> None:
@@ -184,7 +187,7 @@ def restore_fitting(
     """
     with saved_models.checkpoint_reader(prefix) as reader:
         fits, whole = _restore_by_class(session, model, stored_settings, reader)
-    _check_finite(whole, prefix)
+        _check_finite(whole, prefix, reader)
     _restore_by_saver(session, whole, prefix, savers)
     return fits
 
