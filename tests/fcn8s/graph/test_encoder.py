@@ -168,6 +168,12 @@ def edit_graph(directory, change):
         file.write(saved_model.SerializeToString())
 
 
+def edited_copy(directory, tmp_path, change):
+    copy = shutil.copytree(directory, str(tmp_path / 'copy'))
+    edit_graph(copy, change)
+    return copy
+
+
 def rename(old, new):
     def change(meta_graph):
         for node in meta_graph.graph_def.node:
@@ -222,8 +228,7 @@ def give_float64(meta_graph):
     ],
 )
 def test_other_interfaces_are_refused(published, tmp_path, change, message):
-    copy = shutil.copytree(published, str(tmp_path / 'copy'))
-    edit_graph(copy, change)
+    copy = edited_copy(published, tmp_path, change)
     with pytest.raises(ValueError, match=message):
         read_encoder(copy)
 
@@ -247,8 +252,7 @@ def padding_of_pools(meta_graph):
     ],
 )
 def test_other_strides_are_refused(published, tmp_path, change, message):
-    copy = shutil.copytree(published, str(tmp_path / 'copy'))
-    edit_graph(copy, change)
+    copy = edited_copy(published, tmp_path, change)
     with pytest.raises(ValueError, match=message):
         FCN8s(vgg16_dir=copy, num_classes=2)
 
