@@ -57,6 +57,7 @@ from helpers.image_search import extensions_for
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, check_label_space, generic_label_space, has_own_colors
 from helpers.names_of_2017 import OF_BATCH_GENERATOR, with_replacements
 from helpers.palettes import as_color
+from helpers.progress import bar_options
 
 Function = TypeVar('Function', bound=Callable[..., Any])
 
@@ -456,7 +457,7 @@ class BatchGenerator:
 
         with self.generate(1, shuffle=False, workers=workers) as batches:
             numbers = tqdm(
-                range(batches.num_batches), desc='class frequencies', unit='image', disable=not show_progress
+                range(batches.num_batches), desc='class frequencies', unit='image', **bar_options(show_progress)
             )
             rows = []
             for _ in numbers:

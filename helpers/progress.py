@@ -4,12 +4,12 @@ import sys
 from typing import Any, Dict, Sequence
 
 
-def bar_options() -> Dict[str, Any]:
-    """Returns options for tqdm: no bar where there is no standard error.
+def bar_options(is_wanted: bool = True) -> Dict[str, Any]:
+    """Returns options for tqdm: no bar where none is wanted, and none where there is no standard error.
 
     Else nothing: `disable=False` would overrule TQDM_DISABLE, by which notebooks and services switch bars off.
     """
-    return {'disable': True} if sys.stderr is None else {}
+    return {} if is_wanted and sys.stderr is not None else {'disable': True}
 
 
 def evaluation_bar(numbers: Sequence[int]) -> Any:

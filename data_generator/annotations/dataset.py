@@ -23,6 +23,7 @@ from helpers.image_headers import read_header
 from helpers.image_search import IMAGE_EXTENSIONS
 from helpers.images import write_labels
 from helpers.label_spaces import LabelSpace
+from helpers.progress import bar_options
 from helpers.tables import one_line
 
 ORDERS = ('file', 'area')
@@ -140,7 +141,7 @@ def import_annotations(source: str, out_dir: str, options: Options = DEFAULTS, p
         writer = _Writer(root, os.path.realpath(out_dir), classes, order, options.copy_images, left_out)
         chosen = [(item, split) for item, split in zip(planned, splits) if split is not None]
         names = _names_below_splits(chosen)
-        for (item, split), name in zip(tqdm(chosen, 'import', unit='image', disable=not progress), names):
+        for (item, split), name in zip(tqdm(chosen, 'import', unit='image', **bar_options(progress)), names):
             writer.write(item, split, name)
         if not chosen:
             raise DataError(_nothing_left(source, 'image', left_out))
@@ -184,7 +185,7 @@ def _plan(
 ) -> Tuple[List[_Planned], Dict[object, int]]:
     """The images that can be used, and the objects of each label in them."""
     found: List[_Planned] = []
-    for record in tqdm(annotations.records, 'read', unit='image', disable=not progress):
+    for record in tqdm(annotations.records, 'read', unit='image', **bar_options(progress)):
         try:
             with left_out.paused() as reasons:  # until it is painted
                 image = record.read()

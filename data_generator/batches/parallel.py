@@ -6,6 +6,8 @@ Threads and not processes, because the time goes into decoding, during which Ope
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Callable, List, Sequence, TypeVar
 
+from helpers.progress import bar_options
+
 Item = TypeVar('Item')
 Result = TypeVar('Result')
 
@@ -23,7 +25,7 @@ def map_in_threads(
     """
     from tqdm import tqdm
 
-    with tqdm(total=len(items), desc=description, unit='file', disable=not show_progress) as bar, ThreadPoolExecutor(
+    with tqdm(total=len(items), desc=description, unit='file', **bar_options(show_progress)) as bar, ThreadPoolExecutor(
         max(1, workers)
     ) as executor:
         futures = [executor.submit(function, item) for item in items]

@@ -17,6 +17,7 @@ from helpers.aliases import PathLike
 from helpers.cores import num_cores
 from helpers.files import atomic_directory
 from helpers.images import write_image, write_labels
+from helpers.progress import bar_options
 
 SPLIT_CITIES = {
     'train': ('alphaville', 'brickham', 'cedarport', 'dunmore', 'elmstad', 'foxhaven'),
@@ -75,7 +76,7 @@ def write_dataset(
     plan = DatasetPlan(num_train, num_val, num_drive_frames, (size[0], size[1]), seed, with_depth)
     num_shards = min(num_cores(), plan.num_scenes // SCENES_WORTH_A_PROCESS)
     with atomic_directory(out_dir) as root, tqdm(
-        total=plan.num_scenes, desc='scenes', unit='image', disable=not progress, mininterval=0.5
+        total=plan.num_scenes, desc='scenes', unit='image', mininterval=0.5, **bar_options(progress)
     ) as bar:
         if num_shards > 1:
             numbers = (num_train, num_val, num_drive_frames, size[0], size[1], seed, int(with_depth))

@@ -20,6 +20,7 @@ from helpers.files import atomic_path
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 from helpers.polygons import geojson_crs, geojson_feature, signed_area, simplified
+from helpers.progress import bar_options
 from helpers.raster_windows import is_tiff, load_rasterio, window_reader
 from helpers.visualization_utils import colorize
 
@@ -165,7 +166,7 @@ def _windows(source: Any, request: MapRequest) -> Iterator[Tuple[Cut, Cut]]:
     rows = cuts(source.height, request.tile[0], request.margin)
     columns = cuts(source.width, request.tile[1], request.margin)
     pairs = [(row, column) for row in rows for column in columns]
-    return iter(tqdm(pairs, desc='predict', unit='window', leave=False))
+    return iter(tqdm(pairs, desc='predict', unit='window', leave=False, **bar_options()))
 
 
 class _Outputs:
