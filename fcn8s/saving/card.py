@@ -84,8 +84,8 @@ def _scores(model: SavedFCN8s, scores: Optional[Dict[str, Any]]) -> List[str]:
             lines[-1] += ' (95 % bootstrap interval {} to {}, over {} images)'.format(
                 _per_cent(interval['low']), _per_cent(interval['high']), _line(interval.get('num_images', '?'))
             )
-        if is_number(scores.get('pixel_accuracy', scores.get('accuracy'))):
-            lines.append('- pixel accuracy: {}'.format(_per_cent(scores.get('pixel_accuracy', scores.get('accuracy')))))
+        if is_number(scores.get('accuracy')):
+            lines.append('- pixel accuracy: {}'.format(_per_cent(scores['accuracy'])))
         return lines + ['']
     metrics = model.description.get('metrics', {})
     known = {name: value for name, value in metrics.items() if is_number(value)}
