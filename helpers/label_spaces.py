@@ -140,9 +140,14 @@ def is_of_a_table(space: LabelSpace) -> bool:
     return space.name == _GENERIC
 
 
+def are_counted(labels: np.ndarray, space: LabelSpace) -> np.ndarray:
+    """Tells which pixels of integer labels count in scores, bool [H, W]: those neither ignored nor of a void class."""
+    return (labels != space.ignore_id) & ~np.isin(labels, space.void_class_ids)
+
+
 def ignore_void(labels: np.ndarray, space: LabelSpace) -> np.ndarray:
     """Returns integer labels in which pixels of void classes are ignored, in a type that has room for `ignore_id`."""
-    return np.where(np.isin(labels, space.void_class_ids), np.int32(space.ignore_id), labels)
+    return np.where(are_counted(labels, space), labels, np.int32(space.ignore_id))
 
 
 def _default_names(num_classes: int) -> List[str]:

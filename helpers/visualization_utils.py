@@ -12,7 +12,7 @@ import numpy as np
 from helpers.aliases import Color
 from helpers.ground_truth import LARGEST_ID, look_up
 from helpers.images import checked_rgb
-from helpers.label_spaces import LabelSpace
+from helpers.label_spaces import LabelSpace, are_counted
 from helpers.legend_drawing import add_legend, draw_legend, legend_width, put_above_legend  # noqa: F401 (of 1.0)
 from helpers.split_views import create_split_view, draw_caption  # noqa: F401 (of 1.0)
 from helpers.video import create_video_from_images  # noqa: F401 (of 1.0)
@@ -129,7 +129,7 @@ def draw_errors(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, la
         uint8 [H, W, 3], RGB.
     """
     seen = image[..., :3].mean(axis=-1)
-    counts = (labels != label_space.ignore_id) & ~np.isin(labels, label_space.void_class_ids)
+    counts = are_counted(labels, label_space)
     wrong = counts & (labels != class_ids)
     reach = 2 * max(1, int(round(max(labels.shape) / _ERROR_REACH))) + 1
     kernel = np.ones((reach, reach), np.uint8)

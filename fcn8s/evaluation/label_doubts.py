@@ -16,7 +16,7 @@ from typing import List, NamedTuple, Sequence, Tuple
 import cv2
 import numpy as np
 
-from helpers.label_spaces import LabelSpace
+from helpers.label_spaces import LabelSpace, are_counted
 
 # Nats: the label's class has a probability below 1 / 150.
 SMALLEST_SURPRISE = 5.0
@@ -57,7 +57,7 @@ def find_doubts(
         class_ids: Prediction [H, W].
         surprises: float [H, W], -ln of the probability of the label's class.
     """
-    valid = (labels != label_space.ignore_id) & ~np.isin(labels, label_space.void_class_ids)
+    valid = are_counted(labels, label_space)
     is_denied = valid & (labels != class_ids)
     mask = is_denied & (surprises >= SMALLEST_SURPRISE)
     mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((OPENING, OPENING), np.uint8))

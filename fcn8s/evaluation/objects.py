@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from fcn8s.evaluation.scores import ClassCounts
-from helpers.label_spaces import LabelSpace
+from helpers.label_spaces import LabelSpace, are_counted
 
 # Upper bounds of the bins as shares of the image's area; the last bin has none.
 SIZE_LIMITS = (0.001, 0.01, 0.1)
@@ -35,7 +35,7 @@ def size_counts(
     """
     bounds = np.array(limits) * labels.size
     counts = ClassCounts(*np.zeros((3, len(limits) + 1, label_space.num_classes), dtype=np.int64))
-    valid = (labels != label_space.ignore_id) & ~np.isin(labels, label_space.void_class_ids)
+    valid = are_counted(labels, label_space)
     for class_id in range(label_space.num_classes):
         if class_id in label_space.void_class_ids:
             continue

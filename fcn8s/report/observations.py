@@ -12,7 +12,7 @@ from fcn8s.evaluation.label_doubts import Doubt, find_doubts
 from fcn8s.evaluation.objects import SIZE_LIMITS, size_counts
 from fcn8s.evaluation.scores import ClassCounts
 from fcn8s.report.pictures import Pictures, make_pictures
-from helpers.label_spaces import LabelSpace, ignore_void
+from helpers.label_spaces import LabelSpace, are_counted, ignore_void
 
 # Fine enough for a curve of risk against coverage.
 CONFIDENCE_BINS = 500
@@ -60,15 +60,16 @@ class Observations:
 
     def _add_image(self, image: np.ndarray, labels: np.ndarray, values: Dict[str, np.ndarray]) -> None:
         space, class_ids = self._label_space, values['class_ids']
-        counted = ignore_void(labels, space)
         self.pictures.append(make_pictures(image, labels, class_ids, space))
         self.sizes.append((labels.shape[0], labels.shape[1]))
         self.cells.append(_cells(values['image_confusions'], space))
         self.doubts.append(find_doubts(labels, class_ids, values['surprises'], space))
         sizes = size_counts(labels, class_ids, space)
         self.by_size = ClassCounts(*[total + part for total, part in zip(self.by_size, sizes)])
-        self.by_distance += distance_confusions(counted, class_ids, space.num_classes, ignore_id=space.ignore_id)
-        self._add_confidences(values['confidences'], labels == class_ids, counted != space.ignore_id)
+        self.by_distance += distance_confusions(
+            ignore_void(labels, space), class_ids, space.num_classes, ignore_id=space.ignore_id
+        )
+        self._add_confidences(values['confidences'], labels == class_ids, are_counted(labels, space))
 
     def _add_confidences(self, confidences: np.ndarray, is_right: np.ndarray, is_counted: np.ndarray) -> None:
         bins = np.clip((confidences[is_counted] * CONFIDENCE_BINS).astype(np.int64), 0, CONFIDENCE_BINS - 1)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from helpers.image_rules import shown_channels
-from helpers.label_spaces import LabelSpace
+from helpers.label_spaces import LabelSpace, are_counted
 from helpers.visualization_utils import colorize
 
 # Pixels of the longer side, and how much of a photograph's detail is kept, in per cent.
@@ -57,7 +57,7 @@ def _small_size(shape: Tuple[int, ...]) -> Tuple[int, int]:
 
 def _errors(labels: np.ndarray, class_ids: np.ndarray, label_space: LabelSpace) -> np.ndarray:
     errors = np.array([WRONG, RIGHT], np.uint8)[(labels == class_ids).astype(int)]
-    errors[(labels == label_space.ignore_id) | np.isin(labels, label_space.void_class_ids)] = NOT_COUNTED
+    errors[~are_counted(labels, label_space)] = NOT_COUNTED
     return errors
 
 

@@ -117,6 +117,14 @@ def test_known_facts():
     assert label_spaces.file_ids_to_class_ids(ade)[[0, 1, 150, 151]].tolist() == [255, 0, 149, 255]
 
 
+def test_ignored_pixels_and_those_of_void_classes_do_not_count():
+    space = LABEL_SPACES['cityscapes20']
+    labels = np.array([[0, 1, 19], [255, 7, 0]], np.uint8)
+    counted = label_spaces.are_counted(labels, space)
+    assert counted.tolist() == [[False, True, True], [False, True, False]]
+    assert label_spaces.ignore_void(labels, space).tolist() == [[255, 1, 19], [255, 7, 255]]
+
+
 def test_wrong_labels_stay_visible_where_files_hold_class_ids():
     np.testing.assert_array_equal(label_spaces.file_ids_to_class_ids(label_spaces.CAMVID), np.arange(256))
 
