@@ -17,6 +17,7 @@ from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings, matchi
 from fcn8s.settings import ModelSettings, check_loss
 
 NUM_BLOCKS = 5
+GLOBAL_STEP = 'optimizer/global_step'
 # Of the state of the steps that train the head alone.
 WARMUP_SCOPE = 'optimizer/head_warmup'
 
@@ -224,7 +225,7 @@ def _build_training(
         total_loss = tf.add(loss.value, penalty, name='total_loss')
         learning_rate = tf.placeholder(tf.float32, [], name='learning_rate')
         global_step = tf.get_variable(
-            'optimizer/global_step',
+            GLOBAL_STEP,
             [],
             tf.int64,
             tf.zeros_initializer(),

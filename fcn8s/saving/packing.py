@@ -8,6 +8,7 @@ import zipfile
 from typing import Any, Dict, List, Optional
 
 from fcn8s.backend import tf
+from fcn8s.graph.assembly import GLOBAL_STEP
 from fcn8s.saving import saved_models
 from fcn8s.saving.card import write_card
 from fcn8s.saving.descriptions import DEFAULT_TAGS, DESCRIPTION_FILE, read_description
@@ -20,7 +21,6 @@ from helpers.json_files import LARGEST, is_number, read_json
 
 # A zip has no earlier time.
 _TIME = (1980, 1, 1, 0, 0, 0)
-STEP = 'optimizer/global_step'
 # Bytes of the largest file of scores: with those of each image, 50,000 of 150 classes.
 _LARGEST_SCORES = 2**28
 
@@ -78,7 +78,7 @@ def _copy_model(directory: str, folder: str, with_optimizer: bool) -> None:
     meta_graph = saved_models.read_meta_graph(directory, DEFAULT_TAGS)
     prefix = saved_models.variables_prefix(directory)
     stored = saved_models.checkpoint_shapes(prefix)
-    weights = [name for name in variable_names(meta_graph) + [STEP] if name in stored]
+    weights = [name for name in variable_names(meta_graph) + [GLOBAL_STEP] if name in stored]
     if with_optimizer and set(weights) == set(stored):
         raise ValueError(
             "{} holds no optimiser's state to pack; checkpoints of runs do. Leave --with-optimizer (with_optimizer) "
