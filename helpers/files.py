@@ -1,9 +1,11 @@
 """Writing files so that a reader sees either the old content or all of the new content, never half of it."""
 
 import contextlib
+import csv
 import errno
 import functools
 import hashlib
+import io
 import itertools
 import json
 import math
@@ -12,7 +14,7 @@ import re
 import shutil
 import socket
 import uuid
-from typing import Any, Iterator, Optional, Set
+from typing import Any, Iterable, Iterator, Optional, Sequence, Set
 
 import numpy as np
 
@@ -171,6 +173,14 @@ def atomic_write_json(path: PathLike, obj: Any) -> None:
         text = json.dumps(obj, indent=2, allow_nan=False)
     with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8') as file:
         file.write(text + '\n')
+
+
+def atomic_write_csv(path: PathLike, rows: Iterable[Sequence[Any]]) -> None:
+    """Writes rows of cells as a CSV file through `atomic_path`; names of bytes that are no UTF-8 keep these bytes."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator='\n').writerows(rows)
+    with atomic_path(path) as temporary, open(temporary, 'wb') as file:
+        file.write(text.getvalue().encode('utf-8', 'surrogateescape'))
 
 
 def sha256_of(path: PathLike) -> str:

@@ -4,8 +4,6 @@ table, of a CSV file and of JSON.
 Letters: C classes, P >= C columns of a confusion matrix.
 """
 
-import csv
-import io
 import math
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
@@ -14,7 +12,7 @@ import numpy as np
 
 from fcn8s.evaluation.scores import count_classes, intersection_over_union, mean_iou, pixel_accuracy
 from helpers.counted import counted
-from helpers.files import atomic_path
+from helpers.files import atomic_write_csv
 from helpers.label_spaces import LabelSpace
 from helpers.tables import SCREEN_COLUMNS, align_columns, columns_of, cut_end, cut_start, spreadsheet_text
 
@@ -163,17 +161,13 @@ def write_csv(
     records = as_records(names, rows, label_space, against)
     left_out = [field for field in _ON_REQUEST if all(math.isnan(r[field]) for r in records)]
     scored = [class_id for class_id in range(label_space.num_classes) if class_id not in label_space.void_class_ids]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
     columns = as_record('', _NOTHING, label_space, None if against is None else _NOTHING)
     fields = [field for field in columns if field not in left_out and field != 'per_class_iou']
-    writer.writerow(fields + ['iou:' + label_space.class_names[class_id] for class_id in scored])
+    lines: List[List[Any]] = [fields + ['iou:' + label_space.class_names[class_id] for class_id in scored]]
     for row, record in zip(rows, records):
         cells = [record[field] for field in fields]
-        writer.writerow([_cell(value) for value in cells + row.per_class_iou[scored].tolist()])
-    # A name of bytes that are no UTF-8 keeps them.
-    with atomic_path(path) as temporary, open(temporary, 'wb') as file:
-        file.write(text.getvalue().encode('utf-8', 'surrogateescape'))
+        lines.append([_cell(value) for value in cells + row.per_class_iou[scored].tolist()])
+    atomic_write_csv(path, lines)
 
 
 _NOTHING = ImageScores(0, math.nan, math.nan, math.nan, np.zeros(0), None)

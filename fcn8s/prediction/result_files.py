@@ -1,7 +1,5 @@
 """The files that a prediction is kept in: class IDs, colours, overlays, soft-max; and where they go."""
 
-import csv
-import io
 import os
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -12,7 +10,7 @@ from fcn8s.prediction.drawing import DEFAULT_STYLE, Drawing, Style
 from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.result_kinds import DOUBT_KINDS, KINDS, RESULT_KINDS, Result
 from helpers.color_vision import with_palette
-from helpers.files import atomic_path
+from helpers.files import atomic_write_csv
 from helpers.image_search import IMAGE_EXTENSIONS, find_images
 from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_ids_to_file_ids
 from helpers.tables import spreadsheet_text
@@ -199,12 +197,8 @@ class ResultFiles:
 
     def write_doubts(self) -> None:
         """Writes `doubt.csv`, a line for each image: the means of entropy and mutual information in nats."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator='\n')
-        writer.writerow(('image', 'entropy', 'mutual_information'))
-        writer.writerows((spreadsheet_text(name), *means) for name, *means in self._doubts)
-        with atomic_path(os.path.join(self.out_dir, DOUBT_TABLE)) as temporary, open(temporary, 'wb') as file:
-            file.write(text.getvalue().encode('utf-8', 'surrogateescape'))
+        rows = [(spreadsheet_text(name), *means) for name, *means in self._doubts]
+        atomic_write_csv(os.path.join(self.out_dir, DOUBT_TABLE), [('image', 'entropy', 'mutual_information'), *rows])
 
 
 def id_map(label_space: LabelSpace, ids: str) -> np.ndarray:

@@ -10,6 +10,7 @@ import pytest
 from helpers.files import (
     atomic_directory,
     atomic_path,
+    atomic_write_csv,
     atomic_write_json,
     check_folder,
     check_home,
@@ -17,6 +18,11 @@ from helpers.files import (
     explain_os_errors,
     numbered,
 )
+
+
+def test_names_that_are_no_utf8_stay_in_tables(tmp_path):
+    atomic_write_csv(tmp_path / 'a.csv', [('image', 'score'), (os.fsdecode(b'\xff,b.png'), 0.5)])
+    assert (tmp_path / 'a.csv').read_bytes() == b'image,score\n"\xff,b.png",0.5\n'
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path):
