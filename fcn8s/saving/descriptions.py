@@ -6,7 +6,7 @@ from typing import Any, Dict, NamedTuple
 
 import fcn8s
 from fcn8s.settings import ModelSettings
-from helpers.json_files import read_json
+from helpers.json_files import is_count, read_json
 
 DEFAULT_TAGS = ('default',)
 # Of an exported SavedModel; TFLite's converter and TensorFlow Serving want exactly this one.
@@ -117,5 +117,5 @@ def _check_entries(description: Dict[str, Any]) -> None:
         if not isinstance(description.get(name, {}), dict):
             raise ValueError('{} is {!r}, no table'.format(name, description[name]))
     step = description.get('global_step', 0)
-    if isinstance(step, bool) or not isinstance(step, int) or step < 0:
+    if not is_count(step):
         raise ValueError('global_step is {!r}, no whole number from 0'.format(step))

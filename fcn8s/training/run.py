@@ -34,6 +34,7 @@ from fcn8s.training.request import (
 from helpers.counted import counted
 from helpers.files import to_json
 from helpers.image_rules import RGB_RULES
+from helpers.json_files import is_count
 
 # What a worker may be asked for otherwise than the others: where the first one writes.
 WHERE_IT_WRITES = ('run_dir', 'save_dir', 'summaries_dir', 'config')
@@ -422,12 +423,17 @@ class _Training:
         self.network.restore_state(checkpoint)
         self.state = state
         generator = self.request.train_generator
-        if hasattr(generator, 'seek') and stored.get('data_position') is not None:
-            generator.seek(stored.get('data_position'))
+        position = stored.get('data_position')
+        if position is not None and hasattr(generator, 'seek'):
+            generator.seek(position)
         else:
             warnings.warn(
-                'train_generator cannot seek, so the resumed run sees the data from the start of the generator. '
-                'BatchGenerator.generate gives an iterator that can.',
+                '{}, so the resumed run sees the data from the start of the generator. BatchGenerator.generate gives '
+                'an iterator that goes on where the run was.'.format(
+                    'the run was trained on a generator without a position'
+                    if position is None
+                    else 'train_generator cannot seek'
+                ),
                 stacklevel=2,
             )
         print('Resumed from {} at step {}.'.format(checkpoint, self.state.step))
@@ -441,7 +447,7 @@ class _Training:
             if len(state.losses) > self.request.steps_per_epoch:
                 raise ValueError('there are {} losses of one epoch.'.format(len(state.losses)))
             position = stored.get('data_position')
-            if position is not None and (isinstance(position, bool) or not isinstance(position, int) or position < 0):
+            if position is not None and not is_count(position):
                 raise ValueError('data_position is {!r}; it has to be a whole number of at least 0.'.format(position))
         except ValueError as error:
             raise ValueError(

@@ -1183,6 +1183,27 @@ def test_a_checkpoint_whose_state_contradicts_it_is_refused_and_nothing_is_remov
         assert contents() == before
 
 
+def test_a_resumed_run_that_cannot_find_its_place_in_the_data_says_why(tiny_encoder, tmp_path):
+    class Bare:
+        fingerprint = Stream().fingerprint
+
+        def __init__(self):
+            self.stream = Stream()
+
+        def __next__(self):
+            return next(self.stream)
+
+    def train(generator, epochs, resume=True):
+        with FCN8s(vgg16_dir=tiny_encoder, num_classes=2) as model:
+            model.train(generator, epochs, 1, constant(1e-3), run_dir=str(tmp_path / 'run'), resume=resume)
+
+    train(Bare(), 1, resume=False)
+    with pytest.warns(UserWarning, match='trained on a generator without a position, .* from the start'):
+        train(Stream(), 2)
+    with pytest.warns(UserWarning, match='train_generator cannot seek, .* from the start'):
+        train(Bare(), 3)
+
+
 def test_no_method_lets_the_graph_grow_with_every_call(trained, tiny_encoder, tmp_path):
     """After the tenth call a graph has as many nodes as after the first."""
     from fcn8s.planning.architecture import read_architecture
