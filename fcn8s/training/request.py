@@ -17,7 +17,7 @@ from helpers.counted import counted
 from helpers.files import to_json
 from helpers.flags import check_flags
 
-# What config.json holds in any case.
+# What a training writes into config.json, 'workers' where there are several; users' entries have other names.
 CONFIG_ENTRIES = ('versions', 'workers', 'seed', 'model', 'training', 'dataset_fingerprint', 'started', 'train')
 # Arguments that a resumed run has to repeat.
 FIXED_IN_A_RUN = ('steps_per_epoch', 'keep_prob', 'l2_regularization', 'eval_dataset', 'monitor')

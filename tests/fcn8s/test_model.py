@@ -22,7 +22,7 @@ from fcn8s.optimizers import OptimizerSettings
 from fcn8s.saving import restoring, saved_models
 from fcn8s.saving.runs import Run
 from fcn8s.stopping import TrainingInterrupted
-from fcn8s.training.request import FIXED_IN_A_RUN, TrainingEvent
+from fcn8s.training.request import CONFIG_ENTRIES, FIXED_IN_A_RUN, TrainingEvent
 from fcn8s.training.run import _check_is_whole
 from fcn8s.training.schedules import constant
 from helpers.label_spaces import CAMVID, generic_label_space
@@ -912,6 +912,7 @@ def test_the_config_holds_the_precision_and_a_run_goes_on_with_no_other(tiny_enc
         with open(path) as file:
             config = json.load(file)
         assert config['training']['precision'] == 'float32' and config['training']['xla'] is False
+        assert set(config) == set(CONFIG_ENTRIES) - {'workers'}  # no entry of a user's may have one of these names
         config['training']['precision'] = 'bfloat16'
         # As in runs of before there were multipliers: no difference, or it would come first.
         assert config['training']['optimizer'].pop('rate_multipliers') is None

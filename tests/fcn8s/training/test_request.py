@@ -1,7 +1,17 @@
+import inspect
+
 import numpy as np
 import pytest
 
+from fcn8s.model import FCN8s
 from fcn8s.training.request import TrainRequest, check_is_written, check_metrics, check_request
+
+
+def test_a_request_holds_the_arguments_of_train_with_their_defaults():
+    arguments = list(inspect.signature(FCN8s.train).parameters.values())[1:]
+    assert tuple(argument.name for argument in arguments) == TrainRequest._fields
+    defaults = {a.name: a.default for a in arguments if a.default is not inspect.Parameter.empty}
+    assert defaults == TrainRequest._field_defaults
 
 
 def test_metrics_come_as_one_name_as_none_or_as_any_names_in_a_row():
