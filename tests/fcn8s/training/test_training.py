@@ -19,6 +19,7 @@ from fcn8s.training.loop import (
     monitored_score,
     step_loss,
 )
+from fcn8s.training.recipe_curves import evaluated_epochs
 from helpers.termination import exit_status
 
 OPTIONS = LoopOptions(
@@ -187,6 +188,7 @@ def test_evaluates_at_its_frequency_and_after_the_last_epoch(eval_frequency, exp
     recorder = Recorder(scores=[0.1] * 4)
     recorder.loop(OPTIONS._replace(eval_frequency=eval_frequency), evaluate=recorder.evaluate).train()
     assert recorder.evaluated == expected
+    assert [3 * epoch for epoch in evaluated_epochs(4, eval_frequency)] == expected  # what curves of recipes count on
 
 
 def test_best_only_saves_improvements_and_evaluates_where_saving_needs_a_score():
