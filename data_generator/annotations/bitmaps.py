@@ -8,11 +8,10 @@ from typing import Any, Optional, Tuple
 import cv2
 import numpy as np
 
+from data_generator.annotations.values import MAX_MASK_PIXELS
 from helpers.image_headers import read_header
 from helpers.polygons import Window
 
-# A mask of one object: sides as large as any image that is read whole.
-_MAX_PIXELS = 2**28
 _MAX_BYTES = 2**27
 
 
@@ -33,7 +32,7 @@ def window_of_bitmap(data: bytes, top: int, left: int, size: Optional[Tuple[int,
         header is None
         or header.format != 'png'
         or header.size is None
-        or np.prod(header.size, dtype=float) > _MAX_PIXELS
+        or np.prod(header.size, dtype=float) > MAX_MASK_PIXELS
     ):
         raise ValueError('a mask that is no PNG of a size that can be read')
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

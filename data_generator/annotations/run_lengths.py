@@ -8,11 +8,8 @@ from typing import Any, List, Sequence, Tuple
 
 import numpy as np
 
-from data_generator.annotations.values import whole_number_of
+from data_generator.annotations.values import MAX_MASK_PIXELS, whole_number_of
 from helpers.polygons import Window
-
-# Of a box, which no image bounds: as many as `bitmaps` takes.
-_MAX_PIXELS = 2**28
 
 
 def window_of_runs(counts: Any, size: Tuple[int, int]) -> Window:
@@ -27,7 +24,7 @@ def window_of_runs(counts: Any, size: Tuple[int, int]) -> Window:
 
 def window_of_box_runs(counts: Sequence[int], top: int, left: int, size: Tuple[int, int]) -> Window:
     """Returns the mask of CVAT's RLE: the same along the rows of a box."""
-    if min(size) < 1 or size[0] * size[1] > _MAX_PIXELS:
+    if min(size) < 1 or size[0] * size[1] > MAX_MASK_PIXELS:
         raise ValueError('a mask of {} x {} pixels'.format(*size))
     return Window(top, left, _expand(counts, size[0] * size[1]).reshape(size))
 

@@ -11,6 +11,8 @@ from data_generator.files.splits import SPLIT_NAMES
 
 #: What it raises to take a value for something that it is not.
 BAD_VALUES = (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError)
+#: Of the largest mask of one object that says its own size, which no image bounds.
+MAX_MASK_PIXELS = 2**28
 
 # What files write as numbers. float() and int() also take '1_0', digits of other scripts, and the true of JSON for 1.
 _NUMBER = re.compile(r'\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$', re.ASCII)

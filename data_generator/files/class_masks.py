@@ -22,7 +22,9 @@ from helpers.images import (
     read_labels,
     write_labels,
 )
+from helpers.label_spaces import DEFAULT_IGNORE_ID
 
+_MAX_CLASSES = DEFAULT_IGNORE_ID - 1  # besides 0, what no mask marks
 _FARTHEST_GREY = 127  # from the nearer of black and white
 
 
@@ -55,8 +57,10 @@ def combine(
         DataError: No mask; two of one class for an image; masks of different sizes or that overlap; a mask that cannot
             be read.
     """
-    if not class_names or len(set(class_names)) < len(class_names) or len(class_names) > 254:
-        raise ValueError('class_names is {!r}; it has to be 1 to 254 different names.'.format(list(class_names)))
+    if not class_names or len(set(class_names)) < len(class_names) or len(class_names) > _MAX_CLASSES:
+        raise ValueError(
+            'class_names is {!r}; it has to be 1 to {} different names.'.format(list(class_names), _MAX_CLASSES)
+        )
     masks = _masks_by_name(label_dir, class_names)
     targets = {name: os.path.join(out_dir, name + '.png') for name in masks}
     for path in targets.values():
@@ -171,6 +175,6 @@ def _combined(paths: Dict[int, str], ignore_overlaps: bool, color_tolerance: int
                 )
             )
         label[marked] = class_id
-        label[twice] = 255
+        label[twice] = DEFAULT_IGNORE_ID
     assert label is not None  # every image has a mask
     return label
