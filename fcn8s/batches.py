@@ -122,7 +122,7 @@ def how_to_iterate(batches: Any, name: str) -> str:
 
 
 def warn_of_repeated_images(batches: Any, num_batches: int, stacklevel: int) -> None:
-    """Warns where as many batches as a pass has are evaluated, and the last is filled up, as those that are shuffled.
+    """Warns where one pass over shuffled data is evaluated: its last batch is filled up with images that come twice.
 
     stacklevel: of the warning, counted from the caller.
     """

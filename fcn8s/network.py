@@ -455,7 +455,7 @@ class Network:
             self._is_closed = True
 
     def published_tensors(self) -> Dict[str, Any]:
-        """Returns the tensors that scripts use, by the names that a façade has them under."""
+        """Returns the tensors that scripts use, by their names as attributes of `FCN8s`."""
         return {name: operator.attrgetter(path)(self.tensors) for name, path in PUBLISHED_TENSORS.items()}
 
     def opened(self) -> 'Network':

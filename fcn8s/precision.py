@@ -169,8 +169,8 @@ def needs_loss_scaling(precision: str) -> bool:
 
 
 def converts_graph(precision: str, base: Optional[Any] = None) -> bool:
-    """Tells whether no rewrite does it, so that the graph itself has to be converted with `fcn8s.graph.bfloat16`: on
-    GPUs.
+    """Tells whether the graph has to be converted with `fcn8s.graph.bfloat16`: TensorFlow rewrites graphs for bfloat16
+    only where they run on CPUs.
 
     base: the tf.ConfigProto that the session is to have, or None.
     """

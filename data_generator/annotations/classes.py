@@ -50,8 +50,8 @@ def plan_classes(
         labels: All that occur.
         rest: 'background', which is class 0 then, or 'void'.
         wanted: The classes to take, in this order; None for those of the source, and others that occur after them.
-        void_names: Labels whose pixels never count, beside those that are called so (`VOID_NAMES`): a network that
-            were trained on them would be said to have a class less.
+        void_names: Labels whose pixels never count, beside those whose name says so: `VOID_NAMES` are no classes in
+            files of names and colours either.
 
     Raises:
         ValueError: A class that is wanted does not occur or comes twice; a class has no name that can be shown; there

@@ -145,6 +145,7 @@ def import_annotations(source: str, out_dir: str, options: Options = DEFAULTS, p
             writer.write(item, split, name)
         if not chosen:
             raise DataError(_nothing_left(source, 'image', left_out))
+        # Some class has to have a pixel, besides the background, which is wherever nothing is.
         if not np.delete(writer.pixels[:-1], [] if rest == RESTS[1] else classes.rest).any():
             raise DataError(_nothing_left(source, 'object', left_out, 'all are void'))
         named = {_VOID_OBJECTS if label is VOID else str(label): count for label, count in objects.items()}

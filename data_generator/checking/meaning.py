@@ -23,7 +23,7 @@ from data_generator.files.palettes import PaletteRule
 from data_generator.files.reading import ColorRule
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
 
-#: What a network is fed are 8 bits, one of which values is ignored.
+#: A network takes labels of 8 bits, and one of their values is ignored.
 MOST_CLASSES = 255
 # The most that a label space may have. The white of a mask in 16 bits, 65535, is beyond them; `_numbers_of_no_class`
 # asks what it is.

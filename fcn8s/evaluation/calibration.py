@@ -71,7 +71,7 @@ def sum_at_temperatures(logits: np.ndarray, truth: np.ndarray, class_ids: np.nda
     """Sums over pixels what a temperature is chosen and judged by.
 
     Args:
-        logits: float32 [P, C], but for one number per pixel; logarithms of probabilities are such.
+        logits: float32 [P, C], up to an additive constant for each pixel: logarithms of probabilities will do.
         truth, class_ids: Integers [P], the true and the predicted classes.
     """
     sums = no_sums()

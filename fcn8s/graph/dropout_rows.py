@@ -16,7 +16,7 @@ _RANDOM = 'StatelessRandomUniform'
 def with_dropout_rows(meta_graph: MetaGraphDef) -> MetaGraphDef:
     """Returns a copy of an encoder's MetaGraphDef with the int32 scalar `dropout_first_row:0`, 0 unless fed.
 
-    An encoder without dropout that can be seeded is returned as it is.
+    The copy has no such scalar where the encoder has no dropout that can be seeded.
     """
     changed = tf.MetaGraphDef()
     changed.CopyFrom(meta_graph)

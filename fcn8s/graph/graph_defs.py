@@ -6,8 +6,7 @@ from fcn8s.backend import Graph, GraphDef, NodeDef, Tensor, tf
 
 VARIABLE_OPS = ('VarHandleOp', 'VariableV2', 'Variable')
 RANDOM_OPS = ('RandomUniform', 'StatelessRandomUniform', 'StatelessRandomUniformV2')
-# What newer releases of TensorFlow write into a graph that older ones refuse: op -> attributes without a meaning of
-# theirs.
+# What newer releases of TensorFlow write into a graph and older ones refuse: op -> attributes that change no result.
 _NEWER_ATTRIBUTES = {'VarHandleOp': ('debug_name', 'allowed_devices')}
 
 

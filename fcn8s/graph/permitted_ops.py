@@ -82,7 +82,7 @@ SAVER_OPS |= frozenset(('RestoreSlice', 'Save', 'Restore'))
 # The signature `encoded` of an export decodes image files that are fed, and encodes class IDs. No file is touched.
 IMAGE_FILE_OPS = frozenset(('DecodePng', 'DecodeJpeg', 'DecodeImage', 'EncodePng'))
 
-# Functions that call each other, the first of them the last; branches and loops within each other are a few.
+# The longest chain of functions that call one another; nested branches and loops make chains of a few.
 _DEEPEST_CALLS = 50
 
 

@@ -65,7 +65,7 @@ class Calibration(NamedTuple):
 class SampledPixels(NamedTuple):
     """Pixels of a grid over the batch's images that count for the calibration, to fit a temperature to."""
 
-    logits: Tensor  # float32 [P, C], but for one number per pixel, and whatever the temperature of the scores is
+    logits: Tensor  # float32 [P, C], up to an additive constant for each pixel; before any temperature
     truth: Tensor  # int32 [P]
     class_ids: Tensor  # int32 [P]
 
@@ -161,9 +161,11 @@ def score_logits(
 
 
 class _Pixels(NamedTuple):
-    """What is scored, each [N, H, W]. class_ids: int32, the predicted classes; losses: float, -ln of the soft-max of
-    the true class; confidences: float, the soft-max of the predicted one. And [N, H, W, C] the values, logits or
-    probabilities, that they are of before any temperature.
+    """What is scored of each pixel, [N, H, W]; C classes.
+
+    class_ids: int32, the predicted classes. losses: float, -ln of the soft-max of the true class. confidences: float,
+    the soft-max of the predicted class. values: float [N, H, W, C], the logits or probabilities that these were
+    computed from, before any temperature.
     """
 
     class_ids: Tensor

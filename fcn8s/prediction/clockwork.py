@@ -60,7 +60,7 @@ class Clockwork:
         self._number = 0
 
     def __call__(self, image: np.ndarray) -> Seen:
-        """The next frame, uint8 [H, W, 3], as the network sees it or its last key frame does."""
+        """Predicts the next frame, uint8 [H, W, 3]: by the network, or by moving what it saw in the last key frame."""
         number, self._number = self._number, self._number + 1
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         key = self._key

@@ -115,7 +115,7 @@ def predict_map(predict: Callable[[np.ndarray], np.ndarray], path: str, stem: st
 
 @contextlib.contextmanager
 def _removed(path: str) -> Iterator[str]:
-    """A file that is needed for a while."""
+    """Removes a file at the end, if it is there."""
     try:
         yield path
     finally:

@@ -131,7 +131,7 @@ class Predictor:
             return
         values = np.concatenate([band for _, band in self._bands_of_tiles(resize_image(image, self._size))])
         if self._interpolates_logits:
-            # But for a number per pixel, which changes neither class nor soft-max, that is what the logarithm gives.
+            # The logarithm gives the logits up to an additive constant for each pixel, which changes no soft-max.
             values = np.log(np.maximum(values, SMALLEST_PROBABILITY))
         yield from _enlarged_bands(values, image.shape[:2])
 

@@ -157,7 +157,7 @@ class Checkpoints:
         self._finish_removals()
 
     def _finish_removals(self) -> None:
-        """Goes on without where files are held, as NFS and Windows hold those that a process reads: next time, then."""
+        """Deletes what is marked as removed. On NFS and Windows, files that a process reads stay until next time."""
         for name in os.listdir(self.directory):
             if _REMOVED.match(name):
                 try:

@@ -182,7 +182,7 @@ def restore_fitting(
     """Starts a network from another one: everything that fits is taken, class by class in the decoder.
 
     The weights of a class go to the class of the same name; a score layer or class that the other network does not
-    have stays as it was initialised. Returns one line per variable of this network, and one for each of the other's
+    have stays as it was initialised. Returns a `Fit` for each variable of this network, and one for each of the other's
     decoder that has no place here.
     """
     with saved_models.checkpoint_reader(prefix) as reader:

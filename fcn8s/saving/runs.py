@@ -398,7 +398,7 @@ def _is_record(record: Any) -> bool:
 
 
 def _rows(matrix: Any) -> List[List[Any]]:
-    """The rows of a matrix; none where there is no matrix, and one that is no number where it is none."""
+    """The rows of a matrix: none for None, and for what is no matrix one with an entry that is no number."""
     if matrix is None:
         return []
     is_matrix = isinstance(matrix, list) and all(isinstance(row, list) and len(row) == len(matrix[0]) for row in matrix)

@@ -30,8 +30,8 @@ PROGRESS = '{desc}: {n_fmt}/{total_fmt} <{remaining}{postfix} {bar}'
 class LoopOptions(NamedTuple):
     """What `FCN8s.train` was asked for, checked. Frequencies are in epochs but for summaries_frequency, in steps.
 
-    average_epochs: the ends of how many of the last epochs go into an average of the weights.
-    warmup_epochs: how many of the first epochs train the head alone.
+    average_epochs: of so many last epochs, the weights at the end go into the average of the weights; 0 for none.
+    warmup_epochs: so many first epochs train the head alone.
     """
 
     epochs: int
@@ -60,7 +60,7 @@ class Fetches(NamedTuple):
     feed(images, labels, keep_prob, dropout_seed, learning_rate, l2_rate) -> feed dict
     accumulate: adds one batch's gradients to the sum; None without accumulation.
     count(images): how many images a batch has; with those of other workers.
-    averaging_op: of the last step of an epoch whose end goes into the average of the weights; None without such.
+    averaging_op: adds the weights at the end of an epoch to their average (`average_epochs`); None without one.
     warmup_op, warmup_accumulate: as train_op and accumulate, of the head alone; None without a warm-up.
     """
 
@@ -466,7 +466,7 @@ class TrainingLoop:
 
     @contextlib.contextmanager
     def _saved_at_failure(self) -> Iterator[None]:
-        """Saves a run as a signal does where what is in here fails; a resumed run asks for the same batch again."""
+        """Saves the run, as at a signal, where what is in here fails: a resumed run asks for the same batch again."""
         position = getattr(self.batches, 'position', None)
         try:
             yield
@@ -492,7 +492,7 @@ class TrainingLoop:
             )
 
     def _save_as_it_is(self, save: Optional[Callable[[TrainingState], None]] = None) -> None:
-        """Saves a run in the middle; who saves the best models only has them already. save: None for the usual way."""
+        """Saves a run in mid-epoch, unless only the best models are to be saved. save: None for the usual way."""
         if self.options.save_best_only or not self._is_unsaved:
             return
         if save is None:

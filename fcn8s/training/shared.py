@@ -178,7 +178,7 @@ def evaluate_shared(
 
     The losses of batches are added in the order in which one process takes them.
 
-    stop: all agree on it where a signal came to one.
+    stop: the workers agree on it: a signal to one of them stops all.
     worst: sees the batches of this worker; in the end it holds the worst images of all.
 
     Raises:

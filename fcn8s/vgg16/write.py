@@ -121,7 +121,7 @@ def write_encoder(
     trust: of an encoder SavedModel, whether ops are run that a network does not need.
     further: the channels of the images behind red, green and blue; `fcn8s.vgg16.further_channels` makes it.
     head: 'KxKxC', such as '3x3x1024': fc6 with KxK kernels (1, 3, 5 or 7) and C filters, fc7 with C, both drawn at
-        random; None is VGG-16's 7x7x4096. Only for sources without fc6 and fc7. Of a width divisor C is divided, too.
+        random; None is VGG-16's 7x7x4096. Only for sources without fc6 and fc7. The width divisor divides C, too.
     head_dilation: of fc6, in positions of pool5, 32 pixels each: 1, and for 3x3 up to 3, which spans the seven
         positions of VGG-16's 7x7.
     head_norm: 'layer' for layer normalisation behind fc6 and fc7, over the channels of each position; None for none.
