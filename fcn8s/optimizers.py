@@ -5,11 +5,12 @@
 
 import fnmatch
 import math
-import numbers
 import re
 from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
+
+from helpers.flags import is_real
 
 # pool3 and pool4 are scaled before they are scored. The small factors are those of the at-once FCN-8s in Shelhamer,
 # Long, Darrell (TPAMI 2017), made for SGD: they shrink the gradients of the two score layers. Adam's steps do not
@@ -128,7 +129,7 @@ def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
     for name, value in settings._asdict().items():
         is_number = name not in ('name', 'rate_multipliers')
         may_be_none = value is None and OptimizerSettings._field_defaults[name] is None
-        _check(not is_number or may_be_none or isinstance(value, numbers.Real), name, repr(value), 'a number')
+        _check(not is_number or may_be_none or is_real(value), name, repr(value), 'a number')
     momentum = default_momentum if settings.momentum is None else settings.momentum
     _check(momentum is None or 0 <= momentum < 1, 'momentum', momentum, 'at least 0 and below 1')
     _check(0 <= settings.weight_decay < float('inf'), 'weight_decay', settings.weight_decay, 'at least 0')
@@ -227,9 +228,8 @@ def _multiplier_pairs(multipliers: Any) -> Tuple[Tuple[str, float], ...]:
             repr(pattern),
             'a part of a name',
         )
-        is_number = isinstance(factor, numbers.Real) and not isinstance(factor, bool)
         _check(
-            is_number and 0 < factor < math.inf,
+            is_real(factor) and 0 < factor < math.inf,
             'the rate multiplier of {!r}'.format(pattern),
             repr(factor),
             'a finite number above 0 (what shall not be trained is frozen: freeze, or --freeze)',

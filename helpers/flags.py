@@ -1,4 +1,4 @@
-"""Arguments that are on or off."""
+"""Arguments that are on or off, and numbers, which are neither."""
 
 import numbers
 from typing import Any
@@ -14,3 +14,8 @@ def check_flags(**flags: Any) -> None:
     for name, value in flags.items():
         if not isinstance(value, np.bool_) and not (isinstance(value, numbers.Integral) and value in (0, 1)):
             raise ValueError('{} is {!r}; it has to be True or False.'.format(name, value))
+
+
+def is_real(value: Any) -> bool:
+    """Tells whether a value is a real number; True and False, which Python takes for 1 and 0, are none."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

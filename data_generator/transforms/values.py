@@ -8,7 +8,7 @@ from typing import Any, Mapping, Optional, Tuple
 
 import numpy as np
 
-from helpers.flags import check_flags
+from helpers.flags import check_flags, is_real
 from helpers.ground_truth import LARGEST_ID, IdMap
 
 #: Mean RGB of the images that VGG-16 was trained on (https://arxiv.org/abs/1409.1556), rounded: what images are padded
@@ -28,7 +28,7 @@ def _refuse(name: str, value: Any, rule: str, example: Any) -> ValueError:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
+    return is_real(value) and math.isfinite(value)
 
 
 def _is_integer(value: Any) -> bool:

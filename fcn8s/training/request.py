@@ -1,7 +1,6 @@
 """What `FCN8s.train` was asked for, and whether it can work: checked before any step, any file and any batch."""
 
 import json
-import numbers
 import os
 import warnings
 from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
@@ -15,7 +14,7 @@ from fcn8s.saving.descriptions import check_tags
 from fcn8s.training.schedules import checked_rate
 from helpers.counted import counted
 from helpers.files import to_json
-from helpers.flags import check_flags
+from helpers.flags import check_flags, is_real
 
 # What a training writes into config.json, 'workers' where there are several; users' entries have other names.
 CONFIG_ENTRIES = ('versions', 'workers', 'seed', 'model', 'training', 'dataset_fingerprint', 'started', 'train')
@@ -235,8 +234,8 @@ def _check_schedule(schedule: Any) -> None:
 
 def _check_rates(request: TrainRequest) -> None:
     _require(
-        isinstance(request.keep_prob, numbers.Real) and 0 < request.keep_prob <= 1,
-        'keep_prob is {!r}; it has to be above 0 and at most 1 (1 is no dropout).',
+        is_real(request.keep_prob) and 0 < request.keep_prob <= 1,
+        'keep_prob is {!r}; it has to be a number above 0 and at most 1 (1 is no dropout).',
         request.keep_prob,
     )
     check_l2_regularization(request.l2_regularization)
@@ -244,8 +243,8 @@ def _check_rates(request: TrainRequest) -> None:
 
 def check_l2_regularization(rate: float) -> None:
     """Raises ValueError unless the rate is finite and at least 0."""
-    is_right = isinstance(rate, numbers.Real) and 0 <= rate < float('inf')
-    _require(is_right, 'l2_regularization is {!r}; it has to be at least 0.', rate)
+    is_right = is_real(rate) and 0 <= rate < float('inf')
+    _require(is_right, 'l2_regularization is {!r}; it has to be a finite number of at least 0.', rate)
 
 
 def check_evaluation(batches: Any, num_batches: int, l2_regularization: float) -> None:

@@ -6,10 +6,11 @@ int -> float and may be called with any step from 0 up, in any order; any functi
 
 import bisect
 import math
-import numbers
 from typing import Any, Callable, List, Optional, Sequence
 
 import numpy as np
+
+from helpers.flags import is_real
 
 Schedule = Callable[[int], float]
 
@@ -154,13 +155,13 @@ def _number(text: Optional[str], default: float = 0.0) -> float:
 
 
 def _check_rate(rate: float) -> None:
-    if not isinstance(rate, numbers.Real) or not 0 < rate < math.inf:
+    if not is_real(rate) or not 0 < rate < math.inf:
         raise ValueError('rate is {!r}; it has to be a number above 0.'.format(rate))
 
 
 def _check_decay(rate: float, total_steps: int, end_rate: float) -> None:
     _check_rate(rate)
-    if not isinstance(total_steps, numbers.Real) or not total_steps >= 1:
+    if not is_real(total_steps) or not total_steps >= 1:
         raise ValueError('total_steps is {!r}; it has to be at least 1.'.format(total_steps))
     if not 0 <= end_rate <= rate:
         raise ValueError('end_rate is {}; it has to be from 0 to the rate {}.'.format(end_rate, rate))

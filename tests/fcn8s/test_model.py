@@ -409,8 +409,10 @@ def test_variables_that_are_not_there(tiny_encoder):
         ),
         (dict(keep_prob=0.0), 'keep_prob is 0.0'),
         (dict(keep_prob=None), 'keep_prob is None'),
+        (dict(keep_prob=True), 'keep_prob is True; it has to be a number above 0'),
         (dict(l2_regularization=-1), 'l2_regularization is -1'),
         (dict(l2_regularization=None), 'l2_regularization is None'),
+        (dict(l2_regularization=True), 'l2_regularization is True'),
         (dict(metrics={'iou'}), r"metrics has \['iou'\]"),
         (dict(eval_dataset='test'), "eval_dataset is 'test'"),
         (dict(eval_dataset='train', val_generator=iter([])), "val_generator is given, but eval_dataset is 'train'"),
@@ -1120,7 +1122,7 @@ def test_a_name_is_no_path_and_a_penalty_is_no_reward(trained, tmp_path):
     with FCN8s(model_load_dir=trained['saved']) as model:
         with pytest.raises(ValueError, match=r"name is '../x'; .*must not hold a path"):
             model.save(str(tmp_path / 'models'), name='../x', force_save=True)
-        with pytest.raises(ValueError, match='l2_regularization is -1; it has to be at least 0'):
+        with pytest.raises(ValueError, match='l2_regularization is -1; it has to be a finite number of at least 0'):
             model.evaluate(Stream(), 1, l2_regularization=-1)
 
 

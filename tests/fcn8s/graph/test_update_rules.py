@@ -404,6 +404,8 @@ def test_biases_rate_with_adam():
         (OptimizerSettings('adam', momentum=0.9), 'momentum is 0.9, but Adam has its own moments'),
         (OptimizerSettings('sgd', momentum=1.0), 'momentum is 1.0; it has to be at least 0 and below 1'),
         (OptimizerSettings(weight_decay=-1e-4), 'weight_decay is -0.0001; it has to be at least 0'),
+        (OptimizerSettings(weight_decay=True), 'weight_decay is True; it has to be a number'),
+        (OptimizerSettings(swa=True), 'swa is True; it has to be a number'),
         (OptimizerSettings(bias_rate_multiplier=0), 'bias_rate_multiplier is 0; it has to be above 0'),
         (OptimizerSettings(gradient_clip_norm=0), 'gradient_clip_norm is 0; it has to be finite and above 0, or'),
         (
