@@ -88,7 +88,7 @@ def print_segmentation_onto_image(
         cv2.copyTo(cv2.addWeighted(painted, opacity, image, 1.0 - opacity, 0.0), mask, overlay)
     if contours:
         visible = _paint(ids, palette.is_visible.astype(np.uint8))
-        _draw_contours(overlay, painted, (visible & _borders(ids)).astype(bool))
+        _draw_contours(overlay, painted, visible.astype(bool) & _borders(ids, ids.shape[0] / _CONTOUR_REFERENCE_HEIGHT))
     return overlay.view(Picture)
 
 
@@ -131,10 +131,7 @@ def draw_errors(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, la
     seen = image[..., :3].mean(axis=-1)
     counts = are_counted(labels, label_space)
     wrong = counts & (labels != class_ids)
-    reach = 2 * max(1, int(round(max(labels.shape) / _ERROR_REACH))) + 1
-    kernel = np.ones((reach, reach), np.uint8)
-    ids = labels.astype(np.float32)
-    at_border = cv2.dilate(ids, kernel) != cv2.erode(ids, kernel)
+    at_border = _borders(labels, max(labels.shape) / _ERROR_REACH)
     picture = np.where(counts, _FADED[0] + _FADED[1] * seen, _DARKENED * seen)[..., np.newaxis].repeat(3, axis=-1)
     picture[wrong & ~at_border] = _WRONG
     picture[wrong & at_border] = _WRONG_AT_BORDER
@@ -245,9 +242,9 @@ def _draw_contours(overlay: np.ndarray, painted: np.ndarray, lines: np.ndarray) 
     overlay[lines] = colors
 
 
-def _borders(ids: np.ndarray) -> np.ndarray:
-    """uint8 [H, W]: 1 along the borders between segments, on both sides."""
+def _borders(ids: np.ndarray, reach: float) -> np.ndarray:
+    """bool [H, W]: what is within `reach` pixels, rounded and at least 1, of a border between segments."""
     labels = ids.astype(np.float32)  # holds every ID exactly, and is what morphology takes for any range
-    side = 2 * max(1, int(round(ids.shape[0] / _CONTOUR_REFERENCE_HEIGHT))) + 1
+    side = 2 * max(1, int(round(reach))) + 1
     kernel = np.ones((side, side), np.uint8)
-    return (cv2.dilate(labels, kernel) != cv2.erode(labels, kernel)).astype(np.uint8)
+    return cv2.dilate(labels, kernel) != cv2.erode(labels, kernel)
