@@ -14,6 +14,8 @@ from helpers.counted import counted
 #: What transparent pixels may be laid over; 'refuse' reads no image with alpha.
 ALPHAS = ('black', 'white', 'refuse')
 
+MAX_CHANNELS = 64
+
 #: The window that takes each file's own range.
 FILE_RANGE = 'file'
 
@@ -94,8 +96,8 @@ def checked_rules(rules: ImageRules) -> ImageRules:
             'image_rules is {!r}; it has to be an ImageRules, such as ImageRules(channels=3).'.format(rules)
         )
     channels, alpha = rules.channels, rules.alpha
-    if isinstance(channels, bool) or not isinstance(channels, int) or not 1 <= channels <= 64:
-        raise ValueError('channels is {!r}; it has to be an integer from 1 to 64.'.format(channels))
+    if isinstance(channels, bool) or not isinstance(channels, int) or not 1 <= channels <= MAX_CHANNELS:
+        raise ValueError('channels is {!r}; it has to be an integer from 1 to {}.'.format(channels, MAX_CHANNELS))
     if alpha not in ALPHAS:
         raise ValueError('alpha is {!r}; choose from {}.'.format(alpha, ', '.join(ALPHAS)))
     return ImageRules(channels, _checked_bands(rules.bands, channels), _checked_window(rules.window, channels), alpha)

@@ -5,11 +5,11 @@ from typing import Any, Dict, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from fcn8s.vgg16.weights.source import TORCHVISION_RGB, Preprocessing
+from helpers.image_rules import MAX_CHANNELS
 
 #: What the weights of a further channel are at the start: zero, or the mean of those of the three colours.
 FILLS = ('zero', 'mean')
 
-MAX_CHANNELS = 64
 # The middle of 0 to 255, and the spread of ImageNet's colours, for channels of which no more is known.
 _MIDDLE = 127.5
 _COLOUR_DEVIATION = float(np.mean(TORCHVISION_RGB.std))

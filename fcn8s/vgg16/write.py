@@ -9,7 +9,7 @@ import numpy as np
 
 from fcn8s.backend import tf
 from fcn8s.saving.model_files import library_versions
-from fcn8s.saving.saved_models import checkpoint_files
+from fcn8s.saving.saved_models import GRAPH_FILES, checkpoint_files
 from fcn8s.vgg16 import imagenet, proof
 from fcn8s.vgg16.further_channels import NO_FURTHER_CHANNELS, FurtherChannels
 from fcn8s.vgg16.graph import cpu_session, load_encoder, run_encoder, save_encoder
@@ -25,7 +25,7 @@ KNOWN_PREPROCESSINGS = tuple(PREPROCESSINGS.values()) + (HED_BGR, UNIT_VARIANCE_
 
 
 def _copy_saved_model(source_directory: str, directory: str) -> None:
-    for name in ('saved_model.pb', 'saved_model.pbtxt'):
+    for name in GRAPH_FILES:
         path = os.path.join(source_directory, name)
         if os.path.isfile(path):
             shutil.copyfile(path, os.path.join(directory, name))

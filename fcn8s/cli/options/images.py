@@ -4,7 +4,7 @@ import argparse
 import os
 from typing import Any, Dict, List, Optional
 
-from helpers.image_rules import ALPHAS
+from helpers.image_rules import ALPHAS, MAX_CHANNELS
 from helpers.json_files import read_json
 
 NAMES = ('bands', 'window', 'transparency')
@@ -85,4 +85,4 @@ def _channels_of(encoder: str) -> int:
         channels = read_json(os.path.join(encoder, 'manifest.json')).get('channels', 3)
     except (OSError, ValueError, AttributeError):
         return 3
-    return channels if type(channels) is int and 1 <= channels <= 64 else 3
+    return channels if type(channels) is int and 1 <= channels <= MAX_CHANNELS else 3
