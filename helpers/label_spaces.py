@@ -230,8 +230,6 @@ def _check_types(space: LabelSpace) -> None:
         for class_id in _entries(field, getattr(space, field)):
             if not _is_id(class_id, 65535):
                 raise ValueError('{} has {!r}; an ID is an integer from 0 to 65535.'.format(field, class_id))
-    if not _is_id(space.ignore_id, 65535):
-        raise ValueError('ignore_id is {!r}; it has to be an integer from 0 to 65535.'.format(space.ignore_id))
 
 
 def _entries(field: str, value: Any) -> Tuple[Any, ...]:
@@ -267,7 +265,7 @@ def _check(space: LabelSpace) -> None:
                 )
             )
     if not _is_id(space.ignore_id, 65535):
-        raise ValueError('ignore_id is {!r}; it has to be from 0 to 65535.'.format(space.ignore_id))
+        raise ValueError('ignore_id is {!r}; it has to be an integer from 0 to 65535.'.format(space.ignore_id))
     if any(not 0 <= class_id < num_classes for class_id in space.void_class_ids):
         raise ValueError(
             'void_class_ids are {}; they have to be below the number of classes, {}.'.format(

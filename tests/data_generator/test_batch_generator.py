@@ -485,7 +485,7 @@ FARM = Layout('farm', generic_label_space(NUM_CLASSES), 'images', 'labels')
         (dict(ground_truth_dirs=True), 'ground_truth_dirs is True; it has to be a path, or a list of paths'),
         (dict(ground_truth_suffix=3), 'ground_truth_suffix is 3; it has to be a string'),
         (dict(check_existence='no'), "check_existence is 'no'; it has to be True or False"),
-        (dict(ignore_id='255'), "ignore_id is '255'; it has to be from 0 to 65535"),
+        (dict(ignore_id='255'), "ignore_id is '255'; it has to be an integer from 0 to 65535"),
         (dict(label_space='camvid', num_classes=None), "label_space is 'camvid'; it has to be a LabelSpace"),
         (dict(label_space=['a', 'b'], num_classes=None), 'label_space is .*; it has to be a LabelSpace'),
         (dict(layout=['camvid'], num_classes=None), r"layout is \['camvid'\]; it has to be one of"),
