@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence
 
 from fcn8s.optimizers import DEFAULT_OPTIMIZER, OPTIMIZERS, PAPER_SKIP_SCALES, UNIT_SKIP_SCALES
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules, image_rules_from_json
-from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, check_label_space, generic_label_space
+from helpers.label_spaces import DEFAULT_IGNORE_ID, MAX_CLASSES, LabelSpace, check_label_space, generic_label_space
 
 # 'same': every layer keeps to SAME padding, and upsampled maps have the size of their skip. 'caffe': as in the nets of
 # the paper's authors (https://github.com/shelhamer/fcn.berkeleyvision.org), the image is padded by 100 pixels, fc6 and
@@ -94,10 +94,6 @@ def parse_ohem(loss: str) -> Ohem:
 def loss_name(loss: str) -> str:
     """Returns the name in `LOSSES` of a loss that is given with a setting: 'ohem' for 'ohem:below=0.7'."""
     return 'ohem' if isinstance(loss, str) and _OHEM.fullmatch(loss) else loss
-
-
-# Class IDs are fed and returned as uint8, and 255 stays free for ignored pixels.
-MAX_CLASSES = 255
 
 
 class ModelSettings(NamedTuple):

@@ -16,6 +16,8 @@ from helpers.class_tables import ADE20K_NAMES, CAMVID_COLORS, VOC_NAMES
 PALETTES = ('dataset', 'color-blind')
 #: The label of pixels that never count, unless said otherwise.
 DEFAULT_IGNORE_ID = 255
+#: Of a network: its labels are uint8, and one of their values stays free for ignored pixels.
+MAX_CLASSES = 255
 _GENERIC = 'generic'
 # What a pixel without a class has in the files of Cityscapes ('unlabeled') and ADE20K ('other objects').
 _UNLABELED_FILE_ID = 0

@@ -6,7 +6,7 @@ from data_generator.annotations.shapes import VOID, LeftOut, Source
 from data_generator.files.legends import VOID_NAMES
 from helpers.aliases import Color
 from helpers.image_search import natural_sort_key
-from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space
+from helpers.label_spaces import DEFAULT_IGNORE_ID, MAX_CLASSES, LabelSpace, generic_label_space
 
 BACKGROUND = 'background'
 # What tools call the class of what is none.
@@ -70,12 +70,12 @@ def plan_classes(
     names = [name for name in names if name not in void]
     background = [name for name in names if name.lower() in _BACKGROUND_NAMES] if rest == BACKGROUND else []
     names = ([BACKGROUND] if rest == BACKGROUND else []) + [name for name in names if name not in background]
-    if not 2 <= len(names) <= DEFAULT_IGNORE_ID:
+    if not 2 <= len(names) <= MAX_CLASSES:
         raise ValueError(
             'The annotations have the classes {}{}; it takes from 2 to {}. {}'.format(
                 ', '.join(names[:5]) or 'none',
                 ', ...' if len(names) > 5 else '',
-                DEFAULT_IGNORE_ID,
+                MAX_CLASSES,
                 'Choose with --classes.' if len(names) > 2 else 'Take --rest background, or other annotations.',
             )
         )

@@ -21,10 +21,8 @@ from data_generator.files.masks import (
 )
 from data_generator.files.palettes import PaletteRule
 from data_generator.files.reading import ColorRule
-from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, generic_label_space, has_own_colors
+from helpers.label_spaces import DEFAULT_IGNORE_ID, MAX_CLASSES, LabelSpace, generic_label_space, has_own_colors
 
-#: A network takes labels of 8 bits, and one of their values is ignored.
-MOST_CLASSES = 255
 # The most that a label space may have. The white of a mask in 16 bits, 65535, is beyond them; `_numbers_of_no_class`
 # asks what it is.
 _MOST_IDS = 65535
@@ -186,10 +184,10 @@ def _check_targets(id_map: Optional[Mapping[int, int]], space: LabelSpace) -> No
 
 def _numbers_of_no_class(values: Sequence[int], space: LabelSpace) -> Optional[Classes]:
     """A question where values are too large for IDs of classes that somebody numbered; the classes that they may be."""
-    if space.num_classes <= MOST_CLASSES:
+    if space.num_classes <= MAX_CLASSES:
         return None
     others = [value for value in values if value != space.ignore_id]
-    id_map = {value: class_id for class_id, value in enumerate(others[:MOST_CLASSES])}
+    id_map = {value: class_id for class_id, value in enumerate(others[:MAX_CLASSES])}
     question = 'Values go up to {}, which is no number of a class. Say what they are: --id-map {}'.format(
         max(others), spell(id_map) if len(others) <= 20 else 'VALUE:ID,...'
     )

@@ -22,9 +22,9 @@ from helpers.images import (
     read_labels,
     write_labels,
 )
-from helpers.label_spaces import DEFAULT_IGNORE_ID
+from helpers.label_spaces import DEFAULT_IGNORE_ID, MAX_CLASSES
 
-_MAX_CLASSES = DEFAULT_IGNORE_ID - 1  # besides 0, what no mask marks
+_MOST_NAMES = MAX_CLASSES - 1  # besides 0, what no mask marks
 _FARTHEST_GREY = 127  # from the nearer of black and white
 
 
@@ -57,9 +57,9 @@ def combine(
         DataError: No mask; two of one class for an image; masks of different sizes or that overlap; a mask that cannot
             be read.
     """
-    if not class_names or len(set(class_names)) < len(class_names) or len(class_names) > _MAX_CLASSES:
+    if not class_names or len(set(class_names)) < len(class_names) or len(class_names) > _MOST_NAMES:
         raise ValueError(
-            'class_names is {!r}; it has to be 1 to {} different names.'.format(list(class_names), _MAX_CLASSES)
+            'class_names is {!r}; it has to be 1 to {} different names.'.format(list(class_names), _MOST_NAMES)
         )
     masks = _masks_by_name(label_dir, class_names)
     targets = {name: os.path.join(out_dir, name + '.png') for name in masks}

@@ -15,7 +15,7 @@ from fcn8s.importing.placement import ROLES, Placement, place
 from fcn8s.importing.skip_scales import factors_in_graph
 from fcn8s.saving import model_files, restoring, saved_models
 from fcn8s.saving.encoder_files import EncoderSource, read_encoder
-from fcn8s.settings import MAX_CLASSES, VARIANTS, ModelSettings, check_skip_scales
+from fcn8s.settings import VARIANTS, ModelSettings, check_skip_scales
 from fcn8s.vgg16.graph import cpu_session, encoder_kernels, save_encoder
 from fcn8s.vgg16.proof import fixed_images, prepare
 from fcn8s.vgg16.weights import layers
@@ -23,7 +23,7 @@ from fcn8s.vgg16.weights.assemble import Layout, assemble
 from fcn8s.vgg16.weights.source import Source
 from helpers.counted import counted
 from helpers.files import atomic_directory, atomic_write_json, sha256_of
-from helpers.label_spaces import LabelSpace
+from helpers.label_spaces import MAX_CLASSES, LabelSpace
 
 MANIFEST_NAME = 'import.json'
 TOLERANCE = 1e-4
