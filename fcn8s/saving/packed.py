@@ -24,7 +24,9 @@ from fcn8s.saving.descriptions import DESCRIPTION_FILE
 from helpers.memory import readable_size
 
 SUMS_FILE, CARD_FILE = 'SHA256SUMS', 'README.md'
-NAMES = ('saved_model.pb', DESCRIPTION_FILE, 'config.json', 'import.json', CARD_FILE, SUMS_FILE)
+# Taken from the model as they are, where they are there.
+MODEL_FILES = ('saved_model.pb', DESCRIPTION_FILE, 'config.json', 'import.json')
+NAMES = (*MODEL_FILES, CARD_FILE, SUMS_FILE)
 _VARIABLES = re.compile(r'^variables/variables\.(index|data-\d{5}-of-\d{5})$')
 _SUM = re.compile(r'^([0-9a-f]{64})  ([^\n]+)$')
 # FCN-32s with 255 classes has 1.6 GB of weights, and Adam keeps twice as much again.

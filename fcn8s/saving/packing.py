@@ -11,11 +11,11 @@ from fcn8s.backend import tf
 from fcn8s.graph.assembly import GLOBAL_STEP
 from fcn8s.saving import saved_models
 from fcn8s.saving.card import write_card
-from fcn8s.saving.descriptions import DEFAULT_TAGS, DESCRIPTION_FILE, read_description
+from fcn8s.saving.descriptions import DEFAULT_TAGS, read_description
 from fcn8s.saving.encoder_files import variable_names
-from fcn8s.saving.packed import CARD_FILE, SUMS_FILE, is_permitted
+from fcn8s.saving.packed import CARD_FILE, MODEL_FILES, SUMS_FILE, is_permitted
 from fcn8s.saving.paths import plain_prefix
-from fcn8s.saving.runs import is_run, open_current
+from fcn8s.saving.runs import CONFIG_FILE, is_run, open_current
 from helpers.files import atomic_path, sha256_of
 from helpers.json_files import LARGEST, is_number, read_json
 
@@ -62,8 +62,8 @@ def _pack(
     with tempfile.TemporaryDirectory(prefix='fcn8s-pack-') as folder:
         _copy_model(directory, folder, with_optimizer)
         if is_run(model):
-            shutil.copyfile(os.path.join(model, 'config.json'), os.path.join(folder, 'config.json'))
-        card = write_card(described, _read_json(os.path.join(folder, 'config.json')), evaluation, licence)
+            shutil.copyfile(os.path.join(model, CONFIG_FILE), os.path.join(folder, CONFIG_FILE))
+        card = write_card(described, _read_json(os.path.join(folder, CONFIG_FILE)), evaluation, licence)
         with open(os.path.join(folder, CARD_FILE), 'w', encoding='utf-8', errors='backslashreplace') as file:
             file.write(card)
         _zip(folder, out)
@@ -72,7 +72,7 @@ def _pack(
 def _copy_model(directory: str, folder: str, with_optimizer: bool) -> None:
     """Copies the files of a saved FCN-8s, without the optimiser's state unless that is asked for."""
     os.mkdir(os.path.join(folder, 'variables'))
-    for name in ('saved_model.pb', DESCRIPTION_FILE, 'import.json', 'config.json'):
+    for name in MODEL_FILES:
         if os.path.isfile(os.path.join(directory, name)):
             shutil.copyfile(os.path.join(directory, name), os.path.join(folder, name))
     meta_graph = saved_models.read_meta_graph(directory, DEFAULT_TAGS)
