@@ -71,7 +71,7 @@ def legend_width(
 
 
 def put_above_legend(image: np.ndarray, legend: np.ndarray) -> np.ndarray:
-    """Returns the picture and the legend under it, uint8; the narrower of both gets white on its right."""
+    """Returns a picture with a legend under it, uint8 [H, W, 3] all; the narrower of both gets white on its right."""
     width = max(image.shape[1], legend.shape[1])
     return np.vstack(
         [

@@ -71,6 +71,10 @@ def fill_rings(rings: Sequence[np.ndarray], size: Tuple[int, int]) -> Window:
 def fill_pixels(ring: np.ndarray, size: Tuple[int, int]) -> Window:
     """Fills the pixels of a polygon in pixel coordinates, its outline included, cut to an image of this size.
 
+    Args:
+        ring: [K, 2], points (x, y).
+        size: (height, width).
+
     Raises:
         ValueError: A coordinate is not finite.
     """
@@ -197,8 +201,8 @@ def _cycles(along_row: List[int], along_column: List[int]) -> Iterator[List[int]
 
 
 def signed_area(ring: np.ndarray) -> float:
-    """Returns the area of a ring in square pixels, positive if it is run clockwise as seen on a screen (y goes
-    down).
+    """Returns the area of a ring [K, 2] in square pixels; positive where its points go round clockwise as seen on a
+    screen, where y goes down.
     """
     x, y = ring[:, 0].astype(np.float64), ring[:, 1].astype(np.float64)
     return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
@@ -217,7 +221,7 @@ def pixel_outline(window: Window) -> np.ndarray:
 
 
 def simplified(ring: np.ndarray, tolerance: float) -> np.ndarray:
-    """Returns the ring with fewer points, at most `tolerance` pixels away (Douglas and Peucker, 1973)."""
+    """Returns a ring [K, 2] with fewer points that stays within `tolerance` pixels (Douglas and Peucker, 1973)."""
     if tolerance == 0:
         return ring
     fewer = cv2.approxPolyDP(ring.astype(np.float32)[:, np.newaxis], tolerance, True)[:, 0, :]

@@ -127,7 +127,15 @@ def draw_errors(image: np.ndarray, labels: np.ndarray, class_ids: np.ndarray, la
 
     Returns:
         uint8 [H, W, 3], RGB.
+
+    Raises:
+        ValueError: The three differ in size.
     """
+    if not image.shape[:2] == labels.shape == class_ids.shape:
+        raise ValueError(
+            'An image of size {} came with labels of size {} and a prediction of size {}. Bring all to the size of the '
+            'labels.'.format(image.shape[:2], labels.shape, class_ids.shape)
+        )
     seen = image[..., :3].mean(axis=-1)
     counts = are_counted(labels, label_space)
     wrong = counts & (labels != class_ids)

@@ -17,7 +17,7 @@ def paint(
     order: str,
     left_out: LeftOut,
 ) -> np.ndarray:
-    """Paints the label map of an image, uint8, the way up that the image is read.
+    """Paints the label map of an image, class IDs uint8 [H, W], upright as the image is read.
 
     Args:
         size: (height, width) that the points of the shapes refer to.

@@ -68,8 +68,8 @@ def score_image(confusion_matrix: np.ndarray, num_pixels: int, label_space: Labe
 
 
 def most_costly_confusion(confusion_matrix: np.ndarray, void_class_ids: Sequence[int] = ()) -> Optional[Confusion]:
-    """Returns the wrong pair of classes whose pixels, were they right, would raise the mean IoU most; None without a
-    mistake.
+    """Returns the pair (true class, predicted class) whose pixels, were they right, would raise the mean IoU most; None
+    without a mistake.
 
     With n pixels of class i predicted as j, putting them right adds n / U_i to IoU_i, U being the union of ground truth
     and prediction, and makes of IoU_j = TP_j / U_j the quotient TP_j / (U_j - n). A class j that only mistakes had

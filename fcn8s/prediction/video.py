@@ -137,14 +137,14 @@ class View:
         self._caption = caption
 
     def predict(self, image: np.ndarray) -> Seen:
-        """Predicts the class IDs of the next frame and, where it is to be shown, the doubt."""
+        """Predicts the class IDs of the next frame, uint8 [H, W, 3], and the doubt where it is to be shown."""
         return self._see(image)
 
     def _seen(self, image: np.ndarray) -> Seen:
         return Seen(*self._smoothed.with_doubt(image)) if self._with_doubt else Seen(self._smoothed.class_ids(image))
 
     def draw(self, image: np.ndarray, prediction: Seen) -> np.ndarray:
-        """Draws the picture of a frame."""
+        """Draws the picture of a frame, uint8 [h, w, 3]: larger than the frame with a zoom or a legend."""
         picture = self._draw(image, *prediction)
         if self._caption:
             picture = picture.copy()

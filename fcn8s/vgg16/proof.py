@@ -61,7 +61,7 @@ def fixed_images(size: int = IMAGE_SIZE, count: int = 2) -> np.ndarray:
 
 
 def prepare(image: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """Turns RGB, 0 to 255, into float64 in the source's channel order, mean and scale."""
+    """Turns RGB [..., 3], 0 to 255, into float64 with the channel order, mean and scale of the source."""
     image = np.asarray(image, np.float64)
     ordered = image if preprocessing.channel_order == 'RGB' else image[..., ::-1]
     return (ordered - np.array(preprocessing.mean)) / np.array(preprocessing.std)
@@ -125,7 +125,7 @@ def forward_convolutions(image: np.ndarray, source: Source, num_blocks: int = 5)
 
 
 def forward(image: np.ndarray, source: Source) -> Activations:
-    """Computes the dense VGG-16 on one image of 224x224, RGB 0 to 255."""
+    """Computes the dense VGG-16 on one image [224, 224, 3], RGB, 0 to 255."""
     pools = forward_convolutions(image, source)
     pool5, head = pools[4], source.head
     margin = (layers.FC6_SIZE - 1 - head.dilation * (head.size - 1)) // 2

@@ -476,3 +476,5 @@ def test_errors_are_vermilion_within_and_blue_along_borders_of_classes():
             else:
                 expected = (86, 180, 233) if (around != labels[row, column]).any() else (213, 94, 0)
             assert tuple(found[row, column]) == expected, (row, column)
+    with pytest.raises(ValueError, match=r'size \(20, 60\) came with labels of size \(40, 60\)'):
+        draw_errors(image[:20], labels, class_ids, space)
