@@ -228,7 +228,7 @@ def _lookup_table(id_map: IdMap) -> Tuple[np.ndarray, np.ndarray]:
             )
         entries = {old: _checked_id(new) for old, new in enumerate(array)}
     if not entries:
-        raise ValueError('The ID map is empty.')
+        raise ValueError('The ID map is empty. Give the new ID of each ID in the labels.')
     known = np.zeros(max(entries) + 1, bool)
     table: np.ndarray = np.zeros(max(entries) + 1, _id_dtype(entries.values()))
     for old, new in entries.items():
