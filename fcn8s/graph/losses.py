@@ -18,7 +18,14 @@ from typing import Callable, NamedTuple, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from fcn8s.backend import tf
-from fcn8s.graph.pixel_softmax import PixelSoftmax, build_pixel_softmax, cross_entropies, zeros_unless
+from fcn8s.graph.pixel_softmax import (
+    PixelSoftmax,
+    build_pixel_softmax,
+    cross_entropies,
+    cross_entropies_and_region_sums,
+    region_sums,
+    zeros_unless,
+)
 from fcn8s.graph.region_losses import dice_loss, lovasz_loss
 from fcn8s.settings import LOSSES, check_loss, loss_name, parse_ohem
 
@@ -228,7 +235,7 @@ def _of_regions(value: tf.Tensor, given: LossInputs) -> Loss:
 
 def build_dice(given: LossInputs) -> Loss:
     """Builds `fcn8s.graph.region_losses.dice_loss` of the batch."""
-    return _of_regions(dice_loss(given.softmax), given)
+    return _of_regions(dice_loss(region_sums(given.softmax)), given)
 
 
 def build_lovasz(given: LossInputs) -> Loss:
@@ -241,8 +248,9 @@ def build_cross_entropy_and_dice(given: LossInputs) -> Loss:
 
     Source: Isensee, Jaeger, Kohl, Petersen, Maier-Hein, "nnU-Net", Nature Methods 2021, who add the two up likewise.
     """
-    of_regions = build_dice(given)
-    return Loss(build_cross_entropy(given).value + of_regions.value, of_regions.weight)
+    of_pixels, sums = cross_entropies_and_region_sums(given.softmax, given.label_smoothing)
+    mean = reduce_loss(tf.reshape(of_pixels, tf.shape(given.valid)), given.valid, given.normalize, given.weights)
+    return _of_regions(mean + dice_loss(sums), given)
 
 
 def build_loss(

@@ -8,10 +8,10 @@ push. Without a valid pixel no class appears: the loss is 0, and so are its grad
 from typing import Tuple
 
 from fcn8s.backend import tf
-from fcn8s.graph.pixel_softmax import PixelSoftmax, region_sums
+from fcn8s.graph.pixel_softmax import RegionSums
 
 
-def dice_loss(softmax: PixelSoftmax) -> tf.Tensor:
+def dice_loss(sums: RegionSums) -> tf.Tensor:
     """Computes 1 - D, the mean over the classes that appear, with D = 2 sum(p g) / (sum(p^2) + sum(g^2)).
 
     p is the probability of the class, g is 1 at its pixels and 0 elsewhere; sums go over the valid pixels of the batch.
@@ -20,7 +20,6 @@ def dice_loss(softmax: PixelSoftmax) -> tf.Tensor:
     Returns:
         float32 scalar, from 0 to 1.
     """
-    sums = region_sums(softmax)
     dice = tf.div_no_nan(2.0 * sums.shared, sums.squares + sums.areas)
     return _mean_over_present(1.0 - dice, sums.areas)
 
