@@ -17,7 +17,8 @@ DESCRIPTION = """Generates street scenes, writes a small encoder, trains on the 
 segmented video; then lists what was made, the scores, and what to type next for your own data. Takes about
 three minutes on two cores, and needs neither a download nor a GPU."""
 
-ENCODER_WIDTH_DIVISOR = 8
+# An eighth of VGG-16's width; with fc6 of 3x3, which from random weights learns as much as 7x7 in a fifth less time.
+ENCODER = ['--weights', 'random', '--width-divisor', '8', '--head', '3x3x512', '--head-dilation', '2']
 
 
 class Step(NamedTuple):
@@ -61,7 +62,7 @@ def demo_steps(out: str, seed: int, epochs: Optional[int] = None) -> List[Step]:
         Step('Street scenes to train on', ['sample-data', data, '--train', '400'] + seeded),
         Step(
             'A VGG-16 encoder, an eighth as wide, with random weights',
-            ['vgg16', encoder, '--weights', 'random', '--width-divisor', str(ENCODER_WIDTH_DIVISOR)] + seeded,
+            ['vgg16', encoder] + ENCODER + seeded,
         ),
         Step(
             'Training',

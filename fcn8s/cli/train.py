@@ -248,6 +248,11 @@ def _closing_lines(options: argparse.Namespace) -> str:
     # The names of single images, as cross-validation may have drawn them, are no line to type.
     if _evaluates(options) and len(options.hold_out or []) <= 8:
         evaluate = 'evaluate:\n  {} evaluate {} {}\n'.format(fcn8s, run_dir, _data_flags(options))
+        best = _evaluation_of_recipe(options)
+        if best:
+            evaluate += 'evaluate for the highest score, which takes longer:\n  {} evaluate {} {} {}\n'.format(
+                fcn8s, run_dir, _data_flags(options), best
+            )
     return (
         '\nThe run is in {run}\n{evaluate}predict:\n  {fcn8s} predict {run} IMAGE '
         '--out DIR\nlook at curves:\n  {curves}'.format(
@@ -257,6 +262,16 @@ def _closing_lines(options: argparse.Namespace) -> str:
             curves=tensorboard(os.path.join(options.run_dir, 'events')),
         )
     )
+
+
+def _evaluation_of_recipe(options: argparse.Namespace) -> str:
+    """The options of `fcn8s evaluate` that a recipe has; '' without a recipe that can still be read."""
+    from fcn8s.training import recipes
+
+    words: Sequence[str] = ()
+    with contextlib.suppress(ValueError, OSError):
+        words = recipes.read_recipe(options.recipe).evaluation if options.recipe else ()
+    return ' '.join(shlex.quote(word) for word in words)
 
 
 def _train(model: Any, options: argparse.Namespace, batches: Any, arguments: Dict[str, Any], writes: bool) -> None:

@@ -1,11 +1,12 @@
 """Recipes: training settings that ship as small files, each with the score to expect and whether it was measured.
 
 A recipe is a JSON file: name, description, command, arguments (options of `fcn8s train`), target (score, tolerance in
-points, on what), measured (true, with a curve, only where this library produced the score).
+points, on what), measured (true, with a curve, only where this library produced the score), and, where it has some, the
+options of `fcn8s evaluate` that give the highest score.
 """
 
 import os
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from helpers.json_files import is_number, read_json
 
@@ -13,7 +14,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Recipe(NamedTuple):
-    """target: {'score', 'value' in per cent, 'tolerance' in points, 'on'}; curve: per cent after each evaluation."""
+    """target: {'score', 'value' in per cent, 'tolerance' in points, 'on'}; curve: per cent after each evaluation.
+
+    evaluation: options of `fcn8s evaluate`, word by word; target and curve are without them.
+    """
 
     name: str
     description: str
@@ -22,6 +26,7 @@ class Recipe(NamedTuple):
     target: Dict[str, Any]
     measured: bool
     curve: Optional[List[float]] = None
+    evaluation: Sequence[str] = ()
 
 
 def recipe_names() -> List[str]:
@@ -63,6 +68,8 @@ def _check_fields(recipe: Recipe, path: str) -> None:
     wrong = [field for field, kind in kinds.items() if not isinstance(getattr(recipe, field), kind)]
     if not isinstance(recipe.curve, (list, type(None))):
         wrong.append('curve')
+    if not isinstance(recipe.evaluation, (list, tuple)) or not all(isinstance(w, str) for w in recipe.evaluation):
+        wrong.append('evaluation')
     if wrong:
         raise ValueError(
             '{} is no recipe: {} is {!r:.60}. fcn8s train --list-recipes shows what belongs there.'.format(
@@ -105,4 +112,6 @@ def _format(recipe: Recipe) -> str:
     lines = ['{}: {}'.format(recipe.name, recipe.description), '  ' + recipe.command, '  ' + score]
     if recipe.curve:
         lines.append('  curve: ' + ' '.join('{:.1f}'.format(value) for value in recipe.curve))
+    if recipe.evaluation:
+        lines.append('  highest score: fcn8s evaluate RUN ... ' + ' '.join(recipe.evaluation))
     return '\n'.join(lines)

@@ -778,11 +778,16 @@ def test_a_run_of_a_script_is_resumed_by_that_script(whole, tmp_path, capsys):
 )
 def test_the_line_for_evaluation_scores_as_the_run_did_and_is_left_out_without_data_for_it(changes, flags):
     options = dict(data='DATA', layout='camvid', val_split='val', run_dir='runs/x', size=None, eval_at_input_size=False)
-    options.update(images=None, labels=None, val_images=None, val_labels=None, split='train', hold_out=None)
+    options.update(images=None, labels=None, val_images=None, val_labels=None, split='train', hold_out=None, recipe=None)
     lines = train._closing_lines(argparse.Namespace(**dict(options, **changes)))
     line = next((line for line in lines.splitlines() if ' evaluate ' in line), None)
     assert (line is None) == (flags is None) and (line is None or line.endswith(' evaluate runs/x ' + flags))
     assert ' predict runs/x ' in lines
+    found = train._closing_lines(argparse.Namespace(**dict(options, recipe='camvid', **changes))).splitlines()
+    highest = [line for line in found if line.endswith(' --mirror --scales 0.75 1 1.25')]
+    assert len(highest) == (flags is not None) and all(flags in line for line in highest)
+    gone = train._closing_lines(argparse.Namespace(**dict(options, recipe='gone.json', **changes)))
+    assert gone == lines
 
 
 def test_a_warm_up_of_the_head_is_in_the_memory_and_in_the_line_for_plan(tiny_encoder, tmp_path, monkeypatch):

@@ -40,6 +40,7 @@ def test_what_ships_can_be_typed(name):
     assert resolving.resolve(typed, parsed['defaults']).epochs == recipe.arguments['epochs']
     command = vars(build_parser().parse_args(shlex.split(recipe.command)[1:]))
     assert command['recipe'] == name and {'data', 'encoder'} <= set(command)
+    build_parser().parse_args(['evaluate', 'RUN', *recipe.evaluation])
 
 
 @pytest.mark.parametrize('name', recipes.recipe_names())
@@ -90,6 +91,8 @@ def test_a_recipe_that_is_not_there():
             json.dumps(dict(VALID, measured=True, curve=[])),
             "curve is '\\[\\]'; it has to be a list of numbers in per cent",
         ),
+        (json.dumps(dict(VALID, evaluation='--mirror')), "evaluation is '--mirror'"),
+        (json.dumps(dict(VALID, evaluation=[1])), 'evaluation is'),
         (json.dumps(dict(VALID, measured=True, curve=[1, 'a'])), 'it has to be a list of numbers in per cent'),
         (json.dumps(dict(VALID, measured=True, curve=[1], target={'score': 'x'})), 'a score and a tolerance in points'),
     ],
