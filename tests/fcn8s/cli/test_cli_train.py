@@ -778,7 +778,9 @@ def test_a_run_of_a_script_is_resumed_by_that_script(whole, tmp_path, capsys):
 )
 def test_the_line_for_evaluation_scores_as_the_run_did_and_is_left_out_without_data_for_it(changes, flags):
     options = dict(data='DATA', layout='camvid', val_split='val', run_dir='runs/x', size=None, eval_at_input_size=False)
-    options.update(images=None, labels=None, val_images=None, val_labels=None, split='train', hold_out=None, recipe=None)
+    options.update(
+        images=None, labels=None, val_images=None, val_labels=None, split='train', hold_out=None, recipe=None
+    )
     lines = train._closing_lines(argparse.Namespace(**dict(options, **changes)))
     line = next((line for line in lines.splitlines() if ' evaluate ' in line), None)
     assert (line is None) == (flags is None) and (line is None or line.endswith(' evaluate runs/x ' + flags))
