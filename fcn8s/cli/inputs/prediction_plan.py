@@ -1,0 +1,215 @@
+"""What `fcn8s predict` was asked to make of which images, videos and cameras; checked before a network is opened."""
+
+import argparse
+import os
+from typing import Any, Dict, List, NamedTuple
+
+from fcn8s.cli.error_maps import check_error_arguments
+from fcn8s.cli.inputs.prediction import check_models, check_sampling_arguments
+from fcn8s.cli.options.flags import flags
+from fcn8s.cli.options.images import NAMES, image_rules
+from fcn8s.cli.options.prediction import check_drawing, check_overlap, check_temperature_argument
+from fcn8s.cli.options.workers import check_workers
+from fcn8s.prediction.result_kinds import DOUBT_KINDS, FLAGGED_KINDS
+
+SUBMISSION_DIR = 'cityscapes_submission'
+
+VIDEO_EXTENSIONS = (
+    *('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.wmv', '.flv', '.ogv'),
+    *('.ts', '.mts', '.m2ts', '.3gp', '.3g2', '.mxf', '.vob', '.divx', '.asf'),
+    *('.m2v', '.h264', '.h265', '.hevc', '.ivf', '.y4m', '.dv'),
+)
+
+
+class PredictionPlan(NamedTuple):
+    """style: of drawings. rules: how images are read. jobs: the images and where their results go. streams: videos and
+    cameras.
+    """
+
+    style: Any
+    rules: Any
+    jobs: List[Any]
+    streams: List[str]
+
+
+def plan_prediction(args: argparse.Namespace) -> PredictionPlan:
+    """Finds the images and streams, and refuses what cannot be made of them.
+
+    Raises ValueError, DataError or OSError.
+    """
+    from fcn8s.prediction.drawing import Style, check_style
+    from fcn8s.prediction.maps import is_map
+    from fcn8s.prediction.result_files import plan_jobs
+    from helpers.files import check_folder
+    from helpers.image_search import extensions_for
+
+    check_overlap(args)
+    check_sampling_arguments(args)
+    check_temperature_argument(args, args.softmax or args.samples is not None, 'Add --softmax or --samples N')
+    check_workers(args.workers)
+    show = None if args.show is None else tuple(args.show)
+    style = Style('overlay', args.alpha, args.contours, args.legend, args.zoom, show, palette=args.palette)
+    check_style(style)
+    _check_drawn(args)
+    streams = [source for source in args.inputs if _is_stream(source)]
+    images = [source for source in args.inputs if not _is_stream(source)]
+    _check_streams(streams)
+    if args.keep_going and not images:
+        raise ValueError('--keep-going is about images that cannot be read, and {} is none.'.format(streams[0]))
+    _check_read_by_rules(args, images, streams)
+    _check_no_models(images)
+    check_models(args)
+    if streams and args.workers > 1:
+        raise ValueError(
+            '--workers deals images out, and {} is a stream of frames. Leave --workers out.'.format(streams[0])
+        )
+    _check_polygons(args, streams)
+    check_error_arguments(args, streams)
+    rules = _rules(args, streams)
+    jobs = plan_jobs(images, args.out, extensions_for(rules)) if images else []
+    _check_places(args, jobs, streams)
+    if args.tile is not None and args.palette != 'dataset':
+        _check_palette(args, any(is_map(job.image_path, tuple(args.tile)) for job in jobs))
+    check_folder(args.out)
+    return PredictionPlan(style, rules, jobs, streams)
+
+
+def _is_stream(source: str) -> bool:
+    from helpers.video import CAMERA_PREFIX
+
+    name = source.lower()
+    is_video = name.endswith(VIDEO_EXTENSIONS) or (name.endswith('.gif') and _moves(source))
+    return source.startswith(CAMERA_PREFIX) or (is_video and os.path.isfile(source))
+
+
+def _moves(path: str) -> bool:
+    """Whether it is a GIF of several frames, which as an image would be the first of them."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=('GIF',)) as image:
+            return image.is_animated
+    except Exception:  # Pillow raises many kinds for damaged files; reading the image says what is wrong
+        return False
+
+
+def _check_streams(streams: List[str]) -> None:
+    from helpers.video import check_source
+
+    sources: Dict[str, str] = {}
+    for source in streams:
+        other = sources.setdefault(stream_folder(source), source)
+        if other is not source:
+            raise ValueError(
+                '{} and {} would both write their frames into the folder {!r}. Predict them one after the other, into '
+                'different --out.'.format(other, source, stream_folder(source))
+            )
+    for source in streams:
+        check_source(source)
+
+
+def stream_folder(source: str) -> str:
+    """Names the folder below --out that holds the frames of a stream."""
+    return os.path.splitext(os.path.basename(source))[0].replace(':', '')
+
+
+def _check_read_by_rules(args: argparse.Namespace, images: List[str], streams: List[str]) -> None:
+    """Raises ValueError where it is said how image files are read, and there are only streams, whose frames are RGB."""
+    typed = [name for name in NAMES if getattr(args, name) is not None]
+    if typed and not images:
+        raise ValueError(
+            '{} is about how image files are read, and {} is none. Leave it out.'.format(flags(typed), streams[0])
+        )
+
+
+def _check_no_models(sources: List[str]) -> None:
+    """Raises ValueError where an input is a model, which was probably meant to be averaged."""
+    from fcn8s.saving.runs import resolve_model
+
+    for source in sources:
+        if not os.path.isdir(source):
+            continue
+        try:
+            resolve_model(source)
+        except (ValueError, OSError):
+            continue
+        raise ValueError(
+            '{0} is a model, and images were expected. To average its soft-max with that of the first: --also {0}. For '
+            'pictures inside it, name their folder or a pattern.'.format(source)
+        )
+
+
+def _rules(args: argparse.Namespace, streams: List[str]) -> Any:
+    """How images are read: as in training, unless a flag says otherwise."""
+    from fcn8s.saving.descriptions import read_description
+    from fcn8s.saving.runs import resolve_model
+    from helpers.image_rules import check_frames, check_show
+
+    rules = image_rules(args, read_description(resolve_model(args.model)).settings.image_rules)
+    if args.show is not None:
+        check_show(args.show, rules.channels)
+    if streams:
+        check_frames(streams[0], rules)
+    return rules
+
+
+def kinds_of(args: argparse.Namespace) -> List[str]:
+    """Lists the kinds of `fcn8s.prediction.result_kinds` that are written; without any flag of a result, overlays."""
+    kinds = [kind for kind in FLAGGED_KINDS if getattr(args, kind)]
+    kinds = kinds if kinds or args.submission or args.polygons or args.error_map else ['overlay']
+    return kinds if args.samples is None else kinds + list(DOUBT_KINDS)
+
+
+def _check_drawn(args: argparse.Namespace) -> None:
+    """Raises ValueError where drawings are described and none is asked for."""
+    kinds = kinds_of(args)
+    if 'overlay' not in kinds:
+        why = 'is about overlays, and none is asked for. Add --overlay, or leave it out.'
+        check_drawing(args, ('alpha', 'contours', 'legend', 'zoom', 'show'), why)
+    _check_palette(args, args.tile is not None)
+
+
+def _check_palette(args: argparse.Namespace, has_maps: bool) -> None:
+    """Raises ValueError where colours are chosen and nothing is painted with them."""
+    # GeoJSON has the colours of the classes, and so have the IDs of a map.
+    if not {'overlay', 'color'} & set(kinds_of(args)) and args.polygons != 'geojson' and not has_maps:
+        why = 'is about the colours of classes, and nothing with them is asked for. Add --overlay or --color, or leave '
+        why += 'it out.'
+        check_drawing(args, ('palette',), why)
+
+
+def _check_polygons(args: argparse.Namespace, streams: List[str]) -> None:
+    from fcn8s.prediction.polygon_files import FORMATS, check_tolerance
+
+    check_tolerance(args.polygon_tolerance)
+    if args.polygons is not None and args.polygons not in FORMATS:
+        raise ValueError('--polygons is {!r}; choose from {}.'.format(args.polygons, ', '.join(FORMATS)))
+    if args.polygons is None and args.polygon_tolerance:
+        raise ValueError('--polygon-tolerance came without --polygons. Say which: {}.'.format(', '.join(FORMATS)))
+    if args.polygons is not None and streams:
+        raise ValueError('--polygons takes images, which annotation tools open, and {} is none.'.format(streams[0]))
+
+
+def _check_places(args: argparse.Namespace, jobs: List[Any], streams: List[str]) -> None:
+    """Raises ValueError where there are files that no result may replace or be mixed with."""
+    from fcn8s.prediction.polygon_files import check_no_polygons
+
+    if args.submission:
+        _check_submission(args, jobs, streams)
+    if args.polygons and args.share is None:  # those who share the work find files of one another
+        check_no_polygons(args.out, [job.stem for job in jobs], args.polygons)
+
+
+def _check_submission(args: argparse.Namespace, jobs: List[Any], streams: List[str]) -> None:
+    """Raises ValueError where no submission can come of the images, before a model is opened."""
+    from fcn8s.prediction import cityscapes_submission
+
+    if streams:
+        raise ValueError('--submission takes images, and {} is none.'.format(streams[0]))
+    cityscapes_submission.check_images([job.image_path for job in jobs])
+    folder = os.path.join(args.out, SUBMISSION_DIR)
+    if args.share is None and os.path.isdir(folder) and os.listdir(folder):
+        raise ValueError(
+            '{} holds files already, and the zip is made of all in it. Empty it, or give another folder to '
+            '--out.'.format(folder)
+        )
