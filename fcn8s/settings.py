@@ -228,10 +228,11 @@ def _check_loss_takes(loss: Union[str, Callable], option: str) -> None:
 def check_skip_scales(skip_scales: Any) -> Tuple[float, float]:
     """Returns the factors of (pool3, pool4) as two floats; raises ValueError unless they are two positive numbers."""
     try:
-        if isinstance(skip_scales, str):
-            raise TypeError('one string')
-        pool3, pool4 = (float(scale) for scale in skip_scales)
-    except (TypeError, ValueError):
+        pool3, pool4 = skip_scales
+        if isinstance(pool3, (str, bool)) or isinstance(pool4, (str, bool)):
+            raise TypeError('no number')
+        pool3, pool4 = float(pool3), float(pool4)
+    except (TypeError, ValueError, OverflowError):  # the last: of an integer of hundreds of digits
         raise ValueError(
             'skip_scales is {!r}; it has to be two numbers, the factors of pool3 and pool4, such as {} (the '
             "paper's, for SGD) or {}.".format(skip_scales, PAPER_SKIP_SCALES, UNIT_SKIP_SCALES)

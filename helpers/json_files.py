@@ -48,6 +48,11 @@ def is_number(value: Any) -> bool:
         return False
 
 
+def is_share(value: Any) -> bool:
+    """Tells whether a value of a JSON file is a number from 0 to 1."""
+    return is_number(value) and 0 <= value <= 1
+
+
 def is_count(value: Any, least: int = 0) -> bool:
     """Tells whether a value of a JSON file is a whole number of at least `least`."""
     return isinstance(value, int) and is_number(value) and value >= least

@@ -4,7 +4,7 @@ import shlex
 from typing import Any, Dict, List, Optional
 
 from fcn8s.saving.descriptions import SavedFCN8s
-from helpers.json_files import is_number
+from helpers.json_files import is_number, is_share
 
 # Options that come once for each folder.
 _REPEATED = ('images', 'labels', 'val_images', 'val_labels')
@@ -79,12 +79,12 @@ def _scores(model: SavedFCN8s, scores: Optional[Dict[str, Any]]) -> List[str]:
     if scores is not None:
         lines.append('- mean IoU: {}'.format(_per_cent(scores['mean_iou'])))
         interval = scores.get('mean_iou_interval')
-        is_known = isinstance(interval, dict) and all(is_number(interval.get(end)) for end in ('low', 'high'))
+        is_known = isinstance(interval, dict) and all(is_share(interval.get(end)) for end in ('low', 'high'))
         if interval and is_known and interval.get('num_images') != 1:
             lines[-1] += ' (95 % bootstrap interval {} to {}, over {} images)'.format(
                 _per_cent(interval['low']), _per_cent(interval['high']), _line(interval.get('num_images', '?'))
             )
-        if is_number(scores.get('accuracy')):
+        if is_share(scores.get('accuracy')):
             lines.append('- pixel accuracy: {}'.format(_per_cent(scores['accuracy'])))
         return lines + ['']
     metrics = model.description.get('metrics', {})

@@ -15,6 +15,9 @@ DESCRIPTION_FILE = 'fcn8s.json'
 FORMAT = 1
 # Scores of 255 classes take a few dozen kB.
 _MAX_BYTES = 10 * 2**20
+# Characters of a reason that are shown, without its middle: it can quote what the file holds.
+_LONGEST_REASON = 600
+_ZIP_HEAD = b'PK\x03\x04'
 
 
 class _NewerFormatError(ValueError):
@@ -89,7 +92,19 @@ def what_a_file_is(path: str) -> ValueError:
         return ValueError(
             '{!r} is one file of a saved FCN-8s or an export. Pass its folder: {!r}.'.format(path, folder)
         )
+    if _begins_as_zip(path):
+        return ValueError(
+            '{!r} is a zip, and no packed network: it holds no {}, or was cut off. If fcn8s pack wrote it, get it '
+            'again. {}'.format(path, DESCRIPTION_FILE, how_to_import(path))
+        )
     return ValueError('{!r} is no run directory and no saved FCN-8s. {}'.format(path, how_to_import(path)))
+
+
+def _begins_as_zip(path: str) -> bool:
+    if not os.path.isfile(path):
+        return False
+    with open(path, 'rb') as file:
+        return file.read(len(_ZIP_HEAD)) == _ZIP_HEAD
 
 
 def how_to_import(path: str) -> str:
@@ -107,9 +122,10 @@ def closed(what: str, how_to_open: str) -> ValueError:
 
 
 def _damaged(path: str, reason: Any) -> ValueError:
-    return ValueError(
-        '{} is damaged: {} Copy it again from where the model was saved.'.format(path, str(reason).rstrip('.') + '.')
-    )
+    text = str(reason).rstrip('.')
+    if len(text) > _LONGEST_REASON:
+        text = '{} ... {}'.format(text[: _LONGEST_REASON // 2], text[-_LONGEST_REASON // 2 :])
+    return ValueError('{} is damaged: {}. Copy it again from where the model was saved.'.format(path, text))
 
 
 def _check_entries(description: Dict[str, Any]) -> None:

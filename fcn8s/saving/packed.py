@@ -9,6 +9,7 @@ Nothing of an archive is written under a name of its own choice: the names are t
 """
 
 import atexit
+import collections
 import errno
 import hashlib
 import os
@@ -27,11 +28,13 @@ SUMS_FILE, CARD_FILE = 'SHA256SUMS', 'README.md'
 # Taken from the model as they are, where they are there.
 MODEL_FILES = ('saved_model.pb', DESCRIPTION_FILE, 'config.json', 'import.json')
 NAMES = (*MODEL_FILES, CARD_FILE, SUMS_FILE)
-_VARIABLES = re.compile(r'^variables/variables\.(index|data-\d{5}-of-\d{5})$')
+_VARIABLES = re.compile(r'^variables/variables\.(index|data-\d{5}-of-\d{5})\Z')
 _SUM = re.compile(r'^([0-9a-f]{64})  ([^\n]+)$')
 # FCN-32s with 255 classes has 1.6 GB of weights, and Adam keeps twice as much again.
 LARGEST = 8 * 10**9
 LARGEST_SUMS = 1 << 16
+# So many times the size of its zip a network has at most: weights hardly shrink, and zeros to a thousandth.
+_LARGEST_RATIO = 100
 _CHUNK = 1 << 20
 # What reading damaged ones raises besides ValueError.
 _OF_ZIP_FILES = (
@@ -136,13 +139,21 @@ def _check_members(path: str, members: List[zipfile.ZipInfo]) -> None:
             'deflate, or without compression.'.format(path, packed_otherwise[0])
         )
     if len(set(names)) != len(names):
-        raise ValueError('{} holds a file twice; nothing of it was unpacked.'.format(path))
+        twice = collections.Counter(names).most_common(1)[0][0]
+        raise ValueError('{} holds {} twice; nothing of it was unpacked. Get it again.'.format(path, twice))
     missing = [name for name in ('saved_model.pb', DESCRIPTION_FILE, SUMS_FILE) if name not in names]
     if missing:
         raise ValueError('{} lacks {}. Pack the network again with: fcn8s pack RUN OUT.zip'.format(path, missing[0]))
 
 
 def _check_space(path: str, folder: str, needed: int) -> None:
+    size = os.path.getsize(path)
+    if needed > _LARGEST_RATIO * size:
+        raise ValueError(
+            '{} has {} and unpacks to {}, more than a network can; nothing of it was unpacked. Get it again.'.format(
+                path, readable_size(size), readable_size(needed)
+            )
+        )
     free = min(LARGEST, shutil.disk_usage(folder).free)
     if needed > free:
         raise ValueError(
@@ -158,13 +169,16 @@ def _read_sums(path: str, archive: zipfile.ZipFile, members: List[zipfile.ZipInf
     for line in text.splitlines():
         match = _SUM.match(line)
         if match is None:
-            raise ValueError('{}: {} is damaged: {!r:.80} is no line of it.'.format(path, SUMS_FILE, line))
+            raise ValueError(
+                '{}: {} is damaged: {!r:.80} is no line of it. Get it again.'.format(path, SUMS_FILE, line)
+            )
         sums[match.group(2)] = match.group(1)
     names = {member.filename for member in members} - {SUMS_FILE}
     if set(sums) != names:
+        name = min(set(sums) ^ names)
         raise ValueError(
-            '{}: {} is about {}, and the archive holds {}.'.format(
-                path, SUMS_FILE, ', '.join(sorted(sums)) or 'nothing', ', '.join(sorted(names))
+            '{}: {!r:.100} is in {}, and not in {}. Get it again.'.format(
+                path, name, *((SUMS_FILE, 'the archive') if name in sums else ('the archive', SUMS_FILE))
             )
         )
     return sums

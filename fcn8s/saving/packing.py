@@ -17,7 +17,7 @@ from fcn8s.saving.packed import CARD_FILE, MODEL_FILES, SUMS_FILE, is_permitted
 from fcn8s.saving.paths import plain_prefix
 from fcn8s.saving.runs import CONFIG_FILE, is_run, open_current
 from helpers.files import atomic_path, sha256_of
-from helpers.json_files import LARGEST, is_number, read_json
+from helpers.json_files import LARGEST, is_share, read_json
 
 # A zip has no earlier time.
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -126,7 +126,7 @@ def _read_scores(path: str) -> Dict[str, Any]:
             'there are no scores at {!r}. Write them with: fcn8s evaluate RUN --json FILE'.format(path)
         )
     scores = _read_json(path, _LARGEST_SCORES)
-    if scores is None or not is_number(scores.get('mean_iou')):
+    if scores is None or not is_share(scores.get('mean_iou')):
         raise ValueError('{} holds no scores; write them with: fcn8s evaluate RUN --json FILE'.format(path))
     return scores
 

@@ -22,7 +22,7 @@ from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.saving.descriptions import DESCRIPTION_FILE, how_to_import, what_a_file_is
 from fcn8s.saving.packed import is_packed, unpack
 from helpers.files import TEMPORARY_PATTERN, atomic_path, atomic_write_json, check_home, explain_os_errors, to_json
-from helpers.json_files import is_count, is_number, read_json
+from helpers.json_files import is_count, is_number, is_share, read_json
 from helpers.memory import readable_size, require_memory
 
 Opened = TypeVar('Opened')
@@ -382,19 +382,22 @@ def _record_in(line: bytes) -> Optional[Dict[str, Any]]:
 
 
 def _is_record(record: Any) -> bool:
-    """Whether a line is of an epoch. What it says is numbers, null where one was NaN; it need not say everything."""
+    """Whether a line is of an epoch. What it says is numbers, null where one was NaN, and scores are from 0 to 1; it
+    need not say everything."""
     if not isinstance(record, dict) or not is_count(record.get('step')):
         return False
     evaluation = record.get('evaluation')
-    numbers = [record.get('training_loss'), record.get('learning_rate')]
+    numbers, shares = [record.get('training_loss'), record.get('learning_rate')], []
     if isinstance(evaluation, dict):
-        numbers += [evaluation.get(name) for name in ('loss', 'mean_iou', 'accuracy')]
+        numbers.append(evaluation.get('loss'))
+        shares += [evaluation.get(name) for name in ('mean_iou', 'accuracy')]
         for name in ('per_class_iou', 'per_class_accuracy', 'precision'):
-            numbers += evaluation[name] if isinstance(evaluation.get(name), list) else [evaluation.get(name)]
+            shares += evaluation[name] if isinstance(evaluation.get(name), list) else [evaluation.get(name)]
         numbers += [count for row in _rows(evaluation.get('confusion_matrix')) for count in row]
     elif evaluation is not None:
         return False
-    return all(number is None or is_number(number) for number in numbers)
+    are_numbers = all(number is None or is_number(number) for number in numbers)
+    return are_numbers and all(share is None or is_share(share) for share in shares)
 
 
 def _rows(matrix: Any) -> List[List[Any]]:

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from helpers.json_files import is_count, is_number, read_json
+from helpers.json_files import is_count, is_number, is_share, read_json
 
 
 def test_what_was_written_is_read_with_and_without_a_byte_order_mark(tmp_path):
@@ -62,6 +62,11 @@ def test_numbers(value):
 )
 def test_what_is_no_number(value):
     assert not is_number(value) and not is_count(value)
+
+
+def test_shares():
+    assert is_share(0) and is_share(0.5) and is_share(1)
+    assert not any(map(is_share, (-0.1, 1.1, True, '0.5', None, float('nan'))))
 
 
 def test_counts():

@@ -49,6 +49,8 @@ def test_scores_that_there_are_not_are_null(tmp_path):
         (dict(skip_scales=[float('nan'), 1]), 'both factors have to be positive and finite'),
         (dict(skip_scales=[1]), 'has to be two numbers'),
         (dict(skip_scales='11'), 'skip_scales'),
+        (dict(skip_scales=[10**400, 1]), 'has to be two numbers'),
+        (dict(skip_scales=['1', True]), 'has to be two numbers'),
         (dict(num_classes=7), 'num_classes is 7, but the label space .camvid. names'),
         (dict(num_classes=None), 'num_classes is None'),
         (dict(variant='4s'), "variant is '4s'; choose one of"),
@@ -84,6 +86,14 @@ def test_what_is_no_description_is_refused_in_one_line(tmp_path, content):
     (tmp_path / 'fcn8s.json').write_bytes(content)
     with pytest.raises(ValueError, match='fcn8s.json is damaged: .*Copy it again from where the model was saved'):
         read_description(str(tmp_path))
+
+
+def test_a_long_value_is_not_shown_whole(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"global_step is 'xxx.*x [.]{3} x.*', no whole number from 0[.] Copy it"
+    ) as raised:
+        read_description(written(tmp_path, global_step='x' * 10**5))
+    assert len(str(raised.value)) < 1000
 
 
 def test_a_later_format_asks_for_a_later_version(tmp_path):

@@ -169,7 +169,9 @@ def test_names_from_files_are_text_on_the_card(small_model):
         (lambda files: files.update({'variables/../../evil': b'x'}), 'which is no file of a packed network'),
         (lambda files: files.update({'variables\\evil': b'x'}), 'which is no file of a packed network'),
         (lambda files: files.pop('saved_model.pb'), 'lacks saved_model.pb'),
-        (lambda files: files.update(SHA256SUMS=b''), 'SHA256SUMS is about nothing, and the archive holds'),
+        (lambda files: files.update({'variables/variables.data-00009-of-00009\n': b'x'}), 'is no file of a packed'),
+        (lambda files: files.update(SHA256SUMS=b''), "'README.md' is in the archive, and not in SHA256SUMS. Get it"),
+        (lambda files: files.update(SHA256SUMS=b'0' * 64 + b'  a\n'), "'README.md' is in the archive, and not in SHA"),
         (lambda files: files.update(SHA256SUMS=b'abc'), 'is no line of it'),
         (lambda files: files.update(SHA256SUMS=b'\xff\xfe'), 'is no line of it'),
     ],
@@ -254,6 +256,40 @@ def test_a_bomb_is_refused_before_it_is_unpacked(archive, tmp_path, monkeypatch)
         path = rewrite(str(tmp_path / 'other.zip'), {name: file.read(name) for name in file.namelist()})
     with pytest.raises(ValueError, match='unpacks to .*; at the most 1.0 kB are taken'):
         FCN8s(model_load_dir=path)
+
+
+def test_a_network_of_far_more_bytes_than_its_zip_is_refused_before_it_is_unpacked(archive, tmp_path):
+    files = dict(contents(archive), **{'variables/variables.data-00000-of-00001': bytes(10**8)})
+    del files['SHA256SUMS']
+    path = rewrite(str(tmp_path / 'other.zip'), files)
+    with pytest.raises(
+        ValueError, match='other.zip has .*B and unpacks to 100.* MB, more than a network can; nothing of'
+    ):
+        packed.unpack(path)
+
+
+@pytest.mark.filterwarnings('ignore:Duplicate name')
+def test_a_file_that_is_there_twice_is_named(archive, tmp_path):
+    path = shutil.copy(archive, str(tmp_path / 'network.zip'))
+    with zipfile.ZipFile(path, 'a') as file:
+        file.writestr('fcn8s.json', b'{}')
+    with pytest.raises(ValueError, match='network.zip holds fcn8s.json twice; nothing of it was unpacked. Get it ag'):
+        packed.unpack(path)
+
+
+def test_a_zip_that_was_cut_off_is_named_as_one(archive, tmp_path, capsys):
+    path = shutil.copy(archive, str(tmp_path / 'network.zip'))
+    os.truncate(path, os.path.getsize(path) // 2)
+    assert main(['pack', path, str(tmp_path / 'again.zip')]) == 2
+    message = 'is a zip, and no packed network: it holds no fcn8s.json, or was cut off. If fcn8s pack wrote it, get it'
+    assert message in capsys.readouterr().err.replace('\n', ' ')
+
+
+@pytest.mark.parametrize('mean_iou', [1e308, 10**308, 1.5, -0.5, '0.5', True])
+def test_scores_beyond_a_share_are_refused(run_dir, tmp_path, mean_iou):
+    (tmp_path / 'scores.json').write_text(json.dumps({'mean_iou': mean_iou}))
+    with pytest.raises(ValueError, match='scores.json holds no scores; write them with'):
+        pack(run_dir, str(tmp_path / 'network.zip'), scores=str(tmp_path / 'scores.json'))
 
 
 def test_damaged_archives_are_an_error_in_one_line(archive, tmp_path):
