@@ -25,6 +25,7 @@ from fcn8s.export.formats import CALIBRATION_IMAGES, FORMATS, check_export_preci
 from fcn8s.export.names import CLASS_IDS, IMAGES, LOGITS, OUTPUTS, PROBABILITIES
 from fcn8s.export.runner import Runner
 from fcn8s.prediction.frozen_network import InferenceGraph, open_model
+from fcn8s.prediction.predictor import check_room
 from fcn8s.saving.descriptions import DEFAULT_TAGS, DESCRIPTION_FILE, read_description
 from fcn8s.saving.model_files import describe, library_versions
 from fcn8s.saving.packed import name_of
@@ -116,6 +117,7 @@ def _export_saved(
         description = read_description(model_dir)
         _check_is_no_export(model, description)
         network_size = checked_size or size_of(model)
+        check_room(network_size, description.settings.num_classes)
         check = samples.samples(verify, labels, scenes, description.settings, network_size, checked_size is None)
         wanted = _Export(
             model_dir,

@@ -268,10 +268,13 @@ def _open_data(args: argparse.Namespace, label_space: Any, rules: Any, path: str
 
 def _input_size(args: argparse.Namespace, paths: Sequence[str]) -> Optional[Tuple[int, int]]:
     """(height, width) to resize images to: as asked for, else as the runs' evaluations were, else None."""
+    from fcn8s.prediction.predictor import check_room
+
     size = common_input_size(paths) if args.size is None else args.size
     if size is None and args.at_input_size:
         raise ValueError(
             '--at-input-size: images are not resized, so the network works at the size of the ground '
             'truth already. Leave it out, or give --size H W.'
         )
+    check_room(size, 2)  # the fewest: how many classes there are is known once the model is open
     return None if size is None else (size[0], size[1])

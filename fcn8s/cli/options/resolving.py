@@ -90,12 +90,16 @@ def resolve_steps(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.N
     check_loss(options.loss, options.normalize, options.class_weights, options.label_smoothing)
     if options.rate_multipliers is not None:
         parse_rate_multipliers(options.rate_multipliers)
+    _check_room(options)
+    return options
+
+
+def _check_room(options: argparse.Namespace) -> None:
     from fcn8s.prediction.predictor import check_room
 
     for name in ('size', 'crop'):
         # Of two classes, the fewest: they are counted when the data are read.
         check_room(getattr(options, name), 2, options.batch, name)
-    return options
 
 
 def _beside(recipe: Dict[str, Any], typed: Dict[str, Any]) -> Dict[str, Any]:
@@ -295,6 +299,7 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
     check_counts(given)
     options = argparse.Namespace(**dict(defaults, **given))
     check_threads(options.threads)
+    _check_room(options)
     options.run_dir = typed['resume']
     # Not counted again: they are part of what the run was started with.
     options.class_weights = config['training'].get('class_weights')

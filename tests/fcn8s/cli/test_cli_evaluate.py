@@ -346,6 +346,12 @@ def test_models_that_cannot_be_averaged_are_refused(networks, small_model, datas
         evaluate_command(*runs, '--data', dataset)
 
 
+def test_a_run_of_a_size_that_no_memory_holds_is_refused(networks, dataset, tmp_path, no_pass):
+    run = sized_run(networks[0][0], tmp_path, [10**6, 10**6])
+    with pytest.raises(ValueError, match='size is 1000000 x 1000000: an image of that size and the soft-max of 2'):
+        evaluate_command(run, '--data', dataset)
+
+
 def sized_run(model_dir, run_dir, size):
     """A run directory of a saved model whose images are resized."""
     shutil.copytree(model_dir, str(run_dir / 'checkpoints' / 'step-00000007'))

@@ -743,6 +743,14 @@ def test_a_run_with_options_of_a_later_version_is_left_to_that(whole, tmp_path, 
     assert 'was started with --cut-mix, which this version of fcn8s does not know' in capsys.readouterr().err
 
 
+def test_a_run_of_a_size_that_no_memory_holds_is_not_resumed(whole, tmp_path, capsys):
+    config = read_json(whole, 'config.json')
+    config['command']['size'] = [10**6, 10**6]
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    assert main(['train', '--resume', str(tmp_path)]) == 2
+    assert 'size is 1000000 x 1000000: ' in capsys.readouterr().err
+
+
 def test_an_interruption_is_not_hidden_by_a_report_that_cannot_be_written(tmp_path, capsys):
     class Model:
         def train(self, *_, **__):

@@ -383,6 +383,14 @@ def put_into_run(model, run, step):
 
 
 @ON_2
+def test_a_run_of_a_size_that_no_memory_holds(narrow_model, tmp_path, out):
+    run = tmp_path / 'run'
+    put_into_run(narrow_model, str(run), 1)
+    (run / 'config.json').write_text(json.dumps({'command': {'size': [2**31, 32]}}))
+    refused('size is 2147483648 x 32: an image of that size and the soft-max of', str(run), out)
+
+
+@ON_2
 def test_a_better_checkpoint_that_comes_meanwhile_is_exported(narrow_model, tmp_path, monkeypatch):
     from fcn8s.export import exporting
 
