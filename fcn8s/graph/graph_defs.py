@@ -1,6 +1,6 @@
 """GraphDefs as data: names, parts, and what another TensorFlow needs in order to read them."""
 
-from typing import Any, Callable, Dict, Iterator, Sequence, Set
+from typing import Any, Callable, Dict, Iterable, Iterator, Sequence, Set
 
 from fcn8s.backend import Graph, GraphDef, NodeDef, Tensor, tf
 
@@ -39,15 +39,7 @@ def extract_sub_graph(graph_def: GraphDef, names: Sequence[str]) -> GraphDef:
 
     TensorFlow's function of this name does the same and prints a notice of its deprecation into every program.
     """
-    inputs = {node.name: [node_name(name) for name in node.input] for node in graph_def.node}
-    needed, waiting = set(), list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in inputs:
-            raise ValueError('the graph refers to {!r}, a node that it does not have: it is damaged.'.format(name))
-        if name not in needed:
-            needed.add(name)
-            waiting.extend(inputs[name])
+    needed = needed_nodes(graph_def, names)
     extracted = tf.GraphDef()
     extracted.node.extend(node for node in graph_def.node if node.name in needed)
     extracted.versions.CopyFrom(graph_def.versions)
@@ -55,19 +47,40 @@ def extract_sub_graph(graph_def: GraphDef, names: Sequence[str]) -> GraphDef:
     return extracted
 
 
+def needed_nodes(graph_def: GraphDef, names: Sequence[str]) -> Set[str]:
+    """Returns the names of the named nodes and of everything that they depend on."""
+    inputs = {node.name: [node_name(name) for name in node.input] for node in graph_def.node}
+    needed: Set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in inputs:
+            raise ValueError('the graph refers to {!r}, a node that it does not have: it is damaged.'.format(name))
+        if name not in needed:
+            needed.add(name)
+            waiting.extend(inputs[name])
+    return needed
+
+
 def _copy_functions(library: Any, graph_def: GraphDef) -> None:
     """Copies the functions of a library that a graph calls, and those that they call, and so on."""
+    needed = called_functions(library, graph_def.node)
+    graph_def.library.function.extend(needed.values())
+    graph_def.library.gradient.extend(gradient for gradient in library.gradient if gradient.function_name in needed)
+
+
+def called_functions(library: Any, nodes: Iterable[NodeDef]) -> Dict[str, Any]:
+    """Returns the functions of a library that nodes call, and those that they call, and so on; by name, in order."""
     by_name = {function.signature.name: function for function in library.function}
     needed: Set[str] = set()
-    waiting = [graph_def.node]
+    waiting = [nodes]
     while waiting:
         for node in waiting.pop():
             for name in functions_of(node):
                 if name in by_name and name not in needed:
                     needed.add(name)
                     waiting.append(by_name[name].node_def)
-    graph_def.library.function.extend(function for name, function in by_name.items() if name in needed)
-    graph_def.library.gradient.extend(gradient for gradient in library.gradient if gradient.function_name in needed)
+    return {name: function for name, function in by_name.items() if name in needed}
 
 
 def functions_of(node: NodeDef) -> Iterator[str]:

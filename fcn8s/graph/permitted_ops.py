@@ -4,10 +4,12 @@ and write files, run Python and call other machines, and a graph that has them u
 Nothing is listed for what it does not do; what is not listed is refused, whatever it does.
 """
 
-from typing import Any, Iterable, List
+import functools
+import operator
+from typing import Any, Iterable, List, Sequence
 
 from fcn8s.backend import GraphDef, tf
-from fcn8s.graph.graph_defs import functions_of
+from fcn8s.graph.graph_defs import called_functions, functions_of, needed_nodes
 
 _STRUCTURE = """
 Const Placeholder PlaceholderV2 PlaceholderWithDefault Identity IdentityN NoOp StopGradient PreventGradient Snapshot
@@ -85,6 +87,11 @@ IMAGE_FILE_OPS = frozenset(('DecodePng', 'DecodeJpeg', 'DecodeImage', 'EncodePng
 # The longest chain of functions that call one another; nested branches and loops make chains of a few.
 _DEEPEST_CALLS = 50
 
+# A constant of equal values is one value and a shape. So many values that the file does not hold may be in all the
+# constants of a network, as in the filters of VGG-16's fc7.
+MOST_REPEATED = 4096 * 4096
+_FEW = 2**16
+
 
 def check_ops(graph_def: GraphDef, what: str, saver: bool = False, image_files: bool = False) -> None:
     """Raises ValueError where a graph, or a function of its library, holds an op that a network does not need.
@@ -112,6 +119,37 @@ def check_ops(graph_def: GraphDef, what: str, saver: bool = False, image_files: 
             'reach outside it. Get it from a source that you trust; --trust (trust=True in Python) opens it all the '
             'same.'.format(what, shown)
         )
+
+
+def check_constants(graph_def: GraphDef, outputs: Sequence[str], what: str) -> None:
+    """Raises ValueError where the constants that nodes depend on take memory for far more values than the file holds.
+
+    outputs: names of the nodes that are to be run. What they do not need, initial values say, takes no memory.
+    """
+    needed = needed_nodes(graph_def, outputs)
+    nodes = [node for node in graph_def.node if node.name in needed]
+    for function in called_functions(graph_def.library, nodes).values():
+        nodes.extend(function.node_def)
+    left = MOST_REPEATED
+    for node in nodes:
+        if node.op != 'Const':
+            continue
+        shape = [dim.size for dim in node.attr['value'].tensor.tensor_shape.dim]
+        left -= _repeated(node.attr['value'].tensor, shape)
+        if left < 0:
+            raise ValueError(
+                '{} is refused, and nothing of it was run: its constant {!r:.100} is of the shape {}, of which the '
+                'file holds a few values. Get it from a source that you trust; --trust (trust=True in Python) opens it '
+                'all the same.'.format(what, node.name, shape)
+            )
+
+
+def _repeated(tensor: Any, shape: Sequence[int]) -> int:
+    """How many values of a large TensorProto are not in it: TensorFlow repeats the last one."""
+    count = functools.reduce(operator.mul, shape, 1)
+    if count <= _FEW or tensor.tensor_content:
+        return 0
+    return count - sum(len(values) for field, values in tensor.ListFields() if field.name.endswith('_val'))
 
 
 def _too_deep(functions: Iterable[Any]) -> List[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fcn8s.backend import GraphDef, tf
 from fcn8s.graph.graph_defs import VARIABLE_OPS, extract_sub_graph, node_name
-from fcn8s.graph.permitted_ops import check_ops
+from fcn8s.graph.permitted_ops import check_constants, check_ops
 from fcn8s.importing.frozen_graphs import behind
 from fcn8s.importing.skip_scales import graphs_beside
 from fcn8s.vgg16.graph import cpu_session
@@ -66,6 +66,7 @@ def _run(
 ) -> Optional[List[np.ndarray]]:
     needed, variables = _with_variables_fed(extract_sub_graph(graph_def, [output]))
     check_ops(needed, 'the graph')
+    check_constants(needed, [output], 'the graph')
     with tf.Graph().as_default() as graph, cpu_session() as session:
         tf.import_graph_def(needed, name='')
         image, switches, of_dropout = _placeholders(graph, variables)

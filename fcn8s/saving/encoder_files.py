@@ -17,8 +17,15 @@ from fcn8s.graph.encoder import (
     SERVING_NAMES,
     import_encoder,
 )
-from fcn8s.graph.graph_defs import RANDOM_OPS, VARIABLE_OPS, extract_sub_graph, node_name, rename_nodes
-from fcn8s.graph.permitted_ops import check_ops
+from fcn8s.graph.graph_defs import (
+    RANDOM_OPS,
+    VARIABLE_OPS,
+    extract_sub_graph,
+    needed_nodes,
+    node_name,
+    rename_nodes,
+)
+from fcn8s.graph.permitted_ops import check_constants, check_ops
 from fcn8s.saving import saved_models
 from fcn8s.saving.descriptions import SERVING_TAGS
 
@@ -26,6 +33,7 @@ ENCODER_TAGS = ('vgg16',)
 PLACEHOLDER_OPS = ('Placeholder', 'PlaceholderV2')
 # The decoder and the predictor are found by these names in a saved FCN-8s.
 RESERVED_SCOPES = ('decoder/', 'predictor/')
+_OUTPUT_NODES = [node_name(name) for name in OUTPUT_TENSORS]
 # Of pool3, pool4 and fc7; and (height, width) of images of which each stride leaves a rest.
 _STRIDES = (8, 16, 32)
 _PROBE = (292, 324)
@@ -76,6 +84,7 @@ def _read_encoder(directory: str, tags: Sequence[str], what: str, trust: bool) -
     pruned = _prune(meta_graph)
     if not trust:  # ops of a Saver, and those that decode image files, are fine where nothing needs them
         check_ops(pruned.graph_def, '{} SavedModel {!r}'.format(what, directory))
+        check_constants(pruned.graph_def, _OUTPUT_NODES, '{} SavedModel {!r}'.format(what, directory))
     _check_listed_variables(pruned, directory, what)
     _check_names(pruned.graph_def, directory, what)
     _rewire_inputs(pruned.graph_def)
@@ -142,8 +151,7 @@ def _parse_variables(meta_graph: MetaGraphDef, collection: str) -> List[Any]:
 
 def _needed(graph_def: GraphDef) -> Set[str]:
     """The names of the nodes that the outputs depend on."""
-    outputs = [node_name(name) for name in OUTPUT_TENSORS]
-    return {node.name for node in extract_sub_graph(graph_def, outputs).node}
+    return needed_nodes(graph_def, _OUTPUT_NODES)
 
 
 def _prune(meta_graph: MetaGraphDef) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from fcn8s import FCN8s, open_model
 from fcn8s.backend import SavedModel, tf
 from fcn8s.cli import main
-from fcn8s.graph.permitted_ops import NETWORK_OPS, check_ops
+from fcn8s.graph.permitted_ops import MOST_REPEATED, NETWORK_OPS, check_constants, check_ops
 from fcn8s.vgg16.write import write_encoder
 
 
@@ -117,6 +117,62 @@ def test_functions_that_call_themselves_or_too_deep_a_chain_are_refused(chain, i
             check_ops(graph_def, 'thing')
     else:
         check_ops(graph_def, 'thing')
+
+
+def constant(value, shape):
+    """A GraphDef with a constant `c`, and `out`, which needs it."""
+    graph_def = tf.GraphDef()
+    node = graph_def.node.add(name='c', op='Const')
+    node.attr['value'].tensor.CopyFrom(tf.make_tensor_proto(value))
+    del node.attr['value'].tensor.tensor_shape.dim[:]
+    for size in shape:
+        node.attr['value'].tensor.tensor_shape.dim.add().size = size
+    graph_def.node.add(name='out', op='Identity', input=['c:0'])
+    return graph_def
+
+
+@pytest.mark.parametrize('shape', [[10**5, 10**5], [2**62, 2**62], [MOST_REPEATED + 2]])
+def test_a_constant_of_far_more_values_than_its_file_holds_is_refused(shape):
+    graph_def = constant(np.float32(2.5), shape)
+    with pytest.raises(
+        ValueError, match="^thing is refused, and nothing of it was run: its constant 'c' is of the sha"
+    ):
+        check_constants(graph_def, ['out'], 'thing')
+    graph_def.node.add(name='else', op='NoOp')
+    check_constants(graph_def, ['else'], 'thing')
+    inside = tf.GraphDef()
+    inside.library.function.add().signature.name = 'f'
+    inside.library.function[0].node_def.extend(graph_def.node)
+    inside.node.add(name='out', op='f')
+    with pytest.raises(ValueError, match="its constant 'c' is of the shape"):
+        check_constants(inside, ['out'], 'thing')
+
+
+def test_constants_that_the_file_holds_and_those_of_a_layer_are_taken():
+    check_constants(constant(np.float32(0), [4096, 4096]), ['out'], 'thing')
+    values = np.zeros(MOST_REPEATED + 2, np.float32)
+    check_constants(constant(values, values.shape), ['out'], 'thing')
+
+
+def add_a_huge_constant(graph_def):
+    graph_def.node.extend(constant(np.float32(0), [10**5, 10**5]).node[:1])
+    graph_def.node[-1].attr['dtype'].type = 1
+    next(node for node in graph_def.node if node.op == 'MaxPool').input.append('^c')
+
+
+def test_networks_and_encoders_with_such_a_constant_are_refused(small_model, tiny_encoder, tmp_path):
+    model = shutil.copytree(small_model, str(tmp_path / 'model'))
+    encoder = shutil.copytree(tiny_encoder, str(tmp_path / 'encoder'))
+    for directory in (model, encoder):
+        change_graph(directory, add_a_huge_constant)
+    for opened in (
+        lambda: open_model(model),
+        lambda: FCN8s(model_load_dir=model),
+        lambda: FCN8s(vgg16_dir=encoder, num_classes=2),
+        lambda: write_encoder(str(tmp_path / 'out'), weights=encoder),
+    ):
+        with pytest.raises(ValueError, match=r"is refused.*its constant 'c' is of the shape \[100000, 100000\]"):
+            opened()
 
 
 def test_no_permitted_op_reads_or_writes_files_or_runs_code():
