@@ -28,6 +28,8 @@ _SLOWEST_UNEVEN_RATE = fractions.Fraction(25)
 # Sound that ends so many seconds before its file does is whole: the file tells its duration in hundredths.
 _LAST_SOUND = 0.1
 
+_RATE_REMEDY = 'Write it at a usual rate with ffmpeg -r 30 -i FILE OUT, or give a directory of frames.'
+
 # Averages of time stamps miss whole numbers by less than this; 29.97 and the like differ from them by more.
 _ROUNDING = 0.0002
 
@@ -122,6 +124,12 @@ def _constant_rate(path: str, rate: fractions.Fraction, log: str) -> fractions.F
         rate = fractions.Fraction(round(rate))
     if rate == 0:
         return fractions.Fraction(DEFAULT_FRAME_RATE)
+    if 2 * rate < SMALLEST_FRAME_RATE:  # each frame would come again and again; half, because averages are rounded
+        raise ValueError(
+            '{} says that a frame of it lasts {:.0f} seconds; at most {:.0f} are read. {}'.format(
+                path, float(1 / rate), 1 / SMALLEST_FRAME_RATE, _RATE_REMEDY
+            )
+        )
     return _bounded(rate)
 
 
@@ -195,6 +203,12 @@ class VideoDecoder:
         self._drain.join()
         complaints = b''.join(self._complaints).decode('utf-8', 'replace').strip().partition('\n')[0]
         num_frames = self._facts.num_frames
+        if status == 0 and count == 0 and self._facts.frame_rate == LARGEST_FRAME_RATE:
+            raise ValueError(
+                '{} says that all its frames come within {:g} seconds, at more than {:.0f} a second. {}'.format(
+                    self._path, 1 / LARGEST_FRAME_RATE, LARGEST_FRAME_RATE, _RATE_REMEDY
+                )
+            )
         # A sound track longer than the picture makes the number of frames look too large, so that alone is no error.
         is_short = num_frames is not None and count < num_frames - 1
         if status != 0 or count == 0 or (complaints and is_short and not self._is_whole(count)):

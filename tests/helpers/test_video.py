@@ -353,6 +353,23 @@ def test_a_video_that_was_cut_off_names_the_frame(tmp_path, keep):
     assert 'frame {} of'.format(count) in str(caught.value) and 10 < count < 45
 
 
+@pytest.mark.parametrize(
+    'rate, message',
+    [
+        ('1:2000000000', 'says that a frame of it lasts 2000000000 seconds; at most 1000 are read'),
+        ('100000:1', 'says that all its frames come within 0.001 seconds, at more than 1000 a second'),
+    ],
+)
+def test_rates_that_no_video_has_are_named(tmp_path, rate, message):
+    path = tmp_path / 'a.y4m'
+    path.write_bytes('YUV4MPEG2 W16 H16 F{} Ip A1:1 C420jpeg\n'.format(rate).encode() + (b'FRAME\n' + bytes(384)) * 3)
+    message = r'a\.y4m {}. Write it at a usual rate with ffmpeg -r 30'.format(message)
+    with pytest.raises(ValueError, match=message), open_frames(path) as frames:
+        next(iter(frames))
+    ffmpeg('-r', '30', '-i', str(path), str(tmp_path / 'b.mp4'))
+    assert len(decode(tmp_path / 'b.mp4')) == 3
+
+
 def test_damage_is_told_from_an_end_where_sound_is_longer(tmp_path, caplog):
     source = tmp_path / 'whole.mp4'
     ffmpeg(
