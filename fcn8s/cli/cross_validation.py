@@ -192,9 +192,9 @@ def _read(path: str) -> Dict[str, Any]:
     try:
         content = read_json(path)
     except ValueError as error:
-        raise ValueError('{} is damaged: {}'.format(path, error)) from error
+        raise ValueError('{} is damaged: {}. Copy it again, or move it away.'.format(path, error)) from error
     if not isinstance(content, dict):
-        raise ValueError('{} is damaged: it holds no table of settings.'.format(path))
+        raise ValueError('{} is damaged: it holds no settings. Copy it again, or move it away.'.format(path))
     return content
 
 

@@ -42,11 +42,12 @@ def freeze(model_dir: str, bfloat16: bool = False, size: Optional[Tuple[int, int
             reads variables itself.
     """
     meta_graph = saved_models.read_meta_graph(model_dir, list(DEFAULT_TAGS), 'model', trust)
-    if not trust:
-        check_constants(meta_graph.graph_def, [LOGITS_NODE], 'model SavedModel {!r}'.format(model_dir))
-    network = cut_network(meta_graph.graph_def, LOGITS_NODE, bfloat16, with_large_filters=False)
-    if not trust:
-        check_ops(network.graph_def, 'model SavedModel {!r}'.format(model_dir))
+    with saved_models.explain_graph_damage(model_dir, 'model'):
+        if not trust:
+            check_constants(meta_graph.graph_def, [LOGITS_NODE], 'model SavedModel {!r}'.format(model_dir))
+        network = cut_network(meta_graph.graph_def, LOGITS_NODE, bfloat16, with_large_filters=False)
+        if not trust:
+            check_ops(network.graph_def, 'model SavedModel {!r}'.format(model_dir))
     if network.large_filters:
         raise ValueError(
             'the encoder of {!r} reads {} inside a loop or a branch, so these cannot become constants. Export it with '

@@ -132,20 +132,22 @@ def open_graph_def(
     prefix: the checkpoint of its variables; None where it has none.
     """
     check_process()
-    if not trust:
-        check_constants(graph_def, [LOGITS_NODE], 'model {!r}'.format(description.directory))
-    network = cut_network(graph_def, LOGITS_NODE, precision == 'bfloat16')
-    if not trust:
-        check_ops(network.graph_def, 'model {!r}'.format(description.directory))
+    with saved_models.explain_graph_damage(description.directory, 'model'):
+        if not trust:
+            check_constants(graph_def, [LOGITS_NODE], 'model {!r}'.format(description.directory))
+        network = cut_network(graph_def, LOGITS_NODE, precision == 'bfloat16')
+        if not trust:
+            check_ops(network.graph_def, 'model {!r}'.format(description.directory))
     graph = tf.Graph()
     session = tf.Session(graph=graph, config=config)
     try:
         if prefix is not None:
             # Large filters come first: the memory that loading them takes for a moment is then free for the rest.
             load_large_filters(session, network.large_filters, prefix)
-            network = network._replace(graph_def=fold_variables(network, prefix))
+            with saved_models.explain_graph_damage(description.directory, 'model'):
+                network = network._replace(graph_def=fold_variables(network, prefix))
         pack_filters(network.graph_def)
-        with graph.as_default():
+        with saved_models.explain_graph_damage(description.directory, 'model'), graph.as_default():
             tf.import_graph_def(network.graph_def, name='')
         return InferenceGraph(graph, session, description, precision)
     except BaseException:

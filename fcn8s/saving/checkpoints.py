@@ -192,4 +192,7 @@ def read_state(checkpoint: str) -> Dict[str, Any]:
             raise ValueError('it holds a {}, no table'.format(type(state).__name__))
         return state
     except (OSError, ValueError) as error:
-        raise ValueError('the checkpoint {!r} cannot be continued: {}'.format(checkpoint, error)) from error
+        raise ValueError(
+            'the checkpoint {!r} cannot be continued: {}. Copy it again, or name an earlier one in last.json beside '
+            'it.'.format(checkpoint, error)
+        ) from error

@@ -116,7 +116,7 @@ def _read_json(path: str, largest: int = LARGEST) -> Optional[Dict[str, Any]]:
     try:
         content = read_json(path, largest)
     except ValueError as error:
-        raise ValueError('{} is damaged: {}'.format(path, error)) from error
+        raise ValueError('{} is damaged: {}. Write or copy it again.'.format(path, error)) from error
     return content if isinstance(content, dict) else None
 
 

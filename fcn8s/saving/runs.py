@@ -47,6 +47,7 @@ _OTHER_PROGRAMS = (
 _ENCODER = (
     'Its graph has the tag of an encoder: a new network is built on one with FCN8s(vgg16_dir={!r}, num_classes=...).'
 )
+_COPY_AGAIN = 'Copy it again from where the network was trained.'
 _LARGEST_GRAPH = 1 << 26  # bytes that are searched for that tag; the graph of an encoder has less than a megabyte
 # What `helpers.files` calls a file of a run while it is being written.
 _UNFINISHED = re.compile(r'^\.(config|metrics|report)\.' + TEMPORARY_PATTERN + r'\.(json|jsonl|html)$')
@@ -233,9 +234,11 @@ def read_config(run: Run) -> Dict[str, Any]:
     try:
         config = read_json(run.config_path)
     except ValueError as error:
-        raise ValueError('{} is damaged: {}'.format(run.config_path, error)) from error
+        raise ValueError('{} is damaged: {}. {}'.format(run.config_path, error, _COPY_AGAIN)) from error
     if not isinstance(config, dict):
-        raise ValueError('{} is damaged: it holds a {}, no settings.'.format(run.config_path, type(config).__name__))
+        raise ValueError(
+            '{} is damaged: it holds a {}, no settings. {}'.format(run.config_path, type(config).__name__, _COPY_AGAIN)
+        )
     return config
 
 

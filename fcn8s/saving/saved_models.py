@@ -73,9 +73,10 @@ def explain_graph_damage(directory: str, what: str) -> Iterator[None]:
         # Errors of this library name the directory, as it is or as repr shows it.
         if isinstance(error, ValueError) and any(name in str(error) for name in (directory, repr(directory))):
             raise
+        reason = (str(error).splitlines() or [''])[0]
         raise ValueError(
-            '{} SavedModel {!r} is damaged: {}: {}. Write or copy it again.'.format(
-                what, directory, type(error).__name__, (str(error).splitlines() or [''])[0]
+            '{} SavedModel {!r} is damaged: {}: {:.500}. Write or copy it again.'.format(
+                what, directory, type(error).__name__, reason.rstrip('.')
             )
         ) from error
 

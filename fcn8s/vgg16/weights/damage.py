@@ -54,7 +54,7 @@ def explain_damage(path: str) -> Iterator[None]:
             raise
         raise damaged(path, error) from error
     except MemoryError as error:
-        raise ValueError('{} is damaged: it claims to hold more than fits into memory.'.format(path)) from error
+        raise damaged(path, 'it claims to hold more than fits into memory') from error
     except _DAMAGE as error:
         raise damaged(path, '{}: {}'.format(type(error).__name__, error)) from error
 

@@ -12,7 +12,7 @@ from typing import IO, Any, Dict, Mapping, Optional, Tuple
 import numpy as np
 
 from fcn8s.vgg16.weights.assemble import Layout, Shape, Use, assemble, paired_names
-from fcn8s.vgg16.weights.damage import explain_damage
+from fcn8s.vgg16.weights.damage import damaged, explain_damage
 from fcn8s.vgg16.weights.pickles import load_inert
 from fcn8s.vgg16.weights.source import CAFFE_BGR, CAFFE_RGB, Source
 
@@ -150,7 +150,7 @@ def _to_numpy(path: str, name: str, array: _Array) -> np.ndarray:
     try:
         return array.to_numpy()
     except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError('{}: {!r} is damaged: {}.'.format(path, name, error)) from error
+        raise damaged(path, '{}: {}'.format(name, error)) from error
 
 
 def read_npz(path: str) -> Source:

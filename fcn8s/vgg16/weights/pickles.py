@@ -65,6 +65,6 @@ def load_inert(
     except _RefusedError:
         raise
     except MemoryError as error:
-        raise ValueError('{} is damaged: it claims to hold more than fits into memory.'.format(path)) from error
+        raise damaged(path, 'it claims to hold more than fits into memory') from error
     except Exception as error:  # a malformed pickle can raise nearly anything: EOFError, IndexError, TypeError, ...
         raise damaged(path, '{}: {}'.format(type(error).__name__, error)) from error

@@ -199,7 +199,7 @@ def _parse_storage_id(path: str, pid: Any) -> Tuple[str, str, int]:
         or not isinstance(pid[4], int)
         or pid[4] < 0
     ):
-        raise ValueError('{} is damaged: {!r} is no storage of numbers.'.format(path, pid))
+        raise damaged(path, '{!r} is no storage of numbers'.format(pid))
     return pid[1].dtype, pid[2], pid[4]
 
 
@@ -208,7 +208,7 @@ def _locate_storages(
 ) -> Dict[str, int]:
     """Key -> where in the file its content begins. Each content follows its number of elements (int64)."""
     if not isinstance(keys, list) or set(keys) != set(dtypes):
-        raise ValueError('{} is damaged: its list of storages does not fit its tensors.'.format(path))
+        raise damaged(path, 'its list of storages does not fit its tensors')
     offsets = {}
     for key in keys:
         size = int.from_bytes(file.read(8), 'little')

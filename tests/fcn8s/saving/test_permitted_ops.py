@@ -175,6 +175,25 @@ def test_networks_and_encoders_with_such_a_constant_are_refused(small_model, tin
             opened()
 
 
+def lose_a_node(graph_def):
+    graph_def.node.remove(next(node for node in graph_def.node if node.name == 'layer3_out'))
+
+
+def give_a_type_that_is_none(graph_def):
+    next(node for node in graph_def.node if node.op == 'MaxPool').attr['T'].type = 9999
+
+
+@pytest.mark.parametrize('change', [lose_a_node, give_a_type_that_is_none])
+def test_a_damaged_graph_is_named_where_it_predicts(small_model, tmp_path, change):
+    model = shutil.copytree(small_model, str(tmp_path / 'model'))
+    change_graph(model, change)
+    with pytest.raises(
+        ValueError, match=r'model SavedModel .*model. is damaged: .*[^.]\. Write or copy it again'
+    ) as raised:
+        open_model(model)
+    assert len(str(raised.value).splitlines()) == 1
+
+
 def test_no_permitted_op_reads_or_writes_files_or_runs_code():
     words = ('File', 'PyFunc', 'Save', 'Restore', 'Print', 'Dataset', 'Iterator', 'Queue', 'Rpc', 'Send', 'Recv')
     assert not [op for op in NETWORK_OPS if any(word in op for word in words)]
