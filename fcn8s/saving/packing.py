@@ -62,7 +62,7 @@ def _pack(
     with tempfile.TemporaryDirectory(prefix='fcn8s-pack-') as folder:
         _copy_model(directory, folder, with_optimizer)
         if is_run(model):
-            shutil.copyfile(os.path.join(model, CONFIG_FILE), os.path.join(folder, CONFIG_FILE))
+            _copy(model, CONFIG_FILE, folder)
         card = write_card(described, _read_json(os.path.join(folder, CONFIG_FILE)), evaluation, licence)
         with open(os.path.join(folder, CARD_FILE), 'w', encoding='utf-8', errors='backslashreplace') as file:
             file.write(card)
@@ -74,7 +74,7 @@ def _copy_model(directory: str, folder: str, with_optimizer: bool) -> None:
     os.mkdir(os.path.join(folder, 'variables'))
     for name in MODEL_FILES:
         if os.path.isfile(os.path.join(directory, name)):
-            shutil.copyfile(os.path.join(directory, name), os.path.join(folder, name))
+            _copy(directory, name, folder)
     meta_graph = saved_models.read_meta_graph(directory, DEFAULT_TAGS)
     prefix = saved_models.variables_prefix(directory)
     stored = saved_models.checkpoint_shapes(prefix)
@@ -87,9 +87,22 @@ def _copy_model(directory: str, folder: str, with_optimizer: bool) -> None:
     if with_optimizer or set(weights) == set(stored):
         for name in os.listdir(os.path.dirname(prefix)):
             if is_permitted('variables/' + name):
-                shutil.copyfile(os.path.join(os.path.dirname(prefix), name), os.path.join(folder, 'variables', name))
+                _copy(directory, os.path.join('variables', name), folder)
     else:
         _copy_variables(prefix, sorted(weights), saved_models.variables_prefix(folder))
+
+
+def _copy(directory: str, name: str, folder: str) -> None:
+    """Copies a file of a model. Raises ValueError for a link out of it: the zip of somebody else's model would hold
+    what its links chose of this machine.
+    """
+    path, root = os.path.realpath(os.path.join(directory, name)), os.path.realpath(directory)
+    if os.path.commonpath([path, root]) != root:
+        raise ValueError(
+            '{} is a link to {}, outside of the model, and a zip holds files of the model alone. If that file belongs '
+            'to it, put a copy in the place of the link.'.format(os.path.join(directory, name), path)
+        )
+    shutil.copyfile(path, os.path.join(folder, name))
 
 
 def _copy_variables(prefix: str, names: List[str], target: str) -> None:

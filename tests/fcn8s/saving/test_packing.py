@@ -220,6 +220,21 @@ def test_a_file_that_was_changed_is_named(archive, tmp_path):
         FCN8s(model_load_dir=rewrite(str(tmp_path / 'other.zip'), files))
 
 
+@pytest.mark.parametrize('name', ['config.json', 'import.json', 'variables/variables.data-00001-of-00002'])
+def test_links_out_of_a_model_are_not_followed(run_dir, tmp_path, name):
+    """The zip of somebody else's network would hold a file of this machine."""
+    copy, out = str(tmp_path / 'run'), str(tmp_path / 'a.zip')
+    shutil.copytree(run_dir, copy)
+    (tmp_path / 'secret').write_text('{}')
+    place = os.path.join(copy if name == 'config.json' else runs.resolve_model(copy), name)
+    if os.path.exists(place):
+        os.remove(place)
+    os.symlink(str(tmp_path / 'secret'), place)
+    with pytest.raises(ValueError, match='is a link to .*secret, outside of the model'):
+        pack(copy, out, with_optimizer=True)
+    assert not os.path.exists(out)
+
+
 def test_damaged_variables_are_no_lack_of_space(run_dir, tmp_path):
     broken, out = str(tmp_path / 'broken'), str(tmp_path / 'network.zip')
     shutil.copytree(run_dir, broken)
