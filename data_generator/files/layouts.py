@@ -273,13 +273,13 @@ def find_split(
         pairs = [Pair(image, None) for image in images]
     else:
         pairs = pair_with_labels(images, places.image_dir, places.label_dir, rule, problems)
+    if names is None and layout.val_pattern:
+        pairs = _matching(pairs, layout, split)
     if with_labels and not is_tolerant:
-        # A list or a pattern chooses among all images, of which others may lack labels.
-        chooses = bool(layout.list_file or layout.val_pattern)
-        pairs = labelled_pairs(pairs, places.image_dir, places.label_dir, rule, check_existence and not chooses)
-    if names is not None:
-        return _listed(pairs, names, places.list_file, check_existence, problems)
-    return _matching(pairs, layout, split) if layout.val_pattern else pairs
+        # A list chooses among all images, of which others may lack labels.
+        check_existence_of_all = check_existence and names is None
+        pairs = labelled_pairs(pairs, places.image_dir, places.label_dir, rule, check_existence_of_all)
+    return pairs if names is None else _listed(pairs, names, places.list_file, check_existence, problems)
 
 
 def _listed(

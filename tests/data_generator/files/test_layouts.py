@@ -104,6 +104,17 @@ def test_kitti_road(tmp_path):
     assert [len(find_layout('kitti_road', str(tmp_path), split)[1]) for split in ('train', 'val')] == [5, 1]
 
 
+def test_images_without_labels_of_a_split_by_pattern_are_refused_like_others(tmp_path):
+    for number in range(6):
+        write_jpeg_or_png(tmp_path / 'training/image_2/um_00000{}.png'.format(number))
+        if number != 1:
+            write_colors(tmp_path / 'training/gt_image_2/um_road_00000{}.png'.format(number), [255, 0, 0])
+    with pytest.raises(DataError, match=r'1 of 5 images .*um_000001\.png: expected um_road_000001\.png'):
+        find_layout('kitti_road', str(tmp_path), 'train')
+    assert len(find_layout('kitti_road', str(tmp_path), 'train', check_existence=False)[1]) == 4
+    assert len(find_layout('kitti_road', str(tmp_path), 'val')[1]) == 1
+
+
 def test_voc_reads_listed_palette_images_as_indices(tmp_path):
     for name in ('2007_1', '2007_2', 'unlabelled'):
         write_jpeg_or_png(tmp_path / 'JPEGImages/{}.jpg'.format(name))
