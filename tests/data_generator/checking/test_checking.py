@@ -23,7 +23,7 @@ from data_generator.checking.preview import (
     preview_grid,
     typical_augmentation,
 )
-from data_generator.files.discovery import Pair
+from data_generator.files.discovery import NameRule, Pair
 from data_generator.files.layouts import LAYOUTS
 from data_generator.files.legends import Legend
 from data_generator.files.palettes import PaletteRule
@@ -542,6 +542,11 @@ def test_folders_that_are_refused(tmp_path, capsys, monkeypatch, words, message)
 def test_folders_and_roots_are_two_ways(camvid):
     with pytest.raises(ValueError, match='folders are given, and roots or a layout beside them'):
         check(camvid, folders={'train': ('a', 'b')})
+
+
+def test_a_rule_without_folders_is_refused(camvid):
+    with pytest.raises(ValueError, match=r"rule is \('_a', '_b'\); it says how labels in folders are called, and"):
+        check_dataset(str(camvid), rule=NameRule('_a', '_b'))
 
 
 # ---- The preview ----
