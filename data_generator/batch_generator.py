@@ -198,10 +198,19 @@ class BatchGenerator:
                 check_existence,
             )
         self._palette_labels = [pair.label for pair in self.pairs if pair.label is not None]
+        if not self._palette_labels:
+            _check_nothing_said_of_labels(
+                ground_truth_suffix=ground_truth_suffix,
+                check_existence=None if check_existence else check_existence,
+                id_map=id_map,
+                color_tolerance=color_tolerance or None,
+                label_transparency=label_transparency,
+            )
         converted = converted_labels(self._palette_labels)
         self.was_converted = bool(converted)
         self._layout = _for_converted(converted, len(self.pairs), found or (variants[0] if variants else None), id_map)
-        _check_said_of_labels(self._layout, self._palette_labels, id_map, color_tolerance, label_transparency)
+        if self._layout is not None:
+            check_said_of_colors(color_tolerance, label_transparency, self._layout.color_map is not None)
         self._said_ignore_id = ignore_id is not None
         self.label_space = _label_space(self._layout, label_space, num_classes, ignore_id)
         if self._layout is None:
@@ -278,10 +287,17 @@ class BatchGenerator:
             root: The directory of the dataset.
             split: 'train', 'val' or what the dataset has.
             with_labels: False for the images alone, as of a test split.
+            check_existence: Refuse images without labels, and names in a list without an image. If False they are left
+                out.
         """
         check_flags(with_labels=with_labels, check_existence=check_existence)
         if not isinstance(split, str):
             raise ValueError("split is {!r}; it has to be the name of one, such as 'train'.".format(split))
+        if not (with_labels or check_existence or any(variant.list_file for variant in variants_of(layout))):
+            raise ValueError(
+                'check_existence is False and with_labels is False: without labels no image lacks one. Leave '
+                'check_existence out.'
+            )
         variant, pairs = find_layout(layout, os.fspath(root), split, with_labels, check_existence)
         made = cls(
             pairs=pairs, layout=variant, root_dir=root, export_dir=export_dir, seed=seed, image_rules=image_rules
@@ -627,19 +643,14 @@ def _check_not_with_pairs(**others: Any) -> None:
             )
 
 
-def _check_said_of_labels(
-    layout: Optional[Layout], labels: Sequence[str], id_map: Any, tolerance: int, transparency: Optional[str]
-) -> None:
-    """Refuses what says how labels are read where there are none, or where those of a layout are read by their IDs."""
-    said = dict(id_map=id_map, color_tolerance=tolerance or None, label_transparency=transparency)
-    given = [name for name, value in said.items() if value is not None]
-    if given and not labels:
-        raise ValueError(
-            '{}={!r}: it is about labels, and these images have none. Give their labels (ground_truth_dirs, or pairs), '
-            'or leave {} out.'.format(given[0], said[given[0]], given[0])
-        )
-    if layout is not None:
-        check_said_of_colors(tolerance, transparency, layout.color_map is not None)
+def _check_nothing_said_of_labels(**said: Any) -> None:
+    """Refuses what says which labels there are and how they are read. None stands for what was left out."""
+    for name, value in said.items():
+        if value is not None:
+            raise ValueError(
+                '{}={!r}: it is about labels, and these images have none. Give their labels (ground_truth_dirs, or '
+                'pairs), or leave {} out.'.format(name, value, name)
+            )
 
 
 def _given_pairs(pairs: Union[str, Sequence], root_dir: Optional[str]) -> List[Pair]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import warnings
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -137,6 +138,12 @@ def build_sample_maker(
         options['pad_value'] = mean_color()
     elif options.get('pad_value') is None and num_channels != 3:
         options['pad_value'] = (0,) * num_channels  # of nothing, as nothing is padded
+    if not pads and options.get('void_class_id') not in (None, ignore_id):
+        warnings.warn(
+            'void_class_id is {}; it is what padding gets in labels, and nothing is padded, so it changes nothing. For '
+            'pixels that shall not count, give BatchGenerator their ID as ignore_id.'.format(options['void_class_id']),
+            stacklevel=5,  # the call of generate
+        )
     pipeline = build_pipeline(**options)
     # What is in the cache was checked when it was put there, so by the same rule.
     key = '{} {} {} {}'.format(pipeline.prepare_key, num_classes, ignore_id, dataset.color_rule.tolerance)

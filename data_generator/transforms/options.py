@@ -66,6 +66,11 @@ def check_options(
         **prepared,
     )
     _check_together(options, has_labels)
+    if not has_labels and transforms.get('void_class_id') is not None:
+        raise ValueError(
+            'void_class_id is {}; it is what padding gets in labels, and this dataset has none. Leave it out, or name '
+            'the directories of the labels.'.format(transforms['void_class_id'])
+        )
     return options
 
 

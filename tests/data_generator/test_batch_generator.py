@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 
 import cv2
 import numpy as np
@@ -501,6 +502,8 @@ FARM = Layout('farm', generic_label_space(NUM_CLASSES), 'images', 'labels')
         (dict(layout=FARM, label_transparency='void'), "label_transparency is 'void', and .* these hold IDs"),
         (dict(id_map={0: 1}, ground_truth_dirs=None), r'id_map={0: 1}: it is about labels, and these images have none'),
         (dict(color_tolerance=5, ground_truth_dirs=None, num_classes=2), 'color_tolerance=5: it is about labels, and'),
+        (dict(check_existence=False, ground_truth_dirs=None), 'check_existence=False: it is about labels, and these'),
+        (dict(ground_truth_suffix='_x', ground_truth_dirs=None), "ground_truth_suffix='_x': it is about labels, and"),
         (dict(label_space=CITYSCAPES), 'num_classes is 5; the label space cityscapes has num_classes=19'),
         (
             dict(label_space=CITYSCAPES, num_classes=None, ignore_id=0),
@@ -511,6 +514,28 @@ FARM = Layout('farm', generic_label_space(NUM_CLASSES), 'images', 'labels')
 def test_arguments_that_are_wrong_or_do_not_go_together(root, options, message):
     with pytest.raises(ValueError, match=message):
         dataset(root, **options)
+
+
+def test_images_without_labels_lack_none(root):
+    with pytest.raises(ValueError, match='check_existence is False and with_labels is False: without labels no image'):
+        BatchGenerator.from_layout(FARM, str(root), with_labels=False, check_existence=False)
+    assert not BatchGenerator.from_layout(FARM, str(root), with_labels=False).has_labels
+    (root / 'list.txt').write_text('1\ngone\n')
+    listed = FARM._replace(list_file='list.txt')
+    of_list = BatchGenerator.from_layout(listed, str(root), with_labels=False, check_existence=False)
+    assert of_list.get_num_files() == 1
+
+
+def test_a_void_class_that_nothing_is_padded_with_changes_nothing(root):
+    with pytest.warns(UserWarning, match='void_class_id is 0; .* changes nothing.* ID as ignore_id') as told:
+        dataset(root).generate(1, void_class_id=0)
+    assert told[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        dataset(root).generate(1, void_class_id=255)
+        dataset(root).generate(1, void_class_id=0, random_crop=(4, 4))
+    with pytest.raises(ValueError, match='void_class_id is 0; it is what padding gets in labels, and this dataset has'):
+        BatchGenerator([str(root / 'images')]).generate(1, void_class_id=0, random_crop=(4, 4))
 
 
 def test_a_split_is_one(root):
