@@ -487,6 +487,11 @@ def check_save(saver: str, tags: Sequence[str], name: Optional[str]) -> None:
     if saver not in list(SAVERS):  # where it may be of any type
         raise ValueError('saver is {!r}; choose from {}.'.format(saver, list(SAVERS)))
     check_tags('tags', tags)
+    if saver == 'train_saver' and tuple(tags) != DEFAULT_TAGS:
+        raise ValueError(
+            "tags are {!r}, and saver is 'train_saver', whose checkpoints have no tags. Leave the tags out, or take "
+            "saver='saved_model'.".format(list(tags))
+        )
     if name is not None and not isinstance(name, str):
         raise ValueError('name is {!r}; it has to be a string.'.format(name))
     if name is not None and os.path.basename(name) != name:
@@ -555,10 +560,24 @@ def _described(training: TrainingSettings, arithmetic: Arithmetic) -> Dict[str, 
     return dict(training._asdict(), loss=describe_loss(training.loss), **of_arithmetic)
 
 
+def _check_says_nothing_of_training(request: NetworkRequest) -> None:
+    of_training = set(TrainingSettings._fields + ('seed', 'distributed')) - {'loss_scaling'}
+    names = [name for name in request.given() if name in of_training]
+    if names and not (names == ['distributed'] and request.distributed is False):
+        raise ValueError(
+            '{} given, and {!r} is an export, which is for prediction only: that is about training. Leave it out, or '
+            'open the run or the saved model that it was made of.'.format(
+                ' and '.join(names) + (' are' if names[1:] else ' is'), request.beginning.model_load_dir
+            )
+        )
+
+
 def _build(request: NetworkRequest, beginning: Beginning, cluster: Optional[DistributedSettings]) -> Network:
     """Reads and builds what was asked for. beginning: that of the request, or of the checkpoint of its run."""
     training, arithmetic = request.training, request.arithmetic
     plan = plan_opening(beginning, request.architecture, training.optimizer.name)
+    if plan.for_prediction:
+        _check_says_nothing_of_training(request)
     if training.class_weights is not None:
         weights = check_class_weights(training.class_weights, plan.settings.num_classes)
         training = training._replace(class_weights=tuple(weights.tolist()))

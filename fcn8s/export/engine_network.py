@@ -140,12 +140,7 @@ def _is_without_variables(path: str) -> bool:
 
 
 def _check_only_predicts(request: NetworkRequest) -> None:
-    default = NetworkRequest().arguments()
-    names = [
-        name
-        for name, value in request.arguments().items()
-        if name not in _MEANS_SOMETHING and not (type(value) is type(default[name]) and value == default[name])
-    ]
+    names = [name for name in request.given() if name not in _MEANS_SOMETHING]
     if names:
         raise ValueError(
             '{} given; where another engine computes, the network only predicts, as it is in its files. Leave {} '

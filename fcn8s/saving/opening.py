@@ -1,7 +1,7 @@
 """The ways to begin: on an encoder, from a saved FCN-8s, with variables on top, or from another network's weights."""
 
 import warnings
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from fcn8s.graph.assembly import TrainingSettings
 from fcn8s.optimizers import DEFAULT_OPTIMIZER, optimizer_settings
@@ -61,6 +61,15 @@ class NetworkRequest(NamedTuple):
         groups = (self.beginning, self.architecture, self.training, self.arithmetic)
         named = {name: value for group in groups for name, value in group._asdict().items()}
         return dict(named, seed=self.seed, distributed=self.distributed)
+
+    def given(self) -> List[str]:
+        """Returns the names of what is not as it is by default."""
+        default = NetworkRequest().arguments()
+        return [
+            name
+            for name, value in self.arguments().items()
+            if not (type(value) is type(default[name]) and value == default[name])
+        ]
 
 
 class OtherNetwork(NamedTuple):

@@ -368,6 +368,7 @@ def put_into_run(model, run, size):
 
 def test_fcn8s_opens_an_exported_saved_model_for_prediction(export, narrow_model, answers, pictures, tmp_path):
     from fcn8s import FCN8s
+    from fcn8s.distributed.workers import DistributedSettings
 
     with FCN8s(model_load_dir=export('saved_model')) as network:
         np.testing.assert_allclose(network.predict(pictures[:1], argmax=False)[0], answers[0][1], atol=1e-5)
@@ -377,6 +378,14 @@ def test_fcn8s_opens_an_exported_saved_model_for_prediction(export, narrow_model
             network.save(str(tmp_path))
     with pytest.raises(ValueError, match='This is an export, for prediction only'):
         FCN8s(fine_tune_from=export('saved_model'), num_classes=3)
+    for options, names in (
+        (dict(loss='dice'), 'loss is'),
+        (dict(accumulate_batches=2, freeze=5), 'optimizer and freeze are'),
+        (dict(distributed=DistributedSettings()), 'distributed is'),
+    ):
+        with pytest.raises(ValueError, match=names + ' given, and .* is an export, .* that is about training'):
+            FCN8s(model_load_dir=export('saved_model'), **options)
+    FCN8s(model_load_dir=export('saved_model'), num_classes=5, gpu_memory_growth=False, distributed=False).close()
 
 
 def test_a_network_exports_itself_as_its_run_is_exported(export, narrow_model, tmp_path, pictures):
