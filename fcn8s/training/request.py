@@ -133,7 +133,7 @@ def check_last_epochs(request: TrainRequest, swa: Optional[int], head_warmup: in
 
 
 def check_is_written(request: TrainRequest) -> None:
-    """Raises ValueError for arguments about files that are not written, and warns of a save_dir that stays empty.
+    """Raises ValueError for arguments about files that are not written, and warns of how to save where nothing is.
 
     It is about the process that writes: others may be called without a place.
     """
@@ -149,22 +149,50 @@ def check_is_written(request: TrainRequest) -> None:
         'leave keep_checkpoints out.',
         request.keep_checkpoints,
     )
+    has_place = (request.summaries_dir, request.run_dir) != (None, None)
     _require(
-        not request.summaries_worst or (request.summaries_dir, request.run_dir) != (None, None),
+        not request.summaries_worst or has_place,
         'summaries_worst is {}, but neither summaries_dir nor run_dir says where they go. Give one of the two, or '
         'leave summaries_worst out.',
         request.summaries_worst,
     )
-    if request.save_dir is not None and not request.save_during_training:
-        warnings.warn(
-            'save_dir is {!r}, but save_during_training is off, so nothing is saved there. {}.'.format(
-                request.save_dir,
-                'Give save_during_training=True, or leave save_dir out'
-                if request.run_dir is None
-                else 'Leave save_dir out: the checkpoints go to run_dir',
-            ),
-            stacklevel=4,  # the call of FCN8s.train
-        )
+    _require(
+        request.summaries_frequency == TrainRequest._field_defaults['summaries_frequency']
+        or not request.record_summaries
+        or has_place,
+        'summaries_frequency is {}, but neither summaries_dir nor run_dir says where summaries go. Give one of the two, '
+        'or leave summaries_frequency out.',
+        request.summaries_frequency,
+    )
+    _require(
+        request.summaries_name is None or not request.record_summaries or request.summaries_dir is not None,
+        'summaries_name is {!r}, but summaries_dir does not say where{}. Give summaries_dir, or leave summaries_name '
+        'out.',
+        request.summaries_name,
+        ', so nothing would be recorded' if request.run_dir is None else ': a run keeps its events in run_dir',
+    )
+    if not request.save_during_training:
+        _warn_of_saving(request)
+
+
+def _warn_of_saving(request: TrainRequest) -> None:
+    """Warns of the first argument that says how models are saved, where none are."""
+    names = ['save_dir', 'save_name', 'save_tags', 'saver']
+    names += ['save_frequency', 'save_best_only'] if request.run_dir is None else []
+    for name in names:
+        value, default = getattr(request, name), TrainRequest._field_defaults[name]
+        if value != default and not (name == 'save_tags' and tuple(value) == default):
+            warnings.warn(
+                '{} is {!r}, but save_during_training is off, so it changes nothing. {}.'.format(
+                    name,
+                    value,
+                    'Give save_during_training=True, or leave {} out'.format(name)
+                    if request.run_dir is None
+                    else 'Leave {} out: the checkpoints go to run_dir'.format(name),
+                ),
+                stacklevel=5,  # the call of FCN8s.train
+            )
+            return
 
 
 def _check_worst(request: TrainRequest) -> None:
@@ -375,14 +403,6 @@ def _check_saving(request: TrainRequest) -> None:
     _require(
         not request.save_during_training or request.save_dir is not None,
         'save_during_training is on, but save_dir is not given.',
-    )
-    _require(
-        request.summaries_name is None
-        or not request.record_summaries
-        or (request.summaries_dir, request.run_dir) != (None, None),
-        'summaries_name is {!r}, but summaries_dir does not say where, so nothing would be recorded. Give '
-        'summaries_dir, or leave summaries_name out.',
-        request.summaries_name,
     )
     _require(
         not (request.save_during_training and request.run_dir),

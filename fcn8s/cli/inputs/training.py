@@ -201,7 +201,6 @@ def train_arguments(options: argparse.Namespace, batches: Any, val: Optional[Any
         val_generator=val,
         metrics=tuple(METRICS) if evaluates else (),
         monitor=options.monitor or ('mean_iou' if evaluates else 'loss'),
-        save_frequency=options.save_every,
         early_stopping_patience=options.patience,
     )
 
@@ -211,6 +210,7 @@ def run_arguments(options: argparse.Namespace, evaluates: bool) -> Dict[str, Any
     return dict(
         run_dir=options.run_dir,
         resume=options.resume is not None,
+        save_frequency=options.save_every,
         keep_checkpoints=options.keep_checkpoints,
         summaries_worst=options.summary_worst if evaluates else 0,
         config={'command': resolving.storable(options)},

@@ -1,4 +1,5 @@
 import inspect
+import warnings
 
 import numpy as np
 import pytest
@@ -50,6 +51,7 @@ def request_with(**options):
         (dict(keep_checkpoints=5), 'keep_checkpoints is 5, .* run_dir is not given'),
         (dict(keep_checkpoints=5, save_during_training=True, save_dir='x'), 'keep_checkpoints is 5'),
         (dict(summaries_worst=3, metrics=('loss',)), 'summaries_worst is 3, but neither summaries_dir nor run_dir'),
+        (dict(summaries_frequency=2), 'summaries_frequency is 2, but neither summaries_dir nor run_dir'),
     ],
 )
 def test_what_would_be_written_nowhere_is_refused(options, message):
@@ -63,12 +65,30 @@ def test_what_would_be_written_nowhere_is_refused(options, message):
     'options, message',
     [
         (dict(save_dir='x'), "save_dir is 'x', but save_during_training is off, .* Give save_during_training=True"),
-        (dict(save_dir='x', run_dir='y'), 'nothing is saved there. Leave save_dir out: the checkpoints go to run_dir'),
+        (dict(save_dir='x', run_dir='y'), 'it changes nothing. Leave save_dir out: the checkpoints go to run_dir'),
+        (dict(save_name='x'), "save_name is 'x', but save_during_training is off, so it changes nothing"),
+        (dict(save_tags=['x'], run_dir='y'), r"save_tags is \['x'\], but .* Leave save_tags out: the checkpoints go"),
+        (dict(saver='train_saver', run_dir='y'), "saver is 'train_saver', but save_during_training is off"),
+        (dict(save_frequency=1), 'save_frequency is 1, but save_during_training is off'),
+        (dict(save_best_only=False), 'save_best_only is False, but save_during_training is off'),
     ],
 )
-def test_a_folder_that_stays_empty_is_told(options, message):
+def test_how_to_save_where_nothing_is_saved_is_told(options, message):
     with pytest.warns(UserWarning, match=message):
         check_is_written(request_with(**options))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        check_is_written(request_with(run_dir='y', save_tags=['default'], save_frequency=1, save_best_only=False))
+        check_is_written(request_with(save_during_training=True, **dict(options, run_dir=None)))
+
+
+def test_a_name_of_summaries_belongs_to_their_folder():
+    with pytest.raises(ValueError, match="summaries_name is 'x', but .* say where, so nothing would be recorded"):
+        check_is_written(request_with(summaries_name='x'))
+    with pytest.raises(ValueError, match="summaries_name is 'x', but .* where: a run keeps its events in run_dir"):
+        check_is_written(request_with(summaries_name='x', run_dir='run'))
+    check_is_written(request_with(summaries_name='x', record_summaries=False, summaries_frequency=2))
+    check_is_written(request_with(summaries_name='x', summaries_dir='events', run_dir='run'))
 
 
 @pytest.mark.parametrize('options', [dict(val_steps=3, eval_dataset='train'), dict(eval_dataset='val')])
