@@ -78,7 +78,7 @@ def _check_channels(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from fcn8s.prediction.drawing import Style, check_style
+    from fcn8s.prediction.drawing import OF_OVERLAYS, Style, check_style
     from fcn8s.prediction.video import check_clockwork, check_places, check_smoothing, render_video
 
     check_overlap(args)
@@ -91,10 +91,10 @@ def run(args: argparse.Namespace) -> int:
         confidence=args.confidence,
         palette=args.palette,
     )
-    check_style(style)
     if args.layout == 'map':
         why = 'is about the frame below the colours, which --layout map leaves out. Leave one of them out.'
-        check_drawing(args, ('alpha', 'contours'), why)
+        check_drawing(args, OF_OVERLAYS, why)
+    check_style(style)
     check_temperature_argument(args, args.confidence, 'Add --confidence', second='compare')
     check_smoothing(args.smoothing)
     check_clockwork(args.clockwork, args.smoothing)

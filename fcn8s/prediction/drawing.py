@@ -40,12 +40,20 @@ class Style(NamedTuple):
 
 
 DEFAULT_STYLE = Style()
+# Fields about the frame below the colours.
+OF_OVERLAYS = ('alpha', 'contours')
 
 
 def check_style(style: Style) -> None:
-    """Raises ValueError where a field is out of its range."""
+    """Raises ValueError where a field is out of its range, or says nothing in this layout."""
     if style.layout not in LAYOUTS:
         raise ValueError('layout is {!r}; choose from {}.'.format(style.layout, ', '.join(LAYOUTS)))
+    for name in OF_OVERLAYS:
+        if style.layout == 'map' and getattr(style, name) != getattr(DEFAULT_STYLE, name):
+            raise ValueError(
+                "{} is {}; it is about the frame below the colours, which the layout 'map' leaves out. Leave one of "
+                'the two out.'.format(name, getattr(style, name))
+            )
     if not 0 <= style.alpha <= 1:
         raise ValueError(
             'alpha is {}; it has to be from 0 (only the image) to 1 (only the colours).'.format(style.alpha)

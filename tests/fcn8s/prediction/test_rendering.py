@@ -53,7 +53,8 @@ def read_video(path):
 )
 def test_layouts(frames_dir, tmp_path, layout, size):
     out = str(tmp_path / 'out.mp4')
-    rendered = video.render_video(PREDICTOR, frames_dir, out, SPACE, Style(layout=layout, alpha=1.0), frame_rate=10)
+    style = Style(layout) if layout == 'map' else Style(layout, alpha=1.0)
+    rendered = video.render_video(PREDICTOR, frames_dir, out, SPACE, style, frame_rate=10)
     found_size, frame_rate, frames = read_video(out)
     assert (found_size, frame_rate, len(frames)) == (size, 10, 12)
     assert rendered.num_frames == 12 and rendered.path == out and rendered.frames_per_second > 0
@@ -331,6 +332,8 @@ def test_refuses_before_reading_or_writing(frames_dir, tmp_path):
         video.render_video(PREDICTOR, frames_dir, out, SPACE, Style(layout='mosaic'))
     with pytest.raises(ValueError, match='alpha is 2; it has to be from 0'):
         video.render_video(PREDICTOR, frames_dir, out, SPACE, Style(alpha=2))
+    with pytest.raises(ValueError, match="contours is True; .* which the layout 'map' leaves out"):
+        video.render_video(PREDICTOR, frames_dir, out, SPACE, Style('map', contours=True))
     with pytest.raises(ValueError, match='smoothing is 1.0; it has to be at least 0'):
         video.render_video(PREDICTOR, frames_dir, out, SPACE, smoothing=1.0)
     with pytest.raises(FileNotFoundError, match='does not exist'):
