@@ -277,6 +277,11 @@ def predict_and_save(
         raise ValueError('arrangement is {!r}; choose from {}.'.format(arrangement, ', '.join(ARRANGEMENTS)))
     size = _checked_size('resize', resize)
     check_flags(include_unprocessed_image=include_unprocessed_image, overwrite_existing=overwrite_existing)
+    if arrangement != ARRANGEMENTS[0] and not include_unprocessed_image:
+        raise ValueError(
+            'arrangement is {!r}; it says where the image stands beside its overlay, and include_unprocessed_image is '
+            'off. Give include_unprocessed_image=True, or leave it out.'.format(arrangement)
+        )
     check_extension(image_file_extension)
     # On one pixel, so that colours that cannot be drawn are refused before anything is predicted.
     print_segmentation_onto_image(np.zeros([1, 1, 3], np.uint8), np.zeros([1, 1], np.uint8), color_map)

@@ -334,6 +334,8 @@ def test_predict_and_save_refuses_before_predicting(folders, tmp_path):
         save(predict, '~/results', images, COLORS)
     with pytest.raises(ValueError, match="arrangement is 'diagonal'; choose from vertical, horizontal"):
         save(predict, results, images, COLORS, arrangement='diagonal')
+    with pytest.raises(ValueError, match="arrangement is 'horizontal'; .* include_unprocessed_image is off"):
+        save(predict, results, images, COLORS, arrangement='horizontal')
     with pytest.raises(ValueError, match='resize is True; it has to be'):
         save(predict, results, images, COLORS, resize=True)
     with pytest.raises(ValueError, match='resize is 5; it has to be'):
