@@ -92,12 +92,12 @@ def check_sampling_arguments(args: argparse.Namespace) -> None:
         raise ValueError('--sample-seed is {}; it has to be from 0 to {}.'.format(args.sample_seed, 2**31 - 1))
     if args.engine not in (None, 'tensorflow'):
         raise ValueError('--samples are drawn by TensorFlow, and --engine is {}. Leave one out.'.format(args.engine))
-    if not 0 < keep_prob_of(args.model) < 1:
-        raise ValueError(
-            '--samples: {} was trained without dropout (--keep-prob 1), so there is nothing to sample.'.format(
-                args.model
+    against = getattr(args, 'against', None)
+    for path in [args.model] + ([] if against is None else [against]):
+        if not 0 < keep_prob_of(path) < 1:
+            raise ValueError(
+                '--samples: {} was trained without dropout (--keep-prob 1), so there is nothing to sample.'.format(path)
             )
-        )
 
 
 def keep_prob_of(path: str) -> float:

@@ -153,6 +153,10 @@ def test_a_run_without_dropout_is_refused_before_it_is_opened(tmp_path, capsys):
     run = runs.create_run(str(tmp_path / 'run'), {'train': {'keep_prob': 1}})
     assert cli.main(['predict', run.directory, 'x.png', '--out', str(tmp_path / 'out'), '--samples', '4']) == 2
     assert 'was trained without dropout (--keep-prob 1)' in capsys.readouterr().err
+    other = runs.create_run(str(tmp_path / 'other'), {'train': {'keep_prob': 0.5}})
+    against = ['evaluate', other.directory, '--against', run.directory, '--samples', '4', '--data', str(tmp_path)]
+    assert cli.main(against) == 2
+    assert '--samples: {} was trained without dropout'.format(run.directory) in capsys.readouterr().err
 
 
 def test_a_network_in_bfloat16_has_samples_too(small_model, reference):
