@@ -42,6 +42,8 @@ def assign_splits(
         _refuse_seed(seed, 'the source has splits of its own, unless there is a --val-share')
         return [split or 'train' for split in own]
     share = DEFAULT_VAL_SHARE if val_share is None else val_share
+    if share == 0:
+        _refuse_seed(seed, '--val-share is 0')
     choice = [index for index, split in enumerate(own) if split != 'test']
     count = int(round(share * len(choice)))
     if share > 0 and len(choice) > 1:

@@ -564,6 +564,8 @@ def test_splits_by_share_by_lists_and_of_the_source(tmp_path):
     }
     with pytest.raises(ValueError, match='--seed is 1; .* nothing is: the lists of names decide. Leave it out'):
         import_annotations(str(root), str(tmp_path / '4'), Options(lists=lists, seed=1))
+    with pytest.raises(ValueError, match='--seed is 1; .* nothing is: --val-share is 0. Leave it out'):
+        import_annotations(str(root), str(tmp_path / '4'), Options(val_share=0, seed=1))
     (tmp_path / 'val.txt').write_text('1\n')
     with pytest.raises(ValueError, match='1 is in the lists of two splits. Take it out of one'):
         import_annotations(str(root), str(tmp_path / '4'), Options(lists=lists))
