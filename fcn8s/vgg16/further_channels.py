@@ -79,6 +79,11 @@ def further_channels(
     if fill not in FILLS:
         raise ValueError('fill is {!r}; choose from {}.'.format(fill, ', '.join(FILLS)))
     count = channels - 3
+    if not count and fill != FILLS[0]:
+        raise ValueError(
+            'fill is {!r}; it is about channels behind the three colours, and there are none. Leave it out, or give '
+            'channels above 3.'.format(fill)
+        )
     for name, values in (('mean', mean), ('deviation', deviation)):
         if len(values) not in (0, count):
             raise ValueError(

@@ -78,6 +78,7 @@ def test_further_channels_of_mean_weights_see_what_grey_would(encoders):
     [
         ((2,), 'channels is 2; it has to be from 3'),
         ((5, 'noise'), "fill is 'noise'; choose from zero, mean"),
+        ((3, 'mean'), "fill is 'mean'; it is about channels behind the three colours, and there are none"),
         ((5, 'zero', (1,)), 'mean has 1 numbers for 2 channels'),
         ((5, 'zero', (1, 256)), 'mean is .1, 256. and deviation'),
         ((5, 'zero', (), (0, 1)), 'deviations above 0'),
