@@ -87,8 +87,8 @@ def check_dataset(
         raise ValueError('folders are given, and roots or a layout beside them. Name the dataset in one of these ways.')
     if rule != NO_RULE and not folders:
         raise ValueError(
-            'rule is {!r}; it says how labels in folders are called, and there are none: a layout says that itself. Give '
-            'folders, or leave it out.'.format(tuple(rule))
+            'rule is {!r}; it says how labels in folders are called, and there are none: a layout says that itself. '
+            'Give folders, or leave it out.'.format(tuple(rule))
         )
     surveys = (
         [survey_folders(folders, extensions, rule)]

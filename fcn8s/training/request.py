@@ -160,8 +160,8 @@ def check_is_written(request: TrainRequest) -> None:
         request.summaries_frequency == TrainRequest._field_defaults['summaries_frequency']
         or not request.record_summaries
         or has_place,
-        'summaries_frequency is {}, but neither summaries_dir nor run_dir says where summaries go. Give one of the two, '
-        'or leave summaries_frequency out.',
+        'summaries_frequency is {}, but neither summaries_dir nor run_dir says where summaries go. Give one of the '
+        'two, or leave summaries_frequency out.',
         request.summaries_frequency,
     )
     _require(

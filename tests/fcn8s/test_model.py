@@ -445,7 +445,10 @@ def test_variables_that_are_not_there(tiny_encoder):
         (dict(saver=['default']), r"saver is \['default'\]; choose from"),
         (dict(save_tags='default'), "save_tags is 'default'"),
         (dict(save_tags=4), 'save_tags is 4; it has to be a list'),
-        (dict(save_tags=['a'], saver='train_saver'), r"tags are \['a'\], and saver is 'train_saver', whose checkpoints"),
+        (
+            dict(save_tags=['a'], saver='train_saver'),
+            r"tags are \['a'\], and saver is 'train_saver', whose checkpoints",
+        ),
         (dict(resume=True), 'run_dir does not say which run'),
         (dict(train_generator=[1, 2]), 'train_generator is .list.*while True: yield from train_generator'),
         (dict(train_generator=iter), 'train_generator is .builtin.* It is a function: call it'),
