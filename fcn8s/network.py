@@ -30,7 +30,7 @@ from fcn8s.saving.runs import input_size, is_run, open_current
 from fcn8s.settings import ModelSettings
 from helpers.files import atomic_directory, check_folder
 from helpers.flags import check_flags
-from helpers.image_rules import ImageRules
+from helpers.image_rules import ImageRules, checked_rules
 from helpers.label_spaces import LabelSpace
 from helpers.names_of_2017 import OF_FCN8S, with_replacements
 from helpers.progress import evaluation_bar
@@ -78,6 +78,7 @@ class Network:
         self.last_scores: Dict[str, float] = {}
         self.for_prediction = plan.for_prediction
         self.input_size: Optional[Tuple[int, int]] = None  # that its run was evaluated at
+        self.said_image_rules: Optional[ImageRules] = None  # that it was opened with
         self._encoder_meta_graph = plan.encoder.meta_graph
         self._saved: Set[Tuple[str, str, int]] = set()
         self._savers = restoring.Savers()
@@ -208,7 +209,15 @@ class Network:
         self.settings = self.settings._replace(label_space=label_space)
 
     def set_image_rules(self, image_rules: ImageRules) -> None:
-        """Takes over how a dataset reads images; raises ValueError where it reads others than the graph takes."""
+        """Takes over how a dataset reads images; raises ValueError where it reads others than the graph takes, or by
+        other rules than the network was given.
+        """
+        said = self.said_image_rules
+        if said is not None and said != image_rules:
+            raise ValueError(
+                'the network was given {}, and the data are read by {}. Give the BatchGenerator '
+                'image_rules=model.settings.image_rules, or leave image_rules of FCN8s out.'.format(said, image_rules)
+            )
         channels = self.settings.image_rules.channels
         if image_rules.channels != channels:
             raise ValueError(
@@ -587,4 +596,6 @@ def _build(request: NetworkRequest, beginning: Beginning, cluster: Optional[Dist
     size = None if opened_from is None else input_size(opened_from)
     network = Network(plan, training, arithmetic, request.seed, workers)
     network.input_size = size
+    rules = request.architecture.image_rules
+    network.said_image_rules = None if rules is None else checked_rules(rules)
     return network

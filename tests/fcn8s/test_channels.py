@@ -101,6 +101,22 @@ def test_rules_that_do_not_fit_are_refused(encoders):
             model.network.set_image_rules(ImageRules())
 
 
+def test_rules_that_the_network_was_given_are_not_replaced_by_those_of_the_data(encoders):
+    from fcn8s import FCN8s
+
+    class Data:
+        image_rules = ImageRules()
+
+        def __next__(self):
+            pytest.fail('read')
+
+    given = ImageRules(window=[[0, 4000]])
+    with FCN8s(vgg16_dir=str(encoders / 'rgb'), num_classes=4, image_rules=given) as model:
+        with pytest.raises(ValueError, match=r'network was given .*4000.*, and the data are read by .*window=None'):
+            model.train(Data(), 1, 1, lambda step: 1e-3)
+        model.network.set_image_rules(ImageRules(window=((0.0, 4000.0),)))
+
+
 @pytest.fixture(scope='module')
 def stacks(tmp_path_factory):
     """Scenes whose class shows in the fifth channel alone, 16-bit TIFF and NumPy files of 0 to 1000."""
