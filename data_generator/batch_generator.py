@@ -209,8 +209,9 @@ class BatchGenerator:
         converted = converted_labels(self._palette_labels)
         self.was_converted = bool(converted)
         self._layout = _for_converted(converted, len(self.pairs), found or (variants[0] if variants else None), id_map)
-        if self._layout is not None:
-            check_said_of_colors(color_tolerance, label_transparency, self._layout.color_map is not None)
+        if self._layout is not None or id_map is not None:  # a map is from numbers, so that labels hold these
+            has_colors = self._layout is not None and self._layout.color_map is not None
+            check_said_of_colors(color_tolerance, label_transparency, has_colors)
         self._said_ignore_id = ignore_id is not None
         self.label_space = _label_space(self._layout, label_space, num_classes, ignore_id)
         if self._layout is None:

@@ -500,6 +500,8 @@ FARM = Layout('farm', generic_label_space(NUM_CLASSES), 'images', 'labels')
         ),
         (dict(layout=FARM, color_tolerance=5), 'color_tolerance is 5, and .* these hold IDs'),
         (dict(layout=FARM, label_transparency='void'), "label_transparency is 'void', and .* these hold IDs"),
+        (dict(id_map={0: 1}, color_tolerance=5), 'color_tolerance is 5, and .* these hold IDs'),
+        (dict(id_map={0: 1}, label_transparency='void'), "label_transparency is 'void', and .* these hold IDs"),
         (dict(id_map={0: 1}, ground_truth_dirs=None), r'id_map={0: 1}: it is about labels, and these images have none'),
         (dict(color_tolerance=5, ground_truth_dirs=None, num_classes=2), 'color_tolerance=5: it is about labels, and'),
         (dict(check_existence=False, ground_truth_dirs=None), 'check_existence=False: it is about labels, and these'),

@@ -169,8 +169,8 @@ def read_as_trained(args: Any, command: Dict[str, Any]) -> Dict[str, Any]:
         )
         if command.get('id_map') is not None:
             made['id_map'] = parse_id_map(command['id_map'])
-    if args.id_map is not None:
-        made['id_map'] = parse_id_map(args.id_map)
+    if args.id_map is not None:  # from numbers: what the run says of colours is not about these labels
+        made.update(id_map=parse_id_map(args.id_map), color_tolerance=0, label_transparency=None)
     for name in ('color_tolerance', 'label_transparency'):
         if getattr(args, name) is not None:
             made[name] = getattr(args, name)

@@ -15,6 +15,7 @@ import pytest
 from data_generator.files.layouts import LAYOUTS
 from fcn8s import FCN8s, cli
 from fcn8s.cli import evaluate
+from fcn8s.cli.options.labels import read_as_trained
 from fcn8s.evaluation import evaluate as evaluation
 from fcn8s.evaluation import scores
 from fcn8s.prediction.frozen_network import open_model
@@ -495,3 +496,16 @@ def test_a_network_whose_classes_are_of_no_layout_needs_one(narrow_encoder, data
 def test_refuses_more_resamples_than_make_sense(networks, dataset):
     with pytest.raises(ValueError, match='--resamples is 999999999; it has to be from 1 to 1000000'):
         evaluate_command(networks[0][0], '--data', dataset, '--resamples', '999999999')
+
+
+def test_a_map_that_is_typed_goes_before_the_colours_that_a_run_was_trained_on():
+    trained = dict(images='a', labels='b', ignore_id=None, color_tolerance=40, label_transparency='void', id_map=None)
+    typed = argparse.Namespace(id_map=None, color_tolerance=None, label_transparency=None)
+    found = read_as_trained(typed, trained)
+    assert (found['color_tolerance'], found['label_transparency']) == (40, 'void') and 'id_map' not in found
+    typed.id_map = '0:0,255:1'
+    found = read_as_trained(typed, trained)
+    assert found['id_map'] == {0: 0, 255: 1}
+    assert (found['color_tolerance'], found['label_transparency']) == (0, None)
+    typed.color_tolerance = 5
+    assert read_as_trained(typed, trained)['color_tolerance'] == 5
