@@ -57,7 +57,8 @@ def plan_classes(
         ValueError: A class that is wanted does not occur or comes twice; a class has no name that can be shown; there
             are too many or too few.
     """
-    void = set(void_names) | set(source.void_names)
+    # Cityscapes does not score some of its classes; whoever names one of them takes it.
+    void = set(void_names) | (set(source.void_names) - set(wanted or ()))
     occurring = sorted({str(class_name(label)) for label in labels if label is not VOID}, key=natural_sort_key)
     names = list(dict.fromkeys([*(str(class_name(name)) for name in source.class_names or []), *occurring]))
     _check_names('--void', [name for name in void_names if name not in names], names)
@@ -65,6 +66,7 @@ def plan_classes(
         _check_names('--classes', [name for name in wanted if name not in names], names)
         if len(set(wanted)) < len(wanted):
             raise ValueError('--classes is {}; each name has to be there once.'.format(' '.join(wanted)))
+        _check_are_not_void(wanted, void_names)
         names = list(wanted)
     void |= {name for name in names if name.lower() in VOID_NAMES}
     names = [name for name in names if name not in void]
@@ -84,6 +86,17 @@ def plan_classes(
     ids.update(dict.fromkeys(void, DEFAULT_IGNORE_ID))
     ids[VOID] = DEFAULT_IGNORE_ID
     return Classes(_label_space(source, names), 0 if rest == BACKGROUND else DEFAULT_IGNORE_ID, ids)
+
+
+def _check_are_not_void(wanted: Sequence[str], void_names: Sequence[str]) -> None:
+    for name in wanted:
+        if name in void_names:
+            raise ValueError('--classes and --void both name {}. Leave it out of one of them.'.format(name))
+        if name.lower() in VOID_NAMES:
+            raise ValueError(
+                '--classes names {}, and the pixels of what is called so never count. Leave it out, or give it another '
+                'name in the annotations.'.format(name)
+            )
 
 
 def _check_names(flag: str, unknown: Sequence[str], names: Sequence[str]) -> None:

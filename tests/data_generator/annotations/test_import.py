@@ -15,7 +15,9 @@ from PIL import Image
 
 from data_generator import DataError
 from data_generator.annotations import documents, photographs
+from data_generator.annotations.classes import plan_classes
 from data_generator.annotations.dataset import DEFAULTS, Options, describe, import_annotations
+from data_generator.annotations.shapes import Source
 from data_generator.checking.check import check_dataset
 from fcn8s import cli
 from fcn8s.cli.check import train_command
@@ -520,6 +522,18 @@ def test_classes_of_cityscapes(tmp_path):
     assert imported.label_space.num_classes == 19 and imported.rest == 'void'
     label = next(iter(labels_of(tmp_path / 'out').values()))
     np.testing.assert_array_equal(label, np.choose(EXPECTED, [255, 0, 13]))
+    chosen = import_annotations(
+        str(tmp_path / 'source'), str(tmp_path / 'chosen'), Options(classes=['ego vehicle', 'road'])
+    )
+    assert chosen.label_space.class_names == ('ego vehicle', 'road')  # of which Cityscapes scores one
+    ego = np.full(SIZE, 255)
+    ego[:4, :4], ego[4:12, 5:15] = 0, 1
+    np.testing.assert_array_equal(next(iter(labels_of(tmp_path / 'chosen').values())), ego)
+
+
+def test_a_class_that_is_called_void_is_not_taken_for_one():
+    with pytest.raises(ValueError, match='--classes names Void, and the pixels of what is called so never count'):
+        plan_classes(Source('labelme', []), ['a', 'Void'], 'background', ['a', 'Void'])
 
 
 @pytest.mark.parametrize(
@@ -589,6 +603,7 @@ def test_splits_by_share_by_lists_and_of_the_source(tmp_path):
         (Options(val_share=1.0), '--val-share is 1.0; it has to be at least 0 and below 1'),
         (Options(lists={'val': '/none.txt'}), '/none.txt does not exist. Give a text file of image names'),
         (Options(classes=['c']), '--classes names c, but the annotations have a, b. Take names of these'),
+        (Options(classes=['a', 'b'], void=['b']), '--classes and --void both name b. Leave it out of one of them'),
         (Options(void=['c']), '--void names c, but the annotations have a, b'),
         (Options(classes=['a'], rest='void'), 'The annotations have the classes a; it takes from 2 to 255'),
         (Options(kind='cvat'), 'holds no annotations of cvat. Known are'),
