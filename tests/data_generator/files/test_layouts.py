@@ -163,6 +163,9 @@ def test_directories_with_a_layout(tmp_path):
 def test_faults_are_named(tmp_path):
     with pytest.raises(ValueError, match="layout is 'citiscapes'; it has to be one of 'cityscapes',"):
         variants_of('citiscapes')
+    both = LAYOUTS['voc'][0]._replace(val_pattern='^2007')
+    with pytest.raises(ValueError, match="voc has list_file='.*' and val_pattern='.2007', and both say which images"):
+        BatchGenerator.from_layout(both, str(tmp_path))
     with pytest.raises(FileNotFoundError, match='No such directory of images: .*leftImg8bit'):
         find_layout('cityscapes', str(tmp_path), 'train')
     write_jpeg_or_png(tmp_path / 'leftImg8bit/train/a_leftImg8bit.png')
