@@ -175,8 +175,8 @@ def variants_of(layout: Union[str, Layout]) -> Tuple[Layout, ...]:
     if isinstance(layout, Layout):
         if layout.list_file and layout.val_pattern:
             raise ValueError(
-                'the layout {} has list_file={!r} and val_pattern={!r}, and both say which images are of a split. Leave '
-                'one of them out.'.format(layout.name, layout.list_file, layout.val_pattern)
+                'the layout {} has list_file={!r} and val_pattern={!r}, and both say which images are of a split. '
+                'Leave one of them out.'.format(layout.name, layout.list_file, layout.val_pattern)
             )
         return (layout,)
     if layout not in tuple(LAYOUTS):  # where it may be of any type
