@@ -319,6 +319,8 @@ def _check_generators(request: TrainRequest) -> None:
     )
     given = [name for name in ('val_generator', 'val_steps') if getattr(request, name) is not None]
     given = given or ['eval_dataset'] * (request.eval_dataset == 'val')
+    frequency = TrainRequest._field_defaults['eval_frequency']
+    given = given or ['eval_frequency'] * (request.eval_frequency != frequency)
     if given and not request.metrics:
         warnings.warn(
             "{0} is given, but metrics is empty, so nothing is evaluated. Give metrics=['loss', 'mean_iou', "

@@ -190,14 +190,15 @@ def train_arguments(options: argparse.Namespace, batches: Any, val: Optional[Any
     together = workers_of_the_run(options, workers)
     steps = options.steps_per_epoch or epoch_steps(batches.num_images, options.batch, options.accumulate, together)
     evaluates = val is not None
+    evaluations = dict(eval_frequency=options.eval_every) if evaluates else {}
     return dict(
+        evaluations,
         epochs=options.epochs,
         steps_per_epoch=steps,
         learning_rate_schedule=parse_schedule(options.rate, options.epochs * steps),
         keep_prob=options.keep_prob,
         l2_regularization=options.l2,
         eval_dataset='val' if evaluates else 'train',
-        eval_frequency=options.eval_every,
         val_generator=val,
         metrics=tuple(METRICS) if evaluates else (),
         monitor=options.monitor or ('mean_iou' if evaluates else 'loss'),

@@ -91,7 +91,14 @@ def test_a_name_of_summaries_belongs_to_their_folder():
     check_is_written(request_with(summaries_name='x', summaries_dir='events', run_dir='run'))
 
 
-@pytest.mark.parametrize('options', [dict(val_steps=3, eval_dataset='train'), dict(eval_dataset='val')])
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(val_steps=3, eval_dataset='train'),
+        dict(eval_dataset='val'),
+        dict(eval_frequency=1, eval_dataset='train'),
+    ],
+)
 def test_evaluations_that_nobody_asked_for_are_told(options):
     with pytest.warns(UserWarning, match='{} is given, but metrics is empty'.format(next(iter(options)))):
         check_request(request_with(**options), ('a', 'b'))
