@@ -198,20 +198,10 @@ class BatchGenerator:
                 check_existence,
             )
         self._palette_labels = [pair.label for pair in self.pairs if pair.label is not None]
-        if not self._palette_labels:
-            _check_nothing_said_of_labels(
-                ground_truth_suffix=ground_truth_suffix,
-                check_existence=None if check_existence else check_existence,
-                id_map=id_map,
-                color_tolerance=color_tolerance or None,
-                label_transparency=label_transparency,
-            )
         converted = converted_labels(self._palette_labels)
         self.was_converted = bool(converted)
         self._layout = _for_converted(converted, len(self.pairs), found or (variants[0] if variants else None), id_map)
-        if self._layout is not None or id_map is not None:  # a map is from numbers, so that labels hold these
-            has_colors = self._layout is not None and self._layout.color_map is not None
-            check_said_of_colors(color_tolerance, label_transparency, has_colors)
+        _check_said_of_labels(self._layout, self._palette_labels, id_map, color_tolerance, label_transparency)
         self._said_ignore_id = ignore_id is not None
         self.label_space = _label_space(self._layout, label_space, num_classes, ignore_id)
         if self._layout is None:
@@ -644,7 +634,17 @@ def _check_not_with_pairs(**others: Any) -> None:
             )
 
 
-def _check_nothing_said_of_labels(**said: Any) -> None:
+def _check_said_of_labels(
+    layout: Optional[Layout], labels: Sequence[str], id_map: Any, tolerance: int, transparency: Optional[str]
+) -> None:
+    """Refuses what says how labels are read where there are none, or where they are read by their IDs."""
+    if not labels:
+        _check_nothing_said(id_map=id_map, color_tolerance=tolerance or None, label_transparency=transparency)
+    if layout is not None or id_map is not None:  # a map is from numbers, so that labels hold these
+        check_said_of_colors(tolerance, transparency, layout is not None and layout.color_map is not None)
+
+
+def _check_nothing_said(**said: Any) -> None:
     """Refuses what says which labels there are and how they are read. None stands for what was left out."""
     for name, value in said.items():
         if value is not None:
@@ -690,6 +690,9 @@ def _find(
     check_existence: bool,
 ) -> Tuple[Optional[Layout], List[Pair]]:
     """The pairs in these directories, and the first variant of the layout by which they are found."""
+    if not label_dirs:
+        existence = None if check_existence else check_existence
+        _check_nothing_said(ground_truth_suffix=rule.suffix, check_existence=existence)
     if not variants:
         return None, find_pairs(image_dirs, label_dirs, extensions, rule, check_existence)
     errors = []
