@@ -645,13 +645,24 @@ def _check_said_of_labels(
 
 
 def _check_nothing_said(**said: Any) -> None:
-    """Refuses what says which labels there are and how they are read. None stands for what was left out."""
+    """Refuses what says how labels are read. None stands for what was left out."""
     for name, value in said.items():
         if value is not None:
             raise ValueError(
                 '{}={!r}: it is about labels, and these images have none. Give their labels (ground_truth_dirs, or '
                 'pairs), or leave {} out.'.format(name, value, name)
             )
+
+
+def _warn_of_labels(suffix: Optional[str], check_existence: bool) -> None:
+    """Scripts of 2017 may say so beside images alone, as they do beside labels."""
+    said = ['ground_truth_suffix'] * (suffix is not None) + ['check_existence'] * (not check_existence)
+    for name in said:
+        warnings.warn(
+            '{} is about labels, and these images have none, so it changes nothing. Give their directories as '
+            'ground_truth_dirs, or leave it out.'.format(name),
+            stacklevel=4,  # the call of BatchGenerator
+        )
 
 
 def _given_pairs(pairs: Union[str, Sequence], root_dir: Optional[str]) -> List[Pair]:
@@ -691,8 +702,7 @@ def _find(
 ) -> Tuple[Optional[Layout], List[Pair]]:
     """The pairs in these directories, and the first variant of the layout by which they are found."""
     if not label_dirs:
-        existence = None if check_existence else check_existence
-        _check_nothing_said(ground_truth_suffix=rule.suffix, check_existence=existence)
+        _warn_of_labels(rule.suffix, check_existence)
     if not variants:
         return None, find_pairs(image_dirs, label_dirs, extensions, rule, check_existence)
     errors = []
