@@ -625,13 +625,16 @@ def _check_share(share: Optional[Tuple[int, int]], shuffle: bool, num_batches: i
 
 
 def _check_not_with_pairs(**others: Any) -> None:
-    """Refuses what only chooses among the files in directories. None stands for what was left out."""
-    for name, value in others.items():
+    """Refuses what only chooses among the files in directories."""
+    why = ' and pairs: a list of pairs names its files itself. Leave {0} out, or give image_dirs in place of pairs.'
+    _refuse_given(why, **others)
+
+
+def _refuse_given(why: str, **arguments: Any) -> None:
+    """Refuses the first argument that was given; None stands for what was left out. why: {0} stands for its name."""
+    for name, value in arguments.items():
         if value is not None:
-            raise ValueError(
-                '{}={!r} and pairs: a list of pairs names its files itself. Leave {} out, or give image_dirs in place '
-                'of pairs.'.format(name, value, name)
-            )
+            raise ValueError('{}={!r}'.format(name, value) + why.format(name))
 
 
 def _check_said_of_labels(
@@ -639,19 +642,11 @@ def _check_said_of_labels(
 ) -> None:
     """Refuses what says how labels are read where there are none, or where they are read by their IDs."""
     if not labels:
-        _check_nothing_said(id_map=id_map, color_tolerance=tolerance or None, label_transparency=transparency)
+        why = ': it is about labels, and these images have none. Give their labels (ground_truth_dirs, or pairs), or '
+        why += 'leave {0} out.'
+        _refuse_given(why, id_map=id_map, color_tolerance=tolerance or None, label_transparency=transparency)
     if layout is not None or id_map is not None:  # a map is from numbers, so that labels hold these
         check_said_of_colors(tolerance, transparency, layout is not None and layout.color_map is not None)
-
-
-def _check_nothing_said(**said: Any) -> None:
-    """Refuses what says how labels are read. None stands for what was left out."""
-    for name, value in said.items():
-        if value is not None:
-            raise ValueError(
-                '{}={!r}: it is about labels, and these images have none. Give their labels (ground_truth_dirs, or '
-                'pairs), or leave {} out.'.format(name, value, name)
-            )
 
 
 def _warn_of_labels(suffix: Optional[str], check_existence: bool) -> None:
