@@ -249,8 +249,8 @@ def build_cross_entropy_and_dice(given: LossInputs) -> Loss:
     Source: Isensee, Jaeger, Kohl, Petersen, Maier-Hein, "nnU-Net", Nature Methods 2021, who add the two up likewise.
     """
     of_pixels, sums = cross_entropies_and_region_sums(given.softmax, given.label_smoothing)
-    mean = reduce_loss(tf.reshape(of_pixels, tf.shape(given.valid)), given.valid, given.normalize, given.weights)
-    return _of_regions(mean + dice_loss(sums), given)
+    cross_entropy = _of_pixels(tf.reshape(of_pixels, tf.shape(given.valid)), given)
+    return _of_regions(cross_entropy.value + dice_loss(sums), given)
 
 
 def build_loss(

@@ -141,12 +141,12 @@ def cross_entropies_and_region_sums(softmax: PixelSoftmax, label_smoothing: floa
     expected = take_classes(logits, class_ids)
     of_truth = _column_unless_ignored(tf.exp(tf.minimum(expected - softmax.log_sums[:, 0], 0.0)), valid)
     values = _cross_entropies(softmax, expected, label_smoothing)
-    given = [values, _sums_over_pixels(truth, of_truth)[:, 0], _sums_over_pixels(squares, weights)[:, 0], logits]
+    given = [values, _sums_over_pixels(truth, of_truth), _sums_over_pixels(squares, weights), logits]
     given += [probabilities, squares, of_truth, truth, class_ids, valid]
     given += [_smoothed(truth, label_smoothing)] if label_smoothing else []
     with _gradients_from(_BOTH):
         values, shared, square_sums = tf.identity_n(given)[:3]
-    return values, RegionSums(shared, square_sums, _sums_over_pixels(truth, weights)[:, 0])
+    return values, RegionSums(shared, square_sums, _sums_over_pixels(truth, weights))
 
 
 @tf.RegisterGradient(_BOTH)
@@ -174,8 +174,8 @@ def _gradients_from(name: str) -> Any:
 
 
 def _sums_over_pixels(rows: Tensor, weights: Tensor) -> Tensor:
-    """The sums [C, K] of the rows [P, C], with K times weights [P, K]."""
-    return tf.matmul(rows, weights, transpose_a=True)
+    """The sums [C] of the rows [P, C], times weights [P, 1]."""
+    return tf.matmul(rows, weights, transpose_a=True)[:, 0]
 
 
 def zeros_unless(valid: Tensor, rows: Tensor) -> Tensor:
