@@ -12,7 +12,6 @@ from fcn8s.export.transposed import crop_transposed_convolutions
 from fcn8s.graph.decoder import build_decoder
 from fcn8s.graph.encoder import IMAGES_NODE, SERVING_NAMES, import_encoder, in_bfloat16
 from fcn8s.graph.graph_defs import VARIABLE_OPS, extract_sub_graph, node_name, rename_nodes, strip_default_attributes
-from fcn8s.graph.permitted_ops import check_constants, check_ops
 from fcn8s.prediction.freezing import cut_network, fold_variables, settle_inputs
 from fcn8s.prediction.frozen_network import LOGITS_NODE
 from fcn8s.saving import saved_models
@@ -43,11 +42,10 @@ def freeze(model_dir: str, bfloat16: bool = False, size: Optional[Tuple[int, int
     """
     meta_graph = saved_models.read_meta_graph(model_dir, list(DEFAULT_TAGS), 'model', trust)
     with saved_models.explain_graph_damage(model_dir, 'model'):
-        if not trust:
-            check_constants(meta_graph.graph_def, [LOGITS_NODE], 'model SavedModel {!r}'.format(model_dir))
-        network = cut_network(meta_graph.graph_def, LOGITS_NODE, bfloat16, with_large_filters=False)
-        if not trust:
-            check_ops(network.graph_def, 'model SavedModel {!r}'.format(model_dir))
+        untrusted = None if trust else 'model SavedModel {!r}'.format(model_dir)
+        network = cut_network(
+            meta_graph.graph_def, LOGITS_NODE, bfloat16, with_large_filters=False, untrusted=untrusted
+        )
     if network.large_filters:
         raise ValueError(
             'the encoder of {!r} reads {} inside a loop or a branch, so these cannot become constants. Export it with '

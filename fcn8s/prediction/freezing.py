@@ -11,7 +11,7 @@ out what would be multiplied with zeros above and below the map.
 
 import functools
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from fcn8s.backend import TF_VERSION, GraphDef, Session, tf
 from fcn8s.graph.bfloat16 import convert_convolutions
 from fcn8s.graph.graph_defs import RANDOM_OPS, extract_sub_graph, node_name, variable_behind
 from fcn8s.graph.packed_filters import packable_convolutions
+from fcn8s.graph.permitted_ops import check_constants, check_ops
 from fcn8s.graph.products import at_positions, is_product, nodes_in_place_of, patches_of
 from fcn8s.precision import this_machine
 from fcn8s.saving.paths import plain_prefix
@@ -90,7 +91,11 @@ class CutNetwork(NamedTuple):
 
 
 def cut_network(
-    graph_def: GraphDef, output: str, bfloat16: bool = False, with_large_filters: bool = True
+    graph_def: GraphDef,
+    output: str,
+    bfloat16: bool = False,
+    with_large_filters: bool = True,
+    untrusted: Optional[str] = None,
 ) -> CutNetwork:
     """Cuts a graph down to what the node `output` needs, without dropout.
 
@@ -98,14 +103,21 @@ def cut_network(
     bfloat16: compute convolutions and what follows them in bfloat16; the decoder interpolates in float32.
     with_large_filters: hold large filters as variables. Without that every weight becomes a constant, apart from those
         that a loop or a branch reads.
+    untrusted: what messages call a graph that somebody else may have made. Raises ValueError where it has an op that
+        no network needs, or constants of far more values than its file holds; None for a graph that is trusted.
     """
+    if untrusted is not None:
+        check_constants(graph_def, [output], untrusted)
     cut = extract_sub_graph(_with_default_attributes(graph_def), [output])
     settle_inputs(cut)
     cut = extract_sub_graph(cut, [output])
     if bfloat16:
         convert_convolutions(cut, narrow_weights=True)
     large_filters = (_separate_large_filters(cut) if with_large_filters else ()) + _variables_of_functions(cut)
-    return CutNetwork(extract_sub_graph(cut, [output]), large_filters)
+    network = CutNetwork(extract_sub_graph(cut, [output]), large_filters)
+    if untrusted is not None:
+        check_ops(network.graph_def, untrusted)
+    return network
 
 
 def fold_variables(network: CutNetwork, prefix: str) -> Any:

@@ -10,7 +10,6 @@ import numpy as np
 from fcn8s.backend import ConfigProto, Graph, GraphDef, Session, check_process, tf
 from fcn8s.batches import PredictionTensors, predict_in_chunks
 from fcn8s.graph.packed_filters import pack_filters
-from fcn8s.graph.permitted_ops import check_constants, check_ops
 from fcn8s.precision import check_precision, this_machine
 from fcn8s.precision import session_config as session_config_for
 from fcn8s.prediction.freezing import cut_network, fold_variables, load_large_filters
@@ -133,11 +132,8 @@ def open_graph_def(
     """
     check_process()
     with saved_models.explain_graph_damage(description.directory, 'model'):
-        if not trust:
-            check_constants(graph_def, [LOGITS_NODE], 'model {!r}'.format(description.directory))
-        network = cut_network(graph_def, LOGITS_NODE, precision == 'bfloat16')
-        if not trust:
-            check_ops(network.graph_def, 'model {!r}'.format(description.directory))
+        untrusted = None if trust else 'model {!r}'.format(description.directory)
+        network = cut_network(graph_def, LOGITS_NODE, precision == 'bfloat16', untrusted=untrusted)
     graph = tf.Graph()
     session = tf.Session(graph=graph, config=config)
     try:
