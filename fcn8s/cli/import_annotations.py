@@ -80,7 +80,8 @@ def _add_split_arguments(group: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from data_generator.annotations.dataset import Options, describe, import_annotations
+    from data_generator.annotations.dataset import Options, import_annotations
+    from data_generator.annotations.summary import describe
     from data_generator.checking.check import check_dataset
     from fcn8s.cli.check import train_command
 

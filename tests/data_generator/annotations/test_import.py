@@ -16,8 +16,9 @@ from PIL import Image
 from data_generator import DataError
 from data_generator.annotations import documents, photographs
 from data_generator.annotations.classes import plan_classes
-from data_generator.annotations.dataset import DEFAULTS, Options, describe, import_annotations
+from data_generator.annotations.dataset import DEFAULTS, Options, import_annotations
 from data_generator.annotations.shapes import Source
+from data_generator.annotations.summary import describe
 from data_generator.checking.check import check_dataset
 from fcn8s import cli
 from fcn8s.cli.check import train_command

@@ -9,8 +9,9 @@ import pytest
 
 from data_generator import DataError
 from data_generator.annotations import recognise
-from data_generator.annotations.dataset import Options, describe, import_annotations
+from data_generator.annotations.dataset import Options, import_annotations
 from data_generator.annotations.run_lengths import window_of_box_runs
+from data_generator.annotations.summary import describe
 from data_generator.files.legends import read_legend
 from helpers.images import read_labels, write_labels
 from tests.data_generator.annotations import tools
