@@ -341,6 +341,22 @@ def _check_generators(request: TrainRequest) -> None:
         warn_of_repeated_images(request.val_generator, num_eval_batches(request), stacklevel=5)
 
 
+def plain_arguments(request: TrainRequest) -> Dict[str, Any]:
+    """Returns the arguments of a call that JSON can hold."""
+    plain = (bool, int, float, str, list, tuple, set, frozenset, np.generic)
+    return {
+        name: sorted(value) if isinstance(value, (set, frozenset)) else value
+        for name, value in request._asdict().items()
+        if isinstance(value, plain) and name != 'callbacks'
+    }
+
+
+def batch_size(request: TrainRequest) -> Optional[int]:
+    """Returns how many images the generator puts into a batch; None where it does not say."""
+    size = getattr(request.train_generator, 'batch_size', None)
+    return None if size is None else int(size)
+
+
 def num_eval_batches(request: TrainRequest) -> Any:
     """Returns val_steps where given; else one pass over the validation data, or as many batches as an epoch has.
 

@@ -6,38 +6,33 @@ import functools
 import os
 import shlex
 import warnings
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
-
-import numpy as np
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from fcn8s.batches import as_iterator, check_same_classes
 from fcn8s.distributed.workers import Workers
 from fcn8s.evaluation.scores import METRICS
 from fcn8s.network import Network, SaveName
 from fcn8s.saving import runs
-from fcn8s.saving.checkpoints import Checkpoints, read_state, step_of
+from fcn8s.saving.checkpoints import Checkpoints, read_state
 from fcn8s.saving.model_files import library_versions
 from fcn8s.stopping import EvaluationAbandoned, StopRequest, until_stopped
 from fcn8s.training import diagnosis, shared, tensorboard
+from fcn8s.training.agreement import check_run_continues, check_workers_agree, checked_state, image_rules_of
 from fcn8s.training.loop import Actions, Fetches, LoopOptions, TrainingLoop, TrainingState
 from fcn8s.training.request import (
-    FIXED_IN_A_RUN,
     TrainingEvent,
     TrainRequest,
+    batch_size,
     check_is_written,
     check_last_epochs,
     check_request,
     monitor_needs_evaluation,
     num_eval_batches,
+    plain_arguments,
     resolve_request,
 )
-from helpers.counted import counted
+from fcn8s.training.summaries import Summaries, num_worst, open_summaries
 from helpers.files import to_json
-from helpers.image_rules import RGB_RULES
-from helpers.json_files import is_count
-
-# What a worker may be asked for otherwise than the others: where the first one writes.
-WHERE_IT_WRITES = ('run_dir', 'save_dir', 'summaries_dir', 'config')
 
 
 def train(network: Network, request: TrainRequest, model: Any = None) -> List[Dict[str, Any]]:
@@ -54,7 +49,7 @@ def train(network: Network, request: TrainRequest, model: Any = None) -> List[Di
     check_last_epochs(request, settings.optimizer.swa, settings.head_warmup)
     if network.workers is None or network.workers.is_first:
         check_is_written(request)
-    image_rules = _image_rules(request)
+    image_rules = image_rules_of(request)
     network.set_label_space(label_space)
     network.input_size = None  # of the run that it was opened from
     if image_rules is not None:
@@ -62,26 +57,8 @@ def train(network: Network, request: TrainRequest, model: Any = None) -> List[Di
     if network.workers is None:
         return _Training(network, request, model).train()
     with network.workers.watch.working(), _silent_unless(network.workers.is_first):
-        _check_alike(network.workers, request)
+        check_workers_agree(network.workers, request)
         return _Training(network, request, model).train()
-
-
-def _check_alike(workers: Workers, request: TrainRequest) -> None:
-    """Raises ValueError for more workers than images, and where a worker was asked for something else."""
-    images = getattr(request.train_generator, 'num_images', None)
-    if images is not None and workers.size > images:
-        raise ValueError(
-            'there are {} workers, and {}. Start as many workers as images, or fewer.'.format(
-                workers.size, counted(images, 'training image')
-            )
-        )
-    described = {name: value for name, value in _plain_arguments(request).items() if name not in WHERE_IT_WRITES}
-    for name in ('train_generator', 'val_generator'):
-        described['the dataset of ' + name] = getattr(getattr(request, name), 'fingerprint', None)
-        described['the batch_size of ' + name] = getattr(getattr(request, name), 'batch_size', None)
-    steps = [step for step in (0, 1, 10, 100) if step < request.epochs * request.steps_per_epoch]
-    rates = [float(request.learning_rate_schedule(step)) for step in steps]
-    workers.watch.compare(to_json(dict(described, learning_rates=rates)))
 
 
 @contextlib.contextmanager
@@ -102,49 +79,6 @@ def _silent_unless(is_first: bool) -> Iterator[None]:
             os.environ['TQDM_DISABLE'] = before
 
 
-def _image_rules(request: TrainRequest) -> Any:
-    """How the data read images; None where no generator says. Raises ValueError where two say different things."""
-    train, val = (getattr(g, 'image_rules', None) for g in (request.train_generator, request.val_generator))
-    if train is not None and val is not None and train != val:
-        raise ValueError(
-            'train_generator reads images by {} and val_generator by {}. Give both the same image_rules.'.format(
-                train, val
-            )
-        )
-    return val if train is None else train
-
-
-def _differences(name: str, first: Any, second: Any) -> Iterable[Tuple[str, Any, Any]]:
-    """(place, first value, second value) for every entry of two nested JSON values that differs."""
-    if isinstance(first, dict) and isinstance(second, dict):
-        for key in sorted(set(first) | set(second)):
-            yield from _differences('{} {}'.format(name, key), first.get(key), second.get(key))
-    elif first != second:
-        yield name, first, second
-
-
-def _plain_arguments(request: TrainRequest) -> Dict[str, Any]:
-    """The arguments of a call that JSON can hold."""
-    plain = (bool, int, float, str, list, tuple, set, frozenset, np.generic)
-    return {
-        name: sorted(value) if isinstance(value, (set, frozenset)) else value
-        for name, value in request._asdict().items()
-        if isinstance(value, plain) and name != 'callbacks'
-    }
-
-
-def _check_is_whole(run: runs.Run, config: Dict[str, Any]) -> None:
-    """Raises ValueError where config.json lacks what a run that goes on is compared with."""
-    lacking = [name for name in ('model', 'training', 'train') if not isinstance(config.get(name), dict)]
-    if 'seed' not in config:
-        lacking.append('seed')
-    lacking = lacking or [name for name in FIXED_IN_A_RUN if name not in config['train']]
-    if lacking:
-        raise ValueError(
-            '{} is damaged: {} of the run is missing. Copy it again.'.format(run.config_path, ', '.join(lacking))
-        )
-
-
 class _Training:
     """One training call: the loop's actions, carried out on a network."""
 
@@ -160,9 +94,8 @@ class _Training:
         self.checkpoints: Optional[Checkpoints] = None
         self.state = TrainingState()
         self.records: List[Dict[str, Any]] = []
-        self.events: Optional[tensorboard.EventWriter] = None
-        self.weight_statistics: Optional[tensorboard.WeightStatistics] = None
-        self.num_worst = self._num_worst()
+        self.summaries: Optional[Summaries] = None
+        self.num_worst = num_worst(request)
 
     def train(self) -> List[Dict[str, Any]]:
         with contextlib.ExitStack() as stack:
@@ -179,9 +112,10 @@ class _Training:
             if self.workers is not None:
                 self._take_over_from_the_first(self.workers)
             if self.is_first:
-                self._open_events()
-            if self.events:
-                stack.enter_context(self.events)
+                events_dir = None if self.run is None else self.run.events_dir
+                self.summaries = open_summaries(self.network, self.request, events_dir, self.state.step)
+            if self.summaries:
+                stack.enter_context(self.summaries)
             self._warn_about_dropout()
             try:
                 history = self._loop().train()
@@ -215,7 +149,7 @@ class _Training:
                 'times': self._run_workers(),
                 'position': position,
                 'records': self.records,
-                'worst': self._num_worst(),
+                'worst': num_worst(self.request),
             }
         first = workers.watch.gather(to_json(mine))[0]
         self.state = TrainingState.from_dict(first['state'])
@@ -308,7 +242,7 @@ class _Training:
             save=self._save if saves else None,
             record=self._record,
             tell=self._tell if request.callbacks and self.is_first else None,
-            summarize=functools.partial(self._summarize, self.events) if self.events else None,
+            summarize=self.summaries.add_step if self.summaries else None,
             needs_evaluation=monitor_needs_evaluation(request),
             save_when_improved=request.run_dir is not None or request.save_best_only,
             stop_request=stop_request,
@@ -345,7 +279,7 @@ class _Training:
             runs.remove_leftovers(run)
         if not self.request.resume:
             return runs.create_run(directory, self._config())
-        self._check_continues(run, runs.read_config(run))
+        check_run_continues(run, runs.read_config(run), self.network, self.request)
         return run
 
     def _open_checkpoints(self, run: runs.Run) -> Checkpoints:
@@ -381,49 +315,13 @@ class _Training:
 
     def _arguments(self) -> Dict[str, Any]:
         """The arguments of this call that JSON can hold, and how many images the generator puts into a batch."""
-        return dict(_plain_arguments(self.request), batch_size=self._batch_size())
-
-    def _batch_size(self) -> Optional[int]:
-        size = getattr(self.request.train_generator, 'batch_size', None)
-        return None if size is None else int(size)
-
-    def _check_continues(self, run: runs.Run, config: Dict[str, Any]) -> None:
-        """A resumed run repeats the first one only where these agree."""
-        _check_is_whole(run, config)
-        for name, (before, today) in self._has_to_agree(config).items():
-            for place, then, now in _differences(name, to_json(before), to_json(today)):
-                raise ValueError(
-                    'the run {!r} was started with {} {!r} and cannot go on with {!r}. Use the same, or start a new '
-                    'run.'.format(run.directory, place, then, now)
-                )
-        fingerprint = getattr(self.request.train_generator, 'fingerprint', None)
-        if config.get('dataset_fingerprint') != fingerprint:
-            warnings.warn(
-                'The training data of the run {!r} have changed since it was started.'.format(run.directory),
-                stacklevel=2,
-            )
-
-    def _has_to_agree(self, config: Dict[str, Any]) -> Dict[str, Tuple[Any, Any]]:
-        """Name -> (as config.json has it, as it is now); what older runs do not say was so in all of them."""
-        training, now = config['training'], self.network.describe_training()
-        agree: Dict[str, Tuple[Any, Any]] = {
-            'seed': (config['seed'], self.network.seed),
-            'model': (dict({'image_rules': RGB_RULES.to_json()}, **config['model']), self.network.settings.to_dict()),
-            'training': (dict(dict(now, label_smoothing=0.0, head_warmup=0), **training), now),
-        }
-        agree.update({name: (config['train'][name], getattr(self.request, name)) for name in FIXED_IN_A_RUN})
-        sizes = config['train'].get('batch_size'), self._batch_size()
-        if None not in sizes:  # older runs do not say, and not every generator
-            agree['batch_size'] = sizes
-        return agree
+        return dict(plain_arguments(self.request), batch_size=batch_size(self.request))
 
     def _resume(self, checkpoint: str) -> None:
-        stored = read_state(checkpoint)
-        state = self._checked_state(stored, checkpoint)
+        state, position = checked_state(read_state(checkpoint), checkpoint, self.request.steps_per_epoch)
         self.network.restore_state(checkpoint)
         self.state = state
         generator = self.request.train_generator
-        position = stored.get('data_position')
         if position is not None and hasattr(generator, 'seek'):
             generator.seek(position)
         else:
@@ -437,24 +335,6 @@ class _Training:
                 stacklevel=2,
             )
         print('Resumed from {} at step {}.'.format(checkpoint, self.state.step))
-
-    def _checked_state(self, stored: Dict[str, Any], checkpoint: str) -> TrainingState:
-        """Reads the state of a checkpoint; for one that contradicts itself nothing is restored or removed."""
-        try:
-            state = TrainingState.from_dict(stored.get('loop'))
-            if state.step != step_of(checkpoint):
-                raise ValueError('step is {}.'.format(state.step))
-            if len(state.losses) > self.request.steps_per_epoch:
-                raise ValueError('there are {} losses of one epoch.'.format(len(state.losses)))
-            position = stored.get('data_position')
-            if position is not None and not is_count(position):
-                raise ValueError('data_position is {!r}; it has to be a whole number of at least 0.'.format(position))
-        except ValueError as error:
-            raise ValueError(
-                'the checkpoint {!r} cannot be continued, because its state.json is damaged: {} Write the name of '
-                'another checkpoint into last.json beside it, or copy the file again.'.format(checkpoint, error)
-            ) from error
-        return state
 
     # Actions of the loop
 
@@ -493,16 +373,8 @@ class _Training:
                 + ['{} {:.4f}'.format(name, scores[name]) for name in METRICS if name in request.metrics]
             )
         )
-        if self.events:
-            step = self.state.step
-            self.events.scalars(
-                step, tensorboard.score_scalars(scores, str(request.eval_dataset), self.network.label_space.class_names)
-            )
-            self.events.scalars(step, self._weight_statistics())
-            picture = tensorboard.confusion_picture(scores['confusion_matrix'], self.network.label_space.class_names)
-            self.events.image(step, '{}/confusion_matrix'.format(request.eval_dataset), picture)
-            for number, strip in enumerate(worst.strips() if worst else [], 1):
-                self.events.image(step, '{}_worst/{}'.format(request.eval_dataset, number), strip)
+        if self.summaries:
+            self.summaries.add_scores(self.state.step, scores, worst)
 
     def _record(self, record: Dict[str, Any]) -> None:
         if self.workers is not None:
@@ -549,45 +421,6 @@ class _Training:
         position = getattr(request.train_generator, 'position', None)
         content = to_json({'loop': state.to_dict(), 'data_position': position})
         self.checkpoints.save(state.step, self.network.write_checkpoint_files, content, is_best)
-
-    # TensorBoard
-
-    def _num_worst(self) -> int:
-        """Returns how many of the worst images the events show; none without events."""
-        request = self.request
-        is_wanted = request.record_summaries and (request.summaries_dir, request.run_dir) != (None, None)
-        return int(request.summaries_worst) if is_wanted else 0
-
-    def _open_events(self) -> None:
-        request = self.request
-        directory = None
-        if request.summaries_dir is not None:
-            directory = os.path.join(request.summaries_dir, request.summaries_name or '')
-        elif self.run is not None:
-            directory = self.run.events_dir
-        if request.record_summaries and directory is not None:
-            self.events = tensorboard.EventWriter(directory, self.network.graph, self.state.step)
-
-    def _weight_statistics(self) -> Dict[str, float]:
-        if self.weight_statistics is None:
-            with self.network.graph.as_default():
-                self.weight_statistics = tensorboard.WeightStatistics(
-                    [v for v in self.network.tensors.weights if v.shape.ndims > 1]
-                )
-        return self.weight_statistics.read(self.network.session)
-
-    def _summarize(self, events: tensorboard.EventWriter, step: int, values: Dict[str, float], batch: Any) -> None:
-        events.scalars(step, {'train/' + name: value for name, value in values.items()})
-        frequency = self.request.summaries_frequency
-        # A picture every tenth time: they are a hundred times as large as the numbers.
-        if step // frequency % 10 == 1 or frequency >= self.request.steps_per_epoch:
-            self._picture(events, step, batch)
-
-    def _picture(self, events: tensorboard.EventWriter, step: int, batch: Any) -> None:
-        images, labels = batch
-        prediction = self.network.predict(images[:1])[0]
-        strip = tensorboard.prediction_strip(np.asarray(images[0]), labels[0], prediction, self.network.label_space)
-        events.image(step, 'train/image_truth_prediction', strip)
 
     def _warn_about_dropout(self) -> None:
         if self.run is not None and self.request.keep_prob < 1 and self.network.tensors.encoder.dropout_seed is None:

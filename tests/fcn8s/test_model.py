@@ -22,8 +22,8 @@ from fcn8s.optimizers import OptimizerSettings
 from fcn8s.saving import restoring, saved_models
 from fcn8s.saving.runs import Run
 from fcn8s.stopping import TrainingInterrupted
+from fcn8s.training.agreement import check_is_whole
 from fcn8s.training.request import CONFIG_ENTRIES, FIXED_IN_A_RUN, TrainingEvent
-from fcn8s.training.run import _check_is_whole
 from fcn8s.training.schedules import constant
 from helpers.label_spaces import CAMVID, generic_label_space
 
@@ -594,12 +594,12 @@ def run_training(encoder, run_dir, epochs=3, resume=False, stop_at=None, eval_da
 )
 def test_a_run_whose_config_is_not_whole_does_not_go_on(tmp_path, damaged, missing):
     config = {'model': {}, 'training': {}, 'train': dict.fromkeys(FIXED_IN_A_RUN), 'seed': 0}
-    _check_is_whole(Run(str(tmp_path)), config)
+    check_is_whole(Run(str(tmp_path)), config)
     config.update(damaged)
     if not damaged:
         del config['seed']
     with pytest.raises(ValueError, match='config.json is damaged: {}.* of the run is missing'.format(missing)):
-        _check_is_whole(Run(str(tmp_path)), config)
+        check_is_whole(Run(str(tmp_path)), config)
 
 
 @pytest.mark.parametrize('settings', [{}, dict(optimizer='sgd', normalize='mean'), dict(accumulate_batches=2)])

@@ -11,7 +11,7 @@ import pytest
 from data_generator import BatchGenerator
 from fcn8s.saving.runs import Run
 from fcn8s.stopping import EvaluationAbandoned
-from fcn8s.training import run, shared
+from fcn8s.training import agreement, run, shared
 from fcn8s.training.request import TrainRequest
 from helpers.label_spaces import generic_label_space
 from helpers.termination import Interrupted
@@ -60,7 +60,7 @@ def test_workers_compare_the_sizes_of_their_batches(generator):
     compared = []
     with generator.generate(2, workers=0) as train, generator.generate(3, shuffle=False, workers=0) as val:
         request = TrainRequest(train, 1, 1, lambda step: 1e-3, val_generator=val)
-        run._check_alike(workers(0, 2, SimpleNamespace(compare=compared.append)), request)
+        agreement.check_workers_agree(workers(0, 2, SimpleNamespace(compare=compared.append)), request)
     sizes = {name: value for name, value in compared[0].items() if 'batch_size' in name}
     assert sizes == {'the batch_size of train_generator': 2, 'the batch_size of val_generator': 3}
 

@@ -1,0 +1,132 @@
+"""What has to agree before a training: its generators, its workers, and a run with what it goes on with."""
+
+import warnings
+from typing import Any, Dict, Iterable, Optional, Tuple
+
+from fcn8s.distributed.workers import Workers
+from fcn8s.network import Network
+from fcn8s.saving import runs
+from fcn8s.saving.checkpoints import step_of
+from fcn8s.training.loop import TrainingState
+from fcn8s.training.request import FIXED_IN_A_RUN, TrainRequest, batch_size, plain_arguments
+from helpers.counted import counted
+from helpers.files import to_json
+from helpers.image_rules import RGB_RULES
+from helpers.json_files import is_count
+
+# What a worker may be asked for otherwise than the others: where the first one writes.
+WHERE_IT_WRITES = ('run_dir', 'save_dir', 'summaries_dir', 'config')
+
+
+def image_rules_of(request: TrainRequest) -> Any:
+    """Returns how the data read images; None where no generator says.
+
+    Raises:
+        ValueError: Two generators say different things.
+    """
+    train, val = (getattr(g, 'image_rules', None) for g in (request.train_generator, request.val_generator))
+    if train is not None and val is not None and train != val:
+        raise ValueError(
+            'train_generator reads images by {} and val_generator by {}. Give both the same image_rules.'.format(
+                train, val
+            )
+        )
+    return val if train is None else train
+
+
+def check_workers_agree(workers: Workers, request: TrainRequest) -> None:
+    """Raises ValueError for more workers than images, and where a worker was asked for something else."""
+    images = getattr(request.train_generator, 'num_images', None)
+    if images is not None and workers.size > images:
+        raise ValueError(
+            'there are {} workers, and {}. Start as many workers as images, or fewer.'.format(
+                workers.size, counted(images, 'training image')
+            )
+        )
+    described = {name: value for name, value in plain_arguments(request).items() if name not in WHERE_IT_WRITES}
+    for name in ('train_generator', 'val_generator'):
+        described['the dataset of ' + name] = getattr(getattr(request, name), 'fingerprint', None)
+        described['the batch_size of ' + name] = getattr(getattr(request, name), 'batch_size', None)
+    steps = [step for step in (0, 1, 10, 100) if step < request.epochs * request.steps_per_epoch]
+    rates = [float(request.learning_rate_schedule(step)) for step in steps]
+    workers.watch.compare(to_json(dict(described, learning_rates=rates)))
+
+
+def check_run_continues(run: runs.Run, config: Dict[str, Any], network: Network, request: TrainRequest) -> None:
+    """Checks that a resumed run repeats the first one: its config.json has to agree with what is asked for now.
+
+    Raises:
+        ValueError: It does not, or lacks an entry. Data that have changed give a warning.
+    """
+    check_is_whole(run, config)
+    for name, (before, today) in _has_to_agree(config, network, request).items():
+        for place, then, now in _differences(name, to_json(before), to_json(today)):
+            raise ValueError(
+                'the run {!r} was started with {} {!r} and cannot go on with {!r}. Use the same, or start a new '
+                'run.'.format(run.directory, place, then, now)
+            )
+    fingerprint = getattr(request.train_generator, 'fingerprint', None)
+    if config.get('dataset_fingerprint') != fingerprint:
+        warnings.warn(
+            'The training data of the run {!r} have changed since it was started.'.format(run.directory),
+            stacklevel=2,
+        )
+
+
+def check_is_whole(run: runs.Run, config: Dict[str, Any]) -> None:
+    """Raises ValueError where config.json lacks what a run that goes on is compared with."""
+    lacking = [name for name in ('model', 'training', 'train') if not isinstance(config.get(name), dict)]
+    if 'seed' not in config:
+        lacking.append('seed')
+    lacking = lacking or [name for name in FIXED_IN_A_RUN if name not in config['train']]
+    if lacking:
+        raise ValueError(
+            '{} is damaged: {} of the run is missing. Copy it again.'.format(run.config_path, ', '.join(lacking))
+        )
+
+
+def _has_to_agree(config: Dict[str, Any], network: Network, request: TrainRequest) -> Dict[str, Tuple[Any, Any]]:
+    """Name -> (as config.json has it, as it is now); what older runs do not say was so in all of them."""
+    training, now = config['training'], network.describe_training()
+    agree: Dict[str, Tuple[Any, Any]] = {
+        'seed': (config['seed'], network.seed),
+        'model': (dict({'image_rules': RGB_RULES.to_json()}, **config['model']), network.settings.to_dict()),
+        'training': (dict(dict(now, label_smoothing=0.0, head_warmup=0), **training), now),
+    }
+    agree.update({name: (config['train'][name], getattr(request, name)) for name in FIXED_IN_A_RUN})
+    sizes = config['train'].get('batch_size'), batch_size(request)
+    if None not in sizes:  # older runs do not say, and not every generator
+        agree['batch_size'] = sizes
+    return agree
+
+
+def _differences(name: str, first: Any, second: Any) -> Iterable[Tuple[str, Any, Any]]:
+    """(place, first value, second value) for every entry of two nested JSON values that differs."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in sorted(set(first) | set(second)):
+            yield from _differences('{} {}'.format(name, key), first.get(key), second.get(key))
+    elif first != second:
+        yield name, first, second
+
+
+def checked_state(stored: Dict[str, Any], checkpoint: str, steps_per_epoch: int) -> Tuple[TrainingState, Optional[int]]:
+    """Returns the state in a checkpoint's state.json and the place in the data, None for data without one.
+
+    Raises:
+        ValueError: The file contradicts itself: nothing is restored or removed then.
+    """
+    try:
+        state = TrainingState.from_dict(stored.get('loop'))
+        if state.step != step_of(checkpoint):
+            raise ValueError('step is {}.'.format(state.step))
+        if len(state.losses) > steps_per_epoch:
+            raise ValueError('there are {} losses of one epoch.'.format(len(state.losses)))
+        position = stored.get('data_position')
+        if position is not None and not is_count(position):
+            raise ValueError('data_position is {!r}; it has to be a whole number of at least 0.'.format(position))
+    except ValueError as error:
+        raise ValueError(
+            'the checkpoint {!r} cannot be continued, because its state.json is damaged: {} Write the name of '
+            'another checkpoint into last.json beside it, or copy the file again.'.format(checkpoint, error)
+        ) from error
+    return state, position
