@@ -4,14 +4,12 @@ import copy
 import functools
 import hashlib
 import inspect
-import itertools
 import os
-import warnings
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, TypeVar, Union, cast
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Sequence, Tuple, TypeVar, Union, cast
 
 import numpy as np
 
-from data_generator.arguments import check_integer, check_names, check_strings
+from data_generator.arguments import check_integer, check_names
 from data_generator.batches.batching import BatchIterator, BatchOrder, stack
 from data_generator.batches.offline import ProcessedDataset, process_all, writing_to_disk
 from data_generator.batches.samples import (
@@ -22,41 +20,19 @@ from data_generator.batches.samples import (
     mean_color,
 )
 from data_generator.errors import DataError
+from data_generator.files.choosing import FileArguments, check_file_arguments, choose_files
 from data_generator.files.counting import class_pixels
-from data_generator.files.discovery import (
-    NameRule,
-    Pair,
-    Paths,
-    as_path_list,
-    check_files_exist,
-    check_pairs,
-    find_pairs,
-    read_pair_list,
-)
+from data_generator.files.discovery import Pair, Paths
+from data_generator.files.label_meaning import LabelArguments, LabelMeaning
 from data_generator.files.layouts import Layout, find_layout, places_of, variants_of
-from data_generator.files.legends import (
-    Legend,
-    agreed_legend,
-    check_color_tolerance,
-    check_said_of_colors,
-    find_legends,
-    read_legend,
-    transparent_color,
-)
-from data_generator.files.masks import Conversion, in_black_and_white, own_conversion
-from data_generator.files.palettes import PaletteRule, color_palette
-from data_generator.files.processed import converted_labels
-from data_generator.files.reading import ColorRule
+from data_generator.files.masks import Conversion
 from data_generator.files.splits import Folds, begin_with, divide
 from data_generator.transforms.options import TRANSFORM_NAMES
-from helpers.aliases import Color
 from helpers.counted import counted
 from helpers.flags import check_flags
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
-from helpers.image_search import extensions_for
-from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, check_label_space, generic_label_space, has_own_colors
+from helpers.label_spaces import LabelSpace
 from helpers.names_of_2017 import OF_BATCH_GENERATOR, with_replacements
-from helpers.palettes import as_color
 from helpers.progress import bar_options
 
 Function = TypeVar('Function', bound=Callable[..., Any])
@@ -159,88 +135,34 @@ class BatchGenerator:
         seed: int = 0,
         image_rules: ImageRules = RGB_RULES,
     ) -> None:
-        _check_source(image_dirs, pairs)
-        # The default cannot be told from what was left out.
-        extension = None if image_file_extension == 'png' else image_file_extension
-        _check_not_both(
+        files = FileArguments(
+            image_dirs,
+            image_file_extension,
+            ground_truth_dirs,
+            image_name_split_separator,
+            ground_truth_suffix,
+            check_existence,
+            root_dir,
             layout,
-            image_name_split_separator=image_name_split_separator,
-            ground_truth_suffix=ground_truth_suffix,
-            label_space=label_space,
-            id_map=id_map,
-            image_file_extension=extension,
+            pairs,
         )
-        check_flags(check_existence=check_existence)
-        check_strings(image_name_split_separator=image_name_split_separator, ground_truth_suffix=ground_truth_suffix)
+        check_file_arguments(files, label_space=label_space, id_map=id_map)
         check_integer('seed', seed, 0)
         check_integer('color_tolerance', color_tolerance, 0, 255)
         self.image_rules = checked_rules(image_rules)
-        variants = variants_of(layout) if layout is not None else ()
-        found = None
-        self.image_dirs = as_path_list(image_dirs, 'image_dirs')
-        if pairs is not None:
-            _check_not_with_pairs(
-                ground_truth_dirs=ground_truth_dirs,
-                image_file_extension=extension,
-                image_name_split_separator=image_name_split_separator,
-                ground_truth_suffix=ground_truth_suffix,
-                check_existence=None if check_existence else check_existence,
-            )
-            self.pairs = _given_pairs(pairs, None if root_dir is None else os.fspath(root_dir))
-        else:
-            rule = NameRule(image_name_split_separator, ground_truth_suffix)
-            found, self.pairs = _find(
-                variants,
-                self.image_dirs,
-                as_path_list(ground_truth_dirs, 'ground_truth_dirs'),
-                extensions_for(self.image_rules) if image_file_extension is None else image_file_extension,
-                rule,
-                check_existence,
-            )
-        self._palette_labels = [pair.label for pair in self.pairs if pair.label is not None]
-        converted = converted_labels(self._palette_labels)
-        self.was_converted = bool(converted)
-        self._layout = _for_converted(converted, len(self.pairs), found or (variants[0] if variants else None), id_map)
-        _check_said_of_labels(self._layout, self._palette_labels, id_map, color_tolerance, label_transparency)
-        self._said_ignore_id = ignore_id is not None
-        self.label_space = _label_space(self._layout, label_space, num_classes, ignore_id)
-        if self._layout is None:
-            if label_space is None:
-                self.label_space = self._with_names_beside(as_path_list(ground_truth_dirs), ignore_id)
-            self.label_space = _with_colors_to_be_near(self.label_space, color_tolerance)
-        self.num_classes = self.label_space.num_classes if self.label_space else None
-        self.ignore_id = (
-            self.label_space.ignore_id if self.label_space else DEFAULT_IGNORE_ID if ignore_id is None else ignore_id
+        chosen = choose_files(files, self.image_rules)
+        self.pairs, self.image_dirs = chosen.pairs, chosen.image_dirs
+        self._meaning = LabelMeaning(
+            chosen, LabelArguments(label_space, num_classes, ignore_id, id_map, color_tolerance, label_transparency)
         )
+        self.was_converted = self._meaning.was_converted
+        self.label_space, self.ignore_id = self._meaning.label_space, self._meaning.ignore_id
+        self.num_classes = self.label_space.num_classes if self.label_space else None
         self.root_dir = _common_root(self.pairs) if root_dir is None else os.fspath(root_dir)
         self.export_dir, self.seed = export_dir, seed
         self.color_tolerance, self.label_transparency = color_tolerance, label_transparency
-        self._color_rule = _color_rule(self.label_space, color_tolerance, label_transparency)
-        self._conversion = _said_conversion(self._layout, id_map, self.was_converted)
         self._fingerprint: Optional[str] = None
         self._mean_color: Optional[Tuple[float, ...]] = None
-
-    def _with_names_beside(self, label_dirs: List[str], ignore_id: Optional[int]) -> Optional[LabelSpace]:
-        """Finds names and colours beside the data, and makes the label space of them."""
-        space = self.label_space
-        path, legend = _legend_beside(list(zip(label_dirs, self.image_dirs)))
-        if legend is not None and (space is None or len(legend.class_names) == space.num_classes):
-            self._said_ignore_id |= legend.ignore_id is not None
-            return legend.label_space(ignore_id)
-        if legend is not None and space is not None:
-            warnings.warn(
-                '{} beside the data names {} classes, and num_classes is {}: its names are not used.'.format(
-                    path, len(legend.class_names), space.num_classes
-                ),
-                stacklevel=3,
-            )
-        palette = color_palette(self.pairs[0].label) if space is not None and self.pairs[0].label else None
-        if space is None or palette is None:
-            return space
-        colors = {index: as_color(color) for index, color in enumerate(palette)}
-        if len(palette) < space.num_classes:  # each file may have a palette of the colours in it alone
-            colors = PaletteRule(self._palette_labels).colors()
-        return space._replace(colors=_all_colors(colors, space))
 
     @property
     def conversion(self) -> Conversion:
@@ -249,14 +171,7 @@ class BatchGenerator:
         Raises:
             DataError: Label files can be read in two ways.
         """
-        if self._conversion is None:
-            labels = [pair.label for pair in self.pairs if pair.label is not None]
-            self._conversion = (
-                Conversion()
-                if self.label_space is None or not labels
-                else own_conversion(labels, self.label_space, self._said_ignore_id, self.color_tolerance)
-            )
-        return self._conversion
+        return self._meaning.conversion
 
     @classmethod
     def from_layout(
@@ -344,8 +259,6 @@ class BatchGenerator:
 
     def _part(self, is_chosen: Iterable[bool]) -> 'BatchGenerator':
         """The same dataset with some of its pairs."""
-        if self.has_labels:
-            self._conversion = self.conversion  # which looks at some files: the parts must not look at different ones
         part = copy.copy(self)
         part.pairs = [pair for pair, chosen in zip(self.pairs, is_chosen) if chosen]
         part._fingerprint, part._mean_color = None, None
@@ -507,10 +420,7 @@ class BatchGenerator:
         )
 
     def _dataset(self, transforms: Mapping[str, Any]) -> Dataset:
-        conversion = self._conversion or Conversion() if has_conversion(transforms) else self.conversion
-        # A map that was given is about the indices of palettes, whatever their colours.
-        is_mapped = self._layout is None and conversion.id_map is not None
-        is_named = self.label_space is not None and has_own_colors(self.label_space) and not is_mapped
+        conversion = self._meaning.said_conversion if has_conversion(transforms) else self.conversion
         return Dataset(
             self.pairs,
             self.root_dir,
@@ -520,18 +430,11 @@ class BatchGenerator:
             conversion.id_map,
             conversion.color_map,
             self.was_converted,
-            self._color_rule,
-            self.label_space if is_named else None,
+            self._meaning.color_rule,
+            self._meaning.named_space(conversion),
             self.image_rules,
-            self._palette_labels,
+            self._meaning.labels,
         )
-
-
-def _all_colors(known: Mapping[int, Color], space: LabelSpace) -> Tuple[Color, ...]:
-    """The colours of all classes: those that files have, and for the others spare ones of the label space."""
-    others = itertools.chain(space.colors, ((value, value, 255 - value) for value in range(256)))
-    spare = (color for color in others if color not in known.values())
-    return tuple(known[index] if index in known else next(spare) for index in range(space.num_classes))
 
 
 def _without_writing_options(options: Mapping[str, Any]) -> Dict[str, Any]:
@@ -551,65 +454,6 @@ def _without_writing_options(options: Mapping[str, Any]) -> Dict[str, Any]:
     return {name: value for name, value in options.items() if name not in accepted}
 
 
-def _with_colors_to_be_near(space: Optional[LabelSpace], tolerance: int) -> Optional[LabelSpace]:
-    """The classes with the colours that a tolerance is about. Raises ValueError where they have none."""
-    space = in_black_and_white(space, tolerance)
-    check_color_tolerance(space, tolerance)
-    return space
-
-
-def _color_rule(space: Optional[LabelSpace], tolerance: int, transparency: Optional[str]) -> ColorRule:
-    if transparency is None:
-        return ColorRule(tolerance)
-    if space is None:
-        raise ValueError(
-            'label_transparency is {!r}, and no class is known. Give the classes with their colours '
-            '(label_space).'.format(transparency)
-        )
-    return ColorRule(tolerance, transparent_color(space, transparency))
-
-
-def _legend_beside(places: Sequence[Tuple[str, str]]) -> Tuple[Optional[str], Optional[Legend]]:
-    """Reads the table of classes that lies beside the data and nobody named, with its path; None without one.
-
-    Warns of another file of this name. Raises DataError where several contradict each other.
-    """
-    found: Dict[str, Legend] = {}
-    for path in find_legends(places):
-        try:
-            found[path] = read_legend(path)
-        except DataError as error:
-            warnings.warn('Not used beside the data: {}'.format(error), stacklevel=4)
-    return (next(iter(found)), agreed_legend(found)) if found else (None, None)
-
-
-def _said_conversion(layout: Optional[Layout], id_map: Any, was_converted: bool) -> Optional[Conversion]:
-    """Takes the conversion from the arguments; None where the files have to be looked at."""
-    if layout is not None:
-        return Conversion(layout.id_map, layout.color_map)
-    return Conversion(id_map) if id_map is not None or was_converted else None
-
-
-def _check_source(image_dirs: Optional[Paths], pairs: Optional[Union[str, Sequence]]) -> None:
-    if (image_dirs is None) == (pairs is None):
-        raise ValueError(
-            'image_dirs is {!r} and pairs is {!r}; one of the two has to be None. Give the directories of the images, '
-            'or a list of pairs.'.format(image_dirs, pairs)
-        )
-    if image_dirs is not None and not as_path_list(image_dirs, 'image_dirs'):
-        raise ValueError('image_dirs is empty; give the directories of the images.')
-
-
-def _check_not_both(layout: Any, **others: Any) -> None:
-    given = [name for name, value in others.items() if value is not None]
-    if layout is not None and given:
-        raise ValueError(
-            'layout says already what {} would. Leave {} out, or change the layout with layout._replace(...).'.format(
-                ' and '.join(given), 'it' if len(given) == 1 else 'them'
-            )
-        )
-
-
 def _check_share(share: Optional[Tuple[int, int]], shuffle: bool, num_batches: int) -> None:
     if share is None:
         return
@@ -622,113 +466,6 @@ def _check_share(share: Optional[Tuple[int, int]], shuffle: bool, num_batches: i
                 share, counted(num_batches, 'batch')
             )
         )
-
-
-def _check_not_with_pairs(**others: Any) -> None:
-    """Refuses what only chooses among the files in directories."""
-    why = ' and pairs: a list of pairs names its files itself. Leave {0} out, or give image_dirs in place of pairs.'
-    _refuse_given(why, **others)
-
-
-def _refuse_given(why: str, **arguments: Any) -> None:
-    """Refuses the first argument that was given; None stands for what was left out. why: {0} stands for its name."""
-    for name, value in arguments.items():
-        if value is not None:
-            raise ValueError('{}={!r}'.format(name, value) + why.format(name))
-
-
-def _check_said_of_labels(
-    layout: Optional[Layout], labels: Sequence[str], id_map: Any, tolerance: int, transparency: Optional[str]
-) -> None:
-    """Refuses what says how labels are read where there are none, or where they are read by their IDs."""
-    if not labels:
-        why = ': it is about labels, and these images have none. Give their labels (ground_truth_dirs, or pairs), or '
-        why += 'leave {0} out.'
-        _refuse_given(why, id_map=id_map, color_tolerance=tolerance or None, label_transparency=transparency)
-    if layout is not None or id_map is not None:  # a map is from numbers, so that labels hold these
-        check_said_of_colors(tolerance, transparency, layout is not None and layout.color_map is not None)
-
-
-def _warn_of_labels(suffix: Optional[str], check_existence: bool) -> None:
-    """Scripts of 2017 may say so beside images alone, as they do beside labels."""
-    said = ['ground_truth_suffix'] * (suffix is not None) + ['check_existence'] * (not check_existence)
-    for name in said:
-        warnings.warn(
-            '{} is about labels, and these images have none, so it changes nothing. Give their directories as '
-            'ground_truth_dirs, or leave it out.'.format(name),
-            stacklevel=4,  # the call of BatchGenerator
-        )
-
-
-def _given_pairs(pairs: Union[str, Sequence], root_dir: Optional[str]) -> List[Pair]:
-    if isinstance(pairs, (str, os.PathLike)):
-        return read_pair_list(os.fspath(pairs), root_dir)
-    made = check_pairs(pairs, root_dir=root_dir)
-    check_files_exist(made, root_dir)
-    return made
-
-
-def _for_converted(
-    converted: Sequence[str], num_labels: int, layout: Optional[Layout], id_map: Any
-) -> Optional[Layout]:
-    """The layout without its maps where the labels hold class IDs already. ValueError where that cannot be."""
-    if not converted or (id_map is None and (layout is None or (layout.id_map is None and layout.color_map is None))):
-        return layout
-    if len(converted) < num_labels:
-        raise ValueError(
-            '{} of {} labels were written by process_all and hold class IDs already, the first of them {}, and the '
-            'others do not. Make a BatchGenerator of each.'.format(len(converted), num_labels, converted[0])
-        )
-    if layout is None:
-        raise ValueError(
-            'id_map: {} was written by process_all and holds class IDs already, which would be mapped a second '
-            'time. Leave id_map out.'.format(converted[0])
-        )
-    return layout._replace(id_map=None, color_map=None)
-
-
-def _find(
-    variants: Sequence[Layout],
-    image_dirs: Sequence[str],
-    label_dirs: Sequence[str],
-    extensions: Optional[Paths],
-    rule: NameRule,
-    check_existence: bool,
-) -> Tuple[Optional[Layout], List[Pair]]:
-    """The pairs in these directories, and the first variant of the layout by which they are found."""
-    if not label_dirs:
-        _warn_of_labels(rule.suffix, check_existence)
-    if not variants:
-        return None, find_pairs(image_dirs, label_dirs, extensions, rule, check_existence)
-    errors = []
-    for variant in variants:
-        try:
-            return variant, find_pairs(
-                image_dirs, label_dirs, variant.image_file_extension, variant.name_rule, check_existence
-            )
-        except DataError as error:
-            errors.append(error)
-    raise errors[0]
-
-
-def _label_space(
-    layout: Optional[Layout], label_space: Optional[LabelSpace], num_classes: Optional[int], ignore_id: Optional[int]
-) -> Optional[LabelSpace]:
-    space = layout.label_space if layout else label_space
-    if space is None:
-        if num_classes is None:
-            return None
-        check_integer('num_classes', num_classes, 1)
-        return generic_label_space(num_classes, DEFAULT_IGNORE_ID if ignore_id is None else ignore_id)
-    check_label_space(space)
-    for name, value in (('num_classes', num_classes), ('ignore_id', ignore_id)):
-        if value is not None and value != getattr(space, name):
-            raise ValueError(
-                '{} is {}; the label space {} has {}={}. Leave it out, or give another label space.'.format(
-                    name, value, space.name, name, getattr(space, name)
-                )
-            )
-    return space
 
 
 def _common_root(pairs: Sequence[Pair]) -> str:

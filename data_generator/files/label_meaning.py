@@ -1,0 +1,214 @@
+"""What the labels of a dataset mean: their classes, and how what the files hold becomes class IDs."""
+
+import itertools
+import warnings
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from data_generator.arguments import check_integer
+from data_generator.errors import DataError
+from data_generator.files.choosing import ChosenFiles, refuse_given
+from data_generator.files.layouts import Layout
+from data_generator.files.legends import (
+    Legend,
+    agreed_legend,
+    check_color_tolerance,
+    check_said_of_colors,
+    find_legends,
+    read_legend,
+    transparent_color,
+)
+from data_generator.files.masks import Conversion, in_black_and_white, own_conversion
+from data_generator.files.palettes import PaletteRule, color_palette
+from data_generator.files.processed import converted_labels
+from data_generator.files.reading import ColorRule
+from helpers.aliases import Color
+from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, check_label_space, generic_label_space, has_own_colors
+from helpers.palettes import as_color
+
+
+class LabelArguments(NamedTuple):
+    """The arguments of `BatchGenerator` that say what labels mean, where no layout does."""
+
+    label_space: Optional[LabelSpace]
+    num_classes: Optional[int]
+    ignore_id: Optional[int]
+    id_map: Optional[Union[Mapping[int, int], np.ndarray]]
+    color_tolerance: int
+    label_transparency: Optional[str]
+
+
+class LabelMeaning:
+    """What the labels of a dataset mean.
+
+    Attributes:
+        labels: The label files.
+        was_converted: Whether `process_all` wrote them, so that they hold class IDs, unlike those they were made of.
+        label_space: Their classes; None where neither arguments nor a layout nor the files say them.
+        ignore_id: The ID of pixels that never count.
+        color_rule: How colours are read that are not exactly those of a class.
+    """
+
+    def __init__(self, chosen: ChosenFiles, said: LabelArguments) -> None:
+        self.labels = chosen.labels
+        converted = converted_labels(self.labels)
+        self.was_converted = bool(converted)
+        self._layout = _for_converted(converted, len(chosen.pairs), chosen.layout, said.id_map)
+        _check_said(self._layout, self.labels, said)
+        self._color_tolerance = said.color_tolerance
+        self._said_ignore_id = said.ignore_id is not None
+        space = _label_space(self._layout, said)
+        if self._layout is None:
+            if said.label_space is None:
+                space = self._with_names_beside(space, chosen, said.ignore_id)
+            space = in_black_and_white(space, said.color_tolerance)
+            check_color_tolerance(space, said.color_tolerance)
+        self.label_space = space
+        self.ignore_id = _ignore_id(space, said.ignore_id)
+        self.color_rule = _color_rule(space, said.color_tolerance, said.label_transparency)
+        self._conversion = _said_conversion(self._layout, said.id_map, self.was_converted)
+
+    def _with_names_beside(
+        self, space: Optional[LabelSpace], chosen: ChosenFiles, ignore_id: Optional[int]
+    ) -> Optional[LabelSpace]:
+        """Finds names and colours beside the data, and makes the label space of them."""
+        path, legend = _legend_beside(list(zip(chosen.label_dirs, chosen.image_dirs)))
+        if legend is not None and (space is None or len(legend.class_names) == space.num_classes):
+            self._said_ignore_id |= legend.ignore_id is not None
+            return legend.label_space(ignore_id)
+        if legend is not None and space is not None:
+            warnings.warn(
+                '{} beside the data names {} classes, and num_classes is {}: its names are not used.'.format(
+                    path, len(legend.class_names), space.num_classes
+                ),
+                stacklevel=4,  # the call of BatchGenerator
+            )
+        palette = color_palette(chosen.pairs[0].label) if space is not None and chosen.pairs[0].label else None
+        if space is None or palette is None:
+            return space
+        colors = {index: as_color(color) for index, color in enumerate(palette)}
+        if len(palette) < space.num_classes:  # each file may have a palette of the colours in it alone
+            colors = PaletteRule(self.labels).colors()
+        return space._replace(colors=_all_colors(colors, space))
+
+    @property
+    def said_conversion(self) -> Conversion:
+        """From what label files hold to class IDs, as far as a layout, an argument or a look at files has said it."""
+        return self._conversion or Conversion()
+
+    @property
+    def conversion(self) -> Conversion:
+        """From what label files hold to class IDs; looks at some files where nothing says it.
+
+        Raises:
+            DataError: Label files can be read in two ways.
+        """
+        if self._conversion is None:
+            self._conversion = (
+                Conversion()
+                if self.label_space is None or not self.labels
+                else own_conversion(self.labels, self.label_space, self._said_ignore_id, self._color_tolerance)
+            )
+        return self._conversion
+
+    def named_space(self, conversion: Conversion) -> Optional[LabelSpace]:
+        """Returns the classes if labels are told by their colours, None if not.
+
+        A map that was given is about the indices of palettes, whatever their colours.
+        """
+        is_mapped = self._layout is None and conversion.id_map is not None
+        return self.label_space if self.label_space and has_own_colors(self.label_space) and not is_mapped else None
+
+
+def _check_said(layout: Optional[Layout], labels: Sequence[str], said: LabelArguments) -> None:
+    """Refuses what says how labels are read where there are none, or where they are read by their IDs."""
+    tolerance, transparency = said.color_tolerance, said.label_transparency
+    if not labels:
+        why = ': it is about labels, and these images have none. Give their labels (ground_truth_dirs, or pairs), or '
+        why += 'leave {0} out.'
+        refuse_given(why, id_map=said.id_map, color_tolerance=tolerance or None, label_transparency=transparency)
+    if layout is not None or said.id_map is not None:  # a map is from numbers, so that labels hold these
+        check_said_of_colors(tolerance, transparency, layout is not None and layout.color_map is not None)
+
+
+def _for_converted(
+    converted: Sequence[str], num_labels: int, layout: Optional[Layout], id_map: Any
+) -> Optional[Layout]:
+    """The layout without its maps where the labels hold class IDs already. ValueError where that cannot be."""
+    if not converted or (id_map is None and (layout is None or (layout.id_map is None and layout.color_map is None))):
+        return layout
+    if len(converted) < num_labels:
+        raise ValueError(
+            '{} of {} labels were written by process_all and hold class IDs already, the first of them {}, and the '
+            'others do not. Make a BatchGenerator of each.'.format(len(converted), num_labels, converted[0])
+        )
+    if layout is None:
+        raise ValueError(
+            'id_map: {} was written by process_all and holds class IDs already, which would be mapped a second '
+            'time. Leave id_map out.'.format(converted[0])
+        )
+    return layout._replace(id_map=None, color_map=None)
+
+
+def _label_space(layout: Optional[Layout], said: LabelArguments) -> Optional[LabelSpace]:
+    space = layout.label_space if layout else said.label_space
+    if space is None:
+        if said.num_classes is None:
+            return None
+        check_integer('num_classes', said.num_classes, 1)
+        return generic_label_space(said.num_classes, _ignore_id(None, said.ignore_id))
+    check_label_space(space)
+    for name, value in (('num_classes', said.num_classes), ('ignore_id', said.ignore_id)):
+        if value is not None and value != getattr(space, name):
+            raise ValueError(
+                '{} is {}; the label space {} has {}={}. Leave it out, or give another label space.'.format(
+                    name, value, space.name, name, getattr(space, name)
+                )
+            )
+    return space
+
+
+def _ignore_id(space: Optional[LabelSpace], said: Optional[int]) -> int:
+    if space is not None:
+        return space.ignore_id
+    return DEFAULT_IGNORE_ID if said is None else said
+
+
+def _legend_beside(places: Sequence[Tuple[str, str]]) -> Tuple[Optional[str], Optional[Legend]]:
+    """Reads the table of classes that lies beside the data and nobody named, with its path; None without one.
+
+    Warns of another file of this name. Raises DataError where several contradict each other.
+    """
+    found: Dict[str, Legend] = {}
+    for path in find_legends(places):
+        try:
+            found[path] = read_legend(path)
+        except DataError as error:
+            warnings.warn('Not used beside the data: {}'.format(error), stacklevel=5)  # the call of BatchGenerator
+    return (next(iter(found)), agreed_legend(found)) if found else (None, None)
+
+
+def _all_colors(known: Mapping[int, Color], space: LabelSpace) -> Tuple[Color, ...]:
+    """The colours of all classes: those that files have, and for the others spare ones of the label space."""
+    others = itertools.chain(space.colors, ((value, value, 255 - value) for value in range(256)))
+    spare = (color for color in others if color not in known.values())
+    return tuple(known[index] if index in known else next(spare) for index in range(space.num_classes))
+
+
+def _color_rule(space: Optional[LabelSpace], tolerance: int, transparency: Optional[str]) -> ColorRule:
+    if transparency is None:
+        return ColorRule(tolerance)
+    if space is None:
+        raise ValueError(
+            'label_transparency is {!r}, and no class is known. Give the classes with their colours '
+            '(label_space).'.format(transparency)
+        )
+    return ColorRule(tolerance, transparent_color(space, transparency))
+
+
+def _said_conversion(layout: Optional[Layout], id_map: Any, was_converted: bool) -> Optional[Conversion]:
+    """Takes the conversion from the arguments; None where the files have to be looked at."""
+    if layout is not None:
+        return Conversion(layout.id_map, layout.color_map)
+    return Conversion(id_map) if id_map is not None or was_converted else None
