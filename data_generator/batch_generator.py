@@ -136,15 +136,15 @@ class BatchGenerator:
         image_rules: ImageRules = RGB_RULES,
     ) -> None:
         files = FileArguments(
-            image_dirs,
-            image_file_extension,
-            ground_truth_dirs,
-            image_name_split_separator,
-            ground_truth_suffix,
-            check_existence,
-            root_dir,
-            layout,
-            pairs,
+            image_dirs=image_dirs,
+            image_file_extension=image_file_extension,
+            ground_truth_dirs=ground_truth_dirs,
+            image_name_split_separator=image_name_split_separator,
+            ground_truth_suffix=ground_truth_suffix,
+            check_existence=check_existence,
+            root_dir=root_dir,
+            layout=layout,
+            pairs=pairs,
         )
         check_file_arguments(files, label_space=label_space, id_map=id_map)
         check_integer('seed', seed, 0)
