@@ -12,7 +12,8 @@ import time
 from typing import Any, Dict, Iterator, Optional, Tuple
 
 from fcn8s.distributed.cluster import PORT_VARIABLE, TF_CONFIG, Cluster, split_address
-from fcn8s.distributed.watch import Watch, WorkerLostError, to_line
+from fcn8s.distributed.messages import Connection, to_line
+from fcn8s.distributed.watch import Watch, WorkerLostError
 
 
 def meet(cluster: Cluster, timeout: float) -> Watch:
@@ -74,8 +75,8 @@ def _hello(cluster: Cluster) -> Dict[str, Any]:
     return {'fcn8s': list(cluster.addresses), 'worker': cluster.worker}
 
 
-def _receive_all(cluster: Cluster, listener: socket.socket, limit: float) -> Dict[int, Tuple[socket.socket, Any]]:
-    found: Dict[int, Tuple[socket.socket, Any]] = {}
+def _receive_all(cluster: Cluster, listener: socket.socket, limit: float) -> Dict[int, Connection]:
+    found: Dict[int, Connection] = {}
     while len(found) < cluster.size - 1:
         listener.settimeout(max(0.01, limit - time.monotonic()))
         try:
@@ -104,7 +105,7 @@ def _turn_away(connection: socket.socket, why: str) -> None:
         connection.sendall(to_line({'kind': 'lost', 'text': why}))
 
 
-def _receive(cluster: Cluster, connection: socket.socket) -> Optional[Tuple[int, Tuple[socket.socket, Any]]]:
+def _receive(cluster: Cluster, connection: socket.socket) -> Optional[Tuple[int, Connection]]:
     """The worker that has connected; None for whatever else it was."""
     try:
         connection.settimeout(5)
@@ -123,7 +124,7 @@ def _receive(cluster: Cluster, connection: socket.socket) -> Optional[Tuple[int,
     return None
 
 
-def _visit(cluster: Cluster, limit: float) -> Tuple[socket.socket, Any]:
+def _visit(cluster: Cluster, limit: float) -> Connection:
     """Connects to worker 0, which may start later than this one."""
     while True:
         try:

@@ -1,6 +1,6 @@
 """The workers of a cluster among themselves: they compare, hand values round, and watch over each other.
 
-Each has a connection to worker 0 (`fcn8s.distributed.meeting`). Messages are lines of JSON. Nothing here loads
+Each has a connection to worker 0 (`fcn8s.distributed.meeting`, `fcn8s.distributed.messages`). Nothing here loads
 TensorFlow.
 
 Collectives of TensorFlow 1.15 wait for ever for a worker that is gone. So each worker says every second or so that it
@@ -15,16 +15,14 @@ take as long as they take.
 
 import atexit
 import contextlib
-import json
 import os
-import queue
-import socket
 import threading
 import time
 from typing import Any, Callable, Container, ContextManager, Dict, Iterator, List, Optional, Tuple
 
 from fcn8s.distributed.activity import Activity
 from fcn8s.distributed.cluster import Cluster
+from fcn8s.distributed.messages import Connection, Messages
 from fcn8s.stopping import TrainingInterrupted
 
 TIMEOUT = 60.0
@@ -48,9 +46,6 @@ _HANGS = {
 _STALL = 10.0
 _STALL_OF_FIRST = 3 * _STALL
 _STALL_OF_LONGEST = 10.0
-_LONGEST_LINE = 2**26
-# So long may the last messages of a process take, in seconds.
-_FAREWELL = 1.0
 # Of TensorFlow, which is not loaded here: what a collective raises when another worker is gone.
 _ERRORS_OF_THE_LOST = ('UnavailableError', 'AbortedError', 'CancelledError', 'InternalError')
 
@@ -60,16 +55,13 @@ class WorkerLostError(RuntimeError):
 
 
 class Watch:
-    """This worker's connections to the others; made by `meet`."""
+    """This worker's watch over the others; made by `meet`."""
 
     def __init__(self, cluster: Cluster, timeout: float) -> None:
         self.cluster, self.timeout = cluster, timeout
         self.step = 0
         self._changed = threading.Condition(threading.RLock())
-        self._connections: Dict[int, socket.socket] = {}
-        # What is to go to each worker, and the threads that send it: one that takes nothing holds nobody up.
-        self._outboxes: Dict[int, 'queue.Queue[Optional[bytes]]'] = {}
-        self._senders: Dict[int, threading.Thread] = {}
+        self._messages = Messages()
         # Of each worker, as far as it is known here: when it was last heard, how often it has come to what all do
         # together, how many batches it has finished, what it does (of _PATIENCE), and how it left.
         self._heard: Dict[int, float] = {}
@@ -116,8 +108,8 @@ class Watch:
                 self.gather(None)  # all raise it, after the same step: nobody goes before the first has saved
             elif not isinstance(error, WorkerLostError):
                 text = '{}: {}'.format(type(error).__name__, error)[:500]
-                self._send_all({'kind': 'failed', 'text': text, 'step': self.step})
-                self._wait_until_sent()
+                self._messages.send_all({'kind': 'failed', 'text': text, 'step': self.step})
+                self._messages.wait_until_sent()
             raise
         finally:
             self._is_working = False
@@ -197,7 +189,7 @@ class Watch:
     def _raise_loss(self, loss: str, cause: Optional[Exception] = None) -> None:
         """Raises WorkerLostError, which may end the process: the others are told before."""
         self._is_told = True
-        self._wait_until_sent()
+        self._messages.wait_until_sent()
         raise WorkerLostError(loss) from cause
 
     def explain(self, error: Exception) -> None:
@@ -230,7 +222,7 @@ class Watch:
             if self.cluster.is_first:
                 self._take_value(0, number, value)
             else:
-                self._send(0, {'kind': 'value', 'round': number, 'value': value})
+                self._messages.send(0, {'kind': 'value', 'round': number, 'value': value})
             self._is_waiting = True
             try:
                 while number not in self._answers:
@@ -257,44 +249,29 @@ class Watch:
         """Says good-bye. May be called again."""
         if not self._is_closed:
             self._is_closed = True
-            self._send_all({'kind': 'bye'})
+            self._messages.send_all({'kind': 'bye'})
             if not self._is_told:  # what is told of a loss has been waited for
-                self._wait_until_sent()
-            for outbox in self._outboxes.values():
-                outbox.put(None)
-            for connection in self._connections.values():
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-                connection.close()
+                self._messages.wait_until_sent()
+            self._messages.close()
 
-    # The connections
+    # What is said among workers
 
-    def start(self, connections: Dict[int, Tuple[socket.socket, Any]]) -> None:
+    def start(self, connections: Dict[int, Connection]) -> None:
         """Begins to listen to the others and to tell them that this worker lives."""
-        self._connections = {worker: connection for worker, (connection, _) in connections.items()}
         # Worker 0 is silent while it waits for the others, which it does for at most a time-out.
         patience = 0.0 if self.cluster.is_first else self.timeout
         self._heard = dict.fromkeys(connections, time.monotonic() + patience)
-        for worker in connections:
-            self._outboxes[worker] = queue.Queue()
-            self._senders[worker] = threading.Thread(target=self._deliver, args=(worker,), daemon=True)
-            self._senders[worker].start()
-        for worker, (_, lines) in connections.items():
-            threading.Thread(target=self._listen, args=(worker, lines), daemon=True).start()
+        self._messages.start(connections, self._hear, self._hear_no_more)
         threading.Thread(target=self._tick, daemon=True).start()
         atexit.register(self.close)
 
-    def _listen(self, worker: int, lines: Any) -> None:
-        how = 'is gone (its connection closed)'
-        try:
-            for line in iter(lambda: lines.readline(_LONGEST_LINE), b''):
-                message = json.loads(line.decode())
-                with self._changed:
-                    self._heard[worker] = time.monotonic()
-                    self._take(worker, message)
-                    self._changed.notify_all()
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            how = 'is gone ({})'.format(error)
+    def _hear(self, worker: int, message: Dict[str, Any]) -> None:
+        with self._changed:
+            self._heard[worker] = time.monotonic()
+            self._take(worker, message)
+            self._changed.notify_all()
+
+    def _hear_no_more(self, worker: int, how: str) -> None:
         with self._changed:
             if not self._is_closed:
                 self._left.setdefault(worker, how)
@@ -327,32 +304,7 @@ class Watch:
             listed = [values[other] for other in range(self.cluster.size)]
             del self._values[number]
             self._answers[number] = listed
-            self._send_all({'kind': 'values', 'round': number, 'values': listed})
-
-    def _send(self, worker: int, message: Dict[str, Any]) -> None:
-        self._outboxes[worker].put(to_line(message))
-
-    def _deliver(self, worker: int) -> None:
-        outbox = self._outboxes[worker]
-        for line in iter(outbox.get, None):
-            with contextlib.suppress(OSError):  # it is gone, as the thread that listens to it finds out
-                self._connections[worker].sendall(line)
-            outbox.task_done()
-
-    def _wait_until_sent(self) -> None:
-        """Waits until what is to go to the others is on its way, though not long for those that take nothing.
-
-        A process that ends by os._exit, as all of `multiprocessing` do, calls nothing that was registered for its end.
-        """
-        limit = time.monotonic() + _FAREWELL
-        for outbox in self._outboxes.values():
-            with outbox.all_tasks_done:
-                while outbox.unfinished_tasks and outbox.all_tasks_done.wait(limit - time.monotonic()):
-                    pass
-
-    def _send_all(self, message: Dict[str, Any]) -> None:
-        for worker in self._connections:
-            self._send(worker, message)
+            self._messages.send_all({'kind': 'values', 'round': number, 'values': listed})
 
     # Losses
 
@@ -364,7 +316,7 @@ class Watch:
             with self._changed:
                 self._note_work(self.cluster.worker, self._worked[self.cluster.worker] + (works or self._is_unseen()))
                 mine = {name: values[self.cluster.worker] for name, values in self._said().items()}
-            self._send_all(dict(mine, kind='alive'))
+            self._messages.send_all(dict(mine, kind='alive'))
             time.sleep(interval)
             with self._changed:
                 self._leave_out(time.monotonic() - start - interval)
@@ -459,7 +411,7 @@ class Watch:
             why, (self.step if step is None else step) + 1
         )
         if self._loss is None:
-            self._send_all({'kind': 'lost', 'text': text})
+            self._messages.send_all({'kind': 'lost', 'text': text})
         self._set_loss(text)
 
     def _set_loss(self, text: str) -> None:
@@ -480,7 +432,7 @@ class Watch:
                 return
         with contextlib.suppress(Exception):
             os.write(2, 'fcn8s: {}\n'.format(self._loss).encode())  # sys.stderr may be silenced
-        self._wait_until_sent()
+        self._messages.wait_until_sent()
         os._exit(EXIT_STATUS)
 
     def _may_save(self) -> bool:
@@ -488,8 +440,3 @@ class Watch:
         now, worked = time.monotonic(), max(self._doing_since, self._worked_at[self.cluster.worker])
         has_time = now < self._doing_since + _PATIENCE['saving'] * self.timeout
         return self._doing[self.cluster.worker] == 'saving' and has_time and now < worked + _SILENCE * self.timeout
-
-
-def to_line(message: Dict[str, Any]) -> bytes:
-    """Returns a message as it is sent."""
-    return json.dumps(message).encode() + b'\n'
