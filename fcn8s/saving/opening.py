@@ -11,9 +11,9 @@ from fcn8s.saving.encoder_files import ENCODER_TAGS, EncoderSource, check_stride
 from fcn8s.saving.packed import name_of
 from fcn8s.saving.restoring import find_checkpoint
 from fcn8s.saving.runs import resolve_model
-from fcn8s.settings import VARIANTS, ModelSettings, new_model_settings
+from fcn8s.settings import VARIANTS, ModelSettings, new_model_settings, resolve_label_space
 from helpers.image_rules import ImageRules, checked_rules
-from helpers.label_spaces import LabelSpace, is_nameless
+from helpers.label_spaces import LabelSpace, generic_label_space, is_nameless
 
 
 class Beginning(NamedTuple):
@@ -121,7 +121,7 @@ def plan_opening(beginning: Beginning, architecture: Architecture, optimizer: st
             raise ValueError('tags={!r} belongs to model_load_dir, which is not given.'.format(list(beginning.tags)))
     said = architecture.given()
     if 'image_rules' in said:
-        checked_rules(said['image_rules'])
+        said['image_rules'] = checked_rules(said['image_rules'])
     if beginning.model_load_dir is not None:
         return _saved(beginning.model_load_dir, beginning.tags, said, beginning.trust)
     said['optimizer'] = optimizer
@@ -142,10 +142,12 @@ def _on_encoder(vgg16_dir: str, variables_load_dir: Optional[str], given: Dict[s
 def _saved(model_load_dir: str, tags: Optional[Sequence[str]], given: Dict[str, Any], trust: bool) -> Opening:
     directory = resolve_model(model_load_dir)
     saved = read_description(directory)
-    settings, named = saved.settings, given.get('label_space')
-    _check_agrees(settings, given, directory)
-    if named is not None and is_nameless(settings.label_space):
-        settings = settings._replace(label_space=named)
+    settings, space = saved.settings, given.get('label_space')
+    if space is not None:
+        space = resolve_label_space(given.get('num_classes'), space, given.get('ignore_id'))
+    _check_agrees(settings, dict(given, label_space=space), directory)
+    if space is not None:
+        settings = settings._replace(label_space=_stated_space(space, settings.label_space))
     export = saved.description.get('export')
     if export is not None:
         _check_opens(export, directory)
@@ -154,6 +156,13 @@ def _saved(model_load_dir: str, tags: Optional[Sequence[str]], given: Dict[str, 
     encoder = read_encoder(directory, tags or DEFAULT_TAGS, 'model', trust)
     settings = _with_rules(settings, encoder, given.get('image_rules'), settings.image_rules)
     return Opening(encoder, settings, encoder.variables_prefix, for_prediction=export is not None)
+
+
+def _stated_space(stated: LabelSpace, saved: LabelSpace) -> LabelSpace:
+    """The label space that was stated, with the names of the saved one where it has none of its own."""
+    if stated == generic_label_space(stated.num_classes, stated.ignore_id):
+        return saved  # which says no more than the number of classes
+    return stated._replace(class_names=saved.class_names) if is_nameless(stated) else stated
 
 
 def _check_opens(export: Any, directory: str) -> None:

@@ -20,6 +20,7 @@ from fcn8s import FCN8s, open_model
 from fcn8s.backend import tf
 from fcn8s.optimizers import OptimizerSettings
 from fcn8s.saving import restoring, saved_models
+from fcn8s.saving.opening import Architecture, Beginning, plan_opening
 from fcn8s.saving.runs import Run
 from fcn8s.stopping import TrainingInterrupted
 from fcn8s.training.agreement import check_is_whole
@@ -1048,6 +1049,21 @@ def test_a_saved_network_keeps_its_classes(tiny_encoder, trained, tmp_path):
         FCN8s(model_load_dir=named, label_space=generic_label_space(2, class_names=['floor', 'wall']))
     with pytest.raises(ValueError, match='ignore_id is 0, but'):
         FCN8s(model_load_dir=named, label_space=generic_label_space(2, 0))
+    with pytest.raises(ValueError, match="label_space is 'camvid'; it has to be a LabelSpace"):
+        FCN8s(model_load_dir=named, label_space='camvid')
+    with pytest.raises(ValueError, match='num_classes is 2, but the label space .* has 3 classes'):
+        FCN8s(model_load_dir=trained['saved'], num_classes=2, label_space=generic_label_space(3))
+
+
+def test_a_label_space_that_is_stated_of_a_saved_network_counts(trained):
+    def opened(space):
+        plan = plan_opening(Beginning(trained['saved']), Architecture(label_space=space), 'adam')
+        return plan.settings.label_space
+
+    painted = NAMED._replace(name='rooms', colors=((9, 9, 9), (8, 8, 8)), void_class_ids=(1,))
+    assert opened(painted) == painted
+    assert opened(painted._replace(class_names=('class 0', 'class 1'))).colors == painted.colors
+    assert opened(generic_label_space(2)) == opened(None)
 
 
 def test_entries_of_the_config_have_names_of_their_own(tiny_encoder, tmp_path):

@@ -117,7 +117,7 @@ def network_settings(options: argparse.Namespace, data: Any) -> Dict[str, Any]:
     freeze = int(options.freeze) if options.freeze is not None and options.freeze.isdigit() else options.freeze
     return dict(
         _beginning(options),
-        label_space=data.label_space,
+        label_space=_label_space(options, data),
         image_rules=data.image_rules,
         seed=options.seed,
         variant=options.variant,
@@ -142,6 +142,17 @@ def _beginning(options: argparse.Namespace) -> Dict[str, Optional[str]]:
     if last is not None:
         return {'model_load_dir': last}
     return {'vgg16_dir': options.encoder, 'fine_tune_from': options.fine_tune_from}
+
+
+def _label_space(options: argparse.Namespace, data: Any) -> Any:
+    """That of the data; a run goes on with its own, whose colours may be others."""
+    last = _last_checkpoint(options)
+    if last is None:
+        return data.label_space
+    from fcn8s.batches import check_same_classes
+    from fcn8s.saving.descriptions import read_description
+
+    return check_same_classes(read_description(last).settings.label_space, data.label_space)
 
 
 def optimizer_of(options: argparse.Namespace) -> Any:

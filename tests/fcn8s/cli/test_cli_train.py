@@ -22,6 +22,7 @@ from data_generator.transforms.pipeline import build_pipeline
 from fcn8s import FCN8s
 from fcn8s.backend import tf
 from fcn8s.cli import build_parser, main, train
+from fcn8s.cli.inputs.training import _label_space
 from fcn8s.cli.options import resolving
 from fcn8s.cli.options import training as train_options
 from fcn8s.cli.options.images import rules_to_begin_with
@@ -29,6 +30,7 @@ from fcn8s.planning import memory
 from fcn8s.saving.checkpoints import Checkpoints
 from fcn8s.stopping import TrainingInterrupted
 from fcn8s.training import recipes
+from helpers.label_spaces import CITYSCAPES
 
 AUGMENTED = [
     '--crop',
@@ -722,6 +724,12 @@ def test_a_run_whose_data_have_moved_goes_on_where_they_are_now(data, tiny_encod
     assert len(records(run)) == 2 and read_json(run, 'config.json')['command']['data'] == after
     assert main(['train', '--resume', run, '--epochs', '3']) == 0  # the place is kept
     assert len(records(run)) == 3
+
+
+def test_a_resumed_run_goes_on_with_its_own_colours(whole):
+    painted = argparse.Namespace(label_space=CITYSCAPES._replace(colors=CITYSCAPES.colors[::-1]))
+    assert _label_space(argparse.Namespace(resume=whole), painted) == CITYSCAPES
+    assert _label_space(argparse.Namespace(resume=None), painted) == painted.label_space
 
 
 def test_folders_that_have_moved_are_named_one_by_one(whole, tmp_path, capsys):
