@@ -5,6 +5,7 @@ import functools
 import hashlib
 import inspect
 import os
+import warnings
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Sequence, Tuple, TypeVar, Union, cast
 
 import numpy as np
@@ -421,6 +422,9 @@ class BatchGenerator:
 
     def _dataset(self, transforms: Mapping[str, Any]) -> Dataset:
         conversion = self._meaning.said_conversion if has_conversion(transforms) else self.conversion
+        colors = transforms.get('convert_colors_to_ids')
+        if conversion.color_map is None and (colors is None or colors is False):
+            self._warn_of_ids()
         return Dataset(
             self.pairs,
             self.root_dir,
@@ -435,6 +439,16 @@ class BatchGenerator:
             self.image_rules,
             self._meaning.labels,
         )
+
+    def _warn_of_ids(self) -> None:
+        """Says what was said of colours in vain: whether labels hold any is only known once some were looked at."""
+        said = {'color_tolerance': self.color_tolerance or None, 'label_transparency': self.label_transparency}
+        for name in (name for name, value in said.items() if value is not None):
+            warnings.warn(
+                '{} is {!r}, and is about labels that hold colours; these hold IDs, which are read as they are, so it '
+                'changes nothing.'.format(name, said[name]),
+                stacklevel=6,  # the call of generate
+            )
 
 
 def _without_writing_options(options: Mapping[str, Any]) -> Dict[str, Any]:

@@ -135,7 +135,10 @@ def test_what_transparent_pixels_cannot_be(tmp_path, own_dataset, space, what, m
 
 
 def test_labels_of_ids_have_no_transparent_pixels_to_speak_of(tmp_path, own_dataset):
-    own_dataset(tmp_path, [[[0, 1]]], label_space=SPACE)
+    data = own_dataset(tmp_path, [[[0, 1]]], label_space=SPACE, label_transparency='sky')
+    with pytest.warns(UserWarning, match="label_transparency is 'sky', and .* these hold IDs") as warned:
+        assert labels_of(data) == [[[0, 1]]]
+    assert [warning.filename for warning in warned] == [__file__]
     legend = Legend(SPACE.class_names, SPACE.colors, SPACE.ignore_colors)
     with pytest.raises(ValueError, match="label_transparency is 'sky', and .* these hold IDs, of which none is transp"):
         check_dataset(str(tmp_path), legend=legend, label_transparency='sky', show_progress=False)
@@ -162,7 +165,8 @@ def test_smoothed_masks_are_read_by_the_nearer_of_black_and_white(tmp_path, own_
     with pytest.raises(DataError, match=r'\(128, 128, 128\) is not in the table'):
         labels_of(own_dataset(tmp_path, masks, num_classes=2, color_tolerance=126))
     ids = [[[0, 1, 1, 0]]]  # numbers of classes are no greys
-    assert labels_of(own_dataset(tmp_path / 'ids', ids, num_classes=2, color_tolerance=127)) == ids
+    with pytest.warns(UserWarning, match='color_tolerance is 127, and .* these hold IDs, .* so it changes nothing'):
+        assert labels_of(own_dataset(tmp_path / 'ids', ids, num_classes=2, color_tolerance=127)) == ids
 
 
 @pytest.mark.parametrize(
