@@ -190,6 +190,12 @@ def _conversions(dataset: Dataset, transforms: Mapping[str, Any]) -> Tuple[Any, 
             '{}: the labels of this dataset are converted to class IDs already, by its layout or '
             'id_map. Leave it out, or describe the dataset without them.'.format(' and '.join(given))
         )
+    if given and dataset.was_converted:
+        warnings.warn(
+            '{}: labels of this dataset were written by process_all and hold class IDs already, which are converted a '
+            'second time. Leave it out, unless it is from class IDs.'.format(' and '.join(given)),
+            stacklevel=6,  # the call of generate
+        )
     colors = transforms.get('convert_colors_to_ids') if dataset.color_map is None else dataset.color_map
     id_map = transforms.get('convert_ids_to_ids') if dataset.id_map is None else dataset.id_map
     return colors if _is_on(colors) else None, id_map if _is_on(id_map) else None

@@ -614,6 +614,13 @@ def test_an_id_map_for_a_processed_dataset_is_refused(processed):
         dataset(out, ground_truth_dirs=[str(out / 'labels')], id_map=ID_MAP)
 
 
+def test_a_map_of_the_call_that_is_the_second_is_said(processed):
+    data = BatchGenerator.from_layout(SWAPPED, str(processed[0]))
+    with pytest.warns(UserWarning, match='convert_ids_to_ids: labels .* by process_all .* a second time') as warned:
+        data.generate(1, convert_ids_to_ids=ID_MAP)
+    assert warned[0].filename == __file__
+
+
 def test_processed_and_other_labels_in_one_dataset_are_refused(processed, root):
     out, _ = processed
     with pytest.raises(ValueError, match='5 of 10 labels were written by process_all.*Make a BatchGenerator of each'):
