@@ -185,7 +185,7 @@ class FCN8s:
 
     def run_evaluation(self, batches: Any, num_batches: int, l2_regularization: float = 0.0) -> Dict[str, Any]:
         """Returns all scores of `evaluate` without printing them."""
-        request.check_evaluation(batches, num_batches, l2_regularization)
+        request.check_evaluation(batches, num_batches, l2_regularization, self.settings.image_rules)
         return self.network.opened().evaluate(batches, num_batches, l2_regularization)
 
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:

@@ -15,6 +15,7 @@ from fcn8s.training.schedules import checked_rate
 from helpers.counted import counted
 from helpers.files import to_json
 from helpers.flags import check_flags, is_real
+from helpers.image_rules import ImageRules
 
 # What a training writes into config.json, 'workers' where there are several; users' entries have other names.
 CONFIG_ENTRIES = ('versions', 'workers', 'seed', 'model', 'training', 'dataset_fingerprint', 'started', 'train')
@@ -173,6 +174,7 @@ def check_is_written(request: TrainRequest) -> None:
     )
     if not request.save_during_training:
         _warn_of_saving(request)
+    _warn_of_monitor(request)
 
 
 def _warn_of_saving(request: TrainRequest) -> None:
@@ -275,10 +277,20 @@ def check_l2_regularization(rate: float) -> None:
     _require(is_right, 'l2_regularization is {!r}; it has to be a finite number of at least 0.', rate)
 
 
-def check_evaluation(batches: Any, num_batches: int, l2_regularization: float) -> None:
-    """Raises ValueError for a wrong rate, and warns of images that count twice."""
+def check_evaluation(batches: Any, num_batches: int, l2_regularization: float, image_rules: ImageRules) -> None:
+    """Raises ValueError for a wrong rate, and warns of images that count twice, or are read by other rules.
+
+    image_rules: those of the network.
+    """
     check_l2_regularization(l2_regularization)
     warn_of_repeated_images(batches, num_batches, stacklevel=3)
+    rules = getattr(batches, 'image_rules', None)
+    if rules not in (None, image_rules):
+        warnings.warn(
+            'the data are read by {}, and the network takes images that are read by {}. Unless that is meant, give '
+            'the BatchGenerator image_rules=model.settings.image_rules.'.format(rules, image_rules),
+            stacklevel=4,  # the call of FCN8s.evaluate
+        )
 
 
 def check_metrics(metrics: Any) -> Tuple[str, ...]:

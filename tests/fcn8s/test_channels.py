@@ -114,6 +114,10 @@ def test_rules_that_the_network_was_given_are_not_replaced_by_those_of_the_data(
     with FCN8s(vgg16_dir=str(encoders / 'rgb'), num_classes=4, image_rules=given) as model:
         with pytest.raises(ValueError, match=r'network was given .*4000.*, and the data are read by .*window=None'):
             model.train(Data(), 1, 1, lambda step: 1e-3)
+        with pytest.warns(UserWarning, match=r'data are read by .*window=None.* network takes .*4000') as warned:
+            with pytest.raises(ValueError, match='-1 batches'):
+                model.evaluate(Data(), -1)
+        assert [warning.filename for warning in warned] == [__file__]
         model.network.set_image_rules(ImageRules(window=((0.0, 4000.0),)))
 
 
