@@ -141,6 +141,8 @@ def train(
         if prepare:
             prepare(model)
         arguments = train_arguments(options, batches, val if evaluates else None)
+        if options.patience is None:
+            del arguments['monitor']  # nothing goes by it
         history = model.train(batches, callbacks=[clock], **arguments)
     scores = [100 * record['evaluation']['mean_iou'] for record in history if record['evaluation']]
     return scores, clock.seconds

@@ -197,6 +197,18 @@ def _warn_of_saving(request: TrainRequest) -> None:
             return
 
 
+def _warn_of_monitor(request: TrainRequest) -> None:
+    saves_best = request.run_dir is not None or request.save_during_training and request.save_best_only
+    goes_by_it = saves_best or request.early_stopping_patience is not None
+    if request.monitor != TrainRequest._field_defaults['monitor'] and not goes_by_it:
+        warnings.warn(
+            'monitor is {!r}, but no best score is saved and no patience ends the training, so it changes nothing. '
+            'Give run_dir, save_during_training with save_best_only or early_stopping_patience, or leave monitor '
+            'out.'.format(request.monitor),
+            stacklevel=5,  # the call of FCN8s.train
+        )
+
+
 def _check_worst(request: TrainRequest) -> None:
     _require(
         isinstance(request.summaries_worst, (int, np.integer))

@@ -71,6 +71,7 @@ def test_what_would_be_written_nowhere_is_refused(options, message):
         (dict(saver='train_saver', run_dir='y'), "saver is 'train_saver', but save_during_training is off"),
         (dict(save_frequency=1), 'save_frequency is 1, but save_during_training is off'),
         (dict(save_best_only=False), 'save_best_only is False, but save_during_training is off'),
+        (dict(monitor='mean_iou'), "monitor is 'mean_iou', but no best score is saved .* leave monitor out"),
     ],
 )
 def test_how_to_save_where_nothing_is_saved_is_told(options, message):
@@ -80,6 +81,15 @@ def test_how_to_save_where_nothing_is_saved_is_told(options, message):
         warnings.simplefilter('error')
         check_is_written(request_with(run_dir='y', save_tags=['default'], save_frequency=1, save_best_only=False))
         check_is_written(request_with(save_during_training=True, **dict(options, run_dir=None)))
+
+
+def test_a_score_that_is_monitored_for_nothing_is_told():
+    all_are_saved = dict(save_during_training=True, save_dir='x', save_best_only=False, monitor='mean_iou')
+    with pytest.warns(UserWarning, match="monitor is 'mean_iou', but no best score is saved"):
+        check_is_written(request_with(**all_are_saved))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        check_is_written(request_with(early_stopping_patience=3, **all_are_saved))
 
 
 def test_a_name_of_summaries_belongs_to_their_folder():
