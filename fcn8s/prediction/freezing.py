@@ -163,32 +163,37 @@ def load_large_filters(session: Session, large_filters: Sequence[LargeFilter], p
 def _load_at_once(session: Session, large_filters: Sequence[LargeFilter], prefix: str) -> None:
     feeds: Dict[Any, np.ndarray] = {}
     with session.graph.as_default(), plain_prefix(prefix) as plain:
-        assigned = []
+        assigned: List[Any] = []
+        totals: Dict[str, Any] = {}
         for filters in large_filters:
             with tf.device('/cpu:0'):
-                value, feed = _filter_value(filters, plain)
+                value, feed, totals[filters.name] = _filter_value(filters, plain)
             feeds.update(feed)
             assigned.append(tf.raw_ops.AssignVariableOp(resource=filters.handle(), value=value))
         with explain_read_errors(prefix, plain, (tf.errors.OpError,)):
-            session.run(assigned, feeds)
+            _, found = session.run([assigned, totals], feeds)
+    for name, total in found.items():
+        check_finite(name, total, prefix)
 
 
-def _filter_value(filters: LargeFilter, prefix: str) -> Tuple[Any, Dict[Any, np.ndarray]]:
-    """A tensor of the filter's value, in the current graph, and what to feed for it."""
+def _filter_value(filters: LargeFilter, prefix: str) -> Tuple[Any, Dict[Any, np.ndarray], Any]:
+    """A tensor of the filter's value, in the current graph, what to feed for it, and the sum of what is stored: a
+    tensor that is not finite where that holds NaN or infinity."""
     if filters.is_transposed:
         with checkpoint_reader(prefix) as reader:
             weights = reader.get_tensor(filters.name)
+        total = tf.constant(weights.sum())
         rows = weights.reshape(filters.shape[0], -1, filters.shape[-1])
         value = tf.placeholder(filters.dtype, filters.variable_shape)
-        return value, {value: _transpose_in_place(rows, filters.dtype.as_numpy_dtype)}
-    value = tf.raw_ops.RestoreV2(
+        return value, {value: _transpose_in_place(rows, filters.dtype.as_numpy_dtype)}, total
+    value = stored = tf.raw_ops.RestoreV2(
         prefix=prefix, tensor_names=[filters.name], shape_and_slices=[''], dtypes=[tf.float32]
     )[0]
     if filters.blocks > 1:
         height, width, channels_in, channels_out = filters.shape
         split = tf.reshape(value, [height, width, channels_in, filters.blocks, channels_out // filters.blocks])
         value = tf.transpose(split, [3, 0, 1, 2, 4])
-    return tf.cast(tf.reshape(value, filters.variable_shape), filters.dtype), {}
+    return tf.cast(tf.reshape(value, filters.variable_shape), filters.dtype), {}, tf.reduce_sum(stored)
 
 
 def _transpose_in_place(rows: np.ndarray, dtype: Any) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from fcn8s.backend import Session, Variable, tf
+from fcn8s.backend import Session, Tensor, Variable, tf
 from fcn8s.graph.assembly import Model
 from fcn8s.saving import saved_models
 from fcn8s.saving.paths import plain_directory, plain_prefix
@@ -17,7 +17,7 @@ from helpers.tables import align_columns
 _FILE_OF_CHECKPOINT = re.compile(r'\.(index|meta|data-\d{5}-of-\d{5})$')
 LEFT_OUT = 'left out: this network has no such layer'
 # Values of a variable; fc6 and fc7 of VGG-16 have more.
-_MOST_CHECKED = 2**22
+_MOST_READ_TWICE = 2**22
 
 
 class Fit(NamedTuple):
@@ -88,10 +88,11 @@ def _is_main_file(path: str) -> bool:
 
 
 class Savers:
-    """The savers of one graph: each adds nodes to it, so none is made twice for the same variables."""
+    """The savers and sums of one graph: each adds nodes to it, so none is made twice for the same variables."""
 
     def __init__(self) -> None:
         self._savers: Dict[Tuple[str, ...], Any] = {}
+        self._sums: Dict[str, Tensor] = {}
 
     def of(self, variables: Sequence[Variable]) -> Any:
         """Returns the `tf.train.Saver` of these variables; call with their graph as default."""
@@ -100,6 +101,13 @@ class Savers:
             self._savers[names] = tf.train.Saver(list(variables), max_to_keep=None)
         return self._savers[names]
 
+    def sum_of(self, variable: Variable) -> Tensor:
+        """Returns the sum of all values of a variable; call with its graph as default."""
+        name = variable.op.name
+        if name not in self._sums:
+            self._sums[name] = tf.reduce_sum(variable)
+        return self._sums[name]
+
 
 def restore(session: Session, variables: Sequence[Variable], prefix: str, savers: Optional[Savers] = None) -> None:
     """Restores exactly these variables; call with their graph as default.
@@ -107,12 +115,12 @@ def restore(session: Session, variables: Sequence[Variable], prefix: str, savers
     savers: those of the graph, where it is restored more than once.
 
     Raises ValueError naming the variables that are missing or of another shape, or one that holds NaN or infinity,
-    before any is restored.
+    before any is restored; NaN in fc6 and fc7 of VGG-16 once they are.
     """
     with saved_models.checkpoint_reader(prefix) as reader:
         _check_shapes(variables, prefix, reader.get_variable_to_shape_map())
         _check_finite(variables, prefix, reader)
-    _restore_by_saver(session, variables, prefix, savers)
+    _restore_finite(session, variables, prefix, savers or Savers())
 
 
 def _check_shapes(variables: Sequence[Variable], prefix: str, stored: Dict[str, Any]) -> None:
@@ -135,11 +143,23 @@ def _check_shapes(variables: Sequence[Variable], prefix: str, stored: Dict[str, 
 def _check_finite(variables: Sequence[Variable], prefix: str, reader: Any) -> None:
     """ReLUs make 0 of NaN: a network with such weights would predict, and not learn, without a word.
 
-    A training that diverged has them everywhere, so the largest variables are not read twice for it.
+    The largest variables are not read twice for it, which takes as long as restoring: see `_restore_finite`.
     """
     for variable in variables:
-        if variable.shape.num_elements() <= _MOST_CHECKED:
+        if not _is_large(variable):
             saved_models.check_finite(variable.op.name, reader.get_tensor(variable.op.name), prefix)
+
+
+def _is_large(variable: Variable) -> bool:
+    return variable.shape.num_elements() > _MOST_READ_TWICE
+
+
+def _restore_finite(session: Session, variables: Sequence[Variable], prefix: str, savers: Savers) -> None:
+    """Restores, and raises ValueError where a large variable then holds NaN or infinity, as its sum does, too."""
+    _restore_by_saver(session, variables, prefix, savers)
+    large = [variable for variable in variables if _is_large(variable)]
+    for variable, total in zip(large, session.run([savers.sum_of(variable) for variable in large])):
+        saved_models.check_finite(variable.op.name, total, prefix)
 
 
 def _restore_by_saver(session: Session, variables: Sequence[Variable], prefix: str, savers: Optional[Savers]) -> None:
@@ -188,7 +208,7 @@ def restore_fitting(
     with saved_models.checkpoint_reader(prefix) as reader:
         fits, whole = _restore_by_class(session, model, stored_settings, reader)
         _check_finite(whole, prefix, reader)
-    _restore_by_saver(session, whole, prefix, savers)
+    _restore_finite(session, whole, prefix, savers or Savers())
     return fits
 
 

@@ -97,7 +97,9 @@ def test_damaged_variables(tmp_path, what, reason):
         Network(a=[2, 3]).call(restoring.restore, prefix)
 
 
-def test_variables_that_are_no_numbers_are_refused_before_anything_is_restored(tmp_path):
+@pytest.mark.parametrize('most_read_twice', [restoring._MOST_READ_TWICE, 1])
+def test_variables_that_are_no_numbers_are_refused(tmp_path, monkeypatch, most_read_twice):
+    monkeypatch.setattr(restoring, '_MOST_READ_TWICE', most_read_twice)
     for value in (np.nan, np.inf, -np.inf):
         with tf.Graph().as_default(), tf.Session() as session:
             a, b = (tf.get_variable(name, [2], initializer=tf.zeros_initializer(), use_resource=True) for name in 'ab')
