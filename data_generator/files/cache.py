@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 from typing import Callable, Optional, Tuple
 
 import numpy as np
@@ -12,6 +13,8 @@ from helpers.files import atomic_path, make_directory
 
 #: Part of the name of every entry: a change of the format makes old entries unread.
 FORMAT = 'pair-2'
+# Of entries, by how their names begin.
+_FOLDER = re.compile('[0-9a-f]{2}$')
 
 Arrays = Tuple[np.ndarray, Optional[np.ndarray]]
 
@@ -50,6 +53,11 @@ class PairCache:
         names = [os.path.abspath(name) if name else '' for name in pair]
         digest = hashlib.sha256('\0'.join([FORMAT, self._key] + names).encode('utf-8', 'surrogateescape')).hexdigest()
         return os.path.join(self._directory, digest[:2], digest[2:40] + '.npy')
+
+
+def holds_entries(directory: str) -> bool:
+    """Tells whether a directory is one that a `PairCache` has written to."""
+    return os.path.isdir(directory) and any(_FOLDER.match(name) for name in os.listdir(directory))
 
 
 def _stamp(pair: Pair) -> np.ndarray:

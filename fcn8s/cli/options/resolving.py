@@ -3,7 +3,8 @@
 import argparse
 import contextlib
 import os
-from typing import Any, Dict, List, Sequence
+import warnings
+from typing import Any, Dict, List, Optional, Sequence
 
 from fcn8s.cli.options import labels, stored
 from fcn8s.cli.options.flags import flag, flags, refuse_without
@@ -301,10 +302,29 @@ def _resumed(typed: Dict[str, Any], defaults: Dict[str, Any]) -> argparse.Namesp
     check_threads(options.threads)
     _check_room(options)
     options.run_dir = typed['resume']
+    if 'cache' not in typed:
+        options.cache = _known_cache(options.cache, options.run_dir)
     # Not counted again: they are part of what the run was started with.
     options.class_weights = config['training'].get('class_weights')
     stored.check({'class_weights': options.class_weights}, _rules(), '{!r}: config.json'.format(typed['resume']))
     return options
+
+
+def _known_cache(cache: Optional[str], run_dir: str) -> Optional[str]:
+    """The cache of a run that goes on; None, with a warning, where there is none: the run may be somebody else's, and
+    its file alone shall not decide where is written.
+    """
+    from data_generator.files.cache import holds_entries
+
+    is_in_run = cache is not None and os.path.realpath(cache).startswith(os.path.join(os.path.realpath(run_dir), ''))
+    if cache is None or is_in_run or holds_entries(cache):
+        return cache
+    warnings.warn(
+        'The run {!r} was started with --cache {!r}, and no cache is there now, so that nothing is cached. To make one, '
+        'add --cache with its place.'.format(run_dir, cache),
+        stacklevel=2,
+    )
+    return None
 
 
 def _check_places(given: Dict[str, Any], names: Sequence[str], run_dir: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import helpers.files
-from data_generator.files.cache import PairCache
+from data_generator.files.cache import PairCache, holds_entries
 from data_generator.files.discovery import Pair
 
 ROOT = str(pathlib.Path(__file__).parents[3])
@@ -49,7 +49,9 @@ def assert_equal(arrays, image, label):
 @pytest.mark.parametrize('label', [LABEL, LABEL.astype(np.uint16), LABEL[:1], None])
 def test_second_time_comes_from_the_disk(pair, cache_dir, label):
     pair = pair if label is not None else pair._replace(label=None)
+    assert not holds_entries(cache_dir)
     assert_equal(PairCache(cache_dir, 'key').get(pair, lambda: (IMAGE, label)), IMAGE, label)
+    assert holds_entries(cache_dir) and not holds_entries(os.path.dirname(pair.image))
     again = PairCache(cache_dir, 'key').get(pair, never)
     assert_equal(again, IMAGE, label)
     assert isinstance(again[0], np.memmap) and not again[0].flags.writeable

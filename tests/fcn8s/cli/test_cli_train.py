@@ -743,6 +743,25 @@ def test_folders_that_have_moved_are_named_one_by_one(whole, tmp_path, capsys):
     assert '--images came 1 times and --labels 2 times' in capsys.readouterr().err
 
 
+def test_a_cache_that_only_config_json_names_is_not_made(whole, tmp_path):
+    """It may be the run of somebody else; a cache that is there, or lies in the run, is used on."""
+    run, cache = tmp_path / 'run', str(tmp_path / 'cache')
+    run.mkdir()
+
+    def cache_of(named, *words):
+        config = read_json(whole, 'config.json')
+        config['command']['cache'] = named
+        (run / 'config.json').write_text(json.dumps(config))
+        return resolve('--resume', str(run), *words).cache
+
+    with pytest.warns(UserWarning, match='with --cache .*, and no cache is there now, .* add --cache with its place'):
+        assert cache_of(cache) is None
+    assert cache_of(cache, '--cache', cache) == cache
+    assert cache_of(str(run / 'cache')) == str(run / 'cache')
+    os.makedirs(os.path.join(cache, 'a0'))
+    assert cache_of(cache) == cache
+
+
 def test_a_run_with_options_of_a_later_version_is_left_to_that(whole, tmp_path, capsys):
     config = read_json(whole, 'config.json')
     config['command'].update(new_flag=None, other_flag=False, cut_mix=0.5)
