@@ -11,6 +11,7 @@ from fcn8s.importing.caffe import is_caffe, read_caffemodel
 from fcn8s.importing.frozen_graphs import is_graph, read_frozen_graph
 from fcn8s.saving import restoring, saved_models
 from fcn8s.saving.descriptions import DESCRIPTION_FILE
+from fcn8s.saving.runs import refuse_own_network, what_to_do_with_own
 from fcn8s.vgg16.weights.assemble import Shape
 from fcn8s.vgg16.weights.damage import explain_damage
 from fcn8s.vgg16.weights.numpy_files import NPY_MAGIC, read_npy
@@ -65,7 +66,8 @@ def read(path: str, use: Callable[[Kind, str, Mapping[str, Shape], Callable[[str
     if os.path.basename(path) in saved_models.GRAPH_FILES and os.path.isfile(path):
         path = os.path.dirname(path) or '.'
     if os.path.isfile(os.path.join(path, DESCRIPTION_FILE)):
-        raise ValueError('{!r} is a saved FCN-8s of this library already: pass it as it is.'.format(path))
+        raise ValueError(what_to_do_with_own(path, 'a saved FCN-8s'))
+    refuse_own_network(path)
     if os.path.isdir(path) or restoring.is_state_file(path) or restoring.checkpoint_of(path) is not None:
         return _read_checkpoint(restoring.find_checkpoint(path), use)
     if not os.path.isfile(path):

@@ -10,8 +10,9 @@ from fcn8s.saving.descriptions import DEFAULT_TAGS, SERVING_TAGS, check_tags, ch
 from fcn8s.saving.encoder_files import ENCODER_TAGS, EncoderSource, check_strides, read_encoder
 from fcn8s.saving.packed import name_of
 from fcn8s.saving.restoring import find_checkpoint
-from fcn8s.saving.runs import resolve_model
+from fcn8s.saving.runs import refuse_own_network, resolve_model
 from fcn8s.settings import VARIANTS, ModelSettings, new_model_settings, resolve_label_space
+from helpers.counted import counted
 from helpers.image_rules import ImageRules, checked_rules
 from helpers.label_spaces import LabelSpace, generic_label_space, is_nameless
 
@@ -132,6 +133,7 @@ def plan_opening(beginning: Beginning, architecture: Architecture, optimizer: st
 
 def _on_encoder(vgg16_dir: str, variables_load_dir: Optional[str], given: Dict[str, Any], trust: bool) -> Opening:
     settings = new_model_settings(**given)
+    refuse_own_network(vgg16_dir)
     encoder = read_encoder(vgg16_dir, ENCODER_TAGS, trust=trust)
     check_strides(encoder)
     settings = _with_rules(settings, encoder, given.get('image_rules'), ImageRules(encoder.channels))

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import sys
 import warnings
 from typing import Any, Callable, ContextManager, Dict, Iterator, List, NamedTuple, Optional, Tuple, TypeVar
@@ -472,6 +473,22 @@ def resolve_model(path: str) -> str:
             'the run {!r} has no checkpoint yet. Let it train until it saves one, or start it again.'.format(path)
         )
     return found
+
+
+def refuse_own_network(path: str) -> None:
+    """Raises ValueError for a run or a packed network where weights of other kinds are asked for."""
+    if is_packed(path) or (is_run(path) and _other_program(Run(path)) is None):
+        raise ValueError(what_to_do_with_own(path, 'a packed network' if is_packed(path) else 'a run'))
+
+
+def what_to_do_with_own(path: str, what: str) -> str:
+    """Returns what to do with a network of this library, which a path is and does not have to be made into."""
+    return (
+        '{!r} is {} of this library already. fcn8s predict, evaluate and export open it as it is, and fcn8s train '
+        '--fine-tune-from {} begins with it (in Python model_load_dir and fine_tune_from).'.format(
+            path, what, shlex.quote(path)
+        )
+    )
 
 
 def _is_model_or_run(path: str) -> bool:

@@ -4,6 +4,7 @@ import os
 import zipfile
 from typing import Optional, Tuple
 
+from fcn8s.saving.runs import refuse_own_network
 from fcn8s.saving.saved_models import find_shards, is_table
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.damage import explain_damage
@@ -64,6 +65,7 @@ def recognise(path: str) -> Tuple[str, str]:
 
     Raises FileNotFoundError where there is nothing, ValueError where the content is of no known kind.
     """
+    refuse_own_network(path)
     if os.path.isdir(path):
         return 'saved_model', path
     if path.endswith(INDEX_SUFFIX) and os.path.isfile(path):

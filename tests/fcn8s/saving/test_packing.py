@@ -79,6 +79,19 @@ def test_the_commands_open_it(archive, tmp_path, capsys):
     assert os.listdir(str(tmp_path / 'out')) == ['image_ids.png']
 
 
+def test_it_is_not_made_into_what_it_is_already(run_dir, archive, tmp_path, capsys):
+    for path, what in ((archive, 'a packed network'), (run_dir, 'a run')):
+        message = '{!r} is {} of this library already. fcn8s predict, evaluate and export open it'.format(path, what)
+        for words in (
+            ['import-fcn8s', path, str(tmp_path / 'out')],
+            ['vgg16', str(tmp_path / 'out'), '--weights', path],
+        ):
+            assert main(words) == 2
+            assert message in ' '.join(capsys.readouterr().err.split())
+        with pytest.raises(ValueError, match=re.escape(message)):
+            FCN8s(vgg16_dir=path, num_classes=2)
+
+
 def test_records_name_the_zip_and_not_the_folder_that_it_was_unpacked_to(run_dir, archive, tmp_path, capsys):
     for folder in ('images', 'labels'):
         os.makedirs(str(tmp_path / folder))
