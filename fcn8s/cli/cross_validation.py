@@ -182,8 +182,8 @@ def _begin(root: str, number: int, options: argparse.Namespace, is_first: bool) 
 
 
 def _has_moved(name: str, before: Any, now: Any) -> bool:
-    """Tells whether data that a cross-validation began with are not there any more, and came from another place."""
-    if name not in resolving.PLACES or before is None or now is None:
+    """Tells whether what a cross-validation began with is not there any more, and came from another place."""
+    if name not in resolving.PLACES + resolving.BEGINNINGS or before is None or now is None:
         return False
     return bool(resolving.missing_places(name, before))
 

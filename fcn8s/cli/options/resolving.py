@@ -35,7 +35,9 @@ _NOT_STORED = (
 )
 # What a command does is decided by these, before it reads a recipe.
 _ONLY_TYPED = ('resume', 'recipe', 'overfit_one_batch', 'minutes', 'folds', 'fold', 'workers')
-_PATHS = _DATA_PATHS + ('encoder', 'fine_tune_from', 'cache')
+# What a training begins with; a run that goes on has its own checkpoint.
+BEGINNINGS = ('encoder', 'fine_tune_from')
+_PATHS = _DATA_PATHS + BEGINNINGS + ('cache',)
 #: Options that say nothing about single steps, which are neither evaluated nor saved and use no validation data.
 NOT_OF_STEPS = (
     *('epochs', 'minutes', 'steps_per_epoch', 'ema', 'swa', 'head_warmup'),
@@ -320,8 +322,8 @@ def _known_cache(cache: Optional[str], run_dir: str) -> Optional[str]:
     if cache is None or is_in_run or holds_entries(cache):
         return cache
     warnings.warn(
-        'The run {!r} was started with --cache {!r}, and no cache is there now, so that nothing is cached. To make one, '
-        'add --cache with its place.'.format(run_dir, cache),
+        'The run {!r} was started with --cache {!r}, and no cache is there now, so that nothing is cached. To make '
+        'one, add --cache with its place.'.format(run_dir, cache),
         stacklevel=2,
     )
     return None

@@ -42,14 +42,15 @@ def test_every_image_is_scored_once_and_interruptions_change_nothing(data, tiny_
 
     root, begun, moved = os.path.dirname(data[1]), str(tmp_path / 'begun'), str(tmp_path / 'moved')
     shutil.copytree(root, begun)
+    shutil.copytree(tiny_encoder, os.path.join(begun, 'encoder'))
     monkeypatch.setattr(train, '_recipe_watchers', lambda *_: [interrupt])
-    assert main(words([word.replace(root, begun) for word in data], tiny_encoder, run)) == 130
+    assert main(words([word.replace(root, begun) for word in data], os.path.join(begun, 'encoder'), run)) == 130
     assert 'interrupted in fold 2; the same command goes on' in capsys.readouterr().out
     assert len(read(run, 'folds.json')) == 1  # the settings
     monkeypatch.setattr(train, '_recipe_watchers', lambda *_: [])
     before = os.stat(str(run / 'fold-1' / 'config.json')).st_mtime_ns
     os.rename(begun, moved)
-    elsewhere = words([word.replace(root, moved) for word in data], tiny_encoder, run)
+    elsewhere = words([word.replace(root, moved) for word in data], os.path.join(moved, 'encoder'), run)
     assert main(elsewhere) == 0
     printed = capsys.readouterr().out
     assert 'fold 1 of 2 is done' in printed and 'standard error' in printed and 'fold-1 ' in printed
