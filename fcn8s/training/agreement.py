@@ -43,6 +43,7 @@ def check_workers_agree(workers: Workers, request: TrainRequest) -> None:
                 workers.size, counted(images, 'training image')
             )
         )
+    _check_one_pass(request)
     described = {name: value for name, value in plain_arguments(request).items() if name not in WHERE_IT_WRITES}
     for name in ('train_generator', 'val_generator'):
         described['the dataset of ' + name] = getattr(getattr(request, name), 'fingerprint', None)
@@ -50,6 +51,22 @@ def check_workers_agree(workers: Workers, request: TrainRequest) -> None:
     steps = [step for step in (0, 1, 10, 100) if step < request.epochs * request.steps_per_epoch]
     rates = [float(request.learning_rate_schedule(step)) for step in steps]
     workers.watch.compare(to_json(dict(described, learning_rates=rates)))
+
+
+def _check_one_pass(request: TrainRequest) -> None:
+    """Raises ValueError for more batches of an evaluation than a pass has, which begins anew in each worker.
+
+    Validation data that a training before this has dealt out become whole again, so that they know their length.
+    """
+    val, steps = request.val_generator, request.val_steps
+    if not hasattr(val, 'deal'):
+        return
+    val.deal(0, 1)
+    if steps is not None and not val.shuffles and steps > val.num_batches:
+        raise ValueError(
+            'val_steps is {}, and a pass over the validation data has {}; several workers evaluate one pass at most. '
+            'Leave val_steps out.'.format(steps, counted(val.num_batches, 'batch'))
+        )
 
 
 def check_run_continues(run: runs.Run, config: Dict[str, Any], network: Network, request: TrainRequest) -> None:

@@ -12,7 +12,7 @@ from data_generator import BatchGenerator
 from fcn8s.saving.runs import Run
 from fcn8s.stopping import EvaluationAbandoned
 from fcn8s.training import agreement, run, shared
-from fcn8s.training.request import TrainRequest
+from fcn8s.training.request import TrainRequest, num_eval_batches
 from helpers.label_spaces import generic_label_space
 from helpers.termination import Interrupted
 
@@ -63,6 +63,19 @@ def test_workers_compare_the_sizes_of_their_batches(generator):
         agreement.check_workers_agree(workers(0, 2, SimpleNamespace(compare=compared.append)), request)
     sizes = {name: value for name, value in compared[0].items() if 'batch_size' in name}
     assert sizes == {'the batch_size of train_generator': 2, 'the batch_size of val_generator': 3}
+
+
+def test_validation_data_are_whole_again_in_the_next_training_and_evaluated_once_at_most(generator):
+    """Images of a second pass would not be those that one process takes."""
+    with generator.generate(2, workers=0) as train, generator.generate(2, shuffle=False, workers=0) as val:
+        request = TrainRequest(train, 1, 1, lambda step: 1e-3, val_generator=val, metrics=('loss',), eval_dataset='val')
+        shared.SharedBatches(val, workers(0, 2))
+        assert val.num_batches == 2
+        watched = workers(0, 2, SimpleNamespace(compare=lambda _: None))
+        agreement.check_workers_agree(watched, request._replace(val_steps=3))
+        assert num_eval_batches(request) == 3
+        with pytest.raises(ValueError, match='val_steps is 4, and a pass over the validation data has 3 batches'):
+            agreement.check_workers_agree(watched, request._replace(val_steps=4))
 
 
 def test_all_workers_say_how_to_go_on_with_the_run_of_the_first():
