@@ -28,6 +28,7 @@ from fcn8s.saving.descriptions import DEFAULT_TAGS, check_tags, closed
 from fcn8s.saving.opening import Beginning, NetworkRequest, Opening, plan_opening
 from fcn8s.saving.runs import input_size, is_run, open_current
 from fcn8s.settings import ModelSettings
+from helpers.counted import counted
 from helpers.files import atomic_directory, check_folder
 from helpers.flags import check_flags
 from helpers.image_rules import ImageRules, checked_rules
@@ -221,8 +222,8 @@ class Network:
         channels = self.settings.image_rules.channels
         if image_rules.channels != channels:
             raise ValueError(
-                'the data are read with {} channels, and the network takes {}. Give the BatchGenerator '
-                'image_rules=model.settings.image_rules.'.format(image_rules.channels, channels)
+                'the data are read with {}, and the network takes {}. Give the BatchGenerator '
+                'image_rules=model.settings.image_rules.'.format(counted(image_rules.channels, 'channel'), channels)
             )
         self.settings = self.settings._replace(image_rules=image_rules)
 

@@ -194,8 +194,9 @@ def check_frames(source: str, rules: ImageRules) -> None:
     """Raises ValueError where a network takes others than the three channels that the frames of a video have."""
     if rules.channels != 3:
         raise ValueError(
-            '{} is a video, whose frames are RGB, and the network takes {} channels. Give images (TIFF or NumPy '
-            'files).'.format(source, rules.channels)
+            '{} is a video, whose frames are RGB, and the network takes {}. Give images (TIFF or NumPy files).'.format(
+                source, counted(rules.channels, 'channel')
+            )
         )
 
 
@@ -272,8 +273,9 @@ def _windows(values: np.ndarray, bits: int, rules: ImageRules, name: Any) -> Tup
     if rules.window is not None:
         if len(rules.window) not in (1, values.shape[2]):
             raise ValueError(
-                '{} has {} bands, and the window has {} pairs of low and high. Give one pair, or one for each '
-                'band.'.format(name, values.shape[2], len(rules.window))
+                '{} has {}, and the window has {} of low and high. Give one pair, or one for each band.'.format(
+                    name, counted(values.shape[2], 'band'), counted(len(rules.window), 'pair')
+                )
             )
         return rules.window  # type: ignore[return-value]
     if not np.issubdtype(values.dtype, np.unsignedinteger) or bits > 16:
@@ -364,8 +366,8 @@ def _wrong_bands(num_bands: int, rules: ImageRules, name: Any) -> str:
         )
     bands = _listed(range(1, rules.channels + 1))
     return what + (
-        'Name the bands that they are, such as --bands {} (ImageRules(bands=...)), or take a network of {} channels '
-        '(fcn8s vgg16 OUT --channels {}).'.format(bands, num_bands, num_bands)
+        'Name the bands that they are, such as --bands {} (ImageRules(bands=...)), or take a network of {} '
+        '(fcn8s vgg16 OUT --channels {}).'.format(bands, counted(num_bands, 'channel'), num_bands)
     )
 
 
@@ -384,8 +386,8 @@ def _checked_bands(bands: Any, channels: int) -> Optional[Tuple[int, ...]]:
     are_numbers = isinstance(bands, (list, tuple)) and all(type(band) is int and 1 <= band <= 65535 for band in bands)
     if not are_numbers or len(bands) != channels:
         raise ValueError(
-            'bands is {!r}; it has to be {} numbers from 1, one for each channel of the network.'.format(
-                bands, channels
+            'bands is {!r}; it has to be {} from 1, one for each channel of the network.'.format(
+                bands, counted(channels, 'number')
             )
         )
     return tuple(bands)

@@ -12,6 +12,7 @@ from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import points_of, split_of
 from data_generator.errors import DataError
+from helpers.counted import counted
 
 _LINE = re.compile(r'\s*\d+(\.0*)?([ \t]+[-+.\deE]+)+\s*$')
 # What a list in brackets consists of (YAML 1.2, section 7.4): quoted names, plain ones, comments, and its end.
@@ -213,7 +214,9 @@ def _checked_names(names: List[str], text: str, path: str) -> List[str]:
         raise DataError('{} has no name for class {}. Name all classes.'.format(path, names.index('')))
     number = re.search(r'^nc\s*:\s*(\d+)', text, re.MULTILINE)
     if number is not None and int(number.group(1)) != len(names):
-        raise DataError('{} says nc: {} and names {} classes. Name all.'.format(path, number.group(1), len(names)))
+        raise DataError(
+            '{} says nc: {} and names {}. Name all.'.format(path, number.group(1), counted(len(names), 'class'))
+        )
     return names
 
 

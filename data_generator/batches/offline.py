@@ -17,6 +17,7 @@ from data_generator.batches.samples import Dataset, SampleMaker
 from data_generator.files.discovery import Pair
 from data_generator.files.processed import CONVERTED_BEFORE, MANIFEST_NAME, read_manifest
 from data_generator.transforms.augmentations import AUGMENTATIONS, KEEPS
+from helpers.counted import counted
 from helpers.files import atomic_write_json, check_home
 from helpers.ground_truth import one_hot_to_ids
 from helpers.image_rules import RGB_RULES
@@ -86,8 +87,8 @@ def writing_to_disk(
 def _claimed_targets(dataset: Dataset, make: SampleMaker, shuffle: bool, export_dir: Optional[str]) -> 'Targets':
     if dataset.image_rules.channels != 3:
         raise ValueError(
-            'images are read with {} channels, and processed datasets hold RGB. Train from the files as they are; '
-            'cache_dir of generate() keeps what was decoded.'.format(dataset.image_rules.channels)
+            'images are read with {}, and processed datasets hold RGB. Train from the files as they are; '
+            'cache_dir of generate() keeps what was decoded.'.format(counted(dataset.image_rules.channels, 'channel'))
         )
     targets = plan_targets(dataset.pairs, dataset.root_dir, export_dir)
     _check_apart(targets.export_dir, dataset.image_dirs)

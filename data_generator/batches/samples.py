@@ -176,8 +176,8 @@ def _check_channels(transforms: Mapping[str, Any], num_channels: int) -> None:
     pad_value = transforms.get('pad_value')
     if pad_value is not None and pad_value is not False and np.size(pad_value) != num_channels:
         raise ValueError(
-            'pad_value is {!r}; it has to be {} numbers, one for each channel that images are read with.'.format(
-                pad_value, num_channels
+            'pad_value is {!r}; it has to be {}, one for each channel that images are read with.'.format(
+                pad_value, counted(num_channels, 'number')
             )
         )
 

@@ -30,6 +30,7 @@ from data_generator.files.masks import MOST_BORDER
 from data_generator.files.processed import converted_labels
 from helpers.aliases import Size
 from helpers.class_weights import median_frequency_weights
+from helpers.counted import counted
 from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.image_search import extensions_for
 from helpers.label_spaces import LabelSpace
@@ -98,8 +99,8 @@ def check_dataset(
     _check_one_space(surveys)
     if legend is not None and num_classes not in (None, len(legend.class_names)):
         raise ValueError(
-            'num_classes is {}, and {} classes are named. Leave num_classes out, or name them all.'.format(
-                num_classes, len(legend.class_names)
+            'num_classes is {}, and names came for {}. Leave num_classes out, or name them all.'.format(
+                num_classes, counted(len(legend.class_names), 'class')
             )
         )
     if ignore_id is None and legend is not None:
@@ -354,8 +355,11 @@ def _shifted(splits: Sequence[SplitReport], facts: Sequence[Sequence[PairFacts]]
         correlations = [pair.correlation for pair in pairs if pair.correlation is not None]
         shift = shift_of(np.mean(correlations, axis=0), len(correlations)) if correlations else None
         if shift is not None:
-            words = '{} pixels {} and {} {}'.format(
-                abs(shift[0]), 'up' if shift[0] < 0 else 'down', abs(shift[1]), 'left' if shift[1] < 0 else 'right'
+            words = '{} {} and {} {}'.format(
+                counted(abs(shift[0]), 'pixel'),
+                'up' if shift[0] < 0 else 'down',
+                abs(shift[1]),
+                'left' if shift[1] < 0 else 'right',
             )
             faults.append(Fault('shifted_labels', split.label_dir, 'they would fit {}'.format(words)))
     return faults

@@ -288,8 +288,10 @@ def _remarks(report: DatasetReport) -> List[str]:
         if split.void_share > MUCH_VOID
     ]
     lines += [
-        '  {:,} pixels ({:.2%}) of {} had the colour of no class and got that of the nearest.'.format(
-            split.moved_pixels, split.moved_pixels / max(1, split.num_pixels), split.name
+        '  {} ({:.2%}) of {} had the colour of no class and got that of the nearest.'.format(
+            counted('{:,}'.format(split.moved_pixels), 'pixel'),
+            split.moved_pixels / max(1, split.num_pixels),
+            split.name,
         )
         for split in report.splits
         if split.moved_pixels
@@ -334,7 +336,9 @@ def _class_table(report: DatasetReport) -> List[str]:
     rows = fit_names(rows, 1, SCREEN_COLUMNS - 2)
     lines = ['', heading] + ['  ' + line for line in align_columns(rows, left=(1,))]
     if len(shown) < len(scored):
-        lines.append('  ... and {} classes more, those without a pixel among them'.format(len(scored) - len(shown)))
+        lines.append(
+            '  ... and {} more, those without a pixel among them'.format(counted(len(scored) - len(shown), 'class'))
+        )
     return lines
 
 

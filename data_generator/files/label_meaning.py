@@ -24,6 +24,7 @@ from data_generator.files.palettes import PaletteRule, color_palette
 from data_generator.files.processed import converted_labels
 from data_generator.files.reading import ColorRule
 from helpers.aliases import Color
+from helpers.counted import counted
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, check_label_space, generic_label_space, has_own_colors
 from helpers.palettes import as_color
 
@@ -79,8 +80,8 @@ class LabelMeaning:
             return legend.label_space(ignore_id)
         if legend is not None and space is not None:
             warnings.warn(
-                '{} beside the data names {} classes, and num_classes is {}: its names are not used.'.format(
-                    path, len(legend.class_names), space.num_classes
+                '{} beside the data names {}, and num_classes is {}: its names are not used.'.format(
+                    path, counted(len(legend.class_names), 'class'), space.num_classes
                 ),
                 stacklevel=4,  # the call of BatchGenerator
             )

@@ -7,6 +7,7 @@ import numpy as np
 
 from data_generator.errors import DataError
 from helpers.aliases import Color
+from helpers.counted import counted
 from helpers.images import read_color_labels, read_label_file
 from helpers.label_spaces import (
     DEFAULT_IGNORE_ID,
@@ -209,9 +210,9 @@ def ask(maps: Sequence[Mapping[int, int]], where: str = '') -> str:
         others = {value: class_id for value, class_id in id_map.items() if value != 255}
         identity = id_map[255] == 255 and all(value == class_id for value, class_id in others.items())
         lines.append(
-            '{} ({} classes): {}'.format(
+            '{} ({}): {}'.format(
                 'If it does not count' if id_map[255] == 255 else 'If it is class {}'.format(id_map[255]),
-                num_classes_of(id_map),
+                counted(num_classes_of(id_map), 'class'),
                 'ignore_id=255 (--ignore-id 255)'
                 if identity
                 else 'id_map={} (--id-map {})'.format(id_map, spell(id_map)),
@@ -220,8 +221,8 @@ def ask(maps: Sequence[Mapping[int, int]], where: str = '') -> str:
     if all('--ignore-id' not in line for line in lines):
         count = 1 + max(value for value in maps[0] if value != 255)
         lines.append(
-            'If the others are the numbers of the classes, and it does not count ({} classes): ignore_id=255 '
-            '(--ignore-id 255)'.format(count)
+            'If the others are the numbers of the classes, and it does not count ({}): ignore_id=255 '
+            '(--ignore-id 255)'.format(counted(count, 'class'))
         )
     return 'Say which{}. '.format(' ' + where if where else '') + '; '.join(lines)
 

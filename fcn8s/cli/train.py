@@ -109,8 +109,8 @@ def _launch(argv: List[str], workers: int, cluster: Any) -> int:
 
     if cluster is not None:
         raise ValueError(
-            '--workers is {}, and {} names a cluster of {} workers already. Give one of the two.'.format(
-                workers, cluster.source, cluster.size
+            '--workers is {}, and {} names a cluster of {} already. Give one of the two.'.format(
+                workers, cluster.source, counted(cluster.size, 'worker')
             )
         )
     addresses = free_addresses(workers)

@@ -25,6 +25,7 @@ from fcn8s.evaluation.boundaries import BoundaryTotals, measure_image
 from fcn8s.evaluation.calibration import TemperatureSums
 from fcn8s.evaluation.per_image import ImageScores, score_image
 from fcn8s.evaluation.scores import ClassCounts, count_classes, mean_of_present, summarize
+from helpers.counted import counted
 from helpers.label_spaces import LabelSpace
 
 # Pixels of ground truth in a batch up to which it may run beside another: an image of 512x1024.
@@ -110,8 +111,9 @@ def _take(batches: Iterator, numbers: Sequence[int]) -> Iterator[Tuple[Any, Any]
         batch = next(batches, None)
         if batch is None:
             raise ValueError(
-                '{} batches to evaluate were asked for, but the data ended after {}. Ask for as many as '
-                'there are.'.format(len(numbers), number)
+                'the data ended after {} of {} to evaluate. Ask for as many as there are.'.format(
+                    number, counted(len(numbers), 'batch')
+                )
             )
         yield as_pair(batch)
 

@@ -30,6 +30,7 @@ from fcn8s.saving.descriptions import DEFAULT_TAGS, DESCRIPTION_FILE, read_descr
 from fcn8s.saving.model_files import describe, library_versions
 from fcn8s.saving.packed import name_of
 from fcn8s.saving.runs import input_size, open_current
+from helpers.counted import counted
 from helpers.files import atomic_directory, atomic_write_json, check_new_directory, to_json
 
 
@@ -299,12 +300,12 @@ def _preprocessing(wanted: _Export) -> str:
 
 def _refusal(wanted: _Export, certificate: Dict[str, Any]) -> str:
     return (
-        'the export to {} in {} is not as good as it has to be: {} ({} images). Nothing was written. {}--allow-loss '
+        'the export to {} in {} is not as good as it has to be: {} ({}). Nothing was written. {}--allow-loss '
         '(allow_loss=True in Python) keeps it.'.format(
             wanted.format,
             wanted.precision,
             '; '.join(certificate['misses']),
-            certificate['comparison']['images'],
+            counted(certificate['comparison']['images'], 'image'),
             'More images for --calibration, and --verify with --labels to judge it by, may help; '
             if wanted.precision == 'int8'
             else '',

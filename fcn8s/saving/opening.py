@@ -205,13 +205,13 @@ def _with_rules(
     rules = default if given is None else given
     if rules.channels != encoder.channels:
         raise ValueError(
-            'image_rules has {} channels, but {!r} takes images of {}. Read the images with ImageRules(channels={}, '
-            '...), or take an encoder of {} channels (fcn8s vgg16 OUT --weights SOURCE --channels {}).'.format(
-                rules.channels,
+            'image_rules has {}, but {!r} takes images of {}. Read the images with ImageRules(channels={}, '
+            '...), or take an encoder of {} (fcn8s vgg16 OUT --weights SOURCE --channels {}).'.format(
+                counted(rules.channels, 'channel'),
                 name_of(encoder.directory),
                 encoder.channels,
                 encoder.channels,
-                rules.channels,
+                counted(rules.channels, 'channel'),
                 rules.channels,
             )
         )

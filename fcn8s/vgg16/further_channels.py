@@ -5,6 +5,7 @@ from typing import Any, Dict, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from fcn8s.vgg16.weights.source import TORCHVISION_RGB, Preprocessing
+from helpers.counted import counted
 from helpers.image_rules import MAX_CHANNELS
 
 #: What the weights of a further channel are at the start: zero, or the mean of those of the three colours.
@@ -87,8 +88,8 @@ def further_channels(
     for name, values in (('mean', mean), ('deviation', deviation)):
         if len(values) not in (0, count):
             raise ValueError(
-                '{} has {} numbers for {} channels behind the three colours. Give one for each, or none.'.format(
-                    name, len(values), count
+                '{} has {} for {} behind the three colours. Give one for each, or none.'.format(
+                    name, counted(len(values), 'number'), counted(count, 'channel')
                 )
             )
     if not all(0 <= value <= 255 for value in mean) or not all(0 < value <= 255 for value in deviation):

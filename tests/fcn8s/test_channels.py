@@ -79,7 +79,7 @@ def test_further_channels_of_mean_weights_see_what_grey_would(encoders):
         ((2,), 'channels is 2; it has to be from 3'),
         ((5, 'noise'), "fill is 'noise'; choose from zero, mean"),
         ((3, 'mean'), "fill is 'mean'; it is about channels behind the three colours, and there are none"),
-        ((5, 'zero', (1,)), 'mean has 1 numbers for 2 channels'),
+        ((5, 'zero', (1,)), 'mean has 1 number for 2 channels'),
         ((5, 'zero', (1, 256)), 'mean is .1, 256. and deviation'),
         ((5, 'zero', (), (0, 1)), 'deviations above 0'),
     ],
@@ -114,9 +114,9 @@ def test_rules_that_the_network_was_given_are_not_replaced_by_those_of_the_data(
     with FCN8s(vgg16_dir=str(encoders / 'rgb'), num_classes=4, image_rules=given) as model:
         with pytest.raises(ValueError, match=r'network was given .*4000.*, and the data are read by .*window=None'):
             model.train(Data(), 1, 1, lambda step: 1e-3)
-        with pytest.warns(UserWarning, match=r'data are read by .*window=None.* network takes .*4000') as warned:
-            with pytest.raises(ValueError, match='-1 batches'):
-                model.evaluate(Data(), -1)
+        of_other_rules = pytest.warns(UserWarning, match=r'data are read by .*window=None.* network takes .*4000')
+        with of_other_rules as warned, pytest.raises(ValueError, match='-1 batches'):
+            model.evaluate(Data(), -1)
         assert [warning.filename for warning in warned] == [__file__]
         model.network.set_image_rules(ImageRules(window=((0.0, 4000.0),)))
 

@@ -5,6 +5,7 @@ import os
 from typing import Any, Dict, List, Union
 
 from fcn8s.cli.options.flags import flag
+from helpers.counted import counted
 
 #: A folder, or several.
 Folders = Union[str, List[str]]
@@ -77,6 +78,7 @@ def check_counts(given: Dict[str, Any]) -> None:
         counts = [len(as_list(given[name])) if given.get(name) else 0 for name in (images, labels)]
         if all(counts) and counts[0] != counts[1]:
             raise ValueError(
-                '{} came {} times and {} {} times; they go together, in their order. Repeat a folder that two '
-                'share.'.format(flag(images), counts[0], flag(labels), counts[1])
+                '{} came {} and {} {}; they go together, in their order. Repeat a folder that two share.'.format(
+                    flag(images), counted(counts[0], 'time'), flag(labels), counted(counts[1], 'time')
+                )
             )

@@ -4,6 +4,8 @@ import argparse
 import os
 from typing import Any, Dict, List, Optional
 
+from helpers.counted import counted
+
 #: From 0 to what a colour may differ in a channel.
 MAX_TOLERANCE = 255
 
@@ -125,8 +127,10 @@ def dataset_options(options: Any, num_classes: Optional[int]) -> Dict[str, Any]:
         return dict(made, num_classes=num_classes)
     if num_classes not in (None, len(legend.class_names)):
         raise ValueError(
-            '--classes is {}, and {} names {} classes. Leave --classes out, or name them all.'.format(
-                num_classes, '--colors' if options.class_names is None else '--class-names', len(legend.class_names)
+            '--classes is {}, and {} names {}. Leave --classes out, or name them all.'.format(
+                num_classes,
+                '--colors' if options.class_names is None else '--class-names',
+                counted(len(legend.class_names), 'class'),
             )
         )
     ignore_id = legend.ignore_id if options.ignore_id is None else options.ignore_id

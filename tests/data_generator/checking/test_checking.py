@@ -310,7 +310,7 @@ def test_given_classes_are_checked(tmp_path):
     assert faults_of(report, 'illegal_label') == {'a.png': '9 (1 px)'}
     assert report.suggested_id_map == {0: 0, 1: 1, 2: 2, 9: 255, 255: 255}
     assert check(own_dataset(tmp_path, [0, 1, 9]), num_classes=3, ignore_id=9).can_train
-    with pytest.raises(ValueError, match='num_classes is 3, and 2 classes are named. Leave num_classes out, or name'):
+    with pytest.raises(ValueError, match='num_classes is 3, and names came for 2 classes. Leave num_classes out'):
         check(tmp_path, num_classes=3, legend=Legend(('a', 'b'), None, ()))
 
 

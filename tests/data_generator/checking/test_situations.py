@@ -164,7 +164,7 @@ def test_several_datasets_of_ones_own_are_checked_and_trained_on_together(tmp_pa
     ]
     assert main(['check', *words]) == 0
     assert main(['check', *words[:-2]]) == 2
-    assert '--images came 2 times and --labels 1 times' in capsys.readouterr().err
+    assert '--images came 2 times and --labels 1 time' in capsys.readouterr().err
 
 
 def test_palettes_of_several_datasets_are_read_by_colour_over_all_of_them(tmp_path, capsys):

@@ -573,7 +573,7 @@ def test_flags_of_augmentations_become_options_of_generate():
         ([], 'say what to train on: either --data ROOT --layout NAME, or --images DIR'),
         (['--data', 'D', '--images', 'I'], 'say what to train on'),
         (['--images', 'I'], '--images needs --labels DIR and --classes N'),
-        (FOLDERS + ['--images', 'J'], '--images came 2 times and --labels 1 times'),
+        (FOLDERS + ['--images', 'J'], '--images came 2 times and --labels 1 time'),
         (['--data', 'D'], 'give either --encoder DIR (write one with: fcn8s vgg16'),
         (DATA + ['--fine-tune-from', 'M'], 'give either --encoder DIR'),
         (DATA + ['--classes', '3', '--ignore-id', '0'], '--classes, --ignore-id came without --images'),
@@ -740,7 +740,7 @@ def test_folders_that_have_moved_are_named_one_by_one(whole, tmp_path, capsys):
     assert main(['train', '--resume', str(tmp_path)]) == 2
     assert "--images '{}', which is not there".format(gone) in ' '.join(capsys.readouterr().err.split())
     assert main(['train', '--resume', str(tmp_path), '--images', there]) == 2
-    assert '--images came 1 times and --labels 2 times' in capsys.readouterr().err
+    assert '--images came 1 time and --labels 2 times' in capsys.readouterr().err
 
 
 def test_a_cache_that_only_config_json_names_is_not_made(whole, tmp_path):

@@ -138,7 +138,7 @@ def test_progress_wraps_the_batch_numbers():
 
 
 def test_refuses_data_that_ends_early():
-    with pytest.raises(ValueError, match='6 batches .* ended after 4. Ask for as many'):
+    with pytest.raises(ValueError, match='ended after 4 of 6 batches to evaluate. Ask for as many'):
         evaluate(batches(), 6)
 
 
