@@ -81,6 +81,7 @@ class Network:
         self.input_size: Optional[Tuple[int, int]] = None  # that its run was evaluated at
         self.said_image_rules: Optional[ImageRules] = None  # that it was opened with
         self._encoder_meta_graph = plan.encoder.meta_graph
+        self._encoder_dir = plan.encoder.directory
         self._saved: Set[Tuple[str, str, int]] = set()
         self._savers = restoring.Savers()
         self._graphs_to_save: Dict[Tuple[str, ...], MetaGraphDef] = {}
@@ -296,11 +297,16 @@ class Network:
 
     # What is run
 
+    def run(self, fetches: Any, feed: Optional[Feed] = None) -> Any:
+        """Runs `session.run`; raises ValueError where the graph that the encoder came with cannot be run."""
+        with saved_models.explain_run_errors(self._encoder_dir):
+            return self.session.run(fetches, feed)
+
     def run_step(self, fetches: Any, feed: Feed) -> Any:
         """Runs part of a training step, on the raw weights; scores of before are of other weights."""
         self.place_raw()
         self.last_scores = {}
-        return self.session.run(fetches, feed)
+        return self.run(fetches, feed)
 
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
         """Predicts class IDs, uint8 [N, H, W], or with argmax=False the soft-max, float32 [N, H, W, C]."""
@@ -309,7 +315,7 @@ class Network:
         tensors = PredictionTensors(
             encoder.images_uint8, encoder.image_input, predictor.class_ids, predictor.probabilities
         )
-        return predict_in_chunks(self.session.run, tensors, images, self.settings.num_classes, argmax)
+        return predict_in_chunks(self.run, tensors, images, self.settings.num_classes, argmax)
 
     def evaluate(
         self, batches: Any, num_batches: int, l2_regularization: float = 0.0, observer: Optional[Any] = None
@@ -322,7 +328,7 @@ class Network:
         label_space = self.label_space_with(batches)
         training = self.tensors.training
         scores = run_evaluation(
-            self.session.run,
+            self.run,
             training.scoring.totals,
             self.evaluation_feed,
             batches,

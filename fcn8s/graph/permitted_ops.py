@@ -8,7 +8,7 @@ import functools
 import operator
 from typing import Any, Iterable, List, Sequence
 
-from fcn8s.backend import GraphDef, tf
+from fcn8s.backend import Graph, GraphDef, tf
 from fcn8s.graph.graph_defs import called_functions, functions_of, needed_nodes
 
 _STRUCTURE = """
@@ -91,6 +91,10 @@ _DEEPEST_CALLS = 50
 # constants of a network, as in the filters of VGG-16's fc7.
 MOST_REPEATED = 4096 * 4096
 _FEW = 2**16
+# Values of the largest tensor whose shape follows from the graph alone: more than twice the filters of VGG-16's fc6.
+MOST_VALUES = 2**28
+# Nodes that predict; TensorFlow takes about a millisecond for each. ResNet-152 has 3,000.
+MOST_NODES = 20000
 
 
 def check_ops(graph_def: GraphDef, what: str, saver: bool = False, image_files: bool = False) -> None:
@@ -122,7 +126,8 @@ def check_ops(graph_def: GraphDef, what: str, saver: bool = False, image_files: 
 
 
 def check_constants(graph_def: GraphDef, outputs: Sequence[str], what: str) -> None:
-    """Raises ValueError where the constants that nodes depend on take memory for far more values than the file holds.
+    """Raises ValueError where the constants that nodes depend on take memory for far more values than the file holds,
+    or where these nodes are more than a network has.
 
     outputs: names of the nodes that are to be run. What they do not need, initial values say, takes no memory.
     """
@@ -130,6 +135,8 @@ def check_constants(graph_def: GraphDef, outputs: Sequence[str], what: str) -> N
     nodes = [node for node in graph_def.node if node.name in needed]
     for function in called_functions(graph_def.library, nodes).values():
         nodes.extend(function.node_def)
+    if len(nodes) > MOST_NODES:
+        raise _too_large(what, 'it predicts by {:,} nodes, and a network has at most {:,}', len(nodes), MOST_NODES)
     left = MOST_REPEATED
     for node in nodes:
         if node.op != 'Const':
@@ -137,11 +144,26 @@ def check_constants(graph_def: GraphDef, outputs: Sequence[str], what: str) -> N
         shape = [dim.size for dim in node.attr['value'].tensor.tensor_shape.dim]
         left -= _repeated(node.attr['value'].tensor, shape)
         if left < 0:
-            raise ValueError(
-                '{} is refused, and nothing of it was run: its constant {!r:.100} is of the shape {}, of which the '
-                'file holds a few values. Get it from a source that you trust; --trust (trust=True in Python) opens it '
-                'all the same.'.format(what, node.name, shape)
-            )
+            text = 'its constant {!r:.100} is of the shape {}, of which the file holds a few values'
+            raise _too_large(what, text, node.name, shape)
+
+
+def check_known_sizes(graph: Graph, what: str) -> None:
+    """Raises ValueError where a `tf.Graph` makes a tensor of more values than any network has, whatever the size of the
+    images: `Fill`, say, with dimensions that its file holds. What depends on the images is only known when it runs.
+    """
+    for operation in graph.get_operations():
+        for shape in (output.shape for output in operation.outputs):
+            if shape.is_fully_defined() and functools.reduce(operator.mul, shape.as_list(), 1) > MOST_VALUES:
+                text = 'its {} {!r:.100} makes an array of the shape {}'
+                raise _too_large(what, text, operation.type, operation.name, shape.as_list())
+
+
+def _too_large(what: str, text: str, *values: Any) -> ValueError:
+    return ValueError(
+        '{} is refused, and nothing of it was run: {}. Get it from a source that you trust; --trust (trust=True in '
+        'Python) opens it all the same.'.format(what, text.format(*values))
+    )
 
 
 def _repeated(tensor: Any, shape: Sequence[int]) -> int:

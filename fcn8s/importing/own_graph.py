@@ -10,7 +10,7 @@ import numpy as np
 
 from fcn8s.backend import GraphDef, tf
 from fcn8s.graph.graph_defs import VARIABLE_OPS, extract_sub_graph, node_name
-from fcn8s.graph.permitted_ops import check_constants, check_ops
+from fcn8s.graph.permitted_ops import check_constants, check_known_sizes, check_ops
 from fcn8s.importing.frozen_graphs import behind
 from fcn8s.importing.skip_scales import graphs_beside
 from fcn8s.vgg16.graph import cpu_session
@@ -69,6 +69,7 @@ def _run(
     check_constants(needed, [output], 'the graph')
     with tf.Graph().as_default() as graph, cpu_session() as session:
         tf.import_graph_def(needed, name='')
+        check_known_sizes(graph, 'the graph')
         image, switches, of_dropout = _placeholders(graph, variables)
         if image is None:
             return None

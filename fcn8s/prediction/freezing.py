@@ -19,7 +19,7 @@ from fcn8s.backend import TF_VERSION, GraphDef, Session, tf
 from fcn8s.graph.bfloat16 import convert_convolutions
 from fcn8s.graph.graph_defs import RANDOM_OPS, extract_sub_graph, node_name, variable_behind
 from fcn8s.graph.packed_filters import packable_convolutions
-from fcn8s.graph.permitted_ops import check_constants, check_ops
+from fcn8s.graph.permitted_ops import check_constants, check_known_sizes, check_ops
 from fcn8s.graph.products import at_positions, is_product, nodes_in_place_of, patches_of
 from fcn8s.precision import this_machine
 from fcn8s.saving.paths import plain_prefix
@@ -104,11 +104,16 @@ def cut_network(
     with_large_filters: hold large filters as variables. Without that every weight becomes a constant, apart from those
         that a loop or a branch reads.
     untrusted: what messages call a graph that somebody else may have made. Raises ValueError where it has an op that
-        no network needs, or constants of far more values than its file holds; None for a graph that is trusted.
+        no network needs, or arrays or nodes beyond all that a network has; None for a graph that is trusted.
     """
     if untrusted is not None:
         check_constants(graph_def, [output], untrusted)
-    cut = extract_sub_graph(_with_default_attributes(graph_def), [output])
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(extract_sub_graph(graph_def, [output]), name='')
+    if untrusted is not None:
+        check_known_sizes(graph, untrusted)
+    cut = graph.as_graph_def()  # with attributes that have their default value: a file leaves them out
     settle_inputs(cut)
     cut = extract_sub_graph(cut, [output])
     if bfloat16:
@@ -221,14 +226,6 @@ def _transpose(columns: np.ndarray, into: np.ndarray, threads: Executor) -> None
         into[:, start : start + _CHUNK] = columns[start : start + _CHUNK].astype(into.dtype).T
 
     list(threads.map(transpose_piece, range(0, len(columns), _CHUNK)))
-
-
-def _with_default_attributes(graph_def: GraphDef) -> Any:
-    """A saved graph leaves out attributes that have their default value; the functions below read them."""
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.import_graph_def(graph_def, name='')
-    return graph.as_graph_def()
 
 
 def settle_inputs(graph_def: GraphDef) -> None:

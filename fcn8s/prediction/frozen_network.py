@@ -67,7 +67,8 @@ class InferenceGraph:
         check_process()
         if self._is_closed:
             raise closed('the network of {!r}'.format(self.model_dir), 'fcn8s.open_model(...)')
-        return self.session.run(fetches, feed)
+        with saved_models.explain_run_errors(self.model_dir):
+            return self.session.run(fetches, feed)
 
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
         """Predicts images of one size.

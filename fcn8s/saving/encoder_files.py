@@ -25,7 +25,7 @@ from fcn8s.graph.graph_defs import (
     node_name,
     rename_nodes,
 )
-from fcn8s.graph.permitted_ops import check_constants, check_ops
+from fcn8s.graph.permitted_ops import check_constants, check_known_sizes, check_ops
 from fcn8s.saving import saved_models
 from fcn8s.saving.descriptions import SERVING_TAGS
 
@@ -89,7 +89,7 @@ def _read_encoder(directory: str, tags: Sequence[str], what: str, trust: bool) -
     _check_names(pruned.graph_def, directory, what)
     _rewire_inputs(pruned.graph_def)
     _check_placeholders(pruned.graph_def, directory, what)
-    _check_sizes(pruned, directory, what)
+    _check_sizes(pruned, directory, what, trust)
     prefix = saved_models.variables_prefix(directory)
     _check_stored_variables(pruned, prefix)
     return EncoderSource(pruned, prefix, directory)
@@ -281,10 +281,12 @@ def _check_placeholders(graph_def: GraphDef, directory: str, what: str) -> None:
         )
 
 
-def _check_sizes(meta_graph: MetaGraphDef, directory: str, what: str) -> None:
+def _check_sizes(meta_graph: MetaGraphDef, directory: str, what: str, trust: bool) -> None:
     """Where a placeholder had a fixed shape, that shape can be all over the graph, as a constant."""
-    with tf.Graph().as_default():
+    with tf.Graph().as_default() as graph:
         encoder = import_encoder(meta_graph)
+    if not trust:
+        check_known_sizes(graph, '{} SavedModel {!r}'.format(what, directory))
     fixed = sorted({'random numbers of the shape {}'.format(shape) for shape in _fixed_draws(meta_graph.graph_def)})
     for output in (encoder.pool3, encoder.pool4, encoder.fc7):
         shape = output.shape.as_list() if output.shape.ndims is not None else None

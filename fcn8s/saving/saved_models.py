@@ -28,6 +28,11 @@ _SHARD = re.compile(r'^(.*)-(\d{5}|\?{5})-of-(\d{5})$', re.DOTALL)
 _OF_READERS = (tf.errors.OpError, RuntimeError, IndexError, SystemError, UnicodeDecodeError)
 # What TensorFlow raises where it reads and writes in one run, and reading failed.
 OF_READING_OPS = (tf.errors.DataLossError, tf.errors.OutOfRangeError)
+# What ops raise that are at fault themselves; others tell of memory, or of workers that are lost.
+_OF_RUNNING = (
+    *(tf.errors.InvalidArgumentError, tf.errors.FailedPreconditionError, tf.errors.NotFoundError),
+    *(tf.errors.OutOfRangeError, tf.errors.UnimplementedError),
+)
 
 
 def variables_prefix(directory: str) -> str:
@@ -260,6 +265,22 @@ def explain_read_errors(prefix: str, plain: str, kinds: Tuple[Any, ...] = _OF_RE
         raise ValueError(
             'the variables {!r} are missing or damaged or do not fit the graph: {}. Copy the directory again, or write '
             'it anew.'.format(prefix, _reason_in(str(getattr(error, 'message', error))).replace(plain, prefix))
+        ) from error
+
+
+@contextlib.contextmanager
+def explain_run_errors(directory: str) -> Iterator[None]:
+    """Raises ValueError, in one line, where a graph that somebody else may have made cannot be run.
+
+    TensorFlow's message goes on about the graph in dozens of lines.
+    """
+    try:
+        yield
+    except _OF_RUNNING as error:
+        raise ValueError(
+            'the graph of {!r} cannot be run: {:.500}. If it could before, copy it again; else save it anew.'.format(
+                directory, _reason_in(error.message)
+            )
         ) from error
 
 

@@ -1,6 +1,7 @@
 """Graphs of others that reach outside: nothing of them may run."""
 
 import os
+import re
 import shutil
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from fcn8s import FCN8s, open_model
 from fcn8s.backend import SavedModel, tf
 from fcn8s.cli import main
-from fcn8s.graph.permitted_ops import MOST_REPEATED, NETWORK_OPS, check_constants, check_ops
+from fcn8s.graph.permitted_ops import MOST_NODES, MOST_REPEATED, NETWORK_OPS, check_constants, check_ops
 from fcn8s.vgg16.write import write_encoder
 
 
@@ -173,6 +174,52 @@ def test_networks_and_encoders_with_such_a_constant_are_refused(small_model, tin
     ):
         with pytest.raises(ValueError, match=r"is refused.*its constant 'c' is of the shape \[100000, 100000\]"):
             opened()
+
+
+def add_to_pool(make):
+    """Adds the sum of what `make` makes to the input of the first pooling."""
+
+    def change(graph_def):
+        with tf.Graph().as_default() as graph:
+            tf.reduce_sum(make(), name='added')
+        graph_def.node.extend(graph.as_graph_def().node)
+        pool = next(node for node in graph_def.node if node.op == 'MaxPool')
+        graph_def.node.add(name='sum', op='Add', input=[pool.input[0], 'added']).attr['T'].type = 1
+        pool.input[0] = 'sum'
+
+    return change
+
+
+def test_a_graph_that_makes_an_array_beyond_any_memory_is_refused(small_model, tmp_path):
+    for number, make in enumerate((lambda: tf.fill([200000, 200000], 1.0), lambda: tf.range(2.0**31))):
+        model = shutil.copytree(small_model, str(tmp_path / str(number)))
+        change_graph(model, add_to_pool(make))
+        for opened in (open_model, lambda path: FCN8s(model_load_dir=path)):
+            with pytest.raises(
+                ValueError, match=r"model.* is refused.*: its \w+ '\w+' makes an array of the shape \[2"
+            ):
+                opened(model)
+
+
+def test_a_graph_that_fails_when_it_runs_is_named_in_one_line(small_model, tmp_path):
+    model = shutil.copytree(small_model, str(tmp_path / 'model'))
+    change_graph(model, add_to_pool(lambda: tf.debugging.check_numerics(tf.log(tf.constant(-1.0)), 'no number')))
+    for opened in (open_model, lambda path: FCN8s(model_load_dir=path)):
+        with opened(model) as network, pytest.raises(ValueError, match='no number') as raised:
+            network.predict(np.zeros([1, 8, 8, 3], np.uint8))
+        assert re.match(r"the graph of '.*model' cannot be run: .*NaN values\. If it", str(raised.value))
+
+
+def test_more_nodes_than_a_network_has_are_refused():
+    graph_def = tf.GraphDef()
+    graph_def.node.add(name='0', op='NoOp')
+    for number in range(1, MOST_NODES + 1):
+        graph_def.node.add(name=str(number), op='NoOp', input=['^' + str(number - 1)])
+    check_constants(graph_def, [str(MOST_NODES - 1)], 'thing')
+    with pytest.raises(
+        ValueError, match='^thing is refused.*: it predicts by 20,001 nodes, and a network has at most 20,000'
+    ):
+        check_constants(graph_def, [str(MOST_NODES)], 'thing')
 
 
 def lose_a_node(graph_def):
