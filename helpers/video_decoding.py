@@ -3,6 +3,7 @@
 import collections
 import fractions
 import logging
+import os
 import re
 import subprocess
 import threading
@@ -19,6 +20,8 @@ DEFAULT_FRAME_RATE = 30.0
 # A frame lasts at most a thousand seconds: the fraction that ffmpeg is told of a slower rate would come near 0.
 SMALLEST_FRAME_RATE = 0.001
 LARGEST_FRAME_RATE = 1000.0
+# In seconds: twice what is said, because averages are rounded.
+_LONGEST_FRAME = 2 / SMALLEST_FRAME_RATE
 
 # Above this a rate that a file tells is compared with the time stamps of its frames.
 _FASTEST_USUAL_RATE = 120
@@ -27,6 +30,11 @@ _SLOWEST_UNEVEN_RATE = fractions.Fraction(25)
 
 # Sound that ends so many seconds before its file does is whole: the file tells its duration in hundredths.
 _LAST_SOUND = 0.1
+
+# What ffmpeg writes of a frame whose time it does not know.
+_NO_TIME = -(2**63)
+# Bytes for a frame below which it is worth a look how far apart the frames of a long video are.
+_FEW_BYTES = 100
 
 _RATE_REMEDY = 'Write it at a usual rate with ffmpeg -r 30 -i FILE OUT, or give a directory of frames.'
 
@@ -72,13 +80,34 @@ def probe(path: str) -> VideoFacts:
         )
     width, height, *rate, aspect_width, aspect_height = (int(number) for number in header.groups())
     duration = re.search(r'Duration: (\d+):(\d+):([\d.]+)', log)
-    return VideoFacts(
+    facts = VideoFacts(
         done.args[0],
         (height, width),
         _constant_rate(path, fractions.Fraction(rate[0], max(1, rate[1])), log),
         fractions.Fraction(aspect_width, aspect_height) if aspect_width and aspect_height else fractions.Fraction(1),
         sum(float(part) * unit for part, unit in zip(duration.groups(), (3600, 60, 1))) if duration else None,
         re.search(r'Stream #\S+: Audio: ', log) is not None,
+    )
+    _check_gaps(path, facts)
+    return facts
+
+
+def _check_gaps(path: str, facts: VideoFacts) -> None:
+    """Raises ValueError where a frame would come again and again, because the next one is hours or years away."""
+    if (facts.num_frames or 0) * _FEW_BYTES <= os.path.getsize(path) or (facts.duration or 0) <= _LONGEST_FRAME:
+        return
+    shown = sorted(_packets(path, '0:V:0'))
+    lasting = [later[0] - earlier[0] for earlier, later in zip(shown, shown[1:])]
+    longest = max(lasting + [end - start for start, end in shown[-1:]], default=fractions.Fraction(0))
+    if longest > _LONGEST_FRAME:
+        raise _too_slow(path, longest)
+
+
+def _too_slow(path: str, seconds: fractions.Fraction) -> ValueError:
+    return ValueError(
+        '{} says that a frame of it lasts {:.0f} seconds; at most {:.0f} are read. {}'.format(
+            path, float(seconds), 1 / SMALLEST_FRAME_RATE, _RATE_REMEDY
+        )
     )
 
 
@@ -124,12 +153,8 @@ def _constant_rate(path: str, rate: fractions.Fraction, log: str) -> fractions.F
         rate = fractions.Fraction(round(rate))
     if rate == 0:
         return fractions.Fraction(DEFAULT_FRAME_RATE)
-    if 2 * rate < SMALLEST_FRAME_RATE:  # each frame would come again and again; half, because averages are rounded
-        raise ValueError(
-            '{} says that a frame of it lasts {:.0f} seconds; at most {:.0f} are read. {}'.format(
-                path, float(1 / rate), 1 / SMALLEST_FRAME_RATE, _RATE_REMEDY
-            )
-        )
+    if 1 / rate > _LONGEST_FRAME:  # each frame would come again and again
+        raise _too_slow(path, 1 / rate)
     return _bounded(rate)
 
 
@@ -155,7 +180,8 @@ def _packets(path: str, stream: str) -> List[Tuple[fractions.Fraction, fractions
         return []
     tick = fractions.Fraction(int(unit.group(1)), int(unit.group(2)))
     found = re.findall(rb'^0,[^,]*, *(-?\d+), *(\d+),', done.stdout, re.MULTILINE)
-    return [(int(start) * tick, (int(start) + int(duration)) * tick) for start, duration in found]
+    known = [(int(start), int(duration)) for start, duration in found if int(start) > _NO_TIME]
+    return [(start * tick, (start + duration) * tick) for start, duration in known]
 
 
 class VideoDecoder:

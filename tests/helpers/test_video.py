@@ -371,6 +371,15 @@ def test_rates_that_no_video_has_are_named(tmp_path, rate, message):
         assert len(decode(tmp_path / 'b.mp4')) == 3
 
 
+def test_frames_that_are_hours_apart_are_refused(tmp_path):
+    write_video(tmp_path / 'a.mp4', count=3)
+    ffmpeg('-itsscale', 1250000, '-i', tmp_path / 'a.mp4', '-c', 'copy', tmp_path / 'b.mkv')
+    with pytest.raises(ValueError, match=r'b\.mkv says that a frame of it lasts 50000 seconds; at most 1000 are read'):
+        check_source(tmp_path / 'b.mkv')
+    ffmpeg('-r', 30, '-i', tmp_path / 'b.mkv', tmp_path / 'c.mp4')
+    assert len(decode(tmp_path / 'c.mp4')) == 3
+
+
 def test_damage_is_told_from_an_end_where_sound_is_longer(tmp_path, caplog):
     source = tmp_path / 'whole.mp4'
     ffmpeg(
