@@ -297,7 +297,12 @@ def read_pair_list(path: str, root_dir: Optional[str] = None) -> List[Pair]:
             'No such list of pairs: {}. Give a text or CSV file with an image and its label a line.'.format(path)
         )
     lines = list(enumerate(_read_lines(path), 1))
-    rows = [(number, _split_line(line)) for number, line in lines if line and not line.startswith('#')]
+    try:
+        rows = [(number, _split_line(line)) for number, line in lines if line and not line.startswith('#')]
+    except csv.Error as error:
+        raise DataError(
+            '{} is no list of pairs: {}. Give an image and its label a line.'.format(path, error)
+        ) from error
     if rows and rows[0][1][0].lower() in LIST_COLUMN_NAMES:
         rows = rows[1:]
     folder = os.path.dirname(os.path.abspath(path)) if root_dir is None else root_dir

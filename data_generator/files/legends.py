@@ -28,7 +28,7 @@ _UNNUMBERED = '__ignore__'
 MAX_BYTES = 4 << 20
 
 _HEX = re.compile('#?([0-9a-fA-F]{6})$')
-_PBTXT_ITEM = re.compile(r'item\s*\{(.*?)\}', re.DOTALL)
+_PBTXT_ITEM = re.compile(r'item\s*\{')
 _PBTXT_FIELD = re.compile(r'(id|name|display_name)\s*:\s*(\d+|"[^"]*"|\'[^\']*\')')
 
 
@@ -103,10 +103,13 @@ def read_legend(path: str) -> Legend:
             content = json.loads(text)
             ignore_id = content.get('ignore_id') if isinstance(content, dict) else None
             return _legend(_entries_of_json(content))._replace(ignore_id=_checked_ignore_id(ignore_id))
-        return _legend(_entries_of_pbtxt(text) if _PBTXT_ITEM.search(text) else _entries_of_lines(text))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        items = _items_of_pbtxt(text)
+        return _legend(_entries_of_pbtxt(items) if items else _entries_of_lines(text))
+    except (ValueError, TypeError, KeyError, RecursionError, csv.Error) as error:
         raise DataError(
-            '{} is no table of classes: {}. Write a line for each class: NAME RED GREEN BLUE.'.format(path, error)
+            '{} is no table of classes: {:.300}. Write a line for each class: NAME RED GREEN BLUE.'.format(
+                path, str(error)
+            )
         ) from error
 
 
@@ -277,9 +280,13 @@ def _entry_of_object(item: Any) -> Entry:
     return Entry(_name(name), None if color is None else parse_color(color), class_id)
 
 
-def _entries_of_pbtxt(text: str) -> List[Entry]:
+def _items_of_pbtxt(text: str) -> List[str]:
+    return [part.partition('}')[0] for part in _PBTXT_ITEM.split(text)[1:] if '}' in part]
+
+
+def _entries_of_pbtxt(items: Iterable[str]) -> List[Entry]:
     entries = []
-    for item in _PBTXT_ITEM.findall(text):
+    for item in items:
         fields = {key: value.strip('"\'') for key, value in _PBTXT_FIELD.findall(item)}
         entries.append(Entry(_name(fields.get('display_name') or fields.get('name')), None, int(fields['id'])))
     if entries and all(entry.class_id != 0 for entry in entries):
@@ -394,7 +401,8 @@ def _legend(entries: List[Entry]) -> Legend:
 def _own_numbers(entries: Sequence[Entry], classes: Sequence[Entry]) -> Optional[Tuple[int, ...]]:
     """The numbers that a table gives its classes, where these are others than their class IDs."""
     is_numbered = all(isinstance(entry.class_id, int) for entry in classes)
-    numbers = tuple(entry.class_id if is_numbered else entries.index(entry) for entry in classes)
+    places = {entry: place for place, entry in enumerate(entries)}
+    numbers = tuple(entry.class_id if is_numbered else places[entry] for entry in classes)
     is_one_byte = all(isinstance(number, int) and 0 <= number <= 255 for number in numbers)
     if numbers == tuple(range(len(classes))) or len(set(numbers)) < len(numbers) or not is_one_byte:
         return None

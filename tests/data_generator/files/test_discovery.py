@@ -219,6 +219,12 @@ def test_faults_of_lists_are_named(tmp_path, touch, text, error, message):
         read_pair_list(str(tmp_path / 'list.csv'))
 
 
+def test_a_list_with_a_field_beyond_those_of_csv_is_refused(tmp_path):
+    (tmp_path / 'list.csv').write_text('a.png,' + 200000 * 'b')
+    with pytest.raises(DataError, match=r'list\.csv is no list of pairs: field larger than field limit'):
+        read_pair_list(str(tmp_path / 'list.csv'))
+
+
 def test_a_list_in_another_encoding_is_named(tmp_path):
     (tmp_path / 'list.csv').write_bytes('straße.png,l.png\n'.encode('latin-1'))
     with pytest.raises(DataError, match=r'list\.csv is not in UTF-8.*0xdf.*Save it as UTF-8'):

@@ -167,3 +167,25 @@ def test_a_table_that_numbers_its_classes_otherwise_than_by_id_is_asked_about(
     report = check_dataset([str(tmp_path)], show_progress=False, id_map=id_map)
     pixels = [values.count(number) for number in (1, 2, 3)]
     assert report.can_train and report.class_pixels.tolist() == pixels
+
+
+@pytest.mark.parametrize(
+    'name, text, message',
+    [
+        ('a.csv', 'a,' + 200000 * 'b', r'field larger than field limit \(131072\)'),
+        ('a.pbtxt', 60000 * 'item {', r"'item \{item \{"),
+        ('a.txt', 10**6 * 'a', "'aaa"),
+    ],
+    ids=['field', 'items', 'long'],
+)
+def test_tables_that_nobody_wrote_are_refused_at_once_and_in_a_sentence(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match='is no table of classes: ' + message) as raised:
+        read_legend(str(tmp_path / name))
+    assert len(str(raised.value)) < 1000
+
+
+def test_many_classes_are_read_at_once(tmp_path):
+    names = ['a{}'.format(number) for number in range(30000)]
+    (tmp_path / 'a.txt').write_text('\n'.join(names))
+    assert read_legend(str(tmp_path / 'a.txt')).class_names == tuple(names)
