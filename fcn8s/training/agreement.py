@@ -54,15 +54,9 @@ def check_workers_agree(workers: Workers, request: TrainRequest) -> None:
 
 
 def _check_one_pass(request: TrainRequest) -> None:
-    """Raises ValueError for more batches of an evaluation than a pass has, which begins anew in each worker.
-
-    Validation data that a training before this has dealt out become whole again, so that they know their length.
-    """
+    """Raises ValueError for more batches of an evaluation than a pass has, which begins anew in each worker."""
     val, steps = request.val_generator, request.val_steps
-    if not hasattr(val, 'deal'):
-        return
-    val.deal(0, 1)
-    if steps is not None and not val.shuffles and steps > val.num_batches:
+    if hasattr(val, 'deal') and steps is not None and not val.shuffles and steps > val.num_batches:
         raise ValueError(
             'val_steps is {}, and a pass over the validation data has {}; several workers evaluate one pass at most. '
             'Leave val_steps out.'.format(steps, counted(val.num_batches, 'batch'))

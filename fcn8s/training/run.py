@@ -58,7 +58,17 @@ def train(network: Network, request: TrainRequest, model: Any = None) -> List[Di
         return _Training(network, request, model).train()
     with network.workers.watch.working(), _silent_unless(network.workers.is_first):
         check_workers_agree(network.workers, request)
-        return _Training(network, request, model).train()
+        try:
+            return _Training(network, request, model).train()
+        finally:
+            _make_whole(request.val_generator)
+
+
+def _make_whole(generator: Any) -> None:
+    """Lets data that were dealt out to workers give all their images again, from the first: for what comes next."""
+    if hasattr(generator, 'deal'):
+        generator.deal(0, 1)
+        generator.seek(0)
 
 
 @contextlib.contextmanager

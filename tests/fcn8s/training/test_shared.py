@@ -1,8 +1,10 @@
 """What workers of one training share, beside the watch and the exchange: batches, counts, and when they stop."""
 
+import contextlib
 import itertools
 import signal
 from types import SimpleNamespace
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -65,17 +67,37 @@ def test_workers_compare_the_sizes_of_their_batches(generator):
     assert sizes == {'the batch_size of train_generator': 2, 'the batch_size of val_generator': 3}
 
 
-def test_validation_data_are_whole_again_in_the_next_training_and_evaluated_once_at_most(generator):
+def test_validation_data_are_evaluated_once_at_most(generator):
     """Images of a second pass would not be those that one process takes."""
     with generator.generate(2, workers=0) as train, generator.generate(2, shuffle=False, workers=0) as val:
-        request = TrainRequest(train, 1, 1, lambda step: 1e-3, val_generator=val, metrics=('loss',), eval_dataset='val')
-        shared.SharedBatches(val, workers(0, 2))
-        assert val.num_batches == 2
+        request = TrainRequest(train, 1, 1, lambda step: 1e-3, val_generator=val)
         watched = workers(0, 2, SimpleNamespace(compare=lambda _: None))
         agreement.check_workers_agree(watched, request._replace(val_steps=3))
-        assert num_eval_batches(request) == 3
         with pytest.raises(ValueError, match='val_steps is 4, and a pass over the validation data has 3 batches'):
             agreement.check_workers_agree(watched, request._replace(val_steps=4))
+
+
+def test_validation_data_are_whole_after_a_training(generator, monkeypatch):
+    monkeypatch.setattr(run, 'check_request', lambda *_: None)
+    monkeypatch.setattr(run, 'check_last_epochs', lambda *_: None)
+    monkeypatch.setattr(run, 'check_is_written', lambda *_: None)
+    watch = SimpleNamespace(compare=lambda _: None, working=contextlib.nullcontext)
+    network = mock.MagicMock(workers=SimpleNamespace(number=0, size=2, is_first=True, watch=watch))
+    network.label_space = generator.label_space
+    with generator.generate(2, workers=0) as train, generator.generate(2, shuffle=False, workers=0) as val:
+        request = TrainRequest(train, 1, 1, lambda step: 1e-3, val_generator=val, metrics=('loss',))
+
+        class Training:
+            def __init__(self, *_):
+                next(shared.SharedBatches(val, network.workers))
+
+            def train(self):
+                return [val.num_batches]
+
+        monkeypatch.setattr(run, '_Training', Training)
+        assert run.train(network, request) == [2]
+        assert num_eval_batches(run.resolve_request(request)) == 3
+        assert [len(next(val)[0]) for _ in range(3)] == [2, 2, 1]
 
 
 def test_all_workers_say_how_to_go_on_with_the_run_of_the_first():
