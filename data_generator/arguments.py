@@ -1,17 +1,7 @@
 """Checks of what functions of this package are called with."""
 
 import difflib
-from typing import Any, Iterable, Optional, Sequence
-
-import numpy as np
-
-
-def check_integer(name: str, value: Any, low: int, high: Optional[int] = None) -> None:
-    """Raises ValueError unless `value` is an integer of at least `low`, and at most `high` where there is one."""
-    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
-    if not is_integer or value < low or (high is not None and value > high):
-        rule = 'of at least {}'.format(low) if high is None else 'from {} to {}'.format(low, high)
-        raise ValueError('{} is {!r}; it has to be an integer {}.'.format(name, value, rule))
+from typing import Any, Iterable, Sequence
 
 
 def check_strings(**values: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Sequence, T
 
 import numpy as np
 
-from data_generator.arguments import check_integer, check_names
+from data_generator.arguments import check_names
 from data_generator.batches.batching import BatchIterator, BatchOrder, stack
 from data_generator.batches.offline import ProcessedDataset, process_all, writing_to_disk
 from data_generator.batches.samples import (
@@ -30,7 +30,7 @@ from data_generator.files.masks import Conversion
 from data_generator.files.splits import Folds, begin_with, divide
 from data_generator.transforms.options import TRANSFORM_NAMES
 from helpers.counted import counted
-from helpers.flags import check_flags
+from helpers.flags import check_flags, checked_whole, is_whole
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
 from helpers.label_spaces import LabelSpace
 from helpers.names_of_2017 import OF_BATCH_GENERATOR, with_replacements
@@ -148,8 +148,8 @@ class BatchGenerator:
             pairs=pairs,
         )
         check_file_arguments(files, label_space=label_space, id_map=id_map)
-        check_integer('seed', seed, 0)
-        check_integer('color_tolerance', color_tolerance, 0, 255)
+        self.seed = checked_whole('seed', seed, 0)
+        color_tolerance = checked_whole('color_tolerance', color_tolerance, 0, 255)
         self.image_rules = checked_rules(image_rules)
         chosen = choose_files(files, self.image_rules)
         self.pairs, self.image_dirs = chosen.pairs, chosen.image_dirs
@@ -160,7 +160,7 @@ class BatchGenerator:
         self.label_space, self.ignore_id = self._meaning.label_space, self._meaning.ignore_id
         self.num_classes = self.label_space.num_classes if self.label_space else None
         self.root_dir = _common_root(self.pairs) if root_dir is None else os.fspath(root_dir)
-        self.export_dir, self.seed = export_dir, seed
+        self.export_dir = export_dir
         self.color_tolerance, self.label_transparency = color_tolerance, label_transparency
         self._fingerprint: Optional[str] = None
         self._mean_color: Optional[Tuple[float, ...]] = None
@@ -349,11 +349,10 @@ class BatchGenerator:
         given = dict(locals())  # an augmentation is named once more than in its table, as a keyword above
         transforms = {name: given[name] for name in TRANSFORM_NAMES}
         check_flags(convert_to_one_hot=convert_to_one_hot, to_disk=to_disk, shuffle=shuffle)
-        for name, value, low in (('batch_size', batch_size, 1), ('workers', workers, 0), ('prefetch', prefetch, 1)):
-            check_integer(name, value, low)
+        batch_size = checked_whole('batch_size', batch_size, 1)
+        workers, prefetch = checked_whole('workers', workers, 0), checked_whole('prefetch', prefetch, 1)
         _check_share(share, shuffle, -(-len(self.pairs) // batch_size))
-        if seed is None:
-            seed = self.seed
+        seed = self.seed if seed is None else checked_whole('seed', seed, 0)
         maker = self.sample_maker(transforms, convert_to_one_hot, cache_dir, seed)
         make = writing_to_disk(self._dataset(transforms), maker, self.export_dir, shuffle) if to_disk else maker
         order = BatchOrder(len(self.pairs), batch_size, shuffle, seed, share)
@@ -398,12 +397,12 @@ class BatchGenerator:
         """
         transforms = _without_writing_options(transforms)
         check_names(transforms, TRANSFORM_NAMES + ('workers', 'seed', 'show_progress'), 'process_all')
-        check_integer('workers', workers, 0)
+        workers = checked_whole('workers', workers, 0)
 
         def exact_mean() -> Tuple[float, ...]:
             return mean_color(self.pairs, exact=True, image_rules=self.image_rules)
 
-        seed = self.seed if seed is None else seed
+        seed = self.seed if seed is None else checked_whole('seed', seed, 0)
         dataset = self._dataset(transforms)
         make = build_sample_maker(dataset, transforms, exact_mean, seed=seed)
         return process_all(dataset, make, self.export_dir, workers, show_progress)
@@ -473,8 +472,8 @@ def _check_share(share: Optional[Tuple[int, int]], shuffle: bool, num_batches: i
         return
     if shuffle:
         raise ValueError('share is {!r}; it is of batches in their order. Pass shuffle=False.'.format(share))
-    are_integers = isinstance(share, (tuple, list)) and [isinstance(n, (int, np.integer)) for n in share] == [True] * 2
-    if not are_integers or not 0 <= share[0] < share[1] <= num_batches:
+    is_pair = isinstance(share, (tuple, list)) and len(share) == 2 and all(map(is_whole, share))
+    if not is_pair or not 0 <= share[0] < share[1] <= num_batches:
         raise ValueError(
             'share is {!r}; it has to be (i, n) with 0 <= i < n, and n at most the {} of a pass.'.format(
                 share, counted(num_batches, 'batch')

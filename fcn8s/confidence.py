@@ -9,6 +9,8 @@ comes last, and leaves the classes alone.
 
 import numpy as np
 
+from helpers.flags import is_real
+
 # Of the expected calibration error.
 NUM_BINS = 15
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
@@ -18,8 +20,7 @@ SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
 
 def check_temperature(temperature: float, name: str = 'temperature') -> None:
     """Raises ValueError unless it is a number from MIN_TEMPERATURE to MAX_TEMPERATURE."""
-    is_number = isinstance(temperature, (int, float, np.integer, np.floating)) and not isinstance(temperature, bool)
-    if not is_number or not MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE:  # NaN is in no range
+    if not is_real(temperature) or not MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE:  # NaN is in no range
         raise ValueError(
             '{} is {!r}; it has to be a number from {:g} to {:g}: 1 changes nothing, more makes the soft-max less '
             'sure. fcn8s evaluate MODEL --calibration prints the one that fits.'.format(

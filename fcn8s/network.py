@@ -30,7 +30,7 @@ from fcn8s.saving.runs import input_size, is_run, open_current
 from fcn8s.settings import ModelSettings
 from helpers.counted import counted
 from helpers.files import atomic_directory, check_folder
-from helpers.flags import check_flags
+from helpers.flags import check_flags, checked_whole
 from helpers.image_rules import ImageRules, checked_rules
 from helpers.label_spaces import LabelSpace
 from helpers.names_of_2017 import OF_FCN8S, with_replacements
@@ -547,10 +547,9 @@ def open_network(request: NetworkRequest) -> Network:
         ValueError, FileNotFoundError: before anything is built, and for what the arguments alone say before anything
             is read.
     """
-    seed, arithmetic = request.seed, request.arithmetic
+    arithmetic = request.arithmetic
     largest = np.iinfo(np.int32).max  # of a seed of dropout in the graph
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not -largest <= seed <= largest:
-        raise ValueError('seed is {!r}; it has to be a whole number, up to {}.'.format(seed, largest))
+    request = request._replace(seed=checked_whole('seed', request.seed, -largest, largest))
     check_flags(xla=arithmetic.xla, gpu_memory_growth=arithmetic.gpu_memory_growth, trust=request.beginning.trust)
     check_precision(arithmetic.precision, arithmetic.xla, this_machine(arithmetic.config))
     if needs_loss_scaling(arithmetic.precision):

@@ -4,13 +4,10 @@
 """
 
 import fnmatch
-import math
 import re
 from typing import Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
-import numpy as np
-
-from helpers.flags import is_real
+from helpers.flags import checked_whole, is_positive, is_real
 
 # pool3 and pool4 are scaled before they are scored. The small factors are those of the at-once FCN-8s in Shelhamer,
 # Long, Darrell (TPAMI 2017), made for SGD: they shrink the gradients of the two score layers. Adam's steps do not
@@ -133,24 +130,14 @@ def check_optimizer_settings(settings: OptimizerSettings) -> OptimizerSettings:
     momentum = default_momentum if settings.momentum is None else settings.momentum
     _check(momentum is None or 0 <= momentum < 1, 'momentum', momentum, 'at least 0 and below 1')
     _check(0 <= settings.weight_decay < float('inf'), 'weight_decay', settings.weight_decay, 'at least 0')
+    _check(is_positive(settings.bias_rate_multiplier), 'bias_rate_multiplier', settings.bias_rate_multiplier, 'above 0')
     _check(
-        0 < settings.bias_rate_multiplier < float('inf'),
-        'bias_rate_multiplier',
-        settings.bias_rate_multiplier,
-        'above 0',
-    )
-    _check(
-        settings.gradient_clip_norm is None or 0 < settings.gradient_clip_norm < float('inf'),
+        settings.gradient_clip_norm is None or is_positive(settings.gradient_clip_norm),
         'gradient_clip_norm',
         settings.gradient_clip_norm,
         'finite and above 0, or None for no clipping',
     )
-    _check(
-        isinstance(settings.accumulate_batches, (int, np.integer)) and settings.accumulate_batches >= 1,
-        'accumulate_batches',
-        settings.accumulate_batches,
-        'a whole number of at least 1',
-    )
+    checked_whole('accumulate_batches', settings.accumulate_batches, 1)
     _check_average(settings)
     # None where there are none, as in the runs of before there were any: these are resumed.
     multipliers = None if settings.rate_multipliers is None else _multiplier_pairs(settings.rate_multipliers) or None
@@ -229,7 +216,7 @@ def _multiplier_pairs(multipliers: Any) -> Tuple[Tuple[str, float], ...]:
             'a part of a name',
         )
         _check(
-            is_real(factor) and 0 < factor < math.inf,
+            is_positive(factor),
             'the rate multiplier of {!r}'.format(pattern),
             repr(factor),
             'a finite number above 0 (what shall not be trained is frozen: freeze, or --freeze)',
@@ -239,20 +226,13 @@ def _multiplier_pairs(multipliers: Any) -> Tuple[Tuple[str, float], ...]:
 
 def _check_average(settings: OptimizerSettings) -> None:
     _check(
-        settings.ema is None or 0 < settings.ema < 1 and not isinstance(settings.ema, bool),
+        settings.ema is None or 0 < settings.ema < 1,
         'ema',
         settings.ema,
         'above 0 and below 1, such as 0.999 (an average over about the last 1000 steps), or None for none',
     )
-    _check(
-        settings.swa is None
-        or isinstance(settings.swa, (int, np.integer))
-        and not isinstance(settings.swa, bool)
-        and settings.swa >= 1,
-        'swa',
-        settings.swa,
-        'a whole number of at least 1, the last epochs to average over, or None for none',
-    )
+    if settings.swa is not None:
+        checked_whole('swa', settings.swa, 1, remedy='Leave it out, or give None, for no average.')
     if settings.ema is not None and settings.swa is not None:
         raise ValueError(
             'ema is {} and swa is {}; there is one average of the weights. Leave one of them out.'.format(

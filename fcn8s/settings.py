@@ -5,6 +5,7 @@ import re
 from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple, Union
 
 from fcn8s.optimizers import DEFAULT_OPTIMIZER, OPTIMIZERS, PAPER_SKIP_SCALES, UNIT_SKIP_SCALES
+from helpers.flags import is_real, is_whole
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules, image_rules_from_json
 from helpers.label_spaces import DEFAULT_IGNORE_ID, MAX_CLASSES, LabelSpace, check_label_space, generic_label_space
 
@@ -193,8 +194,7 @@ def check_loss(
         parse_ohem(loss)
     if normalize not in NORMALIZATIONS:
         raise ValueError('normalize is {!r}; it has to be one of {}.'.format(normalize, ', '.join(NORMALIZATIONS)))
-    is_number = isinstance(label_smoothing, (int, float)) and not isinstance(label_smoothing, bool)
-    if not is_number or not 0 <= label_smoothing < 1:
+    if not is_real(label_smoothing) or not 0 <= label_smoothing < 1:
         raise ValueError(
             'label_smoothing is {!r}; it has to be a number from 0 up to but not including 1, such as 0.1.'.format(
                 label_smoothing
@@ -243,7 +243,7 @@ def check_skip_scales(skip_scales: Any) -> Tuple[float, float]:
 
 
 def _check_ignore_id(ignore_id: Any) -> None:
-    if ignore_id is not None and (isinstance(ignore_id, bool) or ignore_id not in range(MAX_CLASSES + 1)):
+    if ignore_id is not None and not (is_whole(ignore_id) and 0 <= ignore_id <= MAX_CLASSES):
         raise ValueError(
             'ignore_id is {!r}; labels are uint8, so it has to be an integer from 0 to {}.'.format(
                 ignore_id, MAX_CLASSES

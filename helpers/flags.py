@@ -1,7 +1,8 @@
-"""Arguments that are on or off, and numbers, which are neither."""
+"""Arguments that are on or off, and arguments that are numbers."""
 
+import math
 import numbers
-from typing import Any
+from typing import Any, Optional, Tuple
 
 import numpy as np
 
@@ -19,3 +20,56 @@ def check_flags(**flags: Any) -> None:
 def is_real(value: Any) -> bool:
     """Tells whether a value is a real number; True and False, which Python takes for 1 and 0, are none."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def is_positive(value: Any) -> bool:
+    """Tells whether a value is a finite number above 0."""
+    return is_real(value) and 0 < value < math.inf
+
+
+def check_alpha(alpha: float) -> None:
+    """Raises ValueError unless the opacity of an overlay is a number from 0 to 1."""
+    if not is_real(alpha) or not 0 <= alpha <= 1:
+        raise ValueError('alpha is {!r}; it has to be from 0 (only the image) to 1 (only the colours).'.format(alpha))
+
+
+def is_whole(value: Any) -> bool:
+    """Tells whether a value is an integer, of Python or of NumPy; neither True and False nor 2.0 are."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def checked_whole(name: str, value: Any, low: int, high: Optional[int] = None, remedy: str = '') -> int:
+    """Returns an integer as Python's own, which JSON takes and which does not overflow.
+
+    Args:
+        low, high: The least and the greatest that it may be; None for no greatest.
+        remedy: A sentence behind the rule.
+
+    Raises:
+        ValueError: `value` is none, or out of its range.
+    """
+    if not is_whole(value) or value < low or (high is not None and value > high):
+        rule = 'of at least {}'.format(low) if high is None else 'from {} to {}'.format(low, high)
+        rule += ' and an int, as math.ceil gives it' if isinstance(value, (float, np.floating)) else ''
+        raise ValueError('{} is {!r}; it has to be a whole number {}. {}'.format(name, value, rule, remedy).rstrip())
+    return int(value)
+
+
+def checked_pair(
+    name: str, pair: Any, what: str = '(height, width)', low: int = 1, remedy: str = ''
+) -> Tuple[int, int]:
+    """Returns two whole numbers as integers; half of a size is a float in Python, so that 2.0 is one, too.
+
+    Args:
+        what: The two, as the message calls them.
+        low: The least that each may be.
+        remedy: A sentence behind the rule.
+
+    Raises:
+        ValueError: `pair` is no such pair.
+    """
+    is_pair = isinstance(pair, (tuple, list, np.ndarray)) and len(pair) == 2
+    if not is_pair or not all(is_real(number) and number % 1 == 0 and number >= low for number in pair):
+        rule = '{}, each a whole number of at least {}'.format(what, low)
+        raise ValueError('{} is {!r}; it has to be {}. {}'.format(name, pair, rule, remedy).rstrip())
+    return int(pair[0]), int(pair[1])

@@ -11,6 +11,7 @@ import numpy as np
 
 from helpers.aliases import Color
 from helpers.color_codes import color_code, color_codes, color_of_code
+from helpers.flags import is_real
 from helpers.label_spaces import DEFAULT_IGNORE_ID
 
 IdMap = Union[np.ndarray, Sequence[int], Mapping[int, int]]
@@ -237,7 +238,7 @@ def _lookup_table(id_map: IdMap) -> Tuple[np.ndarray, np.ndarray]:
 
 
 def _checked_id(value: int) -> int:
-    if int(value) != value or not 0 <= value <= LARGEST_ID:
+    if not is_real(value) or value % 1 != 0 or not 0 <= value <= LARGEST_ID:
         raise ValueError(
             'The ID {} came in a table, but IDs are whole numbers from 0 to {}. For pixels without a '
             'class use the ID of ignored pixels, such as 255.'.format(value, LARGEST_ID)
@@ -246,7 +247,7 @@ def _checked_id(value: int) -> int:
 
 
 def _checked_color(color: Color) -> Color:
-    if len(color) != 3 or not all(0 <= channel <= 255 and int(channel) == channel for channel in color):
+    if len(color) != 3 or not all(is_real(c) and 0 <= c <= 255 and c % 1 == 0 for c in color):
         raise ValueError(
             'The colour {} came in a table, but colours are whole numbers (r, g, b), each 0 to 255.'.format(color)
         )

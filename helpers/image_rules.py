@@ -10,6 +10,7 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from helpers.counted import counted
+from helpers.flags import checked_whole, is_whole
 
 #: What transparent pixels may be laid over; 'refuse' reads no image with alpha.
 ALPHAS = ('black', 'white', 'refuse')
@@ -95,9 +96,7 @@ def checked_rules(rules: ImageRules) -> ImageRules:
         raise ValueError(
             'image_rules is {!r}; it has to be an ImageRules, such as ImageRules(channels=3).'.format(rules)
         )
-    channels, alpha = rules.channels, rules.alpha
-    if isinstance(channels, bool) or not isinstance(channels, int) or not 1 <= channels <= MAX_CHANNELS:
-        raise ValueError('channels is {!r}; it has to be an integer from 1 to {}.'.format(channels, MAX_CHANNELS))
+    channels, alpha = checked_whole('channels', rules.channels, 1, MAX_CHANNELS), rules.alpha
     if alpha not in ALPHAS:
         raise ValueError('alpha is {!r}; choose from {}.'.format(alpha, ', '.join(ALPHAS)))
     return ImageRules(channels, _checked_bands(rules.bands, channels), _checked_window(rules.window, channels), alpha)
@@ -383,14 +382,14 @@ def _listed(numbers: Sequence[int]) -> str:
 def _checked_bands(bands: Any, channels: int) -> Optional[Tuple[int, ...]]:
     if bands is None:
         return None
-    are_numbers = isinstance(bands, (list, tuple)) and all(type(band) is int and 1 <= band <= 65535 for band in bands)
+    are_numbers = isinstance(bands, (list, tuple)) and all(is_whole(band) and 1 <= band <= 65535 for band in bands)
     if not are_numbers or len(bands) != channels:
         raise ValueError(
             'bands is {!r}; it has to be {} from 1, one for each channel of the network.'.format(
                 bands, counted(channels, 'number')
             )
         )
-    return tuple(bands)
+    return tuple(map(int, bands))
 
 
 def _checked_window(window: Any, channels: int) -> Optional[Union[str, Tuple[Window, ...]]]:

@@ -11,6 +11,8 @@ import numpy as np
 from helpers.aliases import Color
 from helpers.cityscapes_labels import CITYSCAPES_LABELS
 from helpers.class_tables import ADE20K_NAMES, CAMVID_COLORS, VOC_NAMES
+from helpers.files import to_json
+from helpers.flags import checked_whole, is_whole
 
 #: Where the colours of classes come from: `helpers.color_vision.with_palette`.
 PALETTES = ('dataset', 'color-blind')
@@ -70,7 +72,7 @@ class LabelSpace(NamedTuple):
 
     def to_dict(self) -> Dict[str, Any]:
         """Returns the fields as what JSON can hold."""
-        return {field: _as_lists(value) for field, value in self._asdict().items()}
+        return to_json(dict(self._asdict()))
 
     @staticmethod
     def from_dict(fields: Dict[str, Any]) -> 'LabelSpace':
@@ -107,8 +109,7 @@ def generic_label_space(
     Raises:
         ValueError: An argument is out of its range, or there is not one name per class.
     """
-    if not _is_id(num_classes, 65535) or num_classes < 1:
-        raise ValueError('num_classes is {!r}; it has to be from 1 to 65535.'.format(num_classes))
+    num_classes = checked_whole('num_classes', num_classes, 1, 65535)
     if isinstance(class_names, str):
         raise ValueError('class_names is {!r}; it has to be a list of names.'.format(class_names))
     if class_names is None:
@@ -253,7 +254,7 @@ def _check_name(field: str, name: Any) -> None:
 
 
 def _is_id(value: Any, largest: int) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= int(value) <= largest
+    return is_whole(value) and 0 <= value <= largest
 
 
 def _check(space: LabelSpace) -> None:
@@ -266,18 +267,13 @@ def _check(space: LabelSpace) -> None:
                     space.name, num_classes, len(values), field
                 )
             )
-    if not _is_id(space.ignore_id, 65535):
-        raise ValueError('ignore_id is {!r}; it has to be an integer from 0 to 65535.'.format(space.ignore_id))
+    checked_whole('ignore_id', space.ignore_id, 0, 65535)
     if any(not 0 <= class_id < num_classes for class_id in space.void_class_ids):
         raise ValueError(
             'void_class_ids are {}; they have to be below the number of classes, {}.'.format(
                 space.void_class_ids, num_classes
             )
         )
-
-
-def _as_lists(value: Any) -> Any:
-    return [_as_lists(entry) for entry in value] if isinstance(value, (tuple, list)) else value
 
 
 def _as_tuples(value: Any) -> Any:

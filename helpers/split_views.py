@@ -3,12 +3,12 @@
 Images are uint8 arrays of shape [H, W, 3], RGB. But for panels that get a caption, nothing that comes in is changed.
 """
 
-import numbers
-from typing import Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 
+from helpers.flags import checked_pair
 from helpers.images import checked_rgb
 from helpers.text_drawing import SMALLEST_LINE, draw_text, shorten_text, text_width
 
@@ -45,9 +45,9 @@ def create_split_view(
             outside of the canvas.
     """
     captions = None if captions is None or len(captions) == 0 else captions  # scripts of 2017 pass an empty list
-    _check_split_view(target_size, images, positions, sizes, captions)
-    canvas = np.zeros(_whole(target_size) + (3,), np.uint8)
-    for index, (image, (y, x), (height, width)) in enumerate(zip(images, map(_whole, positions), map(_whole, sizes))):
+    canvas = np.zeros(checked_pair('target_size', target_size) + (3,), np.uint8)
+    places = _checked_places(canvas.shape[:2], images, positions, sizes, captions)
+    for index, (image, ((y, x), (height, width))) in enumerate(zip(images, places)):
         panel = canvas[y : y + height, x : x + width]
         whole = _resize(checked_rgb(_as_rgb(image), 'images[{}]'.format(index)), height, width)
         panel[:] = whole[: panel.shape[0], : panel.shape[1]]
@@ -67,13 +67,14 @@ def draw_caption(panel: np.ndarray, caption: str) -> None:
         draw_text(panel, text, (line // 4, margin), line, _WHITE)
 
 
-def _check_split_view(
+def _checked_places(
     target_size: Tuple[int, int],
     images: Sequence[np.ndarray],
     positions: Sequence[Tuple[int, int]],
     sizes: Sequence[Tuple[int, int]],
     captions: Optional[Sequence[Optional[str]]],
-) -> None:
+) -> List[Tuple[Tuple[int, int], Tuple[int, int]]]:
+    """Position and size of each image."""
     if isinstance(captions, str):
         raise ValueError('captions is {!r}; it has to be a list, with a text for each image.'.format(captions))
     counts = {'images': len(images), 'positions': len(positions), 'sizes': len(sizes)}
@@ -81,29 +82,18 @@ def _check_split_view(
         counts['captions'] = len(captions)
     if len(set(counts.values())) > 1:
         raise ValueError('Lists of different lengths came: {}. Give one entry per image in each.'.format(counts))
-    _check_pair(target_size, 'target_size', smallest=1)
-    for index, (position, size) in enumerate(zip(positions, sizes)):
-        _check_pair(position, 'positions[{}]'.format(index), smallest=0)
-        _check_pair(size, 'sizes[{}]'.format(index), smallest=1)
+    places = [
+        (checked_pair('positions[{}]'.format(k), position, '(y, x)', low=0), checked_pair('sizes[{}]'.format(k), size))
+        for k, (position, size) in enumerate(zip(positions, sizes))
+    ]
+    for index, (position, size) in enumerate(places):
         if position[0] >= target_size[0] or position[1] >= target_size[1]:
             raise ValueError(
                 'Panel {} of size {} at {} lies outside of target_size {}. Move it.'.format(
-                    index, tuple(size), tuple(position), tuple(target_size)
+                    index, size, position, target_size
                 )
             )
-
-
-def _check_pair(pair: Sequence[int], name: str, smallest: int) -> None:
-    is_pair = isinstance(pair, (tuple, list, np.ndarray)) and len(pair) == 2
-    if not is_pair or not all(isinstance(n, numbers.Real) and n % 1 == 0 and n >= smallest for n in pair):
-        raise ValueError(
-            '{} is {}; it has to be two whole numbers, vertical first, of at least {}.'.format(name, pair, smallest)
-        )
-
-
-def _whole(pair: Sequence[float]) -> Tuple[int, int]:
-    """As integers: half of a size is a float in Python."""
-    return int(pair[0]), int(pair[1])
+    return places
 
 
 def _as_rgb(image: np.ndarray) -> np.ndarray:

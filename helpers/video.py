@@ -7,7 +7,6 @@ import contextlib
 import errno
 import fractions
 import logging
-import numbers
 import os
 import re
 import tempfile
@@ -20,6 +19,7 @@ import numpy as np
 from helpers.aliases import PathLike
 from helpers.ffmpeg import DISK_FULL, FAST_START, complaint_of_ffmpeg, end_encoder, input_of, start_encoder
 from helpers.files import atomic_path, check_home, check_no_device, explain_os_errors, numbered
+from helpers.flags import checked_pair, is_real
 from helpers.image_search import IMAGE_EXTENSIONS, check_extension, find_images
 from helpers.images import read_image
 from helpers.video_decoding import DEFAULT_FRAME_RATE, LARGEST_FRAME_RATE, SMALLEST_FRAME_RATE, VideoDecoder, probe
@@ -136,7 +136,7 @@ def _check_kind(source: str, frame_rate: Optional[float]) -> None:
 
 def check_frame_rate(frame_rate: float) -> float:
     """Returns the frame rate as a float; raises ValueError where it is out of its range."""
-    if not isinstance(frame_rate, numbers.Real) or not SMALLEST_FRAME_RATE <= frame_rate <= LARGEST_FRAME_RATE:
+    if not is_real(frame_rate) or not SMALLEST_FRAME_RATE <= frame_rate <= LARGEST_FRAME_RATE:
         raise ValueError(
             'frame_rate is {!r}; it has to be from {:g} to {:g} frames per second. 30 is usual.'.format(
                 frame_rate, SMALLEST_FRAME_RATE, LARGEST_FRAME_RATE
@@ -211,13 +211,12 @@ class VideoWriter:
             OSError: The directory cannot be written to.
         """
         check_video_path(path)
-        if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
-            raise ValueError('size is {}; it has to be (height, width), each at least 1.'.format(size))
+        size = checked_pair('size', size)
         if audio_from is not None and not os.path.isfile(audio_from):
             raise FileNotFoundError('{} does not exist. Give the file whose sound to add.'.format(audio_from))
         self.path = os.path.abspath(os.fspath(path))
         self.num_written = 0
-        self._size = (int(size[0]), int(size[1]))
+        self._size = size
         self._rate = fractions.Fraction(check_frame_rate(frame_rate)).limit_denominator(1001)
         self._audio_from = audio_from
         with explain_os_errors(self.path):

@@ -3,13 +3,13 @@
 Images are uint8 arrays of shape [H, W, 3], RGB. Nothing that comes in is changed.
 """
 
-import numbers
 from typing import Any, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 
 from helpers.aliases import Color
+from helpers.flags import check_alpha
 from helpers.ground_truth import LARGEST_ID, look_up
 from helpers.images import checked_rgb
 from helpers.label_spaces import LabelSpace, are_counted
@@ -155,8 +155,7 @@ class _Palette(NamedTuple):
 
 
 def _palette(color_map: ColorMap, alpha: float, void_ids: Sequence[int]) -> _Palette:
-    if not isinstance(alpha, numbers.Real) or not 0 <= alpha <= 1:
-        raise ValueError('alpha is {}; it has to be from 0 (only the image) to 1 (only the colours).'.format(alpha))
+    check_alpha(alpha)
     entries, hidden = _color_entries(color_map), set(void_ids)
     if isinstance(color_map, LabelSpace):
         hidden.update(color_map.void_class_ids + (color_map.ignore_id,))

@@ -9,6 +9,7 @@ import numpy as np
 
 from data_generator.batches.workers import InlineSource, ThreadedSource
 from data_generator.errors import DataError
+from helpers.flags import checked_whole
 from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.label_spaces import LabelSpace
 
@@ -275,11 +276,7 @@ class BatchIterator:
 
     def seek(self, position: int) -> None:
         """Goes on with batch number `position`, counted from 0 at the very beginning."""
-        if position != int(position) or position < 0:
-            raise ValueError(
-                'position is {!r}; it has to be the number of a batch, an integer of at least 0.'.format(position)
-            )
-        self.position = int(position)
+        self.position = checked_whole('position', position, 0, remedy='It is the number of a batch.')
 
     def close(self) -> None:
         """Ends the threads; further calls of `next` raise StopIteration."""

@@ -10,7 +10,6 @@ import json
 import os
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from data_generator.arguments import check_integer
 from data_generator.batches.batching import Made, Sample
 from data_generator.batches.parallel import map_in_threads
 from data_generator.batches.samples import Dataset, SampleMaker
@@ -19,6 +18,7 @@ from data_generator.files.processed import CONVERTED_BEFORE, MANIFEST_NAME, read
 from data_generator.transforms.augmentations import AUGMENTATIONS, KEEPS
 from helpers.counted import counted
 from helpers.files import atomic_write_json, check_home
+from helpers.flags import checked_whole
 from helpers.ground_truth import one_hot_to_ids
 from helpers.image_rules import RGB_RULES
 from helpers.images import write_image, write_labels
@@ -53,7 +53,7 @@ def process_all(
         OSError: `export_dir` cannot be made or written to, with its path and what to do.
         DataError: A file of the dataset cannot be used. What was written until then stays, and the next run goes on.
     """
-    check_integer('workers', workers, 0)
+    workers = checked_whole('workers', workers, 0)
     targets = _claimed_targets(dataset, make, False, export_dir)
     unfinished = [index for index, target in enumerate(targets.pairs) if not _is_finished(target)]
 

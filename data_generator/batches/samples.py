@@ -7,7 +7,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from data_generator.arguments import check_integer, check_names
+from data_generator.arguments import check_names
 from data_generator.batches.batching import Made, Sample, sample_rng
 from data_generator.files.cache import PairCache
 from data_generator.files.discovery import Pair
@@ -18,6 +18,7 @@ from data_generator.transforms.options import TRANSFORM_NAMES
 from data_generator.transforms.pipeline import Pipeline, build_pipeline
 from data_generator.transforms.values import IMAGENET_MEAN
 from helpers.counted import counted
+from helpers.flags import checked_whole
 from helpers.ground_truth import convert_to_one_hot as ids_to_one_hot
 from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.images import read_image
@@ -121,7 +122,7 @@ def build_sample_maker(
     Raises:
         ValueError: A transform is unknown or wrong, or two do not go together.
     """
-    check_integer('seed', seed, 0)
+    seed = checked_whole('seed', seed, 0)
     check_names(transforms, TRANSFORM_NAMES, 'a list of transforms')
     colors, id_map = _conversions(dataset, transforms)
     num_classes, ignore_id = dataset.num_classes, dataset.ignore_id

@@ -6,7 +6,6 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Un
 
 import numpy as np
 
-from data_generator.arguments import check_integer
 from data_generator.errors import DataError
 from data_generator.files.choosing import ChosenFiles, refuse_given
 from data_generator.files.layouts import Layout
@@ -157,7 +156,6 @@ def _label_space(layout: Optional[Layout], said: LabelArguments) -> Optional[Lab
     if space is None:
         if said.num_classes is None:
             return None
-        check_integer('num_classes', said.num_classes, 1)
         return generic_label_space(said.num_classes, _ignore_id(None, said.ignore_id))
     check_label_space(space)
     for name, value in (('num_classes', said.num_classes), ('ignore_id', said.ignore_id)):

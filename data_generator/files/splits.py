@@ -1,7 +1,6 @@
 """Choosing images of a dataset by how their file names begin, and dividing it for cross-validation."""
 
 import bisect
-import numbers
 import os
 import random
 from typing import Collection, Dict, List, NamedTuple, Sequence
@@ -9,6 +8,7 @@ from typing import Collection, Dict, List, NamedTuple, Sequence
 from data_generator.errors import DataError
 from data_generator.files.discovery import Pair
 from helpers.counted import counted
+from helpers.flags import is_whole
 
 #: What folders and files of a part of a dataset are called, by publishers, people and tools -> which part it is.
 SPLIT_NAMES = {
@@ -87,8 +87,7 @@ def divide(pairs: Sequence[Pair], number: int, seed: int = 0) -> Folds:
         ValueError: `number` is no whole number from 2 to the number of images.
         DataError: Images have to be taken one by one, and one path is the end of another, as 1.png is of sub/1.png.
     """
-    is_whole = isinstance(number, numbers.Integral) and not isinstance(number, bool)
-    if not is_whole or not 2 <= number <= len(pairs):
+    if not is_whole(number) or not 2 <= number <= len(pairs):
         raise ValueError(
             '{!r} folds of {} were asked for; the number has to be from 2 to that of the images, for example 5.'.format(
                 number, counted(len(pairs), 'image')

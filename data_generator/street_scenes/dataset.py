@@ -10,12 +10,13 @@ from tqdm import tqdm
 
 from data_generator.street_scenes.city import City, daylight, random_city
 from data_generator.street_scenes.depth import stored
-from data_generator.street_scenes.rendering import VIEW_DISTANCE, Scene, check_size, draw_scene, random_lens, render
+from data_generator.street_scenes.rendering import VIEW_DISTANCE, Scene, checked_size, draw_scene, random_lens, render
 from data_generator.street_scenes.shards import run_shards
 from data_generator.street_scenes.world import random_world
 from helpers.aliases import PathLike
 from helpers.cores import num_cores
 from helpers.files import atomic_directory
+from helpers.flags import checked_whole
 from helpers.images import write_image, write_labels
 from helpers.progress import bar_options
 
@@ -64,22 +65,20 @@ def write_dataset(
         FileExistsError: `out_dir` is a file or a directory that is not empty.
         OSError: As `helpers.files.atomic_directory`.
     """
-    check_size(size)
-    for name, value, smallest in (
-        ('num_train', num_train, 1),
-        ('num_val', num_val, 1),
-        ('num_drive_frames', num_drive_frames, 0),
-        ('seed', seed, 0),
-    ):
-        if value < smallest:
-            raise ValueError('{} is {}; it has to be at least {}.'.format(name, value, smallest))
-    plan = DatasetPlan(num_train, num_val, num_drive_frames, (size[0], size[1]), seed, with_depth)
+    plan = DatasetPlan(
+        checked_whole('num_train', num_train, 1),
+        checked_whole('num_val', num_val, 1),
+        checked_whole('num_drive_frames', num_drive_frames, 0),
+        checked_size(size),
+        checked_whole('seed', seed, 0),
+        with_depth,
+    )
     num_shards = min(num_cores(), plan.num_scenes // SCENES_WORTH_A_PROCESS)
     with atomic_directory(out_dir) as root, tqdm(
         total=plan.num_scenes, desc='scenes', unit='image', mininterval=0.5, **bar_options(progress)
     ) as bar:
         if num_shards > 1:
-            numbers = (num_train, num_val, num_drive_frames, size[0], size[1], seed, int(with_depth))
+            numbers = plan[:3] + plan.size + (plan.seed, int(with_depth))
             run_shards(__name__, [root] + [str(number) for number in numbers], num_shards, bar.update)
         else:
             for _ in write_shard(root, plan, 0, 1):

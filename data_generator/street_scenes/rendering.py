@@ -14,6 +14,7 @@ from data_generator.street_scenes.painter import Painter
 from data_generator.street_scenes.sky import draw_backdrop, draw_sky
 from data_generator.street_scenes.street import LANE_WIDTH
 from data_generator.street_scenes.world import World, random_world
+from helpers.flags import checked_pair
 
 SUPERSAMPLING = 2
 VIEW_DISTANCE = 140.0  # metres
@@ -70,20 +71,15 @@ def draw_scene(
     rng: np.random.Generator, size: Tuple[int, int], city: Optional[City] = None, with_depth: bool = False
 ) -> Scene:
     """Draws a random street scene as `make_scene` does, and its depth if that is asked for."""
-    check_size(size)
+    size = checked_size(size)
     city = random_city(rng) if city is None else city
     world = random_world(rng, city, random_light(rng), VIEW_DISTANCE, 0.0)
     return render(world, random_lens(rng), size, 0.0, {}, rng, with_depth)
 
 
-def check_size(size: Tuple[int, int]) -> None:
-    """Refuses sizes in which no street can be seen."""
-    if len(size) != 2 or min(size) < SMALLEST_SIDE:
-        raise ValueError(
-            'The size of a scene is {}; it has to be (height, width), at least {} pixels each; try (128, 256).'.format(
-                size, SMALLEST_SIDE
-            )
-        )
+def checked_size(size: Tuple[int, int]) -> Tuple[int, int]:
+    """Returns the size as integers; refuses those in which no street can be seen."""
+    return checked_pair('size', size, low=SMALLEST_SIDE, remedy='Try (128, 256).')
 
 
 def random_lens(rng: np.random.Generator) -> Lens:

@@ -4,7 +4,7 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from data_generator.transforms import values
 from data_generator.transforms.augmentations import AUGMENTATIONS, MOVES
-from helpers.ground_truth import LARGEST_ID, IdMap
+from helpers.ground_truth import IdMap
 
 #: Transforms that draw nothing at random: name -> what an option has to be, of (name, value).
 _PREPARATIONS: Dict[str, Callable[[str, Any], Any]] = {
@@ -52,7 +52,7 @@ def check_options(
     transforms: Mapping[str, Any], ignore_id: Any, num_classes: Optional[int], has_labels: bool
 ) -> TransformOptions:
     """Checks all options of `transforms.build_pipeline`, each alone and then together. Raises ValueError."""
-    ignore_id = values.integer('ignore_id', ignore_id, 0, LARGEST_ID, 'ignore_id=255')
+    ignore_id = values.label_id('ignore_id', ignore_id, 'ignore_id=255')
 
     def given(name: str) -> Any:
         return transforms.get(name, _DEFAULTS.get(name, False))

@@ -3,12 +3,11 @@ write instead. None and False stand for an option that is off.
 """
 
 import math
-import numbers
 from typing import Any, Mapping, Optional, Tuple
 
 import numpy as np
 
-from helpers.flags import check_flags, is_real
+from helpers.flags import check_flags, checked_pair, checked_whole, is_real, is_whole
 from helpers.ground_truth import LARGEST_ID, IdMap
 
 #: Mean RGB of the images that VGG-16 was trained on (https://arxiv.org/abs/1409.1556), rounded: what images are padded
@@ -21,31 +20,25 @@ def is_off(value: Any) -> bool:
     return value is None or value is False or (isinstance(value, np.bool_) and not value)
 
 
+def _remedy(name: str, example: Any) -> str:
+    return 'Write {}={!r}, or {}=False to do without.'.format(name, example, name)
+
+
 def _refuse(name: str, value: Any, rule: str, example: Any) -> ValueError:
-    return ValueError(
-        '{} is {!r}; {}. Write {}={!r}, or {}=False to do without.'.format(name, value, rule, name, example, name)
-    )
+    return ValueError('{} is {!r}; {}. {}'.format(name, value, rule, _remedy(name, example)))
 
 
 def _is_number(value: Any) -> bool:
     return is_real(value) and math.isfinite(value)
 
 
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
-
-
 def _is_sequence(value: Any, length: int) -> bool:
     return isinstance(value, (tuple, list, np.ndarray)) and len(value) == length
 
 
-def integer(name: str, value: Any, low: int, high: int, remedy: str) -> int:
-    """Returns an integer from `low` to `high`, or raises ValueError."""
-    if not _is_integer(value) or not low <= value <= high:
-        raise ValueError(
-            '{} is {!r}; it has to be an integer from {} to {}. Write {}.'.format(name, value, low, high, remedy)
-        )
-    return int(value)
+def label_id(name: str, value: Any, remedy: str) -> int:
+    """Returns an ID that labels can hold, or raises ValueError."""
+    return checked_whole(name, value, 0, LARGEST_ID, 'Write {}.'.format(remedy))
 
 
 def boolean(name: str, value: Any) -> bool:
@@ -56,18 +49,14 @@ def boolean(name: str, value: Any) -> bool:
 
 def size(name: str, value: Any) -> Optional[Tuple[int, int]]:
     """Returns (height, width) in pixels, each at least 1; None where the option is off."""
-    if is_off(value):
-        return None
-    if not _is_sequence(value, 2) or not all(_is_integer(side) and side >= 1 for side in value):
-        raise _refuse(name, value, 'it has to be (height, width) in pixels, two integers of at least 1', (512, 1024))
-    return int(value[0]), int(value[1])
+    return None if is_off(value) else checked_pair(name, value, remedy=_remedy(name, (512, 1024)))
 
 
 def margins(name: str, value: Any) -> Optional[Tuple[int, int, int, int]]:
     """Returns (top, bottom, left, right) in pixels, each at least 0; None where the option is off."""
     if is_off(value):
         return None
-    if not _is_sequence(value, 4) or not all(_is_integer(side) and side >= 0 for side in value):
+    if not _is_sequence(value, 4) or not all(is_whole(side) and side >= 0 for side in value):
         raise _refuse(
             name,
             value,
@@ -186,10 +175,7 @@ def shifts(name: str, value: Any) -> Optional[Tuple[Tuple[int, int], Tuple[int, 
         isinstance(value, (tuple, list))
         and len(value) == 3
         and _is_probability(value[2])
-        and all(
-            _is_sequence(shift, 2) and all(_is_integer(pixels) for pixels in shift) and shift[0] <= shift[1]
-            for shift in value[:2]
-        )
+        and all(_is_sequence(shift, 2) and all(map(is_whole, shift)) and shift[0] <= shift[1] for shift in value[:2])
     )
     if not ranges_are_right:
         raise _refuse(
@@ -211,14 +197,14 @@ def color_map(name: str, value: Any) -> Optional[Mapping[Tuple[int, int, int], i
     if not isinstance(value, Mapping) or not value:
         raise _refuse(name, value, 'it has to be a dict from (red, green, blue) to class ID', {(128, 64, 128): 0})
     for color, class_id in value.items():
-        if not _is_sequence(color, 3) or not all(_is_integer(c) and 0 <= c <= 255 for c in color):
+        if not _is_sequence(color, 3) or not all(is_whole(c) and 0 <= c <= 255 for c in color):
             raise _refuse(
                 name,
                 color,
                 'every key has to be a colour (red, green, blue) of three integers from 0 to 255',
                 {(128, 64, 128): 0},
             )
-        integer('{}[{}]'.format(name, tuple(color)), class_id, 0, LARGEST_ID, 'the class ID of this colour')
+        label_id('{}[{}]'.format(name, tuple(color)), class_id, 'the class ID of this colour')
     return value
 
 
@@ -253,8 +239,8 @@ def _id_dict(name: str, value: Mapping[int, int]) -> Mapping[int, int]:
     if not value:
         raise _refuse(name, value, 'it has to name at least one ID', {7: 0, 8: 1})
     for old, new in value.items():
-        integer(name + ', the key', old, 0, LARGEST_ID, 'the ID as it stands in the label files')
-        integer('{}[{}]'.format(name, old), new, 0, LARGEST_ID, 'a class ID, or ignore_id for what is to be left out')
+        label_id(name + ', the key', old, 'the ID as it stands in the label files')
+        label_id('{}[{}]'.format(name, old), new, 'a class ID, or ignore_id for what is to be left out')
     return value
 
 
@@ -262,7 +248,7 @@ def pad_id(void_class_id: Any, ignore_id: int, num_classes: Optional[int]) -> in
     """Returns the ID that labels are padded with: a class, or the ignore ID, which None stands for."""
     if void_class_id is None:
         return ignore_id
-    pad_id = integer('void_class_id', void_class_id, 0, LARGEST_ID, 'void_class_id=None to pad with ignore_id')
+    pad_id = label_id('void_class_id', void_class_id, 'void_class_id=None to pad with ignore_id')
     if num_classes is not None and pad_id >= num_classes and pad_id != ignore_id:
         raise ValueError(
             'void_class_id is {}; it has to be one of the num_classes={} class IDs or ignore_id={}. Write '

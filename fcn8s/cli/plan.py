@@ -1,11 +1,10 @@
 """`fcn8s plan`: memory and time of a training before it is started."""
 
 import argparse
-import math
 from typing import Any, Optional
 
 from fcn8s.cli.options.counts import batch_size, count
-from fcn8s.cli.options.flags import refuse_without
+from fcn8s.cli.options.flags import flag, refuse_without
 from fcn8s.cli.options.network import (
     add_architecture_arguments,
     add_average_arguments,
@@ -16,6 +15,7 @@ from fcn8s.cli.options.network import (
 from fcn8s.optimizers import optimizer_settings
 from fcn8s.planning.workers import check_workers, epoch_steps, estimate_gain, format_gain
 from fcn8s.vgg16.weights.layers import VGG16_HEAD, parse_head
+from helpers.flags import is_positive
 
 DESCRIPTION = """Estimates how much memory a training takes, how long a step and an epoch take on this machine, and the
 largest batch and crop that fit. Memory is computed; time is measured by running the network for some seconds. Needs
@@ -105,9 +105,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    for name, value in (('--memory', args.memory), ('--images', args.images)):
-        if value is not None and value <= 0:
-            raise ValueError('{} is {}; it has to be above 0.'.format(name, value))
+    _check_gpu(args.gpu_tflops, args.gpu_gbs)
+    for name in ('memory', 'images', 'gpu_tflops', 'gpu_gbs'):
+        value = getattr(args, name)
+        if value is not None and not is_positive(value):
+            raise ValueError('{} is {}; it has to be a number above 0.'.format(flag(name), value))
     if args.bandwidth is not None and args.workers is None:
         refuse_without('--workers N', ['--bandwidth'])
     if args.head_warmup < 0:
@@ -129,19 +131,15 @@ def _check(args: argparse.Namespace) -> None:
             '--images is for the time of an epoch, and --seconds 0 measures none. Leave one of them out, or give '
             '--gpu-tflops and --gpu-gbs.'
         )
-    _check_gpu(args.gpu_tflops, args.gpu_gbs)
     if args.seconds < 0:
         raise ValueError('--seconds is {}; it has to be at least 0.'.format(args.seconds))
 
 
 def _check_gpu(tflops: Optional[float], gbs: Optional[float]) -> None:
-    """Raises ValueError unless both rates came, and are rates, or neither."""
+    """Raises ValueError unless both rates came, or neither."""
     if (tflops is None) != (gbs is None):
         raise ValueError(
             '--gpu-tflops is {}, and --gpu-gbs is {}; they belong together. The data sheet of a GPU has both.'.format(
                 tflops, gbs
             )
         )
-    for name, value in (('--gpu-tflops', tflops), ('--gpu-gbs', gbs)):
-        if value is not None and not (value > 0 and math.isfinite(value)):
-            raise ValueError('{} is {}; it has to be a number above 0.'.format(name, value))

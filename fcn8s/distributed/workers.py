@@ -10,6 +10,7 @@ from fcn8s.distributed.launching import visible_gpus
 from fcn8s.distributed.meeting import meet
 from fcn8s.distributed.watch import TIMEOUT, Watch
 from helpers.files import to_json
+from helpers.flags import is_real
 
 # Devices that compute on the cores, as TensorFlow calls them.
 _CPUS = ('CPU', 'XLA_CPU')
@@ -47,7 +48,7 @@ def cluster_settings(distributed: Union[None, bool, DistributedSettings]) -> Opt
         )
     settings = distributed or DistributedSettings()
     cluster = settings.cluster or cluster_from_environment(os.environ)
-    if not 1 <= settings.timeout < float('inf'):
+    if not is_real(settings.timeout) or not 1 <= settings.timeout < float('inf'):
         raise ValueError('timeout is {!r}; it has to be a number of seconds of at least 1.'.format(settings.timeout))
     from fcn8s.distributed.exchange import check_wire
 

@@ -10,6 +10,7 @@ from typing import Callable, Iterator, NamedTuple, Optional
 import numpy as np
 
 from fcn8s.evaluation.scores import ClassCounts, mean_iou
+from helpers.flags import checked_whole
 
 NUM_RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -118,10 +119,7 @@ def _check(images: ClassCounts, num_resamples: int, confidence: float) -> None:
                 images.true_positives.shape
             )
         )
-    if num_resamples < 1:
-        raise ValueError(
-            '{} resamples were asked for; take 1 or more, 1000 or more for an interval to quote.'.format(num_resamples)
-        )
+    checked_whole('num_resamples', num_resamples, 1, remedy='Take 1000 or more for an interval to quote.')
     if not 0.0 < confidence < 1.0:
         raise ValueError(
             'A confidence of {} was asked for; it is a share between 0 and 1, for instance 0.95.'.format(confidence)

@@ -26,6 +26,7 @@ from fcn8s.evaluation.calibration import TemperatureSums
 from fcn8s.evaluation.per_image import ImageScores, score_image
 from fcn8s.evaluation.scores import ClassCounts, count_classes, mean_of_present, summarize
 from helpers.counted import counted
+from helpers.flags import checked_whole
 from helpers.label_spaces import LabelSpace
 
 # Pixels of ground truth in a batch up to which it may run beside another: an image of 512x1024.
@@ -85,12 +86,7 @@ def run_evaluation(
         ValueError: `num_batches` is negative or no integer, the batches end early, or the ground truth is of another ID
             space.
     """
-    if not isinstance(num_batches, (int, np.integer)):
-        raise ValueError(
-            'num_batches is {!r}; it has to be an integer, such as math.ceil(500 / 8).'.format(num_batches)
-        )
-    if num_batches < 0:
-        raise ValueError('{} batches to evaluate were asked for; the number has to be 0 or more.'.format(num_batches))
+    num_batches = checked_whole('num_batches', num_batches, 0)
     confusion_matrix = np.zeros([label_space.num_classes] * 2, np.int64)
     loss_sum, num_valid = np.float64(0.0), 0
     wanted = {'totals': (totals.confusion_matrix, totals.loss_sum, totals.num_valid), **(fetches or {})}

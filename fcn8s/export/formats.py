@@ -1,8 +1,9 @@
 """The formats that a network is exported to: what each can hold, and what it needs to be installed."""
 
 import importlib.util
-import numbers
 from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+from helpers.flags import checked_pair
 
 EXPORT_PRECISIONS = ('float32', 'float16', 'bfloat16', 'int8')
 # How many images are drawn for int8, unless said otherwise.
@@ -97,7 +98,4 @@ def check_size(name: str, size: Any) -> Optional[Tuple[int, int]]:
             'size is missing; {} takes images of one size, because a transposed convolution whose output size is '
             'computed makes its graph dynamic. Give --size H W, for example --size 256 512.'.format(name)
         )
-    is_pair = hasattr(size, '__len__') and len(size) == 2 and all(isinstance(side, numbers.Real) for side in size)
-    if not is_pair or any(isinstance(side, bool) or side < 1 or side % 1 != 0 for side in size):
-        raise ValueError('size is {!r}; it has to be (height, width), each at least 1.'.format(size))
-    return int(size[0]), int(size[1])
+    return checked_pair('size', size)

@@ -9,6 +9,7 @@ from fcn8s.batches import as_image_batch
 from fcn8s.export.certificate import Sample
 from fcn8s.export.formats import CALIBRATION_IMAGES, check_format
 from fcn8s.settings import ModelSettings
+from helpers.flags import checked_whole
 from helpers.image_rules import ImageRules
 from helpers.image_search import find_images
 from helpers.images import read_image, read_labels, resize_image, resize_labels
@@ -158,8 +159,7 @@ def calibration_paths(format_name: str, precision: str, images_dir: Optional[str
             'int8 needs images for calibration, from which the ranges of all layers are measured: give --calibration '
             'DIR (calibration=DIR in Python), some {} images like those that the network will see.'.format(count)
         )
-    if isinstance(count, bool) or count != int(count) or count < 1:
-        raise ValueError('{!r} calibration images were asked for; it has to be 1 or more, 100 say.'.format(count))
+    checked_whole('calibration_images', count, 1, remedy='Take {}, for example.'.format(CALIBRATION_IMAGES))
     paths = find_images(images_dir)
     chosen = np.random.RandomState(seed).permutation(len(paths))[:count]
     return [paths[index] for index in sorted(chosen)]

@@ -3,7 +3,6 @@
 No session and no file is touched here. The result is an immutable bundle of tensors; the class `FCN8s` runs them.
 """
 
-from numbers import Integral
 from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple, Union
 
 from fcn8s.backend import MetaGraphDef, Operation, Tensor, Variable, tf
@@ -15,6 +14,7 @@ from fcn8s.graph.update_rules import LossScaling, TrainOps, build_train_op
 from fcn8s.graph.weight_average import WeightAverage, build_weight_average
 from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings, matching_multipliers
 from fcn8s.settings import ModelSettings, check_loss
+from helpers.flags import checked_whole, is_whole
 
 NUM_BLOCKS = 5
 GLOBAL_STEP = 'optimizer/global_step'
@@ -176,14 +176,12 @@ def check_training_settings(training: TrainingSettings) -> None:
     check_optimizer_settings(training.optimizer)
     check_loss(training.loss, training.normalize, training.class_weights, training.label_smoothing)
     check_freeze(training.freeze)
-    warmup = training.head_warmup
-    if isinstance(warmup, bool) or not isinstance(warmup, Integral) or warmup < 0:
-        raise ValueError('head_warmup is {!r}; it has to be a number of epochs, 0 for none.'.format(warmup))
+    checked_whole('head_warmup', training.head_warmup, 0, remedy='It is a number of epochs, 0 for none.')
 
 
-def check_freeze(freeze: Optional[Union[str, int]]) -> None:
+def check_freeze(freeze: Any) -> None:
     """Raises ValueError unless `freeze` is 'encoder', a number of blocks, or None."""
-    is_number = isinstance(freeze, Integral) and not isinstance(freeze, bool) and 0 <= freeze <= NUM_BLOCKS
+    is_number = is_whole(freeze) and 0 <= freeze <= NUM_BLOCKS
     if freeze is not None and freeze != 'encoder' and not is_number:
         raise ValueError(
             "freeze is {!r}; it has to be 'encoder', a number of blocks from 0 to {}, or None.".format(

@@ -13,6 +13,7 @@ import numpy as np
 from fcn8s.backend import Operation, Tensor, tf
 from fcn8s.graph.graph_defs import tensor_once
 from fcn8s.graph.products import filter_of
+from helpers.flags import checked_pair
 
 IMAGE, CONVOLUTION, POOLING, UPSAMPLING, SUM = 'image', 'convolution', 'pooling', 'transposed convolution', 'sum'
 _KIND_OF_OP = {'MaxPool': POOLING, 'Conv2DBackpropInput': UPSAMPLING}
@@ -59,8 +60,7 @@ def read_architecture(model: Any, image_size: Tuple[int, int] = (256, 512)) -> L
 
     Raises ValueError where the size is not positive.
     """
-    if len(image_size) != 2 or min(image_size) < 1:
-        raise ValueError('image_size is {}; it is (height, width), each at least 1.'.format(image_size))
+    image_size = checked_pair('image_size', image_size)
     tracer = _Tracer(model.image_input)
     tracer.trace(model.fcn8s_output)
     with model.graph.as_default():

@@ -66,7 +66,7 @@ class Cost(NamedTuple):
 
 def cost_of(request: PlanRequest) -> Cost:
     """Counts what a network costs; raises ValueError as `check_request` does."""
-    check_request(request)
+    request = check_request(request)
     sized = [_SizedLayer(layer, request) for layer in encoder_layers(request.width_divisor, request.head)]
     sized += [_SizedLayer(layer, request) for layer in decoder_layers(request)]
     forward = [layer.forward() for layer in sized] + _poolings(request)

@@ -14,6 +14,7 @@ from fcn8s.graph.products import MAX_CONVOLUTION_BYTES
 from fcn8s.optimizers import OptimizerSettings
 from fcn8s.settings import UPSAMPLINGS, VARIANTS, check_choice, check_num_classes
 from fcn8s.vgg16.weights import layers
+from helpers.flags import checked_pair, checked_whole
 
 GB = 1e9
 FLOAT_BYTES = 4
@@ -105,10 +106,7 @@ def check_request(request: PlanRequest) -> PlanRequest:
     layers.check_width_divisor(request.width_divisor)
     check_choice('variant', request.variant, VARIANTS)
     check_choice('upsampling', request.upsampling, UPSAMPLINGS)
-    for name, value in (('height', request.size[0]), ('width', request.size[1]), ('batch', request.batch)):
-        if value < 1 or value != int(value):
-            raise ValueError('{} is {}; it has to be a whole number of at least 1.'.format(name, value))
-    return request
+    return request._replace(size=checked_pair('size', request.size), batch=checked_whole('batch', request.batch, 1))
 
 
 def encoder_layers(width_divisor: int, head: layers.Head = layers.VGG16_HEAD) -> List[Layer]:

@@ -36,7 +36,7 @@ def make_plan(request: PlanRequest, memory_limit: Optional[float] = None, budget
 
     memory_limit: bytes; None is all that machine or container have. Raises ValueError for what cannot be trained here.
     """
-    check_request(request)
+    request = check_request(request)
     session_config(request.precision)  # refuses what this machine cannot
     base = process_memory()
     limit = total_memory() if memory_limit is None else memory_limit

@@ -9,6 +9,7 @@ import math
 from typing import NamedTuple, Optional, Tuple
 
 from helpers.counted import counted
+from helpers.flags import is_positive
 
 # Workers pay while each does at least this share of what one alone does.
 WORTH = 0.5
@@ -117,5 +118,5 @@ def check_workers(workers: int, gbit: Optional[float]) -> None:
     """Raises ValueError for numbers that nothing can be estimated for."""
     if not 2 <= workers <= MAX_WORKERS:
         raise ValueError('--workers is {}; it has to be from 2 to {}.'.format(workers, MAX_WORKERS))
-    if gbit is None or not (gbit > 0 and math.isfinite(gbit)):
+    if not is_positive(gbit):
         raise ValueError('--bandwidth is {}; it has to be a number above 0, in Gbit/s, for example 10.'.format(gbit))

@@ -10,6 +10,8 @@ from typing import Callable, NamedTuple, Optional
 import cv2
 import numpy as np
 
+from helpers.flags import checked_whole
+
 MAX_INTERVAL = 30
 # Below this, in pixels of the shorter side, there is nothing that optical flow could follow.
 _SMALLEST_SIDE = 32
@@ -33,12 +35,7 @@ class _Key(NamedTuple):
 
 def check_interval(interval: int) -> None:
     """Raises ValueError unless it is a whole number from 1 to MAX_INTERVAL."""
-    if interval != int(interval) or not 1 <= interval <= MAX_INTERVAL:
-        raise ValueError(
-            'clockwork is {}; it has to be a whole number from 1 (every frame) to {}. 3 is a good start.'.format(
-                interval, MAX_INTERVAL
-            )
-        )
+    checked_whole('clockwork', interval, 1, MAX_INTERVAL, '1 is every frame; 3 is a good start.')
 
 
 class Clockwork:

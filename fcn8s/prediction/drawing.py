@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from helpers.color_vision import with_palette
+from helpers.flags import check_alpha, checked_whole
 from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace
 from helpers.legend_drawing import draw_legend, legend_width, put_above_legend
@@ -54,12 +55,8 @@ def check_style(style: Style) -> None:
                 "{} is {}; it is about the frame below the colours, which the layout 'map' leaves out. Leave one of "
                 'the two out.'.format(name, getattr(style, name))
             )
-    if not 0 <= style.alpha <= 1:
-        raise ValueError(
-            'alpha is {}; it has to be from 0 (only the image) to 1 (only the colours).'.format(style.alpha)
-        )
-    if style.zoom not in range(1, MAX_ZOOM + 1):
-        raise ValueError('zoom is {}; it has to be a whole number from 1 to {}.'.format(style.zoom, MAX_ZOOM))
+    check_alpha(style.alpha)
+    checked_whole('zoom', style.zoom, 1, MAX_ZOOM)
 
 
 class Drawing:

@@ -1,6 +1,5 @@
 """Predicting images of any size: in tiles, at several scales, mirrored; and folders of images as overlays."""
 
-import numbers
 import os
 from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -11,7 +10,7 @@ from tqdm import tqdm
 from fcn8s.confidence import SMALLEST_PROBABILITY
 from fcn8s.prediction.tiling import Span, check_tile, spans
 from helpers.files import make_directory
-from helpers.flags import check_flags
+from helpers.flags import check_flags, checked_pair, is_real
 from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
 from helpers.image_search import check_extension, find_images
 from helpers.images import read_image, resize_image, write_image
@@ -197,7 +196,7 @@ def check_predictor_options(
     elif overlap != DEFAULT_OVERLAP:
         raise ValueError('overlap is {}, but there are no tiles; give tile=(height, width) too.'.format(overlap))
     listed = list(scales) if hasattr(scales, '__len__') else scales
-    if not isinstance(listed, list) or not listed or not all(0 < scale <= MAX_SCALE for scale in listed):
+    if not isinstance(listed, list) or not listed or not all(is_real(s) and 0 < s <= MAX_SCALE for s in listed):
         raise ValueError(
             'scales is {}; it has to be one or more positive numbers, at most {}, such as 0.75 1 1.25.'.format(
                 listed, MAX_SCALE
@@ -332,10 +331,4 @@ def check_room(size: Optional[Sequence[int]], num_classes: int, num_images: int 
 def _checked_size(name: str, size: Any) -> Optional[Tuple[int, int]]:
     if size is False or size is None:
         return None
-    is_pair = isinstance(size, (tuple, list, np.ndarray)) and len(size) == 2
-    are_numbers = is_pair and all(isinstance(side, numbers.Real) for side in size)
-    if not are_numbers or any(side < 1 or side % 1 != 0 for side in size):
-        raise ValueError(
-            '{} is {!r}; it has to be (height, width), each at least 1. Leave it out for none.'.format(name, size)
-        )
-    return int(size[0]), int(size[1])
+    return checked_pair(name, size, remedy='Leave it out for none.')

@@ -18,6 +18,7 @@ from fcn8s.prediction.frozen_network import LOGITS_NODE, InferenceGraph
 from fcn8s.prediction.predictor import Predictor
 from fcn8s.saving import saved_models
 from fcn8s.saving.descriptions import DEFAULT_TAGS
+from helpers.flags import checked_whole, is_real
 
 MAX_SAMPLES = 1000
 # What the paper and VGG-16 train with.
@@ -59,11 +60,8 @@ def _entropy_of(probabilities: np.ndarray) -> np.ndarray:
 
 def check_sampling(num_samples: int, keep_prob: float) -> None:
     """Raises ValueError for a number of samples or a keep probability that cannot work."""
-    if isinstance(num_samples, bool) or num_samples not in range(2, MAX_SAMPLES + 1):
-        raise ValueError(
-            'samples is {!r}; it has to be a whole number from 2 to {}, for example 8.'.format(num_samples, MAX_SAMPLES)
-        )
-    if not 0 < keep_prob < 1:
+    checked_whole('samples', num_samples, 2, MAX_SAMPLES, 'Take 8, for example.')
+    if not is_real(keep_prob) or not 0 < keep_prob < 1:
         raise ValueError(
             'keep_prob is {!r}; samples need dropout: it has to be between 0 and 1, as in training. A network that was '
             'trained without dropout has none to sample.'.format(keep_prob)

@@ -8,6 +8,8 @@ from typing import List, NamedTuple
 
 import numpy as np
 
+from helpers.flags import checked_whole
+
 # The stride of VGG-16's last pooling.
 STRIDE = 32
 
@@ -43,8 +45,7 @@ def spans(length: int, tile: int, overlap: int) -> List[Span]:
 
 def check_tile(tile: int, overlap: int) -> None:
     """Raises ValueError unless `spans` can work with these."""
-    if overlap < 0:
-        raise ValueError('the overlap of tiles is {}; it has to be 0 or more pixels.'.format(overlap))
+    checked_whole('overlap', overlap, 0)
     if tile - overlap < STRIDE:
         raise ValueError(
             'tiles of {} pixels overlap by {}; a tile has to be at least {} pixels longer than the '

@@ -11,6 +11,7 @@ from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from fcn8s.training.schedules import Schedule
+from helpers.flags import checked_whole
 
 LOW, HIGH, STEPS = 1e-6, 1.0, 100
 # What the smoothed loss keeps of its last value at each step, and at how many times its lowest value the sweep ends.
@@ -38,8 +39,7 @@ def check_sweep(low: float, high: float, steps: int) -> None:
         raise ValueError(
             'the rates go from {:g} to {:g}; both have to be above 0, and the first the lower one.'.format(low, high)
         )
-    if steps < _FEWEST_POINTS or steps > 100000:
-        raise ValueError('steps is {}; it has to be from {} to 100000.'.format(steps, _FEWEST_POINTS))
+    checked_whole('steps', steps, _FEWEST_POINTS, 100000)
 
 
 def rising_rates(low: float, high: float, steps: int) -> Schedule:

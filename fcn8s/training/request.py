@@ -3,7 +3,7 @@
 import json
 import os
 import warnings
-from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from fcn8s.saving.descriptions import check_tags
 from fcn8s.training.schedules import checked_rate
 from helpers.counted import counted
 from helpers.files import to_json
-from helpers.flags import check_flags, is_real
+from helpers.flags import check_flags, checked_whole, is_real
 from helpers.image_rules import ImageRules
 
 # What a training writes into config.json, 'workers' where there are several; users' entries have other names.
@@ -23,6 +23,17 @@ CONFIG_ENTRIES = ('versions', 'workers', 'seed', 'model', 'training', 'dataset_f
 FIXED_IN_A_RUN = ('steps_per_epoch', 'keep_prob', 'l2_regularization', 'eval_dataset', 'monitor')
 # Arguments that are on or off.
 FLAGS = ('save_during_training', 'save_best_only', 'record_summaries', 'resume')
+# Arguments that count from 1 on, and those of them that may be None.
+COUNTS = (
+    'epochs',
+    'steps_per_epoch',
+    'eval_frequency',
+    'save_frequency',
+    'summaries_frequency',
+    'training_loss_display_averaging',
+    'keep_checkpoints',
+)
+COUNTS_OR_NONE = ('val_steps', 'early_stopping_patience')
 # Pictures of one evaluation; they are kept in memory.
 MAX_WORST = 100
 
@@ -84,18 +95,22 @@ class TrainRequest(NamedTuple):
 
 
 def resolve_request(request: TrainRequest) -> TrainRequest:
-    """Returns the request with `metrics` as a tuple, and the `eval_dataset` that there is where none was given."""
+    """Returns the request with its counts as Python's integers, `metrics` as a tuple, and the `eval_dataset` that there
+    is where none was given. Raises ValueError for what is no count and no metric.
+    """
     eval_dataset = request.eval_dataset
     if eval_dataset is None:
         eval_dataset = 'train' if request.val_generator is None else 'val'
-    return request._replace(metrics=check_metrics(request.metrics), eval_dataset=eval_dataset)
+    given = COUNTS + tuple(name for name in COUNTS_OR_NONE if getattr(request, name) is not None)
+    counts: Dict[str, Any] = {name: checked_whole(name, getattr(request, name), 1) for name in given}
+    counts['summaries_worst'] = checked_whole('summaries_worst', request.summaries_worst, 0, MAX_WORST)
+    return request._replace(metrics=check_metrics(request.metrics), eval_dataset=eval_dataset, **counts)
 
 
 def check_request(request: TrainRequest, class_names: Sequence[str]) -> None:
     """Raises ValueError for the first thing that cannot work."""
     _check_environment()
     check_flags(**{name: getattr(request, name) for name in FLAGS})
-    _check_counts(request)
     _check_schedule(request.learning_rate_schedule)
     _check_rates(request)
     _check_generators(request)
@@ -211,14 +226,6 @@ def _warn_of_monitor(request: TrainRequest) -> None:
 
 def _check_worst(request: TrainRequest) -> None:
     _require(
-        isinstance(request.summaries_worst, (int, np.integer))
-        and not isinstance(request.summaries_worst, bool)
-        and 0 <= request.summaries_worst <= MAX_WORST,
-        'summaries_worst is {!r}; it has to be a whole number from 0 to {}.',
-        request.summaries_worst,
-        MAX_WORST,
-    )
-    _require(
         not request.summaries_worst or bool(request.record_summaries and request.metrics),
         'summaries_worst is {}, and {}, so there would be no worst images. Leave it out, or give {}.',
         request.summaries_worst,
@@ -227,7 +234,7 @@ def _check_worst(request: TrainRequest) -> None:
     )
 
 
-def _require(holds: Union[bool, np.bool_], message: str, *values: Any) -> None:
+def _require(holds: bool, message: str, *values: Any) -> None:
     if not holds:
         raise ValueError(message.format(*values))
 
@@ -240,28 +247,6 @@ def _check_environment() -> None:
         'Unset it to train.',
         frozen,
     )
-
-
-def _check_counts(request: TrainRequest) -> None:
-    names = [
-        'epochs',
-        'steps_per_epoch',
-        'eval_frequency',
-        'save_frequency',
-        'summaries_frequency',
-        'training_loss_display_averaging',
-        'keep_checkpoints',
-    ]
-    names += [name for name in ('val_steps', 'early_stopping_patience') if getattr(request, name) is not None]
-    for name in names:
-        value = getattr(request, name)
-        _require(
-            isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1,
-            '{} is {!r}; it has to be a whole number of at least 1{}.',
-            name,
-            value,
-            ' and an int, as math.ceil gives it' if isinstance(value, (float, np.floating)) else '',
-        )
 
 
 def _check_schedule(schedule: Any) -> None:

@@ -8,9 +8,7 @@ import bisect
 import math
 from typing import Any, Callable, List, Optional, Sequence
 
-import numpy as np
-
-from helpers.flags import is_real
+from helpers.flags import is_positive, is_real
 
 Schedule = Callable[[int], float]
 
@@ -40,7 +38,7 @@ def steps(rate: float, boundaries: Sequence[int], factor: float = DEFAULT_STEP_F
                 list(boundaries)
             )
         )
-    if not 0 < factor <= 1:
+    if not is_real(factor) or not 0 < factor <= 1:
         raise ValueError('factor is {}; it has to be above 0 and at most 1.'.format(factor))
 
     def schedule(step: int) -> float:
@@ -92,10 +90,10 @@ def with_warm_up(schedule: Schedule, warm_up_steps: int) -> Schedule:
 
 def checked_rate(rate: Any, step: int) -> float:
     """Returns what a schedule gave for a step; raises ValueError where that is no finite number of at least 0."""
-    if isinstance(rate, (int, float, np.number)) and math.isfinite(rate) and rate >= 0:
+    if is_real(rate) and 0 <= rate < math.inf:
         return float(rate)
     remedy = ''
-    if not isinstance(rate, (int, float, np.number)) and hasattr(rate, '__float__'):  # a tensor or an array
+    if not is_real(rate) and hasattr(rate, '__float__'):  # a tensor or an array
         remedy = ' Convert it: lambda step: float(schedule(step)).'
     raise ValueError(
         'learning_rate_schedule({}) is {!r}; the rate has to be a finite number of at least 0.{}'.format(
@@ -155,7 +153,7 @@ def _number(text: Optional[str], default: float = 0.0) -> float:
 
 
 def _check_rate(rate: float) -> None:
-    if not is_real(rate) or not 0 < rate < math.inf:
+    if not is_positive(rate):
         raise ValueError('rate is {!r}; it has to be a number above 0.'.format(rate))
 
 

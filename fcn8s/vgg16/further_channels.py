@@ -6,6 +6,7 @@ import numpy as np
 
 from fcn8s.vgg16.weights.source import TORCHVISION_RGB, Preprocessing
 from helpers.counted import counted
+from helpers.flags import checked_whole
 from helpers.image_rules import MAX_CHANNELS
 
 #: What the weights of a further channel are at the start: zero, or the mean of those of the three colours.
@@ -72,14 +73,10 @@ def further_channels(
     Raises:
         ValueError: One of them is out of its range, or there are not as many means as channels.
     """
-    if isinstance(channels, bool) or not isinstance(channels, int) or not 3 <= channels <= MAX_CHANNELS:
-        raise ValueError(
-            'channels is {!r}; it has to be from 3 (red, green, blue) to {}. Grey images of one channel are read as '
-            'three equal ones.'.format(channels, MAX_CHANNELS)
-        )
+    remedy = '3 are red, green and blue; grey images of one channel are read as three equal ones.'
+    count = checked_whole('channels', channels, 3, MAX_CHANNELS, remedy) - 3
     if fill not in FILLS:
         raise ValueError('fill is {!r}; choose from {}.'.format(fill, ', '.join(FILLS)))
-    count = channels - 3
     if not count and fill != FILLS[0]:
         raise ValueError(
             'fill is {!r}; it is about channels behind the three colours, and there are none. Leave it out, or give '

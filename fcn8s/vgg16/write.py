@@ -17,6 +17,7 @@ from fcn8s.vgg16.weights import he, layers, recognise
 from fcn8s.vgg16.weights.keras_h5 import HED_BGR
 from fcn8s.vgg16.weights.source import PREPROCESSINGS, UNIT_VARIANCE_BGR, Source
 from helpers.files import atomic_directory, atomic_write_json, sha256_of
+from helpers.flags import checked_whole
 from helpers.images import read_image
 
 MANIFEST_NAME = 'manifest.json'
@@ -133,8 +134,7 @@ def write_encoder(
     Raises FileNotFoundError, FileExistsError or ValueError (naming the layer) before anything is written; OSError on a
     full disk or without the network that 'keras' needs.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError('seed is {!r}; it is a whole number from 0.'.format(seed))
+    seed = checked_whole('seed', seed, 0)
     shape = layers.VGG16_HEAD if head is None else layers.parse_head(head, width_divisor)
     shape = layers.refined_head(shape, head_dilation, head_norm)
     source = _with_preprocessing(recognise.read_source(weights, width_divisor, seed, trust), preprocessing, trust)

@@ -455,10 +455,10 @@ def test_a_file_that_disappears_is_named(root):
 @pytest.mark.parametrize(
     'options, message',
     [
-        (dict(batch_size=0), 'batch_size is 0; it has to be an integer of at least 1'),
+        (dict(batch_size=0), 'batch_size is 0; it has to be a whole number of at least 1'),
         (dict(batch_size=2.0), 'batch_size is 2.0'),
-        (dict(batch_size=2, workers=-1), 'workers is -1; it has to be an integer of at least 0'),
-        (dict(batch_size=2, workers=2, prefetch=0), 'prefetch is 0; it has to be an integer of at least 1'),
+        (dict(batch_size=2, workers=-1), 'workers is -1; it has to be a whole number of at least 0'),
+        (dict(batch_size=2, workers=2, prefetch=0), 'prefetch is 0; it has to be a whole number of at least 1'),
         (dict(batch_size=2, share=(0, 2)), r'share is \(0, 2\); it is of batches in their order. Pass shuffle=False.'),
         (dict(batch_size=2, share=(2, 2), shuffle=False), r'share is \(2, 2\); it has to be \(i, n\) with 0 <= i < n'),
         (dict(batch_size=2, seed=-1), 'seed is -1'),
@@ -489,12 +489,12 @@ FARM = Layout('farm', generic_label_space(NUM_CLASSES), 'images', 'labels')
     [
         (dict(pairs=['a.png']), 'one of the two has to be None'),
         (dict(image_rules='rgb'), "image_rules is 'rgb'; it has to be an ImageRules"),
-        (dict(num_classes=0), 'num_classes is 0; it has to be an integer of at least 1'),
+        (dict(num_classes=0), 'num_classes is 0; it has to be a whole number from 1'),
         (dict(seed=True), 'seed is True'),
         (dict(ground_truth_dirs=True), 'ground_truth_dirs is True; it has to be a path, or a list of paths'),
         (dict(ground_truth_suffix=3), 'ground_truth_suffix is 3; it has to be a string'),
         (dict(check_existence='no'), "check_existence is 'no'; it has to be True or False"),
-        (dict(ignore_id='255'), "ignore_id is '255'; it has to be an integer from 0 to 65535"),
+        (dict(ignore_id='255'), "ignore_id is '255'; it has to be a whole number from 0 to 65535"),
         (dict(label_space='camvid', num_classes=None), "label_space is 'camvid'; it has to be a LabelSpace"),
         (dict(label_space=['a', 'b'], num_classes=None), 'label_space is .*; it has to be a LabelSpace'),
         (dict(layout=['camvid'], num_classes=None), r"layout is \['camvid'\]; it has to be one of"),
@@ -573,8 +573,14 @@ def test_writing_while_handing_out_and_all_at_once(root, tmp_path):
     written = dataset(tmp_path / 'one')
     assert_same(take(written.generate(2, shuffle=False), 3), batches)
     data = dataset(root, root_dir=str(root), export_dir=str(tmp_path / 'two'))
-    assert data.process_all(resize=(6, 8), show_progress=False).num_written == 5
+    numbers = dict(resize=(np.int64(6), 8), seed=np.int64(3), workers=np.int64(1))
+    assert data.process_all(show_progress=False, **numbers).num_written == 5
     assert_same(take(dataset(tmp_path / 'two').generate(2, shuffle=False), 3), batches)
+
+
+def test_numpy_numbers_are_as_good_as_python_ones(root):
+    batches = dataset(root).generate(np.uint8(2), workers=np.int64(1), prefetch=np.int64(1), seed=np.int64(3))
+    assert_same(take(batches, 3), take(dataset(root, seed=3).generate(2), 3))
 
 
 ID_MAP = {0: 0, 1: 2, 2: 1, 3: 3, 4: 4}
@@ -650,9 +656,10 @@ def test_a_record_of_another_program_says_nothing_about_labels(root):
 @pytest.mark.parametrize(
     'options, message',
     [
-        (dict(seed=-1), 'seed is -1; it has to be an integer of at least 0'),
+        (dict(seed=-1), 'seed is -1; it has to be a whole number of at least 0'),
+        (dict(seed=True), 'seed is True; it has to be'),
         (dict(seed='x'), "seed is 'x'; it has to be"),
-        (dict(workers=-1), 'workers is -1; it has to be an integer of at least 0'),
+        (dict(workers=-1), 'workers is -1; it has to be a whole number of at least 0'),
         (dict(workers=1.5), r'workers is 1\.5; it has to be'),
         (dict(rezise=(6, 8)), r'rezise: process_all has no such option\. Did you mean resize'),
         (dict(prefetch=2), r'prefetch: process_all has no such option\. It has .*resize, .*seed'),

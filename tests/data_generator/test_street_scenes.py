@@ -98,9 +98,9 @@ def test_a_city_decides_the_style():
     assert not (make_scene(np.random.default_rng(0), SMALL, without)[1] == ego_vehicle).any()
 
 
-@pytest.mark.parametrize('size', [(15, 64), (64, 8), (0, 0), (64,)])
+@pytest.mark.parametrize('size', [(15, 64), (64, 8), (0, 0), (64,), (64.5, 64)])
 def test_a_size_without_a_street_is_refused(size):
-    with pytest.raises(ValueError, match=r'size of a scene is .* at least 16 pixels each; try \(128, 256\)'):
+    with pytest.raises(ValueError, match=r'size is .*, each a whole number of at least 16. Try \(128, 256\)'):
         scene(0, size)
 
 
@@ -160,9 +160,11 @@ def test_an_existing_directory_is_not_written_into(tmp_path):
     'name, value, smallest', [('num_train', 0, 1), ('num_val', -1, 1), ('num_drive_frames', -2, 0), ('seed', -1, 0)]
 )
 def test_numbers_that_make_no_dataset_are_refused_before_anything_is_written(tmp_path, name, value, smallest):
-    with pytest.raises(ValueError, match='{} is {}; it has to be at least {}'.format(name, value, smallest)):
+    with pytest.raises(
+        ValueError, match='{} is {}; it has to be a whole number of at least {}'.format(name, value, smallest)
+    ):
         write_dataset(tmp_path / 'out', **{name: value})
-    with pytest.raises(ValueError, match='size of a scene'):
+    with pytest.raises(ValueError, match='size is'):
         write_dataset(tmp_path / 'out', size=(4, 4))
     assert not os.listdir(str(tmp_path))
 

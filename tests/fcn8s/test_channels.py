@@ -76,7 +76,8 @@ def test_further_channels_of_mean_weights_see_what_grey_would(encoders):
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        ((2,), 'channels is 2; it has to be from 3'),
+        ((True,), 'channels is True; it has to be a whole number'),
+        ((2,), 'channels is 2; it has to be a whole number from 3'),
         ((5, 'noise'), "fill is 'noise'; choose from zero, mean"),
         ((3, 'mean'), "fill is 'mean'; it is about channels behind the three colours, and there are none"),
         ((5, 'zero', (1,)), 'mean has 1 number for 2 channels'),

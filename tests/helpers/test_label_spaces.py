@@ -139,11 +139,11 @@ def test_generic_space():
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        ((0,), 'num_classes is 0; it has to be from 1'),
-        ((2, 70000), 'ignore_id is 70000; it has to be an integer from 0 to 65535'),
-        ((3.0,), 'num_classes is 3.0; it has to be from 1'),
-        (('3',), "num_classes is '3'; it has to be from 1"),
-        ((2, '255'), "ignore_id is '255'; it has to be an integer from 0 to 65535"),
+        ((0,), 'num_classes is 0; it has to be a whole number'),
+        ((2, 70000), 'ignore_id is 70000; it has to be a whole number from 0 to 65535'),
+        ((3.0,), 'num_classes is 3.0; it has to be a whole number'),
+        (('3',), "num_classes is '3'; it has to be a whole number"),
+        ((2, '255'), "ignore_id is '255'; it has to be a whole number from 0 to 65535"),
         ((3, 255, 'abc'), "class_names is 'abc'; it has to be a list of names"),
         ((2, 255, ['a']), 'has 1 class names, but 2 colors'),
     ],

@@ -3,6 +3,8 @@
 import re
 from typing import Dict, NamedTuple, Optional, Tuple
 
+from helpers.flags import is_whole
+
 # Output channels of each convolution, block by block; a 2x2 max pooling follows each block.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 DENSE_WIDTH = 4096
@@ -53,8 +55,7 @@ WIDEST_DIVISOR = BLOCKS[0][0]
 
 def check_width_divisor(width_divisor: int) -> None:
     """Raises ValueError unless every width of VGG-16 is a multiple of width_divisor."""
-    is_whole = isinstance(width_divisor, int) and not isinstance(width_divisor, bool)
-    if not is_whole or width_divisor < 1 or WIDEST_DIVISOR % width_divisor:
+    if not is_whole(width_divisor) or width_divisor < 1 or WIDEST_DIVISOR % width_divisor:
         raise ValueError(
             'width_divisor is {!r}; it divides the widths of VGG-16 (64 to 4096 channels) and is 1, 2, 4, '
             '8, 16, 32 or 64. 1 is VGG-16 itself.'.format(width_divisor)
@@ -64,7 +65,7 @@ def check_width_divisor(width_divisor: int) -> None:
 def refined_head(head: Head, dilation: int = 1, norm: Optional[str] = None) -> Head:
     """Returns the head with a dilation and a normalisation. Raises ValueError for what does not exist."""
     widest = (FC6_SIZE - 1) // (head.size - 1) if head.size > 1 else 1
-    if isinstance(dilation, bool) or not isinstance(dilation, int) or not 1 <= dilation <= widest:
+    if not is_whole(dilation) or not 1 <= dilation <= widest:
         raise ValueError(
             'head_dilation is {!r}; for {} it has to be from 1 to {}: fc6 then spans {} positions of pool5 at most, as '
             'that of VGG-16 does and as tiles count on. 3x3 takes the widest range.'.format(
@@ -75,7 +76,7 @@ def refined_head(head: Head, dilation: int = 1, norm: Optional[str] = None) -> H
         raise ValueError(
             'head_norm is {!r}; choose {}, or leave it out.'.format(norm, ' or '.join(map(repr, HEAD_NORMS)))
         )
-    return head._replace(dilation=dilation, norm=norm)
+    return head._replace(dilation=int(dilation), norm=norm)
 
 
 def parse_head(text: str, width_divisor: int = 1) -> Head:

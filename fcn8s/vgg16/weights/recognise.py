@@ -46,7 +46,7 @@ def read_source(weights: str, width_divisor: int = 1, seed: int = 0, trust: bool
     """
     layers.check_width_divisor(width_divisor)
     if weights == RANDOM:
-        return random_source(width_divisor, seed)
+        return random_source(int(width_divisor), seed)
     path = {HED: find_hed_weights, KERAS: fetch_keras_weights}.get(weights, lambda: os.fspath(weights))()
     kind, path = recognise(path)
     source = read_saved_model(path, trust) if kind == 'saved_model' else READERS[kind](path)

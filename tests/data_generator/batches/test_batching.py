@@ -128,7 +128,9 @@ def test_seeking_forwards_and_backwards(num_workers):
             assert iterator.position == position
             seen.append(numbers(next(iterator))[0])
         assert seen == [0, 3, 21, 6, 9, 0, 60]
-        with pytest.raises(ValueError, match='position is -1; it has to be the number of a batch'):
+        with pytest.raises(
+            ValueError, match='position is -1; it has to be a whole number of at least 0. It is the number of a batch'
+        ):
             iterator.seek(-1)
 
 

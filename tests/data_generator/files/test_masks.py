@@ -210,5 +210,5 @@ def test_nearest_colours_against_a_loop():
 
 @pytest.mark.parametrize('tolerance', [-1, 256, 1.5, True, '3'])
 def test_tolerances_that_cannot_be_are_refused(tmp_path, own_dataset, tolerance):
-    with pytest.raises(ValueError, match='color_tolerance is .*; it has to be an integer from 0 to 255'):
+    with pytest.raises(ValueError, match='color_tolerance is .*; it has to be a whole number from 0 to 255'):
         own_dataset(tmp_path, [[[SKY, ROAD]]], label_space=SPACE, color_tolerance=tolerance)

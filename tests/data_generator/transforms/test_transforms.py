@@ -554,7 +554,7 @@ def test_the_size_of_the_output_is_known_where_it_is_fixed(options, size):
     [
         (dict(random_crop=(0, 4)), r'random_crop is \(0, 4\); it has to be \(height, width\)'),
         (dict(random_crop=4), r'random_crop is 4; it has to be \(height, width\)'),
-        (dict(resize=(4.0, 4)), r'resize is \(4.0, 4\); it has to be .* integers.*Write resize=\(512, 1024\)'),
+        (dict(resize=(4.5, 4)), r'resize is \(4.5, 4\); it has to be .* whole number.*Write resize=\(512, 1024\)'),
         (dict(resize=True), r'resize is True; it has to be'),
         (dict(crop=(1, 2, 3)), r'crop is \(1, 2, 3\); it has to be \(top, bottom, left, right\)'),
         (dict(crop=(-1, 0, 0, 0)), r'at least 0'),
@@ -588,7 +588,7 @@ def test_the_size_of_the_output_is_known_where_it_is_fixed(options, size):
         (dict(convert_colors_to_ids={(1, 2): 1}), r'every key has to be a colour'),
         (
             dict(convert_colors_to_ids={(1, 2, 3): -1}),
-            r'convert_colors_to_ids\[\(1, 2, 3\)\] is -1; it has to be an integer',
+            r'convert_colors_to_ids\[\(1, 2, 3\)\] is -1; it has to be a whole number',
         ),
         (dict(convert_ids_to_ids=np.zeros((2, 2), int)), r'one-dimensional array of integers'),
         (dict(convert_ids_to_ids=np.zeros(3)), r'one-dimensional array of integers'),
@@ -596,7 +596,7 @@ def test_the_size_of_the_output_is_known_where_it_is_fixed(options, size):
         (dict(convert_ids_to_ids=[0, -1]), r'holds -1; IDs are integers from 0'),
         (dict(convert_ids_to_ids={}), r'at least one ID'),
         (dict(convert_ids_to_ids={0: 'road'}), r"convert_ids_to_ids\[0\] is 'road'"),
-        (dict(void_class_id=-1), r'void_class_id is -1; it has to be an integer from 0'),
+        (dict(void_class_id=-1), r'void_class_id is -1; it has to be a whole number from 0'),
         (
             dict(void_class_id=30, num_classes=20),
             r'void_class_id is 30; it has to be one of the num_classes=20.*ignore_id=255',
@@ -621,7 +621,7 @@ def test_options_are_refused_before_any_work(options, message):
 def test_numpy_numbers_and_lists_are_as_good_as_python_ones():
     image, label = noise_pair(12, 14)
     pipeline = build_pipeline(
-        resize=np.array([5, 6]), flip=np.float32(1), crop=[np.int64(1), 0, 0, 0], brightness=[1, np.float64(1.5), 1]
+        resize=np.array([5.0, 6]), flip=np.float32(1), crop=[np.int64(1), 0, 0, 0], brightness=[1, np.float64(1.5), 1]
     )
     assert pipeline(image, label, rng_of(0))[1].shape == (5, 6)
 

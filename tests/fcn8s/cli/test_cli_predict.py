@@ -433,7 +433,7 @@ def test_refuses_two_videos_of_one_name(small_model, tmp_path, capsys):
             '--temperature is 2: it changes how sure the soft-max is and no class, and nothing of',
         ),
         (['--softmax', '--temperature', 'inf'], '--temperature is inf; it has to be a number from 0.01 to 100'),
-        (['--size', '0', '64'], 'size is (0, 64); it has to be (height, width), each at least 1'),
+        (['--size', '0', '64'], 'size is (0, 64); it has to be (height, width), each a whole number of at least 1'),
         (['--size', '1000000', '1000000'], 'size is 1000000 x 1000000: an image of that size and the soft-max of 2'),
     ],
 )

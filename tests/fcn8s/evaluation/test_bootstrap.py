@@ -84,7 +84,7 @@ def test_resamples_need_not_be_a_multiple_of_the_chunk():
     'arguments, message',
     [
         ({'images': ClassCounts(*np.zeros((3, 0, 2), np.int64))}, r'shape \(0, 2\) came.*at least one image'),
-        ({'num_resamples': 0}, '0 resamples .* take 1 or more'),
+        ({'num_resamples': 0}, 'num_resamples is 0; it has to be a whole number of at least 1. Take 1000 or more'),
         ({'confidence': 95}, 'confidence of 95 .* between 0 and 1'),
     ],
 )

@@ -55,7 +55,9 @@ def test_sizes(narrow_model, out):
     refused('onnx takes images of any size. Leave --size out', narrow_model, out, 'onnx', size=(32, 32))
     refused('size is 256; onnx takes images of any size', narrow_model, out, 'onnx', size=256)
     for size in ((0, 32), 256, ('a', 32), (32, 32.5), (32, float('inf'))):
-        refused(r'it has to be \(height, width\), each at least 1', narrow_model, out, 'tflite', size=size)
+        refused(
+            r'it has to be \(height, width\), each a whole number of at least 1', narrow_model, out, 'tflite', size=size
+        )
 
 
 def test_an_open_network_is_not_written_for_an_export_that_is_refused(out):
@@ -118,7 +120,9 @@ def test_calibration(narrow_model, out, tmp_path, monkeypatch):
     refused('There is no image', narrow_model, out, 'openvino', 'int8', calibration=empty)
     refused('does not exist', narrow_model, out, 'openvino', 'int8', calibration=str(tmp_path / 'none'))
     write_image(os.path.join(empty, 'a.png'), np.zeros([8, 8, 3], np.uint8))
-    refused('0 calibration images', narrow_model, out, 'openvino', 'int8', calibration=empty, calibration_images=0)
+    for count in (0, 2.0, '2'):
+        wrong = dict(calibration=empty, calibration_images=count)
+        refused('calibration_images is .*; it has to be a whole number', narrow_model, out, 'openvino', 'int8', **wrong)
     refused("calibration belongs to int8, and precision is 'float32'", narrow_model, out, calibration=empty)
 
 

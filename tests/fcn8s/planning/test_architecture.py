@@ -116,9 +116,9 @@ def test_images_of_four_channels(tmp_path):
     assert 'image\n4 channels' in [item.get_text() for item in axes.texts]
 
 
-@pytest.mark.parametrize('size', [(0, 32), (32,)])
+@pytest.mark.parametrize('size', [(0, 32), (32,), (32, 32.5)])
 def test_size_that_is_none_is_refused(tiny_encoder, size):
-    message = r'image_size is .*; it is \(height, width\), each at least 1'
+    message = r'image_size is .*; it has to be \(height, width\), each a whole number of at least 1'
     with FCN8s(vgg16_dir=tiny_encoder, num_classes=NUM_CLASSES) as model, pytest.raises(ValueError, match=message):
         read_architecture(model, size)
 

@@ -376,11 +376,12 @@ def test_the_command_says_what_does_not_fit(capsys):
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        (['--size', '0', '64', '--classes', '3'], 'height is 0; it has to be a whole number of at least 1'),
+        (['--size', '0', '64', '--classes', '3'], 'size is (0, 64); it has to be (height, width), each a whole number'),
         (['--size', '32', '64', '--classes', '1'], 'num_classes is 1'),
         (['--size', '32', '64', '--classes', '3', '--width-divisor', '3'], 'width_divisor is 3'),
-        (['--size', '32', '64', '--classes', '3', '--memory', '-1'], '--memory is -1.0; it has to be above 0'),
-        (['--size', '32', '64', '--classes', '3', '--images', '0'], '--images is 0; it has to be above 0'),
+        (['--size', '32', '64', '--classes', '3', '--memory', '-1'], '--memory is -1.0; it has to be a number above 0'),
+        (['--size', '32', '64', '--classes', '3', '--images', '0'], '--images is 0; it has to be a number above 0'),
+        (['--size', '32', '64', '--classes', '3', '--memory', 'nan'], '--memory is nan; it has to be a number above 0'),
         (['--size', '32', '64', '--classes', '3', '--seconds', '-2'], '--seconds is -2.0; it has to be at least 0'),
         (
             ['--size', '32', '64', '--classes', '3', '--gpu-gbs', '9'],

@@ -197,13 +197,21 @@ def test_an_image_of_the_size_is_predicted_as_it_is(model):
         ({'scales': (1.0, 0.0)}, 'positive numbers'),
         ({'scales': (1e6,)}, r'scales is \[1000000.0\]; .* at most 16'),
         ({'scales': 1.5}, 'scales is 1.5; it has to be one or more positive numbers'),
-        ({'tile': 512}, r'tile is 512; it has to be \(height, width\), each at least 1. Leave it out'),
+        (
+            {'tile': 512},
+            r'tile is 512; it has to be \(height, width\), each a whole number of at least 1. Leave it out',
+        ),
         ({'tile': (512, 512.5)}, r'tile is \(512, 512.5\); it has to be \(height, width\)'),
         ({'tile': (64, 64), 'overlap': 64}, 'tiles of 64 pixels overlap by 64'),
         ({'overlap': 64}, 'overlap is 64, but there are no tiles'),
-        ({'size': (64, 0)}, r'size is \(64, 0\); it has to be \(height, width\), each at least 1. Leave it out'),
+        (
+            {'size': (64, 0)},
+            r'size is \(64, 0\); it has to be \(height, width\), each a whole number of at least 1. Leave it out',
+        ),
         ({'size': ('64', 64)}, r"size is \('64', 64\); it has to be \(height, width\)"),
         ({'size': (None, 64)}, r'size is \(None, 64\); it has to be \(height, width\)'),
+        ({'size': (True, True)}, 'size is .True, True.; it has to be'),
+        ({'tile': (64, 64), 'overlap': 16.5}, 'overlap is 16.5; it has to be a whole number of at least 0'),
         ({'size': (64, 64.5)}, r'size is \(64, 64.5\); it has to be \(height, width\)'),
     ],
 )

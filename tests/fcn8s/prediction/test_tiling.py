@@ -41,5 +41,5 @@ def test_weights_rise_linearly_over_the_overlap():
 def test_refuses_tiles_that_the_stride_does_not_fit_into():
     with pytest.raises(ValueError, match='tiles of 64 pixels overlap by 40; a tile has to be at least 32 pixels'):
         tiling.spans(100, 64, 40)
-    with pytest.raises(ValueError, match='overlap of tiles is -1'):
+    with pytest.raises(ValueError, match='overlap is -1; it has to be'):
         tiling.spans(100, 64, -1)

@@ -187,7 +187,7 @@ def test_a_width_that_does_not_divide_is_refused(tmp_path, width_divisor):
 
 
 def test_a_negative_seed_is_refused(tmp_path):
-    with pytest.raises(ValueError, match='seed is -1; it is a whole number from 0'):
+    with pytest.raises(ValueError, match='seed is -1; it has to be a whole number of at least 0'):
         write.write_encoder(str(tmp_path / 'out'), 'random', width_divisor=64, seed=-1)
 
 
@@ -223,7 +223,9 @@ def test_a_lighter_head_computes_what_numpy_says(tmp_path):
 def refined(tmp_path_factory):
     """An encoder whose fc6 is dilated, with normalisation, and its manifest."""
     path = str(tmp_path_factory.mktemp('refined') / 'encoder')
-    manifest = write.write_encoder(path, 'random', 64, seed=2, head='3x3x1024', head_dilation=3, head_norm='layer')
+    divisor, seed, dilation = np.int64(64), np.int64(2), np.int64(3)
+    refined = dict(head='3x3x1024', head_dilation=dilation, head_norm='layer')
+    manifest = write.write_encoder(path, 'random', divisor, seed, **refined)
     return path, manifest
 
 
