@@ -394,7 +394,7 @@ class TrainingLoop:
         record = {
             'epoch': epoch + 1,
             'step': self.state.step,
-            'learning_rate': self.options.learning_rate_schedule(self.state.step - 1),
+            'learning_rate': float(self.options.learning_rate_schedule(self.state.step - 1)),
             'training_loss': sum(self.state.losses) / len(self.state.losses),
             'seconds': round(self.state.seconds, 3),
             'images_per_second': round(images_per_second, 3),
