@@ -901,7 +901,7 @@ def test_numpy_numbers_start_runs_that_resume(tiny_encoder, tmp_path):
         label_smoothing=np.float32(0.1),
         optimizer=OptimizerSettings('adam', weight_decay=np.float32(1e-4), accumulate_batches=np.int64(2)),
     )
-    counts = dict(eval_frequency=np.int64(1), keep_checkpoints=np.int32(1), keep_prob=np.float32(0.5))
+    counts = dict(keep_checkpoints=np.int32(1), keep_prob=np.float32(0.5))
     for epochs, resume in ((np.uint8(1), False), (np.uint8(2), True)):
         with FCN8s(vgg16_dir=tiny_encoder, **settings) as model:
             history = model.train(

@@ -93,7 +93,7 @@ def test_a_loss_that_never_falls_suggests_nothing():
         ((0, 1, 50), 'the rates go from 0 to 1; both have to be above 0'),
         ((1e-2, 1e-3, 50), 'the rates go from 0.01 to 0.001'),
         ((1e-6, float('inf'), 50), 'the rates go from'),
-        ((1e-6, 1.0, 7), 'steps is 7; it has to be from 8 to 100000'),
+        ((1e-6, 1.0, 7), 'steps is 7; it has to be a whole number from 8 to 100000'),
     ],
 )
 def test_sweeps_that_cannot_work(arguments, message):
