@@ -80,7 +80,7 @@ def test_every_image_is_scored_once_and_interruptions_change_nothing(data, tiny_
 
     elsewhere[elsewhere.index(str(run))] = str(other)
     assert main(elsewhere) == 2  # where it was begun with is there
-    assert 'was begun with other settings (images, labels)' in ' '.join(capsys.readouterr().err.split())
+    assert 'was begun with other settings (encoder, images, labels)' in ' '.join(capsys.readouterr().err.split())
     assert main(words(data, tiny_encoder, run, '--keep-prob', '0.7')) == 2
     assert 'was begun with other settings (keep_prob)' in ' '.join(capsys.readouterr().err.split())
     folds = [str(run / 'fold-{}'.format(number)) for number in (1, 2)]
