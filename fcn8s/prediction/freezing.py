@@ -23,7 +23,7 @@ from fcn8s.graph.permitted_ops import check_constants, check_known_sizes, check_
 from fcn8s.graph.products import at_positions, is_product, nodes_in_place_of, patches_of
 from fcn8s.precision import this_machine
 from fcn8s.saving.paths import plain_prefix
-from fcn8s.saving.saved_models import check_finite, checkpoint_reader, explain_read_errors
+from fcn8s.saving.saved_models import check_files, check_finite, checkpoint_reader, explain_read_errors
 from helpers.cores import num_cores
 from helpers.memory import give_back
 
@@ -158,6 +158,7 @@ def load_large_filters(session: Session, large_filters: Sequence[LargeFilter], p
 
     Raises ValueError where the checkpoint is unreadable or lacks one.
     """
+    check_files(prefix)
     # Those that are transposed here are read in float32 first: one by one. TensorFlow reads the others side by side.
     groups = [[filters] for filters in large_filters if filters.is_transposed]
     groups.append([filters for filters in large_filters if not filters.is_transposed])

@@ -229,7 +229,7 @@ def checkpoint_files(prefix: str) -> List[str]:
 @contextlib.contextmanager
 def checkpoint_reader(prefix: str) -> Iterator[Any]:
     """Opens a reader of a checkpoint, good inside the context; raises ValueError where it is missing or damaged."""
-    _check_files(prefix)
+    check_files(prefix)
     with plain_prefix(prefix) as plain, explain_read_errors(prefix, plain):
         yield tf.train.load_checkpoint(plain)
 
@@ -244,9 +244,11 @@ def check_finite(name: str, value: Any, prefix: str) -> None:
         )
 
 
-def _check_files(prefix: str) -> None:
-    """TensorFlow would wait for whoever writes into a pipe, and read a device without end."""
-    others = [path for path in checkpoint_files(prefix) if os.path.exists(path) and not os.path.isfile(path)]
+def check_files(prefix: str) -> None:
+    """Raises ValueError where a part of a checkpoint is no file: TensorFlow would wait for whoever writes into a pipe,
+    and read a device without end.
+    """
+    others = [path for path in checkpoint_files(prefix) if not os.path.isfile(path)]
     if others:
         raise ValueError(
             'the variables {!r} are damaged: {} is no file. Copy the directory again.'.format(prefix, others[0])

@@ -7,6 +7,7 @@ import pytest
 
 from fcn8s.backend import tf
 from fcn8s.importing import sources
+from fcn8s.prediction.freezing import LargeFilter, load_large_filters
 from fcn8s.saving import restoring
 from fcn8s.settings import ModelSettings
 from fcn8s.vgg16.weights.recognise import recognise
@@ -118,6 +119,8 @@ def test_a_pipe_in_place_of_variables_is_not_waited_for(tmp_path):
     os.mkfifo(data)
     with pytest.raises(ValueError, match='are damaged: .*/x.data-00000-of-00001 is no file. Copy the directory again'):
         Network(a=[2, 3]).call(restoring.restore, prefix)
+    with pytest.raises(ValueError, match='x.data-00000-of-00001 is no file'):
+        load_large_filters(None, [LargeFilter('a', (2, 3), tf.float32)], prefix)
 
 
 def test_finds_a_checkpoint_however_it_is_named(tmp_path):
