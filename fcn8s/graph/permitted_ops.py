@@ -91,8 +91,10 @@ _DEEPEST_CALLS = 50
 # constants of a network, as in the filters of VGG-16's fc7.
 MOST_REPEATED = 4096 * 4096
 _FEW = 2**16
-# Values of the largest tensor whose shape follows from the graph alone: more than twice the filters of VGG-16's fc6.
+# Values of the largest tensor that a graph makes by itself: more than twice the filters of VGG-16's fc6. And of the
+# largest that images of a fixed size become: 64 channels for each pixel of four images of 3840x2160.
 MOST_VALUES = 2**28
+_MOST_VALUES_OF_IMAGES = 2**31
 # Nodes that predict; TensorFlow takes about a millisecond for each. ResNet-152 has 3,000.
 MOST_NODES = 20000
 
@@ -152,9 +154,13 @@ def check_known_sizes(graph: Graph, what: str) -> None:
     """Raises ValueError where a `tf.Graph` makes a tensor of more values than any network has, whatever the size of the
     images: `Fill`, say, with dimensions that its file holds. What depends on the images is only known when it runs.
     """
+    fed = set()
     for operation in graph.get_operations():
+        if operation.type.startswith('Placeholder') or any(tensor.op in fed for tensor in operation.inputs):
+            fed.add(operation)
+        most = _MOST_VALUES_OF_IMAGES if operation in fed else MOST_VALUES
         for shape in (output.shape for output in operation.outputs):
-            if shape.is_fully_defined() and functools.reduce(operator.mul, shape.as_list(), 1) > MOST_VALUES:
+            if shape.is_fully_defined() and functools.reduce(operator.mul, shape.as_list(), 1) > most:
                 text = 'its {} {!r:.100} makes an array of the shape {}'
                 raise _too_large(what, text, operation.type, operation.name, shape.as_list())
 

@@ -10,7 +10,14 @@ import pytest
 from fcn8s import FCN8s, open_model
 from fcn8s.backend import SavedModel, tf
 from fcn8s.cli import main
-from fcn8s.graph.permitted_ops import MOST_NODES, MOST_REPEATED, NETWORK_OPS, check_constants, check_ops
+from fcn8s.graph.permitted_ops import (
+    MOST_NODES,
+    MOST_REPEATED,
+    NETWORK_OPS,
+    check_constants,
+    check_known_sizes,
+    check_ops,
+)
 from fcn8s.vgg16.write import write_encoder
 
 
@@ -199,6 +206,17 @@ def test_a_graph_that_makes_an_array_beyond_any_memory_is_refused(small_model, t
                 ValueError, match=r"model.* is refused.*: its \w+ '\w+' makes an array of the shape \[2"
             ):
                 opened(model)
+
+
+def test_images_of_a_fixed_size_may_be_large():
+    with tf.Graph().as_default() as graph:
+        images = tf.placeholder(tf.float32, [1, 2160, 3840, 3])
+        tf.nn.conv2d(images, tf.zeros([3, 3, 3, 64]), [1, 1, 1, 1], 'SAME')
+    check_known_sizes(graph, 'thing')
+    with graph.as_default():
+        tf.tile(images, [100, 1, 1, 1])
+    with pytest.raises(ValueError, match=r'its Tile .* makes an array of the shape \[100, 2160'):
+        check_known_sizes(graph, 'thing')
 
 
 def test_a_graph_that_fails_when_it_runs_is_named_in_one_line(small_model, tmp_path):
