@@ -44,7 +44,7 @@ ARROWS = {
         'errors': set(),
         'arguments': set(),
         'transforms': {'errors'},
-        'files': {'errors', 'transforms'},
+        'files': {'errors', 'arguments', 'transforms'},
         'batches': {'errors', 'arguments', 'files', 'transforms'},
         'batch_generator': {'errors', 'arguments', 'files', 'transforms', 'batches'},
         'annotations': {'errors', 'files'},
