@@ -116,7 +116,7 @@ def test_rules_that_the_network_was_given_are_not_replaced_by_those_of_the_data(
         with pytest.raises(ValueError, match=r'network was given .*4000.*, and the data are read by .*window=None'):
             model.train(Data(), 1, 1, lambda step: 1e-3)
         of_other_rules = pytest.warns(UserWarning, match=r'data are read by .*window=None.* network takes .*4000')
-        with of_other_rules as warned, pytest.raises(ValueError, match='-1 batches'):
+        with of_other_rules as warned, pytest.raises(ValueError, match='num_batches is -1'):
             model.evaluate(Data(), -1)
         assert [warning.filename for warning in warned] == [__file__]
         model.network.set_image_rules(ImageRules(window=((0.0, 4000.0),)))

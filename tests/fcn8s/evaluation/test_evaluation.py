@@ -143,7 +143,7 @@ def test_refuses_data_that_ends_early():
 
 
 def test_refuses_a_negative_number_of_batches():
-    with pytest.raises(ValueError, match='-1 batches .* has to be 0 or more'):
+    with pytest.raises(ValueError, match='num_batches is -1; it has to be a whole number of at least 0'):
         evaluate(batches(), -1)
 
 
