@@ -184,7 +184,13 @@ def atomic_write_csv(path: PathLike, rows: Iterable[Sequence[Any]]) -> None:
 
 
 def sha256_of(path: PathLike) -> str:
-    """Returns the SHA-256 of a file, in hexadecimal; it is read in pieces."""
+    """Returns the SHA-256 of a file, in hexadecimal; it is read in pieces.
+
+    Raises:
+        ValueError: `path` is no file; a pipe would be waited for, and a device read without end.
+    """
+    if not os.path.isfile(path):
+        raise ValueError('{!r} is no file. Copy it again.'.format(os.fspath(path)))
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         for chunk in iter(lambda: file.read(1 << 20), b''):

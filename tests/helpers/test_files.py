@@ -17,6 +17,7 @@ from helpers.files import (
     check_no_device,
     explain_os_errors,
     numbered,
+    sha256_of,
 )
 
 
@@ -62,6 +63,18 @@ def test_pipes_and_devices_are_not_replaced_by_files(tmp_path):
         with pytest.raises(ValueError, match='is a device or a pipe'), atomic_path(path):
             pass
     assert stat.S_ISFIFO(os.stat(pipe).st_mode) and sorted(os.listdir(str(tmp_path))) == ['link', 'pipe']
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='there are no pipes with names')
+def test_only_files_are_hashed(tmp_path):
+    """`export` hashes those of a run, where a pipe may lie in their place."""
+    places = [str(tmp_path / name) for name in ('pipe', 'link', 'folder')]
+    os.mkfifo(places[0])
+    os.symlink('/dev/zero', places[1])
+    os.mkdir(places[2])
+    for path in places:
+        with pytest.raises(ValueError, match='is no file. Copy it again'):
+            sha256_of(path)
 
 
 def test_a_home_directory_that_no_shell_put_in_is_no_folder_called_so(tmp_path, monkeypatch):
