@@ -144,6 +144,18 @@ def open_run(directory: str) -> Run:
     return run
 
 
+def check_no_links(run: Run) -> None:
+    """Raises ValueError where a file that a training writes is a link: it would write wherever that leads."""
+    pointers = [os.path.join(run.checkpoints_dir, name) for name in ('last.json', 'best.json')]
+    for path in [run.config_path, run.metrics_path, run.report_path] + pointers:
+        if os.path.islink(path):
+            raise ValueError(
+                '{} is a link to {!r}, and training would write there. Put the file itself in its place.'.format(
+                    path, os.readlink(path)
+                )
+            )
+
+
 def _check_own(run: Run, remedy: str = 'Pass the directory that training wrote, for example runs/NAME.') -> None:
     """Raises ValueError where another program wrote the `config.json`, as many do."""
     program = _other_program(run)

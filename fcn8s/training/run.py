@@ -284,6 +284,7 @@ class _Training:
         where two start at once: the second is refused at the lock.
         """
         run = runs.open_run(directory) if self.request.resume else runs.make_directory(directory)
+        runs.check_no_links(run)
         stack.enter_context(runs.only_writer(run))
         with runs.only_saver(run):
             runs.remove_leftovers(run)

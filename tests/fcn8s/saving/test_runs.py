@@ -87,6 +87,20 @@ def test_an_epoch_is_recorded_behind_lines_that_stay_as_they_are(tmp_path):
     assert (tmp_path / 'metrics.jsonl').read_bytes() == DAMAGED + b'\n{"step": 4}\n'
 
 
+@pytest.mark.parametrize('name', ['config.json', 'metrics.jsonl', 'report.html', 'checkpoints/last.json'])
+def test_files_that_training_writes_are_no_links(tmp_path, name):
+    """Somebody else's run could lead anywhere."""
+    run = runs.create_run(str(tmp_path / 'run'), OWN)
+    os.makedirs(run.checkpoints_dir, exist_ok=True)
+    runs.check_no_links(run)
+    path = os.path.join(run.directory, *name.split('/'))
+    if os.path.exists(path):
+        os.unlink(path)
+    os.symlink(str(tmp_path / 'elsewhere'), path)
+    with pytest.raises(ValueError, match=r"{} is a link to '.*elsewhere', and training would write".format(name)):
+        runs.check_no_links(run)
+
+
 @pytest.mark.filterwarnings('ignore:.*cannot be read')
 def test_epochs_behind_the_checkpoint_of_a_resumed_run_are_removed_and_nothing_else(tmp_path):
     run, path = runs.create_run(str(tmp_path), OWN), tmp_path / 'metrics.jsonl'
