@@ -29,6 +29,7 @@ from data_generator.files.layouts import Layout, find_layout, places_of, variant
 from data_generator.files.masks import Conversion
 from data_generator.files.splits import Folds, begin_with, divide
 from data_generator.transforms.options import TRANSFORM_NAMES
+from data_generator.transforms.values import is_off
 from helpers.counted import counted
 from helpers.flags import check_flags, checked_whole, is_whole
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
@@ -353,8 +354,10 @@ class BatchGenerator:
         workers, prefetch = checked_whole('workers', workers, 0), checked_whole('prefetch', prefetch, 1)
         _check_share(share, shuffle, -(-len(self.pairs) // batch_size))
         seed = self.seed if seed is None else checked_whole('seed', seed, 0)
-        maker = self.sample_maker(transforms, convert_to_one_hot, cache_dir, seed)
-        make = writing_to_disk(self._dataset(transforms), maker, self.export_dir, shuffle) if to_disk else maker
+        dataset = self._dataset(transforms)
+        make: Any = self._maker(dataset, transforms, convert_to_one_hot, cache_dir, seed)
+        if to_disk:
+            make = writing_to_disk(dataset, make, self.export_dir, shuffle)
         order = BatchOrder(len(self.pairs), batch_size, shuffle, seed, share)
         return BatchIterator(
             order, make, stack, workers, prefetch, self.label_space, self.fingerprint, self.image_rules
@@ -415,14 +418,14 @@ class BatchGenerator:
         seed: int = 0,
     ) -> SampleMaker:
         """Makes what reads and transforms one pair. `transforms` are those of `generate`."""
-        return build_sample_maker(
-            self._dataset(transforms), transforms, lambda: self.mean_color, convert_to_one_hot, cache_dir, seed
-        )
+        return self._maker(self._dataset(transforms), transforms, convert_to_one_hot, cache_dir, seed)
+
+    def _maker(self, dataset: Dataset, transforms: Mapping[str, Any], *options: Any) -> SampleMaker:
+        return build_sample_maker(dataset, transforms, lambda: self.mean_color, *options)
 
     def _dataset(self, transforms: Mapping[str, Any]) -> Dataset:
         conversion = self._meaning.said_conversion if has_conversion(transforms) else self.conversion
-        colors = transforms.get('convert_colors_to_ids')
-        if conversion.color_map is None and (colors is None or colors is False):
+        if conversion.color_map is None and is_off(transforms.get('convert_colors_to_ids')):
             self._warn_of_ids()
         return Dataset(
             self.pairs,
@@ -446,7 +449,7 @@ class BatchGenerator:
             warnings.warn(
                 '{} is {!r}, and is about labels that hold colours; these hold IDs, which are read as they are, so it '
                 'changes nothing.'.format(name, said[name]),
-                stacklevel=6,  # the call of generate
+                stacklevel=5,  # the call of generate
             )
 
 

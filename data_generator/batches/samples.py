@@ -16,7 +16,7 @@ from data_generator.files.reading import EXACT_COLORS, ColorRule, LabelReader, L
 from data_generator.transforms.augmentations import AUGMENTATIONS
 from data_generator.transforms.options import TRANSFORM_NAMES
 from data_generator.transforms.pipeline import Pipeline, build_pipeline
-from data_generator.transforms.values import IMAGENET_MEAN
+from data_generator.transforms.values import IMAGENET_MEAN, is_off
 from helpers.counted import counted
 from helpers.flags import checked_whole
 from helpers.ground_truth import convert_to_one_hot as ids_to_one_hot
@@ -134,7 +134,7 @@ def build_sample_maker(
     build_pipeline(**options)  # refuse what is wrong before images are read for their mean
     legal_ids = LegalIds(num_classes, ignore_id, id_map, colors)
     options['convert_ids_to_ids'] = legal_ids.complete_map if dataset.has_labels else None
-    pads = any(entry.pads and _is_on(options.get(name)) for name, entry in AUGMENTATIONS.items())
+    pads = any(entry.pads and not is_off(options.get(name)) for name, entry in AUGMENTATIONS.items())
     if options.get('pad_value') is None and pads:
         options['pad_value'] = mean_color()
     elif options.get('pad_value') is None and num_channels != 3:
@@ -168,7 +168,7 @@ def build_sample_maker(
 def _check_channels(transforms: Mapping[str, Any], num_channels: int) -> None:
     """Refuses changes of colour where there are no three colours, and padding of other channels."""
     for name in ('color_jitter', 'gray'):
-        if num_channels < 3 and _is_on(transforms.get(name)):
+        if num_channels < 3 and not is_off(transforms.get(name)):
             raise ValueError(
                 '{}: changes red, green and blue, and images are read with {}. Leave it out.'.format(
                     name, counted(num_channels, 'channel')
@@ -185,7 +185,7 @@ def _check_channels(transforms: Mapping[str, Any], num_channels: int) -> None:
 
 def _conversions(dataset: Dataset, transforms: Mapping[str, Any]) -> Tuple[Any, Any]:
     """The maps from colours to IDs and from IDs to IDs, of the dataset or of the call, but not of both."""
-    given = [name for name in ('convert_colors_to_ids', 'convert_ids_to_ids') if _is_on(transforms.get(name))]
+    given = [name for name in ('convert_colors_to_ids', 'convert_ids_to_ids') if not is_off(transforms.get(name))]
     if given and (dataset.id_map is not None or dataset.color_map is not None):
         raise ValueError(
             '{}: the labels of this dataset are converted to class IDs already, by its layout or '
@@ -199,7 +199,7 @@ def _conversions(dataset: Dataset, transforms: Mapping[str, Any]) -> Tuple[Any, 
         )
     colors = transforms.get('convert_colors_to_ids') if dataset.color_map is None else dataset.color_map
     id_map = transforms.get('convert_ids_to_ids') if dataset.id_map is None else dataset.id_map
-    return colors if _is_on(colors) else None, id_map if _is_on(id_map) else None
+    return None if is_off(colors) else colors, None if is_off(id_map) else id_map
 
 
 def _one_hot_classes(dataset: Dataset) -> int:
@@ -213,12 +213,7 @@ def _one_hot_classes(dataset: Dataset) -> int:
 
 def has_conversion(transforms: Mapping[str, Any]) -> bool:
     """Tells whether the labels are converted by the call, whatever the dataset says."""
-    return any(_is_on(transforms.get(name)) for name in ('convert_colors_to_ids', 'convert_ids_to_ids'))
-
-
-def _is_on(option: Any) -> bool:
-    """Whether an option of `generate` is given; an array or a dict is."""
-    return option is not None and option is not False
+    return any(not is_off(transforms.get(name)) for name in ('convert_colors_to_ids', 'convert_ids_to_ids'))
 
 
 def mean_color(pairs: Sequence[Pair], exact: bool = False, image_rules: ImageRules = RGB_RULES) -> Tuple[float, ...]:
