@@ -183,6 +183,11 @@ def atomic_write_csv(path: PathLike, rows: Iterable[Sequence[Any]]) -> None:
         file.write(text.getvalue().encode('utf-8', 'surrogateescape'))
 
 
+def is_below(path: PathLike, folder: PathLike) -> bool:
+    """Tells whether a path leads into a folder, links followed; the folder itself does not."""
+    return os.path.realpath(path).startswith(os.path.join(os.path.realpath(folder), ''))
+
+
 def sha256_of(path: PathLike) -> str:
     """Returns the SHA-256 of a file, in hexadecimal; it is read in pieces.
 

@@ -10,7 +10,7 @@ from fcn8s.prediction.drawing import DEFAULT_STYLE, Drawing, Style
 from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.result_kinds import DOUBT_KINDS, KINDS, RESULT_KINDS, Result
 from helpers.color_vision import with_palette
-from helpers.files import atomic_write_csv
+from helpers.files import atomic_write_csv, is_below
 from helpers.image_search import IMAGE_EXTENSIONS, find_images
 from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_ids_to_file_ids
 from helpers.tables import spreadsheet_text
@@ -61,8 +61,8 @@ def plan_jobs(inputs: Sequence[str], out_dir: str, extensions: Sequence[str] = I
                 'time. Give another folder to --out.'.format(base)
             )
         # A folder of results around the images, say '.', makes no results of them.
-        has_results = is_searched and _is_below(out_dir, base)
-        paths = [path for path in found if not (has_results and _is_below(path, out_dir))]
+        has_results = is_searched and is_below(out_dir, base)
+        paths = [path for path in found if not (has_results and is_below(path, out_dir))]
         jobs += [Job(path, _stem(path, base)) for path in paths]
     if not jobs:
         raise FileNotFoundError(
@@ -87,10 +87,6 @@ def _base_folder(source: str) -> str:
     while any(character in folder for character in '*?['):
         folder = os.path.dirname(folder)
     return folder or '.'
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return os.path.realpath(path).startswith(os.path.join(os.path.realpath(folder), ''))
 
 
 def _check_stems(jobs: Iterable[Job]) -> None:

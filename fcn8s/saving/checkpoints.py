@@ -25,7 +25,8 @@ _NAME = re.compile(r'^step-(\d{8,})$')
 _REMOVED = re.compile(r'^\.removed-step-\d{8,}$')
 # What `helpers.files` calls a checkpoint or a pointer while it is being written.
 _UNFINISHED_CHECKPOINT = re.compile(r'^\.step-\d{8,}\.' + TEMPORARY_PATTERN + '$')
-_UNFINISHED_POINTER = re.compile(r'^\.(last|best)\.' + TEMPORARY_PATTERN + r'\.json$')
+_POINTERS = ('last', 'best')
+_UNFINISHED_POINTER = re.compile(r'^\.(' + '|'.join(_POINTERS) + r')\.' + TEMPORARY_PATTERN + r'\.json$')
 
 
 class Checkpoints:
@@ -115,6 +116,10 @@ class Checkpoints:
 
     def _point(self, pointer: str, name: str) -> None:
         atomic_write_json(self._pointer_path(pointer), {'checkpoint': name})
+
+    def pointer_paths(self) -> List[str]:
+        """Returns the paths of the files that name the last checkpoint and the best."""
+        return [self._pointer_path(pointer) for pointer in _POINTERS]
 
     def _pointer_path(self, pointer: str) -> str:
         return os.path.join(self.directory, pointer + '.json')

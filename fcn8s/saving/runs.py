@@ -146,7 +146,7 @@ def open_run(directory: str) -> Run:
 
 def check_no_links(run: Run) -> None:
     """Raises ValueError where a file that a training writes is a link: it would write wherever that leads."""
-    pointers = [os.path.join(run.checkpoints_dir, name) for name in ('last.json', 'best.json')]
+    pointers = Checkpoints(run.checkpoints_dir).pointer_paths()
     for path in [run.config_path, run.metrics_path, run.report_path] + pointers:
         if os.path.islink(path):
             raise ValueError(
@@ -489,8 +489,9 @@ def resolve_model(path: str) -> str:
 
 def refuse_own_network(path: str) -> None:
     """Raises ValueError for a run or a packed network where weights of other kinds are asked for."""
-    if is_packed(path) or (is_run(path) and _other_program(Run(path)) is None):
-        raise ValueError(what_to_do_with_own(path, 'a packed network' if is_packed(path) else 'a run'))
+    what = 'a packed network' if is_packed(path) else 'a run' if _is_own_run(path) else None
+    if what is not None:
+        raise ValueError(what_to_do_with_own(path, what))
 
 
 def what_to_do_with_own(path: str, what: str) -> str:
@@ -504,7 +505,11 @@ def what_to_do_with_own(path: str, what: str) -> str:
 
 
 def _is_model_or_run(path: str) -> bool:
-    return os.path.isfile(os.path.join(path, DESCRIPTION_FILE)) or (is_run(path) and _other_program(Run(path)) is None)
+    return os.path.isfile(os.path.join(path, DESCRIPTION_FILE)) or _is_own_run(path)
+
+
+def _is_own_run(path: str) -> bool:
+    return is_run(path) and _other_program(Run(path)) is None
 
 
 def _has_tag_of_encoders(directory: str) -> bool:

@@ -19,7 +19,7 @@ from fcn8s.cli.options.workers import check_threads
 from fcn8s.cli.terminal import Parser
 from fcn8s.optimizers import OPTIMIZERS, parse_rate_multipliers
 from fcn8s.settings import check_loss
-from helpers.files import explain_os_errors, numbered
+from helpers.files import explain_os_errors, is_below, numbered
 
 # What --resume may change about a run.
 RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout')
@@ -318,8 +318,7 @@ def _known_cache(cache: Optional[str], run_dir: str) -> Optional[str]:
     """
     from data_generator.files.cache import holds_entries
 
-    is_in_run = cache is not None and os.path.realpath(cache).startswith(os.path.join(os.path.realpath(run_dir), ''))
-    if cache is None or is_in_run or holds_entries(cache):
+    if cache is None or is_below(cache, run_dir) or holds_entries(cache):
         return cache
     warnings.warn(
         'The run {!r} was started with --cache {!r}, and no cache is there now, so that nothing is cached. To make '
