@@ -2,7 +2,7 @@
 
 from data_generator.batch_generator import BatchGenerator
 from data_generator.errors import DataError
-from helpers.lazy_imports import keep_moved_modules
+from helpers.process.lazy_imports import keep_moved_modules
 
 __all__ = ['BatchGenerator', 'DataError']
 

@@ -7,7 +7,7 @@ and the version are instant, and what needs no TensorFlow does not load it.
 from fcn8s.foreign_folders import explained, refuse_foreign
 
 try:
-    from helpers.lazy_imports import keep_moved_modules, lazy_names
+    from helpers.process.lazy_imports import keep_moved_modules, lazy_names
 except ImportError as error:
     raise explained(error) from error
 refuse_foreign('helpers')

@@ -4,7 +4,7 @@ import atexit
 import gc
 import sys
 
-from helpers.termination import interruption_kept
+from helpers.process.termination import interruption_kept
 
 
 def main() -> int:

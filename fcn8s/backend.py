@@ -8,7 +8,7 @@ import os
 from typing import List, Tuple
 
 from fcn8s.native_log import quiet_start
-from helpers.lazy_imports import put_off, without_garbage_collection
+from helpers.process.lazy_imports import put_off, without_garbage_collection
 
 __all__ = [
     'ConfigProto',

@@ -5,7 +5,7 @@ import threading
 import time
 from typing import Any, Iterator, List, Optional, Tuple
 
-from helpers.termination import Interrupted
+from helpers.process.termination import Interrupted
 
 
 class StopRequest:

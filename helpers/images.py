@@ -13,17 +13,17 @@ import numpy as np
 from helpers.aliases import PathLike
 from helpers.counted import counted
 from helpers.files import atomic_path
-from helpers.image_decoding import decode, decode_by_opencv, decode_by_pillow, naming_the_file
-from helpers.image_headers import ImageHeader, png_size, read_header
+from helpers.image_files.decoding import decode, decode_by_opencv, decode_by_pillow, naming_the_file
+from helpers.image_files.headers import ImageHeader, png_size, read_header
+from helpers.image_files.palettes import LabelFile, by_look, check_png_checksums, png_palette
+from helpers.image_files.tiff import turned
 from helpers.image_rules import RGB_RULES, ImageRules, Pixels, apply_rules
 from helpers.image_search import IMAGE_EXTENSIONS, find_images, natural_sort_key  # noqa: F401 (of 1.0)
-from helpers.memory import require_memory
-from helpers.palettes import LabelFile, by_look, check_png_checksums, png_palette
-from helpers.tiff_files import turned
+from helpers.process.memory import require_memory
 
 _LABEL_EXTENSIONS = ('.png', '.tif', '.tiff')
 
-#: Formats that change values, by what `helpers.image_headers` calls them.
+#: Formats that change values, by what `helpers.image_files.headers` calls them.
 LOSSY_FORMATS = ('jpeg', 'webp', 'jp2')
 
 # Decodes to RGB without a second pass over the pixels; OpenCV has it since 4.11.

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from helpers.aliases import PathLike
-from helpers.memory import readable_size, require_memory
+from helpers.process.memory import readable_size, require_memory
 
 # What a byte of JSON takes as Python objects, at most: lists of nothing.
 _BYTES_OF_A_BYTE = 24

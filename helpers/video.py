@@ -17,12 +17,18 @@ import cv2
 import numpy as np
 
 from helpers.aliases import PathLike
-from helpers.ffmpeg import DISK_FULL, FAST_START, complaint_of_ffmpeg, end_encoder, input_of, start_encoder
 from helpers.files import atomic_path, check_home, check_no_device, explain_os_errors, numbered
 from helpers.flags import checked_pair, is_real
 from helpers.image_search import IMAGE_EXTENSIONS, check_extension, find_images
 from helpers.images import read_image
-from helpers.video_decoding import DEFAULT_FRAME_RATE, LARGEST_FRAME_RATE, SMALLEST_FRAME_RATE, VideoDecoder, probe
+from helpers.video_files.decoding import (
+    DEFAULT_FRAME_RATE,
+    LARGEST_FRAME_RATE,
+    SMALLEST_FRAME_RATE,
+    VideoDecoder,
+    probe,
+)
+from helpers.video_files.ffmpeg import DISK_FULL, FAST_START, complaint_of_ffmpeg, end_encoder, input_of, start_encoder
 
 _LOGGER = logging.getLogger(__name__)
 

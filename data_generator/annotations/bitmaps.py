@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from data_generator.annotations.values import MAX_MASK_PIXELS
-from helpers.image_headers import read_header
+from helpers.image_files.headers import read_header
 from helpers.polygons import Window
 
 _MAX_BYTES = 2**27

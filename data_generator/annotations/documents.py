@@ -8,7 +8,7 @@ from xml.parsers import expat
 
 from data_generator.errors import DataError
 from data_generator.files.texts import decoded
-from helpers.memory import require_memory
+from helpers.process.memory import require_memory
 
 Element = xml.etree.ElementTree.Element
 

@@ -5,7 +5,7 @@ from typing import Callable, List, Tuple
 import numpy as np
 
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Shape, part_of, window_of
-from helpers.tiff_files import turned
+from helpers.image_files.tiff import turned
 
 
 def paint(

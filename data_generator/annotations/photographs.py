@@ -3,9 +3,9 @@
 from typing import NamedTuple, Optional, Tuple
 
 from data_generator.errors import DataError
-from helpers.image_headers import read_header
+from helpers.image_files.headers import read_header
 from helpers.images import read_image
-from helpers.memory import require_memory
+from helpers.process.memory import require_memory
 
 
 class Frame(NamedTuple):

@@ -12,7 +12,7 @@ from data_generator.annotations.photographs import frame_of
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Source
 from data_generator.annotations.values import BAD_VALUES, split_in_name
 from data_generator.errors import DataError
-from helpers.image_headers import read_header
+from helpers.image_files.headers import read_header
 from helpers.image_search import IMAGE_EXTENSIONS
 from helpers.progress import bar_options
 

@@ -22,7 +22,7 @@ from helpers.flags import checked_whole
 from helpers.ground_truth import one_hot_to_ids
 from helpers.image_rules import RGB_RULES
 from helpers.images import write_image, write_labels
-from helpers.termination import termination_delayed
+from helpers.process.termination import termination_delayed
 
 
 class ProcessedDataset(NamedTuple):

@@ -1,5 +1,5 @@
 """Checking a dataset before anything is trained on it."""
 
-from helpers.lazy_imports import lazy_names
+from helpers.process.lazy_imports import lazy_names
 
 __getattr__, __dir__ = lazy_names(__name__, {'check_dataset': 'data_generator.checking.check:check_dataset'})

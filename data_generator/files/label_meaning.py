@@ -24,8 +24,8 @@ from data_generator.files.processed import converted_labels
 from data_generator.files.reading import ColorRule
 from helpers.aliases import Color
 from helpers.counted import counted
+from helpers.image_files.palettes import as_color
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, check_label_space, generic_label_space, has_own_colors
-from helpers.palettes import as_color
 
 
 class LabelArguments(NamedTuple):

@@ -8,10 +8,10 @@ import numpy as np
 
 from data_generator.errors import DataError
 from helpers.aliases import Color
-from helpers.image_headers import is_palette_png
+from helpers.image_files.headers import is_palette_png
+from helpers.image_files.palettes import LabelFile, as_color, ids_by_palette, is_grey, png_palette, used_colors
+from helpers.image_files.tiff import tiff_palette
 from helpers.label_spaces import LabelSpace
-from helpers.palettes import LabelFile, as_color, ids_by_palette, is_grey, png_palette, used_colors
-from helpers.tiff_files import tiff_palette
 
 #: So many bytes hold the palette of a PNG with all that usually comes before it.
 _HEAD_SIZE = 4096

@@ -12,9 +12,9 @@ from data_generator.files.palettes import PaletteRule
 from helpers.aliases import Color
 from helpers.counted import counted
 from helpers.ground_truth import LARGEST_ID, IdMap, nearest_colors
+from helpers.image_files.windows import open_windowed
 from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.images import read_color_labels, read_image, read_label_file
-from helpers.raster_windows import open_windowed
 
 #: From so many pixels on, crops are read from the file where that can be: 16 million take a tenth of a second.
 LARGE_IMAGE = 1 << 24
@@ -194,7 +194,7 @@ def read_pair(
     """Reads an image, uint8 [H, W, C] (RGB by default), and its label as `labels` does, or None without labels.
 
     Args:
-        in_windows: Whether a large image may be a `helpers.raster_windows.WindowedImage`, which reads what is cut.
+        in_windows: Whether a large image may be a `helpers.image_files.windows.WindowedImage`, which reads what is cut.
 
     Raises:
         FileNotFoundError: A file is gone.

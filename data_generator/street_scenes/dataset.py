@@ -14,10 +14,10 @@ from data_generator.street_scenes.rendering import VIEW_DISTANCE, Scene, checked
 from data_generator.street_scenes.shards import run_shards
 from data_generator.street_scenes.world import random_world
 from helpers.aliases import PathLike
-from helpers.cores import num_cores
 from helpers.files import atomic_directory
 from helpers.flags import checked_whole
 from helpers.images import write_image, write_labels
+from helpers.process.cores import num_cores
 from helpers.progress import bar_options
 
 SPLIT_CITIES = {

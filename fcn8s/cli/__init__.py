@@ -15,7 +15,7 @@ from fcn8s.cli.terminal import Parser, complain, drop_output, ensure_streams, fi
 from fcn8s.distributed import watch
 from fcn8s.distributed.launching import follow_launcher
 from fcn8s.foreign_folders import explained
-from helpers.termination import exit_status, interruption_kept, termination_raised
+from helpers.process.termination import exit_status, interruption_kept, termination_raised
 
 COMMANDS = (
     *('demo', 'sample_data', 'import', 'check', 'vgg16', 'import_fcn8s', 'plan'),

@@ -14,7 +14,7 @@ from fcn8s.cli.options.images import add_image_arguments, image_rules, image_wor
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import add_palette_argument
 from fcn8s.cli.terminal import pretrained_encoder, program, short_path
-from helpers.cores import num_cores
+from helpers.process.cores import num_cores
 
 if TYPE_CHECKING:
     from data_generator.checking.report import DatasetReport

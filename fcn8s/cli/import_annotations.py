@@ -6,7 +6,7 @@ from typing import Any
 
 from fcn8s.cli.options.labels import tolerance
 from fcn8s.cli.terminal import pretrained_encoder, program
-from helpers.cores import num_cores
+from helpers.process.cores import num_cores
 
 DESCRIPTION = """Makes a dataset that fcn8s check, train and evaluate take (images/SPLIT, labels/SPLIT, classes.json)
 from annotations of labelme, COCO (polygons, RLE; crowds are void), CVAT for images, YOLO segmentation, Supervisely,

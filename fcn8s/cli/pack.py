@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
 
     from fcn8s.saving.packing import pack
     from helpers.files import sha256_of
-    from helpers.memory import readable_size
+    from helpers.process.memory import readable_size
 
     out = pack(args.model, args.out, args.licence, args.scores, args.with_optimizer)
     print('packed: {} ({})'.format(out, readable_size(os.path.getsize(out))))

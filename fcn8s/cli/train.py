@@ -291,7 +291,7 @@ def _planned(options: argparse.Namespace, model: Any, train: Any, base_memory: f
     """What `fcn8s plan` expects of this training's memory, and the command that measures its time."""
     from fcn8s.planning.memory import GB, PlanRequest, estimate_memory
     from helpers.images import read_image
-    from helpers.memory import total_memory
+    from helpers.process.memory import total_memory
 
     size = options.crop or options.size or read_image(train.pairs[0].image, rules=train.image_rules).shape[:2]
     widths = _encoder_widths(model.model.encoder.variables)

@@ -17,8 +17,8 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from fcn8s.distributed.activity import Activity
-from helpers.cores import available_cores
-from helpers.termination import Interrupted
+from helpers.process.cores import available_cores
+from helpers.process.termination import Interrupted
 
 # How long workers that are asked to end may tidy up before they are killed, in seconds.
 GRACE = 5.0

@@ -1,6 +1,6 @@
 """Export: networks for other runtimes, each run again there and certified, and engines that predict from them."""
 
-from helpers.lazy_imports import lazy_names
+from helpers.process.lazy_imports import lazy_names
 
 __getattr__, __dir__ = lazy_names(
     __name__,

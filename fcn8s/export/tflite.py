@@ -9,7 +9,7 @@ import numpy as np
 from fcn8s.export.conversion import Conversion, explain_conversion_errors
 from fcn8s.export.formats import FORMATS
 from fcn8s.export.names import IMAGES, OUTPUTS, SIGNATURE
-from helpers.cores import num_cores
+from helpers.process.cores import num_cores
 
 _FILE_IDENTIFIER = b'TFL3'
 # Bytes that the signature may add without a second copy of the file in memory.

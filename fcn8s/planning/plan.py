@@ -16,7 +16,7 @@ from fcn8s.planning.workers import duration, epoch_steps
 from fcn8s.precision import session_config
 from fcn8s.vgg16.weights import layers
 from helpers.counted import counted
-from helpers.memory import total_memory
+from helpers.process.memory import total_memory
 
 
 class Plan(NamedTuple):

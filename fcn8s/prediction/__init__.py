@@ -1,6 +1,6 @@
 """Prediction: the frozen network, images of any size, tiles and scales, overlays, videos, result files."""
 
-from helpers.lazy_imports import lazy_names
+from helpers.process.lazy_imports import lazy_names
 
 __getattr__, __dir__ = lazy_names(
     __name__,

@@ -24,8 +24,8 @@ from fcn8s.graph.products import at_positions, is_product, nodes_in_place_of, pa
 from fcn8s.precision import this_machine
 from fcn8s.saving.paths import plain_prefix
 from fcn8s.saving.saved_models import check_files, check_finite, checkpoint_reader, explain_read_errors
-from helpers.cores import num_cores
-from helpers.memory import give_back
+from helpers.process.cores import num_cores
+from helpers.process.memory import give_back
 
 # Above this a filter is a variable: all of VGG-16's 3x3 filters with 512 channels in and out.
 MAX_CONSTANT_BYTES = 4 * 2**20

@@ -17,11 +17,11 @@ from fcn8s.prediction.drawing import Drawing, Style
 from fcn8s.prediction.tiling import STRIDE, Cut, cuts
 from helpers.color_vision import with_palette
 from helpers.files import atomic_path
+from helpers.image_files.windows import is_tiff, load_rasterio, window_reader
 from helpers.image_rules import ImageRules
 from helpers.label_spaces import LabelSpace
 from helpers.polygons import geojson_crs, geojson_feature, signed_area, simplified
 from helpers.progress import bar_options
-from helpers.raster_windows import is_tiff, load_rasterio, window_reader
 from helpers.visualization_utils import colorize
 
 KINDS = ('overlay', 'color', 'ids')

@@ -14,7 +14,7 @@ from helpers.flags import check_flags, checked_pair, is_real
 from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
 from helpers.image_search import check_extension, find_images
 from helpers.images import read_image, resize_image, write_image
-from helpers.memory import free_memory, readable_size
+from helpers.process.memory import free_memory, readable_size
 from helpers.progress import bar_options
 from helpers.visualization_utils import print_segmentation_onto_image
 

@@ -18,8 +18,8 @@ from fcn8s.prediction.predictor import Predictor
 from fcn8s.stopping import StopRequest
 from helpers.counted import counted
 from helpers.label_spaces import LabelSpace
+from helpers.process.termination import Interrupted
 from helpers.split_views import draw_caption
-from helpers.termination import Interrupted
 from helpers.video import CAMERA_PREFIX, VideoWriter, check_frame_rate, check_source, check_video_path, open_frames
 
 
@@ -196,7 +196,7 @@ def render_video(
 
     Raises ValueError, FileNotFoundError or OSError naming what cannot be read or written and the frame. What was done
     by then stays as 'NAME.partial.mp4' (see `VideoWriter`), which plays; so it does after Ctrl-C or SIGTERM, which
-    raise `helpers.termination.Interrupted`, a KeyboardInterrupt.
+    raise `helpers.process.termination.Interrupted`, a KeyboardInterrupt.
     """
     check_places(source, out_path, frame_rate)
     views = [View(predictor, label_space, style, smoothing, caption, clockwork, temperature)]

@@ -22,7 +22,7 @@ import zlib
 from typing import Dict, List, Tuple
 
 from fcn8s.saving.descriptions import DESCRIPTION_FILE
-from helpers.memory import readable_size
+from helpers.process.memory import readable_size
 
 SUMS_FILE, CARD_FILE = 'SHA256SUMS', 'README.md'
 # Taken from the model as they are, where they are there.

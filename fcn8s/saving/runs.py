@@ -24,7 +24,7 @@ from fcn8s.saving.descriptions import DESCRIPTION_FILE, how_to_import, what_a_fi
 from fcn8s.saving.packed import is_packed, unpack
 from helpers.files import TEMPORARY_PATTERN, atomic_path, atomic_write_json, check_home, explain_os_errors, to_json
 from helpers.json_files import is_count, is_number, is_share, read_json
-from helpers.memory import readable_size, require_memory
+from helpers.process.memory import readable_size, require_memory
 
 Opened = TypeVar('Opened')
 

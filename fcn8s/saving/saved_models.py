@@ -13,7 +13,7 @@ from fcn8s.graph.permitted_ops import check_ops
 from fcn8s.saving.descriptions import DESCRIPTION_FILE, SERVING_TAGS, read_description
 from fcn8s.saving.paths import plain_prefix
 from helpers.flags import check_flags
-from helpers.memory import readable_size
+from helpers.process.memory import readable_size
 
 VARIABLES_PREFIX = os.path.join('variables', 'variables')
 GRAPH_FILES = ('saved_model.pb', 'saved_model.pbtxt')

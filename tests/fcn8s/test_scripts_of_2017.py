@@ -374,7 +374,7 @@ def test_a_folder_of_2017_beside_the_script_gets_a_clear_word(root_dir, tmp_path
 
 
 def test_a_folder_of_2017_is_told_also_where_an_editable_installation_adds_to_it(monkeypatch, tmp_path):
-    """There `helpers.lazy_imports` is found although `helpers` is foreign."""
+    """There `helpers.process.lazy_imports` is found although `helpers` is foreign."""
     from fcn8s import foreign_folders
 
     foreign_folders.refuse_foreign('helpers')

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.image_headers import read_header
+from helpers.image_files.headers import read_header
 from helpers.image_search import find_images, natural_sort_key
 from helpers.images import read_image, read_labels, write_image
 

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from helpers import memory
 from helpers.image_rules import ImageRules
 from helpers.images import (
     TransparentLabelError,
@@ -23,6 +22,7 @@ from helpers.images import (
     write_image,
     write_labels,
 )
+from helpers.process import memory
 
 # Exif 2.32, section 4.6.4, tag 274: where the first row and the first column of the file belong.
 UPRIGHT = {

@@ -42,7 +42,7 @@ def test_what_is_no_file(tmp_path):
 
 
 def test_memory_is_asked_for_before_it_is_taken(tmp_path, monkeypatch):
-    monkeypatch.setattr('helpers.memory.free_memory', lambda: 10**8)
+    monkeypatch.setattr('helpers.process.memory.free_memory', lambda: 10**8)
     path = tmp_path / 'a.json'
     path.write_bytes(b'[' + b'[],' * 3 * 10**6 + b'1]')
     with pytest.raises(

@@ -6,7 +6,7 @@ import numpy as np
 
 from fcn8s.vgg16.weights import layers
 from fcn8s.vgg16.weights.source import Preprocessing, Source, Weights
-from helpers.memory import free_memory, readable_size
+from helpers.process.memory import free_memory, readable_size
 
 Shape = Tuple[int, ...]
 # What becomes of a file's tensors: called with its path, name -> shape, and name -> array.

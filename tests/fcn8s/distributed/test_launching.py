@@ -19,8 +19,8 @@ from fcn8s.distributed.launching import (
     run_workers,
     visible_gpus,
 )
-from helpers.cores import available_cores
-from helpers.termination import Interrupted
+from helpers.process.cores import available_cores
+from helpers.process.termination import Interrupted
 
 FOLLOW = 'from fcn8s.distributed.launching import follow_launcher; follow_launcher()\n'
 
@@ -187,7 +187,7 @@ LAUNCHER = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from fcn8s.distributed.launching import Worker, run_workers
-from helpers.termination import Interrupted, termination_raised
+from helpers.process.termination import Interrupted, termination_raised
 try:
     with termination_raised():
         run_workers([Worker('w', [sys.executable, '-c', code]) for code in {codes!r}], passes_signals={passes}, patience={patience})

@@ -11,9 +11,9 @@ import pytest
 from fcn8s.cli import main
 from fcn8s.prediction.maps import is_map
 from fcn8s.prediction.tiling import FULL_MARGIN, cuts
+from helpers.image_files.windows import window_reader
 from helpers.image_rules import ImageRules
 from helpers.images import read_image, write_image
-from helpers.raster_windows import window_reader
 
 rasterio = pytest.importorskip('rasterio')
 

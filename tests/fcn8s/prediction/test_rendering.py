@@ -12,7 +12,7 @@ from fcn8s.prediction.drawing import Drawing, Style
 from fcn8s.prediction.predictor import Predictor
 from helpers.images import write_image
 from helpers.label_spaces import LABEL_SPACES, LabelSpace
-from helpers.termination import Interrupted, exit_status
+from helpers.process.termination import Interrupted, exit_status
 from helpers.video import VideoWriter, open_frames
 from helpers.visualization_utils import draw_legend
 
@@ -233,7 +233,7 @@ import numpy as np
 from fcn8s.prediction import video
 from fcn8s.prediction.predictor import Predictor
 from helpers.label_spaces import LABEL_SPACES
-from helpers.termination import exit_status
+from helpers.process.termination import exit_status
 frames, out, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
 calls = []
 

@@ -120,7 +120,7 @@ def test_records_beyond_the_free_memory_are_refused_before_they_are_read(tmp_pat
     run = runs.create_run(str(tmp_path), OWN)
     with open(run.metrics_path, 'wb') as file:
         file.truncate(2**24)
-    monkeypatch.setattr('helpers.memory.free_memory', lambda: 10**8)
+    monkeypatch.setattr('helpers.process.memory.free_memory', lambda: 10**8)
     with pytest.raises(ValueError, match='metrics.jsonl holds 16.8 MB of records, which take 134.2 MB of memory'):
         runs.read_metrics(run)
 

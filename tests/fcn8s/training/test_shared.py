@@ -16,7 +16,7 @@ from fcn8s.stopping import EvaluationAbandoned
 from fcn8s.training import agreement, run, shared
 from fcn8s.training.request import TrainRequest, num_eval_batches
 from helpers.label_spaces import generic_label_space
-from helpers.termination import Interrupted
+from helpers.process.termination import Interrupted
 
 
 def workers(number, size, watch=None):

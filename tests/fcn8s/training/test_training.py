@@ -20,7 +20,7 @@ from fcn8s.training.loop import (
     step_loss,
 )
 from fcn8s.training.recipe_curves import evaluated_epochs
-from helpers.termination import exit_status
+from helpers.process.termination import exit_status
 
 OPTIONS = LoopOptions(
     epochs=4,

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from helpers import control_groups, cores, memory
+from helpers.process import control_groups, cores, memory
 
 GB = 10**9
 NO_LIMIT_OF_VERSION_1 = str(2**63 - 4096)

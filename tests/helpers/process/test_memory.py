@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from helpers.memory import give_back
+from helpers.process.memory import give_back
 
 
 def resident():

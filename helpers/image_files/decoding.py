@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from helpers.aliases import PathLike
-from helpers.image_headers import LZW_LIMIT, ImageHeader, png_transparent_grey, require_room
+from helpers.image_files.headers import LZW_LIMIT, ImageHeader, png_transparent_grey, require_room
+from helpers.image_files.tiff import read_tiff, turned
 from helpers.image_rules import Pixels
-from helpers.memory import require_memory
-from helpers.tiff_files import read_tiff, turned
+from helpers.process.memory import require_memory
 
 # Beyond this OpenCV refuses to decode (CV_IO_MAX_IMAGE_PIXELS).
 _OPENCV_MAX_PIXELS = 1 << 30

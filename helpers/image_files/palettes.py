@@ -11,7 +11,7 @@ from typing import Dict, Mapping, NamedTuple, Optional
 import numpy as np
 
 from helpers.aliases import Color
-from helpers.image_headers import is_palette_png, png_chunks
+from helpers.image_files.headers import is_palette_png, png_chunks
 
 
 class LabelFile(NamedTuple):

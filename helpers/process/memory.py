@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any, Optional
 
-from helpers import control_groups
+from helpers.process import control_groups
 
 # Where the kernel says it, see meminfo(5).
 _MEMINFO = '/proc/meminfo'

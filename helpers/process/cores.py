@@ -4,7 +4,7 @@ import math
 import os
 from typing import List
 
-from helpers import control_groups
+from helpers.process import control_groups
 
 
 def available_cores() -> List[int]:

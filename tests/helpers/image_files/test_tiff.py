@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.image_files.palettes import ids_by_palette
 from helpers.image_rules import ImageRules
 from helpers.images import read_color_labels, read_image, read_label_file, read_labels
-from helpers.palettes import ids_by_palette
 
 tifffile = pytest.importorskip('tifffile')
 
@@ -253,7 +253,7 @@ def test_orientation_of_labels_is_that_of_images(tmp_path, orientation):
 
 
 def test_truth_about_what_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr('helpers.tiff_files._by_rasterio', lambda data, facts: None)
+    monkeypatch.setattr('helpers.image_files.tiff._by_rasterio', lambda data, facts: None)
     content = zlib.compress(np.zeros((HEIGHT, WIDTH, 5), np.uint8).tobytes())
     tags = dict(t258=[8] * 5, t277=[5], t262=[1], t338=[0] * 4)
     path = write_tiff(tmp_path / 'a.tif', [content], t259=[50000], **tags)
@@ -268,7 +268,7 @@ def test_truth_about_what_is_not_read(tmp_path, monkeypatch):
 
 
 def test_memory_is_asked_for_first(tmp_path, monkeypatch):
-    monkeypatch.setattr('helpers.memory.free_memory', lambda: 10**8)
+    monkeypatch.setattr('helpers.process.memory.free_memory', lambda: 10**8)
     sides = dict(t256=[30000], t257=[30000])  # LZMA may well make as much of a few bytes
     path = write_tiff(tmp_path / 'a.tif', [bytes(100)], t258=[8], t277=[1], t262=[1], t259=[34925], **sides)
     for reader in (read, read_labels):

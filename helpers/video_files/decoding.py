@@ -11,7 +11,7 @@ from typing import Deque, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from helpers.ffmpeg import ffmpeg_command, ffmpeg_name, input_of, run_ffmpeg
+from helpers.video_files.ffmpeg import ffmpeg_command, ffmpeg_name, input_of, run_ffmpeg
 
 _LOGGER = logging.getLogger(__name__)
 

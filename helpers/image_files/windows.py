@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 
-from helpers.image_headers import TIFF_SIGNATURES
+from helpers.image_files.headers import TIFF_SIGNATURES
 from helpers.image_rules import (
     FILE_RANGE,
     ImageRules,

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from helpers.lazy_imports import put_off, without_garbage_collection
+from helpers.process.lazy_imports import put_off, without_garbage_collection
 
 
 @pytest.fixture

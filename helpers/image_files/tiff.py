@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 
 from helpers.counted import counted
-from helpers.image_headers import DEFLATE_LIMIT, JPEG_LIMIT, LZW_LIMIT
+from helpers.image_files.headers import DEFLATE_LIMIT, JPEG_LIMIT, LZW_LIMIT
 from helpers.image_rules import Pixels
-from helpers.memory import require_memory
+from helpers.process.memory import require_memory
 
 # TIFF 6.0, section 8: PhotometricInterpretation.
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _CMYK, _YCBCR = range(7)
