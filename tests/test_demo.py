@@ -34,8 +34,12 @@ def check_output(arguments, environment, **options):
 
 
 def without_source():
-    """An environment in which the source folder does not count as an installed fcn8s, which pip would leave alone."""
-    return {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    """An environment in which the source folder does not count as an installed fcn8s, which pip would leave alone.
+
+    Python keeps there what it has compiled: pip compiles nothing, and each command imports TensorFlow.
+    """
+    left_out = ('PYTHONPATH', 'PYTHONDONTWRITEBYTECODE')
+    return {name: value for name, value in os.environ.items() if name not in left_out}
 
 
 @pytest.fixture(scope='module')
