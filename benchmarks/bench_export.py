@@ -1,7 +1,7 @@
 """Speed, size and accuracy of exports: OpenVINO as an engine beside OpenVINO called bare and beside TensorFlow.
 
-    python benchmarks/bench_export.py [--only sizes,engine,int8,video] [--formats FORMAT ...] [--size 256 512]
-                                      [--rounds 3] [--frames 40] [--width-divisor 1] [--keep DIR]
+    python benchmarks/bench_export.py [--only sizes,engine,int8,video] [--formats FORMAT ...] [--precisions P ...]
+                                      [--size 256 512] [--rounds 3] [--frames 40] [--width-divisor 1] [--keep DIR]
     python benchmarks/bench_export.py --model RUN --calibration DIR --verify DIR --labels DIR
 
 The process that starts the others holds nothing: one makes the model, one each export, one each measurement. The sides
@@ -180,7 +180,7 @@ def print_sizes(sides, args):
     accuracy = '  mean IoU (TensorFlow)' if args.labels else ''
     print('{:24} {:>11} {:>13}'.format('export', 'MB', 'equal pixels') + accuracy)
     for format_name, precision in sides.available:
-        if args.formats and format_name not in args.formats:
+        if format_name not in (args.formats or [format_name]) or precision not in (args.precisions or [precision]):
             continue
         _, size, comparison = sides.export(precision, format_name)
         name, equal = '{}, {}'.format(format_name, precision), comparison['equal_pixels']
@@ -191,7 +191,7 @@ def print_sizes(sides, args):
 
 
 def print_engine(sides, args):
-    for precision in PRECISIONS:
+    for precision in [name for name in PRECISIONS if name in (args.precisions or PRECISIONS)]:
         export = sides.export(precision)[0]
         print('{:24} '.format('engine, ' + precision), end='', flush=True)
         both = sides.command('bare', export, precision), sides.command('engine', export, 'own')
@@ -241,6 +241,9 @@ def parse_arguments():
         '--only', type=part_names, default=list(PARTS), metavar='PART,...', help='of ' + ','.join(PARTS)
     )
     parser.add_argument('--formats', nargs='+', metavar='FORMAT', help='whose sizes are told; default: all')
+    parser.add_argument(
+        '--precisions', nargs='+', choices=PRECISIONS + ('float16',), help='of sizes and engine; default: all'
+    )
     parser.add_argument('--size', type=int, nargs=2, default=(256, 512), metavar=('H', 'W'))
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--frames', type=int, default=40)

@@ -26,7 +26,7 @@ SMALL = {
     'bench_video.py': NETWORK + '--rounds 1 --frames 4',
     'bench_evaluation.py': NETWORK + '--rounds 1 --images 2',
     'bench_export.py': '--size 64 128 --width-divisor 64 --rounds 1 --frames 3 --scenes 3 --formats openvino '
-    '--only sizes,engine,video',
+    '--precisions int8 --only sizes,engine,video',
     'bench_distributed.py': '--quick',
     'bench_losses.py': '--size 2 16 16 --rounds 1',
     'bench_data.py': '--size 128 256 --rounds 1 --pairs 4',
