@@ -30,6 +30,23 @@ def pytest_xdist_auto_num_workers():
     return int(os.environ.get('PYTEST_XDIST_AUTO_NUM_WORKERS') or (os.cpu_count() or 1) + 1)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """The last xdist for Python 3.7 begins with the files of the most tests, and has no option that leaves the order."""
+    if hasattr(config.option, 'loadscopereorder') or config.getvalue('dist') != 'loadfile':
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class InOrder(LoadFileScheduling):
+        def _assign_work_unit(self, node):
+            if not any(self.assigned_work.values()):  # the first file of all
+                files = dict.fromkeys(self._split_scope(nodeid) for nodeid in self.collection)
+                self.workqueue = type(self.workqueue)((file, self.workqueue[file]) for file in files)
+            super()._assign_work_unit(node)
+
+    return InOrder(config, log)
+
+
 def pytest_collection_modifyitems(items):
     """Files with slow tests come first, the longest before all, so that no process is left with one of them alone."""
     slow = {str(item.fspath) for item in items if item.get_closest_marker('slow')}
