@@ -431,14 +431,15 @@ class Network:
     def load_variables(self, path: str) -> None:
         """Loads weights, and what is stored of the optimiser's state, from a `tf.train.Saver` file or a SavedModel."""
         prefix = restoring.find_checkpoint(path)
-        self._restore(self.tensors.weights, prefix)  # first: what does not fit is refused before anything is forgotten
+        self._state_is_of = None  # even if it is refused: NaN in fc6 and fc7 is found once they are in place
+        self._restore(self.tensors.weights, prefix)  # first: what does not fit is refused before the rest is forgotten
         average = self.tensors.training.average
         if average is not None:
             self.session.run(average.restart)
         self._restore_others(prefix)
         self.note_average()
         # What was known of the weights before is not about these.
-        self._state_is_of, self.last_training_loss, self.last_scores = None, None, {}
+        self.last_training_loss, self.last_scores = None, {}
         self._saved.clear()
 
     def _weights_to_save(self) -> List[Any]:

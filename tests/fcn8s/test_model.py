@@ -1384,6 +1384,22 @@ def test_a_resumed_run_reads_its_checkpoint_once(tiny_encoder, tmp_path, monkeyp
     assert_equal_values_of_a_whole_run(tiny_encoder, tmp_path, run_dir)
 
 
+def test_a_checkpoint_is_read_again_where_others_were_refused_once_in_place(tiny_encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(restoring, '_MOST_READ_TWICE', 1)  # as if all layers were as large as fc6
+    run_training(tiny_encoder, str(tmp_path / 'run'), epochs=1)
+    checkpoint = Run(str(tmp_path / 'run')).last_checkpoint()
+    with FCN8s(model_load_dir=checkpoint) as model:
+        values = all_values(model)
+        (bias,) = [variable for variable in model.model.weights if variable.op.name == 'fc7/biases']
+        restoring.feed_initializer(model.sess, bias, np.full(bias.shape.as_list(), np.nan, np.float32))
+        model.save(str(tmp_path / 'damaged'), saver='train_saver')
+    with FCN8s(model_load_dir=checkpoint) as model:
+        with pytest.raises(ValueError, match='NaN or infinite values in fc7/biases'):
+            model.load_variables(str(next((tmp_path / 'damaged').iterdir())))
+        model.network.restore_state(checkpoint)
+        assert_equal_values(all_values(model), values)
+
+
 def assert_equal_values_of_a_whole_run(encoder, tmp_path, run_dir):
     run_training(encoder, str(tmp_path / 'whole'), epochs=2)
     assert timeless(os.path.join(run_dir, 'metrics.jsonl')) == timeless(str(tmp_path / 'whole' / 'metrics.jsonl'))
