@@ -90,7 +90,7 @@ class Workers:
             self._server = server(self.cluster.addresses, self.number, config)
         self.watch.gather(None)  # all servers are up before one is called
         session = tf.Session(self._server.target, graph=graph, config=cluster_config(config, self.number))
-        self.watch.computes_unseen = any(device.device_type not in _CPUS for device in session.list_devices())
+        self.watch.standing.computes_unseen = any(device.device_type not in _CPUS for device in session.list_devices())
         return session
 
     def take_over(self, session: Any, variables: Sequence[Any]) -> None:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from fcn8s.distributed import watch as watch_module
+from fcn8s.distributed import standing
 from fcn8s.distributed.cluster import Cluster, free_addresses
 from fcn8s.distributed.meeting import meet
 from fcn8s.distributed.watch import EXIT_STATUS, Watch, WorkerLostError
@@ -184,7 +184,7 @@ def test_a_worker_that_is_gone_before_the_work_begins_is_not_waited_for(gone):
 @pytest.mark.parametrize('hanging', [0, 1])
 def test_a_worker_that_lives_but_hangs_before_the_work_begins_is_lost(monkeypatch, hanging):
     """The others wait in the exchange of settings, or for its server."""
-    monkeypatch.setitem(watch_module._PATIENCE, 'preparing', 0.2)
+    monkeypatch.setitem(standing.PATIENCE, 'preparing', 0.2)
     all_know = threading.Barrier(3)
 
     def build(watch, worker):
@@ -278,7 +278,7 @@ def test_what_happened_is_sent_before_a_worker_leaves(leaves):
 
 
 def test_all_that_hang_alike_are_stopped(monkeypatch):
-    monkeypatch.setattr(watch_module, '_STALL', 0.3)
+    monkeypatch.setattr(standing, 'STALL', 0.3)
 
     def work(watch, worker):
         with watch.working():
@@ -299,187 +299,22 @@ def test_all_that_hang_alike_are_stopped(monkeypatch):
         )
 
 
-def test_who_is_behind_hangs_only_where_it_stays():
-    """In fast steps what is known of the others is always some steps old."""
-    watch = Watch(Cluster(('a:1', 'b:2'), 0), 0.2)
-    watch._doing = {0: 'steps', 1: 'steps'}
-
-    def look():
-        with watch._changed:
-            watch._look_for_hangs()
-        time.sleep(0.01)
-
-    end = time.monotonic() + 0.5
-    while time.monotonic() < end:
-        watch._progress = {0: watch._progress[0] + 9, 1: watch._progress[0] + 8}
-        look()
-    assert watch._loss is None
-    while watch._loss is None and time.monotonic() < end + 10:
-        look()
-    assert watch._loss.startswith('worker 1 (b:2) hangs: it has not come to the step that others wait in')
-
-
-@pytest.mark.parametrize(
-    'doing, seconds, how',
-    [
-        ('steps', 7, 'hangs: it has not come to the step that others wait in'),
-        ('callback', 50, 'hangs in a callback: others have waited for 50 s'),
-        ('preparing', 100, 'hangs before it trains: others have waited for 100 s (more --timeout lets it prepare'),
-        ('saving', 100, 'hangs while it saves: others have waited for 100 s (more --timeout lets it save'),
-    ],
-)
-def test_how_long_others_wait_depends_on_what_a_worker_does(doing, seconds, how):
-    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
-    watch._progress = {0: 2, 1: 1}
-    for step in (0, seconds - 1):
-        behind(watch, doing, 0, step)
-        assert watch._loss is None
-    behind(watch, doing, 0, 2)
-    assert watch._loss.startswith('worker 1 (b:2) ' + how)
-
-
-@pytest.mark.parametrize(
-    'doing, how',
-    [
-        ('steps', 'hangs: it has not come to the step that others wait in'),
-        ('callback', 'hangs in a callback: it has shown no sign of work for 7 s'),
-        ('preparing', 'hangs before it trains: it has shown no sign of work for 7 s (more --timeout lets it prepare'),
-        ('saving', 'hangs while it saves: it has shown no sign of work for 7 s (more --timeout lets it save'),
-    ],
-)
-def test_others_wait_less_for_who_does_not_work(doing, how):
-    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
-    watch._progress = {0: 2, 1: 1}
-    behind(watch, doing, 0, 60, works=False)  # nobody has waited for it until now
-    behind(watch, doing, 0, 6, works=False)
-    if doing != 'steps':
-        behind(watch, doing, 0, 5, works=True)
-        behind(watch, doing, 0, 6, works=False)
-    assert watch._loss is None
-    behind(watch, doing, 0, 2, works=False)
-    assert watch._loss.startswith('worker 1 (b:2) ' + how)
-
-
-def test_who_waits_for_one_that_is_further_behind_does_not_hang():
-    """Worker 0 need not wait until its weights have come to both others, who hand them on."""
-    watch = Watch(Cluster(('a:1', 'b:2', 'c:3'), 0), 10)
-    watch._progress = {0: 3, 1: 2, 2: 1}
-    for _ in range(9):
-        watch._take(
-            2, {'kind': 'alive', 'progress': 1, 'done': 0, 'doing': 'preparing', 'worked': watch._worked[2] + 1}
-        )
-        behind(watch, 'preparing', 0, 6, works=False, progress=2)
-    assert watch._loss is None
-    for _ in range(2):
-        behind(watch, 'preparing', 0, 6, works=False, progress=2)
-    assert watch._loss.startswith('worker 2 (c:3) hangs before it trains: it has shown no sign of work for 7 s')
-
-
-def test_who_is_behind_but_finishes_batches_does_not_hang():
-    """A slower part of an evaluation, or of the batches that are accumulated for one step."""
-    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
-    watch._progress = {0: 2, 1: 1}
-    for done in range(9):
-        behind(watch, 'steps', done, 5)
-    assert watch._loss is None
-    behind(watch, 'steps', 8, 5)
-    behind(watch, 'steps', 8, 3)
-    assert watch._loss.startswith('worker 1 (b:2) hangs')
-
-
-def behind(watch, doing, done, seconds, works=True, progress=1):
-    """Worker 1 says what it does after so many seconds, and whether it works; worker 0 looks."""
-    watch._behind = {worker: (place, since - seconds) for worker, (place, since) in watch._behind.items()}
-    watch._worked_at = {worker: worked - seconds for worker, worked in watch._worked_at.items()}
-    worked = watch._worked[1] + works
-    watch._take(1, {'kind': 'alive', 'progress': progress, 'done': done, 'doing': doing, 'worked': worked})
-    look_for_hangs(watch)
-
-
 def test_a_worker_says_what_it_does():
     watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
-    said = [watch._said()['doing'][0]]
+    said = [watch.standing.said()['doing']]
     with watch.saving():  # a network that is saved without a training
-        said.append(watch._said()['doing'][0])
-    said.append(watch._said()['doing'][0])
+        said.append(watch.standing.said()['doing'])
+    said.append(watch.standing.said()['doing'])
     watch.begin(0)
     with watch.calling_back():
-        said.append(watch._said()['doing'][0])
-    said.append(watch._said()['doing'][0])
+        said.append(watch.standing.said()['doing'])
+    said.append(watch.standing.said()['doing'])
     assert said == ['preparing', 'saving', 'preparing', 'callback', 'steps']
 
 
 def lose(watch, worker):
     with watch._changed:
         watch._lose(worker, 'is gone')
-
-
-def look_for_hangs(watch):
-    with watch._changed:
-        watch._look_for_hangs()
-
-
-def test_what_takes_long_is_no_hang():
-    """The first batch of a kind, and what takes less than ten times as long as others did."""
-    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
-    assert watch._stall_limit() == 300
-    watch.finished()
-    assert watch._stall_limit() == 100
-    watch._done_at -= 40
-    watch.finished()
-    assert 400 < watch._stall_limit() < 401
-    watch.turn_to('evaluation')
-    assert watch._stall_limit() == 300
-    watch.turn_to('step')
-    with watch.saving():
-        assert watch._stall_limit() == 300
-
-
-def look_for_stall(watch, seconds):
-    watch._done_at -= seconds
-    watch._worked_at = {worker: worked - seconds for worker, worked in watch._worked_at.items()}
-    with watch._changed:
-        watch._look_for_stall()
-
-
-@pytest.mark.parametrize('working', [0, 1])
-def test_all_hang_where_none_works(working):
-    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
-    for _ in range(9):
-        look_for_stall(watch, 6)
-        watch._note_work(working, watch._worked[working] + 1)  # one of them computes: that takes long
-    look_for_stall(watch, 6)
-    assert watch._loss is None
-    look_for_stall(watch, 2)
-    assert watch._loss.startswith('all workers hang: none has finished a batch or shown a sign of work for 7 s')
-
-
-def test_where_one_is_behind_it_is_that_one_that_hangs():
-    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
-    watch._progress = {0: 2, 1: 1}
-    behind(watch, 'callback', 0, 0)
-    look_for_stall(watch, 60)
-    assert watch._loss is None
-
-
-def test_a_gpu_computes_batches_while_its_process_waits():
-    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
-    watch.begin(0)
-    assert not watch._is_unseen()
-    watch.computes_unseen = True
-    assert watch._is_unseen()
-    with watch.saving():
-        assert not watch._is_unseen()
-
-
-def test_time_that_a_worker_was_stopped_itself_is_left_out():
-    watch = Watch(Cluster(('a:1', 'b:2'), 0), 10)
-    watch._heard, before = {1: 5.0}, watch._done_at
-    watch._worked_at = {0: 6.0, 1: 7.0}
-    watch._leave_out(1.0)
-    assert (watch._heard, watch._done_at, watch._worked_at) == ({1: 5.0}, before, {0: 6.0, 1: 7.0})
-    watch._leave_out(100.0)
-    assert (watch._heard, watch._done_at, watch._worked_at) == ({1: 105.0}, before + 100, {0: 106.0, 1: 107.0})
 
 
 def run_two(script, addresses):
@@ -501,12 +336,12 @@ def test_a_process_that_waits_in_what_cannot_be_interrupted_is_ended():
 
 HANGING = """
 import time
-from fcn8s.distributed import watch
+from fcn8s.distributed import standing
 from fcn8s.distributed.cluster import Cluster
 from fcn8s.distributed.meeting import meet
 
-watch._STALL = 0.2
-watch._STALL_OF_FIRST = 0.3
+standing.STALL = 0.2
+standing.STALL_OF_FIRST = 0.3
 met = meet(Cluster({!r}, {}), 3)
 with met.working():
     met.begin(7)
@@ -516,7 +351,7 @@ with met.working():
 
 @on_linux
 def test_processes_that_all_sleep_in_a_step_are_ended_in_time():
-    for status, said in run_two(HANGING.replace('watch._STALL', 'watch.UNUSED'), free_addresses(2)):
+    for status, said in run_two(HANGING.replace('standing.STALL', 'standing.UNUSED'), free_addresses(2)):
         assert status == EXIT_STATUS
         assert said.startswith('fcn8s: all workers hang: none has finished a batch or shown a sign of work for 2 s')
 
@@ -549,7 +384,7 @@ def waited_for(phase, work):
 
 SLOW = """
 import contextlib, subprocess, sys, time
-from fcn8s.distributed import watch
+from fcn8s.distributed import standing
 from fcn8s.distributed.cluster import Cluster
 from fcn8s.distributed.meeting import meet
 
@@ -575,7 +410,7 @@ def read_slowly():
         file.read(20000)
         time.sleep(0.1)
 
-watch._PATIENCE['PHASE'] = 1.5
+standing.PATIENCE['PHASE'] = 1.5
 met = meet(Cluster({!r}, {}), 3)
 phases = dict(preparing=contextlib.nullcontext, callback=met.calling_back, saving=met.saving)
 with met.working():
@@ -605,7 +440,7 @@ def test_a_first_worker_that_hangs_while_it_saves_is_lost():
 
 SAVING = """
 import time
-from fcn8s.distributed import watch
+from fcn8s.distributed import standing
 from fcn8s.distributed.cluster import Cluster
 from fcn8s.distributed.meeting import meet
 
@@ -651,7 +486,7 @@ def test_weights_that_are_taken_over_from_a_lost_worker_name_it(monkeypatch):
     monkeypatch.setattr(exchange, 'take_over', lambda *_: None)
     with pytest.raises(WorkerLostError, match=r'worker 0 \(a:1\) is gone'):
         Workers(watch.cluster, watch, 'float32').take_over(Session(), [])
-    assert watch._progress[1] == 1  # it had come to what all do together
+    assert watch.standing.progress[1] == 1  # it had come to what all do together
 
 
 @pytest.mark.parametrize(
