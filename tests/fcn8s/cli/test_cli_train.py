@@ -821,7 +821,7 @@ def test_the_line_for_evaluation_scores_as_the_run_did_and_is_left_out_without_d
     assert (line is None) == (flags is None) and (line is None or line.endswith(' evaluate runs/x ' + flags))
     assert ' predict runs/x ' in lines
     found = train._closing_lines(argparse.Namespace(**dict(options, recipe='camvid', **changes))).splitlines()
-    highest = [line for line in found if line.endswith(' --mirror --scales 0.75 1 1.25')]
+    highest = [line for line in found if line.endswith(' --mirror --scales 0.5 0.75 1 1.25 1.5')]
     assert len(highest) == (flags is not None) and all(flags in line for line in highest)
     gone = train._closing_lines(argparse.Namespace(**dict(options, recipe='gone.json', **changes)))
     assert gone == lines
