@@ -5,7 +5,6 @@ import functools
 import hashlib
 import inspect
 import os
-import warnings
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Sequence, Tuple, TypeVar, Union, cast
 
 import numpy as np
@@ -36,6 +35,7 @@ from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
 from helpers.label_spaces import LabelSpace
 from helpers.names_of_2017 import OF_BATCH_GENERATOR, with_replacements
 from helpers.progress import bar_options
+from helpers.user_warnings import warn_user
 
 Function = TypeVar('Function', bound=Callable[..., Any])
 
@@ -446,10 +446,9 @@ class BatchGenerator:
         """Says what was said of colours in vain: whether labels hold any is only known once some were looked at."""
         said = {'color_tolerance': self.color_tolerance or None, 'label_transparency': self.label_transparency}
         for name in (name for name, value in said.items() if value is not None):
-            warnings.warn(
+            warn_user(
                 '{} is {!r}, and is about labels that hold colours; these hold IDs, which are read as they are, so it '
-                'changes nothing.'.format(name, said[name]),
-                stacklevel=5,  # the call of generate
+                'changes nothing.'.format(name, said[name])
             )
 
 

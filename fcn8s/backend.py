@@ -45,7 +45,7 @@ except ImportError as error:
 
 
 def version_tuple(version: str) -> Tuple[int, int]:
-    """Returns `'2.21.0-rc1'` -> `(2, 21)`."""
+    """Returns the first two numbers of a version: (2, 21) for '2.21.0-rc1'."""
     major, minor = version.split('.')[:2]
     return int(major), int(minor)
 

@@ -1,7 +1,6 @@
 """From a user's arrays to what the graph is fed: checked, and uint8 wherever possible."""
 
 import itertools
-import warnings
 from typing import Any, Callable, Iterator, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from helpers.counted import counted
 from helpers.flags import check_flags
 from helpers.label_spaces import LabelSpace, is_nameless
+from helpers.user_warnings import warn_user
 
 # How many images one run of the session predicts, so that a long list does not need memory for all at once.
 PREDICTION_CHUNK = 8
@@ -48,6 +48,19 @@ def as_image_batch(images: Union[np.ndarray, Sequence[np.ndarray]], channels: in
     if images.dtype == np.uint8:
         return images
     return _as_float_images(images)
+
+
+def as_evaluation_batch(
+    images: Any, labels: Any, channels: int, label_space: LabelSpace
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Returns the images and the labels of a batch, as `as_image_batch` and `as_label_batch` do.
+
+    Raises ValueError as these, and for a batch without an image.
+    """
+    images = as_image_batch(images, channels)
+    if not len(images):
+        raise ValueError('a batch holds no image; leave empty batches out.')
+    return images, as_label_batch(labels, label_space, len(images))
 
 
 def _as_list(images: Any) -> Sequence[Any]:
@@ -121,21 +134,17 @@ def how_to_iterate(batches: Any, name: str) -> str:
     return ' It is a function: call it.' if callable(batches) else ''
 
 
-def warn_of_repeated_images(batches: Any, num_batches: int, stacklevel: int) -> None:
-    """Warns where one pass over shuffled data is evaluated: its last batch is filled up with images that come twice.
-
-    stacklevel: of the warning, counted from the caller.
-    """
+def warn_of_repeated_images(batches: Any, num_batches: int) -> None:
+    """Warns where one pass over shuffled data is evaluated: its last batch is filled up with images that come twice."""
     if not getattr(batches, 'shuffles', False) or num_batches != batches.num_batches:
         return
     repeated = num_batches * batches.batch_size - batches.num_images
     if repeated > 0:
-        warnings.warn(
+        warn_user(
             'the evaluation of {} of {} takes {} into account twice, because the data are shuffled and so every batch '
             'is full. Evaluate generate(..., shuffle=False), whose last batch of a pass is short.'.format(
                 counted(num_batches, 'batch'), counted(batches.batch_size, 'image'), counted(repeated, 'image')
-            ),
-            stacklevel=stacklevel + 1,
+            )
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Se
 import numpy as np
 
 from fcn8s.backend import MetaGraphDef, Tensor, Variable, check_process, tf
-from fcn8s.batches import PredictionTensors, as_image_batch, as_label_batch, check_same_classes, predict_in_chunks
+from fcn8s.batches import PredictionTensors, as_evaluation_batch, check_same_classes, predict_in_chunks
 from fcn8s.distributed.workers import DistributedSettings, Workers, cluster_settings, join
 from fcn8s.evaluation.evaluate import batches_at_once
 from fcn8s.evaluation.one_pass import run_evaluation
@@ -30,7 +30,7 @@ from fcn8s.saving.runs import input_size, is_run, open_current
 from fcn8s.settings import ModelSettings
 from helpers.counted import counted
 from helpers.files import atomic_directory, check_folder
-from helpers.flags import check_flags, checked_whole
+from helpers.flags import check_choice, check_flags, checked_whole
 from helpers.image_rules import ImageRules, checked_rules
 from helpers.label_spaces import LabelSpace
 from helpers.names_of_2017 import OF_FCN8S, with_replacements
@@ -265,11 +265,9 @@ class Network:
 
     def evaluation_feed(self, images: Any, labels: Any) -> Feed:
         """Returns the feed of images and labels; checks both."""
-        images = as_image_batch(images, self.settings.image_rules.channels)
-        if not len(images):
-            raise ValueError('a batch holds no image; leave empty batches out.')
+        images, labels = as_evaluation_batch(images, labels, self.settings.image_rules.channels, self.label_space)
         feed = self.image_feed(images)
-        feed[self.tensors.training.labels] = as_label_batch(labels, self.label_space, len(images))
+        feed[self.tensors.training.labels] = labels
         return feed
 
     def training_feed(
@@ -341,9 +339,15 @@ class Network:
             observer.add if observer else None,
             batches_at_once(),
         )
-        if l2_regularization:
-            scores['loss'] += float(self.session.run(training.penalty, {training.l2_rate: l2_regularization}))
+        scores['loss'] += self.penalty(l2_regularization)
         return scores
+
+    def penalty(self, l2_regularization: float) -> float:
+        """Returns the L2 penalty of the weights as they are."""
+        if not l2_regularization:
+            return 0.0
+        training = self.tensors.training
+        return float(self.session.run(training.penalty, {training.l2_rate: l2_regularization}))
 
     # What is saved and restored
 
@@ -410,6 +414,10 @@ class Network:
         """Writes a SavedModel whose variables file also holds the optimiser's state into an existing directory."""
         write_variables = self._writer(self.tensors.state)
         model_files.write_model_files(directory, self._graph_to_save(), self._description(), write_variables)
+
+    def write_checkpoint_description(self, directory: str) -> None:
+        """Writes what is known of the network now, its scores among it, beside weights that were saved before."""
+        model_files.write_description(directory, self._description())
 
     def _graph_to_save(self, tags: Sequence[str] = DEFAULT_TAGS) -> MetaGraphDef:
         """The graph for prediction, built once: a run saves it again and again, and what may change is not in it."""
@@ -503,8 +511,7 @@ SAVERS: Dict[str, Callable[[Network, str, Sequence[str]], None]] = {
 
 def check_save(saver: str, tags: Sequence[str], name: Optional[str]) -> None:
     """Raises ValueError for an unknown saver, tags that are no list of strings, or a name that is a path."""
-    if saver not in list(SAVERS):  # where it may be of any type
-        raise ValueError('saver is {!r}; choose from {}.'.format(saver, list(SAVERS)))
+    check_choice('saver', saver, SAVERS)
     check_tags('tags', tags)
     if saver == 'train_saver' and tuple(tags) != DEFAULT_TAGS:
         raise ValueError(

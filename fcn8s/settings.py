@@ -2,10 +2,10 @@
 
 import math
 import re
-from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
 from fcn8s.optimizers import DEFAULT_OPTIMIZER, OPTIMIZERS, PAPER_SKIP_SCALES, UNIT_SKIP_SCALES
-from helpers.flags import is_real, is_whole
+from helpers.flags import check_choice, is_real, is_whole
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules, image_rules_from_json
 from helpers.label_spaces import DEFAULT_IGNORE_ID, MAX_CLASSES, LabelSpace, check_label_space, generic_label_space
 
@@ -35,24 +35,21 @@ WIRES = ('float32', 'bfloat16')
 
 
 class NamedLoss(NamedTuple):
-    """A loss that has a name: the function of `fcn8s.graph.losses` that builds it, and the options that it has a
-    meaning for; the others it refuses."""
+    """The options that a loss with a name has a meaning for; the others it refuses. `fcn8s.graph.losses.BUILDERS` has
+    the functions."""
 
-    function: str
     class_weights: bool
     sum: bool
     label_smoothing: bool
 
 
 LOSSES = {
-    'cross_entropy': NamedLoss('build_cross_entropy', class_weights=True, sum=True, label_smoothing=True),
-    'ohem': NamedLoss('build_ohem', class_weights=True, sum=False, label_smoothing=True),
-    'focal': NamedLoss('build_focal', class_weights=True, sum=True, label_smoothing=False),
-    'dice': NamedLoss('build_dice', class_weights=False, sum=False, label_smoothing=False),
-    'lovasz': NamedLoss('build_lovasz', class_weights=False, sum=False, label_smoothing=False),
-    'cross_entropy+dice': NamedLoss(
-        'build_cross_entropy_and_dice', class_weights=True, sum=False, label_smoothing=True
-    ),
+    'cross_entropy': NamedLoss(class_weights=True, sum=True, label_smoothing=True),
+    'ohem': NamedLoss(class_weights=True, sum=False, label_smoothing=True),
+    'focal': NamedLoss(class_weights=True, sum=True, label_smoothing=False),
+    'dice': NamedLoss(class_weights=False, sum=False, label_smoothing=False),
+    'lovasz': NamedLoss(class_weights=False, sum=False, label_smoothing=False),
+    'cross_entropy+dice': NamedLoss(class_weights=True, sum=False, label_smoothing=True),
 }
 
 # Of the loss 'ohem': the share of the valid pixels that counts, unless its name says another ('ohem:share=0.1').
@@ -168,13 +165,6 @@ def check_num_classes(num_classes: Any) -> int:
     if isinstance(num_classes, bool) or num_classes not in range(2, MAX_CLASSES + 1):
         raise ValueError('num_classes is {!r}; it has to be an integer from 2 to {}.'.format(num_classes, MAX_CLASSES))
     return int(num_classes)
-
-
-def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
-    """Returns `value`, or raises ValueError naming the choices."""
-    if value not in tuple(choices):  # a table's keys would have to be hashed: lists cannot
-        raise ValueError('{} is {!r}; choose one of {}.'.format(name, value, ', '.join(repr(c) for c in choices)))
-    return value
 
 
 def check_loss(

@@ -6,6 +6,7 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 from helpers.aliases import Color
+from helpers.flags import check_choice
 from helpers.label_spaces import PALETTES, LabelSpace
 
 # Linear RGB as seen with protanopia and with deuteranopia: Machado, Oliveira, Fernandes, "A Physiologically-based Model
@@ -84,8 +85,7 @@ def with_palette(label_space: LabelSpace, palette: str) -> LabelSpace:
     Raises:
         ValueError: There is no such palette.
     """
-    if palette not in PALETTES:
-        raise ValueError('palette is {!r}; choose from {}.'.format(palette, ', '.join(PALETTES)))
+    check_choice('palette', palette, PALETTES)
     if palette == 'dataset':
         return label_space
     colors = color_blind_colors(label_space.class_names, label_space.colors)

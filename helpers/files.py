@@ -27,6 +27,8 @@ _STEM_LENGTH = 40
 # Version 1.0 had the number alone.
 TEMPORARY_PATTERN = r'(?:([0-9a-f]{8})-(\d+)-)?[0-9a-f]{12}\.tmp'
 _TEMPORARY = re.compile(r'^\..*\.' + TEMPORARY_PATTERN + r'(?:\.\w+)?$')
+#: A zip records times, and its earliest stands for none: the same content then gives the same bytes.
+NO_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 # Directories that this process has looked through for leftovers.
 _cleaned: Set[str] = set()
 
@@ -258,8 +260,21 @@ def _remedy(error: OSError, path: str) -> Optional[str]:
     if error.errno is not None and error.errno in _SPACE_REMEDIES:
         return _SPACE_REMEDIES[error.errno]
     # These may as well be about a file that was to be read: then they are not this module's to explain.
-    about_writing = error.filename is not None and path.startswith(os.path.dirname(os.fspath(error.filename)))
-    return _PLACE_REMEDIES.get(error.errno) if error.errno is not None and about_writing else None
+    if error.errno is None or error.filename is None or not _is_for_writing(os.fsdecode(error.filename), path):
+        return None
+    return _PLACE_REMEDIES.get(error.errno)
+
+
+def _is_for_writing(path: str, final: str) -> bool:
+    """Whether a path is that of `final`, of a directory that holds it, or of what is written for it or into it."""
+    path, final = os.path.abspath(path), os.path.abspath(final)
+    if path == final or final.startswith(os.path.join(path, '')) or path.startswith(os.path.join(final, '')):
+        return True
+    folder = os.path.join(os.path.dirname(final), '')
+    if path.startswith(folder) and _TEMPORARY.match(path[len(folder) :].split(os.sep)[0]):
+        return True
+    # Another file of a folder that holds it is one that was to be read, if it is there at all.
+    return folder.startswith(os.path.join(os.path.dirname(path), '')) and not os.path.lexists(path)
 
 
 def _free_megabytes(path: str) -> int:

@@ -1,8 +1,8 @@
-"""Arguments that are on or off, and arguments that are numbers."""
+"""Arguments that are on or off, one of several, or numbers."""
 
 import math
 import numbers
-from typing import Any, Optional, Tuple
+from typing import Any, Iterable, Optional, Tuple
 
 import numpy as np
 
@@ -15,6 +15,13 @@ def check_flags(**flags: Any) -> None:
     for name, value in flags.items():
         if not isinstance(value, np.bool_) and not (isinstance(value, numbers.Integral) and value in (0, 1)):
             raise ValueError('{} is {!r}; it has to be True or False.'.format(name, value))
+
+
+def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
+    """Returns `value`; raises ValueError, naming the choices, where it is none of them."""
+    if value not in tuple(choices):  # a table's keys would have to be hashed: lists cannot
+        raise ValueError('{} is {!r}; choose from {}.'.format(name, value, ', '.join(map(str, choices))))
+    return value
 
 
 def is_real(value: Any) -> bool:

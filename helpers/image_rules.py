@@ -10,7 +10,7 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 import numpy as np
 
 from helpers.counted import counted
-from helpers.flags import checked_whole, is_whole
+from helpers.flags import check_choice, checked_whole, is_whole
 
 #: What transparent pixels may be laid over; 'refuse' reads no image with alpha.
 ALPHAS = ('black', 'white', 'refuse')
@@ -97,8 +97,7 @@ def checked_rules(rules: ImageRules) -> ImageRules:
             'image_rules is {!r}; it has to be an ImageRules, such as ImageRules(channels=3).'.format(rules)
         )
     channels, alpha = checked_whole('channels', rules.channels, 1, MAX_CHANNELS), rules.alpha
-    if alpha not in ALPHAS:
-        raise ValueError('alpha is {!r}; choose from {}.'.format(alpha, ', '.join(ALPHAS)))
+    check_choice('alpha', alpha, ALPHAS)
     return ImageRules(channels, _checked_bands(rules.bands, channels), _checked_window(rules.window, channels), alpha)
 
 
@@ -193,9 +192,8 @@ def check_frames(source: str, rules: ImageRules) -> None:
     """Raises ValueError where a network takes others than the three channels that the frames of a video have."""
     if rules.channels != 3:
         raise ValueError(
-            '{} is a video, whose frames are RGB, and the network takes {}. Give images (TIFF or NumPy files).'.format(
-                source, counted(rules.channels, 'channel')
-            )
+            '{} is a video or a camera, whose frames are RGB, and the network takes {}. Give a folder of images (TIFF '
+            'or NumPy files).'.format(source, counted(rules.channels, 'channel'))
         )
 
 

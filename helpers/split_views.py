@@ -5,11 +5,10 @@ Images are uint8 arrays of shape [H, W, 3], RGB. But for panels that get a capti
 
 from typing import List, Optional, Sequence, Tuple
 
-import cv2
 import numpy as np
 
 from helpers.flags import checked_pair
-from helpers.images import checked_rgb
+from helpers.images import checked_rgb, resize_image
 from helpers.text_drawing import SMALLEST_LINE, draw_text, shorten_text, text_width
 
 _WHITE = (255, 255, 255)
@@ -49,7 +48,7 @@ def create_split_view(
     places = _checked_places(canvas.shape[:2], images, positions, sizes, captions)
     for index, (image, ((y, x), (height, width))) in enumerate(zip(images, places)):
         panel = canvas[y : y + height, x : x + width]
-        whole = _resize(checked_rgb(_as_rgb(image), 'images[{}]'.format(index)), height, width)
+        whole = resize_image(checked_rgb(_as_rgb(image), 'images[{}]'.format(index)), (height, width))
         panel[:] = whole[: panel.shape[0], : panel.shape[1]]
         if captions is not None and captions[index]:
             draw_caption(panel, str(captions[index]))
@@ -102,10 +101,3 @@ def _as_rgb(image: np.ndarray) -> np.ndarray:
     if image.ndim == 2:
         image = image[..., np.newaxis]
     return image.repeat(3, axis=-1) if image.ndim == 3 and image.shape[-1] == 1 else image
-
-
-def _resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    if image.shape[:2] == (height, width):
-        return image
-    is_smaller = height * width < image.shape[0] * image.shape[1]
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR)

@@ -19,7 +19,8 @@ import numpy as np
 from helpers.aliases import PathLike
 from helpers.files import atomic_path, check_home, check_no_device, explain_os_errors, numbered
 from helpers.flags import checked_pair, is_real
-from helpers.image_search import IMAGE_EXTENSIONS, check_extension, find_images
+from helpers.image_rules import RGB_RULES, ImageRules
+from helpers.image_search import check_extension, extensions_for, find_images
 from helpers.images import read_image
 from helpers.video_files.decoding import (
     DEFAULT_FRAME_RATE,
@@ -68,7 +69,7 @@ class Frames:
         self._close = close
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yields uint8 arrays of shape [H, W, 3], RGB.
+        """Yields uint8 arrays of shape [H, W, 3], RGB; of a directory with the channels of its rules.
 
         Raises:
             ValueError: A frame cannot be read or has another size than the first. It is named.
@@ -88,7 +89,10 @@ class Frames:
 
 
 def open_frames(
-    source: PathLike, frame_rate: Optional[float] = None, extensions: Sequence[str] = IMAGE_EXTENSIONS
+    source: PathLike,
+    frame_rate: Optional[float] = None,
+    extensions: Optional[Sequence[str]] = None,
+    rules: ImageRules = RGB_RULES,
 ) -> Frames:
     """Opens a video file, a directory of frames, or a camera.
 
@@ -96,7 +100,8 @@ def open_frames(
         source: A video in any format that ffmpeg reads; or a directory whose image files (not those of subdirectories)
             are the frames, in natural order; or 'camera:N' for the camera of number N.
         frame_rate: Frames per second of a directory, 30 by default. A video or a camera has its own.
-        extensions: Which files of a directory are frames.
+        extensions: Which files of a directory are frames; those of all images that are read by `rules` for None.
+        rules: How the image files of a directory are read. The frames of a video and of a camera are RGB.
 
     Raises:
         FileNotFoundError: There is no such file or directory, or no image in it.
@@ -106,12 +111,13 @@ def open_frames(
     source = os.fspath(source)
     _check_kind(source, frame_rate)
     if os.path.isdir(source):
-        return _open_directory(source, DEFAULT_FRAME_RATE if frame_rate is None else float(frame_rate), extensions)
+        paths = find_images(source, extensions_for(rules) if extensions is None else extensions, recursive=False)
+        return _open_images(paths, DEFAULT_FRAME_RATE if frame_rate is None else float(frame_rate), rules)
     camera = _CAMERA.match(source)
     return _open_camera(int(camera.group(1))) if camera else _open_video(source)
 
 
-def check_source(source: PathLike, frame_rate: Optional[float] = None) -> None:
+def check_source(source: PathLike, frame_rate: Optional[float] = None, rules: ImageRules = RGB_RULES) -> None:
     """Finds out, before any work, whether frames can be read from there. A camera is not opened.
 
     Arguments and errors are those of `open_frames`.
@@ -119,7 +125,7 @@ def check_source(source: PathLike, frame_rate: Optional[float] = None) -> None:
     source = os.fspath(source)
     _check_kind(source, frame_rate)
     if os.path.isdir(source):
-        find_images(source, IMAGE_EXTENSIONS, recursive=False)
+        find_images(source, extensions_for(rules), recursive=False)
     elif not _CAMERA.match(source):
         probe(source)
 
@@ -378,15 +384,14 @@ def _new_partial_file(path: str) -> str:
             return partial_path
 
 
-def _open_directory(directory: str, frame_rate: float, extensions: Sequence[str]) -> Frames:
-    paths = find_images(directory, extensions, recursive=False)
-    size = read_image(paths[0], convert=True).shape[:2]
-    return Frames(size, frame_rate, len(paths), False, _directory_frames(paths, size), lambda: None)
+def _open_images(paths: List[str], frame_rate: float, rules: ImageRules) -> Frames:
+    size = read_image(paths[0], rules=rules).shape[:2]
+    return Frames(size, frame_rate, len(paths), False, _image_frames(paths, size, rules), lambda: None)
 
 
-def _directory_frames(paths: List[str], size: Tuple[int, int]) -> Iterator[np.ndarray]:
+def _image_frames(paths: List[str], size: Tuple[int, int], rules: ImageRules) -> Iterator[np.ndarray]:
     for path in paths:
-        frame = read_image(path, convert=True)
+        frame = read_image(path, rules=rules)
         if frame.shape[:2] != size:
             raise ValueError(
                 'The frame {} has size {}, but the first frame, {}, has {}. Resize the frames to one size.'.format(

@@ -54,13 +54,21 @@ ARROWS = {
     'helpers': {
         **{
             room: set()
-            for room in ('aliases', 'cityscapes_labels', 'class_weights', 'counted', 'flags', 'names_of_2017')
+            for room in (
+                'aliases',
+                'cityscapes_labels',
+                'class_weights',
+                'counted',
+                'flags',
+                'names_of_2017',
+                'user_warnings',
+            )
         },
         **{room: set() for room in ('process', 'progress', 'tables')},
         **{room: {'aliases'} for room in ('class_tables', 'color_codes', 'files', 'text_drawing')},
         'json_files': {'aliases', 'process'},
         'label_spaces': {'aliases', 'cityscapes_labels', 'class_tables', 'files', 'flags'},
-        'color_vision': {'aliases', 'label_spaces'},
+        'color_vision': {'aliases', 'flags', 'label_spaces'},
         'ground_truth': {'aliases', 'color_codes', 'flags', 'label_spaces'},
         'polygons': {'label_spaces'},
         'image_rules': {'counted', 'flags'},
@@ -70,7 +78,7 @@ ARROWS = {
         'legend_drawing': {'images', 'label_spaces', 'text_drawing'},
         'split_views': {'flags', 'images', 'text_drawing'},
         'video_files': {'aliases'},
-        'video': {'aliases', 'files', 'flags', 'image_search', 'images', 'video_files'},
+        'video': {'aliases', 'files', 'flags', 'image_rules', 'image_search', 'images', 'video_files'},
         'visualization_utils': {'aliases', 'flags', 'ground_truth', 'images', 'label_spaces'}
         | {'legend_drawing', 'split_views', 'video'},
     },

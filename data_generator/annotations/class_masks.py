@@ -17,12 +17,12 @@ from data_generator.annotations.photographs import frame_of
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import split_of
 from data_generator.files.class_masks import read_mask
-from data_generator.files.discovery import stem_of
+from data_generator.files.discovery import LABEL_FOLDERS, stem_of
 from helpers.image_search import folded, natural_sort_key
 from helpers.polygons import Window
 
 # Folders that hold masks and no photographs; where none is called so, those that have such a word in their name do.
-_MASK_FOLDERS = ('masks', 'mask', 'labels', 'label', 'annotations', 'gt', 'ground_truth', 'segmentation')
+_MASK_FOLDERS = LABEL_FOLDERS
 _SEPARATORS = '_-.'
 # What masks of objects are masks of, where only their folder says of which image.
 _OBJECT = 'object'

@@ -16,6 +16,7 @@ from data_generator.annotations.summary import VOID_OBJECTS, Imported
 from data_generator.annotations.writing import DatasetWriter
 from data_generator.errors import DataError
 from helpers.files import atomic_directory, atomic_write_json
+from helpers.flags import check_choice
 from helpers.progress import bar_options
 
 ORDERS = ('file', 'area')
@@ -106,8 +107,8 @@ def _check_options(options: Options) -> None:
         ('--order', options.order, ORDERS),
         ('--rest', options.rest, RESTS),
     ):
-        if value is not None and value not in choices:
-            raise ValueError('{} is {!r}; choose from {}.'.format(flag, value, ', '.join(choices)))
+        if value is not None:
+            check_choice(flag, value, choices)
     check_val_share(options.val_share)
     if options.lists and options.val_share is not None:
         raise ValueError('--val-share came with lists of names, which decide already. Leave one of them out.')

@@ -1,7 +1,6 @@
 """Which samples make up which batch, how they are put together, and the iterator that hands them out."""
 
 import time
-import warnings
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 import cv2
@@ -12,6 +11,7 @@ from data_generator.errors import DataError
 from helpers.flags import checked_whole
 from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.label_spaces import LabelSpace
+from helpers.user_warnings import warn_user
 
 Batch = Union[np.ndarray, Tuple[np.ndarray, np.ndarray]]
 
@@ -71,9 +71,16 @@ class BatchOrder:
 
     def rows(self, k: int, worker: int, workers: int) -> Tuple[int, int]:
         """Returns first and end of one worker's samples of batch number k; a short batch fills the first workers."""
-        size = len(self.samples(k))
+        size = self._size(k)
         first, end = [min(size, self.batch_size * part // workers) for part in (worker, worker + 1)]
         return first, end
+
+    def _size(self, k: int) -> int:
+        """How many samples batch number k holds."""
+        if self.shuffles:
+            return self.batch_size
+        batch = self._first + k % self.num_batches * self._step
+        return min(self.batch_size, self.num_pairs - batch * self.batch_size)
 
     def _permutation(self, pass_number: int) -> np.ndarray:
         if pass_number not in self._permutations:
@@ -153,10 +160,9 @@ class _ClassWatch:
         num_seen = space.num_classes - len(space.void_class_ids) - len(self._missing)
         names = ', '.join('{} ({})'.format(c, space.class_names[c]) for c in sorted(self._missing)[:10])
         if self._shuffles and self._missing:
-            warnings.warn(
+            warn_user(
                 'No pixel of the first pass over the data is of class {}{}. What does not occur is not learnt: fcn8s '
-                'check says which classes the labels hold.'.format(names, ', ...' if len(self._missing) > 10 else ''),
-                stacklevel=4,
+                'check says which classes the labels hold.'.format(names, ', ...' if len(self._missing) > 10 else '')
             )
         elif self._missing:
             warn_of_few_classes(num_seen)
@@ -165,10 +171,9 @@ class _ClassWatch:
 def warn_of_few_classes(num_seen: int) -> None:
     """Warns where the labels that a score is on hold fewer than two classes."""
     if num_seen < 2:
-        warnings.warn(
+        warn_user(
             'The labels of a whole pass hold {}, so a score on them says nothing. Evaluate on labels of several '
-            'classes; fcn8s check says which they hold.'.format('a single class' if num_seen else 'no class at all'),
-            stacklevel=5,
+            'classes; fcn8s check says which they hold.'.format('a single class' if num_seen else 'no class at all')
         )
 
 
@@ -267,6 +272,7 @@ class BatchIterator:
         whole = self._order.enlarged(workers if times is None else times)
         self._deal = whole, worker, workers
         self.num_batches = whole.num_batches
+        self._watch = _ClassWatch(self.label_space if workers == 1 else None, whole)
 
         def samples(k: int) -> Sequence[Sample]:
             start, end = whole.rows(k, worker, workers)

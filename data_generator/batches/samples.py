@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import warnings
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -23,6 +22,7 @@ from helpers.ground_truth import convert_to_one_hot as ids_to_one_hot
 from helpers.image_rules import RGB_RULES, ImageRules
 from helpers.images import read_image
 from helpers.label_spaces import LabelSpace
+from helpers.user_warnings import warn_user
 
 #: From how many images, spread evenly over the dataset, its mean colour is estimated.
 NUM_IMAGES_FOR_MEAN = 16
@@ -140,10 +140,9 @@ def build_sample_maker(
     elif options.get('pad_value') is None and num_channels != 3:
         options['pad_value'] = (0,) * num_channels  # of nothing, as nothing is padded
     if not pads and options.get('void_class_id') not in (None, ignore_id):
-        warnings.warn(
+        warn_user(
             'void_class_id is {}; it is what padding gets in labels, and nothing is padded, so it changes nothing. For '
-            'pixels that shall not count, give BatchGenerator their ID as ignore_id.'.format(options['void_class_id']),
-            stacklevel=5,  # the call of generate
+            'pixels that shall not count, give BatchGenerator their ID as ignore_id.'.format(options['void_class_id'])
         )
     pipeline = build_pipeline(**options)
     # What is in the cache was checked when it was put there, so by the same rule.
@@ -192,10 +191,9 @@ def _conversions(dataset: Dataset, transforms: Mapping[str, Any]) -> Tuple[Any, 
             'id_map. Leave it out, or describe the dataset without them.'.format(' and '.join(given))
         )
     if given and dataset.was_converted:
-        warnings.warn(
+        warn_user(
             '{}: labels of this dataset were written by process_all and hold class IDs already, which are converted a '
-            'second time. Leave it out, unless it is from class IDs.'.format(' and '.join(given)),
-            stacklevel=6,  # the call of generate
+            'second time. Leave it out, unless it is from class IDs.'.format(' and '.join(given))
         )
     colors = transforms.get('convert_colors_to_ids') if dataset.color_map is None else dataset.color_map
     id_map = transforms.get('convert_ids_to_ids') if dataset.id_map is None else dataset.id_map

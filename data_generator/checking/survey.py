@@ -20,6 +20,7 @@ from data_generator.checking.folder_pairs import (
 from data_generator.errors import DataError, Problem
 from data_generator.files.discovery import (
     LABEL_EXTENSIONS,
+    LABEL_FOLDERS,
     NameRule,
     Pair,
     Paths,
@@ -51,9 +52,9 @@ _LISTS = os.path.join('ImageSets', 'Segmentation')
 # How people arrange datasets of their own, in any letter case, and what they call the two splits.
 _IMAGE_NAMES = ('images', 'image', 'imgs', 'img', 'rgb', 'photos', 'frames', 'inputs', 'input', 'jpegimages')
 _LABEL_NAMES = (
-    *('labels', 'label', 'masks', 'mask', 'annotations', 'annotation', 'gt', 'ground_truth', 'groundtruth'),
+    *LABEL_FOLDERS,
     # labelme's converter writes PNGs beside NumPy files, in which -1 does not count.
-    *('segmentations', 'segmentation', 'segmentationclasspng', 'segmentationclass', 'targets', 'target'),
+    *('segmentationclasspng', 'segmentationclass', 'targets', 'target'),
 )
 _OWN_SPLITS = (None, {'val': 'valid'}, {'val': 'validation'}, {'train': 'training', 'val': 'validation'})
 # So many folders are looked into for one that holds a named dataset.

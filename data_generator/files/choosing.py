@@ -1,7 +1,6 @@
 """Which files a `BatchGenerator` is about: pairs in directories, by a layout or by rules of names, or in a list."""
 
 import os
-import warnings
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from data_generator.arguments import check_strings
@@ -20,6 +19,7 @@ from data_generator.files.layouts import Layout, variants_of
 from helpers.flags import check_flags
 from helpers.image_rules import ImageRules
 from helpers.image_search import extensions_for
+from helpers.user_warnings import warn_user
 
 
 class FileArguments(NamedTuple):
@@ -123,10 +123,9 @@ def _warn_of_labels(suffix: Optional[str], check_existence: bool) -> None:
     """Scripts of 2017 may say so beside images alone, as they do beside labels."""
     said = ['ground_truth_suffix'] * (suffix is not None) + ['check_existence'] * (not check_existence)
     for name in said:
-        warnings.warn(
+        warn_user(
             '{} is about labels, and these images have none, so it changes nothing. Give their directories as '
-            'ground_truth_dirs, or leave it out.'.format(name),
-            stacklevel=4,  # the call of BatchGenerator
+            'ground_truth_dirs, or leave it out.'.format(name)
         )
 
 

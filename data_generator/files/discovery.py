@@ -13,6 +13,12 @@ from helpers.image_search import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, find_images
 #: What label maps are read from: lossless formats only, for JPEG changes the IDs.
 LABEL_EXTENSIONS = ('.png', '.tif', '.tiff', '.bmp', '.gif')
 
+#: What people call folders of labels, in any letter case.
+LABEL_FOLDERS = (
+    *('labels', 'label', 'masks', 'mask', 'annotations', 'annotation', 'gt', 'ground_truth', 'groundtruth'),
+    *('segmentations', 'segmentation'),
+)
+
 LIST_COLUMN_NAMES = ('image', 'images', 'image_path', 'label', 'labels', 'label_path', 'ground_truth', 'mask')
 
 Paths = Union[str, os.PathLike, Sequence[Union[str, os.PathLike]]]

@@ -1,7 +1,6 @@
 """What the labels of a dataset mean: their classes, and how what the files hold becomes class IDs."""
 
 import itertools
-import warnings
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -26,6 +25,7 @@ from helpers.aliases import Color
 from helpers.counted import counted
 from helpers.image_files.palettes import as_color
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, check_label_space, generic_label_space, has_own_colors
+from helpers.user_warnings import warn_user
 
 
 class LabelArguments(NamedTuple):
@@ -78,11 +78,10 @@ class LabelMeaning:
             self._said_ignore_id |= legend.ignore_id is not None
             return legend.label_space(ignore_id)
         if legend is not None and space is not None:
-            warnings.warn(
+            warn_user(
                 '{} beside the data names {}, and num_classes is {}: its names are not used.'.format(
                     path, counted(len(legend.class_names), 'class'), space.num_classes
-                ),
-                stacklevel=4,  # the call of BatchGenerator
+                )
             )
         palette = color_palette(chosen.pairs[0].label) if space is not None and chosen.pairs[0].label else None
         if space is None or palette is None:
@@ -184,7 +183,7 @@ def _legend_beside(places: Sequence[Tuple[str, str]]) -> Tuple[Optional[str], Op
         try:
             found[path] = read_legend(path)
         except DataError as error:
-            warnings.warn('Not used beside the data: {}'.format(error), stacklevel=5)  # the call of BatchGenerator
+            warn_user('Not used beside the data: {}'.format(error))
     return (next(iter(found)), agreed_legend(found)) if found else (None, None)
 
 

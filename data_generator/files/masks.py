@@ -1,6 +1,5 @@
 """What label files of one's own hold: class IDs, masks in black and white, or colours; told by looking at some."""
 
-import warnings
 from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
 
 import numpy as np
@@ -16,6 +15,7 @@ from helpers.label_spaces import (
     has_own_colors,
     is_of_a_table,
 )
+from helpers.user_warnings import warn_user
 
 #: White in files of 8 and of 16 bits, of masks in black and white.
 WHITES = (255, 65535)
@@ -190,10 +190,9 @@ def _binary_map(labels: Sequence[str]) -> Optional[Dict[int, int]]:
     if maps is None or found is None:
         return None
     if len(maps) == 1:
-        warnings.warn(
+        warn_user(
             'Labels hold 0 and {0} alone, so {0} is class 1 and nothing is ignored. Pass id_map={1} to say so, or '
-            'id_map={{0: 0, {0}: 255}} where these pixels do not count.'.format(max(found), maps[0]),
-            stacklevel=5,
+            'id_map={{0: 0, {0}: 255}} where these pixels do not count.'.format(max(found), maps[0])
         )
         return maps[0]
     raise DataError(

@@ -1,7 +1,6 @@
 """What the palettes of a dataset's label files mean, where files may hold the same colours in another order."""
 
 import threading
-import warnings
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from helpers.image_files.headers import is_palette_png
 from helpers.image_files.palettes import LabelFile, as_color, ids_by_palette, is_grey, png_palette, used_colors
 from helpers.image_files.tiff import tiff_palette
 from helpers.label_spaces import LabelSpace
+from helpers.user_warnings import warn_user
 
 #: So many bytes hold the palette of a PNG with all that usually comes before it.
 _HEAD_SIZE = 4096
@@ -70,10 +70,9 @@ class PaletteRule:
         with self._lock:
             self.reordered.append(path)
             if len(self.reordered) == 1:
-                warnings.warn(
+                warn_user(
                     '{}: its palette has its colours in another order than other labels of this dataset, so it is read '
-                    'by colour.'.format(path),
-                    stacklevel=2,
+                    'by colour.'.format(path)
                 )
 
     def _first_palette(self) -> Dict[int, Color]:

@@ -14,6 +14,7 @@ from fcn8s.cli.options.images import add_image_arguments, image_rules, image_wor
 from fcn8s.cli.options.layouts import LayoutHelp
 from fcn8s.cli.options.prediction import add_palette_argument
 from fcn8s.cli.terminal import pretrained_encoder, program, short_path
+from helpers.label_spaces import MAX_CLASSES
 from helpers.process.cores import num_cores
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
         check_can_write('--preview', args.preview, 'preview.png', ('.png', '.jpg', '.jpeg'))
     for flag, value, low, high in (
         ('--threads', args.threads, 1, 256),
-        ('--num-classes', args.num_classes, 1, 65535),
+        ('--num-classes', args.num_classes, 1, MAX_CLASSES),
         ('--ignore-id', args.ignore_id, 0, 65535),
     ):
         if value is not None and not low <= value <= high:

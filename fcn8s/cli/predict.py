@@ -84,14 +84,7 @@ def add_parser(subparsers: Any) -> None:
     )
     images = parser.add_argument_group('images', 'Images are read as in training, unless said otherwise.')
     add_image_arguments(images, 'as in training')
-    drawing = add_drawing_arguments(parser)
-    drawing.add_argument(
-        '--show',
-        type=int,
-        nargs=3,
-        metavar=('R', 'G', 'B'),
-        help='which channels of the network are seen as red, green and blue (default: 1 2 3)',
-    )
+    add_drawing_arguments(parser)
     parser.set_defaults(run=run)
 
 

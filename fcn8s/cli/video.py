@@ -66,13 +66,21 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def _check_channels(args: argparse.Namespace) -> None:
+def _rules(args: argparse.Namespace) -> Any:
+    """How the frames of a folder are read: as in training. Raises ValueError where two networks read them otherwise."""
     from fcn8s.saving.descriptions import read_description
     from fcn8s.saving.runs import resolve_model
-    from helpers.image_rules import check_frames
 
-    for model in models_of(args) + ([] if args.compare is None else [args.compare]):
-        check_frames(args.source, read_description(resolve_model(model)).settings.image_rules)
+    models = models_of(args) + ([] if args.compare is None else [args.compare])
+    rules = [read_description(resolve_model(model)).settings.image_rules for model in models]
+    for model, others in zip(models, rules):
+        if others != rules[0] and (os.path.isdir(args.source) or others.channels != rules[0].channels):
+            raise ValueError(
+                '{} reads images by {}, and {} by {}. Show networks beside each other that read alike.'.format(
+                    models[0], rules[0], model, others
+                )
+            )
+    return rules[0]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -80,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
     from fcn8s.prediction.drawing import OF_OVERLAYS, Style, check_style
     from fcn8s.prediction.video import check_clockwork, check_places, check_smoothing, render_video
+    from helpers.image_rules import check_show
 
     check_overlap(args)
     style = Style(
@@ -89,18 +98,21 @@ def run(args: argparse.Namespace) -> int:
         args.legend,
         args.zoom,
         confidence=args.confidence,
+        show=None if args.show is None else tuple(args.show),
         palette=args.palette,
     )
     if args.layout == 'map':
         why = 'is about the frame below the colours, which --layout map leaves out. Leave one of them out.'
-        check_drawing(args, OF_OVERLAYS, why)
+        check_drawing(args, OF_OVERLAYS if args.confidence else OF_OVERLAYS + ('show',), why)
     check_style(style)
     check_temperature_argument(args, args.confidence, 'Add --confidence', second='compare')
     check_smoothing(args.smoothing)
     check_clockwork(args.clockwork, args.smoothing)
-    check_places(args.source, args.out, args.frame_rate)
     check_models(args)
-    _check_channels(args)
+    rules = _rules(args)
+    if args.show is not None:
+        check_show(args.show, rules.channels)
+    check_places(args.source, args.out, args.frame_rate, rules)
     with open_predictor(args) as (model, predictor), _compared(args, style) as compare:
         rendered = render_video(
             predictor,
@@ -115,6 +127,7 @@ def run(args: argparse.Namespace) -> int:
             '' if compare is None else ' + '.join(name_of(model) for model in models_of(args)),
             args.clockwork,
             temperature_of(args),
+            rules,
         )
     print(
         '{}: {} in {:.1f} s, {:.2f} frames/s from reading to the finished file'.format(

@@ -10,6 +10,7 @@ from fcn8s.backend import TF_VERSION, Operation, Tensor, Variable, tf
 from fcn8s.distributed.cluster import split_address
 from fcn8s.graph.losses import Loss
 from fcn8s.settings import WIRES
+from helpers.flags import check_choice
 
 # All workers of a cluster are one group of collectives.
 _GROUP = 1
@@ -21,8 +22,7 @@ _LARGE = 2**20
 
 def check_wire(wire: str) -> None:
     """Raises ValueError unless this TensorFlow can add up gradients in that type."""
-    if wire not in WIRES:
-        raise ValueError('wire is {!r}; choose from {}.'.format(wire, list(WIRES)))
+    check_choice('wire', wire, WIRES)
     if wire == 'bfloat16' and TF_VERSION < (2, 0):
         raise ValueError(
             "wire is 'bfloat16', which the collectives of TensorFlow 1.15 do not take. Take 'float32', or TensorFlow "

@@ -44,10 +44,10 @@ def lacking(format_name: str, ops: Iterable[str]) -> str:
 
 @contextlib.contextmanager
 def explain_conversion_errors(format_name: str) -> Iterator[None]:
-    """Raises ValueError naming the ops that a format lacks; memory errors and interruptions pass.
+    """Raises ValueError naming the ops that a format lacks.
 
     Raises:
-        ValueError: the body raised anything else.
+        ValueError: the body raised anything but a MemoryError, ImportError, OSError or an interruption, which pass.
     """
     try:
         yield

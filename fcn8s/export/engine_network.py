@@ -4,7 +4,7 @@ from typing import Any, Dict, Optional, Sequence, Union
 
 import numpy as np
 
-from fcn8s.batches import as_image_batch, as_label_batch, check_same_classes, class_ids_of
+from fcn8s.batches import as_evaluation_batch, check_same_classes, class_ids_of
 from fcn8s.evaluation.evaluate import Scorer, attach_scorer
 from fcn8s.evaluation.one_pass import run_evaluation
 from fcn8s.export.engines import open_model
@@ -65,8 +65,7 @@ class EngineNetwork:
 
     def _feed(self, images: Any, labels: Any) -> Dict[Any, Any]:
         assert self._scorer is not None
-        images = as_image_batch(images, self.settings.image_rules.channels)
-        labels = as_label_batch(labels, self.label_space, len(images))
+        images, labels = as_evaluation_batch(images, labels, self.settings.image_rules.channels, self.label_space)
         if labels.ndim == 4:
             labels = class_ids_of(labels, self.label_space.ignore_id)
         return self._scorer.feed_batch(images, labels)

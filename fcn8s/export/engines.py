@@ -142,7 +142,8 @@ def open_model(
     Args:
         model_dir: a saved FCN-8s, a run (its best checkpoint), an export, or a packed network.
         tags, session_config, trust: see `fcn8s.prediction.frozen_network.open_model`.
-        precision: of a saved FCN-8s 'float32' (None) or 'bfloat16'; an export has the one that it was made in.
+        precision: of a saved FCN-8s 'float32' (None), 'bfloat16' or, with engine='openvino', 'float16'; an export has
+            the one that it was made in.
         engine: 'tensorflow' (None), or 'openvino', which converts a saved FCN-8s as it is opened. An export has the
             runtime of its format.
 

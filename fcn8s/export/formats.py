@@ -3,7 +3,7 @@
 import importlib.util
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from helpers.flags import checked_pair
+from helpers.flags import check_choice, checked_pair
 
 EXPORT_PRECISIONS = ('float32', 'float16', 'bfloat16', 'int8')
 # How many images are drawn for int8, unless said otherwise.
@@ -40,9 +40,10 @@ FORMATS: Dict[str, Format] = {
 # What predicts on request (--engine): TensorFlow, or the runtime of a format.
 ENGINES = ('tensorflow', 'openvino')
 
+_FLOAT16_ON_GPUS = 'TensorFlow computes in float16 on GPUs alone, and does so from the float32 one.'
 _WHY_NOT = {
-    ('saved_model', 'float16'): 'TensorFlow computes in float16 on GPUs alone, and does so from the float32 one.',
-    ('frozen', 'float16'): 'TensorFlow computes in float16 on GPUs alone, and does so from the float32 one.',
+    ('saved_model', 'float16'): _FLOAT16_ON_GPUS,
+    ('frozen', 'float16'): _FLOAT16_ON_GPUS,
     ('onnx', 'bfloat16'): 'ONNX Runtime has no bfloat16 convolutions on CPUs.',
     ('tflite', 'bfloat16'): 'TFLite has no bfloat16 convolutions.',
 }
@@ -51,22 +52,19 @@ _INT8_ELSEWHERE = 'Quantisation is made by OpenVINO and by TFLite.'
 
 def check_format(name: str) -> Format:
     """Returns the format of that name; raises ValueError listing the names."""
-    if name not in FORMATS:
-        raise ValueError('format is {!r}; choose from {}.'.format(name, ', '.join(FORMATS)))
-    return FORMATS[name]
+    return FORMATS[check_choice('format', name, FORMATS)]
 
 
 def check_engine(engine: Optional[str]) -> None:
     """Raises ValueError for an engine that is not known; None is left to the format."""
-    if engine is not None and engine not in ENGINES:
-        raise ValueError('engine is {!r}; choose from {}.'.format(engine, ', '.join(ENGINES)))
+    if engine is not None:
+        check_choice('engine', engine, ENGINES)
 
 
 def check_export_precision(name: str, precision: str) -> None:
     """Raises ValueError where a format does not come in that precision."""
     available = check_format(name).precisions
-    if precision not in EXPORT_PRECISIONS:
-        raise ValueError('precision is {!r}; choose from {}.'.format(precision, ', '.join(EXPORT_PRECISIONS)))
+    check_choice('precision', precision, EXPORT_PRECISIONS)
     if precision not in available:
         raise ValueError(
             'precision is {!r}; {} is exported in {}. {}'.format(

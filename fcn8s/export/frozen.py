@@ -7,12 +7,13 @@ import numpy as np
 
 from fcn8s.backend import tf
 from fcn8s.export.conversion import Conversion
+from fcn8s.export.formats import FORMATS
 from fcn8s.export.names import IMAGES
 from fcn8s.export.serving_graph import check_image_shapes, freeze
 from fcn8s.graph.graph_defs import make_portable, parse_graph_def
 from fcn8s.saving.saved_models import read_bytes
 
-GRAPH_FILE = 'model.pb'
+GRAPH_FILE = str(FORMATS['frozen'].file)
 
 
 def write(conversion: Conversion, directory: str) -> None:

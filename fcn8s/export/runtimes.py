@@ -5,7 +5,7 @@ import os
 from typing import Any, Dict
 
 from fcn8s.export.formats import FORMATS, check_packages
-from fcn8s.saving.descriptions import DESCRIPTION_FILE
+from fcn8s.saving.descriptions import DESCRIPTION_FILE, SAVED_MODEL_FILE
 from helpers.json_files import read_json
 
 
@@ -61,7 +61,7 @@ def open_runtime(directory: str, export: Dict[str, Any], with_cache: bool = True
 
 def check_file(directory: str, export: Dict[str, Any]) -> None:
     """Raises FileNotFoundError where an export lacks the file that its network is in."""
-    path = os.path.join(directory, FORMATS[export['format']].file or 'saved_model.pb')
+    path = os.path.join(directory, FORMATS[export['format']].file or SAVED_MODEL_FILE)
     if not os.path.isfile(path):
         raise FileNotFoundError('{} is missing. Copy the whole export, or export the model again.'.format(path))
 

@@ -7,9 +7,10 @@ draws the rows up to its last and drops the first f, so that several workers dro
 from typing import Any, Dict, List
 
 from fcn8s.backend import MetaGraphDef, tf
+from fcn8s.graph.graph_defs import node_name
 
 FIRST_ROW_TENSOR = 'dropout_first_row:0'
-_FIRST_ROW = FIRST_ROW_TENSOR.split(':')[0]
+_FIRST_ROW = node_name(FIRST_ROW_TENSOR)
 _RANDOM = 'StatelessRandomUniform'
 
 
@@ -32,7 +33,7 @@ def with_dropout_rows(meta_graph: MetaGraphDef) -> MetaGraphDef:
     kept = {draw.name + '/rows' for draw in draws}
     for node in nodes:
         for index, source in enumerate(node.input):
-            name = source.split(':')[0]
+            name = source.split(':')[0]  # with the '^' of a control input, which stays what it is
             if name in renamed and node.name not in kept:
                 node.input[index] = renamed[name]
     nodes.extend(added)

@@ -118,7 +118,7 @@ def strip_default_attributes(graph_def: GraphDef, graph: Graph) -> None:
 
 
 def node_name(tensor_name: str) -> str:
-    """Returns `'a/b:1'` and the control input `'^a/b'` -> `'a/b'`."""
+    """Returns the name of the node that a tensor or a control input is of: 'a/b' for 'a/b:1' and for '^a/b'."""
     return tensor_name.split(':')[0].lstrip('^')
 
 

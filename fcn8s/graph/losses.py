@@ -13,7 +13,7 @@ and through images with few valid pixels, which weigh less in a sum.
 
 import functools
 import math
-from typing import Callable, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from fcn8s.graph.pixel_softmax import (
     zeros_unless,
 )
 from fcn8s.graph.region_losses import dice_loss, lovasz_loss
-from fcn8s.settings import LOSSES, check_loss, loss_name, parse_ohem
+from fcn8s.settings import check_loss, loss_name, parse_ohem
 
 LossFunction = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -253,6 +253,17 @@ def build_cross_entropy_and_dice(given: LossInputs) -> Loss:
     return _of_regions(cross_entropy.value + dice_loss(sums), given)
 
 
+# The losses of `fcn8s.settings.LOSSES`, which is where no TensorFlow is loaded.
+BUILDERS: Dict[str, Callable[[LossInputs], Loss]] = {
+    'cross_entropy': build_cross_entropy,
+    'ohem': build_ohem,
+    'focal': build_focal,
+    'dice': build_dice,
+    'lovasz': build_lovasz,
+    'cross_entropy+dice': build_cross_entropy_and_dice,
+}
+
+
 def build_loss(
     logits: tf.Tensor,
     class_ids: tf.Tensor,
@@ -288,8 +299,8 @@ def build_loss(
         return _custom_loss(loss, logits, class_ids, valid)
     checked = None if class_weights is None else check_class_weights(class_weights, logits.shape.as_list()[-1])
     weights = pixel_weights(class_ids, valid, checked)
-    build = globals()[LOSSES[loss_name(loss)].function]  # the table is where no TensorFlow is loaded
     softmax = build_pixel_softmax(logits, class_ids, valid)
+    build = BUILDERS[loss_name(loss)]
     return build(LossInputs(softmax, logits, class_ids, valid, weights, normalize, label_smoothing, loss))
 
 

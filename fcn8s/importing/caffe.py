@@ -82,14 +82,19 @@ def read_caffemodel(path: str, use: Use) -> Any:
     Raises ValueError where the file is damaged or holds no layers.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(explain_damage(path))
-        file = stack.enter_context(open(path, 'rb'))
-        content = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        blobs = _blobs(_Message(path, content, 0, len(content)))
+        with explain_damage(path):
+            file = stack.enter_context(open(path, 'rb'))
+            content = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            blobs = _blobs(_Message(path, content, 0, len(content)))
+            shapes = {name: _shape(blob) for name, blob in blobs.items()}
         if not blobs:
             raise ValueError('{} holds no layers with weights: it is no .caffemodel.'.format(path))
-        shapes = {name: _shape(blob) for name, blob in blobs.items()}
-        return use(path, shapes, lambda name: _values(blobs[name], name, shapes[name]))
+
+        def read(name: str) -> np.ndarray:
+            with explain_damage(path):
+                return _values(blobs[name], name, shapes[name])
+
+        return use(path, shapes, read)
 
 
 def _blobs(model: _Message) -> Dict[str, _Message]:

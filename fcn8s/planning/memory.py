@@ -12,9 +12,9 @@ import numpy as np
 from fcn8s.backend import TF_VERSION
 from fcn8s.graph.products import MAX_CONVOLUTION_BYTES
 from fcn8s.optimizers import OptimizerSettings
-from fcn8s.settings import UPSAMPLINGS, VARIANTS, check_choice, check_num_classes
+from fcn8s.settings import UPSAMPLINGS, VARIANTS, check_num_classes
 from fcn8s.vgg16.weights import layers
-from helpers.flags import checked_pair, checked_whole
+from helpers.flags import check_choice, checked_pair, checked_whole
 
 GB = 1e9
 FLOAT_BYTES = 4

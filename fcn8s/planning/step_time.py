@@ -38,7 +38,11 @@ class _Probe:
             initial = [tf.assign(variable, zeros_to_keep(variable.shape.as_list())).op for variable in weights]
             initial += [variable.initializer for variable in tf.global_variables()[len(weights) :]]
             self.session = tf.Session(graph=self.graph, config=session_config(request.precision))
+        try:
             self.session.run(initial)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Gives up the session and the memory of the weights."""

@@ -59,21 +59,23 @@ def exchange_seconds(workers: int, size: float, gbit: float, factors: ExchangeFa
     return factors.wire * 8 * sent / (gbit * 1e9) + factors.handling * sent + factors.round * 2 * (workers - 1)
 
 
-def estimate_gain(workers: int, step_seconds: float, size: float, gbit: float) -> Gain:
+def estimate_gain(
+    workers: int, step_seconds: float, size: float, gbit: float, factors: ExchangeFactors = FACTORS
+) -> Gain:
     """Estimates what N workers gain, each with the batch of one.
 
     Args:
         step_seconds: Of one worker alone; those of several compute at the same time, and exchange when they are done.
         size: Bytes of the gradients. gbit: As of `exchange_seconds`.
     """
-    exchange = exchange_seconds(workers, size, gbit)
+    exchange = exchange_seconds(workers, size, gbit, factors)
     seconds = step_seconds + exchange
-    return Gain(seconds, exchange, step_seconds / seconds, _most_workers(step_seconds, size, gbit))
+    return Gain(seconds, exchange, step_seconds / seconds, _most_workers(step_seconds, size, gbit, factors))
 
 
-def _most_workers(step_seconds: float, size: float, gbit: float) -> Optional[int]:
+def _most_workers(step_seconds: float, size: float, gbit: float, factors: ExchangeFactors) -> Optional[int]:
     for workers in range(2, MAX_WORKERS + 1):
-        if step_seconds / (step_seconds + exchange_seconds(workers, size, gbit)) < WORTH:
+        if step_seconds / (step_seconds + exchange_seconds(workers, size, gbit, factors)) < WORTH:
             return workers - 1
     return None
 

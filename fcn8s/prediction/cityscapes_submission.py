@@ -10,15 +10,13 @@ from typing import Iterable, List, Sequence, Tuple
 import numpy as np
 
 from helpers.counted import counted
-from helpers.files import atomic_path
+from helpers.files import NO_ZIP_TIME, atomic_path
 from helpers.images import read_labels, read_size, write_labels
 from helpers.label_spaces import LabelSpace, class_ids_to_file_ids
 
 HEIGHT, WIDTH = 1024, 2048
 _IMAGE_NAME = re.compile(r'^([^_]+_\d{6}_\d{6})_leftImg8bit\.[a-zA-Z]+$')
 _SUFFIX = '_pred_labelIds.png'
-# The same predictions give the same bytes: a zip records times, and its earliest stands for none.
-_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def prediction_name(image_path: str) -> str:
@@ -181,4 +179,4 @@ def _write_zip(zip_path: str, predictions_dir: str, names: Sequence[str]) -> Non
     with zipfile.ZipFile(zip_path, 'w', zipfile.ZIP_STORED) as archive:
         for name in names:
             with open(os.path.join(predictions_dir, name), 'rb') as file:
-                archive.writestr(zipfile.ZipInfo(name, _ZIP_TIME), file.read())
+                archive.writestr(zipfile.ZipInfo(name, NO_ZIP_TIME), file.read())

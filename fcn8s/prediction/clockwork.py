@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from helpers.flags import checked_whole
+from helpers.image_rules import shown_channels
 
 MAX_INTERVAL = 30
 # Below this, in pixels of the shorter side, there is nothing that optical flow could follow.
@@ -57,9 +58,11 @@ class Clockwork:
         self._number = 0
 
     def __call__(self, image: np.ndarray) -> Seen:
-        """Predicts the next frame, uint8 [H, W, 3]: by the network, or by moving what it saw in the last key frame."""
+        """Predicts the next frame, uint8 [H, W, channels]: by the network, or by moving what it saw in the last key
+        frame.
+        """
         number, self._number = self._number, self._number + 1
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        grey = cv2.cvtColor(shown_channels(image), cv2.COLOR_RGB2GRAY)
         key = self._key
         if key is not None and number - key.number < self._interval and min(grey.shape) >= _SMALLEST_SIDE:
             moved = self._moved(key, grey)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from helpers.color_vision import with_palette
-from helpers.flags import check_alpha, checked_whole
+from helpers.flags import check_alpha, check_choice, checked_whole
 from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace
 from helpers.legend_drawing import draw_legend, legend_width, put_above_legend
@@ -47,8 +47,7 @@ OF_OVERLAYS = ('alpha', 'contours')
 
 def check_style(style: Style) -> None:
     """Raises ValueError where a field is out of its range, or says nothing in this layout."""
-    if style.layout not in LAYOUTS:
-        raise ValueError('layout is {!r}; choose from {}.'.format(style.layout, ', '.join(LAYOUTS)))
+    check_choice('layout', style.layout, LAYOUTS)
     for name in OF_OVERLAYS:
         if style.layout == 'map' and getattr(style, name) != getattr(DEFAULT_STYLE, name):
             raise ValueError(

@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 import numpy as np
 
 from helpers.files import atomic_write_json
+from helpers.flags import check_choice
 from helpers.label_spaces import LabelSpace
 from helpers.polygons import Region, Window, fill_pixels, geojson, outlines, pixel_outline, regions, simplified
 
@@ -53,8 +54,7 @@ class PolygonFiles:
     """
 
     def __init__(self, out_dir: str, label_space: LabelSpace, kind: str, tolerance: float = 0.0) -> None:
-        if kind not in FORMATS:
-            raise ValueError('polygons are asked for as {!r}; choose from {}.'.format(kind, ', '.join(FORMATS)))
+        check_choice('kind', kind, FORMATS)
         check_tolerance(tolerance)
         self._out_dir = out_dir
         self._space = label_space

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from fcn8s.confidence import SMALLEST_PROBABILITY
 from fcn8s.prediction.tiling import Span, check_tile, spans
 from helpers.files import make_directory
-from helpers.flags import check_flags, checked_pair, is_real
+from helpers.flags import check_choice, check_flags, checked_pair, is_real
 from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
 from helpers.image_search import check_extension, find_images
 from helpers.images import read_image, resize_image, write_image
@@ -272,8 +272,7 @@ def predict_and_save(
     Raises ValueError or FileNotFoundError, before anything is predicted, for folders and arguments that cannot work,
     and ValueError naming an image that cannot be read.
     """
-    if arrangement not in ARRANGEMENTS:
-        raise ValueError('arrangement is {!r}; choose from {}.'.format(arrangement, ', '.join(ARRANGEMENTS)))
+    check_choice('arrangement', arrangement, ARRANGEMENTS)
     size = _checked_size('resize', resize)
     check_flags(include_unprocessed_image=include_unprocessed_image, overwrite_existing=overwrite_existing)
     if arrangement != ARRANGEMENTS[0] and not include_unprocessed_image:

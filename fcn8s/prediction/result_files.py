@@ -11,6 +11,7 @@ from fcn8s.prediction.polygon_files import PolygonFiles
 from fcn8s.prediction.result_kinds import DOUBT_KINDS, KINDS, RESULT_KINDS, Result
 from helpers.color_vision import with_palette
 from helpers.files import atomic_write_csv, is_below
+from helpers.flags import check_choice
 from helpers.image_search import IMAGE_EXTENSIONS, find_images
 from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_ids_to_file_ids
 from helpers.tables import spreadsheet_text
@@ -202,8 +203,7 @@ def id_map(label_space: LabelSpace, ids: str) -> np.ndarray:
 
     Raises ValueError where the label space has no such IDs.
     """
-    if ids not in ID_SPACES:
-        raise ValueError('ids is {!r}; choose from {}.'.format(ids, ', '.join(ID_SPACES)))
+    check_choice('ids', ids, ID_SPACES)
     if ids == 'class':
         return np.arange(256, dtype=np.uint8)
     if ids == 'train':

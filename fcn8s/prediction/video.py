@@ -17,6 +17,7 @@ from fcn8s.prediction.pipelining import overlapped
 from fcn8s.prediction.predictor import Predictor
 from fcn8s.stopping import StopRequest
 from helpers.counted import counted
+from helpers.image_rules import RGB_RULES, ImageRules, check_frames
 from helpers.label_spaces import LabelSpace
 from helpers.process.termination import Interrupted
 from helpers.split_views import draw_caption
@@ -54,7 +55,7 @@ def check_clockwork(clockwork: int, smoothing: float) -> None:
         )
 
 
-def check_places(source: str, out_path: str, frame_rate: Optional[float]) -> None:
+def check_places(source: str, out_path: str, frame_rate: Optional[float], image_rules: ImageRules = RGB_RULES) -> None:
     """Raises, before any work, what `render_video` would raise because of what it reads and where it writes."""
     check_video_path(out_path)
     if frame_rate is not None:
@@ -63,7 +64,9 @@ def check_places(source: str, out_path: str, frame_rate: Optional[float]) -> Non
         raise ValueError(
             '{} is both the video to read and the one to write. Give another name for the result.'.format(source)
         )
-    check_source(source, frame_rate)
+    if not os.path.isdir(source):
+        check_frames(source, image_rules)
+    check_source(source, frame_rate, image_rules)
 
 
 class SmoothedPredictor:
@@ -84,7 +87,7 @@ class SmoothedPredictor:
         self._last: Optional[Tuple[np.ndarray, np.ndarray]] = None
 
     def class_ids(self, image: np.ndarray) -> np.ndarray:
-        """Predicts the class IDs, uint8 [H, W], of the next frame, uint8 [H, W, 3]."""
+        """Predicts the class IDs, uint8 [H, W], of the next frame, uint8 [H, W, channels]."""
         if self._smoothing:
             return np.argmax(self._probabilities(image), axis=-1).astype(np.uint8)
         if self._last is None or not np.array_equal(self._last[0], image):
@@ -137,7 +140,7 @@ class View:
         self._caption = caption
 
     def predict(self, image: np.ndarray) -> Seen:
-        """Predicts the class IDs of the next frame, uint8 [H, W, 3], and the doubt where it is to be shown."""
+        """Predicts the class IDs of the next frame, uint8 [H, W, channels], and the doubt where it is to be shown."""
         return self._see(image)
 
     def _seen(self, image: np.ndarray) -> Seen:
@@ -176,6 +179,7 @@ def render_video(
     caption: str = '',
     clockwork: int = 1,
     temperature: float = 1.0,
+    image_rules: ImageRules = RGB_RULES,
 ) -> Rendered:
     """Writes the segmented video of a source.
 
@@ -191,6 +195,7 @@ def render_video(
             iterator of it that can be closed is closed before any error is reported.
         compare: Another network, whose pictures go on the right of those of the first.
         caption, clockwork, temperature: See `View`.
+        image_rules: How the images of a folder are read: those of the network. A video's frames are RGB.
 
     The first sound track of a video is kept; a warning names one that cannot be converted.
 
@@ -198,11 +203,13 @@ def render_video(
     by then stays as 'NAME.partial.mp4' (see `VideoWriter`), which plays; so it does after Ctrl-C or SIGTERM, which
     raise `helpers.process.termination.Interrupted`, a KeyboardInterrupt.
     """
-    check_places(source, out_path, frame_rate)
+    check_places(source, out_path, frame_rate, image_rules)
     views = [View(predictor, label_space, style, smoothing, caption, clockwork, temperature)]
     views += [] if compare is None else [compare]
     start = time.perf_counter()
-    with StopRequest() as stop, _without_interrupts(lambda: open_frames(source, frame_rate)) as frames, overlapped(
+    with StopRequest() as stop, _without_interrupts(
+        lambda: open_frames(source, frame_rate, rules=image_rules)
+    ) as frames, overlapped(
         frames,
         lambda frame: (frame, [view.predict(frame) for view in views]),
         lambda seen: _beside_each_other([view.draw(seen[0], found) for view, found in zip(views, seen[1])]),
@@ -239,6 +246,8 @@ def _without_interrupts(start: Callable[[], Any]) -> Any:
 
     A terminal sends the one and timeout(1) the other to all processes, and it is for this one to say stop.
     """
+    if not hasattr(signal, 'pthread_sigmask'):  # Windows
+        return start()
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, set(StopRequest.SIGNALS))
     try:
         return start()

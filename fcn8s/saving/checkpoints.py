@@ -14,11 +14,11 @@ import json
 import os
 import re
 import shutil
-import warnings
 from typing import Any, Callable, Dict, List, Optional
 
 from helpers.files import TEMPORARY_PATTERN, atomic_directory, atomic_write_json
 from helpers.json_files import read_json
+from helpers.user_warnings import warn_user
 
 STATE_FILE = 'state.json'
 _NAME = re.compile(r'^step-(\d{8,})$')
@@ -38,19 +38,28 @@ class Checkpoints:
         self.directory = os.fspath(directory)
         self.keep = keep
 
-    def save(self, step: int, write_model_files: Callable[[str], None], state: Dict[str, Any], best: bool) -> str:
+    def save(
+        self,
+        step: int,
+        write_model_files: Callable[[str], None],
+        state: Dict[str, Any],
+        best: bool,
+        write_description: Callable[[str], None] = lambda directory: None,
+    ) -> str:
         """Writes the checkpoint of a step and returns its directory.
 
         write_model_files: writes a saved FCN-8s into the directory that it is given.
         state: JSON-able, what a run needs besides the variables to go on.
         best: whether `best` moves to it.
+        write_description: writes what the saved FCN-8s says of itself, its scores among it, into its directory anew.
 
-        Where `last` is of the same step already, its weights stay and only its state is renewed: that is a run which
-        was interrupted between the last step of an epoch and its evaluation.
+        Where `last` is of the same step already, its weights stay, and description and state are renewed: that is a run
+        which was interrupted between the last step of an epoch and its evaluation.
         """
         name = _name(step)
         path = os.path.join(self.directory, name)
         if path == self.last():
+            write_description(path)
             atomic_write_json(os.path.join(path, STATE_FILE), state)
         else:
             self._write(path, write_model_files, state)
@@ -168,11 +177,10 @@ class Checkpoints:
                 try:
                     shutil.rmtree(os.path.join(self.directory, name))
                 except OSError as error:
-                    warnings.warn(
+                    warn_user(
                         'an old checkpoint could not be removed whole yet, {!r} in {}: {}'.format(
                             name, self.directory, error
-                        ),
-                        stacklevel=2,
+                        )
                     )
 
 

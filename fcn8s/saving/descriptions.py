@@ -12,6 +12,8 @@ DEFAULT_TAGS = ('default',)
 # Of an exported SavedModel; TFLite's converter and TensorFlow Serving want exactly this one.
 SERVING_TAGS = ('serve',)
 DESCRIPTION_FILE = 'fcn8s.json'
+# What TensorFlow calls the graph of a SavedModel.
+SAVED_MODEL_FILE = 'saved_model.pb'
 FORMAT = 1
 # Scores of 255 classes take a few dozen kB.
 _MAX_BYTES = 10 * 2**20

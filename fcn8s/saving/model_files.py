@@ -8,7 +8,6 @@ The graph is rebuilt from the encoder's own graph and the settings, never cut ou
 after training and one saved for prediction are the same file.
 """
 
-import json
 import os
 import platform
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence
@@ -23,7 +22,7 @@ from fcn8s.graph.scoring import build_predictor
 from fcn8s.saving import saved_models
 from fcn8s.saving.descriptions import DEFAULT_TAGS, DESCRIPTION_FILE, FORMAT
 from fcn8s.settings import ModelSettings
-from helpers.files import atomic_directory, to_json
+from helpers.files import atomic_directory, atomic_write_json, to_json
 
 
 def build_meta_graph(
@@ -94,8 +93,12 @@ def write_model_files(
     os.makedirs(os.path.join(directory, 'variables'), exist_ok=True)
     saved_models.write_graph(directory, meta_graph)
     save_variables(saved_models.variables_prefix(directory))
-    with open(os.path.join(directory, DESCRIPTION_FILE), 'w', encoding='utf-8') as file:
-        json.dump(to_json(description), file, indent=1)
+    write_description(directory, description)
+
+
+def write_description(directory: str, description: Dict[str, Any]) -> None:
+    """Writes `fcn8s.json` of a model, or puts another one in its place."""
+    atomic_write_json(os.path.join(directory, DESCRIPTION_FILE), to_json(description))
 
 
 def write_model(

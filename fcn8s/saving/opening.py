@@ -1,6 +1,5 @@
 """The ways to begin: on an encoder, from a saved FCN-8s, with variables on top, or from another network's weights."""
 
-import warnings
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from fcn8s.graph.assembly import TrainingSettings
@@ -15,6 +14,7 @@ from fcn8s.settings import VARIANTS, ModelSettings, new_model_settings, resolve_
 from helpers.counted import counted
 from helpers.image_rules import ImageRules, checked_rules
 from helpers.label_spaces import LabelSpace, generic_label_space, is_nameless
+from helpers.user_warnings import warn_user
 
 
 class Beginning(NamedTuple):
@@ -225,10 +225,9 @@ def _with_scales_of(settings: ModelSettings, other: ModelSettings) -> ModelSetti
     pool3, pool4 = (theirs if has else ours for has, theirs, ours in zip(has_skip, other.skip_scales, default))
     scales = (pool3, pool4)
     if scales != default:
-        warnings.warn(
+        warn_user(
             'skip_scales are {} as in the other network, whose score layers were trained with them; of this optimizer '
-            'they would be {}. skip_scales (--skip-scales) sets them.'.format(scales, default),
-            stacklevel=2,
+            'they would be {}. skip_scales (--skip-scales) sets them.'.format(scales, default)
         )
     return settings._replace(skip_scales=scales)
 

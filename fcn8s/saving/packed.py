@@ -21,12 +21,12 @@ import zipfile
 import zlib
 from typing import Dict, List, Tuple
 
-from fcn8s.saving.descriptions import DESCRIPTION_FILE
+from fcn8s.saving.descriptions import DESCRIPTION_FILE, SAVED_MODEL_FILE
 from helpers.process.memory import readable_size
 
 SUMS_FILE, CARD_FILE = 'SHA256SUMS', 'README.md'
 # Taken from the model as they are, where they are there.
-MODEL_FILES = ('saved_model.pb', DESCRIPTION_FILE, 'config.json', 'import.json')
+MODEL_FILES = (SAVED_MODEL_FILE, DESCRIPTION_FILE, 'config.json', 'import.json')
 NAMES = (*MODEL_FILES, CARD_FILE, SUMS_FILE)
 _VARIABLES = re.compile(r'^variables/variables\.(index|data-\d{5}-of-\d{5})\Z')
 _SUM = re.compile(r'^([0-9a-f]{64})  ([^\n]+)$')
@@ -141,7 +141,7 @@ def _check_members(path: str, members: List[zipfile.ZipInfo]) -> None:
     if len(set(names)) != len(names):
         twice = collections.Counter(names).most_common(1)[0][0]
         raise ValueError('{} holds {} twice; nothing of it was unpacked. Get it again.'.format(path, twice))
-    missing = [name for name in ('saved_model.pb', DESCRIPTION_FILE, SUMS_FILE) if name not in names]
+    missing = [name for name in (SAVED_MODEL_FILE, DESCRIPTION_FILE, SUMS_FILE) if name not in names]
     if missing:
         raise ValueError('{} lacks {}. Pack the network again with: fcn8s pack RUN OUT.zip'.format(path, missing[0]))
 

@@ -16,11 +16,9 @@ from fcn8s.saving.encoder_files import variable_names
 from fcn8s.saving.packed import CARD_FILE, MODEL_FILES, SUMS_FILE, is_permitted
 from fcn8s.saving.paths import plain_prefix
 from fcn8s.saving.runs import CONFIG_FILE, is_run, open_current
-from helpers.files import atomic_path, sha256_of
+from helpers.files import NO_ZIP_TIME, atomic_path, sha256_of
 from helpers.json_files import LARGEST, is_share, read_json
 
-# A zip has no earlier time.
-_TIME = (1980, 1, 1, 0, 0, 0)
 # Bytes of the largest file of scores: with those of each image, 50,000 of 150 classes.
 _LARGEST_SCORES = 2**28
 
@@ -155,7 +153,7 @@ def _zip(folder: str, out: str) -> None:
         file.write(sums)
     with atomic_path(out) as temporary, zipfile.ZipFile(temporary, 'w', zipfile.ZIP_STORED) as archive:
         for name in [SUMS_FILE] + names:
-            member = zipfile.ZipInfo(name, _TIME)
+            member = zipfile.ZipInfo(name, NO_ZIP_TIME)
             member.create_system, member.external_attr = 3, 0o644 << 16  # the same bytes on every system
             with open(os.path.join(folder, *name.split('/')), 'rb') as source, archive.open(
                 member, 'w', force_zip64=True

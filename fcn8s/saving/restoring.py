@@ -206,14 +206,14 @@ def restore_fitting(
     decoder that has no place here.
     """
     with saved_models.checkpoint_reader(prefix) as reader:
-        fits, whole = _restore_by_class(session, model, stored_settings, reader)
+        fits, whole = _restore_by_class(session, model, stored_settings, reader, prefix)
         _check_finite(whole, prefix, reader)
     _restore_finite(session, whole, prefix, savers or Savers())
     return fits
 
 
 def _restore_by_class(
-    session: Session, model: Model, stored_settings: ModelSettings, reader: Any
+    session: Session, model: Model, stored_settings: ModelSettings, reader: Any, prefix: str
 ) -> Tuple[List[Fit], List[Any]]:
     """Loads what fits class by class; returns all outcomes, and the variables that are to be restored in whole."""
     stored = reader.get_variable_to_shape_map()
@@ -236,6 +236,7 @@ def _restore_by_class(
             if copied is None:
                 fits.append(Fit(name, 'new: {} there, {} here'.format(list(stored[name]), shape)))
             else:
+                saved_models.check_finite(name, copied, prefix)
                 feed_initializer(session, variable, copied)
                 fits.append(Fit(name, 'loaded for {} of {} classes'.format(len(pairs), model.settings.num_classes)))
     here = {variable.op.name for variable in model.weights}

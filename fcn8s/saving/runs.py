@@ -20,7 +20,7 @@ if sys.platform != 'win32':  # which has no advisory locks of this kind
     import fcntl
 
 from fcn8s.saving.checkpoints import Checkpoints
-from fcn8s.saving.descriptions import DESCRIPTION_FILE, how_to_import, what_a_file_is
+from fcn8s.saving.descriptions import DESCRIPTION_FILE, SAVED_MODEL_FILE, how_to_import, what_a_file_is
 from fcn8s.saving.packed import is_packed, unpack
 from helpers.files import TEMPORARY_PATTERN, atomic_path, atomic_write_json, check_home, explain_os_errors, to_json
 from helpers.json_files import is_count, is_number, is_share, read_json
@@ -514,7 +514,7 @@ def _is_own_run(path: str) -> bool:
 
 def _has_tag_of_encoders(directory: str) -> bool:
     """Looks for the tag as protobuf writes it: field 4, five letters. TensorFlow is not loaded for a message."""
-    path = os.path.join(directory, 'saved_model.pb')
+    path = os.path.join(directory, SAVED_MODEL_FILE)
     if not os.path.isfile(path):
         return False
     with open(path, 'rb') as file:

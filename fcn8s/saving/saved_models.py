@@ -10,13 +10,13 @@ import numpy as np
 from fcn8s.backend import MetaGraphDef, SavedModel, Session, text_format, tf
 from fcn8s.graph.graph_defs import make_portable, parse_message
 from fcn8s.graph.permitted_ops import check_ops
-from fcn8s.saving.descriptions import DESCRIPTION_FILE, SERVING_TAGS, read_description
+from fcn8s.saving.descriptions import DESCRIPTION_FILE, SAVED_MODEL_FILE, SERVING_TAGS, read_description
 from fcn8s.saving.paths import plain_prefix
 from helpers.flags import check_flags
 from helpers.process.memory import readable_size
 
 VARIABLES_PREFIX = os.path.join('variables', 'variables')
-GRAPH_FILES = ('saved_model.pb', 'saved_model.pbtxt')
+GRAPH_FILES = (SAVED_MODEL_FILE, 'saved_model.pbtxt')
 SCHEMA_VERSION = 1
 # Bytes; of protobuf's own, for every message.
 _LARGEST_GRAPH = 2**31 - 1
@@ -324,7 +324,7 @@ def write_graph(directory: str, meta_graph: MetaGraphDef) -> str:
     saved_model = SavedModel(saved_model_schema_version=SCHEMA_VERSION)
     saved_model.meta_graphs.add().CopyFrom(meta_graph)
     make_portable(saved_model.meta_graphs[0].graph_def)
-    path = os.path.join(directory, 'saved_model.pb')
+    path = os.path.join(directory, SAVED_MODEL_FILE)
     with open(path, 'wb') as file:
         file.write(saved_model.SerializeToString())
     return path

@@ -1,6 +1,5 @@
 """What has to agree before a training: its generators, its workers, and a run with what it goes on with."""
 
-import warnings
 from typing import Any, Dict, Iterable, Optional, Tuple
 
 from fcn8s.distributed.workers import Workers
@@ -13,6 +12,7 @@ from helpers.counted import counted
 from helpers.files import to_json
 from helpers.image_rules import RGB_RULES
 from helpers.json_files import is_count
+from helpers.user_warnings import warn_user
 
 # What a worker may be asked for otherwise than the others: where the first one writes.
 WHERE_IT_WRITES = ('run_dir', 'save_dir', 'summaries_dir', 'config')
@@ -78,10 +78,7 @@ def check_run_continues(run: runs.Run, config: Dict[str, Any], network: Network,
             )
     fingerprint = getattr(request.train_generator, 'fingerprint', None)
     if config.get('dataset_fingerprint') != fingerprint:
-        warnings.warn(
-            'The training data of the run {!r} have changed since it was started.'.format(run.directory),
-            stacklevel=2,
-        )
+        warn_user('The training data of the run {!r} have changed since it was started.'.format(run.directory))
 
 
 def check_is_whole(run: runs.Run, config: Dict[str, Any]) -> None:

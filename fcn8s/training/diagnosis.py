@@ -91,6 +91,11 @@ def _rate(learning_rate: Optional[float]) -> str:
     return '' if learning_rate is None else ' (it is {:g})'.format(learning_rate)
 
 
+def _blew_up(last: float, least: float) -> bool:
+    """Whether a loss ends far above its least; of one below zero, as a loss of one's own may be, no factor says so."""
+    return least > 0 and last > BLOW_UP * least
+
+
 def diagnose_not_finite(losses: np.ndarray, learning_rate: Optional[float] = None) -> Optional[str]:
     """Finds NaN or infinity: after a rise it is the rate, out of the blue the data."""
     bad = np.flatnonzero(~np.isfinite(losses))
@@ -108,7 +113,7 @@ def cause_of_not_finite(before: np.ndarray, learning_rate: Optional[float] = Non
             'classes (fcn8s check), images that are not 0 to 255, encoder weights that are NaN, or a loss function '
             'of your own that divides by zero.'
         )
-    if before[-1] > BLOW_UP * before.min():
+    if _blew_up(before[-1], before.min()):
         return (
             'It had risen from {:.3g} to {:.3g} before that: the learning rate is too high{}. Take a '
             'tenth, or clip the gradient.'.format(before.min(), before[-1], _rate(learning_rate))
@@ -149,7 +154,7 @@ def diagnose_rising(losses: np.ndarray, learning_rate: Optional[float] = None) -
         return None
     window = max(len(losses) // 8, 2)
     means = np.array([part.mean() for part in np.array_split(losses, len(losses) // window)])
-    if means[-1] <= BLOW_UP * means.min():
+    if not _blew_up(means[-1], means.min()):
         return None
     return (
         'The training loss has risen from {:.3g} to {:.3g}. The learning rate is too high{}: take a third or a '

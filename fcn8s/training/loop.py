@@ -6,7 +6,6 @@ The loop touches no TensorFlow. It takes `run(fetches, feed)`, a session's `run`
 import contextlib
 import math
 import time
-import warnings
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from fcn8s.training.schedules import checked_rate
 from helpers.counted import counted
 from helpers.json_files import is_count, is_number
 from helpers.progress import bar_options
+from helpers.user_warnings import warn_user
 
 Scores = Dict[str, Any]
 
@@ -123,8 +123,8 @@ class TrainingState:
         losses: of the steps of the current epoch.
         best, best_step: the best monitored score so far and its step; None before there is one.
         evaluations_since_best: how often the monitored score was known and no better.
-        seconds, waited, images: of the steps of the current epoch: how long they took, how much of that was spent
-            waiting for data, and how many images they took.
+        seconds, waited, images: of the steps of the current epoch: how long they took, with summaries and callbacks
+            between them, how much of that was spent waiting for data, and how many images they took.
     """
 
     def __init__(
@@ -486,9 +486,8 @@ class TrainingLoop:
         try:
             yield
         except Exception as error:
-            warnings.warn(
-                'training fails, and its state after step {} could not be saved: {}'.format(self.state.step, error),
-                stacklevel=2,
+            warn_user(
+                'training fails, and its state after step {} could not be saved: {}'.format(self.state.step, error)
             )
 
     def _save_as_it_is(self, save: Optional[Callable[[TrainingState], None]] = None) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import warnings
 from typing import Any, Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from helpers.counted import counted
 from helpers.files import to_json
 from helpers.flags import check_flags, checked_whole, is_real
 from helpers.image_rules import ImageRules
+from helpers.user_warnings import warn_user
 
 # What a training writes into config.json, 'workers' where there are several; users' entries have other names.
 CONFIG_ENTRIES = ('versions', 'workers', 'seed', 'model', 'training', 'dataset_fingerprint', 'started', 'train')
@@ -199,15 +199,14 @@ def _warn_of_saving(request: TrainRequest) -> None:
     for name in names:
         value, default = getattr(request, name), TrainRequest._field_defaults[name]
         if value != default and not (name == 'save_tags' and tuple(value) == default):
-            warnings.warn(
+            warn_user(
                 '{} is {!r}, but save_during_training is off, so it changes nothing. {}.'.format(
                     name,
                     value,
                     'Give save_during_training=True, or leave {} out'.format(name)
                     if request.run_dir is None
                     else 'Leave {} out: the checkpoints go to run_dir'.format(name),
-                ),
-                stacklevel=5,  # the call of FCN8s.train
+                )
             )
             return
 
@@ -216,11 +215,10 @@ def _warn_of_monitor(request: TrainRequest) -> None:
     saves_best = request.run_dir is not None or request.save_during_training and request.save_best_only
     goes_by_it = saves_best or request.early_stopping_patience is not None
     if request.monitor != TrainRequest._field_defaults['monitor'] and not goes_by_it:
-        warnings.warn(
+        warn_user(
             'monitor is {!r}, but no best score is saved and no patience ends the training, so it changes nothing. '
             'Give run_dir, save_during_training with save_best_only or early_stopping_patience, or leave monitor '
-            'out.'.format(request.monitor),
-            stacklevel=5,  # the call of FCN8s.train
+            'out.'.format(request.monitor)
         )
 
 
@@ -280,13 +278,12 @@ def check_evaluation(batches: Any, num_batches: int, l2_regularization: float, i
     image_rules: those of the network.
     """
     check_l2_regularization(l2_regularization)
-    warn_of_repeated_images(batches, num_batches, stacklevel=3)
+    warn_of_repeated_images(batches, num_batches)
     rules = getattr(batches, 'image_rules', None)
     if rules not in (None, image_rules):
-        warnings.warn(
+        warn_user(
             'the data are read by {}, and the network takes images that are read by {}. Unless that is meant, give '
-            'the BatchGenerator image_rules=model.settings.image_rules.'.format(rules, image_rules),
-            stacklevel=4,  # the call of FCN8s.evaluate
+            'the BatchGenerator image_rules=model.settings.image_rules.'.format(rules, image_rules)
         )
 
 
@@ -308,7 +305,6 @@ def _check_generators(request: TrainRequest) -> None:
         type(request.train_generator).__name__,
         how_to_iterate(request.train_generator, 'train_generator'),
     )
-    check_metrics(request.metrics)
     _require(
         request.eval_dataset in ('train', 'val'),
         "eval_dataset is {!r}; it has to be 'train' or 'val'.",
@@ -331,10 +327,9 @@ def _check_generators(request: TrainRequest) -> None:
     frequency = TrainRequest._field_defaults['eval_frequency']
     given = given or ['eval_frequency'] * (request.eval_frequency != frequency)
     if given and not request.metrics:
-        warnings.warn(
+        warn_user(
             "{0} is given, but metrics is empty, so nothing is evaluated. Give metrics=['loss', 'mean_iou', "
-            "'accuracy'], or leave {0} out.".format(given[0]),
-            stacklevel=5,  # the call of FCN8s.train
+            "'accuracy'], or leave {0} out.".format(given[0])
         )
     if request.metrics and request.eval_dataset == 'val':
         _require(
@@ -347,7 +342,7 @@ def _check_generators(request: TrainRequest) -> None:
             num_eval_batches(request) is not None,
             "eval_dataset is 'val', so val_steps has to say how many batches of val_generator to evaluate.",
         )
-        warn_of_repeated_images(request.val_generator, num_eval_batches(request), stacklevel=5)
+        warn_of_repeated_images(request.val_generator, num_eval_batches(request))
 
 
 def plain_arguments(request: TrainRequest) -> Dict[str, Any]:

@@ -5,7 +5,6 @@ import datetime
 import functools
 import os
 import shlex
-import warnings
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from fcn8s.batches import as_iterator, check_same_classes
@@ -33,6 +32,7 @@ from fcn8s.training.request import (
 )
 from fcn8s.training.summaries import Summaries, num_worst, open_summaries
 from helpers.files import to_json
+from helpers.user_warnings import warn_user
 
 
 def train(network: Network, request: TrainRequest, model: Any = None) -> List[Dict[str, Any]]:
@@ -123,7 +123,9 @@ class _Training:
                 self._take_over_from_the_first(self.workers)
             if self.is_first:
                 events_dir = None if self.run is None else self.run.events_dir
-                self.summaries = open_summaries(self.network, self.request, events_dir, self.state.step)
+                goes_on = self.request.resume or self.state.step > 0
+                resumed_at = self.state.step if goes_on else None
+                self.summaries = open_summaries(self.network, self.request, events_dir, resumed_at)
             if self.summaries:
                 stack.enter_context(self.summaries)
             self._warn_about_dropout()
@@ -336,14 +338,13 @@ class _Training:
         if position is not None and hasattr(generator, 'seek'):
             generator.seek(position)
         else:
-            warnings.warn(
+            warn_user(
                 '{}, so the resumed run sees the data from the start of the generator. BatchGenerator.generate gives '
                 'an iterator that goes on where the run was.'.format(
                     'the run was trained on a generator without a position'
                     if position is None
                     else 'train_generator cannot seek'
-                ),
-                stacklevel=2,
+                )
             )
         print('Resumed from {} at step {}.'.format(checkpoint, self.state.step))
 
@@ -431,12 +432,14 @@ class _Training:
             return
         position = getattr(request.train_generator, 'position', None)
         content = to_json({'loop': state.to_dict(), 'data_position': position})
-        self.checkpoints.save(state.step, self.network.write_checkpoint_files, content, is_best)
+        network = self.network
+        self.checkpoints.save(
+            state.step, network.write_checkpoint_files, content, is_best, network.write_checkpoint_description
+        )
 
     def _warn_about_dropout(self) -> None:
         if self.run is not None and self.request.keep_prob < 1 and self.network.tensors.encoder.dropout_seed is None:
-            warnings.warn(
+            warn_user(
                 "This encoder draws its dropout from TensorFlow's own random state, which no checkpoint holds: a "
-                'resumed run sees the same data but other dropout masks. Those of fcn8s vgg16 repeat theirs.',
-                stacklevel=2,
+                'resumed run sees the same data but other dropout masks. Those of fcn8s vgg16 repeat theirs.'
             )

@@ -8,6 +8,7 @@ from fcn8s.batches import as_pair
 from fcn8s.distributed.workers import Workers
 from fcn8s.evaluation.scores import summarize
 from fcn8s.graph.dropout_rows import FIRST_ROW_TENSOR
+from fcn8s.graph.graph_defs import node_name
 from fcn8s.network import Network
 from fcn8s.stopping import EvaluationAbandoned, StopRequest
 from fcn8s.training.tensorboard import WorstImages
@@ -106,7 +107,7 @@ class SharedSteps:
         self.step = 0
         self._carried = np.zeros(3)
         names = {operation.name for operation in network.graph.get_operations()}
-        has_rows = FIRST_ROW_TENSOR.split(':')[0] in names
+        has_rows = node_name(FIRST_ROW_TENSOR) in names
         self._first_row = network.graph.get_tensor_by_name(FIRST_ROW_TENSOR) if has_rows else None
 
     def stop_request(self) -> SharedStopRequest:
@@ -198,9 +199,7 @@ def evaluate_shared(
         loss_sum += loss
     matrix = np.sum([np.array(part.matrix, np.int64) for part in parts], axis=0)
     scores = summarize(matrix, loss_sum, sum(part.valid for part in parts), network.label_space_with(batches))
-    if l2:
-        penalty, rate = network.tensors.training.penalty, network.tensors.training.l2_rate
-        scores['loss'] += float(network.session.run(penalty, {rate: l2}))
+    scores['loss'] += network.penalty(l2)
     return scores
 
 

@@ -20,11 +20,11 @@ def num_worst(request: TrainRequest) -> int:
 
 
 def open_summaries(
-    network: Network, request: TrainRequest, events_dir: Optional[str], first_step: int
+    network: Network, request: TrainRequest, events_dir: Optional[str], resumed_at: Optional[int]
 ) -> Optional['Summaries']:
     """Opens what a training writes for TensorBoard; None where it writes nothing.
 
-    events_dir: where those of a run lie, unless `request` says another place. first_step: see
+    events_dir: where those of a run lie, unless `request` says another place. resumed_at: see
     `tensorboard.EventWriter`.
     """
     directory = events_dir
@@ -32,7 +32,7 @@ def open_summaries(
         directory = os.path.join(request.summaries_dir, request.summaries_name or '')
     if not request.record_summaries or directory is None:
         return None
-    return Summaries(network, request, tensorboard.EventWriter(directory, network.graph, first_step))
+    return Summaries(network, request, tensorboard.EventWriter(directory, network.graph, resumed_at))
 
 
 class Summaries:
@@ -51,7 +51,9 @@ class Summaries:
         self._events.close()
 
     def add_step(self, step: int, values: Dict[str, float], batch: Any) -> None:
-        """Adds the values of a training step, and every tenth time a picture of its batch."""
+        """Adds the values of a training step and, every tenth time, a picture of its batch; each time where such steps
+        lie an epoch or more apart.
+        """
         self._events.scalars(step, {'train/' + name: value for name, value in values.items()})
         frequency = self._request.summaries_frequency
         if step // frequency % _SUMMARIES_PER_PICTURE == 1 or frequency >= self._request.steps_per_epoch:

@@ -6,7 +6,6 @@ import os
 import socket
 import time
 import uuid
-import warnings
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import cv2
@@ -20,6 +19,7 @@ from helpers.files import check_folder
 from helpers.image_rules import shown_channels
 from helpers.label_spaces import LabelSpace
 from helpers.text_drawing import draw_text, drawable_name, shorten_text, text_width
+from helpers.user_warnings import warn_user
 from helpers.visualization_utils import colorize
 
 # Event files are for looking at: a strip of three pictures stays small enough to load in a browser.
@@ -36,11 +36,11 @@ class EventWriter:
     The file is written at once and by this thread: TensorFlow's own writer does it in the background, where a full disk
     goes unnoticed or blocks. Here it gives a warning, and no more is written: training does not stop for its pictures.
 
-    first_step: the step that a resumed run goes on from; TensorBoard then hides what an earlier process wrote beyond
-    it.
+    resumed_at: the step that a resumed run goes on from; TensorBoard then hides what an earlier process wrote beyond
+        it. None for a new run.
     """
 
-    def __init__(self, directory: str, graph: Optional[Any] = None, first_step: int = 0) -> None:
+    def __init__(self, directory: str, graph: Optional[Any] = None, resumed_at: Optional[int] = None) -> None:
         check_folder(directory)
         # TensorBoard reads the files of a directory in the order of their names.
         name = 'events.out.tfevents.{:010d}.{}.{}'.format(int(time.time()), socket.gethostname(), uuid.uuid4().hex[:8])
@@ -50,8 +50,9 @@ class EventWriter:
         self._add(file_version='brain.Event:2')
         if graph is not None:
             self._add(graph_def=graph.as_graph_def(add_shapes=True).SerializeToString())
-        if first_step:
-            self._add(step=first_step, session_log=tf.SessionLog(status=tf.SessionLog.START))
+        if resumed_at is not None:
+            # What has the step of this mark is hidden, too, and the evaluation of the step resumed at is not repeated.
+            self._add(step=resumed_at + 1, session_log=tf.SessionLog(status=tf.SessionLog.START))
 
     def _add(self, **event: Any) -> None:
         if self._failed:
@@ -61,10 +62,9 @@ class EventWriter:
             self._writer.flush()
         except tf.errors.OpError as error:
             self._failed = True
-            warnings.warn(
+            warn_user(
                 'no more events are written for TensorBoard: {}. Training goes on without; free some space '
-                'before the next checkpoint.'.format(error.message),
-                stacklevel=3,
+                'before the next checkpoint.'.format(error.message)
             )
 
     def scalars(self, step: int, values: Dict[str, float]) -> None:
@@ -150,7 +150,7 @@ def confusion_picture(confusion_matrix: np.ndarray, class_names: Sequence[str]) 
         return cells
     names = _name_column(class_names, cell)
     corner = np.full((names.shape[1], names.shape[1], 3), 255, np.uint8)
-    above = np.concatenate([corner, np.rot90(names, k=-1)[:, ::-1][::-1]], axis=1)
+    above = np.concatenate([corner, np.rot90(names)], axis=1)
     return np.concatenate([above, np.concatenate([names, cells], axis=1)], axis=0)
 
 

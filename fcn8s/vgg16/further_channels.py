@@ -6,7 +6,7 @@ import numpy as np
 
 from fcn8s.vgg16.weights.source import TORCHVISION_RGB, Preprocessing
 from helpers.counted import counted
-from helpers.flags import checked_whole
+from helpers.flags import check_choice, checked_whole
 from helpers.image_rules import MAX_CHANNELS
 
 #: What the weights of a further channel are at the start: zero, or the mean of those of the three colours.
@@ -75,8 +75,7 @@ def further_channels(
     """
     remedy = '3 are red, green and blue; grey images of one channel are read as three equal ones.'
     count = checked_whole('channels', channels, 3, MAX_CHANNELS, remedy) - 3
-    if fill not in FILLS:
-        raise ValueError('fill is {!r}; choose from {}.'.format(fill, ', '.join(FILLS)))
+    check_choice('fill', fill, FILLS)
     if not count and fill != FILLS[0]:
         raise ValueError(
             'fill is {!r}; it is about channels behind the three colours, and there are none. Leave it out, or give '

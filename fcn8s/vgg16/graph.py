@@ -10,6 +10,7 @@ import numpy as np
 
 from fcn8s.backend import Session, tf
 from fcn8s.graph.encoder import DROPOUT_SEED_TENSOR, import_encoder
+from fcn8s.graph.graph_defs import node_name
 from fcn8s.saving import saved_models
 from fcn8s.saving.encoder_files import ENCODER_TAGS, read_encoder
 from fcn8s.saving.paths import plain_directory
@@ -91,7 +92,7 @@ def _shifted(inputs: Any, size: int, dilation: int) -> Any:
 def _dropout_seed() -> Any:
     """int32 [2]: a fresh draw in each run, unless fed."""
     fresh = tf.random.uniform([2], maxval=tf.int32.max, dtype=tf.int32, name='fresh_dropout_seed')
-    return tf.placeholder_with_default(fresh, [2], name=DROPOUT_SEED_TENSOR.split(':')[0])
+    return tf.placeholder_with_default(fresh, [2], name=node_name(DROPOUT_SEED_TENSOR))
 
 
 def _dropout(inputs: Any, keep_prob: Any, seed: Any, layer: str) -> Any:
@@ -248,7 +249,7 @@ def run_encoder(
         load_encoder(session, directory, trust)
         maps = {'pool3': 'layer3_out:0', 'pool4': 'layer4_out:0', 'fc6': 'fc6/Relu:0', 'fc7': 'layer7_out:0'}
         names = {operation.name for operation in graph.get_operations()}
-        fetches = {layer: graph.get_tensor_by_name(name) for layer, name in maps.items() if name.split(':')[0] in names}
+        fetches = {layer: graph.get_tensor_by_name(name) for layer, name in maps.items() if node_name(name) in names}
         fed = {}
         if 'fc8' in source.dense:
             fetches['fc8'], fed = _fc8_logits(source)

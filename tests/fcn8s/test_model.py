@@ -336,7 +336,7 @@ def test_a_closed_model_says_so(trained):
             dict(vgg16_dir='ENCODER', num_classes=3, label_space=CAMVID),
             "num_classes is 3, but the label space 'camvid' has 11",
         ),
-        (dict(vgg16_dir='ENCODER', num_classes=2, variant='4s'), "variant is '4s'; choose one of '8s', '16s', '32s'"),
+        (dict(vgg16_dir='ENCODER', num_classes=2, variant='4s'), "variant is '4s'; choose from 8s, 16s, 32s"),
         (dict(vgg16_dir='ENCODER', num_classes=2, upsampling='cubic'), "upsampling is 'cubic'"),
         (dict(vgg16_dir='ENCODER', num_classes=2, skip_scales=1.0), 'skip_scales is 1.0; it has to be two numbers'),
         (dict(vgg16_dir='ENCODER', num_classes=2, skip_scales=(0, 1)), 'both factors have to be positive'),
@@ -794,6 +794,15 @@ def test_fine_tuning_carries_classes_over_by_name(tmp_path, tiny_encoder, capsys
     kernel, carried = before['decoder/upsample_8x/kernel'], after['decoder/upsample_8x/kernel']
     np.testing.assert_array_equal(carried[:, :, 0, 2], kernel[:, :, 2, 0])
     assert not carried[:, :, 1, 0].any()
+
+
+def test_fine_tuning_from_score_layers_that_diverged_is_refused(tmp_path, narrow_encoder):
+    with FCN8s(vgg16_dir=narrow_encoder, label_space=generic_label_space(3, class_names=['a', 'b', 'c'])) as model:
+        (bias,) = [variable for variable in model.model.weights if variable.op.name == 'decoder/score_fc7/bias']
+        restoring.feed_initializer(model.sess, bias, np.float32([0, np.nan, 0]))
+        path = model.save(str(tmp_path))
+    with pytest.raises(ValueError, match='hold NaN or infinite values in decoder/score_fc7/bias'):
+        FCN8s(fine_tune_from=path, label_space=generic_label_space(2, class_names=['b', 'a']))
 
 
 def test_staged_training_adds_skips_with_zero_score_layers(tmp_path, tiny_encoder, capsys):

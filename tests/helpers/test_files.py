@@ -239,6 +239,19 @@ def test_errors_about_other_files_pass_unchanged(tmp_path, error):
     assert caught.value is error
 
 
+def test_an_input_beside_the_output_is_not_called_the_output(tmp_path, monkeypatch):
+    (tmp_path / 'secret.png').write_text('of somebody else')
+    monkeypatch.chdir(tmp_path)
+    for name in ('secret.png', str(tmp_path / 'secret.png')):
+        error = PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
+        with pytest.raises(PermissionError) as caught, explain_os_errors(str(tmp_path / 'out.json')):
+            raise error
+        assert caught.value is error
+    inside = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / '.out.0123456789ab.tmp' / 'a'))
+    with pytest.raises(PermissionError, match='while writing .*out'), explain_os_errors(str(tmp_path / 'out')):
+        raise inside
+
+
 @pytest.mark.skipif(os.name == 'nt' or os.geteuid() == 0, reason='the superuser may write everywhere')
 def test_a_directory_without_write_permission(tmp_path):
     directory = tmp_path / 'locked'

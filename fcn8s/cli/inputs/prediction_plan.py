@@ -11,6 +11,7 @@ from fcn8s.cli.options.images import NAMES, image_rules
 from fcn8s.cli.options.prediction import check_drawing, check_overlap, check_temperature_argument
 from fcn8s.cli.options.workers import check_workers
 from fcn8s.prediction.result_kinds import DOUBT_KINDS, FLAGGED_KINDS
+from helpers.flags import check_choice
 
 SUBMISSION_DIR = 'cityscapes_submission'
 
@@ -182,8 +183,8 @@ def _check_polygons(args: argparse.Namespace, streams: List[str]) -> None:
     from fcn8s.prediction.polygon_files import FORMATS, check_tolerance
 
     check_tolerance(args.polygon_tolerance)
-    if args.polygons is not None and args.polygons not in FORMATS:
-        raise ValueError('--polygons is {!r}; choose from {}.'.format(args.polygons, ', '.join(FORMATS)))
+    if args.polygons is not None:
+        check_choice('--polygons', args.polygons, FORMATS)
     if args.polygons is None and args.polygon_tolerance:
         raise ValueError('--polygon-tolerance came without --polygons. Say which: {}.'.format(', '.join(FORMATS)))
     if args.polygons is not None and streams:

@@ -114,6 +114,13 @@ def add_drawing_arguments(parser: argparse.ArgumentParser) -> Any:
     group.add_argument(
         '--zoom', type=int, default=1, metavar='N', help='draw N times larger, for small images (default: 1)'
     )
+    group.add_argument(
+        '--show',
+        type=int,
+        nargs=3,
+        metavar=('R', 'G', 'B'),
+        help='which channels of the network are seen as red, green and blue (default: 1 2 3)',
+    )
     add_palette_argument(group)
     return group
 

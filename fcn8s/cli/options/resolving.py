@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import os
-import warnings
 from typing import Any, Dict, List, Optional, Sequence
 
 from fcn8s.cli.options import labels, stored
@@ -20,6 +19,7 @@ from fcn8s.cli.terminal import Parser
 from fcn8s.optimizers import OPTIMIZERS, parse_rate_multipliers
 from fcn8s.settings import check_loss
 from helpers.files import explain_os_errors, is_below, numbered
+from helpers.user_warnings import warn_user
 
 # What --resume may change about a run.
 RESUMABLE = ('epochs', 'threads', 'cache', 'report', 'workers', 'wire', 'timeout')
@@ -320,10 +320,9 @@ def _known_cache(cache: Optional[str], run_dir: str) -> Optional[str]:
 
     if cache is None or is_below(cache, run_dir) or holds_entries(cache):
         return cache
-    warnings.warn(
+    warn_user(
         'The run {!r} was started with --cache {!r}, and no cache is there now, so that nothing is cached. To make '
-        'one, add --cache with its place.'.format(run_dir, cache),
-        stacklevel=2,
+        'one, add --cache with its place.'.format(run_dir, cache)
     )
     return None
 

@@ -119,21 +119,28 @@ def read_pth_zip(path: str, use: Optional[Use] = None) -> Any:
 
     Raises ValueError where the archive is truncated, asks for other objects than tensors, or holds another network.
     """
-    with explain_damage(path), zipfile.ZipFile(path) as archive:
-        pickled = [name for name in archive.namelist() if name.endswith('/data.pkl')]
-        if len(pickled) != 1:
-            raise ValueError('{} is no PyTorch checkpoint: it has {} data.pkl.'.format(path, len(pickled)))
-        folder = pickled[0][: -len('data.pkl')]
-        if folder + 'byteorder' in archive.namelist() and _read_start(archive, folder + 'byteorder') != b'little':
-            raise ValueError('{} was written on a big-endian machine; this reader cannot swap it.'.format(path))
-
-        def load_storage(pid):
-            dtype, key, size = _parse_storage_id(path, pid)
-            name = '{}data/{}'.format(folder, key)
-            return _Storage(dtype, size, lambda: _read_member(archive, path, name, dtype, size))
-
-        tensors = _tensors(path, _load_pickled(archive, pickled[0], path, load_storage))
+    with explain_damage(path):
+        archive = zipfile.ZipFile(path)
+    with archive:
+        with explain_damage(path):
+            tensors = _tensors_of_zip(path, archive)
         return _use(path, tensors, use)
+
+
+def _tensors_of_zip(path: str, archive: zipfile.ZipFile) -> Dict[str, _Tensor]:
+    pickled = [name for name in archive.namelist() if name.endswith('/data.pkl')]
+    if len(pickled) != 1:
+        raise ValueError('{} is no PyTorch checkpoint: it has {} data.pkl.'.format(path, len(pickled)))
+    folder = pickled[0][: -len('data.pkl')]
+    if folder + 'byteorder' in archive.namelist() and _read_start(archive, folder + 'byteorder') != b'little':
+        raise ValueError('{} was written on a big-endian machine; this reader cannot swap it.'.format(path))
+
+    def load_storage(pid):
+        dtype, key, size = _parse_storage_id(path, pid)
+        name = '{}data/{}'.format(folder, key)
+        return _Storage(dtype, size, lambda: _read_member(archive, path, name, dtype, size))
+
+    return _tensors(path, _load_pickled(archive, pickled[0], path, load_storage))
 
 
 def _load_pickled(archive: zipfile.ZipFile, name: str, path: str, load_storage: Callable[[Any], Any]) -> Any:
@@ -165,27 +172,33 @@ def read_pth_legacy(path: str, use: Optional[Use] = None) -> Any:
 
     Raises ValueError where the file is truncated, asks for other objects than tensors, or holds another network.
     """
-    with explain_damage(path), open(path, 'rb') as file:
-        length = os.fstat(file.fileno()).st_size
-        magic, protocol, system = [load_inert(file, length, path, {}) for _ in range(3)]
-        if magic != LEGACY_MAGIC or protocol != LEGACY_PROTOCOL or not isinstance(system, dict):
-            raise ValueError('{} is no PyTorch checkpoint: its magic number is another one.'.format(path))
-        if not system.get('little_endian', True):
-            raise ValueError('{} was written on a big-endian machine; this reader cannot swap it.'.format(path))
-        dtypes: Dict[str, str] = {}
-        sizes: Dict[str, int] = {}
-        offsets: Dict[str, int] = {}
-
-        def load_storage(pid):
-            dtype, key, size = _parse_storage_id(path, pid)
-            if len(pid) > 5 and pid[5] is not None:
-                raise ValueError('{} holds a view of a storage, which this reader does not know.'.format(path))
-            dtypes[key], sizes[key] = dtype, size
-            return _Storage(dtype, size, lambda: _read_at(file, path, offsets[key], dtype, size))
-
-        tensors = _tensors(path, load_inert(file, length, path, TORCH_STAND_INS, load_storage))
-        offsets.update(_locate_storages(file, path, load_inert(file, length, path, {}), dtypes, sizes))
+    with open(path, 'rb') as file:
+        with explain_damage(path):
+            tensors = _tensors_of_pickles(path, file)
         return _use(path, tensors, use)
+
+
+def _tensors_of_pickles(path: str, file: IO[bytes]) -> Dict[str, _Tensor]:
+    length = os.fstat(file.fileno()).st_size
+    magic, protocol, system = [load_inert(file, length, path, {}) for _ in range(3)]
+    if magic != LEGACY_MAGIC or protocol != LEGACY_PROTOCOL or not isinstance(system, dict):
+        raise ValueError('{} is no PyTorch checkpoint: its magic number is another one.'.format(path))
+    if not system.get('little_endian', True):
+        raise ValueError('{} was written on a big-endian machine; this reader cannot swap it.'.format(path))
+    dtypes: Dict[str, str] = {}
+    sizes: Dict[str, int] = {}
+    offsets: Dict[str, int] = {}
+
+    def load_storage(pid):
+        dtype, key, size = _parse_storage_id(path, pid)
+        if len(pid) > 5 and pid[5] is not None:
+            raise ValueError('{} holds a view of a storage, which this reader does not know.'.format(path))
+        dtypes[key], sizes[key] = dtype, size
+        return _Storage(dtype, size, lambda: _read_at(file, path, offsets[key], dtype, size))
+
+    tensors = _tensors(path, load_inert(file, length, path, TORCH_STAND_INS, load_storage))
+    offsets.update(_locate_storages(file, path, load_inert(file, length, path, {}), dtypes, sizes))
+    return tensors
 
 
 def _parse_storage_id(path: str, pid: Any) -> Tuple[str, str, int]:
@@ -279,7 +292,12 @@ def _to_numpy(path: str, tensor: _Tensor) -> np.ndarray:
 def _use(path: str, tensors: Mapping[str, _Tensor], use: Optional[Use]) -> Any:
     shapes = {name: tensor.arguments[2] for name, tensor in tensors.items()}
     _check_storages(path, tensors)
-    return (use or _assemble_named)(path, shapes, lambda name: _to_numpy(path, tensors[name]))
+
+    def read(name: str) -> np.ndarray:
+        with explain_damage(path):
+            return _to_numpy(path, tensors[name])
+
+    return (use or _assemble_named)(path, shapes, read)
 
 
 def _check_storages(path: str, tensors: Mapping[str, _Tensor]) -> None:
@@ -327,12 +345,15 @@ def read_safetensors(path: str, use: Optional[Use] = None) -> Any:
 
     Raises ValueError where the file is truncated or holds another network.
     """
-    with explain_damage(path), open(path, 'rb') as file:
-        entries, start = _read_safetensors_header(file, path)
+    with open(path, 'rb') as file:
+        with explain_damage(path):
+            entries, start = _read_safetensors_header(file, path)
 
-        def read(name):
+        def read(name: str) -> np.ndarray:
             dtype, shape, begin = entries[name]
-            array = _read_at(file, path, start + begin, SAFETENSORS_DTYPES[dtype], int(np.prod(shape, dtype=np.int64)))
+            count = int(np.prod(shape, dtype=np.int64))
+            with explain_damage(path):
+                array = _read_at(file, path, start + begin, SAFETENSORS_DTYPES[dtype], count)
             return _bfloat16_to_float32(array).reshape(shape) if dtype == 'BF16' else array.reshape(shape)
 
         return (use or _assemble_named)(path, {name: shape for name, (_, shape, _) in entries.items()}, read)

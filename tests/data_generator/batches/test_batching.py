@@ -367,6 +367,20 @@ def test_batches_that_are_dealt_out_are_those_of_the_whole():
 # ---- Parts for several workers ----
 
 
+def test_nobody_is_warned_of_classes_that_another_worker_sees():
+    """Each of two workers sees the labels of one class alone, of data that hold both."""
+
+    def of_one_class(sample):
+        return Made(np.zeros([4, 4, 3], np.uint8), np.full([4, 4], sample.pair_index % 2, np.uint8), 'x')
+
+    order = BatchOrder(4, 1, False, 0)
+    iterator = BatchIterator(order, of_one_class, stack, 0, 2, generic_label_space(2), 'fingerprint')
+    with iterator, warnings.catch_warnings():
+        warnings.simplefilter('error')
+        iterator.deal(0, 2)
+        assert {label for _ in range(5) for label in np.unique(next(iterator)[1])} == {0}
+
+
 @pytest.mark.parametrize('shuffle', [True, False])
 def test_parts_of_workers_make_the_batches_that_are_as_many_times_as_large(shuffle):
     def pairs_of(batch_size, deal=None):

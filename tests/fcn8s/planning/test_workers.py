@@ -6,7 +6,7 @@ import re
 import pytest
 
 from fcn8s import cli
-from fcn8s.planning import plan, workers
+from fcn8s.planning import plan
 from fcn8s.planning.workers import ExchangeFactors, estimate_gain, exchange_seconds, format_gain, wire_bytes
 
 
@@ -32,19 +32,16 @@ def test_an_exchange_adds_up():
     assert exchange_seconds(4, 100e6, math.inf, factors) == pytest.approx(expected - 1.25 * 0.6)
 
 
-def test_gain_and_the_number_beyond_which_workers_do_not_pay(monkeypatch):
-    monkeypatch.setattr(workers, 'FACTORS', ExchangeFactors(1.0, 0.0, 0.0))
-    monkeypatch.setattr(workers.exchange_seconds, '__defaults__', (workers.FACTORS,))
-    gain = estimate_gain(2, 1.0, 125e6, 1.0)  # 1 Gbit sent in 1 s
+def test_gain_and_the_number_beyond_which_workers_do_not_pay():
+    wire_alone = ExchangeFactors(1.0, 0.0, 0.0)
+    gain = estimate_gain(2, 1.0, 125e6, 1.0, wire_alone)  # 1 Gbit sent in 1 s
     assert gain.exchange == pytest.approx(1.0) and gain.seconds == pytest.approx(2.0)
     assert gain.efficiency == pytest.approx(0.5)
     assert gain.most_workers == 2  # two do just as much as one; of three each does less than half
-    assert estimate_gain(2, 0.99, 125e6, 1.0).most_workers == 1
-    cheap = estimate_gain(2, 1.0, 125e4, 1.0)
+    assert estimate_gain(2, 0.99, 125e6, 1.0, wire_alone).most_workers == 1
+    cheap = estimate_gain(2, 1.0, 125e4, 1.0, wire_alone)
     assert cheap.most_workers is None and cheap.efficiency == pytest.approx(1 / 1.01)
-    monkeypatch.setattr(workers.exchange_seconds, '__defaults__', (ExchangeFactors(0.0, 0.0, 0.01),))
-    gain = estimate_gain(4, 1.0, 1e6, 1.0)
-
+    gain = estimate_gain(4, 1.0, 1e6, 1.0, ExchangeFactors(0.0, 0.0, 0.01))
     assert gain.most_workers == 51  # 50 times two rounds of 0.01 s are as long as the step
     text = format_gain(gain, 4, 1.0, 2)
     assert '4 workers      1.06 s a step, of them 0.06 s for the gradients at 1 Gbit/s' in text

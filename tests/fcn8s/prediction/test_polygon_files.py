@@ -98,7 +98,7 @@ def test_geojson_and_results_of_other_kinds(tmp_path, scene):
 
 
 def test_refusals(tmp_path):
-    with pytest.raises(ValueError, match="polygons are asked for as 'svg'; choose from labelme, coco, geojson"):
+    with pytest.raises(ValueError, match="kind is 'svg'; choose from labelme, coco, geojson"):
         PolygonFiles(str(tmp_path), SPACE, 'svg')
     with pytest.raises(ValueError, match='tolerance of polygons is -1; it has to be from 0'):
         PolygonFiles(str(tmp_path), SPACE, 'coco', -1)

@@ -10,6 +10,7 @@ import pytest
 from fcn8s.prediction import video
 from fcn8s.prediction.drawing import Drawing, Style
 from fcn8s.prediction.predictor import Predictor
+from helpers.image_rules import ImageRules
 from helpers.images import write_image
 from helpers.label_spaces import LABEL_SPACES, LabelSpace
 from helpers.process.termination import Interrupted, exit_status
@@ -64,6 +65,31 @@ def test_layouts(frames_dir, tmp_path, layout, size):
     if layout in ('side-by-side', 'stacked'):
         np.testing.assert_allclose(frames[7][20, 20].astype(int), 135, atol=8)
     assert sorted(os.listdir(str(tmp_path))) == ['frames', 'out.mp4']
+
+
+def test_frames_of_a_folder_are_read_by_the_rules_of_the_network(tmp_path):
+    """Four channels of 16 bits, of which 0 to 4000 is the range: as `fcn8s predict` reads them."""
+    os.makedirs(str(tmp_path / 'frames'))
+    frame = np.full((48, 64, 4), 2000, np.uint16)
+    frame[..., 3] = 4000
+    for name in ('1.npy', '2.npy'):
+        np.save(str(tmp_path / 'frames' / name), frame)
+    seen = []
+
+    def remember(images, argmax=True):
+        seen.append(images)
+        return halves(images, argmax)
+
+    rules = ImageRules(channels=4, window=((0, 4000),))
+    out, style = str(tmp_path / 'out.mp4'), Style('side-by-side', show=(1, 2, 4))
+    video.render_video(
+        Predictor(remember, 3), str(tmp_path / 'frames'), out, SPACE, style, clockwork=2, image_rules=rules
+    )
+    assert len(seen) == 1 and seen[0].shape == (1, 48, 64, 4)
+    assert (seen[0][0, 0, 0] == (128, 128, 128, 255)).all()
+    np.testing.assert_allclose(read_video(out)[2][1][20, 20].astype(int), (128, 128, 255), atol=10)
+    with pytest.raises(ValueError, match='is a video or a camera, whose frames are RGB, and the network takes 4 chan'):
+        video.render_video(PREDICTOR, out, str(tmp_path / 'again.mp4'), SPACE, image_rules=rules)
 
 
 def test_void_shows_the_frame_in_an_overlay_and_is_black_in_a_map():

@@ -47,6 +47,21 @@ def test_a_failure_while_writing_leaves_the_earlier_state(tmp_path):
     assert sorted(os.listdir(str(tmp_path))) == ['best.json', 'last.json', 'step-00000001']
 
 
+def test_a_step_that_was_saved_before_its_evaluation_says_its_scores(tmp_path):
+    checkpoints = Checkpoints(str(tmp_path))
+    path = checkpoints.save(1, write_files, {'scores': None}, False)
+    os.utime(os.path.join(path, 'weights'), (1, 1))
+
+    def write_description(directory):
+        with open(os.path.join(directory, 'scores'), 'w') as file:
+            file.write('0.5')
+
+    assert checkpoints.save(1, write_files, {'scores': 0.5}, True, write_description) == path == checkpoints.best()
+    assert os.path.getmtime(os.path.join(path, 'weights')) == 1
+    assert read_state(path) == {'scores': 0.5}
+    assert (tmp_path / os.path.basename(path) / 'scores').read_text() == '0.5'
+
+
 def test_a_removal_that_was_cut_off_is_finished(tmp_path):
     (tmp_path / '.removed-step-00000001').mkdir()
     Checkpoints(str(tmp_path)).save(2, write_files, {}, False)

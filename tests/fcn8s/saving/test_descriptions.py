@@ -53,7 +53,7 @@ def test_scores_that_there_are_not_are_null(tmp_path):
         (dict(skip_scales=['1', True]), 'has to be two numbers'),
         (dict(num_classes=7), 'num_classes is 7, but the label space .camvid. names'),
         (dict(num_classes=None), 'num_classes is None'),
-        (dict(variant='4s'), "variant is '4s'; choose one of"),
+        (dict(variant='4s'), "variant is '4s'; choose from"),
         (dict(variant=['8s']), 'variant is'),
         (dict(space_class_names=[1] + NAMES[1:]), 'class_names has 1; a name is 1 to 200 characters'),
         (dict(space_class_names=['x' * 200000] + NAMES[1:]), "class_names has 'xxx.*[.]{3}; a name is"),

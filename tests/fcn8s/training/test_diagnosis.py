@@ -60,6 +60,12 @@ def test_a_training_loss_that_blows_up_without_nan():
     assert 'training loss has risen from' in message and '(it is 0.1)' in message
 
 
+def test_a_loss_below_zero_blows_up_by_no_factor():
+    for losses in (np.full(40, -1.0), np.linspace(-3.0, -0.5, 40), np.linspace(0.5, -1.0, 40)):
+        assert diagnose(losses, CLASSES, mean_cross_entropy=False) == []
+    assert 'without rising' in only(diagnose([-3.0, -2.0, -0.5, math.nan], CLASSES, mean_cross_entropy=False))
+
+
 def test_all_one_class_the_most_frequent():
     matrix = np.zeros((CLASSES, CLASSES), np.int64)
     matrix[:, 2] = [10, 10, 60, 10, 10]

@@ -1,5 +1,6 @@
 import json
 import os
+import time
 
 import numpy as np
 import pytest
@@ -25,13 +26,13 @@ def test_an_event_file_is_read_back_by_tensorflow(tmp_path):
     graph = tf.Graph()
     with graph.as_default():
         tf.constant(1.0, name='one')
-    with EventWriter(str(tmp_path / 'events'), graph, first_step=3) as writer:
+    with EventWriter(str(tmp_path / 'events'), graph, resumed_at=3) as writer:
         writer.scalars(4, {'loss': 0.5, 'absent class': float('nan'), 'rate': np.float32(0.25)})
         found = events(writer.path)  # before it is closed: nothing waits in a buffer
         writer.image(5, 'strip', picture)
     assert found[0].file_version == 'brain.Event:2'
     assert tf.GraphDef.FromString(found[1].graph_def).node[0].name == 'one'
-    assert found[2].step == 3 and found[2].session_log.status == tf.SessionLog.START
+    assert found[2].step == 4 and found[2].session_log.status == tf.SessionLog.START
     assert found[3].step == 4 and {v.tag: v.simple_value for v in found[3].summary.value} == {'loss': 0.5, 'rate': 0.25}
     image = events(writer.path)[4].summary.value[0]
     assert image.tag == 'strip' and (image.image.height, image.image.width) == (5, 7)
@@ -39,6 +40,25 @@ def test_an_event_file_is_read_back_by_tensorflow(tmp_path):
         decoded = session.run(tf.image.decode_png(image.image.encoded_image_string))
     np.testing.assert_array_equal(decoded, picture)
     assert os.path.basename(writer.path).startswith('events.out.tfevents.')
+
+
+@pytest.mark.parametrize('resumed_at', [0, 4])
+def test_tensorboard_hides_what_a_resumed_run_repeats_and_nothing_else(tmp_path, monkeypatch, resumed_at):
+    """The first process was killed at step 6, after its evaluation of step 4; the second goes on from a checkpoint."""
+    accumulator = pytest.importorskip('tensorboard.backend.event_processing.event_accumulator')
+    with EventWriter(str(tmp_path)) as writer:
+        for step in range(1, 7):
+            writer.scalars(step, {'loss': float(step)})
+        writer.scalars(4, {'val': 0.5})
+    later = time.time() + 60
+    monkeypatch.setattr(time, 'time', lambda: later)  # names begin with the second
+    with EventWriter(str(tmp_path), resumed_at=resumed_at) as writer:
+        for step in range(resumed_at + 1, 8):
+            writer.scalars(step, {'loss': 10.0 + step})
+    seen = accumulator.EventAccumulator(str(tmp_path)).Reload()
+    expected = [(step, step + 10.0 * (step > resumed_at)) for step in range(1, 8)]
+    assert [(event.step, event.value) for event in seen.Scalars('loss')] == expected
+    assert ('val' in seen.Tags()['scalars'] and len(seen.Scalars('val')) == 1) == (resumed_at == 4)
 
 
 @pytest.mark.skipif(not os.path.isdir('/proc/self/task'), reason='a folder in which nobody can write')
