@@ -2,7 +2,8 @@
 
 Two conventions are met. In continuous coordinates the pixel in row r and column c is the square from (c, r) to
 (c + 1, r + 1), and belongs to a polygon that holds its centre (COCO, CVAT, YOLO, GeoJSON). In pixel coordinates a
-vertex is a pixel, which belongs to the polygon itself (labelme, Cityscapes, Supervisely). Points are (x, y).
+vertex is a pixel, which belongs to the polygon itself (labelme, Cityscapes, Supervisely); a fraction says where in
+that pixel. Points are (x, y).
 """
 
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -16,6 +17,8 @@ from helpers.label_spaces import LabelSpace
 _MAX_CROSSINGS = 2**25
 # Coordinates beyond this are none; differences and products of those below it are finite.
 _LARGEST = 1e100
+# Edges in one row up to which OpenCV sorts them fast; its time grows with their square.
+_MOST_SORTED = 1024
 # Pixels beside the image from which on polygons in pixel coordinates are cut: OpenCV runs along every row of an edge,
 # also where there is no image. Cut so far from it, an edge in it is off by less than a pixel.
 _FARTHEST = 2**15
@@ -76,19 +79,33 @@ def fill_pixels(ring: np.ndarray, size: Tuple[int, int]) -> Window:
         size: (height, width).
 
     Raises:
-        ValueError: A coordinate is not finite.
+        ValueError: A coordinate is not finite, or the polygon is too intricate to be one.
     """
     ring = _finite(ring)
     ring = _cut(ring, np.full(2, -_FARTHEST), np.array(size[::-1]) + _FARTHEST)
     if not len(ring):
         return Window(0, 0, np.zeros((0, 0), bool))
-    points = np.rint(ring).astype(np.int32)
+    points = np.floor(ring).astype(np.int32)
     top, left, bottom, right = _bounds(points, points + 1, size)
     if bottom <= top or right <= left:
         return Window(0, 0, np.zeros((0, 0), bool))
     mask = np.zeros((bottom - top, right - left), np.uint8)
-    cv2.fillPoly(mask, [points - (left, top)], 1)
+    points = points - (left, top)
+    if _most_edges_in_a_row(points[:, 1], len(mask)) <= _MOST_SORTED:
+        cv2.fillPoly(mask, [points], 1)
+    else:
+        inner = fill_rings([points + 0.5], mask.shape)
+        mask[inner.top : inner.top + inner.mask.shape[0], inner.left : inner.left + inner.mask.shape[1]] = inner.mask
+        cv2.polylines(mask, [points], True, 1)
     return Window(top, left, mask.astype(bool))
+
+
+def _most_edges_in_a_row(rows: np.ndarray, height: int) -> int:
+    """How many edges of a polygon, of whose points the rows are given, the fullest row of an image has."""
+    other = np.roll(rows, -1)
+    begins = np.bincount(np.clip(np.minimum(rows, other), 0, height), minlength=height + 1)
+    ends = np.bincount(np.clip(np.maximum(rows, other), 0, height), minlength=height + 1)
+    return int(np.cumsum(begins - ends).max())
 
 
 def _cut(ring: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

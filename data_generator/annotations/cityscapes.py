@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import Any, Dict, List, Set
+from typing import Any, Dict, FrozenSet, List, Set
 
 from data_generator.annotations.documents import read_json_document
 from data_generator.annotations.folder import Folder
@@ -16,6 +16,9 @@ from helpers.label_spaces import CITYSCAPES
 _SUFFIX = re.compile(r'_gt[A-Za-z]+_polygons$')
 _GROUP = 'group'
 _NAMES = frozenset(label.name for label in CITYSCAPES_LABELS)
+# What Cityscapes does not draw into its label images, so that what lies below is seen (json2labelImg.py): the licence
+# plates of cars.
+_NOT_DRAWN = frozenset(label.name for label in CITYSCAPES_LABELS if label.id < 0)
 _LOOKED_INTO = 50
 
 
@@ -29,8 +32,10 @@ def read_cityscapes(folder: Folder, documents: List[str], left_out: LeftOut) -> 
 
     Files in which none of its classes occurs are somebody's own, in the same form, and their classes are as well.
     """
-    records = [record_of_document(path, folder.root, lambda one: _read(one, left_out)) for path in documents]
-    if not any(_labels(path) & set(CITYSCAPES.class_names) for path in documents[:_LOOKED_INTO]):
+    is_own = not any(_labels(path) & set(CITYSCAPES.class_names) for path in documents[:_LOOKED_INTO])
+    not_drawn = frozenset() if is_own else _NOT_DRAWN
+    records = [record_of_document(path, folder.root, lambda one: _read(one, left_out, not_drawn)) for path in documents]
+    if is_own:
         return Source('cityscapes', records, rest='void')
     names = list(CITYSCAPES.class_names)
     colors: Dict[str, Color] = dict(zip(names, CITYSCAPES.colors))
@@ -45,11 +50,15 @@ def _labels(path: str) -> Set[str]:
         return set()
 
 
-def _read(path: str, left_out: LeftOut) -> AnnotatedImage:
+def _read(path: str, left_out: LeftOut, not_drawn: FrozenSet[str]) -> AnnotatedImage:
     content = read_json_document(path)
     if not is_cityscapes(content):
         raise DataError("{} is no annotation of Cityscapes: it lacks 'imgHeight' or 'objects'.".format(path))
-    shapes = left_out.readable(content['objects'], lambda one: [] if one.get('deleted') else [_shape(one)], path)
+
+    def shapes_of(one: Dict[str, Any]) -> List[Shape]:
+        return [] if one.get('deleted') or str(one.get('label')) in not_drawn else [_shape(one)]
+
+    shapes = left_out.readable(content['objects'], shapes_of, path)
     stem = _SUFFIX.sub('', os.path.splitext(os.path.basename(path))[0])
     # gtFine/train/aachen beside leftImg8bit/train/aachen, or images and annotations in one folder.
     beside = re.sub(r'(^|[/\\])gt[A-Za-z]+([/\\])', r'\1leftImg8bit\2', os.path.dirname(path))

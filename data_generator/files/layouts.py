@@ -17,6 +17,7 @@ from data_generator.files.discovery import (
 )
 from helpers.aliases import Color
 from helpers.counted import counted
+from helpers.image_search import IMAGE_EXTENSIONS
 from helpers.label_spaces import (
     ADE20K,
     CAMVID,
@@ -295,6 +296,7 @@ def _listed(
     problems: Optional[List[Problem]],
 ) -> List[Pair]:
     by_name = {stem_of(pair.image): pair for pair in pairs}
+    names = [name if name in by_name else _name_in(name) for name in names]
     missing = [name for name in names if name not in by_name]
     if problems is not None:
         problems += [Problem('listed_but_missing', name, 'named in ' + list_file) for name in missing]
@@ -306,6 +308,12 @@ def _listed(
             )
         )
     return [by_name[name] for name in names if name in by_name]
+
+
+def _name_in(entry: str) -> str:
+    """The name of an image that a list gives as a file: '/JPEGImages/NAME.jpg', as DeepLab's lists do."""
+    stem, extension = os.path.splitext(entry.replace('\\', '/').rsplit('/', 1)[-1])
+    return stem if extension.lower().lstrip('.') in IMAGE_EXTENSIONS else stem + extension
 
 
 def _matching(pairs: Sequence[Pair], layout: Layout, split: str) -> List[Pair]:

@@ -104,15 +104,15 @@ def run(args: argparse.Namespace) -> int:
     manifest = write_encoder(
         args.out,
         args.weights,
-        args.width_divisor,
-        args.seed,
-        args.preprocessing,
-        args.classify,
-        args.trust,
-        _further(args),
-        args.head,
-        args.head_dilation,
-        args.head_norm,
+        width_divisor=args.width_divisor,
+        seed=args.seed,
+        preprocessing=args.preprocessing,
+        classify=args.classify,
+        trust=args.trust,
+        further=_further(args),
+        head=args.head,
+        head_dilation=args.head_dilation,
+        head_norm=args.head_norm,
     )
     print('\n'.join(describe(args.out, manifest)))
     return 0

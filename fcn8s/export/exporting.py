@@ -1,7 +1,6 @@
 """Exports a saved FCN-8s: checks the request, converts, runs the result again in its own runtime and certifies it."""
 
 import importlib
-import inspect
 import json
 import os
 import tempfile
@@ -32,6 +31,25 @@ from fcn8s.saving.packed import name_of
 from fcn8s.saving.runs import input_size, open_current
 from helpers.counted import counted
 from helpers.files import atomic_directory, atomic_write_json, check_new_directory, to_json
+
+
+class _Request(NamedTuple):
+    """What was asked for, as `export_model` says it."""
+
+    model: str
+    out_dir: str
+    format: str
+    precision: str
+    size: Optional[Tuple[int, int]] = None
+    calibration: Optional[str] = None
+    calibration_images: int = CALIBRATION_IMAGES
+    seed: int = 0
+    verify: Optional[str] = None
+    labels: Optional[str] = None
+    allow_loss: bool = False
+    trust: bool = False
+    scenes: Optional[Sequence[np.ndarray]] = None
+    progress: Callable[[str], Any] = lambda message: None
 
 
 class _Export(NamedTuple):
@@ -89,52 +107,59 @@ def export_model(
         ValueError, FileNotFoundError, ImportError: what is asked for cannot be done; before anything is written.
         ValueError: the export fails to convert, to run or to be within the tolerance; nothing is left of it.
     """
-    return _export_saved(input_size, lambda model_dir: os.path.abspath(name_of(model_dir)), **locals())
+    request = _Request(
+        model,
+        out_dir,
+        format,
+        precision,
+        size=size,
+        calibration=calibration,
+        calibration_images=calibration_images,
+        seed=seed,
+        verify=verify,
+        labels=labels,
+        allow_loss=allow_loss,
+        trust=trust,
+        scenes=scenes,
+        progress=progress,
+    )
+    return _export_saved(request, input_size, lambda model_dir: os.path.abspath(name_of(model_dir)))
 
 
 def _export_saved(
+    request: _Request,
     size_of: Callable[[str], Optional[Tuple[int, int]]],
     source_of: Callable[[str], Optional[str]],
-    model: str,
-    out_dir: str,
-    format: str,
-    precision: str,
-    size: Optional[Tuple[int, int]],
-    calibration: Optional[str],
-    calibration_images: int,
-    seed: int,
-    verify: Optional[str],
-    labels: Optional[str],
-    allow_loss: bool,
-    trust: bool,
-    scenes: Optional[Sequence[np.ndarray]],
-    progress: Callable[[str], Any],
 ) -> Dict[str, Any]:
-    """As `export_model`. size_of: the size that `model` was evaluated at. source_of: what the certificate calls it."""
-    checked_size = _checked(out_dir, format, precision, size)
-    calibration_paths = samples.calibration_paths(format, precision, calibration, calibration_images, seed)
+    """As `export_model`. size_of: the size that a model was evaluated at. source_of: what the certificate calls it."""
+    checked_size = _checked(request.out_dir, request.format, request.precision, request.size)
+    calibration_paths = samples.calibration_paths(
+        request.format, request.precision, request.calibration, request.calibration_images, request.seed
+    )
 
     def export(model_dir: str) -> Dict[str, Any]:
         description = read_description(model_dir)
-        _check_is_no_export(model, description)
-        network_size = checked_size or size_of(model)
+        _check_is_no_export(request.model, description)
+        network_size = checked_size or size_of(request.model)
         check_room(network_size, description.settings.num_classes)
-        check = samples.samples(verify, labels, scenes, description.settings, network_size, checked_size is None)
+        check = samples.samples(
+            request.verify, request.labels, request.scenes, description.settings, network_size, checked_size is None
+        )
         wanted = _Export(
             model_dir,
             source_of(model_dir),
-            format,
-            precision,
+            request.format,
+            request.precision,
             checked_size,
             network_size,
             calibration_paths,
             description,
-            trust,
+            request.trust,
             _digests_of(model_dir),
         )
-        return _export(wanted, out_dir, check, allow_loss, progress)
+        return _export(wanted, request.out_dir, check, request.allow_loss, request.progress)
 
-    return open_current(model, export)
+    return open_current(request.model, export)
 
 
 def _export(
@@ -159,10 +184,9 @@ def export_open_network(
     _checked(out_dir, format, precision, options.get('size'))
     with tempfile.TemporaryDirectory() as folder:
         model_dir = os.path.join(folder, 'model')
-        wanted = inspect.signature(export_model).bind(model_dir, out_dir, format, precision, **options)
-        wanted.apply_defaults()
+        request = _Request(model_dir, out_dir, format, precision, **options)
         network.write_saved_model(model_dir, DEFAULT_TAGS)
-        return _export_saved(lambda _: network.input_size, lambda _: None, **wanted.arguments)
+        return _export_saved(request, lambda _: network.input_size, lambda _: None)
 
 
 def _checked(out_dir: str, format: str, precision: str, size: Any) -> Optional[Tuple[int, int]]:

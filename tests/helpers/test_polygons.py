@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageDraw
 
 from data_generator.street_scenes import make_scene
+from helpers import polygons
 from helpers.label_spaces import generic_label_space
 from helpers.polygons import fill_pixels, fill_rings, geojson, outlines, pixel_outline, regions, signed_area, simplified
 
@@ -51,6 +53,28 @@ def test_corners_of_pixels_hold_exactly_these_pixels():
         expected = np.zeros((6, 7), bool)
         expected[max(0, top) : bottom, max(0, left) : right] = True
         np.testing.assert_array_equal(whole(fill_rings([ring], (6, 7)), (6, 7)), expected)
+
+
+@given(st.integers(0, 10**6))
+@settings(deadline=None, max_examples=25)
+def test_fractions_say_where_in_a_pixel_a_vertex_is(seed):
+    """labelme writes where in its pixel somebody clicked, and draws with Pillow, which cuts fractions off."""
+    rng = np.random.default_rng(seed)
+    ring = rng.integers(0, 40, (rng.integers(3, 9), 2))
+    drawn = Image.new('1', (44, 41))
+    ImageDraw.Draw(drawn).polygon([tuple(point) for point in ring.tolist()], fill=1, outline=1)
+    found = whole(fill_pixels(ring + rng.uniform(0, 0.999, ring.shape), (41, 44)), (41, 44))
+    np.testing.assert_array_equal(found, whole(fill_pixels(ring, (41, 44)), (41, 44)))
+    assert np.mean(found != np.array(drawn)) < 0.05  # two ways to draw the same outline
+
+
+def test_polygons_that_cross_themselves_everywhere_are_drawn_alike(monkeypatch):
+    """But for pixels in which edges cross, which OpenCV counts otherwise."""
+    rings = [np.random.default_rng(seed).uniform(-20, 120, (60, 2)) for seed in range(5)]
+    sorted_by_opencv = [whole(fill_pixels(ring, (100, 90)), (100, 90)) for ring in rings]
+    monkeypatch.setattr(polygons, '_MOST_SORTED', 0)
+    for ring, expected in zip(rings, sorted_by_opencv):
+        assert np.mean(whole(fill_pixels(ring, (100, 90)), (100, 90)) != expected) < 0.02
 
 
 def test_vertices_that_are_pixels_belong_to_the_polygon():

@@ -517,6 +517,7 @@ def test_classes_of_cityscapes(tmp_path):
     for path in (tmp_path / 'source' / 'gtFine' / 'town').iterdir():
         content = json.loads(path.read_text())
         names = [('road', tools.A_PIXELS), ('cargroup', tools.B_PIXELS), ('ego vehicle', tools.corners(0, 0, 3, 3))]
+        names.append(('license plate', tools.B_PIXELS))  # is not drawn
         content['objects'] = [{'label': name, 'polygon': polygon} for name, polygon in names]
         path.write_text(json.dumps(content))
     imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))

@@ -115,6 +115,22 @@ def test_images_without_labels_of_a_split_by_pattern_are_refused_like_others(tmp
     assert len(find_layout('kitti_road', str(tmp_path), 'val')[1]) == 1
 
 
+@pytest.mark.parametrize(
+    'line', ['{}', '{}.jpg', '/JPEGImages/{}.jpg /SegmentationClassAug/{}.png', 'JPEGImages\\{}.JPG']
+)
+def test_lists_of_voc_name_images_or_files(tmp_path, line):
+    for name in ('2007_000032', '2007_000033.v2'):
+        write_jpeg_or_png(tmp_path / 'JPEGImages' / (name + '.jpg'))
+        write_ids(tmp_path / 'SegmentationClassAug' / (name + '.png'), 0, 20, 255)
+    lists = tmp_path / 'ImageSets' / 'Segmentation'
+    lists.mkdir(parents=True)
+    (lists / 'train_aug.txt').write_text(
+        '\n'.join(line.format(name, name) for name in ('2007_000033.v2', '2007_000032'))
+    )
+    pairs = find_layout('voc_aug', str(tmp_path), 'train')[1]
+    assert [os.path.basename(pair.label) for pair in pairs] == ['2007_000033.v2.png', '2007_000032.png']
+
+
 def test_voc_reads_listed_palette_images_as_indices(tmp_path):
     for name in ('2007_1', '2007_2', 'unlabelled'):
         write_jpeg_or_png(tmp_path / 'JPEGImages/{}.jpg'.format(name))

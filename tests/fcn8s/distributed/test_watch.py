@@ -217,7 +217,7 @@ def test_a_first_worker_that_is_stopped_before_all_have_met_is_lost():
         with pytest.raises(WorkerLostError, match=r'worker 0 \(127.* gives no sign of life'):
             meet(Cluster((address,) + free_addresses(1), 1), 1)
         # It may be silent for one time-out, in which it waits for the others.
-        assert 1 < time.monotonic() - start < 5
+        assert 1 < time.monotonic() - start < 30
 
 
 def test_a_worker_that_takes_nothing_any_more_holds_nobody_up():
@@ -360,7 +360,7 @@ def test_processes_that_all_sleep_in_a_step_are_ended_in_time():
 @pytest.mark.parametrize('phase', ['preparing', 'callback', 'saving'])
 def test_a_worker_that_sleeps_is_lost_in_time(phase):
     seconds, said = waited_for(phase, 'time.sleep(600)')
-    assert 0.7 * 3 <= seconds < 3
+    assert 0.7 * 3 <= seconds < 1.5 * 3  # sooner than one that works
     assert 'it has shown no sign of work for 2 s' in said
 
 
