@@ -7,7 +7,7 @@ import numpy as np
 
 from helpers.counted import counted
 from helpers.flags import check_flags
-from helpers.label_spaces import LabelSpace, is_nameless
+from helpers.label_spaces import LabelSpace, checked_label_space, is_nameless
 from helpers.user_warnings import warn_user
 
 # How many images one run of the session predicts, so that a long list does not need memory for all at once.
@@ -219,6 +219,7 @@ def check_same_classes(model: LabelSpace, data: Any) -> LabelSpace:
     """
     if data is None:
         return model
+    data = checked_label_space(data)
     if data.num_classes != model.num_classes or data.ignore_id != model.ignore_id:
         raise ValueError(
             'the data are labelled in {!r} ({} classes, ignoring {}), but the network was built for {!r} ({} '

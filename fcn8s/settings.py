@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple, U
 from fcn8s.optimizers import DEFAULT_OPTIMIZER, OPTIMIZERS, PAPER_SKIP_SCALES, UNIT_SKIP_SCALES
 from helpers.flags import check_choice, is_real, is_whole
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules, image_rules_from_json
-from helpers.label_spaces import DEFAULT_IGNORE_ID, MAX_CLASSES, LabelSpace, check_label_space, generic_label_space
+from helpers.label_spaces import DEFAULT_IGNORE_ID, MAX_CLASSES, LabelSpace, checked_label_space, generic_label_space
 
 # 'same': every layer keeps to SAME padding, and upsampled maps have the size of their skip. 'caffe': as in the nets of
 # the paper's authors (https://github.com/shelhamer/fcn.berkeleyvision.org), the image is padded by 100 pixels, fc6 and
@@ -253,7 +253,7 @@ def resolve_label_space(
         return generic_label_space(
             check_num_classes(num_classes), DEFAULT_IGNORE_ID if ignore_id is None else ignore_id
         )
-    check_label_space(label_space)
+    label_space = checked_label_space(label_space)
     check_num_classes(label_space.num_classes)
     _check_ignore_id(label_space.ignore_id)
     if num_classes is not None and check_num_classes(num_classes) != label_space.num_classes:

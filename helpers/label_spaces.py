@@ -4,6 +4,7 @@ What the datasets' publishers say is in `helpers/cityscapes_labels.py` and `help
 """
 
 import colorsys
+import unicodedata
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -90,10 +91,7 @@ class LabelSpace(NamedTuple):
                     list(LabelSpace._fields), missing, unknown
                 )
             )
-        space = LabelSpace(**{field: _as_tuples(value) for field, value in fields.items()})
-        _check_types(space)
-        _check(space)
-        return space
+        return checked_label_space(LabelSpace(**fields))
 
 
 def generic_label_space(
@@ -114,18 +112,24 @@ def generic_label_space(
         raise ValueError('class_names is {!r}; it has to be a list of names.'.format(class_names))
     if class_names is None:
         class_names = _default_names(num_classes)
-    space = LabelSpace(_GENERIC, tuple(class_names), _distinct_colors(num_classes), ignore_id)
-    _check(space)
-    return space
+    return checked_label_space(LabelSpace(_GENERIC, tuple(class_names), _distinct_colors(num_classes), ignore_id))
 
 
-def check_label_space(space: Any) -> None:
-    """Raises ValueError for anything but a label space, such as a list of names."""
+def checked_label_space(space: Any) -> LabelSpace:
+    """Returns a label space with tuples for lists and arrays, as it is read again where it was saved.
+
+    Raises:
+        ValueError: It is none, a field holds what it cannot hold, or the fields disagree about the number of classes.
+    """
     if not isinstance(space, LabelSpace):
         raise ValueError(
             'label_space is {!r}; it has to be a LabelSpace, such as helpers.label_spaces.CAMVID, '
             'generic_label_space(2, class_names=[...]) or that of a BatchGenerator.'.format(space)
         )
+    space = LabelSpace(*map(_as_tuples, space))
+    _check_types(space)
+    _check(space)
+    return space
 
 
 def is_nameless(space: LabelSpace) -> bool:
@@ -215,12 +219,14 @@ def cityscapes_train_ids_to_cityscapes20() -> np.ndarray:
     return cityscapes_ids_to_cityscapes20()[cityscapes_train_ids_to_ids()]
 
 
-# Names go to terminals, reports and file names; the longest of a known dataset has 43 characters.
-_MAX_NAME_LENGTH = 200
+#: Names go to terminals, reports and file names; the longest of a known dataset has 43 characters.
+MAX_NAME_LENGTH = 200
+# Within words of Persian and of scripts of India, and within emoji: they part and join letters.
+_JOINERS = '\u200c\u200d'
 
 
 def _check_types(space: LabelSpace) -> None:
-    """Raises ValueError where a field that came from a file holds what that field cannot hold."""
+    """Raises ValueError where a field holds what that field cannot hold."""
     for field in ('class_names', 'categories'):
         for name in _entries(field, getattr(space, field)):
             _check_name(field, name)
@@ -243,12 +249,19 @@ def _entries(field: str, value: Any) -> Tuple[Any, ...]:
     return value
 
 
+def is_class_name(name: Any) -> bool:
+    """Tells whether something can be the name of a class: what can be printed, in any script, in a line."""
+    if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME_LENGTH:
+        return False
+    return all(one.isprintable() or one in _JOINERS or unicodedata.category(one) == 'Zs' for one in name)
+
+
 def _check_name(field: str, name: Any) -> None:
-    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME_LENGTH or not name.isprintable():
+    if not is_class_name(name):
         shown = ascii(name)
         raise ValueError(
             '{} has {}; a name is 1 to {} characters that can be printed.'.format(
-                field, shown if len(shown) < 60 else shown[:60] + '...', _MAX_NAME_LENGTH
+                field, shown if len(shown) < 60 else shown[:60] + '...', MAX_NAME_LENGTH
             )
         )
 
@@ -277,6 +290,7 @@ def _check(space: LabelSpace) -> None:
 
 
 def _as_tuples(value: Any) -> Any:
+    value = value.tolist() if isinstance(value, np.ndarray) else value
     return tuple(_as_tuples(entry) for entry in value) if isinstance(value, (tuple, list)) else value
 
 

@@ -24,7 +24,7 @@ from data_generator.files.reading import ColorRule
 from helpers.aliases import Color
 from helpers.counted import counted
 from helpers.image_files.palettes import as_color
-from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, check_label_space, generic_label_space, has_own_colors
+from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, checked_label_space, generic_label_space, has_own_colors
 from helpers.user_warnings import warn_user
 
 
@@ -156,7 +156,7 @@ def _label_space(layout: Optional[Layout], said: LabelArguments) -> Optional[Lab
         if said.num_classes is None:
             return None
         return generic_label_space(said.num_classes, _ignore_id(None, said.ignore_id))
-    check_label_space(space)
+    space = checked_label_space(space)
     for name, value in (('num_classes', said.num_classes), ('ignore_id', said.ignore_id)):
         if value is not None and value != getattr(space, name):
             raise ValueError(

@@ -11,7 +11,7 @@ from cityscapesscripts.helpers.labels import labels as official_labels
 
 from helpers import label_spaces
 from helpers.cityscapes_labels import CITYSCAPES_LABELS
-from helpers.label_spaces import LABEL_SPACES, LabelSpace, generic_label_space
+from helpers.label_spaces import LABEL_SPACES, LabelSpace, checked_label_space, generic_label_space, is_class_name
 
 
 @pytest.mark.parametrize(
@@ -151,6 +151,51 @@ def test_generic_space():
 def test_generic_space_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         generic_label_space(*arguments)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'road sign',
+        'road\xa0sign',
+        '\u0645\u06cc\u200c\u0631\u0648\u062f',
+        '\u3000x',
+        'x' * 200,
+        '\U0001f469\u200d\U0001f33e',
+    ],
+)
+def test_names_are_what_people_write(name):
+    space = generic_label_space(2, class_names=[name, 'b'])
+    assert LabelSpace.from_dict(space.to_dict()) == space and is_class_name(name)
+
+
+@pytest.mark.parametrize('name', [0, 1.5, None, '', '  ', 'x' * 201, 'a\nb', '\x1b[31m', '\u202ea', '\ufeff', '\ud800'])
+def test_what_is_no_name_is_refused_where_it_is_given(name):
+    assert not is_class_name(name)
+    with pytest.raises(ValueError, match='class_names has .*; a name is 1 to 200 characters that can be printed'):
+        generic_label_space(2, class_names=[name, 'b'])
+
+
+@pytest.mark.parametrize(
+    'fields, message',
+    [
+        (dict(colors=((0.5, 0, 0), (1, 2, 3))), r'colors has \(0.5, 0, 0\); a colour is three integers from 0 to 255'),
+        (dict(colors=((0, 0, 256), (1, 2, 3))), 'a colour is three integers from 0 to 255'),
+        (dict(colors=((0, 0, 0, 255), (1, 2, 3, 255))), 'a colour is three integers from 0 to 255'),
+        (dict(name=None), 'name has None; a name is'),
+        (dict(file_ids=(-1, 2)), 'file_ids has -1; an ID is an integer from 0 to 65535'),
+        (dict(void_class_ids=(2,)), 'have to be below the number of classes, 2'),
+        (dict(colors=((0, 0, 0),)), 'has 2 class names, but 1 colors'),
+    ],
+)
+def test_what_could_not_be_read_again_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        checked_label_space(LabelSpace('mine', ('a', 'b'), ((0, 0, 0), (1, 2, 3)))._replace(**fields))
+
+
+def test_lists_and_arrays_become_tuples():
+    space = LabelSpace('mine', ['a', 'b'], np.uint8([[0, 0, 0], [1, 2, 3]]), void_class_ids=[1])
+    assert checked_label_space(space) == LabelSpace('mine', ('a', 'b'), ((0, 0, 0), (1, 2, 3)), void_class_ids=(1,))
 
 
 def test_from_dict_refuses():
