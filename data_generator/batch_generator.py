@@ -28,7 +28,7 @@ from data_generator.files.layouts import Layout, find_layout, places_of, variant
 from data_generator.files.masks import Conversion
 from data_generator.files.splits import Folds, begin_with, divide
 from data_generator.transforms.options import TRANSFORM_NAMES
-from data_generator.transforms.values import is_off
+from data_generator.transforms.values import is_off, plain_options
 from helpers.counted import counted
 from helpers.flags import check_flags, checked_whole, is_whole
 from helpers.image_rules import RGB_RULES, ImageRules, checked_rules
@@ -360,7 +360,15 @@ class BatchGenerator:
             make = writing_to_disk(dataset, make, self.export_dir, shuffle)
         order = BatchOrder(len(self.pairs), batch_size, shuffle, seed, share)
         return BatchIterator(
-            order, make, stack, workers, prefetch, self.label_space, self.fingerprint, self.image_rules
+            order,
+            make,
+            stack,
+            workers,
+            prefetch,
+            self.label_space,
+            self.fingerprint,
+            self.image_rules,
+            dict(plain_options(transforms), seed=seed),
         )
 
     def count_class_pixels(self, workers: int = 2, show_progress: bool = False) -> np.ndarray:

@@ -58,6 +58,7 @@ class Network:
         training_settings, arithmetic, seed: how it is trained.
         last_scores: of the weights as they are, where training knows them.
         last_training_loss, best_training_loss: of the last epoch, and of the epochs so far.
+        has_diverged: whether a training ended at a loss that was not finite, and nothing was loaded since.
         workers, exchange: the cluster that this process is part of, and the ops that join its gradients; None in a
             single process.
     """
@@ -89,6 +90,7 @@ class Network:
         self.workers = workers
         self.exchange: Any = None
         self._average_is_in_place = False
+        self.has_diverged = False
         self.graph = tf.Graph()
         with self.graph.as_default():
             if workers is not None:
@@ -308,8 +310,23 @@ class Network:
         self.last_scores = {}
         return self.run(fetches, feed)
 
+    def check_has_not_diverged(self) -> None:
+        """Raises ValueError where a training that diverged has left NaN or infinity in the weights."""
+        if not self.has_diverged:
+            return
+        bad = [v.op.name for v in self.tensors.weights if not np.isfinite(self.session.run(v)).all()]
+        self.has_diverged = bool(bad)
+        if bad:
+            raise ValueError(
+                'the weights hold NaN or infinity since a training diverged ({}, the first of {}). Open the network '
+                'again, or load_variables(...) of what was saved, and train at a tenth of that rate.'.format(
+                    bad[0], counted(len(bad), 'variable')
+                )
+            )
+
     def predict(self, images: Union[np.ndarray, Sequence[np.ndarray]], argmax: bool = True) -> np.ndarray:
         """Predicts class IDs, uint8 [N, H, W], or with argmax=False the soft-max, float32 [N, H, W, C]."""
+        self.check_has_not_diverged()
         self.place_average()
         encoder, predictor = self.tensors.encoder, self.tensors.predictor
         tensors = PredictionTensors(
@@ -324,6 +341,7 @@ class Network:
 
         observer: its `add(images, labels, values)` sees each batch with the values, by name, of its `fetches`.
         """
+        self.check_has_not_diverged()
         self.place_average()
         label_space = self.label_space_with(batches)
         training = self.tensors.training
@@ -359,7 +377,7 @@ class Network:
         force: also where the weights as they are were saved there by this saver already; else that returns None.
 
         Raises:
-            ValueError: for an unknown saver, tags that are no list, or a name that is a path.
+            ValueError: for an unknown saver, tags that are no list, a name that is a path, or weights that hold NaN.
         """
         check_save(saver, tags, name.name)
         check_flags(
@@ -370,6 +388,7 @@ class Network:
         )
         if self.workers is not None and not self.workers.is_first:
             return None
+        self.check_has_not_diverged()
         saved = (saver, os.path.realpath(directory), self.step())
         if saved in self._saved and not force:
             print('Not saved: no step was trained since the last saving there (force_save=True saves anyway).')

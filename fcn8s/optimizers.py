@@ -95,6 +95,7 @@ def optimizer_settings(
         raise ValueError(
             'optimizer is {!r}; choose from {}, or pass an OptimizerSettings.'.format(optimizer, list(OPTIMIZERS))
         )
+    checked_whole('accumulate_batches', accumulate_batches, 1)
     if accumulate_batches != 1 and optimizer.accumulate_batches not in (1, accumulate_batches):
         raise ValueError(
             'accumulate_batches is {}, and {} in the OptimizerSettings. Leave one of them out.'.format(

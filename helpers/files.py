@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import socket
+import tempfile
 import uuid
 from typing import Any, Iterable, Iterator, Optional, Sequence, Set
 
@@ -235,16 +236,25 @@ def explain_os_errors(path: PathLike) -> Iterator[None]:
         # Words other than the system's come from whoever knew more about the file than this function does.
         if error.errno is None or error.strerror != os.strerror(error.errno) or remedy is None:
             raise
-        message = '{} while writing {}. {}'.format(os.strerror(error.errno), os.fspath(path), remedy)
+        place = os.fspath(path)
+        if error.errno == errno.ENOSPC and is_temporary_place_full() and _free_megabytes(place):
+            place, remedy = tempfile.gettempdir(), 'Set TMPDIR to a folder with more space.'
+        message = '{} while writing {}. {}'.format(os.strerror(error.errno), place, remedy)
         if error.errno == errno.ENOSPC:
-            message += ' ({} MB are free there.)'.format(_free_megabytes(os.fspath(path)))
+            message += ' ({} MB are free there.)'.format(_free_megabytes(place))
         raise type(error)(error.errno, message) from error
+
+
+def is_temporary_place_full() -> bool:
+    """Tells whether the folder for temporary files has no space left, of which a child process dies without a word."""
+    return _free_megabytes(tempfile.gettempdir()) == 0
 
 
 _SPACE_REMEDIES = {
     errno.ENOSPC: 'Free some space or choose another directory.',
     errno.EDQUOT: 'Free some space of your quota or choose another directory.',
     errno.EROFS: 'Choose a directory that is not read-only.',
+    errno.EFBIG: 'Choose a place that takes larger files: a limit of the process (ulimit -f) or of the disk is met.',
 }
 
 _PLACE_REMEDIES = {
@@ -278,7 +288,7 @@ def _is_for_writing(path: str, final: str) -> bool:
 
 
 def _free_megabytes(path: str) -> int:
-    directory = os.path.dirname(os.path.abspath(path))
+    directory = os.path.abspath(path)
     while not os.path.isdir(directory):
         directory = os.path.dirname(directory)
     return shutil.disk_usage(directory).free // 10**6

@@ -1,7 +1,7 @@
 """Which samples make up which batch, how they are put together, and the iterator that hands them out."""
 
 import time
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 import cv2
 import numpy as np
@@ -199,6 +199,7 @@ class BatchIterator:
         label_space: The label space of the labels; None where no number of classes was given.
         fingerprint: A hash over the names and sizes of the files.
         image_rules: How images are read.
+        options: The transforms that are on, by name, as far as they are numbers and lists, and the seed.
         num_images: In a pass.
         shuffles: Whether every batch is full, so that the last of a pass may hold images of the next.
         rows: First and end of what was handed out last in its whole batch, after `deal`; None without.
@@ -214,6 +215,7 @@ class BatchIterator:
         label_space: Optional[LabelSpace],
         fingerprint: str,
         image_rules: ImageRules = RGB_RULES,
+        options: Optional[Mapping[str, Any]] = None,
     ) -> None:
         self.position = 0
         self.wait_seconds = 0.0
@@ -223,6 +225,7 @@ class BatchIterator:
         self.label_space = label_space
         self.fingerprint = fingerprint
         self.image_rules = image_rules
+        self.options = dict(options or {})
         self.rows: Optional[Tuple[int, int]] = None
         self._order = order
         self._deal: Optional[Tuple[BatchOrder, int, int]] = None

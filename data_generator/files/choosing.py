@@ -74,7 +74,12 @@ def check_file_arguments(given: FileArguments, **others: Any) -> None:
 
 
 def _check_source(image_dirs: Optional[Paths], pairs: Optional[Union[str, Sequence]]) -> None:
-    if (image_dirs is None) == (pairs is None):
+    if image_dirs is None and pairs is None:
+        raise ValueError(
+            'image_dirs and pairs are both None. Give the directories of the images, or a list of pairs; '
+            'BatchGenerator.from_layout finds a dataset that is known by name.'
+        )
+    if image_dirs is not None and pairs is not None:
         raise ValueError(
             'image_dirs is {!r} and pairs is {!r}; one of the two has to be None. Give the directories of the images, '
             'or a list of pairs.'.format(image_dirs, pairs)

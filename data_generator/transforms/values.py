@@ -3,7 +3,8 @@ write instead. None and False stand for an option that is off.
 """
 
 import math
-from typing import Any, Mapping, Optional, Tuple
+import numbers
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -18,6 +19,12 @@ IMAGENET_MEAN = (124, 117, 104)
 def is_off(value: Any) -> bool:
     """Tells whether an option is off: None or False."""
     return value is None or value is False or (isinstance(value, np.bool_) and not value)
+
+
+def plain_options(options: Mapping[str, Any]) -> Dict[str, Any]:
+    """Returns the options that are on, without those that JSON cannot hold: maps of colours and of IDs."""
+    plain = (bool, numbers.Number, str, list, tuple)
+    return {name: value for name, value in options.items() if isinstance(value, plain) and not is_off(value)}
 
 
 def _remedy(name: str, example: Any) -> str:

@@ -27,6 +27,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     import os
 
+    from fcn8s.saving.packed import is_packed
     from fcn8s.saving.packing import pack
     from helpers.files import sha256_of
     from helpers.process.memory import readable_size
@@ -34,6 +35,6 @@ def run(args: argparse.Namespace) -> int:
     out = pack(args.model, args.out, args.licence, args.scores, args.with_optimizer)
     print('packed: {} ({})'.format(out, readable_size(os.path.getsize(out))))
     print('SHA-256 {}'.format(sha256_of(out)))
-    if args.licence is None:
+    if args.licence is None and not is_packed(args.model):
         print('The card states no licence; --licence TEXT does.')
     return 0

@@ -4,6 +4,7 @@ The parent writes lines of JSON to its standard input and reads one back for eac
 """
 
 import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -13,6 +14,8 @@ import time
 from typing import Any, Dict, List, Sequence
 
 import numpy as np
+
+from helpers.files import is_temporary_place_full
 
 # How much of what a process said on its way out is repeated in a message.
 _LAST_LINES = 3
@@ -28,6 +31,7 @@ class Runner:
 
     Raises:
         ValueError: the export does not open there, or fails on an image.
+        OSError: the folder for temporary files is full.
     """
 
     def __init__(self, directory: str) -> None:
@@ -92,6 +96,8 @@ class Runner:
         self._process.wait()
         self._errors.seek(0)
         said = self._errors.read().decode(errors='replace').strip().splitlines()
+        if is_temporary_place_full():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         raise ValueError(
             'the export does not run in its own runtime (exit status {}): {}'.format(
                 self._process.returncode, ' / '.join(said[-_LAST_LINES:]) or 'without a word'

@@ -75,6 +75,7 @@ class Predictor:
         Raises ValueError where an argument is out of its range.
         """
         check_predictor_options(num_classes, tile, overlap, scales, size)
+        check_flags(mirror=mirror, averages=averages)
         self.num_classes = num_classes
         self._predict = predict
         self._tile = _checked_size('tile', tile)

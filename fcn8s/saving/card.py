@@ -12,12 +12,21 @@ _REPEATED = ('images', 'labels', 'val_images', 'val_labels')
 _NOT_SHOWN = ('resume', 'run_dir', 'list_recipes', 'workers', 'cache', 'report', 'keep_checkpoints')
 
 
+_LICENCE = 'Licence: '
+_SCORES = '## Scores'
+
+
 def write_card(
-    model: SavedFCN8s, config: Optional[Dict[str, Any]], scores: Optional[Dict[str, Any]], licence: Optional[str]
+    model: SavedFCN8s,
+    config: Optional[Dict[str, Any]],
+    scores: Optional[Dict[str, Any]],
+    licence: Optional[str],
+    earlier: str = '',
 ) -> str:
     """Returns the text of README.md, Markdown.
 
     config: `config.json` of the run, if the network is of one. scores: what `fcn8s evaluate --json` wrote.
+    earlier: the card that the network came with, which licence and scores are taken over from where none are given.
     """
     settings = model.settings
     lines = [
@@ -26,11 +35,24 @@ def write_card(
         'A network for semantic segmentation, packed by fcn8s. `fcn8s predict THIS.zip IMAGES --out DIR` segments '
         'images; `sha256sum -c SHA256SUMS` checks the unpacked files.',
         '',
-        'Licence: {}'.format(_line(licence) if licence else 'not stated; ask whoever passed this on'),
+        _LICENCE + _line(licence) if licence else _licence_of(earlier),
         '',
     ]
-    lines += _data_and_command(config) + _scores(model, scores) + _classes(model) + _versions(model)
+    stated = [] if scores is not None else _scores_of(earlier)
+    lines += _data_and_command(config) + (stated or _scores(model, scores)) + _classes(model) + _versions(model)
     return '\n'.join(lines).rstrip() + '\n'
+
+
+def _licence_of(card: str) -> str:
+    """The line of a card that states the licence."""
+    stated = [line for line in card.splitlines() if line.startswith(_LICENCE)]
+    return stated[0] if stated else _LICENCE + 'not stated; ask whoever passed this on'
+
+
+def _scores_of(card: str) -> List[str]:
+    """The part of a card that has the scores, if it has one."""
+    _, heading, rest = card.partition(_SCORES + '\n')
+    return [heading.strip(), *rest.partition('\n## ')[0].splitlines(), ''] if heading else []
 
 
 def _line(value: Any) -> str:
@@ -75,7 +97,7 @@ def _command(command: Dict[str, Any]) -> str:
 
 
 def _scores(model: SavedFCN8s, scores: Optional[Dict[str, Any]]) -> List[str]:
-    lines = ['## Scores', '']
+    lines = [_SCORES, '']
     if scores is not None:
         lines.append('- mean IoU: {}'.format(_per_cent(scores['mean_iou'])))
         interval = scores.get('mean_iou_interval')

@@ -99,7 +99,7 @@ def with_names_of_zips(message: str) -> str:
 def _unpack(path: str, folder: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
+            members = [member for member in archive.infolist() if member.filename != 'variables/']  # as zip -r has it
             _check_members(path, members)
             _check_space(path, folder, sum(member.file_size for member in members))
             sums = _read_sums(path, archive, members)

@@ -13,7 +13,7 @@ from fcn8s.saving import saved_models
 from fcn8s.saving.card import write_card
 from fcn8s.saving.descriptions import DEFAULT_TAGS, read_description
 from fcn8s.saving.encoder_files import variable_names
-from fcn8s.saving.packed import CARD_FILE, MODEL_FILES, SUMS_FILE, is_permitted
+from fcn8s.saving.packed import CARD_FILE, MODEL_FILES, SUMS_FILE, is_packed, is_permitted
 from fcn8s.saving.paths import plain_prefix
 from fcn8s.saving.runs import CONFIG_FILE, is_run, open_current
 from helpers.files import NO_ZIP_TIME, atomic_path, sha256_of
@@ -35,8 +35,9 @@ def pack(
     Args:
         model: A run directory, a saved FCN-8s, or a packed one.
         out: The file to write; must not exist.
-        licence: For the card; None leaves the field for the reader to ask.
-        scores: A file that `fcn8s evaluate --json` wrote; its scores and intervals go onto the card.
+        licence: For the card; None leaves the field for the reader to ask, or as a packed network states it.
+        scores: A file that `fcn8s evaluate --json` wrote; its scores and intervals go onto the card. None takes over
+            what the card of a packed network says.
         with_optimizer: Whether the optimiser's state comes along, three times the size with Adam; checkpoints of runs
             have one.
 
@@ -61,10 +62,20 @@ def _pack(
         _copy_model(directory, folder, with_optimizer)
         if is_run(model):
             _copy(model, CONFIG_FILE, folder)
-        card = write_card(described, _read_json(os.path.join(folder, CONFIG_FILE)), evaluation, licence)
+        config = _read_json(os.path.join(folder, CONFIG_FILE))
+        card = write_card(described, config, evaluation, licence, _card_of(model, directory))
         with open(os.path.join(folder, CARD_FILE), 'w', encoding='utf-8', errors='backslashreplace') as file:
             file.write(card)
         _zip(folder, out)
+
+
+def _card_of(model: str, directory: str) -> str:
+    """The card that a packed network came with; nothing for others, whose README.md is about something else."""
+    path = os.path.join(directory, CARD_FILE)
+    if not is_packed(model) or not os.path.isfile(path):
+        return ''
+    with open(path, encoding='utf-8', errors='replace') as file:
+        return file.read()
 
 
 def _copy_model(directory: str, folder: str, with_optimizer: bool) -> None:

@@ -48,6 +48,8 @@ def check_workers_agree(workers: Workers, request: TrainRequest) -> None:
     for name in ('train_generator', 'val_generator'):
         described['the dataset of ' + name] = getattr(getattr(request, name), 'fingerprint', None)
         described['the batch_size of ' + name] = getattr(getattr(request, name), 'batch_size', None)
+        for option, value in (getattr(getattr(request, name), 'options', None) or {}).items():
+            described['{} of {}'.format(option, name)] = value
     steps = [step for step in (0, 1, 10, 100) if step < request.epochs * request.steps_per_epoch]
     rates = [float(request.learning_rate_schedule(step)) for step in steps]
     workers.watch.compare(to_json(dict(described, learning_rates=rates)))
@@ -79,6 +81,13 @@ def check_run_continues(run: runs.Run, config: Dict[str, Any], network: Network,
     fingerprint = getattr(request.train_generator, 'fingerprint', None)
     if config.get('dataset_fingerprint') != fingerprint:
         warn_user('The training data of the run {!r} have changed since it was started.'.format(run.directory))
+    options = to_json(getattr(request.train_generator, 'options', None))
+    if config.get('data_options', options) != options:
+        warn_user(
+            'The run {!r} was started with training data made by {}, and goes on with {}.'.format(
+                run.directory, config['data_options'], options
+            )
+        )
 
 
 def check_is_whole(run: runs.Run, config: Dict[str, Any]) -> None:

@@ -18,7 +18,17 @@ from helpers.image_rules import ImageRules
 from helpers.user_warnings import warn_user
 
 # What a training writes into config.json, 'workers' where there are several; users' entries have other names.
-CONFIG_ENTRIES = ('versions', 'workers', 'seed', 'model', 'training', 'dataset_fingerprint', 'started', 'train')
+CONFIG_ENTRIES = (
+    'versions',
+    'workers',
+    'seed',
+    'model',
+    'training',
+    'dataset_fingerprint',
+    'data_options',
+    'started',
+    'train',
+)
 # Arguments that a resumed run has to repeat.
 FIXED_IN_A_RUN = ('steps_per_epoch', 'keep_prob', 'l2_regularization', 'eval_dataset', 'monitor')
 # Arguments that are on or off.
@@ -408,6 +418,11 @@ def _check_config(config: Optional[Mapping[str, Any]]) -> None:
         not reserved,
         'config has {}, which config.json holds already. Give your entries other names.',
         reserved,
+    )
+    _require(
+        isinstance(config.get('command', {}), Mapping),
+        "config['command'] is {!r}; it is the name of the options of fcn8s train, a dict. Give yours another name.",
+        config.get('command'),
     )
     for name, value in config.items():
         try:

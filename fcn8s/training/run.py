@@ -41,6 +41,8 @@ def train(network: Network, request: TrainRequest, model: Any = None) -> List[Di
     model: what callbacks are given as the model; nothing else is done with it.
     """
     request = resolve_request(request)
+    if not request.resume:
+        network.check_has_not_diverged()
     label_space = network.label_space
     for generator in (request.train_generator, request.val_generator):
         label_space = check_same_classes(label_space, getattr(generator, 'label_space', None))
@@ -131,6 +133,9 @@ class _Training:
             self._warn_about_dropout()
             try:
                 history = self._loop().train()
+            except FloatingPointError:
+                self.network.has_diverged = True
+                raise
             finally:
                 self.network.place_average()
         self._print_diagnosis()
@@ -318,6 +323,7 @@ class _Training:
             'model': self.network.settings.to_dict(),
             'training': self.network.describe_training(),
             'dataset_fingerprint': getattr(generator, 'fingerprint', None),
+            'data_options': getattr(generator, 'options', None),
             'started': datetime.datetime.now().isoformat(timespec='seconds'),
         }
         config['train'] = self._arguments()

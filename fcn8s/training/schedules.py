@@ -31,7 +31,7 @@ def constant(rate: float) -> Schedule:
 def steps(rate: float, boundaries: Sequence[int], factor: float = DEFAULT_STEP_FACTOR) -> Schedule:
     """Returns `rate`, multiplied by `factor` (in (0, 1]) at each of the increasing step numbers in `boundaries`."""
     _check_rate(rate)
-    boundaries = tuple(boundaries)
+    boundaries = tuple(boundaries) if hasattr(boundaries, '__iter__') else (boundaries,)
     if not boundaries or boundaries[0] < 1 or any(a >= b for a, b in zip(boundaries, boundaries[1:])):
         raise ValueError(
             'boundaries is {}; it has to be one or more increasing steps, the first at least 1.'.format(

@@ -552,7 +552,7 @@ def test_a_split_is_one(root):
 
 
 def test_neither_directories_nor_pairs():
-    with pytest.raises(ValueError, match='image_dirs is None and pairs is None; one of the two has to be None'):
+    with pytest.raises(ValueError, match='image_dirs and pairs are both None. Give the directories'):
         BatchGenerator()
     with pytest.raises(ValueError, match='image_dirs is 5; it has to be a path, or a list of paths'):
         BatchGenerator(5)

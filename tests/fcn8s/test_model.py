@@ -776,6 +776,25 @@ def test_a_warm_up_that_cannot_be_is_refused(tiny_encoder):
         model.train(Stream(), 2, 1, constant(1e-3))
 
 
+def test_a_network_that_diverged_is_not_trained_on_nor_saved_until_weights_are_loaded(tmp_path, narrow_encoder):
+    with FCN8s(vgg16_dir=narrow_encoder, num_classes=2) as model:
+        saved = model.save(str(tmp_path), name='whole')
+        with pytest.raises(FloatingPointError):
+            model.train(Stream(), 1, 40, constant(1e30))
+        for what in (
+            lambda: model.train(Stream(), 1, 1, constant(1e-4)),
+            lambda: model.predict(IMAGES),
+            lambda: model.evaluate(Stream(), 1),
+            lambda: model.save(str(tmp_path), name='broken', force_save=True),
+        ):
+            with pytest.raises(ValueError, match='hold NaN or infinity since a training diverged .* load_variables'):
+                what()
+        assert [name for name in os.listdir(str(tmp_path)) if name.startswith('broken')] == []
+        model.load_variables(saved)
+        model.train(Stream(), 1, 1, constant(1e-4))
+        assert model.predict(IMAGES).shape == IMAGES.shape[:3]
+
+
 def test_fine_tuning_carries_classes_over_by_name(tmp_path, tiny_encoder, capsys):
     old = generic_label_space(3, class_names=['road', 'car', 'sky'])
     new = generic_label_space(3, class_names=['sky', 'tree', 'road'])

@@ -1,12 +1,14 @@
 import errno
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
 
 import pytest
 
+from helpers import files
 from helpers.files import (
     atomic_directory,
     atomic_path,
@@ -205,6 +207,26 @@ def test_a_full_disk_is_explained(tmp_path):
     with pytest.raises(OSError, match=message), atomic_path(tmp_path / 'a'):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert (tmp_path / 'a').read_text() == 'old'
+
+
+def test_a_full_folder_for_temporary_files_is_not_the_place_of_the_output(tmp_path, monkeypatch):
+    free = {'/tmp-that-is-full': 10**5}
+    usage = shutil.disk_usage(str(tmp_path))
+    monkeypatch.setattr(files.tempfile, 'gettempdir', lambda: '/tmp-that-is-full')
+    monkeypatch.setattr(files.os.path, 'isdir', lambda path, isdir=os.path.isdir: path in free or isdir(path))
+    monkeypatch.setattr(files.shutil, 'disk_usage', lambda path: usage._replace(free=free.get(path, 10**9)))
+    message = r'while writing /tmp-that-is-full\. Set TMPDIR to a folder with more space\. \(0 MB are free there'
+    with pytest.raises(OSError, match=message), explain_os_errors(tmp_path / 'a'):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    free['/tmp-that-is-full'] = 10**9
+    with pytest.raises(OSError, match='while writing .*a. Free some space'), explain_os_errors(tmp_path / 'a'):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_file_that_may_not_be_so_large_is_explained(tmp_path):
+    message = r'File too large while writing .*a\. Choose a place that takes larger files'
+    with pytest.raises(OSError, match=message), atomic_path(tmp_path / 'a'):
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
 
 
 def test_a_read_only_directory_is_explained_with_its_own_type(tmp_path):

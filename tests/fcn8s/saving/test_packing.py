@@ -248,6 +248,25 @@ def test_links_out_of_a_model_are_not_followed(run_dir, tmp_path, name):
     assert not os.path.exists(out)
 
 
+def test_a_zip_that_is_packed_again_keeps_what_its_card_says(run_dir, tmp_path):
+    scores = tmp_path / 'scores.json'
+    scores.write_text(json.dumps({'mean_iou': 0.5, 'mean_iou_interval': {'low': 0.4, 'high': 0.6, 'num_images': 9}}))
+    first = pack(run_dir, str(tmp_path / 'first.zip'), licence='CC [BY] 4.0', scores=str(scores))
+    again, other = pack(first, str(tmp_path / 'again.zip')), pack(first, str(tmp_path / 'other.zip'), licence='MIT')
+    card = contents(first)['README.md'].decode()
+    assert contents(again)['README.md'].decode() == card
+    assert contents(other)['README.md'].decode() == card.replace('CC \\[BY\\] 4.0', 'MIT') != card
+
+
+def test_a_zip_that_was_unpacked_and_zipped_is_taken(archive, tmp_path):
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(str(tmp_path / 'folder'))
+    path = shutil.make_archive(str(tmp_path / 'again'), 'zip', str(tmp_path / 'folder'))
+    with zipfile.ZipFile(path) as file:
+        assert 'variables/' in file.namelist()
+    assert os.path.isfile(os.path.join(packed.unpack(path), 'fcn8s.json'))
+
+
 def test_damaged_variables_are_no_lack_of_space(run_dir, tmp_path):
     broken, out = str(tmp_path / 'broken'), str(tmp_path / 'network.zip')
     shutil.copytree(run_dir, broken)

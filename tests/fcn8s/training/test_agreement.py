@@ -1,0 +1,46 @@
+"""What has to agree among workers, and between a run and who goes on with it."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from data_generator import BatchGenerator
+from fcn8s.training.agreement import check_workers_agree
+from fcn8s.training.request import TrainRequest, resolve_request
+from fcn8s.training.schedules import constant
+from helpers.images import write_image, write_labels
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('data')
+    for name in ('a', 'b'):
+        write_image(str(folder / 'images' / (name + '.png')), np.zeros([32, 32, 3], np.uint8))
+        write_labels(str(folder / 'labels' / (name + '.png')), np.uint8([[0, 1]]).repeat(32, 0).repeat(16, 1))
+    return BatchGenerator([str(folder / 'images')], ground_truth_dirs=[str(folder / 'labels')], num_classes=2)
+
+
+def told_by(generator):
+    """What a worker with this generator tells the others."""
+    told = []
+    workers = SimpleNamespace(size=2, watch=SimpleNamespace(compare=told.append))
+    request = TrainRequest(generator, 1, 2, constant(1e-3))
+    check_workers_agree(workers, resolve_request(request))
+    return told[0]
+
+
+def test_workers_whose_images_are_transformed_otherwise_do_not_agree(data):
+    first = told_by(data.generate(1, flip=0.5, resize=(16, 16)))
+    assert first == told_by(data.generate(1, flip=0.5, resize=(16, 16), workers=1))
+    for options in (dict(flip=0.4, resize=(16, 16)), dict(flip=0.5), dict(flip=0.5, resize=(16, 16), gray=True)):
+        assert told_by(data.generate(1, **options)) != first
+    assert told_by(data.generate(1, flip=0.5, resize=(16, 16), seed=1)) != first
+
+
+def test_what_json_cannot_hold_is_left_out(data):
+    assert data.generate(1, convert_ids_to_ids={0: 1, 1: 0}, brightness=(0.5, 2, 0.5)).options == {
+        'brightness': (0.5, 2, 0.5),
+        'resize_labels': True,
+        'seed': 0,
+    }
