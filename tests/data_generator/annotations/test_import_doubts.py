@@ -534,3 +534,26 @@ def test_what_is_wrong_with_an_image_or_a_polygon_is_said_of_it(tmp_path):
     (tmp_path / 'mit' / '0.xml').write_text(tools.voc_xml('0.png', of_mit))
     with pytest.raises(DataError, match=r'no area \(a polygon without x1, y1, x2'):
         imported_from(tmp_path / 'mit', tmp_path / 'other')
+
+
+@pytest.mark.parametrize(
+    'tool, inside, outside',
+    [('cvat', -0.06, 0.0), ('labelme', -1.0, 1.0)],  # labelme's corners are whole pixels, and its outline counts
+)
+def test_large_circles_are_as_large_as_they_were_drawn(tmp_path, tool, inside, outside):
+    """With 64 corners a circle of radius 2000 was up to 2.4 pixels too small."""
+    size, center, radius = (300, 200), (-1850.0, 60.0), 2000.0
+    tools.write_image(tmp_path / 'source' / '0.png', size)
+    if tool == 'cvat':
+        drawn = '<ellipse label="a" cx="{}" cy="{}" rx="{radius}" ry="{radius}"/>'.format(*center, radius=radius)
+        text = tools.cvat_text(drawn).replace('width="30" height="20"', 'width="200" height="300"')
+        (tmp_path / 'source' / 'annotations.xml').write_text(text)
+    else:
+        content = tools.labelme_content('0.png', [('a', [center, (center[0], center[1] - radius)])])
+        content['shapes'][0]['shape_type'] = 'circle'
+        tools.write_json(tmp_path / 'source' / '0.json', dict(content, imageHeight=size[0], imageWidth=size[1]))
+    _, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    shift = 0.5 if tool == 'cvat' else 0.0
+    rows, columns = np.mgrid[: size[0], : size[1]] + shift
+    beyond = np.hypot(columns - center[0], rows - center[1]) - radius
+    assert (labels['train/0.png'][beyond < inside] == 1).all() and not labels['train/0.png'][beyond > outside].any()
