@@ -557,3 +557,34 @@ def test_large_circles_are_as_large_as_they_were_drawn(tmp_path, tool, inside, o
     rows, columns = np.mgrid[: size[0], : size[1]] + shift
     beyond = np.hypot(columns - center[0], rows - center[1]) - radius
     assert (labels['train/0.png'][beyond < inside] == 1).all() and not labels['train/0.png'][beyond > outside].any()
+
+
+@pytest.mark.parametrize(
+    'photographs, masks',
+    [
+        ('A. Segmentation/1. Original Images', 'A. Segmentation/2. All Segmentation Groundtruths/{class_name}'),
+        ('masks/images', 'masks/masks'),
+        ('1. Segmentation images', '2. Segmentation masks'),
+    ],
+)
+def test_words_of_all_folders_tell_no_mask(tmp_path, photographs, masks):
+    """IDRiD lies in 'A. Segmentation', by which its photographs were masks, too."""
+    for name in ('IDRiD_1', 'IDRiD_2'):
+        tools.write_image(tmp_path / 'source' / photographs / (name + '.jpg'), seed=len(name))
+        for number, class_name in ((1, 'MA'), (2, 'SE')):
+            path = tmp_path / 'source' / masks.format(class_name=class_name) / (name + '_' + class_name + '.png')
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_labels(str(path), 255 * (number == EXPECTED).astype(np.uint8))
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    assert imported.left_out == {} and imported.label_space.class_names == ('background', 'MA', 'SE')
+    assert len(labels) == 2
+    for label in labels.values():
+        np.testing.assert_array_equal(label, EXPECTED)
+
+
+def test_label_maps_below_a_folder_for_segmentation_are_no_masks_of_a_class(tmp_path):
+    tools.write_image(tmp_path / 'source' / 'A. Segmentation' / 'images' / '0.png')
+    (tmp_path / 'source' / 'A. Segmentation' / 'All Groundtruth').mkdir()
+    write_labels(str(tmp_path / 'source' / 'A. Segmentation' / 'All Groundtruth' / '0.png'), EXPECTED)
+    with pytest.raises(DataError, match='holds no annotations.* Label maps of all classes need no import'):
+        imported_from(tmp_path / 'source', tmp_path / 'out')
