@@ -9,6 +9,7 @@ import posixpath
 import re
 from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
+from data_generator.annotations.values import split_of
 from data_generator.errors import DataError
 from helpers.image_search import IMAGE_EXTENSIONS, find_images, folded, natural_sort_key
 
@@ -69,11 +70,12 @@ class Folder:
         """Tells whether this is one of `images`."""
         return path in self._paths
 
-    def find_image(self, named: str, beside: str = '') -> Optional[str]:
+    def find_image(self, named: str, beside: str = '', split: Optional[str] = None) -> Optional[str]:
         """Finds the image that annotations call `named`, or None.
 
         Its whole path counts, from the root or from `beside`, the folder of the document; then as many of its last
-        parts as tell one image from the others.
+        parts as tell one image from the others: from those below that folder, from those in folders of the `split`
+        that the annotations are of, or from all.
         """
         parts = [part for part in re.split(r'[/\\]+', named) if part not in ('', '.')]
         if not parts:
@@ -85,14 +87,17 @@ class Folder:
                 return found
         candidates = self._by_name.get(folded(parts[-1]), [])
         nearby = [key for key in candidates if here != '.' and key.startswith(here + '/')]
-        return self._only_one(nearby, parts) or self._only_one(candidates, parts)
+        of_split = [key for key in candidates if split is not None and self.split_of(self._by_path[key]) == split]
+        return self._only_one(nearby, parts) or self._only_one(of_split, parts) or self._only_one(candidates, parts)
 
-    def find_stem(self, stem: str) -> Optional[str]:
-        """Finds the image with this path from the root but for its extension, or None."""
-        return next(
-            (found for extension in IMAGE_EXTENSIONS for found in [self.find_image(stem + '.' + extension)] if found),
-            None,
-        )
+    def find_stem(self, stem: str, split: Optional[str] = None) -> Optional[str]:
+        """Finds the image with this path from the root but for its extension, or None; split: as of `find_image`."""
+        names = (stem + '.' + extension for extension in IMAGE_EXTENSIONS)
+        return next((found for found in (self.find_image(name, '', split) for name in names) if found), None)
+
+    def split_of(self, image: str) -> Optional[str]:
+        """Returns the split that the folders of an image say, or its own name; None where they say none."""
+        return split_of(self.name_of(image), '')
 
     def _only_one(self, candidates: Sequence[str], parts: Sequence[str]) -> Optional[str]:
         for count in range(1, len(parts) + 1):

@@ -588,3 +588,45 @@ def test_label_maps_below_a_folder_for_segmentation_are_no_masks_of_a_class(tmp_
     write_labels(str(tmp_path / 'source' / 'A. Segmentation' / 'All Groundtruth' / '0.png'), EXPECTED)
     with pytest.raises(DataError, match='holds no annotations.* Label maps of all classes need no import'):
         imported_from(tmp_path / 'source', tmp_path / 'out')
+
+
+SPLITS_OF_COCO = (('train', '2017', OF_A, A_LABEL), ('val', '2017', polygon(0, 7, tools.B), B_LABEL))
+
+
+def test_images_of_one_name_in_several_splits_are_those_of_their_document(tmp_path):
+    """All were refused, as COCO numbers its images in each split."""
+    for split, year, annotation, _ in SPLITS_OF_COCO:
+        tools.write_image(tmp_path / 'source' / 'images' / (split + year) / '0.png', seed=len(split))
+        (tmp_path / 'source' / 'annotations').mkdir(exist_ok=True)
+        name = 'instances_{}{}.json'.format(split, year)
+        write_coco(tmp_path / 'source' / 'annotations', [(0, '0.png')], [annotation], name)
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out')
+    assert imported.left_out == {} and imported.splits == {'train': 1, 'val': 1}
+    for split, _, _, label in SPLITS_OF_COCO:
+        np.testing.assert_array_equal(labels[split + '/0.png'], label)
+    (tmp_path / 'source' / 'images' / 'train2017' / '0.png').unlink()
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'without train', val_share=0)
+    np.testing.assert_array_equal(labels['train/0.png'], B_LABEL)  # the objects of val, in whose folder it lies
+    assert [places[0].rpartition('/')[2] for places in imported.left_out.values()] == [
+        'instances_train2017.json, 0.png'
+    ]
+
+
+@pytest.mark.parametrize(
+    'train, val, is_split',
+    [
+        ('train2017', 'val2017', True),
+        ('images_train', 'images_val', True),
+        ('a. Training Set', 'b. Validation Set', True),
+        ('train station', 'val', False),
+        ('trainval', 'val', False),
+    ],
+)
+def test_folders_of_splits_are_called_as_publishers_call_them(tmp_path, train, val, is_split):
+    for number in range(6):
+        folder = tmp_path / 'source' / (val if number < 3 else train)
+        tools.write_image(folder / '{}.png'.format(number), seed=number)
+        name = '{}.png'.format(number)
+        tools.write_json(folder / '{}.json'.format(number), tools.labelme_content(name))
+    imported, _ = imported_from(tmp_path / 'source', tmp_path / 'out')
+    assert imported.splits == ({'train': 3, 'val': 3} if is_split else {'train': 5, 'val': 1})
