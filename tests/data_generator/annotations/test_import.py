@@ -575,7 +575,7 @@ def test_splits_by_share_by_lists_and_of_the_source(tmp_path):
     assert imported.splits == {'train': 2, 'val': 1}
     assert imported.left_out == {
         'images that are in no list': ['2.png', '4.png'],
-        'names in lists without an image': ['none'],
+        'names in lists without an image': ['{}, line 2: none'.format(lists['val'])],
     }
     with pytest.raises(ValueError, match='--seed is 1; .* nothing is: the lists of names decide. Leave it out'):
         import_annotations(str(root), str(tmp_path / '4'), Options(lists=lists, seed=1))

@@ -630,3 +630,75 @@ def test_folders_of_splits_are_called_as_publishers_call_them(tmp_path, train, v
         tools.write_json(folder / '{}.json'.format(number), tools.labelme_content(name))
     imported, _ = imported_from(tmp_path / 'source', tmp_path / 'out')
     assert imported.splits == ({'train': 3, 'val': 3} if is_split else {'train': 5, 'val': 1})
+
+
+def write_lists(folder, **lists):
+    for split, lines in lists.items():
+        (folder / (split + '.txt')).write_text(''.join(line + '\n' for line in lines))
+    return {split: str(folder / (split + '.txt')) for split in lists}
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        '{}',
+        'images/{}.png',
+        './images/{}.jpg',
+        'images\\{}.png',
+        '../images/{}.png',
+        '{root}/images/{}.png',
+        '/content/coco/images/{}.png',
+        'C:\\data\\Images\\{}.PNG',
+    ],
+)
+def test_lists_name_images_by_any_of_their_paths(tmp_path, name):
+    """Only names below the folder of all images were known, and all other lines named nothing."""
+    tools.coco(tmp_path / 'source')
+    train, val = ([name.format(number, root=tmp_path / 'source') for number in part] for part in ((0, 3), (1, 2)))
+    lists = write_lists(tmp_path, train=train, val=val)
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', lists=lists)
+    assert sorted(labels) == ['train/0.png', 'train/3.png', 'val/1.png', 'val/2.png']
+    assert imported.left_out == {'images that are in no list': ['4.png']}
+
+
+def test_of_lines_that_name_one_image_the_one_of_its_own_folder_counts(tmp_path):
+    """Of train, which is not there, 1.png is as far from val2017/1.png as it can be."""
+    for name in ('1', '2'):
+        tools.write_image(tmp_path / 'source' / 'val2017' / (name + '.png'), seed=int(name))
+    write_coco(tmp_path / 'source', [(0, '1.png'), (1, '2.png')], [OF_A, OF_B])
+    lists = write_lists(
+        tmp_path, train=['train2017/1.png', '/x/val2017/2.png'], val=['val2017/1.png', 'train2017/2.png']
+    )
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', lists=lists)
+    assert sorted(labels) == ['train/2.png', 'val/1.png']
+    assert imported.left_out == {
+        'names in lists without an image': [
+            '{}, line 1: train2017/1.png'.format(lists['train']),
+            '{}, line 2: train2017/2.png'.format(lists['val']),
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    'train, val, message',
+    [
+        (
+            ['0', '1'],
+            ['x/8', 'x/9'],
+            r"val.txt names none of the images: it begins with 'x/8', and .* '0.png', '1.png', ",
+        ),
+        (['0', '1'], [''], 'val.txt names none of the images: it is empty, .* Write a name a line'),
+        (['0', './a/1'], ['a/1.png'], 'a/1.png is in the lists of two splits. Take it out of one'),
+        (
+            ['0', 'a/1'],
+            ['b/1'],
+            r'1.png is .*train.txt, line 2: a/1 of one split and .*val.txt, line 1: b/1 of another',
+        ),
+    ],
+)
+def test_lists_that_name_no_image_or_one_twice_are_refused(tmp_path, train, val, message):
+    """The split of such a list was not in the dataset, and import ended with success."""
+    tools.coco(tmp_path / 'source')
+    with pytest.raises(ValueError, match=message):
+        imported_from(tmp_path / 'source', tmp_path / 'out', lists=write_lists(tmp_path, train=train, val=val))
+    assert not (tmp_path / 'out').exists()
