@@ -7,34 +7,20 @@ import os
 import re
 from typing import Any, Dict, List, Optional, Tuple
 
+from data_generator.annotations.data_yaml import is_list, names_classes, names_in
 from data_generator.annotations.documents import read_text
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import points_of, split_of
 from data_generator.errors import DataError
-from helpers.counted import counted
 
 _LINE = re.compile(r'\s*\d+(\.0*)?([ \t]+[-+.\deE]+)+\s*$')
-# What a list in brackets consists of (YAML 1.2, section 7.4): quoted names, plain ones, comments, and its end.
-_TOKEN = re.compile(
-    r"""'(?P<single>(?:[^']|'')*)'|"(?P<double>(?:[^"\\]|\\.)*)"|(?P<end>\])|\#[^\n]*"""
-    r"""|(?P<plain>[^\s,\]#'"](?:(?!\s\#)[^,\]\n])*)"""
-)
 
 
 def is_yolo(path: str, text: str) -> bool:
     """Tells whether the first line of a text file is an object, or it is one of the files that name the classes."""
     first = next((line for line in text.splitlines() if line.strip()), '')
-    return _is_name_file(path, text) or (path.lower().endswith('.txt') and _LINE.match(first) is not None)
-
-
-def _is_name_file(path: str, text: str) -> bool:
-    is_yaml = path.lower().endswith(('.yaml', '.yml'))
-    return re.search(r'^names\s*:', text, re.MULTILINE) is not None if is_yaml else _is_list(path)
-
-
-def _is_list(path: str) -> bool:
-    return os.path.basename(path).lower() == 'classes.txt'
+    return names_classes(path, text) or (path.lower().endswith('.txt') and _LINE.match(first) is not None)
 
 
 def read_yolo(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
@@ -44,9 +30,8 @@ def read_yolo(folder: Folder, documents: List[str], left_out: LeftOut) -> Source
     labelled = set()
     for path in documents:
         text = read_text(path)
-        if _is_name_file(path, text):
-            _refuse_keypoints(text, path)
-            named[path] = names_of_list(text, path) if _is_list(path) else names_of_yaml(text, path)
+        if names_classes(path, text):
+            named[path] = names_in(path, text)
         elif path.lower().endswith('.txt'):
             image, place = _image_of(folder, path)
             if image is not None:  # whatever the file holds: not to read it is not to say that nothing is there
@@ -65,19 +50,10 @@ def read_yolo(folder: Folder, documents: List[str], left_out: LeftOut) -> Source
     return Source('yolo', by_name, names, order='area')
 
 
-def _refuse_keypoints(text: str, path: str) -> None:
-    """Raises DataError for labels of poses, in which a box and points stand where outlines do in others."""
-    if re.search(r'^kpt_shape\s*:', text, re.MULTILINE):
-        raise DataError(
-            "{} has 'kpt_shape': its labels are boxes and keypoints, which say no class of a pixel. Export the "
-            'outlines of the objects.'.format(path)
-        )
-
-
 def belong_to_images(folder: Folder, documents: List[str]) -> bool:
     """Tells whether one of these files says an object of an image that is there; lists of classes alone do not."""
     for path in documents:
-        if path.lower().endswith('.txt') and not _is_list(path) and _image_of(folder, path)[0] is not None:
+        if path.lower().endswith('.txt') and not is_list(path) and _image_of(folder, path)[0] is not None:
             return True
     return False
 
@@ -161,64 +137,3 @@ def _naming(read: Any, names: List[str], left_out: LeftOut) -> Any:
         return image._replace(shapes=shapes)
 
     return read_named
-
-
-def names_of_yaml(text: str, path: str) -> List[str]:
-    """Returns the class names of a data.yaml, which come as a list in brackets, a list of lines or numbered lines.
-
-    Raises:
-        DataError: They come in no such form.
-    """
-    match = re.search(r'^names\s*:[ \t]*(.*)$', text, re.MULTILINE)
-    assert match is not None
-    first, rest = match.group(1).partition(' #')[0].strip(), text[match.end() :].split('\n')[1:]
-    if first.startswith('['):
-        return _checked_names(_names_in_brackets(text[match.start(1) :].partition('[')[2]), text, path)
-    numbered: Dict[int, str] = {}
-    for line in rest:
-        entry = re.match(r'\s*(?:-|(\d+)\s*:)\s+(.*\S)\s*$', line.partition(' #')[0])
-        if entry is not None:
-            number, name = int(entry.group(1) or len(numbered)), _unquoted(entry.group(2))
-            if numbered.setdefault(number, name) != name:
-                raise DataError('{} names class {} twice. Take one of its lines out.'.format(path, number))
-        elif line.strip() and not line.strip().startswith('#'):
-            break
-    if not numbered or sorted(numbered) != list(range(len(numbered))):
-        raise DataError("{} has no 'names' that number the classes from 0 on. Write a line for each.".format(path))
-    return _checked_names([numbered[number] for number in range(len(numbered))], text, path)
-
-
-def names_of_list(text: str, path: str) -> List[str]:
-    """Returns the class names of a classes.txt, one a line. Raises DataError where one is empty."""
-    return _checked_names([line.strip() for line in text.strip().splitlines()], '', path)
-
-
-def _names_in_brackets(text: str) -> List[str]:
-    """The names up to the bracket that closes the list."""
-    names = []
-    for token in _TOKEN.finditer(text):
-        if token.group('end'):
-            break
-        if token.group('single') is not None:
-            names.append(token.group('single').replace("''", "'"))
-        elif token.group('double') is not None:
-            names.append(token.group('double').replace('\\"', '"'))
-        elif token.group('plain') is not None:
-            names.append(token.group('plain').strip())
-    return names
-
-
-def _checked_names(names: List[str], text: str, path: str) -> List[str]:
-    """The names, none of which may be missing: the numbers of those behind it would be others."""
-    if not all(names):
-        raise DataError('{} has no name for class {}. Name all classes.'.format(path, names.index('')))
-    number = re.search(r'^nc\s*:\s*(\d+)', text, re.MULTILINE)
-    if number is not None and int(number.group(1)) != len(names):
-        raise DataError(
-            '{} says nc: {} and names {}. Name all.'.format(path, number.group(1), counted(len(names), 'class'))
-        )
-    return names
-
-
-def _unquoted(text: str) -> str:
-    return text.strip().strip('\'"')

@@ -360,7 +360,12 @@ def test_an_image_whose_shapes_all_lie_outside_of_it_does_not_become_background(
     'tool, name, text, message',
     [
         ('voc', 'labelmap.txt', 'a:1,2,3::\nb:1,2,3::\n', r'has the colour \(1, 2, 3\) twice. Give each class'),
-        ('yolo', 'data.yaml', 'names:\n  0: a\n  0: b\n  1: c\n', 'names class 0 twice. Take one of its lines out'),
+        (
+            'yolo',
+            'data.yaml',
+            'names:\n  0: a\n  0: b\n  1: c\n',
+            "has 'names' that are not read: '0' is there twice. Write one line",
+        ),
     ],
 )
 def test_a_class_that_is_listed_twice_is_refused(tmp_path, tool, name, text, message):
