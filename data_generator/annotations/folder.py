@@ -28,6 +28,7 @@ class Folder:
         root: SOURCE, or the folder that it is in if it is a file.
         documents: Paths of the files that may hold annotations, in natural order.
         images: Paths of the images, likewise.
+        image_roots: The folders that these were looked for in.
     """
 
     def __init__(self, source: str, image_dir: Optional[str] = None) -> None:
@@ -50,12 +51,12 @@ class Folder:
             )
         self.root = source if os.path.isdir(source) else os.path.dirname(os.path.abspath(source))
         self.documents = _documents(source)
-        self._image_roots = [self.root] if image_dir is None else [image_dir, self.root]
+        self.image_roots = [self.root] if image_dir is None else [image_dir, self.root]
         self.images: List[str] = []
         self._paths: Set[str] = set()
         self._by_path: Dict[str, str] = {}
         self._by_name: Dict[str, List[str]] = {}
-        for root in self._image_roots:
+        for root in self.image_roots:
             for path in _images(root):
                 self._add(path, os.path.relpath(path, root))
 
@@ -90,10 +91,10 @@ class Folder:
         of_split = [key for key in candidates if split is not None and self.split_of(self._by_path[key]) == split]
         return self._only_one(nearby, parts) or self._only_one(of_split, parts) or self._only_one(candidates, parts)
 
-    def find_stem(self, stem: str, split: Optional[str] = None) -> Optional[str]:
-        """Finds the image with this path from the root but for its extension, or None; split: as of `find_image`."""
+    def find_stem(self, stem: str, split: Optional[str] = None, beside: str = '') -> Optional[str]:
+        """Finds the image with this path but for its extension, or None; the others: as of `find_image`."""
         names = (stem + '.' + extension for extension in IMAGE_EXTENSIONS)
-        return next((found for found in (self.find_image(name, '', split) for name in names) if found), None)
+        return next((found for found in (self.find_image(name, beside, split) for name in names) if found), None)
 
     def split_of(self, image: str) -> Optional[str]:
         """Returns the split that the folders of an image say, or its own name; None where they say none."""
@@ -115,7 +116,7 @@ class Folder:
 
     def name_of(self, image: str) -> str:
         """Returns the path of an image from the root that it was found in, with '/'."""
-        for root in self._image_roots:
+        for root in self.image_roots:
             relative = os.path.relpath(image, root)
             if relative.split(os.sep)[0] != os.pardir and not os.path.isabs(relative):
                 return relative.replace(os.sep, '/')

@@ -1,7 +1,7 @@
 """Text files that name the images of a split, one a line: with or without extension, folders, or the whole path."""
 
 import posixpath
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from data_generator.annotations.documents import read_text
 from data_generator.annotations.folder import common_ending
@@ -23,24 +23,14 @@ class Line(NamedTuple):
         return '{}, line {}: {}'.format(self.path, self.number, self.text)
 
 
-def lines_of(lists: Dict[str, str]) -> List[Line]:
-    """Reads the names in lists, which are given by their split.
-
-    Raises:
-        DataError: One cannot be read.
-        ValueError: A name is in the lists of two splits.
-    """
-    lines = [
+def lines_of(lists: Iterable[Tuple[str, str]]) -> List[Line]:
+    """Reads the names in lists, of which the splits and the paths are given. Raises DataError where one is no text."""
+    return [
         Line(split, path, number, text.strip(), key_of(text.strip()))
-        for split, path in lists.items()
+        for split, path in lists
         for number, text in enumerate(read_text(path).splitlines(), 1)
         if key_of(text.strip())
     ]
-    splits: Dict[str, str] = {}
-    for line in lines:
-        if splits.setdefault(line.key, line.split) != line.split:
-            raise ValueError('{} is in the lists of two splits. Take it out of one.'.format(line.text))
-    return lines
 
 
 def key_of(name: str) -> str:

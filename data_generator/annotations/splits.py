@@ -69,7 +69,8 @@ def _refuse_seed(seed: int, who_decides: str) -> None:
 def _by_lists(
     names: Sequence[str], paths: Sequence[str], lists: Dict[str, str], left_out: LeftOut
 ) -> List[Optional[str]]:
-    lines = lines_of(lists)
+    lines = lines_of(lists.items())
+    _refuse_two_splits(lines)
     found = lines_by_image(names, paths, lines)
     used = {line.key for line in found if line is not None}
     for split, path in lists.items():
@@ -81,6 +82,13 @@ def _by_lists(
         if of_image is None:
             left_out.add('images that are in no list', name)
     return [None if line is None else line.split for line in found]
+
+
+def _refuse_two_splits(lines: Sequence[Line]) -> None:
+    splits: Dict[str, str] = {}
+    for line in lines:
+        if splits.setdefault(line.key, line.split) != line.split:
+            raise ValueError('{} is in the lists of two splits. Take it out of one.'.format(line.text))
 
 
 def _refuse_useless(path: str, lines: Sequence[Line], used: Set[str], names: Sequence[str]) -> None:

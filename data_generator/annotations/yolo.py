@@ -5,14 +5,17 @@ https://docs.ultralytics.com/datasets/segment/
 
 import os
 import re
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from data_generator.annotations.data_yaml import is_list, names_classes, names_in
 from data_generator.annotations.documents import read_text
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
 from data_generator.annotations.values import points_of, split_of
+from data_generator.annotations.yolo_splits import splits_in
 from data_generator.errors import DataError
+from data_generator.files.discovery import stem_of
+from helpers.image_search import folded
 
 _LINE = re.compile(r'\s*\d+(\.0*)?([ \t]+[-+.\deE]+)+\s*$')
 
@@ -23,31 +26,77 @@ def is_yolo(path: str, text: str) -> bool:
     return names_classes(path, text) or (path.lower().endswith('.txt') and _LINE.match(first) is not None)
 
 
+class _Label(NamedTuple):
+    """A label file, its image, and where that had to lie."""
+
+    path: str
+    image: str
+    place: str
+
+
 def read_yolo(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
-    """Reads the images beside these label files; images without a label file have no object, as YOLO takes it."""
+    """Reads the images beside these label files; images without a label file have no object, as YOLO takes it, unless
+    there may be one that is not known for theirs, or none of their split has one.
+    """
     named: Dict[str, List[str]] = {}
-    records: List[Record] = []
-    labelled = set()
+    splits: Dict[str, str] = {}
+    labels: List[_Label] = []
+    astray: Set[str] = set()
     for path in documents:
         text = read_text(path)
         if names_classes(path, text):
             named[path] = names_in(path, text)
+            splits = dict(splits_in(path, text, folder, left_out), **splits)
         elif path.lower().endswith('.txt'):
             image, place = _image_of(folder, path)
             if image is not None:  # whatever the file holds: not to read it is not to say that nothing is there
-                labelled.add(image)
-                records.append(_record(path, image, place, left_out, folder))
+                labels.append(_Label(path, image, place))
             elif not text.strip() or is_yolo(path, text):
                 left_out.add('label files without an image', path)
+                astray.add(folded(stem_of(path)))
     names = _one_list(named, folder)
-    in_images = bool(labelled) and all(_is_in_images(image, folder) for image in labelled)
-    for image in folder.images:
-        if in_images and not _is_in_images(image, folder):  # plots of a training, a picture for the README
-            left_out.add("images outside of the folders 'images'", image)
-        elif image not in labelled:
-            records.append(_without_objects(image, folder))
+    split_of = _splits_of_images(splits, folder, left_out)
+    records = [_record(label, split_of[label.image], left_out) for label in labels if label.image in split_of]
+    for image in _without_labels(split_of, {label.image for label in labels}, astray, folder, left_out):
+        records.append(_without_objects(image, split_of[image]))
     by_name = [record._replace(read=_naming(record.read, names, left_out)) for record in records]
     return Source('yolo', by_name, names, order='area')
+
+
+def _splits_of_images(named: Dict[str, str], folder: Folder, left_out: LeftOut) -> Dict[str, Optional[str]]:
+    """The split of each image, as data.yaml says or its folders; without those that a data.yaml uses for nothing."""
+    found: Dict[str, Optional[str]] = {}
+    for image in folder.images:
+        split = named.get(image) or folder.split_of(image)
+        if split is None and {'train', 'val'} <= set(named.values()):
+            left_out.add('images that are in no split of data.yaml', image)
+        else:
+            found[image] = split
+    return found
+
+
+def _without_labels(
+    split_of: Dict[str, Optional[str]], labelled: Set[str], astray: Set[str], folder: Folder, left_out: LeftOut
+) -> List[str]:
+    """The images of which to have no label file says that nothing is there.
+
+    astray: what label files are called whose images are not known.
+    """
+    with_labels = {split_of.get(image) for image in labelled}
+    in_images = bool(labelled) and all(_is_in_images(image, folder) for image in labelled)
+    found = []
+    for image in split_of:
+        if in_images and not _is_in_images(image, folder):  # plots of a training, a picture for the README
+            left_out.add("images outside of the folders 'images'", image)
+        elif image in labelled:
+            continue
+        elif folded(stem_of(image)) in astray:
+            left_out.add('images of which a label file may be one of those without an image', image)
+        elif split_of[image] not in with_labels:
+            left_out.add('images of {}, of which none has a label file'.format(split_of[image] or 'no split'), image)
+        else:
+            found.append(image)
+    return found
 
 
 def belong_to_images(folder: Folder, documents: List[str]) -> bool:
@@ -80,19 +129,28 @@ def _one_list(named: Dict[str, List[str]], folder: Folder) -> List[str]:
 
 
 def _image_of(folder: Folder, path: str) -> Tuple[Optional[str], str]:
-    """The image of a label file: beside it, or in 'images' where that is in 'labels'; and where it had to lie."""
+    """The image of a label file, none that is of another split: in 'images' where that is in 'labels', beside it, or
+    the only one of its name in all, in its split, or below a folder that both lie in; and where it had to lie.
+    """
     stem = os.path.splitext(os.path.relpath(path, folder.root))[0].replace(os.sep, '/')
-    parts = stem.split('/')
+    parts, split = stem.split('/'), split_of(path, folder.root)
     places = [index for index, part in enumerate(parts[:-1]) if part == 'labels']
     if places:
         parts[places[-1]] = 'images'
-    image, place = folder.find_stem('/'.join(parts)), '/'.join(parts)
+    place = '/'.join(parts)
+    image = folder.find_stem(place, split)
     if image is None:
-        image, place = folder.find_stem(stem), stem
+        image, place = folder.find_stem(stem, split), stem
+    for count in range(len(parts) - 2, 0, -1):
+        image = image or folder.find_stem(parts[-1], split, os.path.join(folder.root, *parts[:count]))
+    if image is not None and split is not None and folder.split_of(image) not in (None, split):
+        image = None
     return image, os.path.join(folder.root, place) + os.path.splitext(image or '')[1]
 
 
-def _record(path: str, image: str, named: str, left_out: LeftOut, folder: Folder) -> Record:
+def _record(label: _Label, split: Optional[str], left_out: LeftOut) -> Record:
+    path = label.path
+
     def read() -> AnnotatedImage:
         text = read_text(path)
         if text.strip() and not is_yolo(path, text):
@@ -110,9 +168,9 @@ def _record(path: str, image: str, named: str, left_out: LeftOut, folder: Folder
                 shapes.append(Shape(_class_number(class_number), [points]))
             except ValueError as error:
                 left_out.add('objects that are no area ({})'.format(error), place)
-        return AnnotatedImage(image, None, shapes, path, named=named)
+        return AnnotatedImage(label.image, None, shapes, path, named=label.place)
 
-    return Record(read, split_of(image, folder.root), path)
+    return Record(read, split, path)
 
 
 def _class_number(text: str) -> int:
@@ -121,8 +179,8 @@ def _class_number(text: str) -> int:
     return int(text.partition('.')[0])
 
 
-def _without_objects(image: str, folder: Folder) -> Record:
-    return Record(lambda: AnnotatedImage(image, None, [], image), split_of(image, folder.root), image)
+def _without_objects(image: str, split: Optional[str]) -> Record:
+    return Record(lambda: AnnotatedImage(image, None, [], image), split, image)
 
 
 def _naming(read: Any, names: List[str], left_out: LeftOut) -> Any:

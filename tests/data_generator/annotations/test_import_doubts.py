@@ -707,3 +707,119 @@ def test_lists_that_name_no_image_or_one_twice_are_refused(tmp_path, train, val,
     with pytest.raises(ValueError, match=message):
         imported_from(tmp_path / 'source', tmp_path / 'out', lists=write_lists(tmp_path, train=train, val=val))
     assert not (tmp_path / 'out').exists()
+
+
+def write_yolo(root, image_places, label_places=(), yaml=''):
+    """Images by their places, and label files with the box a, or none, by theirs; with their extension."""
+    line = ' '.join('{:.6f}'.format(value) for x, y in tools.A for value in (x / SIZE[1], y / SIZE[0]))
+    for number, place in enumerate(image_places):
+        tools.write_image(root / place, seed=number)
+    for place in label_places:
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).write_text('0 {}\n'.format(line))
+    (root / 'data.yaml').write_text(yaml + 'names: [a]\n')
+
+
+def beside(places, images='images', labels='labels'):
+    return [place.replace(images, labels).replace('.png', '.txt') for place in places]
+
+
+IN_A_AND_B = ['images/{}/{}.png'.format(folder, number) for folder in 'ab' for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    'yaml',
+    [
+        'path: .\ntrain: images/a\nval: images/b\n',
+        'path: ../datasets/x  # where it was\ntrain: images/a/\nval: [images/b, images/nothing]\n',
+        'train: /content/x/images/a\nval: C:\\data\\Images\\B\n',
+        'path: /content/x\ntrain: ../images/a\nval: ../images/b\n',
+        'train: [train.txt]\nval: lists/val.txt\n',
+        'path: /content/x\ntrain: lists/train.txt\nval: ./val.txt\n',
+        'train: images\nval: images/b\n',
+    ],
+)
+def test_splits_of_yolo_are_those_of_its_data_yaml(tmp_path, yaml):
+    """A random fifth of all images was val."""
+    root, train, val = tmp_path / 'source', IN_A_AND_B[:3], IN_A_AND_B[3:]
+    if yaml.startswith('train: images\n'):  # of which the folder of val is one
+        train, val = ([place.replace('/b/', '/val/') for place in places] for places in (train, val))
+        yaml = yaml.replace('/b', '/val')
+    write_yolo(root, train + val, beside(train + val), yaml)
+    (root / 'lists').mkdir()
+    for place, names in (('train.txt', train), ('val.txt', val)):
+        lines = ''.join('./{}\n'.format(name) for name in names)
+        (root / ('lists/' * (('lists/' + place) in yaml) + place)).write_text(lines)
+    imported, labels = imported_from(root, tmp_path / 'out')
+    assert imported.splits == {'train': 3, 'val': 3}
+    assert {name.split('/')[0] for name in labels if name.split('/')[-2] == 'a'} == {'train'}
+    missing = [place.rpartition(', ')[2] for places in imported.left_out.values() for place in places]
+    assert missing == (['val: images/nothing'] if 'nothing' in yaml else [])
+
+
+@pytest.mark.parametrize(
+    'yaml', ['train: images/a\nval: images/a\n', 'train: images/a\n', 'train: *x\nval: images/b\n']
+)
+def test_a_data_yaml_without_both_splits_says_none(tmp_path, yaml):
+    write_yolo(tmp_path / 'source', IN_A_AND_B, beside(IN_A_AND_B), yaml)
+    imported, _ = imported_from(tmp_path / 'source', tmp_path / 'out')
+    assert imported.splits == {'train': 5, 'val': 1}
+    assert list(imported.left_out) == (['splits of data.yaml that are not read'] if '*' in yaml else [])
+
+
+def test_images_of_yolo_in_no_split_or_in_one_without_labels_are_left_out(tmp_path):
+    """Images of test, whose labels nobody has, were background in train and val."""
+    places = ['images/{}2017/{}.png'.format(split, number) for split in ('train', 'val', 'test') for number in range(2)]
+    labels = beside(places[:3])  # an image of val has none, and no object
+    write_yolo(tmp_path / 'source', places + ['images/more/9.png'], labels, 'train: train.txt\nval: images/val2017\n')
+    (tmp_path / 'source' / 'train.txt').write_text(''.join(place + '\n' for place in places[:2]))
+    imported, found = imported_from(tmp_path / 'source', tmp_path / 'out')
+    assert sorted(found) == ['train/0.png', 'train/1.png', 'val/0.png', 'val/1.png'] and not found['val/1.png'].any()
+    left_out = {reason: [place.split('images/')[1] for place in found] for reason, found in imported.left_out.items()}
+    assert left_out == {
+        'images that are in no split of data.yaml': ['more/9.png'],
+        'images of test, of which none has a label file': ['test2017/0.png', 'test2017/1.png'],
+    }
+
+
+@pytest.mark.parametrize(
+    'images, labels',
+    [
+        ('{split}/imgs/{number}.png', '{split}/labels/{number}.txt'),
+        ('images_{split}/{number}.png', 'labels_{split}/{number}.txt'),
+        ('{split}/{number}.png', 'annotations/{split}2017/{number}.txt'),
+        ('seq_{split}/pictures/{number}.png', 'seq_{split}/txt/{number}.txt'),
+    ],
+)
+def test_labels_of_yolo_are_found_where_images_of_one_name_are_in_several_folders(tmp_path, images, labels):
+    """The images whose label files were not found were background."""
+    places = [(split, number) for split in ('train', 'val') for number in range(2)]
+    write_yolo(
+        tmp_path / 'source',
+        [images.format(split=split, number=number) for split, number in places],
+        [labels.format(split=split, number=number) for split, number in places],
+    )
+    imported, found = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    assert imported.left_out == {} and len(found) == 4
+    for label in found.values():
+        np.testing.assert_array_equal(label, A_LABEL)
+
+
+@pytest.mark.parametrize(
+    'images, labels, astray',
+    [
+        (['x/0.png', 'y/0.png', 'x/1.png', 'x/2.png'], ['p/0.txt', 'p/1.txt'], ['x/0.png', 'y/0.png']),
+        (['train/0.png', 'train/1.png', 'train/2.png'], ['val/0.txt', 'train/1.txt'], ['train/0.png']),
+    ],
+)
+def test_images_whose_label_file_may_be_any_of_several_do_not_become_background(tmp_path, images, labels, astray):
+    write_yolo(tmp_path / 'source', images, labels)
+    imported, found = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    assert [found['train/' + name].any() for name in ('1.png', '2.png')] == [True, False] and len(found) == 2
+    assert {
+        reason: [os.path.relpath(place, str(tmp_path / 'source')) for place in places]
+        for reason, places in imported.left_out.items()
+    } == {
+        'label files without an image': labels[:1],
+        'images of which a label file may be one of those without an image': astray,
+    }
