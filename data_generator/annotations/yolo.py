@@ -51,24 +51,26 @@ def read_yolo(folder: Folder, documents: List[str], left_out: LeftOut) -> Source
             image, place = _image_of(folder, path)
             if image is not None:  # whatever the file holds: not to read it is not to say that nothing is there
                 labels.append(_Label(path, image, place))
-            elif not text.strip() or is_yolo(path, text):
-                left_out.add('label files without an image', path)
+            else:
                 astray.add(folded(stem_of(path)))
+                if not text.strip() or is_yolo(path, text):
+                    left_out.add('label files without an image', path)
     names = _one_list(named, folder)
-    split_of = _splits_of_images(splits, folder, left_out)
-    records = [_record(label, split_of[label.image], left_out) for label in labels if label.image in split_of]
-    for image in _without_labels(split_of, {label.image for label in labels}, astray, folder, left_out):
-        records.append(_without_objects(image, split_of[image]))
+    own = _splits_of_images(splits, folder, left_out)
+    records = [_record(label, own[label.image], left_out) for label in labels if label.image in own]
+    for image in _without_labels(own, {label.image for label in labels}, astray, folder, left_out):
+        records.append(_without_objects(image, own[image]))
     by_name = [record._replace(read=_naming(record.read, names, left_out)) for record in records]
     return Source('yolo', by_name, names, order='area')
 
 
 def _splits_of_images(named: Dict[str, str], folder: Folder, left_out: LeftOut) -> Dict[str, Optional[str]]:
     """The split of each image, as data.yaml says or its folders; without those that a data.yaml uses for nothing."""
+    are_both_named = {'train', 'val'} <= set(named.values())
     found: Dict[str, Optional[str]] = {}
     for image in folder.images:
         split = named.get(image) or folder.split_of(image)
-        if split is None and {'train', 'val'} <= set(named.values()):
+        if split is None and are_both_named:
             left_out.add('images that are in no split of data.yaml', image)
         else:
             found[image] = split
@@ -76,24 +78,24 @@ def _splits_of_images(named: Dict[str, str], folder: Folder, left_out: LeftOut) 
 
 
 def _without_labels(
-    split_of: Dict[str, Optional[str]], labelled: Set[str], astray: Set[str], folder: Folder, left_out: LeftOut
+    splits: Dict[str, Optional[str]], labelled: Set[str], astray: Set[str], folder: Folder, left_out: LeftOut
 ) -> List[str]:
     """The images of which to have no label file says that nothing is there.
 
-    astray: what label files are called whose images are not known.
+    astray: what label files, and others that may be some, are called whose images are not known.
     """
-    with_labels = {split_of.get(image) for image in labelled}
+    with_labels = {splits.get(image) for image in labelled}
     in_images = bool(labelled) and all(_is_in_images(image, folder) for image in labelled)
     found = []
-    for image in split_of:
+    for image in splits:
         if in_images and not _is_in_images(image, folder):  # plots of a training, a picture for the README
             left_out.add("images outside of the folders 'images'", image)
         elif image in labelled:
             continue
         elif folded(stem_of(image)) in astray:
             left_out.add('images of which a label file may be one of those without an image', image)
-        elif split_of[image] not in with_labels:
-            left_out.add('images of {}, of which none has a label file'.format(split_of[image] or 'no split'), image)
+        elif splits[image] not in with_labels:
+            left_out.add('images of {}, of which none has a label file'.format(splits[image] or 'no split'), image)
         else:
             found.append(image)
     return found

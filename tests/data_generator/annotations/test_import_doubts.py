@@ -823,3 +823,6 @@ def test_images_whose_label_file_may_be_any_of_several_do_not_become_background(
         'label files without an image': labels[:1],
         'images of which a label file may be one of those without an image': astray,
     }
+    (tmp_path / 'source' / labels[0]).write_text('0,0.1,0.1,0.9,0.1,0.9,0.9')  # damaged, and no reason for background
+    imported, found = imported_from(tmp_path / 'source', tmp_path / 'damaged', val_share=0)
+    assert len(found) == 2 and len(imported.left_out) == 1
