@@ -8,7 +8,7 @@ import functools
 import os
 import re
 from collections import Counter
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import AbstractSet, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -50,9 +50,10 @@ def read_class_masks(folder: Folder, left_out: LeftOut, color_tolerance: int = 0
 
     `color_tolerance` is that of `read_mask`; the pixels that it moves are counted in `left_out`.
     """
-    is_mask = _are_masks(folder)
+    folders = _folders_of(folder)
+    is_mask = _are_masks(folders)
     stems = Counter(stem_of(path) for path in folder.images if is_mask[path])
-    photographs = _Photographs([path for path in folder.images if not is_mask[path]], folder.root, stems)
+    photographs = _Photographs([path for path in folder.images if not is_mask[path]], folder.root, stems, folders)
     masks: Dict[str, List[_Mask]] = {}
     for path in folder.images:
         if is_mask[path]:
@@ -81,28 +82,57 @@ def _in_order(names: Set[str]) -> List[str]:
     return sorted(names, key=natural_sort_key)
 
 
-def _are_masks(folder: Folder) -> Dict[str, bool]:
-    """Which files are masks: those below folders for these."""
-    folders = {
-        path: os.path.relpath(os.path.dirname(path), folder.root).lower().split(os.sep) for path in folder.images
-    }
+def _are_masks(folders: Mapping[str, Sequence[str]]) -> Dict[str, bool]:
+    """Which files are masks: those below folders for these, by the folders of each."""
     found = {path: any(name in _MASK_FOLDERS for name in names) for path, names in folders.items()}
     if any(found.values()):
         return found
-    return {path: any(_speaks_of_masks(name) for name in names) for path, names in folders.items()}
+    silent = _words_of_all(folders.values())
+    return {path: any(_speaks_of_masks(name, silent) for name in names) for path, names in folders.items()}
 
 
-def _speaks_of_masks(name: str) -> bool:
-    """Whether the name of a folder, in small letters, has a word for masks in it."""
-    return not set(re.split('[_. -]', name)).isdisjoint(_MASK_FOLDERS)
+def _folders_of(folder: Folder) -> Mapping[str, Sequence[str]]:
+    """The folders that each image lies in below those that all lie in, which tell none from the others, as 'A.
+    Segmentation' of IDRiD; with these where there are no others.
+    """
+    folders = {
+        path: os.path.relpath(os.path.dirname(path), folder.root).lower().split(os.sep) for path in folder.images
+    }
+    shared = os.path.commonprefix(list(folders.values()))
+    if all(names == shared for names in folders.values()):
+        return folders
+    return {path: names[len(shared) :] for path, names in folders.items()}
+
+
+def _words_of_all(folders: Iterable[Sequence[str]]) -> Set[str]:
+    """The words that are in the folders of every image, as in '1. Segmentation images' and '2. Segmentation masks'."""
+    words = [{word for name in names for word in _words(name)} for names in folders]
+    return set.intersection(*words) if len(words) > 1 else set()
+
+
+def _words(name: str) -> Set[str]:
+    return {name, *re.split('[_. -]', name)}
+
+
+def _speaks_of_masks(name: str, silent: AbstractSet[str] = frozenset()) -> bool:
+    """Whether the name of a folder, in small letters, has a word for masks in it that is not one of `silent`."""
+    return not (_words(name) - silent).isdisjoint(_MASK_FOLDERS)
 
 
 class _Photographs:
     """The photographs below a root by their names, and by the folder above those of images and masks."""
 
-    def __init__(self, paths: Sequence[str], root: str, stems_of_masks: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        root: str,
+        stems_of_masks: Mapping[str, int],
+        folders: Mapping[str, Sequence[str]],
+    ) -> None:
+        """folders: those of each photograph and mask, see `_folders_of`."""
         self._root = root
         self._stems_of_masks = stems_of_masks
+        self._folders = folders
         self._by_name: Dict[str, List[str]] = {}
         self._by_number: Dict[int, List[str]] = {}
         self._by_home: Dict[str, List[str]] = {}
@@ -143,7 +173,7 @@ class _Photographs:
 
     def _names_a_class(self, path: str) -> bool:
         """Whether the folder of a mask may be called like its class: below one for masks, which is no class."""
-        *before, above = os.path.relpath(os.path.dirname(path), self._root).lower().split(os.sep)
+        *before, above = self._folders[path] or ['']
         is_of_masks = above in _MASK_FOLDERS or not any(_speaks_of_masks(name) for name in before)
         return not is_of_masks and split_of(above, '') is None
 

@@ -7,6 +7,7 @@ from typing import Any, Dict, List
 import numpy as np
 
 from data_generator.annotations.documents import Element, read_xml
+from data_generator.annotations.ellipses import ellipse
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.run_lengths import window_of_box_runs
 from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, Shape, Source
@@ -23,8 +24,6 @@ from data_generator.annotations.values import (
 from data_generator.errors import DataError
 from data_generator.files.splits import SPLIT_NAMES
 from helpers.aliases import Color
-
-_ELLIPSE_POINTS = 64
 
 
 def is_cvat(root: Element) -> bool:
@@ -85,15 +84,4 @@ def _shape(element: Element) -> Shape:
 
 def _ellipse(values: Any) -> np.ndarray:
     x, y, radius_x, radius_y = (number_of(values[name]) for name in ('cx', 'cy', 'rx', 'ry'))
-    turn = math.radians(number_of(values.get('rotation', 0)))
-    angles = np.arange(_ELLIPSE_POINTS) * 2 * math.pi / _ELLIPSE_POINTS
-    across, along = radius_x * np.cos(angles), radius_y * np.sin(angles)
-    return points_of(
-        np.stack(
-            [
-                x + across * math.cos(turn) - along * math.sin(turn),
-                y + across * math.sin(turn) + along * math.cos(turn),
-            ],
-            axis=1,
-        )
-    )
+    return points_of(ellipse((x, y), (radius_x, radius_y), math.radians(number_of(values.get('rotation', 0)))))

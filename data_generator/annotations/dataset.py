@@ -120,7 +120,8 @@ def _check_options(options: Options) -> None:
 def _in_splits(planned: Sequence[PlannedImage], options: Options, left_out: LeftOut) -> List[Tuple[PlannedImage, str]]:
     """The images that come into a split, each with its own."""
     names, own = [item.name for item in planned], [item.record.split for item in planned]
-    splits = assign_splits(names, own, options.val_share, options.seed, options.lists, left_out)
+    paths = [item.name if item.image is None else os.path.abspath(item.image) for item in planned]
+    splits = assign_splits(names, paths, own, options.val_share, options.seed, options.lists, left_out)
     return [(item, split) for item, split in zip(planned, splits) if split is not None]
 
 

@@ -9,6 +9,7 @@ import posixpath
 import re
 from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
+from data_generator.annotations.values import split_of
 from data_generator.errors import DataError
 from helpers.image_search import IMAGE_EXTENSIONS, find_images, folded, natural_sort_key
 
@@ -27,6 +28,7 @@ class Folder:
         root: SOURCE, or the folder that it is in if it is a file.
         documents: Paths of the files that may hold annotations, in natural order.
         images: Paths of the images, likewise.
+        image_roots: The folders that these were looked for in.
     """
 
     def __init__(self, source: str, image_dir: Optional[str] = None) -> None:
@@ -49,12 +51,12 @@ class Folder:
             )
         self.root = source if os.path.isdir(source) else os.path.dirname(os.path.abspath(source))
         self.documents = _documents(source)
-        self._image_roots = [self.root] if image_dir is None else [image_dir, self.root]
+        self.image_roots = [self.root] if image_dir is None else [image_dir, self.root]
         self.images: List[str] = []
         self._paths: Set[str] = set()
         self._by_path: Dict[str, str] = {}
         self._by_name: Dict[str, List[str]] = {}
-        for root in self._image_roots:
+        for root in self.image_roots:
             for path in _images(root):
                 self._add(path, os.path.relpath(path, root))
 
@@ -69,11 +71,12 @@ class Folder:
         """Tells whether this is one of `images`."""
         return path in self._paths
 
-    def find_image(self, named: str, beside: str = '') -> Optional[str]:
+    def find_image(self, named: str, beside: str = '', split: Optional[str] = None) -> Optional[str]:
         """Finds the image that annotations call `named`, or None.
 
         Its whole path counts, from the root or from `beside`, the folder of the document; then as many of its last
-        parts as tell one image from the others.
+        parts as tell one image from the others: from those below that folder, from those in folders of the `split`
+        that the annotations are of, or from all.
         """
         parts = [part for part in re.split(r'[/\\]+', named) if part not in ('', '.')]
         if not parts:
@@ -85,14 +88,17 @@ class Folder:
                 return found
         candidates = self._by_name.get(folded(parts[-1]), [])
         nearby = [key for key in candidates if here != '.' and key.startswith(here + '/')]
-        return self._only_one(nearby, parts) or self._only_one(candidates, parts)
+        of_split = [key for key in candidates if split is not None and self.split_of(self._by_path[key]) == split]
+        return self._only_one(nearby, parts) or self._only_one(of_split, parts) or self._only_one(candidates, parts)
 
-    def find_stem(self, stem: str) -> Optional[str]:
-        """Finds the image with this path from the root but for its extension, or None."""
-        return next(
-            (found for extension in IMAGE_EXTENSIONS for found in [self.find_image(stem + '.' + extension)] if found),
-            None,
-        )
+    def find_stem(self, stem: str, split: Optional[str] = None, beside: str = '') -> Optional[str]:
+        """Finds the image with this path but for its extension, or None; the others: as of `find_image`."""
+        names = (stem + '.' + extension for extension in IMAGE_EXTENSIONS)
+        return next((found for found in (self.find_image(name, beside, split) for name in names) if found), None)
+
+    def split_of(self, image: str) -> Optional[str]:
+        """Returns the split that the folders of an image say, or its own name; None where they say none."""
+        return split_of(self.name_of(image), '')
 
     def _only_one(self, candidates: Sequence[str], parts: Sequence[str]) -> Optional[str]:
         for count in range(1, len(parts) + 1):
@@ -110,7 +116,7 @@ class Folder:
 
     def name_of(self, image: str) -> str:
         """Returns the path of an image from the root that it was found in, with '/'."""
-        for root in self._image_roots:
+        for root in self.image_roots:
             relative = os.path.relpath(image, root)
             if relative.split(os.sep)[0] != os.pardir and not os.path.isabs(relative):
                 return relative.replace(os.sep, '/')

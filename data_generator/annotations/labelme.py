@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import math
 import os
 from typing import Any, Dict, List, Optional
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from data_generator.annotations.bitmaps import window_of_bitmap
 from data_generator.annotations.documents import read_json_document
+from data_generator.annotations.ellipses import ellipse
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.shapes import VOID, AnnotatedImage, LeftOut, Shape, Source, record_of_document
 from data_generator.annotations.values import points_of, whole_size
@@ -18,7 +18,6 @@ from helpers.counted import counted
 
 # labelme's own scripts give this name to what is not to be learned.
 _IGNORED = '__ignore__'
-_CIRCLE_POINTS = 64
 # Turned ones have four points; 'rotation' is what X-AnyLabeling calls them.
 _RECTANGLES = ('rectangle', 'oriented_rectangle', 'rotation')
 
@@ -83,6 +82,5 @@ def _rectangle(points: np.ndarray) -> np.ndarray:
 
 
 def _circle(points: np.ndarray) -> np.ndarray:
-    center, radius = points[0], np.hypot(*(points[1] - points[0]))
-    angles = np.arange(_CIRCLE_POINTS) * 2 * math.pi / _CIRCLE_POINTS
-    return center + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    radius = float(np.hypot(*(points[1] - points[0])))
+    return ellipse(points[0], (radius, radius))

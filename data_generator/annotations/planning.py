@@ -31,7 +31,8 @@ class PlannedImage(NamedTuple):
 
     image: its path; None if the annotations hold it. name: in the dataset. frame: (height, width) of its shapes.
     orientation: what leads from there to the image as it is read. named: where the annotations say that it lies.
-    agreement: how many of the last parts of that are its own. objects: per label.
+    agreement: how many of the last parts of that are its own, and whether it lies in the split that they are of.
+    objects: per label.
     """
 
     record: Record
@@ -40,7 +41,7 @@ class PlannedImage(NamedTuple):
     frame: Tuple[int, int]
     orientation: int
     named: Tuple[str, ...]
-    agreement: int
+    agreement: Tuple[int, bool]
     objects: Dict[object, int]
 
 
@@ -97,7 +98,8 @@ def _without(message: str, place: str) -> str:
 
 def _placed(record: Record, image: AnnotatedImage, folder: Folder) -> PlannedImage:
     path = image.path if folder.has_image(image.path) else None
-    path = path or folder.find_image(image.path, image.beside) or folder.find_stem(_without_extension(image.path))
+    path = path or folder.find_image(image.path, image.beside, record.split)
+    path = path or folder.find_stem(_without_extension(image.path), record.split)
     if path is None and image.content is None:
         extension = os.path.splitext(image.path)[1].lower().lstrip('.')
         if extension in _UNREAD_EXTENSIONS:
@@ -111,7 +113,10 @@ def _placed(record: Record, image: AnnotatedImage, folder: Folder) -> PlannedIma
         raise DataError('its image has {} x {} pixels, not those that the annotations say'.format(*stored.upright))
     frame, orientation = (stored.upright, 1) if image.size in (None, stored.upright) else stored
     named = folder.parts_of(image.named or image.path, image.beside)
-    agreement = 0 if path is None else common_ending(named, folder.parts_of(os.path.abspath(path)))
+    agreement = (0, False)
+    if path is not None:
+        parts = common_ending(named, folder.parts_of(os.path.abspath(path)))
+        agreement = (parts, record.split is not None and folder.split_of(path) == record.split)
     objects: Dict[object, int] = {}
     for label in (class_name(shape.label) for shape in image.shapes):
         objects[label] = objects.get(label, 0) + 1

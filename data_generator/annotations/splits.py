@@ -1,9 +1,9 @@
 """Which image goes into which split: as the source has them, by lists of names, or by chance."""
 
 import random
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Set
 
-from data_generator.annotations.documents import read_text
+from data_generator.annotations.lists import Line, lines_by_image, lines_of
 from data_generator.annotations.shapes import LeftOut
 
 DEFAULT_VAL_SHARE = 0.2
@@ -17,6 +17,7 @@ def check_val_share(val_share: Optional[float]) -> None:
 
 def assign_splits(
     names: Sequence[str],
+    paths: Sequence[str],
     own: Sequence[Optional[str]],
     val_share: Optional[float],
     seed: int,
@@ -26,18 +27,20 @@ def assign_splits(
     """Returns the split of each image, or None for one that is in no list.
 
     Args:
-        names: The images' paths, with '/'.
+        names: What the images are called in the dataset, with '/'.
+        paths: Where they lie, from the root of the disk on.
         own: The split that the source has each in, or None.
         val_share: The share of images that become 'val', by chance; None takes the source's own splits if it has both
             'train' and 'val', and a fifth otherwise.
         lists: Text files of image names by split; they go before all else.
 
     Raises:
-        ValueError: A name is in two lists, or there is a seed and nothing to be chosen by chance.
+        ValueError: A name is in two lists, a list names no image, or there is a seed and nothing to be chosen by
+            chance.
     """
     if lists:
         _refuse_seed(seed, 'the lists of names decide')
-        return _by_lists(names, lists, left_out)
+        return _by_lists(names, paths, lists, left_out)
     if val_share is None and {'train', 'val'} <= set(own):
         _refuse_seed(seed, 'the source has splits of its own, unless there is a --val-share')
         return [split or 'train' for split in own]
@@ -63,34 +66,38 @@ def _refuse_seed(seed: int, who_decides: str) -> None:
         )
 
 
-def _by_lists(names: Sequence[str], lists: Dict[str, str], left_out: LeftOut) -> List[Optional[str]]:
-    wanted: Dict[str, str] = {}
+def _by_lists(
+    names: Sequence[str], paths: Sequence[str], lists: Dict[str, str], left_out: LeftOut
+) -> List[Optional[str]]:
+    lines = lines_of(lists.items())
+    _refuse_two_splits(lines)
+    found = lines_by_image(names, paths, lines)
+    used = {line.key for line in found if line is not None}
     for split, path in lists.items():
-        for line in read_text(path).splitlines():
-            key = _key(line.strip())
-            if key and wanted.setdefault(key, split) != split:
-                raise ValueError('{} is in the lists of two splits. Take it out of one.'.format(line.strip()))
-    used = set()
-    splits: List[Optional[str]] = []
-    for name in names:
-        found = next((key for key in _keys(name) if key in wanted), None)
-        used.add(found)
-        splits.append(None if found is None else wanted[found])
-        if found is None:
+        _refuse_useless(path, [line for line in lines if line.split == split], used, names)
+    for line in lines:
+        if line.key not in used:
+            left_out.add('names in lists without an image', line.place)
+    for name, of_image in zip(names, found):
+        if of_image is None:
             left_out.add('images that are in no list', name)
-    missing = sorted(set(wanted) - used)
-    for name in missing:
-        left_out.add('names in lists without an image', name)
-    return splits
+    return [None if line is None else line.split for line in found]
 
 
-def _key(name: str) -> str:
-    name = name.replace('\\', '/')
-    stem, dot, extension = name.rpartition('.')
-    return stem if dot and '/' not in extension and len(extension) <= 4 and not extension.isdigit() else name
+def _refuse_two_splits(lines: Sequence[Line]) -> None:
+    splits: Dict[str, str] = {}
+    for line in lines:
+        if splits.setdefault(line.key, line.split) != line.split:
+            raise ValueError('{} is in the lists of two splits. Take it out of one.'.format(line.text))
 
 
-def _keys(name: str) -> Tuple[str, ...]:
-    """The path without extension, and shorter ends of it."""
-    parts = _key(name).split('/')
-    return tuple('/'.join(parts[start:]) for start in range(len(parts)))
+def _refuse_useless(path: str, lines: Sequence[Line], used: Set[str], names: Sequence[str]) -> None:
+    """Raises ValueError for a list that names no image: its split would not be there, or be all that is left."""
+    if not any(line.key in used for line in lines):
+        raise ValueError(
+            '{} names none of the images: {}, and the images are called {}. Write a name a line.'.format(
+                path,
+                'it begins with {!r:.80}'.format(lines[0].text) if lines else 'it is empty',
+                ', '.join(map(repr, names[:2])) + (', ...' if len(names) > 2 else ''),
+            )
+        )

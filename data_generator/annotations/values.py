@@ -14,6 +14,11 @@ BAD_VALUES = (ValueError, KeyError, TypeError, IndexError, AttributeError, Overf
 #: Of the largest mask of one object that says its own size, which no image bounds.
 MAX_MASK_PIXELS = 2**28
 
+# Words beside that of a split in the name of a folder. With any other one it may be a class: 'train station'.
+_UNTELLING = (
+    *('annotation', 'annotations', 'data', 'image', 'images', 'img', 'imgs', 'label', 'labels', 'mask', 'masks'),
+    *('photo', 'photos', 'picture', 'pictures', 'set', 'split'),
+)
 # What files write as numbers. float() and int() also take '1_0', digits of other scripts, and the true of JSON for 1.
 _NUMBER = re.compile(r'\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$', re.ASCII)
 
@@ -93,12 +98,15 @@ def color_of(value: Any) -> Optional[Tuple[int, int, int]]:
 
 def split_of(path: str, root: str) -> Optional[str]:
     """Returns 'train', 'val' or 'test' if a folder or the name of a file below the root says so, else None."""
-    relative = os.path.splitext(os.path.relpath(path, root))[0]
-    *folders, name = relative.split(os.sep)
-    for folder in folders:
-        if folder.lower() in SPLIT_NAMES:
-            return SPLIT_NAMES[folder.lower()]
-    return SPLIT_NAMES.get(name.lower())
+    *folders, name = os.path.splitext(os.path.relpath(path, root))[0].split(os.sep)
+    found = next((split for split in map(_split_of_folder, folders) if split is not None), None)
+    return found or SPLIT_NAMES.get(name.lower())
+
+
+def _split_of_folder(name: str) -> Optional[str]:
+    """The split that the only telling word of a name is: of train, train2017, images_train and 'a. Training Set'."""
+    words = [word for word in re.findall(r'[^\W\d_]+', name.lower()) if len(word) > 1 and word not in _UNTELLING]
+    return SPLIT_NAMES.get(words[0]) if len(words) == 1 else None
 
 
 def split_in_name(path: str) -> Optional[str]:

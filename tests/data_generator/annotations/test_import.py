@@ -545,6 +545,18 @@ def test_a_class_that_is_called_void_is_not_taken_for_one():
         ('nc: 2\nnames: [a,\n  b]\n', ['a', 'b']),
         ('names:\n- a\n- b # second\nnc: 2\n', ['a', 'b']),
         ('names:\n  0: a\n  1: b\n', ['a', 'b']),
+        ('names: {0: a, 1: b}\n', ['a', 'b']),
+        ('names: {\n1: "b",\n0: \'a\' }\nnc: 2\n', ['a', 'b']),
+        ('"names":\n  "1": b\n  \'0\': a\n', ['a', 'b']),
+        ("'names' : [a, b]\n", ['a', 'b']),
+        ('{"names": ["a", "b"], "nc": 2}\n', ['a', 'b']),
+        ('names:\n  [  # in brackets\n    a,\n\n    b,\n  ]\n', ['a', 'b']),
+        ("names:\n  0: \"it's # a\"\n  # the second\n  1: 'b: c' # this\n", ["it's # a", 'b: c']),
+        ("names: ['a ''b''', 'c']\n", ["a 'b'", 'c']),
+        ('names:\n- "caf\\u00e9 \\x41 \\\\ \\ud83d\\ude00"\n- "a\\\n  b"\n', ['caf\u00e9 A \\ \U0001f600', 'ab']),
+        ('names:\r\n  0:\r\n    a\r\n    b # c\r\n  1: d\r\n', ['a b', 'd']),
+        ('%YAML 1.2\n---\nnames: &all\n- a:b\n- -c#d\n...\n---\nnames: [x]\n', ['a:b', '-c#d']),
+        ('download: |\n  names: x\n  - y\n\n  z: 1\nnames: [a, b]\nother: *x\n', ['a', 'b']),
     ],
 )
 def test_class_names_of_yolo(tmp_path, text, names):
@@ -552,6 +564,36 @@ def test_class_names_of_yolo(tmp_path, text, names):
     (tmp_path / 'source' / 'data.yaml').write_text(text)
     imported = import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
     assert list(imported.label_space.class_names) == ['background'] + names
+
+
+@pytest.mark.parametrize(
+    'text, fault',
+    [
+        ('names: [a, b\n', "'', where a comma was expected"),
+        ('names: [a,, b]\n', "', b].n', where a text was expected"),
+        ('names: [a, &b]\n', "'&b].n', where a text was expected"),
+        ('names: [a] b\n', "'b.n' behind a list, table or text that has ended"),
+        ('names: [[a], b]\n', 'some are lists'),
+        ('names: ' + '[' * 1000 + '\n', 'lists in more than 20 others'),
+        ('names: coco.names\n', "'coco.names' is no list and no numbered lines"),
+        ('names:\n', "'' is no list and no numbered lines"),
+        ('names:\n  1: a\n  2: b\n', 'their numbers are 1, 2, and have to be those from 0 on'),
+        ('names: {a: 0, b: 1}\n', 'their numbers are a, b, and'),
+        ('names:\n  0: a\n 1: b\n', "'1: b' begins further left than the lines above"),
+        ('names:\n  0: a\n   1: b\n', "'a.n 1: b', which is no text, list or table"),
+        ('names:\n- a\n- - b\n', "'- b', which is no text"),
+        ('names:\n- a\n- *b\n', "'[*]b', which is no text"),
+        ('names: |\n  a\n  b\n', "'[|].n  a.n  b', which is no text"),
+        ('names: ["a\\q", b]\n', r'.q, which is no character. In quotes a backslash is written twice'),
+        ('names: ["\\UFFFFFFFF", b]\n', r'.UFFFFFFFF, which is no character'),
+        ('names: [a]\nnames: [b]\n', "'names' is there twice"),
+    ],
+)
+def test_names_that_yolo_does_not_number_are_refused(tmp_path, text, fault):
+    tools.yolo(tmp_path / 'source')
+    (tmp_path / 'source' / 'data.yaml').write_text(text)
+    with pytest.raises(DataError, match="data.yaml has 'names' that are not read: {}.*Write one line 'N".format(fault)):
+        import_annotations(str(tmp_path / 'source'), str(tmp_path / 'out'))
 
 
 def test_splits_by_share_by_lists_and_of_the_source(tmp_path):
@@ -576,7 +618,7 @@ def test_splits_by_share_by_lists_and_of_the_source(tmp_path):
     assert imported.splits == {'train': 2, 'val': 1}
     assert imported.left_out == {
         'images that are in no list': ['2.png', '4.png'],
-        'names in lists without an image': ['none'],
+        'names in lists without an image': ['{}, line 2: none'.format(lists['val'])],
     }
     with pytest.raises(ValueError, match='--seed is 1; .* nothing is: the lists of names decide. Leave it out'):
         import_annotations(str(root), str(tmp_path / '4'), Options(lists=lists, seed=1))

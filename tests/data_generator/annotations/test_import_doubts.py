@@ -360,7 +360,12 @@ def test_an_image_whose_shapes_all_lie_outside_of_it_does_not_become_background(
     'tool, name, text, message',
     [
         ('voc', 'labelmap.txt', 'a:1,2,3::\nb:1,2,3::\n', r'has the colour \(1, 2, 3\) twice. Give each class'),
-        ('yolo', 'data.yaml', 'names:\n  0: a\n  0: b\n  1: c\n', 'names class 0 twice. Take one of its lines out'),
+        (
+            'yolo',
+            'data.yaml',
+            'names:\n  0: a\n  0: b\n  1: c\n',
+            "has 'names' that are not read: '0' is there twice. Write one line",
+        ),
     ],
 )
 def test_a_class_that_is_listed_twice_is_refused(tmp_path, tool, name, text, message):
@@ -534,3 +539,290 @@ def test_what_is_wrong_with_an_image_or_a_polygon_is_said_of_it(tmp_path):
     (tmp_path / 'mit' / '0.xml').write_text(tools.voc_xml('0.png', of_mit))
     with pytest.raises(DataError, match=r'no area \(a polygon without x1, y1, x2'):
         imported_from(tmp_path / 'mit', tmp_path / 'other')
+
+
+@pytest.mark.parametrize(
+    'tool, inside, outside',
+    [('cvat', -0.06, 0.0), ('labelme', -1.0, 1.0)],  # labelme's corners are whole pixels, and its outline counts
+)
+def test_large_circles_are_as_large_as_they_were_drawn(tmp_path, tool, inside, outside):
+    """With 64 corners a circle of radius 2000 was up to 2.4 pixels too small."""
+    size, center, radius = (300, 200), (-1850.0, 60.0), 2000.0
+    tools.write_image(tmp_path / 'source' / '0.png', size)
+    if tool == 'cvat':
+        drawn = '<ellipse label="a" cx="{}" cy="{}" rx="{radius}" ry="{radius}"/>'.format(*center, radius=radius)
+        text = tools.cvat_text(drawn).replace('width="30" height="20"', 'width="200" height="300"')
+        (tmp_path / 'source' / 'annotations.xml').write_text(text)
+    else:
+        content = tools.labelme_content('0.png', [('a', [center, (center[0], center[1] - radius)])])
+        content['shapes'][0]['shape_type'] = 'circle'
+        tools.write_json(tmp_path / 'source' / '0.json', dict(content, imageHeight=size[0], imageWidth=size[1]))
+    _, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    shift = 0.5 if tool == 'cvat' else 0.0
+    rows, columns = np.mgrid[: size[0], : size[1]] + shift
+    beyond = np.hypot(columns - center[0], rows - center[1]) - radius
+    assert (labels['train/0.png'][beyond < inside] == 1).all() and not labels['train/0.png'][beyond > outside].any()
+
+
+@pytest.mark.parametrize(
+    'photographs, masks',
+    [
+        ('A. Segmentation/1. Original Images', 'A. Segmentation/2. All Segmentation Groundtruths/{class_name}'),
+        ('masks/images', 'masks/masks'),
+        ('1. Segmentation images', '2. Segmentation masks'),
+    ],
+)
+def test_words_of_all_folders_tell_no_mask(tmp_path, photographs, masks):
+    """IDRiD lies in 'A. Segmentation', by which its photographs were masks, too."""
+    for name in ('IDRiD_1', 'IDRiD_2'):
+        tools.write_image(tmp_path / 'source' / photographs / (name + '.jpg'), seed=len(name))
+        for number, class_name in ((1, 'MA'), (2, 'SE')):
+            path = tmp_path / 'source' / masks.format(class_name=class_name) / (name + '_' + class_name + '.png')
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_labels(str(path), 255 * (number == EXPECTED).astype(np.uint8))
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    assert imported.left_out == {} and imported.label_space.class_names == ('background', 'MA', 'SE')
+    assert len(labels) == 2
+    for label in labels.values():
+        np.testing.assert_array_equal(label, EXPECTED)
+
+
+def test_label_maps_below_a_folder_for_segmentation_are_no_masks_of_a_class(tmp_path):
+    tools.write_image(tmp_path / 'source' / 'A. Segmentation' / 'images' / '0.png')
+    (tmp_path / 'source' / 'A. Segmentation' / 'All Groundtruth').mkdir()
+    write_labels(str(tmp_path / 'source' / 'A. Segmentation' / 'All Groundtruth' / '0.png'), EXPECTED)
+    with pytest.raises(DataError, match='holds no annotations.* Label maps of all classes need no import'):
+        imported_from(tmp_path / 'source', tmp_path / 'out')
+
+
+SPLITS_OF_COCO = (('train', '2017', OF_A, A_LABEL), ('val', '2017', polygon(0, 7, tools.B), B_LABEL))
+
+
+def test_images_of_one_name_in_several_splits_are_those_of_their_document(tmp_path):
+    """All were refused, as COCO numbers its images in each split."""
+    for split, year, annotation, _ in SPLITS_OF_COCO:
+        tools.write_image(tmp_path / 'source' / 'images' / (split + year) / '0.png', seed=len(split))
+        (tmp_path / 'source' / 'annotations').mkdir(exist_ok=True)
+        name = 'instances_{}{}.json'.format(split, year)
+        write_coco(tmp_path / 'source' / 'annotations', [(0, '0.png')], [annotation], name)
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out')
+    assert imported.left_out == {} and imported.splits == {'train': 1, 'val': 1}
+    for split, _, _, label in SPLITS_OF_COCO:
+        np.testing.assert_array_equal(labels[split + '/0.png'], label)
+    (tmp_path / 'source' / 'images' / 'train2017' / '0.png').unlink()
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'without train', val_share=0)
+    np.testing.assert_array_equal(labels['train/0.png'], B_LABEL)  # the objects of val, in whose folder it lies
+    assert [places[0].rpartition('/')[2] for places in imported.left_out.values()] == [
+        'instances_train2017.json, 0.png'
+    ]
+
+
+@pytest.mark.parametrize(
+    'train, val, is_split',
+    [
+        ('train2017', 'val2017', True),
+        ('images_train', 'images_val', True),
+        ('a. Training Set', 'b. Validation Set', True),
+        ('train station', 'val', False),
+        ('trainval', 'val', False),
+    ],
+)
+def test_folders_of_splits_are_called_as_publishers_call_them(tmp_path, train, val, is_split):
+    for number in range(6):
+        folder = tmp_path / 'source' / (val if number < 3 else train)
+        tools.write_image(folder / '{}.png'.format(number), seed=number)
+        name = '{}.png'.format(number)
+        tools.write_json(folder / '{}.json'.format(number), tools.labelme_content(name))
+    imported, _ = imported_from(tmp_path / 'source', tmp_path / 'out')
+    assert imported.splits == ({'train': 3, 'val': 3} if is_split else {'train': 5, 'val': 1})
+
+
+def write_lists(folder, **lists):
+    for split, lines in lists.items():
+        (folder / (split + '.txt')).write_text(''.join(line + '\n' for line in lines))
+    return {split: str(folder / (split + '.txt')) for split in lists}
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        '{}',
+        'images/{}.png',
+        './images/{}.jpg',
+        'images\\{}.png',
+        '../images/{}.png',
+        '{root}/images/{}.png',
+        '/content/coco/images/{}.png',
+        'C:\\data\\Images\\{}.PNG',
+    ],
+)
+def test_lists_name_images_by_any_of_their_paths(tmp_path, name):
+    """Only names below the folder of all images were known, and all other lines named nothing."""
+    tools.coco(tmp_path / 'source')
+    train, val = ([name.format(number, root=tmp_path / 'source') for number in part] for part in ((0, 3), (1, 2)))
+    lists = write_lists(tmp_path, train=train, val=val)
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', lists=lists)
+    assert sorted(labels) == ['train/0.png', 'train/3.png', 'val/1.png', 'val/2.png']
+    assert imported.left_out == {'images that are in no list': ['4.png']}
+
+
+def test_of_lines_that_name_one_image_the_one_of_its_own_folder_counts(tmp_path):
+    """Of train, which is not there, 1.png is as far from val2017/1.png as it can be."""
+    for name in ('1', '2'):
+        tools.write_image(tmp_path / 'source' / 'val2017' / (name + '.png'), seed=int(name))
+    write_coco(tmp_path / 'source', [(0, '1.png'), (1, '2.png')], [OF_A, OF_B])
+    lists = write_lists(
+        tmp_path, train=['train2017/1.png', '/x/val2017/2.png'], val=['val2017/1.png', 'train2017/2.png']
+    )
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', lists=lists)
+    assert sorted(labels) == ['train/2.png', 'val/1.png']
+    assert imported.left_out == {
+        'names in lists without an image': [
+            '{}, line 1: train2017/1.png'.format(lists['train']),
+            '{}, line 2: train2017/2.png'.format(lists['val']),
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    'train, val, message',
+    [
+        (
+            ['0', '1'],
+            ['x/8', 'x/9'],
+            r"val.txt names none of the images: it begins with 'x/8', and .* '0.png', '1.png', ",
+        ),
+        (['0', '1'], [''], 'val.txt names none of the images: it is empty, .* Write a name a line'),
+        (['0', './a/1'], ['a/1.png'], 'a/1.png is in the lists of two splits. Take it out of one'),
+        (
+            ['0', 'a/1'],
+            ['b/1'],
+            r'1.png is .*train.txt, line 2: a/1 of one split and .*val.txt, line 1: b/1 of another',
+        ),
+    ],
+)
+def test_lists_that_name_no_image_or_one_twice_are_refused(tmp_path, train, val, message):
+    """The split of such a list was not in the dataset, and import ended with success."""
+    tools.coco(tmp_path / 'source')
+    with pytest.raises(ValueError, match=message):
+        imported_from(tmp_path / 'source', tmp_path / 'out', lists=write_lists(tmp_path, train=train, val=val))
+    assert not (tmp_path / 'out').exists()
+
+
+def write_yolo(root, image_places, label_places=(), yaml=''):
+    """Images by their places, and label files with the box a, or none, by theirs; with their extension."""
+    line = ' '.join('{:.6f}'.format(value) for x, y in tools.A for value in (x / SIZE[1], y / SIZE[0]))
+    for number, place in enumerate(image_places):
+        tools.write_image(root / place, seed=number)
+    for place in label_places:
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).write_text('0 {}\n'.format(line))
+    (root / 'data.yaml').write_text(yaml + 'names: [a]\n')
+
+
+def beside(places, images='images', labels='labels'):
+    return [place.replace(images, labels).replace('.png', '.txt') for place in places]
+
+
+IN_A_AND_B = ['images/{}/{}.png'.format(folder, number) for folder in 'ab' for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    'yaml',
+    [
+        'path: .\ntrain: images/a\nval: images/b\n',
+        'path: ../datasets/x  # where it was\ntrain: images/a/\nval: [images/b, images/nothing]\n',
+        'train: /content/x/images/a\nval: C:\\data\\Images\\B\n',
+        'path: /content/x\ntrain: ../images/a\nval: ../images/b\n',
+        'train: [train.txt]\nval: lists/val.txt\n',
+        'path: /content/x\ntrain: lists/train.txt\nval: ./val.txt\n',
+        'train: images\nval: images/b\n',
+    ],
+)
+def test_splits_of_yolo_are_those_of_its_data_yaml(tmp_path, yaml):
+    """A random fifth of all images was val."""
+    root, train, val = tmp_path / 'source', IN_A_AND_B[:3], IN_A_AND_B[3:]
+    if yaml.startswith('train: images\n'):  # of which the folder of val is one
+        train, val = ([place.replace('/b/', '/val/') for place in places] for places in (train, val))
+        yaml = yaml.replace('/b', '/val')
+    write_yolo(root, train + val, beside(train + val), yaml)
+    (root / 'lists').mkdir()
+    for place, names in (('train.txt', train), ('val.txt', val)):
+        lines = ''.join('./{}\n'.format(name) for name in names)
+        (root / ('lists/' * (('lists/' + place) in yaml) + place)).write_text(lines)
+    imported, labels = imported_from(root, tmp_path / 'out')
+    assert imported.splits == {'train': 3, 'val': 3}
+    assert {name.split('/')[0] for name in labels if name.split('/')[-2] == 'a'} == {'train'}
+    missing = [place.rpartition(', ')[2] for places in imported.left_out.values() for place in places]
+    assert missing == (['val: images/nothing'] if 'nothing' in yaml else [])
+
+
+@pytest.mark.parametrize(
+    'yaml', ['train: images/a\nval: images/a\n', 'train: images/a\n', 'train: *x\nval: images/b\n']
+)
+def test_a_data_yaml_without_both_splits_says_none(tmp_path, yaml):
+    write_yolo(tmp_path / 'source', IN_A_AND_B, beside(IN_A_AND_B), yaml)
+    imported, _ = imported_from(tmp_path / 'source', tmp_path / 'out')
+    assert imported.splits == {'train': 5, 'val': 1}
+    assert list(imported.left_out) == (['splits of data.yaml that are not read'] if '*' in yaml else [])
+
+
+def test_images_of_yolo_in_no_split_or_in_one_without_labels_are_left_out(tmp_path):
+    """Images of test, whose labels nobody has, were background in train and val."""
+    places = ['images/{}2017/{}.png'.format(split, number) for split in ('train', 'val', 'test') for number in range(2)]
+    labels = beside(places[:3])  # an image of val has none, and no object
+    write_yolo(tmp_path / 'source', places + ['images/more/9.png'], labels, 'train: train.txt\nval: images/val2017\n')
+    (tmp_path / 'source' / 'train.txt').write_text(''.join(place + '\n' for place in places[:2]))
+    imported, found = imported_from(tmp_path / 'source', tmp_path / 'out')
+    assert sorted(found) == ['train/0.png', 'train/1.png', 'val/0.png', 'val/1.png'] and not found['val/1.png'].any()
+    left_out = {reason: [place.split('images/')[1] for place in found] for reason, found in imported.left_out.items()}
+    assert left_out == {
+        'images that are in no split of data.yaml': ['more/9.png'],
+        'images of test, of which none has a label file': ['test2017/0.png', 'test2017/1.png'],
+    }
+
+
+@pytest.mark.parametrize(
+    'images, labels',
+    [
+        ('{split}/imgs/{number}.png', '{split}/labels/{number}.txt'),
+        ('images_{split}/{number}.png', 'labels_{split}/{number}.txt'),
+        ('{split}/{number}.png', 'annotations/{split}2017/{number}.txt'),
+        ('seq_{split}/pictures/{number}.png', 'seq_{split}/txt/{number}.txt'),
+    ],
+)
+def test_labels_of_yolo_are_found_where_images_of_one_name_are_in_several_folders(tmp_path, images, labels):
+    """The images whose label files were not found were background."""
+    places = [(split, number) for split in ('train', 'val') for number in range(2)]
+    write_yolo(
+        tmp_path / 'source',
+        [images.format(split=split, number=number) for split, number in places],
+        [labels.format(split=split, number=number) for split, number in places],
+    )
+    imported, found = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    assert imported.left_out == {} and len(found) == 4
+    for label in found.values():
+        np.testing.assert_array_equal(label, A_LABEL)
+
+
+@pytest.mark.parametrize(
+    'images, labels, astray',
+    [
+        (['x/0.png', 'y/0.png', 'x/1.png', 'x/2.png'], ['p/0.txt', 'p/1.txt'], ['x/0.png', 'y/0.png']),
+        (['train/0.png', 'train/1.png', 'train/2.png'], ['val/0.txt', 'train/1.txt'], ['train/0.png']),
+    ],
+)
+def test_images_whose_label_file_may_be_any_of_several_do_not_become_background(tmp_path, images, labels, astray):
+    write_yolo(tmp_path / 'source', images, labels)
+    imported, found = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    assert [found['train/' + name].any() for name in ('1.png', '2.png')] == [True, False] and len(found) == 2
+    assert {
+        reason: [os.path.relpath(place, str(tmp_path / 'source')) for place in places]
+        for reason, places in imported.left_out.items()
+    } == {
+        'label files without an image': labels[:1],
+        'images of which a label file may be one of those without an image': astray,
+    }
+    (tmp_path / 'source' / labels[0]).write_text('0,0.1,0.1,0.9,0.1,0.9,0.9')  # damaged, and no reason for background
+    imported, found = imported_from(tmp_path / 'source', tmp_path / 'damaged', val_share=0)
+    assert len(found) == 2 and len(imported.left_out) == 1

@@ -1,0 +1,84 @@
+"""data.yaml and classes.txt of YOLO: what the numbers of the classes mean.
+
+https://docs.ultralytics.com/datasets/segment/#dataset-yaml-format
+"""
+
+import contextlib
+import os
+from typing import Callable, Dict, List, Optional
+
+from data_generator.annotations.values import whole_number_of
+from data_generator.annotations.yaml_text import Value, entries_of
+from data_generator.errors import DataError
+from helpers.counted import counted
+
+_NAMES = 'names'
+
+
+def names_classes(path: str, text: str) -> bool:
+    """Tells whether a file is one of those that name the classes."""
+    is_yaml = path.lower().endswith(('.yaml', '.yml'))
+    return _NAMES in entries_of(text) if is_yaml else is_list(path)
+
+
+def is_list(path: str) -> bool:
+    """Tells whether a file is a list of the names alone."""
+    return os.path.basename(path).lower() == 'classes.txt'
+
+
+def names_in(path: str, text: str) -> List[str]:
+    """Returns the names of the classes in a file for which `names_classes` holds.
+
+    Raises:
+        DataError: They are no list and no numbered lines, some are missing, or the labels are those of poses.
+    """
+    if is_list(path):
+        return _none_missing([line.strip() for line in text.strip().splitlines()], path)
+    entries = entries_of(text)
+    if 'kpt_shape' in entries:  # in whose labels a box and points stand where outlines do in others
+        raise DataError(
+            "{} has 'kpt_shape': its labels are boxes and keypoints, which say no class of a pixel. Export the "
+            'outlines of the objects.'.format(path)
+        )
+    try:
+        names = _none_missing(_in_order(entries[_NAMES]()), path)
+    except ValueError as error:
+        raise DataError(
+            "{} has 'names' that are not read: {}. Write one line 'NUMBER: NAME' for each class.".format(path, error)
+        ) from error
+    number = _number_of_classes(entries)
+    if number not in (None, len(names)):
+        raise DataError('{} says nc: {} and names {}. Name all.'.format(path, number, counted(len(names), 'class')))
+    return names
+
+
+def _number_of_classes(entries: Dict[str, Callable[[], Value]]) -> Optional[int]:
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        return whole_number_of(entries['nc']())
+    return None
+
+
+def _in_order(names: Value) -> List[str]:
+    """Names by their numbers. Raises ValueError where they have none, or are no names."""
+    if isinstance(names, dict):
+        names = _numbered(names)
+    if not isinstance(names, list) or not names:
+        raise ValueError('{!r:.40} is no list and no numbered lines'.format(names))
+    texts = [name for name in names if isinstance(name, str)]
+    if len(texts) < len(names):
+        raise ValueError('some are lists')
+    return texts
+
+
+def _numbered(names: Dict[str, Value]) -> List[Value]:
+    by_number = {int(key): name for key, name in names.items() if key.isdigit() and len(key) < 10}
+    if len(by_number) < len(names) or sorted(by_number) != list(range(len(by_number))):
+        raise ValueError('their numbers are {:.40}, and have to be those from 0 on'.format(', '.join(names)))
+    return [by_number[number] for number in range(len(by_number))]
+
+
+def _none_missing(names: List[str], path: str) -> List[str]:
+    """The names, none of which may be missing: the numbers of those behind it would be others."""
+    if not all(names):
+        raise DataError('{} has no name for class {}. Name all classes.'.format(path, names.index('')))
+    return names

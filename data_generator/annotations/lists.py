@@ -1,0 +1,85 @@
+"""Text files that name the images of a split, one a line: with or without extension, folders, or the whole path."""
+
+import posixpath
+from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from data_generator.annotations.documents import read_text
+from data_generator.annotations.folder import common_ending
+from helpers.image_search import folded
+
+
+class Line(NamedTuple):
+    """One name in a list; key: its path without what leads nowhere ('./', '../', the root) and without extension."""
+
+    split: str
+    path: str
+    number: int
+    text: str
+    key: str
+
+    @property
+    def place(self) -> str:
+        """Where it stands, and the name."""
+        return '{}, line {}: {}'.format(self.path, self.number, self.text)
+
+
+def lines_of(lists: Iterable[Tuple[str, str]]) -> List[Line]:
+    """Reads the names in lists, of which the splits and the paths are given. Raises DataError where one is no text."""
+    return [
+        Line(split, path, number, text.strip(), key_of(text.strip()))
+        for split, path in lists
+        for number, text in enumerate(read_text(path).splitlines(), 1)
+        if key_of(text.strip())
+    ]
+
+
+def key_of(name: str) -> str:
+    """Returns a path in the form in which names are compared."""
+    parts = posixpath.normpath(folded(name.replace('\\', '/'))).split('/') if name else []
+    path = '/'.join(part for part in parts if part not in ('', '.', '..'))
+    stem, dot, extension = path.rpartition('.')
+    return stem if dot and '/' not in extension and len(extension) <= 4 and not extension.isdigit() else path
+
+
+def lines_by_image(names: Sequence[str], paths: Sequence[str], lines: Sequence[Line]) -> List[Optional[Line]]:
+    """Returns for each image the line that names it, or None.
+
+    A line names the images whose paths end with it, each of which takes the longest; or else the one whose name ends
+    the line, as that of another machine does.
+
+    Args:
+        names: The images', each once.
+        paths: Where they lie, from the root of the disk on.
+        lines: Of one or more lists.
+
+    Raises:
+        ValueError: Lines of two splits name an image equally well.
+    """
+    by_key = {line.key: line for line in reversed(lines)}
+    found = [next((by_key[end] for end in _ends(key_of(path)) if end in by_key), None) for path in paths]
+    used = {line.key for line in found if line is not None}
+    places = {key_of(name): index for index, name in enumerate(names)}
+    agreements = [0] * len(names)
+    for line in lines:
+        index = next((places[end] for end in _ends(line.key) if end in places), None)
+        if line.key in used or index is None:
+            continue
+        agreement = common_ending(line.key.split('/'), key_of(paths[index]).split('/'))
+        if found[index] is None or agreement > agreements[index] > 0:
+            found[index], agreements[index] = line, agreement
+        elif agreement == agreements[index]:
+            _refuse_another_split(line, found[index], names[index])
+    return found
+
+
+def _refuse_another_split(line: Line, other: Optional[Line], name: str) -> None:
+    if other is not None and other.split != line.split:
+        raise ValueError(
+            '{} is {} of one split and {} of another. Take one of them out.'.format(name, other.place, line.place)
+        )
+
+
+def _ends(key: str) -> Iterator[str]:
+    """The path, and shorter ends of it."""
+    parts = key.split('/')
+    return ('/'.join(parts[start:]) for start in range(len(parts)))
