@@ -104,7 +104,9 @@ FAULT_KINDS = {
         hides_classes=True,
     ),
     'palette_differs': FaultKind(
-        True, 'labels whose palettes contradict each other', 'Say what the colours are: --colors FILE'
+        True,
+        'labels whose colours and those of others contradict each other',
+        'Say what the colours are: --colors FILE',
     ),
     'palette_order': FaultKind(
         False, 'labels whose palette has its colours in another order than others', 'They are read by colour'
