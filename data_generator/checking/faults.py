@@ -150,6 +150,11 @@ FAULT_KINDS = {
         'labels whose names have other words than those of their images',
         'They are taken, as all names have them',
     ),
+    'beside_images': FaultKind(
+        False,
+        'files beside photographs that are called like these with a word behind, and have no labels',
+        'They are passed over',
+    ),
     'system_file': FaultKind(False, 'files that systems leave beside data', 'They are passed over'),
     'further_split': FaultKind(
         False,
