@@ -448,6 +448,7 @@ class BatchGenerator:
             self._meaning.named_space(conversion),
             self.image_rules,
             self._meaning.labels,
+            self._meaning.color_table(conversion),
         )
 
     def _warn_of_ids(self) -> None:

@@ -5,17 +5,17 @@ to convert it, and label files are never scaled, blended or turned into colours.
 """
 
 import os
-from typing import Callable, NamedTuple, Optional, Tuple, Union
+from typing import Callable, Collection, NamedTuple, Optional, Tuple, Union
 
 import cv2
 import numpy as np
 
-from helpers.aliases import PathLike
+from helpers.aliases import Color, PathLike
 from helpers.counted import counted
 from helpers.files import atomic_path
 from helpers.image_files.decoding import decode, decode_by_opencv, decode_by_pillow, naming_the_file
 from helpers.image_files.headers import ImageHeader, png_size, read_header
-from helpers.image_files.palettes import LabelFile, by_look, check_png_checksums, png_palette
+from helpers.image_files.palettes import LabelFile, by_look, check_png_checksums, png_palette, used_values
 from helpers.image_files.tiff import turned
 from helpers.image_rules import RGB_RULES, ImageRules, Pixels, apply_rules
 from helpers.image_search import IMAGE_EXTENSIONS, find_images, natural_sort_key  # noqa: F401 (of 1.0)
@@ -165,16 +165,22 @@ def read_label_file(source: Union[PathLike, EncodedImage]) -> LabelFile:
             'give PNG files.'.format(path, header.format.upper())
         )
     if header.format == 'png' and not header.has_palette:
-        return LabelFile(_grey_png_labels(data, header, path), None)
+        return LabelFile(_grey_png_labels(data, header, path), None, grey_step=_grey_step(header.bit_depth))
     if header.format in ('tiff', 'npy'):
         pixels = decode(data, header, path)
         ids = _ids(pixels, path)
-        return LabelFile(ids, None) if pixels.palette is None else _by_look(ids, pixels.palette[:, :3], path)
+        if pixels.palette is not None:
+            return _by_look(ids, pixels.palette[:, :3], path)
+        is_grey = header.format == 'tiff' and pixels.bits == 8
+        return LabelFile(ids, None, grey_step=1 if is_grey else 0)
     return _labels_by_pillow(data, header, path)
 
 
 def read_color_labels(
-    source: Union[PathLike, EncodedImage], lossy: bool = False, keep_alpha: bool = False
+    source: Union[PathLike, EncodedImage],
+    lossy: bool = False,
+    keep_alpha: bool = False,
+    greys: Collection[Color] = (),
 ) -> np.ndarray:
     """Reads a label file whose classes are told apart by colour, as the CamVid originals and KITTI Road are.
 
@@ -182,6 +188,7 @@ def read_color_labels(
         source: A file's path, or what `read_encoded` read of it.
         lossy: Whether JPEG, and grey as a colour, are taken: for readers that go to the nearest colour of a table.
         keep_alpha: Whether transparent pixels are taken: for readers that know what these are.
+        greys: Colours that a grey file may hold, for it may be one that an optimiser made of a file of colours.
 
     Returns:
         A uint8 array of shape [H, W, 3], RGB, or with `keep_alpha` [H, W, 4] where some pixels are transparent, with an
@@ -200,8 +207,11 @@ def read_color_labels(
             'loss: give PNG files.'.format(path)
         )
     values = pixels.values if pixels.palette is None else pixels.palette[pixels.values[..., 0]]
-    if lossy and values.shape[2] - bool(pixels.alpha) == 1 and values.dtype == np.uint8:
-        values = np.concatenate([np.repeat(values[..., :1], 3, axis=2), values[..., 1:]], axis=2)
+    if values.shape[2] - bool(pixels.alpha) == 1 and values.dtype == np.uint8 and (lossy or greys):
+        grey = values[..., :1] * np.uint8(_grey_step(pixels.bits) or 1)
+        if not lossy:
+            _require_known(grey, greys, path)
+        values = np.concatenate([np.repeat(grey, 3, axis=2), values[..., 1:]], axis=2)
     if values.shape[2] not in (3, 4) or values.dtype != np.uint8 or (values.shape[2] == 4 and not pixels.alpha):
         raise ValueError(
             '{} holds {}, not 8-bit colours. If it holds class IDs, read it without a table of colours.'.format(
@@ -219,6 +229,18 @@ def read_color_labels(
             float(transparent.mean()),
         )
     return values
+
+
+def _require_known(grey: np.ndarray, colors: Collection[Color], path: PathLike) -> None:
+    unknown = [(value,) * 3 for value in used_values(grey[..., 0])]
+    unknown = [color for color in unknown if color not in colors]
+    if unknown:
+        raise ValueError(
+            '{} is grey, where a table of colours tells the classes, and the table lacks {}. Add what is missing. '
+            'If the file holds class IDs, read it apart from files of colours, without a table.'.format(
+                path, ', '.join(map(str, unknown[:5]))
+            )
+        )
 
 
 def checked_rgb(image: np.ndarray, name: str) -> np.ndarray:
@@ -424,6 +446,11 @@ def _grey_png_labels(data: bytes, header: ImageHeader, path: PathLike) -> np.nda
     return pixels
 
 
+def _grey_step(bits: Optional[int]) -> int:
+    """How many greys of 8 bits there are from one value to the next; 0 for more bits."""
+    return 255 // (2**bits - 1) if bits is not None and bits <= 8 else 0
+
+
 def _by_look(indices: np.ndarray, palette: np.ndarray, path: PathLike) -> LabelFile:
     with naming_the_file(path):
         return by_look(indices, np.asarray(palette, np.uint8))
@@ -447,7 +474,7 @@ def _labels_by_pillow(data: bytes, header: ImageHeader, path: PathLike) -> Label
             palette[labels] = decode_by_pillow(data, header.format, path, True)[0][..., :3]
         return _by_look(labels.astype(np.uint8), palette, path)
     if mode in ('L', '1', 'RGB', 'RGBA'):
-        return LabelFile(_one_channel(labels.astype(np.uint8), path), None)
+        return LabelFile(_one_channel(labels.astype(np.uint8), path), None, grey_step=255 if mode == '1' else 1)
     raise ValueError(
         '{} holds pixels of mode {}, not class IDs of 8 or 16 bits. Give a table of colours to convert '
         'them by (convert_colors_to_ids), or name the files with the class IDs.'.format(path, mode)

@@ -6,7 +6,7 @@ from data_generator.annotations.shapes import VOID, LeftOut, Source
 from data_generator.files.legends import VOID_NAMES
 from helpers.aliases import Color
 from helpers.image_search import natural_sort_key
-from helpers.label_spaces import DEFAULT_IGNORE_ID, MAX_CLASSES, LabelSpace, generic_label_space
+from helpers.label_spaces import DEFAULT_IGNORE_ID, MAX_CLASSES, LabelSpace, checked_label_space, generic_label_space
 
 BACKGROUND = 'background'
 # What tools call the class of what is none.
@@ -111,7 +111,10 @@ def _check_names(flag: str, unknown: Sequence[str], names: Sequence[str]) -> Non
 def _label_space(source: Source, names: Sequence[str]) -> LabelSpace:
     """The names with the colours of the tool, and others where it has none or one twice. Raises ValueError."""
     of_tool = {class_name(name): color for name, color in source.colors.items()}
-    space = generic_label_space(len(names), DEFAULT_IGNORE_ID, names)
+    try:
+        space = generic_label_space(len(names), DEFAULT_IGNORE_ID, names)
+    except ValueError as error:
+        raise ValueError('{} Name it in the annotations, or choose others with --classes.'.format(error)) from error
     taken: List[Color] = []
     spare = [color for color in space.colors if color not in of_tool.values()]
     for name in names:
@@ -119,11 +122,7 @@ def _label_space(source: Source, names: Sequence[str]) -> LabelSpace:
         if color is None or color in taken:
             color = spare.pop(0) if spare else _unused(taken)
         taken.append(color)
-    space = space._replace(name='imported', colors=tuple(taken))
-    try:
-        return LabelSpace.from_dict(space.to_dict())  # as classes.json will be read
-    except ValueError as error:
-        raise ValueError('{} Name it in the annotations, or choose others with --classes.'.format(error)) from error
+    return checked_label_space(space._replace(name='imported', colors=tuple(taken)))
 
 
 def _unused(taken: Sequence[Color]) -> Color:

@@ -82,5 +82,7 @@ def _rectangle(points: np.ndarray) -> np.ndarray:
 
 
 def _circle(points: np.ndarray) -> np.ndarray:
+    """labelme fills the ellipse in the box of whole pixels that the circle spans."""
     radius = float(np.hypot(*(points[1] - points[0])))
-    return ellipse(points[0], (radius, radius))
+    low, high = np.floor(points[0] - radius), np.floor(points[0] + radius)
+    return ellipse((low + high) / 2, (high - low) / 2) + 0.5  # from the centres of pixels to their corners

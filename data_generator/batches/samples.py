@@ -16,6 +16,7 @@ from data_generator.transforms.augmentations import AUGMENTATIONS
 from data_generator.transforms.options import TRANSFORM_NAMES
 from data_generator.transforms.pipeline import Pipeline, build_pipeline
 from data_generator.transforms.values import IMAGENET_MEAN, is_off
+from helpers.aliases import Color
 from helpers.counted import counted
 from helpers.flags import checked_whole
 from helpers.ground_truth import convert_to_one_hot as ids_to_one_hot
@@ -44,6 +45,7 @@ class Dataset(NamedTuple):
         image_rules: How images that are not 8-bit RGB are read.
         palette_labels: The label files by whose palettes labels are read: those of the pairs for None, and of a part
             of a dataset those of the whole.
+        color_table: From colours to class IDs, where the user gave them.
     """
 
     pairs: Sequence[Pair]
@@ -58,6 +60,7 @@ class Dataset(NamedTuple):
     space: Optional[LabelSpace] = None
     image_rules: ImageRules = RGB_RULES
     palette_labels: Optional[Sequence[str]] = None
+    color_table: Optional[Mapping[Color, int]] = None
 
     @property
     def has_labels(self) -> bool:
@@ -155,7 +158,7 @@ def build_sample_maker(
     of_palettes = dataset.palette_labels
     if of_palettes is None:
         of_palettes = [pair.label for pair in dataset.pairs if pair.label is not None]
-    palettes = PaletteRule(of_palettes, dataset.space, id_map)
+    palettes = PaletteRule(of_palettes, dataset.space, id_map, dataset.color_table)
     cache = None
     if cache_dir is not None:
         key += '' if colors else palettes.described()

@@ -104,7 +104,9 @@ FAULT_KINDS = {
         hides_classes=True,
     ),
     'palette_differs': FaultKind(
-        True, 'labels whose palettes contradict each other', 'Say what the colours are: --colors FILE'
+        True,
+        'labels whose colours and those of others contradict each other',
+        'Say what the colours are: --colors FILE',
     ),
     'palette_order': FaultKind(
         False, 'labels whose palette has its colours in another order than others', 'They are read by colour'
@@ -147,6 +149,11 @@ FAULT_KINDS = {
         False,
         'labels whose names have other words than those of their images',
         'They are taken, as all names have them',
+    ),
+    'beside_images': FaultKind(
+        False,
+        'files beside photographs that are called like these with a word behind, and have no labels',
+        'They are passed over',
     ),
     'system_file': FaultKind(False, 'files that systems leave beside data', 'They are passed over'),
     'further_split': FaultKind(

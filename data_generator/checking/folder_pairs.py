@@ -16,7 +16,7 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 import numpy as np
 
 from data_generator.files.discovery import LABEL_EXTENSIONS, NameRule
-from data_generator.files.renaming import WORDS_BESIDE, find_kinds, find_renaming
+from data_generator.files.renaming import WORDS_BESIDE, companions, find_kinds, find_renaming
 from data_generator.files.splits import SPLIT_NAMES
 from helpers.color_codes import color_codes
 from helpers.image_search import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, find_images, folded, natural_sort_key
@@ -247,7 +247,8 @@ def _files_by_folder(root: str, extensions: Sequence[str]) -> Dict[str, List[str
         folder = os.path.relpath(os.path.dirname(path), root).replace(os.sep, '/')
         if folder != '.':
             folders.setdefault(folder, []).append(os.path.basename(path))
-    return folders
+    beside = {folder: companions(names) for folder, names in folders.items()}
+    return {folder: [name for name in names if name not in beside[folder]] for folder, names in folders.items()}
 
 
 def _with_split(parts: Sequence[str]) -> Tuple[str, Optional[str]]:

@@ -13,7 +13,7 @@ from data_generator.files.reading import EXACT_COLORS, ColorRule, read_colors
 from helpers.aliases import Color
 from helpers.color_codes import color_codes, color_of_code
 from helpers.image_search import LOSSY_EXTENSIONS
-from helpers.images import TransparentLabelError, read_color_labels, read_label_file
+from helpers.images import TransparentLabelError, read_color_labels
 
 
 class LabelLook(NamedTuple):
@@ -66,13 +66,12 @@ def check_label(path: str, look: LabelLook, faults: List[Fault]) -> Tuple[Option
 
 
 def _ids(path: str, look: LabelLook, faults: List[Fault]) -> Tuple[LabelFacts, np.ndarray]:
-    label = read_label_file(path)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # the fault says it
-        ids = look.palettes.ids(label, path)
-    if ids is not label.values:
+        ids, has_palette, is_reordered = look.palettes.read(path)
+    if is_reordered:
         faults.append(Fault('palette_order', path))
-    return LabelFacts(ids.shape, count_values(ids), has_palette=label.palette is not None), ids
+    return LabelFacts(ids.shape, count_values(ids), has_palette=has_palette), ids
 
 
 def _colors(path: str, look: LabelLook) -> Tuple[LabelFacts, np.ndarray]:

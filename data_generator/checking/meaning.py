@@ -12,6 +12,7 @@ from data_generator.files.legends import Legend, transparent_color
 from data_generator.files.masks import (
     NAMED_MAPS,
     ask,
+    color_table,
     in_black_and_white,
     is_smoothed_mask,
     num_classes_of,
@@ -76,8 +77,8 @@ def _own_look(labels: Sequence[str], said: Said) -> LabelLook:
     space = said.space
     # A map is about the indices of palettes, whatever their colours.
     if space is None or not has_own_colors(space) or said.id_map is not None:
-        return LabelLook(PaletteRule(labels, None), None, said.color_rule)
-    look = LabelLook(PaletteRule(labels, space), None, said.color_rule)
+        return LabelLook(PaletteRule(labels, None, said.id_map), None, said.color_rule)
+    look = LabelLook(PaletteRule(labels, space, None, color_table(space)), None, said.color_rule)
     try:
         conversion = own_conversion(labels, space, True, said.color_tolerance)
     except DataError as error:

@@ -188,6 +188,7 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
     found = _best_to_train_on(root, _named(root), own)
     if found is not None and found.num_labels:
         return found
+    _refuse_folders_of_files(root)
     for search in (_one_below, _by_pairs_of_folders, _beside):
         other = search(root, extensions)
         if other is not None:
@@ -233,6 +234,17 @@ def _refuse_annotations(root: str) -> None:
                 shlex.quote(root),
             )
         )
+
+
+def _refuse_folders_of_files(root: str) -> None:
+    """Refuses what labelme_json_to_dataset writes: a folder for each image, in which classes are numbered anew."""
+    for name in sorted(os.listdir(root)):
+        table = os.path.join(root, name, 'label_names.txt')
+        if name.endswith('_json') and os.path.isfile(table):
+            raise DataError(
+                '{} is of a single image, as labelme_json_to_dataset writes it: each folder numbers its classes anew. '
+                'Import the JSON files of labelme that the folders were made of: fcn8s import FOLDER OUT'.format(table)
+            )
 
 
 def _refuse_masks(root: str) -> None:

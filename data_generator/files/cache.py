@@ -12,7 +12,7 @@ from data_generator.files.discovery import Pair
 from helpers.files import atomic_path, make_directory
 
 #: Part of the name of every entry: a change of the format makes old entries unread.
-FORMAT = 'pair-2'
+FORMAT = 'pair-3'
 # Of entries, by how their names begin.
 _FOLDER = re.compile('[0-9a-f]{2}$')
 

@@ -5,7 +5,7 @@ import os
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from data_generator.errors import DataError, Problem
-from data_generator.files.renaming import Renaming, find_renaming, labels_among
+from data_generator.files.renaming import Renaming, companions, find_renaming, labels_among
 from data_generator.files.texts import decoded
 from helpers.counted import counted
 from helpers.image_search import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, find_images, folded
@@ -180,6 +180,10 @@ class LabelIndex:
             self._by_folded_place.setdefault(folded(place), []).append(path)
         self._image_of: Dict[str, str] = {}
 
+    def holds(self, name: str) -> bool:
+        """Tells whether there is a label of this name, without extension."""
+        return name in self._by_name
+
     def renaming(self, stems: Sequence[str]) -> Optional[Renaming]:
         """Says how the labels of images of these names are called, where none is called like its image."""
         known = {folded(name) for name in self._by_name}
@@ -229,7 +233,7 @@ def pair_with_labels(
 
     Where neither a separator nor a suffix is given and no label is called like its image, words that all names have in
     common are passed over, see `data_generator.files.renaming`, and of files that all lie in one folder those that are
-    labels of others are no images.
+    labels of others are no images. Nor are files without a label that were made of photographs and lie beside them.
 
     Args:
         problems: Where images with several labels are noted, which then get none; None to refuse them.
@@ -244,6 +248,8 @@ def pair_with_labels(
         if labels:
             are_labels = set(labels.values())
             return [Pair(image, labels.get(image)) for image in images if image not in are_labels]
+    else:
+        images = _without_companions(images, image_dir, index, rule, problems)
     renaming = index.renaming([stem_of(image) for image in images]) if rule == NameRule() else None
     label_stem = rule.label_stem if renaming is None else renaming.label_stem
     pairs = []
@@ -258,6 +264,17 @@ def pair_with_labels(
             label = None
         pairs.append(Pair(image, label))
     return pairs
+
+
+def _without_companions(
+    images: Sequence[str], image_dir: str, index: LabelIndex, rule: NameRule, problems: Optional[List[Problem]]
+) -> Sequence[str]:
+    beside = companions(images)
+    if not beside or any(index.holds(rule.label_stem(stem_of(path))) for path in beside):
+        return images
+    if problems is not None:
+        problems.append(Problem('beside_images', image_dir, os.path.basename(min(beside))))
+    return [image for image in images if image not in beside]
 
 
 def labelled_pairs(

@@ -17,13 +17,13 @@ from data_generator.files.legends import (
     read_legend,
     transparent_color,
 )
-from data_generator.files.masks import Conversion, in_black_and_white, own_conversion
-from data_generator.files.palettes import PaletteRule, color_palette
+from data_generator.files.masks import Conversion, color_table, in_black_and_white, own_conversion
+from data_generator.files.palettes import PaletteRule, file_palette
 from data_generator.files.processed import converted_labels
 from data_generator.files.reading import ColorRule
 from helpers.aliases import Color
 from helpers.counted import counted
-from helpers.image_files.palettes import as_color
+from helpers.image_files.palettes import as_color, is_grey
 from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, checked_label_space, generic_label_space, has_own_colors
 from helpers.user_warnings import warn_user
 
@@ -58,6 +58,7 @@ class LabelMeaning:
         _check_said(self._layout, self.labels, said)
         self._color_tolerance = said.color_tolerance
         self._said_ignore_id = said.ignore_id is not None
+        self._has_table = self._layout is None and said.label_space is not None
         space = _label_space(self._layout, said)
         if self._layout is None:
             if said.label_space is None:
@@ -76,6 +77,7 @@ class LabelMeaning:
         path, legend = _legend_beside(list(zip(chosen.label_dirs, chosen.image_dirs)))
         if legend is not None and (space is None or len(legend.class_names) == space.num_classes):
             self._said_ignore_id |= legend.ignore_id is not None
+            self._has_table = legend.colors is not None
             return legend.label_space(ignore_id)
         if legend is not None and space is not None:
             warn_user(
@@ -83,13 +85,16 @@ class LabelMeaning:
                     path, counted(len(legend.class_names), 'class'), space.num_classes
                 )
             )
-        palette = color_palette(chosen.pairs[0].label) if space is not None and chosen.pairs[0].label else None
+        palette = file_palette(chosen.pairs[0].label) if space is not None and chosen.pairs[0].label else None
         if space is None or palette is None:
             return space
-        colors = {index: as_color(color) for index, color in enumerate(palette)}
-        if len(palette) < space.num_classes:  # each file may have a palette of the colours in it alone
+        colors: Mapping[int, Color] = {index: as_color(color) for index, color in enumerate(palette)}
+        if len(palette) < space.num_classes or is_grey(palette):  # each file may have the colours in it alone
             colors = PaletteRule(self.labels).colors()
-        return space._replace(colors=_all_colors(colors, space))
+        of_classes = [color for index, color in colors.items() if index < space.num_classes]
+        # Colours that several classes share do not tell them: the indices do.
+        are_distinct = bool(of_classes) and len(set(of_classes)) == len(of_classes)
+        return space._replace(colors=_all_colors(colors, space)) if are_distinct else space
 
     @property
     def said_conversion(self) -> Conversion:
@@ -118,6 +123,11 @@ class LabelMeaning:
         """
         is_mapped = self._layout is None and conversion.id_map is not None
         return self.label_space if self.label_space and has_own_colors(self.label_space) and not is_mapped else None
+
+    def color_table(self, conversion: Conversion) -> Optional[Mapping[Color, int]]:
+        """Returns from colours to class IDs, where the user gave a table and labels are not mapped from numbers."""
+        space = self.named_space(conversion)
+        return color_table(space) if space is not None and self._has_table else None
 
 
 def _check_said(layout: Optional[Layout], labels: Sequence[str], said: LabelArguments) -> None:

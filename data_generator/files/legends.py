@@ -7,6 +7,7 @@ import re
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from data_generator.errors import DataError
+from data_generator.files.class_lines import Entry, checked_name, entries_of_lines, parse_color
 from data_generator.files.splits import SPLIT_NAMES
 from data_generator.files.texts import decoded
 from helpers.aliases import Color
@@ -27,17 +28,8 @@ _UNNUMBERED = '__ignore__'
 #: No legend is larger; what is, is another file.
 MAX_BYTES = 4 << 20
 
-_HEX = re.compile('#?([0-9a-fA-F]{6})$')
 _PBTXT_ITEM = re.compile(r'item\s*\{')
 _PBTXT_FIELD = re.compile(r'(id|name|display_name)\s*:\s*(\d+|"[^"]*"|\'[^\']*\')')
-
-
-class Entry(NamedTuple):
-    """One line of a legend; `class_id` and `color` are None where it does not say."""
-
-    name: str
-    color: Optional[Color] = None
-    class_id: Optional[int] = None
 
 
 class Legend(NamedTuple):
@@ -104,10 +96,10 @@ def read_legend(path: str) -> Legend:
             ignore_id = content.get('ignore_id') if isinstance(content, dict) else None
             return _legend(_entries_of_json(content))._replace(ignore_id=_checked_ignore_id(ignore_id))
         items = _items_of_pbtxt(text)
-        return _legend(_entries_of_pbtxt(items) if items else _entries_of_lines(text))
+        return _legend(_entries_of_pbtxt(items) if items else entries_of_lines(text))
     except (ValueError, TypeError, KeyError, RecursionError, csv.Error) as error:
         raise DataError(
-            '{} is no table of classes: {:.300}. Write a line for each class: NAME RED GREEN BLUE.'.format(
+            '{} is no table of classes: {:.300}. Write a line for each class: NAME, or NAME RED GREEN BLUE.'.format(
                 path, str(error)
             )
         ) from error
@@ -211,20 +203,6 @@ def check_said_of_colors(tolerance: Optional[int], transparency: Optional[str], 
         )
 
 
-def parse_color(value: Any) -> Color:
-    """Reads (red, green, blue) from three numbers from 0 to 255 or '#rrggbb'. Raises ValueError for anything else."""
-    if isinstance(value, str) and _HEX.match(value.strip()):
-        digits = value.strip().lstrip('#')
-        value = [int(digits[place : place + 2], 16) for place in (0, 2, 4)]
-    if (
-        isinstance(value, (list, tuple))
-        and len(value) == 3
-        and all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 255 for v in value)
-    ):
-        return value[0], value[1], value[2]
-    raise ValueError('{!r} is no colour, which is three numbers from 0 to 255 or #rrggbb'.format(value))
-
-
 def _read_text(path: str) -> str:
     if not os.path.isfile(path):
         raise FileNotFoundError('No such table of classes: {}. Give a text, CSV or JSON file.'.format(path))
@@ -249,7 +227,9 @@ def _entries_of_json(content: Any) -> List[Entry]:
         names, colors = content['class_names'], content.get('colors') or [None] * len(content['class_names'])
         if len(names) != len(colors):
             raise ValueError('{} class_names and {} colors'.format(len(names), len(colors)))
-        return [Entry(_name(n), None if color is None else parse_color(color)) for n, color in zip(names, colors)]
+        return [
+            Entry(checked_name(n), None if color is None else parse_color(color)) for n, color in zip(names, colors)
+        ]
     for key in ('classes', 'labels', 'categories'):
         if isinstance(content, dict) and isinstance(content.get(key), (list, dict)):
             return _entries_of_json(content[key])
@@ -263,21 +243,21 @@ def _entries_of_json(content: Any) -> List[Entry]:
 def _entry_of_item(key: str, value: Any) -> Entry:
     """Of an object: 'road': [r, g, b], '3': 'road', or 'road': 3."""
     if isinstance(value, str) and key.isdigit():
-        return Entry(_name(value), None, int(key))
+        return Entry(checked_name(value), None, int(key))
     if isinstance(value, int) and not isinstance(value, bool):
-        return Entry(_name(key), None, value)
-    return Entry(_name(key), parse_color(value))
+        return Entry(checked_name(key), None, value)
+    return Entry(checked_name(key), parse_color(value))
 
 
 def _entry_of_object(item: Any) -> Entry:
     if not isinstance(item, dict):
-        return Entry(_name(item))
+        return Entry(checked_name(item))
     name = next((item[key] for key in ('name', 'label', 'title', 'class') if key in item), None)
     color = next((item[key] for key in ('color', 'colour', 'rgb', 'hex') if item.get(key) is not None), None)
     class_id = item.get('id', item.get('class_id'))
     if isinstance(class_id, str) and class_id.isdigit():
         class_id = int(class_id)
-    return Entry(_name(name), None if color is None else parse_color(color), class_id)
+    return Entry(checked_name(name), None if color is None else parse_color(color), class_id)
 
 
 def _items_of_pbtxt(text: str) -> List[str]:
@@ -288,94 +268,10 @@ def _entries_of_pbtxt(items: Iterable[str]) -> List[Entry]:
     entries = []
     for item in items:
         fields = {key: value.strip('"\'') for key, value in _PBTXT_FIELD.findall(item)}
-        entries.append(Entry(_name(fields.get('display_name') or fields.get('name')), None, int(fields['id'])))
+        entries.append(Entry(checked_name(fields.get('display_name') or fields.get('name')), None, int(fields['id'])))
     if entries and all(entry.class_id != 0 for entry in entries):
         entries.insert(0, Entry('background', None, 0))
     return entries
-
-
-def _entries_of_lines(text: str) -> List[Entry]:
-    rows = [_fields(line) for line in text.splitlines() if line.strip() and not line.lstrip().startswith(('#', '//'))]
-    if rows and _is_heading(rows[0]):
-        rows = [_in_order(rows[0], row) for row in rows[1:]]
-    return [_entry_of_fields(row) for row in rows]
-
-
-def _fields(line: str) -> List[str]:
-    line = line.strip()
-    if re.match(r'[^:,;\t]+:\d+,\d+,\d+:', line):  # CVAT: label:r,g,b:parts:actions
-        name, color = line.split(':')[:2]
-        return [name] + color.split(',')
-    for delimiter in '\t;,':
-        if delimiter in line:
-            row = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
-            return [part for field in row for part in _split_numbers(field.strip()) if part]
-    return _split_numbers(line)
-
-
-def _split_numbers(field: str) -> List[str]:
-    """'64 128 64' and 'sky 1 2 3' are several fields; 'traffic light' is one."""
-    words = field.split()
-    numbers = [word.isdigit() or bool(_HEX.match(word) and word.startswith('#')) for word in words]
-    if not any(numbers):
-        return [field] if field else []
-    first, last = numbers.index(False) if False in numbers else len(words), len(words)
-    while last > first and numbers[last - 1]:
-        last -= 1
-    return words[:first] + ([' '.join(words[first:last])] if last > first else []) + words[last:]
-
-
-_HEADINGS = {
-    'r': 'r',
-    'red': 'r',
-    'g': 'g',
-    'green': 'g',
-    'b': 'b',
-    'blue': 'b',
-    **dict.fromkeys(('id', 'class_id', 'pixel value', 'pixel_value', 'value', 'index'), 'id'),
-}
-_NAME_HEADINGS = ('name', 'class', 'class_name', 'label', 'color', 'colour', 'hex', 'rgb')
-
-
-def _is_heading(row: Sequence[str]) -> bool:
-    words = [word.lower() for word in row]
-    return len(words) > 1 and all(word in _HEADINGS or word in _NAME_HEADINGS for word in words)
-
-
-def _in_order(heading: Sequence[str], row: Sequence[str]) -> List[str]:
-    """The fields of a CSV row as ID, name, red, green, blue, those of them that there are."""
-    cells = {_HEADINGS.get(word.lower(), word.lower()): cell for word, cell in zip(heading, row)}
-    name = next((cells[key] for key in ('name', 'class', 'class_name', 'label') if key in cells), '')
-    color = [cells[key] for key in 'rgb' if key in cells] or [
-        cells[k] for k in ('color', 'colour', 'hex') if k in cells
-    ]
-    return ([cells['id']] if 'id' in cells else []) + [name] + color
-
-
-def _entry_of_fields(fields: Sequence[str]) -> Entry:
-    name = next((index for index, field in enumerate(fields) if not field.isdigit() and not _is_hex(field)), None)
-    if name is None:
-        raise ValueError('the line {!r} names no class'.format(' '.join(fields)))
-    before, behind = list(fields[:name]), list(fields[name + 1 :])
-    class_id = int(before.pop(0)) if len(before) in (1, 4) and before[0].isdigit() else None
-    numbers = before or behind
-    if not numbers:
-        return Entry(_name(fields[name]), None, class_id)
-    if len(numbers) == 1 and _is_hex(numbers[0]):
-        return Entry(_name(fields[name]), parse_color(numbers[0]), class_id)
-    if len(numbers) < 3 or not all(number.isdigit() for number in numbers[:3]):
-        raise ValueError('the line {!r} is not NAME RED GREEN BLUE'.format(' '.join(fields)))
-    return Entry(_name(fields[name]), parse_color([int(number) for number in numbers[:3]]), class_id)
-
-
-def _is_hex(field: str) -> bool:
-    return field.startswith('#') and bool(_HEX.match(field))
-
-
-def _name(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip() or len(value) > 200 or not value.isprintable():
-        raise ValueError('{!r} is no name of a class, which is a line of up to 200 characters'.format(value))
-    return value.strip()
 
 
 def _legend(entries: List[Entry]) -> Legend:

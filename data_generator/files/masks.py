@@ -5,9 +5,10 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 import numpy as np
 
 from data_generator.errors import DataError
+from data_generator.files.sampling import NUM_SAMPLED, spread
 from helpers.aliases import Color
 from helpers.counted import counted
-from helpers.images import read_color_labels, read_label_file
+from helpers.images import read_color_labels, read_encoded, read_label_file
 from helpers.label_spaces import (
     DEFAULT_IGNORE_ID,
     LabelSpace,
@@ -24,9 +25,6 @@ WHITES = (255, 65535)
 NAMED_MAPS: Dict[str, Dict[int, int]] = {
     'cityscapes': {file_id: int(cityscapes_ids_to_train_ids()[file_id]) for file_id in range(35)}
 }
-
-#: From so many files, spread over a dataset, it is told what its labels hold; from more where these do not say.
-NUM_SAMPLED = 16
 
 #: What masks of two classes look like.
 BLACK_AND_WHITE = ((0, 0, 0), (255, 255, 255))
@@ -152,27 +150,42 @@ def _refuse_numbers_of_a_table(labels: Sequence[str], space: LabelSpace) -> None
 
 def _by_color(labels: Sequence[str], space: LabelSpace, tolerance: int) -> Optional[Conversion]:
     """By the colours of the classes, where the files hold them and no class IDs."""
-    colors = space.color_to_id
-    greys = {color[0]: class_id for color, class_id in colors.items() if len(set(color)) == 1}
     values: Set[int] = set()
-    for number, path in enumerate(_spread(labels)):
-        if number >= NUM_SAMPLED and not (tolerance and values <= {0}):
+    have_palettes = False
+    for number, path in enumerate(spread(labels)):
+        if number >= NUM_SAMPLED and (have_palettes or not (tolerance and values <= {0})):
             break
         try:
-            label = read_label_file(path)
+            file = read_encoded(path)
+            if have_palettes and file.header.format == 'png' and (file.header.has_palette or file.header.channels == 1):
+                continue  # only colours would tell more
+            label = read_label_file(file)
         except FileNotFoundError:
             continue
         except ValueError:
             if holds_colors(path):
-                return Conversion(color_map=colors)
+                return Conversion(color_map=space.color_to_id)
             continue
-        if label.palette is not None:
-            return None
+        have_palettes = have_palettes or label.palette is not None
         values |= set(np.unique(label.values).tolist())
-    has_greys = bool(values) and len(greys) > 1 and max(values) >= space.num_classes
-    if tolerance and has_greys:
+    colors = None if have_palettes else color_table(space)
+    return None if colors is None else _by_greys(values, colors, space.num_classes, tolerance)
+
+
+def color_table(space: LabelSpace) -> Optional[Mapping[Color, int]]:
+    """Returns from the colours of classes to their IDs, those of ignored pixels too; None where they do not tell."""
+    are_distinct = len(set(space.colors)) == space.num_classes and set(space.colors).isdisjoint(space.ignore_colors)
+    return space.color_to_id if are_distinct else None
+
+
+def _by_greys(values: Set[int], colors: Mapping[Color, int], num_classes: int, tolerance: int) -> Optional[Conversion]:
+    """By the greys among the colours of the classes, where grey files hold these, and more than class IDs."""
+    greys = {color[0]: class_id for color, class_id in colors.items() if len(set(color)) == 1}
+    if not values or len(greys) < 2 or max(values) < num_classes:
+        return None
+    if tolerance:
         return Conversion(color_map=colors)
-    return Conversion(dict(greys)) if has_greys and values <= set(greys) else None
+    return Conversion(greys) if values <= set(greys) else None
 
 
 def holds_colors(path: str) -> bool:
@@ -226,16 +239,10 @@ def ask(maps: Sequence[Mapping[int, int]], where: str = '') -> str:
     return 'Say which{}. '.format(' ' + where if where else '') + '; '.join(lines)
 
 
-def _spread(labels: Sequence[str]) -> List[str]:
-    """All labels, beginning with some that are spread over the dataset."""
-    first = labels[:: max(1, len(labels) // NUM_SAMPLED)][:NUM_SAMPLED]
-    return list(dict.fromkeys([*first, *labels]))
-
-
 def _sampled_values(labels: Sequence[str]) -> Optional[Set[int]]:
     """The values of some label files; None where they have palettes of colours, whose 255 is no white."""
     found: Set[int] = set()
-    for number, path in enumerate(_spread(labels)):
+    for number, path in enumerate(spread(labels)):
         if number >= NUM_SAMPLED and not found <= {0} and not (len(found) == 1 and found.issubset(WHITES)):
             break
         try:

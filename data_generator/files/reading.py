@@ -14,7 +14,7 @@ from helpers.counted import counted
 from helpers.ground_truth import LARGEST_ID, IdMap, nearest_colors
 from helpers.image_files.windows import open_windowed
 from helpers.image_rules import RGB_RULES, ImageRules
-from helpers.images import read_color_labels, read_image, read_label_file
+from helpers.images import read_color_labels, read_image
 
 #: From so many pixels on, crops are read from the file where that can be: 16 million take a tenth of a second.
 LARGE_IMAGE = 1 << 24
@@ -141,7 +141,7 @@ def read_colors(path: str, table: Mapping[Color, int], rule: ColorRule) -> Tuple
         FileNotFoundError: The file is gone.
         ValueError: It cannot be read, or holds no colours, or transparent pixels that no rule names.
     """
-    colors = read_color_labels(path, lossy=rule.tolerance > 0, keep_alpha=rule.transparent is not None)
+    colors = read_color_labels(path, rule.tolerance > 0, rule.transparent is not None, table)
     is_transparent = colors[..., 3] == 0 if colors.shape[2] == 4 else None
     colors, moved = np.ascontiguousarray(colors[..., :3]), 0
     if is_transparent is not None:
@@ -183,7 +183,7 @@ class LabelReader:
         """
         if self._color_map is not None:
             return read_colors(path, self._color_map, self._color_rule)[0]
-        label = self._palettes.ids(read_label_file(path), path)
+        label = self._palettes.read(path).ids
         self._legal_ids.check(label, path)
         return label.astype(np.uint8, copy=False) if self._legal_ids.fit_8_bits else label
 

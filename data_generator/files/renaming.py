@@ -5,7 +5,7 @@ labels that lie in one folder with their images.
 import os
 import re
 from collections import Counter
-from typing import Collection, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Collection, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from helpers.image_search import LOSSY_EXTENSIONS
 
@@ -104,6 +104,25 @@ def find_kinds(images: Collection[str], labels: Collection[str]) -> Optional[Kin
         if all(rests) and found:
             return Kinds(image_suffix, found)
     return None
+
+
+def companions(paths: Sequence[str]) -> Set[str]:
+    """Finds the files that were made of photographs and lie beside them: 7_superpixels.png beside 7.jpg.
+
+    Returns:
+        All files that are no photographs, if each is called like one of these with a word behind; none where there are
+        others, or such a word stands for labels.
+    """
+    photographs = {os.path.splitext(path)[0] for path in paths if path.lower().endswith(LOSSY_EXTENSIONS)}
+    others = [path for path in paths if not path.lower().endswith(LOSSY_EXTENSIONS)] if photographs else []
+    words = set()
+    for place in (os.path.splitext(path)[0] for path in others):
+        found = [place[len(stem) :] for stem in _shorter(place) if stem in photographs]
+        if not found:
+            return set()
+        words.add(found[-1].lower())
+    are_labels = any(part in _WORDS_OF_LABELS for word in words for part in re.split('[^a-z]+', word))
+    return set() if are_labels else set(others)
 
 
 def labels_among(paths: Sequence[str]) -> Dict[str, str]:

@@ -5,8 +5,9 @@ int -> float and may be called with any step from 0 up, in any order; any functi
 """
 
 import bisect
+import collections.abc
 import math
-from typing import Any, Callable, List, Optional, Sequence
+from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 
 from helpers.flags import is_positive, is_real
 
@@ -28,21 +29,19 @@ def constant(rate: float) -> Schedule:
     return schedule
 
 
-def steps(rate: float, boundaries: Sequence[int], factor: float = DEFAULT_STEP_FACTOR) -> Schedule:
+def steps(rate: float, boundaries: Union[int, Sequence[int]], factor: float = DEFAULT_STEP_FACTOR) -> Schedule:
     """Returns `rate`, multiplied by `factor` (in (0, 1]) at each of the increasing step numbers in `boundaries`."""
     _check_rate(rate)
-    boundaries = tuple(boundaries) if hasattr(boundaries, '__iter__') else (boundaries,)
-    if not boundaries or boundaries[0] < 1 or any(a >= b for a, b in zip(boundaries, boundaries[1:])):
+    places: Tuple[int, ...] = tuple(boundaries) if isinstance(boundaries, collections.abc.Iterable) else (boundaries,)
+    if not places or places[0] < 1 or any(a >= b for a, b in zip(places, places[1:])):
         raise ValueError(
-            'boundaries is {}; it has to be one or more increasing steps, the first at least 1.'.format(
-                list(boundaries)
-            )
+            'boundaries is {}; it has to be one or more increasing steps, the first at least 1.'.format(list(places))
         )
     if not is_real(factor) or not 0 < factor <= 1:
         raise ValueError('factor is {}; it has to be above 0 and at most 1.'.format(factor))
 
     def schedule(step: int) -> float:
-        return rate * factor ** bisect.bisect_right(boundaries, step)
+        return rate * factor ** bisect.bisect_right(places, step)
 
     return schedule
 

@@ -4,10 +4,12 @@ An optimiser turns a grey PNG into a palette PNG of the same picture, and a tool
 likes. So a palette of greys is those grey values, and a palette of colours is compared before its indices are trusted.
 """
 
+import itertools
 import struct
 import zlib
-from typing import Dict, Mapping, NamedTuple, Optional
+from typing import Dict, List, Mapping, NamedTuple, Optional
 
+import cv2
 import numpy as np
 
 from helpers.aliases import Color
@@ -18,10 +20,14 @@ class LabelFile(NamedTuple):
     """What a label file holds: `values` [H, W], uint8 or uint16, and what colour stands for which of them.
 
     `palette` is uint8 [K, 3], RGB. It is None where values are the numbers that the pixels look like, as in grey files.
+    Where other files of a dataset tell that greys are colours, too: `indices` are those of a palette of greys, with it,
+    and `grey_step` is how many greys of 8 bits there are from one value of a grey file to the next; 0 for more bits.
     """
 
     values: np.ndarray
     palette: Optional[np.ndarray]
+    indices: Optional['LabelFile'] = None
+    grey_step: int = 0
 
 
 def by_look(indices: np.ndarray, palette: np.ndarray) -> LabelFile:
@@ -37,12 +43,21 @@ def by_look(indices: np.ndarray, palette: np.ndarray) -> LabelFile:
     Raises:
         ValueError: An index has no entry.
     """
-    used = np.flatnonzero(np.bincount(indices.ravel(), minlength=256))
-    if used.size and used[-1] >= len(palette):
+    used = used_values(indices)
+    if used[-1] >= len(palette):
         raise ValueError('has pixels of index {}, and its palette has {} entries'.format(used[-1], len(palette)))
-    if is_grey(palette):
-        return LabelFile(palette[:, 0][indices], None)
-    return LabelFile(indices, palette)
+    label = LabelFile(indices, palette)
+    return LabelFile(palette[:, 0][indices], None, label, 1) if is_grey(palette) else label
+
+
+def in_colors(label: LabelFile) -> Optional[LabelFile]:
+    """Returns a grey label file with the colours that its values look like; None where they are no greys of 8 bits."""
+    if label.palette is not None or label.indices is not None:
+        return label.indices or label
+    if not label.grey_step:
+        return None
+    greys = np.arange(0, 256, label.grey_step, dtype=np.uint8)
+    return LabelFile(label.values, np.repeat(greys[:, np.newaxis], 3, axis=1))
 
 
 def is_grey(palette: np.ndarray) -> bool:
@@ -50,34 +65,78 @@ def is_grey(palette: np.ndarray) -> bool:
     return bool((palette == palette[:, :1]).all())
 
 
+def used_values(values: np.ndarray) -> List[int]:
+    """Lists the values that occur in an array [H, W] of uint8 or uint16, in their order."""
+    if values.dtype == np.uint8:  # five times as fast as bincount, which converts to 64 bits
+        counts = cv2.calcHist([np.ascontiguousarray(values)], [0], None, [256], [0, 256])
+    else:
+        counts = np.bincount(values.ravel())
+    return [int(value) for value in np.flatnonzero(counts)]
+
+
 def used_colors(label: LabelFile) -> Dict[int, Color]:
     """Looks up which colours the values of a label file have that occur in it."""
     if label.palette is None:
         return {}
-    used = np.flatnonzero(np.bincount(label.values.ravel()))
-    return {int(index): as_color(label.palette[index]) for index in used}
+    return {index: as_color(label.palette[index]) for index in used_values(label.values)}
 
 
-def ids_by_palette(label: LabelFile, expected: Mapping[int, Color]) -> Optional[np.ndarray]:
-    """Finds the class IDs [H, W] of a palette file by the colours that stand for them.
+class ColorTable:
+    """Which colour stands for which ID, and which for one ID alone.
 
     Args:
-        expected: From ID to its colour.
-
-    Returns:
-        The indices as they are where each that occurs has its expected colour; what the colours say where the palette
-        has them in another order; None where a colour is none of these.
+        colors: From ID to its colour.
+        class_of: From ID to what it means, where several IDs mean the same; None where each means another thing.
     """
-    colors = used_colors(label)
-    if all(expected.get(index) == color for index, color in colors.items()):
-        return label.values
-    id_of = {color: index for index, color in sorted(expected.items(), reverse=True)}
-    if not all(color in id_of for color in colors.values()):
-        return None
-    table = np.zeros(max(colors) + 1, np.min_scalar_type(max(expected)))
-    for index, color in colors.items():
-        table[index] = id_of[color]
-    return table[label.values]
+
+    def __init__(self, colors: Mapping[int, Color], class_of: Optional[Mapping[int, int]] = None) -> None:
+        self.colors = colors
+        ids: Dict[Color, List[int]] = {}
+        filling = _filling(colors)
+        for index, color in sorted(colors.items()):
+            if index not in filling:
+                ids.setdefault(color, []).append(index)
+        self._id_of = {
+            color: indices[0]
+            for color, indices in ids.items()
+            if len({(class_of or {}).get(i, i) for i in indices}) == 1
+        }
+        self._dtype = np.min_scalar_type(max(colors, default=0))
+
+    def ids(self, label: LabelFile) -> Optional[np.ndarray]:
+        """Finds the class IDs [H, W] of a palette file by the colours that stand for them.
+
+        Returns:
+            The indices as they are where each that occurs has its colour, or the palette has all colours in their
+            places; what the colours say where it has them in another order; None where a colour is none of these, or
+            stands for several IDs.
+        """
+        used = used_colors(label)
+        if all(self.colors.get(index) == color for index, color in used.items()) or self._is_in_order(label):
+            return label.values
+        is_told = len(set(used.values())) == len(used) and all(color in self._id_of for color in used.values())
+        if not is_told:
+            return None
+        table = np.zeros(max(used) + 1, self._dtype)
+        for index, color in used.items():
+            table[index] = self._id_of[color]
+        return table[label.values]
+
+    def _is_in_order(self, label: LabelFile) -> bool:
+        palette = label.palette
+        if palette is None or not self.colors or max(self.colors) >= len(palette):
+            return False
+        return bool((palette[list(self.colors)] == np.array(list(self.colors.values()))).all())
+
+
+def _filling(colors: Mapping[int, Color]) -> List[int]:
+    """The entries at the end of a palette that repeat one colour: nobody chose them, but perhaps the first."""
+    last = sorted(colors, reverse=True)
+    run = list(itertools.takewhile(lambda index: colors[index] == colors[last[0]], last))
+    if len(run) < 2:
+        return []
+    is_new = all(color != colors[run[0]] for index, color in colors.items() if index < run[-1])
+    return run[:-1] if is_new else run
 
 
 def as_color(entry: np.ndarray) -> Color:

@@ -190,6 +190,32 @@ def palettes_of_greys(root: str) -> Situation:
     return Situation(classes=(0, 2, 1))
 
 
+def palettes_that_give_two_classes_a_colour(root: str) -> Situation:
+    """As GTA5 has them: the car and the licence plate."""
+    dataset(root, lambda path, label: write_palette(path, label, [COLORS[0], COLORS[1], COLORS[0]]))
+    return Situation()
+
+
+def palettes_beside_colors(root: str) -> Situation:
+    """What an optimiser makes of colours, where it takes only the files that become smaller."""
+
+    def some(path: str, label: np.ndarray) -> None:
+        if path.endswith(('0.png', '4.png')):
+            write_palette(path, 2 - label, COLORS[::-1])
+        else:
+            write(path, np.asarray(COLORS, np.uint8)[label])
+
+    dataset(root, some)
+    return Situation(options=['--colors', legend(root)])
+
+
+def grey_beside_palettes(root: str) -> Situation:
+    """Class 0, or black, which here is class 2?"""
+    dataset(root, lambda path, label: write_palette(path, label, [*COLORS[1:], (0, 0, 0)]))
+    write(label_path(root, 1), np.zeros_like(shapes(1)[1]))
+    return Situation(['palette_differs'], False, words=['--colors', '--id-map'])
+
+
 def palettes_in_another_order(root: str) -> Situation:
     dataset(root, lambda path, label: write_palette(path, label, COLORS))
     write_palette(label_path(root, 2), 2 - shapes(2)[1], COLORS[::-1])
@@ -383,6 +409,19 @@ def folders_called_otherwise(root: str) -> Situation:
     dataset(root, images='{}/image_2', labels='{}/semantic', splits=[('testing', 80, 3)])
     words = ['--images', 'training/image_2', 'training/semantic_rgb', 'training/instance']
     return Situation(['other_folders', 'further_split'], words=words)
+
+
+def pictures_made_of_the_images_beside_them(root: str) -> Situation:
+    """As ISIC 2017 has them."""
+    folders = ('ISIC_{}_Data', 'ISIC_{}_GroundTruth')
+    dataset(root, images=folders[0], labels=folders[1], suffix='segmentation')
+    for split, seed, count in (('train', 0, NUM_TRAIN), ('val', 50, NUM_VAL)):
+        for number in range(count):
+            place = os.path.join(root, folders[0].format(split), str(number))
+            cv2.imwrite(place + '.jpg', shapes(seed + number)[0][..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])
+            os.rename(place + '.png', place + '_superpixels.png')
+    words = ['0_superpixels.png', 'train: 6 images', 'val: 3 images']
+    return Situation(['beside_images', 'renamed_label'], words=words)
 
 
 def folders_that_lie_deep(root: str) -> Situation:

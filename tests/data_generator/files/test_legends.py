@@ -37,6 +37,32 @@ def test_forms_of_names_and_colours(tmp_path, name, text):
 
 
 @pytest.mark.parametrize(
+    'text, names, colors',
+    [
+        ('name,r,g,b\nzone 1,200,0,0\narea 2,0,200,0\n', ('zone 1', 'area 2'), ((200, 0, 0), (0, 200, 0))),
+        ('name,r,g,b\n1 way,1,2,3\n0 lane,4,5,6\n', ('1 way', '0 lane'), ((1, 2, 3), (4, 5, 6))),
+        ('Name;R;G;B\nzone 1, wet;1;2;3\n2;4;5;6\n', ('zone 1, wet', '2'), ((1, 2, 3), (4, 5, 6))),
+        ('Pixel Value, Class\n0, zone 1\n2, 7\n1, 2 wheeler\n', ('zone 1', '2 wheeler', '7'), None),
+        ('label,rgb\nzone 1,"(1, 2, 3)"\nzone 2,"4 5 6"\n', ('zone 1', 'zone 2'), ((1, 2, 3), (4, 5, 6))),
+        ('Class,Hex\nzone 1,010203\nzone 2,#040506\n', ('zone 1', 'zone 2'), ((1, 2, 3), (4, 5, 6))),
+        ('zone 1,1,2,3\nzone 2,4,5,6\n', ('zone 1', 'zone 2'), ((1, 2, 3), (4, 5, 6))),
+        ('1\tzone 1\n0\tzone 2\n', ('zone 2', 'zone 1'), None),
+        ('dirt road 1, 2, 3\nsky 4, 5, 6\n', ('dirt road', 'sky'), ((1, 2, 3), (4, 5, 6))),
+        ('ground 1 2 3\nzone 1 4 5 6\n', ('ground', 'zone 1'), ((1, 2, 3), (4, 5, 6))),
+        ('zone 1 1 2 3\nzone 2 4 5 6\n', ('zone 1', 'zone 2'), ((1, 2, 3), (4, 5, 6))),
+        ('sky 1 2 3 255\nroad 4 5 6 255\n', ('sky', 'road'), ((1, 2, 3), (4, 5, 6))),
+        ('background\nzone 1\nzone 2\n', ('background', 'zone 1', 'zone 2'), None),
+        ('background\n2 wheeler\n4 wheeler\n', ('background', '2 wheeler', '4 wheeler'), None),
+        ('0\n1\n2\n', ('0', '1', '2'), None),
+    ],
+)
+def test_numbers_in_names_are_part_of_them(tmp_path, text, names, colors):
+    (tmp_path / 'a.csv').write_text(text)
+    legend = read_legend(str(tmp_path / 'a.csv'))
+    assert (legend.class_names, legend.colors, legend.file_ids) == (names, colors, None)
+
+
+@pytest.mark.parametrize(
     'name, text',
     [
         ('a.json', '["background", "cat", "big dog"]'),
@@ -68,6 +94,13 @@ def test_colours_called_void_do_not_count(tmp_path):
         ('', 'names no class'),
         ('1 2 3\n', "'1 2 3' names no class"),
         ('sky 1 2\n', 'is not NAME RED GREEN BLUE'),
+        ('2 wheeler\n1 way road\n0 lane\n', r'2, 1, 0 beside .* 2,wheeler and so on; .*\["2 wheeler", ...\]'),
+        ('road 0\ncar 1\n', r'numbers 0, 1 beside the names .* write 0,road and'),
+        ('2\n1\n0\n', 'may be the IDs of the classes'),
+        ('zone 1 1 2 3\narea 1 4 5 6\n', "'zone 1 1 2 3' has four numbers, of which the first may belong to the name"),
+        ('name,r,g,b\nsky,1,2\n', "'sky,1,2' has no red, green and blue"),
+        ('id,name\n1.0,sky\n', "'1.0' is no ID of a class"),
+        ('id,name\n0,sky, blue\n', 'has 3 fields, and the heading 2; put quotes around'),
         ('sky 1 2 300\n', r'\[1, 2, 300\] is no colour'),
         ('sky 1 2 3\nroad 1 2 3\n', r'two classes have the colour \(1, 2, 3\)'),
         ('sky\nsky\n', "two classes have the name 'sky'"),

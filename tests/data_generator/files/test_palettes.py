@@ -10,13 +10,18 @@ import pytest
 from PIL import Image
 
 from data_generator import BatchGenerator, DataError
+from data_generator.checking.check import check_dataset
 from data_generator.files import palettes
-from data_generator.files.palettes import PaletteRule, color_palette
-from helpers.images import read_label_file, read_labels, write_image
+from data_generator.files.legends import Legend
+from data_generator.files.palettes import PaletteRule, color_palette, file_palette
+from helpers.image_files.palettes import used_values
+from helpers.images import read_label_file, read_labels, write_image, write_labels
 from helpers.label_spaces import CITYSCAPES, VOC, generic_label_space
 
 IDS = np.array([[0, 7, 15, 255], [7, 7, 0, 15]], np.uint8)
 RED, GREEN, BLUE = (250, 0, 0), (0, 250, 0), (0, 0, 250)
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+CRACKS = generic_label_space(3)._replace(colors=(WHITE, BLACK, RED))
 
 
 def write_palette(path, ids, colors):
@@ -31,6 +36,13 @@ def recoloured(ids, color_of):
     """The same picture with the colours in the order of their first pixel, as optimisers sort them."""
     used = list(dict.fromkeys(ids.ravel().tolist()))
     return np.vectorize(used.index)(ids), [color_of[index] for index in used]
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+def test_values_that_occur(dtype):
+    values = np.random.RandomState(0).randint(0, np.iinfo(dtype).max + 1, (7, 18)).astype(dtype)
+    for array in (values, values[::2, ::3], values.T, np.full((2, 2), np.iinfo(dtype).max, dtype)):
+        assert used_values(array) == sorted(set(array.ravel().tolist()))
 
 
 def test_a_palette_of_greys_is_these_grey_values(tmp_path):
@@ -109,7 +121,7 @@ def test_the_palettes_of_all_files_are_read_once_and_only_where_the_first_does_n
     for path in paths[3:]:
         write_palette(path, [[0, 1]], [RED, BLUE])
     looked_at = []
-    monkeypatch.setattr(palettes, 'color_palette', lambda path: looked_at.append(path) or color_palette(path))
+    monkeypatch.setattr(palettes, 'file_palette', lambda path: looked_at.append(path) or file_palette(path))
     rule = PaletteRule(paths)
     for path in paths[:3]:
         rule.ids(read_label_file(path), path)
@@ -255,3 +267,129 @@ def test_large_maps_are_no_bombs(tmp_path, entries):
         warnings.simplefilter('error')
         palette = color_palette(str(tmp_path / 'a.tif'))
     assert palette is None if not entries else (palette == colors.T).all()
+
+
+def in_colors(path, ids, kind):
+    """The classes of `CRACKS` as a file that an optimiser may write."""
+    colors = np.array(CRACKS.colors, np.uint8)[np.asarray(ids)]
+    image = Image.fromarray(colors)
+    if kind == 'palette':
+        image = image.quantize(len(np.unique(ids)))
+    os.makedirs(os.path.dirname(str(path)), exist_ok=True)
+    (image if kind in ('palette', 'RGB') else image.convert(kind)).save(str(path))
+
+
+CRACKED = [[[0, 1], [2, 2]], [[0, 0], [1, 0]], [[1, 1], [1, 1]]]
+
+
+@pytest.mark.parametrize('order', [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+@pytest.mark.parametrize('is_given', [False, True])
+def test_greys_of_a_palette_are_colours_where_palettes_hold_colours(folder, order, is_given):
+    """White is the background; two of three files have palettes of greys alone."""
+    for name, number in zip('abc', order):
+        in_colors(folder / 'labels' / (name + '.png'), CRACKED[number], 'palette')
+    options = {'label_space': CRACKS, 'num_classes': None} if is_given else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        found = labels_of(folder, **options)
+    pairs = zip(np.ravel([CRACKED[number] for number in order]).tolist(), np.ravel(found).tolist())
+    ids = set(pairs)  # one class is one ID in all files
+    assert len(ids) == len({new for _, new in ids}) == 3
+    if is_given:
+        assert ids == {(0, 0), (1, 1), (2, 2)}
+
+
+@pytest.mark.parametrize(
+    'kinds',
+    [
+        ('RGB', '1', 'L'),
+        ('RGB', 'palette', '1'),
+        ('palette', '1', 'L'),
+        ('palette', 'RGB', 'palette'),
+        ('RGB', 'palette', 'palette'),
+    ],
+)
+def test_with_a_table_of_colours_every_kind_of_file_is_read_by_it(folder, kinds):
+    for name, ids, kind in zip('abc', CRACKED, kinds):
+        in_colors(folder / 'labels' / (name + '.png'), CRACKED[0] if kind == 'RGB' else ids, kind)
+    expected = [CRACKED[0] if kind == 'RGB' else ids for ids, kind in zip(CRACKED, kinds)]
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        assert labels_of(folder, label_space=CRACKS, num_classes=None) == expected
+    report = check_dataset([str(folder)], show_progress=False, legend=Legend(CRACKS.class_names, CRACKS.colors, ()))
+    assert report.can_train and report.class_pixels.tolist() == [np.sum(np.equal(expected, i)) for i in range(3)]
+
+
+@pytest.mark.parametrize('first', ['palette', 'RGB'])
+def test_a_grey_file_that_is_not_in_the_table_of_colours_is_refused(folder, first):
+    in_colors(folder / 'labels/a.png', CRACKED[0], first)
+    in_colors(folder / 'labels/b.png', CRACKED[0], first)
+    write_labels(str(folder / 'labels/c.png'), np.array([[0, 77], [0, 255]], np.uint8))
+    with pytest.raises(DataError, match=r'c\.png is grey.*77'):
+        labels_of(folder, label_space=CRACKS, num_classes=None)
+
+
+def test_a_grey_file_beside_palettes_is_asked_about_where_it_can_be_read_in_two_ways(folder):
+    for name in 'ab':
+        in_colors(folder / 'labels' / (name + '.png'), CRACKED[0], 'palette')
+    write_labels(str(folder / 'labels/c.png'), np.zeros((2, 2), np.uint8))  # class 0, or black?
+    message = r'c\.png is grey, and other labels .* its values 0 may be class IDs, or colours.*--colors FILE.*--id-map'
+    with pytest.raises(DataError, match=message):
+        labels_of(folder)
+    assert labels_of(folder, id_map={0: 0, 1: 1, 2: 2})[2] == [[0, 0], [0, 0]]
+    reports = [
+        check_dataset([str(folder)], show_progress=False, **said) for said in ({}, {'id_map': {0: 0, 1: 1, 2: 2}})
+    ]
+    assert [report.can_train for report in reports] == [False, True]
+
+
+def test_grey_class_ids_beside_palettes_stay_what_they_are(folder):
+    """As in PASCAL VOC with the labels of SBD."""
+    write_palette(folder / 'labels/a.png', [[0, 1], [2, 2]], [BLACK, RED, GREEN])
+    write_labels(str(folder / 'labels/b.png'), np.array([[0, 1], [2, 0]], np.uint8))
+    write_palette(folder / 'labels/c.png', [[0, 1], [1, 0]], [BLACK, (2, 2, 2)])
+    assert labels_of(folder) == [[[0, 1], [2, 2]], [[0, 1], [2, 0]], [[0, 2], [2, 0]]]
+
+
+def test_voc_files_of_greys_alone_are_read_by_the_colours_of_voc(tmp_path):
+    """Background and car are black and grey; 128 is no ID."""
+    ids = np.where(IDS == 7, 7, 0)
+    np.testing.assert_array_equal(voc(tmp_path, *recoloured(ids, dict(enumerate(VOC.colors)))), ids)
+
+
+FILLED = [BLACK, RED, GREEN] + [BLACK] * 253
+
+
+@pytest.mark.parametrize(
+    'colors, ids',
+    [
+        ([BLACK, BLACK, RED], [[[0, 1], [2, 2]], [[1, 1], [1, 1]], [[2, 0], [0, 0]]]),
+        (FILLED, [[[0, 1], [2, 2]], [[255, 255], [255, 255]], [[0, 255], [1, 1]]]),
+    ],
+)
+def test_a_palette_that_gives_several_ids_a_colour_is_its_indices(folder, colors, ids):
+    for name, label in zip('abc', ids):
+        write_palette(folder / 'labels' / (name + '.png'), label, colors)
+    assert labels_of(folder) == ids
+    report = check_dataset([str(folder)], show_progress=False)
+    assert report.can_train and report.class_pixels.sum() == np.sum(np.not_equal(ids, 255))
+
+
+def test_a_colour_of_several_ids_does_not_tell_them_in_another_order(folder):
+    for name in 'ab':
+        write_palette(folder / 'labels' / (name + '.png'), [[0, 1], [2, 2]], [BLACK, BLACK, RED])
+    write_palette(folder / 'labels/c.png', [[0, 1], [1, 1]], [RED, BLACK])
+    message = r'c\.png: index 1 of its palette is the colour \(0, 0, 0\), .* that is the colour of the indices 0, 1\.'
+    with pytest.raises(DataError, match=message):
+        labels_of(folder)
+    for name in 'ab':
+        write_palette(folder / 'labels' / (name + '.png'), [[0, 1], [2, 2]], FILLED)
+    with pytest.warns(UserWarning, match='read by colour'):
+        assert labels_of(folder)[2] == [[1, 0], [0, 0]]  # what fills a palette up is no class
+
+
+def test_a_label_space_whose_colours_do_not_tell_classes_reads_ids(folder):
+    for name in 'abc':
+        write_labels(str(folder / 'labels' / (name + '.png')), np.array([[0, 1], [2, 2]], np.uint8))
+    space = CRACKS._replace(colors=(RED, RED, BLUE))
+    assert labels_of(folder, label_space=space, num_classes=None) == [[[0, 1], [2, 2]]] * 3

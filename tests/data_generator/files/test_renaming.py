@@ -1,10 +1,14 @@
 """Labels that are called like their images but for words that all names have."""
 
+import os
+import warnings
+
 import numpy as np
 import pytest
 
 from data_generator import BatchGenerator, DataError
-from data_generator.files.renaming import Kinds, find_kinds, find_renaming, labels_among
+from data_generator.checking.check import check_dataset
+from data_generator.files.renaming import Kinds, companions, find_kinds, find_renaming, labels_among
 from helpers.images import write_image, write_labels
 
 
@@ -85,6 +89,60 @@ def test_several_labels_of_an_image(images, labels, expected):
 )
 def test_labels_beside_their_images(paths, expected):
     assert labels_among(paths) == expected
+
+
+@pytest.mark.parametrize(
+    'paths, expected',
+    [
+        (['a/1.jpg', 'a/1_superpixels.png', 'a/2.jpg', 'a/2_superpixels.png'], {'1_superpixels', '2_superpixels'}),
+        (['a/1_a.jpg', 'a/1_a_depth.png', 'a/1_a_edges.png', 'a/2_a.jpg'], {'1_a_depth', '1_a_edges'}),
+        (['a/1.jpg', 'a/1_mask.png'], set()),  # a label
+        (['a/1.jpg', 'a/1_seg_mask.png'], set()),
+        (['a/1.jpg', 'a/1_superpixels.png', 'a/3.png'], set()),  # an image in another format
+        (['a/1.jpg', 'b/1_superpixels.png'], set()),
+        (['a/1.jpg', 'a/1.png', 'a/2.jpg'], set()),
+        (['a/1.png', 'a/1_flipped.png'], set()),
+        (['a/1.jpg', 'a/1_flipped.jpg'], set()),
+        ([], set()),
+    ],
+)
+def test_what_was_made_of_photographs(paths, expected):
+    assert {os.path.splitext(os.path.basename(path))[0] for path in companions(paths)} == expected
+
+
+def test_what_was_made_of_photographs_and_has_no_labels_is_passed_over(tmp_path):
+    """ISIC 2017."""
+    images, labels = tmp_path / 'ISIC-2017_Training_Data', tmp_path / 'ISIC-2017_Training_Part1_GroundTruth'
+    noise = np.random.RandomState(0).randint(0, 256, (3, 20, 30, 3)).astype(np.uint8)
+    for number in range(3):
+        write_image(images / 'ISIC_{}.jpg'.format(number), noise[number])
+        write_image(images / 'ISIC_{}_superpixels.png'.format(number), noise[number])
+        mask = np.zeros((20, 30), np.uint8)
+        mask[: 5 + number] = 255
+        write_labels(labels / 'ISIC_{}_segmentation.png'.format(number), mask)
+    folders = [str(images)], None, [str(labels)]
+    for rule in ({}, {'ground_truth_suffix': '_segmentation'}):
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            with BatchGenerator(*folders, num_classes=2, **rule).generate(3, shuffle=False) as batches:
+                assert next(batches)[1].sum(axis=(1, 2)).tolist() == [150, 180, 210] and batches.num_batches == 1
+    report = check_dataset([str(tmp_path)], show_progress=False)
+    assert report.can_train and [fault.detail for fault in report.all_faults if fault.kind == 'beside_images'] == [
+        'ISIC_0_superpixels.png'
+    ]
+    for number in range(3):
+        write_labels(labels / 'ISIC_{}_superpixels_segmentation.png'.format(number), mask)  # of images, after all
+    assert len(BatchGenerator(*folders, num_classes=2, ground_truth_suffix='_segmentation').pairs) == 6
+
+
+def test_folders_in_which_classes_are_numbered_anew_are_refused(tmp_path):
+    """What labelme_json_to_dataset makes of each JSON file."""
+    folder = tmp_path / 'a_json'
+    for name in ('img.png', 'label.png', 'label_viz.png'):
+        write_image(folder / name, np.zeros((2, 2, 3), np.uint8))
+    (folder / 'label_names.txt').write_text('_background_\ncat\n')
+    with pytest.raises(DataError, match=r'label_names\.txt is of a single image.* fcn8s import FOLDER OUT'):
+        check_dataset([str(tmp_path)], show_progress=False)
 
 
 def test_datasets_with_such_names(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.image_files.palettes import ids_by_palette
+from helpers.image_files.palettes import ColorTable
 from helpers.image_rules import ImageRules
 from helpers.images import read_color_labels, read_image, read_label_file, read_labels
 
@@ -160,7 +160,7 @@ def test_palettes_of_16_bits(tmp_path):
         np.testing.assert_array_equal(read_labels(path), expected)
     ids = {int(index): tuple(colors[:, index].tolist()) for index in indices.ravel()}
     in_another_order = {65535 - index: color for index, color in ids.items()}
-    found = ids_by_palette(read_label_file(path), in_another_order)
+    found = ColorTable(in_another_order).ids(read_label_file(path))
     assert len(set(ids.values())) == len(ids) and found.dtype == np.uint16
     np.testing.assert_array_equal(found, 65535 - indices)
 

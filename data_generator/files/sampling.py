@@ -1,0 +1,12 @@
+"""Which label files are looked at to tell what all of them hold."""
+
+from typing import List, Sequence
+
+#: From so many files, spread over a dataset, it is told what its labels hold; from more where these do not say.
+NUM_SAMPLED = 16
+
+
+def spread(labels: Sequence[str]) -> List[str]:
+    """Returns all labels, beginning with `NUM_SAMPLED` that are spread over the dataset."""
+    first = labels[:: max(1, len(labels) // NUM_SAMPLED)][:NUM_SAMPLED]
+    return list(dict.fromkeys([*first, *labels]))
