@@ -84,7 +84,7 @@ def _without_labels(
 
     astray: what label files, and others that may be some, are called whose images are not known.
     """
-    with_labels = {splits.get(image) for image in labelled}
+    with_labels = {splits[image] for image in labelled if image in splits}
     in_images = bool(labelled) and all(_is_in_images(image, folder) for image in labelled)
     found = []
     for image in splits:
