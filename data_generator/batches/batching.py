@@ -1,5 +1,6 @@
 """Which samples make up which batch, how they are put together, and the iterator that hands them out."""
 
+import threading
 import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
@@ -189,7 +190,8 @@ class BatchIterator:
     """An endless iterator over batches: images uint8 [N, H, W, C], RGB as a rule, or (images, labels uint8 [N, H, W]).
 
     Batch number k depends on the seed and k alone. After an error the next call goes on with the batch behind. Close
-    it, use it in a `with` statement, or just let go of it: its threads end with it. For one consuming thread.
+    it, use it in a `with` statement, or just let go of it: its threads end with it. Several threads may take batches:
+    each goes to one of them.
 
     Attributes:
         position: The number of the next batch, counted from 0.
@@ -230,6 +232,7 @@ class BatchIterator:
         self._order = order
         self._deal: Optional[Tuple[BatchOrder, int, int]] = None
         self._closed = False
+        self._taking = threading.Lock()
         self._watch = _ClassWatch(label_space, order)
         self._source = (
             ThreadedSource(order.samples, make, assemble, workers, prefetch, owner=self)
@@ -241,6 +244,10 @@ class BatchIterator:
         return self
 
     def __next__(self) -> Batch:
+        with self._taking:
+            return self._take()
+
+    def _take(self) -> Batch:
         if self._closed:
             raise StopIteration
         start = time.perf_counter()

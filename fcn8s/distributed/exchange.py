@@ -3,6 +3,7 @@
 A step is that of one worker with all images: sums of losses over sums of weights, never a mean of means.
 """
 
+import errno
 import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -152,12 +153,22 @@ def take_over(variables: Sequence[Variable], num_workers: int, is_first: bool, f
 
 
 def server(addresses: Tuple[str, ...], worker: int, config: Any) -> Any:
-    """Starts TensorFlow's server of this worker; it runs until the process ends."""
+    """Starts TensorFlow's server of this worker; it runs until the process ends.
+
+    Raises OSError where another process took its port since it was found free.
+    """
     _pass_by_proxies(addresses)
     cluster = tf.train.ClusterSpec({'worker': list(addresses)}).as_cluster_def()
     definition = tf.train.ServerDef(cluster=cluster, job_name='worker', task_index=worker, protocol='grpc')
     definition.default_session_config.CopyFrom(cluster_config(config, worker))
-    return tf.train.Server(definition)
+    try:
+        return tf.train.Server(definition)
+    except tf.errors.OpError as error:
+        raise OSError(
+            errno.EADDRINUSE,
+            'worker {} cannot listen at {} ({}). Another training seems to begin with the same addresses: give each '
+            'ports of its own.'.format(worker, addresses[worker], str(error.message).splitlines()[0]),
+        ) from error
 
 
 def _pass_by_proxies(addresses: Sequence[str]) -> None:

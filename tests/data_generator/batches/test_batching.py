@@ -183,6 +183,23 @@ def test_two_iterators_do_not_disturb_each_other():
     assert both == list(zip(expected, expected))
 
 
+@pytest.mark.parametrize('num_workers', [0, 2])
+def test_threads_that_take_from_one_iterator_share_its_batches(num_workers):
+    taken = []
+    with iterate(lambda sample: made(sample.number), num_workers=num_workers, shuffle=False) as iterator:
+        threads = [
+            threading.Thread(target=lambda: taken.extend(numbers(next(iterator))[0] for _ in range(9)), daemon=True)
+            for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(TIMEOUT)
+        assert not any(thread.is_alive() for thread in threads)
+    with iterate(lambda sample: made(sample.number), shuffle=False) as iterator:
+        assert sorted(taken) == sorted(numbers(next(iterator))[0] for _ in range(27))
+
+
 # ---- Ending ----
 
 
