@@ -24,7 +24,14 @@ from data_generator.files.reading import ColorRule
 from helpers.aliases import Color
 from helpers.counted import counted
 from helpers.image_files.palettes import as_color, is_grey
-from helpers.label_spaces import DEFAULT_IGNORE_ID, LabelSpace, checked_label_space, generic_label_space, has_own_colors
+from helpers.label_spaces import (
+    DEFAULT_IGNORE_ID,
+    LabelSpace,
+    checked_label_space,
+    generic_label_space,
+    has_own_colors,
+    is_of_a_table,
+)
 from helpers.user_warnings import warn_user
 
 
@@ -63,6 +70,7 @@ class LabelMeaning:
         if self._layout is None:
             if said.label_space is None:
                 space = self._with_names_beside(space, chosen, said.ignore_id)
+            space = self._with_palette(space, chosen)
             space = in_black_and_white(space, said.color_tolerance)
             check_color_tolerance(space, said.color_tolerance)
         self.label_space = space
@@ -85,8 +93,15 @@ class LabelMeaning:
                     path, counted(len(legend.class_names), 'class'), space.num_classes
                 )
             )
-        palette = file_palette(chosen.pairs[0].label) if space is not None and chosen.pairs[0].label else None
-        if space is None or palette is None:
+        return space
+
+    def _with_palette(self, space: Optional[LabelSpace], chosen: ChosenFiles) -> Optional[LabelSpace]:
+        """Gives classes without colours those of the palettes, by which other files of the dataset are read, too."""
+        if space is None or not is_of_a_table(space) or has_own_colors(space) or chosen.pairs[0].label is None:
+            return space
+        self._has_table = False
+        palette = file_palette(chosen.pairs[0].label)
+        if palette is None:
             return space
         colors: Mapping[int, Color] = {index: as_color(color) for index, color in enumerate(palette)}
         if len(palette) < space.num_classes or is_grey(palette):  # each file may have the colours in it alone

@@ -393,3 +393,15 @@ def test_a_label_space_whose_colours_do_not_tell_classes_reads_ids(folder):
         write_labels(str(folder / 'labels' / (name + '.png')), np.array([[0, 1], [2, 2]], np.uint8))
     space = CRACKS._replace(colors=(RED, RED, BLUE))
     assert labels_of(folder, label_space=space, num_classes=None) == [[[0, 1], [2, 2]]] * 3
+
+
+@pytest.mark.parametrize('is_given', [False, True])
+def test_classes_with_names_alone_get_the_colours_of_the_palettes(of_optimised_files, is_given):
+    """By which a folder for validation is read, whose own palettes have another order."""
+    folder = of_optimised_files
+    (folder / 'classes.txt').write_text('ground\ncrop\nweed\n')
+    options = {'label_space': generic_label_space(3, class_names=['ground', 'crop', 'weed'])} if is_given else {}
+    train = BatchGenerator([str(folder / 'images')], None, [str(folder / 'labels')], **options)
+    assert train.label_space.colors == (RED, GREEN, BLUE) and train.label_space.class_names[2] == 'weed'
+    pairs = [pair for pair in train.pairs if 'c.png' in pair.image]
+    assert ids_of(BatchGenerator(pairs=pairs, label_space=train.label_space)) == [TRUE_IDS['c']]
