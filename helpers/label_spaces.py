@@ -251,13 +251,17 @@ def _entries(field: str, value: Any) -> Tuple[Any, ...]:
 
 def is_class_name(name: Any) -> bool:
     """Tells whether something can be the name of a class: what can be printed, in any script, in a line."""
-    if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME_LENGTH:
+    return _can_be_printed(name) and bool(name.strip())
+
+
+def _can_be_printed(name: Any) -> bool:
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_LENGTH:
         return False
     return all(one.isprintable() or one in _JOINERS or unicodedata.category(one) == 'Zs' for one in name)
 
 
 def _check_name(field: str, name: Any) -> None:
-    if not is_class_name(name):
+    if not _can_be_printed(name):  # also of blanks, as version 1.0 took it
         shown = ascii(name)
         raise ValueError(
             '{} has {}; a name is 1 to {} characters that can be printed.'.format(

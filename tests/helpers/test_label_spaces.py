@@ -169,7 +169,7 @@ def test_names_are_what_people_write(name):
     assert LabelSpace.from_dict(space.to_dict()) == space and is_class_name(name)
 
 
-@pytest.mark.parametrize('name', [0, 1.5, None, '', '  ', 'x' * 201, 'a\nb', '\x1b[31m', '\u202ea', '\ufeff', '\ud800'])
+@pytest.mark.parametrize('name', [0, 1.5, None, '', 'x' * 201, 'a\nb', '\x1b[31m', '\u202ea', '\ufeff', '\ud800'])
 def test_what_is_no_name_is_refused_where_it_is_given(name):
     assert not is_class_name(name)
     with pytest.raises(ValueError, match='class_names has .*; a name is 1 to 200 characters that can be printed'):
