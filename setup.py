@@ -62,6 +62,7 @@ setup(
         'moviepy<2; python_version < "3.8"',
         'moviepy>=2; python_version >= "3.10"',
         'h5py',
+        'PyYAML',
     ],
     extras_require={
         'cpu': [TF1],  # newer Pythons have it without an extra

@@ -5,7 +5,8 @@ https://docs.ultralytics.com/datasets/segment/#dataset-yaml-format
 
 import contextlib
 import os
-from typing import Callable, Dict, List, Optional
+import re
+from typing import Dict, List, Optional
 
 from data_generator.annotations.values import whole_number_of
 from data_generator.annotations.yaml_text import Value, entries_of
@@ -13,12 +14,27 @@ from data_generator.errors import DataError
 from helpers.counted import counted
 
 _NAMES = 'names'
+_LOOKS_LIKE_NAMES = re.compile(r'(?:^|[{,])\s*["\']?names["\']?\s*:', re.MULTILINE)
 
 
 def names_classes(path: str, text: str) -> bool:
-    """Tells whether a file is one of those that name the classes."""
+    """Tells whether a file is one of those that name the classes.
+
+    Raises:
+        DataError: It seems to be one, and is no YAML.
+    """
     is_yaml = path.lower().endswith(('.yaml', '.yml'))
-    return _NAMES in entries_of(text) if is_yaml else is_list(path)
+    if is_yaml and _LOOKS_LIKE_NAMES.search(text):
+        return _NAMES in entries(path, text)
+    return not is_yaml and is_list(path)
+
+
+def entries(path: str, text: str) -> Dict[str, Value]:
+    """Returns what the keys of a data.yaml say. Raises DataError where it is no YAML."""
+    try:
+        return entries_of(text)
+    except ValueError as error:
+        raise DataError('{} cannot be read: {}. Write it as YAML.'.format(path, error)) from error
 
 
 def is_list(path: str) -> bool:
@@ -34,27 +50,27 @@ def names_in(path: str, text: str) -> List[str]:
     """
     if is_list(path):
         return _none_missing([line.strip() for line in text.strip().splitlines()], path)
-    entries = entries_of(text)
-    if 'kpt_shape' in entries:  # in whose labels a box and points stand where outlines do in others
+    content = entries(path, text)
+    if 'kpt_shape' in content:  # in whose labels a box and points stand where outlines do in others
         raise DataError(
             "{} has 'kpt_shape': its labels are boxes and keypoints, which say no class of a pixel. Export the "
             'outlines of the objects.'.format(path)
         )
     try:
-        names = _none_missing(_in_order(entries[_NAMES]()), path)
+        names = _none_missing(_in_order(content[_NAMES]), path)
     except ValueError as error:
         raise DataError(
             "{} has 'names' that are not read: {}. Write one line 'NUMBER: NAME' for each class.".format(path, error)
         ) from error
-    number = _number_of_classes(entries)
+    number = _number_of_classes(content)
     if number not in (None, len(names)):
         raise DataError('{} says nc: {} and names {}. Name all.'.format(path, number, counted(len(names), 'class')))
     return names
 
 
-def _number_of_classes(entries: Dict[str, Callable[[], Value]]) -> Optional[int]:
+def _number_of_classes(content: Dict[str, Value]) -> Optional[int]:
     with contextlib.suppress(KeyError, TypeError, ValueError):
-        return whole_number_of(entries['nc']())
+        return whole_number_of(content['nc'])
     return None
 
 

@@ -4,19 +4,18 @@ https://docs.ultralytics.com/datasets/segment/#dataset-yaml-format
 """
 
 import os
-from typing import Callable, Dict, Iterator, List, Sequence, Set
+from typing import Dict, Iterator, List, Sequence, Set
 
+from data_generator.annotations.data_yaml import entries
 from data_generator.annotations.folder import Folder
 from data_generator.annotations.lists import lines_by_image, lines_of
 from data_generator.annotations.shapes import LeftOut
-from data_generator.annotations.yaml_text import Value, entries_of
+from data_generator.annotations.yaml_text import Value
 from helpers.image_search import folded
 
 _SPLITS = ('train', 'val', 'test')
 # Of a path of another machine so many last parts have to be those of a folder: 'images' alone would be any.
 _FEWEST_PARTS = 2
-
-_Entries = Dict[str, Callable[[], Value]]
 
 
 def splits_in(path: str, text: str, folder: Folder, left_out: LeftOut) -> Dict[str, str]:
@@ -28,11 +27,11 @@ def splits_in(path: str, text: str, folder: Folder, left_out: LeftOut) -> Dict[s
     Raises:
         DataError: A list cannot be read.
     """
-    entries = entries_of(text)
+    content = entries(path, text)
     found: Dict[str, List[str]] = {}
     for split in _SPLITS:
-        for named in _named(entries, split, path, left_out):
-            images = _images_at(named, _bases(entries, path, folder), folder, split)
+        for named in _named(content, split, path, left_out):
+            images = _images_at(named, _bases(content, path, folder), folder, split)
             if not images:
                 left_out.add('what data.yaml names and is not there', '{}, {}: {}'.format(path, split, named))
             for image in images:
@@ -41,24 +40,20 @@ def splits_in(path: str, text: str, folder: Folder, left_out: LeftOut) -> Dict[s
     return {image: own[image] if own[image] in splits else splits[0] for image, splits in found.items()}
 
 
-def _named(entries: _Entries, key: str, path: str, left_out: LeftOut) -> List[str]:
+def _named(content: Dict[str, Value], key: str, path: str, left_out: LeftOut) -> List[str]:
     """The paths behind a key: none, one or a list of them."""
-    try:
-        value = entries[key]() if key in entries else ''
-    except ValueError as error:
-        left_out.add('splits of data.yaml that are not read', '{}, {}: {}'.format(path, key, error))
+    value = content.get(key, '')
+    if isinstance(value, dict):
+        left_out.add('splits of data.yaml that are not read', '{}, {}: a table'.format(path, key))
         return []
     values = value if isinstance(value, list) else [value]
     return [one for one in values if isinstance(one, str) and one not in ('', '~', 'null')]
 
 
-def _bases(entries: _Entries, path: str, folder: Folder) -> List[str]:
+def _bases(content: Dict[str, Value], path: str, folder: Folder) -> List[str]:
     """The folders that paths may start from: what is behind 'path', that of the file, and those of the source."""
     here = os.path.abspath(os.path.dirname(path))
-    try:
-        above = entries['path']() if 'path' in entries else ''
-    except ValueError:
-        above = ''
+    above = content.get('path')
     below = [os.path.join(here, _slashed(above))] if isinstance(above, str) and above else []
     return [*below, here, *map(os.path.abspath, folder.image_roots)]
 
