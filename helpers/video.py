@@ -98,7 +98,8 @@ def open_frames(
 
     Args:
         source: A video in any format that ffmpeg reads; or a directory whose image files (not those of subdirectories)
-            are the frames, in natural order; or 'camera:N' for the camera of number N.
+            are the frames, in natural order; or 'camera:N' for the camera of number N. HDR video (PQ, HLG) is brought
+            to the range and colours of usual video.
         frame_rate: Frames per second of a directory, 30 by default. A video or a camera has its own.
         extensions: Which files of a directory are frames; those of all images that are read by `rules` for None.
         rules: How the image files of a directory are read. The frames of a video and of a camera are RGB.

@@ -12,6 +12,7 @@ from typing import Deque, Iterator, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from helpers.video_files.ffmpeg import ffmpeg_command, ffmpeg_name, input_of, run_ffmpeg
+from helpers.video_files.high_dynamic_range import HighDynamicRange, high_dynamic_range, tone_mapping
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class VideoFacts(NamedTuple):
 
     binary: the ffmpeg that can read it. size: (height, width) as it is shown: turned, if it was filmed upright.
     frame_rate: the constant rate at which frames are taken from it. duration: seconds, of the longer of picture and
-    sound; None where the file does not say.
+    sound; None where the file does not say. hdr: None for usual video.
     """
 
     binary: str
@@ -56,6 +57,7 @@ class VideoFacts(NamedTuple):
     pixel_aspect: fractions.Fraction
     duration: Optional[float]
     has_audio: bool
+    hdr: Optional[HighDynamicRange]
 
     @property
     def num_frames(self) -> Optional[int]:
@@ -87,6 +89,7 @@ def probe(path: str) -> VideoFacts:
         fractions.Fraction(aspect_width, aspect_height) if aspect_width and aspect_height else fractions.Fraction(1),
         sum(float(part) * unit for part, unit in zip(duration.groups(), (3600, 60, 1))) if duration else None,
         re.search(r'Stream #\S+: Audio: ', log) is not None,
+        high_dynamic_range(log),
     )
     _check_gaps(path, facts)
     return facts
@@ -188,7 +191,8 @@ class VideoDecoder:
     """A process of ffmpeg that hands out frames at a constant rate, by their time stamps.
 
     A frame that is shown for longer comes several times, and of frames that come faster some are left out, so that
-    frame k is what a player shows at k / frame_rate seconds after the start of the file, sound included.
+    frame k is what a player shows at k / frame_rate seconds after the start of the file, sound included. HDR video is
+    brought to the range of usual video.
     """
 
     def __init__(self, path: str, facts: VideoFacts):
@@ -196,10 +200,13 @@ class VideoDecoder:
         self._facts = facts
         rate = facts.frame_rate
         # Scaled, although the size is that of the first frame, because it may change on the way.
-        filters = 'fps={}/{}:start_time=0,scale={}:{}'.format(
-            rate.numerator, rate.denominator, facts.size[1], facts.size[0]
-        )
-        command = [*input_of(path), '-map', '0:V:0', '-vf', filters, '-pix_fmt', 'rgb24', '-f', 'rawvideo', '-']
+        filters = [
+            'fps={}/{}:start_time=0'.format(rate.numerator, rate.denominator),
+            'scale={1}:{0}'.format(*facts.size),
+            *([] if facts.hdr is None else tone_mapping(path, facts.hdr, facts.binary)),
+        ]
+        command = [*input_of(path), '-map', '0:V:0', '-vf', ','.join(filters)]
+        command += ['-pix_fmt', 'rgb24', '-f', 'rawvideo', '-']
         self._process = subprocess.Popen(
             ffmpeg_command(facts.binary, command, 'error'),
             stdin=subprocess.DEVNULL,

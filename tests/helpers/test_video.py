@@ -19,6 +19,7 @@ from PIL import Image
 from helpers import video
 from helpers.images import write_image
 from helpers.video import VideoWriter, check_source, check_video_path, open_frames
+from helpers.video_files import high_dynamic_range
 
 imageio_ffmpeg = pytest.importorskip('imageio_ffmpeg')
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -176,6 +177,78 @@ def test_a_video_filmed_upright_stands_upright(videos):
         assert frames.size == (64, 48)
         turned = np.rot90(next(iter(lying)), -1).astype(int)
         assert np.abs(next(iter(frames)).astype(int) - turned).mean() < 4
+
+
+def mobius(light):
+    """The curve of ffmpeg's tonemap: linear up to 0.3 of white, then bent so that 1000 cd/m2 become 1."""
+    bend, peak = 0.3, 1000 / 203
+    first = -(bend**2) * (peak - 1) / (bend**2 - 2 * bend + peak)
+    second = (bend**2 - 2 * bend * peak + peak) / (peak - 1)
+    bent = (second**2 + 2 * second * bend + bend**2) / (second - first) * (light + first) / (light + second)
+    return np.where(light <= bend, light, bent)
+
+
+def perceptual_quantizer(light):
+    """BT.2100, table 4, of light in cd/m2."""
+    power = (light / 10000) ** 0.1593017578125
+    return ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375
+
+
+def hybrid_log_gamma(light):
+    """BT.2100, table 5, of greys in cd/m2 on a display of 1000 cd/m2, whose system gamma is 1.2."""
+    scene = (light / 1000) ** (1 / 1.2)
+    logarithm = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+    return np.where(scene <= 1 / 12, np.sqrt(3 * scene), logarithm)
+
+
+# Greys up to what is brighter than white, and colours of BT.709, in parts of white.
+GREYS = [(level,) * 3 for level in (0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 3.0)]
+COLOURS = [(0.25, 0.05, 0.05), (0.05, 0.2, 0.1), (0.05, 0.1, 0.3)]
+
+
+def write_hdr(path, light, curve, transfer, primaries='bt2020', matrix='bt2020nc'):
+    """Writes patches of 16 pixels, [n, 3] of light in parts of white, without loss."""
+    to_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
+    red, green, blue = curve(203 * light @ to_2020.T).T
+    luma = 0.2627 * red + 0.678 * green + 0.0593 * blue
+    planes = 64 + 876 * luma, 512 + 896 * (blue - luma) / 1.8814, 512 + 896 * (red - luma) / 1.4746
+    frame = np.stack([np.tile(np.repeat(plane, 16), (15, 1)) for plane in planes]).round().astype('<u2')
+    said = ['-color_primaries', primaries, '-colorspace', matrix, '-color_trc', transfer, '-color_range', 'tv']
+    setting = 'setparams=range=tv:color_primaries={}:colorspace={}:color_trc={}'.format(primaries, matrix, transfer)
+    command = ['-f', 'rawvideo', '-pix_fmt', 'yuv444p10le', '-s', '{}x15'.format(16 * len(light)), '-i', '-']
+    command += ['-vf', setting, '-c:v', 'ffv1', *said, str(path)]
+    subprocess.run([FFMPEG, '-y', '-loglevel', 'error', *command], input=frame.tobytes() * 3, check=True)
+
+
+@pytest.mark.parametrize(
+    'curve, transfer, patches, tags',
+    [
+        (perceptual_quantizer, 'smpte2084', GREYS + COLOURS, {}),
+        (perceptual_quantizer, 'smpte2084', GREYS + COLOURS, {'primaries': 'unknown', 'matrix': 'unknown'}),
+        (hybrid_log_gamma, 'arib-std-b67', GREYS, {}),
+    ],
+)
+def test_hdr_is_brought_to_the_range_of_usual_video(tmp_path, caplog, curve, transfer, patches, tags):
+    light = np.array(patches)
+    write_hdr(tmp_path / 'a.mkv', light, curve, transfer, **tags)
+    with open_frames(tmp_path / 'a.mkv') as frames:
+        found = [frame[7, 8::16].astype(int) for frame in frames]
+    wanted = 255 * np.clip(
+        light * (mobius(light.max(axis=1)) / np.maximum(light.max(axis=1), 1e-9))[:, None], 0, 1
+    ) ** (1 / 2.4)
+    assert len(found) == 3 and not caplog.text
+    np.testing.assert_allclose(found[1], wanted, atol=3)
+
+
+def test_hdr_without_the_filters_is_said(tmp_path, caplog, monkeypatch):
+    write_hdr(tmp_path / 'a.mkv', np.array(GREYS), perceptual_quantizer, 'smpte2084')
+    monkeypatch.setattr(high_dynamic_range, '_has_filter', lambda binary, name: name != 'zscale')
+    with open_frames(tmp_path / 'a.mkv') as frames:
+        assert len(list(frames)) == 3
+    assert len(caplog.records) == 1
+    assert re.search(
+        r'a\.mkv is HDR video \(PQ\), and ffmpeg \(.*\) lacks zscale, .* in FFMPEG_BINARY, or', caplog.text
+    )
 
 
 class Timing(NamedTuple):
