@@ -121,6 +121,11 @@ def _remedy(status: int, log: str, name: str) -> str:
         )
     if 'matches no streams' in log:
         return 'There are no pictures in it. Give a video file, a directory of frames, or camera:0.'
+    if re.search(r'webp_pipe.* not on whitelist', log):
+        return (
+            'It is a WebP that stands still, or this ffmpeg is too old for those that move: convert one that moves to '
+            'MP4 or GIF.'
+        )
     if 'not on whitelist' in log:
         return (
             'It is an image, a list of files, or of a format that is not read. Give a video or a directory of frames.'
