@@ -310,10 +310,12 @@ class VideoWriter:
         picture, coding = ['-r', str(self._rate), '-i', self.partial_path], ['-c:v', 'copy', *FAST_START, path]
         if self._audio_from is None:
             return complaint_of_ffmpeg(picture + coding)
-        # Cut here and not by the shorter of both: sound that ends early must not end the video.
-        sound = ['-t', '{:.6f}'.format(float(self.num_written / self._rate)), *input_of(self._audio_from)]
+        # Cut here and not by the shorter of both: sound that ends early must not end the video. What is read is cut
+        # from the first sound on, which may come late, so what is written is cut again.
+        duration = '{:.6f}'.format(float(self.num_written / self._rate))
+        sound = ['-t', duration, *input_of(self._audio_from), '-map', '0:v:0', '-map', '1:a:0?']
         # Silence where the sound begins later or has gaps: players would move what follows to an earlier time.
-        sound += ['-map', '0:v:0', '-map', '1:a:0?', '-af', 'aresample=async=1000:first_pts=0']
+        sound += ['-af', 'aresample=async=1000:first_pts=0,atrim=end=' + duration]
         complaint = complaint_of_ffmpeg(picture + sound + ['-c:a', 'aac', '-b:a', '192k'] + coding)
         if complaint is None or DISK_FULL in complaint:
             return complaint
