@@ -300,6 +300,19 @@ def test_frames_come_at_a_constant_rate_by_their_time_stamps(tmp_path, timing, l
     assert stamps[-1] - 0.5 / frames.frame_rate <= len(shown) / frames.frame_rate <= stamps[-1] + slack
 
 
+@pytest.mark.parametrize('rate, b_frames', [('24', 3), ('24000/1001', 3), ('12', 3), ('15', 0)])
+def test_raw_streams_come_at_their_own_rate(tmp_path, rate, b_frames):
+    """They have no time stamps, ffmpeg counts fields, of which each frame has two, and ffmpeg 4 begins at 25 a second."""
+    ffmpeg(
+        *('-f', 'lavfi', '-i', 'testsrc=size=64x48:rate={}:duration=4'.format(rate)),
+        *('-c:v', 'libx264', '-bf', b_frames, '-pix_fmt', 'yuv420p', tmp_path / 'a.h264'),
+    )
+    with open_frames(tmp_path / 'a.h264') as frames:
+        count = len(list(frames))
+    assert frames.frame_rate == pytest.approx(float(fractions.Fraction(rate)), rel=1e-4)
+    assert count == round(4 * fractions.Fraction(rate))
+
+
 @pytest.mark.parametrize('milliseconds, rate, count', [(40, 25, 2), (1000, 1, 2), ([20, 100], 50, 6), (5000, 0.2, 2)])
 def test_a_gif_of_two_frames_has_no_hundred_a_second(tmp_path, milliseconds, rate, count):
     path = tmp_path / 'two.gif'
