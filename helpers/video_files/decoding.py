@@ -38,7 +38,7 @@ _NO_TIME = -(2**63)
 _FEW_BYTES = 100
 
 # ffmpeg's names of raw streams, whose frames have no time stamps. Of these 'tbr' may count two fields to a frame.
-_RAW = ('h264', 'hevc', 'm4v', 'mpegvideo')
+_RAW = ('h264', 'hevc', 'm4v', 'mpegvideo', 'mjpeg')
 
 _RATE_REMEDY = 'Write it at a usual rate with ffmpeg -r 30 -i FILE OUT, or give a directory of frames.'
 

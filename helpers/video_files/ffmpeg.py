@@ -11,6 +11,7 @@ import subprocess
 from typing import Any, List, Optional, Tuple
 
 from helpers.aliases import PathLike
+from helpers.image_files.headers import is_motion_jpeg
 
 # ffmpeg's names of what may be read. Among what may not are lists (HLS, concat), which lead to files elsewhere.
 _CONTAINERS = (
@@ -20,6 +21,8 @@ _CONTAINERS = (
     *('mp3', 'wav', 'aac', 'flac', 'ac3', 'eac3', 'aiff', 'w64', 'caf', 'amr'),
 )
 _MAX_PIXELS = 2**26  # 8192 x 8192
+
+_TWO_FRAMES = 2**25  # bytes, of the largest cameras
 
 DISK_FULL = 'No space left'  # in what ffmpeg says
 
@@ -73,8 +76,18 @@ def input_of(path: PathLike) -> List[str]:
     """Returns the arguments that read somebody else's file: no list of other files or addresses, no giant pictures."""
     return [
         *('-protocol_whitelist', 'file', '-format_whitelist', ','.join(_CONTAINERS), '-max_pixels', str(_MAX_PIXELS)),
+        *(['-f', 'mjpeg'] if _is_motion_jpeg(path) else []),  # which newer versions of ffmpeg take for an image
         *('-i', ffmpeg_name(path)),
     ]
+
+
+def _is_motion_jpeg(path: PathLike) -> bool:
+    try:
+        with open(path, 'rb') as file:
+            start = file.read(2)
+            return start == b'\xff\xd8' and is_motion_jpeg(start + file.read(_TWO_FRAMES))
+    except OSError:  # ffmpeg says what is wrong
+        return False
 
 
 def ffmpeg_name(path: PathLike) -> str:

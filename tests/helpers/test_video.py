@@ -300,6 +300,31 @@ def test_frames_come_at_a_constant_rate_by_their_time_stamps(tmp_path, timing, l
     assert stamps[-1] - 0.5 / frames.frame_rate <= len(shown) / frames.frame_rate <= stamps[-1] + slack
 
 
+def jpeg(number, height=24):
+    picture = np.full((height, 32, 3), 40 * number, np.uint8)
+    return cv2.imencode('.jpg', picture)[1].tobytes()
+
+
+@pytest.mark.parametrize('name, gap', [('a.mjpeg', b''), ('a.mjpg', b'\0' * 9), ('a.any', b'')])
+def test_motion_jpeg(tmp_path, name, gap):
+    (tmp_path / name).write_bytes(gap.join(jpeg(number) for number in range(5)))
+    check_source(tmp_path / name)
+    with open_frames(tmp_path / name) as frames:
+        levels = [round(frame.mean() / 40) for frame in frames]
+    assert (levels, frames.size, frames.frame_rate) == ([0, 1, 2, 3, 4], (24, 32), 25)
+
+
+def test_a_photograph_is_no_motion_jpeg(tmp_path):
+    """With a preview, a second view that is listed, a film, another JPEG in its middle, or cut off."""
+    one = jpeg(1)
+    listed = one[:2] + b'\xff\xe2\x00\x08MPF\0II' + one[2:]
+    inside = one[:2] + b'\xff\xe1' + (2 + 2 * len(one)).to_bytes(2, 'big') + one + one + one[2:]
+    for data in (one, one + jpeg(1, 16), listed + one, one + b'ftyp' + one, inside, one[:-9], one + one[:20]):
+        (tmp_path / 'a.jpg').write_bytes(data)
+        with pytest.raises(ValueError, match='It is an image'):
+            open_frames(tmp_path / 'a.jpg')
+
+
 @pytest.mark.parametrize('rate, b_frames', [('24', 3), ('24000/1001', 3), ('12', 3), ('15', 0)])
 def test_raw_streams_come_at_their_own_rate(tmp_path, rate, b_frames):
     """They have no time stamps, ffmpeg counts fields, of which each frame has two, and ffmpeg 4 begins at 25 a second."""

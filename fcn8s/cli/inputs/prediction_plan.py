@@ -18,7 +18,7 @@ SUBMISSION_DIR = 'cityscapes_submission'
 VIDEO_EXTENSIONS = (
     *('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.wmv', '.flv', '.ogv'),
     *('.ts', '.mts', '.m2ts', '.3gp', '.3g2', '.mxf', '.vob', '.divx', '.asf'),
-    *('.m2v', '.h264', '.h265', '.hevc', '.ivf', '.y4m', '.dv'),
+    *('.m2v', '.h264', '.h265', '.hevc', '.ivf', '.y4m', '.dv', '.mjpeg', '.mjpg'),
 )
 
 
