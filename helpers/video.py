@@ -29,7 +29,15 @@ from helpers.video_files.decoding import (
     VideoDecoder,
     probe,
 )
-from helpers.video_files.ffmpeg import DISK_FULL, FAST_START, complaint_of_ffmpeg, end_encoder, input_of, start_encoder
+from helpers.video_files.ffmpeg import (
+    FAST_START,
+    complaint_of_ffmpeg,
+    end_encoder,
+    input_of,
+    limit_in,
+    start_encoder,
+    write_frame,
+)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -265,10 +273,9 @@ class VideoWriter:
         height, width = self._size
         if height % 2 or width % 2:
             frame = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        try:
-            self._encoder.write_frame(frame)
-        except OSError as error:
-            raise self._stopped(str(error)) from error
+        complaint = write_frame(self._encoder, frame)
+        if complaint is not None:
+            raise self._stopped(complaint)
         self.num_written += 1
 
     def __exit__(
@@ -317,7 +324,7 @@ class VideoWriter:
         # Silence where the sound begins later or has gaps: players would move what follows to an earlier time.
         sound += ['-af', 'aresample=async=1000:first_pts=0,atrim=end=' + duration]
         complaint = complaint_of_ffmpeg(picture + sound + ['-c:a', 'aac', '-b:a', '192k'] + coding)
-        if complaint is None or DISK_FULL in complaint:
+        if complaint is None or limit_in(complaint) is not None:
             return complaint
         # Sound that this ffmpeg cannot read, or with more channels than AAC takes, is no reason to lose the picture.
         problem = complaint_of_ffmpeg(picture + coding)
@@ -326,19 +333,16 @@ class VideoWriter:
                 '%s is silent, because the sound of %s cannot be converted: %s',
                 self.path,
                 self._audio_from,
-                complaint.strip().partition('\n')[0],
+                complaint,
             )
         return problem
 
     def _stopped(self, complaint: str) -> OSError:
-        is_full = DISK_FULL in complaint
-        remedy = 'The disk is full: free some space or choose another directory.' if is_full else complaint.strip()
-        return OSError(
-            errno.ENOSPC if is_full else errno.EIO,
-            'The encoder stopped at frame {} of {}. {} What was done is in {}.'.format(
-                self.num_written, self.path, remedy, self.partial_path
-            ),
-        )
+        number, remedy = limit_in(complaint) or (errno.EIO, complaint)
+        message = 'The encoder stopped at frame {} of {}. {}'.format(self.num_written, self.path, remedy)
+        if self.num_written:  # otherwise there is no partial file
+            message += ' What was done is in {}.'.format(self.partial_path)
+        return OSError(number, message)
 
 
 def create_video_from_images(

@@ -734,26 +734,55 @@ def test_an_encoder_that_cannot_write_any_more(tmp_path):
         tmp_path / 'a.mp4',
     )
     assert done.returncode == 0, done.stderr.decode()
-    assert re.search(
-        r'The encoder stopped at frame \d+ of .*a\.mp4\..*What was done is in .*a\.partial\.mp4',
+    assert re.match(
+        r'\[Errno {}\] The encoder stopped at frame \d+ of .*a\.mp4\. A limit on the size of files is reached: raise it '
+        r'\(ulimit -f\), or .* What was done is in .*a\.partial\.mp4\.\n$'.format(errno.EFBIG),
         done.stdout.decode(),
-        re.DOTALL,
     )
     assert os.listdir(str(tmp_path)) == ['a.partial.mp4']
     assert len(decode(tmp_path / 'a.partial.mp4')) >= 25
 
 
-def test_a_full_disk_is_called_so(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    'line, number, remedy',
+    [
+        ('av_write_frame(): No space left on device', errno.ENOSPC, 'The disk is full: free some space or choose'),
+        ('Error: Disk quota exceeded', errno.EDQUOT, 'Your quota is used up: free some of it or choose'),
+        ('[out#0 @ 0x5] File too large', errno.EFBIG, r'A limit on the size of files is reached: raise it \(ulimit'),
+        ('', errno.EIO, r'ffmpeg says: Error muxing a packet\. What was done'),
+    ],
+)
+@pytest.mark.skipif(os.name == 'nt', reason='a program that is a script')
+def test_what_stopped_the_encoder_is_named(tmp_path, monkeypatch, line, number, remedy):
+    """By an encoder that says it and ends, after the first frame."""
+    said = '[mp4 @ 0x55aa] Error muxing a packet\n' + line
+    write_encoder = 'import sys; sys.stdin.buffer.read(48); sys.stderr.write({!r}); sys.exit(1)'.format(said)
+    pipes = {'stdin': subprocess.PIPE, 'stderr': subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, '-c', write_encoder], bufsize=0, **pipes)
     writer = VideoWriter(tmp_path / 'a.mp4', (4, 4), 25)
-
-    def write_frame(_):
-        raise OSError('[Errno 32] Broken pipe. ffmpeg said: No space left on device')
-
-    monkeypatch.setattr(writer._encoder, 'write_frame', write_frame)
-    message = r'stopped at frame 0 of .*a\.mp4. The disk is full: free some space or choose'
-    with pytest.raises(OSError, match=message) as caught, writer:
+    writer._encoder.proc.kill()
+    writer._encoder.proc.wait()
+    writer._encoder.proc = process
+    with pytest.raises(OSError, match=r'stopped at frame [12] of .*a\.mp4\. ' + remedy) as caught, writer:
         writer.write(np.zeros((4, 4, 3), np.uint8))
-    assert caught.value.errno == 28
+        process.wait()
+        writer.write(np.zeros((4, 4, 3), np.uint8))
+    assert caught.value.errno == number
+    assert 'MoviePy' not in str(caught.value) and '\n' not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='signals of POSIX')
+def test_an_encoder_that_was_killed_before_the_first_frame(tmp_path):
+    with pytest.raises(OSError) as caught, VideoWriter(tmp_path / 'a.mp4', (64, 64), 25) as writer:
+        writer._encoder.proc.kill()
+        writer._encoder.proc.wait()
+        with pytest.raises(OSError):  # and is asked again
+            writer.write(np.zeros((64, 64, 3), np.uint8))
+        writer.write(np.zeros((64, 64, 3), np.uint8))
+    path = str(tmp_path / 'a.mp4')
+    said = 'The encoder stopped at frame 0 of {}. ffmpeg ended without a word (SIGKILL).'.format(path)
+    assert str(caught.value) == '[Errno {}] {}'.format(errno.EIO, said)
+    assert os.listdir(str(tmp_path)) == []
 
 
 def test_a_failure_of_the_last_step_keeps_the_frames(tmp_path, monkeypatch):
