@@ -19,7 +19,7 @@ import numpy as np
 from helpers.aliases import PathLike
 from helpers.files import atomic_path, check_home, check_no_device, explain_os_errors, numbered
 from helpers.flags import checked_pair, is_real
-from helpers.image_rules import RGB_RULES, ImageRules
+from helpers.image_rules import RGB_RULES, ImageRules, check_frames, checked_rules
 from helpers.image_search import check_extension, extensions_for, find_images
 from helpers.images import read_image
 from helpers.video_files.decoding import (
@@ -114,11 +114,12 @@ def open_frames(
 
     Raises:
         FileNotFoundError: There is no such file or directory, or no image in it.
-        ValueError: The source cannot be read, or the frame rate is out of its range or given for what has its own.
+        ValueError: The source cannot be read; the frame rate is out of its range or given for what has its own; or the
+            rules are out of their range, or ask for other channels than the three of a video or a camera.
         OSError: There is no such camera.
     """
-    source = os.fspath(source)
-    _check_kind(source, frame_rate)
+    source, rules = os.fspath(source), checked_rules(rules)
+    _check_kind(source, frame_rate, rules)
     if os.path.isdir(source):
         paths = find_images(source, extensions_for(rules) if extensions is None else extensions, recursive=False)
         return _open_images(paths, DEFAULT_FRAME_RATE if frame_rate is None else float(frame_rate), rules)
@@ -131,15 +132,15 @@ def check_source(source: PathLike, frame_rate: Optional[float] = None, rules: Im
 
     Arguments and errors are those of `open_frames`.
     """
-    source = os.fspath(source)
-    _check_kind(source, frame_rate)
+    source, rules = os.fspath(source), checked_rules(rules)
+    _check_kind(source, frame_rate, rules)
     if os.path.isdir(source):
         find_images(source, extensions_for(rules), recursive=False)
     elif not _CAMERA.match(source):
         probe(source)
 
 
-def _check_kind(source: str, frame_rate: Optional[float]) -> None:
+def _check_kind(source: str, frame_rate: Optional[float], rules: ImageRules) -> None:
     if frame_rate is not None:
         check_frame_rate(frame_rate)
     if os.path.isdir(source):
@@ -153,6 +154,7 @@ def _check_kind(source: str, frame_rate: Optional[float]) -> None:
         raise FileNotFoundError(
             '{} does not exist. Give a video file, a directory of frames, or camera:0.'.format(source)
         )
+    check_frames(source, rules)
 
 
 def check_frame_rate(frame_rate: float) -> float:

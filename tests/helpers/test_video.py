@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from helpers import video
+from helpers.image_rules import ImageRules
 from helpers.images import write_image
 from helpers.video import VideoWriter, check_source, check_video_path, open_frames
 from helpers.video_files import high_dynamic_range
@@ -441,6 +442,18 @@ def test_a_source_is_checked_without_a_camera(tmp_path, videos, monkeypatch):
         check_source(tmp_path)
     with pytest.raises(ValueError, match='only a directory of frames takes one'):
         check_source(videos / 'silent.mp4', frame_rate=20)
+
+
+@pytest.mark.parametrize('ask', [check_source, open_frames])
+def test_rules_that_a_source_cannot_follow(videos, tmp_path, ask):
+    write_image(tmp_path / '1.png', np.zeros((4, 4, 3), np.uint8))
+    for source in (videos / 'silent.mp4', 'camera:99'):
+        with pytest.raises(ValueError, match='is a video or a camera, whose frames are RGB, and the network takes 4'):
+            ask(source, rules=ImageRules(channels=4))
+    with pytest.raises(ValueError, match='channels is 0; it has to be a whole number'):
+        ask(tmp_path, rules=ImageRules(channels=0))
+    with pytest.raises(ValueError, match='image_rules is None; it has to be an ImageRules'):
+        ask(tmp_path, rules=None)
 
 
 def test_closing_early_and_twice(videos):
