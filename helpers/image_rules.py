@@ -179,7 +179,7 @@ def shown_channels(image: np.ndarray, show: Optional[Sequence[int]] = None) -> n
 
 def check_show(show: Sequence[int], channels: int) -> Tuple[int, ...]:
     """Returns the three channels to show; raises ValueError unless they are three of the network's, from 1."""
-    if len(show) != 3 or not all(1 <= number <= channels for number in show):
+    if len(show) != 3 or not all(is_whole(number) and 1 <= number <= channels for number in show):
         raise ValueError(
             'show is {}; it has to be three numbers of channels from 1 to {}, for red, green and blue.'.format(
                 _listed(show), channels

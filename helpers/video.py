@@ -19,7 +19,7 @@ import numpy as np
 from helpers.aliases import PathLike
 from helpers.files import atomic_path, check_home, check_no_device, explain_os_errors, numbered
 from helpers.flags import checked_pair, is_real
-from helpers.image_rules import RGB_RULES, ImageRules
+from helpers.image_rules import RGB_RULES, ImageRules, check_frames, checked_rules
 from helpers.image_search import check_extension, extensions_for, find_images
 from helpers.images import read_image
 from helpers.video_files.decoding import (
@@ -29,7 +29,15 @@ from helpers.video_files.decoding import (
     VideoDecoder,
     probe,
 )
-from helpers.video_files.ffmpeg import DISK_FULL, FAST_START, complaint_of_ffmpeg, end_encoder, input_of, start_encoder
+from helpers.video_files.ffmpeg import (
+    FAST_START,
+    complaint_of_ffmpeg,
+    end_encoder,
+    input_of,
+    limit_in,
+    start_encoder,
+    write_frame,
+)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -98,18 +106,20 @@ def open_frames(
 
     Args:
         source: A video in any format that ffmpeg reads; or a directory whose image files (not those of subdirectories)
-            are the frames, in natural order; or 'camera:N' for the camera of number N.
+            are the frames, in natural order; or 'camera:N' for the camera of number N. HDR video (PQ, HLG) is brought
+            to the range and colours of usual video.
         frame_rate: Frames per second of a directory, 30 by default. A video or a camera has its own.
         extensions: Which files of a directory are frames; those of all images that are read by `rules` for None.
         rules: How the image files of a directory are read. The frames of a video and of a camera are RGB.
 
     Raises:
         FileNotFoundError: There is no such file or directory, or no image in it.
-        ValueError: The source cannot be read, or the frame rate is out of its range or given for what has its own.
+        ValueError: The source cannot be read; the frame rate is out of its range or given for what has its own; or the
+            rules are out of their range, or ask for other channels than the three of a video or a camera.
         OSError: There is no such camera.
     """
-    source = os.fspath(source)
-    _check_kind(source, frame_rate)
+    source, rules = os.fspath(source), checked_rules(rules)
+    _check_kind(source, frame_rate, rules)
     if os.path.isdir(source):
         paths = find_images(source, extensions_for(rules) if extensions is None else extensions, recursive=False)
         return _open_images(paths, DEFAULT_FRAME_RATE if frame_rate is None else float(frame_rate), rules)
@@ -122,15 +132,15 @@ def check_source(source: PathLike, frame_rate: Optional[float] = None, rules: Im
 
     Arguments and errors are those of `open_frames`.
     """
-    source = os.fspath(source)
-    _check_kind(source, frame_rate)
+    source, rules = os.fspath(source), checked_rules(rules)
+    _check_kind(source, frame_rate, rules)
     if os.path.isdir(source):
         find_images(source, extensions_for(rules), recursive=False)
     elif not _CAMERA.match(source):
         probe(source)
 
 
-def _check_kind(source: str, frame_rate: Optional[float]) -> None:
+def _check_kind(source: str, frame_rate: Optional[float], rules: ImageRules) -> None:
     if frame_rate is not None:
         check_frame_rate(frame_rate)
     if os.path.isdir(source):
@@ -144,6 +154,7 @@ def _check_kind(source: str, frame_rate: Optional[float]) -> None:
         raise FileNotFoundError(
             '{} does not exist. Give a video file, a directory of frames, or camera:0.'.format(source)
         )
+    check_frames(source, rules)
 
 
 def check_frame_rate(frame_rate: float) -> float:
@@ -264,10 +275,9 @@ class VideoWriter:
         height, width = self._size
         if height % 2 or width % 2:
             frame = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        try:
-            self._encoder.write_frame(frame)
-        except OSError as error:
-            raise self._stopped(str(error)) from error
+        complaint = write_frame(self._encoder, frame)
+        if complaint is not None:
+            raise self._stopped(complaint)
         self.num_written += 1
 
     def __exit__(
@@ -309,12 +319,14 @@ class VideoWriter:
         picture, coding = ['-r', str(self._rate), '-i', self.partial_path], ['-c:v', 'copy', *FAST_START, path]
         if self._audio_from is None:
             return complaint_of_ffmpeg(picture + coding)
-        # Cut here and not by the shorter of both: sound that ends early must not end the video.
-        sound = ['-t', '{:.6f}'.format(float(self.num_written / self._rate)), *input_of(self._audio_from)]
+        # Cut here and not by the shorter of both: sound that ends early must not end the video. What is read is cut
+        # from the first sound on, which may come late, so what is written is cut again.
+        duration = '{:.6f}'.format(float(self.num_written / self._rate))
+        sound = ['-t', duration, *input_of(self._audio_from), '-map', '0:v:0', '-map', '1:a:0?']
         # Silence where the sound begins later or has gaps: players would move what follows to an earlier time.
-        sound += ['-map', '0:v:0', '-map', '1:a:0?', '-af', 'aresample=async=1000:first_pts=0']
+        sound += ['-af', 'aresample=async=1000:first_pts=0,atrim=end=' + duration]
         complaint = complaint_of_ffmpeg(picture + sound + ['-c:a', 'aac', '-b:a', '192k'] + coding)
-        if complaint is None or DISK_FULL in complaint:
+        if complaint is None or limit_in(complaint) is not None:
             return complaint
         # Sound that this ffmpeg cannot read, or with more channels than AAC takes, is no reason to lose the picture.
         problem = complaint_of_ffmpeg(picture + coding)
@@ -323,19 +335,16 @@ class VideoWriter:
                 '%s is silent, because the sound of %s cannot be converted: %s',
                 self.path,
                 self._audio_from,
-                complaint.strip().partition('\n')[0],
+                complaint,
             )
         return problem
 
     def _stopped(self, complaint: str) -> OSError:
-        is_full = DISK_FULL in complaint
-        remedy = 'The disk is full: free some space or choose another directory.' if is_full else complaint.strip()
-        return OSError(
-            errno.ENOSPC if is_full else errno.EIO,
-            'The encoder stopped at frame {} of {}. {} What was done is in {}.'.format(
-                self.num_written, self.path, remedy, self.partial_path
-            ),
-        )
+        number, remedy = limit_in(complaint) or (errno.EIO, complaint)
+        message = 'The encoder stopped at frame {} of {}. {}'.format(self.num_written, self.path, remedy)
+        if self.num_written:  # otherwise there is no partial file
+            message += ' What was done is in {}.'.format(self.partial_path)
+        return OSError(number, message)
 
 
 def create_video_from_images(

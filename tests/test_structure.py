@@ -77,7 +77,7 @@ ARROWS = {
         'images': {'aliases', 'counted', 'files', 'image_files', 'image_rules', 'image_search', 'process'},
         'legend_drawing': {'images', 'label_spaces', 'text_drawing'},
         'split_views': {'flags', 'images', 'text_drawing'},
-        'video_files': {'aliases'},
+        'video_files': {'aliases', 'image_files'},
         'video': {'aliases', 'files', 'flags', 'image_rules', 'image_search', 'images', 'video_files'},
         'visualization_utils': {'aliases', 'flags', 'ground_truth', 'images', 'label_spaces'}
         | {'legend_drawing', 'split_views', 'video'},

@@ -48,7 +48,7 @@ OF_OVERLAYS = ('alpha', 'contours')
 def check_style(style: Style) -> None:
     """Raises ValueError where a field is out of its range, or says nothing in this layout."""
     check_choice('layout', style.layout, LAYOUTS)
-    for name in OF_OVERLAYS:
+    for name in OF_OVERLAYS if style.confidence else OF_OVERLAYS + ('show',):
         if style.layout == 'map' and getattr(style, name) != getattr(DEFAULT_STYLE, name):
             raise ValueError(
                 "{} is {}; it is about the frame below the colours, which the layout 'map' leaves out. Leave one of "

@@ -17,7 +17,7 @@ from fcn8s.prediction.pipelining import overlapped
 from fcn8s.prediction.predictor import Predictor
 from fcn8s.stopping import StopRequest
 from helpers.counted import counted
-from helpers.image_rules import RGB_RULES, ImageRules, check_frames
+from helpers.image_rules import RGB_RULES, ImageRules, check_show
 from helpers.label_spaces import LabelSpace
 from helpers.process.termination import Interrupted
 from helpers.split_views import draw_caption
@@ -64,8 +64,6 @@ def check_places(source: str, out_path: str, frame_rate: Optional[float], image_
         raise ValueError(
             '{} is both the video to read and the one to write. Give another name for the result.'.format(source)
         )
-    if not os.path.isdir(source):
-        check_frames(source, image_rules)
     check_source(source, frame_rate, image_rules)
 
 
@@ -204,6 +202,8 @@ def render_video(
     raise `helpers.process.termination.Interrupted`, a KeyboardInterrupt.
     """
     check_places(source, out_path, frame_rate, image_rules)
+    if style.show is not None:
+        check_show(style.show, image_rules.channels)
     views = [View(predictor, label_space, style, smoothing, caption, clockwork, temperature)]
     views += [] if compare is None else [compare]
     start = time.perf_counter()

@@ -20,6 +20,8 @@ _JPEG_APP1 = 0xE1
 # SOF0 to SOF15 without DHT (C4), JPG (C8) and DAC (CC), which share the range (ITU T.81, table B.1).
 _JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_END_OF_IMAGE = b'\xff\xd9'
+# SOI, and the first byte of the next marker.
+_JPEG_START = b'\xff\xd8\xff'
 
 # Markers without content: TEM, and RST0 to SOI (ITU T.81, table B.1).
 _JPEG_WITHOUT_CONTENT = frozenset([0x01]) | frozenset(range(0xD0, 0xD9))
@@ -173,6 +175,33 @@ def _jpeg_header(data: bytes) -> ImageHeader:
     if size is None:
         raise ValueError('is damaged: its JPEG data has no frame')
     return ImageHeader('jpeg', channels, bit_depth, has_alpha=False, orientation=orientation, size=size)
+
+
+def is_motion_jpeg(data: bytes) -> bool:
+    """Tells by the beginning of a file whether it is raw Motion JPEG: JPEGs of one size, between them zeros or nothing.
+
+    Photographs may hold two JPEGs as well, the second a preview, a map of their range or the view of the other eye:
+    these are of another size, or listed in the first (Multi-Picture Format, CIPA DC-007).
+    """
+    size, end = _jpeg_extent(data)
+    second = data.find(_JPEG_START, end)
+    if size is None or second < 0 or data[end:second].strip(b'\0') or b'MPF\0' in data[:end]:
+        return False
+    return size == _jpeg_extent(data[second:])[0]
+
+
+def _jpeg_extent(data: bytes) -> Tuple[Optional[Tuple[int, int]], int]:
+    """(height, width) of the JPEG that data begins with, None where it is none or not whole; and where it ends."""
+    size, scan = None, len(data)
+    if not data.startswith(_JPEG_START):
+        return None, 0
+    for marker, start, end in _jpeg_segments(data):
+        if marker == _JPEG_START_OF_SCAN:
+            scan = end
+        elif marker in _JPEG_FRAME_MARKERS and start + 5 <= len(data):
+            size = struct.unpack_from('>HH', data, start + 1)
+    found = data.find(_JPEG_END_OF_IMAGE, scan)
+    return (None, len(data)) if found < 0 else (size, found + len(_JPEG_END_OF_IMAGE))
 
 
 def _jpeg_segments(data: bytes) -> Iterator[Tuple[int, int, int]]:

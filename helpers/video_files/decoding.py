@@ -12,6 +12,7 @@ from typing import Deque, Iterator, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from helpers.video_files.ffmpeg import ffmpeg_command, ffmpeg_name, input_of, run_ffmpeg
+from helpers.video_files.high_dynamic_range import HighDynamicRange, high_dynamic_range, tone_mapping
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -36,6 +37,9 @@ _NO_TIME = -(2**63)
 # Bytes for a frame below which it is worth a look how far apart the frames of a long video are.
 _FEW_BYTES = 100
 
+# ffmpeg's names of raw streams, whose frames have no time stamps. Of these 'tbr' may count two fields to a frame.
+_RAW = ('h264', 'hevc', 'm4v', 'mpegvideo', 'mjpeg')
+
 _RATE_REMEDY = 'Write it at a usual rate with ffmpeg -r 30 -i FILE OUT, or give a directory of frames.'
 
 # Averages of time stamps miss whole numbers by less than this; 29.97 and the like differ from them by more.
@@ -47,7 +51,7 @@ class VideoFacts(NamedTuple):
 
     binary: the ffmpeg that can read it. size: (height, width) as it is shown: turned, if it was filmed upright.
     frame_rate: the constant rate at which frames are taken from it. duration: seconds, of the longer of picture and
-    sound; None where the file does not say.
+    sound; None where the file does not say. hdr: None for usual video. is_raw: whether frames have no times.
     """
 
     binary: str
@@ -56,6 +60,8 @@ class VideoFacts(NamedTuple):
     pixel_aspect: fractions.Fraction
     duration: Optional[float]
     has_audio: bool
+    hdr: Optional[HighDynamicRange]
+    is_raw: bool
 
     @property
     def num_frames(self) -> Optional[int]:
@@ -87,6 +93,8 @@ def probe(path: str) -> VideoFacts:
         fractions.Fraction(aspect_width, aspect_height) if aspect_width and aspect_height else fractions.Fraction(1),
         sum(float(part) * unit for part, unit in zip(duration.groups(), (3600, 60, 1))) if duration else None,
         re.search(r'Stream #\S+: Audio: ', log) is not None,
+        high_dynamic_range(log),
+        _is_raw(log),
     )
     _check_gaps(path, facts)
     return facts
@@ -118,6 +126,11 @@ def _remedy(status: int, log: str, name: str) -> str:
         )
     if 'matches no streams' in log:
         return 'There are no pictures in it. Give a video file, a directory of frames, or camera:0.'
+    if re.search(r'webp_pipe.* not on whitelist', log):
+        return (
+            'It is a WebP that stands still, or this ffmpeg is too old for those that move: convert one that moves to '
+            'MP4 or GIF.'
+        )
     if 'not on whitelist' in log:
         return (
             'It is an image, a list of files, or of a format that is not read. Give a video or a directory of frames.'
@@ -144,7 +157,9 @@ def _constant_rate(path: str, rate: fractions.Fraction, log: str) -> fractions.F
     if rate > _FASTEST_USUAL_RATE:  # files of browsers tell no rate but the unit of their time stamps, 1000 a second
         rate = _average_rate(path) or rate
     ticks = re.search(r'([\d.]+)(k?) tbr', log)
-    if ticks is not None:
+    if _is_raw(log):
+        rate = min(rate, _raw_rate(path) or rate)
+    elif ticks is not None:
         finest = fractions.Fraction(ticks.group(1)) * (1000 if ticks.group(2) else 1)
         # A recording of a screen: the frames of its short movements come faster than on average.
         if rate < 0.9 * finest:
@@ -156,6 +171,10 @@ def _constant_rate(path: str, rate: fractions.Fraction, log: str) -> fractions.F
     if 1 / rate > _LONGEST_FRAME:  # each frame would come again and again
         raise _too_slow(path, 1 / rate)
     return _bounded(rate)
+
+
+def _is_raw(log: str) -> bool:
+    return re.search('Input #0, ({}),'.format('|'.join(_RAW)), log) is not None
 
 
 def _bounded(rate: fractions.Fraction) -> fractions.Fraction:
@@ -171,16 +190,31 @@ def _average_rate(path: str) -> Optional[fractions.Fraction]:
     return ((len(stamps) - 1) / (max(stamps) - min(stamps))).limit_denominator(1001)
 
 
-def _packets(path: str, stream: str) -> List[Tuple[fractions.Fraction, fractions.Fraction]]:
-    """When each packet of a stream begins and ends, in seconds from the start of the file. Nothing is decoded."""
-    command = [*input_of(path), '-map', stream, '-c', 'copy', '-f', 'framecrc', '-']
+def _raw_rate(path: str) -> Optional[fractions.Fraction]:
+    """Frames per second of a raw stream, by how long most of its first frames last; None where it does not say."""
+    lasting = collections.Counter(end - start for start, end in _packets(path, '0:V:0', most=50, timeless=True))
+    usual = max(lasting, key=lasting.__getitem__, default=fractions.Fraction(0))
+    return 1 / usual if usual else None
+
+
+def _packets(
+    path: str, stream: str, most: Optional[int] = None, timeless: bool = False
+) -> List[Tuple[fractions.Fraction, fractions.Fraction]]:
+    """When each packet of a stream begins and ends, in seconds from the start of the file. Nothing is decoded.
+
+    Args:
+        most: Of how many packets; all for None.
+        timeless: Whether packets without a time stamp count, too; their times are of no use, but the differences are.
+    """
+    limit = [] if most is None else ['-frames:v', str(most)]
+    command = [*input_of(path), '-map', stream, '-c', 'copy', *limit, '-f', 'framecrc', '-']
     done = run_ffmpeg(command, 'error', stdout=subprocess.PIPE)
     unit = re.search(rb'^#tb 0: (\d+)/(\d+)', done.stdout, re.MULTILINE)
     if unit is None:
         return []
     tick = fractions.Fraction(int(unit.group(1)), int(unit.group(2)))
     found = re.findall(rb'^0,[^,]*, *(-?\d+), *(\d+),', done.stdout, re.MULTILINE)
-    known = [(int(start), int(duration)) for start, duration in found if int(start) > _NO_TIME]
+    known = [(int(start), int(duration)) for start, duration in found if timeless or int(start) > _NO_TIME]
     return [(start * tick, (start + duration) * tick) for start, duration in known]
 
 
@@ -188,18 +222,23 @@ class VideoDecoder:
     """A process of ffmpeg that hands out frames at a constant rate, by their time stamps.
 
     A frame that is shown for longer comes several times, and of frames that come faster some are left out, so that
-    frame k is what a player shows at k / frame_rate seconds after the start of the file, sound included.
+    frame k is what a player shows at k / frame_rate seconds after the start of the file, sound included. HDR video is
+    brought to the range of usual video.
     """
 
     def __init__(self, path: str, facts: VideoFacts):
         self._path = path
         self._facts = facts
         rate = facts.frame_rate
+        # Raw streams have no time stamps, and of those that ffmpeg 4 makes up for them some are of another rate.
+        said = ['-r', str(rate)] if facts.is_raw else []
+        even = [] if facts.is_raw else ['fps={}/{}:start_time=0'.format(rate.numerator, rate.denominator)]
         # Scaled, although the size is that of the first frame, because it may change on the way.
-        filters = 'fps={}/{}:start_time=0,scale={}:{}'.format(
-            rate.numerator, rate.denominator, facts.size[1], facts.size[0]
-        )
-        command = [*input_of(path), '-map', '0:V:0', '-vf', filters, '-pix_fmt', 'rgb24', '-f', 'rawvideo', '-']
+        filters = [*even, 'scale={1}:{0}'.format(*facts.size)]
+        if facts.hdr is not None:
+            filters += tone_mapping(path, facts.hdr, facts.binary)
+        command = [*said, *input_of(path), '-map', '0:V:0', '-vf', ','.join(filters)]
+        command += ['-pix_fmt', 'rgb24', '-f', 'rawvideo', '-']
         self._process = subprocess.Popen(
             ffmpeg_command(facts.binary, command, 'error'),
             stdin=subprocess.DEVNULL,

@@ -4,13 +4,19 @@ moviepy, 1 on Python 3.7 and 2 elsewhere, is met here and nowhere else, and impo
 """
 
 import contextlib
+import errno
 import fractions
 import os
+import re
 import shutil
+import signal
 import subprocess
 from typing import Any, List, Optional, Tuple
 
+import numpy as np
+
 from helpers.aliases import PathLike
+from helpers.image_files.headers import is_motion_jpeg
 
 # ffmpeg's names of what may be read. Among what may not are lists (HLS, concat), which lead to files elsewhere.
 _CONTAINERS = (
@@ -21,7 +27,21 @@ _CONTAINERS = (
 )
 _MAX_PIXELS = 2**26  # 8192 x 8192
 
-DISK_FULL = 'No space left'  # in what ffmpeg says
+_TWO_FRAMES = 2**25  # bytes, of the largest cameras
+
+# What stops it wherever it writes: a word of what it says, and how that is called here.
+_LIMITS = {
+    'No space left': (errno.ENOSPC, 'The disk is full: free some space or choose another directory.'),
+    'Disk quota exceeded': (errno.EDQUOT, 'Your quota is used up: free some of it or choose another directory.'),
+    **dict.fromkeys(
+        ('File too large', 'SIGXFSZ'),
+        (
+            errno.EFBIG,
+            'A limit on the size of files is reached: raise it (ulimit -f), or choose a disk that takes larger ones '
+            '(FAT32 ends at 4 GiB).',
+        ),
+    ),
+}
 
 # Visually lossless at the flat areas and sharp edges of overlays; 'veryfast' leaves the processor to the network. No
 # frames that refer to later ones: they need an edit list, from which ffmpeg 4 loses the last frame of short videos.
@@ -61,7 +81,22 @@ def run_ffmpeg(arguments: List[str], log_level: str, stdout: int) -> 'subprocess
 def complaint_of_ffmpeg(arguments: List[str]) -> Optional[str]:
     """Runs ffmpeg; returns None, or what it said when it failed."""
     done = run_ffmpeg(['-y', *arguments], 'error', stdout=subprocess.DEVNULL)
-    return None if done.returncode == 0 else done.stderr.decode('utf-8', 'replace')
+    return None if done.returncode == 0 else _said(done.returncode, done.stderr)
+
+
+def _said(status: int, complaint: bytes) -> str:
+    """A sentence of what ffmpeg said (the first line, which is the cause of the others) and of what ended it."""
+    lines = complaint.decode('utf-8', 'replace').strip().splitlines() or ['']
+    line = next((line for line in lines if limit_in(line) is not None), lines[0])
+    said = re.sub(r'^\[[^]]* @ \w+\] ', '', line).rstrip('.')
+    said = 'ffmpeg says: {}'.format(said) if said else 'ffmpeg ended without a word'
+    names = {-number.value: number.name for number in signal.Signals}
+    return '{} ({}).'.format(said, names.get(status, 'signal {}'.format(-status))) if status < 0 else said + '.'
+
+
+def limit_in(complaint: str) -> Optional[Tuple[int, str]]:
+    """Returns the errno and the remedy of a limit of the place that was written to; None of something else."""
+    return next((limit for word, limit in _LIMITS.items() if word in complaint), None)
 
 
 def ffmpeg_command(binary: str, arguments: List[str], log_level: str) -> List[str]:
@@ -73,8 +108,18 @@ def input_of(path: PathLike) -> List[str]:
     """Returns the arguments that read somebody else's file: no list of other files or addresses, no giant pictures."""
     return [
         *('-protocol_whitelist', 'file', '-format_whitelist', ','.join(_CONTAINERS), '-max_pixels', str(_MAX_PIXELS)),
+        *(['-f', 'mjpeg'] if _is_motion_jpeg(path) else []),  # which newer versions of ffmpeg take for an image
         *('-i', ffmpeg_name(path)),
     ]
+
+
+def _is_motion_jpeg(path: PathLike) -> bool:
+    try:
+        with open(path, 'rb') as file:
+            start = file.read(2)
+            return start == b'\xff\xd8' and is_motion_jpeg(start + file.read(_TWO_FRAMES))
+    except OSError:  # ffmpeg says what is wrong
+        return False
 
 
 def ffmpeg_name(path: PathLike) -> str:
@@ -119,14 +164,24 @@ def start_encoder(path: str, size: Tuple[int, int], rate: fractions.Fraction, pi
     )
 
 
+def write_frame(encoder: Any, frame: np.ndarray) -> Optional[str]:
+    """Hands a frame to the encoder; returns None or, where it has ended, what it said; it is closed then.
+
+    moviepy's own way makes one text of the error, what ffmpeg said and its guesses.
+    """
+    try:
+        encoder.proc.stdin.write(frame.tobytes())
+    except (OSError, ValueError):  # ValueError where it was closed before
+        return end_encoder(encoder)[1]
+    return None
+
+
 def end_encoder(encoder: Any) -> Tuple[int, str]:
-    """Ends the encoder after the frames that it has, and returns its exit status and what it complained about."""
+    """Ends the encoder after the frames that it has; returns its exit status and what it said."""
     process = encoder.proc
-    complaint = b''
     with contextlib.suppress(OSError):  # of an encoder that is gone, which its status says
         process.stdin.close()
-    if not process.stderr.closed:
-        complaint = process.stderr.read()
+    complaint = b'' if process.stderr.closed else process.stderr.read()
+    process.stderr.close()
     status = process.wait()
-    encoder.close()
-    return status, complaint.decode('utf-8', 'replace')
+    return status, _said(status, complaint)

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from helpers import video
+from helpers.image_rules import ImageRules
 from helpers.images import write_image
 from helpers.video import VideoWriter, check_source, check_video_path, open_frames
+from helpers.video_files import high_dynamic_range
 
 imageio_ffmpeg = pytest.importorskip('imageio_ffmpeg')
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -178,6 +180,78 @@ def test_a_video_filmed_upright_stands_upright(videos):
         assert np.abs(next(iter(frames)).astype(int) - turned).mean() < 4
 
 
+def mobius(light):
+    """The curve of ffmpeg's tonemap: linear up to 0.3 of white, then bent so that 1000 cd/m2 become 1."""
+    bend, peak = 0.3, 1000 / 203
+    first = -(bend**2) * (peak - 1) / (bend**2 - 2 * bend + peak)
+    second = (bend**2 - 2 * bend * peak + peak) / (peak - 1)
+    bent = (second**2 + 2 * second * bend + bend**2) / (second - first) * (light + first) / (light + second)
+    return np.where(light <= bend, light, bent)
+
+
+def perceptual_quantizer(light):
+    """BT.2100, table 4, of light in cd/m2."""
+    power = (light / 10000) ** 0.1593017578125
+    return ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375
+
+
+def hybrid_log_gamma(light):
+    """BT.2100, table 5, of greys in cd/m2 on a display of 1000 cd/m2, whose system gamma is 1.2."""
+    scene = (light / 1000) ** (1 / 1.2)
+    logarithm = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+    return np.where(scene <= 1 / 12, np.sqrt(3 * scene), logarithm)
+
+
+# Greys up to what is brighter than white, and colours of BT.709, in parts of white.
+GREYS = [(level,) * 3 for level in (0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 3.0)]
+COLOURS = [(0.25, 0.05, 0.05), (0.05, 0.2, 0.1), (0.05, 0.1, 0.3)]
+
+
+def write_hdr(path, light, curve, transfer, primaries='bt2020', matrix='bt2020nc'):
+    """Writes patches of 16 pixels, [n, 3] of light in parts of white, without loss."""
+    to_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
+    red, green, blue = curve(203 * light @ to_2020.T).T
+    luma = 0.2627 * red + 0.678 * green + 0.0593 * blue
+    planes = 64 + 876 * luma, 512 + 896 * (blue - luma) / 1.8814, 512 + 896 * (red - luma) / 1.4746
+    frame = np.stack([np.tile(np.repeat(plane, 16), (15, 1)) for plane in planes]).round().astype('<u2')
+    said = ['-color_primaries', primaries, '-colorspace', matrix, '-color_trc', transfer, '-color_range', 'tv']
+    setting = 'setparams=range=tv:color_primaries={}:colorspace={}:color_trc={}'.format(primaries, matrix, transfer)
+    command = ['-f', 'rawvideo', '-pix_fmt', 'yuv444p10le', '-s', '{}x15'.format(16 * len(light)), '-i', '-']
+    command += ['-vf', setting, '-c:v', 'ffv1', *said, str(path)]
+    subprocess.run([FFMPEG, '-y', '-loglevel', 'error', *command], input=frame.tobytes() * 3, check=True)
+
+
+@pytest.mark.parametrize(
+    'curve, transfer, patches, tags',
+    [
+        (perceptual_quantizer, 'smpte2084', GREYS + COLOURS, {}),
+        (perceptual_quantizer, 'smpte2084', GREYS + COLOURS, {'primaries': 'unknown', 'matrix': 'unknown'}),
+        (hybrid_log_gamma, 'arib-std-b67', GREYS, {}),
+    ],
+)
+def test_hdr_is_brought_to_the_range_of_usual_video(tmp_path, caplog, curve, transfer, patches, tags):
+    light = np.array(patches)
+    write_hdr(tmp_path / 'a.mkv', light, curve, transfer, **tags)
+    with open_frames(tmp_path / 'a.mkv') as frames:
+        found = [frame[7, 8::16].astype(int) for frame in frames]
+    wanted = 255 * np.clip(
+        light * (mobius(light.max(axis=1)) / np.maximum(light.max(axis=1), 1e-9))[:, None], 0, 1
+    ) ** (1 / 2.4)
+    assert len(found) == 3 and not caplog.text
+    np.testing.assert_allclose(found[1], wanted, atol=3)
+
+
+def test_hdr_without_the_filters_is_said(tmp_path, caplog, monkeypatch):
+    write_hdr(tmp_path / 'a.mkv', np.array(GREYS), perceptual_quantizer, 'smpte2084')
+    monkeypatch.setattr(high_dynamic_range, '_has_filter', lambda binary, name: name != 'zscale')
+    with open_frames(tmp_path / 'a.mkv') as frames:
+        assert len(list(frames)) == 3
+    assert len(caplog.records) == 1
+    assert re.search(
+        r'a\.mkv is HDR video \(PQ\), and ffmpeg \(.*\) lacks zscale, .* in FFMPEG_BINARY, or', caplog.text
+    )
+
+
 class Timing(NamedTuple):
     """When the 60 frames of a video are shown, in seconds: as an expression for ffmpeg and for the test."""
 
@@ -227,6 +301,44 @@ def test_frames_come_at_a_constant_rate_by_their_time_stamps(tmp_path, timing, l
     assert stamps[-1] - 0.5 / frames.frame_rate <= len(shown) / frames.frame_rate <= stamps[-1] + slack
 
 
+def jpeg(number, height=24):
+    picture = np.full((height, 32, 3), 40 * number, np.uint8)
+    return cv2.imencode('.jpg', picture)[1].tobytes()
+
+
+@pytest.mark.parametrize('name, gap', [('a.mjpeg', b''), ('a.mjpg', b'\0' * 9), ('a.any', b'')])
+def test_motion_jpeg(tmp_path, name, gap):
+    (tmp_path / name).write_bytes(gap.join(jpeg(number) for number in range(5)))
+    check_source(tmp_path / name)
+    with open_frames(tmp_path / name) as frames:
+        levels = [round(frame.mean() / 40) for frame in frames]
+    assert (levels, frames.size, frames.frame_rate) == ([0, 1, 2, 3, 4], (24, 32), 25)
+
+
+def test_a_photograph_is_no_motion_jpeg(tmp_path):
+    """With a preview, a second view that is listed, a film, another JPEG in its middle, or cut off."""
+    one = jpeg(1)
+    listed = one[:2] + b'\xff\xe2\x00\x08MPF\0II' + one[2:]
+    inside = one[:2] + b'\xff\xe1' + (2 + 2 * len(one)).to_bytes(2, 'big') + one + one + one[2:]
+    for data in (one, one + jpeg(1, 16), listed + one, one + b'ftyp' + one, inside, one[:-9], one + one[:20]):
+        (tmp_path / 'a.jpg').write_bytes(data)
+        with pytest.raises(ValueError, match='It is an image'):
+            open_frames(tmp_path / 'a.jpg')
+
+
+@pytest.mark.parametrize('rate, b_frames', [('24', 3), ('24000/1001', 3), ('12', 3), ('15', 0)])
+def test_raw_streams_come_at_their_own_rate(tmp_path, rate, b_frames):
+    """They have no time stamps, ffmpeg counts fields, of which each frame has two, and ffmpeg 4 begins at 25 a second."""
+    ffmpeg(
+        *('-f', 'lavfi', '-i', 'testsrc=size=64x48:rate={}:duration=4'.format(rate)),
+        *('-c:v', 'libx264', '-bf', b_frames, '-pix_fmt', 'yuv420p', tmp_path / 'a.h264'),
+    )
+    with open_frames(tmp_path / 'a.h264') as frames:
+        count = len(list(frames))
+    assert frames.frame_rate == pytest.approx(float(fractions.Fraction(rate)), rel=1e-4)
+    assert count == round(4 * fractions.Fraction(rate))
+
+
 @pytest.mark.parametrize('milliseconds, rate, count', [(40, 25, 2), (1000, 1, 2), ([20, 100], 50, 6), (5000, 0.2, 2)])
 def test_a_gif_of_two_frames_has_no_hundred_a_second(tmp_path, milliseconds, rate, count):
     path = tmp_path / 'two.gif'
@@ -244,7 +356,7 @@ def test_a_gif_of_two_frames_has_no_hundred_a_second(tmp_path, milliseconds, rat
 )
 def test_sound_stays_in_step_with_the_picture(tmp_path, timing, sound_offset, video_offset):
     flash = next(number for number, stamp in enumerate(timing.stamps) if stamp > 0.9)
-    beep = 'aevalsrc=if(gte(t\\,{})\\,sin(2000*t)\\,0):d=9'.format(timing.stamps[flash] + video_offset - sound_offset)
+    beep = 'aevalsrc=if(gte(t\\,{})\\,sin(2000*t)\\,0):d=60'.format(timing.stamps[flash] + video_offset - sound_offset)
     source = write_at(
         tmp_path / 'source.mkv',
         [255 * (number >= flash) for number in NUMBERS],
@@ -262,6 +374,8 @@ def test_sound_stays_in_step_with_the_picture(tmp_path, timing, sound_offset, vi
     loudness = np.abs(np.fromfile(str(tmp_path / 'sound.raw'), '<i2').astype(int))
     heard = np.argmax(loudness > loudness.max() / 4) / 8000
     assert abs(seen / frames.frame_rate - heard) < 0.04
+    # The sound goes on for longer; AAC comes in pieces of 1024 samples.
+    assert len(loudness) / 8000 == pytest.approx(writer.num_written / frames.frame_rate, abs=0.03)
 
 
 def test_the_shape_of_pixels_is_kept(tmp_path, videos):
@@ -328,6 +442,18 @@ def test_a_source_is_checked_without_a_camera(tmp_path, videos, monkeypatch):
         check_source(tmp_path)
     with pytest.raises(ValueError, match='only a directory of frames takes one'):
         check_source(videos / 'silent.mp4', frame_rate=20)
+
+
+@pytest.mark.parametrize('ask', [check_source, open_frames])
+def test_rules_that_a_source_cannot_follow(videos, tmp_path, ask):
+    write_image(tmp_path / '1.png', np.zeros((4, 4, 3), np.uint8))
+    for source in (videos / 'silent.mp4', 'camera:99'):
+        with pytest.raises(ValueError, match='is a video or a camera, whose frames are RGB, and the network takes 4'):
+            ask(source, rules=ImageRules(channels=4))
+    with pytest.raises(ValueError, match='channels is 0; it has to be a whole number'):
+        ask(tmp_path, rules=ImageRules(channels=0))
+    with pytest.raises(ValueError, match='image_rules is None; it has to be an ImageRules'):
+        ask(tmp_path, rules=None)
 
 
 def test_closing_early_and_twice(videos):
@@ -621,26 +747,55 @@ def test_an_encoder_that_cannot_write_any_more(tmp_path):
         tmp_path / 'a.mp4',
     )
     assert done.returncode == 0, done.stderr.decode()
-    assert re.search(
-        r'The encoder stopped at frame \d+ of .*a\.mp4\..*What was done is in .*a\.partial\.mp4',
+    assert re.match(
+        r'\[Errno {}\] The encoder stopped at frame \d+ of .*a\.mp4\. A limit on the size of files is reached: raise it '
+        r'\(ulimit -f\), or .* What was done is in .*a\.partial\.mp4\.\n$'.format(errno.EFBIG),
         done.stdout.decode(),
-        re.DOTALL,
     )
     assert os.listdir(str(tmp_path)) == ['a.partial.mp4']
     assert len(decode(tmp_path / 'a.partial.mp4')) >= 25
 
 
-def test_a_full_disk_is_called_so(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    'line, number, remedy',
+    [
+        ('av_write_frame(): No space left on device', errno.ENOSPC, 'The disk is full: free some space or choose'),
+        ('Error: Disk quota exceeded', errno.EDQUOT, 'Your quota is used up: free some of it or choose'),
+        ('[out#0 @ 0x5] File too large', errno.EFBIG, r'A limit on the size of files is reached: raise it \(ulimit'),
+        ('', errno.EIO, r'ffmpeg says: Error muxing a packet\. What was done'),
+    ],
+)
+@pytest.mark.skipif(os.name == 'nt', reason='a program that is a script')
+def test_what_stopped_the_encoder_is_named(tmp_path, monkeypatch, line, number, remedy):
+    """By an encoder that says it and ends, after the first frame."""
+    said = '[mp4 @ 0x55aa] Error muxing a packet\n' + line
+    write_encoder = 'import sys; sys.stdin.buffer.read(48); sys.stderr.write({!r}); sys.exit(1)'.format(said)
+    pipes = {'stdin': subprocess.PIPE, 'stderr': subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, '-c', write_encoder], bufsize=0, **pipes)
     writer = VideoWriter(tmp_path / 'a.mp4', (4, 4), 25)
-
-    def write_frame(_):
-        raise OSError('[Errno 32] Broken pipe. ffmpeg said: No space left on device')
-
-    monkeypatch.setattr(writer._encoder, 'write_frame', write_frame)
-    message = r'stopped at frame 0 of .*a\.mp4. The disk is full: free some space or choose'
-    with pytest.raises(OSError, match=message) as caught, writer:
+    writer._encoder.proc.kill()
+    writer._encoder.proc.wait()
+    writer._encoder.proc = process
+    with pytest.raises(OSError, match=r'stopped at frame [12] of .*a\.mp4\. ' + remedy) as caught, writer:
         writer.write(np.zeros((4, 4, 3), np.uint8))
-    assert caught.value.errno == 28
+        process.wait()
+        writer.write(np.zeros((4, 4, 3), np.uint8))
+    assert caught.value.errno == number
+    assert 'MoviePy' not in str(caught.value) and '\n' not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='signals of POSIX')
+def test_an_encoder_that_was_killed_before_the_first_frame(tmp_path):
+    with pytest.raises(OSError) as caught, VideoWriter(tmp_path / 'a.mp4', (64, 64), 25) as writer:
+        writer._encoder.proc.kill()
+        writer._encoder.proc.wait()
+        with pytest.raises(OSError):  # and is asked again
+            writer.write(np.zeros((64, 64, 3), np.uint8))
+        writer.write(np.zeros((64, 64, 3), np.uint8))
+    path = str(tmp_path / 'a.mp4')
+    said = 'The encoder stopped at frame 0 of {}. ffmpeg ended without a word (SIGKILL).'.format(path)
+    assert str(caught.value) == '[Errno {}] {}'.format(errno.EIO, said)
+    assert os.listdir(str(tmp_path)) == []
 
 
 def test_a_failure_of_the_last_step_keeps_the_frames(tmp_path, monkeypatch):

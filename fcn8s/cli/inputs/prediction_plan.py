@@ -18,7 +18,7 @@ SUBMISSION_DIR = 'cityscapes_submission'
 VIDEO_EXTENSIONS = (
     *('.mp4', '.m4v', '.mov', '.avi', '.mkv', '.webm', '.mpg', '.mpeg', '.wmv', '.flv', '.ogv'),
     *('.ts', '.mts', '.m2ts', '.3gp', '.3g2', '.mxf', '.vob', '.divx', '.asf'),
-    *('.m2v', '.h264', '.h265', '.hevc', '.ivf', '.y4m', '.dv'),
+    *('.m2v', '.h264', '.h265', '.hevc', '.ivf', '.y4m', '.dv', '.mjpeg', '.mjpg'),
 )
 
 
@@ -76,22 +76,13 @@ def plan_prediction(args: argparse.Namespace) -> PredictionPlan:
 
 
 def _is_stream(source: str) -> bool:
+    from helpers.image_files.animation import is_animated
     from helpers.video import CAMERA_PREFIX
 
-    name = source.lower()
-    is_video = name.endswith(VIDEO_EXTENSIONS) or (name.endswith('.gif') and _moves(source))
-    return source.startswith(CAMERA_PREFIX) or (is_video and os.path.isfile(source))
-
-
-def _moves(path: str) -> bool:
-    """Whether it is a GIF of several frames, which as an image would be the first of them."""
-    from PIL import Image
-
-    try:
-        with Image.open(path, formats=('GIF',)) as image:
-            return image.is_animated
-    except Exception:  # Pillow raises many kinds for damaged files; reading the image says what is wrong
-        return False
+    if source.startswith(CAMERA_PREFIX):
+        return True
+    # An image that moves would be only the first of its frames.
+    return os.path.isfile(source) and (source.lower().endswith(VIDEO_EXTENSIONS) or is_animated(source))
 
 
 def _check_streams(streams: List[str]) -> None:

@@ -155,14 +155,29 @@ def test_a_video(small_model, tmp_path):
     assert files_in(str(tmp_path / 'out')) == ['drive/frame_{:06d}_ids.png'.format(number) for number in range(4)]
 
 
-def test_a_gif_is_a_video_where_it_moves(small_model, tmp_path):
-    moving, still = tmp_path / 'moving.gif', tmp_path / 'still.gif'
+@pytest.mark.parametrize(
+    'name, options',
+    [('a.gif', {}), ('a.png', {}), ('a.apng', {'format': 'PNG'}), ('a.webp', {}), ('a.jpg', {'format': 'GIF'})],
+)
+def test_an_image_is_a_video_where_it_moves(small_model, tmp_path, capsys, name, options):
+    """By its content, whatever it is called."""
+    still = tmp_path / ('still' + os.path.splitext(name)[1])
     pictures = [Image.fromarray(random_image(32, 48, number)) for number in range(3)]
-    pictures[0].save(str(moving), save_all=True, append_images=pictures[1:], duration=100)
-    pictures[0].save(str(still))
-    assert predict(small_model, moving, still, '--out', tmp_path / 'out', '--ids') == 0
-    frames = ['moving/frame_{:06d}_ids.png'.format(number) for number in range(3)]
-    assert files_in(str(tmp_path / 'out')) == frames + ['still_ids.png']
+    pictures[0].save(str(tmp_path / name), save_all=True, append_images=pictures[1:], duration=100, **options)
+    pictures[0].save(str(still), **options)
+    status = predict(small_model, tmp_path / name, '--out', tmp_path / 'out', '--ids')
+    if name == 'a.webp' and sys.version_info < (3, 8):
+        assert status == 2
+        assert re.search(
+            r'a\.webp cannot be read as a video\. It is .* this ffmpeg is too old', capsys.readouterr().err
+        )
+    else:
+        assert status == 0
+        frames = ['a/frame_{:06d}_ids.png'.format(number) for number in range(3)]
+        assert files_in(str(tmp_path / 'out')) == frames
+    if options.get('format') != 'GIF':  # which is not read as an image
+        assert predict(small_model, still, '--out', tmp_path / 'still', '--ids') == 0
+        assert files_in(str(tmp_path / 'still')) == ['still_ids.png']
 
 
 @pytest.mark.parametrize('share', [0.1, 0.3, 0.4, 0.5, 0.6, 0.7, 0.9])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fcn8s.prediction import video
-from fcn8s.prediction.drawing import Drawing, Style
+from fcn8s.prediction.drawing import Drawing, Style, check_style
 from fcn8s.prediction.predictor import Predictor
 from helpers.image_rules import ImageRules
 from helpers.images import write_image
@@ -90,6 +90,15 @@ def test_frames_of_a_folder_are_read_by_the_rules_of_the_network(tmp_path):
     np.testing.assert_allclose(read_video(out)[2][1][20, 20].astype(int), (128, 128, 255), atol=10)
     with pytest.raises(ValueError, match='is a video or a camera, whose frames are RGB, and the network takes 4 chan'):
         video.render_video(PREDICTOR, out, str(tmp_path / 'again.mp4'), SPACE, image_rules=rules)
+
+
+@pytest.mark.parametrize('show', [(1, 2, 4), (0, 1, 2), (1, 2), 'rgb'])
+def test_channels_to_show_that_there_are_not(frames_dir, tmp_path, show):
+    with pytest.raises(ValueError, match='show is .*; it has to be three numbers of channels from 1 to 3'):
+        video.render_video(PREDICTOR, frames_dir, str(tmp_path / 'a.mp4'), SPACE, Style(show=show))
+    with pytest.raises(ValueError, match=r"show is .*; it is about the frame below .* the layout 'map' leaves out"):
+        check_style(Style('map', show=show))
+    check_style(Style('map', show=(1, 2, 3), confidence=True))
 
 
 def test_void_shows_the_frame_in_an_overlay_and_is_black_in_a_map():

@@ -1,0 +1,63 @@
+"""Whether an image file holds several pictures that are shown one after the other."""
+
+import os
+import struct
+from typing import BinaryIO, Iterator
+
+from helpers.aliases import PathLike
+from helpers.image_files.headers import PNG_SIGNATURE
+
+
+def is_animated(path: PathLike) -> bool:
+    """Tells by its content whether a file is a GIF, PNG or WebP of several frames. Pictures are not decoded.
+
+    False for what cannot be read: reading it as an image says what is wrong.
+    """
+    try:
+        with open(path, 'rb') as file:
+            start = file.read(12)
+            if start.startswith(b'GIF8'):
+                return _is_animated_gif(path)
+            if start.startswith(PNG_SIGNATURE):
+                return _is_animated_png(file)
+            return start[:4] == b'RIFF' and start[8:] == b'WEBP' and _is_animated_webp(file)
+    except (OSError, struct.error):  # among these are files that end within a chunk
+        return False
+
+
+def _is_animated_gif(path: PathLike) -> bool:
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=('GIF',)) as image:
+            return bool(image.is_animated)
+    except Exception:  # Pillow raises many kinds for damaged files
+        return False
+
+
+def _is_animated_png(file: BinaryIO) -> bool:
+    """By the chunk acTL, which begins with the number of frames and stands before the pixels (PNG 3, 11.3.2.1)."""
+    file.seek(len(PNG_SIGNATURE))
+    while True:
+        length, name = struct.unpack('>I4s', file.read(8))
+        if name in (b'acTL', b'IDAT', b'IEND'):
+            return bool(name == b'acTL' and struct.unpack('>I', file.read(4))[0] > 1)
+        file.seek(length + 4, os.SEEK_CUR)
+
+
+def _is_animated_webp(file: BinaryIO) -> bool:
+    """By the flag of the chunk VP8X, and because frames are chunks ANMF ("WebP Container Specification")."""
+    name, length, flags = struct.unpack('<4sIB', file.read(9))
+    if name != b'VP8X' or not flags & 0x02:
+        return False
+    file.seek(length + length % 2 - 1, os.SEEK_CUR)
+    frames = (name for name in _riff_chunks(file) if name == b'ANMF')
+    return next(frames, None) is not None and next(frames, None) is not None
+
+
+def _riff_chunks(file: BinaryIO) -> Iterator[bytes]:
+    """Yields the names of the chunks from here on."""
+    while True:
+        name, length = struct.unpack('<4sI', file.read(8))
+        yield name
+        file.seek(length + length % 2, os.SEEK_CUR)
