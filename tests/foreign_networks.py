@@ -91,10 +91,23 @@ def tensorflow_fcn_names(layer, part):
     return '{}/{}'.format(TENSORFLOW_FCN[layer], {'kernel': 'weights', 'bias': 'biases'}[part])
 
 
-def tensorflow_graph(network, names, scales, after_pool4=lambda scores: scores):
+def any_images():
+    return tf.placeholder(tf.float32, [None, None, None, 3], name='image_input')
+
+
+def tensorflow_graph(
+    network,
+    names,
+    scales,
+    after_pool4=lambda scores: scores,
+    after_logits=lambda logits: logits,
+    images=any_images,
+    batch_of=lambda maps: tf.shape(maps)[:1],
+):
     """The graph of an FCN with SAME padding; (image placeholder, logits).
 
-    after_pool4: what a derived program does with the scores of pool4.
+    after_pool4, after_logits: what a derived program does with the scores of pool4, and with the last upsampling.
+    images: gives the images. batch_of: gives their number, [1], where a map is upsampled to the size of others.
     """
 
     def variable(layer, part, value):
@@ -109,10 +122,10 @@ def tensorflow_graph(network, names, scales, after_pool4=lambda scores: scores):
 
     def upsample(scores, layer, like, stride):
         kernel, bias = (variable(layer, part, value) for part, value in zip(('kernel', 'bias'), network[layer]))
-        shape = tf.concat([tf.shape(like)[:3], [network[layer][0].shape[2]]], 0)
+        shape = tf.concat([batch_of(like), tf.shape(like)[1:3], [network[layer][0].shape[2]]], 0)
         return tf.nn.conv2d_transpose(scores, kernel, shape, [1, stride, stride, 1], 'SAME') + bias
 
-    image = tf.placeholder(tf.float32, [None, None, None, 3], name='image_input')
+    image = images()
     tf.placeholder(tf.float32, name='keep_prob')
     red, green, blue = tf.split(image, 3, axis=3)
     features = tf.concat([c - mean for c, mean in zip((blue, green, red), TENSORFLOW_MEAN)], axis=3)
@@ -133,7 +146,7 @@ def tensorflow_graph(network, names, scales, after_pool4=lambda scores: scores):
     if 'score_pool3' in network:
         variant, skip = '8s', convolve(scaled[3], 'score_pool3')
         scores = upsample(scores, 'upsample_pool4', skip, 2) + skip
-    return image, tf.identity(upsample(scores, 'upsample_image', image, FINAL[variant]), 'logits')
+    return image, tf.identity(after_logits(upsample(scores, 'upsample_image', image, FINAL[variant])), 'logits')
 
 
 def write_tensorflow(
@@ -147,14 +160,14 @@ def write_tensorflow(
     frozen=False,
     meta=False,
     tags=('default',),
-    after_pool4=lambda scores: scores,
+    **program,
 ):
     """Writes a checkpoint (`meta`: with its graph), a SavedModel or a frozen graph of an FCN with the slots of Adam.
 
-    Returns its logits on IMAGES.
+    program: of `tensorflow_graph`. Returns its logits on IMAGES.
     """
     with tf.Graph().as_default(), tf.Session() as session:
-        image, logits = tensorflow_graph(network, names, scales, after_pool4)
+        image, logits = tensorflow_graph(network, names, scales, **program)
         weights = tf.global_variables()
         for suffix in ('adam_optimizer', 'adam_optimizer_1'):
             tf.get_variable('conv1_1/filter/' + suffix, [2], initializer=tf.zeros_initializer(), use_resource=False)
@@ -178,7 +191,9 @@ def write_tensorflow(
             stored = {rename(v.op.name): v for v in tf.global_variables()}
             saver = tf.train.Saver(stored, write_version=version)  # of TensorFlow 0.12 and before: format 1
             saver.save(session, path, write_meta_graph=meta, write_state=False)
-        return session.run(logits, {image: IMAGES})
+        sizes = [op.outputs[0] for op in tf.get_default_graph().get_operations() if op.type == 'Placeholder']
+        feed = {tensor: len(IMAGES) for tensor in sizes if tensor.dtype == tf.int32}
+        return session.run(logits, {image: IMAGES, **feed})
 
 
 # Caffe and torchfcn

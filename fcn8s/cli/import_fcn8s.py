@@ -101,13 +101,17 @@ def describe(out_dir: str, manifest: Dict[str, Any]) -> List[str]:
             ),
         )
     )
-    own_error = proof.get('own_graph_error')
-    lines.append(
-        '  no graph that could be run lies beside the weights: its layers are assumed to be those of its kind'
-        if own_error is None
-        else '  and of the logits of its own graph: {:.1e} on {} x {}'.format(own_error, *proof['sizes'][0])
-    )
+    lines.append(_own_graph_line(proof))
     return lines
+
+
+def _own_graph_line(proof: Dict[str, Any]) -> str:
+    error = proof.get('own_graph_error')
+    if error is None:
+        return '  no graph lies beside the weights: its layers are assumed to be those of its kind'
+    where = ', from conv1_1 on' if proof.get('own_graph_from') == 'conv1_1' else ''
+    size = proof.get('own_graph_size', proof['sizes'][0])
+    return '  and of the logits of its own graph{}: {:.1e} on {} x {}'.format(where, error, *size)
 
 
 def _left_out(names: List[str]) -> str:

@@ -15,6 +15,7 @@ from fcn8s.graph.weight_average import WeightAverage, build_weight_average
 from fcn8s.optimizers import OptimizerSettings, check_optimizer_settings, matching_multipliers
 from fcn8s.settings import ModelSettings, check_loss
 from helpers.flags import checked_whole, is_whole
+from helpers.user_warnings import warn_user
 
 NUM_BLOCKS = 5
 GLOBAL_STEP = 'optimizer/global_step'
@@ -121,11 +122,23 @@ def assemble(
     encoder = import_encoder(encoder_meta_graph)
     decoder = build_decoder_to_train(encoder.pool3, encoder.pool4, encoder.fc7, encoder.image_input, settings)
     predictor = build_predictor(decoder.logits)
-    of_decoder = decoder.kernels + decoder.biases
-    trained = trained_encoder_variables(encoder.variables, training.freeze) + of_decoder
-    warmed_up = _warmed_up(encoder.variables, training, exchange) + of_decoder if training.head_warmup else ()
-    tensors = _build_training(decoder, settings, training, trained, warmed_up, exchange)
+    of_encoder = trained_encoder_variables(encoder.variables, training.freeze)
+    warmed_up = _warmed_up(encoder.variables, training, exchange) if training.head_warmup else None
+    tensors = _build_training(decoder, settings, training, of_encoder, warmed_up, exchange)
+    _say_what_stays(of_encoder, tensors.ops.trained)
     return Model(settings, encoder, decoder, predictor, tensors)
+
+
+def _say_what_stays(of_encoder: Sequence[Variable], trained: Sequence[Variable]) -> None:
+    names = {variable.op.name for variable in trained}
+    left = [variable.op.name for variable in of_encoder if variable.op.name not in names]
+    if left:
+        warn_user(
+            'the encoder calls {} trainable, but no gradient reaches {}: a training leaves {} as in the file.'.format(
+                ', '.join(left[:6]) + (' and {} more'.format(len(left) - 6) if len(left) > 6 else ''),
+                *(('it', 'it') if len(left) == 1 else ('them', 'them')),
+            )
+        )
 
 
 def _warmed_up(
@@ -199,8 +212,8 @@ def _build_training(
     decoder: Decoder,
     settings: ModelSettings,
     training: TrainingSettings,
-    trained: Sequence[Variable],
-    warmed_up: Sequence[Variable],
+    of_encoder: Sequence[Variable],
+    warmed_up: Optional[Sequence[Variable]],
     exchange: Optional[Any],
 ) -> TrainingTensors:
     # Rank unknown: class IDs [N, H, W] and one-hot labels [N, H, W, C] both fit.
@@ -231,20 +244,26 @@ def _build_training(
             use_resource=False,
             collections=[tf.GraphKeys.GLOBAL_VARIABLES, tf.GraphKeys.GLOBAL_STEP],
         )
+    of_decoder = decoder.kernels + decoder.biases
     ops = build_train_op(
         loss,
         penalty,
-        trained,
+        tuple(of_encoder) + of_decoder,
         learning_rate,
         global_step,
         training.optimizer,
         training.loss_scaling,
         exchange=exchange,
+        of_encoder=of_encoder,
     )
-    warmup = _build_warmup(loss, penalty, warmed_up, learning_rate, global_step, training) if warmed_up else None
+    warmup = None
+    if warmed_up is not None:
+        trained = {variable.op.name for variable in ops.trained}
+        warmed_up = tuple(variable for variable in warmed_up if variable.op.name in trained) + of_decoder
+        warmup = _build_warmup(loss, penalty, warmed_up, learning_rate, global_step, training)
     average = None
     if training.optimizer.averages_weights:
-        average = build_weight_average(trained, training.optimizer, ops.apply_op)
+        average = build_weight_average(ops.trained, training.optimizer, ops.apply_op)
     step_op = ops.apply_op if average is None or training.optimizer.ema is None else average.update
     with tf.name_scope('scored_logits'):
         scoring = score_logits(decoder.logits, labels, class_ids, valid, settings.label_space)

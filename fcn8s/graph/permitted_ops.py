@@ -80,7 +80,7 @@ NETWORK_OPS = frozenset(' '.join((_STRUCTURE, _VARIABLES, _ARRAYS, _MATHS, _LAYE
 # Every SavedModel has these for `tf.train.Saver`. They read and write files, so that what is run must not need them.
 SAVER_OPS = frozenset(('SaveV2', 'RestoreV2', 'MergeV2Checkpoints', 'ShardedFilename', 'StringJoin', 'SaveSlices'))
 SAVER_OPS |= frozenset(('StaticRegexFullMatch', 'RegexFullMatch'))
-SAVER_OPS |= frozenset(('RestoreSlice', 'Save', 'Restore'))
+SAVER_OPS |= frozenset(('RestoreSlice', 'Save', 'Restore', 'DisableCopyOnRead'))
 # The signature `encoded` of an export decodes image files that are fed, and encodes class IDs. No file is touched.
 IMAGE_FILE_OPS = frozenset(('DecodePng', 'DecodeJpeg', 'DecodeImage', 'EncodePng'))
 

@@ -5,7 +5,7 @@ loss scale) lies in global variables under the fixed names `optimizer/...`, so t
 next.
 """
 
-from typing import Any, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Collection, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from fcn8s.backend import tf
 from fcn8s.graph.losses import Loss
@@ -46,12 +46,14 @@ class TrainOps(NamedTuple):
         step that loss scaling skips counts too, so that steps stay in line with the batches drawn).
     loss_scale: float32 scalar variable, or None without loss scaling.
     state: the variables made here, all among the global variables.
+    trained: the variables that a step changes.
     """
 
     accumulate_op: Optional[tf.Operation]
     apply_op: tf.Operation
     loss_scale: Optional[tf.Variable]
     state: Tuple[tf.Variable, ...]
+    trained: Tuple[tf.Variable, ...]
 
 
 def build_train_op(
@@ -65,6 +67,7 @@ def build_train_op(
     name: str = 'train_op',
     exchange: Optional[Any] = None,
     scope: str = STATE_SCOPE,
+    of_encoder: Collection[tf.Variable] = (),
 ) -> TrainOps:
     """Adds the ops of a training step to the current graph. Call it outside of any variable scope.
 
@@ -83,10 +86,12 @@ def build_train_op(
         name: of apply_op, within the current name scope.
         exchange: a `fcn8s.distributed.exchange.Exchange`, which adds up what several workers have; None for one.
         scope: of the state.
+        of_encoder: those of `variables` that are left out where they have no gradient, as TensorFlow's `minimize` does:
+            statistics of a normalisation, say, in an encoder of someone else's.
 
     Raises:
-        ValueError: for settings out of range, no variables, a variable that the loss does not depend on, or a pattern
-            of the rate multipliers that matches none of them.
+        ValueError: for settings out of range, no variables, a variable that the loss does not depend on (or all those
+            of the encoder), or a pattern of the rate multipliers that matches none of them.
     """
     settings = check_optimizer_settings(settings)
     if not variables:
@@ -94,7 +99,7 @@ def build_train_op(
     with tf.variable_scope(scope):
         scale = _LossScale(loss_scaling) if loss_scaling else None
         loss = exchange.of_share(loss) if exchange else loss
-        gradients = _loss_gradients(loss.value, variables, scale)
+        variables, gradients = _loss_gradients(loss.value, variables, scale, of_encoder)
         accumulation = _Accumulation(variables, loss.weight) if settings.accumulate_batches > 1 else None
         totals = _totals(gradients, loss, accumulation, exchange)
         totals = _add_penalty_gradients(totals, penalty, variables)
@@ -116,6 +121,7 @@ def build_train_op(
             tf.group(*updates, name=name),
             scale.scale if scale else None,
             tuple(v for part in parts for v in part.state),
+            tuple(variables),
         )
 
 
@@ -134,17 +140,22 @@ def _weighted(gradients: Sequence[tf.Tensor], weight: Optional[tf.Tensor]) -> Li
 
 
 def _loss_gradients(
-    value: tf.Tensor, variables: Sequence[tf.Variable], scale: Optional['_LossScale']
-) -> List[tf.Tensor]:
-    """d value / d variable, computed through value x scale where there is a scale."""
+    value: tf.Tensor,
+    variables: Sequence[tf.Variable],
+    scale: Optional['_LossScale'],
+    of_encoder: Collection[tf.Variable],
+) -> Tuple[List[tf.Variable], List[tf.Tensor]]:
+    """The variables to train, and d value / d variable, computed through value x scale where there is a scale."""
     gradients = tf.gradients(value if scale is None else value * scale.current, variables)
+    encoder = {variable.op.name for variable in of_encoder}
     unused = [v.op.name for v, gradient in zip(variables, gradients) if gradient is None]
-    if unused:
+    if not encoder.issuperset(unused) or (unused and encoder.issubset(unused)):
         raise ValueError(
             'The loss does not depend on the variables {}; leave them out of those to train.'.format(', '.join(unused))
         )
-    gradients = [tf.cast(tf.convert_to_tensor(gradient), tf.float32) for gradient in gradients]
-    return gradients if scale is None else [gradient / scale.current for gradient in gradients]
+    trained = [(v, gradient) for v, gradient in zip(variables, gradients) if gradient is not None]
+    gradients = [tf.cast(tf.convert_to_tensor(gradient), tf.float32) for _, gradient in trained]
+    return [v for v, _ in trained], gradients if scale is None else [gradient / scale.current for gradient in gradients]
 
 
 def _add_penalty_gradients(

@@ -1,10 +1,10 @@
 """The logits of the graph that lies beside the weights: what its program predicts, whatever is assumed of its kind.
 
 Only the part that the logits need is run, and only where it holds none but ops of networks. Programs that were derived
-from a known one keep the names of its variables, and may have other layers between them.
+from a known one keep the names of its variables, and may have other layers between them, or behind the last.
 """
 
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -12,79 +12,188 @@ from fcn8s.backend import GraphDef, tf
 from fcn8s.graph.graph_defs import VARIABLE_OPS, extract_sub_graph, node_name
 from fcn8s.graph.permitted_ops import check_constants, check_known_sizes, check_ops
 from fcn8s.importing.frozen_graphs import behind
+from fcn8s.importing.own_answer import layer_behind
 from fcn8s.importing.skip_scales import graphs_beside
 from fcn8s.vgg16.graph import cpu_session
 
 _PLACEHOLDERS = ('Placeholder', 'PlaceholderV2', 'PlaceholderWithDefault')
+# What takes an array, and no probability.
+_TAKE_ARRAYS = ('Conv2D', 'ExpandDims', 'Shape', 'ShapeN', 'Slice', 'Split', 'StridedSlice', 'Unpack')
+# Height and width of the images where the graph takes any, and pixels of the largest that NumPy is to follow.
+_SIDE = 64
+_MOST_PIXELS = 2048 * 1024
+_WHAT_TO_DO = (
+    'Predict with that graph (docs/migrating.md, TensorFlow 1 graph code). To start a training from the weights alone, '
+    'copy the variables to a folder without their graph (.meta, saved_model.pb), and import these; of a frozen graph, '
+    'those that it was made from.'
+)
 
 
-def run_own_graph(
-    path: str, kernel: str, bias: Optional[str], read: Callable[[str], np.ndarray], images: List[np.ndarray]
-) -> Optional[List[np.ndarray]]:
-    """Returns the logits [H, W, C] of the images by the graph beside the weights; None where none of them can be run.
+class Asked(NamedTuple):
+    """What is run of a graph: the logits behind the last upsampling.
 
-    They come twice where a placeholder may be the probability with which dropout keeps, or with which it drops.
-
-    Args:
-        path: The prefix of a checkpoint, of a SavedModel perhaps, or a file.
-        kernel, bias: The names of those of the last upsampling, which give the logits.
-        read: Name of a variable -> its value.
-        images: [H, W, 3], of one size.
+    kernel, bias: the names of those of the last upsampling; first_kernel: of the first convolution. read: name of a
+    variable -> its value. images: height and width -> images [H, W, 3], each as it may have been prepared.
     """
-    for graph_def in graphs_beside(path):
-        output = _logits_node(graph_def, kernel, bias)
-        if output is None:
-            continue
-        try:
-            return _run(graph_def, output, read, images)
-        except (ValueError, KeyError, TypeError, tf.errors.OpError):
-            continue  # it reads its images from files, say, takes one size, or needs what the checkpoint lacks
+
+    kernel: str
+    bias: Optional[str]
+    first_kernel: str
+    read: Callable[[str], np.ndarray]
+    images: Callable[[Tuple[int, int]], List[np.ndarray]]
+
+
+class OwnLogits(NamedTuple):
+    """What a graph gave: logits [H, W, C] of each image, twice where a placeholder may be the probability with which
+    dropout keeps or with which it drops; the size of the images; and where they went in, the first convolution where
+    the graph cannot be run from its images on.
+    """
+
+    logits: List[np.ndarray]
+    size: Tuple[int, int]
+    start: str
+
+
+def run_own_graph(path: str, asked: Asked) -> Optional[OwnLogits]:
+    """Returns the logits of the first graph beside the weights that can be run; None where no graph lies there.
+
+    path: the prefix of a checkpoint, of a SavedModel perhaps, or a file.
+
+    Raises ValueError where none of the graphs can be run, or a layer follows the logits.
+    """
+    graphs = graphs_beside(path)
+    reasons = []
+    for graph_def in graphs:
+        outputs = list(_logits_nodes(graph_def, asked.kernel, asked.bias))
+        if not outputs:
+            reasons.append('it has no upsampling with {!r}{}'.format(asked.kernel, ' and its bias' * bool(asked.bias)))
+        for output in outputs:
+            _check_answer(path, graph_def, output)
+        for part, start in [(part, start) for part in outputs for start in ('image_input', 'conv1_1')]:
+            try:
+                return _run(graph_def if start == 'image_input' else _from_first(graph_def, asked), part, start, asked)
+            except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+                # It reads its images from files, say, or needs what the checkpoint lacks.
+                reasons.append((str(error).splitlines() or [''])[0].split('. ')[0])
+    if reasons:
+        raise ValueError(
+            'the graph of {} could not be run, which would show whether its program has other layers than its kind: '
+            '{:.500}. {}'.format(path, reasons[0], _WHAT_TO_DO)
+        )
     return None
 
 
-def _logits_node(graph_def: GraphDef, kernel: str, bias: Optional[str]) -> Optional[str]:
-    """The name of the last upsampling, with its bias where there is one."""
+def differs(path: str, how: str) -> ValueError:
+    """Returns the error of a graph that predicts something else."""
+    return ValueError('the graph of {} {}. {}'.format(path, how, _WHAT_TO_DO))
+
+
+def _check_answer(path: str, graph_def: GraphDef, output: str) -> None:
+    layer = layer_behind(graph_def, output)
+    if layer is not None:
+        how = 'answers with something else than its last upsampling, which goes through {} first, so that its program '
+        raise differs(path, (how + 'has other layers than its kind').format(layer))
+
+
+def _logits_nodes(graph_def: GraphDef, kernel: str, bias: Optional[str]) -> Iterator[str]:
+    """Yields the names of the last upsamplings, with their bias where there is one: training and prediction may have
+    one each.
+    """
     nodes = {node.name: node for node in graph_def.node}
 
     def is_from(source: str, name: Optional[str]) -> bool:
         node = behind(source, nodes)
         return node is not None and node.name == name
 
+    sums = [node for node in graph_def.node if node.op in ('BiasAdd', 'Add', 'AddV2')]
     for node in graph_def.node:
         if node.op != 'Conv2DBackpropInput' or len(node.input) < 2 or not is_from(node.input[1], kernel):
             continue
-        for sum_ in graph_def.node:
-            operands = sum_.input[:2] if sum_.op in ('BiasAdd', 'Add', 'AddV2') else []
+        if not bias:
+            yield str(node.name)
+        for sum_ in sums if bias else ():
+            operands = sum_.input[:2]
             if any(is_from(source, node.name) for source in operands) and any(is_from(s, bias) for s in operands):
-                return str(sum_.name)
-        return None if bias else str(node.name)
-    return None
+                yield str(sum_.name)
 
 
-def _run(
-    graph_def: GraphDef, output: str, read: Callable[[str], np.ndarray], images: List[np.ndarray]
-) -> Optional[List[np.ndarray]]:
+def _from_first(graph_def: GraphDef, asked: Asked) -> GraphDef:
+    """The graph with a placeholder in place of what the first convolution takes: the images come from a queue, say."""
+    nodes = {node.name: node for node in graph_def.node}
+    cut = tf.GraphDef()
+    cut.CopyFrom(graph_def)
+    firsts = set()
+    for node in graph_def.node:
+        kernel = behind(node.input[1], nodes) if node.op == 'Conv2D' and len(node.input) > 1 else None
+        if kernel is not None and kernel.name == asked.first_kernel:
+            firsts.add(node_name(node.input[0]))
+    for node in cut.node:
+        if node.name in firsts:
+            shapes = node.attr['_output_shapes'].list.shape
+            shape = shapes[0] if shapes and len(shapes[0].dim) == 4 else tf.TensorShape([None] * 4).as_proto()
+            placeholder = tf.NodeDef(name=node.name, op='Placeholder')
+            placeholder.attr['dtype'].type = tf.float32.as_datatype_enum
+            placeholder.attr['shape'].shape.CopyFrom(shape)
+            node.CopyFrom(placeholder)
+    return cut
+
+
+def _run(graph_def: GraphDef, output: str, start: str, asked: Asked) -> OwnLogits:
+    """Raises ValueError where the graph needs what is not known, or gives nothing to compare with."""
     needed, variables = _with_variables_fed(extract_sub_graph(graph_def, [output]))
-    check_ops(needed, 'the graph')
-    check_constants(needed, [output], 'the graph')
+    check_ops(needed, 'its part that gives the logits')
+    check_constants(needed, [output], 'its part that gives the logits')
     with tf.Graph().as_default() as graph, cpu_session() as session:
         tf.import_graph_def(needed, name='')
-        check_known_sizes(graph, 'the graph')
-        image, switches, of_dropout = _placeholders(graph, variables)
-        if image is None:
-            return None
-        feed = {graph.get_tensor_by_name(name + ':0'): read(variable) for name, variable in variables.items()}
-        feed.update(switches)
+        check_known_sizes(graph, 'its part that gives the logits')
+        image, feed, of_dropout = _placeholders(graph, variables)
+        size = _size_of(image)
+        pictures = [_as_fed(image, picture) for picture in asked.images(size)]
+        feed.update({graph.get_tensor_by_name(name + ':0'): asked.read(of) for name, of in variables.items()})
         logits = graph.get_tensor_by_name(output + ':0')
         found = []
         for value in (1.0, 0.0) if of_dropout else (1.0,):  # the probability with which dropout keeps, or drops
             feed.update(dict.fromkeys(of_dropout, value))
-            results = [session.run(logits, {**feed, image: picture[np.newaxis]})[0] for picture in images]
-            again = session.run(logits, {**feed, image: images[0][np.newaxis]})[0]
+            results = [session.run(logits, {**feed, image: picture})[0] for picture in pictures]
+            again = session.run(logits, {**feed, image: pictures[0]})[0]
             # With dropout that no placeholder turns off there is nothing to compare with.
             if np.array_equal(results[0], again) and np.isfinite(again).all():
                 found += results
-    return found or None
+    if not found:
+        raise ValueError('its logits are random, or not finite')
+    if found[0].shape[:2] != size:
+        raise ValueError('its logits of an image of {} x {} are of the shape {}'.format(*size, found[0].shape))
+    return OwnLogits(found, size, start)
+
+
+def _is_image(tensor: Any, shape: Optional[List[Optional[int]]]) -> bool:
+    """Whether images are fed to a placeholder. Of one of any shape, what takes it tells it from a probability."""
+    if shape is None:
+        return any(operation.type in _TAKE_ARRAYS for operation in tensor.consumers())
+    return len(shape) in (3, 4) and shape[-1] in (3, None)
+
+
+def _shape_of(image: Any) -> List[Optional[int]]:
+    if image.shape.rank is not None:
+        return list(image.shape.as_list())
+    alone = any(operation.type == 'ExpandDims' for operation in image.consumers())
+    return [None] * (3 if alone else 4)
+
+
+def _size_of(image: Any) -> Tuple[int, int]:
+    """Height and width of the images that a placeholder takes."""
+    height, width = (_SIDE if side is None else side for side in _shape_of(image)[-3:-1])
+    if not 0 < height * width <= _MOST_PIXELS:
+        raise ValueError(
+            'it takes images of {} x {}, and NumPy follows at most {:,} pixels'.format(height, width, _MOST_PIXELS)
+        )
+    return height, width
+
+
+def _as_fed(image: Any, picture: np.ndarray) -> np.ndarray:
+    """An image [H, W, 3] as a placeholder takes it: alone, or as often as its batch has room."""
+    shape = _shape_of(image)
+    return picture if len(shape) == 3 else np.stack([picture] * (shape[0] or 1))
 
 
 def _with_variables_fed(graph_def: GraphDef) -> Tuple[GraphDef, Dict[str, str]]:
@@ -120,24 +229,28 @@ def _variable_of(node: Any, nodes: Dict[str, Any]) -> str:
 
 
 def _placeholders(graph: Any, variables: Dict[str, str]) -> Tuple[Any, Dict[Any, Any], List[Any]]:
-    """The placeholder of images, what switches are fed (no training), and the placeholders of dropout.
+    """The placeholder of images, what others are fed (no training, a batch of one), and the placeholders of dropout.
 
-    None in place of the first where it is not clear.
+    Raises ValueError where it is not clear.
     """
     images: List[Any] = []
-    switches: Dict[Any, Any] = {}
+    feed: Dict[Any, Any] = {}
     of_dropout: List[Any] = []
     for operation in graph.get_operations():
         if operation.type not in _PLACEHOLDERS or operation.name in variables:
             continue
         tensor = operation.outputs[0]
         shape = tensor.shape.as_list() if tensor.shape.rank is not None else None
-        if shape is not None and len(shape) == 4 and shape[-1] in (3, None):
+        if _is_image(tensor, shape):
             images.append(tensor)
         elif tensor.dtype == tf.bool:
-            switches[tensor] = False
+            feed[tensor] = False
         elif tensor.dtype == tf.float32 and not shape:
             of_dropout.append(tensor)
         elif operation.type != 'PlaceholderWithDefault':
-            return None, {}, []
-    return (images[0] if len(images) == 1 else None), switches, of_dropout
+            if shape or not tensor.dtype.is_integer:
+                raise ValueError('it is not known what to feed to {} ({})'.format(tensor.name, tensor.dtype.name))
+            feed[tensor] = 1
+    if len(images) != 1:
+        raise ValueError('it takes {} placeholders of images'.format(len(images)))
+    return images[0], feed, of_dropout

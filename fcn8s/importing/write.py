@@ -10,7 +10,7 @@ from fcn8s.backend import tf
 from fcn8s.graph.decoder import build_decoder
 from fcn8s.graph.encoder import import_encoder
 from fcn8s.importing import forward, sources
-from fcn8s.importing.own_graph import run_own_graph
+from fcn8s.importing.own_graph import Asked, differs, run_own_graph
 from fcn8s.importing.placement import ROLES, Placement, place
 from fcn8s.importing.skip_scales import factors_in_graph
 from fcn8s.saving import model_files, restoring, saved_models
@@ -34,8 +34,8 @@ PROOF_SIZES = ((64, 64), (45, 58))
 class Imported(NamedTuple):
     """A network that was read and placed, before it is written.
 
-    expected: the logits of the NumPy network for the images of the proof. own_error: how far the logits of its own
-    graph are from these; None where no graph could be run.
+    expected: the logits of the NumPy network for the images of the proof. own_graph: how far the logits of its own
+    graph are from those of NumPy, on images of which size, and where these went in; empty where it has no graph.
     """
 
     kind: sources.Kind
@@ -44,7 +44,7 @@ class Imported(NamedTuple):
     source: Source
     weights: forward.Weights
     expected: List[np.ndarray]
-    own_error: Optional[float]
+    own_graph: Dict[str, Any]
 
 
 def import_network(
@@ -110,45 +110,47 @@ def _take(
     encoder = encoder_kernels(source)
     weights = forward.Weights(encoder, kernels, biases, placement.variant, scales, kind.alignment, kind.preprocessing)
     expected = [forward.forward(image, weights) for image in _proof_images()]
-    own_error = _compare_with_own_graph(path, placement, read, weights, expected[0])
-    return Imported(kind, path, placement, source, weights, expected, own_error)
+    own_graph = _compare_with_own_graph(path, placement, read, weights)
+    return Imported(kind, path, placement, source, weights, expected, own_graph)
+
+
+def _proof_image(size: Tuple[int, int]) -> np.ndarray:
+    return fixed_images(max(size), 1)[0][: size[0], : size[1]]
 
 
 def _proof_images() -> List[np.ndarray]:
-    return [fixed_images(max(size), 1)[0][: size[0], : size[1]] for size in PROOF_SIZES]
+    return [_proof_image(size) for size in PROOF_SIZES]
 
 
 def _compare_with_own_graph(
-    path: str,
-    placement: Placement,
-    read: Callable[[str], np.ndarray],
-    weights: forward.Weights,
-    expected: np.ndarray,
-) -> Optional[float]:
-    """Returns how far the logits of the graph beside the weights are from those expected; None without one to run.
+    path: str, placement: Placement, read: Callable[[str], np.ndarray], weights: forward.Weights
+) -> Dict[str, Any]:
+    """Returns how far the logits of the graph beside the weights are from those of NumPy; nothing without a graph.
 
-    Raises ValueError where they differ: the program that made it has other layers than its kind.
+    Raises ValueError where they differ, or the graph cannot be run: the program that made it may have other layers
+    than its kind.
     """
     if weights.alignment == 'caffe':
-        return None
-    image = _proof_images()[0]
-    # Some programs subtract the mean in their graph, others before it.
-    images = [image.astype(np.float32), prepare(image, weights.preprocessing).astype(np.float32)]
+        return {}
+
+    def images(size: Tuple[int, int]) -> List[np.ndarray]:
+        # Some programs subtract the mean in their graph, others before it.
+        image = _proof_image(size)
+        return [image.astype(np.float32), prepare(image, weights.preprocessing).astype(np.float32)]
+
     kernel, bias = placement.kernels['upsample_image'], placement.biases.get('upsample_image')
-    found = run_own_graph(path, kernel, bias, read, images)
+    found = run_own_graph(path, Asked(kernel, bias, placement.encoder['conv1_1'][0], read, images))
     if found is None:
-        return None
-    error = min(_relative_error(logits, expected) for logits in found)
+        return {}
+    expected = forward.forward(_proof_image(found.size), weights)
+    error = min(_relative_error(logits, expected) for logits in found.logits)
     if not error <= TOLERANCE:
-        raise ValueError(
-            'the graph of {} predicts something else than an FCN-{} with these weights: the logits differ by {:.2g} '
-            '(at most {:.0e} is allowed), so that its program has other layers, or prepares images otherwise. Predict '
-            'with that graph (docs/migrating.md, TensorFlow 1 graph code). To start a training from the weights alone, '
-            'copy the variables to a folder without their graph (.meta, saved_model.pb), and import these.'.format(
-                path, weights.variant, error, TOLERANCE
-            )
+        how = (
+            'predicts something else than an FCN-{} with these weights: the logits differ by {:.2g} (at most {:.0e} is '
+            'allowed), so that its program has other layers, or prepares images otherwise'
         )
-    return error
+        raise differs(path, how.format(weights.variant, error, TOLERANCE))
+    return {'own_graph_error': error, 'own_graph_size': list(found.size), 'own_graph_from': found.start}
 
 
 def _relative_error(logits: np.ndarray, expected: np.ndarray) -> float:
@@ -355,7 +357,8 @@ def _prove(imported: Imported, logits: Callable[[np.ndarray], np.ndarray]) -> Di
         'relative_errors': errors,
         'tolerance': TOLERANCE,
         'sizes': [list(size) for size in PROOF_SIZES],
-        'own_graph_error': imported.own_error,
+        'own_graph_error': None,
+        **imported.own_graph,
     }
 
 

@@ -76,7 +76,7 @@ def read_encoder(
 
 def _read_encoder(directory: str, tags: Sequence[str], what: str, trust: bool) -> EncoderSource:
     is_export = tuple(tags) == SERVING_TAGS
-    meta_graph = saved_models.read_meta_graph(directory, tags, what, trust)
+    meta_graph = saved_models.read_meta_graph(directory, tags, what, trust, or_more=tuple(tags) == ENCODER_TAGS)
     if is_export:
         _undo_export(meta_graph.graph_def)
     _check_interface(meta_graph.graph_def, directory, what)
@@ -85,6 +85,7 @@ def _read_encoder(directory: str, tags: Sequence[str], what: str, trust: bool) -
     if not trust:  # ops of a Saver, and those that decode image files, are fine where nothing needs them
         check_ops(pruned.graph_def, '{} SavedModel {!r}'.format(what, directory))
         check_constants(pruned.graph_def, _OUTPUT_NODES, '{} SavedModel {!r}'.format(what, directory))
+    _check_whole_variables(pruned, directory, what)
     _check_listed_variables(pruned, directory, what)
     _check_names(pruned.graph_def, directory, what)
     _rewire_inputs(pruned.graph_def)
@@ -313,6 +314,16 @@ def _fixed_draws(graph_def: GraphDef) -> List[List[int]]:
     sources = [nodes[node_name(n.input[0])] for n in graph_def.node if n.op in RANDOM_OPS and n.name in needed]
     shapes = [tf.make_ndarray(n.attr['value'].tensor).tolist() for n in sources if n.op == 'Const']
     return [shape for shape in shapes if len(shape) == 4 and max(shape[:3]) > 1]
+
+
+def _check_whole_variables(meta_graph: MetaGraphDef, directory: str, what: str) -> None:
+    variables = _parse_variables(meta_graph, tf.GraphKeys.GLOBAL_VARIABLES)
+    parts = [v.save_slice_info_def.full_name for v in variables if v.HasField('save_slice_info_def')]
+    if parts:
+        raise ValueError(
+            '{} SavedModel {!r} has partitioned variables ({}), which are not read. Save it again without a '
+            'partitioner.'.format(what, directory, ', '.join(dict.fromkeys(parts)))
+        )
 
 
 def _check_listed_variables(meta_graph: MetaGraphDef, directory: str, what: str) -> None:

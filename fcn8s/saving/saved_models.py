@@ -86,10 +86,13 @@ def explain_graph_damage(directory: str, what: str) -> Iterator[None]:
         ) from error
 
 
-def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model', trust: bool = False) -> MetaGraphDef:
+def read_meta_graph(
+    directory: str, tags: Sequence[str], what: str = 'model', trust: bool = False, or_more: bool = False
+) -> MetaGraphDef:
     """Returns the MetaGraphDef of a SavedModel directory with exactly these tags.
 
-    what: how messages call the thing, for example 'encoder'. trust: take a graph whatever ops it holds.
+    what: how messages call the thing, for example 'encoder'. trust: take a graph whatever ops it holds. or_more: where
+    none has exactly these tags, take the one that has others besides, if it is the only one.
 
     Raises FileNotFoundError where there is no such directory, ValueError where it is no SavedModel, is damaged, has no
     graph with these tags, lacks its variables, or holds ops that a network does not need (see `check_ops`).
@@ -107,14 +110,16 @@ def read_meta_graph(directory: str, tags: Sequence[str], what: str = 'model', tr
     if not present:
         raise _without_graph(directory, what)
     meta_graphs = parse(present[0]).meta_graphs
-    for meta_graph in meta_graphs:
-        if set(meta_graph.meta_info_def.tags) == set(tags):
-            _check_variables(directory, what)
-            if not trust:
-                name = '{} SavedModel {!r}'.format(what, directory)
-                check_ops(meta_graph.graph_def, name, saver=True, image_files=tuple(tags) == SERVING_TAGS)
-            make_portable(meta_graph.graph_def)
-            return meta_graph
+    fitting = [graph for graph in meta_graphs if set(graph.meta_info_def.tags) == set(tags)][:1]
+    if not fitting and or_more:
+        fitting = [graph for graph in meta_graphs if set(graph.meta_info_def.tags) > set(tags)]
+    if len(fitting) == 1:
+        _check_variables(directory, what)
+        if not trust:
+            name = '{} SavedModel {!r}'.format(what, directory)
+            check_ops(fitting[0].graph_def, name, saver=True, image_files=tuple(tags) == SERVING_TAGS)
+        make_portable(fitting[0].graph_def)
+        return fitting[0]
     found = [sorted(meta_graph.meta_info_def.tags) for meta_graph in meta_graphs]
     raise ValueError(
         '{} SavedModel {!r} has no graph with the tags {}; it has {}. {}'.format(
@@ -140,7 +145,9 @@ def _without_graph(directory: str, what: str) -> ValueError:
 def _tag_hint(found: List[List[str]], what: str) -> str:
     if not found:
         return 'It is empty: write or copy it again.'
-    if ['vgg16'] in found:
+    if what == 'encoder' and any('vgg16' in tags for tags in found):
+        return 'Save it again with one graph of the tag vgg16.'
+    if any('vgg16' in tags for tags in found):
         return 'This is a VGG-16 encoder: pass it as vgg16_dir.'
     if ['serve'] in found:
         return 'This is an export, for prediction only: go on from the model that it was made of.'
@@ -148,6 +155,8 @@ def _tag_hint(found: List[List[str]], what: str) -> str:
         return "Pass tags=['default'], or leave tags out."
     if ['default'] in found:
         return 'This looks like a saved FCN-8s: pass it as model_load_dir.'
+    if what == 'encoder':
+        return "Save it again with tags=['vgg16'], or pass the directory of an encoder."
     return 'Pass one of those as tags, or the directory of another model.'
 
 

@@ -15,6 +15,7 @@ from fcn8s.vgg16.further_channels import NO_FURTHER_CHANNELS, FurtherChannels
 from fcn8s.vgg16.graph import cpu_session, load_encoder, run_encoder, save_encoder
 from fcn8s.vgg16.weights import he, layers, recognise
 from fcn8s.vgg16.weights.keras_h5 import HED_BGR
+from fcn8s.vgg16.weights.saved_model import opens_as_it_is
 from fcn8s.vgg16.weights.source import PREPROCESSINGS, UNIT_VARIANCE_BGR, Source
 from helpers.files import atomic_directory, atomic_write_json, sha256_of
 from helpers.flags import checked_whole
@@ -50,7 +51,9 @@ def _find_preprocessing(source: Source, trust: bool) -> Source:
     if not errors[best] <= proof.TOLERANCE:
         raise ValueError(
             '{} is no VGG-16 encoder: with its variables and any preprocessing that this program knows, '
-            'pool3 differs by {:.2g} or more (relative).'.format(source.path, errors[best])
+            'pool3 differs by {:.2g} or more (relative). {}'.format(
+                source.path, errors[best], opens_as_it_is(source.path)
+            )
         )
     return source._replace(preprocessing=best)
 
@@ -59,8 +62,8 @@ def _pool3_error(pool3: np.ndarray, image: np.ndarray, source: Source) -> float:
     expected = proof.forward_convolutions(image, source, num_blocks=3)[-1]
     if expected.shape != pool3.shape:
         raise ValueError(
-            '{} is no VGG-16 encoder: layer3_out:0 has the shape {} on an image of 32x32, expected {}.'.format(
-                source.path, pool3.shape, expected.shape
+            '{} is no VGG-16 encoder: layer3_out:0 has the shape {} on an image of 32x32, expected {}. {}'.format(
+                source.path, pool3.shape, expected.shape, opens_as_it_is(source.path)
             )
         )
     return proof.relative_error(pool3, expected)

@@ -42,18 +42,27 @@ def assemble(
 
     Raises ValueError naming the layer that is missing, unexpected, of a wrong shape, or not finite.
     """
-    present = [layer for layer in layout.names if _is_needed(layer, layout, shapes)]
-    _check_missing(path, present, layout, shapes)
-    _check_unexpected(path, layout, shapes)
-    divisor = _width_divisor(layout, shapes)
-    for layer in present:
-        _check_shape(path, layer, layout, shapes, divisor)
+    present, divisor = check_layers(path, layout, shapes)
     _check_memory(path, sum(num_values(shapes[name]) for layer in present for name in layout.names[layer]))
     values = {layer: _read_layer(path, layer, layout.names[layer], read) for layer in present}
     convolutions = {layer: _to_hwio(values[layer], layout) for layer in layers.CONVOLUTIONS}
     dense = {layer: _to_matrix(values[layer], layout) for layer in present if layer.startswith('fc')}
     dense_layout = 'CHW' if layout.channels_first else 'HWC'
     return Source(kind, path, divisor, layout.preprocessing, convolutions, dense, dense_layout)
+
+
+def check_layers(path: str, layout: Layout, shapes: Mapping[str, Shape]) -> Tuple[List[str], int]:
+    """Returns the layers that a file has, and its width divisor.
+
+    Raises ValueError naming the layer that is missing, unexpected, or of a wrong shape.
+    """
+    present = [layer for layer in layout.names if _is_needed(layer, layout, shapes)]
+    _check_missing(path, present, layout, shapes)
+    _check_unexpected(path, layout, shapes)
+    divisor = _width_divisor(layout, shapes)
+    for layer in present:
+        _check_shape(path, layer, layout, shapes, divisor)
+    return present, divisor
 
 
 def num_values(shape: Shape) -> int:

@@ -1,9 +1,9 @@
 """An existing convolutionalised VGG-16 SavedModel: its variables. The graph itself is copied as it is."""
 
-from fcn8s.saving.encoder_files import read_encoder, variable_names
+from fcn8s.saving.encoder_files import check_strides, read_encoder, variable_names
 from fcn8s.saving.saved_models import checkpoint_reader
 from fcn8s.vgg16.weights import layers
-from fcn8s.vgg16.weights.assemble import Layout, assemble
+from fcn8s.vgg16.weights.assemble import Layout, assemble, check_layers
 from fcn8s.vgg16.weights.source import CAFFE_BGR, Source
 
 VARIABLES = {layer: (layers.kernel_variable(layer), layer + '/biases') for layer in layers.ALL if layer != 'fc8'}
@@ -17,12 +17,24 @@ def read_saved_model(directory: str, trust: bool = False) -> Source:
     Raises FileNotFoundError or ValueError where it is no encoder, or its variables are not those of VGG-16.
     """
     encoder = read_encoder(directory, trust=trust)
+    check_strides(encoder)
     with checkpoint_reader(encoder.variables_prefix) as reader:
         stored = reader.get_variable_to_shape_map()
         # What else is stored, such as the classifier of the published encoders, is none of the encoder's.
-        names = [
-            name for name in variable_names(encoder.meta_graph) if name.endswith(('/filter', '/weights', '/biases'))
-        ]
+        variables = variable_names(encoder.meta_graph)
+        names = [name for name in variables if name.endswith(('/filter', '/weights', '/biases'))] or variables
         shapes = {name: tuple(stored[name]) for name in names}
         layout = Layout(VARIABLES, CAFFE_BGR, convolutional=layers.ENCODER_DENSE)
+        try:
+            check_layers(directory, layout, shapes)
+        except ValueError as error:
+            raise ValueError('{} {}'.format(error, opens_as_it_is(directory))) from error
         return assemble('saved_model', directory, layout, shapes, reader.get_tensor)
+
+
+def opens_as_it_is(directory: str) -> str:
+    """Returns what to do with an encoder that is sound and no VGG-16, which is all that can be proven and written."""
+    return (
+        'Its tag, tensors and strides are those of an encoder, which opens as it is: train --encoder {0}, '
+        'FCN8s(vgg16_dir={0!r}).'.format(directory)
+    )

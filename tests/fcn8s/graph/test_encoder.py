@@ -12,7 +12,9 @@ from fcn8s import FCN8s
 from fcn8s.backend import SavedModel, tf
 from fcn8s.graph.assembly import trained_encoder_variables
 from fcn8s.graph.encoder import import_encoder
+from fcn8s.optimizers import OptimizerSettings
 from fcn8s.prediction.frozen_network import open_model
+from fcn8s.saving import saved_models
 from fcn8s.saving.encoder_files import read_encoder
 from fcn8s.training.schedules import constant
 
@@ -67,7 +69,7 @@ def build_published_graph(
     tf.nn.softmax(layer(features, 'fc8', 1, 10, 'weights', trainable=is_trainable('fc8')), name='classes')
 
 
-def write_published(directory, **options):
+def write_published(directory, tags=('vgg16',), **options):
     """Every draw has a seed of its own, so that weights and dropout masks are the same in each run of the tests."""
     graph = tf.Graph()
     with graph.as_default(), tf.Session(graph=graph) as session:
@@ -75,7 +77,7 @@ def write_published(directory, **options):
         build_published_graph(**options)
         session.run(tf.global_variables_initializer())
         builder = tf.saved_model.Builder(directory)
-        builder.add_meta_graph_and_variables(session, ['vgg16'])
+        builder.add_meta_graph_and_variables(session, list(tags))
         builder.save()
     return directory
 
@@ -215,7 +217,7 @@ def give_float64(meta_graph):
         (give_float64, 'gives float64 at layer7_out:0; the interface is float32. Save it again with a cast'),
         (
             set_tag,
-            r"encoder SavedModel .* has no graph with the tags \['vgg16'\]; it has \[\['other'\]\]. Pass one of those",
+            r"encoder SavedModel .* has no graph with the tags \['vgg16'\]; it has \[\['other'\]\]. Save it again with",
         ),
         (
             rename('layer7_out', 'layer7'),
@@ -231,6 +233,42 @@ def test_other_interfaces_are_refused(published, tmp_path, change, message):
     copy = edited_copy(published, tmp_path, change)
     with pytest.raises(ValueError, match=message):
         read_encoder(copy)
+
+
+def test_an_encoder_may_have_further_tags_where_it_is_the_only_one(published, tmp_path):
+    encoder = write_published(str(tmp_path / 'served'), tags=['vgg16', 'serve'])
+    with FCN8s(vgg16_dir=encoder, num_classes=2) as model, FCN8s(vgg16_dir=published, num_classes=2) as other:
+        np.testing.assert_array_equal(model.predict(IMAGE, argmax=False), other.predict(IMAGE, argmax=False))
+    path = os.path.join(encoder, 'saved_model.pb')
+    saved_model = saved_models.parse(path)
+    second = saved_model.meta_graphs.add()
+    second.CopyFrom(saved_model.meta_graphs[0])
+    second.meta_info_def.tags[:] = ['vgg16', 'train']
+    with open(path, 'wb') as file:
+        file.write(saved_model.SerializeToString())
+    with pytest.raises(
+        ValueError, match=r"tags \['vgg16'\]; it has .*'train', 'vgg16'.*. Save it again with one graph"
+    ):
+        read_encoder(encoder)
+    second.meta_info_def.tags[:] = ['vgg16']
+    with open(path, 'wb') as file:
+        file.write(saved_model.SerializeToString())
+    assert list(read_encoder(encoder).meta_graph.meta_info_def.tags) == ['vgg16']
+    with pytest.raises(ValueError, match='This is a VGG-16 encoder: pass it as vgg16_dir'):
+        saved_models.read_meta_graph(encoder, ['default'])
+
+
+@pytest.mark.parametrize('parts, use_resource', [(1, False), (2, False), (2, True)])
+def test_partitioned_variables_are_refused_by_what_they_are(tmp_path, parts, use_resource):
+    def shift(image):
+        partitioner = tf.fixed_size_partitioner(parts, axis=2)
+        with tf.variable_scope('shift'):
+            kernel = tf.get_variable('kernel', [1, 1, 3, 3], partitioner=partitioner, use_resource=use_resource)
+        return tf.nn.conv2d(image, tf.convert_to_tensor(kernel), [1, 1, 1, 1], 'SAME')
+
+    encoder = write_published(str(tmp_path / 'parts'), prepare=shift)
+    with pytest.raises(ValueError, match=r'has partitioned variables \(shift/kernel\), .* again without a partitioner'):
+        read_encoder(encoder)
 
 
 def stride_of_conv2(meta_graph):
@@ -450,6 +488,57 @@ def test_variables_that_were_not_trainable_are_not_trained(tmp_path):
     with FCN8s(model_load_dir=model_dir) as model:
         variables = trained_encoder_variables(model.model.encoder.variables, None)
         assert [variable.op.name for variable in variables] == trained
+
+
+def normalise(image):
+    """As in networks whose statistics are plain variables, which TensorFlow calls trainable."""
+    scale, offset, mean, variance = (
+        tf.get_variable('norm/' + name, [3], initializer=tf.constant_initializer(value), use_resource=False)
+        for name, value in (('scale', 1.0), ('offset', 0.1), ('mean', 120.0), ('variance', 60.0))
+    )
+    return tf.nn.fused_batch_norm(image, scale, offset, mean, variance, is_training=False)[0]
+
+
+def test_variables_without_a_gradient_stay_as_they_are_whatever_the_training(tmp_path):
+    encoder = write_published(str(tmp_path / 'vgg'), prepare=normalise)
+    source = tf.train.load_checkpoint(os.path.join(encoder, 'variables', 'variables'))
+    labels = np.zeros(IMAGE.shape[:3], np.uint8)
+    settings = OptimizerSettings(
+        ema=0.9, weight_decay=0.1, rate_multipliers={'norm': 3.0}, gradient_clip_norm=1.0, accumulate_batches=2
+    )
+    with pytest.warns(UserWarning, match='calls norm/mean, norm/variance trainable, but no gradient reaches them'):
+        model = FCN8s(vgg16_dir=encoder, num_classes=2, optimizer=settings, head_warmup=1)
+    with model:
+        model.train(
+            iter([(IMAGE, labels)] * 10), 2, 2, constant(1e-2), record_summaries=False, run_dir=str(tmp_path / 'run')
+        )
+        before = model.predict(IMAGE, argmax=False)
+        saved = model.save(str(tmp_path / 'models'), name='trained')
+        state = {variable.op.name for variable in model.model.state}
+    assert 'optimizer/adam_m/norm/scale' in state and not any('norm/mean' in name for name in state - {'norm/mean'})
+    stored = tf.train.load_checkpoint(os.path.join(saved, 'variables', 'variables'))
+    for name in ('mean', 'variance'):
+        np.testing.assert_array_equal(stored.get_tensor('norm/' + name), source.get_tensor('norm/' + name))
+    assert not np.array_equal(stored.get_tensor('norm/scale'), source.get_tensor('norm/scale'))
+    for opened in (saved, str(tmp_path / 'run')):
+        with pytest.warns(UserWarning, match='no gradient reaches them'):
+            model = FCN8s(model_load_dir=opened)
+        with model:
+            np.testing.assert_array_equal(model.predict(IMAGE, argmax=False), before)
+    with FCN8s(vgg16_dir=encoder, num_classes=2, optimizer=settings, head_warmup=1) as model:
+        batches = iter([(IMAGE, labels)] * 20)
+        model.train(batches, 3, 2, constant(1e-2), record_summaries=False, run_dir=str(tmp_path / 'run'), resume=True)
+        assert not np.array_equal(model.predict(IMAGE, argmax=False), before)
+    settings = OptimizerSettings(rate_multipliers={'norm/mean': 3.0})
+    with pytest.raises(ValueError, match="'norm/mean', which matches no variable that is trained"):
+        FCN8s(vgg16_dir=encoder, num_classes=2, optimizer=settings)
+
+
+def test_an_encoder_that_nothing_is_learnt_in_is_refused_unless_it_is_frozen(tmp_path):
+    encoder = write_published(str(tmp_path / 'vgg'), dropout=lambda features, keep_prob: tf.stop_gradient(features))
+    with pytest.raises(ValueError, match='The loss does not depend on the variables'):
+        FCN8s(vgg16_dir=encoder, num_classes=2, variant='32s')
+    FCN8s(vgg16_dir=encoder, num_classes=2, variant='32s', freeze='encoder').close()
 
 
 def forget_trainable(meta_graph):

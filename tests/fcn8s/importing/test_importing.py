@@ -69,9 +69,9 @@ def test_the_first_versions_of_2017_scaled_nothing(tmp_path):
         check(out, expected)
 
 
-def write_derived(path, after_pool4, **kinds):
+def write_derived(path, after_pool4=lambda scores: scores, **kinds):
     network = structures.random_network(num_classes=2)
-    structures.write_tensorflow(
+    return structures.write_tensorflow(
         path, network, structures.reference_names, (1e-4, 1e-2), after_pool4=after_pool4, **kinds
     )
 
@@ -90,20 +90,102 @@ def test_weights_without_their_graph_are_imported_as_what_their_kind_is(tmp_path
     write_derived(str(tmp_path / 'elu'), tf.nn.elu)
     manifest = import_network(str(tmp_path / 'elu'), str(tmp_path / 'out'))
     assert manifest['proof']['own_graph_error'] is None
-    assert 'no graph that could be run lies beside the weights' in describe('out', manifest)[-1]
+    assert 'no graph lies beside the weights' in describe('out', manifest)[-1]
 
 
 @pytest.mark.parametrize(
-    'after_pool4',
+    'after_pool4, reason',
     [
-        lambda scores: tf.nn.dropout(scores, 0.5),
-        lambda scores: scores + tf.cast(tf.strings.length(tf.read_file(__file__)), tf.float32),
+        (lambda scores: tf.nn.dropout(scores, 0.5), 'its logits are random, or not finite'),
+        (
+            lambda scores: scores + tf.cast(tf.strings.length(tf.read_file(__file__)), tf.float32),
+            'its graph holds .*ReadFile .* which a network does not need',
+        ),
     ],
     ids=['it is random', 'it reads a file'],
 )
-def test_a_graph_that_is_random_or_reaches_outside_is_not_compared(tmp_path, after_pool4):
-    write_derived(str(tmp_path / 'graph'), after_pool4, meta=True)
-    assert import_network(str(tmp_path / 'graph'), str(tmp_path / 'out'))['proof']['own_graph_error'] is None
+def test_a_graph_that_cannot_be_run_is_refused_with_the_remedy(tmp_path, after_pool4, reason):
+    path = str(tmp_path / 'graph')
+    write_derived(path, after_pool4, meta=True)
+    with pytest.raises(ValueError, match='graph of .* could not be run, .*{}.*copy the variables to'.format(reason)):
+        import_network(path, str(tmp_path / 'out'))
+    assert not os.path.exists(str(tmp_path / 'out'))
+
+
+FOLLOWING = {
+    'Relu': tf.nn.relu,
+    'Tanh': lambda logits: tf.nn.softmax(tf.tanh(logits)),
+    'Sigmoid': lambda logits: tf.nn.softmax(tf.reshape(tf.sigmoid(logits), [-1, 2])),
+    'Softmax': lambda logits: tf.argmax(tf.nn.softmax(tf.image.resize_bilinear(tf.nn.softmax(logits), [9, 9])), -1),
+    'Mul': lambda logits: tf.transpose(0.1 * logits, [0, 3, 1, 2]),
+    'Conv2D': lambda logits: tf.nn.conv2d(tf.identity(logits), tf.ones([1, 1, 2, 2]), [1, 1, 1, 1], 'SAME'),
+    'AddV2': lambda logits: tf.raw_ops.AddV2(x=logits, y=tf.constant([0.0, 1.0])),
+}
+
+
+@pytest.mark.parametrize('layer', sorted(FOLLOWING))
+@pytest.mark.parametrize('kinds', [dict(meta=True), dict(frozen=True)], ids=['meta', 'frozen'])
+def test_a_layer_behind_the_last_upsampling_is_refused_by_its_name(tmp_path, layer, kinds):
+    path = str(tmp_path / 'derived')
+    write_derived(path, after_logits=FOLLOWING[layer], **kinds)
+    # Constants of frozen graphs are no layers that are known.
+    refusal = r'something else than .*, which goes through {} \(|could not be placed'.format(layer)
+    with pytest.raises(ValueError, match=refusal):
+        import_network(path, str(tmp_path / 'out'))
+
+
+def trained_and_watched(logits):
+    """What programs do with logits that is no layer: losses, some of them written out, gradients, scores, summaries."""
+    labels = tf.placeholder(tf.float32, [None, None, None, 2])
+    flat = tf.boolean_mask(tf.reshape(logits, [-1, 2]), tf.reshape(labels, [-1, 2])[:, 0] > 0)
+    losses = [
+        tf.nn.softmax_cross_entropy_with_logits_v2(logits=logits, labels=labels),
+        tf.nn.sigmoid_cross_entropy_with_logits(logits=logits, labels=labels),
+        -labels * tf.log(tf.nn.softmax(logits + 1e-4) + 1e-4),
+        tf.square(tf.nn.elu(logits) - labels),
+        tf.nn.sparse_softmax_cross_entropy_with_logits(logits=flat, labels=tf.zeros_like(flat[:, 0], tf.int32)),
+    ]
+    tf.gradients([tf.reduce_mean(loss) for loss in losses], logits)
+    tf.summary.histogram('logits', logits)
+    tf.summary.scalar('sparsity', tf.reduce_mean(tf.cast(tf.equal(logits, 0.0), tf.float32)))
+    tf.summary.scalar('mean', tf.sqrt(tf.reduce_mean(tf.square(logits - tf.reduce_mean(logits)))))
+    tf.summary.merge_all()
+    tf.argmax(tf.sigmoid(logits), -1)
+    return tf.argmax(tf.nn.softmax(tf.cast(tf.identity(logits), tf.float32)), axis=-1)
+
+
+def test_losses_gradients_and_summaries_are_no_layers(tmp_path):
+    path = str(tmp_path / 'trained')
+    write_derived(path, after_logits=trained_and_watched, meta=True)
+    assert import_network(path, str(tmp_path / 'out'))['proof']['own_graph_error'] < 1e-5
+
+
+def queue():
+    return tf.FIFOQueue(3, [tf.float32, tf.int32], [[2, 64, 96, 3], [2, 64, 96]]).dequeue()
+
+
+# How many programs of TensorFlow 1 take images.
+TAKING = {
+    'a fixed size': dict(images=lambda: tf.placeholder(tf.float32, [2, 64, 96, 3])),
+    'a number of images': dict(batch_of=lambda maps: tf.expand_dims(tf.placeholder(tf.int32, []), 0)),
+    'a queue': dict(images=lambda: queue()[0]),
+    'any shape': dict(images=lambda: tf.placeholder(tf.float32)),
+}
+
+
+@pytest.mark.parametrize('taking', sorted(TAKING))
+def test_the_own_graph_is_run_however_it_takes_its_images(tmp_path, taking):
+    for name, after_pool4 in (('plain', lambda scores: scores), ('elu', tf.nn.elu)):
+        path, out = str(tmp_path / name), str(tmp_path / (name + '.out'))
+        write_derived(path, after_pool4, meta=True, **TAKING[taking])
+        if name == 'elu':
+            with pytest.raises(ValueError, match='predicts something else than an FCN-8s'):
+                import_network(path, out)
+        else:
+            manifest = import_network(path, out)
+            assert manifest['proof']['own_graph_error'] < 1e-5
+            from_first = taking == 'a queue'
+            assert ('of its own graph, from conv1_1 on: ' in describe(out, manifest)[-1]) == from_first
 
 
 @pytest.mark.parametrize('argument', ['rate', 'keep_prob'])

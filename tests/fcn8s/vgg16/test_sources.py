@@ -18,7 +18,9 @@ import h5py
 import numpy as np
 import pytest
 
+from fcn8s import FCN8s
 from fcn8s.backend import tf
+from fcn8s.cli import main
 from fcn8s.saving import saved_models
 from fcn8s.vgg16 import graph as vgg16_graph
 from fcn8s.vgg16 import proof, write_encoder
@@ -846,8 +848,42 @@ def test_a_saved_model_with_a_further_layer_before_its_outputs_is_refused(tmp_pa
     (output,) = [node for node in meta_graph.graph_def.node if node.name == 'layer7_out']
     output.input[:] = ['fc7b/output']
     saved_models.write_graph(directory, meta_graph)
-    with pytest.raises(ValueError, match="is no VGG-16: it has 'fc7b/biases', 'fc7b/weights', which VGG-16 does not"):
+    refusal = (
+        "is no VGG-16: it has 'fc7b/biases', 'fc7b/weights', which VGG-16 does not .* opens as it is: train --encod"
+    )
+    with pytest.raises(ValueError, match=refusal):
         read_source(directory)
+    FCN8s(vgg16_dir=directory, num_classes=2).close()
+
+
+def write_strided(directory, strides):
+    """An encoder of someone else's: five convolutions with strides, and names that VGG-16 does not have."""
+    with tf.Graph().as_default(), vgg16_graph.cpu_session() as session:
+        features = tf.placeholder(tf.float32, [None, None, None, 3], name='image_input')
+        tf.placeholder(tf.float32, [], name='keep_prob')
+        for index, stride in enumerate(strides, 1):
+            kernel = tf.get_variable('c{}/w'.format(index), [3, 3, features.shape.as_list()[-1], 4])
+            features = tf.nn.relu(tf.nn.conv2d(features, kernel, [1, stride, stride, 1], 'SAME'))
+            if index > 2:
+                tf.identity(features, name='layer{}_out'.format({3: 3, 4: 4, 5: 7}[index]))
+        session.run(tf.global_variables_initializer())
+        builder = tf.saved_model.Builder(directory)
+        builder.add_meta_graph_and_variables(session, ['vgg16'])
+        builder.save()
+
+
+def test_of_an_encoder_that_is_no_vgg16_it_is_said_that_it_opens_or_what_does_not_fit(tmp_path, capsys):
+    sound, odd = str(tmp_path / 'sound'), str(tmp_path / 'odd')
+    write_strided(sound, [2, 2, 2, 2, 2])
+    write_strided(odd, [2, 2, 2, 2, 1])
+    assert main(['vgg16', str(tmp_path / 'out'), '--weights', sound]) != 0
+    said = ' '.join(capsys.readouterr().err.split())
+    assert 'is no complete VGG-16' in said and "The file has 'c1/w', 'c2/w', 'c3/w', 'c4/w', 'c5/w'" in said
+    assert 'Its tag, tensors and strides are those of an encoder, which opens as it is: train --encoder ' in said
+    FCN8s(vgg16_dir=sound, num_classes=2).close()
+    with pytest.raises(ValueError, match='layer7_out:0 of 19 x 21 .* an encoder has it at stride 32'):
+        write_encoder(str(tmp_path / 'out'), odd)
+    assert not os.path.exists(str(tmp_path / 'out'))
 
 
 def test_a_saved_model_with_another_preprocessing_is_refused(tmp_path, weights):
