@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
     from fcn8s.prediction.drawing import OF_OVERLAYS, Style, check_style
     from fcn8s.prediction.video import check_clockwork, check_places, check_smoothing, render_video
-    from helpers.image_rules import check_show
+    from helpers.image_rules import RGB_RULES, ImageRules, check_show
 
     check_overlap(args)
     style = Style(
@@ -108,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
     check_temperature_argument(args, args.confidence, 'Add --confidence', second='compare')
     check_smoothing(args.smoothing)
     check_clockwork(args.clockwork, args.smoothing)
+    # Before a model is looked at, which may take a folder of NumPy files.
+    check_places(args.source, args.out, args.frame_rate, ImageRules(4) if os.path.isdir(args.source) else RGB_RULES)
     check_models(args)
     rules = _rules(args)
     if args.show is not None:

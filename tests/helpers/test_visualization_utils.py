@@ -249,7 +249,7 @@ def test_a_legend_below_an_image_that_is_too_narrow(width):
 
 
 def test_names_that_are_too_long_do_not_widen_an_image_without_end():
-    space = generic_label_space(2, class_names=['a very long name of a class ' * 9, 'b'])
+    space = generic_label_space(2, class_names=['a very long name of a class ' * 7, 'b'])
     assert add_legend(image_of((30, 20)), space, line_height=12).shape[1] == 14 * 12
 
 
