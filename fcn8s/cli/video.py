@@ -83,12 +83,25 @@ def _rules(args: argparse.Namespace) -> Any:
     return rules[0]
 
 
+def _check_by_rules(args: argparse.Namespace, rules: Any) -> None:
+    """Raises ValueError or FileNotFoundError where the source or --show does not go with how the network reads images."""
+    from helpers.image_rules import check_frames, check_show
+    from helpers.video import check_source
+
+    if args.show is not None:
+        check_show(args.show, rules.channels)
+    if os.path.isdir(args.source):
+        check_source(args.source, args.frame_rate, rules)
+    else:
+        check_frames(args.source, rules)
+
+
 def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from fcn8s.prediction.drawing import OF_OVERLAYS, Style, check_style
     from fcn8s.prediction.video import check_clockwork, check_places, check_smoothing, render_video
-    from helpers.image_rules import RGB_RULES, ImageRules, check_show
+    from helpers.image_rules import ImageRules
 
     check_overlap(args)
     style = Style(
@@ -108,13 +121,11 @@ def run(args: argparse.Namespace) -> int:
     check_temperature_argument(args, args.confidence, 'Add --confidence', second='compare')
     check_smoothing(args.smoothing)
     check_clockwork(args.clockwork, args.smoothing)
-    # Before a model is looked at, which may take a folder of NumPy files.
-    check_places(args.source, args.out, args.frame_rate, ImageRules(4) if os.path.isdir(args.source) else RGB_RULES)
+    # A wrong name is said before any model is looked at, which knows the rules: here some that find all kinds of files.
+    check_places(args.source, args.out, args.frame_rate, ImageRules(bands=(1, 2, 3)))
     check_models(args)
     rules = _rules(args)
-    if args.show is not None:
-        check_show(args.show, rules.channels)
-    check_places(args.source, args.out, args.frame_rate, rules)
+    _check_by_rules(args, rules)
     with open_predictor(args) as (model, predictor), _compared(args, style) as compare:
         rendered = render_video(
             predictor,
