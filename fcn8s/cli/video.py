@@ -84,7 +84,7 @@ def _rules(args: argparse.Namespace) -> Any:
 
 
 def _check_by_rules(args: argparse.Namespace, rules: Any) -> None:
-    """Raises ValueError or FileNotFoundError where the source or --show does not go with how the network reads images."""
+    """Raises ValueError or FileNotFoundError where source or --show do not go with how the network reads images."""
     from helpers.image_rules import check_frames, check_show
     from helpers.video import check_source
 
