@@ -4,6 +4,7 @@ https://docs.ultralytics.com/datasets/segment/#dataset-yaml-format
 """
 
 import contextlib
+import functools
 import os
 import re
 from typing import Dict, List, Optional
@@ -18,17 +19,18 @@ _LOOKS_LIKE_NAMES = re.compile(r'(?:^|[{,])\s*["\']?names["\']?\s*:', re.MULTILI
 
 
 def names_classes(path: str, text: str) -> bool:
-    """Tells whether a file is one of those that name the classes.
-
-    Raises:
-        DataError: It seems to be one, and is no YAML.
-    """
-    is_yaml = path.lower().endswith(('.yaml', '.yml'))
-    if is_yaml and _LOOKS_LIKE_NAMES.search(text):
+    """Tells whether a file is one of those that name the classes, or seems to be one and is no YAML."""
+    if not path.lower().endswith(('.yaml', '.yml')):
+        return is_list(path)
+    if not _LOOKS_LIKE_NAMES.search(text):
+        return False
+    try:
         return _NAMES in entries(path, text)
-    return not is_yaml and is_list(path)
+    except DataError:  # reading the names says what is wrong, where the file is read for them
+        return True
 
 
+@functools.lru_cache(maxsize=8)  # recognised, and read for names and for splits
 def entries(path: str, text: str) -> Dict[str, Value]:
     """Returns what the keys of a data.yaml say. Raises DataError where it is no YAML."""
     try:

@@ -228,6 +228,13 @@ def test_numbers_of_yolo_mean_the_names_at_their_places(tmp_path, files, names):
     assert list(imported.label_space.class_names) == ['background'] + names
 
 
+def test_a_file_of_something_else_that_is_no_yaml_stops_no_import(tmp_path):
+    tools.labelme(tmp_path / 'source')
+    (tmp_path / 'source' / 'deploy.yaml').write_text('chart:\n  names: {{ .Values.names }}\n  - : x\n')
+    _, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    assert len(labels) == 5
+
+
 def test_a_document_that_is_not_there_is_left_out(tmp_path):
     tools.labelme(tmp_path / 'source')
     os.symlink('nowhere.json', str(tmp_path / 'source' / 'broken.json'))
