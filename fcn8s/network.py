@@ -314,7 +314,7 @@ class Network:
         """Raises ValueError where a training that diverged has left NaN or infinity in the weights."""
         if not self.has_diverged:
             return
-        bad = [v.op.name for v in self.tensors.weights if not np.isfinite(self.session.run(v)).all()]
+        bad = [v.op.name for v in self.tensors.weights if not saved_models.is_finite(self.session.run(v))]
         self.has_diverged = bool(bad)
         if bad:
             raise ValueError(

@@ -21,8 +21,6 @@ from data_generator.files.discovery import LABEL_FOLDERS, stem_of
 from helpers.image_search import folded, natural_sort_key
 from helpers.polygons import Window
 
-# Folders that hold masks and no photographs; where none is called so, those that have such a word in their name do.
-_MASK_FOLDERS = LABEL_FOLDERS
 _SEPARATORS = '_-.'
 # What masks of objects are masks of, where only their folder says of which image.
 _OBJECT = 'object'
@@ -83,8 +81,10 @@ def _in_order(names: Set[str]) -> List[str]:
 
 
 def _are_masks(folders: Mapping[str, Sequence[str]]) -> Dict[str, bool]:
-    """Which files are masks: those below folders for these, by the folders of each."""
-    found = {path: any(name in _MASK_FOLDERS for name in names) for path, names in folders.items()}
+    """Which files are masks, by the folders of each: those below folders for labels; where none is called so, below
+    those that have such a word in their name.
+    """
+    found = {path: any(name in LABEL_FOLDERS for name in names) for path, names in folders.items()}
     if any(found.values()):
         return found
     silent = _words_of_all(folders.values())
@@ -116,7 +116,7 @@ def _words(name: str) -> Set[str]:
 
 def _speaks_of_masks(name: str, silent: AbstractSet[str] = frozenset()) -> bool:
     """Whether the name of a folder, in small letters, has a word for masks in it that is not one of `silent`."""
-    return not (_words(name) - silent).isdisjoint(_MASK_FOLDERS)
+    return not (_words(name) - silent).isdisjoint(LABEL_FOLDERS)
 
 
 class _Photographs:
@@ -174,7 +174,7 @@ class _Photographs:
     def _names_a_class(self, path: str) -> bool:
         """Whether the folder of a mask may be called like its class: below one for masks, which is no class."""
         *before, above = self._folders[path] or ['']
-        is_of_masks = above in _MASK_FOLDERS or not any(_speaks_of_masks(name) for name in before)
+        is_of_masks = above in LABEL_FOLDERS or not any(_speaks_of_masks(name) for name in before)
         return not is_of_masks and split_of(above, '') is None
 
     def _called(self, name: str) -> List[str]:

@@ -98,8 +98,8 @@ def _draw(sweep: Any, path: str) -> None:
 
     places = [math.log10(rate) for rate in sweep.rates]
     # What the loss explodes to would press the rest of the curve flat.
-    beginning = sweep.smoothed[: max(1, len(sweep.smoothed) // 2)]
-    limit = float(max(beginning)) + 0.5 * abs(float(max(beginning)))
+    highest = float(max(sweep.smoothed[: max(1, len(sweep.smoothed) // 2)]))
+    limit = highest + 0.5 * abs(highest)
     curves = [
         Curve('loss', PURPLE, [(x, min(float(y), limit)) for x, y in zip(places, sweep.losses)]),
         Curve('smoothed', BLUE, [(x, min(float(y), limit)) for x, y in zip(places, sweep.smoothed)]),

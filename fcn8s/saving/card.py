@@ -10,8 +10,7 @@ from helpers.json_files import is_number, is_share
 _REPEATED = ('images', 'labels', 'val_images', 'val_labels')
 # Options that are paths or say where results went, and nothing about the network.
 _NOT_SHOWN = ('resume', 'run_dir', 'list_recipes', 'workers', 'cache', 'report', 'keep_checkpoints')
-
-
+# What parts of a card begin with.
 _LICENCE = 'Licence: '
 _SCORES = '## Scores'
 

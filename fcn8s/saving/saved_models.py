@@ -243,10 +243,15 @@ def checkpoint_reader(prefix: str) -> Iterator[Any]:
         yield tf.train.load_checkpoint(plain)
 
 
+def is_finite(value: np.ndarray) -> bool:
+    """Tells whether an array holds neither NaN nor infinity."""
+    # The extremes of an array are NaN where one value is; a mask of all would take memory.
+    return value.dtype.kind != 'f' or not value.size or bool(np.isfinite([value.min(), value.max()]).all())
+
+
 def check_finite(name: str, value: Any, prefix: str) -> None:
     """Raises ValueError where a variable of the checkpoint `prefix` holds NaN or infinity; value: numpy.ndarray."""
-    # The extremes of an array are NaN where one value is; a mask of all would take memory.
-    if value.dtype.kind == 'f' and value.size and not np.isfinite([value.min(), value.max()]).all():
+    if not is_finite(value):
         raise ValueError(
             'the variables {!r} hold NaN or infinite values in {}: they are damaged, or of a training that diverged. '
             'Take an earlier checkpoint, or write them anew.'.format(prefix, name)

@@ -46,9 +46,10 @@ def check_workers_agree(workers: Workers, request: TrainRequest) -> None:
     _check_one_pass(request)
     described = {name: value for name, value in plain_arguments(request).items() if name not in WHERE_IT_WRITES}
     for name in ('train_generator', 'val_generator'):
-        described['the dataset of ' + name] = getattr(getattr(request, name), 'fingerprint', None)
-        described['the batch_size of ' + name] = getattr(getattr(request, name), 'batch_size', None)
-        for option, value in (getattr(getattr(request, name), 'options', None) or {}).items():
+        generator = getattr(request, name)
+        described['the dataset of ' + name] = getattr(generator, 'fingerprint', None)
+        described['the batch_size of ' + name] = getattr(generator, 'batch_size', None)
+        for option, value in (getattr(generator, 'options', None) or {}).items():
             described['{} of {}'.format(option, name)] = value
     steps = [step for step in (0, 1, 10, 100) if step < request.epochs * request.steps_per_epoch]
     rates = [float(request.learning_rate_schedule(step)) for step in steps]

@@ -37,7 +37,8 @@ def tone_mapping(path: str, colors: HighDynamicRange, binary: str) -> List[str]:
     """Returns the filters that bring frames to BT.709, which is what usual video has; none, and a warning, where
     `binary` lacks them.
     """
-    missing = [name for name in ('zscale', 'tonemap') if not _has_filter(binary, name)]
+    there = _filters(binary)
+    missing = [name for name in ('zscale', 'tonemap') if name not in there]
     if missing:
         _LOGGER.warning(
             '%s is HDR video (%s), and ffmpeg (%s) lacks %s, which brings it to the range of usual video: its frames '
@@ -70,11 +71,12 @@ def _named(colors: HighDynamicRange) -> List[str]:
     return ['setparams=' + ':'.join(said)] if said else []
 
 
-def _has_filter(binary: str, name: str) -> bool:
+def _filters(binary: str) -> List[str]:
+    """The names of the filters that an ffmpeg has."""
     done = subprocess.run(
         ffmpeg_command(binary, ['-hide_banner', '-filters'], 'error'),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         check=False,
     )
-    return re.search(r'^ *\S+ +{} '.format(name).encode(), done.stdout, re.MULTILINE) is not None
+    return re.findall(r'^ *\S+ +(\w+) ', done.stdout.decode('utf-8', 'replace'), re.MULTILINE)

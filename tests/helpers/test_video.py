@@ -243,7 +243,7 @@ def test_hdr_is_brought_to_the_range_of_usual_video(tmp_path, caplog, curve, tra
 
 def test_hdr_without_the_filters_is_said(tmp_path, caplog, monkeypatch):
     write_hdr(tmp_path / 'a.mkv', np.array(GREYS), perceptual_quantizer, 'smpte2084')
-    monkeypatch.setattr(high_dynamic_range, '_has_filter', lambda binary, name: name != 'zscale')
+    monkeypatch.setattr(high_dynamic_range, '_filters', lambda binary: ['tonemap'])
     with open_frames(tmp_path / 'a.mkv') as frames:
         assert len(list(frames)) == 3
     assert len(caplog.records) == 1
