@@ -102,6 +102,8 @@ class Building(NamedTuple):
                 (eaves, self.height - 0.2, self.end),
             ]
         )
+        if not painter.sees_quad(edges[:2], edges[2:]):
+            return
         key = (self.seed, 'roof')
         if key not in painter.cache:
             painter.cache[key] = _roof_texture(self, painter.light.shade(normal))

@@ -22,7 +22,7 @@ _CONFIDENCE_UNITS = 2.0**31
 # Where the largest logits stay within this, their exponentials and sums of them are far from the ends of float32.
 _LARGE_LOGIT = 60.0
 # About so many of a large image: a temperature has one value to be fitted.
-_SAMPLED_PIXELS = 2.0**14
+_SAMPLED_PIXELS = 2.0**12
 
 
 class PredictorTensors(NamedTuple):
