@@ -125,6 +125,12 @@ def _network(choice, size, batch, precision, classes=NUM_CLASSES):
     }
 
 
+_FIRST_PREDICTION = """
+import sys, numpy as np
+from fcn8s import open_model
+with open_model(sys.argv[2]) as model:
+    model.predict(np.zeros((1, int(sys.argv[3]), int(sys.argv[4]), 3), np.uint8))
+"""
 # What is done up to the moment at which a process is timed; ENCODER, MODEL and SIZE are its arguments.
 _START_UP = {
     'import data_generator': 'import data_generator',
@@ -132,12 +138,9 @@ _START_UP = {
     'import fcn8s.FCN8s': 'from fcn8s import FCN8s',
     'build': 'import sys; from fcn8s import FCN8s; FCN8s(vgg16_dir=sys.argv[1], num_classes=20)',
     'load': 'import sys; from fcn8s import FCN8s; FCN8s(model_load_dir=sys.argv[2])',
-    'first prediction': """
-import sys, numpy as np
-from fcn8s import open_model
-with open_model(sys.argv[2]) as model:
-    model.predict(np.zeros((1, int(sys.argv[3]), int(sys.argv[4]), 3), np.uint8))
-""",
+    'first prediction': _FIRST_PREDICTION,
+    # Python takes a while to end where TensorFlow is loaded; here the process ends at once.
+    'first prediction, up to its result': _FIRST_PREDICTION + '    import os; os._exit(0)',
     'first step': """
 import sys, itertools, numpy as np
 from fcn8s import FCN8s
