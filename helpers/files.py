@@ -250,11 +250,12 @@ def is_temporary_place_full() -> bool:
     return _free_megabytes(tempfile.gettempdir()) == 0
 
 
-_SPACE_REMEDIES = {
+#: What to do about a limit of the place that is written to, by errno.
+SPACE_REMEDIES = {
     errno.ENOSPC: 'Free some space or choose another directory.',
     errno.EDQUOT: 'Free some space of your quota or choose another directory.',
     errno.EROFS: 'Choose a directory that is not read-only.',
-    errno.EFBIG: 'Choose a place that takes larger files: a limit of the process (ulimit -f) or of the disk is met.',
+    errno.EFBIG: 'Raise the limit on the size of files (ulimit -f), or choose a disk for larger ones (not FAT32).',
 }
 
 _PLACE_REMEDIES = {
@@ -267,8 +268,8 @@ _PLACE_REMEDIES = {
 
 
 def _remedy(error: OSError, path: str) -> Optional[str]:
-    if error.errno is not None and error.errno in _SPACE_REMEDIES:
-        return _SPACE_REMEDIES[error.errno]
+    if error.errno is not None and error.errno in SPACE_REMEDIES:
+        return SPACE_REMEDIES[error.errno]
     # These may as well be about a file that was to be read: then they are not this module's to explain.
     if error.errno is None or error.filename is None or not _is_for_writing(os.fsdecode(error.filename), path):
         return None

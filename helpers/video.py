@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from helpers.aliases import PathLike
-from helpers.files import atomic_path, check_home, check_no_device, explain_os_errors, numbered
+from helpers.files import SPACE_REMEDIES, atomic_path, check_home, check_no_device, explain_os_errors, numbered
 from helpers.flags import checked_pair, is_real
 from helpers.image_rules import RGB_RULES, ImageRules, check_frames, checked_rules
 from helpers.image_search import check_extension, extensions_for, find_images
@@ -340,11 +340,12 @@ class VideoWriter:
         return problem
 
     def _stopped(self, complaint: str) -> OSError:
-        number, remedy = limit_in(complaint) or (errno.EIO, complaint)
-        message = 'The encoder stopped at frame {} of {}. {}'.format(self.num_written, self.path, remedy)
+        limit = limit_in(complaint)
+        why = complaint if limit is None else '{}. {}'.format(os.strerror(limit), SPACE_REMEDIES[limit])
+        message = 'The encoder stopped at frame {} of {}. {}'.format(self.num_written, self.path, why)
         if self.num_written:  # otherwise there is no partial file
             message += ' What was done is in {}.'.format(self.partial_path)
-        return OSError(number, message)
+        return OSError(errno.EIO if limit is None else limit, message)
 
 
 def create_video_from_images(

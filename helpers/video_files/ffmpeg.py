@@ -29,18 +29,12 @@ _MAX_PIXELS = 2**26  # 8192 x 8192
 
 _TWO_FRAMES = 2**25  # bytes, of the largest cameras
 
-# What stops it wherever it writes: a word of what it says, and how that is called here.
+# What stops it wherever it writes, by a word of what it says.
 _LIMITS = {
-    'No space left': (errno.ENOSPC, 'The disk is full: free some space or choose another directory.'),
-    'Disk quota exceeded': (errno.EDQUOT, 'Your quota is used up: free some of it or choose another directory.'),
-    **dict.fromkeys(
-        ('File too large', 'SIGXFSZ'),
-        (
-            errno.EFBIG,
-            'A limit on the size of files is reached: raise it (ulimit -f), or choose a disk that takes larger ones '
-            '(FAT32 ends at 4 GiB).',
-        ),
-    ),
+    'No space left': errno.ENOSPC,
+    'Disk quota exceeded': errno.EDQUOT,
+    'File too large': errno.EFBIG,
+    'SIGXFSZ': errno.EFBIG,
 }
 
 # Visually lossless at the flat areas and sharp edges of overlays; 'veryfast' leaves the processor to the network. No
@@ -94,8 +88,8 @@ def _said(status: int, complaint: bytes) -> str:
     return '{} ({}).'.format(said, names.get(status, 'signal {}'.format(-status))) if status < 0 else said + '.'
 
 
-def limit_in(complaint: str) -> Optional[Tuple[int, str]]:
-    """Returns the errno and the remedy of a limit of the place that was written to; None of something else."""
+def limit_in(complaint: str) -> Optional[int]:
+    """Returns the errno of a limit of the place that was written to; None of something else."""
     return next((limit for word, limit in _LIMITS.items() if word in complaint), None)
 
 

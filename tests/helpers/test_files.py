@@ -224,7 +224,7 @@ def test_a_full_folder_for_temporary_files_is_not_the_place_of_the_output(tmp_pa
 
 
 def test_a_file_that_may_not_be_so_large_is_explained(tmp_path):
-    message = r'File too large while writing .*a\. Choose a place that takes larger files'
+    message = r'File too large while writing .*a\. Raise the limit on the size of files'
     with pytest.raises(OSError, match=message), atomic_path(tmp_path / 'a'):
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
 
