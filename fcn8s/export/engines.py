@@ -192,6 +192,7 @@ def _open_export(
     if own_engine != 'tensorflow':
         _check_not_of_tensorflow(own_engine, session_config=session_config)
     runtimes.check_file(description.directory, export)
+    runtimes.warn_of_changes(description.directory)
     if own_engine == 'tensorflow':
         return _open_in_tensorflow(description, export, session_config, trust)
     runtime = runtimes.open_runtime(description.directory, export)

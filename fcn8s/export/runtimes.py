@@ -4,9 +4,11 @@ import importlib
 import os
 from typing import Any, Dict
 
+from fcn8s.export.certificate import CERTIFICATE_FILE, digests, files_below
 from fcn8s.export.formats import FORMATS, check_packages
 from fcn8s.saving.descriptions import DESCRIPTION_FILE, SAVED_MODEL_FILE
 from helpers.json_files import read_json
+from helpers.user_warnings import warn_user
 
 
 def read_export(directory: str) -> Dict[str, Any]:
@@ -64,6 +66,32 @@ def check_file(directory: str, export: Dict[str, Any]) -> None:
     path = os.path.join(directory, FORMATS[export['format']].file or SAVED_MODEL_FILE)
     if not os.path.isfile(path):
         raise FileNotFoundError('{} is missing. Copy the whole export, or export the model again.'.format(path))
+
+
+def warn_of_changes(directory: str) -> None:
+    """Warns where files are not those that the export's certificate was written for: no runtime notices a flipped bit.
+
+    Nothing is said of files that it does not name, of `fcn8s.json`, which is checked when it is read, and of an export
+    that has lost its certificate.
+    """
+    known = _certified(os.path.join(directory, CERTIFICATE_FILE))
+    there = [name for name in files_below(directory) if name in known and name != DESCRIPTION_FILE]
+    changed = [name for name, digest in digests(directory, there).items() if digest != known[name]]
+    if changed:
+        warn_user(
+            '{} of the export {!r} {} not what {} was written for, so that nothing is known of what it predicts. Where '
+            'the copy is damaged, copy it again; where another program changed it, export the model again to be '
+            'sure.'.format(', '.join(changed), directory, 'is' if len(changed) == 1 else 'are', CERTIFICATE_FILE)
+        )
+
+
+def _certified(path: str) -> Dict[str, Any]:
+    """The SHA-256 of files by their names, as a certificate has them; nothing where there is none that can be read."""
+    try:
+        known = read_json(path)['result']['sha256']
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+    return known if isinstance(known, dict) else {}
 
 
 def versions(format_name: str) -> Dict[str, str]:

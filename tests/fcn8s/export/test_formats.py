@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -142,6 +143,31 @@ def test_a_tflite_file_of_before_signatures_is_opened(export, tmp_path, pictures
     assert Interpreter(file).get_signature_list() == {}
     with fcn8s.open_model(path) as exported:
         np.testing.assert_array_equal(exported.predict(pictures[1:])[0], answers[1][0])
+
+
+@pytest.mark.parametrize('format_name', ['frozen', 'onnx', 'openvino', 'tflite'])
+def test_a_flipped_bit_is_told_which_no_runtime_does(export, tmp_path, pictures, format_name):
+    import fcn8s
+    from fcn8s.export.formats import FORMATS
+
+    path = shutil.copytree(export(format_name), str(tmp_path / 'export'))
+    name = 'model.bin' if format_name == 'openvino' else FORMATS[format_name].file
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', UserWarning)
+        fcn8s.open_model(path).close()
+    with open(os.path.join(path, name), 'r+b') as file:
+        # Within the weights, which are most of it.
+        file.seek(os.path.getsize(file.name) // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+    said = '{} of the export .* is not what certificate.json was written for'.format(name)
+    with pytest.warns(UserWarning, match=said), fcn8s.open_model(path) as exported:
+        assert exported.predict(pictures[1:]).shape == (1, 64, 96)
+    os.unlink(os.path.join(path, 'certificate.json'))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', UserWarning)
+        fcn8s.open_model(path).close()
 
 
 def test_the_interpreter_refuses_another_size_where_it_is_asked_strictly(export):
