@@ -163,6 +163,16 @@ SESSION_PRECISIONS = {
 }
 
 
+def fastest_on_cpu(machine: Optional[Machine] = None) -> str:
+    """Returns 'bfloat16' where this CPU computes in it, which trains as well as 'float32' does (docs/ablation.md), and
+    'float32' elsewhere, on GPUs too.
+
+    machine: None for this one.
+    """
+    machine = machine or this_machine()
+    return 'float32' if machine.gpus or _why_not_bfloat16(machine) else 'bfloat16'
+
+
 def needs_loss_scaling(precision: str) -> bool:
     """Tells whether gradients of this precision can underflow, so that the loss has to be scaled."""
     return SESSION_PRECISIONS[precision].needs_loss_scaling

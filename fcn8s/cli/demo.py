@@ -47,17 +47,19 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def demo_steps(out: str, seed: int, epochs: Optional[int] = None) -> List[Step]:
+def demo_steps(out: str, seed: int, epochs: Optional[int] = None, precision: str = 'float32') -> List[Step]:
     """Returns the commands of the demo, in order; everything that they write is below `out`.
 
     Args:
         out: The directory to write.
         seed: For scenes and network.
         epochs: How long to train; None is as the recipe `demo` says.
+        precision: What to train in.
     """
     data, encoder, run_dir = (os.path.join(out, name) for name in ('data', 'encoder', 'run'))
     seeded = ['--seed', str(seed)]
     shortened = ['--epochs', str(epochs)] if epochs else []
+    faster = [] if precision == 'float32' else ['--precision', precision]
     return [
         Step('Street scenes to train on', ['sample-data', data, '--train', '400'] + seeded),
         Step(
@@ -68,6 +70,7 @@ def demo_steps(out: str, seed: int, epochs: Optional[int] = None) -> List[Step]:
             'Training',
             ['train', '--recipe', 'demo', '--data', data, '--encoder', encoder, '--run', run_dir, '--no-report']
             + shortened
+            + faster
             + seeded,
         ),
         Step(
@@ -111,11 +114,13 @@ def demo_steps(out: str, seed: int, epochs: Optional[int] = None) -> List[Step]:
 
 def run(args: argparse.Namespace) -> int:
     from fcn8s.cli import build_parser
+    from fcn8s.precision import fastest_on_cpu
 
     start = time.perf_counter()
     _check_out(args.out)
     parser = build_parser()
-    steps = demo_steps(args.out, args.seed, args.epochs)
+    print('From nothing to a segmented video, by the commands below', flush=True)
+    steps = demo_steps(args.out, args.seed, args.epochs, fastest_on_cpu())
     for number, step in enumerate(steps, 1):
         print(
             '\n[{}/{}] {}\n$ {} {}'.format(

@@ -27,6 +27,20 @@ def cannot(wanted):
 
 
 @pytest.mark.parametrize(
+    'fastest, machine',
+    [
+        ('bfloat16', MODERN_CPU),
+        ('float32', MODERN_CPU._replace(cpu_flags=frozenset(['avx2']))),
+        ('float32', MODERN_CPU._replace(environment={'TF_ENABLE_ONEDNN_OPTS': '0'})),
+        ('float32', MODERN_CPU._replace(tf_version=(1, 15), rewrites=frozenset())),
+        ('float32', MODERN_CPU._replace(gpus=((8, 0),))),
+    ],
+)
+def test_the_fastest_precision_of_a_cpu(fastest, machine):
+    assert precision.fastest_on_cpu(machine) == fastest
+
+
+@pytest.mark.parametrize(
     'wanted, machine',
     [
         ('float32', Machine((1, 15), frozenset(), frozenset(), (), {})),

@@ -194,14 +194,17 @@ def test_a_command_without_standard_streams_works_and_writes_nothing_into_its_fi
     assert content.startswith(b'\x89PNG') and content.endswith(b'IEND\xaeB`\x82')
 
 
-def test_the_demo_is_shortened_by_an_option_of_its_training():
+def test_the_demo_is_shortened_and_its_precision_chosen_by_options_of_its_training():
     from fcn8s.cli.demo import demo_steps
     from fcn8s.training.recipes import read_recipe
 
     (whole,), (short,) = (
         [step.command for step in demo_steps('demo', 0, epochs) if step.command[0] == 'train'] for epochs in (None, 2)
     )
-    assert '--epochs' not in whole and short[short.index('--epochs') + 1] == '2'
+    assert '--epochs' not in whole and '--precision' not in whole and short[short.index('--epochs') + 1] == '2'
+    in_bfloat16 = demo_steps('demo', 0, precision='bfloat16')
+    changed = [step.command for step, plain in zip(in_bfloat16, demo_steps('demo', 0)) if step != plain]
+    assert len(changed) == 1 and changed[0][0] == 'train' and '--precision bfloat16' in ' '.join(changed[0])
     parser = cli.build_parser()
     assert parser.parse_args(['demo']).epochs is None
     with pytest.raises(SystemExit):
