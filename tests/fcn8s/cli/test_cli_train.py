@@ -231,6 +231,21 @@ def test_a_resumed_run_keeps_its_epochs_and_is_compared_with_the_curve_of_its_re
 
 
 @pytest.mark.parametrize(
+    'fastest, given, is_said',
+    [
+        ('bfloat16', {}, True),
+        ('float32', {}, False),
+        ('bfloat16', {'precision': 'bfloat16'}, False),
+        ('bfloat16', {'resume': 'run'}, False),
+    ],
+)
+def test_a_new_training_is_told_of_the_faster_precision(monkeypatch, capsys, fastest, given, is_said):
+    monkeypatch.setattr('fcn8s.precision.fastest_on_cpu', lambda: fastest)
+    train._print_faster_precision(argparse.Namespace(**dict({'precision': 'float32', 'resume': None}, **given)))
+    assert ('--precision bfloat16' in capsys.readouterr().out) == is_said
+
+
+@pytest.mark.parametrize(
     'options, expected',
     [
         ({'workers': 4, 'epochs': 1}, {'threads': 4, 'epochs': 1}),
