@@ -3,10 +3,12 @@
 The networks here are a 32nd as wide; every file is written by hand in the structure of the public ones, or by Keras.
 """
 
+import argparse
 import contextlib
 import io
 import json
 import os
+import pathlib
 import pickle
 import struct
 import sys
@@ -300,7 +302,8 @@ def fake_torch():
             sys.modules.pop(name) if module is None else sys.modules.update({name: module})
 
 
-def dump_tensors(file, tensors, legacy):
+def dump_tensors(file, tensors, legacy, around=OrderedDict):
+    """around: makes what is dumped out of the state dict."""
     with fake_torch() as torch:
 
         class Pickler(pickle.Pickler):
@@ -309,15 +312,14 @@ def dump_tensors(file, tensors, legacy):
                     return ('storage', torch.FloatStorage, obj.key, 'cpu', obj.array.size) + ((None,) if legacy else ())
                 return None
 
-        Pickler(file, protocol=2).dump(
-            OrderedDict((name, Tensor(str(key), array)) for key, (name, array) in enumerate(tensors.items()))
-        )
+        state = OrderedDict((name, Tensor(str(key), array)) for key, (name, array) in enumerate(tensors.items()))
+        Pickler(file, protocol=2).dump(around(state))
 
 
-def write_pth(path, weights, tensors=None):
+def write_pth(path, weights, tensors=None, around=OrderedDict):
     tensors = tensors or to_state_dict(weights)
     pickled = io.BytesIO()
-    dump_tensors(pickled, tensors, legacy=False)
+    dump_tensors(pickled, tensors, legacy=False, around=around)
     with zipfile.ZipFile(path, 'w') as archive:
         archive.writestr('vgg16/data.pkl', pickled.getvalue())
         archive.writestr('vgg16/byteorder', 'little')
@@ -471,6 +473,28 @@ def test_what_a_larger_network_has_beside_its_vgg16_is_left_out(tmp_path, weight
     head = {'head.weight': np.zeros((3, 3), np.float32), 'bn.running_mean': np.zeros(3, np.float32)}
     write_pth(str(tmp_path / 'larger.pth'), None, OrderedDict(tensors, **head))
     source = read_source(str(tmp_path / 'larger.pth'))
+    np.testing.assert_array_equal(source.convolutions['conv3_2'][0], weights['conv3_2'][0])
+
+
+@pytest.mark.parametrize('before', ['', 'vgg.', 'loss.net.'])
+def test_features_alone_or_under_another_name_are_read(tmp_path, weights, before):
+    tensors = OrderedDict(
+        (name.replace('features.', before), array)
+        for name, array in to_state_dict(weights).items()
+        if 'features' in name
+    )
+    others = {before + '31.weight': np.zeros((8, 16, 3, 3), np.float32), 'extras.0.weight': np.zeros(3, np.float32)}
+    write_pth(str(tmp_path / 'features.pth'), None, OrderedDict(tensors, **others))
+    source = read_source(str(tmp_path / 'features.pth'))
+    np.testing.assert_array_equal(source.convolutions['conv5_3'][0], weights['conv5_3'][0])
+    assert source.dense == {}
+
+
+def test_the_command_line_beside_the_weights_is_passed_over(tmp_path, weights):
+    """As the reference scripts of torchvision and timm save it."""
+    args = argparse.Namespace(lr=0.1, output_dir=pathlib.Path('out'))
+    write_pth(str(tmp_path / 'model_29.pth'), weights, around=lambda state: {'model': state, 'epoch': 29, 'args': args})
+    source = read_source(str(tmp_path / 'model_29.pth'))
     np.testing.assert_array_equal(source.convolutions['conv3_2'][0], weights['conv3_2'][0])
 
 
