@@ -431,6 +431,47 @@ def test_what_was_drawn_is_in_the_manifest(tmp_path, notop):
     assert manifest['initialised'] == ['fc6', 'fc7'] and manifest['seed'] == 5
 
 
+def with_own_head(vgg16, first):
+    """Dense layers behind the layers of a VGG-16, in one network with them."""
+    flat = KERAS.layers.Flatten(name='own_flatten')(vgg16.layers[-1].output)
+    head = KERAS.layers.Dense(5)(KERAS.layers.Dense(4)(flat))
+    model = KERAS.Model(vgg16.input, head)
+    if first:
+        model.compile('adam', 'mse')
+        model.fit(np.zeros((1, 224, 224, 3)), np.zeros((1, 5)), verbose=0)
+    return model
+
+
+def as_a_layer(vgg16, first):
+    """A VGG-16 as one layer of a network, behind another layer or as the first."""
+    before = [] if first else [KERAS.layers.Conv2D(3, 1)]
+    behind = [KERAS.layers.Flatten(name='own_flatten'), KERAS.layers.Dense(5)]
+    return KERAS.Sequential([KERAS.layers.InputLayer((224, 224, 3))] + before + [vgg16] + behind)
+
+
+@pytest.mark.parametrize('name', ['whole.h5', 'only.weights.h5'])
+@pytest.mark.parametrize('first', [True, False])
+@pytest.mark.parametrize('around', [with_own_head, as_a_layer])
+def test_the_vgg16_of_a_larger_keras_network_is_read(tmp_path, weights, notop, around, first, name):
+    path = str(tmp_path / name)
+    inside = weights if name == 'whole.h5' else notop
+    with keras_session():
+        model = around(narrow_keras_vgg16(inside), first)
+        expected = [np.asarray(array) for array in model.get_weights() if array.shape == weights['conv5_3'][0].shape]
+        (model.save if name == 'whole.h5' else model.save_weights)(path)
+    source = read_source(path)
+    np.testing.assert_array_equal(source.convolutions['conv5_3'][0], expected[-1])
+    assert set(source.dense) == ({'fc6', 'fc7', 'fc8'} if inside is weights else set())
+
+
+def test_a_keras_network_that_holds_a_vgg16_and_another_convolution_beside_it_is_refused(tmp_path, notop):
+    with keras_session():
+        vgg16 = narrow_keras_vgg16(notop)
+        KERAS.Model(vgg16.input, KERAS.layers.Conv2D(3, 1)(vgg16.layers[-1].output)).save(str(tmp_path / 'file.h5'))
+    with pytest.raises(ValueError, match="is no VGG-16: it has 'conv2d.*/bias"):
+        read_source(str(tmp_path / 'file.h5'))
+
+
 def test_hed_is_read_without_its_side_outputs(tmp_path, weights):
     path = str(tmp_path / 'hed.weights.h5')
     write_hed(path, weights)
