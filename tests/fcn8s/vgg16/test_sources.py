@@ -571,6 +571,16 @@ def test_tensors_that_are_views_are_read(tmp_path, weights):
 
 # Refusals: another network, or a damaged file.
 
+
+def test_a_saved_model_of_keras_is_no_export_of_this_library(tmp_path):
+    path = str(tmp_path / 'saved')
+    with tf.Graph().as_default(), tf.Session() as session:
+        images = tf.placeholder(tf.float32, [None, 224, 224, 3])
+        tf.saved_model.simple_save(session, path, {'images': images}, {'doubled': 2.0 * images})
+    with pytest.raises(ValueError, match=r"has \[\['serve'\]\]. Another program made it. .* model.save_weights"):
+        read_source(path)
+
+
 ALL_WRITERS = pytest.mark.parametrize(
     'write',
     [write_keras_old, write_keras3, write_slim, write_npz, write_npy, write_pth, write_pth_legacy, write_safetensors],
