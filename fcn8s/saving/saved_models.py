@@ -123,7 +123,7 @@ def read_meta_graph(
     found = [sorted(meta_graph.meta_info_def.tags) for meta_graph in meta_graphs]
     raise ValueError(
         '{} SavedModel {!r} has no graph with the tags {}; it has {}. {}'.format(
-            what, directory, sorted(tags), found or 'none', _tag_hint(found, what)
+            what, directory, sorted(tags), found or 'none', _tag_hint(directory, found, what)
         )
     )
 
@@ -142,13 +142,19 @@ def _without_graph(directory: str, what: str) -> ValueError:
     )
 
 
-def _tag_hint(found: List[List[str]], what: str) -> str:
+def _tag_hint(directory: str, found: List[List[str]], what: str) -> str:
     if not found:
         return 'It is empty: write or copy it again.'
     if what == 'encoder' and any('vgg16' in tags for tags in found):
         return 'Save it again with one graph of the tag vgg16.'
     if any('vgg16' in tags for tags in found):
         return 'This is a VGG-16 encoder: pass it as vgg16_dir.'
+    if ['serve'] in found and not os.path.isfile(os.path.join(directory, DESCRIPTION_FILE)):
+        return 'Another program made it. ' + (
+            "Of a VGG-16 in Keras save the weights, model.save_weights('vgg16.weights.h5'), for fcn8s vgg16 --weights."
+            if what == 'encoder'
+            else 'Of a trained FCN-8s fcn8s import-fcn8s may read the checkpoint.'
+        )
     if ['serve'] in found:
         return 'This is an export, for prediction only: go on from the model that it was made of.'
     if ['default'] in found and what == 'model':

@@ -5,7 +5,8 @@
 
 import importlib.util
 import os
-from typing import Any, Dict, Mapping, Tuple
+import re
+from typing import Any, Dict, List, Mapping, Tuple
 
 import h5py
 import numpy as np
@@ -45,17 +46,60 @@ def read_keras_h5(path: str) -> Source:
 
 def _read(path: str, file: Any) -> Source:
     root = file.get('model_weights', file)
-    if 'layer_names' in root.attrs:
-        names = _names_by_layer_attributes(root)
-    elif 'dsn1' in root and 'block1' in root:
+    is_hed = 'dsn1' in root
+    if is_hed and 'block1' in root:
         names = _hed_names()
     else:
-        names = _keras3_names(root)
-    is_hed = 'dsn1' in root
+        root = _vgg16_inside(root)
+        names = _names_by_layer_attributes(root) if _has_layer_attributes(root) else _keras3_names(root)
     shapes = {name: shape for name, shape in _datasets(root).items() if not (is_hed and name.startswith(HED_HEADS))}
     _check_stored_names(path, root, names)
     layout = Layout(names, HED_BGR if is_hed else CAFFE_BGR)
+    shapes = _without_own_head(shapes, names)
     return assemble('hed' if is_hed else 'keras', path, layout, shapes, lambda name: _values(path, name, root[name]))
+
+
+def _has_layer_attributes(root: Any) -> bool:
+    return 'layer_names' in root.attrs or 'weight_names' in root.attrs
+
+
+def _vgg16_inside(root: Any) -> Any:
+    """Returns the group of the VGG-16 that is a layer of a larger network, or `root` where there is none."""
+    if 'layer_names' in root.attrs:
+        first, last = (KERAS_LAYERS[layer] for layer in ('conv1_1', 'conv5_3'))
+        inside = [group for group in _groups(root) if _weights_of(group, first) and _weights_of(group, last)]
+    else:
+        last = 'layers/' + _numbered('conv2d', len(layers.CONVOLUTIONS) - 1)
+        inside = [group for group in _groups(root.get('layers', {})) if last in group]
+    return inside[0] if len(inside) == 1 else root
+
+
+def _groups(parent: Any) -> List[Any]:
+    """The groups in a group; a link to another file is not followed."""
+    names = [name for name in parent if isinstance(parent.get(name, getlink=True), h5py.HardLink)]
+    return [parent[name] for name in names if isinstance(parent[name], h5py.Group)]
+
+
+def _weights_of(group: Any, keras_layer: str) -> List[str]:
+    """The names that a network inside another lists for a layer, which Keras 2 numbers: `block1_conv1_3/kernel:0`."""
+    stored = [_text(name) for name in group.attrs.get('weight_names', ())]
+    return [name for name in stored if re.match(r'(.*/)?{}(_\d+)?/'.format(keras_layer), name)]
+
+
+def _without_own_head(shapes: Mapping[str, Tuple[int, ...]], names: Mapping[str, Tuple[str, str]]) -> Any:
+    """Leaves out the state of the optimiser, and dense layers that are not VGG-16's: a head for other classes."""
+    known = {name for pair in names.values() for name in pair}
+    groups: Dict[str, List[str]] = {}
+    for name in shapes:
+        groups.setdefault(os.path.dirname(name), []).append(name)
+    left_out = {
+        name
+        for group, members in groups.items()
+        if not known.intersection(members)
+        if group.startswith('optimizer/') or sorted(len(shapes[member]) for member in members) == [1, 2]
+        for name in members
+    }
+    return {name: shape for name, shape in shapes.items() if name not in left_out}
 
 
 def _datasets(root: Any) -> Dict[str, Tuple[int, ...]]:
@@ -88,8 +132,11 @@ def _names_by_layer_attributes(root: Any) -> Dict[str, Tuple[str, str]]:
     """
     names = {}
     for layer, keras_layer in KERAS_LAYERS.items():
-        weight_names = root[keras_layer].attrs.get('weight_names', ()) if keras_layer in root else ()
-        stored = ['{}/{}'.format(keras_layer, _text(name)) for name in weight_names]
+        if 'weight_names' in root.attrs:
+            stored = _weights_of(root, keras_layer)
+        else:
+            weight_names = root[keras_layer].attrs.get('weight_names', ()) if keras_layer in root else ()
+            stored = ['{}/{}'.format(keras_layer, _text(name)) for name in weight_names]
         kernel, biases = stored if len(stored) == 2 else (keras_layer + '/kernel', keras_layer + '/bias')
         names[layer] = kernel, biases
     return names
@@ -112,8 +159,15 @@ def _keras3_names(root: Any) -> Dict[str, Tuple[str, str]]:
         for index, layer in enumerate(layers.CONVOLUTIONS)
     }
     for index, layer in enumerate(('fc6', 'fc7', 'fc8')):
-        names[layer] = _variables('{}/{}'.format(container, _numbered('dense', index)))
+        group = '{}/{}'.format(container, _numbered('dense', index))
+        is_other = _stored_name(root, group + '/vars') not in ('', 'fc1', 'fc2', 'predictions')
+        names[layer] = _variables('{}/{}'.format(container, KERAS_LAYERS[layer]) if is_other else group)
     return names
+
+
+def _stored_name(root: Any, group: str) -> str:
+    """The layer's name that Keras 3.4 and later keep beside its variables; '' where there is none."""
+    return _text(root[group].attrs.get('name', '')) if group in root else ''
 
 
 def _hed_names() -> Dict[str, Tuple[str, str]]:
@@ -129,7 +183,7 @@ def _check_stored_names(path: str, root: Any, names: Mapping[str, Tuple[str, str
     """Keras 3.4 and later keep each layer's name beside its variables: the numbering has to agree with it."""
     for layer, (kernel, _) in names.items():
         group = os.path.dirname(kernel)
-        stored = _text(root[group].attrs.get('name', '')) if group in root else ''
+        stored = _stored_name(root, group)
         if stored and group.endswith('/vars') and stored != KERAS_LAYERS[layer]:
             raise ValueError(
                 '{} is no VGG-16 as keras.applications has it: {} ({!r}) is expected at {!r}, which '

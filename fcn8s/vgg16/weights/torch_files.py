@@ -47,6 +47,7 @@ def _convolution_indices() -> Dict[str, str]:
 
 
 TORCHVISION_LAYERS = dict(_convolution_indices(), fc6='classifier.0', fc7='classifier.3', fc8='classifier.6')
+_PARTS = ('weight', 'bias')
 TIMM_LAYERS = dict(_convolution_indices(), fc6='pre_logits.fc1', fc7='pre_logits.fc2', fc8='head.fc')
 
 
@@ -97,7 +98,13 @@ TORCH_STAND_INS = {
     ('torch', 'DoubleStorage'): _storage_type('<f8'),
     ('torch', 'HalfStorage'): _storage_type('<f2'),
     ('torch', 'BFloat16Storage'): _storage_type(_BFLOAT16),
-    # Scores that a checkpoint of training holds beside the weights.
+    # The command line and the scores that a checkpoint of training holds beside the weights.
+    ('argparse', 'Namespace'): _Inert,
+    ('pathlib', 'PosixPath'): _Inert,
+    ('pathlib', 'WindowsPath'): _Inert,
+    ('pathlib._local', 'PosixPath'): _Inert,  # Python 3.13
+    ('pathlib._local', 'WindowsPath'): _Inert,
+    ('torch', 'device'): _Inert,
     ('numpy', 'dtype'): _Inert,
     ('numpy.core.multiarray', 'scalar'): _Inert,
     ('numpy._core.multiarray', 'scalar'): _Inert,
@@ -333,9 +340,24 @@ def _without_wrappers(names: List[str]) -> Dict[str, str]:
         return {name: name for name in names}
     first = TORCHVISION_LAYERS['conv1_1'] + '.weight'
     prefixes = [name[: -len(first)] for name in plain if name.endswith(first)]
+    if not prefixes:
+        return _from_bare_features(plain)
     if len(prefixes) != 1:
         return plain
     return {name[len(prefixes[0]) :]: whole for name, whole in plain.items() if name.startswith(prefixes[0])}
+
+
+def _from_bare_features(plain: Dict[str, str]) -> Dict[str, str]:
+    """The names of a VGG-16 for a file that holds its `features` alone (`0.weight`) or under another name
+    (`backbone.0.weight`), recognised by the numbers of all convolutions; `plain` for any other.
+    """
+    convolutions = {layer: TORCHVISION_LAYERS[layer] for layer in layers.CONVOLUTIONS}
+    wanted = ['{}.{}'.format(module[len('features.') :], part) for module in convolutions.values() for part in _PARTS]
+    prefixes = [name[: -len(wanted[0])] for name in plain if re.search(r'(^|\.)0\.weight$', name)]
+    prefixes = [prefix for prefix in prefixes if all(prefix + name in plain for name in wanted)]
+    if len(prefixes) != 1:
+        return plain
+    return {'features.' + name: plain[prefixes[0] + name] for name in wanted}
 
 
 def read_safetensors(path: str, use: Optional[Use] = None) -> Any:

@@ -3,10 +3,12 @@
 The networks here are a 32nd as wide; every file is written by hand in the structure of the public ones, or by Keras.
 """
 
+import argparse
 import contextlib
 import io
 import json
 import os
+import pathlib
 import pickle
 import struct
 import sys
@@ -300,7 +302,8 @@ def fake_torch():
             sys.modules.pop(name) if module is None else sys.modules.update({name: module})
 
 
-def dump_tensors(file, tensors, legacy):
+def dump_tensors(file, tensors, legacy, around=OrderedDict):
+    """around: makes what is dumped out of the state dict."""
     with fake_torch() as torch:
 
         class Pickler(pickle.Pickler):
@@ -309,15 +312,14 @@ def dump_tensors(file, tensors, legacy):
                     return ('storage', torch.FloatStorage, obj.key, 'cpu', obj.array.size) + ((None,) if legacy else ())
                 return None
 
-        Pickler(file, protocol=2).dump(
-            OrderedDict((name, Tensor(str(key), array)) for key, (name, array) in enumerate(tensors.items()))
-        )
+        state = OrderedDict((name, Tensor(str(key), array)) for key, (name, array) in enumerate(tensors.items()))
+        Pickler(file, protocol=2).dump(around(state))
 
 
-def write_pth(path, weights, tensors=None):
+def write_pth(path, weights, tensors=None, around=OrderedDict):
     tensors = tensors or to_state_dict(weights)
     pickled = io.BytesIO()
-    dump_tensors(pickled, tensors, legacy=False)
+    dump_tensors(pickled, tensors, legacy=False, around=around)
     with zipfile.ZipFile(path, 'w') as archive:
         archive.writestr('vgg16/data.pkl', pickled.getvalue())
         archive.writestr('vgg16/byteorder', 'little')
@@ -429,6 +431,47 @@ def test_what_was_drawn_is_in_the_manifest(tmp_path, notop):
     assert manifest['initialised'] == ['fc6', 'fc7'] and manifest['seed'] == 5
 
 
+def with_own_head(vgg16, first):
+    """Dense layers behind the layers of a VGG-16, in one network with them."""
+    flat = KERAS.layers.Flatten(name='own_flatten')(vgg16.layers[-1].output)
+    head = KERAS.layers.Dense(5)(KERAS.layers.Dense(4)(flat))
+    model = KERAS.Model(vgg16.input, head)
+    if first:
+        model.compile('adam', 'mse')
+        model.fit(np.zeros((1, 224, 224, 3)), np.zeros((1, 5)), verbose=0)
+    return model
+
+
+def as_a_layer(vgg16, first):
+    """A VGG-16 as one layer of a network, behind another layer or as the first."""
+    before = [] if first else [KERAS.layers.Conv2D(3, 1)]
+    behind = [KERAS.layers.Flatten(name='own_flatten'), KERAS.layers.Dense(5)]
+    return KERAS.Sequential([KERAS.layers.InputLayer((224, 224, 3))] + before + [vgg16] + behind)
+
+
+@pytest.mark.parametrize('name', ['whole.h5', 'only.weights.h5'])
+@pytest.mark.parametrize('first', [True, False])
+@pytest.mark.parametrize('around', [with_own_head, as_a_layer])
+def test_the_vgg16_of_a_larger_keras_network_is_read(tmp_path, weights, notop, around, first, name):
+    path = str(tmp_path / name)
+    inside = weights if name == 'whole.h5' else notop
+    with keras_session():
+        model = around(narrow_keras_vgg16(inside), first)
+        expected = [np.asarray(array) for array in model.get_weights() if array.shape == weights['conv5_3'][0].shape]
+        (model.save if name == 'whole.h5' else model.save_weights)(path)
+    source = read_source(path)
+    np.testing.assert_array_equal(source.convolutions['conv5_3'][0], expected[-1])
+    assert set(source.dense) == ({'fc6', 'fc7', 'fc8'} if inside is weights else set())
+
+
+def test_a_keras_network_that_holds_a_vgg16_and_another_convolution_beside_it_is_refused(tmp_path, notop):
+    with keras_session():
+        vgg16 = narrow_keras_vgg16(notop)
+        KERAS.Model(vgg16.input, KERAS.layers.Conv2D(3, 1)(vgg16.layers[-1].output)).save(str(tmp_path / 'file.h5'))
+    with pytest.raises(ValueError, match="is no VGG-16: it has 'conv2d.*/bias"):
+        read_source(str(tmp_path / 'file.h5'))
+
+
 def test_hed_is_read_without_its_side_outputs(tmp_path, weights):
     path = str(tmp_path / 'hed.weights.h5')
     write_hed(path, weights)
@@ -474,6 +517,28 @@ def test_what_a_larger_network_has_beside_its_vgg16_is_left_out(tmp_path, weight
     np.testing.assert_array_equal(source.convolutions['conv3_2'][0], weights['conv3_2'][0])
 
 
+@pytest.mark.parametrize('before', ['', 'vgg.', 'loss.net.'])
+def test_features_alone_or_under_another_name_are_read(tmp_path, weights, before):
+    tensors = OrderedDict(
+        (name.replace('features.', before), array)
+        for name, array in to_state_dict(weights).items()
+        if 'features' in name
+    )
+    others = {before + '31.weight': np.zeros((8, 16, 3, 3), np.float32), 'extras.0.weight': np.zeros(3, np.float32)}
+    write_pth(str(tmp_path / 'features.pth'), None, OrderedDict(tensors, **others))
+    source = read_source(str(tmp_path / 'features.pth'))
+    np.testing.assert_array_equal(source.convolutions['conv5_3'][0], weights['conv5_3'][0])
+    assert source.dense == {}
+
+
+def test_the_command_line_beside_the_weights_is_passed_over(tmp_path, weights):
+    """As the reference scripts of torchvision and timm save it."""
+    args = argparse.Namespace(lr=0.1, output_dir=pathlib.Path('out'))
+    write_pth(str(tmp_path / 'model_29.pth'), weights, around=lambda state: {'model': state, 'epoch': 29, 'args': args})
+    source = read_source(str(tmp_path / 'model_29.pth'))
+    np.testing.assert_array_equal(source.convolutions['conv3_2'][0], weights['conv3_2'][0])
+
+
 def test_a_batch_normalised_network_is_told_from_an_incomplete_one(tmp_path, weights):
     tensors = to_state_dict(weights)
     tensors['features.1.running_mean'] = tensors.pop('features.2.bias')
@@ -505,6 +570,16 @@ def test_tensors_that_are_views_are_read(tmp_path, weights):
 
 
 # Refusals: another network, or a damaged file.
+
+
+def test_a_saved_model_of_keras_is_no_export_of_this_library(tmp_path):
+    path = str(tmp_path / 'saved')
+    with tf.Graph().as_default(), tf.Session() as session:
+        images = tf.placeholder(tf.float32, [None, 224, 224, 3])
+        tf.saved_model.simple_save(session, path, {'images': images}, {'doubled': 2.0 * images})
+    with pytest.raises(ValueError, match=r"has \[\['serve'\]\]. Another program made it. .* model.save_weights"):
+        read_source(path)
+
 
 ALL_WRITERS = pytest.mark.parametrize(
     'write',
