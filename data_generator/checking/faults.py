@@ -118,6 +118,11 @@ FAULT_KINDS = {
         'Add labels with other classes, or say how many there are with --num-classes',
         hides_classes=True,
     ),
+    'nothing_counts': FaultKind(
+        True,
+        'labels to train on of which no pixel counts, as where they are in the numbers of another dataset',
+        'Say what they hold: --images DIR --labels DIR with an --id-map, or another --layout or --ignore-id',
+    ),
     'unused_legend': FaultKind(
         False,
         'tables of classes that are not used',

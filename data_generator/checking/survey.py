@@ -34,7 +34,16 @@ from data_generator.files.layouts import LAYOUTS, Layout, Places, find_split, pl
 from data_generator.files.legends import find_legend, read_legend
 from data_generator.files.splits import SPLIT_NAMES
 from helpers.image_search import IMAGE_EXTENSIONS, folded
-from helpers.label_spaces import ADE20K, VOC, LabelSpace, generic_label_space
+from helpers.label_spaces import (
+    ADE20K,
+    CAMVID,
+    CAMVID32,
+    CITYSCAPES,
+    CITYSCAPES20,
+    VOC,
+    LabelSpace,
+    generic_label_space,
+)
 
 SPLITS = ('train', 'val')
 NO_RULE = NameRule()
@@ -44,8 +53,11 @@ _UNKNOWN_CLASSES = generic_label_space(1)
 
 # The layouts that say what the labels mean.
 _NAMED = [(variant, True) for variants in LAYOUTS.values() for variant in variants]
-# Of datasets in folders that people and tools (CVAT) use for classes of their own, too.
-_IMITATED = (VOC, ADE20K)
+# Of datasets in folders that people and tools (CVAT, Datumaro) use for classes of their own, too; each with the spaces
+# of whose classes a table beside them may tell.
+_IMITATED = {VOC.name: (VOC,), ADE20K.name: (ADE20K,), CAMVID.name: (CAMVID, CAMVID32)}
+# What these tools write into folders of Cityscapes: label IDs are then the lines of this table, whatever it names.
+_NUMBERED_FOLDERS, _NUMBERING_TABLE = (CITYSCAPES.name, CITYSCAPES20.name), 'label_colors.txt'
 # Where the lists of PASCAL VOC are.
 _LISTS = os.path.join('ImageSets', 'Segmentation')
 
@@ -202,13 +214,18 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
 
 def _named(root: str) -> List[Tuple[Layout, bool]]:
     """The named layouts, without those where a table beside the folders tells of other classes."""
-    return [entry for entry in _NAMED if entry[0].label_space not in _IMITATED or not _is_imitated(root, entry[0])]
+    return [entry for entry in _NAMED if not _is_imitated(root, entry[0])]
 
 
 def _is_imitated(root: str, layout: Layout) -> bool:
+    name = layout.label_space.name
+    if name not in (*_IMITATED, *_NUMBERED_FOLDERS):
+        return False
     places = places_of(layout, root, 'train')
     table = find_legend(places.label_dir, places.image_dir)
-    return table is not None and _tells_of_others(table, layout.label_space)
+    if table is None or name in _NUMBERED_FOLDERS:
+        return table is not None and os.path.basename(table) == _NUMBERING_TABLE
+    return all(_tells_of_others(table, space) for space in _IMITATED[name])
 
 
 def _tells_of_others(table: str, space: LabelSpace) -> bool:
@@ -342,6 +359,7 @@ def _own_arrangements(root: str) -> Iterator[Tuple[str, str, Optional[Mapping[st
                 yield images, labels, None
         for labels in label_names:
             yield '{split}', '{split}_' + labels, splits
+        yield '{split}', '{split}annot', splits  # of CamVid, as CVAT writes it with classes of one's own
 
 
 def _words_of_folders(root: str) -> Set[str]:

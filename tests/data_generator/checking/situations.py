@@ -495,6 +495,24 @@ def folders_of_voc_with_other_classes(root: str) -> Situation:
     return Situation(['unused_list'], words=['all: 9 images', '--colors', 'Validation.txt'])
 
 
+def folders_of_camvid_with_other_classes(root: str) -> Situation:
+    """As CVAT and Datumaro write colours and their table into the folders of CamVid."""
+    dataset(root, values(*COLORS), '{}', '{}annot')
+    rows = ['{} {} {} {}'.format(*color, name) for name, color in zip(NAMES, COLORS)]
+    text(os.path.join(root, 'label_colors.txt'), '\n'.join(rows))
+    return Situation(words=['train: 6 images', 'val: 3 images', '--colors'])
+
+
+def folders_of_cityscapes_with_other_classes(root: str) -> Situation:
+    """As CVAT and Datumaro write them: the numbers are the lines of the table, and not those of Cityscapes."""
+    places = ('leftImg8bit/{}/ulm', 'gtFine/{}/ulm', 'ulm_{}_leftImg8bit.png')
+    dataset(root, values(7, 8, 11), *places, suffix='gtFine_labelIds')
+    names = [*('fog', 'hail', 'ice', 'mist', 'mud', 'rain', 'sand', 'ground', 'box', 'sleet', 'slush', 'disc')]
+    rows = ['{} {} {} {}'.format(number, 9, 9, name) for number, name in enumerate(names)]
+    text(os.path.join(root, 'label_colors.txt'), '\n'.join(rows))
+    return Situation(['renamed_label'], classes=(7, 8, 11), words=['label_colors.txt'])
+
+
 def what_the_converter_of_labelme_writes(root: str) -> Situation:
     """Labels in NumPy files, in which -1 does not count, and as PNGs beside these."""
 
@@ -772,6 +790,13 @@ def black_and_white_of_16_bits(root: str) -> Situation:
 def a_single_class(root: str) -> Situation:
     dataset(root, values(0, 0, 0))
     return Situation(['one_class'], False)
+
+
+def numbers_of_another_dataset(root: str) -> Situation:
+    """Void of Cityscapes, in its folders."""
+    places = ('leftImg8bit/{}/ulm', 'gtFine/{}/ulm', 'ulm_{}_leftImg8bit.png')
+    dataset(root, values(0, 1, 2), *places, suffix='gtFine_labelIds')
+    return Situation(['nothing_counts', 'only_void'], False, classes=None)
 
 
 def a_split_of_a_single_class(root: str) -> Situation:

@@ -27,7 +27,7 @@ _spec.loader.exec_module(situations)
 
 EVERY_FAULT = set(FAULT_KINDS)
 # Made and tested one by one in test_checking.py.
-ELSEWHERE = {'alpha_image', '16_bit_image', 'cmyk_image', 'bands_image', 'only_void', 'turned_image'}
+ELSEWHERE = {'alpha_image', '16_bit_image', 'cmyk_image', 'bands_image', 'turned_image'}
 
 
 @pytest.fixture(autouse=True)
