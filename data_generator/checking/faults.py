@@ -160,6 +160,11 @@ FAULT_KINDS = {
         'files beside photographs that are called like these with a word behind, and have no labels',
         'They are passed over',
     ),
+    'unread_format': FaultKind(
+        False,
+        'files in formats of images that are not looked for',
+        'They are passed over; save what is an image as PNG or JPEG, and what is a label as PNG',
+    ),
     'system_file': FaultKind(False, 'files that systems leave beside data', 'They are passed over'),
     'further_split': FaultKind(
         False,

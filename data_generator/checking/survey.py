@@ -33,7 +33,7 @@ from data_generator.files.discovery import (
 from data_generator.files.layouts import LAYOUTS, Layout, Places, find_split, places_of, variants_of
 from data_generator.files.legends import find_legend, read_legend
 from data_generator.files.splits import SPLIT_NAMES
-from helpers.image_search import IMAGE_EXTENSIONS, folded
+from helpers.image_search import IMAGE_EXTENSIONS, about_unread, folded, unread_images
 from helpers.label_spaces import (
     ADE20K,
     CAMVID,
@@ -125,7 +125,7 @@ def survey(
     if not os.path.isdir(root):
         raise FileNotFoundError('No such directory: {}. Give the root directory of a dataset.'.format(root))
     found = _found(root, layout, extensions)
-    faults = _system_files(root) + _further_splits(found) + _unused_lists(found)
+    faults = _system_files(root) + _further_splits(found) + _unused_lists(found) + _unread(found.splits)
     if not found.knows_classes and found.num_labels:
         unlabelled = [split for split in found.splits if not split.num_labels and not _says_why(split)]
         faults += [Fault('split_without_labels', split.image_dir) for split in unlabelled]
@@ -165,11 +165,13 @@ def survey_folders(
         images, labels = (place.replace('{', '{{').replace('}', '}}') for place in pair)
         split = _survey_split('', base._replace(images=images, labels=labels), name)
         if split is None:
-            raise DataError('No images in {!r}. Give the directory that holds them.'.format(pair[0]))
+            raise DataError(
+                'No images in {!r}. Give the directory that holds them.{}'.format(pair[0], about_unread(pair[0]))
+            )
         if not split.num_labels and rule == NO_RULE:
             _ask_for_kind(split)
         splits.append(split)
-    return Survey(splits[0].image_dir, base, False, splits)
+    return Survey(splits[0].image_dir, base, False, splits, _unread(splits))
 
 
 def _ask_for_kind(split: SplitFiles) -> None:
@@ -396,7 +398,9 @@ def _images_alone(root: str) -> Survey:
     layout = Layout('own', _UNKNOWN_CLASSES, '', '')
     images = list_files(root, IMAGE_EXTENSIONS)
     if not images:
-        raise DataError('No images below {!r}. Give the root directory of a dataset.'.format(root))
+        raise DataError(
+            'No images below {!r}. Give the root directory of a dataset.{}'.format(root, about_unread(root))
+        )
     return Survey(
         root,
         layout,
@@ -489,6 +493,16 @@ def _system_files(root: str) -> List[Fault]:
         faults += [Fault('system_file', os.path.join(folder, name)) for name in sorted(found)]
         folders[:] = [name for name in folders if name.lower() not in _SYSTEM_NAMES and not name.startswith('.')]
     return faults
+
+
+def _unread(splits: Sequence[SplitFiles]) -> List[Fault]:
+    """Files beside images and labels in formats that are not looked for; of these GIF is one of labels."""
+    places = {split.image_dir for split in splits}
+    found = [path for place in sorted(places) for path in unread_images(place)]
+    for place in sorted({split.label_dir for split in splits if os.path.isdir(split.label_dir)} - places):
+        found += [path for path in unread_images(place) if not path.lower().endswith(LABEL_EXTENSIONS)]
+    labels = {pair.label for split in splits for pair in split.pairs}
+    return [Fault('unread_format', path) for path in dict.fromkeys(found) if path not in labels]
 
 
 def _further_splits(found: Survey) -> List[Fault]:

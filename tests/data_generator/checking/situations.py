@@ -682,6 +682,12 @@ def a_small_image_among_many(root: str) -> Situation:
     return Situation(['unusual_size'], words=['--crop {} {}'.format(*SIZE)], classes=None)
 
 
+def photographs_in_a_format_that_is_not_looked_for(root: str) -> Situation:
+    dataset(root)
+    text(os.path.join(root, 'images/train/IMG_1.HEIC'), '?')
+    return Situation(['unread_format'], words=['IMG_1.HEIC'])
+
+
 def images_in_grey(root: str) -> Situation:
     dataset(root)
     write(image_path(root), shapes(0)[0][..., 0])
