@@ -35,6 +35,11 @@ FAULT_KINDS = {
         'Put images and labels into directories called images and labels, name the layout with --layout, or the '
         'directories: --images DIR --labels DIR',
     ),
+    'other_program': FaultKind(
+        True,
+        'annotations of a program whose files are not read',
+        'Make labels of what it exports: fcn8s import SOURCE OUT',
+    ),
     'other_folders': FaultKind(
         False,
         'folders that fit together, too, and look like pictures of the labels, instances or depth',

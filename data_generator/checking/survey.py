@@ -8,7 +8,7 @@ import re
 import shlex
 from typing import Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
-from data_generator.annotations.recognise import documents_in, masks_in
+from data_generator.annotations.recognise import documents_in, masks_in, other_program_in
 from data_generator.checking.faults import Fault
 from data_generator.checking.folder_pairs import (
     find_folder_pairs,
@@ -211,7 +211,15 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
         _refuse_annotations(root)
     if found is None:
         _refuse_masks(root)
-    return found or _images_alone(root)
+    return _with_other_program(found or _images_alone(root))
+
+
+def _with_other_program(found: Survey) -> Survey:
+    """With a fault about annotations that are no labels, and that no importer reads."""
+    other = other_program_in(found.root)
+    if other is not None:
+        found.splits[0].faults.append(Fault('other_program', *other))
+    return found
 
 
 def _named(root: str) -> List[Tuple[Layout, bool]]:

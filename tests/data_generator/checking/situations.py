@@ -967,6 +967,13 @@ def images_alone(root: str) -> Situation:
     return Situation(['no_labels'], False)
 
 
+def annotations_that_a_program_has_to_export(root: str) -> Situation:
+    """As VIA keeps them."""
+    images_alone(root)
+    text(os.path.join(root, 'project.json'), '{"0.png12": {"filename": "0.png", "regions": [], "size": 12}}')
+    return Situation(['no_labels', 'other_program'], False, words=['of VIA; export its annotations as COCO'])
+
+
 def val_alone(root: str) -> Situation:
     dataset(root, splits=[('val', 0, 3)])
     return Situation(['no_train_split'], False)
