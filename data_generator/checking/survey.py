@@ -223,7 +223,7 @@ def _with_other_program(found: Survey) -> Survey:
 
 
 def _named(root: str) -> List[Tuple[Layout, bool]]:
-    """The named layouts, without those where a table beside the folders tells of other classes."""
+    """The named layouts, without those whose folders hold other classes, as a table or the names of images tell."""
     return [entry for entry in _NAMED if not _is_imitated(root, entry[0])]
 
 
@@ -232,10 +232,17 @@ def _is_imitated(root: str, layout: Layout) -> bool:
     if name not in (*_IMITATED, *_NUMBERED_FOLDERS):
         return False
     places = places_of(layout, root, 'train')
+    if name == ADE20K.name and not any(map(_is_of_ade20k, list_files(places.image_dir, IMAGE_EXTENSIONS))):
+        return True
     table = find_legend(places.label_dir, places.image_dir)
     if table is None or name in _NUMBERED_FOLDERS:
         return table is not None and os.path.basename(table) == _NUMBERING_TABLE
     return all(_tells_of_others(table, space) for space in _IMITATED[name])
+
+
+def _is_of_ade20k(image: str) -> bool:
+    """Whether an image is called like those of ADE20K: ADE_train_00000001.jpg."""
+    return os.path.basename(image).startswith('ADE_')
 
 
 def _tells_of_others(table: str, space: LabelSpace) -> bool:

@@ -715,6 +715,13 @@ def layout_camvid(root: str) -> Situation:
     return Situation(words=['--layout camvid'])
 
 
+def folders_of_ade20k_with_other_images(root: str) -> Situation:
+    """Their names are not those of ADE20K, in which 0 is no class and others count from 1."""
+    splits = [('training', 0, NUM_TRAIN), ('validation', 50, NUM_VAL)]
+    dataset(root, labels='annotations/{}', splits=splits)
+    return Situation(words=['--classes 3'])
+
+
 def layout_voc(root: str) -> Situation:
     colors = [VOC.colors[index] for index in range(3)]
     places = ('JPEGImages', 'SegmentationClass')
@@ -761,7 +768,7 @@ def layout_kitti_road(root: str) -> Situation:
 
 def written_by_process_all(root: str) -> Situation:
     """One split of ADE20K processed, the raw other one copied beside it: each is read as what it is."""
-    places = ('images/{}', 'annotations/{}', '{}.png')
+    places = ('images/{}', 'annotations/{}', 'ADE_{}.png')
     raw = dataset(root + '_raw', values(1, 2, 3), *places, splits=[('training', 0, NUM_TRAIN), ('validation', 50, 3)])
     data = BatchGenerator.from_layout('ade20k', raw, 'train', export_dir=root)
     data.process_all(show_progress=False)
