@@ -269,7 +269,7 @@ def pair_with_labels(
 def _without_companions(
     images: Sequence[str], image_dir: str, index: LabelIndex, rule: NameRule, problems: Optional[List[Problem]]
 ) -> Sequence[str]:
-    beside = companions(images)
+    beside = companions(images, are_labels_told=rule.suffix is not None)
     if not beside or any(index.holds(rule.label_stem(stem_of(path))) for path in beside):
         return images
     if problems is not None:
