@@ -47,6 +47,11 @@ FAULT_KINDS = {
     ),
     'no_train_split': FaultKind(True, 'no images to train on', 'Add a train split'),
     'image_without_label': FaultKind(True, 'images without a label', 'Add the labels or take the images out'),
+    'further_label': FaultKind(
+        True,
+        'files that are called like a label with a number behind, and may be further masks of its image',
+        'Paint them into the label, without which their objects are background there, or take the images out with them',
+    ),
     'thumbnail': FaultKind(True, 'thumbnails beside the images', 'Move them out of the directory of the images'),
     'file_per_class': FaultKind(
         True,

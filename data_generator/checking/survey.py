@@ -451,7 +451,8 @@ def _survey_split(root: str, layout: Layout, split: str) -> Optional[SplitFiles]
     chosen = {pair.image for pair in pairs}
     faults = [fault for fault in faults if fault.kind != 'ambiguous_label' or fault.path in chosen]
     without = [pair.image for pair in pairs if pair.label is None and pair.image not in ambiguous]
-    faults += [Fault('thumbnail' if _is_thumbnail(image) else 'image_without_label', image) for image in without]
+    labels = {os.path.splitext(pair.label)[0] for pair in pairs if pair.label is not None}
+    faults += [Fault(_kind_without_label(image, labels), image) for image in without]
     faults += _in_mixed_case(pairs, layout) + _renamed(pairs, layout)
     if _has_file_per_class(pairs, faults):
         kinds = ('ambiguous_label', 'image_without_label', 'label_without_image')
@@ -461,9 +462,13 @@ def _survey_split(root: str, layout: Layout, split: str) -> Optional[SplitFiles]
     return SplitFiles(split, places.image_dir, places.label_dir, pairs, faults) if is_there else None
 
 
-def _is_thumbnail(image: str) -> bool:
+def _kind_without_label(image: str, labels: Set[str]) -> str:
+    """Which fault an image without a label is. labels: the paths of the labels of others, without extension."""
     folder, name = os.path.split(image)
-    return 'thumb' in name.lower() or 'thumb' in os.path.basename(folder).lower()
+    if 'thumb' in name.lower() or 'thumb' in os.path.basename(folder).lower():
+        return 'thumbnail'
+    numbered = re.match(r'(.+)[_\-. ]\d+$', os.path.splitext(image)[0])
+    return 'further_label' if numbered is not None and numbered.group(1) in labels else 'image_without_label'
 
 
 def _in_mixed_case(pairs: Sequence[Pair], layout: Layout) -> List[Fault]:

@@ -941,6 +941,13 @@ def images_without_a_label(root: str) -> Situation:
     return Situation(['image_without_label'], False)
 
 
+def a_second_mask_of_an_image(root: str) -> Situation:
+    """As 17 images of BUSI have one."""
+    dataset(root, labels='images/{}', suffix='mask')
+    shutil.copy(image_path(root, '3_mask'), image_path(root, '3_mask_1'))
+    return Situation(['further_label', 'renamed_label', 'grey_image'], False, words=['3_mask_1.png'])
+
+
 def labels_without_an_image(root: str) -> Situation:
     dataset(root)
     os.remove(image_path(root, 2))
