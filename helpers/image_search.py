@@ -14,6 +14,12 @@ IMAGE_EXTENSIONS = ('png', 'jpg', 'jpeg', 'jfif', 'tif', 'tiff', 'webp', 'bmp')
 #: Of formats that change values.
 LOSSY_EXTENSIONS = ('.jpg', '.jpeg', '.jfif', '.webp')
 
+#: Of images in formats that are not looked for, of which GIF is one of labels.
+UNREAD_EXTENSIONS = (
+    *('heic', 'heif', 'avif', 'jxl', 'gif', 'jp2', 'j2k', 'ppm', 'pgm', 'pnm', 'tga', 'exr', 'hdr'),
+    *('dng', 'cr2', 'cr3', 'nef', 'arw', 'raf', 'dcm'),
+)
+
 # Folders in which systems keep what is no image of anybody's: Synology's thumbnails, and what macOS adds to archives.
 _FOLDERS_OF_SYSTEMS = ('@eadir', '__macosx', '#recycle', '$recycle.bin', 'lost+found')
 
@@ -50,13 +56,31 @@ def find_images(source: PathLike, extensions: Sequence[str] = IMAGE_EXTENSIONS, 
     ]
     if not found:
         raise FileNotFoundError(
-            'There is no image with one of the extensions {} in {}{}.'.format(
+            'There is no image with one of the extensions {} in {}{}.{}'.format(
                 ', '.join(extension.lstrip('.') for extension in extensions),
                 source,
                 ' itself (its subfolders are not looked into)' if os.path.isdir(source) and not recursive else '',
+                about_unread(source, recursive) if os.path.isdir(source) and '.png' in wanted else '',
             )
         )
     return sorted(found, key=natural_sort_key)
+
+
+def unread_images(directory: PathLike, recursive: bool = True) -> List[str]:
+    """Lists the files of `UNREAD_EXTENSIONS` in a directory, in natural order; hidden ones are left out."""
+    endings = tuple('.' + extension for extension in UNREAD_EXTENSIONS)
+    names = (path for path in _walk(os.fspath(directory), recursive) if path.lower().endswith(endings))
+    return sorted((path for path in names if not os.path.basename(path).startswith('.')), key=natural_sort_key)
+
+
+def about_unread(directory: PathLike, recursive: bool = True) -> str:
+    """Returns a sentence, with a blank before it, about `unread_images`; '' without any."""
+    found = unread_images(directory, recursive)
+    if not found:
+        return ''
+    return ' {} there in formats that are not looked for ({}): save what is an image as PNG or JPEG.'.format(
+        '1 file is' if len(found) == 1 else '{} files are'.format(len(found)), os.path.basename(found[0])
+    )
 
 
 def check_extension(image_file_extension: str) -> None:

@@ -42,12 +42,14 @@ def looks_like_coco(path: str) -> bool:
 def read_coco(folder: Folder, documents: List[str], left_out: LeftOut) -> Source:
     """Reads the images that these documents are about; crowds are void (see `_is_crowd`).
 
-    The objects of an image are those of one document, and of instances_X.json and stuff_X.json together. Documents of
-    captions and of panoptic segments are left out, and refused where there are no others.
+    The objects of an image are those of one document, and of instances_X.json and stuff_X.json together; a document
+    without any object (image_info_X.json) is asked last. Documents of captions and of panoptic segments are left out,
+    and refused where there are no others.
     """
     names: List[str] = []
     colors: Dict[str, Color] = {}
     found: Dict[str, _Named] = {}
+    without_objects: Dict[str, _Named] = {}
     others: List[str] = []
     for path in documents:
         content = read_json_document(path)
@@ -63,10 +65,11 @@ def read_coco(folder: Folder, documents: List[str], left_out: LeftOut) -> Source
         names += [name for name in categories.values() if name not in names and name not in holders]
         colors.update(_colors(content))
         split = split_of(path, folder.root) or split_in_name(path)
-        found[path] = _records(content, categories, path, split, left_out)
+        kind = found if content['annotations'] else without_objects
+        kind[path] = _records(content, categories, path, split, left_out)
     if len(others) == len(documents):
         raise DataError(' '.join(others[:2]))
-    return Source('coco', _things_over_stuff(found), names, colors, order='area')
+    return Source('coco', _things_over_stuff(dict(found, **without_objects)), names, colors, order='area')
 
 
 def _other_kind(content: Dict[str, Any]) -> Optional[Tuple[str, str]]:
@@ -118,7 +121,7 @@ def _colors(content: Dict[str, Any]) -> Dict[str, Color]:
 
 def _records(content: Dict[str, Any], categories: Dict[Any, str], path: str, split: Any, left_out: LeftOut) -> _Named:
     objects: Dict[Any, List[Dict[str, Any]]] = {}
-    for one in content['annotations']:
+    for one in _annotations(content):
         if isinstance(one, dict) and _is_id(one.get('image_id')):
             objects.setdefault(_as_number(one['image_id']), []).append(one)
         else:
@@ -136,6 +139,14 @@ def _records(content: Dict[str, Any], categories: Dict[Any, str], path: str, spl
     for image_id in objects:
         left_out.add('objects of images that are not listed', '{}, image_id {}'.format(path, image_id))
     return records
+
+
+def _annotations(content: Dict[str, Any]) -> List[Any]:
+    """The annotations of a document. Where all are crowds none is one: Datumaro calls every mask so."""
+    annotations: List[Any] = content['annotations']
+    if all(isinstance(one, dict) and one.get('iscrowd') == 1 and not _is_of_cvat(one) for one in annotations):
+        return [dict(one, iscrowd=0) for one in annotations]
+    return annotations
 
 
 def _things_over_stuff(found: Dict[str, _Named]) -> List[Record]:
@@ -195,9 +206,12 @@ def _is_crowd(one: Dict[str, Any]) -> bool:
 
     https://github.com/cvat-ai/datumaro, plugins/data_formats/coco/exporter.py
     """
+    return bool(int(one.get('iscrowd') or 0)) and not _is_of_cvat(one)
+
+
+def _is_of_cvat(one: Dict[str, Any]) -> bool:
     attributes = one.get('attributes')
-    is_of_cvat = isinstance(attributes, dict) and 'occluded' in attributes
-    return bool(int(one.get('iscrowd') or 0)) and not is_of_cvat
+    return isinstance(attributes, dict) and 'occluded' in attributes
 
 
 def _shape(one: Dict[str, Any], categories: Dict[Any, str], image_size: Optional[Tuple[int, int]]) -> Shape:

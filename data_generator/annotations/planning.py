@@ -13,11 +13,11 @@ from data_generator.annotations.shapes import AnnotatedImage, LeftOut, Record, S
 from data_generator.annotations.values import BAD_VALUES, split_in_name
 from data_generator.errors import DataError
 from helpers.image_files.headers import read_header
-from helpers.image_search import IMAGE_EXTENSIONS
+from helpers.image_search import IMAGE_EXTENSIONS, UNREAD_EXTENSIONS
 from helpers.progress import bar_options
 
 # Formats that are not read: an image may have been converted since annotations called it by one.
-_UNREAD_EXTENSIONS = ('gif', 'jp2', 'ppm', 'pgm', 'tga', 'heic', 'heif', 'avif', 'dng', 'npy')
+_UNREAD_EXTENSIONS = (*UNREAD_EXTENSIONS, 'npy')
 _EXTENSIONS = IMAGE_EXTENSIONS + _UNREAD_EXTENSIONS
 
 # Bytes of the longest name of an image; labels have another extension, and file systems mostly take 255.

@@ -1,7 +1,7 @@
 """Which tool has written annotations, told by what is in the files."""
 
 import os
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from data_generator.annotations import cityscapes, class_masks, coco, cvat, kaggle, labelme, supervisely, voc, yolo
 from data_generator.annotations.documents import read_json_document, read_start, read_text, read_xml
@@ -14,10 +14,14 @@ from data_generator.errors import DataError
 _LOOKED_INTO = 100
 # From so many bytes on a file of COCO is told without being parsed, where nothing is read of it: its own have 470 MB.
 _LARGE = 1 << 20
-# Programs whose own files are not read: what each image has there, and how its annotations become COCO.
+# Programs whose own files are not read: what the file or each image has there, and how its annotations become COCO.
 _OTHER_PROGRAMS = (
     (('filename', 'regions'), 'VIA', 'Annotation > Export Annotations (COCO format)'),
     (('annotations', 'data'), 'Label Studio', 'Export > COCO'),
+    (('annotator', 'lead_time'), 'Label Studio', 'Export > COCO'),
+    (('item', 'annotations'), 'V7 Darwin', 'darwin convert coco (package darwin-py)'),
+    (('metadata', 'instances'), 'SuperAnnotate', 'export_annotation (package superannotate)'),
+    (('items', 'categories', 'info'), 'Datumaro', 'datum convert -f coco_instances (package datumaro)'),
 )
 _ABOUT_LABEL_MAPS = ' Label maps of all classes need no import: fcn8s check says how to train on them.'
 _UNREADABLE = 'files that cannot be read'
@@ -114,8 +118,18 @@ def masks_in(root: str) -> Optional[str]:
     return None if masks is None else masks.records[0].place
 
 
+def other_program_in(root: str) -> Optional[Tuple[str, str]]:
+    """Finds a file of a program whose own files are not read; returns it, and what the program can export."""
+    return _of_other_program(Folder(root))
+
+
 def _of_other_programs(folder: Folder) -> str:
     """Names the program that wrote a file and what it can export; nothing where none is known."""
+    found = _of_other_program(folder)
+    return '' if found is None else ' {} is {}.'.format(*found)
+
+
+def _of_other_program(folder: Folder) -> Optional[Tuple[str, str]]:
     for path in [path for path in folder.documents if path.lower().endswith('.json')][:_LOOKED_INTO]:
         try:
             content = read_json_document(path)
@@ -126,9 +140,9 @@ def _of_other_programs(folder: Folder) -> str:
         entries = list(content.values()) if isinstance(content, dict) else content
         first = entries[0] if isinstance(entries, list) and entries else None
         for keys, program, export in _OTHER_PROGRAMS:
-            if isinstance(first, dict) and set(keys) <= set(first):
-                return ' {} is of {}; export its annotations as COCO: {}.'.format(path, program, export)
-    return ''
+            if any(isinstance(one, dict) and set(keys) <= set(one) for one in (content, first)):
+                return path, 'of {}; export its annotations as COCO: {}'.format(program, export)
+    return None
 
 
 def _unreadable(left_out: LeftOut) -> str:

@@ -10,6 +10,7 @@ from data_generator.annotations.classes import Classes
 from data_generator.annotations.painting import paint
 from data_generator.annotations.planning import PlannedImage
 from data_generator.annotations.shapes import LeftOut
+from data_generator.files.counting import parts_to_count
 from helpers.images import write_labels
 
 
@@ -43,7 +44,7 @@ class DatasetWriter:
             return
         write_labels(os.path.join(self._root, 'labels', split, os.path.splitext(name)[0] + '.png'), label)
         self._place_image(os.path.join('images', split, name), item.image, image.content)
-        counts = np.bincount(label.ravel(), minlength=256)
+        counts = np.sum([np.bincount(part.ravel(), minlength=256) for part in parts_to_count(label)], axis=0)
         num_classes = self._classes.label_space.num_classes
         self.pixels += np.append(counts[:num_classes], counts[num_classes:].sum())
         self.counts[split] = self.counts.get(split, 0) + 1

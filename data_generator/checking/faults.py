@@ -35,6 +35,11 @@ FAULT_KINDS = {
         'Put images and labels into directories called images and labels, name the layout with --layout, or the '
         'directories: --images DIR --labels DIR',
     ),
+    'other_program': FaultKind(
+        True,
+        'annotations of a program whose files are not read',
+        'Make labels of what it exports: fcn8s import SOURCE OUT',
+    ),
     'other_folders': FaultKind(
         False,
         'folders that fit together, too, and look like pictures of the labels, instances or depth',
@@ -42,6 +47,11 @@ FAULT_KINDS = {
     ),
     'no_train_split': FaultKind(True, 'no images to train on', 'Add a train split'),
     'image_without_label': FaultKind(True, 'images without a label', 'Add the labels or take the images out'),
+    'further_label': FaultKind(
+        True,
+        'files that are called like a label with a number behind, and may be further masks of its image',
+        'Paint them into the label, without which their objects are background there, or take the images out with them',
+    ),
     'thumbnail': FaultKind(True, 'thumbnails beside the images', 'Move them out of the directory of the images'),
     'file_per_class': FaultKind(
         True,
@@ -118,6 +128,11 @@ FAULT_KINDS = {
         'Add labels with other classes, or say how many there are with --num-classes',
         hides_classes=True,
     ),
+    'nothing_counts': FaultKind(
+        True,
+        'labels to train on of which no pixel counts, as where they are in the numbers of another dataset',
+        'Say what they hold: --images DIR --labels DIR with an --id-map, or another --layout or --ignore-id',
+    ),
     'unused_legend': FaultKind(
         False,
         'tables of classes that are not used',
@@ -154,6 +169,11 @@ FAULT_KINDS = {
         False,
         'files beside photographs that are called like these with a word behind, and have no labels',
         'They are passed over',
+    ),
+    'unread_format': FaultKind(
+        False,
+        'files in formats of images that are not looked for',
+        'They are passed over; save what is an image as PNG or JPEG, and what is a label as PNG',
     ),
     'system_file': FaultKind(False, 'files that systems leave beside data', 'They are passed over'),
     'further_split': FaultKind(

@@ -7,6 +7,7 @@ import numpy as np
 
 from data_generator.checking.faults import Fault
 from data_generator.errors import DataError
+from data_generator.files.counting import parts_to_count
 from data_generator.files.masks import holds_colors
 from data_generator.files.palettes import PaletteRule
 from data_generator.files.reading import EXACT_COLORS, ColorRule, read_colors
@@ -97,6 +98,14 @@ def _unnamed_colors(path: str, faults: List[Fault]) -> Tuple[LabelFacts, np.ndar
 
 def count_values(label: np.ndarray) -> Dict[Any, int]:
     """Counts pixels by value: IDs of [H, W], or (red, green, blue) of [H, W, 3]."""
+    found: Dict[Any, int] = {}
+    for part in parts_to_count(label):
+        for value, count in _count_part(part).items():
+            found[value] = found.get(value, 0) + count
+    return dict(sorted(found.items()))
+
+
+def _count_part(label: np.ndarray) -> Dict[Any, int]:
     if label.ndim == 2:
         counts = np.bincount(label.ravel())
         return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}

@@ -8,7 +8,7 @@ import re
 import shlex
 from typing import Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
-from data_generator.annotations.recognise import documents_in, masks_in
+from data_generator.annotations.recognise import documents_in, masks_in, other_program_in
 from data_generator.checking.faults import Fault
 from data_generator.checking.folder_pairs import (
     find_folder_pairs,
@@ -33,8 +33,17 @@ from data_generator.files.discovery import (
 from data_generator.files.layouts import LAYOUTS, Layout, Places, find_split, places_of, variants_of
 from data_generator.files.legends import find_legend, read_legend
 from data_generator.files.splits import SPLIT_NAMES
-from helpers.image_search import IMAGE_EXTENSIONS, folded
-from helpers.label_spaces import ADE20K, VOC, LabelSpace, generic_label_space
+from helpers.image_search import IMAGE_EXTENSIONS, about_unread, folded, unread_images
+from helpers.label_spaces import (
+    ADE20K,
+    CAMVID,
+    CAMVID32,
+    CITYSCAPES,
+    CITYSCAPES20,
+    VOC,
+    LabelSpace,
+    generic_label_space,
+)
 
 SPLITS = ('train', 'val')
 NO_RULE = NameRule()
@@ -44,8 +53,11 @@ _UNKNOWN_CLASSES = generic_label_space(1)
 
 # The layouts that say what the labels mean.
 _NAMED = [(variant, True) for variants in LAYOUTS.values() for variant in variants]
-# Of datasets in folders that people and tools (CVAT) use for classes of their own, too.
-_IMITATED = (VOC, ADE20K)
+# Of datasets in folders that people and tools (CVAT, Datumaro) use for classes of their own, too; each with the spaces
+# of whose classes a table beside them may tell.
+_IMITATED = {VOC.name: (VOC,), ADE20K.name: (ADE20K,), CAMVID.name: (CAMVID, CAMVID32)}
+# What these tools write into folders of Cityscapes: label IDs are then the lines of this table, whatever it names.
+_NUMBERED_FOLDERS, _NUMBERING_TABLE = (CITYSCAPES.name, CITYSCAPES20.name), 'label_colors.txt'
 # Where the lists of PASCAL VOC are.
 _LISTS = os.path.join('ImageSets', 'Segmentation')
 
@@ -113,7 +125,7 @@ def survey(
     if not os.path.isdir(root):
         raise FileNotFoundError('No such directory: {}. Give the root directory of a dataset.'.format(root))
     found = _found(root, layout, extensions)
-    faults = _system_files(root) + _further_splits(found) + _unused_lists(found)
+    faults = _system_files(root) + _further_splits(found) + _unused_lists(found) + _unread(found.splits)
     if not found.knows_classes and found.num_labels:
         unlabelled = [split for split in found.splits if not split.num_labels and not _says_why(split)]
         faults += [Fault('split_without_labels', split.image_dir) for split in unlabelled]
@@ -153,11 +165,13 @@ def survey_folders(
         images, labels = (place.replace('{', '{{').replace('}', '}}') for place in pair)
         split = _survey_split('', base._replace(images=images, labels=labels), name)
         if split is None:
-            raise DataError('No images in {!r}. Give the directory that holds them.'.format(pair[0]))
+            raise DataError(
+                'No images in {!r}. Give the directory that holds them.{}'.format(pair[0], about_unread(pair[0]))
+            )
         if not split.num_labels and rule == NO_RULE:
             _ask_for_kind(split)
         splits.append(split)
-    return Survey(splits[0].image_dir, base, False, splits)
+    return Survey(splits[0].image_dir, base, False, splits, _unread(splits))
 
 
 def _ask_for_kind(split: SplitFiles) -> None:
@@ -197,18 +211,38 @@ def _found(root: str, layout: Optional[Union[str, Layout]], extensions: Optional
         _refuse_annotations(root)
     if found is None:
         _refuse_masks(root)
-    return found or _images_alone(root)
+    return _with_other_program(found or _images_alone(root))
+
+
+def _with_other_program(found: Survey) -> Survey:
+    """With a fault about annotations that are no labels, and that no importer reads."""
+    other = other_program_in(found.root)
+    if other is not None:
+        found.splits[0].faults.append(Fault('other_program', *other))
+    return found
 
 
 def _named(root: str) -> List[Tuple[Layout, bool]]:
-    """The named layouts, without those where a table beside the folders tells of other classes."""
-    return [entry for entry in _NAMED if entry[0].label_space not in _IMITATED or not _is_imitated(root, entry[0])]
+    """The named layouts, without those whose folders hold other classes, as a table or the names of images tell."""
+    return [entry for entry in _NAMED if not _is_imitated(root, entry[0])]
 
 
 def _is_imitated(root: str, layout: Layout) -> bool:
+    name = layout.label_space.name
+    if name not in (*_IMITATED, *_NUMBERED_FOLDERS):
+        return False
     places = places_of(layout, root, 'train')
+    if name == ADE20K.name and not any(map(_is_of_ade20k, list_files(places.image_dir, IMAGE_EXTENSIONS))):
+        return True
     table = find_legend(places.label_dir, places.image_dir)
-    return table is not None and _tells_of_others(table, layout.label_space)
+    if table is None or name in _NUMBERED_FOLDERS:
+        return table is not None and os.path.basename(table) == _NUMBERING_TABLE
+    return all(_tells_of_others(table, space) for space in _IMITATED[name])
+
+
+def _is_of_ade20k(image: str) -> bool:
+    """Whether an image is called like those of ADE20K: ADE_train_00000001.jpg."""
+    return os.path.basename(image).startswith('ADE_')
 
 
 def _tells_of_others(table: str, space: LabelSpace) -> bool:
@@ -342,6 +376,7 @@ def _own_arrangements(root: str) -> Iterator[Tuple[str, str, Optional[Mapping[st
                 yield images, labels, None
         for labels in label_names:
             yield '{split}', '{split}_' + labels, splits
+        yield '{split}', '{split}annot', splits  # of CamVid, as CVAT writes it with classes of one's own
 
 
 def _words_of_folders(root: str) -> Set[str]:
@@ -378,7 +413,9 @@ def _images_alone(root: str) -> Survey:
     layout = Layout('own', _UNKNOWN_CLASSES, '', '')
     images = list_files(root, IMAGE_EXTENSIONS)
     if not images:
-        raise DataError('No images below {!r}. Give the root directory of a dataset.'.format(root))
+        raise DataError(
+            'No images below {!r}. Give the root directory of a dataset.{}'.format(root, about_unread(root))
+        )
     return Survey(
         root,
         layout,
@@ -414,7 +451,8 @@ def _survey_split(root: str, layout: Layout, split: str) -> Optional[SplitFiles]
     chosen = {pair.image for pair in pairs}
     faults = [fault for fault in faults if fault.kind != 'ambiguous_label' or fault.path in chosen]
     without = [pair.image for pair in pairs if pair.label is None and pair.image not in ambiguous]
-    faults += [Fault('thumbnail' if _is_thumbnail(image) else 'image_without_label', image) for image in without]
+    labels = {os.path.splitext(pair.label)[0] for pair in pairs if pair.label is not None}
+    faults += [Fault(_kind_without_label(image, labels), image) for image in without]
     faults += _in_mixed_case(pairs, layout) + _renamed(pairs, layout)
     if _has_file_per_class(pairs, faults):
         kinds = ('ambiguous_label', 'image_without_label', 'label_without_image')
@@ -424,9 +462,13 @@ def _survey_split(root: str, layout: Layout, split: str) -> Optional[SplitFiles]
     return SplitFiles(split, places.image_dir, places.label_dir, pairs, faults) if is_there else None
 
 
-def _is_thumbnail(image: str) -> bool:
+def _kind_without_label(image: str, labels: Set[str]) -> str:
+    """Which fault an image without a label is. labels: the paths of the labels of others, without extension."""
     folder, name = os.path.split(image)
-    return 'thumb' in name.lower() or 'thumb' in os.path.basename(folder).lower()
+    if 'thumb' in name.lower() or 'thumb' in os.path.basename(folder).lower():
+        return 'thumbnail'
+    numbered = re.match(r'(.+)[_\-. ]\d+$', os.path.splitext(image)[0])
+    return 'further_label' if numbered is not None and numbered.group(1) in labels else 'image_without_label'
 
 
 def _in_mixed_case(pairs: Sequence[Pair], layout: Layout) -> List[Fault]:
@@ -471,6 +513,16 @@ def _system_files(root: str) -> List[Fault]:
         faults += [Fault('system_file', os.path.join(folder, name)) for name in sorted(found)]
         folders[:] = [name for name in folders if name.lower() not in _SYSTEM_NAMES and not name.startswith('.')]
     return faults
+
+
+def _unread(splits: Sequence[SplitFiles]) -> List[Fault]:
+    """Files beside images and labels in formats that are not looked for; of these GIF is one of labels."""
+    places = {split.image_dir for split in splits}
+    found = [path for place in sorted(places) for path in unread_images(place)]
+    for place in sorted({split.label_dir for split in splits if os.path.isdir(split.label_dir)} - places):
+        found += [path for path in unread_images(place) if not path.lower().endswith(LABEL_EXTENSIONS)]
+    labels = {pair.label for split in splits for pair in split.pairs}
+    return [Fault('unread_format', path) for path in dict.fromkeys(found) if path not in labels]
 
 
 def _further_splits(found: Survey) -> List[Fault]:

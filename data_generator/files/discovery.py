@@ -8,7 +8,7 @@ from data_generator.errors import DataError, Problem
 from data_generator.files.renaming import Renaming, companions, find_renaming, labels_among
 from data_generator.files.texts import decoded
 from helpers.counted import counted
-from helpers.image_search import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, find_images, folded
+from helpers.image_search import IMAGE_EXTENSIONS, LOSSY_EXTENSIONS, about_unread, find_images, folded
 
 #: What label maps are read from: lossless formats only, for JPEG changes the IDs.
 LABEL_EXTENSIONS = ('.png', '.tif', '.tiff', '.bmp', '.gif')
@@ -123,8 +123,8 @@ def find_images_of(directory: str, extensions: Optional[Paths], rule: NameRule) 
     if not found:
         raise DataError(
             'No images ending in {} below {}: give the directory that holds them, or the '
-            'image_file_extension that the files have.'.format(
-                ' or '.join('.' + extension.lstrip('.') for extension in wanted), directory
+            'image_file_extension that the files have.{}'.format(
+                ' or '.join('.' + extension.lstrip('.') for extension in wanted), directory, about_unread(directory)
             )
         )
     images = [path for path in found if rule.is_image(stem_of(path))]
@@ -269,7 +269,7 @@ def pair_with_labels(
 def _without_companions(
     images: Sequence[str], image_dir: str, index: LabelIndex, rule: NameRule, problems: Optional[List[Problem]]
 ) -> Sequence[str]:
-    beside = companions(images)
+    beside = companions(images, are_labels_told=rule.suffix is not None)
     if not beside or any(index.holds(rule.label_stem(stem_of(path))) for path in beside):
         return images
     if problems is not None:

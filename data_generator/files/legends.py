@@ -75,12 +75,12 @@ NAMED_LEGENDS = {
 def read_legend(path: str) -> Legend:
     """Reads a legend.
 
-    JSON: a list of names, or of objects with `name` and perhaps `color` and `id`; an object from names to colours or
-    from IDs to names; or an object that holds one of these as `classes`, or `class_names`, `colors` and `ignore_id`.
-    `.pbtxt`: items with `id` and `name`, 0 being the background. Anything else is text with an entry a line, separated
-    by commas, tabs, colons or blanks: a name, or a name with three numbers or #rrggbb before or behind it, and perhaps
-    an ID in front, as in tables of CamVid, label maps of CVAT (`name:r,g,b::`) and CSV files with a line of column
-    names.
+    JSON: a list of names, or of objects with `name` and perhaps `color` and `id`; an object from names to colours, or
+    from IDs or colours (#rrggbb) to names; or an object that holds one of these as `classes`, or `class_names`,
+    `colors` and `ignore_id`. `.pbtxt`: items with `id` and `name`, 0 being the background. Anything else is text with
+    an entry a line, separated by commas, tabs, colons or blanks: a name, or a name with three numbers or #rrggbb before
+    or behind it, and perhaps an ID in front, as in tables of CamVid, label maps of CVAT (`name:r,g,b::`) and CSV files
+    with a line of column names.
 
     Classes are numbered in their order unless the file numbers them. Names of `VOID_NAMES` are no classes where the
     file gives them a colour, and `__ignore__` is none anywhere.
@@ -241,9 +241,11 @@ def _entries_of_json(content: Any) -> List[Entry]:
 
 
 def _entry_of_item(key: str, value: Any) -> Entry:
-    """Of an object: 'road': [r, g, b], '3': 'road', or 'road': 3."""
+    """Of an object: 'road': [r, g, b], '3': 'road', 'road': 3, or as A2D2 has it '#rrggbb': 'road'."""
     if isinstance(value, str) and key.isdigit():
         return Entry(checked_name(value), None, int(key))
+    if isinstance(value, str) and key.startswith('#'):
+        return Entry(checked_name(value), parse_color(key))
     if isinstance(value, int) and not isinstance(value, bool):
         return Entry(checked_name(key), None, value)
     return Entry(checked_name(key), parse_color(value))

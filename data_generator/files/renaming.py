@@ -106,12 +106,15 @@ def find_kinds(images: Collection[str], labels: Collection[str]) -> Optional[Kin
     return None
 
 
-def companions(paths: Sequence[str]) -> Set[str]:
+def companions(paths: Sequence[str], are_labels_told: bool = False) -> Set[str]:
     """Finds the files that were made of photographs and lie beside them: 7_superpixels.png beside 7.jpg.
+
+    Args:
+        are_labels_told: Whether the caller said by which word labels are called, so that files of others are none.
 
     Returns:
         All files that are no photographs, if each is called like one of these with a word behind; none where there are
-        others, or such a word stands for labels.
+        others, or such a word stands for labels that were not told.
     """
     photographs = {os.path.splitext(path)[0] for path in paths if path.lower().endswith(LOSSY_EXTENSIONS)}
     others = [path for path in paths if not path.lower().endswith(LOSSY_EXTENSIONS)] if photographs else []
@@ -122,7 +125,7 @@ def companions(paths: Sequence[str]) -> Set[str]:
             return set()
         words.add(found[-1].lower())
     are_labels = any(part in _WORDS_OF_LABELS for word in words for part in re.split('[^a-z]+', word))
-    return set() if are_labels else set(others)
+    return set() if are_labels and not are_labels_told else set(others)
 
 
 def labels_among(paths: Sequence[str]) -> Dict[str, str]:

@@ -12,9 +12,10 @@ from fcn8s.prediction.result_kinds import DOUBT_KINDS, KINDS, RESULT_KINDS, Resu
 from helpers.color_vision import with_palette
 from helpers.files import atomic_write_csv, is_below
 from helpers.flags import check_choice
-from helpers.image_search import IMAGE_EXTENSIONS, find_images
+from helpers.image_search import IMAGE_EXTENSIONS, about_unread, find_images
 from helpers.label_spaces import LabelSpace, cityscapes_ids_to_train_ids, class_ids_to_file_ids
 from helpers.tables import spreadsheet_text
+from helpers.user_warnings import warn_user
 
 # Of ext4, XFS, NTFS, APFS and nearly all others.
 _MAX_NAME_BYTES = 255
@@ -65,6 +66,9 @@ def plan_jobs(inputs: Sequence[str], out_dir: str, extensions: Sequence[str] = I
         has_results = is_searched and is_below(out_dir, base)
         paths = [path for path in found if not (has_results and is_below(path, out_dir))]
         jobs += [Job(path, _stem(path, base)) for path in paths]
+        unread = about_unread(source) if os.path.isdir(source) else ''
+        if unread:
+            warn_user('Of {} only images are predicted.{}'.format(source, unread))
     if not jobs:
         raise FileNotFoundError(
             'there is no image in {} apart from the results in {!r}.'.format(', '.join(inputs), out_dir)

@@ -30,6 +30,14 @@ def names(paths, root):
     return [os.path.relpath(path, str(root)).replace(os.sep, '/') for path in paths]
 
 
+def test_images_in_formats_that_are_not_looked_for_are_told_where_there_are_no_others(tmp_path):
+    for name in ('IMG_2.HEIC', 'IMG_10.HEIC', 'film.mp4'):
+        (tmp_path / name).write_bytes(b'x')
+    message = r'no image .* in .*\. 2 files are there in formats that are not looked for \(IMG_2.HEIC\): save'
+    with pytest.raises(FileNotFoundError, match=message):
+        find_images(tmp_path)
+
+
 def test_finding(tree):
     assert names(find_images(tree), tree) == [
         'frame1.jpg',

@@ -709,6 +709,10 @@ VIA = {'a.png1': {'filename': 'a.png', 'size': 1, 'regions': [], 'file_attribute
         (VIA, 'VIA'),
         ({'_via_settings': {}, '_via_img_metadata': VIA}, 'VIA'),
         ([{'id': 1, 'annotations': [], 'data': {'image': 'a.png'}}], 'Label Studio'),
+        ([{'id': 1, 'annotator': 1, 'image': 'a.png', 'lead_time': 2.5}], 'Label Studio'),
+        ({'version': '2.0', 'item': {'name': 'a.png'}, 'annotations': []}, 'V7 Darwin'),
+        ({'metadata': {'name': 'a.png'}, 'instances': []}, 'SuperAnnotate'),
+        ({'info': {}, 'categories': {}, 'items': []}, 'Datumaro'),
     ],
 )
 def test_a_program_whose_files_are_not_read_is_named_with_what_it_can_export(tmp_path, content, program):

@@ -408,9 +408,28 @@ def test_a_mask_that_cvat_calls_a_crowd_is_an_object_and_void_objects_are_counte
     np.testing.assert_array_equal(labels['train/0.png'], A_LABEL)
     np.testing.assert_array_equal(labels['train/1.png'], 255 * A_LABEL)
     assert imported.left_out == {} and 'never count   1 object, such as crowds' in describe(imported)
-    write_coco(tmp_path / 'source', [(1, '1.png')], [crowd])
     with pytest.raises(DataError, match='has no object that can be used: all are void'):
-        import_annotations(str(tmp_path / 'source'), str(tmp_path / 'other'))
+        import_annotations(str(tmp_path / 'source'), str(tmp_path / 'other'), Options(void=['a']))
+
+
+def test_where_all_objects_of_a_document_are_crowds_none_is_one(tmp_path):
+    """As Datumaro writes masks."""
+    tools.write_image(tmp_path / 'source' / '0.png')
+    write_coco(tmp_path / 'source', [(0, '0.png')], [dict(OF_A, iscrowd=1)])
+    _, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    np.testing.assert_array_equal(labels['train/0.png'], A_LABEL)
+
+
+def test_a_document_of_coco_without_any_object_says_nothing_of_the_images_of_others(tmp_path):
+    """image_info_train.json beside instances_train.json: the images became background."""
+    for number in (0, 1):
+        tools.write_image(tmp_path / 'source' / '{}.png'.format(number), seed=number)
+    write_coco(tmp_path / 'source', [(0, '0.png')], [OF_A], 'instances_train.json')
+    write_coco(tmp_path / 'source', [(0, '0.png'), (1, '1.png')], [], 'image_info_train.json')
+    imported, labels = imported_from(tmp_path / 'source', tmp_path / 'out', val_share=0)
+    assert imported.splits == {'train': 2}
+    np.testing.assert_array_equal(labels['train/0.png'], A_LABEL)
+    np.testing.assert_array_equal(labels['train/1.png'], 0 * A_LABEL)
 
 
 def test_coco_as_older_versions_of_via_write_it(tmp_path):

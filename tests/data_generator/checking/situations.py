@@ -495,6 +495,24 @@ def folders_of_voc_with_other_classes(root: str) -> Situation:
     return Situation(['unused_list'], words=['all: 9 images', '--colors', 'Validation.txt'])
 
 
+def folders_of_camvid_with_other_classes(root: str) -> Situation:
+    """As CVAT and Datumaro write colours and their table into the folders of CamVid."""
+    dataset(root, values(*COLORS), '{}', '{}annot')
+    rows = ['{} {} {} {}'.format(*color, name) for name, color in zip(NAMES, COLORS)]
+    text(os.path.join(root, 'label_colors.txt'), '\n'.join(rows))
+    return Situation(words=['train: 6 images', 'val: 3 images', '--colors'])
+
+
+def folders_of_cityscapes_with_other_classes(root: str) -> Situation:
+    """As CVAT and Datumaro write them: the numbers are the lines of the table, and not those of Cityscapes."""
+    places = ('leftImg8bit/{}/ulm', 'gtFine/{}/ulm', 'ulm_{}_leftImg8bit.png')
+    dataset(root, values(7, 8, 11), *places, suffix='gtFine_labelIds')
+    names = [*('fog', 'hail', 'ice', 'mist', 'mud', 'rain', 'sand', 'ground', 'box', 'sleet', 'slush', 'disc')]
+    rows = ['{} {} {} {}'.format(number, 9, 9, name) for number, name in enumerate(names)]
+    text(os.path.join(root, 'label_colors.txt'), '\n'.join(rows))
+    return Situation(['renamed_label'], classes=(7, 8, 11), words=['label_colors.txt'])
+
+
 def what_the_converter_of_labelme_writes(root: str) -> Situation:
     """Labels in NumPy files, in which -1 does not count, and as PNGs beside these."""
 
@@ -664,6 +682,12 @@ def a_small_image_among_many(root: str) -> Situation:
     return Situation(['unusual_size'], words=['--crop {} {}'.format(*SIZE)], classes=None)
 
 
+def photographs_in_a_format_that_is_not_looked_for(root: str) -> Situation:
+    dataset(root)
+    text(os.path.join(root, 'images/train/IMG_1.HEIC'), '?')
+    return Situation(['unread_format'], words=['IMG_1.HEIC'])
+
+
 def images_in_grey(root: str) -> Situation:
     dataset(root)
     write(image_path(root), shapes(0)[0][..., 0])
@@ -689,6 +713,13 @@ def stacks_of_which_bands_are_chosen(root: str) -> Situation:
 def layout_camvid(root: str) -> Situation:
     dataset(root, images='{}', labels='{}annot')
     return Situation(words=['--layout camvid'])
+
+
+def folders_of_ade20k_with_other_images(root: str) -> Situation:
+    """Their names are not those of ADE20K, in which 0 is no class and others count from 1."""
+    splits = [('training', 0, NUM_TRAIN), ('validation', 50, NUM_VAL)]
+    dataset(root, labels='annotations/{}', splits=splits)
+    return Situation(words=['--classes 3'])
 
 
 def layout_voc(root: str) -> Situation:
@@ -737,7 +768,7 @@ def layout_kitti_road(root: str) -> Situation:
 
 def written_by_process_all(root: str) -> Situation:
     """One split of ADE20K processed, the raw other one copied beside it: each is read as what it is."""
-    places = ('images/{}', 'annotations/{}', '{}.png')
+    places = ('images/{}', 'annotations/{}', 'ADE_{}.png')
     raw = dataset(root + '_raw', values(1, 2, 3), *places, splits=[('training', 0, NUM_TRAIN), ('validation', 50, 3)])
     data = BatchGenerator.from_layout('ade20k', raw, 'train', export_dir=root)
     data.process_all(show_progress=False)
@@ -772,6 +803,13 @@ def black_and_white_of_16_bits(root: str) -> Situation:
 def a_single_class(root: str) -> Situation:
     dataset(root, values(0, 0, 0))
     return Situation(['one_class'], False)
+
+
+def numbers_of_another_dataset(root: str) -> Situation:
+    """Void of Cityscapes, in its folders."""
+    places = ('leftImg8bit/{}/ulm', 'gtFine/{}/ulm', 'ulm_{}_leftImg8bit.png')
+    dataset(root, values(0, 1, 2), *places, suffix='gtFine_labelIds')
+    return Situation(['nothing_counts', 'only_void'], False, classes=None)
 
 
 def a_split_of_a_single_class(root: str) -> Situation:
@@ -903,6 +941,13 @@ def images_without_a_label(root: str) -> Situation:
     return Situation(['image_without_label'], False)
 
 
+def a_second_mask_of_an_image(root: str) -> Situation:
+    """As 17 images of BUSI have one."""
+    dataset(root, labels='images/{}', suffix='mask')
+    shutil.copy(image_path(root, '3_mask'), image_path(root, '3_mask_1'))
+    return Situation(['further_label', 'renamed_label', 'grey_image'], False, words=['3_mask_1.png'])
+
+
 def labels_without_an_image(root: str) -> Situation:
     dataset(root)
     os.remove(image_path(root, 2))
@@ -934,6 +979,13 @@ def images_alone(root: str) -> Situation:
     dataset(root, labels='elsewhere/{}', images='pictures/{}')
     shutil.rmtree(os.path.join(root, 'elsewhere'))
     return Situation(['no_labels'], False)
+
+
+def annotations_that_a_program_has_to_export(root: str) -> Situation:
+    """As VIA keeps them."""
+    images_alone(root)
+    text(os.path.join(root, 'project.json'), '{"0.png12": {"filename": "0.png", "regions": [], "size": 12}}')
+    return Situation(['no_labels', 'other_program'], False, words=['of VIA; export its annotations as COCO'])
 
 
 def val_alone(root: str) -> Situation:

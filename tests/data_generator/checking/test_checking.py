@@ -14,7 +14,7 @@ from data_generator import BatchGenerator, DataError
 from data_generator.checking.check import check_dataset
 from data_generator.checking.faults import FAULT_KINDS
 from data_generator.checking.file_checks import check_pair
-from data_generator.checking.label_checks import LabelLook
+from data_generator.checking.label_checks import LabelLook, count_values
 from data_generator.checking.preview import (
     GAP,
     MAX_PANEL_HEIGHT,
@@ -109,6 +109,14 @@ def test_a_sound_dataset_is_recognised_and_can_be_trained_on(camvid):
     ]
     assert report.suggested_id_map is None
     assert 'Recognised: camvid (11 classes, 11 is ignored' in report.to_text()
+
+
+@pytest.mark.parametrize('channels', [(), (3,)])
+def test_pixels_are_counted_in_parts(monkeypatch, channels):
+    monkeypatch.setattr('data_generator.files.counting._PIXELS_AT_ONCE', 40)
+    label = np.random.default_rng(0).integers(0, 3, (17, 13, *channels), dtype=np.uint8)
+    pixels = [tuple(pixel) if channels else pixel for pixel in label.reshape(17 * 13, *channels).tolist()]
+    assert count_values(label) == {value: pixels.count(value) for value in set(pixels)}
 
 
 @pytest.mark.parametrize(

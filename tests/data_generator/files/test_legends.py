@@ -20,6 +20,7 @@ SKY_AND_ROAD = (('sky', 'dirt road'), ((1, 2, 3), (4, 5, 6)))
             '{"id": 0, "name": "sky", "color": [1, 2, 3]}]}',
         ),
         ('a.json', '{"class_names": ["sky", "dirt road"], "colors": [[1, 2, 3], [4, 5, 6]]}'),
+        ('class_list.json', '{"#010203": "sky", "#040506": "dirt road"}'),
         ('a.csv', 'name,r,g,b\nsky,1,2,3\ndirt road,4,5,6\n'),
         ('class_dict_seg.csv', 'name, r, g, b\nsky, 1, 2, 3\ndirt road, 4, 5, 6\n'),
         ('a.csv', 'r,g,b,name\n1,2,3,sky\n4,5,6,dirt road\n'),

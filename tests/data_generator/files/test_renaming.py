@@ -135,6 +135,19 @@ def test_what_was_made_of_photographs_and_has_no_labels_is_passed_over(tmp_path)
     assert len(BatchGenerator(*folders, num_classes=2, ground_truth_suffix='_segmentation').pairs) == 6
 
 
+def test_of_several_labels_beside_photographs_those_of_the_named_word_are_read(tmp_path):
+    """As Segments.ai exports them."""
+    for number in range(2):
+        write_image(tmp_path / '{}.jpg'.format(number), np.zeros((2, 2, 3), np.uint8))
+        for word, value in (('', 7), ('_semantic', number), ('_semantic_colored', 9)):
+            path = tmp_path / '{}_label_ground-truth{}.png'.format(number, word)
+            write_labels(path, np.full((2, 2), value, np.uint8))
+    folders = [str(tmp_path)], None, [str(tmp_path)]
+    data = BatchGenerator(*folders, num_classes=2, ground_truth_suffix='_label_ground-truth_semantic')
+    with data.generate(2, shuffle=False) as batches:
+        assert next(batches)[1][:, 0, 0].tolist() == [0, 1] and len(data.pairs) == 2
+
+
 def test_folders_in_which_classes_are_numbered_anew_are_refused(tmp_path):
     """What labelme_json_to_dataset makes of each JSON file."""
     folder = tmp_path / 'a_json'

@@ -85,3 +85,10 @@ def test_no_name_in_the_table_of_doubts_is_a_formula(tmp_path):
     results.write_doubts()
     table = (tmp_path / 'doubt.csv').read_text(encoding='utf-8')
     assert table == 'image,entropy,mutual_information\n\'=1+1,0.5,0.25\n"a,b",1.0,0.5\n'
+
+
+def test_images_in_formats_that_are_not_looked_for_are_told(tmp_path):
+    for name in ('a.png', 'b.heic'):
+        (tmp_path / name).write_bytes(b'x')
+    with pytest.warns(UserWarning, match=r'1 file is there in formats that are not looked for \(b.heic\): save'):
+        assert [job.stem for job in plan_jobs([str(tmp_path)], str(tmp_path / 'out'))] == ['a']
