@@ -180,6 +180,10 @@ def train_run(
     workers: how many train together. writes: whether this one makes the run and its report. callbacks: of
     `FCN8s.train`.
     """
+    if options.resume is not None and writes:
+        from fcn8s.saving import runs
+
+        runs.check_no_writer(runs.open_run(options.resume))
     train_data, val_data = open_datasets(options)
     with train_batches(options, train_data) as batches, val_batches(options, val_data) as val:
         arguments = dict(train_arguments(options, batches, val, workers), **run_arguments(options, val is not None))

@@ -227,6 +227,12 @@ def _locked(path: str, message: str) -> Iterator[None]:
         os.close(directory)
 
 
+def check_no_writer(run: Run) -> None:
+    """Raises ValueError where another process has the run; for a message before a network is built."""
+    with only_writer(run):
+        pass
+
+
 def has_writer(run: Run) -> bool:
     """Tells whether a process has the run, which is seen on the same disk alone; False without locks."""
     if not os.path.isdir(run.directory):
