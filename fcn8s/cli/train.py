@@ -28,7 +28,7 @@ from fcn8s.vgg16.weights.layers import VGG16_HEAD
 from helpers.counted import counted
 
 DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard,
-metrics.jsonl. Ctrl-C and SIGTERM finish the step and save; go on with --resume RUN."""
+metrics.jsonl. Ctrl-C, SIGTERM and a closed terminal finish the step and save; go on with --resume RUN."""
 
 _NOT_OF_ONE_BATCH = resolving.NOT_OF_STEPS + ('keep_prob', 'run_dir', 'workers', 'wire', 'timeout')
 
