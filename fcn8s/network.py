@@ -20,6 +20,7 @@ from fcn8s.evaluation.one_pass import run_evaluation
 from fcn8s.graph.assembly import PUBLISHED_TENSORS, Model, TrainingSettings, assemble, check_training_settings
 from fcn8s.graph.dropout_rows import with_dropout_rows
 from fcn8s.graph.encoder import as_trained
+from fcn8s.graph.graph_defs import digest_of
 from fcn8s.graph.losses import check_class_weights, describe_loss
 from fcn8s.graph.update_rules import LossScaling
 from fcn8s.precision import Arithmetic, check_precision, needs_loss_scaling, session_config, this_machine
@@ -626,6 +627,8 @@ def _build(request: NetworkRequest, beginning: Beginning, cluster: Optional[Dist
         weights = check_class_weights(training.class_weights, plan.settings.num_classes)
         training = training._replace(class_weights=tuple(weights.tolist()))
     described = dict(plan.settings.to_dict(), **_described(training, arithmetic), seed=request.seed)
+    if cluster is not None:
+        described['the graph of the encoder'] = digest_of(plan.encoder.meta_graph.graph_def)
     workers = None if plan.for_prediction else join(cluster, described)
     opened_from = request.beginning.model_load_dir
     size = None if opened_from is None else input_size(opened_from)

@@ -1,21 +1,25 @@
-"""Stopping at a good moment: Ctrl-C and SIGTERM ask, and the training loop answers after the step that it is in."""
+"""Stopping at a good moment: Ctrl-C, SIGTERM and SIGHUP ask, and the training loop answers after the step that it is
+in.
+"""
 
 import signal
 import threading
 import time
 from typing import Any, Iterator, List, Optional, Tuple
 
-from helpers.process.termination import Interrupted
+from helpers.process.termination import STOP_SIGNALS, Interrupted, leave_lost_terminal, signals_to_hear
 
 
 class StopRequest:
-    """While open, turns SIGINT and SIGTERM into `requested`; a second signal interrupts at once.
+    """While open, turns SIGINT, SIGTERM and SIGHUP into `requested`; a second signal interrupts at once.
 
-    timeout(1) sends SIGTERM to the process and to its group: two of them that come together are one. Signal handlers
-    belong to the main thread; in any other thread this does nothing and `requested` stays None.
+    SIGHUP comes where the terminal is closed or its connection breaks; one that nohup has ignored stays ignored.
+    Shell and system both send it, so that further ones change nothing. timeout(1) sends SIGTERM to the process and to
+    its group: two of them that come together are one. Signal handlers belong to the main thread; in any other thread
+    this does nothing and `requested` stays None.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SIGNALS = STOP_SIGNALS
     _TOGETHER = 0.5  # seconds
 
     def __init__(self) -> None:
@@ -25,7 +29,7 @@ class StopRequest:
 
     def __enter__(self) -> 'StopRequest':
         if threading.current_thread() is threading.main_thread():
-            self._previous = [(number, signal.signal(number, self._handle)) for number in self.SIGNALS]
+            self._previous = [(number, signal.signal(number, self._handle)) for number in signals_to_hear()]
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -39,9 +43,11 @@ class StopRequest:
 
     def _handle(self, number: int, _: Any) -> None:
         name = signal.Signals(number).name
+        if name == 'SIGHUP':
+            leave_lost_terminal()
         if self._requested_at is None:
             self.requested, self._requested_at = name, time.monotonic()
-        elif number != signal.SIGTERM or time.monotonic() > self._requested_at + self._TOGETHER:
+        elif name == 'SIGINT' or name == 'SIGTERM' and time.monotonic() > self._requested_at + self._TOGETHER:
             self._restore()
             raise Interrupted('stopped at once by a second signal, {}'.format(name), name)
 

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from typing import Any
+from typing import Any, Iterator, Tuple
 
 from helpers.aliases import PathLike
 from helpers.process.memory import readable_size, require_memory
@@ -56,3 +56,15 @@ def is_share(value: Any) -> bool:
 def is_count(value: Any, least: int = 0) -> bool:
     """Tells whether a value of a JSON file is a whole number of at least `least`."""
     return isinstance(value, int) and is_number(value) and value >= least
+
+
+def differences(name: str, first: Any, second: Any) -> Iterator[Tuple[str, Any, Any]]:
+    """Yields (place, first value, second value) for every entry of two nested JSON values that differs.
+
+    name: of the two values, with which each place begins.
+    """
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in sorted(set(first) | set(second)):
+            yield from differences('{} {}'.format(name, key), first.get(key), second.get(key))
+    elif first != second:
+        yield name, first, second

@@ -43,8 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs one command.
 
-    Exit status: 0 done, 1 the command's own 'no', 2 bad input, 3 another worker was lost, 130 interrupted, 141 whoever
-    read the output has closed it, 143 ended by SIGTERM.
+    Exit status: 0 done, 1 the command's own 'no', 2 bad input, 3 another worker was lost, 129 the terminal was closed
+    (SIGHUP), 130 interrupted, 141 whoever read the output has closed it, 143 ended by SIGTERM.
     """
     try:
         return _run(argv)

@@ -28,7 +28,7 @@ from fcn8s.vgg16.weights.layers import VGG16_HEAD
 from helpers.counted import counted
 
 DESCRIPTION = """Trains FCN-8s and leaves a run directory: config.json, checkpoints/, events/ for TensorBoard,
-metrics.jsonl. Ctrl-C and SIGTERM finish the step and save; go on with --resume RUN."""
+metrics.jsonl. Ctrl-C, SIGTERM and a closed terminal finish the step and save; go on with --resume RUN."""
 
 _NOT_OF_ONE_BATCH = resolving.NOT_OF_STEPS + ('keep_prob', 'run_dir', 'workers', 'wire', 'timeout')
 
@@ -180,6 +180,10 @@ def train_run(
     workers: how many train together. writes: whether this one makes the run and its report. callbacks: of
     `FCN8s.train`.
     """
+    if options.resume is not None and writes:
+        from fcn8s.saving import runs
+
+        runs.check_no_writer(runs.open_run(options.resume))
     train_data, val_data = open_datasets(options)
     with train_batches(options, train_data) as batches, val_batches(options, val_data) as val:
         arguments = dict(train_arguments(options, batches, val, workers), **run_arguments(options, val is not None))

@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 
 from fcn8s.distributed.activity import Activity
 from helpers.process.cores import available_cores
-from helpers.process.termination import Interrupted
+from helpers.process.termination import Interrupted, leave_lost_terminal, signals_to_hear
 
 # How long workers that are asked to end may tidy up before they are killed, in seconds.
 GRACE = 5.0
@@ -189,8 +189,8 @@ def run_workers(
         workers: What to start.
         write_line: Writes a line that a worker has said; None for standard error.
         tick: Called some times a second.
-        passes_signals: Hands SIGINT and SIGTERM on to the workers and goes on waiting: they decide when to stop. If
-            not, these end the workers at once.
+        passes_signals: Hands SIGINT, SIGTERM and SIGHUP on to the workers and goes on waiting: they decide when to
+            stop. If not, these end the workers at once.
         patience: Seconds for which a worker may show no sign of work. Only for workers that wait for nobody, and on
             Linux; None: for ever.
 
@@ -224,7 +224,7 @@ def run_workers(
 
 @contextlib.contextmanager
 def _handed_on(group: '_Group', is_wanted: bool) -> Iterator[List[str]]:
-    """While open, SIGINT and SIGTERM go to the workers, if that is wanted; yields the list of those that came.
+    """While open, SIGINT, SIGTERM and SIGHUP go to the workers, if that is wanted; yields the list of those that came.
 
     Signal handlers belong to the main thread; in any other this does nothing.
     """
@@ -235,9 +235,11 @@ def _handed_on(group: '_Group', is_wanted: bool) -> Iterator[List[str]]:
 
     def hand_on(number: int, _: Any) -> None:
         came.append(signal.Signals(number).name)
+        if came[-1] == 'SIGHUP':
+            leave_lost_terminal()
         group.send(number)
 
-    before = [(number, signal.signal(number, hand_on)) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [(number, signal.signal(number, hand_on)) for number in signals_to_hear()]
     try:
         yield came
     finally:

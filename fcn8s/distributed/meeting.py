@@ -99,6 +99,25 @@ def _receive_all(cluster: Cluster, listener: socket.socket, limit: float) -> Dic
     return found
 
 
+def unreachable(cluster: Cluster, timeout: float) -> Optional[str]:
+    """Says which other worker does not answer at its address, when the servers of all are up; None where all do.
+
+    Without this a wrong address, or a firewall, would be seen in the first exchange, which waits for ever.
+    """
+    for number, address in enumerate(cluster.addresses):
+        if number != cluster.worker:
+            try:
+                socket.create_connection(split_address(address), timeout=timeout).close()
+            except OSError as error:
+                return (
+                    '{} cannot connect to {}: {}. The workers exchange gradients over all addresses of {}: look at '
+                    'this one, and at what a firewall lets through.'.format(
+                        cluster.name(cluster.worker), cluster.name(number), error, cluster.source
+                    )
+                )
+    return None
+
+
 def _turn_away(connection: socket.socket, why: str) -> None:
     """Tells whoever has connected that the workers do not come together with it; it may be gone."""
     with contextlib.suppress(OSError):

@@ -54,8 +54,10 @@ class Messages:
         try:
             for line in iter(lambda: lines.readline(_LONGEST_LINE), b''):
                 take(worker, json.loads(line.decode()))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
             how = 'is gone ({})'.format(error)
+        except (ValueError, KeyError, TypeError) as error:
+            how = 'sends what no worker sends: another program may have its port ({})'.format(error)
         leave(worker, how)
 
     def _deliver(self, worker: int) -> None:

@@ -25,6 +25,7 @@ from fcn8s.distributed.cluster import Cluster
 from fcn8s.distributed.messages import Connection, Messages
 from fcn8s.distributed.standing import SILENCE, Standing
 from fcn8s.stopping import TrainingInterrupted
+from helpers.json_files import differences
 
 TIMEOUT = 60.0
 # Of a process that stops because another worker was lost.
@@ -205,10 +206,10 @@ class Watch:
         described = self.gather(description)
         for worker, other in enumerate(described):
             for name in sorted(set(described[0]) | set(other)):
-                if described[0].get(name) != other.get(name):
+                for place, expected, found in differences(name, described[0].get(name), other.get(name)):
                     raise ValueError(
-                        '{} has {} {!r:.200}, and worker 0 has {!r:.200}. Start all workers with the same.'.format(
-                            self.cluster.name(worker), name, other.get(name), described[0].get(name)
+                        '{} has {} {:.200}, and worker 0 has {:.200}. Start all workers with the same.'.format(
+                            self.cluster.name(worker), place, repr(found), repr(expected)
                         )
                     )
 

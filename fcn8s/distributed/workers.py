@@ -7,13 +7,15 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Union
 import fcn8s
 from fcn8s.distributed.cluster import Cluster, cluster_from_environment
 from fcn8s.distributed.launching import visible_gpus
-from fcn8s.distributed.meeting import meet
+from fcn8s.distributed.meeting import meet, unreachable
 from fcn8s.distributed.watch import TIMEOUT, Watch
 from helpers.files import to_json
 from helpers.flags import is_real
 
 # Devices that compute on the cores, as TensorFlow calls them.
 _CPUS = ('CPU', 'XLA_CPU')
+# Seconds for one connection to the server of another worker.
+_TO_CONNECT = 10.0
 _joined: Dict[Cluster, 'Workers'] = {}
 
 
@@ -88,10 +90,18 @@ class Workers:
             config.gpu_options.visible_device_list = str(self.cluster.local_index % num_gpus)
         if self._server is None:
             self._server = server(self.cluster.addresses, self.number, config)
-        self.watch.gather(None)  # all servers are up before one is called
+            self.watch.gather(None)  # all servers are up before one is called
+            self.check_all_are_reached()
         session = tf.Session(self._server.target, graph=graph, config=cluster_config(config, self.number))
         self.watch.standing.computes_unseen = any(device.device_type not in _CPUS for device in session.list_devices())
         return session
+
+    def check_all_are_reached(self) -> None:
+        """Raises ValueError, in all workers, where one cannot connect to the server of another."""
+        limit = min(_TO_CONNECT, self.watch.timeout / 4)
+        for problem in self.watch.gather(unreachable(self.cluster, limit)):
+            if problem is not None:
+                raise ValueError(problem)
 
     def take_over(self, session: Any, variables: Sequence[Any]) -> None:
         """Makes all variables those of worker 0."""

@@ -1,5 +1,6 @@
 """GraphDefs as data: names, parts, and what another TensorFlow needs in order to read them."""
 
+import hashlib
 from typing import Any, Callable, Dict, Iterable, Iterator, Sequence, Set
 
 from fcn8s.backend import Graph, GraphDef, NodeDef, Tensor, tf
@@ -32,6 +33,11 @@ def make_portable(graph_def: GraphDef) -> None:
     for node in graph_def.node:
         for attribute in _NEWER_ATTRIBUTES.get(node.op, ()):
             node.attr.pop(attribute, None)
+
+
+def digest_of(graph_def: GraphDef) -> str:
+    """Returns 16 hexadecimal digits of the SHA-256 of a graph."""
+    return hashlib.sha256(graph_def.SerializeToString(deterministic=True)).hexdigest()[:16]
 
 
 def extract_sub_graph(graph_def: GraphDef, names: Sequence[str]) -> GraphDef:

@@ -9,6 +9,7 @@ from fcn8s.backend import GraphDef, MetaGraphDef, tf
 from fcn8s.graph.graph_defs import parse_message
 from fcn8s.importing.frozen_graphs import behind, is_graph
 from fcn8s.saving import saved_models
+from fcn8s.saving.descriptions import GRAPH_FILES
 from fcn8s.vgg16.weights.damage import damaged, explain_damage
 
 
@@ -35,7 +36,7 @@ def graphs_beside(path: str) -> List[GraphDef]:
     """Returns the graphs of a SavedModel, that of NAME.meta beside a checkpoint, or the frozen one that a file is."""
     if path.endswith(saved_models.VARIABLES_PREFIX):
         folder = path[: -len(saved_models.VARIABLES_PREFIX)]
-        for file in (os.path.join(folder, name) for name in saved_models.GRAPH_FILES):
+        for file in (os.path.join(folder, name) for name in GRAPH_FILES):
             if os.path.isfile(file):
                 return [meta_graph.graph_def for meta_graph in saved_models.parse(file).meta_graphs]
     if os.path.isfile(path + '.meta'):

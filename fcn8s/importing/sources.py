@@ -10,7 +10,7 @@ import numpy as np
 from fcn8s.importing.caffe import is_caffe, read_caffemodel
 from fcn8s.importing.frozen_graphs import is_graph, read_frozen_graph
 from fcn8s.saving import restoring, saved_models
-from fcn8s.saving.descriptions import DESCRIPTION_FILE
+from fcn8s.saving.descriptions import DESCRIPTION_FILE, GRAPH_FILES
 from fcn8s.saving.runs import refuse_own_network, what_to_do_with_own
 from fcn8s.vgg16.weights.assemble import Shape
 from fcn8s.vgg16.weights.damage import explain_damage
@@ -63,7 +63,7 @@ def read(path: str, use: Callable[[Kind, str, Mapping[str, Shape], Callable[[str
     Raises FileNotFoundError or ValueError for what is none of the kinds.
     """
     path = os.fspath(path)
-    if os.path.basename(path) in saved_models.GRAPH_FILES and os.path.isfile(path):
+    if os.path.basename(path) in GRAPH_FILES and os.path.isfile(path):
         path = os.path.dirname(path) or '.'
     if os.path.isfile(os.path.join(path, DESCRIPTION_FILE)):
         raise ValueError(what_to_do_with_own(path, 'a saved FCN-8s'))

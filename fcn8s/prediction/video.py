@@ -225,8 +225,8 @@ def render_video(
             )
         ) as writer, _closing(shown):  # before the writer says what it leaves
             _write_all(writer, itertools.chain([first], shown), stop, is_endless=source.startswith(CAMERA_PREFIX))
-    if stop.requested == 'SIGTERM':
-        raise Interrupted('stopped by SIGTERM; {} is complete until then'.format(out_path), stop.requested)
+    if stop.requested not in (None, 'SIGINT'):
+        raise Interrupted('stopped by {}; {} is complete until then'.format(stop.requested, out_path), stop.requested)
     return Rendered(out_path, writer.num_written, time.perf_counter() - start)
 
 
@@ -242,9 +242,9 @@ def _closing(iterator: Iterator) -> Iterator[Iterator]:
 
 
 def _without_interrupts(start: Callable[[], Any]) -> Any:
-    """Starts processes that hear neither Ctrl-C nor SIGTERM.
+    """Starts processes that hear neither Ctrl-C nor SIGTERM nor SIGHUP.
 
-    A terminal sends the one and timeout(1) the other to all processes, and it is for this one to say stop.
+    A terminal and timeout(1) send them to all processes, and it is for this one to say stop.
     """
     if not hasattr(signal, 'pthread_sigmask'):  # Windows
         return start()

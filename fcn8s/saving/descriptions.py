@@ -14,6 +14,7 @@ SERVING_TAGS = ('serve',)
 DESCRIPTION_FILE = 'fcn8s.json'
 # What TensorFlow calls the graph of a SavedModel.
 SAVED_MODEL_FILE = 'saved_model.pb'
+GRAPH_FILES = (SAVED_MODEL_FILE, 'saved_model.pbtxt')
 FORMAT = 1
 # Scores of 255 classes take a few dozen kB.
 _MAX_BYTES = 10 * 2**20

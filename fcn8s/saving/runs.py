@@ -20,7 +20,13 @@ if sys.platform != 'win32':  # which has no advisory locks of this kind
     import fcntl
 
 from fcn8s.saving.checkpoints import Checkpoints
-from fcn8s.saving.descriptions import DESCRIPTION_FILE, SAVED_MODEL_FILE, how_to_import, what_a_file_is
+from fcn8s.saving.descriptions import (
+    DESCRIPTION_FILE,
+    GRAPH_FILES,
+    SAVED_MODEL_FILE,
+    how_to_import,
+    what_a_file_is,
+)
 from fcn8s.saving.packed import is_packed, unpack
 from helpers.files import TEMPORARY_PATTERN, atomic_path, atomic_write_json, check_home, explain_os_errors, to_json
 from helpers.json_files import is_count, is_number, is_share, read_json
@@ -90,8 +96,8 @@ class Run(NamedTuple):
 
 
 def check_free(directory: str) -> None:
-    """Raises ValueError where the directory holds a run already, or a file that a new one would write to, and for `~`
-    as `check_home`.
+    """Raises ValueError where the directory holds a run already, a file that a new one would write to, or a saved
+    network, which would no longer open beside a run; and for `~` as `check_home`.
     """
     check_home(directory)
     run = Run(os.fspath(directory))
@@ -100,6 +106,11 @@ def check_free(directory: str) -> None:
     if os.path.exists(run.config_path) or os.path.isdir(run.checkpoints_dir) and os.listdir(run.checkpoints_dir):
         raise ValueError(
             '{!r} holds a run already. Continue it with --resume (resume=True in Python), or choose another '
+            'directory.'.format(run.directory)
+        )
+    if any(os.path.lexists(os.path.join(run.directory, name)) for name in GRAPH_FILES + (DESCRIPTION_FILE,)):
+        raise ValueError(
+            '{!r} holds an encoder or another saved network, which would no longer open beside a run. Choose another '
             'directory.'.format(run.directory)
         )
     for path, loss in (
@@ -214,6 +225,12 @@ def _locked(path: str, message: str) -> Iterator[None]:
         yield
     finally:
         os.close(directory)
+
+
+def check_no_writer(run: Run) -> None:
+    """Raises ValueError where another process has the run; for a message before a network is built."""
+    with only_writer(run):
+        pass
 
 
 def has_writer(run: Run) -> bool:

@@ -10,13 +10,12 @@ import numpy as np
 from fcn8s.backend import MetaGraphDef, SavedModel, Session, text_format, tf
 from fcn8s.graph.graph_defs import make_portable, parse_message
 from fcn8s.graph.permitted_ops import check_ops
-from fcn8s.saving.descriptions import DESCRIPTION_FILE, SAVED_MODEL_FILE, SERVING_TAGS, read_description
+from fcn8s.saving.descriptions import DESCRIPTION_FILE, GRAPH_FILES, SAVED_MODEL_FILE, SERVING_TAGS, read_description
 from fcn8s.saving.paths import plain_prefix
 from helpers.flags import check_flags
 from helpers.process.memory import readable_size
 
 VARIABLES_PREFIX = os.path.join('variables', 'variables')
-GRAPH_FILES = (SAVED_MODEL_FILE, 'saved_model.pbtxt')
 SCHEMA_VERSION = 1
 # Bytes; of protobuf's own, for every message.
 _LARGEST_GRAPH = 2**31 - 1

@@ -1,6 +1,6 @@
 """What has to agree before a training: its generators, its workers, and a run with what it goes on with."""
 
-from typing import Any, Dict, Iterable, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from fcn8s.distributed.workers import Workers
 from fcn8s.network import Network
@@ -11,7 +11,7 @@ from fcn8s.training.request import FIXED_IN_A_RUN, TrainRequest, batch_size, pla
 from helpers.counted import counted
 from helpers.files import to_json
 from helpers.image_rules import RGB_RULES
-from helpers.json_files import is_count
+from helpers.json_files import differences, is_count
 from helpers.user_warnings import warn_user
 
 # What a worker may be asked for otherwise than the others: where the first one writes.
@@ -74,7 +74,7 @@ def check_run_continues(run: runs.Run, config: Dict[str, Any], network: Network,
     """
     check_is_whole(run, config)
     for name, (before, today) in _has_to_agree(config, network, request).items():
-        for place, then, now in _differences(name, to_json(before), to_json(today)):
+        for place, then, now in differences(name, to_json(before), to_json(today)):
             raise ValueError(
                 'the run {!r} was started with {} {!r} and cannot go on with {!r}. Use the same, or start a new '
                 'run.'.format(run.directory, place, then, now)
@@ -116,15 +116,6 @@ def _has_to_agree(config: Dict[str, Any], network: Network, request: TrainReques
     if None not in sizes:  # older runs do not say, and not every generator
         agree['batch_size'] = sizes
     return agree
-
-
-def _differences(name: str, first: Any, second: Any) -> Iterable[Tuple[str, Any, Any]]:
-    """(place, first value, second value) for every entry of two nested JSON values that differs."""
-    if isinstance(first, dict) and isinstance(second, dict):
-        for key in sorted(set(first) | set(second)):
-            yield from _differences('{} {}'.format(name, key), first.get(key), second.get(key))
-    elif first != second:
-        yield name, first, second
 
 
 def checked_state(stored: Dict[str, Any], checkpoint: str, steps_per_epoch: int) -> Tuple[TrainingState, Optional[int]]:

@@ -285,8 +285,9 @@ class TrainingLoop:
                     rate = checked_rate(self.options.learning_rate_schedule(self.state.step), self.state.step)
                 self._take_step(rate)
                 self.state.seconds = time.perf_counter() - start
-                bar.set_postfix_str(self._progress(rate), refresh=False)
-                bar.update()
+                with self._saved_at_failure():  # nobody may read what is printed any more
+                    bar.set_postfix_str(self._progress(rate), refresh=False)
+                    bar.update()
                 self._tell('step', {'loss': self.state.losses[-1], 'learning_rate': rate})
                 if stop.requested:
                     return

@@ -8,8 +8,9 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 
 from fcn8s.backend import tf
+from fcn8s.saving.descriptions import GRAPH_FILES
 from fcn8s.saving.model_files import library_versions
-from fcn8s.saving.saved_models import GRAPH_FILES, checkpoint_files
+from fcn8s.saving.saved_models import checkpoint_files
 from fcn8s.vgg16 import imagenet, proof
 from fcn8s.vgg16.further_channels import NO_FURTHER_CHANNELS, FurtherChannels
 from fcn8s.vgg16.graph import cpu_session, load_encoder, run_encoder, save_encoder

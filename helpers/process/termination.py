@@ -1,4 +1,6 @@
-"""SIGTERM and Ctrl-C: what one interrupts removes what is half written, and the exit status says that it came."""
+"""SIGTERM, Ctrl-C and the end of a terminal: what one interrupts removes what is half written, and the exit status
+says that it came.
+"""
 
 import contextlib
 import os
@@ -6,15 +8,17 @@ import signal
 import threading
 from typing import Any, Iterator, List
 
-#: Exit statuses of shells for programs that these signals ended: 128 and the number of the signal.
-_EXIT_STATUSES = {'SIGINT': 130, 'SIGTERM': 143}
+# Exit statuses of shells for programs that these signals ended: 128 and the number of the signal.
+_EXIT_STATUSES = {'SIGHUP': 129, 'SIGINT': 130, 'SIGTERM': 143}
+#: What asks a program to end. SIGHUP, which Windows has not, says that its terminal is gone.
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, name))
 
 
 class Interrupted(KeyboardInterrupt):
     """Work was stopped by a signal, at a moment when that does no harm.
 
     Attributes:
-        signal_name: 'SIGINT' or 'SIGTERM'.
+        signal_name: 'SIGINT', 'SIGTERM' or 'SIGHUP'.
     """
 
     def __init__(self, message: str, signal_name: str = 'SIGINT') -> None:
@@ -23,8 +27,28 @@ class Interrupted(KeyboardInterrupt):
 
 
 def exit_status(interruption: KeyboardInterrupt) -> int:
-    """Returns the exit status of a command that this ended: 143 where SIGTERM was the cause, else 130."""
+    """Returns the exit status of a command that this ended, 130 where Ctrl-C was the cause."""
     return _EXIT_STATUSES[getattr(interruption, 'signal_name', 'SIGINT')]
+
+
+def signals_to_hear() -> List[int]:
+    """Returns the STOP_SIGNALS of this process; SIGHUP is none where it is ignored, as nohup has it."""
+    return [
+        number
+        for number in STOP_SIGNALS
+        if signal.Signals(number).name != 'SIGHUP' or signal.getsignal(number) != signal.SIG_IGN
+    ]
+
+
+def leave_lost_terminal() -> None:
+    """Sends output and errors nowhere where their terminal is gone: to write there would be an error."""
+    for descriptor in (1, 2):
+        try:
+            os.write(descriptor, b'')
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,8 @@ from streams import Stream
 
 from fcn8s import FCN8s, open_model
 from fcn8s.backend import tf
+from fcn8s.distributed.cluster import Cluster
+from fcn8s.distributed.workers import DistributedSettings
 from fcn8s.optimizers import OptimizerSettings
 from fcn8s.saving import restoring, saved_models
 from fcn8s.saving.opening import Architecture, Beginning, plan_opening
@@ -26,6 +28,7 @@ from fcn8s.stopping import TrainingInterrupted
 from fcn8s.training.agreement import check_is_whole
 from fcn8s.training.request import CONFIG_ENTRIES, FIXED_IN_A_RUN, TrainingEvent
 from fcn8s.training.schedules import constant
+from fcn8s.vgg16.write import write_encoder
 from helpers.label_spaces import CAMVID, generic_label_space
 
 IMAGES = np.random.RandomState(3).randint(0, 256, [2, 40, 56, 3]).astype(np.uint8)
@@ -72,6 +75,22 @@ def opened(trained):
     """That network, open, for tests that leave it as it is."""
     with FCN8s(model_load_dir=trained['saved']) as model:
         yield model
+
+
+def test_workers_compare_the_graphs_of_their_encoders(tiny_encoder, tmp_path, monkeypatch):
+    """Weights come from the first worker, but dilation, say, is in the graph alone, and the shapes are the same."""
+    first, other, found = str(tmp_path / 'first'), str(tmp_path / 'other'), []
+    for dilation, place in ((1, first), (2, other)):
+        write_encoder(place, weights='random', width_divisor=64, head='3x3x64', head_dilation=dilation)
+
+    def note(settings, description):
+        found.append(description['the graph of the encoder'])
+
+    monkeypatch.setattr('fcn8s.network.join', note)
+    settings = DistributedSettings(Cluster(('a:1', 'b:1'), 0))
+    for place in (first, first, other):
+        FCN8s(vgg16_dir=place, num_classes=3, distributed=settings).close()
+    assert found[0] == found[1] != found[2]
 
 
 def test_loaded_encoder_weights_survive_initialisation(tiny_encoder):

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from helpers.json_files import is_count, is_number, is_share, read_json
+from helpers.json_files import differences, is_count, is_number, is_share, read_json
 
 
 def test_what_was_written_is_read_with_and_without_a_byte_order_mark(tmp_path):
@@ -72,3 +72,12 @@ def test_shares():
 def test_counts():
     assert is_count(0) and is_count(3, 1)
     assert not is_count(-1) and not is_count(0, 1) and not is_count(1.0) and not is_count(True)
+
+
+def test_differences_of_nested_values_have_their_places():
+    first = {'a': {'b': 1, 'c': [1, 2]}, 'd': None}
+    assert list(differences('x', first, {'a': {'b': 1, 'c': [2]}, 'e': 0})) == [
+        ('x a c', [1, 2], [2]),
+        ('x e', None, 0),
+    ]
+    assert list(differences('x', first, dict(first))) == []

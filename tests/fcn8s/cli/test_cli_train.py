@@ -28,6 +28,7 @@ from fcn8s.cli.options import training as train_options
 from fcn8s.cli.options.images import rules_to_begin_with
 from fcn8s.planning import memory
 from fcn8s.saving.checkpoints import Checkpoints
+from fcn8s.saving.runs import Run, only_writer
 from fcn8s.stopping import TrainingInterrupted
 from fcn8s.training import recipes
 from helpers.label_spaces import CITYSCAPES
@@ -697,6 +698,13 @@ def test_values_that_cannot_work(data, tiny_encoder, tmp_path, words, message, c
     captured = capsys.readouterr()
     assert captured.err.splitlines()[-1].startswith('fcn8s train: error: ') and message in captured.err
     assert not run.exists()
+
+
+def test_a_run_that_another_process_trains_is_refused_before_anything_is_read(whole, capsys):
+    with only_writer(Run(whole)):
+        assert main(['train', '--resume', whole]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == '' and 'is being trained by another process. Wait for it, or stop' in captured.err
 
 
 def test_a_run_is_never_overwritten(whole, data, tiny_encoder, capsys):

@@ -186,6 +186,7 @@ def test_a_program_that_is_not_there_ends_those_that_run(tmp_path):
 LAUNCHER = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and what nohup starts this
 from fcn8s.distributed.launching import Worker, run_workers
 from helpers.process.termination import Interrupted, termination_raised
 try:
@@ -222,13 +223,14 @@ def test_a_stopped_worker_ends_with_a_killed_launcher(tmp_path):
     wait_for(lambda: not any(map(is_running, ids)))
 
 
-def test_signals_are_handed_on_and_the_workers_decide(tmp_path):
-    patient = 'signal.signal(signal.SIGINT, lambda *_: (time.sleep(0.3), open({!r}, "w"), sys.exit(130)))\n'
-    codes = [sleeper(tmp_path, n, patient.format(str(tmp_path / 'done{}'.format(n)))) for n in range(2)]
+@pytest.mark.parametrize('name', ['SIGINT', 'SIGHUP'])
+def test_signals_are_handed_on_and_the_workers_decide(tmp_path, name):
+    patient = 'signal.signal(signal.{}, lambda *_: (time.sleep(0.3), open({!r}, "w"), sys.exit(130)))\n'
+    codes = [sleeper(tmp_path, n, patient.format(name, str(tmp_path / 'done{}'.format(n)))) for n in range(2)]
     launcher = launch(codes, passes=True)
     read_ids(tmp_path, 2)
-    launcher.send_signal(signal.SIGINT)
-    assert launcher.communicate()[0] == 'SIGINT the workers have stopped\n' and launcher.returncode == 7
+    launcher.send_signal(getattr(signal, name))
+    assert launcher.communicate()[0] == name + ' the workers have stopped\n' and launcher.returncode == 7
     assert (tmp_path / 'done0').exists() and (tmp_path / 'done1').exists()
     assert issubclass(Interrupted, KeyboardInterrupt)
 

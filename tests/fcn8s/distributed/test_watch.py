@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from fcn8s.distributed import standing
+from fcn8s.distributed import standing, workers
 from fcn8s.distributed.cluster import Cluster, free_addresses
-from fcn8s.distributed.meeting import meet
+from fcn8s.distributed.meeting import meet, unreachable
 from fcn8s.distributed.watch import EXIT_STATUS, Watch, WorkerLostError
 from fcn8s.stopping import TrainingInterrupted
 
@@ -91,6 +91,56 @@ def test_a_difference_is_named_in_all_workers():
     for error in in_workers(compare, 3):
         assert isinstance(error, ValueError)
         assert 'worker 2 (127' in str(error) and "has precision 'bfloat16', and worker 0 has 'float32'" in str(error)
+
+
+def test_of_settings_in_groups_the_one_that_differs_is_named():
+    def compare(watch, worker):
+        watch.compare({'optimizer': dict({'name': 'adam', 'long': 'x' * 300}, **({'ema': 0.9} if worker else {}))})
+
+    for error in in_workers(compare, 2):
+        assert 'has optimizer ema 0.9, and worker 0 has None. Start all' in str(error)
+
+
+def test_a_server_that_does_not_answer_at_its_address_is_named():
+    with socket.socket() as server:
+        server.bind(('127.0.0.1', 0))
+        server.listen(3)
+        there = '127.0.0.1:{}'.format(server.getsockname()[1])
+        (gone,) = free_addresses(1)
+        assert unreachable(Cluster((gone, there), 0), 5) is None
+        problem = unreachable(Cluster((there, gone), 0, 'SLURM'), 5)
+    assert problem.startswith('worker 0 ({}) cannot connect to worker 1 ({}): '.format(there, gone))
+    assert 'addresses of SLURM: look at this one, and at what a firewall lets through.' in problem
+
+
+def test_workers_of_which_one_is_not_reached_all_say_so(monkeypatch):
+    problem = 'worker 1 (a:1) cannot connect to worker 0 (b:2)'
+    monkeypatch.setattr(workers, 'unreachable', lambda cluster, timeout: problem if cluster.worker == 1 else None)
+
+    def check(watch, worker):
+        workers.Workers(watch.cluster, watch, 'float32').check_all_are_reached()
+
+    for error in in_workers(check, 3):
+        assert isinstance(error, ValueError) and str(error) == problem
+
+
+def test_another_program_at_the_port_of_the_first_is_named():
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        listener.listen(1)
+        address = '127.0.0.1:{}'.format(listener.getsockname()[1])
+
+        def answer():
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b'HTTP/1.0 400 Bad request\n')
+                connection.recv(2**20)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(WorkerLostError, match='worker 0 .* sends what no worker sends: another program may have'):
+            meet(Cluster((address,) + free_addresses(1), 1), 5)
+        thread.join()
 
 
 def test_a_worker_that_fails_is_named_with_the_step():

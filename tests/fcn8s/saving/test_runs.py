@@ -140,6 +140,14 @@ def test_a_directory_that_holds_a_file_of_something_else_makes_no_run(tmp_path, 
     assert (tmp_path / name).read_text() == 'mine' and os.listdir(str(tmp_path)) == [name]
 
 
+@pytest.mark.parametrize('name', ['saved_model.pb', 'saved_model.pbtxt', 'fcn8s.json'])
+def test_a_saved_network_makes_no_run(tmp_path, name):
+    (tmp_path / name).write_text('mine')
+    with pytest.raises(ValueError, match='holds an encoder or another saved network, .* Choose another directory.'):
+        runs.make_directory(str(tmp_path))
+    assert os.listdir(str(tmp_path)) == [name]
+
+
 @pytest.mark.parametrize('size', ['ab', [1], [1, 2, 3], 7, [0, 5], [1.5, 2], [None, None], [10**400, 1], {}, True])
 def test_a_size_that_is_none_is_refused(tmp_path, size):
     run = runs.create_run(str(tmp_path / 'run'), dict(OWN, command={'size': [32, 64]}))

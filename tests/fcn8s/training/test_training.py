@@ -1,5 +1,6 @@
 """The loop without TensorFlow: `run` is a function."""
 
+import errno
 import itertools
 import math
 import os
@@ -468,6 +469,37 @@ def test_a_second_signal_interrupts_at_once_and_handlers_are_put_back():
         os.kill(os.getpid(), signal.SIGTERM)  # as timeout(1) does, which sends it twice
         os.kill(os.getpid(), signal.SIGINT)
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+@pytest.mark.skipif(not hasattr(signal, 'SIGHUP'), reason='Windows')
+def test_a_closed_terminal_asks_to_stop_and_nohup_takes_that_back():
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            stop._requested_at -= 60  # whatever comes when: shell and system both send it
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.requested == 'SIGHUP'
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.requested is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_run_is_saved_where_its_progress_cannot_be_printed(monkeypatch):
+    def fail(bar, *_):
+        raise BrokenPipeError(errno.EPIPE, 'Broken pipe')
+
+    recorder = Recorder()
+    loop = recorder.loop()
+    monkeypatch.setattr('fcn8s.training.loop.tqdm.update', fail)
+    with pytest.raises(BrokenPipeError):
+        loop.train()
+    assert recorder.saved == [(1, False)]
 
 
 def test_is_better_knows_the_direction_and_never_prefers_nan():
