@@ -67,9 +67,9 @@ def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
         ValueError: The temperature is out of its range; the probabilities are none.
     """
     check_temperature(temperature)
-    check_probabilities(probabilities)
     if temperature == 1:
         return probabilities
+    check_probabilities(probabilities)
     powers = np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
     powers -= powers.max(axis=-1, keepdims=True)
     powers *= np.float32(1 / temperature)

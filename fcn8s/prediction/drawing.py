@@ -23,7 +23,8 @@ class Style(NamedTuple):
 
     layout: 'overlay'; 'side-by-side' or 'stacked', the frame and its overlay; or 'map', the colours alone.
     alpha: the opacity of the colours over the frame, 0 to 1. contours: draw the borders of segments.
-    legend: add the names of the classes below the picture, which gets white on its right where it is too narrow.
+    legend: add the names of the classes below the picture, which gets white on its right where it is too narrow. Where
+        those of all would be taller than a single picture, they are those of the classes that occur in it.
     confidence: add a picture of the doubt (`draw_doubt`), on the right where panels lie side by side, else below.
     zoom: draw everything so many times larger than the frame, for small frames on large screens.
     show: which channels are seen as red, green and blue, counted from 1; the first three for None.
@@ -59,10 +60,15 @@ def check_style(style: Style) -> None:
 
 
 class Drawing:
-    """Draws class IDs onto frames of one video. The legend is drawn once for frames of one width."""
+    """Draws class IDs onto frames of one video, or onto single pictures. The legend of all classes is drawn once for
+    pictures of one width.
 
-    def __init__(self, label_space: LabelSpace, style: Style) -> None:
+    are_frames: All pictures get the same legend, so that they are of one size.
+    """
+
+    def __init__(self, label_space: LabelSpace, style: Style, are_frames: bool = True) -> None:
         check_style(style)
+        self._are_frames = are_frames
         self._label_space = with_palette(label_space, style.palette)
         self._style = style
         self._legend: Optional[np.ndarray] = None
@@ -81,10 +87,18 @@ class Drawing:
         picture = np.concatenate(panels, axis=1 if self._style.layout == 'side-by-side' else 0)
         if not self._style.legend:
             return picture
-        if self._legend is None or self._legend_is_for != picture.shape[1]:
-            self._legend_is_for = picture.shape[1]
-            self._legend = draw_legend(self._label_space, legend_width(self._label_space, picture.shape[1]))
-        return put_above_legend(picture, self._legend)
+        return put_above_legend(picture, self._legend_for(picture, class_ids))
+
+    def _legend_for(self, picture: np.ndarray, class_ids: np.ndarray) -> np.ndarray:
+        space, width = self._label_space, picture.shape[1]
+        if self._legend is None or self._legend_is_for != width:
+            self._legend_is_for = width
+            self._legend = draw_legend(space, legend_width(space, width))
+        hidden = {*space.void_class_ids, space.ignore_id}
+        occurring = [class_id for class_id in np.unique(class_ids).tolist() if class_id not in hidden]
+        if self._are_frames or not occurring or len(self._legend) <= len(picture):
+            return self._legend
+        return draw_legend(space, legend_width(space, width, occurring), occurring)
 
     def _panels(self, image: np.ndarray, class_ids: np.ndarray) -> List[np.ndarray]:
         if self._style.layout == 'map':

@@ -126,6 +126,18 @@ def test_a_legend_widens_a_picture_that_is_too_narrow():
         assert picture.shape[1] == 320 if width == 320 else 80 < picture.shape[1] < 200
 
 
+def test_a_legend_taller_than_a_single_picture_names_the_classes_in_it():
+    space = LABEL_SPACES['ade20k']
+    image, class_ids = np.full((200, 320, 3), 77, np.uint8), np.full((200, 320), 255, np.uint8)
+    class_ids[:9], class_ids[9:99] = 149, 3
+    single, of_all = Drawing(space, Style(legend=True), are_frames=False), Drawing(space, Style(legend=True))
+    np.testing.assert_array_equal(single(image, class_ids)[200:], draw_legend(space, 320, [3, 149]))
+    for picture in (of_all(image, class_ids), single(image, np.full_like(class_ids, 255))):
+        np.testing.assert_array_equal(picture[200:], draw_legend(space, 320))
+    few = Drawing(LABEL_SPACES['camvid'], Style(legend=True), are_frames=False)
+    np.testing.assert_array_equal(few(image, class_ids)[200:], draw_legend(LABEL_SPACES['camvid'], 320))
+
+
 def test_alpha_and_contours():
     image = np.full((40, 40, 3), 100, np.uint8)
     class_ids = halves(image[np.newaxis])[0]
