@@ -72,6 +72,11 @@ def legend_width(
     return max(width, _ENTRY_LINES * line + min(widest, _NAME_LINES * line))
 
 
+def default_line_height(width: int) -> int:
+    """Returns the height of a line of a legend of this width, in pixels."""
+    return max(SMALLEST_LINE, int(round(width / 45.0)))
+
+
 def put_above_legend(image: np.ndarray, legend: np.ndarray) -> np.ndarray:
     """Returns a picture with a legend under it, uint8 [H, W, 3] all; the narrower of both gets white on its right."""
     width = max(image.shape[1], legend.shape[1])
@@ -130,7 +135,7 @@ def _legend_line(width: int, line_height: Optional[int]) -> int:
     checked_whole('width', width, 1)
     if line_height is not None:
         return checked_whole('line_height', line_height, 1)
-    return max(SMALLEST_LINE, int(round(width / 45.0)))
+    return default_line_height(width)
 
 
 def _draw_legend_entry(

@@ -133,9 +133,20 @@ def test_a_legend_taller_than_a_single_picture_names_the_classes_in_it():
     single, of_all = Drawing(space, Style(legend=True), are_frames=False), Drawing(space, Style(legend=True))
     np.testing.assert_array_equal(single(image, class_ids)[200:], draw_legend(space, 320, [3, 149]))
     for picture in (of_all(image, class_ids), single(image, np.full_like(class_ids, 255))):
-        np.testing.assert_array_equal(picture[200:], draw_legend(space, 320))
+        np.testing.assert_array_equal(picture[200:], draw_legend(space, 320))  # whose lines are the smallest
     few = Drawing(LABEL_SPACES['camvid'], Style(legend=True), are_frames=False)
     np.testing.assert_array_equal(few(image, class_ids)[200:], draw_legend(LABEL_SPACES['camvid'], 320))
+
+
+def test_a_legend_taller_than_a_frame_has_smaller_letters():
+    space = LABEL_SPACES['ade20k']
+    draw = Drawing(space, Style(legend=True))
+    for height, width in ((1024, 2048), (700, 2048)):
+        image = np.full((height, width, 3), 77, np.uint8)
+        pictures = [draw(image, np.full((height, width), number, np.uint8)) for number in (0, 149)]
+        legends = [picture[height:] for picture in pictures]
+        np.testing.assert_array_equal(*legends)
+        assert 0.8 * height < len(legends[0]) <= height < len(draw_legend(space, width))
 
 
 def test_alpha_and_contours():
