@@ -12,7 +12,7 @@ import numpy as np
 
 from helpers.aliases import Color, PathLike
 from helpers.counted import counted
-from helpers.files import atomic_path
+from helpers.files import atomic_path, path_of
 from helpers.flags import checked_pair
 from helpers.image_files.decoding import decode, decode_by_opencv, decode_by_pillow, naming_the_file
 from helpers.image_files.headers import ImageHeader, png_size, read_header
@@ -358,6 +358,7 @@ def _is_rgb(image: np.ndarray) -> bool:
 
 
 def _read_bytes(path: PathLike) -> bytes:
+    path = path_of(path)
     try:
         with open(path, 'rb') as file:
             num_bytes = os.fstat(file.fileno()).st_size
@@ -493,7 +494,7 @@ def _describe(pixels: np.ndarray) -> str:
 
 
 def _require_suffix(path: PathLike, allowed: Tuple[str, ...]) -> None:
-    if os.path.splitext(os.fspath(path))[1].lower() not in allowed:
+    if os.path.splitext(path_of(path))[1].lower() not in allowed:
         raise ValueError('{} cannot be written: the suffix has to be one of {}.'.format(path, ', '.join(allowed)))
 
 

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from fcn8s.confidence import SMALLEST_PROBABILITY
 from fcn8s.prediction.tiling import Span, check_tile, spans
-from helpers.files import make_directory
+from helpers.files import make_directory, path_of
 from helpers.flags import check_choice, check_flags, check_function, checked_pair, checked_whole, is_real
 from helpers.image_rules import RGB_RULES, ImageRules, shown_channels
 from helpers.image_search import check_extension, find_images
@@ -292,6 +292,7 @@ def predict_and_save(
     check_extension(image_file_extension)
     # On one pixel, so that colours that cannot be drawn are refused before anything is predicted.
     print_segmentation_onto_image(np.zeros([1, 1, 3], np.uint8), np.zeros([1, 1], np.uint8), color_map)
+    results_dir, images_dir = path_of(results_dir), path_of(images_dir)
     if os.path.realpath(results_dir) == os.path.realpath(images_dir):
         raise ValueError(
             'results_dir and images_dir are the same folder, {!r}: overlays have the names of their '
